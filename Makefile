@@ -1,0 +1,32 @@
+# Two commands: `make demo` (L3DSR at work on this machine) and `make test` (everything, as CI runs it).
+# Both begin with `setup`, which installs what is missing on a fresh Debian 12 with Node 20, and says so.
+
+NODE_TEST := node --import tsx --test --test-concurrency=2
+TESTS     := $(shell find test -name '*.test.ts' | sort)
+
+.PHONY: setup demo test check unit format golden clean
+
+setup:
+	@sh scripts/setup.sh
+
+demo: setup
+	@bin/l3dsr lab
+
+test: setup check
+	@$(NODE_TEST) $(TESTS)
+
+# Format and lint, types, layer rules, generated files.
+check:
+	@npx --no-install biome ci --colors=off .
+	@npx --no-install tsc --noEmit
+	@npx --no-install tsx scripts/check-layers.ts
+
+format: setup
+	@npx --no-install biome check --write .
+
+# Writes test/golden anew; review the difference before committing it.
+golden: setup
+	@UPDATE_GOLDEN=1 $(NODE_TEST) $(TESTS)
+
+clean:
+	rm -rf dist bin node_modules .setup-stamp

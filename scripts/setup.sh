@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what this checkout needs and is missing, builds the commands into bin/, and says what it did.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() { echo "setup: $1" >&2; exit 1; }
+
+command -v node >/dev/null || fail "node is not installed; install Node.js 20 or newer"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "node $(node -v) is too old; install Node.js 20 or newer"
+
+# program, and the Debian package that has it
+missing=
+while read -r program package; do
+	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $package"
+done <<LIST
+nft nftables
+ip iproute2
+iptables iptables
+curl curl
+ping iputils-ping
+LIST
+if [ -n "$missing" ]; then
+	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"
+	command -v apt-get >/dev/null || fail "these programs' packages are missing:$missing; install them"
+	echo "setup: apt-get install$missing"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+	echo "setup: npm ci"
+	npm ci --no-audit --no-fund --loglevel=error
+	touch node_modules/.package-lock.json
+fi
+
+if [ ! -e .setup-stamp ] || [ -n "$(find src scripts/build.mjs package.json package-lock.json -newer .setup-stamp -print -quit)" ]; then
+	echo "setup: building bin/"
+	node scripts/build.mjs
+	touch .setup-stamp
+fi

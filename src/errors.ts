@@ -1,0 +1,124 @@
+/**
+ * The table of error codes, and the one error type that carries them.
+ *
+ * Every failure a user can meet has a stable code here; `docs/reference/errors.md` documents each, and a
+ * test keeps the two in step. Messages say what was done, to which named object, and why it failed; the
+ * hint says what to do next.
+ */
+
+/** Process exit codes of every l3dsr command (dsrctl and iptables-daddr keep those of their originals). */
+export const EXIT = { done: 0, failed: 1, usage: 2, unsupported: 3, drift: 4 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** code → what it means (one line, quoted by the reference) and the exit code it leads to. */
+export const ERRORS = {
+	// Grammar of iptables rules (src/syntax)
+	RULE_SYNTAX: { exit: EXIT.usage, meaning: "a rule or command line that cannot be read" },
+	RULE_UNKNOWN_OPTION: {
+		exit: EXIT.usage,
+		meaning: "an option that the command, match or target does not have",
+	},
+	RULE_UNSUPPORTED: {
+		exit: EXIT.usage,
+		meaning: "something iptables has and l3dsr does not: refused by name, never ignored",
+	},
+	RULE_BAD_VALUE: {
+		exit: EXIT.usage,
+		meaning: "an option's argument that is not of the expected form or range",
+	},
+	RULE_MISSING: { exit: EXIT.usage, meaning: "an option or argument that is required is not there" },
+	RULE_CONFLICT: { exit: EXIT.usage, meaning: "options that cannot stand together" },
+	RULE_NOT_FOUND: {
+		exit: EXIT.failed,
+		meaning: "the rule or rule number that a command names does not exist",
+	},
+	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
+	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
+	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },
+	KERNEL_VERIFIER: {
+		exit: EXIT.failed,
+		meaning: "the kernel's verifier refused a program that l3dsr generated",
+	},
+	KERNEL_FEATURE: {
+		exit: EXIT.unsupported,
+		meaning: "the running kernel lacks something that was asked for",
+	},
+	PROGRAM_MISSING: {
+		exit: EXIT.unsupported,
+		meaning: "a system program that is needed (nft, ip) is not installed",
+	},
+	PROGRAM_FAILED: { exit: EXIT.failed, meaning: "a system program that l3dsr ran reported failure" },
+	LOCK_HELD: { exit: EXIT.failed, meaning: "another l3dsr command is changing this host's rules" },
+	DATAPATH_FOREIGN: {
+		exit: EXIT.failed,
+		meaning: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
+	},
+	DATAPATH_VERIFY: {
+		exit: EXIT.failed,
+		meaning: "what the kernel has after a change is not what was asked for",
+	},
+	INTERNAL: { exit: EXIT.failed, meaning: "a fault of l3dsr itself; please report it" },
+} as const satisfies Record<string, { exit: ExitCode; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** A place in a text that a person wrote: a file, or the command line (`source` "argument"). */
+export interface Position {
+	/** File name as it was given, or `argument`. */
+	readonly source: string;
+	/** From 1. */
+	readonly line: number;
+	/** From 1, in UTF-16 code units of `text`. */
+	readonly column: number;
+	/** Length of the marked part, at least 1. */
+	readonly length: number;
+	/** The whole line, for the excerpt. */
+	readonly text: string;
+}
+
+/** One finding: plain data, rendered as text or as JSON from the same record. */
+export interface Diagnostic {
+	readonly code: ErrorCode;
+	readonly message: string;
+	readonly position?: Position;
+	readonly notes?: readonly string[];
+	readonly hint?: string;
+}
+
+/** Thrown for one or several diagnostics at once (parsers collect all of them before they throw). */
+export class L3dsrError extends Error {
+	readonly diagnostics: readonly [Diagnostic, ...Diagnostic[]];
+
+	constructor(diagnostics: Diagnostic | readonly [Diagnostic, ...Diagnostic[]], options?: ErrorOptions) {
+		const all = "code" in diagnostics ? ([diagnostics] as const) : diagnostics;
+		super(all.map((diagnostic) => diagnostic.message).join("; "), options);
+		this.name = "L3dsrError";
+		this.diagnostics = all;
+	}
+
+	get code(): ErrorCode {
+		return this.diagnostics[0].code;
+	}
+
+	get exitCode(): ExitCode {
+		return ERRORS[this.code].exit;
+	}
+}
+
+/** `file:line:column: error[CODE]: message`, the excerpt with its caret, notes and hint; no final newline. */
+export function renderDiagnostic(diagnostic: Diagnostic): string {
+	const { position } = diagnostic;
+	const lines: string[] = [];
+	const place = position === undefined ? "" : `${position.source}:${position.line}:${position.column}: `;
+	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
+	if (position !== undefined) {
+		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
+		const lead = position.text.slice(0, position.column - 1).replace(/[^\t]/g, " ");
+		const gutter = position.source === "argument" ? "" : `${position.line} | `;
+		lines.push(gutter + position.text);
+		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, position.length)));
+	}
+	for (const note of diagnostic.notes ?? []) lines.push(`note: ${note}`);
+	if (diagnostic.hint !== undefined) lines.push(`hint: ${diagnostic.hint}`);
+	return lines.join("\n");
+}

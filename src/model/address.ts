@@ -1,0 +1,135 @@
+/**
+ * IP addresses and prefixes as immutable values.
+ *
+ * General IP libraries read `010.0.0.1` as 8.0.0.1 (inet_aton's octal); here a number with a leading zero
+ * is no address at all, so that nobody's packets go to a place that was not written down.
+ */
+
+export type Family = "ipv4" | "ipv6";
+
+/** An address: `bytes` in network order (4 or 16), `text` canonical (dotted quad; RFC 5952). */
+export interface Address {
+	readonly family: Family;
+	readonly text: string;
+	readonly bytes: readonly number[];
+}
+
+/** An address with the number of leading bits that count; bits behind them are zero. */
+export interface Prefix {
+	readonly address: Address;
+	/** 0–32 or 0–128. */
+	readonly length: number;
+}
+
+/** Width of an address in bits: 32 or 128. */
+export function addressBits(family: Family): number {
+	return family === "ipv4" ? 32 : 128;
+}
+
+/** The address that `bytes` (4 or 16, network order) spell. Throws a RangeError on any other length. */
+export function addressFromBytes(bytes: ArrayLike<number>): Address {
+	const copy = Object.freeze(Array.from(bytes, (byte) => byte & 0xff));
+	if (copy.length === 4) return Object.freeze({ family: "ipv4", text: copy.join("."), bytes: copy });
+	if (copy.length === 16) return Object.freeze({ family: "ipv6", text: formatIpv6(copy), bytes: copy });
+	throw new RangeError(`an address has 4 or 16 bytes, not ${copy.length}`);
+}
+
+/** Dotted quad of four decimal numbers without leading zeros, else undefined. */
+export function parseIpv4(text: string): Address | undefined {
+	const parts = text.split(".");
+	if (parts.length !== 4) return undefined;
+	const bytes: number[] = [];
+	for (const part of parts) {
+		if (!/^(0|[1-9]\d{0,2})$/.test(part)) return undefined;
+		const byte = Number(part);
+		if (byte > 255) return undefined;
+		bytes.push(byte);
+	}
+	return addressFromBytes(bytes);
+}
+
+/** RFC 4291 section 2.2 text forms (embedded IPv4 too; no zone), else undefined. */
+export function parseIpv6(text: string): Address | undefined {
+	let head = text;
+	const tail: number[] = [];
+	const lastColon = text.lastIndexOf(":");
+	if (text.includes(".")) {
+		const embedded = parseIpv4(text.slice(lastColon + 1));
+		if (embedded === undefined || lastColon < 0) return undefined;
+		tail.push(...embedded.bytes);
+		head = text.slice(0, lastColon);
+		// "::1.2.3.4" leaves ":" as its head, "a::1.2.3.4" leaves "a:": the elision keeps both its colons.
+		if (head.endsWith(":")) head += ":";
+	}
+	const halves = head.split("::");
+	if (halves.length > 2) return undefined;
+	const groups = halves.map((half) => (half === "" ? [] : half.split(":")));
+	const bytes = groups.map((half) => {
+		const out: number[] = [];
+		for (const group of half) {
+			if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return undefined;
+			const value = Number.parseInt(group, 16);
+			out.push(value >> 8, value & 0xff);
+		}
+		return out;
+	});
+	const [left, right] = bytes;
+	if (left === undefined || (halves.length === 2 && right === undefined)) return undefined;
+	const known = left.length + (right?.length ?? 0) + tail.length;
+	if (halves.length === 1) return known === 16 ? addressFromBytes([...left, ...tail]) : undefined;
+	// "::" stands for at least one group of zeros.
+	if (known > 14) return undefined;
+	return addressFromBytes([...left, ...new Array<number>(16 - known).fill(0), ...(right ?? []), ...tail]);
+}
+
+/** Either family, told apart by its shape; undefined when it is neither. */
+export function parseAddress(text: string): Address | undefined {
+	return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
+}
+
+export function sameAddress(a: Address, b: Address): boolean {
+	return a.family === b.family && a.text === b.text;
+}
+
+/** The prefix with every bit behind `length` cleared. Throws a RangeError when `length` does not fit. */
+export function prefixOf(address: Address, length: number): Prefix {
+	if (!Number.isInteger(length) || length < 0 || length > addressBits(address.family)) {
+		throw new RangeError(`a prefix of ${address.text} cannot be ${length} bits long`);
+	}
+	const mask = maskBytes(address.family, length);
+	const bytes = address.bytes.map((byte, index) => byte & (mask[index] ?? 0));
+	return Object.freeze({ address: addressFromBytes(bytes), length });
+}
+
+/** The netmask of a prefix length, in network order. */
+export function maskBytes(family: Family, length: number): number[] {
+	return Array.from({ length: addressBits(family) / 8 }, (_, index) => {
+		const bits = Math.min(8, Math.max(0, length - index * 8));
+		return (0xff00 >> bits) & 0xff;
+	});
+}
+
+export function prefixContains(prefix: Prefix, address: Address): boolean {
+	return (
+		prefix.address.family === address.family &&
+		sameAddress(prefixOf(address, prefix.length).address, prefix.address)
+	);
+}
+
+/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups as "::". */
+function formatIpv6(bytes: readonly number[]): string {
+	const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
+	let best = { start: -1, length: 1 };
+	for (let start = 0; start < 8; start++) {
+		let end = start;
+		while (end < 8 && groups[end] === 0) end++;
+		if (end - start > best.length) best = { start, length: end - start };
+	}
+	const hex = groups.map((group) => group.toString(16));
+	// IPv4-mapped addresses keep their dotted tail (RFC 5952 section 5), as inet_ntop prints them.
+	if (best.start === 0 && best.length === 5 && groups[5] === 0xffff) {
+		return `::ffff:${bytes.slice(12).join(".")}`;
+	}
+	if (best.start < 0) return hex.join(":");
+	return `${hex.slice(0, best.start).join(":")}::${hex.slice(best.start + best.length).join(":")}`;
+}
