@@ -32,6 +32,11 @@ export const ERRORS = {
 		exit: EXIT.failed,
 		meaning: "the rule or rule number that a command names does not exist",
 	},
+	// eBPF programs before a kernel sees them (src/bpf)
+	BPF_BUILD: {
+		exit: EXIT.failed,
+		meaning: "an eBPF program whose description is not sound, found before it was loaded",
+	},
 	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
 	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
 	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },
