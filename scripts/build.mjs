@@ -32,6 +32,9 @@ await build({
 	format: "cjs",
 	outExtension: { ".js": ".cjs" },
 	external: ["koffi"],
+	// The C library is reached by a require() made from import.meta.url, which CommonJS does not have.
+	define: { "import.meta.url": "import_meta_url" },
+	banner: { js: 'const import_meta_url = require("node:url").pathToFileURL(__filename).href;' },
 	minifySyntax: true,
 	logLevel: "warning",
 });
