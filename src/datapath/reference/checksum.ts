@@ -1,0 +1,34 @@
+/** The Internet checksum as it is updated in place: RFC 1624, equation 3. */
+
+/** Sum of the 16-bit words of `bytes` (network order; an odd last byte is padded with zero), not yet folded. */
+export function sumOfWords(bytes: ArrayLike<number>): number {
+	let sum = 0;
+	for (let i = 0; i < bytes.length; i += 2) sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
+	return sum;
+}
+
+/** Adds the carries back in until 16 bits are left. Keeps a sum that is not zero away from zero. */
+export function foldSum(sum: number): number {
+	let folded = sum;
+	while (folded > 0xffff) folded = (folded & 0xffff) + Math.floor(folded / 0x10000);
+	return folded;
+}
+
+/**
+ * The checksum after `before` became `after` (both of even length, at even offsets from where the checksum
+ * begins to count). Only the difference is applied, so a checksum that was wrong stays wrong.
+ *
+ * Of the two spellings of zero this yields 0x0000, never 0xffff, as the kernel's csum_fold(csum_add(…)) does:
+ * the extra 0xffff (a zero of ones' complement) keeps the sum off the one value that would fold to 0xffff.
+ */
+export function replaceInChecksum(
+	checksum: number,
+	before: ArrayLike<number>,
+	after: ArrayLike<number>,
+): number {
+	let sum = (~checksum & 0xffff) + 0xffff + sumOfWords(after);
+	for (let i = 0; i < before.length; i += 2) {
+		sum += ~(((before[i] ?? 0) << 8) | (before[i + 1] ?? 0)) & 0xffff;
+	}
+	return ~foldSum(sum) & 0xffff;
+}
