@@ -1,0 +1,137 @@
+/** A service as rules: what `up` and `dsrctl` put into the kernel for it. */
+import {
+	type Match,
+	type NumberRange,
+	PORT_MODULES,
+	type PortModule,
+	PROTOCOL_NUMBER,
+	type Rule,
+	type RuleHeader,
+	type Table,
+} from "./rule.ts";
+import type { InterfaceName, Service } from "./service.ts";
+
+export interface LoweringOptions {
+	/** Where the rules stand: PREROUTING of this table. */
+	readonly table: Table;
+	/** For services that do not name interfaces themselves: one rule each. Absent: any interface, one rule. */
+	readonly interfaces?: readonly InterfaceName[];
+	/** Only packets that arrive for one of this host's own addresses, so that forwarded traffic is left alone. */
+	readonly localOnly: boolean;
+	/** Sign the rules with the service's name, so that `up` and `down` know them as their own. */
+	readonly signed: boolean;
+}
+
+const SIGNATURE = "l3dsr:";
+/** xt_multiport holds 15 ports, and a range takes two of them. */
+const MULTIPORT_SLOTS = 15;
+
+/** The rules of a service, none for L2DSR. Rules of one service select disjoint packets. */
+export function lowerService(service: Service, options: LoweringOptions): Rule[] {
+	const { selection } = service;
+	if (selection === undefined) return [];
+	const interfaces = selection.interfaces ?? options.interfaces ?? [undefined];
+	const transports = lowerTransport(selection.protocols, selection.ports);
+	const before: Match[] = [];
+	if (selection.dscp !== undefined) before.push({ kind: "dscp", negated: false, dscp: selection.dscp });
+	if (selection.mark !== undefined) before.push({ kind: "mark", negated: false, ...selection.mark });
+	const after: Match[] = [];
+	if (options.localOnly) after.push({ kind: "addrtype", negated: false, destinationType: "LOCAL" });
+	if (options.signed) after.push({ kind: "comment", text: SIGNATURE + service.name });
+	return interfaces.flatMap((inInterface) =>
+		transports.map(({ protocol, match }): Rule => {
+			const header: RuleHeader = {
+				...(selection.real === undefined ? {} : { destination: { negated: false, prefix: selection.real } }),
+				...(inInterface === undefined ? {} : { inInterface: { negated: false, ...inInterface } }),
+				...(protocol === undefined ? {} : { protocol: { negated: false, number: protocol } }),
+			};
+			return {
+				family: service.vip.family,
+				table: options.table,
+				chain: "PREROUTING",
+				header,
+				matches: [...before, ...(match === undefined ? [] : [match]), ...after],
+				target: {
+					daddr: service.vip,
+					clearDscp: service.clearDscp,
+					...(service.setPort === undefined ? {} : { dport: service.setPort }),
+				},
+			};
+		}),
+	);
+}
+
+/** The service's name when the rule carries the signature of one, else undefined: somebody else's rule. */
+export function signatureOf(rule: Rule): string | undefined {
+	for (const match of rule.matches) {
+		if (match.kind === "comment" && match.text.startsWith(SIGNATURE)) {
+			return match.text.slice(SIGNATURE.length);
+		}
+	}
+	return undefined;
+}
+
+/** The rule without the two matches by which a service's rule is safer, and known, than one typed by hand. */
+export function bareRule(rule: Rule): Rule {
+	return {
+		...rule,
+		matches: rule.matches.filter(
+			(match) => !(match.kind === "comment" && match.text.startsWith(SIGNATURE)) && match.kind !== "addrtype",
+		),
+	};
+}
+
+/** Longest name that fits a signature: xt_comment holds 255 bytes. */
+export const MAX_NAME_BYTES = 255 - SIGNATURE.length;
+
+interface Transport {
+	readonly protocol?: number;
+	readonly match?: Match;
+}
+
+function lowerTransport(
+	protocols: readonly number[] | undefined,
+	ports: readonly NumberRange[] | undefined,
+): Transport[] {
+	if (protocols === undefined) return [{}];
+	if (ports === undefined) return protocols.map((protocol) => ({ protocol }));
+	return protocols.flatMap((protocol) => {
+		const [only] = ports;
+		if (only !== undefined && ports.length === 1) {
+			return [{ protocol, match: singlePort(protocol, only) }];
+		}
+		return multiportGroups(ports).map(
+			(group): Transport => ({
+				protocol,
+				match: { kind: "multiport", negated: false, direction: "destination", ports: group },
+			}),
+		);
+	});
+}
+
+function singlePort(protocol: number, range: NumberRange): Match {
+	return { kind: "ports", module: portModule(protocol), destination: { negated: false, ...range } };
+}
+
+function portModule(protocol: number): PortModule {
+	const module = PORT_MODULES.find((name) => PROTOCOL_NUMBER[name] === protocol);
+	if (module === undefined) throw new RangeError(`IP protocol ${protocol} has no ports`);
+	return module;
+}
+
+function multiportGroups(ports: readonly NumberRange[]): NumberRange[][] {
+	const groups: NumberRange[][] = [];
+	let free = 0;
+	for (const range of ports) {
+		const slots = range.first === range.last ? 1 : 2;
+		const last = groups.at(-1);
+		if (last === undefined || slots > free) {
+			groups.push([range]);
+			free = MULTIPORT_SLOTS - slots;
+		} else {
+			last.push(range);
+			free -= slots;
+		}
+	}
+	return groups;
+}
