@@ -1,0 +1,204 @@
+/** Netlink: one request, its answer matched by sequence number, errors with the kernel's own explanation. */
+import { closeSync } from "node:fs";
+import { L3dsrError } from "../errors.ts";
+import { errnoName } from "./errno.ts";
+import { Layout } from "./layout.ts";
+import { check, libcFunction, SyscallError } from "./libc.ts";
+import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const NETLINK_ROUTE = 0;
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+const MSG_PEEK = 0x2;
+const MSG_TRUNC = 0x20;
+
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+
+/** Flags of a request. */
+export const NLM_F = {
+	REQUEST: 0x1,
+	ACK: 0x4,
+	DUMP: 0x300,
+	REPLACE: 0x100,
+	EXCL: 0x200,
+	CREATE: 0x400,
+} as const;
+/** Flags of an answer (the same bits as some of a request). */
+const NLM_F_MULTI = 0x2;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
+const NLM_F_DUMP_INTR = 0x10;
+
+const NLMSGERR_ATTR_MSG = 1;
+
+/** The kernel answers at once; a socket that says nothing for so long never will. */
+const ANSWER_TIMEOUT_S = 5;
+
+const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
+const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
+const INT = new Layout({ value: "s32" });
+
+const socket = libcFunction<[domain: number, type: number, protocol: number]>(
+	"int socket(int domain, int type, int protocol)",
+);
+const setsockopt = libcFunction<[fd: number, level: number, name: number, value: Uint8Array, length: number]>(
+	"int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
+);
+const send = libcFunction<[fd: number, bytes: Uint8Array, length: number, flags: number]>(
+	"long send(int fd, const void *bytes, size_t length, int flags)",
+);
+const recv = libcFunction<[fd: number, bytes: Uint8Array, length: number, flags: number]>(
+	"long recv(int fd, void *bytes, size_t length, int flags)",
+);
+
+/** One message of an answer, without its header. */
+export interface NetlinkMessage {
+	readonly type: number;
+	readonly flags: number;
+	readonly payload: Uint8Array;
+}
+
+/** A request: message type (RTM_*), the fixed structure and attributes in `payload`. */
+export interface NetlinkRequest {
+	readonly type: number;
+	/** NLM_F bits beside REQUEST, ACK and DUMP, which the functions below add. */
+	readonly flags?: number;
+	readonly payload: Uint8Array;
+	/** What is being done to what, for the error: `attach program x to eth0`. */
+	readonly doing: string;
+}
+
+/** A netlink socket of the route family. */
+export class Netlink implements Disposable {
+	#fd: number;
+	#seq = 0;
+
+	constructor() {
+		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "open a netlink socket");
+		const on = INT.encode({ value: 1 });
+		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors are mute and dumps are longer.
+		for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
+			setsockopt(this.#fd, SOL_NETLINK, option, on, on.length);
+		}
+		const timeout = TIMEVAL.encode({ sec: ANSWER_TIMEOUT_S });
+		setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length);
+	}
+
+	/** Asks for a change and waits for the kernel to acknowledge it. Throws SyscallError with its explanation. */
+	change(request: NetlinkRequest): void {
+		this.#exchange(request, NLM_F.ACK);
+	}
+
+	/** Asks for one object. Throws SyscallError (ENODEV and the like). */
+	get(request: NetlinkRequest): NetlinkMessage {
+		const [message] = this.#exchange(request, 0);
+		if (message === undefined) throw malformed(request.doing, "an answer without a message");
+		return message;
+	}
+
+	/** Asks for all objects. Throws SyscallError. */
+	dump(request: NetlinkRequest): readonly NetlinkMessage[] {
+		return this.#exchange(request, NLM_F.DUMP);
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+
+	#exchange(request: NetlinkRequest, flags: number): readonly NetlinkMessage[] {
+		const { doing } = request;
+		const seq = ++this.#seq;
+		const header = HEADER.encode({
+			len: HEADER.size + request.payload.length,
+			type: request.type,
+			flags: NLM_F.REQUEST | flags | (request.flags ?? 0),
+			seq,
+		});
+		const bytes = Buffer.concat([header, request.payload]);
+		check(send(this.#fd, bytes, bytes.length, 0), doing);
+		const messages: NetlinkMessage[] = [];
+		let interrupted = false;
+		for (;;) {
+			for (const message of parseMessages(this.#receive(doing), doing)) {
+				if (message.seq !== seq) continue; // the rest of an answer that an earlier request gave up
+				if (message.type === NLMSG_ERROR) {
+					const failure = decodeFailure(message, doing);
+					if (failure !== undefined) throw failure;
+					return messages;
+				}
+				// What changed while it was dumped may be missing or twice there: begin again after the end.
+				interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
+				if (message.type === NLMSG_DONE) {
+					const { value } = INT.decode(message.payload);
+					if (value < 0) throw new SyscallError(doing, -value);
+					return interrupted ? this.#exchange(request, flags) : messages;
+				}
+				messages.push(message);
+				if ((message.flags & NLM_F_MULTI) === 0 && (flags & NLM_F.ACK) === 0) return messages;
+			}
+		}
+	}
+
+	#receive(doing: string): Uint8Array {
+		const nothing = new Uint8Array(1);
+		const length = check(recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC), doing);
+		const bytes = new Uint8Array(length);
+		check(recv(this.#fd, bytes, length, 0), doing);
+		return bytes;
+	}
+}
+
+interface SequencedMessage extends NetlinkMessage {
+	readonly seq: number;
+}
+
+/** Cuts a datagram into its messages. Throws KERNEL_SYSCALL for lengths that cannot be. */
+export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
+	const messages: SequencedMessage[] = [];
+	for (let at = 0; at + HEADER.size <= datagram.length; ) {
+		const { len, type, flags, seq } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
+		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
+		messages.push({ type, flags, seq, payload: datagram.slice(at + HEADER.size, at + len) });
+		at += (len + 3) & ~3;
+	}
+	return messages;
+}
+
+/** The error of an NLMSG_ERROR message, with the kernel's sentence where it gives one; undefined for an ack. */
+export function decodeFailure(message: NetlinkMessage, doing: string): SyscallError | undefined {
+	const { value } = INT.decode(message.payload);
+	if (value === 0) return undefined;
+	const said = explanation(message);
+	return said === undefined
+		? new SyscallError(doing, -value)
+		: new SyscallError(doing, -value, { message: `${doing}: ${errnoName(-value)}: ${said}` });
+}
+
+function explanation({ flags, payload }: NetlinkMessage): string | undefined {
+	if ((flags & NLM_F_ACK_TLVS) === 0) return undefined;
+	// struct nlmsgerr: the error, the request's header and, unless capped, all of the request.
+	const header = payload.subarray(INT.size, INT.size + HEADER.size);
+	const echoed = (flags & NLM_F_CAPPED) === 0 ? HEADER.decode(header).len : HEADER.size;
+	let attributes: Attributes;
+	try {
+		attributes = decodeAttributes(payload.subarray(INT.size + ((echoed + 3) & ~3)));
+	} catch {
+		return undefined; // an explanation that cannot be read must not hide the error that it explains
+	}
+	const text = attributes.get(NLMSGERR_ATTR_MSG);
+	return text === undefined ? undefined : Buffer.from(text).toString("utf8").replace(/\0.*$/s, "");
+}
+
+function malformed(doing: string, what: string): L3dsrError {
+	return new L3dsrError({ code: "KERNEL_SYSCALL", message: `${doing}: the kernel sent ${what}` });
+}
