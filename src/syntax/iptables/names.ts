@@ -1,0 +1,139 @@
+/**
+ * Names of IP protocols and of services.
+ *
+ * Protocol names are a table here and not the host's /etc/protocols, so that a rule is spelt the same on
+ * every host (its text is stored in the kernel and compared). Services are only names for people: `-S`
+ * and `-save` print numbers, and the caller passes in what /etc/services says.
+ */
+
+/** Name as iptables prints it → number; Debian's /etc/protocols (netbase), which follows IANA. */
+const PROTOCOLS: Readonly<Record<string, number>> = {
+	icmp: 1,
+	igmp: 2,
+	ggp: 3,
+	ipencap: 4,
+	st: 5,
+	tcp: 6,
+	egp: 8,
+	igp: 9,
+	pup: 12,
+	udp: 17,
+	hmp: 20,
+	"xns-idp": 22,
+	rdp: 27,
+	"iso-tp4": 29,
+	dccp: 33,
+	xtp: 36,
+	ddp: 37,
+	"idpr-cmtp": 38,
+	ipv6: 41,
+	"ipv6-route": 43,
+	"ipv6-frag": 44,
+	idrp: 45,
+	rsvp: 46,
+	gre: 47,
+	esp: 50,
+	ah: 51,
+	skip: 57,
+	"ipv6-icmp": 58,
+	"ipv6-nonxt": 59,
+	"ipv6-opts": 60,
+	rspf: 73,
+	vmtp: 81,
+	eigrp: 88,
+	ospf: 89,
+	"ax.25": 93,
+	ipip: 94,
+	etherip: 97,
+	encap: 98,
+	pim: 103,
+	ipcomp: 108,
+	vrrp: 112,
+	l2tp: 115,
+	isis: 124,
+	sctp: 132,
+	fc: 133,
+	"mobility-header": 135,
+	udplite: 136,
+	"mpls-in-ip": 137,
+	manet: 138,
+	hip: 139,
+	shim6: 140,
+	wesp: 141,
+	rohc: 142,
+	ethernet: 143,
+};
+
+/** Further spellings that iptables knows. */
+const PROTOCOL_ALIASES: Readonly<Record<string, number>> = {
+	icmpv6: 58,
+	"ipv6-mh": 135,
+	mh: 135,
+	all: 0,
+	ip: 0,
+};
+
+const NAME_OF_PROTOCOL: ReadonlyMap<number, string> = new Map(
+	Object.entries(PROTOCOLS).map(([name, number]) => [number, name]),
+);
+
+/** Every name that `-p` takes, for suggestions. */
+export const PROTOCOL_NAMES: readonly string[] = [
+	...Object.keys(PROTOCOLS),
+	...Object.keys(PROTOCOL_ALIASES),
+];
+
+/** 0–255 by number (any base of strtoul) or name, case-blind; 0 is "all"; else undefined. */
+export function protocolNumber(text: string): number | undefined {
+	const number = parseUnsigned(text);
+	if (number !== undefined) return number <= 255 ? number : undefined;
+	const name = text.toLowerCase();
+	return PROTOCOLS[name] ?? PROTOCOL_ALIASES[name];
+}
+
+/** The name that iptables prints without -n, or the number as text. */
+export function protocolName(number: number): string {
+	return NAME_OF_PROTOCOL.get(number) ?? String(number);
+}
+
+/** Decimal, 0x hex or 0 octal as strtoul reads it with base 0; whole text, no sign; else undefined. */
+export function parseUnsigned(text: string): number | undefined {
+	if (/^0x[0-9a-f]{1,12}$/i.test(text)) return Number.parseInt(text.slice(2), 16);
+	if (/^0[0-7]{0,12}$/.test(text)) return Number.parseInt(text, 8);
+	if (/^[1-9]\d{0,12}$/.test(text)) return Number.parseInt(text, 10);
+	return undefined;
+}
+
+/** Looks services up, for reading `--dport http` and for printing without -n. */
+export interface Services {
+	/** Port of a service; `protocol` undefined takes the first entry of that name. */
+	port(name: string, protocol: string | undefined): number | undefined;
+	name(port: number, protocol: string | undefined): string | undefined;
+	readonly names: readonly string[];
+}
+
+/** No service names at all: ports are numbers. */
+export const NO_SERVICES: Services = { port: () => undefined, name: () => undefined, names: [] };
+
+/** Reads the text of /etc/services (services(5)); lines that it cannot read are passed over, as in libc. */
+export function parseServices(text: string): Services {
+	const ports = new Map<string, number>();
+	const names = new Map<string, string>();
+	for (const line of text.split("\n")) {
+		const [name, entry, ...aliases] = line.replace(/#.*/, "").trim().split(/\s+/);
+		const [number, protocol] = entry?.split("/") ?? [];
+		const port = Number(number);
+		if (!name || !protocol || !Number.isInteger(port) || port > 65535) continue;
+		for (const key of [`${port}/${protocol}`, `${port}`]) if (!names.has(key)) names.set(key, name);
+		for (const alias of [name, ...aliases]) {
+			for (const key of [`${alias}/${protocol}`, alias]) if (!ports.has(key)) ports.set(key, port);
+		}
+	}
+	const key = (what: string | number, protocol: string | undefined): string =>
+		protocol === undefined ? `${what}` : `${what}/${protocol}`;
+	return {
+		port: (name, protocol) => ports.get(key(name, protocol)),
+		name: (port, protocol) => names.get(key(port, protocol)),
+		names: [...ports.keys()].filter((name) => !name.includes("/")),
+	};
+}

@@ -1,0 +1,207 @@
+/** What the grammar's tables say of an option, and an option as it was found. */
+import type { Problems } from "../problems.ts";
+import { didYouMean } from "../suggest.ts";
+import { partOf, tailOf, type Word } from "./words.ts";
+
+/** One option. The parser, `-h` and shell completion all read this. */
+export interface OptionSpec {
+	/** Long name without dashes; the first is the one that is printed. */
+	readonly long: readonly [string, ...string[]];
+	/** One letter or digit. */
+	readonly short?: string;
+	/** What its argument is called in the help; absent when it takes none. */
+	readonly argument?: string;
+	/**
+	 * `attached`: the argument may be left out, and only `--opt=value` or `-ovalue` gives one (getopt's
+	 * optional argument); the command itself may then take the next word.
+	 */
+	readonly optional?: "attached";
+	/** A `!` may stand before it. */
+	readonly negatable?: boolean;
+	readonly help: string;
+}
+
+/** An option on a command line. */
+export interface Given {
+	readonly option: OptionSpec;
+	readonly negated: boolean;
+	/** The option as typed. */
+	readonly at: Word;
+	/** Its argument; undefined when it has none. */
+	readonly value: Word | undefined;
+}
+
+/** An option with the thing it belongs to, for the scanner's caller. */
+export interface Owned<Owner> {
+	readonly option: OptionSpec;
+	readonly owner: Owner;
+}
+
+export interface ScanTarget<Owner> {
+	/** Every option that may stand here, most recently loaded module first; asked anew for each word. */
+	candidates(): readonly Owned<Owner>[];
+	/** Takes one option; `rest` gives access to the words behind it. */
+	accept(given: Given, owner: Owner, rest: Rest): void;
+	/** An option that is not among the candidates: true when something was loaded and a new look is worth it. */
+	load(name: string): boolean;
+	/** Reports an unknown option better than "unknown option" can; true when it did. */
+	explain(name: string, at: Word): boolean;
+}
+
+/** The words behind an option, for arguments that getopt does not know of (`-I CHAIN [number]`). */
+export interface Rest {
+	/** The next word when there is one that is neither an option nor `!`, and takes it. */
+	takeBare(): Word | undefined;
+}
+
+/** `--dscp`, or `-s` for those that iptables names by their letter. */
+export function optionName(option: OptionSpec): string {
+	return option.short === undefined ? `--${option.long[0]}` : `-${option.short}`;
+}
+
+/**
+ * Walks over words as getopt_long in iptables does: `--opt value`, `--opt=value`, unique prefixes of long
+ * names, joined short options, `!` before an option. Goes on after a fault to find the next one.
+ */
+export function scanOptions<Owner>(
+	words: readonly Word[],
+	target: ScanTarget<Owner>,
+	problems: Problems,
+): void {
+	let index = 0;
+	let bang: Word | undefined;
+	const rest: Rest = {
+		takeBare() {
+			const word = words[index];
+			if (word === undefined || word.text.startsWith("-") || word.text.startsWith("!")) return undefined;
+			index++;
+			return word;
+		},
+	};
+	const give = (found: Owned<Owner>, at: Word, attached: Word | undefined): void => {
+		const { option, owner } = found;
+		let value = attached;
+		if (option.argument !== undefined && value === undefined && option.optional === undefined) {
+			value = words[index];
+			if (value === undefined) {
+				problems.add("RULE_MISSING", `option "${at.text}" requires an argument`, at.position);
+				bang = undefined;
+				return;
+			}
+			index++;
+		}
+		if (bang !== undefined && option.negatable !== true) {
+			problems.add("RULE_SYNTAX", `${optionName(option)} cannot be inverted with !`, bang.position);
+		} else if (value?.text === "!" && option.negatable === true) {
+			problems.add(
+				"RULE_SYNTAX",
+				`! stands behind ${at.text}`,
+				value.position,
+				`put it before the option: ! ${at.text}`,
+			);
+			rest.takeBare();
+		} else {
+			target.accept({ option, negated: bang !== undefined, at, value }, owner, rest);
+		}
+		bang = undefined;
+	};
+	const skipArguments = (): void => {
+		bang = undefined;
+		while (rest.takeBare() !== undefined);
+	};
+	const unknown = (name: string, at: Word): void => {
+		if (!target.explain(name, at)) {
+			const known = target.candidates().flatMap(({ option }) => option.long.map((long) => `--${long}`));
+			problems.add(
+				"RULE_UNKNOWN_OPTION",
+				`unknown option "${name}"`,
+				at.position,
+				name.startsWith("--") ? didYouMean(name, known) : undefined,
+			);
+		}
+		skipArguments();
+	};
+
+	while (index < words.length) {
+		const word = words[index++];
+		if (word === undefined) break;
+		const { text } = word;
+		if (text === "!") {
+			if (bang !== undefined) {
+				problems.add("RULE_SYNTAX", "multiple consecutive ! not allowed", word.position);
+			}
+			bang = word;
+		} else if (text === "--") {
+			const extra = words[index];
+			if (extra !== undefined) {
+				problems.add("RULE_SYNTAX", "unknown arguments found on commandline", extra.position);
+			}
+			break;
+		} else if (text.startsWith("--")) {
+			const equals = text.indexOf("=");
+			const name = equals < 0 ? text : text.slice(0, equals);
+			const at = equals < 0 ? word : { ...word, text: name, position: partOf(word, 0, equals) };
+			let found = findLong(name.slice(2), target.candidates());
+			if (found === undefined && target.load(name)) found = findLong(name.slice(2), target.candidates());
+			if (found === undefined) {
+				unknown(name, at);
+			} else if (Array.isArray(found)) {
+				const choices = found.map(({ option }) => `--${option.long[0]}`).join(", ");
+				problems.add("RULE_UNKNOWN_OPTION", `option "${name}" is ambiguous: ${choices}`, at.position);
+				skipArguments();
+			} else if (equals >= 0 && found.option.argument === undefined) {
+				problems.add("RULE_SYNTAX", `option "${name}" takes no argument`, word.position);
+				bang = undefined;
+			} else {
+				give(found, at, equals < 0 ? undefined : tailOf(word, equals + 1));
+			}
+		} else if (text.length > 1 && text.startsWith("-")) {
+			for (let i = 1; i < text.length; i++) {
+				const letter = text[i] ?? "";
+				const at = {
+					...word,
+					text: `-${letter}`,
+					position: i === 1 && text.length === 2 ? word.position : partOf(word, i, 1),
+				};
+				const found = target.candidates().find(({ option }) => option.short === letter);
+				if (found === undefined) {
+					unknown(`-${letter}`, at);
+					break;
+				}
+				const joined = i + 1 < text.length ? tailOf(word, i + 1) : undefined;
+				if (found.option.argument === undefined) give(found, at, undefined);
+				else {
+					give(found, at, joined);
+					break;
+				}
+			}
+		} else {
+			problems.add("RULE_SYNTAX", `Bad argument \`${text}'`, word.position);
+			bang = undefined;
+		}
+	}
+	if (bang !== undefined) {
+		problems.add(
+			"RULE_SYNTAX",
+			"! stands before nothing",
+			bang.position,
+			"it goes before the option that it inverts",
+		);
+	}
+}
+
+/** The option of that name; all that it may stand for when it is an ambiguous prefix. */
+function findLong<Owner>(
+	name: string,
+	candidates: readonly Owned<Owner>[],
+): Owned<Owner> | Owned<Owner>[] | undefined {
+	const exact = candidates.find(({ option }) => option.long.includes(name));
+	if (exact !== undefined || name === "") return exact;
+	const seen = new Set<OptionSpec>();
+	const found = candidates.filter(({ option }) => {
+		if (seen.has(option) || !option.long.some((long) => long.startsWith(name))) return false;
+		seen.add(option);
+		return true;
+	});
+	return found.length > 1 ? found : found[0];
+}

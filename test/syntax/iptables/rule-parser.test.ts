@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
+import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { arbitraryRule } from "../../arbitrary/rule.ts";
+
+test("reading what is printed of a rule gives the same rule, and printing it the same text", () => {
+	fc.assert(
+		fc.property(arbitraryRule(), (rule) => {
+			const text = formatRuleSpec(rule);
+			const again = parseRuleSpec(text, rule);
+			assert.deepEqual(again, rule);
+			assert.equal(formatRuleSpec(again), text);
+		}),
+		{ numRuns: 3000 },
+	);
+});
