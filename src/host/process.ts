@@ -1,0 +1,116 @@
+/**
+ * Runs system programs (nft, ip, tc). They are found also where PATH is empty or unset, as under cron and in
+ * boot scripts, and speak English whatever the locale, because their messages are read.
+ */
+import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { L3dsrError } from "../errors.ts";
+
+/** Searched after PATH. */
+const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
+
+/** The package of each program, where it is not called like it: [Debian, Fedora]. */
+const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
+	nft: ["nftables", "nftables"],
+	ip: ["iproute2", "iproute"],
+	tc: ["iproute2", "iproute-tc"],
+	unshare: ["util-linux", "util-linux"],
+};
+
+export interface ProgramResult {
+	readonly exitCode: number;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** The process's environment: PATH is searched, the rest is handed on. */
+export interface Environment {
+	readonly PATH?: string | undefined;
+	readonly [name: string]: string | undefined;
+}
+
+export interface RunOptions {
+	/** Written to the program's standard input, which is empty without it. */
+	readonly input?: string;
+}
+
+/** Runs programs to their end. A program that reports failure is a result, not an exception. */
+export interface ProgramRunner {
+	/** Throws L3dsrError: PROGRAM_MISSING, or PROGRAM_FAILED when it cannot be started or dies of a signal. */
+	run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramResult>;
+}
+
+/** The path of an executable file called `program`, first in `searchPath` (as in PATH), or undefined. */
+export function findProgram(program: string, searchPath: string | undefined): string | undefined {
+	// An empty element of PATH means the working directory; root's rules are not left to what lies there.
+	const directories = (searchPath ?? "").split(delimiter).filter((directory) => directory.startsWith("/"));
+	for (const directory of [...directories, ...SYSTEM_DIRECTORIES]) {
+		const path = join(directory, program);
+		try {
+			accessSync(path, constants.X_OK);
+			return path;
+		} catch {
+			// Not here; the next directory may have it.
+		}
+	}
+	return undefined;
+}
+
+/** The runner for this host; `environment` is `process.env`. */
+export function systemPrograms(environment: Environment): ProgramRunner {
+	const found = new Map<string, string>();
+	const env = { ...environment, LC_ALL: "C" };
+	return {
+		async run(program, args, options = {}) {
+			const path = found.get(program) ?? findProgram(program, environment.PATH);
+			if (path === undefined) throw programMissing(program);
+			found.set(program, path);
+			return await runToEnd(path, program, args, env, options.input);
+		},
+	};
+}
+
+function programMissing(program: string): L3dsrError {
+	const [debian, fedora] = PACKAGES[program] ?? [program, program];
+	return new L3dsrError({
+		code: "PROGRAM_MISSING",
+		message: `run ${program}: it is not installed, neither in PATH nor in ${SYSTEM_DIRECTORIES.join(":")}`,
+		hint: `install it: apt-get install ${debian} (Debian, Ubuntu) or dnf install ${fedora} (Fedora, RHEL)`,
+	});
+}
+
+function runToEnd(
+	path: string,
+	program: string,
+	args: readonly string[],
+	env: Environment,
+	input: string | undefined,
+): Promise<ProgramResult> {
+	return new Promise((resolve, reject) => {
+		const child = spawn(path, args, {
+			env,
+			stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+		});
+		const out: Buffer[] = [];
+		const err: Buffer[] = [];
+		child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+		child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
+		child.on("error", (error) => {
+			const message = `run ${program}: ${path} cannot be started: ${error.message}`;
+			reject(new L3dsrError({ code: "PROGRAM_FAILED", message }, { cause: error }));
+		});
+		child.on("close", (exitCode, signal) => {
+			const stdout = Buffer.concat(out).toString("utf8");
+			const stderr = Buffer.concat(err).toString("utf8");
+			if (exitCode !== null) resolve({ exitCode, stdout, stderr });
+			else {
+				const message = `run ${program}: it was killed by ${signal}`;
+				reject(new L3dsrError({ code: "PROGRAM_FAILED", message }));
+			}
+		});
+		// A program that ends before it has read its input: its exit code says what there is to say.
+		child.stdin?.on("error", () => {});
+		child.stdin?.end(input);
+	});
+}
