@@ -18,6 +18,7 @@ export const BPF_MAP_TYPE = {
 	BPF_MAP_TYPE_LRU_HASH: 9,
 	BPF_MAP_TYPE_LRU_PERCPU_HASH: 10,
 	BPF_MAP_TYPE_LPM_TRIE: 11,
+	BPF_MAP_TYPE_DEVMAP_HASH: 25,
 	BPF_MAP_TYPE_RINGBUF: 27,
 } as const;
 export type MapTypeName = keyof typeof BPF_MAP_TYPE;
