@@ -12,6 +12,8 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** code → what it means (one line, quoted by the reference) and the exit code it leads to. */
 export const ERRORS = {
+	// The command line of l3dsr (src/cli)
+	USAGE: { exit: EXIT.usage, meaning: "a command line of l3dsr that cannot be read" },
 	// Grammar of iptables rules (src/syntax)
 	RULE_SYNTAX: { exit: EXIT.usage, meaning: "a rule or command line that cannot be read" },
 	RULE_UNKNOWN_OPTION: {
@@ -61,6 +63,17 @@ export const ERRORS = {
 	DATAPATH_VERIFY: {
 		exit: EXIT.failed,
 		meaning: "what the kernel has after a change is not what was asked for",
+	},
+	// The lab (src/lab)
+	LAB_EXISTS: { exit: EXIT.failed, meaning: "a lab of that name is there already" },
+	LAB_NOT_FOUND: { exit: EXIT.failed, meaning: "no lab of that name is on this machine" },
+	LAB_AGENT: {
+		exit: EXIT.failed,
+		meaning: "a process that the lab runs in one of its namespaces failed or did not answer in time",
+	},
+	LAB_CLAIM: {
+		exit: EXIT.failed,
+		meaning: "something that the lab set out to prove did not hold; the message says what was seen",
 	},
 	INTERNAL: { exit: EXIT.failed, meaning: "a fault of l3dsr itself; please report it" },
 } as const satisfies Record<string, { exit: ExitCode; meaning: string }>;

@@ -1,0 +1,66 @@
+/**
+ * The `l3dsr` command: a table of subcommands, one file each, of which a run loads only the one it needs.
+ *
+ * Data goes to stdout and diagnostics to stderr; with `--json` both are JSON. Exit codes are those of
+ * src/errors.ts.
+ */
+import { realpathSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { EXIT, type ExitCode } from "../errors.ts";
+import { type CliContext, processContext } from "./context.ts";
+import { VERSION } from "./package-version.ts";
+import { commandLineError, reportError } from "./report.ts";
+import type { Subcommand } from "./subcommand.ts";
+
+const SUBCOMMANDS: readonly Subcommand[] = [
+	{ name: "version", summary: "what this is and what it runs on", load: () => import("./version.ts") },
+];
+
+/** Entry of `bin/l3dsr`. Sets the process's exit code; the process ends when nothing is left to do. */
+export async function main(programName: string): Promise<void> {
+	const context = processContext(programName, process, realpathSync(process.argv[1] ?? programName));
+	process.exitCode = await runL3dsr(context);
+}
+
+/** Runs one command line. Never throws: every failure is printed to `context.stderr` and told by the exit code. */
+export async function runL3dsr(context: CliContext): Promise<ExitCode> {
+	try {
+		return await dispatch(context);
+	} catch (error) {
+		if (error instanceof CommanderError) {
+			if (error.exitCode === 0) return EXIT.done; // help or version, already printed
+			return reportError(context, commandLineError(context.programName, error.message));
+		}
+		return reportError(context, error);
+	}
+}
+
+async function dispatch(context: CliContext): Promise<ExitCode> {
+	const { argv } = context;
+	const operands = argv.filter((argument) => !argument.startsWith("-"));
+	const wanted = operands[0] === "help" ? operands[1] : operands[0];
+	let exitCode: ExitCode = EXIT.done;
+
+	const program = new Command(context.programName)
+		.description("Layer-3 Direct Server Return: maps the DSCP of a packet to the VIP it was sent to.")
+		.version(`${context.programName} ${VERSION}`, "-V, --version")
+		.exitOverride()
+		.configureOutput({
+			writeOut: (text) => context.stdout.write(text),
+			writeErr: () => {}, // what it says comes with the CommanderError, and is rendered as every error is
+		});
+	for (const subcommand of SUBCOMMANDS) {
+		const command = program
+			.command(subcommand.name, { hidden: subcommand.hidden === true })
+			.description(subcommand.summary);
+		if (subcommand.name !== wanted) continue;
+		const module = await subcommand.load();
+		command.option("--debug", "show where an error came from");
+		const run = module.define(command, context);
+		command.action(async () => {
+			exitCode = await run();
+		});
+	}
+	await program.parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" });
+	return exitCode;
+}

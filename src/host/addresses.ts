@@ -1,0 +1,147 @@
+/**
+ * VIPs on the loopback interface, read and changed through ip(8).
+ *
+ * A VIP is a /32 with a label `lo:N` (IPv4, so that ifconfig shows it too) or a /128 (IPv6, which has no
+ * labels). Any number of changes are one run of `ip -batch`.
+ */
+import { L3dsrError } from "../errors.ts";
+import { type Address, addressBits, parseAddress } from "../model/address.ts";
+import { runProgram } from "./process.ts";
+
+/** An address that an interface holds. */
+export interface InterfaceAddress {
+	readonly address: Address;
+	readonly prefixLength: number;
+	/** `lo:1`; the interface's own name when none was given; IPv6 has none. */
+	readonly label?: string;
+	/** `host` for 127.0.0.1 and ::1, `global` for VIPs. */
+	readonly scope: string;
+}
+
+export type AddressChange =
+	| { readonly kind: "add"; readonly address: Address; readonly label?: string }
+	| { readonly kind: "remove"; readonly address: Address };
+
+/** Where an `ip` command works: here, or in a named network namespace. */
+export interface In {
+	readonly namespace?: string;
+}
+
+/** Addresses of `lo` in the kernel's order. Throws PROGRAM_MISSING, PROGRAM_FAILED. */
+export async function listLoopbackAddresses(where: In = {}): Promise<InterfaceAddress[]> {
+	const { exitCode, stdout, stderr } = await runProgram("ip", [
+		...inNamespace(where),
+		"-j",
+		"address",
+		"show",
+		"dev",
+		"lo",
+	]);
+	if (exitCode !== 0) {
+		throw new L3dsrError({
+			code: "PROGRAM_FAILED",
+			message: `list the addresses of lo: ip: ${firstLine(stderr)}`,
+		});
+	}
+	return decodeAddresses(stdout);
+}
+
+/** What `ip -j address show` prints, as values; entries that are neither IPv4 nor IPv6 are left out. */
+export function decodeAddresses(json: string): InterfaceAddress[] {
+	const interfaces: unknown = JSON.parse(json);
+	const found: InterfaceAddress[] = [];
+	for (const entry of arrayOf(interfaces)) {
+		for (const info of arrayOf(fieldOf(entry, "addr_info"))) {
+			const address = parseAddress(String(fieldOf(info, "local")));
+			const label = fieldOf(info, "label");
+			if (address === undefined) continue;
+			found.push({
+				address,
+				prefixLength: Number(fieldOf(info, "prefixlen")),
+				scope: String(fieldOf(info, "scope")),
+				...(typeof label === "string" ? { label } : {}),
+			});
+		}
+	}
+	return found;
+}
+
+/**
+ * Makes the changes in order, in one process. Throws PROGRAM_FAILED that names the first change refused;
+ * those before it stand, so observe again before undoing. No changes, no process.
+ */
+export async function changeLoopbackAddresses(
+	changes: readonly AddressChange[],
+	where: In = {},
+): Promise<void> {
+	if (changes.length === 0) return;
+	const { exitCode, stderr } = await runProgram("ip", [...inNamespace(where), "-batch", "-"], {
+		input: encodeBatch(changes),
+	});
+	if (exitCode === 0) return;
+	const line = Number(/^Command failed -:(\d+)/m.exec(stderr)?.[1] ?? 1);
+	const change = changes[line - 1];
+	const what =
+		change === undefined
+			? "change addresses of lo"
+			: `${change.kind} ${change.address.text} ${change.kind === "add" ? "to" : "from"} lo`;
+	throw new L3dsrError({
+		code: "PROGRAM_FAILED",
+		message: `${what}: ip: ${firstLine(stderr)}`,
+		...hintFor(stderr),
+	});
+}
+
+/** The input of `ip -batch -` for these changes. */
+export function encodeBatch(changes: readonly AddressChange[]): string {
+	return changes
+		.map((change) => {
+			const prefix = `${change.address.text}/${addressBits(change.address.family)}`;
+			if (change.kind === "remove") return `address del ${prefix} dev lo\n`;
+			// An address that nobody else can hold needs no duplicate address detection (it would be tentative,
+			// and not answer, for a second).
+			const options = change.address.family === "ipv6" ? " nodad" : ` label ${change.label ?? "lo"}`;
+			return `address add ${prefix} dev lo${options}\n`;
+		})
+		.join("");
+}
+
+/** The `count` lowest labels `lo:1`, `lo:2`, … that none of `observed` has. */
+export function freeLabels(observed: readonly InterfaceAddress[], count: number): string[] {
+	const taken = new Set(observed.map(({ label }) => label));
+	const free: string[] = [];
+	for (let n = 1; free.length < count; n++) {
+		if (!taken.has(`lo:${n}`)) free.push(`lo:${n}`);
+	}
+	return free;
+}
+
+function inNamespace({ namespace }: In): string[] {
+	return namespace === undefined ? [] : ["-n", namespace];
+}
+
+function firstLine(text: string): string {
+	return (
+		text
+			.trim()
+			.split("\n")[0]
+			?.replace(/^(Error: |RTNETLINK answers: )/, "")
+			.replace(/\.$/, "") ?? ""
+	);
+}
+
+function hintFor(stderr: string): { hint?: string } {
+	if (stderr.includes("Operation not permitted")) return { hint: "run this as root (CAP_NET_ADMIN)" };
+	// What the kernel says to an IPv6 address where net.ipv6.conf.lo.disable_ipv6 is 1.
+	if (stderr.includes("Permission denied"))
+		return { hint: "is IPv6 disabled here? see sysctl net.ipv6.conf.lo.disable_ipv6" };
+	return {};
+}
+
+function arrayOf(value: unknown): unknown[] {
+	return Array.isArray(value) ? value : [];
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+	return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { Writable } from "node:stream";
+import { describe, it } from "node:test";
+import type { CliContext } from "../../src/cli/context.ts";
+import { runL3dsr } from "../../src/cli/l3dsr.ts";
+import { VERSION } from "../../src/cli/package-version.ts";
+
+interface Outcome {
+	exitCode: number;
+	stdout: string;
+	stderr: string;
+}
+
+async function run(...argv: string[]): Promise<Outcome> {
+	const sinks = { stdout: "", stderr: "" };
+	const sink = (name: "stdout" | "stderr") =>
+		new Writable({
+			write(chunk, _encoding, done) {
+				sinks[name] += String(chunk);
+				done();
+			},
+		});
+	const context: CliContext = {
+		programName: "l3dsr",
+		programPath: "/nowhere/bin/l3dsr",
+		argv,
+		env: {},
+		stdout: sink("stdout"),
+		stderr: sink("stderr"),
+		outputClosed: new AbortController().signal,
+	};
+	return { exitCode: await runL3dsr(context), ...sinks };
+}
+
+describe("l3dsr", () => {
+	it("prints its version, alone and with what it runs on", async () => {
+		assert.deepEqual(await run("--version"), { exitCode: 0, stdout: `l3dsr ${VERSION}\n`, stderr: "" });
+		const { exitCode, stdout } = await run("version", "--json");
+		assert.equal(exitCode, 0);
+		const record = JSON.parse(stdout);
+		assert.equal(record.l3dsr, VERSION);
+		assert.equal(record.node, process.versions.node);
+	});
+
+	it("lists its subcommands in --help and keeps internal ones out of it", async () => {
+		const { exitCode, stdout } = await run("--help");
+		assert.equal(exitCode, 0);
+		assert.match(stdout, /^ {2}version .*runs on$/m);
+		assert.doesNotMatch(stdout, /agent/);
+	});
+
+	it("refuses an unknown subcommand with exit code 2 and the nearest name", async () => {
+		assert.deepEqual(await run("verson"), {
+			exitCode: 2,
+			stdout: "",
+			stderr: "error[USAGE]: unknown command 'verson'\nhint: did you mean version?\n",
+		});
+	});
+
+	it("refuses an unknown option of a subcommand, and says the same in JSON", async () => {
+		const text = await run("version", "--jsn");
+		assert.equal(text.exitCode, 2);
+		assert.equal(text.stderr, "error[USAGE]: unknown option '--jsn'\nhint: did you mean --json?\n");
+		const json = await run("version", "--jsn", "--json");
+		assert.equal(json.exitCode, 2);
+		assert.deepEqual(JSON.parse(json.stderr), {
+			errors: [{ code: "USAGE", message: "unknown option '--jsn'", hint: "did you mean --json?" }],
+		});
+	});
+});
