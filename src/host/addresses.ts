@@ -6,7 +6,7 @@
  */
 import { L3dsrError } from "../errors.ts";
 import { type Address, addressBits, parseAddress } from "../model/address.ts";
-import { runProgram } from "./process.ts";
+import type { ProgramRunner } from "./process.ts";
 
 /** An address that an interface holds. */
 export interface InterfaceAddress {
@@ -28,8 +28,11 @@ export interface In {
 }
 
 /** Addresses of `lo` in the kernel's order. Throws PROGRAM_MISSING, PROGRAM_FAILED. */
-export async function listLoopbackAddresses(where: In = {}): Promise<InterfaceAddress[]> {
-	const { exitCode, stdout, stderr } = await runProgram("ip", [
+export async function listLoopbackAddresses(
+	programs: ProgramRunner,
+	where: In = {},
+): Promise<InterfaceAddress[]> {
+	const { exitCode, stdout, stderr } = await programs.run("ip", [
 		...inNamespace(where),
 		"-j",
 		"address",
@@ -71,11 +74,12 @@ export function decodeAddresses(json: string): InterfaceAddress[] {
  * those before it stand, so observe again before undoing. No changes, no process.
  */
 export async function changeLoopbackAddresses(
+	programs: ProgramRunner,
 	changes: readonly AddressChange[],
 	where: In = {},
 ): Promise<void> {
 	if (changes.length === 0) return;
-	const { exitCode, stderr } = await runProgram("ip", [...inNamespace(where), "-batch", "-"], {
+	const { exitCode, stderr } = await programs.run("ip", [...inNamespace(where), "-batch", "-"], {
 		input: encodeBatch(changes),
 	});
 	if (exitCode === 0) return;

@@ -1,7 +1,7 @@
 /** Named network namespaces, as ip-netns(8) keeps them under /run/netns. */
 import { readdirSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
-import { runProgram } from "./process.ts";
+import type { ProgramRunner } from "./process.ts";
 
 const NAMESPACES = "/run/netns";
 
@@ -15,8 +15,8 @@ export function listNamespaces(): string[] {
 }
 
 /** Creates them in order. Throws PROGRAM_FAILED at the first that cannot be made; those before it stand. */
-export async function createNamespaces(names: readonly string[]): Promise<void> {
-	await batch("create", names, "netns add", []);
+export async function createNamespaces(programs: ProgramRunner, names: readonly string[]): Promise<void> {
+	await batch(programs, "create", names, "netns add", []);
 }
 
 /**
@@ -24,13 +24,13 @@ export async function createNamespaces(names: readonly string[]): Promise<void> 
  * ends. Goes on behind one that cannot be deleted, and throws PROGRAM_FAILED in the end. Runs in a process
  * group of its own: the Ctrl-C that makes a caller clean up must not stop the cleaning.
  */
-export async function deleteNamespaces(names: readonly string[]): Promise<void> {
-	await batch("delete", names, "netns delete", ["-force"]);
+export async function deleteNamespaces(programs: ProgramRunner, names: readonly string[]): Promise<void> {
+	await batch(programs, "delete", names, "netns delete", ["-force"]);
 }
 
 /** Ids of the processes that run in a namespace. */
-export async function namespaceProcesses(name: string): Promise<number[]> {
-	const { stdout } = await runProgram("ip", ["netns", "pids", name]);
+export async function namespaceProcesses(programs: ProgramRunner, name: string): Promise<number[]> {
+	const { stdout } = await programs.run("ip", ["netns", "pids", name]);
 	return stdout.split("\n").filter(Boolean).map(Number);
 }
 
@@ -40,15 +40,16 @@ export function commandInNamespace(name: string, command: readonly string[]): st
 }
 
 async function batch(
+	programs: ProgramRunner,
 	verb: string,
 	names: readonly string[],
 	command: string,
 	flags: readonly string[],
 ): Promise<void> {
 	if (names.length === 0) return;
-	const { exitCode, stderr } = await runProgram("ip", [...flags, "-batch", "-"], {
+	const { exitCode, stderr } = await programs.run("ip", [...flags, "-batch", "-"], {
 		input: names.map((name) => `${command} ${name}\n`).join(""),
-		detached: true,
+		ownProcessGroup: true,
 	});
 	if (exitCode === 0) return;
 	const name = names[Number(/^Command failed -:(\d+)/m.exec(stderr)?.[1] ?? 1) - 1] ?? names.join(", ");

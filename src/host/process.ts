@@ -33,6 +33,11 @@ export interface Environment {
 export interface RunOptions {
 	/** Written to the program's standard input, which is empty without it. */
 	readonly input?: string;
+	/**
+	 * In a process group of its own: a Ctrl-C at the terminal reaches the caller and not the program. For
+	 * cleaning up after just that.
+	 */
+	readonly ownProcessGroup?: boolean;
 }
 
 /** Runs programs to their end. A program that reports failure is a result, not an exception. */
@@ -66,7 +71,7 @@ export function systemPrograms(environment: Environment): ProgramRunner {
 			const path = found.get(program) ?? findProgram(program, environment.PATH);
 			if (path === undefined) throw programMissing(program);
 			found.set(program, path);
-			return await runToEnd(path, program, args, env, options.input);
+			return await runToEnd(path, program, args, env, options);
 		},
 	};
 }
@@ -85,11 +90,12 @@ function runToEnd(
 	program: string,
 	args: readonly string[],
 	env: Environment,
-	input: string | undefined,
+	{ input, ownProcessGroup = false }: RunOptions,
 ): Promise<ProgramResult> {
 	return new Promise((resolve, reject) => {
 		const child = spawn(path, args, {
 			env,
+			detached: ownProcessGroup,
 			stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
 		});
 		const out: Buffer[] = [];

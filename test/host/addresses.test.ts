@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { L3dsrError } from "../../src/errors.ts";
+import { changeLoopbackAddresses, freeLabels, listLoopbackAddresses } from "../../src/host/addresses.ts";
+import {
+	createNamespaces,
+	deleteNamespaces,
+	listNamespaces,
+	namespaceProcesses,
+} from "../../src/host/netns.ts";
+import { systemPrograms } from "../../src/host/process.ts";
+import { addressFromBytes } from "../../src/model/address.ts";
+import { enterNetns } from "../netns.ts";
+
+enterNetns();
+
+const programs = systemPrograms(process.env);
+const ipv4 = (n: number) => addressFromBytes([192, 0, 2, n]);
+const ipv6 = (n: number) => addressFromBytes([0x20, 1, 0xd, 0xb8, ...new Array<number>(11).fill(0), n]);
+
+const vips = async (namespace?: string) =>
+	(await listLoopbackAddresses(programs, namespace === undefined ? {} : { namespace })).filter(
+		({ scope }) => scope === "global",
+	);
+
+describe("changeLoopbackAddresses", () => {
+	it("adds sixty VIPs of each family in one run, labelled, and takes them away again", async () => {
+		const labels = freeLabels(await listLoopbackAddresses(programs), 60);
+		assert.deepEqual(labels.slice(0, 2), ["lo:1", "lo:2"]);
+		const addresses = [
+			...labels.map((label, n) => ({ address: ipv4(n), label })),
+			...labels.map((_, n) => ({ address: ipv6(n) })),
+		];
+		await changeLoopbackAddresses(
+			programs,
+			addresses.map((change) => ({ kind: "add", ...change })),
+		);
+		const observed = await vips();
+		assert.equal(observed.length, 120);
+		assert.deepEqual(
+			observed.find(({ address }) => address.text === "192.0.2.7"),
+			{ address: ipv4(7), prefixLength: 32, label: "lo:8", scope: "global" },
+		);
+		assert.deepEqual(
+			observed.find(({ address }) => address.text === "2001:db8::7"),
+			{ address: ipv6(7), prefixLength: 128, scope: "global" },
+		);
+		await changeLoopbackAddresses(
+			programs,
+			addresses.map(({ address }) => ({ kind: "remove", address })),
+		);
+		assert.deepEqual(await vips(), []);
+	});
+
+	it("names the address that the kernel refuses", async () => {
+		const change = { kind: "add", address: ipv4(1), label: "lo:1" } as const;
+		await assert.rejects(changeLoopbackAddresses(programs, [change, change]), (error) => {
+			assert.ok(error instanceof L3dsrError);
+			assert.equal(error.code, "PROGRAM_FAILED");
+			assert.match(error.message, /^add 192\.0\.2\.1 to lo: ip: /);
+			return true;
+		});
+		await changeLoopbackAddresses(programs, [{ kind: "remove", address: ipv4(1) }]);
+	});
+
+	it("gives the lowest labels that are free", () => {
+		const taken = [1, 3].map((n) => ({
+			address: ipv4(n),
+			prefixLength: 32,
+			label: `lo:${n}`,
+			scope: "global",
+		}));
+		assert.deepEqual(freeLabels(taken, 3), ["lo:2", "lo:4", "lo:5"]);
+	});
+});
+
+describe("namespaces", () => {
+	it("are created, worked in, and deleted by name", async () => {
+		const names = ["l3addresses-a", "l3addresses-b"];
+		await createNamespaces(programs, names);
+		assert.deepEqual(listNamespaces(), names);
+		await changeLoopbackAddresses(programs, [{ kind: "add", address: ipv4(9), label: "lo:1" }], {
+			namespace: "l3addresses-a",
+		});
+		assert.deepEqual(
+			(await vips("l3addresses-a")).map(({ address }) => address.text),
+			["192.0.2.9"],
+		);
+		assert.deepEqual(await vips("l3addresses-b"), []);
+		assert.deepEqual(await namespaceProcesses(programs, "l3addresses-a"), []);
+		await assert.rejects(createNamespaces(programs, names), /create network namespace l3addresses-a: ip: /);
+		await assert.rejects(deleteNamespaces(programs, ["l3addresses-none", ...names]), /l3addresses-none/);
+		assert.deepEqual(listNamespaces(), [], "one that is not there does not keep the others");
+	});
+});
