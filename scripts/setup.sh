@@ -18,6 +18,7 @@ ip iproute2
 iptables iptables
 curl curl
 ping iputils-ping
+ethtool ethtool
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"

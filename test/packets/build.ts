@@ -167,12 +167,12 @@ export function ipv6(fields: Ipv6Fields, payload: Payload): Uint8Array {
 	);
 }
 
-/** Options padded by PadN (RFC 8200 section 4.2) to `units` times eight bytes. */
+/** One option of RFC 4727's for experiments, to be skipped by who does not know it, fills it. */
 function optionsHeader(number: number, units: number): Extension {
-	const padding = units * 8 - 4;
+	const data = units * 8 - 4;
 	return {
 		number,
-		encode: (next) => bytesOf([next, units - 1, 1, padding], new Uint8Array(padding)),
+		encode: (next) => bytesOf([next, units - 1, 0x1e, data], new Uint8Array(data)),
 	};
 }
 

@@ -8,7 +8,15 @@ import { IPV4_CASES } from "./catalogue-ipv4.ts";
 import { IPV6_CASES } from "./catalogue-ipv6.ts";
 import { type PacketCase, REAL_IPV4, REAL_IPV6, type Variation, VIP_IPV4, VIP_IPV6 } from "./packet-case.ts";
 
-export type { KernelVerdict, PacketCase, Variation } from "./packet-case.ts";
+export {
+	type KernelVerdict,
+	type PacketCase,
+	REAL_IPV4,
+	REAL_IPV6,
+	type Variation,
+	VIP_IPV4,
+	VIP_IPV6,
+} from "./packet-case.ts";
 
 export const CATALOGUE: readonly PacketCase[] = [...IPV4_CASES, ...IPV6_CASES];
 
