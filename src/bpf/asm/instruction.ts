@@ -38,6 +38,8 @@ export interface Instruction {
 	readonly map?: MapReference;
 	/** What this instruction and those after it are for, until the next comment. */
 	readonly comment?: string;
+	/** This instruction in the terms of the program: `dscp >>= 2`. */
+	readonly note?: string;
 }
 
 /** Slots that an instruction takes: 2 for BPF_LD_IMM64, else 1. Jumps and the verifier's log count slots. */

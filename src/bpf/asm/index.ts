@@ -1,0 +1,16 @@
+/** The assembler: instructions as values, to bytes and back, and their listing. */
+export * from "./alu.ts";
+export { decodeInstructions } from "./decode.ts";
+export { encodeInstructions, labelOffsets, resolveLabels } from "./encode.ts";
+export * from "./helper-function.ts";
+export {
+	type Instruction,
+	type MapReference,
+	type Register,
+	SLOT_BYTES,
+	slotsOf,
+} from "./instruction.ts";
+export * from "./jump.ts";
+export { formatListing } from "./listing.ts";
+export * from "./memory.ts";
+export { formatInstruction } from "./pseudo-c.ts";
