@@ -20,6 +20,7 @@ check:
 	@npx --no-install biome ci --colors=off .
 	@npx --no-install tsc --noEmit
 	@npx --no-install tsx scripts/check-layers.ts
+	@npx --no-install tsx scripts/config-schema.ts --check
 
 format: setup
 	@npx --no-install biome check --write .

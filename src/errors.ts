@@ -39,6 +39,28 @@ export const ERRORS = {
 		exit: EXIT.failed,
 		meaning: "an eBPF program whose description is not sound, found before it was loaded",
 	},
+	// The configuration file (src/syntax/config) and what it asks for (src/model)
+	CONFIG_SYNTAX: { exit: EXIT.usage, meaning: "a configuration file that is not YAML" },
+	CONFIG_UNKNOWN_KEY: { exit: EXIT.usage, meaning: "a key that the configuration does not have" },
+	CONFIG_MISSING: {
+		exit: EXIT.usage,
+		meaning: "a key that is required, or that another one needs, is not there",
+	},
+	CONFIG_BAD_VALUE: {
+		exit: EXIT.usage,
+		meaning: "a value in the configuration that is not of the expected form or range",
+	},
+	CONFIG_DSCP_RANGE: { exit: EXIT.usage, meaning: "a DSCP outside 0-63 in the configuration" },
+	CONFIG_READ: { exit: EXIT.usage, meaning: "a configuration file or folder that cannot be read" },
+	MODEL_DSCP_CONFLICT: { exit: EXIT.usage, meaning: "one DSCP selects two VIPs of one family" },
+	MODEL_SELECTION_CONFLICT: {
+		exit: EXIT.usage,
+		meaning: "a packet can be meant for two services that would do different things to it",
+	},
+	MODEL_REWRITE_CHAIN: {
+		exit: EXIT.usage,
+		meaning: "a packet that one service has rewritten would be selected, and rewritten again, by another",
+	},
 	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
 	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
 	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },

@@ -1,0 +1,29 @@
+/** What l3dsr.yaml says, as values: the wish that `up` makes the kernel match. */
+import type { Table } from "./rule.ts";
+import type { InterfaceName, Service } from "./service.ts";
+
+export const DATAPATH_CHOICES = ["auto", "ebpf", "nft"] as const;
+export type DatapathChoice = (typeof DATAPATH_CHOICES)[number];
+
+/** Where the ebpf datapath sees packets. */
+export const HOOKS = ["tc", "xdp", "xdp-generic"] as const;
+export type Hook = (typeof HOOKS)[number];
+
+export interface Configuration {
+	readonly datapath: DatapathChoice;
+	readonly hook: Hook;
+	/** Where packets from directors arrive. Absent: wherever the host has a global address. */
+	readonly interfaces?: readonly InterfaceName[];
+	readonly table: Table;
+	/** A folder of dsr.conf files, or one such file, whose services are this host's too. */
+	readonly include?: string;
+	readonly services: readonly Service[];
+}
+
+/** What a file that says nothing asks for. */
+export const DEFAULT_CONFIGURATION: Configuration = Object.freeze({
+	datapath: "auto",
+	hook: "tc",
+	table: "raw",
+	services: Object.freeze([]),
+});

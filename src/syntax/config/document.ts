@@ -1,0 +1,124 @@
+/** A YAML text with places: every finding names line and column, and shows the line. */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from "yaml";
+import type { Diagnostic, ErrorCode, Position } from "../../errors.ts";
+
+export class ConfigDocument {
+	readonly #source: string;
+	readonly #text: string;
+	readonly #lines = new LineCounter();
+	readonly #document;
+	readonly #found: Diagnostic[] = [];
+
+	/** `source` is the file's name as it was given. Faults of the YAML itself are reported at once. */
+	constructor(text: string, source: string) {
+		this.#source = source;
+		this.#text = text;
+		this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, version: "1.2" });
+		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
+	}
+
+	/** True when the text is YAML at all, so that looking at its values makes sense. */
+	get readable(): boolean {
+		return this.#document.errors.length === 0;
+	}
+
+	/** As plain JavaScript values, for the schema. */
+	toJS(): unknown {
+		return this.#document.toJS({ maxAliasCount: 100 }) ?? {};
+	}
+
+	/** The node at a path of keys and indexes, aliases resolved; undefined when there is none. */
+	at(path: readonly (string | number)[]): Node | undefined {
+		let node: unknown = this.#document.contents;
+		for (const key of path) {
+			const parent = this.#resolve(node);
+			node = isMap(parent) || isSeq(parent) ? parent.get(key, true) : undefined;
+		}
+		return this.#resolve(node);
+	}
+
+	/** The texts of a scalar (as written, so that 010 and 0x10 stay what they are) or of a list's scalars. */
+	scalars(path: readonly (string | number)[]): { text: string; position: Position }[] {
+		const node = this.at(path);
+		const items = isSeq(node) ? node.items.map((item) => this.#resolve(item)) : [node];
+		return items.flatMap((item) =>
+			isScalar(item) && item.value !== null && item.range
+				? [
+						{
+							text: typeof item.value === "string" ? item.value : (item.source ?? String(item.value)),
+							position: this.position(item.range[0], item.range[1]),
+						},
+					]
+				: [],
+		);
+	}
+
+	/** `scalar`: one value; `scalars`: a list of at least one, and of nothing else; `other` is the rest. */
+	shape(path: readonly (string | number)[]): "scalar" | "scalars" | "other" {
+		const node = this.at(path);
+		const count = this.scalars(path).length;
+		if (isScalar(node) && count === 1) return "scalar";
+		return isSeq(node) && count > 0 && count === node.items.length ? "scalars" : "other";
+	}
+
+	/** Where the value at a path stands; where its nearest ancestor does when there is none. */
+	place(path: readonly (string | number)[]): Position {
+		for (let length = path.length; length >= 0; length--) {
+			const range = this.at(path.slice(0, length))?.range;
+			if (range) return this.position(range[0], range[1]);
+		}
+		return this.position(0, 0);
+	}
+
+	/** Where a key of the mapping at `path` stands. */
+	placeOfKey(path: readonly (string | number)[], key: string): Position {
+		const map = this.at(path);
+		const pair = isMap(map)
+			? map.items.find(({ key: node }) => isScalar(node) && String(node.value) === key)
+			: undefined;
+		const range = isScalar(pair?.key) ? pair.key.range : undefined;
+		return range ? this.position(range[0], range[1]) : this.place(path);
+	}
+
+	/** From offsets into the text; what goes on behind the line's end is cut off there. */
+	position(start: number, end: number): Position {
+		const { line, col } = this.#lines.linePos(start);
+		const lineStart = start - (col - 1);
+		const lineEnd = this.#text.indexOf("\n", lineStart);
+		const text = this.#text.slice(lineStart, lineEnd < 0 ? undefined : lineEnd).replace(/\r$/, "");
+		const length = Math.max(1, Math.min(end - start, text.length - (col - 1)));
+		return { source: this.#source, line: Math.max(1, line), column: Math.max(1, col), length, text };
+	}
+
+	report(
+		code: ErrorCode,
+		message: string,
+		position: Position,
+		more: Pick<Diagnostic, "hint" | "notes"> = {},
+	): void {
+		this.#found.push({ code, message, position, ...more });
+	}
+
+	/** Everything reported, in the order of the text. */
+	diagnostics(): Diagnostic[] {
+		return sortDiagnostics(this.#found);
+	}
+
+	#resolve(node: unknown): Node | undefined {
+		if (isAlias(node)) return node.resolve(this.#document);
+		return isMap(node) || isSeq(node) || isScalar(node) ? node : undefined;
+	}
+
+	#reportSyntax(error: YAMLError): void {
+		const message = error.message.charAt(0).toLowerCase() + error.message.slice(1);
+		this.report("CONFIG_SYNTAX", message, this.position(error.pos[0], error.pos[1]));
+	}
+}
+
+/** By file, then by line and column; what has no place comes last. */
+export function sortDiagnostics(diagnostics: readonly Diagnostic[]): Diagnostic[] {
+	return [...diagnostics].sort(({ position: a }, { position: b }) => {
+		if (a === undefined || b === undefined) return a === b ? 0 : a === undefined ? 1 : -1;
+		return a.source === b.source ? a.line - b.line || a.column - b.column : a.source < b.source ? -1 : 1;
+	});
+}

@@ -1,0 +1,57 @@
+/** Services that cannot stand together, said with both places, whichever files they come from. */
+import type { Diagnostic, Position } from "../../errors.ts";
+import { findConflicts } from "../../model/selection.ts";
+import { sortDiagnostics } from "./document.ts";
+import type { PlacedService } from "./parse-config.ts";
+
+/** One diagnostic for each conflict, at the later of the two services, in the order of files and lines. */
+export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnostic[] {
+	const conflicts = findConflicts(placed.map(({ service }) => service));
+	const diagnostics = conflicts.flatMap(({ kind, first, second }): Diagnostic[] => {
+		const earlier = placed[Math.min(first, second)];
+		const later = placed[Math.max(first, second)];
+		const rewriter = placed[first]?.service;
+		if (earlier === undefined || later === undefined || rewriter === undefined) return [];
+		const { vip, selection } = earlier.service;
+		const code = later.service.selection?.dscp;
+		const notes = [`first used at ${spot(earlier.place)}`];
+		if (kind === "chain") {
+			return [
+				{
+					code: "MODEL_REWRITE_CHAIN",
+					message: `a packet that is rewritten to ${rewriter.vip.text} would then be rewritten to ${placed[second]?.service.vip.text}`,
+					position: later.place,
+					notes: [`the other service is at ${spot(earlier.place)}`],
+					hint: "let no service select what another one makes: its new port, or DSCP 0",
+				},
+			];
+		}
+		if (code !== undefined && selection?.dscp === code) {
+			const same = vip.text === later.service.vip.text;
+			return [
+				{
+					code: "MODEL_DSCP_CONFLICT",
+					message: same
+						? `DSCP ${code} already selects VIP ${vip.text}, with other options`
+						: `DSCP ${code} already selects VIP ${vip.text}`,
+					position: later.place,
+					notes,
+				},
+			];
+		}
+		return [
+			{
+				code: "MODEL_SELECTION_CONFLICT",
+				message: `a packet can be meant for VIP ${later.service.vip.text} and for VIP ${vip.text}: their selections overlap`,
+				position: later.place,
+				notes: [`the other service is at ${spot(earlier.place)}`],
+				hint: "tell them apart by dscp, mark, ports, interface or real address",
+			},
+		];
+	});
+	return sortDiagnostics(diagnostics);
+}
+
+function spot({ source, line, column }: Position): string {
+	return `${source}:${line}:${column}`;
+}

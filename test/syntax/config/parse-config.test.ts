@@ -1,0 +1,286 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
+import { type ParsedConfig, parseConfig } from "../../../src/syntax/config/parse-config.ts";
+import { conflictDiagnostics } from "../../../src/syntax/config/service-conflicts.ts";
+
+/** What a person sees for this file: every problem, or nothing. */
+function problemsOf(text: string): string {
+	try {
+		return conflictDiagnostics(parseConfig(text, "l3dsr.yaml").placed).map(renderDiagnostic).join("\n");
+	} catch (error) {
+		assert(error instanceof L3dsrError);
+		assert.equal(error.exitCode, 2);
+		return error.diagnostics.map(renderDiagnostic).join("\n");
+	}
+}
+
+function parse(text: string): ParsedConfig {
+	assert.equal(problemsOf(text), "");
+	return parseConfig(text, "l3dsr.yaml");
+}
+
+test("an empty file, and one of comments only, asks for nothing and has the defaults", () => {
+	for (const text of ["", "# nothing\n", "services:\n", "services: []\n"]) {
+		assert.deepEqual(parse(text).configuration, { datapath: "auto", hook: "tc", table: "raw", services: [] });
+	}
+});
+
+test("every key is read", () => {
+	const { configuration } = parse(`
+datapath: ebpf
+hook: xdp-generic
+interfaces: [eth0, ens+]
+table: mangle
+include: /etc/dsr.d
+services:
+  - vip: 192.0.2.10
+    name: web
+    dscp: 0x21
+    protocol: tcp
+    ports: [80, 8000-8099]
+    real: 10.0.0.0/24
+    interface: eth1
+    mark: 0x10/0xf0
+    set-port: 8080
+    clear-dscp: true
+  - vip: 2001:DB8:0::1
+`);
+	assert.deepEqual(JSON.parse(JSON.stringify(configuration)), {
+		datapath: "ebpf",
+		hook: "xdp-generic",
+		table: "mangle",
+		interfaces: [
+			{ name: "eth0", wildcard: false },
+			{ name: "ens", wildcard: true },
+		],
+		include: "/etc/dsr.d",
+		services: [
+			{
+				name: "web",
+				vip: { family: "ipv4", text: "192.0.2.10", bytes: [192, 0, 2, 10] },
+				selection: {
+					dscp: 33,
+					mark: { value: 16, mask: 240 },
+					interfaces: [{ name: "eth1", wildcard: false }],
+					real: { address: { family: "ipv4", text: "10.0.0.0", bytes: [10, 0, 0, 0] }, length: 24 },
+					protocols: [6],
+					ports: [
+						{ first: 80, last: 80 },
+						{ first: 8000, last: 8099 },
+					],
+				},
+				setPort: 8080,
+				clearDscp: true,
+			},
+			{
+				name: "2001:db8::1",
+				vip: {
+					family: "ipv6",
+					text: "2001:db8::1",
+					bytes: [32, 1, 13, 184, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+				},
+				clearDscp: false,
+			},
+		],
+	});
+});
+
+test("ports without a protocol are those of tcp and udp, and a class name is a DSCP", () => {
+	const { configuration } = parse("services: [{ vip: 192.0.2.1, dscp: af41, ports: 53 }]");
+	assert.deepEqual(configuration.services[0]?.selection, {
+		dscp: 34,
+		protocols: [6, 17],
+		ports: [{ first: 53, last: 53 }],
+	});
+});
+
+test("an alias is read where it stands for a value", () => {
+	const { configuration } = parse(
+		"services:\n  - { vip: 192.0.2.1, dscp: &code 9 }\n  - { vip: 2001:db8::1, dscp: *code }\n",
+	);
+	assert.deepEqual(
+		configuration.services.map(({ selection }) => selection?.dscp),
+		[9, 9],
+	);
+});
+
+/** description, file, what is said. */
+const FAULTS: readonly (readonly [string, string, string])[] = [
+	[
+		"a TOS byte where a DSCP belongs",
+		"services:\n  - vip: 192.0.2.1\n    dscp: 64\n",
+		`l3dsr.yaml:3:11: error[CONFIG_DSCP_RANGE]: DSCP 64 is out of range, expected 0-63
+3 |     dscp: 64
+              ^^
+hint: 64 looks like a TOS byte (0x40), which is DSCP 16`,
+	],
+	[
+		"a DSCP that may be octal",
+		"services: [{ vip: 192.0.2.1, dscp: 010 }]",
+		`l3dsr.yaml:1:36: error[CONFIG_BAD_VALUE]: DSCP 010 begins with a zero and can be read in two ways
+1 | services: [{ vip: 192.0.2.1, dscp: 010 }]
+                                       ^^^
+hint: write 10 (decimal) or 8 (octal)`,
+	],
+	[
+		"one DSCP for two VIPs",
+		"services:\n  - { vip: 192.0.2.1, dscp: 16 }\n  - { vip: 192.0.2.2, dscp: CS2 }\n",
+		`l3dsr.yaml:3:29: error[MODEL_DSCP_CONFLICT]: DSCP 16 already selects VIP 192.0.2.1
+3 |   - { vip: 192.0.2.2, dscp: CS2 }
+                                ^^^
+note: first used at l3dsr.yaml:2:29`,
+	],
+	[
+		"selections that overlap",
+		"services:\n  - { vip: 192.0.2.1, dscp: 1 }\n  - { vip: 192.0.2.2, mark: 4 }\n",
+		`l3dsr.yaml:3:29: error[MODEL_SELECTION_CONFLICT]: a packet can be meant for VIP 192.0.2.2 and for VIP 192.0.2.1: their selections overlap
+3 |   - { vip: 192.0.2.2, mark: 4 }
+                                ^
+note: the other service is at l3dsr.yaml:2:29
+hint: tell them apart by dscp, mark, ports, interface or real address`,
+	],
+	[
+		"a service that selects what another one made",
+		"services:\n  - { vip: 192.0.2.1, dscp: 1, clear-dscp: true }\n  - { vip: 192.0.2.2, dscp: 0 }\n",
+		`l3dsr.yaml:3:29: error[MODEL_REWRITE_CHAIN]: a packet that is rewritten to 192.0.2.1 would then be rewritten to 192.0.2.2
+3 |   - { vip: 192.0.2.2, dscp: 0 }
+                                ^
+note: the other service is at l3dsr.yaml:2:29
+hint: let no service select what another one makes: its new port, or DSCP 0`,
+	],
+	[
+		"several problems, in the order of the file",
+		"datapath: epbf\nservice: []\nservices:\n  - dscp: 1\n  - vip: 192.0.2.1/32\n    dcsp: 1\n",
+		`l3dsr.yaml:1:11: error[CONFIG_BAD_VALUE]: datapath cannot be "epbf", expected auto, ebpf, nft
+1 | datapath: epbf
+              ^^^^
+hint: did you mean ebpf?
+l3dsr.yaml:2:1: error[CONFIG_UNKNOWN_KEY]: the configuration has no key service
+2 | service: []
+    ^^^^^^^
+hint: did you mean services?
+l3dsr.yaml:4:5: error[CONFIG_MISSING]: vip is missing
+4 |   - dscp: 1
+        ^^^^^^^
+l3dsr.yaml:5:10: error[CONFIG_BAD_VALUE]: "192.0.2.1/32" is no IPv4 or IPv6 address
+5 |   - vip: 192.0.2.1/32
+             ^^^^^^^^^^^^
+hint: write 192.0.2.1: a VIP has no prefix length
+l3dsr.yaml:6:5: error[CONFIG_UNKNOWN_KEY]: a service has no key dcsp
+6 |     dcsp: 1
+        ^^^^
+hint: did you mean dscp?`,
+	],
+	[
+		"ports that select nothing by themselves",
+		"services:\n  - vip: 192.0.2.1\n    ports: 80\n",
+		`l3dsr.yaml:3:5: error[CONFIG_MISSING]: ports says nothing without dscp, mark, interface or real: an L2DSR service is not rewritten
+3 |     ports: 80
+        ^^^^^`,
+	],
+	[
+		"ports of a protocol that has none",
+		"services: [{ vip: 192.0.2.1, dscp: 1, protocol: icmp, ports: 80 }]",
+		`l3dsr.yaml:1:49: error[CONFIG_BAD_VALUE]: IP protocol 1 has no ports
+1 | services: [{ vip: 192.0.2.1, dscp: 1, protocol: icmp, ports: 80 }]
+                                                    ^^^^
+hint: take ports away, or make it a service of its own`,
+	],
+	[
+		"text that is not YAML",
+		"services:\n  - vip: [",
+		`l3dsr.yaml:2:11: error[CONFIG_SYNTAX]: flow sequence in block collection must be sufficiently indented and end with a ]
+2 |   - vip: [
+              ^`,
+	],
+	[
+		"a key that stands twice",
+		"table: raw\ntable: mangle\n",
+		`l3dsr.yaml:2:1: error[CONFIG_SYNTAX]: map keys must be unique
+2 | table: mangle
+    ^`,
+	],
+	[
+		"a list where a mapping belongs",
+		"- 192.0.2.1\n",
+		`l3dsr.yaml:1:1: error[CONFIG_BAD_VALUE]: the configuration is not of the expected form, expected a mapping of keys
+1 | - 192.0.2.1
+    ^^^^^^^^^^^`,
+	],
+	[
+		"a boolean in words",
+		"services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]",
+		`l3dsr.yaml:1:51: error[CONFIG_BAD_VALUE]: clear-dscp is not of the expected form, expected a boolean
+1 | services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]
+                                                      ^^^`,
+	],
+];
+for (const [what, text, said] of FAULTS) {
+	test(`says where and why: ${what}`, () => assert.equal(problemsOf(text), said));
+}
+
+const REFUSED: readonly (readonly [string, string])[] = [
+	["vip: 010.0.0.1", '"010.0.0.1" is no IPv4 or IPv6 address'],
+	["vip: 127.0.0.1", "127.0.0.1 is a loopback address, which cannot be a VIP"],
+	["vip: ff02::1", "ff02::1 is a multicast address, which cannot be a VIP"],
+	["vip: fe80::1", "fe80::1 is a link-local address, which cannot be a VIP"],
+	["vip: 0.0.0.0", "0.0.0.0 is the unspecified address, which cannot be a VIP"],
+	["vip: 1.5", '"1.5" is no IPv4 or IPv6 address'],
+	["vip: web.example.net", '"web.example.net" is no IPv4 or IPv6 address'],
+	["vip: 192.0.2.1, dscp: -1", "DSCP -1 is out of range, expected 0-63"],
+	["vip: 192.0.2.1, dscp: 256", "DSCP 256 is out of range, expected 0-63"],
+	["vip: 192.0.2.1, dscp: 1.5", "DSCP 1.5 is out of range, expected 0-63"],
+	["vip: 192.0.2.1, dscp: EFF", '"EFF" is no DSCP, expected a number 0-63 or a class such as AF41'],
+	["vip: 192.0.2.1, mark: 0x11/0xf0", "mark 0x11/0xf0 has bits outside its mask, so no packet can match"],
+	["vip: 192.0.2.1, mark: x", '"x" is no packet mark, expected VALUE or VALUE/MASK of 32 bits each'],
+	["vip: 192.0.2.1, real: 2001:db8::1", "2001:db8::1 is IPv6, but the service's VIP is IPv4"],
+	["vip: 192.0.2.1, real: 10.0.0.0/33", '"10.0.0.0/33" has no valid prefix length, expected 0-32'],
+	["vip: 192.0.2.1, dscp: 1, ports: 0", '"0" is no port and no range of ports, expected 1-65535 or LOW-HIGH'],
+	["vip: 192.0.2.1, dscp: 1, ports: [1, 9-3]", "range 9-3 is empty"],
+	["vip: 192.0.2.1, dscp: 1, set-port: 70000", '"70000" is no port, expected 1-65535'],
+	[
+		"vip: 192.0.2.1, dscp: 1, protocol: tpc",
+		'"tpc" is no IP protocol, expected icmp, tcp, udp, dccp, icmpv6, ospf, sctp, udplite or 1-255',
+	],
+	[
+		"vip: 192.0.2.1, interface: a-name-that-is-too-long",
+		'"a-name-that-is-too-long" is no interface name, expected 1-15 characters without blanks, "/" and ":"',
+	],
+	[
+		"vip: 192.0.2.1, name: two words",
+		'"two words" is no service name, expected up to 63 letters, digits, ".", "_", ":" or "-"',
+	],
+	["vip: [192.0.2.1]", "vip is not of the expected form, expected a text"],
+	["vip: 192.0.2.1, dscp: 1, ports: [80, { a: 1 }]", "ports is not of the expected form"],
+	["vip: 192.0.2.1, dscp: [1, 2]", "dscp is not of the expected form"],
+];
+for (const [service, message] of REFUSED) {
+	test(`refuses the service "${service}"`, () => {
+		assert.throws(
+			() => parseConfig(`services: [{ ${service} }]`, "l3dsr.yaml"),
+			(error: unknown) => {
+				assert(error instanceof L3dsrError);
+				assert(
+					error.diagnostics.some((diagnostic) => diagnostic.message === message),
+					error.message,
+				);
+				return true;
+			},
+		);
+	});
+}
+
+test("the schema for editors is generated from the one that is checked", async () => {
+	const { jsonSchema } = await import("../../../src/syntax/config/schema.ts");
+	const schema = JSON.parse(JSON.stringify(jsonSchema()));
+	assert.equal(schema.additionalProperties, false);
+	assert.deepEqual(Object.keys(schema.properties), [
+		"datapath",
+		"hook",
+		"interfaces",
+		"table",
+		"include",
+		"services",
+	]);
+});
