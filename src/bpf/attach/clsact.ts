@@ -4,7 +4,7 @@
  */
 import { L3dsrError } from "../../errors.ts";
 import { ERRNO } from "../../sys/errno.ts";
-import type { NetInterface } from "../../sys/interface.ts";
+import { interfaceByIndex, type NetInterface } from "../../sys/interface.ts";
 import { Layout } from "../../sys/layout.ts";
 import { SyscallError } from "../../sys/libc.ts";
 import { Netlink, type NetlinkMessage, NLM_F } from "../../sys/netlink.ts";
@@ -95,9 +95,10 @@ function replace(on: NetInterface, current: ClsactAttached, program: AttachableP
 
 function query(on: NetInterface): readonly ClsactAttached[] {
 	using netlink = new Netlink();
-	return listFilters(netlink, on, PARENT_INGRESS)
-		.flatMap(decodeFilter)
-		.sort((a, b) => a.priority - b.priority);
+	const messages = listFilters(netlink, on, PARENT_INGRESS);
+	// For an interface that does not exist the kernel lists nothing and reports no error.
+	if (messages.length === 0) interfaceByIndex(on.index);
+	return messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
 }
 
 function detach(from: NetInterface, current: ClsactAttached): void {

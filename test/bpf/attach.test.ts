@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { after, before, beforeEach, test } from "node:test";
+import { clsactIngress, removeEmptyClsact } from "../../src/bpf/attach/clsact.ts";
+import type { Attached, Hook } from "../../src/bpf/attach/hook.ts";
+import { isTcxSupported, tcxIngress } from "../../src/bpf/attach/tcx.ts";
+import { xdpGeneric, xdpNative } from "../../src/bpf/attach/xdp.ts";
+import { Program } from "../../src/bpf/program.ts";
+import { interfaceByName, type NetInterface } from "../../src/sys/interface.ts";
+import { check, libcFunction } from "../../src/sys/libc.ts";
+import { failOnLeaks } from "../leak.ts";
+import { enterNetns, ip, Netns, run, waitFor } from "../netns.ts";
+import { countingSpec, seen, TC_NEXT, TC_OK, verdictSpec, XDP_PASS } from "./programs.ts";
+
+enterNetns();
+failOnLeaks();
+
+let peer: Netns;
+
+before(() => {
+	peer = new Netns("peer");
+});
+after(() => peer[Symbol.dispose]());
+
+/** A fresh pair for each test: v0 here, v1 (192.0.2.2) at the peer. */
+beforeEach(() => {
+	const { name } = peer;
+	if (run("ip", "-o", "link").includes(" v0@")) ip("link delete v0");
+	ip(`link add v0 type veth peer name v1 netns ${name}`);
+	ip("address add 192.0.2.1/24 dev v0");
+	ip("link set v0 up");
+	peer.ip("address add 192.0.2.2/24 dev v1");
+	peer.ip("link set v1 up");
+});
+
+/** Packets from the peer to us, until the answer comes. */
+function ping(): void {
+	peer.run("ping", "-n", "-c", "1", "-W", "5", "192.0.2.1");
+}
+
+const HOOKS: readonly { readonly hook: Hook<Attached, object>; readonly kind: "tc" | "xdp"; pass: number }[] =
+	[
+		{ hook: tcxIngress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
+		{ hook: clsactIngress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
+		{ hook: xdpNative as Hook<Attached, object>, kind: "xdp", pass: XDP_PASS },
+		{ hook: xdpGeneric as Hook<Attached, object>, kind: "xdp", pass: XDP_PASS },
+	];
+
+for (const { hook, kind, pass } of HOOKS) {
+	test(`a program at ${hook.name} sees packets, outlives its descriptor, is replaced and taken away`, () => {
+		const v0 = interfaceByName("v0");
+		assert.deepEqual(hook.query(v0), []);
+		const first = Program.load(countingSpec(kind, pass, "t_first"));
+		hook.attach(v0, first);
+		const firstId = first.info.id;
+		first[Symbol.dispose]();
+
+		const [current, ...others] = hook.query(v0);
+		assert.ok(current !== undefined);
+		assert.deepEqual(others, []);
+		assert.equal(current.programId, firstId);
+		ping();
+		{
+			using found = Program.open(firstId);
+			const [map] = found.openMaps();
+			assert.ok(map !== undefined);
+			using counters = map;
+			assert.ok(seen(counters).runs >= 1);
+		}
+
+		using second = Program.load(countingSpec(kind, pass, "t_second"));
+		hook.replace(v0, current, second);
+		const [replaced, ...rest] = hook.query(v0);
+		assert.ok(replaced !== undefined);
+		assert.equal(replaced.programId, second.info.id);
+		assert.deepEqual(rest, []);
+		ping();
+		assert.ok(seen(second.map("t_seen")).runs >= 1);
+
+		// What has been replaced is gone, and cannot be replaced or detached again.
+		assert.throws(() => hook.replace(v0, current, second), { message: /ENOENT/ });
+		assert.throws(() => hook.detach(v0, current), { message: /ENOENT/ });
+		hook.detach(v0, replaced);
+		assert.deepEqual(hook.query(v0), []);
+		const { runs } = seen(second.map("t_seen"));
+		ping();
+		assert.equal(seen(second.map("t_seen")).runs, runs);
+	});
+
+	test(`${hook.name} names the interface that vanished`, () => {
+		const v0 = interfaceByName("v0");
+		ip("link delete v0");
+		using program = Program.load(verdictSpec(kind, pass));
+		assert.throws(() => hook.attach(v0, program), { code: "KERNEL_SYSCALL", message: /v0: ENODEV/ });
+		assert.throws(() => hook.query(v0), { message: /ENODEV/ });
+	});
+}
+
+test("programs at tcx run in the order asked for, and a refused change leaves the list alone", () => {
+	assert.equal(isTcxSupported(), true);
+	const v0 = interfaceByName("v0");
+	const load = (name: string) => Program.load(verdictSpec("tc", TC_NEXT, name));
+	using a = load("t_a");
+	using b = load("t_b");
+	using c = load("t_c");
+	using d = load("t_d");
+	const order = () => tcxIngress.query(v0).map(({ programId }) => programId);
+	tcxIngress.attach(v0, a);
+	tcxIngress.attach(v0, b, { position: "first" });
+	tcxIngress.attach(v0, c, { position: { before: a.info.id } });
+	const revision = tcxIngress.query(v0)[0]?.revision ?? 0n;
+	tcxIngress.attach(v0, d, { position: { after: b.info.id }, expectedRevision: revision });
+	assert.deepEqual(
+		order(),
+		[b, d, c, a].map(({ info }) => info.id),
+	);
+	using e = load("t_e");
+	assert.throws(() => tcxIngress.attach(v0, e, { expectedRevision: revision }), {
+		message: "attach program t_e to tcx ingress of v0: ESTALE (stale file handle)",
+	});
+	assert.throws(() => tcxIngress.attach(v0, a), { message: /EEXIST/ });
+	assert.deepEqual(
+		order(),
+		[b, d, c, a].map(({ info }) => info.id),
+	);
+	const middle = tcxIngress.query(v0)[1];
+	assert.ok(middle !== undefined);
+	tcxIngress.replace(v0, middle, e);
+	assert.deepEqual(
+		order(),
+		[b, e, c, a].map(({ info }) => info.id),
+	);
+});
+
+test("clsact leaves the filters of others alone, and its qdisc while they need it", () => {
+	const v0 = interfaceByName("v0");
+	run("tc", ..."qdisc add dev v0 clsact".split(" "));
+	run("tc", ..."filter add dev v0 ingress prio 7 protocol ip u32 match u32 0 0".split(" "));
+	using program = Program.load(countingSpec("tc", TC_NEXT));
+	clsactIngress.attach(v0, program, { priority: 3 });
+	const [ours, ...others] = clsactIngress.query(v0);
+	assert.deepEqual(others, []);
+	assert.ok(ours !== undefined);
+	const { programId, priority, handle, protocol, name, directAction } = ours;
+	assert.deepEqual(
+		[programId, priority, handle, protocol, name, directAction],
+		[program.info.id, 3, 1, 3, "t_count", true],
+	);
+	assert.throws(() => clsactIngress.attach(v0, program, { priority: 3 }), { message: /EEXIST|exists/ });
+	assert.match(
+		run("tc", ..."filter show dev v0 ingress".split(" ")),
+		/pref 3 bpf.*t_count direct-action.*pref 7/s,
+	);
+	ping();
+	assert.ok(seen(program.map("t_seen")).runs >= 1);
+	clsactIngress.detach(v0, ours);
+	assert.equal(removeEmptyClsact(v0), false);
+	run("tc", ..."filter delete dev v0 ingress prio 7".split(" "));
+	assert.equal(removeEmptyClsact(v0), true);
+	assert.doesNotMatch(run("tc", ..."qdisc show dev v0".split(" ")), /clsact/);
+	assert.equal(removeEmptyClsact(v0), false);
+});
+
+test("a plain ingress qdisc serves as well as clsact", () => {
+	const v0 = interfaceByName("v0");
+	run("tc", ..."qdisc add dev v0 ingress".split(" "));
+	using program = Program.load(countingSpec("tc", TC_NEXT));
+	clsactIngress.attach(v0, program);
+	ping();
+	assert.ok(seen(program.map("t_seen")).runs >= 1);
+	const [ours] = clsactIngress.query(v0);
+	assert.ok(ours !== undefined);
+	clsactIngress.detach(v0, ours);
+	assert.equal(removeEmptyClsact(v0), false);
+});
+
+test("an interface takes one XDP program, whoever attached it", () => {
+	const v0 = interfaceByName("v0");
+	using one = Program.load(verdictSpec("xdp", XDP_PASS, "t_one"));
+	using two = Program.load(verdictSpec("xdp", XDP_PASS, "t_two"));
+	xdpNative.attach(v0, one);
+	assert.throws(() => xdpNative.attach(v0, two), { message: /t_two to XDP of v0: (EBUSY|EEXIST)/ });
+	assert.throws(() => xdpGeneric.attach(v0, two), { message: /t_two to generic XDP of v0: (EBUSY|EEXIST)/ });
+	assert.deepEqual(xdpGeneric.query(v0), []);
+	assert.deepEqual(xdpNative.query(v0), [{ programId: one.info.id }]);
+});
+
+test("native XDP on a driver without it is refused with the way out", () => {
+	ip("link add bridge0 type bridge");
+	using program = Program.load(verdictSpec("xdp", XDP_PASS));
+	assert.throws(() => xdpNative.attach(interfaceByName("bridge0"), program), {
+		code: "KERNEL_FEATURE",
+		message: "attach program t_verdict to XDP of bridge0: the driver of this interface has no XDP",
+	});
+});
+
+const TUNSETIFF = 0x4004_54ca;
+const IFF_TUN = 1;
+const IFF_NO_PI = 0x1000;
+const ioctl = libcFunction<[fd: number, request: number, argument: Uint8Array]>(
+	"int ioctl(int fd, unsigned long request, void *argument)",
+);
+
+/** Lets a packet of 20 bytes arrive on a tun device made for it. */
+function arriveOnTun(name: string, whenUp: (tun: NetInterface) => void): void {
+	const fd = openSync("/dev/net/tun", "r+");
+	try {
+		const request = Buffer.alloc(40);
+		request.write(name, 0, "ascii");
+		request.writeUInt16LE(IFF_TUN | IFF_NO_PI, 16);
+		check(ioctl(fd, TUNSETIFF, request), `create ${name}`);
+		ip(`link set ${name} up`);
+		whenUp(interfaceByName(name));
+		writeSync(fd, Buffer.from("450000140001000040fd0000c0000201c6336407", "hex"));
+	} finally {
+		closeSync(fd);
+	}
+}
+
+for (const [hook, pass] of [
+	[tcxIngress, TC_NEXT],
+	[clsactIngress, TC_OK],
+] as const) {
+	test(`a packet of a device without link-layer header begins at the network header at ${hook.name}`, async () => {
+		using program = Program.load(countingSpec("tc", pass));
+		arriveOnTun("tun0", (tun) => {
+			assert.equal(tun.ethernet, false);
+			hook.attach(tun, program);
+		});
+		await waitFor("packet", () => seen(program.map("t_seen")).firstByte === 0x45);
+	});
+}
+
+test("tcx works on the loopback", () => {
+	const lo = interfaceByName("lo");
+	using program = Program.load(countingSpec("tc", TC_NEXT));
+	tcxIngress.attach(lo, program);
+	run("ping", "-n", "-c", "1", "-W", "5", "127.0.0.1");
+	assert.ok(seen(program.map("t_seen")).runs >= 2);
+	const [ours] = tcxIngress.query(lo);
+	assert.ok(ours !== undefined);
+	tcxIngress.detach(lo, ours);
+});
