@@ -1,6 +1,6 @@
 /** Programs as the kernel has them: each object owns a descriptor, and those of the maps made with it. */
 import { closeSync } from "node:fs";
-import { BPF_PROG_INFO, bpf } from "../sys/bpf.ts";
+import { BPF_PROG_INFO, type BpfReply, bpf } from "../sys/bpf.ts";
 import { ERRNO } from "../sys/errno.ts";
 import { check, SyscallError } from "../sys/libc.ts";
 import { withMemoryLimitRaised } from "../sys/memory-limit.ts";
@@ -153,30 +153,29 @@ export class Program implements Disposable {
 
 /** Loads without a log, which is faster; after a refusal once more with one, for the reason. */
 function loadInstructions(spec: ProgramSpec, instructions: Uint8Array): number {
-	const result = tryLoad(spec, instructions, new Uint8Array(0));
+	const { result } = tryLoad(spec, instructions, new Uint8Array(0));
 	if (result >= 0) return result;
 	if (result === -ERRNO.EPERM) return check(result, `load program ${spec.name}`);
-	let log: Uint8Array;
-	let again: number;
-	let bytes = LOG_BYTES_FIRST;
-	do {
-		log = new Uint8Array(bytes);
+	let log = new Uint8Array(LOG_BYTES_FIRST);
+	let again = tryLoad(spec, instructions, log);
+	// ENOSPC: the log is longer than its place. Only newer kernels say how long.
+	while (again.result === -ERRNO.ENOSPC && log.length < LOG_BYTES_MOST) {
+		const wanted = Math.max(again.attributes().log_true_size, log.length * 8);
+		log = new Uint8Array(Math.min(wanted, LOG_BYTES_MOST));
 		again = tryLoad(spec, instructions, log);
-		bytes *= 8;
-	} while (again === -ERRNO.ENOSPC && bytes <= LOG_BYTES_MOST);
+	}
 	// The second attempt may succeed where the first met a passing shortage.
-	if (again >= 0) return again;
+	if (again.result >= 0) return again.result;
 	const text = Buffer.from(log.subarray(0, log.indexOf(0))).toString("utf8");
 	if (text.trim() !== "") throw new VerifierError(spec, -result, text);
 	const what = `load program ${spec.name} (${spec.type}, ${instructions.length / SLOT_BYTES} instructions)`;
 	throw new SyscallError(what, -result);
 }
 
-function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): number {
+function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): BpfReply<"BPF_PROG_LOAD"> {
 	const license = Buffer.from(`${spec.license}\0`, "ascii");
-	let result = -ERRNO.EAGAIN;
-	for (let attempt = 0; attempt < LOAD_ATTEMPTS && result === -ERRNO.EAGAIN; attempt++) {
-		({ result } = withMemoryLimitRaised(() =>
+	const attempt = () =>
+		withMemoryLimitRaised(() =>
 			bpf("BPF_PROG_LOAD", {
 				prog_type: BPF_PROG_TYPE[spec.type],
 				insn_cnt: instructions.length / SLOT_BYTES,
@@ -189,9 +188,10 @@ function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): 
 				expected_attach_type:
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
 			}),
-		));
-	}
-	return result;
+		);
+	let reply = attempt();
+	for (let n = 1; n < LOAD_ATTEMPTS && reply.result === -ERRNO.EAGAIN; n++) reply = attempt();
+	return reply;
 }
 
 function bindMap(programFd: number, programName: string, map: BpfMap): void {

@@ -12,9 +12,8 @@ export interface VerifierReport {
 	readonly omittedLines: number;
 }
 
-/** Numbers that end every log, good or bad. */
-const STATISTICS =
-	/^(processed \d+ insns|verification time |stack depth |max_states|total_states|peak_states|mark_read|insns processed)/;
+/** What follows the refusal: numbers, in every log, and the states in which a loop was found to be endless. */
+const EPILOGUE = /^(processed \d+ insns|verification time |stack depth |(cur|old) state: )/;
 
 /**
  * Traces of what was looked at: instructions (`5: (61) r2 = …`), register states (`5: R1=ctx()`, `R0=…`), paths
@@ -26,9 +25,11 @@ const TRACE = [
 	/^from \d+ to \d+/,
 	/^(mark_precise|propagating|parent |last_idx|first_idx|regs=|returning from|to caller|caller:|callee:)/,
 	/^(func#\d+|Live regs|Validating|; |\(\w\w\) )/,
-	/^(safe$|BPF program is too large)/,
 	/^\s/,
 ];
+
+/** The one refusal that the kernel writes onto the line of the instruction's trace. */
+const ENDLESS = /infinite loop detected at insn \d+$/;
 
 const INSTRUCTION = /^(\d+): \([0-9a-f]{2}\) /;
 const NAMED_INSTRUCTION = /\binsn (\d+)\b/;
@@ -40,10 +41,11 @@ export function parseVerifierLog(log: string): VerifierReport {
 		.map((line) => line.trimEnd())
 		.filter((line) => line !== "");
 	let end = lines.length;
-	while (end > 0 && STATISTICS.test(lines[end - 1] ?? "")) end--;
+	while (end > 0 && EPILOGUE.test(lines[end - 1] ?? "")) end--;
 	let start = end;
 	while (start > 0 && !TRACE.some((trace) => trace.test(lines[start - 1] ?? ""))) start--;
-	const telling = lines.slice(start, end);
+	const endless = ENDLESS.exec(lines[end - 1] ?? "")?.[0];
+	const telling = endless === undefined ? lines.slice(start, end) : [endless];
 	const slot = slotOf(telling, lines.slice(0, start));
 	return { telling, omittedLines: lines.length - telling.length, ...(slot === undefined ? {} : { slot }) };
 }

@@ -84,6 +84,21 @@ const COMMANDS = {
 		prog_name: { text: 16 },
 		prog_ifindex: "u32",
 		expected_attach_type: "u32",
+		prog_btf_fd: "u32",
+		func_info_rec_size: "u32",
+		func_info: "pointer",
+		func_info_cnt: "u32",
+		line_info_rec_size: "u32",
+		line_info: "pointer",
+		line_info_cnt: "u32",
+		attach_btf_id: "u32",
+		attach_prog_fd: "u32",
+		core_relo_cnt: "u32",
+		fd_array: "pointer",
+		core_relos: "pointer",
+		core_relo_rec_size: "u32",
+		/** Written by the kernel: bytes of the whole log (Linux 6.4). */
+		log_true_size: "u32",
 	}),
 	BPF_PROG_ATTACH: command(8, PROGRAM_ATTACH),
 	BPF_PROG_DETACH: command(9, PROGRAM_ATTACH),
@@ -133,18 +148,18 @@ type Commands = typeof COMMANDS;
 export type BpfCommand = keyof Commands;
 type FieldsOf<C extends BpfCommand> = Commands[C]["attributes"] extends Layout<infer F> ? F : never;
 
-export interface BpfReply<F extends Fields> {
+export interface BpfReply<C extends BpfCommand> {
 	/** What the call returned (a descriptor, or 0), or `-errno`. */
 	readonly result: number;
 	/** The attributes as the kernel left them. */
-	attributes(): Decoded<F>;
+	attributes(): Decoded<FieldsOf<C>>;
 }
 
 /** Holds the memory that attributes point to, so that it outlives the call whatever the optimiser does. */
 const inFlight = new Set<object>();
 
 /** One bpf(2) call. Memory given for pointers is read and written by the kernel in place. */
-export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>>): BpfReply<FieldsOf<C>> {
+export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>>): BpfReply<C> {
 	const { number, attributes } = COMMANDS[name] as {
 		number: number;
 		attributes: Layout<FieldsOf<C>>; // COMMANDS[name] for this very C
