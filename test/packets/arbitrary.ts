@@ -21,6 +21,7 @@ import {
 	icmpv6,
 	ipv4,
 	ipv6,
+	macBytes,
 	ospfv3,
 	type Payload,
 	type PortFields,
@@ -47,6 +48,8 @@ export const VOCABULARY = {
 	ports: [53, 80, 443, 4789, 40000],
 	ttls: [2, 64, 255],
 	marks: [0, 1, 0x10, 0xffffffff],
+	/** Of the Ethernet header: the first is what frames of a crossing carry. */
+	macs: ["02:00:00:00:01:01", "02:00:00:00:01:99"],
 	lengths: [20, 28, 40, 57, 77, 576],
 } as const;
 
@@ -238,6 +241,9 @@ function arbitraryMatch(): fc.Arbitrary<Match> {
 		fc
 			.record({ value: constantFrom(...VOCABULARY.marks), mask: constantFrom(0xffffffff, 0xff), negated })
 			.map((some): Match => ({ kind: "mark", ...some, value: (some.value & some.mask) >>> 0 })),
+		fc
+			.record({ source: constantFrom(...VOCABULARY.macs).map(macBytes), negated })
+			.map((some): Match => ({ kind: "mac", ...some })),
 		fc.record({ negated }).map((some): Match => ({ kind: "addrtype", destinationType: "LOCAL", ...some })),
 		fc.record({ a: length, b: length, negated }).map(
 			({ a, b, negated: not }): Match => ({

@@ -21,13 +21,14 @@ import { writeFileSync } from "node:fs";
 import { parsePacket } from "../../src/datapath/reference.ts";
 import type { PendingChecksum } from "../../src/sys/packet-socket.ts";
 import { ip, Netns, run } from "../netns.ts";
+import { VOCABULARY } from "./arbitrary.ts";
 import { bytesOf, ethernet, internetChecksum, macBytes, word } from "./build.ts";
 import { type CapturedFrame, type CrossingReply, type CrossingRequest, LINKS } from "./crossing-protocol.ts";
 
 export const IN_INTERFACE = LINKS.ingress;
 export const OUT_INTERFACE = LINKS.egress;
 /** Source of the frames that come in, for `-m mac`. */
-export const SENDER_MAC = "02:00:00:00:01:01";
+export const SENDER_MAC = VOCABULARY.macs[0];
 const INGRESS_MAC = "02:00:00:00:01:02";
 const EGRESS_MAC = "02:00:00:00:02:01";
 const SINK_MAC = "02:00:00:00:02:02";
@@ -123,6 +124,8 @@ export class Crossing implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.#worker.disconnect();
 		await once(this.#worker, "exit");
+		// At once: the links go with their peers' namespaces too, but those are taken down in the background.
+		for (const name of [LINKS.ingress, LINKS.egress]) ip(`link delete ${name}`);
 		this.#sender[Symbol.dispose]();
 		this.#sink[Symbol.dispose]();
 	}
