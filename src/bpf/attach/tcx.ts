@@ -1,9 +1,9 @@
 /** tcx ingress (Linux 6.6+): an ordered list of programs per interface, changed under a revision number. */
-import { L3dsrError } from "../../errors.ts";
 import { bpf } from "../../sys/bpf.ts";
 import { ERRNO } from "../../sys/errno.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import { check } from "../../sys/libc.ts";
+import { requireFeature } from "../feature.ts";
 import { Program } from "../program.ts";
 import { BPF_ATTACH_TYPE } from "../spec.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
@@ -15,6 +15,8 @@ const BPF_F_ID = 1 << 5;
 
 /** The kernel's limit (BPF_MPROG_MAX) on programs at one hook. */
 const MOST_PROGRAMS = 64;
+
+const USE_CLSACT = "attach to clsact instead";
 
 export interface TcxAttached extends Attached {
 	/** Attached through a link, by someone else: only the link's owner can detach or replace it. */
@@ -41,7 +43,7 @@ function attach(to: NetInterface, program: AttachableProgram, options: TcxOption
 		expected_revision: options.expectedRevision ?? 0n,
 	});
 	const doing = `attach program ${program.name} to tcx ingress of ${to.name}`;
-	if (result === -ERRNO.EINVAL && !isTcxSupported()) throw unsupported(doing);
+	if (result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
 	check(result, doing);
 }
 
@@ -70,7 +72,7 @@ function query(on: NetInterface): readonly TcxAttached[] {
 	});
 	if (reply.result === -ERRNO.ENOENT) return []; // nothing was ever attached here
 	const doing = `list the programs at tcx ingress of ${on.name}`;
-	if (reply.result === -ERRNO.EINVAL && !isTcxSupported()) throw unsupported(doing);
+	if (reply.result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
 	check(reply.result, doing);
 	const { count, revision } = reply.attributes();
 	return Array.from(programs.subarray(0, count), (programId, index) => {
@@ -89,15 +91,6 @@ function detach(from: NetInterface, current: TcxAttached): void {
 	check(result, `detach program ${program.name} from tcx ingress of ${from.name}`);
 }
 
-/** Kernels before 6.6 do not know the attach type. Asked on interface 1, the loopback of every namespace. */
-export function isTcxSupported(): boolean {
-	const { result } = bpf("BPF_PROG_QUERY", {
-		target_ifindex: 1,
-		attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-	});
-	return result >= 0 || result === -ERRNO.ENOENT;
-}
-
 export const tcxIngress: Hook<TcxAttached, TcxOptions> = {
 	name: "tcx ingress",
 	attach,
@@ -114,12 +107,4 @@ function encodePosition(position: NonNullable<TcxOptions["position"]>): {
 	if (position === "last") return { flags: BPF_F_AFTER, relative: 0 };
 	if ("before" in position) return { flags: BPF_F_BEFORE | BPF_F_ID, relative: position.before };
 	return { flags: BPF_F_AFTER | BPF_F_ID, relative: position.after };
-}
-
-function unsupported(doing: string): L3dsrError {
-	return new L3dsrError({
-		code: "KERNEL_FEATURE",
-		message: `${doing}: tcx needs Linux >= 6.6`,
-		hint: "attach to clsact instead",
-	});
 }
