@@ -1,0 +1,196 @@
+/** What `nft -n -j list table` prints, as plain data. */
+
+import { L3dsrError } from "../../errors.ts";
+import { type Family, parseIpv6 } from "../../model/address.ts";
+import type { Counters } from "../../model/rule.ts";
+import { type Json, nftFamily } from "./statement.ts";
+import { LISTED_COUNTER, TABLE_NAME } from "./table.ts";
+
+export interface ListedRule {
+	readonly handle: number;
+	readonly comment: string | undefined;
+	/** Counters without their numbers, addresses in canonical form. */
+	readonly expressions: readonly Json[];
+	readonly counters: Counters | undefined;
+	/** The first map that the rule looks up. */
+	readonly map: string | undefined;
+}
+
+export interface ListedChain {
+	readonly name: string;
+	/** All that the chain is beside its rules; absent in chains that are only jumped to. */
+	readonly base: { type: Json; hook: Json; priority: Json; policy: Json } | undefined;
+	readonly rules: readonly ListedRule[];
+}
+
+export interface ListedElement {
+	readonly key: bigint;
+	/** The number that the bytes of the data are. */
+	readonly value: bigint;
+	readonly comment: string | undefined;
+	readonly counters: Counters | undefined;
+}
+
+export interface ListedMap {
+	readonly name: string;
+	/** Type of the data: `ipv4_addr`, `ipv6_addr`, or `integer` for bits without a name. */
+	readonly data: Json;
+	/** Undefined when they are not of the form that l3dsr writes. */
+	readonly elements: readonly ListedElement[] | undefined;
+}
+
+export interface TableListing {
+	readonly family: Family;
+	/** `dormant` and the like. */
+	readonly flags: Json;
+	readonly chains: ReadonlyMap<string, ListedChain>;
+	readonly maps: ReadonlyMap<string, ListedMap>;
+	/** Kind and name of everything else. */
+	readonly others: readonly { readonly kind: string; readonly name: string }[];
+}
+
+type JsonObject = { readonly [key: string]: Json };
+
+/** Throws L3dsrError (PROGRAM_FAILED) when `text` is not what nft prints. */
+export function parseListing(text: string, family: Family): TableListing {
+	const object = `table ${nftFamily(family)} ${TABLE_NAME}`;
+	let root: Json;
+	try {
+		// Counters have 64 bits, more than a number of JavaScript holds.
+		root = JSON.parse(text.replace(/"(packets|bytes)": (-?\d+)/g, '"$1": "$2"'));
+	} catch (cause) {
+		const message = `list ${object}: nft printed something that is no JSON`;
+		throw new L3dsrError({ code: "PROGRAM_FAILED", message }, { cause });
+	}
+	const items = asArray(member(root, "nftables"));
+	let flags: Json = null;
+	const chains = new Map<string, ListedChain & { rules: ListedRule[] }>();
+	const maps = new Map<string, ListedMap>();
+	const others: { kind: string; name: string }[] = [];
+	for (const item of items) {
+		for (const [kind, value] of Object.entries(asObject(item))) {
+			const body = asObject(value);
+			const name = asText(member(body, "name"));
+			if (kind === "metainfo") continue;
+			if (kind === "table") flags = member(body, "flags") ?? null;
+			else if (kind === "chain") chains.set(name, { ...parseChain(name, body), rules: [] });
+			else if (kind === "rule") chains.get(asText(member(body, "chain")))?.rules.push(parseRule(body));
+			else if (kind === "map") maps.set(name, parseMap(name, body));
+			else others.push({ kind, name });
+		}
+	}
+	return { family, flags, chains, maps, others };
+}
+
+function parseChain(name: string, body: JsonObject): Omit<ListedChain, "rules"> {
+	const { type, hook, prio, policy } = body;
+	if (hook === undefined) return { name, base: undefined };
+	return { name, base: { type: type ?? null, hook, priority: prio ?? null, policy: policy ?? null } };
+}
+
+function parseRule(body: JsonObject): ListedRule {
+	let counters: Counters | undefined;
+	let map: string | undefined;
+	const expressions = asArray(member(body, "expr") ?? []).map((expression) => {
+		const counter = member(expression, "counter");
+		if (typeof counter === "object" && counter !== null) {
+			counters ??= parseCounters(counter);
+			return LISTED_COUNTER;
+		}
+		const data = member(member(member(member(expression, "mangle"), "value"), "map"), "data");
+		if (typeof data === "string" && data.startsWith("@")) map ??= data.slice(1);
+		return canonical(expression);
+	});
+	const comment = member(body, "comment");
+	return {
+		handle: Number(member(body, "handle")),
+		comment: typeof comment === "string" ? comment : undefined,
+		expressions,
+		counters,
+		map,
+	};
+}
+
+function parseMap(name: string, body: JsonObject): ListedMap {
+	const elements = asArray(member(body, "elem") ?? []).map(parseElement);
+	const known = elements.filter((element) => element !== undefined);
+	return {
+		name,
+		data: member(body, "map") ?? null,
+		elements: known.length === elements.length ? known : undefined,
+	};
+}
+
+/** `[{"elem": {"val": 4, "comment": "...", "counter": {...}}}, "192.0.2.1"]` */
+function parseElement(pair: Json): ListedElement | undefined {
+	const [left, right] = Array.isArray(pair) ? (pair as readonly Json[]) : [];
+	if (left === undefined || right === undefined) return undefined;
+	const body = member(left, "elem") ?? { val: left };
+	const key = parseNumber(member(body, "val"));
+	const value = parseNumber(right);
+	if (key === undefined || value === undefined) return undefined;
+	const comment = member(body, "comment");
+	const counter = member(body, "counter");
+	return {
+		key,
+		value,
+		comment: typeof comment === "string" ? comment : undefined,
+		counters: typeof counter === "object" && counter !== null ? parseCounters(counter) : undefined,
+	};
+}
+
+/** A number, hexadecimal, or an address. */
+function parseNumber(value: Json | undefined): bigint | undefined {
+	if (typeof value === "number") return BigInt(value);
+	if (typeof value !== "string") return undefined;
+	if (/^(0x[0-9a-f]+|\d+)$/i.test(value)) return BigInt(value);
+	const bytes = value.includes(":") ? parseIpv6(value)?.bytes : parseIpv4Bytes(value);
+	return bytes?.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+function parseIpv4Bytes(value: string): number[] | undefined {
+	return /^\d+\.\d+\.\d+\.\d+$/.test(value) ? value.split(".").map(Number) : undefined;
+}
+
+function parseCounters(counter: Json): Counters {
+	return { packets: u64(member(counter, "packets")), bytes: u64(member(counter, "bytes")) };
+}
+
+/** nft prints what has the highest bit set as a negative number. */
+function u64(value: Json | undefined): bigint {
+	return BigInt.asUintN(64, BigInt(typeof value === "string" ? value : 0));
+}
+
+/** glibc writes ::/96 in another form than RFC 5952 does. */
+function canonical(value: Json): Json {
+	if (typeof value === "string") return value.includes(":") ? (parseIpv6(value)?.text ?? value) : value;
+	if (Array.isArray(value)) return (value as readonly Json[]).map(canonical);
+	if (typeof value !== "object" || value === null) return value;
+	return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, canonical(one)]));
+}
+
+/** One text for equal values, whatever the order of their keys. */
+export function canonicalText(value: Json): string {
+	if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalText).join(",")}]`;
+	if (typeof value !== "object" || value === null) return JSON.stringify(value);
+	const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+	return `{${members.map(([key, one]) => `${JSON.stringify(key)}:${canonicalText(one)}`).join(",")}}`;
+}
+
+function member(value: Json | undefined, key: string): Json | undefined {
+	return typeof value === "object" && value !== null && !Array.isArray(value)
+		? (value as JsonObject)[key]
+		: undefined;
+}
+
+function asArray(value: Json | undefined): readonly Json[] {
+	return Array.isArray(value) ? value : [];
+}
+
+function asObject(value: Json): JsonObject {
+	return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
+}
+
+function asText(value: Json | undefined): string {
+	return typeof value === "string" ? value : "";
+}
