@@ -45,3 +45,12 @@ export const PORT_PROTOCOLS: readonly number[] = PORT_MODULES.map((module) => PR
 export function serviceType(service: Service): "l3dsr" | "l2dsr" {
 	return service.selection === undefined ? "l2dsr" : "l3dsr";
 }
+
+/** A service as a configuration file has it, with the spellings of its author, which is how people see it. */
+export interface WrittenService {
+	readonly service: Service;
+	/** The VIP: an address in any notation, or a host name. */
+	readonly vipText: string;
+	/** Absent for L2DSR. */
+	readonly dscpText?: string;
+}
