@@ -6,8 +6,11 @@ import type { Attached, Hook } from "../../src/bpf/attach/hook.ts";
 import { tcxIngress } from "../../src/bpf/attach/tcx.ts";
 import { xdpGeneric, xdpNative } from "../../src/bpf/attach/xdp.ts";
 import { Program } from "../../src/bpf/program.ts";
+import { BPF_ATTACH_TYPE } from "../../src/bpf/spec.ts";
+import { sendLiveFrames } from "../../src/bpf/test-run.ts";
+import { XDP_MD } from "../../src/sys/bpf.ts";
 import { interfaceByName, type NetInterface } from "../../src/sys/interface.ts";
-import { check, libcFunction } from "../../src/sys/libc.ts";
+import { check, libcFunction, syscall } from "../../src/sys/libc.ts";
 import { failOnLeaks } from "../leak.ts";
 import { enterNetns, ip, Netns, run, waitFor } from "../netns.ts";
 import { countingSpec, seen, TC_NEXT, TC_OK, verdictSpec, XDP_PASS } from "./programs.ts";
@@ -19,6 +22,10 @@ let peer: Netns;
 
 before(() => {
 	peer = new Netns("peer");
+	// No router solicitations and the like among the packets that are counted.
+	const quiet = "net.ipv6.conf.default.disable_ipv6=1";
+	run("sysctl", "-qw", quiet);
+	peer.run("sysctl", "-qw", quiet);
 });
 after(() => peer[Symbol.dispose]());
 
@@ -129,6 +136,50 @@ test("programs at tcx run in the order asked for, and a refused change leaves th
 		order(),
 		[b, e, c, a].map(({ info }) => info.id),
 	);
+});
+
+const BPF_LINK_CREATE = 28;
+
+test("a program that someone's link holds at tcx is shown as such, and refused with the link named", () => {
+	const v0 = interfaceByName("v0");
+	using program = Program.load(verdictSpec("tc", TC_NEXT, "t_linked"));
+	const attributes = new Uint8Array(64);
+	new Uint32Array(attributes.buffer).set([program.fd, v0.index, BPF_ATTACH_TYPE.BPF_TCX_INGRESS]);
+	const link = check(
+		syscall(process.arch === "x64" ? 321 : 280, BPF_LINK_CREATE, attributes, attributes.length),
+		"create a link",
+	);
+	try {
+		const [attached] = tcxIngress.query(v0);
+		assert.ok(attached?.linkId !== undefined);
+		assert.equal(attached.programId, program.info.id);
+		using other = Program.load(verdictSpec("tc", TC_NEXT, "t_other"));
+		assert.throws(() => tcxIngress.replace(v0, attached, other), { message: /held by link \d+/ });
+		assert.throws(() => tcxIngress.detach(v0, attached), { message: /held by link \d+/ });
+		assert.deepEqual(tcxIngress.query(v0), [attached]);
+	} finally {
+		closeSync(link);
+	}
+	assert.deepEqual(tcxIngress.query(v0), []);
+});
+
+test("frames of a live test-run arrive on the interface, each seen by the program at tcx", () => {
+	const v0 = interfaceByName("v0");
+	using counter = Program.load(countingSpec("tc", TC_NEXT));
+	tcxIngress.attach(v0, counter);
+	using pass = Program.load(verdictSpec("xdp", XDP_PASS));
+	// Not IP, so that the stack drops it behind tc.
+	const data = Uint8Array.from(
+		{ length: 64 },
+		(_, n) => [0xa5, 0x88, 0xb5][n === 12 ? 1 : n === 13 ? 2 : 0] ?? 0,
+	);
+	const context = XDP_MD.encode({ data_end: data.length, ingress_ifindex: v0.index });
+	const before = seen(counter.map("t_seen")).runs;
+	const nanoseconds = sendLiveFrames(pass, { data, context, repeat: 5000 });
+	assert.ok(nanoseconds > 0);
+	const { runs, firstByte } = seen(counter.map("t_seen"));
+	assert.equal(firstByte, 0xa5);
+	assert.equal(runs - before, 5000);
 });
 
 test("clsact leaves the filters of others alone, and its qdisc while they need it", () => {

@@ -1,4 +1,5 @@
 /** tcx ingress (Linux 6.6+): an ordered list of programs per interface, changed under a revision number. */
+import { L3dsrError } from "../../errors.ts";
 import { bpf } from "../../sys/bpf.ts";
 import { ERRNO } from "../../sys/errno.ts";
 import type { NetInterface } from "../../sys/interface.ts";
@@ -49,6 +50,7 @@ function attach(to: NetInterface, program: AttachableProgram, options: TcxOption
 
 function replace(on: NetInterface, current: TcxAttached, program: AttachableProgram): void {
 	const doing = `replace program ${current.programId} by ${program.name} at tcx ingress of ${on.name}`;
+	refuseLinked(current, doing);
 	using old = Program.open(current.programId);
 	const { result } = bpf("BPF_PROG_ATTACH", {
 		target_ifindex: on.index,
@@ -82,6 +84,7 @@ function query(on: NetInterface): readonly TcxAttached[] {
 }
 
 function detach(from: NetInterface, current: TcxAttached): void {
+	refuseLinked(current, `detach program ${current.programId} from tcx ingress of ${from.name}`);
 	using program = Program.open(current.programId);
 	const { result } = bpf("BPF_PROG_DETACH", {
 		target_ifindex: from.index,
@@ -98,6 +101,16 @@ export const tcxIngress: Hook<TcxAttached, TcxOptions> = {
 	query,
 	detach,
 };
+
+/** The kernel would answer EBUSY or ENOENT, which explains nothing. */
+function refuseLinked(current: TcxAttached, doing: string): void {
+	if (current.linkId === undefined) return;
+	throw new L3dsrError({
+		code: "KERNEL_SYSCALL",
+		message: `${doing}: held by link ${current.linkId}, which belongs to whoever made it`,
+		hint: "stop the program that attached it",
+	});
+}
 
 function encodePosition(position: NonNullable<TcxOptions["position"]>): {
 	readonly flags: number;

@@ -1,0 +1,34 @@
+/** The library's one entrance, `l3dsr/bpf`: eBPF from TypeScript, knowing nothing of L3DSR. */
+
+export { SK_BUFF, XDP_MD } from "../sys/bpf.ts";
+export { interfaceByIndex, interfaceByName, listInterfaces, type NetInterface } from "../sys/interface.ts";
+export * as asm from "./asm/index.ts";
+export {
+	type ClsactAttached,
+	type ClsactOptions,
+	clsactIngress,
+	removeEmptyClsact,
+} from "./attach/clsact.ts";
+export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
+export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
+export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
+export {
+	describeFeature,
+	FEATURE_NAMES,
+	type FeatureAnswer,
+	type FeatureName,
+	probeFeature,
+	requireFeature,
+} from "./feature.ts";
+export { arrayKey, BpfMap, type MapInfo, perCpuValues, sumPerCpu, type UpdateMode } from "./map.ts";
+export { type LoadOptions, Program, type ProgramInfo } from "./program.ts";
+export * from "./spec.ts";
+export {
+	BPF_F_TEST,
+	type LiveFramesInput,
+	sendLiveFrames,
+	type TestRunInput,
+	type TestRunOutput,
+	testRun,
+} from "./test-run.ts";
+export { parseVerifierLog, VerifierError, type VerifierReport } from "./verifier-log.ts";

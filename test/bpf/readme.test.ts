@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { enterNetns, runScript } from "../netns.ts";
+
+enterNetns();
+
+const README = readFileSync(new URL("../../src/bpf/README.md", import.meta.url), "utf8");
+const LIBRARY = fileURLToPath(new URL("../../src/bpf/index.ts", import.meta.url));
+// Within the project, so that the file is a module and finds what it imports.
+const folder = mkdtempSync(fileURLToPath(new URL("readme-", import.meta.url)));
+after(() => rmSync(folder, { recursive: true }));
+
+const EXAMPLE = /^## (?<title>.*)$(?:(?!^## )[^])*?^```ts\n(?<code>[^]*?)^```\n```\n(?<output>[^]*?)^```$/gm;
+
+const examples = [...README.matchAll(EXAMPLE)].map(({ groups }) => groups ?? {});
+
+test("the README has examples", () => {
+	assert.equal(examples.length, README.match(/^```ts$/gm)?.length);
+	assert.ok(examples.length >= 3);
+});
+
+for (const [n, { title = "", code = "", output }] of examples.entries()) {
+	test(`the README's example prints what it says: ${title}`, async () => {
+		const file = join(folder, `example-${n}.mts`);
+		writeFileSync(file, code.replaceAll('"l3dsr/bpf"', JSON.stringify(LIBRARY)));
+		assert.equal(await runScript(file), output);
+	});
+}
