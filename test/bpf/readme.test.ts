@@ -13,7 +13,8 @@ const LIBRARY = fileURLToPath(new URL("../../src/bpf/index.ts", import.meta.url)
 const folder = mkdtempSync(fileURLToPath(new URL("readme-", import.meta.url)));
 after(() => rmSync(folder, { recursive: true }));
 
-const EXAMPLE = /^## (?<title>.*)$(?:(?!^## )[^])*?^```ts\n(?<code>[^]*?)^```\n```\n(?<output>[^]*?)^```$/gm;
+const EXAMPLE =
+	/^## (?<title>.*)$(?:(?!^## )[\s\S])*?^```ts\n(?<code>[\s\S]*?)^```\n```\n(?<output>[\s\S]*?)^```$/gm;
 
 const examples = [...README.matchAll(EXAMPLE)].map(({ groups }) => groups ?? {});
 
