@@ -9,7 +9,12 @@ export interface CliContext {
 	readonly programPath: string;
 	/** Arguments behind the program's name. */
 	readonly argv: readonly string[];
-	readonly env: Readonly<Record<string, string | undefined>>;
+	readonly env: {
+		readonly PATH?: string | undefined;
+		readonly TERM?: string | undefined;
+		readonly NO_COLOR?: string | undefined;
+		readonly [name: string]: string | undefined;
+	};
 	readonly stdout: Writable & { readonly isTTY?: boolean };
 	readonly stderr: Writable & { readonly isTTY?: boolean };
 	/** Aborted when nobody reads the output any longer (`l3dsr … | head`). */

@@ -13,6 +13,12 @@ import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
 
 const SUBCOMMANDS: readonly Subcommand[] = [
+	{
+		name: "lab",
+		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
+		load: () => import("./lab.ts"),
+	},
+	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
 	{ name: "version", summary: "what this is and what it runs on", load: () => import("./version.ts") },
 ];
 

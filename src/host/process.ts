@@ -14,6 +14,7 @@ const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/loca
 const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
 	nft: ["nftables", "nftables"],
 	ip: ["iproute2", "iproute"],
+	ping: ["iputils-ping", "iputils"],
 	tc: ["iproute2", "iproute-tc"],
 	unshare: ["util-linux", "util-linux"],
 };

@@ -1,0 +1,13 @@
+/** `l3dsr lab-agent`: the process that `l3dsr lab` runs on each of its hosts. Not for people. */
+import type { Command } from "commander";
+import { EXIT, type ExitCode } from "../errors.ts";
+import { runAgent } from "../lab/agent.ts";
+import type { CliContext } from "./context.ts";
+
+export function define(_command: Command, context: CliContext): () => Promise<ExitCode> {
+	return async () => {
+		await runAgent(process.stdin, context.stdout);
+		// A request that is still on its way must not keep the process: nobody waits for it any longer.
+		process.exit(EXIT.done);
+	};
+}

@@ -1,0 +1,102 @@
+/** The lab's end of an agent (agent.ts): starts it on a host, asks it, ends it. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { L3dsrError } from "../errors.ts";
+import { commandInNamespace } from "../host/netns.ts";
+import { type Environment, findProgram } from "../host/process.ts";
+import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
+
+/** An answer that has not come by then never will: every request has a shorter deadline of its own. */
+const ANSWER_WITHIN_MS = 20_000;
+const END_WITHIN_MS = 2_000;
+
+interface Waiting {
+	readonly resolve: (result: unknown) => void;
+	readonly reject: (error: Error) => void;
+	readonly timer: NodeJS.Timeout;
+}
+
+export class AgentProcess implements AsyncDisposable {
+	readonly host: string;
+	readonly #child: ChildProcessWithoutNullStreams;
+	readonly #ended: Promise<void>;
+	readonly #waiting = new Map<number, Waiting>();
+	#complaint = "";
+	#failure: L3dsrError | undefined;
+	#nextId = 1;
+
+	/** `command` starts an agent; it runs in a session of its own, which the terminal's signals do not reach. */
+	constructor(host: string, namespace: string, command: readonly string[], environment: Environment) {
+		this.host = host;
+		const [program = "", ...args] = commandInNamespace(namespace, command);
+		this.#child = spawn(findProgram(program, environment.PATH) ?? program, args, {
+			env: environment,
+			detached: true,
+			stdio: ["pipe", "pipe", "pipe"],
+		});
+		this.#child.stdin.on("error", () => {}); // told by the end of the process
+		this.#child.stderr.on("data", (chunk) => {
+			this.#complaint += String(chunk);
+		});
+		createInterface({ input: this.#child.stdout }).on("line", (line) => this.#receive(line));
+		this.#ended = new Promise((resolve) => {
+			this.#child.on("error", (error) => this.#fail(error.message, resolve));
+			this.#child.on("close", (code, signal) => this.#fail(`it ended with ${signal ?? code}`, resolve));
+		});
+	}
+
+	/** Throws LAB_AGENT when the request fails, or the process has ended. */
+	async call<M extends AgentMethod>(method: M, params: AgentMethods[M][0]): Promise<AgentMethods[M][1]> {
+		if (this.#failure !== undefined) throw this.#failure;
+		const id = this.#nextId++;
+		const result = await new Promise<unknown>((resolve, reject) => {
+			const timer = setTimeout(() => {
+				this.#waiting.delete(id);
+				reject(agentError(this.host, method, `no answer within ${ANSWER_WITHIN_MS} ms`));
+			}, ANSWER_WITHIN_MS);
+			this.#waiting.set(id, { resolve, reject, timer });
+			this.#child.stdin.write(`${JSON.stringify({ id, method, params })}\n`);
+		});
+		// The agent is this same program, so its results are what AgentMethods says.
+		return result as AgentMethods[M][1];
+	}
+
+	/** Lets the process live on without this one: it must have been told to stay. */
+	release(): void {
+		this.#child.stdin.end();
+		for (const stream of [this.#child.stdout, this.#child.stderr]) stream.destroy();
+		this.#child.unref();
+	}
+
+	#receive(line: string): void {
+		const { id, result, error } = JSON.parse(line) as AgentResponse;
+		const waiting = this.#waiting.get(id);
+		if (waiting === undefined) return;
+		this.#waiting.delete(id);
+		clearTimeout(waiting.timer);
+		if (error === undefined) waiting.resolve(result);
+		else waiting.reject(agentError(this.host, "do what it was asked", error));
+	}
+
+	#fail(reason: string, ended: () => void): void {
+		const complaint = this.#complaint.trim().split("\n").at(-1) ?? "";
+		this.#failure = agentError(this.host, "run", complaint === "" ? reason : `${reason}: ${complaint}`);
+		for (const { reject, timer } of this.#waiting.values()) {
+			clearTimeout(timer);
+			reject(this.#failure);
+		}
+		this.#waiting.clear();
+		ended();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#child.stdin.end();
+		const timer = setTimeout(() => this.#child.kill("SIGKILL"), END_WITHIN_MS);
+		await this.#ended;
+		clearTimeout(timer);
+	}
+}
+
+function agentError(host: string, doing: string, reason: string): L3dsrError {
+	return new L3dsrError({ code: "LAB_AGENT", message: `${doing} on ${host}: ${reason}` });
+}

@@ -1,0 +1,100 @@
+/**
+ * The process that the lab runs on each of its hosts: it serves, asks, and captures on request.
+ *
+ * Requests come as lines of JSON on stdin and are answered on stdout, in whatever order they are done. When
+ * stdin ends, the process does; so nothing of it survives the lab, however that ended. Only `stay` changes
+ * that, for a lab that is kept.
+ */
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { Capture, type CaptureReport } from "./capture.ts";
+import {
+	askHttp,
+	askUdp,
+	type HttpAnswer,
+	type HttpQuestion,
+	type Reply,
+	type UdpAnswer,
+	type UdpQuestion,
+} from "./requests.ts";
+import { type ServiceOptions, startServices } from "./services.ts";
+
+/** What an agent can be asked to do: method → [parameters, result]. */
+export interface AgentMethods {
+	serve: [ServiceOptions, null];
+	/** Captures on these interfaces from now on. */
+	capture: [{ readonly devices: readonly string[] }, null];
+	/** What has been captured since the last time. */
+	take: [null, CaptureReport];
+	http: [HttpQuestion, Reply<HttpAnswer>];
+	udp: [UdpQuestion, Reply<UdpAnswer>];
+	/** Goes on serving when stdin ends, until it is killed. */
+	stay: [null, null];
+}
+
+export type AgentMethod = keyof AgentMethods;
+
+export type AgentRequest = {
+	[M in AgentMethod]: { readonly id: number; readonly method: M; readonly params: AgentMethods[M][0] };
+}[AgentMethod];
+
+export interface AgentResponse {
+	readonly id: number;
+	readonly result?: unknown;
+	/** Why it could not be done. */
+	readonly error?: string;
+}
+
+/** Serves requests until `input` ends, and after that only if it was told to stay. */
+export async function runAgent(input: Readable, output: Writable): Promise<void> {
+	await using state = new AgentState();
+	output.on("error", () => {}); // the lab is gone; the end of stdin says so too
+	const pending: Promise<void>[] = [];
+	for await (const line of createInterface({ input })) {
+		const request = JSON.parse(line) as AgentRequest;
+		pending.push(
+			state.handle(request).then(
+				(result) => send(output, { id: request.id, result }),
+				(error: unknown) => send(output, { id: request.id, error: String(error) }),
+			),
+		);
+	}
+	if (state.stays) await new Promise(() => {});
+}
+
+function send(output: Writable, response: AgentResponse): void {
+	output.write(`${JSON.stringify(response)}\n`);
+}
+
+class AgentState implements AsyncDisposable {
+	stays = false;
+	#capture: Capture | undefined;
+	#services: AsyncDisposable | undefined;
+
+	async handle(request: AgentRequest): Promise<unknown> {
+		switch (request.method) {
+			case "serve":
+				this.#services = await startServices(request.params);
+				return null;
+			case "capture":
+				this.#capture = new Capture(request.params.devices);
+				return null;
+			case "take":
+				return this.#capture?.take() ?? { sightings: [], dropped: 0 };
+			case "http":
+				return await askHttp(request.params);
+			case "udp":
+				return await askUdp(request.params);
+			case "stay":
+				this.stays = true;
+				this.#capture?.[Symbol.dispose](); // nobody will ask for it any more
+				this.#capture = undefined;
+				return null;
+		}
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#capture?.[Symbol.dispose]();
+		await this.#services?.[Symbol.asyncDispose]();
+	}
+}

@@ -1,0 +1,236 @@
+/**
+ * A lab that runs: the topology, an agent on every host, services on the real servers, captures everywhere.
+ *
+ *     await using lab = await openLab({ name, commands, environment });
+ *     await lab.addRules();
+ *     const reply = await lab.agent("client").call("http", { address: "72.30.38.140", … });
+ *
+ * Whatever happens in between, disposing of it ends its processes and deletes its namespaces.
+ */
+import { readFileSync } from "node:fs";
+import { L3dsrError } from "../errors.ts";
+import { commandInNamespace, namespaceProcesses } from "../host/netns.ts";
+import { type Environment, type ProgramRunner, systemPrograms } from "../host/process.ts";
+import { AgentProcess } from "./agent-process.ts";
+import {
+	addressOf,
+	FAMILIES,
+	HOSTS,
+	type Host,
+	HTTP_PORT,
+	LINKS,
+	REAL_SERVERS,
+	type RealServer,
+	UDP_PORT,
+	VIPS,
+} from "./layout.ts";
+import { addCommands, type DatapathChoice, datapathEnvironment, flushCommands } from "./rules.ts";
+import {
+	buildTopology,
+	destroyTopology,
+	inHost,
+	namespacesOf,
+	type Topology,
+	topologyOf,
+} from "./topology.ts";
+
+/** How this installation of l3dsr is started. */
+export interface LabCommands {
+	/** Starts an agent. */
+	readonly agent: readonly string[];
+	/** Starts one of the other commands: `iptables-daddr`. */
+	readonly command: (name: string) => readonly string[];
+}
+
+export interface LabOptions extends DatapathChoice {
+	/** Prefix of the namespaces' names; no two labs at a time may have the same. */
+	readonly name: string;
+	readonly commands: LabCommands;
+	readonly environment: Environment;
+	/** Stops the building; what is there by then is taken away. */
+	readonly signal?: AbortSignal;
+}
+
+/** Rules of a real server as its save commands print them, one text for each family. */
+export type SavedRules = Readonly<Record<RealServer, readonly { program: string; text: string }[]>>;
+
+export class Lab implements AsyncDisposable {
+	readonly topology: Topology;
+	readonly #options: LabOptions;
+	readonly #programs: ProgramRunner;
+	readonly #agents: Map<Host, AgentProcess>;
+	#released = false;
+	#disposed: Promise<void> | undefined;
+
+	/** Use `openLab`. */
+	constructor(options: LabOptions, programs: ProgramRunner, topology: Topology) {
+		this.topology = topology;
+		this.#options = options;
+		this.#programs = programs;
+		const start = (host: Host) =>
+			new AgentProcess(host, topology.namespaces[host], options.commands.agent, options.environment);
+		this.#agents = new Map(HOSTS.map((host) => [host, start(host)]));
+	}
+
+	agent(host: Host): AgentProcess {
+		const agent = this.#agents.get(host);
+		if (agent === undefined) throw new RangeError(`no agent runs on ${host}`);
+		return agent;
+	}
+
+	/** Runs a program on a host and returns its output; throws PROGRAM_FAILED. */
+	async run(host: Host, command: readonly string[], input = ""): Promise<string> {
+		return await inHost(this.#programs, this.topology, host, command, input);
+	}
+
+	/** Like `run`, for a program whose failure is a result: what it printed, whatever its exit code. */
+	async tryRun(host: Host, command: readonly string[]): Promise<string> {
+		const [program = "", ...args] = commandInNamespace(this.topology.namespaces[host], command);
+		return (await this.#programs.run(program, args)).stdout;
+	}
+
+	/** Types one of l3dsr's commands on a host. The datapath that was chosen is in its environment. */
+	async type(host: Host, program: string, args: readonly string[], input = ""): Promise<string> {
+		const chosen = Object.entries(datapathEnvironment(this.#options)).map(
+			([key, value]) => `${key}=${value}`,
+		);
+		const environment = chosen.length === 0 ? [] : ["env", ...chosen];
+		return await this.run(host, [...environment, ...this.#options.commands.command(program), ...args], input);
+	}
+
+	/** Adds the rules on every real server. */
+	async addRules(): Promise<void> {
+		await onEach(REAL_SERVERS, async (server) => {
+			for (const { program, args } of addCommands(this.#options)) await this.type(server, program, args);
+		});
+	}
+
+	/** Takes the rules away on every real server, and gives what was there for `restoreRules`. */
+	async takeRules(): Promise<SavedRules> {
+		const saved = await onEach(REAL_SERVERS, async (server) => {
+			const texts: { program: string; text: string }[] = [];
+			for (const { program, args } of flushCommands(this.#options)) {
+				texts.push({ program, text: await this.type(server, `${program}-save`, []) });
+				await this.type(server, program, args);
+			}
+			return [server, texts] as const;
+		});
+		const [real1, real2] = saved.map(([, texts]) => texts);
+		return { real1: real1 ?? [], real2: real2 ?? [] };
+	}
+
+	async restoreRules(saved: SavedRules): Promise<void> {
+		await onEach(REAL_SERVERS, async (server) => {
+			for (const { program, text } of saved[server]) await this.type(server, `${program}-restore`, [], text);
+		});
+	}
+
+	/** Leaves namespaces and services running when this process ends. `takeDown` ends them. */
+	async leave(): Promise<void> {
+		await onEach(HOSTS, async (host) => {
+			await this.agent(host).call("stay", null);
+			this.agent(host).release();
+		});
+		this.#released = true;
+	}
+
+	/** Once is enough, and a second call waits for the first. */
+	[Symbol.asyncDispose](): Promise<void> {
+		this.#disposed ??= this.#dispose();
+		return this.#disposed;
+	}
+
+	async #dispose(): Promise<void> {
+		if (this.#released) return;
+		try {
+			await onEach([...this.#agents.values()], (agent) => agent[Symbol.asyncDispose]());
+		} finally {
+			await destroyTopology(this.#programs, this.topology.name);
+		}
+	}
+}
+
+/** Builds a lab without rules. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
+export async function openLab(options: LabOptions): Promise<Lab> {
+	const programs = systemPrograms(options.environment);
+	for (const program of ["nft", "ping"]) await programs.run(program, ["-V"]); // before anything is built
+	options.signal?.throwIfAborted();
+	const topology = await buildTopology(programs, options.name);
+	const lab = new Lab(options, programs, topology);
+	try {
+		options.signal?.throwIfAborted();
+		await onEach(HOSTS, (host) => lab.agent(host).call("capture", { devices: devicesOf(host) }));
+		await onEach(REAL_SERVERS, async (server) => {
+			const own = FAMILIES.map((family) => addressOf(server, family));
+			const addresses = [...VIPS.map(({ vip }) => vip), ...own].map(({ text }) => text);
+			await lab.agent(server).call("serve", { server, httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
+		});
+		return lab;
+	} catch (error) {
+		await lab[Symbol.asyncDispose]();
+		throw error;
+	}
+}
+
+/**
+ * Ends the agents of a lab that was left running (or whose l3dsr was killed) and deletes its namespaces.
+ * Returns the ids of other processes in them, which keep a namespace alive, nameless, until they end.
+ * Throws LAB_NOT_FOUND.
+ */
+export async function takeDown(
+	name: string,
+	environment: Environment,
+	isAgent: (commandLine: readonly string[]) => boolean,
+): Promise<number[]> {
+	const programs = systemPrograms(environment);
+	const namespaces = namespacesOf(name);
+	if (namespaces.length === 0) {
+		throw new L3dsrError({
+			code: "LAB_NOT_FOUND",
+			message: `take down lab ${name}: it has no network namespace (such as ${topologyOf(name).namespaces.client})`,
+			hint: "ip netns list shows what there is",
+		});
+	}
+	const processes = (await onEach(namespaces, (namespace) => namespaceProcesses(programs, namespace))).flat();
+	const others: number[] = [];
+	for (const pid of processes) {
+		if (isAgent(commandLineOf(pid))) endProcess(pid);
+		else others.push(pid);
+	}
+	await destroyTopology(programs, name);
+	return others;
+}
+
+/** The interfaces that a host captures on. */
+function devicesOf(host: Host): string[] {
+	if (host === "router") return LINKS.map(({ routerDevice }) => routerDevice);
+	return LINKS.filter((link) => link.host === host).map(({ device }) => device);
+}
+
+function commandLineOf(pid: number): string[] {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+	} catch {
+		return []; // it has ended
+	}
+}
+
+function endProcess(pid: number): void {
+	try {
+		process.kill(pid, "SIGKILL");
+	} catch {
+		// It has ended.
+	}
+}
+
+/**
+ * Like Promise.all, but it does not return before every one is done, so that nothing still works on a host
+ * that is being taken away. Throws the first failure.
+ */
+async function onEach<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+	const results = await Promise.allSettled(items.map(work));
+	return results.map((result) => {
+		if (result.status === "rejected") throw result.reason;
+		return result.value;
+	});
+}
