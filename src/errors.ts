@@ -61,6 +61,9 @@ export const ERRORS = {
 		exit: EXIT.usage,
 		meaning: "a packet that one service has rewritten would be selected, and rewritten again, by another",
 	},
+	// Files that a command reads or writes
+	FILE_READ: { exit: EXIT.failed, meaning: "a file that a command was given cannot be read" },
+	FILE_WRITE: { exit: EXIT.failed, meaning: "a file that a command was told to write cannot be written" },
 	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
 	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
 	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },

@@ -36,6 +36,14 @@ export interface ListStyle {
 	readonly lineNumbers: boolean;
 }
 
+export interface ListCommand extends OnChains {
+	readonly kind: "list" | "list-rules";
+	readonly at?: number;
+	/** Counters go to zero after they are printed. */
+	readonly zero: boolean;
+	readonly style: ListStyle;
+}
+
 export type Command =
 	| (OnRules & {
 			readonly kind: "append" | "insert" | "check" | "delete";
@@ -53,15 +61,13 @@ export type Command =
 	  })
 	| (OnChains & { readonly kind: "flush" })
 	| (OnChains & { readonly kind: "zero"; readonly at?: number })
-	| (OnChains & {
-			readonly kind: "list" | "list-rules";
-			readonly at?: number;
-			/** Counters go to zero after they are printed. */
-			readonly zero: boolean;
-			readonly style: ListStyle;
-	  })
+	| ListCommand
 	| { readonly kind: "help" }
 	| { readonly kind: "version" };
+
+export function isListing(command: Command): command is ListCommand {
+	return command.kind === "list" || command.kind === "list-rules";
+}
 
 /** How long to wait for the lock, in seconds; Infinity is for ever, 0 not at all. */
 export interface CommandLine {
@@ -284,14 +290,14 @@ export function readCommand(
 		const foreign = family === "ipv4" ? ["-6", "--ipv6"] : ["-4", "--ipv4"];
 		if (words.some((word) => foreign.includes(word.text))) return OTHER_FAMILY;
 	}
+	const before = problems.count;
 	const reader = new CommandReader(context);
 	scanOptions<Owner>(words, reader, problems);
 	const first = words[0];
 	const end = words.at(-1);
 	if (reader.command === undefined || first === undefined || end === undefined) {
-		if (problems.count === 0) {
-			const position = first?.position ?? { source: "argument", line: 1, column: 1, length: 1, text: "" };
-			problems.add("RULE_MISSING", "no command specified", position, "-L lists, -A appends, -h helps");
+		if (problems.count === before) {
+			problems.add("RULE_MISSING", "no command specified", first?.position, "-L lists, -A appends, -h helps");
 		}
 		return undefined;
 	}

@@ -46,12 +46,14 @@ export interface ScanTarget<Owner> {
 	load(name: string): boolean;
 	/** Reports an unknown option better than "unknown option" can; true when it did. */
 	explain(name: string, at: Word): boolean;
+	/** A word that is no option; without this it is an error. */
+	operand?(word: Word): void;
 }
 
 /** The words behind an option, for arguments that getopt does not know of (`-I CHAIN [number]`). */
 export interface Rest {
-	/** The next word when there is one that is neither an option nor `!`, and takes it. */
-	takeBare(): Word | undefined;
+	/** The next word when there is one that is neither an option nor `!` (and of that shape), and takes it. */
+	takeBare(shape?: RegExp): Word | undefined;
 }
 
 /** `--dscp`, or `-s` for those that iptables names by their letter. */
@@ -71,9 +73,9 @@ export function scanOptions<Owner>(
 	let index = 0;
 	let bang: Word | undefined;
 	const rest: Rest = {
-		takeBare() {
+		takeBare(shape = /^[^-!]|^$/) {
 			const word = words[index];
-			if (word === undefined || word.text.startsWith("-") || word.text.startsWith("!")) return undefined;
+			if (word === undefined || !shape.test(word.text)) return undefined;
 			index++;
 			return word;
 		},
@@ -92,17 +94,13 @@ export function scanOptions<Owner>(
 		}
 		if (bang !== undefined && option.negatable !== true) {
 			problems.add("RULE_SYNTAX", `${optionName(option)} cannot be inverted with !`, bang.position);
-		} else if (value?.text === "!" && option.negatable === true) {
-			problems.add(
-				"RULE_SYNTAX",
-				`! stands behind ${at.text}`,
-				value.position,
-				`put it before the option: ! ${at.text}`,
-			);
-			rest.takeBare();
-		} else {
-			target.accept({ option, negated: bang !== undefined, at, value }, owner, rest);
 		}
+		if (value?.text === "!" && option.negatable === true) {
+			const message = `! stands behind ${at.text}`;
+			problems.add("RULE_SYNTAX", message, value.position, `put it before the option: ! ${at.text}`);
+			value = rest.takeBare() ?? value;
+		}
+		target.accept({ option, negated: bang !== undefined, at, value }, owner, rest);
 		bang = undefined;
 	};
 	const skipArguments = (): void => {
@@ -175,6 +173,8 @@ export function scanOptions<Owner>(
 					break;
 				}
 			}
+		} else if (target.operand !== undefined && bang === undefined) {
+			target.operand(word);
 		} else {
 			problems.add("RULE_SYNTAX", `Bad argument \`${text}'`, word.position);
 			bang = undefined;

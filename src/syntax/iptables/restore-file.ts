@@ -73,7 +73,9 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 			readChainLine(splitWords(line, place, problems), open.table, problems);
 		} else {
 			const before = problems.count;
-			const command = readLine(splitWords(line, place, problems), open.table, context, problems);
+			const words = splitWords(line, place, problems);
+			if (problems.count > before) continue;
+			const command = readLine(words, open.table, context, problems);
 			if (command !== undefined && problems.count === before) open.commands.push(command);
 		}
 	}

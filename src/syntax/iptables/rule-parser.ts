@@ -64,9 +64,14 @@ export class RuleSpecReader {
 	readonly #targetOptions = new Map<OptionSpec, Given>();
 	#target: Word | undefined;
 	#targetKnown = false;
+	/** A module that is not here was asked for: options that nobody knows are likely its own. */
+	#foreignModule = false;
+	/** Problems that were there before this rule. */
+	readonly #before: number;
 
 	constructor(context: SpecContext) {
 		this.#context = context;
+		this.#before = context.problems.count;
 	}
 
 	/** Options as typed that belong to a rule; empty when the words hold no rule. */
@@ -126,9 +131,10 @@ export class RuleSpecReader {
 		return true;
 	}
 
-	/** Options that are real somewhere: says where they belong. True when it reported one. */
+	/** Options that are real somewhere: says where they belong. True when nothing more needs to be said. */
 	explain(name: string, at: Word): boolean {
 		const { problems, family } = this.#context;
+		if (this.#foreignModule) return true;
 		const hint = OTHER_OPTIONS[name];
 		if (hint !== undefined) {
 			problems.add("RULE_UNSUPPORTED", `option "${name}" is not supported`, at.position, hint);
@@ -164,7 +170,10 @@ export class RuleSpecReader {
 		const module = modules.find(({ name }) => name === word.text);
 		if (module !== undefined) {
 			this.#loaded.push({ part: "loaded", module, at: word, given: [] });
-		} else if (OTHER_MATCHES.includes(word.text)) {
+			return;
+		}
+		this.#foreignModule = true;
+		if (OTHER_MATCHES.includes(word.text)) {
 			const message = `match \`${word.text}' is not supported`;
 			problems.add("RULE_UNSUPPORTED", message, word.position, matchHint(word.text));
 		} else {
@@ -188,11 +197,15 @@ export class RuleSpecReader {
 		this.#target = word;
 		this.#targetKnown = word.text === TARGET_NAME;
 		if (this.#targetKnown) return;
+		this.#foreignModule = true;
 		if (OTHER_TARGETS.includes(word.text)) {
 			const message = `target \`${word.text}' is not supported: rules here have the target ${TARGET_NAME}`;
 			problems.add("RULE_UNSUPPORTED", message, word.position, "use iptables for other targets");
 		} else {
-			const hint = didYouMean(word.text, [TARGET_NAME]) ?? `the target is ${TARGET_NAME}`;
+			const joined = word.text.startsWith(`${TARGET_NAME}--`);
+			const hint = joined
+				? `a blank is missing (old versions saved rules so): -j ${TARGET_NAME} --set-daddr`
+				: (didYouMean(word.text, [TARGET_NAME]) ?? `the target is ${TARGET_NAME}`);
 			problems.add("RULE_SYNTAX", `Couldn't load target \`${word.text}'`, word.position, hint);
 		}
 	}
@@ -203,12 +216,14 @@ export class RuleSpecReader {
 	 */
 	finish(table: Table, chain: Chain | undefined, end: Word): Rule[] {
 		const { family, problems, services } = this.#context;
+		// After a fault in the words themselves, what is missing may only have been misspelt.
+		const complete = problems.count === this.#before;
 		const headers = parseHeaders(this.#header, family, chain, problems);
 		const [header = {}] = headers;
 		const matches: Match[] = [];
 		for (const { module, at, given } of this.#loaded) {
 			if (given.length === 0 && module.syntax.missing !== undefined) {
-				problems.add("RULE_MISSING", module.syntax.missing, at.position);
+				if (complete) problems.add("RULE_MISSING", module.syntax.missing, at.position);
 				continue;
 			}
 			if (module.name === "mac" && (chain === "OUTPUT" || chain === "POSTROUTING")) {
@@ -233,10 +248,11 @@ export class RuleSpecReader {
 		}
 		if (this.#target === undefined) {
 			const message = `rule has no target: -j ${TARGET_NAME} is required`;
-			problems.add("RULE_MISSING", message, end.position, `-j ${TARGET_NAME} --set-daddr ADDRESS`);
+			const hint = `-j ${TARGET_NAME} --set-daddr ADDRESS`;
+			if (complete) problems.add("RULE_MISSING", message, end.position, hint);
 			return [];
 		}
-		if (!this.#targetKnown) return [];
+		if (!this.#targetKnown || (!complete && !this.#targetOptions.has(TARGET_OPTIONS.daddr))) return [];
 		const target = parseTarget(this.#targetOptions, this.#target, family, problems);
 		if (target === undefined || chain === undefined) return [];
 		return headers.map((one) => ({ family, table, chain, header: one, matches, target }));

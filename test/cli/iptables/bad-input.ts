@@ -1,0 +1,146 @@
+/** Command lines and files that must be refused, each as a person might type it. */
+
+export interface BadInput {
+	readonly program: string;
+	readonly argv: readonly string[];
+	/** What the command reads: the file that it names, or stdin. */
+	readonly file?: string;
+}
+
+const RULE = "-j DADDR --set-daddr 198.51.100.7";
+
+function bad(line: string, program = "iptables-daddr"): BadInput {
+	return { program, argv: line.split(" ").filter((word) => word !== "") };
+}
+
+function file(...lines: readonly string[]): BadInput {
+	return { program: "iptables-daddr-restore", argv: [], file: lines.map((line) => `${line}\n`).join("") };
+}
+
+export const BAD_INPUT: readonly BadInput[] = [
+	// The command itself
+	bad(""),
+	bad("-n -v"),
+	bad("-A"),
+	bad(`-A PREROUTING -D PREROUTING ${RULE}`),
+	bad(`-A PRERUOTING ${RULE}`),
+	bad(`-A INPUT ${RULE}`),
+	bad("-L FORWARD"),
+	bad("-t nat -L"),
+	bad("-t mangel -L"),
+	bad("-t mangle -t raw -L"),
+	bad("-L --list-chains"),
+	bad("-N vips"),
+	bad("-X"),
+	bad("-E a b"),
+	bad("-P PREROUTING DROP"),
+	bad("-6 -L"),
+	bad("-w soon -L"),
+	bad("-F -s 192.0.2.1"),
+	bad(`-A PREROUTING --line-numbers ${RULE}`),
+	bad(`-A PREROUTING -c 5 ${RULE}`),
+	bad(`-R PREROUTING ${RULE}`),
+	bad(`-R PREROUTING 1 -s 192.0.2.1,192.0.2.2 ${RULE}`),
+	bad(`-I PREROUTING 0 ${RULE}`),
+	bad(`-I PREROUTING 99 ${RULE}`),
+	bad("-D PREROUTING 99"),
+	bad(`-R PREROUTING 99 ${RULE}`),
+	bad(`-D PREROUTING -m dscp --dscp 63 ${RULE}`),
+	bad(`-C PREROUTING -m dscp --dscp 63 ${RULE}`),
+	bad(`-A PREROUTING stray ${RULE}`),
+	bad(`-A PREROUTING ! ! -s 192.0.2.1 ${RULE}`),
+	bad(`-A PREROUTING ${RULE} !`),
+	// The target
+	bad("-A PREROUTING -m dscp --dscp 1"),
+	bad("-A PREROUTING -m dscp --dscp 1 -j DADDR"),
+	bad("-A PREROUTING -j DADDR --set-daddr localhost"),
+	bad("-A PREROUTING -j DADDR --set-daddr 010.0.0.1"),
+	bad("-A PREROUTING -j DADDR --set-daddr=1.2.3"),
+	bad("-A PREROUTING -j DADDR --set-daddr=192.0.2.0/24"),
+	bad("-A PREROUTING -j DADDR --set-daddr=2001:db8::1"),
+	bad("-A PREROUTING -j DADDR --set-daddr 192.0.2.1", "ip6tables-daddr"),
+	bad("-A PREROUTING -j DADDR --set-daddr fe80::1%eth0", "ip6tables-daddr"),
+	bad("-A PREROUTING -j DADDR ! --set-daddr 192.0.2.1"),
+	bad("-A PREROUTING -j DADDR --set-daddr 192.0.2.1 --set-daddr 192.0.2.2"),
+	bad("-A PREROUTING -j DADDR --set-dadr 192.0.2.1"),
+	bad("-A PREROUTING -j DADDR --set-daddr 192.0.2.1 --set-dport 0"),
+	bad("-A PREROUTING -j DADDR --clear-dscp=yes --set-daddr 192.0.2.1"),
+	bad("-A PREROUTING -j DADR --set-daddr 192.0.2.1"),
+	bad("-A PREROUTING -m dscp --dscp 1 -j ACCEPT"),
+	bad("-A PREROUTING -j DNAT --to-destination 192.0.2.1"),
+	bad(`-A PREROUTING -j DADDR --set-daddr 192.0.2.1 ${RULE}`),
+	// The header
+	bad(`-A PREROUTING -s client.example ${RULE}`),
+	bad(`-A PREROUTING -s 192.0.2.1/33 ${RULE}`),
+	bad(`-A PREROUTING -s 192.0.2.1/255.0.255.0 ${RULE}`),
+	bad(`-A PREROUTING ! -s 192.0.2.1,192.0.2.2 ${RULE}`),
+	bad(`-A PREROUTING -s 192.0.2.1 -s 192.0.2.2 ${RULE}`),
+	bad(`-A PREROUTING ! -d 0/0 ${RULE}`),
+	bad(`-A PREROUTING -o eth0 ${RULE}`),
+	bad(`-A OUTPUT -i eth0 ${RULE}`),
+	bad(`-A PREROUTING -i averyveryverylongname ${RULE}`),
+	bad(`-A PREROUTING -p tpc ${RULE}`),
+	bad(`-A PREROUTING ! -p all ${RULE}`),
+	bad("-A PREROUTING -f -j DADDR --set-daddr 2001:db8::1", "ip6tables-daddr"),
+	// Matches
+	bad(`-A PREROUTING -m dscp ${RULE}`),
+	bad(`-A PREROUTING -m dscp --dscp 64 ${RULE}`),
+	bad(`-A PREROUTING -m dscp --dscp EF ${RULE}`),
+	bad(`-A PREROUTING -m dscp --dscp-class AF99 ${RULE}`),
+	bad(`-A PREROUTING -m dscp --dscp 1 --dscp 2 ${RULE}`),
+	bad(`-A PREROUTING -m dscp --dscp ! 1 ${RULE}`),
+	bad(`-A PREROUTING -m dcsp --dscp 1 ${RULE}`),
+	bad(`-A PREROUTING --dscp 1 ${RULE}`),
+	bad(`-A PREROUTING -m conntrack --ctstate NEW ${RULE}`),
+	bad(`-A PREROUTING -m iprange --src-range 192.0.2.1-192.0.2.9 ${RULE}`),
+	bad(`-A PREROUTING -p tcp --syn ${RULE}`),
+	bad(`-A PREROUTING --dport 80 ${RULE}`),
+	bad(`-A PREROUTING -m tcp --dport 80 ${RULE}`),
+	bad(`-A PREROUTING -p tcp --dport 65536 ${RULE}`),
+	bad(`-A PREROUTING -p tcp --dport htp ${RULE}`),
+	bad(`-A PREROUTING -p tcp --dport 90:80 ${RULE}`),
+	bad(`-A PREROUTING -m multiport --dports 80,443 ${RULE}`),
+	bad(`-A PREROUTING -p tcp -m multiport --dports 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16 ${RULE}`),
+	bad(`-A OUTPUT -m mac --mac-source 00:11:22:33:44:55 ${RULE}`),
+	bad(`-A PREROUTING -m mac --mac-source 00:11:22 ${RULE}`),
+	bad(`-A PREROUTING -m mark --mark 0x100000000 ${RULE}`),
+	bad(`-A PREROUTING -m tos --tos minimise-delay ${RULE}`),
+	bad(`-A PREROUTING -m ecn --ecn-ip-ect 4 ${RULE}`),
+	bad(`-A PREROUTING -m addrtype --dst-type BROADCAST ${RULE}`),
+	bad(`-A PREROUTING -m addrtype --src-type LOCAL ${RULE}`),
+	bad(`-A PREROUTING -m length --length 200:100 ${RULE}`),
+	bad(`-A PREROUTING -m ttl --ttl-eq 256 ${RULE}`),
+	bad(`-A PREROUTING -m ttl --ttl-lt 9 --ttl-gt 3 ${RULE}`),
+	bad(`-A PREROUTING -m hl --hl-eq 64 ${RULE}`),
+	bad(`-A PREROUTING --s 192.0.2.1 ${RULE}`),
+	{
+		program: "iptables-daddr",
+		argv: ["-A", "PREROUTING", "-m", "comment", "--comment", "two\nlines", "-j", "DADDR", "--set-daddr", "x"],
+	},
+	// -save and -restore
+	bad("-x", "iptables-daddr-save"),
+	bad("vips", "iptables-daddr-save"),
+	bad("-t filter", "iptables-daddr-save"),
+	bad("--nofluch", "iptables-daddr-restore"),
+	bad("/nonexistent/rules", "iptables-daddr-restore"),
+	file(`-A PREROUTING ${RULE}`, "COMMIT"),
+	file("*raw", `-A PREROUTING ${RULE}`),
+	file("*raw", `-A PREROUTING ${RULE}`, "*mangle", "COMMIT"),
+	file("*nat", "COMMIT"),
+	file("COMMIT"),
+	file("*raw", ":PREROUTING DROP [0:0]", ":INPUT ACCEPT [0:0]", ":VIPS - [0:0]", "COMMIT"),
+	file("*raw", ":PREROUTING ACCEPT [0]", "[1:x] -A PREROUTING -j DADDR --set-daddr 192.0.2.1", "COMMIT"),
+	file("*raw", `-A PREROUTING -t mangle ${RULE}`, "-L", "COMMIT"),
+	file("*raw", `-A PREROUTING -m comment --comment "open ${RULE}`, "COMMIT"),
+	file(
+		"# from a host with the module",
+		"*mangle",
+		":INPUT ACCEPT [12:3456]",
+		`-A INPUT -m dscp --dscp 1 ${RULE}`,
+		"-A INPUT -m state --state NEW -j ACCEPT",
+		"-A INPUT -m dscp --dscp 2 -j DADDR--set-daddr 198.51.100.8",
+		"COMMIT",
+	),
+	file("*raw", `-A PREROUTING ${RULE}`, "-D PREROUTING 9", "COMMIT"),
+	file("*raw", `-I PREROUTING 7 ${RULE}`, "COMMIT"),
+];
