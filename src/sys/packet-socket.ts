@@ -6,11 +6,9 @@
  * keeps frames from being lost between two calls.
  */
 import { closeSync } from "node:fs";
-import { endianness } from "node:os";
 import { ERRNO } from "./errno.ts";
+import { Layout } from "./layout.ts";
 import { addressOf, check, libcFunction, SyscallError } from "./libc.ts";
-
-const LITTLE = endianness() === "LE";
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
@@ -40,15 +38,50 @@ const TP_STATUS_CSUM_VALID = 1 << 7;
 /** include/uapi/linux/virtio_net.h */
 const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
 
-/** Layouts of 64-bit Linux: offset of each field that is used, and the size of the whole. */
-const SOCKADDR_LL = { family: 0, protocol: 2, ifindex: 4, hatype: 8, pkttype: 10, size: 20 } as const;
-const MSGHDR = { name: 0, namelen: 8, iov: 16, iovlen: 24, control: 32, controllen: 40, size: 56 } as const;
-const MMSGHDR = { size: 64 } as const;
-const IOVEC = { base: 0, length: 8, size: 16 } as const;
-const CMSGHDR = { length: 0, level: 8, type: 12, size: 16 } as const;
-const AUXDATA = { status: 0, length: 4, vlanTci: 16, vlanTpid: 18 } as const;
-const VNET_HDR = { flags: 0, gsoType: 1, gsoSize: 4, csumStart: 6, csumOffset: 8, size: 10 } as const;
-const IFREQ = { name: 0, ifindex: 16, size: 40 } as const;
+const SOCKADDR_LL = new Layout({
+	family: "u16",
+	protocol: "be16",
+	ifindex: "s32",
+	hatype: "u16",
+	pkttype: "u8",
+	halen: "u8",
+	address: { bytes: 8 },
+});
+const IOVEC = new Layout({ base: "pointer", length: "u64" });
+const MSGHDR_FIELDS = {
+	name: "pointer",
+	namelen: "u32",
+	iov: "pointer",
+	iovlen: "u64",
+	control: "pointer",
+	controllen: "u64",
+	flags: "u32",
+} as const;
+const MSGHDR = new Layout(MSGHDR_FIELDS);
+const MMSGHDR = new Layout({ ...MSGHDR_FIELDS, _pad: "u32", sent: "u32", _pad2: "u32" });
+const CMSGHDR = new Layout({ length: "u64", level: "s32", type: "s32" });
+const AUXDATA = new Layout({
+	status: "u32",
+	length: "u32",
+	snaplen: "u32",
+	mac: "u16",
+	net: "u16",
+	vlanTci: "u16",
+	vlanTpid: "u16",
+});
+const VNET_HDR = new Layout({
+	flags: "u8",
+	gsoType: "u8",
+	headerLength: "u16",
+	gsoSize: "u16",
+	csumStart: "u16",
+	csumOffset: "u16",
+});
+const IFREQ = new Layout({ name: { text: 16 }, ifindex: "s32", _rest: { bytes: 20 } });
+const POLLFD = new Layout({ fd: "s32", events: "u16", revents: "u16" });
+const STATISTICS = new Layout({ packets: "u32", drops: "u32", freezes: "u32" });
+const TIMESPEC = new Layout({ seconds: "u64", nanoseconds: "u64" });
+const INT = new Layout({ value: "u32" });
 
 /** Of all protocols (include/uapi/linux/if_ether.h). */
 export const ETH_P_ALL = 0x0003;
@@ -130,11 +163,13 @@ export class PacketSocket implements Disposable {
 	readonly #offloads: boolean;
 	#fd: number;
 	/** Memory that recvmsg fills; the message header points into the other three. */
-	readonly #frame = Buffer.alloc(LARGEST_FRAME);
-	readonly #address = Buffer.alloc(SOCKADDR_LL.size);
-	readonly #control = Buffer.alloc(CONTROL_BYTES);
-	readonly #iovec = Buffer.alloc(IOVEC.size);
-	readonly #message = Buffer.alloc(MSGHDR.size);
+	readonly #frame = new Uint8Array(LARGEST_FRAME);
+	readonly #address = new Uint8Array(SOCKADDR_LL.size);
+	readonly #control = new Uint8Array(CONTROL_BYTES);
+	readonly #iovec: Uint8Array;
+	readonly #message = new Uint8Array(MSGHDR.size);
+	/** What the header must say before each call: recvmsg overwrites its lengths. */
+	readonly #emptyMessage: Uint8Array;
 
 	/** Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that does not exist. */
 	constructor(options: PacketSocketOptions) {
@@ -151,22 +186,29 @@ export class PacketSocket implements Disposable {
 			if (options.ignoreOutgoing) this.#set(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, doing);
 			if (options.timestamps) this.#set(SOL_SOCKET, SO_TIMESTAMPNS, 1, doing);
 			if (this.#offloads) this.#set(SOL_PACKET, PACKET_VNET_HDR, 1, doing);
-			const address = Buffer.alloc(SOCKADDR_LL.size);
-			putU16(address, SOCKADDR_LL.family, AF_PACKET);
-			address.writeUInt16BE(options.etherType ?? ETH_P_ALL, SOCKADDR_LL.protocol);
-			putU32(address, SOCKADDR_LL.ifindex, this.ifindex);
+			const address = SOCKADDR_LL.encode({
+				family: AF_PACKET,
+				protocol: options.etherType ?? ETH_P_ALL,
+				ifindex: this.ifindex,
+			});
 			check(bind(this.#fd, address, address.length), doing);
 		} catch (error) {
 			closeSync(this.#fd);
 			throw error;
 		}
-		putU64(this.#iovec, IOVEC.base, addressOf(this.#frame));
-		putU64(this.#iovec, IOVEC.length, BigInt(this.#frame.length));
+		this.#iovec = IOVEC.encode({ base: this.#frame, length: this.#frame.length });
+		this.#emptyMessage = MSGHDR.encode({
+			name: this.#address,
+			namelen: this.#address.length,
+			iov: this.#iovec,
+			iovlen: 1,
+			control: this.#control,
+			controllen: this.#control.length,
+		});
 	}
 
 	#set(level: number, name: number, value: number, doing: string): void {
-		const memory = Buffer.alloc(4);
-		putU32(memory, 0, value);
+		const memory = INT.encode({ value });
 		check(setsockopt(this.#fd, level, name, memory, memory.length), doing);
 	}
 
@@ -174,18 +216,22 @@ export class PacketSocket implements Disposable {
 	send(frames: readonly (OutgoingFrame | Uint8Array)[]): void {
 		const doing = `send on ${this.interfaceName}`;
 		const bodies = frames.map((frame) => this.#withOffloadHeader(frame));
-		const iovecs = Buffer.alloc(IOVEC.size * bodies.length);
-		const messages = Buffer.alloc(MMSGHDR.size * bodies.length);
+		// All in one piece of memory, which the argument of the call keeps from being collected.
+		const iovecsAt = bodies.length * MMSGHDR.size;
+		const bodiesAt = iovecsAt + bodies.length * IOVEC.size;
+		const memory = new Uint8Array(bodies.reduce((end, body) => end + body.length, bodiesAt));
+		const start = addressOf(memory);
+		let bodyAt = bodiesAt;
 		for (const [i, body] of bodies.entries()) {
-			const iovec = iovecs.subarray(i * IOVEC.size);
-			putU64(iovec, IOVEC.base, addressOf(body));
-			putU64(iovec, IOVEC.length, BigInt(body.length));
-			putU64(messages, i * MMSGHDR.size + MSGHDR.iov, addressOf(iovec));
-			putU64(messages, i * MMSGHDR.size + MSGHDR.iovlen, 1n);
+			const iovecAt = iovecsAt + i * IOVEC.size;
+			memory.set(body, bodyAt);
+			memory.set(IOVEC.encode({ base: start + BigInt(bodyAt), length: body.length }), iovecAt);
+			memory.set(MMSGHDR.encode({ iov: start + BigInt(iovecAt), iovlen: 1 }), i * MMSGHDR.size);
+			bodyAt += body.length;
 		}
 		let sent = 0;
 		while (sent < bodies.length) {
-			const rest = messages.subarray(sent * MMSGHDR.size);
+			const rest = memory.subarray(sent * MMSGHDR.size);
 			const result = sendmmsg(this.#fd, rest, bodies.length - sent, MSG_DONTWAIT);
 			// A full send buffer or device queue drains by itself; one that does not in a second never will.
 			const full = result === -ERRNO.EAGAIN || result === -ERRNO.ENOBUFS;
@@ -200,12 +246,15 @@ export class PacketSocket implements Disposable {
 			if (pendingChecksum === undefined) return bytes;
 			throw new RangeError("a pending checksum can be sent only on a socket opened with offloads");
 		}
-		const header = Buffer.alloc(VNET_HDR.size);
-		if (pendingChecksum !== undefined) {
-			header[VNET_HDR.flags] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-			putU16(header, VNET_HDR.csumStart, pendingChecksum.startBytes);
-			putU16(header, VNET_HDR.csumOffset, pendingChecksum.offsetBytes);
-		}
+		const header = VNET_HDR.encode(
+			pendingChecksum === undefined
+				? {}
+				: {
+						flags: VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						csumStart: pendingChecksum.startBytes,
+						csumOffset: pendingChecksum.offsetBytes,
+					},
+		);
 		return Buffer.concat([header, bytes]);
 	}
 
@@ -218,22 +267,18 @@ export class PacketSocket implements Disposable {
 
 	/** Frames that the kernel had to throw away because the receive buffer was full, since the last call. */
 	takeDropped(): number {
-		const statistics = Buffer.alloc(12);
-		const length = Buffer.alloc(4);
-		putU32(length, 0, statistics.length);
+		const statistics = new Uint8Array(STATISTICS.size);
 		check(
-			getsockopt(this.#fd, SOL_PACKET, PACKET_STATISTICS, statistics, length),
+			getsockopt(this.#fd, SOL_PACKET, PACKET_STATISTICS, statistics, INT.encode({ value: STATISTICS.size })),
 			`read the statistics of the packet socket on ${this.interfaceName}`,
 		);
-		return getU32(statistics, 4);
+		return STATISTICS.decode(statistics).drops;
 	}
 
 	/** False after `timeoutMs` without the event. */
 	#wait(event: number, timeoutMs: number): boolean {
 		const deadline = performance.now() + timeoutMs;
-		const pollfd = Buffer.alloc(8);
-		putU32(pollfd, 0, this.#fd);
-		putU16(pollfd, 4, event);
+		const pollfd = POLLFD.encode({ fd: this.#fd, events: event });
 		for (;;) {
 			const left = Math.max(0, Math.ceil(deadline - performance.now()));
 			const result = poll(pollfd, 1, left);
@@ -244,16 +289,10 @@ export class PacketSocket implements Disposable {
 	}
 
 	#receiveNow(): IncomingFrame | undefined {
-		const message = this.#message;
-		putU64(message, MSGHDR.name, addressOf(this.#address));
-		putU32(message, MSGHDR.namelen, this.#address.length);
-		putU64(message, MSGHDR.iov, addressOf(this.#iovec));
-		putU64(message, MSGHDR.iovlen, 1n);
-		putU64(message, MSGHDR.control, addressOf(this.#control));
-		putU64(message, MSGHDR.controllen, BigInt(this.#control.length));
+		this.#message.set(this.#emptyMessage);
 		let result: number;
 		do {
-			result = recvmsg(this.#fd, message, MSG_DONTWAIT | MSG_TRUNC);
+			result = recvmsg(this.#fd, this.#message, MSG_DONTWAIT | MSG_TRUNC);
 		} while (result === -ERRNO.EINTR);
 		if (result === -ERRNO.EAGAIN) return undefined;
 		if (result < 0) throw new SyscallError(`receive on ${this.interfaceName}`, -result);
@@ -262,34 +301,36 @@ export class PacketSocket implements Disposable {
 
 	#decode(length: number): IncomingFrame {
 		const skip = this.#offloads ? VNET_HDR.size : 0;
-		let bytes: Uint8Array = Uint8Array.from(this.#frame.subarray(skip, Math.min(length, this.#frame.length)));
+		const address = SOCKADDR_LL.decode(this.#address);
+		let bytes: Uint8Array = this.#frame.slice(skip, Math.min(length, this.#frame.length));
 		let lengthBytes = length - skip;
 		let checksum: IncomingFrame["checksum"] = "unknown";
 		let timestampNs: bigint | undefined;
-		for (const { level, type, data } of controlMessages(this.#control, this.#message)) {
+		const control = this.#control.subarray(0, Number(MSGHDR.decode(this.#message).controllen));
+		for (const { level, type, data } of controlMessages(control)) {
 			if (level === SOL_PACKET && type === PACKET_AUXDATA) {
-				const status = getU32(data, AUXDATA.status);
+				const { status, vlanTci, vlanTpid } = AUXDATA.decode(data);
 				if ((status & TP_STATUS_CSUM_VALID) !== 0) checksum = "valid";
 				if ((status & TP_STATUS_CSUMNOTREADY) !== 0) checksum = "pending";
 				if ((status & TP_STATUS_VLAN_VALID) !== 0) {
-					const tpid =
-						(status & TP_STATUS_VLAN_TPID_VALID) !== 0 ? getU16(data, AUXDATA.vlanTpid) : ETH_P_8021Q;
-					bytes = withVlanTag(bytes, tpid, getU16(data, AUXDATA.vlanTci));
+					const tpid = (status & TP_STATUS_VLAN_TPID_VALID) !== 0 ? vlanTpid : ETH_P_8021Q;
+					bytes = withVlanTag(bytes, tpid, vlanTci);
 					lengthBytes += 4;
 				}
 			} else if (level === SOL_SOCKET && type === SO_TIMESTAMPNS) {
-				timestampNs = getU64(data, 0) * 1_000_000_000n + getU64(data, 8);
+				const { seconds, nanoseconds } = TIMESPEC.decode(data);
+				timestampNs = seconds * 1_000_000_000n + nanoseconds;
 			}
 		}
-		const gso = this.#offloads && this.#frame[VNET_HDR.gsoType] !== 0;
+		const { gsoType, gsoSize } = VNET_HDR.decode(this.#frame);
 		return {
 			bytes,
 			lengthBytes,
-			packetType: PACKET_TYPES[this.#address[SOCKADDR_LL.pkttype] ?? 0] ?? "host",
-			etherType: this.#address.readUInt16BE(SOCKADDR_LL.protocol),
-			ifindex: getU32(this.#address, SOCKADDR_LL.ifindex),
+			packetType: PACKET_TYPES[address.pkttype] ?? "host",
+			etherType: address.protocol,
+			ifindex: address.ifindex,
 			checksum,
-			...(gso ? { segmentBytes: getU16(this.#frame, VNET_HDR.gsoSize) } : {}),
+			...(this.#offloads && gsoType !== 0 ? { segmentBytes: gsoSize } : {}),
 			...(timestampNs === undefined ? {} : { timestampNs }),
 		};
 	}
@@ -302,61 +343,27 @@ export class PacketSocket implements Disposable {
 }
 
 function interfaceIndex(fd: number, name: string, doing: string): number {
-	const request = Buffer.alloc(IFREQ.size);
 	if (Buffer.byteLength(name) > 15) throw new SyscallError(doing, ERRNO.ENODEV);
-	request.write(name, IFREQ.name);
+	const request = IFREQ.encode({ name });
 	check(ioctl(fd, SIOCGIFINDEX, request), doing);
-	return getU32(request, IFREQ.ifindex);
+	return IFREQ.decode(request).ifindex;
 }
 
 /** The control messages of a received message (cmsg(3)); each begins at a multiple of 8. */
 function* controlMessages(
-	control: Buffer,
-	message: Buffer,
-): Generator<{ level: number; type: number; data: Buffer }> {
-	const end = Number(getU64(message, MSGHDR.controllen));
+	control: Uint8Array,
+): Generator<{ readonly level: number; readonly type: number; readonly data: Uint8Array }> {
 	let offset = 0;
-	while (offset + CMSGHDR.size <= end) {
-		const length = Number(getU64(control, offset + CMSGHDR.length));
-		if (length < CMSGHDR.size || offset + length > end) return;
-		yield {
-			level: getU32(control, offset + CMSGHDR.level),
-			type: getU32(control, offset + CMSGHDR.type),
-			data: control.subarray(offset + CMSGHDR.size, offset + length),
-		};
-		offset += (length + 7) & ~7;
+	while (offset + CMSGHDR.size <= control.length) {
+		const { length, level, type } = CMSGHDR.decode(control.subarray(offset));
+		const end = offset + Number(length);
+		if (length < CMSGHDR.size || end > control.length) return;
+		yield { level, type, data: control.subarray(offset + CMSGHDR.size, end) };
+		offset = (end + 7) & ~7;
 	}
 }
 
 function withVlanTag(bytes: Uint8Array, tpid: number, tci: number): Uint8Array {
 	const tag = Uint8Array.of(tpid >> 8, tpid & 0xff, tci >> 8, tci & 0xff);
 	return Uint8Array.from([...bytes.subarray(0, VLAN_TAG_OFFSET), ...tag, ...bytes.subarray(VLAN_TAG_OFFSET)]);
-}
-
-// The kernel's structures are in the machine's byte order.
-function putU16(memory: Buffer, offset: number, value: number): void {
-	if (LITTLE) memory.writeUInt16LE(value, offset);
-	else memory.writeUInt16BE(value, offset);
-}
-
-function putU32(memory: Buffer, offset: number, value: number): void {
-	if (LITTLE) memory.writeUInt32LE(value, offset);
-	else memory.writeUInt32BE(value, offset);
-}
-
-function putU64(memory: Buffer, offset: number, value: bigint): void {
-	if (LITTLE) memory.writeBigUInt64LE(value, offset);
-	else memory.writeBigUInt64BE(value, offset);
-}
-
-function getU16(memory: Buffer, offset: number): number {
-	return LITTLE ? memory.readUInt16LE(offset) : memory.readUInt16BE(offset);
-}
-
-function getU32(memory: Buffer, offset: number): number {
-	return LITTLE ? memory.readUInt32LE(offset) : memory.readUInt32BE(offset);
-}
-
-function getU64(memory: Buffer, offset: number): bigint {
-	return LITTLE ? memory.readBigUInt64LE(offset) : memory.readBigUInt64BE(offset);
 }
