@@ -12,6 +12,7 @@ export {
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
 export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
+export * from "./builder/index.ts";
 export {
 	describeFeature,
 	FEATURE_NAMES,

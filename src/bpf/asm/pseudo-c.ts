@@ -79,7 +79,7 @@ function formatAlu({ opcode, dst, src, offset, immediate }: Instruction): string
 	if (operation === op.BPF_NEG) return `${name}${dst} = -${name}${dst}`;
 	const operator = ALU_OPERATORS[operation];
 	if (operator === undefined) return undefined;
-	const operand = isRegister ? `${name}${src}` : `${immediate}`;
+	const operand = isRegister ? `${name}${src}` : hexImmediate(immediate);
 	if (offset === 0) return `${name}${dst} ${operator} ${operand}`;
 	if (operation === op.BPF_MOV) return `${name}${dst} = (s${offset})${operand}`;
 	return `${name}${dst} s${operator} ${operand}`;
@@ -102,7 +102,7 @@ function formatJump(instruction: Instruction): string | undefined {
 	const operator = JUMP_OPERATORS[operation];
 	if (operator === undefined) return undefined;
 	const name = wide ? "r" : "w";
-	const operand = (opcode & op.BPF_X) === 0 ? `${hexImmediate(immediate)}` : `${name}${src}`;
+	const operand = (opcode & op.BPF_X) === 0 ? hexImmediate(immediate) : `${name}${src}`;
 	return `if ${name}${dst} ${operator} ${operand} goto ${goal}`;
 }
 

@@ -1,0 +1,236 @@
+/** Conditions, if/else, and dispatch on a number. */
+import type { Register } from "../asm/instruction.ts";
+import * as asm from "../asm/jump.ts";
+import { type Arithmetic, describe } from "./arithmetic.ts";
+import { asImmediate } from "./constant.ts";
+import type { Emitter, Label } from "./emitter.ts";
+import type { Place } from "./layout.ts";
+import type { Memory } from "./memory.ts";
+import { type Operand, Value } from "./value.ts";
+
+/** As in C, unsigned; `s` before it: signed; `&`: any bit in common. */
+export type Comparison = "==" | "!=" | ">" | ">=" | "<" | "<=" | "s>" | "s>=" | "s<" | "s<=" | "&";
+
+const CONDITIONS: Readonly<Record<Comparison, asm.JumpCondition>> = {
+	"==": asm.jeq,
+	"!=": asm.jne,
+	">": asm.jgt,
+	">=": asm.jge,
+	"<": asm.jlt,
+	"<=": asm.jle,
+	"s>": asm.jsgt,
+	"s>=": asm.jsge,
+	"s<": asm.jslt,
+	"s<=": asm.jsle,
+	"&": asm.jset,
+};
+
+const OPPOSITE: Readonly<Record<Exclude<Comparison, "&">, Comparison>> = {
+	"==": "!=",
+	"!=": "==",
+	">": "<=",
+	">=": "<",
+	"<": ">=",
+	"<=": ">",
+	"s>": "s<=",
+	"s>=": "s<",
+	"s<": "s>=",
+	"s<=": "s>",
+};
+
+const ORDERLESS: ReadonlySet<Comparison> = new Set(["==", "!=", "&"]);
+
+/** One branch of a dispatch: the numbers that lead to it, and what it does. */
+export interface Case {
+	readonly values: readonly number[];
+	/** For its label; `case N` if absent. */
+	readonly name?: string;
+	readonly body: () => void;
+}
+
+/** Below this many numbers, comparing one after the other takes no more steps than halving. */
+const LINEAR = 3;
+
+export class Branch {
+	readonly #emitter: Emitter;
+	readonly #arithmetic: Arithmetic;
+	readonly #memory: Memory;
+
+	constructor(emitter: Emitter, arithmetic: Arithmetic, memory: Memory) {
+		this.#emitter = emitter;
+		this.#arithmetic = arithmetic;
+		this.#memory = memory;
+	}
+
+	/** `if left comparison right goto label` */
+	gotoIf(left: Value | Place, comparison: Comparison, right: Operand, label: Label): void {
+		if (this.#emitter.flow === undefined) return;
+		if (left instanceof Value) {
+			this.#compare(left, comparison, right, label);
+		} else {
+			using value = this.#memory.load(left, {});
+			this.#compare(value, comparison, right, label);
+		}
+		this.#emitter.arrive(label);
+	}
+
+	/** `if not (left comparison right) goto label` */
+	gotoUnless(left: Value | Place, comparison: Comparison, right: Operand, label: Label): void {
+		if (comparison !== "&") {
+			this.gotoIf(left, OPPOSITE[comparison], right, label);
+			return;
+		}
+		const past = this.#emitter.label("any");
+		this.gotoIf(left, "&", right, past);
+		this.#emitter.goto(label);
+		this.#emitter.place(past);
+	}
+
+	/** `if (bytes of place & mask) != bytes goto label` */
+	gotoUnlessBytes(place: Place, bytes: Uint8Array, mask: Uint8Array, label: Label): void {
+		for (const piece of this.#memory.comparisons(place, bytes, mask)) {
+			if (this.#emitter.flow === undefined) return;
+			const size = piece.place.field.bytes;
+			{
+				using value = this.#memory.load(piece.place, {});
+				if (piece.mask !== (1n << BigInt(8 * size)) - 1n) value.and(piece.mask);
+				this.#compare(value, "!=", piece.bits & piece.mask, label);
+			}
+			this.#emitter.arrive(label);
+		}
+	}
+
+	/** `if (left comparison right) then else otherwise` */
+	ifElse(
+		left: Value | Place,
+		comparison: Comparison,
+		right: Operand,
+		then: () => void,
+		otherwise: () => void,
+	): void {
+		const emitter = this.#emitter;
+		const end = emitter.label("end");
+		const second = emitter.label(comparison === "&" ? "then" : "else");
+		// There is no "no bit in common" to jump on, so that the branches change places.
+		if (comparison === "&") this.gotoIf(left, comparison, right, second);
+		else this.gotoIf(left, OPPOSITE[comparison], right, second);
+		this.#block(comparison === "&" ? otherwise : then, end);
+		emitter.place(second);
+		emitter.scoped(comparison === "&" ? then : otherwise);
+		emitter.place(end);
+	}
+
+	/** Goes to the case that has the number of `subject`, by halving; several comparisons for dozens of numbers. */
+	dispatch(subject: Value | Place, cases: readonly Case[], otherwise: () => void): void {
+		const emitter = this.#emitter;
+		const labels = cases.map((one) => emitter.label(one.name ?? `case ${one.values.join(",")}`));
+		const fallback = emitter.label("default");
+		const end = emitter.label("end");
+		if (subject instanceof Value) {
+			this.#search(subject, this.#entries(subject, cases, labels), fallback);
+		} else {
+			// Out of the way of the branches: they find its register free.
+			const value = this.#memory.load(subject, {});
+			this.#search(value, this.#entries(value, cases, labels), fallback);
+			for (const label of [...labels, fallback]) label.incoming?.release(value);
+		}
+		emitter.place(fallback);
+		this.#block(otherwise, end);
+		cases.forEach((one, index) => {
+			const label = labels[index];
+			if (label === undefined) return;
+			emitter.place(label);
+			this.#block(one.body, end);
+		});
+		emitter.place(end);
+	}
+
+	/** `{ body } goto end` */
+	#block(body: () => void, end: Label): void {
+		this.#emitter.scoped(() => {
+			body();
+			if (this.#emitter.flow !== undefined) this.#emitter.goto(end);
+		});
+	}
+
+	/** Numbers in the order that comparisons of registers have, whatever the byte order, with their labels. */
+	#entries(subject: Value, cases: readonly Case[], labels: readonly Label[]): readonly Entry[] {
+		const entries = cases.flatMap(({ values }, index) =>
+			values.map((value) => ({
+				value,
+				bits: this.#arithmetic.bitsBeside(subject, value),
+				label: labels[index],
+			})),
+		);
+		const seen = new Map<bigint, number>();
+		for (const { bits, value } of entries) {
+			if (seen.has(bits)) throw this.#emitter.error(`dispatch on ${subject.name}: two cases have ${value}`);
+			seen.set(bits, value);
+		}
+		return entries
+			.flatMap(({ label, ...entry }) => (label === undefined ? [] : [{ ...entry, label }]))
+			.sort((a, b) => (a.bits < b.bits ? -1 : 1));
+	}
+
+	#search(subject: Value, entries: readonly Entry[], fallback: Label): void {
+		const emitter = this.#emitter;
+		if (entries.length <= LINEAR) {
+			for (const { bits, value, label } of entries) {
+				this.#jump(subject, "==", bits, label, `${subject.name} == ${describe(value)}`);
+				emitter.arrive(label);
+			}
+			if (emitter.flow !== undefined) emitter.goto(fallback);
+			return;
+		}
+		const middle = entries.length >> 1;
+		const pivot = entries[middle];
+		if (pivot === undefined) return;
+		const upper = emitter.label("upper");
+		this.#jump(subject, ">=", pivot.bits, upper, `${subject.name}, upper half from ${describe(pivot.value)}`);
+		emitter.arrive(upper);
+		this.#search(subject, entries.slice(0, middle), fallback);
+		emitter.place(upper);
+		this.#search(subject, entries.slice(middle), fallback);
+	}
+
+	#compare(left: Value, comparison: Comparison, right: Operand, label: Label): void {
+		const emitter = this.#emitter;
+		const note = `${left.name} ${comparison} ${describe(right)}`;
+		if (left.order === "network" && !ORDERLESS.has(comparison)) {
+			throw emitter.error(
+				`compare ${note}: ${left.name} is in network order`,
+				"toHost() before comparing which is larger",
+			);
+		}
+		if (!(right instanceof Value)) {
+			this.#jump(left, comparison, this.#arithmetic.bitsBeside(left, right), label, note);
+			return;
+		}
+		this.#arithmetic.checkOrders(left, right);
+		this.#jumpOnRegister(left, comparison, emitter.read(right), label, note);
+	}
+
+	#jump(left: Value, comparison: Comparison, bits: bigint, label: Label, note: string): void {
+		const condition = CONDITIONS[comparison];
+		const immediate = asImmediate(bits, left.width);
+		if (immediate === undefined) {
+			this.#arithmetic.withConstant(bits, (src) => this.#jumpOnRegister(left, comparison, src, label, note));
+			return;
+		}
+		const dst = this.#emitter.read(left);
+		const build = left.width === 64 ? condition.imm : condition.imm32;
+		this.#emitter.emit(build(dst, immediate, label.name), note);
+	}
+
+	#jumpOnRegister(left: Value, comparison: Comparison, src: Register, label: Label, note: string): void {
+		const condition = CONDITIONS[comparison];
+		const build = left.width === 64 ? condition.reg : condition.reg32;
+		this.#emitter.emit(build(this.#emitter.read(left), src, label.name), note);
+	}
+}
+
+interface Entry {
+	readonly value: number;
+	readonly bits: bigint;
+	readonly label: Label;
+}

@@ -1,0 +1,106 @@
+/** Calls of helper functions: operands into r1-r5 with no move that is not needed. */
+import { add, mov } from "../asm/alu.ts";
+import { HELPER_FUNCTIONS, type HelperFunction, type HelperName } from "../asm/helper-function.ts";
+import type { Register } from "../asm/instruction.ts";
+import { call } from "../asm/jump.ts";
+import { loadImm64, loadMap } from "../asm/memory.ts";
+import type { MapSpec } from "../spec.ts";
+import { type Arithmetic, describe } from "./arithmetic.ts";
+import { asImmediate, constantBits } from "./constant.ts";
+import type { Emitter } from "./emitter.ts";
+import { ADDRESS, type Fields, type View } from "./layout.ts";
+import { type Operand, Value } from "./value.ts";
+
+/** An argument: a value, a number, a map, or a view, which stands for its address. */
+export type Argument = Operand | MapSpec | View<Fields>;
+
+const ARGUMENT_REGISTERS: readonly Register[] = [1, 2, 3, 4, 5];
+
+interface Move {
+	readonly to: Register;
+	readonly from: Register;
+	readonly note: string;
+}
+
+export class Call {
+	readonly #emitter: Emitter;
+	readonly #arithmetic: Arithmetic;
+
+	constructor(emitter: Emitter, arithmetic: Arithmetic) {
+		this.#emitter = emitter;
+		this.#arithmetic = arithmetic;
+	}
+
+	call(name: HelperName, args: readonly Argument[], result: string): Value {
+		const emitter = this.#emitter;
+		const helper: HelperFunction = HELPER_FUNCTIONS[name];
+		if (args.length !== helper.args) {
+			throw emitter.error(`${name} takes ${helper.args} arguments, ${args.length} are given`);
+		}
+		this.#place(args);
+		emitter.emit(call(helper.id), `${result} = ${name}(${args.map(describeArgument).join(", ")})`);
+		emitter.flow?.afterCall(name, helper.movesPacket === true);
+		return this.#arithmetic.adopt({ name: result, width: 64, bytes: 8, order: "none", kind: "pointer" }, 0);
+	}
+
+	/** Registers first, as if all at once; then what comes from nowhere. */
+	#place(args: readonly Argument[]): void {
+		const moves: Move[] = [];
+		const rest: (() => void)[] = [];
+		args.forEach((argument, index) => {
+			const to = ARGUMENT_REGISTERS[index];
+			if (to === undefined) return;
+			const note = `argument ${index + 1}: ${describeArgument(argument)}`;
+			if (argument instanceof Value) {
+				moves.push({ to, from: this.#emitter.read(argument), note });
+			} else if (typeof argument === "number" || typeof argument === "bigint") {
+				rest.push(() => this.#constant(to, argument, note));
+			} else if (isView(argument)) {
+				const { base, offset } = argument[ADDRESS];
+				moves.push({ to, from: this.#emitter.read(base), note });
+				if (offset !== 0) rest.push(() => this.#emitter.emit(add.imm(to, offset)));
+			} else {
+				rest.push(() => this.#emitter.emit(loadMap(to, argument.name), note));
+			}
+		});
+		this.#parallel(moves.filter(({ to, from }) => to !== from));
+		for (const emit of rest) emit();
+	}
+
+	/** Emits moves so that none overwrites what another still reads; a ring goes through r0. */
+	#parallel(pending: readonly Move[]): void {
+		let open = pending;
+		while (open.length > 0) {
+			const next = open.find(({ to }) => !open.some((other) => other.from === to));
+			const stuck = open[0];
+			if (next !== undefined) {
+				this.#emitter.emit(mov.reg(next.to, next.from), next.note);
+				open = open.filter((move) => move !== next);
+			} else if (stuck !== undefined) {
+				const { from } = stuck;
+				this.#emitter.emit(mov.reg(0, from), `aside: ${stuck.note}`);
+				open = open.map((move) => (move.from === from ? { ...move, from: 0 } : move));
+			}
+		}
+	}
+
+	#constant(to: Register, number: number | bigint, note: string): void {
+		const pattern = constantBits({ bytes: 8, order: "host" }, number);
+		if (pattern === undefined) throw this.#emitter.error(`${number} does not fit a register`);
+		const immediate = asImmediate(pattern, 64);
+		if (immediate !== undefined) this.#emitter.emit(mov.imm(to, immediate), note);
+		else if (pattern <= 0xffff_ffffn)
+			this.#emitter.emit(mov.imm32(to, Number(BigInt.asIntN(32, pattern))), note);
+		else this.#emitter.emit(loadImm64(to, pattern), note);
+	}
+}
+
+function isView(argument: MapSpec | View<Fields>): argument is View<Fields> {
+	return ADDRESS in argument;
+}
+
+function describeArgument(argument: Argument): string {
+	if (argument instanceof Value || typeof argument === "number" || typeof argument === "bigint")
+		return describe(argument);
+	return isView(argument) ? argument[ADDRESS].name : argument.name;
+}

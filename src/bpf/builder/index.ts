@@ -1,0 +1,28 @@
+/** The program builder: names, fields, blocks and calls, on top of the assembler. */
+export type { Case, Comparison } from "./branch.ts";
+export type { Argument } from "./call.ts";
+export { SKB, TC_ACT, XDP, XDP_ACTION } from "./context.ts";
+export type { Label } from "./emitter.ts";
+export * from "./headers.ts";
+export {
+	be16,
+	be32,
+	be64,
+	bytes,
+	type Field,
+	type Fields,
+	type Layout,
+	layout,
+	type Place,
+	part,
+	sparseLayout,
+	u8,
+	u16,
+	u32,
+	u64,
+	type View,
+	view,
+} from "./layout.ts";
+export type { LoadPlaceOptions } from "./memory.ts";
+export { ProgramBuilder, type ProgramOptions } from "./program-builder.ts";
+export type { Operand, Placement, Value } from "./value.ts";

@@ -1,0 +1,154 @@
+/** What a person writing assembly does not write: jumps to jumps, jumps to the next line, dead code. */
+import type { Instruction } from "../asm/instruction.ts";
+import {
+	BPF_CLASS_MASK,
+	BPF_EXIT,
+	BPF_JA,
+	BPF_JEQ,
+	BPF_JGE,
+	BPF_JGT,
+	BPF_JLE,
+	BPF_JLT,
+	BPF_JMP,
+	BPF_JMP32,
+	BPF_JNE,
+	BPF_JSGE,
+	BPF_JSGT,
+	BPF_JSLE,
+	BPF_JSLT,
+	BPF_OP_MASK,
+} from "../asm/opcode.ts";
+
+/** One instruction before the labels have become its symbol. */
+export interface Line {
+	readonly instruction: Instruction;
+	/** The comment in force, repeated on every line that it covers. */
+	readonly comment: string | undefined;
+	readonly labels: readonly string[];
+}
+
+const OPPOSITE: ReadonlyMap<number, number> = new Map(
+	(
+		[
+			[BPF_JEQ, BPF_JNE],
+			[BPF_JGT, BPF_JLE],
+			[BPF_JGE, BPF_JLT],
+			[BPF_JSGT, BPF_JSLE],
+			[BPF_JSGE, BPF_JSLT],
+		] as const
+	).flatMap(([one, other]) => [
+		[one, other],
+		[other, one],
+	]),
+);
+
+const GOTO = BPF_JMP | BPF_JA;
+const EXIT = BPF_JMP | BPF_EXIT;
+
+/** Lines to instructions with symbols and comments. */
+export function tidy(lines: readonly Line[]): readonly Instruction[] {
+	let current = lines;
+	for (;;) {
+		const next = withoutDeadLines(withoutNeedlessJumps(threadJumps(current)));
+		if (next.length === current.length) return name(next);
+		current = next;
+	}
+}
+
+function labelIndex(lines: readonly Line[]): ReadonlyMap<string, number> {
+	return new Map(lines.flatMap(({ labels }, index) => labels.map((label) => [label, index] as const)));
+}
+
+/** A jump to `goto X` goes to X. */
+function threadJumps(lines: readonly Line[]): readonly Line[] {
+	const indexOf = labelIndex(lines);
+	return lines.map((line) => {
+		const { target } = line.instruction;
+		if (target === undefined) return line;
+		let goal = target;
+		for (let hops = 0; hops < lines.length; hops++) {
+			const next = lines[indexOf.get(goal) ?? -1]?.instruction;
+			if (next?.opcode !== GOTO || next.target === undefined || next.target === goal) break;
+			goal = next.target;
+		}
+		return goal === target ? line : { ...line, instruction: { ...line.instruction, target: goal } };
+	});
+}
+
+/** Drops `goto next`, and turns `if c goto A; goto B; A:` into `if !c goto B; A:`. */
+function withoutNeedlessJumps(lines: readonly Line[]): readonly Line[] {
+	const kept: Line[] = [];
+	let carried: readonly string[] = [];
+	for (let index = 0; index < lines.length; index++) {
+		const line = lines[index];
+		if (line === undefined) break;
+		const labels = [...carried, ...line.labels];
+		carried = [];
+		const { instruction } = line;
+		const next = lines[index + 1];
+		const goesTo = (other: Line | undefined) =>
+			instruction.target !== undefined && other?.labels.includes(instruction.target) === true;
+		if (instruction.opcode === GOTO && goesTo(next)) {
+			carried = labels;
+			continue;
+		}
+		const inverted = invert(instruction, next?.instruction.target);
+		if (
+			inverted !== undefined &&
+			next?.instruction.opcode === GOTO &&
+			next.labels.length === 0 &&
+			goesTo(lines[index + 2])
+		) {
+			kept.push({ ...line, instruction: inverted, labels });
+			index++;
+			continue;
+		}
+		kept.push({ ...line, labels });
+	}
+	return kept;
+}
+
+function invert(instruction: Instruction, target: string | undefined): Instruction | undefined {
+	const kind = instruction.opcode & BPF_CLASS_MASK;
+	const opposite = OPPOSITE.get(instruction.opcode & BPF_OP_MASK);
+	if ((kind !== BPF_JMP && kind !== BPF_JMP32) || opposite === undefined || target === undefined)
+		return undefined;
+	return { ...instruction, opcode: (instruction.opcode & ~BPF_OP_MASK) | opposite, target };
+}
+
+/** Drops what no path reaches (the verifier refuses it). */
+function withoutDeadLines(lines: readonly Line[]): readonly Line[] {
+	const indexOf = labelIndex(lines);
+	const reached = new Set<number>();
+	const open = [0];
+	for (let at = open.pop(); at !== undefined; at = open.pop()) {
+		const line = lines[at];
+		if (line === undefined || reached.has(at)) continue;
+		reached.add(at);
+		const { opcode, target } = line.instruction;
+		if (target !== undefined) open.push(indexOf.get(target) ?? -1);
+		if (opcode !== GOTO && opcode !== EXIT) open.push(at + 1);
+	}
+	return lines.filter((_, index) => reached.has(index));
+}
+
+/** One symbol for each line that is jumped to, and each comment once, where it begins. */
+function name(lines: readonly Line[]): readonly Instruction[] {
+	const alias = new Map(
+		lines.flatMap(({ labels }) => labels.map((label) => [label, labels[0] ?? label] as const)),
+	);
+	const targets = new Set(
+		lines.flatMap(({ instruction: { target } }) => (target === undefined ? [] : alias.get(target))),
+	);
+	return lines.map(({ instruction, comment, labels: [symbol] }, index) => {
+		const { target } = instruction;
+		const named = target === undefined ? {} : { target: alias.get(target) ?? target };
+		const isNew = comment !== undefined && comment !== lines[index - 1]?.comment;
+		return {
+			...instruction,
+			...named,
+			...(symbol !== undefined && targets.has(symbol) ? { symbol } : {}),
+			...(isNew ? { comment } : {}),
+		};
+	});
+}
