@@ -5,7 +5,7 @@ import { formatListing } from "../../src/bpf/asm/index.ts";
 import { sumPerCpu } from "../../src/bpf/map.ts";
 import { Program } from "../../src/bpf/program.ts";
 import { testRun } from "../../src/bpf/test-run.ts";
-import { assertGolden } from "../bpf/builder/golden.ts";
+import { assertGolden } from "../golden.ts";
 import { failOnLeaks } from "../leak.ts";
 
 failOnLeaks();
