@@ -13,7 +13,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const ENTERED = "L3DSR_TEST_NETNS";
 
-/** Private /sys, /run/netns and /run/lock.. views, loopback up, then the command. */
+/** A /sys and /run/netns of its own, the loopback up, then the command. */
 const PREPARE = `
 set -e
 mount -t sysfs sysfs /sys

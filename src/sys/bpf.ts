@@ -2,6 +2,7 @@
  * bpf(2): its commands and the part of `union bpf_attr` that each takes (include/uapi/linux/bpf.h, as of
  * Linux 6.18). A kernel that is older accepts the longer structure as long as what it does not know is 0.
  */
+import { L3dsrError } from "../errors.ts";
 import { type Decoded, type Encodable, type Fields, Layout } from "./layout.ts";
 import { syscall } from "./libc.ts";
 
@@ -15,6 +16,15 @@ const SYS_BPF: { readonly [arch: string]: number } = {
 	loong64: 280,
 	ppc64: 361,
 };
+
+function callNumber(): number {
+	const number = SYS_BPF[process.arch];
+	if (number !== undefined) return number;
+	throw new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: `call bpf(2): not known for ${process.arch} processors`,
+	});
+}
 
 const MAP_ELEMENT = { map_fd: "u32", key: "pointer", value: "pointer", flags: "u64" } as const;
 
@@ -119,8 +129,6 @@ const COMMANDS = {
 		cpu: "u32",
 		batch_size: "u32",
 	}),
-	BPF_PROG_GET_NEXT_ID: command(11, BY_ID),
-	BPF_MAP_GET_NEXT_ID: command(12, BY_ID),
 	BPF_PROG_GET_FD_BY_ID: command(13, BY_ID),
 	BPF_MAP_GET_FD_BY_ID: command(14, BY_ID),
 	BPF_OBJ_GET_INFO_BY_FD: command(15, { bpf_fd: "u32", info_len: "u32", info: "pointer" }),
@@ -166,7 +174,7 @@ export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>
 	};
 	const bytes = attributes.encode(values);
 	inFlight.add(values);
-	const result = syscall(SYS_BPF[process.arch] ?? 0, number, bytes, bytes.byteLength);
+	const result = syscall(callNumber(), number, bytes, bytes.byteLength);
 	inFlight.delete(values);
 	return { result, attributes: () => attributes.decode(bytes) };
 }

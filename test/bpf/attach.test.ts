@@ -260,6 +260,15 @@ test("clsact leaves the filters of others alone, and its qdisc while they need i
 	assert.equal(removeEmptyClsact(v0), false);
 });
 
+test("a program that clsact refuses leaves no qdisc behind", () => {
+	const v0 = interfaceByName("v0");
+	using wrong = Program.load(verdictSpec("xdp", XDP_PASS));
+	assert.throws(() => clsactIngress.attach(v0, wrong), {
+		message: /t_verdict to clsact ingress of v0: EINVAL/,
+	});
+	assert.doesNotMatch(run("tc", ..."qdisc show dev v0".split(" ")), /clsact/);
+});
+
 test("a plain ingress qdisc serves as well as clsact", () => {
 	const v0 = interfaceByName("v0");
 	run("tc", ..."qdisc add dev v0 ingress".split(" "));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -9,8 +10,7 @@ enterNetns();
 
 const README = readFileSync(new URL("../../src/bpf/README.md", import.meta.url), "utf8");
 const LIBRARY = fileURLToPath(new URL("../../src/bpf/index.ts", import.meta.url));
-// Within the project, so that the file is a module and finds what it imports.
-const folder = mkdtempSync(fileURLToPath(new URL("readme-", import.meta.url)));
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-readme-"));
 after(() => rmSync(folder, { recursive: true }));
 
 const EXAMPLE =

@@ -74,14 +74,19 @@ export interface ClsactOptions {
 /** Adds the qdisc if the interface has none. A plain `ingress` qdisc, which excludes clsact, serves as well. */
 function attach(to: NetInterface, program: AttachableProgram, options: ClsactOptions = {}): void {
 	using netlink = new Netlink();
-	addQdisc(netlink, to);
-	putFilter(netlink, to, program, {
-		flags: NLM_F.CREATE | NLM_F.EXCL,
-		handle: 1,
-		priority: options.priority ?? 0,
-		protocol: ETH_P_ALL,
-		doing: `attach program ${program.name} to clsact ingress of ${to.name}`,
-	});
+	const added = addQdisc(netlink, to);
+	try {
+		putFilter(netlink, to, program, {
+			flags: NLM_F.CREATE | NLM_F.EXCL,
+			handle: 1,
+			priority: options.priority ?? 0,
+			protocol: ETH_P_ALL,
+			doing: `attach program ${program.name} to clsact ingress of ${to.name}`,
+		});
+	} catch (error) {
+		if (added) removeEmptyClsact(to);
+		throw error;
+	}
 }
 
 function replace(on: NetInterface, current: ClsactAttached, program: AttachableProgram): void {
@@ -137,15 +142,17 @@ export function removeEmptyClsact(from: NetInterface): boolean {
 	return true;
 }
 
-function addQdisc(netlink: Netlink, to: NetInterface): void {
+/** False when the interface has one already. */
+function addQdisc(netlink: Netlink, to: NetInterface): boolean {
 	const doing = `add a clsact qdisc to ${to.name}`;
 	const fixed = TCMSG.encode({ ifindex: to.index, handle: HANDLE_CLSACT, parent: PARENT_CLSACT });
 	const payload = Buffer.concat([fixed, attribute(TCA_KIND, textValue("clsact"))]);
 	try {
 		netlink.change({ type: RTM_NEWQDISC, flags: NLM_F.CREATE | NLM_F.EXCL, payload, doing });
+		return true;
 	} catch (error) {
 		if (!(error instanceof SyscallError)) throw error;
-		if (error.errno === ERRNO.EEXIST) return;
+		if (error.errno === ERRNO.EEXIST) return false;
 		if (error.errno !== ERRNO.ENOENT) throw error;
 		throw new L3dsrError(
 			{ code: "KERNEL_FEATURE", message: `${doing}: the kernel has no sch_ingress` },
