@@ -35,7 +35,12 @@ export function compileMatches(rule: Rule): Alternatives {
 		return [[match(payload(nftFamily(rule.family), "version"), "==", number(0))]];
 	}
 	const statements = conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
-	return behind.map((ports) => [...statements, ...protocol(rule, ports.length > 0), ...ports]);
+	return behind.map(({ compared, present }) => [
+		...statements,
+		...protocol(rule, compared.length > 0),
+		...compared,
+		...(present === undefined ? [] : [present]),
+	]);
 }
 
 function freeMatches(rule: Rule): Condition[] {

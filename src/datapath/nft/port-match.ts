@@ -5,7 +5,16 @@
  * one of four bytes, which is another condition. A positive set cannot be merged wrongly.
  */
 import { type Match, type NumberRange, PORT_MODULES, PROTOCOL_NUMBER, type Rule } from "../../model/rule.ts";
-import { anyOf, type Expression, match, number, payload, range, type Statement } from "./statement.ts";
+import {
+	anyOf,
+	type Expression,
+	match,
+	number,
+	payload,
+	range,
+	rawPayload,
+	type Statement,
+} from "./statement.ts";
 
 const ALL: readonly NumberRange[] = [{ first: 0, last: 0xffff }];
 
@@ -14,8 +23,15 @@ interface PortSets {
 	readonly dport: readonly NumberRange[];
 }
 
-/** No list when the rule does not ask for ports; else disjoint alternatives (`--ports` needs two). */
-export function compilePorts(rule: Rule): readonly (readonly Statement[])[] {
+export interface PortConditions {
+	/** Behind a condition on the protocol, which nft then lists only as the name of these fields. */
+	readonly compared: readonly Statement[];
+	/** Last, because it is slow. */
+	readonly present?: Statement;
+}
+
+/** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
+export function compilePorts(rule: Rule): readonly PortConditions[] {
 	let alternatives: readonly PortSets[] = [{ sport: ALL, dport: ALL }];
 	let asked = false;
 	for (const one of rule.matches) {
@@ -29,10 +45,13 @@ export function compilePorts(rule: Rule): readonly (readonly Statement[])[] {
 			})),
 		);
 	}
-	if (!asked) return [[]];
+	if (!asked) return [{ compared: [] }];
 	return alternatives
 		.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0)
-		.map(({ sport, dport }) => [...among(rule, "sport", sport), ...among(rule, "dport", dport)]);
+		.map(({ sport, dport }) => ({
+			compared: [...among(rule, "sport", sport), ...among(rule, "dport", dport)],
+			present: PORTS_PRESENT,
+		}));
 }
 
 /** nft's name of a protocol that has ports. */
@@ -71,12 +90,15 @@ function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[
 }
 
 function among(rule: Rule, field: "sport" | "dport", set: readonly NumberRange[]): Statement[] {
-	const all = set[0]?.first === 0 && set[0].last === 0xffff;
-	const left = portField(rule, field);
-	if (!all) return [match(left, "==", anyOf(set.map(({ first, last }) => range(first, last))))];
-	// Reading the second port fails in later fragments and where the header is cut short.
-	return field === "dport" ? [match(left, ">=", number(0))] : [];
+	if (set[0]?.first === 0 && set[0].last === 0xffff) return [];
+	return [match(portField(rule, field), "==", anyOf(set.map(({ first, last }) => range(first, last))))];
 }
+
+/**
+ * Both ports are in this packet. Linux 6.18 reads a port (any aligned field of one, two or four bytes) in a
+ * later fragment too, where there is payload; three bytes take the path that looks at the fragment offset.
+ */
+const PORTS_PRESENT: Statement = match(rawPayload("th", 8, 24), ">=", number(0));
 
 /** A port by its place; nft lists it by the name that the rule's protocol gives it. */
 function portField({ header }: Rule, field: "sport" | "dport"): Expression {
