@@ -34,8 +34,4 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 	touch node_modules/.package-lock.json
 fi
 
-if [ ! -e .setup-stamp ] || [ -n "$(find src scripts/build.mjs package.json package-lock.json -newer .setup-stamp -print -quit)" ]; then
-	echo "setup: building bin/"
-	node scripts/build.mjs
-	touch .setup-stamp
-fi
+sh scripts/build.sh

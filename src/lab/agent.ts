@@ -59,6 +59,7 @@ export async function runAgent(input: Readable, output: Writable): Promise<void>
 			),
 		);
 	}
+	// The services' sockets keep the process running.
 	if (state.stays) await new Promise(() => {});
 }
 

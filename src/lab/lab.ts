@@ -128,8 +128,10 @@ export class Lab implements AsyncDisposable {
 	/** Leaves namespaces and services running when this process ends. `takeDown` ends them. */
 	async leave(): Promise<void> {
 		await onEach(HOSTS, async (host) => {
-			await this.agent(host).call("stay", null);
-			this.agent(host).release();
+			const agent = this.agent(host);
+			if (!isRealServer(host)) return await agent[Symbol.asyncDispose](); // it has nothing to serve
+			await agent.call("stay", null);
+			agent.release();
 		});
 		this.#released = true;
 	}
@@ -205,6 +207,10 @@ export async function takeDown(
 function devicesOf(host: Host): string[] {
 	if (host === "router") return LINKS.map(({ routerDevice }) => routerDevice);
 	return LINKS.filter((link) => link.host === host).map(({ device }) => device);
+}
+
+function isRealServer(host: Host): host is RealServer {
+	return REAL_SERVERS.some((server) => server === host);
 }
 
 function commandLineOf(pid: number): string[] {

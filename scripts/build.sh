@@ -1,0 +1,12 @@
+#!/bin/sh
+# Builds bin/ and dist/ if a source is newer than they are. Safe to run from several processes at once.
+set -eu
+cd "$(dirname "$0")/.."
+exec 9>.build-lock
+flock 9
+if [ ! -e .setup-stamp ] || [ -n "$(find src scripts/build.mjs package.json package-lock.json -newer .setup-stamp -print -quit)" ]; then
+	echo "setup: building bin/"
+	touch .setup-stamp.new # before the build: a file saved meanwhile is newer
+	node scripts/build.mjs
+	mv .setup-stamp.new .setup-stamp
+fi
