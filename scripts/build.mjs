@@ -2,7 +2,7 @@
  * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of this Node in
  * its first line: dsrctl must start with an empty PATH, from cron and from boot scripts.
  */
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -21,11 +21,11 @@ const COMMANDS = {
 
 const present = new Set(readdirSync(`${root}src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
-rmSync(`${root}dist`, { recursive: true, force: true });
+rmSync(`${root}dist.new`, { recursive: true, force: true });
 await build({
 	absWorkingDir: root,
 	entryPoints: entries.map((file) => `src/cli/${file}`),
-	outdir: "dist",
+	outdir: "dist.new",
 	bundle: true,
 	platform: "node",
 	target: "node20",
@@ -39,6 +39,9 @@ await build({
 	logLevel: "warning",
 });
 
+// Built beside the old and swapped in: a build that fails takes nothing away.
+rmSync(`${root}dist`, { recursive: true, force: true });
+renameSync(`${root}dist.new`, `${root}dist`);
 mkdirSync(`${root}bin`, { recursive: true });
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;

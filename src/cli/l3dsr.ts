@@ -14,6 +14,11 @@ import type { Subcommand } from "./subcommand.ts";
 
 const SUBCOMMANDS: readonly Subcommand[] = [
 	{
+		name: "show",
+		summary: "the rules that run here, with counters (the default)",
+		load: () => import("./show.ts"),
+	},
+	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
 		load: () => import("./lab.ts"),
@@ -42,7 +47,7 @@ export async function runL3dsr(context: CliContext): Promise<ExitCode> {
 }
 
 async function dispatch(context: CliContext): Promise<ExitCode> {
-	const { argv } = context;
+	const argv = withDefault(context.argv);
 	const operands = argv.filter((argument) => !argument.startsWith("-"));
 	const wanted = operands[0] === "help" ? operands[1] : operands[0];
 	let exitCode: ExitCode = EXIT.done;
@@ -67,6 +72,12 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 			exitCode = await run();
 		});
 	}
-	await program.parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" });
+	await program.parseAsync(argv, { from: "user" });
 	return exitCode;
+}
+
+/** `l3dsr` and `l3dsr --json` show what runs, like wg(8). */
+function withDefault(argv: readonly string[]): readonly string[] {
+	const asksOfProgram = ["-h", "--help", "-V", "--version"].includes(argv[0] ?? "");
+	return asksOfProgram || argv.some((argument) => !argument.startsWith("-")) ? argv : ["show", ...argv];
 }

@@ -4,6 +4,7 @@ import type { LabEvidence, Tally, TrafficKind, VipTraffic, Volume } from "./evid
 import { OTHER_DSCP, REAL_SERVERS } from "./layout.ts";
 
 export const CLAIMS = {
+	engine: "the rules are in force on the real servers, on the datapath that was asked for",
 	"client-peer": "every answer comes from the VIP that was asked, over TCP, UDP and ICMP",
 	"bulk-intact": "downloads arrive whole",
 	"fragments-intact": "datagrams that are fragmented arrive whole, both ways",
@@ -31,8 +32,18 @@ export interface Claim {
 type Judge = (evidence: LabEvidence) => { readonly contradiction?: string; readonly evidence: string };
 
 const JUDGES: Readonly<Record<ClaimId, Judge>> = {
+	engine: ({ asked, engines }) => ({
+		...firstOf(
+			engines.length === 0 ? "no rules are in force" : undefined,
+			asked !== "auto" && engines.some((engine) => engine !== asked)
+				? `asked for ${asked}, they run on ${engines.join(", ")}`
+				: undefined,
+		),
+		evidence: engines.join(", "),
+	}),
 	"client-peer": ({ traffic }) => ({
 		...firstOf(
+			untried(traffic),
 			...eachTally(traffic, (tally, kind, { vip }) => {
 				if (tally.answered < tally.asked) {
 					const lost = tally.asked - tally.answered;
@@ -61,6 +72,7 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	}),
 	"director-marks": ({ traffic }) => ({
 		...firstOf(
+			untried(traffic),
 			...traffic.flatMap(({ vip, dscp, directorIn, directorOut, realServersIn }) => [
 				directorIn.packets === 0 ? `no packet to ${vip} came to the director` : undefined,
 				sameVolume(directorIn, directorOut)
@@ -85,6 +97,7 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	}),
 	"both-serve": ({ traffic }) => ({
 		...firstOf(
+			untried(traffic),
 			...traffic.flatMap(({ vip, tallies }) =>
 				REAL_SERVERS.map((server) =>
 					tallies.http.servers[server] === 0 ? `${server} answered no HTTP request to ${vip}` : undefined,
@@ -101,6 +114,7 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	}),
 	"other-dscp": ({ otherDscp }) => ({
 		...firstOf(
+			untried(otherDscp),
 			...otherDscp.flatMap(({ server, dscp, destinations, reach }) => [
 				reach.http && reach.udp
 					? undefined
@@ -117,12 +131,14 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	}),
 	"rules-needed": ({ withoutRules }) => ({
 		...firstOf(
+			untried(withoutRules),
 			...withoutRules.map(({ address, http, udp }) => (http || udp ? `${address} still answers` : undefined)),
 		),
 		evidence: `no HTTP; datagrams answered from ${[...new Set(withoutRules.map(({ udpPeer }) => udpPeer ?? "nowhere"))].join(", ")}`,
 	}),
 	"rules-mend": ({ rulesAgain }) => ({
 		...firstOf(
+			untried(rulesAgain),
 			...rulesAgain.map(({ address, http, udp, failure }) =>
 				http && udp ? undefined : `${address} does not answer: ${failure ?? "?"}`,
 			),
@@ -168,8 +184,14 @@ function firstOf(...contradictions: readonly (string | undefined)[]): { contradi
 	return contradiction === undefined ? {} : { contradiction };
 }
 
+/** A claim about all of nothing is not proved. */
+function untried(tried: readonly unknown[]): string | undefined {
+	return tried.length === 0 ? "it was not tried" : undefined;
+}
+
 function notIntact(traffic: readonly VipTraffic[], kind: TrafficKind): { contradiction?: string } {
 	return firstOf(
+		untried(traffic),
 		...traffic.map(({ vip, tallies: { [kind]: tally } }) =>
 			tally.intact < tally.asked
 				? `${tally.asked - tally.intact} of ${tally.asked} ${KIND_NAMES[kind]} at ${vip} did not arrive whole`

@@ -1,4 +1,5 @@
 /** What a run of the lab has seen, as plain data: claims.ts judges it, and `l3dsr lab --json` prints it. */
+import type { DatapathName } from "../datapath/datapath.ts";
 import type { Family } from "../model/address.ts";
 import type { RealServer } from "./layout.ts";
 
@@ -97,6 +98,10 @@ export interface OtherDscp {
 }
 
 export interface LabEvidence {
+	/** The datapath that the real servers were to use. */
+	readonly asked: DatapathName | "auto";
+	/** Those that their rules run on, as `l3dsr show` on each says. */
+	readonly engines: readonly string[];
 	readonly journeys: readonly Journey[];
 	readonly traffic: readonly VipTraffic[];
 	readonly strays: DirectorStrays;

@@ -72,6 +72,10 @@ export class Lab implements AsyncDisposable {
 		this.#agents = new Map(HOSTS.map((host) => [host, start(host)]));
 	}
 
+	get datapath(): DatapathChoice["datapath"] {
+		return this.#options.datapath;
+	}
+
 	agent(host: Host): AgentProcess {
 		const agent = this.#agents.get(host);
 		if (agent === undefined) throw new RangeError(`no agent runs on ${host}`);
@@ -103,6 +107,18 @@ export class Lab implements AsyncDisposable {
 		await onEach(REAL_SERVERS, async (server) => {
 			for (const { program, args } of addCommands(this.#options)) await this.type(server, program, args);
 		});
+	}
+
+	/** The datapaths that rules of the real servers run on, each once; none when there are no rules. */
+	async engines(): Promise<string[]> {
+		const found = await onEach(REAL_SERVERS, async (server) => {
+			// l3dsr's own record: src/cli/show.ts.
+			const { rules } = JSON.parse(await this.type(server, "l3dsr", ["show", "--json"])) as {
+				rules: { datapath: string }[];
+			};
+			return rules.map(({ datapath }) => datapath);
+		});
+		return [...new Set(found.flat())].sort();
 	}
 
 	/** Takes the rules away on every real server, and gives what was there for `restoreRules`. */

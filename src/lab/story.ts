@@ -46,6 +46,7 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 	const captured = new Captured(lab);
 	if (rules) await lab.addRules();
 
+	const engines = await lab.engines();
 	// Where an answer is not expected, nobody waits long for it.
 	const withinMs = rules ? WITHIN_MS : FAILS_WITHIN_MS;
 
@@ -71,14 +72,24 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 
 	signal.throwIfAborted();
 	const saved = await lab.takeRules();
-	const withoutRules = await Promise.all(VIPS.map(({ vip }) => reach(lab, vip.text)));
+	const withoutRules = await Promise.all(VIPS.map(({ vip }) => reach(lab, vip.text, FAILS_WITHIN_MS)));
 	signal.throwIfAborted();
 	await lab.restoreRules(saved);
-	const rulesAgain = await Promise.all(VIPS.map(({ vip }) => reach(lab, vip.text)));
+	const rulesAgain = await Promise.all(VIPS.map(({ vip }) => reach(lab, vip.text, withinMs)));
 	tell({ kind: "without-rules", withoutRules, rulesAgain });
 
 	const { dropped } = captured;
-	const evidence = { journeys, traffic, strays, otherDscp, withoutRules, rulesAgain, dropped };
+	const evidence = {
+		asked: lab.datapath,
+		engines,
+		journeys,
+		traffic,
+		strays,
+		otherDscp,
+		withoutRules,
+		rulesAgain,
+		dropped,
+	};
 	return { evidence, claims: judge(evidence) };
 }
 
@@ -176,7 +187,7 @@ async function askWithOtherDscp(lab: Lab, captured: Captured): Promise<OtherDscp
 		targets.map(async ({ server, family }) => ({
 			server,
 			family,
-			reach: await reach(lab, addressOf(server, family).text),
+			reach: await reach(lab, addressOf(server, family).text, WITHIN_MS),
 		})),
 	);
 	const seen = await captured.takeSettled();
