@@ -48,7 +48,7 @@ export class Flow {
 			const held = candidates.map((register) => `r${register} ${this.occupant(register)?.name}`);
 			throw buildError(
 				`allocate ${value.name}: no ${placement === "scratch" || placement === "kept" ? placement : `r${placement}`} register is free (${held.join(", ")})`,
-				"hold values with `using`, in the smallest scope",
+				"hold values with `using` in the smallest scope, or release() those that this path is done with",
 			);
 		}
 		this.#occupants.set(free, { value, assigned: false });

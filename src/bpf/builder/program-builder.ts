@@ -88,6 +88,11 @@ export class ProgramBuilder {
 		return this.#arithmetic.allocate({ name, width: 64, bytes: 8, order: "none", kind: "scalar" }, placement);
 	}
 
+	/** The registers of these values are free from here on, on this path; `using` does it at the end of a scope. */
+	release(...values: readonly Value[]): void {
+		for (const value of values) this.#arithmetic.release(value);
+	}
+
 	/** `name = value`: the same in another register; a packet pointer stays proven as far. */
 	copy(value: Value, name: string, placement: Placement = "scratch"): Value {
 		const { width, bytes, order, kind } = value;

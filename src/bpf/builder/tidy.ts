@@ -132,15 +132,16 @@ function withoutDeadLines(lines: readonly Line[]): readonly Line[] {
 	return lines.filter((_, index) => reached.has(index));
 }
 
-/** One symbol for each line that is jumped to, and each comment once, where it begins. */
+/** One symbol for each line that is jumped to (the outermost of its labels), and each comment once, where it begins. */
 function name(lines: readonly Line[]): readonly Instruction[] {
 	const alias = new Map(
-		lines.flatMap(({ labels }) => labels.map((label) => [label, labels[0] ?? label] as const)),
+		lines.flatMap(({ labels }) => labels.map((label) => [label, labels.at(-1) ?? label] as const)),
 	);
 	const targets = new Set(
 		lines.flatMap(({ instruction: { target } }) => (target === undefined ? [] : alias.get(target))),
 	);
-	return lines.map(({ instruction, comment, labels: [symbol] }, index) => {
+	return lines.map(({ instruction, comment, labels }, index) => {
+		const symbol = labels.at(-1);
 		const { target } = instruction;
 		const named = target === undefined ? {} : { target: alias.get(target) ?? target };
 		const isNew = comment !== undefined && comment !== lines[index - 1]?.comment;

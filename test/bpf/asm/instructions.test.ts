@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as asm from "../../../src/bpf/asm/index.ts";
@@ -35,17 +35,16 @@ describe("instructions", () => {
 	}
 
 	it("read the same to LLVM's disassembler", () => {
-		// llvm-mc's output is kept, so that the check needs no LLVM; UPDATE_GOLDEN=1 asks llvm-mc again.
+		// llvm-mc's output is kept, so that the check needs no LLVM; UPDATE_GOLDEN=1 asks it again where it is.
 		const golden = new URL("../../golden/bpf/llvm-mc.txt", import.meta.url);
 		const rows: readonly Row[] = [...ALU, ...JUMPS, ...MEMORY];
-		if (process.env["UPDATE_GOLDEN"] === "1" || !existsSync(golden)) {
+		if (process.env["UPDATE_GOLDEN"] !== undefined) {
 			const input = rows.map(([, , hex]) => hex.replace(/../g, "0x$& ")).join("\n");
-			const run = spawnSync("llvm-mc", ["--disassemble", "-triple=bpfel"], {
-				input,
-				encoding: "utf8",
-			});
-			assert.equal(run.status, 0, run.stderr);
-			writeFileSync(golden, run.stdout.replace(/^\s*\.text\n/, "").replace(/^\t/gm, ""));
+			const run = spawnSync("llvm-mc", ["--disassemble", "-triple=bpfel"], { input, encoding: "utf8" });
+			if (run.error === undefined) {
+				assert.equal(run.status, 0, run.stderr);
+				writeFileSync(golden, run.stdout.replace(/^\s*\.text\n/, "").replace(/^\t/gm, ""));
+			}
 		}
 		const theirs = readFileSync(golden, "utf8").trimEnd().split("\n");
 		// LLVM prints numbers in decimal and helpers by number.

@@ -129,7 +129,7 @@ describe("byte order", () => {
 			const ctx = p.context(bpf.SKB);
 			p.if(ctx.protocol, "==", 0x86dd, () => p.exit(2));
 		});
-		assert.equal(code[1], "if w0 != 0xdd86 goto else");
+		assert.equal(code[1], "if w0 != 0xdd86 goto end");
 	});
 });
 
@@ -421,9 +421,9 @@ describe("labels", () => {
 		p.exit(0);
 		assert.deepEqual(lines(p.build()), [
 			"r0 = *(u32 *)(r1 + 8)",
-			"if w0 != 1 goto b",
+			"if w0 != 1 goto pass",
 			"*(u32 *)(r1 + 8) = 2",
-			"b: r0 = 0",
+			"pass: r0 = 0",
 			"exit",
 		]);
 	});
