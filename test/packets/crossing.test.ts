@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../leak.ts";
 import { enterNetns, run } from "../netns.ts";
-import { ipv4, ipv6, type Payload, tcp, udp } from "./build.ts";
+import { cut, ipv4, ipv6, type Payload, tcp, udp } from "./build.ts";
 import { beforeAndAfter, CATALOGUE, REAL_IPV4, VIP_IPV4 } from "./catalogue.ts";
 import { Crossing, forwarded, IN_INTERFACE, withIdentity } from "./crossing.ts";
 import { assertSamePacket } from "./diff.ts";
@@ -31,6 +31,31 @@ test("a checksum that is left to do is done when the packet comes out", async ()
 	const arrived = await crossing.send(packets, { pendingChecksums: true });
 	for (const [i, packet] of packets.entries()) {
 		assertSamePacket(arrived[i] ?? new Uint8Array(), forwarded(packet), `packet ${i}`);
+	}
+});
+
+test("frames come in with priority tags and padding, and go out without", async () => {
+	await using crossing = await Crossing.open();
+	const payloads: Payload[] = [tcp(), udp({ data: "" }), cut(tcp(), 4)];
+	const packets = payloads.flatMap((payload, id) => [
+		ipv4({ id }, payload),
+		ipv6({ flowLabel: id }, payload),
+	]);
+	const tags = [
+		[],
+		[{ id: 0, priority: 7 }],
+		[
+			{ id: 0, tpid: 0x88a8 },
+			{ id: 0, priority: 1 },
+		],
+	];
+	for (const vlans of tags) {
+		const arrived = await crossing.send(packets, { vlans, minimumBytes: 60 });
+		for (const [i, packet] of packets.entries()) {
+			const title = `packet ${i} with tags ${JSON.stringify(vlans)}`;
+			// Forwarding takes the padding off: what is sent again is the packet.
+			assertSamePacket(arrived[i] ?? new Uint8Array(), forwarded(packet), title);
+		}
 	}
 });
 

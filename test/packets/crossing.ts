@@ -22,7 +22,7 @@ import { parsePacket } from "../../src/datapath/reference.ts";
 import type { PendingChecksum } from "../../src/sys/packet-socket.ts";
 import { ip, Netns, run } from "../netns.ts";
 import { VOCABULARY } from "./arbitrary.ts";
-import { bytesOf, ethernet, internetChecksum, macBytes, word } from "./build.ts";
+import { bytesOf, type EthernetFields, ethernet, internetChecksum, macBytes, word } from "./build.ts";
 import { type CapturedFrame, type CrossingReply, type CrossingRequest, LINKS } from "./crossing-protocol.ts";
 
 export const IN_INTERFACE = LINKS.ingress;
@@ -39,6 +39,10 @@ export interface SendOptions {
 	 * same host does. The packets given have it done; those that have none go as they are.
 	 */
 	readonly pendingChecksums?: boolean;
+	/** Tags of the frames, outermost first. The stack takes in those of priority only (id 0) by itself. */
+	readonly vlans?: EthernetFields["vlans"];
+	/** Shorter frames are padded with zeros behind the packet, as cards do; Ethernet asks for 60. */
+	readonly minimumBytes?: number;
 	/** Frames between two synchronisations, default 64. */
 	readonly batch?: number;
 }
@@ -98,8 +102,18 @@ export class Crossing implements AsyncDisposable {
 			place.set(identity, i);
 		}
 		const frames = packets.map((packet) => {
-			const pending = options.pendingChecksums ? leaveChecksumPending(packet) : undefined;
-			const bytes = ethernet({ source: SENDER_MAC, destination: INGRESS_MAC }, pending?.packet ?? packet);
+			const pending = options.pendingChecksums
+				? leaveChecksumPending(packet, options.vlans?.length)
+				: undefined;
+			const bytes = ethernet(
+				{
+					source: SENDER_MAC,
+					destination: INGRESS_MAC,
+					vlans: options.vlans ?? [],
+					minimumBytes: options.minimumBytes ?? 0,
+				},
+				pending?.packet ?? packet,
+			);
 			return pending === undefined ? { bytes } : { bytes, pendingChecksum: pending.pendingChecksum };
 		});
 		const arrived = new Array<Uint8Array | undefined>(packets.length).fill(undefined);
@@ -203,6 +217,7 @@ export function forwarded(packet: Uint8Array): Uint8Array {
 /** The packet with its TCP or UDP checksum left to do: the field holds the pseudo-header's sum only. */
 function leaveChecksumPending(
 	packet: Uint8Array,
+	tags = 0,
 ): { packet: Uint8Array; pendingChecksum: PendingChecksum } | undefined {
 	const parsed = parsePacket(packet);
 	if (typeof parsed === "string" || parsed.transport === undefined) return undefined;
@@ -218,7 +233,7 @@ function leaveChecksumPending(
 		0xffff - internetChecksum(parsed.source, parsed.destination, [0, protocol], bytesOf(word(length)));
 	const copy = Uint8Array.from(packet);
 	copy.set(bytesOf(word(sum)), checksumOffset);
-	const header = 14;
+	const header = 14 + 4 * tags;
 	return {
 		packet: copy,
 		pendingChecksum: { startBytes: header + offset, offsetBytes: checksumOffset - offset },
