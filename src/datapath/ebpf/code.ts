@@ -3,6 +3,8 @@ import type { Instruction } from "../../bpf/asm/index.ts";
 
 export class Code {
 	readonly #instructions: Instruction[] = [];
+	/** label → the label that stands at the same instruction. */
+	readonly #aliases = new Map<string, string>();
 	#label: string | undefined;
 	#labels = 0;
 
@@ -18,10 +20,10 @@ export class Code {
 		});
 	}
 
-	/** Gives the next instruction this label. A second label in the same place needs an instruction between. */
+	/** Gives the next instruction this label. Of several labels in one place the first is listed. */
 	label(name: string): void {
-		if (this.#label !== undefined) throw new Error(`labels ${this.#label} and ${name} are in one place`);
-		this.#label = name;
+		if (this.#label === undefined) this.#label = name;
+		else this.#aliases.set(name, this.#label);
 	}
 
 	/** A label that no other place has. */
@@ -33,7 +35,10 @@ export class Code {
 	/** Every instruction so far, in order. */
 	finish(): readonly Instruction[] {
 		if (this.#label !== undefined) throw new Error(`label ${this.#label} stands behind the last instruction`);
-		return this.#instructions;
+		return this.#instructions.map((instruction) => {
+			const target = instruction.target === undefined ? undefined : this.#aliases.get(instruction.target);
+			return target === undefined ? instruction : { ...instruction, target };
+		});
 	}
 
 	#takeLabel(): string | undefined {

@@ -5,7 +5,7 @@
  * indexed by DSCP. The others get straight-line code for exactly the rules that can match them; DSCPs with
  * the same rules share it.
  */
-import { tosOfDscp, dscp as toDscp } from "../../model/dscp.ts";
+import { dscp as toDscp, tosOfDscp } from "../../model/dscp.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { SlottedRule } from "./interface-rules.ts";
 

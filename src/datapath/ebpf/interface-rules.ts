@@ -5,9 +5,10 @@
  * runs. A schema version guards against reading what another release wrote.
  */
 import { L3dsrError } from "../../errors.ts";
-import { type Address, parseAddress } from "../../model/address.ts";
+import { type Prefix, parseAddress, prefixOf } from "../../model/address.ts";
 import { isChainOf, type Rule, type Table } from "../../model/rule.ts";
-import { formatRuleSpec, parseRuleSpec } from "../../syntax/iptables/rule-spec.ts";
+import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import { parseRuleSpec } from "../../syntax/iptables/rule-parser.ts";
 
 /** Raised whenever the text or the layout of the maps changes its meaning. */
 export const SCHEMA_VERSION = 1;
@@ -16,7 +17,11 @@ export const SCHEMA_VERSION = 1;
 export const FIRST_RULE_SLOT = 8;
 
 /** Slot of each reason why a rewritten packet's transport header was out of reach. */
-export const MALFORMED_SLOT = { "transport-cut": 0, "extension-chain-cut": 1, "extension-chain-long": 2 } as const;
+export const MALFORMED_SLOT = {
+	"transport-cut": 0,
+	"extension-chain-cut": 1,
+	"extension-chain-long": 2,
+} as const;
 
 /** A rule in its place, and the slot of the counter maps that counts it. */
 export interface SlottedRule {
@@ -28,8 +33,8 @@ export interface SlottedRule {
 export interface InterfaceRules {
 	/** In the order in which they run. */
 	readonly rules: readonly SlottedRule[];
-	/** The host's own addresses at compile time; only present where a rule asks for them (`addrtype`). */
-	readonly local: readonly Address[];
+	/** The host's own addresses at compile time (routes of type "local"); empty unless a rule asks (`addrtype`). */
+	readonly local: readonly Prefix[];
 }
 
 interface StoredRule {
@@ -41,10 +46,16 @@ interface StoredRule {
 	readonly spec: string;
 }
 
+interface StoredRules {
+	readonly schema: number;
+	readonly local: readonly string[];
+	readonly rules: readonly StoredRule[];
+}
+
 export function encodeInterfaceRules(rules: InterfaceRules): Uint8Array {
-	const stored = {
+	const stored: StoredRules = {
 		schema: SCHEMA_VERSION,
-		local: rules.local.map(({ text }) => text),
+		local: rules.local.map(({ address, length }) => `${address.text}/${length}`),
 		rules: rules.rules.map(({ rule, ordinal, slot }): StoredRule => {
 			const { family, table, chain } = rule;
 			return { slot, ordinal, family, table, chain, spec: formatRuleSpec(rule) };
@@ -67,23 +78,26 @@ export function decodeInterfaceRules(text: Uint8Array, place: string): Interface
 			},
 			{ cause },
 		);
-	let stored: unknown;
+	let stored: ReturnType<typeof fieldsOf<StoredRules>>;
 	try {
-		stored = JSON.parse(new TextDecoder().decode(text));
+		stored = fieldsOf<StoredRules>(JSON.parse(new TextDecoder().decode(text)));
 	} catch (error) {
 		throw refuse("its map holds no JSON", error);
 	}
-	if (!isRecord(stored) || typeof stored["schema"] !== "number") throw refuse("its map holds no ruleset");
-	if (stored["schema"] !== SCHEMA_VERSION) {
-		throw refuse(`it was written with schema ${stored["schema"]}, this release reads ${SCHEMA_VERSION}`);
+	const { schema, local, rules } = stored ?? {};
+	if (typeof schema !== "number") throw refuse("its map holds no ruleset");
+	if (schema !== SCHEMA_VERSION) {
+		throw refuse(`it was written with schema ${schema}, this release reads ${SCHEMA_VERSION}`);
 	}
-	const { local, rules } = stored;
 	if (!Array.isArray(local) || !Array.isArray(rules)) throw refuse("its ruleset is incomplete");
 	return {
 		local: local.map((item) => {
-			const address = typeof item === "string" ? parseAddress(item) : undefined;
-			if (address === undefined) throw refuse(`it names ${JSON.stringify(item)} as an address`);
-			return address;
+			const [text = "", length = ""] = typeof item === "string" ? item.split("/") : [];
+			const address = parseAddress(text);
+			if (address === undefined || !/^\d{1,3}$/.test(length)) {
+				throw refuse(`it names ${JSON.stringify(item)} as an address`);
+			}
+			return prefixOf(address, Number(length));
 		}),
 		rules: rules.map((item: unknown) => {
 			if (!isStoredRule(item)) throw refuse(`it holds the rule ${JSON.stringify(item)}`);
@@ -98,18 +112,20 @@ export function decodeInterfaceRules(text: Uint8Array, place: string): Interface
 	};
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-	return typeof value === "object" && value !== null && !Array.isArray(value);
+/** The named fields of a JSON object, of which nothing is known yet; undefined for anything else. */
+function fieldsOf<T>(value: unknown): { readonly [K in keyof T]?: unknown } | undefined {
+	return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
 }
 
 function isStoredRule(value: unknown): value is StoredRule {
+	const fields = fieldsOf<StoredRule>(value);
 	return (
-		isRecord(value) &&
-		Number.isSafeInteger(value["slot"]) &&
-		Number.isSafeInteger(value["ordinal"]) &&
-		(value["family"] === "ipv4" || value["family"] === "ipv6") &&
-		(value["table"] === "raw" || value["table"] === "mangle") &&
-		typeof value["chain"] === "string" &&
-		typeof value["spec"] === "string"
+		fields !== undefined &&
+		Number.isSafeInteger(fields.slot) &&
+		Number.isSafeInteger(fields.ordinal) &&
+		(fields.family === "ipv4" || fields.family === "ipv6") &&
+		(fields.table === "raw" || fields.table === "mangle") &&
+		typeof fields.chain === "string" &&
+		typeof fields.spec === "string"
 	);
 }

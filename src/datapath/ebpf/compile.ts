@@ -1,0 +1,174 @@
+/**
+ * The rules of one interface → one program, specialised to them.
+ *
+ * The packet's journey: protocol → bounds → does this DSCP have rules? → VLAN → length → transport header →
+ * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
+ * the same rules give the same bytes.
+ */
+import { add, exit, ja, jset, load, loadImm64, loadMapValue, mov, mul, rsh } from "../../bpf/asm/index.ts";
+import { BPF_MAP_FLAG, type MapSpec, type ProgramSpec } from "../../bpf/spec.ts";
+import type { Family } from "../../model/address.ts";
+import type { Rule } from "../../model/rule.ts";
+import { Code } from "./code.ts";
+import { emitCount } from "./count.ts";
+import { type Dispatch, DSCP_COUNT, dscpMask, planDispatch } from "./dispatch.ts";
+import { COUNTER_BYTES, MAP, RULES_LAYOUT } from "./frame.ts";
+import { type CompileTarget, VERDICT } from "./hook.ts";
+import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
+import { emitParseIpv4 } from "./parse-ipv4.ts";
+import { emitParseIpv6 } from "./parse-ipv6.ts";
+import { emitProtocolDispatch, loadDscp, PASS } from "./parse-link.ts";
+import { emitRewriteAddress } from "./rewrite-address.ts";
+import { emitGroup, foldedSum } from "./rule-group.ts";
+import { emitTransportChecksum } from "./transport-checksum.ts";
+
+/** The program's name in the kernel: by it, ours is found again. */
+export const PROGRAM_NAME = { tc: "l3dsr_tc", xdp: "l3dsr_xdp" } as const;
+
+const FAMILIES = ["ipv4", "ipv6"] as const;
+
+/** Why a program at this hook cannot express a rule; undefined if it can. */
+export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | undefined {
+	if (hook === "xdp" && rule.matches.some(({ kind }) => kind === "mark"))
+		return "a packet has no mark yet at XDP";
+	return undefined;
+}
+
+/** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
+export function compileProgram(rules: InterfaceRules, target: CompileTarget, slots: number): ProgramSpec {
+	const code = new Code();
+	const plans = FAMILIES.map((family) => ({
+		family,
+		dispatch: planDispatch(rules.rules.filter(({ rule }) => rule.family === family)),
+	})).filter(({ dispatch }) => dscpMask(dispatch) !== 0n);
+	emitProtocolDispatch(
+		code,
+		target,
+		plans.map(({ family }) => family),
+	);
+	for (const { family, dispatch } of plans) emitFamily(code, family, dispatch, rules, target);
+	code.label(PASS);
+	code.step("let the packet go on", mov.imm(0, VERDICT[target.hook]), exit());
+	return {
+		name: PROGRAM_NAME[target.hook],
+		type: target.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
+		license: "Dual BSD/GPL",
+		instructions: code.finish(),
+		maps: [
+			rulesMap(rules, plans),
+			counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots),
+			counterMap(MAP.base, "BPF_MAP_TYPE_ARRAY", slots),
+		],
+	};
+}
+
+function emitFamily(
+	code: Code,
+	family: Family,
+	dispatch: Dispatch,
+	rules: InterfaceRules,
+	target: CompileTarget,
+): void {
+	const prefix = family === "ipv4" ? "v4" : "v6";
+	const mask = dscpMask(dispatch);
+	if (family === "ipv4") emitParseIpv4(code, target, mask);
+	else emitParseIpv6(code, target, mask);
+	code.label(`${prefix}_dispatch`);
+	const { plain, groups } = dispatch;
+	const kinds = groups.length + (plain.size > 0 ? 1 : 0);
+	if (kinds > 1) {
+		code.step("which rules does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
+		groups.forEach((group, index) => {
+			const bits = group.dscps.reduce((all, dscp) => all | (1n << BigInt(dscp)), 0n);
+			const last = index === groups.length - 1 && plain.size === 0;
+			if (last) code.step(`group ${index + 1}`, ja(`${prefix}_group_${index + 1}`));
+			else {
+				code.step(
+					`group ${index + 1}: DSCP ${group.dscps.join(", ")}`,
+					loadImm64(4, bits),
+					rsh.reg(4, 3),
+					jset.imm(4, 1, `${prefix}_group_${index + 1}`),
+				);
+			}
+		});
+	}
+	if (plain.size > 0) emitPlain(code, family, target, prefix);
+	groups.forEach((group, index) => {
+		code.label(`${prefix}_group_${index + 1}`);
+		emitGroup(code, group, {
+			family,
+			target,
+			local: rules.local.filter(({ address }) => address.family === family),
+			prefix: `${prefix}_group_${index + 1}`,
+		});
+	});
+}
+
+/** One DSCP, one address: look it up, rewrite, count. */
+function emitPlain(code: Code, family: Family, target: CompileTarget, prefix: string): void {
+	const { stride, offset, addressBytes } = tableOf(family);
+	const sumOffset = addressBytes;
+	const slotOffset = family === "ipv4" ? addressBytes : addressBytes + 4;
+	code.step(
+		"one rule for this DSCP: find its entry in the table",
+		...loadDscp(family, target.linkHeaderBytes),
+		mul.imm(3, stride),
+		loadMapValue(5, MAP.rules, offset),
+		add.reg(5, 3),
+	);
+	emitRewriteAddress(code, family, target, { base: 5, offset: 0, sumOffset });
+	code.step("its counter slot", load(4, 4, 5, slotOffset));
+	emitCount(code, "count the packet", "r4");
+	emitTransportChecksum(code, { family, target, prefix: `${prefix}_plain`, done: PASS });
+}
+
+function tableOf(family: Family): { stride: number; offset: number; addressBytes: number } {
+	const { tablesOffset, ipv4EntryBytes, ipv6EntryBytes } = RULES_LAYOUT;
+	if (family === "ipv4") return { stride: ipv4EntryBytes, offset: tablesOffset, addressBytes: 4 };
+	return { stride: ipv6EntryBytes, offset: tablesOffset + DSCP_COUNT * ipv4EntryBytes, addressBytes: 16 };
+}
+
+function rulesMap(rules: InterfaceRules, plans: readonly { family: Family; dispatch: Dispatch }[]): MapSpec {
+	const text = encodeInterfaceRules(rules);
+	const {
+		magic,
+		versionOffset,
+		textOffsetOffset,
+		textLengthOffset,
+		tablesOffset,
+		ipv4EntryBytes,
+		ipv6EntryBytes,
+	} = RULES_LAYOUT;
+	const textOffset = tablesOffset + DSCP_COUNT * (ipv4EntryBytes + ipv6EntryBytes);
+	const value = new Uint8Array(Math.ceil((textOffset + text.length) / 8) * 8);
+	const view = new DataView(value.buffer);
+	value.set(magic);
+	view.setUint32(versionOffset, SCHEMA_VERSION, true);
+	view.setUint32(textOffsetOffset, textOffset, true);
+	view.setUint32(textLengthOffset, text.length, true);
+	for (const { family, dispatch } of plans) {
+		const { stride, offset, addressBytes } = tableOf(family);
+		for (const [dscp, { rule, slot }] of dispatch.plain) {
+			const at = offset + dscp * stride;
+			const { bytes } = rule.target.daddr;
+			value.set(bytes, at);
+			if (family === "ipv6") view.setInt32(at + addressBytes, foldedSum(bytes), true);
+			view.setUint32(at + (family === "ipv6" ? addressBytes + 4 : addressBytes), slot, true);
+		}
+	}
+	value.set(text, textOffset);
+	return {
+		name: MAP.rules,
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: value.length,
+		maxEntries: 1,
+		flags: BPF_MAP_FLAG.BPF_F_RDONLY_PROG,
+		contents: [{ key: new Uint8Array(4), value }],
+		frozen: true,
+	};
+}
+
+function counterMap(name: string, type: MapSpec["type"], slots: number): MapSpec {
+	return { name, type, keySize: 4, valueSize: COUNTER_BYTES, maxEntries: slots };
+}

@@ -1,0 +1,264 @@
+/** From the start of an IPv6 packet to: DSCP has rules, packet is readable, TRANSPORT, KIND and length known. */
+import {
+	add,
+	and,
+	type Instruction,
+	ja,
+	jeq,
+	jge,
+	jgt,
+	jne,
+	jset,
+	load,
+	loadImm64,
+	lsh,
+	mov,
+	or,
+	rsh,
+	store,
+	storeImm,
+	toBigEndian,
+} from "../../bpf/asm/index.ts";
+import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../reference.ts";
+import type { Code } from "./code.ts";
+import { FP, KIND, KIND_BIT, NO_PROTOCOL, PACKET, STACK, TRANSPORT } from "./frame.ts";
+import {
+	CONTEXT,
+	type CompileTarget,
+	copyFromPacket,
+	loadArrivedBytes,
+	loadContext,
+	loadPacketEnd,
+} from "./hook.ts";
+import { emitDscpFilter, emitPacketBounds, emitVlanFilter, PASS } from "./parse-link.ts";
+
+/** struct ipv6hdr */
+export const IPV6 = { payloadLength: 4, nextHeader: 6, hopLimit: 7, source: 8, destination: 24 } as const;
+export const IPV6_HEADER_BYTES = 40;
+
+const UDP = 17;
+const UDP_CHECKSUM_OFFSET = 6;
+
+/** Extension headers below 64 as bits of a u64, those that ipv6_find_hdr in the kernel walks over. */
+const KERNEL_WALKS = [0, 43, 44, 51, 60].reduce((mask, header) => mask | (1n << BigInt(header)), 0n);
+/** Extension headers above 64, at which `-p` stops but the rewrite does not. */
+const REWRITE_WALKS = [EXTENSION_HEADER.mobility, EXTENSION_HEADER.hip, EXTENSION_HEADER.shim6];
+
+/** Commonest transports first: with one of them there is nothing to walk. */
+const QUICK_TRANSPORTS = [6, UDP, 58];
+
+export function emitParseIpv6(code: Code, target: CompileTarget, mask: bigint): void {
+	const link = target.linkHeaderBytes;
+	emitPacketBounds(code, target, "v6", link + IPV6_HEADER_BYTES);
+	emitDscpFilter(code, target, "ipv6", mask);
+	emitVlanFilter(code, target, "v6");
+	code.step("version 6, or no IPv6", load(1, 2, PACKET, link), rsh.imm(2, 4), jne.imm(2, 6, PASS));
+	code.step(
+		"check the payload length against what arrived",
+		...loadArrivedBytes(4, 3, target),
+		load(1, KIND, PACKET, link + IPV6.nextHeader),
+		load(2, 5, PACKET, link + IPV6.payloadLength),
+		toBigEndian(16, 5),
+		add.imm(5, IPV6_HEADER_BYTES),
+		jgt.reg(5, 4, PASS),
+		jne.imm(5, IPV6_HEADER_BYTES, "v6_length"),
+	);
+	code.step(
+		"payload length 0 with hop-by-hop options: a jumbogram, all that arrived",
+		jne.imm(KIND, 0, "v6_length"),
+		mov.reg(5, 4),
+	);
+	code.label("v6_length");
+	code.step(
+		"keep the length of the packet; the next header is the transport, if it is one of these",
+		store(4, FP, STACK.length, 5),
+		mov.imm(TRANSPORT, link + IPV6_HEADER_BYTES),
+		store(4, FP, STACK.protocol, KIND),
+		...QUICK_TRANSPORTS.map((protocol) =>
+			jeq.imm(KIND, protocol, protocol === UDP ? "v6_udp" : "v6_dispatch"),
+		),
+	);
+	emitWalk(code, target);
+	emitUdpWithoutChecksum(code, target);
+}
+
+/** A UDP checksum of 0 means "none" and stays: then nothing makes up for the new address in skb->csum. */
+function emitUdpWithoutChecksum(code: Code, target: CompileTarget): void {
+	const offset = target.linkHeaderBytes + IPV6_HEADER_BYTES + UDP_CHECKSUM_OFFSET;
+	const context = target.hook === "tc" ? CONTEXT.tc : CONTEXT.xdp;
+	code.label("v6_udp");
+	code.step(
+		"UDP: is the checksum 0, none?",
+		loadContext(3, context.dataEnd),
+		mov.reg(2, PACKET),
+		add.imm(2, offset + 2),
+		jgt.reg(2, 3, "v6_udp_far"),
+		load(2, 2, PACKET, offset),
+		jne.imm(2, 0, "v6_dispatch"),
+		or.imm(KIND, KIND_BIT.noChecksum),
+		ja("v6_dispatch"),
+	);
+	code.label("v6_udp_far");
+	code.step(
+		"the same behind extension headers or linear memory",
+		...loadPacketEnd(4, target),
+		mov.reg(2, TRANSPORT),
+		add.imm(2, UDP_CHECKSUM_OFFSET + 2),
+		jgt.reg(2, 4, "v6_dispatch"),
+		add.imm(2, -2),
+		...copyFromPacket(target.hook, 2, STACK.scratch, 2),
+		jne.imm(0, 0, "v6_dispatch"),
+		load(2, 2, FP, STACK.scratch),
+		jne.imm(2, 0, "v6_dispatch"),
+		or.imm(KIND, KIND_BIT.noChecksum),
+		ja("v6_dispatch"),
+	);
+}
+
+/** KIND and TRANSPORT go from header to header; STACK.protocol keeps the first that the kernel stops at. */
+function emitWalk(code: Code, target: CompileTarget): void {
+	code.step(
+		"walk the extension headers",
+		storeImm(4, FP, STACK.protocol, -1),
+		storeImm(4, FP, STACK.hasPorts, 0),
+	);
+	for (let walked = 0; walked <= EXTENSION_LIMIT; walked++) emitWalkOne(code, target, walked);
+	code.label("v6_walked");
+	code.step(
+		"at the transport header: what -p sees, unless it stopped before",
+		load(4, 2, FP, STACK.protocol),
+		...skipUnlessUnset(2, "v6_walked_protocol"),
+		store(4, FP, STACK.protocol, KIND),
+	);
+	code.label("v6_walked_protocol");
+	code.step(
+		"no next header (59): nothing more to find",
+		jne.imm(KIND, EXTENSION_HEADER.noNextHeader, "v6_walked_transport"),
+		or.imm(KIND, KIND_BIT.laterFragment),
+	);
+	code.label("v6_walked_transport");
+	// A routing header with segments left was noted in STACK.hasPorts, which is free until rules run.
+	code.step(
+		"add what a routing header said",
+		load(4, 2, FP, STACK.hasPorts),
+		mov.reg(3, KIND),
+		or.reg(KIND, 2),
+		jeq.imm(3, UDP, "v6_udp_far"),
+		ja("v6_dispatch"),
+	);
+	emitWalkEnds(code);
+}
+
+function emitWalkOne(code: Code, target: CompileTarget, walked: number): void {
+	const next = `v6_walk_${walked + 1}`;
+	const at = `v6_walk_${walked}`;
+	code.label(at);
+	code.step(
+		`extension header ${walked + 1}?`,
+		jge.imm(KIND, 64, `${at}_high`),
+		loadImm64(2, KERNEL_WALKS),
+		rsh.reg(2, KIND),
+		jset.imm(2, 1, walked === EXTENSION_LIMIT ? "v6_chain_long" : `${at}_read`),
+		ja("v6_walked"),
+	);
+	code.label(`${at}_high`);
+	code.step(
+		"one that only the rewrite looks behind?",
+		...REWRITE_WALKS.map((header) => jeq.imm(KIND, header, `${at}_stop`)),
+		ja("v6_walked"),
+	);
+	code.label(`${at}_stop`);
+	code.step(
+		"-p stops here, if it has not before",
+		load(4, 2, FP, STACK.protocol),
+		...skipUnlessUnset(2, walked === EXTENSION_LIMIT ? "v6_chain_long" : `${at}_read`),
+		store(4, FP, STACK.protocol, KIND),
+		...(walked === EXTENSION_LIMIT ? [ja("v6_chain_long")] : []),
+	);
+	if (walked === EXTENSION_LIMIT) return;
+	code.label(`${at}_read`);
+	code.step(
+		"read its first bytes: two, or four of a routing or fragment header",
+		...loadPacketEnd(5, target),
+		mov.reg(2, TRANSPORT),
+		add.imm(2, 4),
+		jgt.reg(2, 5, `${at}_short`),
+		...copyFromPacket(target.hook, TRANSPORT, STACK.scratch, 4),
+		jne.imm(0, 0, "v6_chain_cut"),
+		ja(`${at}_size`),
+	);
+	code.label(`${at}_short`);
+	code.step(
+		"only two are left",
+		jeq.imm(KIND, EXTENSION_HEADER.routing, "v6_chain_cut"),
+		jeq.imm(KIND, EXTENSION_HEADER.fragment, "v6_chain_cut"),
+		add.imm(2, -2),
+		jgt.reg(2, 5, "v6_chain_cut"),
+		...copyFromPacket(target.hook, TRANSPORT, STACK.scratch, 2),
+		jne.imm(0, 0, "v6_chain_cut"),
+	);
+	code.label(`${at}_size`);
+	code.step(
+		"its size, by its kind",
+		load(1, 2, FP, STACK.scratch + 1),
+		jeq.imm(KIND, EXTENSION_HEADER.fragment, `${at}_fragment`),
+		jeq.imm(KIND, EXTENSION_HEADER.authentication, `${at}_authentication`),
+		add.imm(2, 1),
+		lsh.imm(2, 3),
+		jne.imm(KIND, EXTENSION_HEADER.routing, `${at}_next`),
+		load(1, 3, FP, STACK.scratch + 3),
+		jeq.imm(3, 0, `${at}_next`),
+		storeImm(4, FP, STACK.hasPorts, KIND_BIT.routedFurther),
+		ja(`${at}_next`),
+	);
+	code.label(`${at}_authentication`);
+	code.step("AH counts in units of four bytes", add.imm(2, 2), lsh.imm(2, 2), ja(`${at}_next`));
+	code.label(`${at}_fragment`);
+	code.step(
+		"fragment: a first one is walked over, a later one has no transport header",
+		mov.imm(2, 8),
+		load(2, 3, FP, STACK.scratch + 2),
+		and.imm(3, FRAGMENT_OFFSET_MASK),
+		jne.imm(3, 0, "v6_later_fragment"),
+	);
+	code.label(`${at}_next`);
+	code.step("go on to the next header", add.reg(TRANSPORT, 2), load(1, KIND, FP, STACK.scratch), ja(next));
+}
+
+/** be16 offset field of the fragment header without its reserved and M bits, as a little-endian load sees it. */
+const FRAGMENT_OFFSET_MASK = 0xf8ff;
+
+function emitWalkEnds(code: Code): void {
+	code.label("v6_later_fragment");
+	code.step(
+		"later fragment: -p sees the header that the fragment header names, unless that is an extension header",
+		load(1, 2, FP, STACK.scratch),
+		mov.reg(KIND, 2),
+		or.imm(KIND, KIND_BIT.laterFragment),
+		load(4, 3, FP, STACK.protocol),
+		...skipUnlessUnset(3, "v6_dispatch"),
+		jge.imm(2, 64, "v6_later_protocol"),
+		loadImm64(3, KERNEL_WALKS),
+		rsh.reg(3, 2),
+		jset.imm(3, 1, "v6_dispatch"),
+	);
+	code.label("v6_later_protocol");
+	code.step("what -p sees", store(4, FP, STACK.protocol, 2), ja("v6_dispatch"));
+	code.label("v6_chain_cut");
+	code.step(
+		"the chain is cut short",
+		mov.imm(KIND, KIND_BIT.laterFragment | KIND_BIT.chainCut),
+		ja("v6_dispatch"),
+	);
+	code.label("v6_chain_long");
+	code.step(
+		"the chain is too long",
+		mov.imm(KIND, KIND_BIT.laterFragment | KIND_BIT.chainLong),
+		ja("v6_dispatch"),
+	);
+}
+
+/** Goes to `label` when the register holds a protocol already. */
+function skipUnlessUnset(register: 2 | 3, label: string): Instruction[] {
+	return [jne.imm32(register, NO_PROTOCOL | 0, label)];
+}
