@@ -63,8 +63,6 @@ export function emitLoadPorts(code: Code, { target, family }: ConditionContext):
 	code.label(some);
 	code.step(
 		"load the ports",
-		// Behind a mobility, HIP or shim6 header there are none for a rule, as in the kernel.
-		...(family === "ipv6" ? [load(4, 3, FP, STACK.protocol), jne.reg(3, 2, done)] : []),
 		...loadPacketEnd(4, target),
 		mov.reg(3, TRANSPORT),
 		add.imm(3, 4),
@@ -73,6 +71,10 @@ export function emitLoadPorts(code: Code, { target, family }: ConditionContext):
 		jne.imm(0, 0, done),
 		load(2, 2, FP, STACK.destinationPort),
 		store(2, FP, STACK.arrivedPort, 2),
+		// Behind a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel.
+		...(family === "ipv6"
+			? [load(4, 3, FP, STACK.protocol), mov.reg(2, KIND), and.imm(2, 0xff), jne.reg(3, 2, done)]
+			: []),
 		storeImm(4, FP, STACK.hasPorts, 1),
 	);
 	code.label(done);
