@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { CompileTarget } from "../../../src/datapath/ebpf/hook.ts";
 import { hookLacks } from "../../../src/datapath/ebpf/compile.ts";
+import type { CompileTarget } from "../../../src/datapath/ebpf/hook.ts";
 import { type Malformed, type PacketContext, rewriteByRules } from "../../../src/datapath/reference.ts";
 import { parseAddress, prefixOf } from "../../../src/model/address.ts";
 import type { Rule } from "../../../src/model/rule.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
-import { arbitraryMatchingRule, arbitraryPacket, type RandomPacket, VOCABULARY } from "../../packets/arbitrary.ts";
+import {
+	arbitraryMatchingRule,
+	arbitraryPacket,
+	type RandomPacket,
+	VOCABULARY,
+} from "../../packets/arbitrary.ts";
 import { macBytes } from "../../packets/build.ts";
 import { assertEquivalentPacket, assertSamePacket } from "../../packets/diff.ts";
 import { LoadedRules, OLD_TC, TC, XDP } from "./run.ts";
@@ -39,7 +44,9 @@ function arbitraryIngressRule(family: "ipv4" | "ipv6", target: CompileTarget): f
 /** Mostly one plain rule for a DSCP, as operators write them. */
 function arbitraryPlainRule(family: "ipv4" | "ipv6", target: CompileTarget): fc.Arbitrary<Rule> {
 	return arbitraryIngressRule(family, target).map((rule) => {
-		const dscps = rule.matches.filter(({ kind }) => kind === "dscp").map((match) => ({ ...match, negated: false }));
+		const dscps = rule.matches
+			.filter(({ kind }) => kind === "dscp")
+			.map((match) => ({ ...match, negated: false }));
 		return {
 			...rule,
 			header: { inInterface: { name: IN, wildcard: false, negated: false } },
@@ -67,7 +74,12 @@ const NO_MALFORMED: Record<Malformed, bigint> = {
 	"extension-chain-long": 0n,
 };
 
-function compare(target: CompileTarget, rules: readonly Rule[], packets: readonly [RandomPacket, PacketContext][], summed: boolean): void {
+function compare(
+	target: CompileTarget,
+	rules: readonly Rule[],
+	packets: readonly [RandomPacket, PacketContext][],
+	summed: boolean,
+): void {
 	using loaded = new LoadedRules(rules, { local }, target);
 	const expected = rules.map(() => ({ packets: 0n, bytes: 0n }));
 	const malformed = { ...NO_MALFORMED };
@@ -78,7 +90,11 @@ function compare(target: CompileTarget, rules: readonly Rule[], packets: readonl
 			assertSamePacket(out, packet.bytes, "an unreadable packet was changed");
 			continue;
 		}
-		assertEquivalentPacket(out, oracle.bytes, `the program's packet differs from the oracle's; in: ${packet}`);
+		assertEquivalentPacket(
+			out,
+			oracle.bytes,
+			`the program's packet differs from the oracle's; in: ${packet}`,
+		);
 		oracle.outcomes.forEach(({ matched }, index) => {
 			const counter = expected[index];
 			if (!matched || counter === undefined) return;
@@ -92,7 +108,12 @@ function compare(target: CompileTarget, rules: readonly Rule[], packets: readonl
 	assert.deepEqual(counted.malformed, malformed, "counters of malformed packets");
 }
 
-function runOne(loaded: LoadedRules, packet: RandomPacket, context: PacketContext, summed: boolean): Uint8Array {
+function runOne(
+	loaded: LoadedRules,
+	packet: RandomPacket,
+	context: PacketContext,
+	summed: boolean,
+): Uint8Array {
 	try {
 		return loaded.run(packet.bytes, context, summed);
 	} catch (error) {
@@ -120,6 +141,8 @@ for (const [name, target, share] of [
 		if (!details.failed) return;
 		const [rules = []] = details.counterexample ?? [];
 		const text = rules.map((rule) => `${rule.family} ${formatRuleSpec(rule)}`).join("\n");
-		assert.fail(`${String(details.errorInstance)}\nrules:\n${text}\nseed ${details.seed}, path ${details.counterexamplePath}`);
+		assert.fail(
+			`${String(details.errorInstance)}\nrules:\n${text}\nseed ${details.seed}, path ${details.counterexamplePath}`,
+		);
 	});
 }
