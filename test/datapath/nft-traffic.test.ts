@@ -1,0 +1,10 @@
+import { NftDatapath } from "../../src/datapath/nft/nft.ts";
+import { systemPrograms } from "../../src/host/process.ts";
+import { failOnLeaks } from "../leak.ts";
+import { enterNetns } from "../netns.ts";
+import { testOffloadStates } from "../packets/offload-states.ts";
+
+enterNetns();
+failOnLeaks();
+
+testOffloadStates("nft", () => new NftDatapath(systemPrograms(process.env)));

@@ -1,0 +1,81 @@
+/**
+ * Real traffic in every offload state through a datapath: one test for each state. For the file of an engine:
+ *
+ *     enterNetns();
+ *     testOffloadStates("nft", () => new NftDatapath(systemPrograms(process.env)));
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Datapath } from "../../src/datapath/datapath.ts";
+import { EMPTY_RULESET, ORDINAL_STEP } from "../../src/model/ruleset.ts";
+import { PacketSocket } from "../../src/sys/packet-socket.ts";
+import { daddrRule } from "./rules.ts";
+import { type OffloadState, TRAFFIC_INTERFACE, Traffic } from "./traffic.ts";
+
+const VIPS = [
+	{ vip: "72.30.38.140", dscp: 1 },
+	{ vip: "fc00:1000:0:6::10", dscp: 10 },
+] as const;
+
+interface Seen {
+	readonly pending: boolean;
+	readonly merged: boolean;
+}
+
+/** `seen`: proof that packets do arrive in that state. */
+const STATES: readonly { offloads: OffloadState; behind: boolean; seen: Seen }[] = [
+	{ offloads: "pending", behind: true, seen: { pending: true, merged: true } },
+	{ offloads: "plain", behind: false, seen: { pending: false, merged: false } },
+	{ offloads: "merged", behind: true, seen: { pending: true, merged: true } },
+];
+
+export function testOffloadStates(engine: string, open: () => Datapath): void {
+	for (const state of STATES) {
+		const where = state.behind ? "a guest behind the server" : "the server";
+		const title = `${engine}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
+		test(title, () => runState(open(), state));
+	}
+}
+
+async function runState(
+	datapath: Datapath,
+	{ offloads, behind, seen }: (typeof STATES)[number],
+): Promise<void> {
+	await using traffic = await Traffic.open({ vips: VIPS, offloads, behind });
+	const lost = await traffic.udp(VIPS[0].vip, 100, 1, 100);
+	assert.equal(lost.intact, 0, "something turned the packets back before there was a rule");
+	const entries = VIPS.map(({ vip, dscp }) => ({
+		rule: daddrRule(vip, {
+			dscp,
+			header: { inInterface: { name: TRAFFIC_INTERFACE, wildcard: false, negated: false } },
+		}),
+		ordinal: ORDINAL_STEP,
+	}));
+	await datapath.apply({ entries }, await datapath.observe());
+	try {
+		for (const { vip } of VIPS) {
+			using capture = new PacketSocket({
+				interfaceName: TRAFFIC_INTERFACE,
+				ignoreOutgoing: true,
+				offloads: true,
+			});
+			assert.deepEqual(await traffic.tcp(vip, 500_000), { intact: 1, peer: vip });
+			assert.deepEqual(seenOn(capture), seen, vip);
+			assert.deepEqual(await traffic.udp(vip, 400, 10), { intact: 10, peer: vip });
+			assert.deepEqual(await traffic.udp(vip, 9000, 3), { intact: 3, peer: vip });
+		}
+	} finally {
+		await datapath.apply(EMPTY_RULESET, await datapath.observe());
+	}
+}
+
+/** Of the packets with data that came in since the socket was opened. */
+function seenOn(socket: PacketSocket): Seen {
+	let [pending, merged] = [false, false];
+	for (let frame = socket.receive(); frame !== undefined; frame = socket.receive()) {
+		if (frame.lengthBytes < 1000) continue;
+		pending ||= frame.checksum === "pending";
+		merged ||= frame.segmentBytes !== undefined;
+	}
+	return { pending, merged };
+}
