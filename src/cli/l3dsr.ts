@@ -13,6 +13,9 @@ import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
 
 const SUBCOMMANDS: readonly Subcommand[] = [
+	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
+	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
+	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
 	{
 		name: "show",
 		summary: "the rules that run here, with counters (the default)",

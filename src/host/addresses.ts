@@ -18,9 +18,15 @@ export interface InterfaceAddress {
 	readonly scope: string;
 }
 
-export type AddressChange =
-	| { readonly kind: "add"; readonly address: Address; readonly label?: string }
-	| { readonly kind: "remove"; readonly address: Address };
+export interface AddressChange {
+	/** `relabel`: the kernel cannot; the address is made again, and stays local meanwhile. */
+	readonly kind: "add" | "remove" | "relabel";
+	readonly address: Address;
+	/** The address alone (/32 or /128) where absent. */
+	readonly prefixLength?: number;
+	/** IPv4, to add or to have instead. */
+	readonly label?: string;
+}
 
 /** Where an `ip` command works: here, or in a named network namespace. */
 export interface In {
@@ -47,6 +53,28 @@ export async function listLoopbackAddresses(
 		});
 	}
 	return decodeAddresses(stdout);
+}
+
+/** An interface and what it holds. */
+export interface AddressedInterface {
+	readonly name: string;
+	readonly up: boolean;
+	readonly mtu: number;
+	readonly addresses: readonly InterfaceAddress[];
+}
+
+/** Every interface of this network namespace, `lo` too, in the kernel's order. Throws PROGRAM_MISSING, PROGRAM_FAILED. */
+export async function listInterfaceAddresses(programs: ProgramRunner): Promise<AddressedInterface[]> {
+	const { exitCode, stdout, stderr } = await programs.run("ip", ["-j", "address", "show"]);
+	if (exitCode !== 0) {
+		throw new L3dsrError({ code: "PROGRAM_FAILED", message: `list addresses: ip: ${firstLine(stderr)}` });
+	}
+	return arrayOf(JSON.parse(stdout)).map((entry) => ({
+		name: String(fieldOf(entry, "ifname")),
+		up: arrayOf(fieldOf(entry, "flags")).includes("UP"),
+		mtu: Number(fieldOf(entry, "mtu")),
+		addresses: decodeAddresses(JSON.stringify([entry])),
+	}));
 }
 
 /** What `ip -j address show` prints, as values; entries that are neither IPv4 nor IPv6 are left out. */
@@ -84,11 +112,11 @@ export async function changeLoopbackAddresses(
 	});
 	if (exitCode === 0) return;
 	const line = Number(/^Command failed -:(\d+)/m.exec(stderr)?.[1] ?? 1);
-	const change = changes[line - 1];
+	const change = changes.flatMap((one) => commandsOf(one).map(() => one))[line - 1];
 	const what =
 		change === undefined
 			? "change addresses of lo"
-			: `${change.kind} ${change.address.text} ${change.kind === "add" ? "to" : "from"} lo`;
+			: `${change.kind} ${change.address.text} ${{ add: "to", remove: "from", relabel: "on" }[change.kind]} lo`;
 	throw new L3dsrError({
 		code: "PROGRAM_FAILED",
 		message: `${what}: ip: ${firstLine(stderr)}`,
@@ -98,16 +126,21 @@ export async function changeLoopbackAddresses(
 
 /** The input of `ip -batch -` for these changes. */
 export function encodeBatch(changes: readonly AddressChange[]): string {
-	return changes
-		.map((change) => {
-			const prefix = `${change.address.text}/${addressBits(change.address.family)}`;
-			if (change.kind === "remove") return `address del ${prefix} dev lo\n`;
-			// An address that nobody else can hold needs no duplicate address detection (it would be tentative,
-			// and not answer, for a second).
-			const options = change.address.family === "ipv6" ? " nodad" : ` label ${change.label ?? "lo"}`;
-			return `address add ${prefix} dev lo${options}\n`;
-		})
-		.join("");
+	return changes.flatMap(commandsOf).join("");
+}
+
+function commandsOf(change: AddressChange): string[] {
+	const { address, label = "lo" } = change;
+	const prefix = `${address.text}/${change.prefixLength ?? addressBits(address.family)}`;
+	const remove = `address del ${prefix} dev lo\n`;
+	// An address that nobody else can hold needs no duplicate address detection (it would be tentative,
+	// and not answer, for a second).
+	const add = `address add ${prefix} dev lo${address.family === "ipv6" ? " nodad" : ` label ${label}`}\n`;
+	if (change.kind === "remove") return [remove];
+	if (change.kind === "add") return [add];
+	// While the address stands twice, taking one of the two away leaves its local route.
+	const double = `${address.text}/${addressBits(address.family) - 1} dev lo`;
+	return [`address add ${double} noprefixroute\n`, remove, add, `address del ${double}\n`];
 }
 
 /** The `count` lowest labels `lo:1`, `lo:2`, … that none of `observed` has. */

@@ -1,0 +1,53 @@
+/** What up and down do once they know what the host should be. */
+import type { Hook } from "../../model/configuration.ts";
+import type { Step } from "../../plan/host-plan.ts";
+import { type CliContext, writeJson } from "../context.ts";
+import { makeChange, planChange, type Target } from "./change.ts";
+import { describeStep, subjectsOf } from "./describe-step.ts";
+import type { ServiceHost } from "./host.ts";
+
+export interface ChangeOptions {
+	readonly hook: Hook;
+	/** Name of the file that asks for it. */
+	readonly configuration?: string;
+	readonly dryRun?: boolean;
+	readonly json?: boolean;
+	/** Seconds to wait for the lock. */
+	readonly wait: number;
+	/** Said when there is nothing to do. */
+	readonly settled: string;
+}
+
+/** Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. */
+export async function change(
+	context: CliContext,
+	host: ServiceHost,
+	target: Target,
+	options: ChangeOptions,
+): Promise<void> {
+	const { stdout } = context;
+	const datapath = await host.openDatapath(target.configuration.datapath, options.hook);
+	const print = (step: Step): void => {
+		if (options.json === true) return;
+		for (const line of describeStep(step)) stdout.write(`${line}\n`);
+	};
+	let steps: readonly Step[];
+	if (options.dryRun === true) {
+		({ steps } = await planChange(host, datapath, target));
+		steps.forEach(print);
+	} else {
+		using _lock = await host.lock(options.wait * 1000);
+		({ steps } = await makeChange(host, datapath, target, print));
+	}
+	if (options.json === true) {
+		writeJson(stdout, {
+			configuration: options.configuration ?? null,
+			dryRun: options.dryRun === true,
+			steps: steps.map((step) => ({
+				kind: step.kind,
+				subjects: subjectsOf(step),
+				commands: describeStep(step),
+			})),
+		});
+	} else if (steps.length === 0) stdout.write(`${options.settled}\n`);
+}

@@ -1,0 +1,72 @@
+/** What up, down, status, check and diff share: their options, and how they begin. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type Command, Option } from "commander";
+import { EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
+import { commandInNamespace, listNamespaces } from "../../host/netns.ts";
+import { findProgram } from "../../host/process.ts";
+import type { CliContext } from "../context.ts";
+import { CONFIG_FILE } from "./host.ts";
+
+export interface ServiceOptions {
+	readonly config: string;
+	readonly json?: boolean;
+	readonly netns?: string;
+	readonly wait: number;
+}
+
+export function addServiceOptions(command: Command, parts: { config?: boolean; lock?: boolean }): void {
+	if (parts.config === true) command.option("-c, --config <path>", "the configuration", CONFIG_FILE);
+	if (parts.lock === true) {
+		command.addOption(
+			new Option("-w, --wait <seconds>", "how long to wait while another command changes this host")
+				.argParser(parseSeconds)
+				.default(60),
+		);
+	}
+	command.option("--netns <name>", "work in this network namespace (ip netns)");
+	command.option("--json", "print JSON");
+}
+
+function parseSeconds(text: string): number {
+	const seconds = Number(text);
+	if (text !== "" && seconds >= 0) return seconds;
+	throw new L3dsrError({ code: "USAGE", message: `"${text}" is no number of seconds` });
+}
+
+/** Runs `work` here; with `--netns`, the same command line in that namespace instead. */
+export async function inNamespace(
+	context: CliContext,
+	{ netns }: { readonly netns?: string },
+	work: () => Promise<ExitCode>,
+): Promise<ExitCode> {
+	if (netns === undefined) return await work();
+	if (!listNamespaces().includes(netns)) {
+		throw new L3dsrError({
+			code: "USAGE",
+			message: `there is no network namespace ${netns}`,
+			hint: `ip netns lists them: ${listNamespaces().join(", ") || "none is there"}`,
+		});
+	}
+	const [program = "ip", ...args] = commandInNamespace(netns, [
+		context.programPath,
+		...withoutNetns(context.argv),
+	]);
+	const child = spawn(findProgram(program, context.env.PATH) ?? program, args, {
+		stdio: ["inherit", "pipe", "pipe"],
+		env: context.env,
+	});
+	child.stdout.pipe(context.stdout, { end: false });
+	child.stderr.pipe(context.stderr, { end: false });
+	const [status] = await once(child, "close");
+	const known = Object.values(EXIT).find((code) => code === status);
+	return known ?? EXIT.failed;
+}
+
+/** The arguments less `--netns NAME` or `--netns=NAME`. */
+export function withoutNetns(argv: readonly string[]): string[] {
+	return argv.filter(
+		(argument, index) =>
+			argument !== "--netns" && !argument.startsWith("--netns=") && argv[index - 1] !== "--netns",
+	);
+}

@@ -1,0 +1,51 @@
+/** Steps of a plan as people read them: where there is a command that does the same, that command. */
+
+import { signatureOf } from "../../model/lower-service.ts";
+import type { Rule } from "../../model/rule.ts";
+import type { Step } from "../../plan/host-plan.ts";
+import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+
+/** One line for each thing that a step does. */
+export function describeStep(step: Step): string[] {
+	switch (step.kind) {
+		case "guard": {
+			if (step.guard === undefined) return ["nft delete table arp l3dsr"];
+			const held = step.guard.held.map(({ text }) => text).join(", ");
+			return [`nft table arp l3dsr: hold ${held}, silent on ARP`];
+		}
+		case "add-address": {
+			const { address, prefixLength, label } = step.entry;
+			const option = label === undefined ? "nodad" : `label ${label}`;
+			return [`ip address add ${address.text}/${prefixLength} dev lo ${option}`];
+		}
+		case "remove-address":
+			return [`ip address del ${step.entry.address.text}/${step.entry.prefixLength} dev lo`];
+		case "relabel": {
+			const { address, label } = step.entry;
+			return [`label ${address.text} on lo ${step.label} instead of ${label ?? "none"}`];
+		}
+		case "rules":
+			return [
+				...step.repaired.map((damage) => `repair ${damage}`),
+				...step.removed.map((rule) => describeRule("-D", rule)),
+				...step.added.map((rule) => describeRule("-A", rule)),
+			];
+	}
+}
+
+/** The command of iptables-daddr that appends or deletes this rule. */
+export function describeRule(command: "-A" | "-D", rule: Rule): string {
+	const program = rule.family === "ipv4" ? "iptables-daddr" : "ip6tables-daddr";
+	return `${program} -t ${rule.table} ${command} ${rule.chain} ${formatRuleSpec(rule)}`;
+}
+
+/** Names of the services that a step is about; the VIP where there is no name. */
+export function subjectsOf(step: Step): string[] {
+	if (step.kind === "rules") {
+		return [
+			...new Set([...step.removed, ...step.added].map((rule) => signatureOf(rule) ?? rule.target.daddr.text)),
+		];
+	}
+	if (step.kind === "guard") return step.guard?.held.map(({ text }) => text) ?? [];
+	return [step.entry.address.text];
+}

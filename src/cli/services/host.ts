@@ -1,0 +1,86 @@
+/** What the commands around services need of the host: passed in, so that a test can pass something else. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import type { Datapath } from "../../datapath/datapath.ts";
+import { L3dsrError } from "../../errors.ts";
+import {
+	type AddressChange,
+	type AddressedInterface,
+	changeLoopbackAddresses,
+	listInterfaceAddresses,
+} from "../../host/addresses.ts";
+import { acquireHostLock } from "../../host/lock.ts";
+import { type ProgramRunner, systemPrograms } from "../../host/process.ts";
+import { applyGuard, type ObservedGuard, observeGuard } from "../../host/vip-guard.ts";
+import { type Address, parseIpv4 } from "../../model/address.ts";
+import type { DatapathChoice, Hook } from "../../model/configuration.ts";
+import type { VipGuard } from "../../model/vip-guard.ts";
+import type { CliContext } from "../context.ts";
+
+export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
+export const DSR_CONF_FOLDER = "/etc/dsr.d";
+
+export interface ServiceHost {
+	readonly programs: ProgramRunner;
+	/** dsrctl's folder. */
+	readonly dsrConfFolder: string;
+	/** Throws what the file system says (ENOENT, EACCES …). */
+	readFile(path: string): string;
+	/** Names in a folder; undefined when `path` is not one. */
+	listFolder(path: string): string[] | undefined;
+	/** The IPv4 address of a host name; undefined when it has none. */
+	addressOf(name: string): Promise<Address | undefined>;
+	/** Whether rules that name an interface run on eBPF. Throws KERNEL_FEATURE when it was asked for and cannot be. */
+	ebpf(choice: DatapathChoice): Promise<boolean>;
+	openDatapath(choice: DatapathChoice, hook: Hook): Promise<Datapath>;
+	interfaces(): Promise<AddressedInterface[]>;
+	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
+	guard(): Promise<ObservedGuard>;
+	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
+	/** Throws LOCK_HELD when the wait is over. */
+	lock(waitMs: number): Promise<Disposable>;
+}
+
+export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost {
+	const programs = systemPrograms(env);
+	return {
+		programs,
+		dsrConfFolder: DSR_CONF_FOLDER,
+		readFile: (path) => readFileSync(path, "utf8"),
+		listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
+		async addressOf(name) {
+			const { lookup } = await import("node:dns/promises");
+			try {
+				return parseIpv4((await lookup(name, { family: 4 })).address);
+			} catch {
+				return undefined;
+			}
+		},
+		async ebpf(choice) {
+			if (choice === "ebpf") {
+				throw new L3dsrError({
+					code: "KERNEL_FEATURE",
+					message: "this version has no ebpf datapath",
+					hint: "set datapath: nft, or auto",
+				});
+			}
+			return false;
+		},
+		async openDatapath() {
+			const { openDatapath } = await import("../../datapath/host-datapath.ts");
+			return openDatapath({ env });
+		},
+		interfaces: () => listInterfaceAddresses(programs),
+		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
+		guard: () => observeGuard(programs),
+		applyGuard: (desired, observed) => applyGuard(programs, desired, observed),
+		lock: (waitMs) => acquireHostLock({ waitMs }),
+	};
+}
+
+function isFolder(path: string): boolean {
+	try {
+		return statSync(path).isDirectory();
+	} catch {
+		return false;
+	}
+}

@@ -1,0 +1,28 @@
+/** What a drift looks like as the trace of somebody's doing. */
+import type { Trace } from "../../host/suspects.ts";
+import { signatureOf } from "../../model/lower-service.ts";
+import type { Drift } from "../../plan/drift.ts";
+import type { HostState } from "../../plan/host-plan.ts";
+
+export function tracesOf(observed: HostState, drift: readonly Drift[]): Set<Trace> {
+	const traces = new Set<Trace>();
+	const kinds = new Set(drift.map(({ kind }) => kind));
+	const ours =
+		observed.guard.held.length > 0 ||
+		observed.damage.length > 0 ||
+		observed.rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
+		(kinds.has("guard") && !kinds.has("address-missing"));
+	// A host on which up has never run is nobody's doing.
+	if (!ours) return traces;
+	const gone = kinds.has("rule-missing") || kinds.has("guard");
+	const nothingLeft = observed.rules.length === 0 && observed.guard.held.length === 0;
+	if (gone && nothingLeft && observed.damage.length === 0 && !kinds.has("address-missing")) {
+		traces.add("everything-of-nft");
+	} else if (gone || kinds.has("damage") || kinds.has("rule-duplicate") || kinds.has("rule-superfluous")) {
+		traces.add("rules");
+	}
+	if (kinds.has("address-missing") || kinds.has("label") || kinds.has("address-superfluous")) {
+		traces.add("addresses");
+	}
+	return traces;
+}

@@ -1,0 +1,43 @@
+/** `l3dsr up`: makes this host what its configuration says. */
+import type { Command } from "commander";
+import { EXIT, type ExitCode } from "../errors.ts";
+import type { CliContext } from "./context.ts";
+import { change } from "./services/change-command.ts";
+import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
+import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
+import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command
+		.description(
+			"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
+				"them. Prints what it does. What is right already stays untouched, and so does everything that is not l3dsr's.",
+		)
+		.option("-n, --dry-run", "print the plan and change nothing");
+	addServiceOptions(command, { config: true, lock: true });
+	return async () => {
+		const options = command.opts<ServiceOptions & { dryRun?: boolean }>();
+		return await inNamespace(context, options, () => up(context, systemServiceHost(context), options));
+	};
+}
+
+export async function up(
+	context: CliContext,
+	host: ServiceHost,
+	options: ServiceOptions & { readonly dryRun?: boolean },
+): Promise<ExitCode> {
+	const { configuration, source } = await loadConfiguration(host, options.config, context.env);
+	const target = {
+		configuration,
+		elsewhere: () => servicesElsewhere(host, context.env),
+		ebpf: await host.ebpf(configuration.datapath),
+	};
+	const count = configuration.services.length;
+	await change(context, host, target, {
+		...options,
+		hook: configuration.hook,
+		configuration: source,
+		settled: `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
+	});
+	return EXIT.done;
+}

@@ -1,0 +1,74 @@
+/** Who could have changed a host behind l3dsr's back, as far as what is running tells. */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What was found changed: the rules, the addresses on `lo`, everything of nftables at once. */
+export type Trace = "rules" | "addresses" | "everything-of-nft";
+
+interface Suspect {
+	/** As /proc/PID/comm has it (at most 15 characters). */
+	readonly program: string;
+	readonly leaves: readonly Trace[];
+	readonly how: string;
+}
+
+const SUSPECTS: readonly Suspect[] = [
+	{
+		program: "firewalld",
+		leaves: ["everything-of-nft"],
+		how: "firewalld is running; a helper or direct rule of it may flush other tables",
+	},
+	{
+		program: "NetworkManager",
+		leaves: ["addresses"],
+		how: "NetworkManager is running; a profile for lo (since 1.42) removes addresses that it does not list",
+	},
+	{
+		program: "systemd-network",
+		leaves: ["addresses"],
+		how: "systemd-networkd is running; a .network file that matches lo removes foreign addresses",
+	},
+	{
+		program: "keepalived",
+		leaves: ["addresses"],
+		how: "keepalived is running; it takes the addresses of its virtual_ipaddress blocks away when it is not master",
+	},
+	{
+		program: "ldirectord",
+		leaves: ["addresses"],
+		how: "ldirectord is running; it manages VIPs on lo",
+	},
+];
+
+/** What is known without looking at who runs. */
+const BY_HAND: Readonly<Record<Trace, string>> = {
+	"everything-of-nft":
+		"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
+	rules: "a command typed by hand or a script: nft, iptables-daddr, dsrctl",
+	addresses: "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop",
+};
+
+/** Sentences, the likeliest first. `running` holds names as /proc/PID/comm has them. */
+export function suspectsFor(traces: ReadonlySet<Trace>, running: ReadonlySet<string>): string[] {
+	const found = SUSPECTS.filter(
+		({ program, leaves }) => running.has(program) && leaves.some((trace) => traces.has(trace)),
+	);
+	const order: readonly Trace[] = ["everything-of-nft", "rules", "addresses"];
+	return [
+		...found.map(({ how }) => how),
+		...order.filter((trace) => traces.has(trace)).map((t) => BY_HAND[t]),
+	];
+}
+
+/** Names of all processes, as /proc/PID/comm has them. */
+export function runningPrograms(proc = "/proc"): Set<string> {
+	const names = new Set<string>();
+	for (const entry of readdirSync(proc)) {
+		if (!/^[0-9]+$/.test(entry)) continue;
+		try {
+			names.add(readFileSync(`${proc}/${entry}/comm`, "utf8").trim());
+		} catch {
+			// It has ended meanwhile.
+		}
+	}
+	return names;
+}
