@@ -156,7 +156,14 @@ function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: 
 		const [place] = index < 0 ? [] : places.splice(index, 1);
 		entries.push({ rule, ordinal: place?.old.ordinal ?? nextOrdinal([...observed.rules, ...entries], rule) });
 	}
-	return { entries: entries.sort((a, b) => a.ordinal - b.ordinal) };
+	return { entries: entries.sort(byPlace) };
+}
+
+/** IPv4 first, then table by table, and within a chain by ordinal. */
+function byPlace(a: RuleEntry, b: RuleEntry): number {
+	const place = ({ rule: { family, table, chain } }: RuleEntry): string => `${family} ${table} ${chain}`;
+	const [left, right] = [place(a), place(b)];
+	return left === right ? a.ordinal - b.ordinal : left < right ? -1 : 1;
 }
 
 function nextOrdinal(entries: readonly RuleEntry[], rule: Rule): number {

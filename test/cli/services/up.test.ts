@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { up } from "../../../src/cli/up.ts";
+import type { Datapath } from "../../../src/datapath/datapath.ts";
+import { NftDatapath } from "../../../src/datapath/nft/nft.ts";
+import { changeLoopbackAddresses } from "../../../src/host/addresses.ts";
+import type { ProgramRunner } from "../../../src/host/process.ts";
+import { applyGuard } from "../../../src/host/vip-guard.ts";
+import { enterNetns, ip, run } from "../../netns.ts";
+import { captureContext, l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-up-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+
+ip("link add eth0 type veth peer name peer0");
+ip("addr add 10.0.0.2/24 dev eth0");
+ip("link set eth0 up");
+ip("link set peer0 up");
+
+const SERVICES = `
+datapath: nft
+services:
+  - { vip: 192.0.2.10, name: web, dscp: 7 }
+  - { vip: 192.0.2.11, name: dns, dscp: 8, protocol: udp, ports: 53 }
+  - { vip: "2001:db8::10", name: web6, dscp: 7 }
+  - { vip: 192.0.2.12, name: plain }
+`;
+
+/** Other people's things, none of which may ever change. */
+const FOREIGN = [
+	"table inet foreign { chain c { type filter hook input priority 0; ip dscp 46 counter; }; }",
+];
+
+function foreignState(): string {
+	return (
+		run("nft", "-n", "list", "table", "inet", "foreign") +
+		run("nft", "-n", "list", "table", "ip", "theirs") +
+		ip("-o addr show to 198.51.100.0/24") +
+		ip("-4 -o addr show dev eth0")
+	);
+}
+
+beforeEach(() => {
+	run("nft", "flush", "ruleset");
+	ip("addr flush dev lo scope global");
+	for (const table of FOREIGN) run("nft", table.replace(/^table/, "add table"));
+	run("nft", "add table ip theirs");
+	run("nft", "add set ip theirs s { type ipv4_addr; elements = { 192.0.2.10 }; }");
+	ip("addr add 198.51.100.7/32 dev lo label lo:1");
+	writeFileSync(config, SERVICES);
+});
+
+async function succeed(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	return stdout;
+}
+
+test("up makes the host what the file says, prints each step, and then has nothing to do", async () => {
+	const before = foreignState();
+	const dry = await succeed("up", "-n", "-c", config);
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+	assert.equal(
+		dry,
+		`nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP
+ip address add 192.0.2.10/32 dev lo label lo:2
+ip address add 192.0.2.11/32 dev lo label lo:3
+ip address add 2001:db8::10/128 dev lo nodad
+ip address add 192.0.2.12/32 dev lo label lo:4
+iptables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web" -j DADDR --set-daddr 192.0.2.10
+iptables-daddr -t raw -A PREROUTING -p udp -m dscp --dscp 0x08 -m udp --dport 53 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:dns" -j DADDR --set-daddr 192.0.2.11
+ip6tables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web6" -j DADDR --set-daddr 2001:db8::10
+`,
+	);
+	assert.equal(await succeed("up", "-c", config), dry);
+	assert.equal(await succeed("up", "-c", config), "nothing to do: 4 services are up\n");
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	assert.equal(foreignState(), before);
+
+	writeFileSync(config, "datapath: nft\nservices:\n  - { vip: 192.0.2.10, name: web, dscp: 9 }\n");
+	const change = await succeed("up", "-c", config);
+	assert.match(
+		change,
+		/-D PREROUTING .*0x07.*"l3dsr:web"[\s\S]*-A PREROUTING .*0x09.*"l3dsr:web"[\s\S]*address del 192.0.2.11/,
+	);
+	assert.match(ip("-o addr show to 192.0.2.10"), /lo:2/);
+	assert.equal(ip("-o addr show to 192.0.2.11"), "");
+
+	await succeed("down");
+	assert.equal(await succeed("down"), "nothing to do: no service is up\n");
+	assert.equal(foreignState(), before);
+	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+});
+
+function iptables(command: string): void {
+	run(
+		process.execPath,
+		"--import",
+		"tsx",
+		"test/cli/iptables-process.ts",
+		"iptables-daddr",
+		...command.split(" "),
+	);
+}
+
+function ruleOf(name: string, code: number): string {
+	return `-m dscp --dscp ${code} -m addrtype --dst-type LOCAL -m comment --comment l3dsr:${name} -j DADDR`;
+}
+
+/** What an outsider does, and what diff says of it. */
+const OUTSIDE: readonly (readonly [string, () => void, RegExp])[] = [
+	[
+		"all rules are gone",
+		() => run("nft", "delete table ip l3dsr"),
+		/a rule of web is missing\n.*dns is missing/,
+	],
+	["an address is gone", () => ip("addr del 192.0.2.12/32 dev lo"), /192\.0\.2\.12 on lo is not there/],
+	[
+		"an IPv6 address is gone",
+		() => ip("addr del 2001:db8::10/128 dev lo"),
+		/2001:db8::10 on lo is not there/,
+	],
+	[
+		"a label is gone",
+		() => {
+			ip("addr del 192.0.2.10/32 dev lo");
+			ip("addr add 192.0.2.10/32 dev lo");
+		},
+		/192\.0\.2\.10 on lo has the label lo, not one of its own/,
+	],
+	[
+		"a VIP has a wider prefix",
+		() => {
+			ip("addr add 192.0.2.10/24 dev lo");
+		},
+		/192\.0\.2\.10\/24 on lo claims more than the VIP/,
+	],
+	[
+		"the guard is gone",
+		() => run("nft", "delete table arp l3dsr"),
+		/table arp l3dsr is not there: ARP answers for/,
+	],
+	[
+		"the guard has been altered",
+		() => run("nft", "flush chain arp l3dsr input"),
+		/table arp l3dsr has been altered/,
+	],
+	[
+		"a duplicate of a rule",
+		() => iptables(`-A PREROUTING ${ruleOf("web", 7)} --set-daddr 192.0.2.10`),
+		/a rule of web stands more than once/,
+	],
+	[
+		"a rule with another VIP",
+		() => iptables(`-R PREROUTING 1 ${ruleOf("web", 7)} --set-daddr 192.0.2.12`),
+		/a rule of web is not what its service asks for\na rule of web is missing/,
+	],
+	[
+		"a map element is gone",
+		() => {
+			const text = run("nft", "-n", "list", "table", "ip6", "l3dsr");
+			const map = /map (\S+) \{/.exec(text)?.[1];
+			assert(map !== undefined);
+			run("nft", `flush map ip6 l3dsr ${map}`);
+		},
+		/table ip6 l3dsr/,
+	],
+];
+for (const [what, act, said] of OUTSIDE) {
+	test(`${what}: diff names it with exit code 4, and up mends that alone`, async () => {
+		await succeed("up", "-c", config);
+		const before = foreignState();
+		act();
+		const { exitCode, stdout } = await l3dsr("diff", "-c", config);
+		assert.equal(exitCode, 4, stdout);
+		assert.match(stdout, said);
+		assert.match(stdout, /possible cause: /);
+		await succeed("up", "-c", config);
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		assert.equal(foreignState(), before);
+	});
+}
+
+test("everything of nftables gone at once: diff knows what does that", async () => {
+	await succeed("up", "-c", config);
+	run("nft", "flush ruleset");
+	const { exitCode, stdout } = await l3dsr("diff", "--json", "-c", config);
+	assert.equal(exitCode, 4);
+	const record = JSON.parse(stdout);
+	assert.match(record.suspects.join(), /nft flush ruleset/);
+	assert.deepEqual(
+		new Set(record.drift.map(({ kind }: { kind: string }) => kind)),
+		new Set(["guard", "rule-missing"]),
+	);
+});
+
+/** A host on which this process dies right after its `limit`-th change. */
+function dyingHost(limit: number) {
+	const host = systemServiceHost({ env: process.env });
+	let changes = 0;
+	const programs: ProgramRunner = {
+		async run(program, args, options) {
+			if (changes === limit) throw new Error("dead");
+			const result = await host.programs.run(program, args, options);
+			if (args.includes("-f") || args.includes("-batch")) changes++;
+			if (changes === limit) throw new Error("dead");
+			return result;
+		},
+	};
+	return {
+		host: {
+			...host,
+			openDatapath: async () => new NftDatapath(programs),
+			changeLoopback: (list: Parameters<typeof changeLoopbackAddresses>[1]) =>
+				changeLoopbackAddresses(programs, list),
+			applyGuard: (...[desired, observed]: Parameters<typeof host.applyGuard>) =>
+				applyGuard(programs, desired, observed),
+		},
+		died: () => changes === limit,
+	};
+}
+
+test("killed after any change, the next up leads to the same host, and no rule lacked its VIP", async () => {
+	const other = SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13");
+	let points = 0;
+	for (let limit = 1; ; limit++) {
+		writeFileSync(config, SERVICES);
+		await succeed("up", "-c", config);
+		writeFileSync(config, other);
+		const { host, died } = dyingHost(limit);
+		await up(captureContext("up").context, host, { config, wait: 1 }).catch(() => {});
+		if (!died()) break;
+		points++;
+		const addresses = ip("-o addr show dev lo");
+		const vips = run("nft", "-n", "list", "table", "ip", "l3dsr").matchAll(/192\.0\.2\.\d+/g);
+		for (const [vip] of vips) assert(addresses.includes(` ${vip}/32 `), `${vip} after change ${limit}`);
+		await succeed("up", "-c", config);
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
+		assert.match(ip("-o addr show to 192.0.2.13"), /192\.0\.2\.13\/32/);
+	}
+	assert(points >= 4, `${points} points`);
+});
+
+test("a step that is refused is undone with all before it", async () => {
+	await succeed("up", "-c", config);
+	const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
+	writeFileSync(config, SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13"));
+	const { context, printed } = captureContext("up");
+	const host = systemServiceHost({ env: process.env });
+	const datapath = new NftDatapath(host.programs);
+	let refused = false;
+	const refusing: Datapath = {
+		name: datapath.name,
+		observe: () => datapath.observe(),
+		apply: async (...args) => {
+			if (refused) return datapath.apply(...args);
+			refused = true;
+			throw new Error("the kernel has no more memory");
+		},
+	};
+	await assert.rejects(
+		up(context, { ...host, openDatapath: async () => refusing }, { config, wait: 1 }),
+		/no more memory/,
+	);
+	assert.match(printed.stdout, /address add 192\.0\.2\.13/);
+	assert.equal(run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo"), before);
+});
+
+test("a faulty file changes nothing and is told with every fault", async () => {
+	await succeed("up", "-c", config);
+	const before = run("nft", "-s", "list", "ruleset");
+	writeFileSync(config, `${SERVICES}  - { vip: 192.0.2.99, dscp: 7 }\n`);
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 2);
+	assert.match(stderr, /error\[MODEL_DSCP_CONFLICT\]: DSCP 7 already selects VIP 192\.0\.2\.10/);
+	assert.equal(run("nft", "-s", "list", "ruleset"), before);
+	assert.equal((await l3dsr("up", "-c", "/nowhere/l3dsr.yaml")).exitCode, 2);
+});
+
+test("dsr.conf files are included, and conflicts with them name both places", async () => {
+	const conf = join(folder, "dsr.d");
+	run("mkdir", "-p", conf);
+	writeFileSync(join(conf, "a.conf"), "192.0.2.20 = 0x14 # twenty\n192.0.2.21\n");
+	writeFileSync(config, `${SERVICES}include: dsr.d\n`);
+	assert.match(await succeed("up", "-c", config), /"l3dsr:192\.0\.2\.20" -j DADDR/);
+	assert.match(ip("-o addr show to 192.0.2.21"), /lo:/);
+	writeFileSync(join(conf, "b.conf"), "192.0.2.30=7\n192.0.2.31=64\n");
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 2);
+	assert.match(stderr, /b\.conf:2:1: error\[CONFIG_DSCP_RANGE\]/);
+	writeFileSync(join(conf, "b.conf"), "192.0.2.30=7\n");
+	assert.match(
+		(await l3dsr("up", "-c", config)).stderr,
+		/b\.conf:1:1: error\[MODEL_DSCP_CONFLICT\][\s\S]*l3dsr\.yaml:4:41/,
+	);
+});
