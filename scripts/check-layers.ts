@@ -24,7 +24,6 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	commander: ["cli"],
 	yaml: ["syntax"],
 	zod: ["syntax"],
-	tinyexec: ["host", "lab"],
 };
 
 function layerOf(path: string): string {
