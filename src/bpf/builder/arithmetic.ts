@@ -158,6 +158,8 @@ export class Arithmetic implements ValueOwner {
 		const emitter = this.#emitter;
 		const successor = new Value(this, type);
 		const register = emitter.read(value);
+		// What counts on the upper half of a 32-bit value being 0 must find it so.
+		if (type.width < value.width) emitter.emit(alu.mov.reg32(register, register), `${type.name}, lower half`);
 		if (swap) {
 			const { bytes } = value;
 			if (bytes !== 2 && bytes !== 4 && bytes !== 8)

@@ -207,14 +207,17 @@ export class Branch {
 			return;
 		}
 		this.#arithmetic.checkOrders(left, right);
-		this.#jumpOnRegister(left, comparison, emitter.read(right), label, note);
+		const width = right.width === 64 ? 64 : left.width;
+		this.#jumpOnRegister(left, width, comparison, emitter.read(right), label, note);
 	}
 
 	#jump(left: Value, comparison: Comparison, bits: bigint, label: Label, note: string): void {
 		const condition = CONDITIONS[comparison];
 		const immediate = asImmediate(bits, left.width);
 		if (immediate === undefined) {
-			this.#arithmetic.withConstant(bits, (src) => this.#jumpOnRegister(left, comparison, src, label, note));
+			this.#arithmetic.withConstant(bits, (src) =>
+				this.#jumpOnRegister(left, 64, comparison, src, label, note),
+			);
 			return;
 		}
 		const dst = this.#emitter.read(left);
@@ -222,9 +225,17 @@ export class Branch {
 		this.#emitter.emit(build(dst, immediate, label.name), note);
 	}
 
-	#jumpOnRegister(left: Value, comparison: Comparison, src: Register, label: Label, note: string): void {
+	/** The upper half of a 32-bit value is 0, so that it compares with a 64-bit one at its width. */
+	#jumpOnRegister(
+		left: Value,
+		width: 32 | 64,
+		comparison: Comparison,
+		src: Register,
+		label: Label,
+		note: string,
+	): void {
 		const condition = CONDITIONS[comparison];
-		const build = left.width === 64 ? condition.reg : condition.reg32;
+		const build = width === 64 ? condition.reg : condition.reg32;
 		this.#emitter.emit(build(this.#emitter.read(left), src, label.name), note);
 	}
 }

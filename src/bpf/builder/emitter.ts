@@ -84,6 +84,7 @@ export class Emitter {
 			this.flow = merged;
 		}
 		if (this.flow === undefined) return;
+		this.flow.releaseEnded();
 		label.placed = this.flow.clone();
 		this.#pending.push(label.name);
 	}

@@ -125,6 +125,11 @@ export class Flow {
 		for (const [value, bytes] of this.#proven) this.prove(value, Math.min(bytes, other.proven(value)));
 	}
 
+	/** Frees the registers of values whose scope ended after this was noted. */
+	releaseEnded(): void {
+		for (const { value } of [...this.#occupants.values()]) if (value.hasEnded) this.release(value);
+	}
+
 	/** The first reason why `this` does not have all that `head` relies on, for a jump back to it. */
 	lackOf(head: Flow): string | undefined {
 		for (const [register, { value, assigned }] of head.#occupants) {

@@ -33,7 +33,10 @@ export class Memory {
 		const bytes = this.#accessBytes(place);
 		const base = this.#address(place);
 		const type = typeOf(name, place.field);
-		if (into !== undefined) this.#arithmetic.checkOrders(into, type);
+		if (into !== undefined) {
+			this.#arithmetic.checkOrders(into, type);
+			if (type.width > into.width) throw emitter.error(`${place.name} has 64 bits, ${name} 32`);
+		}
 		const value = into ?? this.#arithmetic.allocate(type, options.in ?? "scratch");
 		const note = name === place.name ? name : `${name} = ${place.name}`;
 		emitter.emit(asm.load(bytes, emitter.write(value), base, place.offset), note);
@@ -97,6 +100,8 @@ export class Memory {
 		const bytes = this.#accessBytes(place);
 		if (bytes !== 4 && bytes !== 8)
 			throw this.#emitter.error(`${place.name} has ${bytes} bytes; atomics have 4 or 8`);
+		if (place.field.order === "network")
+			throw this.#emitter.error(`${place.name} += : it is in network order`);
 		const base = this.#address(place);
 		this.#emitter.emit(
 			asm.atomicAdd(bytes, base, place.offset, this.#emitter.read(by)),

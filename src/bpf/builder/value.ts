@@ -53,6 +53,8 @@ export class Value implements ValueType, Disposable {
 	readonly kind: ValueKind;
 	/** Why no register holds it any longer, for the error of its next use. */
 	lostBecause: string | undefined;
+	/** Its `using` has ended: where paths meet again, nothing holds a register for it. */
+	hasEnded = false;
 	readonly #owner: ValueOwner;
 
 	constructor(owner: ValueOwner, type: ValueType) {
@@ -132,6 +134,7 @@ export class Value implements ValueType, Disposable {
 	}
 
 	[Symbol.dispose](): void {
+		this.hasEnded = true;
 		this.#owner.release(this);
 	}
 

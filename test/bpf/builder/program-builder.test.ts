@@ -145,6 +145,40 @@ describe("registers", () => {
 		assert.equal(code[19], "w0 = 19");
 	});
 
+	it("are free where paths meet again after the scope of a value that each had", () => {
+		const code = emitted((p) => {
+			const ctx = p.context(bpf.SKB);
+			for (let n = 0; n < 10; n++) {
+				const next = p.label("next");
+				{
+					using mark = p.load(ctx.mark);
+					p.gotoIf(mark, "==", n, next);
+					p.gotoIf(mark, "==", n + 100, next);
+					p.goto(next);
+				}
+				p.place(next);
+			}
+		});
+		assert.equal(code.length, 30);
+	});
+
+	it("of 32 bits compare with 64 at full width, and are cut to size", () => {
+		const code = emitted((p) => {
+			const narrow = p.u32("narrow").set(1);
+			const wide = p.u64("wide").set(2);
+			const out = p.label("out");
+			p.gotoIf(narrow, "<", wide, out);
+			wide.raw(32);
+			p.place(out);
+		});
+		assert.deepEqual(code, ["w0 = 1", "r5 = 2", "if r0 < r5 goto out", "w5 = w5"]);
+		refuses((p) => {
+			const { data } = packet(p);
+			const field = bpf.view(data, bpf.layout("f", { wide: bpf.u64 })).wide;
+			p.load(field, { into: p.u32("narrow") });
+		}, /f.wide has 64 bits, narrow 32/);
+	});
+
 	it("run out with the names of those that hold them", () => {
 		refuses((p) => {
 			for (let n = 0; n < 6; n++) p.u32(`v${n}`);
