@@ -18,10 +18,11 @@ export function enterNetworkNamespace(path: string): void {
 	let fd: number;
 	try {
 		fd = openSync(path, "r");
-	} catch (error) {
+	} catch (cause) {
+		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
 		throw new L3dsrError(
-			{ code: "KERNEL_SYSCALL", message: `enter network namespace ${path}: ${String(error)}` },
-			{ cause: error },
+			{ code: "KERNEL_SYSCALL", message: `enter network namespace ${path}: ${reason}` },
+			{ cause },
 		);
 	}
 	try {

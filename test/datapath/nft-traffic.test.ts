@@ -7,4 +7,7 @@ import { testOffloadStates } from "../packets/offload-states.ts";
 enterNetns();
 failOnLeaks();
 
-testOffloadStates("nft", () => new NftDatapath(systemPrograms(process.env)));
+const open = (): NftDatapath => new NftDatapath(systemPrograms(process.env));
+
+testOffloadStates("nft", open);
+testOffloadStates("nft", open, { table: "mangle", chain: "INPUT" });

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Datapath } from "../../src/datapath/datapath.ts";
+import type { Rule } from "../../src/model/rule.ts";
 import { EMPTY_RULESET, ORDINAL_STEP } from "../../src/model/ruleset.ts";
 import { PacketSocket } from "../../src/sys/packet-socket.ts";
 import { daddrRule } from "./rules.ts";
@@ -22,30 +23,43 @@ interface Seen {
 	readonly merged: boolean;
 }
 
-/** `seen`: proof that packets do arrive in that state. */
-const STATES: readonly { offloads: OffloadState; behind: boolean; seen: Seen }[] = [
+interface State {
+	readonly offloads: OffloadState;
+	readonly behind: boolean;
+	/** Proof that packets do arrive in that state. */
+	readonly seen: Seen;
+}
+
+const STATES: readonly State[] = [
 	{ offloads: "pending", behind: true, seen: { pending: true, merged: true } },
 	{ offloads: "plain", behind: false, seen: { pending: false, merged: false } },
 	{ offloads: "merged", behind: true, seen: { pending: true, merged: true } },
 ];
 
-export function testOffloadStates(engine: string, open: () => Datapath): void {
-	for (const state of STATES) {
+/** In raw PREROUTING, every state; in a chain of local delivery those without a guest. */
+export function testOffloadStates(
+	engine: string,
+	open: () => Datapath,
+	place: Pick<Rule, "table" | "chain"> = { table: "raw", chain: "PREROUTING" },
+): void {
+	for (const state of STATES.filter(({ behind }) => !behind || place.chain !== "INPUT")) {
 		const where = state.behind ? "a guest behind the server" : "the server";
-		const title = `${engine}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
-		test(title, () => runState(open(), state));
+		const title = `${engine}, ${place.table} ${place.chain}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
+		test(title, () => runState(open(), place, state));
 	}
 }
 
 async function runState(
 	datapath: Datapath,
-	{ offloads, behind, seen }: (typeof STATES)[number],
+	place: Pick<Rule, "table" | "chain">,
+	{ offloads, behind, seen }: State,
 ): Promise<void> {
 	await using traffic = await Traffic.open({ vips: VIPS, offloads, behind });
 	const lost = await traffic.udp(VIPS[0].vip, 100, 1, 100);
 	assert.equal(lost.intact, 0, "something turned the packets back before there was a rule");
 	const entries = VIPS.map(({ vip, dscp }) => ({
 		rule: daddrRule(vip, {
+			...place,
 			dscp,
 			header: { inInterface: { name: TRAFFIC_INTERFACE, wildcard: false, negated: false } },
 		}),

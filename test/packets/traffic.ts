@@ -65,13 +65,11 @@ const GRO_WAIT_NS = 200_000;
 /** In a file that began with `enterNetns()`: `await using traffic = await Traffic.open({ … })`. */
 export class Traffic implements AsyncDisposable {
 	readonly #namespaces: Netns[];
-	readonly #client: Peer;
-	readonly #peers: readonly Peer[];
+	readonly #peers: { readonly client: Peer; readonly server: Peer };
 
-	private constructor(namespaces: Netns[], client: Peer, servers: readonly Peer[]) {
+	private constructor(namespaces: Netns[], peers: { readonly client: Peer; readonly server: Peer }) {
 		this.#namespaces = namespaces;
-		this.#client = client;
-		this.#peers = [client, ...servers];
+		this.#peers = peers;
 	}
 
 	static async open(options: TrafficOptions): Promise<Traffic> {
@@ -107,28 +105,23 @@ export class Traffic implements AsyncDisposable {
 		}
 		setOffloads(offloads, client, director);
 
-		const servers = await Promise.all(
-			vips.map(async ({ vip }) => {
-				const peer = new Peer(guest);
-				await peer.ask({ act: "serve", address: vip, port: PORT });
-				return peer;
-			}),
-		);
-		return new Traffic(namespaces, new Peer(client), servers);
+		const peers = { client: new Peer(client), server: new Peer(guest) };
+		for (const { vip } of vips) await peers.server.ask({ act: "serve", address: vip, port: PORT });
+		return new Traffic(namespaces, peers);
 	}
 
 	/** One stream of so many bytes to the VIP; `intact` is 1 when all of them arrived. */
 	tcp(vip: string, bytes: number, timeoutMs = 3000): Promise<TrafficReply> {
-		return this.#client.ask({ act: "tcp", address: vip, port: PORT, bytes, timeoutMs });
+		return this.#peers.client.ask({ act: "tcp", address: vip, port: PORT, bytes, timeoutMs });
 	}
 
 	/** Datagrams one by one; those larger than 1472 bytes (IPv6: 1452) go as fragments. */
 	udp(vip: string, bytes: number, count = 1, timeoutMs = 1000): Promise<TrafficReply> {
-		return this.#client.ask({ act: "udp", address: vip, port: PORT, bytes, count, timeoutMs });
+		return this.#peers.client.ask({ act: "udp", address: vip, port: PORT, bytes, count, timeoutMs });
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		for (const peer of this.#peers) await peer.end();
+		await Promise.all([this.#peers.client.end(), this.#peers.server.end()]);
 		ip(`link delete ${TRAFFIC_INTERFACE}`);
 		if (this.#namespaces.length > 2) ip("link delete out0");
 		for (const netns of this.#namespaces) netns[Symbol.dispose]();
