@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** command → entry file under src/cli. One program serves several names, as with iptables. */
 const COMMANDS = {
 	l3dsr: "l3dsr.ts",
+	dsrctl: "dsrctl.ts",
 	"iptables-daddr": "iptables-daddr.ts",
 	"ip6tables-daddr": "iptables-daddr.ts",
 	"iptables-daddr-save": "iptables-daddr.ts",

@@ -1,0 +1,123 @@
+/** dsrctl's command line, read as getopts(1) does: `-ai`, `-sfoo`, `-s foo`, `--`; options end at the action. */
+
+export const ACTIONS = ["check", "restart", "start", "status", "stop"] as const;
+export type Action = (typeof ACTIONS)[number];
+
+export const DEFAULT_DIRECTORY = "/etc/dsr.d";
+
+export interface DsrctlCommand {
+	readonly kind: "run";
+	readonly action: Action;
+	readonly directory: string;
+	/** One file; the directory is not looked at then. */
+	readonly file?: string;
+	/** `-a`: also what is not configured. */
+	readonly discovered: boolean;
+	/** `-i`: rules at the top of the chain. */
+	readonly insert: boolean;
+	/** `-n`: change nothing. */
+	readonly dryRun: boolean;
+	/** How often `-v` stood. */
+	readonly verbosity: number;
+	/** Not with `-x`. */
+	readonly header: boolean;
+}
+
+export type CommandLine =
+	| DsrctlCommand
+	| { readonly kind: "usage" }
+	/** `message` is for stderr. */
+	| { readonly kind: "bad"; readonly message: string };
+
+const FLAGS = "ahiknvx";
+const WITH_ARGUMENT = "dfs";
+
+/** Two numbers of seconds. */
+const SLEEP = /^(\d+\.?\d*|\.\d+):(\d+\.?\d*|\.\d+)$/;
+
+export function usage(programName: string): string {
+	return `Usage: ${programName} [-d dir] [-f file] [-ahiknvx] [-s init:loop] action
+
+Starts, stops and shows the DSRs (VIPs, and the DSCPs that stand for them) of this host.
+
+Actions:
+  check    Say whether all, some or none of the configured DSRs are started.
+  restart  Stop, then start.
+  start    Start the configured DSRs: a rule in PREROUTING and the VIP on lo.
+  status   Print a table of the configured DSRs.
+  stop     Stop the configured DSRs.
+
+Options:
+  -a            Also the discovered DSRs, addresses and rules (status, stop).
+  -d dir        Directory of the configuration files, *.conf (default ${DEFAULT_DIRECTORY}).
+  -f file       Read this configuration file only.
+  -h            Print this help.
+  -i            Insert rules at the top of the chain instead of appending them.
+  -k            Accepted, without effect: there is no kernel module to keep.
+  -n            Do nothing; with -v, print what would be done.
+  -s init:loop  Accepted, without effect: there is no kernel module to wait for.
+  -v            Print each step; twice, also what is read.
+  -x            No header above the table.
+`;
+}
+
+export function parseArguments(programName: string, argv: readonly string[]): CommandLine {
+	const given = new Map<string, string>();
+	let verbosity = 0;
+	let index = 0;
+	for (; index < argv.length; index++) {
+		const word = argv[index] ?? "";
+		if (word === "--") {
+			index++;
+			break;
+		}
+		if (word === "--help") return { kind: "usage" };
+		if (word === "-" || !word.startsWith("-")) break;
+		if (word.startsWith("--")) return unknownOption(programName, word);
+		for (let at = 1; at < word.length; at++) {
+			const letter = word.charAt(at);
+			if (letter === "h") return { kind: "usage" };
+			if (letter === "v") verbosity++;
+			if (FLAGS.includes(letter)) {
+				given.set(letter, "");
+				continue;
+			}
+			if (!WITH_ARGUMENT.includes(letter)) return unknownOption(programName, `-${letter}`);
+			const joined = word.slice(at + 1);
+			const value = joined === "" ? argv[++index] : joined;
+			if (value === undefined) return bad(`${programName}: -${letter}: argument expected`);
+			if (letter === "s" && !SLEEP.test(value)) return bad(`Invalid sleep argument (${value}).`);
+			given.set(letter, value);
+			break;
+		}
+	}
+	const [action, extra] = argv.slice(index);
+	if (action === undefined) return bad("Missing action argument.");
+	if (!isAction(action)) return bad(`Invalid action provided (${action}).`);
+	// An option behind the action was meant to count: `stop -n` must not stop anything.
+	if (extra !== undefined) return bad(`Unexpected argument after ${action} (${extra}).`);
+	const file = given.get("f");
+	return {
+		kind: "run",
+		action,
+		directory: given.get("d") ?? DEFAULT_DIRECTORY,
+		...(file === undefined ? {} : { file }),
+		discovered: given.has("a"),
+		insert: given.has("i"),
+		dryRun: given.has("n"),
+		verbosity,
+		header: !given.has("x"),
+	};
+}
+
+function isAction(text: string): text is Action {
+	return (ACTIONS as readonly string[]).includes(text);
+}
+
+function unknownOption(programName: string, option: string): CommandLine {
+	return bad(`${programName}: ${option}: unknown option`);
+}
+
+function bad(message: string): CommandLine {
+	return { kind: "bad", message };
+}

@@ -1,0 +1,71 @@
+/** The table of `dsrctl status`, as fleets parse it: column for column what it has always been. */
+import type { DuplicateRules, ServiceReport, ServiceRow } from "../../plan/service-status.ts";
+
+interface Column {
+	readonly title: string;
+	readonly width: number;
+	/** Blanks behind it. */
+	readonly gap: number;
+	readonly cell: (row: ServiceRow) => string;
+}
+
+const ABSENT = "--";
+
+export interface TableOptions {
+	readonly header: boolean;
+	/** The columns `iptbl` and `src`. */
+	readonly discovered: boolean;
+}
+
+/** Lines about duplicate rules, then the table; each line with its newline. */
+export function renderReport({ rows, duplicates }: ServiceReport, options: TableOptions): string {
+	const columns = columnsOf(rows, options.discovered);
+	const head = [
+		columns.map(({ title }) => title),
+		columns.map(({ title, width }) => "=".repeat(Math.max(title.length, width))),
+	];
+	const lines = [...(options.header ? head : []), ...rows.map((row) => columns.map(({ cell }) => cell(row)))];
+	return [...duplicates.map(duplicateLine), ...lines.map((cells) => renderLine(columns, cells))]
+		.map((line) => `${line}\n`)
+		.join("");
+}
+
+function columnsOf(rows: readonly ServiceRow[], discovered: boolean): Column[] {
+	const widest = (title: string, cell: Column["cell"]): Column => {
+		const width = Math.max(title.length, ...rows.map((row) => cell(row).length));
+		return { title, width, gap: 2, cell };
+	};
+	const fixed = (title: string, width: number, cell: Column["cell"]): Column => ({
+		title,
+		width,
+		gap: 1,
+		cell,
+	});
+	return [
+		fixed("type", 5, ({ type }) => type),
+		fixed("state", 7, ({ state }) => state),
+		widest("name", ({ name }) => name),
+		widest("ipaddr", ({ address }) => address),
+		fixed("dscp", 4, ({ dscp }) => dscp ?? ABSENT),
+		fixed("loopback", 8, ({ loopback }) => loopback ?? ABSENT),
+		fixed("iptables", 8, ({ table }) => (table === undefined ? ABSENT : "up")),
+		...(discovered
+			? [fixed("iptbl", 6, ({ table }) => table ?? ABSENT), fixed("src", 4, ({ source }) => source)]
+			: []),
+	];
+}
+
+/** The last cell is not padded. */
+function renderLine(columns: readonly Column[], cells: readonly string[]): string {
+	return columns
+		.map(({ width, gap }, index) => {
+			const cell = cells[index] ?? "";
+			return index === columns.length - 1 ? cell : cell.padEnd(width) + " ".repeat(gap);
+		})
+		.join("");
+}
+
+function duplicateLine({ address, dscp, count }: DuplicateRules): string {
+	const code = dscp === "" ? "" : `=${dscp}`;
+	return `Duplicate iptables rules found for VIP ${address}${code} count=${count}`;
+}

@@ -1,0 +1,178 @@
+/** dsrctl against the kernel where it is not one quiet run: as a process, several at once, failing half-way. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { beforeEach, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { L3dsrError } from "../../../src/errors.ts";
+import { enterNetns } from "../../netns.ts";
+import { makeEtcPrivate } from "./private-etc.ts";
+import { cleanHost, type Outcome, runCommand } from "./transcript.ts";
+
+enterNetns();
+makeEtcPrivate();
+
+const DIRECTORY = "/etc/dsr.d";
+mkdirSync(DIRECTORY, { recursive: true });
+
+function configure(files: Readonly<Record<string, string>>): void {
+	for (const [name, text] of Object.entries(files)) writeFileSync(`${DIRECTORY}/${name}`, text);
+}
+
+beforeEach(async () => {
+	await cleanHost();
+	configure({ "a.conf": "192.0.2.10=014\n2001:db8::1=28\n", "B c.conf": "192.0.2.11\n" });
+});
+
+/** With this environment and nothing else. */
+async function runProcess(env: Record<string, string>, ...argv: readonly string[]): Promise<Outcome> {
+	const program = fileURLToPath(new URL("program.ts", import.meta.url));
+	const child = spawn(process.execPath, ["--import", "tsx", program, ...argv], { env });
+	let stdout = "";
+	let stderr = "";
+	child.stdout.setEncoding("utf8").on("data", (text: string) => {
+		stdout += text;
+	});
+	child.stderr.setEncoding("utf8").on("data", (text: string) => {
+		stderr += text;
+	});
+	const [exitCode] = (await once(child, "close")) as [number]; // the event's documented arguments
+	return { exitCode, stdout, stderr };
+}
+
+const SILENT: Outcome = { exitCode: 0, stdout: "", stderr: "" };
+const ROWS = {
+	byBytes: ["192.0.2.11", "192.0.2.10", "2001:db8::1"],
+	byLanguage: ["192.0.2.10", "2001:db8::1", "192.0.2.11"],
+};
+
+async function names(env: Record<string, string>): Promise<string[]> {
+	const { stdout } = await runCommand(["dsrctl", "-x", "status"], env);
+	return stdout
+		.trim()
+		.split("\n")
+		.map((row) => row.split(/ +/)[2] ?? "");
+}
+
+describe("as a process", () => {
+	test("starts, checks and stops without a PATH and with an empty one, whatever the locale", async () => {
+		assert.deepEqual(await runProcess({}, "start"), SILENT);
+		assert.deepEqual(await runProcess({ PATH: "", LC_ALL: "tr_TR.UTF-8" }, "check"), {
+			...SILENT,
+			stdout: "All DSRs started.\n",
+		});
+		assert.deepEqual(await runProcess({ PATH: "", LANG: "xx" }, "stop"), SILENT);
+	});
+
+	test("several starts at once wait for each other and leave one rule for each service", async () => {
+		const starts = Array.from({ length: 3 }, () => runProcess({}, "start"));
+		assert.deepEqual(await Promise.all(starts), [SILENT, SILENT, SILENT]);
+		const { stdout } = await runCommand(["dsrctl", "-a", "status"]);
+		assert.doesNotMatch(stdout, /Duplicate|partial|disc/);
+		assert.equal((await runCommand(["dsrctl", "check"])).exitCode, 0);
+	});
+});
+
+test("reads the files in the order of the locale", async () => {
+	assert.deepEqual(await names({}), ROWS.byBytes);
+	assert.deepEqual(await names({ LANG: "C.UTF-8" }), ROWS.byBytes);
+	assert.deepEqual(await names({ LANG: "en_US.UTF-8" }), ROWS.byLanguage);
+	assert.deepEqual(await names({ LC_ALL: "C", LANG: "en_US.UTF-8" }), ROWS.byBytes);
+});
+
+test("only root may run it, but everybody may ask for help", async () => {
+	const nobody = () => ({ isRoot: false });
+	assert.deepEqual(await runCommand(["dsrctl", "status"], {}, nobody), {
+		exitCode: 1,
+		stdout: "",
+		stderr: "You must be root to run this command.\n",
+	});
+	for (const help of ["-h", "-ah", "--help"]) {
+		const { exitCode, stdout, stderr } = await runCommand(["dsrctl", help], {}, nobody);
+		assert.equal(exitCode, 0);
+		assert.equal(stderr, "");
+		assert.match(stdout, /^Usage: dsrctl \[-d dir\] \[-f file\] \[-ahiknvx\] \[-s init:loop\] action\n/);
+	}
+});
+
+test("a table in l3dsr.yaml that is none keeps everything as it is", async () => {
+	const settings = { readSettings: () => ({ text: "table: nat\n", source: "/etc/l3dsr/l3dsr.yaml" }) };
+	const { exitCode, stdout, stderr } = await runCommand(["dsrctl", "start"], {}, () => settings);
+	assert.equal(exitCode, 1);
+	assert.equal(stdout, "");
+	assert.match(
+		stderr,
+		/^\/etc\/l3dsr\/l3dsr\.yaml:1:8: error\[CONFIG_BAD_VALUE\]: "nat" is no table for services/,
+	);
+	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "No DSRs started.\n");
+});
+
+describe("when a change fails half-way", () => {
+	const refused = new L3dsrError({ code: "PROGRAM_FAILED", message: "nft: change the rules: refused" });
+
+	test("a start that cannot set its rules takes its addresses back", async () => {
+		const { exitCode, stdout, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
+			openDatapath() {
+				const real = host.openDatapath();
+				return { name: real.name, observe: () => real.observe(), apply: () => Promise.reject(refused) };
+			},
+		}));
+		assert.equal(exitCode, 1);
+		assert.equal(stdout, "");
+		assert.match(
+			stderr,
+			/^error\[PROGRAM_FAILED\]: nft: change the rules: refused\nnote: what had been done was undone\n$/,
+		);
+		assert.equal(
+			(await runCommand(["dsrctl", "-f", "/dev/null", "-a", "status"])).stdout,
+			"No loopback aliases or iptables rules found.\n",
+		);
+	});
+
+	test("a restart that cannot start puts the services back that ran, with their labels", async () => {
+		assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
+		const before = await runCommand(["dsrctl", "-a", "status"]);
+		let changes = 0;
+		const { exitCode, stderr } = await runCommand(["dsrctl", "restart"], {}, (host) => ({
+			async changeLoopback(steps) {
+				// Empty ones are made too: before and after the rules, for stop and for start.
+				if (++changes === 3) throw refused;
+				await host.changeLoopback(steps);
+			},
+		}));
+		assert.equal(exitCode, 1);
+		assert.match(stderr, /refused\nnote: what had been done was undone\n$/);
+		assert.deepEqual(await runCommand(["dsrctl", "-a", "status"]), before);
+	});
+
+	test("rules that the kernel does not have afterwards are a failure, and undone", async () => {
+		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
+			openDatapath() {
+				const real = host.openDatapath();
+				return { name: real.name, observe: () => real.observe(), apply: () => Promise.resolve() };
+			},
+		}));
+		assert.equal(exitCode, 1);
+		assert.match(
+			stderr,
+			/^error\[DATAPATH_VERIFY\]: .*still to do: iptables-daddr -t raw -A PREROUTING -m dscp --dscp 0x0c /,
+		);
+		assert.equal((await runCommand(["dsrctl", "check"])).stdout, "No DSRs started.\n");
+	});
+
+	test("an undoing that fails too is said", async () => {
+		let changes = 0;
+		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
+			async changeLoopback(steps) {
+				if (++changes === 1) {
+					await host.changeLoopback(steps.slice(0, 1));
+					throw refused;
+				}
+				throw new L3dsrError({ code: "PROGRAM_FAILED", message: "ip is gone" });
+			},
+		}));
+		assert.equal(exitCode, 1);
+		assert.match(stderr, /note: undoing what had been done failed too: ip is gone\n$/);
+	});
+});
