@@ -20,7 +20,7 @@ function frame(type: number, offset: number, byte: number): Uint8Array {
 	return data;
 }
 
-test("count-by-protocol has the listing that its README shows", () => {
+test("count-by-protocol has the listing that is kept of it", () => {
 	assertGolden("bpf/count-by-protocol.txt", formatListing(countByProtocol().instructions));
 });
 
