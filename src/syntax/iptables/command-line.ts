@@ -127,6 +127,8 @@ const WITH_RULE: readonly CommandName[] = [
 
 class CommandReader {
 	readonly #context: CommandContext;
+	#ofRule: readonly Owned<SpecOwner>[] = [];
+	#candidates: readonly Owned<Owner>[] = OWN;
 	readonly spec: RuleSpecReader;
 	readonly modes = new Map<ModeName, Given>();
 	command: { readonly name: CommandName; readonly given: Given } | undefined;
@@ -141,8 +143,13 @@ class CommandReader {
 		this.spec = new RuleSpecReader(context);
 	}
 
-	candidates(): Owned<Owner>[] {
-		return [...this.spec.candidates(), ...OWN];
+	candidates(): readonly Owned<Owner>[] {
+		const ofRule = this.spec.candidates();
+		if (ofRule !== this.#ofRule) {
+			this.#ofRule = ofRule;
+			this.#candidates = [...ofRule, ...OWN];
+		}
+		return this.#candidates;
 	}
 
 	load(name: string): boolean {

@@ -46,6 +46,8 @@ const EITHER: OptionSpec = {
 	negatable: true,
 	help: "source or destination port is one of these",
 };
+const PORT_OPTIONS = [SOURCE_PORT, DESTINATION_PORT];
+const MULTIPORT_OPTIONS = [SOURCES, DESTINATIONS, EITHER];
 const DIRECTION_OPTION = { source: SOURCES, destination: DESTINATIONS, either: EITHER } as const;
 
 /** The kernel holds this many numbers; a range takes two (XT_MULTI_PORTS). */
@@ -113,7 +115,7 @@ function onePort(
 export const PORTS: MatchSyntax<"ports"> = {
 	modules: Object.fromEntries(PORT_MODULES.map((name) => [name, BOTH_FAMILIES])),
 	summary: "transport ports; loaded by -p of the same name",
-	options: () => [SOURCE_PORT, DESTINATION_PORT],
+	options: () => PORT_OPTIONS,
 	parse(given, context) {
 		const { module, header, at, problems } = context;
 		if (!isPortModule(module)) return undefined;
@@ -152,7 +154,7 @@ export const PORTS: MatchSyntax<"ports"> = {
 export const MULTIPORT: MatchSyntax<"multiport"> = {
 	modules: { multiport: BOTH_FAMILIES },
 	summary: "up to 15 ports (a range counts as two)",
-	options: () => [SOURCES, DESTINATIONS, EITHER],
+	options: () => MULTIPORT_OPTIONS,
 	missing: "multiport expects an option: --sports, --dports or --ports",
 	parse(given, context) {
 		const { header, at, problems } = context;

@@ -372,13 +372,21 @@ export type AnyMatchSyntax = Pick<MatchSyntax<MatchKind>, "modules" | "summary" 
 
 const ALL: readonly AnyMatchSyntax[] = Object.values(MATCHES);
 
-/** Modules that `family` has, in the order of the table. */
-export function modulesOf(family: Family): MatchModule[] {
+function listModules(family: Family): MatchModule[] {
 	return ALL.flatMap((syntax) =>
 		Object.entries(syntax.modules)
 			.filter(([, families]) => families.includes(family))
 			.map(([name]) => ({ name, syntax })),
 	);
+}
+const MODULES: Readonly<Record<Family, readonly MatchModule[]>> = {
+	ipv4: listModules("ipv4"),
+	ipv6: listModules("ipv6"),
+};
+
+/** Modules that `family` has, in the order of the table. */
+export function modulesOf(family: Family): readonly MatchModule[] {
+	return MODULES[family];
 }
 
 export function saveMatch(match: Match, family: Family): string {

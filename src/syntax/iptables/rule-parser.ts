@@ -68,6 +68,7 @@ export class RuleSpecReader {
 	#foreignModule = false;
 	/** Problems that were there before this rule. */
 	readonly #before: number;
+	#candidates: readonly Owned<SpecOwner>[] = BASE;
 
 	constructor(context: SpecContext) {
 		this.#context = context;
@@ -77,16 +78,13 @@ export class RuleSpecReader {
 	/** Options as typed that belong to a rule; empty when the words hold no rule. */
 	readonly seen: Given[] = [];
 
-	candidates(): Owned<SpecOwner>[] {
-		const loaded = [...this.#loaded]
-			.reverse()
-			.flatMap((owner) =>
-				owner.module.syntax.options(owner.module.name).map((option) => ({ option, owner })),
-			);
-		const target = this.#targetKnown
-			? Object.values(TARGET_OPTIONS).map((option) => ({ option, owner: { part: "target" } as const }))
-			: [];
-		return [...target, ...loaded, ...BASE];
+	/** The same array until a match or the target is loaded. */
+	candidates(): readonly Owned<SpecOwner>[] {
+		return this.#candidates;
+	}
+
+	#offer(options: readonly OptionSpec[], owner: SpecOwner): void {
+		this.#candidates = [...options.map((option) => ({ option, owner })), ...this.#candidates];
 	}
 
 	accept(given: Given, owner: SpecOwner): void {
@@ -127,7 +125,7 @@ export class RuleSpecReader {
 			.options(module)
 			.some(({ long }) => long.some((option) => `--${option}`.startsWith(name)));
 		if (found === undefined || has !== true) return false;
-		this.#loaded.push({ part: "loaded", module: found, at: protocol.value, given: [] });
+		this.#load(found, protocol.value);
 		return true;
 	}
 
@@ -164,12 +162,18 @@ export class RuleSpecReader {
 		return false;
 	}
 
+	#load(module: MatchModule, at: Word): void {
+		const loaded: LoadedMatch = { part: "loaded", module, at, given: [] };
+		this.#loaded.push(loaded);
+		this.#offer(module.syntax.options(module.name), loaded);
+	}
+
 	#loadMatch(word: Word): void {
 		const { family, problems } = this.#context;
 		const modules = modulesOf(family);
 		const module = modules.find(({ name }) => name === word.text);
 		if (module !== undefined) {
-			this.#loaded.push({ part: "loaded", module, at: word, given: [] });
+			this.#load(module, word);
 			return;
 		}
 		this.#foreignModule = true;
@@ -196,7 +200,10 @@ export class RuleSpecReader {
 		}
 		this.#target = word;
 		this.#targetKnown = word.text === TARGET_NAME;
-		if (this.#targetKnown) return;
+		if (this.#targetKnown) {
+			this.#offer(Object.values(TARGET_OPTIONS), { part: "target" });
+			return;
+		}
 		this.#foreignModule = true;
 		if (OTHER_TARGETS.includes(word.text)) {
 			const message = `target \`${word.text}' is not supported: rules here have the target ${TARGET_NAME}`;

@@ -55,6 +55,19 @@ export function splitWords(
 	place: { readonly source: string; readonly line: number },
 	problems: Problems,
 ): Word[] {
+	if (!line.includes('"')) {
+		return Array.from(line.matchAll(/[^ \t]+/g), ({ 0: text, index }) => ({
+			text,
+			position: {
+				source: place.source,
+				line: place.line,
+				column: index + 1,
+				length: text.length,
+				text: line,
+			},
+			verbatim: true,
+		}));
+	}
 	const words: Word[] = [];
 	let text = "";
 	let start = -1;
