@@ -3,7 +3,8 @@
  * boot scripts, and speak English whatever the locale, because their messages are read.
  */
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, closeSync, constants, openSync, unlinkSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { L3dsrError } from "../errors.ts";
 
@@ -94,11 +95,13 @@ function runToEnd(
 	{ input, ownProcessGroup = false }: RunOptions,
 ): Promise<ProgramResult> {
 	return new Promise((resolve, reject) => {
+		const stdin = input === undefined ? undefined : wholeInput(input);
 		const child = spawn(path, args, {
 			env,
 			detached: ownProcessGroup,
-			stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+			stdio: [stdin ?? "ignore", "pipe", "pipe"],
 		});
+		if (stdin !== undefined) closeSync(stdin);
 		const out: Buffer[] = [];
 		const err: Buffer[] = [];
 		child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
@@ -116,8 +119,40 @@ function runToEnd(
 				reject(new L3dsrError({ code: "PROGRAM_FAILED", message }));
 			}
 		});
-		// A program that ends before it has read its input: its exit code says what there is to say.
-		child.stdin?.on("error", () => {});
-		child.stdin?.end(input);
+	});
+}
+
+let inputs = 0;
+
+/**
+ * A descriptor that gives `input` from start to end. A pipe would end early when this process is killed, and
+ * nft would take half a batch for the whole; so the input is written before the program is started, to a
+ * file that has no name any more.
+ */
+function wholeInput(input: string): number {
+	const fd = openInput();
+	const bytes = Buffer.from(input);
+	// Written by position: the offset that the program inherits stays at the start.
+	for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+	return fd;
+}
+
+/** In /run where that may be written: /tmp may not be mounted yet while the host starts. */
+function openInput(): number {
+	const name = `.l3dsr-input-${process.pid}-${++inputs}`;
+	for (const directory of ["/run", tmpdir()]) {
+		const path = join(directory, name);
+		try {
+			const fd = openSync(path, "wx+", 0o600);
+			unlinkSync(path);
+			return fd;
+		} catch {
+			// The next directory may do.
+		}
+	}
+	throw new L3dsrError({
+		code: "FILE_WRITE",
+		message: `write the input of a program: neither /run nor ${tmpdir()} can be written`,
+		hint: "set TMPDIR to a directory that can",
 	});
 }

@@ -34,6 +34,13 @@ describe("systemPrograms", () => {
 		assert.deepEqual(result, { exitCode: 3, stdout: "grüße", stderr: "C\n" });
 	});
 
+	it("hands the input over as a whole, so that being killed cannot cut it short", async () => {
+		const result = await programs.run("stat", ["-L", "-c", "%s", "/proc/self/fd/0"], {
+			input: "x".repeat(1e6),
+		});
+		assert.equal(result.stdout, "1000000\n");
+	});
+
 	it("does not mind a program that does not read its input", async () => {
 		const result = await programs.run("true", [], { input: "x".repeat(1_000_000) });
 		assert.equal(result.exitCode, 0);

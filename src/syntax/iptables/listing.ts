@@ -6,7 +6,7 @@ import { interfaceText } from "./header.ts";
 import type { ListNames } from "./match.ts";
 import { listMatch } from "./matches.ts";
 import { portModuleOf } from "./matches-ports.ts";
-import { protocolName, type Services } from "./names.ts";
+import { builtInProtocolName, protocolName, type Services } from "./names.ts";
 import { formatRuleSpec } from "./rule-format.ts";
 import { listTarget, saveTarget, TARGET_NAME } from "./target.ts";
 
@@ -91,7 +91,7 @@ export function describeRule(rule: Rule): string {
 		match === undefined ? "*" : not(match) + interfaceText(match);
 	const address = (match: Rule["header"]["source"]): string => addressText(match?.prefix, family, true);
 	return [
-		`${TARGET_NAME} ${sign(protocol)}${protocol ? protocolName(protocol.number) : "all"} opt ${options(rule)}`,
+		`${TARGET_NAME} ${sign(protocol)}${protocol ? builtInProtocolName(protocol.number) : "all"} opt ${options(rule)}`,
 		` in ${side(inInterface)} out ${side(outInterface)}`,
 		` ${sign(source)}${address(source)} ${sign(destination)}-> ${address(destination)}  `,
 		...extras(rule, undefined),

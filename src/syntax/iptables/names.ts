@@ -96,6 +96,24 @@ export function protocolName(number: number): string {
 	return NAME_OF_PROTOCOL.get(number) ?? String(number);
 }
 
+/** iptables' own table, which it uses alone where -v prints a rule that a command adds (xtables_chain_protos). */
+const BUILT_IN_NAMES: ReadonlyMap<number, string> = new Map([
+	[1, "icmp"],
+	[6, "tcp"],
+	[17, "udp"],
+	[50, "esp"],
+	[51, "ah"],
+	[58, "ipv6-icmp"],
+	[132, "sctp"],
+	[135, "mobility-header"],
+	[136, "udplite"],
+]);
+
+/** The name that iptables prints without asking /etc/protocols, or the number as text. */
+export function builtInProtocolName(number: number): string {
+	return BUILT_IN_NAMES.get(number) ?? String(number);
+}
+
 /** Decimal, 0x hex or 0 octal as strtoul reads it with base 0; whole text, no sign; else undefined. */
 export function parseUnsigned(text: string): number | undefined {
 	if (/^0x[0-9a-f]{1,12}$/i.test(text)) return Number.parseInt(text.slice(2), 16);
