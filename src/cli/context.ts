@@ -42,9 +42,16 @@ export function processContext(
 	};
 }
 
-/** Prints a record as JSON, the same one that the text output was made of. u64 counters become numbers or, beyond 2^53, strings. */
-export function writeJson(stream: Writable, record: unknown): void {
-	stream.write(`${JSON.stringify(record, jsonValue, 2)}\n`);
+/**
+ * Prints a record as JSON, the same one that the text output was made of; with `lines` on one line, for
+ * records that follow one another. u64 counters become numbers or, beyond 2^53, strings.
+ */
+export function writeJson(
+	stream: Writable,
+	record: unknown,
+	options: { readonly lines?: boolean } = {},
+): void {
+	stream.write(`${JSON.stringify(record, jsonValue, options.lines === true ? undefined : 2)}\n`);
 }
 
 function jsonValue(_key: string, value: unknown): unknown {

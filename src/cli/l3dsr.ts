@@ -15,12 +15,9 @@ import type { Subcommand } from "./subcommand.ts";
 const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
 	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
+	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },
 	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
-	{
-		name: "show",
-		summary: "the rules that run here, with counters (the default)",
-		load: () => import("./show.ts"),
-	},
+	{ name: "show", summary: "the rules that run here, with counters", load: () => import("./show.ts") },
 	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
@@ -82,5 +79,5 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 /** `l3dsr` and `l3dsr --json` show what runs, like wg(8). */
 function withDefault(argv: readonly string[]): readonly string[] {
 	const asksOfProgram = ["-h", "--help", "-V", "--version"].includes(argv[0] ?? "");
-	return asksOfProgram || argv.some((argument) => !argument.startsWith("-")) ? argv : ["show", ...argv];
+	return asksOfProgram || argv.some((argument) => !argument.startsWith("-")) ? argv : ["status", ...argv];
 }

@@ -1,4 +1,4 @@
-/** Bare `l3dsr`: the rules that run here with their counters, or how to begin. */
+/** `l3dsr show`: the rules that run here with their counters, or how to begin. */
 import type { Command } from "commander";
 import type { Observation } from "../datapath/datapath.ts";
 import { openDatapath } from "../datapath/host-datapath.ts";
@@ -11,11 +11,16 @@ import { formatTable } from "./table.ts";
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command.option("--json", "print JSON");
 	return async () => {
-		const record = recordOf(await openDatapath({ env: context.env }).observe());
-		if (command.opts<{ json?: boolean }>().json === true) writeJson(context.stdout, record);
-		else context.stdout.write(showText(context, record));
+		const observation = await openDatapath({ env: context.env }).observe();
+		if (command.opts<{ json?: boolean }>().json === true) writeJson(context.stdout, recordOf(observation));
+		else context.stdout.write(rulesText(context, observation));
 		return EXIT.done;
 	};
+}
+
+/** The rules as a table; where there are none, how to begin. */
+export function rulesText(context: CliContext, observation: Observation): string {
+	return showText(context, recordOf(observation));
 }
 
 type Shown = ReturnType<typeof recordOf>;
@@ -57,11 +62,17 @@ function showText(context: CliContext, { rules, findings }: Shown): string {
 }
 
 function howToBegin({ programName }: CliContext): string {
-	return [
-		"To see Layer-3 DSR at work on this machine:\n",
-		`  ${programName} lab\n`,
-		"To hand packets with DSCP 1 to a VIP that this host holds on lo:\n",
-		"  iptables-daddr -t mangle -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr=VIP\n",
-		`Everything else: ${programName} --help\n`,
-	].join("");
+	return `To see Layer-3 DSR at work on this machine:
+  ${programName} lab
+To hand packets with DSCP 1 to a VIP that this host holds on lo:
+  iptables-daddr -t mangle -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr=VIP
+To make this host a real server, VIPs on lo included, write /etc/l3dsr/l3dsr.yaml:
+  services:
+    - vip: 192.0.2.10   # what clients connect to
+      dscp: 7           # what the director marks their packets with
+and then:
+  ${programName} check    does it fit this host?
+  ${programName} up       make it so
+Everything else: ${programName} --help
+`;
 }

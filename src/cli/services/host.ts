@@ -31,6 +31,8 @@ export interface ServiceHost {
 	addressOf(name: string): Promise<Address | undefined>;
 	/** Whether rules that name an interface run on eBPF. Throws KERNEL_FEATURE when it was asked for and cannot be. */
 	ebpf(choice: DatapathChoice): Promise<boolean>;
+	/** Why rules run where they run, in a few words. */
+	datapathReason(choice: DatapathChoice): Promise<string>;
 	openDatapath(choice: DatapathChoice, hook: Hook): Promise<Datapath>;
 	interfaces(): Promise<AddressedInterface[]>;
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
@@ -65,6 +67,10 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 			}
 			return false;
 		},
+		datapathReason: async (choice) =>
+			choice === "auto"
+				? "auto: rules name no interface, they are for every one, now and later"
+				: "as configured",
 		async openDatapath() {
 			const { openDatapath } = await import("../../datapath/host-datapath.ts");
 			return openDatapath({ env });

@@ -1,0 +1,137 @@
+/** What runs, service by service: the record that `status` prints. Pure. */
+import type { DatapathName, ObservedRule } from "../../datapath/datapath.ts";
+import { sameAddress } from "../../model/address.ts";
+import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
+import { sameRule } from "../../model/rule.ts";
+import { type Service, serviceType } from "../../model/service.ts";
+import type { HostState } from "../../plan/host-plan.ts";
+import { findOnLoopback } from "../../plan/loopback.ts";
+import { selectionText } from "./selection-text.ts";
+
+export interface ServiceRow {
+	readonly name: string;
+	readonly type: "l3dsr" | "l2dsr";
+	readonly vip: string;
+	readonly selects: string;
+	/** `partial`: the address without all rules, or the other way round. */
+	readonly state: "up" | "partial" | "down" | "not configured";
+	/** Label of the VIP on `lo`; `lo` where it has none. */
+	readonly loopback: string | null;
+	readonly rules: { readonly present: number; readonly wanted: number };
+	readonly datapaths: readonly DatapathName[];
+	/** What its rules have matched; null for L2DSR, which no rule counts. */
+	readonly packets: bigint | null;
+	readonly bytes: bigint | null;
+}
+
+/** Configured services in their order, then what up has left of services that are configured no more. */
+export function serviceRows(
+	services: readonly Service[],
+	lowering: LoweringOptions,
+	state: HostState,
+	observed: readonly ObservedRule[],
+): ServiceRow[] {
+	const own = observed.filter(({ rule }) => signatureOf(rule) !== undefined);
+	const accounted = new Set<ObservedRule>();
+	const rows = services.map((service): ServiceRow => {
+		const wanted = lowerService(service, lowering);
+		const found = own.filter(
+			({ rule }) => rule.target.daddr.text === service.vip.text && wanted.some((one) => sameRule(one, rule)),
+		);
+		for (const one of found) accounted.add(one);
+		const present = wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
+		const entry = findOnLoopback(service.vip, state.addresses);
+		const parts = [entry !== undefined, ...wanted.map((_, index) => index < present)];
+		return {
+			name: service.name,
+			type: serviceType(service),
+			vip: service.vip.text,
+			selects: selectionText(service.selection),
+			state: parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down",
+			loopback: entry === undefined ? null : (entry.label ?? "lo"),
+			rules: { present, wanted: wanted.length },
+			...counted(service.selection === undefined ? undefined : found),
+		};
+	});
+	return [...rows, ...strayRows(services, state, own, accounted)];
+}
+
+function strayRows(
+	services: readonly Service[],
+	state: HostState,
+	own: readonly ObservedRule[],
+	accounted: ReadonlySet<ObservedRule>,
+): ServiceRow[] {
+	const stray = new Map<string, ObservedRule[]>();
+	for (const one of own) {
+		if (accounted.has(one)) continue;
+		const key = `${signatureOf(one.rule)} ${one.rule.target.daddr.text}`;
+		stray.set(key, [...(stray.get(key) ?? []), one]);
+	}
+	const rows = [...stray.values()].flatMap((found): ServiceRow[] => {
+		const [first] = found;
+		if (first === undefined) return [];
+		const vip = first.rule.target.daddr;
+		return [
+			{
+				name: signatureOf(first.rule) ?? vip.text,
+				type: "l3dsr",
+				vip: vip.text,
+				selects: "by rules of an earlier configuration",
+				state: "not configured",
+				loopback: findOnLoopback(vip, state.addresses)?.label ?? null,
+				rules: { present: found.length, wanted: 0 },
+				...counted(found),
+			},
+		];
+	});
+	const known = new Set([...services.map(({ vip }) => vip.text), ...rows.map(({ vip }) => vip)]);
+	const bare = state.guard.held
+		.filter((vip) => !known.has(vip.text))
+		.flatMap((vip): ServiceRow[] => {
+			const entry = state.addresses.find(({ address }) => sameAddress(address, vip));
+			if (entry === undefined) return [];
+			return [
+				{
+					name: vip.text,
+					type: "l2dsr",
+					vip: vip.text,
+					selects: selectionText(undefined),
+					state: "not configured",
+					loopback: entry.label ?? "lo",
+					rules: { present: 0, wanted: 0 },
+					...counted(undefined),
+				},
+			];
+		});
+	return [...rows, ...bare];
+}
+
+function counted(
+	rules: readonly ObservedRule[] | undefined,
+): Pick<ServiceRow, "datapaths" | "packets" | "bytes"> {
+	if (rules === undefined) return { datapaths: [], packets: null, bytes: null };
+	return {
+		datapaths: [...new Set(rules.map(({ datapath }) => datapath))].sort(),
+		packets: rules.reduce((sum, { counters }) => sum + counters.packets, 0n),
+		bytes: rules.reduce((sum, { counters }) => sum + counters.bytes, 0n),
+	};
+}
+
+/** Per second, between two moments. */
+export interface Rate {
+	readonly packets: number;
+	readonly bytes: number;
+}
+
+/** Null where nothing counts, where the service is new, and where counters were set back in between. */
+export function rateOf(row: ServiceRow, before: readonly ServiceRow[], elapsedMs: number): Rate | null {
+	const old = before.find(
+		(one) => one.name === row.name && one.vip === row.vip && one.selects === row.selects,
+	);
+	if (row.packets === null || row.bytes === null || old?.packets == null || old.bytes === null) return null;
+	const packets = row.packets - old.packets;
+	const bytes = row.bytes - old.bytes;
+	if (packets < 0n || bytes < 0n || elapsedMs <= 0) return null;
+	return { packets: (Number(packets) * 1000) / elapsedMs, bytes: (Number(bytes) * 1000) / elapsedMs };
+}

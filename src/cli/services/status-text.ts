@@ -1,0 +1,70 @@
+/** The record of `status` as text. */
+
+import type { Style } from "../style.ts";
+import { formatTable } from "../table.ts";
+import type { Rate, ServiceRow } from "./service-rows.ts";
+
+export interface StatusRecord {
+	/** Name of the file; null when there is none. */
+	readonly configuration: string | null;
+	/** Null where no rule runs. */
+	readonly datapath: { readonly engines: readonly string[]; readonly why: string };
+	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
+	readonly drift: readonly { readonly object: string; readonly problem: string }[];
+	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
+	readonly otherRules: number;
+}
+
+export function statusText(record: StatusRecord, style: Style, watching: boolean): string {
+	const { services, drift, otherRules, datapath } = record;
+	const header = ["service", "type", "vip", "selects", "loopback", "state"];
+	const counters = watching ? ["packets/s", "bit/s"] : ["packets", "bytes"];
+	const rows = services.map((row) => [
+		row.name,
+		row.type,
+		row.vip,
+		row.selects,
+		row.loopback ?? "--",
+		row.state,
+		...(watching ? rateCells(row.rate) : [cell(row.packets), cell(row.bytes)]),
+	]);
+	const right = [header.length, header.length + 1];
+	const table =
+		services.length === 0
+			? "no services\n"
+			: formatTable([...header, ...counters], rows, { right, header: style.bold });
+	const lines = [
+		`datapath: ${datapath.engines.join(", ") || "none"} (${datapath.why})`,
+		...(otherRules === 0
+			? []
+			: [
+					`${otherRules} other DADDR rule${otherRules === 1 ? "" : "s"} (iptables-daddr -S, dsrctl -a status)`,
+				]),
+		...(record.configuration === null ? ["no configuration: services as the kernel has them"] : []),
+		...drift.map(({ object, problem }) => style.bad(`drift: ${object} ${problem}`)),
+		...(drift.length === 0 ? [] : ["l3dsr diff says more, l3dsr up mends it"]),
+	];
+	return `${table}${lines.map((line) => `${line}\n`).join("")}`;
+}
+
+function cell(value: bigint | null): string {
+	return value === null ? "--" : String(value);
+}
+
+function rateCells(rate: Rate | null | undefined): string[] {
+	if (rate === null || rate === undefined) return ["--", "--"];
+	return [scaled(rate.packets), scaled(rate.bytes * 8)];
+}
+
+/** Three digits that matter, and a unit: `12.3k`. */
+function scaled(value: number): string {
+	const units = ["", "k", "M", "G", "T"];
+	let scale = 0;
+	let number = value;
+	while (number >= 999.5 && scale < units.length - 1) {
+		number /= 1000;
+		scale++;
+	}
+	const digits = scale === 0 || number >= 100 ? 0 : number >= 10 ? 1 : 2;
+	return `${number.toFixed(digits)}${units[scale]}`;
+}
