@@ -26,8 +26,9 @@ export interface Started {
 	readonly outcome: Promise<Outcome>;
 }
 
+/** Starts it as a shell does: in a process group of its own, which `interrupt` reaches. */
 export function start(path: string, ...args: readonly string[]): Started {
-	const child = spawn(path, args, { stdio: ["ignore", "pipe", "pipe"] });
+	const child = spawn(path, args, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
 	const text = { stdout: "", stderr: "" };
 	child.stdout.setEncoding("utf8").on("data", (chunk) => {
 		text.stdout += chunk;
@@ -37,4 +38,10 @@ export function start(path: string, ...args: readonly string[]): Started {
 	});
 	const outcome = once(child, "close").then(([exitCode, signal]) => ({ exitCode, signal, ...text }));
 	return { child, stdout: () => text.stdout, outcome };
+}
+
+/** What Ctrl-C at a terminal does: the signal goes to the command and to all that it has started there. */
+export function interrupt({ child }: Started): void {
+	if (child.pid === undefined) throw new Error("the command was not started");
+	process.kill(-child.pid, "SIGINT");
 }

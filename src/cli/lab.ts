@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
-import { type Lab, type LabOptions, openLab, takeDown } from "../lab/lab.ts";
+import { type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { HOSTS, VIPS } from "../lab/layout.ts";
 import { addCommands, type DatapathChoice } from "../lab/rules.ts";
 import { runStory } from "../lab/story.ts";
@@ -42,9 +42,15 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options & { withoutRules?: boolean }>();
 		if (options.down !== undefined) return await down(context, options.down, options.json === true);
-		return await interruptible(context, (signal) =>
-			tellStory(context, { ...options, rules: options.withoutRules !== true }, signal),
-		);
+		return await interruptible(context, async (signal) => {
+			try {
+				return await tellStory(context, { ...options, rules: options.withoutRules !== true }, signal);
+			} catch (error) {
+				// By now all is cleaned up. What failed in an interrupted lab did so because it was interrupted.
+				if (signal.aborted) return EXIT.failed;
+				throw error;
+			}
+		});
 	};
 }
 
@@ -60,7 +66,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		...(options.hook === undefined ? {} : { hook: options.hook }),
 	};
 	const rules = options.rules ? addCommands(choice) : [];
-	const lab = await openUnlessInterrupted({
+	await using lab = await openLab({
 		...choice,
 		name: `l3lab-${process.pid}`,
 		commands: {
@@ -70,50 +76,33 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		environment: env,
 		signal,
 	});
-	if (lab === undefined) return EXIT.failed;
-	const stop = () => void lab[Symbol.asyncDispose](); // ends the agents, and with them whatever waits for one
-	signal.addEventListener("abort", stop);
-	try {
-		print(openingText(style, lab.topology.name, rules));
-		const { evidence, claims } = await runStory(lab, {
-			rules: options.rules,
-			signal,
-			tell: (chapter) => print(chapterText(style, chapter)),
-		});
-		signal.throwIfAborted();
-		if (options.keep === true) await lab.leave();
-		const record = {
-			lab: lab.topology.name,
-			kept: options.keep === true,
-			...choice,
-			namespaces: lab.topology.namespaces,
-			vips: VIPS.map(({ vip, dscp }) => ({ vip: vip.text, dscp })),
-			rules: rules.map(({ program, args }) => [program, ...args].join(" ")),
-			...evidence,
-			claims,
-			proved: claims.every(({ held }) => held),
-		};
-		if (options.json === true) writeJson(stdout, record);
-		print(verdictText(style, claims, (performance.now() - started) / 1000));
-		if (options.keep === true) print(keptText(context, lab));
-		if (!record.proved) throw claimsFailed(lab.topology.name, claims);
-		return EXIT.done;
-	} catch (error) {
-		if (signal.aborted) return EXIT.failed; // what failed did so because it was interrupted
-		throw error;
-	} finally {
-		signal.removeEventListener("abort", stop);
-		await lab[Symbol.asyncDispose]();
-	}
-}
+	// Ends the agents, and with them whatever waits for one.
+	signal.addEventListener("abort", () => void lab[Symbol.asyncDispose]());
 
-async function openUnlessInterrupted(options: LabOptions): Promise<Lab | undefined> {
-	try {
-		return await openLab(options);
-	} catch (error) {
-		if (options.signal?.aborted === true) return undefined;
-		throw error;
-	}
+	print(openingText(style, lab.topology.name, rules));
+	const { evidence, claims } = await runStory(lab, {
+		rules: options.rules,
+		signal,
+		tell: (chapter) => print(chapterText(style, chapter)),
+	});
+	signal.throwIfAborted();
+	if (options.keep === true) await lab.leave();
+	const record = {
+		lab: lab.topology.name,
+		kept: options.keep === true,
+		...choice,
+		namespaces: lab.topology.namespaces,
+		vips: VIPS.map(({ vip, dscp }) => ({ vip: vip.text, dscp })),
+		rules: rules.map(({ program, args }) => [program, ...args].join(" ")),
+		...evidence,
+		claims,
+		proved: claims.every(({ held }) => held),
+	};
+	if (options.json === true) writeJson(stdout, record);
+	print(verdictText(style, claims, (performance.now() - started) / 1000));
+	if (options.keep === true) print(keptText(context, lab));
+	if (!record.proved) throw claimsFailed(lab.topology.name, claims);
+	return EXIT.done;
 }
 
 function claimsFailed(lab: string, claims: readonly Claim[]): L3dsrError {
