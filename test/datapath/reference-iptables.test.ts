@@ -18,8 +18,8 @@ import { describePacket } from "../packets/diff.ts";
 
 enterNetns();
 
-const RULES = 150;
-const PACKETS = 1500;
+const RULES = 100;
+const PACKETS = 1000;
 /** Another one on every run; a failure names it. */
 const seed = Number(process.env["L3DSR_TEST_SEED"] ?? Date.now() % 0x7fffffff);
 
@@ -54,6 +54,20 @@ function iptablesKnows(rule: Rule): boolean {
 	return !rule.matches.some((match) => match.kind === "ports" && match.module === "udplite");
 }
 
+/** Kernels built without ip_tables have iptables only as a translation to nftables, which matches otherwise. */
+function withoutIpTables(): string | false {
+	try {
+		run("iptables-legacy", "-t", "raw", "-S");
+		run("ip6tables-legacy", "-t", "raw", "-S");
+		return false;
+	} catch (error) {
+		if (process.env["L3DSR_REQUIRE_KERNEL"] === "1") throw error;
+		return `iptables-legacy does not work here: ${String(error).split("\n").at(-1)}`;
+	}
+}
+
+const skip = withoutIpTables();
+
 interface Count {
 	readonly packets: number;
 	readonly bytes: number;
@@ -68,7 +82,9 @@ function countersOf(family: Family): Count[] {
 }
 
 for (const family of ["ipv4", "ipv6"] as const) {
-	test(`${family}: ${RULES} rules count the packets that ip_tables counts (seed ${seed})`, async () => {
+	test(`${family}: ${RULES} rules count the packets that ip_tables counts (seed ${seed})`, {
+		skip,
+	}, async () => {
 		await using crossing = await Crossing.open();
 		const local = addressBytes(VOCABULARY[family].destinations[1]);
 		ip(`address add ${VOCABULARY[family].destinations[1]} dev lo`);

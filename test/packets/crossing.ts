@@ -17,7 +17,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { parsePacket } from "../../src/datapath/reference.ts";
 import type { PendingChecksum } from "../../src/sys/packet-socket.ts";
 import { ip, Netns, run } from "../netns.ts";
@@ -76,7 +76,7 @@ export class Crossing implements AsyncDisposable {
 		}
 		const worker = fork(new URL("./crossing-worker.ts", import.meta.url), [sender.name, sink.name], {
 			execPath: "/usr/bin/taskset",
-			execArgv: ["-c", "0", process.execPath, "--import", "tsx"],
+			execArgv: ["-c", String(anyCpu()), process.execPath, "--import", "tsx"],
 			serialization: "advanced",
 		});
 		const ended = once(worker, "exit").then(([code]) => {
@@ -157,6 +157,16 @@ function configureForwarding(): void {
 	for (const [name, value] of Object.entries(settings)) {
 		writeFileSync(`/proc/sys/net/${name}`, String(value));
 	}
+}
+
+/** One of those that this process may run on, so that tests which run at once are spread over them. */
+function anyCpu(): number {
+	const list = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+	const cpus = list.split(",").flatMap((part) => {
+		const [first = 0, last = first] = part.split("-").map(Number);
+		return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+	});
+	return cpus[Math.floor(Math.random() * cpus.length)] ?? 0;
 }
 
 /** A namespace that sends nothing by itself. */
