@@ -13,13 +13,12 @@ import { CHAINS, type Counters, sameRule, ZERO_COUNTERS } from "../../model/rule
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { ObservedRule } from "../datapath.ts";
 import { type ChainItems, chainName, compileTable, type FoldedItem, foldEntries } from "./compile.ts";
-import { canonicalText, type ListedChain, type ListedMap, type TableListing } from "./listing.ts";
-import { listedIdentity, specIdentity, type TableReading } from "./observe.ts";
+import type { ListedChain, ListedMap, TableListing } from "./listing.ts";
+import { listedIdentity, specIdentity, specText, type TableReading } from "./observe.ts";
 import { nftFamily } from "./statement.ts";
 import {
 	type ChainSpec,
 	type ElementSpec,
-	listedExpressions,
 	type MapSpec,
 	type RuleSpec,
 	TABLE_NAME,
@@ -107,7 +106,7 @@ function compileEntries(
 	standing: Standing | undefined,
 	fresh: ReadonlySet<string>,
 ): TableSpec | undefined {
-	const taken = new Set(standing?.listing.maps.keys() ?? []);
+	const free = freeNames(new Set(standing?.listing.maps.keys() ?? []));
 	const chains: ChainItems[] = [];
 	for (const table of ["raw", "mangle"] as const) {
 		for (const chain of CHAINS[table]) {
@@ -116,7 +115,7 @@ function compileEntries(
 				.sort((a, b) => a.ordinal - b.ordinal);
 			const name = chainName(table, chain);
 			const old = (standing?.reading.lookups.get(name) ?? []).filter(({ map }) => !fresh.has(map));
-			const items = foldEntries(own, (item) => reuse(item, old) ?? freeName(name, taken));
+			const items = foldEntries(own, (item) => reuse(item, old) ?? free(name));
 			chains.push({ table, chain, items });
 		}
 	}
@@ -131,20 +130,25 @@ function reuse(item: Omit<FoldedItem, "map">, old: FoldedItem[]): string | undef
 		if (shape !== item.shape) continue;
 		const shared = entries.filter(({ ordinal }) => own.has(ordinal)).length;
 		if (best === undefined || shared > best.shared) best = { index, shared };
+		if (shared === own.size) break;
 	}
 	return best === undefined ? undefined : old.splice(best.index, 1)[0]?.map;
 }
 
-function freeName(chain: string, taken: Set<string>): string {
-	let number = 1;
-	while (taken.has(`${chain}_${number}`) || taken.has(`${chain}_${number}_plain`)) number++;
-	taken.add(`${chain}_${number}`);
-	return `${chain}_${number}`;
+/** Gives out names of maps for a chain that are not taken. */
+function freeNames(taken: ReadonlySet<string>): (chain: string) => string {
+	const last = new Map<string, number>();
+	return (chain) => {
+		let number = (last.get(chain) ?? 0) + 1;
+		while (taken.has(`${chain}_${number}`) || taken.has(`${chain}_${number}_plain`)) number++;
+		last.set(chain, number);
+		return `${chain}_${number}`;
+	};
 }
 
 /** Something about the table that cannot be changed in place. */
 function mustRebuild({ listing }: Standing, spec: TableSpec): boolean {
-	if (listing.flags !== null || listing.others.length > 0) return true;
+	if (listing.flagged || listing.others.length > 0) return true;
 	const chainsDiffer = spec.chains.some(({ name, base }) => {
 		const old = listing.chains.get(name);
 		if (old === undefined) return false;
@@ -164,13 +168,14 @@ function cannotHold(old: ListedMap | undefined, { typeof: { data } }: MapSpec): 
 /** Maps whose contents change while the rules around them change too. */
 function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 	const renew = new Set<string>();
+	const maps = new Map(spec.maps.map((map) => [map.name, map]));
 	for (const { name, base, rules } of spec.chains) {
 		const old = listing.chains.get(name);
 		if (base === undefined || old === undefined) continue;
-		const oldText = old.rules.map(({ expressions }) => canonicalText(expressions)).join("\n");
-		if (oldText === rules.map((rule) => canonicalText(listedExpressions(rule))).join("\n")) continue;
+		const oldText = old.rules.map(({ text }) => text).join("\n");
+		if (oldText === rules.map(specText).join("\n")) continue;
 		for (const { map } of rules) {
-			const wanted = spec.maps.find((one) => one.name === map);
+			const wanted = map === undefined ? undefined : maps.get(map);
 			const standing = map === undefined ? undefined : listing.maps.get(map);
 			if (wanted !== undefined && standing !== undefined && !sameContents(standing, wanted)) {
 				renew.add(wanted.name);
@@ -232,8 +237,9 @@ class ChangePlan implements Change {
 		const lookedUp = new Set(
 			[...listing.chains.values()].flatMap(({ rules }) => rules.map(({ map }) => map)),
 		);
+		const wanted = new Set(spec.maps.map(({ name }) => name));
 		for (const name of listing.maps.keys()) {
-			if (spec.maps.some((map) => map.name === name)) continue;
+			if (wanted.has(name)) continue;
 			const list = lookedUp.has(name) ? this.cleanUp : this.swap;
 			list.push({ text: `delete map ${this.table} ${name}` });
 		}

@@ -24,7 +24,7 @@ export interface RuleComment {
 
 /** The comments of a rule, the first of them its own. */
 export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...string[]] {
-	const text = quote(formatRuleSpec(rule));
+	const text = ruleText(rule);
 	const whole = `${ordinal} ${text}`;
 	if (Buffer.byteLength(whole) <= COMMENT_BYTES) return [whole];
 	const room = COMMENT_BYTES - Buffer.byteLength(`${ordinal} (99/99) `);
@@ -32,6 +32,17 @@ export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...
 	const pieces = others.length + 1;
 	const piece = (part: string, index: number): string => `${ordinal} (${index + 1}/${pieces}) ${part}`;
 	return [piece(first, 0), ...others.map((part, index) => piece(part, index + 1))];
+}
+
+const texts = new WeakMap<Rule, string>();
+
+/** A rule is printed several times on its way into the kernel. */
+function ruleText(rule: Rule): string {
+	const known = texts.get(rule);
+	if (known !== undefined) return known;
+	const text = quote(formatRuleSpec(rule));
+	texts.set(rule, text);
+	return text;
 }
 
 /** Undefined for a comment that is none of a rule. */
@@ -44,10 +55,22 @@ export function readComment(comment: string): RuleComment | undefined {
 }
 
 /** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
-export function readRule(
+export type RuleReader = (
 	texts: readonly string[],
 	place: { readonly family: Family; readonly table: Table; readonly chain: Chain },
-): Rule | undefined {
+) => Rule | undefined;
+
+/** A reader that remembers: a ruleset is observed again after each change of it. */
+export function ruleReader(): RuleReader {
+	const known = new Map<string, Rule | undefined>();
+	return (texts, place) => {
+		const key = `${place.family} ${place.table} ${place.chain} ${texts.join("")}`;
+		if (!known.has(key)) known.set(key, readRule(texts, place));
+		return known.get(key);
+	};
+}
+
+const readRule: RuleReader = (texts, place) => {
 	const spec = unquote(texts.join(""));
 	try {
 		return spec === undefined ? undefined : parseRuleSpec(spec, place);
@@ -56,7 +79,7 @@ export function readRule(
 		if (error instanceof L3dsrError) return undefined;
 		throw error;
 	}
-}
+};
 
 /** In pieces of at most `room` bytes, no character cut in two. */
 function cut(text: string, room: number): string[] {

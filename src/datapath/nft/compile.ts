@@ -3,7 +3,7 @@
  * a map; every other rule is an nft rule (or two, for `--ports`).
  */
 import type { Address, Family } from "../../model/address.ts";
-import { type Chain, type Counters, type Table, ZERO_COUNTERS } from "../../model/rule.ts";
+import { type Chain, type Counters, type Rule, type Table, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import { ruleComments } from "./comment.ts";
 import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
@@ -80,8 +80,25 @@ export function foldEntries(
 	return items.map((item) => (item.kind === "linear" ? item : { ...item, map: nameMap(item) }));
 }
 
+interface Foldable {
+	readonly shape: string;
+	readonly key: number;
+}
+
 /** Undefined for an entry that cannot be an element of a map. */
-export function foldableShape({ rule, ordinal }: RuleEntry): { shape: string; key: number } | undefined {
+export function foldableShape({ rule, ordinal }: RuleEntry): Foldable | undefined {
+	let foldable = shapes.get(rule);
+	if (foldable === undefined) {
+		foldable = foldableRule(rule) ?? "no";
+		shapes.set(rule, foldable);
+	}
+	// An element has one comment, and a short one.
+	return foldable === "no" || ruleComments(ordinal, rule).length > 1 ? undefined : foldable;
+}
+
+const shapes = new WeakMap<Rule, Foldable | "no">();
+
+function foldableRule(rule: Rule): Foldable | undefined {
 	const [selector, ...others] = rule.matches.filter((one) => one.kind === "dscp");
 	if (selector === undefined || selector.negated || others.length > 0) return undefined;
 	// With DSCP cleared, a rule for DSCP 0 further down would still match what this lookup has rewritten.
@@ -89,8 +106,6 @@ export function foldableShape({ rule, ordinal }: RuleEntry): { shape: string; ke
 	const rest = { ...rule, matches: rule.matches.filter((one) => one !== selector) };
 	const [conditions, ...alternatives] = compileMatches(rest);
 	if (conditions === undefined || alternatives.length > 0) return undefined;
-	// An element has one comment, and a short one.
-	if (ruleComments(ordinal, rule).length > 1) return undefined;
 	const { clearDscp, dport = "" } = rule.target;
 	const texts = conditions.map(({ text }) => text);
 	return { shape: [...texts, clearDscp, dport].join(" "), key: dscpKey(rule.family, selector.dscp) };

@@ -9,8 +9,8 @@ import { LISTED_COUNTER, TABLE_NAME } from "./table.ts";
 export interface ListedRule {
 	readonly handle: number;
 	readonly comment: string | undefined;
-	/** Counters without their numbers, addresses in canonical form. */
-	readonly expressions: readonly Json[];
+	/** Its expressions, by which it is compared: see {@link canonicalText}. Counters are without numbers. */
+	readonly text: string;
 	readonly counters: Counters | undefined;
 	/** The first map that the rule looks up. */
 	readonly map: string | undefined;
@@ -41,8 +41,8 @@ export interface ListedMap {
 
 export interface TableListing {
 	readonly family: Family;
-	/** `dormant` and the like. */
-	readonly flags: Json;
+	/** It has flags, `dormant` and the like, which l3dsr never sets. */
+	readonly flagged: boolean;
 	readonly chains: ReadonlyMap<string, ListedChain>;
 	readonly maps: ReadonlyMap<string, ListedMap>;
 	/** Kind and name of everything else. */
@@ -56,14 +56,17 @@ export function parseListing(text: string, family: Family): TableListing {
 	const object = `table ${nftFamily(family)} ${TABLE_NAME}`;
 	let root: Json;
 	try {
-		// Counters have 64 bits, more than a number of JavaScript holds.
-		root = JSON.parse(text.replace(/"(packets|bytes)": (-?\d+)/g, '"$1": "$2"'));
+		root = JSON.parse(quoteLargeNumbers(text));
 	} catch (cause) {
+		// nft 1.0.6 prints rubbish for the flags of a table.
+		if (/"table": \{[^}]*"flags": /.test(text)) {
+			return { family, flagged: true, chains: new Map(), maps: new Map(), others: [] };
+		}
 		const message = `list ${object}: nft printed something that is no JSON`;
 		throw new L3dsrError({ code: "PROGRAM_FAILED", message }, { cause });
 	}
 	const items = asArray(member(root, "nftables"));
-	let flags: Json = null;
+	let flagged = false;
 	const chains = new Map<string, ListedChain & { rules: ListedRule[] }>();
 	const maps = new Map<string, ListedMap>();
 	const others: { kind: string; name: string }[] = [];
@@ -72,14 +75,21 @@ export function parseListing(text: string, family: Family): TableListing {
 			const body = asObject(value);
 			const name = asText(member(body, "name"));
 			if (kind === "metainfo") continue;
-			if (kind === "table") flags = member(body, "flags") ?? null;
+			if (kind === "table") flagged = member(body, "flags") !== undefined;
 			else if (kind === "chain") chains.set(name, { ...parseChain(name, body), rules: [] });
 			else if (kind === "rule") chains.get(asText(member(body, "chain")))?.rules.push(parseRule(body));
 			else if (kind === "map") maps.set(name, parseMap(name, body));
 			else others.push({ kind, name });
 		}
 	}
-	return { family, flags, chains, maps, others };
+	return { family, flagged, chains, maps, others };
+}
+
+/** Counters and the bits of addresses have 64 bits, more than a number of JavaScript holds: they become strings. */
+function quoteLargeNumbers(json: string): string {
+	return json.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}/g, (token) =>
+		token.startsWith('"') ? token : `"${token}"`,
+	);
 }
 
 function parseChain(name: string, body: JsonObject): Omit<ListedChain, "rules"> {
@@ -95,17 +105,17 @@ function parseRule(body: JsonObject): ListedRule {
 		const counter = member(expression, "counter");
 		if (typeof counter === "object" && counter !== null) {
 			counters ??= parseCounters(counter);
-			return LISTED_COUNTER;
+			return LISTED_COUNTER_TEXT;
 		}
 		const data = member(member(member(member(expression, "mangle"), "value"), "map"), "data");
 		if (typeof data === "string" && data.startsWith("@")) map ??= data.slice(1);
-		return canonical(expression);
+		return canonicalText(expression);
 	});
 	const comment = member(body, "comment");
 	return {
 		handle: Number(member(body, "handle")),
 		comment: typeof comment === "string" ? comment : undefined,
-		expressions,
+		text: expressions.join(),
 		counters,
 		map,
 	};
@@ -158,24 +168,24 @@ function parseCounters(counter: Json): Counters {
 
 /** nft prints what has the highest bit set as a negative number. */
 function u64(value: Json | undefined): bigint {
-	return BigInt.asUintN(64, BigInt(typeof value === "string" ? value : 0));
+	return BigInt.asUintN(64, BigInt(typeof value === "string" || typeof value === "number" ? value : 0));
 }
 
-/** glibc writes ::/96 in another form than RFC 5952 does. */
-function canonical(value: Json): Json {
-	if (typeof value === "string") return value.includes(":") ? (parseIpv6(value)?.text ?? value) : value;
-	if (Array.isArray(value)) return (value as readonly Json[]).map(canonical);
-	if (typeof value !== "object" || value === null) return value;
-	return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, canonical(one)]));
-}
-
-/** One text for equal values, whatever the order of their keys. */
+/**
+ * One text for equal values, whatever the order of their keys and however an IPv6 address is written (glibc
+ * writes ::/96 in another form than RFC 5952 does).
+ */
 export function canonicalText(value: Json): string {
-	if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalText).join(",")}]`;
-	if (typeof value !== "object" || value === null) return JSON.stringify(value);
-	const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-	return `{${members.map(([key, one]) => `${JSON.stringify(key)}:${canonicalText(one)}`).join(",")}}`;
+	if (typeof value === "string") {
+		return JSON.stringify(value.includes(":") ? (parseIpv6(value)?.text ?? value) : value);
+	}
+	if (typeof value !== "object" || value === null) return String(value);
+	if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalText).join()}]`;
+	const members = Object.entries(value).map(([key, one]) => `"${key}":${canonicalText(one)}`);
+	return `{${members.sort().join()}}`;
 }
+
+const LISTED_COUNTER_TEXT = canonicalText(LISTED_COUNTER);
 
 function member(value: Json | undefined, key: string): Json | undefined {
 	return typeof value === "object" && value !== null && !Array.isArray(value)

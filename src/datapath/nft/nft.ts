@@ -5,6 +5,7 @@ import type { Family } from "../../model/address.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
 import type { Datapath, Observation } from "../datapath.ts";
 import { type Change, type Command, planChange, type Standing } from "./change.ts";
+import { ruleReader } from "./comment.ts";
 import { parseListing } from "./listing.ts";
 import { readTable } from "./observe.ts";
 import { nftFamily } from "./statement.ts";
@@ -16,6 +17,7 @@ type Standings = { readonly [family in Family]: Standing | undefined };
 export class NftDatapath implements Datapath {
 	readonly name = "nft";
 	readonly #programs: ProgramRunner;
+	readonly #readRule = ruleReader();
 	/** What an observation was read from: handles of rules, names of maps. */
 	readonly #standings = new WeakMap<Observation, Standings>();
 
@@ -66,7 +68,7 @@ export class NftDatapath implements Datapath {
 			throw refusal(`list ${table.join(" ")}`, result.stderr, []);
 		}
 		const listing = parseListing(result.stdout, family);
-		return { listing, reading: readTable(listing) };
+		return { listing, reading: readTable(listing, this.#readRule) };
 	}
 
 	async #run(commands: readonly Command[]): Promise<void> {

@@ -5,7 +5,7 @@
 import { CHAINS, type Chain, type Counters, type Rule, type Table, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { Finding, ObservedRule } from "../datapath.ts";
-import { readComment, readRule } from "./comment.ts";
+import { type RuleReader, readComment } from "./comment.ts";
 import {
 	baseChain,
 	type ChainItems,
@@ -30,15 +30,26 @@ export interface TableReading {
 
 /** What makes a rule of nft the same rule: its comment and its expressions, counters apart. */
 export function listedIdentity(rule: ListedRule): string {
-	return `${rule.comment ?? ""}\n${canonicalText(rule.expressions)}`;
+	return `${rule.comment ?? ""}\n${rule.text}`;
 }
 
 export function specIdentity(rule: RuleSpec): string {
-	return `${rule.comment ?? ""}\n${canonicalText(listedExpressions(rule))}`;
+	return `${rule.comment ?? ""}\n${specText(rule)}`;
 }
 
-export function readTable(listing: TableListing): TableReading {
-	return new TableReader(listing).read();
+const texts = new WeakMap<RuleSpec, string>();
+
+/** The expressions of a rule as {@link ListedRule.text} has them. */
+export function specText(rule: RuleSpec): string {
+	const known = texts.get(rule);
+	if (known !== undefined) return known;
+	const text = listedExpressions(rule).map(canonicalText).join();
+	texts.set(rule, text);
+	return text;
+}
+
+export function readTable(listing: TableListing, readRule: RuleReader): TableReading {
+	return new TableReader(listing, readRule).read();
 }
 
 /** An entry of one chain, by an ordinal that is unique there. */
@@ -50,10 +61,12 @@ interface Owner {
 
 class TableReader {
 	readonly #listing: TableListing;
+	readonly #readRule: RuleReader;
 	readonly #findings: Finding[] = [];
 
-	constructor(listing: TableListing) {
+	constructor(listing: TableListing, readRule: RuleReader) {
 		this.#listing = listing;
+		this.#readRule = readRule;
 	}
 
 	read(): TableReading {
@@ -64,9 +77,8 @@ class TableReader {
 				if (items.length > 0) chains.push({ table, chain, items });
 			}
 		}
-		const { flags, family, others } = this.#listing;
-		const asleep = flags !== null;
-		if (asleep) this.#find("", `has the flags ${JSON.stringify(flags)}: its rules are not in force`);
+		const { flagged: asleep, family, others } = this.#listing;
+		if (asleep) this.#find("", "is asleep (flags dormant): its rules are not in force");
 		const spec = compileTable(family, chains) ?? { family, chains: [], maps: [] };
 
 		const owners = new Map<string, Map<number, Owner>>();
@@ -139,7 +151,7 @@ class TableReader {
 			if (read?.piece === 1 && !ordinals.has(read.ordinal)) {
 				const { ordinal, pieces } = read;
 				const rest = Array.from({ length: pieces - 1 }, (_, i) => more.get(`${ordinal} ${i + 2}/${pieces}`));
-				const found = readRule([read.text, ...rest.map((text) => text ?? "")], place);
+				const found = this.#readRule([read.text, ...rest.map((text) => text ?? "")], place);
 				if (found === undefined) continue;
 				ordinals.add(ordinal);
 				items.push({ kind: "linear", entry: { rule: found, ordinal } });
@@ -166,7 +178,7 @@ class TableReader {
 		for (const { comment = "" } of elements) {
 			const read = readComment(comment);
 			if (read === undefined || read.pieces > 1 || ordinals.has(read.ordinal)) continue;
-			const rule = readRule([read.text], place);
+			const rule = this.#readRule([read.text], place);
 			if (rule === undefined) continue;
 			const entry = { rule, ordinal: read.ordinal };
 			const foldable = foldableShape(entry);
