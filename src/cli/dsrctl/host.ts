@@ -1,5 +1,4 @@
 /** What dsrctl needs of the host: passed in, so that a test can pass something else. */
-import { lookup } from "node:dns/promises";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { Datapath } from "../../datapath/datapath.ts";
 import { openDatapath } from "../../datapath/host-datapath.ts";
@@ -49,6 +48,7 @@ export function systemHost({ env }: CliContext): DsrctlHost {
 		},
 		readFile: readIfThere,
 		async addressOf(name) {
+			const { lookup } = await import("node:dns/promises");
 			try {
 				return parseIpv4((await lookup(name, { family: 4 })).address);
 			} catch {
