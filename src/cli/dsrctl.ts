@@ -13,6 +13,7 @@ import { changeHost, type Goal, observeHost, startGoal, stopGoal } from "./dsrct
 import { readConfiguration } from "./dsrctl/configuration.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { renderReport } from "./dsrctl/table.ts";
+import { interruptible } from "./interrupt.ts";
 import { reportError } from "./report.ts";
 
 /** The original's. */
@@ -164,8 +165,9 @@ async function change({ command, context, host, services, findings, table }: Run
 	const onStep = (step: string) => {
 		if (verbosity > 0) context.stdout.write(`${step}\n`);
 	};
+	const whole = (work: () => Promise<void>) => interruptible(context, work);
 	if (goals.length > 0) {
-		await changeHost(host, host.openDatapath(), goals, { dryRun, insert, onStep });
+		await changeHost(host, host.openDatapath(), goals, { dryRun, insert, onStep, whole });
 	}
 	return refused ? EXIT.failed : EXIT.done;
 }

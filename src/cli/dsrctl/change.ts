@@ -40,12 +40,17 @@ export function stopGoal(services: readonly Service[], discovered: boolean): Goa
 	return discovered ? withoutDiscovered : (observed) => withoutServices(observed, services);
 }
 
-export interface ChangeOptions {
-	readonly dryRun: boolean;
+interface StepOptions {
 	/** Of new rules: said of each step. */
 	readonly insert: boolean;
 	/** Told each step before it is made. */
 	readonly onStep: (command: string) => void;
+}
+
+export interface ChangeOptions extends StepOptions {
+	readonly dryRun: boolean;
+	/** Runs the part that a signal must not cut off between two steps. */
+	readonly whole: (work: () => Promise<void>) => Promise<void>;
 }
 
 /**
@@ -63,6 +68,15 @@ export async function changeHost(
 		return;
 	}
 	using _lock = await host.lock();
+	await options.whole(() => reach(host, datapath, goals, options));
+}
+
+async function reach(
+	host: DsrctlHost,
+	datapath: Datapath,
+	goals: readonly Goal[],
+	options: ChangeOptions,
+): Promise<void> {
 	const found = await observeHost(host, datapath);
 	let observed = found;
 	for (const goal of goals) {
@@ -107,7 +121,7 @@ async function transition(
 	datapath: Datapath,
 	observed: Observed,
 	desired: DesiredHost,
-	options: ChangeOptions,
+	options: StepOptions,
 ): Promise<void> {
 	const { before, after } = planLoopback(observed.addresses, desired.addresses);
 	const rules = planRules(observed.rules, desired.ruleset);
@@ -150,7 +164,7 @@ async function undo(
 	try {
 		const now = await observeHost(host, datapath);
 		const desired = asBefore(found, now);
-		await transition(host, datapath, now, desired, { dryRun: false, insert: false, onStep: () => {} });
+		await transition(host, datapath, now, desired, { insert: false, onStep: () => {} });
 	} catch (failure) {
 		note = `undoing what had been done failed too: ${failure instanceof Error ? failure.message : String(failure)}`;
 	}
@@ -163,7 +177,7 @@ function announce(
 	before: readonly LoopbackStep[],
 	rules: readonly RuleStep[],
 	after: readonly LoopbackStep[],
-	{ onStep, insert }: ChangeOptions,
+	{ onStep, insert }: StepOptions,
 ): void {
 	for (const step of before) onStep(describeLoopbackStep(step));
 	// Typed in this order, `-I` would give the chain that the plan has.

@@ -27,7 +27,12 @@ beforeEach(async () => {
 
 /** With this environment and nothing else. */
 async function runProcess(env: Record<string, string>, ...argv: readonly string[]): Promise<Outcome> {
-	const program = fileURLToPath(new URL("program.ts", import.meta.url));
+	return await runFile("program.ts", env, argv);
+}
+
+/** The name of the signal that ended it, if one did, stands at the end of stderr. */
+async function runFile(file: string, env: Record<string, string>, argv: readonly string[]): Promise<Outcome> {
+	const program = fileURLToPath(new URL(file, import.meta.url));
 	const child = spawn(process.execPath, ["--import", "tsx", program, ...argv], { env });
 	let stdout = "";
 	let stderr = "";
@@ -37,8 +42,8 @@ async function runProcess(env: Record<string, string>, ...argv: readonly string[
 	child.stderr.setEncoding("utf8").on("data", (text: string) => {
 		stderr += text;
 	});
-	const [exitCode] = (await once(child, "close")) as [number]; // the event's documented arguments
-	return { exitCode, stdout, stderr };
+	const [exitCode, signal] = (await once(child, "close")) as [number | null, string | null]; // as documented
+	return { exitCode: exitCode ?? -1, stdout, stderr: stderr + (signal ?? "") };
 }
 
 const SILENT: Outcome = { exitCode: 0, stdout: "", stderr: "" };
@@ -72,6 +77,12 @@ describe("as a process", () => {
 		assert.doesNotMatch(stdout, /Duplicate|partial|disc/);
 		assert.equal((await runCommand(["dsrctl", "check"])).exitCode, 0);
 	});
+});
+
+test("a signal in the midst of a start waits until the host is whole", async () => {
+	const { stderr } = await runFile("interrupted-start.ts", {}, []);
+	assert.equal(stderr, "SIGTERM");
+	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "All DSRs started.\n");
 });
 
 test("reads the files in the order of the locale", async () => {
