@@ -104,6 +104,7 @@ const SPELLINGS: readonly (readonly [typed: string, printed?: string, family?: F
 	["-m tcp -p tcp --dport 80", "-p tcp -m tcp --dport 80"],
 	["-p udplite --dport 7:", "-p udplite -m udplite --dport 7:65535"],
 	["-p udp -m udp ! --dport 53"],
+	["-p udp -m multiport --sports 53"],
 	["-p udp -m multiport ! --dports 53,67"],
 	["-p udp -m multiport ! --ports 53"],
 	["-p sctp --sport 7", "-p sctp -m sctp --sport 7"],
