@@ -13,6 +13,7 @@ import {
 	type Expression,
 	jump,
 	mangle,
+	match,
 	nftFamily,
 	number,
 	payload,
@@ -234,10 +235,16 @@ function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec
 		text: `${key.text} map @${map}`,
 		listed: { map: { key: key.listed, data: `@${map}` } },
 	};
-	const [conditions = []] = compileMatches({
+	const [shared = []] = compileMatches({
 		...rule,
 		matches: rule.matches.filter((one) => one.kind !== "dscp"),
 	});
+	// Most packets that are none of ours have DSCP 0: they need no lookup, unless a rule asks for it.
+	const dscp = match(payload(nftFamily(family), "dscp"), "!=", number(0));
+	const asksForZero = item.entries.some(({ rule: { matches } }) =>
+		matches.some((one) => one.kind === "dscp" && one.dscp === 0),
+	);
+	const conditions = asksForZero ? shared : [dscp, ...shared];
 	const actions = [mangle(write.key, value), ...furtherActions({ rule })];
 	return { conditions, actions, map, ordinals: item.entries.map(({ ordinal }) => ordinal) };
 }

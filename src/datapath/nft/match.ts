@@ -28,7 +28,14 @@ const NEVER = "never";
 type Condition = readonly Statement[] | typeof NEVER;
 
 export function compileMatches(rule: Rule): Alternatives {
-	const conditions = [...freeMatches(rule), ...headerConditions(rule)];
+	const free = freeMatches(rule);
+	const routed = (one: FreeMatch): boolean => one.kind === "addrtype";
+	const conditions = [
+		...free.filter((one) => !routed(one)).map((one) => freeMatch(rule, one)),
+		...headerConditions(rule),
+		// Looks into the routing tables: for packets that met all the rest.
+		...free.filter(routed).map((one) => freeMatch(rule, one)),
+	];
 	const behind = compilePorts(rule);
 	// One list of statements that cannot match stands for all of them.
 	if (conditions.includes(NEVER) || behind.length === 0) {
@@ -43,16 +50,12 @@ export function compileMatches(rule: Rule): Alternatives {
 	]);
 }
 
-function freeMatches(rule: Rule): Condition[] {
-	return [...rule.matches]
-		.sort(greaterFirst)
-		.flatMap((one) => (one.kind === "ports" || one.kind === "multiport" ? [] : [freeMatch(rule, one)]));
-}
-
-/** `ttl < 9 ttl > 5` would be listed as a range turned inside out; `ttl > 5 ttl < 9` is not. */
-function greaterFirst(a: Match, b: Match): number {
+/** Those that need no protocol; `ttl > 5 ttl < 9` the other way round would be listed as a range inside out. */
+function freeMatches(rule: Rule): FreeMatch[] {
 	const rank = (one: Match): number => (one.kind === "ttl" && one.comparison === "lt" ? 1 : 0);
-	return rank(a) - rank(b);
+	return rule.matches
+		.flatMap((one) => (one.kind === "ports" || one.kind === "multiport" ? [] : [one]))
+		.sort((a, b) => rank(a) - rank(b));
 }
 
 /** Cheap to compare and most telling first: DSCP stands in front, because matches come before the header. */

@@ -124,7 +124,7 @@ const DEEDS: readonly Deed[] = [
 		title: "a lookup that got one condition more",
 		commands: () => {
 			const handle = handleOf(/map @raw_PREROUTING_1/);
-			return `replace rule ip l3dsr raw_PREROUTING handle ${handle} ip saddr 10.0.0.0/8 ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1`;
+			return `replace rule ip l3dsr raw_PREROUTING handle ${handle} ip dscp != 0 ip saddr 10.0.0.0/8 ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1`;
 		},
 		left: [3072, 4096],
 		problems: [notIntact, notIntact, /was not written by l3dsr/],
