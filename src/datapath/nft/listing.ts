@@ -180,9 +180,16 @@ export function canonicalText(value: Json): string {
 		return JSON.stringify(value.includes(":") ? (parseIpv6(value)?.text ?? value) : value);
 	}
 	if (typeof value !== "object" || value === null) return String(value);
-	if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonicalText).join()}]`;
-	const members = Object.entries(value).map(([key, one]) => `"${key}":${canonicalText(one)}`);
-	return `{${members.sort().join()}}`;
+	let text = "";
+	if (Array.isArray(value)) {
+		for (const one of value as readonly Json[]) text += `${canonicalText(one)},`;
+		return `[${text}]`;
+	}
+	const members = value as JsonObject;
+	const keys = Object.keys(members);
+	if (keys.length > 1) keys.sort();
+	for (const key of keys) text += `${key}:${canonicalText(members[key] ?? null)},`;
+	return `{${text}}`;
 }
 
 const LISTED_COUNTER_TEXT = canonicalText(LISTED_COUNTER);
