@@ -1,14 +1,201 @@
-/** The one place that says which engine a host's rules run on. */
+/**
+ * The datapath of this host: both engines as one. Which rule runs on which is decided anew at every change
+ * (assign.ts); what was observed reads as one ruleset again.
+ */
+import { L3dsrError } from "../errors.ts";
+import { localPrefixes } from "../host/local-prefixes.ts";
 import { type Environment, systemPrograms } from "../host/process.ts";
-import type { Datapath } from "./datapath.ts";
+import { sameRule } from "../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
+import { listInterfaces } from "../sys/interface.ts";
+import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
+import type { Datapath, DatapathName, Observation, ObservedRule } from "./datapath.ts";
+import { HOOK_NAMES, type HookName } from "./ebpf/attachment.ts";
+import { hookLacks } from "./ebpf/compile.ts";
+import { EbpfDatapath, interfaceLacks } from "./ebpf/engine.ts";
 import { NftDatapath } from "./nft/nft.ts";
 
 export interface HostDatapathOptions {
-	/** The process's environment: PATH is where nft is looked for first. */
+	/**
+	 * The process's environment: PATH is where nft is looked for first. L3DSR_DATAPATH, L3DSR_HOOK and
+	 * L3DSR_OPEN_CHECKSUMS stand in for the options below where these are not given.
+	 */
 	readonly env: Environment;
+	readonly datapath?: DatapathPreference;
+	readonly hook?: HookName | "auto";
+	/** XDP on veth, tun and virtio (src/datapath/ebpf/open-checksums.ts). Default `refuse`. */
+	readonly openChecksums?: "refuse" | "accept";
+	/**
+	 * `addrtype LOCAL` may be answered from the addresses of the time of the change, as services do it, not
+	 * from the routing table for each packet. Default false.
+	 */
+	readonly localAtApply?: boolean;
 }
 
+/** What callers use: observe, then apply. */
+export type HostDatapath = Pick<Datapath, "observe" | "apply"> & {
+	/** Where each rule would run, and why. */
+	assign(ruleset: Ruleset): Assignment;
+};
+
 /** The datapath of this network namespace. Touches nothing until it is asked to observe. */
-export function openDatapath(options: HostDatapathOptions): Datapath {
-	return new NftDatapath(systemPrograms(options.env));
+export function openDatapath(options: HostDatapathOptions): HostDatapath {
+	const { env } = options;
+	const programs = systemPrograms(env);
+	const hook = options.hook ?? choice("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
+	const openChecksums =
+		options.openChecksums ??
+		choice("L3DSR_OPEN_CHECKSUMS", env["L3DSR_OPEN_CHECKSUMS"], ["refuse", "accept"], "refuse");
+	const preference =
+		options.datapath ?? choice("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
+	const wantedHook = hook === "tc" ? "auto" : hook;
+	return new CombinedDatapath(
+		new NftDatapath(programs),
+		new EbpfDatapath({ hook: wantedHook, openChecksums, localPrefixes: () => localPrefixes(programs) }),
+		preference,
+		() => assignmentFacts(wantedHook, options.localAtApply ?? false),
+	);
+}
+
+function choice<T extends string>(
+	variable: string,
+	value: string | undefined,
+	all: readonly T[],
+	none: T,
+): T {
+	if (value === undefined || value === "") return none;
+	const found = all.find((one) => one === value);
+	if (found !== undefined) return found;
+	throw new L3dsrError({
+		code: "CONFIG_VALUE",
+		message: `read the environment: ${variable} is ${JSON.stringify(value)}, expected one of ${all.join(", ")}`,
+	});
+}
+
+function assignmentFacts(hook: HookName | "auto", localAtApply: boolean): AssignmentFacts {
+	const interfaces = new Map(listInterfaces().map((one) => [one.name, one]));
+	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
+	return {
+		interfaces: new Set(interfaces.keys()),
+		exactLocal: !localAtApply,
+		ebpfLacks(rule) {
+			const on = interfaces.get(rule.header.inInterface?.name ?? "");
+			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));
+		},
+	};
+}
+
+class CombinedDatapath implements HostDatapath {
+	readonly #engines: { readonly [name in DatapathName]: Datapath };
+	readonly #preference: DatapathPreference;
+	readonly #facts: () => AssignmentFacts;
+	/** What each engine said, for an observation of both. */
+	readonly #parts = new WeakMap<Observation, { readonly [name in DatapathName]: Observation }>();
+
+	constructor(nft: Datapath, ebpf: Datapath, preference: DatapathPreference, facts: () => AssignmentFacts) {
+		this.#engines = { nft, ebpf };
+		this.#preference = preference;
+		this.#facts = facts;
+	}
+
+	async observe(): Promise<Observation> {
+		const [nft, ebpf] = await Promise.all([this.#engines.nft.observe(), this.#engines.ebpf.observe()]);
+		const observation = {
+			rules: [...nft.rules, ...ebpf.rules].sort((a, b) => a.ordinal - b.ordinal),
+			findings: [...nft.findings, ...ebpf.findings],
+		};
+		this.#parts.set(observation, { nft, ebpf });
+		return observation;
+	}
+
+	assign(ruleset: Ruleset): Assignment {
+		const assignment = assignDatapaths(ruleset, this.#facts(), this.#preference);
+		if (this.#preference !== "ebpf") return assignment;
+		const refused = assignment.rules.find(({ datapath }) => datapath === "nft");
+		if (refused === undefined) return assignment;
+		const { rule } = refused.entry;
+		throw new L3dsrError({
+			code: "KERNEL_FEATURE",
+			message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${refused.reason}`,
+			hint: "set datapath auto, or nft, for rules like this",
+		});
+	}
+
+	async apply(desired: Ruleset, observed: Observation): Promise<void> {
+		const parts = this.#parts.get(observed);
+		if (parts === undefined) throw new TypeError("apply needs an observation of this datapath");
+		const { rules } = this.assign(desired);
+		const done: DatapathName[] = [];
+		try {
+			for (const { engine, ruleset } of stepsBetween(rules, observed.rules)) {
+				const latest = done.includes(engine) ? await this.#engines[engine].observe() : parts[engine];
+				await this.#engines[engine].apply(ruleset, latest);
+				done.push(engine);
+			}
+		} catch (error) {
+			throw await this.#putBack(new Set(done), observed, error);
+		}
+	}
+
+	/** Each engine undoes its own failed change; this undoes what another engine had finished. */
+	async #putBack(done: ReadonlySet<DatapathName>, observed: Observation, error: unknown): Promise<unknown> {
+		try {
+			for (const engine of done) {
+				const before = observed.rules.filter(({ datapath }) => datapath === engine);
+				await this.#engines[engine].apply({ entries: before }, await this.#engines[engine].observe());
+			}
+			return error;
+		} catch (second) {
+			const [first, ...more] = error instanceof L3dsrError ? error.diagnostics : [];
+			if (first === undefined) return error;
+			const why = second instanceof Error ? second.message : String(second);
+			const note = `putting back the rules as they were failed too: ${why}`;
+			return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), note] }, ...more], { cause: error });
+		}
+	}
+}
+
+interface ApplyStep {
+	readonly engine: DatapathName;
+	readonly ruleset: Ruleset;
+}
+
+/**
+ * The order in which the engines change. A rule that moves between them is in both for a moment, never in
+ * neither: rewriting twice to the same address is rewriting once.
+ */
+export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
+	const before = (engine: DatapathName) => observed.filter(({ datapath }) => datapath === engine);
+	const wanted = (engine: DatapathName) =>
+		assigned
+			.filter(({ datapath }) => datapath === engine)
+			.map(({ entry }) => withMovedCounters(entry, engine, observed));
+	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
+	const toNft = nft.some((entry) => before("ebpf").some((one) => sameEntry(one, entry)));
+	const toEbpf = before("nft").filter((one) => ebpf.some((entry) => sameEntry(one, entry)));
+	const steps = {
+		nft: { engine: "nft", ruleset: { entries: nft } },
+		ebpf: { engine: "ebpf", ruleset: { entries: ebpf } },
+	} as const;
+	if (!toNft) return [steps.ebpf, steps.nft];
+	if (toEbpf.length === 0) return [steps.nft, steps.ebpf];
+	// Both ways at once: nft holds the old and the new ones until the programs have changed.
+	const leaving = toEbpf.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
+	return [{ engine: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
+}
+
+/** A rule that changes its engine takes its counters along, unless others are asked for. */
+function withMovedCounters(
+	entry: RuleEntry,
+	engine: DatapathName,
+	observed: readonly ObservedRule[],
+): RuleEntry {
+	if (entry.counters !== undefined) return entry;
+	const moved = observed.find((one) => one.datapath !== engine && sameEntry(one, entry));
+	return moved === undefined ? entry : { ...entry, counters: moved.counters };
+}
+
+function sameEntry(a: RuleEntry, b: RuleEntry): boolean {
+	return a.ordinal === b.ordinal && sameRule(a.rule, b.rule);
 }

@@ -1,0 +1,117 @@
+/**
+ * The eBPF engine: one program per interface that has rules, replaced as a whole, observed back from the
+ * kernel's own query interface. Nothing is pinned, no file is kept.
+ */
+import { L3dsrError } from "../../errors.ts";
+import type { Prefix } from "../../model/address.ts";
+import { ZERO_COUNTERS } from "../../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
+import type { NetInterface } from "../../sys/interface.ts";
+import type { Datapath, Observation, ObservedRule } from "../datapath.ts";
+import { Attachments, type HookName, PLACES } from "./attachment.ts";
+import { readCounters } from "./counters.ts";
+import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
+import { refuseOpenChecksums } from "./open-checksums.ts";
+
+export interface EbpfOptions {
+	/** `auto`: tcx, or clsact where the kernel has no tcx. */
+	readonly hook: HookName | "auto";
+	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
+	readonly openChecksums: "refuse" | "accept";
+	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
+	readonly localPrefixes: () => Promise<readonly Prefix[]>;
+}
+
+/** ARPHRD_* of devices whose packets begin at the network header, as seen at tc (if_arp.h). */
+const NO_LINK_HEADER = new Set([
+	/* PPP */ 512, /* RAWIP */ 519, /* TUNNEL */ 768, /* TUNNEL6 */ 769, /* SIT */ 776, /* NONE */ 65534,
+]);
+
+/** Why no program of ours can read the packets of this interface; undefined if it can. */
+export function interfaceLacks(on: NetInterface, hook: HookName | "auto"): string | undefined {
+	if (on.ethernet) return undefined;
+	if (hook === "xdp" || hook === "xdp-generic") return `${on.name} has no Ethernet header, which XDP needs`;
+	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
+}
+
+export class EbpfDatapath implements Datapath {
+	readonly name = "ebpf";
+	readonly #options: EbpfOptions;
+
+	constructor(options: EbpfOptions) {
+		this.#options = options;
+	}
+
+	async observe(): Promise<Observation> {
+		using attachments = Attachments.find();
+		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
+			const counters = readCounters(attachment);
+			return attachment.rules.rules.map(({ rule, ordinal, slot }) => ({
+				rule,
+				ordinal,
+				counters: counters.get(slot) ?? ZERO_COUNTERS,
+				datapath: "ebpf",
+			}));
+		});
+		return { rules, findings: attachments.findings };
+	}
+
+	/** Asks the kernel again what is attached, because it needs the descriptors. */
+	async apply(desired: Ruleset): Promise<void> {
+		const wanted = byInterface(desired.entries);
+		const asksLocal = desired.entries.some(asksForLocal);
+		const local = asksLocal ? await this.#options.localPrefixes() : [];
+		using attachments = Attachments.find();
+		const undo: Undo = [];
+		try {
+			for (const [name, entries] of wanted) {
+				const on = attachments.interfaces.find((one) => one.name === name);
+				if (on === undefined) throw interfaceGone(name);
+				const ours = attachments.ours.filter((one) => one.interface.index === on.index);
+				const ownLocal = entries.some(asksForLocal) ? local : [];
+				changeInterface({ on, entries, local: ownLocal, hooks: this.#hooksFor(on) }, ours, undo);
+			}
+			for (const attachment of attachments.ours) {
+				if (!wanted.has(attachment.interface.name)) takeAway(attachment, undo);
+			}
+		} catch (error) {
+			for (const step of undo.reverse()) step();
+			throw error;
+		}
+	}
+
+	#hooksFor(on: NetInterface): WantedProgram["hooks"] {
+		const { hook, openChecksums } = this.#options;
+		if (hook === "auto") return ["tcx", "clsact"];
+		if (PLACES[hook].program === "xdp" && openChecksums === "refuse") refuseOpenChecksums(on);
+		return [hook];
+	}
+}
+
+/** Rules by the interface of their `-i`, which every rule for this engine has; raw runs before mangle. */
+function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonly RuleEntry[]> {
+	const found = new Map<string, RuleEntry[]>();
+	for (const entry of [...entries].sort(inRunningOrder)) {
+		const name = entry.rule.header.inInterface?.name;
+		if (name === undefined) throw new TypeError("a rule for the eBPF engine needs an interface");
+		found.set(name, [...(found.get(name) ?? []), entry]);
+	}
+	return found;
+}
+
+function inRunningOrder(a: RuleEntry, b: RuleEntry): number {
+	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;
+	return a.ordinal - b.ordinal;
+}
+
+function asksForLocal({ rule }: RuleEntry): boolean {
+	return rule.matches.some(({ kind }) => kind === "addrtype");
+}
+
+function interfaceGone(name: string): L3dsrError {
+	return new L3dsrError({
+		code: "KERNEL_SYSCALL",
+		message: `attach the rules of ${name}: there is no such interface`,
+		hint: "it may have gone away meanwhile; repeat the command",
+	});
+}

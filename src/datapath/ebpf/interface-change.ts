@@ -1,0 +1,162 @@
+/** One interface from the program that it has to the program that it should have. */
+import { probeFeature } from "../../bpf/feature.ts";
+import { Program } from "../../bpf/program.ts";
+import { L3dsrError } from "../../errors.ts";
+import type { Prefix } from "../../model/address.ts";
+import { sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
+import type { RuleEntry } from "../../model/ruleset.ts";
+import { waitForGracePeriod } from "../../sys/grace-period.ts";
+import type { NetInterface } from "../../sys/interface.ts";
+import { type Attachment, type HookName, PLACES } from "./attachment.ts";
+import { compileProgram } from "./compile.ts";
+import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
+import { MAP } from "./frame.ts";
+import type { CompileTarget } from "./hook.ts";
+import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "./interface-rules.ts";
+
+/** Steps that take back what has been done, in the order in which it was done. */
+export type Undo = (() => void)[];
+
+export interface WantedProgram {
+	readonly on: NetInterface;
+	/** In the order in which they run; at least one. */
+	readonly entries: readonly RuleEntry[];
+	/** The host's own prefixes, if a rule asks for them. */
+	readonly local: readonly Prefix[];
+	/** Hooks that will do, the best first; all take the same type of program. */
+	readonly hooks: readonly [HookName, ...HookName[]];
+}
+
+/**
+ * Puts the wanted program in the place of ours, in one step for the packets, and takes away ours at other
+ * hooks. Counters of rules that stay go on. Throws L3dsrError; what had been done by then is in `undo`.
+ */
+export function changeInterface(wanted: WantedProgram, ours: readonly Attachment[], undo: Undo): void {
+	const { on, entries, hooks } = wanted;
+	const standing = ours.find(({ hook }) => hooks.includes(hook));
+	const counting = standing ?? ours[0];
+	const slotted = assignSlots(entries, counting);
+	const rules: InterfaceRules = { rules: slotted, local: wanted.local };
+	if (standing !== undefined && sameValue(standing.rules, rules)) {
+		presetCounters(entries, slotted, standing, undo);
+	} else {
+		const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
+		const room = counting?.counters.info.maxEntries ?? 0;
+		const shared = room >= needed ? counting : undefined;
+		const spec = compileProgram(rules, compileTarget(wanted), Math.max(room, needed));
+		using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
+		const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
+		const carried = shared === undefined ? counting : undefined;
+		startCounters(slotted, counting, carried, maps);
+		hang(on, program, standing, hooks, undo);
+		if (carried !== undefined) carryOver(slotted, carried, maps);
+		presetCounters(entries, slotted, maps, undo);
+	}
+	for (const other of ours) if (other !== standing) takeAway(other, undo);
+}
+
+/** Detaches a program of ours. */
+export function takeAway({ hook, interface: on, program }: Attachment, undo: Undo): void {
+	PLACES[hook].detach(on, program.info.id);
+	undo.push(() => PLACES[hook].attach(on, program));
+}
+
+function hang(
+	on: NetInterface,
+	program: Program,
+	standing: Attachment | undefined,
+	hooks: WantedProgram["hooks"],
+	undo: Undo,
+): void {
+	const { id } = program.info;
+	if (standing !== undefined) {
+		const place = PLACES[standing.hook];
+		place.replace(on, standing.program.info.id, program);
+		undo.push(() => place.replace(on, id, standing.program));
+		return;
+	}
+	const [first, ...others] = hooks;
+	for (const hook of [first, ...others]) {
+		try {
+			PLACES[hook].attach(on, program);
+			undo.push(() => PLACES[hook].detach(on, id));
+			return;
+		} catch (error) {
+			const missing = error instanceof L3dsrError && error.code === "KERNEL_FEATURE";
+			if (!missing || hook === hooks.at(-1)) throw error;
+		}
+	}
+}
+
+/** A rule keeps its slot as long as it is the same rule at the same ordinal; no other rule's slot is taken. */
+function assignSlots(entries: readonly RuleEntry[], counting: Attachment | undefined): SlottedRule[] {
+	const before = counting?.rules.rules ?? [];
+	const taken = new Set(before.map(({ slot }) => slot));
+	let next = FIRST_RULE_SLOT;
+	return entries.map(({ rule, ordinal }) => {
+		const kept = before.find((one) => one.ordinal === ordinal && sameRule(one.rule, rule));
+		if (kept !== undefined) return { rule, ordinal, slot: kept.slot };
+		while (taken.has(next)) next++;
+		taken.add(next);
+		return { rule, ordinal, slot: next };
+	});
+}
+
+/** Before the program runs: new rules begin at zero, rules that move to new maps at what they had. */
+function startCounters(
+	slotted: readonly SlottedRule[],
+	counting: Attachment | undefined,
+	carried: Attachment | undefined,
+	maps: CounterMaps,
+): void {
+	const kept = new Set(counting?.rules.rules.map(({ slot }) => slot));
+	for (const { slot } of slotted) {
+		if (!kept.has(slot)) setCounters(maps, slot, ZERO_COUNTERS);
+		else if (carried !== undefined) setCounters(maps, slot, readCounter(carried, slot));
+	}
+}
+
+/** The old program may have counted on until the last packet had left it. */
+function carryOver(slotted: readonly SlottedRule[], carried: Attachment, maps: CounterMaps): void {
+	const kept = slotted.filter(({ slot }) => carried.rules.rules.some((one) => one.slot === slot));
+	const begun = new Map(kept.map(({ slot }) => [slot, readCounter(maps, slot)]));
+	waitForGracePeriod();
+	for (const { slot } of kept) {
+		const start = begun.get(slot) ?? ZERO_COUNTERS;
+		const end = readCounter(carried, slot);
+		addToBase(maps, slot, { packets: end.packets - start.packets, bytes: end.bytes - start.bytes });
+	}
+}
+
+/** `-Z` and `-restore -c`: exactly these values, from now on. */
+function presetCounters(
+	entries: readonly RuleEntry[],
+	slotted: readonly SlottedRule[],
+	maps: CounterMaps,
+	undo: Undo,
+): void {
+	entries.forEach(({ counters }, index) => {
+		const slot = slotted[index]?.slot;
+		if (counters === undefined || slot === undefined) return;
+		const before = readCounter(maps, slot);
+		setCounters(maps, slot, counters);
+		undo.push(() => setCounters(maps, slot, before));
+	});
+}
+
+function compileTarget({ on, entries, hooks }: WantedProgram): CompileTarget {
+	const hook = PLACES[hooks[0]].program;
+	const ipv6 = entries.some(({ rule }) => rule.family === "ipv6");
+	return {
+		hook,
+		linkHeaderBytes: on.ethernet ? 14 : 0,
+		ipv6ChecksumFlag: hook === "tc" && ipv6 && probeFeature("csumReplaceIpv6").answer === "yes",
+	};
+}
+
+function mapsByName({ counters, base }: CounterMaps): ReadonlyMap<string, CounterMaps["base"]> {
+	return new Map([
+		[MAP.counters, counters],
+		[MAP.base, base],
+	]);
+}
