@@ -33,15 +33,19 @@ export interface Observation {
 
 export const EMPTY_OBSERVATION: Observation = Object.freeze({ rules: [], findings: [] });
 
-/** One engine. Callers hold the lock (`src/host/lock.ts`) around observe → plan → apply. */
-export interface Datapath {
-	readonly name: DatapathName;
+/** What holds rules. Callers hold the lock (`src/host/lock.ts`) around observe → plan → apply. */
+export interface RuleStore {
 	/** Reads the kernel. Throws L3dsrError (KERNEL_*, PROGRAM_*); never changes anything. */
 	observe(): Promise<Observation>;
 	/**
 	 * Makes the kernel hold exactly `desired`, changing only what differs from `observed`, which must be
-	 * this engine's latest observation. Counters of untouched rules go on. Throws L3dsrError with the old
+	 * the latest observation of this object. Counters of untouched rules go on. Throws L3dsrError with the old
 	 * rules still in force.
 	 */
 	apply(desired: Ruleset, observed: Observation): Promise<void>;
+}
+
+/** One engine. */
+export interface Datapath extends RuleStore {
+	readonly name: DatapathName;
 }

@@ -10,7 +10,7 @@ import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { listInterfaces } from "../sys/interface.ts";
 import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
-import type { Datapath, DatapathName, Observation, ObservedRule } from "./datapath.ts";
+import type { Datapath, DatapathName, Observation, ObservedRule, RuleStore } from "./datapath.ts";
 import { HOOK_NAMES, type HookName } from "./ebpf/attachment.ts";
 import { hookLacks } from "./ebpf/compile.ts";
 import { EbpfDatapath, interfaceLacks } from "./ebpf/engine.ts";
@@ -23,7 +23,8 @@ export interface HostDatapathOptions {
 	 */
 	readonly env: Environment;
 	readonly datapath?: DatapathPreference;
-	readonly hook?: HookName | "auto";
+	/** `tc` is `auto`: tcx, or clsact before Linux 6.6. */
+	readonly hook?: HookName | "auto" | "tc";
 	/** XDP on veth, tun and virtio (src/datapath/ebpf/open-checksums.ts). Default `refuse`. */
 	readonly openChecksums?: "refuse" | "accept";
 	/**
@@ -34,21 +35,29 @@ export interface HostDatapathOptions {
 }
 
 /** What callers use: observe, then apply. */
-export type HostDatapath = Pick<Datapath, "observe" | "apply"> & {
-	/** Where each rule would run, and why. */
+export interface HostDatapath extends RuleStore {
+	/** Where each rule would run, and why. Throws L3dsrError (KERNEL_FEATURE) when one cannot run where it is forced to. */
 	assign(ruleset: Ruleset): Assignment;
-};
+}
 
 /** The datapath of this network namespace. Touches nothing until it is asked to observe. */
 export function openDatapath(options: HostDatapathOptions): HostDatapath {
 	const { env } = options;
 	const programs = systemPrograms(env);
-	const hook = options.hook ?? choice("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
+	const hook =
+		options.hook ??
+		choice<HookName | "auto" | "tc">("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
 	const openChecksums =
 		options.openChecksums ??
-		choice("L3DSR_OPEN_CHECKSUMS", env["L3DSR_OPEN_CHECKSUMS"], ["refuse", "accept"], "refuse");
+		choice<"refuse" | "accept">(
+			"L3DSR_OPEN_CHECKSUMS",
+			env["L3DSR_OPEN_CHECKSUMS"],
+			["refuse", "accept"],
+			"refuse",
+		);
 	const preference =
-		options.datapath ?? choice("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
+		options.datapath ??
+		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
 	const wantedHook = hook === "tc" ? "auto" : hook;
 	return new CombinedDatapath(
 		new NftDatapath(programs),
@@ -68,7 +77,7 @@ function choice<T extends string>(
 	const found = all.find((one) => one === value);
 	if (found !== undefined) return found;
 	throw new L3dsrError({
-		code: "CONFIG_VALUE",
+		code: "USAGE",
 		message: `read the environment: ${variable} is ${JSON.stringify(value)}, expected one of ${all.join(", ")}`,
 	});
 }

@@ -1,5 +1,5 @@
 /** Makes the host what start and stop ask for: observe, plan, apply, verify; undone when something fails. */
-import type { Datapath, Observation } from "../../datapath/datapath.ts";
+import type { Observation, RuleStore } from "../../datapath/datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import { ZERO_COUNTERS } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
@@ -24,7 +24,7 @@ export interface Observed extends ServiceHost {
 }
 
 /** Reads rules and addresses at once. */
-export async function observeHost(host: DsrctlHost, datapath: Datapath): Promise<Observed> {
+export async function observeHost(host: DsrctlHost, datapath: RuleStore): Promise<Observed> {
 	const [observation, addresses] = await Promise.all([datapath.observe(), host.loopbackAddresses()]);
 	return { rules: observation.rules, addresses, observation };
 }
@@ -59,7 +59,7 @@ export interface ChangeOptions extends StepOptions {
  */
 export async function changeHost(
 	host: DsrctlHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
@@ -95,7 +95,7 @@ async function reach(
 /** Says the steps only. A second goal sets out from where the first would have arrived. */
 async function rehearse(
 	host: DsrctlHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
@@ -118,7 +118,7 @@ async function rehearse(
 /** A VIP is there before the first packet is rewritten to it, and until after the last. */
 async function transition(
 	host: DsrctlHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	observed: Observed,
 	desired: DesiredHost,
 	options: StepOptions,
@@ -156,7 +156,7 @@ function verify(observed: ServiceHost, desired: DesiredHost): void {
 /** Puts back what was found. Returns what to throw: the error, with a note on how that went. */
 async function undo(
 	host: DsrctlHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	found: ServiceHost,
 	error: unknown,
 ): Promise<unknown> {

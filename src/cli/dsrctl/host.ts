@@ -1,6 +1,6 @@
 /** What dsrctl needs of the host: passed in, so that a test can pass something else. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import type { Datapath } from "../../datapath/datapath.ts";
+import type { RuleStore } from "../../datapath/datapath.ts";
 import { openDatapath } from "../../datapath/host-datapath.ts";
 import { changeLoopbackAddresses, listLoopbackAddresses } from "../../host/addresses.ts";
 import { acquireHostLock } from "../../host/lock.ts";
@@ -21,7 +21,7 @@ export interface DsrctlHost {
 	addressOf(name: string): Promise<Address | undefined>;
 	/** False when `lo` takes no IPv6 addresses. */
 	hasIpv6(): boolean;
-	openDatapath(): Datapath;
+	openDatapath(): RuleStore;
 	loopbackAddresses(): Promise<readonly LoopbackAddress[]>;
 	/** Throws at the first step that is refused; those before it stand. */
 	changeLoopback(steps: readonly LoopbackStep[]): Promise<void>;

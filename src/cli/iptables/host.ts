@@ -1,6 +1,6 @@
 /** What the commands of iptables-daddr need of the host: passed in, so that a test can pass something else. */
 import { readFileSync } from "node:fs";
-import type { Datapath } from "../../datapath/datapath.ts";
+import type { RuleStore } from "../../datapath/datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { type Address, addressBits } from "../../model/address.ts";
@@ -9,7 +9,7 @@ import { parseServices, type Services } from "../../syntax/iptables/names.ts";
 import type { CliContext } from "../context.ts";
 
 export interface IptablesHost {
-	openDatapath(): Promise<Datapath>;
+	openDatapath(): Promise<RuleStore>;
 	/** Throws LOCK_HELD when `waitMs` is over. */
 	lock(waitMs: number): Promise<Disposable>;
 	/** /etc/services. */

@@ -1,6 +1,6 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
 import type { Writable } from "node:stream";
-import type { Datapath, Observation } from "../../datapath/datapath.ts";
+import type { Observation, RuleStore } from "../../datapath/datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { Family } from "../../model/address.ts";
 import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
@@ -46,7 +46,7 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 }
 
 /** Reads the kernel; what does not belong there is said on stderr. */
-export async function observeRules(datapath: Datapath, stderr: Writable): Promise<Observation> {
+export async function observeRules(datapath: RuleStore, stderr: Writable): Promise<Observation> {
 	const observation = await datapath.observe();
 	for (const { object, problem } of observation.findings) stderr.write(`warning: ${object}: ${problem}\n`);
 	return observation;

@@ -1,5 +1,5 @@
 /** Observe, plan, apply, verify; on failure the host is put back as it was found. */
-import type { Datapath } from "../../datapath/datapath.ts";
+import type { RuleStore } from "../../datapath/datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { AddressChange } from "../../host/addresses.ts";
 import type { Configuration } from "../../model/configuration.ts";
@@ -25,7 +25,7 @@ export interface Plan {
 }
 
 /** Changes nothing. */
-export async function planChange(host: ServiceHost, datapath: Datapath, target: Target): Promise<Plan> {
+export async function planChange(host: ServiceHost, datapath: RuleStore, target: Target): Promise<Plan> {
 	const observed = await observeHost(host, datapath);
 	const wish = await wishOf(target.configuration, observed, target.elsewhere, target.ebpf);
 	const desired = desiredHost(observed.state, wish);
@@ -39,7 +39,7 @@ export async function planChange(host: ServiceHost, datapath: Datapath, target: 
  */
 export async function makeChange(
 	host: ServiceHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	target: Target,
 	onStep: (step: Step) => void,
 ): Promise<Plan> {
@@ -65,7 +65,7 @@ export async function makeChange(
 
 async function applySteps(
 	host: ServiceHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	observed: ObservedHost,
 	steps: readonly Step[],
 	onStep: (step: Step) => void,
@@ -110,7 +110,7 @@ function addressChange(step: Step): AddressChange | undefined {
 /** Back to what was found; what cannot be put back is added to the error as a cause of more work. */
 async function undo(
 	host: ServiceHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	before: ObservedHost,
 	failure: unknown,
 ): Promise<void> {

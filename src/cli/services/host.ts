@@ -1,7 +1,6 @@
 /** What the commands around services need of the host: passed in, so that a test can pass something else. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import type { Datapath } from "../../datapath/datapath.ts";
-import { L3dsrError } from "../../errors.ts";
+import type { RuleStore } from "../../datapath/datapath.ts";
 import {
 	type AddressChange,
 	type AddressedInterface,
@@ -33,7 +32,7 @@ export interface ServiceHost {
 	ebpf(choice: DatapathChoice): Promise<boolean>;
 	/** Why rules run where they run, in a few words. */
 	datapathReason(choice: DatapathChoice): Promise<string>;
-	openDatapath(choice: DatapathChoice, hook: Hook): Promise<Datapath>;
+	openDatapath(choice: DatapathChoice, hook: Hook): Promise<RuleStore>;
 	interfaces(): Promise<AddressedInterface[]>;
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
@@ -57,23 +56,14 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 				return undefined;
 			}
 		},
-		async ebpf(choice) {
-			if (choice === "ebpf") {
-				throw new L3dsrError({
-					code: "KERNEL_FEATURE",
-					message: "this version has no ebpf datapath",
-					hint: "set datapath: nft, or auto",
-				});
-			}
-			return false;
-		},
+		ebpf: async (choice) => choice !== "nft",
 		datapathReason: async (choice) =>
 			choice === "auto"
-				? "auto: rules name no interface, they are for every one, now and later"
+				? "auto: a rule of a known interface runs there on ebpf, every other on nft"
 				: "as configured",
-		async openDatapath() {
+		async openDatapath(choice, hook) {
 			const { openDatapath } = await import("../../datapath/host-datapath.ts");
-			return openDatapath({ env });
+			return openDatapath({ env, ...forced(choice, hook), localAtApply: true });
 		},
 		interfaces: () => listInterfaceAddresses(programs),
 		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
@@ -81,6 +71,11 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		applyGuard: (desired, observed) => applyGuard(programs, desired, observed),
 		lock: (waitMs) => acquireHostLock({ waitMs }),
 	};
+}
+
+/** What the configuration leaves to choose (`auto`, `tc`), the environment may choose. */
+function forced(choice: DatapathChoice, hook: Hook): { datapath?: DatapathChoice; hook?: Hook } {
+	return { ...(choice === "auto" ? {} : { datapath: choice }), ...(hook === "tc" ? {} : { hook }) };
 }
 
 function isFolder(path: string): boolean {

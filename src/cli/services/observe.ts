@@ -1,5 +1,5 @@
 /** The host as it is, and the wish of its configuration in terms of that host. */
-import type { Datapath, Observation } from "../../datapath/datapath.ts";
+import type { Observation, RuleStore } from "../../datapath/datapath.ts";
 import type { AddressedInterface } from "../../host/addresses.ts";
 import type { ObservedGuard } from "../../host/vip-guard.ts";
 import type { Configuration } from "../../model/configuration.ts";
@@ -17,7 +17,7 @@ export interface ObservedHost {
 	readonly interfaces: readonly AddressedInterface[];
 }
 
-export async function observeHost(host: ServiceHost, datapath: Datapath): Promise<ObservedHost> {
+export async function observeHost(host: ServiceHost, datapath: RuleStore): Promise<ObservedHost> {
 	const [observation, guard, interfaces] = await Promise.all([
 		datapath.observe(),
 		host.guard(),

@@ -126,7 +126,7 @@ describe("when a change fails half-way", () => {
 		const { exitCode, stdout, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			openDatapath() {
 				const real = host.openDatapath();
-				return { name: real.name, observe: () => real.observe(), apply: () => Promise.reject(refused) };
+				return { observe: () => real.observe(), apply: () => Promise.reject(refused) };
 			},
 		}));
 		assert.equal(exitCode, 1);
@@ -161,7 +161,7 @@ describe("when a change fails half-way", () => {
 		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			openDatapath() {
 				const real = host.openDatapath();
-				return { name: real.name, observe: () => real.observe(), apply: () => Promise.resolve() };
+				return { observe: () => real.observe(), apply: () => Promise.resolve() };
 			},
 		}));
 		assert.equal(exitCode, 1);
