@@ -1,7 +1,7 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
-import type { Datapath, Observation } from "../datapath/datapath.ts";
+import type { Observation, RuleStore } from "../datapath/datapath.ts";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
@@ -85,7 +85,7 @@ interface Look {
 async function statusRecord(
 	{ env }: CliContext,
 	host: ServiceHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	loaded: LoadedConfiguration | undefined,
 ): Promise<Look> {
 	const configuration = loaded?.configuration ?? DEFAULT_CONFIGURATION;
