@@ -5,7 +5,7 @@
 import { L3dsrError } from "../errors.ts";
 import { localPrefixes } from "../host/local-prefixes.ts";
 import { type Environment, systemPrograms } from "../host/process.ts";
-import { sameRule } from "../model/rule.ts";
+import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { listInterfaces } from "../sys/interface.ts";
@@ -111,7 +111,7 @@ class CombinedDatapath implements HostDatapath {
 	async observe(): Promise<Observation> {
 		const [nft, ebpf] = await Promise.all([this.#engines.nft.observe(), this.#engines.ebpf.observe()]);
 		const observation = {
-			rules: [...nft.rules, ...ebpf.rules].sort((a, b) => a.ordinal - b.ordinal),
+			rules: [...nft.rules, ...ebpf.rules].sort(inListOrder),
 			findings: [...nft.findings, ...ebpf.findings],
 		};
 		this.#parts.set(observation, { nft, ebpf });
@@ -203,6 +203,14 @@ function withMovedCounters(
 	if (entry.counters !== undefined) return entry;
 	const moved = observed.find((one) => one.datapath !== engine && sameEntry(one, entry));
 	return moved === undefined ? entry : { ...entry, counters: moved.counters };
+}
+
+/** By family, table and chain as iptables lists them, then by ordinal. */
+function inListOrder(a: ObservedRule, b: ObservedRule): number {
+	if (a.rule.family !== b.rule.family) return a.rule.family === "ipv4" ? -1 : 1;
+	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;
+	const chains: readonly string[] = CHAINS[a.rule.table];
+	return chains.indexOf(a.rule.chain) - chains.indexOf(b.rule.chain) || a.ordinal - b.ordinal;
 }
 
 function sameEntry(a: RuleEntry, b: RuleEntry): boolean {

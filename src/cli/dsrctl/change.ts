@@ -73,7 +73,7 @@ export async function changeHost(
 
 async function reach(
 	host: DsrctlHost,
-	datapath: Datapath,
+	datapath: RuleStore,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
