@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { L3dsrError } from "../../../src/errors.ts";
-import { enterNetns } from "../../netns.ts";
+import { enterNetns, ip, Netns, run, waitFor } from "../../netns.ts";
 import { makeEtcPrivate } from "./private-etc.ts";
 import { cleanHost, type Outcome, runCommand } from "./transcript.ts";
 
@@ -83,6 +83,46 @@ test("a signal in the midst of a start waits until the host is whole", async () 
 	const { stderr } = await runFile("interrupted-start.ts", {}, []);
 	assert.equal(stderr, "SIGTERM");
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "All DSRs started.\n");
+});
+
+test("between start and stop, packets that carry the code are answered by the VIP", async () => {
+	using director = new Netns("director");
+	ip(`link add toward type veth peer name dir netns ${director.name}`);
+	director.ip("address add 198.51.100.2/24 dev dir");
+	director.ip("address add 2001:db8:f::2/64 dev dir nodad");
+	director.ip("link set dir up");
+	ip("address add 198.51.100.1/24 dev toward");
+	ip("address add 2001:db8:f::1/64 dev toward nodad");
+	ip("link set toward up");
+	/** Who answers a ping to the real address with this DSCP. */
+	const answerer = (real: string, dscp: number) => {
+		const ping = ["ping", "-n", "-c1", "-W2", "-Q", String(dscp << 2), real] as const;
+		return /bytes from ([^ ]+?):? /.exec(director.run(...ping))?.[1];
+	};
+	await waitFor("carrier", () => readFileSync("/sys/class/net/toward/operstate", "utf8") === "up\n");
+	const answers = () => [
+		answerer("198.51.100.1", 12),
+		answerer("198.51.100.1", 13),
+		answerer("2001:db8:f::1", 28),
+		answerer("2001:db8:f::1", 29),
+	];
+	const real = ["198.51.100.1", "198.51.100.1", "2001:db8:f::1", "2001:db8:f::1"];
+	assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
+	assert.deepEqual(answers(), ["192.0.2.10", "198.51.100.1", "2001:db8::1", "2001:db8:f::1"]);
+	assert.deepEqual(await runCommand(["dsrctl", "stop"]), SILENT);
+	assert.deepEqual(answers(), real);
+});
+
+test("rules that somebody broke in nftables are seen, and mended by a start", async () => {
+	assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
+	run("nft", "flush", "chain", "ip", "l3dsr", "raw_PREROUTING");
+	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "Some DSRs not started.\n");
+	assert.match(
+		(await runCommand(["dsrctl", "status"])).stderr,
+		/^warning: table ip l3dsr, chain raw_PREROUTING/m,
+	);
+	assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
+	assert.deepEqual(await runCommand(["dsrctl", "check"]), { ...SILENT, stdout: "All DSRs started.\n" });
 });
 
 test("reads the files in the order of the locale", async () => {
