@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { systemHost } from "../../../src/cli/dsrctl/host.ts";
+import { runDsrctl } from "../../../src/cli/dsrctl.ts";
+import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { up } from "../../../src/cli/up.ts";
+import { enterNetns, ip, Netns, run, waitFor } from "../../netns.ts";
+import { captureContext } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-move-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const dsrConfFolder = join(folder, "dsr.d");
+mkdirSync(dsrConfFolder);
+
+function write(yaml: string, conf: string): void {
+	writeFileSync(config, `datapath: nft\nservices:${yaml === "" ? " []" : yaml}\n`);
+	writeFileSync(join(dsrConfFolder, "services.conf"), conf);
+}
+
+async function l3dsrUp(): Promise<string> {
+	const { context, printed } = captureContext("up");
+	await up(context, { ...systemServiceHost(context), dsrConfFolder }, { config, wait: 1 });
+	return printed.stdout;
+}
+
+async function dsrctl(...argv: string[]): Promise<string> {
+	const { context, printed } = captureContext("-d", dsrConfFolder, ...argv);
+	const exitCode = await runDsrctl({ ...context, programName: "dsrctl" }, systemHost(context));
+	assert.deepEqual({ exitCode, stderr: printed.stderr }, { exitCode: 0, stderr: "" }, printed.stdout);
+	return printed.stdout;
+}
+
+const YAML = `
+  - { vip: 192.0.2.10, name: web, dscp: 7 }
+  - { vip: "2001:db8::10", name: web6, dscp: 7 }
+  - { vip: 192.0.2.11, name: plain }`;
+const CONF = "192.0.2.10 = 7\n2001:db8::10 = 7\n192.0.2.11\n";
+const VIPS = ["192.0.2.10", "2001:db8::10", "192.0.2.11"];
+const PORT = 5300;
+
+test("a service moves from dsr.conf to l3dsr.yaml and back, and not one request is lost", async () => {
+	using client = new Netns("client");
+	ip(`link add eth0 type veth peer name eth0 netns ${client.name}`);
+	ip("addr add 10.0.0.2/24 dev eth0");
+	ip("addr add fd00::2/64 dev eth0 nodad");
+	ip("link set eth0 up");
+	client.ip("link set eth0 up");
+	client.ip("addr add 10.0.0.1/24 dev eth0");
+	client.ip("addr add fd00::1/64 dev eth0 nodad");
+	client.ip("route add 192.0.2.0/24 via 10.0.0.2");
+	client.ip("route add 2001:db8::/64 via fd00::2");
+	// The client is its own director: L3DSR services are marked and sent to the real address.
+	client.run(
+		"nft",
+		`table inet director { chain output { type route hook output priority 0; policy accept;
+			ip daddr 192.0.2.10 ip dscp set 7 ip daddr set 10.0.0.2
+			ip6 daddr 2001:db8::10 ip6 dscp set 7 ip6 daddr set fd00::2
+		}; }`,
+	);
+
+	write("", CONF);
+	assert.equal(await dsrctl("start"), "");
+	const servers = VIPS.map((vip) => {
+		const server = createSocket(vip.includes(":") ? "udp6" : "udp4");
+		server.on("message", (message, from) => server.send(message, from.port, from.address));
+		server.bind(PORT, vip);
+		return server;
+	});
+	const load = client.spawn(
+		process.execPath,
+		"--import",
+		"tsx",
+		"test/cli/services/request-loop.ts",
+		String(PORT),
+		...VIPS,
+	);
+	let text = "";
+	load.stdout?.on("data", (chunk) => {
+		text += String(chunk);
+	});
+	load.stderr?.on("data", (chunk) => {
+		text += String(chunk);
+	});
+	await waitFor("answer from every VIP", () => VIPS.every((vip) => text.includes(`${vip} answers`)), 10_000);
+
+	for (let round = 0; round < 3; round++) {
+		write(YAML, "");
+		const there = await l3dsrUp();
+		assert.match(there, /-D PREROUTING -m dscp --dscp 0x07 -j DADDR/);
+		assert.doesNotMatch(there, /ip address/);
+		assert.equal(await dsrctl("start"), "No configured DSRs found.\n");
+		write("", CONF);
+		const back = await l3dsrUp();
+		assert.match(back, /-A PREROUTING -m dscp --dscp 0x07 -j DADDR/);
+		assert.doesNotMatch(back, /ip address/);
+		assert.equal(await dsrctl("start"), "");
+		assert.equal(await dsrctl("check"), "All DSRs started.\n");
+	}
+
+	load.stdin?.end();
+	await waitFor("result", () => text.includes("}}\n"));
+	for (const server of servers) server.close();
+	const result = JSON.parse(text.split("\n").at(-2) ?? "");
+	for (const vip of VIPS) {
+		assert.equal(result[vip].lost, 0, text);
+		assert(result[vip].answered > 50, text);
+	}
+	await dsrctl("stop");
+	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+	assert.equal(ip("-4 -o addr show to 192.0.2.0/24"), "");
+});
