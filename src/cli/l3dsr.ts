@@ -16,6 +16,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
 	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
 	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },
+	{
+		name: "check",
+		summary: "is the configuration valid, is this host fit for it",
+		load: () => import("./check.ts"),
+	},
 	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
 	{ name: "show", summary: "the rules that run here, with counters", load: () => import("./show.ts") },
 	{

@@ -1,0 +1,36 @@
+/** Every check, in the order in which a packet meets what they are about. */
+import { checkArp } from "./arp.ts";
+import type { Check, CheckFinding, CheckInput, Severity } from "./check.ts";
+import { checkConnectionTracking } from "./connection-tracking.ts";
+import { checkDscpClass } from "./dscp-class.ts";
+import { checkDscpRemarked } from "./dscp-remarked.ts";
+import { checkIpv6Disabled } from "./ipv6-disabled.ts";
+import { checkListeners } from "./listeners.ts";
+import { checkOldModule } from "./old-module.ts";
+import { checkReversePath } from "./reverse-path.ts";
+import { checkServedInterfaces } from "./served-interfaces.ts";
+import { checkVipOnLoopback } from "./vip-on-loopback.ts";
+import { checkXdp } from "./xdp.ts";
+
+const CHECKS: readonly Check[] = [
+	checkArp,
+	checkServedInterfaces,
+	checkXdp,
+	checkDscpRemarked,
+	checkDscpClass,
+	checkOldModule,
+	checkConnectionTracking,
+	checkReversePath,
+	checkIpv6Disabled,
+	checkVipOnLoopback,
+	checkListeners,
+];
+
+const ORDER: readonly Severity[] = ["error", "warning", "note"];
+
+/** Findings of all checks, errors first. */
+export function runChecks(input: CheckInput): CheckFinding[] {
+	return CHECKS.flatMap((check) => check(input)).sort(
+		(a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
+	);
+}

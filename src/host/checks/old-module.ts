@@ -1,0 +1,22 @@
+/** The module that l3dsr replaces, beside it: each rewrites what the other has rewritten. */
+import type { Check, CheckFinding } from "./check.ts";
+
+const MODULES = ["xt_DADDR", "ipt_DADDR", "ip6t_DADDR"];
+
+export const checkOldModule: Check = ({ facts }) => {
+	const rules = facts.moduleRules.map(
+		(place): CheckFinding => ({
+			check: "old-module",
+			severity: "error",
+			message: `${place} has a rule of the DADDR kernel module, which rewrites beside l3dsr`,
+			remedy: "l3dsr import takes such rules over from iptables-save; then remove them with iptables -D",
+		}),
+	);
+	if (rules.length > 0) return rules;
+	return MODULES.filter((name) => facts.modules.has(name)).map((name) => ({
+		check: "old-module",
+		severity: "note",
+		message: `kernel module ${name} is loaded and has no rules: nothing needs it any more`,
+		remedy: `modprobe -r ${name}`,
+	}));
+};

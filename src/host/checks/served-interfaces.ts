@@ -1,0 +1,28 @@
+/** A packet that comes in where no rule looks is not rewritten. */
+import { type Check, realInterfaces } from "./check.ts";
+
+export const checkServedInterfaces: Check = (input) => {
+	const { served, configuration, facts } = input;
+	const named = configuration.interfaces ?? [];
+	const absent = named
+		.filter(({ name, wildcard }) => !wildcard && !facts.interfaces.some((one) => one.name === name))
+		.map(({ name }) => ({
+			check: "interfaces",
+			severity: "error" as const,
+			message: `the configuration names interface ${name}, which this host does not have`,
+			remedy: `name one of ${facts.interfaces
+				.map(({ name: own }) => own)
+				.filter((own) => own !== "lo")
+				.join(", ")}, or leave interfaces out`,
+		}));
+	if (served === undefined) return absent;
+	const unserved = realInterfaces(input)
+		.filter(({ name }) => !served.has(name))
+		.map(({ name, addresses }) => ({
+			check: "interfaces",
+			severity: "warning" as const,
+			message: `${name} has the address ${addresses.find(({ scope }) => scope === "global")?.address.text ?? ""} and no rule of a service: what directors send there is not rewritten`,
+			remedy: `l3dsr up, or name ${name} in interfaces; if no director uses it, all is well`,
+		}));
+	return [...absent, ...unserved];
+};
