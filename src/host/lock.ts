@@ -11,9 +11,9 @@ export interface HostLockOptions {
 	readonly directory?: string;
 }
 
-/** `/run/l3dsr.INODE.lock`, INODE that of the network namespace this process is in. */
-export function hostLockPath(directory = "/run"): string {
-	return `${directory}/l3dsr.${statSync("/proc/self/ns/net").ino}.lock`;
+/** `/run/l3dsr.INODE.lock`, INODE that of the network namespace: by default the one this process is in. */
+export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
+	return `${directory}/l3dsr.${statSync(namespacePath).ino}.lock`;
 }
 
 /**

@@ -14,6 +14,11 @@ export function listNamespaces(): string[] {
 	}
 }
 
+/** The file that stands for a namespace. */
+export function namespacePath(name: string): string {
+	return `${NAMESPACES}/${name}`;
+}
+
 /** Creates them in order. Throws PROGRAM_FAILED at the first that cannot be made; those before it stand. */
 export async function createNamespaces(programs: ProgramRunner, names: readonly string[]): Promise<void> {
 	await batch(programs, "create", names, "netns add", []);

@@ -2,10 +2,17 @@
  * The lab's hosts as network namespaces: made, wired and routed by a dozen short runs of ip(8), and taken
  * away whole. No process of the lab runs in them yet (see lab.ts).
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
 import { type AddressChange, changeLoopbackAddresses } from "../host/addresses.ts";
-import { commandInNamespace, createNamespaces, deleteNamespaces, listNamespaces } from "../host/netns.ts";
+import { hostLockPath } from "../host/lock.ts";
+import {
+	commandInNamespace,
+	createNamespaces,
+	deleteNamespaces,
+	listNamespaces,
+	namespacePath,
+} from "../host/netns.ts";
 import type { ProgramRunner } from "../host/process.ts";
 import { clientRuleset, directorRuleset } from "./director.ts";
 import {
@@ -70,9 +77,15 @@ export async function buildTopology(programs: ProgramRunner, name: string): Prom
 	return topology;
 }
 
-/** Takes away every namespace of the lab `name` that is there. Throws PROGRAM_FAILED. */
+/**
+ * Takes away every namespace of the lab `name` that is there, and the lock files that commands have left for
+ * them. Throws PROGRAM_FAILED.
+ */
 export async function destroyTopology(programs: ProgramRunner, name: string): Promise<void> {
-	await deleteNamespaces(programs, namespacesOf(name));
+	const namespaces = namespacesOf(name);
+	const locks = namespaces.map((namespace) => hostLockPath("/run", namespacePath(namespace)));
+	await deleteNamespaces(programs, namespaces);
+	for (const lock of locks) rmSync(lock, { force: true });
 }
 
 /** The topology of that name, whether or not it has been built. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { listNamespaces } from "../../src/host/netns.ts";
+import { hostLockPath } from "../../src/host/lock.ts";
+import { listNamespaces, namespacePath } from "../../src/host/netns.ts";
 import { CLAIMS } from "../../src/lab/claims.ts";
-import { HOSTS } from "../../src/lab/layout.ts";
+import { HOSTS, REAL_SERVERS } from "../../src/lab/layout.ts";
 import { commandPath, interrupt, type Started, start } from "../commands.ts";
 import { enterNetns, run, waitFor } from "../netns.ts";
 
@@ -83,10 +84,19 @@ describe("l3dsr lab", () => {
 		assert.equal(answer.local, "72.30.38.140");
 		assert.match(answer.server, /^real[12]$/);
 
+		const locks = REAL_SERVERS.map((server) => hostLockPath("/run", namespacePath(`${name}-${server}`)));
+		assert.deepEqual(
+			locks.map((lock) => existsSync(lock)),
+			[true, true],
+		);
 		assert.match(first.stdout, new RegExp(`^  l3dsr lab --down ${name}$`, "m"));
 		const down = await lab("--down", name).outcome;
 		assert.deepEqual([down.exitCode, down.stdout], [0, `lab ${name} is taken down\n`]);
 		await assertNothingLeft();
+		assert.deepEqual(
+			locks.map((lock) => existsSync(lock)),
+			[false, false],
+		);
 
 		const again = await lab("--down", name).outcome;
 		assert.equal(again.exitCode, 1);
