@@ -14,7 +14,9 @@ const EXIT_LOCK_HELD = 4;
 /** Entry of `bin/iptables-daddr` and the others. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	process.exitCode = await runIptables(context, systemHost(context));
+	const exitCode = await runIptables(context, systemHost(context));
+	// A lookup of a host's name that takes too long must not hold the process once all is printed.
+	process.stdout.write("", () => process.exit(exitCode));
 }
 
 /** Runs one command line. Never throws: what is wrong is printed to `context.stderr` and told by the exit code. */
