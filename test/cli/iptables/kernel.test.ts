@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { type IptablesHost, systemHost } from "../../../src/cli/iptables/host.ts";
-import { acquireHostLock } from "../../../src/host/lock.ts";
+import { acquireHostLock, hostLockPath } from "../../../src/host/lock.ts";
 import { saveTable } from "../../../src/syntax/iptables/listing.ts";
 import { parseServices } from "../../../src/syntax/iptables/names.ts";
 import { arbitraryRule } from "../../arbitrary/rule.ts";
@@ -22,7 +22,11 @@ let commands: BundledCommands;
 before(async () => {
 	commands = await BundledCommands.build();
 });
-after(() => commands[Symbol.dispose]());
+after(() => {
+	commands[Symbol.dispose]();
+	// The lock of this file's own network namespace, which ends here.
+	rmSync(hostLockPath(), { force: true });
+});
 beforeEach(() => {
 	run("nft", "flush", "ruleset");
 });
@@ -257,8 +261,9 @@ test("a command that is killed at any moment leaves the old rules or the new", a
 		return `*raw\n${lines.join("")}COMMIT\n`;
 	};
 	const files = [file("192.0.2.1"), file("192.0.2.2")];
+	const folder = mkdtempSync(join(tmpdir(), "l3dsr-kill-"));
 	const paths = files.map((text, index) => {
-		const path = join(tmpdir(), `l3dsr-kill-${process.pid}-${index}.rules`);
+		const path = join(folder, `${index}.rules`);
 		writeFileSync(path, text);
 		return path;
 	});
@@ -283,6 +288,7 @@ test("a command that is killed at any moment leaves the old rules or the new", a
 		await does("iptables-daddr-restore", files[round % 2 === 0 ? 1 : 0]);
 	}
 	assert.equal(seen.old + seen.new, 8);
+	rmSync(folder, { recursive: true });
 });
 
 test("without root, without nft and without IPv6 it says so, names the remedy and fails with 1", async () => {
@@ -295,7 +301,8 @@ test("without root, without nft and without IPv6 it says so, names the remedy an
 	});
 
 	const nft = run("readlink", "-f", "/usr/sbin/nft").trim();
-	const empty = join(tmpdir(), `l3dsr-no-nft-${process.pid}`);
+	const folder = mkdtempSync(join(tmpdir(), "l3dsr-no-nft-"));
+	const empty = join(folder, "nft");
 	writeFileSync(empty, "", { mode: 0o644 });
 	run("mount", "--bind", empty, nft);
 	try {
@@ -307,6 +314,7 @@ test("without root, without nft and without IPv6 it says so, names the remedy an
 		);
 	} finally {
 		run("umount", nft);
+		rmSync(folder, { recursive: true });
 	}
 
 	const absent = await runAs(host({ ipv6: () => "absent" }), "ip6tables-daddr", "-L");

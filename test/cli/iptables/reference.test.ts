@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { readFileSync, rmSync } from "node:fs";
+import { after, test } from "node:test";
 import { systemHost } from "../../../src/cli/iptables/host.ts";
+import { hostLockPath } from "../../../src/host/lock.ts";
 import {
 	COMMAND_OPTIONS,
 	MODE_OPTIONS,
@@ -18,6 +19,8 @@ import { enterNetns } from "../../netns.ts";
 import { runAs } from "./memory-host.ts";
 
 enterNetns();
+// The lock of this file's own network namespace, which ends here.
+after(() => rmSync(hostLockPath(), { force: true }));
 
 const page = readFileSync(new URL("../../../docs/reference/iptables-daddr.md", import.meta.url), "utf8");
 
