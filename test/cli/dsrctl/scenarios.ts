@@ -332,6 +332,22 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 			"dsrctl -f c.conf -a status",
 		],
 	},
+	"discovered-on-an-interface": {
+		title: "a rule for one interface, which the eBPF datapath runs, is discovered, left alone, and cleared",
+		files: { "c.conf": "192.0.2.10=28\n" },
+		steps: [
+			"ip link add v0 type veth peer name v1",
+			"ip link set v0 up",
+			"iptables-daddr -t TABLE -A PREROUTING -i v0 -m dscp --dscp 28 -j DADDR --set-daddr 192.0.2.10",
+			"dsrctl -f c.conf start",
+			"dsrctl -f c.conf -a status",
+			"dsrctl -f c.conf stop",
+			"rules",
+			"dsrctl -f c.conf -a stop",
+			"rules",
+			"ip link delete v0",
+		],
+	},
 	"clear-all": {
 		title: "-f /dev/null -a stop clears PREROUTING and lo, and nothing else",
 		steps: [
