@@ -18,6 +18,8 @@ import { listedIdentity, specIdentity, specText, type TableReading } from "./obs
 import { nftFamily } from "./statement.ts";
 import {
 	type ChainSpec,
+	COMPILED_DIALECT,
+	type Dialect,
 	type ElementSpec,
 	type MapSpec,
 	type RuleSpec,
@@ -52,8 +54,9 @@ export function planChange(
 	family: Family,
 	entries: readonly RuleEntry[],
 	standing: Standing | undefined,
+	dialect: Dialect = COMPILED_DIALECT,
 ): Change {
-	const plan = new ChangePlan(family);
+	const plan = new ChangePlan(family, dialect);
 	if (entries.length === 0) {
 		if (standing !== undefined) plan.swap.push({ text: `delete table ${plan.table}` });
 		return plan;
@@ -66,7 +69,7 @@ export function planChange(
 		plan.swap.push({ text: `delete table ${plan.table}` });
 		plan.create(spec);
 	} else {
-		const renewed = mapsToRenew(standing.listing, spec);
+		const renewed = mapsToRenew(standing.listing, spec, dialect);
 		const final = renewed.size === 0 ? spec : compileEntries(family, kept.entries, standing, renewed);
 		plan.update(standing.listing, final ?? spec, kept.reset);
 	}
@@ -166,14 +169,14 @@ function cannotHold(old: ListedMap | undefined, { typeof: { data } }: MapSpec): 
 }
 
 /** Maps whose contents change while the rules around them change too. */
-function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
+function mapsToRenew(listing: TableListing, spec: TableSpec, dialect: Dialect): Set<string> {
 	const renew = new Set<string>();
 	const maps = new Map(spec.maps.map((map) => [map.name, map]));
 	for (const { name, base, rules } of spec.chains) {
 		const old = listing.chains.get(name);
 		if (base === undefined || old === undefined) continue;
 		const oldText = old.rules.map(({ text }) => text).join("\n");
-		if (oldText === rules.map(specText).join("\n")) continue;
+		if (oldText === rules.map((rule) => specText(rule, dialect)).join("\n")) continue;
 		for (const { map } of rules) {
 			const wanted = map === undefined ? undefined : maps.get(map);
 			const standing = map === undefined ? undefined : listing.maps.get(map);
@@ -195,6 +198,13 @@ function sameContents(old: ListedMap, wanted: MapSpec): boolean {
 	);
 }
 
+/** The commands that make a table where there is none. */
+export function createTable(spec: TableSpec): readonly Command[] {
+	const plan = new ChangePlan(spec.family, COMPILED_DIALECT);
+	plan.create(spec);
+	return plan.swap;
+}
+
 class ChangePlan implements Change {
 	readonly prepare: Command[] = [];
 	readonly swap: Command[] = [];
@@ -202,7 +212,10 @@ class ChangePlan implements Change {
 	readonly undo: Command[] = [];
 	readonly table: string;
 
-	constructor(family: Family) {
+	readonly #dialect: Dialect;
+
+	constructor(family: Family, dialect: Dialect) {
+		this.#dialect = dialect;
 		this.table = `${nftFamily(family)} ${TABLE_NAME}`;
 	}
 
@@ -297,7 +310,7 @@ class ChangePlan implements Change {
 		const places = chain.rules.map((rule) => {
 			if (rule.counter !== undefined && rule.ordinals.some((one) => reset.has(`${base} ${one}`)))
 				return undefined;
-			return pool.get(specIdentity(rule))?.shift();
+			return pool.get(specIdentity(rule, this.#dialect))?.shift();
 		});
 		const kept = longestRise(places);
 		const stays = new Set(kept.values());

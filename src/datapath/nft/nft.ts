@@ -6,6 +6,7 @@ import type { Ruleset } from "../../model/ruleset.ts";
 import type { Datapath, Observation } from "../datapath.ts";
 import { type Change, type Command, planChange, type Standing } from "./change.ts";
 import { ruleReader } from "./comment.ts";
+import { learnDialect } from "./dialect.ts";
 import { parseListing } from "./listing.ts";
 import { readTable } from "./observe.ts";
 import { nftFamily } from "./statement.ts";
@@ -18,6 +19,7 @@ export class NftDatapath implements Datapath {
 	readonly name = "nft";
 	readonly #programs: ProgramRunner;
 	readonly #readRule = ruleReader();
+	readonly #dialect = new Map<string, string>();
 	/** What an observation was read from: handles of rules, names of maps. */
 	readonly #standings = new WeakMap<Observation, Standings>();
 
@@ -44,6 +46,7 @@ export class NftDatapath implements Datapath {
 				family,
 				desired.entries.filter(({ rule }) => rule.family === family),
 				standings[family],
+				this.#dialect,
 			),
 		);
 		const gather = (part: keyof Change): Command[] => changes.flatMap((change) => change[part]);
@@ -68,7 +71,13 @@ export class NftDatapath implements Datapath {
 			throw refusal(`list ${table.join(" ")}`, result.stderr, []);
 		}
 		const listing = parseListing(result.stdout, family);
-		return { listing, reading: readTable(listing, this.#readRule) };
+		const reading = readTable(listing, this.#readRule, this.#dialect);
+		if (reading.findings.length === 0) return { listing, reading };
+		// Somebody changed something, or this nft lists rules in another way.
+		for (const [text, listed] of await learnDialect(this.#programs, reading.spec)) {
+			this.#dialect.set(text, listed);
+		}
+		return { listing, reading: readTable(listing, this.#readRule, this.#dialect) };
 	}
 
 	async #run(commands: readonly Command[]): Promise<void> {

@@ -19,13 +19,25 @@ import {
 } from "./compile.ts";
 import { canonicalText, type ListedChain, type ListedRule, type TableListing } from "./listing.ts";
 import { nftFamily } from "./statement.ts";
-import { type ChainSpec, listedExpressions, type MapSpec, type RuleSpec, TABLE_NAME } from "./table.ts";
+import {
+	type ChainSpec,
+	COMPILED_DIALECT,
+	type Dialect,
+	listedExpressions,
+	type MapSpec,
+	type RuleSpec,
+	ruleText,
+	TABLE_NAME,
+	type TableSpec,
+} from "./table.ts";
 
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
 	readonly findings: readonly Finding[];
 	/** The lookups as they stand, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
+	/** What the comments say that there should be. */
+	readonly spec: TableSpec;
 }
 
 /** What makes a rule of nft the same rule: its comment and its expressions, counters apart. */
@@ -33,23 +45,22 @@ export function listedIdentity(rule: ListedRule): string {
 	return `${rule.comment ?? ""}\n${rule.text}`;
 }
 
-export function specIdentity(rule: RuleSpec): string {
-	return `${rule.comment ?? ""}\n${specText(rule)}`;
+export function specIdentity(rule: RuleSpec, dialect: Dialect): string {
+	return `${rule.comment ?? ""}\n${specText(rule, dialect)}`;
 }
-
-const texts = new WeakMap<RuleSpec, string>();
 
 /** The expressions of a rule as {@link ListedRule.text} has them. */
-export function specText(rule: RuleSpec): string {
-	const known = texts.get(rule);
-	if (known !== undefined) return known;
-	const text = listedExpressions(rule).map(canonicalText).join();
-	texts.set(rule, text);
-	return text;
+export function specText(rule: RuleSpec, dialect: Dialect): string {
+	const known = dialect.size === 0 ? undefined : dialect.get(ruleText(rule));
+	return known ?? listedExpressions(rule).map(canonicalText).join();
 }
 
-export function readTable(listing: TableListing, readRule: RuleReader): TableReading {
-	return new TableReader(listing, readRule).read();
+export function readTable(
+	listing: TableListing,
+	readRule: RuleReader,
+	dialect: Dialect = COMPILED_DIALECT,
+): TableReading {
+	return new TableReader(listing, readRule, dialect).read();
 }
 
 /** An entry of one chain, by an ordinal that is unique there. */
@@ -62,11 +73,13 @@ interface Owner {
 class TableReader {
 	readonly #listing: TableListing;
 	readonly #readRule: RuleReader;
+	readonly #dialect: Dialect;
 	readonly #findings: Finding[] = [];
 
-	constructor(listing: TableListing, readRule: RuleReader) {
+	constructor(listing: TableListing, readRule: RuleReader, dialect: Dialect) {
 		this.#listing = listing;
 		this.#readRule = readRule;
+		this.#dialect = dialect;
 	}
 
 	read(): TableReading {
@@ -124,7 +137,7 @@ class TableReader {
 				items.filter((item) => item.kind === "folded"),
 			]),
 		);
-		return { rules, findings: this.#findings, lookups };
+		return { rules, findings: this.#findings, lookups, spec };
 	}
 
 	#find(inside: string, problem: string): void {
@@ -218,7 +231,7 @@ class TableReader {
 		const pool = poolOf(listed);
 		let before = -1;
 		for (const rule of wanted.rules) {
-			const found = pool.get(specIdentity(rule))?.shift();
+			const found = pool.get(specIdentity(rule, this.#dialect))?.shift();
 			if (found === undefined) {
 				if (rule.ordinals.length === 0) this.#find(`chain ${wanted.name}`, `lacks ${frameText(rule)}`);
 				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);

@@ -70,3 +70,15 @@ export function listedExpressions(rule: RuleSpec): Json[] {
 		...rule.actions.flatMap(({ listed }) => listed),
 	];
 }
+
+/** {@link ruleText} → the listed expressions, where this host's nft has others than the compiler expects. */
+export type Dialect = ReadonlyMap<string, string>;
+
+/** What the compiler says itself. */
+export const COMPILED_DIALECT: Dialect = new Map();
+
+/** Everything of a rule but its comment and its counter's numbers, as nft reads it. */
+export function ruleText({ conditions, counter, actions }: RuleSpec): string {
+	const texts = [...conditions, ...actions].map(({ text }) => text).join(" ");
+	return counter === undefined ? texts : `counter ${texts}`;
+}

@@ -59,7 +59,7 @@ describe("NftDatapath", () => {
 				const observed = await apply(ruleset);
 				assertObserved(observed, ruleset.entries);
 			}),
-			{ numRuns: 60 },
+			{ numRuns: 40 },
 		);
 		await apply({ entries: [] });
 		assert.equal(run("nft", "list", "ruleset"), "");
@@ -138,7 +138,7 @@ describe("NftDatapath", () => {
 				assertObserved(observed, list);
 				for (const one of observed.rules) assert.equal(one.counters.packets, BigInt(one.ordinal + 6));
 			}),
-			{ numRuns: 60, endOnFailure: true },
+			{ numRuns: 40, endOnFailure: true },
 		);
 	});
 
