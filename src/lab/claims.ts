@@ -4,7 +4,7 @@ import type { LabEvidence, Tally, TrafficKind, VipTraffic, Volume } from "./evid
 import { OTHER_DSCP, REAL_SERVERS } from "./layout.ts";
 
 export const CLAIMS = {
-	engine: "the rules are in force on the real servers, on the datapath that was asked for",
+	datapath: "the rules are in force on the real servers, on the datapath that was asked for",
 	"client-peer": "every answer comes from the VIP that was asked, over TCP, UDP and ICMP",
 	"bulk-intact": "downloads arrive whole",
 	"fragments-intact": "datagrams that are fragmented arrive whole, both ways",
@@ -32,14 +32,14 @@ export interface Claim {
 type Judge = (evidence: LabEvidence) => { readonly contradiction?: string; readonly evidence: string };
 
 const JUDGES: Readonly<Record<ClaimId, Judge>> = {
-	engine: ({ asked, engines }) => ({
+	datapath: ({ datapath, datapathsInForce }) => ({
 		...firstOf(
-			engines.length === 0 ? "no rules are in force" : undefined,
-			asked !== "auto" && engines.some((engine) => engine !== asked)
-				? `asked for ${asked}, they run on ${engines.join(", ")}`
+			datapathsInForce.length === 0 ? "no rules are in force" : undefined,
+			datapath !== "auto" && datapathsInForce.some((name) => name !== datapath)
+				? `asked for ${datapath}, they run on ${datapathsInForce.join(", ")}`
 				: undefined,
 		),
-		evidence: engines.join(", "),
+		evidence: datapathsInForce.join(", "),
 	}),
 	"client-peer": ({ traffic }) => ({
 		...firstOf(

@@ -99,9 +99,9 @@ export interface OtherDscp {
 
 export interface LabEvidence {
 	/** The datapath that the real servers were to use. */
-	readonly asked: DatapathName | "auto";
+	readonly datapath: DatapathName | "auto";
 	/** Those that their rules run on, as `l3dsr show` on each says. */
-	readonly engines: readonly string[];
+	readonly datapathsInForce: readonly string[];
 	readonly journeys: readonly Journey[];
 	readonly traffic: readonly VipTraffic[];
 	readonly strays: DirectorStrays;

@@ -110,7 +110,7 @@ export class Lab implements AsyncDisposable {
 	}
 
 	/** The datapaths that rules of the real servers run on, each once; none when there are no rules. */
-	async engines(): Promise<string[]> {
+	async datapathsInForce(): Promise<string[]> {
 		const found = await onEach(REAL_SERVERS, async (server) => {
 			// l3dsr's own record: src/cli/show.ts.
 			const { rules } = JSON.parse(await this.type(server, "l3dsr", ["show", "--json"])) as {

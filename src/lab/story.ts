@@ -46,7 +46,7 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 	const captured = new Captured(lab);
 	if (rules) await lab.addRules();
 
-	const engines = await lab.engines();
+	const datapathsInForce = await lab.datapathsInForce();
 	// Where an answer is not expected, nobody waits long for it.
 	const withinMs = rules ? WITHIN_MS : FAILS_WITHIN_MS;
 
@@ -80,8 +80,8 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 
 	const { dropped } = captured;
 	const evidence = {
-		asked: lab.datapath,
-		engines,
+		datapath: lab.datapath,
+		datapathsInForce,
 		journeys,
 		traffic,
 		strays,

@@ -35,8 +35,8 @@ const nothing = { packets: 0, bytes: 0 };
 const other = { server: "real1", dscp: [20], destinations: ["10.0.11.2"], reach: reached } as const;
 
 const good: LabEvidence = {
-	asked: "nft",
-	engines: ["nft"],
+	datapath: "nft",
+	datapathsInForce: ["nft"],
 	journeys: [],
 	traffic: [vip],
 	strays: { answers: nothing, others: nothing },
@@ -54,9 +54,9 @@ const withTally = (kind: TrafficKind, changes: Partial<Tally>): Partial<LabEvide
 
 /** claim → evidence against it, and what is said then. */
 const CONTRADICTIONS: Readonly<Record<ClaimId, readonly [Partial<LabEvidence>, string][]>> = {
-	engine: [
-		[{ engines: [] }, "no rules are in force"],
-		[{ asked: "ebpf" }, "asked for ebpf, they run on nft"],
+	datapath: [
+		[{ datapathsInForce: [] }, "no rules are in force"],
+		[{ datapath: "ebpf" }, "asked for ebpf, they run on nft"],
 	],
 	"client-peer": [
 		[
@@ -151,7 +151,7 @@ describe("judge", () => {
 		const held = judge({ ...good, traffic: [], otherDscp: [] }).filter((claim) => claim.held);
 		assert.deepEqual(
 			held.map(({ id }) => id),
-			["engine", "rules-needed", "rules-mend", "captures-complete"],
+			["datapath", "rules-needed", "rules-mend", "captures-complete"],
 		);
 	});
 });
