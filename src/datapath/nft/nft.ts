@@ -39,7 +39,8 @@ export class NftDatapath implements Datapath {
 	}
 
 	async apply(desired: Ruleset, observed: Observation): Promise<void> {
-		const standings = this.#standings.get(observed);
+		// An observation that was put together from several engines' has no handles in it.
+		const standings = this.#standings.get(observed) ?? this.#standings.get(await this.observe());
 		if (standings === undefined) throw new TypeError("apply needs an observation of this datapath");
 		const changes = FAMILIES.map((family) =>
 			planChange(
