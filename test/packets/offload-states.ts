@@ -30,19 +30,29 @@ interface State {
 	readonly seen: Seen;
 }
 
-const STATES: readonly State[] = [
-	{ offloads: "pending", behind: true, seen: { pending: true, merged: true } },
-	{ offloads: "plain", behind: false, seen: { pending: false, merged: false } },
-	{ offloads: "merged", behind: true, seen: { pending: true, merged: true } },
-];
+const UNMERGED = { pending: false, merged: false };
+const MERGED = { pending: true, merged: true };
 
-/** In raw PREROUTING, every state; in a chain of local delivery those without a guest. */
+const TRAFFIC_STATES = {
+	pending: { offloads: "pending", behind: true, seen: MERGED },
+	plain: { offloads: "plain", behind: false, seen: UNMERGED },
+	plainBehind: { offloads: "plain", behind: true, seen: UNMERGED },
+	merged: { offloads: "merged", behind: true, seen: MERGED },
+} as const satisfies Record<string, State>;
+type StateName = keyof typeof TRAFFIC_STATES;
+
+const RAW_PREROUTING = { table: "raw", chain: "PREROUTING" } as const;
+
+/** In a chain of local delivery, only those of `states` without a guest. */
 export function testOffloadStates(
 	engine: string,
 	open: () => Datapath,
-	place: Pick<Rule, "table" | "chain"> = { table: "raw", chain: "PREROUTING" },
+	place: Pick<Rule, "table" | "chain"> = RAW_PREROUTING,
+	states: readonly StateName[] = ["pending", "plain", "merged"],
 ): void {
-	for (const state of STATES.filter(({ behind }) => !behind || place.chain !== "INPUT")) {
+	for (const name of states) {
+		const state = TRAFFIC_STATES[name];
+		if (state.behind && place.chain === "INPUT") continue;
 		const where = state.behind ? "a guest behind the server" : "the server";
 		const title = `${engine}, ${place.table} ${place.chain}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
 		test(title, () => runState(open(), place, state));
