@@ -63,6 +63,10 @@ export const ERRORS = {
 	},
 	// Files that a command reads or writes
 	FILE_READ: { exit: EXIT.failed, meaning: "a file that a command was given cannot be read" },
+	CAPTURE_FORMAT: {
+		exit: EXIT.failed,
+		meaning: "a capture file that is neither pcap nor pcapng, or is damaged",
+	},
 	FILE_WRITE: { exit: EXIT.failed, meaning: "a file that a command was told to write cannot be written" },
 	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
 	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },

@@ -1,0 +1,87 @@
+/** Where the IP packet begins in a captured frame. */
+
+/** Of the registry of link types that captures name (draft-ietf-opsawg-pcaplinktype). */
+export const LINK_TYPE = {
+	ethernet: 1,
+	raw: 101,
+	/** LINKTYPE_LINUX_SLL and SLL2: what tcpdump -i any writes. */
+	linuxCooked: 113,
+	linuxCooked2: 276,
+	rawIpv4: 228,
+	rawIpv6: 229,
+} as const;
+
+/** What some systems write for raw IP, although it is no link type but their own DLT_RAW. */
+const OTHER_RAW = new Set([12, 14]);
+
+const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
+const VLAN_TAGS = new Set([0x8100, 0x88a8, 0x9100]);
+/** What the cooked header's packet type says of a packet that this host sent. */
+const OUTGOING = 4;
+
+export interface NetworkPacket {
+	/** Bytes in front of the IP header. */
+	readonly offset: number;
+	/** Six bytes, where the link has such addresses. */
+	readonly sourceMac?: readonly number[];
+	/** VLAN ids of the tags in front of the packet, outermost first; priority tags (id 0) too. */
+	readonly vlans: readonly number[];
+	/** The host that captured it sent it (known of Linux cooked captures only). */
+	readonly outgoing: boolean;
+}
+
+/** Why there is no IP packet to be found. */
+export type NotIp = "link-type-unknown" | "not-ip" | "frame-cut";
+
+export function isKnownLinkType(linkType: number): boolean {
+	return OTHER_RAW.has(linkType) || Object.values(LINK_TYPE).some((known) => known === linkType);
+}
+
+/** Finds the IP packet in a frame. Never throws. */
+export function networkPacketOf(frame: Uint8Array, linkType: number): NetworkPacket | NotIp {
+	switch (linkType) {
+		case LINK_TYPE.ethernet:
+			return behindEtherType(frame, 12, Array.from(frame.subarray(6, 12)), false);
+		case LINK_TYPE.linuxCooked: {
+			const mac = word(frame, 4) === 6 ? Array.from(frame.subarray(6, 12)) : undefined;
+			return behindEtherType(frame, 14, mac, word(frame, 0) === OUTGOING);
+		}
+		case LINK_TYPE.linuxCooked2: {
+			if (frame.length < 20) return "frame-cut";
+			const type = word(frame, 0);
+			if (type !== ETHER_TYPE.ipv4 && type !== ETHER_TYPE.ipv6) return "not-ip";
+			return {
+				offset: 20,
+				vlans: [],
+				outgoing: frame[10] === OUTGOING,
+				...(frame[11] === 6 ? { sourceMac: Array.from(frame.subarray(12, 18)) } : {}),
+			};
+		}
+		default:
+			return isKnownLinkType(linkType) ? { offset: 0, vlans: [], outgoing: false } : "link-type-unknown";
+	}
+}
+
+function behindEtherType(
+	frame: Uint8Array,
+	typeOffset: number,
+	sourceMac: readonly number[] | undefined,
+	outgoing: boolean,
+): NetworkPacket | NotIp {
+	const vlans: number[] = [];
+	let at = typeOffset;
+	for (;;) {
+		if (at + 2 > frame.length) return "frame-cut";
+		const type = word(frame, at);
+		if (type === ETHER_TYPE.ipv4 || type === ETHER_TYPE.ipv6) break;
+		if (!VLAN_TAGS.has(type)) return "not-ip";
+		vlans.push(word(frame, at + 2) & 0x0fff);
+		at += 4;
+	}
+	return { offset: at + 2, vlans, outgoing, ...(sourceMac === undefined ? {} : { sourceMac }) };
+}
+
+/** 16 bits in network order; 0 past the end. */
+function word(bytes: Uint8Array, offset: number): number {
+	return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
+}
