@@ -8,6 +8,7 @@
 import { type Address, type Family, parseIpv4, parseIpv6 } from "../model/address.ts";
 import { type Dscp, dscp, isDscp } from "../model/dscp.ts";
 import type { WrittenService } from "../model/service.ts";
+import type { Collation } from "./collation.ts";
 
 /** A line of a configuration file. */
 export interface ConfPlace {
@@ -31,6 +32,8 @@ export type DsrConfEntry = ConfPlace &
 		| { readonly kind: "unrecognized" }
 	);
 
+export type PlacedDsrService = WrittenService & ConfPlace;
+
 export type DsrConfFinding =
 	| (ConfPlace & { readonly kind: "unrecognized" })
 	| (ConfPlace & { readonly kind: "too-large"; readonly dscpText: string })
@@ -50,6 +53,14 @@ export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "unr
 
 export function isFatal(finding: DsrConfFinding): finding is FatalFinding {
 	return finding.kind === "unrecognized" || finding.kind === "unreadable" || finding.kind === "no-directory";
+}
+
+/** The files of a directory that are read, in order: as the shell expands `DIRECTORY/*.conf`, so no hidden ones. */
+export function confFilesOf(directory: string, names: readonly string[], collation: Collation): string[] {
+	return names
+		.filter((name) => name.endsWith(".conf") && !name.startsWith("."))
+		.sort(collation)
+		.map((name) => `${directory}/${name}`);
 }
 
 /** `VIP` or `VIP=DSCP`, blanks and tabs anywhere but inside the two. */
@@ -80,8 +91,8 @@ export function hostNamesOf(entries: readonly DsrConfEntry[]): string[] {
 export function collectServices(
 	entries: readonly DsrConfEntry[],
 	addressOf: (name: string) => Address | undefined,
-): { readonly services: readonly WrittenService[]; readonly findings: readonly DsrConfFinding[] } {
-	const services: WrittenService[] = [];
+): { readonly services: readonly PlacedDsrService[]; readonly findings: readonly DsrConfFinding[] } {
+	const services: PlacedDsrService[] = [];
 	const findings: DsrConfFinding[] = [];
 	const firstWith = new Map<string, ConfPlace & { vip: Address; vipText: string }>();
 	for (const entry of entries) {
@@ -106,6 +117,8 @@ export function collectServices(
 			if (previous === undefined) firstWith.set(key, { file, line, vip, vipText });
 		}
 		services.push({
+			file,
+			line,
 			service: {
 				name: vipText,
 				vip,

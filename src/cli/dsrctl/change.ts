@@ -15,7 +15,7 @@ import {
 	withoutServices,
 	withServices,
 } from "../../plan/service-host.ts";
-import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import { describeLoopbackStep, describeRule } from "../services/describe-step.ts";
 import type { DsrctlHost } from "./host.ts";
 
 export interface Observed extends ServiceHost {
@@ -144,7 +144,7 @@ function isDamaged({ observation }: Observed): boolean {
 function verify(observed: ServiceHost, desired: DesiredHost): void {
 	if (!isChange(observed, desired)) return;
 	const { before, after } = planLoopback(observed.addresses, desired.addresses);
-	const left = [...before, ...after].map(describeLoopbackStep);
+	const left = [...before, ...after].map(describeLoopback);
 	left.push(...planRules(observed.rules, desired.ruleset).map((step) => describeRuleStep(step, false)));
 	throw new L3dsrError({
 		code: "DATAPATH_VERIFY",
@@ -179,21 +179,16 @@ function announce(
 	after: readonly LoopbackStep[],
 	{ onStep, insert }: StepOptions,
 ): void {
-	for (const step of before) onStep(describeLoopbackStep(step));
+	for (const step of before) onStep(describeLoopback(step));
 	// Typed in this order, `-I` would give the chain that the plan has.
 	for (const step of insert ? rules.toReversed() : rules) onStep(describeRuleStep(step, insert));
-	for (const step of after) onStep(describeLoopbackStep(step));
+	for (const step of after) onStep(describeLoopback(step));
 }
 
-/** The command that would do the same. */
-function describeLoopbackStep({ kind, address, prefixLength, label }: LoopbackStep): string {
-	const verb = kind === "add" ? "add" : "del";
-	const prefix = `${address.text}/${prefixLength}`;
-	return `ip address ${verb} ${prefix} dev lo${kind === "add" && label !== undefined ? ` label ${label}` : ""}`;
+function describeLoopback({ kind, ...entry }: LoopbackStep): string {
+	return describeLoopbackStep(kind, entry);
 }
 
 function describeRuleStep({ kind, rule }: RuleStep, insert: boolean): string {
-	const program = rule.family === "ipv4" ? "iptables-daddr" : "ip6tables-daddr";
-	const command = kind === "remove" ? "-D" : insert ? "-I" : "-A";
-	return `${program} -t ${rule.table} ${command} ${rule.chain} ${formatRuleSpec(rule)}`;
+	return describeRule(kind === "remove" ? "-D" : insert ? "-I" : "-A", rule);
 }

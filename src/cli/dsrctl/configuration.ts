@@ -3,6 +3,7 @@ import type { WrittenService } from "../../model/service.ts";
 import { collationOf } from "../../syntax/collation.ts";
 import {
 	collectServices,
+	confFilesOf,
 	type DsrConfEntry,
 	type DsrConfFinding,
 	hostNamesOf,
@@ -23,10 +24,11 @@ export async function readConfiguration(
 	from: { readonly file?: string; readonly directory: string },
 	env: Readonly<Record<string, string | undefined>>,
 ): Promise<DsrConfiguration> {
-	const files = from.file === undefined ? confFiles(host, from.directory, env) : [from.file];
-	if (files === undefined) {
+	const names = from.file === undefined ? host.listDirectory(from.directory) : [];
+	if (names === undefined) {
 		return { services: [], findings: [{ kind: "no-directory", directory: from.directory }], files: [] };
 	}
+	const files = from.file === undefined ? confFilesOf(from.directory, names, collationOf(env)) : [from.file];
 	const entries: DsrConfEntry[] = [];
 	const read: string[] = [];
 	const fatal: DsrConfFinding[] = [];
@@ -40,22 +42,9 @@ export async function readConfiguration(
 		entries.push(...parseDsrConf(file, text));
 		if (entries.at(-1)?.kind === "unrecognized") break;
 	}
-	const names = hostNamesOf(entries);
-	const addresses = await Promise.all(names.map((name) => host.addressOf(name)));
-	const resolved = new Map(names.map((name, index) => [name, addresses[index]]));
-	const { services, findings } = collectServices(entries, (name) => resolved.get(name));
+	const found = new Map(
+		await Promise.all(hostNamesOf(entries).map(async (name) => [name, await host.addressOf(name)] as const)),
+	);
+	const { services, findings } = collectServices(entries, (name) => found.get(name));
 	return { services, findings: [...findings, ...fatal], files: read };
-}
-
-/** As the shell expands `DIRECTORY/*.conf`: no hidden files, in the order of the locale. */
-function confFiles(
-	host: DsrctlHost,
-	directory: string,
-	env: Readonly<Record<string, string | undefined>>,
-): string[] | undefined {
-	return host
-		.listDirectory(directory)
-		?.filter((name) => name.endsWith(".conf") && !name.startsWith("."))
-		.sort(collationOf(env))
-		.map((name) => `${directory}/${name}`);
 }

@@ -3,9 +3,10 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { RuleStore } from "../../datapath/datapath.ts";
 import { openDatapath } from "../../datapath/host-datapath.ts";
 import { changeLoopbackAddresses, listLoopbackAddresses } from "../../host/addresses.ts";
+import { ipv4AddressOf } from "../../host/host-name.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { systemPrograms } from "../../host/process.ts";
-import { type Address, parseIpv4 } from "../../model/address.ts";
+import type { Address } from "../../model/address.ts";
 import type { LoopbackAddress, LoopbackStep } from "../../plan/loopback.ts";
 import type { CliContext } from "../context.ts";
 
@@ -47,14 +48,7 @@ export function systemHost({ env }: CliContext): DsrctlHost {
 			}
 		},
 		readFile: readIfThere,
-		async addressOf(name) {
-			const { lookup } = await import("node:dns/promises");
-			try {
-				return parseIpv4((await lookup(name, { family: 4 })).address);
-			} catch {
-				return undefined;
-			}
-		},
+		addressOf: ipv4AddressOf,
 		hasIpv6: () => readIfThere("/proc/sys/net/ipv6/conf/lo/disable_ipv6")?.trim() === "0",
 		openDatapath: () => openDatapath({ env }),
 		loopbackAddresses: () => listLoopbackAddresses(programs),

@@ -7,6 +7,7 @@ import { collationOf } from "../../syntax/collation.ts";
 import type { PlacedService } from "../../syntax/config/parse-config.ts";
 import {
 	collectServices,
+	confFilesOf,
 	type DsrConfEntry,
 	type DsrConfFinding,
 	describeFinding,
@@ -88,13 +89,7 @@ async function readDsrConf(
 	env: Env,
 ): Promise<{ services: PlacedService[]; diagnostics: Diagnostic[] }> {
 	const names = host.listFolder(path);
-	const files =
-		names === undefined
-			? [path]
-			: names
-					.filter((name) => name.endsWith(".conf") && !name.startsWith("."))
-					.sort(collationOf(env))
-					.map((name) => `${path}/${name}`);
+	const files = names === undefined ? [path] : confFilesOf(path, names, collationOf(env));
 	const entries: DsrConfEntry[] = [];
 	const lines = new Map<string, string[]>();
 	const diagnostics: Diagnostic[] = [];
@@ -115,25 +110,10 @@ async function readDsrConf(
 	const { services, findings } = collectServices(entries, (name) => found.get(name));
 	const place = (file: string, line: number): Position => lineAt(lines, file, line);
 	diagnostics.push(...findings.map((finding) => findingDiagnostic(finding, place)));
-	return { services: placeServices(services, entries, place), diagnostics };
-}
-
-/** Services come in the order of their entries, without those that something is wrong with. */
-function placeServices(
-	services: ReturnType<typeof collectServices>["services"],
-	entries: readonly DsrConfEntry[],
-	place: (file: string, line: number) => Position,
-): PlacedService[] {
-	let next = 0;
-	return services.flatMap(({ service, vipText, dscpText }) => {
-		for (; next < entries.length; next++) {
-			const entry = entries[next];
-			if (entry?.kind !== "service" || entry.vipText !== vipText || entry.dscpText !== dscpText) continue;
-			next++;
-			return [{ service, place: place(entry.file, entry.line) }];
-		}
-		return [];
-	});
+	return {
+		services: services.map(({ service, file, line }) => ({ service, place: place(file, line) })),
+		diagnostics,
+	};
 }
 
 function lineAt(lines: ReadonlyMap<string, readonly string[]>, source: string, line: number): Position {

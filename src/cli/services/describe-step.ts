@@ -3,6 +3,7 @@
 import { signatureOf } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { Step } from "../../plan/host-plan.ts";
+import type { LoopbackAddress } from "../../plan/loopback.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 
 /** One line for each thing that a step does. */
@@ -13,13 +14,10 @@ export function describeStep(step: Step): string[] {
 			const held = step.guard.held.map(({ text }) => text).join(", ");
 			return [`nft table arp l3dsr: hold ${held}, silent on ARP`];
 		}
-		case "add-address": {
-			const { address, prefixLength, label } = step.entry;
-			const option = label === undefined ? "nodad" : `label ${label}`;
-			return [`ip address add ${address.text}/${prefixLength} dev lo ${option}`];
-		}
+		case "add-address":
+			return [describeLoopbackStep("add", step.entry)];
 		case "remove-address":
-			return [`ip address del ${step.entry.address.text}/${step.entry.prefixLength} dev lo`];
+			return [describeLoopbackStep("remove", step.entry)];
 		case "relabel": {
 			const { address, label } = step.entry;
 			return [`label ${address.text} on lo ${step.label} instead of ${label ?? "none"}`];
@@ -33,8 +31,16 @@ export function describeStep(step: Step): string[] {
 	}
 }
 
-/** The command of iptables-daddr that appends or deletes this rule. */
-export function describeRule(command: "-A" | "-D", rule: Rule): string {
+/** The command of ip(8) that adds or removes this address. */
+export function describeLoopbackStep(kind: "add" | "remove", entry: LoopbackAddress): string {
+	const { address, prefixLength, label } = entry;
+	const what = `${address.text}/${prefixLength} dev lo`;
+	if (kind === "remove") return `ip address del ${what}`;
+	return `ip address add ${what} ${label === undefined ? "nodad" : `label ${label}`}`;
+}
+
+/** The command of iptables-daddr that appends, inserts or deletes this rule. */
+export function describeRule(command: "-A" | "-D" | "-I", rule: Rule): string {
 	const program = rule.family === "ipv4" ? "iptables-daddr" : "ip6tables-daddr";
 	return `${program} -t ${rule.table} ${command} ${rule.chain} ${formatRuleSpec(rule)}`;
 }

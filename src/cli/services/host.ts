@@ -7,10 +7,11 @@ import {
 	changeLoopbackAddresses,
 	listInterfaceAddresses,
 } from "../../host/addresses.ts";
+import { ipv4AddressOf } from "../../host/host-name.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { type ProgramRunner, systemPrograms } from "../../host/process.ts";
 import { applyGuard, type ObservedGuard, observeGuard } from "../../host/vip-guard.ts";
-import { type Address, parseIpv4 } from "../../model/address.ts";
+import type { Address } from "../../model/address.ts";
 import type { DatapathChoice, Hook } from "../../model/configuration.ts";
 import type { VipGuard } from "../../model/vip-guard.ts";
 import type { CliContext } from "../context.ts";
@@ -48,14 +49,7 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		dsrConfFolder: DSR_CONF_FOLDER,
 		readFile: (path) => readFileSync(path, "utf8"),
 		listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
-		async addressOf(name) {
-			const { lookup } = await import("node:dns/promises");
-			try {
-				return parseIpv4((await lookup(name, { family: 4 })).address);
-			} catch {
-				return undefined;
-			}
-		},
+		addressOf: ipv4AddressOf,
 		ebpf: async (choice) => choice !== "nft",
 		datapathReason: async (choice) =>
 			choice === "auto"
