@@ -1,7 +1,7 @@
 /** What is run against the real kernel, in `raw` and in `mangle`; TABLE stands for the one. */
 import type { Scenario } from "./transcript.ts";
 
-/** Start it, look at it, start it again, stop it, stop it again. */
+/** Look at it, start it, look at it, start it again, stop it. */
 const LIFE = [
 	"dsrctl -f c.conf status",
 	"dsrctl -f c.conf start",
@@ -9,9 +9,6 @@ const LIFE = [
 	"dsrctl -f c.conf check",
 	"dsrctl -f c.conf start",
 	"rules",
-	"addresses",
-	"dsrctl -f c.conf stop",
-	"dsrctl -f c.conf check",
 	"dsrctl -f c.conf stop",
 	"rules",
 	"addresses",
@@ -30,6 +27,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 	"ipv6-l3dsr": life("one IPv6 L3DSR service", "2001:db8::aa1=29\n"),
 	"ipv6-l2dsr": life("one IPv6 L2DSR service", "2001:db8::aa1\n"),
 	"both-families": life("L3DSR and L2DSR, IPv4 and IPv6", BOTH),
+	"stopped-twice": {
+		title: "a stop is silent, also where nothing runs",
+		files: { "c.conf": BOTH },
+		steps: ["stop", "start", "stop", "check", "stop", "status"].map((action) => `dsrctl -f c.conf ${action}`),
+	},
 	"dscp-notations": life(
 		"decimal, octal and hex codes, shown as written",
 		"192.0.2.1=7\n192.0.2.2=014\n192.0.2.3=0x0d\n192.0.2.4=0X3F\n192.0.2.5=0\n2001:db8::1=014\n",
