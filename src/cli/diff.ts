@@ -34,7 +34,6 @@ export async function diff(
 	const { observed, steps } = await planChange(host, datapath, {
 		configuration,
 		elsewhere: () => servicesElsewhere(host, env),
-		ebpf: await host.ebpf(configuration.datapath),
 	});
 	const drift = driftOf(observed.state, steps, configuration.services);
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());

@@ -29,7 +29,6 @@ export async function down(
 	const target = {
 		configuration: DEFAULT_CONFIGURATION,
 		elsewhere: async () => [],
-		ebpf: await host.ebpf(DEFAULT_CONFIGURATION.datapath),
 	};
 	await change(context, host, target, {
 		...options,

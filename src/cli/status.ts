@@ -1,18 +1,19 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
-import type { Observation, RuleStore } from "../datapath/datapath.ts";
+import type { Assignment } from "../datapath/assign.ts";
+import type { Observation } from "../datapath/datapath.ts";
+import type { HostDatapath } from "../datapath/host-datapath.ts";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
-import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
+import { type DatapathChoice, DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { driftOf } from "../plan/drift.ts";
-import { desiredHost, planHost } from "../plan/host-plan.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { interruptible } from "./interrupt.ts";
+import { planChange } from "./services/change.ts";
 import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
 import { type LoadedConfiguration, loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
 import { CONFIG_FILE, type ServiceHost, systemServiceHost } from "./services/host.ts";
-import { observeHost, wishOf } from "./services/observe.ts";
 import { rateOf, type ServiceRow, serviceRows } from "./services/service-rows.ts";
 import { type StatusRecord, statusText } from "./services/status-text.ts";
 import { rulesText } from "./show.ts";
@@ -85,27 +86,40 @@ interface Look {
 async function statusRecord(
 	{ env }: CliContext,
 	host: ServiceHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	loaded: LoadedConfiguration | undefined,
 ): Promise<Look> {
 	const configuration = loaded?.configuration ?? DEFAULT_CONFIGURATION;
-	const observed = await observeHost(host, datapath);
+	const elsewhere = () => servicesElsewhere(host, env);
+	const {
+		observed,
+		wish,
+		desired,
+		steps: all,
+	} = await planChange(host, datapath, { configuration, elsewhere });
 	const { state, observation } = observed;
-	const ebpf = await host.ebpf(configuration.datapath);
-	const wish = await wishOf(configuration, observed, () => servicesElsewhere(host, env), ebpf);
-	const steps = loaded === undefined ? [] : planHost(state, desiredHost(state, wish));
+	const steps = loaded === undefined ? [] : all;
 	const engines = [...new Set(observation.rules.map((rule) => rule.datapath))].sort();
 	const record: StatusRecord = {
 		configuration: loaded?.source ?? null,
 		datapath: {
 			engines,
-			why: await host.datapathReason(configuration.datapath),
+			why: reasonText(configuration.datapath, datapath.assign(desired.ruleset)),
 		},
 		services: serviceRows(configuration.services, wish.lowering, state, observation.rules),
 		drift: driftOf(state, steps, configuration.services).map(({ object, problem }) => ({ object, problem })),
 		otherRules: observation.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 	return { record, observation };
+}
+
+/** Why the rules of services run where they run. */
+function reasonText(choice: DatapathChoice, { rules }: Assignment): string {
+	if (choice !== "auto") return "as configured";
+	const reasons = rules.flatMap(({ entry, reason }) =>
+		signatureOf(entry.rule) === undefined ? [] : [reason],
+	);
+	return ["auto", [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
 }
 
 async function watch(

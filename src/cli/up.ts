@@ -30,7 +30,6 @@ export async function up(
 	const target = {
 		configuration,
 		elsewhere: () => servicesElsewhere(host, context.env),
-		ebpf: await host.ebpf(configuration.datapath),
 	};
 	const count = configuration.services.length;
 	await change(context, host, target, {

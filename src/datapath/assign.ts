@@ -5,6 +5,7 @@
  * running it early changes nothing: either every rule in front of it goes there too, or those that stay
  * with nft can never meet the same packet.
  */
+import { signatureOf } from "../model/lower-service.ts";
 import type { Match, Rule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import type { DatapathName } from "./datapath.ts";
@@ -20,11 +21,6 @@ export interface AssignmentFacts {
 	readonly ebpfRefused?: string;
 	/** Why the program of a rule's interface cannot express it (src/datapath/ebpf knows); else undefined. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
-	/**
-	 * True for rules typed in the iptables grammar: `addrtype LOCAL` follows the routing table packet by
-	 * packet, which only nft does. Services accept the addresses of the time of their last reload.
-	 */
-	readonly exactLocal: boolean;
 }
 
 export interface AssignedRule {
@@ -96,7 +92,8 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): string | undefined {
 	if (inInterface.wildcard) return `-i ${inInterface.name}+ means interfaces yet to come too`;
 	if (!facts.interfaces.has(inInterface.name)) return `there is no interface ${inInterface.name} now`;
 	if (facts.ebpfRefused !== undefined) return facts.ebpfRefused;
-	if (facts.exactLocal && rule.matches.some(({ kind }) => kind === "addrtype")) {
+	// Services accept the addresses of the time of their last reload, whoever makes the next change.
+	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
 		return "-m addrtype asks the routing table anew for each packet";
 	}
 	return facts.ebpfLacks(rule);

@@ -27,11 +27,6 @@ export interface HostDatapathOptions {
 	readonly hook?: HookName | "auto" | "tc";
 	/** XDP on veth, tun and virtio (src/datapath/ebpf/open-checksums.ts). Default `refuse`. */
 	readonly openChecksums?: "refuse" | "accept";
-	/**
-	 * `addrtype LOCAL` may be answered from the addresses of the time of the change, as services do it, not
-	 * from the routing table for each packet. Default false.
-	 */
-	readonly localAtApply?: boolean;
 }
 
 /** What callers use: observe, then apply. */
@@ -63,7 +58,7 @@ export function openDatapath(options: HostDatapathOptions): HostDatapath {
 		new NftDatapath(programs),
 		new EbpfDatapath({ hook: wantedHook, openChecksums, localPrefixes: () => localPrefixes(programs) }),
 		preference,
-		() => assignmentFacts(wantedHook, options.localAtApply ?? false),
+		() => assignmentFacts(wantedHook),
 	);
 }
 
@@ -82,12 +77,11 @@ function choice<T extends string>(
 	});
 }
 
-function assignmentFacts(hook: HookName | "auto", localAtApply: boolean): AssignmentFacts {
+function assignmentFacts(hook: HookName | "auto"): AssignmentFacts {
 	const interfaces = new Map(listInterfaces().map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
 	return {
 		interfaces: new Set(interfaces.keys()),
-		exactLocal: !localAtApply,
 		ebpfLacks(rule) {
 			const on = interfaces.get(rule.header.inInterface?.name ?? "");
 			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));

@@ -10,21 +10,15 @@ export interface RealInterface {
 	readonly addresses: readonly Address[];
 }
 
-/**
- * Those of the configuration; else, where the eBPF engine can serve them, those that carry the host's global
- * addresses, VIPs aside. Undefined: no rule names an interface, and every one counts, now and later.
- */
+/** The interfaces that the configuration names, else those that carry the host's global addresses, VIPs aside. */
 export function arrivalInterfaces(
-	{ interfaces, datapath, services }: Pick<Configuration, "interfaces" | "datapath" | "services">,
+	{ interfaces, services }: Pick<Configuration, "interfaces" | "services">,
 	present: readonly RealInterface[],
-	ebpf: boolean,
-): readonly InterfaceName[] | undefined {
+): readonly InterfaceName[] {
 	if (interfaces !== undefined) return interfaces;
-	if (datapath === "nft" || !ebpf) return undefined;
 	const vips = new Set(services.map(({ vip }) => vip.text));
-	const names = present
+	return present
 		.filter(({ name, up }) => name !== "lo" && up)
 		.filter(({ addresses }) => addresses.some(({ text }) => !vips.has(text)))
 		.map(({ name }) => ({ name, wildcard: false }));
-	return names.length === 0 ? undefined : names;
 }

@@ -15,7 +15,9 @@ export type DriftKind =
 	| "rule-to-take-over"
 	| "rule-to-hand-back"
 	| "damage"
-	| "guard";
+	| "guard"
+	/** The host's own addresses have changed. */
+	| "network";
 
 export interface Drift {
 	readonly kind: DriftKind;
@@ -79,7 +81,7 @@ function guardDrift({ guard, addresses }: HostState, step: Extract<Step, { kind:
 	const newcomers = (step.guard?.held.length ?? 0) > guard.held.length;
 	return newcomers
 		? []
-		: [{ kind: "guard", object, problem: "speaks for addresses that the host no longer has" }];
+		: [{ kind: "network", object, problem: "was made when this host had other addresses" }];
 }
 
 function textOf(addresses: readonly { readonly text: string }[]): string {

@@ -1,35 +1,56 @@
 /** Observe, plan, apply, verify; on failure the host is put back as it was found. */
-import type { RuleStore } from "../../datapath/datapath.ts";
+
+import type { Assignment } from "../../datapath/assign.ts";
+import type { HostDatapath } from "../../datapath/host-datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { AddressChange } from "../../host/addresses.ts";
-import type { Configuration } from "../../model/configuration.ts";
+import { signatureOf } from "../../model/lower-service.ts";
+import { sameRule } from "../../model/rule.ts";
+import type { RuleEntry } from "../../model/ruleset.ts";
 import type { Service } from "../../model/service.ts";
-import { type DesiredHost, desiredHost, planHost, type Step } from "../../plan/host-plan.ts";
+import { type DesiredHost, desiredHost, planHost, type Step, type Wish } from "../../plan/host-plan.ts";
 import { describeStep } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
-import { type ObservedHost, observeHost, wishOf } from "./observe.ts";
+import { type ObservedHost, observeHost, type ServiceConfiguration, wishOf } from "./observe.ts";
 
 /** What a host should be made into. */
 export interface Target {
-	readonly configuration: Pick<Configuration, "services" | "table" | "interfaces" | "datapath">;
+	readonly configuration: ServiceConfiguration;
 	/** Services that dsrctl looks after. */
 	elsewhere(): Promise<readonly Service[]>;
-	/** The eBPF engine can serve rules that name an interface. */
-	readonly ebpf: boolean;
 }
 
 export interface Plan {
 	readonly observed: ObservedHost;
+	readonly wish: Wish;
 	readonly desired: DesiredHost;
 	readonly steps: readonly Step[];
 }
 
 /** Changes nothing. */
-export async function planChange(host: ServiceHost, datapath: RuleStore, target: Target): Promise<Plan> {
+export async function planChange(host: ServiceHost, datapath: HostDatapath, target: Target): Promise<Plan> {
 	const observed = await observeHost(host, datapath);
-	const wish = await wishOf(target.configuration, observed, target.elsewhere, target.ebpf);
+	const { configuration, elsewhere } = target;
+	const wish = await wishOf(configuration, observed, datapath, elsewhere);
 	const desired = desiredHost(observed.state, wish);
-	return { observed, desired, steps: planHost(observed.state, desired) };
+	const damage = [...observed.state.damage, ...misplaced(datapath.assign(desired.ruleset), observed)];
+	return { observed, wish, desired, steps: planHost({ ...observed.state, damage }, desired) };
+}
+
+/** Own rules that run on one engine and belong on the other: the configuration has changed, or the interfaces have. */
+function misplaced({ rules }: Assignment, { observation }: ObservedHost): string[] {
+	const standing = new Map(observation.rules.map((one) => [placeKey(one), one]));
+	return rules.flatMap(({ entry, datapath, reason }) => {
+		const name = signatureOf(entry.rule);
+		const now = standing.get(placeKey(entry));
+		if (name === undefined || now === undefined || now.datapath === datapath) return [];
+		if (!sameRule(now.rule, entry.rule)) return [];
+		return [`a rule of ${name}: runs on ${now.datapath} and belongs on ${datapath}: ${reason}`];
+	});
+}
+
+function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 /**
@@ -39,7 +60,7 @@ export async function planChange(host: ServiceHost, datapath: RuleStore, target:
  */
 export async function makeChange(
 	host: ServiceHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	target: Target,
 	onStep: (step: Step) => void,
 ): Promise<Plan> {
@@ -51,7 +72,12 @@ export async function makeChange(
 		await undo(host, datapath, plan.observed, error);
 		throw error;
 	}
-	const left = await planChange(host, datapath, target);
+	let left = await planChange(host, datapath, target);
+	if (left.steps.length > 0) {
+		// Programs know the host's own addresses, and were made while some were there that are gone now.
+		await applySteps(host, datapath, left.observed, left.steps, () => {});
+		left = await planChange(host, datapath, target);
+	}
 	if (left.steps.length > 0) {
 		throw new L3dsrError({
 			code: "DATAPATH_VERIFY",
@@ -65,7 +91,7 @@ export async function makeChange(
 
 async function applySteps(
 	host: ServiceHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	observed: ObservedHost,
 	steps: readonly Step[],
 	onStep: (step: Step) => void,
@@ -110,7 +136,7 @@ function addressChange(step: Step): AddressChange | undefined {
 /** Back to what was found; what cannot be put back is added to the error as a cause of more work. */
 async function undo(
 	host: ServiceHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	before: ObservedHost,
 	failure: unknown,
 ): Promise<void> {

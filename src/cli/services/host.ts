@@ -1,6 +1,6 @@
 /** What the commands around services need of the host: passed in, so that a test can pass something else. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import type { RuleStore } from "../../datapath/datapath.ts";
+import type { HostDatapath } from "../../datapath/host-datapath.ts";
 import {
 	type AddressChange,
 	type AddressedInterface,
@@ -29,11 +29,7 @@ export interface ServiceHost {
 	listFolder(path: string): string[] | undefined;
 	/** The IPv4 address of a host name; undefined when it has none. */
 	addressOf(name: string): Promise<Address | undefined>;
-	/** Whether rules that name an interface run on eBPF. Throws KERNEL_FEATURE when it was asked for and cannot be. */
-	ebpf(choice: DatapathChoice): Promise<boolean>;
-	/** Why rules run where they run, in a few words. */
-	datapathReason(choice: DatapathChoice): Promise<string>;
-	openDatapath(choice: DatapathChoice, hook: Hook): Promise<RuleStore>;
+	openDatapath(choice: DatapathChoice, hook: Hook): Promise<HostDatapath>;
 	interfaces(): Promise<AddressedInterface[]>;
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
@@ -50,14 +46,9 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		readFile: (path) => readFileSync(path, "utf8"),
 		listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
 		addressOf: ipv4AddressOf,
-		ebpf: async (choice) => choice !== "nft",
-		datapathReason: async (choice) =>
-			choice === "auto"
-				? "auto: a rule of a known interface runs there on ebpf, every other on nft"
-				: "as configured",
 		async openDatapath(choice, hook) {
 			const { openDatapath } = await import("../../datapath/host-datapath.ts");
-			return openDatapath({ env, ...forced(choice, hook), localAtApply: true });
+			return openDatapath({ env, ...forced(choice, hook) });
 		},
 		interfaces: () => listInterfaceAddresses(programs),
 		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),

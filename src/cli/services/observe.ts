@@ -1,14 +1,17 @@
 /** The host as it is, and the wish of its configuration in terms of that host. */
 import type { Observation, RuleStore } from "../../datapath/datapath.ts";
+import type { HostDatapath } from "../../datapath/host-datapath.ts";
 import type { AddressedInterface } from "../../host/addresses.ts";
 import type { ObservedGuard } from "../../host/vip-guard.ts";
 import type { Configuration } from "../../model/configuration.ts";
-import { signatureOf } from "../../model/lower-service.ts";
+import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
 import type { Service } from "../../model/service.ts";
 import type { LinkAddress } from "../../model/vip-guard.ts";
 import { arrivalInterfaces } from "../../plan/arrival-interfaces.ts";
 import type { HostState, Wish } from "../../plan/host-plan.ts";
 import type { ServiceHost } from "./host.ts";
+
+export type ServiceConfiguration = Pick<Configuration, "services" | "table" | "interfaces" | "datapath">;
 
 export interface ObservedHost {
 	readonly state: HostState;
@@ -51,18 +54,12 @@ export async function observeHost(host: ServiceHost, datapath: RuleStore): Promi
 
 /** `elsewhere` is asked only when something of ours would otherwise go. */
 export async function wishOf(
-	configuration: Pick<Configuration, "services" | "table" | "interfaces" | "datapath">,
+	configuration: ServiceConfiguration,
 	{ state, interfaces }: ObservedHost,
+	datapath: Pick<HostDatapath, "assign">,
 	elsewhere: () => Promise<readonly Service[]>,
-	ebpf: boolean,
 ): Promise<Wish> {
-	const { services, table } = configuration;
-	const real = interfaces.map(({ name, up, addresses }) => ({
-		name,
-		up,
-		addresses: addresses.filter(({ scope }) => scope === "global").map(({ address }) => address),
-	}));
-	const arrivals = arrivalInterfaces(configuration, real, ebpf);
+	const { services } = configuration;
 	const vips = new Set(services.map(({ vip }) => vip.text));
 	const names = new Set(services.map(({ name }) => name));
 	const leaves =
@@ -73,12 +70,33 @@ export async function wishOf(
 		});
 	return {
 		services,
-		lowering: {
-			table,
-			localOnly: true,
-			signed: true,
-			...(arrivals === undefined ? {} : { interfaces: arrivals }),
-		},
+		lowering: loweringOf(configuration, interfaces, datapath),
 		elsewhere: leaves ? await elsewhere() : [],
 	};
+}
+
+/**
+ * Rules name interfaces where the configuration does, and where that lets them run on eBPF. Otherwise they
+ * name none, and are for every interface, now and later.
+ */
+function loweringOf(
+	configuration: ServiceConfiguration,
+	present: readonly AddressedInterface[],
+	datapath: Pick<HostDatapath, "assign">,
+): LoweringOptions {
+	const plain: LoweringOptions = { table: configuration.table, localOnly: true, signed: true };
+	const real = present.map(({ name, up, addresses }) => ({
+		name,
+		up,
+		addresses: addresses.filter(({ scope }) => scope === "global").map(({ address }) => address),
+	}));
+	const interfaces = arrivalInterfaces(configuration, real);
+	const named: LoweringOptions = { ...plain, interfaces };
+	if (configuration.interfaces !== undefined) return named;
+	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
+	const rules = configuration.services.flatMap((service) => lowerService(service, named));
+	const { rules: assigned } = datapath.assign({
+		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
+	});
+	return assigned.some((one) => one.datapath === "ebpf") ? named : plain;
 }

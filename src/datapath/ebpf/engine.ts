@@ -4,10 +4,10 @@
  */
 import { L3dsrError } from "../../errors.ts";
 import type { Prefix } from "../../model/address.ts";
-import { ZERO_COUNTERS } from "../../model/rule.ts";
+import { sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
 import type { NetInterface } from "../../sys/interface.ts";
-import type { Datapath, Observation, ObservedRule } from "../datapath.ts";
+import type { Datapath, Finding, Observation, ObservedRule } from "../datapath.ts";
 import { Attachments, type HookName, PLACES } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
@@ -53,7 +53,21 @@ export class EbpfDatapath implements Datapath {
 				datapath: "ebpf",
 			}));
 		});
-		return { rules, findings: attachments.findings };
+		return { rules, findings: [...attachments.findings, ...(await this.#stale(attachments))] };
+	}
+
+	/** Programs that were made when the host had other addresses; the next change makes them anew. */
+	async #stale({ ours }: Attachments): Promise<Finding[]> {
+		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
+		if (asking.length === 0) return [];
+		const local = await this.#options.localPrefixes();
+		return asking
+			.filter(({ rules }) => !sameValue(rules.local, local))
+			.map((attachment) => ({
+				datapath: "ebpf",
+				object: `program at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`,
+				problem: "was made when this host had other addresses",
+			}));
 	}
 
 	/** Asks the kernel again what is attached, because it needs the descriptors. */
@@ -104,7 +118,7 @@ function inRunningOrder(a: RuleEntry, b: RuleEntry): number {
 	return a.ordinal - b.ordinal;
 }
 
-function asksForLocal({ rule }: RuleEntry): boolean {
+function asksForLocal({ rule }: Pick<RuleEntry, "rule">): boolean {
 	return rule.matches.some(({ kind }) => kind === "addrtype");
 }
 

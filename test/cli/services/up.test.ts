@@ -6,6 +6,7 @@ import { after, beforeEach, test } from "node:test";
 import { systemServiceHost } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import type { Datapath } from "../../../src/datapath/datapath.ts";
+import type { HostDatapath } from "../../../src/datapath/host-datapath.ts";
 import { NftDatapath } from "../../../src/datapath/nft/nft.ts";
 import { changeLoopbackAddresses } from "../../../src/host/addresses.ts";
 import type { ProgramRunner } from "../../../src/host/process.ts";
@@ -201,6 +202,19 @@ test("everything of nftables gone at once: diff knows what does that", async () 
 	);
 });
 
+/** As `openDatapath` with datapath nft, on these programs. */
+function nftOnly(datapath: Datapath): HostDatapath {
+	return {
+		observe: () => datapath.observe(),
+		apply: (...args) => datapath.apply(...args),
+		assign: ({ entries }) => ({
+			rules: entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
+			ebpf: new Map(),
+			nft: { entries },
+		}),
+	};
+}
+
 /** A host on which this process dies right after its `limit`-th change. */
 function dyingHost(limit: number) {
 	const host = systemServiceHost({ env: process.env });
@@ -217,7 +231,7 @@ function dyingHost(limit: number) {
 	return {
 		host: {
 			...host,
-			openDatapath: async () => new NftDatapath(programs),
+			openDatapath: async () => nftOnly(new NftDatapath(programs)),
 			changeLoopback: (list: Parameters<typeof changeLoopbackAddresses>[1]) =>
 				changeLoopbackAddresses(programs, list),
 			applyGuard: (...[desired, observed]: Parameters<typeof host.applyGuard>) =>
@@ -267,7 +281,7 @@ test("a step that is refused is undone with all before it", async () => {
 		},
 	};
 	await assert.rejects(
-		up(context, { ...host, openDatapath: async () => refusing }, { config, wait: 1 }),
+		up(context, { ...host, openDatapath: async () => nftOnly(refusing) }, { config, wait: 1 }),
 		/no more memory/,
 	);
 	assert.match(printed.stdout, /address add 192\.0\.2\.13/);
