@@ -143,16 +143,6 @@ function commandsOf(change: AddressChange): string[] {
 	return [`address add ${double} noprefixroute\n`, remove, add, `address del ${double}\n`];
 }
 
-/** The `count` lowest labels `lo:1`, `lo:2`, … that none of `observed` has. */
-export function freeLabels(observed: readonly InterfaceAddress[], count: number): string[] {
-	const taken = new Set(observed.map(({ label }) => label));
-	const free: string[] = [];
-	for (let n = 1; free.length < count; n++) {
-		if (!taken.has(`lo:${n}`)) free.push(`lo:${n}`);
-	}
-	return free;
-}
-
 function inNamespace({ namespace }: In): string[] {
 	return namespace === undefined ? [] : ["-n", namespace];
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { L3dsrError } from "../../src/errors.ts";
-import { changeLoopbackAddresses, freeLabels, listLoopbackAddresses } from "../../src/host/addresses.ts";
+import { changeLoopbackAddresses, listLoopbackAddresses } from "../../src/host/addresses.ts";
 import {
 	createNamespaces,
 	deleteNamespaces,
@@ -25,8 +25,7 @@ const vips = async (namespace?: string) =>
 
 describe("changeLoopbackAddresses", () => {
 	it("adds sixty VIPs of each family in one run, labelled, and takes them away again", async () => {
-		const labels = freeLabels(await listLoopbackAddresses(programs), 60);
-		assert.deepEqual(labels.slice(0, 2), ["lo:1", "lo:2"]);
+		const labels = Array.from({ length: 60 }, (_, n) => `lo:${n + 1}`);
 		const addresses = [
 			...labels.map((label, n) => ({ address: ipv4(n), label })),
 			...labels.map((_, n) => ({ address: ipv6(n) })),
@@ -61,16 +60,6 @@ describe("changeLoopbackAddresses", () => {
 			return true;
 		});
 		await changeLoopbackAddresses(programs, [{ kind: "remove", address: ipv4(1) }]);
-	});
-
-	it("gives the lowest labels that are free", () => {
-		const taken = [1, 3].map((n) => ({
-			address: ipv4(n),
-			prefixLength: 32,
-			label: `lo:${n}`,
-			scope: "global",
-		}));
-		assert.deepEqual(freeLabels(taken, 3), ["lo:2", "lo:4", "lo:5"]);
 	});
 });
 
