@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { DsrctlHost } from "../../../src/cli/dsrctl/host.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import { enterNetns, ip, Netns, run, waitFor } from "../../netns.ts";
 import { makeEtcPrivate } from "./private-etc.ts";
@@ -83,6 +84,34 @@ test("a signal in the midst of a start waits until the host is whole", async () 
 	const { stderr } = await runFile("interrupted-start.ts", {}, []);
 	assert.equal(stderr, "SIGTERM");
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "All DSRs started.\n");
+});
+
+test("sixty services of each family are one batch of addresses and one change of the rules", async () => {
+	const numbers = Array.from({ length: 60 }, (_, n) => n + 1);
+	configure({ "sixty.conf": numbers.map((n) => `192.0.2.${n}=${n}\n2001:db8::${n}=${n}\n`).join("") });
+	const file = `${DIRECTORY}/sixty.conf`;
+	const made: string[] = [];
+	const counting = (host: DsrctlHost): Partial<DsrctlHost> => ({
+		async changeLoopback(steps) {
+			if (steps.length > 0) made.push(`${steps.length} addresses`);
+			await host.changeLoopback(steps);
+		},
+		openDatapath() {
+			const real = host.openDatapath();
+			return {
+				observe: () => real.observe(),
+				async apply(desired, observed) {
+					made.push(`${desired.entries.length} rules`);
+					await real.apply(desired, observed);
+				},
+			};
+		},
+	});
+	assert.deepEqual(await runCommand(["dsrctl", "-f", file, "start"], {}, counting), SILENT);
+	assert.equal((await runCommand(["dsrctl", "-f", file, "check"])).stdout, "All DSRs started.\n");
+	assert.deepEqual(await runCommand(["dsrctl", "-f", file, "stop"], {}, counting), SILENT);
+	assert.deepEqual(made, ["120 addresses", "120 rules", "0 rules", "120 addresses"]);
+	rmSync(file);
 });
 
 test("between start and stop, packets that carry the code are answered by the VIP", async () => {
