@@ -238,13 +238,17 @@ test("a held lock is exit 4 at once without -w, after the seconds of -w, and wai
 	assert.match(await rules(), /-A PREROUTING -j DADDR/);
 });
 
-/** Names of all processes: the test file has a PID namespace of its own. */
+/**
+ * Names of all processes that still run: the test file has a PID namespace of its own. An orphan that has
+ * ended stays as a zombie there, since its init, which is Node, reaps only its own children.
+ */
 function processes(): string[] {
 	return readdirSync("/proc")
 		.filter((name) => /^\d+$/.test(name))
 		.map((pid) => {
 			try {
-				return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+				const [, name = "", state] = /\((.*)\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
+				return state === "Z" ? "" : name;
 			} catch {
 				return ""; // it has just ended
 			}
