@@ -23,9 +23,9 @@ export interface Observed extends ServiceHost {
 	readonly observation: Observation;
 }
 
-/** Reads rules and addresses at once. */
+/** Reads rules and addresses at once; ip(8) runs while the eBPF datapath, which does not wait, is asked. */
 export async function observeHost(host: DsrctlHost, datapath: RuleStore): Promise<Observed> {
-	const [observation, addresses] = await Promise.all([datapath.observe(), host.loopbackAddresses()]);
+	const [addresses, observation] = await Promise.all([host.loopbackAddresses(), datapath.observe()]);
 	return { rules: observation.rules, addresses, observation };
 }
 
