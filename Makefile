@@ -4,7 +4,7 @@
 NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
-.PHONY: setup demo test check unit format golden clean
+.PHONY: setup demo test check unit format golden bench bench-quick clean
 
 setup:
 	@sh scripts/setup.sh
@@ -28,6 +28,13 @@ format: setup
 # Writes test/golden anew; review the difference before committing it.
 golden: setup
 	@UPDATE_GOLDEN=1 $(NODE_TEST) $(TESTS)
+
+# What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
+bench: setup
+	@node --import tsx bench/main.ts
+
+bench-quick: setup
+	@node --import tsx bench/main.ts --quick
 
 clean:
 	rm -rf dist bin node_modules .setup-stamp

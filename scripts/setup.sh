@@ -19,6 +19,7 @@ iptables iptables
 curl curl
 ping iputils-ping
 ethtool ethtool
+iperf3 iperf3
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"

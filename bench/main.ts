@@ -1,0 +1,97 @@
+/**
+ * `make bench`, `make bench-quick`: measures everything in one run and writes docs/performance.md and
+ * docs/performance.json. As root; all of it happens in network namespaces of its own.
+ *
+ *     node --import tsx bench/main.ts [--quick] [--print] [SECTION …]
+ *
+ * Sections: test-run, receive-path, throughput, commands. With --print, or with sections named, the result
+ * goes to stdout only.
+ */
+import { execFileSync } from "node:child_process";
+import { cpus, release, setPriority } from "node:os";
+import { fileURLToPath } from "node:url";
+import { enterNetns } from "../test/netns.ts";
+import { type Report, renderReport, writeReport } from "./report.ts";
+import {
+	commandSection,
+	receivePathSection,
+	type Section,
+	testRunSection,
+	throughputSection,
+} from "./sections.ts";
+
+enterNetns();
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+const EFFORT = {
+	full: {
+		testRun: { rounds: 11, tc: { samples: 60, packets: 500 }, xdp: { samples: 6, packets: 10_000 } },
+		receivePath: { rounds: 11, samples: 6, frames: 4096 },
+		throughput: { rounds: 5, seconds: 1 },
+		commands: { rounds: 9, samples: 3 },
+	},
+	quick: {
+		testRun: { rounds: 3, tc: { samples: 40, packets: 500 }, xdp: { samples: 3, packets: 10_000 } },
+		receivePath: { rounds: 3, samples: 3, frames: 4096 },
+		throughput: { rounds: 1, seconds: 1 },
+		commands: { rounds: 3, samples: 1 },
+	},
+} as const;
+
+const args = process.argv.slice(2);
+const named = args.filter((arg) => !arg.startsWith("-"));
+const effort = args.includes("--quick") || process.env["BENCH_QUICK"] === "1" ? "quick" : "full";
+const amount = EFFORT[effort];
+
+/** All of this process, and what it starts, on these CPUs (as taskset(1) writes them). */
+function runOn(list: string): void {
+	execFileSync("taskset", ["-a", "-p", "-c", list, String(process.pid)], { stdio: "ignore" });
+}
+
+const allCpus = /^Cpus_allowed_list:\s*(\S+)$/m.exec(
+	execFileSync("cat", ["/proc/self/status"], { encoding: "utf8" }),
+)?.[1];
+if (allCpus === undefined) throw new Error("/proc/self/status does not tell the CPUs");
+/** The last one: the first takes most interrupts. */
+const oneCpu = /\d+$/.exec(allCpus)?.[0] ?? "0";
+
+const SECTIONS: Readonly<Record<string, { cpus: string; measure(): Promise<Section> }>> = {
+	"receive-path": { cpus: oneCpu, measure: () => receivePathSection(amount.receivePath) },
+	"test-run": { cpus: oneCpu, measure: () => testRunSection(amount.testRun) },
+	throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
+	commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
+};
+
+const unknown = named.find((name) => !(name in SECTIONS));
+if (unknown !== undefined) {
+	console.error(`bench: no section ${unknown}; there are ${Object.keys(SECTIONS).join(", ")}`);
+	process.exit(2);
+}
+
+setPriority(-20);
+const sections: Section[] = [];
+for (const [name, section] of Object.entries(SECTIONS)) {
+	if (named.length > 0 && !named.includes(name)) continue;
+	const start = performance.now();
+	runOn(section.cpus);
+	sections.push(await section.measure());
+	console.error(`bench: ${name} took ${((performance.now() - start) / 1000).toFixed(0)} s`);
+}
+const report: Report = {
+	machine: {
+		cpu: cpus()[0]?.model ?? "an unknown CPU",
+		cpus: cpus().length,
+		kernel: release(),
+		node: process.versions.node,
+		date: new Date().toISOString().slice(0, 10),
+	},
+	effort,
+	bars: sections.flatMap(({ bars }) => bars),
+	tables: sections.map(({ table }) => table),
+};
+if (named.length === 0 && !args.includes("--print")) {
+	writeReport(report, `${root}docs/performance.md`, `${root}docs/performance.json`);
+	console.error("bench: wrote docs/performance.md and docs/performance.json");
+}
+console.log(renderReport(report));

@@ -1,0 +1,50 @@
+/** The packets and rules that everything here is measured with. */
+import type { SlottedRule } from "../src/datapath/ebpf/interface-rules.ts";
+import { FIRST_RULE_SLOT } from "../src/datapath/ebpf/interface-rules.ts";
+import type { Family } from "../src/model/address.ts";
+import type { Rule } from "../src/model/rule.ts";
+import { ethernet, ipv4, ipv6, type Payload, tcp, udp } from "../test/packets/build.ts";
+import { daddrRule } from "../test/packets/rules.ts";
+
+/** The real server's own address, where packets arrive. */
+export const REAL_IP = { ipv4: "198.18.0.1", ipv6: "2001:db8:18::1" } as const;
+export const SOURCE = { ipv4: "198.19.0.1", ipv6: "2001:db8:19::1" } as const;
+
+/** DSCP 1–63; DSCP 0 is the traffic that nobody marked. */
+export const MOST_VIPS = 63;
+
+/** No rule is ever for this DSCP but with 63 VIPs, and there only unmarked traffic matches nothing. */
+export const OTHER_DSCP = 0;
+
+export function vipOf(family: Family, dscp: number): string {
+	return family === "ipv4" ? `198.18.1.${dscp}` : `2001:db8:18:1::${dscp.toString(16)}`;
+}
+
+/** One rule for each DSCP from 1 on, in raw PREROUTING; `device` for `-i`. */
+export function vipRules(family: Family, vips: number, device?: string): Rule[] {
+	const header =
+		device === undefined ? {} : { inInterface: { name: device, wildcard: false, negated: false } };
+	return Array.from({ length: vips }, (_, index) =>
+		daddrRule(vipOf(family, index + 1), { dscp: index + 1, header }),
+	);
+}
+
+export function slotted(rules: readonly Rule[]): SlottedRule[] {
+	return rules.map((rule, index) => ({ rule, ordinal: index, slot: FIRST_RULE_SLOT + index }));
+}
+
+const TRANSPORT = { tcp, udp } as const;
+export type Transport = keyof typeof TRANSPORT;
+
+/** An Ethernet frame to the real server; `broadcast` at the link layer where `toAll` is set. */
+export function frame(
+	family: Family,
+	transport: Transport,
+	dscp: number,
+	options: { readonly toAll?: boolean } = {},
+): Uint8Array {
+	const payload: Payload = TRANSPORT[transport]({ data: "a payload of thirty-two bytes ..." });
+	const addresses = { source: SOURCE[family], destination: REAL_IP[family], dscp };
+	const packet = family === "ipv4" ? ipv4(addresses, payload) : ipv6(addresses, payload);
+	return ethernet(options.toAll ? { destination: "ff:ff:ff:ff:ff:ff" } : {}, packet);
+}

@@ -1,0 +1,181 @@
+/** What each way of rewriting adds to the receive path of a namespace. */
+import type { Attached, Hook } from "../src/bpf/attach/hook.ts";
+import { tcxIngress } from "../src/bpf/attach/tcx.ts";
+import { xdpNative } from "../src/bpf/attach/xdp.ts";
+import { Program } from "../src/bpf/program.ts";
+import type { HookName } from "../src/datapath/ebpf/attachment.ts";
+import { openDatapath } from "../src/datapath/host-datapath.ts";
+import type { Family } from "../src/model/address.ts";
+import { ORDINAL_STEP } from "../src/model/ruleset.ts";
+import { loadFrameSource } from "./live-frames.ts";
+import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
+import { Owner } from "./owner.ts";
+import { frame, MOST_VIPS, vipOf, vipRules } from "./packets.ts";
+import { Receiver } from "./receiver.ts";
+import { emptySpec } from "./test-run.ts";
+
+/** Prepares the receiver that this process has entered; what is returned counts the packets it has rewritten. */
+type SetUp = (receiver: Receiver, owner: Owner) => Promise<(() => number | Promise<number>) | undefined>;
+
+export interface Path {
+	readonly name: string;
+	readonly family: Family;
+	/** DSCPs from 1 on that the packets carry in turn. */
+	readonly dscps: number;
+	/** `veth`: over a cable, through the driver's receive routine and its native XDP hook. */
+	readonly arrival: "stack" | "veth";
+	/** The path that this one's cost is told net of; none for such a path itself. */
+	readonly base?: string;
+	readonly setUp: SetUp;
+}
+
+const nothing: SetUp = async () => undefined;
+
+function empty(hook: Hook<Attached, object>, kind: "tc" | "xdp"): SetUp {
+	return async ({ device }, owner) => {
+		hook.attach(device, owner.use(Program.load(emptySpec(kind))));
+		return undefined;
+	};
+}
+
+/** l3dsr, applied as its commands do it. `hook` is of ebpf, whose rules name their interface. */
+function ours(family: Family, vips: number, hook?: HookName): SetUp {
+	return async ({ device }) => {
+		const datapath = openDatapath({
+			env: process.env,
+			...(hook === undefined
+				? { datapath: "nft" }
+				: { datapath: "ebpf", hook, openChecksums: "accept" as const }),
+		});
+		const rules = vipRules(family, vips, hook === undefined ? undefined : device.name);
+		const entries = rules.map((rule, index) => ({ rule, ordinal: index * ORDINAL_STEP }));
+		await datapath.apply({ entries }, await datapath.observe());
+		return async () => {
+			const observed = await datapath.observe();
+			return Number(observed.rules.reduce((sum, { counters }) => sum + counters.packets, 0n));
+		};
+	};
+}
+
+/** As an administrator would write it without a map: one rule for each DSCP. */
+function nftLinear(rules: number): SetUp {
+	return async (receiver) => {
+		const lines = Array.from(
+			{ length: rules },
+			(_, index) => `ip dscp ${(index + 1) % 64} counter ip daddr set ${vipOf("ipv4", index + 1)}\n`,
+		);
+		const chain = `type filter hook prerouting priority raw\n${lines.join("")}`;
+		receiver.feed(`table ip bench {\nchain prerouting {\n${chain}}\n}\n`, "nft", "-f", "-");
+		return () => sumOf(receiver.run("nft", "list", "table", "ip", "bench"), /packets (\d+)/g);
+	};
+}
+
+/**
+ * iptables has no target that rewrites the destination so early, but MARK is in the kernel and not
+ * terminal either: what is measured is the walk over the rules.
+ */
+function iptables(rules: number): SetUp {
+	return async (receiver) => {
+		const lines = Array.from(
+			{ length: rules },
+			(_, index) => `-A PREROUTING -m dscp --dscp ${(index + 1) % 64} -j MARK --set-mark ${index + 1}\n`,
+		);
+		const input = `*raw\n:PREROUTING ACCEPT\n${lines.join("")}COMMIT\n`;
+		receiver.feed(input, "iptables-legacy-restore");
+		return () =>
+			sumOf(receiver.run("iptables-legacy-save", "-c", "-t", "raw"), /^\[(\d+):\d+\] -A PREROUTING/gm);
+	};
+}
+
+function sumOf(text: string, pattern: RegExp): number {
+	return [...text.matchAll(pattern)].reduce((sum, [, digits]) => sum + Number(digits), 0);
+}
+
+const tcx = tcxIngress as Hook<Attached, object>;
+
+const stack4 = { family: "ipv4", dscps: 1, arrival: "stack", base: "nothing" } as const;
+const many = { ...stack4, dscps: MOST_VIPS, base: "nothing, 63 DSCPs" } as const;
+const stack6 = { family: "ipv6", dscps: 1, arrival: "stack", base: "nothing, IPv6" } as const;
+const cable = { family: "ipv4", dscps: 1, arrival: "veth", base: "nothing, over a veth cable" } as const;
+
+export const PATHS: readonly Path[] = [
+	{ name: "nothing", family: "ipv4", dscps: 1, arrival: "stack", setUp: nothing },
+	{ name: "nothing, 63 DSCPs", family: "ipv4", dscps: MOST_VIPS, arrival: "stack", setUp: nothing },
+	{ ...stack4, name: "empty tcx program", setUp: empty(tcx, "tc") },
+	{ ...stack4, name: "ebpf at tcx, 1 VIP", setUp: ours("ipv4", 1, "tcx") },
+	{ ...many, name: "ebpf at tcx, 63 VIPs", setUp: ours("ipv4", MOST_VIPS, "tcx") },
+	{ ...stack4, name: "ebpf at clsact, 1 VIP", setUp: ours("ipv4", 1, "clsact") },
+	{ ...stack4, name: "ebpf at generic XDP, 1 VIP", setUp: ours("ipv4", 1, "xdp-generic") },
+	{ ...stack4, name: "nft, 1 VIP", setUp: ours("ipv4", 1) },
+	{ ...many, name: "nft, 63 VIPs", setUp: ours("ipv4", MOST_VIPS) },
+	{ ...stack4, name: "nftables, 64 linear rules", setUp: nftLinear(64) },
+	{ ...stack4, name: "iptables, 1 rule", setUp: iptables(1) },
+	{ ...stack4, name: "iptables, 64 linear rules", setUp: iptables(64) },
+	{ name: "nothing, IPv6", family: "ipv6", dscps: 1, arrival: "stack", setUp: nothing },
+	{ ...stack6, name: "empty tcx program, IPv6", setUp: empty(tcx, "tc") },
+	{ ...stack6, name: "ebpf at tcx, 1 VIP, IPv6", setUp: ours("ipv6", 1, "tcx") },
+	{ ...stack6, name: "nft, 1 VIP, IPv6", setUp: ours("ipv6", 1) },
+	{ name: "nothing, over a veth cable", family: "ipv4", dscps: 1, arrival: "veth", setUp: nothing },
+	{ ...cable, name: "empty XDP program", setUp: empty(xdpNative as Hook<Attached, object>, "xdp") },
+	{ ...cable, name: "ebpf at native XDP, 1 VIP", setUp: ours("ipv4", 1, "xdp") },
+	{ ...cable, name: "ebpf at tcx, 1 VIP, over a veth cable", setUp: ours("ipv4", 1, "tcx") },
+];
+
+/** Of the receive path's measurement: how many frames make one sample. */
+export interface ReceiveEffort extends Effort {
+	readonly frames: number;
+}
+
+/**
+ * Nanoseconds per packet of each path, from the frame's arrival to its end. Moves this process from namespace
+ * to namespace: run it in one of its own (`enterNetns`). Throws if a packet did not arrive, or was not rewritten.
+ */
+export async function measureReceivePath(
+	effort: ReceiveEffort,
+	paths: readonly Path[] = PATHS,
+): Promise<Map<string, Series>> {
+	using owner = new Owner();
+	const ready: { path: Path; candidate: Candidate; sent: () => number; count: Counting }[] = [];
+	for (const path of paths) {
+		const receiver = owner.use(new Receiver());
+		receiver.enter();
+		if (path.arrival === "veth") receiver.run("ethtool", "-K", "v0", "gro", "on");
+		const count = await path.setUp(receiver, owner);
+		const frames = Array.from({ length: path.dscps }, (_, index) =>
+			frame(path.family, "udp", index + 1, { toAll: path.family === "ipv4" }),
+		);
+		const redirectTo = path.arrival === "veth" ? receiver.peer.index : undefined;
+		const source = owner.use(
+			loadFrameSource({ frames, ...(redirectTo === undefined ? {} : { redirectTo }) }),
+		);
+		let sent = 0;
+		const measure = (): number => {
+			receiver.enter();
+			const before = receiver.received(path.family);
+			sent += effort.frames;
+			const ns = source.send((redirectTo ? receiver.peer : receiver.device).index, effort.frames);
+			const arrived = receiver.received(path.family) - before;
+			if (arrived < effort.frames) {
+				throw new Error(`${path.name}: of ${effort.frames} packets only ${arrived} arrived`);
+			}
+			return ns;
+		};
+		const enterAndCount = async (): Promise<number> => {
+			receiver.enter();
+			return (await count?.()) ?? sent;
+		};
+		ready.push({ path, candidate: { name: path.name, measure }, sent: () => sent, count: enterAndCount });
+	}
+	const measured = await interleave(
+		ready.map(({ candidate }) => candidate),
+		effort,
+	);
+	for (const { path, sent, count } of ready) {
+		const rewritten = await count();
+		if (rewritten !== sent())
+			throw new Error(`${path.name}: of ${sent()} packets ${rewritten} were rewritten`);
+	}
+	return measured;
+}
+
+type Counting = () => Promise<number>;

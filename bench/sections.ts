@@ -1,0 +1,183 @@
+/** What is measured, and which table and which bars come of it. */
+import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
+import { difference, paired, ratio, type Series, seriesOf, spreadOf } from "./measure.ts";
+import { measureReceivePath, PATHS, type Path, type ReceiveEffort } from "./receive-path.ts";
+import { type Bar, bar, type Table } from "./report.ts";
+import { measureTestRun, SHAPES, type TestRunEffort, type TestRunFigure, VIP_COUNTS } from "./test-run.ts";
+import { measureThroughput, type ThroughputEffort } from "./throughput.ts";
+
+export interface Section {
+	readonly table: Table;
+	readonly bars: readonly Bar[];
+}
+
+export async function testRunSection(effort: TestRunEffort): Promise<Section> {
+	const figures = await measureTestRun(effort);
+	const rows = (["tc", "xdp"] as const).flatMap((hook) =>
+		SHAPES.map(({ name }) => ({
+			name: `${hook === "tc" ? "tc" : "XDP"}: ${name}`,
+			cells: VIP_COUNTS.map((vips) =>
+				figures
+					.filter((one) => one.hook === hook && one.shape === name && one.vips === vips)
+					.map(({ net }) => spreadOf(net))
+					.at(0),
+			),
+		})),
+	);
+	const worst = (what: (figure: TestRunFigure) => boolean): Series => {
+		const all = figures.filter(what).map(({ net }) => net);
+		const [first] = all.sort((a, b) => spreadOf(b).median - spreadOf(a).median);
+		return first ?? [];
+	};
+	return {
+		table: {
+			title: "The program by itself",
+			note: "Nanoseconds per packet in the kernel's test-run (BPF_PROG_TEST_RUN), net of a program that does nothing. Columns: how many VIPs of each family the program serves.",
+			columns: VIP_COUNTS.map((vips) => ({ name: String(vips), digits: 1 })),
+			rows,
+		},
+		bars: [
+			bar(
+				"test-run, the slowest shape: a packet that matches nothing",
+				worst(({ match }) => !match),
+				8,
+				1,
+				"ns",
+			),
+			bar(
+				"test-run, the slowest shape: a match at tc",
+				worst(({ hook, match }) => match && hook === "tc"),
+				35,
+				1,
+				"ns",
+			),
+			bar(
+				"test-run, the slowest shape: a match at XDP",
+				worst(({ hook, match }) => match && hook === "xdp"),
+				13,
+				1,
+				"ns",
+			),
+		],
+	};
+}
+
+export async function receivePathSection(effort: ReceiveEffort): Promise<Section> {
+	const measured = await measureReceivePath(effort);
+	const of = (name: string) => seriesOf(measured, name);
+	const added = ({ name, base }: Path): Series => (base === undefined ? [] : difference(of(name), of(base)));
+	const addedOf = (name: string): Series => {
+		const path = PATHS.find((one) => one.name === name);
+		if (path === undefined) throw new RangeError(`no path ${name}`);
+		return added(path);
+	};
+	const tcx = addedOf("ebpf at tcx, 1 VIP");
+	return {
+		table: {
+			title: "The receive path",
+			note: "Nanoseconds per packet, from the frame's arrival to its end behind PREROUTING and routing. Added: net of nothing at all, in the same round; `× nft` is that beside what `nft, 1 VIP` adds. Each way has a network namespace of its own. Where a table has 63 VIPs, packets carry its 63 DSCPs in turn, and so do those of the way that it is compared with.",
+			columns: [
+				{ name: "whole path", digits: 0 },
+				{ name: "added", digits: 0 },
+				{ name: "× nft", digits: 2 },
+			],
+			rows: PATHS.map((path) => ({
+				name: path.name,
+				cells: [
+					spreadOf(of(path.name)),
+					...(path.base === undefined
+						? []
+						: [spreadOf(added(path)), spreadOf(ratio(added(path), addedOf("nft, 1 VIP")))]),
+				],
+			})),
+		},
+		bars: [
+			bar("added at tcx ÷ added by nft with one lookup", ratio(tcx, addedOf("nft, 1 VIP")), 0.25, 3),
+			bar(
+				"added at tcx ÷ added by 64 linear iptables rules",
+				ratio(tcx, addedOf("iptables, 64 linear rules")),
+				0.06,
+				3,
+			),
+			bar(
+				"added at tcx with 63 VIPs ÷ the same with 1 VIP",
+				ratio(addedOf("ebpf at tcx, 63 VIPs"), tcx),
+				1.1,
+				2,
+			),
+		],
+	};
+}
+
+export async function throughputSection(effort: ThroughputEffort): Promise<Section> {
+	const families = ["ipv4", "ipv6"] as const;
+	const measured: Map<string, Series>[] = [];
+	for (const family of families) measured.push(await measureThroughput(effort, family));
+	const names = [...(measured[0]?.keys() ?? [])];
+	return {
+		table: {
+			title: "TCP through the lab",
+			note: "iperf3 from the client over router and director to a VIP on a real server, every host on the same CPU: Gbit/s, and that beside no rewriting on the real server. One rule. Native XDP takes from veth interfaces the merging of packets, which real cards do not lose.",
+			columns: [
+				{ name: "IPv4, Gbit/s", digits: 2 },
+				{ name: "× no rewriting", digits: 2 },
+				{ name: "IPv6, Gbit/s", digits: 2 },
+				{ name: "× no rewriting", digits: 2 },
+			],
+			rows: names.map((name) => ({
+				name,
+				cells: measured.flatMap((series) => [
+					spreadOf(seriesOf(series, name)),
+					spreadOf(ratio(seriesOf(series, name), seriesOf(series, "no rewriting"))),
+				]),
+			})),
+		},
+		bars: [],
+	};
+}
+
+export interface CommandEffort {
+	readonly rounds: number;
+	readonly samples: number;
+}
+
+/** `bin`: the folder of l3dsr's commands. */
+export async function commandSection(effort: CommandEffort, bin: string): Promise<Section> {
+	const measured = await measureCommands(effort, bin);
+	const of = (name: string) => seriesOf(measured, name);
+	const node = of(COMMAND.node);
+	const yardstick = paired(of(COMMAND.iptables), node, (iptables, empty) => 1.5 * iptables + empty);
+	const seconds = (name: string) => of(name).map((ms) => ms / 1000);
+	return {
+		table: {
+			title: "Commands",
+			note: `Wall time of a cold process, to its end, on all CPUs: milliseconds, and that beside a Node process that does nothing. dsrctl with ${SERVICES} IPv4 and ${SERVICES} IPv6 services.`,
+			columns: [
+				{ name: "ms", digits: 0 },
+				{ name: "× Node", digits: 2 },
+			],
+			rows: [...measured].map(([name, series]) => ({
+				name,
+				cells: [spreadOf(series), spreadOf(ratio(series, node))],
+			})),
+		},
+		bars: [
+			bar(
+				"iptables-daddr -A (nft) ÷ (1.5 × iptables -A + an empty Node process)",
+				ratio(of(COMMAND.everywhere), yardstick),
+				1,
+				2,
+			),
+			bar(
+				"iptables-daddr -A -i (ebpf) ÷ (1.5 × iptables -A + an empty Node process)",
+				ratio(of(COMMAND.interface), yardstick),
+				1,
+				2,
+			),
+			bar("dsrctl start, 60 + 60 services", seconds(COMMAND.start), 0.5, 2, "s"),
+			bar("dsrctl stop, 60 + 60 services", seconds(COMMAND.stop), 0.5, 2, "s"),
+			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),
+			bar("dsrctl check, 60 + 60 services", seconds(COMMAND.check), 0.25, 2, "s"),
+		],
+	};
+}

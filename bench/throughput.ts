@@ -1,0 +1,114 @@
+/**
+ * iperf3 through the lab: client, router, director, router, real server, all on one CPU, so that bits per
+ * second tell what a bit costs on its whole way. The director does the same work in every case; with no
+ * rewriting it hands the packet on with its old destination, and the router takes it to the real server.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type HostDatapathOptions, openDatapath } from "../src/datapath/host-datapath.ts";
+import { systemPrograms } from "../src/host/process.ts";
+import { addressOf, REAL_SERVER_DEVICE, VIPS } from "../src/lab/layout.ts";
+import { buildTopology, destroyTopology, inHost, type Topology } from "../src/lab/topology.ts";
+import type { Family } from "../src/model/address.ts";
+import { EMPTY_RULESET, ORDINAL_STEP } from "../src/model/ruleset.ts";
+import { enterNetworkNamespace } from "../src/sys/network-namespace.ts";
+import { daddrRule } from "../test/packets/rules.ts";
+import { type Candidate, interleave, type Series } from "./measure.ts";
+
+const PORT = 5201;
+
+type Choice = Pick<HostDatapathOptions, "datapath" | "hook" | "openChecksums">;
+
+export interface Way {
+	readonly name: string;
+	/** Undefined: the real server does not rewrite. */
+	readonly choice?: Choice;
+}
+
+export const WAYS: readonly Way[] = [
+	{ name: "no rewriting" },
+	{ name: "ebpf at tcx", choice: { datapath: "ebpf", hook: "tcx" } },
+	{ name: "ebpf at clsact", choice: { datapath: "ebpf", hook: "clsact" } },
+	{ name: "ebpf at native XDP", choice: { datapath: "ebpf", hook: "xdp", openChecksums: "accept" } },
+	{ name: "ebpf at generic XDP", choice: { datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" } },
+	{ name: "nft", choice: { datapath: "nft" } },
+];
+
+export interface ThroughputEffort {
+	readonly rounds: number;
+	readonly seconds: number;
+}
+
+/** Gbit/s of TCP from the client to a VIP, by way. Moves this process between namespaces. */
+export async function measureThroughput(
+	effort: ThroughputEffort,
+	family: Family,
+	ways: readonly Way[] = WAYS,
+): Promise<Map<string, Series>> {
+	const programs = systemPrograms(process.env);
+	const topology = await buildTopology(programs, `l3bench-${process.pid}`);
+	let server: ChildProcess | undefined;
+	try {
+		const vip = VIPS.find((one) => one.vip.family === family);
+		if (vip === undefined) throw new RangeError(`the lab has no VIP of ${family}`);
+		const real = addressOf("real1", family).text;
+		const [ip, nft] = family === "ipv4" ? (["-4", "ip"] as const) : (["-6", "ip6"] as const);
+		const route = `rule add iif director-out lookup 100\nroute add ${vip.vip.text} via ${real} table 100\n`;
+		await inHost(programs, topology, "router", ["ip", ip, "-batch", "-"], route);
+		server = await iperfServer(topology);
+		const direct = async (to: string): Promise<void> => {
+			const rule = `${nft} daddr ${vip.vip.text} ${nft} dscp set ${vip.dscp} ${nft} daddr set ${to}`;
+			const chain = `type filter hook prerouting priority raw\n${rule}\n`;
+			const table = `table ${nft} director\ndelete table ${nft} director\ntable ${nft} director {\nchain prerouting {\n${chain}}\n}\n`;
+			await inHost(programs, topology, "director", ["nft", "-f", "-"], table);
+		};
+		const candidates = ways.map(({ name, choice }): Candidate => {
+			const rule = (device?: string) =>
+				daddrRule(vip.vip.text, {
+					dscp: vip.dscp,
+					header:
+						device === undefined ? {} : { inInterface: { name: device, wildcard: false, negated: false } },
+				});
+			return {
+				name,
+				async measure() {
+					await direct(choice === undefined ? vip.vip.text : real);
+					enterNetworkNamespace(`/run/netns/${topology.namespaces.real1}`);
+					const datapath = openDatapath({ env: process.env, ...choice });
+					if (choice !== undefined) {
+						const one = rule(choice.datapath === "ebpf" ? REAL_SERVER_DEVICE : undefined);
+						const entries = [{ rule: one, ordinal: ORDINAL_STEP }];
+						await datapath.apply({ entries }, await datapath.observe());
+					}
+					const gbits = iperf(topology, vip.vip.text, effort.seconds);
+					await datapath.apply(EMPTY_RULESET, await datapath.observe());
+					return gbits;
+				},
+			};
+		});
+		return await interleave(candidates, { rounds: effort.rounds, samples: 1, warmUp: false });
+	} finally {
+		server?.kill("SIGKILL");
+		await destroyTopology(programs, topology.name);
+	}
+}
+
+/** Started on the real server, and listening. */
+async function iperfServer({ namespaces }: Topology): Promise<ChildProcess> {
+	const args = ["netns", "exec", namespaces.real1, "iperf3", "-s", "-p", String(PORT), "--forceflush"];
+	const server = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
+	let said = "";
+	for await (const chunk of server.stdout) {
+		said += String(chunk);
+		if (said.includes("listening")) break;
+	}
+	if (!said.includes("listening")) throw new Error(`iperf3 does not listen: ${said}`);
+	return server;
+}
+
+function iperf({ namespaces }: Topology, to: string, seconds: number): number {
+	const args = ["netns", "exec", namespaces.client, "iperf3", "-J", "-c", to, "-p", String(PORT)];
+	const text = execFileSync("ip", [...args, "-t", String(seconds)], { encoding: "utf8" });
+	// iperf3's own format: what the receiver counted.
+	const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
+	return end.sum_received.bits_per_second / 1e9;
+}

@@ -1,0 +1,62 @@
+/** Runs every piece of the bench with tiny counts: what it measures is checked, how fast it was is not. */
+import assert from "node:assert/strict";
+import { dirname } from "node:path";
+import { test } from "node:test";
+import { COMMAND, measureCommands } from "../../bench/commands.ts";
+import { measureReceivePath, PATHS } from "../../bench/receive-path.ts";
+import { measureTestRun, SHAPES } from "../../bench/test-run.ts";
+import { measureThroughput, WAYS } from "../../bench/throughput.ts";
+import { commandPath } from "../commands.ts";
+import { failOnLeaks } from "../leak.ts";
+import { enterNetns } from "../netns.ts";
+
+enterNetns();
+failOnLeaks();
+
+const bin = dirname(commandPath("iptables-daddr"));
+
+test("programs of every size run at tc and XDP", async () => {
+	const few = { samples: 1, packets: 20 };
+	const figures = await measureTestRun({ rounds: 1, tc: few, xdp: few }, SHAPES.slice(3, 4));
+	assert.deepEqual(
+		figures.map(({ hook, vips, shape }) => `${hook} ${vips} ${shape}`),
+		["tc", "xdp"].flatMap((hook) => [1, 8, 63].map((vips) => `${hook} ${vips} IPv4 UDP`)),
+	);
+	assert.ok(figures.every(({ net }) => net.length === 1 && net.every(Number.isFinite)));
+});
+
+test("every packet reaches the end of each receive path and is rewritten on the way", async () => {
+	const names = ["nothing", "ebpf at tcx, 63 VIPs", "nft, 1 VIP, IPv6", "ebpf at native XDP, 1 VIP"];
+	const more = ["iptables, 1 rule", "nftables, 64 linear rules"];
+	const paths = PATHS.filter(({ name }) => [...names, ...more].includes(name));
+	assert.equal(paths.length, names.length + more.length);
+	const effort = { rounds: 1, samples: 1, frames: 640, warmUp: false };
+	const measured = await measureReceivePath(effort, paths);
+	assert.deepEqual(
+		[...measured.keys()],
+		paths.map(({ name }) => name),
+	);
+	for (const series of measured.values()) assert.ok(series.every((ns) => ns > 0));
+});
+
+test("a way that rewrites nothing is noticed", async () => {
+	const [path] = PATHS;
+	assert.ok(path !== undefined);
+	const idle = { ...path, setUp: async () => () => 0 };
+	await assert.rejects(measureReceivePath({ rounds: 1, samples: 1, frames: 64, warmUp: false }, [idle]), {
+		message: "nothing: of 64 packets 0 were rewritten",
+	});
+});
+
+test("TCP crosses the lab with rewriting at tcx", async () => {
+	const ways = WAYS.filter(({ name }) => name === "ebpf at tcx");
+	const measured = await measureThroughput({ rounds: 1, seconds: 1 }, "ipv4", ways);
+	const [gbits = 0] = measured.get("ebpf at tcx") ?? [];
+	assert.ok(gbits > 0);
+});
+
+test("each command does what it is timed at", async () => {
+	const measured = await measureCommands({ rounds: 1, samples: 1, warmUp: false }, bin);
+	assert.deepEqual([...measured.keys()], Object.values(COMMAND));
+	for (const series of measured.values()) assert.ok(series.every((ms) => ms > 0));
+});
