@@ -31,7 +31,9 @@ fi
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
 	echo "setup: npm ci"
-	npm ci --no-audit --no-fund --loglevel=error
+	# npm ci refuses a lock that lacks the packages of other platforms, as one made behind a mirror that has
+	# only some of them does; npm install takes from such a lock what it has.
+	npm ci --no-audit --no-fund --loglevel=silent || npm install --no-save --no-audit --no-fund --loglevel=error
 	touch node_modules/.package-lock.json
 fi
 
