@@ -28,7 +28,17 @@ export interface CompileTarget {
 
 /** Offsets in struct __sk_buff and struct xdp_md, uapi/linux/bpf.h. */
 export const CONTEXT = {
-	tc: { length: 0, mark: 8, protocol: 16, vlanPresent: 20, vlanTci: 24, data: 76, dataEnd: 80, gsoSize: 176 },
+	tc: {
+		length: 0,
+		packetType: 4,
+		mark: 8,
+		protocol: 16,
+		vlanPresent: 20,
+		vlanTci: 24,
+		data: 76,
+		dataEnd: 80,
+		gsoSize: 176,
+	},
 	xdp: { data: 0, dataEnd: 4 },
 } as const;
 

@@ -19,7 +19,7 @@ import {
 import type { Code } from "./code.ts";
 import { FP, KIND, KIND_BIT, PACKET, STACK, TRANSPORT } from "./frame.ts";
 import { CONTEXT, type CompileTarget, loadArrivedBytes, loadContext } from "./hook.ts";
-import { emitDscpFilter, emitPacketBounds, emitVlanFilter, PASS } from "./parse-link.ts";
+import { emitDscpFilter, emitFrameFilter, emitPacketBounds, PASS } from "./parse-link.ts";
 
 /** struct iphdr */
 export const IPV4 = {
@@ -42,7 +42,7 @@ export function emitParseIpv4(code: Code, target: CompileTarget, mask: bigint): 
 	const link = target.linkHeaderBytes;
 	emitPacketBounds(code, target, "v4", link + IPV4_HEADER_BYTES);
 	emitDscpFilter(code, target, "ipv4", mask);
-	emitVlanFilter(code, target, "v4");
+	emitFrameFilter(code, target, "v4");
 	code.step(
 		"read the header length",
 		mov.imm(TRANSPORT, link + IPV4_HEADER_BYTES),

@@ -30,7 +30,7 @@ import {
 	loadContext,
 	loadPacketEnd,
 } from "./hook.ts";
-import { emitDscpFilter, emitPacketBounds, emitVlanFilter, PASS } from "./parse-link.ts";
+import { emitDscpFilter, emitFrameFilter, emitPacketBounds, PASS } from "./parse-link.ts";
 
 /** struct ipv6hdr */
 export const IPV6 = { payloadLength: 4, nextHeader: 6, hopLimit: 7, source: 8, destination: 24 } as const;
@@ -51,7 +51,7 @@ export function emitParseIpv6(code: Code, target: CompileTarget, mask: bigint): 
 	const link = target.linkHeaderBytes;
 	emitPacketBounds(code, target, "v6", link + IPV6_HEADER_BYTES);
 	emitDscpFilter(code, target, "ipv6", mask);
-	emitVlanFilter(code, target, "v6");
+	emitFrameFilter(code, target, "v6");
 	code.step("version 6, or no IPv6", load(1, 2, PACKET, link), rsh.imm(2, 4), jne.imm(2, 6, PASS));
 	code.step(
 		"check the payload length against what arrived",

@@ -12,6 +12,9 @@ export const PASS = "pass";
 const ETHERTYPE = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
 
 const VLAN_ID_MASK = 0x0fff;
+
+/** pkt_type, uapi/linux/if_packet.h. */
+const PACKET_OTHERHOST = 3;
 const ALL_DSCPS = (1n << 64n) - 1n;
 
 /** Goes to `v4` or `v6` for those families that have rules, else to PASS. */
@@ -95,11 +98,17 @@ export function loadDscp(family: Family, link: number) {
 }
 
 /**
- * A tagged frame belongs to a VLAN device, and a rule with `-i eth0` is not for it; VLAN 0 is only a
- * priority. At XDP a tag that the card has not taken off hides the ethertype, so nothing is to be done.
+ * Only what netfilter would see as coming in here. A tagged frame belongs to a VLAN device, and a rule with `-i eth0` is not for it; VLAN 0 is only a
+ * priority. At XDP a tag that the card has not taken off hides the ethertype, so nothing
+ * is to be done; a frame for another host comes that far only in promiscuous mode.
  */
-export function emitVlanFilter(code: Code, target: CompileTarget, prefix: string): void {
+export function emitFrameFilter(code: Code, target: CompileTarget, prefix: string): void {
 	if (target.hook !== "tc") return;
+	code.step(
+		"a frame for another host goes through a bridge, or to a sniffer, and never up to IP",
+		loadContext(2, CONTEXT.tc.packetType),
+		jeq.imm(2, PACKET_OTHERHOST, PASS),
+	);
 	code.step(
 		"a frame of another VLAN is not from this interface",
 		loadContext(2, CONTEXT.tc.vlanPresent),

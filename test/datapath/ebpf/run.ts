@@ -21,6 +21,9 @@ export const XDP: CompileTarget = { hook: "xdp", linkHeaderBytes: 14, ipv6Checks
 
 export const VERDICT = { tc: 0xffffffff, xdp: 2 } as const;
 
+/** A test-run happens on the loopback device, whose address this is: frames to it are for this host. */
+export const OWN_MAC = "00:00:00:00:00:00";
+
 /** Bytes of struct __sk_buff, and where its mark is. */
 const SK_BUFF_BYTES = 192;
 const MARK_OFFSET = 8;
@@ -53,7 +56,10 @@ export class LoadedRules implements Disposable {
 	/** `packet` from its network header; with `summed`, as a card hands it over that has summed it. */
 	run(packet: Uint8Array, context: PacketContext, summed: boolean): Uint8Array {
 		const frame = ethernet(
-			{ ...(context.sourceMac === undefined ? {} : { source: macText(context.sourceMac) }) },
+			{
+				destination: OWN_MAC,
+				...(context.sourceMac === undefined ? {} : { source: macText(context.sourceMac) }),
+			},
 			packet,
 		);
 		const sk = new Uint8Array(SK_BUFF_BYTES);
