@@ -6,7 +6,7 @@
  * the same rules give the same bytes.
  */
 import { add, exit, ja, jset, load, loadImm64, loadMapValue, mov, mul, rsh } from "../../bpf/asm/index.ts";
-import { BPF_MAP_FLAG, type MapSpec, type ProgramSpec } from "../../bpf/spec.ts";
+import { BPF_MAP_FLAG, type MapSpec, mapsUsed, type ProgramSpec } from "../../bpf/spec.ts";
 import type { Family } from "../../model/address.ts";
 import type { Rule } from "../../model/rule.ts";
 import { Code } from "./code.ts";
@@ -15,11 +15,12 @@ import { type Dispatch, DSCP_COUNT, dscpMask, planDispatch } from "./dispatch.ts
 import { COUNTER_BYTES, MAP, RULES_LAYOUT } from "./frame.ts";
 import { type CompileTarget, VERDICT } from "./hook.ts";
 import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
+import { emitLocal, localMap } from "./local-addresses.ts";
 import { emitParseIpv4 } from "./parse-ipv4.ts";
 import { emitParseIpv6 } from "./parse-ipv6.ts";
 import { emitProtocolDispatch, loadDscp, PASS } from "./parse-link.ts";
 import { emitRewriteAddress } from "./rewrite-address.ts";
-import { emitGroup, foldedSum } from "./rule-group.ts";
+import { emitGroup, emitLoadDestination, foldedSum } from "./rule-group.ts";
 import { emitTransportChecksum } from "./transport-checksum.ts";
 
 /** The program's name in the kernel: by it, ours is found again. */
@@ -49,15 +50,20 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 	for (const { family, dispatch } of plans) emitFamily(code, family, dispatch, rules, target);
 	code.label(PASS);
 	code.step("let the packet go on", mov.imm(0, VERDICT[target.hook]), exit());
+	const instructions = code.finish();
+	const used = mapsUsed(instructions);
 	return {
 		name: PROGRAM_NAME[target.hook],
 		type: target.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
-		instructions: code.finish(),
+		instructions,
 		maps: [
 			rulesMap(rules, plans),
 			counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots),
 			counterMap(MAP.base, "BPF_MAP_TYPE_ARRAY", slots),
+			...FAMILIES.filter((family) => used.includes(MAP.local[family])).map((family) =>
+				localMap(family, rules.local),
+			),
 		],
 	};
 }
@@ -74,7 +80,8 @@ function emitFamily(
 	if (family === "ipv4") emitParseIpv4(code, target, mask);
 	else emitParseIpv6(code, target, mask);
 	code.label(`${prefix}_dispatch`);
-	const { plain, groups } = dispatch;
+	const { plain, plainIsLocal, groups } = dispatch;
+	const local = rules.local.filter(({ address }) => address.family === family);
 	const kinds = groups.length + (plain.size > 0 ? 1 : 0);
 	if (kinds > 1) {
 		code.step("which rules does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
@@ -92,13 +99,19 @@ function emitFamily(
 			}
 		});
 	}
-	if (plain.size > 0) emitPlain(code, family, target, prefix);
+	if (plain.size > 0) {
+		if (plainIsLocal) {
+			emitLoadDestination(code, family, target.linkHeaderBytes);
+			emitLocal(code, { family, local }, false, PASS);
+		}
+		emitPlain(code, family, target, prefix);
+	}
 	groups.forEach((group, index) => {
 		code.label(`${prefix}_group_${index + 1}`);
 		emitGroup(code, group, {
 			family,
 			target,
-			local: rules.local.filter(({ address }) => address.family === family),
+			local,
 			prefix: `${prefix}_group_${index + 1}`,
 		});
 	});

@@ -24,6 +24,7 @@ import { type Match, type NumberRange, PROTOCOL_NUMBER, type Rule } from "../../
 import type { Code } from "./code.ts";
 import { FP, KIND, KIND_BIT, PACKET, STACK, TRANSPORT } from "./frame.ts";
 import { CONTEXT, type CompileTarget, copyFromPacket, loadContext, loadPacketEnd } from "./hook.ts";
+import { emitLocal } from "./local-addresses.ts";
 import { IPV4 } from "./parse-ipv4.ts";
 import { IPV6 } from "./parse-ipv6.ts";
 
@@ -140,7 +141,7 @@ function emitMatch(
 	checkDscp: boolean,
 	miss: string,
 ): void {
-	const { target, family, local } = context;
+	const { target, family } = context;
 	const link = target.linkHeaderBytes;
 	const unequal = (negated: boolean) => (negated ? jeq : jne);
 	switch (match.kind) {
@@ -224,7 +225,7 @@ function emitMatch(
 			emitMultiport(code, match, miss);
 			return;
 		case "addrtype":
-			emitPrefixes(code, "destination is this host's", local, match.negated, FP, STACK.address, miss);
+			emitLocal(code, context, match.negated, miss);
 			return;
 		case "length":
 			emitRange(code, "length", [load(4, 2, FP, STACK.length)], match, match.negated, miss);
@@ -318,7 +319,8 @@ function emitRange(
 	else code.step(text, ...loads, jlt.imm(2, first, miss), jgt.imm(2, last, miss));
 }
 
-function emitPrefixes(
+/** Goes to `miss` unless the address at `base + offset` is in one of the prefixes (with `negated`: if it is). */
+export function emitPrefixes(
 	code: Code,
 	comment: string,
 	prefixes: readonly Prefix[],

@@ -27,6 +27,8 @@ export interface DispatchGroup {
 export interface Dispatch {
 	/** DSCP → its only rule, which asks for nothing else and only rewrites the address. */
 	readonly plain: ReadonlyMap<number, SlottedRule>;
+	/** Plain rules ask for `addrtype LOCAL` as well, all of them, as those of services do. */
+	readonly plainIsLocal: boolean;
 	readonly groups: readonly DispatchGroup[];
 }
 
@@ -36,12 +38,15 @@ const MOST_BODIES = 2048;
 /** `rules`: of one family, in the order in which they run. */
 export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
 	const plain = new Map<number, SlottedRule>();
+	const simple = rules.filter(({ rule }) => isPlain(rule));
+	const plainIsLocal = simple.length > 0 && simple.every(({ rule }) => asksForLocal(rule));
 	const groups = new Map<string, { dscps: number[]; rules: readonly ListedRule[] }>();
 	for (let code = 0; code < DSCP_COUNT; code++) {
 		const listed = rulesFor(rules, code);
 		const [first] = listed;
 		if (first === undefined) continue;
-		if (listed.length === 1 && isPlain(first.rule.rule)) {
+		const one = first.rule.rule;
+		if (listed.length === 1 && isPlain(one) && asksForLocal(one) === plainIsLocal) {
 			plain.set(code, first.rule);
 			continue;
 		}
@@ -51,8 +56,8 @@ export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
 		else group.dscps.push(code);
 	}
 	const bodies = [...groups.values()].reduce((sum, group) => sum + group.rules.length, 0);
-	if (bodies > MOST_BODIES) return { plain, groups: [oneGroup(rules, [...groups.values()])] };
-	return { plain, groups: [...groups.values()] };
+	if (bodies > MOST_BODIES) return { plain, plainIsLocal, groups: [oneGroup(rules, [...groups.values()])] };
+	return { plain, plainIsLocal, groups: [...groups.values()] };
 }
 
 /** The DSCPs for which anything may happen, as the bits of a u64. */
@@ -92,17 +97,22 @@ function acceptsDscp(rule: Rule, code: number): boolean {
 	);
 }
 
-/** A DSCP and nothing else in, an address and nothing else out. */
+/** A DSCP in, which may have to be this host's own packet; an address and nothing else out. */
 function isPlain(rule: Rule): boolean {
 	const { header, matches, target } = rule;
-	const asked = matches.filter(({ kind }) => kind !== "comment");
+	const asked = matches.filter(({ kind }) => kind !== "comment" && kind !== "addrtype");
 	const [only] = asked;
 	return (
 		asked.length === 1 &&
 		only?.kind === "dscp" &&
 		!only.negated &&
+		!matches.some((match) => match.kind === "addrtype" && match.negated) &&
 		Object.entries(header).every(([field, value]) => field === "inInterface" || value === undefined) &&
 		target.dport === undefined &&
 		!target.clearDscp
 	);
+}
+
+function asksForLocal(rule: Rule): boolean {
+	return rule.matches.some(({ kind }) => kind === "addrtype");
 }

@@ -58,7 +58,13 @@ export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;
 /** In STACK.protocol: neither `-p X` nor `! -p X` matches. */
 export const NO_PROTOCOL = 0xffff_ffff;
 
-export const MAP = { rules: "l3dsr_rules", counters: "l3dsr_count", base: "l3dsr_base" } as const;
+export const MAP = {
+	rules: "l3dsr_rules",
+	counters: "l3dsr_count",
+	base: "l3dsr_base",
+	/** The host's own addresses, where they are too many to be compared one by one. */
+	local: { ipv4: "l3dsr_local4", ipv6: "l3dsr_local6" },
+} as const;
 
 /** Value of MAP.rules: this header, the two tables (64 entries each), then the text of `text` bytes. */
 export const RULES_LAYOUT = {

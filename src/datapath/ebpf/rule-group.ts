@@ -60,15 +60,7 @@ export function emitGroup(code: Code, group: DispatchGroup, context: GroupContex
 	const conditions: ConditionContext = { target, family, local, tosOnStack: clears };
 
 	code.step("nothing asked for yet", storeImm(4, FP, STACK.actions, 0));
-	const words = family === "ipv4" ? 1 : 4;
-	const destination = link + (family === "ipv4" ? IPV4.destination : IPV6.destination);
-	code.step(
-		"the destination, as rules compare it",
-		...Array.from({ length: words }, (_, i) => [
-			load(4, 2, PACKET, destination + 4 * i),
-			store(4, FP, STACK.address + 4 * i, 2),
-		]).flat(),
-	);
+	emitLoadDestination(code, family, link);
 	if (clears)
 		code.step(
 			"the TOS byte, as rules compare it",
@@ -103,6 +95,19 @@ export function emitGroup(code: Code, group: DispatchGroup, context: GroupContex
 	const done = setsPort ? `${prefix}_port` : PASS;
 	emitTransportChecksum(code, { family, target, prefix, done });
 	if (setsPort) emitSetPort(code, context);
+}
+
+/** STACK.address := the destination of the header at PACKET. */
+export function emitLoadDestination(code: Code, family: Family, link: number): void {
+	const words = family === "ipv4" ? 1 : 4;
+	const destination = link + (family === "ipv4" ? IPV4.destination : IPV6.destination);
+	code.step(
+		"the destination, as rules compare it",
+		...Array.from({ length: words }, (_, i) => [
+			load(4, 2, PACKET, destination + 4 * i),
+			store(4, FP, STACK.address + 4 * i, 2),
+		]).flat(),
+	);
 }
 
 /** What a rule that matched asks for, for the rules after it and for the end. */
