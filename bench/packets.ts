@@ -36,15 +36,15 @@ export function slotted(rules: readonly Rule[]): SlottedRule[] {
 const TRANSPORT = { tcp, udp } as const;
 export type Transport = keyof typeof TRANSPORT;
 
-/** An Ethernet frame to the real server; `broadcast` at the link layer where `toAll` is set. */
+/** An Ethernet frame to the real server: by default to the MAC address of the receiver (receiver.ts). */
 export function frame(
 	family: Family,
 	transport: Transport,
 	dscp: number,
-	options: { readonly toAll?: boolean } = {},
+	options: { readonly destination?: string } = {},
 ): Uint8Array {
 	const payload: Payload = TRANSPORT[transport]({ data: "a payload of thirty-two bytes ..." });
 	const addresses = { source: SOURCE[family], destination: REAL_IP[family], dscp };
 	const packet = family === "ipv4" ? ipv4(addresses, payload) : ipv6(addresses, payload);
-	return ethernet(options.toAll ? { destination: "ff:ff:ff:ff:ff:ff" } : {}, packet);
+	return ethernet(options, packet);
 }

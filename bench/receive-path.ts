@@ -14,6 +14,9 @@ import { frame, MOST_VIPS, vipOf, vipRules } from "./packets.ts";
 import { Receiver } from "./receiver.ts";
 import { emptySpec } from "./test-run.ts";
 
+/** With drop_unicast_in_l2_multicast set (receiver.ts), IP drops such packets behind the routing decision. */
+const BROADCAST_MAC = "ff:ff:ff:ff:ff:ff";
+
 /** Prepares the receiver that this process has entered; what is returned counts the packets it has rewritten. */
 type SetUp = (receiver: Receiver, owner: Owner) => Promise<(() => number | Promise<number>) | undefined>;
 
@@ -142,7 +145,7 @@ export async function measureReceivePath(
 		if (path.arrival === "veth") receiver.run("ethtool", "-K", "v0", "gro", "on");
 		const count = await path.setUp(receiver, owner);
 		const frames = Array.from({ length: path.dscps }, (_, index) =>
-			frame(path.family, "udp", index + 1, { toAll: path.family === "ipv4" }),
+			frame(path.family, "udp", index + 1, path.family === "ipv4" ? { destination: BROADCAST_MAC } : {}),
 		);
 		const redirectTo = path.arrival === "veth" ? receiver.peer.index : undefined;
 		const source = owner.use(

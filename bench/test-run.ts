@@ -22,6 +22,9 @@ export const TARGET = {
 	xdp: { hook: "xdp", linkHeaderBytes: 14, ipv6ChecksumFlag: false },
 } as const satisfies Record<string, CompileTarget>;
 
+/** A test-run happens on the loopback device: frames to its address are for this host. */
+const OWN_MAC = "00:00:00:00:00:00";
+
 const HOOKS = ["tc", "xdp"] as const;
 type HookKind = (typeof HOOKS)[number];
 
@@ -89,7 +92,7 @@ export async function measureTestRun(
 		const empty = load(emptySpec(hook));
 		const loaded = VIP_COUNTS.map((vips) => ({ vips, program: load(vipSpec(TARGET[hook], vips)) }));
 		for (const { name: shape, family, transport, dscp } of shapes) {
-			const data = frame(family, transport, dscp);
+			const data = frame(family, transport, dscp, { destination: OWN_MAC });
 			const candidate = (name: string, program: Program): Candidate => ({
 				name,
 				measure: () => SAMPLE[hook](program, data, packets),
