@@ -36,18 +36,21 @@ export function selectionsOverlap(a: Selection, b: Selection): boolean {
  */
 export function findConflicts(services: readonly Service[]): Conflict[] {
 	const conflicts: Conflict[] = [];
-	services.forEach((later, second) => {
-		for (let first = 0; first < second; first++) {
-			const earlier = services[first];
-			if (earlier === undefined || earlier.vip.family !== later.vip.family || sameOutcome(earlier, later)) {
-				continue;
-			}
-			if (earlier.selection === undefined || later.selection === undefined) continue;
+	const selecting = services.flatMap((service, index) =>
+		service.selection === undefined
+			? []
+			: [{ service, index, selection: service.selection, image: imageOf(service, service.selection) }],
+	);
+	selecting.forEach((later, position) => {
+		for (const earlier of selecting.slice(0, position)) {
+			if (earlier.service.vip.family !== later.service.vip.family) continue;
+			if (sameOutcome(earlier.service, later.service)) continue;
+			const [first, second] = [earlier.index, later.index];
 			if (selectionsOverlap(earlier.selection, later.selection)) {
 				conflicts.push({ kind: "overlap", first, second });
-			} else if (selectionsOverlap(imageOf(earlier, earlier.selection), later.selection)) {
+			} else if (selectionsOverlap(earlier.image, later.selection)) {
 				conflicts.push({ kind: "chain", first, second });
-			} else if (selectionsOverlap(imageOf(later, later.selection), earlier.selection)) {
+			} else if (selectionsOverlap(later.image, earlier.selection)) {
 				conflicts.push({ kind: "chain", first: second, second: first });
 			}
 		}

@@ -60,9 +60,9 @@ export class EbpfDatapath implements Datapath {
 	async #stale({ ours }: Attachments): Promise<Finding[]> {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
-		const local = await this.#options.localPrefixes();
+		const local = reachable(await this.#options.localPrefixes());
 		return asking
-			.filter(({ rules }) => !sameValue(rules.local, local))
+			.filter(({ rules }) => !sameValue(reachable(rules.local), local))
 			.map((attachment) => ({
 				datapath: "ebpf",
 				object: `program at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`,
@@ -111,6 +111,14 @@ function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonl
 		found.set(name, [...(found.get(name) ?? []), entry]);
 	}
 	return found;
+}
+
+/** As texts, sorted. Without link-local addresses, which no director sends to, and which come and go with every container. */
+function reachable(local: readonly Prefix[]): string[] {
+	return local
+		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)
+		.map(({ address, length }) => `${address.text}/${length}`)
+		.sort();
 }
 
 function inRunningOrder(a: RuleEntry, b: RuleEntry): number {

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
+import { interfaceByName } from "../../../src/sys/interface.ts";
+import { commandPath } from "../../commands.ts";
+import { enterNetns, ip, Netns, run } from "../../netns.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-up-ebpf-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const SERVICES = `services:
+  - { vip: 192.0.2.10, name: web, dscp: 7 }
+  - { vip: "2001:db8::10", name: web6, dscp: 7 }
+`;
+
+async function succeed(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	return stdout;
+}
+
+async function drift(): Promise<string> {
+	const { exitCode, stdout } = await l3dsr("diff", "-c", config);
+	assert.equal(exitCode, 4, stdout);
+	return stdout;
+}
+
+test("services run on eBPF at the interfaces that carry the host's addresses, and follow what becomes of them", async () => {
+	using peer = new Netns("peer");
+	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
+	ip("addr add 10.0.0.2/24 dev eth0");
+	ip("addr add fd00::2/64 dev eth0 nodad");
+	ip("link set eth0 up");
+	peer.ip("link set eth0 up");
+	peer.ip("addr add 10.0.0.1/24 dev eth0");
+	peer.ip("addr add fd00::1/64 dev eth0 nodad");
+	writeFileSync(config, SERVICES);
+
+	assert.match(await succeed("up", "-c", config), /-i eth0 /);
+	assert.match(
+		await succeed("status", "-c", config),
+		/^datapath: ebpf \(auto: its interface eth0 is known\)$/m,
+	);
+	const packets = async (): Promise<number[]> =>
+		JSON.parse(await succeed("status", "--json", "-c", config)).services.map(
+			(row: { packets: number }) => row.packets,
+		);
+	// The answer comes from the VIP, which ping does not take for one; the counters tell.
+	const send = (target: string) => {
+		try {
+			peer.run("ping", "-c1", "-W1", "-Q", "0x1c", target);
+		} catch {
+			// no answer from the address that was asked
+		}
+	};
+	send("10.0.0.2");
+	send("fd00::2");
+	assert.deepEqual(await packets(), [1, 1]);
+
+	// The program is taken away.
+	const eth0 = interfaceByName("eth0");
+	for (const element of tcxIngress.query(eth0)) tcxIngress.detach(eth0, element);
+	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+
+	// The host gets another address: the program has to know it.
+	ip("addr add 10.0.0.3/24 dev eth0");
+	const said = await drift();
+	assert.match(said, /program at tcx ingress of eth0 was made when this host had other addresses/);
+	assert.match(said, /possible cause: the addresses of this host have changed/);
+	await succeed("up", "-c", config);
+	const before = await packets();
+	send("10.0.0.3");
+	assert.equal((await packets())[0], (before[0] ?? 0) + 1);
+
+	// A new interface is served as soon as it has an address.
+	ip("link add eth1 type veth peer name p1");
+	ip("link set eth1 up");
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	ip("addr add 10.1.0.2/24 dev eth1");
+	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth1 .*"l3dsr:web"/);
+	assert.match(await succeed("check", "--json", "-c", config), /"findings"/);
+
+	// By configuration to the other engine and back.
+	writeFileSync(config, `datapath: nft\n${SERVICES}`);
+	await succeed("up", "-c", config);
+	assert.match(await succeed("status", "-c", config), /^datapath: nft \(as configured\)$/m);
+	assert.deepEqual(tcxIngress.query(eth0), []);
+	writeFileSync(config, `interfaces: [eth0]\n${SERVICES}`);
+	await succeed("up", "-c", config);
+	assert.equal(tcxIngress.query(eth0).length, 1);
+	await succeed("down");
+	assert.deepEqual(tcxIngress.query(eth0), []);
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+});
+
+test("--netns works in another namespace, and names those there are when it does not exist", async () => {
+	const { exitCode, stderr } = await l3dsr("status", "--netns", "nowhere");
+	assert.equal(exitCode, 2);
+	assert.match(stderr, /there is no network namespace nowhere/);
+
+	using other = new Netns("other");
+	writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	const command = commandPath("l3dsr");
+	assert.match(run(command, "up", "-c", config, "--netns", other.name), /^ip address add 192\.0\.2\.10/m);
+	assert.match(other.ip("-o addr show dev lo"), /192\.0\.2\.10\/32/);
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "", "nothing here");
+	other.ip("addr del 192.0.2.10/32 dev lo");
+	const { status } = spawnSync(command, ["diff", `--netns=${other.name}`, "-c", config]);
+	assert.equal(status, 4);
+});
