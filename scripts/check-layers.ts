@@ -14,8 +14,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	plan: ["model"],
 	host: ["model", "sys"],
 	datapath: ["model", "syntax", "plan", "bpf", "sys", "host"],
+	probe: ["model", "sys"],
 	lab: ["model", "syntax", "plan", "datapath", "host", "sys"],
-	cli: ["model", "syntax", "plan", "datapath", "host", "lab", "bpf", "sys"],
+	cli: ["model", "syntax", "plan", "datapath", "host", "lab", "probe", "bpf", "sys"],
 };
 
 /** Packages that only one layer may import (FFI and system calls stay in sys). */

@@ -1,0 +1,44 @@
+/** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)) from and to plain bytes of an address. */
+import { Layout } from "./layout.ts";
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+const SOCKADDR_IN = new Layout({
+	family: "u16",
+	port: "be16",
+	address: { bytes: 4 },
+	_zero: { bytes: 8 },
+});
+const SOCKADDR_IN6 = new Layout({
+	family: "u16",
+	port: "be16",
+	flowInfo: "be32",
+	address: { bytes: 16 },
+	scopeId: "u32",
+});
+
+/** Room for either, to be filled by getsockname(2). */
+export const SOCKADDR_BYTES = SOCKADDR_IN6.size;
+
+export interface SocketAddress {
+	/** 4 or 16 bytes, network order. */
+	readonly address: Uint8Array;
+	readonly port: number;
+}
+
+export function familyOfBytes(address: ArrayLike<number>): number {
+	return address.length === 4 ? AF_INET : AF_INET6;
+}
+
+export function encodeSocketAddress(address: ArrayLike<number>, port: number): Uint8Array {
+	const family = familyOfBytes(address);
+	const layout = family === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6;
+	return layout.encode({ family, port, address: Uint8Array.from(address) });
+}
+
+/** What getsockname(2) has filled in. */
+export function decodeSocketAddress(bytes: Uint8Array): SocketAddress {
+	const { family, port, address } = SOCKADDR_IN.decode(bytes);
+	return family === AF_INET ? { address, port } : SOCKADDR_IN6.decode(bytes);
+}

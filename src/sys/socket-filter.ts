@@ -1,0 +1,83 @@
+/**
+ * Classic BPF programs for SO_ATTACH_FILTER (socket(7), Documentation/networking/filter.rst): what a socket is
+ * to receive is decided in the kernel, so that a busy host does not flood it.
+ */
+import { Layout } from "./layout.ts";
+import { check, libcFunction } from "./libc.ts";
+
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+
+const SOCK_FILTER = new Layout({ code: "u16", jumpTrue: "u8", jumpFalse: "u8", k: "u32" });
+const SOCK_FPROG = new Layout({ length: "u16", filter: "pointer" });
+
+/** Codes of include/uapi/linux/bpf_common.h, put together. */
+const LD_BYTE = 0x30;
+const LD_HALF = 0x28;
+const LD_BYTE_AT_X = 0x50;
+const LDX_IPV4_HEADER_LENGTH = 0xb1;
+const AND = 0x54;
+const JEQ = 0x15;
+const JSET = 0x45;
+const RET = 0x06;
+
+const setsockopt = libcFunction<[number, number, number, Uint8Array, number]>(
+	"int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
+);
+
+/** Code, jump if true, jump if false (instructions to skip), operand. */
+export type FilterInstruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
+
+/** Receives nothing. */
+export const NOTHING: readonly FilterInstruction[] = [[RET, 0, 0, 0]];
+
+/** Longer than the headers that an answer is told by, and those that an ICMP error quotes. */
+const KEPT_BYTES = 256;
+
+const TCP_FLAGS_OFFSET = 13;
+const RST = 0x04;
+const SYN_ACK = 0x12;
+
+/**
+ * Of the packets that begin at the network header: ICMP, UDP, and of TCP the two answers to a SYN (SYN+ACK
+ * and RST). IPv6 extension headers are not looked behind: no answer of a kernel has one.
+ */
+export const ANSWERS: Readonly<Record<"ipv4" | "ipv6", readonly FilterInstruction[]>> = {
+	ipv4: [
+		[LD_BYTE, 0, 0, 9], // protocol
+		[JEQ, 9, 0, 1], // ICMP: keep
+		[JEQ, 8, 0, 17], // UDP: keep
+		[JEQ, 0, 8, 6], // not TCP: drop
+		[LD_HALF, 0, 0, 6],
+		[JSET, 6, 0, 0x1fff], // later fragment: drop
+		[LDX_IPV4_HEADER_LENGTH, 0, 0, 0],
+		[LD_BYTE_AT_X, 0, 0, TCP_FLAGS_OFFSET],
+		[JSET, 2, 0, RST], // keep
+		[AND, 0, 0, SYN_ACK],
+		[JEQ, 0, 1, SYN_ACK],
+		[RET, 0, 0, KEPT_BYTES],
+		[RET, 0, 0, 0],
+	],
+	ipv6: [
+		[LD_BYTE, 0, 0, 6], // next header
+		[JEQ, 6, 0, 58], // ICMPv6: keep
+		[JEQ, 5, 0, 17], // UDP: keep
+		[JEQ, 0, 5, 6], // not TCP: drop
+		[LD_BYTE, 0, 0, 40 + TCP_FLAGS_OFFSET],
+		[JSET, 2, 0, RST], // keep
+		[AND, 0, 0, SYN_ACK],
+		[JEQ, 0, 1, SYN_ACK],
+		[RET, 0, 0, KEPT_BYTES],
+		[RET, 0, 0, 0],
+	],
+};
+
+/** From now on the socket receives what the program returns a length for. Throws SyscallError. */
+export function attachFilter(fd: number, program: readonly FilterInstruction[], doing: string): void {
+	const filter = Buffer.concat(
+		program.map(([code, jumpTrue, jumpFalse, k]) => SOCK_FILTER.encode({ code, jumpTrue, jumpFalse, k })),
+	);
+	const argument = SOCK_FPROG.encode({ length: program.length, filter });
+	check(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, argument, argument.length), doing);
+	filter.fill(0); // the kernel has its own copy; until here the memory must stay
+}
