@@ -21,6 +21,8 @@ export interface AssignmentFacts {
 	readonly ebpfRefused?: string;
 	/** Why the program of a rule's interface cannot express it (src/datapath/ebpf knows); else undefined. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
+	/** Why the rules of one interface, each of which could, cannot be one program; else undefined. */
+	readonly programLacks: (rules: readonly Rule[]) => string | undefined;
 }
 
 export interface AssignedRule {
@@ -43,6 +45,18 @@ export function assignDatapaths(
 	facts: AssignmentFacts,
 	preference: DatapathPreference,
 ): Assignment {
+	const assignment = assignEach(ruleset, facts, preference);
+	const lacks = new Map<string, string>();
+	for (const [name, entries] of assignment.ebpf) {
+		const why = facts.programLacks(entries.map(({ rule }) => rule));
+		if (why !== undefined) lacks.set(name, why);
+	}
+	if (lacks.size === 0) return assignment;
+	const ebpfLacks = (rule: Rule) => lacks.get(rule.header.inInterface?.name ?? "") ?? facts.ebpfLacks(rule);
+	return assignEach(ruleset, { ...facts, ebpfLacks }, preference);
+}
+
+function assignEach(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathPreference): Assignment {
 	const rules: AssignedRule[] = [];
 	const ebpf = new Map<string, RuleEntry[]>();
 	for (const family of ["ipv4", "ipv6"] as const) {

@@ -12,7 +12,7 @@ import { listInterfaces } from "../sys/interface.ts";
 import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
 import type { Datapath, DatapathName, Observation, ObservedRule, RuleStore } from "./datapath.ts";
 import { HOOK_NAMES, type HookName } from "./ebpf/attachment.ts";
-import { hookLacks } from "./ebpf/compile.ts";
+import { hookLacks, programLacks } from "./ebpf/compile.ts";
 import { EbpfDatapath, interfaceLacks } from "./ebpf/engine.ts";
 import { NftDatapath } from "./nft/nft.ts";
 
@@ -86,6 +86,8 @@ function assignmentFacts(hook: HookName | "auto"): AssignmentFacts {
 			const on = interfaces.get(rule.header.inInterface?.name ?? "");
 			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));
 		},
+		programLacks: (rules) =>
+			programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
 	};
 }
 

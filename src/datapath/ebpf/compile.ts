@@ -5,13 +5,25 @@
  * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
  * the same rules give the same bytes.
  */
-import { add, exit, ja, jset, load, loadImm64, loadMapValue, mov, mul, rsh } from "../../bpf/asm/index.ts";
+import {
+	add,
+	exit,
+	ja,
+	jset,
+	load,
+	loadImm64,
+	loadMapValue,
+	mov,
+	mul,
+	rsh,
+	slotsOf,
+} from "../../bpf/asm/index.ts";
 import { BPF_MAP_FLAG, type MapSpec, mapsUsed, type ProgramSpec } from "../../bpf/spec.ts";
 import type { Family } from "../../model/address.ts";
 import type { Rule } from "../../model/rule.ts";
 import { Code } from "./code.ts";
 import { emitCount } from "./count.ts";
-import { type Dispatch, DSCP_COUNT, dscpMask, planDispatch } from "./dispatch.ts";
+import { bitsOf, bodiesIn, type Dispatch, DSCP_COUNT, dscpMask, planDispatch } from "./dispatch.ts";
 import { COUNTER_BYTES, MAP, RULES_LAYOUT } from "./frame.ts";
 import { type CompileTarget, VERDICT } from "./hook.ts";
 import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
@@ -20,7 +32,7 @@ import { emitParseIpv4 } from "./parse-ipv4.ts";
 import { emitParseIpv6 } from "./parse-ipv6.ts";
 import { emitProtocolDispatch, loadDscp, PASS } from "./parse-link.ts";
 import { emitRewriteAddress } from "./rewrite-address.ts";
-import { emitGroup, emitLoadDestination, foldedSum } from "./rule-group.ts";
+import { emitGroups, emitLoadDestination, foldedSum } from "./rule-group.ts";
 import { emitTransportChecksum } from "./transport-checksum.ts";
 
 /** The program's name in the kernel: by it, ours is found again. */
@@ -33,6 +45,34 @@ export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | und
 	if (hook === "xdp" && rule.matches.some(({ kind }) => kind === "mark"))
 		return "a packet has no mark yet at XDP";
 	return undefined;
+}
+
+/**
+ * Jumps reach 32767 slots, and the verifier's own additions (map lookups made inline, mostly of counters) count
+ * too: this many slots, with ten more for each rule, is what a program may have.
+ */
+const MOST_SLOTS = 28_000;
+const SLOTS_ADDED_PER_RULE = 10;
+
+/** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
+const BODIES_THAT_FIT = 64;
+
+/** Why the rules of one interface cannot be one program; undefined if they can. */
+export function programLacks(rules: readonly Rule[], target: CompileTarget): string | undefined {
+	const slotted = rules.map((rule, ordinal) => ({ rule, ordinal, slot: ordinal }));
+	const dispatches = FAMILIES.map((family) =>
+		planDispatch(slotted.filter(({ rule }) => rule.family === family)),
+	);
+	const bodies = dispatches.reduce((sum, { groups }) => sum + bodiesIn(groups), 0);
+	if (bodies <= BODIES_THAT_FIT) return undefined;
+	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
+}
+
+/** Why the kernel would refuse a program for its size. */
+export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
+	const slots = instructions.reduce((sum, one) => sum + slotsOf(one), 0);
+	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS) return undefined;
+	return `its interface's ${rules} rules make a program of ${slots} instructions, more than one may have`;
 }
 
 /** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
@@ -80,41 +120,34 @@ function emitFamily(
 	if (family === "ipv4") emitParseIpv4(code, target, mask);
 	else emitParseIpv6(code, target, mask);
 	code.label(`${prefix}_dispatch`);
-	const { plain, plainIsLocal, groups } = dispatch;
+	const { plain, plainLocal, groups } = dispatch;
 	const local = rules.local.filter(({ address }) => address.family === family);
-	const kinds = groups.length + (plain.size > 0 ? 1 : 0);
-	if (kinds > 1) {
-		code.step("which rules does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
-		groups.forEach((group, index) => {
-			const bits = group.dscps.reduce((all, dscp) => all | (1n << BigInt(dscp)), 0n);
-			const last = index === groups.length - 1 && plain.size === 0;
-			if (last) code.step(`group ${index + 1}`, ja(`${prefix}_group_${index + 1}`));
-			else {
-				code.step(
-					`group ${index + 1}: DSCP ${group.dscps.join(", ")}`,
-					loadImm64(4, bits),
-					rsh.reg(4, 3),
-					jset.imm(4, 1, `${prefix}_group_${index + 1}`),
-				);
-			}
-		});
-	}
-	if (plain.size > 0) {
-		if (plainIsLocal) {
-			emitLoadDestination(code, family, target.linkHeaderBytes);
-			emitLocal(code, { family, local }, false, PASS);
+	const kinds = [
+		{ label: `${prefix}_local`, what: "a rule for this host's destinations", dscps: [...plainLocal.keys()] },
+		{ label: `${prefix}_plain`, what: "a rule for every destination", dscps: [...plain.keys()] },
+		{ label: `${prefix}_groups`, what: "other rules", dscps: groups.flatMap(({ dscps }) => dscps) },
+	].filter(({ dscps }) => dscps.length > 0);
+	if (kinds.length > 1) {
+		code.step("what does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
+		for (const { label, what, dscps } of kinds.slice(0, -1)) {
+			code.step(what, loadImm64(4, bitsOf(dscps)), rsh.reg(4, 3), jset.imm(4, 1, label));
 		}
+		const last = kinds.at(-1);
+		if (last !== undefined) code.step(last.what, ja(last.label));
+	}
+	if (plainLocal.size > 0) {
+		code.label(`${prefix}_local`);
+		emitLoadDestination(code, family, target.linkHeaderBytes);
+		emitLocal(code, { family, local }, PASS);
+	}
+	if (plain.size + plainLocal.size > 0) {
+		code.label(`${prefix}_plain`);
 		emitPlain(code, family, target, prefix);
 	}
-	groups.forEach((group, index) => {
-		code.label(`${prefix}_group_${index + 1}`);
-		emitGroup(code, group, {
-			family,
-			target,
-			local,
-			prefix: `${prefix}_group_${index + 1}`,
-		});
-	});
+	if (groups.length > 0) {
+		code.label(`${prefix}_groups`);
+		emitGroups(code, groups, { family, target, local, prefix });
+	}
 }
 
 /** One DSCP, one address: look it up, rewrite, count. */
@@ -161,7 +194,7 @@ function rulesMap(rules: InterfaceRules, plans: readonly { family: Family; dispa
 	view.setUint32(textLengthOffset, text.length, true);
 	for (const { family, dispatch } of plans) {
 		const { stride, offset, addressBytes } = tableOf(family);
-		for (const [dscp, { rule, slot }] of dispatch.plain) {
+		for (const [dscp, { rule, slot }] of [...dispatch.plain, ...dispatch.plainLocal]) {
 			const at = offset + dscp * stride;
 			const { bytes } = rule.target.daddr;
 			value.set(bytes, at);

@@ -24,7 +24,6 @@ import { type Match, type NumberRange, PROTOCOL_NUMBER, type Rule } from "../../
 import type { Code } from "./code.ts";
 import { FP, KIND, KIND_BIT, PACKET, STACK, TRANSPORT } from "./frame.ts";
 import { CONTEXT, type CompileTarget, copyFromPacket, loadContext, loadPacketEnd } from "./hook.ts";
-import { emitLocal } from "./local-addresses.ts";
 import { IPV4 } from "./parse-ipv4.ts";
 import { IPV6 } from "./parse-ipv6.ts";
 
@@ -32,7 +31,6 @@ import { IPV6 } from "./parse-ipv6.ts";
 export interface ConditionContext {
 	readonly target: CompileTarget;
 	readonly family: Family;
-	readonly local: readonly Prefix[];
 	/** The TOS byte is in STACK.tos, because a rule of the group may clear the DSCP. */
 	readonly tosOnStack: boolean;
 }
@@ -79,6 +77,11 @@ export function emitLoadPorts(code: Code, { target, family }: ConditionContext):
 		storeImm(4, FP, STACK.hasPorts, 1),
 	);
 	code.label(done);
+}
+
+/** Whether the rule asks for `addrtype LOCAL`. */
+export function asksForLocal(rule: Rule): boolean {
+	return rule.matches.some(({ kind }) => kind === "addrtype");
 }
 
 /** Everything that the rule asks for, in the order of ip_tables. */
@@ -225,7 +228,11 @@ function emitMatch(
 			emitMultiport(code, match, miss);
 			return;
 		case "addrtype":
-			emitLocal(code, context, match.negated, miss);
+			code.step(
+				`destination is ${match.negated ? "not " : ""}this host's`,
+				load(4, 2, FP, STACK.destinationLocal),
+				(match.negated ? jne : jeq).imm(2, 0, miss),
+			);
 			return;
 		case "length":
 			emitRange(code, "length", [load(4, 2, FP, STACK.length)], match, match.negated, miss);

@@ -27,43 +27,51 @@ export interface DispatchGroup {
 export interface Dispatch {
 	/** DSCP → its only rule, which asks for nothing else and only rewrites the address. */
 	readonly plain: ReadonlyMap<number, SlottedRule>;
-	/** Plain rules ask for `addrtype LOCAL` as well, all of them, as those of services do. */
-	readonly plainIsLocal: boolean;
+	/** The same with `addrtype --dst-type LOCAL`, as services have it. */
+	readonly plainLocal: ReadonlyMap<number, SlottedRule>;
 	readonly groups: readonly DispatchGroup[];
 }
 
 /** Rule bodies beyond which one group for all DSCPs is better than a group for each kind of DSCP. */
-const MOST_BODIES = 2048;
+const MOST_BODIES = 256;
 
 /** `rules`: of one family, in the order in which they run. */
 export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
 	const plain = new Map<number, SlottedRule>();
-	const simple = rules.filter(({ rule }) => isPlain(rule));
-	const plainIsLocal = simple.length > 0 && simple.every(({ rule }) => asksForLocal(rule));
-	const groups = new Map<string, { dscps: number[]; rules: readonly ListedRule[] }>();
+	const plainLocal = new Map<number, SlottedRule>();
+	const byRules = new Map<string, { dscps: number[]; rules: readonly ListedRule[] }>();
 	for (let code = 0; code < DSCP_COUNT; code++) {
 		const listed = rulesFor(rules, code);
 		const [first] = listed;
 		if (first === undefined) continue;
-		const one = first.rule.rule;
-		if (listed.length === 1 && isPlain(one) && asksForLocal(one) === plainIsLocal) {
-			plain.set(code, first.rule);
+		const kind = listed.length === 1 ? plainKind(first.rule.rule) : undefined;
+		if (kind !== undefined) {
+			(kind === "plain" ? plain : plainLocal).set(code, first.rule);
 			continue;
 		}
 		const key = listed.map(({ rule, checkDscp }) => `${rule.slot}${checkDscp ? "?" : ""}`).join(" ");
-		const group = groups.get(key);
-		if (group === undefined) groups.set(key, { dscps: [code], rules: listed });
+		const group = byRules.get(key);
+		if (group === undefined) byRules.set(key, { dscps: [code], rules: listed });
 		else group.dscps.push(code);
 	}
-	const bodies = [...groups.values()].reduce((sum, group) => sum + group.rules.length, 0);
-	if (bodies > MOST_BODIES) return { plain, plainIsLocal, groups: [oneGroup(rules, [...groups.values()])] };
-	return { plain, plainIsLocal, groups: [...groups.values()] };
+	const groups = [...byRules.values()];
+	return { plain, plainLocal, groups: bodiesIn(groups) > MOST_BODIES ? [oneGroup(rules, groups)] : groups };
+}
+
+/** How many times the code of a rule is in the program: once for each group that it is in. */
+export function bodiesIn(groups: readonly DispatchGroup[]): number {
+	return groups.reduce((sum, group) => sum + group.rules.length, 0);
 }
 
 /** The DSCPs for which anything may happen, as the bits of a u64. */
 export function dscpMask(dispatch: Dispatch): bigint {
-	const codes = [...dispatch.plain.keys(), ...dispatch.groups.flatMap(({ dscps }) => dscps)];
-	return codes.reduce((mask, code) => mask | (1n << BigInt(code)), 0n);
+	const { plain, plainLocal, groups } = dispatch;
+	return bitsOf([...plain.keys(), ...plainLocal.keys(), ...groups.flatMap(({ dscps }) => dscps)]);
+}
+
+/** DSCPs as the bits of a u64. */
+export function bitsOf(dscps: readonly number[]): bigint {
+	return dscps.reduce((mask, code) => mask | (1n << BigInt(code)), 0n);
 }
 
 /** Rules that can match a packet which arrives with this DSCP, in order. */
@@ -97,22 +105,15 @@ function acceptsDscp(rule: Rule, code: number): boolean {
 	);
 }
 
-/** A DSCP in, which may have to be this host's own packet; an address and nothing else out. */
-function isPlain(rule: Rule): boolean {
-	const { header, matches, target } = rule;
-	const asked = matches.filter(({ kind }) => kind !== "comment" && kind !== "addrtype");
-	const [only] = asked;
-	return (
-		asked.length === 1 &&
-		only?.kind === "dscp" &&
-		!only.negated &&
-		!matches.some((match) => match.kind === "addrtype" && match.negated) &&
-		Object.entries(header).every(([field, value]) => field === "inInterface" || value === undefined) &&
-		target.dport === undefined &&
-		!target.clearDscp
-	);
-}
-
-function asksForLocal(rule: Rule): boolean {
-	return rule.matches.some(({ kind }) => kind === "addrtype");
+/** A DSCP, or a DSCP and a destination of this host, and nothing else in; an address and nothing else out. */
+function plainKind({ header, matches, target }: Rule): "plain" | "plainLocal" | undefined {
+	if (target.dport !== undefined || target.clearDscp) return undefined;
+	if (Object.entries(header).some(([field, value]) => field !== "inInterface" && value !== undefined)) {
+		return undefined;
+	}
+	const asked = matches.filter(({ kind }) => kind !== "comment");
+	if (asked.some((match) => !("negated" in match) || match.negated)) return undefined;
+	const kinds = asked.map(({ kind }) => kind).sort();
+	if (kinds.join(" ") === "dscp") return "plain";
+	return kinds.join(" ") === "addrtype dscp" ? "plainLocal" : undefined;
 }

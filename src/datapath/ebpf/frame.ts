@@ -51,6 +51,8 @@ export const STACK = {
 	address: -56,
 	/** 8 bytes: header bytes that a helper copied out of the packet. */
 	scratch: -64,
+	/** u32: whether the destination, as the rules so far left it, is one of this host's. */
+	destinationLocal: -68,
 } as const;
 
 export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;

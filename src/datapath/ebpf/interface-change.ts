@@ -1,6 +1,7 @@
 /** One interface from the program that it has to the program that it should have. */
 import { probeFeature } from "../../bpf/feature.ts";
 import { Program } from "../../bpf/program.ts";
+import type { ProgramSpec } from "../../bpf/spec.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { Prefix } from "../../model/address.ts";
 import { sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
@@ -8,7 +9,7 @@ import type { RuleEntry } from "../../model/ruleset.ts";
 import { waitForGracePeriod } from "../../sys/grace-period.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import { type Attachment, type HookName, PLACES } from "./attachment.ts";
-import { compileProgram } from "./compile.ts";
+import { compileProgram, tooLarge } from "./compile.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
 import { MAP } from "./frame.ts";
 import type { CompileTarget } from "./hook.ts";
@@ -44,6 +45,7 @@ export function changeInterface(wanted: WantedProgram, ours: readonly Attachment
 		const room = counting?.counters.info.maxEntries ?? 0;
 		const shared = room >= needed ? counting : undefined;
 		const spec = compileProgram(rules, compileTarget(wanted), Math.max(room, needed));
+		refuseTooLarge(on, spec, slotted.length);
 		using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
 		const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
 		const carried = shared === undefined ? counting : undefined;
@@ -59,6 +61,16 @@ export function changeInterface(wanted: WantedProgram, ours: readonly Attachment
 export function takeAway({ hook, interface: on, program }: Attachment, undo: Undo): void {
 	PLACES[hook].detach(on, program.info.id);
 	undo.push(() => PLACES[hook].attach(on, program));
+}
+
+function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): void {
+	const why = tooLarge(spec, rules);
+	if (why === undefined) return;
+	throw new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: `make a program of the rules of ${on.name}: ${why}`,
+		hint: "set datapath nft, or auto",
+	});
 }
 
 function hang(

@@ -2,28 +2,27 @@
  * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; a
  * host with many VIPs holds as many, and those are one lookup.
  */
-import { add, ja, jeq, jne, loadMap, mov } from "../../bpf/asm/index.ts";
+import { add, ja, jeq, loadMap, mov } from "../../bpf/asm/index.ts";
 import { BPF_MAP_FLAG, type MapSpec } from "../../bpf/spec.ts";
 import { addressBits, type Family, type Prefix } from "../../model/address.ts";
 import type { Code } from "./code.ts";
-import { type ConditionContext, emitPrefixes } from "./conditions.ts";
+import { emitPrefixes } from "./conditions.ts";
 import { FP, MAP, STACK } from "./frame.ts";
 import { helper } from "./hook.ts";
 
 /** Single addresses beyond which a lookup is cheaper than comparing. */
 const MOST_COMPARED = 4;
 
-/** Falls through when the destination in STACK.address is local (with `negated`: is not), else to `miss`. */
+/** Falls through when the destination in STACK.address is local else goes to `miss`. */
 export function emitLocal(
 	code: Code,
-	{ family, local }: Pick<ConditionContext, "family" | "local">,
-	negated: boolean,
+	{ family, local }: { readonly family: Family; readonly local: readonly Prefix[] },
 	miss: string,
 ): void {
 	const comment = "destination is this host's";
 	const single = singleAddresses(family, local);
 	if (single.length <= MOST_COMPARED) {
-		emitPrefixes(code, comment, local, negated, FP, STACK.address, miss);
+		emitPrefixes(code, comment, local, false, FP, STACK.address, miss);
 		return;
 	}
 	const found = code.fresh("local");
@@ -31,7 +30,7 @@ export function emitLocal(
 	if (wider.length > 0) {
 		const elsewhere = code.fresh("not_wider");
 		emitPrefixes(code, comment, wider, false, FP, STACK.address, elsewhere);
-		code.step(comment, ja(negated ? miss : found));
+		code.step(comment, ja(found));
 		code.label(elsewhere);
 	}
 	code.step(
@@ -40,7 +39,7 @@ export function emitLocal(
 		mov.reg(2, FP),
 		add.imm(2, STACK.address),
 		helper("bpf_map_lookup_elem"),
-		(negated ? jne : jeq).imm(0, 0, miss),
+		jeq.imm(0, 0, miss),
 	);
 	code.label(found);
 }

@@ -98,9 +98,9 @@ export function loadDscp(family: Family, link: number) {
 }
 
 /**
- * Only what netfilter would see as coming in here. A tagged frame belongs to a VLAN device, and a rule with `-i eth0` is not for it; VLAN 0 is only a
- * priority. At XDP a tag that the card has not taken off hides the ethertype, so nothing
- * is to be done; a frame for another host comes that far only in promiscuous mode.
+ * Only what netfilter would see as coming in here. A tagged frame belongs to a VLAN device, and a rule with
+ * `-i eth0` is not for it; VLAN 0 is only a priority. At XDP a tag that the card has not taken off hides the
+ * ethertype, so nothing is to be done; a frame for another host comes that far only in promiscuous mode.
  */
 export function emitFrameFilter(code: Code, target: CompileTarget, prefix: string): void {
 	if (target.hook !== "tc") return;

@@ -18,10 +18,11 @@ import {
 	toBigEndian,
 	xor,
 } from "../../bpf/asm/index.ts";
-import type { Family, Prefix } from "../../model/address.ts";
+import { type Family, type Prefix, prefixContains } from "../../model/address.ts";
 import type { DaddrTarget } from "../../model/rule.ts";
 import type { Code } from "./code.ts";
 import {
+	asksForLocal,
 	asksForPorts,
 	type ConditionContext,
 	emitConditions,
@@ -30,11 +31,13 @@ import {
 } from "./conditions.ts";
 import { emitCount } from "./count.ts";
 import type { DispatchGroup } from "./dispatch.ts";
+import { emitDscpTree } from "./dscp-tree.ts";
 import { ACTION, CTX, FP, KIND, PACKET, STACK, TRANSPORT } from "./frame.ts";
 import { type CompileTarget, copyFromPacket, type HookKind, helper } from "./hook.ts";
+import { emitLocal } from "./local-addresses.ts";
 import { IPV4 } from "./parse-ipv4.ts";
 import { IPV6 } from "./parse-ipv6.ts";
-import { PASS } from "./parse-link.ts";
+import { loadDscp, PASS } from "./parse-link.ts";
 import { addToChecksum, emitClearDscp, emitRewriteAddress } from "./rewrite-address.ts";
 import { emitPortWritable, emitTransportChecksum } from "./transport-checksum.ts";
 
@@ -43,58 +46,140 @@ const FLAG = { BPF_F_RECOMPUTE_CSUM: 1, twoBytes: 2, BPF_F_MARK_MANGLED_0: 0x20 
 const UDP = 17;
 const UDPLITE = 136;
 
-export interface GroupContext {
+export interface GroupsContext {
 	readonly family: Family;
 	readonly target: CompileTarget;
+	/** The host's own prefixes of this family. */
 	readonly local: readonly Prefix[];
-	/** Keeps labels of several groups apart. */
+	/** Keeps labels of the two families apart. */
 	readonly prefix: string;
 }
 
-export function emitGroup(code: Code, group: DispatchGroup, context: GroupContext): void {
-	const { family, target, local, prefix } = context;
-	const link = target.linkHeaderBytes;
-	const rules = group.rules.map(({ rule }) => rule.rule);
-	const setsPort = rules.some((rule) => rule.target.dport !== undefined);
-	const clears = rules.some((rule) => rule.target.clearDscp);
-	const conditions: ConditionContext = { target, family, local, tosOnStack: clears };
+/** What some rule of the groups needs, and so all of them have ready. */
+interface Needs {
+	readonly setsPort: boolean;
+	readonly clears: boolean;
+	readonly local: boolean;
+}
 
+/** All groups of one family: what they compare is made ready, the group's rules run, the packet is written. */
+export function emitGroups(code: Code, groups: readonly DispatchGroup[], context: GroupsContext): void {
+	const { family, target, prefix } = context;
+	const rules = groups.flatMap((group) => group.rules.map(({ rule }) => rule.rule));
+	const needs = {
+		setsPort: rules.some((rule) => rule.target.dport !== undefined),
+		clears: rules.some((rule) => rule.target.clearDscp),
+		local: rules.some(asksForLocal),
+	};
+	emitJoinPaths(code, family);
+	emitMakeReady(code, context, needs);
+	if (groups.length > 1) {
+		code.step("which rules does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
+		const labels = new Map(
+			groups.flatMap(({ dscps }, i) => dscps.map((one) => [one, groupLabel(prefix, i)] as const)),
+		);
+		emitDscpTree(code, labels);
+	}
+	groups.forEach((group, index) => {
+		code.label(groupLabel(prefix, index));
+		emitRules(code, group, context, needs, groupLabel(prefix, index));
+		if (index < groups.length - 1) code.step("all rules seen", ja(`${prefix}_write`));
+	});
+	code.label(`${prefix}_write`);
+	emitWrite(code, context, needs);
+}
+
+function groupLabel(prefix: string, index: number): string {
+	return `${prefix}_group_${index + 1}`;
+}
+
+/**
+ * The verifier follows each way through the headers on its own, with what it knows of KIND, TRANSPORT and
+ * STACK.protocol, and would go through all rules as often. Twice the same unknown number makes it forget, and
+ * to the processor nothing has changed.
+ */
+function emitJoinPaths(code: Code, family: Family): void {
+	code.step(
+		"let the verifier forget by which way it came",
+		load(4, 2, FP, STACK.length),
+		xor.reg(KIND, 2),
+		xor.reg(KIND, 2),
+		xor.reg(TRANSPORT, 2),
+		xor.reg(TRANSPORT, 2),
+		...(family === "ipv6"
+			? [load(4, 3, FP, STACK.protocol), xor.reg(3, 2), xor.reg(3, 2), store(4, FP, STACK.protocol, 3)]
+			: []),
+	);
+}
+
+/** Destination, TOS byte and whether the destination is ours, as rules compare them. */
+function emitMakeReady(code: Code, context: GroupsContext, needs: Needs): void {
+	const { family, target, prefix, local } = context;
+	const link = target.linkHeaderBytes;
 	code.step("nothing asked for yet", storeImm(4, FP, STACK.actions, 0));
 	emitLoadDestination(code, family, link);
-	if (clears)
+	if (needs.clears) {
 		code.step(
 			"the TOS byte, as rules compare it",
 			...loadArrivedTos(family, link),
 			store(4, FP, STACK.tos, 2),
 		);
+	}
+	if (needs.local) {
+		const known = `${prefix}_local_known`;
+		code.step("suppose that the destination is not this host's", storeImm(4, FP, STACK.destinationLocal, 0));
+		emitLocal(code, { family, local }, known);
+		code.step("it is", storeImm(4, FP, STACK.destinationLocal, 1));
+		code.label(known);
+	}
+	if (needs.setsPort) {
+		code.step(
+			"no port can be set yet",
+			storeImm(4, FP, STACK.portWritable, 0),
+			storeImm(4, FP, STACK.arrivedPort, 0),
+			storeImm(4, FP, STACK.sourcePort, 0),
+		);
+	}
+}
+
+/** The rules of one group in order, each seeing what the ones before it left. */
+function emitRules(
+	code: Code,
+	group: DispatchGroup,
+	context: GroupsContext,
+	needs: Needs,
+	label: string,
+): void {
+	const { family, target } = context;
+	const conditions: ConditionContext = { target, family, tosOnStack: needs.clears };
+	const rules = group.rules.map(({ rule }) => rule.rule);
+	const setsPort = rules.some((rule) => rule.target.dport !== undefined);
 	if (setsPort || rules.some(asksForPorts)) emitLoadPorts(code, conditions);
 	if (setsPort) emitPortWritable(code, context);
-
 	group.rules.forEach(({ rule, checkDscp }, index) => {
-		const miss = `${prefix}_rule_${index + 1}_end`;
+		const miss = `${label}_rule_${index + 1}_end`;
 		emitConditions(code, rule.rule, conditions, checkDscp, miss);
 		emitCount(code, `rule ${rule.ordinal} (${rule.rule.target.daddr.text}) matches: count`, rule.slot);
-		emitRemember(code, rule.rule.target, clears);
+		emitRemember(code, rule.rule.target, context, needs);
 		code.label(miss);
 	});
+}
 
+/** Everything that the rules asked for, written into the packet. */
+function emitWrite(code: Code, { family, target, prefix }: GroupsContext, needs: Needs): void {
 	code.step("no rule matched: leave the packet alone", load(4, 2, FP, STACK.actions), jeq.imm(2, 0, PASS));
-	if (clears) {
+	if (needs.clears) {
 		const kept = `${prefix}_dscp_kept`;
-		code.step(
-			"was the DSCP cleared?",
-			load(4, 2, FP, STACK.actions),
-			jset.imm(2, ACTION.clearDscp, `${prefix}_clear`),
-			ja(kept),
-		);
-		code.label(`${prefix}_clear`);
+		const clear = `${prefix}_clear`;
+		code.step("was the DSCP cleared?", jset.imm(2, ACTION.clearDscp, clear), ja(kept));
+		code.label(clear);
 		emitClearDscp(code, family, target);
 		code.label(kept);
 	}
 	emitRewriteAddress(code, family, target, { base: FP, offset: STACK.address, sumOffset: STACK.addressSum });
-	const done = setsPort ? `${prefix}_port` : PASS;
+	const done = needs.setsPort ? `${prefix}_port` : PASS;
 	emitTransportChecksum(code, { family, target, prefix, done });
-	if (setsPort) emitSetPort(code, context);
+	if (needs.setsPort) emitSetPort(code, { target, prefix });
 }
 
 /** STACK.address := the destination of the header at PACKET. */
@@ -111,18 +196,25 @@ export function emitLoadDestination(code: Code, family: Family, link: number): v
 }
 
 /** What a rule that matched asks for, for the rules after it and for the end. */
-function emitRemember(code: Code, target: DaddrTarget, clears: boolean): void {
+function emitRemember(
+	code: Code,
+	target: DaddrTarget,
+	{ local }: Pick<GroupsContext, "local">,
+	needs: Needs,
+): void {
 	const { bytes, family } = target.daddr;
 	const actions = ACTION.rewrite | (target.clearDscp ? ACTION.clearDscp : 0);
+	const isLocal = local.some((prefix) => prefixContains(prefix, target.daddr));
 	code.step(
 		`destination := ${target.daddr.text}`,
 		...words(bytes).map((word, i) => storeImm(4, FP, STACK.address + 4 * i, word)),
 		...(family === "ipv6" ? [storeImm(4, FP, STACK.addressSum, foldedSum(bytes))] : []),
+		...(needs.local ? [storeImm(4, FP, STACK.destinationLocal, isLocal ? 1 : 0)] : []),
 		load(4, 2, FP, STACK.actions),
 		or.imm(2, actions),
 		store(4, FP, STACK.actions, 2),
 	);
-	if (clears && target.clearDscp) {
+	if (target.clearDscp) {
 		code.step("DSCP := 0", load(4, 2, FP, STACK.tos), and.imm(2, 0x03), store(4, FP, STACK.tos, 2));
 	}
 	if (target.dport !== undefined) {
@@ -143,7 +235,7 @@ function emitRemember(code: Code, target: DaddrTarget, clears: boolean): void {
 }
 
 /** The port and its checksum; the address has been done. STACK.portWritable is the checksum's place. */
-function emitSetPort(code: Code, { target, prefix }: GroupContext): void {
+function emitSetPort(code: Code, { target, prefix }: Pick<GroupsContext, "target" | "prefix">): void {
 	const checked = `${prefix}_port_checked`;
 	code.label(`${prefix}_port`);
 	code.step(

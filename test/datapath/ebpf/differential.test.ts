@@ -5,7 +5,7 @@ import { hookLacks } from "../../../src/datapath/ebpf/compile.ts";
 import type { CompileTarget } from "../../../src/datapath/ebpf/hook.ts";
 import { type Malformed, type PacketContext, rewriteByRules } from "../../../src/datapath/reference.ts";
 import { parseAddress, prefixOf } from "../../../src/model/address.ts";
-import type { Rule } from "../../../src/model/rule.ts";
+import type { Match, Rule } from "../../../src/model/rule.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import {
 	arbitraryMatchingRule,
@@ -44,13 +44,13 @@ function arbitraryIngressRule(family: "ipv4" | "ipv6", target: CompileTarget): f
 /** Mostly one plain rule for a DSCP, as operators write them. */
 function arbitraryPlainRule(family: "ipv4" | "ipv6", target: CompileTarget): fc.Arbitrary<Rule> {
 	return arbitraryIngressRule(family, target).map((rule) => {
-		const dscps = rule.matches
-			.filter(({ kind }) => kind === "dscp")
-			.map((match) => ({ ...match, negated: false }));
+		const [dscps, locals] = (["dscp", "addrtype"] as const).map((wanted) =>
+			rule.matches.filter(({ kind }) => kind === wanted).map((match) => ({ ...match, negated: false })),
+		) as [Match[], Match[]]; // one of each kind
 		return {
 			...rule,
 			header: { inInterface: { name: IN, wildcard: false, negated: false } },
-			matches: dscps.slice(0, 1),
+			matches: [...dscps.slice(0, 1), ...locals.slice(0, 1)],
 			target: { daddr: rule.target.daddr, clearDscp: false },
 		};
 	});

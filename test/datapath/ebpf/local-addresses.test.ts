@@ -91,12 +91,12 @@ test("services share one table, and the question whether a packet is this host's
 	const slotted = SERVICES.flatMap((one) => lowerService(one, IN))
 		.filter(({ family }) => family === "ipv4")
 		.map((rule, index) => ({ rule, ordinal: index, slot: index + 4 }));
-	const { plain, plainIsLocal, groups } = planDispatch(slotted);
-	assert.deepEqual([plain.size, plainIsLocal, groups.length], [COUNT, true, 0]);
+	const { plain, plainLocal, groups } = planDispatch(slotted);
+	assert.deepEqual([plain.size, plainLocal.size, groups.length], [0, COUNT, 0]);
 	const typed = slotted.map(({ rule, ...rest }, index) => ({
 		...rest,
 		rule: index === 0 ? { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "addrtype") } : rule,
 	}));
 	const mixed = planDispatch(typed);
-	assert.deepEqual([mixed.plain.size, mixed.plainIsLocal, mixed.groups.length], [1, false, COUNT - 1]);
+	assert.deepEqual([mixed.plain.size, mixed.plainLocal.size, mixed.groups.length], [1, COUNT - 1, 0]);
 });
