@@ -48,7 +48,7 @@ export function serviceRows(
 			vip: service.vip.text,
 			selects: selectionText(service.selection),
 			state: parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down",
-			loopback: entry === undefined ? null : (entry.label ?? "lo"),
+			loopback: loopbackText(entry),
 			rules: { present, wanted: wanted.length },
 			...counted(service.selection === undefined ? undefined : found),
 		};
@@ -79,7 +79,7 @@ function strayRows(
 				vip: vip.text,
 				selects: "by rules of an earlier configuration",
 				state: "not configured",
-				loopback: findOnLoopback(vip, state.addresses)?.label ?? null,
+				loopback: loopbackText(findOnLoopback(vip, state.addresses)),
 				rules: { present: found.length, wanted: 0 },
 				...counted(found),
 			},
@@ -105,6 +105,11 @@ function strayRows(
 			];
 		});
 	return [...rows, ...bare];
+}
+
+/** IPv6 addresses have no label. */
+function loopbackText(entry: { readonly label?: string } | undefined): string | null {
+	return entry === undefined ? null : (entry.label ?? "lo");
 }
 
 function counted(
