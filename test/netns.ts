@@ -13,12 +13,12 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const ENTERED = "L3DSR_TEST_NETNS";
 
-/** A /sys and /run/netns of its own, the loopback up, then the command. */
+/** A /sys and a /run of its own (named namespaces, lock files), the loopback up, then the command. */
 const PREPARE = `
 set -e
 mount -t sysfs sysfs /sys
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
+mount -t tmpfs tmpfs /run
+mkdir /run/netns
 ip link set lo up
 exec "$@"`;
 
