@@ -24,6 +24,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
 	{ name: "show", summary: "the rules that run here, with counters", load: () => import("./show.ts") },
 	{
+		name: "trace",
+		summary: "what happens to this packet: rule by rule, before and after",
+		load: () => import("./trace.ts"),
+	},
+	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
 		load: () => import("./lab.ts"),

@@ -4,7 +4,7 @@ import { Program } from "../../bpf/program.ts";
 import type { ProgramSpec } from "../../bpf/spec.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { Prefix } from "../../model/address.ts";
-import { sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
+import { type Rule, sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import { waitForGracePeriod } from "../../sys/grace-period.ts";
 import type { NetInterface } from "../../sys/interface.ts";
@@ -44,7 +44,7 @@ export function changeInterface(wanted: WantedProgram, ours: readonly Attachment
 		const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
 		const room = counting?.counters.info.maxEntries ?? 0;
 		const shared = room >= needed ? counting : undefined;
-		const spec = compileProgram(rules, compileTarget(wanted), Math.max(room, needed));
+		const spec = compileProgram(rules, compileTarget(on, entries, hooks[0]), Math.max(room, needed));
 		refuseTooLarge(on, spec, slotted.length);
 		using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
 		const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
@@ -156,9 +156,14 @@ function presetCounters(
 	});
 }
 
-function compileTarget({ on, entries, hooks }: WantedProgram): CompileTarget {
-	const hook = PLACES[hooks[0]].program;
-	const ipv6 = entries.some(({ rule }) => rule.family === "ipv6");
+/** What a program for these rules is compiled for, on this interface and kernel. */
+export function compileTarget(
+	on: NetInterface,
+	rules: readonly { readonly rule: Rule }[],
+	hookName: HookName,
+): CompileTarget {
+	const hook = PLACES[hookName].program;
+	const ipv6 = rules.some(({ rule }) => rule.family === "ipv6");
 	return {
 		hook,
 		linkHeaderBytes: on.ethernet ? 14 : 0,

@@ -1,0 +1,107 @@
+/** `l3dsr trace`: what would happen to this packet, rule by rule, and does the running program agree? */
+import { type Command, InvalidArgumentError } from "commander";
+import { EXIT, type ExitCode } from "../errors.ts";
+import { type CliContext, writeJson } from "./context.ts";
+import { inNamespace } from "./services/command.ts";
+import { styleFor } from "./style.ts";
+import { traceCapture } from "./trace/capture.ts";
+import { number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
+import { type PacketMeta, packetRecord, trace } from "./trace/record.ts";
+import { rewrittenCapture, writeCapture } from "./trace/rewritten-capture.ts";
+import { configuredSituation, liveSituation, type Situation } from "./trace/situation.ts";
+import { packetText } from "./trace/text.ts";
+
+interface Options extends TraceOptions {
+	readonly interface?: string;
+	readonly mark?: string;
+	readonly mac?: string;
+	readonly local?: readonly string[];
+	readonly config?: string;
+	readonly write?: string;
+	readonly verbose?: boolean;
+	readonly json?: boolean;
+	readonly netns?: string;
+}
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command
+		.description(
+			"Shows what happens to a packet: which rules match and which nearly do, the header before and after, checksums, counters. " +
+				"Where a program of l3dsr runs on the interface, the kernel runs a copy of it on the packet, and the answer must be the same. " +
+				"Nothing is sent and no counter moves. Exit code 1 when the kernel disagrees.",
+		)
+		.argument("[capture]", "a pcap or pcapng file; - is stdin")
+		.option("--from <address>", "source address")
+		.option("--to <address>", "destination address, the real server's own")
+		.option("--dscp <code>", "0-63 or a class such as AF41 (default 0)")
+		.option("--ecn <bits>", "0-3 (default 0)")
+		.option("--ttl <number>", "TTL or hop limit (default 64)")
+		.option("--tcp <port[,source]>", "a TCP SYN to this port (default: to port 80)")
+		.option("--udp <port[,source]>", "a UDP datagram to this port")
+		.option("--icmp", "an echo request")
+		.option("--hex <bytes>", "the packet in hex, from its IP or Ethernet header on")
+		.option("-i, --interface <name>", "where it arrives")
+		.option("--mark <number>", "its packet mark")
+		.option("--mac <address>", "its sender's Ethernet address")
+		.option("--local <address>", "take this address or prefix for this host's own; repeatable", collect)
+		.option("-c, --config <path>", "ask this configuration instead of what runs here; needs no root")
+		.option("-w, --write <file>", "write the packets as they come out, as pcap")
+		.option("-v, --verbose", "tell every packet of a capture in full")
+		.option("--netns <name>", "work in this network namespace (ip netns)")
+		.option("--json", "print JSON; of a capture, one line for each packet and one for the whole");
+	return async () => {
+		const options = command.opts<Options>();
+		const [file] = command.args;
+		return await inNamespace(context, options, () => run(context, file, options));
+	};
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+	if (value === "") throw new InvalidArgumentError("it is empty");
+	return [...(before ?? []), value];
+}
+
+async function run(context: CliContext, file: string | undefined, options: Options): Promise<ExitCode> {
+	const input = readInput(file, options);
+	const meta = metaOf(options);
+	using situation =
+		options.config === undefined
+			? await liveSituation(context, options)
+			: await configuredSituation(context, options.config, options);
+	const agreed =
+		input.kind === "packet"
+			? tracePacket(context, input, situation, meta, options)
+			: traceCapture(context, input, situation, meta, options);
+	return agreed ? EXIT.done : EXIT.failed;
+}
+
+function tracePacket(
+	context: CliContext,
+	input: TraceInput,
+	situation: Situation,
+	meta: PacketMeta,
+	options: Options,
+): boolean {
+	const [packet] = input.packets;
+	if (packet === undefined || "notIp" in packet) throw usage("these bytes are no IP packet");
+	const traced = trace(packet, situation, meta);
+	const record = packetRecord(traced, 1);
+	const { stdout, env } = context;
+	if (options.json === true)
+		writeJson(stdout, { source: situation.source, notes: situation.notes, ...record });
+	else {
+		const style = styleFor(stdout, env);
+		for (const note of situation.notes) stdout.write(`${style.bad("note:")} ${note}\n`);
+		stdout.write(packetText(record, style, situation.source, situation.interfaceBecause));
+	}
+	if (options.write !== undefined) writeCapture(options.write, rewrittenCapture([traced]));
+	return record.kernel.every(({ answer, exact }) => exact && answer !== "different");
+}
+
+function metaOf({ mark, mac }: Options): PacketMeta {
+	const value = mark === undefined ? 0 : number("--mark", mark, 0xffffffff);
+	if (mac === undefined) return { mark: value };
+	if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac))
+		throw usage(`--mac: "${mac}" is no Ethernet address`);
+	return { mark: value, sourceMac: mac.split(":").map((part) => Number.parseInt(part, 16)) };
+}

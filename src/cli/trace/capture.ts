@@ -1,0 +1,201 @@
+/** A capture packet by packet, a line each, and what there is to say about the whole. */
+import { addressFromBytes } from "../../model/address.ts";
+import { dscpOfTos } from "../../model/dscp.ts";
+import { protocolName } from "../../syntax/iptables/names.ts";
+import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import { type CliContext, writeJson } from "../context.ts";
+import { type Style, styleFor } from "../style.ts";
+import { formatTable } from "../table.ts";
+import type { OtherFrame, TraceInput } from "./input.ts";
+import { checksumRecords, type PacketMeta, packetRecord, type Traced, trace } from "./record.ts";
+import { rewrittenCapture, writeCapture } from "./rewritten-capture.ts";
+import type { Situation } from "./situation.ts";
+import { NOT_EXACT, packetText } from "./text.ts";
+
+export interface CaptureSummary {
+	readonly packets: number;
+	readonly rewritten: number;
+	readonly unchanged: number;
+	/** Frames that hold no IP packet, and packets that the stack would not take. */
+	readonly notIp: number;
+	readonly unreadable: number;
+	/** Rewritten, with the transport header out of reach. */
+	readonly malformed: number;
+	readonly badChecksums: { readonly before: number; readonly after: number; readonly new: number };
+	readonly rules: readonly {
+		readonly datapath: string;
+		readonly rule: string;
+		readonly packets: number;
+		readonly bytes: number;
+	}[];
+	/** Packets that the kernel's copy of the running program made the same of. */
+	readonly kernel: { readonly same: number; readonly different: number; readonly notAsked: number };
+	/** The copy has the running program's own instructions; true where no program runs. */
+	readonly exact: boolean;
+	/** What the copy counted is not what the oracle counted. */
+	readonly countersDiffer: boolean;
+	readonly notes: readonly string[];
+}
+
+/** Prints as it goes; false when the kernel disagrees with the oracle. */
+export function traceCapture(
+	context: CliContext,
+	input: TraceInput,
+	situation: Situation,
+	meta: PacketMeta,
+	options: { readonly json?: boolean; readonly verbose?: boolean; readonly write?: string },
+): boolean {
+	const { stdout, env } = context;
+	const style = styleFor(stdout, env);
+	const results = input.packets.map((packet) =>
+		"notIp" in packet ? packet : trace(packet, situation, meta),
+	);
+	// Written in pieces: a capture's text can be larger than what one write should hold.
+	let text = "";
+	const print = (more: string): void => {
+		text += more;
+		if (text.length < 1 << 16) return;
+		stdout.write(text);
+		text = "";
+	};
+	results.forEach((result, index) => {
+		if (context.outputClosed.aborted) return;
+		const number = index + 1;
+		if ("notIp" in result) {
+			print(
+				options.json === true
+					? `${JSON.stringify({ number, notIp: result.notIp })}\n`
+					: line(number, result, style),
+			);
+		} else if (options.json === true) {
+			print(`${JSON.stringify(packetRecord(result, number))}\n`);
+		} else if (options.verbose === true) {
+			print(`${number}. ${packetText(packetRecord(result, number), style, situation.source)}\n`);
+		} else print(line(number, result, style));
+	});
+	stdout.write(text);
+	const summary = summarize(results, situation, [...situation.notes, ...input.notes]);
+	if (options.json === true) writeJson(stdout, { summary }, { lines: true });
+	else stdout.write(summaryText(summary, style));
+	if (options.write !== undefined) writeCapture(options.write, rewrittenCapture(results));
+	return summary.kernel.different === 0 && summary.exact && !summary.countersDiffer;
+}
+
+/** `12  203.0.113.9 → 10.0.0.5 tcp dscp 7: now for 192.0.2.10`. */
+function line(number: number, result: Traced | OtherFrame, style: Style): string {
+	if ("notIp" in result) return style.dim(`${number}  no IP packet (${result.notIp})\n`);
+	const { journey, kernel } = result;
+	const { packet } = journey;
+	if (packet === undefined) return style.dim(`${number}  ${journey.unreadable}: left as it is\n`);
+	const protocol = packet.protocol === undefined ? "protocol unknown" : protocolName(packet.protocol);
+	const head = `${number}  ${addressFromBytes(packet.source).text} → ${addressFromBytes(packet.destination).text} ${protocol} dscp ${dscpOfTos(packet.tos)}`;
+	const what = journey.rewritten ? `now for ${journey.destination?.text}` : "no rule matches";
+	const differs = kernel.some(({ answer }) => answer === "different");
+	const text = `${head}: ${what}${journey.malformed === undefined ? "" : ` (${journey.malformed})`}`;
+	return `${differs ? style.bad(`${text}; the running program makes ANOTHER packet of it`) : text}\n`;
+}
+
+function summarize(
+	results: readonly (Traced | OtherFrame)[],
+	situation: Situation,
+	notes: readonly string[],
+): CaptureSummary {
+	const rules = situation.stops.flatMap((stop) =>
+		stop.rules.map((rule) => ({
+			stop,
+			datapath: stop.datapath,
+			rule: `-A ${rule.chain} ${formatRuleSpec(rule)}`,
+			packets: 0,
+			bytes: 0,
+		})),
+	);
+	const rowAt = new Map(situation.stops.map((stop) => [stop, rules.findIndex((row) => row.stop === stop)]));
+	const sum = { rewritten: 0, notIp: 0, unreadable: 0, malformed: 0, before: 0, after: 0, new: 0 };
+	const kernel = { same: 0, different: 0, notAsked: 0 };
+	for (const result of results) {
+		if ("notIp" in result) {
+			sum.notIp++;
+			continue;
+		}
+		const { journey } = result;
+		if (journey.packet === undefined) {
+			sum.unreadable++;
+			continue;
+		}
+		if (journey.rewritten) sum.rewritten++;
+		if (journey.malformed !== undefined) sum.malformed++;
+		const checksums = checksumRecords(result, journey.packet);
+		const bad = (when: "before" | "after") => checksums.some((one) => one[when].verdict === "bad");
+		if (bad("before")) sum.before++;
+		if (bad("after")) sum.after++;
+		if (checksums.some(({ before, after }) => before.verdict === "good" && after.verdict === "bad"))
+			sum.new++;
+		for (const { stop, matched } of journey.stops) {
+			for (const index of matched) {
+				const row = rules[(rowAt.get(stop) ?? 0) + index];
+				if (row === undefined) continue;
+				row.packets++;
+				row.bytes += journey.packet.length;
+			}
+		}
+		for (const { answer } of result.kernel) {
+			if (answer === "same") kernel.same++;
+			else if (answer === "different") kernel.different++;
+			else kernel.notAsked++;
+		}
+	}
+	const expected = rules.filter(({ datapath }) => datapath === "ebpf");
+	const counted = situation.replica?.counted() ?? [];
+	const countersDiffer =
+		kernel.notAsked === 0 &&
+		counted.some(
+			({ packets, bytes }, index) =>
+				packets !== BigInt(expected[index]?.packets ?? 0) || bytes !== BigInt(expected[index]?.bytes ?? 0),
+		);
+	const rest = sum.rewritten + sum.notIp + sum.unreadable;
+	return {
+		packets: results.length,
+		rewritten: sum.rewritten,
+		unchanged: results.length - rest,
+		notIp: sum.notIp,
+		unreadable: sum.unreadable,
+		malformed: sum.malformed,
+		badChecksums: { before: sum.before, after: sum.after, new: sum.new },
+		rules: rules.map(({ datapath, rule, packets, bytes }) => ({ datapath, rule, packets, bytes })),
+		kernel,
+		exact: situation.replica?.exact ?? true,
+		countersDiffer,
+		notes,
+	};
+}
+
+function summaryText(summary: CaptureSummary, style: Style): string {
+	const { packets, rewritten, unchanged, notIp, unreadable, malformed, badChecksums, kernel } = summary;
+	const counts = [
+		`${rewritten} rewritten`,
+		`${unchanged} that no rule matches`,
+		...(notIp > 0 ? [`${notIp} without an IP packet`] : []),
+		...(unreadable > 0 ? [`${unreadable} that the stack would not take`] : []),
+	];
+	const lines = [`${packets} packets: ${counts.join(", ")}`];
+	if (malformed > 0) lines.push(`${malformed} rewritten with the transport header out of reach`);
+	const sums = `bad checksums: ${badChecksums.before} before, ${badChecksums.after} after, ${badChecksums.new} that were good before`;
+	lines.push(badChecksums.new > 0 ? style.bad(sums) : sums);
+	if (kernel.same + kernel.different + kernel.notAsked > 0) {
+		const text = `running program: a copy of it makes the same of ${kernel.same} packets, another of ${kernel.different}${kernel.notAsked > 0 ? `; ${kernel.notAsked} could not be asked` : ""}`;
+		lines.push(kernel.different > 0 ? style.bad(text) : text);
+	}
+	if (!summary.exact) lines.push(style.bad(`running program: ${NOT_EXACT}`));
+	if (summary.countersDiffer)
+		lines.push(style.bad("running program: its copy COUNTED other packets than the rules match"));
+	for (const note of summary.notes) lines.push(`${style.bad("note:")} ${note}`);
+	const table =
+		summary.rules.length === 0
+			? "no rule is in place\n"
+			: formatTable(
+					["datapath", "packets", "bytes", "rule"],
+					summary.rules.map((row) => [row.datapath, String(row.packets), String(row.bytes), row.rule]),
+					{ header: style.dim, right: [1, 2] },
+				);
+	return `\n${table}${lines.map((text) => `${text}\n`).join("")}`;
+}

@@ -1,0 +1,211 @@
+/** What became of one packet: the record that is printed, as text or as JSON. Pure but for the copy's test-run. */
+
+import type { ProgramReplica } from "../../datapath/ebpf/replica.ts";
+import { type PacketContext, type ParsedPacket, parsePacket } from "../../datapath/reference.ts";
+import { type ChecksumVerdict, verifyChecksums } from "../../datapath/trace/checksums.ts";
+import { type ComparedField, compareFields, headerFields } from "../../datapath/trace/header-fields.ts";
+import { type Journey, type StopResult, travel } from "../../datapath/trace/journey.ts";
+import { type FailedCondition, failedConditions } from "../../datapath/trace/near-miss.ts";
+import { L3dsrError } from "../../errors.ts";
+import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import type { InputPacket } from "./input.ts";
+import type { Situation } from "./situation.ts";
+
+export interface RuleRecord {
+	readonly rule: string;
+	readonly matched: boolean;
+	/** Every condition that the packet does not meet; one is a near miss. */
+	readonly failed: readonly FailedCondition[];
+}
+
+export interface StopRecord {
+	readonly datapath: string;
+	readonly place: string;
+	/** Rules of the packet's family. */
+	readonly rules: readonly RuleRecord[];
+}
+
+export interface ChecksumRecord {
+	readonly header: string;
+	readonly before: ChecksumVerdict;
+	readonly after: ChecksumVerdict;
+}
+
+/** What the kernel's own evaluation made of the packet, against the oracle. */
+export interface KernelRecord {
+	readonly datapath: string;
+	readonly place: string;
+	readonly programId: number;
+	/** The copy that was asked has the running program's own instructions, which the kernel's hash of them tells. */
+	readonly exact: boolean;
+	/** Is it the oracle's packet? `why` it could not be asked. */
+	readonly answer: "same" | "different" | "not asked";
+	readonly why?: string;
+	/** The packet that the kernel made, in hex, where it is another. */
+	readonly bytes?: string;
+}
+
+export interface PacketRecord {
+	readonly number: number;
+	readonly interface: string;
+	readonly mark: number;
+	readonly vlans: readonly number[];
+	/** Why no rule is asked. */
+	readonly unreadable?: string;
+	readonly capturedBytes?: number;
+	readonly stops: readonly StopRecord[];
+	readonly header: readonly ComparedField[];
+	readonly checksums: readonly ChecksumRecord[];
+	/** What the packet adds to counters: those of every rule that matched. */
+	readonly counters: readonly { readonly datapath: string; readonly rule: string; readonly bytes: number }[];
+	readonly malformed?: string;
+	readonly rewritten: boolean;
+	readonly destination?: string;
+	readonly local: boolean;
+	readonly kernel: readonly KernelRecord[];
+	readonly before: string;
+	readonly after: string;
+}
+
+/** The packet's way, and what the copy of the running program makes of it. */
+export interface Traced {
+	readonly input: InputPacket;
+	readonly journey: Journey;
+	readonly kernel: readonly KernelRecord[];
+	readonly context: PacketContext;
+}
+
+export interface PacketMeta {
+	readonly mark: number;
+	readonly sourceMac?: readonly number[];
+}
+
+export function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Traced {
+	const sourceMac = meta.sourceMac ?? input.sourceMac;
+	const context: PacketContext = {
+		inInterface: situation.interface,
+		outInterface: "",
+		mark: meta.mark,
+		local: situation.local,
+		...(sourceMac === undefined ? {} : { sourceMac }),
+	};
+	const journey = travel(input.bytes, situation.stops, context);
+	const ingress = journey.stops.find(({ stop }) => stop.datapath === "ebpf");
+	const kernel =
+		situation.replica === undefined || ingress === undefined
+			? []
+			: [askCopy(situation.replica, ingress, context)];
+	return { input, journey, kernel, context };
+}
+
+function askCopy(
+	replica: ProgramReplica,
+	{ before, after }: StopResult,
+	context: PacketContext,
+): KernelRecord {
+	const record = { datapath: "ebpf", place: replica.place, programId: replica.id, exact: replica.exact };
+	try {
+		const bytes = replica.run(before, context);
+		if (samePacket(bytes, after)) return { ...record, answer: "same" };
+		return { ...record, answer: "different", bytes: Buffer.from(bytes).toString("hex") };
+	} catch (error) {
+		if (!(error instanceof L3dsrError)) throw error;
+		return { ...record, answer: "not asked", why: error.message };
+	}
+}
+
+/** Byte for byte, but for a transport checksum of zero, which has two spellings: the sum verifies with both. */
+export function samePacket(a: Uint8Array, b: Uint8Array): boolean {
+	if (a.length !== b.length) return false;
+	let checksum: number | undefined;
+	for (let index = 0; index < a.length; index++) {
+		if (a[index] === b[index]) continue;
+		if (checksum === undefined) {
+			const packet = parsePacket(a);
+			checksum = (typeof packet === "string" ? undefined : packet.transport?.checksumOffset) ?? -2;
+		}
+		if (index !== checksum && index !== checksum + 1) return false;
+		const [x, y] = [wordAt(a, checksum), wordAt(b, checksum)];
+		if (!((x === 0 && y === 0xffff) || (x === 0xffff && y === 0))) return false;
+	}
+	return true;
+}
+
+function wordAt(bytes: Uint8Array, offset: number): number {
+	return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
+}
+
+/** Everything there is to say about a packet; number 1 is a capture's first. */
+export function packetRecord(traced: Traced, number: number): PacketRecord {
+	const { input, journey, kernel, context } = traced;
+	const { packet, before, after } = journey;
+	const complete = input.capturedBytes === input.bytes.length;
+	const rewritten = parsePacket(after);
+	return {
+		number,
+		interface: context.inInterface,
+		mark: context.mark,
+		vlans: input.vlans,
+		...(journey.unreadable === undefined ? {} : { unreadable: journey.unreadable }),
+		...(complete ? {} : { capturedBytes: input.capturedBytes }),
+		stops: journey.stops.map((stop) => stopRecord(stop, context)),
+		header:
+			packet === undefined || typeof rewritten === "string"
+				? []
+				: compareFields(headerFields(before, packet), headerFields(after, rewritten)),
+		checksums: packet === undefined ? [] : checksumRecords(traced, packet),
+		counters: journey.stops.flatMap(({ stop, matched }) =>
+			matched.map((index) => ({
+				datapath: stop.datapath,
+				rule: ruleText(stop.rules[index]),
+				bytes: packet?.length ?? 0,
+			})),
+		),
+		...(journey.malformed === undefined ? {} : { malformed: journey.malformed }),
+		rewritten: journey.rewritten,
+		...(journey.destination === undefined ? {} : { destination: journey.destination.text }),
+		local: journey.local,
+		kernel,
+		before: Buffer.from(before.subarray(0, input.capturedBytes)).toString("hex"),
+		after: Buffer.from(after.subarray(0, input.capturedBytes)).toString("hex"),
+	};
+}
+
+export function checksumRecords({ input, journey }: Traced, packet: ParsedPacket): ChecksumRecord[] {
+	const complete = input.capturedBytes === input.bytes.length;
+	const before = verifyChecksums(journey.before, packet, complete);
+	const now = parsePacket(journey.after);
+	const after = typeof now === "string" ? {} : verifyChecksums(journey.after, now, complete);
+	return (["header", "transport"] as const).flatMap((header) => {
+		const [was, is] = [before[header], after[header]];
+		return was === undefined || is === undefined ? [] : [{ header, before: was, after: is }];
+	});
+}
+
+/** Rules see the packet as the ones before them have left it. */
+function stopRecord({ stop, before, matched }: StopResult, context: PacketContext): StopRecord {
+	let bytes = before;
+	const rules: RuleRecord[] = [];
+	stop.rules.forEach((rule, index) => {
+		const packet = parsePacket(bytes);
+		if (typeof packet === "string") return;
+		const failed = failedConditions(rule, bytes, packet, context);
+		if (failed === undefined) return;
+		rules.push({ rule: ruleText(rule), matched: matched.includes(index), failed });
+		if (failed.length === 0) bytes = afterRule(bytes, rule, context);
+	});
+	return { datapath: stop.datapath, place: stop.place, rules };
+}
+
+function afterRule(
+	bytes: Uint8Array,
+	rule: StopResult["stop"]["rules"][number],
+	context: PacketContext,
+): Uint8Array {
+	const stop = { datapath: "configuration", place: "", when: "arriving", rules: [rule] } as const;
+	return travel(bytes, [stop], context).after;
+}
+
+function ruleText(rule: StopResult["stop"]["rules"][number] | undefined): string {
+	return rule === undefined ? "" : `-A ${rule.chain} ${formatRuleSpec(rule)}`;
+}

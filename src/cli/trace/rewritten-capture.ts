@@ -1,0 +1,41 @@
+/** The packets as the rules leave them, as a capture file: what was not captured stays left out. */
+import { writeFileSync } from "node:fs";
+import { L3dsrError } from "../../errors.ts";
+import { LINK_TYPE } from "../../syntax/pcap/link-layer.ts";
+import { encodePcap } from "../../syntax/pcap/pcap.ts";
+import type { OtherFrame } from "./input.ts";
+import type { Traced } from "./record.ts";
+
+/** In frames like those they came in; as bare IP packets where these are of several link types. */
+export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {
+	const frames = traced.map((one) => ("notIp" in one ? one.frame : one.input.frame));
+	const types = new Set(frames.map(({ linkType }) => linkType));
+	const [linkType = LINK_TYPE.raw] = types;
+	if (types.size > 1) return encodePcap(traced.flatMap(barePacket), LINK_TYPE.raw);
+	return encodePcap(traced.map(wholeFrame), linkType);
+}
+
+function wholeFrame(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0][number] {
+	if ("notIp" in one) return one.frame;
+	const { input, journey } = one;
+	const bytes = Uint8Array.from(input.frame.bytes);
+	bytes.set(journey.after.subarray(0, input.capturedBytes), input.offset);
+	return { ...input.frame, bytes };
+}
+
+function barePacket(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0] {
+	if ("notIp" in one) return [];
+	const { input, journey } = one;
+	const { timestampNs, lengthBytes } = input.frame;
+	const bytes = journey.after.subarray(0, input.capturedBytes);
+	return [{ timestampNs, bytes, lengthBytes: lengthBytes - input.offset }];
+}
+
+export function writeCapture(path: string, bytes: Uint8Array): void {
+	try {
+		writeFileSync(path, bytes);
+	} catch (cause) {
+		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		throw new L3dsrError({ code: "FILE_WRITE", message: `write capture ${path}: ${reason}` }, { cause });
+	}
+}
