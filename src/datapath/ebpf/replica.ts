@@ -19,7 +19,10 @@ import { compileTarget } from "./interface-change.ts";
 /** The frame's link-layer header in a test-run, which always has one. */
 const ETHERNET_BYTES = 14;
 const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
-/** Where the sender's address is not known; no card has it. */
+/**
+ * As receiver: a test-run happens on the loopback device, whose address this is, and the frame is for this
+ * host. As sender, where that is not known: no card has it.
+ */
 const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
 
 export class ProgramReplica implements Disposable {
@@ -61,7 +64,7 @@ export class ProgramReplica implements Disposable {
 	run(packet: Uint8Array, { mark, sourceMac }: { mark: number; sourceMac?: readonly number[] }): Uint8Array {
 		const type = (packet[0] ?? 0) >> 4 === 6 ? ETHER_TYPE[6] : ETHER_TYPE[4];
 		const data = new Uint8Array(ETHERNET_BYTES + packet.length);
-		data.set([0x02, 0, 0, 0, 0, 0x01, ...(sourceMac ?? NO_MAC), ...type]);
+		data.set([...NO_MAC, ...(sourceMac ?? NO_MAC), ...type]);
 		data.set(packet, ETHERNET_BYTES);
 		const tc = PLACES[this.#attachment.hook].program === "tc";
 		const result = testRun(this.#program, {

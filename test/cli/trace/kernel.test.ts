@@ -34,6 +34,8 @@ import { daddrRule } from "../../packets/rules.ts";
 
 enterNetns();
 
+/** Of which some are shorter than the header that tells them apart, and left out. */
+const GENERATED = 7000;
 const PACKETS = 5000;
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-trace-"));
 const path = commandPath("l3dsr");
@@ -51,8 +53,8 @@ const RULES: readonly Rule[] = [
 
 /** Every kind of packet, broken ones too, and random ones. */
 function mixedPackets(): Uint8Array[] {
-	const random = fc.sample(arbitraryPacket(), { numRuns: PACKETS, seed: 5 }).map(({ bytes }) => bytes);
-	return Array.from({ length: PACKETS }, (_, id) => {
+	const random = fc.sample(arbitraryPacket(), { numRuns: GENERATED, seed: 5 }).map(({ bytes }) => bytes);
+	return Array.from({ length: GENERATED }, (_, id) => {
 		const known = CATALOGUE[id % CATALOGUE.length];
 		const other = random[id] ?? new Uint8Array(0);
 		const packet =
@@ -70,7 +72,9 @@ async function trace(...args: string[]) {
 describe("l3dsr trace, of a capture", () => {
 	let crossing: Crossing;
 	const datapath = openDatapath({ env: process.env, datapath: "ebpf" });
-	const packets = mixedPackets().filter((packet) => packet.length >= 40);
+	const packets = mixedPackets()
+		.filter((packet) => packet.length >= 40)
+		.slice(0, PACKETS);
 	const file = join(folder, "in.pcap");
 
 	before(async () => {
@@ -100,6 +104,7 @@ describe("l3dsr trace, of a capture", () => {
 		// Once more where the machine was busy with something else.
 		const elapsedMs = first.elapsedMs < 2000 ? first.elapsedMs : (await run()).elapsedMs;
 		assert.equal(exitCode, 0, stderr + stdout.slice(-2000));
+		assert.equal(packets.length, PACKETS);
 		assert.deepEqual(
 			(await datapath.observe()).rules.map(({ counters }) => counters),
 			counted,
