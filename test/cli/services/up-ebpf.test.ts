@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { exit, mov } from "../../../src/bpf/asm/index.ts";
 import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
+import { Program } from "../../../src/bpf/program.ts";
 import { interfaceByName } from "../../../src/sys/interface.ts";
 import { commandPath } from "../../commands.ts";
 import { enterNetns, ip, Netns, run } from "../../netns.ts";
@@ -64,9 +66,18 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	send("fd00::2");
 	assert.deepEqual(await packets(), [1, 1]);
 
-	// The program is taken away.
+	// The program is taken away; somebody else's beside it stays as it is, whatever happens to ours.
 	const eth0 = interfaceByName("eth0");
 	for (const element of tcxIngress.query(eth0)) tcxIngress.detach(eth0, element);
+	using foreign = Program.load({
+		name: "foreign",
+		type: "BPF_PROG_TYPE_SCHED_CLS",
+		license: "GPL",
+		instructions: [mov.imm(0, -1), exit()],
+		maps: [],
+	});
+	tcxIngress.attach(eth0, foreign);
+	const others = () => tcxIngress.query(eth0).filter(({ programId }) => programId === foreign.info.id);
 	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
@@ -93,12 +104,13 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	writeFileSync(config, `datapath: nft\n${SERVICES}`);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("status", "-c", config), /^datapath: nft \(as configured\)$/m);
-	assert.deepEqual(tcxIngress.query(eth0), []);
+	assert.deepEqual(tcxIngress.query(eth0), others());
 	writeFileSync(config, `interfaces: [eth0]\n${SERVICES}`);
 	await succeed("up", "-c", config);
-	assert.equal(tcxIngress.query(eth0).length, 1);
+	assert.equal(tcxIngress.query(eth0).length, 2);
 	await succeed("down");
-	assert.deepEqual(tcxIngress.query(eth0), []);
+	assert.deepEqual(tcxIngress.query(eth0), others());
+	assert.equal(others().length, 1);
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
 });
 

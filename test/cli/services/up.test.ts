@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
@@ -8,9 +9,7 @@ import { up } from "../../../src/cli/up.ts";
 import type { Datapath } from "../../../src/datapath/datapath.ts";
 import type { HostDatapath } from "../../../src/datapath/host-datapath.ts";
 import { NftDatapath } from "../../../src/datapath/nft/nft.ts";
-import { changeLoopbackAddresses } from "../../../src/host/addresses.ts";
-import type { ProgramRunner } from "../../../src/host/process.ts";
-import { applyGuard } from "../../../src/host/vip-guard.ts";
+import { commandPath } from "../../commands.ts";
 import { enterNetns, ip, run } from "../../netns.ts";
 import { captureContext, l3dsr } from "../run-command.ts";
 
@@ -183,6 +182,7 @@ for (const [what, act, said] of OUTSIDE) {
 		assert.equal(exitCode, 4, stdout);
 		assert.match(stdout, said);
 		assert.match(stdout, /possible cause: /);
+		assert.match(await succeed("status", "-c", config), /^drift: /m);
 		await succeed("up", "-c", config);
 		assert.match(await succeed("diff", "-c", config), /^no difference/);
 		assert.equal(foreignState(), before);
@@ -215,53 +215,62 @@ function nftOnly(datapath: Datapath): HostDatapath {
 	};
 }
 
-/** A host on which this process dies right after its `limit`-th change. */
-function dyingHost(limit: number) {
-	const host = systemServiceHost({ env: process.env });
-	let changes = 0;
-	const programs: ProgramRunner = {
-		async run(program, args, options) {
-			if (changes === limit) throw new Error("dead");
-			const result = await host.programs.run(program, args, options);
-			if (args.includes("-f") || args.includes("-batch")) changes++;
-			if (changes === limit) throw new Error("dead");
-			return result;
-		},
-	};
-	return {
-		host: {
-			...host,
-			openDatapath: async () => nftOnly(new NftDatapath(programs)),
-			changeLoopback: (list: Parameters<typeof changeLoopbackAddresses>[1]) =>
-				changeLoopbackAddresses(programs, list),
-			applyGuard: (...[desired, observed]: Parameters<typeof host.applyGuard>) =>
-				applyGuard(programs, desired, observed),
-		},
-		died: () => changes === limit,
-	};
+/** Programs in front of the real ones that kill -9 whoever runs them, right after its `limit`-th change. */
+function deadlyPath(): string {
+	const bin = join(folder, "bin");
+	mkdirSync(bin, { recursive: true });
+	for (const program of ["nft", "ip"]) {
+		const real = run("sh", "-c", `command -v ${program}`).trim();
+		const script = `#!/bin/sh
+case " $* " in *" -f "*|*" -batch "*) ;; *) exec ${real} "$@" ;; esac
+n=$(($(cat "$CHANGES" 2>/dev/null || echo 0) + 1))
+echo $n >"$CHANGES"
+${real} "$@"
+status=$?
+[ $n != "$LIMIT" ] || kill -9 $PPID
+exit $status
+`;
+		writeFileSync(join(bin, program), script, { mode: 0o755 });
+	}
+	return `${bin}:${process.env["PATH"]}`;
 }
 
-test("killed after any change, the next up leads to the same host, and no rule lacked its VIP", async () => {
-	const other = SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13");
-	let points = 0;
-	for (let limit = 1; ; limit++) {
-		writeFileSync(config, SERVICES);
-		await succeed("up", "-c", config);
-		writeFileSync(config, other);
-		const { host, died } = dyingHost(limit);
-		await up(captureContext("up").context, host, { config, wait: 1 }).catch(() => {});
-		if (!died()) break;
-		points++;
-		const addresses = ip("-o addr show dev lo");
-		const vips = run("nft", "-n", "list", "table", "ip", "l3dsr").matchAll(/192\.0\.2\.\d+/g);
-		for (const [vip] of vips) assert(addresses.includes(` ${vip}/32 `), `${vip} after change ${limit}`);
-		await succeed("up", "-c", config);
-		assert.match(await succeed("diff", "-c", config), /^no difference/);
-		assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
-		assert.match(ip("-o addr show to 192.0.2.13"), /192\.0\.2\.13\/32/);
-	}
-	assert(points >= 4, `${points} points`);
-});
+for (const datapath of ["nft", "ebpf"]) {
+	test(`killed (-9) after any change on ${datapath}, the next up leads to the same host, and no rule lacked its VIP`, async () => {
+		const path = deadlyPath();
+		const command = commandPath("l3dsr");
+		const first = SERVICES.replace("nft", datapath);
+		const other = first.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13");
+		let points = 0;
+		for (let limit = 1; ; limit++) {
+			writeFileSync(config, first);
+			await succeed("up", "-c", config);
+			writeFileSync(config, other);
+			const changes = join(folder, `changes-${datapath}-${limit}`);
+			const { signal } = spawnSync(command, ["up", "-c", config], {
+				env: { ...process.env, PATH: path, CHANGES: changes, LIMIT: String(limit) },
+			});
+			if (signal === null) break;
+			assert.equal(signal, "SIGKILL");
+			points++;
+			const addresses = ip("-o addr show dev lo");
+			const rules = JSON.parse(await succeed("show", "--json")).rules.map(
+				({ rule }: { rule: string }) => rule,
+			);
+			for (const rule of rules) {
+				const vip = /--set-daddr (\S+)/.exec(rule)?.[1];
+				assert(addresses.includes(` ${vip}/`), `${rule} after change ${limit}`);
+			}
+			await succeed("up", "-c", config);
+			assert.match(await succeed("diff", "-c", config), /^no difference/);
+			assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
+			assert.match(ip("-o addr show to 192.0.2.13"), /192\.0\.2\.13\/32/);
+		}
+		// Guard, addresses, rules, addresses, guard; on eBPF the rules are changed by system calls.
+		assert(points >= (datapath === "nft" ? 5 : 4), `${points} points`);
+		await succeed("down");
+	});
+}
 
 test("a step that is refused is undone with all before it", async () => {
 	await succeed("up", "-c", config);
