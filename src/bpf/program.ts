@@ -23,7 +23,7 @@ const LOG_BYTES_FIRST = 1 << 18;
 const LOG_BYTES_MOST = 1 << 28;
 
 /** BPF_PROG_LOAD gives up with EAGAIN when a signal is pending. */
-const LOAD_ATTEMPTS = 5;
+const LOAD_ATTEMPTS = 20;
 
 export interface LoadOptions {
 	/** Maps, by their name in the spec, that exist already and are used instead of new ones; they stay the caller's. */

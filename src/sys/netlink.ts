@@ -9,7 +9,8 @@ import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_ROUTE = 0;
+/** Netlink protocols, include/uapi/linux/netlink.h. */
+export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SOL_NETLINK = 270;
@@ -66,7 +67,7 @@ export interface NetlinkMessage {
 	readonly payload: Uint8Array;
 }
 
-/** A request: message type (RTM_*), the fixed structure and attributes in `payload`. */
+/** A request: message type (RTM_* or NFT_MSG_*), the fixed structure and attributes in `payload`. */
 export interface NetlinkRequest {
 	readonly type: number;
 	/** NLM_F bits beside REQUEST, ACK and DUMP, which the functions below add. */
@@ -76,13 +77,13 @@ export interface NetlinkRequest {
 	readonly doing: string;
 }
 
-/** A netlink socket of the route family. */
+/** A netlink socket, of rtnetlink unless told otherwise. */
 export class Netlink implements Disposable {
 	#fd: number;
 	#seq = 0;
 
-	constructor() {
-		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "open a netlink socket");
+	constructor(protocol: (typeof NETLINK_PROTOCOL)[keyof typeof NETLINK_PROTOCOL] = NETLINK_PROTOCOL.ROUTE) {
+		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "open a netlink socket");
 		const on = INT.encode({ value: 1 });
 		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors are mute and dumps are longer.
 		for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {

@@ -3,6 +3,7 @@ import { L3dsrError } from "../../errors.ts";
 import type { ProgramRunner } from "../../host/process.ts";
 import type { Family } from "../../model/address.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
+import { nftTableExists } from "../../sys/nftables.ts";
 import type { Datapath, Observation } from "../datapath.ts";
 import { type Change, type Command, planChange, type Standing } from "./change.ts";
 import { ruleReader } from "./comment.ts";
@@ -65,6 +66,7 @@ export class NftDatapath implements Datapath {
 
 	/** Undefined when the family has no table. */
 	async #list(family: Family): Promise<Standing | undefined> {
+		if (nftTableExists(nftFamily(family), TABLE_NAME) === false) return undefined;
 		const table = ["table", nftFamily(family), TABLE_NAME];
 		const result = await this.#programs.run("nft", ["-n", "-j", "list", ...table]);
 		if (result.exitCode !== 0) {
