@@ -160,8 +160,8 @@ function firstLine(text: string): string {
 function hintFor(stderr: string): { hint?: string } {
 	if (stderr.includes("Operation not permitted")) return { hint: "run this as root (CAP_NET_ADMIN)" };
 	// What the kernel says to an IPv6 address where net.ipv6.conf.lo.disable_ipv6 is 1.
-	if (stderr.includes("Permission denied"))
-		return { hint: "is IPv6 disabled here? see sysctl net.ipv6.conf.lo.disable_ipv6" };
+	if (/Permission denied|IPv6 is disabled/.test(stderr))
+		return { hint: "IPv6 may be disabled here: sysctl net.ipv6.conf.lo.disable_ipv6" };
 	return {};
 }
 
