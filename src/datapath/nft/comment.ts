@@ -1,9 +1,10 @@
 /**
  * The comments that carry rules through the kernel: `ORDINAL RULESPEC`, in the words of `iptables -S`.
  *
- * A comment of nft holds 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). A longer rule is cut into pieces: the first
- * stays with the rule, `ORDINAL (1/3) ...`, the others are the comments of rules in a chain that nothing
- * jumps to.
+ * A comment of nft holds 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). Where a rule is longer, the commonest phrases
+ * are abbreviated, so that services' rules still fit the element of a map. What is longer even so is cut into
+ * pieces: the first stays with the rule, `ORDINAL (1/3) ...`, the others are the comments of rules in a chain
+ * that nothing jumps to.
  */
 
 import { L3dsrError } from "../../errors.ts";
@@ -27,6 +28,8 @@ export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...
 	const text = ruleText(rule);
 	const whole = `${ordinal} ${text}`;
 	if (Buffer.byteLength(whole) <= COMMENT_BYTES) return [whole];
+	const short = `${ordinal} ${abbreviate(text)}`;
+	if (Buffer.byteLength(short) <= COMMENT_BYTES) return [short];
 	const room = COMMENT_BYTES - Buffer.byteLength(`${ordinal} (99/99) `);
 	const [first = "", ...others] = cut(text, room);
 	const pieces = others.length + 1;
@@ -104,12 +107,27 @@ function cut(text: string, room: number): string[] {
  * as a shell would take it too, and what is in the way is written as %XX.
  */
 function quote(text: string): string {
-	return text.replace(/[%'\p{Cc}]/gu, (character) => `%${hex(character.charCodeAt(0))}`).replaceAll('"', "'");
+	return text
+		.replace(/[%~'\p{Cc}]/gu, (character) => `%${hex(character.charCodeAt(0))}`)
+		.replaceAll('"', "'");
+}
+
+/** Written `~1`, `~2` … in a quoted text. Never change one: the kernel may hold it. */
+const PHRASES = [
+	"-m dscp --dscp 0x",
+	" -m addrtype --dst-type LOCAL",
+	" -m comment --comment ",
+	" -j DADDR --set-daddr ",
+] as const;
+
+function abbreviate(text: string): string {
+	return PHRASES.reduce((short, phrase, index) => short.replaceAll(phrase, `~${index + 1}`), text);
 }
 
 function unquote(text: string): string | undefined {
-	if (/%(?![0-9a-f]{2})/.test(text)) return undefined;
+	if (/%(?![0-9a-f]{2})|~(?![1-4])/.test(text)) return undefined;
 	return text
+		.replace(/~([1-4])/g, (_, number: string) => PHRASES[Number(number) - 1] ?? "")
 		.replaceAll("'", '"')
 		.replace(/%([0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
 }
