@@ -95,21 +95,32 @@ export const PLACES: Readonly<Record<HookName, Place>> = {
 	"xdp-generic": xdpPlace(xdpGeneric),
 };
 
+/** A program of ours in its place. */
+export interface Standing {
+	readonly hook: HookName;
+	readonly interface: NetInterface;
+	readonly program: Program;
+}
+
 /** A program of ours, its descriptors open. Dispose when done; the program runs on. */
-export class Attachment implements Disposable {
+export class Attachment implements Standing, Disposable {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
 	readonly rules: InterfaceRules;
+	/** Programs of others run before it at its hook. */
+	readonly overtaken: boolean;
 	readonly counters: BpfMap;
 	readonly base: BpfMap;
 	readonly #maps: readonly BpfMap[];
 
-	/** Takes over `program`. Throws L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours are. */
-	constructor(hook: HookName, on: NetInterface, program: Program) {
+	/** Takes over `standing.program`, unless it throws: L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours are. */
+	constructor(standing: Standing, overtaken: boolean) {
+		const { hook, interface: on, program } = standing;
 		this.hook = hook;
 		this.interface = on;
 		this.program = program;
+		this.overtaken = overtaken;
 		this.#maps = program.openMaps();
 		try {
 			const place = `program ${program.name} at ${PLACES[hook].name} of ${on.name}`;
@@ -118,7 +129,7 @@ export class Attachment implements Disposable {
 			const value = this.#map(MAP.rules, place).lookup(arrayKey(0)) ?? new Uint8Array(0);
 			this.rules = decodeInterfaceRules(textOf(value), place);
 		} catch (error) {
-			this[Symbol.dispose]();
+			for (const map of this.#maps) map[Symbol.dispose]();
 			throw error;
 		}
 	}
@@ -151,41 +162,52 @@ function textOf(value: Uint8Array): Uint8Array {
 export class Attachments implements Disposable {
 	readonly interfaces: readonly NetInterface[];
 	readonly ours: readonly Attachment[];
+	/** Ours by their name, but their rules cannot be read: the next change takes them away. */
+	readonly unreadable: readonly Standing[];
 	readonly findings: readonly Finding[];
 
-	private constructor(
-		interfaces: readonly NetInterface[],
-		ours: readonly Attachment[],
-		findings: readonly Finding[],
-	) {
+	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings }: Found) {
 		this.interfaces = interfaces;
 		this.ours = ours;
+		this.unreadable = unreadable;
 		this.findings = findings;
 	}
 
 	/** Asks every hook of every interface. Throws KERNEL_*. */
 	static find(): Attachments {
 		const interfaces = listInterfaces();
-		const ours: Attachment[] = [];
-		const findings: Finding[] = [];
+		const found: Found = { ours: [], unreadable: [], findings: [] };
 		try {
-			for (const on of interfaces) findAt(on, ours, findings);
-			return new Attachments(interfaces, ours, findings);
+			for (const on of interfaces) findAt(on, found);
+			return new Attachments(interfaces, found);
 		} catch (error) {
-			for (const attachment of ours) attachment[Symbol.dispose]();
+			dispose(found);
 			throw error;
 		}
 	}
 
 	[Symbol.dispose](): void {
-		for (const attachment of this.ours) attachment[Symbol.dispose]();
+		dispose(this);
 	}
 }
 
-function findAt(on: NetInterface, ours: Attachment[], findings: Finding[]): void {
+interface Found {
+	readonly ours: Attachment[];
+	readonly unreadable: Standing[];
+	readonly findings: Finding[];
+}
+
+function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">): void {
+	for (const attachment of ours) attachment[Symbol.dispose]();
+	for (const { program } of unreadable) program[Symbol.dispose]();
+}
+
+function findAt(on: NetInterface, { ours, unreadable, findings }: Found): void {
 	const before = ours.length;
+	const report = (object: string, problem: string) => findings.push({ datapath: "ebpf", object, problem });
 	for (const hook of HOOK_NAMES) {
 		const place = PLACES[hook];
+		const object = `${place.name} of ${on.name}`;
 		const others: string[] = [];
 		for (const id of withoutVanished(() => place.query(on)) ?? []) {
 			const program = withoutVanished(() => Program.open(id));
@@ -195,33 +217,39 @@ function findAt(on: NetInterface, ours: Attachment[], findings: Finding[]): void
 				program[Symbol.dispose]();
 				continue;
 			}
+			const standing = { hook, interface: on, program };
 			try {
-				ours.push(new Attachment(hook, on, program));
+				ours.push(new Attachment(standing, others.length > 0));
 			} catch (error) {
+				unreadable.push(standing);
 				if (!(error instanceof L3dsrError)) throw error;
-				findings.push({ datapath: "ebpf", object: `${place.name} of ${on.name}`, problem: error.message });
+				report(object, error.message);
 				continue;
 			}
 			if (others.length > 0) {
-				const problem = `${others.join(", ")} runs before ours and may keep packets from it`;
-				findings.push({ datapath: "ebpf", object: `${place.name} of ${on.name}`, problem });
+				report(object, `${others.join(", ")} runs before ours and may keep packets from it`);
 			}
 		}
 	}
-	if (ours.length > before + 1) {
-		const places = ours.slice(before).map(({ hook }) => PLACES[hook].name);
-		const problem = `has programs of ours at ${places.join(" and ")}: a packet is counted by each`;
-		findings.push({ datapath: "ebpf", object: on.name, problem });
+	const found = ours.slice(before);
+	if (found.length > 1) {
+		const places = found.map(({ hook }) => PLACES[hook].name);
+		report(on.name, `has programs of ours at ${places.join(" and ")}: a packet is counted by each`);
 	}
+	const names = found.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
+	const former = names.find((name) => name !== on.name);
+	if (former !== undefined) report(on.name, `runs the rules of ${former}, which it was called before`);
 }
 
+const VANISHED: readonly unknown[] = [ERRNO.ENODEV, ERRNO.ENOENT];
+
 /** Undefined when the interface or program went away between two questions. */
-function withoutVanished<T>(ask: () => T): T | undefined {
+export function withoutVanished<T>(ask: () => T): T | undefined {
 	try {
 		return ask();
 	} catch (error) {
-		if (error instanceof SyscallError && (error.errno === ERRNO.ENODEV || error.errno === ERRNO.ENOENT)) {
-			return undefined;
+		for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+			if (cause instanceof SyscallError && VANISHED.includes(cause.errno)) return undefined;
 		}
 		throw error;
 	}

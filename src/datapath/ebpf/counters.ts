@@ -33,13 +33,15 @@ export function readCounters(maps: CounterMaps): ReadonlyMap<number, Counters> {
 	return read;
 }
 
-/** Makes a slot read as `counters` now. What is counted from here on adds to it. */
-export function setCounters(maps: CounterMaps, slot: number, counters: Counters): void {
+/** Makes a slot read as `counters` now; what is counted from here on adds to it. Gives the step back. */
+export function setCounters(maps: CounterMaps, slot: number, counters: Counters): () => void {
+	const before = maps.base.lookup(arrayKey(slot)) ?? new Uint8Array(COUNTER_BYTES);
 	const counted = live(maps.counters, maps.counters.lookup(arrayKey(slot)) ?? new Uint8Array(0));
 	maps.base.update(
 		arrayKey(slot),
 		encode({ packets: counters.packets - counted.packets, bytes: counters.bytes - counted.bytes }),
 	);
+	return () => maps.base.update(arrayKey(slot), before);
 }
 
 /** What a slot reads as now. */

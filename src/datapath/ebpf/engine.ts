@@ -8,7 +8,7 @@ import { sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import type { Datapath, Finding, Observation, ObservedRule } from "../datapath.ts";
-import { Attachments, type HookName, PLACES } from "./attachment.ts";
+import { Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
@@ -81,16 +81,19 @@ export class EbpfDatapath implements Datapath {
 			for (const [name, entries] of wanted) {
 				const on = attachments.interfaces.find((one) => one.name === name);
 				if (on === undefined) throw interfaceGone(name);
-				const ours = attachments.ours.filter((one) => one.interface.index === on.index);
+				const isHere = (one: Standing) => one.interface.index === on.index;
+				const standing = {
+					ours: attachments.ours.filter(isHere),
+					unreadable: attachments.unreadable.filter(isHere),
+				};
 				const ownLocal = entries.some(asksForLocal) ? local : [];
-				changeInterface({ on, entries, local: ownLocal, hooks: this.#hooksFor(on) }, ours, undo);
+				changeInterface({ on, entries, local: ownLocal, hooks: this.#hooksFor(on) }, standing, undo);
 			}
-			for (const attachment of attachments.ours) {
-				if (!wanted.has(attachment.interface.name)) takeAway(attachment, undo);
+			for (const standing of [...attachments.ours, ...attachments.unreadable]) {
+				if (!wanted.has(standing.interface.name)) takeAway(standing, undo);
 			}
 		} catch (error) {
-			for (const step of undo.reverse()) step();
-			throw error;
+			throw takeBack(undo, error);
 		}
 	}
 
@@ -100,6 +103,21 @@ export class EbpfDatapath implements Datapath {
 		if (PLACES[hook].program === "xdp" && openChecksums === "refuse") refuseOpenChecksums(on);
 		return [hook];
 	}
+}
+
+/** Takes back what was done; gives the error to throw, with a note of each step that failed as well. */
+function takeBack(undo: Undo, error: unknown): unknown {
+	const notes: string[] = [];
+	for (const step of undo.reverse()) {
+		try {
+			step();
+		} catch (second) {
+			notes.push(`taking back a step failed too: ${second instanceof Error ? second.message : second}`);
+		}
+	}
+	const [first, ...more] = error instanceof L3dsrError ? error.diagnostics : [];
+	if (first === undefined || notes.length === 0) return error;
+	return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), ...notes] }, ...more], { cause: error });
 }
 
 /** Rules by the interface of their `-i`, which every rule for this engine has; raw runs before mangle. */

@@ -4,16 +4,17 @@ import { Program } from "../../bpf/program.ts";
 import type { ProgramSpec } from "../../bpf/spec.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { Prefix } from "../../model/address.ts";
-import { type Rule, sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
+import { type Counters, type Rule, sameRule, sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import { waitForGracePeriod } from "../../sys/grace-period.ts";
 import type { NetInterface } from "../../sys/interface.ts";
-import { type Attachment, type HookName, PLACES } from "./attachment.ts";
+import { type Attachment, type HookName, PLACES, type Standing, withoutVanished } from "./attachment.ts";
 import { compileProgram, tooLarge } from "./compile.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
 import { MAP } from "./frame.ts";
 import type { CompileTarget } from "./hook.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "./interface-rules.ts";
+import { refuseTakenXdp } from "./taken-xdp.ts";
 
 /** Steps that take back what has been done, in the order in which it was done. */
 export type Undo = (() => void)[];
@@ -28,38 +29,54 @@ export interface WantedProgram {
 	readonly hooks: readonly [HookName, ...HookName[]];
 }
 
+/** What stands at one interface now. */
+export interface StandingPrograms {
+	readonly ours: readonly Attachment[];
+	readonly unreadable: readonly Standing[];
+}
+
 /**
  * Puts the wanted program in the place of ours, in one step for the packets, and takes away ours at other
  * hooks. Counters of rules that stay go on. Throws L3dsrError; what had been done by then is in `undo`.
+ *
+ * Where the new program cannot take the place of the old one (another hook, or others have got in front), a
+ * packet meets both for a moment: it is rewritten twice, and counted twice.
  */
-export function changeInterface(wanted: WantedProgram, ours: readonly Attachment[], undo: Undo): void {
+export function changeInterface(
+	wanted: WantedProgram,
+	{ ours, unreadable }: StandingPrograms,
+	undo: Undo,
+): void {
 	const { on, entries, hooks } = wanted;
-	const standing = ours.find(({ hook }) => hooks.includes(hook));
-	const counting = standing ?? ours[0];
+	const isWanted = ({ hook }: Standing) => hooks.includes(hook);
+	const current = ours.find((one) => isWanted(one) && !one.overtaken);
+	const counting = current ?? ours[0];
 	const slotted = assignSlots(entries, counting);
 	const rules: InterfaceRules = { rules: slotted, local: wanted.local };
-	if (standing !== undefined && sameValue(standing.rules, rules)) {
-		presetCounters(entries, slotted, standing, undo);
-	} else {
-		const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
-		const room = counting?.counters.info.maxEntries ?? 0;
-		const shared = room >= needed ? counting : undefined;
-		const spec = compileProgram(rules, compileTarget(on, entries, hooks[0]), Math.max(room, needed));
-		refuseTooLarge(on, spec, slotted.length);
-		using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
-		const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
-		const carried = shared === undefined ? counting : undefined;
-		startCounters(slotted, counting, carried, maps);
-		hang(on, program, standing, hooks, undo);
-		if (carried !== undefined) carryOver(slotted, carried, maps);
-		presetCounters(entries, slotted, maps, undo);
+	if (current !== undefined && sameValue(current.rules, rules)) {
+		presetCounters(entries, slotted, current, undo);
+		for (const other of [...ours, ...unreadable]) if (other !== current) takeAway(other, undo);
+		return;
 	}
-	for (const other of ours) if (other !== standing) takeAway(other, undo);
+	const standing = current ?? unreadable.find(isWanted);
+	const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
+	const room = counting?.counters.info.maxEntries ?? 0;
+	const shared = room >= needed ? counting : undefined;
+	const spec = compileProgram(rules, compileTarget(on, entries, hooks[0]), Math.max(room, needed));
+	refuseTooLarge(on, spec, slotted.length);
+	using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
+	const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
+	const carried = shared === undefined ? counting : undefined;
+	const begun = startCounters(slotted, counting, carried, maps);
+	hang(on, program, standing, hooks, undo);
+	for (const other of [...ours, ...unreadable]) if (other !== standing) takeAway(other, undo);
+	if (carried !== undefined) carryOver(begun, carried, maps);
+	presetCounters(entries, slotted, maps, undo);
 }
 
-/** Detaches a program of ours. */
-export function takeAway({ hook, interface: on, program }: Attachment, undo: Undo): void {
-	PLACES[hook].detach(on, program.info.id);
+/** Detaches a program of ours, or finds it gone, with its interface perhaps. */
+export function takeAway({ hook, interface: on, program }: Standing, undo: Undo): void {
+	withoutVanished(() => PLACES[hook].detach(on, program.info.id));
 	undo.push(() => PLACES[hook].attach(on, program));
 }
 
@@ -76,7 +93,7 @@ function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): voi
 function hang(
 	on: NetInterface,
 	program: Program,
-	standing: Attachment | undefined,
+	standing: Standing | undefined,
 	hooks: WantedProgram["hooks"],
 	undo: Undo,
 ): void {
@@ -87,6 +104,7 @@ function hang(
 		undo.push(() => place.replace(on, id, standing.program));
 		return;
 	}
+	refuseTakenXdp(on, hooks[0]);
 	const [first, ...others] = hooks;
 	for (const hook of [first, ...others]) {
 		try {
@@ -114,27 +132,33 @@ function assignSlots(entries: readonly RuleEntry[], counting: Attachment | undef
 	});
 }
 
-/** Before the program runs: new rules begin at zero, rules that move to new maps at what they had. */
+/**
+ * Before the program runs: new rules begin at zero, rules that move to new maps at what they had, which is
+ * given back by slot.
+ */
 function startCounters(
 	slotted: readonly SlottedRule[],
 	counting: Attachment | undefined,
 	carried: Attachment | undefined,
 	maps: CounterMaps,
-): void {
+): ReadonlyMap<number, Counters> {
 	const kept = new Set(counting?.rules.rules.map(({ slot }) => slot));
+	const begun = new Map<number, Counters>();
 	for (const { slot } of slotted) {
 		if (!kept.has(slot)) setCounters(maps, slot, ZERO_COUNTERS);
-		else if (carried !== undefined) setCounters(maps, slot, readCounter(carried, slot));
+		else if (carried !== undefined) {
+			const start = readCounter(carried, slot);
+			begun.set(slot, start);
+			setCounters(maps, slot, start);
+		}
 	}
+	return begun;
 }
 
-/** The old program may have counted on until the last packet had left it. */
-function carryOver(slotted: readonly SlottedRule[], carried: Attachment, maps: CounterMaps): void {
-	const kept = slotted.filter(({ slot }) => carried.rules.rules.some((one) => one.slot === slot));
-	const begun = new Map(kept.map(({ slot }) => [slot, readCounter(maps, slot)]));
+/** What the old program counted after `begun` was read, until the last packet had left it. */
+function carryOver(begun: ReadonlyMap<number, Counters>, carried: Attachment, maps: CounterMaps): void {
 	waitForGracePeriod();
-	for (const { slot } of kept) {
-		const start = begun.get(slot) ?? ZERO_COUNTERS;
+	for (const [slot, start] of begun) {
 		const end = readCounter(carried, slot);
 		addToBase(maps, slot, { packets: end.packets - start.packets, bytes: end.bytes - start.bytes });
 	}
@@ -149,10 +173,7 @@ function presetCounters(
 ): void {
 	entries.forEach(({ counters }, index) => {
 		const slot = slotted[index]?.slot;
-		if (counters === undefined || slot === undefined) return;
-		const before = readCounter(maps, slot);
-		setCounters(maps, slot, counters);
-		undo.push(() => setCounters(maps, slot, before));
+		if (counters !== undefined && slot !== undefined) undo.push(setCounters(maps, slot, counters));
 	});
 }
 
