@@ -167,8 +167,9 @@ interface ApplyStep {
 }
 
 /**
- * The order in which the engines change. A rule that moves between them is in both for a moment, never in
- * neither: rewriting twice to the same address is rewriting once.
+ * The order in which the engines change. A rule that moves between them, or whose successor is on the other,
+ * is in both for a moment, never in neither: rewriting twice to the same address is rewriting once, and where
+ * old and new rule disagree the packet ends as the one or the other has it.
  */
 export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
 	const before = (engine: DatapathName) => observed.filter(({ datapath }) => datapath === engine);
@@ -177,17 +178,34 @@ export function stepsBetween(assigned: Assignment["rules"], observed: readonly O
 			.filter(({ datapath }) => datapath === engine)
 			.map(({ entry }) => withMovedCounters(entry, engine, observed));
 	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
-	const toNft = nft.some((entry) => before("ebpf").some((one) => sameEntry(one, entry)));
-	const toEbpf = before("nft").filter((one) => ebpf.some((entry) => sameEntry(one, entry)));
 	const steps = {
 		nft: { engine: "nft", ruleset: { entries: nft } },
 		ebpf: { engine: "ebpf", ruleset: { entries: ebpf } },
 	} as const;
-	if (!toNft) return [steps.ebpf, steps.nft];
-	if (toEbpf.length === 0) return [steps.nft, steps.ebpf];
+	const [fromNft, fromEbpf] = [without(before("nft"), nft), without(before("ebpf"), ebpf)];
+	// What goes here may have its successor there: whoever gains is first.
+	if (fromEbpf.length === 0 || without(nft, before("nft")).length === 0) return [steps.ebpf, steps.nft];
+	if (fromNft.length === 0 || without(ebpf, before("ebpf")).length === 0) return [steps.nft, steps.ebpf];
 	// Both ways at once: nft holds the old and the new ones until the programs have changed.
-	const leaving = toEbpf.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
+	const places = new Set(nft.map(placeOf));
+	const leaving = fromNft
+		.filter((one) => !places.has(placeOf(one)))
+		.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
 	return [{ engine: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
+}
+
+/** Those of `entries` that `others` does not have at the same place. */
+function without<E extends RuleEntry>(entries: readonly E[], others: readonly RuleEntry[]): E[] {
+	const known = new Map(others.map((one) => [placeOf(one), one.rule]));
+	return entries.filter((one) => {
+		const rule = known.get(placeOf(one));
+		return rule === undefined || !sameRule(rule, one.rule);
+	});
+}
+
+/** One rule stands at each place, by engine. */
+function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 /** A rule that changes its engine takes its counters along, unless others are asked for. */

@@ -19,8 +19,8 @@ const config = join(folder, "l3dsr.yaml");
 const dsrConfFolder = join(folder, "dsr.d");
 mkdirSync(dsrConfFolder);
 
-function write(yaml: string, conf: string): void {
-	writeFileSync(config, `datapath: nft\nservices:${yaml === "" ? " []" : yaml}\n`);
+function write(datapath: string, yaml: string, conf: string): void {
+	writeFileSync(config, `datapath: ${datapath}\nservices:${yaml === "" ? " []" : yaml}\n`);
 	writeFileSync(join(dsrConfFolder, "services.conf"), conf);
 }
 
@@ -45,74 +45,82 @@ const CONF = "192.0.2.10 = 7\n2001:db8::10 = 7\n192.0.2.11\n";
 const VIPS = ["192.0.2.10", "2001:db8::10", "192.0.2.11"];
 const PORT = 5300;
 
-test("a service moves from dsr.conf to l3dsr.yaml and back, and not one request is lost", async () => {
-	using client = new Netns("client");
-	ip(`link add eth0 type veth peer name eth0 netns ${client.name}`);
-	ip("addr add 10.0.0.2/24 dev eth0");
-	ip("addr add fd00::2/64 dev eth0 nodad");
-	ip("link set eth0 up");
-	client.ip("link set eth0 up");
-	client.ip("addr add 10.0.0.1/24 dev eth0");
-	client.ip("addr add fd00::1/64 dev eth0 nodad");
-	client.ip("route add 192.0.2.0/24 via 10.0.0.2");
-	client.ip("route add 2001:db8::/64 via fd00::2");
-	// The client is its own director: L3DSR services are marked and sent to the real address.
-	client.run(
-		"nft",
-		`table inet director { chain output { type route hook output priority 0; policy accept;
+for (const datapath of ["nft", "auto"]) {
+	test(`a service moves from dsr.conf to l3dsr.yaml and back, and not one request is lost: datapath ${datapath}`, async () => {
+		using client = new Netns("client");
+		ip(`link add eth0 type veth peer name eth0 netns ${client.name}`);
+		ip("addr add 10.0.0.2/24 dev eth0");
+		ip("addr add fd00::2/64 dev eth0 nodad");
+		ip("link set eth0 up");
+		client.ip("link set eth0 up");
+		client.ip("addr add 10.0.0.1/24 dev eth0");
+		client.ip("addr add fd00::1/64 dev eth0 nodad");
+		client.ip("route add 192.0.2.0/24 via 10.0.0.2");
+		client.ip("route add 2001:db8::/64 via fd00::2");
+		// The client is its own director: L3DSR services are marked and sent to the real address.
+		client.run(
+			"nft",
+			`table inet director { chain output { type route hook output priority 0; policy accept;
 			ip daddr 192.0.2.10 ip dscp set 7 ip daddr set 10.0.0.2
 			ip6 daddr 2001:db8::10 ip6 dscp set 7 ip6 daddr set fd00::2
 		}; }`,
-	);
+		);
 
-	write("", CONF);
-	assert.equal(await dsrctl("start"), "");
-	const servers = VIPS.map((vip) => {
-		const server = createSocket(vip.includes(":") ? "udp6" : "udp4");
-		server.on("message", (message, from) => server.send(message, from.port, from.address));
-		server.bind(PORT, vip);
-		return server;
-	});
-	const load = client.spawn(
-		process.execPath,
-		"--import",
-		"tsx",
-		"test/cli/services/request-loop.ts",
-		String(PORT),
-		...VIPS,
-	);
-	let text = "";
-	load.stdout?.on("data", (chunk) => {
-		text += String(chunk);
-	});
-	load.stderr?.on("data", (chunk) => {
-		text += String(chunk);
-	});
-	await waitFor("answer from every VIP", () => VIPS.every((vip) => text.includes(`${vip} answers`)), 10_000);
-
-	for (let round = 0; round < 3; round++) {
-		write(YAML, "");
-		const there = await l3dsrUp();
-		assert.match(there, /-D PREROUTING -m dscp --dscp 0x07 -j DADDR/);
-		assert.doesNotMatch(there, /ip address/);
-		assert.equal(await dsrctl("start"), "No configured DSRs found.\n");
-		write("", CONF);
-		const back = await l3dsrUp();
-		assert.match(back, /-A PREROUTING -m dscp --dscp 0x07 -j DADDR/);
-		assert.doesNotMatch(back, /ip address/);
+		write(datapath, "", CONF);
 		assert.equal(await dsrctl("start"), "");
-		assert.equal(await dsrctl("check"), "All DSRs started.\n");
-	}
+		const servers = VIPS.map((vip) => {
+			const server = createSocket(vip.includes(":") ? "udp6" : "udp4");
+			server.on("message", (message, from) => server.send(message, from.port, from.address));
+			server.bind(PORT, vip);
+			return server;
+		});
+		const load = client.spawn(
+			process.execPath,
+			"--import",
+			"tsx",
+			"test/cli/services/request-loop.ts",
+			String(PORT),
+			...VIPS,
+		);
+		let text = "";
+		load.stdout?.on("data", (chunk) => {
+			text += String(chunk);
+		});
+		load.stderr?.on("data", (chunk) => {
+			text += String(chunk);
+		});
+		await waitFor(
+			"answer from every VIP",
+			() => VIPS.every((vip) => text.includes(`${vip} answers`)),
+			10_000,
+		);
 
-	load.stdin?.end();
-	await waitFor("result", () => text.includes("}}\n"));
-	for (const server of servers) server.close();
-	const result = JSON.parse(text.split("\n").at(-2) ?? "");
-	for (const vip of VIPS) {
-		assert.equal(result[vip].lost, 0, text);
-		assert(result[vip].answered > 50, text);
-	}
-	await dsrctl("stop");
-	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
-	assert.equal(ip("-4 -o addr show to 192.0.2.0/24"), "");
-});
+		for (let round = 0; round < 2; round++) {
+			write(datapath, YAML, "");
+			const there = await l3dsrUp();
+			assert.match(there, /-D PREROUTING -m dscp --dscp 0x07 -j DADDR/);
+			assert.doesNotMatch(there, /ip address/);
+			assert.equal(there.includes("-A PREROUTING -i eth0 "), datapath === "auto");
+			assert.equal(await dsrctl("start"), "No configured DSRs found.\n");
+			write(datapath, "", CONF);
+			const back = await l3dsrUp();
+			assert.match(back, /-A PREROUTING -m dscp --dscp 0x07 -j DADDR/);
+			assert.doesNotMatch(back, /ip address/);
+			assert.equal(await dsrctl("start"), "");
+			assert.equal(await dsrctl("check"), "All DSRs started.\n");
+		}
+
+		load.stdin?.end();
+		await waitFor("result", () => text.includes("}}\n"));
+		for (const server of servers) server.close();
+		const result = JSON.parse(text.split("\n").at(-2) ?? "");
+		for (const vip of VIPS) {
+			assert.equal(result[vip].lost, 0, text);
+			assert(result[vip].answered > 50, text);
+		}
+		await dsrctl("stop");
+		ip("link del eth0");
+		assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+		assert.equal(ip("-4 -o addr show to 192.0.2.0/24"), "");
+	});
+}
