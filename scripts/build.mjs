@@ -2,8 +2,11 @@
  * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of this Node in
  * its first line: dsrctl must start with an empty PATH, from cron and from boot scripts.
  */
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { Script } from "node:vm";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -19,6 +22,19 @@ const COMMANDS = {
 	"iptables-daddr-restore": "iptables-daddr.ts",
 	"ip6tables-daddr-restore": "iptables-daddr.ts",
 };
+
+/** What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. */
+const LOADER = `"use strict";
+const { readFileSync } = require("node:fs");
+const path = __dirname + "/COMPILED";
+let cachedData;
+try {
+	cachedData = readFileSync(path + ".cache");
+} catch {}
+const { Script } = require("node:vm");
+const script = new Script(readFileSync(path, "latin1"), { filename: "COMPILED", cachedData });
+script.runInThisContext()(exports, require, module, __filename, __dirname);
+`;
 
 const present = new Set(readdirSync(`${root}src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
@@ -37,8 +53,13 @@ await build({
 	define: { "import.meta.url": "import_meta_url" },
 	banner: { js: 'const import_meta_url = require("node:url").pathToFileURL(__filename).href;' },
 	minifySyntax: true,
+	minifyWhitespace: true,
+	lineLimit: 160, // so that a stack trace tells lines
+	// Run as a Script (below), import() would need a callback; as require() it needs none.
+	supported: { "dynamic-import": false },
 	logLevel: "warning",
 });
+for (const file of entries) compileAhead(file.replace(/\.ts$/, ""));
 
 // Built beside the old and swapped in: a build that fails takes nothing away.
 rmSync(`${root}dist`, { recursive: true, force: true });
@@ -52,3 +73,24 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${root}bin/package.json`, '{ "type": "commonjs" }\n');
+
+/**
+ * Puts V8's code cache beside a bundle, so that starting it compiles nothing: 20 to 40 ms less for a command of
+ * 200. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
+ * length: the hash of the source in both names is what ties them together.
+ */
+function compileAhead(name) {
+	const bundle = `${root}dist.new/${name}.cjs`;
+	const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(bundle, "utf8")}\n})`;
+	// Latin-1 is read fastest; esbuild escapes what is beyond ASCII, but not in regular expressions.
+	if (Buffer.byteLength(source) !== source.length)
+		throw new Error(`${name}: a regular expression is not ASCII`);
+	const compiled = `${name}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
+	writeFileSync(`${root}dist.new/${compiled}`, source);
+	// Functions are compiled now, not when they are first called, or they would not be in the cache.
+	setFlagsFromString("--no-lazy");
+	const script = new Script(source, { filename: compiled });
+	setFlagsFromString("--lazy");
+	writeFileSync(`${root}dist.new/${compiled}.cache`, script.createCachedData());
+	writeFileSync(bundle, LOADER.replaceAll("COMPILED", compiled));
+}
