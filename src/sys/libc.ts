@@ -22,11 +22,26 @@ let loaded: Loaded | undefined;
 
 function load(): Loaded {
 	if (loaded === undefined) {
-		// require(), because a call in the middle of synchronous code cannot wait for import().
-		const koffi = createRequire(import.meta.url)("koffi") as Koffi; // require() is untyped
+		const koffi = requireKoffi();
 		loaded = { koffi, library: koffi.load(null) };
 	}
 	return loaded;
+}
+
+/**
+ * koffi's own entrance reads ELF headers and compiles code for other systems to find its binary: 10 ms of the
+ * 12 that it takes. The binary itself is all that is needed; where it is not at its usual place, or is for
+ * another C library (musl), the entrance finds the right one.
+ */
+function requireKoffi(): Koffi {
+	// require(), because a call in the middle of synchronous code cannot wait for import(). It is untyped.
+	const require = createRequire(import.meta.url);
+	const { arch } = process;
+	try {
+		return require(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`) as Koffi;
+	} catch {
+		return require("koffi") as Koffi;
+	}
 }
 
 /** Whether any C function has been called: for tests that a path stays free of FFI. */
