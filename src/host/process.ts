@@ -2,7 +2,6 @@
  * Runs system programs (nft, ip, tc). They are found also where PATH is empty or unset, as under cron and in
  * boot scripts, and speak English whatever the locale, because their messages are read.
  */
-import { spawn } from "node:child_process";
 import { accessSync, closeSync, constants, openSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -87,14 +86,16 @@ function programMissing(program: string): L3dsrError {
 	});
 }
 
-function runToEnd(
+async function runToEnd(
 	path: string,
 	program: string,
 	args: readonly string[],
 	env: Environment,
 	{ input, ownProcessGroup = false }: RunOptions,
 ): Promise<ProgramResult> {
-	return new Promise((resolve, reject) => {
+	// Loaded only now: a command may well need no other program.
+	const { spawn } = await import("node:child_process");
+	return await new Promise((resolve, reject) => {
 		const stdin = input === undefined ? undefined : wholeInput(input);
 		const child = spawn(path, args, {
 			env,
