@@ -73,28 +73,30 @@ export async function listInterfaceAddresses(programs: ProgramRunner): Promise<A
 		name: String(fieldOf(entry, "ifname")),
 		up: arrayOf(fieldOf(entry, "flags")).includes("UP"),
 		mtu: Number(fieldOf(entry, "mtu")),
-		addresses: decodeAddresses(JSON.stringify([entry])),
+		addresses: addressesOf(entry),
 	}));
 }
 
 /** What `ip -j address show` prints, as values; entries that are neither IPv4 nor IPv6 are left out. */
 export function decodeAddresses(json: string): InterfaceAddress[] {
 	const interfaces: unknown = JSON.parse(json);
-	const found: InterfaceAddress[] = [];
-	for (const entry of arrayOf(interfaces)) {
-		for (const info of arrayOf(fieldOf(entry, "addr_info"))) {
-			const address = parseAddress(String(fieldOf(info, "local")));
-			const label = fieldOf(info, "label");
-			if (address === undefined) continue;
-			found.push({
+	return arrayOf(interfaces).flatMap(addressesOf);
+}
+
+function addressesOf(entry: unknown): InterfaceAddress[] {
+	return arrayOf(fieldOf(entry, "addr_info")).flatMap((info) => {
+		const address = parseAddress(String(fieldOf(info, "local")));
+		const label = fieldOf(info, "label");
+		if (address === undefined) return [];
+		return [
+			{
 				address,
 				prefixLength: Number(fieldOf(info, "prefixlen")),
 				scope: String(fieldOf(info, "scope")),
 				...(typeof label === "string" ? { label } : {}),
-			});
-		}
-	}
-	return found;
+			},
+		];
+	});
 }
 
 /**

@@ -38,19 +38,24 @@ export class ConfigDocument {
 	}
 
 	/** The texts of a scalar (as written, so that 010 and 0x10 stay what they are) or of a list's scalars. */
-	scalars(path: readonly (string | number)[]): { text: string; position: Position }[] {
+	scalars(path: readonly (string | number)[]): { readonly text: string; readonly position: Position }[] {
 		const node = this.at(path);
 		const items = isSeq(node) ? node.items.map((item) => this.#resolve(item)) : [node];
-		return items.flatMap((item) =>
-			isScalar(item) && item.value !== null && item.range
-				? [
-						{
-							text: typeof item.value === "string" ? item.value : (item.source ?? String(item.value)),
-							position: this.position(item.range[0], item.range[1]),
-						},
-					]
-				: [],
-		);
+		const positionOf = (start: number, end: number) => this.position(start, end);
+		return items.flatMap((item) => {
+			if (!isScalar(item) || item.value === null || !item.range) return [];
+			const [start, end] = item.range;
+			const text = typeof item.value === "string" ? item.value : (item.source ?? String(item.value));
+			return [
+				{
+					text,
+					// Asked for only where something is wrong.
+					get position() {
+						return positionOf(start, end);
+					},
+				},
+			];
+		});
 	}
 
 	/** `scalar`: one value; `scalars`: a list of at least one, and of nothing else; `other` is the rest. */
