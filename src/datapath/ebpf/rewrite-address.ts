@@ -49,11 +49,7 @@ function emitIpv4(code: Code, link: number, { base, offset }: NewAddress): void 
 		store(4, PACKET, link + IPV4.destination, 3),
 	);
 	code.step("what changes: new - old", xor.imm32(4, -1), add.reg(4, 3), ...foldTo32(4, 3));
-	code.step(
-		"update the header checksum (RFC 1624)",
-		...foldTo16(3, 4, 2),
-		...addToHeaderChecksum(link, 3, 2),
-	);
+	code.step("update the header checksum (RFC 1624)", mov.reg(3, 4), ...addToHeaderChecksum(link, 3, 2));
 	code.step("keep the difference for the transport checksum", mov.reg(DIFFERENCE, 4));
 }
 
@@ -110,12 +106,15 @@ export function emitClearDscp(code: Code, family: Family, target: CompileTarget)
 	}
 }
 
-/** checksum = ~(~checksum + sum); `sum` holds at most 17 bits and is lost. */
+/** checksum = ~(~checksum + sum); `sum` holds at most 32 bits and is lost. */
 function addToHeaderChecksum(link: number, sum: Register, scratch: Register): Instruction[] {
 	return addToChecksum(PACKET, link + IPV4.checksum, sum, scratch);
 }
 
-/** Adds `sum` (less than 2^18) to the checksum at `base + offset`. Loses both registers. */
+/**
+ * Adds `sum` (at most 32 bits) to the checksum at `base + offset`. Loses both registers; the low 16 bits of `sum`
+ * are the new checksum.
+ */
 export function addToChecksum(
 	base: Register,
 	offset: number,
@@ -126,8 +125,11 @@ export function addToChecksum(
 		load(2, scratch, base, offset),
 		xor.imm(scratch, 0xffff),
 		add.reg(sum, scratch),
-		...foldOnce(sum, scratch),
-		...foldOnce(sum, scratch),
+		// At most 0x1_0000_fffe: folded once 0x1_fffe, and then the carry can be added without a further one.
+		...foldTo17(sum, scratch),
+		mov.reg(scratch, sum),
+		rsh.imm(scratch, 16),
+		add.reg(sum, scratch),
 		xor.imm(sum, 0xffff),
 		store(2, base, offset, sum),
 	];
@@ -143,18 +145,8 @@ function foldTo32(register: Register, scratch: Register): Instruction[] {
 	];
 }
 
-/** `dst = (u32)src` in at most 17 bits; `src` is kept. */
-export function foldTo16(dst: Register, src: Register, scratch: Register): Instruction[] {
-	return [
-		mov.reg(dst, src),
-		rsh.imm(dst, 16),
-		mov.reg(scratch, src),
-		and.imm(scratch, 0xffff),
-		add.reg(dst, scratch),
-	];
-}
-
-function foldOnce(register: Register, scratch: Register): Instruction[] {
+/** `register` (less than 2^33) to 17 bits, the upper ones added to the lower. */
+function foldTo17(register: Register, scratch: Register): Instruction[] {
 	return [
 		mov.reg(scratch, register),
 		rsh.imm(scratch, 16),

@@ -26,7 +26,7 @@ import { CONTEXT, type CompileTarget, copyFromPacket, helper, loadContext, loadP
 import { MALFORMED_SLOT } from "./interface-rules.ts";
 import { IPV4_HEADER_BYTES } from "./parse-ipv4.ts";
 import { IPV6_HEADER_BYTES } from "./parse-ipv6.ts";
-import { addToChecksum, foldTo16 } from "./rewrite-address.ts";
+import { addToChecksum } from "./rewrite-address.ts";
 
 /** Flags of bpf_l4_csum_replace, uapi/linux/bpf.h; the low four bits are the size of the change (0: a difference). */
 const FLAG = { BPF_F_PSEUDO_HDR: 0x10, BPF_F_MARK_MANGLED_0: 0x20, BPF_F_IPV6: 0x80 } as const;
@@ -168,7 +168,7 @@ function emitByHand(code: Code, context: ChecksumContext, protocol: Checksummed)
 		add.imm(2, plain + offset + 2),
 		jgt.reg(2, 3, done),
 		...(zeroStays ? [load(2, 2, 5, plain + offset), jeq.imm(2, 0, done)] : []),
-		...foldTo16(3, DIFFERENCE, 2),
+		mov.reg(3, DIFFERENCE),
 		...addToChecksum(5, plain + offset, 3, 2),
 		...mangledZero(protocol, done, 5, plain + offset),
 		ja(done),
@@ -180,7 +180,7 @@ function emitByHand(code: Code, context: ChecksumContext, protocol: Checksummed)
 		...copyFromPacket("xdp", 2, STACK.scratch, 2),
 		jne.imm(0, 0, done),
 		...(zeroStays ? [load(2, 2, FP, STACK.scratch), jeq.imm(2, 0, done)] : []),
-		...foldTo16(3, DIFFERENCE, 2),
+		mov.reg(3, DIFFERENCE),
 		...addToChecksum(FP, STACK.scratch, 3, 2),
 		...(protocol.zeroMeansNone || protocol.neverZero
 			? [and.imm(3, 0xffff), jne.imm(3, 0, `${far}_store`), storeImm(2, FP, STACK.scratch, -1)]
