@@ -68,6 +68,7 @@ export const ERRORS = {
 		meaning: "a capture file that is neither pcap nor pcapng, or is damaged",
 	},
 	FILE_WRITE: { exit: EXIT.failed, meaning: "a file that a command was told to write cannot be written" },
+	PROBE_TARGET: { exit: EXIT.usage, meaning: "a target of probe that cannot be read" },
 	// The kernel and the system programs (src/sys, src/bpf, src/datapath, src/host)
 	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
 	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },

@@ -29,6 +29,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./trace.ts"),
 	},
 	{
+		name: "probe",
+		summary: "does that real server answer from the VIP? If not, why?",
+		load: () => import("./probe.ts"),
+	},
+	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
 		load: () => import("./lab.ts"),

@@ -17,6 +17,8 @@ export type Answer =
 			readonly code: number;
 			/** As our packet carried it when the sender of the error got it. */
 			readonly dscp: Dscp;
+			/** Where our packet was going by then: not to the address that was asked, if it had been rewritten. */
+			readonly about: Address;
 	  }
 	| { readonly kind: "none" }
 	/** This host could not send. */

@@ -26,15 +26,19 @@ import {
 	TCP_FLAG,
 } from "./packet.ts";
 
+export interface Probe {
+	readonly target: ProbeTarget;
+	/** Set the ECN bits to ECT(0), as the data of a connection with ECN has them. */
+	readonly ecn?: boolean;
+	/** TTL or hop limit; default 64. */
+	readonly ttl?: number;
+}
+
 export interface ProbeOptions {
 	/** An answer that has not come by then counts as none. A lost packet is sent again halfway. */
 	readonly timeoutMs: number;
 	/** Probes that wait for an answer at a time; default 256. */
 	readonly inFlight?: number;
-	/** Set the ECN bits to ECT(0), as the data of a connection with ECN has them. */
-	readonly ecn?: boolean;
-	/** TTL or hop limit; default 64. */
-	readonly ttl?: number;
 	readonly signal?: AbortSignal;
 	readonly onAnswer?: (index: number, answer: Answer) => void;
 }
@@ -79,8 +83,8 @@ export class Prober implements Disposable {
 	readonly #echoId = randomInt(0x10000);
 	#echoSequence = 0;
 
-	/** The answer to each target, in their order. */
-	async ask(targets: readonly ProbeTarget[], options: ProbeOptions): Promise<Answer[]> {
+	/** The answer to each probe, in their order. One call at a time. */
+	async ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]> {
 		const answers = new Map<number, Answer>();
 		const settle = (index: number, answer: Answer) => {
 			answers.set(index, answer);
@@ -88,26 +92,25 @@ export class Prober implements Disposable {
 		};
 		const limit = options.inFlight ?? IN_FLIGHT;
 		let next = 0;
-		while (next < targets.length || this.#waiting.size > 0) {
+		while (next < probes.length || this.#waiting.size > 0) {
 			options.signal?.throwIfAborted();
 			for (let sent = 0; sent < BURST && this.#waiting.size < limit; sent++) {
-				const target = targets[next];
-				if (target === undefined) break;
-				this.#launch(next++, target, options, settle);
+				const probe = probes[next];
+				if (probe === undefined) break;
+				this.#launch(next++, probe, settle);
 			}
-			const mayLaunch = next < targets.length && this.#waiting.size < limit;
+			const mayLaunch = next < probes.length && this.#waiting.size < limit;
 			const untilMs = mayLaunch ? 0 : Math.min(SLICE_MS, this.#nextEvent(options));
 			for (const bytes of this.#socket.receive(untilMs)) this.#take(bytes, settle);
 			this.#lookAtClock(options, settle);
 			await new Promise((resolve) => setImmediate(resolve)); // signals, and output
 		}
-		return targets.map((_, index) => answers.get(index) ?? { kind: "none" });
+		return probes.map((_, index) => answers.get(index) ?? { kind: "none" });
 	}
 
 	#launch(
 		index: number,
-		target: ProbeTarget,
-		{ ecn = false, ttl = TTL }: ProbeOptions,
+		{ target, ecn = false, ttl = TTL }: Probe,
 		settle: (index: number, answer: Answer) => void,
 	): void {
 		const tos = tosOfDscp(target.dscp) | (ecn ? ECT0 : 0);
@@ -297,7 +300,7 @@ function answerIn({ source: from, tos, content }: IncomingPacket, afterMs: numbe
 			const quotedDscp = dscpOfTos(quoted.tos);
 			return isPortUnreachable(from.family, type, code)
 				? { kind: "refused", from, afterMs, dscp: quotedDscp }
-				: { kind: "icmp", from, afterMs, type, code, dscp: quotedDscp };
+				: { kind: "icmp", from, afterMs, type, code, dscp: quotedDscp, about: quoted.destination };
 		}
 	}
 }

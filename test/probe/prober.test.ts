@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import type { ProbeTarget } from "../../src/model/probe-target.ts";
 import { judgeAnswer } from "../../src/probe/answer.ts";
 import { Prober } from "../../src/probe/prober.ts";
 import { PacketSocket } from "../../src/sys/packet-socket.ts";
@@ -20,6 +21,7 @@ before(async () => {
 after(() => server?.[Symbol.dispose]());
 
 const options = { timeoutMs: 400 };
+const asking = (...targets: readonly ProbeTarget[]) => targets.map((one) => ({ target: one }));
 
 /** One letter for each TCP packet that left this host: S for SYN, R for a reset, and where it went. */
 function sent(capture: PacketSocket): string[] {
@@ -42,7 +44,7 @@ describe("a probe", () => {
 			it(`tells by ${protocol} over ${family} who answers under which code`, async () => {
 				using prober = new Prober();
 				const targets = [1, 2, 9].map((code) => target(real, code, protocol, undefined, first));
-				const answers = await prober.ask(targets, options);
+				const answers = await prober.ask(asking(...targets), options);
 				assert.deepEqual(
 					answers.map((answer) => "from" in answer && answer.from.text),
 					[first, second, real],
@@ -56,7 +58,7 @@ describe("a probe", () => {
 		it(`tells over ${family} who refuses`, async () => {
 			using prober = new Prober();
 			const targets = [target(real, 1, "tcp", 81), target(real, 1, "udp", 81), target(real, 9, "tcp", 81)];
-			const answers = await prober.ask(targets, options);
+			const answers = await prober.ask(asking(...targets), options);
 			assert.deepEqual(
 				answers.map((answer) => [answer.kind, "from" in answer && answer.from.text]),
 				[
@@ -71,7 +73,7 @@ describe("a probe", () => {
 	it("sees the code in the reply of an echo, and in what an ICMP error quotes", async () => {
 		using prober = new Prober();
 		const [reply, refusal] = await prober.ask(
-			[target(REAL.ipv4, 9, "icmp"), target(REAL.ipv4, 9, "udp", 81)],
+			asking(target(REAL.ipv4, 9, "icmp"), target(REAL.ipv4, 9, "udp", 81)),
 			options,
 		);
 		assert.equal(reply?.kind === "accepted" && reply.dscp, 9);
@@ -82,7 +84,7 @@ describe("a probe", () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0" });
 		const began = performance.now();
-		const [answer] = await prober.ask([target(REAL.ipv4, 3, "tcp", 80, ABSENT)], options);
+		const [answer] = await prober.ask(asking(target(REAL.ipv4, 3, "tcp", 80, ABSENT)), options);
 		const took = performance.now() - began;
 		assert.deepEqual(answer, { kind: "none" });
 		assert.ok(took >= 400 && took < 2000, `${took} ms`);
@@ -92,14 +94,14 @@ describe("a probe", () => {
 	it("says why this host could not send", async () => {
 		using prober = new Prober();
 		ip("route add unreachable 198.51.100.0/24");
-		const [answer] = await prober.ask([target("198.51.100.7", 1)], options);
+		const [answer] = await prober.ask(asking(target("198.51.100.7", 1)), options);
 		assert.deepEqual(answer, { kind: "unsent", errno: 113 });
 	});
 
 	it("ends what it began by one reset on the same way, and its own kernel sends none", async () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0" });
-		await prober.ask([target(REAL.ipv4, 1), target(REAL.ipv4, 9)], options);
+		await prober.ask(asking(target(REAL.ipv4, 1), target(REAL.ipv4, 9)), options);
 		assert.deepEqual(sent(capture).sort(), [
 			"R 10.9.0.2 tos 36",
 			"R 10.9.0.2 tos 4",
@@ -120,7 +122,7 @@ describe("a probe", () => {
 			return target(REAL[family], code);
 		});
 		const began = performance.now();
-		const answers = await prober.ask(targets, { timeoutMs: 1000 });
+		const answers = await prober.ask(asking(...targets), { timeoutMs: 1000 });
 		const took = performance.now() - began;
 		assert.deepEqual(
 			answers.map((answer) => ("from" in answer ? answer.from.text : answer.kind)),
