@@ -4,7 +4,7 @@
 NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
-.PHONY: setup demo test check unit format golden bench bench-quick clean
+.PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
 
 setup:
 	@sh scripts/setup.sh
@@ -35,6 +35,14 @@ bench: setup
 
 bench-quick: setup
 	@node --import tsx bench/main.ts --quick
+
+# Ten seconds of replacements of the eBPF program under 50,000 packets a second, at each hook of tc.
+soak: setup
+	@L3DSR_SOAK_SECONDS=10 $(NODE_TEST) test/datapath/ebpf/under-load.test.ts
+
+# A million random packets through random rules: eBPF in the kernel against the reference.
+differential: setup
+	@L3DSR_DIFFERENTIAL_RULESETS=20000 $(NODE_TEST) test/datapath/ebpf/differential.test.ts
 
 clean:
 	rm -rf dist bin node_modules .setup-stamp

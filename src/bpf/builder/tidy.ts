@@ -56,7 +56,11 @@ export function tidy(lines: readonly Line[]): readonly Instruction[] {
 }
 
 function labelIndex(lines: readonly Line[]): ReadonlyMap<string, number> {
-	return new Map(lines.flatMap(({ labels }, index) => labels.map((label) => [label, index] as const)));
+	const indexOf = new Map<string, number>();
+	for (let index = 0; index < lines.length; index++) {
+		for (const label of lines[index]?.labels ?? []) indexOf.set(label, index);
+	}
+	return indexOf;
 }
 
 /** A jump to `goto X` goes to X. */
@@ -82,13 +86,15 @@ function withoutNeedlessJumps(lines: readonly Line[]): readonly Line[] {
 	for (let index = 0; index < lines.length; index++) {
 		const line = lines[index];
 		if (line === undefined) break;
+		const { instruction } = line;
+		if (instruction.target === undefined && carried.length === 0) {
+			kept.push(line);
+			continue;
+		}
 		const labels = [...carried, ...line.labels];
 		carried = [];
-		const { instruction } = line;
 		const next = lines[index + 1];
-		const goesTo = (other: Line | undefined) =>
-			instruction.target !== undefined && other?.labels.includes(instruction.target) === true;
-		if (instruction.opcode === GOTO && goesTo(next)) {
+		if (instruction.opcode === GOTO && goesTo(instruction, next)) {
 			carried = labels;
 			continue;
 		}
@@ -97,7 +103,7 @@ function withoutNeedlessJumps(lines: readonly Line[]): readonly Line[] {
 			inverted !== undefined &&
 			next?.instruction.opcode === GOTO &&
 			next.labels.length === 0 &&
-			goesTo(lines[index + 2])
+			goesTo(instruction, lines[index + 2])
 		) {
 			kept.push({ ...line, instruction: inverted, labels });
 			index++;
@@ -106,6 +112,10 @@ function withoutNeedlessJumps(lines: readonly Line[]): readonly Line[] {
 		kept.push({ ...line, labels });
 	}
 	return kept;
+}
+
+function goesTo({ target }: Instruction, line: Line | undefined): boolean {
+	return target !== undefined && line?.labels.includes(target) === true;
 }
 
 function invert(instruction: Instruction, target: string | undefined): Instruction | undefined {
@@ -134,12 +144,16 @@ function withoutDeadLines(lines: readonly Line[]): readonly Line[] {
 
 /** One symbol for each line that is jumped to (the outermost of its labels), and each comment once, where it begins. */
 function name(lines: readonly Line[]): readonly Instruction[] {
-	const alias = new Map(
-		lines.flatMap(({ labels }) => labels.map((label) => [label, labels.at(-1) ?? label] as const)),
-	);
-	const targets = new Set(
-		lines.flatMap(({ instruction: { target } }) => (target === undefined ? [] : alias.get(target))),
-	);
+	const alias = new Map<string, string>();
+	for (const { labels } of lines) {
+		const last = labels.at(-1);
+		if (last !== undefined) for (const label of labels) alias.set(label, last);
+	}
+	const targets = new Set<string>();
+	for (const { instruction } of lines) {
+		const target = instruction.target === undefined ? undefined : alias.get(instruction.target);
+		if (target !== undefined) targets.add(target);
+	}
 	return lines.map(({ instruction, comment, labels }, index) => {
 		const symbol = labels.at(-1);
 		const { target } = instruction;
