@@ -53,6 +53,8 @@ export const STACK = {
 	scratch: -64,
 	/** u32: whether the destination, as the rules so far left it, is one of this host's. */
 	destinationLocal: -68,
+	/** u64: extension headers walked over so far (all 8 bytes, or the verifier does not know it for a constant). */
+	walked: -80,
 } as const;
 
 export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;

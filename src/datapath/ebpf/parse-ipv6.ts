@@ -121,8 +121,10 @@ function emitWalk(code: Code, target: CompileTarget): void {
 		"walk the extension headers",
 		storeImm(4, FP, STACK.protocol, -1),
 		storeImm(4, FP, STACK.hasPorts, 0),
+		mov.imm(2, 0),
+		store(8, FP, STACK.walked, 2),
 	);
-	for (let walked = 0; walked <= EXTENSION_LIMIT; walked++) emitWalkOne(code, target, walked);
+	emitWalkOne(code, target);
 	code.label("v6_walked");
 	code.step(
 		"at the transport header: what -p sees, unless it stopped before",
@@ -149,16 +151,16 @@ function emitWalk(code: Code, target: CompileTarget): void {
 	emitWalkEnds(code);
 }
 
-function emitWalkOne(code: Code, target: CompileTarget, walked: number): void {
-	const next = `v6_walk_${walked + 1}`;
-	const at = `v6_walk_${walked}`;
+/** The loop: over one extension header and on to the next, EXTENSION_LIMIT times at most. */
+function emitWalkOne(code: Code, target: CompileTarget): void {
+	const at = "v6_walk";
 	code.label(at);
 	code.step(
-		`extension header ${walked + 1}?`,
+		"an extension header?",
 		jge.imm(KIND, 64, `${at}_high`),
 		loadImm64(2, KERNEL_WALKS),
 		rsh.reg(2, KIND),
-		jset.imm(2, 1, walked === EXTENSION_LIMIT ? "v6_chain_long" : `${at}_read`),
+		jset.imm(2, 1, `${at}_count`),
 		ja("v6_walked"),
 	);
 	code.label(`${at}_high`);
@@ -171,12 +173,17 @@ function emitWalkOne(code: Code, target: CompileTarget, walked: number): void {
 	code.step(
 		"-p stops here, if it has not before",
 		load(4, 2, FP, STACK.protocol),
-		...skipUnlessUnset(2, walked === EXTENSION_LIMIT ? "v6_chain_long" : `${at}_read`),
+		...skipUnlessUnset(2, `${at}_count`),
 		store(4, FP, STACK.protocol, KIND),
-		...(walked === EXTENSION_LIMIT ? [ja("v6_chain_long")] : []),
 	);
-	if (walked === EXTENSION_LIMIT) return;
-	code.label(`${at}_read`);
+	code.label(`${at}_count`);
+	code.step(
+		`not more than ${EXTENSION_LIMIT} of them`,
+		load(8, 2, FP, STACK.walked),
+		jeq.imm(2, EXTENSION_LIMIT, "v6_chain_long"),
+		add.imm(2, 1),
+		store(8, FP, STACK.walked, 2),
+	);
 	code.step(
 		"read its first bytes: two, or four of a routing or fragment header",
 		...loadPacketEnd(5, target),
@@ -222,7 +229,7 @@ function emitWalkOne(code: Code, target: CompileTarget, walked: number): void {
 		jne.imm(3, 0, "v6_later_fragment"),
 	);
 	code.label(`${at}_next`);
-	code.step("go on to the next header", add.reg(TRANSPORT, 2), load(1, KIND, FP, STACK.scratch), ja(next));
+	code.step("go on to the next header", add.reg(TRANSPORT, 2), load(1, KIND, FP, STACK.scratch), ja(at));
 }
 
 /** be16 offset field of the fragment header without its reserved and M bits, as a little-endian load sees it. */
