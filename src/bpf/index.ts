@@ -11,6 +11,7 @@ export {
 } from "./attach/clsact.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
 export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
+export { TcxLink } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
 export * from "./builder/index.ts";
 export {
@@ -23,6 +24,7 @@ export {
 } from "./feature.ts";
 export { arrayKey, BpfMap, type MapInfo, perCpuValues, sumPerCpu, type UpdateMode } from "./map.ts";
 export { type LoadOptions, Program, type ProgramInfo } from "./program.ts";
+export { RingBuffer, recordBytes, ringBufferSpec } from "./ring-buffer.ts";
 export * from "./spec.ts";
 export {
 	BPF_F_TEST,

@@ -149,6 +149,15 @@ const COMMANDS = {
 	BPF_MAP_LOOKUP_BATCH: command(24, MAP_BATCH),
 	BPF_MAP_UPDATE_BATCH: command(26, MAP_BATCH),
 	BPF_MAP_DELETE_BATCH: command(27, MAP_BATCH),
+	/** Of `union bpf_attr`'s link_create, the form that tcx takes. */
+	BPF_LINK_CREATE: command(28, {
+		prog_fd: "u32",
+		target_ifindex: "u32",
+		attach_type: "u32",
+		flags: "u32",
+		relative_fd_or_id: "u32",
+		expected_revision: "u64",
+	}),
 	BPF_PROG_BIND_MAP: command(35, { prog_fd: "u32", map_fd: "u32", flags: "u32" }),
 } as const;
 

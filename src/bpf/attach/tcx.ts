@@ -112,7 +112,8 @@ function refuseLinked(current: TcxAttached, doing: string): void {
 	});
 }
 
-function encodePosition(position: NonNullable<TcxOptions["position"]>): {
+/** Flags, and the program that they refer to, of BPF_PROG_ATTACH and BPF_LINK_CREATE. */
+export function encodePosition(position: NonNullable<TcxOptions["position"]>): {
 	readonly flags: number;
 	readonly relative: number;
 } {
