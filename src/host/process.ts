@@ -77,7 +77,8 @@ export function systemPrograms(environment: Environment): ProgramRunner {
 	};
 }
 
-function programMissing(program: string): L3dsrError {
+/** The error of a program that {@link findProgram} does not find. */
+export function programMissing(program: string): L3dsrError {
 	const [debian, fedora] = PACKAGES[program] ?? [program, program];
 	return new L3dsrError({
 		code: "PROGRAM_MISSING",

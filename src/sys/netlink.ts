@@ -1,7 +1,7 @@
 /** Netlink: one request, its answer matched by sequence number, errors with the kernel's own explanation. */
 import { closeSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
-import { errnoName } from "./errno.ts";
+import { ERRNO, errnoName } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { check, libcFunction, SyscallError } from "./libc.ts";
 import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
@@ -13,12 +13,14 @@ const SOCK_CLOEXEC = 0o2000000;
 export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
+const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const MSG_PEEK = 0x2;
 const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -108,6 +110,26 @@ export class Netlink implements Disposable {
 	/** Asks for all objects. Throws SyscallError. */
 	dump(request: NetlinkRequest): readonly NetlinkMessage[] {
 		return this.#exchange(request, NLM_F.DUMP);
+	}
+
+	/**
+	 * The messages of one datagram that the kernel sent by itself, or undefined when there is none now.
+	 * Throws SyscallError (ENOBUFS) once after some were lost.
+	 */
+	unsolicited(doing: string): readonly NetlinkMessage[] | undefined {
+		const nothing = new Uint8Array(1);
+		const length = recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+		if (length === -ERRNO.EAGAIN) return undefined;
+		const bytes = new Uint8Array(check(length, doing));
+		check(recv(this.#fd, bytes, bytes.length, MSG_DONTWAIT), doing);
+		return parseMessages(bytes, doing);
+	}
+
+	/** How many bytes the kernel may hold for {@link unsolicited}; more than sysctl net.core.rmem_max allows. */
+	holdAtMost(bytes: number): void {
+		const value = INT.encode({ value: bytes });
+		const result = setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, value, value.length);
+		check(result, "enlarge the buffer of a netlink socket");
 	}
 
 	[Symbol.dispose](): void {

@@ -13,6 +13,7 @@ import type { Finding } from "../datapath.ts";
 import { PROGRAM_NAME } from "./compile.ts";
 import { MAP, RULES_LAYOUT } from "./frame.ts";
 import { decodeInterfaceRules, type InterfaceRules } from "./interface-rules.ts";
+import { REPORT_PROGRAM } from "./report.ts";
 
 export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
 export type HookName = (typeof HOOK_NAMES)[number];
@@ -213,7 +214,8 @@ function findAt(on: NetInterface, { ours, unreadable, findings }: Found): void {
 			const program = withoutVanished(() => Program.open(id));
 			if (program === undefined) continue;
 			if (program.name !== PROGRAM_NAME[place.program]) {
-				others.push(`${program.name} (id ${id})`);
+				// A watcher in front of ours looks on and lets every packet through.
+				if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
 				program[Symbol.dispose]();
 				continue;
 			}

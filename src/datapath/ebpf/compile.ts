@@ -162,7 +162,7 @@ function emitPlain(code: Code, family: Family, target: CompileTarget, prefix: st
 		loadMapValue(5, MAP.rules, offset),
 		add.reg(5, 3),
 	);
-	emitRewriteAddress(code, family, target, { base: 5, offset: 0, sumOffset });
+	emitRewriteAddress(code, family, target, { base: 5, offset: 0, sumOffset, slotOffset });
 	code.step("its counter slot", load(4, 4, 5, slotOffset));
 	emitCount(code, "count the packet", "r4");
 	emitTransportChecksum(code, { family, target, prefix: `${prefix}_plain`, done: PASS });

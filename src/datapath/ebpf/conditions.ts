@@ -47,7 +47,10 @@ export function asksForPorts(rule: Rule): boolean {
  * Fills STACK.hasPorts and the ports: an unfragmented packet or first fragment of a protocol with ports,
  * both of them in the packet.
  */
-export function emitLoadPorts(code: Code, { target, family }: ConditionContext): void {
+export function emitLoadPorts(
+	code: Code,
+	{ target, family }: Pick<ConditionContext, "target" | "family">,
+): void {
 	const done = code.fresh("ports");
 	const some = code.fresh("has_ports");
 	const protocols = [6, 17, PROTOCOL_NUMBER.sctp, PROTOCOL_NUMBER.dccp, PROTOCOL_NUMBER.udplite];
@@ -326,7 +329,7 @@ function emitRange(
 	else code.step(text, ...loads, jlt.imm(2, first, miss), jgt.imm(2, last, miss));
 }
 
-/** Goes to `miss` unless the address at `base + offset` is in one of the prefixes (with `negated`: if it is). */
+/** Goes to `miss` unless the address at `base + offset` is in one of the prefixes (with `negated`: if it is). Uses r2. */
 export function emitPrefixes(
 	code: Code,
 	comment: string,

@@ -14,6 +14,7 @@ import {
 	sub,
 } from "../../bpf/asm/index.ts";
 import { CTX, FP, STACK } from "./frame.ts";
+import type { ReportTarget } from "./report.ts";
 
 export type HookKind = "tc" | "xdp";
 
@@ -24,6 +25,8 @@ export interface CompileTarget {
 	readonly linkHeaderBytes: 0 | 14;
 	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
 	readonly ipv6ChecksumFlag: boolean;
+	/** Report what would be rewritten, and rewrite nothing (report.ts). Only tc. */
+	readonly report?: ReportTarget;
 }
 
 /** Offsets in struct __sk_buff and struct xdp_md, uapi/linux/bpf.h. */

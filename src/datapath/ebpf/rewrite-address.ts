@@ -21,12 +21,15 @@ import { CTX, DIFFERENCE, PACKET } from "./frame.ts";
 import { type CompileTarget, helper } from "./hook.ts";
 import { IPV4 } from "./parse-ipv4.ts";
 import { IPV6 } from "./parse-ipv6.ts";
+import { emitReport } from "./report.ts";
 
 /** Memory that holds the new address, and for IPv6 its folded sum (u32). */
 export interface NewAddress {
 	readonly base: Register;
 	readonly offset: number;
 	readonly sumOffset: number;
+	/** Where the slot (u32) of the rule is; absent: in STACK.key. */
+	readonly slotOffset?: number;
 }
 
 /** Afterwards DIFFERENCE holds the 32-bit sum to add to a transport checksum; PACKET, the same register, is gone. */
@@ -37,7 +40,8 @@ export function emitRewriteAddress(
 	from: NewAddress,
 ): void {
 	const link = target.linkHeaderBytes;
-	if (family === "ipv4") emitIpv4(code, link, from);
+	if (target.report !== undefined) emitReport(code, family, target, target.report, from);
+	else if (family === "ipv4") emitIpv4(code, link, from);
 	else emitIpv6(code, link, from);
 }
 
@@ -86,6 +90,7 @@ function emitIpv6(code: Code, link: number, { base, offset, sumOffset }: NewAddr
 
 /** DSCP := 0 in the header at PACKET, ECN kept. Loses r1-r5. */
 export function emitClearDscp(code: Code, family: Family, target: CompileTarget): void {
+	if (target.report !== undefined) return;
 	const link = target.linkHeaderBytes;
 	// be16 masks as a little-endian load sees them: the first 16 bits without the DSCP.
 	const keep = family === "ipv4" ? 0x03ff : 0x3ff0;

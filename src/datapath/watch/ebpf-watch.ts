@@ -1,0 +1,186 @@
+/**
+ * Watches the eBPF datapath: in front of each program of ours hangs a reporting one, made from the rules that
+ * the running program carries (src/datapath/ebpf/report.ts). It hangs by a link, so it is gone when this
+ * process is, however it ends.
+ */
+import { TcxLink } from "../../bpf/attach/tcx-link.ts";
+import { BpfMap } from "../../bpf/map.ts";
+import { Program } from "../../bpf/program.ts";
+import { RingBuffer, recordBytes, ringBufferSpec } from "../../bpf/ring-buffer.ts";
+import { L3dsrError } from "../../errors.ts";
+import { type Address, addressFromBytes } from "../../model/address.ts";
+import { dscpOfTos } from "../../model/dscp.ts";
+import type { Rule } from "../../model/rule.ts";
+import type { MappedMemory } from "../../sys/mapped-memory.ts";
+import { type Attachment, Attachments, PLACES } from "../ebpf/attachment.ts";
+import { CONTROL, CONTROL_MAP, FLOWS_MAP, hasNoProtocol, REPORT_EVENT, REPORT_MAP } from "../ebpf/report.ts";
+import { compileReport } from "../ebpf/report-program.ts";
+import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
+
+/** The reader looks several times a second; the buffer holds what a tenth of a second may bring, and more. */
+const SMALLEST_BUFFER = 256 << 10;
+const LARGEST_BUFFER = 16 << 20;
+
+interface Held {
+	/** Of the program in front of which it hangs. */
+	readonly programId: number;
+	readonly interface: string;
+	readonly link: TcxLink;
+	readonly rules: ReadonlyMap<number, Rule>;
+}
+
+export class EbpfWatcher implements Watcher, Disposable {
+	readonly #options: WatchOptions;
+	readonly #ring: RingBuffer;
+	readonly #control: BpfMap;
+	readonly #flows: BpfMap | undefined;
+	readonly #memory: MappedMemory;
+	/** By the index of the interface. */
+	readonly #held = new Map<number, Held>();
+	#notes: readonly string[] = [];
+	#creditedAtMs = performance.now();
+
+	/** Throws KERNEL_*. Nothing is attached before the first refresh. */
+	constructor(options: WatchOptions) {
+		this.#options = options;
+		const room = Math.ceil(options.rate / 5) * recordBytes(REPORT_EVENT.size);
+		const bytes = Math.min(LARGEST_BUFFER, Math.max(SMALLEST_BUFFER, room));
+		this.#ring = RingBuffer.create(ringBufferSpec(REPORT_MAP.ring, bytes));
+		const opened: Disposable[] = [this.#ring];
+		try {
+			this.#control = BpfMap.create(CONTROL_MAP);
+			opened.push(this.#control);
+			this.#memory = this.#control.mapMemory({ writable: true });
+			opened.push(this.#memory);
+			this.#flows = options.flows ? BpfMap.create(FLOWS_MAP) : undefined;
+		} catch (error) {
+			for (const one of opened) one[Symbol.dispose]();
+			throw error;
+		}
+		Atomics.store(this.#number("credit"), 0, BigInt(options.rate));
+	}
+
+	get leftOut(): bigint {
+		return Atomics.load(this.#number("leftOut"), 0);
+	}
+
+	get notes(): readonly string[] {
+		return this.#notes;
+	}
+
+	read(receive: Receive): void {
+		const now = performance.now();
+		// Both clocks are CLOCK_MONOTONIC, which the programs' time is too.
+		const epochMs = Date.now() - Number(process.hrtime.bigint()) / 1e6;
+		this.#ring.read((record) => {
+			const event = REPORT_EVENT.decode(record);
+			const held = this.#held.get(event.interfaceIndex);
+			const rule = held?.rules.get(event.slot);
+			if (held === undefined || rule === undefined) return;
+			receive(sightingOf(event, epochMs + Number(event.time) / 1e6, held.interface, rule));
+		});
+		const { rate } = this.#options;
+		const credit = this.#number("credit");
+		const earned = Math.floor(((now - this.#creditedAtMs) * rate) / 1000);
+		if (earned < 1) return;
+		this.#creditedAtMs = now;
+		const room = rate - Number(Atomics.load(credit, 0));
+		Atomics.add(credit, 0, BigInt(Math.min(earned, room)));
+	}
+
+	async refresh(receive: Receive): Promise<void> {
+		using attachments = Attachments.find();
+		const asked = this.#options.filter.interface;
+		const wanted = attachments.ours.filter((one) => asked === undefined || one.interface.name === asked);
+		const notes: string[] = [];
+		const present = new Set(wanted.map(({ program }) => program.info.id));
+		for (const [index, held] of this.#held) {
+			if (present.has(held.programId)) continue;
+			held.link[Symbol.dispose]();
+			// Its last events are told by the rules that it had.
+			this.read(receive);
+			this.#held.delete(index);
+		}
+		for (const attachment of wanted) {
+			const { name, index } = attachment.interface;
+			if (PLACES[attachment.hook].program === "xdp") {
+				notes.push(
+					`the rules of ${name} run at ${PLACES[attachment.hook].name}, before anything that could look on: ` +
+						"see their counters with l3dsr status --watch",
+				);
+				continue;
+			}
+			if (this.#held.has(index)) continue;
+			try {
+				this.#hold(attachment);
+			} catch (error) {
+				if (!(error instanceof L3dsrError) || error.code !== "KERNEL_FEATURE") throw error;
+				notes.push(`the rules of ${name} cannot be watched: ${error.message}`);
+			}
+		}
+		this.#notes = notes;
+	}
+
+	#hold({ hook, interface: on, program: ours, rules }: Attachment): void {
+		if (rules.rules.length === 0) return;
+		const { filter, flows } = this.#options;
+		const report = { interfaceIndex: on.index, filter, flows };
+		const spec = compileReport(rules, on.ethernet ? 14 : 0, report, {
+			...ringBufferSpec(REPORT_MAP.ring, this.#ring.map.info.maxEntries),
+		});
+		const maps = new Map([
+			[REPORT_MAP.ring, this.#ring.map],
+			[REPORT_MAP.control, this.#control],
+			...(this.#flows === undefined ? [] : ([[REPORT_MAP.flows, this.#flows]] as const)),
+		]);
+		using program = Program.load(spec, { maps });
+		// clsact runs behind all of tcx.
+		const position = hook === "tcx" ? { before: ours.info.id } : "last";
+		this.#held.set(on.index, {
+			programId: ours.info.id,
+			interface: on.name,
+			link: TcxLink.attach(on, program, { position }),
+			rules: new Map(rules.rules.map(({ slot, rule }) => [slot, rule])),
+		});
+	}
+
+	#number(field: "credit" | "leftOut"): BigInt64Array {
+		const { buffer, byteOffset } = this.#memory.bytes;
+		return new BigInt64Array(buffer, byteOffset + CONTROL.offsetOf(field), 1);
+	}
+
+	[Symbol.dispose](): void {
+		for (const { link } of this.#held.values()) link[Symbol.dispose]();
+		this.#held.clear();
+		this.#memory[Symbol.dispose]();
+		this.#flows?.[Symbol.dispose]();
+		this.#control[Symbol.dispose]();
+		this.#ring[Symbol.dispose]();
+	}
+}
+
+function sightingOf(
+	event: ReturnType<typeof REPORT_EVENT.decode>,
+	timeMs: number,
+	name: string,
+	rule: Rule,
+): Sighting {
+	const address = (bytes: Uint8Array): Address =>
+		addressFromBytes(event.version === 4 ? bytes.subarray(0, 4) : bytes);
+	const { sourcePort, destinationPort } = event;
+	return {
+		timeMs,
+		datapath: "ebpf",
+		interface: name,
+		client: address(event.source),
+		real: address(event.real),
+		vip: address(event.vip),
+		dscp: dscpOfTos(event.tos),
+		...(hasNoProtocol(event.protocol) ? {} : { protocol: event.protocol }),
+		...(sourcePort === 0 && destinationPort === 0
+			? {}
+			: { ports: { client: sourcePort, destination: destinationPort } }),
+		bytes: event.length,
+		rule,
+	};
+}

@@ -1,0 +1,56 @@
+/** Watches both datapaths of this network namespace. Costs nothing before it is opened, nor after. */
+import type { Environment } from "../../host/process.ts";
+import { EbpfWatcher } from "./ebpf-watch.ts";
+import { NftWatcher } from "./nft-watch.ts";
+import type { Receive, WatchOptions } from "./sighting.ts";
+
+export type { Sighting, WatchFilter, WatchOptions } from "./sighting.ts";
+
+export class Watch implements AsyncDisposable {
+	readonly #ebpf: EbpfWatcher;
+	readonly #nft: NftWatcher;
+
+	private constructor(ebpf: EbpfWatcher, nft: NftWatcher) {
+		this.#ebpf = ebpf;
+		this.#nft = nft;
+	}
+
+	/** Throws L3dsrError (KERNEL_*, PROGRAM_*) with nothing left behind. */
+	static async open(options: WatchOptions, env: Environment): Promise<Watch> {
+		const watch = new Watch(new EbpfWatcher(options), new NftWatcher(options, env));
+		try {
+			await watch.refresh(() => {});
+			return watch;
+		} catch (error) {
+			await watch[Symbol.asyncDispose]();
+			throw error;
+		}
+	}
+
+	/** Tells what was seen since the last time. To be called several times a second. */
+	read(receive: Receive): void {
+		this.#ebpf.read(receive);
+		this.#nft.read(receive);
+	}
+
+	/** Follows the rules, which may have changed. To be called about every second. */
+	async refresh(receive: Receive): Promise<void> {
+		await this.#ebpf.refresh(receive);
+		await this.#nft.refresh(receive);
+	}
+
+	/** Packets that were not told, since the beginning, as of the last refresh. */
+	get leftOut(): bigint {
+		return this.#ebpf.leftOut + this.#nft.leftOut;
+	}
+
+	/** What cannot be watched, and why. */
+	get notes(): readonly string[] {
+		return [...this.#ebpf.notes, ...this.#nft.notes];
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#ebpf[Symbol.dispose]();
+		await this.#nft[Symbol.asyncDispose]();
+	}
+}
