@@ -34,6 +34,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./probe.ts"),
 	},
 	{
+		name: "watch",
+		summary: "every packet that is rewritten, as it happens",
+		load: () => import("./watch.ts"),
+	},
+	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
 		load: () => import("./lab.ts"),

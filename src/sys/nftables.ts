@@ -1,16 +1,20 @@
-/** One question to nf_tables, for which starting nft(8) would be too much. */
+/** Questions to nf_tables for which starting nft(8) would be too much. */
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
 import { NETLINK_PROTOCOL, Netlink } from "./netlink.ts";
-import { attribute, textValue } from "./netlink-attribute.ts";
+import { attribute, decodeAttributes, textValue } from "./netlink-attribute.ts";
 
 /** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, include/uapi/linux/netfilter/nf_tables.h. */
 const GET_TABLE = (10 << 8) | 1;
 const NFTA_TABLE_NAME = 1;
+/** NFT_MSG_GETGEN */
+const GET_GENERATION = (10 << 8) | 16;
+const NFTA_GEN_ID = 1;
 
 /** struct nfgenmsg; its family is an NFPROTO_*. */
 const NFGENMSG = new Layout({ family: "u8", version: "u8", res_id: "u16" });
+const BE32 = new Layout({ value: "be32" });
 const NFPROTO = { ip: 2, ip6: 10 } as const;
 
 /**
@@ -27,5 +31,22 @@ export function nftTableExists(family: keyof typeof NFPROTO, name: string): bool
 	} catch (error) {
 		if (!(error instanceof SyscallError)) throw error;
 		return error.errno === ERRNO.ENOENT ? false : undefined;
+	}
+}
+
+/**
+ * A number that changes with every change of this network namespace's ruleset, whoever makes it. Undefined
+ * when the kernel does not say.
+ */
+export function rulesetGeneration(): number | undefined {
+	try {
+		using netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
+		const request = { type: GET_GENERATION, payload: NFGENMSG.encode({}), doing: "ask nft for changes" };
+		const { payload } = netlink.get(request);
+		const id = decodeAttributes(payload.subarray(NFGENMSG.size)).get(NFTA_GEN_ID);
+		return id === undefined ? undefined : BE32.decode(id).value;
+	} catch (error) {
+		if (!(error instanceof SyscallError)) throw error;
+		return undefined;
 	}
 }

@@ -6,11 +6,8 @@ import { NETLINK_PROTOCOL, Netlink, type NetlinkMessage } from "./netlink.ts";
 import { type Attributes, attribute, decodeAttributes, textAttribute } from "./netlink-attribute.ts";
 
 const NFNL_SUBSYS_ULOG = 4;
-const NFNL_SUBSYS_NFTABLES = 10;
 const NFULNL_MSG_PACKET = (NFNL_SUBSYS_ULOG << 8) | 0;
 const NFULNL_MSG_CONFIG = (NFNL_SUBSYS_ULOG << 8) | 1;
-const NFT_MSG_GETGEN = (NFNL_SUBSYS_NFTABLES << 8) | 16;
-const NFTA_GEN_ID = 1;
 
 const NFULA_CFG = { CMD: 1, MODE: 2, TIMEOUT: 4, FLAGS: 6 } as const;
 const NFULNL_CFG_CMD_BIND = 1;
@@ -118,14 +115,6 @@ export class PacketLog implements Disposable {
 	[Symbol.dispose](): void {
 		this.#netlink[Symbol.dispose]();
 	}
-}
-
-/** A number that grows with every change of this namespace's nftables ruleset, whoever makes it. */
-export function rulesetGeneration(): number {
-	using netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
-	const request = { type: NFT_MSG_GETGEN, payload: NFGENMSG.encode({}), doing: "ask nftables for changes" };
-	const { payload } = netlink.get(request);
-	return be32(decodeAttributes(payload.subarray(NFGENMSG.size)), NFTA_GEN_ID) ?? 0;
 }
 
 /** False when the group cannot be had. */

@@ -14,7 +14,8 @@ import { type Environment, type ProgramRunner, systemPrograms } from "../../host
 import { addressFromBytes, type Family, type Prefix } from "../../model/address.ts";
 import { dscpOfTos } from "../../model/dscp.ts";
 import { listInterfaces } from "../../sys/interface.ts";
-import { type LoggedPacket, PacketLog, rulesetGeneration } from "../../sys/packet-log.ts";
+import { nftTableExists, rulesetGeneration } from "../../sys/nftables.ts";
+import { type LoggedPacket, PacketLog } from "../../sys/packet-log.ts";
 import { NftDatapath } from "../nft/nft.ts";
 import { nftFamily } from "../nft/statement.ts";
 import { rewriteByRules } from "../reference.ts";
@@ -38,7 +39,8 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 	readonly #datapath: NftDatapath;
 	readonly #table = `l3dsr_watch_${process.pid}_${++watchers}`;
 	readonly #flows = new Set<string>();
-	#generation: number | undefined;
+	/** Of the ruleset when it was last read. */
+	#generation: number | undefined | "unread" = "unread";
 	#chains: readonly WatchedChain[] = [];
 	#commands: readonly { readonly family: Family; readonly text: string }[] = [];
 	#local: readonly Prefix[] = [];
@@ -130,9 +132,8 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 		const deadline = performance.now() + TABLE_TIMEOUT_MS;
 		for (const { family } of this.#commands) {
 			for (;;) {
-				const args = ["list", "counter", nftFamily(family), this.#table, LEFT_OUT];
-				const { exitCode } = await this.#programs.run("nft", args);
-				if (exitCode === 0) break;
+				// All of it or nothing: one command of nft is one transaction.
+				if (nftTableExists(nftFamily(family), this.#table) === true) break;
 				if (nft.ended || nft.stderr !== "" || performance.now() > deadline) {
 					const said = nft.stderr.trim().split("\n")[0] ?? "";
 					throw new L3dsrError({
