@@ -23,6 +23,7 @@ export const COMMAND = {
 	status: "dsrctl status",
 	check: "dsrctl check",
 	stop: "dsrctl stop",
+	up: "l3dsr up, nothing to do",
 } as const;
 
 /**
@@ -47,6 +48,14 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 		for (const action of ["start", "status", "check", "stop"] as const) {
 			candidates.push(inside(host, COMMAND[action], [join(bin, "dsrctl"), "-f", file, action]));
 		}
+		const settings = join(folder, "l3dsr.yaml");
+		writeFileSync(settings, "interfaces: [v0]\ninclude: services.conf\n");
+		const up = [join(bin, "l3dsr"), "up", "-c", settings];
+		const running = owner.use(new Receiver());
+		running.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
+		running.enter();
+		run(up);
+		candidates.push(inside(running, COMMAND.up, up));
 		return await interleave(candidates, effort);
 	} finally {
 		rmSync(folder, { recursive: true });

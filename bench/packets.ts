@@ -2,6 +2,8 @@
 import type { SlottedRule } from "../src/datapath/ebpf/interface-rules.ts";
 import { FIRST_RULE_SLOT } from "../src/datapath/ebpf/interface-rules.ts";
 import type { Family } from "../src/model/address.ts";
+import { dscp } from "../src/model/dscp.ts";
+import { lowerService } from "../src/model/lower-service.ts";
 import type { Rule } from "../src/model/rule.ts";
 import { ethernet, ipv4, ipv6, type Payload, tcp, udp } from "../test/packets/build.ts";
 import { daddrRule } from "../test/packets/rules.ts";
@@ -26,6 +28,17 @@ export function vipRules(family: Family, vips: number, device?: string): Rule[] 
 		device === undefined ? {} : { inInterface: { name: device, wildcard: false, negated: false } };
 	return Array.from({ length: vips }, (_, index) =>
 		daddrRule(vipOf(family, index + 1), { dscp: index + 1, header }),
+	);
+}
+
+/** The same as services, which rewrite only what arrives for an address of this host. */
+export function serviceRules(family: Family, vips: number, device: string): Rule[] {
+	const interfaces = [{ name: device, wildcard: false }];
+	return vipRules(family, vips).flatMap(({ target }, index) =>
+		lowerService(
+			{ name: target.daddr.text, vip: target.daddr, selection: { dscp: dscp(index + 1) }, clearDscp: false },
+			{ table: "raw", interfaces, localOnly: true, signed: true },
+		),
 	);
 }
 

@@ -10,7 +10,7 @@ import { ORDINAL_STEP } from "../src/model/ruleset.ts";
 import { loadFrameSource } from "./live-frames.ts";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
-import { frame, MOST_VIPS, vipOf, vipRules } from "./packets.ts";
+import { frame, MOST_VIPS, serviceRules, vipOf, vipRules } from "./packets.ts";
 import { Receiver } from "./receiver.ts";
 import { emptySpec } from "./test-run.ts";
 
@@ -42,7 +42,7 @@ function empty(hook: Hook<Attached, object>, kind: "tc" | "xdp"): SetUp {
 }
 
 /** l3dsr, applied as its commands do it. `hook` is of ebpf, whose rules name their interface. */
-function ours(family: Family, vips: number, hook?: HookName): SetUp {
+function ours(family: Family, vips: number, hook?: HookName, services = false): SetUp {
 	return async ({ device }) => {
 		const datapath = openDatapath({
 			env: process.env,
@@ -50,7 +50,9 @@ function ours(family: Family, vips: number, hook?: HookName): SetUp {
 				? { datapath: "nft" }
 				: { datapath: "ebpf", hook, openChecksums: "accept" as const }),
 		});
-		const rules = vipRules(family, vips, hook === undefined ? undefined : device.name);
+		const rules = services
+			? serviceRules(family, vips, device.name)
+			: vipRules(family, vips, hook === undefined ? undefined : device.name);
 		const entries = rules.map((rule, index) => ({ rule, ordinal: index * ORDINAL_STEP }));
 		await datapath.apply({ entries }, await datapath.observe());
 		return async () => {
@@ -107,6 +109,7 @@ export const PATHS: readonly Path[] = [
 	{ ...stack4, name: "empty tcx program", setUp: empty(tcx, "tc") },
 	{ ...stack4, name: "ebpf at tcx, 1 VIP", setUp: ours("ipv4", 1, "tcx") },
 	{ ...many, name: "ebpf at tcx, 63 VIPs", setUp: ours("ipv4", MOST_VIPS, "tcx") },
+	{ ...many, name: "ebpf at tcx, 63 services", setUp: ours("ipv4", MOST_VIPS, "tcx", true) },
 	{ ...stack4, name: "ebpf at clsact, 1 VIP", setUp: ours("ipv4", 1, "clsact") },
 	{ ...stack4, name: "ebpf at generic XDP, 1 VIP", setUp: ours("ipv4", 1, "xdp-generic") },
 	{ ...stack4, name: "nft, 1 VIP", setUp: ours("ipv4", 1) },

@@ -75,7 +75,7 @@ export async function receivePathSection(effort: ReceiveEffort): Promise<Section
 	return {
 		table: {
 			title: "The receive path",
-			note: "Nanoseconds per packet, from the frame's arrival to its end behind PREROUTING and routing. Added: net of nothing at all, in the same round; `× nft` is that beside what `nft, 1 VIP` adds. Each way has a network namespace of its own. Where a table has 63 VIPs, packets carry its 63 DSCPs in turn, and so do those of the way that it is compared with.",
+			note: "Nanoseconds per packet, from the frame's arrival to its end behind PREROUTING and routing. Added: net of nothing at all, in the same round; `× nft` is that beside what `nft, 1 VIP` adds. Each way has a network namespace of its own. Where a table has 63 VIPs, packets carry its 63 DSCPs in turn, and so do those of the way that it is compared with. Services rewrite only what arrives for an address of this host.",
 			columns: [
 				{ name: "whole path", digits: 0 },
 				{ name: "added", digits: 0 },
@@ -151,7 +151,7 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 	return {
 		table: {
 			title: "Commands",
-			note: `Wall time of a cold process, to its end, on all CPUs: milliseconds, and that beside a Node process that does nothing. dsrctl with ${SERVICES} IPv4 and ${SERVICES} IPv6 services.`,
+			note: `Wall time of a cold process, to its end, on all CPUs: milliseconds, and that beside a Node process that does nothing. dsrctl and l3dsr up with ${SERVICES} IPv4 and ${SERVICES} IPv6 services.`,
 			columns: [
 				{ name: "ms", digits: 0 },
 				{ name: "× Node", digits: 2 },
@@ -178,6 +178,7 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 			bar("dsrctl stop, 60 + 60 services", seconds(COMMAND.stop), 0.5, 2, "s"),
 			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),
 			bar("dsrctl check, 60 + 60 services", seconds(COMMAND.check), 0.25, 2, "s"),
+			bar("l3dsr up, 60 + 60 services, nothing to do", seconds(COMMAND.up), 0.25, 2, "s"),
 		],
 	};
 }
