@@ -255,3 +255,30 @@ test("new rules are followed, and nothing is left behind", async () => {
 	await apply("nft", []);
 	assert.deepEqual(tcxIngress.query(on), []);
 });
+
+test("programs at clsact are watched from tcx; those at XDP are named as what cannot be", async () => {
+	const rules = [daddrRule(VIP4, { dscp: 7, header: onV0 })];
+	const entries = rules.map((rule) => ({ rule, ordinal: 1024 }));
+	const clsact = openDatapath({ env, datapath: "ebpf", hook: "clsact" });
+	await clsact.apply({ entries }, await clsact.observe());
+	{
+		await using watch = await Watch.open(options(), env);
+		const packet = ipv4({ source: "198.51.100.1", destination: REAL4, dscp: 7 }, udp());
+		const seen = await sightings(watch, [packet], LAST);
+		assert.deepEqual(
+			seen.map(({ vip, client }) => [vip.text, client.text]),
+			[[VIP4, "198.51.100.1"]],
+		);
+		assert.deepEqual(watch.notes, []);
+	}
+	const xdp = openDatapath({ env, datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" });
+	await xdp.apply({ entries }, await xdp.observe());
+	await using watch = await Watch.open(options(), env);
+	assert.match(
+		watch.notes.join("\n"),
+		/^the rules of v0 run at generic XDP, before anything that could look on/,
+	);
+	await xdp.apply({ entries: [] }, await xdp.observe());
+	await watch.refresh(() => {});
+	assert.deepEqual(watch.notes, []);
+});
