@@ -12,6 +12,7 @@ import {
 	mov,
 	type Register,
 	sub,
+	xor,
 } from "../../bpf/asm/index.ts";
 import { CTX, FP, STACK } from "./frame.ts";
 import type { ReportTarget } from "./report.ts";
@@ -55,6 +56,14 @@ export const VERDICT = {
 
 export function helper(name: HelperName): Instruction {
 	return call(HELPER_FUNCTIONS[name].id);
+}
+
+/**
+ * Changes nothing but what the verifier knows: it follows each way through the headers on its own as long as
+ * registers differ in constants, and exclusive-or with a number that it does not know, twice, takes it that.
+ */
+export function forget(register: Register, unknown: Register): Instruction[] {
+	return [xor.reg(register, unknown), xor.reg(register, unknown)];
 }
 
 /** `dst = context->field`, 32 bits (pointers included: the verifier makes them whole). */

@@ -16,7 +16,6 @@ import {
 	or,
 	rsh,
 	store,
-	storeImm,
 	toBigEndian,
 } from "../../bpf/asm/index.ts";
 import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../reference.ts";
@@ -26,6 +25,7 @@ import {
 	CONTEXT,
 	type CompileTarget,
 	copyFromPacket,
+	forget,
 	loadArrivedBytes,
 	loadContext,
 	loadPacketEnd,
@@ -119,10 +119,15 @@ function emitUdpWithoutChecksum(code: Code, target: CompileTarget): void {
 function emitWalk(code: Code, target: CompileTarget): void {
 	code.step(
 		"walk the extension headers",
-		storeImm(4, FP, STACK.protocol, -1),
-		storeImm(4, FP, STACK.hasPorts, 0),
 		mov.imm(2, 0),
 		store(8, FP, STACK.walked, 2),
+		load(4, 4, FP, STACK.length),
+		mov.imm(2, -1),
+		...forget(2, 4),
+		store(4, FP, STACK.protocol, 2),
+		mov.imm(2, 0),
+		...forget(2, 4),
+		store(4, FP, STACK.hasPorts, 2),
 	);
 	emitWalkOne(code, target);
 	code.label("v6_walked");
@@ -142,6 +147,9 @@ function emitWalk(code: Code, target: CompileTarget): void {
 	// A routing header with segments left was noted in STACK.hasPorts, which is free until rules run.
 	code.step(
 		"add what a routing header said",
+		load(4, 2, FP, STACK.length),
+		...forget(KIND, 2),
+		...forget(TRANSPORT, 2),
 		load(4, 2, FP, STACK.hasPorts),
 		mov.reg(3, KIND),
 		or.reg(KIND, 2),
@@ -215,7 +223,10 @@ function emitWalkOne(code: Code, target: CompileTarget): void {
 		jne.imm(KIND, EXTENSION_HEADER.routing, `${at}_next`),
 		load(1, 3, FP, STACK.scratch + 3),
 		jeq.imm(3, 0, `${at}_next`),
-		storeImm(4, FP, STACK.hasPorts, KIND_BIT.routedFurther),
+		load(4, 4, FP, STACK.length),
+		mov.imm(3, KIND_BIT.routedFurther),
+		...forget(3, 4),
+		store(4, FP, STACK.hasPorts, 3),
 		ja(`${at}_next`),
 	);
 	code.label(`${at}_authentication`);

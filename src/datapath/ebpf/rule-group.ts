@@ -33,7 +33,7 @@ import { emitCount } from "./count.ts";
 import type { DispatchGroup } from "./dispatch.ts";
 import { emitDscpTree } from "./dscp-tree.ts";
 import { ACTION, CTX, FP, KIND, PACKET, STACK, TRANSPORT } from "./frame.ts";
-import { type CompileTarget, copyFromPacket, type HookKind, helper } from "./hook.ts";
+import { type CompileTarget, copyFromPacket, forget, type HookKind, helper } from "./hook.ts";
 import { emitLocal } from "./local-addresses.ts";
 import { IPV4 } from "./parse-ipv4.ts";
 import { IPV6 } from "./parse-ipv6.ts";
@@ -93,21 +93,15 @@ function groupLabel(prefix: string, index: number): string {
 	return `${prefix}_group_${index + 1}`;
 }
 
-/**
- * The verifier follows each way through the headers on its own, with what it knows of KIND, TRANSPORT and
- * STACK.protocol, and would go through all rules as often. Twice the same unknown number makes it forget, and
- * to the processor nothing has changed.
- */
+/** So that the verifier goes through the rules once, not once for each way through the headers. */
 function emitJoinPaths(code: Code, family: Family): void {
 	code.step(
 		"let the verifier forget by which way it came",
 		load(4, 2, FP, STACK.length),
-		xor.reg(KIND, 2),
-		xor.reg(KIND, 2),
-		xor.reg(TRANSPORT, 2),
-		xor.reg(TRANSPORT, 2),
+		...forget(KIND, 2),
+		...forget(TRANSPORT, 2),
 		...(family === "ipv6"
-			? [load(4, 3, FP, STACK.protocol), xor.reg(3, 2), xor.reg(3, 2), store(4, FP, STACK.protocol, 3)]
+			? [load(4, 3, FP, STACK.protocol), ...forget(3, 2), store(4, FP, STACK.protocol, 3)]
 			: []),
 	);
 }
