@@ -32,7 +32,7 @@ export async function check(
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
-	const datapath = await host.openDatapath(configuration.datapath, configuration.hook);
+	const datapath = await host.openDatapath(configuration);
 	const { state, interfaces } = await observeHost(host, datapath);
 	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
 	const input: CheckInput = {

@@ -30,7 +30,7 @@ export async function diff(
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
-	const datapath = await host.openDatapath(configuration.datapath, configuration.hook);
+	const datapath = await host.openDatapath(configuration);
 	const { observed, steps } = await planChange(host, datapath, {
 		configuration,
 		elsewhere: () => servicesElsewhere(host, env),

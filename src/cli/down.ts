@@ -32,7 +32,7 @@ export async function down(
 	};
 	await change(context, host, target, {
 		...options,
-		hook: DEFAULT_CONFIGURATION.hook,
+		engines: DEFAULT_CONFIGURATION,
 		settled: "nothing to do: no service is up",
 	});
 	return EXIT.done;

@@ -44,8 +44,7 @@ export async function status(
 	options: StatusOptions,
 ): Promise<ExitCode> {
 	const loaded = await configurationOrNone(context, host, options.config);
-	const { datapath: choice, hook } = loaded?.configuration ?? DEFAULT_CONFIGURATION;
-	const datapath = await host.openDatapath(choice, hook);
+	const datapath = await host.openDatapath(loaded?.configuration ?? DEFAULT_CONFIGURATION);
 	const look = () => statusRecord(context, host, datapath, loaded);
 	if (options.watch !== undefined) {
 		const seconds = options.watch === true ? 1 : Number(options.watch);

@@ -34,7 +34,7 @@ export async function up(
 	const count = configuration.services.length;
 	await change(context, host, target, {
 		...options,
-		hook: configuration.hook,
+		engines: configuration,
 		configuration: source,
 		settled: `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
 	});

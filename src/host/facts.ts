@@ -2,6 +2,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { type Address, addressFromBytes, type Family } from "../model/address.ts";
+import { listInterfaces } from "../sys/interface.ts";
 import type { AddressedInterface } from "./addresses.ts";
 import type { ProgramRunner } from "./process.ts";
 
@@ -25,7 +26,7 @@ export interface DscpWriter {
 export interface InterfaceFacts extends AddressedInterface {
 	/** Effective reverse-path filter for IPv4: 0 off, 1 strict, 2 loose. */
 	readonly rpFilter: number;
-	/** Kernel driver; undefined for devices without hardware (veth, bridges, VLANs). */
+	/** Kind of a virtual device (veth, bridge, vlan), or the driver of a card. */
 	readonly driver?: string;
 }
 
@@ -54,9 +55,10 @@ export async function gatherFacts(
 		programs.run("ip", ["-j", "-6", "route", "show", "default"]),
 		programs.run("nft", ["-n", "-j", "list", "ruleset"]),
 	]);
+	const kinds = new Map(listInterfaces().map(({ name, kind }) => [name, kind]));
 	const tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_count");
 	return {
-		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name) })),
+		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name, kinds.get(one.name)) })),
 		defaultRoutes: [
 			...routeInterfaces(routes4.stdout).map((name) => ({ family: "ipv4", interface: name }) as const),
 			...routeInterfaces(routes6.stdout).map((name) => ({ family: "ipv6", interface: name }) as const),
@@ -78,10 +80,11 @@ export async function gatherFacts(
 	};
 }
 
-function interfaceFacts(name: string): Pick<InterfaceFacts, "rpFilter" | "driver"> {
+function interfaceFacts(name: string, kind: string | undefined): Pick<InterfaceFacts, "rpFilter" | "driver"> {
 	const filter = (of: string) => readNumber(`/proc/sys/net/ipv4/conf/${of}/rp_filter`) ?? 0;
 	// The kernel takes the greater of the two (ip-sysctl: rp_filter).
 	const rpFilter = Math.max(filter("all"), filter(name));
+	if (kind !== undefined) return { rpFilter, driver: kind };
 	try {
 		return { rpFilter, driver: basename(readlinkSync(`/sys/class/net/${name}/device/driver`)) };
 	} catch {

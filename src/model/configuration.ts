@@ -9,9 +9,14 @@ export type DatapathChoice = (typeof DATAPATH_CHOICES)[number];
 export const HOOKS = ["tc", "xdp", "xdp-generic"] as const;
 export type Hook = (typeof HOOKS)[number];
 
+/** What becomes of XDP on devices that deliver packets with an open checksum (veth, virtio). */
+export const OPEN_CHECKSUM_CHOICES = ["refuse", "accept"] as const;
+export type OpenChecksums = (typeof OPEN_CHECKSUM_CHOICES)[number];
+
 export interface Configuration {
 	readonly datapath: DatapathChoice;
 	readonly hook: Hook;
+	readonly openChecksums: OpenChecksums;
 	/** Where packets from directors arrive. Absent: wherever the host has a global address. */
 	readonly interfaces?: readonly InterfaceName[];
 	readonly table: Table;
@@ -24,6 +29,7 @@ export interface Configuration {
 export const DEFAULT_CONFIGURATION: Configuration = Object.freeze({
 	datapath: "auto",
 	hook: "tc",
+	openChecksums: "refuse",
 	table: "raw",
 	services: Object.freeze([]),
 });

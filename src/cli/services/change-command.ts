@@ -1,13 +1,12 @@
 /** What up and down do once they know what the host should be. */
-import type { Hook } from "../../model/configuration.ts";
 import type { Step } from "../../plan/host-plan.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { makeChange, planChange, type Target } from "./change.ts";
 import { describeStep, subjectsOf } from "./describe-step.ts";
-import type { ServiceHost } from "./host.ts";
+import type { EngineChoice, ServiceHost } from "./host.ts";
 
 export interface ChangeOptions {
-	readonly hook: Hook;
+	readonly engines: EngineChoice;
 	/** Name of the file that asks for it. */
 	readonly configuration?: string;
 	readonly dryRun?: boolean;
@@ -26,7 +25,7 @@ export async function change(
 	options: ChangeOptions,
 ): Promise<void> {
 	const { stdout } = context;
-	const datapath = await host.openDatapath(target.configuration.datapath, options.hook);
+	const datapath = await host.openDatapath(options.engines);
 	const print = (step: Step): void => {
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);

@@ -12,12 +12,14 @@ import { acquireHostLock } from "../../host/lock.ts";
 import { type ProgramRunner, systemPrograms } from "../../host/process.ts";
 import { applyGuard, type ObservedGuard, observeGuard } from "../../host/vip-guard.ts";
 import type { Address } from "../../model/address.ts";
-import type { DatapathChoice, Hook } from "../../model/configuration.ts";
+import type { Configuration } from "../../model/configuration.ts";
 import type { VipGuard } from "../../model/vip-guard.ts";
 import type { CliContext } from "../context.ts";
 
 export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
 export const DSR_CONF_FOLDER = "/etc/dsr.d";
+
+export type EngineChoice = Pick<Configuration, "datapath" | "hook" | "openChecksums">;
 
 export interface ServiceHost {
 	readonly programs: ProgramRunner;
@@ -29,7 +31,7 @@ export interface ServiceHost {
 	listFolder(path: string): string[] | undefined;
 	/** The IPv4 address of a host name; undefined when it has none. */
 	addressOf(name: string): Promise<Address | undefined>;
-	openDatapath(choice: DatapathChoice, hook: Hook): Promise<HostDatapath>;
+	openDatapath(wanted: EngineChoice): Promise<HostDatapath>;
 	interfaces(): Promise<AddressedInterface[]>;
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
@@ -46,9 +48,9 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		readFile: (path) => readFileSync(path, "utf8"),
 		listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
 		addressOf: ipv4AddressOf,
-		async openDatapath(choice, hook) {
+		async openDatapath(wanted) {
 			const { openDatapath } = await import("../../datapath/host-datapath.ts");
-			return openDatapath({ env, ...forced(choice, hook) });
+			return openDatapath({ env, ...forced(wanted) });
 		},
 		interfaces: () => listInterfaceAddresses(programs),
 		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
@@ -58,9 +60,13 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 	};
 }
 
-/** What the configuration leaves to choose (`auto`, `tc`), the environment may choose. */
-function forced(choice: DatapathChoice, hook: Hook): { datapath?: DatapathChoice; hook?: Hook } {
-	return { ...(choice === "auto" ? {} : { datapath: choice }), ...(hook === "tc" ? {} : { hook }) };
+/** What the configuration leaves to choose (`auto`, `tc`, `refuse`), the environment may choose. */
+function forced({ datapath, hook, openChecksums }: EngineChoice): Partial<EngineChoice> {
+	return {
+		...(datapath === "auto" ? {} : { datapath }),
+		...(hook === "tc" ? {} : { hook }),
+		...(openChecksums === "refuse" ? {} : { openChecksums }),
+	};
 }
 
 function isFolder(path: string): boolean {

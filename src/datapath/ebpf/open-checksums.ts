@@ -10,24 +10,13 @@
 import { readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { L3dsrError } from "../../errors.ts";
+import { OPEN_CHECKSUM_DEVICES } from "../../host/open-checksum-devices.ts";
 import type { NetInterface } from "../../sys/interface.ts";
-
-/** Kinds of virtual interfaces (IFLA_INFO_KIND), and drivers of paravirtual cards, that deliver them. */
-const LEAVES_OPEN = new Set([
-	"veth",
-	"tun",
-	"tap",
-	"netkit",
-	"virtio_net",
-	"vmxnet3",
-	"xen_netfront",
-	"hv_netvsc",
-]);
 
 /** What delivers packets with open checksums there; undefined for a real card. */
 export function openChecksumSource(on: NetInterface): string | undefined {
 	const driver = on.kind ?? driverOf(on.name);
-	return driver !== undefined && LEAVES_OPEN.has(driver) ? driver : undefined;
+	return driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver) ? driver : undefined;
 }
 
 /** Throws L3dsrError (KERNEL_FEATURE) for such an interface. */
@@ -38,7 +27,7 @@ export function refuseOpenChecksums(on: NetInterface): void {
 		code: "KERNEL_FEATURE",
 		message: `attach to XDP of ${on.name}: packets of a ${source} interface may come without their checksum, which XDP cannot see`,
 		notes: ["rewritten there and forwarded, they would leave with a wrong checksum"],
-		hint: "use hook tc, which sees it; or, where every sender completes its checksums, accept open checksums",
+		hint: "use hook tc, which sees it; or, where this host forwards nothing that it rewrites, set open-checksums: accept",
 	});
 }
 

@@ -1,28 +1,39 @@
 /** What the XDP hook gives up on a device. */
+import { OPEN_CHECKSUM_DEVICES } from "../open-checksum-devices.ts";
 import { type Check, type CheckFinding, realInterfaces } from "./check.ts";
 
 /** Above it most drivers refuse XDP programs that take one buffer a packet. */
 const LARGEST_MTU = 3498;
 
 export const checkXdp: Check = (input) => {
-	const { hook, datapath } = input.configuration;
+	const { hook, datapath, openChecksums } = input.configuration;
 	if (hook === "tc" || datapath === "nft") return [];
 	const check = "xdp";
 	return realInterfaces(input).flatMap(({ name, driver, mtu }): CheckFinding[] => {
 		const findings: CheckFinding[] = [];
+		if (driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver)) {
+			findings.push(
+				openChecksums === "accept"
+					? {
+							check,
+							severity: "warning",
+							message: `XDP on ${name} (${driver}) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower`,
+							remedy: "hook: tc on virtual devices",
+						}
+					: {
+							check,
+							severity: "error",
+							message: `XDP on ${name} (${driver}) is refused: packets may come without their checksum there, which XDP cannot see`,
+							remedy: "hook: tc; or open-checksums: accept, where nothing that is rewritten is forwarded",
+						},
+			);
+		}
 		if (hook === "xdp-generic") {
 			findings.push({
 				check,
 				severity: "warning",
 				message: `generic XDP on ${name} runs after the buffer is built, without the helper that keeps the card's own checksum right, and is no faster than tc`,
 				remedy: "hook: tc, unless this is a test",
-			});
-		} else if (driver === undefined || driver === "virtio_net") {
-			findings.push({
-				check,
-				severity: "warning",
-				message: `native XDP on ${name} (${driver ?? "a virtual device"}) switches GRO and segmentation offload off: TCP gets slower, not faster`,
-				remedy: "hook: tc on virtual devices",
 			});
 		}
 		if (hook === "xdp" && mtu > LARGEST_MTU) {

@@ -69,6 +69,7 @@ class ConfigReader {
 			configuration: {
 				datapath: known.datapath ?? DEFAULT_CONFIGURATION.datapath,
 				hook: known.hook ?? DEFAULT_CONFIGURATION.hook,
+				openChecksums: known["open-checksums"] ?? DEFAULT_CONFIGURATION.openChecksums,
 				table: known.table ?? DEFAULT_CONFIGURATION.table,
 				...(interfaces === undefined ? {} : { interfaces }),
 				...(known.include === undefined ? {} : { include: known.include }),

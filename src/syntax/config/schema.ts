@@ -4,7 +4,7 @@
  * patterns here say the same for editors. Loaded only when a file is read: zod takes tens of milliseconds.
  */
 import { z } from "zod";
-import { DATAPATH_CHOICES, HOOKS } from "../../model/configuration.ts";
+import { DATAPATH_CHOICES, HOOKS, OPEN_CHECKSUM_CHOICES } from "../../model/configuration.ts";
 import { DSCP_CLASSES } from "../../model/dscp.ts";
 import { CHAINS, PROTOCOL_NUMBER, type Table } from "../../model/rule.ts";
 import { MAX_PORT, NAME_PATTERN } from "./read-value.ts";
@@ -75,6 +75,11 @@ export const configSchema = z.strictObject({
 		.enum(HOOKS)
 		.optional()
 		.meta({ description: "Where the ebpf datapath sees packets.", default: "tc" }),
+	"open-checksums": z.enum(OPEN_CHECKSUM_CHOICES).optional().meta({
+		description:
+			"XDP on devices whose packets may come without their checksum (veth, virtio): refused, or accepted because nothing that is rewritten is forwarded.",
+		default: "refuse",
+	}),
 	interfaces: interfaces.optional().meta({
 		description: "Where packets from directors arrive. Absent: every interface that has a global address.",
 	}),

@@ -211,10 +211,19 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error ipv6-disabled six (2001:db8::1) cannot be on lo: IPv6 is disabled on this host",
 	],
 	[
-		"native XDP on a virtual device",
-		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, withoutDriver(ETH0)] }) },
-		"warning xdp native XDP on eth0 (a virtual device) switches GRO and segmentation offload off: TCP gets slower, not faster",
+		"XDP on a device that leaves checksums open",
+		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, driver: "veth" }] }) },
+		"error xdp XDP on eth0 (veth) is refused: packets may come without their checksum there, which XDP cannot see",
 	],
+	[
+		"the same, accepted",
+		{
+			...configured({ hook: "xdp", openChecksums: "accept" }),
+			...host({ interfaces: [LO, { ...ETH0, driver: "virtio_net" }] }),
+		},
+		"warning xdp XDP on eth0 (virtio_net) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower",
+	],
+	["native XDP on a card", configured({ hook: "xdp" }), undefined],
 	[
 		"native XDP with jumbo frames",
 		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, mtu: 9000 }] }) },
@@ -226,10 +235,6 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 ];
-
-function withoutDriver({ driver: _, ...rest }: InterfaceFacts): InterfaceFacts {
-	return rest;
-}
 
 for (const [what, input, said] of CASES) {
 	test(`${said === undefined ? "has nothing to say about" : "explains"}: ${what}`, () => {

@@ -22,7 +22,13 @@ function parse(text: string): ParsedConfig {
 
 test("an empty file, and one of comments only, asks for nothing and has the defaults", () => {
 	for (const text of ["", "# nothing\n", "services:\n", "services: []\n"]) {
-		assert.deepEqual(parse(text).configuration, { datapath: "auto", hook: "tc", table: "raw", services: [] });
+		assert.deepEqual(parse(text).configuration, {
+			datapath: "auto",
+			hook: "tc",
+			openChecksums: "refuse",
+			table: "raw",
+			services: [],
+		});
 	}
 });
 
@@ -30,6 +36,7 @@ test("every key is read", () => {
 	const { configuration } = parse(`
 datapath: ebpf
 hook: xdp-generic
+open-checksums: accept
 interfaces: [eth0, ens+]
 table: mangle
 include: /etc/dsr.d
@@ -49,6 +56,7 @@ services:
 	assert.deepEqual(JSON.parse(JSON.stringify(configuration)), {
 		datapath: "ebpf",
 		hook: "xdp-generic",
+		openChecksums: "accept",
 		table: "mangle",
 		interfaces: [
 			{ name: "eth0", wildcard: false },
@@ -278,6 +286,7 @@ test("the schema for editors is generated from the one that is checked", async (
 	assert.deepEqual(Object.keys(schema.properties), [
 		"datapath",
 		"hook",
+		"open-checksums",
 		"interfaces",
 		"table",
 		"include",
