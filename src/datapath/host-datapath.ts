@@ -23,7 +23,7 @@ export interface HostDatapathOptions {
 	 */
 	readonly env: Environment;
 	readonly datapath?: DatapathPreference;
-	/** `tc` is `auto`: tcx, or clsact before Linux 6.6. */
+	/** `tc`: tcx, or clsact before Linux 6.6. `auto`, the default: where a program hangs already, else `tc`. */
 	readonly hook?: HookName | "auto" | "tc";
 	/** XDP on veth, tun and virtio (src/datapath/ebpf/open-checksums.ts). Default `refuse`. */
 	readonly openChecksums?: "refuse" | "accept";
@@ -53,12 +53,11 @@ export function openDatapath(options: HostDatapathOptions): HostDatapath {
 	const preference =
 		options.datapath ??
 		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
-	const wantedHook = hook === "tc" ? "auto" : hook;
 	return new CombinedDatapath(
 		new NftDatapath(programs),
-		new EbpfDatapath({ hook: wantedHook, openChecksums, localPrefixes: () => localPrefixes(programs) }),
+		new EbpfDatapath({ hook, openChecksums, localPrefixes: () => localPrefixes(programs) }),
 		preference,
-		() => assignmentFacts(wantedHook),
+		() => assignmentFacts(hook),
 	);
 }
 
@@ -77,7 +76,7 @@ function choice<T extends string>(
 	});
 }
 
-function assignmentFacts(hook: HookName | "auto"): AssignmentFacts {
+function assignmentFacts(hook: HookName | "auto" | "tc"): AssignmentFacts {
 	const interfaces = new Map(listInterfaces().map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
 	return {

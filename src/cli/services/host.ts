@@ -50,7 +50,7 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		addressOf: ipv4AddressOf,
 		async openDatapath(wanted) {
 			const { openDatapath } = await import("../../datapath/host-datapath.ts");
-			return openDatapath({ env, ...forced(wanted) });
+			return openDatapath({ env, ...forced(wanted, env) });
 		},
 		interfaces: () => listInterfaceAddresses(programs),
 		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
@@ -61,10 +61,13 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 }
 
 /** What the configuration leaves to choose (`auto`, `tc`, `refuse`), the environment may choose. */
-function forced({ datapath, hook, openChecksums }: EngineChoice): Partial<EngineChoice> {
+function forced(
+	{ datapath, hook, openChecksums }: EngineChoice,
+	env: CliContext["env"],
+): Partial<EngineChoice> {
 	return {
 		...(datapath === "auto" ? {} : { datapath }),
-		...(hook === "tc" ? {} : { hook }),
+		...(hook === "tc" && env["L3DSR_HOOK"] !== undefined ? {} : { hook }),
 		...(openChecksums === "refuse" ? {} : { openChecksums }),
 	};
 }

@@ -8,14 +8,18 @@ import { sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import type { Datapath, Finding, Observation, ObservedRule } from "../datapath.ts";
-import { Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
+import { type Attachment, Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
+import { hookLacks } from "./compile.ts";
 import { readCounters } from "./counters.ts";
 import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
 
 export interface EbpfOptions {
-	/** `auto`: tcx, or clsact where the kernel has no tcx. */
-	readonly hook: HookName | "auto";
+	/**
+	 * `tc`: tcx, or clsact where the kernel has no tcx. `auto`: where a program of ours hangs already, else as
+	 * `tc`, so that a command that knows no configuration does not move what another one put there.
+	 */
+	readonly hook: HookName | "auto" | "tc";
 	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
 	readonly openChecksums: "refuse" | "accept";
 	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
@@ -28,7 +32,7 @@ const NO_LINK_HEADER = new Set([
 ]);
 
 /** Why no program of ours can read the packets of this interface; undefined if it can. */
-export function interfaceLacks(on: NetInterface, hook: HookName | "auto"): string | undefined {
+export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): string | undefined {
 	if (on.ethernet) return undefined;
 	if (hook === "xdp" || hook === "xdp-generic") return `${on.name} has no Ethernet header, which XDP needs`;
 	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
@@ -53,7 +57,21 @@ export class EbpfDatapath implements Datapath {
 				datapath: "ebpf",
 			}));
 		});
-		return { rules, findings: [...attachments.findings, ...(await this.#stale(attachments))] };
+		const findings = [...attachments.findings, ...this.#elsewhere(attachments)];
+		return { rules, findings: [...findings, ...(await this.#stale(attachments))] };
+	}
+
+	/** Programs at another hook than the one asked for. */
+	#elsewhere({ ours }: Attachments): Finding[] {
+		const { hook } = this.#options;
+		if (hook === "auto") return [];
+		return ours
+			.filter((one) => !HOOKS_OF[hook].includes(one.hook))
+			.map((one) => ({
+				datapath: "ebpf",
+				object: `program at ${PLACES[one.hook].name} of ${one.interface.name}`,
+				problem: `hangs at another hook than ${hook}`,
+			}));
 	}
 
 	/** Programs that were made when the host had other addresses; the next change makes them anew. */
@@ -87,7 +105,11 @@ export class EbpfDatapath implements Datapath {
 					unreadable: attachments.unreadable.filter(isHere),
 				};
 				const ownLocal = entries.some(asksForLocal) ? local : [];
-				changeInterface({ on, entries, local: ownLocal, hooks: this.#hooksFor(on) }, standing, undo);
+				changeInterface(
+					{ on, entries, local: ownLocal, hooks: this.#hooksFor(on, entries, standing.ours) },
+					standing,
+					undo,
+				);
 			}
 			for (const standing of [...attachments.ours, ...attachments.unreadable]) {
 				if (!wanted.has(standing.interface.name)) takeAway(standing, undo);
@@ -97,13 +119,32 @@ export class EbpfDatapath implements Datapath {
 		}
 	}
 
-	#hooksFor(on: NetInterface): WantedProgram["hooks"] {
+	#hooksFor(
+		on: NetInterface,
+		entries: readonly RuleEntry[],
+		ours: readonly Attachment[],
+	): WantedProgram["hooks"] {
 		const { hook, openChecksums } = this.#options;
-		if (hook === "auto") return ["tcx", "clsact"];
-		if (PLACES[hook].program === "xdp" && openChecksums === "refuse") refuseOpenChecksums(on);
-		return [hook];
+		if (hook === "auto") {
+			const [standing] = ours;
+			const program = standing === undefined ? "tc" : PLACES[standing.hook].program;
+			const fits = entries.every(({ rule }) => hookLacks(rule, program) === undefined);
+			return standing !== undefined && fits ? [standing.hook] : HOOKS_OF.tc;
+		}
+		if (hook !== "tc" && PLACES[hook].program === "xdp" && openChecksums === "refuse")
+			refuseOpenChecksums(on);
+		return HOOKS_OF[hook];
 	}
 }
+
+/** What will do for each choice, the best first. */
+const HOOKS_OF: Readonly<Record<HookName | "tc", WantedProgram["hooks"]>> = {
+	tc: ["tcx", "clsact"],
+	tcx: ["tcx"],
+	clsact: ["clsact"],
+	xdp: ["xdp"],
+	"xdp-generic": ["xdp-generic"],
+};
 
 /** Takes back what was done; gives the error to throw, with a note of each step that failed as well. */
 function takeBack(undo: Undo, error: unknown): unknown {

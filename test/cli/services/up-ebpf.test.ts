@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { exit, mov } from "../../../src/bpf/asm/index.ts";
 import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
+import { xdpNative } from "../../../src/bpf/attach/xdp.ts";
 import { Program } from "../../../src/bpf/program.ts";
 import { interfaceByName } from "../../../src/sys/interface.ts";
 import { commandPath } from "../../commands.ts";
@@ -112,6 +113,29 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	assert.deepEqual(tcxIngress.query(eth0), others());
 	assert.equal(others().length, 1);
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+});
+
+test("the hook is the configuration's: programs move to it, and other commands leave them there", async () => {
+	ip("link add eth2 type veth peer name p2");
+	ip("addr add 10.2.0.2/24 dev eth2");
+	ip("link set eth2 up");
+	ip("link set p2 up");
+	const eth2 = interfaceByName("eth2");
+	const hooks = () => [xdpNative.query(eth2).length, tcxIngress.query(eth2).length];
+	const file = (hook: string) => `interfaces: [eth2]\nhook: ${hook}\nopen-checksums: accept\n${SERVICES}`;
+	writeFileSync(config, file("xdp"));
+	await succeed("up", "-c", config);
+	assert.deepEqual(hooks(), [1, 0]);
+	const rule = "-A PREROUTING -i eth2 -m dscp --dscp 9 -j DADDR --set-daddr 192.0.2.19";
+	run(commandPath("iptables-daddr"), ...rule.split(" "));
+	assert.deepEqual(hooks(), [1, 0]);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	writeFileSync(config, file("tc"));
+	assert.match(await drift(), /program at XDP of eth2 hangs at another hook than tc/);
+	await succeed("up", "-c", config);
+	assert.deepEqual(hooks(), [0, 1]);
+	await succeed("down");
+	assert.match(run(commandPath("iptables-daddr"), "-S", "PREROUTING"), /0x09/);
 });
 
 test("--netns works in another namespace, and names those there are when it does not exist", async () => {
