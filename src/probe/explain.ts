@@ -149,14 +149,14 @@ function lostMark({ real, dscp: code }: ProbeTarget, { echo, hops }: Evidence): 
 		...(changed === undefined
 			? []
 			: [`${changed.router.text} got the packet with DSCP ${formatDscp(changed.dscp)}`]),
-		...(before === undefined ? [] : [`${before.router.text} got it with DSCP ${formatDscp(code)}`]),
+		...(before === undefined ? [] : [`${before.router.text} still got it with DSCP ${formatDscp(code)}`]),
 		...(reply === code
 			? []
 			: [`the server answered an echo with DSCP ${formatDscp(reply)}, where ${formatDscp(code)} was sent`]),
 	];
 	const place =
 		changed === undefined
-			? `behind ${before === undefined ? "this host" : `${before.router.text}, by that router`} or by a rule on ${real.text} in front of ours`
+			? `behind ${before === undefined ? "this host" : `${before.router.text}: by that router`} or by a rule on ${real.text} in front of ours`
 			: before === undefined
 				? "by this host or the network in front of the first router"
 				: `by ${before.router.text}`;
@@ -164,7 +164,7 @@ function lostMark({ real, dscp: code }: ProbeTarget, { echo, hops }: Evidence): 
 		found,
 		causes: [`the DSCP is changed on the way: ${place}`],
 		next: [
-			`let the QoS policy there trust DSCP ${formatDscp(code)} (mls qos trust dscp, or no re-marking rule)`,
+			`let the QoS policy there trust DSCP ${formatDscp(code)}`,
 			...(changed === undefined
 				? [`on ${real.text}: l3dsr check names rules that write DSCP before ours see it`]
 				: []),
@@ -201,7 +201,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 	const on = `on ${real.text}`;
 	const datagrams =
 		target.protocol === "udp" ? ["the service does not answer datagrams that it does not understand"] : [];
-	const vipMissing = `the packet is rewritten, but ${vip} is not on lo ${on}`;
+	const vipMissing = `${real.text} rewrites the packet, but does not hold ${vip} on lo`;
 	const filtered = "a filter on the way drops packets with that mark, or answers that come from the VIP";
 	const reversePath = `reverse-path filtering ${on} drops what comes in where this host is not routed back`;
 	const down = `${real.text} is down or not routed to, or a filter drops the packets`;
@@ -230,7 +230,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 		};
 	}
 	return {
-		found: ["nothing comes back without a mark either"],
+		found: target.dscp === 0 ? [] : ["nothing comes back without a mark either"],
 		causes: [down, reversePath],
 		next: [`${on}: l3dsr check; sysctl -a -r '\\.rp_filter$'; nstat -az TcpExtIPReversePathFilter`],
 	};

@@ -1,0 +1,150 @@
+/**
+ * The ten classic faults, each made for real in the lab: what docs/guide/troubleshooting.md shows is run there,
+ * line by line, and must print what is shown. UPDATE_GOLDEN=1 writes the output into the page.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { systemPrograms } from "../../src/host/process.ts";
+import { AgentProcess } from "../../src/lab/agent-process.ts";
+import { addressOf, HTTP_PORT, UDP_PORT, VIPS } from "../../src/lab/layout.ts";
+import { buildTopology, destroyTopology, type Topology } from "../../src/lab/topology.ts";
+import { commandPath, ROOT } from "../commands.ts";
+import { matchesShown } from "../docs/console.ts";
+import { enterNetns } from "../netns.ts";
+
+enterNetns();
+
+const PAGE = join(ROOT, "docs/guide/troubleshooting.md");
+const UPDATE = process.env["UPDATE_GOLDEN"] === "1";
+const LAB = "l3faults";
+const PROMPT = /^(director|router|real1)# (.*)$/;
+
+/** Where in the output each fault is called by its name. */
+const NAMED: Readonly<Record<string, RegExp>> = {
+	"No rule": /^likely: no rule on 10\.0\.11\.2 matches DSCP 1/m,
+	"Wrong DSCP":
+		/^found: DSCP 7 .* is answered by the VIP .*\n(found.*\n)*likely: the rule .* is for another DSCP than 1$/m,
+	"The VIP is not on lo": /^likely: .* does not hold 72\.30\.38\.140 on lo[\s\S]*^error\[vip-on-loopback\]/m,
+	"The service does not listen on the VIP": /^likely: .* the service does not listen on the VIP/m,
+	"TOS and DSCP confused": /^likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1/m,
+	"ECN bits": /^likely: the rule compares the whole TOS byte/m,
+	"A router re-marks": /^likely: the DSCP is changed on the way: .* 10\.0\.3\.1: by that router/m,
+	"Reverse-path filter": /^likely: reverse-path filtering[\s\S]*^error\[reverse-path\]/m,
+	"Another host claims the VIP": /^error\[arp\]/m,
+	"A rule before ours": /by a rule on 10\.0\.11\.2 in front of ours$[\s\S]*^error\[dscp-remarked\]/m,
+};
+
+const l3dsr = commandPath("l3dsr");
+const programs = systemPrograms(process.env);
+const directory = mkdtempSync(join(tmpdir(), "l3dsr-faults-"));
+let topology: Topology;
+let agent: AgentProcess;
+
+before(async () => {
+	topology = await buildTopology(programs, LAB);
+	agent = new AgentProcess("real1", topology.namespaces.real1, [l3dsr, "lab-agent"], process.env);
+	const addresses = [addressOf("real1", "ipv4"), ...VIPS.map(({ vip }) => vip)].map(({ text }) => text);
+	await agent.call("serve", { server: "real1", httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });
+});
+after(async () => {
+	await agent?.[Symbol.asyncDispose]();
+	await destroyTopology(programs, LAB);
+	rmSync(directory, { recursive: true });
+});
+
+interface Shown {
+	readonly host: "director" | "router" | "real1";
+	readonly command: string;
+	readonly output: readonly string[];
+}
+
+/** The page in pieces: text as it is, and commands with their output. */
+function piecesOf(section: string): (string | Shown)[] {
+	const pieces: (string | Shown)[] = [];
+	let output: string[] | undefined;
+	for (const line of section.split("\n")) {
+		const [, host, command] = PROMPT.exec(line) ?? [];
+		if ((host === "director" || host === "router" || host === "real1") && command !== undefined) {
+			output = [];
+			pieces.push({ host, command, output });
+		} else if (output !== undefined && line !== "```") {
+			output.push(line);
+		} else {
+			output = undefined;
+			pieces.push(line);
+		}
+	}
+	return pieces;
+}
+
+/** Both streams as one, as a terminal shows them. */
+function type({ host, command }: Shown): string {
+	const { stdout } = spawnSync(
+		"ip",
+		["netns", "exec", topology.namespaces[host], "sh", "-c", `exec 2>&1\n${command}`],
+		{
+			cwd: directory,
+			encoding: "utf8",
+			env: { ...process.env, LAB, PATH: `${dirname(l3dsr)}:${process.env["PATH"]}` },
+		},
+	);
+	return stdout;
+}
+
+/** What differs from run to run is left open. */
+function withoutChance(output: string): string {
+	return output
+		.replace(/\d+\.\d ms/g, "… ms")
+		.replace(/lladdr .*/g, "lladdr …")
+		.replace(/(LISTEN 0) +\d+ +(\S+) +(\S+?) *$/gm, "$1 … $2 …")
+		.trimEnd();
+}
+
+const [preface = "", ...sections] = readFileSync(PAGE, "utf8").split(/^(?=## )/m);
+const updated: string[] = [];
+
+/** Runs the commands of a section and gives it back with what they printed. */
+function replay(section: string, judge: (shown: Shown, printed: string) => void): string {
+	return piecesOf(section)
+		.map((piece) => {
+			if (typeof piece === "string") return piece;
+			const printed = type(piece);
+			judge(piece, printed);
+			const text = withoutChance(printed);
+			return [`${piece.host}# ${piece.command}`, ...(text === "" ? [] : [text])].join("\n");
+		})
+		.join("\n");
+}
+
+function judge({ host, command, output }: Shown, printed: string): void {
+	if (UPDATE) return;
+	assert.ok(
+		matchesShown(printed, output),
+		`${host}# ${command}\nprinted:\n${printed}\nshown:\n${output.join("\n")}`,
+	);
+}
+
+describe("docs/guide/troubleshooting.md", () => {
+	it("begins with commands that do what is shown", () => {
+		updated.push(replay(preface, judge));
+	});
+	for (const section of sections) {
+		const [title = ""] = section.split("\n");
+		it(`shows what is printed with the fault ${title.replace("## ", "")}`, () => {
+			updated.push(replay(section, judge));
+		});
+	}
+	it("names each of the ten faults", () => {
+		if (UPDATE) writeFileSync(PAGE, updated.join(""));
+		assert.equal(sections.length, Object.keys(NAMED).length);
+		for (const [index, [title, name]] of Object.entries(NAMED).entries()) {
+			const section = updated[index + 1] ?? "";
+			assert.equal(section.split("\n")[0], `## ${index + 1}. ${title}`);
+			assert.match(section, name);
+		}
+	});
+});
