@@ -2,7 +2,7 @@
 import { parseAddress } from "../../src/model/address.ts";
 import { dscp } from "../../src/model/dscp.ts";
 import type { ProbeProtocol, ProbeTarget } from "../../src/model/probe-target.ts";
-import { ip, Netns, waitFor } from "../netns.ts";
+import { ip, Netns, run, waitFor } from "../netns.ts";
 
 export const REAL = { ipv4: "10.9.0.2", ipv6: "2001:db8:9::2" } as const;
 /** DSCP 1 and 2 stand for the first two; nothing listens at port 81. */
@@ -30,7 +30,8 @@ export interface Server extends Disposable {
 /** Wires `v0` of this namespace to the server, which rewrites and serves. */
 export async function startServer(): Promise<Server> {
 	const host = new Netns("server");
-	ip(`link add v0 type veth peer name eth0 netns ${host.name}`);
+	// Different numbers: where they are equal, one end may take a second to notice its carrier.
+	ip(`link add v0 index 120 type veth peer name eth0 netns ${host.name}`);
 	ip("address add 10.9.0.1/24 dev v0");
 	ip("address add 2001:db8:9::1/64 dev v0 nodad");
 	ip("link set v0 up");
@@ -60,7 +61,17 @@ export async function startServer(): Promise<Server> {
 		text += String(chunk);
 	});
 	await waitFor("service", () => text.includes("listening"));
+	for (const address of Object.values(REAL)) await waitFor(`echo of ${address}`, () => answersPing(address));
 	return { host, printed: () => text, [Symbol.dispose]: () => host[Symbol.dispose]() };
+}
+
+function answersPing(address: string): boolean {
+	try {
+		run("ping", "-c", "1", "-W", "1", address);
+		return true;
+	} catch {
+		return false;
+	}
 }
 
 export function target(
