@@ -116,7 +116,7 @@ async function watch(
 	let refreshedAt = performance.now();
 	while (!signal.aborted && !teller.done) {
 		watching.read(teller.tell);
-		if (performance.now() - refreshedAt >= REFRESH_MS) {
+		if (watching.stale || performance.now() - refreshedAt >= REFRESH_MS) {
 			await watching.refresh(teller.tell);
 			teller.tellLeftOut();
 			refreshedAt = performance.now();

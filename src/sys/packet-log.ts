@@ -24,8 +24,8 @@ const BE16 = new Layout({ value: "be16" });
 /** struct nfulnl_msg_packet_hw */
 const HARDWARE = new Layout({ length: "be16", _pad: "u16", address: { bytes: 8 } });
 
-/** The kernel gathers packets for so long before it sends them, hundredths of a second. */
-const GATHER_HUNDREDTHS = 2;
+/** The kernel gathers packets for so long before it sends them. */
+export const GATHER_MS = 20;
 const BUFFER_BYTES = 4 << 20;
 
 export interface LoggedPacket {
@@ -136,7 +136,7 @@ function bind(netlink: Netlink, group: number): boolean {
 	configure(
 		attribute(NFULA_CFG.MODE, Uint8Array.of(0, 0, 0, 0, NFULNL_COPY_PACKET, 0)),
 		attribute(NFULA_CFG.FLAGS, BE16.encode({ value: NFULNL_CFG_F_SEQ })),
-		attribute(NFULA_CFG.TIMEOUT, BE32.encode({ value: GATHER_HUNDREDTHS })),
+		attribute(NFULA_CFG.TIMEOUT, BE32.encode({ value: GATHER_MS / 10 })),
 	);
 	return true;
 }

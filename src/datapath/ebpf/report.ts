@@ -43,7 +43,8 @@ export interface ReportFilter {
 }
 
 export interface ReportTarget {
-	readonly interfaceIndex: number;
+	/** Number of this program among those that share the ring buffer: what its events carry. */
+	readonly origin: number;
 	readonly filter: ReportFilter;
 	/** Only the first packet of each flow. */
 	readonly flows: boolean;
@@ -54,14 +55,14 @@ export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", fl
 /** What was not sent: no credit, or no room in the ring buffer. */
 export const CONTROL = new Layout({ credit: "u64", leftOut: "u64" });
 
-/** One event. From `interfaceIndex` on it is the flow that the packet belongs to. */
+/** One event. From `origin` on it is the flow that the packet belongs to. */
 export const REPORT_EVENT = new Layout({
 	/** CLOCK_MONOTONIC, nanoseconds. */
 	time: "u64",
 	/** Bytes of the IP packet. */
 	length: "u32",
 	tos: "u32",
-	interfaceIndex: "u32",
+	origin: "u32",
 	slot: "u32",
 	/** 4 or 6 */
 	version: "u32",
@@ -80,7 +81,7 @@ export const REPORT_EVENT = new Layout({
 /** On the stack, below everything that rules use. */
 const EVENT = -256;
 const at = (field: Parameters<typeof REPORT_EVENT.offsetOf>[0]) => EVENT + REPORT_EVENT.offsetOf(field);
-const FLOW_OFFSET = REPORT_EVENT.offsetOf("interfaceIndex");
+const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
 const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
 const MOST_FLOWS = 65536;
 const BPF_ANY = 0;
@@ -221,7 +222,7 @@ function emitEvent(
 		store(4, FP, at("tos"), 2),
 		...(family === "ipv4" ? [mov.reg(2, KIND), and.imm(2, 0xff)] : [load(4, 2, FP, STACK.protocol)]),
 		store(4, FP, at("protocol"), 2),
-		storeImm(4, FP, at("interfaceIndex"), report.interfaceIndex),
+		storeImm(4, FP, at("origin"), report.origin),
 		storeImm(4, FP, at("version"), family === "ipv4" ? 4 : 6),
 		storeImm(4, FP, at("sourcePort"), 0),
 		storeImm(4, FP, at("_pad"), 0),

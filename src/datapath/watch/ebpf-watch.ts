@@ -11,8 +11,11 @@ import { L3dsrError } from "../../errors.ts";
 import { type Address, addressFromBytes } from "../../model/address.ts";
 import { dscpOfTos } from "../../model/dscp.ts";
 import type { Rule } from "../../model/rule.ts";
+import { ERRNO } from "../../sys/errno.ts";
+import type { NetInterface } from "../../sys/interface.ts";
+import { SyscallError } from "../../sys/libc.ts";
 import type { MappedMemory } from "../../sys/mapped-memory.ts";
-import { type Attachment, Attachments, PLACES } from "../ebpf/attachment.ts";
+import { type Attachment, Attachments, type HookName, PLACES } from "../ebpf/attachment.ts";
 import { CONTROL, CONTROL_MAP, FLOWS_MAP, hasNoProtocol, REPORT_EVENT, REPORT_MAP } from "../ebpf/report.ts";
 import { compileReport } from "../ebpf/report-program.ts";
 import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
@@ -21,10 +24,14 @@ import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
 const SMALLEST_BUFFER = 256 << 10;
 const LARGEST_BUFFER = 16 << 20;
 
+type Event = ReturnType<typeof REPORT_EVENT.decode>;
+
+/** A reporting program that hangs in front of one of ours. */
 interface Held {
-	/** Of the program in front of which it hangs. */
+	readonly interface: NetInterface;
+	/** Of ours. */
+	readonly hook: HookName;
 	readonly programId: number;
-	readonly interface: string;
 	readonly link: TcxLink;
 	readonly rules: ReadonlyMap<number, Rule>;
 }
@@ -35,8 +42,12 @@ export class EbpfWatcher implements Watcher, Disposable {
 	readonly #control: BpfMap;
 	readonly #flows: BpfMap | undefined;
 	readonly #memory: MappedMemory;
-	/** By the index of the interface. */
+	/** By the origin that its events carry. */
 	readonly #held = new Map<number, Held>();
+	#origins = 0;
+	/** Seen while the rules changed. */
+	#doubtful = 0n;
+	#stale = false;
 	#notes: readonly string[] = [];
 	#creditedAtMs = performance.now();
 
@@ -61,7 +72,11 @@ export class EbpfWatcher implements Watcher, Disposable {
 	}
 
 	get leftOut(): bigint {
-		return Atomics.load(this.#number("leftOut"), 0);
+		return Atomics.load(this.#number("leftOut"), 0) + this.#doubtful;
+	}
+
+	get stale(): boolean {
+		return this.#stale;
 	}
 
 	get notes(): readonly string[] {
@@ -72,13 +87,16 @@ export class EbpfWatcher implements Watcher, Disposable {
 		const now = performance.now();
 		// Both clocks are CLOCK_MONOTONIC, which the programs' time is too.
 		const epochMs = Date.now() - Number(process.hrtime.bigint()) / 1e6;
-		this.#ring.read((record) => {
-			const event = REPORT_EVENT.decode(record);
-			const held = this.#held.get(event.interfaceIndex);
+		const events: Event[] = [];
+		this.#ring.read((record) => events.push(REPORT_EVENT.decode(record)));
+		// A program that still runs has run all the time: then these events are its work.
+		if (events.length > 0) this.#letGoOfReplaced();
+		for (const event of events) {
+			const held = this.#held.get(event.origin);
 			const rule = held?.rules.get(event.slot);
-			if (held === undefined || rule === undefined) return;
-			receive(sightingOf(event, epochMs + Number(event.time) / 1e6, held.interface, rule));
-		});
+			if (held === undefined || rule === undefined) this.#doubtful++;
+			else receive(sightingOf(event, epochMs + Number(event.time) / 1e6, held.interface.name, rule));
+		}
 		const { rate } = this.#options;
 		const credit = this.#number("credit");
 		const earned = Math.floor(((now - this.#creditedAtMs) * rate) / 1000);
@@ -93,16 +111,12 @@ export class EbpfWatcher implements Watcher, Disposable {
 		const asked = this.#options.filter.interface;
 		const wanted = attachments.ours.filter((one) => asked === undefined || one.interface.name === asked);
 		const notes: string[] = [];
-		const present = new Set(wanted.map(({ program }) => program.info.id));
-		for (const [index, held] of this.#held) {
-			if (present.has(held.programId)) continue;
-			held.link[Symbol.dispose]();
-			// Its last events are told by the rules that it had.
-			this.read(receive);
-			this.#held.delete(index);
-		}
+		this.read(receive);
+		this.#letGoOfReplaced();
+		this.#stale = false;
 		for (const attachment of wanted) {
-			const { name, index } = attachment.interface;
+			const { program } = attachment;
+			const { name } = attachment.interface;
 			if (PLACES[attachment.hook].program === "xdp") {
 				notes.push(
 					`the rules of ${name} run at ${PLACES[attachment.hook].name}, before anything that could look on: ` +
@@ -110,7 +124,7 @@ export class EbpfWatcher implements Watcher, Disposable {
 				);
 				continue;
 			}
-			if (this.#held.has(index)) continue;
+			if ([...this.#held.values()].some((held) => held.programId === program.info.id)) continue;
 			try {
 				this.#hold(attachment);
 			} catch (error) {
@@ -121,10 +135,21 @@ export class EbpfWatcher implements Watcher, Disposable {
 		this.#notes = notes;
 	}
 
+	/** Takes away reporting programs whose subject no longer runs. */
+	#letGoOfReplaced(): void {
+		for (const [origin, held] of this.#held) {
+			if (isAttached(held)) continue;
+			held.link[Symbol.dispose]();
+			this.#held.delete(origin);
+			this.#stale = true;
+		}
+	}
+
 	#hold({ hook, interface: on, program: ours, rules }: Attachment): void {
 		if (rules.rules.length === 0) return;
 		const { filter, flows } = this.#options;
-		const report = { interfaceIndex: on.index, filter, flows };
+		const origin = ++this.#origins;
+		const report = { origin, filter, flows };
 		const spec = compileReport(rules, on.ethernet ? 14 : 0, report, {
 			...ringBufferSpec(REPORT_MAP.ring, this.#ring.map.info.maxEntries),
 		});
@@ -136,9 +161,10 @@ export class EbpfWatcher implements Watcher, Disposable {
 		using program = Program.load(spec, { maps });
 		// clsact runs behind all of tcx.
 		const position = hook === "tcx" ? { before: ours.info.id } : "last";
-		this.#held.set(on.index, {
+		this.#held.set(origin, {
+			interface: on,
+			hook,
 			programId: ours.info.id,
-			interface: on.name,
 			link: TcxLink.attach(on, program, { position }),
 			rules: new Map(rules.rules.map(({ slot, rule }) => [slot, rule])),
 		});
@@ -159,12 +185,16 @@ export class EbpfWatcher implements Watcher, Disposable {
 	}
 }
 
-function sightingOf(
-	event: ReturnType<typeof REPORT_EVENT.decode>,
-	timeMs: number,
-	name: string,
-	rule: Rule,
-): Sighting {
+function isAttached({ hook, interface: on, programId }: Held): boolean {
+	try {
+		return PLACES[hook].query(on).includes(programId);
+	} catch (error) {
+		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) return false;
+		throw error;
+	}
+}
+
+function sightingOf(event: Event, timeMs: number, name: string, rule: Rule): Sighting {
 	const address = (bytes: Uint8Array): Address =>
 		addressFromBytes(event.version === 4 ? bytes.subarray(0, 4) : bytes);
 	const { sourcePort, destinationPort } = event;

@@ -13,9 +13,10 @@ import { localPrefixes } from "../../host/local-prefixes.ts";
 import { type Environment, type ProgramRunner, systemPrograms } from "../../host/process.ts";
 import { addressFromBytes, type Family, type Prefix } from "../../model/address.ts";
 import { dscpOfTos } from "../../model/dscp.ts";
+import { sameValue } from "../../model/rule.ts";
 import { listInterfaces } from "../../sys/interface.ts";
 import { nftTableExists, rulesetGeneration } from "../../sys/nftables.ts";
-import { type LoggedPacket, PacketLog } from "../../sys/packet-log.ts";
+import { GATHER_MS, type LoggedPacket, PacketLog } from "../../sys/packet-log.ts";
 import { NftDatapath } from "../nft/nft.ts";
 import { nftFamily } from "../nft/statement.ts";
 import { rewriteByRules } from "../reference.ts";
@@ -47,6 +48,10 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 	#names: ReadonlyMap<number, string> = new Map();
 	#nft: HeldProgram | undefined;
 	#log: PacketLog | undefined;
+	/** Logged and not looked at yet. */
+	#pending: LoggedPacket[] = [];
+	/** Seen while the rules changed. */
+	#doubtful = 0;
 	/** Told or not, since the counters were last asked. */
 	#seen = 0;
 	#counted = 0n;
@@ -61,17 +66,23 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 	}
 
 	get leftOut(): bigint {
-		return this.#countedBefore + this.#counted + BigInt(this.#log?.lost ?? 0);
+		return this.#countedBefore + this.#counted + BigInt((this.#log?.lost ?? 0) + this.#doubtful);
 	}
 
 	readonly notes: readonly string[] = [];
 
+	/** Packets wait while it is open what the rules were when they came. */
+	get stale(): boolean {
+		return this.#pending.length > 0;
+	}
+
 	read(receive: Receive): void {
 		this.#log?.read((packet) => {
 			this.#seen++;
-			const sighting = this.#evaluate(packet);
-			if (sighting !== undefined && this.#isWanted(sighting)) receive(sighting);
+			this.#pending.push(packet);
 		});
+		// A ruleset that is still the same was the same all the time.
+		if (this.#pending.length > 0 && rulesetGeneration() === this.#generation) this.#tell(receive);
 	}
 
 	async refresh(receive: Receive): Promise<void> {
@@ -79,21 +90,41 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 			this.#local = await localPrefixes(this.#programs);
 		}
 		// Only where the limit may have been met is there something to ask for.
-		if (this.#seen >= this.#options.rate / 2) await this.countLeftOut();
+		if (this.#seen >= this.#options.rate / 2) await this.#countLeftOut();
 		this.#seen = 0;
-		const generation = rulesetGeneration();
-		if (generation === this.#generation) return;
-		const { rules } = await this.#datapath.observe();
 		this.read(receive);
-		this.#chains = watchedChains(rules.map(({ rule }) => rule));
-		if (this.#chains.length > 0) this.#local = await localPrefixes(this.#programs);
-		await this.#hang();
-		// What we have just changed ourselves is no reason to look again; another's change meanwhile is.
-		this.#generation = this.#nft === undefined ? generation : rulesetGeneration();
+		// What we hang is a change itself, and others may change something meanwhile: until all is quiet.
+		for (;;) {
+			const generation = rulesetGeneration();
+			if (generation === this.#generation && this.#nft?.ended !== true) return;
+			const { rules } = await this.#datapath.observe();
+			const chains = watchedChains(rules.map(({ rule }) => rule));
+			if (!sameValue(chains, this.#chains)) {
+				// The kernel hands over what it has logged with a delay.
+				await delay(2 * GATHER_MS);
+				this.#log?.read((packet) => this.#pending.push(packet));
+				this.#doubtful += this.#pending.length;
+				this.#pending = [];
+				this.#chains = chains;
+				this.#local = chains.length === 0 ? [] : await localPrefixes(this.#programs);
+			}
+			if (await this.#hang()) continue;
+			this.#generation = generation;
+			this.#tell(receive);
+			return;
+		}
+	}
+
+	#tell(receive: Receive): void {
+		for (const packet of this.#pending) {
+			const sighting = this.#evaluate(packet);
+			if (sighting !== undefined && this.#isWanted(sighting)) receive(sighting);
+		}
+		this.#pending = [];
 	}
 
 	/** Brings `leftOut` up to date, which costs a run of nft. */
-	async countLeftOut(): Promise<void> {
+	async #countLeftOut(): Promise<void> {
 		let sum = 0n;
 		for (const { family } of this.#commands) {
 			const args = ["-j", "list", "counter", nftFamily(family), this.#table, LEFT_OUT];
@@ -103,8 +134,8 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 		this.#counted = sum;
 	}
 
-	/** Makes the tables what the rules ask for. */
-	async #hang(): Promise<void> {
+	/** Makes the tables what the rules ask for; false when they are that already. */
+	async #hang(): Promise<boolean> {
 		const { filter, rate } = this.#options;
 		if (this.#chains.length > 0) this.#log ??= openLog();
 		const group = this.#log?.group ?? 0;
@@ -113,18 +144,19 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 			return text === undefined ? [] : [{ family, text }];
 		});
 		const same = (a: typeof commands) => a.map(({ text }) => text).join();
-		if (same(commands) === same([...this.#commands]) && this.#nft?.ended !== true) return;
-		if (this.#commands.length > 0) await this.countLeftOut();
+		if (same(commands) === same([...this.#commands]) && this.#nft?.ended !== true) return false;
+		if (this.#commands.length > 0) await this.#countLeftOut();
 		this.#countedBefore += this.#counted;
 		this.#counted = 0n;
 		await this.#nft?.[Symbol.asyncDispose]();
 		this.#nft = undefined;
 		this.#commands = [];
-		if (commands.length === 0) return;
+		if (commands.length === 0) return true;
 		this.#nft = await holdProgram(this.#env, "nft", ["-i"]);
 		this.#nft.write(`${commands.map(({ text }) => text).join("\n")}\n`);
 		this.#commands = commands;
 		await this.#tablesMade(this.#nft);
+		return true;
 	}
 
 	/** Waits until the kernel has every table. Throws PROGRAM_FAILED with what nft says. */

@@ -47,11 +47,16 @@ export type Receive = (sighting: Sighting) => void;
 
 /** One engine's eyes. */
 export interface Watcher {
-	/** Tells what was seen since the last time. */
+	/** Tells what was seen since the last time, as long as the rules are those that it was seen with. */
 	read(receive: Receive): void;
+	/** The rules are others than they were: refresh, and read goes on. */
+	readonly stale: boolean;
 	/** Follows the rules, which may have changed. */
 	refresh(receive: Receive): Promise<void>;
-	/** Packets that met a rule (nft: that had a DSCP with rules) and were not told, since the beginning. */
+	/**
+	 * Packets that met a rule (nft: that had a DSCP with rules) and were not told, since the beginning: more
+	 * than the rate allows, or seen while the rules changed.
+	 */
 	readonly leftOut: bigint;
 	/** What cannot be watched, and why. */
 	readonly notes: readonly string[];

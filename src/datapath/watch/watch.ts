@@ -33,7 +33,12 @@ export class Watch implements AsyncDisposable {
 		this.#nft.read(receive);
 	}
 
-	/** Follows the rules, which may have changed. To be called about every second. */
+	/** The rules have changed, as far as was noticed: refresh now. */
+	get stale(): boolean {
+		return this.#ebpf.stale || this.#nft.stale;
+	}
+
+	/** Follows the rules, which may have changed. To be called about every second, and when stale. */
 	async refresh(receive: Receive): Promise<void> {
 		await this.#ebpf.refresh(receive);
 		await this.#nft.refresh(receive);

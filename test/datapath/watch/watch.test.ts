@@ -65,8 +65,9 @@ async function sightings(
 	send([...packets, last]);
 	const { packet } = decode(last);
 	const isLast = (one: Sighting | undefined) => one?.client.text === addressFromBytes(packet.source).text;
-	await waitFor("the last packet", () => {
+	await waitFor("the last packet", async () => {
 		watch.read((one) => seen.push(one));
+		if (watch.stale) await watch.refresh((one) => seen.push(one));
 		return seen.some(isLast);
 	});
 	return seen.filter((one) => !isLast(one));
@@ -255,6 +256,42 @@ test("new rules are followed, and nothing is left behind", async () => {
 	await apply("nft", []);
 	assert.deepEqual(tcxIngress.query(on), []);
 });
+
+for (const datapath of ["ebpf", "nft"] as const) {
+	test(`on ${datapath}, what was seen while the rules changed is counted, and not told by the wrong rules`, async () => {
+		const rule = (vip: string) => [daddrRule(vip, { dscp: 7, header: onV0 })];
+		await apply(datapath, rule("192.0.2.10"));
+		await using watch = await Watch.open(options(), env);
+		const packet = (source: string) => ipv4({ source, destination: REAL4, dscp: 7 }, udp());
+		const seen: Sighting[] = [];
+		const look = async () => {
+			watch.read((one) => seen.push(one));
+			if (watch.stale) await watch.refresh((one) => seen.push(one));
+		};
+		const told = (source: string) => seen.some(({ client }) => client.text === source);
+
+		send([packet("198.51.100.1")]);
+		run("nft", "add", "table", "ip", "unrelated");
+		await waitFor("a packet seen before a change that is none of ours", async () => {
+			await look();
+			return told("198.51.100.1");
+		});
+
+		send([packet("198.51.100.2")]);
+		await apply(datapath, rule("192.0.2.77"));
+		await waitFor("a packet counted", async () => {
+			await look();
+			return watch.leftOut === 1n;
+		});
+		const last = await sightings(watch, [packet("198.51.100.3")], LAST);
+		assert.deepEqual(
+			[...seen, ...last].map(({ client, vip }) => `${client.text} ${vip.text}`),
+			["198.51.100.1 192.0.2.10", "198.51.100.3 192.0.2.77"],
+		);
+		run("nft", "delete", "table", "ip", "unrelated");
+		await apply(datapath, []);
+	});
+}
 
 test("programs at clsact are watched from tcx; those at XDP are named as what cannot be", async () => {
 	const rules = [daddrRule(VIP4, { dscp: 7, header: onV0 })];
