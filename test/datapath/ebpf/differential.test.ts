@@ -18,8 +18,8 @@ import { assertEquivalentPacket, assertSamePacket } from "../../packets/diff.ts"
 import { LoadedRules, OLD_TC, TC, XDP } from "./run.ts";
 
 /** Rulesets a run; the longer run sets it higher. */
-const RULESETS = Number(process.env["L3DSR_DIFFERENTIAL_RULESETS"] ?? 250);
-const PACKETS = 24;
+const RULESETS = Number(process.env["L3DSR_DIFFERENTIAL_RULESETS"] ?? 130);
+const PACKETS = 48;
 const IN = "in0";
 
 const local = ["192.0.2.10/32", "127.0.0.0/8", "2001:db8:a::10/128", "::1/128"].map((text) => {

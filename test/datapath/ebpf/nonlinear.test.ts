@@ -1,0 +1,96 @@
+/** Packets of which only the link-layer header is in linear memory, as some cards deliver large ones. */
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { exit, load, loadMapValue, mov, store, sub } from "../../../src/bpf/asm/index.ts";
+import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
+import { arrayKey } from "../../../src/bpf/map.ts";
+import { Program } from "../../../src/bpf/program.ts";
+import { EbpfDatapath } from "../../../src/datapath/ebpf/engine.ts";
+import { CONTEXT, VERDICT } from "../../../src/datapath/ebpf/hook.ts";
+import { interfaceByName } from "../../../src/sys/interface.ts";
+import { PacketSocket } from "../../../src/sys/packet-socket.ts";
+import { failOnLeaks } from "../../leak.ts";
+import { enterNetns, ip } from "../../netns.ts";
+import { bytesOf, ethernet, extension, ipv4, ipv6, type Payload, udp } from "../../packets/build.ts";
+import { daddrRule } from "../../packets/rules.ts";
+
+enterNetns();
+failOnLeaks();
+
+const HERE = "02:00:00:00:00:01";
+const PORT = 7001;
+const VIP = { ipv4: "10.1.1.1", ipv6: "fd00:1::1" } as const;
+const header = { inInterface: { name: "in0", wildcard: false, negated: false } };
+
+/** More than a page: below that, a packet socket puts all of it into linear memory. */
+const DATA = new Uint8Array(6000).map((_, i) => i & 0xff);
+const payload: Payload = udp({ destinationPort: PORT, data: DATA });
+
+/** Notes how many bytes of the last packet are in linear memory. */
+const LINEAR_PROBE = {
+	name: "linear_probe",
+	type: "BPF_PROG_TYPE_SCHED_CLS",
+	license: "GPL",
+	instructions: [
+		load(4, 2, 1, CONTEXT.tc.dataEnd),
+		load(4, 3, 1, CONTEXT.tc.data),
+		sub.reg(2, 3),
+		loadMapValue(4, "linear", 0),
+		store(4, 4, 0, 2),
+		mov.imm(0, VERDICT.tc),
+		exit(),
+	],
+	maps: [{ name: "linear", type: "BPF_MAP_TYPE_ARRAY", keySize: 4, valueSize: 4, maxEntries: 1 }],
+} as const;
+
+for (const [what, family, packet] of [
+	["IPv4", "ipv4", ipv4({ destination: "192.0.2.10", dscp: 1 }, payload)],
+	["IPv6", "ipv6", ipv6({ destination: "2001:db8:a::10", dscp: 1 }, payload)],
+	[
+		"IPv6 with an extension header",
+		"ipv6",
+		ipv6({ destination: "2001:db8:a::10", dscp: 1, extensions: [extension.destinationOptions(1)] }, payload),
+	],
+] as const) {
+	for (const more of [{}, { dport: PORT + 1 }] as const) {
+		const title = `${what}${more.dport === undefined ? "" : ", with another port"}: a packet that is not in linear memory comes out right`;
+		test(title, async () => {
+			ip(`link add in0 address ${HERE} mtu 9000 type veth peer name out0 mtu 9000`);
+			ip("link set in0 up");
+			ip("link set out0 up");
+			for (const name of ["all", "in0"]) writeFileSync(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, "0");
+			ip(`address add 192.0.2.1/24 dev in0`);
+			ip("route add default via 192.0.2.2 dev in0 onlink");
+			ip("-6 route add default dev in0");
+			const vip = VIP[family];
+			ip(`address add ${vip} dev lo${family === "ipv6" ? " nodad" : ""}`);
+			using probe = Program.load(LINEAR_PROBE);
+			const datapath = new EbpfDatapath({
+				hook: "tcx",
+				openChecksums: "refuse",
+				localPrefixes: async () => [],
+			});
+			const entry = { rule: daddrRule(vip, { dscp: 1, header, ...more }), ordinal: 0 };
+			await datapath.apply({ entries: [entry] });
+			tcxIngress.attach(interfaceByName("in0"), probe, { position: "first" });
+			const server = createSocket(family === "ipv4" ? "udp4" : "udp6").bind(more.dport ?? PORT, vip);
+			await once(server, "listening");
+			try {
+				using socket = new PacketSocket({ interfaceName: "out0", etherType: 0, offloads: true });
+				const arrived = once(server, "message", { signal: AbortSignal.timeout(3000) });
+				socket.send([bytesOf(ethernet({ source: "02:00:00:00:00:02", destination: HERE }, packet))]);
+				const [message] = (await arrived) as [Uint8Array]; // dgram
+				assert.deepEqual(new Uint8Array(message), DATA);
+				const linear = Buffer.from(probe.map("linear").lookup(arrayKey(0)) ?? []).readUInt32LE();
+				assert.ok(linear < 34, `${linear} bytes were in linear memory`);
+			} finally {
+				server.close();
+				ip("link delete in0");
+				ip(`address del ${vip} dev lo`);
+			}
+		});
+	}
+}
