@@ -54,6 +54,9 @@ export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | und
 const MOST_SLOTS = 28_000;
 const SLOTS_ADDED_PER_RULE = 10;
 
+/** The verifier keeps 8192 branches of one path in mind (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+const MOST_JUMPS = 8000;
+
 /** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
 const BODIES_THAT_FIT = 64;
 
@@ -71,8 +74,9 @@ export function programLacks(rules: readonly Rule[], target: CompileTarget): str
 /** Why the kernel would refuse a program for its size. */
 export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
 	const slots = instructions.reduce((sum, one) => sum + slotsOf(one), 0);
-	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS) return undefined;
-	return `its interface's ${rules} rules make a program of ${slots} instructions, more than one may have`;
+	const jumps = instructions.filter(({ target }) => target !== undefined).length;
+	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS && jumps <= MOST_JUMPS) return undefined;
+	return `its interface's ${rules} rules make a program of ${slots} instructions, ${jumps} of them jumps, more than one may have`;
 }
 
 /** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
