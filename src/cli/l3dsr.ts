@@ -39,6 +39,16 @@ const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./watch.ts"),
 	},
 	{
+		name: "export",
+		summary: "the table of VIPs as nft, iptables-save, dsr.conf, A10, NetScaler … write it",
+		load: () => import("./export.ts"),
+	},
+	{
+		name: "import",
+		summary: "the table of VIPs out of iptables-save files and dsr.conf folders",
+		load: () => import("./import.ts"),
+	},
+	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
 		load: () => import("./lab.ts"),

@@ -83,7 +83,8 @@ async function readIncluded(host: ServiceHost, path: string, env: Env): Promise<
 	return services;
 }
 
-async function readDsrConf(
+/** The services of a dsr.conf file, or of a folder of them, and what is wrong with the rest. Throws nothing of its own. */
+export async function readDsrConf(
 	host: ServiceHost,
 	path: string,
 	env: Env,

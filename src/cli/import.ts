@@ -1,0 +1,150 @@
+/** `l3dsr import`: services, or rules, out of what a host had before: iptables-save files, dsr.conf folders. */
+import { type Command, Option } from "commander";
+import { EXIT, type ExitCode, L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
+import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
+import type { Rule } from "../model/rule.ts";
+import type { PlacedService } from "../syntax/config/parse-config.ts";
+import { raiseRules, tableOf } from "../syntax/config/raise-rules.ts";
+import { conflictDiagnostics } from "../syntax/config/service-conflicts.ts";
+import { parseServices } from "../syntax/iptables/names.ts";
+import { looksLikeSavedRules, readSavedRules } from "../syntax/iptables/saved-rules.ts";
+import { type CliContext, writeJson } from "./context.ts";
+import { FORMAT_NAMES } from "./export/formats.ts";
+import { formatFor, type PrintOptions } from "./export/print.ts";
+import { collectAddress, rulesOf } from "./export.ts";
+import { readDsrConf } from "./services/configuration.ts";
+import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+import { usage } from "./trace/input.ts";
+
+interface Options extends PrintOptions {
+	readonly to: string;
+}
+
+/** What was read from all the files. */
+interface Imported {
+	readonly services: PlacedService[];
+	readonly rules: Rule[];
+	readonly left: { readonly place: string; readonly what: string; readonly why: string }[];
+	readonly notes: string[];
+}
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command
+		.description(
+			"Reads iptables-save and ip6tables-save files and dsr.conf files or folders, and prints their VIPs as l3dsr.yaml " +
+				"or any format of export. Changes nothing. What it did not take is named on stderr with the reason.",
+		)
+		.argument("<files...>", "files and folders; - is stdin")
+		.addOption(new Option("--to <format>", "what to print").choices(FORMAT_NAMES).default("yaml"))
+		.option("--real <address>", "a real server, for a director's formats; repeatable", collectAddress)
+		.option("--json", "print the text, and what was left, as JSON");
+	return async () => importFiles(context, systemServiceHost(context), command.args, command.opts<Options>());
+}
+
+export async function importFiles(
+	context: CliContext,
+	host: ServiceHost,
+	files: readonly string[],
+	options: Options,
+): Promise<ExitCode> {
+	const { format, reals } = formatFor(options.to, options);
+	const imported: Imported = { services: [], rules: [], left: [], notes: [] };
+	for (const file of files) await importFile(context, host, file, imported);
+	const services = imported.services.map(({ service }) => service);
+	const configuration = { ...DEFAULT_CONFIGURATION, table: tableOf(imported.rules), services };
+	const printed = format.print({ configuration, rules: imported.rules, reals });
+	const left = [...imported.left, ...printed.left.map(({ what, why }) => ({ place: options.to, what, why }))];
+	const conflicts = conflictDiagnostics(imported.services);
+	const { stdout, stderr } = context;
+	if (options.json === true) {
+		writeJson(stdout, { format: options.to, text: printed.text, left, notes: imported.notes, conflicts });
+	} else {
+		stdout.write(printed.text);
+		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${what}: ${why}\n`);
+		for (const note of imported.notes) stderr.write(`note: ${note}\n`);
+		for (const conflict of conflicts) stderr.write(`${renderDiagnostic(conflict)}\n`);
+		stderr.write(
+			`${services.length} service${services.length === 1 ? "" : "s"} taken, ${left.length} line${left.length === 1 ? "" : "s"} left\n`,
+		);
+		if (options.to === "yaml" && services.length > 0) {
+			stderr.write("next: save it as /etc/l3dsr/l3dsr.yaml, then l3dsr check, l3dsr diff, l3dsr up\n");
+		}
+	}
+	return conflicts.length === 0 ? EXIT.done : EXIT.usage;
+}
+
+async function importFile(
+	context: CliContext,
+	host: ServiceHost,
+	file: string,
+	imported: Imported,
+): Promise<void> {
+	const folder = file !== "-" && host.listFolder(file) !== undefined;
+	const text = folder ? "" : read(host, file);
+	if (!folder && looksLikeSavedRules(text)) {
+		importRules(host, file === "-" ? "stdin" : file, text, imported);
+		return;
+	}
+	if (file === "-")
+		throw usage("standard input holds no table of iptables-save", "a dsr.conf is imported by its name");
+	const { services, diagnostics } = await readDsrConf(host, file, context.env);
+	imported.services.push(...services);
+	imported.rules.push(
+		...rulesOf({ ...DEFAULT_CONFIGURATION, services: services.map(({ service }) => service) }),
+	);
+	for (const { message, position } of diagnostics) {
+		imported.left.push({
+			place: placeText(position, file),
+			what: position?.text.trim() ?? file,
+			why: message,
+		});
+	}
+}
+
+function importRules(host: ServiceHost, source: string, text: string, imported: Imported): void {
+	const { rules, left, mended } = readSavedRules(text, source, parseServices(readServices(host)));
+	const raised = raiseRules(rules.map(({ rule }) => rule));
+	imported.rules.push(...rules.map(({ rule }) => rule));
+	for (const { service, first } of raised.services) {
+		const place = rules[first]?.place;
+		if (place !== undefined) imported.services.push({ service, place });
+	}
+	const raisedLeft = raised.left.flatMap(({ rule, why }) => {
+		const place = rules[rule]?.place;
+		return place === undefined ? [] : [{ place, why }];
+	});
+	for (const { place, why } of [...left, ...raisedLeft].sort((a, b) => a.place.line - b.place.line)) {
+		imported.left.push({ place: placeText(place, source), what: place.text, why });
+	}
+	if (mended > 0) {
+		imported.notes.push(
+			`${source}: ${mended} DADDR--set-daddr without its blank, as old versions saved it: mended`,
+		);
+	}
+	if (raised.narrowed.length > 0) {
+		imported.notes.push(
+			`${source}: ${raised.narrowed.length} rule${raised.narrowed.length === 1 ? "" : "s"} would rewrite forwarded packets too; services take only what is for this host's own addresses`,
+		);
+	}
+}
+
+function placeText(place: Position | undefined, source: string): string {
+	return place === undefined ? source : `${place.source}:${place.line}`;
+}
+
+function readServices(host: ServiceHost): string {
+	try {
+		return host.readFile("/etc/services");
+	} catch {
+		return ""; // ports by name are then not known, and said so
+	}
+}
+
+function read(host: ServiceHost, file: string): string {
+	try {
+		return host.readFile(file === "-" ? "/dev/stdin" : file);
+	} catch (cause) {
+		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: ${reason}` }, { cause });
+	}
+}

@@ -1,0 +1,29 @@
+/** /etc/dsr.d/*.conf, one VIP a line. */
+import type { Service } from "../../model/service.ts";
+import type { LeftOut, Printed, VipTable } from "./vip-table.ts";
+
+export function printDsrConf({ configuration }: VipTable): Printed {
+	const left: LeftOut[] = [];
+	const lines = configuration.services.flatMap((service) => {
+		const why = whyNot(service);
+		if (why !== undefined) {
+			left.push({ what: service.name, why });
+			return [];
+		}
+		const { vip, name, selection } = service;
+		const comment = name === vip.text ? "" : ` # ${name}`;
+		return [`${vip.text}${selection?.dscp === undefined ? "" : `=${selection.dscp}`}${comment}`];
+	});
+	return { text: lines.map((line) => `${line}\n`).join(""), left };
+}
+
+function whyNot({ vip, selection, setPort, clearDscp }: Service): string | undefined {
+	if (vip.text.includes(":") && vip.text.includes("."))
+		return "its VIP has a dotted tail, which dsr.conf does not read";
+	if (setPort !== undefined || clearDscp) return "dsr.conf has no set-port and no clear-dscp";
+	if (selection === undefined) return undefined;
+	const { dscp, ...others } = selection;
+	const [other] = Object.keys(others);
+	if (other !== undefined) return `dsr.conf cannot ask for ${other}`;
+	return dscp === undefined ? "it has no DSCP" : undefined;
+}
