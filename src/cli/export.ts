@@ -73,7 +73,7 @@ export function rulesOf({ services, table, interfaces }: Configuration): VipTabl
 /** Rules of both datapaths, and the VIPs that `up` holds without any. */
 async function observedTable(context: CliContext): Promise<Omit<VipTable, "reals">> {
 	const host = systemServiceHost(context);
-	const datapath = await host.openDatapath(DEFAULT_CONFIGURATION.datapath, DEFAULT_CONFIGURATION.hook);
+	const datapath = await host.openDatapath(DEFAULT_CONFIGURATION);
 	const [observation, guard] = await Promise.all([datapath.observe(), host.guard()]);
 	const rules = observation.rules.map(({ rule }) => rule);
 	const { services, left } = raiseRules(rules);
