@@ -6,7 +6,8 @@ import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer } from "../probe/answer.ts";
 import { diagnose } from "../probe/diagnose.ts";
 import type { Further } from "../probe/explain.ts";
-import { type ProbeOptions, Prober } from "../probe/prober.ts";
+import { PlainProber } from "../probe/plain-prober.ts";
+import { type Asker, type ProbeOptions, Prober } from "../probe/prober.ts";
 import { reportOf, type TargetReport } from "../probe/report.ts";
 import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -34,8 +35,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.argument("[rip]", "the real server's own address")
 		.description(
 			"Asks a real server as a director would, by a packet marked with a DSCP, and says who answered and, " +
-				"if it was not the VIP, why. Needs root (CAP_NET_RAW), for the answer comes from an address that " +
-				"was not asked. Exit code 1 when a VIP does not answer.",
+				"if it was not the VIP, why. TCP needs root (CAP_NET_RAW), for the answer comes from an address that " +
+				"was not asked; --udp and --icmp do not. Exit code 1 when a VIP does not answer.",
 		)
 		.option("--dscp <n>", "the code to mark with (0-63, or a class such as AF41)")
 		.option("--port <n>", "the service's port")
@@ -115,7 +116,7 @@ async function reportsOf(
 	{ count, timeout, ecn = false, file, nagios, json }: Options,
 	signal: AbortSignal,
 ): Promise<TargetReport[]> {
-	using prober = openProber();
+	using prober = openProber(targets);
 	const progress = new Progress(context, json === true || nagios === true ? 0 : targets.length * count);
 	const wait: ProbeOptions = { timeoutMs: timeout * 1000, signal };
 	const probes = targets.flatMap((target) => Array.from({ length: count }, () => ({ target, ecn })));
@@ -139,7 +140,7 @@ async function reportsOf(
 
 /** Where all is well, whether it also is with ECN bits, as soon as data flows; else, what could be wrong. */
 async function askFurther(
-	prober: Prober,
+	prober: Asker,
 	target: ProbeTarget,
 	answers: readonly Answer[],
 	ecn: boolean,
@@ -154,16 +155,18 @@ async function askFurther(
 	return { evidence: await diagnose(prober, target, wait) };
 }
 
-function openProber(): Prober {
+/** Without root, UDP and echo are asked by ordinary sockets. */
+function openProber(targets: readonly ProbeTarget[]): Asker {
 	try {
 		return new Prober();
 	} catch (error) {
 		if (!(error instanceof L3dsrError) || error.code !== "KERNEL_PERMISSION") throw error;
+		if (targets.every(({ protocol }) => protocol !== "tcp")) return new PlainProber();
 		throw new L3dsrError(
 			{
 				code: "KERNEL_PERMISSION",
 				message: "probe: not permitted to open raw sockets (CAP_NET_RAW)",
-				hint: "run it as root; the VIP answers a packet that was sent to another address, and only such sockets see that",
+				hint: "run it as root, or ask with --udp or --icmp: a SYN+ACK from an address that was not asked reaches no ordinary socket",
 			},
 			{ cause: error },
 		);

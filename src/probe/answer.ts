@@ -15,8 +15,8 @@ export type Answer =
 			readonly afterMs: number;
 			readonly type: number;
 			readonly code: number;
-			/** As our packet carried it when the sender of the error got it. */
-			readonly dscp: Dscp;
+			/** As our packet carried it when the sender of the error got it; needs raw sockets. */
+			readonly dscp?: Dscp;
 			/** Where our packet was going by then: not to the address that was asked, if it had been rewritten. */
 			readonly about: Address;
 	  }

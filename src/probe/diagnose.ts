@@ -8,17 +8,13 @@ import { type Dscp, dscp } from "../model/dscp.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { isTimeExceeded } from "./answer.ts";
 import type { Evidence } from "./explain.ts";
-import type { Probe, ProbeOptions, Prober } from "./prober.ts";
+import type { Asker, Probe, ProbeOptions } from "./prober.ts";
 
 const HOPS = 16;
 const CODES: readonly Dscp[] = Array.from({ length: 64 }, (_, code) => dscp(code));
 
 /** Asks on; takes as long as one time-out at most. */
-export async function diagnose(
-	prober: Prober,
-	target: ProbeTarget,
-	options: ProbeOptions,
-): Promise<Evidence> {
+export async function diagnose(prober: Asker, target: ProbeTarget, options: ProbeOptions): Promise<Evidence> {
 	const { port: _, ...portless } = target;
 	const codes = CODES.filter((code) => code !== target.dscp);
 	const probes: Probe[] = [
@@ -33,7 +29,8 @@ export async function diagnose(
 		unmarked,
 		echo,
 		hops: rest.slice(0, HOPS).flatMap((answer) => {
-			if (answer.kind !== "icmp" || !isTimeExceeded(target.real.family, answer.type)) return [];
+			if (answer.kind !== "icmp" || answer.dscp === undefined) return [];
+			if (!isTimeExceeded(target.real.family, answer.type)) return [];
 			return [{ router: answer.from, dscp: answer.dscp }];
 		}),
 		rewritten: rest.slice(HOPS).flatMap((answer, index) => {

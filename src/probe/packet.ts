@@ -1,5 +1,5 @@
 /** The packets of a probe as bytes, and what can come back. Pure. RFC 791, 8200, 9293, 768, 792, 4443. */
-import { type Address, addressFromBytes } from "../model/address.ts";
+import { type Address, addressFromBytes, type Family } from "../model/address.ts";
 
 /** What the IP header says. */
 export interface Envelope {
@@ -101,14 +101,23 @@ export function encodeUdp(
 
 export function encodeEcho(envelope: Envelope, id: number, sequence: number, data: Uint8Array): Uint8Array {
 	const ipv4 = envelope.source.family === "ipv4";
+	const message = echoMessage(envelope.source.family, id, sequence, data);
+	viewOf(message).setUint16(
+		2,
+		ipv4 ? checksum(message) : transportChecksum(envelope, PROTOCOL.icmpv6, message),
+	);
+	return encodeIp(envelope, ipv4 ? PROTOCOL.icmp : PROTOCOL.icmpv6, message);
+}
+
+/** An echo request without its checksum. */
+export function echoMessage(family: Family, id: number, sequence: number, data: Uint8Array): Uint8Array {
 	const message = new Uint8Array(8 + data.length);
 	const view = viewOf(message);
-	view.setUint8(0, ipv4 ? 8 : 128);
+	view.setUint8(0, family === "ipv4" ? 8 : 128);
 	view.setUint16(4, id);
 	view.setUint16(6, sequence);
 	message.set(data, 8);
-	view.setUint16(2, ipv4 ? checksum(message) : transportChecksum(envelope, PROTOCOL.icmpv6, message));
-	return encodeIp(envelope, ipv4 ? PROTOCOL.icmp : PROTOCOL.icmpv6, message);
+	return message;
 }
 
 function encodeIp(

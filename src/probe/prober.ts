@@ -43,13 +43,16 @@ export interface ProbeOptions {
 	readonly onAnswer?: (index: number, answer: Answer) => void;
 }
 
-const IN_FLIGHT = 256;
-const TTL = 64;
-const ECT0 = 0x02;
+/** Who can be asked for answers: with raw sockets or without. */
+export interface Asker extends Disposable {
+	/** The answer to each probe, in their order. One call at a time. */
+	ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]>;
+}
+
+/** `sliceMs`: the longest wait in one system call; a signal to this process is noticed in between. */
+export const DEFAULTS = { inFlight: 256, ttl: 64, ect0: 0x02, sliceMs: 20 } as const;
 /** Sent in a row before answers are looked for: what they took is measured when they are read. */
 const BURST = 16;
-/** Longest wait in one system call: a signal to this process is noticed in between. */
-const SLICE_MS = 20;
 
 const DNS_PORT = 53;
 /** A question that every name server answers: the name servers of the root. RFC 1035. */
@@ -72,7 +75,7 @@ interface Flight {
 }
 
 /** `using prober = new Prober()`. Throws KERNEL_PERMISSION without CAP_NET_RAW. */
-export class Prober implements Disposable {
+export class Prober implements Asker {
 	readonly #socket = new IpSocket();
 	/** Every probe of this prober by the key that its answers carry, also those that are over. */
 	readonly #flights = new Map<string, Flight>();
@@ -83,14 +86,13 @@ export class Prober implements Disposable {
 	readonly #echoId = randomInt(0x10000);
 	#echoSequence = 0;
 
-	/** The answer to each probe, in their order. One call at a time. */
 	async ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]> {
 		const answers = new Map<number, Answer>();
 		const settle = (index: number, answer: Answer) => {
 			answers.set(index, answer);
 			options.onAnswer?.(index, answer);
 		};
-		const limit = options.inFlight ?? IN_FLIGHT;
+		const limit = options.inFlight ?? DEFAULTS.inFlight;
 		let next = 0;
 		while (next < probes.length || this.#waiting.size > 0) {
 			options.signal?.throwIfAborted();
@@ -100,7 +102,7 @@ export class Prober implements Disposable {
 				this.#launch(next++, probe, settle);
 			}
 			const mayLaunch = next < probes.length && this.#waiting.size < limit;
-			const untilMs = mayLaunch ? 0 : Math.min(SLICE_MS, this.#nextEvent(options));
+			const untilMs = mayLaunch ? 0 : Math.min(DEFAULTS.sliceMs, this.#nextEvent(options));
 			for (const bytes of this.#socket.receive(untilMs)) this.#take(bytes, settle);
 			this.#lookAtClock(options, settle);
 			await new Promise((resolve) => setImmediate(resolve)); // signals, and output
@@ -110,10 +112,10 @@ export class Prober implements Disposable {
 
 	#launch(
 		index: number,
-		{ target, ecn = false, ttl = TTL }: Probe,
+		{ target, ecn = false, ttl = DEFAULTS.ttl }: Probe,
 		settle: (index: number, answer: Answer) => void,
 	): void {
-		const tos = tosOfDscp(target.dscp) | (ecn ? ECT0 : 0);
+		const tos = tosOfDscp(target.dscp) | (ecn ? DEFAULTS.ect0 : 0);
 		const source = this.#sourceFor(target.real, tos);
 		if (typeof source === "number") {
 			settle(index, { kind: "unsent", errno: source });
@@ -217,7 +219,9 @@ export class Prober implements Disposable {
 	#lease(protocol: "tcp" | "udp", source: Address): SilentPort {
 		const idle = this.#portsFor(protocol, source);
 		// A port rests while others do: answers that come late must not be taken for another probe's.
-		return (idle.length >= IN_FLIGHT ? idle.shift() : undefined) ?? new SilentPort(protocol, source.bytes);
+		return (
+			(idle.length >= DEFAULTS.inFlight ? idle.shift() : undefined) ?? new SilentPort(protocol, source.bytes)
+		);
 	}
 
 	#portsFor(protocol: string, source: Address): SilentPort[] {
@@ -268,6 +272,11 @@ function keyOf(protocol: ProbeTarget["protocol"], number: number): string {
 	return `${protocol} ${number}`;
 }
 
+/** What a datagram or an echo request carries. */
+export function probeData(port: number): Uint8Array {
+	return port === DNS_PORT ? DNS_QUERY : DATA;
+}
+
 function encodeProbe(
 	{ protocol }: ProbeTarget,
 	envelope: Envelope,
@@ -279,9 +288,9 @@ function encodeProbe(
 		case "tcp":
 			return encodeSyn(envelope, ports, sequence);
 		case "udp":
-			return encodeUdp(envelope, ports, ports.destinationPort === DNS_PORT ? DNS_QUERY : DATA);
+			return encodeUdp(envelope, ports, probeData(ports.destinationPort));
 		case "icmp":
-			return encodeEcho(envelope, echoId, sequence, DATA);
+			return encodeEcho(envelope, echoId, sequence, probeData(0));
 	}
 }
 

@@ -47,7 +47,7 @@ const SOCKADDR_LL = new Layout({
 	halen: "u8",
 	address: { bytes: 8 },
 });
-const IOVEC = new Layout({ base: "pointer", length: "u64" });
+export const IOVEC = new Layout({ base: "pointer", length: "u64" });
 const MSGHDR_FIELDS = {
 	name: "pointer",
 	namelen: "u32",
@@ -57,7 +57,7 @@ const MSGHDR_FIELDS = {
 	controllen: "u64",
 	flags: "u32",
 } as const;
-const MSGHDR = new Layout(MSGHDR_FIELDS);
+export const MSGHDR = new Layout(MSGHDR_FIELDS);
 const MMSGHDR = new Layout({ ...MSGHDR_FIELDS, _pad: "u32", sent: "u32", _pad2: "u32" });
 const CMSGHDR = new Layout({ length: "u64", level: "s32", type: "s32" });
 const AUXDATA = new Layout({
@@ -350,7 +350,7 @@ function interfaceIndex(fd: number, name: string, doing: string): number {
 }
 
 /** The control messages of a received message (cmsg(3)); each begins at a multiple of 8. */
-function* controlMessages(
+export function* controlMessages(
 	control: Uint8Array,
 ): Generator<{ readonly level: number; readonly type: number; readonly data: Uint8Array }> {
 	let offset = 0;

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { commandPath } from "../commands.ts";
 import { enterNetns, ip } from "../netns.ts";
 import { REAL, type Server, startServer, VIPS } from "../probe/stage.ts";
 import { l3dsr, type Outcome } from "./run-command.ts";
 
 enterNetns();
 
+const bin = commandPath("l3dsr");
 const [vip, otherVip] = VIPS.ipv4;
 const directory = mkdtempSync(join(tmpdir(), "l3dsr-probe-"));
 let server: Server;
@@ -112,6 +115,28 @@ describe("l3dsr probe", () => {
 		assert.deepEqual(
 			[unknown.exitCode, unknown.stdout],
 			[3, "L3DSR UNKNOWN - read targets from /nonexistent: ENOENT\n"],
+		);
+	});
+
+	it("asks by UDP without root, and says what TCP needs", () => {
+		const asNobody = (...argv: string[]) =>
+			spawnSync(
+				"setpriv",
+				["--reuid", "65534", "--regid", "65534", "--clear-groups", bin, "probe", REAL.ipv4, ...argv],
+				{
+					encoding: "utf8",
+				},
+			);
+		const udp = asNobody("--dscp", "1", "--port", "7", "--udp", "--vip", vip);
+		assert.deepEqual(
+			[udp.status, withoutTimes(udp.stdout + udp.stderr)],
+			[0, `10.9.0.2 udp/7 with DSCP 1 (TOS 0x04): answered by the VIP ${vip} in N ms\n`],
+		);
+		const tcp = asNobody("--dscp", "1", "--port", "80");
+		assert.equal(tcp.status, 1);
+		assert.match(
+			tcp.stderr,
+			/^error\[KERNEL_PERMISSION\]: probe: .*\nhint: run it as root, or ask with --udp/,
 		);
 	});
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import type { ProbeTarget } from "../../src/model/probe-target.ts";
 import { judgeAnswer } from "../../src/probe/answer.ts";
+import { PlainProber } from "../../src/probe/plain-prober.ts";
 import { Prober } from "../../src/probe/prober.ts";
 import { PacketSocket } from "../../src/sys/packet-socket.ts";
 import { failOnLeaks } from "../leak.ts";
@@ -14,6 +16,7 @@ failOnLeaks();
 let server: Server;
 before(async () => {
 	server = await startServer();
+	writeFileSync("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 	// VIPs are reached by way of the server: a reset that our own kernel sent would be seen there.
 	ip(`route add default via ${REAL.ipv4}`);
 	ip(`-6 route add default via ${REAL.ipv6}`);
@@ -35,6 +38,45 @@ function sent(capture: PacketSocket): string[] {
 	}
 	return packets;
 }
+
+describe("a probe by ordinary sockets", () => {
+	for (const family of ["ipv4", "ipv6"] as const) {
+		const real = REAL[family];
+		const [first, second] = VIPS[family];
+		for (const protocol of ["udp", "icmp"] as const) {
+			it(`tells by ${protocol} over ${family} who answers under which code`, async () => {
+				using prober = new PlainProber();
+				const targets = [1, 2, 9].map((code) => target(real, code, protocol, undefined, first));
+				const answers = await prober.ask(asking(...targets), options);
+				assert.deepEqual(
+					answers.map((answer) => "from" in answer && answer.from.text),
+					[first, second, real],
+				);
+				if (protocol === "icmp") assert.equal(answers[2]?.kind === "accepted" && answers[2].dscp, 9);
+			});
+		}
+		it(`tells over ${family} who refuses`, async () => {
+			using prober = new PlainProber();
+			const answers = await prober.ask(
+				asking(target(real, 1, "udp", 81), target(real, 9, "udp", 81)),
+				options,
+			);
+			assert.deepEqual(
+				answers.map((answer) => [answer.kind, "from" in answer && answer.from.text]),
+				[
+					["refused", first],
+					["refused", real],
+				],
+			);
+		});
+	}
+
+	it("gives up when its time is over, and cannot ask by TCP", async () => {
+		using prober = new PlainProber();
+		const answers = await prober.ask(asking(target(REAL.ipv4, 3, "udp"), target(REAL.ipv4, 1)), options);
+		assert.deepEqual(answers, [{ kind: "none" }, { kind: "unsent", errno: 1 }]);
+	});
+});
 
 describe("a probe", () => {
 	for (const family of ["ipv4", "ipv6"] as const) {

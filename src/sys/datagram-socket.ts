@@ -1,0 +1,173 @@
+/**
+ * Ordinary datagram sockets, UDP and ICMP echo, that mark what they send (ip(7), ipv6(7), icmp(7)). They need no
+ * privilege, and being unconnected they take an answer from any address. ICMP errors come by the error queue.
+ *
+ * Echo sockets are for the groups in net.ipv4.ping_group_range.
+ */
+import { closeSync } from "node:fs";
+import { ERRNO } from "./errno.ts";
+import { Layout } from "./layout.ts";
+import { addressOf, check, libcFunction } from "./libc.ts";
+import { controlMessages, IOVEC, MSGHDR } from "./packet-socket.ts";
+import {
+	AF_INET,
+	decodeSocketAddress,
+	encodeSocketAddress,
+	familyOfBytes,
+	SOCKADDR_BYTES,
+} from "./socket-address.ts";
+
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const IPPROTO = { ipv4: { udp: 17, icmp: 1 }, ipv6: { udp: 17, icmp: 58 } } as const;
+const MSG_DONTWAIT = 0x40;
+const MSG_ERRQUEUE = 0x2000;
+const POLLIN = 0x001;
+
+/** include/uapi/linux/in.h, in6.h: the level and, in this order, TOS, TTL, errors, and TOS of what comes in. */
+const OPTIONS = {
+	ipv4: { level: 0, tos: 1, ttl: 2, receiveErrors: 11, receiveTos: 13 },
+	ipv6: { level: 41, tos: 67, ttl: 16, receiveErrors: 25, receiveTos: 66 },
+} as const;
+
+/** include/uapi/linux/errqueue.h: struct sock_extended_err, behind which stands the address of who complains. */
+const EXTENDED_ERROR = new Layout({
+	errno: "u32",
+	origin: "u8",
+	type: "u8",
+	code: "u8",
+	_pad: "u8",
+	info: "u32",
+	data: "u32",
+});
+const ORIGINS_ON_THE_WIRE: readonly number[] = [2, 3]; // SO_EE_ORIGIN_ICMP, _ICMP6
+
+const POLLFD = new Layout({ fd: "s32", events: "u16", revents: "u16" });
+const INT = new Layout({ value: "u32" });
+const DATA_BYTES = 2048;
+const CONTROL_BYTES = 256;
+
+const socket = libcFunction<[number, number, number]>("int socket(int domain, int type, int protocol)");
+const setsockopt = libcFunction<[number, number, number, Uint8Array, number]>(
+	"int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
+);
+const sendto = libcFunction<[number, Uint8Array, number, number, Uint8Array, number]>(
+	"long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int addressLength)",
+);
+const recvmsg = libcFunction<[number, Uint8Array, number]>("long recvmsg(int fd, void *message, int flags)");
+const poll = libcFunction<[Uint8Array, number, number]>(
+	"int poll(void *fds, unsigned long count, int timeout)",
+);
+
+export type DatagramEvent =
+	| { readonly kind: "datagram"; readonly from: Uint8Array; readonly tos: number }
+	| {
+			readonly kind: "icmp-error";
+			readonly from: Uint8Array;
+			readonly type: number;
+			readonly code: number;
+			/** Where the packet that it is about was going. */
+			readonly about: Uint8Array;
+	  };
+
+interface Message {
+	readonly name: Uint8Array;
+	readonly control: Uint8Array;
+}
+
+/** A socket with a port, or echo identifier, of its own. */
+export class DatagramSocket implements Disposable {
+	readonly #options: (typeof OPTIONS)[keyof typeof OPTIONS];
+	#fd: number;
+
+	/** `like`: 4 or 16 bytes of an address of the family. Throws SyscallError: EACCES where echo is not for this user. */
+	constructor(protocol: "udp" | "icmp", like: ArrayLike<number>, tos: number, ttl: number) {
+		const family = familyOfBytes(like);
+		const name = family === AF_INET ? "ipv4" : "ipv6";
+		const doing = `open a socket for ${protocol}`;
+		this.#options = OPTIONS[name];
+		this.#fd = check(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO[name][protocol]), doing);
+		const { level, receiveErrors, receiveTos } = this.#options;
+		try {
+			for (const [option, number] of [
+				[this.#options.tos, tos],
+				[this.#options.ttl, ttl],
+				[receiveErrors, 1],
+				[receiveTos, 1],
+			] as const) {
+				const value = INT.encode({ value: number });
+				check(setsockopt(this.#fd, level, option, value, value.length), doing);
+			}
+		} catch (error) {
+			this[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	get fd(): number {
+		return this.#fd;
+	}
+
+	/** Gives 0, or `-errno` of why this host could not. */
+	send(data: Uint8Array, destination: ArrayLike<number>, port: number): number {
+		const address = encodeSocketAddress(destination, port);
+		return Math.min(0, sendto(this.#fd, data, data.length, MSG_DONTWAIT, address, address.length));
+	}
+
+	/** What has come, an answer before an error; undefined when nothing has. */
+	take(): DatagramEvent | undefined {
+		const answer = this.#receive(MSG_DONTWAIT);
+		if (answer !== undefined) {
+			const tos = this.#control(answer, this.#options.tos)?.[0] ?? 0;
+			return { kind: "datagram", from: decodeSocketAddress(answer.name).address, tos };
+		}
+		const error = this.#receive(MSG_DONTWAIT | MSG_ERRQUEUE);
+		const data = error === undefined ? undefined : this.#control(error, this.#options.receiveErrors);
+		if (error === undefined || data === undefined) return undefined;
+		const { origin, type, code } = EXTENDED_ERROR.decode(data);
+		if (!ORIGINS_ON_THE_WIRE.includes(origin)) return undefined;
+		const from = decodeSocketAddress(data.subarray(EXTENDED_ERROR.size)).address;
+		return { kind: "icmp-error", from, type, code, about: decodeSocketAddress(error.name).address };
+	}
+
+	#receive(flags: number): Message | undefined {
+		const name = new Uint8Array(SOCKADDR_BYTES);
+		const control = new Uint8Array(CONTROL_BYTES);
+		const data = new Uint8Array(DATA_BYTES);
+		const iov = IOVEC.encode({ base: addressOf(data), length: data.length });
+		const header = MSGHDR.encode({
+			name,
+			namelen: name.length,
+			iov,
+			iovlen: 1,
+			control,
+			controllen: control.length,
+		});
+		for (;;) {
+			const result = recvmsg(this.#fd, header, flags);
+			if (result === -ERRNO.EINTR) continue;
+			if (result < 0) return undefined; // nothing there; an error that is pending is in the error queue as well
+			return { name, control: control.subarray(0, Number(MSGHDR.decode(header).controllen)) };
+		}
+	}
+
+	#control({ control }: Message, wanted: number): Uint8Array | undefined {
+		for (const { level, type, data } of controlMessages(control)) {
+			if (level === this.#options.level && type === wanted) return data;
+		}
+		return undefined;
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+}
+
+/** Waits until something has come to one of the sockets, up to `timeoutMs`. */
+export function waitForDatagram(sockets: readonly DatagramSocket[], timeoutMs: number): void {
+	const fds = Buffer.concat(sockets.map(({ fd }) => POLLFD.encode({ fd, events: POLLIN })));
+	const result = poll(fds, sockets.length, Math.max(0, Math.ceil(timeoutMs)));
+	if (result !== -ERRNO.EINTR) check(result, "wait for answers");
+}
