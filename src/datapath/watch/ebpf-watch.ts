@@ -79,6 +79,10 @@ export class EbpfWatcher implements Watcher, Disposable {
 		return this.#stale;
 	}
 
+	get places(): number {
+		return this.#held.size;
+	}
+
 	get notes(): readonly string[] {
 		return this.#notes;
 	}

@@ -71,6 +71,10 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 
 	readonly notes: readonly string[] = [];
 
+	get places(): number {
+		return this.#chains.length;
+	}
+
 	/** Packets wait while it is open what the rules were when they came. */
 	get stale(): boolean {
 		return this.#pending.length > 0;

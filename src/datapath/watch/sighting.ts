@@ -58,6 +58,8 @@ export interface Watcher {
 	 * than the rate allows, or seen while the rules changed.
 	 */
 	readonly leftOut: bigint;
+	/** Places with rules that are being watched. */
+	readonly places: number;
 	/** What cannot be watched, and why. */
 	readonly notes: readonly string[];
 }

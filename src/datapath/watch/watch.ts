@@ -51,7 +51,9 @@ export class Watch implements AsyncDisposable {
 
 	/** What cannot be watched, and why. */
 	get notes(): readonly string[] {
-		return [...this.#ebpf.notes, ...this.#nft.notes];
+		const notes = [...this.#ebpf.notes, ...this.#nft.notes];
+		const none = notes.length === 0 && this.#ebpf.places + this.#nft.places === 0;
+		return none ? ["no rule is in place yet"] : notes;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
