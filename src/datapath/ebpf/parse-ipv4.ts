@@ -37,7 +37,7 @@ export const IPV4_HEADER_BYTES = 20;
 /** be16 IP_OFFSET (13 bits of fragment offset) as a little-endian load sees it. */
 const FRAGMENT_OFFSET_MASK = 0xff1f;
 
-/** Falls through with r3 = DSCP untouched by later steps' registers only where `emitLoadDscp` is used again. */
+/** Ends in jumps to `v4_dispatch`, which the caller has to place, or to PASS. */
 export function emitParseIpv4(code: Code, target: CompileTarget, mask: bigint): void {
 	const link = target.linkHeaderBytes;
 	emitPacketBounds(code, target, "v4", link + IPV4_HEADER_BYTES);
@@ -96,9 +96,4 @@ export function emitParseIpv4(code: Code, target: CompileTarget, mask: bigint): 
 		);
 	}
 	code.step("unreadable", ja(PASS));
-}
-
-/** The first instruction at `v4_dispatch`: `r3 = DSCP`. */
-export function emitLoadIpv4Dscp(code: Code, link: number): void {
-	code.step("load the DSCP", load(1, 3, PACKET, link + IPV4.tos), rsh.imm(3, 2));
 }
