@@ -4,9 +4,8 @@
  * process is, however it ends.
  */
 import { TcxLink } from "../../bpf/attach/tcx-link.ts";
-import { BpfMap } from "../../bpf/map.ts";
+import { requireFeature } from "../../bpf/feature.ts";
 import { Program } from "../../bpf/program.ts";
-import { RingBuffer, recordBytes, ringBufferSpec } from "../../bpf/ring-buffer.ts";
 import { L3dsrError } from "../../errors.ts";
 import { type Address, addressFromBytes } from "../../model/address.ts";
 import { dscpOfTos } from "../../model/dscp.ts";
@@ -14,17 +13,11 @@ import type { Rule } from "../../model/rule.ts";
 import { ERRNO } from "../../sys/errno.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import { SyscallError } from "../../sys/libc.ts";
-import type { MappedMemory } from "../../sys/mapped-memory.ts";
 import { type Attachment, Attachments, type HookName, PLACES } from "../ebpf/attachment.ts";
-import { CONTROL, CONTROL_MAP, FLOWS_MAP, hasNoProtocol, REPORT_EVENT, REPORT_MAP } from "../ebpf/report.ts";
+import { hasNoProtocol } from "../ebpf/report.ts";
 import { compileReport } from "../ebpf/report-program.ts";
+import { ReportChannel, type ReportEvent } from "./report-channel.ts";
 import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
-
-/** The reader looks several times a second; the buffer holds what a tenth of a second may bring, and more. */
-const SMALLEST_BUFFER = 256 << 10;
-const LARGEST_BUFFER = 16 << 20;
-
-type Event = ReturnType<typeof REPORT_EVENT.decode>;
 
 /** A reporting program that hangs in front of one of ours. */
 interface Held {
@@ -38,10 +31,8 @@ interface Held {
 
 export class EbpfWatcher implements Watcher, Disposable {
 	readonly #options: WatchOptions;
-	readonly #ring: RingBuffer;
-	readonly #control: BpfMap;
-	readonly #flows: BpfMap | undefined;
-	readonly #memory: MappedMemory;
+	/** Made when there is something to watch. */
+	#channel: ReportChannel | undefined;
 	/** By the origin that its events carry. */
 	readonly #held = new Map<number, Held>();
 	#origins = 0;
@@ -49,30 +40,14 @@ export class EbpfWatcher implements Watcher, Disposable {
 	#doubtful = 0n;
 	#stale = false;
 	#notes: readonly string[] = [];
-	#creditedAtMs = performance.now();
 
-	/** Throws KERNEL_*. Nothing is attached before the first refresh. */
+	/** Nothing is attached before the first refresh. */
 	constructor(options: WatchOptions) {
 		this.#options = options;
-		const room = Math.ceil(options.rate / 5) * recordBytes(REPORT_EVENT.size);
-		const bytes = Math.min(LARGEST_BUFFER, Math.max(SMALLEST_BUFFER, room));
-		this.#ring = RingBuffer.create(ringBufferSpec(REPORT_MAP.ring, bytes));
-		const opened: Disposable[] = [this.#ring];
-		try {
-			this.#control = BpfMap.create(CONTROL_MAP);
-			opened.push(this.#control);
-			this.#memory = this.#control.mapMemory({ writable: true });
-			opened.push(this.#memory);
-			this.#flows = options.flows ? BpfMap.create(FLOWS_MAP) : undefined;
-		} catch (error) {
-			for (const one of opened) one[Symbol.dispose]();
-			throw error;
-		}
-		Atomics.store(this.#number("credit"), 0, BigInt(options.rate));
 	}
 
 	get leftOut(): bigint {
-		return Atomics.load(this.#number("leftOut"), 0) + this.#doubtful;
+		return (this.#channel?.leftOut ?? 0n) + this.#doubtful;
 	}
 
 	get stale(): boolean {
@@ -88,11 +63,9 @@ export class EbpfWatcher implements Watcher, Disposable {
 	}
 
 	read(receive: Receive): void {
-		const now = performance.now();
 		// Both clocks are CLOCK_MONOTONIC, which the programs' time is too.
 		const epochMs = Date.now() - Number(process.hrtime.bigint()) / 1e6;
-		const events: Event[] = [];
-		this.#ring.read((record) => events.push(REPORT_EVENT.decode(record)));
+		const events = this.#channel?.read() ?? [];
 		// A program that still runs has run all the time: then these events are its work.
 		if (events.length > 0) this.#letGoOfReplaced();
 		for (const event of events) {
@@ -101,13 +74,6 @@ export class EbpfWatcher implements Watcher, Disposable {
 			if (held === undefined || rule === undefined) this.#doubtful++;
 			else receive(sightingOf(event, epochMs + Number(event.time) / 1e6, held.interface.name, rule));
 		}
-		const { rate } = this.#options;
-		const credit = this.#number("credit");
-		const earned = Math.floor(((now - this.#creditedAtMs) * rate) / 1000);
-		if (earned < 1) return;
-		this.#creditedAtMs = now;
-		const room = rate - Number(Atomics.load(credit, 0));
-		Atomics.add(credit, 0, BigInt(Math.min(earned, room)));
 	}
 
 	async refresh(receive: Receive): Promise<void> {
@@ -132,6 +98,10 @@ export class EbpfWatcher implements Watcher, Disposable {
 			try {
 				this.#hold(attachment);
 			} catch (error) {
+				if (isGone(error)) {
+					this.#stale = true; // replaced between the question and the link
+					continue;
+				}
 				if (!(error instanceof L3dsrError) || error.code !== "KERNEL_FEATURE") throw error;
 				notes.push(`the rules of ${name} cannot be watched: ${error.message}`);
 			}
@@ -151,17 +121,13 @@ export class EbpfWatcher implements Watcher, Disposable {
 
 	#hold({ hook, interface: on, program: ours, rules }: Attachment): void {
 		if (rules.rules.length === 0) return;
-		const { filter, flows } = this.#options;
+		// Newer than all else that is needed here.
+		requireFeature("tcx", "look on in front of them");
+		this.#channel ??= new ReportChannel(this.#options);
+		const { maps, ringSpec } = this.#channel;
 		const origin = ++this.#origins;
-		const report = { origin, filter, flows };
-		const spec = compileReport(rules, on.ethernet ? 14 : 0, report, {
-			...ringBufferSpec(REPORT_MAP.ring, this.#ring.map.info.maxEntries),
-		});
-		const maps = new Map([
-			[REPORT_MAP.ring, this.#ring.map],
-			[REPORT_MAP.control, this.#control],
-			...(this.#flows === undefined ? [] : ([[REPORT_MAP.flows, this.#flows]] as const)),
-		]);
+		const report = { ...this.#options, origin };
+		const spec = compileReport(rules, on.ethernet ? 14 : 0, report, ringSpec);
 		using program = Program.load(spec, { maps });
 		// clsact runs behind all of tcx.
 		const position = hook === "tcx" ? { before: ours.info.id } : "last";
@@ -174,18 +140,10 @@ export class EbpfWatcher implements Watcher, Disposable {
 		});
 	}
 
-	#number(field: "credit" | "leftOut"): BigInt64Array {
-		const { buffer, byteOffset } = this.#memory.bytes;
-		return new BigInt64Array(buffer, byteOffset + CONTROL.offsetOf(field), 1);
-	}
-
 	[Symbol.dispose](): void {
 		for (const { link } of this.#held.values()) link[Symbol.dispose]();
 		this.#held.clear();
-		this.#memory[Symbol.dispose]();
-		this.#flows?.[Symbol.dispose]();
-		this.#control[Symbol.dispose]();
-		this.#ring[Symbol.dispose]();
+		this.#channel?.[Symbol.dispose]();
 	}
 }
 
@@ -193,12 +151,17 @@ function isAttached({ hook, interface: on, programId }: Held): boolean {
 	try {
 		return PLACES[hook].query(on).includes(programId);
 	} catch (error) {
-		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) return false;
+		if (isGone(error)) return false;
 		throw error;
 	}
 }
 
-function sightingOf(event: Event, timeMs: number, name: string, rule: Rule): Sighting {
+/** The interface, or the program that was asked about, is no longer there. */
+function isGone(error: unknown): boolean {
+	return error instanceof SyscallError && (error.errno === ERRNO.ENODEV || error.errno === ERRNO.ENOENT);
+}
+
+function sightingOf(event: ReportEvent, timeMs: number, name: string, rule: Rule): Sighting {
 	const address = (bytes: Uint8Array): Address =>
 		addressFromBytes(event.version === 4 ? bytes.subarray(0, 4) : bytes);
 	const { sourcePort, destinationPort } = event;
