@@ -191,7 +191,7 @@ export function arbitraryRule(limits: RuleLimits = {}): fc.Arbitrary<Rule> {
 			const before = chain === "PREROUTING" || chain === "INPUT";
 			const after = chain === "OUTPUT" || chain === "POSTROUTING";
 			const some = <T>(value: fc.Arbitrary<T>, possible = true): fc.Arbitrary<T | undefined> =>
-				possible ? fc.option(value, { nil: undefined, freq: 1 }) : fc.constant(undefined);
+				possible ? fc.option(value, { nil: undefined, freq: 2 }) : fc.constant(undefined);
 			return record({
 				source: some(arbitraryPrefix(family)),
 				destination: some(arbitraryPrefix(family)),
