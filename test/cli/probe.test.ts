@@ -24,7 +24,7 @@ after(() => {
 	rmSync(directory, { recursive: true });
 });
 
-const probe = (...argv: string[]) => l3dsr("probe", REAL.ipv4, "--timeout", "0.4", ...argv);
+const probe = (...argv: string[]) => l3dsr("probe", REAL.ipv4, "--timeout", "1", ...argv);
 const withoutTimes = (text: string) =>
 	text.replace(/[\d./]+ ms/g, "N ms").replace(/time=\d\.\d{6}s/, "time=Ns");
 

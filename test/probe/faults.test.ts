@@ -99,6 +99,7 @@ function type({ host, command }: Shown): string {
 function withoutChance(output: string): string {
 	return output
 		.replace(/\d+\.\d ms/g, "… ms")
+		.replace(/( {2}up) +\d+ +\d+$/gm, "$1  …")
 		.replace(/lladdr .*/g, "lladdr …")
 		.replace(/(LISTEN 0) +\d+ +(\S+) +(\S+?) *$/gm, "$1 … $2 …")
 		.trimEnd();
