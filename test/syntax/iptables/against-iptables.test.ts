@@ -169,8 +169,8 @@ for (const family of ["ipv4", "ipv6"] as const) {
 				// Not in iptables 1.8.9: -m udplite. inet_ntop writes ::a.b.c.d where RFC 5952 has ::x:y.
 				if (/-m udplite|comment .*DADDR|-[sd] ::[\da-f]+(:[\da-f]+)?\/|--set-dport|--clear-dscp/.test(text))
 					return false;
-				// Without -n iptables asks /etc/networks for the name of a prefix: 0.0.0.0/4 is default/4.
-				if (/-[sd] (0\.0\.0\.0|::)\//.test(text)) return false;
+				// Without -n iptables asks /etc/networks for the name of a prefix: 127.0.0.0/8 is loopback/8.
+				if (/-[sd] (0\.0\.0\.0|127\.0\.0\.0|169\.254\.0\.0|::)\//.test(text)) return false;
 				// iptables-nft 1.8.9 refuses or rewrites these itself.
 				return !/! --[sd]port 0:65535|! --length 0:65535|--ttl-lt 0 |--ttl-gt 255 |\/0x0+ /.test(text);
 			};
