@@ -5,6 +5,7 @@ NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
 .PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
+.PHONY: packages deb rpm tarball
 
 setup:
 	@sh scripts/setup.sh
@@ -44,5 +45,17 @@ soak: setup
 differential: setup
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 $(NODE_TEST) test/datapath/ebpf/differential.test.ts
 
+# Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm (el8, el9, el10, fc43).
+packages: deb rpm
+
+deb: setup
+	@sh packaging/deb.sh
+
+rpm: setup
+	@sh packaging/rpm.sh
+
+tarball: setup
+	@sh packaging/tarball.sh
+
 clean:
-	rm -rf dist bin node_modules .setup-stamp
+	rm -rf build dist bin node_modules .setup-stamp

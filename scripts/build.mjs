@@ -1,15 +1,22 @@
 /**
- * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of this Node in
- * its first line: dsrctl must start with an empty PATH, from cron and from boot scripts.
+ * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of a Node in its
+ * first line: dsrctl must start with an empty PATH, from cron and from boot scripts.
+ *
+ * For packages: --out DIR builds there instead of here, --runtime PATH is the Node of the first lines.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
+const out = options.out === undefined ? root : `${resolve(options.out)}/`;
+const runtime = options.runtime ?? process.execPath;
 
 /** command → entry file under src/cli. One program serves several names, as with iptables. */
 const COMMANDS = {
@@ -38,11 +45,11 @@ script.runInThisContext()(exports, require, module, __filename, __dirname);
 
 const present = new Set(readdirSync(`${root}src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
-rmSync(`${root}dist.new`, { recursive: true, force: true });
+rmSync(`${out}dist.new`, { recursive: true, force: true });
 await build({
 	absWorkingDir: root,
 	entryPoints: entries.map((file) => `src/cli/${file}`),
-	outdir: "dist.new",
+	outdir: `${out}dist.new`,
 	bundle: true,
 	platform: "node",
 	target: "node20",
@@ -62,17 +69,17 @@ await build({
 for (const file of entries) compileAhead(file.replace(/\.ts$/, ""));
 
 // Built beside the old and swapped in: a build that fails takes nothing away.
-rmSync(`${root}dist`, { recursive: true, force: true });
-renameSync(`${root}dist.new`, `${root}dist`);
-mkdirSync(`${root}bin`, { recursive: true });
+rmSync(`${out}dist`, { recursive: true, force: true });
+renameSync(`${out}dist.new`, `${out}dist`);
+mkdirSync(`${out}bin`, { recursive: true });
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
-	const path = `${root}bin/${name}`;
-	writeFileSync(path, `#!${process.execPath}\nrequire("../dist/${bundle}").main(${JSON.stringify(name)});\n`);
+	const path = `${out}bin/${name}`;
+	writeFileSync(path, `#!${runtime}\nrequire("../dist/${bundle}").main(${JSON.stringify(name)});\n`);
 	chmodSync(path, 0o755);
 }
-writeFileSync(`${root}bin/package.json`, '{ "type": "commonjs" }\n');
+writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
 
 /**
  * Puts V8's code cache beside a bundle, so that starting it compiles nothing: 20 to 40 ms less for a command of
@@ -80,17 +87,17 @@ writeFileSync(`${root}bin/package.json`, '{ "type": "commonjs" }\n');
  * length: the hash of the source in both names is what ties them together.
  */
 function compileAhead(name) {
-	const bundle = `${root}dist.new/${name}.cjs`;
+	const bundle = `${out}dist.new/${name}.cjs`;
 	const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(bundle, "utf8")}\n})`;
 	// Latin-1 is read fastest; esbuild escapes what is beyond ASCII, but not in regular expressions.
 	if (Buffer.byteLength(source) !== source.length)
 		throw new Error(`${name}: a regular expression is not ASCII`);
 	const compiled = `${name}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
-	writeFileSync(`${root}dist.new/${compiled}`, source);
+	writeFileSync(`${out}dist.new/${compiled}`, source);
 	// Functions are compiled now, not when they are first called, or they would not be in the cache.
 	setFlagsFromString("--no-lazy");
 	const script = new Script(source, { filename: compiled });
 	setFlagsFromString("--lazy");
-	writeFileSync(`${root}dist.new/${compiled}.cache`, script.createCachedData());
+	writeFileSync(`${out}dist.new/${compiled}.cache`, script.createCachedData());
 	writeFileSync(bundle, LOADER.replaceAll("COMPILED", compiled));
 }

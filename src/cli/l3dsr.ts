@@ -12,7 +12,8 @@ import { VERSION } from "./package-version.ts";
 import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
 
-const SUBCOMMANDS: readonly Subcommand[] = [
+/** Help, man pages and completion are made from this. */
+export const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
 	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
 	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },

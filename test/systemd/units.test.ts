@@ -29,7 +29,7 @@ test("the units are what systemd takes, in every line", (context) => {
 	for (const name of ["l3dsr.service", "l3dsr@blue.service"]) {
 		const unit = readFileSync(join(ROOT, "systemd", name.replace("@blue", "@")), "utf8");
 		// The packages put the command there; here it is elsewhere, and the manual pages are not installed.
-		const here = unit.replaceAll("/usr/bin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
+		const here = unit.replaceAll("/usr/sbin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
 		writeFileSync(join(units, name), here);
 		const { status, stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", join(units, name)], {
 			encoding: "utf8",
@@ -62,7 +62,7 @@ test("with the capabilities that the unit leaves it, up and down work on both da
 			[`${start} -c ${config}`, /nothing to do: 1 service is up/],
 			[stop, /address del 192\.0\.2\.10/],
 		] as const) {
-			const command = line.replace("/usr/bin/l3dsr", commandPath("l3dsr")).split(" ");
+			const command = line.replace("/usr/sbin/l3dsr", commandPath("l3dsr")).split(" ");
 			const output = run("setpriv", "--bounding-set", `-all,${left}`, "--no-new-privs", ...command);
 			assert.match(output, expected);
 		}

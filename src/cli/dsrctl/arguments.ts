@@ -1,7 +1,14 @@
 /** dsrctl's command line, read as getopts(1) does: `-ai`, `-sfoo`, `-s foo`, `--`; options end at the action. */
 
-export const ACTIONS = ["check", "restart", "start", "status", "stop"] as const;
-export type Action = (typeof ACTIONS)[number];
+/** What each action does. Usage, man page and completion are made from this and from OPTIONS. */
+export const ACTIONS = {
+	check: "Say whether all, some or none of the configured DSRs are started.",
+	restart: "Stop, then start.",
+	start: "Start the configured DSRs: a rule in PREROUTING and the VIP on lo.",
+	status: "Print a table of the configured DSRs.",
+	stop: "Stop the configured DSRs.",
+} as const;
+export type Action = keyof typeof ACTIONS;
 
 export const DEFAULT_DIRECTORY = "/etc/dsr.d";
 
@@ -29,36 +36,46 @@ export type CommandLine =
 	/** `message` is for stderr. */
 	| { readonly kind: "bad"; readonly message: string };
 
-const FLAGS = "ahiknvx";
-const WITH_ARGUMENT = "dfs";
+interface DsrctlOption {
+	readonly argument?: string;
+	readonly help: string;
+}
+
+export const OPTIONS: Readonly<Record<string, DsrctlOption>> = {
+	a: { help: "Also the discovered DSRs, addresses and rules (status, stop)." },
+	d: {
+		argument: "dir",
+		help: `Directory of the configuration files, *.conf (default ${DEFAULT_DIRECTORY}).`,
+	},
+	f: { argument: "file", help: "Read this configuration file only." },
+	h: { help: "Print this help." },
+	i: { help: "Insert rules at the top of the chain instead of appending them." },
+	k: { help: "Accepted, without effect: there is no kernel module to keep." },
+	n: { help: "Do nothing; with -v, print what would be done." },
+	s: { argument: "init:loop", help: "Accepted, without effect: there is no kernel module to wait for." },
+	v: { help: "Print each step; twice, also what is read." },
+	x: { help: "No header above the table." },
+};
 
 /** Two numbers of seconds. */
 const SLEEP = /^(\d+\.?\d*|\.\d+):(\d+\.?\d*|\.\d+)$/;
 
 export function usage(programName: string): string {
+	const options = Object.entries(OPTIONS).map(([letter, { argument, help }]) => {
+		return [argument === undefined ? `-${letter}` : `-${letter} ${argument}`, help] as const;
+	});
 	return `Usage: ${programName} [-d dir] [-f file] [-ahiknvx] [-s init:loop] action
 
 Starts, stops and shows the DSRs (VIPs, and the DSCPs that stand for them) of this host.
 
 Actions:
-  check    Say whether all, some or none of the configured DSRs are started.
-  restart  Stop, then start.
-  start    Start the configured DSRs: a rule in PREROUTING and the VIP on lo.
-  status   Print a table of the configured DSRs.
-  stop     Stop the configured DSRs.
-
+${lines(Object.entries(ACTIONS), 8)}
 Options:
-  -a            Also the discovered DSRs, addresses and rules (status, stop).
-  -d dir        Directory of the configuration files, *.conf (default ${DEFAULT_DIRECTORY}).
-  -f file       Read this configuration file only.
-  -h            Print this help.
-  -i            Insert rules at the top of the chain instead of appending them.
-  -k            Accepted, without effect: there is no kernel module to keep.
-  -n            Do nothing; with -v, print what would be done.
-  -s init:loop  Accepted, without effect: there is no kernel module to wait for.
-  -v            Print each step; twice, also what is read.
-  -x            No header above the table.
-`;
+${lines(options, 13)}`;
+}
+
+function lines(rows: readonly (readonly [name: string, help: string])[], width: number): string {
+	return rows.map(([name, help]) => `  ${name.padEnd(width)} ${help}\n`).join("");
 }
 
 export function parseArguments(programName: string, argv: readonly string[]): CommandLine {
@@ -78,11 +95,12 @@ export function parseArguments(programName: string, argv: readonly string[]): Co
 			const letter = word.charAt(at);
 			if (letter === "h") return { kind: "usage" };
 			if (letter === "v") verbosity++;
-			if (FLAGS.includes(letter)) {
+			const option = Object.hasOwn(OPTIONS, letter) ? OPTIONS[letter] : undefined;
+			if (option === undefined) return unknownOption(programName, `-${letter}`);
+			if (option.argument === undefined) {
 				given.set(letter, "");
 				continue;
 			}
-			if (!WITH_ARGUMENT.includes(letter)) return unknownOption(programName, `-${letter}`);
 			const joined = word.slice(at + 1);
 			const value = joined === "" ? argv[++index] : joined;
 			if (value === undefined) return bad(`${programName}: -${letter}: argument expected`);
@@ -111,7 +129,7 @@ export function parseArguments(programName: string, argv: readonly string[]): Co
 }
 
 function isAction(text: string): text is Action {
-	return (ACTIONS as readonly string[]).includes(text);
+	return Object.hasOwn(ACTIONS, text);
 }
 
 function unknownOption(programName: string, option: string): CommandLine {

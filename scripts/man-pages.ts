@@ -1,0 +1,146 @@
+/**
+ * Writes the man pages below a directory, from docs/reference and the commands' own tables:
+ * man-pages.ts DIRECTORY EPOCH, where EPOCH (seconds since 1970) is their date.
+ */
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { VERSION } from "../src/cli/package-version.ts";
+import { definedSubcommands } from "./completion/commands.ts";
+import { body, escapeRoff, fill, literal } from "./man/roff.ts";
+
+interface Page {
+	/** The first names the file, the others link to it. */
+	readonly names: readonly [string, ...string[]];
+	readonly section: 5 | 8;
+	readonly source: string;
+	readonly summary: string;
+}
+
+const PAGES: readonly Page[] = [
+	{
+		names: ["l3dsr"],
+		section: 8,
+		source: "l3dsr.md",
+		summary: "Layer-3 Direct Server Return on a real server",
+	},
+	{
+		names: ["dsrctl"],
+		section: 8,
+		source: "dsrctl.md",
+		summary: "start, stop and show the services of a real server",
+	},
+	{
+		names: [
+			"iptables-daddr",
+			"ip6tables-daddr",
+			"iptables-daddr-save",
+			"ip6tables-daddr-save",
+			"iptables-daddr-restore",
+			"ip6tables-daddr-restore",
+		],
+		section: 8,
+		source: "iptables-daddr.md",
+		summary: "rules that rewrite the destination address",
+	},
+	{
+		names: ["l3dsr.yaml"],
+		section: 5,
+		source: "l3dsr.yaml.md",
+		summary: "the services of a real server, for l3dsr(8)",
+	},
+	{
+		names: ["dsr.conf"],
+		section: 5,
+		source: "dsr.conf.md",
+		summary: "the services of a real server, for dsrctl(8)",
+	},
+];
+
+async function main(directory: string, epoch: number): Promise<void> {
+	const date = new Date(epoch * 1000).toISOString().slice(0, 10);
+	const options = await subcommandOptions();
+	for (const page of PAGES) {
+		const folder = join(directory, `man${page.section}`);
+		const [first, ...others] = page.names;
+		mkdirSync(folder, { recursive: true });
+		writeFileSync(
+			join(folder, `${first}.${page.section}`),
+			render(page, date, page.source === "l3dsr.md" ? options : []),
+		);
+		// The pages are compressed when they are installed, and links lead to what is there then.
+		for (const other of others) {
+			symlinkSync(`${first}.${page.section}.gz`, join(folder, `${other}.${page.section}.gz`));
+		}
+	}
+}
+
+function render(page: Page, date: string, options: readonly string[]): string {
+	// Packages build from the root of the source tree.
+	const lines = readFileSync(join("docs/reference", page.source), "utf8").split("\n").slice(1);
+	const firstSection = lines.findIndex((line) => line.startsWith("## "));
+	const lead = firstSection < 0 ? lines : lines.slice(0, firstSection);
+	const [synopsis, description] = takeSynopsis(lead);
+	const [first] = page.names;
+	return `${[
+		"'\\\" t",
+		`.TH ${escapeRoff(first.toUpperCase())} ${page.section} ${date} "l3dsr ${VERSION}"`,
+		".SH NAME",
+		`${page.names.map((name) => escapeRoff(name)).join(",\n")} \\-\n${escapeRoff(page.summary)}`,
+		...(synopsis.length === 0 ? [] : [".SH SYNOPSIS", literal(synopsis)]),
+		".SH DESCRIPTION",
+		body(description),
+		body(firstSection < 0 ? [] : lines.slice(firstSection)),
+		...options,
+	].join("\n")}\n`;
+}
+
+/** The first block of code before any heading, if it is no session, is the synopsis. */
+function takeSynopsis(
+	lead: readonly string[],
+): readonly [synopsis: readonly string[], rest: readonly string[]] {
+	const fence = lead.findIndex((line) => line.startsWith("```"));
+	if (fence >= 0 && lead[fence] === "```") {
+		const end = lead.indexOf("```", fence + 1);
+		return [lead.slice(fence + 1, end), [...lead.slice(0, fence), ...lead.slice(end + 1)]];
+	}
+	const start = lead.findIndex((line) => line.startsWith("    "));
+	if (start < 0) return [[], lead];
+	let end = start;
+	while ((lead[end] ?? "").startsWith("    ")) end++;
+	return [lead.slice(start, end).map((line) => line.slice(4)), [...lead.slice(0, start), ...lead.slice(end)]];
+}
+
+/** What `l3dsr COMMAND --help` says of every command: the page has it whatever its prose leaves out. */
+async function subcommandOptions(): Promise<readonly string[]> {
+	const out: string[] = [".SH OPTIONS OF EACH COMMAND"];
+	for (const command of await definedSubcommands()) {
+		const operands = command.registeredArguments.map((argument) => {
+			const name = argument.variadic ? `${argument.name()}...` : argument.name();
+			return argument.required ? ` ${name}` : ` [${name}]`;
+		});
+		out.push(
+			`.SS l3dsr ${escapeRoff(`${command.name()}${operands.join("")}`)}`,
+			fill(sentence(command.description())),
+		);
+		for (const argument of command.registeredArguments) {
+			if (argument.description !== "")
+				out.push(`.TP\n\\fI${escapeRoff(argument.name())}\\fR`, fill(argument.description));
+		}
+		for (const option of command.options) {
+			if (option.hidden) continue;
+			const standard = option.defaultValue === undefined ? "" : ` (default ${String(option.defaultValue)})`;
+			const choices = option.argChoices === undefined ? "" : `: ${option.argChoices.join(", ")}`;
+			out.push(`.TP\n\\fB${escapeRoff(option.flags)}\\fR`, fill(option.description + choices + standard));
+		}
+	}
+	return out;
+}
+
+function sentence(text: string): string {
+	const capital = text.charAt(0).toUpperCase() + text.slice(1);
+	return /[.?!]$/.test(capital) ? capital : `${capital}.`;
+}
+
+const [directory, epoch] = process.argv.slice(2);
+if (directory === undefined || epoch === undefined) throw new Error("usage: man-pages.ts DIRECTORY EPOCH");
+void main(directory, Number(epoch));

@@ -1,0 +1,148 @@
+/**
+ * Markdown, as the pages of docs/reference use it, to man(7): headings, paragraphs, lists, tables, code,
+ * links, emphasis. What it does not know it refuses, so that no page is shown half.
+ */
+
+/** Text with inline markup → roff. */
+export function inline(text: string): string {
+	let roff = "";
+	for (const part of text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\([^)]+\))/)) {
+		if (part.startsWith("`")) roff += `\\fB${escapeRoff(part.slice(1, -1))}\\fR`;
+		else if (part.startsWith("**")) roff += `\\fB${escapeRoff(part.slice(2, -2))}\\fR`;
+		else {
+			const link = /^\[([^\]]+)\]\(([^)]+)\)$/.exec(part);
+			roff += link === null ? escapeRoff(part) : reference(link[1] ?? "", link[2] ?? "");
+		}
+	}
+	return roff;
+}
+
+/** A link to another page of the reference is named as a page, others by their text. */
+function reference(text: string, target: string): string {
+	const page = PAGES_BY_FILE[target];
+	return page === undefined ? inline(text) : `\\fB${escapeRoff(page.name)}\\fR(${page.section})`;
+}
+
+const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly section: number }>> = {
+	"l3dsr.md": { name: "l3dsr", section: 8 },
+	"dsrctl.md": { name: "dsrctl", section: 8 },
+	"iptables-daddr.md": { name: "iptables-daddr", section: 8 },
+	"l3dsr.yaml.md": { name: "l3dsr.yaml", section: 5 },
+	"dsr.conf.md": { name: "dsr.conf", section: 5 },
+};
+
+/** Plain text → roff: what roff would read as its own, and all that is not ASCII. */
+export function escapeRoff(text: string): string {
+	return text
+		.replaceAll("\\", "\\e")
+		.replaceAll("-", "\\-")
+		.replace(/[^\n -~]/gu, (character) => {
+			return `\\[u${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}]`;
+		});
+}
+
+/** Filled text, broken so that no source line is long, and none begins like a request. */
+export function fill(text: string): string {
+	const lines: string[] = [];
+	let line = "";
+	for (const word of inline(text.replace(/\s+/g, " ").trim()).split(" ")) {
+		if (line !== "" && line.length + word.length + 1 > 78) {
+			lines.push(line);
+			line = word;
+		} else line = line === "" ? word : `${line} ${word}`;
+	}
+	lines.push(line);
+	return lines.map(guard).join("\n");
+}
+
+function guard(line: string): string {
+	return /^[.']/.test(line) ? `\\&${line}` : line;
+}
+
+/** Text as it stands. */
+export function literal(lines: readonly string[]): string {
+	const shown = lines.map((line) => guard(escapeRoff(line.replaceAll("\t", "        ").trimEnd())));
+	return [".RS 4", ".nf", ...shown, ".fi", ".RE"].join("\n");
+}
+
+/** Body of a page. */
+export function body(markdown: readonly string[]): string {
+	const out: string[] = [];
+	let index = 0;
+	const next = () => markdown[index] ?? "";
+	const takeWhile = (wanted: (line: string) => boolean): string[] => {
+		const taken: string[] = [];
+		while (index < markdown.length && wanted(next())) {
+			taken.push(next());
+			index++;
+		}
+		return taken;
+	};
+	let afterHeading = true;
+	while (index < markdown.length) {
+		const line = next();
+		// A heading makes its own space, and so do lists.
+		const space = afterHeading ? [] : [".PP"];
+		const heading = /^(##+) (.*)$/.exec(line);
+		if (line.trim() === "") {
+			index++;
+			continue;
+		}
+		if (heading !== null) {
+			index++;
+			const title = heading[2] ?? "";
+			out.push(heading[1] === "##" ? `.SH ${inline(title.toUpperCase())}` : `.SS ${inline(title)}`);
+			afterHeading = true;
+			continue;
+		}
+		if (line.startsWith("<!--")) {
+			takeWhile((comment) => comment.trim() !== "");
+		} else if (line.startsWith("```")) {
+			index++;
+			out.push(...space, literal(takeWhile((code) => !code.startsWith("```"))));
+			index++;
+		} else if (line.startsWith("    ")) {
+			out.push(...space, literal(takeWhile((code) => code.startsWith("    ")).map((code) => code.slice(4))));
+		} else if (line.startsWith("|")) {
+			const rows = table(takeWhile((row) => row.startsWith("|")));
+			out.push(...(rows.startsWith(".TP") ? [] : space), rows);
+		} else if (/^- /.test(line)) {
+			const items: string[] = [];
+			for (const text of takeWhile((item) => /^(- |\s+\S)/.test(item))) {
+				if (text.startsWith("- ")) items.push(text.slice(2));
+				else items.push(`${items.pop() ?? ""} ${text.trim()}`);
+			}
+			out.push(items.map((item) => `.IP \\[bu] 2\n${fill(item)}`).join("\n"));
+		} else {
+			const text = takeWhile((other) => other.trim() !== "" && !/^(\||```|- |#)/.test(other)).join(" ");
+			out.push(...space, fill(text));
+		}
+		afterHeading = false;
+	}
+	return out.join("\n");
+}
+
+/** Two columns are a list of terms; more are a table for tbl(1). */
+function table(rows: readonly string[]): string {
+	const [header = [], , ...cells] = rows.map((row) =>
+		row
+			.replace(/^\||\|$/g, "")
+			.split(/(?<!\\)\|/)
+			.map((cell) => cell.trim().replaceAll("\\|", "|")),
+	);
+	if (header.length === 2) {
+		return cells.map(([term = "", text = ""]) => `.TP\n${guard(inline(term))}\n${fill(text)}`).join("\n");
+	}
+	const block = (cell: string) => (cell === "" ? "" : `T{\n${fill(cell)}\nT}`);
+	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
+	// The last columns share what the first leave: text is broken where it does not fit.
+	const format = header.map((_, column) => (widest(column) > 16 ? "lx" : "l")).join(" ");
+	return [
+		".TS",
+		`${header.map(() => "lb").join(" ")}`,
+		`${format}.`,
+		header.map((cell) => inline(cell)).join("\t"),
+		...cells.map((row) => row.map(block).join("\t")),
+		".TE",
+	].join("\n");
+}
