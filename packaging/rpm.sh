@@ -17,6 +17,9 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/BUILD" "$work/RPMS" "$work/SOURCES" "$work/SRPMS"
 
 if [ "${1:-}" = --rebuild ]; then
+	# A rebuild is dated as its source was.
+	SOURCE_DATE_EPOCH=$(rpm -qp --queryformat '%{BUILDTIME}' "$2")
+	export SOURCE_DATE_EPOCH
 	set -- --rebuild "$(realpath "$2")"
 else
 	sh "$here/tarball.sh"
@@ -32,7 +35,7 @@ r $work/changelog
 d
 }" "$here/rpm/l3dsr.spec" >"$work/l3dsr.spec"
 	touch -d "@$SOURCE_DATE_EPOCH" "$work/l3dsr.spec"
-	set -- -ba "$work/l3dsr.spec"
+	set -- -bs "$work/l3dsr.spec"
 fi
 
 # Where rpm knows of no packages (on Debian), it cannot judge what the build requires.
@@ -44,3 +47,8 @@ rpmbuild "$@" --quiet \
 	--define "_buildhost reproducible" --define "use_source_date_epoch_as_buildtime 1" \
 	--define "clamp_mtime_to_source_date_epoch 1" --define "_binary_payload w6.gzdio" --define "_source_payload w6.gzdio"
 find "$work/RPMS" "$work/SRPMS" -name '*.rpm' -exec cp -v {} "$out" \;
+
+# The binary package is built from the source package: so whoever rebuilds that gets the same.
+[ -n "${version:-}" ] || exit 0
+rm -rf "$work"
+DIST=$dist exec sh "$here/rpm.sh" --rebuild "$out/l3dsr-$version-1.$dist.src.rpm"

@@ -14,6 +14,7 @@ import { readConfiguration } from "./dsrctl/configuration.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { renderReport } from "./dsrctl/table.ts";
 import { interruptible } from "./interrupt.ts";
+import { VERSION } from "./package-version.ts";
 import { reportError } from "./report.ts";
 
 /** The original's. */
@@ -30,6 +31,10 @@ export async function runDsrctl(context: CliContext, host: DsrctlHost): Promise<
 	const command = parseArguments(context.programName, context.argv);
 	if (command.kind === "usage") {
 		context.stdout.write(usage(context.programName));
+		return EXIT.done;
+	}
+	if (command.kind === "version") {
+		context.stdout.write(`${context.programName} ${VERSION}\n`);
 		return EXIT.done;
 	}
 	if (command.kind === "bad") {

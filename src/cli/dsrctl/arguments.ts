@@ -33,6 +33,7 @@ export interface DsrctlCommand {
 export type CommandLine =
 	| DsrctlCommand
 	| { readonly kind: "usage" }
+	| { readonly kind: "version" }
 	/** `message` is for stderr. */
 	| { readonly kind: "bad"; readonly message: string };
 
@@ -89,6 +90,7 @@ export function parseArguments(programName: string, argv: readonly string[]): Co
 			break;
 		}
 		if (word === "--help") return { kind: "usage" };
+		if (word === "--version") return { kind: "version" };
 		if (word === "-" || !word.startsWith("-")) break;
 		if (word.startsWith("--")) return unknownOption(programName, word);
 		for (let at = 1; at < word.length; at++) {
