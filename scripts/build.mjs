@@ -68,6 +68,21 @@ await build({
 });
 for (const file of entries) compileAhead(file.replace(/\.ts$/, ""));
 
+// The library `l3dsr/bpf` (package.json, exports). Packages of commands have no use for it.
+if (options.out === undefined) {
+	await build({
+		absWorkingDir: root,
+		entryPoints: ["src/bpf/index.ts"],
+		outfile: `${out}dist.new/bpf.mjs`,
+		bundle: true,
+		platform: "node",
+		target: "node20",
+		format: "esm",
+		external: ["koffi"],
+		logLevel: "warning",
+	});
+}
+
 // Built beside the old and swapped in: a build that fails takes nothing away.
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
