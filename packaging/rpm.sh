@@ -12,9 +12,11 @@ esac
 out=$here/../build/packages
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-work=$(mktemp -d)
+# The same folder each time: rpm writes its name into the source package.
+work=$(dirname "$out")/rpm
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/BUILD" "$work/RPMS" "$work/SOURCES" "$work/SRPMS"
+rm -rf "$work"
+mkdir -p "$work/BUILD" "$work/RPMS" "$work/SOURCES" "$work/SRPMS"
 
 if [ "${1:-}" = --rebuild ]; then
 	# A rebuild is dated as its source was.

@@ -16,6 +16,7 @@ import { build } from "esbuild";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
 const out = options.out === undefined ? root : `${resolve(options.out)}/`;
+const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const runtime = options.runtime ?? process.execPath;
 
 /** command → entry file under src/cli. One program serves several names, as with iptables. */
@@ -91,7 +92,11 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
 	const path = `${out}bin/${name}`;
-	writeFileSync(path, `#!${runtime}\nrequire("../dist/${bundle}").main(${JSON.stringify(name)});\n`);
+	const start = `require("../dist/${bundle}").main(${JSON.stringify(name)});`;
+	// The version is asked for often, by inventories, and needs no program.
+	const answer = `process.argv[3] === undefined && /^(-V|--version)$/.test(process.argv[2])`;
+	const line = name === "l3dsr" ? `if (${answer}) console.log("l3dsr ${version}");\nelse ${start}` : start;
+	writeFileSync(path, `#!${runtime}\n${line}\n`);
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { describe, it } from "node:test";
+import { bashCompletion } from "../../scripts/completion/bash.ts";
+import { completedCommands } from "../../scripts/completion/commands.ts";
+
+const commands = await completedCommands();
+
+/** What bash offers for the last of `words`. */
+function offered(...words: readonly string[]): readonly string[] {
+	const command = commands.find(({ name }) => name === words[0]);
+	assert.ok(command !== undefined);
+	const quoted = words.map((word) => `'${word}'`).join(" ");
+	const script = `${bashCompletion(command)}
+COMP_WORDS=(${quoted}); COMP_CWORD=${words.length - 1}
+$(complete -p ${command.name} | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+printf '%s\\n' "\${COMPREPLY[@]}"`;
+	const { status, stdout, stderr } = spawnSync("bash", ["--norc", "-c", script], { encoding: "utf8" });
+	assert.equal(status, 0, stderr);
+	return stdout.split("\n").filter((word) => word !== "");
+}
+
+describe("bash completion", () => {
+	it("knows the eight commands", () => {
+		assert.equal(commands.length, 8);
+	});
+
+	it("offers l3dsr's subcommands, and the options of the one that was typed", () => {
+		assert.ok(offered("l3dsr", "").includes("status"));
+		assert.ok(!offered("l3dsr", "").includes("lab-agent"));
+		assert.deepEqual(offered("l3dsr", "up", "--dry"), ["--dry-run"]);
+	});
+
+	it("offers dsrctl's actions", () => {
+		assert.deepEqual(offered("dsrctl", "-v", "sta"), ["start", "status"]);
+	});
+
+	it("offers the grammar's tables, chains, modules and options", () => {
+		assert.deepEqual(offered("iptables-daddr", "-t", ""), ["raw", "mangle"]);
+		assert.ok(offered("iptables-daddr", "-A", "PRE").includes("PREROUTING"));
+		assert.deepEqual(offered("ip6tables-daddr", "-m", "h"), ["hl"]);
+		assert.deepEqual(offered("iptables-daddr", "--set-d"), ["--set-daddr", "--set-dport"]);
+	});
+});
