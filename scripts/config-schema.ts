@@ -1,7 +1,7 @@
 /** Writes docs/reference/l3dsr.schema.json from the schema of l3dsr.yaml; with --check only compares. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { jsonSchema } from "../src/syntax/config/schema.ts";
+import { jsonSchema } from "../src/syntax/config/json-schema.ts";
 
 const path = fileURLToPath(new URL("../docs/reference/l3dsr.schema.json", import.meta.url));
 const text = `${JSON.stringify(jsonSchema(), null, "\t")}\n`;

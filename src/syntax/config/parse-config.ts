@@ -1,5 +1,5 @@
 /** The text of l3dsr.yaml → a Configuration, or everything that is wrong with it at once. */
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import { L3dsrError, type Position } from "../../errors.ts";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import { PROTOCOL_NUMBER } from "../../model/rule.ts";

@@ -280,7 +280,7 @@ for (const [service, message] of REFUSED) {
 }
 
 test("the schema for editors is generated from the one that is checked", async () => {
-	const { jsonSchema } = await import("../../../src/syntax/config/schema.ts");
+	const { jsonSchema } = await import("../../../src/syntax/config/json-schema.ts");
 	const schema = JSON.parse(JSON.stringify(jsonSchema()));
 	assert.equal(schema.additionalProperties, false);
 	assert.deepEqual(Object.keys(schema.properties), [

@@ -1,0 +1,8 @@
+/** The JSON Schema of l3dsr.yaml for editors. Apart from schema.ts, so that no command carries the generator. */
+import { toJSONSchema } from "zod/mini";
+import { configSchema } from "./schema.ts";
+
+/** JSON Schema (2020-12). */
+export function jsonSchema(): object {
+	return { title: "l3dsr.yaml", ...toJSONSchema(configSchema, { io: "input" }) };
+}
