@@ -5,7 +5,7 @@ NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
 .PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
-.PHONY: packages deb rpm tarball
+.PHONY: packages deb rpm tarball test-packages
 
 setup:
 	@sh scripts/setup.sh
@@ -56,6 +56,11 @@ rpm: setup
 
 tarball: setup
 	@sh packaging/tarball.sh
+
+# Builds both kinds, installs, upgrades and removes them on a host without Node. As root, on Debian.
+test-packages: setup
+	@sh packaging/setup.sh
+	@$(NODE_TEST) packaging/test/packages.test.ts
 
 clean:
 	rm -rf build dist bin node_modules .setup-stamp

@@ -133,7 +133,7 @@ function table(rows: readonly string[]): string {
 	if (header.length === 2) {
 		return cells.map(([term = "", text = ""]) => `.TP\n${guard(inline(term))}\n${fill(text)}`).join("\n");
 	}
-	const block = (cell: string) => (cell === "" ? "" : `T{\n${fill(cell)}\nT}`);
+	const block = (cell: string) => (cell === "" ? "" : `T{\n.ad l\n${fill(cell)}\nT}`);
 	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
 	// The last columns share what the first leave: text is broken where it does not fit.
 	const format = header.map((_, column) => (widest(column) > 16 ? "lx" : "l")).join(" ");
