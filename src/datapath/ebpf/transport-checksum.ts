@@ -279,8 +279,22 @@ function emitRoutedCut(code: Code, { family, target, prefix, done }: ChecksumCon
 		jne.imm(2, 0, done),
 		...loadPacketEnd(3, target),
 	);
+	emitEndChecks(code, family, () => true, cut);
+}
+
+/**
+ * For the protocol in r4, of those that `concerned` picks: goes to `cut` when the checksum ends behind the
+ * packet end in r3, else does what `present` gives for the checksum's offset. Falls through for the others.
+ */
+function emitEndChecks(
+	code: Code,
+	family: Family,
+	concerned: (protocol: number) => boolean,
+	cut: string,
+	present: (offset: number) => readonly Instruction[] = () => [],
+): void {
 	for (const { name, protocol, offset, families } of CHECKSUMMED) {
-		if (!families.includes(family)) continue;
+		if (!families.includes(family) || !concerned(protocol)) continue;
 		const next = code.fresh("not");
 		code.step(
 			`${name}?`,
@@ -288,6 +302,7 @@ function emitRoutedCut(code: Code, { family, target, prefix, done }: ChecksumCon
 			mov.reg(2, TRANSPORT),
 			add.imm(2, offset + 2),
 			jgt.reg(2, 3, cut),
+			...present(offset),
 		);
 		code.label(next);
 	}
@@ -306,20 +321,10 @@ export function emitPortWritable(
 		and.imm(4, ~(KIND_BIT.routedFurther | KIND_BIT.noChecksum)),
 		...loadPacketEnd(3, target),
 	);
-	for (const { name, protocol, offset, families } of CHECKSUMMED) {
-		if (!families.includes(family) || !hasPorts(protocol)) continue;
-		const next = code.fresh("not");
-		code.step(
-			`${name}?`,
-			jne.imm(4, protocol, next),
-			mov.reg(2, TRANSPORT),
-			add.imm(2, offset + 2),
-			jgt.reg(2, 3, done),
-			storeImm(4, FP, STACK.portWritable, offset),
-			ja(done),
-		);
-		code.label(next);
-	}
+	emitEndChecks(code, family, hasPorts, done, (offset) => [
+		storeImm(4, FP, STACK.portWritable, offset),
+		ja(done),
+	]);
 	code.label(done);
 }
 
