@@ -7,22 +7,26 @@
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
-import { addressOf, check, libcFunction } from "./libc.ts";
+import { addressOf, check } from "./libc.ts";
 import { controlMessages, IOVEC, MSGHDR } from "./packet-socket.ts";
 import {
 	AF_INET,
-	decodeSocketAddress,
-	encodeSocketAddress,
-	familyOfBytes,
-	SOCKADDR_BYTES,
-} from "./socket-address.ts";
+	MSG_DONTWAIT,
+	MSG_ERRQUEUE,
+	OPTION_INT,
+	POLLFD,
+	POLLIN,
+	poll,
+	recvmsg,
+	SOCK_CLOEXEC,
+	SOCK_DGRAM,
+	sendto,
+	setsockopt,
+	socket,
+} from "./socket.ts";
+import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
 
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO = { ipv4: { udp: 17, icmp: 1 }, ipv6: { udp: 17, icmp: 58 } } as const;
-const MSG_DONTWAIT = 0x40;
-const MSG_ERRQUEUE = 0x2000;
-const POLLIN = 0x001;
 
 /** include/uapi/linux/in.h, in6.h: the level and, in this order, TOS, TTL, errors, and TOS of what comes in. */
 const OPTIONS = {
@@ -42,22 +46,8 @@ const EXTENDED_ERROR = new Layout({
 });
 const ORIGINS_ON_THE_WIRE: readonly number[] = [2, 3]; // SO_EE_ORIGIN_ICMP, _ICMP6
 
-const POLLFD = new Layout({ fd: "s32", events: "u16", revents: "u16" });
-const INT = new Layout({ value: "u32" });
 const DATA_BYTES = 2048;
 const CONTROL_BYTES = 256;
-
-const socket = libcFunction<[number, number, number]>("int socket(int domain, int type, int protocol)");
-const setsockopt = libcFunction<[number, number, number, Uint8Array, number]>(
-	"int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
-);
-const sendto = libcFunction<[number, Uint8Array, number, number, Uint8Array, number]>(
-	"long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int addressLength)",
-);
-const recvmsg = libcFunction<[number, Uint8Array, number]>("long recvmsg(int fd, void *message, int flags)");
-const poll = libcFunction<[Uint8Array, number, number]>(
-	"int poll(void *fds, unsigned long count, int timeout)",
-);
 
 export type DatagramEvent =
 	| { readonly kind: "datagram"; readonly from: Uint8Array; readonly tos: number }
@@ -95,7 +85,7 @@ export class DatagramSocket implements Disposable {
 				[receiveErrors, 1],
 				[receiveTos, 1],
 			] as const) {
-				const value = INT.encode({ value: number });
+				const value = OPTION_INT.encode({ value: number });
 				check(setsockopt(this.#fd, level, option, value, value.length), doing);
 			}
 		} catch (error) {

@@ -8,70 +8,47 @@
  */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
-import { Layout } from "./layout.ts";
 import { check, libcFunction, SyscallError } from "./libc.ts";
 import {
 	AF_INET,
 	AF_INET6,
-	decodeSocketAddress,
-	encodeSocketAddress,
-	familyOfBytes,
-	SOCKADDR_BYTES,
-} from "./socket-address.ts";
+	AF_PACKET,
+	bind,
+	MSG_DONTWAIT,
+	OPTION_INT,
+	POLLFD,
+	POLLIN,
+	poll,
+	recv,
+	SO_RCVBUFFORCE,
+	SOCK_CLOEXEC,
+	SOCK_DGRAM,
+	SOCK_RAW,
+	SOCK_STREAM,
+	SOCKADDR_LL,
+	SOL_SOCKET,
+	sendto,
+	setsockopt,
+	socket,
+} from "./socket.ts";
+import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
 import { ANSWERS, attachFilter, NOTHING } from "./socket-filter.ts";
 
-const AF_PACKET = 17;
-const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_RAW = 255;
-const SOL_SOCKET = 1;
-const SO_RCVBUFFORCE = 33;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
 const IPPROTO_IPV6 = 41;
 const IPV6_TCLASS = 67;
-const MSG_DONTWAIT = 0x40;
-const POLLIN = 0x001;
 const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 
-const SOCKADDR_LL = new Layout({
-	family: "u16",
-	protocol: "be16",
-	ifindex: "s32",
-	hatype: "u16",
-	pkttype: "u8",
-	halen: "u8",
-	address: { bytes: 8 },
-});
-const POLLFD = new Layout({ fd: "s32", events: "u16", revents: "u16" });
-const INT = new Layout({ value: "u32" });
-
-const socket = libcFunction<[number, number, number]>("int socket(int domain, int type, int protocol)");
-const bind = libcFunction<[number, Uint8Array, number]>(
-	"int bind(int fd, void *address, unsigned int length)",
-);
 const connect = libcFunction<[number, Uint8Array, number]>(
 	"int connect(int fd, void *address, unsigned int length)",
 );
 const listen = libcFunction<[number, number]>("int listen(int fd, int backlog)");
 const getsockname = libcFunction<[number, Uint8Array, Uint8Array]>(
 	"int getsockname(int fd, void *address, void *length)",
-);
-const setsockopt = libcFunction<[number, number, number, Uint8Array, number]>(
-	"int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
-);
-const sendto = libcFunction<[number, Uint8Array, number, number, Uint8Array, number]>(
-	"long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int addressLength)",
-);
-const recv = libcFunction<[number, Uint8Array, number, number]>(
-	"long recv(int fd, void *bytes, size_t length, int flags)",
-);
-const poll = libcFunction<[Uint8Array, number, number]>(
-	"int poll(void *fds, unsigned long count, int timeout)",
 );
 
 /** Sends and receives both families. `using socket = new IpSocket()`. */
@@ -143,7 +120,7 @@ function openReceiver(family: number): number {
 	try {
 		attachFilter(fd, family === AF_INET ? ANSWERS.ipv4 : ANSWERS.ipv6, doing);
 		// Needs CAP_NET_ADMIN; without it the default must do.
-		const size = INT.encode({ value: RECEIVE_BUFFER_BYTES });
+		const size = OPTION_INT.encode({ value: RECEIVE_BUFFER_BYTES });
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);
 		const address = SOCKADDR_LL.encode({
 			family: AF_PACKET,
@@ -202,7 +179,7 @@ export function sourceAddressFor(destination: ArrayLike<number>, tos: number): U
 	const family = familyOfBytes(destination);
 	const fd = check(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
 	try {
-		const value = INT.encode({ value: tos });
+		const value = OPTION_INT.encode({ value: tos });
 		const [level, name] = family === AF_INET ? [IPPROTO_IP, IP_TOS] : [IPPROTO_IPV6, IPV6_TCLASS];
 		check(setsockopt(fd, level, name, value, value.length), doing);
 		const address = encodeSocketAddress(destination, 9); // connect(2) of a datagram socket asks only for a route
@@ -216,6 +193,6 @@ export function sourceAddressFor(destination: ArrayLike<number>, tos: number): U
 
 function nameOf(fd: number, doing: string): ReturnType<typeof decodeSocketAddress> {
 	const address = new Uint8Array(SOCKADDR_BYTES);
-	check(getsockname(fd, address, INT.encode({ value: address.length })), doing);
+	check(getsockname(fd, address, OPTION_INT.encode({ value: address.length })), doing);
 	return decodeSocketAddress(address);
 }

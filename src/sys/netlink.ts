@@ -3,24 +3,30 @@ import { closeSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
 import { ERRNO, errnoName } from "./errno.ts";
 import { Layout } from "./layout.ts";
-import { check, libcFunction, SyscallError } from "./libc.ts";
+import { check, SyscallError } from "./libc.ts";
 import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
+import {
+	AF_NETLINK,
+	MSG_DONTWAIT,
+	MSG_PEEK,
+	MSG_TRUNC,
+	recv,
+	SO_RCVBUFFORCE,
+	SO_RCVTIMEO,
+	SOCK_CLOEXEC,
+	SOCK_RAW,
+	SOL_SOCKET,
+	send,
+	setsockopt,
+	socket,
+} from "./socket.ts";
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 /** Netlink protocols, include/uapi/linux/netlink.h. */
 export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
-const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
-const MSG_PEEK = 0x2;
-const MSG_TRUNC = 0x20;
-const MSG_DONTWAIT = 0x40;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -48,19 +54,6 @@ const ANSWER_TIMEOUT_S = 5;
 const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
 const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
 const INT = new Layout({ value: "s32" });
-
-const socket = libcFunction<[domain: number, type: number, protocol: number]>(
-	"int socket(int domain, int type, int protocol)",
-);
-const setsockopt = libcFunction<[fd: number, level: number, name: number, value: Uint8Array, length: number]>(
-	"int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
-);
-const send = libcFunction<[fd: number, bytes: Uint8Array, length: number, flags: number]>(
-	"long send(int fd, const void *bytes, size_t length, int flags)",
-);
-const recv = libcFunction<[fd: number, bytes: Uint8Array, length: number, flags: number]>(
-	"long recv(int fd, void *bytes, size_t length, int flags)",
-);
 
 /** One message of an answer, without its header. */
 export interface NetlinkMessage {

@@ -1,9 +1,9 @@
 /** Questions to nf_tables for which starting nft(8) would be too much. */
 import { ERRNO } from "./errno.ts";
-import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
 import { NETLINK_PROTOCOL, Netlink } from "./netlink.ts";
 import { attribute, decodeAttributes, textValue } from "./netlink-attribute.ts";
+import { BE32, NFGENMSG } from "./nfnetlink.ts";
 
 /** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, include/uapi/linux/netfilter/nf_tables.h. */
 const GET_TABLE = (10 << 8) | 1;
@@ -12,9 +12,7 @@ const NFTA_TABLE_NAME = 1;
 const GET_GENERATION = (10 << 8) | 16;
 const NFTA_GEN_ID = 1;
 
-/** struct nfgenmsg; its family is an NFPROTO_*. */
-const NFGENMSG = new Layout({ family: "u8", version: "u8", res_id: "u16" });
-const BE32 = new Layout({ value: "be32" });
+/** NFPROTO_* */
 const NFPROTO = { ip: 2, ip6: 10 } as const;
 
 /**

@@ -4,6 +4,8 @@ import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
 import { NETLINK_PROTOCOL, Netlink, type NetlinkMessage } from "./netlink.ts";
 import { type Attributes, attribute, decodeAttributes, textAttribute } from "./netlink-attribute.ts";
+import { BE32, NFGENMSG } from "./nfnetlink.ts";
+import { AF_INET6 } from "./socket.ts";
 
 const NFNL_SUBSYS_ULOG = 4;
 const NFULNL_MSG_PACKET = (NFNL_SUBSYS_ULOG << 8) | 0;
@@ -15,11 +17,6 @@ const NFULNL_COPY_PACKET = 2;
 const NFULNL_CFG_F_SEQ = 1;
 const NFULA = { MARK: 2, IFINDEX_INDEV: 4, IFINDEX_OUTDEV: 5, HWADDR: 8, PAYLOAD: 9, PREFIX: 10, SEQ: 12 };
 
-const AF_INET6 = 10;
-
-/** struct nfgenmsg */
-const NFGENMSG = new Layout({ family: "u8", version: "u8", resource: "be16" });
-const BE32 = new Layout({ value: "be32" });
 const BE16 = new Layout({ value: "be16" });
 /** struct nfulnl_msg_packet_hw */
 const HARDWARE = new Layout({ length: "be16", _pad: "u16", address: { bytes: 8 } });

@@ -9,25 +9,34 @@ import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { addressOf, check, libcFunction, SyscallError } from "./libc.ts";
+import {
+	AF_PACKET,
+	bind,
+	MSG_DONTWAIT,
+	MSG_TRUNC,
+	OPTION_INT,
+	POLLFD,
+	POLLIN,
+	POLLOUT,
+	poll,
+	recvmsg,
+	SO_RCVBUFFORCE,
+	SO_TIMESTAMPNS,
+	SOCK_CLOEXEC,
+	SOCK_RAW,
+	SOCKADDR_LL,
+	SOL_SOCKET,
+	setsockopt,
+	socket,
+} from "./socket.ts";
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const SIOCGIFINDEX = 0x8933;
 
-const SOL_SOCKET = 1;
-const SO_RCVBUFFORCE = 33;
-const SO_TIMESTAMPNS = 35;
 const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 const PACKET_AUXDATA = 8;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
-
-const MSG_DONTWAIT = 0x40;
-const MSG_TRUNC = 0x20;
-const POLLIN = 0x001;
-const POLLOUT = 0x004;
 
 /** include/uapi/linux/if_packet.h: bits of tp_status. */
 const TP_STATUS_CSUMNOTREADY = 1 << 3;
@@ -38,15 +47,6 @@ const TP_STATUS_CSUM_VALID = 1 << 7;
 /** include/uapi/linux/virtio_net.h */
 const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
 
-const SOCKADDR_LL = new Layout({
-	family: "u16",
-	protocol: "be16",
-	ifindex: "s32",
-	hatype: "u16",
-	pkttype: "u8",
-	halen: "u8",
-	address: { bytes: 8 },
-});
 export const IOVEC = new Layout({ base: "pointer", length: "u64" });
 const MSGHDR_FIELDS = {
 	name: "pointer",
@@ -78,10 +78,8 @@ const VNET_HDR = new Layout({
 	csumOffset: "u16",
 });
 const IFREQ = new Layout({ name: { text: 16 }, ifindex: "s32", _rest: { bytes: 20 } });
-const POLLFD = new Layout({ fd: "s32", events: "u16", revents: "u16" });
 const STATISTICS = new Layout({ packets: "u32", drops: "u32", freezes: "u32" });
 const TIMESPEC = new Layout({ seconds: "u64", nanoseconds: "u64" });
-const INT = new Layout({ value: "u32" });
 
 /** Of all protocols (include/uapi/linux/if_ether.h). */
 export const ETH_P_ALL = 0x0003;
@@ -96,17 +94,10 @@ const PACKET_TYPES = ["host", "broadcast", "multicast", "otherhost", "outgoing"]
 export type PacketType = (typeof PACKET_TYPES)[number];
 
 type Memory = Uint8Array;
-const socket = libcFunction<[number, number, number]>("int socket(int domain, int type, int protocol)");
-const bind = libcFunction<[number, Memory, number]>("int bind(int fd, void *address, unsigned int length)");
 const ioctl = libcFunction<[number, number, Memory]>("int ioctl(int fd, unsigned long request, void *data)");
-const setsockopt = libcFunction<[number, number, number, Memory, number]>(
-	"int setsockopt(int fd, int level, int name, void *value, unsigned int length)",
-);
 const getsockopt = libcFunction<[number, number, number, Memory, Memory]>(
 	"int getsockopt(int fd, int level, int name, void *value, void *length)",
 );
-const poll = libcFunction<[Memory, number, number]>("int poll(void *fds, unsigned long count, int timeout)");
-const recvmsg = libcFunction<[number, Memory, number]>("long recvmsg(int fd, void *message, int flags)");
 const sendmmsg = libcFunction<[number, Memory, number, number]>(
 	"int sendmmsg(int fd, void *messages, unsigned int count, int flags)",
 );
@@ -208,7 +199,7 @@ export class PacketSocket implements Disposable {
 	}
 
 	#set(level: number, name: number, value: number, doing: string): void {
-		const memory = INT.encode({ value });
+		const memory = OPTION_INT.encode({ value });
 		check(setsockopt(this.#fd, level, name, memory, memory.length), doing);
 	}
 
@@ -269,7 +260,13 @@ export class PacketSocket implements Disposable {
 	takeDropped(): number {
 		const statistics = new Uint8Array(STATISTICS.size);
 		check(
-			getsockopt(this.#fd, SOL_PACKET, PACKET_STATISTICS, statistics, INT.encode({ value: STATISTICS.size })),
+			getsockopt(
+				this.#fd,
+				SOL_PACKET,
+				PACKET_STATISTICS,
+				statistics,
+				OPTION_INT.encode({ value: STATISTICS.size }),
+			),
 			`read the statistics of the packet socket on ${this.interfaceName}`,
 		);
 		return STATISTICS.decode(statistics).drops;

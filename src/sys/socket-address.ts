@@ -1,8 +1,6 @@
 /** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)) from and to plain bytes of an address. */
 import { Layout } from "./layout.ts";
-
-export const AF_INET = 2;
-export const AF_INET6 = 10;
+import { AF_INET, AF_INET6 } from "./socket.ts";
 
 const SOCKADDR_IN = new Layout({
 	family: "u16",

@@ -3,10 +3,8 @@
  * to receive is decided in the kernel, so that a busy host does not flood it.
  */
 import { Layout } from "./layout.ts";
-import { check, libcFunction } from "./libc.ts";
-
-const SOL_SOCKET = 1;
-const SO_ATTACH_FILTER = 26;
+import { check } from "./libc.ts";
+import { SO_ATTACH_FILTER, SOL_SOCKET, setsockopt } from "./socket.ts";
 
 const SOCK_FILTER = new Layout({ code: "u16", jumpTrue: "u8", jumpFalse: "u8", k: "u32" });
 const SOCK_FPROG = new Layout({ length: "u16", filter: "pointer" });
@@ -20,10 +18,6 @@ const AND = 0x54;
 const JEQ = 0x15;
 const JSET = 0x45;
 const RET = 0x06;
-
-const setsockopt = libcFunction<[number, number, number, Uint8Array, number]>(
-	"int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
-);
 
 /** Code, jump if true, jump if false (instructions to skip), operand. */
 export type FilterInstruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
