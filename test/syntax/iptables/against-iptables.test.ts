@@ -171,8 +171,10 @@ for (const family of ["ipv4", "ipv6"] as const) {
 					return false;
 				// Without -n iptables asks /etc/networks for the name of a prefix: 127.0.0.0/8 is loopback/8.
 				if (/-[sd] (0\.0\.0\.0|127\.0\.0\.0|169\.254\.0\.0|::)\//.test(text)) return false;
-				// iptables-nft 1.8.9 refuses or rewrites these itself.
-				return !/! --[sd]port 0:65535|! --length 0:65535|--ttl-lt 0 |--ttl-gt 255 |\/0x0+ /.test(text);
+				// iptables-nft 1.8.9 refuses these, or rewrites them: of a port range that is open at one end, ! becomes the rest.
+				return !/! --[sd]port (0:\d+|\d+:65535)\b|! --length 0:65535|--ttl-lt 0 |--ttl-gt 255 |\/0x0+ /.test(
+					text,
+				);
 			};
 			const count = fc.bigInt({ min: 0n, max: family === "ipv4" ? (1n << 50n) - 1n : 0n });
 			const one = arbitraryRule({ family, table: "mangle", accept: known });
