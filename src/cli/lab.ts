@@ -1,5 +1,6 @@
 /** `l3dsr lab`: builds a lab, tells its story, and fails if it could not prove what it claims. */
 import { type Command, Option } from "commander";
+import { HOOK_NAMES } from "../datapath/ebpf/attachment.ts";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
 import { type Lab, openLab, takeDown } from "../lab/lab.ts";
@@ -37,10 +38,13 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				.choices(["auto", "nft", "ebpf"])
 				.default("auto"),
 		)
-		.addOption(new Option("--hook <name>", "where, for ebpf").choices(["tcx", "clsact", "xdp"]))
+		.addOption(
+			new Option("--hook <name>", "where, for ebpf").choices(HOOK_NAMES).implies({ datapath: "ebpf" }),
+		)
 		.option("--json", "print the whole record as JSON");
 	return async () => {
 		const options = command.opts<Options & { withoutRules?: boolean }>();
+		if (options.hook !== undefined && options.datapath !== "ebpf") throw hookWithoutEbpf(options);
 		if (options.down !== undefined) return await down(context, options.down, options.json === true);
 		return await interruptible(context, async (signal) => {
 			try {
@@ -103,6 +107,14 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 	if (options.keep === true) print(keptText(context, lab));
 	if (!record.proved) throw claimsFailed(lab.topology.name, claims);
 	return EXIT.done;
+}
+
+function hookWithoutEbpf({ hook, datapath }: Options): L3dsrError {
+	return new L3dsrError({
+		code: "USAGE",
+		message: `lab --datapath ${datapath} --hook ${hook}: only a program of ebpf hangs at a hook`,
+		hint: "leave out one of the two",
+	});
 }
 
 function claimsFailed(lab: string, claims: readonly Claim[]): L3dsrError {

@@ -73,14 +73,14 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	"director-marks": ({ traffic }) => ({
 		...firstOf(
 			untried(traffic),
-			...traffic.flatMap(({ vip, dscp, directorIn, directorOut, realServersIn }) => [
+			...traffic.flatMap(({ vip, dscp, directorIn, directorOut, toRealServers }) => [
 				directorIn.packets === 0 ? `no packet to ${vip} came to the director` : undefined,
 				sameVolume(directorIn, directorOut)
 					? undefined
 					: `${volume(directorIn)} to ${vip} in, but ${volume(directorOut)} with DSCP ${dscpText(dscp)} out`,
-				sameVolume(directorOut, realServersIn)
+				sameVolume(directorOut, toRealServers)
 					? undefined
-					: `${volume(directorOut)} for ${vip} sent, but ${volume(realServersIn)} with DSCP ${dscpText(dscp)} came to the real servers`,
+					: `${volume(directorOut)} for ${vip} sent, but ${volume(toRealServers)} with DSCP ${dscpText(dscp)} reached the real servers`,
 			]),
 		),
 		evidence: traffic.map(({ vip, dscp }) => `${vip} = DSCP ${dscp}`).join(", "),

@@ -58,8 +58,8 @@ export interface VipTraffic {
 	readonly directorIn: Volume;
 	/** Addressed to a real server with the VIP's DSCP, as they left the director. */
 	readonly directorOut: Volume;
-	/** The same, as they came to the real servers. */
-	readonly realServersIn: Volume;
+	/** The same, as the router sent them to the real servers: XDP there rewrites before a capture can look. */
+	readonly toRealServers: Volume;
 	/** From the VIP, as they came to the client. */
 	readonly answers: Volume;
 	/** Fragments among `directorOut`. */

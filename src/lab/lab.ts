@@ -24,9 +24,16 @@ import {
 	UDP_PORT,
 	VIPS,
 } from "./layout.ts";
-import { addCommands, type DatapathChoice, datapathEnvironment, flushCommands } from "./rules.ts";
+import {
+	addCommands,
+	type DatapathChoice,
+	datapathEnvironment,
+	flushCommands,
+	needsCompleteChecksums,
+} from "./rules.ts";
 import {
 	buildTopology,
+	completeChecksums,
 	destroyTopology,
 	inHost,
 	namespacesOf,
@@ -171,12 +178,15 @@ export class Lab implements AsyncDisposable {
 /** Builds a lab without rules. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
 export async function openLab(options: LabOptions): Promise<Lab> {
 	const programs = systemPrograms(options.environment);
-	for (const program of ["nft", "ping"]) await programs.run(program, ["-V"]); // before anything is built
+	const complete = needsCompleteChecksums(options);
+	const needed = [["nft", "-V"], ["ping", "-V"], ...(complete ? [["ethtool", "--version"]] : [])] as const;
+	for (const [program = "", version = ""] of needed) await programs.run(program, [version]); // before anything is built
 	options.signal?.throwIfAborted();
 	const topology = await buildTopology(programs, options.name);
 	const lab = new Lab(options, programs, topology);
 	try {
 		options.signal?.throwIfAborted();
+		if (complete) await completeChecksums(programs, topology);
 		await onEach(HOSTS, (host) => lab.agent(host).call("capture", { devices: devicesOf(host) }));
 		await onEach(REAL_SERVERS, async (server) => {
 			const own = FAMILIES.map((family) => addressOf(server, family));

@@ -1,12 +1,21 @@
 /** The rules on the real servers, as the commands that a person would type there. */
 import type { DatapathName } from "../datapath/datapath.ts";
+import type { HookName } from "../datapath/ebpf/attachment.ts";
 import type { Family } from "../model/address.ts";
 import { REAL_SERVER_DEVICE, VIPS } from "./layout.ts";
 
 /** Which datapath the lab asks for; `hook` only for ebpf. */
 export interface DatapathChoice {
 	readonly datapath: DatapathName | "auto";
-	readonly hook?: "tcx" | "clsact" | "xdp";
+	readonly hook?: HookName;
+}
+
+/**
+ * Whether the rules hang at XDP. A packet from another namespace may come without its checksum, which XDP cannot
+ * see: such a lab has a client that completes what it sends, as a card does, and real servers that accept that.
+ */
+export function needsCompleteChecksums({ hook }: DatapathChoice): boolean {
+	return hook === "xdp" || hook === "xdp-generic";
 }
 
 export interface RuleCommand {
@@ -43,9 +52,11 @@ export function flushCommands(choice: DatapathChoice): RuleCommand[] {
 }
 
 /** What the rule commands are to choose, told by their environment. */
-export function datapathEnvironment({ datapath, hook }: DatapathChoice): Record<string, string> {
+export function datapathEnvironment(choice: DatapathChoice): Record<string, string> {
+	const { datapath, hook } = choice;
 	return {
 		...(datapath === "auto" ? {} : { L3DSR_DATAPATH: datapath }),
 		...(hook === undefined ? {} : { L3DSR_HOOK: hook }),
+		...(needsCompleteChecksums(choice) ? { L3DSR_OPEN_CHECKSUMS: "accept" } : {}),
 	};
 }

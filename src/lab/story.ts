@@ -13,7 +13,16 @@ import {
 } from "./evidence.ts";
 import { followJourneys } from "./journey.ts";
 import type { Lab } from "./lab.ts";
-import { addressOf, FAMILIES, HOSTS, type Host, REAL_SERVERS, VIPS, type VirtualAddress } from "./layout.ts";
+import {
+	addressOf,
+	FAMILIES,
+	HOSTS,
+	type Host,
+	LINKS,
+	REAL_SERVERS,
+	VIPS,
+	type VirtualAddress,
+} from "./layout.ts";
 import type { Seen, Sighting } from "./sighting.ts";
 import { askOften, FAILS_WITHIN_MS, reach, WITHIN_MS } from "./traffic.ts";
 
@@ -141,12 +150,19 @@ function firstVip(family: Family): VirtualAddress {
 	return found;
 }
 
+/** The router's interfaces towards the real servers. */
+const LAST_HOPS: ReadonlySet<string> = new Set(
+	LINKS.filter(({ host }) => REAL_SERVERS.some((server) => server === host)).map(
+		({ routerDevice }) => routerDevice,
+	),
+);
+
 function volumesOf({ vip, dscp }: VirtualAddress, seen: Seen): Omit<VipTraffic, "tallies"> {
 	const own = new Set(REAL_SERVERS.map((server) => addressOf(server, vip.family).text));
 	const marked = (sighting: Sighting) => sighting.dscp === dscp && own.has(sighting.destination);
 	const out = seen.director.filter((sighting) => sighting.direction === "out" && marked(sighting));
-	const arrived = REAL_SERVERS.flatMap((server) => seen[server]).filter(
-		(sighting) => sighting.direction === "in" && marked(sighting),
+	const delivered = seen.router.filter(
+		(sighting) => sighting.direction === "out" && LAST_HOPS.has(sighting.device) && marked(sighting),
 	);
 	return {
 		vip: vip.text,
@@ -156,7 +172,7 @@ function volumesOf({ vip, dscp }: VirtualAddress, seen: Seen): Omit<VipTraffic, 
 			seen.director.filter(({ direction, destination }) => direction === "in" && destination === vip.text),
 		),
 		directorOut: volumeOf(out),
-		realServersIn: volumeOf(arrived),
+		toRealServers: volumeOf(delivered),
 		answers: volumeOf(
 			seen.client.filter(({ direction, source }) => direction === "in" && source === vip.text),
 		),

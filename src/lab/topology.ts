@@ -20,6 +20,7 @@ import {
 	HOSTS,
 	type Host,
 	hostBatch,
+	LINKS,
 	linkBatch,
 	namespaceOf,
 	REAL_SERVERS,
@@ -88,6 +89,13 @@ export async function destroyTopology(programs: ProgramRunner, name: string): Pr
 	for (const lock of locks) rmSync(lock, { force: true });
 }
 
+/** Has the client compute every checksum itself, so that its packets travel as over a real cable. */
+export async function completeChecksums(programs: ProgramRunner, topology: Topology): Promise<void> {
+	for (const { device } of LINKS.filter(({ host }) => host === "client")) {
+		await inHost(programs, topology, "client", ["ethtool", "-K", device, "tx", "off"], "");
+	}
+}
+
 /** The topology of that name, whether or not it has been built. */
 export function topologyOf(name: string): Topology {
 	const [client, router, director, real1, real2] = HOSTS.map((host) => namespaceOf(name, host));
@@ -112,9 +120,10 @@ export async function inHost(
 	const [program = "ip", ...args] = commandInNamespace(topology.namespaces[host], command);
 	const { exitCode, stdout, stderr } = await programs.run(program, args, { input });
 	if (exitCode === 0) return stdout;
+	const typed = command.filter((word) => word !== "env" && !/^L3DSR_\w+=/.test(word));
 	throw new L3dsrError({
 		code: "PROGRAM_FAILED",
-		message: `run ${command.slice(0, 2).join(" ")} on ${host}: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
+		message: `run ${typed.slice(0, 2).join(" ")} on ${host}: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
 	});
 }
 

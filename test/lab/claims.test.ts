@@ -19,7 +19,7 @@ const vip: VipTraffic = {
 	tallies: { http: tally, download: tally, udp: tally, fragmented: tally, ping: tally },
 	directorIn: volume,
 	directorOut: volume,
-	realServersIn: volume,
+	toRealServers: volume,
 	answers: volume,
 	fragments: 12,
 };
@@ -81,8 +81,8 @@ const CONTRADICTIONS: Readonly<Record<ClaimId, readonly [Partial<LabEvidence>, s
 			"11 packets (1.0 kB) to 72.30.38.140 in, but 10 packets (1.0 kB) with DSCP 1 (TOS 0x04) out",
 		],
 		[
-			withVip({ realServersIn: nothing }),
-			"10 packets (1.0 kB) for 72.30.38.140 sent, but 0 packets (0 bytes) with DSCP 1 (TOS 0x04) came to the real servers",
+			withVip({ toRealServers: nothing }),
+			"10 packets (1.0 kB) for 72.30.38.140 sent, but 0 packets (0 bytes) with DSCP 1 (TOS 0x04) reached the real servers",
 		],
 		[withVip({ directorIn: nothing }), "no packet to 72.30.38.140 came to the director"],
 	],

@@ -35,7 +35,8 @@ async function assertNothingLeft(): Promise<void> {
 	await waitFor("end of the agents", () => agents().length === 0);
 }
 
-function assertEverythingProved(json: string): void {
+/** `seenAs`: where a capture on the real server sees the request go, the VIP if it looks behind the rewriting. */
+function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "real server"): void {
 	const record = JSON.parse(json);
 	assert.deepEqual(
 		record.claims.map(({ id, held }: { id: string; held: boolean }) => [id, held]),
@@ -51,7 +52,7 @@ function assertEverythingProved(json: string): void {
 				["director", true],
 				["director", false],
 				["router", false],
-				[server, false],
+				[server, seenAs === "VIP"],
 				[server, true],
 			],
 		);
@@ -102,6 +103,21 @@ describe("l3dsr lab", () => {
 		assert.equal(again.exitCode, 1);
 		assert.match(again.stderr, /^error\[LAB_NOT_FOUND\]: take down lab l3lab-\d+: /);
 	});
+
+	for (const [seenAs, hooks] of [
+		["real server", ["tcx", "clsact"]],
+		["VIP", ["xdp", "xdp-generic"]],
+	] as const) {
+		it(`proves every claim with programs at ${hooks.join(" and ")}`, async () => {
+			const outcomes = await Promise.all(hooks.map((hook) => lab("--hook", hook, "--json").outcome));
+			for (const [index, { exitCode, stdout, stderr }] of outcomes.entries()) {
+				assert.deepEqual([exitCode, stderr], [0, ""], hooks[index]);
+				assertEverythingProved(stdout, seenAs);
+				const { datapath, hook, datapathsInForce } = JSON.parse(stdout);
+				assert.deepEqual([datapath, hook, datapathsInForce], ["ebpf", hooks[index], ["ebpf"]]);
+			}
+		});
+	}
 
 	it("fails without the rules, and says which claims failed and why", async () => {
 		const { exitCode, stdout, stderr } = await lab("--without-rules").outcome;
@@ -163,6 +179,15 @@ describe("l3dsr lab", () => {
 		assert.equal(exitCode, 1);
 		assert.match(stderr, /^error\[LAB_AGENT\]: run on client: it ended with SIGKILL$/m);
 		await assertNothingLeft();
+	});
+
+	it("refuses a hook for rules that are not to be a program", async () => {
+		const { exitCode, stderr } = await lab("--datapath", "nft", "--hook", "tcx").outcome;
+		assert.equal(exitCode, 2);
+		assert.match(
+			stderr,
+			/^error\[USAGE\]: lab --datapath nft --hook tcx: only a program of ebpf hangs at a hook$/m,
+		);
 	});
 
 	it("refuses a datapath that it does not know", async () => {
