@@ -20,6 +20,7 @@ curl curl
 ping iputils-ping
 ethtool ethtool
 iperf3 iperf3
+ifconfig net-tools
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"
