@@ -21,6 +21,7 @@ const VIPS = [
 interface Seen {
 	readonly pending: boolean;
 	readonly merged: boolean;
+	readonly big: boolean;
 }
 
 interface State {
@@ -30,11 +31,12 @@ interface State {
 	readonly seen: Seen;
 }
 
-const UNMERGED = { pending: false, merged: false };
-const MERGED = { pending: true, merged: true };
+const UNMERGED = { pending: false, merged: false, big: false };
+const MERGED = { pending: true, merged: true, big: false };
 
 const TRAFFIC_STATES = {
 	pending: { offloads: "pending", behind: true, seen: MERGED },
+	big: { offloads: "big", behind: true, seen: { ...MERGED, big: true } },
 	plain: { offloads: "plain", behind: false, seen: UNMERGED },
 	plainBehind: { offloads: "plain", behind: true, seen: UNMERGED },
 	merged: { offloads: "merged", behind: true, seen: MERGED },
@@ -48,7 +50,7 @@ export function testOffloadStates(
 	engine: string,
 	open: () => Datapath,
 	place: Pick<Rule, "table" | "chain"> = RAW_PREROUTING,
-	states: readonly StateName[] = ["pending", "plain", "merged"],
+	states: readonly StateName[] = ["pending", "big", "plain", "merged"],
 ): void {
 	for (const name of states) {
 		const state = TRAFFIC_STATES[name];
@@ -83,7 +85,10 @@ async function runState(
 				ignoreOutgoing: true,
 				offloads: true,
 			});
-			assert.deepEqual(await traffic.tcp(vip, 500_000), { intact: 1, peer: vip });
+			assert.deepEqual(await traffic.tcp(vip, offloads === "big" ? 8_000_000 : 500_000), {
+				intact: 1,
+				peer: vip,
+			});
 			assert.deepEqual(seenOn(capture), seen, vip);
 			assert.deepEqual(await traffic.udp(vip, 400, 10), { intact: 10, peer: vip });
 			assert.deepEqual(await traffic.udp(vip, 9000, 3), { intact: 3, peer: vip });
@@ -93,13 +98,17 @@ async function runState(
 	}
 }
 
+/** An IP packet whose length its header can tell, behind an Ethernet header. */
+const LARGEST_PLAIN_BYTES = 65_535 + 14;
+
 /** Of the packets with data that came in since the socket was opened. */
 function seenOn(socket: PacketSocket): Seen {
-	let [pending, merged] = [false, false];
+	let [pending, merged, big] = [false, false, false];
 	for (let frame = socket.receive(); frame !== undefined; frame = socket.receive()) {
 		if (frame.lengthBytes < 1000) continue;
 		pending ||= frame.checksum === "pending";
 		merged ||= frame.segmentBytes !== undefined;
+		big ||= frame.lengthBytes > LARGEST_PLAIN_BYTES;
 	}
-	return { pending, merged };
+	return { pending, merged, big };
 }

@@ -13,6 +13,9 @@ import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Family, parseAddress } from "../../src/model/address.ts";
+import { IFINFOMSG, interfaceByName, RTM_SETLINK } from "../../src/sys/interface.ts";
+import { Netlink } from "../../src/sys/netlink.ts";
+import { attribute, u32Value } from "../../src/sys/netlink-attribute.ts";
 import { ip, Netns, run } from "../netns.ts";
 
 export type TrafficRequest =
@@ -44,9 +47,10 @@ export interface TrafficReply {
 
 /**
  * How packets arrive: `pending`, in large unsplit segments with the checksum left to do, as from the same
- * host; `plain`, in wire size with their checksums; `merged`, as plain, then merged by GRO on the way in.
+ * host; `big`, the same in segments of more than 65,535 bytes (BIG TCP); `plain`, in wire size with their
+ * checksums; `merged`, as plain, then merged by GRO on the way in.
  */
-export type OffloadState = "pending" | "plain" | "merged";
+export type OffloadState = "pending" | "big" | "plain" | "merged";
 
 export const TRAFFIC_INTERFACE = "in0";
 export const REAL_SERVER = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
@@ -81,8 +85,9 @@ export class Traffic implements AsyncDisposable {
 		routeOnly();
 		for (const netns of namespaces) routeOnly(netns);
 
-		join({ netns: client, name: "c0", host: 1 }, { netns: director, name: "d0", host: 254 }, "client");
-		join({ netns: director, name: "d1", host: 254 }, { name: TRAFFIC_INTERFACE, host: 10 }, "server");
+		const big = offloads === "big";
+		join({ netns: client, name: "c0", host: 1 }, { netns: director, name: "d0", host: 254 }, "client", big);
+		join({ netns: director, name: "d1", host: 254 }, { name: TRAFFIC_INTERFACE, host: 10 }, "server", big);
 		for (const [netns, prefix] of [
 			[client, "client"],
 			[undefined, "server"],
@@ -90,7 +95,7 @@ export class Traffic implements AsyncDisposable {
 			addDefaultRoute(netns, prefix, 254);
 		}
 		if (guest !== undefined) {
-			join({ name: "out0", host: 254 }, { netns: guest, name: "g0", host: 2 }, "guest");
+			join({ name: "out0", host: 254 }, { netns: guest, name: "g0", host: 2 }, "guest", big);
 			addDefaultRoute(guest, "guest", 254);
 		}
 		for (const { vip, dscp } of vips) {
@@ -208,14 +213,34 @@ interface LinkEnd {
 }
 
 /** A veth pair between two namespaces (or here), with addresses of both families. */
-function join(a: LinkEnd, b: LinkEnd, subnet: Subnet): void {
+function join(a: LinkEnd, b: LinkEnd, subnet: Subnet, big: boolean): void {
 	ip(`link add ${a.name} type veth peer name ${b.name}`);
+	if (big) for (const { name } of [a, b]) allowBigTcp(name, subnet === "client" ? 1500 : 1508);
 	for (const { netns, name, host } of [a, b]) {
 		if (netns !== undefined) ip(`link set ${name} netns ${netns.name}`);
 		ipIn(netns, `address add ${addressIn(subnet, "ipv4", host)}/24 dev ${name}`);
 		ipIn(netns, `address add ${addressIn(subnet, "ipv6", host)}/64 dev ${name} nodad`);
 		ipIn(netns, `link set ${name} up`);
 	}
+}
+
+/** Of uapi/linux/if_link.h. ip(8) of Debian 12 does not know the sizes for IPv4. */
+const IFLA_GSO_MAX_SIZE = 41;
+const IFLA_GSO_IPV4_MAX_SIZE = 63;
+const BIG_TCP_BYTES = 180_000;
+
+/**
+ * Has the interface carry unsplit segments of more than 65,535 bytes. Over IPv6 they have a hop-by-hop option of
+ * eight bytes, which a router counts as part of each segment: behind the sender's, the MTU has to be so much larger.
+ */
+function allowBigTcp(name: string, mtu: number): void {
+	ip(`link set ${name} mtu ${mtu}`);
+	using netlink = new Netlink();
+	const sizes = [IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE].map((type) =>
+		attribute(type, u32Value(BIG_TCP_BYTES)),
+	);
+	const payload = Buffer.concat([IFINFOMSG.encode({ index: interfaceByName(name).index }), ...sizes]);
+	netlink.change({ type: RTM_SETLINK, payload, doing: `allow BIG TCP on ${name}` });
 }
 
 function addDefaultRoute(netns: Netns | undefined, subnet: Subnet, host: number): void {
@@ -236,7 +261,8 @@ function markInDirector(director: Netns, vip: string, family: Family, dscp: numb
 }
 
 function setOffloads(state: OffloadState, client: Netns, director: Netns): void {
-	if (state !== "pending") client.run("ethtool", "-K", "c0", "tx", "off", "tso", "off", "gso", "off");
+	if (state !== "pending" && state !== "big")
+		client.run("ethtool", "-K", "c0", "tx", "off", "tso", "off", "gso", "off");
 	director.run("ethtool", "-K", "d0", "gro", "off");
 	run("ethtool", "-K", TRAFFIC_INTERFACE, "gro", state === "merged" ? "on" : "off");
 	if (state === "merged") {

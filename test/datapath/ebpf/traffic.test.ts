@@ -19,7 +19,7 @@ function open(hook: HookName, openChecksums: "refuse" | "accept" = "refuse"): Eb
 }
 
 testOffloadStates("eBPF at tcx", () => open("tcx"));
-testOffloadStates("eBPF at clsact", () => open("clsact"), PLACE, ["pending", "merged"]);
+testOffloadStates("eBPF at clsact", () => open("clsact"), PLACE, ["pending", "big", "merged"]);
 // At XDP every sender has to complete its checksums. GRO merges behind native XDP, and not at all at generic XDP.
 testOffloadStates("eBPF at XDP", () => open("xdp", "accept"), PLACE, ["plain", "merged"]);
 testOffloadStates("eBPF at generic XDP", () => open("xdp-generic", "accept"), PLACE, ["plainBehind"]);
