@@ -7,7 +7,8 @@ import { type Environment, findProgram } from "../host/process.ts";
 import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
 
 /** An answer that has not come by then never will: every request has a shorter deadline of its own. */
-const ANSWER_WITHIN_MS = 20_000;
+/** Far more than any request takes: only an agent that hangs reaches it, also on a slow or busy machine. */
+const ANSWER_WITHIN_MS = 60_000;
 const END_WITHIN_MS = 2_000;
 
 interface Waiting {
@@ -69,7 +70,9 @@ export class AgentProcess implements AsyncDisposable {
 	}
 
 	#receive(line: string): void {
-		const { id, result, error } = JSON.parse(line) as AgentResponse;
+		const response = parseResponse(line);
+		if (response === undefined) return; // the process has ended, and its end fails whoever waits
+		const { id, result, error } = response;
 		const waiting = this.#waiting.get(id);
 		if (waiting === undefined) return;
 		this.#waiting.delete(id);
@@ -94,6 +97,15 @@ export class AgentProcess implements AsyncDisposable {
 		const timer = setTimeout(() => this.#child.kill("SIGKILL"), END_WITHIN_MS);
 		await this.#ended;
 		clearTimeout(timer);
+	}
+}
+
+/** Undefined for a line that was cut off by the end of the process. */
+function parseResponse(line: string): AgentResponse | undefined {
+	try {
+		return JSON.parse(line) as AgentResponse; // what agent.ts writes
+	} catch {
+		return undefined;
 	}
 }
 
