@@ -36,10 +36,17 @@ export function textValue(text: string): Uint8Array {
 	return Buffer.from(`${text}\0`, "utf8");
 }
 
-/** Reads a sequence of attributes. Throws KERNEL_SYSCALL when one does not fit. */
+/** Attributes by type. Throws KERNEL_SYSCALL when one does not fit. */
 export function decodeAttributes(bytes: Uint8Array): Attributes {
+	return new Map(attributeSequence(bytes).map(({ type, value }) => [type, value]));
+}
+
+/** Attributes in their order, for lists in which all have one type. Throws KERNEL_SYSCALL when one does not fit. */
+export function attributeSequence(
+	bytes: Uint8Array,
+): { readonly type: number; readonly value: Uint8Array; readonly whole: Uint8Array }[] {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	const attributes = new Map<number, Uint8Array>();
+	const attributes: { type: number; value: Uint8Array; whole: Uint8Array }[] = [];
 	for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
 		const length = view.getUint16(at, true);
 		if (length < HEADER_BYTES || at + length > bytes.length) {
@@ -49,8 +56,13 @@ export function decodeAttributes(bytes: Uint8Array): Attributes {
 			});
 		}
 		const type = view.getUint16(at + 2, true) & NLA_TYPE_MASK;
-		attributes.set(type, bytes.subarray(at + HEADER_BYTES, at + length));
-		at += (length + 3) & ~3;
+		const next = at + ((length + 3) & ~3);
+		attributes.push({
+			type,
+			value: bytes.subarray(at + HEADER_BYTES, at + length),
+			whole: bytes.subarray(at, next),
+		});
+		at = next;
 	}
 	return attributes;
 }

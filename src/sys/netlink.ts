@@ -10,9 +10,13 @@ import {
 	MSG_DONTWAIT,
 	MSG_PEEK,
 	MSG_TRUNC,
+	POLLFD,
+	POLLIN,
+	poll,
 	recv,
 	SO_RCVBUFFORCE,
 	SO_RCVTIMEO,
+	SO_SNDBUFFORCE,
 	SOCK_CLOEXEC,
 	SOCK_RAW,
 	SOL_SOCKET,
@@ -30,6 +34,9 @@ const NETLINK_GET_STRICT_CHK = 12;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+/** include/uapi/linux/netfilter/nfnetlink.h */
+const NFNL_MSG_BATCH_BEGIN = 0x10;
+const NFNL_MSG_BATCH_END = 0x11;
 
 /** Flags of a request. */
 export const NLM_F = {
@@ -39,6 +46,7 @@ export const NLM_F = {
 	REPLACE: 0x100,
 	EXCL: 0x200,
 	CREATE: 0x400,
+	APPEND: 0x800,
 } as const;
 /** Flags of an answer (the same bits as some of a request). */
 const NLM_F_MULTI = 0x2;
@@ -106,6 +114,49 @@ export class Netlink implements Disposable {
 	}
 
 	/**
+	 * Changes of netfilter's subsystem `subsystem` that come into force together, or not at all. Throws the
+	 * SyscallError of the first that is refused.
+	 */
+	changeTogether(subsystem: number, requests: readonly NetlinkRequest[], doing: string): void {
+		if (requests.length === 0) return;
+		const mark = { payload: Uint8Array.of(0, 0, subsystem >> 8, subsystem & 0xff), doing };
+		const all = [{ ...mark, type: NFNL_MSG_BATCH_BEGIN }, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
+		const first = this.#seq + 1;
+		// The last change is acknowledged; of the others one hears only when they are refused.
+		const last = first + requests.length;
+		const bytes = Buffer.concat(
+			all.map((request) => {
+				const seq = ++this.#seq;
+				const message = encodeMessage(request, seq === last ? NLM_F.ACK : 0, seq);
+				return Buffer.concat([message, new Uint8Array(-message.length & 3)]);
+			}),
+		);
+		const room = INT.encode({ value: 2 * bytes.length });
+		setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, room, room.length);
+		check(send(this.#fd, bytes, bytes.length, 0), doing);
+		let refusal: SyscallError | undefined;
+		for (let done = false; !done; ) {
+			for (const message of parseMessages(this.#receive(doing), doing)) {
+				if (message.seq < first || message.type !== NLMSG_ERROR) continue;
+				refusal ??= decodeFailure(message, all[message.seq - first]?.doing ?? doing);
+				// A batch that is refused as a whole is answered with its beginning.
+				if (message.seq === last || (message.seq === first && refusal !== undefined)) done = true;
+			}
+		}
+		if (refusal !== undefined) throw refusal;
+	}
+
+	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
+	waitForUnsolicited(timeoutMs: number, doing: string): boolean {
+		const deadline = performance.now() + timeoutMs;
+		const pollfd = POLLFD.encode({ fd: this.#fd, events: POLLIN });
+		for (;;) {
+			const result = poll(pollfd, 1, Math.max(0, Math.ceil(deadline - performance.now())));
+			if (result !== -ERRNO.EINTR) return check(result, doing) > 0;
+		}
+	}
+
+	/**
 	 * The messages of one datagram that the kernel sent by itself, or undefined when there is none now.
 	 * Throws SyscallError (ENOBUFS) once after some were lost.
 	 */
@@ -134,13 +185,7 @@ export class Netlink implements Disposable {
 	#exchange(request: NetlinkRequest, flags: number): readonly NetlinkMessage[] {
 		const { doing } = request;
 		const seq = ++this.#seq;
-		const header = HEADER.encode({
-			len: HEADER.size + request.payload.length,
-			type: request.type,
-			flags: NLM_F.REQUEST | flags | (request.flags ?? 0),
-			seq,
-		});
-		const bytes = Buffer.concat([header, request.payload]);
+		const bytes = encodeMessage(request, flags, seq);
 		check(send(this.#fd, bytes, bytes.length, 0), doing);
 		const messages: NetlinkMessage[] = [];
 		let interrupted = false;
@@ -172,6 +217,16 @@ export class Netlink implements Disposable {
 		check(recv(this.#fd, bytes, length, 0), doing);
 		return bytes;
 	}
+}
+
+function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uint8Array {
+	const header = HEADER.encode({
+		len: HEADER.size + request.payload.length,
+		type: request.type,
+		flags: NLM_F.REQUEST | flags | (request.flags ?? 0),
+		seq,
+	});
+	return Buffer.concat([header, request.payload]);
 }
 
 interface SequencedMessage extends NetlinkMessage {

@@ -5,26 +5,41 @@ import { NETLINK_PROTOCOL, Netlink } from "./netlink.ts";
 import { attribute, decodeAttributes, textValue } from "./netlink-attribute.ts";
 import { BE32, NFGENMSG } from "./nfnetlink.ts";
 
-/** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, include/uapi/linux/netfilter/nf_tables.h. */
-const GET_TABLE = (10 << 8) | 1;
+/** NFNL_SUBSYS_NFTABLES, include/uapi/linux/netfilter/nfnetlink.h. */
+export const SUBSYSTEM_NFTABLES = 10;
+const message = (number: number): number => (SUBSYSTEM_NFTABLES << 8) | number;
+/** NFT_MSG_*, include/uapi/linux/netfilter/nf_tables.h. */
+export const NFT_MSG = {
+	NEWTABLE: message(0),
+	GETTABLE: message(1),
+	NEWCHAIN: message(3),
+	GETCHAIN: message(4),
+	NEWRULE: message(6),
+	GETRULE: message(7),
+	NEWSET: message(9),
+	GETSET: message(10),
+	NEWSETELEM: message(12),
+	GETSETELEM: message(13),
+	GETGEN: message(16),
+	GETOBJ: message(19),
+} as const;
 const NFTA_TABLE_NAME = 1;
-/** NFT_MSG_GETGEN */
-const GET_GENERATION = (10 << 8) | 16;
 const NFTA_GEN_ID = 1;
 
 /** NFPROTO_* */
-const NFPROTO = { ip: 2, ip6: 10 } as const;
+export const NFPROTO = { ip: 2, ip6: 10 } as const;
+export type NftFamily = keyof typeof NFPROTO;
 
 /**
  * Whether this network namespace has the table. Undefined when the kernel does not say (no root, no
  * nf_tables): nft(8) is then the one to ask, and to explain.
  */
-export function nftTableExists(family: keyof typeof NFPROTO, name: string): boolean | undefined {
+export function nftTableExists(family: NftFamily, name: string): boolean | undefined {
 	try {
 		using netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
 		const fixed = NFGENMSG.encode({ family: NFPROTO[family] });
 		const payload = Buffer.concat([fixed, attribute(NFTA_TABLE_NAME, textValue(name))]);
-		netlink.get({ type: GET_TABLE, payload, doing: `look up nft table ${family} ${name}` });
+		netlink.get({ type: NFT_MSG.GETTABLE, payload, doing: `look up nft table ${family} ${name}` });
 		return true;
 	} catch (error) {
 		if (!(error instanceof SyscallError)) throw error;
@@ -39,7 +54,7 @@ export function nftTableExists(family: keyof typeof NFPROTO, name: string): bool
 export function rulesetGeneration(): number | undefined {
 	try {
 		using netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
-		const request = { type: GET_GENERATION, payload: NFGENMSG.encode({}), doing: "ask nft for changes" };
+		const request = { type: NFT_MSG.GETGEN, payload: NFGENMSG.encode({}), doing: "ask nft for changes" };
 		const { payload } = netlink.get(request);
 		const id = decodeAttributes(payload.subarray(NFGENMSG.size)).get(NFTA_GEN_ID);
 		return id === undefined ? undefined : BE32.decode(id).value;

@@ -15,7 +15,16 @@ const NFULA_CFG = { CMD: 1, MODE: 2, TIMEOUT: 4, FLAGS: 6 } as const;
 const NFULNL_CFG_CMD_BIND = 1;
 const NFULNL_COPY_PACKET = 2;
 const NFULNL_CFG_F_SEQ = 1;
-const NFULA = { MARK: 2, IFINDEX_INDEV: 4, IFINDEX_OUTDEV: 5, HWADDR: 8, PAYLOAD: 9, PREFIX: 10, SEQ: 12 };
+const NFULA = {
+	MARK: 2,
+	IFINDEX_INDEV: 4,
+	IFINDEX_OUTDEV: 5,
+	HWADDR: 8,
+	PAYLOAD: 9,
+	PREFIX: 10,
+	SEQ: 12,
+	HWHEADER: 16,
+};
 
 const BE16 = new Layout({ value: "be16" });
 /** struct nfulnl_msg_packet_hw */
@@ -36,6 +45,8 @@ export interface LoggedPacket {
 	readonly outInterface?: number;
 	/** Source address of the link-layer header, where there is one. */
 	readonly sourceMac?: readonly number[];
+	/** The link-layer header that it came with, where it has one. */
+	readonly linkHeader?: Uint8Array;
 }
 
 /** The receiving end of one group; it belongs to nobody else as long as this is open. */
@@ -98,6 +109,7 @@ export class PacketLog implements Disposable {
 		const inInterface = be32(attributes, NFULA.IFINDEX_INDEV);
 		const outInterface = be32(attributes, NFULA.IFINDEX_OUTDEV);
 		const sourceMac = macOf(attributes);
+		const linkHeader = attributes.get(NFULA.HWHEADER);
 		receive({
 			family: family === AF_INET6 ? "ipv6" : "ipv4",
 			prefix: textAttribute(attributes, NFULA.PREFIX) ?? "",
@@ -106,7 +118,13 @@ export class PacketLog implements Disposable {
 			...(inInterface === undefined ? {} : { inInterface }),
 			...(outInterface === undefined ? {} : { outInterface }),
 			...(sourceMac === undefined ? {} : { sourceMac }),
+			...(linkHeader === undefined ? {} : { linkHeader }),
 		});
+	}
+
+	/** Waits until there is something to read; false when there is nothing after `timeoutMs`. */
+	wait(timeoutMs: number): boolean {
+		return this.#netlink.waitForUnsolicited(timeoutMs, "wait for logged packets");
 	}
 
 	[Symbol.dispose](): void {
