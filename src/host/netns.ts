@@ -1,7 +1,7 @@
 /** Named network namespaces, as ip-netns(8) keeps them under /run/netns. */
 import { readdirSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
-import type { ProgramRunner } from "./process.ts";
+import { type Environment, findProgram, type ProgramRunner, systemPrograms } from "./process.ts";
 
 const NAMESPACES = "/run/netns";
 
@@ -42,6 +42,15 @@ export async function namespaceProcesses(programs: ProgramRunner, name: string):
 /** The command line that runs `command` inside a namespace. */
 export function commandInNamespace(name: string, command: readonly string[]): string[] {
 	return ["ip", "netns", "exec", name, ...command];
+}
+
+/** Runs programs inside the namespace at `path`, which may have no name. */
+export function programsInNamespace(env: Environment, path: string): ProgramRunner {
+	const programs = systemPrograms(env);
+	return {
+		run: (program, args, options) =>
+			programs.run("nsenter", [`--net=${path}`, findProgram(program, env.PATH) ?? program, ...args], options),
+	};
 }
 
 async function batch(

@@ -13,6 +13,7 @@ const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/loca
 /** The package of each program, where it is not called like it: [Debian, Fedora]. */
 const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
 	nft: ["nftables", "nftables"],
+	nsenter: ["util-linux", "util-linux"],
 	ip: ["iproute2", "iproute"],
 	ping: ["iputils-ping", "iputils"],
 	tc: ["iproute2", "iproute-tc"],

@@ -3,7 +3,7 @@ import { L3dsrError } from "../../errors.ts";
 import type { ProgramRunner } from "../../host/process.ts";
 import type { Family } from "../../model/address.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
-import { nftTableExists } from "../../sys/nftables.ts";
+import { type NftFamily, nftTableExists } from "../../sys/nftables.ts";
 import type { Datapath, Observation } from "../datapath.ts";
 import { type Change, type Command, planChange, type Standing } from "./change.ts";
 import { ruleReader } from "./comment.ts";
@@ -19,13 +19,16 @@ type Standings = { readonly [family in Family]: Standing | undefined };
 export class NftDatapath implements Datapath {
 	readonly name = "nft";
 	readonly #programs: ProgramRunner;
+	readonly #hasTable: (family: NftFamily) => boolean | undefined;
 	readonly #readRule = ruleReader();
 	readonly #dialect = new Map<string, string>();
 	/** What an observation was read from: handles of rules, names of maps. */
 	readonly #standings = new WeakMap<Observation, Standings>();
 
-	constructor(programs: ProgramRunner) {
+	/** `programs` may run elsewhere than this process; then `hasTable` says what it would see there. */
+	constructor(programs: ProgramRunner, hasTable = tableExists) {
 		this.#programs = programs;
+		this.#hasTable = hasTable;
 	}
 
 	async observe(): Promise<Observation> {
@@ -66,7 +69,7 @@ export class NftDatapath implements Datapath {
 
 	/** Undefined when the family has no table. */
 	async #list(family: Family): Promise<Standing | undefined> {
-		if (nftTableExists(nftFamily(family), TABLE_NAME) === false) return undefined;
+		if (this.#hasTable(nftFamily(family)) === false) return undefined;
 		const table = ["table", nftFamily(family), TABLE_NAME];
 		const result = await this.#programs.run("nft", ["-n", "-j", "list", ...table]);
 		if (result.exitCode !== 0) {
@@ -89,6 +92,10 @@ export class NftDatapath implements Datapath {
 		const result = await this.#programs.run("nft", ["-f", "-"], { input });
 		if (result.exitCode !== 0) throw refusal("change the rules", result.stderr, commands);
 	}
+}
+
+function tableExists(family: NftFamily): boolean | undefined {
+	return nftTableExists(family, TABLE_NAME);
 }
 
 /** nft's report, with the rule that it is about. */

@@ -5,14 +5,16 @@
  * tc ingress or XDP → raw PREROUTING → mangle PREROUTING → routing → mangle INPUT for what is this host's,
  * FORWARD and POSTROUTING for the rest. OUTPUT is not on the way of a packet that arrives.
  */
-import { type Address, addressFromBytes, prefixContains } from "../../model/address.ts";
+import { type Address, addressFromBytes, type Family, prefixContains } from "../../model/address.ts";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
 import type { DatapathName } from "../datapath.ts";
+import { putWord, wordAt } from "../reference/packet.ts";
 import {
 	type Malformed,
 	type PacketContext,
 	type ParsedPacket,
 	parsePacket,
+	replaceInChecksum,
 	rewriteByRules,
 	type Unreadable,
 } from "../reference.ts";
@@ -78,11 +80,18 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 	const results: StopResult[] = [];
 	const isLocal = (): boolean => context.local.some((prefix) => prefixContains(prefix, destination));
 	let routed: boolean | undefined;
+	let forwarded = false;
 	for (const stop of stops) {
 		if (stop.when !== "arriving") {
 			// Routing is decided once, between PREROUTING and the rest.
 			routed ??= isLocal();
 			if ((stop.when === "local") !== routed) continue;
+			if (!routed && !forwarded) {
+				// A router counts the packet's hops down first, and has none to send on that ends here.
+				if (arrived.ttl <= 1) break;
+				bytes = withTtl(bytes, arrived.family, arrived.ttl - 1);
+				forwarded = true;
+			}
 		}
 		const result = rewriteByRules(bytes, stop.rules, context);
 		if (!result.evaluated) break;
@@ -96,7 +105,8 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 	}
 	return {
 		before: input,
-		after: bytes,
+		// The rules' work alone is shown, not the router's.
+		after: forwarded ? withTtl(bytes, arrived.family, arrived.ttl) : bytes,
 		packet: arrived,
 		stops: results,
 		rewritten: results.some(({ matched }) => matched.length > 0),
@@ -104,4 +114,17 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 		destination,
 		local: routed ?? isLocal(),
 	};
+}
+
+/** The packet with another TTL or hop limit; an IPv4 header checksum that was wrong stays wrong. */
+function withTtl(bytes: Uint8Array, family: Family, ttl: number): Uint8Array {
+	const copy = Uint8Array.from(bytes);
+	if (family === "ipv6") {
+		copy[7] = ttl;
+		return copy;
+	}
+	const before = copy.slice(8, 10);
+	copy[8] = ttl;
+	putWord(copy, 10, replaceInChecksum(wordAt(copy, 10), before, copy.subarray(8, 10)));
+	return copy;
 }
