@@ -21,6 +21,8 @@ ping iputils-ping
 ethtool ethtool
 iperf3 iperf3
 ifconfig net-tools
+tcpdump tcpdump
+tshark tshark
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"

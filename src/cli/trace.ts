@@ -6,9 +6,9 @@ import { inNamespace } from "./services/command.ts";
 import { styleFor } from "./style.ts";
 import { traceCapture } from "./trace/capture.ts";
 import { number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
-import { type PacketMeta, packetRecord, trace } from "./trace/record.ts";
+import { packetRecord, traceAll } from "./trace/record.ts";
 import { rewrittenCapture, writeCapture } from "./trace/rewritten-capture.ts";
-import { configuredSituation, liveSituation, type Situation } from "./trace/situation.ts";
+import { configuredSituation, liveSituation, type PacketMeta, type Situation } from "./trace/situation.ts";
 import { packetText } from "./trace/text.ts";
 
 interface Options extends TraceOptions {
@@ -27,7 +27,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	command
 		.description(
 			"Shows what happens to a packet: which rules match and which nearly do, the header before and after, checksums, counters. " +
-				"Where a program of l3dsr runs on the interface, the kernel runs a copy of it on the packet, and the answer must be the same. " +
+				"The kernel is asked too: it runs a copy of the program that runs on the interface, and a copy of the nft rules in a network namespace of its own; the answer must be the same. " +
 				"Nothing is sent and no counter moves. Exit code 1 when the kernel disagrees.",
 		)
 		.argument("[capture]", "a pcap or pcapng file; - is stdin")
@@ -66,25 +66,25 @@ async function run(context: CliContext, file: string | undefined, options: Optio
 	const meta = metaOf(options);
 	using situation =
 		options.config === undefined
-			? await liveSituation(context, options)
+			? await liveSituation(context, options, meta)
 			: await configuredSituation(context, options.config, options);
 	const agreed =
 		input.kind === "packet"
-			? tracePacket(context, input, situation, meta, options)
-			: traceCapture(context, input, situation, meta, options);
+			? await tracePacket(context, input, situation, meta, options)
+			: await traceCapture(context, input, situation, meta, options);
 	return agreed ? EXIT.done : EXIT.failed;
 }
 
-function tracePacket(
+async function tracePacket(
 	context: CliContext,
 	input: TraceInput,
 	situation: Situation,
 	meta: PacketMeta,
 	options: Options,
-): boolean {
-	const [packet] = input.packets;
-	if (packet === undefined || "notIp" in packet) throw usage("these bytes are no IP packet");
-	const traced = trace(packet, situation, meta);
+): Promise<boolean> {
+	const { results } = await traceAll(input.packets, situation, meta);
+	const [traced] = results;
+	if (traced === undefined || "notIp" in traced) throw usage("these bytes are no IP packet");
 	const record = packetRecord(traced, 1);
 	const { stdout, env } = context;
 	if (options.json === true)

@@ -1,4 +1,6 @@
 /** A capture packet by packet, a line each, and what there is to say about the whole. */
+
+import { L3dsrError } from "../../errors.ts";
 import { addressFromBytes } from "../../model/address.ts";
 import { dscpOfTos } from "../../model/dscp.ts";
 import { protocolName } from "../../syntax/iptables/names.ts";
@@ -7,10 +9,32 @@ import { type CliContext, writeJson } from "../context.ts";
 import { type Style, styleFor } from "../style.ts";
 import { formatTable } from "../table.ts";
 import type { OtherFrame, TraceInput } from "./input.ts";
-import { checksumRecords, type PacketMeta, packetRecord, type Traced, trace } from "./record.ts";
+import {
+	checksumRecords,
+	type KernelRecord,
+	packetRecord,
+	type Traced,
+	type TracedAll,
+	traceAll,
+} from "./record.ts";
 import { rewrittenCapture, writeCapture } from "./rewritten-capture.ts";
-import type { Situation } from "./situation.ts";
-import { NOT_EXACT, packetText } from "./text.ts";
+import type { PacketMeta, Situation } from "./situation.ts";
+import { NOT_EXACT, packetText, RUNS } from "./text.ts";
+
+/** What a copy of what runs on one engine makes of the packets that come there. */
+export interface EngineSummary {
+	readonly datapath: "ebpf" | "nft";
+	/** Packets that it made the same of as the oracle. */
+	readonly same: number;
+	readonly different: number;
+	readonly notAsked: number;
+	/** Why not, the commonest first. */
+	readonly reasons: readonly { readonly why: string; readonly packets: number }[];
+	/** The copy has the instructions of what runs. */
+	readonly exact: boolean;
+	/** What it counted is not what the oracle counted. */
+	readonly countersDiffer: boolean;
+}
 
 export interface CaptureSummary {
 	readonly packets: number;
@@ -28,28 +52,23 @@ export interface CaptureSummary {
 		readonly packets: number;
 		readonly bytes: number;
 	}[];
-	/** Packets that the kernel's copy of the running program made the same of. */
-	readonly kernel: { readonly same: number; readonly different: number; readonly notAsked: number };
-	/** The copy has the running program's own instructions; true where no program runs. */
-	readonly exact: boolean;
-	/** What the copy counted is not what the oracle counted. */
-	readonly countersDiffer: boolean;
+	/** What the kernel was asked, by engine; none where a configuration was. */
+	readonly kernel: readonly EngineSummary[];
 	readonly notes: readonly string[];
 }
 
 /** Prints as it goes; false when the kernel disagrees with the oracle. */
-export function traceCapture(
+export async function traceCapture(
 	context: CliContext,
 	input: TraceInput,
 	situation: Situation,
 	meta: PacketMeta,
 	options: { readonly json?: boolean; readonly verbose?: boolean; readonly write?: string },
-): boolean {
+): Promise<boolean> {
 	const { stdout, env } = context;
 	const style = styleFor(stdout, env);
-	const results = input.packets.map((packet) =>
-		"notIp" in packet ? packet : trace(packet, situation, meta),
-	);
+	const all = await traceAll(input.packets, situation, meta);
+	const { results } = all;
 	// Written in pieces: a capture's text can be larger than what one write should hold.
 	let text = "";
 	const print = (more: string): void => {
@@ -74,11 +93,11 @@ export function traceCapture(
 		} else print(line(number, result, style));
 	});
 	stdout.write(text);
-	const summary = summarize(results, situation, [...situation.notes, ...input.notes]);
+	const summary = summarize(all, situation, [...situation.notes, ...input.notes]);
 	if (options.json === true) writeJson(stdout, { summary }, { lines: true });
 	else stdout.write(summaryText(summary, style));
 	if (options.write !== undefined) writeCapture(options.write, rewrittenCapture(results));
-	return summary.kernel.different === 0 && summary.exact && !summary.countersDiffer;
+	return summary.kernel.every(agrees);
 }
 
 /** `12  203.0.113.9 → 10.0.0.5 tcp dscp 7: now for 192.0.2.10`. */
@@ -90,13 +109,14 @@ function line(number: number, result: Traced | OtherFrame, style: Style): string
 	const protocol = packet.protocol === undefined ? "protocol unknown" : protocolName(packet.protocol);
 	const head = `${number}  ${addressFromBytes(packet.source).text} → ${addressFromBytes(packet.destination).text} ${protocol} dscp ${dscpOfTos(packet.tos)}`;
 	const what = journey.rewritten ? `now for ${journey.destination?.text}` : "no rule matches";
-	const differs = kernel.some(({ answer }) => answer === "different");
+	const different = kernel.find(({ answer }) => answer === "different");
 	const text = `${head}: ${what}${journey.malformed === undefined ? "" : ` (${journey.malformed})`}`;
-	return `${differs ? style.bad(`${text}; the running program makes ANOTHER packet of it`) : text}\n`;
+	if (different === undefined) return `${text}\n`;
+	return `${style.bad(`${text}; ${RUNS[different.datapath].short} ANOTHER packet of it`)}\n`;
 }
 
 function summarize(
-	results: readonly (Traced | OtherFrame)[],
+	{ results, nftCountersDiffer }: TracedAll,
 	situation: Situation,
 	notes: readonly string[],
 ): CaptureSummary {
@@ -111,7 +131,7 @@ function summarize(
 	);
 	const rowAt = new Map(situation.stops.map((stop) => [stop, rules.findIndex((row) => row.stop === stop)]));
 	const sum = { rewritten: 0, notIp: 0, unreadable: 0, malformed: 0, before: 0, after: 0, new: 0 };
-	const kernel = { same: 0, different: 0, notAsked: 0 };
+	const answers: KernelRecord[] = [];
 	for (const result of results) {
 		if ("notIp" in result) {
 			sum.notIp++;
@@ -138,20 +158,25 @@ function summarize(
 				row.bytes += journey.packet.length;
 			}
 		}
-		for (const { answer } of result.kernel) {
-			if (answer === "same") kernel.same++;
-			else if (answer === "different") kernel.different++;
-			else kernel.notAsked++;
-		}
+		answers.push(...result.kernel);
 	}
+	const onProgram = answers.filter(({ datapath }) => datapath === "ebpf");
 	const expected = rules.filter(({ datapath }) => datapath === "ebpf");
-	const counted = situation.replica?.counted() ?? [];
-	const countersDiffer =
-		kernel.notAsked === 0 &&
-		counted.some(
+	const programCountersDiffer =
+		onProgram.every(({ answer }) => answer !== "not asked") &&
+		(situation.programReplica?.counted() ?? []).some(
 			({ packets, bytes }, index) =>
 				packets !== BigInt(expected[index]?.packets ?? 0) || bytes !== BigInt(expected[index]?.bytes ?? 0),
 		);
+	const kernel = [
+		engineSummary("ebpf", onProgram, programCountersDiffer, situation.programReplica?.exact),
+		engineSummary(
+			"nft",
+			answers.filter(({ datapath }) => datapath === "nft"),
+			nftCountersDiffer,
+			exactRules(situation),
+		),
+	].filter((engine) => engine !== undefined);
 	const rest = sum.rewritten + sum.notIp + sum.unreadable;
 	return {
 		packets: results.length,
@@ -163,10 +188,58 @@ function summarize(
 		badChecksums: { before: sum.before, after: sum.after, new: sum.new },
 		rules: rules.map(({ datapath, rule, packets, bytes }) => ({ datapath, rule, packets, bytes })),
 		kernel,
-		exact: situation.replica?.exact ?? true,
-		countersDiffer,
 		notes,
 	};
+}
+
+/** Undefined where an engine runs nothing; `exact` undefined where no copy could be made. */
+function engineSummary(
+	datapath: EngineSummary["datapath"],
+	records: readonly KernelRecord[],
+	countersDiffer: boolean,
+	exact: boolean | undefined,
+): EngineSummary | undefined {
+	if (records.length === 0 && exact === undefined) return undefined;
+	const reasons = new Map<string, number>();
+	for (const { answer, why } of records) {
+		if (answer === "not asked" && why !== undefined) reasons.set(why, (reasons.get(why) ?? 0) + 1);
+	}
+	const count = (answer: KernelRecord["answer"]) => records.filter((one) => one.answer === answer).length;
+	return {
+		datapath,
+		same: count("same"),
+		different: count("different"),
+		notAsked: count("not asked"),
+		reasons: [...reasons].map(([why, packets]) => ({ why, packets })).sort((a, b) => b.packets - a.packets),
+		exact: exact ?? true,
+		countersDiffer,
+	};
+}
+
+function exactRules({ rulesReplica }: Situation): boolean | undefined {
+	return rulesReplica instanceof L3dsrError ? undefined : rulesReplica?.exact;
+}
+
+function agrees({ different, exact, countersDiffer }: EngineSummary): boolean {
+	return different === 0 && exact && !countersDiffer;
+}
+
+/** A few kinds of packets are known to come out otherwise. */
+const NFT_LIMITS =
+	"docs/reference/nft-limits.md lists the packets that nft cannot treat as the reference does";
+
+function engineText(engine: EngineSummary, style: Style): string[] {
+	const { datapath, same, different, notAsked, reasons, exact, countersDiffer } = engine;
+	const { name } = RUNS[datapath];
+	const text = `${name}: a copy of ${datapath === "ebpf" ? "it" : "them"} makes the same of ${same} packets, another of ${different}`;
+	const why = reasons.map(({ why, packets }) => `${packets}: ${why}`).join("; ");
+	const whole = notAsked === 0 ? text : `${text}; ${notAsked} could not be asked (${why})`;
+	return [
+		different > 0 ? style.bad(whole) : whole,
+		...(different > 0 && datapath === "nft" ? [NFT_LIMITS] : []),
+		...(exact ? [] : [style.bad(`${name}: ${NOT_EXACT[datapath]}`)]),
+		...(countersDiffer ? [style.bad(`${name}: the copy COUNTED other packets than the rules match`)] : []),
+	];
 }
 
 function summaryText(summary: CaptureSummary, style: Style): string {
@@ -181,13 +254,7 @@ function summaryText(summary: CaptureSummary, style: Style): string {
 	if (malformed > 0) lines.push(`${malformed} rewritten with the transport header out of reach`);
 	const sums = `bad checksums: ${badChecksums.before} before, ${badChecksums.after} after, ${badChecksums.new} that were good before`;
 	lines.push(badChecksums.new > 0 ? style.bad(sums) : sums);
-	if (kernel.same + kernel.different + kernel.notAsked > 0) {
-		const text = `running program: a copy of it makes the same of ${kernel.same} packets, another of ${kernel.different}${kernel.notAsked > 0 ? `; ${kernel.notAsked} could not be asked` : ""}`;
-		lines.push(kernel.different > 0 ? style.bad(text) : text);
-	}
-	if (!summary.exact) lines.push(style.bad(`running program: ${NOT_EXACT}`));
-	if (summary.countersDiffer)
-		lines.push(style.bad("running program: its copy COUNTED other packets than the rules match"));
+	for (const engine of kernel) lines.push(...engineText(engine, style));
 	for (const note of summary.notes) lines.push(`${style.bad("note:")} ${note}`);
 	const table =
 		summary.rules.length === 0

@@ -1,5 +1,4 @@
-/** What became of one packet: the record that is printed, as text or as JSON. Pure but for the copy's test-run. */
-
+/** What became of one packet: the record that is printed, as text or as JSON. Pure but for what the kernel is asked. */
 import type { ProgramReplica } from "../../datapath/ebpf/replica.ts";
 import { type PacketContext, type ParsedPacket, parsePacket } from "../../datapath/reference.ts";
 import { type ChecksumVerdict, verifyChecksums } from "../../datapath/trace/checksums.ts";
@@ -8,8 +7,10 @@ import { type Journey, type StopResult, travel } from "../../datapath/trace/jour
 import { type FailedCondition, failedConditions } from "../../datapath/trace/near-miss.ts";
 import { L3dsrError } from "../../errors.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
-import type { InputPacket } from "./input.ts";
-import type { Situation } from "./situation.ts";
+import { askNft } from "./ask-nft.ts";
+import type { InputPacket, OtherFrame } from "./input.ts";
+import { samePacket } from "./same-packet.ts";
+import type { PacketMeta, Situation } from "./situation.ts";
 
 export interface RuleRecord {
 	readonly rule: string;
@@ -33,12 +34,13 @@ export interface ChecksumRecord {
 
 /** What the kernel's own evaluation made of the packet, against the oracle. */
 export interface KernelRecord {
-	readonly datapath: string;
+	readonly datapath: "ebpf" | "nft";
 	readonly place: string;
-	readonly programId: number;
-	/** The copy that was asked has the running program's own instructions, which the kernel's hash of them tells. */
+	/** Of a program. */
+	readonly programId?: number;
+	/** The copy that was asked has the instructions of what runs. */
 	readonly exact: boolean;
-	/** Is it the oracle's packet? `why` it could not be asked. */
+	/** Is it the oracle's packet? `why` not, or why it could not be asked. */
 	readonly answer: "same" | "different" | "not asked";
 	readonly why?: string;
 	/** The packet that the kernel made, in hex, where it is another. */
@@ -67,7 +69,7 @@ export interface PacketRecord {
 	readonly after: string;
 }
 
-/** The packet's way, and what the copy of the running program makes of it. */
+/** The packet's way, and what the copies of what runs make of it. */
 export interface Traced {
 	readonly input: InputPacket;
 	readonly journey: Journey;
@@ -75,13 +77,37 @@ export interface Traced {
 	readonly context: PacketContext;
 }
 
-export interface PacketMeta {
-	readonly mark: number;
-	readonly sourceMac?: readonly number[];
+export interface TracedAll {
+	/** In the order of the input. */
+	readonly results: readonly (Traced | OtherFrame)[];
+	/** On nft, the copy counted other packets than the oracle. */
+	readonly nftCountersDiffer: boolean;
 }
 
-export function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Traced {
-	const sourceMac = meta.sourceMac ?? input.sourceMac;
+/** A capture, or the one packet. Throws L3dsrError (PROGRAM_FAILED). */
+export async function traceAll(
+	inputs: readonly (InputPacket | OtherFrame)[],
+	situation: Situation,
+	meta: PacketMeta,
+): Promise<TracedAll> {
+	const results = inputs.map((input) => ("notIp" in input ? input : trace(input, situation, meta)));
+	const { records, countersDiffer } = await askNft(
+		results.flatMap((result) => ("notIp" in result ? [] : [result])),
+		situation,
+	);
+	return {
+		results: results.map((result) => {
+			const record = "notIp" in result ? undefined : records.get(result);
+			if ("notIp" in result || record === undefined) return result;
+			return { ...result, kernel: [...result.kernel, record] };
+		}),
+		nftCountersDiffer: countersDiffer,
+	};
+}
+
+function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Traced {
+	// The loopback is no Ethernet device: no rule by sender matches there.
+	const sourceMac = situation.interface === "lo" ? undefined : (meta.sourceMac ?? input.sourceMac);
 	const context: PacketContext = {
 		inInterface: situation.interface,
 		outInterface: "",
@@ -92,18 +118,23 @@ export function trace(input: InputPacket, situation: Situation, meta: PacketMeta
 	const journey = travel(input.bytes, situation.stops, context);
 	const ingress = journey.stops.find(({ stop }) => stop.datapath === "ebpf");
 	const kernel =
-		situation.replica === undefined || ingress === undefined
+		situation.programReplica === undefined || ingress === undefined
 			? []
-			: [askCopy(situation.replica, ingress, context)];
+			: [askProgram(situation.programReplica, ingress, context)];
 	return { input, journey, kernel, context };
 }
 
-function askCopy(
+function askProgram(
 	replica: ProgramReplica,
 	{ before, after }: StopResult,
 	context: PacketContext,
 ): KernelRecord {
-	const record = { datapath: "ebpf", place: replica.place, programId: replica.id, exact: replica.exact };
+	const record = {
+		datapath: "ebpf",
+		place: replica.place,
+		programId: replica.id,
+		exact: replica.exact,
+	} as const;
 	try {
 		const bytes = replica.run(before, context);
 		if (samePacket(bytes, after)) return { ...record, answer: "same" };
@@ -112,27 +143,6 @@ function askCopy(
 		if (!(error instanceof L3dsrError)) throw error;
 		return { ...record, answer: "not asked", why: error.message };
 	}
-}
-
-/** Byte for byte, but for a transport checksum of zero, which has two spellings: the sum verifies with both. */
-export function samePacket(a: Uint8Array, b: Uint8Array): boolean {
-	if (a.length !== b.length) return false;
-	let checksum: number | undefined;
-	for (let index = 0; index < a.length; index++) {
-		if (a[index] === b[index]) continue;
-		if (checksum === undefined) {
-			const packet = parsePacket(a);
-			checksum = (typeof packet === "string" ? undefined : packet.transport?.checksumOffset) ?? -2;
-		}
-		if (index !== checksum && index !== checksum + 1) return false;
-		const [x, y] = [wordAt(a, checksum), wordAt(b, checksum)];
-		if (!((x === 0 && y === 0xffff) || (x === 0xffff && y === 0))) return false;
-	}
-	return true;
-}
-
-function wordAt(bytes: Uint8Array, offset: number): number {
-	return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
 }
 
 /** Everything there is to say about a packet; number 1 is a capture's first. */
@@ -171,11 +181,22 @@ export function packetRecord(traced: Traced, number: number): PacketRecord {
 	};
 }
 
-export function checksumRecords({ input, journey }: Traced, packet: ParsedPacket): ChecksumRecord[] {
+/** The packet as the kernel makes it of it, in bytes of the input; the oracle's where the kernel was not asked. */
+export function outgoingBytes({ kernel, journey }: Traced): Uint8Array {
+	const made = kernel.at(-1)?.bytes;
+	if (made === undefined) return journey.after;
+	const bytes = Uint8Array.from(journey.after);
+	bytes.set(Buffer.from(made, "hex").subarray(0, bytes.length));
+	return bytes;
+}
+
+export function checksumRecords(traced: Traced, packet: ParsedPacket): ChecksumRecord[] {
+	const { input, journey } = traced;
 	const complete = input.capturedBytes === input.bytes.length;
 	const before = verifyChecksums(journey.before, packet, complete);
-	const now = parsePacket(journey.after);
-	const after = typeof now === "string" ? {} : verifyChecksums(journey.after, now, complete);
+	const bytes = outgoingBytes(traced);
+	const now = parsePacket(bytes);
+	const after = typeof now === "string" ? {} : verifyChecksums(bytes, now, complete);
 	return (["header", "transport"] as const).flatMap((header) => {
 		const [was, is] = [before[header], after[header]];
 		return was === undefined || is === undefined ? [] : [{ header, before: was, after: is }];

@@ -4,7 +4,7 @@ import { L3dsrError } from "../../errors.ts";
 import { LINK_TYPE } from "../../syntax/pcap/link-layer.ts";
 import { encodePcap } from "../../syntax/pcap/pcap.ts";
 import type { OtherFrame } from "./input.ts";
-import type { Traced } from "./record.ts";
+import { outgoingBytes, type Traced } from "./record.ts";
 
 /** In frames like those they came in; as bare IP packets where these are of several link types. */
 export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {
@@ -17,17 +17,17 @@ export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint
 
 function wholeFrame(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0][number] {
 	if ("notIp" in one) return one.frame;
-	const { input, journey } = one;
+	const { input } = one;
 	const bytes = Uint8Array.from(input.frame.bytes);
-	bytes.set(journey.after.subarray(0, input.capturedBytes), input.offset);
+	bytes.set(outgoingBytes(one).subarray(0, input.capturedBytes), input.offset);
 	return { ...input.frame, bytes };
 }
 
 function barePacket(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0] {
 	if ("notIp" in one) return [];
-	const { input, journey } = one;
+	const { input } = one;
 	const { timestampNs, lengthBytes } = input.frame;
-	const bytes = journey.after.subarray(0, input.capturedBytes);
+	const bytes = outgoingBytes(one).subarray(0, input.capturedBytes);
 	return [{ timestampNs, bytes, lengthBytes: lengthBytes - input.offset }];
 }
 

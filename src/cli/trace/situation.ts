@@ -3,7 +3,9 @@ import type { ObservedRule } from "../../datapath/datapath.ts";
 import { Attachments } from "../../datapath/ebpf/attachment.ts";
 import { ProgramReplica } from "../../datapath/ebpf/replica.ts";
 import { openDatapath } from "../../datapath/host-datapath.ts";
+import { RulesReplica, type RulesReplicaOptions } from "../../datapath/nft/replica.ts";
 import { chainStops, type Stop } from "../../datapath/trace/journey.ts";
+import { L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
 import { systemPrograms } from "../../host/process.ts";
@@ -23,7 +25,9 @@ export interface Situation extends Disposable {
 	readonly interfaceBecause?: string;
 	readonly local: readonly Prefix[];
 	/** The copy of the program that runs on the interface. */
-	readonly replica?: ProgramReplica;
+	readonly programReplica?: ProgramReplica;
+	/** The copy of the rules that run on nft, or why there is none. */
+	readonly rulesReplica?: RulesReplica | L3dsrError;
 	/** `this host`, or the configuration's file. */
 	readonly source: string;
 	readonly notes: readonly string[];
@@ -37,8 +41,18 @@ export interface SituationOptions {
 	readonly to?: string;
 }
 
+/** Of every packet that is traced. */
+export interface PacketMeta {
+	readonly mark: number;
+	readonly sourceMac?: readonly number[];
+}
+
 /** The rules that run here. Throws L3dsrError (KERNEL_*, PROGRAM_*). Dispose when done. */
-export async function liveSituation(context: CliContext, options: SituationOptions): Promise<Situation> {
+export async function liveSituation(
+	context: CliContext,
+	options: SituationOptions,
+	{ mark }: PacketMeta,
+): Promise<Situation> {
 	const programs = systemPrograms(context.env);
 	const [observation, interfaces, local] = await Promise.all([
 		openDatapath({ env: context.env }).observe(),
@@ -46,30 +60,50 @@ export async function liveSituation(context: CliContext, options: SituationOptio
 		localPrefixes(programs),
 	]);
 	const attachments = Attachments.find();
+	const opened: Disposable[] = [attachments];
+	const close = (): void => {
+		for (const one of opened.reverse()) one[Symbol.dispose]();
+	};
 	try {
 		const programmed = attachments.ours.map(({ interface: { name } }) => name);
 		const chosen = chooseInterface(options, interfaces, programmed);
 		const attachment = attachments.ours.find(({ interface: { name } }) => name === chosen.interface);
-		const replica = attachment === undefined ? undefined : ProgramReplica.of(attachment);
 		const ebpf = attachment?.rules.rules.map(({ rule }) => rule) ?? [];
+		const programReplica = attachment === undefined ? undefined : ProgramReplica.of(attachment);
+		if (programReplica !== undefined) opened.push(programReplica);
 		const ingress: Stop[] =
-			replica === undefined || ebpf.length === 0
+			programReplica === undefined || ebpf.length === 0
 				? []
-				: [{ datapath: "ebpf", place: replica.place, when: "arriving", rules: ebpf }];
+				: [{ datapath: "ebpf", place: programReplica.place, when: "arriving", rules: ebpf }];
+		const rules = nftRules(observation.rules);
+		const onNft = chainStops(rules, "nft");
+		const own = [...local, ...assumedLocal(options)];
+		const beyondPrerouting = onNft.some(({ when }) => when !== "arriving");
+		const network = { env: context.env, interface: chosen.interface, local: own, mark, beyondPrerouting };
+		const rulesReplica = onNft.length === 0 ? undefined : await rulesReplicaOf({ ...network, rules });
+		if (rulesReplica instanceof RulesReplica) opened.push(rulesReplica);
 		return {
 			...chosen,
-			stops: [...ingress, ...chainStops(nftRules(observation.rules), "nft")],
-			local: [...local, ...assumedLocal(options)],
+			stops: [...ingress, ...onNft],
+			local: own,
 			source: "this host",
 			notes: observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
-			...(replica === undefined ? {} : { replica }),
-			[Symbol.dispose](): void {
-				replica?.[Symbol.dispose]();
-				attachments[Symbol.dispose]();
-			},
+			...(programReplica === undefined ? {} : { programReplica }),
+			...(rulesReplica === undefined ? {} : { rulesReplica }),
+			[Symbol.dispose]: close,
 		};
 	} catch (error) {
-		attachments[Symbol.dispose]();
+		close();
+		throw error;
+	}
+}
+
+/** Where no namespace is to be had, the oracle answers alone, and it is said why. */
+async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | L3dsrError> {
+	try {
+		return await RulesReplica.of(options);
+	} catch (error) {
+		if (error instanceof L3dsrError) return error;
 		throw error;
 	}
 }

@@ -115,19 +115,34 @@ function verdict(checksum: ChecksumVerdict): string {
 	return checksum.verdict === "none" ? "none" : checksum.verdict;
 }
 
-function kernelText({ place, programId, exact, answer, why, bytes }: KernelRecord, style: Style): string {
-	const copy = `a copy of program ${programId} at ${place}`;
-	if (answer === "not asked") return `running program: could not be asked: ${why}`;
+function kernelText(record: KernelRecord, style: Style): string {
+	const { datapath, place, programId, exact, answer, why, bytes } = record;
+	const { name } = RUNS[datapath];
+	const copy =
+		datapath === "ebpf"
+			? `a copy of program ${programId} at ${place}`
+			: `a copy of them, of ${place}, in a network namespace of its own`;
+	if (answer === "not asked") return `${name}: could not be asked: ${why}`;
 	if (answer === "different") {
-		return style.bad(`running program: ${copy} makes ANOTHER packet of it: ${bytes}`);
+		const because = why === undefined ? "" : ` (${why})`;
+		const packet = bytes === undefined ? "does OTHERWISE" : `makes ANOTHER packet of it: ${bytes}`;
+		return style.bad(`${name}: ${copy} ${packet}${because}`);
 	}
-	const same = `running program: ${copy} makes the same of it`;
-	return exact ? same : style.bad(`${same}, but ${NOT_EXACT}`);
+	const same = `${name}: ${copy} makes the same of it`;
+	return exact ? same : style.bad(`${same}, but ${NOT_EXACT[datapath]}`);
 }
 
-/** Said of a program that another release, or something else, has made. */
-export const NOT_EXACT =
-	"the running program has OTHER INSTRUCTIONS than this release makes of its rules (l3dsr up replaces it)";
+/** What runs on each engine, as the output calls it. */
+export const RUNS = {
+	ebpf: { name: "running program", short: "the running program makes" },
+	nft: { name: "running nft rules", short: "the running nft rules make" },
+} as const;
+
+/** Said of a copy that did not come out as what runs, as when another release, or something else, has made that. */
+export const NOT_EXACT = {
+	ebpf: "the running program has OTHER INSTRUCTIONS than this release makes of its rules (l3dsr up replaces it)",
+	nft: "the copy has OTHER INSTRUCTIONS than the running rules (this kernel does not take back what it says)",
+} as const;
 
 function isAboutLocal({ condition }: FailedCondition): boolean {
 	return condition.includes("--dst-type LOCAL");

@@ -52,6 +52,9 @@ export interface Journey {
 	readonly local: boolean;
 }
 
+/** netfilter walks as many IPv6 extension headers as there are. */
+const WALKS_ON = { extensionLimit: Number.POSITIVE_INFINITY } as const;
+
 const PLACES: readonly { table: Table; chain: Chain; when: Stop["when"] }[] = [
 	{ table: "raw", chain: "PREROUTING", when: "arriving" },
 	{ table: "mangle", chain: "PREROUTING", when: "arriving" },
@@ -93,7 +96,7 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 				forwarded = true;
 			}
 		}
-		const result = rewriteByRules(bytes, stop.rules, context);
+		const result = rewriteByRules(bytes, stop.rules, context, stop.datapath === "nft" ? WALKS_ON : {});
 		if (!result.evaluated) break;
 		const matched = result.outcomes.flatMap((outcome, index) => (outcome.matched ? [index] : []));
 		results.push({ stop, before: bytes, after: result.bytes, matched });
