@@ -92,7 +92,8 @@ function timed(owner: Owner, name: string, command: readonly string[]): Candidat
 	return inside(owner.use(new Receiver()), name, command);
 }
 
-function inside(receiver: Receiver, name: string, command: readonly string[]): Candidate {
+/** Times a command in the receiver's namespace; it must succeed. */
+export function inside(receiver: Receiver, name: string, command: readonly string[]): Candidate {
 	return {
 		name,
 		measure() {

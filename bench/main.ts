@@ -4,7 +4,7 @@
  *
  *     node --import tsx bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, throughput, commands. With --print, or with sections named, the result
+ * Sections: test-run, receive-path, throughput, commands, proving. With --print, or with sections named, the result
  * goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
@@ -14,6 +14,7 @@ import { enterNetns } from "../test/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
 	commandSection,
+	provingSection,
 	receivePathSection,
 	type Section,
 	testRunSection,
@@ -30,12 +31,14 @@ const EFFORT = {
 		receivePath: { rounds: 11, samples: 6, frames: 4096 },
 		throughput: { rounds: 5, seconds: 1 },
 		commands: { rounds: 9, samples: 3 },
+		proving: { rounds: 5, samples: 1 },
 	},
 	quick: {
 		testRun: { rounds: 3, tc: { samples: 40, packets: 500 }, xdp: { samples: 3, packets: 10_000 } },
 		receivePath: { rounds: 3, samples: 3, frames: 4096 },
 		throughput: { rounds: 1, seconds: 1 },
 		commands: { rounds: 3, samples: 1 },
+		proving: { rounds: 1, samples: 1 },
 	},
 } as const;
 
@@ -61,6 +64,7 @@ const SECTIONS: Readonly<Record<string, { cpus: string; measure(): Promise<Secti
 	"test-run": { cpus: oneCpu, measure: () => testRunSection(amount.testRun) },
 	throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
 	commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
+	proving: { cpus: allCpus, measure: () => provingSection(amount.proving, `${root}bin`) },
 };
 
 const unknown = named.find((name) => !(name in SECTIONS));

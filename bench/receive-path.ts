@@ -5,6 +5,7 @@ import { xdpNative } from "../src/bpf/attach/xdp.ts";
 import { Program } from "../src/bpf/program.ts";
 import type { HookName } from "../src/datapath/ebpf/attachment.ts";
 import { openDatapath } from "../src/datapath/host-datapath.ts";
+import { EbpfWatcher } from "../src/datapath/watch/ebpf-watch.ts";
 import type { Family } from "../src/model/address.ts";
 import { ORDINAL_STEP } from "../src/model/ruleset.ts";
 import { loadFrameSource } from "./live-frames.ts";
@@ -16,6 +17,9 @@ import { emptySpec } from "./test-run.ts";
 
 /** With drop_unicast_in_l2_multicast set (receiver.ts), IP drops such packets behind the routing decision. */
 const BROADCAST_MAC = "ff:ff:ff:ff:ff:ff";
+
+/** Packets per second that `l3dsr watch` tells unless told otherwise. */
+const WATCH_RATE = 1000;
 
 /** Prepares the receiver that this process has entered; what is returned counts the packets it has rewritten. */
 type SetUp = (receiver: Receiver, owner: Owner) => Promise<(() => number | Promise<number>) | undefined>;
@@ -59,6 +63,18 @@ function ours(family: Family, vips: number, hook?: HookName, services = false): 
 			const observed = await datapath.observe();
 			return Number(observed.rules.reduce((sum, { counters }) => sum + counters.packets, 0n));
 		};
+	};
+}
+
+/** What `l3dsr watch` hangs in front of the rules: still there, or there once and gone. */
+function watched(rules: SetUp, still: boolean): SetUp {
+	return async (receiver, owner) => {
+		const count = await rules(receiver, owner);
+		const watcher = new EbpfWatcher({ filter: {}, flows: false, rate: WATCH_RATE });
+		await watcher.refresh(() => {});
+		if (still) owner.use(watcher);
+		else watcher[Symbol.dispose]();
+		return count;
 	};
 }
 
@@ -108,6 +124,8 @@ export const PATHS: readonly Path[] = [
 	{ name: "nothing, 63 DSCPs", family: "ipv4", dscps: MOST_VIPS, arrival: "stack", setUp: nothing },
 	{ ...stack4, name: "empty tcx program", setUp: empty(tcx, "tc") },
 	{ ...stack4, name: "ebpf at tcx, 1 VIP", setUp: ours("ipv4", 1, "tcx") },
+	{ ...stack4, name: "ebpf at tcx, 1 VIP, watched before", setUp: watched(ours("ipv4", 1, "tcx"), false) },
+	{ ...stack4, name: "ebpf at tcx, 1 VIP, being watched", setUp: watched(ours("ipv4", 1, "tcx"), true) },
 	{ ...many, name: "ebpf at tcx, 63 VIPs", setUp: ours("ipv4", MOST_VIPS, "tcx") },
 	{ ...many, name: "ebpf at tcx, 63 services", setUp: ours("ipv4", MOST_VIPS, "tcx", true) },
 	{ ...stack4, name: "ebpf at clsact, 1 VIP", setUp: ours("ipv4", 1, "clsact") },

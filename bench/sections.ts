@@ -1,6 +1,7 @@
 /** What is measured, and which table and which bars come of it. */
 import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
 import { difference, paired, ratio, type Series, seriesOf, spreadOf } from "./measure.ts";
+import { measureProving, PACKETS, PROVING, TARGETS } from "./proving.ts";
 import { measureReceivePath, PATHS, type Path, type ReceiveEffort } from "./receive-path.ts";
 import { type Bar, bar, type Table } from "./report.ts";
 import { measureTestRun, SHAPES, type TestRunEffort, type TestRunFigure, VIP_COUNTS } from "./test-run.ts";
@@ -105,6 +106,12 @@ export async function receivePathSection(effort: ReceiveEffort): Promise<Section
 				1.1,
 				2,
 			),
+			bar(
+				"added at tcx when a watcher has gone ÷ the same never watched",
+				ratio(addedOf("ebpf at tcx, 1 VIP, watched before"), tcx),
+				1.05,
+				2,
+			),
 		],
 	};
 }
@@ -179,6 +186,25 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),
 			bar("dsrctl check, 60 + 60 services", seconds(COMMAND.check), 0.25, 2, "s"),
 			bar("l3dsr up, 60 + 60 services, nothing to do", seconds(COMMAND.up), 0.25, 2, "s"),
+		],
+	};
+}
+
+/** `bin`: the folder of l3dsr's commands. */
+export async function provingSection(effort: CommandEffort, bin: string): Promise<Section> {
+	const measured = await measureProving(effort, bin);
+	const seconds = (name: string) => seriesOf(measured, name).map((ms) => ms / 1000);
+	return {
+		table: {
+			title: "Tracing and probing",
+			note: "Wall time of a cold process, to its end, on all CPUs: milliseconds. The capture holds TCP and UDP of both families and every DSCP, goes through 126 rules, each packet through the reference and through a copy of what runs, and is written again. The probes are TCP, of both families, to one server; every VIP must answer.",
+			columns: [{ name: "ms", digits: 0 }],
+			rows: [...measured].map(([name, series]) => ({ name, cells: [spreadOf(series)] })),
+		},
+		bars: [
+			bar(`trace of ${PACKETS} packets through a program`, seconds(PROVING.program), 2, 2, "s"),
+			bar(`trace of ${PACKETS} packets through rules on nft`, seconds(PROVING.rules), 2, 2, "s"),
+			bar(`probe of ${TARGETS} targets`, seconds(PROVING.probe), 5, 2, "s"),
 		],
 	};
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { test } from "node:test";
 import { COMMAND, measureCommands } from "../../bench/commands.ts";
+import { measureProving, PROVING } from "../../bench/proving.ts";
 import { measureReceivePath, PATHS } from "../../bench/receive-path.ts";
 import { measureTestRun, SHAPES } from "../../bench/test-run.ts";
 import { measureThroughput, WAYS } from "../../bench/throughput.ts";
@@ -27,9 +28,10 @@ test("programs of every size run at tc and XDP", async () => {
 
 test("every packet reaches the end of each receive path and is rewritten on the way", async () => {
 	const names = ["nothing", "ebpf at tcx, 63 VIPs", "nft, 1 VIP, IPv6", "ebpf at native XDP, 1 VIP"];
-	const more = ["iptables, 1 rule", "nftables, 64 linear rules"];
-	const paths = PATHS.filter(({ name }) => [...names, ...more].includes(name));
-	assert.equal(paths.length, names.length + more.length);
+	names.push("iptables, 1 rule", "nftables, 64 linear rules");
+	names.push("ebpf at tcx, 1 VIP, watched before", "ebpf at tcx, 1 VIP, being watched");
+	const paths = PATHS.filter(({ name }) => names.includes(name));
+	assert.equal(paths.length, names.length);
 	const effort = { rounds: 1, samples: 1, frames: 640, warmUp: false };
 	const measured = await measureReceivePath(effort, paths);
 	assert.deepEqual(
@@ -58,5 +60,11 @@ test("TCP crosses the lab with rewriting at tcx", async () => {
 test("each command does what it is timed at", async () => {
 	const measured = await measureCommands({ rounds: 1, samples: 1, warmUp: false }, bin);
 	assert.deepEqual([...measured.keys()], Object.values(COMMAND));
+	for (const series of measured.values()) assert.ok(series.every((ms) => ms > 0));
+});
+
+test("trace and probe succeed in bulk", async () => {
+	const measured = await measureProving({ rounds: 1, samples: 1, warmUp: false }, bin);
+	assert.deepEqual([...measured.keys()], Object.values(PROVING));
 	for (const series of measured.values()) assert.ok(series.every((ms) => ms > 0));
 });

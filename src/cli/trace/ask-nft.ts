@@ -66,13 +66,17 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 /** Undefined for a packet that does not come to rules on nft. */
 function questionOf(traced: Traced, { stops }: Situation): Question | undefined {
 	const { journey, kernel, context } = traced;
-	const first = journey.stops.find(({ stop }) => stop.datapath === "nft");
+	const onNft = journey.stops.filter(({ stop }) => stop.datapath === "nft");
+	const [first] = onNft;
 	if (first === undefined) return undefined;
-	// Where a program in front does something else, this is what nft gets to see.
 	const made = kernel.find(({ answer }) => answer === "different")?.bytes;
-	const before = made === undefined ? first.before : Uint8Array.from(Buffer.from(made, "hex"));
-	const onNft = stops.filter(({ datapath }) => datapath === "nft");
-	return { traced, before, journey: travel(before, onNft, context) };
+	if (made === undefined) {
+		return { traced, before: first.before, journey: { ...journey, before: first.before, stops: onNft } };
+	}
+	// Where a program in front does something else, this is what nft gets to see.
+	const before = Uint8Array.from(Buffer.from(made, "hex"));
+	const rules = stops.filter(({ datapath }) => datapath === "nft");
+	return { traced, before, journey: travel(before, rules, context) };
 }
 
 function recordOf({ journey }: Question, exact: boolean): Pick<KernelRecord, "datapath" | "place" | "exact"> {
