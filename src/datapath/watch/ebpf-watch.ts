@@ -89,8 +89,9 @@ export class EbpfWatcher implements Watcher, Disposable {
 			const { name } = attachment.interface;
 			if (PLACES[attachment.hook].program === "xdp") {
 				notes.push(
-					`the rules of ${name} run at ${PLACES[attachment.hook].name}, before anything that could look on: ` +
-						"see their counters with l3dsr status --watch",
+					`the rules of ${name} run at ${PLACES[attachment.hook].name}, which has one program for each interface: ` +
+						"nothing can stand in front of it and look on, and a reporting program in its place would stay when a watcher is killed; " +
+						"see their counters with l3dsr status --watch, or move them to hook tc while you watch",
 				);
 				continue;
 			}

@@ -313,7 +313,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	await using watch = await Watch.open(options(), env);
 	assert.match(
 		watch.notes.join("\n"),
-		/^the rules of v0 run at generic XDP, before anything that could look on/,
+		/^the rules of v0 run at generic XDP, which has one program for each interface: nothing can stand in front of it/,
 	);
 	await xdp.apply({ entries: [] }, await xdp.observe());
 	await watch.refresh(() => {});
