@@ -23,19 +23,76 @@ const UPDATE = process.env["UPDATE_GOLDEN"] === "1";
 const LAB = "l3faults";
 const PROMPT = /^(director|router|real1)# (.*)$/;
 
-/** Where in the output each fault is called by its name. */
-const NAMED: Readonly<Record<string, RegExp>> = {
-	"No rule": /^likely: no rule on 10\.0\.11\.2 matches DSCP 1/m,
-	"Wrong DSCP":
-		/^found: DSCP 7 .* is answered by the VIP .*\n(found.*\n)*likely: the rule .* is for another DSCP than 1$/m,
-	"The VIP is not on lo": /^likely: .* does not hold 72\.30\.38\.140 on lo[\s\S]*^error\[vip-on-loopback\]/m,
-	"The service does not listen on the VIP": /^likely: .* the service does not listen on the VIP/m,
-	"TOS and DSCP confused": /^likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1/m,
-	"ECN bits": /^likely: the rule compares the whole TOS byte/m,
-	"A router re-marks": /^likely: the DSCP is changed on the way: .* 10\.0\.3\.1: by that router/m,
-	"Reverse-path filter": /^likely: reverse-path filtering[\s\S]*^error\[reverse-path\]/m,
-	"Another host claims the VIP": /^error\[arp\]/m,
-	"A rule before ours": /by a rule on 10\.0\.11\.2 in front of ours$[\s\S]*^error\[dscp-remarked\]/m,
+const TOOLS = ["probe", "check", "trace", "watch"] as const;
+type Tool = (typeof TOOLS)[number];
+
+/**
+ * What each command says of each fault. In the page's table `names` stands where the fault is named, and
+ * `shows` where what is said is less than that.
+ */
+const SAID: Readonly<
+	Record<
+		string,
+		{ readonly names: Partial<Record<Tool, RegExp>>; readonly shows?: Partial<Record<Tool, RegExp>> }
+	>
+> = {
+	"No rule": {
+		names: { probe: /^likely: no rule on 10\.0\.11\.2 matches DSCP 1/m, trace: /^no rule is on its way$/m },
+	},
+	"Wrong DSCP": {
+		names: {
+			probe:
+				/^found: DSCP 7 .* is answered by the VIP .*\n(found.*\n)*likely: the rule .* is for another DSCP than 1$/m,
+			trace: /^ +not -m dscp --dscp 0x07: the packet has DSCP 1 /m,
+		},
+	},
+	"The VIP is not on lo": {
+		names: {
+			check: /^error\[vip-on-loopback\]/m,
+			trace: /^result: rewritten to 72\.30\.38\.140, which is no address of this host/m,
+		},
+		shows: {
+			probe: /^likely: .* does not hold 72\.30\.38\.140 on lo$/m,
+			watch: / 10\.0\.3\.2:… > 72\.30\.38\.140:80 /,
+		},
+	},
+	"The service does not listen on the VIP": {
+		names: {
+			probe: /^likely: .* the service does not listen on the VIP/m,
+			check: /^warning\[listeners\]: nothing listens on web \(72\.30\.38\.140\) port 8080/m,
+		},
+		shows: { watch: / 10\.0\.3\.2:… > 72\.30\.38\.140:8080 / },
+	},
+	"TOS and DSCP confused": {
+		names: {
+			probe: /^likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1/m,
+			trace: /^ +4 is the TOS byte of DSCP 1: the rule may have been given the TOS byte for the DSCP$/m,
+		},
+	},
+	"ECN bits": {
+		names: {
+			probe: /^likely: the rule compares the whole TOS byte/m,
+			trace: /^ +the rule compares the ECN bits too/m,
+		},
+	},
+	"A router re-marks": {
+		names: { probe: /^likely: the DSCP is changed on the way: .* 10\.0\.3\.1: by that router/m },
+	},
+	"Reverse-path filter": {
+		names: { check: /^error\[reverse-path\]/m },
+		shows: { probe: /^likely: reverse-path filtering/m, watch: / 10\.0\.3\.2:… > 72\.30\.38\.140:80 / },
+	},
+	"Another host claims the VIP": {
+		names: { check: /^error\[arp\]/m },
+		shows: { probe: /with DSCP 0 .*: answered by the VIP 10\.0\.11\.140 in/ },
+	},
+	"A rule before ours": {
+		names: { check: /^error\[dscp-remarked\]/m },
+		shows: {
+			probe: /by a rule on 10\.0\.11\.2 in front of ours$/m,
+			trace: /^result: rewritten to 72\.30\.38\.140, an address of this host/m,
+		},
+	},
 };
 
 const l3dsr = commandPath("l3dsr");
@@ -101,8 +158,17 @@ function withoutChance(output: string): string {
 		.replace(/\d+\.\d ms/g, "… ms")
 		.replace(/( {2}up) +\d+ +\d+$/gm, "$1  …")
 		.replace(/lladdr .*/g, "lladdr …")
+		.replace(/^\d\d:\d\d:\d\d\.\d+ ( 10\.0\.3\.2):\d+ /gm, "… $1:… ")
 		.replace(/(LISTEN 0) +\d+ +(\S+) +(\S+?) *$/gm, "$1 … $2 …")
 		.trimEnd();
+}
+
+/** The output of one command's calls in a section. */
+function saidBy(tool: Tool, section: string): string {
+	const call = tool === "watch" ? "cat watch.log" : `l3dsr ${tool} `;
+	return piecesOf(section)
+		.flatMap((piece) => (typeof piece !== "string" && piece.command.includes(call) ? piece.output : []))
+		.join("\n");
 }
 
 const [preface = "", ...sections] = readFileSync(PAGE, "utf8").split(/^(?=## )/m);
@@ -139,13 +205,22 @@ describe("docs/guide/troubleshooting.md", () => {
 			updated.push(replay(section, judge));
 		});
 	}
-	it("names each of the ten faults", () => {
+	it("names each of the ten faults, by the commands that its table says", () => {
 		if (UPDATE) writeFileSync(PAGE, updated.join(""));
-		assert.equal(sections.length, Object.keys(NAMED).length);
-		for (const [index, [title, name]] of Object.entries(NAMED).entries()) {
+		assert.equal(sections.length, Object.keys(SAID).length);
+		const rows = preface.split("\n").filter((line) => /^\| \d/.test(line));
+		for (const [index, [title, { names, shows = {} }]] of Object.entries(SAID).entries()) {
 			const section = updated[index + 1] ?? "";
 			assert.equal(section.split("\n")[0], `## ${index + 1}. ${title}`);
-			assert.match(section, name);
+			const [, , ...cells] = (rows[index] ?? "").split("|").map((cell) => cell.trim());
+			for (const [at, tool] of TOOLS.entries()) {
+				const cell = cells[at];
+				const expected = names[tool] ?? shows[tool];
+				if (names[tool] !== undefined) assert.equal(cell, "**names**", title);
+				else if (expected !== undefined) assert.match(cell ?? "", /^[a-z]/, title);
+				else assert.equal(cell, "", title);
+				if (expected !== undefined) assert.match(saidBy(tool, section), expected, `${title}: ${tool}`);
+			}
 		}
 	});
 });
