@@ -2,14 +2,7 @@
  * A10 Thunder and AX (ACOS). Syntax: A10's "Application Delivery and Server Load Balancing Guide", DSCP marking by
  * a real port template for Layer-3 DSR; `no-dest-nat` keeps the source, and port translation away.
  */
-import {
-	addressName,
-	type Listener,
-	listenersOf,
-	type Printed,
-	realsInUse,
-	type VipTable,
-} from "./vip-table.ts";
+import { addressName, directorPrinter, type Listener, listenersByVip, withBangs } from "./director.ts";
 
 /** Port 0 stands for all ports. */
 const ALL_PORTS = 0;
@@ -19,44 +12,35 @@ interface Port {
 	readonly protocol: "tcp" | "udp";
 }
 
-export function printA10(table: VipTable): Printed {
-	const { listeners, left } = listenersOf(table, { families: ["ipv4", "ipv6"] });
+export const printA10 = directorPrinter({ families: ["ipv4", "ipv6"] }, (listeners, reals) => {
 	const codes = [...new Set(listeners.map(({ dscp }) => dscp))];
-	const blocks = [
+	return withBangs([
 		...codes.map((dscp) => [`slb template port dscp-${dscp}`, `  dscp ${dscp}`]),
-		...realsInUse(listeners).map((real) => [
+		...reals.map((real) => [
 			`slb server rs-${addressName(real)} ${real.text}`,
-			...uniquePorts(listeners.filter(({ reals }) => reals.includes(real))).map(
+			...uniquePorts(listeners.filter((one) => one.reals.includes(real))).map(
 				({ port, protocol }) => `  port ${port} ${protocol}`,
 			),
 		]),
 		...listeners.flatMap((listener) =>
-			portsOf(listener).map(({ port, protocol }) => [
-				`slb service-group ${groupName(listener, { port, protocol })} ${protocol}`,
+			portsOf(listener).map((port) => [
+				`slb service-group ${groupName(listener, port)} ${port.protocol}`,
 				`  template port dscp-${listener.dscp}`,
-				...listener.reals.map((real) => `  member rs-${addressName(real)} ${port}`),
+				...listener.reals.map((real) => `  member rs-${addressName(real)} ${port.port}`),
 			]),
 		),
-		...virtualServers(listeners),
-	];
-	return { text: blocks.map((block) => `${block.join("\n")}\n!\n`).join(""), left };
-}
-
-function virtualServers(listeners: readonly Listener[]): string[][] {
-	const vips = new Map(listeners.map(({ vip }) => [vip.text, vip]));
-	return [...vips.values()].map((vip) => [
-		`slb virtual-server vip-${addressName(vip)} ${vip.text}`,
-		...listeners
-			.filter((one) => one.vip.text === vip.text)
-			.flatMap((listener) =>
+		...listenersByVip(listeners).map(({ vip, own }) => [
+			`slb virtual-server vip-${addressName(vip)} ${vip.text}`,
+			...own.flatMap((listener) =>
 				portsOf(listener).flatMap((port) => [
 					`  port ${port.port} ${port.protocol}`,
 					`    service-group ${groupName(listener, port)}`,
 					"    no-dest-nat",
 				]),
 			),
+		]),
 	]);
-}
+});
 
 function portsOf({ protocol, port }: Listener): Port[] {
 	if (protocol !== undefined && port !== undefined) return [{ port, protocol }];

@@ -2,40 +2,27 @@
  * Citrix NetScaler (ADC). Syntax: its documentation, "Configure load balancing in DSR mode by using TOS". The value
  * of -tosId is the DSCP, not the TOS byte.
  */
-import {
-	addressName,
-	type Listener,
-	listenersOf,
-	type Printed,
-	realsInUse,
-	type VipTable,
-} from "./vip-table.ts";
+import type { Address } from "../../model/address.ts";
+import { addressName, directorPrinter, type Listener } from "./director.ts";
 
-export function printNetscaler(table: VipTable): Printed {
-	const { listeners, left } = listenersOf(table, {
-		families: ["ipv4", "ipv6"],
-		zeroWhy: "NetScaler's -tosId is 1-63",
-	});
-	const lines = [
-		...realsInUse(listeners).map((real) => `add server rs-${addressName(real)} ${real.text}`),
-		...listeners.flatMap((listener) =>
-			listener.reals.map(
-				(real) =>
-					`add service ${serviceName(listener, real.text)} rs-${addressName(real)} ${typeOf(listener)} -usip YES -useproxyport NO`,
-			),
+const LIMITS = { families: ["ipv4", "ipv6"], zeroWhy: "NetScaler's -tosId is 1-63" } as const;
+
+export const printNetscaler = directorPrinter(LIMITS, (listeners, reals) => [
+	...reals.map((real) => `add server rs-${addressName(real)} ${real.text}`),
+	...listeners.flatMap((listener) =>
+		listener.reals.map(
+			(real) =>
+				`add service ${serviceName(listener, real)} rs-${addressName(real)} ${typeOf(listener)} -usip YES -useproxyport NO`,
 		),
-		...listeners.map(
-			(listener) =>
-				`add lb vserver ${serverName(listener)} ${typeOf(listener, listener.vip.text)} -m TOS -tosId ${listener.dscp}`,
-		),
-		...listeners.flatMap((listener) =>
-			listener.reals.map(
-				(real) => `bind lb vserver ${serverName(listener)} ${serviceName(listener, real.text)}`,
-			),
-		),
-	];
-	return { text: lines.map((line) => `${line}\n`).join(""), left };
-}
+	),
+	...listeners.map(
+		(listener) =>
+			`add lb vserver ${serverName(listener)} ${typeOf(listener, listener.vip.text)} -m TOS -tosId ${listener.dscp}`,
+	),
+	...listeners.flatMap((listener) =>
+		listener.reals.map((real) => `bind lb vserver ${serverName(listener)} ${serviceName(listener, real)}`),
+	),
+]);
 
 /** `TCP 80`, `ANY *`; with the address between the two where the command has it there. */
 function typeOf({ protocol, port }: Listener, address?: string): string {
@@ -47,9 +34,8 @@ function serverName(listener: Listener): string {
 	return `vip-${addressName(listener.vip)}${suffix(listener)}`;
 }
 
-function serviceName(listener: Listener, real: string): string {
-	const name = real.replace(/::/g, "--").replace(/[.:]/g, "-");
-	return `svc-${addressName(listener.vip)}${suffix(listener)}-${name}`;
+function serviceName(listener: Listener, real: Address): string {
+	return `svc-${addressName(listener.vip)}${suffix(listener)}-${addressName(real)}`;
 }
 
 function suffix({ protocol, port }: Listener): string {

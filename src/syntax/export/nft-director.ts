@@ -7,7 +7,8 @@
  */
 import type { Address, Family } from "../../model/address.ts";
 import type { Dscp } from "../../model/dscp.ts";
-import { type Listener, listenersOf, type Printed, type VipTable } from "./vip-table.ts";
+import { type Listener, listenersOf } from "./director.ts";
+import type { Printed, VipTable } from "./vip-table.ts";
 
 /** What differs between the two families' tables. */
 const SPELLING = {
