@@ -10,7 +10,7 @@ import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import type { CliContext } from "./context.ts";
 import { formatsHelp } from "./export/formats.ts";
 import { formatFor, printTable } from "./export/print.ts";
-import { inNamespace } from "./services/command.ts";
+import { inNamespace, offeringConfiguration } from "./services/command.ts";
 import { loadConfiguration } from "./services/configuration.ts";
 import { systemServiceHost } from "./services/host.ts";
 
@@ -40,7 +40,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			const { format, reals } = formatFor(name, options);
 			const table =
 				options.config === undefined
-					? await observedTable(context)
+					? await offeringConfiguration(() => observedTable(context))
 					: await configuredTable(context, options.config);
 			printTable(context, name, format, { ...table, reals }, options);
 			return EXIT.done;

@@ -141,10 +141,13 @@ function readServices(host: ServiceHost): string {
 }
 
 function read(host: ServiceHost, file: string): string {
+	let text: string;
 	try {
-		return host.readFile(file === "-" ? "/dev/stdin" : file);
+		text = host.readFile(file === "-" ? "/dev/stdin" : file);
 	} catch (cause) {
 		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
 		throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: ${reason}` }, { cause });
 	}
+	if (!text.includes("\0")) return text;
+	throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: it is no text` });
 }

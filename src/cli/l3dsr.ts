@@ -61,7 +61,9 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 /** Entry of `bin/l3dsr`. Sets the process's exit code; the process ends when nothing is left to do. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, realpathSync(process.argv[1] ?? programName));
-	process.exitCode = await runL3dsr(context);
+	const exitCode = await runL3dsr(context);
+	// Output that could not be written has said so already (processContext).
+	if (exitCode !== EXIT.done || process.exitCode === undefined) process.exitCode = exitCode;
 }
 
 /** Runs one command line. Never throws: every failure is printed to `context.stderr` and told by the exit code. */

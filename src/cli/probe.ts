@@ -72,7 +72,13 @@ function targetsOf([real]: readonly string[], options: Options): ProbeTarget[] {
 				`--file says what to ask: no ${single === undefined ? "address" : `--${single}`} beside it`,
 			);
 		}
-		return parseProbeTargets(readTargets(options.file), options.file);
+		const targets = parseProbeTargets(readTargets(options.file), options.file);
+		if (targets.length > 0) return targets;
+		throw new L3dsrError({
+			code: "PROBE_TARGET",
+			message: `read targets from ${options.file}: there is none`,
+			hint: "a line for each: RIP VIP DSCP PORT",
+		});
 	}
 	if (real === undefined)
 		throw usage("which real server is to be asked?", "l3dsr probe RIP --dscp N --port P");
@@ -102,9 +108,13 @@ async function probe(
 		return status;
 	}
 	const failed = reports.filter(({ ok }) => !ok).length;
+	const unasked = targets.length - reports.length;
+	if (unasked > 0)
+		context.stderr.write(`stopped: ${unasked} of ${targets.length} targets were not answered yet\n`);
 	const style = styleFor(stdout, env);
 	const [only] = reports;
-	if (options.json === true) writeJson(stdout, { probed: reports.length, failed, targets: reports });
+	if (options.json === true)
+		writeJson(stdout, { probed: reports.length, failed, unanswered: unasked, targets: reports });
 	else if (options.file === undefined && only !== undefined) stdout.write(reportText(only, style));
 	else stdout.write(tableText(reports, style));
 	return failed === 0 ? EXIT.done : EXIT.failed;
@@ -120,22 +130,37 @@ async function reportsOf(
 	const progress = new Progress(context, json === true || nagios === true ? 0 : targets.length * count);
 	const wait: ProbeOptions = { timeoutMs: timeout * 1000, signal };
 	const probes = targets.flatMap((target) => Array.from({ length: count }, () => ({ target, ecn })));
-	const answers = await prober.ask(probes, {
-		...wait,
-		onAnswer: (index, answer) => {
-			const target = probes[index]?.target;
-			progress.add(target !== undefined && judgeAnswer(target, answer) === "vip");
-		},
-	});
-	progress.end();
-	const grouped = targets.map((_, index) => answers.slice(index * count, (index + 1) * count));
+	const answers = new Map<number, Answer>();
+	try {
+		await prober.ask(probes, {
+			...wait,
+			onAnswer: (index, answer) => {
+				answers.set(index, answer);
+				const target = probes[index]?.target;
+				progress.add(target !== undefined && judgeAnswer(target, answer) === "vip");
+			},
+		});
+	} catch (error) {
+		// Stopped half-way, a file is told as far as it went.
+		if (!signal.aborted || file === undefined || nagios === true) throw error;
+	} finally {
+		progress.end();
+	}
+	const grouped = targets.map((_, at) =>
+		Array.from({ length: count }, (_, nth) => answers.get(at * count + nth)).filter(
+			(answer) => answer !== undefined,
+		),
+	);
 	const [only] = targets;
 	const [given] = grouped;
 	// A person who asks about one server wants to know why; a monitoring system asks again in a minute.
 	if (file === undefined && nagios !== true && only !== undefined && given !== undefined) {
 		return [reportOf(only, given, await askFurther(prober, only, given, ecn, wait))];
 	}
-	return targets.map((target, index) => reportOf(target, grouped[index] as Answer[])); // one group for each target
+	return targets.flatMap((target, index) => {
+		const own = grouped[index] ?? [];
+		return own.length === count ? [reportOf(target, own)] : [];
+	});
 }
 
 /** Where all is well, whether it also is with ECN bits, as soon as data flows; else, what could be wrong. */

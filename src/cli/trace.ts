@@ -2,12 +2,12 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { inNamespace } from "./services/command.ts";
+import { inNamespace, offeringConfiguration } from "./services/command.ts";
 import { styleFor } from "./style.ts";
-import { traceCapture } from "./trace/capture.ts";
+import { type Outcome, traceCapture } from "./trace/capture.ts";
 import { number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
 import { packetRecord, traceAll } from "./trace/record.ts";
-import { rewrittenCapture, writeCapture } from "./trace/rewritten-capture.ts";
+import { requireWritable, rewrittenCapture, textContext, writeCapture } from "./trace/rewritten-capture.ts";
 import { configuredSituation, liveSituation, type PacketMeta, type Situation } from "./trace/situation.ts";
 import { packetText } from "./trace/text.ts";
 
@@ -45,7 +45,10 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--mac <address>", "its sender's Ethernet address")
 		.option("--local <address>", "take this address or prefix for this host's own; repeatable", collect)
 		.option("-c, --config <path>", "ask this configuration instead of what runs here; needs no root")
-		.option("-w, --write <file>", "write the packets as they come out, as pcap")
+		.option(
+			"-w, --write <file>",
+			"write the packets as they come out, as pcap; - is stdout, and the text goes to stderr",
+		)
 		.option("-v, --verbose", "tell every packet of a capture in full")
 		.option("--netns <name>", "work in this network namespace (ip netns)")
 		.option("--json", "print JSON; of a capture, one line for each packet and one for the whole");
@@ -62,16 +65,20 @@ function collect(value: string, before: readonly string[] | undefined): readonly
 }
 
 async function run(context: CliContext, file: string | undefined, options: Options): Promise<ExitCode> {
+	const { write } = options;
 	const input = readInput(file, options);
+	if (write !== undefined) requireWritable(context, write, file);
 	const meta = metaOf(options);
 	using situation =
 		options.config === undefined
-			? await liveSituation(context, options, meta)
+			? await offeringConfiguration(() => liveSituation(context, options, meta))
 			: await configuredSituation(context, options.config, options);
-	const agreed =
+	const out = textContext(context, write);
+	const { agreed, results } =
 		input.kind === "packet"
-			? await tracePacket(context, input, situation, meta, options)
-			: await traceCapture(context, input, situation, meta, options);
+			? await tracePacket(out, input, situation, meta, options)
+			: await traceCapture(out, input, situation, meta, options);
+	if (write !== undefined) writeCapture(context, write, rewrittenCapture(results));
 	return agreed ? EXIT.done : EXIT.failed;
 }
 
@@ -81,7 +88,7 @@ async function tracePacket(
 	situation: Situation,
 	meta: PacketMeta,
 	options: Options,
-): Promise<boolean> {
+): Promise<Outcome> {
 	const { results } = await traceAll(input.packets, situation, meta);
 	const [traced] = results;
 	if (traced === undefined || "notIp" in traced) throw usage("these bytes are no IP packet");
@@ -94,8 +101,7 @@ async function tracePacket(
 		for (const note of situation.notes) stdout.write(`${style.bad("note:")} ${note}\n`);
 		stdout.write(packetText(record, style, situation.source, situation.interfaceBecause));
 	}
-	if (options.write !== undefined) writeCapture(options.write, rewrittenCapture([traced]));
-	return record.kernel.every(({ answer, exact }) => exact && answer !== "different");
+	return { agreed: record.kernel.every(({ answer, exact }) => exact && answer !== "different"), results };
 }
 
 function metaOf({ mark, mac }: Options): PacketMeta {

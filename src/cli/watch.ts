@@ -6,10 +6,12 @@ import { Watch, type WatchFilter } from "../datapath/watch/watch.ts";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import { namespacePath } from "../host/netns.ts";
 import { addressBits, parseAddress, prefixOf } from "../model/address.ts";
-import { dscp, isDscp } from "../model/dscp.ts";
+import { listInterfaces } from "../sys/interface.ts";
 import { enterNetworkNamespace } from "../sys/network-namespace.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { interruptible } from "./interrupt.ts";
+import { dscpOption } from "./option-values.ts";
+import { requireNamespace } from "./services/command.ts";
 import { type Style, styleFor } from "./style.ts";
 import { recordOf, sightingText } from "./watch-text.ts";
 
@@ -20,7 +22,7 @@ const REFRESH_MS = 1000;
 
 interface Options {
 	readonly vip?: string;
-	readonly dscp?: number;
+	readonly dscp?: string;
 	readonly client?: string;
 	readonly interface?: string;
 	readonly flows?: boolean;
@@ -37,7 +39,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				"the running rules, on both datapaths; they stay as they are, and nothing is left when this ends.",
 		)
 		.option("--vip <address>", "only packets that get this destination")
-		.option("--dscp <0-63>", "only packets that come with this DSCP", wholeNumber(0, 63))
+		.option("--dscp <code>", "only packets that come with this DSCP (0-63, or a class such as AF41)")
 		.option("--client <address[/length]>", "only packets from here")
 		.option("-i, --interface <name>", "only packets that arrive there")
 		.option("--flows", "only the first packet of each flow")
@@ -54,7 +56,10 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		const options = command.opts<Options>();
 		const filter = filterOf(options);
 		// Not in a child process, which would go on watching when this one is killed.
-		if (options.netns !== undefined) enterNetworkNamespace(namespacePath(options.netns));
+		if (options.netns !== undefined) {
+			requireNamespace(options.netns);
+			enterNetworkNamespace(namespacePath(options.netns));
+		}
 		await interruptible(context, (signal) => watch(context, options, filter, signal));
 		return EXIT.done;
 	};
@@ -72,12 +77,13 @@ function filterOf({ vip, dscp: code, client, interface: name }: Options): WatchF
 	const address = vip === undefined ? undefined : parseAddress(vip);
 	if (vip !== undefined && address === undefined) throw unreadable("--vip", vip, "an address");
 	const source = client === undefined ? undefined : parseClient(client);
+	const selected = code === undefined ? undefined : dscpOption(code);
 	if (name !== undefined && !/^[^\s"/]{1,15}$/.test(name)) {
 		throw unreadable("--interface", name, "the name of an interface");
 	}
 	return {
 		...(address === undefined ? {} : { vip: address }),
-		...(code !== undefined && isDscp(code) ? { dscp: dscp(code) } : {}),
+		...(selected === undefined ? {} : { dscp: selected }),
 		...(source === undefined ? {} : { client: source }),
 		...(name === undefined ? {} : { interface: name }),
 	};
@@ -152,6 +158,10 @@ class Teller {
 	begin(): void {
 		this.#note();
 		const { stderr } = this.#context;
+		const asked = this.#options.interface;
+		if (asked !== undefined && !listInterfaces().some(({ name }) => name === asked)) {
+			stderr.write(`note: there is no interface ${asked} yet\n`);
+		}
 		if (stderr.isTTY === true) stderr.write(this.#style.dim("watching; Ctrl-C ends it\n"));
 	}
 

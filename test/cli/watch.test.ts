@@ -169,7 +169,7 @@ test("watch refuses what it cannot read", async () => {
 			'option --client: "10.0.0.0/33" is not an address, or one with the length of a prefix',
 		],
 		[["-i", "a b"], 'option --interface: "a b" is not the name of an interface'],
-		[["--dscp", "64"], "expected a whole number from 0 to 63"],
+		[["--dscp", "64"], "DSCP 64 is out of range, expected 0-63"],
 		[["--count", "0"], "expected a whole number from 1 to"],
 	] as const) {
 		const { exitCode, stderr } = await l3dsr("watch", ...argv);

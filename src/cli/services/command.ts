@@ -41,13 +41,7 @@ export async function inNamespace(
 	work: () => Promise<ExitCode>,
 ): Promise<ExitCode> {
 	if (netns === undefined) return await work();
-	if (!listNamespaces().includes(netns)) {
-		throw new L3dsrError({
-			code: "USAGE",
-			message: `there is no network namespace ${netns}`,
-			hint: `ip netns lists them: ${listNamespaces().join(", ") || "none is there"}`,
-		});
-	}
+	requireNamespace(netns);
 	const [program = "ip", ...args] = commandInNamespace(netns, [
 		context.programPath,
 		...withoutNetns(context.argv),
@@ -61,6 +55,29 @@ export async function inNamespace(
 	const [status] = await once(child, "close");
 	const known = Object.values(EXIT).find((code) => code === status);
 	return known ?? EXIT.failed;
+}
+
+/** Work that reads what runs, where a configuration could be asked instead: who is not root is told so. */
+export async function offeringConfiguration<T>(work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		if (!(error instanceof L3dsrError) || error.code !== "KERNEL_PERMISSION") throw error;
+		const [first, ...more] = error.diagnostics;
+		const hint = "run it as root, or ask a configuration, which takes no root: -c PATH";
+		throw new L3dsrError([{ ...first, hint }, ...more], { cause: error });
+	}
+}
+
+/** Throws L3dsrError (USAGE) when no namespace has that name. */
+export function requireNamespace(netns: string): void {
+	const names = listNamespaces();
+	if (names.includes(netns)) return;
+	throw new L3dsrError({
+		code: "USAGE",
+		message: `there is no network namespace ${netns}`,
+		hint: `ip netns lists them: ${names.join(", ") || "none is there"}`,
+	});
 }
 
 /** The arguments less `--netns NAME` or `--netns=NAME`. */

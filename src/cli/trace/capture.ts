@@ -17,7 +17,6 @@ import {
 	type TracedAll,
 	traceAll,
 } from "./record.ts";
-import { rewrittenCapture, writeCapture } from "./rewritten-capture.ts";
 import type { PacketMeta, Situation } from "./situation.ts";
 import { NOT_EXACT, packetText, RUNS } from "./text.ts";
 
@@ -57,14 +56,20 @@ export interface CaptureSummary {
 	readonly notes: readonly string[];
 }
 
-/** Prints as it goes; false when the kernel disagrees with the oracle. */
+export interface Outcome {
+	/** False when the kernel disagrees with the oracle. */
+	readonly agreed: boolean;
+	readonly results: TracedAll["results"];
+}
+
+/** Prints as it goes. */
 export async function traceCapture(
 	context: CliContext,
 	input: TraceInput,
 	situation: Situation,
 	meta: PacketMeta,
-	options: { readonly json?: boolean; readonly verbose?: boolean; readonly write?: string },
-): Promise<boolean> {
+	options: { readonly json?: boolean; readonly verbose?: boolean },
+): Promise<Outcome> {
 	const { stdout, env } = context;
 	const style = styleFor(stdout, env);
 	const all = await traceAll(input.packets, situation, meta);
@@ -96,8 +101,7 @@ export async function traceCapture(
 	const summary = summarize(all, situation, [...situation.notes, ...input.notes]);
 	if (options.json === true) writeJson(stdout, { summary }, { lines: true });
 	else stdout.write(summaryText(summary, style));
-	if (options.write !== undefined) writeCapture(options.write, rewrittenCapture(results));
-	return summary.kernel.every(agrees);
+	return { agreed: summary.kernel.every(agrees), results };
 }
 
 /** `12  203.0.113.9 → 10.0.0.5 tcp dscp 7: now for 192.0.2.10`. */

@@ -3,11 +3,10 @@ import { readFileSync } from "node:fs";
 import { parsePacket } from "../../datapath/reference.ts";
 import { buildPacket, type PacketTransport } from "../../datapath/trace/build-packet.ts";
 import { L3dsrError } from "../../errors.ts";
-import { type Address, parseAddress } from "../../model/address.ts";
-import { dscp } from "../../model/dscp.ts";
-import { readDscp } from "../../syntax/config/read-value.ts";
+import { type Address, parseAddress, sameAddress } from "../../model/address.ts";
 import { type CapturedPacket, decodeCapture } from "../../syntax/pcap/capture.ts";
 import { isKnownLinkType, LINK_TYPE, networkPacketOf } from "../../syntax/pcap/link-layer.ts";
+import { dscpOption } from "../option-values.ts";
 
 export interface TraceOptions {
 	readonly from?: string;
@@ -119,18 +118,11 @@ function packetOfFields(options: TraceOptions): Uint8Array {
 	const source = address("--from", options.from);
 	const destination = address("--to", options.to);
 	if (source.family !== destination.family) throw usage("--from and --to are of two families");
-	const code = readDscp(options.dscp ?? "0");
-	if (!code.ok) {
-		throw new L3dsrError({
-			code: "USAGE",
-			message: `--dscp: ${code.message}`,
-			...(code.hint === undefined ? {} : { hint: code.hint }),
-		});
-	}
+	if (sameAddress(source, destination)) throw usage("--from and --to are one address");
 	return buildPacket({
 		source,
 		destination,
-		dscp: dscp(code.value),
+		dscp: dscpOption(options.dscp ?? "0"),
 		ecn: number("--ecn", options.ecn ?? "0", 3),
 		ttl: number("--ttl", options.ttl ?? "64", 255),
 		transport: transportOf(options),

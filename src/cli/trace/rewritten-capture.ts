@@ -1,9 +1,10 @@
 /** The packets as the rules leave them, as a capture file: what was not captured stays left out. */
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, statSync, writeFileSync } from "node:fs";
 import { L3dsrError } from "../../errors.ts";
 import { LINK_TYPE } from "../../syntax/pcap/link-layer.ts";
 import { encodePcap } from "../../syntax/pcap/pcap.ts";
-import type { OtherFrame } from "./input.ts";
+import type { CliContext } from "../context.ts";
+import { type OtherFrame, usage } from "./input.ts";
 import { outgoingBytes, type Traced } from "./record.ts";
 
 /** In frames like those they came in; as bare IP packets where these are of several link types. */
@@ -31,9 +32,40 @@ function barePacket(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0] 
 	return [{ timestampNs, bytes, lengthBytes: lengthBytes - input.offset }];
 }
 
-export function writeCapture(path: string, bytes: Uint8Array): void {
+/** `-` is standard output. */
+const STDOUT = "-";
+
+/**
+ * Before anything is done: can the capture be written? Throws L3dsrError (FILE_WRITE, USAGE), also where it
+ * would take the place of the one that is read.
+ */
+export function requireWritable(context: CliContext, path: string, input: string | undefined): void {
+	if (path === STDOUT) {
+		if (context.stdout.isTTY === true) throw usage("-w -: a capture is nothing for a terminal");
+		return;
+	}
+	const [there, read] = [path, input].map((one) =>
+		one === undefined || one === STDOUT ? undefined : statSync(one, { throwIfNoEntry: false }),
+	);
+	if (there !== undefined && there.ino === read?.ino && there.dev === read.dev) {
+		throw usage(`-w ${path} would take the place of the capture that is read`, "write to another file");
+	}
+	reporting(path, () => closeSync(openSync(path, "a")));
+}
+
+/** Where the text goes: not between the bytes of a capture. */
+export function textContext(context: CliContext, path: string | undefined): CliContext {
+	return path === STDOUT ? { ...context, stdout: context.stderr } : context;
+}
+
+export function writeCapture({ stdout }: CliContext, path: string, bytes: Uint8Array): void {
+	if (path === STDOUT) stdout.write(bytes);
+	else reporting(path, () => writeFileSync(path, bytes));
+}
+
+function reporting(path: string, work: () => void): void {
 	try {
-		writeFileSync(path, bytes);
+		work();
 	} catch (cause) {
 		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
 		throw new L3dsrError({ code: "FILE_WRITE", message: `write capture ${path}: ${reason}` }, { cause });

@@ -87,7 +87,10 @@ export async function liveSituation(
 			stops: [...ingress, ...onNft],
 			local: own,
 			source: "this host",
-			notes: observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
+			notes: [
+				...observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
+				...interfaceNotes(chosen.interface, interfaces),
+			],
 			...(programReplica === undefined ? {} : { programReplica }),
 			...(rulesReplica === undefined ? {} : { rulesReplica }),
 			[Symbol.dispose]: close,
@@ -138,6 +141,11 @@ export async function configuredSituation(
 		notes: [],
 		[Symbol.dispose](): void {},
 	};
+}
+
+function interfaceNotes(name: string, interfaces: readonly AddressedInterface[]): string[] {
+	if (name === "" || interfaces.some((one) => one.name === name)) return [];
+	return [`there is no interface ${name} here: it is taken for one of Ethernet`];
 }
 
 function chooseInterface(

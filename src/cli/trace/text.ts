@@ -60,8 +60,13 @@ export function summary(record: PacketRecord): string {
 	const ports =
 		value("source port") === undefined ? "" : ` ${value("source port")} → ${value("destination port")}`;
 	if (record.header.length === 0) return `packet ${record.number}`;
-	const protocol = transport ?? value("protocol") ?? value("next header") ?? "";
+	const protocol = transport ?? protocolText(value("protocol") ?? value("next header") ?? "");
 	return `${value("source")} → ${value("destination")}, DSCP ${value("DSCP")}, ${protocol}${ports}, ${value("length")} bytes`;
+}
+
+/** One without a name is told by its number. */
+function protocolText(value: string): string {
+	return /^\d+$/.test(value) ? `protocol ${value}` : value;
 }
 
 function stopText({ datapath, place, rules }: StopRecord, style: Style): string[] {
