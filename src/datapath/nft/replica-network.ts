@@ -124,6 +124,8 @@ export class ReplicaNetwork implements Disposable {
 			bytes = 0;
 		};
 		for (const [number, packet] of packets.entries()) {
+			// A merged packet that no interface takes from outside.
+			if (packet.bytes.length > LARGEST_MTU) continue;
 			const frame = frameOf(packet, number);
 			if (batch.length === BATCH_FRAMES || bytes + frame.length > BATCH_BYTES) flush();
 			batch.push(frame);

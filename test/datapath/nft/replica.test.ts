@@ -144,7 +144,12 @@ describe("a copy of the nft rules", () => {
 		const passages = copy.run(Array.from({ length: 3000 }, (_, i) => ({ bytes: i % 3 === 0 ? bad : good })));
 		assert.equal(passages.length, 3000);
 		assert.ok(passages.every(({ arrived }, i) => (arrived !== undefined) === (i % 3 !== 0)));
-		assert.equal((await copy.counted())[0]?.counters.packets, 2000n);
+		const [large, after] = copy.run([
+			{ bytes: Buffer.concat([good, Buffer.alloc(1 << 16)]) },
+			{ bytes: good },
+		]);
+		assert.deepEqual([large?.arrived, after?.arrived !== undefined], [undefined, true]);
+		assert.equal((await copy.counted())[0]?.counters.packets, 2001n);
 		assert.equal((await nft.observe()).rules[0]?.counters.packets, 0n, "a live counter moved");
 	});
 
