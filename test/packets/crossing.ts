@@ -225,7 +225,7 @@ export function forwarded(packet: Uint8Array): Uint8Array {
 }
 
 /** The packet with its TCP or UDP checksum left to do: the field holds the pseudo-header's sum only. */
-function leaveChecksumPending(
+export function leaveChecksumPending(
 	packet: Uint8Array,
 	tags = 0,
 ): { packet: Uint8Array; pendingChecksum: PendingChecksum } | undefined {

@@ -44,6 +44,8 @@ export interface CaptureSummary {
 	readonly unreadable: number;
 	/** Rewritten, with the transport header out of reach. */
 	readonly malformed: number;
+	/** Packets whose transport checksum was left to the interface, and is taken as that completes it. */
+	readonly checksumsCompleted: number;
 	readonly badChecksums: { readonly before: number; readonly after: number; readonly new: number };
 	readonly rules: readonly {
 		readonly datapath: string;
@@ -134,7 +136,16 @@ function summarize(
 		})),
 	);
 	const rowAt = new Map(situation.stops.map((stop) => [stop, rules.findIndex((row) => row.stop === stop)]));
-	const sum = { rewritten: 0, notIp: 0, unreadable: 0, malformed: 0, before: 0, after: 0, new: 0 };
+	const sum = {
+		rewritten: 0,
+		notIp: 0,
+		unreadable: 0,
+		malformed: 0,
+		completed: 0,
+		before: 0,
+		after: 0,
+		new: 0,
+	};
 	const answers: KernelRecord[] = [];
 	for (const result of results) {
 		if ("notIp" in result) {
@@ -148,6 +159,7 @@ function summarize(
 		}
 		if (journey.rewritten) sum.rewritten++;
 		if (journey.malformed !== undefined) sum.malformed++;
+		if (result.input.checksumCompleted) sum.completed++;
 		const checksums = checksumRecords(result, journey.packet);
 		const bad = (when: "before" | "after") => checksums.some((one) => one[when].verdict === "bad");
 		if (bad("before")) sum.before++;
@@ -189,6 +201,7 @@ function summarize(
 		notIp: sum.notIp,
 		unreadable: sum.unreadable,
 		malformed: sum.malformed,
+		checksumsCompleted: sum.completed,
 		badChecksums: { before: sum.before, after: sum.after, new: sum.new },
 		rules: rules.map(({ datapath, rule, packets, bytes }) => ({ datapath, rule, packets, bytes })),
 		kernel,
@@ -257,6 +270,9 @@ function summaryText(summary: CaptureSummary, style: Style): string {
 	const lines = [`${packets} packets: ${counts.join(", ")}`];
 	if (malformed > 0) lines.push(`${malformed} rewritten with the transport header out of reach`);
 	const sums = `bad checksums: ${badChecksums.before} before, ${badChecksums.after} after, ${badChecksums.new} that were good before`;
+	if (summary.checksumsCompleted > 0) {
+		lines.push(`checksums left to the interface: ${summary.checksumsCompleted}, taken as it completes them`);
+	}
 	lines.push(badChecksums.new > 0 ? style.bad(sums) : sums);
 	for (const engine of kernel) lines.push(...engineText(engine, style));
 	for (const note of summary.notes) lines.push(`${style.bad("note:")} ${note}`);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parsePacket } from "../../datapath/reference.ts";
 import { buildPacket, type PacketTransport } from "../../datapath/trace/build-packet.ts";
+import { fillTransportChecksum, isLeftToInterface } from "../../datapath/trace/checksums.ts";
 import { L3dsrError } from "../../errors.ts";
 import { type Address, parseAddress, sameAddress } from "../../model/address.ts";
 import { type CapturedPacket, decodeCapture } from "../../syntax/pcap/capture.ts";
@@ -32,6 +33,8 @@ export interface InputPacket {
 	readonly frame: CapturedPacket;
 	/** Bytes of the frame in front of the packet. */
 	readonly offset: number;
+	/** `bytes` have the transport checksum that the frame lacks, because its sender left it to the interface. */
+	readonly checksumCompleted: boolean;
 }
 
 /** A frame that holds no IP packet. */
@@ -96,14 +99,26 @@ function packetIn(frame: CapturedPacket): InputPacket | OtherFrame {
 		bytes = new Uint8Array(frame.lengthBytes - offset);
 		bytes.set(captured);
 	}
+	const complete = captured.length === bytes.length;
+	const completed = complete ? withChecksum(bytes) : undefined;
 	return {
-		bytes,
+		bytes: completed ?? bytes,
+		checksumCompleted: completed !== undefined,
 		capturedBytes: captured.length,
 		vlans,
 		frame,
 		offset,
 		...(sourceMac === undefined ? {} : { sourceMac }),
 	};
+}
+
+/** As it is on the wire; undefined for a packet that is so already. */
+function withChecksum(bytes: Uint8Array): Uint8Array | undefined {
+	const packet = parsePacket(bytes);
+	if (typeof packet === "string" || !isLeftToInterface(bytes, packet)) return undefined;
+	const copy = Uint8Array.from(bytes);
+	fillTransportChecksum(copy, packet);
+	return copy;
 }
 
 function bytesOfHex(text: string): Uint8Array {

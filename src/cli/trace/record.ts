@@ -55,6 +55,8 @@ export interface PacketRecord {
 	/** Why no rule is asked. */
 	readonly unreadable?: string;
 	readonly capturedBytes?: number;
+	/** The packet is taken with the transport checksum that its sender left to the interface. */
+	readonly checksumCompleted: boolean;
 	readonly stops: readonly StopRecord[];
 	readonly header: readonly ComparedField[];
 	readonly checksums: readonly ChecksumRecord[];
@@ -158,6 +160,7 @@ export function packetRecord(traced: Traced, number: number): PacketRecord {
 		vlans: input.vlans,
 		...(journey.unreadable === undefined ? {} : { unreadable: journey.unreadable }),
 		...(complete ? {} : { capturedBytes: input.capturedBytes }),
+		checksumCompleted: input.checksumCompleted,
 		stops: journey.stops.map((stop) => stopRecord(stop, context)),
 		header:
 			packet === undefined || typeof rewritten === "string"

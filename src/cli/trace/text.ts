@@ -44,6 +44,7 @@ export function packetText(record: PacketRecord, style: Style, source: string, b
 		const broken = before.verdict === "good" && after.verdict === "bad";
 		lines.push(broken ? style.bad(text) : text);
 	}
+	if (record.checksumCompleted) lines.push(CHECKSUM_COMPLETED);
 	if (record.malformed !== undefined) lines.push(MALFORMED[record.malformed] ?? record.malformed);
 	for (const { datapath, rule, bytes } of record.counters) {
 		lines.push(`counts 1 packet, ${bytes} bytes (${datapath}): ${rule}`);
@@ -149,11 +150,18 @@ export const NOT_EXACT = {
 	nft: "the copy has OTHER INSTRUCTIONS than the running rules (this kernel does not take back what it says)",
 } as const;
 
+const CHECKSUM_COMPLETED =
+	"its sender left the transport checksum to the interface: the packet is taken as that completes it";
+
 function isAboutLocal({ condition }: FailedCondition): boolean {
 	return condition.includes("--dst-type LOCAL");
 }
 
-function outcome({ rewritten, destination, local, stops }: PacketRecord, style: Style): string {
+function outcome({ rewritten, destination, local, stops, checksums }: PacketRecord, style: Style): string {
+	const header = checksums.find((one) => one.header === "header");
+	if (header?.before.verdict === "bad") {
+		return style.bad("result: its IPv4 header checksum is wrong: the stack drops it");
+	}
 	if (!rewritten) {
 		const none = stops.length === 0 ? "no rule" : "no rule matches";
 		const then = local ? "it goes up the stack as it is" : "it is forwarded, or dropped";

@@ -45,6 +45,19 @@ function transportVerdict(
 	return { verdict: foldSum(sum) === 0xffff ? "good" : "bad" };
 }
 
+/**
+ * The sender left the sum to its card (CHECKSUM_PARTIAL), and the packet was captured before that: the field
+ * holds the pseudo-header's sum alone. Of whole packets of TCP and UDP, which are all that senders do this with.
+ */
+export function isLeftToInterface(bytes: Uint8Array, packet: ParsedPacket): boolean {
+	const { transport, length } = packet;
+	if (transport?.checksumOffset === undefined || !transport.checksumPresent) return false;
+	const { protocol, offset, checksumOffset } = transport;
+	if (protocol !== PROTOCOL_NUMBER.tcp && protocol !== PROTOCOL_NUMBER.udp) return false;
+	const pseudo = foldSum(pseudoHeaderSum(packet, protocol, length - offset));
+	return wordAt(bytes, checksumOffset) === pseudo && transportVerdict(bytes, packet, true)?.verdict === "bad";
+}
+
 /** What the checksum covers: everything, unless UDP-Lite (RFC 3828) or DCCP (RFC 4340, 9.2) say less. */
 function coveredBy(protocol: number, message: Uint8Array): Uint8Array {
 	if (protocol === PROTOCOL_NUMBER.udplite) {

@@ -17,9 +17,16 @@ import { encodePcap } from "../../../src/syntax/pcap/pcap.ts";
 import { commandPath, start } from "../../commands.ts";
 import { enterNetns, run } from "../../netns.ts";
 import { arbitraryPacket } from "../../packets/arbitrary.ts";
-import { ethernet } from "../../packets/build.ts";
+import { ethernet, ipv4, ipv6, tcp as tcpSegment, udp as udpDatagram } from "../../packets/build.ts";
 import { beforeAndAfter, CATALOGUE, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
-import { Crossing, forwarded, IN_INTERFACE, SENDER_MAC, withIdentity } from "../../packets/crossing.ts";
+import {
+	Crossing,
+	forwarded,
+	IN_INTERFACE,
+	leaveChecksumPending,
+	SENDER_MAC,
+	withIdentity,
+} from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
 import { limitOf } from "../../packets/nft-limits.ts";
 import { daddrRule } from "../../packets/rules.ts";
@@ -194,6 +201,38 @@ describe("l3dsr trace, of a capture", () => {
 		const broken = join(folder, "broken.pcap");
 		writeFileSync(broken, encodePcap([{ ...frame, bytes }, ...others], LINK_TYPE.ethernet));
 		assert.ok(spoilt(before, checksumsByTshark(broken)) > 0);
+	});
+
+	it("takes checksums that were left to the interface as this completes them, and writes what then comes out", async () => {
+		const whole = [1, 7, 10, 5].flatMap((dscp, index) => [
+			ipv4({ dscp, id: 2 * index + 1 }, tcpSegment({ destinationPort: 80 })),
+			ipv6({ dscp, flowLabel: 2 * index + 2 }, udpDatagram({ data: "odd" })),
+		]);
+		const pending = whole.map((packet) => leaveChecksumPending(packet)?.packet ?? packet);
+		const file = join(folder, "pending.pcap");
+		const frames = pending.map((packet) => {
+			const bytes = ethernet({ source: SENDER_MAC }, packet);
+			return { bytes, lengthBytes: bytes.length, timestampNs: 0n };
+		});
+		writeFileSync(file, encodePcap(frames, LINK_TYPE.ethernet));
+		const output = join(folder, "completed.pcap");
+		const { exitCode, stdout } = await start(path, "trace", file, "-i", IN_INTERFACE, "-w", output).outcome;
+		assert.equal(exitCode, 0);
+		assert.match(stdout, /^checksums left to the interface: 8, taken as it completes them$/m);
+		assert.match(stdout, /^bad checksums: 0 before, 0 after, 0 that were good before$/m);
+		const arrived = await crossing.send(whole, { pendingChecksums: true });
+		const written = decodeCapture(readFileSync(output), output).packets;
+		written.forEach(({ bytes }, index) => {
+			assertEquivalentPacket(
+				arrived[index] ?? new Uint8Array(),
+				forwarded(bytes.subarray(14)),
+				`packet ${index + 1}`,
+			);
+		});
+		assert.deepEqual(
+			checksumsByTshark(output).filter((verdicts) => verdicts.some((one) => one.endsWith(":0"))),
+			[],
+		);
 	});
 
 	it("takes the capture from stdin, and tells a line for each packet and what there is to say of the whole", async () => {

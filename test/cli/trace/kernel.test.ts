@@ -178,6 +178,15 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		await install();
 	});
 
+	it("says that the stack drops a packet whose header checksum is wrong", async () => {
+		await install(daddrRule("192.0.2.20", { dscp: 3 }));
+		const hex = "450c001400000000 40ff0001 cb007109 c000020a";
+		const { exitCode, stdout } = await trace("--hex", hex, "-i", OUT_INTERFACE);
+		assert.equal(exitCode, 0);
+		assert.match(stdout, /^running nft rules: could not be asked: the stack drops it in front of nft$/m);
+		assert.match(stdout, /^result: its IPv4 header checksum is wrong: the stack drops it$/m);
+	});
+
 	it("is answered by the reference alone where no namespace is to be had", async () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3 }));
 		for (const name of [IN_INTERFACE, OUT_INTERFACE]) {
