@@ -22,6 +22,8 @@ interface Question {
 	readonly before: Uint8Array;
 	/** By the oracle, of the nft rules alone. */
 	readonly journey: Journey;
+	/** It is not the packet that the oracle has come here. */
+	readonly diverted: boolean;
 }
 
 /** Throws L3dsrError (PROGRAM_FAILED). */
@@ -54,7 +56,7 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 			const judged = others
 				? { answer: "different" as const, why: "other rules count it than match it here" }
 				: answer;
-			return [question.traced, { ...recordOf(question, exact), ...judged }];
+			return [question.traced, { ...recordOf(question, exact), ...bytesOf(question), ...judged }];
 		});
 		return { records: new Map(records), countersDiffer: differ };
 	} catch (error) {
@@ -71,12 +73,22 @@ function questionOf(traced: Traced, { stops }: Situation): Question | undefined 
 	if (first === undefined) return undefined;
 	const made = kernel.find(({ answer }) => answer === "different")?.bytes;
 	if (made === undefined) {
-		return { traced, before: first.before, journey: { ...journey, before: first.before, stops: onNft } };
+		return {
+			traced,
+			before: first.before,
+			journey: { ...journey, before: first.before, stops: onNft },
+			diverted: false,
+		};
 	}
 	// Where a program in front does something else, this is what nft gets to see.
 	const before = Uint8Array.from(Buffer.from(made, "hex"));
 	const rules = stops.filter(({ datapath }) => datapath === "nft");
-	return { traced, before, journey: travel(before, rules, context) };
+	return { traced, before, journey: travel(before, rules, context), diverted: true };
+}
+
+/** Where nft agrees about a packet that is another one already. */
+function bytesOf({ journey, diverted }: Question): Pick<KernelRecord, "bytes"> {
+	return diverted ? { bytes: Buffer.from(journey.after).toString("hex") } : {};
 }
 
 function recordOf({ journey }: Question, exact: boolean): Pick<KernelRecord, "datapath" | "place" | "exact"> {
@@ -98,11 +110,9 @@ function judge(journey: Journey, passage: Passage): Pick<KernelRecord, "answer" 
 	if (!alike(passage.arrived, atEntrance)) return different(passage.arrived);
 	if (!stops.some(({ stop }) => stop.when !== "arriving")) return { answer: "same" };
 	if (passage.left === undefined) {
-		const fragment = packet.family === "ipv4" && isFragment(before);
+		const fragment = packet.family === "ipv4" && local && isFragment(before);
 		return notAsked(
-			fragment
-				? "only whole datagrams come to the chains behind PREROUTING"
-				: "the stack drops it behind PREROUTING",
+			fragment ? "INPUT gets whole datagrams, no fragments" : "the stack drops it behind PREROUTING",
 		);
 	}
 	if ((passage.left.way === "local") !== local) {

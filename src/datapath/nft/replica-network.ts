@@ -222,7 +222,7 @@ function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): string {
 		`chain ${name} { type filter hook ${hook} priority ${priority}; ${rules.join("; ")}; }`;
 	const behind = beyondPrerouting
 		? // INPUT sees datagrams of IPv4 whole: a fragment would wait there for the others.
-			"meta nfproto ipv4 @nh,48,16 & 0x3fff != 0 drop"
+			"meta nfproto ipv4 @nh,48,16 & 0x3fff != 0 fib daddr type local drop"
 		: "drop";
 	return [
 		"table inet l3dsr_replica {",

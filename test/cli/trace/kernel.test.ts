@@ -1,5 +1,8 @@
 /** `l3dsr trace` against what this kernel does to the same packets, and what it leaves alone while it asks. */
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { before, describe, it } from "node:test";
 import { interfaceByName, Program, tcxIngress } from "../../../src/bpf/index.ts";
 import { compileProgram } from "../../../src/datapath/ebpf/compile.ts";
@@ -7,6 +10,8 @@ import type { CompileTarget } from "../../../src/datapath/ebpf/hook.ts";
 import { FIRST_RULE_SLOT } from "../../../src/datapath/ebpf/interface-rules.ts";
 import { openDatapath } from "../../../src/datapath/host-datapath.ts";
 import type { Rule } from "../../../src/model/rule.ts";
+import { hostPrefix } from "../../../src/model/selection.ts";
+import { decodeCapture } from "../../../src/syntax/pcap/capture.ts";
 import { commandPath, start } from "../../commands.ts";
 import { enterNetns, ip, run } from "../../netns.ts";
 import { REAL_IPV4, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
@@ -176,6 +181,33 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		);
 		assert.equal(other.exitCode, 1);
 		await install();
+	});
+
+	it("gets what a program in front of it makes of the packet, and the end of it is what is written", async () => {
+		await install(
+			daddrRule("192.0.2.88", {
+				header: { destination: { prefix: hostPrefix(daddrRule("192.0.2.77").target.daddr), negated: false } },
+			}),
+		);
+		const on = interfaceByName(OUT_INTERFACE);
+		const target: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
+		// Its rule names another interface, which it does not look at: the reference says that it does not match.
+		const elsewhere = {
+			rule: daddrRule("192.0.2.77", { dscp: 7, header }),
+			ordinal: 0,
+			slot: FIRST_RULE_SLOT,
+		};
+		using program = Program.load(compileProgram({ rules: [elsewhere], local: [] }, target, 256));
+		tcxIngress.attach(on, program);
+		const output = join(mkdtempSync(join(tmpdir(), "l3dsr-trace-")), "out.pcap");
+		const { exitCode, stdout } = await trace(...asking, "--dscp", "7", "-i", OUT_INTERFACE, "-w", output);
+		for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
+		const [written] = decodeCapture(readFileSync(output), output).packets;
+		rmSync(dirname(output), { recursive: true });
+		assert.equal(exitCode, 1);
+		assert.match(stdout, /^running program: .* makes ANOTHER packet of it: 451c[0-9a-f]{28}c000024d/m);
+		assert.match(stdout, /^running nft rules: .* makes the same of it$/m);
+		assert.equal(written?.bytes.subarray(16, 20).join("."), "192.0.2.88");
 	});
 
 	it("says that the stack drops a packet whose header checksum is wrong", async () => {

@@ -18,6 +18,7 @@ import { ipv4, ipv6, tcp, udp } from "../../packets/build.ts";
 import { REAL_IPV4, REAL_IPV6, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
 import { IN_INTERFACE, SENDER_MAC_BYTES } from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
+import { fragmentOf } from "../../packets/fragment.ts";
 
 enterNetns();
 failOnLeaks();
@@ -94,6 +95,16 @@ describe("a copy of the nft rules", () => {
 			}
 		});
 	}
+
+	it("follows fragments that are forwarded, and lets none wait in front of INPUT", async () => {
+		await install([rule("ipv4", "mangle", "FORWARD", `${DSCP_1} ${VIP_IPV4}`)]);
+		using copy = await replica({ local: ["203.0.113.5"], beyond: true });
+		const fragment = (destination: string) =>
+			fragmentOf(ipv4({ destination, dscp: 1, id: 9 }, udp({ data: "x".repeat(64) })), 0, 32);
+		const [forwarded, own] = copy.run([REAL_IPV4, "203.0.113.5"].map((to) => ({ bytes: fragment(to) })));
+		assertEquivalentPacket(forwarded?.left?.bytes ?? new Uint8Array(), fragment(VIP_IPV4), "forwarded");
+		assert.deepEqual([own?.arrived !== undefined, own?.left], [true, undefined]);
+	});
 
 	it("answers for mark, sender, local addresses and interface as they are said to be, on lo too", async () => {
 		const mac = SENDER_MAC_BYTES.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
