@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { tcxIngress } from "../../src/bpf/attach/tcx.ts";
 import { Program } from "../../src/bpf/program.ts";
 import { openDatapath } from "../../src/datapath/host-datapath.ts";
@@ -15,6 +15,9 @@ import { l3dsr } from "./run-command.ts";
 enterNetns();
 
 const MAC = "02:00:00:00:00:02";
+/** A process that has to start first may have to wait for many others. */
+const PATIENCE_MS = 60_000;
+const children: ChildProcess[] = [];
 const env = { PATH: process.env["PATH"] };
 
 before(async () => {
@@ -46,6 +49,11 @@ const DNS = ipv4(
 );
 const OTHER = ipv4({ source: "203.0.113.9", destination: "10.0.0.5", dscp: 46 }, udp());
 
+// What a failed test has left running would keep the file from ending.
+afterEach(() => {
+	for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
 function send(...packets: readonly Uint8Array[]): void {
 	using socket = new PacketSocket({ interfaceName: "v1", etherType: 0 });
 	socket.send(packets.map((packet) => ethernet({ destination: MAC }, packet)));
@@ -67,6 +75,7 @@ async function watching(): Promise<void> {
 	await waitFor(
 		"watcher in front of both datapaths",
 		() => programs().length === 2 && /table ip6 l3dsr_watch/.test(ruleset()),
+		PATIENCE_MS,
 	);
 }
 
@@ -74,6 +83,7 @@ function spawnWatch(...argv: string[]): ChildProcess & { readonly text: () => st
 	const child = spawn(process.execPath, ["--import", "tsx", "test/cli/l3dsr-process.ts", "watch", ...argv], {
 		stdio: ["ignore", "pipe", "inherit"],
 	});
+	children.push(child);
 	let text = "";
 	child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
 		text += chunk;
@@ -100,12 +110,12 @@ test("watch prints a line for each packet that is rewritten, and ends after --co
 
 test("watch --json prints the same as records, and is stopped by a signal", async () => {
 	const child = spawnWatch("--json", "--dscp", "7");
-	await waitFor("watcher", () => programs().length === 2);
+	await waitFor("watcher", () => programs().length === 2, PATIENCE_MS);
 	const sentMs = Date.now();
 	send(WEB, DNS, OTHER);
-	await waitFor("a line", () => child.text().includes("\n"));
+	await waitFor("a line", () => child.text().includes("\n"), PATIENCE_MS);
 	child.kill("SIGTERM");
-	await waitFor("the end", () => child.signalCode !== null || child.exitCode !== null);
+	await waitFor("the end", () => child.signalCode !== null || child.exitCode !== null, PATIENCE_MS);
 	assert.equal(child.signalCode, "SIGTERM");
 	const [line = "", ...more] = child.text().split("\n");
 	const { time, ...record } = JSON.parse(line);
@@ -128,7 +138,7 @@ test("watch --json prints the same as records, and is stopped by a signal", asyn
 		rule: '-A PREROUTING -i v0 -m dscp --dscp 0x07 -m comment --comment "l3dsr:web" -j DADDR --set-daddr 192.0.2.10',
 	});
 	assert.deepEqual(more, [""]);
-	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()));
+	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()), PATIENCE_MS);
 });
 
 test("a watcher that is killed leaves no program, no table, no log, and the running program as it was", async () => {
@@ -147,7 +157,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 	assert.notEqual(log(), "");
 	assert.deepEqual((await openDatapath({ env }).observe()).findings, [], "a watcher is no finding");
 	child.kill("SIGKILL");
-	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()));
+	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()), PATIENCE_MS);
 	assert.deepEqual([programs(), ruleset(), log()], [programsBefore, rulesetBefore, ""]);
 	assert.equal(tag(), tagBefore);
 	const gone = () => {
