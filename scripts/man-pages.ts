@@ -43,6 +43,30 @@ const PAGES: readonly Page[] = [
 		summary: "rules that rewrite the destination address",
 	},
 	{
+		names: ["l3dsr-probe"],
+		section: 8,
+		source: "probe.md",
+		summary: "does that real server answer from the VIP?",
+	},
+	{
+		names: ["l3dsr-trace"],
+		section: 8,
+		source: "trace.md",
+		summary: "what happens to this packet, rule by rule",
+	},
+	{
+		names: ["l3dsr-watch"],
+		section: 8,
+		source: "watch.md",
+		summary: "every packet that is rewritten, as it happens",
+	},
+	{
+		names: ["l3dsr-export", "l3dsr-import"],
+		section: 8,
+		source: "export.md",
+		summary: "the table of VIPs as other programs write it, and out of their files",
+	},
+	{
 		names: ["l3dsr.yaml"],
 		section: 5,
 		source: "l3dsr.yaml.md",

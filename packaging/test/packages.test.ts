@@ -132,6 +132,9 @@ describe("the man pages in the package", () => {
 		done("dpkg-deb", ["-x", join(PACKAGES, KINDS["deb"]?.file(version) ?? ""), files]);
 		const man = join(files, "usr/share/man");
 		for (const command of COMMANDS) assert.ok(existsSync(join(man, "man8", `${command}.8.gz`)), command);
+		for (const subcommand of ["probe", "trace", "watch", "export", "import"]) {
+			assert.ok(existsSync(join(man, "man8", `l3dsr-${subcommand}.8.gz`)), subcommand);
+		}
 		for (const file of ["l3dsr.yaml", "dsr.conf"])
 			assert.ok(existsSync(join(man, "man5", `${file}.5.gz`)), file);
 		for (const section of readdirSync(man)) {

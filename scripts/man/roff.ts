@@ -27,6 +27,10 @@ const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly s
 	"l3dsr.md": { name: "l3dsr", section: 8 },
 	"dsrctl.md": { name: "dsrctl", section: 8 },
 	"iptables-daddr.md": { name: "iptables-daddr", section: 8 },
+	"probe.md": { name: "l3dsr-probe", section: 8 },
+	"trace.md": { name: "l3dsr-trace", section: 8 },
+	"watch.md": { name: "l3dsr-watch", section: 8 },
+	"export.md": { name: "l3dsr-export", section: 8 },
 	"l3dsr.yaml.md": { name: "l3dsr.yaml", section: 5 },
 	"dsr.conf.md": { name: "dsr.conf", section: 5 },
 };

@@ -17,6 +17,8 @@ enterNetns();
 
 const l3dsr = commandPath("l3dsr");
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-awkward-"));
+/** A process that has to start first may have to wait for many others. */
+const PATIENCE_MS = 60_000;
 const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 const packet = ["--from", "203.0.113.9", "--to", "10.0.0.5", "--dscp", "7"];
 const capture = file("in.pcap", encodePcap([0, 7, 7].map(frameWith), LINK_TYPE.ethernet));
@@ -180,7 +182,7 @@ describe("l3dsr watch", () => {
 		watching.child.stderr?.on("data", (text) => {
 			notes += String(text);
 		});
-		await waitFor("a note", () => notes.includes("note: there is no interface nosuch yet"));
+		await waitFor("a note", () => notes.includes("note: there is no interface nosuch yet"), PATIENCE_MS);
 		interrupt(watching);
 		assert.equal((await watching.outcome).signal, "SIGINT");
 	});
@@ -215,12 +217,16 @@ describe("l3dsr probe", () => {
 		const probing = start(l3dsr, "probe", "--file", targets, "--timeout", "4", "--json");
 		// What is not answered is asked once more; by then the other one's answer has been read.
 		let asked = 0;
-		await waitFor("the second question", () => {
-			for (let frame = cable.receive(); frame !== undefined; frame = cable.receive()) {
-				if (frame.bytes[14 + 9] === 6 && frame.bytes[14 + 19] === 99) asked++;
-			}
-			return asked >= 2;
-		});
+		await waitFor(
+			"the second question",
+			() => {
+				for (let frame = cable.receive(); frame !== undefined; frame = cable.receive()) {
+					if (frame.bytes[14 + 9] === 6 && frame.bytes[14 + 19] === 99) asked++;
+				}
+				return asked >= 2;
+			},
+			PATIENCE_MS,
+		);
 		interrupt(probing);
 		const { signal, stdout, stderr } = await probing.outcome;
 		const { probed, failed, unanswered, targets: told } = JSON.parse(stdout);
