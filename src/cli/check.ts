@@ -7,22 +7,24 @@ import { gatherFacts } from "../host/facts.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
+import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration } from "./services/configuration.ts";
-import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+import type { ServiceHost } from "./services/host.ts";
 import { observeHost } from "./services/observe.ts";
 import { type Style, styleFor } from "./style.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.description(
-		"Reads the configuration and looks at this host, and explains what is wrong or unwise, and the remedy. " +
-			"Exit code 1 when something is wrong with the host, 2 with the configuration.",
+	return serviceCommand(
+		command,
+		context,
+		{
+			description:
+				"Reads the configuration and looks at this host, and explains what is wrong or unwise, and the remedy. " +
+				"Exit code 1 when something is wrong with the host, 2 with the configuration.",
+			config: true,
+		},
+		(host, options) => check(context, host, options),
 	);
-	addServiceOptions(command, { config: true });
-	return async () => {
-		const options = command.opts<ServiceOptions>();
-		return await inNamespace(context, options, () => check(context, systemServiceHost(context), options));
-	};
 }
 
 export async function check(

@@ -5,22 +5,24 @@ import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import { driftOf } from "../plan/drift.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { planChange } from "./services/change.ts";
-import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
+import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
 import { describeStep } from "./services/describe-step.ts";
-import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+import type { ServiceHost } from "./services/host.ts";
 import { tracesOf } from "./services/traces.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.description(
-		"Shows where this host is not what its configuration says, who could have changed it, and what up would do. " +
-			"Exit code 4 when there is a difference.",
+	return serviceCommand(
+		command,
+		context,
+		{
+			description:
+				"Shows where this host is not what its configuration says, who could have changed it, and what up would do. " +
+				"Exit code 4 when there is a difference.",
+			config: true,
+		},
+		(host, options) => diff(context, host, options),
 	);
-	addServiceOptions(command, { config: true });
-	return async () => {
-		const options = command.opts<ServiceOptions>();
-		return await inNamespace(context, options, () => diff(context, systemServiceHost(context), options));
-	};
 }
 
 export async function diff(

@@ -11,9 +11,9 @@ import { driftOf } from "../plan/drift.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { interruptible } from "./interrupt.ts";
 import { planChange } from "./services/change.ts";
-import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
+import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { type LoadedConfiguration, loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
-import { CONFIG_FILE, type ServiceHost, systemServiceHost } from "./services/host.ts";
+import { CONFIG_FILE, type ServiceHost } from "./services/host.ts";
 import { rateOf, type ServiceRow, serviceRows } from "./services/service-rows.ts";
 import { type StatusRecord, statusText } from "./services/status-text.ts";
 import { rulesText } from "./show.ts";
@@ -25,17 +25,18 @@ interface StatusOptions extends Pick<ServiceOptions, "config" | "json"> {
 }
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command
-		.description(
-			"Shows the services of this host: whether they are up, what they have rewritten, and where the host is not " +
+	command.option("--watch [seconds]", "go on, with rates per second (with --json: one record a line)");
+	return serviceCommand(
+		command,
+		context,
+		{
+			description:
+				"Shows the services of this host: whether they are up, what they have rewritten, and where the host is not " +
 				"what its configuration says. Without a configuration: what the kernel has.",
-		)
-		.option("--watch [seconds]", "go on, with rates per second (with --json: one record a line)");
-	addServiceOptions(command, { config: true });
-	return async () => {
-		const options = command.opts<StatusOptions & { netns?: string }>();
-		return await inNamespace(context, options, () => status(context, systemServiceHost(context), options));
-	};
+			config: true,
+		},
+		(host, options) => status(context, host, { ...options, ...command.opts<Pick<StatusOptions, "watch">>() }),
+	);
 }
 
 export async function status(

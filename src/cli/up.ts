@@ -3,29 +3,26 @@ import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import type { CliContext } from "./context.ts";
 import { change } from "./services/change-command.ts";
-import { addServiceOptions, inNamespace, type ServiceOptions } from "./services/command.ts";
+import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
-import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+import type { ServiceHost } from "./services/host.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command
-		.description(
-			"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
+	return serviceCommand(
+		command,
+		context,
+		{
+			description:
+				"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
 				"them. Prints what it does. What is right already stays untouched, and so does everything that is not l3dsr's.",
-		)
-		.option("-n, --dry-run", "print the plan and change nothing");
-	addServiceOptions(command, { config: true, lock: true });
-	return async () => {
-		const options = command.opts<ServiceOptions & { dryRun?: boolean }>();
-		return await inNamespace(context, options, () => up(context, systemServiceHost(context), options));
-	};
+			config: true,
+			changes: true,
+		},
+		(host, options) => up(context, host, options),
+	);
 }
 
-export async function up(
-	context: CliContext,
-	host: ServiceHost,
-	options: ServiceOptions & { readonly dryRun?: boolean },
-): Promise<ExitCode> {
+export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
 	const { configuration, source } = await loadConfiguration(host, options.config, context.env);
 	const target = {
 		configuration,

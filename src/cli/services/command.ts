@@ -6,18 +6,36 @@ import { EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
 import { commandInNamespace, listNamespaces } from "../../host/netns.ts";
 import { findProgram } from "../../host/process.ts";
 import type { CliContext } from "../context.ts";
-import { CONFIG_FILE } from "./host.ts";
+import { CONFIG_FILE, type ServiceHost, systemServiceHost } from "./host.ts";
 
 export interface ServiceOptions {
 	readonly config: string;
 	readonly json?: boolean;
 	readonly netns?: string;
+	/** Print the plan and change nothing. */
+	readonly dryRun?: boolean;
 	readonly wait: number;
 }
 
-export function addServiceOptions(command: Command, parts: { config?: boolean; lock?: boolean }): void {
-	if (parts.config === true) command.option("-c, --config <path>", "the configuration", CONFIG_FILE);
-	if (parts.lock === true) {
+export interface ServiceCommand {
+	readonly description: string;
+	/** Reads a configuration: `-c`. */
+	readonly config?: true;
+	/** Changes the host: `-n`, `-w`. */
+	readonly changes?: true;
+}
+
+/** The frame of a command around services: its description and options, and `run` where `--netns` says. */
+export function serviceCommand(
+	command: Command,
+	context: CliContext,
+	{ description, config, changes }: ServiceCommand,
+	run: (host: ServiceHost, options: ServiceOptions) => Promise<ExitCode>,
+): () => Promise<ExitCode> {
+	command.description(description);
+	if (changes === true) command.option("-n, --dry-run", "print the plan and change nothing");
+	if (config === true) command.option("-c, --config <path>", "the configuration", CONFIG_FILE);
+	if (changes === true) {
 		command.addOption(
 			new Option("-w, --wait <seconds>", "how long to wait while another command changes this host")
 				.argParser(parseSeconds)
@@ -26,6 +44,10 @@ export function addServiceOptions(command: Command, parts: { config?: boolean; l
 	}
 	command.option("--netns <name>", "work in this network namespace (ip netns)");
 	command.option("--json", "print JSON");
+	return async () => {
+		const options = command.opts<ServiceOptions>();
+		return await inNamespace(context, options, () => run(systemServiceHost(context), options));
+	};
 }
 
 function parseSeconds(text: string): number {
