@@ -23,6 +23,7 @@ iperf3 iperf3
 ifconfig net-tools
 tcpdump tcpdump
 tshark tshark
+strace strace
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"

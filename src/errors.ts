@@ -144,6 +144,14 @@ export class L3dsrError extends Error {
 		this.diagnostics = all;
 	}
 
+	/** The same failure, with more to be said of its first diagnostic. */
+	withNotes(notes: readonly string[]): L3dsrError {
+		const [first, ...rest] = this.diagnostics;
+		return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), ...notes] }, ...rest], {
+			cause: this,
+		});
+	}
+
 	get code(): ErrorCode {
 		return this.diagnostics[0].code;
 	}

@@ -1,14 +1,14 @@
 /** How every command says that it failed: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
-import { type Diagnostic, EXIT, type ExitCode, L3dsrError, renderDiagnostic } from "../errors.ts";
+import { type Diagnostic, type ExitCode, L3dsrError, renderDiagnostic } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
 
-/** Prints what went wrong and returns the exit code that it leads to. An error that is not ours is a fault of l3dsr. */
+/** Prints what went wrong and returns the exit code that it leads to. */
 export function reportError(context: CliContext, error: unknown): ExitCode {
-	const known = error instanceof L3dsrError ? error : internalError(error);
+	const known = asL3dsrError(error);
 	if (context.argv.includes("--json")) writeJson(context.stderr, { errors: known.diagnostics });
 	else context.stderr.write(`${known.diagnostics.map(renderDiagnostic).join("\n")}\n`);
 	if (context.argv.includes("--debug")) context.stderr.write(`${traceOf(error)}\n`);
-	return error instanceof L3dsrError ? error.exitCode : EXIT.failed;
+	return known.exitCode;
 }
 
 /** What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. */
@@ -27,7 +27,9 @@ export function commandLineError(programName: string, message: string): L3dsrErr
 	return new L3dsrError(diagnostic);
 }
 
-function internalError(error: unknown): L3dsrError {
+/** An error that is not ours is a fault of l3dsr. */
+export function asL3dsrError(error: unknown): L3dsrError {
+	if (error instanceof L3dsrError) return error;
 	return new L3dsrError(
 		{
 			code: "INTERNAL",

@@ -151,11 +151,9 @@ class CombinedDatapath implements HostDatapath {
 			}
 			return error;
 		} catch (second) {
-			const [first, ...more] = error instanceof L3dsrError ? error.diagnostics : [];
-			if (first === undefined) return error;
+			if (!(error instanceof L3dsrError)) return error;
 			const why = second instanceof Error ? second.message : String(second);
-			const note = `putting back the rules as they were failed too: ${why}`;
-			return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), note] }, ...more], { cause: error });
+			return error.withNotes([`putting back the rules as they were failed too: ${why}`]);
 		}
 	}
 }

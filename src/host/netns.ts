@@ -26,8 +26,7 @@ export async function createNamespaces(programs: ProgramRunner, names: readonly 
 
 /**
  * Deletes them, and with them their interfaces, rules and addresses, as soon as the last process in them
- * ends. Goes on behind one that cannot be deleted, and throws PROGRAM_FAILED in the end. Runs in a process
- * group of its own: the Ctrl-C that makes a caller clean up must not stop the cleaning.
+ * ends. Goes on behind one that cannot be deleted, and throws PROGRAM_FAILED in the end.
  */
 export async function deleteNamespaces(programs: ProgramRunner, names: readonly string[]): Promise<void> {
 	await batch(programs, "delete", names, "netns delete", ["-force"]);
@@ -63,7 +62,6 @@ async function batch(
 	if (names.length === 0) return;
 	const { exitCode, stderr } = await programs.run("ip", [...flags, "-batch", "-"], {
 		input: names.map((name) => `${command} ${name}\n`).join(""),
-		ownProcessGroup: true,
 	});
 	if (exitCode === 0) return;
 	const name = names[Number(/^Command failed -:(\d+)/m.exec(stderr)?.[1] ?? 1) - 1] ?? names.join(", ");

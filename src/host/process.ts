@@ -33,13 +33,12 @@ export interface Environment {
 }
 
 export interface RunOptions {
-	/** Written to the program's standard input, which is empty without it. */
-	readonly input?: string;
 	/**
-	 * In a process group of its own: a Ctrl-C at the terminal reaches the caller and not the program. For
-	 * cleaning up after just that.
+	 * Written to the program's standard input, which is empty without it. A program with input changes
+	 * something, and so runs in a process group of its own: a Ctrl-C at the terminal reaches the caller, which
+	 * can then clean up, and does not cut the change off.
 	 */
-	readonly ownProcessGroup?: boolean;
+	readonly input?: string;
 }
 
 /** Runs programs to their end. A program that reports failure is a result, not an exception. */
@@ -93,7 +92,7 @@ async function runToEnd(
 	program: string,
 	args: readonly string[],
 	env: Environment,
-	{ input, ownProcessGroup = false }: RunOptions,
+	{ input }: RunOptions,
 ): Promise<ProgramResult> {
 	// Loaded only now: a command may well need no other program.
 	const { spawn } = await import("node:child_process");
@@ -101,7 +100,7 @@ async function runToEnd(
 		const stdin = input === undefined ? undefined : wholeInput(input);
 		const child = spawn(path, args, {
 			env,
-			detached: ownProcessGroup,
+			detached: input !== undefined,
 			stdio: [stdin ?? "ignore", "pipe", "pipe"],
 		});
 		if (stdin !== undefined) closeSync(stdin);

@@ -168,9 +168,7 @@ async function undo(
 	} catch (failure) {
 		note = `undoing what had been done failed too: ${failure instanceof Error ? failure.message : String(failure)}`;
 	}
-	if (!(error instanceof L3dsrError)) return error;
-	const [first, ...rest] = error.diagnostics;
-	return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), note] }, ...rest], { cause: error });
+	return error instanceof L3dsrError ? error.withNotes([note]) : error;
 }
 
 function announce(

@@ -1,7 +1,9 @@
 /** What up and down do once they know what the host should be. */
 import type { Step } from "../../plan/host-plan.ts";
 import { type CliContext, writeJson } from "../context.ts";
-import { makeChange, planChange, type Target } from "./change.ts";
+import { interruptible } from "../interrupt.ts";
+import { reportError } from "../report.ts";
+import { makeChange, type Plan, planChange, type Target } from "./change.ts";
 import { describeStep, subjectsOf } from "./describe-step.ts";
 import type { EngineChoice, ServiceHost } from "./host.ts";
 
@@ -17,7 +19,10 @@ export interface ChangeOptions {
 	readonly settled: string;
 }
 
-/** Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. */
+/**
+ * Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. A signal waits
+ * until the host is whole: changed, or as it was.
+ */
 export async function change(
 	context: CliContext,
 	host: ServiceHost,
@@ -30,23 +35,33 @@ export async function change(
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	let steps: readonly Step[];
+	const finish = ({ steps }: Plan): void => {
+		if (options.json === true) {
+			writeJson(stdout, {
+				configuration: options.configuration ?? null,
+				dryRun: options.dryRun === true,
+				steps: steps.map((step) => ({
+					kind: step.kind,
+					subjects: subjectsOf(step),
+					commands: describeStep(step),
+				})),
+			});
+		} else if (steps.length === 0) stdout.write(`${options.settled}\n`);
+	};
 	if (options.dryRun === true) {
-		({ steps } = await planChange(host, datapath, target));
-		steps.forEach(print);
-	} else {
-		using _lock = await host.lock(options.wait * 1000);
-		({ steps } = await makeChange(host, datapath, target, print));
+		const plan = await planChange(host, datapath, target);
+		plan.steps.forEach(print);
+		finish(plan);
+		return;
 	}
-	if (options.json === true) {
-		writeJson(stdout, {
-			configuration: options.configuration ?? null,
-			dryRun: options.dryRun === true,
-			steps: steps.map((step) => ({
-				kind: step.kind,
-				subjects: subjectsOf(step),
-				commands: describeStep(step),
-			})),
-		});
-	} else if (steps.length === 0) stdout.write(`${options.settled}\n`);
+	using _lock = await host.lock(options.wait * 1000);
+	await interruptible(context, async (signal) => {
+		try {
+			finish(await makeChange(host, datapath, target, print));
+		} catch (error) {
+			// This process is about to end by the signal: what has become of the host is said before.
+			if (signal.aborted) reportError(context, error);
+			throw error;
+		}
+	});
 }

@@ -9,6 +9,7 @@ import { sameRule } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { Service } from "../../model/service.ts";
 import { type DesiredHost, desiredHost, planHost, type Step, type Wish } from "../../plan/host-plan.ts";
+import { asL3dsrError } from "../report.ts";
 import { describeStep } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
 import { type ObservedHost, observeHost, type ServiceConfiguration, wishOf } from "./observe.ts";
@@ -55,8 +56,8 @@ function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry): strin
 
 /**
  * Makes the host what the target says; the caller holds the lock. `onStep` hears of each step before it is
- * made. Throws DATAPATH_VERIFY when the host is not so afterwards, and whatever a step failed with, after
- * undoing what was done.
+ * made. Throws DATAPATH_VERIFY when the host is not so afterwards, and whatever a step failed with; then
+ * what was done has been undone, and the error's notes say what that was.
  */
 export async function makeChange(
 	host: ServiceHost,
@@ -68,25 +69,27 @@ export async function makeChange(
 	if (plan.steps.length === 0) return plan;
 	try {
 		await applySteps(host, datapath, plan.observed, plan.steps, onStep);
+		await verify(host, datapath, target);
 	} catch (error) {
-		await undo(host, datapath, plan.observed, error);
-		throw error;
+		throw await undo(host, datapath, plan.observed, error);
 	}
+	return plan;
+}
+
+async function verify(host: ServiceHost, datapath: HostDatapath, target: Target): Promise<void> {
 	let left = await planChange(host, datapath, target);
 	if (left.steps.length > 0) {
 		// Programs know the host's own addresses, and were made while some were there that are gone now.
 		await applySteps(host, datapath, left.observed, left.steps, () => {});
 		left = await planChange(host, datapath, target);
 	}
-	if (left.steps.length > 0) {
-		throw new L3dsrError({
-			code: "DATAPATH_VERIFY",
-			message: "verify the host after the change: it is not as it should be",
-			notes: left.steps.flatMap(describeStep).map((line) => `still to do: ${line}`),
-			hint: "something else may be changing this host at the same time; run it again",
-		});
-	}
-	return plan;
+	if (left.steps.length === 0) return;
+	throw new L3dsrError({
+		code: "DATAPATH_VERIFY",
+		message: "verify the host after the change: it is not as it should be",
+		notes: left.steps.flatMap(describeStep).map((line) => `still to do: ${line}`),
+		hint: "something else may be changing this host at the same time; run it again",
+	});
 }
 
 async function applySteps(
@@ -133,13 +136,17 @@ function addressChange(step: Step): AddressChange | undefined {
 	}
 }
 
-/** Back to what was found; what cannot be put back is added to the error as a cause of more work. */
+/** Back to what was found. Gives what to throw: the failure, with a note on everything that was undone. */
 async function undo(
 	host: ServiceHost,
 	datapath: HostDatapath,
 	before: ObservedHost,
 	failure: unknown,
-): Promise<void> {
+): Promise<L3dsrError> {
+	const undone: string[] = [];
+	const note = (step: Step): void => {
+		undone.push(...describeStep(step).map((line) => `undone: ${line}`));
+	};
 	try {
 		const now = await observeHost(host, datapath);
 		const steps = planHost(now.state, {
@@ -147,21 +154,10 @@ async function undo(
 			addresses: before.state.addresses,
 			guard: before.guard.guard,
 		});
-		await applySteps(host, datapath, now, steps, () => {});
+		await applySteps(host, datapath, now, steps, note);
+		if (undone.length === 0) undone.push("nothing had been changed");
 	} catch (error) {
-		const reason = error instanceof Error ? error.message : String(error);
-		const [first, ...rest] = diagnosticsOf(failure);
-		throw new L3dsrError(
-			[
-				{ ...first, notes: [...(first.notes ?? []), `the change could not be undone either: ${reason}`] },
-				...rest,
-			],
-			{ cause: failure },
-		);
+		undone.push(`undoing it failed too: ${error instanceof Error ? error.message : String(error)}`);
 	}
-}
-
-function diagnosticsOf(error: unknown): L3dsrError["diagnostics"] {
-	if (error instanceof L3dsrError) return error.diagnostics;
-	return [{ code: "INTERNAL", message: error instanceof Error ? error.message : String(error) }];
+	return asL3dsrError(failure).withNotes(undone);
 }

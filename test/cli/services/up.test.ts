@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
@@ -9,7 +8,7 @@ import { up } from "../../../src/cli/up.ts";
 import type { Datapath } from "../../../src/datapath/datapath.ts";
 import type { HostDatapath } from "../../../src/datapath/host-datapath.ts";
 import { NftDatapath } from "../../../src/datapath/nft/nft.ts";
-import { commandPath } from "../../commands.ts";
+import { L3dsrError } from "../../../src/errors.ts";
 import { enterNetns, ip, run } from "../../netns.ts";
 import { captureContext, l3dsr } from "../run-command.ts";
 
@@ -215,64 +214,7 @@ function nftOnly(datapath: Datapath): HostDatapath {
 	};
 }
 
-/** Programs in front of the real ones that kill -9 whoever runs them, right after its `limit`-th change. */
-function deadlyPath(): string {
-	const bin = join(folder, "bin");
-	mkdirSync(bin, { recursive: true });
-	for (const program of ["nft", "ip"]) {
-		const real = run("sh", "-c", `command -v ${program}`).trim();
-		const script = `#!/bin/sh
-case " $* " in *" -f "*|*" -batch "*) ;; *) exec ${real} "$@" ;; esac
-n=$(($(cat "$CHANGES" 2>/dev/null || echo 0) + 1))
-echo $n >"$CHANGES"
-${real} "$@"
-status=$?
-[ $n != "$LIMIT" ] || kill -9 $PPID
-exit $status
-`;
-		writeFileSync(join(bin, program), script, { mode: 0o755 });
-	}
-	return `${bin}:${process.env["PATH"]}`;
-}
-
-for (const datapath of ["nft", "ebpf"]) {
-	test(`killed (-9) after any change on ${datapath}, the next up leads to the same host, and no rule lacked its VIP`, async () => {
-		const path = deadlyPath();
-		const command = commandPath("l3dsr");
-		const first = SERVICES.replace("nft", datapath);
-		const other = first.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13");
-		let points = 0;
-		for (let limit = 1; ; limit++) {
-			writeFileSync(config, first);
-			await succeed("up", "-c", config);
-			writeFileSync(config, other);
-			const changes = join(folder, `changes-${datapath}-${limit}`);
-			const { signal } = spawnSync(command, ["up", "-c", config], {
-				env: { ...process.env, PATH: path, CHANGES: changes, LIMIT: String(limit) },
-			});
-			if (signal === null) break;
-			assert.equal(signal, "SIGKILL");
-			points++;
-			const addresses = ip("-o addr show dev lo");
-			const rules = JSON.parse(await succeed("show", "--json")).rules.map(
-				({ rule }: { rule: string }) => rule,
-			);
-			for (const rule of rules) {
-				const vip = /--set-daddr (\S+)/.exec(rule)?.[1];
-				assert(addresses.includes(` ${vip}/`), `${rule} after change ${limit}`);
-			}
-			await succeed("up", "-c", config);
-			assert.match(await succeed("diff", "-c", config), /^no difference/);
-			assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
-			assert.match(ip("-o addr show to 192.0.2.13"), /192\.0\.2\.13\/32/);
-		}
-		// Guard, addresses, rules, addresses, guard; on eBPF the rules are changed by system calls.
-		assert(points >= (datapath === "nft" ? 5 : 4), `${points} points`);
-		await succeed("down");
-	});
-}
-
-test("a step that is refused is undone with all before it", async () => {
+test("a step that is refused is undone with all before it, and what was undone is said", async () => {
 	await succeed("up", "-c", config);
 	const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
 	writeFileSync(config, SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13"));
@@ -291,10 +233,39 @@ test("a step that is refused is undone with all before it", async () => {
 	};
 	await assert.rejects(
 		up(context, { ...host, openDatapath: async () => nftOnly(refusing) }, { config, wait: 1 }),
-		/no more memory/,
+		(error) => {
+			assert(error instanceof L3dsrError);
+			assert.match(error.message, /no more memory/);
+			assert.deepEqual(error.diagnostics[0].notes, [
+				"undone: ip address del 192.0.2.13/32 dev lo",
+				"undone: nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP",
+			]);
+			return true;
+		},
 	);
 	assert.match(printed.stdout, /address add 192\.0\.2\.13/);
 	assert.equal(run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo"), before);
+});
+
+test("a host that is not as planned afterwards is put back as it was found", async () => {
+	const { context } = captureContext("up");
+	const host = systemServiceHost({ env: process.env });
+	const real = new NftDatapath(host.programs);
+	// Says that it has made the change, and has not.
+	const idle: Datapath = { name: real.name, observe: () => real.observe(), apply: async () => {} };
+	await assert.rejects(
+		up(context, { ...host, openDatapath: async () => nftOnly(idle) }, { config, wait: 1 }),
+		(error) => {
+			assert(error instanceof L3dsrError);
+			assert.equal(error.code, "DATAPATH_VERIFY");
+			const notes = error.diagnostics[0].notes ?? [];
+			assert.match(notes[0] ?? "", /^still to do: iptables-daddr .*l3dsr:web/);
+			assert(notes.includes("undone: ip address del 192.0.2.10/32 dev lo"), notes.join("\n"));
+			return true;
+		},
+	);
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
 });
 
 test("a faulty file changes nothing and is told with every fault", async () => {
