@@ -6,6 +6,7 @@ import type { CheckFinding, CheckInput, Severity } from "../host/checks/check.ts
 import { gatherFacts } from "../host/facts.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
+import { partServices } from "../plan/startable.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration } from "./services/configuration.ts";
@@ -35,10 +36,12 @@ export async function check(
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
 	const datapath = await host.openDatapath(configuration);
-	const { state, interfaces } = await observeHost(host, datapath);
+	const { state, interfaces, ipv6 } = await observeHost(host, datapath);
+	const { startable, stopped } = partServices(configuration.services, { ipv6 });
 	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
 	const input: CheckInput = {
-		configuration,
+		configuration: { ...configuration, services: startable },
+		stopped,
 		facts: await gatherFacts(host.programs, interfaces),
 		guard: state.guard.guard,
 		ruled: new Set(rules.flatMap((rule) => signatureOf(rule) ?? [])),

@@ -9,6 +9,7 @@ import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
 import { describeStep } from "./services/describe-step.ts";
 import type { ServiceHost } from "./services/host.ts";
+import { stoppedRecord, stoppedText } from "./services/stopped-services.ts";
 import { tracesOf } from "./services/traces.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
@@ -33,20 +34,22 @@ export async function diff(
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
 	const datapath = await host.openDatapath(configuration);
-	const { observed, steps } = await planChange(host, datapath, {
+	const { observed, steps, stopped } = await planChange(host, datapath, {
 		configuration,
 		elsewhere: () => servicesElsewhere(host, env),
 	});
-	const drift = driftOf(observed.state, steps, configuration.services);
+	const drift = driftOf(observed.state, { steps, services: configuration.services, stopped });
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {
 		configuration: source,
+		stopped: stopped.map(stoppedRecord),
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		suspects,
 		steps: steps.map((step) => ({ kind: step.kind, commands: describeStep(step) })),
 	};
 	if (options.json === true) writeJson(stdout, record);
 	else {
+		for (const one of record.stopped) stdout.write(stoppedText(one));
 		for (const { object, problem } of drift) stdout.write(`${object} ${problem}\n`);
 		for (const suspect of suspects) stdout.write(`possible cause: ${suspect}\n`);
 		if (steps.length > 0) stdout.write("l3dsr up would:\n");

@@ -33,7 +33,7 @@ export async function down(
 	await change(context, host, target, {
 		...options,
 		engines: DEFAULT_CONFIGURATION,
-		settled: "nothing to do: no service is up",
+		settled: () => "nothing to do: no service is up",
 	});
 	return EXIT.done;
 }

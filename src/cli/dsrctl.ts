@@ -6,6 +6,7 @@ import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
 import { reportServices, type ServiceReport } from "../plan/service-status.ts";
+import { partServices } from "../plan/startable.ts";
 import { type DsrConfFinding, describeFinding, isFatal } from "../syntax/dsr-conf.ts";
 import { type CliContext, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
@@ -163,9 +164,8 @@ async function change({ command, context, host, services, findings, table }: Run
 	const configured = services.map(({ service }) => service);
 	if (action !== "start" && (stopAll || configured.length > 0)) goals.push(stopGoal(configured, stopAll));
 	if (action !== "stop" && !refused && configured.length > 0) {
-		const ipv6 = host.hasIpv6();
-		const possible = configured.filter(({ vip }) => ipv6 || vip.family === "ipv4");
-		goals.push(startGoal(possible, { table, insert }));
+		const { startable } = partServices(configured, { ipv6: host.hasIpv6() });
+		goals.push(startGoal(startable, { table, insert }));
 	}
 	const onStep = (step: string) => {
 		if (verbosity > 0) context.stdout.write(`${step}\n`);

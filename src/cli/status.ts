@@ -94,6 +94,7 @@ async function statusRecord(
 	const {
 		observed,
 		wish,
+		stopped,
 		desired,
 		steps: all,
 	} = await planChange(host, datapath, { configuration, elsewhere });
@@ -106,8 +107,15 @@ async function statusRecord(
 			engines,
 			why: reasonText(configuration.datapath, datapath.assign(desired.ruleset)),
 		},
-		services: serviceRows(configuration.services, wish.lowering, state, observation.rules),
-		drift: driftOf(state, steps, configuration.services).map(({ object, problem }) => ({ object, problem })),
+		services: serviceRows(
+			configuration.services,
+			{ lowering: wish.lowering, stopped },
+			state,
+			observation.rules,
+		),
+		drift: driftOf(state, { steps, services: configuration.services, stopped }).map(
+			({ object, problem }) => ({ object, problem }),
+		),
 		otherRules: observation.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 	return { record, observation };

@@ -28,12 +28,11 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		configuration,
 		elsewhere: () => servicesElsewhere(host, context.env),
 	};
-	const count = configuration.services.length;
 	await change(context, host, target, {
 		...options,
 		engines: configuration,
 		configuration: source,
-		settled: `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
+		settled: (count) => `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
 	});
 	return EXIT.done;
 }

@@ -38,7 +38,6 @@ export interface HostFacts {
 	readonly modules: ReadonlySet<string>;
 	/** Connections tracked in this namespace; undefined where connection tracking is not loaded. */
 	readonly trackedConnections?: number;
-	readonly ipv6Disabled: boolean;
 	readonly listeners: readonly Listener[];
 	readonly dscpWriters: readonly DscpWriter[];
 	/** Places of iptables rules with the old module's target. */
@@ -69,7 +68,6 @@ export async function gatherFacts(
 				.map((line) => line.split(" ")[0] ?? ""),
 		),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
-		ipv6Disabled: readNumber("/proc/sys/net/ipv6/conf/all/disable_ipv6") !== 0,
 		listeners: [
 			...decodeSockets(readText("/proc/net/tcp"), "tcp"),
 			...decodeSockets(readText("/proc/net/tcp6"), "tcp"),

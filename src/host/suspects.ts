@@ -1,8 +1,8 @@
 /** Who could have changed a host behind l3dsr's back, as far as what is running tells. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** What was found changed: the rules, the addresses on `lo`, everything of nftables at once, the host's own addresses. */
-export type Trace = "rules" | "addresses" | "everything-of-nft" | "network";
+/** What was found changed: the rules, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
+export type Trace = "rules" | "addresses" | "everything-of-nft" | "network" | "ipv6";
 
 interface Suspect {
 	/** As /proc/PID/comm has it (at most 15 characters). */
@@ -44,6 +44,7 @@ const BY_HAND: Readonly<Record<Trace, string>> = {
 	"everything-of-nft":
 		"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
 	network: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
+	ipv6: "sysctl: net.ipv6.conf.all.disable_ipv6, or that of lo",
 	rules: "a command typed by hand or a script: nft, iptables-daddr, dsrctl",
 	addresses: "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop",
 };
@@ -53,7 +54,7 @@ export function suspectsFor(traces: ReadonlySet<Trace>, running: ReadonlySet<str
 	const found = SUSPECTS.filter(
 		({ program, leaves }) => running.has(program) && leaves.some((trace) => traces.has(trace)),
 	);
-	const order: readonly Trace[] = ["network", "everything-of-nft", "rules", "addresses"];
+	const order: readonly Trace[] = ["network", "ipv6", "everything-of-nft", "rules", "addresses"];
 	return [
 		...found.map(({ how }) => how),
 		...order.filter((trace) => traces.has(trace)).map((t) => BY_HAND[t]),

@@ -4,6 +4,7 @@ import { signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
 import type { HostState, Step } from "./host-plan.ts";
+import type { StoppedService } from "./startable.ts";
 
 export type DriftKind =
 	| "address-missing"
@@ -17,7 +18,9 @@ export type DriftKind =
 	| "damage"
 	| "guard"
 	/** The host's own addresses have changed. */
-	| "network";
+	| "network"
+	/** Left of a service that this host cannot have any more. */
+	| "stopped";
 
 export interface Drift {
 	readonly kind: DriftKind;
@@ -28,17 +31,31 @@ export interface Drift {
 	readonly rule?: Rule;
 }
 
-/** What each step of a plan mends. */
-export function driftOf(observed: HostState, steps: readonly Step[], services: readonly Service[]): Drift[] {
-	return steps.flatMap((step) => stepDrift(observed, step, services));
+/** What the steps of a plan are for. */
+export interface Purpose {
+	readonly steps: readonly Step[];
+	/** Of the configuration. */
+	readonly services: readonly Service[];
+	/** Those of them that this host cannot have. */
+	readonly stopped: readonly StoppedService[];
 }
 
-function stepDrift(observed: HostState, step: Step, services: readonly Service[]): Drift[] {
+/** What each step of a plan mends. */
+export function driftOf(observed: HostState, { steps, services, stopped }: Purpose): Drift[] {
+	return steps.flatMap((step) => stepDrift(observed, step, services, stopped));
+}
+
+function stepDrift(
+	observed: HostState,
+	step: Step,
+	services: readonly Service[],
+	stopped: readonly StoppedService[],
+): Drift[] {
 	switch (step.kind) {
 		case "guard":
-			return guardDrift(observed, step);
+			return guardDrift(observed, step, stopped);
 		case "rules":
-			return ruleDrift(step);
+			return ruleDrift(step, stopped);
 		case "add-address":
 			return [
 				{ kind: "address-missing", object: `${step.entry.address.text} on lo`, problem: "is not there" },
@@ -60,7 +77,11 @@ function stepDrift(observed: HostState, step: Step, services: readonly Service[]
 }
 
 /** The guard that only changes along with the addresses is not reported by itself. */
-function guardDrift({ guard, addresses }: HostState, step: Extract<Step, { kind: "guard" }>): Drift[] {
+function guardDrift(
+	{ guard, addresses }: HostState,
+	step: Extract<Step, { kind: "guard" }>,
+	stopped: readonly StoppedService[],
+): Drift[] {
 	const object = "table arp l3dsr";
 	if (guard.altered) return [{ kind: "guard", object, problem: "has been altered" }];
 	const exposed = (step.guard?.held ?? []).filter(
@@ -76,7 +97,12 @@ function guardDrift({ guard, addresses }: HostState, step: Extract<Step, { kind:
 	if (exposed.length > 0) return [{ kind: "guard", object, problem: `does not hold ${textOf(exposed)}` }];
 	const released = guard.held.filter((vip) => !step.guard?.held.some((held) => sameAddress(held, vip)));
 	if (released.length > 0) {
-		return [{ kind: "guard", object, problem: `holds ${textOf(released)}, which no service has any more` }];
+		const reason = stopped.find(({ service }) =>
+			released.some((vip) => sameAddress(vip, service.vip)),
+		)?.reason;
+		const why = reason === undefined ? ", which no service has any more" : ` of a stopped service: ${reason}`;
+		const problem = `holds ${textOf(released)}${why}`;
+		return [{ kind: reason === undefined ? "guard" : "stopped", object, problem }];
 	}
 	const newcomers = (step.guard?.held.length ?? 0) > guard.held.length;
 	return newcomers
@@ -88,7 +114,10 @@ function textOf(addresses: readonly { readonly text: string }[]): string {
 	return addresses.map(({ text }) => text).join(", ");
 }
 
-function ruleDrift({ ruleset, added, removed, repaired }: Extract<Step, { kind: "rules" }>): Drift[] {
+function ruleDrift(
+	{ ruleset, added, removed, repaired }: Extract<Step, { kind: "rules" }>,
+	stopped: readonly StoppedService[],
+): Drift[] {
 	const kept = ruleset.entries.map(({ rule }) => rule);
 	const drift = repaired.map((damage): Drift => {
 		const colon = damage.indexOf(": ");
@@ -100,7 +129,12 @@ function ruleDrift({ ruleset, added, removed, repaired }: Extract<Step, { kind: 
 		const name = signatureOf(rule);
 		const object = name === undefined ? `a rule for ${rule.target.daddr.text}` : `a rule of ${name}`;
 		const twin = (list: readonly Rule[]) => list.some((other) => sameRule(other, rule));
-		if (name === undefined) {
+		const reason = stopped.find(
+			({ service }) => service.name === name && sameAddress(service.vip, rule.target.daddr),
+		)?.reason;
+		if (reason !== undefined) {
+			drift.push({ kind: "stopped", object, problem: `has nothing to rewrite to: ${reason}`, rule });
+		} else if (name === undefined) {
 			drift.push({ kind: "rule-to-take-over", object, problem: "does what a service here does", rule });
 		} else if (twin(kept)) {
 			drift.push({ kind: "rule-duplicate", object, problem: "stands more than once", rule });

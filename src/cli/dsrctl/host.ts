@@ -4,6 +4,7 @@ import type { RuleStore } from "../../datapath/datapath.ts";
 import { openDatapath } from "../../datapath/host-datapath.ts";
 import { changeLoopbackAddresses, listLoopbackAddresses } from "../../host/addresses.ts";
 import { ipv4AddressOf } from "../../host/host-name.ts";
+import { loopbackTakesIpv6 } from "../../host/ipv6.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { systemPrograms } from "../../host/process.ts";
 import type { Address } from "../../model/address.ts";
@@ -49,7 +50,7 @@ export function systemHost({ env }: CliContext): DsrctlHost {
 		},
 		readFile: readIfThere,
 		addressOf: ipv4AddressOf,
-		hasIpv6: () => readIfThere("/proc/sys/net/ipv6/conf/lo/disable_ipv6")?.trim() === "0",
+		hasIpv6: loopbackTakesIpv6,
 		openDatapath: () => openDatapath({ env }),
 		loopbackAddresses: () => listLoopbackAddresses(programs),
 		changeLoopback: (steps) => changeLoopbackAddresses(programs, steps),

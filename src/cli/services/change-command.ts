@@ -6,6 +6,7 @@ import { reportError } from "../report.ts";
 import { makeChange, type Plan, planChange, type Target } from "./change.ts";
 import { describeStep, subjectsOf } from "./describe-step.ts";
 import type { EngineChoice, ServiceHost } from "./host.ts";
+import { stoppedRecord, stoppedText } from "./stopped-services.ts";
 
 export interface ChangeOptions {
 	readonly engines: EngineChoice;
@@ -15,8 +16,8 @@ export interface ChangeOptions {
 	readonly json?: boolean;
 	/** Seconds to wait for the lock. */
 	readonly wait: number;
-	/** Said when there is nothing to do. */
-	readonly settled: string;
+	/** Said when there is nothing to do, of so many services. */
+	readonly settled: (services: number) => string;
 }
 
 /**
@@ -35,18 +36,22 @@ export async function change(
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	const finish = ({ steps }: Plan): void => {
+	const finish = ({ steps, stopped, wish }: Plan): void => {
 		if (options.json === true) {
 			writeJson(stdout, {
 				configuration: options.configuration ?? null,
 				dryRun: options.dryRun === true,
+				stopped: stopped.map(stoppedRecord),
 				steps: steps.map((step) => ({
 					kind: step.kind,
 					subjects: subjectsOf(step),
 					commands: describeStep(step),
 				})),
 			});
-		} else if (steps.length === 0) stdout.write(`${options.settled}\n`);
+			return;
+		}
+		if (steps.length === 0) stdout.write(`${options.settled(wish.services.length)}\n`);
+		for (const one of stopped) stdout.write(stoppedText(stoppedRecord(one)));
 	};
 	if (options.dryRun === true) {
 		const plan = await planChange(host, datapath, target);

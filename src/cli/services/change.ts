@@ -9,6 +9,7 @@ import { sameRule } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { Service } from "../../model/service.ts";
 import { type DesiredHost, desiredHost, planHost, type Step, type Wish } from "../../plan/host-plan.ts";
+import { partServices, type StoppedService } from "../../plan/startable.ts";
 import { asL3dsrError } from "../report.ts";
 import { describeStep } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
@@ -24,6 +25,8 @@ export interface Target {
 export interface Plan {
 	readonly observed: ObservedHost;
 	readonly wish: Wish;
+	/** Configured, and not to be had on this host. */
+	readonly stopped: readonly StoppedService[];
 	readonly desired: DesiredHost;
 	readonly steps: readonly Step[];
 }
@@ -32,10 +35,11 @@ export interface Plan {
 export async function planChange(host: ServiceHost, datapath: HostDatapath, target: Target): Promise<Plan> {
 	const observed = await observeHost(host, datapath);
 	const { configuration, elsewhere } = target;
-	const wish = await wishOf(configuration, observed, datapath, elsewhere);
+	const { startable, stopped } = partServices(configuration.services, observed);
+	const wish = await wishOf(configuration, startable, observed, datapath, elsewhere);
 	const desired = desiredHost(observed.state, wish);
 	const damage = [...observed.state.damage, ...misplaced(datapath.assign(desired.ruleset), observed)];
-	return { observed, wish, desired, steps: planHost({ ...observed.state, damage }, desired) };
+	return { observed, wish, stopped, desired, steps: planHost({ ...observed.state, damage }, desired) };
 }
 
 /** Own rules that run on one engine and belong on the other: the configuration has changed, or the interfaces have. */

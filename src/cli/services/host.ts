@@ -8,6 +8,7 @@ import {
 	listInterfaceAddresses,
 } from "../../host/addresses.ts";
 import { ipv4AddressOf } from "../../host/host-name.ts";
+import { loopbackTakesIpv6 } from "../../host/ipv6.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { type ProgramRunner, systemPrograms } from "../../host/process.ts";
 import { applyGuard, type ObservedGuard, observeGuard } from "../../host/vip-guard.ts";
@@ -33,6 +34,8 @@ export interface ServiceHost {
 	addressOf(name: string): Promise<Address | undefined>;
 	openDatapath(wanted: EngineChoice): Promise<HostDatapath>;
 	interfaces(): Promise<AddressedInterface[]>;
+	/** False when `lo` takes no IPv6 addresses. */
+	hasIpv6(): boolean;
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
 	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
@@ -53,6 +56,7 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 			return openDatapath({ env, ...forced(wanted, env) });
 		},
 		interfaces: () => listInterfaceAddresses(programs),
+		hasIpv6: loopbackTakesIpv6,
 		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
 		guard: () => observeGuard(programs),
 		applyGuard: (desired, observed) => applyGuard(programs, desired, observed),

@@ -18,6 +18,8 @@ export interface ObservedHost {
 	readonly observation: Observation;
 	readonly guard: ObservedGuard;
 	readonly interfaces: readonly AddressedInterface[];
+	/** Whether `lo` takes IPv6 addresses. */
+	readonly ipv6: boolean;
 }
 
 export async function observeHost(host: ServiceHost, datapath: RuleStore): Promise<ObservedHost> {
@@ -49,19 +51,23 @@ export async function observeHost(host: ServiceHost, datapath: RuleStore): Promi
 		observation,
 		guard,
 		interfaces,
+		ipv6: host.hasIpv6(),
 	};
 }
 
-/** `elsewhere` is asked only when something of ours would otherwise go. */
+/**
+ * What `configuration` asks for, as far as this host can have it: `startable` are those of its services.
+ * `elsewhere` is asked only when something of ours would otherwise go.
+ */
 export async function wishOf(
 	configuration: ServiceConfiguration,
+	startable: readonly Service[],
 	{ state, interfaces }: ObservedHost,
 	datapath: Pick<HostDatapath, "assign">,
 	elsewhere: () => Promise<readonly Service[]>,
 ): Promise<Wish> {
-	const { services } = configuration;
-	const vips = new Set(services.map(({ vip }) => vip.text));
-	const names = new Set(services.map(({ name }) => name));
+	const vips = new Set(startable.map(({ vip }) => vip.text));
+	const names = new Set(startable.map(({ name }) => name));
 	const leaves =
 		state.guard.held.some(({ text }) => !vips.has(text)) ||
 		state.rules.some(({ rule }) => {
@@ -69,8 +75,8 @@ export async function wishOf(
 			return signature !== undefined && !(names.has(signature) && vips.has(rule.target.daddr.text));
 		});
 	return {
-		services,
-		lowering: loweringOf(configuration, interfaces, datapath),
+		services: startable,
+		lowering: loweringOf(configuration, startable, interfaces, datapath),
 		elsewhere: leaves ? await elsewhere() : [],
 	};
 }
@@ -81,6 +87,7 @@ export async function wishOf(
  */
 function loweringOf(
 	configuration: ServiceConfiguration,
+	startable: readonly Service[],
 	present: readonly AddressedInterface[],
 	datapath: Pick<HostDatapath, "assign">,
 ): LoweringOptions {
@@ -94,7 +101,7 @@ function loweringOf(
 	const named: LoweringOptions = { ...plain, interfaces };
 	if (configuration.interfaces !== undefined) return named;
 	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
-	const rules = configuration.services.flatMap((service) => lowerService(service, named));
+	const rules = startable.flatMap((service) => lowerService(service, named));
 	const { rules: assigned } = datapath.assign({
 		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
 	});

@@ -6,6 +6,7 @@ import { sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-plan.ts";
 import { findOnLoopback } from "../../plan/loopback.ts";
+import type { StoppedService } from "../../plan/startable.ts";
 import { selectionText } from "./selection-text.ts";
 
 export interface ServiceRow {
@@ -13,8 +14,10 @@ export interface ServiceRow {
 	readonly type: "l3dsr" | "l2dsr";
 	readonly vip: string;
 	readonly selects: string;
-	/** `partial`: the address without all rules, or the other way round. */
-	readonly state: "up" | "partial" | "down" | "not configured";
+	/** `partial`: the address without all rules, or the other way round. `stopped`: not to be had on this host. */
+	readonly state: "up" | "partial" | "down" | "stopped" | "not configured";
+	/** Why it is stopped. */
+	readonly reason?: string;
 	/** Label of the VIP on `lo`; `lo` where it has none. */
 	readonly loopback: string | null;
 	readonly rules: { readonly present: number; readonly wanted: number };
@@ -27,7 +30,7 @@ export interface ServiceRow {
 /** Configured services in their order, then what up has left of services that are configured no more. */
 export function serviceRows(
 	services: readonly Service[],
-	lowering: LoweringOptions,
+	{ lowering, stopped }: { readonly lowering: LoweringOptions; readonly stopped: readonly StoppedService[] },
 	state: HostState,
 	observed: readonly ObservedRule[],
 ): ServiceRow[] {
@@ -41,19 +44,25 @@ export function serviceRows(
 		for (const one of found) accounted.add(one);
 		const present = wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
 		const entry = findOnLoopback(service.vip, state.addresses);
+		const reason = stopped.find((one) => one.service === service)?.reason;
 		const parts = [entry !== undefined, ...wanted.map((_, index) => index < present)];
 		return {
 			name: service.name,
 			type: serviceType(service),
 			vip: service.vip.text,
 			selects: selectionText(service.selection),
-			state: parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down",
+			...(reason === undefined ? { state: stateOf(parts) } : { state: "stopped", reason }),
 			loopback: loopbackText(entry),
 			rules: { present, wanted: wanted.length },
 			...counted(service.selection === undefined ? undefined : found),
 		};
 	});
 	return [...rows, ...strayRows(services, state, own, accounted)];
+}
+
+/** From its parts: the address, and each rule. */
+function stateOf(parts: readonly boolean[]): ServiceRow["state"] {
+	return parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down";
 }
 
 function strayRows(

@@ -3,6 +3,7 @@
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
 import type { Rate, ServiceRow } from "./service-rows.ts";
+import { stoppedText } from "./stopped-services.ts";
 
 export interface StatusRecord {
 	/** Name of the file; null when there is none. */
@@ -41,6 +42,9 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 					`${otherRules} other DADDR rule${otherRules === 1 ? "" : "s"} (iptables-daddr -S, dsrctl -a status)`,
 				]),
 		...(record.configuration === null ? ["no configuration: services as the kernel has them"] : []),
+		...services.flatMap(({ name, vip, reason }) =>
+			reason === undefined ? [] : [stoppedText({ service: name, vip, reason }).trimEnd()],
+		),
 		...drift.map(({ object, problem }) => style.bad(`drift: ${object} ${problem}`)),
 		...(drift.length === 0 ? [] : ["l3dsr diff says more, l3dsr up mends it"]),
 	];

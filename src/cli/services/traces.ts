@@ -15,13 +15,14 @@ export function tracesOf(observed: HostState, drift: readonly Drift[]): Set<Trac
 	// A host on which up has never run is nobody's doing.
 	if (!ours) return traces;
 	if (kinds.has("network")) traces.add("network");
+	if (kinds.has("stopped")) traces.add("ipv6");
 	const gone = kinds.has("rule-missing") || kinds.has("guard");
 	const nothingLeft = observed.rules.length === 0 && observed.guard.held.length === 0;
 	if (gone && nothingLeft && observed.damage.length === 0 && !kinds.has("address-missing")) {
 		traces.add("everything-of-nft");
 	} else if (
 		gone ||
-		(kinds.has("damage") && !kinds.has("network")) ||
+		(kinds.has("damage") && !kinds.has("network") && !kinds.has("stopped")) ||
 		kinds.has("rule-duplicate") ||
 		kinds.has("rule-superfluous")
 	) {

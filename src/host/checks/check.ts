@@ -17,7 +17,10 @@ export interface CheckFinding {
 }
 
 export interface CheckInput {
+	/** With those services that this host can have. */
 	readonly configuration: Configuration;
+	/** Those that it cannot have, and why. */
+	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
 	readonly facts: HostFacts;
 	/** As the kernel has it. */
 	readonly guard: VipGuard | undefined;

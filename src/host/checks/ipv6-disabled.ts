@@ -1,14 +1,11 @@
-/** Where IPv6 is off, lo takes no IPv6 address. */
+/** Where IPv6 is off, lo takes no IPv6 address: those services stay stopped, and the others run. */
 import { type Check, titleOf } from "./check.ts";
 
-export const checkIpv6Disabled: Check = ({ configuration, facts }) =>
-	facts.ipv6Disabled
-		? configuration.services
-				.filter(({ vip }) => vip.family === "ipv6")
-				.map((service) => ({
-					check: "ipv6-disabled",
-					severity: "error" as const,
-					message: `${titleOf(service)} cannot be on lo: IPv6 is disabled on this host`,
-					remedy: "sysctl -w net.ipv6.conf.all.disable_ipv6=0, or take the service away",
-				}))
-		: [];
+export const checkIpv6Disabled: Check = ({ stopped }) =>
+	stopped.map(({ service, reason }) => ({
+		check: "ipv6-disabled",
+		severity: "warning",
+		message: `${titleOf(service)} stays stopped: ${reason}`,
+		remedy:
+			"sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0 and l3dsr up, or take the service away",
+	}));

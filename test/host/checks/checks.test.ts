@@ -51,13 +51,13 @@ const FACTS: HostFacts = {
 	interfaces: [LO, ETH0],
 	defaultRoutes: [{ family: "ipv4", interface: "eth0" }],
 	modules: new Set(["nf_tables"]),
-	ipv6Disabled: false,
 	listeners: [{ protocol: "tcp", address: address("0.0.0.0"), port: 80 }],
 	dscpWriters: [],
 	moduleRules: [],
 };
 const FIT: CheckInput = {
 	configuration: { ...DEFAULT_CONFIGURATION, services: [WEB] },
+	stopped: [],
 	facts: FACTS,
 	guard: guardFor([WEB.vip], []),
 	ruled: new Set(["web"]),
@@ -205,10 +205,14 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"IPv6 is disabled",
 		{
-			...host({ ipv6Disabled: true }),
-			...services(WEB, { ...WEB, vip: address("2001:db8::1"), name: "six" }),
+			stopped: [
+				{
+					service: { ...WEB, vip: address("2001:db8::1"), name: "six" },
+					reason: "IPv6 is disabled on this host",
+				},
+			],
 		},
-		"error ipv6-disabled six (2001:db8::1) cannot be on lo: IPv6 is disabled on this host",
+		"warning ipv6-disabled six (2001:db8::1) stays stopped: IPv6 is disabled on this host",
 	],
 	[
 		"XDP on a device that leaves checksums open",

@@ -1,0 +1,11 @@
+/** Whether this network namespace has IPv6. */
+import { readFileSync } from "node:fs";
+
+/** False when `lo` takes no IPv6 addresses: disabled by sysctl, or the kernel has none. */
+export function loopbackTakesIpv6(): boolean {
+	try {
+		return readFileSync("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "utf8").trim() === "0";
+	} catch {
+		return false; // booted with ipv6.disable=1, or built without
+	}
+}
