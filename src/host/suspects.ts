@@ -45,7 +45,7 @@ const BY_HAND: Readonly<Record<Trace, string>> = {
 		"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
 	network: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
 	ipv6: "sysctl: net.ipv6.conf.all.disable_ipv6, or that of lo",
-	rules: "a command typed by hand or a script: nft, iptables-daddr, dsrctl",
+	rules: "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl",
 	addresses: "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop",
 };
 

@@ -1,5 +1,5 @@
 /** A plan read the other way: what is not as it should be, object by object. Pure. */
-import { addressBits, sameAddress } from "../model/address.ts";
+import { type Address, addressBits, sameAddress } from "../model/address.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
@@ -30,6 +30,9 @@ export interface Drift {
 	/** Where it is about a rule. */
 	readonly rule?: Rule;
 }
+
+/** Said of what is ours, whole, and made for another set of the host's own addresses. */
+export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
 
 /** What the steps of a plan are for. */
 export interface Purpose {
@@ -104,10 +107,19 @@ function guardDrift(
 		const problem = `holds ${textOf(released)}${why}`;
 		return [{ kind: reason === undefined ? "guard" : "stopped", object, problem }];
 	}
+	const lacking = (list: readonly Address[], other: readonly Address[]) =>
+		list.filter((vip) => !other.some((one) => sameAddress(one, vip)));
+	const [now, wanted] = [guard.guard?.silent ?? [], step.guard?.silent ?? []];
+	const loud = lacking(wanted, now).filter((vip) => guard.held.some((held) => sameAddress(held, vip)));
+	if (loud.length > 0) {
+		return [{ kind: "guard", object, problem: `does not silence ${textOf(loud)}: ARP answers for it` }];
+	}
+	const mute = lacking(lacking(now, wanted), guard.held);
+	if (mute.length > 0) {
+		return [{ kind: "guard", object, problem: `silences ${textOf(mute)}, which this host shall answer for` }];
+	}
 	const newcomers = (step.guard?.held.length ?? 0) > guard.held.length;
-	return newcomers
-		? []
-		: [{ kind: "network", object, problem: "was made when this host had other addresses" }];
+	return newcomers ? [] : [{ kind: "network", object, problem: MADE_FOR_OTHER_ADDRESSES }];
 }
 
 function textOf(addresses: readonly { readonly text: string }[]): string {
@@ -121,9 +133,10 @@ function ruleDrift(
 	const kept = ruleset.entries.map(({ rule }) => rule);
 	const drift = repaired.map((damage): Drift => {
 		const colon = damage.indexOf(": ");
-		return colon < 0
-			? { kind: "damage", object: damage, problem: "is not intact" }
-			: { kind: "damage", object: damage.slice(0, colon), problem: damage.slice(colon + 2) };
+		if (colon < 0) return { kind: "damage", object: damage, problem: "is not intact" };
+		const problem = damage.slice(colon + 2);
+		const kind = problem === MADE_FOR_OTHER_ADDRESSES ? "network" : "damage";
+		return { kind, object: damage.slice(0, colon), problem };
 	});
 	for (const rule of removed) {
 		const name = signatureOf(rule);

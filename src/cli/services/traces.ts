@@ -14,22 +14,17 @@ export function tracesOf(observed: HostState, drift: readonly Drift[]): Set<Trac
 		(kinds.has("guard") && !kinds.has("address-missing"));
 	// A host on which up has never run is nobody's doing.
 	if (!ours) return traces;
-	if (kinds.has("network")) traces.add("network");
+	const ofLo = kinds.has("address-missing") || kinds.has("label") || kinds.has("address-superfluous");
+	// A VIP that has come or gone on lo is another address of the host, too.
+	if (kinds.has("network") && !ofLo && !kinds.has("stopped")) traces.add("network");
 	if (kinds.has("stopped")) traces.add("ipv6");
 	const gone = kinds.has("rule-missing") || kinds.has("guard");
 	const nothingLeft = observed.rules.length === 0 && observed.guard.held.length === 0;
 	if (gone && nothingLeft && observed.damage.length === 0 && !kinds.has("address-missing")) {
 		traces.add("everything-of-nft");
-	} else if (
-		gone ||
-		(kinds.has("damage") && !kinds.has("network") && !kinds.has("stopped")) ||
-		kinds.has("rule-duplicate") ||
-		kinds.has("rule-superfluous")
-	) {
+	} else if (gone || kinds.has("damage") || kinds.has("rule-duplicate") || kinds.has("rule-superfluous")) {
 		traces.add("rules");
 	}
-	if (kinds.has("address-missing") || kinds.has("label") || kinds.has("address-superfluous")) {
-		traces.add("addresses");
-	}
+	if (ofLo) traces.add("addresses");
 	return traces;
 }

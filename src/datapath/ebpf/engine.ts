@@ -6,6 +6,7 @@ import { L3dsrError } from "../../errors.ts";
 import type { Prefix } from "../../model/address.ts";
 import { sameValue, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
+import { MADE_FOR_OTHER_ADDRESSES } from "../../plan/drift.ts";
 import type { NetInterface } from "../../sys/interface.ts";
 import type { Datapath, Finding, Observation, ObservedRule } from "../datapath.ts";
 import { type Attachment, Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
@@ -84,7 +85,7 @@ export class EbpfDatapath implements Datapath {
 			.map((attachment) => ({
 				datapath: "ebpf",
 				object: `program at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`,
-				problem: "was made when this host had other addresses",
+				problem: MADE_FOR_OTHER_ADDRESSES,
 			}));
 	}
 
