@@ -2,16 +2,15 @@
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { runChecks } from "../host/checks/all.ts";
-import type { CheckFinding, CheckInput, Severity } from "../host/checks/check.ts";
+import { type CheckFinding, type CheckInput, type Severity, titleOf } from "../host/checks/check.ts";
 import { gatherFacts } from "../host/facts.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
-import { partServices } from "../plan/startable.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { planChange } from "./services/change.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { loadConfiguration } from "./services/configuration.ts";
 import type { ServiceHost } from "./services/host.ts";
-import { observeHost } from "./services/observe.ts";
 import { type Style, styleFor } from "./style.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
@@ -36,15 +35,25 @@ export async function check(
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
 	const datapath = await host.openDatapath(configuration);
-	const { state, interfaces, ipv6 } = await observeHost(host, datapath);
-	const { startable, stopped } = partServices(configuration.services, { ipv6 });
+	const {
+		observed: { state, interfaces },
+		wish,
+		stopped,
+		assignment: { refused },
+	} = await planChange(host, datapath, { configuration, elsewhere: async () => [] });
 	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
 	const input: CheckInput = {
-		configuration: { ...configuration, services: startable },
+		configuration: { ...configuration, services: wish.services },
+		...(refused === undefined ? {} : { refused: refused.diagnostics[0] }),
 		stopped,
 		facts: await gatherFacts(host.programs, interfaces),
 		guard: state.guard.guard,
-		ruled: new Set(rules.flatMap((rule) => signatureOf(rule) ?? [])),
+		ruled: new Set(
+			rules.flatMap((rule) => {
+				const name = signatureOf(rule);
+				return name === undefined ? [] : [titleOf({ name, vip: rule.target.daddr })];
+			}),
+		),
 		served: servedInterfaces(rules),
 	};
 	const findings = runChecks(input);

@@ -34,10 +34,11 @@ export async function diff(
 	const { stdout, env } = context;
 	const { configuration, source } = await loadConfiguration(host, options.config, env);
 	const datapath = await host.openDatapath(configuration);
-	const { observed, steps, stopped } = await planChange(host, datapath, {
+	const { observed, steps, stopped, assignment } = await planChange(host, datapath, {
 		configuration,
 		elsewhere: () => servicesElsewhere(host, env),
 	});
+	if (assignment.refused !== undefined) throw assignment.refused;
 	const drift = driftOf(observed.state, { steps, services: configuration.services, stopped });
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {

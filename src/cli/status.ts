@@ -95,7 +95,7 @@ async function statusRecord(
 		observed,
 		wish,
 		stopped,
-		desired,
+		assignment,
 		steps: all,
 	} = await planChange(host, datapath, { configuration, elsewhere });
 	const { state, observation } = observed;
@@ -105,17 +105,17 @@ async function statusRecord(
 		configuration: loaded?.source ?? null,
 		datapath: {
 			engines,
-			why: reasonText(configuration.datapath, datapath.assign(desired.ruleset)),
+			why: reasonText(configuration.datapath, assignment),
 		},
 		services: serviceRows(
-			configuration.services,
-			{ lowering: wish.lowering, stopped },
+			{ services: loaded?.configuration.services, lowering: wish.lowering, stopped },
 			state,
 			observation.rules,
 		),
 		drift: driftOf(state, { steps, services: configuration.services, stopped }).map(
 			({ object, problem }) => ({ object, problem }),
 		),
+		...(assignment.refused === undefined ? {} : { refused: assignment.refused.message }),
 		otherRules: observation.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 	return { record, observation };

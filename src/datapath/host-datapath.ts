@@ -31,8 +31,13 @@ export interface HostDatapathOptions {
 
 /** What callers use: observe, then apply. */
 export interface HostDatapath extends RuleStore {
-	/** Where each rule would run, and why. Throws L3dsrError (KERNEL_FEATURE) when one cannot run where it is forced to. */
-	assign(ruleset: Ruleset): Assignment;
+	/** Where each rule would run, and why. Pure, given the host's interfaces. */
+	assign(ruleset: Ruleset): HostAssignment;
+}
+
+export interface HostAssignment extends Assignment {
+	/** KERNEL_FEATURE: a rule cannot run where it is forced to. `apply` throws this before it changes anything. */
+	readonly refused?: L3dsrError;
 }
 
 /** The datapath of this network namespace. Touches nothing until it is asked to observe. */
@@ -113,23 +118,25 @@ class CombinedDatapath implements HostDatapath {
 		return observation;
 	}
 
-	assign(ruleset: Ruleset): Assignment {
+	assign(ruleset: Ruleset): HostAssignment {
 		const assignment = assignDatapaths(ruleset, this.#facts(), this.#preference);
 		if (this.#preference !== "ebpf") return assignment;
-		const refused = assignment.rules.find(({ datapath }) => datapath === "nft");
-		if (refused === undefined) return assignment;
-		const { rule } = refused.entry;
-		throw new L3dsrError({
+		const other = assignment.rules.find(({ datapath }) => datapath === "nft");
+		if (other === undefined) return assignment;
+		const { rule } = other.entry;
+		const refused = new L3dsrError({
 			code: "KERNEL_FEATURE",
-			message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${refused.reason}`,
+			message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${other.reason}`,
 			hint: "set datapath auto, or nft, for rules like this",
 		});
+		return { ...assignment, refused };
 	}
 
 	async apply(desired: Ruleset, observed: Observation): Promise<void> {
 		const parts = this.#parts.get(observed);
 		if (parts === undefined) throw new TypeError("apply needs an observation of this datapath");
-		const { rules } = this.assign(desired);
+		const { rules, refused } = this.assign(desired);
+		if (refused !== undefined) throw refused;
 		const done: DatapathName[] = [];
 		try {
 			for (const { engine, ruleset } of stepsBetween(rules, observed.rules)) {

@@ -60,6 +60,8 @@ export interface AddressedInterface {
 	readonly name: string;
 	readonly up: boolean;
 	readonly mtu: number;
+	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
+	readonly linked?: string;
 	readonly addresses: readonly InterfaceAddress[];
 }
 
@@ -69,12 +71,16 @@ export async function listInterfaceAddresses(programs: ProgramRunner): Promise<A
 	if (exitCode !== 0) {
 		throw new L3dsrError({ code: "PROGRAM_FAILED", message: `list addresses: ip: ${firstLine(stderr)}` });
 	}
-	return arrayOf(JSON.parse(stdout)).map((entry) => ({
-		name: String(fieldOf(entry, "ifname")),
-		up: arrayOf(fieldOf(entry, "flags")).includes("UP"),
-		mtu: Number(fieldOf(entry, "mtu")),
-		addresses: addressesOf(entry),
-	}));
+	return arrayOf(JSON.parse(stdout)).map((entry) => {
+		const linked = fieldOf(entry, "link");
+		return {
+			name: String(fieldOf(entry, "ifname")),
+			up: arrayOf(fieldOf(entry, "flags")).includes("UP"),
+			mtu: Number(fieldOf(entry, "mtu")),
+			...(typeof linked === "string" ? { linked } : {}),
+			addresses: addressesOf(entry),
+		};
+	});
 }
 
 /** What `ip -j address show` prints, as values; entries that are neither IPv4 nor IPv6 are left out. */

@@ -3,6 +3,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { type Address, addressFromBytes, type Family } from "../model/address.ts";
 import { listInterfaces } from "../sys/interface.ts";
+import { type Offloads, offloadsOf } from "../sys/offload.ts";
 import type { AddressedInterface } from "./addresses.ts";
 import type { ProgramRunner } from "./process.ts";
 
@@ -28,6 +29,8 @@ export interface InterfaceFacts extends AddressedInterface {
 	readonly rpFilter: number;
 	/** Kind of a virtual device (veth, bridge, vlan), or the driver of a card. */
 	readonly driver?: string;
+	/** Absent where they cannot be told. */
+	readonly offloads?: Offloads;
 }
 
 export interface HostFacts {
@@ -78,15 +81,35 @@ export async function gatherFacts(
 	};
 }
 
-function interfaceFacts(name: string, kind: string | undefined): Pick<InterfaceFacts, "rpFilter" | "driver"> {
+function interfaceFacts(
+	name: string,
+	kind: string | undefined,
+): Pick<InterfaceFacts, "rpFilter" | "driver" | "offloads"> {
 	const filter = (of: string) => readNumber(`/proc/sys/net/ipv4/conf/${of}/rp_filter`) ?? 0;
 	// The kernel takes the greater of the two (ip-sysctl: rp_filter).
 	const rpFilter = Math.max(filter("all"), filter(name));
-	if (kind !== undefined) return { rpFilter, driver: kind };
+	const driver = kind ?? driverOf(name);
+	const offloads = readOffloads(name);
+	return {
+		rpFilter,
+		...(driver === undefined ? {} : { driver }),
+		...(offloads === undefined ? {} : { offloads }),
+	};
+}
+
+function driverOf(name: string): string | undefined {
 	try {
-		return { rpFilter, driver: basename(readlinkSync(`/sys/class/net/${name}/device/driver`)) };
+		return basename(readlinkSync(`/sys/class/net/${name}/device/driver`));
 	} catch {
-		return { rpFilter };
+		return undefined;
+	}
+}
+
+function readOffloads(name: string): Offloads | undefined {
+	try {
+		return offloadsOf(name);
+	} catch {
+		return undefined; // the device has none, or is gone
 	}
 }
 

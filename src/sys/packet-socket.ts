@@ -12,6 +12,7 @@ import { addressOf, check, libcFunction, SyscallError } from "./libc.ts";
 import {
 	AF_PACKET,
 	bind,
+	ioctl,
 	MSG_DONTWAIT,
 	MSG_TRUNC,
 	OPTION_INT,
@@ -94,7 +95,6 @@ const PACKET_TYPES = ["host", "broadcast", "multicast", "otherhost", "outgoing"]
 export type PacketType = (typeof PACKET_TYPES)[number];
 
 type Memory = Uint8Array;
-const ioctl = libcFunction<[number, number, Memory]>("int ioctl(int fd, unsigned long request, void *data)");
 const getsockopt = libcFunction<[number, number, number, Memory, Memory]>(
 	"int getsockopt(int fd, int level, int name, void *value, void *length)",
 );

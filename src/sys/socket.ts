@@ -74,3 +74,6 @@ export const recvmsg = libcFunction<[fd: number, message: Uint8Array, flags: num
 export const poll = libcFunction<[fds: Uint8Array, count: number, timeoutMs: number]>(
 	"int poll(void *fds, unsigned long count, int timeout)",
 );
+export const ioctl = libcFunction<[fd: number, request: number, data: Uint8Array]>(
+	"int ioctl(int fd, unsigned long request, void *data)",
+);

@@ -55,6 +55,7 @@ export async function change(
 	};
 	if (options.dryRun === true) {
 		const plan = await planChange(host, datapath, target);
+		if (plan.assignment.refused !== undefined) throw plan.assignment.refused;
 		plan.steps.forEach(print);
 		finish(plan);
 		return;

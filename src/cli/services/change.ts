@@ -1,7 +1,7 @@
 /** Observe, plan, apply, verify; on failure the host is put back as it was found. */
 
 import type { Assignment } from "../../datapath/assign.ts";
-import type { HostDatapath } from "../../datapath/host-datapath.ts";
+import type { HostAssignment, HostDatapath } from "../../datapath/host-datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { AddressChange } from "../../host/addresses.ts";
 import { signatureOf } from "../../model/lower-service.ts";
@@ -28,18 +28,21 @@ export interface Plan {
 	/** Configured, and not to be had on this host. */
 	readonly stopped: readonly StoppedService[];
 	readonly desired: DesiredHost;
+	readonly assignment: HostAssignment;
 	readonly steps: readonly Step[];
 }
 
-/** Changes nothing. */
+/** Changes nothing. `assignment.refused` says that the steps cannot be made. */
 export async function planChange(host: ServiceHost, datapath: HostDatapath, target: Target): Promise<Plan> {
 	const observed = await observeHost(host, datapath);
 	const { configuration, elsewhere } = target;
 	const { startable, stopped } = partServices(configuration.services, observed);
 	const wish = await wishOf(configuration, startable, observed, datapath, elsewhere);
 	const desired = desiredHost(observed.state, wish);
-	const damage = [...observed.state.damage, ...misplaced(datapath.assign(desired.ruleset), observed)];
-	return { observed, wish, stopped, desired, steps: planHost({ ...observed.state, damage }, desired) };
+	const assignment = datapath.assign(desired.ruleset);
+	const damage = [...observed.state.damage, ...misplaced(assignment, observed)];
+	const steps = planHost({ ...observed.state, damage }, desired);
+	return { observed, wish, stopped, desired, assignment, steps };
 }
 
 /** Own rules that run on one engine and belong on the other: the configuration has changed, or the interfaces have. */
@@ -70,6 +73,7 @@ export async function makeChange(
 	onStep: (step: Step) => void,
 ): Promise<Plan> {
 	const plan = await planChange(host, datapath, target);
+	if (plan.assignment.refused !== undefined) throw plan.assignment.refused;
 	if (plan.steps.length === 0) return plan;
 	try {
 		await applySteps(host, datapath, plan.observed, plan.steps, onStep);

@@ -1,12 +1,12 @@
 /** What runs, service by service: the record that `status` prints. Pure. */
 import type { DatapathName, ObservedRule } from "../../datapath/datapath.ts";
-import { sameAddress } from "../../model/address.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
-import { sameRule } from "../../model/rule.ts";
+import { type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-plan.ts";
 import { findOnLoopback } from "../../plan/loopback.ts";
 import type { StoppedService } from "../../plan/startable.ts";
+import { raiseRules } from "../../syntax/config/raise-rules.ts";
 import { selectionText } from "./selection-text.ts";
 
 export interface ServiceRow {
@@ -27,16 +27,22 @@ export interface ServiceRow {
 	readonly bytes: bigint | null;
 }
 
-/** Configured services in their order, then what up has left of services that are configured no more. */
+export interface ServiceWish {
+	/** Undefined without a configuration: then what runs is all there is to say. */
+	readonly services: readonly Service[] | undefined;
+	readonly lowering: LoweringOptions;
+	readonly stopped: readonly StoppedService[];
+}
+
+/** Configured services in their order, then what up has put there for services that are not configured. */
 export function serviceRows(
-	services: readonly Service[],
-	{ lowering, stopped }: { readonly lowering: LoweringOptions; readonly stopped: readonly StoppedService[] },
+	{ services, lowering, stopped }: ServiceWish,
 	state: HostState,
 	observed: readonly ObservedRule[],
 ): ServiceRow[] {
 	const own = observed.filter(({ rule }) => signatureOf(rule) !== undefined);
 	const accounted = new Set<ObservedRule>();
-	const rows = services.map((service): ServiceRow => {
+	const rows = (services ?? []).map((service): ServiceRow => {
 		const wanted = lowerService(service, lowering);
 		const found = own.filter(
 			({ rule }) => rule.target.daddr.text === service.vip.text && wanted.some((one) => sameRule(one, rule)),
@@ -66,11 +72,13 @@ function stateOf(parts: readonly boolean[]): ServiceRow["state"] {
 }
 
 function strayRows(
-	services: readonly Service[],
+	services: readonly Service[] | undefined,
 	state: HostState,
 	own: readonly ObservedRule[],
 	accounted: ReadonlySet<ObservedRule>,
 ): ServiceRow[] {
+	const stateFor = (...parts: readonly boolean[]) =>
+		services === undefined ? stateOf(parts) : ("not configured" as const);
 	const stray = new Map<string, ObservedRule[]>();
 	for (const one of own) {
 		if (accounted.has(one)) continue;
@@ -81,39 +89,49 @@ function strayRows(
 		const [first] = found;
 		if (first === undefined) return [];
 		const vip = first.rule.target.daddr;
+		const entry = findOnLoopback(vip, state.addresses);
 		return [
 			{
 				name: signatureOf(first.rule) ?? vip.text,
 				type: "l3dsr",
 				vip: vip.text,
-				selects: "by rules of an earlier configuration",
-				state: "not configured",
-				loopback: loopbackText(findOnLoopback(vip, state.addresses)),
+				selects: raisedText(found.map(({ rule }) => rule)),
+				state: stateFor(true, entry !== undefined),
+				loopback: loopbackText(entry),
 				rules: { present: found.length, wanted: 0 },
 				...counted(found),
 			},
 		];
 	});
-	const known = new Set([...services.map(({ vip }) => vip.text), ...rows.map(({ vip }) => vip)]);
+	const known = new Set([...(services ?? []).map(({ vip }) => vip.text), ...rows.map(({ vip }) => vip)]);
 	const bare = state.guard.held
 		.filter((vip) => !known.has(vip.text))
 		.flatMap((vip): ServiceRow[] => {
-			const entry = state.addresses.find(({ address }) => sameAddress(address, vip));
-			if (entry === undefined) return [];
+			const entry = findOnLoopback(vip, state.addresses);
+			if (entry === undefined && services !== undefined) return [];
 			return [
 				{
 					name: vip.text,
 					type: "l2dsr",
 					vip: vip.text,
 					selects: selectionText(undefined),
-					state: "not configured",
-					loopback: entry.label ?? "lo",
+					state: stateFor(entry !== undefined),
+					loopback: loopbackText(entry),
 					rules: { present: 0, wanted: 0 },
 					...counted(undefined),
 				},
 			];
 		});
 	return [...rows, ...bare];
+}
+
+/** What rules select that no configuration explains. */
+function raisedText(rules: readonly Rule[]): string {
+	const { services, left } = raiseRules(rules);
+	return [
+		...services.map(({ service }) => selectionText(service.selection)),
+		...(left.length === 0 ? [] : ["rules that no service has"]),
+	].join("; ");
 }
 
 /** IPv6 addresses have no label. */

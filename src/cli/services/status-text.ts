@@ -12,6 +12,8 @@ export interface StatusRecord {
 	readonly datapath: { readonly engines: readonly string[]; readonly why: string };
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
 	readonly drift: readonly { readonly object: string; readonly problem: string }[];
+	/** Why up cannot make the host so, if it cannot. */
+	readonly refused?: string;
 	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
 	readonly otherRules: number;
 }
@@ -46,7 +48,11 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			reason === undefined ? [] : [stoppedText({ service: name, vip, reason }).trimEnd()],
 		),
 		...drift.map(({ object, problem }) => style.bad(`drift: ${object} ${problem}`)),
-		...(drift.length === 0 ? [] : ["l3dsr diff says more, l3dsr up mends it"]),
+		...(record.refused === undefined
+			? drift.length === 0
+				? []
+				: ["l3dsr diff says more, l3dsr up mends it"]
+			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
 	return `${table}${lines.map((line) => `${line}\n`).join("")}`;
 }

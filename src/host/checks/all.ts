@@ -2,10 +2,12 @@
 import { checkArp } from "./arp.ts";
 import type { Check, CheckFinding, CheckInput, Severity } from "./check.ts";
 import { checkConnectionTracking } from "./connection-tracking.ts";
+import { checkDatapath } from "./datapath.ts";
 import { checkDscpClass } from "./dscp-class.ts";
 import { checkDscpRemarked } from "./dscp-remarked.ts";
 import { checkIpv6Disabled } from "./ipv6-disabled.ts";
 import { checkListeners } from "./listeners.ts";
+import { checkNames } from "./names.ts";
 import { checkOldModule } from "./old-module.ts";
 import { checkReversePath } from "./reverse-path.ts";
 import { checkServedInterfaces } from "./served-interfaces.ts";
@@ -15,6 +17,7 @@ import { checkXdp } from "./xdp.ts";
 const CHECKS: readonly Check[] = [
 	checkArp,
 	checkServedInterfaces,
+	checkDatapath,
 	checkXdp,
 	checkDscpRemarked,
 	checkDscpClass,
@@ -24,6 +27,7 @@ const CHECKS: readonly Check[] = [
 	checkIpv6Disabled,
 	checkVipOnLoopback,
 	checkListeners,
+	checkNames,
 ];
 
 const ORDER: readonly Severity[] = ["error", "warning", "note"];

@@ -21,10 +21,12 @@ export interface CheckInput {
 	readonly configuration: Configuration;
 	/** Those that it cannot have, and why. */
 	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
+	/** Why up would refuse to put the services on the datapath that is asked for. */
+	readonly refused?: { readonly message: string; readonly hint?: string };
 	readonly facts: HostFacts;
 	/** As the kernel has it. */
 	readonly guard: VipGuard | undefined;
-	/** Names of services whose rules are in force. */
+	/** Titles (see titleOf) of services whose rules are in force. */
 	readonly ruled: ReadonlySet<string>;
 	/** Interfaces that the rules in force name; undefined when some rule names none, and so means all. */
 	readonly served: ReadonlySet<string> | undefined;
@@ -33,7 +35,7 @@ export interface CheckInput {
 export type Check = (input: CheckInput) => CheckFinding[];
 
 /** `web (192.0.2.10)`, or the VIP where that is its name. */
-export function titleOf({ name, vip }: Service): string {
+export function titleOf({ name, vip }: Pick<Service, "name" | "vip">): string {
 	return name === vip.text ? vip.text : `${name} (${vip.text})`;
 }
 

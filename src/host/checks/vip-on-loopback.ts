@@ -6,7 +6,7 @@ export const checkVipOnLoopback: Check = ({ configuration, facts, ruled }) =>
 	configuration.services.flatMap((service) => {
 		const held = loopbackOf(facts)?.addresses.some(({ address }) => sameAddress(address, service.vip));
 		if (held === true) return [];
-		const active = ruled.has(service.name);
+		const active = ruled.has(titleOf(service));
 		return [
 			{
 				check: "vip-on-loopback",

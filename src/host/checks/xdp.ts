@@ -9,8 +9,27 @@ export const checkXdp: Check = (input) => {
 	const { hook, datapath, openChecksums } = input.configuration;
 	if (hook === "tc" || datapath === "nft") return [];
 	const check = "xdp";
-	return realInterfaces(input).flatMap(({ name, driver, mtu }): CheckFinding[] => {
+	return realInterfaces(input).flatMap(({ name, driver, mtu, offloads }): CheckFinding[] => {
 		const findings: CheckFinding[] = [];
+		const vlans = input.facts.interfaces
+			.filter((one) => one.driver === "vlan" && one.linked === name)
+			.map((one) => one.name);
+		if (offloads?.takesVlanTags === true && vlans.length > 0) {
+			findings.push({
+				check,
+				severity: "warning",
+				message: `${name} takes VLAN tags off before XDP sees a frame (rx-vlan-offload): frames of ${vlans.join(", ")} meet the rules of ${name}`,
+				remedy: `ethtool -K ${name} rxvlan off, or hook: tc`,
+			});
+		}
+		if (offloads?.mergesPackets === true && hook === "xdp") {
+			findings.push({
+				check,
+				severity: "warning",
+				message: `${name} merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then`,
+				remedy: `ethtool -K ${name} lro off, or hook: tc`,
+			});
+		}
 		if (driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver)) {
 			findings.push(
 				openChecksums === "accept"

@@ -71,8 +71,30 @@ test("status shows drift, and without a configuration what the kernel has", asyn
 	assert.match(text, /^plain .* -- +down /m);
 	assert.match(text, /^drift: 192\.0\.2\.12 on lo is not there$/m);
 	const bare = await status();
-	assert.match(bare, /^web .* not configured/m);
+	assert.match(bare, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +up /m);
+	assert.match(bare, /^192\.0\.2\.12 .* the VIP itself +-- +down /m);
 	assert.match(bare, /^no configuration: services as the kernel has them$/m);
+	const other = join(folder, "other.yaml");
+	writeFileSync(other, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: new, dscp: 9 }]\n");
+	const stray = await status("status", "-c", other);
+	assert.match(stray, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +not configured /m);
+});
+
+test("status of a configuration that up will refuse shows what there is, and why", async () => {
+	const refused = join(folder, "refused.yaml");
+	writeFileSync(refused, "datapath: ebpf\ninterfaces: eth7\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	const text = await status("status", "-c", refused);
+	assert.match(
+		text,
+		/^l3dsr up will refuse to put rule .* on datapath ebpf: there is no interface eth7 now$/m,
+	);
+	assert.doesNotMatch(text, /up mends it/);
+	assert.match(JSON.parse(await status("status", "--json", "-c", refused)).refused, /eth7/);
+	for (const verb of [["up"], ["up", "-n"], ["diff"]]) {
+		const { exitCode, stdout, stderr } = await l3dsr(...verb, "-c", refused);
+		assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
+		assert.match(stderr, /^error\[KERNEL_FEATURE\]: put rule .*\nhint: set datapath auto/);
+	}
 });
 
 test("status --watch prints rates until it is stopped", async () => {

@@ -60,7 +60,7 @@ const FIT: CheckInput = {
 	stopped: [],
 	facts: FACTS,
 	guard: guardFor([WEB.vip], []),
-	ruled: new Set(["web"]),
+	ruled: new Set(["web (192.0.2.10)"]),
 	served: undefined,
 };
 
@@ -85,6 +85,8 @@ const LO_ON_SEGMENT = { ...LO, addresses: [...LO.addresses, held("10.0.0.100/32"
 const WRITER = { place: "table ip mangle, chain PREROUTING", hook: "prerouting", priority: -150 };
 
 /** What is so, and what check says of it: severity, check, and words of the message. */
+const WEB6: Service = { ...WEB, vip: address("2001:db8::10") };
+
 const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined])[] = [
 	["all is well", {}, undefined],
 	[
@@ -228,6 +230,57 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning xdp XDP on eth0 (virtio_net) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower",
 	],
 	["native XDP on a card", configured({ hook: "xdp" }), undefined],
+	[
+		"XDP on a card that takes VLAN tags off, below a VLAN device",
+		{
+			...configured({ hook: "xdp" }),
+			...host({
+				interfaces: [
+					LO,
+					{ ...ETH0, offloads: { takesVlanTags: true, mergesPackets: false } },
+					{ ...ETH0, name: "eth0.5", driver: "vlan", linked: "eth0", addresses: [] },
+				],
+			}),
+		},
+		"warning xdp eth0 takes VLAN tags off before XDP sees a frame (rx-vlan-offload): frames of eth0.5 meet the rules of eth0",
+	],
+	[
+		"the same without a VLAN device",
+		{
+			...configured({ hook: "xdp" }),
+			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: true, mergesPackets: false } }] }),
+		},
+		undefined,
+	],
+	[
+		"native XDP on a card that merges packets",
+		{
+			...configured({ hook: "xdp" }),
+			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: false, mergesPackets: true } }] }),
+		},
+		"warning xdp eth0 merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then",
+	],
+	[
+		"one name for the VIPs of two families",
+		{
+			...services(WEB, WEB6),
+			...host({
+				interfaces: [{ ...LO, addresses: [...LO.addresses, held("2001:db8::10/128")] }, ETH0],
+				listeners: [{ protocol: "tcp", address: address("::"), port: 80 }],
+			}),
+		},
+		undefined,
+	],
+	[
+		"a datapath that cannot run what it is asked to",
+		{ refused: { message: "put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now" } },
+		"error datapath up will refuse to put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now",
+	],
+	[
+		"one name for two VIPs",
+		services(WEB, { ...WEB, vip: address("192.0.2.11"), selection: { dscp: dscp(9) } }),
+		"note names web is the name of 192.0.2.10 and of 192.0.2.11: what status and diff say of it can be meant for each",
+	],
 	[
 		"native XDP with jumbo frames",
 		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, mtu: 9000 }] }) },
