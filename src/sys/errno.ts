@@ -159,3 +159,11 @@ export function errnoName(errno: number): string {
 export function errnoText(errno: number): string {
 	return BY_NUMBER.get(errno)?.[1] ?? "unknown error";
 }
+
+/** What Node's file functions threw: `ENOENT (no such file or directory)`. */
+export function fileErrorText(error: unknown): string {
+	if (!(error instanceof Error) || !("code" in error)) return String(error);
+	const name = String(error.code);
+	const known = Object.entries(TABLE).find(([one]) => one === name);
+	return known === undefined ? name : `${name} (${known[1][1]})`;
+}

@@ -1,8 +1,9 @@
 /** flock(2) on a file: one process at a time, and the kernel lets go when its holder dies. */
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { L3dsrError } from "../errors.ts";
-import { ERRNO } from "./errno.ts";
+import { ERRNO, fileErrorText } from "./errno.ts";
 import { check, libcFunction } from "./libc.ts";
 
 const LOCK_EX = 2;
@@ -62,12 +63,13 @@ function open(path: string): number {
 	try {
 		return openSync(path, "a", 0o600);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		const reason = fileErrorText(cause);
+		const permission = /^(EACCES|EPERM) /.test(reason);
 		throw new L3dsrError(
 			{
-				code: reason === "EACCES" || reason === "EPERM" ? "KERNEL_PERMISSION" : "KERNEL_SYSCALL",
+				code: permission ? "KERNEL_PERMISSION" : "KERNEL_SYSCALL",
 				message: `open lock file ${path}: ${reason}`,
-				hint: "run it as root",
+				hint: permission ? "run it as root" : `${dirname(path)} must be there and writable`,
 			},
 			{ cause },
 		);
@@ -78,9 +80,18 @@ function held(path: string, fd: number): L3dsrError {
 	const pid = holder(fd);
 	return new L3dsrError({
 		code: "LOCK_HELD",
-		message: `lock ${path}: held by ${pid === undefined ? "another process" : `process ${pid}`}`,
+		message: `lock ${path}: held by ${pid === undefined ? "another process" : `process ${pid}${programOf(pid)}`}`,
 		hint: "try again when it is done, or wait for it (-w)",
 	});
+}
+
+/** ` (l3dsr)`; empty where it cannot be told. */
+function programOf(pid: number): string {
+	try {
+		return ` (${readFileSync(`/proc/${pid}/comm`, "utf8").trim()})`;
+	} catch {
+		return "";
+	}
 }
 
 /** Who holds it, from /proc/locks (`1: FLOCK ADVISORY WRITE 1234 00:1b:5678 0 EOF`); unknown across PID namespaces. */

@@ -41,7 +41,7 @@ test("names the process that holds it", async () => {
 	try {
 		await assert.rejects(FileLock.acquire(path, { waitMs: 30 }), (error: unknown) => {
 			assert.ok(error instanceof L3dsrError);
-			assert.equal(error.message, `lock ${path}: held by process ${child.pid}`);
+			assert.equal(error.message, `lock ${path}: held by process ${child.pid} (node)`);
 			return true;
 		});
 	} finally {
@@ -62,6 +62,13 @@ test("waits for the holder to let go, or to die", async () => {
 test("says which file could not be opened", async () => {
 	await assert.rejects(FileLock.acquire(join(folder, "none", "d.lock")), {
 		code: "KERNEL_SYSCALL",
-		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT`,
+		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
+		diagnostics: [
+			{
+				code: "KERNEL_SYSCALL",
+				message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
+				hint: `${join(folder, "none")} must be there and writable`,
+			},
+		],
 	});
 });

@@ -14,6 +14,7 @@ import {
 	hostNamesOf,
 	parseDsrConf,
 } from "../../syntax/dsr-conf.ts";
+import { fileErrorText } from "../../sys/errno.ts";
 import type { CliContext } from "../context.ts";
 import type { ServiceHost } from "./host.ts";
 
@@ -37,11 +38,11 @@ export async function loadConfiguration(
 		import("../../syntax/config/parse-config.ts"),
 		import("../../syntax/config/service-conflicts.ts"),
 	]);
-	const { configuration, placed } = parseConfig(text, path);
+	const { configuration, placed, includedAt } = parseConfig(text, path);
 	const included =
 		configuration.include === undefined
 			? []
-			: await readIncluded(host, resolve(dirname(path), configuration.include), env);
+			: await readIncluded(host, resolve(dirname(path), configuration.include), env, includedAt);
 	const all = [...placed, ...included];
 	const [first, ...rest] = conflictDiagnostics(all);
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
@@ -62,12 +63,12 @@ function readText(host: ServiceHost, path: string): string {
 	try {
 		return host.readFile(path);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		const reason = fileErrorText(cause);
 		throw new L3dsrError(
 			{
 				code: "CONFIG_READ",
 				message: `read configuration ${path}: ${reason}`,
-				...(reason === "ENOENT"
+				...(reason.startsWith("ENOENT")
 					? { hint: "write one (l3dsr alone shows how), or name another with -c" }
 					: {}),
 			},
@@ -76,9 +77,18 @@ function readText(host: ServiceHost, path: string): string {
 	}
 }
 
-async function readIncluded(host: ServiceHost, path: string, env: Env): Promise<PlacedService[]> {
+async function readIncluded(
+	host: ServiceHost,
+	path: string,
+	env: Env,
+	position: Position | undefined,
+): Promise<PlacedService[]> {
 	const { services, diagnostics } = await readDsrConf(host, path, env);
-	const [first, ...rest] = diagnostics;
+	// What has no place in the included files is said where they are included.
+	const [first, ...rest] = diagnostics.map(
+		(diagnostic): Diagnostic =>
+			position === undefined || diagnostic.position !== undefined ? diagnostic : { ...diagnostic, position },
+	);
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
 	return services;
 }
@@ -100,8 +110,7 @@ export async function readDsrConf(
 			lines.set(file, text.split("\n"));
 			entries.push(...parseDsrConf(file, text));
 		} catch (cause) {
-			const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-			diagnostics.push({ code: "CONFIG_READ", message: `read included ${file}: ${reason}` });
+			diagnostics.push({ code: "CONFIG_READ", message: `read ${file}: ${fileErrorText(cause)}` });
 		}
 	}
 	const hosts = hostNamesOf(entries);

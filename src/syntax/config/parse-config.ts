@@ -31,6 +31,8 @@ export interface ParsedConfig {
 	readonly configuration: Configuration;
 	/** As `configuration.services`, in the same order. */
 	readonly placed: readonly PlacedService[];
+	/** Where `include` is, if it is. */
+	readonly includedAt?: Position;
 }
 
 const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, placed: [] };
@@ -76,6 +78,7 @@ class ConfigReader {
 				services: placed.map(({ service }) => service),
 			},
 			placed,
+			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
 		};
 	}
 

@@ -88,11 +88,15 @@ function reservedKind({ family, bytes, text }: Address): string | undefined {
 	const first = bytes[0] ?? 0;
 	if (bytes.every((byte) => byte === 0)) return "the unspecified address";
 	if (family === "ipv4") {
+		if (first === 0) return "an address of this network (0.0.0.0/8)";
 		if (first === 127) return "a loopback address";
 		if (first >= 224) return first < 240 ? "a multicast address" : "a reserved address";
 		return undefined;
 	}
 	if (text === "::1") return "the loopback address";
+	if (bytes.every((byte, index) => index >= 12 || byte === (index < 10 ? 0 : 0xff))) {
+		return "an IPv4 address in IPv6 form (::ffff:0:0/96)";
+	}
 	if (first === 0xff) return "a multicast address";
 	if (first === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80) return "a link-local address";
 	return undefined;

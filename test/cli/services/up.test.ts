@@ -183,6 +183,16 @@ test("dsr.conf files are included, and conflicts with them name both places", as
 	writeFileSync(config, `${SERVICES}include: dsr.d\n`);
 	assert.match(await succeed("up", "-c", config), /"l3dsr:192\.0\.2\.20" -j DADDR/);
 	assert.match(ip("-o addr show to 192.0.2.21"), /lo:/);
+	writeFileSync(config, `${SERVICES}include: nowhere\n`);
+	assert.deepEqual(await l3dsr("up", "-c", config), {
+		exitCode: 2,
+		stdout: "",
+		stderr: `${config}:8:10: error[CONFIG_READ]: read ${join(folder, "nowhere")}: ENOENT (no such file or directory)
+8 | include: nowhere
+             ^^^^^^^
+`,
+	});
+	writeFileSync(config, `${SERVICES}include: dsr.d\n`);
 	writeFileSync(join(conf, "b.conf"), "192.0.2.30=7\n192.0.2.31=64\n");
 	const { exitCode, stderr } = await l3dsr("up", "-c", config);
 	assert.equal(exitCode, 2);

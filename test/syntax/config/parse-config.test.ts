@@ -231,6 +231,11 @@ for (const [what, text, said] of FAULTS) {
 const REFUSED: readonly (readonly [string, string])[] = [
 	["vip: 010.0.0.1", '"010.0.0.1" is no IPv4 or IPv6 address'],
 	["vip: 127.0.0.1", "127.0.0.1 is a loopback address, which cannot be a VIP"],
+	["vip: 0.1.2.3", "0.1.2.3 is an address of this network (0.0.0.0/8), which cannot be a VIP"],
+	[
+		'vip: "::ffff:192.0.2.1"',
+		"::ffff:192.0.2.1 is an IPv4 address in IPv6 form (::ffff:0:0/96), which cannot be a VIP",
+	],
 	["vip: ff02::1", "ff02::1 is a multicast address, which cannot be a VIP"],
 	["vip: fe80::1", "fe80::1 is a link-local address, which cannot be a VIP"],
 	["vip: 0.0.0.0", "0.0.0.0 is the unspecified address, which cannot be a VIP"],
