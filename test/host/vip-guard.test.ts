@@ -4,7 +4,7 @@ import { systemPrograms } from "../../src/host/process.ts";
 import { applyGuard, encodeGuardChange, NO_GUARD, observeGuard } from "../../src/host/vip-guard.ts";
 import { parseAddress } from "../../src/model/address.ts";
 import { guardFor, type LinkAddress } from "../../src/model/vip-guard.ts";
-import { enterNetns, ip, Netns, run } from "../netns.ts";
+import { enterNetns, ip, Netns, run, waitFor } from "../netns.ts";
 
 enterNetns();
 
@@ -139,15 +139,74 @@ test("two hosts on one segment with the VIP on lo: neither answers for it, the d
 	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${mac}`));
 });
 
-test("IPv6 needs no guard: neighbour discovery does not speak for an address on lo", () => {
-	using peer = new Netns("peer");
-	ip(`link add six type veth peer name eth0 netns ${peer.name}`);
+test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and the director's own does", async () => {
+	const vip = "fd00::100";
+	using one = new Netns("one");
+	using two = new Netns("two");
+	using director = new Netns("director");
+	using client = new Netns("client");
+	ip("link add six type bridge");
 	ip("link set six up");
-	peer.ip("link set eth0 up");
-	ip("addr add fd00::2/64 dev six nodad");
-	peer.ip("addr add fd00::1/64 dev eth0 nodad");
-	ip("addr add fd00::100/128 dev lo nodad");
-	peer.run("ping", "-c1", "-W1", "fd00::2");
-	assert.throws(() => peer.run("ping", "-c1", "-W1", "fd00::100"));
-	assert.doesNotMatch(peer.ip("neigh show to fd00::100"), /lladdr/);
+	const hosts = [one, two, director, client];
+	for (const [index, host] of hosts.entries()) {
+		ip(`link add six${index} type veth peer name eth0 netns ${host.name}`);
+		ip(`link set six${index} master six up`);
+		// Nothing more that a host could say of its own accord, and answers that do not come are soon missed.
+		host.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=0", "net.ipv6.neigh.eth0.retrans_time_ms=50");
+		host.ip("link set eth0 up");
+		host.ip(`addr add fd00::${index + 1}/64 dev eth0 nodad`);
+	}
+	// The worst case: both are routers that speak for others where they are told to.
+	for (const host of [one, two]) {
+		host.ip(`addr add ${vip}/128 dev lo nodad`);
+		host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.all.proxy_ndp=1");
+	}
+	await waitFor("an answer of each host", () => {
+		try {
+			for (const index of [1, 2, 3]) client.run("ping", "-c1", "-W1", `fd00::${index}`);
+			return true;
+		} catch {
+			return false;
+		}
+	});
+	const macOf = (host: Netns) => /link\/ether (\S+)/.exec(host.ip("link show eth0"))?.[1] ?? "";
+
+	// Who has it? Nobody says so.
+	assert.throws(() => client.run("ping", "-c1", "-W1", vip));
+	assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
+
+	// Are you still there? (An entry that was right once is confirmed by a unicast solicitation.)
+	for (const host of [one, two]) {
+		client.ip(`neigh replace ${vip} lladdr ${macOf(host)} dev eth0 nud probe`);
+		await waitFor("end of the probes", () => !/PROBE|DELAY/.test(client.ip(`neigh show to ${vip}`)));
+		assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /REACHABLE/);
+	}
+	client.ip("-6 neigh flush all");
+
+	// What they ask while they send from the VIP carries the address of the interface.
+	for (const host of [one, two]) {
+		host.ip("-6 neigh flush all");
+		client.ip("-6 neigh flush all");
+		assert.throws(() => host.run("ping", "-c1", "-W1", "-I", vip, "fd00::4"));
+		assert.match(host.ip("neigh show to fd00::4"), /lladdr/, "the request was answered");
+		assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
+	}
+
+	// The director may take it: nobody defends it, and then the director alone answers for it.
+	director.ip(`addr add ${vip}/64 dev eth0`);
+	await waitFor(
+		"an address without duplicates",
+		() => !director.ip(`addr show to ${vip}`).includes("tentative"),
+	);
+	assert.doesNotMatch(director.ip(`addr show to ${vip}`), /dadfailed/);
+	client.ip("-6 neigh flush all");
+	client.run("ping", "-c1", "-W2", vip);
+	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${macOf(director)}`));
+
+	// As a test of this test: on the interface itself, a host does answer.
+	director.ip(`addr del ${vip}/64 dev eth0`);
+	one.ip(`addr add ${vip}/64 dev eth0 nodad`);
+	client.ip("-6 neigh flush all");
+	client.run("ping", "-c1", "-W2", vip);
+	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${macOf(one)}`));
 });

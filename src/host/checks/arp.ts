@@ -5,7 +5,6 @@ import { type Check, type CheckFinding, loopbackOf, titleOf } from "./check.ts";
 export const checkArp: Check = ({ configuration, facts, guard }) =>
 	configuration.services.flatMap((service): CheckFinding[] => {
 		const { vip } = service;
-		if (vip.family !== "ipv4") return []; // neighbour discovery does not speak for addresses of lo
 		const others = facts.interfaces.filter(({ name }) => name !== "lo");
 		const holder = others.find(({ addresses }) => addresses.some(({ address }) => sameAddress(address, vip)));
 		if (holder !== undefined) {
@@ -13,11 +12,12 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 				{
 					check: "arp",
 					severity: "warning",
-					message: `${titleOf(service)} is an address of ${holder.name} too, and this host answers ARP for it there`,
+					message: `${titleOf(service)} is an address of ${holder.name} too, and this host answers ${vip.family === "ipv4" ? "ARP" : "neighbour discovery"} for it there`,
 					remedy: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director`,
 				},
 			];
 		}
+		if (vip.family !== "ipv4") return []; // neighbour discovery does not speak for addresses of lo
 		const segment = others.find(({ addresses }) =>
 			addresses.some(
 				({ address, prefixLength }) =>

@@ -140,6 +140,14 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
+		"an IPv6 VIP that a card holds too",
+		{
+			...services({ ...WEB, vip: address("2001:db8::1"), name: "six" }),
+			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("2001:db8::1/64")] }] }),
+		},
+		"warning arp six (2001:db8::1) is an address of eth0 too, and this host answers neighbour discovery for it there",
+	],
+	[
 		"a code of voice traffic",
 		services(selecting(46)),
 		"warning dscp-class web (192.0.2.10) selects DSCP 46 (TOS 0xb8), which is also EF, voice (RFC 3246)",
