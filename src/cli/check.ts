@@ -39,12 +39,17 @@ export async function check(
 		observed: { state, interfaces },
 		wish,
 		stopped,
-		assignment: { refused },
+		assignment,
 	} = await planChange(host, datapath, { configuration, elsewhere: async () => [] });
 	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
 	const input: CheckInput = {
 		configuration: { ...configuration, services: wish.services },
-		...(refused === undefined ? {} : { refused: refused.diagnostics[0] }),
+		...(assignment.refused === undefined ? {} : { refused: assignment.refused.diagnostics[0] }),
+		inNetfilter: new Set(
+			assignment.rules.flatMap(({ entry: { rule }, datapath }) =>
+				datapath === "nft" && signatureOf(rule) !== undefined ? [rule.family] : [],
+			),
+		),
 		stopped,
 		facts: await gatherFacts(host.programs, interfaces),
 		guard: state.guard.guard,

@@ -5,23 +5,13 @@ import { type Address, addressFromBytes, type Family } from "../model/address.ts
 import { listInterfaces } from "../sys/interface.ts";
 import { type Offloads, offloadsOf } from "../sys/offload.ts";
 import type { AddressedInterface } from "./addresses.ts";
+import { decodeForeignRules, type ForeignRules } from "./foreign-rules.ts";
 import type { ProgramRunner } from "./process.ts";
 
 export interface Listener {
 	readonly protocol: "tcp" | "udp";
 	readonly address: Address;
 	readonly port: number;
-}
-
-/** A rule of somebody else's that writes DSCP. */
-export interface DscpWriter {
-	/** `table ip mangle, chain PREROUTING`. */
-	readonly place: string;
-	readonly hook: string;
-	/** Netfilter priority; smaller runs earlier. */
-	readonly priority: number;
-	/** What it writes, where that can be told. */
-	readonly value?: number;
 }
 
 export interface InterfaceFacts extends AddressedInterface {
@@ -33,18 +23,15 @@ export interface InterfaceFacts extends AddressedInterface {
 	readonly offloads?: Offloads;
 }
 
-export interface HostFacts {
+export interface HostFacts extends ForeignRules {
 	readonly interfaces: readonly InterfaceFacts[];
 	/** Interfaces that a default route leaves by. */
 	readonly defaultRoutes: readonly { readonly family: Family; readonly interface: string }[];
-	/** Names of loaded modules. */
-	readonly modules: ReadonlySet<string>;
+	/** Loaded modules, and how many users each has: rules, for a target of iptables. */
+	readonly modules: ReadonlyMap<string, number>;
 	/** Connections tracked in this namespace; undefined where connection tracking is not loaded. */
 	readonly trackedConnections?: number;
 	readonly listeners: readonly Listener[];
-	readonly dscpWriters: readonly DscpWriter[];
-	/** Places of iptables rules with the old module's target. */
-	readonly moduleRules: readonly string[];
 }
 
 /** Reads this network namespace. Throws PROGRAM_MISSING. */
@@ -65,11 +52,7 @@ export async function gatherFacts(
 			...routeInterfaces(routes4.stdout).map((name) => ({ family: "ipv4", interface: name }) as const),
 			...routeInterfaces(routes6.stdout).map((name) => ({ family: "ipv6", interface: name }) as const),
 		],
-		modules: new Set(
-			readText("/proc/modules")
-				.split("\n")
-				.map((line) => line.split(" ")[0] ?? ""),
-		),
+		modules: decodeModules(readText("/proc/modules")),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
 		listeners: [
 			...decodeSockets(readText("/proc/net/tcp"), "tcp"),
@@ -77,7 +60,7 @@ export async function gatherFacts(
 			...decodeSockets(readText("/proc/net/udp"), "udp"),
 			...decodeSockets(readText("/proc/net/udp6"), "udp"),
 		],
-		...decodeRuleset(ruleset.stdout),
+		...decodeForeignRules(ruleset.stdout),
 	};
 }
 
@@ -123,6 +106,16 @@ function routeInterfaces(json: string): string[] {
 	});
 }
 
+/** Of /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */
+export function decodeModules(text: string): Map<string, number> {
+	return new Map(
+		text.split("\n").flatMap((line) => {
+			const [name, , users] = line.split(" ");
+			return name === undefined || users === undefined ? [] : [[name, Number(users)] as const];
+		}),
+	);
+}
+
 /** Of /proc/net/tcp and its like: sockets that wait for packets from anybody. */
 export function decodeSockets(text: string, protocol: "tcp" | "udp"): Listener[] {
 	const TCP_LISTEN = "0A";
@@ -141,43 +134,6 @@ export function decodeSockets(text: string, protocol: "tcp" | "udp"): Listener[]
 			);
 			return [{ protocol, address: addressFromBytes(bytes), port: Number.parseInt(port, 16) }];
 		});
-}
-
-/** Of `nft -n -j list ruleset`: who else writes DSCP, and rules of the old module. */
-export function decodeRuleset(json: string): Pick<HostFacts, "dscpWriters" | "moduleRules"> {
-	const entries = json.trim() === "" ? [] : listOf(fieldOf(JSON.parse(json), "nftables"));
-	const chains = new Map<string, { hook: string; priority: number }>();
-	for (const entry of entries) {
-		const chain = fieldOf(entry, "chain");
-		if (chain === undefined) continue;
-		chains.set(placeOf(chain, "name"), {
-			hook: String(fieldOf(chain, "hook") ?? ""),
-			priority: Number(fieldOf(chain, "prio") ?? 0),
-		});
-	}
-	const dscpWriters: DscpWriter[] = [];
-	const moduleRules: string[] = [];
-	for (const entry of entries) {
-		const rule = fieldOf(entry, "rule");
-		if (rule === undefined || fieldOf(rule, "table") === "l3dsr") continue;
-		const place = placeOf(rule, "chain");
-		for (const statement of listOf(fieldOf(rule, "expr"))) {
-			const target = fieldOf(fieldOf(statement, "xt"), "name");
-			if (target === "DADDR") moduleRules.push(place);
-			const mangle = fieldOf(statement, "mangle");
-			const writes = fieldOf(fieldOf(fieldOf(mangle, "key"), "payload"), "field") === "dscp";
-			if (!writes && target !== "DSCP" && target !== "TOS") continue;
-			const value = fieldOf(mangle, "value");
-			const { hook, priority } = chains.get(place) ?? { hook: "", priority: 0 };
-			dscpWriters.push({ place, hook, priority, ...(typeof value === "number" ? { value } : {}) });
-		}
-	}
-	return { dscpWriters, moduleRules };
-}
-
-function placeOf(object: unknown, chainField: "name" | "chain"): string {
-	const [family, table, chain] = ["family", "table", chainField].map((name) => String(fieldOf(object, name)));
-	return `table ${family} ${table}, chain ${chain}`;
 }
 
 function readText(path: string): string {

@@ -1,4 +1,5 @@
 /** The shape of one check: facts in, findings out. */
+import type { Family } from "../../model/address.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Service } from "../../model/service.ts";
 import type { VipGuard } from "../../model/vip-guard.ts";
@@ -23,6 +24,8 @@ export interface CheckInput {
 	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
 	/** Why up would refuse to put the services on the datapath that is asked for. */
 	readonly refused?: { readonly message: string; readonly hint?: string };
+	/** Families whose services' rules run, or would run, in netfilter: behind what others have there. */
+	readonly inNetfilter: ReadonlySet<Family>;
 	readonly facts: HostFacts;
 	/** As the kernel has it. */
 	readonly guard: VipGuard | undefined;

@@ -1,9 +1,9 @@
 /** Rewriting behind connection tracking shows it the request for one address and the answer from another. */
 import type { Check } from "./check.ts";
 
-export const checkConnectionTracking: Check = ({ configuration, facts }) => {
-	const l3dsr = configuration.services.some(({ selection }) => selection !== undefined);
-	if (!l3dsr || configuration.table === "raw" || (facts.trackedConnections ?? 0) === 0) return [];
+export const checkConnectionTracking: Check = ({ configuration, inNetfilter, facts }) => {
+	if (inNetfilter.size === 0 || configuration.table === "raw" || (facts.trackedConnections ?? 0) === 0)
+		return [];
 	return [
 		{
 			check: "connection-tracking",

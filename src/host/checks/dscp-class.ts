@@ -27,7 +27,9 @@ export const checkDscpClass: Check = ({ configuration, facts }) =>
 				},
 			];
 		}
-		const writer = facts.dscpWriters.find(({ value }) => value === code);
+		const writer = facts.dscpWriters.find(
+			({ value, family = service.vip.family }) => value === code && family === service.vip.family,
+		);
 		if (writer !== undefined) {
 			return [
 				{

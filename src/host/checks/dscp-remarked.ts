@@ -5,9 +5,15 @@ import type { Check } from "./check.ts";
 /** Netfilter priorities of the tables in PREROUTING (linux/netfilter_ipv4.h). */
 const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
 
-export const checkDscpRemarked: Check = ({ configuration, facts }) => {
-	if (!configuration.services.some(({ selection }) => selection?.dscp !== undefined)) return [];
+export const checkDscpRemarked: Check = ({ configuration, inNetfilter, facts }) => {
+	// A program at tc ingress or XDP sees packets before netfilter does.
+	const families = new Set(
+		configuration.services.flatMap(({ vip, selection }) =>
+			selection?.dscp === undefined || !inNetfilter.has(vip.family) ? [] : [vip.family],
+		),
+	);
 	return facts.dscpWriters
+		.filter(({ family }) => (family === undefined ? families.size > 0 : families.has(family)))
 		.filter(
 			({ hook, priority }) =>
 				hook === "ingress" || (hook === "prerouting" && priority <= PRIORITY[configuration.table]),

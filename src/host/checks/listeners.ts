@@ -5,8 +5,12 @@ import type { Service } from "../../model/service.ts";
 import type { Listener } from "../facts.ts";
 import { type Check, titleOf } from "./check.ts";
 
+/** Protocols whose sockets are known (facts.ts). Others, such as ICMP and GRE, are the kernel's or cannot be told. */
+const HEARD: readonly number[] = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
+
 export const checkListeners: Check = ({ configuration, facts }) =>
 	configuration.services.flatMap((service) => {
+		if (service.selection?.protocols?.every((number) => !HEARD.includes(number)) === true) return [];
 		const able = facts.listeners.filter(({ address }) => accepts(address, service));
 		const ports = wantedPorts(service);
 		const found =

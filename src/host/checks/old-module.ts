@@ -13,6 +13,17 @@ export const checkOldModule: Check = ({ facts }) => {
 		}),
 	);
 	if (rules.length > 0) return rules;
+	const used = MODULES.filter((name) => (facts.modules.get(name) ?? 0) > 0);
+	if (used.length > 0) {
+		// Rules of iptables-legacy, which nft does not list, and rules in other network namespaces.
+		return used.map((name) => ({
+			check: "old-module",
+			severity: "warning",
+			message: `kernel module ${name} is loaded and in use (${facts.modules.get(name)}): its rules rewrite beside l3dsr`,
+			remedy:
+				"find them (iptables-legacy-save, in each network namespace), l3dsr import them, and remove them",
+		}));
+	}
 	return MODULES.filter((name) => facts.modules.has(name)).map((name) => ({
 		check: "old-module",
 		severity: "note",

@@ -153,7 +153,7 @@ const CASES: readonly Case[] = [
 	},
 	{
 		what: "another rule of this host that remarks before the services' rules, in netfilter",
-		file: `table: mangle\n${WEB}`,
+		file: `table: mangle\ndatapath: nft\n${WEB}`,
 		act: () =>
 			run(
 				"nft",
@@ -169,6 +169,7 @@ const CASES: readonly Case[] = [
 	},
 	{
 		what: "another rule that remarks at the interface",
+		file: `datapath: nft\n${WEB}`,
 		act: () =>
 			run(
 				"nft",
@@ -177,6 +178,33 @@ const CASES: readonly Case[] = [
 		said: /^error dscp-remarked table netdev qos, chain in \(ingress\) writes DSCP before/,
 		remedy: /^let that rule leave the services' codes alone/,
 		cure: () => run("nft", "delete table netdev qos"),
+	},
+	{
+		what: "a rule that remarks in a chain that others jump to",
+		file: `datapath: nft\n${WEB}`,
+		act: () =>
+			run(
+				"nft",
+				"add table ip qos; add chain ip qos voice; add rule ip qos voice ip dscp set 0; add chain ip qos in { type filter hook prerouting priority -310; }; add rule ip qos in jump voice",
+			),
+		said: /^error dscp-remarked table ip qos, chain voice \(prerouting\) writes DSCP before/,
+		remedy: /^let that rule leave the services' codes alone/,
+		cure: () => run("nft", "delete table ip qos"),
+	},
+	{
+		what: "a firewall that drops what is not routed back",
+		act: () => {
+			ip("link add eth1 type veth peer name peer1");
+			ip("addr add 10.1.0.2/24 dev eth1");
+			ip("link set eth1 up");
+			run(
+				"nft",
+				"add table inet fw; add chain inet fw pre { type filter hook prerouting priority -150; }; add rule inet fw pre fib saddr . iif oif missing drop",
+			);
+		},
+		said: /^warning reverse-path table inet fw, chain pre drops packets that come in where .* leaves by eth1:/,
+		remedy: /^take that rule away, or exempt the interface/,
+		cure: () => run("nft", "delete table inet fw"),
 	},
 	{
 		what: "an interface with a real address and no program",
@@ -222,7 +250,7 @@ const CASES: readonly Case[] = [
 	},
 	{
 		what: "connection tracking that sees half of each flow",
-		file: `table: mangle\n${WEB}`,
+		file: `table: mangle\ndatapath: nft\n${WEB}`,
 		act: () => {
 			run(
 				"nft",
@@ -232,7 +260,7 @@ const CASES: readonly Case[] = [
 		},
 		said: /^warning connection-tracking connection tracking is active \([0-9]+ entr(y|ies)\) and table mangle comes after it/,
 		remedy: /^table: raw, which comes before it$/,
-		cure: () => write(`table: raw\n${WEB}`),
+		cure: () => write(`table: raw\ndatapath: nft\n${WEB}`),
 	},
 	{
 		what: "a VIP on which nothing listens at the port that packets get",

@@ -3,12 +3,7 @@ import { test } from "node:test";
 import type { InterfaceAddress } from "../../../src/host/addresses.ts";
 import { runChecks } from "../../../src/host/checks/all.ts";
 import type { CheckInput } from "../../../src/host/checks/check.ts";
-import {
-	decodeRuleset,
-	decodeSockets,
-	type HostFacts,
-	type InterfaceFacts,
-} from "../../../src/host/facts.ts";
+import { decodeSockets, type HostFacts, type InterfaceFacts } from "../../../src/host/facts.ts";
 import { parseAddress } from "../../../src/model/address.ts";
 import { DEFAULT_CONFIGURATION } from "../../../src/model/configuration.ts";
 import { dscp } from "../../../src/model/dscp.ts";
@@ -50,14 +45,16 @@ const WEB: Service = {
 const FACTS: HostFacts = {
 	interfaces: [LO, ETH0],
 	defaultRoutes: [{ family: "ipv4", interface: "eth0" }],
-	modules: new Set(["nf_tables"]),
+	modules: new Map([["nf_tables", 1]]),
 	listeners: [{ protocol: "tcp", address: address("0.0.0.0"), port: 80 }],
 	dscpWriters: [],
+	reversePathFilters: [],
 	moduleRules: [],
 };
 const FIT: CheckInput = {
 	configuration: { ...DEFAULT_CONFIGURATION, services: [WEB] },
 	stopped: [],
+	inNetfilter: new Set(["ipv4"]),
 	facts: FACTS,
 	guard: guardFor([WEB.vip], []),
 	ruled: new Set(["web (192.0.2.10)"]),
@@ -183,13 +180,59 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	],
 	[
 		"the old module with rules",
-		host({ moduleRules: ["table ip mangle, chain PREROUTING"], modules: new Set(["xt_DADDR"]) }),
+		host({ moduleRules: ["table ip mangle, chain PREROUTING"], modules: new Map([["xt_DADDR", 0]]) }),
 		"error old-module table ip mangle, chain PREROUTING has a rule of the DADDR kernel module, which rewrites beside l3dsr",
 	],
 	[
 		"the old module, idle",
-		host({ modules: new Set(["xt_DADDR"]) }),
+		host({ modules: new Map([["xt_DADDR", 0]]) }),
 		"note old-module kernel module xt_DADDR is loaded and has no rules: nothing needs it any more",
+	],
+	[
+		"the old module, used by rules that nft does not list",
+		host({ modules: new Map([["xt_DADDR", 2]]) }),
+		"warning old-module kernel module xt_DADDR is loaded and in use (2): its rules rewrite beside l3dsr",
+	],
+	[
+		"a rule that remarks packets of the other family",
+		host({ dscpWriters: [{ ...WRITER, family: "ipv6", priority: -310, value: 7 }] }),
+		undefined,
+	],
+	[
+		"a rule that remarks, before rules that run in a program",
+		{ ...host({ dscpWriters: [{ ...WRITER, priority: -310 }] }), inNetfilter: new Set() },
+		undefined,
+	],
+	[
+		"connection tracking, behind rules that run in a program",
+		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }), inNetfilter: new Set() },
+		undefined,
+	],
+	[
+		"a firewall that drops what is not routed back by the interface it came in on",
+		host({
+			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
+			reversePathFilters: [{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150 }],
+		}),
+		"warning reverse-path table inet fw, chain pre drops packets that come in where their sender is not routed back, and no default route leaves by eth1: packets of clients that come in there are dropped",
+	],
+	[
+		"the same, of the other family",
+		host({
+			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
+			reversePathFilters: [
+				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, family: "ipv6" },
+			],
+		}),
+		undefined,
+	],
+	[
+		"a protocol without sockets, at which nobody has to listen",
+		{
+			...services({ ...WEB, selection: { dscp: dscp(7), protocols: [47] } }),
+			...host({ listeners: [] }),
+		},
+		undefined,
 	],
 	[
 		"rewriting behind connection tracking",
@@ -324,34 +367,4 @@ test("sockets are read from /proc as the kernel writes them", () => {
 		{ protocol: "udp", address: address("2001:db8::1"), port: 53 },
 	]);
 	assert.deepEqual(decodeSockets("", "udp"), []);
-});
-
-test("who writes DSCP is read from nft's listing, targets of iptables among them, our own rules not", () => {
-	const chain = (family: string, table: string, name: string, hook: string, prio: number) => ({
-		chain: { family, table, name, hook, prio },
-	});
-	const rule = (family: string, table: string, name: string, statement: unknown) => ({
-		rule: { family, table, chain: name, expr: [{ counter: null }, statement] },
-	});
-	const dscpField = { payload: { protocol: "ip", field: "dscp" } };
-	const listing = {
-		nftables: [
-			{ metainfo: {} },
-			chain("ip", "mangle", "PREROUTING", "prerouting", -150),
-			rule("ip", "mangle", "PREROUTING", { xt: { type: "target", name: "DSCP" } }),
-			rule("ip", "mangle", "PREROUTING", { xt: { type: "target", name: "DADDR" } }),
-			chain("ip", "qos", "mark", "ingress", 0),
-			rule("ip", "qos", "mark", { mangle: { key: dscpField, value: 46 } }),
-			rule("ip", "l3dsr", "raw_PREROUTING", { mangle: { key: dscpField, value: 0 } }),
-			rule("ip", "qos", "mark", { match: { left: dscpField, right: 46 } }),
-		],
-	};
-	assert.deepEqual(decodeRuleset(JSON.stringify(listing)), {
-		dscpWriters: [
-			{ place: "table ip mangle, chain PREROUTING", hook: "prerouting", priority: -150 },
-			{ place: "table ip qos, chain mark", hook: "ingress", priority: 0, value: 46 },
-		],
-		moduleRules: ["table ip mangle, chain PREROUTING"],
-	});
-	assert.deepEqual(decodeRuleset(""), { dscpWriters: [], moduleRules: [] });
 });
