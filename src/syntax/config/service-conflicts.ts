@@ -1,6 +1,7 @@
 /** Services that cannot stand together, said with both places, whichever files they come from. */
 import type { Diagnostic, Position } from "../../errors.ts";
 import { findConflicts } from "../../model/selection.ts";
+import type { Selection } from "../../model/service.ts";
 import { sortDiagnostics } from "./document.ts";
 import type { PlacedService } from "./parse-config.ts";
 
@@ -26,7 +27,7 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 				},
 			];
 		}
-		if (code !== undefined && selection?.dscp === code) {
+		if (selection !== undefined && code !== undefined && selection.dscp === code) {
 			const same = vip.text === later.service.vip.text;
 			return [
 				{
@@ -36,6 +37,7 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 						: `DSCP ${code} already selects VIP ${vip.text}`,
 					position: later.place,
 					notes,
+					...hintFor(selection, later.service.selection ?? {}),
 				},
 			];
 		}
@@ -50,6 +52,31 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 		];
 	});
 	return sortDiagnostics(diagnostics);
+}
+
+/** Keys of l3dsr.yaml, by the condition that they are. */
+const CONDITIONS = {
+	mark: "mark",
+	interfaces: "interface",
+	real: "real",
+	protocols: "protocol",
+	ports: "ports",
+};
+
+/** Where both look parted, and are not: a condition parts two services only when both have it. */
+function hintFor(earlier: Selection, later: Selection): { hint?: string } {
+	const ofOneOnly = (one: Selection, other: Selection) =>
+		(Object.keys(CONDITIONS) as (keyof typeof CONDITIONS)[])
+			.filter((key) => one[key] !== undefined && other[key] === undefined)
+			.map((key) => CONDITIONS[key]);
+	const [here, there] = [ofOneOnly(later, earlier), ofOneOnly(earlier, later)].sort(
+		(a, b) => b.length - a.length,
+	);
+	const list = (keys: readonly string[] = []) =>
+		`${keys.join(", ")} ${keys.length === 1 ? "is a condition" : "are conditions"}`;
+	if (here === undefined || here.length === 0) return {};
+	const rest = there === undefined || there.length === 0 ? "" : `, and ${there.join(", ")} of the other`;
+	return { hint: `${list(here)} of one of them only${rest}: a packet can meet both` };
 }
 
 function spot({ source, line, column }: Position): string {
