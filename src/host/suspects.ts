@@ -1,5 +1,5 @@
 /** Who could have changed a host behind l3dsr's back, as far as what is running tells. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** What was found changed: the rules, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
 export type Trace = "rules" | "addresses" | "everything-of-nft" | "network" | "ipv6";
@@ -61,16 +61,22 @@ export function suspectsFor(traces: ReadonlySet<Trace>, running: ReadonlySet<str
 	];
 }
 
-/** Names of all processes, as /proc/PID/comm has them. */
-export function runningPrograms(proc = "/proc"): Set<string> {
+/** Names of the processes in this network namespace (others cannot reach it), as /proc/PID/comm has them. */
+export function runningPrograms(): Set<string> {
 	const names = new Set<string>();
-	for (const entry of readdirSync(proc)) {
+	const own = networkNamespace("self");
+	for (const entry of readdirSync("/proc")) {
 		if (!/^[0-9]+$/.test(entry)) continue;
 		try {
-			names.add(readFileSync(`${proc}/${entry}/comm`, "utf8").trim());
+			if (networkNamespace(entry) === own) names.add(readFileSync(`/proc/${entry}/comm`, "utf8").trim());
 		} catch {
 			// It has ended meanwhile.
 		}
 	}
 	return names;
+}
+
+/** `net:[4026531840]` */
+function networkNamespace(process: string): string {
+	return readlinkSync(`/proc/${process}/ns/net`);
 }
