@@ -41,6 +41,60 @@ test("the units are what systemd takes, in every line", (context) => {
 	}
 });
 
+test("it is there before servers that wait for no more than network.target, without a cycle", (context) => {
+	if (spawnSync("systemd-analyze", ["--version"]).error !== undefined) {
+		context.skip("systemd-analyze is not installed");
+		return;
+	}
+	const units = join(folder, "order");
+	mkdirSync(units);
+	const unit = text.replaceAll("/usr/sbin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
+	writeFileSync(join(units, "l3dsr.service"), unit);
+	const server = (lines: string) => `[Unit]\n${lines}\n[Service]\nExecStart=/bin/true\n`;
+	// As the distributions order them.
+	const servers = {
+		apache2: "After=network.target remote-fs.target nss-lookup.target",
+		nginx: "After=network-online.target remote-fs.target nss-lookup.target\nWants=network-online.target",
+		named: "After=network.target\nWants=nss-lookup.target\nBefore=nss-lookup.target",
+		nftables: "Wants=network-pre.target\nBefore=network-pre.target shutdown.target\nDefaultDependencies=no",
+	};
+	for (const [name, lines] of Object.entries(servers)) {
+		writeFileSync(join(units, `${name}.service`), server(lines));
+	}
+	// Started together, as at boot.
+	const all = ["l3dsr", ...Object.keys(servers)].map((name) => `${name}.service`);
+	writeFileSync(join(units, "all.target"), `[Unit]\nRequires=${all.join(" ")}\n`);
+	const { status, stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", join(units, "all.target")], {
+		encoding: "utf8",
+		env: { ...process.env, SYSTEMD_UNIT_PATH: `${units}:` },
+	});
+	assert.equal(status, 0, stderr);
+	assert.doesNotMatch(stderr, /cycle/);
+	const before = settings("Before").flatMap((value) => value.split(" "));
+	for (const name of ["apache2", "nginx", "named", "network-online"]) {
+		assert(
+			before.some((one) => one.startsWith(`${name}.`)),
+			name,
+		);
+	}
+	// And behind what empties the tables at boot.
+	assert(settings("After").some((value) => value.split(" ").includes("nftables.service")));
+});
+
+test("the unit is hardened: systemd rates what it could still do as OK or better", (context) => {
+	const { error, stdout, stderr } = spawnSync(
+		"systemd-analyze",
+		["security", "--offline=yes", "--threshold=30", join(ROOT, "systemd/l3dsr.service")],
+		{ encoding: "utf8" },
+	);
+	if (error !== undefined || /unrecognized option/.test(stderr)) {
+		context.skip("systemd-analyze security --offline is not there (systemd 250)");
+		return;
+	}
+	const exposure = Number(/Overall exposure level for l3dsr\.service: ([0-9.]+)/.exec(stdout)?.[1]);
+	assert(exposure <= 3, stdout);
+});
+
 test("with the capabilities that the unit leaves it, up and down work on both datapaths", () => {
 	const [capabilities = ""] = settings("CapabilityBoundingSet");
 	const left = capabilities
