@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -68,11 +69,15 @@ for (const datapath of ["nft", "auto"]) {
 
 		write(datapath, "", CONF);
 		assert.equal(await dsrctl("start"), "");
-		const servers = VIPS.map((vip) => {
-			const server = createSocket(vip.includes(":") ? "udp6" : "udp4");
-			server.on("message", (message, from) => server.send(message, from.port, from.address));
-			server.bind(PORT, vip);
-			return server;
+		const servers = VIPS.flatMap((vip) => {
+			const udp = createSocket(vip.includes(":") ? "udp6" : "udp4");
+			udp.on("message", (message, from) => udp.send(message, from.port, from.address));
+			udp.bind(PORT, vip);
+			const tcp = createServer((socket) => {
+				socket.on("data", () => socket.end("!")).on("error", () => {});
+			});
+			tcp.listen(PORT, vip);
+			return [udp, tcp];
 		});
 		const load = client.spawn(
 			process.execPath,
@@ -89,11 +94,7 @@ for (const datapath of ["nft", "auto"]) {
 		load.stderr?.on("data", (chunk) => {
 			text += String(chunk);
 		});
-		await waitFor(
-			"answer from every VIP",
-			() => VIPS.every((vip) => text.includes(`${vip} answers`)),
-			10_000,
-		);
+		await waitFor("answer from every VIP", () => text.includes("all answer\n"), 10_000);
 
 		for (let round = 0; round < 2; round++) {
 			write(datapath, YAML, "");
@@ -115,9 +116,14 @@ for (const datapath of ["nft", "auto"]) {
 		for (const server of servers) server.close();
 		const result = JSON.parse(text.split("\n").at(-2) ?? "");
 		for (const vip of VIPS) {
-			assert.equal(result[vip].lost, 0, text);
-			assert(result[vip].answered > 50, text);
+			for (const protocol of ["udp", "tcp"]) {
+				const { lost, answered } = result[`${protocol} ${vip}`];
+				assert.equal(lost, 0, text);
+				assert(answered > 50, text);
+			}
 		}
+		const counters = client.run("nstat", "-asz", "TcpExtTCPSynRetrans");
+		assert.match(counters, /^TcpExtTCPSynRetrans +0 /m, "no SYN had to be sent again");
 		await dsrctl("stop");
 		ip("link del eth0");
 		assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
