@@ -26,6 +26,8 @@ export interface AddressChange {
 	readonly prefixLength?: number;
 	/** IPv4, to add or to have instead. */
 	readonly label?: string;
+	/** A prefix length at which the interface does not hold the address yet (`relabel`). */
+	readonly spareLength?: number;
 }
 
 /** Where an `ip` command works: here, or in a named network namespace. */
@@ -147,7 +149,7 @@ function commandsOf(change: AddressChange): string[] {
 	if (change.kind === "remove") return [remove];
 	if (change.kind === "add") return [add];
 	// While the address stands twice, taking one of the two away leaves its local route.
-	const double = `${address.text}/${addressBits(address.family) - 1} dev lo`;
+	const double = `${address.text}/${change.spareLength ?? addressBits(address.family) - 1} dev lo`;
 	return [`address add ${double} noprefixroute\n`, remove, add, `address del ${double}\n`];
 }
 

@@ -68,6 +68,7 @@ function stepDrift(
 			const problem = `has the label ${step.entry.label ?? "of none"}, not one of its own (lo:N)`;
 			return [{ kind: "label", object, problem }];
 		}
+		case "resize":
 		case "remove-address": {
 			const { address, prefixLength } = step.entry;
 			const wanted = services.some(({ vip }) => sameAddress(vip, address));

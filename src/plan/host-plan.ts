@@ -54,6 +54,8 @@ export type Step =
 	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
 	/** The kernel cannot rename a label; the VIP stays local all the while. */
 	| { readonly kind: "relabel"; readonly entry: LoopbackAddress; readonly label: string }
+	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
+	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number }
 	/** All rules of the host at once. */
 	| {
 			readonly kind: "rules";
@@ -89,7 +91,7 @@ export function desiredHost(observed: HostState, wish: Wish): DesiredHost {
 
 /** No steps: the host is as it should be. */
 export function planHost(observed: HostState, desired: DesiredHost): Step[] {
-	const { before, after, relabelled } = addressSteps(observed.addresses, desired.addresses);
+	const { before, after, remade } = addressSteps(observed.addresses, desired.addresses);
 	const steps: Step[] = [];
 	const leaving = observed.guard.held.filter((vip) =>
 		after.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
@@ -97,7 +99,7 @@ export function planHost(observed: HostState, desired: DesiredHost): Step[] {
 	const during = guardFor([...(desired.guard?.held ?? []), ...leaving], observed.links);
 	const now = observed.guard.altered ? null : observed.guard.guard;
 	if (now === null || !sameValue(now, during)) steps.push({ kind: "guard", guard: during });
-	steps.push(...before, ...relabelled);
+	steps.push(...before, ...remade);
 	const rules = rulesStep(observed, desired.ruleset);
 	if (rules !== undefined) steps.push(rules);
 	steps.push(...after);
@@ -177,7 +179,7 @@ function sameChain(a: Rule, b: Rule): boolean {
 
 interface AddressSteps {
 	readonly before: Step[];
-	readonly relabelled: Step[];
+	readonly remade: Step[];
 	readonly after: Step[];
 }
 
@@ -185,23 +187,34 @@ function addressSteps(
 	observed: readonly LoopbackAddress[],
 	desired: readonly LoopbackAddress[],
 ): AddressSteps {
-	const steps: AddressSteps = { before: [], relabelled: [], after: [] };
+	const steps: AddressSteps = { before: [], remade: [], after: [] };
 	for (const entry of desired) {
 		const old = observed.find((one) => sameEntry(one, entry));
-		if (old === undefined) steps.before.push({ kind: "add-address", entry });
+		const other = observed.find((one) => isResized(one, entry));
+		if (other !== undefined) {
+			steps.remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
+		} else if (old === undefined) steps.before.push({ kind: "add-address", entry });
 		else if (old.label !== entry.label && entry.label !== undefined) {
-			steps.relabelled.push({ kind: "relabel", entry: old, label: entry.label });
+			steps.remade.push({ kind: "relabel", entry: old, label: entry.label });
 		}
 	}
 	for (const entry of observed) {
-		if (!desired.some((one) => sameEntry(one, entry))) steps.after.push({ kind: "remove-address", entry });
+		if (!desired.some((one) => sameEntry(one, entry) || isResized(entry, one)))
+			steps.after.push({ kind: "remove-address", entry });
 	}
 	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
 	steps.after.reverse();
 	return steps;
 }
 
-/** The kernel holds an address once for each prefix length. */
+/** The same IPv6 address at another prefix length. */
+function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
+	return (
+		a.address.family === "ipv6" && sameAddress(a.address, b.address) && a.prefixLength !== b.prefixLength
+	);
+}
+
+/** The kernel holds an IPv4 address once for each prefix length. */
 function sameEntry(a: LoopbackAddress, b: LoopbackAddress): boolean {
 	return a.prefixLength === b.prefixLength && sameAddress(a.address, b.address);
 }

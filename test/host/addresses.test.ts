@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
 import { L3dsrError } from "../../src/errors.ts";
 import { changeLoopbackAddresses, listLoopbackAddresses } from "../../src/host/addresses.ts";
@@ -10,7 +11,7 @@ import {
 } from "../../src/host/netns.ts";
 import { systemPrograms } from "../../src/host/process.ts";
 import { addressFromBytes } from "../../src/model/address.ts";
-import { enterNetns } from "../netns.ts";
+import { enterNetns, run, waitFor } from "../netns.ts";
 
 enterNetns();
 
@@ -49,6 +50,43 @@ describe("changeLoopbackAddresses", () => {
 			addresses.map(({ address }) => ({ kind: "remove", address })),
 		);
 		assert.deepEqual(await vips(), []);
+	});
+
+	it("gives an address another label, and it is local all the while, also where it stands twice", async () => {
+		await changeLoopbackAddresses(programs, [
+			{ kind: "add", address: ipv4(5) },
+			{ kind: "add", address: ipv4(5), prefixLength: 31 },
+			{ kind: "add", address: ipv4(6) },
+		]);
+		// Every change of the routes meanwhile; one that goes would be seen, whatever comes after it.
+		const monitor = spawn("ip", ["-o", "monitor", "route"], { stdio: ["ignore", "pipe", "inherit"] });
+		let routes = "";
+		monitor.stdout.on("data", (chunk) => {
+			routes += String(chunk);
+		});
+		await waitFor("the monitor", () => {
+			run("ip", "route", "replace", "local", "203.0.113.1", "dev", "lo");
+			return routes.includes("203.0.113.1");
+		});
+		await changeLoopbackAddresses(programs, [
+			{ kind: "relabel", address: ipv4(5), label: "lo:7", spareLength: 30 },
+			{ kind: "relabel", address: ipv4(6), label: "lo:8" },
+		]);
+		run("ip", "route", "del", "local", "203.0.113.1", "dev", "lo");
+		await waitFor("the last change", () => routes.includes("Deleted local 203.0.113.1"));
+		monitor.kill();
+		assert.deepEqual(
+			(await vips())
+				.map(({ address, prefixLength, label }) => `${address.text}/${prefixLength} ${label}`)
+				.sort(),
+			["192.0.2.5/31 lo", "192.0.2.5/32 lo:7", "192.0.2.6/32 lo:8"],
+		);
+		assert.doesNotMatch(routes, /^Deleted local 192\.0\.2\.[56] /m);
+		await changeLoopbackAddresses(programs, [
+			{ kind: "remove", address: ipv4(5), prefixLength: 31 },
+			{ kind: "remove", address: ipv4(5) },
+			{ kind: "remove", address: ipv4(6) },
+		]);
 	});
 
 	it("names the address that the kernel refuses", async () => {

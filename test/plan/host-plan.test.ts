@@ -59,10 +59,25 @@ function applyStep(state: HostState, step: Step): HostState {
 				rules: step.ruleset.entries.map((entry) => ({ ...entry, counters: ZERO_COUNTERS })),
 			};
 		case "add-address":
+			// The kernel's own rule: IPv6 holds an address once, IPv4 once for each prefix length.
+			assert(
+				!state.addresses.some(
+					({ address: { text, family }, prefixLength }) =>
+						text === step.entry.address.text &&
+						(family === "ipv6" || prefixLength === step.entry.prefixLength),
+				),
+			);
 			return { ...state, addresses: [...state.addresses, step.entry] };
 		case "remove-address":
 			assert(state.addresses.some((entry) => sameValue(entry, step.entry)));
 			return { ...state, addresses: state.addresses.filter((entry) => !sameValue(entry, step.entry)) };
+		case "resize":
+			return {
+				...state,
+				addresses: state.addresses.map((entry) =>
+					sameValue(entry, step.entry) ? { ...entry, prefixLength: step.prefixLength } : entry,
+				),
+			};
 		case "relabel":
 			return {
 				...state,
@@ -235,7 +250,8 @@ const arbitraryState: fc.Arbitrary<HostState> = fc
 		damage: fc.subarray(["table ip l3dsr, map m"]),
 		entries: fc.uniqueArray(arbitraryEntry, {
 			maxLength: 6,
-			selector: ({ address: { text }, prefixLength }) => `${text}/${prefixLength}`,
+			selector: ({ address: { text, family }, prefixLength }) =>
+				family === "ipv6" ? text : `${text}/${prefixLength}`,
 		}),
 		held: fc.subarray(VIPS),
 		guard: fc.constantFrom("intact", "altered", "stale"),

@@ -4,11 +4,13 @@ import type { Assignment } from "../../datapath/assign.ts";
 import type { HostAssignment, HostDatapath } from "../../datapath/host-datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { AddressChange } from "../../host/addresses.ts";
+import { type Address, addressBits, sameAddress } from "../../model/address.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { sameRule } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { Service } from "../../model/service.ts";
 import { type DesiredHost, desiredHost, planHost, type Step, type Wish } from "../../plan/host-plan.ts";
+import type { LoopbackAddress } from "../../plan/loopback.ts";
 import { partServices, type StoppedService } from "../../plan/startable.ts";
 import { asL3dsrError } from "../report.ts";
 import { describeStep } from "./describe-step.ts";
@@ -115,10 +117,10 @@ async function applySteps(
 		await host.changeLoopback(changes);
 	};
 	for (const step of steps) {
-		const change = addressChange(step);
-		if (change === undefined) await flush();
+		const changes = addressChanges(step, observed.state.addresses);
+		if (changes.length === 0) await flush();
 		onStep(step);
-		if (change !== undefined) waiting.push(change);
+		waiting.push(...changes);
 		if (step.kind === "guard") {
 			await host.applyGuard(step.guard, guard);
 			guard =
@@ -131,17 +133,37 @@ async function applySteps(
 	await flush();
 }
 
-function addressChange(step: Step): AddressChange | undefined {
+function addressChanges(step: Step, present: readonly LoopbackAddress[]): AddressChange[] {
 	switch (step.kind) {
 		case "add-address":
-			return { kind: "add", ...step.entry };
+			return [{ kind: "add", ...step.entry }];
 		case "remove-address":
-			return { kind: "remove", ...step.entry };
+			return [{ kind: "remove", ...step.entry }];
+		case "resize":
+			return [
+				{ kind: "remove", ...step.entry },
+				{ kind: "add", ...step.entry, prefixLength: step.prefixLength },
+			];
 		case "relabel":
-			return { kind: "relabel", ...step.entry, label: step.label };
+			return [
+				{
+					kind: "relabel",
+					...step.entry,
+					label: step.label,
+					spareLength: spareLength(step.entry.address, present),
+				},
+			];
 		default:
-			return undefined;
+			return [];
 	}
+}
+
+/** The longest prefix length, but the address's own, at which it is not there. */
+function spareLength(address: Address, present: readonly LoopbackAddress[]): number {
+	const taken = present.filter((entry) => sameAddress(entry.address, address));
+	let length = addressBits(address.family) - 1;
+	while (taken.some(({ prefixLength }) => prefixLength === length)) length--;
+	return length;
 }
 
 /** Back to what was found. Gives what to throw: the failure, with a note on everything that was undone. */

@@ -22,6 +22,10 @@ export function describeStep(step: Step): string[] {
 			const { address, label } = step.entry;
 			return [`label ${address.text} on lo ${step.label} instead of ${label ?? "none"}`];
 		}
+		case "resize": {
+			const { address, prefixLength } = step.entry;
+			return [`make ${address.text} on lo a /${step.prefixLength} instead of a /${prefixLength}`];
+		}
 		case "rules":
 			return [
 				...step.repaired.map((damage) => `repair ${damage}`),

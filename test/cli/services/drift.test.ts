@@ -225,6 +225,28 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 			cause: BY_IP,
 		},
 		{
+			what: "an IPv6 VIP has a wider prefix",
+			act: () => {
+				ip("addr del 2001:db8::10/128 dev lo");
+				ip("addr add 2001:db8::10/64 dev lo nodad");
+			},
+			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
+			cause: BY_IP,
+		},
+		{
+			what: "a label is removed from a VIP that is there twice",
+			act: () => {
+				ip("addr del 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/31 dev lo");
+			},
+			said: [
+				/^192\.0\.2\.12 on lo has the label lo, not one of its own \(lo:N\)$/,
+				/^192\.0\.2\.12\/31 on lo claims more than the VIP, which is a \/32$/,
+			],
+			cause: BY_IP,
+		},
+		{
 			what: "the guard is removed",
 			act: () => run("nft", "delete table arp l3dsr"),
 			said: [/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
