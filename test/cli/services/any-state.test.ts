@@ -139,7 +139,7 @@ for (const datapath of ["auto", "nft"]) {
 					assert.doesNotMatch((await l3dsr("show")).stdout, /l3dsr:/);
 				},
 			),
-			{ includeErrorInReport: true, numRuns: Number(process.env["L3DSR_STATES"] ?? 15) },
+			{ includeErrorInReport: true, numRuns: Number(process.env["L3DSR_STATES"] ?? 8) },
 		);
 	});
 }
