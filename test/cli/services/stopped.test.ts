@@ -31,14 +31,16 @@ for (const [index, real] of REALS.entries()) {
 	await waitFor("carrier", () => readFileSync(`/sys/class/net/eth${index}/operstate`, "utf8") === "up\n");
 }
 
+type Services = Readonly<Record<number, string>>;
+
 /** DSCP → VIP, before and after: two VIPs change places, one goes, one comes, one stays. */
-const OLD: Readonly<Record<number, string>> = {
+const OLD: Services = {
 	7: "192.0.2.10",
 	9: "192.0.2.11",
 	11: "192.0.2.12",
 	13: "192.0.2.13",
 };
-const NEW: Readonly<Record<number, string>> = {
+const NEW: Services = {
 	7: "192.0.2.11",
 	9: "192.0.2.10",
 	13: "192.0.2.13",
@@ -46,9 +48,10 @@ const NEW: Readonly<Record<number, string>> = {
 };
 const CODES = [7, 9, 11, 13, 15];
 
-function write(datapath: string, services: Readonly<Record<number, string>>): void {
+function write(datapath: string, services: Services): void {
 	const lines = Object.entries(services).map(([dscp, vip]) => `  - { vip: ${vip}, dscp: ${dscp} }\n`);
-	writeFileSync(config, `datapath: ${datapath}\nservices:\n${lines.join("")}`);
+	const list = lines.length === 0 ? " []" : `\n${lines.join("")}`;
+	writeFileSync(config, `datapath: ${datapath}\nservices:${list}`);
 }
 
 async function succeed(...argv: string[]): Promise<string> {
@@ -66,15 +69,15 @@ function answers(real: string): string[] {
 }
 
 /** What {@link answers} gives when these services are up, all of them. */
-function answersOf(services: Readonly<Record<number, string>>, real: string): string[] {
+function answersOf(services: Services, real: string): string[] {
 	return CODES.map((code) => services[code] ?? real);
 }
 
 /** Each interface has the old rules or the new ones, whole; nft has one table for all of them. */
-function assertOldOrNew(datapath: string, where: string): void {
+function assertOldOrNew(datapath: string, where: string, old: Services = OLD): void {
 	const states = REALS.map((real) => {
 		const seen = answers(real);
-		const state = [OLD, NEW].findIndex((services) => String(answersOf(services, real)) === String(seen));
+		const state = [old, NEW].findIndex((services) => String(answersOf(services, real)) === String(seen));
 		assert(state >= 0, `${where}: ${real} is answered by ${seen}`);
 		return state;
 	});
@@ -88,9 +91,9 @@ async function assertRepaired(): Promise<void> {
 	assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
 }
 
-/** From the old services to the new ones, in a process of its own that has OLD behind it. */
-async function startOver(datapath: string): Promise<void> {
-	write(datapath, OLD);
+/** The host has the old services, and the file says the new ones. */
+async function startOver(datapath: string, old: Services = OLD): Promise<void> {
+	write(datapath, old);
 	await succeed("up", "-c", config);
 	write(datapath, NEW);
 }
@@ -111,22 +114,45 @@ beforeEach(async () => {
 	await succeed("down");
 });
 
-for (const datapath of ["nft", "ebpf"]) {
-	test(`killed (-9) after any change of nft and ip, on ${datapath}: whoever answers is right, and the next up does the rest`, async () => {
+for (const [datapath, before] of [
+	["nft", "other services"],
+	["nft", "none"],
+	["ebpf", "other services"],
+	["ebpf", "none"],
+] as const) {
+	const old = before === "none" ? {} : OLD;
+	test(`killed (-9) after any change of nft and ip, on ${datapath}, where ${before} were up: whoever answers is right, and the next up does the rest`, async () => {
 		let points = 0;
 		for (let limit = 1; ; limit++) {
-			await startOver(datapath);
+			await startOver(datapath, old);
 			const { signal } = spawnSync(command, ["up", "-c", config], { env: limited(limit, "after", "KILL") });
 			if (signal === null) break;
 			assert.equal(signal, "SIGKILL");
 			points++;
-			assertOldOrNew(datapath, `after change ${limit}`);
+			assertOldOrNew(datapath, `after change ${limit}`, old);
 			await assertRepaired();
+			if (before === "none") await succeed("down");
 		}
 		// Guard, addresses, rules, addresses, guard; on eBPF the rules are changed by system calls.
-		assert(points >= (datapath === "nft" ? 5 : 4), `${points} points`);
+		const least = (before === "none" ? 3 : 5) - (datapath === "nft" ? 0 : 1);
+		assert(points >= least, `${points} points`);
 	});
 }
+
+test("killed (-9) after any change of down: the services are up as a whole or not at all, and down again does the rest", async () => {
+	for (let limit = 1; ; limit++) {
+		write("nft", NEW);
+		await succeed("up", "-c", config);
+		const { signal } = spawnSync(command, ["down"], { env: limited(limit, "after", "KILL") });
+		if (signal === null) break;
+		assertOldOrNew("nft", `after change ${limit}`, {});
+		await succeed("down");
+		for (const real of REALS) assert.deepEqual(answers(real), answersOf({}, real));
+		assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+		assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+		assert(limit < 9);
+	}
+});
 
 /** Commands of bpf(2) in the order of an undisturbed up, as strace writes them down. */
 function bpfCommands(): string[] {
