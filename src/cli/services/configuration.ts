@@ -84,10 +84,23 @@ async function readIncluded(
 	position: Position | undefined,
 ): Promise<PlacedService[]> {
 	const { services, diagnostics } = await readDsrConf(host, path, env);
+	const [{ readVip }, { sortDiagnostics }] = await Promise.all([
+		import("../../syntax/config/read-value.ts"),
+		import("../../syntax/config/document.ts"),
+	]);
+	// dsrctl leaves it to the kernel to refuse them, half-way.
+	for (const { service, place } of services) {
+		const reading = readVip(service.vip.text);
+		if (!reading.ok) diagnostics.push({ code: reading.code, message: reading.message, position: place });
+	}
 	// What has no place in the included files is said where they are included.
-	const [first, ...rest] = diagnostics.map(
-		(diagnostic): Diagnostic =>
-			position === undefined || diagnostic.position !== undefined ? diagnostic : { ...diagnostic, position },
+	const [first, ...rest] = sortDiagnostics(
+		diagnostics.map(
+			(diagnostic): Diagnostic =>
+				position === undefined || diagnostic.position !== undefined
+					? diagnostic
+					: { ...diagnostic, position },
+		),
 	);
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
 	return services;

@@ -192,7 +192,7 @@ class ConfigReader {
 			document.report("CONFIG_MISSING", `${what} is missing`, document.place(path.slice(0, -1)));
 		} else if (issue.code === "invalid_value") {
 			const allowed = issue.values.map(String);
-			const text = scalars[0]?.text;
+			const text = shape === "scalar" ? scalars[0]?.text : undefined;
 			const hint = text === undefined ? undefined : didYouMean(text, allowed);
 			document.report(
 				"CONFIG_BAD_VALUE",

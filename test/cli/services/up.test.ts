@@ -197,6 +197,11 @@ test("dsr.conf files are included, and conflicts with them name both places", as
 	const { exitCode, stderr } = await l3dsr("up", "-c", config);
 	assert.equal(exitCode, 2);
 	assert.match(stderr, /b\.conf:2:1: error\[CONFIG_DSCP_RANGE\]/);
+	writeFileSync(join(conf, "b.conf"), "192.0.2.30=9\nff02::1 = 12 # everybody\n");
+	assert.match(
+		(await l3dsr("check", "-c", config)).stderr,
+		/b\.conf:2:1: error\[CONFIG_BAD_VALUE\]: ff02::1 is a multicast address, which cannot be a VIP/,
+	);
 	writeFileSync(join(conf, "b.conf"), "192.0.2.30=7\n");
 	assert.match(
 		(await l3dsr("up", "-c", config)).stderr,

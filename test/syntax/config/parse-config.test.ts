@@ -158,6 +158,13 @@ note: the other service is at l3dsr.yaml:2:29
 hint: let no service select what another one makes: its new port, or DSCP 0`,
 	],
 	[
+		"a list where one word is expected",
+		"table: [raw]\n",
+		`l3dsr.yaml:1:8: error[CONFIG_BAD_VALUE]: table cannot be that, expected raw, mangle
+1 | table: [raw]
+           ^^^^^`,
+	],
+	[
 		"several problems, in the order of the file",
 		"datapath: epbf\nservice: []\nservices:\n  - dscp: 1\n  - vip: 192.0.2.1/32\n    dcsp: 1\n",
 		`l3dsr.yaml:1:11: error[CONFIG_BAD_VALUE]: datapath cannot be "epbf", expected auto, ebpf, nft
