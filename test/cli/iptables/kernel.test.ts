@@ -226,7 +226,7 @@ test("a held lock is exit 4 at once without -w, after the seconds of -w, and wai
 		assert.equal(refused.exitCode, 4);
 		assert.match(
 			refused.stderr,
-			/^error\[LOCK_HELD\]: Another app is currently holding the l3dsr lock\. Perhaps you want to use the -w option\?\nnote: .*held by process \d+\n$/,
+			/^error\[LOCK_HELD\]: Another app is currently holding the l3dsr lock\. Perhaps you want to use the -w option\?\nnote: .*held by process \d+ \(\w+\)\n$/,
 		);
 		const late = await commands.run("iptables-daddr", ["-w1", ...rule]);
 		assert.equal(late.exitCode, 4);
