@@ -5,6 +5,7 @@ import { type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-plan.ts";
 import { findOnLoopback } from "../../plan/loopback.ts";
+import { keyOfRule, keyOfService } from "../../plan/service-host.ts";
 import type { StoppedService } from "../../plan/startable.ts";
 import { raiseRules } from "../../syntax/config/raise-rules.ts";
 import { selectionText } from "./selection-text.ts";
@@ -48,7 +49,13 @@ export function serviceRows(
 			({ rule }) => rule.target.daddr.text === service.vip.text && wanted.some((one) => sameRule(one, rule)),
 		);
 		for (const one of found) accounted.add(one);
-		const present = wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
+		// A rule of dsrctl's, or typed by hand, does the same until up takes it over.
+		const others = found.length > 0 ? [] : observed.filter((one) => doesWorkOf(one, service));
+		const serving = [...found, ...others];
+		const present =
+			others.length > 0
+				? wanted.length
+				: wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
 		const entry = findOnLoopback(service.vip, state.addresses);
 		const reason = stopped.find((one) => one.service === service)?.reason;
 		const parts = [entry !== undefined, ...wanted.map((_, index) => index < present)];
@@ -60,10 +67,15 @@ export function serviceRows(
 			...(reason === undefined ? { state: stateOf(parts) } : { state: "stopped", reason }),
 			loopback: loopbackText(entry),
 			rules: { present, wanted: wanted.length },
-			...counted(service.selection === undefined ? undefined : found),
+			...counted(service.selection === undefined ? undefined : serving),
 		};
 	});
 	return [...rows, ...strayRows(services, state, own, accounted)];
+}
+
+function doesWorkOf({ rule }: ObservedRule, service: Service): boolean {
+	const key = keyOfRule(rule);
+	return signatureOf(rule) === undefined && key !== undefined && key === keyOfService(service);
 }
 
 /** From its parts: the address, and each rule. */

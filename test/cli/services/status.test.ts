@@ -8,6 +8,7 @@ import { rateOf, type ServiceRow } from "../../../src/cli/services/service-rows.
 import { statusText } from "../../../src/cli/services/status-text.ts";
 import { styleFor } from "../../../src/cli/style.ts";
 import { enterNetns, ip, run } from "../../netns.ts";
+import { runCommand } from "../dsrctl/transcript.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -78,6 +79,27 @@ test("status shows drift, and without a configuration what the kernel has", asyn
 	writeFileSync(other, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: new, dscp: 9 }]\n");
 	const stray = await status("status", "-c", other);
 	assert.match(stray, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +not configured /m);
+});
+
+test("a service that dsrctl's rule serves is up, and the rule is told as one that up would take over", async () => {
+	const served = join(folder, "served.yaml");
+	writeFileSync(served, "datapath: nft\nservices: [{ vip: 192.0.2.20, name: theirs, dscp: 20 }]\n");
+	ip("addr add 192.0.2.20/32 dev lo label lo:9");
+	await runCommand(
+		"iptables-daddr -A PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
+		{},
+	);
+	run("ping", "-c", "1", "-Q", String(20 << 2), "10.0.0.2");
+	const text = await status("status", "-c", served);
+	// The request; the answer comes from the VIP, and is for 10.0.0.2 again.
+	assert.match(text, /^theirs .* DSCP 20 \(TOS 0x50\) +lo:9 +up +[1-9]/m);
+	assert.match(text, /^drift: a rule for 192\.0\.2\.20 does what a service here does$/m);
+	await runCommand(
+		"iptables-daddr -D PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
+		{},
+	);
+	ip("addr del 192.0.2.20/32 dev lo");
+	assert.match(await status("status", "-c", served), /^theirs .* -- +down /m);
 });
 
 test("status of a configuration that up will refuse shows what there is, and why", async () => {
