@@ -8,10 +8,12 @@ import { exit, mov } from "../../../src/bpf/asm/index.ts";
 import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
 import { xdpNative } from "../../../src/bpf/attach/xdp.ts";
 import { Program } from "../../../src/bpf/program.ts";
+import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { up } from "../../../src/cli/up.ts";
 import { interfaceByName } from "../../../src/sys/interface.ts";
 import { commandPath } from "../../commands.ts";
 import { enterNetns, ip, Netns, run } from "../../netns.ts";
-import { l3dsr } from "../run-command.ts";
+import { captureContext, l3dsr } from "../run-command.ts";
 
 enterNetns();
 
@@ -113,6 +115,34 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	assert.deepEqual(tcxIngress.query(eth0), others());
 	assert.equal(others().length, 1);
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+});
+
+test("addresses that come while up works are followed, and none of them makes it fail", async () => {
+	ip("link add eth3 type veth peer name p3");
+	ip("addr add 10.3.0.2/24 dev eth3");
+	ip("link set eth3 up");
+	ip("link set p3 up");
+	writeFileSync(config, `interfaces: [eth3]\n${SERVICES}`);
+	const { context, printed } = captureContext("up");
+	const host = systemServiceHost({ env: process.env });
+	let coming = 3;
+	// As DHCP may: another address after each change of the rules.
+	const openDatapath: typeof host.openDatapath = async (wanted) => {
+		const real = await host.openDatapath(wanted);
+		return {
+			observe: () => real.observe(),
+			assign: (ruleset) => real.assign(ruleset),
+			apply: async (...args) => {
+				await real.apply(...args);
+				if (coming-- > 0) ip(`addr add 10.3.1.${coming + 1}/24 dev eth3`);
+			},
+		};
+	};
+	assert.equal(await up(context, { ...host, openDatapath }, { config, wait: 1 }), 0, printed.stderr);
+	assert.equal(coming, -1);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
+	ip("link del eth3");
 });
 
 test("the hook is the configuration's: programs move to it, and other commands leave them there", async () => {
