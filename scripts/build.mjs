@@ -1,6 +1,7 @@
 /**
  * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of a Node in its
- * first line: dsrctl must start with an empty PATH, from cron and from boot scripts.
+ * first line: dsrctl must start with an empty PATH, from cron and from boot scripts. docs/design/start-up.md says
+ * why it all looks as it does.
  *
  * For packages: --out DIR builds there instead of here, --runtime PATH is the Node of the first lines.
  */
@@ -12,6 +13,7 @@ import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 import { build } from "esbuild";
+import { bundleParts } from "./parts.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
@@ -31,43 +33,60 @@ const COMMANDS = {
 	"ip6tables-daddr-restore": "iptables-daddr.ts",
 };
 
+/**
+ * Variables that Node must not see: what they ask for is done before any program runs. With NODE_EXTRA_CA_CERTS it
+ * reads all certificates of the host, twice the time that it takes to start; l3dsr speaks no TLS. NODE_OPTIONS of an
+ * operator's shell are for other programs.
+ */
+const UNSET = ["NODE_EXTRA_CA_CERTS", "NODE_OPTIONS"];
+
 /** What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. */
 const LOADER = `"use strict";
 const { readFileSync } = require("node:fs");
-const path = __dirname + "/COMPILED";
-let cachedData;
-try {
-	cachedData = readFileSync(path + ".cache");
-} catch {}
 const { Script } = require("node:vm");
-const script = new Script(readFileSync(path, "latin1"), { filename: "COMPILED", cachedData });
-script.runInThisContext()(exports, require, module, __filename, __dirname);
+const FILE_OF = TABLE;
+const chunks = Object.create(null);
+const modules = Object.create(null);
+function part(file) {
+	const path = __dirname + "/" + file;
+	let cachedData;
+	try {
+		cachedData = readFileSync(path + ".cache");
+	} catch {}
+	const script = new Script(readFileSync(path, "latin1"), { filename: file, cachedData });
+	return script.runInThisContext();
+}
+function load(name) {
+	if (name in modules) return modules[name];
+	if (!name.startsWith("./")) return require(name);
+	if (!(name in chunks)) Object.assign(chunks, part(FILE_OF[name]));
+	const exports = (modules[name] = {});
+	chunks[name](exports, require, load, async (wanted) => load(wanted), "file://" + __filename);
+	return exports;
+}
+module.exports = load("ENTRY");
 `;
 
 const present = new Set(readdirSync(`${root}src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
 rmSync(`${out}dist.new`, { recursive: true, force: true });
-await build({
-	absWorkingDir: root,
-	entryPoints: entries.map((file) => `src/cli/${file}`),
-	outdir: `${out}dist.new`,
-	bundle: true,
-	platform: "node",
-	target: "node20",
-	format: "cjs",
-	outExtension: { ".js": ".cjs" },
-	external: ["koffi"],
-	// The C library is reached by a require() made from import.meta.url, which CommonJS does not have.
-	define: { "import.meta.url": "import_meta_url" },
-	banner: { js: 'const import_meta_url = require("node:url").pathToFileURL(__filename).href;' },
-	minifySyntax: true,
-	minifyWhitespace: true,
-	lineLimit: 160, // so that a stack trace tells lines
-	// Run as a Script (below), import() would need a callback; as require() it needs none.
-	supported: { "dynamic-import": false },
-	logLevel: "warning",
-});
-for (const file of entries) compileAhead(file.replace(/\.ts$/, ""));
+mkdirSync(`${out}dist.new`, { recursive: true });
+const { parts, chunkOf } = await bundleParts(
+	root,
+	entries.map((file) => `src/cli/${file}`),
+);
+const fileOf = {};
+for (const [part, { text, chunks }] of parts) {
+	const file = compileAhead(part, text);
+	for (const chunk of chunks) fileOf[chunk] = file;
+}
+for (const file of entries) {
+	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf)).replace(
+		"ENTRY",
+		chunkOf.get(`src/cli/${file}`),
+	);
+	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
+}
 
 // The library `l3dsr/bpf` (package.json, exports). Packages of commands have no use for it.
 if (options.out === undefined) {
@@ -88,36 +107,41 @@ if (options.out === undefined) {
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
+const env = UNSET.map((name) => `-u ${name}`).join(" ");
+const firstLine = `/usr/bin/env -S ${env} ${runtime}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
 	const path = `${out}bin/${name}`;
 	const start = `require("../dist/${bundle}").main(${JSON.stringify(name)});`;
-	// The version is asked for often, by inventories, and needs no program.
+	// The version is asked for often, by inventories, and needs no program, nor the streams of process.stdout.
 	const answer = `process.argv[3] === undefined && /^(-V|--version)$/.test(process.argv[2])`;
-	const line = name === "l3dsr" ? `if (${answer}) console.log("l3dsr ${version}");\nelse ${start}` : start;
-	writeFileSync(path, `#!${runtime}\n${line}\n`);
+	const line =
+		name === "l3dsr"
+			? `if (${answer}) { try { fs.writeSync(1, "l3dsr ${version}\\n"); } catch {} }\nelse ${start}`
+			: start;
+	// Started by env, the process would be called node.
+	const title = `try { fs.writeFileSync("/proc/self/comm", "${name}"); } catch {}`;
+	writeFileSync(path, `#!${firstLine}\nconst fs = require("node:fs");\n${title}\n${line}\n`);
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
 
 /**
- * Puts V8's code cache beside a bundle, so that starting it compiles nothing: 20 to 40 ms less for a command of
- * 200. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
+ * Writes a part with V8's code cache beside it, so that starting it compiles nothing, and returns the name of its
+ * file. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
  * length: the hash of the source in both names is what ties them together.
  */
-function compileAhead(name) {
-	const bundle = `${out}dist.new/${name}.cjs`;
-	const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(bundle, "utf8")}\n})`;
+function compileAhead(part, source) {
 	// Latin-1 is read fastest; esbuild escapes what is beyond ASCII, but not in regular expressions.
 	if (Buffer.byteLength(source) !== source.length)
-		throw new Error(`${name}: a regular expression is not ASCII`);
-	const compiled = `${name}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
-	writeFileSync(`${out}dist.new/${compiled}`, source);
+		throw new Error(`${part}: a regular expression is not ASCII`);
+	const file = `${part}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
+	writeFileSync(`${out}dist.new/${file}`, source);
 	// Functions are compiled now, not when they are first called, or they would not be in the cache.
 	setFlagsFromString("--no-lazy");
-	const script = new Script(source, { filename: compiled });
+	const script = new Script(source, { filename: file });
 	setFlagsFromString("--lazy");
-	writeFileSync(`${out}dist.new/${compiled}.cache`, script.createCachedData());
-	writeFileSync(bundle, LOADER.replaceAll("COMPILED", compiled));
+	writeFileSync(`${out}dist.new/${file}.cache`, script.createCachedData());
+	return file;
 }

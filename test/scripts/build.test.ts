@@ -1,12 +1,14 @@
 /** The commands as they are built: compiled ahead, and compiled anew where that is of no use. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Script } from "node:vm";
 import { commandPath, ROOT } from "../commands.ts";
+import { waitFor } from "../netns.ts";
 
 let copy: string;
 
@@ -29,11 +31,11 @@ function run(name: string, ...args: readonly string[]): string {
 	return stdout;
 }
 
-test("each command is compiled ahead, for this Node", () => {
-	assert.deepEqual(
-		compiled().map((name) => name.replace(/\.[0-9a-f]{16}\.js$/, "")),
-		["dsrctl", "iptables-daddr", "l3dsr"],
-	);
+test("each part is compiled ahead, for this Node", () => {
+	const parts = compiled().map((name) => name.replace(/\.[0-9a-f]{16}\.js$/, ""));
+	for (const part of ["base", "datapath", "iptables", "l3dsr", "services", "yaml"]) {
+		assert.ok(parts.includes(part), `${part} among ${parts}`);
+	}
 	for (const name of compiled()) {
 		const source = readFileSync(join(dist(), name), "latin1");
 		const cachedData = readFileSync(join(dist(), `${name}.cache`));
@@ -41,8 +43,55 @@ test("each command is compiled ahead, for this Node", () => {
 	}
 });
 
+/** Runs a command in a copy that has these parts alone. */
+function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
+	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
+	try {
+		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
+		for (const file of readdirSync(join(kept, "dist"))) {
+			const [part = ""] = file.split(".");
+			if (!file.endsWith(".cjs") && !parts.includes(part)) rmSync(join(kept, "dist", file));
+		}
+		const { status, stdout, stderr } = spawnSync(join(kept, "bin", name), args, { encoding: "utf8" });
+		assert.equal(stderr, "");
+		assert.equal(status, 0);
+		return stdout;
+	} finally {
+		rmSync(kept, { recursive: true });
+	}
+}
+
+test("a command loads the parts that it needs, and no other", () => {
+	assert.match(runWith([], "l3dsr", "--version"), /^l3dsr \d/);
+	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /make this host what its configuration says/);
+	assert.match(runWith(["base", "l3dsr", "version"], "l3dsr", "version"), /^l3dsr:? /);
+	assert.match(runWith(["base", "datapath", "l3dsr", "services"], "l3dsr", "up", "--help"), /--dry-run/);
+	assert.match(runWith(["base", "datapath", "iptables"], "iptables-daddr", "--help"), /--set-daddr/);
+	assert.match(runWith(["base", "datapath", "services"], "dsrctl", "--version"), /^dsrctl \d/);
+});
+
+test("what the environment asks of Node, a command does not do", () => {
+	const env = { ...process.env, NODE_OPTIONS: "--no-such-option", NODE_EXTRA_CA_CERTS: "/nonexistent" };
+	const { status, stderr } = spawnSync(join(copy, "bin", "l3dsr"), ["--help"], { encoding: "utf8", env });
+	assert.equal(stderr, "");
+	assert.equal(status, 0);
+});
+
+test("a running command is called by its own name", async () => {
+	const child = spawn(join(copy, "bin", "iptables-daddr-restore"), [], {
+		stdio: ["pipe", "ignore", "ignore"],
+	});
+	try {
+		const comm = () => readFileSync(`/proc/${child.pid}/comm`, "utf8");
+		await waitFor("its name", () => comm() === "iptables-daddr-\n");
+	} finally {
+		child.kill();
+		await once(child, "exit");
+	}
+});
+
 test("a cache that V8 does not take, and none at all, do no harm", () => {
-	const [name] = compiled().filter((one) => one.startsWith("iptables-daddr."));
+	const [name] = compiled().filter((one) => one.startsWith("iptables."));
 	assert.ok(name !== undefined);
 	const version = run("iptables-daddr", "--version");
 	assert.match(version, /^iptables-daddr v/);
