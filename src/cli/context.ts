@@ -1,6 +1,6 @@
 /** What a command may use of its process: passed in, so that a test can pass something else. */
-import type { Writable } from "node:stream";
 import { EXIT } from "../errors.ts";
+import { type Output, standardOutput } from "./output.ts";
 
 export interface CliContext {
 	/** The name that the command was called by: `l3dsr`. */
@@ -15,42 +15,54 @@ export interface CliContext {
 		readonly NO_COLOR?: string | undefined;
 		readonly [name: string]: string | undefined;
 	};
-	readonly stdout: Writable & { readonly isTTY?: boolean };
-	readonly stderr: Writable & { readonly isTTY?: boolean };
+	readonly stdout: Output;
+	readonly stderr: Output;
 	/** Aborted when nobody reads the output any longer (`l3dsr … | head`). */
 	readonly outputClosed: AbortSignal;
 }
 
+/** `patient`: it prints what it has found and ends, so that its output may wait for a slow reader. */
 export function processContext(
 	programName: string,
 	process: NodeJS.Process,
 	programPath: string,
+	{ patient = true }: { readonly patient?: boolean } = {},
 ): CliContext {
 	const closed = new AbortController();
-	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+	const onError = (error: NodeJS.ErrnoException) => {
 		if (error.code !== "EPIPE") process.exitCode = EXIT.failed;
 		closed.abort(error);
-	});
+	};
+	let stdout: Output | undefined;
+	let stderr: Output | undefined;
 	return {
 		programName,
 		programPath,
 		argv: process.argv.slice(2),
 		env: process.env,
-		stdout: process.stdout,
-		stderr: process.stderr,
+		get stdout() {
+			stdout ??= standardOutput(process, "stdout", onError, patient);
+			return stdout;
+		},
+		get stderr() {
+			// Nothing is left to say it to.
+			stderr ??= standardOutput(process, "stderr", () => {}, patient);
+			return stderr;
+		},
 		outputClosed: closed.signal,
 	};
+}
+
+/** What a process ends with: the exit code of its run, or of output that was lost. */
+export function finalExitCode(process: NodeJS.Process, exitCode: number): number {
+	return exitCode === EXIT.done ? Number(process.exitCode ?? EXIT.done) : exitCode;
 }
 
 /**
  * Prints a record as JSON, the same one that the text output was made of; with `lines` on one line, for
  * records that follow one another. u64 counters become numbers or, beyond 2^53, strings.
  */
-export function writeJson(
-	stream: Writable,
-	record: unknown,
-	options: { readonly lines?: boolean } = {},
-): void {
+export function writeJson(stream: Output, record: unknown, options: { readonly lines?: boolean } = {}): void {
 	stream.write(`${JSON.stringify(record, jsonValue, options.lines === true ? undefined : 2)}\n`);
 }
 

@@ -8,7 +8,7 @@ import type { WrittenService } from "../model/service.ts";
 import { reportServices, type ServiceReport } from "../plan/service-status.ts";
 import { partServices } from "../plan/startable.ts";
 import { type DsrConfFinding, describeFinding, isFatal } from "../syntax/dsr-conf.ts";
-import { type CliContext, processContext } from "./context.ts";
+import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
 import { changeHost, type Goal, observeHost, startGoal, stopGoal } from "./dsrctl/change.ts";
 import { readConfiguration } from "./dsrctl/configuration.ts";
@@ -24,7 +24,7 @@ const EXIT = { done: 0, failed: 1, notAll: 3 } as const;
 /** Entry of `bin/dsrctl`. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	process.exitCode = await runDsrctl(context, systemHost(context));
+	process.exitCode = finalExitCode(process, await runDsrctl(context, systemHost(context)));
 }
 
 /** Runs one command line. Never throws: what is wrong is printed, and told by the exit code. */

@@ -4,7 +4,7 @@
  */
 import { ERRORS, EXIT, L3dsrError } from "../errors.ts";
 import type { Family } from "../model/address.ts";
-import { type CliContext, processContext } from "./context.ts";
+import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
 import { reportError } from "./report.ts";
 
@@ -16,7 +16,7 @@ export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
 	const exitCode = await runIptables(context, systemHost(context));
 	// A lookup of a host's name that takes too long must not hold the process once all is printed.
-	process.stdout.write("", () => process.exit(exitCode));
+	context.stdout.write("", () => process.exit(finalExitCode(process, exitCode)));
 }
 
 /** Runs one command line. Never throws: what is wrong is printed to `context.stderr` and told by the exit code. */

@@ -7,7 +7,7 @@
 import { realpathSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
-import { type CliContext, processContext } from "./context.ts";
+import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { VERSION } from "./package-version.ts";
 import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
@@ -27,16 +27,19 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 	{
 		name: "trace",
 		summary: "what happens to this packet: rule by rule, before and after",
+		streams: true,
 		load: () => import("./trace.ts"),
 	},
 	{
 		name: "probe",
 		summary: "does that real server answer from the VIP? If not, why?",
+		streams: true,
 		load: () => import("./probe.ts"),
 	},
 	{
 		name: "watch",
 		summary: "every packet that is rewritten, as it happens",
+		streams: true,
 		load: () => import("./watch.ts"),
 	},
 	{
@@ -52,6 +55,7 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 	{
 		name: "lab",
 		summary: "all of L3DSR on this machine: client, director, real servers, real traffic",
+		streams: true,
 		load: () => import("./lab.ts"),
 	},
 	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
@@ -60,10 +64,10 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 
 /** Entry of `bin/l3dsr`. Sets the process's exit code; the process ends when nothing is left to do. */
 export async function main(programName: string): Promise<void> {
-	const context = processContext(programName, process, realpathSync(process.argv[1] ?? programName));
-	const exitCode = await runL3dsr(context);
-	// Output that could not be written has said so already (processContext).
-	if (exitCode !== EXIT.done || process.exitCode === undefined) process.exitCode = exitCode;
+	const context = processContext(programName, process, realpathSync(process.argv[1] ?? programName), {
+		patient: !streams(process.argv.slice(2)),
+	});
+	process.exitCode = finalExitCode(process, await runL3dsr(context));
 }
 
 /** Runs one command line. Never throws: every failure is printed to `context.stderr` and told by the exit code. */
@@ -81,8 +85,7 @@ export async function runL3dsr(context: CliContext): Promise<ExitCode> {
 
 async function dispatch(context: CliContext): Promise<ExitCode> {
 	const argv = withDefault(context.argv);
-	const operands = argv.filter((argument) => !argument.startsWith("-"));
-	const wanted = operands[0] === "help" ? operands[1] : operands[0];
+	const wanted = wantedOf(argv);
 	let exitCode: ExitCode = EXIT.done;
 
 	const program = new Command(context.programName)
@@ -107,6 +110,21 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	}
 	await program.parseAsync(argv, { from: "user" });
 	return exitCode;
+}
+
+/** The name of the subcommand. */
+function wantedOf(argv: readonly string[]): string | undefined {
+	const operands = argv.filter((argument) => !argument.startsWith("-"));
+	return operands[0] === "help" ? operands[1] : operands[0];
+}
+
+/** Whether this command line goes on working while it prints. */
+function streams(argv: readonly string[]): boolean {
+	const wanted = wantedOf(argv);
+	return (
+		SUBCOMMANDS.some((one) => one.name === wanted && one.streams === true) ||
+		argv.some((argument) => /^--watch(=|$)/.test(argument))
+	);
 }
 
 /** `l3dsr` and `l3dsr --json` show what runs, like wg(8). */

@@ -2,11 +2,10 @@
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { runAgent } from "../lab/agent.ts";
-import type { CliContext } from "./context.ts";
 
-export function define(_command: Command, context: CliContext): () => Promise<ExitCode> {
+export function define(_command: Command): () => Promise<ExitCode> {
 	return async () => {
-		await runAgent(process.stdin, context.stdout);
+		await runAgent(process.stdin, process.stdout);
 		// A request that is still on its way must not keep the process: nobody waits for it any longer.
 		process.exit(EXIT.done);
 	};

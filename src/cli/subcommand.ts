@@ -18,5 +18,7 @@ export interface Subcommand {
 	readonly summary: string;
 	/** Internal: runs, but is in no help. */
 	readonly hidden?: true;
+	/** Goes on working while it prints: a slow reader must not hold it up. */
+	readonly streams?: true;
 	readonly load: () => Promise<SubcommandModule>;
 }

@@ -1,11 +1,11 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
-import type { Writable } from "node:stream";
 import type { Observation, RuleStore } from "../../datapath/datapath.ts";
 import { L3dsrError } from "../../errors.ts";
 import type { Family } from "../../model/address.ts";
 import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
 import { RulesetEditor } from "../../plan/ruleset-editor.ts";
+import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
 /** Says what stands in the way of touching rules at all, before the kernel does in its own words. */
@@ -27,7 +27,7 @@ export function requireAccess(host: IptablesHost, family: Family): void {
 }
 
 /** Rules may be set while IPv6 is switched off, but whoever sets them should know. */
-export function warnOfIpv6Off(host: IptablesHost, family: Family, stderr: Writable): void {
+export function warnOfIpv6Off(host: IptablesHost, family: Family, stderr: Output): void {
 	if (family !== "ipv6" || host.ipv6() !== "off") return;
 	stderr.write(
 		"warning: IPv6 is switched off here (net.ipv6.conf.all.disable_ipv6 = 1): these rules see no packets\n" +
@@ -46,7 +46,7 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 }
 
 /** Reads the kernel; what does not belong there is said on stderr. */
-export async function observeRules(datapath: RuleStore, stderr: Writable): Promise<Observation> {
+export async function observeRules(datapath: RuleStore, stderr: Output): Promise<Observation> {
 	const observation = await datapath.observe();
 	for (const { object, problem } of observation.findings) stderr.write(`warning: ${object}: ${problem}\n`);
 	return observation;
@@ -55,7 +55,7 @@ export async function observeRules(datapath: RuleStore, stderr: Writable): Promi
 export interface Change {
 	/** For the lock; Infinity is for ever. */
 	readonly waitSeconds: number;
-	readonly stderr: Writable;
+	readonly stderr: Output;
 	/** Makes the edits; throws when one cannot be made, and then nothing changes. */
 	edit(editor: RulesetEditor, observation: Observation): Promise<void> | void;
 	/** False: everything but the change itself. */

@@ -1,5 +1,4 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type Command, Option } from "commander";
 import { EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
@@ -68,12 +67,13 @@ export async function inNamespace(
 		context.programPath,
 		...withoutNetns(context.argv),
 	]);
+	const { spawn } = await import("node:child_process"); // only here: it takes long to load
 	const child = spawn(findProgram(program, context.env.PATH) ?? program, args, {
 		stdio: ["inherit", "pipe", "pipe"],
 		env: context.env,
 	});
-	child.stdout.pipe(context.stdout, { end: false });
-	child.stderr.pipe(context.stderr, { end: false });
+	child.stdout.setEncoding("utf8").on("data", (text: string) => context.stdout.write(text));
+	child.stderr.setEncoding("utf8").on("data", (text: string) => context.stderr.write(text));
 	const [status] = await once(child, "close");
 	const known = Object.values(EXIT).find((code) => code === status);
 	return known ?? EXIT.failed;
