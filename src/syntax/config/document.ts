@@ -8,12 +8,15 @@ export class ConfigDocument {
 	readonly #lines = new LineCounter();
 	readonly #document;
 	readonly #found: Diagnostic[] = [];
+	/** The last node that something was looked up in. */
+	#holder: { readonly path: readonly (string | number)[]; readonly node: Node | undefined };
 
 	/** `source` is the file's name as it was given. Faults of the YAML itself are reported at once. */
 	constructor(text: string, source: string) {
 		this.#source = source;
 		this.#text = text;
 		this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, version: "1.2" });
+		this.#holder = { path: [], node: this.#resolve(this.#document.contents) };
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
 	}
 
@@ -29,12 +32,22 @@ export class ConfigDocument {
 
 	/** The node at a path of keys and indexes, aliases resolved; undefined when there is none. */
 	at(path: readonly (string | number)[]): Node | undefined {
-		let node: unknown = this.#document.contents;
-		for (const key of path) {
-			const parent = this.#resolve(node);
-			node = isMap(parent) || isSeq(parent) ? parent.get(key, true) : undefined;
+		const key = path.at(-1);
+		if (key === undefined) return this.#resolve(this.#document.contents);
+		const parent = this.#holderOf(path);
+		return isMap(parent) || isSeq(parent) ? this.#resolve(parent.get(key, true)) : undefined;
+	}
+
+	/** The node that a path's last key is looked up in. Values of one service are asked for one after the other. */
+	#holderOf(path: readonly (string | number)[]): Node | undefined {
+		const length = path.length - 1;
+		const holder = this.#holder;
+		const known = holder.path.length === length && holder.path.every((key, index) => key === path[index]);
+		if (!known) {
+			const above = path.slice(0, length);
+			this.#holder = { path: above, node: this.at(above) };
 		}
-		return this.#resolve(node);
+		return this.#holder.node;
 	}
 
 	/** The texts of a scalar (as written, so that 010 and 0x10 stay what they are) or of a list's scalars. */

@@ -155,12 +155,12 @@ class ConfigReader {
 	#many<T>(path: Path, read: (text: string) => Reading<T>): T[] | undefined {
 		const scalars = this.#document.scalars(path);
 		const values: T[] = [];
-		for (const { text, position } of scalars) {
-			const reading = read(text);
+		for (const scalar of scalars) {
+			const reading = read(scalar.text);
 			if (reading.ok) values.push(reading.value);
 			else {
 				const { code, message, hint } = reading;
-				this.#document.report(code, message, position, hint === undefined ? {} : { hint });
+				this.#document.report(code, message, scalar.position, hint === undefined ? {} : { hint });
 			}
 		}
 		return values.length > 0 && values.length === scalars.length ? values : undefined;
