@@ -6,6 +6,9 @@ import { accessSync, closeSync, constants, openSync, unlinkSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { L3dsrError } from "../errors.ts";
+import { errnoText } from "../sys/errno.ts";
+import { SyscallError } from "../sys/libc.ts";
+import { runProgram } from "../sys/spawn.ts";
 
 /** Searched after PATH. */
 const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
@@ -94,34 +97,23 @@ async function runToEnd(
 	env: Environment,
 	{ input }: RunOptions,
 ): Promise<ProgramResult> {
-	// Loaded only now: a command may well need no other program.
-	const { spawn } = await import("node:child_process");
-	return await new Promise((resolve, reject) => {
-		const stdin = input === undefined ? undefined : wholeInput(input);
-		const child = spawn(path, args, {
-			env,
-			detached: input !== undefined,
-			stdio: [stdin ?? "ignore", "pipe", "pipe"],
+	const stdin = input === undefined ? undefined : wholeInput(input);
+	const failed = (why: string, cause?: unknown) =>
+		new L3dsrError({ code: "PROGRAM_FAILED", message: `run ${program}: ${why}` }, { cause });
+	try {
+		const { exitCode, signal, stdout, stderr } = await runProgram(path, [path, ...args], {
+			env: Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : `${name}=${value}`)),
+			ownSession: input !== undefined,
+			...(stdin === undefined ? {} : { stdin }),
 		});
+		if (exitCode === null) throw failed(`it was killed by ${signal}`);
+		return { exitCode, stdout: stdout.toString("utf8"), stderr: stderr.toString("utf8") };
+	} catch (error) {
+		if (!(error instanceof SyscallError)) throw error;
+		throw failed(`${path} cannot be started: ${errnoText(error.errno)}`, error);
+	} finally {
 		if (stdin !== undefined) closeSync(stdin);
-		const out: Buffer[] = [];
-		const err: Buffer[] = [];
-		child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
-		child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
-		child.on("error", (error) => {
-			const message = `run ${program}: ${path} cannot be started: ${error.message}`;
-			reject(new L3dsrError({ code: "PROGRAM_FAILED", message }, { cause: error }));
-		});
-		child.on("close", (exitCode, signal) => {
-			const stdout = Buffer.concat(out).toString("utf8");
-			const stderr = Buffer.concat(err).toString("utf8");
-			if (exitCode !== null) resolve({ exitCode, stdout, stderr });
-			else {
-				const message = `run ${program}: it was killed by ${signal}`;
-				reject(new L3dsrError({ code: "PROGRAM_FAILED", message }));
-			}
-		});
-	});
+	}
 }
 
 let inputs = 0;
