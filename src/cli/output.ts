@@ -6,8 +6,8 @@ import { fstatSync, writeSync } from "node:fs";
 
 /** What a command prints to. Every Writable is one. */
 export interface Output {
-	/** `written` is called when the text, and all before it, is handed to the kernel. */
-	write(text: string, written?: () => void): unknown;
+	/** `written` is called when this output, and all before it, is handed to the kernel. */
+	write(output: string | Uint8Array, written?: () => void): unknown;
 	readonly isTTY?: boolean;
 }
 
@@ -69,8 +69,8 @@ class DescriptorOutput implements Output {
 		this.#onError = onError;
 	}
 
-	write(text: string, written: () => void = () => {}): void {
-		let rest: Uint8Array = Buffer.from(text);
+	write(output: string | Uint8Array, written: () => void = () => {}): void {
+		let rest: Uint8Array = Buffer.from(output);
 		try {
 			while (rest.length > 0 && !this.#failed && this.#stream === undefined) {
 				rest = rest.subarray(writeSync(DESCRIPTOR[this.#name], rest));

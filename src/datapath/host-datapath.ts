@@ -60,7 +60,7 @@ export function openDatapath(options: HostDatapathOptions): HostDatapath {
 		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
 	return new CombinedDatapath(
 		new NftDatapath(programs),
-		new EbpfDatapath({ hook, openChecksums, localPrefixes: () => localPrefixes(programs) }),
+		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
 		preference,
 		() => assignmentFacts(hook),
 	);

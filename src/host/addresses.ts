@@ -1,11 +1,13 @@
 /**
- * VIPs on the loopback interface, read and changed through ip(8).
+ * VIPs on the loopback interface, read by rtnetlink and changed through ip(8).
  *
  * A VIP is a /32 with a label `lo:N` (IPv4, so that ifconfig shows it too) or a /128 (IPv6, which has no
  * labels). Any number of changes are one run of `ip -batch`.
  */
 import { L3dsrError } from "../errors.ts";
-import { type Address, addressBits, parseAddress } from "../model/address.ts";
+import { type Address, addressBits, addressFromBytes, parseAddress } from "../model/address.ts";
+import { listAddresses } from "../sys/inet.ts";
+import { interfaceByName } from "../sys/interface.ts";
 import type { ProgramRunner } from "./process.ts";
 
 /** An address that an interface holds. */
@@ -35,11 +37,12 @@ export interface In {
 	readonly namespace?: string;
 }
 
-/** Addresses of `lo` in the kernel's order. Throws PROGRAM_MISSING, PROGRAM_FAILED. */
+/** Addresses of `lo` in the kernel's order. Throws KERNEL_*; for another namespace PROGRAM_MISSING, PROGRAM_FAILED. */
 export async function listLoopbackAddresses(
 	programs: ProgramRunner,
 	where: In = {},
 ): Promise<InterfaceAddress[]> {
+	if (where.namespace === undefined) return ownLoopbackAddresses();
 	const { exitCode, stdout, stderr } = await programs.run("ip", [
 		...inNamespace(where),
 		"-j",
@@ -55,6 +58,18 @@ export async function listLoopbackAddresses(
 		});
 	}
 	return decodeAddresses(stdout);
+}
+
+function ownLoopbackAddresses(): InterfaceAddress[] {
+	const { index } = interfaceByName("lo");
+	return listAddresses()
+		.filter((one) => one.index === index)
+		.map(({ bytes, prefixLength, scope, label }) => ({
+			address: addressFromBytes(bytes),
+			prefixLength,
+			scope,
+			...(label === undefined ? {} : { label }),
+		}));
 }
 
 /** An interface and what it holds. */

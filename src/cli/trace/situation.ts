@@ -57,7 +57,7 @@ export async function liveSituation(
 	const [observation, interfaces, local] = await Promise.all([
 		openDatapath({ env: context.env }).observe(),
 		listInterfaceAddresses(programs),
-		localPrefixes(programs),
+		localPrefixes(),
 	]);
 	const attachments = Attachments.find();
 	const opened: Disposable[] = [attachments];
@@ -123,7 +123,7 @@ export async function configuredSituation(
 ): Promise<Situation> {
 	const programs = systemPrograms(context.env);
 	const { configuration, source } = await loadConfiguration(systemServiceHost(context), path, context.env);
-	const [interfaces, local] = await Promise.all([listInterfaceAddresses(programs), localPrefixes(programs)]);
+	const [interfaces, local] = await Promise.all([listInterfaceAddresses(programs), localPrefixes()]);
 	const named = configuration.interfaces?.filter(({ wildcard }) => !wildcard).map(({ name }) => name) ?? [];
 	const rules = configuration.services.flatMap((service) =>
 		lowerService(service, {

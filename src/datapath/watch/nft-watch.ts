@@ -91,7 +91,7 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 
 	async refresh(receive: Receive): Promise<void> {
 		if (this.#chains.some(({ rules }) => rules.some(({ matches }) => matches.some(asksForLocal)))) {
-			this.#local = await localPrefixes(this.#programs);
+			this.#local = localPrefixes();
 		}
 		// Only where the limit may have been met is there something to ask for.
 		if (this.#seen >= this.#options.rate / 2) await this.#countLeftOut();
@@ -110,7 +110,7 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 				this.#doubtful += this.#pending.length;
 				this.#pending = [];
 				this.#chains = chains;
-				this.#local = chains.length === 0 ? [] : await localPrefixes(this.#programs);
+				this.#local = chains.length === 0 ? [] : localPrefixes();
 			}
 			if (await this.#hang()) continue;
 			this.#generation = generation;
