@@ -6,16 +6,20 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { vipOf } from "./packets.ts";
 import { Receiver } from "./receiver.ts";
 
-/** Services of each family that dsrctl is measured with. */
+/** Services of each family that dsrctl and l3dsr are measured with. */
 export const SERVICES = 60;
 
 export const COMMAND = {
 	node: "an empty Node process",
+	certificates: "an empty Node process, NODE_EXTRA_CA_CERTS set",
+	version: "l3dsr --version",
+	help: "l3dsr --help",
 	iptables: "iptables -A",
 	everywhere: "iptables-daddr -A (nft)",
 	interface: "iptables-daddr -A -i (ebpf)",
@@ -24,6 +28,9 @@ export const COMMAND = {
 	check: "dsrctl check",
 	stop: "dsrctl stop",
 	up: "l3dsr up, nothing to do",
+	serviceStatus: "l3dsr status",
+	show: "l3dsr",
+	upYaml: "l3dsr up, nothing to do, all in YAML",
 } as const;
 
 /**
@@ -38,8 +45,15 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 		writeFileSync(nothing, "");
 		const [file, services] = [join(folder, "services.conf"), serviceLines()];
 		writeFileSync(file, services);
+		const authorities = join(folder, "certificates.pem");
+		writeFileSync(authorities, rootCertificates.join("\n"));
+		const withCertificates = ["env", `NODE_EXTRA_CA_CERTS=${authorities}`, process.execPath, nothing];
+		const l3dsr = join(bin, "l3dsr");
 		const candidates = [
 			timed(owner, COMMAND.node, [process.execPath, nothing]),
+			timed(owner, COMMAND.certificates, withCertificates),
+			timed(owner, COMMAND.version, [l3dsr, "--version"]),
+			timed(owner, COMMAND.help, [l3dsr, "--help"]),
 			added(owner, COMMAND.iptables, "iptables", ["-j", "MARK", "--set-mark", "1"]),
 			added(owner, COMMAND.everywhere, join(bin, "iptables-daddr"), TARGET),
 			added(owner, COMMAND.interface, join(bin, "iptables-daddr"), ["-i", "v0", ...TARGET]),
@@ -50,17 +64,24 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 		}
 		const settings = join(folder, "l3dsr.yaml");
 		writeFileSync(settings, "interfaces: [v0]\ninclude: services.conf\n");
-		const up = [join(bin, "l3dsr"), "up", "-c", settings];
-		const running = owner.use(new Receiver());
-		running.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
-		running.enter();
-		run(up);
-		candidates.push(inside(running, COMMAND.up, up));
+		const included = running(owner, [l3dsr, "up", "-c", settings]);
+		candidates.push(
+			inside(included, COMMAND.up, [l3dsr, "up", "-c", settings]),
+			inside(included, COMMAND.serviceStatus, [l3dsr, "status", "-c", settings]),
+			inside(included, COMMAND.show, [l3dsr]),
+		);
+		const yaml = join(folder, "all.yaml");
+		writeFileSync(yaml, `interfaces: [v0]\nservices:\n${serviceEntries()}`);
+		const upYaml = [l3dsr, "up", "-c", yaml];
+		candidates.push(inside(running(owner, upYaml), COMMAND.upYaml, upYaml));
 		return await interleave(candidates, effort);
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
 }
+
+/** Without what makes every Node slower, the yardstick too: how l3dsr takes it is a row of its own. */
+const ENVIRONMENT = { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
 
@@ -70,6 +91,27 @@ function serviceLines(): string {
 		Array.from({ length: SERVICES }, (_, index) => `${vipOf(family, index + 1)}=${index + 1}\n`),
 	);
 	return lines.join("");
+}
+
+/** The same as entries of l3dsr.yaml. */
+function serviceEntries(): string {
+	const entries = (["ipv4", "ipv6"] as const).flatMap((family) =>
+		Array.from(
+			{ length: SERVICES },
+			(_, index) =>
+				`  - name: ${family}-${index + 1}\n    vip: ${vipOf(family, index + 1)}\n    dscp: ${index + 1}\n`,
+		),
+	);
+	return entries.join("");
+}
+
+/** A host whose services are up. */
+function running(owner: Owner, up: readonly string[]): Receiver {
+	const receiver = owner.use(new Receiver());
+	receiver.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
+	receiver.enter();
+	run(up);
+	return receiver;
 }
 
 /** A rule appended where there is none yet; it is taken away again outside the measured time. */
@@ -106,7 +148,7 @@ export function inside(receiver: Receiver, name: string, command: readonly strin
 }
 
 function run([program = "", ...args]: readonly string[]): void {
-	const { status, error, stderr } = spawnSync(program, args, { encoding: "utf8" });
+	const { status, error, stderr } = spawnSync(program, args, { encoding: "utf8", env: ENVIRONMENT });
 	if (error !== undefined) throw error;
 	if (status !== 0) throw new Error(`${[program, ...args].join(" ")} ended with ${status}: ${stderr}`);
 }

@@ -158,7 +158,7 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 	return {
 		table: {
 			title: "Commands",
-			note: `Wall time of a cold process, to its end, on all CPUs: milliseconds, and that beside a Node process that does nothing. dsrctl and l3dsr up with ${SERVICES} IPv4 and ${SERVICES} IPv6 services.`,
+			note: `Wall time of a cold process, to its end, on all CPUs: milliseconds, and that beside a Node process that does nothing. dsrctl, l3dsr up and status with ${SERVICES} IPv4 and ${SERVICES} IPv6 services. Where the time goes: design/start-up.md.`,
 			columns: [
 				{ name: "ms", digits: 0 },
 				{ name: "× Node", digits: 2 },
@@ -186,6 +186,8 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),
 			bar("dsrctl check, 60 + 60 services", seconds(COMMAND.check), 0.25, 2, "s"),
 			bar("l3dsr up, 60 + 60 services, nothing to do", seconds(COMMAND.up), 0.25, 2, "s"),
+			bar("l3dsr up, 60 + 60 services in YAML, nothing to do", seconds(COMMAND.upYaml), 0.25, 2, "s"),
+			bar("l3dsr --version ÷ an empty Node process", ratio(of(COMMAND.version), node), 1.3, 2),
 		],
 	};
 }
