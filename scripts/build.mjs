@@ -124,8 +124,9 @@ if (options.out === undefined) {
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
-const env = UNSET.map((name) => `-u ${name}`).join(" ");
-const firstLine = `/usr/bin/env -S ${env} ${runtime}`;
+const throughEnv = `#!/usr/bin/env -S ${UNSET.map((name) => `-u ${name}`).join(" ")} ${runtime}`;
+// Kernels before 5.1 read no more than this of a first line.
+const firstLine = throughEnv.length < 128 ? throughEnv : `#!${runtime}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
@@ -139,7 +140,7 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 			: start;
 	// Started by env, the process would be called node.
 	const title = `try { fs.writeFileSync("/proc/self/comm", "${name}"); } catch {}`;
-	writeFileSync(path, `#!${firstLine}\nconst fs = require("node:fs");\n${title}\n${line}\n`);
+	writeFileSync(path, `${firstLine}\nconst fs = require("node:fs");\n${title}\n${line}\n`);
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
