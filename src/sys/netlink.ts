@@ -63,6 +63,10 @@ const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", p
 const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
 const INT = new Layout({ value: "s32" });
 
+/** Values of socket options; a command opens dozens of sockets. */
+const ON = INT.encode({ value: 1 });
+const TIMEOUT = TIMEVAL.encode({ sec: ANSWER_TIMEOUT_S });
+
 /** One message of an answer, without its header. */
 export interface NetlinkMessage {
 	readonly type: number;
@@ -87,13 +91,11 @@ export class Netlink implements Disposable {
 
 	constructor(protocol: (typeof NETLINK_PROTOCOL)[keyof typeof NETLINK_PROTOCOL] = NETLINK_PROTOCOL.ROUTE) {
 		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "open a netlink socket");
-		const on = INT.encode({ value: 1 });
 		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors are mute and dumps are longer.
 		for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
-			setsockopt(this.#fd, SOL_NETLINK, option, on, on.length);
+			setsockopt(this.#fd, SOL_NETLINK, option, ON, ON.length);
 		}
-		const timeout = TIMEVAL.encode({ sec: ANSWER_TIMEOUT_S });
-		setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length);
+		setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, TIMEOUT, TIMEOUT.length);
 	}
 
 	/** Asks for a change and waits for the kernel to acknowledge it. Throws SyscallError with its explanation. */
