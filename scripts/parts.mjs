@@ -123,10 +123,11 @@ function partOf(needing) {
  */
 function asCommonJs(text, chunk) {
 	let head = "";
-	const statement = /(?<=^|[;}\n])import\s*(?:\{([^}]*)\}\s*from\s*)?("(?:node:|\.\/)[^"]+")\s*;/g;
-	const rest = text.replace(statement, (_, names, specifier) => {
-		const bound = names === undefined ? "" : `const{${names.replace(/\s+as\s+/g, ":")}}=`;
-		head += `${bound}__load(${specifier});\n`;
+	const statement =
+		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?("(?:node:|\.\/)[^"]+")\s*;/g;
+	const rest = text.replace(statement, (_, names, whole, specifier) => {
+		const bound = names === undefined ? whole : `{${names.replace(/\s+as\s+/g, ":")}}`;
+		head += `${bound === undefined ? "" : `const ${bound}=`}__load(${specifier});\n`;
 		return "";
 	});
 	const exported = /\bexport\s*\{([^}]*)\}\s*;\s*$/.exec(rest);
