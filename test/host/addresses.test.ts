@@ -24,6 +24,22 @@ const vips = async (namespace?: string) =>
 		({ scope }) => scope === "global",
 	);
 
+/** What `ip monitor route` prints until it is disposed of. */
+class RouteMonitor implements Disposable {
+	text = "";
+	readonly #child = spawn("ip", ["-o", "monitor", "route"], { stdio: ["ignore", "pipe", "inherit"] });
+
+	constructor() {
+		this.#child.stdout.on("data", (chunk) => {
+			this.text += String(chunk);
+		});
+	}
+
+	[Symbol.dispose](): void {
+		this.#child.kill("SIGKILL");
+	}
+}
+
 describe("changeLoopbackAddresses", () => {
 	it("adds sixty VIPs of each family in one run, labelled, and takes them away again", async () => {
 		const labels = Array.from({ length: 60 }, (_, n) => `lo:${n + 1}`);
@@ -59,29 +75,24 @@ describe("changeLoopbackAddresses", () => {
 			{ kind: "add", address: ipv4(6) },
 		]);
 		// Every change of the routes meanwhile; one that goes would be seen, whatever comes after it.
-		const monitor = spawn("ip", ["-o", "monitor", "route"], { stdio: ["ignore", "pipe", "inherit"] });
-		let routes = "";
-		monitor.stdout.on("data", (chunk) => {
-			routes += String(chunk);
-		});
+		using monitor = new RouteMonitor();
 		await waitFor("the monitor", () => {
 			run("ip", "route", "replace", "local", "203.0.113.1", "dev", "lo");
-			return routes.includes("203.0.113.1");
+			return monitor.text.includes("203.0.113.1");
 		});
 		await changeLoopbackAddresses(programs, [
 			{ kind: "relabel", address: ipv4(5), label: "lo:7", spareLength: 30 },
 			{ kind: "relabel", address: ipv4(6), label: "lo:8" },
 		]);
 		run("ip", "route", "del", "local", "203.0.113.1", "dev", "lo");
-		await waitFor("the last change", () => routes.includes("Deleted local 203.0.113.1"));
-		monitor.kill();
+		await waitFor("the last change", () => monitor.text.includes("Deleted local 203.0.113.1"));
 		assert.deepEqual(
 			(await vips())
 				.map(({ address, prefixLength, label }) => `${address.text}/${prefixLength} ${label}`)
 				.sort(),
 			["192.0.2.5/31 lo", "192.0.2.5/32 lo:7", "192.0.2.6/32 lo:8"],
 		);
-		assert.doesNotMatch(routes, /^Deleted local 192\.0\.2\.[56] /m);
+		assert.doesNotMatch(monitor.text, /^Deleted local 192\.0\.2\.[56] /m);
 		await changeLoopbackAddresses(programs, [
 			{ kind: "remove", address: ipv4(5), prefixLength: 31 },
 			{ kind: "remove", address: ipv4(5) },
