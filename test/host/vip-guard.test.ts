@@ -169,6 +169,10 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 			return false;
 		}
 	});
+	// A host that has no link-local address yet does not ask by another interface's address.
+	await waitFor("link-local addresses", () =>
+		hosts.every((host) => !host.ip("addr show").includes("tentative")),
+	);
 	const macOf = (host: Netns) => /link\/ether (\S+)/.exec(host.ip("link show eth0"))?.[1] ?? "";
 
 	// Who has it? Nobody says so.
