@@ -4,6 +4,7 @@ import { BPF_PROG_INFO, type BpfReply, bpf } from "../sys/bpf.ts";
 import { ERRNO } from "../sys/errno.ts";
 import { check, SyscallError } from "../sys/libc.ts";
 import { withMemoryLimitRaised } from "../sys/memory-limit.ts";
+import { withSignalsHeld } from "../sys/signal-mask.ts";
 import { SLOT_BYTES } from "./asm/instruction.ts";
 import { BpfMap } from "./map.ts";
 import {
@@ -21,9 +22,6 @@ const BPF_LOG_LEVEL1 = 1;
 const LOG_BYTES_FIRST = 1 << 18;
 /** What the kernel takes at most (UINT_MAX >> 2); a log of a program that is refused is far shorter. */
 const LOG_BYTES_MOST = 1 << 28;
-
-/** BPF_PROG_LOAD gives up with EAGAIN when a signal is pending. */
-const LOAD_ATTEMPTS = 20;
 
 export interface LoadOptions {
 	/** Maps, by their name in the spec, that exist already and are used instead of new ones; they stay the caller's. */
@@ -189,9 +187,9 @@ function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): 
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
 			}),
 		);
-	let reply = attempt();
-	for (let n = 1; n < LOAD_ATTEMPTS && reply.result === -ERRNO.EAGAIN; n++) reply = attempt();
-	return reply;
+	const reply = attempt();
+	// The verifier gives up with EAGAIN when a signal is pending; a profiler sends them faster than it is done.
+	return reply.result === -ERRNO.EAGAIN ? withSignalsHeld(attempt) : reply;
 }
 
 function bindMap(programFd: number, programName: string, map: BpfMap): void {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { Session } from "node:inspector";
 import { test } from "node:test";
-import { add, exit, load, mov, store } from "../../src/bpf/asm/index.ts";
+import { add, exit, jlt, load, mov, store } from "../../src/bpf/asm/index.ts";
 import { arrayKey, BpfMap } from "../../src/bpf/map.ts";
 import { Program } from "../../src/bpf/program.ts";
 import type { MapSpec, ProgramSpec } from "../../src/bpf/spec.ts";
@@ -35,6 +36,28 @@ test("a program is loaded with its maps, run on a packet, and known by id, name 
 	using opened = map ?? BpfMap.create(SEEN);
 	assert.equal(opened.info.name, "t_seen");
 	assert.equal(seen(opened).runs, 100);
+});
+
+test("a program that takes long to verify is loaded while signals keep arriving, as a profiler sends them", () => {
+	const instructions = [
+		mov.imm(0, 0),
+		{ ...add.imm(0, 1), symbol: "again" },
+		jlt.imm(0, 20_000, "again"),
+		mov.imm(0, TC_OK),
+		exit(),
+	];
+	const session = new Session();
+	session.connect();
+	session.post("Profiler.enable");
+	session.post("Profiler.setSamplingInterval", { interval: 100 }); // microseconds
+	session.post("Profiler.start");
+	try {
+		using program = Program.load({ ...verdictSpec("tc", TC_OK), instructions });
+		assert.equal(testRun(program, { data: FRAME }).verdict, TC_OK);
+	} finally {
+		session.post("Profiler.stop");
+		session.disconnect();
+	}
 });
 
 test("the same instructions have the same tag, whatever their maps", () => {
