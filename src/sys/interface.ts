@@ -20,6 +20,8 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+export const IFLA_XDP = 43;
+const IFLA_XDP_ATTACHED = 2;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
@@ -52,6 +54,8 @@ export interface NetInterface {
 	readonly loopback: boolean;
 	/** Bytes. */
 	readonly mtu: number;
+	/** It has an XDP program, in whatever mode. */
+	readonly xdp: boolean;
 	/** Driver of a virtual device (`veth`, `tun`, `vlan`, `bond`); absent for a real card. */
 	readonly kind?: string;
 }
@@ -114,6 +118,7 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 	const { fixed, attributes } = decodeLinkMessage(message);
 	const info = attributes.get(IFLA_LINKINFO);
 	const kind = info === undefined ? undefined : textAttribute(decodeAttributes(info), IFLA_INFO_KIND);
+	const xdp = attributes.get(IFLA_XDP);
 	return {
 		index: fixed.index,
 		name: textAttribute(attributes, IFLA_IFNAME) ?? "",
@@ -122,6 +127,7 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 		up: (fixed.flags & IFF_UP) !== 0,
 		loopback: (fixed.flags & IFF_LOOPBACK) !== 0,
 		mtu: u32Attribute(attributes, IFLA_MTU) ?? 0,
+		xdp: xdp !== undefined && (decodeAttributes(xdp).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
 		...(kind === undefined ? {} : { kind }),
 	};
 }

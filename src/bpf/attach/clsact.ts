@@ -127,6 +127,16 @@ export const clsactIngress: Hook<ClsactAttached, ClsactOptions> = {
 	detach,
 };
 
+/** Numbers of the interfaces that have a qdisc which can hold such filters: one question, however many they are. */
+export function interfacesWithIngress(): ReadonlySet<number> {
+	using netlink = new Netlink();
+	const doing = "list the qdiscs";
+	const fixed = netlink
+		.dump({ type: RTM_GETQDISC, payload: TCMSG.encode({}), doing })
+		.map(({ payload }) => TCMSG.decode(payload));
+	return new Set(fixed.filter(({ parent }) => parent === PARENT_CLSACT).map(({ ifindex }) => ifindex));
+}
+
 /** Takes the clsact qdisc away when no filter of anyone is left in it. True if it did. */
 export function removeEmptyClsact(from: NetInterface): boolean {
 	using netlink = new Netlink();

@@ -5,6 +5,7 @@ import { ERRNO } from "../../sys/errno.ts";
 import {
 	decodeLinkMessage,
 	IFINFOMSG,
+	IFLA_XDP,
 	type NetInterface,
 	RTM_GETLINK,
 	RTM_SETLINK,
@@ -21,7 +22,6 @@ import {
 import { Program } from "../program.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
 
-const IFLA_XDP = 43;
 const IFLA_XDP_FD = 1;
 const IFLA_XDP_FLAGS = 3;
 const IFLA_XDP_EXPECTED_FD = 8;

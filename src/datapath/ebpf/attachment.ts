@@ -1,5 +1,10 @@
 /** Our programs as the kernel has them: found at the hooks of every interface, with the rules they were made of. */
-import { type ClsactAttached, clsactIngress, removeEmptyClsact } from "../../bpf/attach/clsact.ts";
+import {
+	type ClsactAttached,
+	clsactIngress,
+	interfacesWithIngress,
+	removeEmptyClsact,
+} from "../../bpf/attach/clsact.ts";
 import type { Attached } from "../../bpf/attach/hook.ts";
 import { type TcxAttached, tcxIngress } from "../../bpf/attach/tcx.ts";
 import { xdpGeneric, xdpNative } from "../../bpf/attach/xdp.ts";
@@ -174,12 +179,16 @@ export class Attachments implements Disposable {
 		this.findings = findings;
 	}
 
-	/** Asks every hook of every interface. Throws KERNEL_*. */
+	/**
+	 * Asks every hook of every interface that can have something there: a host may have hundreds, and a program
+	 * at few. Throws KERNEL_*.
+	 */
 	static find(): Attachments {
 		const interfaces = listInterfaces();
+		const withIngress = interfacesWithIngress();
 		const found: Found = { ours: [], unreadable: [], findings: [] };
 		try {
-			for (const on of interfaces) findAt(on, found);
+			for (const on of interfaces) findAt(on, hooksInUse(on, withIngress.has(on.index)), found);
 			return new Attachments(interfaces, found);
 		} catch (error) {
 			dispose(found);
@@ -203,10 +212,19 @@ function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">)
 	for (const { program } of unreadable) program[Symbol.dispose]();
 }
 
-function findAt(on: NetInterface, { ours, unreadable, findings }: Found): void {
+/** Those of which the list of interfaces does not tell already that nothing is there. */
+function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] {
+	return [
+		"tcx",
+		...(hasIngress ? ["clsact" as const] : []),
+		...(on.xdp ? (["xdp", "xdp-generic"] as const) : []),
+	];
+}
+
+function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable, findings }: Found): void {
 	const before = ours.length;
 	const report = (object: string, problem: string) => findings.push({ datapath: "ebpf", object, problem });
-	for (const hook of HOOK_NAMES) {
+	for (const hook of hooks) {
 		const place = PLACES[hook];
 		const object = `${place.name} of ${on.name}`;
 		const others: string[] = [];

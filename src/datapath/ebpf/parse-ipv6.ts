@@ -41,8 +41,11 @@ const UDP_CHECKSUM_OFFSET = 6;
 
 /** Extension headers below 64 as bits of a u64, those that ipv6_find_hdr in the kernel walks over. */
 const KERNEL_WALKS = [0, 43, 44, 51, 60].reduce((mask, header) => mask | (1n << BigInt(header)), 0n);
-/** Extension headers above 64, at which `-p` stops but the rewrite does not. */
-const REWRITE_WALKS = [EXTENSION_HEADER.mobility, EXTENSION_HEADER.hip, EXTENSION_HEADER.shim6];
+/** Extension headers from 128 to 191 as bits of a u64, at which `-p` stops but the rewrite does not. */
+const REWRITE_WALKS = [EXTENSION_HEADER.mobility, EXTENSION_HEADER.hip, EXTENSION_HEADER.shim6].reduce(
+	(mask, header) => mask | (1n << BigInt(header - 128)),
+	0n,
+);
 
 /** Commonest transports first: with one of them there is nothing to walk. */
 const QUICK_TRANSPORTS = [6, UDP, 58];
@@ -174,7 +177,12 @@ function emitWalkOne(code: Code, target: CompileTarget): void {
 	code.label(`${at}_high`);
 	code.step(
 		"one that only the rewrite looks behind?",
-		...REWRITE_WALKS.map((header) => jeq.imm(KIND, header, `${at}_stop`)),
+		mov.reg(3, KIND),
+		add.imm(3, -128),
+		jge.imm(3, 64, "v6_walked"),
+		loadImm64(2, REWRITE_WALKS),
+		rsh.reg(2, 3),
+		jset.imm(2, 1, `${at}_stop`),
 		ja("v6_walked"),
 	);
 	code.label(`${at}_stop`);
@@ -185,8 +193,11 @@ function emitWalkOne(code: Code, target: CompileTarget): void {
 		store(4, FP, STACK.protocol, KIND),
 	);
 	code.label(`${at}_count`);
+	// Each kind that the verifier can still tell apart here is another way through each further round of the loop.
 	code.step(
 		`not more than ${EXTENSION_LIMIT} of them`,
+		load(4, 2, FP, STACK.length),
+		...forget(KIND, 2),
 		load(8, 2, FP, STACK.walked),
 		jeq.imm(2, EXTENSION_LIMIT, "v6_chain_long"),
 		add.imm(2, 1),
