@@ -40,7 +40,7 @@ bench-quick: setup
 # Ten seconds each of replacements of the rules under 50,000 packets a second: 200 a second of the eBPF program, at
 # each hook of tc, and 20 a second of the rules of nftables. One after the other: each needs both processors of two.
 soak: setup
-	@L3DSR_SOAK_SECONDS=10 $(NODE_TEST) --test-concurrency=1 test/datapath/ebpf/under-load.test.ts \
+	@L3DSR_SOAK_SECONDS=10 node --import tsx --test --test-concurrency=1 test/datapath/ebpf/under-load.test.ts \
 		test/datapath/nft/under-load.test.ts
 
 # A million random packets through random rules (some ten minutes): eBPF in the kernel against the reference.

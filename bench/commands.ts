@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
@@ -15,6 +15,9 @@ import { Receiver } from "./receiver.ts";
 /** Services of each family that dsrctl and l3dsr are measured with. */
 export const SERVICES = 60;
 
+/** Rules, each with an address and a port of its own, that are restored at once. */
+export const RESTORED = 1000;
+
 export const COMMAND = {
 	node: "an empty Node process",
 	certificates: "an empty Node process, NODE_EXTRA_CA_CERTS set",
@@ -23,6 +26,7 @@ export const COMMAND = {
 	iptables: "iptables -A",
 	everywhere: "iptables-daddr -A (nft)",
 	interface: "iptables-daddr -A -i (ebpf)",
+	restore: `iptables-daddr-restore, ${RESTORED} rules (nft)`,
 	start: "dsrctl start",
 	status: "dsrctl status",
 	check: "dsrctl check",
@@ -58,6 +62,9 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 			added(owner, COMMAND.everywhere, join(bin, "iptables-daddr"), TARGET),
 			added(owner, COMMAND.interface, join(bin, "iptables-daddr"), ["-i", "v0", ...TARGET]),
 		];
+		const saved = join(folder, "saved.txt");
+		writeFileSync(saved, savedRules());
+		candidates.push(restored(owner, [join(bin, "iptables-daddr-restore"), saved]));
 		const host = owner.use(new Receiver());
 		for (const action of ["start", "status", "check", "stop"] as const) {
 			candidates.push(inside(host, COMMAND[action], [join(bin, "dsrctl"), "-f", file, action]));
@@ -84,6 +91,30 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 const ENVIRONMENT = { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
+
+function savedRules(): string {
+	const rules = Array.from(
+		{ length: RESTORED },
+		(_, i) =>
+			`-A PREROUTING -s 10.${i >> 8}.${i & 255}.0/24 -p tcp -m dscp --dscp ${i % 64} -m tcp --dport ${i + 1} ` +
+			`-j DADDR --set-daddr ${vipOf("ipv4", 1)}\n`,
+	);
+	return `*raw\n:PREROUTING ACCEPT [0:0]\n${rules.join("")}COMMIT\n`;
+}
+
+/** Restored where there is nothing yet; that is flushed again outside the measured time. */
+function restored(owner: Owner, command: readonly [string, string]): Candidate {
+	const restore = inside(owner.use(new Receiver()), COMMAND.restore, command);
+	const flush = [join(dirname(command[0]), "iptables-daddr"), "-t", "raw", "-F"];
+	return {
+		name: COMMAND.restore,
+		measure() {
+			const ms = restore.measure();
+			run(flush);
+			return ms;
+		},
+	};
+}
 
 /** Sixty of each family, DSCPs 1–60. */
 function serviceLines(): string {

@@ -181,6 +181,7 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 				1,
 				2,
 			),
+			bar(COMMAND.restore, seconds(COMMAND.restore), 1, 2, "s"),
 			bar("dsrctl start, 60 + 60 services", seconds(COMMAND.start), 0.5, 2, "s"),
 			bar("dsrctl stop, 60 + 60 services", seconds(COMMAND.stop), 0.5, 2, "s"),
 			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),

@@ -12,7 +12,14 @@ import type { Family } from "../../model/address.ts";
 import { CHAINS, type Counters, sameRule, ZERO_COUNTERS } from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import type { ObservedRule } from "../datapath.ts";
-import { type ChainItems, chainName, compileTable, type FoldedItem, foldEntries } from "./compile.ts";
+import {
+	type ChainItems,
+	chainName,
+	compileTable,
+	deservesLookup,
+	type FoldedItem,
+	foldEntries,
+} from "./compile.ts";
 import type { ListedChain, ListedMap, TableListing } from "./listing.ts";
 import { listedIdentity, specIdentity, specText, type TableReading } from "./observe.ts";
 import { nftFamily } from "./statement.ts";
@@ -118,7 +125,10 @@ function compileEntries(
 				.sort((a, b) => a.ordinal - b.ordinal);
 			const name = chainName(table, chain);
 			const old = (standing?.reading.lookups.get(name) ?? []).filter(({ map }) => !fresh.has(map));
-			const items = foldEntries(own, (item) => reuse(item, old) ?? free(name));
+			const items = foldEntries(
+				own,
+				(item) => reuse(item, old) ?? (deservesLookup(item) ? free(name) : undefined),
+			);
 			chains.push({ table, chain, items });
 		}
 	}

@@ -3,7 +3,14 @@
  * a map; every other rule is an nft rule (or two, for `--ports`).
  */
 import type { Address, Family } from "../../model/address.ts";
-import { type Chain, type Counters, type Rule, type Table, ZERO_COUNTERS } from "../../model/rule.ts";
+import {
+	type Chain,
+	type Counters,
+	type Match,
+	type Rule,
+	type Table,
+	ZERO_COUNTERS,
+} from "../../model/rule.ts";
 import type { RuleEntry } from "../../model/ruleset.ts";
 import { ruleComments } from "./comment.ts";
 import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
@@ -59,10 +66,13 @@ export interface ChainItems {
 	readonly items: readonly Item[];
 }
 
-/** Cuts the entries of one chain, in ordinal order, into items. `nameMap` is asked once for each map. */
+/**
+ * Cuts the entries of one chain, in ordinal order, into items. `nameMap` is asked once for each lookup; where it
+ * gives no name, its rules stay rules of nft.
+ */
 export function foldEntries(
 	entries: readonly RuleEntry[],
-	nameMap: (item: Omit<FoldedItem, "map">) => string,
+	nameMap: (item: Omit<FoldedItem, "map">) => string | undefined,
 ): Item[] {
 	const items: (LinearItem | (Omit<FoldedItem, "map" | "entries"> & { entries: RuleEntry[] }))[] = [];
 	let keys = new Set<number>();
@@ -78,8 +88,28 @@ export function foldEntries(
 			keys = new Set([foldable.key]);
 		}
 	}
-	return items.map((item) => (item.kind === "linear" ? item : { ...item, map: nameMap(item) }));
+	return items.flatMap((item): Item[] => {
+		if (item.kind === "linear") return [item];
+		const map = nameMap(item);
+		if (map !== undefined) return [{ ...item, map }];
+		return item.entries.map((entry) => ({ kind: "linear", entry }));
+	});
 }
+
+/**
+ * Whether rules that could share a lookup should have one. Two or more: always. One by itself, too, if it asks
+ * for nothing that tells it from others of its host, because a second rule is then another element, and counters
+ * go on. But a thousand rules that each have an address or a port of their own would be a thousand maps.
+ */
+export function deservesLookup({ entries }: Pick<FoldedItem, "entries">): boolean {
+	const [first, second] = entries;
+	if (first === undefined || second !== undefined) return true;
+	const { header, matches } = first.rule;
+	if (header.source !== undefined || header.destination !== undefined) return false;
+	return matches.every(({ kind }) => COMMON_MATCHES.has(kind));
+}
+
+const COMMON_MATCHES: ReadonlySet<Match["kind"]> = new Set(["dscp", "addrtype", "comment"]);
 
 interface Foldable {
 	readonly shape: string;

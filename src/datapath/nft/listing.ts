@@ -149,10 +149,11 @@ function parseElement(pair: Json): ListedElement | undefined {
 	};
 }
 
-/** A number, hexadecimal, or an address. */
+/** A number, hexadecimal, or an address. A number of which the 64th bit is the highest set is printed as negative. */
 function parseNumber(value: Json | undefined): bigint | undefined {
-	if (typeof value === "number") return BigInt(value);
+	if (typeof value === "number") return BigInt.asUintN(64, BigInt(value));
 	if (typeof value !== "string") return undefined;
+	if (/^-\d+$/.test(value)) return BigInt.asUintN(64, BigInt(value));
 	if (/^(0x[0-9a-f]+|\d+)$/i.test(value)) return BigInt(value);
 	const bytes = value.includes(":") ? parseIpv6(value)?.bytes : parseIpv4Bytes(value);
 	return bytes?.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);

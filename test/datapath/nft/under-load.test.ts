@@ -46,6 +46,19 @@ const AROUND: Rulesets = (
 	] satisfies readonly (readonly Sketch[])[]
 ).map((more) => bothFamilies([...more, ...byCodes([0, 1, 1, 0])]));
 
+/** A rule by itself, which needs no lookup, gets another beside it that could share one, and loses it. */
+const ALONE: Rulesets = [
+	[byCode(1, 0)],
+	[byCode(1, 0), byCode(9, 1)],
+	[byCode(1, 1), byCode(9, 1)],
+	[byCode(1, 1)],
+].map((specs) =>
+	bothFamilies([
+		...specs.map((spec, index): Sketch => [index + 1, `-s {sender} ${spec}`]),
+		...byCodes([0, 1, 1, 0]).slice(1),
+	]),
+);
+
 /** Everything changes at once: counters begin anew where a rule moves between maps, or out of one. */
 const STRUCTURES: Rulesets = [
 	byCodes([0, 1, 0, 0]),
@@ -80,6 +93,7 @@ const under = `up to ${REPLACEMENTS_PER_SECOND} replacements a second under 50,0
 for (const [what, rulesets] of [
 	["of map elements", ELEMENTS],
 	["of rules around a lookup", AROUND],
+	["of rules by themselves and beside others", ALONE],
 ] as const) {
 	test(`${under}, ${what}: none unrewritten, none torn, each counted`, async (t: TestContext) => {
 		const { arrived, came, cameWithLastCode, replacements, observed, summary } = await replace(rulesets);
