@@ -38,7 +38,7 @@ export async function diff(
 		configuration,
 		elsewhere: () => servicesElsewhere(host, env),
 	});
-	if (assignment.refused !== undefined) throw assignment.refused;
+	const refused = assignment.refused?.message;
 	const drift = driftOf(observed.state, { steps, services: configuration.services, stopped });
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {
@@ -46,6 +46,7 @@ export async function diff(
 		stopped: stopped.map(stoppedRecord),
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		suspects,
+		...(refused === undefined ? {} : { refused }),
 		steps: steps.map((step) => ({ kind: step.kind, commands: describeStep(step) })),
 	};
 	if (options.json === true) writeJson(stdout, record);
@@ -53,7 +54,8 @@ export async function diff(
 		for (const one of record.stopped) stdout.write(stoppedText(one));
 		for (const { object, problem } of drift) stdout.write(`${object} ${problem}\n`);
 		for (const suspect of suspects) stdout.write(`possible cause: ${suspect}\n`);
-		if (steps.length > 0) stdout.write("l3dsr up would:\n");
+		if (refused !== undefined) stdout.write(`l3dsr up will refuse to ${refused}\nwithout that it would:\n`);
+		else if (steps.length > 0) stdout.write("l3dsr up would:\n");
 		for (const line of steps.flatMap(describeStep)) stdout.write(`  ${line}\n`);
 		if (steps.length === 0) stdout.write(`no difference: this host is what ${source} says\n`);
 	}

@@ -123,11 +123,13 @@ async function statusRecord(
 
 /** Why the rules of services run where they run. */
 function reasonText(choice: DatapathChoice, { rules }: Assignment): string {
-	if (choice !== "auto") return "as configured";
-	const reasons = rules.flatMap(({ entry, reason }) =>
-		signatureOf(entry.rule) === undefined ? [] : [reason],
-	);
-	return ["auto", [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
+	const reasons = rules
+		.filter(({ entry }) => signatureOf(entry.rule) !== undefined)
+		// Of a choice, only why not.
+		.filter(({ datapath }) => datapath !== choice)
+		.map(({ reason }) => reason);
+	const chosen = choice === "auto" ? "auto" : "as configured";
+	return [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
 }
 
 async function watch(

@@ -182,11 +182,16 @@ async function undo(
 	};
 	try {
 		const now = await observeHost(host, datapath);
-		const steps = planHost(now.state, {
-			ruleset: { entries: before.state.rules.map(({ rule, ordinal }) => ({ rule, ordinal })) },
-			addresses: before.state.addresses,
-			guard: before.guard.guard,
-		});
+		// What was not as it should be before has to be mended, but not by taking back a change that failed at it.
+		const damage = now.state.damage.filter((one) => !before.state.damage.includes(one));
+		const steps = planHost(
+			{ ...now.state, damage },
+			{
+				ruleset: { entries: before.state.rules.map(({ rule, ordinal }) => ({ rule, ordinal })) },
+				addresses: before.state.addresses,
+				guard: before.guard.guard,
+			},
+		);
 		await applySteps(host, datapath, now, steps, note);
 		if (undone.length === 0) undone.push("nothing had been changed");
 	} catch (error) {

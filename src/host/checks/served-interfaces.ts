@@ -4,16 +4,14 @@ import { type Check, realInterfaces } from "./check.ts";
 export const checkServedInterfaces: Check = (input) => {
 	const { served, configuration, facts } = input;
 	const named = configuration.interfaces ?? [];
+	const present = facts.interfaces.map(({ name }) => name).filter((name) => name !== "lo");
 	const absent = named
 		.filter(({ name, wildcard }) => !wildcard && !facts.interfaces.some((one) => one.name === name))
 		.map(({ name }) => ({
 			check: "interfaces",
 			severity: "error" as const,
 			message: `the configuration names interface ${name}, which this host does not have`,
-			remedy: `name one of ${facts.interfaces
-				.map(({ name: own }) => own)
-				.filter((own) => own !== "lo")
-				.join(", ")}, or leave interfaces out`,
+			remedy: `${present.length === 0 ? "" : `name one of ${present.join(", ")}, or `}leave interfaces out`,
 		}));
 	if (served === undefined) return absent;
 	const unserved = realInterfaces(input)

@@ -112,7 +112,13 @@ test("status of a configuration that up will refuse shows what there is, and why
 	);
 	assert.doesNotMatch(text, /up mends it/);
 	assert.match(JSON.parse(await status("status", "--json", "-c", refused)).refused, /eth7/);
-	for (const verb of [["up"], ["up", "-n"], ["diff"]]) {
+	const diff = await l3dsr("diff", "-c", refused);
+	assert.deepEqual({ exitCode: diff.exitCode, stderr: diff.stderr }, { exitCode: 4, stderr: "" });
+	assert.match(
+		diff.stdout,
+		/^l3dsr up will refuse to put rule .*: there is no interface eth7 now\nwithout that/m,
+	);
+	for (const verb of [["up"], ["up", "-n"]]) {
 		const { exitCode, stdout, stderr } = await l3dsr(...verb, "-c", refused);
 		assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
 		assert.match(stderr, /^error\[KERNEL_FEATURE\]: put rule .*\nhint: set datapath auto/);

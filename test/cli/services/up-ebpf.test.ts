@@ -11,6 +11,7 @@ import { Program } from "../../../src/bpf/program.ts";
 import { systemServiceHost } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import { interfaceByName } from "../../../src/sys/interface.ts";
+import { verdictSpec, XDP_PASS } from "../../bpf/programs.ts";
 import { commandPath } from "../../commands.ts";
 import { enterNetns, ip, Netns, run } from "../../netns.ts";
 import { captureContext, l3dsr } from "../run-command.ts";
@@ -166,6 +167,75 @@ test("the hook is the configuration's: programs move to it, and other commands l
 	assert.deepEqual(hooks(), [0, 1]);
 	await succeed("down");
 	assert.match(run(commandPath("iptables-daddr"), "-S", "PREROUTING"), /0x09/);
+	run(commandPath("iptables-daddr"), "-F", "PREROUTING");
+});
+
+test("a program of others at XDP is named and left alone; the rules stay at tc, where they were", async () => {
+	ip("link add eth3 type veth peer name p3");
+	ip("addr add 10.3.0.2/24 dev eth3");
+	ip("link set eth3 up");
+	ip("link set p3 up");
+	const eth3 = interfaceByName("eth3");
+	const ids = () => [xdpNative, tcxIngress].map((hook) => hook.query(eth3).map(({ programId }) => programId));
+	const file = (hook: string) => `interfaces: [eth3]\nhook: ${hook}\nopen-checksums: accept\n${SERVICES}`;
+	writeFileSync(config, file("tc"));
+	await succeed("up", "-c", config);
+	using foreign = Program.load(verdictSpec("xdp", XDP_PASS, "foreign"));
+	xdpNative.attach(eth3, foreign);
+	const before = ids();
+	writeFileSync(config, file("xdp"));
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.deepEqual(
+		{ exitCode, stderr },
+		{
+			exitCode: 1,
+			stderr:
+				`error[KERNEL_SYSCALL]: attach the rules of eth3 to XDP: program foreign (id ${foreign.info.id}) ` +
+				"is at XDP, and an interface has one XDP program\n" +
+				"note: nothing had been changed\n" +
+				"hint: use hook tc, or take that program away (ip link set dev NAME xdp off)\n",
+		},
+	);
+	assert.deepEqual(ids(), before);
+	assert.match(await drift(), /program at tcx ingress of eth3 hangs at another hook than xdp/);
+	writeFileSync(config, file("tc"));
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
+	assert.deepEqual(ids(), [[foreign.info.id], []]);
+});
+
+test("an interface that goes away takes its rules along, which every command tells; back again, up mends it", async () => {
+	const add = () => {
+		ip("link add eth4 type veth peer name p4");
+		ip("link set eth4 up");
+		ip("link set p4 up");
+	};
+	add();
+	writeFileSync(config, `interfaces: [eth4]\ndatapath: ebpf\n${SERVICES}`);
+	await succeed("up", "-c", config);
+	const daddr = commandPath("iptables-daddr");
+	run(daddr, ..."-A PREROUTING -i eth4 -m dscp --dscp 9 -j DADDR --set-daddr 192.0.2.19".split(" "));
+	const shown = () => ["-S", "-vL"].map((option) => /eth4/.test(run(daddr, option, "PREROUTING")));
+	assert.deepEqual(shown(), [true, true]);
+	ip("link delete eth4");
+	assert.deepEqual(shown(), [false, false]);
+	assert.match(
+		await succeed("status", "-c", config),
+		/ partial .*\n(.*\n)*datapath: none \(as configured: there is no interface eth4 now\)\n(.*\n)*drift: a rule of web is missing/,
+	);
+	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
+	const refused = await l3dsr("up", "-c", config);
+	assert.equal(refused.exitCode, 3);
+	assert.match(
+		refused.stderr,
+		/on datapath ebpf: there is no interface eth4 now\nhint: set datapath auto, or nft/,
+	);
+	add();
+	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	assert.match(await succeed("status", "-c", config), /^datapath: ebpf \(as configured\)$/m);
+	await succeed("down");
 });
 
 test("--netns works in another namespace, and names those there are when it does not exist", async () => {
