@@ -260,6 +260,38 @@ test("clsact leaves the filters of others alone, and its qdisc while they need i
 	assert.equal(removeEmptyClsact(v0), false);
 });
 
+test("a program that asks clsact to be first runs in front of all programs, whatever priorities they have", () => {
+	const v0 = interfaceByName("v0");
+	const load = (name: string) => Program.load(verdictSpec("tc", TC_NEXT, name));
+	const order = () => clsactIngress.query(v0).map(({ name, priority }) => `${name} ${priority}`);
+	using a = load("t_a");
+	clsactIngress.attach(v0, a, { priority: "first" });
+	using b = load("t_b");
+	clsactIngress.attach(v0, b, { priority: 3 });
+	run("tc", ..."filter add dev v0 ingress pref 2 protocol ip u32 match u32 0 0".split(" "));
+	using c = load("t_c");
+	clsactIngress.attach(v0, c, { priority: "first" });
+	assert.deepEqual(order(), ["t_c 3", "t_b 3", "t_a 49152"]);
+	run("tc", ..."filter del dev v0 ingress pref 2".split(" "));
+	for (const name of ["t_d", "t_e", "t_f"]) {
+		using program = load(name);
+		clsactIngress.attach(v0, program, { priority: "first" });
+	}
+	assert.deepEqual(order(), ["t_f 1", "t_e 1", "t_d 2", "t_c 3", "t_b 3", "t_a 49152"]);
+	const [, second] = clsactIngress.query(v0);
+	assert.ok(second !== undefined);
+	using counting = Program.load(countingSpec("tc", TC_NEXT));
+	clsactIngress.replace(v0, second, counting);
+	ping();
+	assert.ok(seen(counting.map("t_seen")).runs > 0);
+	for (;;) {
+		const [first] = clsactIngress.query(v0);
+		if (first === undefined) break;
+		clsactIngress.detach(v0, first);
+	}
+	assert.equal(removeEmptyClsact(v0), true);
+});
+
 test("a program that clsact refuses leaves no qdisc behind", () => {
 	const v0 = interfaceByName("v0");
 	using wrong = Program.load(verdictSpec("xdp", XDP_PASS));

@@ -67,8 +67,11 @@ export interface ClsactAttached extends Attached {
 }
 
 export interface ClsactOptions {
-	/** Default: one less than the lowest there is, or 49152 if there is none, as the kernel chooses. */
-	readonly priority?: number;
+	/**
+	 * `first`: in front of all programs. Default: the kernel's choice, 49152 for the first filter and one less for
+	 * each further one, which is behind those whose priority somebody chose.
+	 */
+	readonly priority?: number | "first";
 }
 
 /** Adds the qdisc if the interface has none. A plain `ingress` qdisc, which excludes clsact, serves as well. */
@@ -76,10 +79,12 @@ function attach(to: NetInterface, program: AttachableProgram, options: ClsactOpt
 	using netlink = new Netlink();
 	const added = addQdisc(netlink, to);
 	try {
+		const { priority = 0 } = options;
 		putFilter(netlink, to, program, {
 			flags: NLM_F.CREATE | NLM_F.EXCL,
-			handle: 1,
-			priority: options.priority ?? 0,
+			// Beside others at one priority the kernel has to choose the number.
+			handle: priority === "first" ? 0 : 1,
+			priority: priority === "first" ? firstPriority(netlink, to) : priority,
 			protocol: ETH_P_ALL,
 			doing: `attach program ${program.name} to clsact ingress of ${to.name}`,
 		});
@@ -87,6 +92,19 @@ function attach(to: NetInterface, program: AttachableProgram, options: ClsactOpt
 		if (added) removeEmptyClsact(to);
 		throw error;
 	}
+}
+
+/**
+ * One less than the lowest priority of a program; where that is taken, or 0, the same: of programs that share a
+ * priority, the kernel runs the newest first.
+ */
+function firstPriority(netlink: Netlink, on: NetInterface): number {
+	const messages = listFilters(netlink, on, PARENT_INGRESS);
+	const taken = new Set(messages.map(({ payload }) => TCMSG.decode(payload).priority));
+	const [first] = messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
+	if (first === undefined) return 0;
+	const before = first.priority - 1;
+	return before > 0 && !taken.has(before) ? before : first.priority;
 }
 
 function replace(on: NetInterface, current: ClsactAttached, program: AttachableProgram): void {

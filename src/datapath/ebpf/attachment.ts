@@ -69,7 +69,7 @@ function tcxElement(on: NetInterface, id: number): TcxAttached {
 const clsact: Place = {
 	program: "tc",
 	name: clsactIngress.name,
-	attach: (to, program) => clsactIngress.attach(to, program),
+	attach: (to, program) => clsactIngress.attach(to, program, { priority: "first" }),
 	replace: (on, id, program) => clsactIngress.replace(on, clsactElement(on, id), program),
 	detach(from, id) {
 		clsactIngress.detach(from, clsactElement(from, id));

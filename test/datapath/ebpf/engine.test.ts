@@ -326,6 +326,35 @@ describe("programs of others", () => {
 		assert.deepEqual(ids(), [before.info.id, behind.info.id]);
 	});
 
+	it("at clsact stay as they are too; ours goes in front of them, and again when one comes before it", async () => {
+		addVeth("in0");
+		const on = interfaceByName("in0");
+		using others = Program.load(verdictSpec("tc", 0, "others"));
+		clsactIngress.attach(on, others, { priority: 1 });
+		const names = () => clsactIngress.query(on).map(({ name }) => name);
+		await engine("clsact").apply({ entries: entries(plain(1)) });
+		assert.deepEqual(names(), ["l3dsr_tc", "others"]);
+		arrive(1);
+		assert.deepEqual((await counted(engine(), [1])).findings, []);
+		using before = Program.load(verdictSpec("tc", 0, "before"));
+		clsactIngress.attach(on, before, { priority: "first" });
+		assert.deepEqual(names(), ["before", "l3dsr_tc", "others"]);
+		assert.deepEqual((await engine().observe()).findings, [
+			{
+				datapath: "ebpf",
+				object: "clsact ingress of in0",
+				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
+			},
+		]);
+		await engine("clsact").apply({ entries: entries(plain(1)) });
+		assert.deepEqual(names(), ["l3dsr_tc", "before", "others"]);
+		assert.deepEqual((await engine().observe()).findings, []);
+		arrive(1);
+		await counted(engine(), [2]);
+		await engine().apply(EMPTY_RULESET);
+		assert.deepEqual(names(), ["before", "others"]);
+	});
+
 	it("at XDP refuse ours by name", async () => {
 		addVeth("in0");
 		using foreign = Program.load(verdictSpec("xdp", 2, "foreign"));
