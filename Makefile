@@ -43,9 +43,11 @@ soak: setup
 	@L3DSR_SOAK_SECONDS=10 node --import tsx --test --test-concurrency=1 test/datapath/ebpf/under-load.test.ts \
 		test/datapath/nft/under-load.test.ts
 
-# A million random packets through random rules (some ten minutes): eBPF in the kernel against the reference.
+# Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
+# kernel with the rules of nftables, both against the reference.
 differential: setup
-	@L3DSR_DIFFERENTIAL_RULESETS=10500 $(NODE_TEST) test/datapath/ebpf/differential.test.ts
+	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
+		test/datapath/ebpf/differential.test.ts test/datapath/nft-differential.test.ts
 
 # Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm (el8, el9, el10, fc43).
 packages: deb rpm

@@ -26,6 +26,9 @@ import { daddrRule, type RuleSketch } from "../packets/rules.ts";
 
 enterNetns();
 
+/** Random rulesets of a run; `make differential` sets it higher. */
+const RULESETS = Number(process.env["L3DSR_NFT_DIFFERENTIAL_RULESETS"] ?? 25);
+
 const nft = new NftDatapath(systemPrograms(process.env));
 const context: PacketContext = {
 	inInterface: IN_INTERFACE,
@@ -248,7 +251,7 @@ describe("random rulesets and packets", () => {
 				);
 			}),
 			// Shrinking takes minutes; a failure names its packet.
-			{ numRuns: 25, endOnFailure: true },
+			{ numRuns: RULESETS, endOnFailure: true },
 		);
 		assert.ok(matched > 100, `only ${matched} matches`);
 	});
