@@ -13,10 +13,14 @@ import {
 	loadImm64,
 	lsh,
 	mov,
+	mul,
 	or,
+	type Register,
 	rsh,
 	store,
+	sub,
 	toBigEndian,
+	xor,
 } from "../../bpf/asm/index.ts";
 import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../reference.ts";
 import type { Code } from "./code.ts";
@@ -131,6 +135,8 @@ function emitWalk(code: Code, target: CompileTarget): void {
 		mov.imm(2, 0),
 		...forget(2, 4),
 		store(4, FP, STACK.hasPorts, 2),
+		store(4, FP, STACK.scratch, 2),
+		...forget(KIND, 4),
 	);
 	emitWalkOne(code, target);
 	code.label("v6_walked");
@@ -162,42 +168,49 @@ function emitWalk(code: Code, target: CompileTarget): void {
 	emitWalkEnds(code);
 }
 
-/** The loop: over one extension header and on to the next, EXTENSION_LIMIT times at most. */
+/**
+ * The loop: over one extension header and on to the next, EXTENSION_LIMIT times at most.
+ *
+ * The verifier goes through each round anew, along every way that leads into it: where code would branch by the
+ * kind of header and come together again, this computes with bits instead: a third less time to load.
+ */
 function emitWalkOne(code: Code, target: CompileTarget): void {
 	const at = "v6_walk";
 	code.label(at);
 	code.step(
-		"an extension header?",
-		jge.imm(KIND, 64, `${at}_high`),
+		"an extension header, of those that the kernel walks over or of those that only the rewrite looks behind?",
+		mov.reg(4, KIND),
+		and.imm(4, 63),
 		loadImm64(2, KERNEL_WALKS),
-		rsh.reg(2, KIND),
-		jset.imm(2, 1, `${at}_count`),
-		ja("v6_walked"),
+		rsh.reg(2, 4),
+		and.imm(2, 1),
+		loadImm64(3, REWRITE_WALKS),
+		rsh.reg(3, 4),
+		and.imm(3, 1),
+		lsh.imm(3, 2),
+		or.reg(2, 3),
+		mov.reg(5, KIND),
+		rsh.imm(5, 6),
+		rsh.reg(2, 5),
+		and.imm(2, 1),
+		jeq.imm(2, 0, "v6_walked"),
 	);
-	code.label(`${at}_high`);
 	code.step(
-		"one that only the rewrite looks behind?",
-		mov.reg(3, KIND),
-		add.imm(3, -128),
-		jge.imm(3, 64, "v6_walked"),
-		loadImm64(2, REWRITE_WALKS),
-		rsh.reg(2, 3),
-		jset.imm(2, 1, `${at}_stop`),
-		ja("v6_walked"),
+		"-p stops at the latter, if it has not before",
+		rsh.imm(5, 1),
+		load(4, 3, FP, STACK.protocol),
+		mov.reg(2, 3),
+		add.imm(2, 1),
+		rsh.imm(2, 32),
+		and.reg(5, 2),
+		mov.reg(2, KIND),
+		sub.reg(2, 3),
+		mul.reg(2, 5),
+		add.reg(3, 2),
+		store(4, FP, STACK.protocol, 3),
 	);
-	code.label(`${at}_stop`);
-	code.step(
-		"-p stops here, if it has not before",
-		load(4, 2, FP, STACK.protocol),
-		...skipUnlessUnset(2, `${at}_count`),
-		store(4, FP, STACK.protocol, KIND),
-	);
-	code.label(`${at}_count`);
-	// Each kind that the verifier can still tell apart here is another way through each further round of the loop.
 	code.step(
 		`not more than ${EXTENSION_LIMIT} of them`,
-		load(4, 2, FP, STACK.length),
-		...forget(KIND, 2),
 		load(8, 2, FP, STACK.walked),
 		jeq.imm(2, EXTENSION_LIMIT, "v6_chain_long"),
 		add.imm(2, 1),
@@ -225,33 +238,47 @@ function emitWalkOne(code: Code, target: CompileTarget): void {
 	);
 	code.label(`${at}_size`);
 	code.step(
-		"its size, by its kind",
-		load(1, 2, FP, STACK.scratch + 1),
-		jeq.imm(KIND, EXTENSION_HEADER.fragment, `${at}_fragment`),
-		jeq.imm(KIND, EXTENSION_HEADER.authentication, `${at}_authentication`),
-		add.imm(2, 1),
-		lsh.imm(2, 3),
-		jne.imm(KIND, EXTENSION_HEADER.routing, `${at}_next`),
-		load(1, 3, FP, STACK.scratch + 3),
-		jeq.imm(3, 0, `${at}_next`),
-		load(4, 4, FP, STACK.length),
-		mov.imm(3, KIND_BIT.routedFurther),
-		...forget(3, 4),
-		store(4, FP, STACK.hasPorts, 3),
-		ja(`${at}_next`),
+		"of which kind is it? Their numbers differ in the lower six bits",
+		mov.reg(4, KIND),
+		and.imm(4, 63),
 	);
-	code.label(`${at}_authentication`);
-	code.step("AH counts in units of four bytes", add.imm(2, 2), lsh.imm(2, 2), ja(`${at}_next`));
-	code.label(`${at}_fragment`);
 	code.step(
-		"fragment: a first one is walked over, a later one has no transport header",
-		mov.imm(2, 8),
-		load(2, 3, FP, STACK.scratch + 2),
-		and.imm(3, FRAGMENT_OFFSET_MASK),
-		jne.imm(3, 0, "v6_later_fragment"),
+		"a later fragment has no transport header; a first one's header says nothing of its size, which is 8",
+		...isKind(3, 4, EXTENSION_HEADER.fragment),
+		load(2, 5, FP, STACK.scratch + 2),
+		and.imm(5, FRAGMENT_OFFSET_MASK),
+		mul.reg(5, 3),
+		jne.imm(5, 0, "v6_later_fragment"),
+		xor.imm(3, 1),
+		load(1, 2, FP, STACK.scratch + 1),
+		mul.reg(2, 3),
 	);
-	code.label(`${at}_next`);
+	code.step(
+		"(said + 1) * 8 bytes; AH says it in units of four: (said + 2) * 4",
+		...isKind(3, 4, EXTENSION_HEADER.authentication),
+		add.imm(2, 1),
+		add.reg(2, 3),
+		xor.imm(3, 3),
+		lsh.reg(2, 3),
+	);
+	code.step(
+		"a routing header with segments left?",
+		...isKind(3, 4, EXTENSION_HEADER.routing),
+		load(1, 5, FP, STACK.scratch + 3),
+		add.imm(5, 0xff),
+		rsh.imm(5, 8),
+		and.reg(3, 5),
+		mul.imm(3, KIND_BIT.routedFurther),
+		load(4, 5, FP, STACK.hasPorts),
+		or.reg(5, 3),
+		store(4, FP, STACK.hasPorts, 5),
+	);
 	code.step("go on to the next header", add.reg(TRANSPORT, 2), load(1, KIND, FP, STACK.scratch), ja(at));
+}
+
+/** `dst` = 1 if the lower six bits of an extension header's number, in `bits`, are those of `header`, else 0. */
+function isKind(dst: Register, bits: Register, header: number): Instruction[] {
+	return [loadImm64(dst, 1n << BigInt(header)), rsh.reg(dst, bits), and.imm(dst, 1)];
 }
 
 /** be16 offset field of the fragment header without its reserved and M bits, as a little-endian load sees it. */

@@ -6,6 +6,7 @@ import { FIRST_RULE_SLOT } from "../../../src/datapath/ebpf/interface-rules.ts";
 import type { Rule } from "../../../src/model/rule.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { failOnLeaks } from "../../leak.ts";
+import { daddrRule } from "../../packets/rules.ts";
 import { TC, XDP } from "./run.ts";
 
 failOnLeaks();
@@ -32,6 +33,26 @@ function rules(shape: string, count: number): Rule[] {
 		}),
 	);
 }
+
+test("dual-stack rules by DSCP do not send the verifier too often round the walk of extension headers", () => {
+	const slotted = (["10.0.0.", "fc00::"] as const).flatMap((prefix) =>
+		[1, 2, 3].map((code) => ({
+			rule: daddrRule(`${prefix}${code}`, { dscp: code }),
+			ordinal: code,
+			slot: FIRST_RULE_SLOT + code,
+		})),
+	);
+	for (const target of [TC, XDP]) {
+		const spec = compileProgram({ rules: slotted, local: [] }, target, FIRST_RULE_SLOT + 4);
+		using program = Program.load(spec);
+		// How long a change of the rules takes is mostly how many instructions the verifier goes through.
+		const { verifiedInsns } = program.info;
+		assert.ok(
+			verifiedInsns < 4 * spec.instructions.length,
+			`${verifiedInsns} of ${spec.instructions.length}`,
+		);
+	}
+});
 
 for (const target of [TC, XDP]) {
 	// At XDP each checksum is written out: the first and the last shape show what that costs.
