@@ -2,6 +2,7 @@
  * Replacements of the rules under traffic: 50,000 packets a second of both families come in on `in0` while a
  * ruleset follows the other, and what became of them is counted behind the datapath, by destination.
  */
+import assert from "node:assert/strict";
 import { performance } from "node:perf_hooks";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Observation } from "../../src/datapath/datapath.ts";
@@ -83,6 +84,8 @@ export interface Replacements {
 	/** As many as the machine manages, up to so many. */
 	readonly perSecond: number;
 	readonly seconds: number;
+	/** However long they take. */
+	readonly atLeast: number;
 }
 
 /** Packets, of the traffic alone. */
@@ -100,7 +103,6 @@ export interface Outcome {
 	readonly came: number;
 	/** Of them, those of the last code, for each family. */
 	readonly cameWithLastCode: readonly number[];
-	readonly replacements: number;
 	/** After the last packet. */
 	readonly observed: Observation;
 	/** For people. */
@@ -113,6 +115,7 @@ export async function replaceUnderLoad({
 	observe,
 	perSecond,
 	seconds,
+	atLeast,
 }: Replacements): Promise<Outcome> {
 	using peer = new Netns("sender");
 	ip(`link add ${LOADED_INTERFACE} address ${HERE} type veth peer name out0 netns ${peer.name}`);
@@ -130,7 +133,7 @@ export async function replaceUnderLoad({
 		const start = performance.now();
 		let turn = 0;
 		let busyMs = 0;
-		for (let now = start; now < start + seconds * 1000; now = performance.now()) {
+		for (let now = start; turn < atLeast || now < start + seconds * 1000; now = performance.now()) {
 			turn++;
 			await replace(turn);
 			const done = performance.now();
@@ -154,7 +157,6 @@ export async function replaceUnderLoad({
 			arrived,
 			came,
 			cameWithLastCode: withLastCode,
-			replacements: turn,
 			observed: await observe(),
 			summary,
 		};
@@ -162,6 +164,21 @@ export async function replaceUnderLoad({
 		for (const table of ["ip", "ip6"]) run("nft", "delete", "table", table, "probe");
 		ip(`link delete ${LOADED_INTERFACE}`);
 	}
+}
+
+/** Each packet went to one of the VIPs, and the last ruleset is intact. */
+export function assertEachRewritten({ arrived, came, observed }: Outcome): void {
+	assert.deepEqual(arrived, { unrewritten: 0, rewritten: came, torn: 0 });
+	assert.deepEqual(observed.findings, []);
+}
+
+/** The rules of the last code, which were the same in every ruleset, have counted each of its packets, once. */
+export function assertEachCounted({ observed, cameWithLastCode }: Outcome): void {
+	const kept = observed.rules.filter(({ ordinal }) => ordinal === ordinalOf(CODES.length - 1));
+	assert.deepEqual(
+		kept.map(({ counters }) => Number(counters.packets)),
+		cameWithLastCode,
+	);
 }
 
 /** Counts behind the datapath, by destination, all that the flood sends. */
