@@ -36,6 +36,7 @@ const ETH0: InterfaceFacts = {
 	driver: "mlx5_core",
 	addresses: [held("10.0.0.2/24")],
 };
+const ETH7 = { name: "eth7", wildcard: false };
 const WEB: Service = {
 	name: "web",
 	vip: address("192.0.2.10"),
@@ -175,7 +176,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	],
 	[
 		"an interface that is not there",
-		configured({ interfaces: [{ name: "eth7", wildcard: false }] }),
+		configured({ interfaces: [ETH7] }),
 		"error interfaces the configuration names interface eth7, which this host does not have",
 	],
 	[
@@ -353,6 +354,14 @@ for (const [what, input, said] of CASES) {
 		for (const { remedy } of findings) assert.notEqual(remedy, "");
 	});
 }
+
+test("where an interface is missing, the remedy names those that there are, if any", () => {
+	const remedies = [[LO, ETH0], [LO]].map((interfaces) => {
+		const input = { ...FIT, ...host({ interfaces }), ...configured({ interfaces: [ETH7] }) };
+		return runChecks(input).find(({ check }) => check === "interfaces")?.remedy;
+	});
+	assert.deepEqual(remedies, ["name one of eth0, or leave interfaces out", "leave interfaces out"]);
+});
 
 test("sockets are read from /proc as the kernel writes them", () => {
 	const tcp = `  sl  local_address rem_address   st tx_queue
