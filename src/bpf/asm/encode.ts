@@ -30,8 +30,8 @@ export function resolveLabels(instructions: readonly Instruction[]): readonly In
 	let slot = 0;
 	return instructions.map((instruction) => {
 		slot += slotsOf(instruction);
+		if (instruction.target === undefined) return instruction;
 		const { target, ...rest } = instruction;
-		if (target === undefined) return instruction;
 		const destination = offsets.get(target);
 		if (destination === undefined) throw buildError(`assemble: no label ${target}, which a jump goes to`);
 		const distance = destination - slot;

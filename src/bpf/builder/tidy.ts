@@ -45,120 +45,125 @@ const OPPOSITE: ReadonlyMap<number, number> = new Map(
 const GOTO = BPF_JMP | BPF_JA;
 const EXIT = BPF_JMP | BPF_EXIT;
 
+/**
+ * A line while it is worked on: changed in place, and of one shape, which instructions are not. A program has
+ * hundreds of lines, looked at a dozen times, at each change of a ruleset.
+ */
+interface Draft {
+	readonly line: Line;
+	opcode: number;
+	target: string | undefined;
+	labels: readonly string[];
+}
+
 /** Lines to instructions with symbols and comments. */
 export function tidy(lines: readonly Line[]): readonly Instruction[] {
-	let current = lines;
+	let drafts = lines.map((line): Draft => {
+		const { opcode, target } = line.instruction;
+		return { line, opcode, target, labels: line.labels };
+	});
 	for (;;) {
-		const next = withoutDeadLines(withoutNeedlessJumps(threadJumps(current)));
-		if (next.length === current.length) return name(next);
-		current = next;
+		threadJumps(drafts);
+		const next = withoutDeadLines(withoutNeedlessJumps(drafts));
+		if (next.length === drafts.length) return name(next);
+		drafts = next;
 	}
 }
 
-function labelIndex(lines: readonly Line[]): ReadonlyMap<string, number> {
+function labelIndex(drafts: readonly Draft[]): ReadonlyMap<string, number> {
 	const indexOf = new Map<string, number>();
-	for (let index = 0; index < lines.length; index++) {
-		for (const label of lines[index]?.labels ?? []) indexOf.set(label, index);
+	for (const [index, { labels }] of drafts.entries()) {
+		for (const label of labels) indexOf.set(label, index);
 	}
 	return indexOf;
 }
 
 /** A jump to `goto X` goes to X. */
-function threadJumps(lines: readonly Line[]): readonly Line[] {
-	const indexOf = labelIndex(lines);
-	return lines.map((line) => {
-		const { target } = line.instruction;
-		if (target === undefined) return line;
-		let goal = target;
-		for (let hops = 0; hops < lines.length; hops++) {
-			const next = lines[indexOf.get(goal) ?? -1]?.instruction;
-			if (next?.opcode !== GOTO || next.target === undefined || next.target === goal) break;
-			goal = next.target;
+function threadJumps(drafts: readonly Draft[]): void {
+	const indexOf = labelIndex(drafts);
+	for (const draft of drafts) {
+		for (let hops = 0; draft.target !== undefined && hops < drafts.length; hops++) {
+			const next = drafts[indexOf.get(draft.target) ?? -1];
+			if (next?.opcode !== GOTO || next.target === undefined || next.target === draft.target) break;
+			draft.target = next.target;
 		}
-		return goal === target ? line : { ...line, instruction: { ...line.instruction, target: goal } };
-	});
+	}
 }
 
 /** Drops `goto next`, and turns `if c goto A; goto B; A:` into `if !c goto B; A:`. */
-function withoutNeedlessJumps(lines: readonly Line[]): readonly Line[] {
-	const kept: Line[] = [];
+function withoutNeedlessJumps(drafts: readonly Draft[]): readonly Draft[] {
+	const kept: Draft[] = [];
 	let carried: readonly string[] = [];
-	for (let index = 0; index < lines.length; index++) {
-		const line = lines[index];
-		if (line === undefined) break;
-		const { instruction } = line;
-		if (instruction.target === undefined && carried.length === 0) {
-			kept.push(line);
-			continue;
+	for (let index = 0; index < drafts.length; index++) {
+		const draft = drafts[index];
+		if (draft === undefined) break;
+		if (carried.length > 0) {
+			draft.labels = [...carried, ...draft.labels];
+			carried = [];
 		}
-		const labels = [...carried, ...line.labels];
-		carried = [];
-		const next = lines[index + 1];
-		if (instruction.opcode === GOTO && goesTo(instruction, next)) {
-			carried = labels;
-			continue;
+		const { target } = draft;
+		const next = drafts[index + 1];
+		if (target !== undefined && next !== undefined) {
+			if (draft.opcode === GOTO && next.labels.includes(target)) {
+				carried = draft.labels;
+				continue;
+			}
+			const opposite = oppositeOf(draft.opcode);
+			if (
+				opposite !== undefined &&
+				next.opcode === GOTO &&
+				next.labels.length === 0 &&
+				drafts[index + 2]?.labels.includes(target) === true
+			) {
+				draft.opcode = opposite;
+				draft.target = next.target;
+				index++;
+			}
 		}
-		const inverted = invert(instruction, next?.instruction.target);
-		if (
-			inverted !== undefined &&
-			next?.instruction.opcode === GOTO &&
-			next.labels.length === 0 &&
-			goesTo(instruction, lines[index + 2])
-		) {
-			kept.push({ ...line, instruction: inverted, labels });
-			index++;
-			continue;
-		}
-		kept.push({ ...line, labels });
+		kept.push(draft);
 	}
 	return kept;
 }
 
-function goesTo({ target }: Instruction, line: Line | undefined): boolean {
-	return target !== undefined && line?.labels.includes(target) === true;
-}
-
-function invert(instruction: Instruction, target: string | undefined): Instruction | undefined {
-	const kind = instruction.opcode & BPF_CLASS_MASK;
-	const opposite = OPPOSITE.get(instruction.opcode & BPF_OP_MASK);
-	if ((kind !== BPF_JMP && kind !== BPF_JMP32) || opposite === undefined || target === undefined)
-		return undefined;
-	return { ...instruction, opcode: (instruction.opcode & ~BPF_OP_MASK) | opposite, target };
+/** The conditional jump that is taken where this one is not. */
+function oppositeOf(opcode: number): number | undefined {
+	const kind = opcode & BPF_CLASS_MASK;
+	if (kind !== BPF_JMP && kind !== BPF_JMP32) return undefined;
+	const opposite = OPPOSITE.get(opcode & BPF_OP_MASK);
+	return opposite === undefined ? undefined : (opcode & ~BPF_OP_MASK) | opposite;
 }
 
 /** Drops what no path reaches (the verifier refuses it). */
-function withoutDeadLines(lines: readonly Line[]): readonly Line[] {
-	const indexOf = labelIndex(lines);
-	const reached = new Set<number>();
+function withoutDeadLines(drafts: readonly Draft[]): Draft[] {
+	const indexOf = labelIndex(drafts);
+	const reached = new Set<Draft>();
 	const open = [0];
 	for (let at = open.pop(); at !== undefined; at = open.pop()) {
-		const line = lines[at];
-		if (line === undefined || reached.has(at)) continue;
-		reached.add(at);
-		const { opcode, target } = line.instruction;
-		if (target !== undefined) open.push(indexOf.get(target) ?? -1);
-		if (opcode !== GOTO && opcode !== EXIT) open.push(at + 1);
+		for (let draft = drafts[at]; draft !== undefined && !reached.has(draft); draft = drafts[++at]) {
+			reached.add(draft);
+			if (draft.target !== undefined) open.push(indexOf.get(draft.target) ?? -1);
+			if (draft.opcode === GOTO || draft.opcode === EXIT) break;
+		}
 	}
-	return lines.filter((_, index) => reached.has(index));
+	return drafts.filter((draft) => reached.has(draft));
 }
 
 /** One symbol for each line that is jumped to (the outermost of its labels), and each comment once, where it begins. */
-function name(lines: readonly Line[]): readonly Instruction[] {
+function name(drafts: readonly Draft[]): readonly Instruction[] {
 	const alias = new Map<string, string>();
-	for (const { labels } of lines) {
+	for (const { labels } of drafts) {
 		const last = labels.at(-1);
 		if (last !== undefined) for (const label of labels) alias.set(label, last);
 	}
 	const targets = new Set<string>();
-	for (const { instruction } of lines) {
-		const target = instruction.target === undefined ? undefined : alias.get(instruction.target);
-		if (target !== undefined) targets.add(target);
+	for (const { target } of drafts) {
+		const found = target === undefined ? undefined : alias.get(target);
+		if (found !== undefined) targets.add(found);
 	}
-	return lines.map(({ instruction, comment, labels }, index) => {
+	return drafts.map(({ line: { instruction, comment }, opcode, target, labels }, index) => {
 		const symbol = labels.at(-1);
-		const { target } = instruction;
-		const named = target === undefined ? {} : { target: alias.get(target) ?? target };
-		const isNew = comment !== undefined && comment !== lines[index - 1]?.comment;
+		const named = target === undefined ? {} : { opcode, target: alias.get(target) ?? target };
+		const isNew = comment !== undefined && comment !== drafts[index - 1]?.line.comment;
 		return {
 			...instruction,
 			...named,
