@@ -42,16 +42,11 @@ test("dual-stack rules by DSCP do not send the verifier too often round the walk
 			slot: FIRST_RULE_SLOT + code,
 		})),
 	);
-	for (const target of [TC, XDP]) {
-		const spec = compileProgram({ rules: slotted, local: [] }, target, FIRST_RULE_SLOT + 4);
-		using program = Program.load(spec);
-		// How long a change of the rules takes is mostly how many instructions the verifier goes through.
-		const { verifiedInsns } = program.info;
-		assert.ok(
-			verifiedInsns < 4 * spec.instructions.length,
-			`${verifiedInsns} of ${spec.instructions.length}`,
-		);
-	}
+	const spec = compileProgram({ rules: slotted, local: [] }, TC, FIRST_RULE_SLOT + 4);
+	using program = Program.load(spec);
+	// How long a change of the rules takes is mostly how many instructions the verifier goes through.
+	const { verifiedInsns } = program.info;
+	assert.ok(verifiedInsns < 4 * spec.instructions.length, `${verifiedInsns} of ${spec.instructions.length}`);
 });
 
 for (const target of [TC, XDP]) {
