@@ -84,6 +84,11 @@ export class Layout<const F extends Fields> {
 		this.size = roundUp(end, alignment);
 	}
 
+	/** The fields in order, with their offsets in bytes. */
+	get places(): readonly Place[] {
+		return this.#places;
+	}
+
 	/** Bytes from the start of the structure. Throws RangeError for a name that it does not have. */
 	offsetOf(name: keyof F & string): number {
 		const place = this.#places.find((candidate) => candidate.name === name);

@@ -120,7 +120,9 @@ export class Arithmetic implements ValueOwner {
 		const operation = OPERATIONS[operator];
 		const pattern = this.bitsBeside(value, number);
 		const immediate = asImmediate(pattern, value.width);
-		if (immediate !== undefined) {
+		if (operator === "&=" && value.width === 64 && pattern === 0xffff_ffffn) {
+			this.#emitter.emit(alu.mov.reg32(dst, dst), note);
+		} else if (immediate !== undefined) {
 			this.#emitter.emit(
 				value.width === 64 ? operation.imm(dst, immediate) : operation.imm32(dst, immediate),
 				note,
@@ -152,6 +154,14 @@ export class Arithmetic implements ValueOwner {
 			value.width === 64 ? alu.neg(register) : alu.neg32(register),
 			`${value.name} = -${value.name}`,
 		);
+	}
+
+	/** `value ^= unknown; value ^= unknown`: changes nothing, but the verifier does not see that. */
+	forget(value: Value, unknown: Value): void {
+		const emitter = this.#emitter;
+		const [dst, src] = [emitter.read(value), emitter.read(unknown)];
+		for (const note of [`forget ${value.name}`, undefined])
+			emitter.emit(value.width === 64 ? alu.xor.reg(dst, src) : alu.xor.reg32(dst, src), note);
 	}
 
 	retype(value: Value, type: ValueType, swap: boolean): Value {

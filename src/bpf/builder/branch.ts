@@ -100,6 +100,56 @@ export class Branch {
 		}
 	}
 
+	/** `if (set >> value) & 1 goto label`, `value` being less than 64 */
+	gotoIfMember(value: Value, set: bigint, label: Label): void {
+		const members = membersOf(set);
+		const [only] = members;
+		if (only !== undefined && members.length === 1) this.gotoIf(value, "==", only, label);
+		else this.#gotoIfBit(value, set, `one of ${describeMembers(members)}`, label);
+	}
+
+	/** `if !((set >> value) & 1) goto label`, `value` being less than 64 */
+	gotoUnlessMember(value: Value, set: bigint, label: Label): void {
+		const members = membersOf(set);
+		const [only] = members;
+		if (only !== undefined && members.length === 1) this.gotoIf(value, "!=", only, label);
+		else this.#gotoIfBit(value, ALL_64 ^ set, `none of ${describeMembers(members)}`, label);
+	}
+
+	#gotoIfBit(value: Value, set: bigint, name: string, label: Label): void {
+		if (set === 0n || this.#emitter.flow === undefined) return;
+		if (set === ALL_64) {
+			this.#emitter.goto(label);
+			return;
+		}
+		const type = { name, width: 64, bytes: 8, order: "none", kind: "scalar" } as const;
+		using bits = this.#arithmetic.allocate(type, "scratch");
+		bits.set(set).rsh(value);
+		this.gotoIf(bits, "&", 1, label);
+	}
+
+	/** `if (left comparison right) { body }`, the body behind all else. */
+	unlikely(left: Value | Place, comparison: Comparison, right: Operand, body: () => void): void {
+		const emitter = this.#emitter;
+		if (emitter.flow === undefined) return;
+		const aside = emitter.label("aside");
+		const back = emitter.label("back");
+		this.gotoIf(left, comparison, right, aside);
+		this.aside(aside, back, body);
+	}
+
+	/** Places `back` here, and `label: { body } goto back` behind all else. */
+	aside(label: Label, back: Label, body: () => void): void {
+		const emitter = this.#emitter;
+		emitter.place(back, "all values");
+		emitter.aside(() => {
+			emitter.place(label, "all values");
+			emitter.holdEnded();
+			emitter.scoped(body);
+			if (emitter.flow !== undefined) emitter.goto(back);
+		});
+	}
+
 	/** `if (left comparison right) then else otherwise` */
 	ifElse(
 		left: Value | Place,
@@ -143,6 +193,31 @@ export class Branch {
 			this.#block(one.body, end);
 		});
 		emitter.place(end);
+	}
+
+	/** Goes to the label of the number that `subject` is, one of those in `labels`, by halving. */
+	select(subject: Value, labels: ReadonlyMap<number, Label>): void {
+		const runs: Run[] = [];
+		for (const [first, label] of [...labels].sort(([a], [b]) => a - b)) {
+			if (runs.at(-1)?.label !== label) runs.push({ first, label });
+		}
+		this.#halve(subject, runs);
+	}
+
+	#halve(subject: Value, runs: readonly Run[]): void {
+		const emitter = this.#emitter;
+		const half = runs.length >> 1;
+		const middle = runs[half];
+		if (middle === undefined) return;
+		if (half === 0) {
+			emitter.goto(middle.label);
+			return;
+		}
+		const upper = emitter.label(`${subject.name} from ${middle.first}`);
+		this.gotoIf(subject, ">=", middle.first, upper);
+		this.#halve(subject, runs.slice(0, half));
+		emitter.place(upper);
+		this.#halve(subject, runs.slice(half));
 	}
 
 	/** `{ body } goto end` */
@@ -238,6 +313,23 @@ export class Branch {
 		const build = width === 64 ? condition.reg : condition.reg32;
 		this.#emitter.emit(build(this.#emitter.read(left), src, label.name), note);
 	}
+}
+
+/** Numbers from `first` up to the next run's go to `label`. */
+interface Run {
+	readonly first: number;
+	readonly label: Label;
+}
+
+const ALL_64 = (1n << 64n) - 1n;
+
+function membersOf(set: bigint): readonly number[] {
+	return Array.from({ length: 64 }, (_, n) => n).filter((n) => (set >> BigInt(n)) & 1n);
+}
+
+function describeMembers(members: readonly number[]): string {
+	const [first, second] = members;
+	return members.length > 4 ? `${first}, ${second} … (${members.length})` : members.join(", ");
 }
 
 interface Entry {

@@ -8,11 +8,11 @@ import type { MapSpec } from "../spec.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits } from "./constant.ts";
 import type { Emitter } from "./emitter.ts";
-import { ADDRESS, type Fields, type View } from "./layout.ts";
+import { ADDRESS, type Fields, isPlace, type Place, type View } from "./layout.ts";
 import { type Operand, Value } from "./value.ts";
 
-/** An argument: a value, a number, a map, or a view, which stands for its address. */
-export type Argument = Operand | MapSpec | View<Fields>;
+/** An argument: a value, a number, a map; a view or a place stands for its address. */
+export type Argument = Operand | MapSpec | View<Fields> | Place;
 
 const ARGUMENT_REGISTERS: readonly Register[] = [1, 2, 3, 4, 5];
 
@@ -55,8 +55,8 @@ export class Call {
 				moves.push({ to, from: this.#emitter.read(argument), note });
 			} else if (typeof argument === "number" || typeof argument === "bigint") {
 				rest.push(() => this.#constant(to, argument, note));
-			} else if (isView(argument)) {
-				const { base, offset } = argument[ADDRESS];
+			} else if (isView(argument) || isPlace(argument)) {
+				const { base, offset } = isPlace(argument) ? argument : argument[ADDRESS];
 				moves.push({ to, from: this.#emitter.read(base), note });
 				if (offset !== 0) rest.push(() => this.#emitter.emit(add.imm(to, offset)));
 			} else {
@@ -95,7 +95,7 @@ export class Call {
 	}
 }
 
-function isView(argument: MapSpec | View<Fields>): argument is View<Fields> {
+function isView(argument: MapSpec | View<Fields> | Place): argument is View<Fields> {
 	return ADDRESS in argument;
 }
 

@@ -1,54 +1,49 @@
-/** The contexts that programs start with in r1 (uapi/linux/bpf.h), as layouts. */
-import { be16, type Field, sparseLayout, u8, u32, u64, type ValueKind } from "./layout.ts";
+/** The contexts that programs start with in r1, as layouts: made from the tables of the structures in src/sys/bpf.ts. */
+import { SK_BUFF, XDP_MD } from "../../sys/bpf.ts";
+import { type Field, sparseLayout, structure, u32, type ValueKind } from "./layout.ts";
 
-function at(offset: number, field = u32, kind: ValueKind = "scalar"): Field {
-	return { ...field, offset, kind };
+const skb = structure("skb", SK_BUFF).fields;
+const xdp = structure("xdp", XDP_MD).fields;
+
+/** 32 bits in the context, a whole pointer in the register: the verifier sees to that. */
+function pointer(field: Field, kind: ValueKind): Field {
+	return { ...field, kind };
 }
 
-const BE16_IN_U32 = { ...be16, bytes: 4, significant: 2 };
+/** A be16 in the lower half of 32 bits. */
+function be16InU32(field: Field): Field {
+	return { ...field, order: "network", significant: 2 };
+}
+
+/** One of the five numbers that programs may leave for each other. */
+function controlBuffer(index: number): Field {
+	return { ...u32, offset: skb.cb.offset + 4 * index };
+}
 
 /** struct __sk_buff, for BPF_PROG_TYPE_SCHED_CLS and SOCKET_FILTER. */
 export const SKB = sparseLayout("skb", {
-	len: at(0),
-	pkt_type: at(4),
-	mark: at(8),
-	queue_mapping: at(12),
-	/** The EtherType, which the kernel keeps in network order in the lower 16 bits. */
-	protocol: at(16, BE16_IN_U32),
-	vlan_present: at(20),
-	vlan_tci: at(24),
-	vlan_proto: at(28, BE16_IN_U32),
-	priority: at(32),
-	ingress_ifindex: at(36),
-	ifindex: at(40),
-	tc_index: at(44),
-	cb0: at(48),
-	cb1: at(52),
-	cb2: at(56),
-	cb3: at(60),
-	cb4: at(64),
-	hash: at(68),
-	tc_classid: at(72),
-	data: at(76, u32, "packet"),
-	data_end: at(80, u32, "packet end"),
-	napi_id: at(84),
-	data_meta: at(140, u32, "packet meta"),
-	tstamp: at(152, u64),
-	wire_len: at(160),
-	gso_segs: at(164),
-	gso_size: at(176),
-	tstamp_type: at(180, u8),
-	hwtstamp: at(184, u64),
+	...skb,
+	/** The EtherType. */
+	protocol: be16InU32(skb.protocol),
+	vlan_proto: be16InU32(skb.vlan_proto),
+	cb0: controlBuffer(0),
+	cb1: controlBuffer(1),
+	cb2: controlBuffer(2),
+	cb3: controlBuffer(3),
+	cb4: controlBuffer(4),
+	data: pointer(skb.data, "packet"),
+	data_end: pointer(skb.data_end, "packet end"),
+	data_meta: pointer(skb.data_meta, "packet meta"),
+	/** The rest of its 32 bits is padding, which the verifier does not let a program read. */
+	tstamp_type: { ...skb.tstamp_type, bytes: 1 },
 });
 
 /** struct xdp_md, for BPF_PROG_TYPE_XDP. */
 export const XDP = sparseLayout("xdp", {
-	data: at(0, u32, "packet"),
-	data_end: at(4, u32, "packet end"),
-	data_meta: at(8, u32, "packet meta"),
-	ingress_ifindex: at(12),
-	rx_queue_index: at(16),
-	egress_ifindex: at(20),
+	...xdp,
+	data: pointer(xdp.data, "packet"),
+	data_end: pointer(xdp.data_end, "packet end"),
+	data_meta: pointer(xdp.data_meta, "packet meta"),
 });
 
 /** Verdicts of BPF_PROG_TYPE_SCHED_CLS in direct-action mode (pkt_cls.h) and at tcx. */

@@ -24,13 +24,21 @@ export class Label {
 	}
 }
 
+/** `all values`: also those whose scope has ended, for code written before that (asides). */
+type Keeps = "values in scope" | "all values" | "nothing";
+
 export class Emitter {
 	readonly programName: string;
 	/** Undefined where no path arrives: what is emitted there is dropped. */
 	flow: Flow | undefined = new Flow();
+	/** The stack pointer, and nothing else. */
+	readonly bare = new Flow();
 	readonly #lines: Line[] = [];
 	readonly #labels: Label[] = [];
-	readonly #labelNames = new Set<string>();
+	/** Names of labels, with the last number that was put behind each. */
+	readonly #labelNames = new Map<string, number>();
+	readonly #asides: (() => void)[] = [];
+	#held: ReadonlySet<Value> = new Set();
 	#pending: string[] = [];
 	#comment: string | undefined;
 
@@ -46,6 +54,30 @@ export class Emitter {
 
 	comment(text: string | undefined): void {
 		this.#comment = text;
+	}
+
+	/** Writes `body` behind everything else, with the comment that is in force now. */
+	aside(body: () => void): void {
+		const comment = this.#comment;
+		this.#asides.push(() => {
+			this.#comment = comment;
+			body();
+		});
+	}
+
+	/** Writes what was put aside, and what that put aside. The path before must have ended. */
+	writeAsides(): void {
+		for (let next = this.#asides.shift(); next !== undefined; next = this.#asides.shift()) {
+			if (this.flow !== undefined)
+				throw this.error("the program can run into its asides", "end every path with exit");
+			next();
+			this.#held = new Set();
+		}
+	}
+
+	/** In an aside: values whose scope has ended by now are those of the place that it goes back to, and stay. */
+	holdEnded(): void {
+		this.#held = new Set(this.flow?.ended());
 	}
 
 	/** Runs `body`; the comment that was in force is in force again afterwards. */
@@ -67,15 +99,17 @@ export class Emitter {
 
 	/** A new label; its name gets a number where it is taken. */
 	label(name: string): Label {
-		let unique = name;
-		for (let n = 2; this.#labelNames.has(unique); n++) unique = `${name}.${n}`;
-		this.#labelNames.add(unique);
+		let [unique, n] = [name, this.#labelNames.get(name) ?? 1];
+		while (this.#labelNames.has(unique)) unique = `${name}.${++n}`;
+		this.#labelNames.set(unique, 1);
+		this.#labelNames.set(name, n);
 		const label = new Label(unique);
 		this.#labels.push(label);
 		return label;
 	}
 
-	place(label: Label): void {
+	/** What stays in registers at the label: all that `keeps` says and every path there has. */
+	place(label: Label, keeps: Keeps = "values in scope"): void {
 		if (label.isPlaced) throw this.error(`label ${label.name} is placed twice`);
 		label.isPlaced = true;
 		if (label.incoming !== undefined) {
@@ -83,8 +117,13 @@ export class Emitter {
 			if (this.flow !== undefined) merged.meet(this.flow, label.name);
 			this.flow = merged;
 		}
+		if (keeps === "nothing") {
+			this.flow?.loseAll(`nothing is kept at ${label.name}`);
+			// Asides may still come here, and with them this is not the end of every path.
+			this.flow ??= this.bare.clone();
+		}
 		if (this.flow === undefined) return;
-		this.flow.releaseEnded();
+		if (keeps === "values in scope") this.flow.releaseEnded(this.#held);
 		label.placed = this.flow.clone();
 		this.#pending.push(label.name);
 	}

@@ -18,32 +18,37 @@ const LOST_BY_CALL: readonly Register[] = [0, 1, 2, 3, 4, 5];
 const ALL: readonly Register[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
 export class Flow {
-	readonly #occupants = new Map<Register, Occupant>();
-	readonly #proven = new Map<Value, number>();
+	/** By register. */
+	#occupants: (Occupant | undefined)[] = [];
+	#proven = new Map<Value, number>();
 
 	clone(): Flow {
 		const copy = new Flow();
-		for (const [register, occupant] of this.#occupants) copy.#occupants.set(register, occupant);
-		for (const [value, bytes] of this.#proven) copy.#proven.set(value, bytes);
+		copy.#occupants = this.#occupants.slice();
+		if (this.#proven.size > 0) copy.#proven = new Map(this.#proven);
 		return copy;
 	}
 
 	occupant(register: Register): Value | undefined {
-		return this.#occupants.get(register)?.value;
+		return this.#occupants[register]?.value;
 	}
 
 	find(value: Value): Register | undefined {
-		return ALL.find((register) => this.#occupants.get(register)?.value === value);
+		const { home } = value;
+		// Where it is or was last, most likely.
+		if (home !== undefined && this.#occupants[home]?.value === value) return home;
+		return ALL.find((register) => this.#occupants[register]?.value === value);
 	}
 
 	isAssigned(value: Value): boolean {
-		return [...this.#occupants.values()].some((occupant) => occupant.value === value && occupant.assigned);
+		const register = this.find(value);
+		return register !== undefined && this.#occupants[register]?.assigned === true;
 	}
 
 	/** Takes a register for `value`. Throws L3dsrError (BPF_BUILD) when none is free. */
 	take(value: Value, placement: Placement): Register {
 		const candidates = placement === "scratch" ? SCRATCH : placement === "kept" ? KEPT : [placement];
-		const free = candidates.find((register) => !this.#occupants.has(register));
+		const free = candidates.find((register) => this.#occupants[register] === undefined);
 		if (free === undefined) {
 			const held = candidates.map((register) => `r${register} ${this.occupant(register)?.name}`);
 			throw buildError(
@@ -51,19 +56,22 @@ export class Flow {
 				"hold values with `using` in the smallest scope, or release() those that this path is done with",
 			);
 		}
-		this.#occupants.set(free, { value, assigned: false });
+		this.#occupants[free] = { value, assigned: false };
+		value.home = free;
 		return free;
 	}
 
 	assign(value: Value): void {
 		const register = this.find(value);
-		if (register !== undefined) this.#occupants.set(register, { value, assigned: true });
+		if (register !== undefined && !this.isAssigned(value))
+			this.#occupants[register] = { value, assigned: true };
 	}
 
 	/** Puts `value` into a register, whoever was there. */
 	put(register: Register, value: Value): void {
 		this.#lose(register, `its register was taken by ${value.name}`);
-		this.#occupants.set(register, { value, assigned: true });
+		this.#occupants[register] = { value, assigned: true };
+		value.home = register;
 	}
 
 	/** The register of `value` holds `successor` from here on, proven as far. */
@@ -71,7 +79,8 @@ export class Flow {
 		const register = this.find(value);
 		const proven = this.#proven.get(value);
 		if (register === undefined) return;
-		this.#occupants.set(register, { value: successor, assigned: this.isAssigned(value) });
+		this.#occupants[register] = { value: successor, assigned: this.isAssigned(value) };
+		successor.home = register;
 		if (proven !== undefined) this.#proven.set(successor, proven);
 		this.#proven.delete(value);
 		value.lostBecause = `it became ${successor.name} in another byte order`;
@@ -79,7 +88,7 @@ export class Flow {
 
 	release(value: Value): void {
 		const register = this.find(value);
-		if (register !== undefined) this.#occupants.delete(register);
+		if (register !== undefined) this.#occupants[register] = undefined;
 		this.#proven.delete(value);
 	}
 
@@ -90,6 +99,21 @@ export class Flow {
 	prove(value: Value, bytes: number): void {
 		if (bytes > 0) this.#proven.set(value, bytes);
 		else this.#proven.delete(value);
+	}
+
+	/** Takes a value that was lost back into the register that it had, not yet set. */
+	revive(value: Value): void {
+		if (value.home !== undefined && this.find(value) === undefined) this.take(value, value.home);
+	}
+
+	/** Forgets what is in r0-r5. */
+	loseScratch(because: string): void {
+		for (const register of LOST_BY_CALL) this.#lose(register, because);
+	}
+
+	/** Forgets what is in r0-r9. */
+	loseAll(because: string): void {
+		for (const register of [...LOST_BY_CALL, ...KEPT]) this.#lose(register, because);
 	}
 
 	/** After a call: argument and result registers are gone, and packet pointers if the packet may have moved. */
@@ -108,13 +132,13 @@ export class Flow {
 	/** What holds both here and there: where two paths meet. */
 	meet(other: Flow, place: string): void {
 		for (const register of ALL) {
-			const here = this.#occupants.get(register);
+			const here = this.#occupants[register];
 			if (here === undefined) continue;
-			const there = other.#occupants.get(register);
+			const there = other.#occupants[register];
 			if (there?.value !== here.value) {
 				this.#lose(register, `not every path to ${place} has it`);
 			} else if (!there.assigned) {
-				this.#occupants.set(register, there);
+				this.#occupants[register] = there;
 			}
 		}
 		for (const register of ALL) {
@@ -126,14 +150,22 @@ export class Flow {
 	}
 
 	/** Frees the registers of values whose scope ended after this was noted. */
-	releaseEnded(): void {
-		for (const { value } of [...this.#occupants.values()]) if (value.hasEnded) this.release(value);
+	releaseEnded(except: ReadonlySet<Value>): void {
+		for (const value of this.ended()) if (!except.has(value)) this.release(value);
+	}
+
+	/** Values whose scope has ended, and which still have a register here. */
+	ended(): readonly Value[] {
+		return this.#occupants.flatMap((occupant) => (occupant?.value.hasEnded ? [occupant.value] : []));
 	}
 
 	/** The first reason why `this` does not have all that `head` relies on, for a jump back to it. */
 	lackOf(head: Flow): string | undefined {
-		for (const [register, { value, assigned }] of head.#occupants) {
-			const here = this.#occupants.get(register);
+		for (const register of ALL) {
+			const needed = head.#occupants[register];
+			if (needed === undefined) continue;
+			const { value, assigned } = needed;
+			const here = this.#occupants[register];
 			if (here?.value !== value || (assigned && !here.assigned))
 				return `${value.name} is not in r${register}`;
 		}
@@ -147,7 +179,7 @@ export class Flow {
 	#lose(register: Register, because: string): void {
 		const value = this.occupant(register);
 		if (value === undefined) return;
-		this.#occupants.delete(register);
+		this.#occupants[register] = undefined;
 		this.#proven.delete(value);
 		value.lostBecause = because;
 	}

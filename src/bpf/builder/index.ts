@@ -16,12 +16,14 @@ export {
 	type Place,
 	part,
 	sparseLayout,
+	structure,
 	u8,
 	u16,
 	u32,
 	u64,
 	type View,
 	view,
+	whole,
 } from "./layout.ts";
 export type { LoadPlaceOptions } from "./memory.ts";
 export { ProgramBuilder, type ProgramOptions } from "./program-builder.ts";

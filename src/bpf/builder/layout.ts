@@ -2,6 +2,8 @@
  * Memory as declared tables of fields: packet headers, contexts, stack structures and map values are all
  * layouts, and a view is a layout at an address.
  */
+
+import type { FieldType, Layout as Structure, Fields as StructureFields } from "../../sys/layout.ts";
 import type { AccessBytes } from "../asm/memory.ts";
 import type { Value } from "./value.ts";
 
@@ -70,6 +72,23 @@ export function sparseLayout<const F extends Fields>(name: string, fields: F): L
 	return { name, bytes: Math.max(0, ...ends), fields };
 }
 
+/** The layout of a structure that user space encodes and decodes by the same table (src/sys/layout.ts). */
+export function structure<const F extends StructureFields>(
+	name: string,
+	declared: Structure<F>,
+): Layout<{ readonly [K in keyof F]: Field }> {
+	const fields = Object.fromEntries(
+		declared.places.map((place) => [place.name, { ...unplacedOf(place.type), offset: place.offset }]),
+	);
+	// The same names, each with its place.
+	return { name, bytes: declared.size, fields: fields as { readonly [K in keyof F]: Field } };
+}
+
+function unplacedOf(type: FieldType): UnplacedField {
+	if (typeof type === "object") return bytes("bytes" in type ? type.bytes : type.text);
+	return { u8, u16, u32, s32: u32, u64, pointer: u64, be16, be32 }[type];
+}
+
 /** One field at one address: what can be loaded and stored. */
 export interface Place {
 	/** `ipv4.daddr` */
@@ -110,6 +129,17 @@ export function view<F extends Fields>(
 	}
 	// One Place a key of F, and ADDRESS.
 	return places as View<F>;
+}
+
+/** Whether something is a place, and not a view, a value, a map or a number. */
+export function isPlace(something: unknown): something is Place {
+	return typeof something === "object" && something !== null && "base" in something && "field" in something;
+}
+
+/** All bytes of a view as one place, as for copying. */
+export function whole(something: View<Fields>): Place {
+	const { name, base, offset, bytes: length } = something[ADDRESS];
+	return { name, base, offset, field: { ...bytes(length), offset: 0 } };
 }
 
 /** The bytes `offset` to `offset + length` of a place, as a number in memory order. */

@@ -6,14 +6,14 @@ import * as asm from "../asm/memory.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits, numberOfBytes } from "./constant.ts";
 import type { Emitter, Label } from "./emitter.ts";
-import { type Field, type Place, part } from "./layout.ts";
+import { type Field, isPlace, type Place, part } from "./layout.ts";
 import { type Operand, type Placement, Value, type ValueType } from "./value.ts";
 
 export interface LoadPlaceOptions {
 	/** The value's name; that of the place if absent. */
 	readonly name?: string;
 	readonly in?: Placement;
-	/** Loads into the register of this value instead of a new one. */
+	/** Loads into the register of this value instead of a new one; if a call has lost it, into that which it had. */
 	readonly into?: Value;
 }
 
@@ -37,6 +37,7 @@ export class Memory {
 			this.#arithmetic.checkOrders(into, type);
 			if (type.width > into.width) throw emitter.error(`${place.name} has 64 bits, ${name} 32`);
 		}
+		if (into !== undefined) emitter.flow?.revive(into);
 		const value = into ?? this.#arithmetic.allocate(type, options.in ?? "scratch");
 		const note = name === place.name ? name : `${name} = ${place.name}`;
 		emitter.emit(asm.load(bytes, emitter.write(value), base, place.offset), note);
@@ -65,10 +66,29 @@ export class Memory {
 	storeBytes(place: Place, bytes: Uint8Array): void {
 		this.#checkLength(place, bytes);
 		const base = this.#address(place);
-		for (const [offset, length] of pieces(bytes.length, 8)) {
+		const store = (offset: number, length: asm.AccessBytes) => {
 			const piece = part(place, offset, length);
 			const pattern = numberOfBytes(bytes.subarray(offset, offset + length));
-			this.#storeBits(piece, length, base, pattern, `${piece.name} = ${hex(bytes, offset, length)}`);
+			// Two stores of 32 bits are shorter than 64 bits through a register.
+			if (length === 8 && asImmediate(pattern, 64) === undefined) {
+				store(offset, 4);
+				store(offset + 4, 4);
+			} else this.#storeBits(piece, length, base, pattern, `${piece.name} = ${hex(bytes, offset, length)}`);
+		};
+		for (const [offset, length] of pieces(bytes.length, 8)) store(offset, length);
+	}
+
+	/** `*to = *from`, as many bytes as both have, in as few loads and stores as there are. */
+	copyBytes(to: Place, from: Place): void {
+		const { bytes } = to.field;
+		if (bytes !== from.field.bytes) {
+			throw this.#emitter.error(
+				`${to.name} has ${bytes} bytes, ${from.name} has ${from.field.bytes}: they cannot be copied`,
+			);
+		}
+		for (const [offset, length] of pieces(bytes, 8)) {
+			using piece = this.load(part(from, offset, length), {});
+			this.store(part(to, offset, length), piece);
 		}
 	}
 
@@ -90,9 +110,12 @@ export class Memory {
 	}
 
 	/** `place += by` as load, add, store: for memory that no other CPU writes. */
-	increment(place: Place, by: Operand): void {
+	increment(place: Place, by: Operand | Place): void {
 		using sum = this.load(place, { name: "sum" });
-		sum.add(by);
+		if (isPlace(by)) {
+			using more = this.load(by, {});
+			sum.add(more);
+		} else sum.add(by);
 		this.store(place, sum);
 	}
 
@@ -109,9 +132,19 @@ export class Memory {
 		);
 	}
 
-	prove(base: Value, bytes: number, end: Value, otherwise: Label): void {
+	prove(base: Value, bytes: number, end: Value | Place, otherwise: Label): void {
 		const emitter = this.#emitter;
 		if (emitter.flow === undefined || emitter.flow.proven(base) >= bytes) return;
+		if (!(end instanceof Value)) {
+			using loaded = this.load(end, {});
+			this.#proveAgainst(base, bytes, loaded, otherwise);
+		} else this.#proveAgainst(base, bytes, end, otherwise);
+		// What was loaded for the comparison is not there for those who go on at `otherwise`.
+		emitter.flow?.prove(base, bytes);
+	}
+
+	#proveAgainst(base: Value, bytes: number, end: Value, otherwise: Label): void {
+		const emitter = this.#emitter;
 		const type = {
 			name: `${base.name} + ${bytes}`,
 			width: 64,
@@ -127,7 +160,6 @@ export class Memory {
 			emitter.emit(jgt.reg(register, emitter.read(end), otherwise.name));
 		}
 		emitter.arrive(otherwise);
-		emitter.flow.prove(base, bytes);
 	}
 
 	#storeBits(place: Place, bytes: asm.AccessBytes, base: Register, pattern: bigint, note: string): void {

@@ -13,6 +13,7 @@ import type { AttachTypeName, MapSpec, ProgramSpec, ProgramTypeName } from "../s
 import { Arithmetic } from "./arithmetic.ts";
 import { Branch, type Case, type Comparison } from "./branch.ts";
 import { type Argument, Call } from "./call.ts";
+import { Checksum } from "./checksum.ts";
 import { Emitter, type Label } from "./emitter.ts";
 import { ADDRESS, type Fields, type Layout, type Place, type View, view } from "./layout.ts";
 import { type LoadPlaceOptions, Memory } from "./memory.ts";
@@ -37,6 +38,7 @@ export class ProgramBuilder {
 	readonly #memory: Memory;
 	readonly #branch: Branch;
 	readonly #call: Call;
+	readonly #checksum: Checksum;
 	readonly #maps = new Map<string, MapSpec>();
 	readonly #context: Value;
 	readonly #frame: Value;
@@ -49,8 +51,10 @@ export class ProgramBuilder {
 		this.#memory = new Memory(this.#emitter, this.#arithmetic);
 		this.#branch = new Branch(this.#emitter, this.#arithmetic, this.#memory);
 		this.#call = new Call(this.#emitter, this.#arithmetic);
+		this.#checksum = new Checksum(this.#emitter, this.#arithmetic, this.#memory);
 		this.#context = this.#arithmetic.adopt(pointer("ctx"), 1);
 		this.#frame = this.#arithmetic.adopt(pointer("stack"), 10);
+		this.#emitter.bare.put(10, this.#frame);
 	}
 
 	/** What the following instructions are for: shown above them in listings, quoted in verifier errors. */
@@ -114,8 +118,13 @@ export class ProgramBuilder {
 		this.#memory.storeBytes(place, bytes);
 	}
 
+	/** `*to = *from`, as many bytes as both have, through a register */
+	copyBytes(to: Place, from: Place): void {
+		this.#memory.copyBytes(to, from);
+	}
+
 	/** `*place += by`, not atomic: for per-CPU memory and the stack */
-	increment(place: Place, by: Operand): void {
+	increment(place: Place, by: Operand | Place): void {
 		this.#memory.increment(place, by);
 	}
 
@@ -125,8 +134,37 @@ export class ProgramBuilder {
 	}
 
 	/** `if base + bytes > end goto otherwise`, once: nothing where a path has proven as much already */
-	prove(base: Value, bytes: number, end: Value, otherwise: Label): void {
+	prove(base: Value, bytes: number, end: Value | Place, otherwise: Label): void {
 		this.#memory.prove(base, bytes, end, otherwise);
+	}
+
+	/**
+	 * The sum in 32 bits, carries added back as ones' complement has it (RFC 1071). `most`: the largest number
+	 * that the sum can be, which says how often to fold. The old value is gone.
+	 */
+	fold(sum: Value, most: bigint): Value {
+		return this.#checksum.fold(sum, most);
+	}
+
+	/**
+	 * `*checksum += sum` in ones' complement, for a field that the packet's own sum is zero with: `sum` is what was
+	 * there minus what is there now (the new words complemented, RFC 1624). The result is 0 only if both are 0, so
+	 * that protocols in which 0 has a meaning of its own are right too.
+	 */
+	addToChecksum(
+		checksum: Place,
+		sum: Value,
+		most = sum.width === 32 ? 0xffff_ffffn : 0xffff_ffff_ffffn,
+	): void {
+		this.#checksum.add(checksum, sum, most);
+	}
+
+	/**
+	 * Changes nothing but what the verifier knows of the value: that it is one of a few numbers, by which it would
+	 * follow each way on as a path of its own. `unknown`: any number that the verifier does not know.
+	 */
+	forget(value: Value, unknown: Value): void {
+		this.#arithmetic.forget(value, unknown);
 	}
 
 	/** A structure on the stack, aligned to 8 bytes; not cleared. */
@@ -163,8 +201,18 @@ export class ProgramBuilder {
 		return this.#call.call(helper, args, result);
 	}
 
+	/** `helper(arguments)`, whose result nobody looks at. Values in r0-r5 are lost, as by `call`. */
+	run(helper: HelperName, args: readonly Argument[]): void {
+		this.release(this.call(helper, args));
+	}
+
 	/** `name = bpf_map_lookup_elem(map, key); if name == 0 goto otherwise` */
-	lookup(map: MapSpec, key: Value | View<Fields>, otherwise: Label, name = `${map.name} entry`): Value {
+	lookup(
+		map: MapSpec,
+		key: Value | View<Fields> | Place,
+		otherwise: Label,
+		name = `${map.name} entry`,
+	): Value {
 		this.map(map);
 		const entry = this.#call.call("bpf_map_lookup_elem", [map, key], name);
 		this.#branch.gotoIf(entry, "==", 0, otherwise);
@@ -179,6 +227,11 @@ export class ProgramBuilder {
 	/** `label:` */
 	place(label: Label): void {
 		this.#emitter.place(label);
+	}
+
+	/** `label:`, where nothing that was in a register is needed any more: so any path can go there, from asides too */
+	placeBare(label: Label): void {
+		this.#emitter.place(label, "nothing");
 	}
 
 	/** `goto label` */
@@ -204,6 +257,47 @@ export class ProgramBuilder {
 		mask = new Uint8Array(bytes.length).fill(255),
 	): void {
 		this.#branch.gotoUnlessBytes(place, bytes, mask, label);
+	}
+
+	/** `if value is one of members goto label`: one step for any number of members, 0-63, as is the value */
+	gotoIfMember(value: Value, members: Iterable<number>, label: Label): void {
+		this.#branch.gotoIfMember(value, setOf(members), label);
+	}
+
+	/** `if value is not one of members goto label`: one step for any number of members, 0-63, as is the value */
+	gotoUnlessMember(value: Value, members: Iterable<number>, label: Label): void {
+		this.#branch.gotoUnlessMember(value, setOf(members), label);
+	}
+
+	/** `goto labels[value]`, for a value that is one of these numbers; by halving, where neighbours share a label as one */
+	gotoOneOf(value: Value, labels: ReadonlyMap<number, Label>): void {
+		this.#branch.select(value, labels);
+	}
+
+	/**
+	 * `if (left comparison right) { body }`, with the body behind the program, so that the common way is the straight
+	 * one. What it comes back with must be what was known here: a value that its calls lose, it has to load again.
+	 */
+	unlikely(left: Value | Place, comparison: Comparison, right: Operand, body: () => void): void {
+		this.#branch.unlikely(left, comparison, right, body);
+	}
+
+	/** `if base + bytes > end { body }`, with the body behind the program; it has to prove as much, or to go elsewhere. */
+	unlessProven(base: Value, bytes: number, end: Value | Place, body: () => void): void {
+		const short = this.label(`${base.name} short`);
+		this.prove(base, bytes, end, short);
+		this.#branch.aside(short, this.label("long enough"), body);
+	}
+
+	/**
+	 * `name: { body }`: `again` is the label to go back to. At its head a loop has what a call leaves, the stack and
+	 * r6-r9: whatever else was in a register is lost.
+	 */
+	loop(name: string, body: (again: Label) => void): void {
+		this.#emitter.flow?.loseScratch(`only what is kept is there at the head of loop ${name}`);
+		const again = this.#emitter.label(name);
+		this.#emitter.place(again);
+		body(again);
 	}
 
 	/** `if (left comparison right) { then } else { otherwise }` */
@@ -241,6 +335,7 @@ export class ProgramBuilder {
 	/** The program as data. Throws L3dsrError (BPF_BUILD) for a path without end or a label never placed. */
 	build(): ProgramSpec {
 		const { name, type, expectedAttachType, license = "GPL" } = this.#options;
+		this.#emitter.writeAsides();
 		return {
 			name,
 			type,
@@ -250,6 +345,13 @@ export class ProgramBuilder {
 			maps: [...this.#maps.values()],
 		};
 	}
+}
+
+/** Numbers as the bits of a u64. */
+function setOf(members: Iterable<number>): bigint {
+	let set = 0n;
+	for (const member of members) set |= 1n << BigInt(member);
+	return set;
 }
 
 function pointer(name: string): ValueType {

@@ -51,6 +51,8 @@ export class Value implements ValueType, Disposable {
 	readonly bytes: number;
 	readonly order: ByteOrder;
 	readonly kind: ValueKind;
+	/** The register that it is in, or was in last. */
+	home: Register | undefined;
 	/** Why no register holds it any longer, for the error of its next use. */
 	lostBecause: string | undefined;
 	/** Its `using` has ended: where paths meet again, nothing holds a register for it. */

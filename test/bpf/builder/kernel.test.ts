@@ -99,6 +99,73 @@ test("loads, stores and comparisons agree on the byte order of a field", () => {
 	);
 });
 
+/** The sum of 16-bit words in ones' complement. */
+function onesComplementSum(words: readonly number[]): number {
+	let sum = words.reduce((total, word) => total + word, 0);
+	while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+	return sum;
+}
+
+test("a checksum follows what changes in the packet, and never becomes 0", () => {
+	const words = layoutOfWords(6);
+	const word32 = fc.oneof(fc.constantFrom(0, 0xffff_ffff, 1, 0xffff_0000), fc.nat(0xffff_ffff));
+	fc.assert(
+		fc.property(
+			fc.array(word32, { minLength: 6, maxLength: 6 }),
+			word32,
+			fc.boolean(),
+			(numbers, next, folds) => {
+				const frame = FRAME.slice();
+				const view = new DataView(frame.buffer);
+				for (const [index, number] of numbers.entries()) view.setUint32(16 + 4 * index, number, true);
+				// The checksum makes the sum of everything 0xffff, which is zero.
+				const halves = (at: number, length: number) =>
+					Array.from({ length: length / 2 }, (_, index) => view.getUint16(at + 2 * index, true));
+				const checksum = 0xffff - onesComplementSum(halves(16, 24));
+				view.setUint16(14, checksum, true);
+				const { verdict, data } = run((p) => {
+					const ctx = p.context(bpf.SKB);
+					const short = p.label("short");
+					const packet = p.load(ctx.data, { name: "packet" });
+					p.prove(packet, 40, ctx.data_end, short);
+					const { checksum, words: all } = bpf.view(packet, words, 14);
+					const change = p.load(bpf.part(all, 0, 4), { name: "change" }).raw(64);
+					for (const offset of [4, 8, 12]) {
+						using old = p.load(bpf.part(all, offset, 4));
+						change.add(old);
+					}
+					// Four words become 0, but the first becomes `next`: less that one.
+					for (const offset of [4, 8, 12]) p.store(bpf.part(all, offset, 4), 0);
+					p.store(bpf.part(all, 0, 4), next);
+					{
+						using less = p.u32("less").set(0xffff_ffff - next);
+						change.add(less);
+					}
+					const most = 5n * 0xffff_ffffn;
+					if (folds) p.addToChecksum(checksum, p.fold(change, most));
+					else p.addToChecksum(checksum, change, most);
+					p.exit(1);
+					p.place(short);
+					p.exit(0);
+				}, frame);
+				assert.equal(verdict, 1);
+				view.setUint32(16, next, true);
+				for (const offset of [20, 24, 28]) view.setUint32(offset, 0, true);
+				const after = new DataView(data.buffer, data.byteOffset).getUint16(14, true);
+				// 0 and 0xffff are both zero in ones' complement.
+				assert.equal(onesComplementSum([after, ...halves(16, 24)]) % 0xffff, 0);
+				if (checksum !== 0) assert.notEqual(after, 0);
+			},
+		),
+		{ numRuns: 80 },
+	);
+});
+
+/** A 16-bit checksum and so many 32-bit words behind it. */
+function layoutOfWords(count: number) {
+	return bpf.layout("words", { checksum: bpf.be16, words: bpf.bytes(4 * count) });
+}
+
 test("a loop that goes back to its label is bounded for the verifier too", () => {
 	const output = run((p) => {
 		const sum = p.u32("sum").set(0);

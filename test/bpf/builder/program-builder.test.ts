@@ -4,6 +4,8 @@ import { formatInstruction } from "../../../src/bpf/asm/index.ts";
 import * as bpf from "../../../src/bpf/builder/index.ts";
 import { commentAt, type ProgramSpec } from "../../../src/bpf/spec.ts";
 import { L3dsrError } from "../../../src/errors.ts";
+import { SK_BUFF, XDP_MD } from "../../../src/sys/bpf.ts";
+import { Layout } from "../../../src/sys/layout.ts";
 
 function builder(): bpf.ProgramBuilder {
 	return new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
@@ -57,9 +59,10 @@ describe("constants", () => {
 		["a larger one takes two slots", (p) => p.u64("a").set(2n ** 40n), ["r0 = 0x10000000000 ll"]],
 		[
 			"one too large for an immediate goes through a register",
-			(p) => p.u64("a").set(0).and(0xffff_ffff),
-			["r0 = 0", "r5 = 0xffffffff ll", "r0 &= r5"],
+			(p) => p.u64("a").set(0).and(0xffff_fffe),
+			["r0 = 0", "r5 = 0xfffffffe ll", "r0 &= r5"],
 		],
+		["the lower half is taken by a move", (p) => p.u64("a").set(-1).and(0xffff_ffff), ["r0 = -1", "w0 = w0"]],
 		["a 32-bit value takes any 32 bits", (p) => p.u32("a").set(0).and(0xffff_ffff), ["w0 = 0", "w0 &= -1"]],
 	];
 	for (const [title, body, expected] of cases) {
@@ -193,6 +196,28 @@ describe("registers", () => {
 		}, /a is no longer in a register: it was in r2, lost by the call of bpf_ktime_get_ns/);
 	});
 
+	it("are those they were before where a value that is lost is loaded again", () => {
+		const code = emitted((p) => {
+			const { ctx, data, end, pass } = packet(p);
+			p.keep(ctx);
+			p.keep(data);
+			p.run("bpf_skb_pull_data", [ctx, 34]);
+			p.load(ctx.data, { into: data });
+			p.load(ctx.data_end, { into: end });
+			p.prove(data, 34, end, pass);
+			p.load(bpf.view(data, bpf.IPV4, 14).tos);
+			p.placeBare(pass);
+		});
+		assert.deepEqual(code.slice(10, 12), ["r7 = *(u32 *)(r6 + 76)", "r5 = *(u32 *)(r6 + 80)"]);
+		refuses((p) => {
+			const { ctx, data } = packet(p);
+			p.keep(ctx);
+			p.run("bpf_skb_pull_data", [ctx, 34]);
+			p.u32("other", 0);
+			p.load(ctx.data, { into: data });
+		}, /allocate data: no r0 register is free \(r0 other\)/);
+	});
+
 	it("that are kept outlive calls", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
@@ -259,6 +284,24 @@ describe("calls", () => {
 		assert.deepEqual(ring.slice(1), ["r0 = r2", "r2 = r1", "r1 = r0", "call bpf_csum_update#40"]);
 	});
 
+	it("take a place for its address", () => {
+		const code = emitted((p) => {
+			const ctx = p.context(bpf.SKB);
+			const numbers = p.stack("numbers", bpf.layout("numbers", { first: bpf.u32, second: bpf.u32 }));
+			p.run("bpf_skb_load_bytes", [ctx, 20, numbers.second, 4]);
+		});
+		assert.deepEqual(code.slice(0, 2), ["r3 = r10", "r2 = 20"]);
+		assert.ok(code.includes("r3 += -4"));
+	});
+
+	it("leave r0 free when their result is not asked for", () => {
+		const code = emitted((p) => {
+			p.run("bpf_ktime_get_ns", []);
+			p.u32("a", 0).set(1);
+		});
+		assert.deepEqual(code, ["call bpf_ktime_get_ns#5", "w0 = 1"]);
+	});
+
 	it("take as many arguments as the helper has", () => {
 		refuses((p) => void p.call("bpf_redirect", [1]), /bpf_redirect takes 2 arguments, 1 are given/);
 	});
@@ -293,6 +336,78 @@ describe("the packet", () => {
 			p.if(ctx.len, ">", 60, () => p.prove(data, 34, end, pass));
 			p.load(ip.tos);
 		}, /ipv4.tos is bytes 15-15 of data, of which 14 are proven/);
+	});
+
+	it("is proven against the end in the context as well", () => {
+		const code = emitted((p) => {
+			const ctx = p.context(bpf.SKB);
+			const pass = p.label("pass");
+			const data = p.load(ctx.data, { name: "data" });
+			p.prove(data, 34, ctx.data_end, pass);
+			p.load(bpf.view(data, bpf.IPV4, 14).tos);
+			p.place(pass);
+		});
+		assert.deepEqual(code.slice(1, 5), [
+			"r5 = *(u32 *)(r1 + 80)",
+			"r4 = r0",
+			"r4 += 34",
+			"if r4 > r5 goto pass",
+		]);
+	});
+
+	it("that is too short can be made longer aside", () => {
+		const p = builder();
+		const ctx = p.context(bpf.SKB);
+		const drop = p.label("drop");
+		p.keep(ctx);
+		const data = p.load(ctx.data, { name: "data", in: "kept" });
+		const end = p.load(ctx.data_end, { name: "end" });
+		p.unlessProven(data, 34, end, () => {
+			p.run("bpf_skb_pull_data", [ctx, 34]);
+			p.load(ctx.data, { into: data });
+			p.load(ctx.data_end, { into: end });
+			p.prove(data, 34, end, drop);
+		});
+		p.load(bpf.view(data, bpf.IPV4, 14).tos);
+		p.exit(0);
+		p.placeBare(drop);
+		p.exit(2);
+		const code = lines(p.build());
+		assert.equal(code[5], "if r5 > r0 goto data short");
+		assert.equal(code[6], "long enough: r5 = *(u8 *)(r7 + 15)");
+		assert.equal(code.at(-1), "goto long enough");
+	});
+
+	it("is copied in as few accesses as there are", () => {
+		const code = emitted((p) => {
+			const { data, end, pass } = packet(p);
+			p.prove(data, 54, end, pass);
+			const address = p.stack("address", bpf.layout("address", { bytes: bpf.bytes(16) })).bytes;
+			p.copyBytes(address, bpf.view(data, bpf.IPV6, 14).source);
+			p.place(pass);
+		});
+		assert.deepEqual(code.slice(8), [
+			"r4 = *(u64 *)(r0 + 22)",
+			"*(u64 *)(r10 - 16) = r4",
+			"r4 = *(u64 *)(r0 + 30)",
+			"*(u64 *)(r10 - 8) = r4",
+		]);
+		refuses((p) => {
+			const { ip } = packet(p);
+			p.copyBytes(ip.source, ip.tos);
+		}, /ipv4.source has 4 bytes, ipv4.tos has 1: they cannot be copied/);
+	});
+
+	it("takes constant bytes as immediates", () => {
+		const code = emitted((p) => {
+			const stack = p.stack("s", bpf.layout("s", { sixteen: bpf.bytes(16) }));
+			p.storeBytes(stack.sixteen, Uint8Array.of(0xfc, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+		});
+		assert.deepEqual(code, [
+			"*(u32 *)(r10 - 16) = 0x10000fc",
+			"*(u32 *)(r10 - 12) = 2",
+			"*(u64 *)(r10 - 8) = 0",
+		]);
 	});
 
 	it("stays proven for a pointer that moves by a constant, not by a value", () => {
@@ -384,6 +499,96 @@ describe("branches", () => {
 		]);
 	});
 
+	it("on membership are one step for any number of members", () => {
+		const test = (go: "gotoIfMember" | "gotoUnlessMember", members: number[]) =>
+			emitted((p) => {
+				const out = p.label("out");
+				const n = p.load(p.context(bpf.SKB).mark).and(63);
+				p[go](n, members, out);
+				p.place(out);
+			}).slice(2);
+		assert.deepEqual(test("gotoIfMember", [1, 3, 63]), [
+			"r5 = 0x800000000000000a ll",
+			"r5 >>= r0",
+			"if r5 & 1 goto out",
+		]);
+		assert.deepEqual(test("gotoUnlessMember", [0, 1]), ["r5 = -4", "r5 >>= r0", "if r5 & 1 goto out"]);
+		assert.deepEqual(test("gotoIfMember", [7]), ["if w0 == 7 goto out"]);
+		assert.deepEqual(test("gotoUnlessMember", [7]), ["if w0 != 7 goto out"]);
+		assert.deepEqual(test("gotoUnlessMember", [...Array(64).keys()]), []);
+	});
+
+	it("that are unlikely are out of the way, under the comment of their place, and come back", () => {
+		const p = builder();
+		const ctx = p.context(bpf.SKB);
+		p.comment("look at the mark");
+		p.unlikely(ctx.mark, "==", 7, () => p.store(ctx.mark, 8));
+		p.comment("and on");
+		p.store(ctx.priority, 1);
+		p.exit(0);
+		const spec = p.build();
+		assert.deepEqual(lines(spec), [
+			"r0 = *(u32 *)(r1 + 8)",
+			"if w0 == 7 goto aside",
+			"back: *(u32 *)(r1 + 32) = 1",
+			"r0 = 0",
+			"exit",
+			"aside: *(u32 *)(r1 + 8) = 8",
+			"goto back",
+		]);
+		assert.equal(commentAt(spec, 5), "look at the mark");
+	});
+
+	it("that are unlikely can use what was in scope, and must not lose what is needed after them", () => {
+		const p = builder();
+		const ctx = p.context(bpf.SKB);
+		{
+			using mark = p.load(ctx.mark);
+			p.unlikely(mark, ">", 7, () => {
+				p.if(mark, "==", 9, () => p.store(ctx.priority, 2));
+				mark.sub(8);
+			});
+			p.store(ctx.mark, mark);
+		}
+		p.exit(0);
+		assert.equal(lines(p.build()).at(-2), "end: w0 -= 8");
+		refuses((q) => {
+			const skb = q.context(bpf.SKB);
+			q.keep(skb);
+			const mark = q.load(skb.mark);
+			q.unlikely(mark, ">", 7, () => q.run("bpf_ktime_get_ns", []));
+			q.exit(mark);
+		}, /jump back to back: skb.mark is not in r0/);
+	});
+
+	it("to one of several labels halve what neighbours share", () => {
+		const p = builder();
+		const ctx = p.context(bpf.SKB);
+		const mark = p.load(ctx.mark);
+		const labels = [p.label("low"), p.label("one"), p.label("high")] as const;
+		const [low, one, high] = labels;
+		const of = (n: number) => (n === 20 ? one : n < 32 ? low : high);
+		p.gotoOneOf(mark, new Map(Array.from({ length: 64 }, (_, n) => [n, of(n)])));
+		labels.forEach((label, index) => {
+			p.place(label);
+			p.exit(index + 100);
+		});
+		const spec = p.build();
+		for (const [n, expected] of [
+			[0, 100],
+			[19, 100],
+			[20, 101],
+			[21, 100],
+			[31, 100],
+			[32, 102],
+			[63, 102],
+		] as const) {
+			const { result, jumps } = interpret(spec, n);
+			assert.equal(result, expected, `${n}`);
+			assert.ok(jumps <= 2);
+		}
+	});
+
 	it("of a dispatch on 64 numbers are found in at most eight comparisons", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
@@ -431,6 +636,42 @@ describe("labels", () => {
 		}, /jump back to back: (m is not in r0|ctx is not in r1)/);
 	});
 
+	it("of loops have what is kept, and only that", () => {
+		const p = builder();
+		const left = p.u64("left", "kept").set(3);
+		p.loop("again", (again) => {
+			p.run("bpf_ktime_get_ns", []);
+			left.sub(1);
+			p.gotoIf(left, "!=", 0, again);
+		});
+		p.exit(0);
+		assert.equal(lines(p.build())[1], "again: call bpf_ktime_get_ns#5");
+		refuses((q) => {
+			const scratch = q.u64("scratch").set(3);
+			q.loop("again", () => scratch.add(1));
+		}, /scratch is no longer in a register: only what is kept is there at the head of loop again/);
+	});
+
+	it("that are bare can be reached with anything, and have nothing", () => {
+		const p = builder();
+		const ctx = p.context(bpf.SKB);
+		const pass = p.label("pass");
+		const mark = p.load(ctx.mark);
+		p.unlikely(mark, "==", 1, () => {
+			p.release(mark);
+			p.goto(pass);
+		});
+		p.goto(pass);
+		p.placeBare(pass);
+		p.exit(0);
+		assert.equal(lines(p.build()).length, 4);
+		refuses((q) => {
+			const kept = q.u64("kept", "kept").set(1);
+			q.placeBare(q.label("bare"));
+			q.exit(kept);
+		}, /kept is no longer in a register: nothing is kept at bare/);
+	});
+
 	it("must be placed, once, and every path must end", () => {
 		refuses((p) => p.goto(p.label("nowhere")), /label nowhere is jumped to and never placed/);
 		refuses((p) => {
@@ -460,6 +701,59 @@ describe("labels", () => {
 			"pass: r0 = 0",
 			"exit",
 		]);
+	});
+});
+
+describe("what the verifier knows", () => {
+	it("is forgotten without a change", () => {
+		const code = emitted((p) => {
+			const unknown = p.load(p.context(bpf.SKB).mark);
+			p.forget(p.u32("narrow").set(1), unknown);
+			p.forget(p.u64("wide").set(1), unknown);
+		});
+		assert.deepEqual(code.slice(1), ["w5 = 1", "w5 ^= w0", "w5 ^= w0", "r4 = 1", "r4 ^= r0", "r4 ^= r0"]);
+	});
+});
+
+describe("checksums", () => {
+	it("are folded as often as their sum can be large", () => {
+		const fold = (most: bigint) =>
+			emitted((p) => {
+				p.fold(p.u64("sum").set(1), most);
+			}).slice(1);
+		assert.deepEqual(fold(2n * 0xffff_ffffn), ["r5 = r0", "r5 >>= 32", "w0 += w5"]);
+		assert.equal(fold(5n * 0xffff_ffffn).length, 7);
+	});
+
+	it("are fields of 16 bits", () => {
+		refuses((p) => {
+			const { ip } = packet(p);
+			p.addToChecksum(ip.source, p.u32("sum").set(1));
+		}, /ipv4.source has 4 bytes; Internet checksums have 2/);
+	});
+});
+
+describe("layouts", () => {
+	it("of structures have the offsets by which user space encodes them", () => {
+		assert.equal(bpf.SKB.bytes, SK_BUFF.size);
+		for (const name of ["len", "mark", "data", "data_end", "vlan_tci", "gso_size", "tstamp"] as const)
+			assert.equal(bpf.SKB.fields[name].offset, SK_BUFF.offsetOf(name));
+		assert.equal(bpf.XDP.fields.data_end.offset, XDP_MD.offsetOf("data_end"));
+		const wire = new Layout({ port: "be16", address: { bytes: 4 }, time: "u64", name: { text: 3 } });
+		const { fields, bytes } = bpf.structure("wire", wire);
+		assert.equal(bytes, 24);
+		assert.deepEqual(
+			[fields.port.order, fields.address.bytes, fields.time.offset, fields.name.bytes],
+			["network", 4, 8, 3],
+		);
+	});
+
+	it("as a whole are one place", () => {
+		const code = emitted((p) => {
+			const ports = p.stack("ports", bpf.layout("ports", { source: bpf.be16, destination: bpf.be16 }));
+			p.store(bpf.whole(ports), 0);
+		});
+		assert.deepEqual(code, ["*(u32 *)(r10 - 8) = 0"]);
 	});
 });
 
