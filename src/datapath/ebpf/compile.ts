@@ -5,35 +5,33 @@
  * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
  * the same rules give the same bytes.
  */
-import {
-	add,
-	exit,
-	ja,
-	jset,
-	load,
-	loadImm64,
-	loadMapValue,
-	mov,
-	mul,
-	rsh,
-	slotsOf,
-} from "../../bpf/asm/index.ts";
-import { BPF_MAP_FLAG, type MapSpec, mapsUsed, type ProgramSpec } from "../../bpf/spec.ts";
+import { slotsOf } from "../../bpf/asm/index.ts";
+import { IPV4, IPV6, ProgramBuilder, type Value, view } from "../../bpf/builder/index.ts";
+import type { MapSpec, ProgramSpec } from "../../bpf/spec.ts";
 import type { Family } from "../../model/address.ts";
 import type { Rule } from "../../model/rule.ts";
-import { Code } from "./code.ts";
 import { emitCount } from "./count.ts";
-import { bitsOf, bodiesIn, type Dispatch, DSCP_COUNT, dscpMask, planDispatch } from "./dispatch.ts";
-import { COUNTER_BYTES, MAP, RULES_LAYOUT } from "./frame.ts";
+import { bodiesIn, type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
+import { allocateStack, COUNTER_BYTES, MAP, type Packet, type ParsedPacket } from "./frame.ts";
 import { type CompileTarget, VERDICT } from "./hook.ts";
-import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
-import { emitLocal, localMap } from "./local-addresses.ts";
+import type { InterfaceRules } from "./interface-rules.ts";
+import { emitLocal, isLookup, localMap } from "./local-addresses.ts";
 import { emitParseIpv4 } from "./parse-ipv4.ts";
 import { emitParseIpv6 } from "./parse-ipv6.ts";
-import { emitProtocolDispatch, loadDscp, PASS } from "./parse-link.ts";
+import {
+	ETHER_TYPE,
+	emitArrival,
+	emitDscpFilter,
+	emitFrameFilter,
+	emitHeaderBounds,
+	loadDscp,
+} from "./parse-link.ts";
+import { emitReport } from "./report.ts";
 import { emitRewriteAddress } from "./rewrite-address.ts";
-import { emitGroups, emitLoadDestination, foldedSum } from "./rule-group.ts";
-import { emitTransportChecksum } from "./transport-checksum.ts";
+import { emitGroups } from "./rule-group.ts";
+import { emitStraight } from "./straight.ts";
+import { findEntry, rulesMap } from "./table.ts";
+import { emitTransportChecksum, keepDifference } from "./transport-checksum.ts";
 
 /** The program's name in the kernel: by it, ours is found again. */
 export const PROGRAM_NAME = { tc: "l3dsr_tc", xdp: "l3dsr_xdp" } as const;
@@ -81,142 +79,123 @@ export function tooLarge({ instructions }: ProgramSpec, rules: number): string |
 
 /** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
 export function compileProgram(rules: InterfaceRules, target: CompileTarget, slots: number): ProgramSpec {
-	const code = new Code();
-	const plans = FAMILIES.map((family) => ({
-		family,
-		dispatch: planDispatch(rules.rules.filter(({ rule }) => rule.family === family)),
-	})).filter(({ dispatch }) => dscpMask(dispatch) !== 0n);
-	emitProtocolDispatch(
-		code,
-		target,
-		plans.map(({ family }) => family),
-	);
-	for (const { family, dispatch } of plans) emitFamily(code, family, dispatch, rules, target);
-	code.label(PASS);
-	code.step("let the packet go on", mov.imm(0, VERDICT[target.hook]), exit());
-	const instructions = code.finish();
-	const used = mapsUsed(instructions);
-	return {
+	const p = new ProgramBuilder({
 		name: PROGRAM_NAME[target.hook],
 		type: target.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
-		instructions,
-		maps: [
-			rulesMap(rules, plans),
-			counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots),
-			counterMap(MAP.base, "BPF_MAP_TYPE_ARRAY", slots),
-			...FAMILIES.filter((family) => used.includes(MAP.local[family])).map((family) =>
-				localMap(family, rules.local),
-			),
-		],
+	});
+	const dispatches = new Map<Family, Dispatch>();
+	for (const family of FAMILIES) {
+		const dispatch = planDispatch(rules.rules.filter(({ rule }) => rule.family === family));
+		if (dscpsOf(dispatch).length > 0) dispatches.set(family, dispatch);
+	}
+	const maps = {
+		rules: p.map(rulesMap(rules, dispatches)),
+		counters: p.map(counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots)),
 	};
+	p.map(counterMap(MAP.base, "BPF_MAP_TYPE_ARRAY", slots));
+	const arrival = emitArrival(p, target, [...dispatches.keys()]);
+	const { data, etherType, pass } = arrival;
+	const stack = allocateStack(p);
+	for (const [family, dispatch] of dispatches) {
+		const other = p.label("other protocol");
+		p.comment(family === "ipv4" ? "IPv4?" : "IPv6?");
+		p.gotoIf(etherType, "!=", ETHER_TYPE[family], other);
+		p.release(etherType);
+		const local = rules.local.filter(({ address }) => address.family === family);
+		const packet: Packet = {
+			...arrival,
+			...headerOf(family, data, target),
+			p,
+			target,
+			family,
+			stack,
+			local,
+			asksProtocol: dispatch.groups.length > 0 || target.report !== undefined,
+			maps: { ...maps, local: localMap(family, local) },
+		};
+		emitFamily(packet, dispatch);
+		p.place(other);
+	}
+	p.placeBare(pass);
+	p.comment("let the packet go on");
+	p.exit(VERDICT[target.hook]);
+	return p.build();
 }
 
-function emitFamily(
-	code: Code,
+/** What both headers have. */
+function headerOf(
 	family: Family,
-	dispatch: Dispatch,
-	rules: InterfaceRules,
-	target: CompileTarget,
-): void {
-	const prefix = family === "ipv4" ? "v4" : "v6";
-	const mask = dscpMask(dispatch);
-	if (family === "ipv4") emitParseIpv4(code, target, mask);
-	else emitParseIpv6(code, target, mask);
-	code.label(`${prefix}_dispatch`);
-	const { plain, plainLocal, groups } = dispatch;
-	const local = rules.local.filter(({ address }) => address.family === family);
-	const kinds = [
-		{ label: `${prefix}_local`, what: "a rule for this host's destinations", dscps: [...plainLocal.keys()] },
-		{ label: `${prefix}_plain`, what: "a rule for every destination", dscps: [...plain.keys()] },
-		{ label: `${prefix}_groups`, what: "other rules", dscps: groups.flatMap(({ dscps }) => dscps) },
-	].filter(({ dscps }) => dscps.length > 0);
-	if (kinds.length > 1) {
-		code.step("what does this DSCP have?", ...loadDscp(family, target.linkHeaderBytes));
-		for (const { label, what, dscps } of kinds.slice(0, -1)) {
-			code.step(what, loadImm64(4, bitsOf(dscps)), rsh.reg(4, 3), jset.imm(4, 1, label));
+	data: Value,
+	{ linkHeaderBytes }: CompileTarget,
+): Pick<Packet, "source" | "destination" | "hopLimit"> {
+	if (family === "ipv6") return view(data, IPV6, linkHeaderBytes);
+	const { source, destination, ttl } = view(data, IPV4, linkHeaderBytes);
+	return { source, destination, hopLimit: ttl };
+}
+
+/** One family's way, from its first byte to the verdict. */
+function emitFamily(packet: Packet, dispatch: Dispatch): void {
+	const { p, target } = packet;
+	const inTable = tableDscps(dispatch);
+	emitHeaderBounds(packet);
+	const dscp = emitDscpFilter(packet, dscpsOf(dispatch));
+	emitFrameFilter(packet);
+	if (inTable.length > 0 && target.report === undefined) {
+		const general = p.label("general");
+		if (dispatch.groups.length > 0) {
+			p.comment("a DSCP with other rules?");
+			p.gotoUnlessMember(dscp, inTable, general);
 		}
-		const last = kinds.at(-1);
-		if (last !== undefined) code.step(last.what, ja(last.label));
+		emitStraight(packet, emitIfLocal(packet, dscp, dispatch), general);
+		p.place(general);
 	}
-	if (plainLocal.size > 0) {
-		code.label(`${prefix}_local`);
-		emitLoadDestination(code, family, target.linkHeaderBytes);
-		emitLocal(code, { family, local }, PASS);
+	p.release(dscp);
+	const parsed = packet.family === "ipv4" ? emitParseIpv4(packet) : emitParseIpv6(packet);
+	p.release(packet.end);
+	if (inTable.length > 0) {
+		const groups = p.label("groups");
+		p.comment("load the DSCP");
+		const found = loadDscp(parsed);
+		if (dispatch.groups.length > 0) {
+			p.comment("a DSCP with other rules?");
+			p.gotoUnlessMember(found, inTable, groups);
+		}
+		emitFromTable(parsed, emitIfLocal(parsed, found, dispatch));
+		p.place(groups);
 	}
-	if (plain.size + plainLocal.size > 0) {
-		code.label(`${prefix}_plain`);
-		emitPlain(code, family, target, prefix);
+	if (dispatch.groups.length > 0) emitGroups(parsed, dispatch.groups);
+}
+
+/** Leaves for `pass` when the DSCP's rule is for this host's addresses and the packet is not. Gives the DSCP. */
+function emitIfLocal(packet: Packet, dscp: Value, { plain, plainLocal }: Dispatch): Value {
+	const { p, ctx, end, pass } = packet;
+	if (plainLocal.size === 0) return dscp;
+	const forAll = p.label("every destination");
+	if (plain.size > 0) {
+		p.comment("a rule for every destination?");
+		p.gotoIfMember(dscp, plain.keys(), forAll);
 	}
-	if (groups.length > 0) {
-		code.label(`${prefix}_groups`);
-		emitGroups(code, groups, { family, target, local, prefix });
-	}
+	emitLocal(packet, pass);
+	p.place(forAll);
+	if (!isLookup(packet)) return dscp;
+	p.comment("what the call has lost");
+	p.load(ctx.data_end, { into: end });
+	return loadDscp(packet, 3);
 }
 
 /** One DSCP, one address: look it up, rewrite, count. */
-function emitPlain(code: Code, family: Family, target: CompileTarget, prefix: string): void {
-	const { stride, offset, addressBytes } = tableOf(family);
-	const sumOffset = addressBytes;
-	const slotOffset = family === "ipv4" ? addressBytes : addressBytes + 4;
-	code.step(
-		"one rule for this DSCP: find its entry in the table",
-		...loadDscp(family, target.linkHeaderBytes),
-		mul.imm(3, stride),
-		loadMapValue(5, MAP.rules, offset),
-		add.reg(5, 3),
-	);
-	emitRewriteAddress(code, family, target, { base: 5, offset: 0, sumOffset, slotOffset });
-	code.step("its counter slot", load(4, 4, 5, slotOffset));
-	emitCount(code, "count the packet", "r4");
-	emitTransportChecksum(code, { family, target, prefix: `${prefix}_plain`, done: PASS });
-}
-
-function tableOf(family: Family): { stride: number; offset: number; addressBytes: number } {
-	const { tablesOffset, ipv4EntryBytes, ipv6EntryBytes } = RULES_LAYOUT;
-	if (family === "ipv4") return { stride: ipv4EntryBytes, offset: tablesOffset, addressBytes: 4 };
-	return { stride: ipv6EntryBytes, offset: tablesOffset + DSCP_COUNT * ipv4EntryBytes, addressBytes: 16 };
-}
-
-function rulesMap(rules: InterfaceRules, plans: readonly { family: Family; dispatch: Dispatch }[]): MapSpec {
-	const text = encodeInterfaceRules(rules);
-	const {
-		magic,
-		versionOffset,
-		textOffsetOffset,
-		textLengthOffset,
-		tablesOffset,
-		ipv4EntryBytes,
-		ipv6EntryBytes,
-	} = RULES_LAYOUT;
-	const textOffset = tablesOffset + DSCP_COUNT * (ipv4EntryBytes + ipv6EntryBytes);
-	const value = new Uint8Array(Math.ceil((textOffset + text.length) / 8) * 8);
-	const view = new DataView(value.buffer);
-	value.set(magic);
-	view.setUint32(versionOffset, SCHEMA_VERSION, true);
-	view.setUint32(textOffsetOffset, textOffset, true);
-	view.setUint32(textLengthOffset, text.length, true);
-	for (const { family, dispatch } of plans) {
-		const { stride, offset, addressBytes } = tableOf(family);
-		for (const [dscp, { rule, slot }] of [...dispatch.plain, ...dispatch.plainLocal]) {
-			const at = offset + dscp * stride;
-			const { bytes } = rule.target.daddr;
-			value.set(bytes, at);
-			if (family === "ipv6") view.setInt32(at + addressBytes, foldedSum(bytes), true);
-			view.setUint32(at + (family === "ipv6" ? addressBytes + 4 : addressBytes), slot, true);
-		}
+function emitFromTable(packet: ParsedPacket, dscp: Value): void {
+	const { p, target, stack, pass } = packet;
+	p.comment("one rule for this DSCP: find its entry in the table");
+	const { to, slot } = findEntry(packet, dscp);
+	if (target.report !== undefined) {
+		emitReport(packet, target.report, to, slot);
+		return;
 	}
-	value.set(text, textOffset);
-	return {
-		name: MAP.rules,
-		type: "BPF_MAP_TYPE_ARRAY",
-		keySize: 4,
-		valueSize: value.length,
-		maxEntries: 1,
-		flags: BPF_MAP_FLAG.BPF_F_RDONLY_PROG,
-		contents: [{ key: new Uint8Array(4), value }],
-		frozen: true,
-	};
+	const difference = keepDifference(packet, emitRewriteAddress(packet, to));
+	emitCount(packet, "count the packet", slot, stack.slots.length);
+	emitTransportChecksum(packet, difference, pass);
 }
 
 function counterMap(name: string, type: MapSpec["type"], slots: number): MapSpec {

@@ -1,30 +1,24 @@
 /** Counting: one lookup in a per-CPU map, which the JIT inlines, and two additions. */
-import { add, jeq, load, loadMap, mov, store, storeImm } from "../../bpf/asm/index.ts";
-import type { Code } from "./code.ts";
-import { FP, MAP, STACK } from "./frame.ts";
-import { helper } from "./hook.ts";
+import { type Place, type Value, view } from "../../bpf/builder/index.ts";
+import { COUNTER, type Packet } from "./frame.ts";
 
-/** Where the slot comes from: known now, or in r4. */
-export type SlotSource = number | "r4";
+/** Adds one packet of `length` bytes to the counter whose slot is at `slot`. */
+export function emitCount({ p, maps }: Packet, what: string, slot: Place, length: Value | Place): void {
+	const counted = p.label("counted");
+	p.comment(what);
+	{
+		using found = p.lookup(maps.counters, slot, counted, "counter");
+		const counter = view(found, COUNTER);
+		p.increment(counter.packets, 1);
+		p.increment(counter.bytes, length);
+	}
+	p.place(counted);
+}
 
-/** Adds one packet of STACK.length bytes to the slot. Needs no register that a helper call loses. */
-export function emitCount(code: Code, comment: string, slot: SlotSource): void {
-	const counted = code.fresh("counted");
-	code.step(
-		comment,
-		slot === "r4" ? store(4, FP, STACK.key, 4) : storeImm(4, FP, STACK.key, slot),
-		loadMap(1, MAP.counters),
-		mov.reg(2, FP),
-		add.imm(2, STACK.key),
-		helper("bpf_map_lookup_elem"),
-		jeq.imm(0, 0, counted),
-		load(8, 2, 0, 0),
-		add.imm(2, 1),
-		store(8, 0, 0, 2),
-		load(4, 3, FP, STACK.length),
-		load(8, 2, 0, 8),
-		add.reg(2, 3),
-		store(8, 0, 8, 2),
-	);
-	code.label(counted);
+/** The same for a slot that is known, and the packet's length from the stack. */
+export function emitCountIn(packet: Packet, what: string, slot: number): void {
+	const { p, stack } = packet;
+	p.comment(what);
+	p.store(stack.slots.key, slot);
+	emitCount(packet, what, stack.slots.key, stack.slots.length);
 }

@@ -63,15 +63,15 @@ export function bodiesIn(groups: readonly DispatchGroup[]): number {
 	return groups.reduce((sum, group) => sum + group.rules.length, 0);
 }
 
-/** The DSCPs for which anything may happen, as the bits of a u64. */
-export function dscpMask(dispatch: Dispatch): bigint {
-	const { plain, plainLocal, groups } = dispatch;
-	return bitsOf([...plain.keys(), ...plainLocal.keys(), ...groups.flatMap(({ dscps }) => dscps)]);
+/** The DSCPs whose rule is an entry of the table. */
+export function tableDscps({ plain, plainLocal }: Dispatch): number[] {
+	return [...plain.keys(), ...plainLocal.keys()];
 }
 
-/** DSCPs as the bits of a u64. */
-export function bitsOf(dscps: readonly number[]): bigint {
-	return dscps.reduce((mask, code) => mask | (1n << BigInt(code)), 0n);
+/** The DSCPs for which anything may happen, ascending. */
+export function dscpsOf(dispatch: Dispatch): number[] {
+	const inGroups = dispatch.groups.flatMap(({ dscps }) => dscps);
+	return [...tableDscps(dispatch), ...inGroups].sort((a, b) => a - b);
 }
 
 /** Rules that can match a packet which arrives with this DSCP, in order. */

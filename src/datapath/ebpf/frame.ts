@@ -1,66 +1,153 @@
 /** Where a generated program keeps what: registers, stack, kinds of transport, and the layout of its maps. */
-import type { Register } from "../../bpf/asm/index.ts";
+import {
+	be16,
+	bytes,
+	type Label,
+	layout,
+	type Place,
+	type ProgramBuilder,
+	part,
+	type SKB,
+	u32,
+	u64,
+	type Value,
+	type View,
+	type XDP,
+} from "../../bpf/builder/index.ts";
+import type { MapSpec } from "../../bpf/spec.ts";
+import type { Family, Prefix } from "../../model/address.ts";
+import type { CompileTarget } from "./hook.ts";
 
-/** Registers that live through helper calls. */
-export const CTX: Register = 6;
-/** Start of the packet; once the address is stored, the checksum difference (32 bits, ones' complement). */
-export const PACKET: Register = 7;
-export const DIFFERENCE: Register = 7;
-/** Offset of the transport header from the start of the packet. */
-export const TRANSPORT: Register = 8;
-/** Protocol of the transport header, and the KIND bits that say why it cannot be used. */
-export const KIND: Register = 9;
-export const FP: Register = 10;
+/** A packet of one family on its way through the program: what every part of it works with. */
+export interface Packet {
+	readonly p: ProgramBuilder;
+	readonly target: CompileTarget;
+	readonly family: Family;
+	/** The context: where the packet begins and ends. */
+	readonly ctx: View<typeof SKB.fields> | View<typeof XDP.fields>;
+	/** The same at tc, with all that the kernel knows of a packet; undefined at XDP. */
+	readonly skb: View<typeof SKB.fields> | undefined;
+	/** Start of the packet, proven to the end of the IP header; kept until the address is written. */
+	readonly data: Value;
+	/** End of what can be accessed directly, until the first call. */
+	readonly end: Value;
+	readonly source: Place;
+	readonly destination: Place;
+	/** TTL or hop limit. */
+	readonly hopLimit: Place;
+	readonly stack: Stack;
+	readonly maps: ProgramMaps;
+	/** The host's own prefixes of this family. */
+	readonly local: readonly Prefix[];
+	/** Whether anything asks what `-p` compares with, which is more to find out in IPv6. */
+	readonly asksProtocol: boolean;
+	/** The packet goes on as it is now. */
+	readonly pass: Label;
+}
 
-export const KIND_BIT = {
+/** A packet whose headers have been read, extension headers and all. */
+export interface ParsedPacket extends Packet {
+	/** Offset of the transport header from the start of the packet. */
+	readonly transport: Value;
+	/** Protocol of the transport header, and the KIND bits that say why it cannot be used. */
+	readonly kind: Value;
+}
+
+/** In a packet's `kind`, above the protocol: with any of them, it is equal to no protocol. */
+export const KIND = {
 	/** No transport header here: a later fragment. */
 	laterFragment: 0x100,
 	/** A routing header with segments left: the pseudo-header has another destination. */
 	routedFurther: 0x200,
-	/** IPv6 UDP whose checksum is 0, "none". */
-	noChecksum: 0x400,
-	/** The chain of extension headers is cut short, or longer than the program walks. */
-	chainCut: 0x800,
-	chainLong: 0x1000,
+	/** The chain of extension headers is cut short, or longer than the program walks (and so without transport). */
+	chainCut: 0x400,
+	chainLong: 0x800,
 } as const;
 
-/** Stack slots, as offsets from the frame pointer. */
-export const STACK = {
-	/** u32: key of the counter map. */
-	key: -4,
-	/** u32: bytes of the IP packet. */
-	length: -8,
-	/** be16 each: the ports that rules compare with. */
-	sourcePort: -12,
-	destinationPort: -10,
-	/** u32: whether the packet has ports at all. */
-	hasPorts: -16,
-	/** u32: what `-p` compares with (IPv6); NO_PROTOCOL if there is none. */
-	protocol: -20,
-	/** u32: ACTION bits that the rules so far asked for. */
-	actions: -24,
-	/** u32: the TOS byte as the rules so far left it. */
-	tos: -28,
-	/** be16: destination port that the packet came with. */
-	arrivedPort: -32,
-	/** u32: whether `--set-dport` can write it (with its checksum). */
-	portWritable: -36,
-	/** u32: folded sum of the new IPv6 address. */
-	addressSum: -40,
-	/** 16 bytes (IPv4: the first 4): the destination as the rules so far left it. */
-	address: -56,
-	/** 8 bytes: header bytes that a helper copied out of the packet. */
-	scratch: -64,
-	/** u32: whether the destination, as the rules so far left it, is one of this host's. */
-	destinationLocal: -68,
-	/** u64: extension headers walked over so far (all 8 bytes, or the verifier does not know it for a constant). */
-	walked: -80,
-} as const;
-
+/** What rules asked for so far. */
 export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;
 
-/** In STACK.protocol: neither `-p X` nor `! -p X` matches. */
+/** As the protocol of a packet: neither `-p X` nor `! -p X` matches. */
 export const NO_PROTOCOL = 0xffff_ffff;
+
+/**
+ * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from
+ * packet to packet, and from rule to rule, is in second halves.
+ */
+const SLOTS = layout("stack", {
+	/** Extension headers walked over so far: a number that the verifier has to know, and does for all of 8 bytes. */
+	walked: u64,
+	/** Of the counter map. */
+	key: u32,
+	/** Bytes of the IP packet. */
+	length: u32,
+	/** Flags of a helper, across a call. */
+	flags: u32,
+	/** What `-p` compares with (IPv6); NO_PROTOCOL if there is none. */
+	protocol: u32,
+	_first1: u32,
+	/** ACTION bits. */
+	actions: u32,
+	_first2: u32,
+	/** The TOS byte as the rules so far left it. */
+	tos: u32,
+	_first3: u32,
+	/** Whether the destination, as the rules so far left it, is one of this host's. */
+	destinationLocal: u32,
+	_first4: u32,
+	/** Of the new IPv6 address: the complement of its sum. */
+	addressComplement: u32,
+	_first5: u32,
+	/** Whether the packet has ports at all. */
+	hasPorts: u32,
+	_first6: u32,
+	/** Where in the transport header the checksum is that follows a port; 0 if no port can be set. */
+	portChecksum: u32,
+	_first7: u32,
+	/** Other than 0: a routing header that has been walked over has segments left. */
+	routed: u32,
+	_first8: u32,
+	/** Offset of the transport checksum from the start of the packet. */
+	checksumOffset: u32,
+	_first9: u32,
+	/** Slot that counts why the transport header is out of reach; NOTHING_WRONG. */
+	malformed: u32,
+});
+
+/** In the stack's `malformed`. */
+export const NOTHING_WRONG = 0xffff_ffff;
+
+/** The ports, as they stand in the packet and as rules compare them. */
+const PORTS = layout("ports", { source: be16, destination: be16 });
+
+/** Named places on the stack; each is written before the program reads it. */
+export interface Stack {
+	readonly slots: View<typeof SLOTS.fields>;
+	/** The destination as the rules so far left it. */
+	readonly address: Place;
+	readonly ports: View<typeof PORTS.fields>;
+	/** The destination port that the packet came with. */
+	readonly arrivedPort: Place;
+	/** A 16-bit field of the packet, copied here and back. */
+	readonly field: Place;
+	/** The first bytes of an extension header. */
+	readonly extension: Place;
+}
+
+export function allocateStack(p: ProgramBuilder): Stack {
+	const slots = p.stack("stack", SLOTS);
+	const address = p.stack("address", layout("address", { bytes: bytes(16) })).bytes;
+	const { arrived, field, extension } = p.stack(
+		"copied",
+		layout("copied", { arrived: be16, field: be16, extension: bytes(4) }),
+	);
+	return { slots, address, ports: p.stack("ports", PORTS), arrivedPort: arrived, field, extension };
+}
+
+/** The 32-bit word at `index` of an address, in memory order. */
+export function word(address: Place, index: number): Place {
+	return part(address, 4 * index, 4);
+}
 
 export const MAP = {
 	rules: "l3dsr_rules",
@@ -70,7 +157,14 @@ export const MAP = {
 	local: { ipv4: "l3dsr_local4", ipv6: "l3dsr_local6" },
 } as const;
 
-/** Value of MAP.rules: this header, the two tables (64 entries each), then the text of `text` bytes. */
+/** Maps that the program may use. */
+export interface ProgramMaps {
+	readonly rules: MapSpec;
+	readonly counters: MapSpec;
+	readonly local: MapSpec;
+}
+
+/** Value of MAP.rules: this header, the two tables (table.ts), then the text of `text` bytes. */
 export const RULES_LAYOUT = {
 	/** "L3DS" as bytes. */
 	magic: [0x4c, 0x33, 0x44, 0x53],
@@ -78,11 +172,8 @@ export const RULES_LAYOUT = {
 	textOffsetOffset: 8,
 	textLengthOffset: 12,
 	tablesOffset: 16,
-	/** address 4, slot u32 */
-	ipv4EntryBytes: 8,
-	/** address 16, folded sum of the address u32, slot u32 */
-	ipv6EntryBytes: 24,
 } as const;
 
-/** Value of MAP.counters (per CPU) and MAP.base: packets u64, bytes u64. */
-export const COUNTER_BYTES = 16;
+/** Value of MAP.counters (per CPU) and MAP.base. */
+export const COUNTER = layout("counter", { packets: u64, bytes: u64 });
+export const COUNTER_BYTES = COUNTER.bytes;

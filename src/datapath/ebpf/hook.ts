@@ -1,20 +1,18 @@
 /**
- * What differs between the places where a program can hang: how it asks for the packet and its context, how
- * it reads and writes behind proven bounds, and how it keeps checksums right.
+ * What differs between the places where a program can hang: how it reads and writes what is behind the proven
+ * header, and how long a packet is.
  */
 import {
-	add,
-	call,
-	HELPER_FUNCTIONS,
-	type HelperName,
-	type Instruction,
-	load,
-	mov,
-	type Register,
-	sub,
-	xor,
-} from "../../bpf/asm/index.ts";
-import { CTX, FP, STACK } from "./frame.ts";
+	bytes,
+	type Label,
+	type Place,
+	part,
+	TC_ACT,
+	type Value,
+	XDP_ACTION,
+} from "../../bpf/builder/index.ts";
+import type { MapSpec } from "../../bpf/spec.ts";
+import type { Packet, ParsedPacket } from "./frame.ts";
 import type { ReportTarget } from "./report.ts";
 
 export type HookKind = "tc" | "xdp";
@@ -26,81 +24,112 @@ export interface CompileTarget {
 	readonly linkHeaderBytes: 0 | 14;
 	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
 	readonly ipv6ChecksumFlag: boolean;
-	/** Report what would be rewritten, and rewrite nothing (report.ts). Only tc. */
-	readonly report?: ReportTarget;
+	/** Report to `ring` what would be rewritten, and rewrite nothing (report.ts). Only tc. */
+	readonly report?: ReportTarget & { readonly ring: MapSpec };
 }
 
-/** Offsets in struct __sk_buff and struct xdp_md, uapi/linux/bpf.h. */
-export const CONTEXT = {
-	tc: {
-		length: 0,
-		packetType: 4,
-		mark: 8,
-		protocol: 16,
-		vlanPresent: 20,
-		vlanTci: 24,
-		data: 76,
-		dataEnd: 80,
-		gsoSize: 176,
-	},
-	xdp: { data: 0, dataEnd: 4 },
-} as const;
+/** What the program returns for every packet: carry on, with the next program (TCX_NEXT, "next filter") or up the stack. */
+export const VERDICT = { tc: TC_ACT.UNSPEC, xdp: XDP_ACTION.PASS } as const;
 
-/** What the program returns for every packet: carry on, with the next program or up the stack. */
-export const VERDICT = {
-	/** TC_ACT_UNSPEC, which is TCX_NEXT at tcx and "next filter" at clsact. */
-	tc: -1,
-	/** XDP_PASS */
-	xdp: 2,
-} as const;
+/**
+ * No header of a packet is further from its start: eight extension headers have 16 KB. The verifier allows a
+ * packet pointer to move by a number below 64 KB, and needs to see that.
+ */
+const OFFSET_MASK = 0x7fff;
 
-export function helper(name: HelperName): Instruction {
-	return call(HELPER_FUNCTIONS[name].id);
+/** `*to = as many bytes of the packet from `offset` on`; goes to `otherwise` when it does not have them. */
+export function copyFromPacket(packet: Packet, offset: Value, to: Place, otherwise: Label): void {
+	const { p, skb } = packet;
+	if (skb !== undefined) {
+		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, to.field.bytes], "failed");
+		p.gotoIf(failed, "!=", 0, otherwise);
+		return;
+	}
+	using at = pointer(packet, offset);
+	p.copyBytes(to, placeAt(packet, at, to.field.bytes, otherwise));
 }
 
 /**
- * Changes nothing but what the verifier knows: it follows each way through the headers on its own as long as
- * registers differ in constants, and exclusive-or with a number that it does not know, twice, takes it that.
+ * The first two bytes, or all four (`length`), of `*to = four bytes of the packet from `offset` on`; goes to
+ * `otherwise` when it does not have so many.
  */
-export function forget(register: Register, unknown: Register): Instruction[] {
-	return [xor.reg(register, unknown), xor.reg(register, unknown)];
+export function copyTwoOrFour(
+	packet: Packet,
+	offset: Value,
+	to: Place,
+	length: Value,
+	otherwise: Label,
+): void {
+	const { p, skb } = packet;
+	if (skb !== undefined) {
+		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, length], "failed");
+		p.gotoIf(failed, "!=", 0, otherwise);
+		return;
+	}
+	using at = pointer(packet, offset);
+	p.copyBytes(part(to, 0, 2), placeAt(packet, at, 2, otherwise));
+	// Who asked for four knows that they are there.
+	const two = p.label("two");
+	p.copyBytes(to, placeAt(packet, at, 4, two));
+	p.place(two);
 }
 
-/** `dst = context->field`, 32 bits (pointers included: the verifier makes them whole). */
-export function loadContext(dst: Register, offset: number): Instruction {
-	return load(4, dst, CTX, offset);
+/** `*(packet + offset) = *from`; goes to `otherwise` when the packet does not have as many bytes. Packet pointers are lost. */
+export function copyIntoPacket(
+	packet: Packet,
+	offset: Value,
+	from: Place,
+	otherwise: Label,
+	flags = 0,
+): void {
+	const { p, skb } = packet;
+	if (skb !== undefined) {
+		p.run("bpf_skb_store_bytes", [skb, offset, from, from.field.bytes, flags]);
+		return;
+	}
+	using at = pointer(packet, offset);
+	p.copyBytes(placeAt(packet, at, from.field.bytes, otherwise), from);
 }
 
-/** Copies `bytes` of the packet at the offset in `from` to the stack; r0 is 0 if they were there. */
-export function copyFromPacket(
-	hook: HookKind,
-	from: Register,
-	stackOffset: number,
-	bytes: number,
-): Instruction[] {
-	return [
-		mov.reg(1, CTX),
-		mov.reg(2, from),
-		...(hook === "tc"
-			? [mov.reg(3, FP), add.imm(3, stackOffset), mov.imm(4, bytes), helper("bpf_skb_load_bytes")]
-			: [mov.reg(3, FP), add.imm(3, stackOffset), mov.imm(4, bytes), helper("bpf_xdp_load_bytes")]),
-	];
+/** XDP, where all of the packet is linear memory: `start of the packet + offset`, for `placeAt`. */
+export function pointer({ p, ctx }: Packet, offset: Value): Value {
+	using distance = p.copy(offset, "distance").and(OFFSET_MASK);
+	return p.load(ctx.data, { name: "at" }).add(distance);
 }
 
-/** `dst = bytes from the network header to the end of what arrived` (link-layer padding included). */
-export function loadArrivedBytes(dst: Register, scratch: Register, target: CompileTarget): Instruction[] {
-	const link = target.linkHeaderBytes === 0 ? [] : [sub.imm(dst, target.linkHeaderBytes)];
-	if (target.hook === "tc") return [loadContext(dst, CONTEXT.tc.length), ...link];
-	return [
-		loadContext(dst, CONTEXT.xdp.dataEnd),
-		loadContext(scratch, CONTEXT.xdp.data),
-		sub.reg(dst, scratch),
-		...link,
-	];
+/** So many bytes at a packet pointer; goes to `otherwise` when the packet ends before. */
+export function placeAt({ p, ctx }: Packet, at: Value, length: number, otherwise: Label): Place {
+	p.prove(at, length, ctx.data_end, otherwise);
+	return { name: `${length} bytes`, base: at, offset: 0, field: { ...bytes(length), offset: 0 } };
 }
 
-/** `dst = end of the IP packet`, as an offset from the start of the packet. */
-export function loadPacketEnd(dst: Register, target: CompileTarget): Instruction[] {
-	const link = target.linkHeaderBytes === 0 ? [] : [add.imm(dst, target.linkHeaderBytes)];
-	return [load(4, dst, FP, STACK.length), ...link];
+/** Bytes from the network header to the end of what arrived, link-layer padding included. */
+export function arrivedBytes({ p, skb, data, end, target }: Packet): Value {
+	const arrived = p.u64("arrived");
+	if (skb !== undefined) p.load(skb.len, { into: arrived });
+	else arrived.set(end).sub(data);
+	if (target.linkHeaderBytes > 0) arrived.sub(target.linkHeaderBytes);
+	return arrived;
+}
+
+/** End of the IP packet, as an offset from the start of the packet. */
+export function packetEnd({ p, stack, target }: Packet): Value {
+	const end = p.load(stack.slots.length, { name: "packet end" });
+	return target.linkHeaderBytes > 0 ? end.add(target.linkHeaderBytes) : end;
+}
+
+/**
+ * So that the verifier goes on once, not once for each way through the headers: it follows each on its own as long
+ * as registers differ in what it knows of them.
+ */
+export function emitForgetWay({ p, transport, kind, family, stack, asksProtocol }: ParsedPacket): void {
+	const { length, protocol } = stack.slots;
+	p.comment("let the verifier forget by which way it came");
+	using unknown = p.load(length, { name: "unknown" });
+	p.forget(kind, unknown);
+	p.forget(transport, unknown);
+	if (family === "ipv4" || !asksProtocol) return;
+	using seen = p.load(protocol);
+	p.forget(seen, unknown);
+	p.store(protocol, seen);
 }

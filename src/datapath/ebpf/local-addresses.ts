@@ -2,46 +2,73 @@
  * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; a
  * host with many VIPs holds as many, and those are one lookup.
  */
-import { add, ja, jeq, loadMap, mov } from "../../bpf/asm/index.ts";
+import type { Label, Place, ProgramBuilder } from "../../bpf/builder/index.ts";
 import { BPF_MAP_FLAG, type MapSpec } from "../../bpf/spec.ts";
-import { addressBits, type Family, type Prefix } from "../../model/address.ts";
-import type { Code } from "./code.ts";
-import { emitPrefixes } from "./conditions.ts";
-import { FP, MAP, STACK } from "./frame.ts";
-import { helper } from "./hook.ts";
+import { addressBits, type Family, maskBytes, type Prefix } from "../../model/address.ts";
+import { MAP, type Packet } from "./frame.ts";
 
 /** Single addresses beyond which a lookup is cheaper than comparing. */
 const MOST_COMPARED = 4;
 
-/** Falls through when the destination in STACK.address is local else goes to `miss`. */
-export function emitLocal(
-	code: Code,
-	{ family, local }: { readonly family: Family; readonly local: readonly Prefix[] },
-	miss: string,
-): void {
-	const comment = "destination is this host's";
-	const single = singleAddresses(family, local);
-	if (single.length <= MOST_COMPARED) {
-		emitPrefixes(code, comment, local, false, FP, STACK.address, miss);
+/** Whether `emitLocal` calls the kernel, so that r0-r5 are lost. */
+export function isLookup({ family, local }: Pick<Packet, "family" | "local">): boolean {
+	return singleAddresses(family, local).length > MOST_COMPARED;
+}
+
+/** Falls through when the packet's destination, as it arrived, is one of this host's, else goes to `miss`. */
+export function emitLocal(packet: Packet, miss: Label): void {
+	const { p, destination, family, local, maps } = packet;
+	p.comment("destination is this host's");
+	if (!isLookup(packet)) {
+		emitUnlessIn(p, destination, local, miss);
 		return;
 	}
-	const found = code.fresh("local");
-	const wider = local.filter((prefix) => !single.includes(prefix));
-	if (wider.length > 0) {
-		const elsewhere = code.fresh("not_wider");
-		emitPrefixes(code, comment, wider, false, FP, STACK.address, elsewhere);
-		code.step(comment, ja(found));
-		code.label(elsewhere);
-	}
-	code.step(
-		comment,
-		loadMap(1, MAP.local[family]),
-		mov.reg(2, FP),
-		add.imm(2, STACK.address),
-		helper("bpf_map_lookup_elem"),
-		jeq.imm(0, 0, miss),
+	const single = singleAddresses(family, local);
+	const found = p.label("local");
+	emitIfIn(
+		p,
+		destination,
+		local.filter((prefix) => !single.includes(prefix)),
+		found,
 	);
-	code.label(found);
+	{
+		using _entry = p.lookup(maps.local, destination, miss, "local address");
+	}
+	p.place(found);
+}
+
+/** Goes to `miss` unless the address is in one of the prefixes. */
+export function emitUnlessIn(
+	p: ProgramBuilder,
+	address: Place,
+	prefixes: readonly Prefix[],
+	miss: Label,
+): void {
+	const found = p.label("found");
+	const last = prefixes.at(-1);
+	emitIfIn(p, address, prefixes.slice(0, -1), found);
+	if (last === undefined) p.goto(miss);
+	else emitUnlessPrefix(p, address, last, miss);
+	p.place(found);
+}
+
+/** Goes to `hit` if the address is in one of the prefixes. */
+export function emitIfIn(p: ProgramBuilder, address: Place, prefixes: readonly Prefix[], hit: Label): void {
+	for (const prefix of prefixes) {
+		const other = p.label("other");
+		emitUnlessPrefix(p, address, prefix, other);
+		p.goto(hit);
+		p.place(other);
+	}
+}
+
+function emitUnlessPrefix(
+	p: ProgramBuilder,
+	address: Place,
+	{ address: of, length }: Prefix,
+	miss: Label,
+): void {
+	p.gotoUnlessBytes(address, Uint8Array.from(of.bytes), miss, Uint8Array.from(maskBytes(of.family, length)));
 }
 
 /** What `emitLocal` looks addresses up in. */

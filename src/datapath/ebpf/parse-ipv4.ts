@@ -1,99 +1,48 @@
-/** From the start of an IPv4 packet to: DSCP has rules, packet is readable, TRANSPORT, KIND and length known. */
-import {
-	add,
-	and,
-	ja,
-	jeq,
-	jgt,
-	jlt,
-	jne,
-	load,
-	lsh,
-	mov,
-	or,
-	rsh,
-	store,
-	sub,
-	toBigEndian,
-} from "../../bpf/asm/index.ts";
-import type { Code } from "./code.ts";
-import { FP, KIND, KIND_BIT, PACKET, STACK, TRANSPORT } from "./frame.ts";
-import { CONTEXT, type CompileTarget, loadArrivedBytes, loadContext } from "./hook.ts";
-import { emitDscpFilter, emitFrameFilter, emitPacketBounds, PASS } from "./parse-link.ts";
+/** From the start of an IPv4 packet whose DSCP has rules to: it is readable; transport, kind and length are known. */
+import { IPV4, view } from "../../bpf/builder/index.ts";
+import { KIND, type Packet, type ParsedPacket } from "./frame.ts";
+import { arrivedBytes } from "./hook.ts";
 
-/** struct iphdr */
-export const IPV4 = {
-	tos: 1,
-	totalLength: 2,
-	fragment: 6,
-	ttl: 8,
-	protocol: 9,
-	checksum: 10,
-	source: 12,
-	destination: 16,
-} as const;
-export const IPV4_HEADER_BYTES = 20;
+/** The lower 13 bits of the `fragment` field. */
+export const FRAGMENT_OFFSET = 0x1fff;
 
-/** be16 IP_OFFSET (13 bits of fragment offset) as a little-endian load sees it. */
-const FRAGMENT_OFFSET_MASK = 0xff1f;
+/** Version 4, and a header of five words: no options. */
+export const PLAIN_HEADER = 0x45;
 
-/** Ends in jumps to `v4_dispatch`, which the caller has to place, or to PASS. */
-export function emitParseIpv4(code: Code, target: CompileTarget, mask: bigint): void {
+export function emitParseIpv4(packet: Packet): ParsedPacket {
+	const { p, data, skb, stack, target, pass } = packet;
 	const link = target.linkHeaderBytes;
-	emitPacketBounds(code, target, "v4", link + IPV4_HEADER_BYTES);
-	emitDscpFilter(code, target, "ipv4", mask);
-	emitFrameFilter(code, target, "v4");
-	code.step(
-		"read the header length",
-		mov.imm(TRANSPORT, link + IPV4_HEADER_BYTES),
-		load(1, 4, PACKET, link),
-		jne.imm(4, 0x45, "v4_odd_header"),
-	);
-	code.label("v4_header");
-	code.step(
-		"check the total length against what arrived",
-		load(2, 5, PACKET, link + IPV4.totalLength),
-		toBigEndian(16, 5),
-		...loadArrivedBytes(4, 3, target),
-		mov.reg(2, TRANSPORT),
-		...(link === 0 ? [] : [sub.imm(2, link)]),
-		jlt.reg(5, 2, "v4_odd_length"),
-		jgt.reg(5, 4, PASS),
-	);
-	code.label("v4_length");
-	code.step("keep the length of the packet", store(4, FP, STACK.length, 5));
-	code.step(
-		"read the protocol; a later fragment has no transport header",
-		load(1, KIND, PACKET, link + IPV4.protocol),
-		load(2, 2, PACKET, link + IPV4.fragment),
-		and.imm(2, FRAGMENT_OFFSET_MASK),
-		jeq.imm(2, 0, "v4_dispatch"),
-		or.imm(KIND, KIND_BIT.laterFragment),
-		ja("v4_dispatch"),
-	);
-	code.label("v4_odd_header");
-	code.step(
-		"header with options: version 4, at least 20 bytes",
-		mov.reg(2, 4),
-		rsh.imm(2, 4),
-		jne.imm(2, 4, PASS),
-		and.imm(4, 0x0f),
-		lsh.imm(4, 2),
-		jlt.imm(4, IPV4_HEADER_BYTES, PASS),
-		mov.reg(TRANSPORT, 4),
-		...(link === 0 ? [] : [add.imm(TRANSPORT, link)]),
-		ja("v4_header"),
-	);
-	code.label("v4_odd_length");
-	if (target.hook === "tc") {
-		// BIG TCP: a merged packet of more than 65535 bytes has the total length 0 (iph_totlen in the kernel).
-		code.step(
-			"total length 0 of a merged packet: all that arrived; else unreadable",
-			jne.imm(5, 0, PASS),
-			mov.reg(5, 4),
-			loadContext(2, CONTEXT.tc.gsoSize),
-			jne.imm(2, 0, "v4_length"),
-		);
+	const ip = view(data, IPV4, link);
+	p.comment("where the transport header begins");
+	const transport = p.u64("transport", "kept").set(link + IPV4.bytes);
+	{
+		using versionIhl = p.load(ip.versionIhl);
+		p.unlikely(versionIhl, "!=", PLAIN_HEADER, () => {
+			p.comment("header with options: version 4, at least 20 bytes");
+			using version = p.copy(versionIhl, "version").rsh(4);
+			p.gotoIf(version, "!=", 4, pass);
+			versionIhl.and(0x0f).lsh(2);
+			p.gotoIf(versionIhl, "<", IPV4.bytes, pass);
+			transport.set(versionIhl).add(link);
+		});
 	}
-	code.step("unreadable", ja(PASS));
+	p.comment("check the total length against what arrived");
+	{
+		using length = p.load(ip.totalLength, { name: "length" }).toHost();
+		using arrived = arrivedBytes(packet);
+		using header = p.copy(transport, "header").sub(link);
+		p.unlikely(length, "<", header, () => {
+			p.gotoIf(length, "!=", 0, pass);
+			if (skb === undefined) p.goto(pass);
+			p.comment("BIG TCP: a merged packet of more than 65535 bytes says 0, and is all that arrived");
+			if (skb !== undefined) p.gotoIf(skb.gso_size, "==", 0, pass);
+			length.set(arrived);
+		});
+		p.gotoIf(length, ">", arrived, pass);
+		p.store(stack.slots.length, length);
+	}
+	p.comment("read the protocol; a later fragment has no transport header");
+	const kind = p.load(ip.protocol, { name: "kind", in: "kept" });
+	p.unlikely(ip.fragment, "&", FRAGMENT_OFFSET, () => kind.or(KIND.laterFragment));
+	return { ...packet, transport, kind };
 }

@@ -1,100 +1,112 @@
 /** What comes before the IP header: bounds, the DSCP's quick exit, and VLAN tags. */
-import { add, and, ja, jeq, jgt, jne, load, loadImm64, mov, rsh, toBigEndian } from "../../bpf/asm/index.ts";
+import {
+	ETHERNET,
+	IPV4,
+	IPV6,
+	type Placement,
+	type ProgramBuilder,
+	SKB,
+	type Value,
+	view,
+	XDP,
+} from "../../bpf/builder/index.ts";
 import type { Family } from "../../model/address.ts";
-import type { Code } from "./code.ts";
-import { CTX, PACKET } from "./frame.ts";
-import { CONTEXT, type CompileTarget, helper, loadContext } from "./hook.ts";
+import { DSCP_COUNT } from "./dispatch.ts";
+import type { Packet } from "./frame.ts";
+import type { CompileTarget } from "./hook.ts";
 
-/** The label at which the packet goes on as it is. */
-export const PASS = "pass";
-
-/** be16 ethertypes as a little-endian load sees them. */
-const ETHERTYPE = { ipv4: 0x0008, ipv6: 0xdd86 } as const;
+export const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
+export const HEADER_BYTES = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
 
 const VLAN_ID_MASK = 0x0fff;
 
 /** pkt_type, uapi/linux/if_packet.h. */
 const PACKET_OTHERHOST = 3;
-const ALL_DSCPS = (1n << 64n) - 1n;
 
-/** Goes to `v4` or `v6` for those families that have rules, else to PASS. */
-export function emitProtocolDispatch(code: Code, target: CompileTarget, families: readonly Family[]): void {
-	code.step("keep the context", mov.reg(CTX, 1));
-	if (target.hook === "tc") {
-		code.step(
-			"read the protocol (behind a VLAN tag, which the kernel has taken off)",
-			loadContext(2, CONTEXT.tc.protocol),
-		);
-	} else {
-		code.step(
-			"read the ethertype",
-			loadContext(PACKET, CONTEXT.xdp.data),
-			loadContext(3, CONTEXT.xdp.dataEnd),
-			mov.reg(2, PACKET),
-			add.imm(2, 14),
-			jgt.reg(2, 3, PASS),
-			load(2, 2, PACKET, 12),
-		);
-	}
-	for (const family of families) {
-		const label = family === "ipv4" ? "v4" : "v6";
-		code.step(`${family === "ipv4" ? "IPv4" : "IPv6"}?`, jeq.imm(2, ETHERTYPE[family], label));
-	}
-	code.step("no rules for this protocol", ja(PASS));
+/** A packet of any protocol. */
+export interface Arrival extends Pick<Packet, "ctx" | "skb" | "data" | "end" | "pass"> {
+	/** Behind a VLAN tag that the kernel has taken off. */
+	readonly etherType: Value;
 }
 
-/** Label `prefix`: PACKET points to `bytes` bytes that may be read and written. */
-export function emitPacketBounds(code: Code, target: CompileTarget, prefix: string, bytes: number): void {
-	const data = target.hook === "tc" ? CONTEXT.tc.data : CONTEXT.xdp.data;
-	const dataEnd = target.hook === "tc" ? CONTEXT.tc.dataEnd : CONTEXT.xdp.dataEnd;
-	const bounds = (outside: string) => [
-		loadContext(PACKET, data),
-		loadContext(3, dataEnd),
-		mov.reg(2, PACKET),
-		add.imm(2, bytes),
-		jgt.reg(2, 3, outside),
-	];
-	code.label(prefix);
-	if (target.hook === "xdp") {
-		code.step("prove the header's bounds", ...bounds(PASS));
+/** The start of the program: finds the packet and its protocol. */
+export function emitArrival(p: ProgramBuilder, target: CompileTarget, families: readonly Family[]): Arrival {
+	const pass = p.label("pass");
+	const skb = target.hook === "tc" ? p.context(SKB) : undefined;
+	const ctx = skb ?? p.context(XDP);
+	p.comment("keep the context, find the packet");
+	p.keep(ctx);
+	const data = p.load(ctx.data, { name: "data", in: "kept" });
+	const end = p.load(ctx.data_end, { name: "end" });
+	p.comment("read the protocol");
+	if (skb !== undefined) return { ctx, skb, data, end, pass, etherType: p.load(skb.protocol) };
+	// Whatever is shorter than the shortest header is none of ours.
+	const shortest = families.map((family) => HEADER_BYTES[family]).sort((a, b) => a - b)[0] ?? 0;
+	p.prove(data, ETHERNET.bytes + shortest, end, pass);
+	return { ctx, skb, data, end, pass, etherType: p.load(view(data, ETHERNET).type) };
+}
+
+/** Afterwards the packet's IP header may be read and written. */
+export function emitHeaderBounds(packet: Packet): void {
+	const { p, skb, data, end, family, target, pass } = packet;
+	const length = target.linkHeaderBytes + HEADER_BYTES[family];
+	p.comment("prove the header's bounds");
+	if (skb === undefined) {
+		p.prove(data, length, end, pass);
 		return;
 	}
-	code.step("prove the header's bounds", ...bounds(`${prefix}_pull`));
-	code.step("the header is there", ja(`${prefix}_bounded`));
-	code.label(`${prefix}_pull`);
-	code.step(
-		"header not in linear memory: have the kernel pull it in, if the packet has so much",
-		mov.reg(1, CTX),
-		mov.imm(2, bytes),
-		helper("bpf_skb_pull_data"),
-		jne.imm(0, 0, PASS),
-		...bounds(PASS),
-	);
-	code.label(`${prefix}_bounded`);
+	p.unlessProven(data, length, end, () => {
+		p.comment("header not in linear memory: have the kernel pull it in, if the packet has so much");
+		{
+			using failed = p.call("bpf_skb_pull_data", [skb, length], "failed");
+			p.gotoIf(failed, "!=", 0, pass);
+		}
+		findAgain(packet);
+	});
 }
 
-/** Leaves for PASS when no rule can match this DSCP: four instructions for the traffic that is none of ours. */
-export function emitDscpFilter(code: Code, target: CompileTarget, family: Family, mask: bigint): void {
-	const link = target.linkHeaderBytes;
-	if (mask === ALL_DSCPS) {
-		code.step("every DSCP has rules", mov.imm(3, 0));
-		return;
+/** Packet and end, read once more, and no more proven than the header. */
+export function findAgain({ p, ctx, data, end, family, target, pass }: Packet): void {
+	p.load(ctx.data, { into: data });
+	p.load(ctx.data_end, { into: end });
+	p.prove(data, target.linkHeaderBytes + HEADER_BYTES[family], end, pass);
+}
+
+/** Leaves when no rule can match this DSCP: four instructions for the traffic that is none of ours. Gives the DSCP. */
+export function emitDscpFilter(packet: Packet, dscps: readonly number[]): Value {
+	const { p, family, pass } = packet;
+	p.comment("load the DSCP");
+	let dscp: Value;
+	// Kept out of r2 and r5, which the straight line wants for the arguments of the checksum helper.
+	if (family === "ipv4") dscp = loadDscp(packet, 3);
+	else {
+		dscp = firstBits(packet, 10, "dscp", 3).sub(6 * DSCP_COUNT);
+		p.comment("version 6, or no IPv6");
+		p.gotoIf(dscp, ">=", DSCP_COUNT, pass);
 	}
-	code.step("load the DSCP", ...loadDscp(family, link));
-	code.step(
-		"no rule for this DSCP: leave the packet alone",
-		loadImm64(4, mask),
-		rsh.reg(4, 3),
-		and.imm(4, 1),
-		jeq.imm(4, 0, PASS),
-	);
+	p.comment("no rule for this DSCP: leave the packet alone");
+	p.gotoUnlessMember(dscp, dscps, pass);
+	return dscp;
 }
 
-/** `r3 = DSCP`, 0–63, from the header at PACKET. */
-export function loadDscp(family: Family, link: number) {
-	if (family === "ipv4") return [load(1, 3, PACKET, link + 1), rsh.imm(3, 2)];
-	// version 4 bits, Traffic Class 8, Flow Label 4
-	return [load(2, 3, PACKET, link), toBigEndian(16, 3), rsh.imm(3, 6), and.imm(3, 0x3f)];
+/** The DSCP, 0–63, of a header whose version has been checked. */
+export function loadDscp(packet: Packet, placement: Placement = "scratch"): Value {
+	const { p, data, family, target } = packet;
+	if (family === "ipv6") return firstBits(packet, 10, "dscp", placement).and(DSCP_COUNT - 1);
+	return p.load(view(data, IPV4, target.linkHeaderBytes).tos, { name: "dscp", in: placement }).rsh(2);
+}
+
+/** TOS or Traffic Class byte, as it arrived. */
+export function loadTos(packet: Packet): Value {
+	const { p, data, family, target } = packet;
+	if (family === "ipv6") return firstBits(packet, 12, "tos", "scratch").and(0xff);
+	return p.load(view(data, IPV4, target.linkHeaderBytes).tos, { name: "tos" });
+}
+
+/** Of an IPv6 header: version 4 bits, Traffic Class 8, Flow Label 20. */
+function firstBits({ p, data, target }: Packet, bits: number, name: string, placement: Placement): Value {
+	const first = p.load(view(data, IPV6, target.linkHeaderBytes).versionClassFlow, { name, in: placement });
+	return first.toHost().rsh(32 - bits);
 }
 
 /**
@@ -102,20 +114,11 @@ export function loadDscp(family: Family, link: number) {
  * `-i eth0` is not for it; VLAN 0 is only a priority. At XDP a tag that the card has not taken off hides the
  * ethertype, so nothing is to be done; a frame for another host comes that far only in promiscuous mode.
  */
-export function emitFrameFilter(code: Code, target: CompileTarget, prefix: string): void {
-	if (target.hook !== "tc") return;
-	code.step(
-		"a frame for another host goes through a bridge, or to a sniffer, and never up to IP",
-		loadContext(2, CONTEXT.tc.packetType),
-		jeq.imm(2, PACKET_OTHERHOST, PASS),
-	);
-	code.step(
-		"a frame of another VLAN is not from this interface",
-		loadContext(2, CONTEXT.tc.vlanPresent),
-		jeq.imm(2, 0, `${prefix}_untagged`),
-		loadContext(2, CONTEXT.tc.vlanTci),
-		and.imm(2, VLAN_ID_MASK),
-		jne.imm(2, 0, PASS),
-	);
-	code.label(`${prefix}_untagged`);
+export function emitFrameFilter({ p, skb, pass }: Packet): void {
+	if (skb === undefined) return;
+	p.comment("a frame for another host goes through a bridge, or to a sniffer, and never up to IP");
+	p.gotoIf(skb.pkt_type, "==", PACKET_OTHERHOST, pass);
+	p.comment("a frame of another VLAN is not from this interface");
+	// Before Linux 6.2 the number stays when a VLAN device has taken the tag off.
+	p.unlikely(skb.vlan_tci, "&", VLAN_ID_MASK, () => p.gotoIf(skb.vlan_present, "!=", 0, pass));
 }

@@ -3,34 +3,17 @@
  * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
  * it is. What `l3dsr watch` hangs in front of ours while it runs.
  */
-import {
-	add,
-	and,
-	atomicAdd,
-	type Instruction,
-	ja,
-	jeq,
-	jne,
-	jsgt,
-	load,
-	loadMap,
-	loadMapValue,
-	mov,
-	store,
-	storeImm,
-} from "../../bpf/asm/index.ts";
+import { type Place, part, structure, type View, view, whole } from "../../bpf/builder/index.ts";
 import { BPF_MAP_FLAG, type MapSpec } from "../../bpf/spec.ts";
-import type { Address, Family, Prefix } from "../../model/address.ts";
+import type { Address, Prefix } from "../../model/address.ts";
 import type { Dscp } from "../../model/dscp.ts";
 import { hostPrefix } from "../../model/selection.ts";
 import { Layout } from "../../sys/layout.ts";
-import type { Code } from "./code.ts";
-import { emitLoadPorts, emitPrefixes, loadArrivedTos } from "./conditions.ts";
-import { FP, KIND, NO_PROTOCOL, PACKET, STACK } from "./frame.ts";
-import { type CompileTarget, helper } from "./hook.ts";
-import { IPV4 } from "./parse-ipv4.ts";
-import { IPV6 } from "./parse-ipv6.ts";
-import { loadDscp, PASS } from "./parse-link.ts";
+import { emitLoadPorts, emitNoPorts } from "./conditions.ts";
+import { NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
+import type { CompileTarget } from "./hook.ts";
+import { emitUnlessIn } from "./local-addresses.ts";
+import { loadDscp, loadTos } from "./parse-link.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 
 export const REPORT_PROGRAM = "l3dsr_watch";
@@ -55,6 +38,8 @@ export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", fl
 /** What was not sent: no credit, or no room in the ring buffer. */
 export const CONTROL = new Layout({ credit: "u64", leftOut: "u64" });
 
+const CONTROL_LAYOUT = structure("control", CONTROL);
+
 /** One event. From `origin` on it is the flow that the packet belongs to. */
 export const REPORT_EVENT = new Layout({
 	/** CLOCK_MONOTONIC, nanoseconds. */
@@ -78,9 +63,7 @@ export const REPORT_EVENT = new Layout({
 	_pad: "u32",
 });
 
-/** On the stack, below everything that rules use. */
-const EVENT = -256;
-const at = (field: Parameters<typeof REPORT_EVENT.offsetOf>[0]) => EVENT + REPORT_EVENT.offsetOf(field);
+const EVENT = structure("event", REPORT_EVENT);
 const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
 const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
 const MOST_FLOWS = 65536;
@@ -103,156 +86,137 @@ export const FLOWS_MAP: MapSpec = {
 	maxEntries: MOST_FLOWS,
 };
 
-/** In the place of the rewrite: the packet at PACKET, its new address in `from`. Ends at PASS. */
+/** In the place of the rewrite: its new address, and where the slot of the rule is. Ends at `pass`. */
 export function emitReport(
-	code: Code,
-	family: Family,
-	target: CompileTarget,
-	report: ReportTarget,
-	from: NewAddress,
+	packet: ParsedPacket,
+	report: NonNullable<CompileTarget["report"]>,
+	to: NewAddress,
+	slot: Place,
 ): void {
-	emitFilter(code, family, target, report.filter, from);
-	emitEvent(code, family, target, report, from);
-	const leftOut = code.fresh("left_out");
+	const { p, pass } = packet;
+	emitFilter(packet, report.filter, to);
+	const event = p.stack("event", EVENT);
+	emitEvent(packet, event, report, to, slot);
+	const all = whole(event);
+	const flow: Place = { ...all, name: "flow", offset: all.offset + FLOW_OFFSET };
+	const control = p.map(CONTROL_MAP);
 	if (report.flows) {
-		code.step(
-			"a flow that has been reported?",
-			loadMap(1, REPORT_MAP.flows),
-			...flowKey(2),
-			helper("bpf_map_lookup_elem"),
-			jne.imm(0, 0, PASS),
-		);
+		p.comment("a flow that has been reported?");
+		using seen = p.call("bpf_map_lookup_elem", [p.map(FLOWS_MAP), flow], "seen");
+		p.gotoIf(seen, "!=", 0, pass);
 	}
-	const credited = code.fresh("credited");
-	code.step(
-		"may more be said now?",
-		loadMapValue(1, REPORT_MAP.control, CONTROL.offsetOf("credit")),
-		load(8, 2, 1, 0),
-		jsgt.imm(2, 0, credited),
-		ja(leftOut),
-	);
-	code.label(credited);
-	code.step("one less", mov.imm(2, -1), atomicAdd(8, 1, 0, 2));
-	code.step("when", helper("bpf_ktime_get_ns"), store(8, FP, at("time"), 0));
-	code.step(
-		"send the event",
-		loadMap(1, REPORT_MAP.ring),
-		mov.reg(2, FP),
-		add.imm(2, EVENT),
-		mov.imm(3, REPORT_EVENT.size),
-		mov.imm(4, 0),
-		helper("bpf_ringbuf_output"),
-		jne.imm(0, 0, leftOut),
-	);
+	const leftOut = p.label("left out");
+	p.comment("may more be said now?");
+	{
+		using pointer = p.mapValue(control);
+		const { credit } = view(pointer, CONTROL_LAYOUT);
+		p.gotoIf(credit, "s<=", 0, leftOut);
+		p.comment("one less");
+		using less = p.u64("-1").set(-1);
+		p.atomicAdd(credit, less);
+	}
+	p.comment("when");
+	{
+		using now = p.call("bpf_ktime_get_ns", [], "now");
+		p.store(event.time, now);
+	}
+	p.comment("send the event");
+	{
+		using failed = p.call("bpf_ringbuf_output", [p.map(report.ring), all, REPORT_EVENT.size, 0], "failed");
+		p.gotoIf(failed, "!=", 0, leftOut);
+	}
 	if (report.flows) {
-		code.step(
-			"remember the flow",
-			loadMap(1, REPORT_MAP.flows),
-			...flowKey(2),
-			mov.reg(3, FP),
-			add.imm(3, at("_pad")),
-			mov.imm(4, BPF_ANY),
-			helper("bpf_map_update_elem"),
-		);
+		p.comment("remember the flow");
+		p.run("bpf_map_update_elem", [FLOWS_MAP, flow, event._pad, BPF_ANY]);
 	}
-	code.step("the packet goes on as it came", ja(PASS));
-	code.label(leftOut);
-	code.step(
-		"count what is not said",
-		loadMapValue(1, REPORT_MAP.control, CONTROL.offsetOf("leftOut")),
-		mov.imm(2, 1),
-		atomicAdd(8, 1, 0, 2),
-		ja(PASS),
-	);
+	p.comment("the packet goes on as it came");
+	p.goto(pass);
+	p.place(leftOut);
+	p.comment("count what is not said");
+	{
+		using pointer = p.mapValue(control);
+		using one = p.u64("1").set(1);
+		p.atomicAdd(view(pointer, CONTROL_LAYOUT).leftOut, one);
+	}
+	p.goto(pass);
 }
 
-/** Loses r2-r4; keeps r5, where the new address may be. */
+/** Keeps the register of the new address. */
 function emitFilter(
-	code: Code,
-	family: Family,
-	target: CompileTarget,
+	packet: ParsedPacket,
 	{ vip, dscp, client }: ReportFilter,
-	{ base, offset }: NewAddress,
+	{ address }: NewAddress,
 ): void {
-	const link = target.linkHeaderBytes;
+	const { p, family, source, pass } = packet;
 	if ([vip?.family, client?.address.family].some((asked) => asked !== undefined && asked !== family)) {
-		code.step("the other family is asked for", ja(PASS));
+		p.comment("the other family is asked for");
+		p.goto(pass);
 		return;
 	}
 	if (dscp !== undefined) {
-		code.step(`DSCP ${dscp} is asked for`, ...loadDscp(family, link), jne.imm(3, dscp, PASS));
+		p.comment(`DSCP ${dscp} is asked for`);
+		using code = loadDscp(packet);
+		p.gotoIf(code, "!=", dscp, pass);
 	}
 	if (client !== undefined) {
-		const source = link + (family === "ipv4" ? IPV4.source : IPV6.source);
-		emitPrefixes(code, "the client that is asked for", [client], false, PACKET, source, PASS);
+		p.comment("the client that is asked for");
+		emitUnlessIn(p, source, [client], pass);
 	}
 	if (vip !== undefined) {
-		emitPrefixes(code, "the VIP that is asked for", [hostPrefix(vip)], false, base, offset, PASS);
+		p.comment("the VIP that is asked for");
+		emitUnlessIn(p, address, [hostPrefix(vip)], pass);
 	}
 }
 
 function emitEvent(
-	code: Code,
-	family: Family,
-	target: CompileTarget,
+	packet: ParsedPacket,
+	event: View<typeof EVENT.fields>,
 	report: ReportTarget,
-	from: NewAddress,
+	{ address }: NewAddress,
+	slot: Place,
 ): void {
-	const link = target.linkHeaderBytes;
-	const [source, destination] =
-		family === "ipv4" ? [IPV4.source, IPV4.destination] : [IPV6.source, IPV6.destination];
-	code.step(
-		"the rule that decided, and the address that it gives",
-		...(from.slotOffset === undefined
-			? [load(4, 2, FP, STACK.key)]
-			: [load(4, 2, from.base, from.slotOffset)]),
-		store(4, FP, at("slot"), 2),
-		...copyAddress(family, from.base, from.offset, at("vip")),
-	);
-	code.step(
-		"the packet's addresses",
-		...copyAddress(family, PACKET, link + source, at("source")),
-		...copyAddress(family, PACKET, link + destination, at("real")),
-	);
-	code.step(
-		"its length, TOS byte and protocol",
-		load(4, 2, FP, STACK.length),
-		store(4, FP, at("length"), 2),
-		...loadArrivedTos(family, link),
-		store(4, FP, at("tos"), 2),
-		...(family === "ipv4" ? [mov.reg(2, KIND), and.imm(2, 0xff)] : [load(4, 2, FP, STACK.protocol)]),
-		store(4, FP, at("protocol"), 2),
-		storeImm(4, FP, at("origin"), report.origin),
-		storeImm(4, FP, at("version"), family === "ipv4" ? 4 : 6),
-		storeImm(4, FP, at("sourcePort"), 0),
-		storeImm(4, FP, at("_pad"), 0),
-	);
-	emitLoadPorts(code, { target, family });
-	const portless = code.fresh("portless");
-	code.step(
-		"its ports as they came",
-		load(4, 2, FP, STACK.hasPorts),
-		jeq.imm(2, 0, portless),
-		load(2, 2, FP, STACK.sourcePort),
-		store(2, FP, at("sourcePort"), 2),
-		load(2, 2, FP, STACK.arrivedPort),
-		store(2, FP, at("destinationPort"), 2),
-	);
-	code.label(portless);
+	const { p, family, kind, stack } = packet;
+	const { slots, ports, arrivedPort } = stack;
+	p.comment("the rule that decided, and the address that it gives");
+	{
+		using decided = p.load(slot);
+		p.store(event.slot, decided);
+	}
+	emitCopyAddress(packet, event.vip, address);
+	p.comment("the packet's addresses");
+	emitCopyAddress(packet, event.source, packet.source);
+	emitCopyAddress(packet, event.real, packet.destination);
+	p.comment("its length, TOS byte and protocol");
+	p.copyBytes(event.length, slots.length);
+	{
+		using tos = loadTos(packet);
+		p.store(event.tos, tos);
+	}
+	{
+		using protocol = family === "ipv4" ? p.copy(kind, "protocol").and(0xff) : p.load(slots.protocol);
+		p.store(event.protocol, protocol);
+	}
+	p.store(event.origin, report.origin);
+	p.store(event.version, family === "ipv4" ? 4 : 6);
+	p.store(event.sourcePort, 0);
+	p.store(event.destinationPort, 0);
+	p.store(event._pad, 0);
+	emitNoPorts(packet);
+	emitLoadPorts(packet);
+	p.comment("its ports as they came");
+	p.if(slots.hasPorts, "!=", 0, () => {
+		p.copyBytes(event.sourcePort, ports.source);
+		p.copyBytes(event.destinationPort, arrivedPort);
+	});
 }
 
-/** `register = address of the flow within the event` */
-function flowKey(register: 2): Instruction[] {
-	return [mov.reg(register, FP), add.imm(register, EVENT + FLOW_OFFSET)];
-}
-
-/** Sixteen bytes on the stack; those behind an IPv4 address are 0. Uses r2. */
-function copyAddress(family: Family, base: NewAddress["base"], offset: number, to: number): Instruction[] {
-	return [0, 4, 8, 12].flatMap((i) =>
-		family === "ipv6" || i === 0
-			? [load(4, 2, base, offset + i), store(4, FP, to + i, 2)]
-			: [storeImm(4, FP, to + i, 0)],
-	);
+/** Sixteen bytes; those behind an IPv4 address are 0. */
+function emitCopyAddress({ p }: ParsedPacket, to: Place, address: Place): void {
+	const { bytes } = address.field;
+	p.copyBytes(bytes === 16 ? to : part(to, 0, 4), address);
+	if (bytes === 16) return;
+	p.store(part(to, 4, 4), 0);
+	p.store(part(to, 8, 8), 0);
 }
 
 /** True where the event has no protocol to show. */

@@ -6,7 +6,7 @@
  */
 import type { Family } from "../../model/address.ts";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
-import { DSCP_COUNT, dscpMask, planDispatch } from "../ebpf/dispatch.ts";
+import { DSCP_COUNT, dscpsOf, planDispatch } from "../ebpf/dispatch.ts";
 import { baseChain, chainName } from "../nft/compile.ts";
 import { nftFamily } from "../nft/statement.ts";
 import type { WatchFilter } from "./sighting.ts";
@@ -69,10 +69,7 @@ function watchChain(watched: WatchedChain, options: TableOptions): string | unde
 	const { group, rate, filter } = options;
 	const ip = nftFamily(family);
 	const slotted = rules.map((rule, slot) => ({ rule, slot, ordinal: slot }));
-	const mask = dscpMask(planDispatch(slotted));
-	const codes = [...Array(DSCP_COUNT).keys()].filter(
-		(code) => ((mask >> BigInt(code)) & 1n) === 1n && (filter.dscp ?? code) === code,
-	);
+	const codes = dscpsOf(planDispatch(slotted)).filter((code) => (filter.dscp ?? code) === code);
 	const other = [filter.client?.address.family, filter.vip?.family].some((one) => (one ?? family) !== family);
 	const vip = filter.vip?.text;
 	if (codes.length === 0 || other) return undefined;

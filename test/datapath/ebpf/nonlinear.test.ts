@@ -4,12 +4,13 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { exit, load, loadMapValue, mov, store, sub } from "../../../src/bpf/asm/index.ts";
 import { tcxIngress } from "../../../src/bpf/attach/tcx.ts";
+import { layout, ProgramBuilder, SKB, u32, view } from "../../../src/bpf/builder/index.ts";
 import { arrayKey } from "../../../src/bpf/map.ts";
 import { Program } from "../../../src/bpf/program.ts";
+import type { ProgramSpec } from "../../../src/bpf/spec.ts";
 import { EbpfDatapath } from "../../../src/datapath/ebpf/engine.ts";
-import { CONTEXT, VERDICT } from "../../../src/datapath/ebpf/hook.ts";
+import { VERDICT } from "../../../src/datapath/ebpf/hook.ts";
 import { interfaceByName } from "../../../src/sys/interface.ts";
 import { PacketSocket } from "../../../src/sys/packet-socket.ts";
 import { failOnLeaks } from "../../leak.ts";
@@ -29,22 +30,25 @@ const header = { inInterface: { name: "in0", wildcard: false, negated: false } }
 const DATA = new Uint8Array(6000).map((_, i) => i & 0xff);
 const payload: Payload = udp({ destinationPort: PORT, data: DATA });
 
-/** Notes how many bytes of the last packet are in linear memory. */
-const LINEAR_PROBE = {
-	name: "linear_probe",
-	type: "BPF_PROG_TYPE_SCHED_CLS",
-	license: "GPL",
-	instructions: [
-		load(4, 2, 1, CONTEXT.tc.dataEnd),
-		load(4, 3, 1, CONTEXT.tc.data),
-		sub.reg(2, 3),
-		loadMapValue(4, "linear", 0),
-		store(4, 4, 0, 2),
-		mov.imm(0, VERDICT.tc),
-		exit(),
-	],
-	maps: [{ name: "linear", type: "BPF_MAP_TYPE_ARRAY", keySize: 4, valueSize: 4, maxEntries: 1 }],
-} as const;
+/** Notes how many bytes of the last large packet (the kernel sends small ones of its own) are in linear memory. */
+function linearProbe(): ProgramSpec {
+	const p = new ProgramBuilder({ name: "linear_probe", type: "BPF_PROG_TYPE_SCHED_CLS" });
+	const ctx = p.context(SKB);
+	const linear = p.map({
+		name: "linear",
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: 4,
+		maxEntries: 1,
+	});
+	p.if(ctx.len, ">", DATA.length, () => {
+		const data = p.load(ctx.data);
+		const length = p.u64("length").set(p.load(ctx.data_end)).sub(data);
+		p.store(view(p.mapValue(linear), layout("linear", { bytes: u32 })).bytes, length);
+	});
+	p.exit(VERDICT.tc);
+	return p.build();
+}
 
 for (const [what, family, packet] of [
 	["IPv4", "ipv4", ipv4({ destination: "192.0.2.10", dscp: 1 }, payload)],
@@ -67,7 +71,7 @@ for (const [what, family, packet] of [
 			ip("-6 route add default dev in0");
 			const vip = VIP[family];
 			ip(`address add ${vip} dev lo${family === "ipv6" ? " nodad" : ""}`);
-			using probe = Program.load(LINEAR_PROBE);
+			using probe = Program.load(linearProbe());
 			const datapath = new EbpfDatapath({
 				hook: "tcx",
 				openChecksums: "refuse",
