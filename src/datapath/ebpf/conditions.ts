@@ -11,7 +11,7 @@ import {
 import type { Prefix } from "../../model/address.ts";
 import { type Match, type NumberRange, PROTOCOL_NUMBER, type Rule } from "../../model/rule.ts";
 import { KIND, NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
-import { copyFromPacket, packetEnd } from "./hook.ts";
+import { copyFromPacket, packetEnd, storeUnknown } from "./hook.ts";
 import { emitIfIn, emitUnlessIn } from "./local-addresses.ts";
 import { loadTos } from "./parse-link.ts";
 
@@ -39,10 +39,10 @@ export function asksForLocal(rule: Rule): boolean {
 }
 
 /** What `emitLoadPorts` and `emitPortChecksum` begin with. */
-export function emitNoPorts({ p, stack }: ParsedPacket): void {
-	const { hasPorts, portChecksum } = stack.slots;
-	p.comment("no ports yet");
-	for (const place of [hasPorts, portChecksum, whole(stack.ports), stack.arrivedPort]) p.store(place, 0);
+export function emitNoPorts(packet: ParsedPacket): void {
+	const { slots, ports, arrivedPort } = packet.stack;
+	packet.p.comment("no ports yet");
+	storeUnknown(packet, 0, slots.hasPorts, slots.portChecksum, whole(ports), arrivedPort);
 }
 
 /**

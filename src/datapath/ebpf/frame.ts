@@ -12,6 +12,7 @@ import {
 	u64,
 	type Value,
 	type View,
+	view,
 	type XDP,
 } from "../../bpf/builder/index.ts";
 import type { MapSpec } from "../../bpf/spec.ts";
@@ -120,6 +121,17 @@ export const NOTHING_WRONG = 0xffff_ffff;
 /** The ports, as they stand in the packet and as rules compare them. */
 const PORTS = layout("ports", { source: be16, destination: be16 });
 
+/** What is copied out of the packet; in second halves as well, however it came there. */
+const COPIED = layout("copied", {
+	_first1: u32,
+	arrivedPort: be16,
+	field: be16,
+	_first2: u32,
+	extension: bytes(4),
+	_first3: u32,
+	ports: bytes(4),
+});
+
 /** Named places on the stack; each is written before the program reads it. */
 export interface Stack {
 	readonly slots: View<typeof SLOTS.fields>;
@@ -137,11 +149,8 @@ export interface Stack {
 export function allocateStack(p: ProgramBuilder): Stack {
 	const slots = p.stack("stack", SLOTS);
 	const address = p.stack("address", layout("address", { bytes: bytes(16) })).bytes;
-	const { arrived, field, extension } = p.stack(
-		"copied",
-		layout("copied", { arrived: be16, field: be16, extension: bytes(4) }),
-	);
-	return { slots, address, ports: p.stack("ports", PORTS), arrivedPort: arrived, field, extension };
+	const { arrivedPort, field, extension, ports } = p.stack("copied", COPIED);
+	return { slots, address, ports: view(ports.base, PORTS, ports.offset), arrivedPort, field, extension };
 }
 
 /** The 32-bit word at `index` of an address, in memory order. */

@@ -37,16 +37,27 @@ export const VERDICT = { tc: TC_ACT.UNSPEC, xdp: XDP_ACTION.PASS } as const;
  */
 const OFFSET_MASK = 0x7fff;
 
-/** `*to = as many bytes of the packet from `offset` on`; goes to `otherwise` when it does not have them. */
+/**
+ * `*to = as many bytes of the packet from `offset` on`; goes to `otherwise` when it does not have them. Values in r0-r5
+ * are lost: what is not in linear memory, at tc, has to be asked for.
+ */
 export function copyFromPacket(packet: Packet, offset: Value, to: Place, otherwise: Label): void {
 	const { p, skb } = packet;
-	if (skb !== undefined) {
-		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, to.field.bytes], "failed");
-		p.gotoIf(failed, "!=", 0, otherwise);
-		return;
+	const { bytes } = to.field;
+	const far = skb === undefined ? otherwise : p.label("not linear");
+	{
+		using at = pointer(packet, offset);
+		p.copyBytes(to, placeAt(packet, at, bytes, far));
 	}
-	using at = pointer(packet, offset);
-	p.copyBytes(to, placeAt(packet, at, to.field.bytes, otherwise));
+	if (skb === undefined) return;
+	const copied = p.label("copied");
+	p.goto(copied);
+	p.place(far);
+	{
+		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, bytes], "failed");
+		p.gotoIf(failed, "!=", 0, otherwise);
+	}
+	p.place(copied);
 }
 
 /**
@@ -91,13 +102,13 @@ export function copyIntoPacket(
 	p.copyBytes(placeAt(packet, at, from.field.bytes, otherwise), from);
 }
 
-/** XDP, where all of the packet is linear memory: `start of the packet + offset`, for `placeAt`. */
+/** `start of the packet + offset`, for `placeAt`. */
 export function pointer({ p, ctx }: Packet, offset: Value): Value {
 	using distance = p.copy(offset, "distance").and(OFFSET_MASK);
 	return p.load(ctx.data, { name: "at" }).add(distance);
 }
 
-/** So many bytes at a packet pointer; goes to `otherwise` when the packet ends before. */
+/** So many bytes at a packet pointer; goes to `otherwise` when linear memory, at XDP the packet, ends before. */
 export function placeAt({ p, ctx }: Packet, at: Value, length: number, otherwise: Label): Place {
 	p.prove(at, length, ctx.data_end, otherwise);
 	return { name: `${length} bytes`, base: at, offset: 0, field: { ...bytes(length), offset: 0 } };
@@ -116,6 +127,16 @@ export function arrivedBytes({ p, skb, data, end, target }: Packet): Value {
 export function packetEnd({ p, stack, target }: Packet): Value {
 	const end = p.load(stack.slots.length, { name: "packet end" });
 	return target.linkHeaderBytes > 0 ? end.add(target.linkHeaderBytes) : end;
+}
+
+/** Each place := number, but not for the verifier: otherwise every number there would be a way of its own from then on. */
+export function storeUnknown({ p, stack }: Packet, number: number, ...places: readonly Place[]): void {
+	using value = p.u32(`${number}`).set(number);
+	{
+		using unknown = p.load(stack.slots.length, { name: "unknown" });
+		p.forget(value, unknown);
+	}
+	for (const place of places) p.store(place, value);
 }
 
 /**

@@ -7,7 +7,6 @@ import {
 	IPV6_ROUTING,
 	type Label,
 	type Layout,
-	type Place,
 	type View,
 	view,
 } from "../../bpf/builder/index.ts";
@@ -15,7 +14,7 @@ import { PROTOCOL_NUMBER } from "../../model/rule.ts";
 import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../reference.ts";
 import { findStep, STEP_FLAG } from "./extension-headers.ts";
 import { KIND, NO_PROTOCOL, type Packet, type ParsedPacket } from "./frame.ts";
-import { arrivedBytes, copyTwoOrFour, emitForgetWay, packetEnd } from "./hook.ts";
+import { arrivedBytes, copyTwoOrFour, emitForgetWay, packetEnd, storeUnknown } from "./hook.ts";
 
 /** Commonest transports first: with one of them there is nothing to walk. */
 const QUICK_TRANSPORTS = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp, PROTOCOL_NUMBER.icmpv6];
@@ -59,9 +58,8 @@ function emitWalk(packet: ParsedPacket, done: Label): void {
 	const chainLong = p.label("chain long");
 	p.comment("walk the extension headers");
 	p.store(slots.walked, 0);
-	p.storeBytes(stack.extension, new Uint8Array(4));
-	if (packet.asksProtocol) emitStoreUnknown(packet, slots.protocol, NO_PROTOCOL);
-	emitStoreUnknown(packet, slots.routed, 0);
+	if (packet.asksProtocol) storeUnknown(packet, NO_PROTOCOL, slots.protocol);
+	storeUnknown(packet, 0, slots.routed, stack.extension);
 	p.loop("walk", (again) => {
 		emitRead(packet, { atTransport, chainCut, chainLong });
 		const { pointer, step } = findStep(packet, kind);
@@ -166,12 +164,4 @@ function extensionAt<F extends Fields>({ extension }: Packet["stack"], header: L
 /** The stack's `protocol` := `kind`, unless there is one. */
 function emitStopHere({ p, kind, stack }: ParsedPacket): void {
 	p.if(stack.slots.protocol, "==", NO_PROTOCOL, () => p.store(stack.slots.protocol, kind));
-}
-
-/** `*place = number`, but not for the verifier: otherwise each number would be a way of its own through the loop. */
-function emitStoreUnknown({ p, stack }: Packet, place: Place, number: number): void {
-	using value = p.u32(place.name).set(number);
-	using unknown = p.load(stack.slots.length, { name: "unknown" });
-	p.forget(value, unknown);
-	p.store(place, value);
 }
