@@ -78,15 +78,15 @@ export class Memory {
 		for (const [offset, length] of pieces(bytes.length, 8)) store(offset, length);
 	}
 
-	/** `*to = *from`, as many bytes as both have, in as few loads and stores as there are. */
-	copyBytes(to: Place, from: Place): void {
+	/** `*to = *from`, as many bytes as both have, at most `largest` at once. */
+	copyBytes(to: Place, from: Place, largest: 4 | 8): void {
 		const { bytes } = to.field;
 		if (bytes !== from.field.bytes) {
 			throw this.#emitter.error(
 				`${to.name} has ${bytes} bytes, ${from.name} has ${from.field.bytes}: they cannot be copied`,
 			);
 		}
-		for (const [offset, length] of pieces(bytes, 8)) {
+		for (const [offset, length] of pieces(bytes, largest)) {
 			using piece = this.load(part(from, offset, length), {});
 			this.store(part(to, offset, length), piece);
 		}

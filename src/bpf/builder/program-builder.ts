@@ -118,9 +118,12 @@ export class ProgramBuilder {
 		this.#memory.storeBytes(place, bytes);
 	}
 
-	/** `*to = *from`, as many bytes as both have, through a register */
-	copyBytes(to: Place, from: Place): void {
-		this.#memory.copyBytes(to, from);
+	/**
+	 * `*to = *from`, as many bytes as both have, through a register; at most `largest` at once (4 where 4 have just been
+	 * stored: a processor forwards no two stores to one load)
+	 */
+	copyBytes(to: Place, from: Place, largest: 4 | 8 = 8): void {
+		this.#memory.copyBytes(to, from, largest);
 	}
 
 	/** `*place += by`, not atomic: for per-CPU memory and the stack */

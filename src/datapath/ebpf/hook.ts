@@ -131,7 +131,7 @@ export function packetEnd({ p, stack, target }: Packet): Value {
 
 /** Each place := number, but not for the verifier: otherwise every number there would be a way of its own from then on. */
 export function storeUnknown({ p, stack }: Packet, number: number, ...places: readonly Place[]): void {
-	using value = p.u32(`${number}`).set(number);
+	using value = p.u32(places.map(({ name }) => name).join(", ")).set(number);
 	{
 		using unknown = p.load(stack.slots.length, { name: "unknown" });
 		p.forget(value, unknown);

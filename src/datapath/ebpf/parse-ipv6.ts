@@ -80,7 +80,7 @@ function emitWalk(packet: ParsedPacket, done: Label): void {
 		p.comment("on to the next header");
 		{
 			using size = p.load(length, { name: "size" });
-			using operand = p.load(step.lengthMask);
+			using operand = p.load(step.lengthMask, { name: "operand" });
 			size.and(operand);
 			size.add(p.load(step.more, { into: operand }));
 			size.lsh(p.load(step.shift, { into: operand }));

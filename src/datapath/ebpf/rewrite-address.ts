@@ -11,6 +11,8 @@ import { type Packet, word } from "./frame.ts";
 export interface NewAddress {
 	readonly address: Place;
 	readonly complement?: Place;
+	/** How many bytes of it were stored at once, if just now. */
+	readonly storedBytes?: 4;
 }
 
 /** What a checksum field takes. */
@@ -23,7 +25,10 @@ export interface Difference {
 const U32 = 0xffff_ffffn;
 
 /** Writes the address, and IPv4's header checksum. */
-export function emitRewriteAddress(packet: Packet, { address, complement }: NewAddress): Difference {
+export function emitRewriteAddress(
+	packet: Packet,
+	{ address, complement, storedBytes }: NewAddress,
+): Difference {
 	const { p, destination } = packet;
 	p.comment("store the new destination address; what changes is old - new");
 	const change = p.load(word(destination, 0), { name: "difference" }).raw(64);
@@ -46,7 +51,7 @@ export function emitRewriteAddress(packet: Packet, { address, complement }: NewA
 		using rest = p.load(complement, { name: "complement" });
 		change.add(rest);
 	}
-	p.copyBytes(destination, address);
+	p.copyBytes(destination, address, storedBytes);
 	return { sum: change, most: 5n * U32 };
 }
 

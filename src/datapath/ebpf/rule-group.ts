@@ -169,7 +169,8 @@ function emitWrite(packet: ParsedPacket, needs: Needs): void {
 	p.comment("no rule matched: leave the packet alone");
 	p.gotoIf(actions, "==", 0, pass);
 	const address = destinationNow(packet);
-	const to: NewAddress = family === "ipv4" ? { address } : { address, complement: addressComplement };
+	const to: NewAddress =
+		family === "ipv4" ? { address } : { address, complement: addressComplement, storedBytes: 4 };
 	if (target.report !== undefined) {
 		emitReport(packet, target.report, to, key);
 		return;
