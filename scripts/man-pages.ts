@@ -118,20 +118,28 @@ function render(page: Page, date: string, options: readonly string[]): string {
 	].join("\n")}\n`;
 }
 
-/** The first block of code before any heading, if it is no session, is the synopsis. */
+/** The first block of plain text before any heading, indented or fenced, is the synopsis: no session, no file. */
 function takeSynopsis(
 	lead: readonly string[],
 ): readonly [synopsis: readonly string[], rest: readonly string[]] {
-	const fence = lead.findIndex((line) => line.startsWith("```"));
-	if (fence >= 0 && lead[fence] === "```") {
-		const end = lead.indexOf("```", fence + 1);
-		return [lead.slice(fence + 1, end), [...lead.slice(0, fence), ...lead.slice(end + 1)]];
+	for (let start = 0; start < lead.length; start++) {
+		const line = lead[start] ?? "";
+		if (line.startsWith("```")) {
+			const end = lead.indexOf("```", start + 1);
+			if (line === "```" || line === "```text") {
+				return [lead.slice(start + 1, end), [...lead.slice(0, start), ...lead.slice(end + 1)]];
+			}
+			start = end;
+		} else if (line.startsWith("    ")) {
+			let end = start;
+			while ((lead[end] ?? "").startsWith("    ")) end++;
+			return [
+				lead.slice(start, end).map((indented) => indented.slice(4)),
+				[...lead.slice(0, start), ...lead.slice(end)],
+			];
+		}
 	}
-	const start = lead.findIndex((line) => line.startsWith("    "));
-	if (start < 0) return [[], lead];
-	let end = start;
-	while ((lead[end] ?? "").startsWith("    ")) end++;
-	return [lead.slice(start, end).map((line) => line.slice(4)), [...lead.slice(0, start), ...lead.slice(end)]];
+	return [[], lead];
 }
 
 /** What `l3dsr COMMAND --help` says of every command: the page has it whatever its prose leaves out. */

@@ -10,6 +10,7 @@ describe("Markdown to man(7)", () => {
 
 	it("names pages of the reference as pages", () => {
 		assert.equal(inline("see [the tool](dsrctl.md)"), "see \\fBdsrctl\\fR(8)");
+		assert.equal(inline("see [probe](probe.md)"), "see \\fBl3dsr\\-probe\\fR(8)");
 		assert.equal(inline("see [errors](errors.md)"), "see errors");
 	});
 
