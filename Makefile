@@ -5,7 +5,7 @@ NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
 .PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
-.PHONY: packages deb rpm tarball test-packages
+.PHONY: packages deb rpm tarball packaging-setup test-packages
 
 setup:
 	@sh scripts/setup.sh
@@ -49,22 +49,28 @@ differential: setup
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		test/datapath/ebpf/differential.test.ts test/datapath/nft-differential.test.ts
 
-# Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm (el8, el9, el10, fc43).
-packages: deb rpm
+# Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm, ARCH the processor.
+packages: packaging-setup
+	@for suite in deb12 deb13 ubuntu24.04 ubuntu26.04; do SUITE=$$suite sh packaging/deb.sh || exit; done
+	@for dist in el8 el9 el10 fc43; do DIST=$$dist sh packaging/rpm.sh || exit; done
 
-deb: setup
+deb: packaging-setup
 	@sh packaging/deb.sh
 
-rpm: setup
+rpm: packaging-setup
 	@sh packaging/rpm.sh
 
-tarball: setup
+tarball: packaging-setup
 	@sh packaging/tarball.sh
 
-# Builds both kinds, installs, upgrades and removes them on a host without Node. As root, on Debian.
-test-packages: setup
+packaging-setup: setup
 	@sh packaging/setup.sh
-	@$(NODE_TEST) packaging/test/packages.test.ts
+	@sh packaging/prebuilt.sh fetch
+
+# Builds all kinds, installs, upgrades and removes them on hosts without Node. As root, on Debian.
+test-packages: packaging-setup
+	@sh packaging/setup.sh test
+	@$(NODE_TEST) packaging/test/*.test.ts
 
 clean:
 	rm -rf build dist bin node_modules .setup-stamp

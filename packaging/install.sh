@@ -1,45 +1,56 @@
 #!/bin/sh
 # Builds l3dsr and puts it below DESTDIR as the packages have it: packaging/install.sh DESTDIR
 #
-# NODE is the runtime that comes along (default: the node in PATH), SBINDIR where the commands go.
-# Needs node_modules/ and no network. The same tree, runtime and SOURCE_DATE_EPOCH give the same files.
+# ARCH is the processor it is for (default: this one), SBINDIR where the commands go.
+# Needs node_modules/, what prebuilt.sh fetches, and no network. The same tree and SOURCE_DATE_EPOCH give the same files.
 set -eu
 [ $# = 1 ] || { echo "usage: packaging/install.sh DESTDIR" >&2; exit 2; }
 mkdir -p "$1"
 destdir=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
+. packaging/arch.sh
 
-node=$(readlink -f "${NODE:-$(command -v node)}")
 sbindir=${SBINDIR:-/usr/sbin}
 home=/usr/lib/l3dsr
 epoch=${SOURCE_DATE_EPOCH:-$(sh packaging/source-date.sh)}
 umask 022
 
-# A runtime whose code lies in a shared libnode would not run elsewhere.
-if readelf -d "$node" | grep -q 'NEEDED.*libnode'; then
-	echo "install: $node needs a shared libnode; set NODE to a self-contained one, as nodejs.org has it" >&2
-	exit 1
+sh packaging/prebuilt.sh unpack "$build_cpu"
+sh packaging/prebuilt.sh unpack "$cpu"
+prebuilt=$PWD/build/prebuilt
+node=$prebuilt/$build_cpu/node/bin/node
+export ESBUILD_BINARY_PATH="$prebuilt/$build_cpu/esbuild/bin/esbuild"
+
+# For another processor: a strip that knows it, and an emulator to make V8's code cache.
+strip=strip
+emulator=
+if [ "$cpu" != "$build_cpu" ]; then
+	strip=$rpm_arch-linux-gnu-strip
+	emulator="qemu-$rpm_arch-static -L /usr/$rpm_arch-linux-gnu"
+	for program in "$strip" ${emulator%% *}; do
+		command -v "$program" >/dev/null ||
+			{ echo "install: $program is missing, to build for $rpm_arch on $(uname -m); packaging/setup.sh installs it on Debian" >&2; exit 1; }
+	done
 fi
 
 mkdir -p "$destdir$home" "$destdir$sbindir"
-strip --strip-unneeded -o "$destdir$home/node" "$node"
+"$strip" --strip-unneeded --remove-section=.comment -o "$destdir$home/node" "$prebuilt/$cpu/node/bin/node"
 # V8 hashes strings with a random seed, which would show in its code cache.
 "$node" --random-seed=1 scripts/build.mjs --out "$destdir$home" --runtime "$home/node"
+# shellcheck disable=SC2086 # the emulator and its options
+[ -z "$emulator" ] || $emulator "$destdir$home/node" --random-seed=1 packaging/code-cache.cjs "$destdir$home/dist"
 
 # The one dependency that is not in the bundles: native code.
 modules=$destdir$home/node_modules
-native=@koromix/koffi-linux-$("$node" -p process.arch)
-mkdir -p "$modules/koffi/src/koffi/src" "$modules/$native"
+native=$modules/@koromix/koffi-linux-$cpu
+mkdir -p "$modules/koffi/src/koffi/src" "$native/linux_$cpu"
 cp node_modules/koffi/package.json node_modules/koffi/index.cjs "$modules/koffi/"
 cp node_modules/koffi/src/koffi/index.cjs "$modules/koffi/src/koffi/"
 cp node_modules/koffi/src/koffi/src/static.cjs "$modules/koffi/src/koffi/src/"
-cp "node_modules/$native/package.json" "node_modules/$native/index.js" "$modules/$native/"
-for library in "node_modules/$native"/linux_*/koffi.node; do
-	folder=$(basename "$(dirname "$library")")
-	mkdir "$modules/$native/$folder"
-	strip --strip-unneeded -o "$modules/$native/$folder/koffi.node" "$library"
-	chmod 644 "$modules/$native/$folder/koffi.node"
-done
+cp "$prebuilt/$cpu/koffi/package.json" "$prebuilt/$cpu/koffi/index.js" "$native/"
+"$strip" --strip-unneeded --remove-section=.comment -o "$native/linux_$cpu/koffi.node" "$prebuilt/$cpu/koffi/linux_$cpu/koffi.node"
+chmod 644 "$native/linux_$cpu/koffi.node"
+sh packaging/abi.sh "$destdir$home/node" "$native/linux_$cpu/koffi.node" >/dev/null
 
 for command in "$destdir$home"/bin/*; do
 	name=$(basename "$command")
@@ -60,18 +71,12 @@ install -Dm 644 -t "$doc/guide" docs/guide/*.md
 for module in commander koffi yaml zod; do
 	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$doc/licenses/$module"
 done
-for license in ${NODE_LICENSE:-} "$(dirname "$node")/../LICENSE" "$(dirname "$node")"/../share/doc/node*/LICENSE; do
-	if [ -e "$license" ]; then
-		install -m 644 "$license" "$doc/licenses/node"
-		break
-	fi
-done
-[ -e "$doc/licenses/node" ] || { echo "install: set NODE_LICENSE to the LICENSE file of $node" >&2; exit 1; }
+install -m 644 "$prebuilt/$cpu/node/LICENSE" "$doc/licenses/node"
 
 generate=$(mktemp -d)
 trap 'rm -rf "$generate"' EXIT
 for script in man-pages completion; do
-	node_modules/.bin/esbuild "scripts/$script.ts" --bundle --platform=node --format=cjs --target=node20 \
+	"$ESBUILD_BINARY_PATH" "scripts/$script.ts" --bundle --platform=node --format=cjs --target=node20 \
 		'--define:import.meta.url=""' \
 		--outfile="$generate/$script.cjs" --log-level=warning
 done

@@ -1,14 +1,47 @@
 #!/bin/sh
-# Installs what building and judging both kinds of package needs, on Debian.
+# Installs what building packages needs, on Debian; with ARCH what building for that processor needs, and
+# `setup.sh test` what judging them needs.
 set -eu
-missing=
-while read -r program package; do
-	command -v "$program" >/dev/null || missing="$missing $package"
-done <<LIST
+cd "$(dirname "$0")/.."
+. packaging/arch.sh
+# Elsewhere the build says what it misses.
+command -v apt-get >/dev/null || exit 0
+
+wanted() {
+	cat <<LIST
 rpmbuild rpm
 strip binutils
-dpkg-shlibdeps dpkg-dev
+LIST
+	[ "$1" = test ] || [ "$cpu" != "$build_cpu" ] || return 0
+	[ "$cpu" != "$build_cpu" ] || case $cpu in x64) rpm_arch=aarch64 ;; *) rpm_arch=x86_64 ;; esac
+	package_arch=$(echo "$rpm_arch" | tr _ -)
+	case $rpm_arch in aarch64) deb_arch=arm64 ;; *) deb_arch=amd64 ;; esac
+	cat <<LIST
+$rpm_arch-linux-gnu-strip binutils-$package_arch-linux-gnu
+qemu-$rpm_arch-static qemu-user-static
+/usr/$rpm_arch-linux-gnu/lib/libstdc++.so.6 libstdc++6-$deb_arch-cross
+LIST
+	[ "$1" = test ] || return 0
+	cat <<LIST
+debootstrap debootstrap
+lintian lintian
+rpmlint rpmlint
 mandoc mandoc
+man man-db
+busybox busybox-static
+systemd-nspawn systemd-container
+dnf dnf
+zsh zsh
+fish fish
+/usr/share/bash-completion/bash_completion bash-completion
+LIST
+}
+
+missing=
+while read -r program package; do
+	command -v "$program" >/dev/null || [ -e "$program" ] || missing="$missing $package"
+done <<LIST
+$(wanted "${1:-}")
 LIST
 [ -n "$missing" ] || exit 0
 echo "setup: apt-get install$missing"

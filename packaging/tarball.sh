@@ -1,23 +1,26 @@
 #!/bin/sh
-# Builds the two sources of the packages in build/packages, both reproducible:
-#   l3dsr-VERSION.tar.gz               the commit's files
-#   l3dsr-VERSION-modules-ARCH.tar.gz  the npm packages that a build needs, so that it needs no network
+# Builds the sources of the packages in build/packages, reproducibly:
+#   l3dsr-VERSION.tar.gz           the commit's files
+#   l3dsr-VERSION-modules.tar.gz   the npm packages that a build needs, for every processor
+# What prebuilt.sh fetches goes beside them as it is: with all of it, a build needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C TZ=UTC
-version=$(node packaging/changelog.mjs version)
+umask 022
+version=$(node packaging/metadata.mjs version)
 epoch=$(sh packaging/source-date.sh)
-cpu=$(node -p process.arch)
 mkdir -p build/packages
+work=$(mktemp -d build/tarball.XXXXXX)
+trap 'rm -rf "$work"' EXIT
 
 [ -z "$(git status --porcelain --untracked-files=no)" ] || echo "tarball: of the last commit, without what is not committed" >&2
-git archive --format=tar --prefix="l3dsr-$version/" HEAD | gzip -9n >"build/packages/l3dsr-$version.tar.gz"
+git archive --format=tar --prefix="l3dsr-$version/" HEAD | gzip -9n >"$work/l3dsr-$version.tar.gz"
 
-set -- commander esbuild koffi yaml zod "@esbuild/linux-$cpu" "@koromix/koffi-linux-$cpu"
-paths=
-for module; do paths="$paths node_modules/$module"; done
-# shellcheck disable=SC2086 # names of modules have no blanks
+# esbuild's program, which its own package brings, differs by processor: it comes with the prebuilt ones.
 tar --create --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
 	--mtime="@$epoch" --hard-dereference --exclude='node_modules/koffi/vendor' --exclude='node_modules/koffi/lib' \
-	--exclude='node_modules/koffi/doc' --exclude='*.map' --exclude='*.d.cts' --exclude='*.d.mts' \
-	$paths node_modules/.bin/esbuild | gzip -9n >"build/packages/l3dsr-$version-modules-$cpu.tar.gz"
+	--exclude='node_modules/koffi/doc' --exclude='node_modules/esbuild/bin' \
+	--exclude='*.map' --exclude='*.d.cts' --exclude='*.d.mts' --exclude='*.d.ts' \
+	node_modules/commander node_modules/esbuild node_modules/koffi node_modules/yaml node_modules/zod |
+	gzip -9n >"$work/l3dsr-$version-modules.tar.gz"
+mv "$work"/*.tar.gz build/packages/

@@ -1,17 +1,19 @@
 /**
- * Version and changelog of the packages, from package.json and CHANGELOG.md:
- *   changelog.mjs version | maintainer | debian VERSION | rpm VERSION-RELEASE
+ * What the packages say of themselves, from package.json and CHANGELOG.md:
+ *   metadata.mjs version | maintainer | homepage
+ *   metadata.mjs debian VERSION SUITE | rpm VERSION-RELEASE    the changelog
  *
+ * Whoever publishes packages sets MAINTAINER ("Name <address>") and HOMEPAGE to what answers.
  * A section `## 1.2.0 (2026-12-01)` is one entry. `## Unreleased (1.2.0)` is dated to SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 
-/** Whoever publishes packages sets MAINTAINER to an address that answers. */
-const MAINTAINER = process.env.MAINTAINER ?? "The l3dsr developers <l3dsr@localhost>";
 const WIDTH = 78;
 
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8");
-const { version } = JSON.parse(read("package.json"));
+const { version, author, homepage } = JSON.parse(read("package.json"));
+const MAINTAINER = process.env.MAINTAINER || author;
+const HOMEPAGE = process.env.HOMEPAGE || homepage;
 
 /** [{ version, date, points }], newest first; a point is one paragraph without markup. */
 function releases() {
@@ -58,7 +60,7 @@ const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (number) => String(number).padStart(2, "0");
 
-function debian(full) {
+function debian(full, suite) {
 	return releases()
 		.map((release, index) => {
 			const day = release.date;
@@ -66,7 +68,7 @@ function debian(full) {
 			const time = `${two(day.getUTCHours())}:${two(day.getUTCMinutes())}:${two(day.getUTCSeconds())} +0000`;
 			const name = index === 0 ? full : `${release.version}-1`;
 			const list = release.points.map((point) => wrap(point, "  * ", "    ")).join("\n");
-			return `l3dsr (${name}) stable; urgency=medium\n\n${list}\n\n -- ${MAINTAINER}  ${date} ${time}\n`;
+			return `l3dsr (${name}) ${suite}; urgency=medium\n\n${list}\n\n -- ${MAINTAINER}  ${date} ${time}\n`;
 		})
 		.join("\n");
 }
@@ -82,7 +84,13 @@ function rpm(full) {
 		.join("\n");
 }
 
-const [what, full] = process.argv.slice(2);
-const print = { version: () => `${version}\n`, maintainer: () => `${MAINTAINER}\n`, debian, rpm }[what];
-if (print === undefined) throw new Error(`changelog.mjs: ${what}?`);
-process.stdout.write(print(full));
+const [what, ...rest] = process.argv.slice(2);
+const print = {
+	version: () => `${version}\n`,
+	maintainer: () => `${MAINTAINER}\n`,
+	homepage: () => `${HOMEPAGE}\n`,
+	debian,
+	rpm,
+}[what];
+if (print === undefined) throw new Error(`metadata.mjs: ${what}?`);
+process.stdout.write(print(...rest));

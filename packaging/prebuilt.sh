@@ -1,0 +1,47 @@
+#!/bin/sh
+# Brings the programs that nobody builds here, by CPU, and compares them with prebuilt.sha512:
+#   prebuilt.sh fetch      the npm packages of every CPU, into build/prebuilt/*.tgz; what is there stays
+#   prebuilt.sh unpack CPU those of one, into build/prebuilt/CPU/{node,koffi,esbuild}; needs no network
+# node is the runtime that the packages bring, koffi what it calls the kernel with, esbuild builds.
+set -eu
+cd "$(dirname "$0")"
+list=$PWD/prebuilt.sha512
+mkdir -p ../build/prebuilt
+cd ../build/prebuilt
+exec 9>.lock
+flock 9
+
+case ${1:-} in
+fetch)
+	while read -r _ file; do
+		[ ! -e "$file" ] || continue
+		base=${file%.tgz}
+		package=${base%-*}@${base##*-}
+		case $package in
+		esbuild-*) package=@esbuild/${package#esbuild-} ;;
+		koromix-*) package=@koromix/${package#koromix-} ;;
+		esac
+		echo "prebuilt: npm pack $package"
+		npm pack --silent "$package" >/dev/null
+	done <"$list"
+	sha512sum --check --quiet "$list"
+	;;
+unpack)
+	cpu=$2
+	for name in node koffi esbuild; do
+		sum=$(grep -E "[ -]$name-linux-$cpu-[0-9.]+\.tgz$" "$list")
+		file=${sum##* }
+		[ "$(cat "$cpu/$name/.unpacked" 2>/dev/null)" != "$sum" ] || continue
+		[ -e "$file" ] || { echo "prebuilt: build/prebuilt/$file is missing; packaging/prebuilt.sh fetch gets it" >&2; exit 1; }
+		echo "$sum" | sha512sum --check --quiet
+		rm -rf "${cpu:?}/$name"
+		mkdir -p "$cpu/$name"
+		tar -xzf "$file" -C "$cpu/$name" --strip-components=1 --no-same-owner --exclude='package/include' --exclude='package/share'
+		echo "$sum" >"$cpu/$name/.unpacked"
+	done
+	;;
+*)
+	echo "usage: packaging/prebuilt.sh fetch | unpack CPU" >&2
+	exit 2
+	;;
+esac

@@ -1,0 +1,49 @@
+/** packaging/prebuilt.sha512, the programs from npm that packages bring, beside what this checkout is built with. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+const listed = read("packaging/prebuilt.sha512")
+	.trim()
+	.split("\n")
+	.map((line) => {
+		const [, sum, name, cpu, version] =
+			/^([0-9a-f]{128}) {2}(.+)-linux-(x64|arm64)-([\d.]+)\.tgz$/.exec(line) ?? [];
+		assert.ok(sum && name && cpu && version, line);
+		return { sum, name, cpu, version };
+	});
+
+describe("packaging/prebuilt.sha512", () => {
+	it("has runtime, koffi and esbuild for both processors, in one version each", () => {
+		const names = listed.map(({ name, cpu }) => `${name} ${cpu}`);
+		assert.deepEqual(names.sort(), [
+			"esbuild arm64",
+			"esbuild x64",
+			"koromix-koffi arm64",
+			"koromix-koffi x64",
+			"node arm64",
+			"node x64",
+		]);
+		assert.equal(new Set(listed.map(({ name, version }) => `${name} ${version}`)).size, 3);
+	});
+
+	it("has the koffi and the esbuild that package-lock.json has, to the byte", () => {
+		const { packages } = JSON.parse(read("package-lock.json"));
+		for (const { sum, name, cpu, version } of listed) {
+			if (name === "node") continue;
+			const scoped = name === "esbuild" ? "@esbuild/" : "@koromix/koffi-";
+			const locked = packages[`node_modules/${scoped}linux-${cpu}`];
+			assert.equal(version, locked.version, name);
+			const [, base64] = /^sha512-(.+)$/.exec(locked.integrity) ?? [];
+			assert.equal(sum, Buffer.from(base64 ?? "", "base64").toString("hex"), `${name} ${cpu}`);
+		}
+	});
+
+	it("has a runtime of the Node that the package asks for", () => {
+		const { engines } = JSON.parse(read("package.json"));
+		for (const { name, version } of listed) {
+			if (name === "node") assert.ok(Number(version.split(".")[0]) >= Number(engines.node.slice(2)), version);
+		}
+	});
+});
