@@ -5,7 +5,7 @@ NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
 .PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
-.PHONY: packages deb rpm tarball packaging-setup test-packages
+.PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
 	@sh scripts/setup.sh
@@ -53,6 +53,7 @@ differential: setup
 packages: packaging-setup
 	@for suite in deb12 deb13 ubuntu24.04 ubuntu26.04; do SUITE=$$suite sh packaging/deb.sh || exit; done
 	@for dist in el8 el9 el10 fc43; do DIST=$$dist sh packaging/rpm.sh || exit; done
+	@sh packaging/npm.sh
 
 deb: packaging-setup
 	@sh packaging/deb.sh
@@ -62,6 +63,9 @@ rpm: packaging-setup
 
 tarball: packaging-setup
 	@sh packaging/tarball.sh
+
+npm: packaging-setup
+	@sh packaging/npm.sh
 
 packaging-setup: setup
 	@sh packaging/setup.sh
