@@ -74,6 +74,7 @@ packaging-setup: setup
 # Builds all kinds, installs, upgrades and removes them on hosts without Node. As root, on Debian.
 test-packages: packaging-setup
 	@sh packaging/setup.sh test
+	@sh packaging/test/build.sh
 	@$(NODE_TEST) packaging/test/*.test.ts
 
 clean:

@@ -1,0 +1,67 @@
+/** Completion, as the shells of a host with the package find it. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { COMMANDS, DEB, Host } from "./host.ts";
+
+describe("completion", () => {
+	let host: Host;
+	before(() => {
+		host = new Host();
+		host.run(`dpkg -i ${host.put(DEB)}`);
+	});
+	after(() => host[Symbol.dispose]());
+
+	/** Runs a script for a shell on the host. */
+	function script(shell: string, text: string): string {
+		writeFileSync(join(host.directory, "packages", "script"), text);
+		return host.run(`${shell} script`);
+	}
+
+	it("is loaded by bash on demand, for every command", () => {
+		const output = script(
+			"bash --norc",
+			`. /usr/share/bash-completion/bash_completion
+			for command in ${COMMANDS.join(" ")}; do
+				_completion_loader $command
+				complete -p $command
+			done
+			COMP_WORDS=(l3dsr sta) COMP_CWORD=1 COMP_LINE='l3dsr sta' COMP_POINT=9
+			$(complete -p l3dsr | sed 's/.*-F \\([^ ]*\\).*/\\1/') l3dsr sta l3dsr
+			echo "offered: \${COMPREPLY[*]}"`,
+		);
+		for (const command of COMMANDS) assert.match(output, new RegExp(`^complete .* ${command}$`, "m"));
+		assert.match(output, /^offered: status$/m);
+	});
+
+	it("is what zsh completes by, for every command", () => {
+		const output = script(
+			"zsh -f",
+			`autoload -Uz compinit && compinit -D
+			for command in ${COMMANDS.join(" ")}; do
+				print -r -- "$command by $_comps[$command]"
+				autoload +X -Uz $_comps[$command]
+			done`,
+		);
+		for (const command of COMMANDS) assert.match(output, new RegExp(`^${command} by _${command}$`, "m"));
+		// And at a terminal, by the key.
+		const typed = script(
+			"timeout 20 zsh -f",
+			`zmodload zsh/zpty
+			zpty shell 'TERM=dumb zsh -f -i'
+			zpty -w shell 'PROMPT=go; autoload -Uz compinit; compinit -D; print ready'
+			zpty -r shell seen $'*\\nready*go*'
+			zpty -w -n shell $'iptables-daddr --set-da\\t'
+			zpty -r shell seen '*--set-daddr*' && print completed`,
+		);
+		assert.match(typed, /^completed$/m);
+	});
+
+	it("is what fish completes by, for every command", () => {
+		const offered = (line: string) => script("HOME=/tmp fish", `complete -C "${line}"`);
+		for (const command of COMMANDS) assert.match(offered(`${command} -`), /^--?\w/m, command);
+		assert.match(offered("l3dsr sta"), /^status\t/m);
+		assert.match(offered("dsrctl sto"), /^stop/m);
+	});
+});

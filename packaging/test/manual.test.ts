@@ -1,0 +1,59 @@
+/** The man pages, as they are on a host with the package. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { COMMANDS, DEB, Host } from "./host.ts";
+
+describe("the man pages", () => {
+	let host: Host;
+	before(() => {
+		host = new Host();
+		host.run(`dpkg -i ${host.put(DEB)}`);
+	});
+	after(() => host[Symbol.dispose]());
+
+	const pages = () =>
+		host
+			.run("dpkg -L l3dsr | grep /usr/share/man/man./")
+			.trim()
+			.split("\n")
+			.map((path) => ({ path, name: path.replace(/^.*\/|\.\d\.gz$/g, ""), section: path.at(-4) ?? "" }));
+
+	it("are there for every command, every subcommand with a document, and every file", () => {
+		const names = pages().map(({ name, section }) => `${name}(${section})`);
+		const subcommands = ["probe", "trace", "watch", "export", "import"].map((name) => `l3dsr-${name}`);
+		for (const command of [...COMMANDS, ...subcommands]) assert.ok(names.includes(`${command}(8)`), command);
+		for (const file of ["l3dsr.yaml", "dsr.conf"]) assert.ok(names.includes(`${file}(5)`), file);
+	});
+
+	it("are rendered without a warning by man and by mandoc", () => {
+		for (const { path, name, section } of pages()) {
+			assert.equal(host.run(`mandoc -Tlint ${path}`), "", path);
+			const { status, stdout, stderr } = host.attempt(`MANWIDTH=80 man --warnings -P cat ${section} ${name}`);
+			assert.deepEqual({ status, stderr }, { status: 0, stderr: "" }, path);
+			assert.match(stdout, new RegExp(`\\b${name}\\b`));
+		}
+	});
+
+	it("keep what is indented in an example where it is", () => {
+		const page = "/usr/share/man/man5/l3dsr.yaml.5.gz";
+		assert.match(
+			host.run(`mandoc -Tascii ${page} | col -bx`),
+			/^( +)services:\n\1 {2}- vip: 192\.0\.2\.10\n\1 {4}dscp: 7$/m,
+		);
+	});
+
+	it("show real commands of theirs, as they are typed", () => {
+		for (const { path, name } of pages()) {
+			// A page of several names is one text.
+			if (host.attempt(`[ -L ${path} ]`).status === 0) continue;
+			const command =
+				name === "l3dsr.yaml"
+					? "l3dsr"
+					: name === "dsr.conf"
+						? "dsrctl"
+						: name.replace(/-(probe|trace|watch|export|import)$/, " $1");
+			const text = host.run(`mandoc -Tascii ${path} | col -bx`);
+			assert.match(text, new RegExp(`^ {11}(# .*\\b| +)${command} `, "m"), path);
+		}
+	});
+});
