@@ -198,8 +198,12 @@ describe("the native files", () => {
 
 		// V8 does not ask for which processor a cache was made, and crashes with a foreign one.
 		const caches = readdirSync(join(home, "dist")).filter((name) => name.endsWith(".cache"));
-		assert.equal(caches.length, 3);
 		const own = join(unpacked(DEB), "usr/lib/l3dsr/dist");
+		assert.deepEqual(
+			caches,
+			readdirSync(own).filter((name) => name.endsWith(".cache")),
+		);
+		assert.notEqual(caches.length, 0);
 		for (const cache of caches) assert.notEqual(sum(join(home, "dist", cache)), sum(join(own, cache)), cache);
 		const rejected = `const { readFileSync } = require("node:fs");
 			for (const cache of ${JSON.stringify(caches)}) {
@@ -208,7 +212,7 @@ describe("the native files", () => {
 				const cachedData = readFileSync("${home}/dist/" + cache);
 				console.log(new (require("node:vm").Script)(source, { filename, cachedData }).cachedDataRejected);
 			}`;
-		assert.equal(emulate("-e", rejected), "false\n".repeat(3));
+		assert.equal(emulate("-e", rejected), "false\n".repeat(caches.length));
 
 		const rpm = unpacked(join(PACKAGES, `l3dsr-${VERSION}-1.el8.${OTHER.rpm}.rpm`));
 		done("diff", ["-r", home, join(rpm, "usr/lib/l3dsr")]);

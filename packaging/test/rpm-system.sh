@@ -1,11 +1,13 @@
 #!/bin/sh
-# Builds system-1-1.ARCH.rpm into DIRECTORY: a shell and the C and C++ libraries of this machine, so that a root
+# Builds system-1-1.ARCH.rpm into DIRECTORY: a shell, env and the C and C++ libraries of this machine, so that a root
 # which holds nothing has what l3dsr's package asks for: rpm-system.sh DIRECTORY
 set -eu
 cd "$1"
 mkdir -p files/usr/bin files/lib64 files/dev
 cp -L "$(command -v busybox)" files/usr/bin/busybox
 for name in sh cat stat mkdir; do ln -s busybox "files/usr/bin/$name"; done
+# The one of coreutils: busybox has no env -S, with which the commands begin.
+cp -L "$(command -v env)" files/usr/bin/env
 ln -s usr/bin files/bin
 triplet=$(uname -m)-linux-gnu
 for library in ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 libc.so.6 libdl.so.2 libm.so.6 libpthread.so.0 libstdc++.so.6 libgcc_s.so.1; do
