@@ -28,7 +28,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const EFFORT = {
 	full: {
 		testRun: { rounds: 11, tc: { samples: 60, packets: 500 }, xdp: { samples: 6, packets: 10_000 } },
-		receivePath: { rounds: 11, samples: 6, frames: 4096 },
+		receivePath: { rounds: 11, samples: 20, frames: 4096 },
 		throughput: { rounds: 5, seconds: 1 },
 		commands: { rounds: 9, samples: 3 },
 		proving: { rounds: 5, samples: 1 },
