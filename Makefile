@@ -4,7 +4,7 @@
 NODE_TEST := node --import tsx --test --test-concurrency=2
 TESTS     := $(shell find test -name '*.test.ts' | sort)
 
-.PHONY: setup demo test check unit format golden bench bench-quick soak differential clean
+.PHONY: setup demo test check format golden bench bench-quick soak differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -49,6 +49,11 @@ differential: setup
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		test/datapath/ebpf/differential.test.ts test/datapath/nft-differential.test.ts
 
+# What has to hold under the kernels of Debian 11, 12 and 13, each in an emulated machine (some ten minutes).
+KERNELS ?= bullseye bookworm trixie
+test-kernels: setup
+	@for suite in $(KERNELS); do sh test/kernels/boot.sh $$suite 'sh test/kernels/check.sh' || exit; done
+
 # Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm, ARCH the processor.
 packages: packaging-setup
 	@for suite in deb12 deb13 ubuntu24.04 ubuntu26.04; do SUITE=$$suite sh packaging/deb.sh || exit; done
@@ -78,4 +83,4 @@ test-packages: packaging-setup
 	@$(NODE_TEST) packaging/test/*.test.ts
 
 clean:
-	rm -rf build dist bin node_modules .setup-stamp
+	rm -rf build dist bin npm node_modules .setup-stamp

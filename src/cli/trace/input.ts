@@ -5,7 +5,8 @@ import { buildPacket, type PacketTransport } from "../../datapath/trace/build-pa
 import { fillTransportChecksum, isLeftToInterface } from "../../datapath/trace/checksums.ts";
 import { L3dsrError } from "../../errors.ts";
 import { type Address, parseAddress, sameAddress } from "../../model/address.ts";
-import { type CapturedPacket, decodeCapture } from "../../syntax/pcap/capture.ts";
+import { decodeCapture } from "../../syntax/pcap/capture.ts";
+import type { CapturedPacket } from "../../syntax/pcap/captured-packet.ts";
 import { isKnownLinkType, LINK_TYPE, networkPacketOf } from "../../syntax/pcap/link-layer.ts";
 import { dscpOption } from "../option-values.ts";
 

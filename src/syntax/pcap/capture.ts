@@ -5,25 +5,9 @@
  * Sources: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
  */
 import { L3dsrError } from "../../errors.ts";
+import type { Capture } from "./captured-packet.ts";
 import { decodePcap, isPcap } from "./pcap.ts";
 import { decodePcapng, isPcapng } from "./pcapng.ts";
-
-export interface CapturedPacket {
-	/** LINKTYPE_*: what `bytes` begin with (link-layer.ts). */
-	readonly linkType: number;
-	/** Nanoseconds since 1970. */
-	readonly timestampNs: bigint;
-	/** From the link-layer header on, as far as it was captured. */
-	readonly bytes: Uint8Array;
-	/** Of the packet on the wire: larger than `bytes.length` where the capture was limited (tcpdump -s). */
-	readonly lengthBytes: number;
-}
-
-export interface Capture {
-	readonly packets: readonly CapturedPacket[];
-	/** The file ends inside a packet, as one does that is still being written. */
-	readonly cutShort: boolean;
-}
 
 /** Throws L3dsrError (CAPTURE_FORMAT) for what is no capture, and for one that is damaged. */
 export function decodeCapture(bytes: Uint8Array, source: string): Capture {

@@ -1,6 +1,6 @@
 /** The classic format: a header of 24 bytes, then each packet behind 16 of its own. */
 import { L3dsrError } from "../../errors.ts";
-import type { Capture, CapturedPacket } from "./capture.ts";
+import type { Capture, CapturedPacket } from "./captured-packet.ts";
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const MAGIC_NANOSECONDS = 0xa1b23c4d;

@@ -1,5 +1,5 @@
 /** The newer format: blocks, of which those that describe interfaces and hold packets are read. */
-import type { Capture, CapturedPacket } from "./capture.ts";
+import type { Capture, CapturedPacket } from "./captured-packet.ts";
 import { damaged, LARGEST_PACKET_BYTES } from "./pcap.ts";
 
 const BLOCK = {
