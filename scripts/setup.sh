@@ -24,6 +24,7 @@ ifconfig net-tools
 tcpdump tcpdump
 tshark tshark
 strace strace
+sysctl procps
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"
