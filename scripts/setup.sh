@@ -25,6 +25,7 @@ tcpdump tcpdump
 tshark tshark
 strace strace
 sysctl procps
+systemd-analyze systemd
 LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"

@@ -11,6 +11,16 @@ export function commandPath(name: string): string {
 	return `${ROOT}bin/${name}`;
 }
 
+/** What runs the command behind it as a user who is not root, and may read a checkout in root's own folder. */
+export const AS_NOBODY: readonly [program: string, ...args: string[]] = [
+	"setpriv",
+	"--reuid=65534",
+	"--regid=65534",
+	"--clear-groups",
+	"--inh-caps=-all,+dac_read_search",
+	"--ambient-caps=-all,+dac_read_search",
+];
+
 export interface Outcome {
 	readonly exitCode: number | null;
 	readonly signal: NodeJS.Signals | null;

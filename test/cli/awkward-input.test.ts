@@ -9,7 +9,7 @@ import { decodeCapture } from "../../src/syntax/pcap/capture.ts";
 import { LINK_TYPE } from "../../src/syntax/pcap/link-layer.ts";
 import { encodePcap } from "../../src/syntax/pcap/pcap.ts";
 import { PacketSocket } from "../../src/sys/packet-socket.ts";
-import { commandPath, interrupt, start } from "../commands.ts";
+import { AS_NOBODY, commandPath, interrupt, start } from "../commands.ts";
 import { enterNetns, ip, run, waitFor } from "../netns.ts";
 import { ethernet, ipv4, tcp } from "../packets/build.ts";
 
@@ -19,7 +19,6 @@ const l3dsr = commandPath("l3dsr");
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-awkward-"));
 /** A process that has to start first may have to wait for many others. */
 const PATIENCE_MS = 60_000;
-const nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
 const packet = ["--from", "203.0.113.9", "--to", "10.0.0.5", "--dscp", "7"];
 const capture = file("in.pcap", encodePcap([0, 7, 7].map(frameWith), LINK_TYPE.ethernet));
 
@@ -155,7 +154,7 @@ describe("who is not root", () => {
 			["trace", ...packet],
 			["export", "yaml"],
 		]) {
-			const { status, stderr } = spawnSync(nobody[0] ?? "", [...nobody.slice(1), l3dsr, ...args], {
+			const { status, stderr } = spawnSync(AS_NOBODY[0], [...AS_NOBODY.slice(1), l3dsr, ...args], {
 				encoding: "utf8",
 			});
 			assert.equal(status, 1);

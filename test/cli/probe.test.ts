@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { commandPath } from "../commands.ts";
+import { AS_NOBODY, commandPath } from "../commands.ts";
 import { enterNetns, ip } from "../netns.ts";
 import { REAL, type Server, startServer, VIPS } from "../probe/stage.ts";
 import { l3dsr, type Outcome } from "./run-command.ts";
@@ -120,13 +120,9 @@ describe("l3dsr probe", () => {
 
 	it("asks by UDP without root, and says what TCP needs", () => {
 		const asNobody = (...argv: string[]) =>
-			spawnSync(
-				"setpriv",
-				["--reuid", "65534", "--regid", "65534", "--clear-groups", bin, "probe", REAL.ipv4, ...argv],
-				{
-					encoding: "utf8",
-				},
-			);
+			spawnSync(AS_NOBODY[0], [...AS_NOBODY.slice(1), bin, "probe", REAL.ipv4, ...argv], {
+				encoding: "utf8",
+			});
 		const udp = asNobody("--dscp", "1", "--port", "7", "--udp", "--vip", vip);
 		assert.deepEqual(
 			[udp.status, withoutTimes(udp.stdout + udp.stderr)],
