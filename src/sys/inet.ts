@@ -4,12 +4,10 @@ import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
 import { Netlink, type NetlinkMessage } from "./netlink.ts";
 import { decodeAttributes, textAttribute, u32Attribute } from "./netlink-attribute.ts";
+import { AF_INET, AF_INET6 } from "./socket.ts";
 
 const RTM_GETADDR = 22;
 const RTM_GETROUTE = 26;
-
-/** include/linux/socket.h. */
-const AF = { INET: 2, INET6: 10 } as const;
 
 /** struct ifaddrmsg. */
 const IFADDRMSG = new Layout({ family: "u8", prefixLength: "u8", flags: "u8", scope: "u8", index: "u32" });
@@ -66,7 +64,7 @@ export function listAddresses(): readonly HeldAddress[] {
 
 function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 	const { family, prefixLength, scope, index, flags } = IFADDRMSG.decode(payload);
-	if (family !== AF.INET && family !== AF.INET6) return [];
+	if (family !== AF_INET && family !== AF_INET6) return [];
 	const attributes = decodeAttributes(payload.subarray(IFADDRMSG.size));
 	// IFA_ADDRESS is the other end where there is one.
 	const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
@@ -93,7 +91,7 @@ export interface RoutePrefix {
 /** Destinations of the routes of type "local" of both families, IPv4 first. Throws SyscallError. */
 export function listLocalRoutes(): readonly RoutePrefix[] {
 	using netlink = new Netlink();
-	return [AF.INET, AF.INET6].flatMap((family) => {
+	return [AF_INET, AF_INET6].flatMap((family) => {
 		const payload = RTMSG.encode({ family, table: RT_TABLE_LOCAL, type: RTN_LOCAL });
 		try {
 			const messages = netlink.dump({ type: RTM_GETROUTE, payload, doing: "list the local routes" });
