@@ -106,7 +106,8 @@ export class Lab implements AsyncDisposable {
 			([key, value]) => `${key}=${value}`,
 		);
 		const environment = chosen.length === 0 ? [] : ["env", ...chosen];
-		return await this.run(host, [...environment, ...this.#options.commands.command(program), ...args], input);
+		const command = [...environment, ...this.#options.commands.command(program), ...args];
+		return await inHost(this.#programs, this.topology, host, command, input, program);
 	}
 
 	/** Adds the rules on every real server. */

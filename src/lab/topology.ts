@@ -109,21 +109,24 @@ export function namespacesOf(name: string): string[] {
 	return listNamespaces().filter((namespace) => own.has(namespace));
 }
 
-/** Runs a program on a host of the lab; throws PROGRAM_FAILED with its first line of complaint. Returns its output. */
+/**
+ * Runs a program on a host of the lab and returns its output. Throws PROGRAM_FAILED, which calls it `what`, with its
+ * first line of complaint.
+ */
 export async function inHost(
 	programs: ProgramRunner,
 	topology: Topology,
 	host: Host,
 	command: readonly string[],
 	input: string,
+	what: string = command.slice(0, 2).join(" "),
 ): Promise<string> {
 	const [program = "ip", ...args] = commandInNamespace(topology.namespaces[host], command);
 	const { exitCode, stdout, stderr } = await programs.run(program, args, { input });
 	if (exitCode === 0) return stdout;
-	const typed = command.filter((word) => word !== "env" && !/^L3DSR_\w+=/.test(word));
 	throw new L3dsrError({
 		code: "PROGRAM_FAILED",
-		message: `run ${typed.slice(0, 2).join(" ")} on ${host}: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
+		message: `run ${what} on ${host}: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
 	});
 }
 
