@@ -28,8 +28,10 @@ for (const datapath of ["ebpf", "nft"]) {
 		ip("link add segment type bridge");
 		ip("link set segment up");
 		for (const [index, host] of [one, two, director, client].entries()) {
-			ip(`link add port${index} type veth peer name eth0 netns ${host.name}`);
-			ip(`link set port${index} master segment up`);
+			// Of another name than in the test before, whose ends go a while after their namespaces.
+			const port = `${datapath}${index}`;
+			ip(`link add ${port} type veth peer name eth0 netns ${host.name}`);
+			ip(`link set ${port} master segment up`);
 			host.ip("link set eth0 up");
 			host.ip(`addr add 10.0.0.${index + 1}/24 dev eth0`);
 			host.ip(`addr add fd00::${index + 1}/64 dev eth0 nodad`);
