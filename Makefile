@@ -1,10 +1,12 @@
 # Two commands: `make demo` (L3DSR at work on this machine) and `make test` (everything, as CI runs it).
-# Both begin with `setup`, which installs what is missing on a fresh Debian 12 with Node 20, and says so.
+# Both begin with `setup`, which installs what is missing on a fresh Debian 12 with npm, and says so. Everything runs on
+# the Node that the packages bring, which npm installs into the checkout.
 
-NODE_TEST := node --import tsx --test --test-concurrency=2
-TESTS     := $(shell find test -name '*.test.ts' | sort)
+NODE      := node_modules/.bin/node --conditions=@l3dsr/source
+NODE_TEST := $(NODE) --test --test-concurrency=2
+TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup demo test check format golden bench bench-quick soak differential test-kernels clean
+.PHONY: setup demo test check schema format golden bench bench-quick soak differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -18,36 +20,40 @@ test: setup check
 
 # Format and lint, types, layer rules, generated files.
 check:
-	@npx --no-install biome ci --colors=off .
-	@npx --no-install tsc --noEmit
-	@npx --no-install tsx scripts/check-layers.ts
-	@npx --no-install tsx scripts/config-schema.ts --check
+	@node_modules/.bin/biome ci --colors=off .
+	@node_modules/.bin/tsc --noEmit
+	@$(NODE) scripts/check-layers.ts
+	@$(NODE) scripts/config-schema.ts --check
+
+# Writes the JSON Schema of l3dsr.yaml anew.
+schema: setup
+	@$(NODE) scripts/config-schema.ts
 
 format: setup
-	@npx --no-install biome check --write .
+	@node_modules/.bin/biome check --write .
 
-# Writes test/golden anew; review the difference before committing it.
+# Writes the golden files anew; review the difference before committing it.
 golden: setup
 	@UPDATE_GOLDEN=1 $(NODE_TEST) $(TESTS)
 
 # What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
 bench: setup
-	@node --import tsx bench/main.ts
+	@$(NODE) bench/main.ts
 
 bench-quick: setup
-	@node --import tsx bench/main.ts --quick
+	@$(NODE) bench/main.ts --quick
 
 # Ten seconds each of replacements of the rules under 50,000 packets a second: 200 a second of the eBPF program, at
 # each hook of tc, and 20 a second of the rules of nftables. One after the other: each needs both processors of two.
 soak: setup
-	@L3DSR_SOAK_SECONDS=10 node --import tsx --test --test-concurrency=1 test/datapath/ebpf/under-load.test.ts \
-		test/datapath/nft/under-load.test.ts
+	@L3DSR_SOAK_SECONDS=10 $(NODE) --test --test-concurrency=1 packages/l3dsr/test/rewrite/ebpf/under-load.test.ts \
+		packages/l3dsr/test/rewrite/nft/under-load.test.ts
 
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
 # kernel with the rules of nftables, both against the reference.
 differential: setup
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
-		test/datapath/ebpf/differential.test.ts test/datapath/nft-differential.test.ts
+		packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/nft/differential.test.ts
 
 # What has to hold under the kernels of Debian 11, 12 and 13, each in an emulated machine (some ten minutes).
 KERNELS ?= bullseye bookworm trixie
@@ -83,4 +89,4 @@ test-packages: packaging-setup
 	@$(NODE_TEST) packaging/test/*.test.ts
 
 clean:
-	rm -rf build dist bin npm node_modules .setup-stamp
+	rm -rf build dist bin packages/*/dist node_modules .setup-stamp

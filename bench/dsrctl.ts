@@ -1,7 +1,7 @@
 /**
  * Wall time of dsrctl with 60 IPv4 and 60 IPv6 services, in a network namespace of its own, as root:
  *
- *     make setup && unshare -n node --import tsx bench/dsrctl.ts [runs]
+ *     make setup && unshare -n node --conditions=@l3dsr/source bench/dsrctl.ts [runs]
  *
  * Prints milliseconds, fastest and median of the runs (default 7), and what they should stay below. Run it
  * on a quiet machine: most of the time is the start of Node itself, which the first line shows.

@@ -2,23 +2,9 @@
  * A source of packets inside the kernel: an XDP program run by test-run on live frames. Before it lets a
  * frame go, it writes the next of 64 headers into it, because frames are used again and come back rewritten.
  */
-import {
-	add,
-	and,
-	call,
-	exit,
-	HELPER_FUNCTIONS,
-	jgt,
-	load,
-	loadMapValue,
-	mov,
-	mul,
-	store,
-} from "../src/bpf/asm/index.ts";
-import { Program } from "../src/bpf/program.ts";
-import type { ProgramSpec } from "../src/bpf/spec.ts";
-import { sendLiveFrames } from "../src/bpf/test-run.ts";
-import { XDP_MD } from "../src/sys/bpf.ts";
+import { asm, Program, type ProgramSpec, sendLiveFrames, XDP_MD } from "@l3dsr/bpf";
+
+const { add, and, call, exit, HELPER_FUNCTIONS, jgt, load, loadMapValue, mov, mul, store } = asm;
 
 const XDP_PASS = 2;
 const XDP_ABORTED = 0;

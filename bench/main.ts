@@ -2,7 +2,7 @@
  * `make bench`, `make bench-quick`: measures everything in one run and writes docs/performance.md and
  * docs/performance.json. As root; all of it happens in network namespaces of its own.
  *
- *     node --import tsx bench/main.ts [--quick] [--print] [SECTION …]
+ *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
  * Sections: test-run, receive-path, throughput, commands, proving. With --print, or with sections named, the result
  * goes to stdout only.
@@ -10,7 +10,7 @@
 import { execFileSync } from "node:child_process";
 import { cpus, release, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
-import { enterNetns } from "../test/netns.ts";
+import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
 	commandSection,

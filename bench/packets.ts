@@ -1,12 +1,11 @@
 /** The packets and rules that everything here is measured with. */
-import type { SlottedRule } from "../src/datapath/ebpf/interface-rules.ts";
-import { FIRST_RULE_SLOT } from "../src/datapath/ebpf/interface-rules.ts";
-import type { Family } from "../src/model/address.ts";
-import { dscp } from "../src/model/dscp.ts";
-import { lowerService } from "../src/model/lower-service.ts";
-import type { Rule } from "../src/model/rule.ts";
-import { ethernet, ipv4, ipv6, type Payload, tcp, udp } from "../test/packets/build.ts";
-import { daddrRule } from "../test/packets/rules.ts";
+import { dscp, type Family } from "@l3dsr/packet";
+import { lowerService } from "../packages/l3dsr/src/model/lower-service.ts";
+import type { Rule } from "../packages/l3dsr/src/model/rule.ts";
+import type { SlottedRule } from "../packages/l3dsr/src/rewrite/ebpf/compile/interface-rules.ts";
+import { FIRST_RULE_SLOT } from "../packages/l3dsr/src/rewrite/ebpf/compile/interface-rules.ts";
+import { ethernet, ipv4, ipv6, type Payload, tcp, udp } from "../packages/l3dsr/test/packets/build.ts";
+import { daddrRule } from "../packages/l3dsr/test/packets/rules.ts";
 
 /** The real server's own address, where packets arrive. */
 export const REAL_IP = { ipv4: "198.18.0.1", ipv6: "2001:db8:18::1" } as const;

@@ -1,12 +1,12 @@
 /** Wall time of `trace` and `probe` in bulk. Each run must succeed: trace when the kernel agrees, probe when every VIP answers. */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDatapath } from "../src/datapath/host-datapath.ts";
-import { ORDINAL_STEP } from "../src/model/ruleset.ts";
-import { LINK_TYPE } from "../src/syntax/pcap/link-layer.ts";
-import { encodePcap } from "../src/syntax/pcap/pcap.ts";
-import { REAL, startServer, VIPS } from "../test/probe/stage.ts";
+import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
+import { ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
+import { openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
+import { REAL, startServer, VIPS } from "../packages/l3dsr/test/probe/stage.ts";
 import { inside } from "./commands.ts";
 import { type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";

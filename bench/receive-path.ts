@@ -1,13 +1,10 @@
 /** What each way of rewriting adds to the receive path of a namespace. */
-import type { Attached, Hook } from "../src/bpf/attach/hook.ts";
-import { tcxIngress } from "../src/bpf/attach/tcx.ts";
-import { xdpNative } from "../src/bpf/attach/xdp.ts";
-import { Program } from "../src/bpf/program.ts";
-import type { HookName } from "../src/datapath/ebpf/attachment.ts";
-import { openDatapath } from "../src/datapath/host-datapath.ts";
-import { EbpfWatcher } from "../src/datapath/watch/ebpf-watch.ts";
-import type { Family } from "../src/model/address.ts";
-import { ORDINAL_STEP } from "../src/model/ruleset.ts";
+import { type Attached, type Hook, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
+import type { Family } from "@l3dsr/packet";
+import { EbpfWatcher } from "../packages/l3dsr/src/inspect/watch/ebpf-watch.ts";
+import { ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
+import type { HookName } from "../packages/l3dsr/src/rewrite/ebpf/kernel/attachment.ts";
+import { openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
 import { loadFrameSource } from "./live-frames.ts";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";

@@ -3,11 +3,11 @@
  * routed, and end there, the same way for every destination: an IPv4 packet because its frame was a link-layer
  * broadcast (drop_unicast_in_l2_multicast), an IPv6 packet on a blackhole route.
  */
+
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Family } from "../src/model/address.ts";
-import { interfaceByName, type NetInterface } from "../src/sys/interface.ts";
-import { enterNetworkNamespace } from "../src/sys/network-namespace.ts";
+import { enterNetworkNamespace, interfaceByName, type NetInterface } from "@l3dsr/linux";
+import type { Family } from "@l3dsr/packet";
 
 /** One route for the real server's address and all VIPs, so that each lookup is as long as the other. */
 const SET_UP = `

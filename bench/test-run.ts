@@ -5,17 +5,16 @@
  * destination is the VIP already. The programs do not branch on the destination: what is measured is the
  * whole rewrite, with a difference of zero.
  */
-import { exit, mov } from "../src/bpf/asm/index.ts";
-import { Program } from "../src/bpf/program.ts";
-import type { ProgramSpec } from "../src/bpf/spec.ts";
-import { testRun } from "../src/bpf/test-run.ts";
-import { compileProgram } from "../src/datapath/ebpf/compile.ts";
-import { type CompileTarget, VERDICT } from "../src/datapath/ebpf/hook.ts";
-import { FIRST_RULE_SLOT } from "../src/datapath/ebpf/interface-rules.ts";
-import type { Family } from "../src/model/address.ts";
+import { asm, Program, type ProgramSpec, testRun } from "@l3dsr/bpf";
+import type { Family } from "@l3dsr/packet";
+import { compileProgram } from "../packages/l3dsr/src/rewrite/ebpf/compile/compile.ts";
+import { type CompileTarget, VERDICT } from "../packages/l3dsr/src/rewrite/ebpf/compile/hook.ts";
+import { FIRST_RULE_SLOT } from "../packages/l3dsr/src/rewrite/ebpf/compile/interface-rules.ts";
 import { type Candidate, difference, interleave, type Series, seriesOf } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { frame, MOST_VIPS, OTHER_DSCP, slotted, type Transport, vipRules } from "./packets.ts";
+
+const { exit, mov } = asm;
 
 export const TARGET = {
 	tc: { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true },

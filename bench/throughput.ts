@@ -3,15 +3,16 @@
  * second tell what a bit costs on its whole way. The director does the same work in every case; with no
  * rewriting it hands the packet on with its old destination, and the router takes it to the real server.
  */
+
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { type HostDatapathOptions, openDatapath } from "../src/datapath/host-datapath.ts";
-import { systemPrograms } from "../src/host/process.ts";
-import { addressOf, REAL_SERVER_DEVICE, VIPS } from "../src/lab/layout.ts";
-import { buildTopology, destroyTopology, inHost, type Topology } from "../src/lab/topology.ts";
-import type { Family } from "../src/model/address.ts";
-import { EMPTY_RULESET, ORDINAL_STEP } from "../src/model/ruleset.ts";
-import { enterNetworkNamespace } from "../src/sys/network-namespace.ts";
-import { daddrRule } from "../test/packets/rules.ts";
+import { enterNetworkNamespace } from "@l3dsr/linux";
+import type { Family } from "@l3dsr/packet";
+import { systemPrograms } from "../packages/l3dsr/src/host/process.ts";
+import { addressOf, REAL_SERVER_DEVICE, VIPS } from "../packages/l3dsr/src/lab/layout.ts";
+import { buildTopology, destroyTopology, inHost, type Topology } from "../packages/l3dsr/src/lab/topology.ts";
+import { EMPTY_RULESET, ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
+import { type HostDatapathOptions, openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
+import { daddrRule } from "../packages/l3dsr/test/packets/rules.ts";
 import { type Candidate, interleave, type Series } from "./measure.ts";
 
 const PORT = 5201;

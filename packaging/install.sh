@@ -76,7 +76,7 @@ install -m 644 "$prebuilt/$cpu/node/LICENSE" "$doc/licenses/node"
 generate=$(mktemp -d)
 trap 'rm -rf "$generate"' EXIT
 for script in man-pages completion; do
-	"$ESBUILD_BINARY_PATH" "scripts/$script.ts" --bundle --platform=node --format=cjs --target=node20 \
+	"$ESBUILD_BINARY_PATH" "scripts/$script.ts" --bundle --platform=node --format=cjs --target=node24 --conditions=@l3dsr/source \
 		'--define:import.meta.url=""' \
 		--outfile="$generate/$script.cjs" --log-level=warning
 done

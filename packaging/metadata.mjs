@@ -1,5 +1,5 @@
 /**
- * What the packages say of themselves, from package.json and CHANGELOG.md:
+ * What the packages say of themselves, from packages/l3dsr/package.json and CHANGELOG.md:
  *   metadata.mjs version | maintainer | homepage
  *   metadata.mjs debian VERSION SUITE | rpm VERSION-RELEASE    the changelog
  *
@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 const WIDTH = 78;
 
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8");
-const { version, author, homepage } = JSON.parse(read("package.json"));
+const { version, author, homepage } = JSON.parse(read("packages/l3dsr/package.json"));
 const MAINTAINER = process.env.MAINTAINER || author;
 const HOMEPAGE = process.env.HOMEPAGE || homepage;
 

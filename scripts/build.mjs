@@ -12,16 +12,15 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
-import { build } from "esbuild";
 import { bundleParts } from "./parts.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
 const out = options.out === undefined ? root : `${resolve(options.out)}/`;
-const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+const { version } = JSON.parse(readFileSync(`${root}packages/l3dsr/package.json`, "utf8"));
 const runtime = options.runtime ?? process.execPath;
 
-/** command → entry file under src/cli. One program serves several names, as with iptables. */
+/** command → entry file under packages/l3dsr/src/cli. One program serves several names, as with iptables. */
 const COMMANDS = {
 	l3dsr: "l3dsr.ts",
 	dsrctl: "dsrctl.ts",
@@ -85,13 +84,13 @@ function load(name) {
 module.exports = load("ENTRY");
 `;
 
-const present = new Set(readdirSync(`${root}src/cli`));
+const present = new Set(readdirSync(`${root}packages/l3dsr/src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
 rmSync(`${out}dist.new`, { recursive: true, force: true });
 mkdirSync(`${out}dist.new`, { recursive: true });
 const { parts, chunkOf } = await bundleParts(
 	root,
-	entries.map((file) => `src/cli/${file}`),
+	entries.map((file) => `packages/l3dsr/src/cli/${file}`),
 );
 const fileOf = {};
 for (const [part, { text, chunks }] of parts) {
@@ -101,23 +100,8 @@ for (const [part, { text, chunks }] of parts) {
 for (const file of entries) {
 	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf))
 		.replace("RAISE", String(budgetIsKnown()))
-		.replace("ENTRY", chunkOf.get(`src/cli/${file}`));
+		.replace("ENTRY", chunkOf.get(`packages/l3dsr/src/cli/${file}`));
 	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
-}
-
-// The library `l3dsr/bpf` (package.json, exports). Packages of commands have no use for it.
-if (options.out === undefined) {
-	await build({
-		absWorkingDir: root,
-		entryPoints: ["src/bpf/index.ts"],
-		outfile: `${out}dist.new/bpf.mjs`,
-		bundle: true,
-		platform: "node",
-		target: "node20",
-		format: "esm",
-		external: ["koffi"],
-		logLevel: "warning",
-	});
 }
 
 // Built beside the old and swapped in: a build that fails takes nothing away.

@@ -1,66 +1,148 @@
-/** Fails when a file under src/ imports from a layer that its own may not see (DESIGN: imports point down). */
-import { readdirSync, readFileSync } from "node:fs";
+/**
+ * Fails on an import that the layout forbids (DESIGN: imports point down): one package importing another that its
+ * package.json does not declare or past its `exports`, one layer of the product importing a layer above it, an npm
+ * package outside the place that owns it, and files that import each other in a circle.
+ *
+ *     check-layers.ts [ROOT]
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const src = fileURLToPath(new URL("../src", import.meta.url));
+const root = process.argv[2] ?? fileURLToPath(new URL("..", import.meta.url));
 
-/** layer → the layers it may import, beside itself and errors.ts. A folder stands for all below it. */
+/** Layer of packages/l3dsr/src → the layers it may import, beside itself and errors.ts. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	model: [],
-	sys: [],
-	bpf: ["sys"],
 	syntax: ["model"],
 	plan: ["model"],
-	host: ["model", "sys"],
-	datapath: ["model", "syntax", "plan", "bpf", "sys", "host"],
-	probe: ["model", "sys"],
-	lab: ["model", "syntax", "plan", "datapath", "host", "sys"],
-	cli: ["model", "syntax", "plan", "datapath", "host", "lab", "probe", "bpf", "sys"],
+	programs: [],
+	host: ["model"],
+	rewrite: ["model", "syntax", "plan", "programs", "host"],
+	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite"],
+	probe: ["model"],
+	lab: ["model", "syntax", "plan", "rewrite", "host"],
+	cli: ["model", "syntax", "plan", "programs", "rewrite", "inspect", "host", "lab", "probe"],
 };
 
-/** Packages that only one layer may import (FFI and system calls stay in sys). */
+/** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
-	koffi: ["sys"],
-	commander: ["cli"],
-	yaml: ["syntax"],
-	zod: ["syntax"],
+	koffi: ["linux"],
+	commander: ["l3dsr/cli"],
+	yaml: ["l3dsr/syntax"],
+	zod: ["l3dsr/syntax"],
 };
 
-function layerOf(path: string): string {
-	return relative(src, path).split("/")[0] ?? "";
+interface SourceFile {
+	/** Below the root. */
+	readonly path: string;
+	readonly package: string;
+	/** `l3dsr/host`; the package's name where it has no layers. */
+	readonly place: string;
+	/** `lazy`: by import(), when a function runs. */
+	readonly imports: readonly { readonly specifier: string; readonly lazy: boolean }[];
 }
 
 const problems: string[] = [];
-let files = 0;
-for (const entry of readdirSync(src, { recursive: true, encoding: "utf8" })) {
-	if (!entry.endsWith(".ts") || entry === "errors.ts") continue;
-	files++;
-	const path = join(src, entry);
-	const layer = layerOf(path);
-	const allowed = MAY_IMPORT[layer];
-	if (allowed === undefined) {
-		problems.push(`src/${entry}: "${layer}" is not a layer; add it to scripts/check-layers.ts and DESIGN`);
-		continue;
-	}
-	const text = readFileSync(path, "utf8");
-	for (const [, specifier = ""] of text.matchAll(/(?:from|import|import\()\s*"([^"]+)"/g)) {
+const files = new Map(sourceFiles().map((file) => [join(root, file.path), file]));
+for (const file of files.values()) checkImports(file);
+for (const circle of circles()) console.error(`import cycle: ${circle.join(" -> ")}`);
+for (const problem of problems) console.error(problem);
+console.log(`layers: ${files.size} files, ${problems.length} problems`);
+process.exit(problems.length === 0 ? 0 : 1);
+
+function sourceFiles(): SourceFile[] {
+	return readdirSync(join(root, "packages")).flatMap((name) => {
+		const src = join(root, "packages", name, "src");
+		if (!existsSync(src)) return [];
+		const entries = readdirSync(src, { recursive: true, encoding: "utf8" }).sort();
+		return entries
+			.filter((entry) => /\.tsx?$/.test(entry))
+			.map((entry): SourceFile => {
+				const layer = entry.includes("/") && name === "l3dsr" ? `${name}/${entry.split("/")[0]}` : name;
+				const text = readFileSync(join(src, entry), "utf8");
+				return {
+					path: `packages/${name}/src/${entry}`,
+					package: name,
+					place: layer,
+					imports: importsOf(text),
+				};
+			});
+	});
+}
+
+function importsOf(text: string): SourceFile["imports"] {
+	const code = text.replace(/^\s*(\/\/|\/?\*).*$/gm, "");
+	const atOnce = [...code.matchAll(/^(?:import|export)\b[^;"]*"([^"\n]+)"/gm)];
+	const later = [...code.matchAll(/\bimport\(\s*"([^"\n]+)"/g)];
+	return [
+		...atOnce.map(([, specifier = ""]) => ({ specifier, lazy: false })),
+		...later.map(([, specifier = ""]) => ({ specifier, lazy: true })),
+	];
+}
+
+function checkImports(file: SourceFile): void {
+	const manifest = JSON.parse(readFileSync(join(root, "packages", file.package, "package.json"), "utf8"));
+	const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
+	for (const { specifier } of file.imports) {
+		if (specifier.startsWith("node:")) continue;
 		if (specifier.startsWith(".")) {
-			const target = resolve(dirname(path), specifier);
-			if (target === join(src, "errors.ts")) continue;
-			if (layer === "cli" && specifier.endsWith("/package.json")) continue; // for the version
-			const other = layerOf(target);
-			if (other !== layer && !allowed.includes(other)) {
-				problems.push(`src/${entry}: ${layer} may not import ${other} (${specifier})`);
-			}
-		} else {
-			const owners = ONLY_IN[specifier.split("/")[0] ?? ""];
-			if (owners !== undefined && !owners.includes(layer)) {
-				problems.push(`src/${entry}: only ${owners.join(", ")} may import ${specifier}`);
-			}
+			checkRelative(file, specifier);
+			continue;
 		}
+		const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+		if (!(name in declared)) problems.push(`${file.path}: packages/${file.package} does not declare ${name}`);
+		if (name.startsWith("@l3dsr/") && specifier !== name)
+			problems.push(`${file.path}: imports ${specifier}, which is not among the exports of ${name}`);
+		const owners = ONLY_IN[name];
+		if (owners !== undefined && !owners.includes(file.place))
+			problems.push(`${file.path}: only ${owners.join(", ")} may import ${name}`);
 	}
 }
-for (const problem of problems) console.error(problem);
-console.log(`layers: ${files} files, ${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+
+function checkRelative(file: SourceFile, specifier: string): void {
+	const path = resolve(root, dirname(file.path), specifier);
+	const target = files.get(path);
+	if (target === undefined) {
+		// The version comes from the product's own package.json.
+		if (relative(root, path) === `packages/${file.package}/package.json`) return;
+		problems.push(`${file.path}: imports ${specifier}, which is not a source file of a package`);
+		return;
+	}
+	if (target.package !== file.package) {
+		problems.push(`${file.path}: imports ${target.path} past the exports of its package`);
+		return;
+	}
+	if (file.package !== "l3dsr" || target.path === "packages/l3dsr/src/errors.ts") return;
+	const [layer = "", other = ""] = [file.place, target.place].map((place) => place.split("/")[1] ?? "");
+	if (layer === "") return; // errors.ts itself
+	const allowed = MAY_IMPORT[layer];
+	if (allowed === undefined)
+		problems.push(`${file.path}: "${layer}" is not a layer; add it to scripts/check-layers.ts and DESIGN`);
+	else if (other !== layer && !allowed.includes(other))
+		problems.push(`${file.path}: ${layer} may not import ${other} (${specifier})`);
+}
+
+/** Each circle of imports once, by a walk in depth. Imports made only when a function runs do not count. */
+function circles(): string[][] {
+	const found: string[][] = [];
+	const done = new Set<string>();
+	const way: string[] = [];
+	const visit = (path: string): void => {
+		if (done.has(path)) return;
+		const at = way.indexOf(path);
+		if (at >= 0) {
+			found.push([...way.slice(at), path].map((one) => relative(root, one)));
+			return;
+		}
+		way.push(path);
+		for (const { specifier, lazy } of files.get(path)?.imports ?? []) {
+			const target = resolve(dirname(path), specifier);
+			if (!lazy && specifier.startsWith(".") && files.has(target)) visit(target);
+		}
+		way.pop();
+		done.add(path);
+	};
+	for (const path of files.keys()) visit(path);
+	return found;
+}

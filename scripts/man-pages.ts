@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { VERSION } from "../src/cli/package-version.ts";
+import { VERSION } from "../packages/l3dsr/src/cli/package-version.ts";
 import { definedSubcommands } from "./completion/commands.ts";
 import { body, escapeRoff, fill, literal } from "./man/roff.ts";
 

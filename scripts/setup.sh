@@ -5,8 +5,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
-command -v node >/dev/null || fail "node is not installed; install Node.js 20 or newer"
-[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "node $(node -v) is too old; install Node.js 20 or newer"
+command -v npm >/dev/null || fail "npm is not installed; install it (apt-get install npm, or Node.js from nodejs.org)"
 
 # program, and the Debian package that has it
 missing=
@@ -43,4 +42,5 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 	touch node_modules/.package-lock.json
 fi
 
+[ -x node_modules/.bin/node ] || fail "npm has no Node for this processor ($(uname -m)); x86-64 and arm64 are supported"
 sh scripts/build.sh

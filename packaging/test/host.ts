@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 /** Where the packages are built. */
 export const PACKAGES: string = join(ROOT, "build/packages");
-export const VERSION: string = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).version;
+export const VERSION: string = JSON.parse(
+	readFileSync(join(ROOT, "packages/l3dsr/package.json"), "utf8"),
+).version;
 
 export const COMMANDS: readonly string[] = [
 	"l3dsr",

@@ -1,7 +1,7 @@
 /** The life of a package on a host, from installation to removal, with a client being served meanwhile. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { waitFor } from "../../test/netns.ts";
+import { waitFor } from "../../test/support/netns.ts";
 import { everyCommandAnswers, type Host } from "./host.ts";
 import { Traffic } from "./traffic.ts";
 

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { waitFor } from "../../test/netns.ts";
+import { waitFor } from "../../test/support/netns.ts";
 import { DEB, debianRoot, done, Host, ROOT, RPM } from "./host.ts";
 import { Traffic } from "./traffic.ts";
 

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { waitFor } from "../../test/netns.ts";
+import { waitFor } from "../../test/support/netns.ts";
 import { attempt, DEB, DEB_ARCH, debianRoot, done, PACKAGES, VERSION } from "./host.ts";
 
 const OLD = join(PACKAGES, `l3dsr_${VERSION}-1~deb12_${DEB_ARCH}.deb`);

@@ -1,22 +1,23 @@
 /** The commands as completion sees them, from the tables that their parsers read. */
+
 import { Writable } from "node:stream";
+import { DSCP_CLASSES } from "@l3dsr/packet";
 import { Command } from "commander";
-import type { CliContext } from "../../src/cli/context.ts";
-import { ACTIONS, OPTIONS } from "../../src/cli/dsrctl/arguments.ts";
-import { SUBCOMMANDS } from "../../src/cli/l3dsr.ts";
-import { DSCP_CLASSES } from "../../src/model/dscp.ts";
-import { CHAINS, PROTOCOL_NUMBER } from "../../src/model/rule.ts";
+import type { CliContext } from "../../packages/l3dsr/src/cli/context.ts";
+import { ACTIONS, OPTIONS } from "../../packages/l3dsr/src/cli/dsrctl/arguments.ts";
+import { SUBCOMMANDS } from "../../packages/l3dsr/src/cli/l3dsr.ts";
+import { CHAINS, PROTOCOL_NUMBER } from "../../packages/l3dsr/src/model/rule.ts";
 import {
 	COMMAND_OPTIONS,
 	MODE_OPTIONS,
 	RESTORE_OPTIONS,
 	SAVE_OPTIONS,
-} from "../../src/syntax/iptables/command-options.ts";
-import { HEADER_OPTIONS } from "../../src/syntax/iptables/header.ts";
-import { modulesOf } from "../../src/syntax/iptables/matches.ts";
-import type { OptionSpec } from "../../src/syntax/iptables/option.ts";
-import { JUMP_OPTION, MATCH_OPTION } from "../../src/syntax/iptables/rule-parser.ts";
-import { TARGET_NAME, TARGET_OPTIONS } from "../../src/syntax/iptables/target.ts";
+} from "../../packages/l3dsr/src/syntax/iptables/command-options.ts";
+import { HEADER_OPTIONS } from "../../packages/l3dsr/src/syntax/iptables/header.ts";
+import { modulesOf } from "../../packages/l3dsr/src/syntax/iptables/matches.ts";
+import type { OptionSpec } from "../../packages/l3dsr/src/syntax/iptables/option.ts";
+import { JUMP_OPTION, MATCH_OPTION } from "../../packages/l3dsr/src/syntax/iptables/rule-parser.ts";
+import { TARGET_NAME, TARGET_OPTIONS } from "../../packages/l3dsr/src/syntax/iptables/target.ts";
 
 /** What may stand in a place: one of some words, or a name that the shell can look up, or what nobody can guess. */
 export type Value =

@@ -7,9 +7,9 @@ import { measureProving, PROVING } from "../../bench/proving.ts";
 import { measureReceivePath, PATHS } from "../../bench/receive-path.ts";
 import { measureTestRun, SHAPES } from "../../bench/test-run.ts";
 import { measureThroughput, WAYS } from "../../bench/throughput.ts";
-import { commandPath } from "../commands.ts";
-import { failOnLeaks } from "../leak.ts";
-import { enterNetns } from "../netns.ts";
+import { commandPath } from "../support/commands.ts";
+import { failOnLeaks } from "../support/leak.ts";
+import { enterNetns } from "../support/netns.ts";
 
 enterNetns();
 failOnLeaks();

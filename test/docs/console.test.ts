@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { commandPath, ROOT } from "../commands.ts";
-import { enterNetns, Netns } from "../netns.ts";
+import { commandPath, ROOT } from "../support/commands.ts";
+import { enterNetns, Netns } from "../support/netns.ts";
 import { matchesShown, parseConsoleBlocks } from "./console.ts";
 
 enterNetns();

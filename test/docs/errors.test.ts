@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { ERRORS } from "../../src/errors.ts";
+import { ERRORS } from "../../packages/l3dsr/src/errors.ts";
 
 const [, ...sections] = readFileSync(
 	new URL("../../docs/reference/errors.md", import.meta.url),

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { lowerService } from "../../src/model/lower-service.ts";
-import { parseConfig } from "../../src/syntax/config/parse-config.ts";
-import { conflictDiagnostics } from "../../src/syntax/config/service-conflicts.ts";
-import { ROOT } from "../commands.ts";
+import { lowerService } from "../../packages/l3dsr/src/model/lower-service.ts";
+import { parseConfig } from "../../packages/l3dsr/src/syntax/config/parse-config.ts";
+import { conflictDiagnostics } from "../../packages/l3dsr/src/syntax/config/service-conflicts.ts";
+import { ROOT } from "../support/commands.ts";
 
 const folder = join(ROOT, "examples");
 const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"));

@@ -16,7 +16,7 @@ check() {
 check bin/l3dsr lab --datapath nft
 check bin/l3dsr lab --datapath ebpf
 export L3DSR_DIFFERENTIAL_RULESETS=12
-check node --import tsx --test-reporter=tap --test test/datapath/ebpf/differential.test.ts
-check node --import tsx --test-reporter=tap --test test/datapath/ebpf/listing.test.ts
-check node --import tsx --test-reporter=tap --test test/bpf/map.test.ts
+check node_modules/.bin/node --conditions=@l3dsr/source --test-reporter=tap --test packages/l3dsr/test/rewrite/ebpf/differential.test.ts
+check node_modules/.bin/node --conditions=@l3dsr/source --test-reporter=tap --test packages/l3dsr/test/rewrite/ebpf/listing.test.ts
+check node_modules/.bin/node --conditions=@l3dsr/source --test-reporter=tap --test packages/bpf/test/map.test.ts
 exit $failed

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Script } from "node:vm";
-import { commandPath, ROOT } from "../commands.ts";
-import { waitFor } from "../netns.ts";
+import { commandPath, ROOT } from "../support/commands.ts";
+import { waitFor } from "../support/netns.ts";
 
 let copy: string;
 

@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { commandPath, ROOT } from "../commands.ts";
-import { enterNetns, ip, run } from "../netns.ts";
+import { commandPath, ROOT } from "../support/commands.ts";
+import { enterNetns, ip, run } from "../support/netns.ts";
 
 enterNetns();
 

@@ -1,0 +1,274 @@
+/**
+ * The clsact qdisc's ingress, by rtnetlink: for kernels before tcx. Programs are filters of the kind `bpf` in
+ * direct-action mode, ordered by priority.
+ */
+import {
+	attribute,
+	decodeAttributes,
+	ERRNO,
+	interfaceByIndex,
+	Layout,
+	type NetInterface,
+	Netlink,
+	type NetlinkMessage,
+	NLM_F,
+	nestedAttribute,
+	SyscallError,
+	textAttribute,
+	textValue,
+	u32Attribute,
+	u32Value,
+} from "@l3dsr/linux";
+import { BpfError } from "../error.ts";
+import type { AttachableProgram, Attached, Hook } from "./hook.ts";
+
+const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
+const RTM_GETQDISC = 38;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
+
+/** TC_H_CLSACT, which is TC_H_INGRESS, too: the qdisc's parent; below it, its ingress and egress. */
+const PARENT_CLSACT = 0xffff_fff1;
+const PARENT_INGRESS = 0xffff_fff2;
+const PARENT_EGRESS = 0xffff_fff3;
+const HANDLE_CLSACT = 0xffff_0000;
+
+const TCA_KIND = 1;
+const TCA_OPTIONS = 2;
+const TCA_CHAIN = 11;
+const TCA_BPF_FD = 6;
+const TCA_BPF_NAME = 7;
+const TCA_BPF_FLAGS = 8;
+const TCA_BPF_ID = 11;
+const TCA_BPF_FLAG_ACT_DIRECT = 1;
+
+const ETH_P_ALL = 0x0003;
+
+const TCMSG = new Layout({
+	family: "u8",
+	_pad1: "u8",
+	_pad2: "u16",
+	ifindex: "s32",
+	handle: "u32",
+	parent: "u32",
+	/** Of a filter: the protocol, in network byte order, and above it the priority. */
+	protocol: "be16",
+	priority: "u16",
+});
+
+export interface ClsactAttached extends Attached {
+	/** Filters run in the order of their priorities, 1 first. */
+	readonly priority: number;
+	readonly handle: number;
+	/** Ethernet protocol that the filter is for; 3 is all of them. */
+	readonly protocol: number;
+	/** As given when it was attached. */
+	readonly name: string;
+	readonly directAction: boolean;
+}
+
+export interface ClsactOptions {
+	/**
+	 * `first`: in front of all programs. Default: the kernel's choice, 49152 for the first filter and one less for
+	 * each further one, which is behind those whose priority somebody chose.
+	 */
+	readonly priority?: number | "first";
+}
+
+/** Adds the qdisc if the interface has none. A plain `ingress` qdisc, which excludes clsact, serves as well. */
+function attach(to: NetInterface, program: AttachableProgram, options: ClsactOptions = {}): void {
+	using netlink = new Netlink();
+	const added = addQdisc(netlink, to);
+	try {
+		const { priority = 0 } = options;
+		putFilter(netlink, to, program, {
+			flags: NLM_F.CREATE | NLM_F.EXCL,
+			// Beside others at one priority the kernel has to choose the number.
+			handle: priority === "first" ? 0 : 1,
+			priority: priority === "first" ? firstPriority(netlink, to) : priority,
+			protocol: ETH_P_ALL,
+			doing: `attach program ${program.name} to clsact ingress of ${to.name}`,
+		});
+	} catch (error) {
+		if (added) removeEmptyClsact(to);
+		throw error;
+	}
+}
+
+/**
+ * One less than the lowest priority of a program; where that is taken, or 0, the same: of programs that share a
+ * priority, the kernel runs the newest first.
+ */
+function firstPriority(netlink: Netlink, on: NetInterface): number {
+	const messages = listFilters(netlink, on, PARENT_INGRESS);
+	const taken = new Set(messages.map(({ payload }) => TCMSG.decode(payload).priority));
+	const [first] = messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
+	if (first === undefined) return 0;
+	const before = first.priority - 1;
+	return before > 0 && !taken.has(before) ? before : first.priority;
+}
+
+function replace(on: NetInterface, current: ClsactAttached, program: AttachableProgram): void {
+	const doing = `replace program ${current.programId} by ${program.name} at clsact ingress of ${on.name}`;
+	requirePresent(on, current, doing);
+	using netlink = new Netlink();
+	// Without CREATE, the filter must be there: NEWTFILTER then exchanges its program in one step.
+	const { handle, priority, protocol } = current;
+	putFilter(netlink, on, program, { flags: 0, handle, priority, protocol, doing });
+}
+
+function query(on: NetInterface): readonly ClsactAttached[] {
+	using netlink = new Netlink();
+	const messages = listFilters(netlink, on, PARENT_INGRESS);
+	// For an interface that does not exist the kernel lists nothing and reports no error.
+	if (messages.length === 0) interfaceByIndex(on.index);
+	return messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
+}
+
+function detach(from: NetInterface, current: ClsactAttached): void {
+	const doing = `detach program ${current.programId} from clsact ingress of ${from.name}`;
+	requirePresent(from, current, doing);
+	using netlink = new Netlink();
+	const { handle, priority, protocol } = current;
+	const fixed = TCMSG.encode({ ifindex: from.index, handle, parent: PARENT_INGRESS, protocol, priority });
+	netlink.change({
+		type: RTM_DELTFILTER,
+		payload: Buffer.concat([fixed, attribute(TCA_KIND, textValue("bpf"))]),
+		doing,
+	});
+}
+
+export const clsactIngress: Hook<ClsactAttached, ClsactOptions> = {
+	name: "clsact ingress",
+	attach,
+	replace,
+	query,
+	detach,
+};
+
+/** Numbers of the interfaces that have a qdisc which can hold such filters: one question, however many they are. */
+export function interfacesWithIngress(): ReadonlySet<number> {
+	using netlink = new Netlink();
+	const doing = "list the qdiscs";
+	const fixed = netlink
+		.dump({ type: RTM_GETQDISC, payload: TCMSG.encode({}), doing })
+		.map(({ payload }) => TCMSG.decode(payload));
+	return new Set(fixed.filter(({ parent }) => parent === PARENT_CLSACT).map(({ ifindex }) => ifindex));
+}
+
+/** Takes the clsact qdisc away when no filter of anyone is left in it. True if it did. */
+export function removeEmptyClsact(from: NetInterface): boolean {
+	using netlink = new Netlink();
+	if (qdiscKind(netlink, from) !== "clsact") return false;
+	for (const parent of [PARENT_INGRESS, PARENT_EGRESS]) {
+		if (listFilters(netlink, from, parent).length > 0) return false;
+	}
+	netlink.change({
+		type: RTM_DELQDISC,
+		payload: TCMSG.encode({ ifindex: from.index, handle: HANDLE_CLSACT, parent: PARENT_CLSACT }),
+		doing: `remove the clsact qdisc of ${from.name}`,
+	});
+	return true;
+}
+
+/** False when the interface has one already. */
+function addQdisc(netlink: Netlink, to: NetInterface): boolean {
+	const doing = `add a clsact qdisc to ${to.name}`;
+	const fixed = TCMSG.encode({ ifindex: to.index, handle: HANDLE_CLSACT, parent: PARENT_CLSACT });
+	const payload = Buffer.concat([fixed, attribute(TCA_KIND, textValue("clsact"))]);
+	try {
+		netlink.change({ type: RTM_NEWQDISC, flags: NLM_F.CREATE | NLM_F.EXCL, payload, doing });
+		return true;
+	} catch (error) {
+		if (!(error instanceof SyscallError)) throw error;
+		if (error.errno === ERRNO.EEXIST) return false;
+		if (error.errno !== ERRNO.ENOENT) throw error;
+		throw new BpfError("FEATURE", `${doing}: the kernel has no sch_ingress`, { cause: error });
+	}
+}
+
+/** Filters are named by priority and handle only: another program may have got ours since the caller looked. */
+function requirePresent(on: NetInterface, current: ClsactAttached, doing: string): void {
+	const same = query(on).some(
+		({ programId, handle, priority, protocol }) =>
+			programId === current.programId &&
+			handle === current.handle &&
+			priority === current.priority &&
+			protocol === current.protocol,
+	);
+	if (!same) throw new SyscallError(doing, ERRNO.ENOENT);
+}
+
+interface FilterRequest {
+	readonly flags: number;
+	readonly handle: number;
+	readonly priority: number;
+	readonly protocol: number;
+	readonly doing: string;
+}
+
+function putFilter(
+	netlink: Netlink,
+	on: NetInterface,
+	program: AttachableProgram,
+	filter: FilterRequest,
+): void {
+	const { flags, handle, priority, protocol, doing } = filter;
+	const fixed = TCMSG.encode({ ifindex: on.index, handle, parent: PARENT_INGRESS, protocol, priority });
+	const options = nestedAttribute(
+		TCA_OPTIONS,
+		attribute(TCA_BPF_FD, u32Value(program.fd)),
+		attribute(TCA_BPF_NAME, textValue(program.name)),
+		attribute(TCA_BPF_FLAGS, u32Value(TCA_BPF_FLAG_ACT_DIRECT)),
+	);
+	const payload = Buffer.concat([fixed, attribute(TCA_KIND, textValue("bpf")), options]);
+	netlink.change({ type: RTM_NEWTFILTER, flags, payload, doing });
+}
+
+function qdiscKind(netlink: Netlink, on: NetInterface): string | undefined {
+	// Strict checking refuses an interface in the request for a dump: look for it in the answer.
+	const messages = netlink.dump({
+		type: RTM_GETQDISC,
+		payload: TCMSG.encode({}),
+		doing: `list the qdiscs of ${on.name}`,
+	});
+	for (const { payload } of messages) {
+		const { ifindex, parent } = TCMSG.decode(payload);
+		if (ifindex === on.index && parent === PARENT_CLSACT) {
+			return textAttribute(decodeAttributes(payload.subarray(TCMSG.size)), TCA_KIND);
+		}
+	}
+	return undefined;
+}
+
+function listFilters(netlink: Netlink, on: NetInterface, parent: number): readonly NetlinkMessage[] {
+	try {
+		return netlink.dump({
+			type: RTM_GETTFILTER,
+			payload: TCMSG.encode({ ifindex: on.index, parent }),
+			doing: `list the filters of ${on.name}`,
+		});
+	} catch (error) {
+		// There is no such qdisc: no filters, then.
+		if (error instanceof SyscallError && error.errno === ERRNO.EINVAL) return [];
+		throw error;
+	}
+}
+
+/** A filter that runs a program in chain 0; none for the priority's own entry (handle 0) and other kinds. */
+function decodeFilter({ payload }: NetlinkMessage): readonly ClsactAttached[] {
+	const { handle, protocol, priority } = TCMSG.decode(payload);
+	const attributes = decodeAttributes(payload.subarray(TCMSG.size));
+	const options = attributes.get(TCA_OPTIONS);
+	if (textAttribute(attributes, TCA_KIND) !== "bpf" || options === undefined || handle === 0) return [];
+	if ((u32Attribute(attributes, TCA_CHAIN) ?? 0) !== 0) return [];
+	const bpf = decodeAttributes(options);
+	const programId = u32Attribute(bpf, TCA_BPF_ID);
+	if (programId === undefined) return [];
+	const directAction = ((u32Attribute(bpf, TCA_BPF_FLAGS) ?? 0) & TCA_BPF_FLAG_ACT_DIRECT) !== 0;
+	return [
+		{ programId, priority, handle, protocol, name: textAttribute(bpf, TCA_BPF_NAME) ?? "", directAction },
+	];
+}

@@ -1,0 +1,43 @@
+/**
+ * tcx ingress through a bpf link (Linux 6.6+): the program hangs there as long as somebody holds the link's
+ * descriptor, and is gone with the process however that ends. For programs that only look on.
+ */
+
+import { closeSync } from "node:fs";
+import { check, ERRNO, type NetInterface } from "@l3dsr/linux";
+import { bpf } from "../bpf-syscall.ts";
+import { requireFeature } from "../feature.ts";
+import { BPF_ATTACH_TYPE } from "../spec.ts";
+import type { AttachableProgram } from "./hook.ts";
+import { encodePosition, type TcxOptions } from "./tcx.ts";
+
+/** A program held at tcx ingress of one interface. Disposing takes it away. */
+export class TcxLink implements Disposable {
+	#fd: number;
+
+	private constructor(fd: number) {
+		this.#fd = fd;
+	}
+
+	/** Throws SyscallError or BpfError (FEATURE); nothing is attached then. */
+	static attach(to: NetInterface, program: AttachableProgram, options: TcxOptions = {}): TcxLink {
+		const { flags, relative } = encodePosition(options.position ?? "last");
+		const { result } = bpf("BPF_LINK_CREATE", {
+			prog_fd: program.fd,
+			target_ifindex: to.index,
+			attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
+			flags,
+			relative_fd_or_id: relative,
+			expected_revision: options.expectedRevision ?? 0n,
+		});
+		const doing = `link program ${program.name} to tcx ingress of ${to.name}`;
+		if (result === -ERRNO.EINVAL) requireFeature("tcx", doing);
+		return new TcxLink(check(result, doing));
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+}

@@ -1,0 +1,213 @@
+/**
+ * What the running kernel can, found out by trying: distributions backport, so versions tell little.
+ *
+ * An answer is yes, no (with the first mainline release that can), or unknown, when the attempt failed for a
+ * reason of its own (no permission, no memory). Only yes and no are remembered.
+ */
+
+import { release } from "node:os";
+import { ERRNO, errnoName, SyscallError } from "@l3dsr/linux";
+import { add, call, exit, HELPER_FUNCTIONS, type Instruction, jlt, mov } from "./asm/index.ts";
+import { bpf } from "./bpf-syscall.ts";
+import { BpfError } from "./error.ts";
+import { BpfMap } from "./map.ts";
+import { lookupBatch } from "./map-batch.ts";
+import { Program } from "./program.ts";
+import { BPF_ATTACH_TYPE, BPF_MAP_FLAG, type MapSpec, type ProgramTypeName } from "./spec.ts";
+import { BPF_F_TEST, testRun } from "./test-run.ts";
+import { VerifierError } from "./verifier-log.ts";
+
+export type FeatureAnswer =
+	| { readonly answer: "yes" }
+	/** `needs`: the first mainline release that has it, `6.6`. */
+	| { readonly answer: "no"; readonly needs: string }
+	| { readonly answer: "unknown"; readonly reason: string };
+
+interface Feature {
+	/** As a sentence's subject: `tcx ingress`. */
+	readonly what: string;
+	readonly needs: string;
+	/** True or false for a certain answer; throws, or returns an errno name, when it could not tell. */
+	readonly ask: () => boolean | string;
+}
+
+const ARRAY: MapSpec = {
+	name: "probe",
+	type: "BPF_MAP_TYPE_ARRAY",
+	keySize: 4,
+	valueSize: 8,
+	maxEntries: 1,
+};
+
+/** `BPF_F_PSEUDO_HDR | BPF_F_IPV6` of bpf_l4_csum_replace. */
+const CSUM_FLAGS = (1 << 4) | (1 << 7);
+/** A checksum's place in the frame below: after Ethernet and IPv6, byte 16 of TCP. */
+const CSUM_OFFSET = 14 + 40 + 16;
+
+/** Ethernet, IPv6 and an empty TCP header between two documentation addresses. */
+const IPV6_FRAME = Buffer.concat([
+	Buffer.from("00000000000000000000000086dd", "hex"),
+	Buffer.from("6000000000140640", "hex"),
+	Buffer.from("20010db800000000000000000000000120010db8000000000000000000000002", "hex"),
+	Buffer.alloc(20),
+]);
+
+const FEATURES = {
+	tcx: {
+		what: "tcx ingress",
+		needs: "6.6",
+		ask: () => {
+			// Interface 1 is the loopback, which every namespace has.
+			const { result } = bpf("BPF_PROG_QUERY", {
+				target_ifindex: 1,
+				attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
+			});
+			return (
+				result >= 0 || result === -ERRNO.ENOENT || (result === -ERRNO.EINVAL ? false : errnoName(-result))
+			);
+		},
+	},
+	csumReplaceIpv6: {
+		what: "bpf_l4_csum_replace with BPF_F_IPV6",
+		needs: "6.16",
+		ask: () => {
+			// The helper knows its flags when it runs, not when the program is loaded.
+			const instructions = [
+				mov.imm(2, CSUM_OFFSET),
+				mov.imm(3, 0),
+				mov.imm(4, 0),
+				mov.imm(5, CSUM_FLAGS),
+				call(HELPER_FUNCTIONS.bpf_l4_csum_replace.id),
+				exit(),
+			];
+			using program = loadProbe("BPF_PROG_TYPE_SCHED_CLS", instructions);
+			return testRun(program, { data: IPV6_FRAME }).verdict === 0;
+		},
+	},
+	testRunChecksumComplete: {
+		what: "a test-run with BPF_F_TEST_SKB_CHECKSUM_COMPLETE",
+		needs: "6.11",
+		ask: () => {
+			using program = loadProbe("BPF_PROG_TYPE_SCHED_CLS", [mov.imm(0, 0), exit()]);
+			const flags = BPF_F_TEST.BPF_F_TEST_SKB_CHECKSUM_COMPLETE;
+			return succeeds(() => testRun(program, { data: IPV6_FRAME, flags }));
+		},
+	},
+	testRunLiveFrames: {
+		what: "a test-run with BPF_F_TEST_XDP_LIVE_FRAMES",
+		needs: "5.18",
+		ask: () => {
+			const drop = 1;
+			using program = loadProbe("BPF_PROG_TYPE_XDP", [mov.imm(0, drop), exit()]);
+			const flags = BPF_F_TEST.BPF_F_TEST_XDP_LIVE_FRAMES;
+			const { result } = bpf("BPF_PROG_TEST_RUN", {
+				prog_fd: program.fd,
+				data_size_in: IPV6_FRAME.length,
+				data_in: IPV6_FRAME,
+				repeat: 1,
+				flags,
+			});
+			return result >= 0 || (result === -ERRNO.EINVAL ? false : errnoName(-result));
+		},
+	},
+	boundedLoops: {
+		what: "a loop in a program",
+		needs: "5.3",
+		ask: () => {
+			const loop = [mov.imm(0, 0), { ...add.imm(0, 1), symbol: "again" }, jlt.imm(0, 4, "again"), exit()];
+			return loads("BPF_PROG_TYPE_SCHED_CLS", loop);
+		},
+	},
+	mmapableArrays: {
+		what: "an array map in shared memory",
+		needs: "5.5",
+		ask: () =>
+			succeeds(() => BpfMap.create({ ...ARRAY, flags: BPF_MAP_FLAG.BPF_F_MMAPABLE })[Symbol.dispose]()),
+	},
+	mapBatch: {
+		what: "reading many elements of a map in one call",
+		needs: "5.6",
+		ask: () => {
+			using map = BpfMap.create(ARRAY);
+			return lookupBatch(map) !== undefined;
+		},
+	},
+	bindMap: {
+		what: "binding a map to a program",
+		needs: "5.10",
+		ask: () => {
+			// A kernel that knows the command looks for the program first.
+			const { result } = bpf("BPF_PROG_BIND_MAP", { prog_fd: 0x7fff_ffff });
+			return result === -ERRNO.EBADF || (result === -ERRNO.EINVAL ? false : errnoName(-result));
+		},
+	},
+} as const satisfies Record<string, Feature>;
+
+export type FeatureName = keyof typeof FEATURES;
+export const FEATURE_NAMES = Object.keys(FEATURES) as readonly FeatureName[]; // keys of the literal above
+
+const known = new Map<FeatureName, FeatureAnswer>();
+
+/** Asks the kernel, once per process unless it could not tell. Never throws. */
+export function probeFeature(name: FeatureName): FeatureAnswer {
+	const remembered = known.get(name);
+	if (remembered !== undefined) return remembered;
+	const answer = ask(FEATURES[name]);
+	if (answer.answer !== "unknown") known.set(name, answer);
+	return answer;
+}
+
+/** What a feature is called, for tables and messages: `tcx ingress`. */
+export function describeFeature(name: FeatureName): string {
+	return FEATURES[name].what;
+}
+
+/**
+ * Throws BpfError (FEATURE) (`DOING: tcx ingress needs Linux >= 6.6, running 6.1.0`) when the kernel is known to lack
+ * it. Where that could not be told, what follows may still work, and says its own reason if not.
+ */
+export function requireFeature(name: FeatureName, doing: string, hint?: string): void {
+	const answer = probeFeature(name);
+	if (answer.answer !== "no") return;
+	throw new BpfError(
+		"FEATURE",
+		`${doing}: ${FEATURES[name].what} needs Linux >= ${answer.needs}, running ${release()}`,
+		{ hint },
+	);
+}
+
+function ask(feature: Feature): FeatureAnswer {
+	try {
+		const answer = feature.ask();
+		if (answer === true) return { answer: "yes" };
+		if (answer === false) return { answer: "no", needs: feature.needs };
+		return { answer: "unknown", reason: answer };
+	} catch (error) {
+		return { answer: "unknown", reason: error instanceof Error ? error.message : String(error) };
+	}
+}
+
+function loadProbe(type: ProgramTypeName, instructions: readonly Instruction[]): Program {
+	return Program.load({ name: "probe", type, license: "GPL", maps: [], instructions });
+}
+
+function loads(type: ProgramTypeName, instructions: readonly Instruction[]): boolean {
+	try {
+		loadProbe(type, instructions)[Symbol.dispose]();
+		return true;
+	} catch (error) {
+		if (error instanceof VerifierError) return false;
+		throw error;
+	}
+}
+
+/** False when the kernel does not know what it is asked for (EINVAL); any other failure is thrown. */
+function succeeds(attempt: () => unknown): boolean {
+	try {
+		attempt();
+		return true;
+	} catch (error) {
+		if (error instanceof SyscallError && error.errno === ERRNO.EINVAL) return false;
+		throw error;
+	}
+}

@@ -1,0 +1,223 @@
+/** Programs as the kernel has them: each object owns a descriptor, and those of the maps made with it. */
+
+import { closeSync } from "node:fs";
+import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
+import { SLOT_BYTES } from "./asm/instruction.ts";
+import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
+import { BpfMap } from "./map.ts";
+import {
+	BPF_ATTACH_TYPE,
+	BPF_PROG_TYPE,
+	encodeProgram,
+	mapsUsed,
+	NAME_BYTES,
+	type ProgramSpec,
+} from "./spec.ts";
+import { VerifierError } from "./verifier-log.ts";
+
+/** log_level: every instruction of the path that failed, with the state before it. */
+const BPF_LOG_LEVEL1 = 1;
+const LOG_BYTES_FIRST = 1 << 18;
+/** What the kernel takes at most (UINT_MAX >> 2); a log of a program that is refused is far shorter. */
+const LOG_BYTES_MOST = 1 << 28;
+
+export interface LoadOptions {
+	/** Maps, by their name in the spec, that exist already and are used instead of new ones; they stay the caller's. */
+	readonly maps?: ReadonlyMap<string, BpfMap>;
+}
+
+/** struct bpf_prog_info, in our words. */
+export interface ProgramInfo {
+	readonly id: number;
+	/** BPF_PROG_TYPE_*; a number, because the kernel may know more types than we do. */
+	readonly type: number;
+	readonly name: string;
+	/** Hash over the instructions, 16 hex digits. */
+	readonly tag: string;
+	readonly mapIds: readonly number[];
+	/** Instructions that the verifier went through (Linux 5.16+, else 0). */
+	readonly verifiedInsns: number;
+	/** Bytes of the program after the verifier's rewriting, and of its machine code (0 when interpreted). */
+	readonly translatedBytes: number;
+	readonly machineCodeBytes: number;
+	/** Runs and nanoseconds, counted while sysctl kernel.bpf_stats_enabled is on. */
+	readonly runCount: bigint;
+	readonly runTimeNs: bigint;
+}
+
+/** A loaded program. `using program = Program.load(spec)`. */
+export class Program implements Disposable {
+	readonly info: ProgramInfo;
+	/** The maps that it was loaded with, by their name in the spec; none for a program opened by id. */
+	readonly maps: ReadonlyMap<string, BpfMap>;
+	readonly #owned: readonly BpfMap[];
+	#fd: number;
+
+	private constructor(fd: number, maps: ReadonlyMap<string, BpfMap>, owned: readonly BpfMap[]) {
+		this.#fd = fd;
+		this.maps = maps;
+		this.#owned = owned;
+		this.info = readInfo(fd);
+	}
+
+	/**
+	 * Creates the maps of the spec and loads the program. Maps that no instruction names are bound to it, so
+	 * that they live as long as the program (Linux 5.10+).
+	 *
+	 * Throws VerifierError, SyscallError or BpfError (BUILD) with nothing left behind.
+	 */
+	static load(spec: ProgramSpec, options: LoadOptions = {}): Program {
+		const maps = new Map<string, BpfMap>();
+		const owned: BpfMap[] = [];
+		let fd = -1;
+		try {
+			for (const mapSpec of spec.maps) {
+				const given = options.maps?.get(mapSpec.name);
+				const map = given ?? BpfMap.create(mapSpec);
+				if (given === undefined) owned.push(map);
+				maps.set(mapSpec.name, map);
+			}
+			fd = loadInstructions(
+				spec,
+				encodeProgram(spec, (name) => maps.get(name)?.fd ?? -1),
+			);
+			const used = new Set(mapsUsed(spec.instructions));
+			for (const [name, map] of maps) {
+				if (!used.has(name)) bindMap(fd, spec.name, map);
+			}
+			return new Program(fd, maps, owned);
+		} catch (error) {
+			if (fd >= 0) closeSync(fd);
+			for (const map of owned) map[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** The program with that id. Throws SyscallError (ENOENT) when it is gone. */
+	static open(id: number): Program {
+		const fd = check(bpf("BPF_PROG_GET_FD_BY_ID", { id }).result, `open program ${id}`);
+		try {
+			return new Program(fd, new Map(), []);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+	}
+
+	/** Throws when the program has been disposed. */
+	get fd(): number {
+		if (this.#fd < 0) throw new RangeError(`program ${this.info.name} is closed`);
+		return this.#fd;
+	}
+
+	get name(): string {
+		return this.info.name;
+	}
+
+	/** The map that the spec calls `name`. Throws RangeError when there is none. */
+	map(name: string): BpfMap {
+		const map = this.maps.get(name);
+		if (map === undefined) throw new RangeError(`program ${this.name} was loaded without a map ${name}`);
+		return map;
+	}
+
+	/** Opens every map that the program holds, in the kernel's order; the caller disposes of them. */
+	openMaps(): readonly BpfMap[] {
+		const maps: BpfMap[] = [];
+		try {
+			for (const id of this.info.mapIds) maps.push(BpfMap.open(id));
+			return maps;
+		} catch (error) {
+			for (const map of maps) map[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** The description as it is now: run counts grow, a map may have been bound since. */
+	readInfo(): ProgramInfo {
+		return readInfo(this.fd);
+	}
+
+	/** Closes the descriptors; an attached program runs on. */
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+		for (const map of this.#owned) map[Symbol.dispose]();
+	}
+}
+
+/** Loads without a log, which is faster; after a refusal once more with one, for the reason. */
+function loadInstructions(spec: ProgramSpec, instructions: Uint8Array): number {
+	const { result } = tryLoad(spec, instructions, new Uint8Array(0));
+	if (result >= 0) return result;
+	if (result === -ERRNO.EPERM) return check(result, `load program ${spec.name}`);
+	let log = new Uint8Array(LOG_BYTES_FIRST);
+	let again = tryLoad(spec, instructions, log);
+	// ENOSPC: the log is longer than its place. Only newer kernels say how long.
+	while (again.result === -ERRNO.ENOSPC && log.length < LOG_BYTES_MOST) {
+		const wanted = Math.max(again.attributes().log_true_size, log.length * 8);
+		log = new Uint8Array(Math.min(wanted, LOG_BYTES_MOST));
+		again = tryLoad(spec, instructions, log);
+	}
+	// The second attempt may succeed where the first met a passing shortage.
+	if (again.result >= 0) return again.result;
+	const text = Buffer.from(log.subarray(0, log.indexOf(0))).toString("utf8");
+	if (text.trim() !== "") throw new VerifierError(spec, -result, text);
+	const what = `load program ${spec.name} (${spec.type}, ${instructions.length / SLOT_BYTES} instructions)`;
+	throw new SyscallError(what, -result);
+}
+
+function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): BpfReply<"BPF_PROG_LOAD"> {
+	const license = Buffer.from(`${spec.license}\0`, "ascii");
+	const attempt = () =>
+		withMemoryLimitRaised(() =>
+			bpf("BPF_PROG_LOAD", {
+				prog_type: BPF_PROG_TYPE[spec.type],
+				insn_cnt: instructions.length / SLOT_BYTES,
+				insns: instructions,
+				license,
+				log_level: log.length > 0 ? BPF_LOG_LEVEL1 : 0,
+				log_size: log.length,
+				log_buf: log.length > 0 ? log : null,
+				prog_name: spec.name.slice(0, NAME_BYTES),
+				expected_attach_type:
+					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
+			}),
+		);
+	const reply = attempt();
+	// The verifier gives up with EAGAIN when a signal is pending; a profiler sends them faster than it is done.
+	return reply.result === -ERRNO.EAGAIN ? withSignalsHeld(attempt) : reply;
+}
+
+function bindMap(programFd: number, programName: string, map: BpfMap): void {
+	const { result } = bpf("BPF_PROG_BIND_MAP", { prog_fd: programFd, map_fd: map.fd });
+	check(result, `bind map ${map.info.name} to program ${programName}`);
+}
+
+function readInfo(fd: number): ProgramInfo {
+	let capacity = 16;
+	for (;;) {
+		const ids = new Uint32Array(capacity);
+		const info = BPF_PROG_INFO.encode({ nr_map_ids: capacity, map_ids: new Uint8Array(ids.buffer) });
+		const reply = bpf("BPF_OBJ_GET_INFO_BY_FD", { bpf_fd: fd, info_len: info.length, info });
+		check(reply.result, "read the description of a program");
+		const decoded = BPF_PROG_INFO.decode(info);
+		if (decoded.nr_map_ids > capacity) {
+			capacity = decoded.nr_map_ids;
+			continue;
+		}
+		return {
+			id: decoded.id,
+			type: decoded.type,
+			name: decoded.name,
+			tag: Buffer.from(decoded.tag).toString("hex"),
+			mapIds: [...ids.subarray(0, decoded.nr_map_ids)],
+			verifiedInsns: decoded.verified_insns,
+			translatedBytes: decoded.xlated_prog_len,
+			machineCodeBytes: decoded.jited_prog_len,
+			runCount: decoded.run_cnt,
+			runTimeNs: decoded.run_time_ns,
+		};
+	}
+}

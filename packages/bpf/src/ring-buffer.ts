@@ -1,0 +1,102 @@
+/**
+ * The reading end of a BPF_MAP_TYPE_RINGBUF (Linux 5.8+): records in the order in which programs reserved
+ * them, in memory that is shared with the kernel (Documentation/bpf/ringbuf.rst).
+ *
+ * Nothing wakes the reader: it looks when it likes, and a program that finds the buffer full is told so.
+ */
+import { MappedMemory } from "@l3dsr/linux";
+import { BpfMap } from "./map.ts";
+import { BPF_MAP_TYPE, type MapSpec } from "./spec.ts";
+
+const PAGE_BYTES = 4096;
+/** In front of each record: its length with the two bits below, and a number for the kernel's own use. */
+const HEADER_BYTES = 8;
+/** The program that reserved the record has not submitted it yet. */
+const BPF_RINGBUF_BUSY_BIT = 0x8000_0000;
+const BPF_RINGBUF_DISCARD_BIT = 0x4000_0000;
+
+/** Bytes that a record of `length` bytes takes in the buffer. */
+export function recordBytes(length: number): number {
+	return HEADER_BYTES + ((length + 7) & ~7);
+}
+
+/** A ring buffer with room for at least `bytes`. */
+export function ringBufferSpec(name: string, bytes: number): MapSpec {
+	const maxEntries = Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(bytes)));
+	return { name, type: "BPF_MAP_TYPE_RINGBUF", keySize: 0, valueSize: 0, maxEntries };
+}
+
+export class RingBuffer implements Disposable {
+	readonly map: BpfMap;
+	readonly #consumer: MappedMemory;
+	readonly #pages: MappedMemory;
+	/** How far we have read and how far programs have reserved, in bytes since the beginning. */
+	readonly #consumerPosition: BigUint64Array;
+	readonly #producerPosition: BigUint64Array;
+	readonly #data: Uint8Array;
+	readonly #headers: Uint32Array;
+	readonly #mask: bigint;
+
+	/** Takes over `map`. Throws SyscallError. */
+	constructor(map: BpfMap) {
+		const { name, type, maxEntries } = map.info;
+		if (type !== BPF_MAP_TYPE.BPF_MAP_TYPE_RINGBUF) throw new RangeError(`map ${name} is no ring buffer`);
+		this.map = map;
+		const doing = `map the memory of ring buffer ${name}`;
+		// The consumer's page may be written; the producer's and the data, which is there twice, only read.
+		this.#consumer = new MappedMemory(map.fd, PAGE_BYTES, doing, { writable: true });
+		try {
+			this.#pages = new MappedMemory(map.fd, 2 * PAGE_BYTES + 2 * maxEntries, doing);
+		} catch (error) {
+			this.#consumer[Symbol.dispose]();
+			throw error;
+		}
+		const consumer = this.#consumer.bytes;
+		const pages = this.#pages.bytes;
+		this.#consumerPosition = new BigUint64Array(consumer.buffer, consumer.byteOffset, 1);
+		this.#producerPosition = new BigUint64Array(pages.buffer, pages.byteOffset + PAGE_BYTES, 1);
+		this.#data = pages.subarray(2 * PAGE_BYTES);
+		this.#headers = new Uint32Array(pages.buffer, pages.byteOffset + 2 * PAGE_BYTES, maxEntries / 4);
+		this.#mask = BigInt(maxEntries) - 1n;
+	}
+
+	static create(spec: MapSpec): RingBuffer {
+		const map = BpfMap.create(spec);
+		try {
+			return new RingBuffer(map);
+		} catch (error) {
+			map[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** Hands over a copy of every record that is complete, at most `most`, and frees their room; how many. */
+	read(receive: (record: Uint8Array) => void, most = Number.POSITIVE_INFINITY): number {
+		let position = Atomics.load(this.#consumerPosition, 0);
+		const end = Atomics.load(this.#producerPosition, 0);
+		let count = 0;
+		while (position < end && count < most) {
+			const at = Number(position & this.#mask);
+			const header = Atomics.load(this.#headers, at / 4);
+			if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) break;
+			const length = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+			// The data is mapped twice in a row, so a record never wraps.
+			const record =
+				(header & BPF_RINGBUF_DISCARD_BIT) === 0
+					? this.#data.slice(at + HEADER_BYTES, at + HEADER_BYTES + length)
+					: undefined;
+			position += BigInt(recordBytes(length));
+			Atomics.store(this.#consumerPosition, 0, position);
+			if (record === undefined) continue;
+			count++;
+			receive(record);
+		}
+		return count;
+	}
+
+	[Symbol.dispose](): void {
+		this.#consumer[Symbol.dispose]();
+		this.#pages[Symbol.dispose]();
+		this.map[Symbol.dispose]();
+	}
+}

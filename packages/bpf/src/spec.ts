@@ -1,0 +1,121 @@
+/**
+ * Programs and maps as plain, deterministic data: what is wanted, before any kernel has seen it.
+ *
+ * A spec holds no descriptor; instructions name the maps that they use. Loading (program.ts,
+ * src/bpf/map.ts) turns a spec into an object that owns a descriptor.
+ */
+import { encodeInstructions } from "./asm/encode.ts";
+import { buildError, type Instruction, slotsOf } from "./asm/instruction.ts";
+
+/** enum bpf_map_type, uapi/linux/bpf.h: the types in use. */
+export const BPF_MAP_TYPE = {
+	BPF_MAP_TYPE_HASH: 1,
+	BPF_MAP_TYPE_ARRAY: 2,
+	BPF_MAP_TYPE_PROG_ARRAY: 3,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY: 4,
+	BPF_MAP_TYPE_PERCPU_HASH: 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY: 6,
+	BPF_MAP_TYPE_LRU_HASH: 9,
+	BPF_MAP_TYPE_LRU_PERCPU_HASH: 10,
+	BPF_MAP_TYPE_LPM_TRIE: 11,
+	BPF_MAP_TYPE_DEVMAP_HASH: 25,
+	BPF_MAP_TYPE_RINGBUF: 27,
+} as const;
+export type MapTypeName = keyof typeof BPF_MAP_TYPE;
+
+/** enum bpf_prog_type: the types in use. */
+export const BPF_PROG_TYPE = {
+	BPF_PROG_TYPE_SOCKET_FILTER: 1,
+	BPF_PROG_TYPE_SCHED_CLS: 3,
+	BPF_PROG_TYPE_XDP: 6,
+} as const;
+export type ProgramTypeName = keyof typeof BPF_PROG_TYPE;
+
+/** enum bpf_attach_type: the types in use. */
+export const BPF_ATTACH_TYPE = {
+	BPF_XDP: 37,
+	BPF_TCX_INGRESS: 46,
+	BPF_TCX_EGRESS: 47,
+} as const;
+export type AttachTypeName = keyof typeof BPF_ATTACH_TYPE;
+
+/** map_flags of BPF_MAP_CREATE. */
+export const BPF_MAP_FLAG = {
+	BPF_F_NO_PREALLOC: 1 << 0,
+	BPF_F_RDONLY: 1 << 3,
+	BPF_F_WRONLY: 1 << 4,
+	BPF_F_RDONLY_PROG: 1 << 7,
+	BPF_F_WRONLY_PROG: 1 << 8,
+	BPF_F_MMAPABLE: 1 << 10,
+} as const;
+
+/** The longest name that the kernel keeps: BPF_OBJ_NAME_LEN less its final zero. */
+export const NAME_BYTES = 15;
+
+/** One element that a map holds from the start; for a per-CPU map, the value that every CPU gets. */
+export interface MapElement {
+	readonly key: Uint8Array;
+	readonly value: Uint8Array;
+}
+
+export interface MapSpec {
+	/** Letters, digits, `_` and `.`, at most 15; what instructions refer to. */
+	readonly name: string;
+	readonly type: MapTypeName;
+	/** Bytes of a key (4 for arrays). */
+	readonly keySize: number;
+	/** Bytes of a value; for per-CPU maps, of one CPU's. */
+	readonly valueSize: number;
+	readonly maxEntries: number;
+	/** BPF_MAP_FLAG bits; 0 if absent. */
+	readonly flags?: number;
+	readonly contents?: readonly MapElement[];
+	/** Contents are final: with BPF_F_RDONLY_PROG, the verifier knows them as constants. */
+	readonly frozen?: boolean;
+}
+
+export interface ProgramSpec {
+	/** Letters, digits, `_` and `.`, at most 15. */
+	readonly name: string;
+	readonly type: ProgramTypeName;
+	readonly expectedAttachType?: AttachTypeName;
+	/** `GPL`, or helpers marked gpl_only are refused. */
+	readonly license: string;
+	readonly instructions: readonly Instruction[];
+	/** Every map that the instructions name, and those that only travel with the program (bound to it). */
+	readonly maps: readonly MapSpec[];
+}
+
+/** Names of the maps that instructions refer to, each once, in order of first use. */
+export function mapsUsed(instructions: readonly Instruction[]): readonly string[] {
+	return [...new Set(instructions.flatMap((instruction) => instruction.map?.name ?? []))];
+}
+
+/**
+ * The program's bytes with each map reference replaced by `fdOf(name)`.
+ *
+ * Throws BpfError (BUILD) for a map that `spec.maps` does not have, a label that does not exist, or a
+ * number that does not fit its field.
+ */
+export function encodeProgram(spec: ProgramSpec, fdOf: (mapName: string) => number): Uint8Array {
+	const known = new Set(spec.maps.map((map) => map.name));
+	return encodeInstructions(spec.instructions, ({ name }) => {
+		if (!known.has(name)) throw buildError(`encode program ${spec.name}: no map ${name} in its spec`);
+		return fdOf(name);
+	});
+}
+
+/**
+ * The comment in force at a slot (the number in a verifier's log line), or undefined before the first comment
+ * and past the end.
+ */
+export function commentAt(spec: Pick<ProgramSpec, "instructions">, slot: number): string | undefined {
+	let comment: string | undefined;
+	let at = 0;
+	for (const instruction of spec.instructions) {
+		comment = instruction.comment ?? comment;
+		at += slotsOf(instruction);
+		if (slot < at) return slot < 0 ? undefined : comment;
+	}
+	return undefined;
+}

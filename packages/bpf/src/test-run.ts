@@ -1,0 +1,98 @@
+/** BPF_PROG_TEST_RUN: a packet in, the program's verdict and the packet out, with no interface involved. */
+import { ERRNO, SyscallError } from "@l3dsr/linux";
+import { bpf } from "./bpf-syscall.ts";
+import type { Program } from "./program.ts";
+
+/** Flags of a test-run, uapi/linux/bpf.h. */
+export const BPF_F_TEST = {
+	/** XDP: the frames are real ones, and go where the verdict sends them (Linux 5.18). */
+	BPF_F_TEST_XDP_LIVE_FRAMES: 1 << 1,
+	/** SCHED_CLS: the packet comes with its sum (CHECKSUM_COMPLETE), which must be right afterwards, else EBADMSG. */
+	BPF_F_TEST_SKB_CHECKSUM_COMPLETE: 1 << 2,
+} as const;
+
+/** A program may make the packet longer (bpf_skb_adjust_room): room for that in the output. */
+const GROWTH_BYTES = 512;
+
+export interface TestRunInput {
+	/** The packet, from its link-layer header on; at least 14 bytes for SCHED_CLS and XDP. */
+	readonly data: Uint8Array;
+	/** SK_BUFF or XDP_MD, encoded: fields of the context that the program is to find. */
+	readonly context?: Uint8Array;
+	/** How often to run it (default 1). XDP and tc see the packet as the run before left it. */
+	readonly repeat?: number;
+	/** BPF_F_TEST bits. */
+	readonly flags?: number;
+}
+
+export interface TestRunOutput {
+	/** What the program returned: TC_ACT_* or XDP_*. */
+	readonly verdict: number;
+	readonly data: Uint8Array;
+	/** The context as the program left it; empty when none was given. */
+	readonly context: Uint8Array;
+	/** Nanoseconds of one run, the mean over all. */
+	readonly durationNs: number;
+}
+
+/** Runs the program. Throws SyscallError: EBADMSG when it broke a packet's CHECKSUM_COMPLETE. */
+export function testRun(program: Pick<Program, "fd" | "name">, input: TestRunInput): TestRunOutput {
+	const data = new Uint8Array(input.data.length + GROWTH_BYTES);
+	const context = new Uint8Array(input.context?.length ?? 0);
+	for (;;) {
+		const reply = bpf("BPF_PROG_TEST_RUN", {
+			prog_fd: program.fd,
+			data_size_in: input.data.length,
+			data_in: input.data,
+			data_size_out: data.length,
+			data_out: data,
+			ctx_size_in: context.length,
+			ctx_in: input.context ?? null,
+			ctx_size_out: context.length,
+			ctx_out: context.length > 0 ? context : null,
+			repeat: input.repeat ?? 1,
+			flags: input.flags ?? 0,
+		});
+		if (reply.result === -ERRNO.EINTR) continue;
+		if (reply.result < 0) throw new SyscallError(`test-run program ${program.name}`, -reply.result);
+		const { retval, duration, data_size_out, ctx_size_out } = reply.attributes();
+		return {
+			verdict: retval,
+			data: data.subarray(0, data_size_out),
+			context: context.subarray(0, ctx_size_out),
+			durationNs: duration,
+		};
+	}
+}
+
+export interface LiveFramesInput {
+	/** The frame; every one of them is a copy of it as it is here. */
+	readonly data: Uint8Array;
+	/** XDP_MD with `data_end` = the frame's length and the `ingress_ifindex` that it arrives on. */
+	readonly context: Uint8Array;
+	/** How many frames. */
+	readonly repeat: number;
+	/** Frames between two rounds of the network stack, at most 256 (default 64). */
+	readonly batchSize?: number;
+}
+
+/**
+ * Feeds frames through an XDP program into the interface of the context, as if they had arrived there: XDP_PASS
+ * takes them up the stack. Returns nanoseconds per frame. Linux 5.18+. Throws SyscallError.
+ */
+export function sendLiveFrames(program: Pick<Program, "fd" | "name">, input: LiveFramesInput): number {
+	const reply = bpf("BPF_PROG_TEST_RUN", {
+		prog_fd: program.fd,
+		data_size_in: input.data.length,
+		data_in: input.data,
+		ctx_size_in: input.context.length,
+		ctx_in: input.context,
+		repeat: input.repeat,
+		flags: BPF_F_TEST.BPF_F_TEST_XDP_LIVE_FRAMES,
+		batch_size: input.batchSize ?? 0,
+	});
+	if (reply.result < 0) {
+		throw new SyscallError(`send live frames through program ${program.name}`, -reply.result);
+	}
+	return reply.attributes().duration;
+}

@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { failOnLeaks } from "../../../../test/support/leak.ts";
+import * as bpf from "../../src/index.ts";
+
+failOnLeaks();
+
+const FRAME = Uint8Array.from({ length: 64 }, (_, n) => (n === 12 ? 0x88 : n === 13 ? 0xb5 : n * 7));
+
+/** One operation on bigints of `bits` bits, as the instruction set's document defines it. */
+const MODEL = {
+	add: (a: bigint, b: bigint) => a + b,
+	sub: (a: bigint, b: bigint) => a - b,
+	mul: (a: bigint, b: bigint) => a * b,
+	div: (a: bigint, b: bigint) => (b === 0n ? 0n : a / b),
+	mod: (a: bigint, b: bigint) => (b === 0n ? a : a % b),
+	and: (a: bigint, b: bigint) => a & b,
+	or: (a: bigint, b: bigint) => a | b,
+	xor: (a: bigint, b: bigint) => a ^ b,
+} as const;
+type Operation = keyof typeof MODEL;
+
+function run(build: (p: bpf.ProgramBuilder) => void, data = FRAME): bpf.TestRunOutput {
+	const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
+	build(p);
+	using program = bpf.Program.load(p.build());
+	return bpf.testRun(program, { data });
+}
+
+test("arithmetic on constants and values gives in the kernel what it means", () => {
+	const operations = fc.array(
+		fc.record({
+			operation: fc.constantFrom(...(Object.keys(MODEL) as Operation[])), // the keys of MODEL
+			operand: fc.oneof(fc.bigInt({ min: 1n, max: 300n }), fc.bigInt({ min: 1n, max: 2n ** 32n - 1n })),
+			throughRegister: fc.boolean(),
+		}),
+		{ minLength: 1, maxLength: 12 },
+	);
+	const start = fc.bigInt({ min: 0n, max: 2n ** 32n - 1n });
+	fc.assert(
+		fc.property(fc.constantFrom(32, 64), start, operations, (bits, first, steps) => {
+			let expected = first;
+			const output = run((p) => {
+				const value = (bits === 32 ? p.u32("value") : p.u64("value")).set(first);
+				for (const { operation, operand, throughRegister } of steps) {
+					expected = BigInt.asUintN(bits, MODEL[operation](expected, operand));
+					using other = p.u64("other");
+					value[operation](throughRegister ? other.set(operand) : operand);
+				}
+				using high = p.u64("high").set(value);
+				high.rsh(32);
+				p.exit(value.xor(high));
+			});
+			assert.equal(BigInt(output.verdict >>> 0), BigInt.asUintN(32, expected ^ (expected >> 32n)));
+		}),
+		{ numRuns: 60 },
+	);
+});
+
+test("loads, stores and comparisons agree on the byte order of a field", () => {
+	const packet = bpf.layout("packet", {
+		header: bpf.bytes(14),
+		a: bpf.be16,
+		b: bpf.be32,
+		c: bpf.be64,
+		d: bpf.u32,
+		e: bpf.bytes(16),
+	});
+	const address = Uint8Array.from({ length: 16 }, (_, n) => 255 - n);
+	const output = run((p) => {
+		const ctx = p.context(bpf.SKB);
+		const wrong = p.label("wrong");
+		const data = p.load(ctx.data, { name: "data" });
+		const end = p.load(ctx.data_end, { name: "end" });
+		p.prove(data, packet.bytes, end, wrong);
+		const fields = bpf.view(data, packet);
+		p.store(fields.a, 0x0102);
+		p.store(fields.b, 0x0a0b0c0d);
+		p.store(fields.c, 0x0102_0304_f506_0708n);
+		p.store(fields.d, 0x11223344);
+		p.storeBytes(fields.e, address);
+		p.gotoIf(fields.a, "!=", 0x0102, wrong);
+		p.gotoIf(fields.b, "!=", 0x0a0b0c0d, wrong);
+		p.gotoIf(fields.c, "!=", 0x0102_0304_f506_0708n, wrong);
+		p.gotoUnlessBytes(fields.e, address, wrong);
+		using b = p.load(fields.b).toHost();
+		p.gotoUnless(b, ">", 0x0a0b0c0c, wrong);
+		b.add(1);
+		p.store(fields.b, b.toNetwork());
+		p.exit(1);
+		p.place(wrong);
+		p.exit(0);
+	});
+	assert.equal(output.verdict, 1);
+	assert.equal(
+		Buffer.from(output.data.subarray(14, 48)).toString("hex"),
+		["0102", "0a0b0c0e", "01020304f5060708", "44332211", Buffer.from(address).toString("hex")].join(""),
+	);
+});
+
+/** The sum of 16-bit words in ones' complement. */
+function onesComplementSum(words: readonly number[]): number {
+	let sum = words.reduce((total, word) => total + word, 0);
+	while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+	return sum;
+}
+
+test("a checksum follows what changes in the packet, and never becomes 0", () => {
+	const words = layoutOfWords(6);
+	const word32 = fc.oneof(fc.constantFrom(0, 0xffff_ffff, 1, 0xffff_0000), fc.nat(0xffff_ffff));
+	fc.assert(
+		fc.property(
+			fc.array(word32, { minLength: 6, maxLength: 6 }),
+			word32,
+			fc.boolean(),
+			(numbers, next, folds) => {
+				const frame = FRAME.slice();
+				const view = new DataView(frame.buffer);
+				for (const [index, number] of numbers.entries()) view.setUint32(16 + 4 * index, number, true);
+				// The checksum makes the sum of everything 0xffff, which is zero.
+				const halves = (at: number, length: number) =>
+					Array.from({ length: length / 2 }, (_, index) => view.getUint16(at + 2 * index, true));
+				const checksum = 0xffff - onesComplementSum(halves(16, 24));
+				view.setUint16(14, checksum, true);
+				const { verdict, data } = run((p) => {
+					const ctx = p.context(bpf.SKB);
+					const short = p.label("short");
+					const packet = p.load(ctx.data, { name: "packet" });
+					p.prove(packet, 40, ctx.data_end, short);
+					const { checksum, words: all } = bpf.view(packet, words, 14);
+					const change = p.load(bpf.part(all, 0, 4), { name: "change" }).raw(64);
+					for (const offset of [4, 8, 12]) {
+						using old = p.load(bpf.part(all, offset, 4));
+						change.add(old);
+					}
+					// Four words become 0, but the first becomes `next`: less that one.
+					for (const offset of [4, 8, 12]) p.store(bpf.part(all, offset, 4), 0);
+					p.store(bpf.part(all, 0, 4), next);
+					{
+						using less = p.u32("less").set(0xffff_ffff - next);
+						change.add(less);
+					}
+					const most = 5n * 0xffff_ffffn;
+					if (folds) p.addToChecksum(checksum, p.fold(change, most));
+					else p.addToChecksum(checksum, change, most);
+					p.exit(1);
+					p.place(short);
+					p.exit(0);
+				}, frame);
+				assert.equal(verdict, 1);
+				view.setUint32(16, next, true);
+				for (const offset of [20, 24, 28]) view.setUint32(offset, 0, true);
+				const after = new DataView(data.buffer, data.byteOffset).getUint16(14, true);
+				// 0 and 0xffff are both zero in ones' complement.
+				assert.equal(onesComplementSum([after, ...halves(16, 24)]) % 0xffff, 0);
+				if (checksum !== 0) assert.notEqual(after, 0);
+			},
+		),
+		{ numRuns: 80 },
+	);
+});
+
+/** A 16-bit checksum and so many 32-bit words behind it. */
+function layoutOfWords(count: number) {
+	return bpf.layout("words", { checksum: bpf.be16, words: bpf.bytes(4 * count) });
+}
+
+test("a loop that goes back to its label is bounded for the verifier too", () => {
+	const output = run((p) => {
+		const sum = p.u32("sum").set(0);
+		const n = p.u32("n").set(10);
+		const again = p.label("again");
+		p.place(again);
+		sum.add(n);
+		n.sub(1);
+		p.gotoIf(n, "!=", 0, again);
+		p.exit(sum);
+	});
+	assert.equal(output.verdict, 55);
+});
+
+test("a dispatch takes each number to its own case, in either byte order", () => {
+	const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
+	const ctx = p.context(bpf.SKB);
+	const short = p.label("short");
+	const data = p.load(ctx.data, { name: "data" });
+	const end = p.load(ctx.data_end, { name: "end" });
+	p.prove(data, 16, end, short);
+	const numbers = Array.from({ length: 40 }, (_, n) => n * 37);
+	const { number } = bpf.view(data, bpf.layout("packet", { header: bpf.bytes(14), number: bpf.be16 }));
+	p.switch(
+		number,
+		numbers.map((value, n) => ({ values: [value, value + 1], body: () => p.exit(n + 1) })),
+		() => p.exit(0),
+	);
+	p.place(short);
+	p.exit(99);
+	using program = bpf.Program.load(p.build());
+	for (let value = 0; value < 40 * 37; value += 1) {
+		const data = FRAME.slice();
+		new DataView(data.buffer).setUint16(14, value);
+		const expected = value % 37 < 2 ? Math.floor(value / 37) + 1 : 0;
+		assert.equal(bpf.testRun(program, { data }).verdict, expected, `number ${value}`);
+	}
+});

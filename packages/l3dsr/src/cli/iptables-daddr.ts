@@ -1,0 +1,45 @@
+/**
+ * iptables-daddr, ip6tables-daddr and the -save and -restore of each: one program under six names, as with
+ * iptables. Exit codes are the original's: 0 done, 1 failed, 2 bad command line or file, 4 the lock is held.
+ */
+import type { Family } from "@l3dsr/packet";
+import { ERRORS, EXIT, L3dsrError } from "../errors.ts";
+import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { type IptablesHost, systemHost } from "./iptables/host.ts";
+import { reportError } from "./report.ts";
+
+/** RESOURCE_PROBLEM of iptables. */
+const EXIT_LOCK_HELD = 4;
+
+/** Entry of `bin/iptables-daddr` and the others. Sets the process's exit code. */
+export async function main(programName: string): Promise<void> {
+	const context = processContext(programName, process, process.argv[1] ?? programName);
+	const exitCode = await runIptables(context, systemHost(context));
+	// A lookup of a host's name that takes too long must not hold the process once all is printed.
+	context.stdout.write("", () => process.exit(finalExitCode(process, exitCode)));
+}
+
+/** Runs one command line. Never throws: what is wrong is printed to `context.stderr` and told by the exit code. */
+export async function runIptables(context: CliContext, host: IptablesHost): Promise<number> {
+	const { programName } = context;
+	const family: Family = programName.startsWith("ip6") ? "ipv6" : "ipv4";
+	try {
+		if (programName.endsWith("-save")) {
+			const { runSave } = await import("./iptables/save.ts");
+			await runSave(context, host, family);
+		} else if (programName.endsWith("-restore")) {
+			const { runRestore } = await import("./iptables/restore.ts");
+			await runRestore(context, host, family);
+		} else {
+			const { runCommand } = await import("./iptables/command.ts");
+			await runCommand(context, host, family);
+		}
+		return EXIT.done;
+	} catch (error) {
+		reportError(context, error);
+		if (!(error instanceof L3dsrError)) return EXIT.failed;
+		if (error.code === "LOCK_HELD") return EXIT_LOCK_HELD;
+		// The original knows no "not supported here": that is a failure like others.
+		return error.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage) ? EXIT.usage : EXIT.failed;
+	}
+}

@@ -1,0 +1,57 @@
+/** The few options of -save and -restore, read by the same scanner as those of rules. */
+import type { Family } from "@l3dsr/packet";
+import { type Given, type OptionSpec, optionName, scanOptions } from "../../syntax/iptables/option.ts";
+import type { Word } from "../../syntax/iptables/words.ts";
+import type { Problems } from "../../syntax/problems.ts";
+
+export interface ReadOptions<Name extends string> {
+	readonly given: ReadonlyMap<Name, Given>;
+	/** Words that are no options: file names. */
+	readonly operands: readonly Word[];
+}
+
+/** Reads options of `table`; what is wrong is reported. An optional argument may stand in the next word if it is a number. */
+export function readOptions<Name extends string>(
+	words: readonly Word[],
+	table: Readonly<Record<Name, OptionSpec>>,
+	problems: Problems,
+): ReadOptions<Name> {
+	// Object.entries forgets that the keys are those of the record.
+	const entries = Object.entries(table) as [Name, OptionSpec][];
+	const candidates = entries.map(([owner, option]) => ({ option, owner }));
+	const given = new Map<Name, Given>();
+	const operands: Word[] = [];
+	scanOptions<Name>(
+		words,
+		{
+			candidates: () => candidates,
+			accept(one, owner, rest) {
+				const value = one.value ?? (one.option.optional ? rest.takeBare(/^\d+$/) : undefined);
+				given.set(owner, { ...one, value });
+			},
+			load: () => false,
+			explain(name, at) {
+				if (name !== "-M" && name !== "--modprobe") return false;
+				const hint = "leave it out: no kernel module is loaded";
+				problems.add("RULE_UNSUPPORTED", `option "${name}" is not supported`, at.position, hint);
+				return true;
+			},
+			operand: (word) => operands.push(word),
+		},
+		problems,
+	);
+	return { given, operands };
+}
+
+/** `-6` asks for the rules of the other command. */
+export function requireSameFamily(
+	given: ReadonlyMap<string, Given>,
+	family: Family,
+	problems: Problems,
+): void {
+	const other = given.get(family === "ipv4" ? "ipv6" : "ipv4");
+	if (other === undefined) return;
+	const message = `${optionName(other.option)} does not go with this command`;
+	const command = family === "ipv4" ? "ip6tables-daddr" : "iptables-daddr";
+	problems.add("RULE_CONFLICT", message, other.at.position, `use ${command} and its -save and -restore`);
+}

@@ -1,0 +1,151 @@
+/** `l3dsr lab`: builds a lab, tells its story, and fails if it could not prove what it claims. */
+import { type Command, Option } from "commander";
+import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import type { Claim } from "../lab/claims.ts";
+import { type Lab, openLab, takeDown } from "../lab/lab.ts";
+import { HOSTS, VIPS } from "../lab/layout.ts";
+import { addCommands, type DatapathChoice } from "../lab/rules.ts";
+import { runStory } from "../lab/story.ts";
+import { HOOK_NAMES } from "../rewrite/ebpf/kernel/attachment.ts";
+import { type CliContext, writeJson } from "./context.ts";
+import { interruptible } from "./interrupt.ts";
+import { chapterText, openingText, verdictText } from "./lab-text.ts";
+import { commandBeside } from "./programs.ts";
+import { styleFor } from "./style.ts";
+
+interface Options {
+	readonly keep?: boolean;
+	readonly down?: string;
+	readonly rules: boolean;
+	readonly datapath: DatapathChoice["datapath"];
+	readonly hook?: NonNullable<DatapathChoice["hook"]>;
+	readonly json?: boolean;
+}
+
+const AGENT = "lab-agent";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command
+		.description(
+			"Builds a client, a router, a director and two real servers in network namespaces, sends real traffic " +
+				"through them, shows what every hop saw, and proves that Layer-3 DSR works. Leaves nothing behind.",
+		)
+		.option("--keep", "leave the lab running, and say how to enter it and how to take it down")
+		.option("--down <name>", "take down a lab that was kept")
+		.option("--without-rules", "leave the rules out, to see which claims fail then")
+		.addOption(
+			new Option("--datapath <name>", "what rewrites on the real servers")
+				.choices(["auto", "nft", "ebpf"])
+				.default("auto"),
+		)
+		.addOption(
+			new Option("--hook <name>", "where, for ebpf").choices(HOOK_NAMES).implies({ datapath: "ebpf" }),
+		)
+		.option("--json", "print the whole record as JSON");
+	return async () => {
+		const options = command.opts<Options & { withoutRules?: boolean }>();
+		if (options.hook !== undefined && options.datapath !== "ebpf") throw hookWithoutEbpf(options);
+		if (options.down !== undefined) return await down(context, options.down, options.json === true);
+		return await interruptible(context, async (signal) => {
+			try {
+				return await tellStory(context, { ...options, rules: options.withoutRules !== true }, signal);
+			} catch (error) {
+				// By now all is cleaned up. What failed in an interrupted lab did so because it was interrupted.
+				if (signal.aborted) return EXIT.failed;
+				throw error;
+			}
+		});
+	};
+}
+
+async function tellStory(context: CliContext, options: Options, signal: AbortSignal): Promise<ExitCode> {
+	const { stdout, env } = context;
+	const started = performance.now();
+	const style = styleFor(stdout, env);
+	const print = (text: string) => {
+		if (options.json !== true) stdout.write(text);
+	};
+	const choice: DatapathChoice = {
+		datapath: options.datapath,
+		...(options.hook === undefined ? {} : { hook: options.hook }),
+	};
+	const rules = options.rules ? addCommands(choice) : [];
+	await using lab = await openLab({
+		...choice,
+		name: `l3lab-${process.pid}`,
+		commands: {
+			agent: [...commandBeside(context, "l3dsr"), AGENT],
+			command: (name) => commandBeside(context, name),
+		},
+		environment: env,
+		signal,
+	});
+	// Ends the agents, and with them whatever waits for one.
+	signal.addEventListener("abort", () => void lab[Symbol.asyncDispose]());
+
+	print(openingText(style, lab.topology.name, rules));
+	const { evidence, claims } = await runStory(lab, {
+		rules: options.rules,
+		signal,
+		tell: (chapter) => print(chapterText(style, chapter)),
+	});
+	signal.throwIfAborted();
+	if (options.keep === true) await lab.leave();
+	const record = {
+		lab: lab.topology.name,
+		kept: options.keep === true,
+		...choice,
+		namespaces: lab.topology.namespaces,
+		vips: VIPS.map(({ vip, dscp }) => ({ vip: vip.text, dscp })),
+		rules: rules.map(({ program, args }) => [program, ...args].join(" ")),
+		...evidence,
+		claims,
+		proved: claims.every(({ held }) => held),
+	};
+	if (options.json === true) writeJson(stdout, record);
+	print(verdictText(style, claims, (performance.now() - started) / 1000));
+	if (options.keep === true) print(keptText(context, lab));
+	if (!record.proved) throw claimsFailed(lab.topology.name, claims);
+	return EXIT.done;
+}
+
+function hookWithoutEbpf({ hook, datapath }: Options): L3dsrError {
+	return new L3dsrError({
+		code: "USAGE",
+		message: `lab --datapath ${datapath} --hook ${hook}: only a program of ebpf hangs at a hook`,
+		hint: "leave out one of the two",
+	});
+}
+
+function claimsFailed(lab: string, claims: readonly Claim[]): L3dsrError {
+	const failed = claims.filter(({ held }) => !held);
+	const [first, ...rest] = failed.map(({ claim, evidence }) => ({
+		code: "LAB_CLAIM" as const,
+		message: `prove in lab ${lab} that ${claim}: ${evidence}`,
+	}));
+	if (first === undefined) throw new RangeError("every claim held");
+	return new L3dsrError([first, ...rest]);
+}
+
+function keptText(context: CliContext, { topology }: Lab): string {
+	const entries = HOSTS.map((host) => `  ip netns exec ${topology.namespaces[host]} bash\n`).join("");
+	const [vip] = VIPS;
+	return [
+		`\nThe lab is left running. Enter a host of it (as root):\n${entries}`,
+		`Ask a VIP:\n  ip netns exec ${topology.namespaces.client} curl http://${vip?.vip.text}/\n`,
+		`Take it down:\n  ${context.programName} lab --down ${topology.name}\n`,
+	].join("");
+}
+
+async function down(context: CliContext, name: string, json: boolean): Promise<ExitCode> {
+	const others = await takeDown(name, context.env, (commandLine) => commandLine.includes(AGENT));
+	if (json) {
+		writeJson(context.stdout, { lab: name, processesLeft: others });
+	} else {
+		context.stdout.write(`lab ${name} is taken down\n`);
+		if (others.length > 0) {
+			context.stdout.write(`these processes were started in it and still run: ${others.join(" ")}\n`);
+		}
+	}
+	return EXIT.done;
+}

@@ -1,0 +1,35 @@
+/** How every command says that it failed: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
+import { asL3dsrError, type Diagnostic, type ExitCode, L3dsrError, renderDiagnostic } from "../errors.ts";
+import { type CliContext, writeJson } from "./context.ts";
+
+/** Prints what went wrong and returns the exit code that it leads to. */
+export function reportError(context: CliContext, error: unknown): ExitCode {
+	const known = asL3dsrError(error);
+	if (context.argv.includes("--json")) writeJson(context.stderr, { errors: known.diagnostics });
+	else context.stderr.write(`${known.diagnostics.map(renderDiagnostic).join("\n")}\n`);
+	if (context.argv.includes("--debug")) context.stderr.write(`${traceOf(error)}\n`);
+	return known.exitCode;
+}
+
+/** What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. */
+export function commandLineError(programName: string, message: string): L3dsrError {
+	const [first = "", ...rest] = message.split("\n");
+	const suggestion = /\(Did you mean (.*)\?\)/.exec(rest.join("\n"))?.[1];
+	const diagnostic: Diagnostic = {
+		code: "USAGE",
+		message: first
+			.replace(/^error: /, "")
+			.replace(". Expected", ", expected")
+			.replace(/\.$/, ""),
+		hint:
+			suggestion === undefined ? `${programName} --help lists what there is` : `did you mean ${suggestion}?`,
+	};
+	return new L3dsrError(diagnostic);
+}
+
+/** The stack of an error and of each of its causes. */
+function traceOf(error: unknown): string {
+	if (!(error instanceof Error)) return String(error);
+	const cause = error.cause === undefined ? "" : `\ncaused by: ${traceOf(error.cause)}`;
+	return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,182 @@
+/** What runs, service by service: the record that `status` prints. Pure. */
+
+import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
+import { type Rule, sameRule } from "../../model/rule.ts";
+import { type Service, serviceType } from "../../model/service.ts";
+import type { HostState } from "../../plan/host-plan.ts";
+import { findOnLoopback } from "../../plan/loopback.ts";
+import { keyOfRule, keyOfService } from "../../plan/service-host.ts";
+import type { StoppedService } from "../../plan/startable.ts";
+import type { DatapathName, ObservedRule } from "../../rewrite/datapath.ts";
+import { raiseRules } from "../../syntax/config/raise-rules.ts";
+import { selectionText } from "./selection-text.ts";
+
+export interface ServiceRow {
+	readonly name: string;
+	readonly type: "l3dsr" | "l2dsr";
+	readonly vip: string;
+	readonly selects: string;
+	/** `partial`: the address without all rules, or the other way round. `stopped`: not to be had on this host. */
+	readonly state: "up" | "partial" | "down" | "stopped" | "not configured";
+	/** Why it is stopped. */
+	readonly reason?: string;
+	/** Label of the VIP on `lo`; `lo` where it has none. */
+	readonly loopback: string | null;
+	readonly rules: { readonly present: number; readonly wanted: number };
+	readonly datapaths: readonly DatapathName[];
+	/** What its rules have matched; null for L2DSR, which no rule counts. */
+	readonly packets: bigint | null;
+	readonly bytes: bigint | null;
+}
+
+export interface ServiceWish {
+	/** Undefined without a configuration: then what runs is all there is to say. */
+	readonly services: readonly Service[] | undefined;
+	readonly lowering: LoweringOptions;
+	readonly stopped: readonly StoppedService[];
+}
+
+/** Configured services in their order, then what up has put there for services that are not configured. */
+export function serviceRows(
+	{ services, lowering, stopped }: ServiceWish,
+	state: HostState,
+	observed: readonly ObservedRule[],
+): ServiceRow[] {
+	const own = observed.filter(({ rule }) => signatureOf(rule) !== undefined);
+	const accounted = new Set<ObservedRule>();
+	const rows = (services ?? []).map((service): ServiceRow => {
+		const wanted = lowerService(service, lowering);
+		const found = own.filter(
+			({ rule }) => rule.target.daddr.text === service.vip.text && wanted.some((one) => sameRule(one, rule)),
+		);
+		for (const one of found) accounted.add(one);
+		// A rule of dsrctl's, or typed by hand, does the same until up takes it over.
+		const others = found.length > 0 ? [] : observed.filter((one) => doesWorkOf(one, service));
+		const serving = [...found, ...others];
+		const present =
+			others.length > 0
+				? wanted.length
+				: wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
+		const entry = findOnLoopback(service.vip, state.addresses);
+		const reason = stopped.find((one) => one.service === service)?.reason;
+		const parts = [entry !== undefined, ...wanted.map((_, index) => index < present)];
+		return {
+			name: service.name,
+			type: serviceType(service),
+			vip: service.vip.text,
+			selects: selectionText(service.selection),
+			...(reason === undefined ? { state: stateOf(parts) } : { state: "stopped", reason }),
+			loopback: loopbackText(entry),
+			rules: { present, wanted: wanted.length },
+			...counted(service.selection === undefined ? undefined : serving),
+		};
+	});
+	return [...rows, ...strayRows(services, state, own, accounted)];
+}
+
+function doesWorkOf({ rule }: ObservedRule, service: Service): boolean {
+	const key = keyOfRule(rule);
+	return signatureOf(rule) === undefined && key !== undefined && key === keyOfService(service);
+}
+
+/** From its parts: the address, and each rule. */
+function stateOf(parts: readonly boolean[]): ServiceRow["state"] {
+	return parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down";
+}
+
+function strayRows(
+	services: readonly Service[] | undefined,
+	state: HostState,
+	own: readonly ObservedRule[],
+	accounted: ReadonlySet<ObservedRule>,
+): ServiceRow[] {
+	const stateFor = (...parts: readonly boolean[]) =>
+		services === undefined ? stateOf(parts) : ("not configured" as const);
+	const stray = new Map<string, ObservedRule[]>();
+	for (const one of own) {
+		if (accounted.has(one)) continue;
+		const key = `${signatureOf(one.rule)} ${one.rule.target.daddr.text}`;
+		stray.set(key, [...(stray.get(key) ?? []), one]);
+	}
+	const rows = [...stray.values()].flatMap((found): ServiceRow[] => {
+		const [first] = found;
+		if (first === undefined) return [];
+		const vip = first.rule.target.daddr;
+		const entry = findOnLoopback(vip, state.addresses);
+		return [
+			{
+				name: signatureOf(first.rule) ?? vip.text,
+				type: "l3dsr",
+				vip: vip.text,
+				selects: raisedText(found.map(({ rule }) => rule)),
+				state: stateFor(true, entry !== undefined),
+				loopback: loopbackText(entry),
+				rules: { present: found.length, wanted: 0 },
+				...counted(found),
+			},
+		];
+	});
+	const known = new Set([...(services ?? []).map(({ vip }) => vip.text), ...rows.map(({ vip }) => vip)]);
+	const bare = state.guard.held
+		.filter((vip) => !known.has(vip.text))
+		.flatMap((vip): ServiceRow[] => {
+			const entry = findOnLoopback(vip, state.addresses);
+			if (entry === undefined && services !== undefined) return [];
+			return [
+				{
+					name: vip.text,
+					type: "l2dsr",
+					vip: vip.text,
+					selects: selectionText(undefined),
+					state: stateFor(entry !== undefined),
+					loopback: loopbackText(entry),
+					rules: { present: 0, wanted: 0 },
+					...counted(undefined),
+				},
+			];
+		});
+	return [...rows, ...bare];
+}
+
+/** What rules select that no configuration explains. */
+function raisedText(rules: readonly Rule[]): string {
+	const { services, left } = raiseRules(rules);
+	return [
+		...services.map(({ service }) => selectionText(service.selection)),
+		...(left.length === 0 ? [] : ["rules that no service has"]),
+	].join("; ");
+}
+
+/** IPv6 addresses have no label. */
+function loopbackText(entry: { readonly label?: string } | undefined): string | null {
+	return entry === undefined ? null : (entry.label ?? "lo");
+}
+
+function counted(
+	rules: readonly ObservedRule[] | undefined,
+): Pick<ServiceRow, "datapaths" | "packets" | "bytes"> {
+	if (rules === undefined) return { datapaths: [], packets: null, bytes: null };
+	return {
+		datapaths: [...new Set(rules.map(({ datapath }) => datapath))].sort(),
+		packets: rules.reduce((sum, { counters }) => sum + counters.packets, 0n),
+		bytes: rules.reduce((sum, { counters }) => sum + counters.bytes, 0n),
+	};
+}
+
+/** Per second, between two moments. */
+export interface Rate {
+	readonly packets: number;
+	readonly bytes: number;
+}
+
+/** Null where nothing counts, where the service is new, and where counters were set back in between. */
+export function rateOf(row: ServiceRow, before: readonly ServiceRow[], elapsedMs: number): Rate | null {
+	const old = before.find(
+		(one) => one.name === row.name && one.vip === row.vip && one.selects === row.selects,
+	);
+	if (row.packets === null || row.bytes === null || old?.packets == null || old.bytes === null) return null;
+	const packets = row.packets - old.packets;
+	const bytes = row.bytes - old.bytes;
+	if (packets < 0n || bytes < 0n || elapsedMs <= 0) return null;
+	return { packets: (Number(packets) * 1000) / elapsedMs, bytes: (Number(bytes) * 1000) / elapsedMs };
+}

@@ -1,0 +1,78 @@
+/** `l3dsr show`: the rules that run here with their counters, or how to begin. */
+import type { Command } from "commander";
+import { EXIT, type ExitCode } from "../errors.ts";
+import type { Observation } from "../rewrite/datapath.ts";
+import { openDatapath } from "../rewrite/host-datapath.ts";
+import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
+import { type CliContext, writeJson } from "./context.ts";
+import { styleFor } from "./style.ts";
+import { formatTable } from "./table.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command.option("--json", "print JSON");
+	return async () => {
+		const observation = await openDatapath({ env: context.env }).observe();
+		if (command.opts<{ json?: boolean }>().json === true) writeJson(context.stdout, recordOf(observation));
+		else context.stdout.write(rulesText(context, observation));
+		return EXIT.done;
+	};
+}
+
+/** The rules as a table; where there are none, how to begin. */
+export function rulesText(context: CliContext, observation: Observation): string {
+	return showText(context, recordOf(observation));
+}
+
+type Shown = ReturnType<typeof recordOf>;
+
+function recordOf({ rules, findings }: Observation) {
+	return {
+		rules: rules.map(({ rule, counters, datapath }) => ({
+			datapath,
+			family: rule.family,
+			table: rule.table,
+			/** As iptables-daddr -S prints it. */
+			rule: `-A ${rule.chain} ${formatRuleSpec(rule)}`,
+			packets: counters.packets,
+			bytes: counters.bytes,
+		})),
+		findings,
+	};
+}
+
+function showText(context: CliContext, { rules, findings }: Shown): string {
+	const style = styleFor(context.stdout, context.env);
+	const notes = findings
+		.map(({ object, problem }) => `${style.bad("note:")} ${object}: ${problem}\n`)
+		.join("");
+	if (rules.length === 0) return `${notes}No rules are in place.\n\n${howToBegin(context)}`;
+	const table = formatTable(
+		["datapath", "family", "table", "packets", "bytes", "rule"],
+		rules.map(({ datapath, family, table, packets, bytes, rule }) => [
+			datapath,
+			family,
+			table,
+			String(packets),
+			String(bytes),
+			rule,
+		]),
+		{ header: style.dim, right: [3, 4] },
+	);
+	return table + (notes === "" ? "" : `\n${notes}`);
+}
+
+function howToBegin({ programName }: CliContext): string {
+	return `To see Layer-3 DSR at work on this machine:
+  ${programName} lab
+To hand packets with DSCP 1 to a VIP that this host holds on lo:
+  iptables-daddr -t mangle -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr=VIP
+To make this host a real server, VIPs on lo included, write /etc/l3dsr/l3dsr.yaml:
+  services:
+    - vip: 192.0.2.10   # what clients connect to
+      dscp: 7           # what the director marks their packets with
+and then:
+  ${programName} check    does it fit this host?
+  ${programName} up       make it so
+Everything else: ${programName} --help
+`;
+}

@@ -1,0 +1,186 @@
+/** The packets to trace: from fields, from hex, or from a capture. */
+
+import { readFileSync } from "node:fs";
+import {
+	type Address,
+	type CapturedPacket,
+	decodeCapture,
+	isKnownLinkType,
+	LINK_TYPE,
+	networkPacketOf,
+	parseAddress,
+	sameAddress,
+} from "@l3dsr/packet";
+import { L3dsrError } from "../../errors.ts";
+import { buildPacket, type PacketTransport } from "../../inspect/trace/build-packet.ts";
+import { fillTransportChecksum, isLeftToInterface } from "../../inspect/trace/checksums.ts";
+import { parsePacket } from "../../rewrite/oracle/oracle.ts";
+import { dscpOption } from "../option-values.ts";
+
+export interface TraceOptions {
+	readonly from?: string;
+	readonly to?: string;
+	readonly dscp?: string;
+	readonly ecn?: string;
+	readonly ttl?: string;
+	readonly tcp?: string;
+	readonly udp?: string;
+	readonly icmp?: boolean;
+	readonly hex?: string;
+}
+
+export interface InputPacket {
+	/** From its network header; zeros stand for what was not captured. */
+	readonly bytes: Uint8Array;
+	/** Bytes of `bytes` that were captured. */
+	readonly capturedBytes: number;
+	readonly sourceMac?: readonly number[];
+	/** Ids of VLAN tags, outermost first. */
+	readonly vlans: readonly number[];
+	/** The frame that it came in, for writing it out again. */
+	readonly frame: CapturedPacket;
+	/** Bytes of the frame in front of the packet. */
+	readonly offset: number;
+	/** `bytes` have the transport checksum that the frame lacks, because its sender left it to the interface. */
+	readonly checksumCompleted: boolean;
+}
+
+/** A frame that holds no IP packet. */
+export interface OtherFrame {
+	readonly frame: CapturedPacket;
+	readonly notIp: string;
+}
+
+export interface TraceInput {
+	/** One packet, to be told in full; or a capture. */
+	readonly kind: "packet" | "capture";
+	readonly packets: readonly (InputPacket | OtherFrame)[];
+	readonly notes: readonly string[];
+}
+
+/** `file` `-` is stdin. Throws L3dsrError (USAGE, FILE_READ, CAPTURE_FORMAT). */
+export function readInput(file: string | undefined, options: TraceOptions): TraceInput {
+	const ways = [file, options.hex, options.to ?? options.from].filter((way) => way !== undefined);
+	if (ways.length !== 1) {
+		throw usage(
+			ways.length === 0 ? "there is no packet to trace" : "trace takes one packet or one capture",
+			"l3dsr trace --from ADDRESS --to ADDRESS --dscp N --tcp PORT, --hex BYTES, or a capture file (- for stdin)",
+		);
+	}
+	if (file !== undefined) return readCapture(file);
+	const bytes = options.hex === undefined ? packetOfFields(options) : bytesOfHex(options.hex);
+	const isPacket = typeof parsePacket(bytes) !== "string";
+	const found = isPacket ? undefined : networkPacketOf(bytes, LINK_TYPE.ethernet);
+	const linkType = typeof found === "object" ? LINK_TYPE.ethernet : LINK_TYPE.raw;
+	const frame = { linkType, timestampNs: 0n, bytes, lengthBytes: bytes.length };
+	return { kind: "packet", packets: [packetIn(frame)], notes: [] };
+}
+
+function readCapture(file: string): TraceInput {
+	let bytes: Uint8Array;
+	try {
+		bytes = readFileSync(file === "-" ? 0 : file);
+	} catch (cause) {
+		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		throw new L3dsrError({ code: "FILE_READ", message: `read capture ${file}: ${reason}` }, { cause });
+	}
+	const { packets, cutShort } = decodeCapture(bytes, file === "-" ? "stdin" : file);
+	const unknown = packets.find(({ linkType }) => !isKnownLinkType(linkType));
+	if (unknown !== undefined && packets.every(({ linkType }) => !isKnownLinkType(linkType))) {
+		throw new L3dsrError({
+			code: "CAPTURE_FORMAT",
+			message: `read capture ${file}: its link type ${unknown.linkType} is not known here`,
+			hint: "Ethernet, raw IP and Linux cooked captures are",
+		});
+	}
+	const notes = cutShort ? ["the capture ends inside a packet, which is left out"] : [];
+	return { kind: "capture", packets: packets.map(packetIn), notes };
+}
+
+function packetIn(frame: CapturedPacket): InputPacket | OtherFrame {
+	const found = networkPacketOf(frame.bytes, frame.linkType);
+	if (typeof found === "string") return { frame, notIp: found };
+	const { offset, sourceMac, vlans } = found;
+	const captured = frame.bytes.subarray(offset);
+	let bytes = captured;
+	if (frame.lengthBytes > frame.bytes.length) {
+		bytes = new Uint8Array(frame.lengthBytes - offset);
+		bytes.set(captured);
+	}
+	const complete = captured.length === bytes.length;
+	const completed = complete ? withChecksum(bytes) : undefined;
+	return {
+		bytes: completed ?? bytes,
+		checksumCompleted: completed !== undefined,
+		capturedBytes: captured.length,
+		vlans,
+		frame,
+		offset,
+		...(sourceMac === undefined ? {} : { sourceMac }),
+	};
+}
+
+/** As it is on the wire; undefined for a packet that is so already. */
+function withChecksum(bytes: Uint8Array): Uint8Array | undefined {
+	const packet = parsePacket(bytes);
+	if (typeof packet === "string" || !isLeftToInterface(bytes, packet)) return undefined;
+	const copy = Uint8Array.from(bytes);
+	fillTransportChecksum(copy, packet);
+	return copy;
+}
+
+function bytesOfHex(text: string): Uint8Array {
+	const digits = text.replace(/0x|[\s:,]/g, "");
+	if (digits.length < 2 || digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) {
+		throw usage("--hex needs bytes of two hex digits each", "blanks and colons between them are welcome");
+	}
+	return Uint8Array.from(Buffer.from(digits, "hex"));
+}
+
+function packetOfFields(options: TraceOptions): Uint8Array {
+	const source = address("--from", options.from);
+	const destination = address("--to", options.to);
+	if (source.family !== destination.family) throw usage("--from and --to are of two families");
+	if (sameAddress(source, destination)) throw usage("--from and --to are one address");
+	return buildPacket({
+		source,
+		destination,
+		dscp: dscpOption(options.dscp ?? "0"),
+		ecn: number("--ecn", options.ecn ?? "0", 3),
+		ttl: number("--ttl", options.ttl ?? "64", 255),
+		transport: transportOf(options),
+	});
+}
+
+function address(option: string, text: string | undefined): Address {
+	const found = parseAddress(text ?? "");
+	if (found !== undefined) return found;
+	throw usage(
+		text === undefined ? `${option} is missing` : `${option}: "${text}" is no IPv4 or IPv6 address`,
+		"a packet is told by --from ADDRESS --to ADDRESS, --dscp N, and --tcp PORT, --udp PORT or --icmp",
+	);
+}
+
+function transportOf({ tcp, udp, icmp }: TraceOptions): PacketTransport {
+	const given = [tcp, udp, icmp].filter((one) => one !== undefined);
+	if (given.length > 1) throw usage("--tcp, --udp and --icmp exclude each other");
+	if (icmp === true) return { kind: "icmp" };
+	const kind = udp === undefined ? "tcp" : "udp";
+	const [to = "80", from = "40000", ...more] = (tcp ?? udp ?? "80").split(",");
+	if (more.length > 0) throw usage(`--${kind} takes PORT or PORT,SOURCEPORT`);
+	return {
+		kind,
+		destinationPort: number(`--${kind}`, to, 65535),
+		sourcePort: number(`--${kind}`, from, 65535),
+	};
+}
+
+export function number(option: string, text: string, most: number): number {
+	const value = /^(0x[0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
+	if (value <= most) return value;
+	throw usage(`${option}: "${text}" is no number of 0-${most}`);
+}
+
+export function usage(message: string, hint?: string): L3dsrError {
+	return new L3dsrError({ code: "USAGE", message, ...(hint === undefined ? {} : { hint }) });
+}

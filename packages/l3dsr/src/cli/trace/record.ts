@@ -1,0 +1,236 @@
+/** What became of one packet: the record that is printed, as text or as JSON. Pure but for what the kernel is asked. */
+
+import { L3dsrError } from "../../errors.ts";
+import { type ChecksumVerdict, verifyChecksums } from "../../inspect/trace/checksums.ts";
+import { type ComparedField, compareFields, headerFields } from "../../inspect/trace/header-fields.ts";
+import { type Journey, type StopResult, travel } from "../../inspect/trace/journey.ts";
+import { type FailedCondition, failedConditions } from "../../inspect/trace/near-miss.ts";
+import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
+import { type PacketContext, type ParsedPacket, parsePacket } from "../../rewrite/oracle/oracle.ts";
+import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import { askNft } from "./ask-nft.ts";
+import type { InputPacket, OtherFrame } from "./input.ts";
+import { samePacket } from "./same-packet.ts";
+import type { PacketMeta, Situation } from "./situation.ts";
+
+export interface RuleRecord {
+	readonly rule: string;
+	readonly matched: boolean;
+	/** Every condition that the packet does not meet; one is a near miss. */
+	readonly failed: readonly FailedCondition[];
+}
+
+export interface StopRecord {
+	readonly datapath: string;
+	readonly place: string;
+	/** Rules of the packet's family. */
+	readonly rules: readonly RuleRecord[];
+}
+
+export interface ChecksumRecord {
+	readonly header: string;
+	readonly before: ChecksumVerdict;
+	readonly after: ChecksumVerdict;
+}
+
+/** What the kernel's own evaluation made of the packet, against the oracle. */
+export interface KernelRecord {
+	readonly datapath: "ebpf" | "nft";
+	readonly place: string;
+	/** Of a program. */
+	readonly programId?: number;
+	/** The copy that was asked has the instructions of what runs. */
+	readonly exact: boolean;
+	/** Is it the oracle's packet? `why` not, or why it could not be asked. */
+	readonly answer: "same" | "different" | "not asked";
+	readonly why?: string;
+	/** The packet that the kernel made, in hex, where it is another. */
+	readonly bytes?: string;
+}
+
+export interface PacketRecord {
+	readonly number: number;
+	readonly interface: string;
+	readonly mark: number;
+	readonly vlans: readonly number[];
+	/** Why no rule is asked. */
+	readonly unreadable?: string;
+	readonly capturedBytes?: number;
+	/** The packet is taken with the transport checksum that its sender left to the interface. */
+	readonly checksumCompleted: boolean;
+	readonly stops: readonly StopRecord[];
+	readonly header: readonly ComparedField[];
+	readonly checksums: readonly ChecksumRecord[];
+	/** What the packet adds to counters: those of every rule that matched. */
+	readonly counters: readonly { readonly datapath: string; readonly rule: string; readonly bytes: number }[];
+	readonly malformed?: string;
+	readonly rewritten: boolean;
+	readonly destination?: string;
+	readonly local: boolean;
+	readonly kernel: readonly KernelRecord[];
+	readonly before: string;
+	readonly after: string;
+}
+
+/** The packet's way, and what the copies of what runs make of it. */
+export interface Traced {
+	readonly input: InputPacket;
+	readonly journey: Journey;
+	readonly kernel: readonly KernelRecord[];
+	readonly context: PacketContext;
+}
+
+export interface TracedAll {
+	/** In the order of the input. */
+	readonly results: readonly (Traced | OtherFrame)[];
+	/** On nft, the copy counted other packets than the oracle. */
+	readonly nftCountersDiffer: boolean;
+}
+
+/** A capture, or the one packet. Throws L3dsrError (PROGRAM_FAILED). */
+export async function traceAll(
+	inputs: readonly (InputPacket | OtherFrame)[],
+	situation: Situation,
+	meta: PacketMeta,
+): Promise<TracedAll> {
+	const results = inputs.map((input) => ("notIp" in input ? input : trace(input, situation, meta)));
+	const { records, countersDiffer } = await askNft(
+		results.flatMap((result) => ("notIp" in result ? [] : [result])),
+		situation,
+	);
+	return {
+		results: results.map((result) => {
+			const record = "notIp" in result ? undefined : records.get(result);
+			if ("notIp" in result || record === undefined) return result;
+			return { ...result, kernel: [...result.kernel, record] };
+		}),
+		nftCountersDiffer: countersDiffer,
+	};
+}
+
+function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Traced {
+	// The loopback is no Ethernet device: no rule by sender matches there.
+	const sourceMac = situation.interface === "lo" ? undefined : (meta.sourceMac ?? input.sourceMac);
+	const context: PacketContext = {
+		inInterface: situation.interface,
+		outInterface: "",
+		mark: meta.mark,
+		local: situation.local,
+		...(sourceMac === undefined ? {} : { sourceMac }),
+	};
+	const journey = travel(input.bytes, situation.stops, context);
+	const ingress = journey.stops.find(({ stop }) => stop.datapath === "ebpf");
+	const kernel =
+		situation.programReplica === undefined || ingress === undefined
+			? []
+			: [askProgram(situation.programReplica, ingress, context)];
+	return { input, journey, kernel, context };
+}
+
+function askProgram(
+	replica: ProgramReplica,
+	{ before, after }: StopResult,
+	context: PacketContext,
+): KernelRecord {
+	const record = {
+		datapath: "ebpf",
+		place: replica.place,
+		programId: replica.id,
+		exact: replica.exact,
+	} as const;
+	try {
+		const bytes = replica.run(before, context);
+		if (samePacket(bytes, after)) return { ...record, answer: "same" };
+		return { ...record, answer: "different", bytes: Buffer.from(bytes).toString("hex") };
+	} catch (error) {
+		if (!(error instanceof L3dsrError)) throw error;
+		return { ...record, answer: "not asked", why: error.message };
+	}
+}
+
+/** Everything there is to say about a packet; number 1 is a capture's first. */
+export function packetRecord(traced: Traced, number: number): PacketRecord {
+	const { input, journey, kernel, context } = traced;
+	const { packet, before, after } = journey;
+	const complete = input.capturedBytes === input.bytes.length;
+	const rewritten = parsePacket(after);
+	return {
+		number,
+		interface: context.inInterface,
+		mark: context.mark,
+		vlans: input.vlans,
+		...(journey.unreadable === undefined ? {} : { unreadable: journey.unreadable }),
+		...(complete ? {} : { capturedBytes: input.capturedBytes }),
+		checksumCompleted: input.checksumCompleted,
+		stops: journey.stops.map((stop) => stopRecord(stop, context)),
+		header:
+			packet === undefined || typeof rewritten === "string"
+				? []
+				: compareFields(headerFields(before, packet), headerFields(after, rewritten)),
+		checksums: packet === undefined ? [] : checksumRecords(traced, packet),
+		counters: journey.stops.flatMap(({ stop, matched }) =>
+			matched.map((index) => ({
+				datapath: stop.datapath,
+				rule: ruleText(stop.rules[index]),
+				bytes: packet?.length ?? 0,
+			})),
+		),
+		...(journey.malformed === undefined ? {} : { malformed: journey.malformed }),
+		rewritten: journey.rewritten,
+		...(journey.destination === undefined ? {} : { destination: journey.destination.text }),
+		local: journey.local,
+		kernel,
+		before: Buffer.from(before.subarray(0, input.capturedBytes)).toString("hex"),
+		after: Buffer.from(after.subarray(0, input.capturedBytes)).toString("hex"),
+	};
+}
+
+/** The packet as the kernel makes it of it, in bytes of the input; the oracle's where the kernel was not asked. */
+export function outgoingBytes({ kernel, journey }: Traced): Uint8Array {
+	const made = kernel.at(-1)?.bytes;
+	if (made === undefined) return journey.after;
+	const bytes = Uint8Array.from(journey.after);
+	bytes.set(Buffer.from(made, "hex").subarray(0, bytes.length));
+	return bytes;
+}
+
+export function checksumRecords(traced: Traced, packet: ParsedPacket): ChecksumRecord[] {
+	const { input, journey } = traced;
+	const complete = input.capturedBytes === input.bytes.length;
+	const before = verifyChecksums(journey.before, packet, complete);
+	const bytes = outgoingBytes(traced);
+	const now = parsePacket(bytes);
+	const after = typeof now === "string" ? {} : verifyChecksums(bytes, now, complete);
+	return (["header", "transport"] as const).flatMap((header) => {
+		const [was, is] = [before[header], after[header]];
+		return was === undefined || is === undefined ? [] : [{ header, before: was, after: is }];
+	});
+}
+
+/** Rules see the packet as the ones before them have left it. */
+function stopRecord({ stop, before, matched }: StopResult, context: PacketContext): StopRecord {
+	let bytes = before;
+	const rules: RuleRecord[] = [];
+	stop.rules.forEach((rule, index) => {
+		const packet = parsePacket(bytes);
+		if (typeof packet === "string") return;
+		const failed = failedConditions(rule, bytes, packet, context);
+		if (failed === undefined) return;
+		rules.push({ rule: ruleText(rule), matched: matched.includes(index), failed });
+		if (failed.length === 0) bytes = afterRule(bytes, rule, context);
+	});
+	return { datapath: stop.datapath, place: stop.place, rules };
+}
+
+function afterRule(
+	bytes: Uint8Array,
+	rule: StopResult["stop"]["rules"][number],
+	context: PacketContext,
+): Uint8Array {
+	const stop = { datapath: "configuration", place: "", when: "arriving", rules: [rule] } as const;
+	return travel(bytes, [stop], context).after;
+}
+
+function ruleText(rule: StopResult["stop"]["rules"][number] | undefined): string {
+	return rule === undefined ? "" : `-A ${rule.chain} ${formatRuleSpec(rule)}`;
+}

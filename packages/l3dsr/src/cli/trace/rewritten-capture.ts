@@ -1,0 +1,73 @@
+/** The packets as the rules leave them, as a capture file: what was not captured stays left out. */
+
+import { closeSync, openSync, statSync, writeFileSync } from "node:fs";
+import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
+import { L3dsrError } from "../../errors.ts";
+import type { CliContext } from "../context.ts";
+import { type OtherFrame, usage } from "./input.ts";
+import { outgoingBytes, type Traced } from "./record.ts";
+
+/** In frames like those they came in; as bare IP packets where these are of several link types. */
+export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {
+	const frames = traced.map((one) => ("notIp" in one ? one.frame : one.input.frame));
+	const types = new Set(frames.map(({ linkType }) => linkType));
+	const [linkType = LINK_TYPE.raw] = types;
+	if (types.size > 1) return encodePcap(traced.flatMap(barePacket), LINK_TYPE.raw);
+	return encodePcap(traced.map(wholeFrame), linkType);
+}
+
+function wholeFrame(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0][number] {
+	if ("notIp" in one) return one.frame;
+	const { input } = one;
+	const bytes = Uint8Array.from(input.frame.bytes);
+	bytes.set(outgoingBytes(one).subarray(0, input.capturedBytes), input.offset);
+	return { ...input.frame, bytes };
+}
+
+function barePacket(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0] {
+	if ("notIp" in one) return [];
+	const { input } = one;
+	const { timestampNs, lengthBytes } = input.frame;
+	const bytes = outgoingBytes(one).subarray(0, input.capturedBytes);
+	return [{ timestampNs, bytes, lengthBytes: lengthBytes - input.offset }];
+}
+
+/** `-` is standard output. */
+const STDOUT = "-";
+
+/**
+ * Before anything is done: can the capture be written? Throws L3dsrError (FILE_WRITE, USAGE), also where it
+ * would take the place of the one that is read.
+ */
+export function requireWritable(context: CliContext, path: string, input: string | undefined): void {
+	if (path === STDOUT) {
+		if (context.stdout.isTTY === true) throw usage("-w -: a capture is nothing for a terminal");
+		return;
+	}
+	const [there, read] = [path, input].map((one) =>
+		one === undefined || one === STDOUT ? undefined : statSync(one, { throwIfNoEntry: false }),
+	);
+	if (there !== undefined && there.ino === read?.ino && there.dev === read.dev) {
+		throw usage(`-w ${path} would take the place of the capture that is read`, "write to another file");
+	}
+	reporting(path, () => closeSync(openSync(path, "a")));
+}
+
+/** Where the text goes: not between the bytes of a capture. */
+export function textContext(context: CliContext, path: string | undefined): CliContext {
+	return path === STDOUT ? { ...context, stdout: context.stderr } : context;
+}
+
+export function writeCapture({ stdout }: CliContext, path: string, bytes: Uint8Array): void {
+	if (path === STDOUT) stdout.write(bytes);
+	else reporting(path, () => writeFileSync(path, bytes));
+}
+
+function reporting(path: string, work: () => void): void {
+	try {
+		work();
+	} catch (cause) {
+		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+		throw new L3dsrError({ code: "FILE_WRITE", message: `write capture ${path}: ${reason}` }, { cause });
+	}
+}

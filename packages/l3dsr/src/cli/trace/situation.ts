@@ -1,0 +1,180 @@
+/** What a packet is traced through: the rules that run on this host, or those of a configuration. */
+import { addressBits, type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
+import { L3dsrError } from "../../errors.ts";
+import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
+import { localPrefixes } from "../../host/local-prefixes.ts";
+import { systemPrograms } from "../../host/process.ts";
+import { chainStops, type Stop } from "../../inspect/trace/journey.ts";
+import { lowerService } from "../../model/lower-service.ts";
+import type { Rule } from "../../model/rule.ts";
+import { hostPrefix } from "../../model/selection.ts";
+import type { ObservedRule } from "../../rewrite/datapath.ts";
+import { Attachments } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
+import { openDatapath } from "../../rewrite/host-datapath.ts";
+import { RulesReplica, type RulesReplicaOptions } from "../../rewrite/nft/kernel/replica.ts";
+import type { CliContext } from "../context.ts";
+import { loadConfiguration } from "../services/configuration.ts";
+import { systemServiceHost } from "../services/host.ts";
+import { usage } from "./input.ts";
+
+export interface Situation extends Disposable {
+	readonly stops: readonly Stop[];
+	readonly interface: string;
+	/** Why it is this interface, where -i did not say. */
+	readonly interfaceBecause?: string;
+	readonly local: readonly Prefix[];
+	/** The copy of the program that runs on the interface. */
+	readonly programReplica?: ProgramReplica;
+	/** The copy of the rules that run on nft, or why there is none. */
+	readonly rulesReplica?: RulesReplica | L3dsrError;
+	/** `this host`, or the configuration's file. */
+	readonly source: string;
+	readonly notes: readonly string[];
+}
+
+export interface SituationOptions {
+	readonly interface?: string;
+	/** Taken for addresses of this host too. */
+	readonly local?: readonly string[];
+	/** Where the packet is headed, if that is known already. */
+	readonly to?: string;
+}
+
+/** Of every packet that is traced. */
+export interface PacketMeta {
+	readonly mark: number;
+	readonly sourceMac?: readonly number[];
+}
+
+/** The rules that run here. Throws L3dsrError (KERNEL_*, PROGRAM_*). Dispose when done. */
+export async function liveSituation(
+	context: CliContext,
+	options: SituationOptions,
+	{ mark }: PacketMeta,
+): Promise<Situation> {
+	const programs = systemPrograms(context.env);
+	const [observation, interfaces, local] = await Promise.all([
+		openDatapath({ env: context.env }).observe(),
+		listInterfaceAddresses(programs),
+		localPrefixes(),
+	]);
+	const attachments = Attachments.find();
+	const opened: Disposable[] = [attachments];
+	const close = (): void => {
+		for (const one of opened.reverse()) one[Symbol.dispose]();
+	};
+	try {
+		const programmed = attachments.ours.map(({ interface: { name } }) => name);
+		const chosen = chooseInterface(options, interfaces, programmed);
+		const attachment = attachments.ours.find(({ interface: { name } }) => name === chosen.interface);
+		const ebpf = attachment?.rules.rules.map(({ rule }) => rule) ?? [];
+		const programReplica = attachment === undefined ? undefined : ProgramReplica.of(attachment);
+		if (programReplica !== undefined) opened.push(programReplica);
+		const ingress: Stop[] =
+			programReplica === undefined || ebpf.length === 0
+				? []
+				: [{ datapath: "ebpf", place: programReplica.place, when: "arriving", rules: ebpf }];
+		const rules = nftRules(observation.rules);
+		const onNft = chainStops(rules, "nft");
+		const own = [...local, ...assumedLocal(options)];
+		const beyondPrerouting = onNft.some(({ when }) => when !== "arriving");
+		const network = { env: context.env, interface: chosen.interface, local: own, mark, beyondPrerouting };
+		const rulesReplica = onNft.length === 0 ? undefined : await rulesReplicaOf({ ...network, rules });
+		if (rulesReplica instanceof RulesReplica) opened.push(rulesReplica);
+		return {
+			...chosen,
+			stops: [...ingress, ...onNft],
+			local: own,
+			source: "this host",
+			notes: [
+				...observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
+				...interfaceNotes(chosen.interface, interfaces),
+			],
+			...(programReplica === undefined ? {} : { programReplica }),
+			...(rulesReplica === undefined ? {} : { rulesReplica }),
+			[Symbol.dispose]: close,
+		};
+	} catch (error) {
+		close();
+		throw error;
+	}
+}
+
+/** Where no namespace is to be had, the oracle answers alone, and it is said why. */
+async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | L3dsrError> {
+	try {
+		return await RulesReplica.of(options);
+	} catch (error) {
+		if (error instanceof L3dsrError) return error;
+		throw error;
+	}
+}
+
+function nftRules(rules: readonly ObservedRule[]): Rule[] {
+	return rules.filter(({ datapath }) => datapath === "nft").map(({ rule }) => rule);
+}
+
+/** What the rules of a configuration would do; needs no root. Throws L3dsrError (CONFIG_*, MODEL_*). */
+export async function configuredSituation(
+	context: CliContext,
+	path: string,
+	options: SituationOptions,
+): Promise<Situation> {
+	const programs = systemPrograms(context.env);
+	const { configuration, source } = await loadConfiguration(systemServiceHost(context), path, context.env);
+	const [interfaces, local] = await Promise.all([listInterfaceAddresses(programs), localPrefixes()]);
+	const named = configuration.interfaces?.filter(({ wildcard }) => !wildcard).map(({ name }) => name) ?? [];
+	const rules = configuration.services.flatMap((service) =>
+		lowerService(service, {
+			table: configuration.table,
+			localOnly: true,
+			signed: true,
+			...(configuration.interfaces === undefined ? {} : { interfaces: configuration.interfaces }),
+		}),
+	);
+	return {
+		...chooseInterface(options, interfaces, named),
+		stops: chainStops(rules, "configuration"),
+		local: [...local, ...configuration.services.map(({ vip }) => hostPrefix(vip)), ...assumedLocal(options)],
+		source,
+		notes: [],
+		[Symbol.dispose](): void {},
+	};
+}
+
+function interfaceNotes(name: string, interfaces: readonly AddressedInterface[]): string[] {
+	if (name === "" || interfaces.some((one) => one.name === name)) return [];
+	return [`there is no interface ${name} here: it is taken for one of Ethernet`];
+}
+
+function chooseInterface(
+	{ interface: given, to }: SituationOptions,
+	interfaces: readonly AddressedInterface[],
+	preferred: readonly string[],
+): Pick<Situation, "interface" | "interfaceBecause"> {
+	if (given !== undefined) return { interface: given };
+	const others = interfaces.filter(({ name }) => name !== "lo");
+	const holder = others.find(({ addresses }) => addresses.some(({ address }) => address.text === to));
+	if (holder !== undefined) return { interface: holder.name, interfaceBecause: `it holds ${to}` };
+	const [first] = preferred;
+	if (first !== undefined) return { interface: first, interfaceBecause: "it is the first that has rules" };
+	const global = others.find(({ addresses }) => addresses.some(({ scope }) => scope === "global"));
+	if (global === undefined) return { interface: "", interfaceBecause: "no interface has a global address" };
+	return { interface: global.name, interfaceBecause: "it is the first with a global address" };
+}
+
+function assumedLocal({ local = [] }: SituationOptions): Prefix[] {
+	return local.map((text) => {
+		const [first = "", length] = text.split("/");
+		const address = parseAddress(first);
+		const bits = length === undefined ? undefined : Number(length);
+		if (
+			address === undefined ||
+			(bits !== undefined && !(bits >= 0 && bits <= addressBits(address.family)))
+		) {
+			throw usage(`--local: "${text}" is no address and no prefix`);
+		}
+		return bits === undefined ? hostPrefix(address) : prefixOf(address, bits);
+	});
+}

@@ -1,0 +1,176 @@
+/** A packet's record as text. */
+import type { ChecksumVerdict } from "../../inspect/trace/checksums.ts";
+import type { FailedCondition } from "../../inspect/trace/near-miss.ts";
+import type { Style } from "../style.ts";
+import { formatTable } from "../table.ts";
+import type { KernelRecord, PacketRecord, RuleRecord, StopRecord } from "./record.ts";
+
+/** Near misses of one place that are named; the rest are counted. */
+const NEAR_MISSES = 5;
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+	"no-ip-version": "neither IPv4 nor IPv6: the stack drops it, no rule is asked",
+	"header-cut": "the IP header is cut short: the stack drops it, no rule is asked",
+	"length-wrong": "its length field does not fit: the stack drops it, no rule is asked",
+};
+
+const MALFORMED: Readonly<Record<string, string>> = {
+	"transport-cut": "the transport header is cut short: the address is rewritten, no transport checksum",
+	"extension-chain-cut":
+		"the chain of extension headers is cut short: the address is rewritten, nothing else",
+	"extension-chain-long": "more extension headers than are walked: the address is rewritten, nothing else",
+};
+
+export function packetText(record: PacketRecord, style: Style, source: string, because?: string): string {
+	const lines: string[] = [];
+	const assumed = because === undefined ? "" : ` (${because}; -i names another)`;
+	lines.push(style.bold(`${summary(record)}`));
+	lines.push(`in ${record.interface || "no interface"}${assumed}, rules of ${source}`);
+	if (record.vlans.some((id) => id > 0)) {
+		lines.push(
+			`VLAN ${record.vlans.filter((id) => id > 0).join(".")}: taken as it arrives at that VLAN's interface`,
+		);
+	}
+	if (record.unreadable !== undefined) {
+		lines.push(style.bad(UNREADABLE[record.unreadable] ?? record.unreadable));
+		return `${lines.join("\n")}\n`;
+	}
+	lines.push("");
+	if (record.stops.length === 0) lines.push("no rule is on its way");
+	for (const stop of record.stops) lines.push(...stopText(stop, style));
+	lines.push("", headerText(record, style).trimEnd(), "");
+	for (const { header, before, after } of record.checksums) {
+		const text = `${header === "header" ? "IPv4 header" : "transport"} checksum: ${verdict(before)} before, ${verdict(after)} after`;
+		const broken = before.verdict === "good" && after.verdict === "bad";
+		lines.push(broken ? style.bad(text) : text);
+	}
+	if (record.checksumCompleted) lines.push(CHECKSUM_COMPLETED);
+	if (record.malformed !== undefined) lines.push(MALFORMED[record.malformed] ?? record.malformed);
+	for (const { datapath, rule, bytes } of record.counters) {
+		lines.push(`counts 1 packet, ${bytes} bytes (${datapath}): ${rule}`);
+	}
+	for (const one of record.kernel) lines.push(kernelText(one, style));
+	lines.push(outcome(record, style));
+	return `${lines.join("\n")}\n`;
+}
+
+/** `203.0.113.9 → 10.0.0.5, DSCP 7 (TOS 0x1c), tcp 40000 → 80, 40 bytes`. */
+export function summary(record: PacketRecord): string {
+	const value = (name: string) => record.header.find((field) => field.name === name)?.before;
+	const transport = record.header.find(({ header }) => header !== "IPv4" && header !== "IPv6")?.header;
+	const ports =
+		value("source port") === undefined ? "" : ` ${value("source port")} → ${value("destination port")}`;
+	if (record.header.length === 0) return `packet ${record.number}`;
+	const protocol = transport ?? protocolText(value("protocol") ?? value("next header") ?? "");
+	return `${value("source")} → ${value("destination")}, DSCP ${value("DSCP")}, ${protocol}${ports}, ${value("length")} bytes`;
+}
+
+/** One without a name is told by its number. */
+function protocolText(value: string): string {
+	return /^\d+$/.test(value) ? `protocol ${value}` : value;
+}
+
+function stopText({ datapath, place, rules }: StopRecord, style: Style): string[] {
+	const matched = rules.filter((rule) => rule.matched);
+	const others = rules.filter((rule) => !rule.matched);
+	const near = nearMisses(others);
+	const rest = others.length - near.length;
+	return [
+		`${datapath}, ${place}: ${rules.length} rule${rules.length === 1 ? "" : "s"} of its family`,
+		...matched.map(({ rule }) => `  ${style.good("matches")}  ${rule}`),
+		...near.flatMap(({ rule, failed }) => [
+			`  nearly   ${rule}`,
+			...failed.map(
+				({ condition, packet, hint }) =>
+					`           not ${condition}: ${packet}${hint === undefined ? "" : `\n           ${hint}`}`,
+			),
+		]),
+		...(rest === 0 ? [] : [style.dim(`  ${rest} more ${rest === 1 ? "does" : "do"} not match`)]),
+	];
+}
+
+/** One condition short; those that only ask for another DSCP just where they are few, or confused. */
+function nearMisses(rules: readonly RuleRecord[]): RuleRecord[] {
+	const single = rules.filter(({ failed }) => failed.length === 1);
+	const confused = single.filter(({ failed }) => failed[0]?.hint !== undefined);
+	const otherwise = single.filter(
+		({ failed }) => failed[0]?.hint === undefined && failed[0]?.dscpOnly === false,
+	);
+	const byCode = single.filter(({ failed }) => failed[0]?.hint === undefined && failed[0]?.dscpOnly === true);
+	const first = [...confused, ...otherwise].slice(0, NEAR_MISSES);
+	return byCode.length + first.length <= NEAR_MISSES ? [...first, ...byCode] : first;
+}
+
+function headerText({ header }: PacketRecord, style: Style): string {
+	const rows = header.map(({ header: layer, name, before, after, changed }) => [
+		changed ? "*" : "",
+		layer,
+		name,
+		before,
+		changed ? after : "",
+	]);
+	const table = formatTable(["", "header", "field", "before", "after"], rows, { header: style.dim });
+	return table
+		.split("\n")
+		.map((line) => (line.startsWith("*") ? style.bold(line) : line))
+		.join("\n");
+}
+
+function verdict(checksum: ChecksumVerdict): string {
+	if (checksum.verdict === "unknown") return `not to be told (${checksum.why})`;
+	return checksum.verdict === "none" ? "none" : checksum.verdict;
+}
+
+function kernelText(record: KernelRecord, style: Style): string {
+	const { datapath, place, programId, exact, answer, why, bytes } = record;
+	const { name } = RUNS[datapath];
+	const copy =
+		datapath === "ebpf"
+			? `a copy of program ${programId} at ${place}`
+			: `a copy of them, of ${place}, in a network namespace of its own`;
+	if (answer === "not asked") return `${name}: could not be asked: ${why}`;
+	if (answer === "different") {
+		const because = why === undefined ? "" : ` (${why})`;
+		const packet = bytes === undefined ? "does OTHERWISE" : `makes ANOTHER packet of it: ${bytes}`;
+		return style.bad(`${name}: ${copy} ${packet}${because}`);
+	}
+	const same = `${name}: ${copy} makes the same of it`;
+	return exact ? same : style.bad(`${same}, but ${NOT_EXACT[datapath]}`);
+}
+
+/** What runs on each engine, as the output calls it. */
+export const RUNS = {
+	ebpf: { name: "running program", short: "the running program makes" },
+	nft: { name: "running nft rules", short: "the running nft rules make" },
+} as const;
+
+/** Said of a copy that did not come out as what runs, as when another release, or something else, has made that. */
+export const NOT_EXACT = {
+	ebpf: "the running program has OTHER INSTRUCTIONS than this release makes of its rules (l3dsr up replaces it)",
+	nft: "the copy has OTHER INSTRUCTIONS than the running rules (this kernel does not take back what it says)",
+} as const;
+
+const CHECKSUM_COMPLETED =
+	"its sender left the transport checksum to the interface: the packet is taken as that completes it";
+
+function isAboutLocal({ condition }: FailedCondition): boolean {
+	return condition.includes("--dst-type LOCAL");
+}
+
+function outcome({ rewritten, destination, local, stops, checksums }: PacketRecord, style: Style): string {
+	const header = checksums.find((one) => one.header === "header");
+	if (header?.before.verdict === "bad") {
+		return style.bad("result: its IPv4 header checksum is wrong: the stack drops it");
+	}
+	if (!rewritten) {
+		const none = stops.length === 0 ? "no rule" : "no rule matches";
+		const then = local ? "it goes up the stack as it is" : "it is forwarded, or dropped";
+		const asked = stops.some(({ rules }) => rules.some(({ failed }) => failed.some(isAboutLocal)));
+		const assume = asked ? ` (--local ${destination} takes it for one)` : "";
+		return `result: ${none}: ${local ? then : `${destination} is no address of this host${assume}, ${then}`}`;
+	}
+	if (local) return style.good(`result: rewritten to ${destination}, an address of this host: up the stack`);
+	return style.bad(
+		`result: rewritten to ${destination}, which is no address of this host: it is forwarded or dropped (is the VIP on lo? l3dsr up puts it there)`,
+	);
+}

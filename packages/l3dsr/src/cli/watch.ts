@@ -1,0 +1,193 @@
+/** `l3dsr watch`: one line for each packet that is rewritten, while it happens. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { enterNetworkNamespace, listInterfaces } from "@l3dsr/linux";
+import { addressBits, parseAddress, prefixOf } from "@l3dsr/packet";
+import { type Command, InvalidArgumentError } from "commander";
+import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import { namespacePath } from "../host/netns.ts";
+import type { Sighting } from "../inspect/watch/sighting.ts";
+import { Watch, type WatchFilter } from "../inspect/watch/watch.ts";
+import { type CliContext, writeJson } from "./context.ts";
+import { interruptible } from "./interrupt.ts";
+import { dscpOption } from "./option-values.ts";
+import { requireNamespace } from "./services/command.ts";
+import { type Style, styleFor } from "./style.ts";
+import { recordOf, sightingText } from "./watch-text.ts";
+
+/** How often the kernel is asked what it has seen: a line is at most so old. */
+const LOOK_MS = 25;
+/** How often rules that have changed are followed, and what was left out is told. */
+const REFRESH_MS = 1000;
+
+interface Options {
+	readonly vip?: string;
+	readonly dscp?: string;
+	readonly client?: string;
+	readonly interface?: string;
+	readonly flows?: boolean;
+	readonly count?: number;
+	readonly rate: number;
+	readonly json?: boolean;
+	readonly netns?: string;
+}
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command
+		.description(
+			"Prints a line for each packet that a rule rewrites, as it happens, until it is stopped. What is watched is " +
+				"the running rules, on both datapaths; they stay as they are, and nothing is left when this ends.",
+		)
+		.option("--vip <address>", "only packets that get this destination")
+		.option("--dscp <code>", "only packets that come with this DSCP (0-63, or a class such as AF41)")
+		.option("--client <address[/length]>", "only packets from here")
+		.option("-i, --interface <name>", "only packets that arrive there")
+		.option("--flows", "only the first packet of each flow")
+		.option("-n, --count <number>", "end after so many lines", wholeNumber(1, Number.MAX_SAFE_INTEGER))
+		.option(
+			"--rate <packets>",
+			"at most so many a second; the others are counted",
+			wholeNumber(1, 1_000_000),
+			1000,
+		)
+		.option("--netns <name>", "work in this network namespace (ip netns)")
+		.option("--json", "print JSON, one record a line");
+	return async () => {
+		const options = command.opts<Options>();
+		const filter = filterOf(options);
+		// Not in a child process, which would go on watching when this one is killed.
+		if (options.netns !== undefined) {
+			requireNamespace(options.netns);
+			enterNetworkNamespace(namespacePath(options.netns));
+		}
+		await interruptible(context, (signal) => watch(context, options, filter, signal));
+		return EXIT.done;
+	};
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+	return (text) => {
+		const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+		if (number >= least && number <= most) return number;
+		throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}`);
+	};
+}
+
+function filterOf({ vip, dscp: code, client, interface: name }: Options): WatchFilter {
+	const address = vip === undefined ? undefined : parseAddress(vip);
+	if (vip !== undefined && address === undefined) throw unreadable("--vip", vip, "an address");
+	const source = client === undefined ? undefined : parseClient(client);
+	const selected = code === undefined ? undefined : dscpOption(code);
+	if (name !== undefined && !/^[^\s"/]{1,15}$/.test(name)) {
+		throw unreadable("--interface", name, "the name of an interface");
+	}
+	return {
+		...(address === undefined ? {} : { vip: address }),
+		...(selected === undefined ? {} : { dscp: selected }),
+		...(source === undefined ? {} : { client: source }),
+		...(name === undefined ? {} : { interface: name }),
+	};
+}
+
+function parseClient(text: string): NonNullable<WatchFilter["client"]> {
+	const [address = "", length, ...more] = text.split("/");
+	const parsed = parseAddress(address);
+	const bits = parsed === undefined ? 0 : addressBits(parsed.family);
+	const wanted = length === undefined ? bits : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN;
+	if (parsed === undefined || more.length > 0 || !(wanted <= bits)) {
+		throw unreadable("--client", text, "an address, or one with the length of a prefix");
+	}
+	return prefixOf(parsed, wanted);
+}
+
+function unreadable(option: string, text: string, expected: string): L3dsrError {
+	return new L3dsrError({
+		code: "USAGE",
+		message: `option ${option}: ${JSON.stringify(text)} is not ${expected}`,
+	});
+}
+
+async function watch(
+	context: CliContext,
+	options: Options,
+	filter: WatchFilter,
+	signal: AbortSignal,
+): Promise<void> {
+	await using watching = await Watch.open(
+		{ filter, flows: options.flows === true, rate: options.rate },
+		context.env,
+	);
+	const teller = new Teller(context, watching, options);
+	teller.begin();
+	let refreshedAt = performance.now();
+	while (!signal.aborted && !teller.done) {
+		watching.read(teller.tell);
+		if (watching.stale || performance.now() - refreshedAt >= REFRESH_MS) {
+			await watching.refresh(teller.tell);
+			teller.tellLeftOut();
+			refreshedAt = performance.now();
+		}
+		if (!teller.done) await delay(LOOK_MS, undefined, { signal }).catch(() => {});
+	}
+	if (!teller.done) watching.read(teller.tell);
+	teller.tellLeftOut();
+}
+
+/** What is printed: sightings and counts as data, what cannot be watched on stderr. */
+class Teller {
+	readonly #context: CliContext;
+	readonly #watching: Watch;
+	readonly #options: Options;
+	readonly #style: Style;
+	#lines = 0;
+	#leftOut = 0n;
+	readonly #noted = new Set<string>();
+
+	constructor(context: CliContext, watching: Watch, options: Options) {
+		this.#context = context;
+		this.#watching = watching;
+		this.#options = options;
+		this.#style = styleFor(context.stdout, context.env);
+	}
+
+	get done(): boolean {
+		return this.#lines >= (this.#options.count ?? Number.POSITIVE_INFINITY);
+	}
+
+	/** For people, that it has begun: there may be nothing to see for long. */
+	begin(): void {
+		this.#note();
+		const { stderr } = this.#context;
+		const asked = this.#options.interface;
+		if (asked !== undefined && !listInterfaces().some(({ name }) => name === asked)) {
+			stderr.write(`note: there is no interface ${asked} yet\n`);
+		}
+		if (stderr.isTTY === true) stderr.write(this.#style.dim("watching; Ctrl-C ends it\n"));
+	}
+
+	readonly tell = (sighting: Sighting): void => {
+		if (this.done) return;
+		this.#lines++;
+		const { stdout } = this.#context;
+		if (this.#options.json === true) writeJson(stdout, recordOf(sighting), { lines: true });
+		else stdout.write(sightingText(sighting, this.#style));
+	};
+
+	tellLeftOut(): void {
+		this.#note();
+		const { leftOut } = this.#watching;
+		const more = leftOut - this.#leftOut;
+		if (more <= 0n) return;
+		this.#leftOut = leftOut;
+		const { stdout } = this.#context;
+		if (this.#options.json === true) writeJson(stdout, { leftOut: more }, { lines: true });
+		else stdout.write(this.#style.dim(`... ${more} more left out (--rate ${this.#options.rate})\n`));
+	}
+
+	#note(): void {
+		for (const note of this.#watching.notes) {
+			if (!this.#noted.has(note)) this.#context.stderr.write(`note: ${note}\n`);
+			this.#noted.add(note);
+		}
+	}
+}

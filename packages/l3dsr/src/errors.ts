@@ -1,0 +1,226 @@
+/**
+ * The table of error codes, and the one error type that carries them.
+ *
+ * Every failure a user can meet has a stable code here; `docs/reference/errors.md` documents each, and a
+ * test keeps the two in step. Messages say what was done, to which named object, and why it failed; the
+ * hint says what to do next.
+ */
+
+import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
+import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
+import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
+
+/** Process exit codes of every l3dsr command (dsrctl and iptables-daddr keep those of their originals). */
+export const EXIT = { done: 0, failed: 1, usage: 2, unsupported: 3, drift: 4 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** code → what it means (one line, quoted by the reference) and the exit code it leads to. */
+export const ERRORS = {
+	// The command line of l3dsr (src/cli)
+	USAGE: { exit: EXIT.usage, meaning: "a command line of l3dsr that cannot be read" },
+	// Grammar of iptables rules (src/syntax)
+	RULE_SYNTAX: { exit: EXIT.usage, meaning: "a rule or command line that cannot be read" },
+	RULE_UNKNOWN_OPTION: {
+		exit: EXIT.usage,
+		meaning: "an option that the command, match or target does not have",
+	},
+	RULE_UNSUPPORTED: {
+		exit: EXIT.usage,
+		meaning: "something iptables has and l3dsr does not: refused by name, never ignored",
+	},
+	RULE_BAD_VALUE: {
+		exit: EXIT.usage,
+		meaning: "an option's argument that is not of the expected form or range",
+	},
+	RULE_MISSING: { exit: EXIT.usage, meaning: "an option or argument that is required is not there" },
+	RULE_CONFLICT: { exit: EXIT.usage, meaning: "options that cannot stand together" },
+	RULE_NOT_FOUND: {
+		exit: EXIT.failed,
+		meaning: "the rule or rule number that a command names does not exist",
+	},
+	// eBPF programs before a kernel sees them (@l3dsr/bpf)
+	BPF_BUILD: {
+		exit: EXIT.failed,
+		meaning: "an eBPF program whose description is not sound, found before it was loaded",
+	},
+	// The configuration file (src/syntax/config) and what it asks for (src/model)
+	CONFIG_SYNTAX: { exit: EXIT.usage, meaning: "a configuration file that is not YAML" },
+	CONFIG_UNKNOWN_KEY: { exit: EXIT.usage, meaning: "a key that the configuration does not have" },
+	CONFIG_MISSING: {
+		exit: EXIT.usage,
+		meaning: "a key that is required, or that another one needs, is not there",
+	},
+	CONFIG_BAD_VALUE: {
+		exit: EXIT.usage,
+		meaning: "a value in the configuration that is not of the expected form or range",
+	},
+	CONFIG_DSCP_RANGE: { exit: EXIT.usage, meaning: "a DSCP outside 0-63 in the configuration" },
+	CONFIG_READ: { exit: EXIT.usage, meaning: "a configuration file or folder that cannot be read" },
+	MODEL_DSCP_CONFLICT: { exit: EXIT.usage, meaning: "one DSCP selects two VIPs of one family" },
+	MODEL_SELECTION_CONFLICT: {
+		exit: EXIT.usage,
+		meaning: "a packet can be meant for two services that would do different things to it",
+	},
+	MODEL_REWRITE_CHAIN: {
+		exit: EXIT.usage,
+		meaning: "a packet that one service has rewritten would be selected, and rewritten again, by another",
+	},
+	// Files that a command reads or writes
+	FILE_READ: { exit: EXIT.failed, meaning: "a file that a command was given cannot be read" },
+	CAPTURE_FORMAT: {
+		exit: EXIT.failed,
+		meaning: "a capture file that is neither pcap nor pcapng, or is damaged",
+	},
+	FILE_WRITE: { exit: EXIT.failed, meaning: "a file that a command was told to write cannot be written" },
+	PROBE_TARGET: { exit: EXIT.usage, meaning: "a target of probe that cannot be read" },
+	// The kernel and the system programs (@l3dsr/linux, @l3dsr/bpf, src/rewrite, src/host)
+	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
+	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },
+	KERNEL_VERIFIER: {
+		exit: EXIT.failed,
+		meaning: "the kernel's verifier refused a program that l3dsr generated",
+	},
+	KERNEL_FEATURE: {
+		exit: EXIT.unsupported,
+		meaning: "the running kernel lacks something that was asked for",
+	},
+	PROGRAM_MISSING: {
+		exit: EXIT.unsupported,
+		meaning: "a system program that is needed (nft, ip) is not installed",
+	},
+	PROGRAM_FAILED: { exit: EXIT.failed, meaning: "a system program that l3dsr ran reported failure" },
+	LOCK_HELD: { exit: EXIT.failed, meaning: "another l3dsr command is changing this host's rules" },
+	DATAPATH_FOREIGN: {
+		exit: EXIT.failed,
+		meaning: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
+	},
+	DATAPATH_VERIFY: {
+		exit: EXIT.failed,
+		meaning: "what the kernel has after a change is not what was asked for",
+	},
+	// The lab (src/lab)
+	LAB_EXISTS: { exit: EXIT.failed, meaning: "a lab of that name is there already" },
+	LAB_NOT_FOUND: { exit: EXIT.failed, meaning: "no lab of that name is on this machine" },
+	LAB_AGENT: {
+		exit: EXIT.failed,
+		meaning: "a process that the lab runs in one of its namespaces failed or did not answer in time",
+	},
+	LAB_CLAIM: {
+		exit: EXIT.failed,
+		meaning: "something that the lab set out to prove did not hold; the message says what was seen",
+	},
+	INTERNAL: { exit: EXIT.failed, meaning: "a fault of l3dsr itself; please report it" },
+} as const satisfies Record<string, { exit: ExitCode; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** A place in a text that a person wrote: a file, or the command line (`source` "argument"). */
+export interface Position {
+	/** File name as it was given, or `argument`. */
+	readonly source: string;
+	/** From 1. */
+	readonly line: number;
+	/** From 1, in UTF-16 code units of `text`. */
+	readonly column: number;
+	/** Length of the marked part, at least 1. */
+	readonly length: number;
+	/** The whole line, for the excerpt. */
+	readonly text: string;
+}
+
+/** One finding: plain data, rendered as text or as JSON from the same record. */
+export interface Diagnostic {
+	readonly code: ErrorCode;
+	readonly message: string;
+	readonly position?: Position;
+	readonly notes?: readonly string[];
+	readonly hint?: string;
+}
+
+/** Thrown for one or several diagnostics at once (parsers collect all of them before they throw). */
+export class L3dsrError extends Error {
+	readonly diagnostics: readonly [Diagnostic, ...Diagnostic[]];
+
+	constructor(diagnostics: Diagnostic | readonly [Diagnostic, ...Diagnostic[]], options?: ErrorOptions) {
+		const all = "code" in diagnostics ? ([diagnostics] as const) : diagnostics;
+		super(all.map((diagnostic) => diagnostic.message).join("; "), options);
+		this.name = "L3dsrError";
+		this.diagnostics = all;
+	}
+
+	/** The same failure, with more to be said of its first diagnostic. */
+	withNotes(notes: readonly string[]): L3dsrError {
+		const [first, ...rest] = this.diagnostics;
+		return new L3dsrError([{ ...first, notes: [...(first.notes ?? []), ...notes] }, ...rest], {
+			cause: this,
+		});
+	}
+
+	get code(): ErrorCode {
+		return this.diagnostics[0].code;
+	}
+
+	get exitCode(): ExitCode {
+		return ERRORS[this.code].exit;
+	}
+}
+
+/** What the errors of the libraries are to a user. */
+const OF_LINUX: { readonly [C in LinuxErrorCode]: ErrorCode } = {
+	PERMISSION: "KERNEL_PERMISSION",
+	SYSCALL: "KERNEL_SYSCALL",
+	UNSUPPORTED: "KERNEL_FEATURE",
+	LOCK_HELD: "LOCK_HELD",
+};
+const OF_BPF: { readonly [C in BpfErrorCode]: ErrorCode } = {
+	BUILD: "BPF_BUILD",
+	VERIFIER: "KERNEL_VERIFIER",
+	FEATURE: "KERNEL_FEATURE",
+	HELD: "KERNEL_SYSCALL",
+};
+const OF_PACKET: { readonly [C in PacketErrorCode]: ErrorCode } = { CAPTURE_FORMAT: "CAPTURE_FORMAT" };
+
+/** Any failure as one of ours: errors of the libraries by the tables above, anything unexpected as INTERNAL. */
+export function asL3dsrError(error: unknown): L3dsrError {
+	if (error instanceof L3dsrError) return error;
+	return new L3dsrError(diagnosticOf(error), { cause: error });
+}
+
+function diagnosticOf(error: unknown): Diagnostic {
+	if (error instanceof LinuxError) return { code: OF_LINUX[error.code], ...explained(error) };
+	if (error instanceof BpfError) {
+		const notes = error.notes.length === 0 ? {} : { notes: error.notes };
+		return { code: OF_BPF[error.code], ...notes, ...explained(error) };
+	}
+	if (error instanceof PacketError) return { code: OF_PACKET[error.code], ...explained(error) };
+	return {
+		code: "INTERNAL",
+		message: `unexpected failure: ${error instanceof Error ? error.message : String(error)}`,
+		hint: "this is a fault of l3dsr; please report it with the output of the same command and --debug",
+	};
+}
+
+function explained({ message, hint }: { readonly message: string; readonly hint?: string }): {
+	readonly message: string;
+	readonly hint?: string;
+} {
+	return hint === undefined ? { message } : { message, hint };
+}
+
+/** `file:line:column: error[CODE]: message`, the excerpt with its caret, notes and hint; no final newline. */
+export function renderDiagnostic(diagnostic: Diagnostic): string {
+	const { position } = diagnostic;
+	const lines: string[] = [];
+	const place = position === undefined ? "" : `${position.source}:${position.line}:${position.column}: `;
+	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
+	if (position !== undefined) {
+		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
+		const lead = position.text.slice(0, position.column - 1).replace(/[^\t]/g, " ");
+		const gutter = position.source === "argument" ? "" : `${position.line} | `;
+		lines.push(gutter + position.text);
+		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, position.length)));
+	}
+	for (const note of diagnostic.notes ?? []) lines.push(`note: ${note}`);
+	if (diagnostic.hint !== undefined) lines.push(`hint: ${diagnostic.hint}`);
+	return lines.join("\n");
+}

@@ -1,0 +1,58 @@
+/** The shape of one check: facts in, findings out. */
+import type { Family } from "@l3dsr/packet";
+import type { Configuration } from "../../model/configuration.ts";
+import type { Service } from "../../model/service.ts";
+import type { VipGuard } from "../../model/vip-guard.ts";
+import type { HostFacts, InterfaceFacts } from "../facts.ts";
+
+/** `error`: packets are lost or go astray; `warning`: they may; `note`: good to know. */
+export type Severity = "error" | "warning" | "note";
+
+export interface CheckFinding {
+	/** The check that found it. */
+	readonly check: string;
+	readonly severity: Severity;
+	/** A whole sentence, lower case, no full stop: what is found, and what comes of it. */
+	readonly message: string;
+	readonly remedy: string;
+}
+
+export interface CheckInput {
+	/** With those services that this host can have. */
+	readonly configuration: Configuration;
+	/** Those that it cannot have, and why. */
+	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
+	/** Why up would refuse to put the services on the datapath that is asked for. */
+	readonly refused?: { readonly message: string; readonly hint?: string };
+	/** Families whose services' rules run, or would run, in netfilter: behind what others have there. */
+	readonly inNetfilter: ReadonlySet<Family>;
+	readonly facts: HostFacts;
+	/** As the kernel has it. */
+	readonly guard: VipGuard | undefined;
+	/** Titles (see titleOf) of services whose rules are in force. */
+	readonly ruled: ReadonlySet<string>;
+	/** Interfaces that the rules in force name; undefined when some rule names none, and so means all. */
+	readonly served: ReadonlySet<string> | undefined;
+}
+
+export type Check = (input: CheckInput) => CheckFinding[];
+
+/** `web (192.0.2.10)`, or the VIP where that is its name. */
+export function titleOf({ name, vip }: Pick<Service, "name" | "vip">): string {
+	return name === vip.text ? vip.text : `${name} (${vip.text})`;
+}
+
+export function loopbackOf({ interfaces }: HostFacts): InterfaceFacts | undefined {
+	return interfaces.find(({ name }) => name === "lo");
+}
+
+/** Interfaces that carry addresses of this host's own, VIPs aside. */
+export function realInterfaces({ configuration, facts }: CheckInput): InterfaceFacts[] {
+	const vips = new Set(configuration.services.map(({ vip }) => vip.text));
+	return facts.interfaces.filter(
+		({ name, up, addresses }) =>
+			name !== "lo" &&
+			up &&
+			addresses.some(({ scope, address }) => scope === "global" && !vips.has(address.text)),
+	);
+}

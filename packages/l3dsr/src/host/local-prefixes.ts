@@ -1,0 +1,24 @@
+/**
+ * What this network namespace takes for itself: its routes of type "local" (`ip route show type local`).
+ *
+ * The kernel makes those of an IPv6 address only after the address is there: at once when nothing is in the
+ * way, a moment later when it is busy, and a second later with duplicate address detection. So the addresses
+ * themselves count as well: what is made from this need not be made again when the route comes.
+ */
+
+import { listAddresses, listLocalRoutes } from "@l3dsr/linux";
+import { addressFromBytes, type Prefix, prefixOf } from "@l3dsr/packet";
+import { hostPrefix } from "../model/selection.ts";
+
+/** Of both families, each once. Throws L3dsrError (KERNEL_*). */
+export function localPrefixes(): readonly Prefix[] {
+	const routes = listLocalRoutes().map(({ bytes, length }) => prefixOf(addressFromBytes(bytes), length));
+	const coming = listAddresses()
+		.filter(({ bytes, duplicate }) => bytes.length === 16 && !duplicate)
+		.map(({ bytes }) => hostPrefix(addressFromBytes(bytes)));
+	return [...new Map([...routes, ...coming].map((prefix) => [keyOf(prefix), prefix])).values()];
+}
+
+function keyOf({ address, length }: Prefix): string {
+	return `${address.text}/${length}`;
+}

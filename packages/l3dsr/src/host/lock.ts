@@ -1,0 +1,27 @@
+/**
+ * The lock around every change of a host's rules: observe, plan, apply and verify are one. Each network
+ * namespace has rules of its own, and so a lock of its own.
+ */
+import { statSync } from "node:fs";
+
+export interface HostLockOptions {
+	/** How long to wait while another holds it: 0 fails at once, Infinity waits for ever. */
+	readonly waitMs: number;
+	/** Default /run. */
+	readonly directory?: string;
+}
+
+/** `/run/l3dsr.INODE.lock`, INODE that of the network namespace: by default the one this process is in. */
+export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
+	return `${directory}/l3dsr.${statSync(namespacePath).ino}.lock`;
+}
+
+/**
+ * Takes the lock; held until disposed or until the process ends. Throws LOCK_HELD, which names the holder,
+ * when the wait is over.
+ */
+export async function acquireHostLock(options: HostLockOptions): Promise<Disposable> {
+	// The FFI is loaded only by commands that change something.
+	const { FileLock } = await import("@l3dsr/linux");
+	return FileLock.acquire(hostLockPath(options.directory), { waitMs: options.waitMs });
+}

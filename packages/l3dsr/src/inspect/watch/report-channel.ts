@@ -1,0 +1,83 @@
+/** What the reporting programs of one watcher share: the ring buffer that they write to, credit, and flows. */
+import { BpfMap, type MapSpec, RingBuffer, recordBytes, ringBufferSpec } from "@l3dsr/bpf";
+import type { MappedMemory } from "@l3dsr/linux";
+import {
+	CONTROL,
+	CONTROL_MAP,
+	FLOWS_MAP,
+	REPORT_EVENT,
+	REPORT_MAP,
+} from "../../rewrite/ebpf/compile/report.ts";
+import type { WatchOptions } from "./sighting.ts";
+
+/** The reader looks several times a second; the buffer holds what a fifth of a second may bring, and more. */
+const SMALLEST_BUFFER = 256 << 10;
+const LARGEST_BUFFER = 16 << 20;
+
+export type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
+
+export class ReportChannel implements Disposable {
+	/** By the name that the programs' specs have for them. */
+	readonly maps: ReadonlyMap<string, BpfMap>;
+	readonly ringSpec: MapSpec;
+	readonly #ring: RingBuffer;
+	readonly #memory: MappedMemory;
+	readonly #owned: readonly Disposable[];
+	readonly #rate: number;
+	#creditedAtMs = performance.now();
+
+	/** Throws KERNEL_* with nothing left behind. */
+	constructor({ rate, flows }: Pick<WatchOptions, "rate" | "flows">) {
+		this.#rate = rate;
+		const room = Math.ceil(rate / 5) * recordBytes(REPORT_EVENT.size);
+		const bytes = Math.min(LARGEST_BUFFER, Math.max(SMALLEST_BUFFER, room));
+		this.ringSpec = ringBufferSpec(REPORT_MAP.ring, bytes);
+		this.#ring = RingBuffer.create(this.ringSpec);
+		const owned: Disposable[] = [this.#ring];
+		const own = <T extends Disposable>(one: T): T => {
+			owned.unshift(one);
+			return one;
+		};
+		try {
+			const control = own(BpfMap.create(CONTROL_MAP));
+			const maps = new Map<string, BpfMap>([
+				[REPORT_MAP.ring, this.#ring.map],
+				[REPORT_MAP.control, control],
+			]);
+			if (flows) maps.set(REPORT_MAP.flows, own(BpfMap.create(FLOWS_MAP)));
+			this.maps = maps;
+			this.#memory = own(control.mapMemory({ writable: true }));
+		} catch (error) {
+			for (const one of owned) one[Symbol.dispose]();
+			throw error;
+		}
+		this.#owned = owned;
+		Atomics.store(this.#number("credit"), 0, BigInt(rate));
+	}
+
+	/** Packets that were not reported, for want of credit or of room. */
+	get leftOut(): bigint {
+		return Atomics.load(this.#number("leftOut"), 0);
+	}
+
+	/** Every event since the last time, and new credit for the time that has gone by. */
+	read(): readonly ReportEvent[] {
+		const events: ReportEvent[] = [];
+		this.#ring.read((record) => events.push(REPORT_EVENT.decode(record)));
+		const earned = Math.floor(((performance.now() - this.#creditedAtMs) * this.#rate) / 1000);
+		this.#creditedAtMs += (earned * 1000) / this.#rate;
+		const credit = this.#number("credit");
+		const room = this.#rate - Number(Atomics.load(credit, 0));
+		Atomics.add(credit, 0, BigInt(Math.min(earned, room)));
+		return events;
+	}
+
+	#number(field: "credit" | "leftOut"): BigInt64Array {
+		const { buffer, byteOffset } = this.#memory.bytes;
+		return new BigInt64Array(buffer, byteOffset + CONTROL.offsetOf(field), 1);
+	}
+
+	[Symbol.dispose](): void {
+		for (const one of this.#owned) one[Symbol.dispose]();
+	}
+}

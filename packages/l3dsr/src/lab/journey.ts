@@ -1,0 +1,114 @@
+/** Follows one connection through the lab: where its first packet was seen, and the first of its answer. */
+import type { Address } from "@l3dsr/packet";
+import type { Journey, Station } from "./evidence.ts";
+import type { Lab } from "./lab.ts";
+import { HOSTS, type Host, HTTP_PORT, REAL_SERVERS, type VirtualAddress } from "./layout.ts";
+import type { HttpAnswer, Reply } from "./requests.ts";
+import type { Seen, Sighting } from "./sighting.ts";
+
+/** Asks each VIP once, all at a time, and reads the captures (`take`). */
+export async function followJourneys(
+	lab: Lab,
+	vips: readonly VirtualAddress[],
+	withinMs: number,
+	take: () => Promise<Seen>,
+): Promise<Journey[]> {
+	await take(); // what is older is not of interest
+	const replies = await Promise.all(
+		vips.map(async ({ vip }) => ({ vip, reply: await askOnce(lab, vip, withinMs) })),
+	);
+	const seen = await take();
+	return replies.map(({ vip, reply }) => journeyOf(vip, reply, seen));
+}
+
+async function askOnce(lab: Lab, vip: Address, timeoutMs: number): Promise<Reply<HttpAnswer>> {
+	const question = { address: vip.text, port: HTTP_PORT, path: "/", timeoutMs };
+	return await lab.agent("client").call("http", question);
+}
+
+function journeyOf(vip: Address, reply: Reply<HttpAnswer>, seen: Seen): Journey {
+	const opening = seen.client.find(
+		({ direction, opens, destination }) =>
+			direction === "out" && opens === "connection" && destination === vip.text,
+	);
+	const port = opening?.sourcePort;
+	// The two families' connections may come from the same port.
+	const ours = ({ source }: Sighting) => source.includes(":") === vip.text.includes(":");
+	const request = stationsOf(
+		seen,
+		["client", "router", "director", "router", ...REAL_SERVERS],
+		(sighting) => sighting.opens === "connection" && sighting.sourcePort === port && ours(sighting),
+	);
+	const answer = stationsOf(
+		seen,
+		[...REAL_SERVERS, "director", "router", "client"],
+		(sighting) => sighting.opens === "answer" && sighting.destinationPort === port && ours(sighting),
+	);
+	const introduction = reply.answered ? reply.answer.introduction : undefined;
+	if (introduction === undefined) {
+		const failure = reply.answered ? "the answer does not say who gave it" : reply.reason;
+		return { family: vip.family, vip: vip.text, failure, request, answer };
+	}
+	const service: Station = {
+		host: introduction.server,
+		at: "service",
+		source: introduction.peer,
+		destination: introduction.local,
+	};
+	const server = REAL_SERVERS.find((name) => name === introduction.server);
+	return {
+		family: vip.family,
+		vip: vip.text,
+		...(server === undefined ? {} : { server }),
+		request: [...request, service],
+		answer,
+	};
+}
+
+/**
+ * The packet's sightings in the order of `way`. A host that the packet only passes is one station; one that
+ * `way` names twice gets its first passage at the first place and the second at the second.
+ */
+function stationsOf(seen: Seen, way: readonly Host[], isPacket: (sighting: Sighting) => boolean): Station[] {
+	const left = new Map(HOSTS.map((host) => [host, firstPerDevice(seen[host].filter(isPacket))]));
+	return way.flatMap((host) => {
+		const sightings = left.get(host) ?? [];
+		if (host !== "router") return sightings.map((sighting) => station(host, deviceOf(sighting), sighting));
+		const passage = passageOf(sightings);
+		left.set(
+			host,
+			sightings.filter((sighting) => !passage.includes(sighting)),
+		);
+		const [into, out] = passage;
+		if (into === undefined) return [];
+		return [station(host, out === undefined ? deviceOf(into) : `${into.device} → ${out.device}`, into)];
+	});
+}
+
+/** A retransmission passes a device again; the story is about the first. */
+function firstPerDevice(sightings: readonly Sighting[]): Sighting[] {
+	const first = new Map<string, Sighting>();
+	for (const sighting of sightings) {
+		const key = `${sighting.device} ${sighting.direction}`;
+		if (!first.has(key)) first.set(key, sighting);
+	}
+	return [...first.values()];
+}
+
+/** In and out of the router with the same addresses. On its way to the VIP the packet comes before the director's. */
+function passageOf(sightings: readonly Sighting[]): Sighting[] {
+	const into = sightings.find(({ direction }) => direction === "in");
+	if (into === undefined) return [];
+	const out = sightings.find(
+		({ direction, destination }) => direction === "out" && destination === into.destination,
+	);
+	return out === undefined ? [into] : [into, out];
+}
+
+function deviceOf({ direction, device }: Sighting): string {
+	return `${direction} ${device}`;
+}
+
+function station(host: Host, at: string, { source, destination, dscp }: Sighting): Station {
+	return { host, at, source, destination, dscp };
+}

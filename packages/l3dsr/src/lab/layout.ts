@@ -1,0 +1,132 @@
+/**
+ * What the lab is made of, as plain data: five hosts on five subnets, the VIPs of the iptables-daddr
+ * document, and who routes what to whom. Nothing here touches the kernel.
+ *
+ *            10.0.1.0/24        10.0.2.0/24 (in)
+ *   client ─────────────┐  ┌───────────────────── director
+ *                       router                       │
+ *   real1 ──────────────┘│ └──────────────────────────┘
+ *            10.0.11.0/24│      10.0.3.0/24 (out)
+ *   real2 ───────────────┘
+ *            10.0.12.0/24
+ *
+ * The director has two links, so that what goes in and what comes out can be told apart at a glance. No
+ * two hosts share a subnet: everything between director and real servers is routed, which is the point
+ * of Layer-3 DSR. IPv6 has the same numbers: 2001:db8:11::2 is the IPv6 address of 10.0.11.2.
+ */
+import { type Address, type Dscp, dscp, type Family, parseAddress } from "@l3dsr/packet";
+
+export const HOSTS = ["client", "router", "director", "real1", "real2"] as const;
+export type Host = (typeof HOSTS)[number];
+
+export const REAL_SERVERS = ["real1", "real2"] as const;
+export type RealServer = (typeof REAL_SERVERS)[number];
+
+export const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
+
+/** A VIP and the DSCP that stands for it between director and real servers. */
+export interface VirtualAddress {
+	readonly vip: Address;
+	readonly dscp: Dscp;
+}
+
+export const VIPS: readonly VirtualAddress[] = [
+	{ vip: literal("72.30.38.140"), dscp: dscp(1) },
+	{ vip: literal("98.139.183.24"), dscp: dscp(2) },
+	{ vip: literal("fc00:1000:0:6::10"), dscp: dscp(10) },
+	{ vip: literal("fc00:1000:0:6::21"), dscp: dscp(11) },
+];
+
+/** Where the real servers listen, on every address that they have. */
+export const HTTP_PORT = 80;
+export const UDP_PORT = 7;
+
+/** What the client's packets to a real server's own address carry: no rule knows this code. */
+export const OTHER_DSCP = dscp(20);
+
+/** A cable between the router and another host. */
+export interface Link {
+	readonly host: Exclude<Host, "router">;
+	/** The interface at the host's end. */
+	readonly device: string;
+	/** The interface at the router's end. */
+	readonly routerDevice: string;
+	/** Third group of the subnet's addresses: N in 10.0.N.0/24 and 2001:db8:N::/64. */
+	readonly subnet: number;
+}
+
+export const LINKS: readonly Link[] = [
+	{ host: "client", device: "eth0", routerDevice: "client", subnet: 1 },
+	{ host: "director", device: "eth0", routerDevice: "director-in", subnet: 2 },
+	{ host: "director", device: "eth1", routerDevice: "director-out", subnet: 3 },
+	{ host: "real1", device: "eth0", routerDevice: "real1", subnet: 11 },
+	{ host: "real2", device: "eth0", routerDevice: "real2", subnet: 12 },
+];
+
+/** The interface on which a real server receives. */
+export const REAL_SERVER_DEVICE = "eth0";
+
+/** A host's own address (the director's: on the link by which requests reach it). */
+export function addressOf(host: Exclude<Host, "router">, family: Family): Address {
+	const link = LINKS.find((candidate) => candidate.host === host);
+	if (link === undefined) throw new RangeError(`no link leads to ${host}`);
+	return linkAddress(link, family, 2);
+}
+
+/** The name of a host's network namespace in the lab of that name. */
+export function namespaceOf(lab: string, host: Host): string {
+	return `${lab}-${host}`;
+}
+
+/**
+ * Input of `ip -batch -`: creates the cables between the lab's namespaces. The two ends get different
+ * interface numbers: where they are equal, the kernel takes its time (up to a second, linkwatch_urgent_event
+ * in net/core/link_watch.c) to tell the end that came up first that it has a carrier.
+ */
+export function linkBatch(lab: string): string {
+	const router = namespaceOf(lab, "router");
+	return LINKS.map(
+		({ host, device, routerDevice, subnet }) =>
+			`link add ${device} index ${100 + subnet} netns ${namespaceOf(lab, host)} type veth peer name ${routerDevice} netns ${router}\n`,
+	).join("");
+}
+
+/** Input of `ip -n NAMESPACE -batch -`: addresses, links up, routes. */
+export function hostBatch(host: Host): string {
+	const lines: string[] = ["link set lo up"];
+	for (const link of LINKS) {
+		const isRouter = host === "router";
+		if (!isRouter && link.host !== host) continue;
+		const device = isRouter ? link.routerDevice : link.device;
+		for (const family of FAMILIES) {
+			const length = family === "ipv4" ? 24 : 64;
+			const nodad = family === "ipv6" ? " nodad" : "";
+			lines.push(
+				`address add ${linkAddress(link, family, isRouter ? 1 : 2).text}/${length} dev ${device}${nodad}`,
+			);
+		}
+		lines.push(`link set ${device} up`);
+	}
+	if (host === "router") {
+		for (const { vip } of VIPS) {
+			lines.push(`route add ${vip.text} via ${addressOf("director", vip.family).text}`);
+		}
+	} else {
+		const way = LINKS.findLast((link) => link.host === host);
+		if (way === undefined) throw new RangeError(`no link leads to ${host}`);
+		for (const family of FAMILIES) {
+			lines.push(`route add default via ${linkAddress(way, family, 1).text} dev ${way.device}`);
+		}
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+function linkAddress({ subnet }: Link, family: Family, host: number): Address {
+	return literal(family === "ipv4" ? `10.0.${subnet}.${host}` : `2001:db8:${subnet}::${host}`);
+}
+
+function literal(text: string): Address {
+	const address = parseAddress(text);
+	if (address === undefined) throw new RangeError(`${text} is not an address`);
+	return address;
+}

@@ -1,0 +1,107 @@
+/**
+ * Whole selections against each other: can one packet be meant for two services? A pure, exact answer,
+ * because a selection is a box: one set for each field, and boxes meet when they meet in every field.
+ */
+import { type Address, addressBits, dscp, type Prefix, prefixContains, prefixOf } from "@l3dsr/packet";
+import type { NumberRange } from "./rule.ts";
+import { type InterfaceName, PORT_PROTOCOLS, type Selection, type Service } from "./service.ts";
+
+/** Two services of one configuration that cannot stand together; indexes into the list that was asked about. */
+export interface Conflict {
+	/**
+	 * `overlap`: there is a packet that both select, and they would do different things to it.
+	 * `chain`: a packet that `first` has rewritten is then selected by `second`, and rewritten again.
+	 */
+	readonly kind: "overlap" | "chain";
+	readonly first: number;
+	readonly second: number;
+}
+
+/** True when some packet of the family meets both selections. */
+export function selectionsOverlap(a: Selection, b: Selection): boolean {
+	return (
+		meet(a.dscp, b.dscp, (x, y) => x === y) &&
+		meet(a.mark, b.mark, (x, y) => (x.value & y.mask) >>> 0 === (y.value & x.mask) >>> 0) &&
+		meet(a.interfaces, b.interfaces, someMeet(interfacesMeet)) &&
+		meet(a.real, b.real, prefixesMeet) &&
+		meet(a.protocols, b.protocols, someMeet(equal)) &&
+		meet(a.ports, b.ports, someMeet(rangesMeet))
+	);
+}
+
+/**
+ * Every conflict, in the order of the later service. Services that would do the same thing to a packet
+ * that both select (one VIP under several codes, a line that stands twice) do not conflict.
+ */
+export function findConflicts(services: readonly Service[]): Conflict[] {
+	const conflicts: Conflict[] = [];
+	const selecting = services.flatMap((service, index) =>
+		service.selection === undefined
+			? []
+			: [{ service, index, selection: service.selection, image: imageOf(service, service.selection) }],
+	);
+	selecting.forEach((later, position) => {
+		for (const earlier of selecting.slice(0, position)) {
+			if (earlier.service.vip.family !== later.service.vip.family) continue;
+			if (sameOutcome(earlier.service, later.service)) continue;
+			const [first, second] = [earlier.index, later.index];
+			if (selectionsOverlap(earlier.selection, later.selection)) {
+				conflicts.push({ kind: "overlap", first, second });
+			} else if (selectionsOverlap(earlier.image, later.selection)) {
+				conflicts.push({ kind: "chain", first, second });
+			} else if (selectionsOverlap(later.image, earlier.selection)) {
+				conflicts.push({ kind: "chain", first: second, second: first });
+			}
+		}
+	});
+	return conflicts;
+}
+
+function sameOutcome(a: Service, b: Service): boolean {
+	return a.vip.text === b.vip.text && a.setPort === b.setPort && a.clearDscp === b.clearDscp;
+}
+
+/** The packets of a selection as they are once the service has rewritten them. */
+function imageOf(service: Service, selection: Selection): Selection {
+	const image: Selection = {
+		...selection,
+		real: hostPrefix(service.vip),
+		...(service.clearDscp ? { dscp: dscp(0) } : {}),
+	};
+	const hasPorts = (selection.protocols ?? PORT_PROTOCOLS).some((number) => PORT_PROTOCOLS.includes(number));
+	if (service.setPort === undefined || !hasPorts) return image;
+	return { ...image, ports: [{ first: service.setPort, last: service.setPort }] };
+}
+
+/** The prefix that holds this address alone. */
+export function hostPrefix(address: Address): Prefix {
+	return prefixOf(address, addressBits(address.family));
+}
+
+/** A condition that is absent is met by every packet. */
+function meet<T>(a: T | undefined, b: T | undefined, test: (a: T, b: T) => boolean): boolean {
+	return a === undefined || b === undefined || test(a, b);
+}
+
+function someMeet<T>(test: (a: T, b: T) => boolean): (a: readonly T[], b: readonly T[]) => boolean {
+	return (a, b) => a.some((x) => b.some((y) => test(x, y)));
+}
+
+function equal(a: number, b: number): boolean {
+	return a === b;
+}
+
+function interfacesMeet(a: InterfaceName, b: InterfaceName): boolean {
+	if (a.wildcard && b.wildcard) return a.name.startsWith(b.name) || b.name.startsWith(a.name);
+	if (a.wildcard) return b.name.startsWith(a.name);
+	if (b.wildcard) return a.name.startsWith(b.name);
+	return a.name === b.name;
+}
+
+function prefixesMeet(a: Prefix, b: Prefix): boolean {
+	return a.length <= b.length ? prefixContains(a, b.address) : prefixContains(b, a.address);
+}
+
+function rangesMeet(a: NumberRange, b: NumberRange): boolean {
+	return a.first <= b.last && b.first <= a.last;
+}

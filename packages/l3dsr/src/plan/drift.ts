@@ -1,0 +1,173 @@
+/** A plan read the other way: what is not as it should be, object by object. Pure. */
+import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import { signatureOf } from "../model/lower-service.ts";
+import { type Rule, sameRule } from "../model/rule.ts";
+import type { Service } from "../model/service.ts";
+import type { HostState, Step } from "./host-plan.ts";
+import type { StoppedService } from "./startable.ts";
+
+export type DriftKind =
+	| "address-missing"
+	| "address-superfluous"
+	| "label"
+	| "rule-missing"
+	| "rule-superfluous"
+	| "rule-duplicate"
+	| "rule-to-take-over"
+	| "rule-to-hand-back"
+	| "damage"
+	| "guard"
+	/** The host's own addresses have changed. */
+	| "network"
+	/** Left of a service that this host cannot have any more. */
+	| "stopped";
+
+export interface Drift {
+	readonly kind: DriftKind;
+	/** `192.0.2.1 on lo`, `a rule of web`, `table ip l3dsr, map …`. */
+	readonly object: string;
+	readonly problem: string;
+	/** Where it is about a rule. */
+	readonly rule?: Rule;
+}
+
+/** Said of what is ours, whole, and made for another set of the host's own addresses. */
+export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
+
+/** What the steps of a plan are for. */
+export interface Purpose {
+	readonly steps: readonly Step[];
+	/** Of the configuration. */
+	readonly services: readonly Service[];
+	/** Those of them that this host cannot have. */
+	readonly stopped: readonly StoppedService[];
+}
+
+/** What each step of a plan mends. */
+export function driftOf(observed: HostState, { steps, services, stopped }: Purpose): Drift[] {
+	return steps.flatMap((step) => stepDrift(observed, step, services, stopped));
+}
+
+function stepDrift(
+	observed: HostState,
+	step: Step,
+	services: readonly Service[],
+	stopped: readonly StoppedService[],
+): Drift[] {
+	switch (step.kind) {
+		case "guard":
+			return guardDrift(observed, step, stopped);
+		case "rules":
+			return ruleDrift(step, stopped);
+		case "add-address":
+			return [
+				{ kind: "address-missing", object: `${step.entry.address.text} on lo`, problem: "is not there" },
+			];
+		case "relabel": {
+			const object = `${step.entry.address.text} on lo`;
+			const problem = `has the label ${step.entry.label ?? "of none"}, not one of its own (lo:N)`;
+			return [{ kind: "label", object, problem }];
+		}
+		case "resize":
+		case "remove-address": {
+			const { address, prefixLength } = step.entry;
+			const wanted = services.some(({ vip }) => sameAddress(vip, address));
+			const problem = wanted
+				? `claims more than the VIP, which is a /${addressBits(address.family)}`
+				: "belongs to no service any more";
+			return [{ kind: "address-superfluous", object: `${address.text}/${prefixLength} on lo`, problem }];
+		}
+	}
+}
+
+/** The guard that only changes along with the addresses is not reported by itself. */
+function guardDrift(
+	{ guard, addresses }: HostState,
+	step: Extract<Step, { kind: "guard" }>,
+	stopped: readonly StoppedService[],
+): Drift[] {
+	const object = "table arp l3dsr";
+	if (guard.altered) return [{ kind: "guard", object, problem: "has been altered" }];
+	const exposed = (step.guard?.held ?? []).filter(
+		(vip) =>
+			!guard.held.some((held) => sameAddress(held, vip)) &&
+			addresses.some(({ address }) => sameAddress(address, vip)),
+	);
+	const answered = exposed.filter(({ family }) => family === "ipv4");
+	if (guard.guard === undefined && exposed.length > 0) {
+		const so = answered.length === 0 ? "" : `: ARP answers for ${textOf(answered)}`;
+		return [{ kind: "guard", object, problem: `is not there${so}` }];
+	}
+	if (exposed.length > 0) return [{ kind: "guard", object, problem: `does not hold ${textOf(exposed)}` }];
+	const released = guard.held.filter((vip) => !step.guard?.held.some((held) => sameAddress(held, vip)));
+	if (released.length > 0) {
+		const reason = stopped.find(({ service }) =>
+			released.some((vip) => sameAddress(vip, service.vip)),
+		)?.reason;
+		const why = reason === undefined ? ", which no service has any more" : ` of a stopped service: ${reason}`;
+		const problem = `holds ${textOf(released)}${why}`;
+		return [{ kind: reason === undefined ? "guard" : "stopped", object, problem }];
+	}
+	const lacking = (list: readonly Address[], other: readonly Address[]) =>
+		list.filter((vip) => !other.some((one) => sameAddress(one, vip)));
+	const [now, wanted] = [guard.guard?.silent ?? [], step.guard?.silent ?? []];
+	const loud = lacking(wanted, now).filter((vip) => guard.held.some((held) => sameAddress(held, vip)));
+	if (loud.length > 0) {
+		return [{ kind: "guard", object, problem: `does not silence ${textOf(loud)}: ARP answers for it` }];
+	}
+	const mute = lacking(lacking(now, wanted), guard.held);
+	if (mute.length > 0) {
+		return [{ kind: "guard", object, problem: `silences ${textOf(mute)}, which this host shall answer for` }];
+	}
+	const newcomers = (step.guard?.held.length ?? 0) > guard.held.length;
+	return newcomers ? [] : [{ kind: "network", object, problem: MADE_FOR_OTHER_ADDRESSES }];
+}
+
+function textOf(addresses: readonly { readonly text: string }[]): string {
+	return addresses.map(({ text }) => text).join(", ");
+}
+
+function ruleDrift(
+	{ ruleset, added, removed, repaired }: Extract<Step, { kind: "rules" }>,
+	stopped: readonly StoppedService[],
+): Drift[] {
+	const kept = ruleset.entries.map(({ rule }) => rule);
+	const drift = repaired.map((damage): Drift => {
+		const colon = damage.indexOf(": ");
+		if (colon < 0) return { kind: "damage", object: damage, problem: "is not intact" };
+		const problem = damage.slice(colon + 2);
+		const kind = problem === MADE_FOR_OTHER_ADDRESSES ? "network" : "damage";
+		return { kind, object: damage.slice(0, colon), problem };
+	});
+	for (const rule of removed) {
+		const name = signatureOf(rule);
+		const object = name === undefined ? `a rule for ${rule.target.daddr.text}` : `a rule of ${name}`;
+		const twin = (list: readonly Rule[]) => list.some((other) => sameRule(other, rule));
+		const reason = stopped.find(
+			({ service }) => service.name === name && sameAddress(service.vip, rule.target.daddr),
+		)?.reason;
+		if (reason !== undefined) {
+			drift.push({ kind: "stopped", object, problem: `has nothing to rewrite to: ${reason}`, rule });
+		} else if (name === undefined) {
+			drift.push({ kind: "rule-to-take-over", object, problem: "does what a service here does", rule });
+		} else if (twin(kept)) {
+			drift.push({ kind: "rule-duplicate", object, problem: "stands more than once", rule });
+		} else {
+			drift.push({ kind: "rule-superfluous", object, problem: "is not what its service asks for", rule });
+		}
+	}
+	for (const rule of added) {
+		const name = signatureOf(rule);
+		drift.push(
+			name === undefined
+				? {
+						kind: "rule-to-hand-back",
+						object: `a rule for ${rule.target.daddr.text}`,
+						problem: "is dsrctl's now",
+						rule,
+					}
+				: { kind: "rule-missing", object: `a rule of ${name}`, problem: "is missing", rule },
+		);
+	}
+	return drift;
+}

@@ -1,0 +1,285 @@
+/**
+ * What `l3dsr up` and `down` do: from the host as it is and the services that it should have, the host as
+ * it should be, and the steps between the two. Pure.
+ *
+ * What is ours: rules that carry a service's signature, and the VIPs that the guard remembers. Everything
+ * else stays as it is, but for two things: the rule that dsrctl makes for the same VIP and code is taken
+ * over, and what is no longer configured here but in dsr.conf is handed back to it. So a service moves
+ * between the two files without a moment in which nobody rewrites for it.
+ */
+import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
+import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
+import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
+import type { Service } from "../model/service.ts";
+import { guardFor, type LinkAddress, type VipGuard } from "../model/vip-guard.ts";
+import { isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
+import { keyOfRule, keyOfService } from "./service-host.ts";
+
+/** The host as it is. */
+export interface HostState {
+	readonly rules: readonly (RuleEntry & { readonly counters: Counters })[];
+	/** What the datapaths found that no rule accounts for, named. */
+	readonly damage: readonly string[];
+	/** Of `lo`. */
+	readonly addresses: readonly LoopbackAddress[];
+	readonly guard: {
+		readonly held: readonly Address[];
+		readonly guard?: VipGuard;
+		readonly altered: boolean;
+	};
+	/** Of every other interface. */
+	readonly links: readonly LinkAddress[];
+}
+
+export interface Wish {
+	readonly services: readonly Service[];
+	readonly lowering: LoweringOptions;
+	/** Services that dsr.conf asks for and this configuration does not include: dsrctl's. */
+	readonly elsewhere: readonly Service[];
+}
+
+/** The host as it should be. */
+export interface DesiredHost {
+	readonly ruleset: Ruleset;
+	readonly addresses: readonly LoopbackAddress[];
+	readonly guard: VipGuard | undefined;
+}
+
+/** Made in the order of the plan; each leaves a host on which no packet is rewritten to a wrong address. */
+export type Step =
+	/** Before VIPs come and after they have gone, so that no moment answers ARP for them. */
+	| { readonly kind: "guard"; readonly guard: VipGuard | undefined }
+	| { readonly kind: "add-address"; readonly entry: LoopbackAddress }
+	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
+	/** The kernel cannot rename a label; the VIP stays local all the while. */
+	| { readonly kind: "relabel"; readonly entry: LoopbackAddress; readonly label: string }
+	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
+	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number }
+	/** All rules of the host at once. */
+	| {
+			readonly kind: "rules";
+			readonly ruleset: Ruleset;
+			readonly added: readonly Rule[];
+			readonly removed: readonly Rule[];
+			readonly repaired: readonly string[];
+	  };
+
+export function desiredHost(observed: HostState, wish: Wish): DesiredHost {
+	const vips = distinct(wish.services.map(({ vip }) => vip));
+	const ruleset = desiredRuleset(observed, wish);
+	const needed = (address: Address): boolean =>
+		wish.elsewhere.some(({ vip }) => sameAddress(vip, address)) ||
+		ruleset.entries.some(
+			({ rule }) => signatureOf(rule) === undefined && sameAddress(rule.target.daddr, address),
+		);
+	const released = observed.guard.held.filter((address) => !includes(vips, address) && !needed(address));
+	const addresses = observed.addresses.filter((entry) => {
+		if (isStandardLoopback(entry)) return true;
+		if (includes(vips, entry.address)) return fitsVip(entry);
+		return !includes(released, entry.address);
+	});
+	for (const vip of vips) {
+		const present = addresses.find(({ address }) => sameAddress(address, vip));
+		if (present === undefined) {
+			// One that is there under no label gets one; whatever else holds the VIP goes.
+			addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
+		}
+	}
+	return { ruleset, addresses, guard: guardFor(vips, observed.links) };
+}
+
+/** No steps: the host is as it should be. */
+export function planHost(observed: HostState, desired: DesiredHost): Step[] {
+	const { before, after, remade } = addressSteps(observed.addresses, desired.addresses);
+	const steps: Step[] = [];
+	const leaving = observed.guard.held.filter((vip) =>
+		after.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
+	);
+	const during = guardFor([...(desired.guard?.held ?? []), ...leaving], observed.links);
+	const now = observed.guard.altered ? null : observed.guard.guard;
+	if (now === null || !sameValue(now, during)) steps.push({ kind: "guard", guard: during });
+	steps.push(...before, ...remade);
+	const rules = rulesStep(observed, desired.ruleset);
+	if (rules !== undefined) steps.push(rules);
+	steps.push(...after);
+	if (!sameValue(during, desired.guard)) steps.push({ kind: "guard", guard: desired.guard });
+	return steps;
+}
+
+function rulesStep(observed: HostState, ruleset: Ruleset): Step | undefined {
+	const standing = new Map(observed.rules.map(({ rule, ordinal }) => [placeKey(rule, ordinal), rule]));
+	const added: Rule[] = [];
+	for (const { rule, ordinal } of ruleset.entries) {
+		const old = standing.get(placeKey(rule, ordinal));
+		if (old !== undefined && sameRule(old, rule)) standing.delete(placeKey(rule, ordinal));
+		else added.push(rule);
+	}
+	const removed = [...standing.values()];
+	if (added.length === 0 && removed.length === 0 && observed.damage.length === 0) return undefined;
+	return { kind: "rules", ruleset, added, removed, repaired: observed.damage };
+}
+
+function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: Wish): Ruleset {
+	const wanted = distinctRules(services.flatMap((service) => lowerService(service, lowering)));
+	const missing = new RuleSet(wanted);
+	const keysHere = new Set(services.map(keyOfService));
+	const byKeyElsewhere = new Map(elsewhere.map((service) => [keyOfService(service), service]));
+	const entries: RuleEntry[] = [];
+	/** Places of rules that go because another one does their work, and what that is. */
+	const places: { old: RuleEntry; key: string }[] = [];
+	const handedBack = new Map<string, Service>();
+	for (const { rule, ordinal } of observed.rules) {
+		const entry = { rule, ordinal };
+		const key = keyOfRule(rule);
+		if (signatureOf(rule) !== undefined) {
+			if (missing.take(rule)) {
+				entries.push(entry);
+				continue;
+			}
+			const heir = key === undefined || keysHere.has(key) ? undefined : byKeyElsewhere.get(key);
+			if (heir !== undefined && key !== undefined) handedBack.set(key, heir);
+			if (key !== undefined) places.push({ old: entry, key });
+			continue;
+		}
+		if (key !== undefined && keysHere.has(key) && !byKeyElsewhere.has(key)) places.push({ old: entry, key });
+		else entries.push(entry);
+	}
+	const unsigned = new Set(
+		entries.flatMap(({ rule }) => (signatureOf(rule) === undefined ? (keyOfRule(rule) ?? []) : [])),
+	);
+	const heirs = [...handedBack]
+		.filter(([key]) => !unsigned.has(key))
+		.flatMap(([, service]) =>
+			lowerService(service, { table: lowering.table, localOnly: false, signed: false }),
+		);
+	for (const rule of [...missing.rules(), ...heirs]) {
+		const index = places.findIndex(({ old, key }) => key === keyOfRule(rule) && sameChain(old.rule, rule));
+		const [place] = index < 0 ? [] : places.splice(index, 1);
+		entries.push({ rule, ordinal: place?.old.ordinal ?? nextOrdinal([...observed.rules, ...entries], rule) });
+	}
+	return { entries: entries.sort(byPlace) };
+}
+
+/** IPv4 first, then table by table, and within a chain by ordinal. */
+function byPlace(a: RuleEntry, b: RuleEntry): number {
+	const place = ({ rule: { family, table, chain } }: RuleEntry): string => `${family} ${table} ${chain}`;
+	const [left, right] = [place(a), place(b)];
+	return left === right ? a.ordinal - b.ordinal : left < right ? -1 : 1;
+}
+
+function nextOrdinal(entries: readonly RuleEntry[], rule: Rule): number {
+	const taken = entries.filter((entry) => sameChain(entry.rule, rule)).map(({ ordinal }) => ordinal);
+	return Math.max(0, ...taken) + ORDINAL_STEP;
+}
+
+function sameChain(a: Rule, b: Rule): boolean {
+	return a.family === b.family && a.table === b.table && a.chain === b.chain;
+}
+
+interface AddressSteps {
+	readonly before: Step[];
+	readonly remade: Step[];
+	readonly after: Step[];
+}
+
+function addressSteps(
+	observed: readonly LoopbackAddress[],
+	desired: readonly LoopbackAddress[],
+): AddressSteps {
+	const steps: AddressSteps = { before: [], remade: [], after: [] };
+	for (const entry of desired) {
+		const old = observed.find((one) => sameEntry(one, entry));
+		const other = observed.find((one) => isResized(one, entry));
+		if (other !== undefined) {
+			steps.remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
+		} else if (old === undefined) steps.before.push({ kind: "add-address", entry });
+		else if (old.label !== entry.label && entry.label !== undefined) {
+			steps.remade.push({ kind: "relabel", entry: old, label: entry.label });
+		}
+	}
+	for (const entry of observed) {
+		if (!desired.some((one) => sameEntry(one, entry) || isResized(entry, one)))
+			steps.after.push({ kind: "remove-address", entry });
+	}
+	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
+	steps.after.reverse();
+	return steps;
+}
+
+/** The same IPv6 address at another prefix length. */
+function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
+	return (
+		a.address.family === "ipv6" && sameAddress(a.address, b.address) && a.prefixLength !== b.prefixLength
+	);
+}
+
+/** The kernel holds an IPv4 address once for each prefix length. */
+function sameEntry(a: LoopbackAddress, b: LoopbackAddress): boolean {
+	return a.prefixLength === b.prefixLength && sameAddress(a.address, b.address);
+}
+
+/** On `lo` as a VIP should be: alone in its prefix, and IPv4 with a label of its own. */
+function fitsVip({ address, prefixLength, label }: LoopbackAddress): boolean {
+	if (prefixLength !== addressBits(address.family)) return false;
+	return address.family === "ipv6" || (label !== undefined && /^lo:[0-9]+$/.test(label));
+}
+
+function distinct(addresses: readonly Address[]): Address[] {
+	return [...new Map(addresses.map((address) => [address.text, address])).values()];
+}
+
+/** A service that stands twice, in l3dsr.yaml and in an included file, needs its rules once: the first. */
+function distinctRules(rules: readonly Rule[]): Rule[] {
+	const seen = new RuleSet([]);
+	return rules.filter((rule) => {
+		const effect = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "comment") };
+		if (seen.take(effect)) {
+			seen.add(effect);
+			return false;
+		}
+		seen.add(effect);
+		return true;
+	});
+}
+
+/** Rules to be found again by what they are; a comparison walks a whole rule, so only likely ones are compared. */
+class RuleSet {
+	readonly #buckets = new Map<string, Rule[]>();
+
+	constructor(rules: readonly Rule[]) {
+		for (const rule of rules) this.add(rule);
+	}
+
+	add(rule: Rule): void {
+		const bucket = this.#buckets.get(bucketKey(rule));
+		if (bucket === undefined) this.#buckets.set(bucketKey(rule), [rule]);
+		else bucket.push(rule);
+	}
+
+	/** Takes one that is the same out; false when there is none. */
+	take(rule: Rule): boolean {
+		const bucket = this.#buckets.get(bucketKey(rule)) ?? [];
+		const index = bucket.findIndex((one) => sameRule(one, rule));
+		if (index >= 0) bucket.splice(index, 1);
+		return index >= 0;
+	}
+
+	/** In the order in which VIPs and interfaces were first added. */
+	rules(): Rule[] {
+		return [...this.#buckets.values()].flat();
+	}
+}
+
+function bucketKey({ table, header, target }: Rule): string {
+	return `${table} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
+}
+
+/** A chain's place of a rule: there is one rule at each ordinal. */
+function placeKey({ family, table, chain }: Rule, ordinal: number): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
+function includes(addresses: readonly Address[], address: Address): boolean {
+	return addresses.some((one) => sameAddress(one, address));
+}

@@ -1,0 +1,217 @@
+/** What runs, service by service, and what else of the kind is on the host: the record that `dsrctl` prints. Pure. */
+import { type Address, sameAddress } from "@l3dsr/packet";
+import { type Rule, sameRule, type Table } from "../model/rule.ts";
+import { serviceType, type WrittenService } from "../model/service.ts";
+import { findOnLoopback, isStandardLoopback, type LoopbackAddress } from "./loopback.ts";
+import type { PlacedRule } from "./ruleset-editor.ts";
+import { keyOfRule, keyOfService, type ServiceHost } from "./service-host.ts";
+
+export interface ServiceRow {
+	/** `loopb`: an address without a rule; `iptbl`: a rule without an address; both found, not configured. */
+	readonly type: "l3dsr" | "l2dsr" | "loopb" | "iptbl";
+	readonly state: "started" | "partial" | "stopped";
+	/** As written; discovered: canonical. */
+	readonly name: string;
+	/** The same as numbers, where a host name was written. */
+	readonly address: string;
+	readonly dscp?: string;
+	/** Label of the VIP on `lo`; `lo` for IPv6; absent when it is not there. */
+	readonly loopback?: string;
+	/** Where its rule stands; absent when there is none. */
+	readonly table?: Table;
+	readonly source: "conf" | "disc";
+}
+
+/** A rule that stands more than once. */
+export interface DuplicateRules {
+	readonly address: string;
+	readonly dscp: string;
+	readonly count: number;
+}
+
+export interface ServiceReport {
+	readonly rows: readonly ServiceRow[];
+	readonly duplicates: readonly DuplicateRules[];
+}
+
+export interface ReportOptions {
+	/** False: IPv6 services are stopped, whatever is left of them. */
+	readonly ipv6: boolean;
+	/** Where new rules go: of a rule in both tables, this one is named. */
+	readonly table: Table;
+	/** Report also what is not configured. */
+	readonly discovered: boolean;
+}
+
+/** Configured services in their order, then, where asked for, what was discovered: pairs, addresses, rules. */
+export function reportServices(
+	host: ServiceHost,
+	services: readonly WrittenService[],
+	options: ReportOptions,
+): ServiceReport {
+	const rules = groupRules(host.rules);
+	const groupsOf = new Map<string, RuleGroup[]>();
+	for (const group of rules) {
+		const key = keyOfRule(group.rule);
+		if (key !== undefined) groupsOf.set(key, [...(groupsOf.get(key) ?? []), group]);
+	}
+	const rows: ServiceRow[] = [];
+	const duplicates: DuplicateRules[] = [];
+	const configured = new Set<string>();
+	for (const written of services) {
+		const key = keyOfService(written.service);
+		const own = key === undefined ? [] : (groupsOf.get(key) ?? []);
+		rows.push(configuredRow(written, own, host.addresses, options));
+		if (key === undefined || configured.has(key)) continue;
+		configured.add(key);
+		duplicates.push(...duplicatesOf(own, rowAddress(written), written.dscpText ?? ""));
+	}
+	if (options.discovered) {
+		const others = rules.filter(({ rule }) => {
+			const key = keyOfRule(rule);
+			return key === undefined || !configured.has(key);
+		});
+		const vips = new Set(services.map(({ service }) => service.vip.text));
+		const addresses = host.addresses.filter(
+			(entry) => !isStandardLoopback(entry) && !vips.has(entry.address.text),
+		);
+		rows.push(...discoveredRows(others, addresses, host.addresses));
+		for (const group of others) {
+			duplicates.push(...duplicatesOf([group], group.rule.target.daddr.text, printedDscp(group.rule)));
+		}
+	}
+	return { rows, duplicates };
+}
+
+function configuredRow(
+	written: WrittenService,
+	groups: readonly RuleGroup[],
+	addresses: readonly LoopbackAddress[],
+	options: ReportOptions,
+): ServiceRow {
+	const { service } = written;
+	const off = service.vip.family === "ipv6" && !options.ipv6;
+	const entry = off ? undefined : findOnLoopback(service.vip, addresses);
+	const tables = off ? [] : groups.flatMap((group) => group.tables);
+	const type = serviceType(service);
+	const parts = type === "l2dsr" ? [entry !== undefined] : [entry !== undefined, tables.length > 0];
+	const table = tables.includes(options.table) ? options.table : tables[0];
+	return {
+		type,
+		state: parts.every(Boolean) ? "started" : parts.some(Boolean) ? "partial" : "stopped",
+		name: written.vipText,
+		address: rowAddress(written),
+		...(written.dscpText === undefined ? {} : { dscp: written.dscpText }),
+		...(entry === undefined ? {} : { loopback: entry.label ?? "lo" }),
+		...(table === undefined ? {} : { table }),
+		source: "conf",
+	};
+}
+
+function discoveredRows(
+	groups: readonly RuleGroup[],
+	addresses: readonly LoopbackAddress[],
+	all: readonly LoopbackAddress[],
+): ServiceRow[] {
+	const pairs: ServiceRow[] = [];
+	const lone: ServiceRow[] = [];
+	for (const { rule, tables } of groups) {
+		const vip = rule.target.daddr;
+		const entry = findOnLoopback(vip, all);
+		for (const table of tables) {
+			const row = { name: vip.text, address: vip.text, table, state: "started", source: "disc" } as const;
+			if (entry === undefined) lone.push({ ...row, type: "iptbl", ...dscpField(printedDscp(rule)) });
+			else {
+				const loopback = entry.label ?? "lo";
+				pairs.push({ ...row, type: "l3dsr", ...dscpField(decimalDscp(rule)), loopback });
+			}
+		}
+	}
+	const bare = addresses
+		.filter(({ address }) => !groups.some(({ rule }) => sameAddress(rule.target.daddr, address)))
+		.map(
+			({ address, label }): ServiceRow => ({
+				type: "loopb",
+				state: "started",
+				name: address.text,
+				address: address.text,
+				loopback: label ?? "lo",
+				source: "disc",
+			}),
+		);
+	return [...pairs, ...bare, ...lone];
+}
+
+/** Rules of PREROUTING that match and do the same, comments and tables aside. */
+interface RuleGroup {
+	/** Of the first of them. */
+	readonly rule: Rule;
+	readonly count: number;
+	/** Each once, `raw` before `mangle`. */
+	readonly tables: readonly Table[];
+}
+
+function groupRules(placed: readonly PlacedRule[]): RuleGroup[] {
+	const buckets = new Map<string, { rule: Rule; bare: Rule; found: Rule[] }[]>();
+	const all: { rule: Rule; found: Rule[] }[] = [];
+	for (const { rule } of placed) {
+		if (rule.chain !== "PREROUTING") continue;
+		const bare = essence(rule);
+		// The comparison walks the whole rule: hold it to the rules that have a chance.
+		const bucketKey = `${rule.target.daddr.text} ${printedDscp(rule)}`;
+		const bucket = buckets.get(bucketKey) ?? [];
+		buckets.set(bucketKey, bucket);
+		const same = bucket.find((candidate) => sameRule(candidate.bare, bare));
+		if (same !== undefined) same.found.push(rule);
+		else {
+			const group = { rule, bare, found: [rule] };
+			bucket.push(group);
+			all.push(group);
+		}
+	}
+	return all.map(({ rule, found }) => ({
+		rule,
+		count: found.length,
+		tables: (["raw", "mangle"] as const).filter((table) => found.some((one) => one.table === table)),
+	}));
+}
+
+/** What two rules share when one of them is superfluous. */
+function essence(rule: Rule): Rule {
+	return { ...rule, table: "raw", matches: rule.matches.filter(({ kind }) => kind !== "comment") };
+}
+
+function duplicatesOf(groups: readonly RuleGroup[], address: string, dscp: string): DuplicateRules[] {
+	return groups.filter(({ count }) => count > 1).map(({ count }) => ({ address, dscp, count }));
+}
+
+/** As written, unless that is a host name. */
+function rowAddress({ service, vipText }: WrittenService): string {
+	return isNumeric(service.vip, vipText) ? vipText : service.vip.text;
+}
+
+/** No host name holds a colon, and an IPv4 address has but one spelling. */
+function isNumeric(vip: Address, text: string): boolean {
+	return vip.family === "ipv6" || vip.text === text;
+}
+
+function dscpMatch(rule: Rule): { readonly negated: boolean; readonly dscp: number } | undefined {
+	for (const match of rule.matches) if (match.kind === "dscp") return match;
+	return undefined;
+}
+
+/** `0x1e`, as iptables prints it; empty where the rule does not ask for a code. */
+function printedDscp(rule: Rule): string {
+	const match = dscpMatch(rule);
+	if (match === undefined) return "";
+	return `${match.negated ? "!" : ""}0x${match.dscp.toString(16).padStart(2, "0")}`;
+}
+
+function decimalDscp(rule: Rule): string {
+	const match = dscpMatch(rule);
+	return match === undefined ? "" : `${match.negated ? "!" : ""}${match.dscp}`;
+}
+
+function dscpField(text: string): { dscp?: string } {
+	return text === "" ? {} : { dscp: text };
+}

@@ -1,0 +1,252 @@
+/** Why the VIP did not answer: what follows from the answer, and from those to further questions. Pure. */
+
+import { errnoName, errnoText } from "@l3dsr/linux";
+import { type Address, type Dscp, formatDscp, sameAddress, tosOfDscp } from "@l3dsr/packet";
+import type { ProbeTarget } from "../model/probe-target.ts";
+import { type Answer, icmpText, isTimeExceeded, judgeAnswer, whoIs } from "./answer.ts";
+
+/** What the further questions brought. */
+export interface Evidence {
+	/** The same without a mark. */
+	readonly unmarked: Answer;
+	/** An echo with the same mark. */
+	readonly echo: Answer;
+	/** The service under each other code that something else than the real address answered. */
+	readonly rewritten: readonly { readonly dscp: Dscp; readonly by: Address }[];
+	/** Routers on the way, the nearest first, and the code that each got. */
+	readonly hops: readonly { readonly router: Address; readonly dscp: Dscp }[];
+}
+
+export interface Explanation {
+	/** Observed facts. */
+	readonly found: readonly string[];
+	/** What is probably wrong, the likeliest first. */
+	readonly causes: readonly string[];
+	/** What to do next. */
+	readonly next: readonly string[];
+}
+
+/** Whether the VIP answers, but not to packets that also have ECN bits. */
+export function failsWithEcn(target: ProbeTarget, ecn: Answer | undefined): boolean {
+	return ecn !== undefined && "from" in ecn && whoIs(target, ecn.from) !== "vip";
+}
+
+/** What was asked beside the probe itself. */
+export interface Further {
+	/** The answer to the same probe with ECN bits. */
+	readonly ecn?: Answer;
+	readonly evidence?: Evidence;
+}
+
+/** The facts and what follows; without further questions, only what the answer itself says. */
+export function explain(target: ProbeTarget, answer: Answer, { ecn, evidence }: Further = {}): Explanation {
+	const { real } = target;
+	const vip = target.vip?.text ?? "the VIP";
+	const on = `on ${real.text}`;
+	const outcome = judgeAnswer(target, answer);
+	switch (outcome) {
+		case "vip":
+			if (!failsWithEcn(target, ecn)) return NOTHING;
+			return {
+				found: [`with ECN bits set (TOS ${hex(tosOfDscp(target.dscp) | 2)}) the real address answers`],
+				causes: [
+					`the rule compares the whole TOS byte, not the DSCP: connections that use ECN break ${on} as soon as data flows`,
+				],
+				next: [`${on}, match with -m dscp --dscp ${target.dscp}, which leaves the ECN bits out`],
+			};
+		case "real-address":
+			return notRewritten(target, evidence);
+		case "other-address": {
+			const code = `DSCP ${formatDscp(target.dscp)}`;
+			return {
+				found: codesOf(target, evidence),
+				causes: [
+					`a rule ${on} maps ${code} to another VIP than ${vip}, or a rule in front of it takes the packet first`,
+					"the director and the real servers have different maps",
+				],
+				next: [`${on}: l3dsr show lists the rules in their order`, `compare the director's code for ${vip}`],
+			};
+		}
+		case "refused": {
+			if (answer.kind !== "refused" || whoIs(target, answer.from) !== "vip")
+				return notRewritten(target, evidence);
+			const elsewhere = evidence?.unmarked.kind === "accepted";
+			return {
+				found: elsewhere ? [`the service does answer at ${real.text}, without a mark`] : [],
+				causes: [
+					`the packet is rewritten, but ${elsewhere ? "the service does not listen on the VIP, only on the real address" : `nothing listens there: the service is down ${on}, or on another port`}`,
+				],
+				next: [
+					`${on}: ss -${target.protocol === "udp" ? "u" : "t"}lnp; let the service listen on ${vip} or on all addresses`,
+				],
+			};
+		}
+		case "unreachable":
+			return unreachable(target, answer);
+		case "silence":
+			return silent(target, evidence);
+		case "unsent":
+			return {
+				found: answer.kind === "unsent" ? [`${errnoName(answer.errno)} (${errnoText(answer.errno)})`] : [],
+				causes: ["this host has no route there, or a rule in its own OUTPUT forbids it"],
+				next: [`ip route get ${real.text}`],
+			};
+	}
+}
+
+const NOTHING: Explanation = { found: [], causes: [], next: [] };
+
+/** The real address answered: either the server has no such rule, or the mark did not get there. */
+function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Explanation {
+	const { real, dscp: code } = target;
+	const vip = target.vip?.text ?? "a VIP";
+	const on = `on ${real.text}`;
+	const lost = evidence === undefined ? undefined : lostMark(target, evidence);
+	if (lost !== undefined) return lost;
+	const found = codesOf(target, evidence);
+	const answering =
+		evidence?.rewritten.filter(({ by }) => target.vip === undefined || sameAddress(by, target.vip)) ?? [];
+	const confused = answering.find(({ dscp: other }) => other === code * 4 || other * 4 === code);
+	if (confused !== undefined) {
+		const [small, large] = confused.dscp > code ? [code, confused.dscp] : [confused.dscp, code];
+		return {
+			found,
+			causes: [
+				`TOS and DSCP are confused: ${large} is the TOS byte of DSCP ${small}, and one side has written one for the other`,
+			],
+			next: [
+				`${on}: l3dsr show; the rule says --dscp ${confused.dscp}, this probe (and the director?) DSCP ${formatDscp(code)}`,
+			],
+		};
+	}
+	if (answering.length > 0) {
+		return {
+			found,
+			causes: [`the rule ${on} is for another DSCP than ${code}`],
+			next: [`make the director and the rule ${on} use one code`],
+		};
+	}
+	return {
+		found,
+		causes: [
+			`no rule ${on} matches DSCP ${formatDscp(code)}: it was not loaded, or its other conditions do not fit`,
+		],
+		next: [`${on}: l3dsr status, then l3dsr up (or iptables-daddr -A … -j DADDR --set-daddr=${vip})`],
+	};
+}
+
+/** Where the mark was changed; undefined when it was not, as far as can be seen. */
+function lostMark({ real, dscp: code }: ProbeTarget, { echo, hops }: Evidence): Explanation | undefined {
+	const changed = hops.find((hop) => hop.dscp !== code);
+	// An echo that was rewritten may have been answered without its mark: only the real address tells.
+	const reply = echo.kind === "accepted" && sameAddress(echo.from, real) ? echo.dscp : code;
+	const arrived = changed?.dscp ?? reply;
+	if (arrived === code) return undefined;
+	const before = hops.findLast(
+		(hop, index) => hop.dscp === code && hops.slice(0, index).every((one) => one.dscp === code),
+	);
+	const found = [
+		...(changed === undefined
+			? []
+			: [`${changed.router.text} got the packet with DSCP ${formatDscp(changed.dscp)}`]),
+		...(before === undefined ? [] : [`${before.router.text} still got it with DSCP ${formatDscp(code)}`]),
+		...(reply === code
+			? []
+			: [`the server answered an echo with DSCP ${formatDscp(reply)}, where ${formatDscp(code)} was sent`]),
+	];
+	const place =
+		changed === undefined
+			? `behind ${before === undefined ? "this host" : `${before.router.text}: by that router`} or by a rule on ${real.text} in front of ours`
+			: before === undefined
+				? "by this host or the network in front of the first router"
+				: `by ${before.router.text}`;
+	return {
+		found,
+		causes: [`the DSCP is changed on the way: ${place}`],
+		next: [
+			`let the QoS policy there trust DSCP ${formatDscp(code)}`,
+			...(changed === undefined
+				? [`on ${real.text}: l3dsr check names rules that write DSCP before ours see it`]
+				: []),
+		],
+	};
+}
+
+function unreachable(target: ProbeTarget, answer: Answer): Explanation {
+	const { real } = target;
+	if (answer.kind !== "icmp") return NOTHING;
+	const rewritten = !sameAddress(answer.about, real);
+	const said = `${answer.from.text} says: ${icmpText(real.family, answer.type, answer.code)}`;
+	if (rewritten) {
+		return {
+			found: [`${said}, of a packet to ${answer.about.text}`],
+			causes: [
+				isTimeExceeded(real.family, answer.type)
+					? `${real.text} rewrites, but does not hold the VIP: it routes the packet on, and the packet goes in a circle`
+					: `${real.text} rewrites, but the VIP is not to be had there: not on lo, or filtered`,
+			],
+			next: [`on ${real.text}: ip address show dev lo; l3dsr up puts the VIP there`],
+		};
+	}
+	return {
+		found: [said],
+		causes: ["the real server is down, is not routed to, or a filter on the way refuses"],
+		next: [`ip route get ${real.text}; look at ${answer.from.text}`],
+	};
+}
+
+function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanation {
+	const { real } = target;
+	const vip = target.vip?.text ?? "the VIP";
+	const on = `on ${real.text}`;
+	const datagrams =
+		target.protocol === "udp" ? ["the service does not answer datagrams that it does not understand"] : [];
+	const vipMissing = `${real.text} rewrites the packet, but does not hold ${vip} on lo`;
+	const filtered = "a filter on the way drops packets with that mark, or answers that come from the VIP";
+	const reversePath = `reverse-path filtering ${on} drops what comes in where this host is not routed back`;
+	const down = `${real.text} is down or not routed to, or a filter drops the packets`;
+	if (evidence === undefined) {
+		return {
+			found: [],
+			causes: [...datagrams, vipMissing, reversePath, down],
+			next: [`l3dsr probe ${real.text} alone asks further; ${on}: l3dsr check`],
+		};
+	}
+	const { unmarked, echo } = evidence;
+	if (echo.kind === "accepted" && whoIs(target, echo.from) === "vip" && target.protocol !== "icmp") {
+		return {
+			found: [`an echo with the same mark is answered by ${echo.from.text}`],
+			causes: [...datagrams, `a filter drops packets to that port, or the service ${on} hangs`],
+			next: [`${on}: look at the firewall and at the service`],
+		};
+	}
+	if (unmarked.kind === "accepted" || unmarked.kind === "refused") {
+		return {
+			found: [
+				`without a mark, ${unmarked.from.text} answers: the server is up, and only marked packets are lost`,
+			],
+			causes: [vipMissing, filtered],
+			next: [`${on}: l3dsr check; ip address show dev lo; l3dsr up puts the VIP there`],
+		};
+	}
+	return {
+		found: target.dscp === 0 ? [] : ["nothing comes back without a mark either"],
+		causes: [down, reversePath],
+		next: [`${on}: l3dsr check; sysctl -a -r '\\.rp_filter$'; nstat -az TcpExtIPReversePathFilter`],
+	};
+}
+
+/** Under which codes the server rewrites. */
+function codesOf(target: ProbeTarget, evidence: Evidence | undefined): string[] {
+	if (evidence === undefined) return [];
+	const { rewritten } = evidence;
+	if (rewritten.length === 0) return ["no DSCP at all is rewritten for this service"];
+	return rewritten.map(({ dscp: code, by }) => {
+		const which = target.vip !== undefined && sameAddress(by, target.vip) ? "the VIP " : "";
+		return `DSCP ${formatDscp(code)} is answered by ${which}${by.text}`;
+	});
+}
+
+function hex(byte: number): string {
+	return `0x${byte.toString(16).padStart(2, "0")}`;
+}

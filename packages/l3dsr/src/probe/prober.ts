@@ -1,0 +1,314 @@
+/**
+ * Sends probes, many at a time, and tells their answers apart.
+ *
+ * A TCP probe is a SYN from a port at which our own kernel keeps silent (`SilentPort`). The SYN+ACK, from
+ * whichever address, names the sequence number that we chose at random, which no two probes share. A reset on
+ * the same way as the SYN then takes the half-open connection away again: it has the same marks, so that it is
+ * rewritten to the same VIP. A SYN+ACK that comes late, or once more, is answered in the same way.
+ */
+
+import { randomBytes, randomInt } from "node:crypto";
+import { IpSocket, SilentPort, SyscallError, sourceAddressFor } from "@l3dsr/linux";
+import { type Address, addressFromBytes, dscpOfTos, tosOfDscp } from "@l3dsr/packet";
+import type { ProbeTarget } from "../model/probe-target.ts";
+import { type Answer, isPortUnreachable } from "./answer.ts";
+import {
+	decodePacket,
+	type Envelope,
+	encodeEcho,
+	encodeReset,
+	encodeSyn,
+	encodeUdp,
+	type Incoming,
+	type IncomingPacket,
+	type Ports,
+	TCP_FLAG,
+} from "./packet.ts";
+
+export interface Probe {
+	readonly target: ProbeTarget;
+	/** Set the ECN bits to ECT(0), as the data of a connection with ECN has them. */
+	readonly ecn?: boolean;
+	/** TTL or hop limit; default 64. */
+	readonly ttl?: number;
+}
+
+export interface ProbeOptions {
+	/** An answer that has not come by then counts as none. A lost packet is sent again halfway. */
+	readonly timeoutMs: number;
+	/** Probes that wait for an answer at a time; default 256. */
+	readonly inFlight?: number;
+	readonly signal?: AbortSignal;
+	readonly onAnswer?: (index: number, answer: Answer) => void;
+}
+
+/** Who can be asked for answers: with raw sockets or without. */
+export interface Asker extends Disposable {
+	/** The answer to each probe, in their order. One call at a time. */
+	ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]>;
+}
+
+/** `sliceMs`: the longest wait in one system call; a signal to this process is noticed in between. */
+export const DEFAULTS = { inFlight: 256, ttl: 64, ect0: 0x02, sliceMs: 20 } as const;
+/** Sent in a row before answers are looked for: what they took is measured when they are read. */
+const BURST = 16;
+
+const DNS_PORT = 53;
+/** A question that every name server answers: the name servers of the root. RFC 1035. */
+const DNS_QUERY = Uint8Array.of(0x4c, 0x33, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1);
+const DATA = new TextEncoder().encode("l3dsr probe\n");
+
+/** A probe on its way. */
+interface Flight {
+	readonly index: number;
+	readonly target: ProbeTarget;
+	readonly envelope: Envelope;
+	readonly ports: Ports;
+	readonly packet: Uint8Array;
+	/** TCP: the sequence number of the SYN. */
+	readonly sequence: number;
+	readonly lease: SilentPort | undefined;
+	sentAt: number;
+	resent: boolean;
+	done: boolean;
+}
+
+/** `using prober = new Prober()`. Throws KERNEL_PERMISSION without CAP_NET_RAW. */
+export class Prober implements Asker {
+	readonly #socket = new IpSocket();
+	/** Every probe of this prober by the key that its answers carry, also those that are over. */
+	readonly #flights = new Map<string, Flight>();
+	readonly #waiting = new Set<Flight>();
+	/** Reserved ports by protocol and address, the longest unused first. */
+	readonly #ports = new Map<string, SilentPort[]>();
+	readonly #sources = new Map<string, Address | number>();
+	readonly #echoId = randomInt(0x10000);
+	#echoSequence = 0;
+
+	async ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]> {
+		const answers = new Map<number, Answer>();
+		const settle = (index: number, answer: Answer) => {
+			answers.set(index, answer);
+			options.onAnswer?.(index, answer);
+		};
+		const limit = options.inFlight ?? DEFAULTS.inFlight;
+		let next = 0;
+		while (next < probes.length || this.#waiting.size > 0) {
+			options.signal?.throwIfAborted();
+			for (let sent = 0; sent < BURST && this.#waiting.size < limit; sent++) {
+				const probe = probes[next];
+				if (probe === undefined) break;
+				this.#launch(next++, probe, settle);
+			}
+			const mayLaunch = next < probes.length && this.#waiting.size < limit;
+			const untilMs = mayLaunch ? 0 : Math.min(DEFAULTS.sliceMs, this.#nextEvent(options));
+			for (const bytes of this.#socket.receive(untilMs)) this.#take(bytes, settle);
+			this.#lookAtClock(options, settle);
+			await new Promise((resolve) => setImmediate(resolve)); // signals, and output
+		}
+		return probes.map((_, index) => answers.get(index) ?? { kind: "none" });
+	}
+
+	#launch(
+		index: number,
+		{ target, ecn = false, ttl = DEFAULTS.ttl }: Probe,
+		settle: (index: number, answer: Answer) => void,
+	): void {
+		const tos = tosOfDscp(target.dscp) | (ecn ? DEFAULTS.ect0 : 0);
+		const source = this.#sourceFor(target.real, tos);
+		if (typeof source === "number") {
+			settle(index, { kind: "unsent", errno: source });
+			return;
+		}
+		const envelope: Envelope = { source, destination: target.real, tos, ttl };
+		const lease = target.protocol === "icmp" ? undefined : this.#lease(target.protocol, source);
+		const ports: Ports = { sourcePort: lease?.port ?? 0, destinationPort: target.port ?? 0 };
+		const sequence = target.protocol === "icmp" ? this.#nextEcho() : this.#newSequence();
+		const flight: Flight = {
+			index,
+			target,
+			envelope,
+			ports,
+			packet: encodeProbe(target, envelope, ports, sequence, this.#echoId),
+			sequence,
+			lease,
+			sentAt: performance.now(),
+			resent: false,
+			done: false,
+		};
+		this.#flights.set(
+			keyOf(target.protocol, target.protocol === "udp" ? ports.sourcePort : sequence),
+			flight,
+		);
+		const result = this.#socket.send(flight.packet, target.real.bytes);
+		this.#waiting.add(flight);
+		if (result < 0) this.#land(flight, { kind: "unsent", errno: -result }, settle);
+	}
+
+	#take(bytes: Uint8Array, settle: (index: number, answer: Answer) => void): void {
+		const packet = decodePacket(bytes);
+		if (packet === undefined) return;
+		const { content } = packet;
+		const flight = this.#flightOf(content);
+		if (flight === undefined || packet.destination.text !== flight.envelope.source.text) return;
+		const accepted = content.kind === "tcp" && (content.flags & TCP_FLAG.rst) === 0;
+		if (accepted) {
+			const reset = encodeReset(flight.envelope, flight.ports, content.acknowledgement);
+			this.#socket.send(reset, flight.target.real.bytes);
+		}
+		if (flight.done) return;
+		this.#land(flight, answerIn(packet, performance.now() - flight.sentAt), settle);
+	}
+
+	#flightOf(content: Incoming): Flight | undefined {
+		const own = (flight: Flight | undefined, { sourcePort, destinationPort }: Ports) =>
+			flight?.ports.sourcePort === sourcePort && flight.ports.destinationPort === destinationPort
+				? flight
+				: undefined;
+		const turned = ({ sourcePort, destinationPort }: Ports): Ports => ({
+			sourcePort: destinationPort,
+			destinationPort: sourcePort,
+		});
+		switch (content.kind) {
+			case "tcp":
+				// SYN takes one sequence number, and its answer acknowledges just that.
+				return own(this.#flights.get(keyOf("tcp", (content.acknowledgement - 1) >>> 0)), turned(content));
+			case "udp":
+				return own(this.#flights.get(keyOf("udp", content.destinationPort)), turned(content));
+			case "echo-reply":
+				return content.id === this.#echoId ? this.#flights.get(keyOf("icmp", content.sequence)) : undefined;
+			case "icmp-error": {
+				const { what } = content.quoted;
+				if (what.kind === "tcp") return own(this.#flights.get(keyOf("tcp", what.sequence)), what);
+				if (what.kind === "udp") return own(this.#flights.get(keyOf("udp", what.sourcePort)), what);
+				return what.id === this.#echoId ? this.#flights.get(keyOf("icmp", what.sequence)) : undefined;
+			}
+		}
+	}
+
+	/** Sends once more what may have been lost, and gives up what has had its time. */
+	#lookAtClock({ timeoutMs }: ProbeOptions, settle: (index: number, answer: Answer) => void): void {
+		const now = performance.now();
+		for (const flight of this.#waiting) {
+			const age = now - flight.sentAt;
+			if (age >= timeoutMs) this.#land(flight, { kind: "none" }, settle);
+			else if (age >= timeoutMs / 2 && !flight.resent) {
+				flight.resent = true;
+				this.#socket.send(flight.packet, flight.target.real.bytes);
+			}
+		}
+	}
+
+	/** Milliseconds until the clock has something to do. Flights are in the order in which they left. */
+	#nextEvent({ timeoutMs }: ProbeOptions): number {
+		const [oldest] = this.#waiting;
+		if (oldest === undefined) return 0;
+		const due = oldest.sentAt + (oldest.resent ? timeoutMs : timeoutMs / 2);
+		return Math.max(0, due - performance.now());
+	}
+
+	#land(flight: Flight, answer: Answer, settle: (index: number, answer: Answer) => void): void {
+		flight.done = true;
+		this.#waiting.delete(flight);
+		if (flight.lease !== undefined)
+			this.#portsFor(flight.target.protocol, flight.envelope.source).push(flight.lease);
+		settle(flight.index, answer);
+	}
+
+	#lease(protocol: "tcp" | "udp", source: Address): SilentPort {
+		const idle = this.#portsFor(protocol, source);
+		// A port rests while others do: answers that come late must not be taken for another probe's.
+		return (
+			(idle.length >= DEFAULTS.inFlight ? idle.shift() : undefined) ?? new SilentPort(protocol, source.bytes)
+		);
+	}
+
+	#portsFor(protocol: string, source: Address): SilentPort[] {
+		const key = `${protocol} ${source.text}`;
+		const ports = this.#ports.get(key) ?? [];
+		this.#ports.set(key, ports);
+		return ports;
+	}
+
+	/** The address to send from, or the errno of why there is none. */
+	#sourceFor(real: Address, tos: number): Address | number {
+		const key = `${real.text} ${tos}`;
+		let source = this.#sources.get(key);
+		if (source === undefined) {
+			try {
+				source = addressFromBytes(sourceAddressFor(real.bytes, tos));
+			} catch (error) {
+				if (!(error instanceof SyscallError)) throw error;
+				source = error.errno;
+			}
+			this.#sources.set(key, source);
+		}
+		return source;
+	}
+
+	#nextEcho(): number {
+		this.#echoSequence = (this.#echoSequence + 1) & 0xffff;
+		return this.#echoSequence;
+	}
+
+	#newSequence(): number {
+		for (;;) {
+			const sequence = randomBytes(4).readUInt32BE();
+			if (!this.#flights.has(keyOf("tcp", sequence))) return sequence;
+		}
+	}
+
+	[Symbol.dispose](): void {
+		this.#socket[Symbol.dispose]();
+		for (const ports of this.#ports.values()) for (const port of ports) port[Symbol.dispose]();
+		for (const { lease } of this.#waiting) lease?.[Symbol.dispose]();
+		this.#ports.clear();
+		this.#waiting.clear();
+	}
+}
+
+function keyOf(protocol: ProbeTarget["protocol"], number: number): string {
+	return `${protocol} ${number}`;
+}
+
+/** What a datagram or an echo request carries. */
+export function probeData(port: number): Uint8Array {
+	return port === DNS_PORT ? DNS_QUERY : DATA;
+}
+
+function encodeProbe(
+	{ protocol }: ProbeTarget,
+	envelope: Envelope,
+	ports: Ports,
+	sequence: number,
+	echoId: number,
+): Uint8Array {
+	switch (protocol) {
+		case "tcp":
+			return encodeSyn(envelope, ports, sequence);
+		case "udp":
+			return encodeUdp(envelope, ports, probeData(ports.destinationPort));
+		case "icmp":
+			return encodeEcho(envelope, echoId, sequence, probeData(0));
+	}
+}
+
+function answerIn({ source: from, tos, content }: IncomingPacket, afterMs: number): Answer {
+	const dscp = dscpOfTos(tos);
+	switch (content.kind) {
+		case "tcp":
+			return (content.flags & TCP_FLAG.rst) === 0
+				? { kind: "accepted", from, afterMs, dscp }
+				: { kind: "refused", from, afterMs };
+		case "udp":
+		case "echo-reply":
+			return { kind: "accepted", from, afterMs, dscp };
+		case "icmp-error": {
+			const { type, code, quoted } = content;
+			const quotedDscp = dscpOfTos(quoted.tos);
+			return isPortUnreachable(from.family, type, code)
+				? { kind: "refused", from, afterMs, dscp: quotedDscp }
+				: { kind: "icmp", from, afterMs, type, code, dscp: quotedDscp, about: quoted.destination };
+		}
+	}
+}

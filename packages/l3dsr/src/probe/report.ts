@@ -1,0 +1,64 @@
+/** Answers to one target, as many as it was asked, put into the record that text and JSON are made of. Pure. */
+import { type Dscp, tosOfDscp } from "@l3dsr/packet";
+import type { ProbeProtocol, ProbeTarget } from "../model/probe-target.ts";
+import { type Answer, judgeAnswer, type Outcome } from "./answer.ts";
+import { type Explanation, explain, type Further, failsWithEcn } from "./explain.ts";
+
+export interface TargetReport extends Explanation {
+	readonly real: string;
+	readonly vip?: string;
+	readonly dscp: Dscp;
+	/** The byte that carries the DSCP: `0x1c`. */
+	readonly tos: string;
+	readonly protocol: ProbeProtocol;
+	readonly port?: number;
+	/** Every answer came from the VIP. */
+	readonly ok: boolean;
+	/** Of the first answer that was not the VIP's, or `vip`. `vip-without-ecn`: only to packets without ECN bits. */
+	readonly outcome: Outcome | "vip-without-ecn";
+	/** The address that answered. */
+	readonly answeredBy?: string;
+	readonly asked: number;
+	/** Answers from the VIP. */
+	readonly answered: number;
+	/** Milliseconds until these answers; absent without one. */
+	readonly time?: { readonly minMs: number; readonly avgMs: number; readonly maxMs: number };
+}
+
+/** `answers`: at least one. The evidence goes with the first that was not the VIP's. */
+export function reportOf(
+	target: ProbeTarget,
+	answers: readonly Answer[],
+	further: Further = {},
+): TargetReport {
+	const good = answers.filter((answer) => judgeAnswer(target, answer) === "vip");
+	const worst = answers.find((answer) => judgeAnswer(target, answer) !== "vip") ?? answers[0];
+	if (worst === undefined) throw new RangeError("a report is about one answer at least");
+	const outcome = judgeAnswer(target, worst);
+	const withoutEcn = outcome === "vip" && failsWithEcn(target, further.ecn);
+	const times = good.flatMap((answer) => ("afterMs" in answer ? [answer.afterMs] : []));
+	return {
+		real: target.real.text,
+		...(target.vip === undefined ? {} : { vip: target.vip.text }),
+		dscp: target.dscp,
+		tos: `0x${tosOfDscp(target.dscp).toString(16).padStart(2, "0")}`,
+		protocol: target.protocol,
+		...(target.port === undefined ? {} : { port: target.port }),
+		ok: outcome === "vip" && !withoutEcn,
+		outcome: withoutEcn ? "vip-without-ecn" : outcome,
+		...("from" in worst ? { answeredBy: worst.from.text } : {}),
+		asked: answers.length,
+		answered: good.length,
+		...(times.length === 0 ? {} : { time: summary(times) }),
+		...explain(target, worst, further),
+	};
+}
+
+function summary(times: readonly number[]): NonNullable<TargetReport["time"]> {
+	const round = (ms: number) => Math.round(ms * 1000) / 1000;
+	return {
+		minMs: round(Math.min(...times)),
+		avgMs: round(times.reduce((sum, ms) => sum + ms, 0) / times.length),
+		maxMs: round(Math.max(...times)),
+	};
+}

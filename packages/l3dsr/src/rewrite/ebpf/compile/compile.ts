@@ -1,0 +1,212 @@
+/**
+ * The rules of one interface → one program, specialised to them.
+ *
+ * The packet's journey: protocol → bounds → does this DSCP have rules? → VLAN → length → transport header →
+ * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
+ * the same rules give the same bytes.
+ */
+import {
+	asm,
+	IPV4,
+	IPV6,
+	type MapSpec,
+	ProgramBuilder,
+	type ProgramSpec,
+	type Value,
+	view,
+} from "@l3dsr/bpf";
+import type { Family } from "@l3dsr/packet";
+import type { Rule } from "../../../model/rule.ts";
+import { emitCount } from "./count.ts";
+import { bodiesIn, type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
+import { allocateStack, COUNTER_BYTES, MAP, type Packet, type ParsedPacket } from "./frame.ts";
+import { type CompileTarget, VERDICT } from "./hook.ts";
+import type { InterfaceRules } from "./interface-rules.ts";
+import { emitLocal, isLookup, localMap } from "./local-addresses.ts";
+import { emitParseIpv4 } from "./parse-ipv4.ts";
+import { emitParseIpv6 } from "./parse-ipv6.ts";
+import {
+	ETHER_TYPE,
+	emitArrival,
+	emitDscpFilter,
+	emitFrameFilter,
+	emitHeaderBounds,
+	loadDscp,
+} from "./parse-link.ts";
+import { emitReport } from "./report.ts";
+import { emitRewriteAddress } from "./rewrite-address.ts";
+import { emitGroups } from "./rule-group.ts";
+import { emitStraight } from "./straight.ts";
+import { findEntry, rulesMap } from "./table.ts";
+import { emitTransportChecksum, keepDifference } from "./transport-checksum.ts";
+
+const { slotsOf } = asm;
+
+/** The program's name in the kernel: by it, ours is found again. */
+export const PROGRAM_NAME = { tc: "l3dsr_tc", xdp: "l3dsr_xdp" } as const;
+
+const FAMILIES = ["ipv4", "ipv6"] as const;
+
+/** Why a program at this hook cannot express a rule; undefined if it can. */
+export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | undefined {
+	if (hook === "xdp" && rule.matches.some(({ kind }) => kind === "mark"))
+		return "a packet has no mark yet at XDP";
+	return undefined;
+}
+
+/**
+ * Jumps reach 32767 slots, and the verifier's own additions (map lookups made inline, mostly of counters) count
+ * too: this many slots, with ten more for each rule, is what a program may have.
+ */
+const MOST_SLOTS = 28_000;
+const SLOTS_ADDED_PER_RULE = 10;
+
+/** The verifier keeps 8192 branches of one path in mind (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+const MOST_JUMPS = 8000;
+
+/** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
+const BODIES_THAT_FIT = 64;
+
+/** Why the rules of one interface cannot be one program; undefined if they can. */
+export function programLacks(rules: readonly Rule[], target: CompileTarget): string | undefined {
+	const slotted = rules.map((rule, ordinal) => ({ rule, ordinal, slot: ordinal }));
+	const dispatches = FAMILIES.map((family) =>
+		planDispatch(slotted.filter(({ rule }) => rule.family === family)),
+	);
+	const bodies = dispatches.reduce((sum, { groups }) => sum + bodiesIn(groups), 0);
+	if (bodies <= BODIES_THAT_FIT) return undefined;
+	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
+}
+
+/** Why the kernel would refuse a program for its size. */
+export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
+	const slots = instructions.reduce((sum, one) => sum + slotsOf(one), 0);
+	const jumps = instructions.filter(({ target }) => target !== undefined).length;
+	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS && jumps <= MOST_JUMPS) return undefined;
+	return `its interface's ${rules} rules make a program of ${slots} instructions, ${jumps} of them jumps, more than one may have`;
+}
+
+/** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
+export function compileProgram(rules: InterfaceRules, target: CompileTarget, slots: number): ProgramSpec {
+	const p = new ProgramBuilder({
+		name: PROGRAM_NAME[target.hook],
+		type: target.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
+		license: "Dual BSD/GPL",
+	});
+	const dispatches = new Map<Family, Dispatch>();
+	for (const family of FAMILIES) {
+		const dispatch = planDispatch(rules.rules.filter(({ rule }) => rule.family === family));
+		if (dscpsOf(dispatch).length > 0) dispatches.set(family, dispatch);
+	}
+	const maps = {
+		rules: p.map(rulesMap(rules, dispatches)),
+		counters: p.map(counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots)),
+	};
+	p.map(counterMap(MAP.base, "BPF_MAP_TYPE_ARRAY", slots));
+	const arrival = emitArrival(p, target, [...dispatches.keys()]);
+	const { data, etherType, pass } = arrival;
+	const stack = allocateStack(p);
+	for (const [family, dispatch] of dispatches) {
+		const other = p.label("other protocol");
+		p.comment(family === "ipv4" ? "IPv4?" : "IPv6?");
+		p.gotoIf(etherType, "!=", ETHER_TYPE[family], other);
+		p.release(etherType);
+		const local = rules.local.filter(({ address }) => address.family === family);
+		const packet: Packet = {
+			...arrival,
+			...headerOf(family, data, target),
+			p,
+			target,
+			family,
+			stack,
+			local,
+			asksProtocol: dispatch.groups.length > 0 || target.report !== undefined,
+			maps: { ...maps, local: localMap(family, local) },
+		};
+		emitFamily(packet, dispatch);
+		p.place(other);
+	}
+	p.placeBare(pass);
+	p.comment("let the packet go on");
+	p.exit(VERDICT[target.hook]);
+	return p.build();
+}
+
+/** What both headers have. */
+function headerOf(
+	family: Family,
+	data: Value,
+	{ linkHeaderBytes }: CompileTarget,
+): Pick<Packet, "source" | "destination" | "hopLimit"> {
+	if (family === "ipv6") return view(data, IPV6, linkHeaderBytes);
+	const { source, destination, ttl } = view(data, IPV4, linkHeaderBytes);
+	return { source, destination, hopLimit: ttl };
+}
+
+/** One family's way, from its first byte to the verdict. */
+function emitFamily(packet: Packet, dispatch: Dispatch): void {
+	const { p, target } = packet;
+	const inTable = tableDscps(dispatch);
+	emitHeaderBounds(packet);
+	const dscp = emitDscpFilter(packet, dscpsOf(dispatch));
+	emitFrameFilter(packet);
+	if (inTable.length > 0 && target.report === undefined) {
+		const general = p.label("general");
+		if (dispatch.groups.length > 0) {
+			p.comment("a DSCP with other rules?");
+			p.gotoUnlessMember(dscp, inTable, general);
+		}
+		emitStraight(packet, emitIfLocal(packet, dscp, dispatch), general);
+		p.place(general);
+	}
+	p.release(dscp);
+	const parsed = packet.family === "ipv4" ? emitParseIpv4(packet) : emitParseIpv6(packet);
+	p.release(packet.end);
+	if (inTable.length > 0) {
+		const groups = p.label("groups");
+		p.comment("load the DSCP");
+		const found = loadDscp(parsed);
+		if (dispatch.groups.length > 0) {
+			p.comment("a DSCP with other rules?");
+			p.gotoUnlessMember(found, inTable, groups);
+		}
+		emitFromTable(parsed, emitIfLocal(parsed, found, dispatch));
+		p.place(groups);
+	}
+	if (dispatch.groups.length > 0) emitGroups(parsed, dispatch.groups);
+}
+
+/** Leaves for `pass` when the DSCP's rule is for this host's addresses and the packet is not. Gives the DSCP. */
+function emitIfLocal(packet: Packet, dscp: Value, { plain, plainLocal }: Dispatch): Value {
+	const { p, ctx, end, pass } = packet;
+	if (plainLocal.size === 0) return dscp;
+	const forAll = p.label("every destination");
+	if (plain.size > 0) {
+		p.comment("a rule for every destination?");
+		p.gotoIfMember(dscp, plain.keys(), forAll);
+	}
+	emitLocal(packet, pass);
+	p.place(forAll);
+	if (!isLookup(packet)) return dscp;
+	p.comment("what the call has lost");
+	p.load(ctx.data_end, { into: end });
+	return loadDscp(packet, 3);
+}
+
+/** One DSCP, one address: look it up, rewrite, count. */
+function emitFromTable(packet: ParsedPacket, dscp: Value): void {
+	const { p, target, stack, pass } = packet;
+	p.comment("one rule for this DSCP: find its entry in the table");
+	const { to, slot } = findEntry(packet, dscp);
+	if (target.report !== undefined) {
+		emitReport(packet, target.report, to, slot);
+		return;
+	}
+	const difference = keepDifference(packet, emitRewriteAddress(packet, to));
+	emitCount(packet, "count the packet", slot, stack.slots.length);
+	emitTransportChecksum(packet, difference, pass);
+}
+
+function counterMap(name: string, type: MapSpec["type"], slots: number): MapSpec {
+	return { name, type, keySize: 4, valueSize: COUNTER_BYTES, maxEntries: slots };
+}

@@ -1,0 +1,286 @@
+/** The matches of a rule as code: each falls through when it holds and goes to `miss` when it does not. */
+import { type Comparison, ETHERNET, type Label, type Place, type Value, view, whole } from "@l3dsr/bpf";
+import type { Prefix } from "@l3dsr/packet";
+import { type Match, type NumberRange, PROTOCOL_NUMBER, type Rule } from "../../../model/rule.ts";
+import { KIND, NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
+import { copyFromPacket, packetEnd, storeUnknown } from "./hook.ts";
+import { emitIfIn, emitUnlessIn } from "./local-addresses.ts";
+import { loadTos } from "./parse-link.ts";
+
+/** What the conditions of a rule need to know beside the rule. */
+export interface ConditionContext {
+	/** The TOS byte is on the stack, because a rule of the group may clear the DSCP. */
+	readonly tosOnStack: boolean;
+	/** The code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
+	readonly checkDscp: boolean;
+}
+
+/** Protocols that begin with a source port and a destination port. */
+const PORT_PROTOCOLS = (["tcp", "udp", "sctp", "dccp", "udplite"] as const).map(
+	(name) => PROTOCOL_NUMBER[name],
+);
+
+/** Whether any match of the rule looks at ports. */
+export function asksForPorts(rule: Rule): boolean {
+	return rule.matches.some(({ kind }) => kind === "ports" || kind === "multiport");
+}
+
+/** Whether the rule asks for `addrtype LOCAL`. */
+export function asksForLocal(rule: Rule): boolean {
+	return rule.matches.some(({ kind }) => kind === "addrtype");
+}
+
+/** What `emitLoadPorts` and `emitPortChecksum` begin with. */
+export function emitNoPorts(packet: ParsedPacket): void {
+	const { slots, ports, arrivedPort } = packet.stack;
+	packet.p.comment("no ports yet");
+	storeUnknown(packet, 0, slots.hasPorts, slots.portChecksum, whole(ports), arrivedPort);
+}
+
+/**
+ * Puts the ports on the stack, and notes that there are any: in an unfragmented packet or
+ * first fragment of a protocol with ports, both of them in the packet.
+ */
+export function emitLoadPorts(packet: ParsedPacket): void {
+	const { p, kind, transport, family, stack } = packet;
+	const { slots, ports } = stack;
+	const done = p.label("ports loaded");
+	p.comment("does the packet have ports?");
+	const load = () => {
+		p.comment("load the ports");
+		{
+			using end = packetEnd(packet);
+			using needed = p.copy(transport, "needed").add(4);
+			p.gotoIf(needed, ">", end, done);
+		}
+		copyFromPacket(packet, transport, whole(ports), done);
+		{
+			using port = p.load(ports.destination);
+			p.store(stack.arrivedPort, port);
+		}
+		if (family === "ipv6") {
+			p.comment("behind a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel");
+			using transportProtocol = protocolOf(packet);
+			using seen = p.load(slots.protocol);
+			p.gotoIf(seen, "!=", transportProtocol, done);
+		}
+		p.store(slots.hasPorts, 1);
+	};
+	{
+		using protocol = p.copy(kind, "protocol").and(~KIND.routedFurther);
+		p.switch(protocol, [{ values: PORT_PROTOCOLS, name: "ports", body: load }]);
+	}
+	p.place(done);
+}
+
+/** Everything that the rule asks for, in the order of ip_tables. */
+export function emitConditions(
+	packet: ParsedPacket,
+	rule: Rule,
+	context: ConditionContext,
+	miss: Label,
+): void {
+	const { p, kind } = packet;
+	const { header } = rule;
+	if (header.source !== undefined) {
+		p.comment("source");
+		emitPrefix(packet, packet.source, header.source, miss);
+	}
+	if (header.destination !== undefined) {
+		p.comment("destination");
+		emitPrefix(packet, destinationNow(packet), header.destination, miss);
+	}
+	// -i holds by construction: the program hangs at that interface.
+	if (header.protocol !== undefined) emitProtocol(packet, header.protocol, miss);
+	if (header.fragment !== undefined) {
+		const { negated } = header.fragment;
+		p.comment(negated ? "no later fragment" : "a later fragment");
+		if (negated) p.gotoIf(kind, "&", KIND.laterFragment, miss);
+		else p.gotoUnless(kind, "&", KIND.laterFragment, miss);
+	}
+	for (const match of rule.matches) emitMatch(packet, match, context, miss);
+}
+
+/** The destination as the rules so far left it. */
+export function destinationNow({ stack, destination }: ParsedPacket): Place {
+	const { field } = destination;
+	return { ...stack.address, name: "destination", field: { ...field, order: "none", offset: 0 } };
+}
+
+function emitPrefix(
+	{ p }: ParsedPacket,
+	address: Place,
+	{ prefix, negated }: { readonly prefix: Prefix; readonly negated: boolean },
+	miss: Label,
+): void {
+	if (negated) emitIfIn(p, address, [prefix], miss);
+	else emitUnlessIn(p, address, [prefix], miss);
+}
+
+/** What `-p` compares with, in IPv4. */
+function protocolOf({ p, kind }: ParsedPacket): Value {
+	return p.copy(kind, "protocol").and(0xff);
+}
+
+function emitProtocol(
+	packet: ParsedPacket,
+	{ number, negated }: { readonly number: number; readonly negated: boolean },
+	miss: Label,
+): void {
+	const { p, family, stack } = packet;
+	p.comment(`protocol ${number}`);
+	using protocol = family === "ipv4" ? protocolOf(packet) : p.load(stack.slots.protocol);
+	if (family === "ipv6" && negated) p.gotoIf(protocol, "==", NO_PROTOCOL, miss);
+	p.gotoIf(protocol, missIf(negated), number, miss);
+}
+
+/** How a value and what is asked for compare when the match does not hold. */
+function missIf(negated: boolean): Comparison {
+	return negated ? "==" : "!=";
+}
+
+function emitMatch(packet: ParsedPacket, match: Match, context: ConditionContext, miss: Label): void {
+	const { p, skb, stack } = packet;
+	switch (match.kind) {
+		case "dscp": {
+			if (!context.checkDscp) return;
+			p.comment(`DSCP ${match.dscp}`);
+			using dscp = tosNow(packet, context).rsh(2);
+			p.gotoIf(dscp, missIf(match.negated), match.dscp, miss);
+			return;
+		}
+		case "tos": {
+			p.comment(`TOS ${match.value}/${match.mask}`);
+			using tos = tosNow(packet, context).and(match.mask);
+			p.gotoIf(tos, missIf(match.negated), match.value, miss);
+			return;
+		}
+		case "ecn": {
+			p.comment(`ECN ${match.ect}`);
+			using ecn = tosNow(packet, context).and(3);
+			p.gotoIf(ecn, missIf(match.negated), match.ect, miss);
+			return;
+		}
+		case "mark": {
+			if (skb === undefined) throw new Error("a packet has no mark at XDP");
+			p.comment(`mark ${match.value}/${match.mask}`);
+			using mark = p.load(skb.mark).and(match.mask);
+			p.gotoIf(mark, missIf(match.negated), match.value, miss);
+			return;
+		}
+		case "mac":
+			emitMac(packet, match, miss);
+			return;
+		case "ports":
+			emitPorts(packet, match, miss);
+			return;
+		case "multiport":
+			emitMultiport(packet, match, miss);
+			return;
+		case "addrtype":
+			p.comment(`destination is ${match.negated ? "not " : ""}this host's`);
+			p.gotoIf(stack.slots.destinationLocal, match.negated ? "!=" : "==", 0, miss);
+			return;
+		case "length": {
+			using length = p.load(stack.slots.length);
+			emitRange(packet, "length", length, match, match.negated, miss);
+			return;
+		}
+		case "ttl": {
+			p.comment(`TTL ${match.comparison} ${match.value}`);
+			const misses = { eq: missIf(match.negated), lt: ">=", gt: "<=" } as const;
+			p.gotoIf(packet.hopLimit, misses[match.comparison], match.value, miss);
+			return;
+		}
+		case "comment":
+			return;
+	}
+}
+
+/** TOS or Traffic Class as the rules so far left it. */
+function tosNow(packet: ParsedPacket, { tosOnStack }: ConditionContext): Value {
+	return tosOnStack ? packet.p.load(packet.stack.slots.tos) : loadTos(packet);
+}
+
+function emitMac(
+	{ p, data, target }: ParsedPacket,
+	{ source, negated }: Extract<Match, { kind: "mac" }>,
+	miss: Label,
+): void {
+	p.comment("source MAC");
+	// Without an Ethernet header xt_mac says no before it looks at the `!`.
+	const other = negated ? p.label("other") : miss;
+	if (target.linkHeaderBytes > 0)
+		p.gotoUnlessBytes(view(data, ETHERNET).source, Uint8Array.from(source), other);
+	if (target.linkHeaderBytes === 0 || negated) p.goto(miss);
+	if (negated) p.place(other);
+}
+
+function emitPorts(packet: ParsedPacket, match: Extract<Match, { kind: "ports" }>, miss: Label): void {
+	const { p, stack } = packet;
+	p.comment(`${match.module} with ports`);
+	p.gotoIf(stack.slots.hasPorts, "==", 0, miss);
+	{
+		using protocol = protocolOf(packet);
+		p.gotoIf(protocol, "!=", PROTOCOL_NUMBER[match.module], miss);
+	}
+	for (const side of ["source", "destination"] as const) {
+		const range = match[side];
+		if (range === undefined) continue;
+		using port = p.load(stack.ports[side]).toHost();
+		emitRange(packet, `${side} port`, port, range, range.negated, miss);
+	}
+}
+
+function emitMultiport(
+	packet: ParsedPacket,
+	match: Extract<Match, { kind: "multiport" }>,
+	miss: Label,
+): void {
+	const { p, stack } = packet;
+	const listed = match.negated ? miss : p.label("port listed");
+	p.comment("multiport: with ports");
+	p.gotoIf(stack.slots.hasPorts, "==", 0, miss);
+	for (const side of ["source", "destination"] as const) {
+		if (match.direction !== side && match.direction !== "either") continue;
+		p.comment(`${side} port`);
+		using port = p.load(stack.ports[side]).toHost();
+		for (const range of match.ports) emitIfInRange(packet, port, range, listed);
+	}
+	if (match.negated) return;
+	p.comment("not listed");
+	p.goto(miss);
+	p.place(listed);
+}
+
+/** Goes to `hit` when the value is in the range, else falls through. */
+function emitIfInRange({ p }: ParsedPacket, value: Value, { first, last }: NumberRange, hit: Label): void {
+	if (first === last) {
+		p.gotoIf(value, "==", first, hit);
+		return;
+	}
+	const below = p.label("below");
+	p.gotoIf(value, "<", first, below);
+	p.gotoIf(value, "<=", last, hit);
+	p.place(below);
+}
+
+/** Goes to `miss` unless the value is in the range (with `negated`: if it is). */
+function emitRange(
+	packet: ParsedPacket,
+	what: string,
+	value: Value,
+	range: NumberRange,
+	negated: boolean,
+	miss: Label,
+): void {
+	const { p } = packet;
+	const { first, last } = range;
+	p.comment(`${what} ${negated ? "not " : ""}${first}-${last}`);
+	if (negated) emitIfInRange(packet, value, range, miss);
+	else if (first === last) p.gotoIf(value, "!=", first, miss);
+	else {
+		p.gotoIf(value, "<", first, miss);
+		p.gotoIf(value, ">", last, miss);
+	}
+}

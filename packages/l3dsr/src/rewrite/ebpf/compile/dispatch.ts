@@ -1,0 +1,119 @@
+/**
+ * Which rules can meet a packet, told by its DSCP: the plan that the compiler turns into code. Pure.
+ *
+ * Most DSCPs have one plain rule (this code, that VIP): those share one piece of code and a table that is
+ * indexed by DSCP. The others get straight-line code for exactly the rules that can match them; DSCPs with
+ * the same rules share it.
+ */
+import { dscp as toDscp, tosOfDscp } from "@l3dsr/packet";
+import type { Rule } from "../../../model/rule.ts";
+import type { SlottedRule } from "./interface-rules.ts";
+
+export const DSCP_COUNT = 64;
+
+/** A rule in the straight-line code of one group. */
+export interface ListedRule {
+	readonly rule: SlottedRule;
+	/** Whether the code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
+	readonly checkDscp: boolean;
+}
+
+export interface DispatchGroup {
+	/** Ascending. */
+	readonly dscps: readonly number[];
+	readonly rules: readonly ListedRule[];
+}
+
+export interface Dispatch {
+	/** DSCP → its only rule, which asks for nothing else and only rewrites the address. */
+	readonly plain: ReadonlyMap<number, SlottedRule>;
+	/** The same with `addrtype --dst-type LOCAL`, as services have it. */
+	readonly plainLocal: ReadonlyMap<number, SlottedRule>;
+	readonly groups: readonly DispatchGroup[];
+}
+
+/** Rule bodies beyond which one group for all DSCPs is better than a group for each kind of DSCP. */
+const MOST_BODIES = 256;
+
+/** `rules`: of one family, in the order in which they run. */
+export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
+	const plain = new Map<number, SlottedRule>();
+	const plainLocal = new Map<number, SlottedRule>();
+	const byRules = new Map<string, { dscps: number[]; rules: readonly ListedRule[] }>();
+	for (let code = 0; code < DSCP_COUNT; code++) {
+		const listed = rulesFor(rules, code);
+		const [first] = listed;
+		if (first === undefined) continue;
+		const kind = listed.length === 1 ? plainKind(first.rule.rule) : undefined;
+		if (kind !== undefined) {
+			(kind === "plain" ? plain : plainLocal).set(code, first.rule);
+			continue;
+		}
+		const key = listed.map(({ rule, checkDscp }) => `${rule.slot}${checkDscp ? "?" : ""}`).join(" ");
+		const group = byRules.get(key);
+		if (group === undefined) byRules.set(key, { dscps: [code], rules: listed });
+		else group.dscps.push(code);
+	}
+	const groups = [...byRules.values()];
+	return { plain, plainLocal, groups: bodiesIn(groups) > MOST_BODIES ? [oneGroup(rules, groups)] : groups };
+}
+
+/** How many times the code of a rule is in the program: once for each group that it is in. */
+export function bodiesIn(groups: readonly DispatchGroup[]): number {
+	return groups.reduce((sum, group) => sum + group.rules.length, 0);
+}
+
+/** The DSCPs whose rule is an entry of the table. */
+export function tableDscps({ plain, plainLocal }: Dispatch): number[] {
+	return [...plain.keys(), ...plainLocal.keys()];
+}
+
+/** The DSCPs for which anything may happen, ascending. */
+export function dscpsOf(dispatch: Dispatch): number[] {
+	const inGroups = dispatch.groups.flatMap(({ dscps }) => dscps);
+	return [...tableDscps(dispatch), ...inGroups].sort((a, b) => a - b);
+}
+
+/** Rules that can match a packet which arrives with this DSCP, in order. */
+function rulesFor(rules: readonly SlottedRule[], code: number): ListedRule[] {
+	const listed: ListedRule[] = [];
+	let cleared = false;
+	for (const rule of rules) {
+		if (acceptsDscp(rule.rule, code)) listed.push({ rule, checkDscp: cleared });
+		else if (cleared && acceptsDscp(rule.rule, 0)) listed.push({ rule, checkDscp: true });
+		else continue;
+		cleared ||= rule.rule.target.clearDscp;
+	}
+	return listed;
+}
+
+function oneGroup(rules: readonly SlottedRule[], groups: readonly DispatchGroup[]): DispatchGroup {
+	const dscps = groups.flatMap((group) => group.dscps).sort((a, b) => a - b);
+	return { dscps, rules: rules.map((rule) => ({ rule, checkDscp: true })) };
+}
+
+/** Whether a packet with this DSCP, and any ECN bits, can meet the rule's matches on the TOS byte. */
+function acceptsDscp(rule: Rule, code: number): boolean {
+	const tos = tosOfDscp(toDscp(code));
+	return [0, 1, 2, 3].some((ecn) =>
+		rule.matches.every((match) => {
+			if (match.kind === "dscp") return (match.dscp === code) !== match.negated;
+			if (match.kind === "tos") return (((tos | ecn) & match.mask) === match.value) !== match.negated;
+			if (match.kind === "ecn") return (ecn === match.ect) !== match.negated;
+			return true;
+		}),
+	);
+}
+
+/** A DSCP, or a DSCP and a destination of this host, and nothing else in; an address and nothing else out. */
+function plainKind({ header, matches, target }: Rule): "plain" | "plainLocal" | undefined {
+	if (target.dport !== undefined || target.clearDscp) return undefined;
+	if (Object.entries(header).some(([field, value]) => field !== "inInterface" && value !== undefined)) {
+		return undefined;
+	}
+	const asked = matches.filter(({ kind }) => kind !== "comment");
+	if (asked.some((match) => !("negated" in match) || match.negated)) return undefined;
+	const kinds = asked.map(({ kind }) => kind).sort();
+	if (kinds.join(" ") === "dscp") return "plain";
+	return kinds.join(" ") === "addrtype dscp" ? "plainLocal" : undefined;
+}

@@ -1,0 +1,80 @@
+/**
+ * How each next header of IPv6 is walked over, as a table for the program: so the walk does the same steps for
+ * every header, and the verifier, which follows each branch on its own, has one way through each of them.
+ */
+import { be16, layout, u8, type Value, type View, view } from "@l3dsr/bpf";
+import { EXTENSION_HEADER } from "../../oracle/oracle.ts";
+import type { Packet } from "./frame.ts";
+import { EXTENSIONS_OFFSET } from "./table.ts";
+
+/** `size = ((length & lengthMask) + more) << shift`; a field that the header does not have is masked out. */
+const STEP = layout("step", {
+	/** STEP_FLAG bits; 0: no extension header. */
+	flags: u8,
+	lengthMask: u8,
+	more: u8,
+	shift: u8,
+	segmentsLeftMask: u8,
+	_pad: u8,
+	fragmentMask: be16,
+});
+
+export const STEP_FLAG = {
+	walked: 1,
+	/** Four bytes are looked at, otherwise two. (That number less two.) */
+	four: 2,
+	/** `-p` stops here; only the rewrite looks behind it. */
+	stops: 4,
+} as const;
+
+const { walked, four, stops } = STEP_FLAG;
+
+type Step = Readonly<Record<Exclude<keyof typeof STEP.fields, "_pad">, number>>;
+
+/** Units of eight bytes, the first of which is not counted. */
+const usual: Step = {
+	flags: walked,
+	lengthMask: 0xff,
+	more: 1,
+	shift: 3,
+	segmentsLeftMask: 0,
+	fragmentMask: 0,
+};
+
+/** The first five are those that ipv6_find_hdr in the kernel walks over. */
+const STEPS: Readonly<Record<number, Step>> = {
+	[EXTENSION_HEADER.hopByHop]: usual,
+	[EXTENSION_HEADER.destinationOptions]: usual,
+	[EXTENSION_HEADER.routing]: { ...usual, flags: walked | four, segmentsLeftMask: 0xff },
+	// Units of four bytes, the first two of which are not counted.
+	[EXTENSION_HEADER.authentication]: { ...usual, more: 2, shift: 2 },
+	// Eight bytes; the upper 13 bits of its field are the offset.
+	[EXTENSION_HEADER.fragment]: { ...usual, flags: walked | four, lengthMask: 0, fragmentMask: 0xfff8 },
+	[EXTENSION_HEADER.mobility]: { ...usual, flags: walked | stops },
+	[EXTENSION_HEADER.hip]: { ...usual, flags: walked | stops },
+	[EXTENSION_HEADER.shim6]: { ...usual, flags: walked | stops },
+};
+
+/** The step over the header `number` (0–255), in the register of `pointer`. */
+export function findStep(
+	{ p, maps }: Packet,
+	number: Value,
+): { pointer: Value; step: View<typeof STEP.fields> } {
+	const pointer = p.mapValue(maps.rules, EXTENSIONS_OFFSET);
+	using offset = p.copy(number, "offset").lsh(Math.log2(STEP.bytes));
+	pointer.add(offset);
+	return { pointer, step: view(pointer, STEP) };
+}
+
+/** The table: one entry for each number. */
+export function encodeSteps(): Uint8Array {
+	const table = new Uint8Array(256 * STEP.bytes);
+	const data = new DataView(table.buffer);
+	for (const [number, step] of Object.entries(STEPS)) {
+		const at = Number(number) * STEP.bytes;
+		for (const name of ["flags", "lengthMask", "more", "shift", "segmentsLeftMask"] as const)
+			data.setUint8(at + STEP.fields[name].offset, step[name]);
+		data.setUint16(at + STEP.fields.fragmentMask.offset, step.fragmentMask);
+	}
+	return table;
+}

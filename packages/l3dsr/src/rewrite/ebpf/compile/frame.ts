@@ -1,0 +1,188 @@
+/** Where a generated program keeps what: registers, stack, kinds of transport, and the layout of its maps. */
+import {
+	be16,
+	bytes,
+	type Label,
+	layout,
+	type MapSpec,
+	type Place,
+	type ProgramBuilder,
+	part,
+	type SKB,
+	u32,
+	u64,
+	type Value,
+	type View,
+	view,
+	type XDP,
+} from "@l3dsr/bpf";
+import type { Family, Prefix } from "@l3dsr/packet";
+import type { CompileTarget } from "./hook.ts";
+
+/** A packet of one family on its way through the program: what every part of it works with. */
+export interface Packet {
+	readonly p: ProgramBuilder;
+	readonly target: CompileTarget;
+	readonly family: Family;
+	/** The context: where the packet begins and ends. */
+	readonly ctx: View<typeof SKB.fields> | View<typeof XDP.fields>;
+	/** The same at tc, with all that the kernel knows of a packet; undefined at XDP. */
+	readonly skb: View<typeof SKB.fields> | undefined;
+	/** Start of the packet, proven to the end of the IP header; kept until the address is written. */
+	readonly data: Value;
+	/** End of what can be accessed directly, until the first call. */
+	readonly end: Value;
+	readonly source: Place;
+	readonly destination: Place;
+	/** TTL or hop limit. */
+	readonly hopLimit: Place;
+	readonly stack: Stack;
+	readonly maps: ProgramMaps;
+	/** The host's own prefixes of this family. */
+	readonly local: readonly Prefix[];
+	/** Whether anything asks what `-p` compares with, which is more to find out in IPv6. */
+	readonly asksProtocol: boolean;
+	/** The packet goes on as it is now. */
+	readonly pass: Label;
+}
+
+/** A packet whose headers have been read, extension headers and all. */
+export interface ParsedPacket extends Packet {
+	/** Offset of the transport header from the start of the packet. */
+	readonly transport: Value;
+	/** Protocol of the transport header, and the KIND bits that say why it cannot be used. */
+	readonly kind: Value;
+}
+
+/** In a packet's `kind`, above the protocol: with any of them, it is equal to no protocol. */
+export const KIND = {
+	/** No transport header here: a later fragment. */
+	laterFragment: 0x100,
+	/** A routing header with segments left: the pseudo-header has another destination. */
+	routedFurther: 0x200,
+	/** The chain of extension headers is cut short, or longer than the program walks (and so without transport). */
+	chainCut: 0x400,
+	chainLong: 0x800,
+} as const;
+
+/** What rules asked for so far. */
+export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;
+
+/** As the protocol of a packet: neither `-p X` nor `! -p X` matches. */
+export const NO_PROTOCOL = 0xffff_ffff;
+
+/**
+ * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from
+ * packet to packet, and from rule to rule, is in second halves.
+ */
+const SLOTS = layout("stack", {
+	/** Extension headers walked over so far: a number that the verifier has to know, and does for all of 8 bytes. */
+	walked: u64,
+	/** Of the counter map. */
+	key: u32,
+	/** Bytes of the IP packet. */
+	length: u32,
+	/** Flags of a helper, across a call. */
+	flags: u32,
+	/** What `-p` compares with (IPv6); NO_PROTOCOL if there is none. */
+	protocol: u32,
+	_first1: u32,
+	/** ACTION bits. */
+	actions: u32,
+	_first2: u32,
+	/** The TOS byte as the rules so far left it. */
+	tos: u32,
+	_first3: u32,
+	/** Whether the destination, as the rules so far left it, is one of this host's. */
+	destinationLocal: u32,
+	_first4: u32,
+	/** Of the new IPv6 address: the complement of its sum. */
+	addressComplement: u32,
+	_first5: u32,
+	/** Whether the packet has ports at all. */
+	hasPorts: u32,
+	_first6: u32,
+	/** Where in the transport header the checksum is that follows a port; 0 if no port can be set. */
+	portChecksum: u32,
+	_first7: u32,
+	/** Other than 0: a routing header that has been walked over has segments left. */
+	routed: u32,
+	_first8: u32,
+	/** Offset of the transport checksum from the start of the packet. */
+	checksumOffset: u32,
+	_first9: u32,
+	/** Slot that counts why the transport header is out of reach; NOTHING_WRONG. */
+	malformed: u32,
+});
+
+/** In the stack's `malformed`. */
+export const NOTHING_WRONG = 0xffff_ffff;
+
+/** The ports, as they stand in the packet and as rules compare them. */
+const PORTS = layout("ports", { source: be16, destination: be16 });
+
+/** What is copied out of the packet; in second halves as well, however it came there. */
+const COPIED = layout("copied", {
+	_first1: u32,
+	arrivedPort: be16,
+	field: be16,
+	_first2: u32,
+	extension: bytes(4),
+	_first3: u32,
+	ports: bytes(4),
+});
+
+/** Named places on the stack; each is written before the program reads it. */
+export interface Stack {
+	readonly slots: View<typeof SLOTS.fields>;
+	/** The destination as the rules so far left it. */
+	readonly address: Place;
+	readonly ports: View<typeof PORTS.fields>;
+	/** The destination port that the packet came with. */
+	readonly arrivedPort: Place;
+	/** A 16-bit field of the packet, copied here and back. */
+	readonly field: Place;
+	/** The first bytes of an extension header. */
+	readonly extension: Place;
+}
+
+export function allocateStack(p: ProgramBuilder): Stack {
+	const slots = p.stack("stack", SLOTS);
+	const address = p.stack("address", layout("address", { bytes: bytes(16) })).bytes;
+	const { arrivedPort, field, extension, ports } = p.stack("copied", COPIED);
+	return { slots, address, ports: view(ports.base, PORTS, ports.offset), arrivedPort, field, extension };
+}
+
+/** The 32-bit word at `index` of an address, in memory order. */
+export function word(address: Place, index: number): Place {
+	return part(address, 4 * index, 4);
+}
+
+export const MAP = {
+	rules: "l3dsr_rules",
+	counters: "l3dsr_count",
+	base: "l3dsr_base",
+	/** The host's own addresses, where they are too many to be compared one by one. */
+	local: { ipv4: "l3dsr_local4", ipv6: "l3dsr_local6" },
+} as const;
+
+/** Maps that the program may use. */
+export interface ProgramMaps {
+	readonly rules: MapSpec;
+	readonly counters: MapSpec;
+	readonly local: MapSpec;
+}
+
+/** Value of MAP.rules: this header, the two tables (table.ts), then the text of `text` bytes. */
+export const RULES_LAYOUT = {
+	/** "L3DS" as bytes. */
+	magic: [0x4c, 0x33, 0x44, 0x53],
+	versionOffset: 4,
+	textOffsetOffset: 8,
+	textLengthOffset: 12,
+	tablesOffset: 16,
+} as const;
+
+/** Value of MAP.counters (per CPU) and MAP.base. */
+export const COUNTER = layout("counter", { packets: u64, bytes: u64 });
+export const COUNTER_BYTES = COUNTER.bytes;

@@ -1,0 +1,156 @@
+/**
+ * What differs between the places where a program can hang: how it reads and writes what is behind the proven
+ * header, and how long a packet is.
+ */
+import {
+	bytes,
+	type Label,
+	type MapSpec,
+	type Place,
+	part,
+	TC_ACT,
+	type Value,
+	XDP_ACTION,
+} from "@l3dsr/bpf";
+import type { Packet, ParsedPacket } from "./frame.ts";
+import type { ReportTarget } from "./report.ts";
+
+export type HookKind = "tc" | "xdp";
+
+/** What a program is compiled for, beside its rules. */
+export interface CompileTarget {
+	readonly hook: HookKind;
+	/** Bytes in front of the network header: 14 (Ethernet) or 0 (tun, WireGuard, PPP …). */
+	readonly linkHeaderBytes: 0 | 14;
+	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
+	readonly ipv6ChecksumFlag: boolean;
+	/** Report to `ring` what would be rewritten, and rewrite nothing (report.ts). Only tc. */
+	readonly report?: ReportTarget & { readonly ring: MapSpec };
+}
+
+/** What the program returns for every packet: carry on, with the next program (TCX_NEXT, "next filter") or up the stack. */
+export const VERDICT = { tc: TC_ACT.UNSPEC, xdp: XDP_ACTION.PASS } as const;
+
+/**
+ * No header of a packet is further from its start: eight extension headers have 16 KB. The verifier allows a
+ * packet pointer to move by a number below 64 KB, and needs to see that.
+ */
+const OFFSET_MASK = 0x7fff;
+
+/**
+ * `*to = as many bytes of the packet from `offset` on`; goes to `otherwise` when it does not have them. Values in r0-r5
+ * are lost: what is not in linear memory, at tc, has to be asked for.
+ */
+export function copyFromPacket(packet: Packet, offset: Value, to: Place, otherwise: Label): void {
+	const { p, skb } = packet;
+	const { bytes } = to.field;
+	const far = skb === undefined ? otherwise : p.label("not linear");
+	{
+		using at = pointer(packet, offset);
+		p.copyBytes(to, placeAt(packet, at, bytes, far));
+	}
+	if (skb === undefined) return;
+	const copied = p.label("copied");
+	p.goto(copied);
+	p.place(far);
+	{
+		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, bytes], "failed");
+		p.gotoIf(failed, "!=", 0, otherwise);
+	}
+	p.place(copied);
+}
+
+/**
+ * The first two bytes, or all four (`length`), of `*to = four bytes of the packet from `offset` on`; goes to
+ * `otherwise` when it does not have so many.
+ */
+export function copyTwoOrFour(
+	packet: Packet,
+	offset: Value,
+	to: Place,
+	length: Value,
+	otherwise: Label,
+): void {
+	const { p, skb } = packet;
+	if (skb !== undefined) {
+		using failed = p.call("bpf_skb_load_bytes", [skb, offset, to, length], "failed");
+		p.gotoIf(failed, "!=", 0, otherwise);
+		return;
+	}
+	using at = pointer(packet, offset);
+	p.copyBytes(part(to, 0, 2), placeAt(packet, at, 2, otherwise));
+	// Who asked for four knows that they are there.
+	const two = p.label("two");
+	p.copyBytes(to, placeAt(packet, at, 4, two));
+	p.place(two);
+}
+
+/** `*(packet + offset) = *from`; goes to `otherwise` when the packet does not have as many bytes. Packet pointers are lost. */
+export function copyIntoPacket(
+	packet: Packet,
+	offset: Value,
+	from: Place,
+	otherwise: Label,
+	flags = 0,
+): void {
+	const { p, skb } = packet;
+	if (skb !== undefined) {
+		p.run("bpf_skb_store_bytes", [skb, offset, from, from.field.bytes, flags]);
+		return;
+	}
+	using at = pointer(packet, offset);
+	p.copyBytes(placeAt(packet, at, from.field.bytes, otherwise), from);
+}
+
+/** `start of the packet + offset`, for `placeAt`. */
+export function pointer({ p, ctx }: Packet, offset: Value): Value {
+	using distance = p.copy(offset, "distance").and(OFFSET_MASK);
+	return p.load(ctx.data, { name: "at" }).add(distance);
+}
+
+/** So many bytes at a packet pointer; goes to `otherwise` when linear memory, at XDP the packet, ends before. */
+export function placeAt({ p, ctx }: Packet, at: Value, length: number, otherwise: Label): Place {
+	p.prove(at, length, ctx.data_end, otherwise);
+	return { name: `${length} bytes`, base: at, offset: 0, field: { ...bytes(length), offset: 0 } };
+}
+
+/** Bytes from the network header to the end of what arrived, link-layer padding included. */
+export function arrivedBytes({ p, skb, data, end, target }: Packet): Value {
+	const arrived = p.u64("arrived");
+	if (skb !== undefined) p.load(skb.len, { into: arrived });
+	else arrived.set(end).sub(data);
+	if (target.linkHeaderBytes > 0) arrived.sub(target.linkHeaderBytes);
+	return arrived;
+}
+
+/** End of the IP packet, as an offset from the start of the packet. */
+export function packetEnd({ p, stack, target }: Packet): Value {
+	const end = p.load(stack.slots.length, { name: "packet end" });
+	return target.linkHeaderBytes > 0 ? end.add(target.linkHeaderBytes) : end;
+}
+
+/** Each place := number, but not for the verifier: otherwise every number there would be a way of its own from then on. */
+export function storeUnknown({ p, stack }: Packet, number: number, ...places: readonly Place[]): void {
+	using value = p.u32(places.map(({ name }) => name).join(", ")).set(number);
+	{
+		using unknown = p.load(stack.slots.length, { name: "unknown" });
+		p.forget(value, unknown);
+	}
+	for (const place of places) p.store(place, value);
+}
+
+/**
+ * So that the verifier goes on once, not once for each way through the headers: it follows each on its own as long
+ * as registers differ in what it knows of them.
+ */
+export function emitForgetWay({ p, transport, kind, family, stack, asksProtocol }: ParsedPacket): void {
+	const { length, protocol } = stack.slots;
+	p.comment("let the verifier forget by which way it came");
+	using unknown = p.load(length, { name: "unknown" });
+	p.forget(kind, unknown);
+	p.forget(transport, unknown);
+	if (family === "ipv4" || !asksProtocol) return;
+	using seen = p.load(protocol);
+	p.forget(seen, unknown);
+	p.store(protocol, seen);
+}

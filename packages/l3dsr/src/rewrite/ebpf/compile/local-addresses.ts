@@ -1,0 +1,93 @@
+/**
+ * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; a
+ * host with many VIPs holds as many, and those are one lookup.
+ */
+import { BPF_MAP_FLAG, type Label, type MapSpec, type Place, type ProgramBuilder } from "@l3dsr/bpf";
+import { addressBits, type Family, maskBytes, type Prefix } from "@l3dsr/packet";
+import { MAP, type Packet } from "./frame.ts";
+
+/** Single addresses beyond which a lookup is cheaper than comparing. */
+const MOST_COMPARED = 4;
+
+/** Whether `emitLocal` calls the kernel, so that r0-r5 are lost. */
+export function isLookup({ family, local }: Pick<Packet, "family" | "local">): boolean {
+	return singleAddresses(family, local).length > MOST_COMPARED;
+}
+
+/** Falls through when the packet's destination, as it arrived, is one of this host's, else goes to `miss`. */
+export function emitLocal(packet: Packet, miss: Label): void {
+	const { p, destination, family, local, maps } = packet;
+	p.comment("destination is this host's");
+	if (!isLookup(packet)) {
+		emitUnlessIn(p, destination, local, miss);
+		return;
+	}
+	const single = singleAddresses(family, local);
+	const found = p.label("local");
+	emitIfIn(
+		p,
+		destination,
+		local.filter((prefix) => !single.includes(prefix)),
+		found,
+	);
+	{
+		using _entry = p.lookup(maps.local, destination, miss, "local address");
+	}
+	p.place(found);
+}
+
+/** Goes to `miss` unless the address is in one of the prefixes. */
+export function emitUnlessIn(
+	p: ProgramBuilder,
+	address: Place,
+	prefixes: readonly Prefix[],
+	miss: Label,
+): void {
+	const found = p.label("found");
+	const last = prefixes.at(-1);
+	emitIfIn(p, address, prefixes.slice(0, -1), found);
+	if (last === undefined) p.goto(miss);
+	else emitUnlessPrefix(p, address, last, miss);
+	p.place(found);
+}
+
+/** Goes to `hit` if the address is in one of the prefixes. */
+export function emitIfIn(p: ProgramBuilder, address: Place, prefixes: readonly Prefix[], hit: Label): void {
+	for (const prefix of prefixes) {
+		const other = p.label("other");
+		emitUnlessPrefix(p, address, prefix, other);
+		p.goto(hit);
+		p.place(other);
+	}
+}
+
+function emitUnlessPrefix(
+	p: ProgramBuilder,
+	address: Place,
+	{ address: of, length }: Prefix,
+	miss: Label,
+): void {
+	p.gotoUnlessBytes(address, Uint8Array.from(of.bytes), miss, Uint8Array.from(maskBytes(of.family, length)));
+}
+
+/** What `emitLocal` looks addresses up in. */
+export function localMap(family: Family, local: readonly Prefix[]): MapSpec {
+	const single = singleAddresses(family, local);
+	return {
+		name: MAP.local[family],
+		type: "BPF_MAP_TYPE_HASH",
+		keySize: addressBits(family) / 8,
+		valueSize: 4,
+		maxEntries: Math.max(1, single.length),
+		flags: BPF_MAP_FLAG.BPF_F_RDONLY_PROG,
+		contents: single.map(({ address }) => ({
+			key: Uint8Array.from(address.bytes),
+			value: Uint8Array.of(1, 0, 0, 0),
+		})),
+		frozen: true,
+	};
+}
+
+function singleAddresses(family: Family, local: readonly Prefix[]): Prefix[] {
+	return local.filter(({ address, length }) => address.family === family && length === addressBits(family));
+}

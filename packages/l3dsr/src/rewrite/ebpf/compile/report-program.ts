@@ -1,0 +1,25 @@
+/** The reporting program of one interface: what runs there, compiled once more with events for rewrites. */
+import type { MapSpec, ProgramSpec } from "@l3dsr/bpf";
+import { compileProgram } from "./compile.ts";
+import type { InterfaceRules } from "./interface-rules.ts";
+import { REPORT_PROGRAM, type ReportTarget } from "./report.ts";
+
+/**
+ * `ring` is the buffer that events go to. The counter map is the program's own: the rules' counters do not
+ * move when somebody watches.
+ */
+export function compileReport(
+	rules: InterfaceRules,
+	linkHeaderBytes: 0 | 14,
+	report: ReportTarget,
+	ring: MapSpec,
+): ProgramSpec {
+	const slots = Math.max(...rules.rules.map(({ slot }) => slot)) + 1;
+	const target = {
+		hook: "tc",
+		linkHeaderBytes,
+		ipv6ChecksumFlag: false,
+		report: { ...report, ring },
+	} as const;
+	return { ...compileProgram(rules, target, slots), name: REPORT_PROGRAM };
+}

@@ -1,0 +1,223 @@
+/**
+ * Looking on: the program of an interface once more, with the same parsing, the same dispatch and the same
+ * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
+ * it is. What `l3dsr watch` hangs in front of ours while it runs.
+ */
+import { BPF_MAP_FLAG, type MapSpec, type Place, part, structure, type View, view, whole } from "@l3dsr/bpf";
+import { Layout } from "@l3dsr/linux";
+import type { Address, Dscp, Prefix } from "@l3dsr/packet";
+import { hostPrefix } from "../../../model/selection.ts";
+import { emitLoadPorts, emitNoPorts } from "./conditions.ts";
+import { NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
+import type { CompileTarget } from "./hook.ts";
+import { emitUnlessIn } from "./local-addresses.ts";
+import { loadDscp, loadTos } from "./parse-link.ts";
+import type { NewAddress } from "./rewrite-address.ts";
+
+export const REPORT_PROGRAM = "l3dsr_watch";
+
+/** Which packets are reported: those that meet every condition that is present. */
+export interface ReportFilter {
+	readonly vip?: Address;
+	readonly dscp?: Dscp;
+	readonly client?: Prefix;
+}
+
+export interface ReportTarget {
+	/** Number of this program among those that share the ring buffer: what its events carry. */
+	readonly origin: number;
+	readonly filter: ReportFilter;
+	/** Only the first packet of each flow. */
+	readonly flows: boolean;
+}
+
+export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
+
+/** What was not sent: no credit, or no room in the ring buffer. */
+export const CONTROL = new Layout({ credit: "u64", leftOut: "u64" });
+
+const CONTROL_LAYOUT = structure("control", CONTROL);
+
+/** One event. From `origin` on it is the flow that the packet belongs to. */
+export const REPORT_EVENT = new Layout({
+	/** CLOCK_MONOTONIC, nanoseconds. */
+	time: "u64",
+	/** Bytes of the IP packet. */
+	length: "u32",
+	tos: "u32",
+	origin: "u32",
+	slot: "u32",
+	/** 4 or 6 */
+	version: "u32",
+	/** What `-p` compares with; 0xffffffff where there is none. */
+	protocol: "u32",
+	/** IPv4 in the first four bytes. */
+	source: { bytes: 16 },
+	real: { bytes: 16 },
+	vip: { bytes: 16 },
+	/** Both 0 in a packet without ports. */
+	sourcePort: "be16",
+	destinationPort: "be16",
+	_pad: "u32",
+});
+
+const EVENT = structure("event", REPORT_EVENT);
+const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
+const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
+const MOST_FLOWS = 65536;
+const BPF_ANY = 0;
+
+/** Maps that the programs of one watcher share, beside the ring buffer. */
+export const CONTROL_MAP: MapSpec = {
+	name: REPORT_MAP.control,
+	type: "BPF_MAP_TYPE_ARRAY",
+	keySize: 4,
+	valueSize: CONTROL.size,
+	maxEntries: 1,
+	flags: BPF_MAP_FLAG.BPF_F_MMAPABLE,
+};
+export const FLOWS_MAP: MapSpec = {
+	name: REPORT_MAP.flows,
+	type: "BPF_MAP_TYPE_LRU_HASH",
+	keySize: FLOW_BYTES,
+	valueSize: 4,
+	maxEntries: MOST_FLOWS,
+};
+
+/** In the place of the rewrite: its new address, and where the slot of the rule is. Ends at `pass`. */
+export function emitReport(
+	packet: ParsedPacket,
+	report: NonNullable<CompileTarget["report"]>,
+	to: NewAddress,
+	slot: Place,
+): void {
+	const { p, pass } = packet;
+	emitFilter(packet, report.filter, to);
+	const event = p.stack("event", EVENT);
+	emitEvent(packet, event, report, to, slot);
+	const all = whole(event);
+	const flow: Place = { ...all, name: "flow", offset: all.offset + FLOW_OFFSET };
+	const control = p.map(CONTROL_MAP);
+	if (report.flows) {
+		p.comment("a flow that has been reported?");
+		using seen = p.call("bpf_map_lookup_elem", [p.map(FLOWS_MAP), flow], "seen");
+		p.gotoIf(seen, "!=", 0, pass);
+	}
+	const leftOut = p.label("left out");
+	p.comment("may more be said now?");
+	{
+		using pointer = p.mapValue(control);
+		const { credit } = view(pointer, CONTROL_LAYOUT);
+		p.gotoIf(credit, "s<=", 0, leftOut);
+		p.comment("one less");
+		using less = p.u64("-1").set(-1);
+		p.atomicAdd(credit, less);
+	}
+	p.comment("when");
+	{
+		using now = p.call("bpf_ktime_get_ns", [], "now");
+		p.store(event.time, now);
+	}
+	p.comment("send the event");
+	{
+		using failed = p.call("bpf_ringbuf_output", [p.map(report.ring), all, REPORT_EVENT.size, 0], "failed");
+		p.gotoIf(failed, "!=", 0, leftOut);
+	}
+	if (report.flows) {
+		p.comment("remember the flow");
+		p.run("bpf_map_update_elem", [FLOWS_MAP, flow, event._pad, BPF_ANY]);
+	}
+	p.comment("the packet goes on as it came");
+	p.goto(pass);
+	p.place(leftOut);
+	p.comment("count what is not said");
+	{
+		using pointer = p.mapValue(control);
+		using one = p.u64("1").set(1);
+		p.atomicAdd(view(pointer, CONTROL_LAYOUT).leftOut, one);
+	}
+	p.goto(pass);
+}
+
+/** Keeps the register of the new address. */
+function emitFilter(
+	packet: ParsedPacket,
+	{ vip, dscp, client }: ReportFilter,
+	{ address }: NewAddress,
+): void {
+	const { p, family, source, pass } = packet;
+	if ([vip?.family, client?.address.family].some((asked) => asked !== undefined && asked !== family)) {
+		p.comment("the other family is asked for");
+		p.goto(pass);
+		return;
+	}
+	if (dscp !== undefined) {
+		p.comment(`DSCP ${dscp} is asked for`);
+		using code = loadDscp(packet);
+		p.gotoIf(code, "!=", dscp, pass);
+	}
+	if (client !== undefined) {
+		p.comment("the client that is asked for");
+		emitUnlessIn(p, source, [client], pass);
+	}
+	if (vip !== undefined) {
+		p.comment("the VIP that is asked for");
+		emitUnlessIn(p, address, [hostPrefix(vip)], pass);
+	}
+}
+
+function emitEvent(
+	packet: ParsedPacket,
+	event: View<typeof EVENT.fields>,
+	report: ReportTarget,
+	{ address }: NewAddress,
+	slot: Place,
+): void {
+	const { p, family, kind, stack } = packet;
+	const { slots, ports, arrivedPort } = stack;
+	p.comment("the rule that decided, and the address that it gives");
+	{
+		using decided = p.load(slot);
+		p.store(event.slot, decided);
+	}
+	emitCopyAddress(packet, event.vip, address);
+	p.comment("the packet's addresses");
+	emitCopyAddress(packet, event.source, packet.source);
+	emitCopyAddress(packet, event.real, packet.destination);
+	p.comment("its length, TOS byte and protocol");
+	p.copyBytes(event.length, slots.length);
+	{
+		using tos = loadTos(packet);
+		p.store(event.tos, tos);
+	}
+	{
+		using protocol = family === "ipv4" ? p.copy(kind, "protocol").and(0xff) : p.load(slots.protocol);
+		p.store(event.protocol, protocol);
+	}
+	p.store(event.origin, report.origin);
+	p.store(event.version, family === "ipv4" ? 4 : 6);
+	p.store(event.sourcePort, 0);
+	p.store(event.destinationPort, 0);
+	p.store(event._pad, 0);
+	emitNoPorts(packet);
+	emitLoadPorts(packet);
+	p.comment("its ports as they came");
+	p.if(slots.hasPorts, "!=", 0, () => {
+		p.copyBytes(event.sourcePort, ports.source);
+		p.copyBytes(event.destinationPort, arrivedPort);
+	});
+}
+
+/** Sixteen bytes; those behind an IPv4 address are 0. */
+function emitCopyAddress({ p }: ParsedPacket, to: Place, address: Place): void {
+	const { bytes } = address.field;
+	p.copyBytes(bytes === 16 ? to : part(to, 0, 4), address);
+	if (bytes === 16) return;
+	p.store(part(to, 4, 4), 0);
+	p.store(part(to, 8, 8), 0);
+}
+
+/** True where the event has no protocol to show. */
+export function hasNoProtocol(protocol: number): boolean {
+	return protocol === NO_PROTOCOL;
+}

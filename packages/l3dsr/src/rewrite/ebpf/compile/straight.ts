@@ -1,0 +1,146 @@
+/**
+ * The commonest packets in one straight line: TCP, and UDP with a checksum, right behind a plain IP header, for a
+ * DSCP that has an entry in the table. A packet about which there is anything else has not been touched when
+ * it leaves this line for the general way.
+ */
+import { IPV4, IPV6, type Label, type Place, UDP, type Value, view } from "@l3dsr/bpf";
+import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { emitCount } from "./count.ts";
+import type { Packet } from "./frame.ts";
+import { arrivedBytes, placeAt, VERDICT } from "./hook.ts";
+import { FRAGMENT_OFFSET, PLAIN_HEADER } from "./parse-ipv4.ts";
+import { findAgain, HEADER_BYTES } from "./parse-link.ts";
+import { type Difference, emitRewriteAddress } from "./rewrite-address.ts";
+import { findEntry } from "./table.ts";
+import { CHECKSUM_OFFSET, emitTellSum, helperDifference, helperFlags } from "./transport-checksum.ts";
+
+const { tcp, udp } = PROTOCOL_NUMBER;
+
+/** How a hook brings the checksum along. Its registers are free again when it is disposed of. */
+interface ChecksumUpdate extends Disposable {
+	/** Which it is, on the way of one protocol. */
+	prepare(protocol: typeof tcp | typeof udp): void;
+	/** On the way that both have again. */
+	run(difference: Difference): void;
+}
+
+/** `dscp` has an entry in the table. Ends in the verdict, or at `general`. */
+export function emitStraight(packet: Packet, dscp: Value, general: Label): void {
+	const { p, end, skb, target } = packet;
+	p.comment("in a straight line: TCP or UDP behind a plain header");
+	using checksum = skb === undefined ? byHand(packet, general) : withHelper(packet, skb, general);
+	using length = emitPlainHeader(packet, general);
+	using protocol = loadProtocol(packet);
+	const isTcp = () => {
+		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[tcp] + 2, general);
+		checksum.prepare(tcp);
+	};
+	const isUdp = () => {
+		p.gotoIf(protocol, "!=", udp, general);
+		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[udp] + 2, general);
+		checksum.prepare(udp);
+	};
+	p.if(protocol, "==", tcp, isTcp, isUdp);
+	p.release(end, protocol);
+	p.comment("find the DSCP's entry in the table");
+	const entry = findEntry(packet, dscp, "kept");
+	checksum.run(emitRewriteAddress(packet, entry.to));
+	emitCount(packet, "count the packet", entry.slot, length);
+	p.comment("let the packet go on");
+	p.exit(VERDICT[target.hook]);
+}
+
+/** The packet's length, kept. Goes to `general` for options, fragments, and a length that is not that of an ordinary packet. */
+function emitPlainHeader(packet: Packet, general: Label): Value {
+	const { p, data, family, target } = packet;
+	const ip4 = view(data, IPV4, target.linkHeaderBytes);
+	const ip6 = view(data, IPV6, target.linkHeaderBytes);
+	let length: Value;
+	if (family === "ipv4") {
+		p.gotoIf(ip4.versionIhl, "!=", PLAIN_HEADER, general);
+		p.gotoIf(ip4.fragment, "&", FRAGMENT_OFFSET, general);
+		length = p.load(ip4.totalLength, { name: "length", in: "kept" }).toHost();
+	} else {
+		length = p.load(ip6.payloadLength, { name: "length", in: "kept" }).toHost();
+		length.add(IPV6.bytes);
+	}
+	using arrived = arrivedBytes(packet);
+	p.gotoIf(length, ">", arrived, general);
+	return length;
+}
+
+function loadProtocol({ p, data, family, target }: Packet): Value {
+	if (family === "ipv6") return p.load(view(data, IPV6, target.linkHeaderBytes).nextHeader);
+	return p.load(view(data, IPV4, target.linkHeaderBytes).protocol);
+}
+
+/** UDP's checksum 0 is none: that is for the general way. */
+function emitIfNone(packet: Packet, checksum: Place, general: Label): void {
+	const { p } = packet;
+	p.unlikely(checksum, "==", 0, () => {
+		// With more proven than on the other ways to there, the verifier would go on from there twice.
+		p.comment("UDP without checksum: back to what is proven of every packet");
+		findAgain(packet);
+		p.goto(general);
+	});
+}
+
+/** tc. IPv6 UDP without checksum is not for the helper: nothing would make up for the address in the card's sum. */
+function withHelper(packet: Packet, skb: NonNullable<Packet["skb"]>, general: Label): ChecksumUpdate {
+	const { p, data, end, family, stack, target } = packet;
+	const header = target.linkHeaderBytes + HEADER_BYTES[family];
+	const offset = p.u64("checksum offset", 2);
+	const flags = p.u64("flags", 5);
+	return {
+		prepare(protocol) {
+			if (family === "ipv6" && protocol === udp) {
+				p.prove(data, header + UDP.bytes, end, general);
+				emitIfNone(packet, view(data, UDP, header).checksum, general);
+			}
+			offset.set(header + CHECKSUM_OFFSET[protocol]);
+			flags.set(helperFlags(family, target, protocol));
+		},
+		run(difference) {
+			const change = helperDifference(packet, difference);
+			if (family === "ipv6" && !target.ipv6ChecksumFlag) {
+				p.release(data);
+				p.keep(change);
+				p.store(stack.slots.checksumOffset, offset);
+				p.store(stack.slots.flags, flags);
+				emitTellSum(packet, change);
+				p.load(stack.slots.checksumOffset, { into: offset });
+				p.load(stack.slots.flags, { into: flags });
+			}
+			p.comment("update the transport checksum: it may be partial, or the card's sum");
+			p.run("bpf_l4_csum_replace", [skb, offset, 0, change, flags]);
+		},
+		[Symbol.dispose]() {
+			offset[Symbol.dispose]();
+			flags[Symbol.dispose]();
+		},
+	};
+}
+
+/** XDP. */
+function byHand(packet: Packet, general: Label): ChecksumUpdate {
+	const { p, data, end, family, target } = packet;
+	const header = target.linkHeaderBytes + HEADER_BYTES[family];
+	const at = p.copy(data, "checksum at");
+	const field = (): Place => placeAt(packet, at, 2, general);
+	return {
+		prepare(protocol) {
+			const offset = header + CHECKSUM_OFFSET[protocol];
+			p.prove(at, offset + 2, end, general);
+			at.add(offset);
+			if (protocol === udp) emitIfNone(packet, field(), general);
+		},
+		run({ sum, most }) {
+			p.comment("update the transport checksum");
+			p.addToChecksum(field(), sum, most);
+			p.release(sum);
+		},
+		[Symbol.dispose]() {
+			at[Symbol.dispose]();
+		},
+	};
+}

@@ -1,0 +1,106 @@
+/**
+ * The read-only map that travels with a program: tables of the DSCPs that have one rule, by DSCP, and the
+ * rules as text. The text is for user space, which finds it by the header; the tables are the program's own.
+ */
+import {
+	BPF_MAP_FLAG,
+	bytes,
+	layout,
+	type MapSpec,
+	type Place,
+	type Placement,
+	u32,
+	type Value,
+	view,
+} from "@l3dsr/bpf";
+import type { Family } from "@l3dsr/packet";
+import { type Dispatch, DSCP_COUNT } from "./dispatch.ts";
+import { encodeSteps } from "./extension-headers.ts";
+import { MAP, type Packet, RULES_LAYOUT } from "./frame.ts";
+import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
+import type { NewAddress } from "./rewrite-address.ts";
+
+/** Their sizes are powers of two: a shift finds an entry. */
+const ENTRY = {
+	ipv4: layout("entry", { address: bytes(4), slot: u32 }),
+	/** `complement`: of the address's sum, in ones' complement and 32 bits. */
+	ipv6: layout("entry", { address: bytes(16), complement: u32, slot: u32, _pad: bytes(8) }),
+} as const;
+
+const TABLE_OFFSET: Readonly<Record<Family, number>> = {
+	ipv4: RULES_LAYOUT.tablesOffset,
+	ipv6: RULES_LAYOUT.tablesOffset + DSCP_COUNT * ENTRY.ipv4.bytes,
+};
+/** How extension headers are walked over: 256 steps of 8 bytes (extension-headers.ts). */
+export const EXTENSIONS_OFFSET = TABLE_OFFSET.ipv6 + DSCP_COUNT * ENTRY.ipv6.bytes;
+const TEXT_OFFSET = EXTENSIONS_OFFSET + 256 * 8;
+
+/** What a DSCP's entry says: the new address, and the counter's slot. */
+export interface Entry {
+	readonly to: NewAddress;
+	readonly slot: Place;
+}
+
+/** The entry of `dscp`, which is gone. */
+export function findEntry({ p, family, maps }: Packet, dscp: Value, placement?: Placement): Entry {
+	const pointer = p.mapValue(maps.rules, TABLE_OFFSET[family], placement);
+	{
+		using offset = dscp;
+		pointer.add(offset.lsh(Math.log2(ENTRY[family].bytes)));
+	}
+	if (family === "ipv4") {
+		const { address, slot } = view(pointer, ENTRY.ipv4);
+		return { to: { address }, slot };
+	}
+	const { address, complement, slot } = view(pointer, ENTRY.ipv6);
+	return { to: { address, complement }, slot };
+}
+
+/** The map for these rules. */
+export function rulesMap(rules: InterfaceRules, dispatches: ReadonlyMap<Family, Dispatch>): MapSpec {
+	const text = encodeInterfaceRules(rules);
+	const { magic, versionOffset, textOffsetOffset, textLengthOffset } = RULES_LAYOUT;
+	const value = new Uint8Array(Math.ceil((TEXT_OFFSET + text.length) / 8) * 8);
+	const view = new DataView(value.buffer);
+	value.set(magic);
+	view.setUint32(versionOffset, SCHEMA_VERSION, true);
+	view.setUint32(textOffsetOffset, TEXT_OFFSET, true);
+	view.setUint32(textLengthOffset, text.length, true);
+	for (const [family, { plain, plainLocal }] of dispatches) {
+		const { fields, bytes: stride } = ENTRY[family];
+		for (const [dscp, { rule, slot }] of [...plain, ...plainLocal]) {
+			const at = TABLE_OFFSET[family] + dscp * stride;
+			const { bytes: address } = rule.target.daddr;
+			value.set(address, at + fields.address.offset);
+			view.setUint32(at + fields.slot.offset, slot, true);
+			if ("complement" in fields)
+				view.setUint32(at + fields.complement.offset, complementOfSum(address), true);
+		}
+	}
+	value.set(encodeSteps(), EXTENSIONS_OFFSET);
+	value.set(text, TEXT_OFFSET);
+	return {
+		name: MAP.rules,
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: value.length,
+		maxEntries: 1,
+		flags: BPF_MAP_FLAG.BPF_F_RDONLY_PROG,
+		contents: [{ key: new Uint8Array(4), value }],
+		frozen: true,
+	};
+}
+
+/**
+ * The complement of the ones' complement sum of an address's 32-bit words, as a little-endian machine loads
+ * them. Of its two zeros the one that is not 0: so a sum with it is never 0, and no checksum becomes 0.
+ */
+export function complementOfSum(address: readonly number[]): number {
+	const view = new DataView(Uint8Array.from(address).buffer);
+	let sum = 0;
+	for (let at = 0; at < address.length; at += 4) {
+		sum += view.getUint32(at, true);
+		if (sum > 0xffff_ffff) sum -= 0xffff_ffff;
+	}
+	return sum === 0xffff_ffff ? 0xffff_ffff : 0xffff_ffff - sum;
+}

@@ -1,0 +1,234 @@
+/**
+ * The transport checksum after the address has changed.
+ *
+ * At tc the kernel's own helper does it: the checksum may be only half of one (CHECKSUM_PARTIAL), or the
+ * card's sum of the whole packet may have to follow (CHECKSUM_COMPLETE). At XDP there is only the field.
+ */
+import type { Label, Place, Value } from "@l3dsr/bpf";
+import type { Family } from "@l3dsr/packet";
+import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { emitCount } from "./count.ts";
+import { KIND, NOTHING_WRONG, type Packet, type ParsedPacket } from "./frame.ts";
+import { type CompileTarget, copyFromPacket, copyIntoPacket, packetEnd, placeAt, pointer } from "./hook.ts";
+import { MALFORMED_SLOT } from "./interface-rules.ts";
+import type { Difference } from "./rewrite-address.ts";
+
+/** Flags of bpf_l4_csum_replace, uapi/linux/bpf.h; the low four bits are the size of the change (0: a difference). */
+export const CSUM_FLAG = { BPF_F_PSEUDO_HDR: 0x10, BPF_F_MARK_MANGLED_0: 0x20, BPF_F_IPV6: 0x80 } as const;
+
+const { tcp, udp, icmpv6, udplite, dccp, ospf, sctp } = PROTOCOL_NUMBER;
+
+/** Where the headers of these protocols have the checksum that covers a pseudo-header with the destination. */
+export const CHECKSUM_OFFSET = {
+	[tcp]: 16,
+	[udp]: 6,
+	[udplite]: 6,
+	[dccp]: 6,
+	[icmpv6]: 2,
+	[ospf]: 12,
+} as const;
+
+/** Of these, the protocols that IPv4 has too: those with ports. */
+const BOTH_FAMILIES: readonly number[] = [tcp, udp, udplite, dccp];
+
+/** Protocols of the family with the same offset of the checksum, as `[offset, protocols]`. */
+export function checksummed(family: Family, concerned = (_protocol: number) => true): [number, number[]][] {
+	const byOffset = new Map<number, number[]>();
+	for (const [name, offset] of Object.entries(CHECKSUM_OFFSET)) {
+		const protocol = Number(name);
+		if (!concerned(protocol) || (family === "ipv4" && !BOTH_FAMILIES.includes(protocol))) continue;
+		byOffset.set(offset, [...(byOffset.get(offset) ?? []), protocol]);
+	}
+	return [...byOffset];
+}
+
+export function hasPortsAndChecksum(protocol: number): boolean {
+	return BOTH_FAMILIES.includes(protocol);
+}
+
+/** At tc, new - old as helpers take it, in 32 bits; at XDP as checksum fields take it. Kept in the place of `data`. */
+export function keepDifference({ p, data, skb }: Packet, difference: Difference): Difference {
+	p.release(data);
+	const sum = skb === undefined ? difference.sum : helperDifference({ p }, difference);
+	p.keep(sum);
+	return { ...difference, sum };
+}
+
+/** `new - old` in 32 bits, of `old - new`. */
+export function helperDifference({ p }: Pick<Packet, "p">, { sum, most }: Difference): Value {
+	const folded = sum.width === 32 ? sum : p.fold(sum, most);
+	return folded.xor(0xffff_ffff);
+}
+
+/** Flags of the helper for a protocol's checksum, after the address has changed. */
+export function helperFlags(family: Family, target: CompileTarget, protocol: number): number {
+	return (
+		CSUM_FLAG.BPF_F_PSEUDO_HDR |
+		(protocol === udp ? CSUM_FLAG.BPF_F_MARK_MANGLED_0 : 0) |
+		(family === "ipv6" && target.ipv6ChecksumFlag ? CSUM_FLAG.BPF_F_IPV6 : 0)
+	);
+}
+
+/**
+ * Before Linux 6.16 the helper changes the card's sum as for IPv4, where the header checksum makes up for the
+ * address. Adding the address first leaves that sum as it was, which is right for IPv6.
+ */
+export function emitTellSum({ p, family, skb, target }: Packet, difference: Value): void {
+	if (family !== "ipv6" || skb === undefined || target.ipv6ChecksumFlag) return;
+	p.comment("tell the sum of the whole packet of the address (before Linux 6.16)");
+	p.run("bpf_csum_update", [skb, difference]);
+}
+
+/** Brings the transport checksum along, if the packet has one that covers the destination, and goes to `done`. */
+export function emitTransportChecksum(packet: ParsedPacket, difference: Difference, done: Label): void {
+	const { p, kind, transport, stack } = packet;
+	const uncovered = p.label("no checksum");
+	p.comment("which transport checksum?");
+	p.store(stack.slots.malformed, NOTHING_WRONG);
+	{
+		using checksum = p.copy(transport, "checksum");
+		emitPlace(packet, checksum, uncovered);
+		if (packet.family === "ipv6") p.gotoIf(kind, "&", KIND.routedFurther, uncovered);
+		if (packet.skb === undefined) emitByHand(packet, checksum, difference, done);
+		else emitWithHelper(packet, packet.skb, checksum, difference.sum, uncovered, done);
+	}
+	p.place(uncovered);
+	emitUncovered(packet, difference.sum, done);
+}
+
+/**
+ * `checksum` (the transport header's offset) := the checksum's. Goes to `uncovered` when there is none in the packet,
+ * with the reason in the stack's `malformed` if there should be.
+ */
+function emitPlace(packet: ParsedPacket, checksum: Value, uncovered: Label): void {
+	const { p, kind, family, stack } = packet;
+	const wrong = (reason: keyof typeof MALFORMED_SLOT) => {
+		p.store(stack.slots.malformed, MALFORMED_SLOT[reason]);
+		p.goto(uncovered);
+	};
+	p.unlikely(kind, "&", KIND.laterFragment, () => {
+		p.comment("no transport header: a later fragment, or a broken chain of extension headers");
+		if (family === "ipv6") {
+			p.if(kind, "&", KIND.chainCut, () => wrong("extension-chain-cut"));
+			p.if(kind, "&", KIND.chainLong, () => wrong("extension-chain-long"));
+		}
+		p.goto(uncovered);
+	});
+	using end = packetEnd(packet);
+	using protocol = p.copy(kind, "protocol").and(0xff);
+	const cut = p.label("cut");
+	const inPacket = (bytes: number) => {
+		checksum.add(bytes);
+		p.gotoIf(checksum, ">", end, cut);
+	};
+	p.switch(
+		protocol,
+		[
+			...checksummed(family).map(([offset, values]) => ({
+				values,
+				name: `checksum at ${offset}`,
+				body: () => inPacket(offset + 2),
+			})),
+			{
+				values: [sctp],
+				name: "sctp",
+				body: () => {
+					p.comment("SCTP has its own, but is cut without its ports");
+					inPacket(4);
+					p.goto(uncovered);
+				},
+			},
+		],
+		() => p.goto(uncovered),
+	);
+	checksum.sub(2);
+	const there = p.label("checksum there");
+	p.goto(there);
+
+	p.place(cut);
+	if (family === "ipv6") {
+		p.comment("behind an extension header that reaches past the end, it is the chain that is cut");
+		p.if(packet.transport, ">", end, () => wrong("extension-chain-cut"));
+	}
+	p.comment("the transport header is cut short");
+	wrong("transport-cut");
+	p.place(there);
+}
+
+function emitWithHelper(
+	packet: ParsedPacket,
+	skb: NonNullable<Packet["skb"]>,
+	checksum: Value,
+	difference: Value,
+	uncovered: Label,
+	done: Label,
+): void {
+	const { p, kind, family, target, stack } = packet;
+	const { checksumOffset } = stack.slots;
+	p.store(checksumOffset, checksum);
+	const offset = () => p.load(checksumOffset, { into: checksum });
+	if (family === "ipv6") {
+		p.unlikely(kind, "==", udp, () => {
+			p.comment("UDP without checksum: then nothing makes up for the new address in the card's sum");
+			copyFromPacket(packet, checksum, stack.field, uncovered);
+			p.gotoIf(stack.field, "==", 0, uncovered);
+			offset();
+		});
+		emitTellSum(packet, difference);
+		if (!target.ipv6ChecksumFlag) offset();
+	}
+	p.comment("update the checksum");
+	using flags = p.u64("flags").set(helperFlags(family, target, tcp));
+	p.if(kind, "==", udp, () => flags.set(helperFlags(family, target, udp)));
+	p.run("bpf_l4_csum_replace", [skb, checksum, 0, difference, flags]);
+	p.gotoIf(kind, "!=", udplite, done);
+	emitNeverZero(packet, checksumOffset, done);
+	p.goto(done);
+}
+
+/** UDP-Lite: a checksum that came out as 0 is sent as 0xffff. */
+export function emitNeverZero(packet: Packet, checksumOffset: Place, done: Label): void {
+	const { p, stack } = packet;
+	p.comment("UDP-Lite: a computed 0 is sent as 0xffff");
+	{
+		using offset = p.load(checksumOffset);
+		copyFromPacket(packet, offset, stack.field, done);
+	}
+	p.gotoIf(stack.field, "!=", 0, done);
+	p.store(stack.field, 0xffff);
+	using offset = p.load(checksumOffset);
+	copyIntoPacket(packet, offset, stack.field, done);
+}
+
+function emitByHand(packet: ParsedPacket, checksum: Value, { sum, most }: Difference, done: Label): void {
+	const { p, kind } = packet;
+	p.comment("update the checksum");
+	using at = pointer(packet, checksum);
+	const field = placeAt(packet, at, 2, done);
+	p.comment("UDP: 0 is none, and stays");
+	p.unlikely(kind, "==", udp, () => p.gotoIf(field, "==", 0, done));
+	p.comment("add what changes");
+	p.addToChecksum(field, sum, most);
+	p.goto(done);
+}
+
+/**
+ * No transport checksum follows the address. In IPv4 the header checksum makes up for it; in IPv6 nothing
+ * does, and the card's sum of the whole packet has to be told.
+ */
+function emitUncovered(packet: ParsedPacket, difference: Value, done: Label): void {
+	const { p, family, skb, stack } = packet;
+	if (family === "ipv6" && skb !== undefined) {
+		p.comment("no checksum follows the address: tell the sum of the whole packet");
+		p.run("bpf_csum_update", [skb, difference]);
+	}
+	p.comment("is something wrong with it?");
+	p.gotoIf(stack.slots.malformed, "==", NOTHING_WRONG, done);
+	emitCount(
+		packet,
+		"count why the transport header is out of reach",
+		stack.slots.malformed,
+		stack.slots.length,
+	);
+	p.goto(done);
+}

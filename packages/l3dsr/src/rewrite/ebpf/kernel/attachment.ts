@@ -1,0 +1,287 @@
+/** Our programs as the kernel has them: found at the hooks of every interface, with the rules they were made of. */
+import {
+	type Attached,
+	arrayKey,
+	BpfError,
+	type BpfMap,
+	type ClsactAttached,
+	clsactIngress,
+	interfacesWithIngress,
+	Program,
+	removeEmptyClsact,
+	type TcxAttached,
+	tcxIngress,
+	xdpGeneric,
+	xdpNative,
+} from "@l3dsr/bpf";
+import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
+import { L3dsrError } from "../../../errors.ts";
+import type { Finding } from "../../datapath.ts";
+import { PROGRAM_NAME } from "../compile/compile.ts";
+import { MAP, RULES_LAYOUT } from "../compile/frame.ts";
+import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-rules.ts";
+import { REPORT_PROGRAM } from "../compile/report.ts";
+
+export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
+export type HookName = (typeof HOOK_NAMES)[number];
+
+/** What each hook does, blind to what its `query` tells beside the program's id. */
+export interface Place {
+	readonly program: keyof typeof PROGRAM_NAME;
+	/** For messages: `tcx ingress`. */
+	readonly name: string;
+	attach(to: NetInterface, program: Program): void;
+	/** Throws when program `id` is no longer there. */
+	replace(on: NetInterface, id: number, program: Program): void;
+	detach(from: NetInterface, id: number): void;
+	/** Ids of all programs, in the order in which they run; empty where the kernel lacks the hook. */
+	query(on: NetInterface): readonly number[];
+}
+
+/** The element of a query that is program `id`; one that is gone makes the hook itself say so. */
+function elementOf<A extends Attached>(
+	elements: readonly A[],
+	id: number,
+	place: string,
+	on: NetInterface,
+): A {
+	const element = elements.find(({ programId }) => programId === id);
+	if (element !== undefined) return element;
+	throw new L3dsrError({
+		code: "DATAPATH_FOREIGN",
+		message: `change program ${id} at ${place} of ${on.name}: it is no longer there`,
+		hint: "something else took it away meanwhile; repeat the command",
+	});
+}
+
+const tcx: Place = {
+	program: "tc",
+	name: tcxIngress.name,
+	// First, so that a program that lets packets in at once does not keep them from us.
+	attach: (to, program) => tcxIngress.attach(to, program, { position: "first" }),
+	replace: (on, id, program) => tcxIngress.replace(on, tcxElement(on, id), program),
+	detach: (from, id) => tcxIngress.detach(from, tcxElement(from, id)),
+	query: (on) => withoutMissingHook(() => tcxIngress.query(on).map(({ programId }) => programId)),
+};
+
+function tcxElement(on: NetInterface, id: number): TcxAttached {
+	return elementOf(tcxIngress.query(on), id, tcxIngress.name, on);
+}
+
+const clsact: Place = {
+	program: "tc",
+	name: clsactIngress.name,
+	attach: (to, program) => clsactIngress.attach(to, program, { priority: "first" }),
+	replace: (on, id, program) => clsactIngress.replace(on, clsactElement(on, id), program),
+	detach(from, id) {
+		clsactIngress.detach(from, clsactElement(from, id));
+		removeEmptyClsact(from);
+	},
+	query: (on) => clsactIngress.query(on).map(({ programId }) => programId),
+};
+
+function clsactElement(on: NetInterface, id: number): ClsactAttached {
+	return elementOf(clsactIngress.query(on), id, clsactIngress.name, on);
+}
+
+function xdpPlace(hook: typeof xdpNative): Place {
+	const element = (on: NetInterface, id: number) => elementOf(hook.query(on), id, hook.name, on);
+	return {
+		program: "xdp",
+		name: hook.name,
+		attach: (to, program) => hook.attach(to, program),
+		replace: (on, id, program) => hook.replace(on, element(on, id), program),
+		detach: (from, id) => hook.detach(from, element(from, id)),
+		query: (on) => hook.query(on).map(({ programId }) => programId),
+	};
+}
+
+export const PLACES: Readonly<Record<HookName, Place>> = {
+	tcx,
+	clsact,
+	xdp: xdpPlace(xdpNative),
+	"xdp-generic": xdpPlace(xdpGeneric),
+};
+
+/** A program of ours in its place. */
+export interface Standing {
+	readonly hook: HookName;
+	readonly interface: NetInterface;
+	readonly program: Program;
+}
+
+/** A program of ours, its descriptors open. Dispose when done; the program runs on. */
+export class Attachment implements Standing, Disposable {
+	readonly hook: HookName;
+	readonly interface: NetInterface;
+	readonly program: Program;
+	readonly rules: InterfaceRules;
+	/** Programs of others run before it at its hook. */
+	readonly overtaken: boolean;
+	readonly counters: BpfMap;
+	readonly base: BpfMap;
+	readonly #maps: readonly BpfMap[];
+
+	/** Takes over `standing.program`, unless it throws: L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours are. */
+	constructor(standing: Standing, overtaken: boolean) {
+		const { hook, interface: on, program } = standing;
+		this.hook = hook;
+		this.interface = on;
+		this.program = program;
+		this.overtaken = overtaken;
+		this.#maps = program.openMaps();
+		try {
+			const place = `program ${program.name} at ${PLACES[hook].name} of ${on.name}`;
+			this.counters = this.#map(MAP.counters, place);
+			this.base = this.#map(MAP.base, place);
+			const value = this.#map(MAP.rules, place).lookup(arrayKey(0)) ?? new Uint8Array(0);
+			this.rules = decodeInterfaceRules(textOf(value), place);
+		} catch (error) {
+			for (const map of this.#maps) map[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	#map(name: string, place: string): BpfMap {
+		const map = this.#maps.find(({ info }) => info.name === name);
+		if (map !== undefined) return map;
+		throw new L3dsrError({
+			code: "DATAPATH_FOREIGN",
+			message: `read the rules of ${place}: it has no map ${name}`,
+			hint: "it was not attached by this l3dsr; see it with bpftool prog show",
+		});
+	}
+
+	[Symbol.dispose](): void {
+		for (const map of this.#maps) map[Symbol.dispose]();
+		this.program[Symbol.dispose]();
+	}
+}
+
+function textOf(value: Uint8Array): Uint8Array {
+	const { magic, textOffsetOffset, textLengthOffset, tablesOffset } = RULES_LAYOUT;
+	if (value.length < tablesOffset || !magic.every((byte, i) => value[i] === byte)) return new Uint8Array(0);
+	const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+	const offset = view.getUint32(textOffsetOffset, true);
+	return value.subarray(offset, offset + view.getUint32(textLengthOffset, true));
+}
+
+/** What is attached in this namespace: ours, and what stands in their way. */
+export class Attachments implements Disposable {
+	readonly interfaces: readonly NetInterface[];
+	readonly ours: readonly Attachment[];
+	/** Ours by their name, but their rules cannot be read: the next change takes them away. */
+	readonly unreadable: readonly Standing[];
+	readonly findings: readonly Finding[];
+
+	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings }: Found) {
+		this.interfaces = interfaces;
+		this.ours = ours;
+		this.unreadable = unreadable;
+		this.findings = findings;
+	}
+
+	/**
+	 * Asks every hook of every interface that can have something there: a host may have hundreds, and a program
+	 * at few. Throws KERNEL_*.
+	 */
+	static find(): Attachments {
+		const interfaces = listInterfaces();
+		const withIngress = interfacesWithIngress();
+		const found: Found = { ours: [], unreadable: [], findings: [] };
+		try {
+			for (const on of interfaces) findAt(on, hooksInUse(on, withIngress.has(on.index)), found);
+			return new Attachments(interfaces, found);
+		} catch (error) {
+			dispose(found);
+			throw error;
+		}
+	}
+
+	[Symbol.dispose](): void {
+		dispose(this);
+	}
+}
+
+interface Found {
+	readonly ours: Attachment[];
+	readonly unreadable: Standing[];
+	readonly findings: Finding[];
+}
+
+function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">): void {
+	for (const attachment of ours) attachment[Symbol.dispose]();
+	for (const { program } of unreadable) program[Symbol.dispose]();
+}
+
+/** Those of which the list of interfaces does not tell already that nothing is there. */
+function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] {
+	return [
+		"tcx",
+		...(hasIngress ? ["clsact" as const] : []),
+		...(on.xdp ? (["xdp", "xdp-generic"] as const) : []),
+	];
+}
+
+function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable, findings }: Found): void {
+	const before = ours.length;
+	const report = (object: string, problem: string) => findings.push({ datapath: "ebpf", object, problem });
+	for (const hook of hooks) {
+		const place = PLACES[hook];
+		const object = `${place.name} of ${on.name}`;
+		const others: string[] = [];
+		for (const id of withoutVanished(() => place.query(on)) ?? []) {
+			const program = withoutVanished(() => Program.open(id));
+			if (program === undefined) continue;
+			if (program.name !== PROGRAM_NAME[place.program]) {
+				// A watcher in front of ours looks on and lets every packet through.
+				if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
+				program[Symbol.dispose]();
+				continue;
+			}
+			const standing = { hook, interface: on, program };
+			try {
+				ours.push(new Attachment(standing, others.length > 0));
+			} catch (error) {
+				unreadable.push(standing);
+				if (!(error instanceof L3dsrError)) throw error;
+				report(object, error.message);
+				continue;
+			}
+			if (others.length > 0) {
+				report(object, `${others.join(", ")} runs before ours and may keep packets from it`);
+			}
+		}
+	}
+	const found = ours.slice(before);
+	if (found.length > 1) {
+		const places = found.map(({ hook }) => PLACES[hook].name);
+		report(on.name, `has programs of ours at ${places.join(" and ")}: a packet is counted by each`);
+	}
+	const names = found.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
+	const former = names.find((name) => name !== on.name);
+	if (former !== undefined) report(on.name, `runs the rules of ${former}, which it was called before`);
+}
+
+const VANISHED: readonly unknown[] = [ERRNO.ENODEV, ERRNO.ENOENT];
+
+/** Undefined when the interface or program went away between two questions. */
+export function withoutVanished<T>(ask: () => T): T | undefined {
+	try {
+		return ask();
+	} catch (error) {
+		for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+			if (cause instanceof SyscallError && VANISHED.includes(cause.errno)) return undefined;
+		}
+		throw error;
+	}
+}
+
+function withoutMissingHook(ask: () => readonly number[]): readonly number[] {
+	try {
+		return ask();
+	} catch (error) {
+		if (error instanceof BpfError && error.code === "FEATURE") return [];
+		throw error;
+	}
+}

@@ -1,0 +1,198 @@
+/**
+ * The eBPF engine: one program per interface that has rules, replaced as a whole, observed back from the
+ * kernel's own query interface. Nothing is pinned, no file is kept.
+ */
+
+import type { NetInterface } from "@l3dsr/linux";
+import type { Prefix } from "@l3dsr/packet";
+import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
+import { MADE_FOR_OTHER_ADDRESSES } from "../../../plan/drift.ts";
+import type { Datapath, Finding, Observation, ObservedRule } from "../../datapath.ts";
+import { hookLacks } from "../compile/compile.ts";
+import { type Attachment, Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
+import { readCounters } from "./counters.ts";
+import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
+import { refuseOpenChecksums } from "./open-checksums.ts";
+
+export interface EbpfOptions {
+	/**
+	 * `tc`: tcx, or clsact where the kernel has no tcx. `auto`: where a program of ours hangs already, else as
+	 * `tc`, so that a command that knows no configuration does not move what another one put there.
+	 */
+	readonly hook: HookName | "auto" | "tc";
+	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
+	readonly openChecksums: "refuse" | "accept";
+	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
+	readonly localPrefixes: () => Promise<readonly Prefix[]>;
+}
+
+/** ARPHRD_* of devices whose packets begin at the network header, as seen at tc (if_arp.h). */
+const NO_LINK_HEADER = new Set([
+	/* PPP */ 512, /* RAWIP */ 519, /* TUNNEL */ 768, /* TUNNEL6 */ 769, /* SIT */ 776, /* NONE */ 65534,
+]);
+
+/** Why no program of ours can read the packets of this interface; undefined if it can. */
+export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): string | undefined {
+	if (on.ethernet) return undefined;
+	if (hook === "xdp" || hook === "xdp-generic") return `${on.name} has no Ethernet header, which XDP needs`;
+	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
+}
+
+export class EbpfDatapath implements Datapath {
+	readonly name = "ebpf";
+	readonly #options: EbpfOptions;
+
+	constructor(options: EbpfOptions) {
+		this.#options = options;
+	}
+
+	async observe(): Promise<Observation> {
+		using attachments = Attachments.find();
+		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
+			const counters = readCounters(attachment);
+			return attachment.rules.rules.map(({ rule, ordinal, slot }) => ({
+				rule,
+				ordinal,
+				counters: counters.get(slot) ?? ZERO_COUNTERS,
+				datapath: "ebpf",
+			}));
+		});
+		const findings = [...attachments.findings, ...this.#elsewhere(attachments)];
+		return { rules, findings: [...findings, ...(await this.#stale(attachments))] };
+	}
+
+	/** Programs at another hook than the one asked for. */
+	#elsewhere({ ours }: Attachments): Finding[] {
+		const { hook } = this.#options;
+		if (hook === "auto") return [];
+		return ours
+			.filter((one) => !HOOKS_OF[hook].includes(one.hook))
+			.map((one) => ({
+				datapath: "ebpf",
+				object: `program at ${PLACES[one.hook].name} of ${one.interface.name}`,
+				problem: `hangs at another hook than ${hook}`,
+			}));
+	}
+
+	/** Programs that were made when the host had other addresses; the next change makes them anew. */
+	async #stale({ ours }: Attachments): Promise<Finding[]> {
+		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
+		if (asking.length === 0) return [];
+		const local = reachable(await this.#options.localPrefixes());
+		return asking
+			.filter(({ rules }) => !sameValue(reachable(rules.local), local))
+			.map((attachment) => ({
+				datapath: "ebpf",
+				object: `program at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`,
+				problem: MADE_FOR_OTHER_ADDRESSES,
+			}));
+	}
+
+	/** Asks the kernel again what is attached, because it needs the descriptors. */
+	async apply(desired: Ruleset): Promise<void> {
+		const wanted = byInterface(desired.entries);
+		const asksLocal = desired.entries.some(asksForLocal);
+		const local = asksLocal ? await this.#options.localPrefixes() : [];
+		using attachments = Attachments.find();
+		const undo: Undo = [];
+		try {
+			for (const [name, entries] of wanted) {
+				const on = attachments.interfaces.find((one) => one.name === name);
+				if (on === undefined) throw interfaceGone(name);
+				const isHere = (one: Standing) => one.interface.index === on.index;
+				const standing = {
+					ours: attachments.ours.filter(isHere),
+					unreadable: attachments.unreadable.filter(isHere),
+				};
+				const ownLocal = entries.some(asksForLocal) ? local : [];
+				changeInterface(
+					{ on, entries, local: ownLocal, hooks: this.#hooksFor(on, entries, standing.ours) },
+					standing,
+					undo,
+				);
+			}
+			for (const standing of [...attachments.ours, ...attachments.unreadable]) {
+				if (!wanted.has(standing.interface.name)) takeAway(standing, undo);
+			}
+		} catch (error) {
+			throw takeBack(undo, error);
+		}
+	}
+
+	#hooksFor(
+		on: NetInterface,
+		entries: readonly RuleEntry[],
+		ours: readonly Attachment[],
+	): WantedProgram["hooks"] {
+		const { hook, openChecksums } = this.#options;
+		if (hook === "auto") {
+			const [standing] = ours;
+			const program = standing === undefined ? "tc" : PLACES[standing.hook].program;
+			const fits = entries.every(({ rule }) => hookLacks(rule, program) === undefined);
+			return standing !== undefined && fits ? [standing.hook] : HOOKS_OF.tc;
+		}
+		if (hook !== "tc" && PLACES[hook].program === "xdp" && openChecksums === "refuse")
+			refuseOpenChecksums(on);
+		return HOOKS_OF[hook];
+	}
+}
+
+/** What will do for each choice, the best first. */
+const HOOKS_OF: Readonly<Record<HookName | "tc", WantedProgram["hooks"]>> = {
+	tc: ["tcx", "clsact"],
+	tcx: ["tcx"],
+	clsact: ["clsact"],
+	xdp: ["xdp"],
+	"xdp-generic": ["xdp-generic"],
+};
+
+/** Takes back what was done; gives the error to throw, with a note of each step that failed as well. */
+function takeBack(undo: Undo, error: unknown): unknown {
+	const notes: string[] = [];
+	for (const step of undo.reverse()) {
+		try {
+			step();
+		} catch (second) {
+			notes.push(`taking back a step failed too: ${second instanceof Error ? second.message : second}`);
+		}
+	}
+	return notes.length === 0 ? error : asL3dsrError(error).withNotes(notes);
+}
+
+/** Rules by the interface of their `-i`, which every rule for this engine has; raw runs before mangle. */
+function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonly RuleEntry[]> {
+	const found = new Map<string, RuleEntry[]>();
+	for (const entry of [...entries].sort(inRunningOrder)) {
+		const name = entry.rule.header.inInterface?.name;
+		if (name === undefined) throw new TypeError("a rule for the eBPF engine needs an interface");
+		found.set(name, [...(found.get(name) ?? []), entry]);
+	}
+	return found;
+}
+
+/** As texts, sorted. Without link-local addresses, which no director sends to, and which come and go with every container. */
+function reachable(local: readonly Prefix[]): string[] {
+	return local
+		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)
+		.map(({ address, length }) => `${address.text}/${length}`)
+		.sort();
+}
+
+function inRunningOrder(a: RuleEntry, b: RuleEntry): number {
+	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;
+	return a.ordinal - b.ordinal;
+}
+
+function asksForLocal({ rule }: Pick<RuleEntry, "rule">): boolean {
+	return rule.matches.some(({ kind }) => kind === "addrtype");
+}
+
+function interfaceGone(name: string): L3dsrError {
+	return new L3dsrError({
+		code: "KERNEL_SYSCALL",
+		message: `attach the rules of ${name}: there is no such interface`,
+		hint: "it may have gone away meanwhile; repeat the command",
+	});
+}

@@ -1,0 +1,92 @@
+/**
+ * A copy of a running program that counts into maps of its own: what the program does to a packet can be
+ * asked of the kernel (BPF_PROG_TEST_RUN) without the packet showing up in anybody's counters.
+ *
+ * The copy is compiled from the rules that travel with the running program. Whether it came out as the very
+ * same instructions, the kernel says: it hashes every program's instructions, map numbers left out.
+ */
+import { Program, SK_BUFF, testRun } from "@l3dsr/bpf";
+import { L3dsrError } from "../../../errors.ts";
+import type { Counters } from "../../../model/rule.ts";
+import { compileProgram } from "../compile/compile.ts";
+import { MAP } from "../compile/frame.ts";
+import { type Attachment, PLACES } from "./attachment.ts";
+import { readCounters } from "./counters.ts";
+import { compileTarget } from "./interface-change.ts";
+
+/** The frame's link-layer header in a test-run, which always has one. */
+const ETHERNET_BYTES = 14;
+const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
+/**
+ * As receiver: a test-run happens on the loopback device, whose address this is, and the frame is for this
+ * host. As sender, where that is not known: no card has it.
+ */
+const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
+
+export class ProgramReplica implements Disposable {
+	/** Of the running program. */
+	readonly id: number;
+	/** `tcx ingress of eth0`. */
+	readonly place: string;
+	/** The copy's instructions are those of the running program. */
+	readonly exact: boolean;
+	readonly #program: Program;
+	readonly #attachment: Attachment;
+
+	private constructor(attachment: Attachment, program: Program, exact: boolean) {
+		this.id = attachment.program.info.id;
+		this.place = `${PLACES[attachment.hook].name} of ${attachment.interface.name}`;
+		this.exact = exact;
+		this.#program = program;
+		this.#attachment = attachment;
+	}
+
+	/** Throws L3dsrError (KERNEL_*). `attachment` must stay open while the copy is used. */
+	static of(attachment: Attachment): ProgramReplica {
+		const { interface: on, hook, rules, counters, program: running } = attachment;
+		const target = compileTarget(on, rules.rules, hook);
+		const slots = counters.info.maxEntries;
+		const program = Program.load(compileProgram(rules, target, slots));
+		const exact = program.info.tag === running.info.tag;
+		if (target.linkHeaderBytes === ETHERNET_BYTES) return new ProgramReplica(attachment, program, exact);
+		// A device without link-layer header: a test-run has one, so the packet is read behind it.
+		program[Symbol.dispose]();
+		const behindHeader = { ...target, linkHeaderBytes: ETHERNET_BYTES } as const;
+		return new ProgramReplica(attachment, Program.load(compileProgram(rules, behindHeader, slots)), exact);
+	}
+
+	/**
+	 * What becomes of a packet (from its network header). Throws L3dsrError (KERNEL_SYSCALL) for one that the
+	 * kernel does not take into a test-run, as one larger than its buffers.
+	 */
+	run(packet: Uint8Array, { mark, sourceMac }: { mark: number; sourceMac?: readonly number[] }): Uint8Array {
+		const type = (packet[0] ?? 0) >> 4 === 6 ? ETHER_TYPE[6] : ETHER_TYPE[4];
+		const data = new Uint8Array(ETHERNET_BYTES + packet.length);
+		data.set([...NO_MAC, ...(sourceMac ?? NO_MAC), ...type]);
+		data.set(packet, ETHERNET_BYTES);
+		const tc = PLACES[this.#attachment.hook].program === "tc";
+		const result = testRun(this.#program, {
+			data,
+			...(tc ? { context: SK_BUFF.encode({ mark }) } : {}),
+		});
+		return result.data.slice(ETHERNET_BYTES);
+	}
+
+	/** What the copy has counted so far, for each rule of the attachment in order. */
+	counted(): readonly Counters[] {
+		const maps = { counters: this.#program.map(MAP.counters), base: this.#program.map(MAP.base) };
+		const counters = readCounters(maps);
+		return this.#attachment.rules.rules.map(({ slot, rule }) => {
+			const found = counters.get(slot);
+			if (found !== undefined) return found;
+			throw new L3dsrError({
+				code: "DATAPATH_FOREIGN",
+				message: `read the counter of rule -A ${rule.chain} at ${this.place}: it has no slot ${slot}`,
+			});
+		});
+	}
+
+	[Symbol.dispose](): void {
+		this.#program[Symbol.dispose]();
+	}
+}

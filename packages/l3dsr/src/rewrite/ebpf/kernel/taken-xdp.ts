@@ -1,0 +1,24 @@
+/** XDP takes one program for an interface, native or generic: what to say when it is there already. */
+import { Program } from "@l3dsr/bpf";
+import type { NetInterface } from "@l3dsr/linux";
+import { L3dsrError } from "../../../errors.ts";
+import { PROGRAM_NAME } from "../compile/compile.ts";
+import { type HookName, PLACES } from "./attachment.ts";
+
+/** Throws L3dsrError (KERNEL_SYSCALL) when `hook` is of XDP and a program is in the way. */
+export function refuseTakenXdp(on: NetInterface, hook: HookName): void {
+	if (PLACES[hook].program !== "xdp") return;
+	for (const at of ["xdp", "xdp-generic"] as const) {
+		for (const id of PLACES[at].query(on)) {
+			using program = Program.open(id);
+			const ours = program.name === PROGRAM_NAME.xdp;
+			throw new L3dsrError({
+				code: "KERNEL_SYSCALL",
+				message: `attach the rules of ${on.name} to ${PLACES[hook].name}: program ${program.name} (id ${id}) is at ${PLACES[at].name}, and an interface has one XDP program`,
+				hint: ours
+					? "move the rules to hook tc first, then here"
+					: "use hook tc, or take that program away (ip link set dev NAME xdp off)",
+			});
+		}
+	}
+}

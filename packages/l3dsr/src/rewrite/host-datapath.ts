@@ -1,0 +1,235 @@
+/**
+ * The datapath of this host: both engines as one. Which rule runs on which is decided anew at every change
+ * (assign.ts); what was observed reads as one ruleset again.
+ */
+import { listInterfaces } from "@l3dsr/linux";
+import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { localPrefixes } from "../host/local-prefixes.ts";
+import { type Environment, systemPrograms } from "../host/process.ts";
+import { CHAINS, sameRule } from "../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
+import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
+import type { Datapath, DatapathName, Observation, ObservedRule, RuleStore } from "./datapath.ts";
+import { hookLacks, programLacks } from "./ebpf/compile/compile.ts";
+import { HOOK_NAMES, type HookName } from "./ebpf/kernel/attachment.ts";
+import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/engine.ts";
+import { NftDatapath } from "./nft/kernel/nft.ts";
+
+export interface HostDatapathOptions {
+	/**
+	 * The process's environment: PATH is where nft is looked for first. L3DSR_DATAPATH, L3DSR_HOOK and
+	 * L3DSR_OPEN_CHECKSUMS stand in for the options below where these are not given.
+	 */
+	readonly env: Environment;
+	readonly datapath?: DatapathPreference;
+	/** `tc`: tcx, or clsact before Linux 6.6. `auto`, the default: where a program hangs already, else `tc`. */
+	readonly hook?: HookName | "auto" | "tc";
+	/** XDP on veth, tun and virtio (rewrite/ebpf/kernel/open-checksums.ts). Default `refuse`. */
+	readonly openChecksums?: "refuse" | "accept";
+}
+
+/** What callers use: observe, then apply. */
+export interface HostDatapath extends RuleStore {
+	/** Where each rule would run, and why. Pure, given the host's interfaces. */
+	assign(ruleset: Ruleset): HostAssignment;
+}
+
+export interface HostAssignment extends Assignment {
+	/** KERNEL_FEATURE: a rule cannot run where it is forced to. `apply` throws this before it changes anything. */
+	readonly refused?: L3dsrError;
+}
+
+/** The datapath of this network namespace. Touches nothing until it is asked to observe. */
+export function openDatapath(options: HostDatapathOptions): HostDatapath {
+	const { env } = options;
+	const programs = systemPrograms(env);
+	const hook =
+		options.hook ??
+		choice<HookName | "auto" | "tc">("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
+	const openChecksums =
+		options.openChecksums ??
+		choice<"refuse" | "accept">(
+			"L3DSR_OPEN_CHECKSUMS",
+			env["L3DSR_OPEN_CHECKSUMS"],
+			["refuse", "accept"],
+			"refuse",
+		);
+	const preference =
+		options.datapath ??
+		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
+	return new CombinedDatapath(
+		new NftDatapath(programs),
+		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
+		preference,
+		() => assignmentFacts(hook),
+	);
+}
+
+function choice<T extends string>(
+	variable: string,
+	value: string | undefined,
+	all: readonly T[],
+	none: T,
+): T {
+	if (value === undefined || value === "") return none;
+	const found = all.find((one) => one === value);
+	if (found !== undefined) return found;
+	throw new L3dsrError({
+		code: "USAGE",
+		message: `read the environment: ${variable} is ${JSON.stringify(value)}, expected one of ${all.join(", ")}`,
+	});
+}
+
+function assignmentFacts(hook: HookName | "auto" | "tc"): AssignmentFacts {
+	const interfaces = new Map(listInterfaces().map((one) => [one.name, one]));
+	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
+	return {
+		interfaces: new Set(interfaces.keys()),
+		ebpfLacks(rule) {
+			const on = interfaces.get(rule.header.inInterface?.name ?? "");
+			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));
+		},
+		programLacks: (rules) =>
+			programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
+	};
+}
+
+class CombinedDatapath implements HostDatapath {
+	readonly #engines: { readonly [name in DatapathName]: Datapath };
+	readonly #preference: DatapathPreference;
+	readonly #facts: () => AssignmentFacts;
+	/** What each engine said, for an observation of both. */
+	readonly #parts = new WeakMap<Observation, { readonly [name in DatapathName]: Observation }>();
+
+	constructor(nft: Datapath, ebpf: Datapath, preference: DatapathPreference, facts: () => AssignmentFacts) {
+		this.#engines = { nft, ebpf };
+		this.#preference = preference;
+		this.#facts = facts;
+	}
+
+	async observe(): Promise<Observation> {
+		const [nft, ebpf] = await Promise.all([this.#engines.nft.observe(), this.#engines.ebpf.observe()]);
+		const observation = {
+			rules: [...nft.rules, ...ebpf.rules].sort(inListOrder),
+			findings: [...nft.findings, ...ebpf.findings],
+		};
+		this.#parts.set(observation, { nft, ebpf });
+		return observation;
+	}
+
+	assign(ruleset: Ruleset): HostAssignment {
+		const assignment = assignDatapaths(ruleset, this.#facts(), this.#preference);
+		if (this.#preference !== "ebpf") return assignment;
+		const other = assignment.rules.find(({ datapath }) => datapath === "nft");
+		if (other === undefined) return assignment;
+		const { rule } = other.entry;
+		const refused = new L3dsrError({
+			code: "KERNEL_FEATURE",
+			message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${other.reason}`,
+			hint: "set datapath auto, or nft, for rules like this",
+		});
+		return { ...assignment, refused };
+	}
+
+	async apply(desired: Ruleset, observed: Observation): Promise<void> {
+		const parts = this.#parts.get(observed);
+		if (parts === undefined) throw new TypeError("apply needs an observation of this datapath");
+		const { rules, refused } = this.assign(desired);
+		if (refused !== undefined) throw refused;
+		const done: DatapathName[] = [];
+		try {
+			for (const { engine, ruleset } of stepsBetween(rules, observed.rules)) {
+				const latest = done.includes(engine) ? await this.#engines[engine].observe() : parts[engine];
+				await this.#engines[engine].apply(ruleset, latest);
+				done.push(engine);
+			}
+		} catch (error) {
+			throw await this.#putBack(new Set(done), observed, error);
+		}
+	}
+
+	/** Each engine undoes its own failed change; this undoes what another engine had finished. */
+	async #putBack(done: ReadonlySet<DatapathName>, observed: Observation, error: unknown): Promise<unknown> {
+		try {
+			for (const engine of done) {
+				const before = observed.rules.filter(({ datapath }) => datapath === engine);
+				await this.#engines[engine].apply({ entries: before }, await this.#engines[engine].observe());
+			}
+			return error;
+		} catch (second) {
+			const why = second instanceof Error ? second.message : String(second);
+			return asL3dsrError(error).withNotes([`putting back the rules as they were failed too: ${why}`]);
+		}
+	}
+}
+
+interface ApplyStep {
+	readonly engine: DatapathName;
+	readonly ruleset: Ruleset;
+}
+
+/**
+ * The order in which the engines change. A rule that moves between them, or whose successor is on the other,
+ * is in both for a moment, never in neither: rewriting twice to the same address is rewriting once, and where
+ * old and new rule disagree the packet ends as the one or the other has it.
+ */
+export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
+	const before = (engine: DatapathName) => observed.filter(({ datapath }) => datapath === engine);
+	const wanted = (engine: DatapathName) =>
+		assigned
+			.filter(({ datapath }) => datapath === engine)
+			.map(({ entry }) => withMovedCounters(entry, engine, observed));
+	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
+	const steps = {
+		nft: { engine: "nft", ruleset: { entries: nft } },
+		ebpf: { engine: "ebpf", ruleset: { entries: ebpf } },
+	} as const;
+	const [fromNft, fromEbpf] = [without(before("nft"), nft), without(before("ebpf"), ebpf)];
+	// What goes here may have its successor there: whoever gains is first.
+	if (fromEbpf.length === 0 || without(nft, before("nft")).length === 0) return [steps.ebpf, steps.nft];
+	if (fromNft.length === 0 || without(ebpf, before("ebpf")).length === 0) return [steps.nft, steps.ebpf];
+	// Both ways at once: nft holds the old and the new ones until the programs have changed.
+	const places = new Set(nft.map(placeOf));
+	const leaving = fromNft
+		.filter((one) => !places.has(placeOf(one)))
+		.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
+	return [{ engine: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
+}
+
+/** Those of `entries` that `others` does not have at the same place. */
+function without<E extends RuleEntry>(entries: readonly E[], others: readonly RuleEntry[]): E[] {
+	const known = new Map(others.map((one) => [placeOf(one), one.rule]));
+	return entries.filter((one) => {
+		const rule = known.get(placeOf(one));
+		return rule === undefined || !sameRule(rule, one.rule);
+	});
+}
+
+/** One rule stands at each place, by engine. */
+function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
+/** A rule that changes its engine takes its counters along, unless others are asked for. */
+function withMovedCounters(
+	entry: RuleEntry,
+	engine: DatapathName,
+	observed: readonly ObservedRule[],
+): RuleEntry {
+	if (entry.counters !== undefined) return entry;
+	const moved = observed.find((one) => one.datapath !== engine && sameEntry(one, entry));
+	return moved === undefined ? entry : { ...entry, counters: moved.counters };
+}
+
+/** By family, table and chain as iptables lists them, then by ordinal. */
+function inListOrder(a: ObservedRule, b: ObservedRule): number {
+	if (a.rule.family !== b.rule.family) return a.rule.family === "ipv4" ? -1 : 1;
+	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;
+	const chains: readonly string[] = CHAINS[a.rule.table];
+	return chains.indexOf(a.rule.chain) - chains.indexOf(b.rule.chain) || a.ordinal - b.ordinal;
+}
+
+function sameEntry(a: RuleEntry, b: RuleEntry): boolean {
+	return a.ordinal === b.ordinal && sameRule(a.rule, b.rule);
+}

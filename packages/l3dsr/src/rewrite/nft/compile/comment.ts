@@ -1,0 +1,137 @@
+/**
+ * The comments that carry rules through the kernel: `ORDINAL RULESPEC`, in the words of `iptables -S`.
+ *
+ * A comment of nft holds 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). Where a rule is longer, the commonest phrases
+ * are abbreviated, so that services' rules still fit the element of a map. What is longer even so is cut into
+ * pieces: the first stays with the rule, `ORDINAL (1/3) ...`, the others are the comments of rules in a chain
+ * that nothing jumps to.
+ */
+
+import type { Family } from "@l3dsr/packet";
+import { L3dsrError } from "../../../errors.ts";
+import type { Chain, Rule, Table } from "../../../model/rule.ts";
+import { formatRuleSpec } from "../../../syntax/iptables/rule-format.ts";
+import { parseRuleSpec } from "../../../syntax/iptables/rule-parser.ts";
+
+const COMMENT_BYTES = 128;
+
+/** What a comment says. `piece` counts from 1. */
+export interface RuleComment {
+	readonly ordinal: number;
+	readonly piece: number;
+	readonly pieces: number;
+	readonly text: string;
+}
+
+/** The comments of a rule, the first of them its own. */
+export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...string[]] {
+	const text = ruleText(rule);
+	const whole = `${ordinal} ${text}`;
+	if (Buffer.byteLength(whole) <= COMMENT_BYTES) return [whole];
+	const short = `${ordinal} ${abbreviate(text)}`;
+	if (Buffer.byteLength(short) <= COMMENT_BYTES) return [short];
+	const room = COMMENT_BYTES - Buffer.byteLength(`${ordinal} (99/99) `);
+	const [first = "", ...others] = cut(text, room);
+	const pieces = others.length + 1;
+	const piece = (part: string, index: number): string => `${ordinal} (${index + 1}/${pieces}) ${part}`;
+	return [piece(first, 0), ...others.map((part, index) => piece(part, index + 1))];
+}
+
+const texts = new WeakMap<Rule, string>();
+
+/** A rule is printed several times on its way into the kernel. */
+function ruleText(rule: Rule): string {
+	const known = texts.get(rule);
+	if (known !== undefined) return known;
+	const text = quote(formatRuleSpec(rule));
+	texts.set(rule, text);
+	return text;
+}
+
+/** Undefined for a comment that is none of a rule. */
+export function readComment(comment: string): RuleComment | undefined {
+	const found = /^(-?\d{1,16}) (?:\((\d+)\/(\d+)\) )?(.*)$/s.exec(comment);
+	if (found === null) return undefined;
+	const [, ordinal, piece = "1", pieces = "1", text = ""] = found;
+	if (!Number.isSafeInteger(Number(ordinal))) return undefined;
+	return { ordinal: Number(ordinal), piece: Number(piece), pieces: Number(pieces), text };
+}
+
+/** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
+export type RuleReader = (
+	texts: readonly string[],
+	place: { readonly family: Family; readonly table: Table; readonly chain: Chain },
+) => Rule | undefined;
+
+/** A reader that remembers: a ruleset is observed again after each change of it. */
+export function ruleReader(): RuleReader {
+	const known = new Map<string, Rule | undefined>();
+	return (texts, place) => {
+		const key = `${place.family} ${place.table} ${place.chain} ${texts.join("")}`;
+		if (!known.has(key)) known.set(key, readRule(texts, place));
+		return known.get(key);
+	};
+}
+
+const readRule: RuleReader = (texts, place) => {
+	const spec = unquote(texts.join(""));
+	try {
+		return spec === undefined ? undefined : parseRuleSpec(spec, place);
+	} catch (error) {
+		// Not what l3dsr writes, or written by a newer one: the caller says what it found instead.
+		if (error instanceof L3dsrError) return undefined;
+		throw error;
+	}
+};
+
+/** In pieces of at most `room` bytes, no character cut in two. */
+function cut(text: string, room: number): string[] {
+	const pieces: string[] = [];
+	let piece = "";
+	let bytes = 0;
+	for (const character of text) {
+		const size = Buffer.byteLength(character);
+		if (bytes + size > room) {
+			pieces.push(piece);
+			piece = "";
+			bytes = 0;
+		}
+		piece += character;
+		bytes += size;
+	}
+	return [...pieces, piece];
+}
+
+/**
+ * A string of nft stands in double quotes and knows no escape. So the double quote becomes a single one,
+ * as a shell would take it too, and what is in the way is written as %XX.
+ */
+function quote(text: string): string {
+	return text
+		.replace(/[%~'\p{Cc}]/gu, (character) => `%${hex(character.charCodeAt(0))}`)
+		.replaceAll('"', "'");
+}
+
+/** Written `~1`, `~2` … in a quoted text. Never change one: the kernel may hold it. */
+const PHRASES = [
+	"-m dscp --dscp 0x",
+	" -m addrtype --dst-type LOCAL",
+	" -m comment --comment ",
+	" -j DADDR --set-daddr ",
+] as const;
+
+function abbreviate(text: string): string {
+	return PHRASES.reduce((short, phrase, index) => short.replaceAll(phrase, `~${index + 1}`), text);
+}
+
+function unquote(text: string): string | undefined {
+	if (/%(?![0-9a-f]{2})|~(?![1-4])/.test(text)) return undefined;
+	return text
+		.replace(/~([1-4])/g, (_, number: string) => PHRASES[Number(number) - 1] ?? "")
+		.replaceAll("'", '"')
+		.replace(/%([0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+}
+
+function hex(code: number): string {
+	return code.toString(16).padStart(2, "0");
+}

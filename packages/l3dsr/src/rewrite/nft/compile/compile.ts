@@ -1,0 +1,316 @@
+/**
+ * Ruleset → tables. Neighbouring rules that differ only in their DSCP and destination become one lookup in
+ * a map; every other rule is an nft rule (or two, for `--ports`).
+ */
+import type { Address, Family } from "@l3dsr/packet";
+import {
+	type Chain,
+	type Counters,
+	type Match,
+	type Rule,
+	type Table,
+	ZERO_COUNTERS,
+} from "../../../model/rule.ts";
+import type { RuleEntry } from "../../../model/ruleset.ts";
+import { ruleComments } from "./comment.ts";
+import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
+import { compileMatches, dscpKey, dscpLookup } from "./match.ts";
+import {
+	CONTINUE,
+	type Expression,
+	jump,
+	mangle,
+	match,
+	nftFamily,
+	number,
+	payload,
+	rawPayload,
+	type Statement,
+} from "./statement.ts";
+import type { BaseChain, ChainSpec, ElementSpec, MapSpec, RuleSpec, TableSpec } from "./table.ts";
+
+/** Priorities are those of iptables' tables (linux/netfilter_ipv4.h). */
+const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
+
+export function chainName(table: Table, chain: Chain): string {
+	return `${table}_${chain}`;
+}
+
+export function baseChain(table: Table, chain: Chain): BaseChain {
+	// A route chain looks the route up again for a packet whose destination changed, as mangle OUTPUT does.
+	const type = table === "mangle" && chain === "OUTPUT" ? "route" : "filter";
+	return { type, hook: chain.toLowerCase(), priority: PRIORITY[table] };
+}
+
+/** A stretch of a chain: one rule by itself, or rules that share a lookup. */
+export type Item = LinearItem | FoldedItem;
+
+export interface LinearItem {
+	readonly kind: "linear";
+	readonly entry: RuleEntry;
+}
+
+export interface FoldedItem {
+	readonly kind: "folded";
+	/** What the entries have in common, as text: equal for items that could share a map. */
+	readonly shape: string;
+	readonly entries: readonly RuleEntry[];
+	/** Name of the map. */
+	readonly map: string;
+}
+
+/** A chain of the model with its entries in order, cut into items. */
+export interface ChainItems {
+	readonly table: Table;
+	readonly chain: Chain;
+	readonly items: readonly Item[];
+}
+
+/**
+ * Cuts the entries of one chain, in ordinal order, into items. `nameMap` is asked once for each lookup; where it
+ * gives no name, its rules stay rules of nft.
+ */
+export function foldEntries(
+	entries: readonly RuleEntry[],
+	nameMap: (item: Omit<FoldedItem, "map">) => string | undefined,
+): Item[] {
+	const items: (LinearItem | (Omit<FoldedItem, "map" | "entries"> & { entries: RuleEntry[] }))[] = [];
+	let keys = new Set<number>();
+	for (const entry of entries) {
+		const foldable = foldableShape(entry);
+		const last = items.at(-1);
+		if (foldable === undefined) items.push({ kind: "linear", entry });
+		else if (last?.kind === "folded" && last.shape === foldable.shape && !keys.has(foldable.key)) {
+			last.entries.push(entry);
+			keys.add(foldable.key);
+		} else {
+			items.push({ kind: "folded", shape: foldable.shape, entries: [entry] });
+			keys = new Set([foldable.key]);
+		}
+	}
+	return items.flatMap((item): Item[] => {
+		if (item.kind === "linear") return [item];
+		const map = nameMap(item);
+		if (map !== undefined) return [{ ...item, map }];
+		return item.entries.map((entry) => ({ kind: "linear", entry }));
+	});
+}
+
+/**
+ * Whether rules that could share a lookup should have one. Two or more: always. One by itself, too, if it asks
+ * for nothing that tells it from others of its host, because a second rule is then another element, and counters
+ * go on. But a thousand rules that each have an address or a port of their own would be a thousand maps.
+ */
+export function deservesLookup({ entries }: Pick<FoldedItem, "entries">): boolean {
+	const [first, second] = entries;
+	if (first === undefined || second !== undefined) return true;
+	const { header, matches } = first.rule;
+	if (header.source !== undefined || header.destination !== undefined) return false;
+	return matches.every(({ kind }) => COMMON_MATCHES.has(kind));
+}
+
+const COMMON_MATCHES: ReadonlySet<Match["kind"]> = new Set(["dscp", "addrtype", "comment"]);
+
+interface Foldable {
+	readonly shape: string;
+	readonly key: number;
+}
+
+/** Undefined for an entry that cannot be an element of a map. */
+export function foldableShape({ rule, ordinal }: RuleEntry): Foldable | undefined {
+	let foldable = shapes.get(rule);
+	if (foldable === undefined) {
+		foldable = foldableRule(rule) ?? "no";
+		shapes.set(rule, foldable);
+	}
+	// An element has one comment, and a short one.
+	return foldable === "no" || ruleComments(ordinal, rule).length > 1 ? undefined : foldable;
+}
+
+const shapes = new WeakMap<Rule, Foldable | "no">();
+
+function foldableRule(rule: Rule): Foldable | undefined {
+	const [selector, ...others] = rule.matches.filter((one) => one.kind === "dscp");
+	if (selector === undefined || selector.negated || others.length > 0) return undefined;
+	// With DSCP cleared, a rule for DSCP 0 further down would still match what this lookup has rewritten.
+	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
+	const rest = { ...rule, matches: rule.matches.filter((one) => one !== selector) };
+	const [conditions, ...alternatives] = compileMatches(rest);
+	if (conditions === undefined || alternatives.length > 0) return undefined;
+	const { clearDscp, dport = "" } = rule.target;
+	const texts = conditions.map(({ text }) => text);
+	return { shape: [...texts, clearDscp, dport].join(" "), key: dscpKey(rule.family, selector.dscp) };
+}
+
+/** The table of a family; undefined when it has no rules, for then there is no table. */
+export function compileTable(family: Family, chains: readonly ChainItems[]): TableSpec | undefined {
+	const compiled = chains.filter(({ items }) => items.length > 0).map((one) => compileChain(family, one));
+	if (compiled.length === 0) return undefined;
+	const ports = new Set<number>();
+	for (const { items } of chains) {
+		for (const { rule } of items.flatMap(itemEntries)) {
+			if (rule.target.dport !== undefined) ports.add(rule.target.dport);
+		}
+	}
+	return {
+		family,
+		chains: [...[...ports].sort((a, b) => a - b).map(portChain), ...compiled.flatMap((one) => one.chains)],
+		maps: compiled.flatMap(({ maps }) => maps),
+	};
+}
+
+export function itemEntries(item: Item): readonly RuleEntry[] {
+	return item.kind === "linear" ? [item.entry] : item.entries;
+}
+
+/** The chains that stand for one chain of the model, the base chain last, and their maps. */
+export function compileChain(
+	family: Family,
+	{ table, chain, items }: ChainItems,
+): { readonly chains: readonly ChainSpec[]; readonly maps: readonly MapSpec[] } {
+	const name = chainName(table, chain);
+	const writes: Write[] = [normalWrite(family)];
+	if (family === "ipv6") writes.push(ADDRESS_ONLY);
+	const [normal = [], plain] = writes.map((write) =>
+		items.flatMap((item) => compileItem(item, family, write)),
+	);
+	const texts = items.flatMap((item) => (item.kind === "linear" ? furtherText(item.entry) : []));
+	const chains: ChainSpec[] = [
+		...(plain === undefined ? [] : [addressOnlyChain(name, plain)]),
+		checkChain(family, name),
+		...(texts.length === 0 ? [] : [{ name: textChainName(name), rules: texts }]),
+		{ name, base: baseChain(table, chain), rules: [...guardRules(family, name), ...normal] },
+	];
+	const maps = items.flatMap((item) =>
+		item.kind === "folded" ? writes.map((write) => compileMap(item, family, write)) : [],
+	);
+	return { chains, maps };
+}
+
+/** How a rewrite stores the destination, and what goes with it. */
+interface Write {
+	/** Behind the name of a map. */
+	readonly suffix: string;
+	readonly key: Expression;
+	/** The `typeof` of a map's data. */
+	readonly typeof: string;
+	value(address: Address): Expression;
+	/** The main rules carry the rules' texts and counters; their doubles only add to the counters. */
+	readonly main: boolean;
+}
+
+function normalWrite(family: Family): Write {
+	const key = payload(nftFamily(family), "daddr");
+	return {
+		suffix: "",
+		key,
+		typeof: key.text,
+		value: ({ text }) => ({ text, listed: text }),
+		main: true,
+	};
+}
+
+/**
+ * IPv6 bits by their place: nft does not see an address in them and leaves the transport checksum alone.
+ * nft lists it as the field all the same.
+ */
+const ADDRESS_ONLY: Write = {
+	suffix: "_plain",
+	key: { text: rawPayload("nh", 192, 128).text, listed: payload("ip6", "daddr").listed },
+	typeof: rawPayload("nh", 192, 128).text,
+	value: (address) => ({ text: `0x${addressNumber(address).toString(16)}`, listed: address.text }),
+	main: false,
+};
+
+function compileItem(item: Item, family: Family, write: Write): RuleSpec[] {
+	return item.kind === "linear" ? compileLinear(item.entry, write) : [compileLookup(item, family, write)];
+}
+
+/** The comment of a rule that belongs to `ordinal` and is not its first: the `index`-th, from 0. */
+function secondaryComment(ordinal: number, index: number): string {
+	return index === 0 ? `${ordinal}` : `${ordinal}/${index + 1}`;
+}
+
+function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): RuleSpec[] {
+	const [comment] = ruleComments(ordinal, rule);
+	const actions = [mangle(write.key, write.value(rule.target.daddr)), ...furtherActions({ rule })];
+	return compileMatches(rule).map((conditions, index) => {
+		const first = write.main && index === 0;
+		return {
+			comment: first ? comment : secondaryComment(ordinal, index),
+			conditions,
+			counter: first ? (counters ?? ZERO_COUNTERS) : ZERO_COUNTERS,
+			actions,
+			ordinals: [ordinal],
+		};
+	});
+}
+
+/** After the destination: DSCP, and the port in a chain of its own, because each protocol needs a rule. */
+function furtherActions({ rule }: Pick<RuleEntry, "rule">): Statement[] {
+	const { clearDscp, dport } = rule.target;
+	return [
+		...(clearDscp ? [mangle(payload(nftFamily(rule.family), "dscp"), number(0))] : []),
+		...(dport === undefined ? [] : [jump(portChainName(dport))]),
+	];
+}
+
+function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec {
+	const [first] = item.entries;
+	if (first === undefined) throw new RangeError("a lookup needs at least one rule");
+	const { rule } = first;
+	const map = item.map + write.suffix;
+	const { key } = dscpLookup(family);
+	const value: Expression = {
+		text: `${key.text} map @${map}`,
+		listed: { map: { key: key.listed, data: `@${map}` } },
+	};
+	const [shared = []] = compileMatches({
+		...rule,
+		matches: rule.matches.filter((one) => one.kind !== "dscp"),
+	});
+	// Most packets that are none of ours have DSCP 0: they need no lookup, unless a rule asks for it.
+	const dscp = match(payload(nftFamily(family), "dscp"), "!=", number(0));
+	const asksForZero = item.entries.some(({ rule: { matches } }) =>
+		matches.some((one) => one.kind === "dscp" && one.dscp === 0),
+	);
+	const conditions = asksForZero ? shared : [dscp, ...shared];
+	const actions = [mangle(write.key, value), ...furtherActions({ rule })];
+	return { conditions, actions, map, ordinals: item.entries.map(({ ordinal }) => ordinal) };
+}
+
+function compileMap(item: FoldedItem, family: Family, write: Write): MapSpec {
+	return {
+		name: item.map + write.suffix,
+		typeof: { key: dscpLookup(family).typeof, data: write.typeof },
+		elements: item.entries.map((entry) => compileElement(entry, write)),
+	};
+}
+
+function compileElement({ rule, ordinal, counters }: RuleEntry, write: Write): ElementSpec {
+	const selector = rule.matches.find((one) => one.kind === "dscp");
+	if (selector === undefined) throw new RangeError("an element needs a DSCP");
+	const start: Counters = write.main ? (counters ?? ZERO_COUNTERS) : ZERO_COUNTERS;
+	return {
+		key: dscpKey(rule.family, selector.dscp),
+		data: write.value(rule.target.daddr).text,
+		value: addressNumber(rule.target.daddr),
+		comment: write.main ? ruleComments(ordinal, rule)[0] : secondaryComment(ordinal, 0),
+		ordinal,
+		counters: start,
+	};
+}
+
+export function addressNumber(address: Address): bigint {
+	return address.bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+/** Rules that hold the rest of comments too long for one; nothing jumps to their chain. */
+function furtherText({ rule, ordinal }: RuleEntry): RuleSpec[] {
+	const [, ...more] = ruleComments(ordinal, rule);
+	return more.map((comment) => ({ comment, conditions: [], actions: [CONTINUE], ordinals: [ordinal] }));
+}
+
+export function textChainName(base: string): string {
+	return `${base}_text`;
+}

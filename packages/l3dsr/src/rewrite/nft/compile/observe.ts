@@ -1,0 +1,313 @@
+/**
+ * A table as listed → the rules that are really in force. Comments say which rules there should be; compiled
+ * again, they say how nft would list them. A rule counts as observed only where the two agree.
+ */
+import {
+	CHAINS,
+	type Chain,
+	type Counters,
+	type Rule,
+	type Table,
+	ZERO_COUNTERS,
+} from "../../../model/rule.ts";
+import type { RuleEntry } from "../../../model/ruleset.ts";
+import type { Finding, ObservedRule } from "../../datapath.ts";
+import { type RuleReader, readComment } from "./comment.ts";
+import {
+	baseChain,
+	type ChainItems,
+	chainName,
+	compileTable,
+	type FoldedItem,
+	foldableShape,
+	type Item,
+	itemEntries,
+	textChainName,
+} from "./compile.ts";
+import { canonicalText, type ListedChain, type ListedRule, type TableListing } from "./listing.ts";
+import { nftFamily } from "./statement.ts";
+import {
+	type ChainSpec,
+	COMPILED_DIALECT,
+	type Dialect,
+	listedExpressions,
+	type MapSpec,
+	type RuleSpec,
+	ruleText,
+	TABLE_NAME,
+	type TableSpec,
+} from "./table.ts";
+
+export interface TableReading {
+	readonly rules: readonly ObservedRule[];
+	readonly findings: readonly Finding[];
+	/** The lookups as they stand, intact or not, by the name of their base chain. */
+	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
+	/** What the comments say that there should be. */
+	readonly spec: TableSpec;
+}
+
+/** What makes a rule of nft the same rule: its comment and its expressions, counters apart. */
+export function listedIdentity(rule: ListedRule): string {
+	return `${rule.comment ?? ""}\n${rule.text}`;
+}
+
+export function specIdentity(rule: RuleSpec, dialect: Dialect): string {
+	return `${rule.comment ?? ""}\n${specText(rule, dialect)}`;
+}
+
+/** The expressions of a rule as {@link ListedRule.text} has them. */
+export function specText(rule: RuleSpec, dialect: Dialect): string {
+	const known = dialect.size === 0 ? undefined : dialect.get(ruleText(rule));
+	return known ?? listedExpressions(rule).map(canonicalText).join();
+}
+
+export function readTable(
+	listing: TableListing,
+	readRule: RuleReader,
+	dialect: Dialect = COMPILED_DIALECT,
+): TableReading {
+	return new TableReader(listing, readRule, dialect).read();
+}
+
+/** An entry of one chain, by an ordinal that is unique there. */
+interface Owner {
+	readonly entry: RuleEntry;
+	counters: Counters;
+	intact: boolean;
+}
+
+class TableReader {
+	readonly #listing: TableListing;
+	readonly #readRule: RuleReader;
+	readonly #dialect: Dialect;
+	readonly #findings: Finding[] = [];
+
+	constructor(listing: TableListing, readRule: RuleReader, dialect: Dialect) {
+		this.#listing = listing;
+		this.#readRule = readRule;
+		this.#dialect = dialect;
+	}
+
+	read(): TableReading {
+		const chains: ChainItems[] = [];
+		for (const table of ["raw", "mangle"] as const) {
+			for (const chain of CHAINS[table]) {
+				const items = this.#readChain(table, chain);
+				if (items.length > 0) chains.push({ table, chain, items });
+			}
+		}
+		const { flagged: asleep, family, others } = this.#listing;
+		if (asleep) this.#find("", "is asleep (flags dormant): its rules are not in force");
+		const spec = compileTable(family, chains) ?? { family, chains: [], maps: [] };
+
+		const owners = new Map<string, Map<number, Owner>>();
+		for (const { table, chain, items } of chains) {
+			const entries = items.flatMap(itemEntries);
+			const intact = !asleep && this.#hangsRight(table, chain);
+			owners.set(
+				chainName(table, chain),
+				new Map(entries.map((entry) => [entry.ordinal, { entry, counters: ZERO_COUNTERS, intact }])),
+			);
+		}
+		const ownersOf = (name: string): Map<number, Owner> => {
+			const base = [...owners.keys()].find((one) => name === one || name.startsWith(`${one}_`));
+			return (base === undefined ? undefined : owners.get(base)) ?? new Map();
+		};
+		for (const chain of spec.chains) this.#compareChain(chain, ownersOf(chain.name));
+		for (const map of spec.maps) this.#compareMap(map, ownersOf(map.name));
+
+		const chainNames = new Set(spec.chains.map(({ name }) => name));
+		for (const { name } of this.#listing.chains.values()) {
+			if (!chainNames.has(name)) this.#find(`chain ${name}`, "no rule of l3dsr accounts for it");
+		}
+		const mapNames = new Set(spec.maps.map(({ name }) => name));
+		for (const name of this.#listing.maps.keys()) {
+			if (!mapNames.has(name)) this.#find(`map ${name}`, "no rule of l3dsr looks it up");
+		}
+		for (const { kind, name } of others) this.#find(`${kind} ${name}`, "no rule of l3dsr accounts for it");
+
+		const rules = [...owners.values()].flatMap((chain) =>
+			[...chain.values()]
+				.filter(({ intact }) => intact)
+				.sort((a, b) => a.entry.ordinal - b.entry.ordinal)
+				.map(({ entry: { rule, ordinal }, counters }) => ({
+					rule,
+					ordinal,
+					counters,
+					datapath: "nft" as const,
+				})),
+		);
+		const lookups = new Map(
+			chains.map(({ table, chain, items }) => [
+				chainName(table, chain),
+				items.filter((item) => item.kind === "folded"),
+			]),
+		);
+		return { rules, findings: this.#findings, lookups, spec };
+	}
+
+	#find(inside: string, problem: string): void {
+		const table = `table ${nftFamily(this.#listing.family)} ${TABLE_NAME}`;
+		this.#findings.push({ datapath: "nft", object: inside === "" ? table : `${table}, ${inside}`, problem });
+	}
+
+	/** The items that the comments of a chain speak of, in the order of its rules. */
+	#readChain(table: Table, chain: Chain): Item[] {
+		const { chains, family } = this.#listing;
+		const name = chainName(table, chain);
+		const listed = chains.get(name);
+		if (listed === undefined) return [];
+		const place = { family, table, chain };
+		const more = new Map<string, string>();
+		for (const { comment = "" } of chains.get(textChainName(name))?.rules ?? []) {
+			const read = readComment(comment);
+			if (read !== undefined) more.set(`${read.ordinal} ${read.piece}/${read.pieces}`, read.text);
+		}
+		const ordinals = new Set<number>();
+		const items: Item[] = [];
+		for (const rule of listed.rules) {
+			const read = rule.comment === undefined ? undefined : readComment(rule.comment);
+			if (read?.piece === 1 && !ordinals.has(read.ordinal)) {
+				const { ordinal, pieces } = read;
+				const rest = Array.from({ length: pieces - 1 }, (_, i) => more.get(`${ordinal} ${i + 2}/${pieces}`));
+				const found = this.#readRule([read.text, ...rest.map((text) => text ?? "")], place);
+				if (found === undefined) continue;
+				ordinals.add(ordinal);
+				items.push({ kind: "linear", entry: { rule: found, ordinal } });
+			} else if (rule.map !== undefined) {
+				const item = this.#readLookup(rule.map, place, ordinals);
+				if (item !== undefined) items.push(item);
+			}
+		}
+		const order = items.flatMap(itemEntries).map(({ ordinal }) => ordinal);
+		if (order.some((ordinal, index) => ordinal < (order[index - 1] ?? ordinal))) {
+			this.#find(`chain ${name}`, "its rules stand in another order than their comments say");
+		}
+		return items;
+	}
+
+	#readLookup(
+		map: string,
+		place: Pick<Rule, "family" | "table" | "chain">,
+		ordinals: Set<number>,
+	): FoldedItem | undefined {
+		const entries: RuleEntry[] = [];
+		let shape: string | undefined;
+		const elements = this.#listing.maps.get(map)?.elements ?? [];
+		for (const { comment = "" } of elements) {
+			const read = readComment(comment);
+			if (read === undefined || read.pieces > 1 || ordinals.has(read.ordinal)) continue;
+			const rule = this.#readRule([read.text], place);
+			if (rule === undefined) continue;
+			const entry = { rule, ordinal: read.ordinal };
+			const foldable = foldableShape(entry);
+			shape ??= foldable?.shape;
+			if (foldable === undefined || foldable.shape !== shape) continue;
+			ordinals.add(read.ordinal);
+			entries.push(entry);
+		}
+		entries.sort((a, b) => a.ordinal - b.ordinal);
+		return shape === undefined ? undefined : { kind: "folded", shape, entries, map };
+	}
+
+	/** The chain is at the hook where iptables has it. */
+	#hangsRight(table: Table, chain: Chain): boolean {
+		const name = chainName(table, chain);
+		const wanted = baseChain(table, chain);
+		const base = this.#listing.chains.get(name)?.base;
+		if (base === undefined) {
+			this.#find(`chain ${name}`, "is not at a hook: its rules are not in force");
+			return false;
+		}
+		const { type, hook, priority, policy } = base;
+		if (type !== wanted.type || hook !== wanted.hook || priority !== wanted.priority) {
+			this.#find(
+				`chain ${name}`,
+				`is of type ${type} at ${hook}, priority ${priority}, and was made otherwise`,
+			);
+			return false;
+		}
+		if (policy !== "accept")
+			this.#find(`chain ${name}`, `has the policy ${policy}, and was made with accept`);
+		return true;
+	}
+
+	#compareChain(wanted: ChainSpec, owners: ReadonlyMap<number, Owner>): void {
+		const listed = this.#listing.chains.get(wanted.name);
+		const pool = poolOf(listed);
+		let before = -1;
+		for (const rule of wanted.rules) {
+			const found = pool.get(specIdentity(rule, this.#dialect))?.shift();
+			if (found === undefined) {
+				if (rule.ordinals.length === 0) this.#find(`chain ${wanted.name}`, `lacks ${frameText(rule)}`);
+				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);
+				continue;
+			}
+			if (found.index < before)
+				this.#find(`chain ${wanted.name}`, "its rules stand in another order than they should");
+			before = found.index;
+			const [ordinal] = rule.ordinals;
+			const owner = ordinal === undefined ? undefined : owners.get(ordinal);
+			if (rule.map === undefined && owner !== undefined) count(owner, found.rule.counters);
+		}
+		for (const { rule } of [...pool.values()].flat()) {
+			const ours = rule.comment !== undefined && /^-?\d+[ /]|^-?\d+$/.test(rule.comment);
+			const problem = ours
+				? `does not do what its comment says (${rule.comment})`
+				: "was not written by l3dsr";
+			this.#find(`chain ${wanted.name}, handle ${rule.handle}`, problem);
+		}
+	}
+
+	#compareMap(wanted: MapSpec, owners: ReadonlyMap<number, Owner>): void {
+		const object = `map ${wanted.name}`;
+		const listed = this.#listing.maps.get(wanted.name);
+		if (listed !== undefined && listed.elements === undefined) {
+			this.#find(object, "has elements that l3dsr does not write");
+		}
+		const left = [...(listed?.elements ?? [])];
+		for (const { key, value, comment, ordinal } of wanted.elements) {
+			const at = left.findIndex(
+				(one) => one.key === BigInt(key) && one.value === value && one.comment === comment,
+			);
+			const [found] = at < 0 ? [] : left.splice(at, 1);
+			const owner = owners.get(ordinal);
+			if (found === undefined) this.#break(owner, object);
+			else if (owner !== undefined) count(owner, found.counters);
+		}
+		for (const { key, value, comment } of left) {
+			const says =
+				comment === undefined ? "has no comment of l3dsr" : `does not do what its comment says (${comment})`;
+			this.#find(`${object}, element 0x${key.toString(16)} : 0x${value.toString(16)}`, says);
+		}
+	}
+
+	/** A part of the rule is missing or altered: it is not reported as a rule. */
+	#break(owner: Owner | undefined, where: string): void {
+		if (owner === undefined || !owner.intact) return;
+		owner.intact = false;
+		this.#find(`${where}, rule ${owner.entry.ordinal}`, "is not intact: a part of it is missing or altered");
+	}
+}
+
+function count(owner: Owner, counters: Counters | undefined): void {
+	if (counters === undefined) return;
+	const { packets, bytes } = owner.counters;
+	owner.counters = { packets: packets + counters.packets, bytes: bytes + counters.bytes };
+}
+
+function poolOf(chain: ListedChain | undefined): Map<string, { rule: ListedRule; index: number }[]> {
+	const pool = new Map<string, { rule: ListedRule; index: number }[]>();
+	for (const [index, rule] of (chain?.rules ?? []).entries()) {
+		const identity = listedIdentity(rule);
+		const same = pool.get(identity);
+		if (same === undefined) pool.set(identity, [{ rule, index }]);
+		else same.push({ rule, index });
+	}
+	return pool;
+}
+
+function frameText({ conditions, actions }: RuleSpec): string {
+	return `its rule "${[...conditions, ...actions].map(({ text }) => text).join(" ")}"`;
+}

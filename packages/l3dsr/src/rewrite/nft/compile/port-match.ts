@@ -1,0 +1,152 @@
+/**
+ * The conditions of a rule on transport ports, worked out to one set for each port.
+ *
+ * One set, because nft 1.0.6 merges comparisons of neighbouring fields: of `sport != 1 dport != 2` it makes
+ * one of four bytes, which is another condition. A positive set cannot be merged wrongly.
+ */
+import {
+	type Match,
+	type NumberRange,
+	PORT_MODULES,
+	PROTOCOL_NUMBER,
+	type Rule,
+} from "../../../model/rule.ts";
+import {
+	anyOf,
+	type Expression,
+	match,
+	number,
+	payload,
+	range,
+	rawPayload,
+	type Statement,
+} from "./statement.ts";
+
+const ALL: readonly NumberRange[] = [{ first: 0, last: 0xffff }];
+
+interface PortSets {
+	readonly sport: readonly NumberRange[];
+	readonly dport: readonly NumberRange[];
+}
+
+export interface PortConditions {
+	/** Behind a condition on the protocol, which nft then lists only as the name of these fields. */
+	readonly compared: readonly Statement[];
+	/** Last, because it is slow. */
+	readonly present?: Statement;
+}
+
+/** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
+export function compilePorts(rule: Rule): readonly PortConditions[] {
+	let alternatives: readonly PortSets[] = [{ sport: ALL, dport: ALL }];
+	let asked = false;
+	for (const one of rule.matches) {
+		if (one.kind !== "ports" && one.kind !== "multiport") continue;
+		asked = true;
+		const sets = protocolFits(rule, one) ? setsOf(one) : [];
+		alternatives = alternatives.flatMap((old) =>
+			sets.map(({ sport, dport }) => ({
+				sport: intersect(old.sport, sport),
+				dport: intersect(old.dport, dport),
+			})),
+		);
+	}
+	if (!asked) return [{ compared: [] }];
+	return alternatives
+		.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0)
+		.map(({ sport, dport }) => ({
+			compared: [...among(rule, "sport", sport), ...among(rule, "dport", dport)],
+			present: PORTS_PRESENT,
+		}));
+}
+
+/** nft's name of a protocol that has ports. */
+export function transportName(protocolNumber: number): string | undefined {
+	return PORT_MODULES.find((module) => PROTOCOL_NUMBER[module] === protocolNumber);
+}
+
+/** The grammar asks for a protocol with ports; a rule made otherwise matches what its modules can match. */
+function protocolFits({ header }: Rule, one: Extract<Match, { kind: "ports" | "multiport" }>): boolean {
+	const given = header.protocol;
+	if (given === undefined || given.negated) return one.kind === "multiport";
+	if (one.kind === "ports") return given.number === PROTOCOL_NUMBER[one.module];
+	return transportName(given.number) !== undefined;
+}
+
+function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[] {
+	if (one.kind === "ports") {
+		const { source, destination } = one;
+		return [
+			{
+				sport: source === undefined ? ALL : setOf([source], source.negated),
+				dport: destination === undefined ? ALL : setOf([destination], destination.negated),
+			},
+		];
+	}
+	const inside = setOf(one.ports, one.negated);
+	if (one.direction === "source") return [{ sport: inside, dport: ALL }];
+	if (one.direction === "destination") return [{ sport: ALL, dport: inside }];
+	if (one.negated) return [{ sport: inside, dport: inside }];
+	// By its source port, or else by its destination port. DADDR never changes the source port, so a packet
+	// that the first alternative caught is none for the second.
+	return [
+		{ sport: inside, dport: ALL },
+		{ sport: complement(inside), dport: inside },
+	];
+}
+
+function among(rule: Rule, field: "sport" | "dport", set: readonly NumberRange[]): Statement[] {
+	if (set[0]?.first === 0 && set[0].last === 0xffff) return [];
+	return [match(portField(rule, field), "==", anyOf(set.map(({ first, last }) => range(first, last))))];
+}
+
+/**
+ * Both ports are in this packet. Linux 6.18 reads a port (any aligned field of one, two or four bytes) in a
+ * later fragment too, where there is payload; three bytes take the path that looks at the fragment offset.
+ */
+const PORTS_PRESENT: Statement = match(rawPayload("th", 8, 24), ">=", number(0));
+
+/** A port by its place; nft lists it by the name that the rule's protocol gives it. */
+function portField({ header }: Rule, field: "sport" | "dport"): Expression {
+	const given = header.protocol;
+	const name = given === undefined || given.negated ? undefined : transportName(given.number);
+	return { text: `th ${field}`, listed: payload(name ?? "th", field).listed };
+}
+
+function setOf(ranges: readonly NumberRange[], negated: boolean): NumberRange[] {
+	const merged = mergeRanges(ranges);
+	return negated ? complement(merged) : merged;
+}
+
+/** Sorted, and grown together where they overlap or touch, as nft keeps the intervals of a set. */
+function mergeRanges(list: readonly NumberRange[]): NumberRange[] {
+	const merged: { first: number; last: number }[] = [];
+	for (const { first, last } of [...list].sort((a, b) => a.first - b.first)) {
+		const before = merged.at(-1);
+		if (before !== undefined && first <= before.last + 1) before.last = Math.max(before.last, last);
+		else merged.push({ first, last });
+	}
+	return merged;
+}
+
+/** Of a set as `mergeRanges` gives it. */
+function complement(set: readonly NumberRange[]): NumberRange[] {
+	const gaps: NumberRange[] = [];
+	let next = 0;
+	for (const { first, last } of set) {
+		if (first > next) gaps.push({ first: next, last: first - 1 });
+		next = last + 1;
+	}
+	if (next <= 0xffff) gaps.push({ first: next, last: 0xffff });
+	return gaps;
+}
+
+function intersect(a: readonly NumberRange[], b: readonly NumberRange[]): NumberRange[] {
+	return mergeRanges(
+		a.flatMap((one) =>
+			b
+				.map((other) => ({ first: Math.max(one.first, other.first), last: Math.min(one.last, other.last) }))
+				.filter(({ first, last }) => first <= last),
+		),
+	);
+}

@@ -1,0 +1,285 @@
+/**
+ * A network namespace without a name in which packets arrive at an interface called like this host's, and go
+ * the way that they would go here: PREROUTING, then INPUT for what is this host's own, FORWARD and POSTROUTING
+ * for the rest. Behind each the packet is taken down, byte by byte. Nothing leaves the namespace, and nothing
+ * of it is left when this process ends, however it ends.
+ */
+
+import { writeFileSync } from "node:fs";
+import { type LoggedPacket, PacketLog, PacketSocket, UnnamedNetworkNamespace } from "@l3dsr/linux";
+import { foldSum, type Prefix, sumOfWords } from "@l3dsr/packet";
+import { L3dsrError } from "../../../errors.ts";
+import { programsInNamespace } from "../../../host/netns.ts";
+import type { Environment, ProgramRunner } from "../../../host/process.ts";
+import { byteAt, putWord } from "../../oracle/packet.ts";
+
+export interface ReplicaNetworkOptions {
+	readonly env: Environment;
+	/** Where packets arrive; empty where no name is known. */
+	readonly interface: string;
+	/** Routes of type "local". */
+	readonly local: readonly Prefix[];
+	/** Of every packet. */
+	readonly mark: number;
+	/** Let packets go on behind PREROUTING. */
+	readonly beyondPrerouting: boolean;
+}
+
+export interface ArrivingPacket {
+	/** From the network header, of IPv4 or IPv6. */
+	readonly bytes: Uint8Array;
+	readonly sourceMac?: readonly number[];
+}
+
+/** What became of a packet. The stack may have dropped it before either place. */
+export interface Passage {
+	/** Behind PREROUTING. */
+	readonly arrived?: Uint8Array;
+	/** Behind INPUT, or behind POSTROUTING; there with the TTL (hop limit) that it came with. */
+	readonly left?: { readonly way: "local" | "forwarded"; readonly bytes: Uint8Array };
+}
+
+const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
+const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
+/**
+ * Receiver of the frames: a locally administered group, with the packet's number in the last four bytes. It
+ * travels with the packet, is no part of it, and no rule of ours asks for it.
+ */
+const GROUP_MAC = 0x03;
+/** A packet that is taken down before any rule: when it has come, those before it have. */
+const LAST_MAC = [GROUP_MAC, 0xff, 0xff, 0xff, 0xff, 0xff] as const;
+/** A namespace of its own has all groups of NFLOG to itself. */
+const LOG_GROUP = 1;
+/** What a log message has room for. */
+export const LARGEST_LOGGED = 0xffff - 4;
+const LARGEST_MTU = 65535;
+const BATCH_FRAMES = 128;
+const BATCH_BYTES = 256 * 1024;
+/** For a batch, which takes less than a millisecond on an idle machine. */
+const BATCH_TIMEOUT_MS = 10_000;
+
+export class ReplicaNetwork implements Disposable {
+	/** Runs programs in the namespace. */
+	readonly programs: ProgramRunner;
+	readonly #namespace: UnnamedNetworkNamespace;
+	readonly #log: PacketLog;
+	readonly #socket: PacketSocket;
+
+	private constructor(
+		namespace: UnnamedNetworkNamespace,
+		programs: ProgramRunner,
+		log: PacketLog,
+		socket: PacketSocket,
+	) {
+		this.#namespace = namespace;
+		this.programs = programs;
+		this.#log = log;
+		this.#socket = socket;
+	}
+
+	/** Throws L3dsrError (KERNEL_*, PROGRAM_*). */
+	static async open(options: ReplicaNetworkOptions): Promise<ReplicaNetwork> {
+		const namespace = new UnnamedNetworkNamespace();
+		let log: PacketLog | undefined;
+		try {
+			const programs = programsInNamespace(options.env, namespace.path);
+			namespace.within(setUpStack);
+			const { arrival, sender } = interfaceNames(options.interface);
+			await runBatch(programs, "ip", ["-batch", "-"], linkCommands(arrival, sender));
+			// A stack without IPv6 refuses that family's routes, and has no rules for it either.
+			await programs.run("ip", ["-force", "-batch", "-"], { input: routeCommands(options.local, sender) });
+			await runBatch(programs, "nft", ["-f", "-"], tapTable(options));
+			const opened = namespace.within(() => PacketLog.open([LOG_GROUP]));
+			log = opened;
+			const socket = namespace.within(() => new PacketSocket({ interfaceName: sender, etherType: 0 }));
+			return new ReplicaNetwork(namespace, programs, opened, socket);
+		} catch (error) {
+			log?.[Symbol.dispose]();
+			namespace[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** See {@link UnnamedNetworkNamespace.within}. */
+	within<T>(work: () => T): T {
+		return this.#namespace.within(work);
+	}
+
+	/** Sends packets in order and says what became of each. Throws L3dsrError (KERNEL_SYSCALL). */
+	send(packets: readonly ArrivingPacket[]): readonly Passage[] {
+		const passages = packets.map((): { -readonly [K in keyof Passage]: Passage[K] } => ({}));
+		let batch: Uint8Array[] = [];
+		let bytes = 0;
+		const flush = (): void => {
+			this.#cross(batch, (packet, number) => {
+				const passage = passages[number];
+				if (passage === undefined) return;
+				if (packet.prefix === "arrived") passage.arrived = packet.bytes;
+				else if (packet.prefix === "local") passage.left = { way: "local", bytes: packet.bytes };
+				else passage.left = { way: "forwarded", bytes: withTtlRestored(packet.bytes) };
+			});
+			batch = [];
+			bytes = 0;
+		};
+		for (const [number, packet] of packets.entries()) {
+			// A merged packet that no interface takes from outside.
+			if (packet.bytes.length > LARGEST_MTU) continue;
+			const frame = frameOf(packet, number);
+			if (batch.length === BATCH_FRAMES || bytes + frame.length > BATCH_BYTES) flush();
+			batch.push(frame);
+			bytes += frame.length;
+		}
+		flush();
+		return passages;
+	}
+
+	#cross(frames: readonly Uint8Array[], receive: (packet: LoggedPacket, number: number) => void): void {
+		const deadline = performance.now() + BATCH_TIMEOUT_MS;
+		this.#socket.send([...frames, LAST_FRAME]);
+		for (let last = false; !last; ) {
+			if (!this.#log.wait(deadline - performance.now())) {
+				throw notCarried("they did not come through in time");
+			}
+			this.#log.read((packet) => {
+				const header = packet.linkHeader;
+				// What the stack of the namespace sends by itself has none of ours.
+				if (header === undefined || header[0] !== GROUP_MAC) return;
+				if (header[1] === 0xff) last = true;
+				else receive(packet, new DataView(header.buffer, header.byteOffset).getUint32(2));
+			});
+		}
+		if (this.#log.lost > 0) throw notCarried(`${this.#log.lost} were lost on the way back`);
+	}
+
+	[Symbol.dispose](): void {
+		this.#socket[Symbol.dispose]();
+		this.#log[Symbol.dispose]();
+		this.#namespace[Symbol.dispose]();
+	}
+}
+
+function notCarried(why: string): L3dsrError {
+	return new L3dsrError({
+		code: "KERNEL_SYSCALL",
+		message: `send packets through a copy of the nft rules: ${why}`,
+	});
+}
+
+/** The loopback has its other end in itself; every other name is one end of a pair. */
+function interfaceNames(name: string): { readonly arrival: string; readonly sender: string } {
+	if (name === "lo") return { arrival: name, sender: name };
+	const arrival = name === "" ? "l3dsr-none" : name;
+	return { arrival, sender: arrival === "l3dsr-peer" ? "l3dsr-peer2" : "l3dsr-peer" };
+}
+
+/** Routers that trust everybody: what a packet's way is, the rules and the local addresses alone decide. */
+function setUpStack(): void {
+	const settings: Readonly<Record<string, number>> = {
+		"ipv4/ip_forward": 1,
+		"ipv4/conf/all/rp_filter": 0,
+		"ipv4/conf/default/rp_filter": 0,
+		"ipv4/conf/all/accept_local": 1,
+		"ipv4/conf/all/route_localnet": 1,
+		"ipv4/conf/all/send_redirects": 0,
+		"ipv4/conf/default/send_redirects": 0,
+		"ipv6/conf/all/disable_ipv6": 0,
+		"ipv6/conf/default/disable_ipv6": 0,
+		"ipv6/conf/all/forwarding": 1,
+		"ipv6/conf/default/accept_dad": 0,
+	};
+	for (const [name, value] of Object.entries(settings)) {
+		try {
+			writeFileSync(`/proc/sys/net/${name}`, String(value));
+		} catch {
+			// A kernel without IPv6 has not all of them; a packet that then does not get through is said to.
+		}
+	}
+}
+
+function linkCommands(arrival: string, sender: string): string {
+	const pair = [
+		`link add ${arrival} type veth peer name ${sender}`,
+		...[arrival, sender].map((name) => `link set ${name} mtu ${LARGEST_MTU} addrgenmode none`),
+		...[arrival, sender].map((name) => `link set ${name} up`),
+	];
+	return ["link set lo up", ...(arrival === sender ? [] : pair), ""].join("\n");
+}
+
+/** What is not local goes to where it came from, and is taken off before it gets there. */
+function routeCommands(local: readonly Prefix[], sender: string): string {
+	const routes = local.map(({ address, length }) => `local ${address.text}/${length} dev lo table local`);
+	const all = [...routes, `0.0.0.0/0 dev ${sender}`, `::/0 dev ${sender}`];
+	return all.map((route) => `route replace ${route}\n`).join("");
+}
+
+/** Priorities in front of raw's (-300), and between mangle's (-150) and those of what comes next (dstnat, -100). */
+function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): string {
+	const last = LAST_MAC.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+	const log = (prefix: string): string => `log prefix "${prefix}" group ${LOG_GROUP} queue-threshold 64`;
+	const chain = (name: string, hook: string, priority: number, ...rules: readonly string[]): string =>
+		`chain ${name} { type filter hook ${hook} priority ${priority}; ${rules.join("; ")}; }`;
+	const behind = beyondPrerouting
+		? // INPUT sees datagrams of IPv4 whole: a fragment would wait there for the others.
+			"meta nfproto ipv4 @nh,48,16 & 0x3fff != 0 fib daddr type local drop"
+		: "drop";
+	return [
+		"table inet l3dsr_replica {",
+		chain(
+			"first",
+			"prerouting",
+			-450,
+			`@ll,0,48 0x${last} log group ${LOG_GROUP} queue-threshold 1 drop`,
+			`meta pkttype set host meta mark set ${mark}`,
+		),
+		chain("arrived", "prerouting", -140, log("arrived"), behind),
+		chain("local", "input", -140, `${log("local")} drop`),
+		chain("forwarded", "postrouting", -140, `${log("forwarded")} drop`),
+		// Errors that the stack answers with.
+		chain("own", "output", -450, "drop"),
+		"}",
+		"",
+	].join("\n");
+}
+
+async function runBatch(
+	programs: ProgramRunner,
+	program: string,
+	args: readonly string[],
+	input: string,
+): Promise<void> {
+	const { exitCode, stderr } = await programs.run(program, args, { input });
+	if (exitCode === 0) return;
+	throw new L3dsrError({
+		code: "PROGRAM_FAILED",
+		message: `make a network namespace for a copy of the nft rules: ${program}: ${stderr.trim().split("\n")[0] ?? ""}`,
+	});
+}
+
+function frameOf({ bytes, sourceMac }: ArrivingPacket, number: number): Uint8Array {
+	const frame = new Uint8Array(14 + bytes.length);
+	frame[0] = GROUP_MAC;
+	new DataView(frame.buffer).setUint32(2, number);
+	frame.set([...(sourceMac ?? NO_MAC), ...(byteAt(bytes, 0) >> 4 === 6 ? ETHER_TYPE[6] : ETHER_TYPE[4])], 6);
+	frame.set(bytes, 14);
+	return frame;
+}
+
+/** The smallest IPv4 packet that a stack takes. */
+const LAST_FRAME = ((): Uint8Array => {
+	const header = Uint8Array.of(0x45, 0, 0, 20, 0, 0, 0, 0, 1, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2);
+	putWord(header, 10, ~foldSum(sumOfWords(header)) & 0xffff);
+	return Uint8Array.from([...LAST_MAC, ...NO_MAC, ...ETHER_TYPE[4], ...header]);
+})();
+
+/** Undoes what routers do: the header checksum of a packet that came this far was right. */
+function withTtlRestored(bytes: Uint8Array): Uint8Array {
+	const copy = Uint8Array.from(bytes);
+	if (byteAt(copy, 0) >> 4 === 6) {
+		copy[7] = byteAt(copy, 7) + 1;
+		return copy;
+	}
+	copy[8] = byteAt(copy, 8) + 1;
+	putWord(copy, 10, 0);
+	putWord(copy, 10, ~foldSum(sumOfWords(copy.subarray(0, (byteAt(copy, 0) & 0x0f) * 4))) & 0xffff);
+	return copy;
+}

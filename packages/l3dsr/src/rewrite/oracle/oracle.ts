@@ -1,0 +1,94 @@
+/**
+ * The rewrite on plain bytes: what a chain of DADDR rules does to a packet. Both engines are held to it,
+ * and `trace` explains with it.
+ *
+ * Where the xt_* modules drop a malformed packet ("hotdrop": a transport header that is cut short, a TCP
+ * fragment at offset 8), the rule just does not match here, or matches by its ports if they are there:
+ * judging packets is the stack's business.
+ *
+ * An SCTP packet keeps its port under `--set-dport`: its CRC covers the whole packet, which no hook can see
+ * cheaply, and the wrong CRC would lose it.
+ */
+import type { Rule } from "../../model/rule.ts";
+import { type FailedMatch, firstFailedMatch, type PacketContext } from "./match.ts";
+import {
+	EXTENSION_LIMIT,
+	type Malformed,
+	type ParsedPacket,
+	parsePacket,
+	type Unreadable,
+} from "./packet.ts";
+import { rewritePacket } from "./rewrite.ts";
+
+export type { FailedMatch, PacketContext } from "./match.ts";
+export {
+	EXTENSION_HEADER,
+	EXTENSION_LIMIT,
+	type Malformed,
+	type ParsedPacket,
+	parsePacket,
+	type Transport,
+	type Unreadable,
+} from "./packet.ts";
+
+/** What became of one rule: it matched, or `failed` is the first of its conditions that the packet misses. */
+export type RuleOutcome =
+	| { readonly matched: true }
+	| { readonly matched: false; readonly failed: FailedMatch };
+
+export type RewriteResult =
+	| {
+			readonly evaluated: true;
+			/** A new array, as long as the input. */
+			readonly bytes: Uint8Array;
+			/** One for each rule, in order. */
+			readonly outcomes: readonly RuleOutcome[];
+			/** What each rule that matched adds to its byte counter: the length of the IP packet. */
+			readonly length: number;
+			/** The packet as it came in. */
+			readonly packet: ParsedPacket;
+			/** Counted once for a packet that was rewritten and whose transport header is out of reach. */
+			readonly malformed?: Malformed;
+	  }
+	/** Not an IP packet that the stack takes in: no rule is asked, no counter moves. */
+	| { readonly evaluated: false; readonly bytes: Uint8Array; readonly unreadable: Unreadable };
+
+/**
+ * Sends a packet (`input`, from its network header) through the rules of one chain in order; DADDR is not
+ * terminal, so each rule sees what the ones before it did. Never throws, never drops, never touches `input`.
+ */
+export function rewriteByRules(
+	input: Uint8Array,
+	rules: readonly Rule[],
+	context: PacketContext,
+	options: { readonly extensionLimit?: number } = {},
+): RewriteResult {
+	const { extensionLimit = EXTENSION_LIMIT } = options;
+	const bytes = Uint8Array.from(input);
+	const arrived = parsePacket(bytes, extensionLimit);
+	if (typeof arrived === "string") return { evaluated: false, bytes, unreadable: arrived };
+	let packet = arrived;
+	const outcomes: RuleOutcome[] = [];
+	for (const rule of rules) {
+		const failed = firstFailedMatch(rule, packet, bytes, context);
+		if (failed !== undefined) {
+			outcomes.push({ matched: false, failed });
+			continue;
+		}
+		outcomes.push({ matched: true });
+		rewritePacket(bytes, packet, rule.target);
+		const rewritten = parsePacket(bytes, extensionLimit);
+		if (typeof rewritten === "string") throw new Error(`a rewrite made the packet unreadable: ${rewritten}`);
+		packet = rewritten;
+	}
+	const { malformed } = arrived;
+	const rewritten = outcomes.some((outcome) => outcome.matched);
+	return {
+		evaluated: true,
+		bytes,
+		outcomes,
+		length: arrived.length,
+		packet: arrived,
+		...(rewritten && malformed !== undefined ? { malformed } : {}),
+	};
+}

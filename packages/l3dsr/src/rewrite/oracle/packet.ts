@@ -1,0 +1,246 @@
+/**
+ * Reads an IP packet as ip_tables and ip6_tables do: which protocol a rule's `-p` compares with, where the
+ * transport header stands, and whether it is in this packet at all.
+ */
+import type { Family } from "@l3dsr/packet";
+import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+
+/** IPv6 headers that are no transport (RFC 8200, IANA's registry), by their numbers. */
+export const EXTENSION_HEADER = {
+	hopByHop: 0,
+	routing: 43,
+	fragment: 44,
+	authentication: 51,
+	noNextHeader: 59,
+	destinationOptions: 60,
+	mobility: 135,
+	hip: 139,
+	shim6: 140,
+} as const;
+
+/** Headers that the kernel's ipv6_find_hdr walks over: what follows is what `-p` sees. */
+const KERNEL_WALKS: ReadonlySet<number> = new Set([
+	EXTENSION_HEADER.hopByHop,
+	EXTENSION_HEADER.routing,
+	EXTENSION_HEADER.fragment,
+	EXTENSION_HEADER.authentication,
+	EXTENSION_HEADER.destinationOptions,
+]);
+
+/** Headers that the rewrite looks behind in addition; to `-p` each of them is the last header. */
+const REWRITE_WALKS: ReadonlySet<number> = new Set([
+	...KERNEL_WALKS,
+	EXTENSION_HEADER.mobility,
+	EXTENSION_HEADER.hip,
+	EXTENSION_HEADER.shim6,
+]);
+
+/** Every datapath walks at least so many extension headers. */
+export const EXTENSION_LIMIT = 8;
+
+/** Where each protocol keeps a checksum whose pseudo-header holds the destination. */
+const CHECKSUM_OFFSET: Readonly<Record<Family, Readonly<Record<number, number>>>> = {
+	ipv4: {
+		[PROTOCOL_NUMBER.tcp]: 16,
+		[PROTOCOL_NUMBER.udp]: 6,
+		[PROTOCOL_NUMBER.udplite]: 6,
+		[PROTOCOL_NUMBER.dccp]: 6,
+	},
+	ipv6: {
+		[PROTOCOL_NUMBER.tcp]: 16,
+		[PROTOCOL_NUMBER.udp]: 6,
+		[PROTOCOL_NUMBER.udplite]: 6,
+		[PROTOCOL_NUMBER.dccp]: 6,
+		[PROTOCOL_NUMBER.icmpv6]: 2,
+		[PROTOCOL_NUMBER.ospf]: 12,
+	},
+};
+
+/** Protocols that begin with a source port and a destination port. */
+const HAS_PORTS: ReadonlySet<number> = new Set([
+	PROTOCOL_NUMBER.tcp,
+	PROTOCOL_NUMBER.udp,
+	PROTOCOL_NUMBER.udplite,
+	PROTOCOL_NUMBER.dccp,
+	PROTOCOL_NUMBER.sctp,
+]);
+
+/**
+ * Why a packet is no IP packet that the kernel would take in. Such a packet is left alone and no rule is
+ * asked: the stack drops it before netfilter sees it.
+ */
+export type Unreadable = "no-ip-version" | "header-cut" | "length-wrong";
+
+/** Something that keeps the transport header out of reach although the packet should have it. */
+export type Malformed = "transport-cut" | "extension-chain-cut" | "extension-chain-long";
+
+/** A transport header that begins inside this packet. Offsets count from the network header. */
+export interface Transport {
+	readonly protocol: number;
+	readonly offset: number;
+	/** Of the checksum whose pseudo-header holds the destination, where the protocol has one. */
+	readonly checksumOffset?: number;
+	/** The checksum field is completely in the packet. */
+	readonly checksumPresent: boolean;
+	/** Both ports are completely in the packet. */
+	readonly portsPresent: boolean;
+}
+
+export interface ParsedPacket {
+	readonly family: Family;
+	/** Bytes of the IP packet. What follows (link-layer padding) is not part of it. */
+	readonly length: number;
+	/** IPv4 TOS or IPv6 Traffic Class: DSCP and ECN. */
+	readonly tos: number;
+	/** TTL or hop limit. */
+	readonly ttl: number;
+	/** Where the destination address stands: 16 or 24. */
+	readonly destinationOffset: number;
+	readonly source: Uint8Array;
+	readonly destination: Uint8Array;
+	/**
+	 * What `-p` compares with: IPv6, the header at which ipv6_find_hdr stops. Undefined where it finds none:
+	 * a broken chain, or a later fragment whose own chain begins in the first.
+	 */
+	readonly protocol?: number;
+	/** Neither unfragmented nor a first fragment. */
+	readonly laterFragment: boolean;
+	/** Undefined in later fragments, behind "no next header" and in broken extension chains. */
+	readonly transport?: Transport;
+	/** A routing header with segments left: the pseudo-header has another destination than this one. */
+	readonly routedFurther: boolean;
+	readonly malformed?: Malformed;
+}
+
+/**
+ * The packet at the start of `bytes` (the network header), or why it is none. Checksums are not looked at.
+ * `extensionLimit` is the number of IPv6 extension headers that are walked. Never throws.
+ */
+export function parsePacket(bytes: Uint8Array, extensionLimit = EXTENSION_LIMIT): ParsedPacket | Unreadable {
+	const first = bytes[0];
+	if (first === undefined) return "header-cut";
+	if (first >> 4 === 4) return parseIpv4Packet(bytes);
+	if (first >> 4 === 6) return parseIpv6Packet(bytes, extensionLimit);
+	return "no-ip-version";
+}
+
+/** The checks are those of the kernel's ip_rcv_core, the header checksum apart. */
+function parseIpv4Packet(bytes: Uint8Array): ParsedPacket | Unreadable {
+	const headerLength = (byteAt(bytes, 0) & 0x0f) * 4;
+	if (bytes.length < 20 || headerLength < 20 || bytes.length < headerLength) return "header-cut";
+	const length = wordAt(bytes, 2);
+	if (length < headerLength || length > bytes.length) return "length-wrong";
+	const protocol = byteAt(bytes, 9);
+	const laterFragment = (wordAt(bytes, 6) & 0x1fff) !== 0;
+	return {
+		family: "ipv4",
+		length,
+		tos: byteAt(bytes, 1),
+		ttl: byteAt(bytes, 8),
+		destinationOffset: 16,
+		source: bytes.slice(12, 16),
+		destination: bytes.slice(16, 20),
+		protocol,
+		laterFragment,
+		routedFurther: false,
+		...(laterFragment ? {} : transportAt("ipv4", protocol, headerLength, length)),
+	};
+}
+
+/** The checks are those of the kernel's ip6_rcv_core. */
+function parseIpv6Packet(bytes: Uint8Array, extensionLimit: number): ParsedPacket | Unreadable {
+	if (bytes.length < 40) return "header-cut";
+	const payloadLength = wordAt(bytes, 4);
+	// A jumbogram (RFC 2675) says 0 and has its length in the hop-by-hop header: it is all that is there.
+	const jumbo = payloadLength === 0 && byteAt(bytes, 6) === EXTENSION_HEADER.hopByHop;
+	const length = jumbo ? bytes.length : 40 + payloadLength;
+	if (length > bytes.length) return "length-wrong";
+	return {
+		family: "ipv6",
+		length,
+		tos: (wordAt(bytes, 0) >> 4) & 0xff,
+		ttl: byteAt(bytes, 7),
+		destinationOffset: 24,
+		source: bytes.slice(8, 24),
+		destination: bytes.slice(24, 40),
+		...walkExtensionHeaders(bytes, length, extensionLimit),
+	};
+}
+
+type ChainEnd = Pick<
+	ParsedPacket,
+	"protocol" | "laterFragment" | "transport" | "routedFurther" | "malformed"
+>;
+
+function walkExtensionHeaders(bytes: Uint8Array, length: number, limit: number): ChainEnd {
+	let header = byteAt(bytes, 6);
+	let offset = 40;
+	let routedFurther = false;
+	/** Set at the first header that ipv6_find_hdr does not walk over. */
+	let protocol: number | undefined;
+	const broken = (malformed: Malformed): ChainEnd => ({
+		...(protocol === undefined ? {} : { protocol }),
+		laterFragment: false,
+		routedFurther,
+		malformed,
+	});
+	for (let walked = 0; REWRITE_WALKS.has(header); walked++) {
+		if (!KERNEL_WALKS.has(header)) protocol ??= header;
+		if (walked >= limit) return broken("extension-chain-long");
+		// As much as ipv6_find_hdr asks for; a header may still reach past the end of the packet.
+		const needed = header === EXTENSION_HEADER.routing || header === EXTENSION_HEADER.fragment ? 4 : 2;
+		if (offset + needed > length) return broken("extension-chain-cut");
+		const next = byteAt(bytes, offset);
+		let size = (byteAt(bytes, offset + 1) + 1) * 8;
+		if (header === EXTENSION_HEADER.authentication) size = (byteAt(bytes, offset + 1) + 2) * 4;
+		if (header === EXTENSION_HEADER.routing && byteAt(bytes, offset + 3) > 0) routedFurther = true;
+		if (header === EXTENSION_HEADER.fragment) {
+			size = 8;
+			if ((wordAt(bytes, offset + 2) & 0xfff8) !== 0) {
+				if (!KERNEL_WALKS.has(next)) protocol ??= next;
+				return { ...(protocol === undefined ? {} : { protocol }), laterFragment: true, routedFurther };
+			}
+		}
+		header = next;
+		offset += size;
+	}
+	protocol ??= header;
+	if (header === EXTENSION_HEADER.noNextHeader) return { protocol, laterFragment: false, routedFurther };
+	return { protocol, laterFragment: false, routedFurther, ...transportAt("ipv6", header, offset, length) };
+}
+
+function transportAt(
+	family: Family,
+	protocol: number,
+	offset: number,
+	length: number,
+): { transport: Transport; malformed?: Malformed } {
+	const inHeader = CHECKSUM_OFFSET[family][protocol];
+	const ports = HAS_PORTS.has(protocol);
+	const transport: Transport = {
+		protocol,
+		offset,
+		...(inHeader === undefined ? {} : { checksumOffset: offset + inHeader }),
+		checksumPresent: inHeader !== undefined && offset + inHeader + 2 <= length,
+		portsPresent: ports && offset + 4 <= length,
+	};
+	const cut = (inHeader !== undefined && !transport.checksumPresent) || (ports && !transport.portsPresent);
+	// Behind an extension header that reaches past the end, it is the chain that is cut.
+	if (cut) return { transport, malformed: offset > length ? "extension-chain-cut" : "transport-cut" };
+	return { transport };
+}
+
+/** Zero past the end: every caller has checked that the byte is there. */
+export function byteAt(bytes: Uint8Array, offset: number): number {
+	return bytes[offset] ?? 0;
+}
+
+/** 16 bits in network order. */
+export function wordAt(bytes: Uint8Array, offset: number): number {
+	return (byteAt(bytes, offset) << 8) | byteAt(bytes, offset + 1);
+}
+
+export function putWord(bytes: Uint8Array, offset: number, value: number): void {
+	bytes[offset] = (value >> 8) & 0xff;
+	bytes[offset + 1] = value & 0xff;
+}

@@ -1,0 +1,57 @@
+/** What the DADDR target does to the bytes of a packet. */
+import { replaceInChecksum } from "@l3dsr/packet";
+import { type DaddrTarget, PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { type ParsedPacket, putWord, type Transport, wordAt } from "./packet.ts";
+
+/** Where an IPv4 header keeps its checksum. */
+const HEADER_CHECKSUM_OFFSET = 10;
+
+/** Rewrites `bytes` in place; `packet` is what they parse as, and its family is the target's. */
+export function rewritePacket(bytes: Uint8Array, packet: ParsedPacket, target: DaddrTarget): void {
+	const before = packet.destination;
+	const after = Uint8Array.from(target.daddr.bytes);
+	replaceInHeader(bytes, packet, packet.destinationOffset, after);
+	if (target.clearDscp) {
+		// The first 16 bits hold the TOS byte (IPv4) or the Traffic Class (IPv6); the ECN bits stay.
+		const dscpBits = packet.family === "ipv4" ? 0x00fc : 0x0fc0;
+		const word = wordAt(bytes, 0) & ~dscpBits;
+		replaceInHeader(bytes, packet, 0, Uint8Array.of(word >> 8, word & 0xff));
+	}
+
+	const { transport } = packet;
+	if (transport?.checksumOffset === undefined || !transport.checksumPresent) return;
+	if (!packet.routedFurther) replaceInTransportChecksum(bytes, transport, before, after);
+	if (target.dport !== undefined && transport.portsPresent) {
+		const portOffset = transport.offset + 2;
+		const oldPort = bytes.slice(portOffset, portOffset + 2);
+		putWord(bytes, portOffset, target.dport);
+		const newPort = bytes.slice(portOffset, portOffset + 2);
+		replaceInTransportChecksum(bytes, transport, oldPort, newPort);
+	}
+}
+
+/** Stores `after` at `offset` of the IP header, and in IPv4 brings the header checksum along. */
+function replaceInHeader(bytes: Uint8Array, packet: ParsedPacket, offset: number, after: Uint8Array): void {
+	if (packet.family === "ipv4") {
+		const before = bytes.slice(offset, offset + after.length);
+		const checksum = replaceInChecksum(wordAt(bytes, HEADER_CHECKSUM_OFFSET), before, after);
+		putWord(bytes, HEADER_CHECKSUM_OFFSET, checksum);
+	}
+	bytes.set(after, offset);
+}
+
+function replaceInTransportChecksum(
+	bytes: Uint8Array,
+	transport: Transport,
+	before: Uint8Array,
+	after: Uint8Array,
+): void {
+	const { checksumOffset, protocol } = transport;
+	if (checksumOffset === undefined) return;
+	const old = wordAt(bytes, checksumOffset);
+	// UDP's 0 says "no checksum" (RFC 768, RFC 6935); it stays, and a computed 0 goes out as 0xffff.
+	if (protocol === PROTOCOL_NUMBER.udp && old === 0) return;
+	const updated = replaceInChecksum(old, before, after);
+	const zeroIsSpecial = protocol === PROTOCOL_NUMBER.udp || protocol === PROTOCOL_NUMBER.udplite;
+	putWord(bytes, checksumOffset, updated === 0 && zeroIsSpecial ? 0xffff : updated);
+}

@@ -1,0 +1,97 @@
+/**
+ * The shape of l3dsr.yaml: one zod schema, from which the file is checked and the JSON Schema for editors
+ * (docs/reference/l3dsr.schema.json) is generated. What a value means is read in read-value.ts; the
+ * patterns here say the same for editors. Loaded only when a file is read. `zod/mini` is a quarter of
+ * zod, and what is not used of it stays out of the bundle.
+ */
+import { DSCP_CLASSES } from "@l3dsr/packet";
+import * as z from "zod/mini";
+import { DATAPATH_CHOICES, HOOKS, OPEN_CHECKSUM_CHOICES } from "../../model/configuration.ts";
+import { CHAINS, PROTOCOL_NUMBER, type Table } from "../../model/rule.ts";
+import { MAX_PORT, NAME_PATTERN } from "./read-value.ts";
+
+function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: string): T {
+	z.globalRegistry.add(schema, { description, ...(standard === undefined ? {} : { default: standard }) });
+	return schema;
+}
+
+const matching = (pattern: RegExp) => z.string().check(z.regex(pattern));
+const between = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most));
+const some = <T extends z.ZodMiniType>(item: T) => z.array(item).check(z.minLength(1));
+
+const interfaceName = matching(/^[^\s/:]{1,15}$/);
+const interfaces = z.union([interfaceName, some(interfaceName)]);
+const port = between(1, MAX_PORT);
+const portOrRange = z.union([port, matching(/^[0-9]{1,5}(-[0-9]{1,5})?$/)]);
+const protocolNames = Object.keys(PROTOCOL_NUMBER) as [keyof typeof PROTOCOL_NUMBER];
+const protocol = z.union([z.enum(protocolNames), between(1, 255)]);
+
+export const serviceSchema = z.strictObject({
+	vip: described(z.string(), "The virtual IP, IPv4 or IPv6, without a prefix length."),
+	name: described(z.optional(matching(NAME_PATTERN)), "What to call the service; its VIP where absent."),
+	dscp: described(
+		z.optional(
+			z.union([
+				between(0, 63),
+				matching(new RegExp(`^(${Object.keys(DSCP_CLASSES).join("|")})$`)),
+				matching(/^(0x[0-9a-fA-F]{1,2}|0|[1-9][0-9]?)$/),
+			]),
+		),
+		"The code that the director marks packets for this VIP with, 0-63 (not the TOS byte, which is four times that), or a class such as AF41. Without dscp, mark, interface and real the service is L2DSR.",
+	),
+	mark: described(
+		z.optional(
+			z.union([between(0, 0xffffffff), matching(/^(0x[0-9a-fA-F]+|[0-9]+)(\/(0x[0-9a-fA-F]+|[0-9]+))?$/)]),
+		),
+		"Packet mark, VALUE or VALUE/MASK.",
+	),
+	interface: described(
+		z.optional(interfaces),
+		"Only packets that arrive on this interface, or one of these; eth+ is every name that begins with eth.",
+	),
+	real: described(
+		z.optional(z.string()),
+		"Only packets that the director sent to this address (or prefix) of the host.",
+	),
+	protocol: described(
+		z.optional(z.union([protocol, some(protocol)])),
+		"Only this IP protocol, or one of these. With ports and no protocol: tcp and udp.",
+	),
+	ports: described(
+		z.optional(z.union([portOrRange, some(portOrRange)])),
+		"Only these destination ports: 80, 8000-8099, or a list.",
+	),
+	"set-port": described(z.optional(port), "Rewrite the destination port to this one as well."),
+	"clear-dscp": described(
+		z.optional(z.boolean()),
+		"Set DSCP to 0 after the rewrite, so that answers do not carry the code.",
+	),
+});
+
+export const configSchema = z.strictObject({
+	datapath: described(
+		z.optional(z.enum(DATAPATH_CHOICES)),
+		"What rewrites packets. auto: eBPF where it can, nft elsewhere.",
+		"auto",
+	),
+	hook: described(z.optional(z.enum(HOOKS)), "Where the ebpf datapath sees packets.", "tc"),
+	"open-checksums": described(
+		z.optional(z.enum(OPEN_CHECKSUM_CHOICES)),
+		"XDP on devices whose packets may come without their checksum (veth, virtio): refused, or accepted because nothing that is rewritten is forwarded.",
+		"refuse",
+	),
+	interfaces: described(
+		z.optional(interfaces),
+		"Where packets from directors arrive. Absent: every interface that has a global address.",
+	),
+	table: described(
+		z.optional(z.enum(Object.keys(CHAINS) as [Table, ...Table[]])),
+		"The table whose PREROUTING chain holds the rules.",
+		"raw",
+	),
+	include: described(
+		z.optional(z.string().check(z.minLength(1))),
+		"A folder of dsr.conf files (or one such file) whose services are this host's too.",
+	),
+	services: described(z.optional(z.nullable(z.array(serviceSchema))), "The VIPs of this host."),
+});

@@ -1,0 +1,197 @@
+/**
+ * `/etc/dsr.d/*.conf`: one service a line, `VIP=DSCP` (L3DSR) or `VIP` (L2DSR).
+ *
+ * Pure and in two steps, because a VIP may be a host name: `parseDsrConf` reads a file; when every name has
+ * been looked up, `collectServices` makes services of all the files' entries and finds what is wrong. The
+ * findings are worded as dsrctl has always worded them, since scripts look for the words.
+ */
+import { type Address, type Dscp, dscp, type Family, isDscp, parseIpv4, parseIpv6 } from "@l3dsr/packet";
+import type { WrittenService } from "../model/service.ts";
+import type { Collation } from "./collation.ts";
+
+/** A line of a configuration file. */
+export interface ConfPlace {
+	/** The file, named as it was given. */
+	readonly file: string;
+	/** From 1. */
+	readonly line: number;
+}
+
+export type DsrConfEntry = ConfPlace &
+	(
+		| {
+				readonly kind: "service";
+				readonly vipText: string;
+				/** Undefined: `vipText` is a host name. */
+				readonly vip: Address | undefined;
+				readonly dscpText?: string;
+				readonly dscp?: Dscp;
+		  }
+		| { readonly kind: "too-large"; readonly dscpText: string }
+		| { readonly kind: "unrecognized" }
+	);
+
+export type PlacedDsrService = WrittenService & ConfPlace;
+
+export type DsrConfFinding =
+	| (ConfPlace & { readonly kind: "unrecognized" })
+	| (ConfPlace & { readonly kind: "too-large"; readonly dscpText: string })
+	| (ConfPlace & { readonly kind: "unresolved"; readonly name: string })
+	| {
+			readonly kind: "conflict";
+			/** As the later line wrote it. */
+			readonly dscpText: string;
+			readonly previous: ConfPlace & { readonly vipText: string };
+			readonly duplicate: ConfPlace & { readonly vipText: string };
+	  }
+	| { readonly kind: "unreadable"; readonly file: string }
+	| { readonly kind: "no-directory"; readonly directory: string };
+
+/** After one of these nothing of the configuration is used. */
+export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "unreadable" | "no-directory" }>;
+
+export function isFatal(finding: DsrConfFinding): finding is FatalFinding {
+	return finding.kind === "unrecognized" || finding.kind === "unreadable" || finding.kind === "no-directory";
+}
+
+/** The files of a directory that are read, in order: as the shell expands `DIRECTORY/*.conf`, so no hidden ones. */
+export function confFilesOf(directory: string, names: readonly string[], collation: Collation): string[] {
+	return names
+		.filter((name) => name.endsWith(".conf") && !name.startsWith("."))
+		.sort(collation)
+		.map((name) => `${directory}/${name}`);
+}
+
+/** `VIP` or `VIP=DSCP`, blanks and tabs anywhere but inside the two. */
+const SERVICE_LINE = /^[ \t]*([^ \t=]+)[ \t]*(?:=[ \t]*([^ \t=]+)[ \t]*)?$/;
+
+/** What a file says, line by line, ending with the first line that says nothing known. */
+export function parseDsrConf(file: string, text: string): DsrConfEntry[] {
+	const entries: DsrConfEntry[] = [];
+	for (const [index, line] of text.split("\n").entries()) {
+		const [content = ""] = line.split("#", 1);
+		if (/^[ \t]*$/.test(content)) continue;
+		const entry = parseLine({ file, line: index + 1 }, content);
+		entries.push(entry);
+		if (entry.kind === "unrecognized") break;
+	}
+	return entries;
+}
+
+/** The names whose IPv4 addresses `collectServices` will ask for, each once. */
+export function hostNamesOf(entries: readonly DsrConfEntry[]): string[] {
+	const names = entries.flatMap((entry) =>
+		entry.kind === "service" && entry.vip === undefined ? [entry.vipText] : [],
+	);
+	return [...new Set(names)];
+}
+
+/** Services in the order of their lines without those that something is wrong with, and what that is, in that order too. */
+export function collectServices(
+	entries: readonly DsrConfEntry[],
+	addressOf: (name: string) => Address | undefined,
+): { readonly services: readonly PlacedDsrService[]; readonly findings: readonly DsrConfFinding[] } {
+	const services: PlacedDsrService[] = [];
+	const findings: DsrConfFinding[] = [];
+	const firstWith = new Map<string, ConfPlace & { vip: Address; vipText: string }>();
+	for (const entry of entries) {
+		const { file, line } = entry;
+		if (entry.kind !== "service") {
+			findings.push(entry);
+			continue;
+		}
+		const { vipText, dscpText } = entry;
+		const vip = entry.vip ?? addressOf(vipText);
+		if (vip === undefined) {
+			findings.push({ kind: "unresolved", file, line, name: vipText });
+			continue;
+		}
+		if (entry.dscp !== undefined && dscpText !== undefined) {
+			const key = codeKey(vip.family, entry.dscp);
+			const previous = firstWith.get(key);
+			if (previous !== undefined && previous.vip.text !== vip.text) {
+				findings.push({ kind: "conflict", dscpText, previous, duplicate: { file, line, vipText } });
+				continue;
+			}
+			if (previous === undefined) firstWith.set(key, { file, line, vip, vipText });
+		}
+		services.push({
+			file,
+			line,
+			service: {
+				name: vipText,
+				vip,
+				clearDscp: false,
+				...(entry.dscp === undefined ? {} : { selection: { dscp: entry.dscp } }),
+			},
+			vipText,
+			...(dscpText === undefined ? {} : { dscpText }),
+		});
+	}
+	return { services, findings };
+}
+
+/** The finding in dsrctl's words, without a final newline. */
+export function describeFinding(finding: DsrConfFinding): string {
+	switch (finding.kind) {
+		case "unrecognized":
+			return `Invalid config line at ${finding.file}, line ${finding.line}.  Unrecognized VIP/DSCP.`;
+		case "too-large":
+			return `Invalid DSCP value at "${finding.file}", line ${finding.line}.  "${finding.dscpText}" too large (max=63).`;
+		case "unresolved":
+			return `Cannot convert fqdn "${finding.name}" to an IPv4 address.`;
+		case "conflict": {
+			const { previous, duplicate, dscpText } = finding;
+			return [
+				`Conflicting DSRs (IP=${previous.vipText}, IP=${duplicate.vipText}) found with DSCP ${dscpText}.`,
+				`- Prev: L3DSR at "${previous.file}", line ${previous.line}.`,
+				`- Dup:  L3DSR at "${duplicate.file}", line ${duplicate.line}.`,
+			].join("\n");
+		}
+		case "unreadable":
+			return `Cannot read the configuration file (${finding.file}).`;
+		case "no-directory":
+			return `Cannot find the configuration directory (${finding.directory}).   Is dsrtools installed?`;
+	}
+}
+
+/**
+ * A code in decimal, octal (leading 0) or hexadecimal (leading 0x), as strtol(3) reads it with base 0, of any
+ * size; undefined when it is none of them.
+ */
+export function parseDscpNumber(text: string): number | undefined {
+	if (/^0[xX][0-9a-fA-F]+$/.test(text)) return Number.parseInt(text.slice(2), 16);
+	if (/^0[0-7]*$/.test(text)) return Number.parseInt(text, 8);
+	if (/^[1-9][0-9]*$/.test(text)) return Number(text);
+	return undefined;
+}
+
+function parseLine(place: ConfPlace, content: string): DsrConfEntry {
+	const [, vipText = "", dscpText] = SERVICE_LINE.exec(content) ?? [];
+	// IPv4 embedded in IPv6 has a dot: such a VIP has another, plainer spelling.
+	const vip = vipText.includes(":") && !vipText.includes(".") ? parseIpv6(vipText) : parseIpv4(vipText);
+	if (vip === undefined && !isHostName(vipText)) return { kind: "unrecognized", ...place };
+	if (dscpText === undefined) return { kind: "service", ...place, vipText, vip };
+	const value = parseDscpNumber(dscpText);
+	if (value === undefined) return { kind: "unrecognized", ...place };
+	if (!isDscp(value)) return { kind: "too-large", ...place, dscpText };
+	return { kind: "service", ...place, vipText, vip, dscpText, dscp: dscp(value) };
+}
+
+/**
+ * RFC 1123 section 2.1 (underscores allowed, as in /etc/hosts). A last label that is a number is no name:
+ * the resolver would take `10.1` or `0x7f000001` for an address, and another one than its author meant.
+ */
+function isHostName(text: string): boolean {
+	const labels = text.replace(/\.$/, "").split(".");
+	const last = labels.at(-1) ?? "";
+	return (
+		text.length <= 254 &&
+		labels.every((label) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label)) &&
+		!/^([0-9]+|0[xX][0-9a-fA-F]*)$/.test(last)
+	);
+}
+
+function codeKey(family: Family, value: Dscp): string {
+	return `${family} ${value}`;
+}

@@ -1,0 +1,154 @@
+/** The table of VIPs as a director sees it, and what the formats of directors have in common. Pure. */
+import { type Address, type Dscp, type Family, prefixContains } from "@l3dsr/packet";
+import { type NumberRange, PROTOCOL_NUMBER } from "../../model/rule.ts";
+import type { Service } from "../../model/service.ts";
+import type { LeftOut, Printer, VipTable } from "./vip-table.ts";
+
+/** What a director does for a service: packets to this VIP (and port) go to real servers, marked with a code. */
+export interface Listener {
+	readonly service: Service;
+	readonly vip: Address;
+	readonly dscp: Dscp;
+	/** Both absent: everything for the VIP. */
+	readonly protocol?: "tcp" | "udp";
+	readonly port?: number;
+	/** Of the VIP's family, and those that the service takes. */
+	readonly reals: readonly Address[];
+}
+
+export interface DirectorLimits {
+	readonly families: readonly Family[];
+	/** Said of a VIP of another family. */
+	readonly familyWhy?: string;
+	/** A virtual server has one code, whatever its ports. */
+	readonly oneCodePerVip?: boolean;
+	/** Why DSCP 0 cannot be set; absent where it can. */
+	readonly zeroWhy?: string;
+}
+
+/** A printer of the lines that `print` makes of the listeners and of all their real servers. */
+export function directorPrinter(
+	limits: DirectorLimits,
+	print: (listeners: readonly Listener[], reals: readonly Address[]) => readonly string[],
+): Printer {
+	return (table) => {
+		const { listeners, left } = listenersOf(table, limits);
+		const lines = print(listeners, realsInUse(listeners));
+		return { text: lines.map((line) => `${line}\n`).join(""), left };
+	};
+}
+
+/** Groups of lines with a `!` behind each, as Cisco's descendants write them. */
+export function withBangs(blocks: readonly (readonly string[])[]): string[] {
+	return blocks.flatMap((block) => [...block, "!"]);
+}
+
+/** The VIPs, each with its listeners. */
+export function listenersByVip(listeners: readonly Listener[]): { vip: Address; own: Listener[] }[] {
+	const vips = new Map(listeners.map(({ vip }) => [vip.text, vip]));
+	return [...vips.values()].map((vip) => ({
+		vip,
+		own: listeners.filter((one) => one.vip.text === vip.text),
+	}));
+}
+
+/** The services as a director sees them; conditions that only the host asks (interface, clear-dscp) are its own. */
+export function listenersOf(
+	{ configuration, reals }: VipTable,
+	limits: DirectorLimits,
+): { readonly listeners: readonly Listener[]; readonly left: readonly LeftOut[] } {
+	const listeners: Listener[] = [];
+	const left: LeftOut[] = [];
+	const codes = new Map<string, Dscp>();
+	for (const service of configuration.services) {
+		const why = whyNoListener(service, reals, limits);
+		if (why !== undefined) {
+			left.push({ what: service.name, why });
+			continue;
+		}
+		for (const listener of expand(service, reals)) {
+			const place = limits.oneCodePerVip === true ? "" : ` ${listener.protocol ?? ""} ${listener.port ?? ""}`;
+			const key = listener.vip.text + place;
+			const taken = codes.get(key);
+			if (taken === undefined) codes.set(key, listener.dscp);
+			else if (taken !== listener.dscp) {
+				left.push({ what: service.name, why: `its VIP${place} has DSCP ${taken} already` });
+				continue;
+			}
+			const known = listeners.some(
+				(one) =>
+					one.vip.text === listener.vip.text &&
+					one.protocol === listener.protocol &&
+					one.port === listener.port,
+			);
+			if (!known) listeners.push(listener);
+		}
+	}
+	return { listeners, left };
+}
+
+function whyNoListener(
+	{ vip, selection }: Service,
+	reals: readonly Address[],
+	limits: DirectorLimits,
+): string | undefined {
+	if (selection === undefined) return "L2DSR: the director sends its packets as they are, by MAC address";
+	if (!limits.families.includes(vip.family)) return limits.familyWhy ?? `it is ${vip.family}`;
+	if (selection.dscp === undefined) return "it is not told by a DSCP, which is what the director sets";
+	if (selection.mark !== undefined) return "it asks for a packet mark, which no director can set";
+	if (selection.dscp === 0 && limits.zeroWhy !== undefined) return limits.zeroWhy;
+	if (realsOf(vip, selection.real, reals).length === 0)
+		return `no real server is ${vip.family}, or none is its own`;
+	const { protocols, ports } = selection;
+	const others = protocols?.filter(
+		(number) => number !== PROTOCOL_NUMBER.tcp && number !== PROTOCOL_NUMBER.udp,
+	);
+	if (others !== undefined && others.length > 0) return "it takes protocols other than tcp and udp";
+	if (protocols !== undefined && ports === undefined) return "it takes a protocol on all ports";
+	if (ports?.some(isWide) === true) return "it takes a range of ports that would be many virtual servers";
+	return undefined;
+}
+
+/** Ranges up to this many ports are written out one by one. */
+const MOST_PORTS = 16;
+
+function isWide({ first, last }: NumberRange): boolean {
+	return last - first >= MOST_PORTS;
+}
+
+function realsOf(
+	vip: Address,
+	own: NonNullable<Service["selection"]>["real"],
+	reals: readonly Address[],
+): Address[] {
+	return reals.filter(
+		(real) => real.family === vip.family && (own === undefined || prefixContains(own, real)),
+	);
+}
+
+function expand(service: Service, reals: readonly Address[]): Listener[] {
+	const { vip, selection } = service;
+	if (selection?.dscp === undefined) return [];
+	const common = { service, vip, dscp: selection.dscp, reals: realsOf(vip, selection.real, reals) };
+	const { protocols, ports } = selection;
+	if (ports === undefined) return [common];
+	const names = (["tcp", "udp"] as const).filter(
+		(name) => protocols === undefined || protocols.includes(PROTOCOL_NUMBER[name]),
+	);
+	return names.flatMap((protocol) =>
+		ports.flatMap(({ first, last }) =>
+			Array.from({ length: last - first + 1 }, (_, index) => ({ ...common, protocol, port: first + index })),
+		),
+	);
+}
+
+/** `10-0-0-5`: an address as part of a name, for configurations where names take no dots or colons. */
+export function addressName({ text }: Address): string {
+	return text.replace(/::/g, "--").replace(/[.:]/g, "-");
+}
+
+/** Of all listeners, each once. */
+function realsInUse(listeners: readonly Listener[]): Address[] {
+	const byText = new Map(listeners.flatMap(({ reals }) => reals.map((real) => [real.text, real] as const)));
+	return [...byText.values()];
+}

@@ -1,0 +1,390 @@
+/** The command line of iptables-daddr, and a command's line of a rules file: words → a command. */
+import type { Family } from "@l3dsr/packet";
+import type { Position } from "../../errors.ts";
+import { CHAINS, type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
+import type { Problems } from "../problems.ts";
+import { didYouMean } from "../suggest.ts";
+import {
+	COMMAND_OPTIONS,
+	type CommandName,
+	MODE_OPTIONS,
+	type ModeName,
+	OTHER_COMMANDS,
+} from "./command-options.ts";
+import type { Services } from "./names.ts";
+import { type Given, type Owned, optionName, type Rest, scanOptions } from "./option.ts";
+import { RuleSpecReader, type SpecOwner } from "./rule-parser.ts";
+import { tailOf, type Word } from "./words.ts";
+
+/** The chains that a command is about: one, or all of the table. */
+interface OnChains {
+	readonly table: Table;
+	readonly chain?: Chain;
+}
+
+interface OnRules {
+	readonly table: Table;
+	readonly chain: Chain;
+	/** The chain's name or the rule number: where a fault that only the kernel's rules show is marked. */
+	readonly position: Position;
+}
+
+export interface ListStyle {
+	readonly numeric: boolean;
+	readonly verbose: boolean;
+	readonly exact: boolean;
+	readonly lineNumbers: boolean;
+}
+
+export interface ListCommand extends OnChains {
+	readonly kind: "list" | "list-rules";
+	readonly at?: number;
+	/** Counters go to zero after they are printed. */
+	readonly zero: boolean;
+	readonly style: ListStyle;
+}
+
+export type Command =
+	| (OnRules & {
+			readonly kind: "append" | "insert" | "check" | "delete";
+			/** From 1; 1 where it plays no part. */
+			readonly at: number;
+			readonly rules: readonly Rule[];
+			readonly counters?: Counters;
+	  })
+	| (OnRules & { readonly kind: "delete-number"; readonly at: number })
+	| (OnRules & {
+			readonly kind: "replace";
+			readonly at: number;
+			readonly rule: Rule;
+			readonly counters?: Counters;
+	  })
+	| (OnChains & { readonly kind: "flush" })
+	| (OnChains & { readonly kind: "zero"; readonly at?: number })
+	| ListCommand
+	| { readonly kind: "help" }
+	| { readonly kind: "version" };
+
+export function isListing(command: Command): command is ListCommand {
+	return command.kind === "list" || command.kind === "list-rules";
+}
+
+/** How long to wait for the lock, in seconds; Infinity is for ever, 0 not at all. */
+export interface CommandLine {
+	readonly command: Command;
+	readonly verbose: boolean;
+	readonly waitSeconds: number;
+}
+
+export interface CommandContext {
+	readonly family: Family;
+	readonly services: Services;
+	readonly problems: Problems;
+	/** The table that a line of a rules file stands in; -t is refused then. */
+	readonly restoreTable?: Table;
+}
+
+/** For a line of a rules file that `-4` or `-6` gives to the other family's command. */
+export const OTHER_FAMILY = Symbol("other family");
+
+type Owner =
+	| SpecOwner
+	| { readonly part: "command"; readonly name: CommandName }
+	| { readonly part: "mode"; readonly name: ModeName };
+
+// Object.entries forgets that the keys are those of the record.
+const COMMANDS = Object.entries(COMMAND_OPTIONS) as [CommandName, (typeof COMMAND_OPTIONS)[CommandName]][];
+const MODES = Object.entries(MODE_OPTIONS) as [ModeName, (typeof MODE_OPTIONS)[ModeName]][];
+const OWN: readonly Owned<Owner>[] = [
+	...COMMANDS.map(([name, option]) => ({ option, owner: { part: "command", name } as const })),
+	...MODES.map(([name, option]) => ({ option, owner: { part: "mode", name } as const })),
+];
+
+/** Which of the other options a command may have (generic_opt_check in iptables). */
+const MODES_OF: Readonly<Record<CommandName, readonly ModeName[]>> = {
+	append: ["setCounters"],
+	check: [],
+	delete: [],
+	insert: ["setCounters"],
+	replace: ["setCounters"],
+	list: ["numeric", "exact", "lineNumbers"],
+	"list-rules": [],
+	flush: [],
+	zero: [],
+	help: ["numeric", "exact", "lineNumbers", "setCounters"],
+	version: ["numeric", "exact", "lineNumbers", "setCounters"],
+};
+const ANY_COMMAND: readonly ModeName[] = ["table", "verbose", "wait", "waitInterval", "ipv4", "ipv6"];
+const WITH_RULE: readonly CommandName[] = [
+	"append",
+	"check",
+	"delete",
+	"insert",
+	"replace",
+	"help",
+	"version",
+];
+
+class CommandReader {
+	readonly #context: CommandContext;
+	#ofRule: readonly Owned<SpecOwner>[] = [];
+	#candidates: readonly Owned<Owner>[] = OWN;
+	readonly spec: RuleSpecReader;
+	readonly modes = new Map<ModeName, Given>();
+	command: { readonly name: CommandName; readonly given: Given } | undefined;
+	zero = false;
+	chain: Word | undefined;
+	number: Word | undefined;
+	counters: Counters | undefined;
+	waitSeconds = 0;
+
+	constructor(context: CommandContext) {
+		this.#context = context;
+		this.spec = new RuleSpecReader(context);
+	}
+
+	candidates(): readonly Owned<Owner>[] {
+		const ofRule = this.spec.candidates();
+		if (ofRule !== this.#ofRule) {
+			this.#ofRule = ofRule;
+			this.#candidates = [...ofRule, ...OWN];
+		}
+		return this.#candidates;
+	}
+
+	load(name: string): boolean {
+		return this.spec.load(name);
+	}
+
+	explain(name: string, at: Word): boolean {
+		const hint = OTHER_COMMANDS[name];
+		if (hint === undefined) return this.spec.explain(name, at);
+		this.#context.problems.add("RULE_UNSUPPORTED", `${name} is not supported`, at.position, hint);
+		return true;
+	}
+
+	accept(given: Given, owner: Owner, rest: Rest): void {
+		if (owner.part === "command") this.#command(owner.name, given, rest);
+		else if (owner.part === "mode") this.#mode(owner.name, given, rest);
+		else this.spec.accept(given, owner);
+	}
+
+	#command(name: CommandName, given: Given, rest: Rest): void {
+		const before = this.command;
+		const listing = (one: CommandName | undefined): boolean => one === "list" || one === "list-rules";
+		let takes = true;
+		if (before === undefined) {
+			this.command = { name, given };
+		} else if (name === "zero" && listing(before.name)) {
+			this.zero = true;
+		} else if (before.name === "zero" && listing(name)) {
+			this.zero = true;
+			this.command = { name, given };
+		} else if (name === "help" || name === "version") {
+			takes = false;
+			this.command = { name, given };
+		} else {
+			const message = `Cannot use ${optionName(given.option)} with ${optionName(before.given.option)}`;
+			this.#context.problems.add("RULE_CONFLICT", message, given.at.position);
+			takes = false;
+		}
+		const chain = given.value ?? (given.option.optional === undefined ? undefined : rest.takeBare());
+		const numbered = name !== "append" && name !== "check" && name !== "flush" && name !== "help";
+		const number = numbered && chain !== undefined ? rest.takeBare() : undefined;
+		if (takes && chain !== undefined) this.chain = chain;
+		if (takes && number !== undefined) this.number = number;
+	}
+
+	#mode(name: ModeName, given: Given, rest: Rest): void {
+		const { problems, restoreTable, family } = this.#context;
+		if (this.modes.has(name) && name !== "verbose" && name !== "ipv4" && name !== "ipv6") {
+			const message = `multiple ${optionName(given.option)} flags not allowed`;
+			problems.add("RULE_CONFLICT", message, given.at.position);
+		}
+		this.modes.set(name, given);
+		if (name === "table" && restoreTable !== undefined) {
+			const message = "The -t option cannot be used in iptables-daddr-restore.";
+			problems.add(
+				"RULE_CONFLICT",
+				message,
+				given.at.position,
+				"the table is named by a line of its own: *raw",
+			);
+		} else if (name === "setCounters") {
+			this.#setCounters(given, rest);
+		} else if (name === "wait") {
+			const seconds = given.value ?? rest.takeBare();
+			this.waitSeconds = seconds === undefined ? Number.POSITIVE_INFINITY : waitSeconds(seconds, problems);
+		} else if (name === (family === "ipv4" ? "ipv6" : "ipv4") && restoreTable === undefined) {
+			const other = family === "ipv4" ? "ip6tables-daddr" : "iptables-daddr";
+			const message = `${optionName(given.option)} does not go with this command`;
+			problems.add("RULE_CONFLICT", message, given.at.position, `use ${other}`);
+		}
+	}
+
+	/** `-c PKTS BYTES`, or `-c PKTS,BYTES` as iptables also reads it. */
+	#setCounters(given: Given, rest: Rest): void {
+		const { problems } = this.#context;
+		const { value } = given;
+		if (value === undefined) return;
+		const comma = value.text.indexOf(",");
+		const packets = comma < 0 ? value : { ...value, text: value.text.slice(0, comma) };
+		const bytes = comma < 0 ? rest.takeBare() : tailOf(value, comma + 1);
+		if (bytes === undefined) {
+			problems.add("RULE_MISSING", "-c requires packet and byte counter", given.at.position);
+			return;
+		}
+		const numbers = [packets, bytes].map((word) => {
+			const number = parseCounter(word.text);
+			if (number === undefined) {
+				problems.add("RULE_BAD_VALUE", `-c packet counter not numeric: \`${word.text}'`, word.position);
+			}
+			return number ?? 0n;
+		});
+		this.counters = { packets: numbers[0] ?? 0n, bytes: numbers[1] ?? 0n };
+	}
+}
+
+/** A u64 in decimal, else undefined. */
+export function parseCounter(text: string): bigint | undefined {
+	if (!/^\d{1,20}$/.test(text)) return undefined;
+	const value = BigInt(text);
+	return value < 1n << 64n ? value : undefined;
+}
+
+/** The argument of `-w`; what is wrong is reported. */
+export function waitSeconds(word: Word, problems: Problems): number {
+	if (/^\d{1,9}$/.test(word.text)) return Number(word.text);
+	problems.add("RULE_BAD_VALUE", "wait seconds not numeric", word.position);
+	return 0;
+}
+
+/** The table of that name; what is wrong is reported. */
+export function parseTable(word: Word, problems: Problems): Table {
+	if (word.text === "raw" || word.text === "mangle") return word.text;
+	const real = ["filter", "nat", "security"].includes(word.text);
+	const hint = real
+		? "rules here stand in raw (the default) or mangle; use iptables for the others"
+		: (didYouMean(word.text, Object.keys(CHAINS)) ?? "there are raw (the default) and mangle");
+	const message = real ? `table '${word.text}' is not supported` : `table '${word.text}' does not exist`;
+	problems.add(real ? "RULE_UNSUPPORTED" : "RULE_BAD_VALUE", message, word.position, hint);
+	return "raw";
+}
+
+/** The chain of that name; what is wrong is reported. */
+export function parseChain(word: Word, table: Table, problems: Problems): Chain | undefined {
+	if (isChainOf(table, word.text)) return word.text;
+	const chains = CHAINS[table].join(", ");
+	const other = table === "raw" && isChainOf("mangle", word.text) ? "; -t mangle has that chain" : "";
+	const near = didYouMean(word.text, CHAINS[table]);
+	const hint =
+		other === "" ? (near ?? `table ${table} has ${chains}`) : `table ${table} has ${chains}${other}`;
+	problems.add("RULE_NOT_FOUND", "No chain/target/match by that name.", word.position, hint);
+	return undefined;
+}
+
+/**
+ * Reads one command. What is wrong is reported to `context.problems`; the result is then undefined or of
+ * no use. OTHER_FAMILY: the line of a file is not meant for this command.
+ */
+export function readCommand(
+	words: readonly Word[],
+	context: CommandContext,
+): CommandLine | typeof OTHER_FAMILY | undefined {
+	const { family, problems, restoreTable } = context;
+	if (restoreTable !== undefined) {
+		// What the other family's grammar takes may be no error here: look for the flag before all else.
+		const foreign = family === "ipv4" ? ["-6", "--ipv6"] : ["-4", "--ipv4"];
+		if (words.some((word) => foreign.includes(word.text))) return OTHER_FAMILY;
+	}
+	const before = problems.count;
+	const reader = new CommandReader(context);
+	scanOptions<Owner>(words, reader, problems);
+	const first = words[0];
+	const end = words.at(-1);
+	if (reader.command === undefined || first === undefined || end === undefined) {
+		if (problems.count === before) {
+			problems.add("RULE_MISSING", "no command specified", first?.position, "-L lists, -A appends, -h helps");
+		}
+		return undefined;
+	}
+	const { name, given } = reader.command;
+	const verbose = reader.modes.has("verbose");
+	const done = (command: Command): CommandLine => ({ command, verbose, waitSeconds: reader.waitSeconds });
+	if (name === "help" || name === "version") return done({ kind: name });
+	if (restoreTable !== undefined && (name === "list" || name === "list-rules")) {
+		problems.add(
+			"RULE_UNSUPPORTED",
+			`${optionName(given.option)} does not belong in a rules file`,
+			given.at.position,
+		);
+		return undefined;
+	}
+
+	const tableWord = reader.modes.get("table")?.value;
+	const table = restoreTable ?? (tableWord === undefined ? "raw" : parseTable(tableWord, problems));
+	const chain = reader.chain === undefined ? undefined : parseChain(reader.chain, table, problems);
+	const at = reader.number === undefined ? undefined : parseRuleNumber(reader.number, problems);
+	for (const [mode, one] of reader.modes) {
+		if (ANY_COMMAND.includes(mode) || MODES_OF[name].includes(mode)) continue;
+		const typed = one.option.short === "0" ? "--line-numbers" : optionName(one.option);
+		problems.add("RULE_CONFLICT", `Illegal option \`${typed}' with this command`, one.at.position);
+	}
+	if (name === "replace" && reader.number === undefined) {
+		problems.add("RULE_MISSING", "-R requires a rule number", given.at.position);
+	}
+	const withRule = WITH_RULE.includes(name) && !(name === "delete" && at !== undefined);
+	if (!withRule) {
+		for (const one of reader.spec.seen) {
+			const message = `Illegal option \`${optionName(one.option)}' with this command`;
+			problems.add("RULE_CONFLICT", message, one.at.position);
+		}
+	}
+	const style: ListStyle = {
+		numeric: reader.modes.has("numeric"),
+		verbose,
+		exact: reader.modes.has("exact"),
+		lineNumbers: reader.modes.has("lineNumbers"),
+	};
+	const onChains = { table, ...(chain === undefined ? {} : { chain }), ...(at === undefined ? {} : { at }) };
+	switch (name) {
+		case "list":
+		case "list-rules":
+			return done({ kind: name, ...onChains, zero: reader.zero, style });
+		case "flush":
+			return done({ kind: "flush", table, ...(chain === undefined ? {} : { chain }) });
+		case "zero":
+			return done({ kind: "zero", ...onChains });
+		case "append":
+		case "check":
+		case "delete":
+		case "insert":
+		case "replace": {
+			const rules = withRule ? reader.spec.finish(table, chain, end) : [];
+			if (chain === undefined) return undefined;
+			const position = (reader.number ?? reader.chain ?? given.at).position;
+			const place = { table, chain, position };
+			if (name === "delete" && at !== undefined) return done({ kind: "delete-number", ...place, at });
+			const counters = reader.counters === undefined ? {} : { counters: reader.counters };
+			if (name !== "replace") return done({ kind: name, ...place, at: at ?? 1, rules, ...counters });
+			const [rule, second] = rules;
+			if (second !== undefined) {
+				const message = "Replacement rule does not specify a unique address";
+				problems.add("RULE_CONFLICT", message, given.at.position);
+			}
+			if (rule === undefined) return undefined;
+			return done({ kind: "replace", ...place, at: at ?? 1, rule, ...counters });
+		}
+	}
+}
+
+function parseRuleNumber(word: Word, problems: Problems): number | undefined {
+	const number = /^\d{1,9}$/.test(word.text) ? Number(word.text) : 0;
+	if (number >= 1) return number;
+	return problems.add(
+		"RULE_BAD_VALUE",
+		`Invalid rule number \`${word.text}'`,
+		word.position,
+		"rules count from 1",
+	);
+}

@@ -1,0 +1,126 @@
+/** What the grammar says of one kind of match; src/syntax/iptables/matches.ts is the table of them. */
+import type { Family } from "@l3dsr/packet";
+import type { Match, NumberRange, RuleHeader } from "../../model/rule.ts";
+import type { Problems } from "../problems.ts";
+import { parseUnsigned, type Services } from "./names.ts";
+import { type Given, type OptionSpec, optionName } from "./option.ts";
+import type { Word } from "./words.ts";
+
+export type MatchKind = Match["kind"];
+export type MatchOf<K extends MatchKind> = Extract<Match, { kind: K }>;
+
+/** What a match's parser may look at beside its own options. */
+export interface MatchContext {
+	/** As in `-m MODULE`. */
+	readonly module: string;
+	readonly family: Family;
+	/** Where the module was named. */
+	readonly at: Word;
+	readonly header: RuleHeader;
+	readonly services: Services;
+	readonly problems: Problems;
+}
+
+/** How to print without -n. */
+export interface ListNames {
+	readonly services: Services;
+	/** The rule's protocol as /etc/services names it. */
+	readonly protocol: string | undefined;
+}
+
+export interface MatchSyntax<K extends MatchKind> {
+	/** Module names (`-m NAME`) and the families that have them. */
+	readonly modules: Readonly<Record<string, readonly Family[]>>;
+	readonly summary: string;
+	/** Options by module. */
+	options(module: string): readonly OptionSpec[];
+	/** Said when an option is required and none is given; such a match takes exactly one. */
+	readonly missing?: string;
+	/** Undefined when something is wrong, which has been reported. */
+	parse(given: readonly Given[], context: MatchContext): MatchOf<K> | undefined;
+	/** `-m dscp --dscp 0x01`, as in -S. */
+	save(match: MatchOf<K>, family: Family): string;
+	/** `DSCP match 0x01`, as in -L; `names` undefined with -n. */
+	list(match: MatchOf<K>, names: ListNames | undefined, family: Family): string;
+}
+
+export const BOTH_FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
+
+export function bang(match: { readonly negated: boolean }): string {
+	return match.negated ? "! " : "";
+}
+
+/** `0x0a`: at least `digits` of them. */
+export function hex(value: number, digits: number): string {
+	return `0x${value.toString(16).padStart(digits, "0")}`;
+}
+
+/** The one option of a match that takes exactly one, with its argument; what is wrong is reported. */
+export function only(
+	given: readonly Given[],
+	context: MatchContext,
+): (Given & { readonly value: Word }) | undefined {
+	const [first, second] = given;
+	if (first?.value === undefined) return undefined;
+	if (second !== undefined) {
+		const message =
+			first.option === second.option
+				? `${context.module}: option "${optionName(first.option)}" can only be used once.`
+				: `${context.module}: option "${optionName(first.option)}" cannot be used together with "${optionName(second.option)}".`;
+		context.problems.add(
+			"RULE_CONFLICT",
+			message,
+			second.at.position,
+			`a second -m ${context.module} matches twice`,
+		);
+		return undefined;
+	}
+	return { ...first, value: first.value };
+}
+
+/** A number of `least` to `most`; anything else is reported in iptables' words. */
+export function numberValue(
+	given: Given & { readonly value: Word },
+	context: MatchContext,
+	most: number,
+	hint?: string,
+): number | undefined {
+	const number = parseUnsigned(given.value.text);
+	if (number !== undefined && number <= most) return number;
+	return context.problems.add(
+		"RULE_BAD_VALUE",
+		`${context.module}: bad value for option "${optionName(given.option)}", or out of range (0-${most}).`,
+		given.value.position,
+		hint,
+	);
+}
+
+/** `value` or `value/mask`; undefined (not reported) when it is not that. */
+export function valueAndMask(
+	text: string,
+	most: number,
+): { readonly value: number; readonly mask: number } | undefined {
+	const [first = "", second, ...more] = text.split("/");
+	const value = parseUnsigned(first);
+	const mask = second === undefined ? most : parseUnsigned(second);
+	if (value === undefined || mask === undefined || more.length > 0) return undefined;
+	return value <= most && mask <= most ? { value, mask } : undefined;
+}
+
+/** `a`, `a:b`, `a:`, `:b`; `parse` reads an end; undefined (not reported) when it is not that. */
+export function parseRange(
+	text: string,
+	most: number,
+	parse: (end: string) => number | undefined,
+): NumberRange | undefined {
+	const colon = text.indexOf(":");
+	const low = colon < 0 ? text : text.slice(0, colon);
+	const high = colon < 0 ? text : text.slice(colon + 1);
+	const first = colon >= 0 && low === "" ? 0 : parse(low);
+	const last = colon >= 0 && high === "" ? most : parse(high);
+	return first === undefined || last === undefined ? undefined : { first, last };
+}
+
+export function rangeText(range: NumberRange, end: (value: number) => string = String): string {
+	return range.first === range.last ? end(range.first) : `${end(range.first)}:${end(range.last)}`;
+}

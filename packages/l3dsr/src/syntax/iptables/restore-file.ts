@@ -1,0 +1,173 @@
+/** The file of iptables-save and iptables-restore → commands, table by table. */
+import type { Family } from "@l3dsr/packet";
+import type { Counters, Table } from "../../model/rule.ts";
+import { Problems } from "../problems.ts";
+import {
+	type Command,
+	OTHER_FAMILY,
+	parseChain,
+	parseCounter,
+	parseTable,
+	readCommand,
+} from "./command-line.ts";
+import type { Services } from "./names.ts";
+import { splitWords, type Word } from "./words.ts";
+
+/** A command of a rules file: one that changes rules. */
+export type RestoreCommand = Exclude<Command, { kind: "list" | "list-rules" | "help" | "version" }>;
+
+/** From `*table` to COMMIT. */
+export interface RestoreTable {
+	readonly table: Table;
+	readonly commands: readonly RestoreCommand[];
+}
+
+export interface RestoreContext {
+	readonly family: Family;
+	/** File name for positions. */
+	readonly source: string;
+	readonly services: Services;
+	/** Tables but this one are passed over, whatever they hold (-T). */
+	readonly only?: Table;
+	/** Whether `[packets:bytes]` set the counters of a rule (-c); else they are read and left. */
+	readonly counters: boolean;
+}
+
+/** Reads a whole file. Throws an L3dsrError that holds everything wrong with it, by line. */
+export function parseRestoreFile(text: string, context: RestoreContext): RestoreTable[] {
+	const problems = new Problems();
+	const tables: RestoreTable[] = [];
+	let open:
+		| { readonly table: Table; readonly commands: RestoreCommand[]; readonly skip: boolean }
+		| undefined;
+	const lines = text.split("\n");
+	for (const [index, raw] of lines.entries()) {
+		const line = raw.replace(/\r$/, "");
+		const place = { source: context.source, line: index + 1 };
+		if (/^\s*(#|$)/.test(line)) continue;
+		const whole: Word = {
+			text: line,
+			position: { ...place, column: 1, length: line.length, text: line },
+			verbatim: true,
+		};
+		if (line.startsWith("*")) {
+			if (open !== undefined) {
+				problems.add("RULE_SYNTAX", `COMMIT expected before ${line}`, whole.position);
+			}
+			const name = line.slice(1).trim();
+			const skip = context.only !== undefined && name !== context.only;
+			const position = { ...whole.position, column: 2, length: Math.max(1, name.length) };
+			// What -T leaves out may well be a table that is not here.
+			const table = skip ? "raw" : parseTable({ ...whole, text: name, position }, problems);
+			open = { table, commands: [], skip };
+		} else if (line.trim() === "COMMIT") {
+			if (open === undefined)
+				problems.add("RULE_SYNTAX", "COMMIT without a table", whole.position, TABLE_HINT);
+			else if (!open.skip) tables.push({ table: open.table, commands: open.commands });
+			open = undefined;
+		} else if (open === undefined) {
+			problems.add("RULE_SYNTAX", "line stands outside of a table", whole.position, TABLE_HINT);
+		} else if (open.skip) {
+			// Not ours to judge.
+		} else if (line.startsWith(":")) {
+			readChainLine(splitWords(line, place, problems), open.table, problems);
+		} else {
+			const before = problems.count;
+			const words = splitWords(line, place, problems);
+			if (problems.count > before) continue;
+			const command = readLine(words, open.table, context, problems);
+			if (command !== undefined && problems.count === before) open.commands.push(command);
+		}
+	}
+	if (open !== undefined) {
+		const last = lines.length - (lines.at(-1) === "" ? 1 : 0);
+		const position = {
+			source: context.source,
+			line: last,
+			column: 1,
+			length: 1,
+			text: lines[last - 1] ?? "",
+		};
+		problems.add(
+			"RULE_SYNTAX",
+			"COMMIT expected at the end of the table",
+			position,
+			"the file may be cut short",
+		);
+	}
+	problems.throwIfAny();
+	return tables;
+}
+
+const TABLE_HINT = "a table begins with a line such as *mangle";
+
+/** `:CHAIN POLICY [packets:bytes]`. The policy is always ACCEPT; its counters are nobody's. */
+function readChainLine(words: readonly Word[], table: Table, problems: Problems): void {
+	const [first, policy, counters, more] = words;
+	if (first === undefined) return;
+	const name = { ...first, text: first.text.slice(1) };
+	parseChain(name, table, problems);
+	if (policy === undefined) {
+		problems.add("RULE_MISSING", `chain ${name.text} has no policy`, first.position, "ACCEPT");
+	} else if (policy.text === "DROP" || policy.text === "QUEUE" || policy.text === "-") {
+		const message =
+			policy.text === "-"
+				? "user-defined chains are not supported"
+				: `policy ${policy.text} is not supported`;
+		problems.add("RULE_UNSUPPORTED", message, policy.position, "the policy of DADDR rules is ACCEPT");
+	} else if (policy.text !== "ACCEPT") {
+		problems.add(
+			"RULE_BAD_VALUE",
+			"Bad policy name.",
+			policy.position,
+			"the policy of DADDR rules is ACCEPT",
+		);
+	}
+	if (counters !== undefined && parseCounters(counters.text) === undefined) {
+		problems.add("RULE_BAD_VALUE", "invalid policy counters", counters.position, "[packets:bytes]");
+	}
+	if (more !== undefined) problems.add("RULE_SYNTAX", `Bad argument \`${more.text}'`, more.position);
+}
+
+function readLine(
+	words: readonly Word[],
+	table: Table,
+	context: RestoreContext,
+	problems: Problems,
+): RestoreCommand | undefined {
+	const [first, ...rest] = words;
+	if (first === undefined) return undefined;
+	let counters: Counters | undefined;
+	let command = words;
+	if (first.text.startsWith("[")) {
+		counters = parseCounters(first.text);
+		if (counters === undefined) {
+			problems.add("RULE_BAD_VALUE", `invalid counters \`${first.text}'`, first.position, "[packets:bytes]");
+		}
+		command = rest;
+	}
+	const { family, services } = context;
+	const read = readCommand(command, { family, services, problems, restoreTable: table });
+	if (read === undefined || read === OTHER_FAMILY) return undefined;
+	const found = read.command;
+	switch (found.kind) {
+		case "help":
+		case "version":
+		case "list":
+		case "list-rules":
+			problems.add("RULE_UNSUPPORTED", "this command does not belong in a rules file", first.position);
+			return undefined;
+		case "append":
+		case "insert":
+		case "replace":
+			return counters === undefined || !context.counters ? found : { ...found, counters };
+		default:
+			return found;
+	}
+}
+
+function parseCounters(text: string): Counters | undefined {
+	const [, packets = "", bytes = ""] = /^\[(\d+):(\d+)\]$/.exec(text) ?? [];
+	const [p, b] = [parseCounter(packets), parseCounter(bytes)];
+	return p === undefined || b === undefined ? undefined : { packets: p, bytes: b };
+}

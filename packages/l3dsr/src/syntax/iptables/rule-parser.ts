@@ -1,0 +1,301 @@
+/** Words → rules: the header, the matches and the DADDR target of one rule specification. */
+import type { Family } from "@l3dsr/packet";
+import type { Chain, Match, Rule, RuleHeader, Table } from "../../model/rule.ts";
+import { Problems } from "../problems.ts";
+import { didYouMean } from "../suggest.ts";
+import { HEADER_OPTIONS, parseHeaders } from "./header.ts";
+import { type MatchModule, modulesOf } from "./matches.ts";
+import { isPortModule, portModuleOf } from "./matches-ports.ts";
+import { NO_SERVICES, protocolNumber, type Services } from "./names.ts";
+import { type Given, type OptionSpec, type Owned, optionName, scanOptions } from "./option.ts";
+import { parseTarget, TARGET_NAME, TARGET_OPTIONS } from "./target.ts";
+import { matchHint, OTHER_MATCHES, OTHER_OPTIONS, OTHER_TARGETS } from "./unsupported.ts";
+import { splitWords, type Word } from "./words.ts";
+
+export const MATCH_OPTION: OptionSpec = {
+	long: ["match"],
+	short: "m",
+	argument: "match",
+	help: "load a match, see below",
+};
+export const JUMP_OPTION: OptionSpec = {
+	long: ["jump"],
+	short: "j",
+	argument: TARGET_NAME,
+	help: `the target, always ${TARGET_NAME}`,
+};
+
+/** Whose option it is. A loaded match is a place of its own: the same module may be loaded twice. */
+export type SpecOwner =
+	| { readonly part: "header"; readonly key: keyof RuleHeader }
+	| { readonly part: "match" }
+	| { readonly part: "jump" }
+	| { readonly part: "target" }
+	| LoadedMatch;
+
+interface LoadedMatch {
+	readonly part: "loaded";
+	readonly module: MatchModule;
+	readonly at: Word;
+	readonly given: Given[];
+}
+
+const BASE: readonly Owned<SpecOwner>[] = [
+	...Object.entries(HEADER_OPTIONS).map(([key, option]) => ({
+		option,
+		// Object.entries forgets that the keys are those of the record.
+		owner: { part: "header", key: key as keyof RuleHeader } as const,
+	})),
+	{ option: MATCH_OPTION, owner: { part: "match" } },
+	{ option: JUMP_OPTION, owner: { part: "jump" } },
+];
+
+export interface SpecContext {
+	readonly family: Family;
+	readonly services: Services;
+	readonly problems: Problems;
+}
+
+/** Takes the options of a rule one after the other, and makes rules of them at the end. */
+export class RuleSpecReader {
+	readonly #context: SpecContext;
+	readonly #header = new Map<keyof RuleHeader, Given>();
+	readonly #loaded: LoadedMatch[] = [];
+	readonly #targetOptions = new Map<OptionSpec, Given>();
+	#target: Word | undefined;
+	#targetKnown = false;
+	/** A module that is not here was asked for: options that nobody knows are likely its own. */
+	#foreignModule = false;
+	/** Problems that were there before this rule. */
+	readonly #before: number;
+	#candidates: readonly Owned<SpecOwner>[] = BASE;
+
+	constructor(context: SpecContext) {
+		this.#context = context;
+		this.#before = context.problems.count;
+	}
+
+	/** Options as typed that belong to a rule; empty when the words hold no rule. */
+	readonly seen: Given[] = [];
+
+	/** The same array until a match or the target is loaded. */
+	candidates(): readonly Owned<SpecOwner>[] {
+		return this.#candidates;
+	}
+
+	#offer(options: readonly OptionSpec[], owner: SpecOwner): void {
+		this.#candidates = [...options.map((option) => ({ option, owner })), ...this.#candidates];
+	}
+
+	accept(given: Given, owner: SpecOwner): void {
+		const { problems } = this.#context;
+		this.seen.push(given);
+		switch (owner.part) {
+			case "header":
+				if (this.#header.has(owner.key)) {
+					const message = `multiple ${optionName(given.option)} flags not allowed`;
+					problems.add("RULE_CONFLICT", message, given.at.position);
+				} else this.#header.set(owner.key, given);
+				return;
+			case "match":
+				if (given.value !== undefined) this.#loadMatch(given.value);
+				return;
+			case "jump":
+				if (given.value !== undefined) this.#loadTarget(given.value, given.at);
+				return;
+			case "target":
+				if (this.#targetOptions.has(given.option)) {
+					const message = `${TARGET_NAME}: option "--${given.option.long[0]}" can only be used once.`;
+					problems.add("RULE_CONFLICT", message, given.at.position);
+				} else this.#targetOptions.set(given.option, given);
+				return;
+			case "loaded":
+				owner.given.push(given);
+		}
+	}
+
+	/** `-p tcp --dport 80` loads the match of the protocol, as iptables does. */
+	load(name: string): boolean {
+		const protocol = this.#header.get("protocol");
+		if (protocol?.value === undefined || protocol.negated) return false;
+		const module = portModuleOf(protocolNumber(protocol.value.text));
+		if (module === undefined || this.#loaded.some((loaded) => loaded.module.name === module)) return false;
+		const found = modulesOf(this.#context.family).find((one) => one.name === module);
+		const has = found?.syntax
+			.options(module)
+			.some(({ long }) => long.some((option) => `--${option}`.startsWith(name)));
+		if (found === undefined || has !== true) return false;
+		this.#load(found, protocol.value);
+		return true;
+	}
+
+	/** Options that are real somewhere: says where they belong. True when nothing more needs to be said. */
+	explain(name: string, at: Word): boolean {
+		const { problems, family } = this.#context;
+		if (this.#foreignModule) return true;
+		const hint = OTHER_OPTIONS[name];
+		if (hint !== undefined) {
+			problems.add("RULE_UNSUPPORTED", `option "${name}" is not supported`, at.position, hint);
+			return true;
+		}
+		const long = name.replace(/^--/, "");
+		const homes = modulesOf(family).filter(({ name: module, syntax }) =>
+			syntax.options(module).some((option) => option.long.includes(long)),
+		);
+		const [home] = homes;
+		if (home !== undefined) {
+			const where = isPortModule(home.name) ? "-p tcp (or udp, sctp, dccp, udplite)" : `-m ${home.name}`;
+			problems.add("RULE_UNKNOWN_OPTION", `unknown option "${name}"`, at.position, `${where} goes before it`);
+			return true;
+		}
+		if (Object.values(TARGET_OPTIONS).some((option) => (option.long as readonly string[]).includes(long))) {
+			const where = `-j ${TARGET_NAME} goes before it`;
+			problems.add("RULE_UNKNOWN_OPTION", `unknown option "${name}"`, at.position, where);
+			return true;
+		}
+		if (this.#targetKnown && /^--(set|clear)/.test(name)) {
+			const known = Object.values(TARGET_OPTIONS).map((option) => `--${option.long[0]}`);
+			const message = `target ${TARGET_NAME} has no option ${name}`;
+			problems.add("RULE_UNKNOWN_OPTION", message, at.position, didYouMean(name, known));
+			return true;
+		}
+		return false;
+	}
+
+	#load(module: MatchModule, at: Word): void {
+		const loaded: LoadedMatch = { part: "loaded", module, at, given: [] };
+		this.#loaded.push(loaded);
+		this.#offer(module.syntax.options(module.name), loaded);
+	}
+
+	#loadMatch(word: Word): void {
+		const { family, problems } = this.#context;
+		const modules = modulesOf(family);
+		const module = modules.find(({ name }) => name === word.text);
+		if (module !== undefined) {
+			this.#load(module, word);
+			return;
+		}
+		this.#foreignModule = true;
+		if (OTHER_MATCHES.includes(word.text)) {
+			const message = `match \`${word.text}' is not supported`;
+			problems.add("RULE_UNSUPPORTED", message, word.position, matchHint(word.text));
+		} else {
+			const other = modulesOf(family === "ipv4" ? "ipv6" : "ipv4").some(({ name }) => name === word.text);
+			const hint = other
+				? `for ${family === "ipv4" ? "IPv4 it is -m ttl" : "IPv6 it is -m hl"}`
+				: didYouMean(
+						word.text,
+						modules.map(({ name }) => name),
+					);
+			problems.add("RULE_SYNTAX", `Couldn't load match \`${word.text}'`, word.position, hint);
+		}
+	}
+
+	#loadTarget(word: Word, at: Word): void {
+		const { problems } = this.#context;
+		if (this.#target !== undefined) {
+			problems.add("RULE_CONFLICT", "multiple -j flags not allowed", at.position);
+			return;
+		}
+		this.#target = word;
+		this.#targetKnown = word.text === TARGET_NAME;
+		if (this.#targetKnown) {
+			this.#offer(Object.values(TARGET_OPTIONS), { part: "target" });
+			return;
+		}
+		this.#foreignModule = true;
+		if (OTHER_TARGETS.includes(word.text)) {
+			const message = `target \`${word.text}' is not supported: rules here have the target ${TARGET_NAME}`;
+			problems.add("RULE_UNSUPPORTED", message, word.position, "use iptables for other targets");
+		} else {
+			const joined = word.text.startsWith(`${TARGET_NAME}--`);
+			const hint = joined
+				? `a blank is missing (old versions saved rules so): -j ${TARGET_NAME} --set-daddr`
+				: (didYouMean(word.text, [TARGET_NAME]) ?? `the target is ${TARGET_NAME}`);
+			problems.add("RULE_SYNTAX", `Couldn't load target \`${word.text}'`, word.position, hint);
+		}
+	}
+
+	/**
+	 * The rules that the options spell: one, or several when `-s` or `-d` list several addresses. Faults
+	 * are reported; the result is then of no use. `end` is where something that is missing would stand.
+	 */
+	finish(table: Table, chain: Chain | undefined, end: Word): Rule[] {
+		const { family, problems, services } = this.#context;
+		// After a fault in the words themselves, what is missing may only have been misspelt.
+		const complete = problems.count === this.#before;
+		const headers = parseHeaders(this.#header, family, chain, problems);
+		const [header = {}] = headers;
+		const matches: Match[] = [];
+		for (const { module, at, given } of this.#loaded) {
+			if (given.length === 0 && module.syntax.missing !== undefined) {
+				if (complete) problems.add("RULE_MISSING", module.syntax.missing, at.position);
+				continue;
+			}
+			if (module.name === "mac" && (chain === "OUTPUT" || chain === "POSTROUTING")) {
+				const message = `Can't use -m mac with ${chain}`;
+				problems.add(
+					"RULE_CONFLICT",
+					message,
+					at.position,
+					"a packet that leaves has no sender's Ethernet address",
+				);
+				continue;
+			}
+			const match = module.syntax.parse(given, {
+				module: module.name,
+				family,
+				at,
+				header,
+				services,
+				problems,
+			});
+			if (match !== undefined) matches.push(match);
+		}
+		if (this.#target === undefined) {
+			const message = `rule has no target: -j ${TARGET_NAME} is required`;
+			const hint = `-j ${TARGET_NAME} --set-daddr ADDRESS`;
+			if (complete) problems.add("RULE_MISSING", message, end.position, hint);
+			return [];
+		}
+		if (!this.#targetKnown || (!complete && !this.#targetOptions.has(TARGET_OPTIONS.daddr))) return [];
+		const target = parseTarget(this.#targetOptions, this.#target, family, problems);
+		if (target === undefined || chain === undefined) return [];
+		return headers.map((one) => ({ family, table, chain, header: one, matches, target }));
+	}
+}
+
+export interface RulePlace {
+	readonly family: Family;
+	readonly table: Table;
+	readonly chain: Chain;
+	/** For positions; default `argument`. */
+	readonly source?: string;
+	/** For positions, from 1; default 1. */
+	readonly line?: number;
+	readonly services?: Services;
+}
+
+/**
+ * Reads what `formatRuleSpec` prints (and every other spelling iptables takes): the text behind
+ * `-A CHAIN `. Throws an L3dsrError that holds everything wrong with it, with positions.
+ */
+export function parseRuleSpec(text: string, place: RulePlace): Rule {
+	const problems = new Problems();
+	const { source = "argument", line = 1, services = NO_SERVICES } = place;
+	const words = splitWords(text, { source, line }, problems);
+	const reader = new RuleSpecReader({ family: place.family, services, problems });
+	scanOptions(words, reader, problems);
+	const end = words.at(-1) ?? {
+		text: "",
+		position: { source, line, column: 1, length: 1, text },
+		verbatim: true,
+	};
+	const rules = reader.finish(place.table, place.chain, end);
+	if (rules.length > 1) problems.add("RULE_CONFLICT", "rule does not specify a unique address", end.position);
+	problems.throwIfAny();
+	const [rule] = rules;
+	if (rule === undefined) throw new Error("a rule specification gave neither a rule nor a problem");
+	return rule;
+}

@@ -1,0 +1,78 @@
+/** A host whose kernel is a variable: for what a command does before and after it touches the real one. */
+import { Writable } from "node:stream";
+import type { CliContext } from "../../../src/cli/context.ts";
+import type { IptablesHost } from "../../../src/cli/iptables/host.ts";
+import { runIptables } from "../../../src/cli/iptables-daddr.ts";
+import { L3dsrError } from "../../../src/errors.ts";
+import { ZERO_COUNTERS } from "../../../src/model/rule.ts";
+import type { ObservedRule } from "../../../src/rewrite/datapath.ts";
+import { parseServices } from "../../../src/syntax/iptables/names.ts";
+
+export interface Outcome {
+	readonly exitCode: number;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** What a test may look at and change. */
+export interface Kernel {
+	rules: readonly ObservedRule[];
+	/** How often rules were applied. */
+	applied: number;
+}
+
+export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}): IptablesHost {
+	return {
+		openDatapath: async () => ({
+			name: "nft",
+			observe: async () => ({ rules: kernel.rules, findings: [] }),
+			async apply(desired) {
+				kernel.applied++;
+				const before = new Map(kernel.rules.map((one) => [one.ordinal, one.counters]));
+				kernel.rules = desired.entries.map(({ rule, ordinal, counters }) => ({
+					rule,
+					ordinal,
+					counters: counters ?? before.get(ordinal) ?? ZERO_COUNTERS,
+					datapath: "nft",
+				}));
+			},
+		}),
+		lock: async () => ({ [Symbol.dispose]() {} }),
+		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),
+		hostNames: async (addresses) =>
+			new Map(addresses.filter(({ text }) => text === "192.0.2.1").map(({ text }) => [text, "client.test"])),
+		isRoot: true,
+		ipv6: () => "on",
+		readFile: (path) => {
+			throw new L3dsrError({ code: "FILE_READ", message: `read ${path}: ENOENT` });
+		},
+		now: () => new Date(2026, 10, 3, 4, 5, 6),
+		...changes,
+	};
+}
+
+/** Runs one command line as `bin/NAME` does. */
+export async function runAs(
+	host: IptablesHost,
+	programName: string,
+	...argv: readonly string[]
+): Promise<Outcome> {
+	const output = { stdout: "", stderr: "" };
+	const sink = (name: keyof typeof output) =>
+		new Writable({
+			write(chunk, _encoding, done) {
+				output[name] += String(chunk);
+				done();
+			},
+		});
+	const context: CliContext = {
+		programName,
+		programPath: `/nowhere/bin/${programName}`,
+		argv,
+		env: {},
+		stdout: sink("stdout"),
+		stderr: sink("stderr"),
+		outputClosed: new AbortController().signal,
+	};
+	return { exitCode: await runIptables(context, host), ...output };
+}

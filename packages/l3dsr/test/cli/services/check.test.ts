@@ -1,0 +1,348 @@
+/** What `l3dsr check` finds on a host that really is so; and that each remedy is one. */
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { tcxIngress } from "@l3dsr/bpf";
+import { interfaceByName } from "@l3dsr/linux";
+import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import type { CheckFinding } from "../../../src/host/checks/check.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-check-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const server = createServer().listen(80, "::");
+after(() => server.close());
+
+function write(text: string): void {
+	writeFileSync(config, text);
+}
+
+async function findings(): Promise<CheckFinding[]> {
+	const { stdout, stderr, exitCode } = await l3dsr("check", "--json", "-c", config);
+	assert.equal(stderr, "");
+	const { findings: found } = JSON.parse(stdout);
+	const errors = found.some(({ severity }: CheckFinding) => severity === "error");
+	assert.equal(exitCode, errors ? 1 : 0);
+	return found;
+}
+
+async function up(): Promise<void> {
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 0, stderr);
+}
+
+function sysctl(...settings: readonly string[]): void {
+	run("sysctl", "-qw", ...settings);
+}
+
+/** A host with one card, a default route by it, and nothing of ours. */
+function layOut(): void {
+	for (const name of ["eth0", "eth1"]) run("sh", "-c", `ip link del ${name} 2>/dev/null || true`);
+	run("nft", "flush", "ruleset");
+	ip("addr flush dev lo scope global");
+	ip("link add eth0 type veth peer name peer0");
+	ip("addr add 10.0.0.2/24 dev eth0");
+	ip("link set eth0 up");
+	ip("link set peer0 up");
+	ip("route add default via 10.0.0.1 dev eth0");
+	sysctl("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0");
+}
+
+beforeEach(layOut);
+
+const WEB = "services: [{ vip: 192.0.2.10, name: web, dscp: 7, protocol: tcp, ports: 80 }]\n";
+const NEIGHBOUR = WEB.replace("192.0.2.10", "10.0.0.100");
+
+interface Case {
+	readonly what: string;
+	readonly file?: string;
+	/** What makes it so. */
+	readonly act: () => unknown;
+	readonly said: RegExp;
+	/** What the remedy says to do. */
+	readonly remedy: RegExp;
+	readonly cure: () => unknown;
+}
+
+const CASES: readonly Case[] = [
+	{
+		what: "a VIP in a connected subnet that this host answers ARP for",
+		file: NEIGHBOUR,
+		act: () => ip("addr add 10.0.0.100/32 dev lo label lo:1"),
+		said: /^error arp web \(10\.0\.0\.100\) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it$/,
+		remedy: /^l3dsr up keeps VIPs silent/,
+		cure: up,
+	},
+	{
+		what: "a VIP that a card holds too",
+		file: NEIGHBOUR,
+		act: async () => {
+			await up();
+			ip("addr add 10.0.0.100/24 dev eth0");
+		},
+		said: /^warning arp web \(10\.0\.0\.100\) is an address of eth0 too, and this host answers ARP for it there$/,
+		remedy: /^ip address del 10\.0\.0\.100 dev eth0/,
+		cure: async () => {
+			ip("addr del 10.0.0.100/24 dev eth0");
+			await up();
+		},
+	},
+	{
+		what: "a VIP that is not on lo while its rules are in force",
+		act: async () => {
+			await up();
+			ip("addr del 192.0.2.10/32 dev lo");
+		},
+		said: /^error vip-on-loopback web \(192\.0\.2\.10\) is not on lo: what is rewritten to it is forwarded or dropped$/,
+		remedy: /^l3dsr up/,
+		cure: up,
+	},
+	{
+		what: "a VIP that is not on lo yet",
+		act: () => {},
+		said: /^note vip-on-loopback web \(192\.0\.2\.10\) is not on lo yet$/,
+		remedy: /^l3dsr up/,
+		cure: up,
+	},
+	{
+		what: "strict reverse-path filtering where clients come in and are not routed back",
+		act: () => {
+			ip("link add eth1 type veth peer name peer1");
+			ip("addr add 10.1.0.2/24 dev eth1");
+			ip("link set eth1 up");
+			sysctl("net.ipv4.conf.eth1.rp_filter=1");
+		},
+		said: /^error reverse-path eth1 filters by reverse path \(rp_filter 1\) while the default route leaves by eth0: packets of clients that come in by eth1 are dropped$/,
+		remedy: /^sysctl -w net\.ipv4\.conf\.eth1\.rp_filter=2 \(loose\)/,
+		cure: () => sysctl("net.ipv4.conf.eth1.rp_filter=2"),
+	},
+	{
+		what: "strict reverse-path filtering of all interfaces, without a default route",
+		act: () => {
+			ip("route del default");
+			sysctl("net.ipv4.conf.all.rp_filter=1");
+		},
+		said: /^warning reverse-path eth0 filters by reverse path \(rp_filter 1\) and there is no default route/,
+		remedy: /net\.ipv4\.conf\.all\.rp_filter must not be 1 either/,
+		cure: () => sysctl("net.ipv4.conf.eth0.rp_filter=2", "net.ipv4.conf.all.rp_filter=0"),
+	},
+	{
+		what: "a code that is also a class of voice traffic",
+		file: WEB.replace("dscp: 7", "dscp: EF"),
+		act: () => {},
+		said: /^warning dscp-class web \(192\.0\.2\.10\) selects DSCP 46 \(TOS 0xb8\), which is also EF, voice \(RFC 3246\)$/,
+		remedy: /^choose a code that the network does not use, on the director too$/,
+		cure: () => write(WEB),
+	},
+	{
+		what: "a code that this host writes for a class of its own",
+		act: () =>
+			run(
+				"nft",
+				"add table ip qos; add chain ip qos out { type filter hook postrouting priority 0; }; add rule ip qos out tcp dport 22 ip dscp set 7",
+			),
+		said: /^warning dscp-class web \(192\.0\.2\.10\) selects DSCP 7 \(TOS 0x1c\), which table ip qos, chain out writes for a class of its own$/,
+		remedy: /^choose another code/,
+		cure: () => write(WEB.replace("dscp: 7", "dscp: 9")),
+	},
+	{
+		what: "another rule of this host that remarks before the services' rules, in netfilter",
+		file: `table: mangle\ndatapath: nft\n${WEB}`,
+		act: () =>
+			run(
+				"nft",
+				"add table inet qos; add chain inet qos in { type filter hook prerouting priority -200; }; add rule inet qos in ip saddr 203.0.113.1 ip dscp set 0",
+			),
+		said: /^error dscp-remarked table inet qos, chain in \(prerouting\) writes DSCP before the rules of services see it: codes may be lost$/,
+		remedy: /move it behind \(priority above that of the table\)/,
+		cure: () =>
+			run(
+				"nft",
+				"delete table inet qos; add table inet qos; add chain inet qos in { type filter hook prerouting priority -100; }; add rule inet qos in ip saddr 203.0.113.1 ip dscp set 0",
+			),
+	},
+	{
+		what: "another rule that remarks at the interface",
+		file: `datapath: nft\n${WEB}`,
+		act: () =>
+			run(
+				"nft",
+				'add table netdev qos; add chain netdev qos in { type filter hook ingress device "eth0" priority 0; }; add rule netdev qos in ip dscp set 0',
+			),
+		said: /^error dscp-remarked table netdev qos, chain in \(ingress\) writes DSCP before/,
+		remedy: /^let that rule leave the services' codes alone/,
+		cure: () => run("nft", "delete table netdev qos"),
+	},
+	{
+		what: "a rule that remarks in a chain that others jump to",
+		file: `datapath: nft\n${WEB}`,
+		act: () =>
+			run(
+				"nft",
+				"add table ip qos; add chain ip qos voice; add rule ip qos voice ip dscp set 0; add chain ip qos in { type filter hook prerouting priority -310; }; add rule ip qos in jump voice",
+			),
+		said: /^error dscp-remarked table ip qos, chain voice \(prerouting\) writes DSCP before/,
+		remedy: /^let that rule leave the services' codes alone/,
+		cure: () => run("nft", "delete table ip qos"),
+	},
+	{
+		what: "a firewall that drops what is not routed back",
+		act: () => {
+			ip("link add eth1 type veth peer name peer1");
+			ip("addr add 10.1.0.2/24 dev eth1");
+			ip("link set eth1 up");
+			run(
+				"nft",
+				"add table inet fw; add chain inet fw pre { type filter hook prerouting priority -150; }; add rule inet fw pre fib saddr . iif oif missing drop",
+			);
+		},
+		said: /^warning reverse-path table inet fw, chain pre drops packets that come in where .* leaves by eth1:/,
+		remedy: /^take that rule away, or exempt the interface/,
+		cure: () => run("nft", "delete table inet fw"),
+	},
+	{
+		what: "an interface with a real address and no program",
+		act: async () => {
+			await up();
+			ip("link add eth1 type veth peer name peer1");
+			ip("addr add 10.1.0.2/24 dev eth1");
+			ip("link set eth1 up");
+		},
+		said: /^warning interfaces eth1 has the address 10\.1\.0\.2 and no rule of a service: what directors send there is not rewritten$/,
+		remedy: /^l3dsr up, or name eth1 in interfaces/,
+		cure: up,
+	},
+	{
+		what: "an interface whose program somebody has taken away",
+		act: async () => {
+			ip("link add eth1 type veth peer name peer1");
+			ip("addr add 10.1.0.2/24 dev eth1");
+			ip("link set eth1 up");
+			await up();
+			const eth1 = interfaceByName("eth1");
+			for (const element of tcxIngress.query(eth1)) tcxIngress.detach(eth1, element);
+		},
+		said: /^warning interfaces eth1 has the address 10\.1\.0\.2 and no rule of a service/,
+		remedy: /^l3dsr up/,
+		cure: up,
+	},
+	{
+		what: "an interface of the file that is not there",
+		file: `interfaces: [eth0, eth7]\n${WEB}`,
+		act: () => {},
+		said: /^error interfaces the configuration names interface eth7, which this host does not have$/,
+		remedy: /^name one of .*eth0.*, or leave interfaces out$/,
+		cure: () => write(WEB),
+	},
+	{
+		what: "a datapath that cannot run what it is asked to",
+		file: `datapath: ebpf\n${WEB.replace("dscp: 7", "interface: eth+")}`,
+		act: () => {},
+		said: /^error datapath up will refuse to put rule .*: -i eth\+ means interfaces yet to come too$/,
+		remedy: /^set datapath auto, or nft, for rules like this$/,
+		cure: () => write(WEB.replace("dscp: 7", "interface: eth+")),
+	},
+	{
+		what: "connection tracking that sees half of each flow",
+		file: `table: mangle\ndatapath: nft\n${WEB}`,
+		act: () => {
+			run(
+				"nft",
+				"add table inet fw; add chain inet fw in { type filter hook input priority 0; }; add rule inet fw in ct state new counter",
+			);
+			run("ping", "-c1", "10.0.0.2");
+		},
+		said: /^warning connection-tracking connection tracking is active \([0-9]+ entr(y|ies)\) and table mangle comes after it/,
+		remedy: /^table: raw, which comes before it$/,
+		cure: () => write(`table: raw\ndatapath: nft\n${WEB}`),
+	},
+	{
+		what: "a VIP on which nothing listens at the port that packets get",
+		file: WEB.replace("ports: 80", "ports: 80, set-port: 8080"),
+		act: () => {},
+		said: /^warning listeners nothing listens on web \(192\.0\.2\.10\) port 8080: clients are refused$/,
+		remedy: /^start the server, and let it listen on the VIP or on all addresses$/,
+		cure: () => write(WEB),
+	},
+	{
+		what: "XDP on a device whose packets may come without their checksum",
+		file: `hook: xdp\n${WEB}`,
+		act: () => {},
+		said: /^error xdp XDP on eth0 \(veth\) is refused: packets may come without their checksum there/,
+		remedy: /^hook: tc; or open-checksums: accept/,
+		cure: () => write(`hook: tc\n${WEB}`),
+	},
+	{
+		what: "generic XDP",
+		file: `hook: xdp-generic\nopen-checksums: accept\n${WEB}`,
+		act: () => {},
+		said: /^warning xdp generic XDP on eth0 runs after the buffer is built/,
+		remedy: /^hook: tc, unless this is a test$/,
+		cure: () => write(WEB),
+	},
+	{
+		what: "native XDP with jumbo frames",
+		file: `hook: xdp\nopen-checksums: accept\n${WEB}`,
+		act: () => ip("link set eth0 mtu 9000"),
+		said: /^error xdp eth0 has an MTU of 9000: most drivers refuse native XDP above 3498$/,
+		remedy: /^hook: tc, or a smaller MTU$/,
+		cure: () => ip("link set eth0 mtu 1500"),
+	},
+	{
+		what: "one name for two VIPs",
+		file: `${WEB.trimEnd().slice(0, -1)}, { vip: 192.0.2.11, name: web, dscp: 9 }]\n`,
+		act: () => {},
+		said: /^note names web is the name of 192\.0\.2\.10 and of 192\.0\.2\.11: /,
+		remedy: /^give each service a name of its own$/,
+		cure: () => write(`${WEB.trimEnd().slice(0, -1)}, { vip: 192.0.2.11, name: other, dscp: 9 }]\n`),
+	},
+];
+
+for (const { what, file = WEB, act, said, remedy, cure } of CASES) {
+	test(`explains ${what}, and the remedy is one`, async () => {
+		write(file);
+		await act();
+		const text = ({ severity, check, message }: CheckFinding) => `${severity} ${check} ${message}`;
+		const found = await findings();
+		const finding = found.find((one) => said.test(text(one)));
+		assert(finding !== undefined, found.map(text).join("\n"));
+		assert.match(finding.remedy, remedy);
+		const human = (await l3dsr("check", "-c", config)).stdout;
+		assert(
+			human.includes(
+				`${finding.severity}[${finding.check}]: ${finding.message}\nremedy: ${finding.remedy}\n`,
+			),
+		);
+		await cure();
+		const left = (await findings()).map(text);
+		assert(!left.some((line) => said.test(line)), left.join("\n"));
+	});
+}
+
+test("has nothing to say of a host that is fit, on either datapath", async () => {
+	for (const datapath of ["ebpf", "nft"]) {
+		write(`datapath: ${datapath}\n${WEB}`);
+		await up();
+		assert.deepEqual(await l3dsr("check", "-c", config), {
+			exitCode: 0,
+			stdout: `${config}: 1 service; this host is fit for them\n`,
+			stderr: "",
+		});
+	}
+});
+
+test("changes nothing", async () => {
+	write(NEIGHBOUR);
+	const state = () =>
+		run("nft", "list", "ruleset") + ip("-o addr") + run("sysctl", "-a", "-r", "net.ipv4.conf");
+	const before = state();
+	await findings();
+	assert.equal(state(), before);
+});

@@ -1,0 +1,473 @@
+/**
+ * Every single thing that an outsider can do to a host: `status` shows it, `diff` names it, `up` mends it, and
+ * nothing else is touched: other people's tables, addresses and programs stay as they are to the byte, and so do
+ * the counters of services that nobody did anything to.
+ */
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { asm, clsactIngress, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
+import { interfaceByName } from "@l3dsr/linux";
+import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
+import { runCommand } from "../dsrctl/transcript.ts";
+import { l3dsr } from "../run-command.ts";
+
+const { exit, mov } = asm;
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-drift-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+
+const SERVICES = `services:
+  - { vip: 192.0.2.10, name: web, dscp: 7 }
+  - { vip: 192.0.2.11, name: dns, dscp: 9, protocol: udp, ports: 53 }
+  - { vip: 192.0.2.13, name: quiet, dscp: 11 }
+  - { vip: "2001:db8::10", name: web6, dscp: 7 }
+  - { vip: 192.0.2.12, name: plain }
+`;
+
+const peer = new Netns("peer");
+after(() => peer[Symbol.dispose]());
+ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
+ip("addr add 10.0.0.2/24 dev eth0");
+ip("addr add fd00::2/64 dev eth0 nodad");
+ip("link set eth0 up");
+peer.ip("addr add 10.0.0.1/24 dev eth0");
+peer.ip("link set eth0 up");
+await waitFor("carrier", () => readFileSync("/sys/class/net/eth0/operstate", "utf8") === "up\n");
+const eth0 = interfaceByName("eth0");
+
+/** Lets every packet go on to the next program. */
+function harmless(name: string): Program {
+	return Program.load({
+		name,
+		type: "BPF_PROG_TYPE_SCHED_CLS",
+		license: "GPL",
+		instructions: [mov.imm(0, -1), exit()],
+		maps: [],
+	});
+}
+
+const foreign = [harmless("theirs_first"), harmless("theirs_last")];
+after(() => {
+	for (const program of foreign) program[Symbol.dispose]();
+});
+
+/** What other people have on this host. */
+function layOut(): void {
+	run("nft", "flush", "ruleset");
+	ip("addr flush dev lo scope global");
+	run("nft", "add table inet theirs { chain c { type filter hook input priority 0; ip dscp 46 counter; }; }");
+	run("nft", "add table ip theirs { set s { type ipv4_addr; elements = { 192.0.2.10 }; }; }");
+	run("nft", "add table arp theirs { chain c { type filter hook input priority 10; }; }");
+	ip("addr add 198.51.100.7/32 dev lo label lo:1");
+	ip("addr add 2001:db8:7::7/128 dev lo");
+}
+
+/** All of it, as the kernel prints it. */
+function foreignState(): string {
+	const tables = ["inet", "ip", "arp"].map((family) => run("nft", "-a", "list", "table", family, "theirs"));
+	const ids = foreign.map(({ info }) => info.id);
+	return [
+		...tables,
+		ip("-o addr show to 198.51.100.0/24"),
+		ip("-o addr show to 2001:db8:7::/64"),
+		ip("-o addr show dev eth0").replaceAll(/ tentative| *valid_lft.*/g, ""),
+		run("tc", "-d", "filter", "show", "dev", "eth0", "ingress"),
+		String(tcxIngress.query(eth0).flatMap(({ programId }) => (ids.includes(programId) ? [programId] : []))),
+	].join("\n");
+}
+
+/** What up has made: rules, addresses with labels, the guard. */
+async function ownState(): Promise<string> {
+	const { rules } = JSON.parse((await succeed("show", "--json")) || "{}");
+	const guard = run("nft", "list", "table", "arp", "l3dsr");
+	const specs = rules.map(
+		({ rule, family, datapath }: Record<string, string>) => `${datapath} ${family} ${rule}`,
+	);
+	return [...specs.sort(), ip("-o addr show dev lo to 192.0.2.0/24").replaceAll(/ *valid_lft.*/g, ""), guard]
+		.concat(ip("-6 -o addr show dev lo to 2001:db8::/64").replaceAll(/ *valid_lft.*/g, ""))
+		.map((part) => part.split("\n").sort().join("\n"))
+		.join("\n");
+}
+
+async function packetsOf(name: string): Promise<number> {
+	const { services } = JSON.parse(await succeed("status", "--json", "-c", config));
+	return services.find((row: { name: string }) => row.name === name).packets;
+}
+
+async function succeed(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" }, stdout);
+	return stdout;
+}
+
+async function iptables(command: string): Promise<void> {
+	const { exitCode, stderr } = await runCommand(command.split(" "), {});
+	assert.equal(exitCode, 0, stderr);
+}
+
+interface Deed {
+	readonly what: string;
+	readonly act: () => unknown;
+	/** Lines of diff, in this order. */
+	readonly said: readonly RegExp[];
+	/** The only likely one that diff names. */
+	readonly cause: string;
+	/** Where up has to follow, and not to put back: what makes the host again what it was. */
+	readonly revert?: () => unknown;
+}
+
+const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
+const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop";
+
+/** A service's rule as `iptables-daddr -A` takes it; on eBPF with the interface. */
+function ruleOf(datapath: string, name: string, code: number, vip: string): string {
+	const via = datapath === "ebpf" ? "-i eth0 " : "";
+	return `${via}-m dscp --dscp ${code} -m addrtype --dst-type LOCAL -m comment --comment l3dsr:${name} -j DADDR --set-daddr ${vip}`;
+}
+
+/** The name of the nft map that holds the elements of this service, and the element, as nft prints them. */
+function elementOf(name: string): { family: string; map: string; key: string; text: string } {
+	for (const family of ["ip", "ip6"]) {
+		let map = "";
+		for (const line of run("nft", "list", "table", family, "l3dsr").split("\n")) {
+			map = /map (\S+) \{/.exec(line)?.[1] ?? map;
+			const text = /(0x[0-9a-f]+ counter .*) \}$/.exec(line)?.[1];
+			if (text?.includes(`'l3dsr:${name}'`)) return { family, map, key: text.split(" ")[0] ?? "", text };
+		}
+	}
+	throw new Error(`no element of ${name}`);
+}
+
+function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
+	const missing = (...names: string[]) => names.map((name) => new RegExp(`^a rule of ${name} is missing$`));
+	const own = () =>
+		tcxIngress.query(eth0).filter(({ programId }) => !foreign.some(({ info }) => info.id === programId));
+	const deeds: Deed[] = [
+		{
+			what: "a rule is removed",
+			act: () => iptables(`iptables-daddr -D PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
+			said: missing("web"),
+			cause: BY_HAND,
+		},
+		{
+			what: "all rules of IPv4 are removed",
+			act: () => iptables("iptables-daddr -F PREROUTING"),
+			said: missing("web", "dns", "quiet"),
+			cause: BY_HAND,
+		},
+		{
+			what: "a rule stands twice",
+			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
+			said: [/^a rule of web stands more than once$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "a rule of a service that is not configured is added",
+			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "old", 13, "192.0.2.10")}`),
+			said: [/^a rule of old is not what its service asks for$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "the rules of two VIPs change places",
+			act: async () => {
+				await iptables(`iptables-daddr -R PREROUTING 1 ${ruleOf(datapath, "web", 7, "192.0.2.13")}`);
+				await iptables(`iptables-daddr -R PREROUTING 3 ${ruleOf(datapath, "quiet", 11, "192.0.2.10")}`);
+			},
+			said: [
+				/^a rule of web is not what its service asks for$/,
+				/^a rule of quiet is not what its service asks for$/,
+				...missing("web", "quiet"),
+			],
+			cause: BY_HAND,
+		},
+		{
+			what: "an address is removed",
+			act: () => ip("addr del 192.0.2.12/32 dev lo"),
+			said: [/^192\.0\.2\.12 on lo is not there$/],
+			cause: BY_IP,
+		},
+		{
+			what: "an IPv6 address is removed",
+			act: () => ip("addr del 2001:db8::10/128 dev lo"),
+			said: [/^2001:db8::10 on lo is not there$/],
+			cause: BY_IP,
+		},
+		{
+			what: "a label is removed",
+			act: () => {
+				ip("addr del 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/32 dev lo");
+			},
+			said: [/^192\.0\.2\.12 on lo has the label lo, not one of its own \(lo:N\)$/],
+			cause: BY_IP,
+		},
+		{
+			what: "a label is another one",
+			act: () => {
+				ip("addr del 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/32 dev lo label lo:theirs");
+			},
+			said: [/^192\.0\.2\.12 on lo has the label lo:theirs, not one of its own \(lo:N\)$/],
+			cause: BY_IP,
+		},
+		{
+			what: "a VIP is there a second time, with a wider prefix",
+			act: () => ip("addr add 192.0.2.12/24 dev lo"),
+			said: [/^192\.0\.2\.12\/24 on lo claims more than the VIP, which is a \/32$/],
+			cause: BY_IP,
+		},
+		{
+			what: "an IPv6 VIP has a wider prefix",
+			act: () => {
+				ip("addr del 2001:db8::10/128 dev lo");
+				ip("addr add 2001:db8::10/64 dev lo nodad");
+			},
+			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
+			cause: BY_IP,
+		},
+		{
+			what: "a label is removed from a VIP that is there twice",
+			act: () => {
+				ip("addr del 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/32 dev lo");
+				ip("addr add 192.0.2.12/31 dev lo");
+			},
+			said: [
+				/^192\.0\.2\.12 on lo has the label lo, not one of its own \(lo:N\)$/,
+				/^192\.0\.2\.12\/31 on lo claims more than the VIP, which is a \/32$/,
+			],
+			cause: BY_IP,
+		},
+		{
+			what: "the guard is removed",
+			act: () => run("nft", "delete table arp l3dsr"),
+			said: [/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "one VIP is taken out of the guard",
+			act: () => run("nft", "delete element arp l3dsr silent4 { 192.0.2.12 }"),
+			said: [/^table arp l3dsr does not silence 192\.0\.2\.12: ARP answers for it$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "one VIP is taken out of the guard's memory",
+			act: () => run("nft", "delete element arp l3dsr held4 { 192.0.2.12 }"),
+			said: [/^table arp l3dsr does not hold 192\.0\.2\.12$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "the guard silences an address that is no VIP",
+			act: () => run("nft", "add element arp l3dsr silent4 { 10.0.0.2 }"),
+			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host shall answer for$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "a rule of the guard is removed",
+			act: () => run("nft", "flush chain arp l3dsr input"),
+			said: [/^table arp l3dsr has been altered$/],
+			cause: BY_HAND,
+		},
+	];
+	const onNft: Deed[] = [
+		{
+			what: "a map element is removed",
+			act: () => {
+				const { family, map, key } = elementOf("web");
+				run("nft", `delete element ${family} l3dsr ${map} { ${key} }`);
+			},
+			said: [/^table ip l3dsr, map raw_PREROUTING_1 /, /^a rule of web is missing$/],
+			cause: BY_HAND,
+		},
+		{
+			what: "the elements of two VIPs change places",
+			act: () => {
+				const [web, quiet] = [elementOf("web"), elementOf("quiet")];
+				const swapped = (text: string, from: string, to: string) =>
+					text.slice(0, text.lastIndexOf(from)) + to;
+				run(
+					"nft",
+					`delete element ip l3dsr ${web.map} { ${web.key} }
+					delete element ip l3dsr ${quiet.map} { ${quiet.key} }
+					add element ip l3dsr ${web.map} { ${swapped(web.text, "192.0.2.10", "192.0.2.13")} }
+					add element ip l3dsr ${quiet.map} { ${swapped(quiet.text, "192.0.2.13", "192.0.2.10")} }`,
+				);
+			},
+			said: [
+				/^table ip l3dsr, map .* element 0x1c .*does not do what its comment says .*l3dsr:web/,
+				/^table ip l3dsr, map .* element 0x2c .*does not do what its comment says .*l3dsr:quiet/,
+				...missing("web", "quiet"),
+			],
+			cause: BY_HAND,
+		},
+		{
+			what: "the table is removed",
+			act: () => run("nft", "delete table ip6 l3dsr"),
+			said: missing("web6"),
+			cause: BY_HAND,
+		},
+	];
+	const onEbpf: Deed[] = [
+		{
+			what: "the program is removed",
+			act: () => {
+				for (const element of own()) tcxIngress.detach(eth0, element);
+			},
+			said: missing("web", "dns", "quiet", "web6"),
+			cause: BY_HAND,
+		},
+		{
+			what: "another program stands in the place of ours",
+			act: () => {
+				using intruder = harmless("intruder");
+				const [element] = own();
+				assert(element !== undefined);
+				tcxIngress.replace(eth0, element, intruder);
+			},
+			said: missing("web", "dns", "quiet", "web6"),
+			cause: BY_HAND,
+		},
+		{
+			what: "the host gets an address that the program does not know",
+			act: () => ip("addr add 10.0.0.3/24 dev eth0"),
+			revert: () => ip("addr del 10.0.0.3/24 dev eth0"),
+			said: [/program at tcx ingress of eth0 was made when this host had other addresses$/],
+			cause: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
+		},
+	];
+	return [...deeds, ...(datapath === "nft" ? onNft : onEbpf)];
+}
+
+for (const datapath of ["nft", "ebpf"] as const) {
+	describe(`on ${datapath}`, () => {
+		before(() => {
+			tcxIngress.attach(eth0, foreign[0] as Program);
+			clsactIngress.attach(eth0, foreign[0] as Program);
+			writeFileSync(config, `datapath: ${datapath}\n${SERVICES}`);
+		});
+		beforeEach(async () => {
+			layOut();
+			await succeed("up", "-c", config);
+			if (tcxIngress.query(eth0).every(({ programId }) => programId !== foreign[1]?.info.id)) {
+				tcxIngress.attach(eth0, foreign[1] as Program);
+			}
+		});
+		after(async () => {
+			await succeed("down");
+			for (const element of tcxIngress.query(eth0)) tcxIngress.detach(eth0, element);
+			run("tc", "qdisc", "del", "dev", "eth0", "clsact");
+		});
+
+		for (const { what, act, said, cause, revert } of deedsOn(datapath)) {
+			test(`${what}: shown, named, and mended alone`, async () => {
+				const own = await ownState();
+				peer.run("ping", "-c2", "-i", "0.01", "-Q", String(11 << 2), "10.0.0.2");
+				const quiet = await packetsOf("quiet");
+				assert(quiet >= 2);
+				await act();
+				// Beside what was done, so that a deed of eth0 itself is no difference.
+				const theirs = foreignState();
+
+				const { exitCode, stdout } = await l3dsr("diff", "-c", config);
+				assert.equal(exitCode, 4, stdout);
+				const lines = stdout.split("\n");
+				let at = -1;
+				for (const pattern of said) {
+					at = lines.findIndex((line, index) => index > at && pattern.test(line));
+					assert(at >= 0, `${pattern} in\n${stdout}`);
+				}
+				assert.deepEqual(
+					lines.filter((line) => line.startsWith("possible cause: ")),
+					[`possible cause: ${cause}`],
+				);
+				const record = JSON.parse((await l3dsr("diff", "--json", "-c", config)).stdout);
+				const named = lines.slice(0, record.drift.length);
+				assert.deepEqual(
+					record.drift.map(({ object, problem }: Record<string, string>) => `${object} ${problem}`),
+					named,
+				);
+				const shown = await succeed("status", "-c", config);
+				for (const line of named) assert(shown.includes(`drift: ${line}\n`), shown);
+
+				await succeed("up", "-c", config);
+				assert.match(await succeed("diff", "-c", config), /^no difference/);
+				assert.equal(foreignState(), theirs);
+				if (revert !== undefined) {
+					revert();
+					await succeed("up", "-c", config);
+				}
+				assert.equal(await ownState(), own);
+				if (!named.some((line) => /quiet|tcx|table ip l3dsr/.test(line))) {
+					assert.equal(await packetsOf("quiet"), quiet, "counters go on");
+				}
+			});
+		}
+	});
+}
+
+test("the maps of a program cannot be changed by anybody: no element goes, changes or comes; numbers alone can", async () => {
+	layOut();
+	const many = Array.from({ length: 6 }, (_, n) => `  - { vip: 203.0.113.${n + 1}, dscp: ${n + 20} }\n`);
+	writeFileSync(config, `datapath: ebpf\n${SERVICES}${many.join("")}`);
+	await succeed("up", "-c", config);
+	const [element] = tcxIngress.query(eth0);
+	assert(element !== undefined);
+	using program = Program.open(element.programId);
+	const refused: string[] = [];
+	const accepted: string[] = [];
+	for (const map of program.openMaps()) {
+		using one = map;
+		const [first] = one.entries();
+		assert(first !== undefined, one.info.name);
+		try {
+			one.update(first.key, first.value);
+			accepted.push(one.info.name);
+		} catch (error) {
+			assert.match(String(error), /EPERM/);
+			assert.throws(() => one.delete(first.key), /EPERM|EINVAL/);
+			refused.push(one.info.name);
+		}
+	}
+	// Rules, and the host's own addresses; counters are what they count from and to.
+	assert.deepEqual(refused.sort(), ["l3dsr_local4", "l3dsr_local6", "l3dsr_rules"]);
+	assert.deepEqual(accepted.sort(), ["l3dsr_base", "l3dsr_count"]);
+	await succeed("down");
+});
+
+test("an XDP program that is taken away is named and put back", async () => {
+	layOut();
+	writeFileSync(config, `datapath: ebpf\nhook: xdp\nopen-checksums: accept\n${SERVICES}`);
+	await succeed("up", "-c", config);
+	assert.equal(xdpNative.query(eth0).length, 1);
+	ip("link set dev eth0 xdp off");
+	const { exitCode, stdout } = await l3dsr("diff", "-c", config);
+	assert.equal(exitCode, 4);
+	assert.match(stdout, /^a rule of web is missing$/m);
+	await succeed("up", "-c", config);
+	assert.equal(xdpNative.query(eth0).length, 1);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
+	assert.equal(xdpNative.query(eth0).length, 0);
+});
+
+test("everything of nftables gone at once: diff knows what does that", async () => {
+	layOut();
+	writeFileSync(config, `datapath: nft\n${SERVICES}`);
+	await succeed("up", "-c", config);
+	run("nft", "flush ruleset");
+	const { exitCode, stdout } = await l3dsr("diff", "--json", "-c", config);
+	assert.equal(exitCode, 4);
+	const record = JSON.parse(stdout);
+	assert.match(record.suspects.join(), /nft flush ruleset/);
+	assert.deepEqual(
+		new Set(record.drift.map(({ kind }: { kind: string }) => kind)),
+		new Set(["guard", "rule-missing"]),
+	);
+});

@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { rateOf, type ServiceRow } from "../../../src/cli/services/service-rows.ts";
+import { statusText } from "../../../src/cli/services/status-text.ts";
+import { styleFor } from "../../../src/cli/style.ts";
+import { runCommand } from "../dsrctl/transcript.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-status-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+writeFileSync(
+	config,
+	`datapath: nft
+services:
+  - { vip: 192.0.2.10, name: web, dscp: 7, ports: [80, 443] }
+  - { vip: "2001:db8::10", name: any6, dscp: 7 }
+  - { vip: 192.0.2.12, name: plain }
+`,
+);
+// Nothing leaves this namespace: packets to an own address come in by lo, with the code they were sent with.
+ip("link add real0 type veth peer name real1");
+ip("addr add 10.0.0.2/24 dev real0");
+ip("link set real0 up");
+
+async function status(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	return stdout;
+}
+
+test("bare l3dsr says how to begin where nothing runs", async () => {
+	const text = await status();
+	assert.match(text, /^No rules are in place\./);
+	assert.match(text, /l3dsr lab/);
+	assert.match(text, /l3dsr up/);
+});
+
+test("status shows each service with its state and counters, in text and as JSON", async () => {
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+	run("ping", "-c", "2", "-i", "0.01", "-Q", "0x1c", "10.0.0.2");
+	assert.equal(
+		await status("status", "-c", config),
+		`service  type   vip           selects                            loopback  state  packets  bytes
+web      l3dsr  192.0.2.10    DSCP 7 (TOS 0x1c), tcp/udp 80,443  lo:1      up           0      0
+any6     l3dsr  2001:db8::10  DSCP 7 (TOS 0x1c)                  lo        up           0      0
+plain    l2dsr  192.0.2.12    the VIP itself                     lo:2      up          --     --
+datapath: nft (as configured)
+`,
+	);
+	run("ping", "-6", "-c", "2", "-i", "0.01", "-Q", "0x1c", "2001:db8::10");
+	const record = JSON.parse(await status("status", "--json", "-c", config));
+	assert.equal(record.configuration, config);
+	assert.deepEqual(record.drift, []);
+	const [, any6] = record.services;
+	assert.equal(any6.state, "up");
+	// Request and answer both carry the code, and both are for this host.
+	assert.equal(any6.packets, 4);
+	assert.equal(any6.bytes, 4 * 104);
+});
+
+test("status shows drift, and without a configuration what the kernel has", async () => {
+	ip("addr del 192.0.2.12/32 dev lo");
+	const text = await status("status", "-c", config);
+	assert.match(text, /^plain .* -- +down /m);
+	assert.match(text, /^drift: 192\.0\.2\.12 on lo is not there$/m);
+	const bare = await status();
+	assert.match(bare, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +up /m);
+	assert.match(bare, /^192\.0\.2\.12 .* the VIP itself +-- +down /m);
+	assert.match(bare, /^no configuration: services as the kernel has them$/m);
+	const other = join(folder, "other.yaml");
+	writeFileSync(other, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: new, dscp: 9 }]\n");
+	const stray = await status("status", "-c", other);
+	assert.match(stray, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +not configured /m);
+});
+
+test("a service that dsrctl's rule serves is up, and the rule is told as one that up would take over", async () => {
+	const served = join(folder, "served.yaml");
+	writeFileSync(served, "datapath: nft\nservices: [{ vip: 192.0.2.20, name: theirs, dscp: 20 }]\n");
+	ip("addr add 192.0.2.20/32 dev lo label lo:9");
+	await runCommand(
+		"iptables-daddr -A PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
+		{},
+	);
+	run("ping", "-c", "1", "-Q", String(20 << 2), "10.0.0.2");
+	const text = await status("status", "-c", served);
+	// The request; the answer comes from the VIP, and is for 10.0.0.2 again.
+	assert.match(text, /^theirs .* DSCP 20 \(TOS 0x50\) +lo:9 +up +[1-9]/m);
+	assert.match(text, /^drift: a rule for 192\.0\.2\.20 does what a service here does$/m);
+	await runCommand(
+		"iptables-daddr -D PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
+		{},
+	);
+	ip("addr del 192.0.2.20/32 dev lo");
+	assert.match(await status("status", "-c", served), /^theirs .* -- +down /m);
+});
+
+test("status of a configuration that up will refuse shows what there is, and why", async () => {
+	const refused = join(folder, "refused.yaml");
+	writeFileSync(refused, "datapath: ebpf\ninterfaces: eth7\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	const text = await status("status", "-c", refused);
+	assert.match(
+		text,
+		/^l3dsr up will refuse to put rule .* on datapath ebpf: there is no interface eth7 now$/m,
+	);
+	assert.doesNotMatch(text, /up mends it/);
+	assert.match(JSON.parse(await status("status", "--json", "-c", refused)).refused, /eth7/);
+	const diff = await l3dsr("diff", "-c", refused);
+	assert.deepEqual({ exitCode: diff.exitCode, stderr: diff.stderr }, { exitCode: 4, stderr: "" });
+	assert.match(
+		diff.stdout,
+		/^l3dsr up will refuse to put rule .*: there is no interface eth7 now\nwithout that/m,
+	);
+	for (const verb of [["up"], ["up", "-n"]]) {
+		const { exitCode, stdout, stderr } = await l3dsr(...verb, "-c", refused);
+		assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
+		assert.match(stderr, /^error\[KERNEL_FEATURE\]: put rule .*\nhint: set datapath auto/);
+	}
+});
+
+test("status --watch prints rates until it is stopped", async () => {
+	const child = spawn(
+		process.execPath,
+		[
+			...FROM_SOURCE,
+			"packages/l3dsr/test/cli/l3dsr-process.ts",
+			"status",
+			"-c",
+			config,
+			"--watch",
+			"0.05",
+			"--json",
+		],
+		{ stdio: ["ignore", "pipe", "inherit"] },
+	);
+	let text = "";
+	for await (const chunk of child.stdout) {
+		text += String(chunk);
+		if (text.split("\n").length > 3) break;
+		run("ping", "-6", "-c", "1", "-Q", "0x1c", "2001:db8::10");
+	}
+	child.kill("SIGTERM");
+	const [first, ...later] = text
+		.split("\n")
+		.slice(0, 3)
+		.map((line) => JSON.parse(line));
+	assert.equal(first.services[1].rate, null);
+	assert(
+		later.some(({ services }) => services[1].rate.packets > 0),
+		text,
+	);
+});
+
+function row(packets: bigint | null): ServiceRow {
+	return {
+		name: "web",
+		type: "l3dsr",
+		vip: "192.0.2.10",
+		selects: "DSCP 7",
+		state: "up",
+		loopback: "lo:1",
+		rules: { present: 1, wanted: 1 },
+		datapaths: ["ebpf"],
+		packets,
+		bytes: packets === null ? null : packets * 1500n,
+	};
+}
+
+test("a rate is the difference over the time, and none where counters were set back or nothing counts", () => {
+	assert.deepEqual(rateOf(row(3000n), [row(1000n)], 500), { packets: 4000, bytes: 6_000_000 });
+	assert.equal(rateOf(row(1n), [row(1000n)], 500), null);
+	assert.equal(rateOf(row(null), [row(null)], 500), null);
+	assert.equal(rateOf(row(1n), [], 500), null);
+	const record = { configuration: null, datapath: { engines: [], why: "" }, drift: [], otherRules: 0 };
+	const rated = { ...row(3000n), rate: { packets: 4000, bytes: 6_000_000 } };
+	assert.match(
+		statusText({ ...record, services: [rated] }, styleFor({}, {}), true),
+		/packets\/s +bit\/s\n.* 4\.00k +48\.0M\n/,
+	);
+});

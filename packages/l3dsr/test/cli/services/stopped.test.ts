@@ -1,0 +1,232 @@
+/** `l3dsr up` that is stopped half-way, by kill -9 and by Ctrl-C, while a client asks. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { commandPath } from "../../../../../test/support/commands.ts";
+import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
+import { l3dsr } from "../run-command.ts";
+import { signallingPath } from "./signalling-path.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-stopped-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const command = commandPath("l3dsr");
+const path = signallingPath(folder);
+
+const client = new Netns("client");
+after(() => client[Symbol.dispose]());
+const REALS = ["10.0.0.2", "10.0.1.2"];
+for (const [index, real] of REALS.entries()) {
+	ip(`link add eth${index} type veth peer name eth${index} netns ${client.name}`);
+	ip(`addr add ${real}/24 dev eth${index}`);
+	ip(`link set eth${index} up`);
+	client.ip(`addr add 10.0.${index}.1/24 dev eth${index}`);
+	client.ip(`link set eth${index} up`);
+	await waitFor("carrier", () => readFileSync(`/sys/class/net/eth${index}/operstate`, "utf8") === "up\n");
+}
+
+type Services = Readonly<Record<number, string>>;
+
+/** DSCP → VIP, before and after: two VIPs change places, one goes, one comes, one stays. */
+const OLD: Services = {
+	7: "192.0.2.10",
+	9: "192.0.2.11",
+	11: "192.0.2.12",
+	13: "192.0.2.13",
+};
+const NEW: Services = {
+	7: "192.0.2.11",
+	9: "192.0.2.10",
+	13: "192.0.2.13",
+	15: "192.0.2.14",
+};
+const CODES = [7, 9, 11, 13, 15];
+
+function write(datapath: string, services: Services): void {
+	const lines = Object.entries(services).map(([dscp, vip]) => `  - { vip: ${vip}, dscp: ${dscp} }\n`);
+	const list = lines.length === 0 ? " []" : `\n${lines.join("")}`;
+	writeFileSync(config, `datapath: ${datapath}\nservices:${list}`);
+}
+
+async function succeed(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	return stdout;
+}
+
+/** Who answers a ping to the real address, for each code. */
+function answers(real: string): string[] {
+	return CODES.map((code) => {
+		const ping = ["-n", "-c1", "-W2", "-Q", String(code << 2), real];
+		return /bytes from ([^ ]+?):? /.exec(client.run("ping", ...ping))?.[1] ?? "nobody";
+	});
+}
+
+/** What {@link answers} gives when these services are up, all of them. */
+function answersOf(services: Services, real: string): string[] {
+	return CODES.map((code) => services[code] ?? real);
+}
+
+/** Each interface has the old rules or the new ones, whole; nft has one table for all of them. */
+function assertOldOrNew(datapath: string, where: string, old: Services = OLD): void {
+	const states = REALS.map((real) => {
+		const seen = answers(real);
+		const state = [old, NEW].findIndex((services) => String(answersOf(services, real)) === String(seen));
+		assert(state >= 0, `${where}: ${real} is answered by ${seen}`);
+		return state;
+	});
+	if (datapath === "nft") assert.equal(new Set(states).size, 1, where);
+}
+
+async function assertRepaired(): Promise<void> {
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	for (const real of REALS) assert.deepEqual(answers(real), answersOf(NEW, real));
+	assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
+}
+
+/** The host has the old services, and the file says the new ones. */
+async function startOver(datapath: string, old: Services = OLD): Promise<void> {
+	write(datapath, old);
+	await succeed("up", "-c", config);
+	write(datapath, NEW);
+}
+
+let changes = 0;
+function limited(limit: number, when: "during" | "after", signal: string): NodeJS.ProcessEnv {
+	return {
+		...process.env,
+		PATH: path,
+		CHANGES: join(folder, `changes-${++changes}`),
+		LIMIT: String(limit),
+		WHEN: when,
+		SIGNAL: signal,
+	};
+}
+
+beforeEach(async () => {
+	await succeed("down");
+});
+
+for (const [datapath, before] of [
+	["nft", "other services"],
+	["nft", "none"],
+	["ebpf", "other services"],
+	["ebpf", "none"],
+] as const) {
+	const old = before === "none" ? {} : OLD;
+	test(`killed (-9) after any change of nft and ip, on ${datapath}, where ${before} were up: whoever answers is right, and the next up does the rest`, async () => {
+		let points = 0;
+		for (let limit = 1; ; limit++) {
+			await startOver(datapath, old);
+			const { signal } = spawnSync(command, ["up", "-c", config], { env: limited(limit, "after", "KILL") });
+			if (signal === null) break;
+			assert.equal(signal, "SIGKILL");
+			points++;
+			assertOldOrNew(datapath, `after change ${limit}`, old);
+			await assertRepaired();
+			if (before === "none") await succeed("down");
+		}
+		// Guard, addresses, rules, addresses, guard; on eBPF the rules are changed by system calls.
+		const least = (before === "none" ? 3 : 5) - (datapath === "nft" ? 0 : 1);
+		assert(points >= least, `${points} points`);
+	});
+}
+
+test("killed (-9) after any change of down: the services are up as a whole or not at all, and down again does the rest", async () => {
+	for (let limit = 1; ; limit++) {
+		write("nft", NEW);
+		await succeed("up", "-c", config);
+		const { signal } = spawnSync(command, ["down"], { env: limited(limit, "after", "KILL") });
+		if (signal === null) break;
+		assertOldOrNew("nft", `after change ${limit}`, {});
+		await succeed("down");
+		for (const real of REALS) assert.deepEqual(answers(real), answersOf({}, real));
+		assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+		assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+		assert(limit < 9);
+	}
+});
+
+/** Commands of bpf(2) in the order of an undisturbed up, as strace writes them down. */
+function bpfCommands(): string[] {
+	const log = join(folder, "bpf.log");
+	run("strace", "-o", log, "-e", "trace=bpf", command, "up", "-c", config);
+	return [...readFileSync(log, "utf8").matchAll(/^bpf\((BPF_[A-Z_]+)/gm)].map(([, name = ""]) => name);
+}
+
+test("killed (-9) around each attachment of a program, at loading one, and at taking counters along: as above", async () => {
+	await startOver("ebpf");
+	const commands = bpfCommands();
+	const points = commands.flatMap((name, index) => {
+		// The call itself does not happen any more; so its effect is that of being killed at the next one.
+		if (name === "BPF_PROG_ATTACH" || name === "BPF_LINK_UPDATE") return [index + 1, index + 2];
+		const first = commands.indexOf(name) === index;
+		return first && (name === "BPF_MAP_UPDATE_ELEM" || name === "BPF_PROG_LOAD") ? [index + 1] : [];
+	});
+	assert(commands.filter((name) => name === "BPF_PROG_ATTACH").length >= 2, commands.join());
+	for (const point of new Set(points)) {
+		await startOver("ebpf");
+		const inject = `inject=bpf:signal=KILL:when=${point}`;
+		const strace = ["-o", "/dev/null", "-e", "trace=bpf", "-e", inject];
+		const { signal } = spawnSync("strace", [...strace, command, "up", "-c", config]);
+		assert.equal(signal, "SIGKILL", `at call ${point}`);
+		assertOldOrNew("ebpf", `before bpf call ${point}, ${commands[point - 1]}`);
+		await assertRepaired();
+	}
+});
+
+for (const datapath of ["nft", "ebpf"]) {
+	test(`Ctrl-C in the midst of any change on ${datapath}: the change is made whole, then the command ends by the signal`, async () => {
+		let points = 0;
+		for (let limit = 1; ; limit++) {
+			await startOver(datapath);
+			// In a process group of its own, as a shell starts it; Ctrl-C reaches all of the group.
+			const child = spawn(command, ["up", "-c", config], {
+				detached: true,
+				env: limited(limit, "during", "INT"),
+				stdio: ["ignore", "pipe", "pipe"],
+			});
+			let said = "";
+			for (const stream of [child.stdout, child.stderr]) {
+				stream.on("data", (chunk) => {
+					said += String(chunk);
+				});
+			}
+			const [exitCode, signal] = await once(child, "close");
+			if (exitCode === 0) break;
+			points++;
+			assert.equal(signal, "SIGINT", said);
+			assert.match(await succeed("diff", "-c", config), /^no difference/, said);
+			for (const real of REALS) assert.deepEqual(answers(real), answersOf(NEW, real));
+		}
+		assert(points >= (datapath === "nft" ? 5 : 4), `${points} points`);
+	});
+}
+
+test("Ctrl-C while it waits for another command ends it at once, and nothing is changed", async () => {
+	write("nft", NEW);
+	const lock = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
+	const holder = spawn("flock", [`/run/l3dsr.${lock}.lock`, "sh", "-c", "echo held; cat"], {
+		stdio: ["pipe", "pipe", "inherit"],
+	});
+	await once(holder.stdout, "data");
+	const child = spawn(command, ["up", "-c", config], { stdio: "ignore" });
+	const closed = once(child, "close");
+	// It has the file open when it waits.
+	await waitFor("up at the lock", () =>
+		run("sh", "-c", `ls -l /proc/${child.pid}/fd 2>/dev/null || true`).includes(`l3dsr.${lock}.lock`),
+	);
+	child.kill("SIGINT");
+	const [, signal] = await closed;
+	assert.equal(signal, "SIGINT");
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+	holder.stdin.end();
+	await once(holder, "close");
+});

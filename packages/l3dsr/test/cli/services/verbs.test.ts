@@ -1,0 +1,157 @@
+/** What up, down, status, diff and check have in common: JSON, exit codes, and how they refuse. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { commandPath } from "../../../../../test/support/commands.ts";
+import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-verbs-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const broken = join(folder, "broken.yaml");
+writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: web, dscp: 7 }]\n");
+writeFileSync(broken, "services: [{ vip: 192.0.2.10, dscp: 64 }]\n");
+
+beforeEach(async () => {
+	assert.equal((await l3dsr("down")).exitCode, 0);
+});
+
+const VERBS: readonly (readonly string[])[] = [
+	["up", "-n", "-c", config],
+	["up", "-c", config],
+	["status", "-c", config],
+	["diff", "-c", config],
+	["check", "-c", config],
+	["down", "-n"],
+	["down"],
+	[],
+];
+
+test("every verb, and bare l3dsr, prints one JSON record with --json, and nothing else", async () => {
+	for (const verb of VERBS) {
+		const { exitCode, stdout, stderr } = await l3dsr(...verb, "--json");
+		assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" }, verb.join(" "));
+		assert.equal(typeof JSON.parse(stdout), "object", verb.join(" "));
+	}
+});
+
+test("text and JSON of a plan come from one record", async () => {
+	const { stdout } = await l3dsr("up", "-n", "--json", "-c", config);
+	const { steps, configuration, dryRun } = JSON.parse(stdout);
+	assert.deepEqual({ configuration, dryRun }, { configuration: config, dryRun: true });
+	const lines = steps.flatMap(({ commands }: { commands: string[] }) => commands);
+	assert.equal((await l3dsr("up", "-n", "-c", config)).stdout, `${lines.join("\n")}\n`);
+	assert.deepEqual(
+		steps.map(({ kind, subjects }: { kind: string; subjects: string[] }) => `${kind} ${subjects}`),
+		["guard 192.0.2.10", "add-address 192.0.2.10", "rules web"],
+	);
+});
+
+test("exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 not supported here, 4 drift", async () => {
+	const code = async (...argv: string[]) => (await l3dsr(...argv)).exitCode;
+	assert.equal(await code("diff", "-c", config), 4);
+	assert.equal(await code("up", "-c", config), 0);
+	assert.equal(await code("diff", "-c", config), 0);
+	ip("addr del 192.0.2.10/32 dev lo");
+	assert.equal(await code("diff", "-c", config), 4);
+	assert.equal(await code("status", "-c", config), 0);
+	assert.equal(await code("check", "-c", config), 1);
+	for (const verb of ["up", "status", "diff", "check"]) {
+		assert.equal(await code(verb, "-c", broken), 2, verb);
+		assert.equal(await code(verb, "-c", join(folder, "none.yaml")), 2, verb);
+		assert.equal(await code(verb, "-c", config, "more"), 2, verb);
+	}
+	assert.equal(await code("up", "-c", config, "-w", "soon"), 2);
+	assert.equal(await code("status", "--watch", "0"), 2);
+});
+
+test("a refusal is JSON on stderr with --json, with the same code and place", async () => {
+	for (const verb of ["up", "status", "diff", "check"]) {
+		const { exitCode, stdout, stderr } = await l3dsr(verb, "--json", "-c", broken);
+		assert.deepEqual({ exitCode, stdout }, { exitCode: 2, stdout: "" });
+		const [error, ...others] = JSON.parse(stderr).errors;
+		assert.deepEqual(others, []);
+		assert.equal(error.code, "CONFIG_DSCP_RANGE");
+		assert.deepEqual([error.position.line, error.position.column, error.position.length], [1, 37, 2]);
+	}
+});
+
+/** As on a host where a program is not installed, or a folder cannot be written: in mounts of their own. */
+function withMounts(mounts: string, ...argv: string[]) {
+	const script = `${mounts}; exec "$0" "$@"`;
+	const { status, stdout, stderr } = spawnSync(
+		"unshare",
+		["--mount", "sh", "-c", script, commandPath("l3dsr"), ...argv],
+		{ encoding: "utf8" },
+	);
+	return { status, stdout, stderr };
+}
+
+test("without nft or ip a verb says which package has it, changes nothing, and ends with 3", () => {
+	for (const [program, packages] of [
+		["nft", /apt-get install nftables .*dnf install nftables/],
+		["ip", /apt-get install iproute2 .*dnf install iproute/],
+	] as const) {
+		// Every place where it is looked for.
+		const hide = `for file in /usr/sbin/${program} /usr/bin/${program} /sbin/${program} /bin/${program}; do
+			! [ -x $file ] || mount --bind /dev/null $file; done`;
+		const { status, stdout, stderr } = withMounts(hide, "up", "-c", config);
+		assert.deepEqual({ status, stdout }, { status: 3, stdout: "" });
+		assert.match(stderr, new RegExp(`^error\\[PROGRAM_MISSING\\]: run ${program}: it is not installed`));
+		assert.match(stderr, packages);
+	}
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+});
+
+test("where the lock cannot be written, up says so and changes nothing", () => {
+	const { status, stdout, stderr } = withMounts(
+		"mount --bind /run /run; mount -o remount,bind,ro /run",
+		"up",
+		"-c",
+		config,
+	);
+	assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+	assert.match(
+		stderr,
+		/^error\[KERNEL_SYSCALL\]: open lock file \/run\/l3dsr\.[0-9]+\.lock: EROFS \(read-only file system\)\nhint: \/run must be there and writable\n$/,
+	);
+	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
+});
+
+test("without capabilities, up, down and status say that they need root", () => {
+	for (const argv of [["up", "-c", config], ["down"], ["status", "-c", config]]) {
+		const command = ["--bounding-set", "-all", commandPath("l3dsr"), ...argv];
+		const { status, stderr } = spawnSync("setpriv", command, { encoding: "utf8" });
+		assert.equal(status, 1, stderr);
+		assert.match(stderr, /^error\[KERNEL_PERMISSION\]: .*\nhint: run it as root\n$/, argv.join(" "));
+	}
+});
+
+test("up and down wait for the lock as long as they are told, and name who holds it; status and plans need none", async () => {
+	const inode = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
+	const holder = spawn("flock", [`/run/l3dsr.${inode}.lock`, "sh", "-c", "echo held; cat"], {
+		stdio: ["pipe", "pipe", "inherit"],
+	});
+	await once(holder.stdout, "data");
+	for (const verb of [["up", "-c", config], ["down"]]) {
+		const { exitCode, stderr } = await l3dsr(...verb, "-w", "0.05");
+		assert.equal(exitCode, 1);
+		assert.match(
+			stderr,
+			/^error\[LOCK_HELD\]: lock \S+: held by process [0-9]+ \(\w+\)\nhint: try again when it is done, or wait for it \(-w\)\n$/,
+		);
+	}
+	assert.equal((await l3dsr("up", "-n", "-c", config)).exitCode, 0);
+	assert.equal((await l3dsr("status", "-c", config)).exitCode, 0);
+	const waiting = l3dsr("up", "-c", config, "-w", "10");
+	holder.stdin.end();
+	assert.match((await waiting).stdout, /^ip address add 192\.0\.2\.10/m);
+});

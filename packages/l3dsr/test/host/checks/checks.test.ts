@@ -1,0 +1,378 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dscp, parseAddress } from "@l3dsr/packet";
+import type { InterfaceAddress } from "../../../src/host/addresses.ts";
+import { runChecks } from "../../../src/host/checks/all.ts";
+import type { CheckInput } from "../../../src/host/checks/check.ts";
+import { decodeSockets, type HostFacts, type InterfaceFacts } from "../../../src/host/facts.ts";
+import { DEFAULT_CONFIGURATION } from "../../../src/model/configuration.ts";
+import type { Service } from "../../../src/model/service.ts";
+import { guardFor } from "../../../src/model/vip-guard.ts";
+
+function address(text: string) {
+	const parsed = parseAddress(text);
+	assert(parsed !== undefined);
+	return parsed;
+}
+
+function held(prefix: string, scope = "global"): InterfaceAddress {
+	const [text = "", length] = prefix.split("/");
+	return { address: address(text), prefixLength: Number(length), scope };
+}
+
+const LO: InterfaceFacts = {
+	name: "lo",
+	up: true,
+	mtu: 65536,
+	rpFilter: 0,
+	addresses: [held("127.0.0.1/8", "host"), held("192.0.2.10/32")],
+};
+const ETH0: InterfaceFacts = {
+	name: "eth0",
+	up: true,
+	mtu: 1500,
+	rpFilter: 0,
+	driver: "mlx5_core",
+	addresses: [held("10.0.0.2/24")],
+};
+const ETH7 = { name: "eth7", wildcard: false };
+const WEB: Service = {
+	name: "web",
+	vip: address("192.0.2.10"),
+	selection: { dscp: dscp(7) },
+	clearDscp: false,
+};
+const FACTS: HostFacts = {
+	interfaces: [LO, ETH0],
+	defaultRoutes: [{ family: "ipv4", interface: "eth0" }],
+	modules: new Map([["nf_tables", 1]]),
+	listeners: [{ protocol: "tcp", address: address("0.0.0.0"), port: 80 }],
+	dscpWriters: [],
+	reversePathFilters: [],
+	moduleRules: [],
+};
+const FIT: CheckInput = {
+	configuration: { ...DEFAULT_CONFIGURATION, services: [WEB] },
+	stopped: [],
+	inNetfilter: new Set(["ipv4"]),
+	facts: FACTS,
+	guard: guardFor([WEB.vip], []),
+	ruled: new Set(["web (192.0.2.10)"]),
+	served: undefined,
+};
+
+function host(facts: Partial<HostFacts>): Partial<CheckInput> {
+	return { facts: { ...FACTS, ...facts } };
+}
+
+function services(...list: Service[]): Partial<CheckInput> {
+	return { configuration: { ...FIT.configuration, services: list } };
+}
+
+function configured(more: Partial<CheckInput["configuration"]>): Partial<CheckInput> {
+	return { configuration: { ...FIT.configuration, ...more } };
+}
+
+function selecting(code: number): Service {
+	return { ...WEB, selection: { dscp: dscp(code) } };
+}
+
+const ON_SEGMENT: Service = { ...WEB, vip: address("10.0.0.100") };
+const LO_ON_SEGMENT = { ...LO, addresses: [...LO.addresses, held("10.0.0.100/32")] };
+const WRITER = { place: "table ip mangle, chain PREROUTING", hook: "prerouting", priority: -150 };
+
+/** What is so, and what check says of it: severity, check, and words of the message. */
+const WEB6: Service = { ...WEB, vip: address("2001:db8::10") };
+
+const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined])[] = [
+	["all is well", {}, undefined],
+	[
+		"the VIP is not on lo while its rule runs",
+		host({ interfaces: [{ ...LO, addresses: [] }, ETH0] }),
+		"error vip-on-loopback web (192.0.2.10) is not on lo: what is rewritten to it is forwarded or dropped",
+	],
+	[
+		"the VIP is not on lo, and up has not run",
+		{ ...host({ interfaces: [{ ...LO, addresses: [] }, ETH0] }), ruled: new Set() },
+		"note vip-on-loopback web (192.0.2.10) is not on lo yet",
+	],
+	[
+		"the VIP lies in a connected subnet and ARP answers for it",
+		{ ...host({ interfaces: [LO_ON_SEGMENT, ETH0] }), ...services(ON_SEGMENT) },
+		"error arp web (10.0.0.100) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it",
+	],
+	[
+		"the same, and the guard keeps it silent",
+		{
+			...host({ interfaces: [LO_ON_SEGMENT, ETH0] }),
+			...services(ON_SEGMENT),
+			guard: guardFor([ON_SEGMENT.vip], []),
+		},
+		undefined,
+	],
+	[
+		"another interface holds the VIP",
+		host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("192.0.2.10/24")] }] }),
+		"warning arp web (192.0.2.10) is an address of eth0 too, and this host answers ARP for it there",
+	],
+	[
+		"strict reverse-path filtering where the default route leaves elsewhere",
+		host({
+			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
+			defaultRoutes: [{ family: "ipv4", interface: "eth1" }],
+		}),
+		"error reverse-path eth0 filters by reverse path (rp_filter 1) while the default route leaves by eth1: packets of clients that come in by eth0 are dropped",
+	],
+	[
+		"strict reverse-path filtering on the way out",
+		host({ interfaces: [LO, { ...ETH0, rpFilter: 1 }] }),
+		undefined,
+	],
+	[
+		"loose reverse-path filtering elsewhere",
+		host({
+			interfaces: [LO, { ...ETH0, rpFilter: 2 }],
+			defaultRoutes: [{ family: "ipv4", interface: "eth1" }],
+		}),
+		undefined,
+	],
+	[
+		"an IPv6 VIP that a card holds too",
+		{
+			...services({ ...WEB, vip: address("2001:db8::1"), name: "six" }),
+			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("2001:db8::1/64")] }] }),
+		},
+		"warning arp six (2001:db8::1) is an address of eth0 too, and this host answers neighbour discovery for it there",
+	],
+	[
+		"a code of voice traffic",
+		services(selecting(46)),
+		"warning dscp-class web (192.0.2.10) selects DSCP 46 (TOS 0xb8), which is also EF, voice (RFC 3246)",
+	],
+	[
+		"DSCP 0",
+		services(selecting(0)),
+		"error dscp-class web (192.0.2.10) selects DSCP 0, which every unmarked packet carries: all traffic to this host becomes the VIP's",
+	],
+	[
+		"a code that this host writes for something else",
+		host({ dscpWriters: [{ ...WRITER, value: 7 }] }),
+		"warning dscp-class web (192.0.2.10) selects DSCP 7 (TOS 0x1c), which table ip mangle, chain PREROUTING writes for a class of its own",
+	],
+	[
+		"a rule that remarks before ours",
+		host({ dscpWriters: [{ ...WRITER, place: "table netdev q, chain in", hook: "ingress", priority: 0 }] }),
+		"error dscp-remarked table netdev q, chain in (ingress) writes DSCP before the rules of services see it: codes may be lost",
+	],
+	["a rule that remarks behind ours", host({ dscpWriters: [WRITER] }), undefined],
+	[
+		"an interface with an address and no program",
+		{
+			...host({ interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }] }),
+			served: new Set(["eth0"]),
+		},
+		"warning interfaces eth1 has the address 10.1.0.2 and no rule of a service: what directors send there is not rewritten",
+	],
+	[
+		"an interface that is not there",
+		configured({ interfaces: [ETH7] }),
+		"error interfaces the configuration names interface eth7, which this host does not have",
+	],
+	[
+		"the old module with rules",
+		host({ moduleRules: ["table ip mangle, chain PREROUTING"], modules: new Map([["xt_DADDR", 0]]) }),
+		"error old-module table ip mangle, chain PREROUTING has a rule of the DADDR kernel module, which rewrites beside l3dsr",
+	],
+	[
+		"the old module, idle",
+		host({ modules: new Map([["xt_DADDR", 0]]) }),
+		"note old-module kernel module xt_DADDR is loaded and has no rules: nothing needs it any more",
+	],
+	[
+		"the old module, used by rules that nft does not list",
+		host({ modules: new Map([["xt_DADDR", 2]]) }),
+		"warning old-module kernel module xt_DADDR is loaded and in use (2): its rules rewrite beside l3dsr",
+	],
+	[
+		"a rule that remarks packets of the other family",
+		host({ dscpWriters: [{ ...WRITER, family: "ipv6", priority: -310, value: 7 }] }),
+		undefined,
+	],
+	[
+		"a rule that remarks, before rules that run in a program",
+		{ ...host({ dscpWriters: [{ ...WRITER, priority: -310 }] }), inNetfilter: new Set() },
+		undefined,
+	],
+	[
+		"connection tracking, behind rules that run in a program",
+		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }), inNetfilter: new Set() },
+		undefined,
+	],
+	[
+		"a firewall that drops what is not routed back by the interface it came in on",
+		host({
+			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
+			reversePathFilters: [{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150 }],
+		}),
+		"warning reverse-path table inet fw, chain pre drops packets that come in where their sender is not routed back, and no default route leaves by eth1: packets of clients that come in there are dropped",
+	],
+	[
+		"the same, of the other family",
+		host({
+			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
+			reversePathFilters: [
+				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, family: "ipv6" },
+			],
+		}),
+		undefined,
+	],
+	[
+		"a protocol without sockets, at which nobody has to listen",
+		{
+			...services({ ...WEB, selection: { dscp: dscp(7), protocols: [47] } }),
+			...host({ listeners: [] }),
+		},
+		undefined,
+	],
+	[
+		"rewriting behind connection tracking",
+		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }) },
+		"warning connection-tracking connection tracking is active (12 entries) and table mangle comes after it: it sees half of each flow, and answers are NEW or INVALID to it",
+	],
+	["rewriting before connection tracking", host({ trackedConnections: 12 }), undefined],
+	[
+		"nobody listens",
+		host({ listeners: [{ protocol: "tcp", address: address("10.0.0.2"), port: 80 }] }),
+		"warning listeners nothing listens on web (192.0.2.10): clients are refused",
+	],
+	[
+		"nobody listens on the port that packets are sent on to",
+		services({ ...WEB, setPort: 8080 }),
+		"warning listeners nothing listens on web (192.0.2.10) port 8080: clients are refused",
+	],
+	[
+		"a socket on :: serves an IPv4 VIP",
+		host({ listeners: [{ protocol: "tcp", address: address("::"), port: 80 }] }),
+		undefined,
+	],
+	[
+		"IPv6 is disabled",
+		{
+			stopped: [
+				{
+					service: { ...WEB, vip: address("2001:db8::1"), name: "six" },
+					reason: "IPv6 is disabled on this host",
+				},
+			],
+		},
+		"warning ipv6-disabled six (2001:db8::1) stays stopped: IPv6 is disabled on this host",
+	],
+	[
+		"XDP on a device that leaves checksums open",
+		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, driver: "veth" }] }) },
+		"error xdp XDP on eth0 (veth) is refused: packets may come without their checksum there, which XDP cannot see",
+	],
+	[
+		"the same, accepted",
+		{
+			...configured({ hook: "xdp", openChecksums: "accept" }),
+			...host({ interfaces: [LO, { ...ETH0, driver: "virtio_net" }] }),
+		},
+		"warning xdp XDP on eth0 (virtio_net) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower",
+	],
+	["native XDP on a card", configured({ hook: "xdp" }), undefined],
+	[
+		"XDP on a card that takes VLAN tags off, below a VLAN device",
+		{
+			...configured({ hook: "xdp" }),
+			...host({
+				interfaces: [
+					LO,
+					{ ...ETH0, offloads: { takesVlanTags: true, mergesPackets: false } },
+					{ ...ETH0, name: "eth0.5", driver: "vlan", linked: "eth0", addresses: [] },
+				],
+			}),
+		},
+		"warning xdp eth0 takes VLAN tags off before XDP sees a frame (rx-vlan-offload): frames of eth0.5 meet the rules of eth0",
+	],
+	[
+		"the same without a VLAN device",
+		{
+			...configured({ hook: "xdp" }),
+			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: true, mergesPackets: false } }] }),
+		},
+		undefined,
+	],
+	[
+		"native XDP on a card that merges packets",
+		{
+			...configured({ hook: "xdp" }),
+			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: false, mergesPackets: true } }] }),
+		},
+		"warning xdp eth0 merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then",
+	],
+	[
+		"one name for the VIPs of two families",
+		{
+			...services(WEB, WEB6),
+			...host({
+				interfaces: [{ ...LO, addresses: [...LO.addresses, held("2001:db8::10/128")] }, ETH0],
+				listeners: [{ protocol: "tcp", address: address("::"), port: 80 }],
+			}),
+		},
+		undefined,
+	],
+	[
+		"a datapath that cannot run what it is asked to",
+		{ refused: { message: "put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now" } },
+		"error datapath up will refuse to put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now",
+	],
+	[
+		"one name for two VIPs",
+		services(WEB, { ...WEB, vip: address("192.0.2.11"), selection: { dscp: dscp(9) } }),
+		"note names web is the name of 192.0.2.10 and of 192.0.2.11: what status and diff say of it can be meant for each",
+	],
+	[
+		"native XDP with jumbo frames",
+		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, mtu: 9000 }] }) },
+		"error xdp eth0 has an MTU of 9000: most drivers refuse native XDP above 3498",
+	],
+	[
+		"an XDP hook that the nft datapath does not have",
+		configured({ hook: "xdp-generic", datapath: "nft" }),
+		undefined,
+	],
+];
+
+for (const [what, input, said] of CASES) {
+	test(`${said === undefined ? "has nothing to say about" : "explains"}: ${what}`, () => {
+		const findings = runChecks({ ...FIT, ...input });
+		const lines = findings.map(({ severity, check, message }) => `${severity} ${check} ${message}`);
+		if (said === undefined) assert.deepEqual(lines, []);
+		else assert(lines.includes(said), lines.join("\n"));
+		for (const { remedy } of findings) assert.notEqual(remedy, "");
+	});
+}
+
+test("where an interface is missing, the remedy names those that there are, if any", () => {
+	const remedies = [[LO, ETH0], [LO]].map((interfaces) => {
+		const input = { ...FIT, ...host({ interfaces }), ...configured({ interfaces: [ETH7] }) };
+		return runChecks(input).find(({ check }) => check === "interfaces")?.remedy;
+	});
+	assert.deepEqual(remedies, ["name one of eth0, or leave interfaces out", "leave interfaces out"]);
+});
+
+test("sockets are read from /proc as the kernel writes them", () => {
+	const tcp = `  sl  local_address rem_address   st tx_queue
+   0: 0A02000A:0050 00000000:0000 0A 00000000:00000000
+   1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000
+`;
+	assert.deepEqual(decodeSockets(tcp, "tcp"), [{ protocol: "tcp", address: address("10.0.2.10"), port: 80 }]);
+	const udp6 = `  sl  local_address                         remote_address                        st
+ 12: B80D0120000000000000000001000000:0035 00000000000000000000000000000000:0000 07
+`;
+	assert.deepEqual(decodeSockets(udp6, "udp"), [
+		{ protocol: "udp", address: address("2001:db8::1"), port: 53 },
+	]);
+	assert.deepEqual(decodeSockets("", "udp"), []);
+});

@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress } from "@l3dsr/packet";
+import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
+import { systemPrograms } from "../../src/host/process.ts";
+import { applyGuard, encodeGuardChange, NO_GUARD, observeGuard } from "../../src/host/vip-guard.ts";
+import { guardFor, type LinkAddress } from "../../src/model/vip-guard.ts";
+
+enterNetns();
+
+const programs = systemPrograms(process.env);
+
+function address(text: string) {
+	const parsed = parseAddress(text);
+	assert(parsed !== undefined);
+	return parsed;
+}
+
+function link(name: string, prefix: string): LinkAddress {
+	const [text = "", length] = prefix.split("/");
+	return { interface: name, address: address(text), prefixLength: Number(length) };
+}
+
+const LINKS = [link("eth0", "10.0.0.2/24"), link("eth0", "10.0.0.9/28"), link("eth1", "10.1.0.2/32")];
+const VIPS = ["192.0.2.2", "192.0.2.1", "2001:db8::1"].map(address);
+
+test("a guard is written and read back as the same, and changed by elements alone", async () => {
+	assert.deepEqual(await observeGuard(programs), NO_GUARD);
+	const guard = guardFor(VIPS, LINKS);
+	await applyGuard(programs, guard, NO_GUARD);
+	const observed = await observeGuard(programs);
+	assert.deepEqual(observed.guard, guard);
+	assert.equal(encodeGuardChange(guard, observed), "");
+
+	const fewer = guardFor(VIPS.slice(1), LINKS);
+	assert.equal(
+		encodeGuardChange(fewer, observed),
+		"delete element arp l3dsr held4 { 192.0.2.2 }\ndelete element arp l3dsr silent4 { 192.0.2.2 }\n",
+	);
+	await applyGuard(programs, fewer, observed);
+	assert.deepEqual((await observeGuard(programs)).guard, fewer);
+
+	await applyGuard(programs, undefined, await observeGuard(programs));
+	assert.deepEqual(await observeGuard(programs), NO_GUARD);
+	assert.equal(run("nft", "list", "ruleset"), "");
+});
+
+test("a guard that somebody has altered is seen as that, still knows its VIPs, and is mended", async () => {
+	const guard = guardFor(VIPS, LINKS);
+	const alterations = [
+		"add rule arp l3dsr input accept",
+		"flush chain arp l3dsr input",
+		"flush chain arp l3dsr output",
+		"add chain arp l3dsr extra",
+		"insert rule arp l3dsr output drop",
+	];
+	for (const alteration of alterations) {
+		await applyGuard(programs, guard, await observeGuard(programs));
+		run("nft", alteration);
+		const observed = await observeGuard(programs);
+		assert.equal(observed.altered, true, alteration);
+		assert.deepEqual(observed.held, guard?.held);
+		await applyGuard(programs, guard, observed);
+		assert.deepEqual((await observeGuard(programs)).guard, guard);
+	}
+	run("nft", "delete table arp l3dsr");
+});
+
+test("a VIP that another interface holds as well is answered for there", () => {
+	const guard = guardFor(VIPS, [...LINKS, link("eth1", "192.0.2.1/24")]);
+	assert.deepEqual(
+		guard?.silent.map(({ text }) => text),
+		["192.0.2.2"],
+	);
+});
+
+test("two hosts on one segment with the VIP on lo: neither answers for it, the director's does", async () => {
+	using other = new Netns("other");
+	using director = new Netns("director");
+	ip("link add seg type bridge");
+	ip("link set seg up");
+	for (const [peer, host] of [
+		[other, 3],
+		[director, 4],
+	] as const) {
+		ip(`link add p${host} type veth peer name eth0 netns ${peer.name}`);
+		ip(`link set p${host} master seg up`);
+		peer.ip("link set eth0 up");
+		peer.ip(`addr add 10.0.0.${host}/24 dev eth0`);
+	}
+	// This namespace is the first real server: the bridge itself is its interface.
+	ip("addr add 10.0.0.2/24 dev seg");
+	const vip = "10.0.0.100";
+	ip(`addr add ${vip}/32 dev lo`);
+	other.ip(`addr add ${vip}/32 dev lo`);
+	const asks = (): string => {
+		director.ip("neigh flush all");
+		try {
+			director.run("ping", "-c1", "-W1", vip);
+		} catch {
+			return director.ip(`neigh show to ${vip}`).includes("lladdr") ? "answered" : "silence";
+		}
+		return "answered";
+	};
+	assert.equal(asks(), "answered");
+	const guard = (own: string, name: string) => guardFor([address(vip)], [link(name, `${own}/24`)]);
+	await applyGuard(programs, guard("10.0.0.2", "seg"), NO_GUARD);
+	assert.equal(asks(), "answered", "the other one still does");
+	const there = {
+		run: (program: string, args: readonly string[], options?: object) =>
+			programs.run("ip", ["netns", "exec", other.name, program, ...args], options),
+	};
+	await applyGuard(there, guard("10.0.0.3", "eth0"), NO_GUARD);
+	assert.equal(asks(), "silence");
+
+	// Neither makes itself known by what it asks: the request for the director carries the real address.
+	director.ip("neigh flush all");
+	ip("neigh flush all");
+	run("ping", "-c1", "-W1", "-I", "10.0.0.2", "10.0.0.4");
+	ip("neigh flush all");
+	director.ip("neigh flush all");
+	try {
+		run("ping", "-c1", "-W1", "-I", vip, "10.0.0.4");
+	} catch {
+		// The answer has nowhere to go: nobody answers for the VIP.
+	}
+	assert.match(director.ip("neigh show to 10.0.0.2"), /lladdr/);
+	assert.doesNotMatch(director.ip(`neigh show to ${vip}`), /lladdr/);
+
+	director.ip(`addr add ${vip}/24 dev eth0`);
+	other.ip("neigh flush all");
+	using client = new Netns("client");
+	ip(`link add p5 type veth peer name eth0 netns ${client.name}`);
+	ip("link set p5 master seg up");
+	client.ip("link set eth0 up");
+	client.ip("addr add 10.0.0.5/24 dev eth0");
+	client.run("ping", "-c1", "-W1", vip);
+	const mac = /link\/ether (\S+)/.exec(director.ip("link show eth0"))?.[1];
+	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${mac}`));
+});
+
+test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and the director's own does", async () => {
+	const vip = "fd00::100";
+	using one = new Netns("one");
+	using two = new Netns("two");
+	using director = new Netns("director");
+	using client = new Netns("client");
+	ip("link add six type bridge");
+	ip("link set six up");
+	const hosts = [one, two, director, client];
+	for (const [index, host] of hosts.entries()) {
+		ip(`link add six${index} type veth peer name eth0 netns ${host.name}`);
+		ip(`link set six${index} master six up`);
+		// Nothing more that a host could say of its own accord, and answers that do not come are soon missed.
+		host.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=0", "net.ipv6.neigh.eth0.retrans_time_ms=50");
+		host.ip("link set eth0 up");
+		host.ip(`addr add fd00::${index + 1}/64 dev eth0 nodad`);
+	}
+	// The worst case: both are routers that speak for others where they are told to.
+	for (const host of [one, two]) {
+		host.ip(`addr add ${vip}/128 dev lo nodad`);
+		host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.all.proxy_ndp=1");
+	}
+	await waitFor("an answer of each host", () => {
+		try {
+			for (const index of [1, 2, 3]) client.run("ping", "-c1", "-W1", `fd00::${index}`);
+			return true;
+		} catch {
+			return false;
+		}
+	});
+	// A host that has no link-local address yet does not ask by another interface's address.
+	await waitFor("link-local addresses", () =>
+		hosts.every((host) => !host.ip("addr show").includes("tentative")),
+	);
+	const macOf = (host: Netns) => /link\/ether (\S+)/.exec(host.ip("link show eth0"))?.[1] ?? "";
+
+	// Who has it? Nobody says so.
+	assert.throws(() => client.run("ping", "-c1", "-W1", vip));
+	assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
+
+	// Are you still there? (An entry that was right once is confirmed by a unicast solicitation.)
+	for (const host of [one, two]) {
+		client.ip(`neigh replace ${vip} lladdr ${macOf(host)} dev eth0 nud probe`);
+		await waitFor("end of the probes", () => !/PROBE|DELAY/.test(client.ip(`neigh show to ${vip}`)));
+		assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /REACHABLE/);
+	}
+	client.ip("-6 neigh flush all");
+
+	// What they ask while they send from the VIP carries the address of the interface.
+	for (const host of [one, two]) {
+		host.ip("-6 neigh flush all");
+		client.ip("-6 neigh flush all");
+		assert.throws(() => host.run("ping", "-c1", "-W1", "-I", vip, "fd00::4"));
+		assert.match(host.ip("neigh show to fd00::4"), /lladdr/, "the request was answered");
+		assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
+	}
+
+	// The director may take it: nobody defends it, and then the director alone answers for it.
+	director.ip(`addr add ${vip}/64 dev eth0`);
+	await waitFor(
+		"an address without duplicates",
+		() => !director.ip(`addr show to ${vip}`).includes("tentative"),
+	);
+	assert.doesNotMatch(director.ip(`addr show to ${vip}`), /dadfailed/);
+	client.ip("-6 neigh flush all");
+	client.run("ping", "-c1", "-W2", vip);
+	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${macOf(director)}`));
+
+	// As a test of this test: on the interface itself, a host does answer.
+	director.ip(`addr del ${vip}/64 dev eth0`);
+	one.ip(`addr add ${vip}/64 dev eth0 nodad`);
+	client.ip("-6 neigh flush all");
+	client.run("ping", "-c1", "-W2", vip);
+	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${macOf(one)}`));
+});

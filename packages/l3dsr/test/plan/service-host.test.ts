@@ -1,0 +1,328 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Address, addressFromBytes, type Dscp, dscp, parseAddress, sameAddress } from "@l3dsr/packet";
+import fc from "fast-check";
+import { type Rule, type Table, ZERO_COUNTERS } from "../../src/model/rule.ts";
+import type { Ruleset } from "../../src/model/ruleset.ts";
+import type { Service } from "../../src/model/service.ts";
+import { isStandardLoopback, type LoopbackAddress, planLoopback } from "../../src/plan/loopback.ts";
+import type { PlacedRule } from "../../src/plan/ruleset-editor.ts";
+import {
+	asBefore,
+	type DesiredHost,
+	keyOfRule,
+	keyOfService,
+	planRules,
+	type ServiceHost,
+	withoutDiscovered,
+	withoutServices,
+	withServices,
+} from "../../src/plan/service-host.ts";
+import { reportServices } from "../../src/plan/service-status.ts";
+import { arbitraryRule } from "../arbitrary/rule.ts";
+
+function address(text: string): Address {
+	const parsed = parseAddress(text);
+	assert(parsed !== undefined);
+	return parsed;
+}
+
+/** Few of them, so that observed and desired meet. */
+const vip = fc.oneof(
+	fc.nat(5).map((n) => addressFromBytes([192, 0, 2, n])),
+	fc.nat(5).map((n) => addressFromBytes([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n])),
+	fc.constantFrom(address("127.0.0.1"), address("::1"), address("2001:db8::1:1")),
+);
+const code = fc.nat(4).map(dscp);
+const table = fc.constantFrom<Table>("raw", "mangle");
+
+function serviceOf(address: Address, dscp: Dscp | undefined): Service {
+	return {
+		name: address.text,
+		vip: address,
+		clearDscp: false,
+		...(dscp === undefined ? {} : { selection: { dscp } }),
+	};
+}
+
+const services = fc
+	.array(fc.tuple(vip, fc.option(code, { nil: undefined })), { maxLength: 8 })
+	.map((pairs) => pairs.map(([address, dscp]) => serviceOf(address, dscp)));
+
+function plainRule(daddr: Address, dscp: Dscp, table: Table): Rule {
+	return {
+		family: daddr.family,
+		table,
+		chain: "PREROUTING",
+		header: {},
+		matches: [{ kind: "dscp", negated: false, dscp }],
+		target: { daddr, clearDscp: false },
+	};
+}
+
+const rules = fc
+	.array(
+		fc.oneof(
+			fc.tuple(vip, code, table).map((parts) => plainRule(...parts)),
+			arbitraryRule(),
+		),
+		{ maxLength: 12 },
+	)
+	.map((list) =>
+		list.map((rule, index): PlacedRule => ({ rule, ordinal: (index + 1) * 3, counters: ZERO_COUNTERS })),
+	);
+
+const STANDARD: readonly LoopbackAddress[] = [
+	{ address: address("127.0.0.1"), prefixLength: 8, label: "lo" },
+	{ address: address("::1"), prefixLength: 128 },
+];
+const present = fc
+	.uniqueArray(
+		fc.tuple(vip, fc.nat(8), fc.constantFrom("lo", "lo:1", "lo:2", "lo:x")).map(
+			([address, less, label]): LoopbackAddress => ({
+				address,
+				prefixLength: (address.family === "ipv4" ? 32 : 128) - less,
+				...(address.family === "ipv4" ? { label } : {}),
+			}),
+		),
+		{ selector: ({ address, prefixLength }) => `${address.text}/${prefixLength}`, maxLength: 6 },
+	)
+	.map((extra) => [...STANDARD, ...extra.filter((entry) => !isStandardLoopback(entry))]);
+const host: fc.Arbitrary<ServiceHost> = fc.record({ rules, addresses: present });
+const options = fc.record({ table, insert: fc.boolean() });
+
+/** What the kernel does with a plan: each address once per prefix length, removing only what is there. */
+function applyAddresses(
+	observed: readonly LoopbackAddress[],
+	desired: readonly LoopbackAddress[],
+): LoopbackAddress[] {
+	const { before, after } = planLoopback(observed, desired);
+	const held = [...observed];
+	for (const { kind, ...entry } of [...before, ...after]) {
+		const at = held.findIndex(
+			(one) => sameAddress(one.address, entry.address) && one.prefixLength === entry.prefixLength,
+		);
+		assert.equal(at < 0, kind === "add", `${kind} ${entry.address.text}/${entry.prefixLength}`);
+		if (kind === "add") held.push(entry);
+		else held.splice(at, 1);
+	}
+	return held;
+}
+
+function applyRules(observed: readonly PlacedRule[], { entries }: Ruleset): PlacedRule[] {
+	const placed = entries.map(({ rule, ordinal, counters }) => ({
+		rule,
+		ordinal,
+		counters: counters ?? observed.find((one) => one.rule === rule)?.counters ?? ZERO_COUNTERS,
+	}));
+	const places = placed.map(({ rule, ordinal }) => `${rule.family} ${rule.table} ${rule.chain} ${ordinal}`);
+	assert.equal(new Set(places).size, places.length, "an ordinal stands twice in a chain");
+	return placed;
+}
+
+function applied(observed: ServiceHost, desired: DesiredHost): ServiceHost {
+	return {
+		rules: applyRules(observed.rules, desired.ruleset),
+		addresses: applyAddresses(observed.addresses, desired.addresses),
+	};
+}
+
+/** Addresses as a set: the kernel has its own order. */
+function addressTexts(addresses: readonly LoopbackAddress[]): string[] {
+	return addresses
+		.map(({ address, prefixLength, label }) => `${address.text}/${prefixLength} ${label}`)
+		.sort();
+}
+
+function assertNothingToDo(observed: ServiceHost, desired: DesiredHost): void {
+	assert.deepEqual(planRules(observed.rules, desired.ruleset), []);
+	assert.deepEqual(planLoopback(observed.addresses, desired.addresses), { before: [], after: [] });
+}
+
+test("from any host, a start gives every service all its parts, and a second start does nothing", () => {
+	fc.assert(
+		fc.property(host, services, options, (observed, wanted, how) => {
+			const desired = withServices(observed, wanted, how);
+			const now = applied(observed, desired);
+			assert.deepEqual(addressTexts(now.addresses), addressTexts(desired.addresses));
+			const written = wanted.map((service) => ({ service, vipText: service.name, dscpText: "?" }));
+			const { rows } = reportServices(now, written, { ipv6: true, table: how.table, discovered: false });
+			assert(rows.every(({ state }) => state === "started"));
+			assertNothingToDo(now, withServices(now, wanted, how));
+		}),
+	);
+});
+
+test("a start takes nothing away and adds no rule or address twice", () => {
+	fc.assert(
+		fc.property(host, services, options, (observed, wanted, how) => {
+			const desired = withServices(observed, wanted, how);
+			const steps = planRules(observed.rules, desired.ruleset);
+			assert(steps.every(({ kind }) => kind === "add"));
+			assert.equal(new Set(steps.map(({ rule }) => keyOfRule(rule))).size, steps.length);
+			assert.deepEqual(planLoopback(observed.addresses, desired.addresses).after, []);
+			for (const { rule } of steps) assert.equal(rule.table, how.table);
+		}),
+	);
+});
+
+test("a stop leaves nothing of the services, and everything else as it was", () => {
+	fc.assert(
+		fc.property(host, services, (observed, wanted) => {
+			const now = applied(observed, withoutServices(observed, wanted));
+			const keys = new Set(wanted.map(keyOfService).filter((key) => key !== undefined));
+			const vips = new Set(wanted.map(({ vip }) => vip.text));
+			assert.deepEqual(
+				now.rules,
+				observed.rules.filter(({ rule }) => !keys.has(keyOfRule(rule) ?? "")),
+			);
+			assert.deepEqual(
+				addressTexts(now.addresses),
+				addressTexts(
+					observed.addresses.filter((one) => isStandardLoopback(one) || !vips.has(one.address.text)),
+				),
+			);
+			assertNothingToDo(now, withoutServices(now, wanted));
+		}),
+	);
+});
+
+test("a stop of everything leaves only other chains and the standard addresses", () => {
+	fc.assert(
+		fc.property(host, (observed) => {
+			const now = applied(observed, withoutDiscovered(observed));
+			assert.deepEqual(addressTexts(now.addresses), addressTexts(STANDARD));
+			assert.deepEqual(
+				now.rules,
+				observed.rules.filter(({ rule }) => rule.chain !== "PREROUTING"),
+			);
+		}),
+	);
+});
+
+test("a start from nothing and a stop give the host as it was", () => {
+	fc.assert(
+		fc.property(services, options, (wanted, how) => {
+			const observed: ServiceHost = { rules: [], addresses: STANDARD };
+			const started = applied(observed, withServices(observed, wanted, how));
+			const stopped = applied(started, withoutServices(started, wanted));
+			assert.deepEqual(stopped.rules, []);
+			assert.deepEqual(addressTexts(stopped.addresses), addressTexts(STANDARD));
+		}),
+	);
+});
+
+test("wherever a change broke off, undoing it gives the host as it was, counters too", () => {
+	fc.assert(
+		fc.property(host, services, services, options, (base, some, others, how) => {
+			const observed: ServiceHost = {
+				...base,
+				rules: base.rules.map((placed, n) => ({ ...placed, counters: { packets: BigInt(n), bytes: 9n } })),
+			};
+			const halfWay = applied(observed, withoutServices(observed, some));
+			const broken = applied(halfWay, withServices(halfWay, others, how));
+			const undone = applied(broken, asBefore(observed, broken));
+			assert.deepEqual(undone.rules, observed.rules);
+			assert.deepEqual(addressTexts(undone.addresses), addressTexts(observed.addresses));
+		}),
+	);
+});
+
+test("each new IPv4 VIP takes the lowest label that is free, an IPv6 VIP none", () => {
+	const observed: ServiceHost = {
+		rules: [],
+		addresses: [...STANDARD, { address: address("192.0.2.99"), prefixLength: 32, label: "lo:2" }],
+	};
+	const wanted = ["192.0.2.1", "2001:db8::1", "192.0.2.2", "192.0.2.3"].map((text) =>
+		serviceOf(address(text), undefined),
+	);
+	const { addresses } = withServices(observed, wanted, { table: "raw", insert: false });
+	assert.deepEqual(
+		addresses.slice(3).map(({ label }) => label),
+		["lo:1", undefined, "lo:3", "lo:4"],
+	);
+});
+
+test("rules are appended in the order of the services; inserted, each goes above the one before it", () => {
+	const foreign = {
+		rule: plainRule(address("192.0.2.99"), dscp(9), "raw"),
+		ordinal: 1,
+		counters: ZERO_COUNTERS,
+	};
+	const observed: ServiceHost = { rules: [foreign], addresses: STANDARD };
+	const wanted = [1, 2, 3].map((n) => serviceOf(addressFromBytes([192, 0, 2, n]), dscp(n)));
+	const order = (insert: boolean) =>
+		[...withServices(observed, wanted, { table: "raw", insert }).ruleset.entries]
+			.sort((a, b) => a.ordinal - b.ordinal)
+			.map(({ rule }) => rule.target.daddr.bytes.at(-1));
+	assert.deepEqual(order(false), [99, 1, 2, 3]);
+	assert.deepEqual(order(true), [3, 2, 1, 99]);
+});
+
+test("an address is removed before those that stand in its subnet's first place", () => {
+	const subnet = [1, 2, 3].map((n) => ({
+		address: addressFromBytes([192, 0, 2, n]),
+		prefixLength: 24,
+		label: "lo",
+	}));
+	const { after } = planLoopback([...STANDARD, ...subnet], STANDARD);
+	assert.deepEqual(
+		after.map(({ address }) => address.text),
+		["192.0.2.3", "192.0.2.2", "192.0.2.1"],
+	);
+});
+
+test("an address with another label is removed and added again", () => {
+	const entry = { address: address("192.0.2.1"), prefixLength: 32 };
+	assert.deepEqual(planLoopback([{ ...entry, label: "lo" }], [{ ...entry, label: "lo:1" }]), {
+		before: [
+			{ kind: "remove", ...entry, label: "lo" },
+			{ kind: "add", ...entry, label: "lo:1" },
+		],
+		after: [],
+	});
+});
+
+const plain = plainRule(address("192.0.2.1"), dscp(7), "raw");
+for (const [title, rule, counts] of [
+	["a plain rule", plain, true],
+	["a rule in mangle", { ...plain, table: "mangle" }, true],
+	[
+		"a rule with a comment",
+		{ ...plain, matches: [...plain.matches, { kind: "comment", text: "web" }] },
+		true,
+	],
+	[
+		"a rule for this host's addresses",
+		{ ...plain, matches: [...plain.matches, { kind: "addrtype", negated: false, destinationType: "LOCAL" }] },
+		true,
+	],
+	[
+		"a rule of `l3dsr up` for one interface",
+		{
+			...plain,
+			header: { inInterface: { negated: false, name: "eth0", wildcard: false } },
+			matches: [...plain.matches, { kind: "comment", text: "l3dsr:web" }],
+		},
+		true,
+	],
+	[
+		"a rule for one interface",
+		{ ...plain, header: { inInterface: { negated: false, name: "eth0", wildcard: false } } },
+		false,
+	],
+	["a rule for one protocol", { ...plain, header: { protocol: { negated: false, number: 6 } } }, false],
+	[
+		"a rule for all other codes",
+		{ ...plain, matches: [{ kind: "dscp", negated: true, dscp: dscp(7) }] },
+		false,
+	],
+	["a rule without a code", { ...plain, matches: [] }, false],
+	["a rule that sets the port", { ...plain, target: { ...plain.target, dport: 80 } }, false],
+	["a rule that clears DSCP", { ...plain, target: { ...plain.target, clearDscp: true } }, false],
+	["a rule in mangle INPUT", { ...plain, table: "mangle", chain: "INPUT" }, false],
+] as const satisfies readonly (readonly [string, Rule, boolean])[]) {
+	test(`${title} ${counts ? "does" : "does not do"} a service's work`, () => {
+		assert.equal(keyOfRule(rule), counts ? "192.0.2.1=7" : undefined);
+	});
+}

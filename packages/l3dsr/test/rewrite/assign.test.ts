@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { dscp, parseAddress } from "@l3dsr/packet";
+import fc from "fast-check";
+import { lowerService } from "../../src/model/lower-service.ts";
+import type { Rule } from "../../src/model/rule.ts";
+import { type AssignmentFacts, assignDatapaths, neverMeet } from "../../src/rewrite/assign.ts";
+import { rewriteByRules } from "../../src/rewrite/oracle/oracle.ts";
+import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
+import { arbitraryMatchingRule, arbitraryPacket, VOCABULARY } from "../packets/arbitrary.ts";
+import { macBytes } from "../packets/build.ts";
+
+const IN0 = { name: "in0", wildcard: false, negated: false } as const;
+
+const FACTS: AssignmentFacts = {
+	interfaces: new Set(["in0", "eth0"]),
+	ebpfLacks: () => undefined,
+	programLacks: () => undefined,
+};
+
+function assignedOf(facts: AssignmentFacts, ...specs: readonly string[]) {
+	const entries = specs.map((text, index) => {
+		const mangle = text.startsWith("mangle ");
+		const input = text.includes("INPUT ");
+		const spec = text.replace("mangle ", "").replace("INPUT ", "");
+		const family = spec.includes("::") ? "ipv6" : "ipv4";
+		const place = input
+			? ({ table: "mangle", chain: "INPUT" } as const)
+			: ({ table: mangle ? "mangle" : "raw", chain: "PREROUTING" } as const);
+		return { rule: parseRuleSpec(spec, { family, ...place }), ordinal: index };
+	});
+	return assignDatapaths({ entries }, facts, "auto");
+}
+
+const by = (dscp: number, on = "-i in0 "): string =>
+	`${on}-m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.1`;
+
+describe("where a rule runs", () => {
+	for (const [what, spec, datapath, reason] of [
+		["with -i of an interface that is there", by(1), "ebpf", "its interface in0 is known"],
+		["without -i", by(1, ""), "nft", "without -i it means every interface, now and later"],
+		["with ! -i", by(1, "! -i in0 "), "nft", "-i with ! means every other interface, now and later"],
+		["with -i in+", by(1, "-i in+ "), "nft", "-i in+ means interfaces yet to come too"],
+		[
+			"with -i of an interface that is not there",
+			by(1, "-i gone0 "),
+			"nft",
+			"there is no interface gone0 now",
+		],
+		["in another chain", `mangle INPUT ${by(1)}`, "nft", "chain INPUT is a netfilter hook behind tc ingress"],
+		[
+			"typed with addrtype",
+			"-i in0 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 10.0.0.1",
+			"nft",
+			"-m addrtype asks the routing table anew for each packet",
+		],
+	] as const) {
+		it(`${what}: ${datapath}`, () => {
+			const [only] = assignedOf(FACTS, spec).rules;
+			assert.deepEqual([only?.datapath, only?.reason], [datapath, reason]);
+		});
+	}
+
+	it("behind one that stays with nft and could meet its packets: nft; with another DSCP or interface: ebpf", () => {
+		const datapaths = (...specs: readonly string[]) => {
+			const { rules } = assignedOf(FACTS, ...specs);
+			return specs.map((_, i) => rules.find(({ entry }) => entry.ordinal === i)?.datapath);
+		};
+		assert.deepEqual(datapaths(by(1, ""), by(1)), ["nft", "nft"]);
+		assert.deepEqual(datapaths(by(1, ""), by(2)), ["nft", "ebpf"]);
+		assert.deepEqual(datapaths(by(1), by(1, "")), ["ebpf", "nft"]);
+		assert.deepEqual(datapaths(by(1, "-i gone0 "), by(1)), ["nft", "ebpf"]);
+		// raw runs before mangle, whatever the ordinals.
+		assert.deepEqual(datapaths(`mangle ${by(1)}`, by(1, "")), ["nft", "nft"]);
+		// What the first one clears, a rule for DSCP 0 sees.
+		assert.deepEqual(datapaths(`${by(1, "")} --clear-dscp`, by(0)), ["nft", "nft"]);
+		assert.deepEqual(datapaths("-m dscp ! --dscp 1 -j DADDR --set-daddr 10.0.0.1", by(2)), ["nft", "nft"]);
+	});
+
+	it("whose interface's rules are too many for one program: nft, with all of them; others stay", () => {
+		const facts: AssignmentFacts = {
+			...FACTS,
+			programLacks: (rules) => (rules.length > 2 ? "too many" : undefined),
+		};
+		const { rules, ebpf } = assignedOf(facts, by(1), by(2), by(3), by(1, "-i eth0 "));
+		assert.deepEqual(
+			rules.map(({ datapath, reason }) => [datapath, reason]),
+			[
+				["nft", "too many"],
+				["nft", "too many"],
+				["nft", "too many"],
+				["ebpf", "its interface eth0 is known"],
+			],
+		);
+		assert.deepEqual([...ebpf.keys()], ["eth0"]);
+	});
+
+	it("of a service: ebpf, though it asks for local addresses", () => {
+		const vip = parseAddress("192.0.2.1");
+		assert.ok(vip !== undefined);
+		const service = { name: "www", vip, selection: { dscp: dscp(1), interfaces: [IN0] }, clearDscp: false };
+		const lowered = lowerService(service, { table: "raw", localOnly: true, signed: true });
+		const { rules } = assignDatapaths(
+			{ entries: lowered.map((rule, ordinal) => ({ rule, ordinal })) },
+			FACTS,
+			"auto",
+		);
+		assert.deepEqual(
+			rules.map(({ datapath }) => datapath),
+			["ebpf"],
+		);
+	});
+});
+
+describe("the two engines one after the other", () => {
+	const context = {
+		inInterface: "in0",
+		outInterface: "",
+		mark: 1,
+		sourceMac: macBytes(VOCABULARY.macs[0]),
+		local: [],
+	};
+	const rule = fc
+		.tuple(
+			fc.constantFrom("ipv4" as const, "ipv6" as const).chain((family) => arbitraryMatchingRule(family)),
+			fc.boolean(),
+			fc.constantFrom("raw" as const, "raw" as const, "mangle" as const),
+		)
+		.map(([random, here, table]): Rule => {
+			const header = here ? { ...random.header, inInterface: IN0 } : random.header;
+			return { ...random, header, table };
+		});
+
+	it("do to a packet what the ruleset does in its order, whatever runs where", () => {
+		let early = 0;
+		fc.assert(
+			fc.property(
+				fc.array(rule, { minLength: 1, maxLength: 8 }),
+				fc.array(arbitraryPacket(), { minLength: 6, maxLength: 6 }),
+				(rules, packets) => {
+					const entries = rules.map((one, ordinal) => ({ rule: one, ordinal }));
+					const { ebpf, nft } = assignDatapaths({ entries }, FACTS, "auto");
+					const inOrder = (list: readonly Rule[]) => [
+						...list.filter(({ table }) => table === "raw"),
+						...list.filter(({ table }) => table === "mangle"),
+					];
+					const first = (ebpf.get("in0") ?? []).map((entry) => entry.rule);
+					const second = inOrder(nft.entries.map((entry) => entry.rule));
+					for (const { bytes } of packets) {
+						const whole = rewriteByRules(bytes, inOrder(rules), context);
+						if (!whole.evaluated) continue;
+						const between = rewriteByRules(bytes, first, context);
+						const split = rewriteByRules(between.evaluated ? between.bytes : bytes, second, context);
+						assert.deepEqual(split.evaluated ? split.bytes : undefined, whole.bytes);
+					}
+					if (first.length > 0 && second.length > 0) early++;
+				},
+			),
+			{ numRuns: 1500 },
+		);
+		assert.ok(early > 100, `only ${early} rulesets were split`);
+	});
+
+	it("never meet where it says so", () => {
+		fc.assert(
+			fc.property(rule, rule, arbitraryPacket(), (a, b, { bytes }) => {
+				if (!neverMeet(a, b)) return;
+				const result = rewriteByRules(bytes, [a, b], context);
+				if (!result.evaluated) return;
+				assert.ok(!result.outcomes.every(({ matched }) => matched));
+			}),
+			{ numRuns: 2000 },
+		);
+	});
+});

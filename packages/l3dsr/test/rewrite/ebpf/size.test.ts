@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Program } from "@l3dsr/bpf";
+import { failOnLeaks } from "../../../../../test/support/leak.ts";
+import type { Rule } from "../../../src/model/rule.ts";
+import { compileProgram, programLacks } from "../../../src/rewrite/ebpf/compile/compile.ts";
+import { FIRST_RULE_SLOT } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
+import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { daddrRule } from "../../packets/rules.ts";
+import { TC, XDP } from "./run.ts";
+
+failOnLeaks();
+
+const PORTS = Array.from({ length: 15 }, (_, i) => 1000 + 2 * i).join(",");
+
+const SHAPES: Readonly<Record<string, (index: number) => string>> = {
+	"IPv4, DSCP and clear": (i) => `-m dscp --dscp ${i % 64} -j DADDR --set-daddr 10.0.0.1 --clear-dscp`,
+	"IPv6, DSCP and port": (i) => `-m dscp --dscp ${i % 64} -j DADDR --set-daddr fc00::${i + 1} --set-dport 80`,
+	"IPv4, source": (i) => `-s 10.${i >> 8}.${i & 255}.0/24 -j DADDR --set-daddr 10.0.0.1`,
+	"IPv6, all but one DSCP, by hop limit": (i) =>
+		`-m dscp ! --dscp ${i % 64} -m hl --hl-gt ${i % 256} -j DADDR --set-daddr fc00::1`,
+	"IPv6, source and fifteen ports": (i) =>
+		`-s fc00::${i + 1} -p tcp -m multiport --ports ${PORTS} -j DADDR --set-daddr fc00::1 --set-dport 80`,
+};
+
+function rules(shape: string, count: number): Rule[] {
+	const text = SHAPES[shape] ?? (() => "");
+	return Array.from({ length: count }, (_, i) =>
+		parseRuleSpec(`-i in0 ${text(i)}`, {
+			family: shape.startsWith("IPv4") ? "ipv4" : "ipv6",
+			table: "raw",
+			chain: "PREROUTING",
+		}),
+	);
+}
+
+test("dual-stack rules by DSCP do not send the verifier too often round the walk of extension headers", () => {
+	const slotted = (["10.0.0.", "fc00::"] as const).flatMap((prefix) =>
+		[1, 2, 3].map((code) => ({
+			rule: daddrRule(`${prefix}${code}`, { dscp: code }),
+			ordinal: code,
+			slot: FIRST_RULE_SLOT + code,
+		})),
+	);
+	const spec = compileProgram({ rules: slotted, local: [] }, TC, FIRST_RULE_SLOT + 4);
+	using program = Program.load(spec);
+	// How long a change of the rules takes is mostly how many instructions the verifier goes through.
+	const { verifiedInsns } = program.info;
+	assert.ok(verifiedInsns < 4 * spec.instructions.length, `${verifiedInsns} of ${spec.instructions.length}`);
+});
+
+for (const target of [TC, XDP]) {
+	// At XDP each checksum is written out: the first and the last shape show what that costs.
+	for (const shape of Object.keys(SHAPES).filter((_, i) => target === TC || i % 4 === 0)) {
+		test(`${shape}: what is said to fit at ${target.hook} loads, up to the largest; the next size is refused`, () => {
+			const fits = (count: number) => programLacks(rules(shape, count), target) === undefined;
+			assert.ok(fits(64));
+			// The largest that fits, to 64 rules.
+			let [most, least] = [64, 1600];
+			while (least - most > 64) {
+				const middle = (most + least) >> 1;
+				if (fits(middle)) most = middle;
+				else least = middle;
+			}
+			assert.match(
+				programLacks(rules(shape, least), target) ?? "",
+				/rules make a program of \d+ instructions/,
+			);
+			const slotted = rules(shape, most).map((rule, i) => ({ rule, ordinal: i, slot: FIRST_RULE_SLOT + i }));
+			using program = Program.load(
+				compileProgram({ rules: slotted, local: [] }, target, FIRST_RULE_SLOT + most),
+			);
+			assert.ok(program.info.id > 0);
+		});
+	}
+}

@@ -1,0 +1,109 @@
+/** The batches that typical rulesets compile to: what nft is given, line by line. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Family } from "@l3dsr/packet";
+import { enterNetns, run } from "../../../../../test/support/netns.ts";
+import type { Chain, Table } from "../../../src/model/rule.ts";
+import { ORDINAL_STEP, type RuleEntry } from "../../../src/model/ruleset.ts";
+import { planChange, type Standing } from "../../../src/rewrite/nft/compile/change.ts";
+import { ruleReader } from "../../../src/rewrite/nft/compile/comment.ts";
+import { parseListing } from "../../../src/rewrite/nft/compile/listing.ts";
+import { readTable } from "../../../src/rewrite/nft/compile/observe.ts";
+import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { assertGolden } from "../../golden.ts";
+
+enterNetns();
+
+interface Place {
+	readonly family: Family;
+	readonly table: Table;
+	readonly chain: Chain;
+}
+const RAW: Place = { family: "ipv4", table: "raw", chain: "PREROUTING" };
+
+function chainOf(place: Place, specs: readonly string[]): RuleEntry[] {
+	return specs.map((spec, index) => ({
+		rule: parseRuleSpec(spec, place),
+		ordinal: (index + 1) * ORDINAL_STEP,
+	}));
+}
+
+/** Each transaction under its name, as nft reads it. */
+function batch(entries: readonly RuleEntry[], standing?: Standing): string {
+	const families: readonly Family[] = ["ipv4", "ipv6"];
+	const changes = families.map((family) =>
+		planChange(
+			family,
+			entries.filter(({ rule }) => rule.family === family),
+			standing?.listing.family === family ? standing : undefined,
+		),
+	);
+	return (["prepare", "swap", "cleanUp"] as const)
+		.map((part) => ({ part, lines: changes.flatMap((change) => change[part]) }))
+		.filter(({ lines }) => lines.length > 0)
+		.map(({ part, lines }) => `# ${part}\n${lines.map(({ text }) => `${text}\n`).join("")}`)
+		.join("\n");
+}
+
+/** Loads a batch, and gives what stands then. */
+function load(text: string): Standing {
+	run("sh", "-c", `nft -f - <<'END'\n${text}END`);
+	const listing = parseListing(run("nft", "-n", "-j", "list", "table", "ip", "l3dsr"), "ipv4");
+	return { listing, reading: readTable(listing, ruleReader()) };
+}
+
+const README = [
+	...chainOf({ family: "ipv4", table: "mangle", chain: "INPUT" }, [
+		"-m dscp --dscp 1 -j DADDR --set-daddr=72.30.38.140",
+		"-m dscp --dscp 2 -j DADDR --set-daddr=98.139.183.24",
+	]),
+	...chainOf({ family: "ipv6", table: "mangle", chain: "INPUT" }, [
+		"-m dscp --dscp 10 -j DADDR --set-daddr=fc00:1000:0:6::10",
+		"-m dscp --dscp 11 -j DADDR --set-daddr=fc00:1000:0:6::21",
+	]),
+];
+const SIXTY_FOUR = chainOf(
+	RAW,
+	Array.from({ length: 64 }, (_, code) => `-m dscp --dscp ${code} -j DADDR --set-daddr 198.51.100.${code}`),
+);
+const COMPLEX = [
+	"-i eth+ -m dscp --dscp 1 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 198.51.100.1",
+	"-i eth+ -m dscp --dscp 2 -m addrtype --dst-type LOCAL -m comment --comment second -j DADDR --set-daddr 198.51.100.2",
+	"! -s 10.0.0.0/8 -p tcp -m multiport --ports 80,443,8000:8010 -j DADDR --set-daddr 198.51.100.3 --set-dport 8080 --clear-dscp",
+	"-p udp ! -f -m udp ! --dport 53 -m ttl --ttl-lt 9 -m mark ! --mark 0x1/0xff -j DADDR --set-daddr 198.51.100.4",
+	"-m mac --mac-source 02:00:00:00:00:01 -m tos --tos 0x10/0x3f -m length --length 0:100 -m ecn --ecn-ip-ect 2 -j DADDR --set-daddr 198.51.100.5",
+	`-m dscp --dscp 3 -m comment --comment "${"a long story, ".repeat(12)}" -j DADDR --set-daddr 198.51.100.6`,
+];
+
+describe("nft batches", () => {
+	it("of the README's four rules", () => assertGolden("nft/readme.nft", batch(README)));
+
+	it("of 64 rules by DSCP: one lookup", () => {
+		const text = batch(SIXTY_FOUR);
+		assert.equal(text.match(/^add rule .* ip daddr set/gm)?.length, 1);
+		assertGolden("nft/sixty-four.nft", text);
+	});
+
+	it("of a chain with every kind of match", () =>
+		assertGolden("nft/complex.nft", batch(chainOf(RAW, COMPLEX))));
+
+	it("add an element for a rule more, and take it away", () => {
+		const standing = load(batch(SIXTY_FOUR.slice(0, 5)));
+		const more = SIXTY_FOUR.slice(0, 6);
+		assertGolden("nft/one-more.nft", batch(more, standing));
+		assertGolden("nft/one-less.nft", batch(SIXTY_FOUR.slice(0, 4), standing));
+		assert.equal(batch(SIXTY_FOUR.slice(0, 5), standing), "");
+		run("nft", "flush", "ruleset");
+	});
+
+	it("fill new maps before the rules, and delete old ones after them", () => {
+		const standing = load(batch(SIXTY_FOUR.slice(0, 3)));
+		const between = chainOf(RAW, ["-s 203.0.113.0/24 -j DADDR --set-daddr 198.51.100.9"]).map(({ rule }) => ({
+			rule,
+			ordinal: ORDINAL_STEP + 1,
+		}));
+		assertGolden("nft/parted.nft", batch([...SIXTY_FOUR.slice(0, 3), ...between], standing));
+		run("nft", "flush", "ruleset");
+	});
+});

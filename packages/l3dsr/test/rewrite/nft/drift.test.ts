@@ -1,0 +1,234 @@
+/** What others do to the table of l3dsr is seen, and put right by the next change. */
+import assert from "node:assert/strict";
+import { beforeEach, describe, it } from "node:test";
+import { enterNetns, run } from "../../../../../test/support/netns.ts";
+import { systemPrograms } from "../../../src/host/process.ts";
+import type { RuleEntry } from "../../../src/model/ruleset.ts";
+import type { Finding } from "../../../src/rewrite/datapath.ts";
+import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
+import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+
+enterNetns();
+
+const nft = new NftDatapath(systemPrograms(process.env));
+const entries: RuleEntry[] = [
+	"-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
+	"-m dscp --dscp 2 -j DADDR --set-daddr 10.0.0.2",
+	"-p tcp -m multiport --ports 80,443 -j DADDR --set-daddr 10.0.0.3 --set-dport 8080",
+	`-s 10.9.0.0/16 -m comment --comment "${"long ".repeat(40)}" -j DADDR --set-daddr 10.0.0.4`,
+].map((spec, index) => ({
+	rule: parseRuleSpec(spec, { family: "ipv4", table: "raw", chain: "PREROUTING" }),
+	ordinal: (index + 1) * 1024,
+}));
+const six: RuleEntry = {
+	rule: parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr fc00::1", {
+		family: "ipv6",
+		table: "raw",
+		chain: "PREROUTING",
+	}),
+	ordinal: 1024,
+};
+
+function handleOf(what: RegExp, table = "ip"): string {
+	const line = run("nft", "-a", "list", "table", table, "l3dsr")
+		.split("\n")
+		.find((one) => what.test(one));
+	return /# handle (\d+)/.exec(line ?? "")?.[1] ?? assert.fail(`no line with ${what}`);
+}
+
+/** The ordinals that are still observed, and the findings. */
+async function look(): Promise<{ ordinals: number[]; findings: readonly Finding[] }> {
+	const { rules, findings } = await nft.observe();
+	return {
+		ordinals: rules.filter(({ rule }) => rule.family === "ipv4").map(({ ordinal }) => ordinal),
+		findings,
+	};
+}
+
+async function putRight(): Promise<void> {
+	await nft.apply({ entries: [...entries, six] }, await nft.observe());
+	const { rules, findings } = await nft.observe();
+	assert.deepEqual(findings, []);
+	assert.deepEqual(
+		rules.map(({ rule, ordinal }) => ({ rule, ordinal })),
+		[...entries, six],
+	);
+}
+
+interface Deed {
+	readonly title: string;
+	readonly commands: () => string;
+	/** Ordinals of the IPv4 rules that are still in force. */
+	readonly left: readonly number[];
+	readonly problems: readonly RegExp[];
+}
+
+const ALL = [1024, 2048, 3072, 4096];
+const MAP = "ip l3dsr raw_PREROUTING_1";
+const notIntact = /rule \d+: is not intact/;
+
+const DEEDS: readonly Deed[] = [
+	{
+		title: "a rule that is not ours",
+		commands: () => "insert rule ip l3dsr raw_PREROUTING tcp dport 22 drop",
+		left: ALL,
+		problems: [/chain raw_PREROUTING, handle \d+: was not written by l3dsr/],
+	},
+	{
+		title: "an element that was deleted: the rule is gone, and nothing else is said",
+		commands: () => `delete element ${MAP} { 4 }`,
+		left: [2048, 3072, 4096],
+		problems: [],
+	},
+	{
+		title: "two elements whose addresses were swapped",
+		commands: () => {
+			const element = (key: number, address: string, of: number): string =>
+				`add element ${MAP} { ${key} comment "${of * 1024} -m dscp --dscp 0x0${of} -j DADDR --set-daddr 10.0.0.${of}" : ${address} }`;
+			return [`delete element ${MAP} { 4, 8 }`, element(4, "10.0.0.2", 1), element(8, "10.0.0.1", 2)].join(
+				"; ",
+			);
+		},
+		left: [3072, 4096],
+		problems: [
+			notIntact,
+			notIntact,
+			/element 0x4 : 0xa000002: does not do what its comment says/,
+			/element 0x8/,
+		],
+	},
+	{
+		title: "an element without a comment",
+		commands: () => `add element ${MAP} { 12 : 10.6.6.6 }`,
+		left: ALL,
+		problems: [/element 0xc : 0xa060606: has no comment of l3dsr/],
+	},
+	{
+		title: "a rule with another address under the same comment",
+		commands: () => {
+			const comment =
+				"3072 -p tcp -m multiport --ports 80,443 -j DADDR --set-daddr 10.0.0.3 --set-dport 8080";
+			const rule = `meta l4proto tcp th sport { 80, 443 } @th,8,24 >= 0 counter ip daddr set 10.6.6.6 jump dport_8080 comment "${comment}"`;
+			return `replace rule ip l3dsr raw_PREROUTING handle ${handleOf(/"3072 -p/)} ${rule}`;
+		},
+		left: [1024, 2048, 4096],
+		problems: [/rule 3072: is not intact/, /does not do what its comment says \(3072 -p/],
+	},
+	{
+		title: "one of the two parts of a rule that was deleted",
+		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/"3072\/2"/)}`,
+		left: [1024, 2048, 4096],
+		problems: [/rule 3072: is not intact/],
+	},
+	{
+		title: "a lookup that got one condition more",
+		commands: () => {
+			const handle = handleOf(/map @raw_PREROUTING_1/);
+			return `replace rule ip l3dsr raw_PREROUTING handle ${handle} ip dscp != 0 ip saddr 10.0.0.0/8 ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1`;
+		},
+		left: [3072, 4096],
+		problems: [notIntact, notIntact, /was not written by l3dsr/],
+	},
+	{
+		title: "a lookup that was deleted",
+		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/map @raw_PREROUTING_1/)}`,
+		left: [3072, 4096],
+		problems: [/map raw_PREROUTING_1: no rule of l3dsr looks it up/],
+	},
+	{
+		title: "a piece of a long comment that was deleted",
+		commands: () => `delete rule ip l3dsr raw_PREROUTING_text handle ${handleOf(/"4096 \(2\/3\)/)}`,
+		left: [1024, 2048, 3072],
+		problems: [/does not do what its comment says/, /chain raw_PREROUTING_text/],
+	},
+	{
+		title: "a guard that was deleted",
+		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/ip length < 38/)}`,
+		left: ALL,
+		problems: [/chain raw_PREROUTING: lacks its rule "ip length < 38 jump raw_PREROUTING_check"/],
+	},
+	{
+		title: "rules in another order",
+		commands: () => {
+			const comment = "1 -p udp -j DADDR --set-daddr 10.0.0.5";
+			return `add rule ip l3dsr raw_PREROUTING meta l4proto 17 counter packets 0 bytes 0 ip daddr set 10.0.0.5 comment "${comment}"`;
+		},
+		left: [1, ...ALL],
+		problems: [/chain raw_PREROUTING: its rules stand in another order than their comments say/],
+	},
+	{
+		title: "a chain, a set and a counter of others",
+		commands: () =>
+			"add chain ip l3dsr theirs; add set ip l3dsr s { type ipv4_addr; }; add counter ip l3dsr c",
+		left: ALL,
+		problems: [/chain theirs/, /set s/, /counter c/],
+	},
+	{
+		title: "another policy",
+		commands: () => "add chain ip l3dsr raw_PREROUTING { policy drop; }",
+		left: ALL,
+		problems: [/chain raw_PREROUTING: has the policy drop/],
+	},
+	{
+		title: "a table put to sleep",
+		commands: () => "add table ip l3dsr { flags dormant; }",
+		left: [],
+		problems: [/table ip l3dsr: is asleep \(flags dormant\): its rules are not in force/],
+	},
+	{
+		title: "a chain moved to another hook",
+		commands: () =>
+			[
+				"flush chain ip l3dsr raw_PREROUTING",
+				"delete chain ip l3dsr raw_PREROUTING",
+				"add chain ip l3dsr raw_PREROUTING { type filter hook prerouting priority 7; }",
+				"add rule ip l3dsr raw_PREROUTING ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1",
+			].join("; "),
+		left: [],
+		problems: [/chain raw_PREROUTING: is of type filter at prerouting, priority 7/, /.*/, /.*/],
+	},
+];
+
+describe("a table that others have changed", () => {
+	beforeEach(async () => {
+		run("nft", "flush", "ruleset");
+		await nft.apply({ entries: [...entries, six] }, await nft.observe());
+	});
+
+	for (const { title, commands, left, problems } of DEEDS) {
+		it(`is found out and put right: ${title}`, async () => {
+			run("nft", commands());
+			const { ordinals, findings } = await look();
+			assert.deepEqual(ordinals, left);
+			const texts = findings.map(({ object, problem }) => `${object}: ${problem}`);
+			for (const problem of problems)
+				assert.ok(
+					texts.some((text) => problem.test(text)),
+					`${problem} in ${texts}`,
+				);
+			if (problems.length === 0) assert.deepEqual(texts, []);
+			await putRight();
+		});
+	}
+
+	it("IPv6: a deleted double of a rule, for packets whose checksum must be left alone, breaks the rule", async () => {
+		run("nft", "flush chain ip6 l3dsr raw_PREROUTING_plain");
+		const { rules, findings } = await nft.observe();
+		assert.deepEqual(
+			rules.filter(({ rule }) => rule.family === "ipv6"),
+			[],
+		);
+		assert.ok(
+			findings.some(({ object }) => object === "table ip6 l3dsr, chain raw_PREROUTING_plain, rule 1024"),
+		);
+		await putRight();
+	});
+
+	it("is somebody else's business in other tables", async () => {
+		run("nft", "add table ip theirs; add chain ip theirs c { type filter hook prerouting priority -300; }");
+		run("nft", "add table inet l3dsr");
+		assert.deepEqual((await nft.observe()).findings, []);
+		await nft.apply({ entries: [] }, await nft.observe());
+		assert.match(run("nft", "list", "ruleset"), /table ip theirs \{.*table inet l3dsr/s);
+	});
+});

@@ -1,0 +1,52 @@
+/** The one entrance of `@l3dsr/linux`: system calls, netlink, sockets and namespaces, knowing nothing of L3DSR. */
+
+export { possibleCpus } from "./cpu.ts";
+export { type DatagramEvent, DatagramSocket, waitForDatagram } from "./datagram-socket.ts";
+export { ERRNO, errnoName, errnoText, fileErrorText } from "./errno.ts";
+export { LinuxError, type LinuxErrorCode } from "./error.ts";
+export { FileLock, type FileLockOptions } from "./file-lock.ts";
+export { waitForGracePeriod } from "./grace-period.ts";
+export { listAddresses, listLocalRoutes } from "./inet.ts";
+export {
+	decodeLinkMessage,
+	IFINFOMSG,
+	IFLA_XDP,
+	interfaceByIndex,
+	interfaceByName,
+	listInterfaces,
+	type NetInterface,
+	RTM_GETLINK,
+	RTM_SETLINK,
+} from "./interface.ts";
+export { IpSocket, SilentPort, sourceAddressFor } from "./ip-socket.ts";
+export { type Decoded, type Encodable, type Fields, type FieldType, Layout } from "./layout.ts";
+export {
+	addressOf,
+	type CArgument,
+	check,
+	isLibcLoaded,
+	libcFunction,
+	SyscallError,
+	syscall,
+	viewOf,
+} from "./libc.ts";
+export { type MapOptions, MappedMemory } from "./mapped-memory.ts";
+export { withMemoryLimitRaised } from "./memory-limit.ts";
+export { Netlink, type NetlinkMessage, NLM_F } from "./netlink.ts";
+export {
+	attribute,
+	decodeAttributes,
+	nestedAttribute,
+	textAttribute,
+	textValue,
+	u32Attribute,
+	u32Value,
+} from "./netlink-attribute.ts";
+export { enterNetworkNamespace, UnnamedNetworkNamespace } from "./network-namespace.ts";
+export { type NftFamily, nftTableExists, rulesetGeneration } from "./nftables.ts";
+export { makeNftTable, type NftTableImage, readNftTable, sameNftTable } from "./nftables-table.ts";
+export { type Offloads, offloadsOf } from "./offload.ts";
+export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
+export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
+export { withSignalsHeld } from "./signal-mask.ts";
+export { runProgram } from "./spawn.ts";

@@ -1,0 +1,128 @@
+/** Network interfaces as rtnetlink knows them (and not /sys, which may be another namespace's). */
+
+import { ERRNO } from "./errno.ts";
+import { LinuxError } from "./error.ts";
+import { Layout } from "./layout.ts";
+import { SyscallError } from "./libc.ts";
+import { Netlink, type NetlinkMessage } from "./netlink.ts";
+import {
+	type Attributes,
+	attribute,
+	decodeAttributes,
+	textAttribute,
+	textValue,
+	u32Attribute,
+} from "./netlink-attribute.ts";
+
+export const RTM_GETLINK = 18;
+export const RTM_SETLINK = 19;
+
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
+export const IFLA_XDP = 43;
+const IFLA_XDP_ATTACHED = 2;
+
+const IFF_UP = 0x1;
+const IFF_LOOPBACK = 0x8;
+
+/** struct ifinfomsg. */
+export const IFINFOMSG = new Layout({
+	family: "u8",
+	_pad: "u8",
+	type: "u16",
+	index: "s32",
+	flags: "u32",
+	change: "u32",
+});
+
+/**
+ * ARPHRD_* types whose packets reach tc with an Ethernet header in front (include/uapi/linux/if_arp.h): 1
+ * Ethernet and 772 loopback. All others (tun, wireguard, ipip, ppp, rawip …) begin at the network header, or
+ * with a header that is not Ethernet's.
+ */
+const ETHERNET_TYPES: ReadonlySet<number> = new Set([1, 772]);
+
+export interface NetInterface {
+	readonly index: number;
+	readonly name: string;
+	/** ARPHRD_*: 1 Ethernet, 772 loopback, 65534 none (tun, wireguard). */
+	readonly type: number;
+	/** Packets begin with a 14-byte Ethernet header. */
+	readonly ethernet: boolean;
+	readonly up: boolean;
+	readonly loopback: boolean;
+	/** Bytes. */
+	readonly mtu: number;
+	/** It has an XDP program, in whatever mode. */
+	readonly xdp: boolean;
+	/** Driver of a virtual device (`veth`, `tun`, `vlan`, `bond`); absent for a real card. */
+	readonly kind?: string;
+}
+
+/** The interface of that name in this namespace. Throws LinuxError (SYSCALL) when there is none. */
+export function interfaceByName(name: string): NetInterface {
+	const doing = `look up interface ${name}`;
+	// IFNAMSIZ is 16 with the final zero: the kernel would answer a longer name with ERANGE.
+	if (name === "" || Buffer.byteLength(name) > 15) {
+		throw new LinuxError("SYSCALL", `${doing}: not a name that an interface can have`);
+	}
+	return lookUp(IFINFOMSG.encode({}), attribute(IFLA_IFNAME, textValue(name)), doing);
+}
+
+/** The interface with that index in this namespace. Throws LinuxError (SYSCALL) when there is none. */
+export function interfaceByIndex(index: number): NetInterface {
+	return lookUp(IFINFOMSG.encode({ index }), new Uint8Array(0), `look up interface number ${index}`);
+}
+
+/** All interfaces of this namespace, in the order of their index. */
+export function listInterfaces(): readonly NetInterface[] {
+	using netlink = new Netlink();
+	return netlink
+		.dump({ type: RTM_GETLINK, payload: IFINFOMSG.encode({}), doing: "list interfaces" })
+		.map(decodeInterface)
+		.sort((a, b) => a.index - b.index);
+}
+
+function lookUp(fixed: Uint8Array, attributes: Uint8Array, doing: string): NetInterface {
+	using netlink = new Netlink();
+	try {
+		const payload = Buffer.concat([fixed, attributes]);
+		return decodeInterface(netlink.get({ type: RTM_GETLINK, payload, doing }));
+	} catch (error) {
+		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) {
+			throw new LinuxError("SYSCALL", `${doing}: ENODEV (there is no such interface)`, { cause: error });
+		}
+		throw error;
+	}
+}
+
+/** The fixed part and the attributes of a link message. */
+export function decodeLinkMessage(message: NetlinkMessage): {
+	readonly fixed: ReturnType<typeof IFINFOMSG.decode>;
+	readonly attributes: Attributes;
+} {
+	return {
+		fixed: IFINFOMSG.decode(message.payload),
+		attributes: decodeAttributes(message.payload.subarray(IFINFOMSG.size)),
+	};
+}
+
+function decodeInterface(message: NetlinkMessage): NetInterface {
+	const { fixed, attributes } = decodeLinkMessage(message);
+	const info = attributes.get(IFLA_LINKINFO);
+	const kind = info === undefined ? undefined : textAttribute(decodeAttributes(info), IFLA_INFO_KIND);
+	const xdp = attributes.get(IFLA_XDP);
+	return {
+		index: fixed.index,
+		name: textAttribute(attributes, IFLA_IFNAME) ?? "",
+		type: fixed.type,
+		ethernet: ETHERNET_TYPES.has(fixed.type),
+		up: (fixed.flags & IFF_UP) !== 0,
+		loopback: (fixed.flags & IFF_LOOPBACK) !== 0,
+		mtu: u32Attribute(attributes, IFLA_MTU) ?? 0,
+		xdp: xdp !== undefined && (decodeAttributes(xdp).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
+		...(kind === undefined ? {} : { kind }),
+	};
+}

@@ -1,0 +1,198 @@
+/**
+ * Whole IP packets out by the kernel's own routes, and answers in before the kernel has judged them.
+ *
+ * For questions whose answer comes from another address than the one that was asked: no ordinary socket takes
+ * it. Packets leave by raw(7) with a header of our own, so routes and neighbours are the kernel's. Answers are
+ * read from packet(7) sockets for one protocol on all interfaces: they see what comes in, once, before
+ * netfilter, reverse-path filters and the check for martian sources.
+ */
+import { closeSync } from "node:fs";
+import { ERRNO } from "./errno.ts";
+import { check, libcFunction, SyscallError } from "./libc.ts";
+import {
+	AF_INET,
+	AF_INET6,
+	AF_PACKET,
+	bind,
+	MSG_DONTWAIT,
+	OPTION_INT,
+	POLLFD,
+	POLLIN,
+	poll,
+	recv,
+	SO_RCVBUFFORCE,
+	SOCK_CLOEXEC,
+	SOCK_DGRAM,
+	SOCK_RAW,
+	SOCK_STREAM,
+	SOCKADDR_LL,
+	SOL_SOCKET,
+	sendto,
+	setsockopt,
+	socket,
+} from "./socket.ts";
+import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
+import { ANSWERS, attachFilter, NOTHING } from "./socket-filter.ts";
+
+const IPPROTO_RAW = 255;
+const IPPROTO_IP = 0;
+const IP_TOS = 1;
+const IPPROTO_IPV6 = 41;
+const IPV6_TCLASS = 67;
+const ETH_P_IP = 0x0800;
+const ETH_P_IPV6 = 0x86dd;
+const RECEIVE_BUFFER_BYTES = 8 << 20;
+
+const connect = libcFunction<[number, Uint8Array, number]>(
+	"int connect(int fd, void *address, unsigned int length)",
+);
+const listen = libcFunction<[number, number]>("int listen(int fd, int backlog)");
+const getsockname = libcFunction<[number, Uint8Array, Uint8Array]>(
+	"int getsockname(int fd, void *address, void *length)",
+);
+
+/** Sends and receives both families. `using socket = new IpSocket()`. */
+export class IpSocket implements Disposable {
+	/** Senders and receivers by family; a family that the kernel does not have is not there. */
+	readonly #senders = new Map<number, number>();
+	readonly #receivers: number[] = [];
+	readonly #buffer = new Uint8Array(2048);
+
+	/** Throws SyscallError (EPERM) without CAP_NET_RAW. */
+	constructor() {
+		try {
+			for (const family of [AF_INET, AF_INET6]) {
+				const doing = "open a raw IP socket";
+				const sender = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+				if (sender === -ERRNO.EAFNOSUPPORT) continue; // booted with ipv6.disable=1
+				this.#senders.set(family, check(sender, doing));
+				this.#receivers.push(openReceiver(family));
+			}
+		} catch (error) {
+			this[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** Sends a packet that begins at its IP header. Gives 0, or `-errno` of why this host could not. */
+	send(packet: Uint8Array, destination: ArrayLike<number>): number {
+		const fd = this.#senders.get(familyOfBytes(destination));
+		if (fd === undefined) return -ERRNO.EAFNOSUPPORT;
+		const address = encodeSocketAddress(destination, 0);
+		for (;;) {
+			const result = sendto(fd, packet, packet.length, 0, address, address.length);
+			if (result !== -ERRNO.EINTR) return Math.min(result, 0);
+		}
+	}
+
+	/** What has come in, each packet from its IP header on and at most 256 bytes; waits up to `timeoutMs` for the first. */
+	receive(timeoutMs: number): Uint8Array[] {
+		const fds = Buffer.concat(this.#receivers.map((fd) => POLLFD.encode({ fd, events: POLLIN })));
+		const ready = poll(fds, this.#receivers.length, Math.max(0, Math.ceil(timeoutMs)));
+		if (ready === -ERRNO.EINTR) return [];
+		if (check(ready, "wait for answers") === 0) return [];
+		return this.#receivers.flatMap((fd) => this.#drain(fd));
+	}
+
+	#drain(fd: number): Uint8Array[] {
+		const packets: Uint8Array[] = [];
+		while (packets.length < 256) {
+			const length = recv(fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT);
+			if (length === -ERRNO.EAGAIN) break;
+			// An interface that goes down reports it once to every socket on all interfaces.
+			if (length === -ERRNO.EINTR || length === -ERRNO.ENETDOWN) continue;
+			packets.push(this.#buffer.slice(0, check(length, "receive answers")));
+		}
+		return packets;
+	}
+
+	[Symbol.dispose](): void {
+		for (const fd of [...this.#senders.values(), ...this.#receivers]) closeSync(fd);
+		this.#senders.clear();
+		this.#receivers.length = 0;
+	}
+}
+
+function openReceiver(family: number): number {
+	const doing = "open a packet socket on all interfaces";
+	// Protocol 0 until the filter is there: otherwise packets get in between.
+	const fd = check(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
+	try {
+		attachFilter(fd, family === AF_INET ? ANSWERS.ipv4 : ANSWERS.ipv6, doing);
+		// Needs CAP_NET_ADMIN; without it the default must do.
+		const size = OPTION_INT.encode({ value: RECEIVE_BUFFER_BYTES });
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);
+		const address = SOCKADDR_LL.encode({
+			family: AF_PACKET,
+			protocol: family === AF_INET ? ETH_P_IP : ETH_P_IPV6,
+		});
+		check(bind(fd, address, address.length), doing);
+		return fd;
+	} catch (error) {
+		closeSync(fd);
+		throw error;
+	}
+}
+
+/**
+ * A port of this host that no other process gets, and at which the kernel stays silent: what arrives there is
+ * neither delivered nor answered. Without it the kernel would answer a SYN+ACK that no connection waits for
+ * with a reset of its own, and a datagram with an ICMP error, both to an address that was not asked.
+ *
+ * It is a socket that listens and has a filter which takes nothing: `tcp_filter` in net/ipv4/tcp_ipv4.c drops
+ * in silence, before anything could be sent in return. No firewall rule and no privilege is needed.
+ */
+export class SilentPort implements Disposable {
+	readonly port: number;
+	#fd: number;
+
+	/** On an address of this host (4 or 16 bytes). Throws SyscallError. */
+	constructor(protocol: "tcp" | "udp", address: ArrayLike<number>) {
+		const doing = `reserve a ${protocol} port`;
+		const type = protocol === "tcp" ? SOCK_STREAM : SOCK_DGRAM;
+		this.#fd = check(socket(familyOfBytes(address), type | SOCK_CLOEXEC, 0), doing);
+		try {
+			attachFilter(this.#fd, NOTHING, doing);
+			const any = encodeSocketAddress(address, 0);
+			check(bind(this.#fd, any, any.length), doing);
+			if (protocol === "tcp") check(listen(this.#fd, 1), doing);
+			this.port = nameOf(this.#fd, doing).port;
+		} catch (error) {
+			this[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+}
+
+/**
+ * The address that this host sends from to a destination, by its routes. Sends nothing. Throws SyscallError:
+ * ENETUNREACH without a route.
+ */
+export function sourceAddressFor(destination: ArrayLike<number>, tos: number): Uint8Array {
+	const doing = "find the route to a destination";
+	const family = familyOfBytes(destination);
+	const fd = check(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
+	try {
+		const value = OPTION_INT.encode({ value: tos });
+		const [level, name] = family === AF_INET ? [IPPROTO_IP, IP_TOS] : [IPPROTO_IPV6, IPV6_TCLASS];
+		check(setsockopt(fd, level, name, value, value.length), doing);
+		const address = encodeSocketAddress(destination, 9); // connect(2) of a datagram socket asks only for a route
+		const result = connect(fd, address, address.length);
+		if (result < 0) throw new SyscallError(doing, -result);
+		return nameOf(fd, doing).address;
+	} finally {
+		closeSync(fd);
+	}
+}
+
+function nameOf(fd: number, doing: string): ReturnType<typeof decodeSocketAddress> {
+	const address = new Uint8Array(SOCKADDR_BYTES);
+	check(getsockname(fd, address, OPTION_INT.encode({ value: address.length })), doing);
+	return decodeSocketAddress(address);
+}

@@ -1,0 +1,130 @@
+/**
+ * Calls into the C library, the one door to FFI.
+ *
+ * Nothing is loaded until the first call: koffi costs about 10 ms, and a program that only reads text must
+ * not pay them. Each function is declared when it is first called, too.
+ */
+import { createRequire } from "node:module";
+import { ERRNO, errnoName, errnoText } from "./errno.ts";
+import { LinuxError } from "./error.ts";
+
+/** A C argument: integers as they are, memory as the view that owns it, or an address as bigint. */
+export type CArgument = number | bigint | Uint8Array | null;
+
+type Koffi = typeof import("koffi");
+
+interface Loaded {
+	readonly koffi: Koffi;
+	readonly library: ReturnType<Koffi["load"]>;
+}
+
+let loaded: Loaded | undefined;
+
+function load(): Loaded {
+	if (loaded === undefined) {
+		const koffi = requireKoffi();
+		loaded = { koffi, library: koffi.load(null) };
+	}
+	return loaded;
+}
+
+/**
+ * koffi's own entrance reads ELF headers and compiles code for other systems to find its binary: 10 ms of the
+ * 12 that it takes. The binary itself is all that is needed; where it is not at its usual place, or is for
+ * another C library (musl), the entrance finds the right one.
+ */
+function requireKoffi(): Koffi {
+	// require(), because a call in the middle of synchronous code cannot wait for import(). It is untyped.
+	const require = createRequire(import.meta.url);
+	const { arch } = process;
+	try {
+		return require(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`) as Koffi;
+	} catch {
+		return require("koffi") as Koffi;
+	}
+}
+
+/** Whether any C function has been called: for tests that a path stays free of FFI. */
+export function isLibcLoaded(): boolean {
+	return loaded !== undefined;
+}
+
+/**
+ * Declares a function of the C library by its prototype, `int flock(int fd, int operation)`.
+ *
+ * The function must be one that reports failure by -1 and errno. The value that comes back is its result, or
+ * `-errno` after a failure, as inside the kernel: no result is negative otherwise. Callers that cannot go on
+ * pass it through {@link check}.
+ */
+export function libcFunction<A extends readonly CArgument[]>(prototype: string): (...args: A) => number {
+	let call: ((...args: A) => number | bigint) | undefined;
+	return (...args) => {
+		const { koffi, library } = load();
+		call ??= library.func(prototype);
+		const result = call(...args);
+		// errno is stale after success: look at it only now.
+		return Number(result) === -1 ? -koffi.errno() : Number(result);
+	};
+}
+
+const syscall6 = libcFunction<[number, CArgument, CArgument, CArgument, CArgument, CArgument, CArgument]>(
+	"long syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e, intptr_t f)",
+);
+
+/**
+ * syscall(2): the result, or `-errno`. Memory arguments stay referenced until the call returns; memory that
+ * is only pointed to from within another argument is the caller's to keep (see {@link addressOf}).
+ */
+export function syscall(number: number, ...args: readonly CArgument[]): number {
+	const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args.map((argument) =>
+		argument instanceof Uint8Array ? addressOf(argument) : (argument ?? 0),
+	);
+	return syscall6(number, a, b, c, d, e, f);
+}
+
+/**
+ * The address of a view's first byte, for a pointer within a structure. The view must stay referenced until
+ * the kernel is done with it, and must not be resized or transferred.
+ */
+export function addressOf(memory: Uint8Array): bigint {
+	return memory.byteLength === 0 ? 0n : load().koffi.address(memory);
+}
+
+/** The memory at an address that is valid for `length` bytes as long as the view is used: for mmap(2). */
+export function viewOf(address: bigint, length: number): Uint8Array {
+	return new Uint8Array(load().koffi.view(address, length));
+}
+
+/** A system call that failed: `code` is PERMISSION for EPERM, else SYSCALL. */
+export class SyscallError extends LinuxError {
+	override readonly name = "SyscallError";
+	readonly errno: number;
+
+	/**
+	 * `doing` names the act and its object: `attach program l3dsr_tc to eth0`. `explanation` is the kernel's own
+	 * sentence about the refusal, where it gave one.
+	 */
+	constructor(doing: string, errno: number, explanation?: string) {
+		const denied = errno === ERRNO.EPERM;
+		const name = errnoName(errno);
+		super(
+			denied ? "PERMISSION" : "SYSCALL",
+			explanation === undefined
+				? `${doing}: ${name} (${errnoText(errno)})`
+				: `${doing}: ${name}: ${explanation}`,
+			denied ? { hint: "run it as root" } : {},
+		);
+		this.errno = errno;
+	}
+
+	/** `ENOENT`. */
+	get errnoName(): string {
+		return errnoName(this.errno);
+	}
+}
+
+/** The result of a call, when it is not `-errno`. Throws {@link SyscallError} saying what was being done. */
+export function check(result: number, doing: string): number {
+	if (result < 0) throw new SyscallError(doing, -result);
+	return result;
+}

@@ -1,0 +1,81 @@
+/** Netlink attributes: type, length and value, padded to four bytes; a value may be attributes again. */
+import { LinuxError } from "./error.ts";
+
+const HEADER_BYTES = 4;
+const NLA_F_NESTED = 0x8000;
+const NLA_TYPE_MASK = 0x3fff;
+
+/** Attributes by type; the kernel sends each once, or the last counts. */
+export type Attributes = ReadonlyMap<number, Uint8Array>;
+
+/** One attribute with its padding. */
+export function attribute(type: number, value: Uint8Array): Uint8Array {
+	const length = HEADER_BYTES + value.length;
+	const bytes = new Uint8Array((length + 3) & ~3);
+	const view = new DataView(bytes.buffer);
+	view.setUint16(0, length, true);
+	view.setUint16(2, type, true);
+	bytes.set(value, HEADER_BYTES);
+	return bytes;
+}
+
+/** An attribute whose value is attributes. */
+export function nestedAttribute(type: number, ...values: readonly Uint8Array[]): Uint8Array {
+	return attribute(type | NLA_F_NESTED, Buffer.concat(values));
+}
+
+/** A value of 32 bits, signed or not. */
+export function u32Value(value: number): Uint8Array {
+	const bytes = new Uint8Array(4);
+	new DataView(bytes.buffer).setUint32(0, value >>> 0, true);
+	return bytes;
+}
+
+/** Text with its final zero. */
+export function textValue(text: string): Uint8Array {
+	return Buffer.from(`${text}\0`, "utf8");
+}
+
+/** Attributes by type. Throws LinuxError (SYSCALL) when one does not fit. */
+export function decodeAttributes(bytes: Uint8Array): Attributes {
+	return new Map(attributeSequence(bytes).map(({ type, value }) => [type, value]));
+}
+
+/** Attributes in their order, for lists in which all have one type. Throws LinuxError (SYSCALL) when one does not fit. */
+export function attributeSequence(
+	bytes: Uint8Array,
+): { readonly type: number; readonly value: Uint8Array; readonly whole: Uint8Array }[] {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+	const attributes: { type: number; value: Uint8Array; whole: Uint8Array }[] = [];
+	for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+		const length = view.getUint16(at, true);
+		if (length < HEADER_BYTES || at + length > bytes.length) {
+			throw new LinuxError(
+				"SYSCALL",
+				`read netlink attributes: one of ${length} bytes at byte ${at} of ${bytes.length}`,
+			);
+		}
+		const type = view.getUint16(at + 2, true) & NLA_TYPE_MASK;
+		const next = at + ((length + 3) & ~3);
+		attributes.push({
+			type,
+			value: bytes.subarray(at + HEADER_BYTES, at + length),
+			whole: bytes.subarray(at, next),
+		});
+		at = next;
+	}
+	return attributes;
+}
+
+/** An attribute of 32 bits; undefined when it is not there. */
+export function u32Attribute(attributes: Attributes, type: number): number | undefined {
+	const value = attributes.get(type);
+	if (value === undefined || value.length < 4) return undefined;
+	return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+}
+
+/** An attribute of text, up to its first zero; undefined when it is not there. */
+export function textAttribute(attributes: Attributes, type: number): string | undefined {
+	const value = attributes.get(type);
+	return value === undefined ? undefined : Buffer.from(value).toString("utf8").replace(/\0.*$/s, "");
+}

@@ -1,0 +1,275 @@
+/** Netlink: one request, its answer matched by sequence number, errors with the kernel's own explanation. */
+import { closeSync } from "node:fs";
+import { ERRNO } from "./errno.ts";
+import { LinuxError } from "./error.ts";
+import { Layout } from "./layout.ts";
+import { check, SyscallError } from "./libc.ts";
+import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
+import {
+	AF_NETLINK,
+	MSG_DONTWAIT,
+	MSG_PEEK,
+	MSG_TRUNC,
+	POLLFD,
+	POLLIN,
+	poll,
+	recv,
+	SO_RCVBUFFORCE,
+	SO_RCVTIMEO,
+	SO_SNDBUFFORCE,
+	SOCK_CLOEXEC,
+	SOCK_RAW,
+	SOL_SOCKET,
+	send,
+	setsockopt,
+	socket,
+} from "./socket.ts";
+
+/** Netlink protocols, include/uapi/linux/netlink.h. */
+export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+/** include/uapi/linux/netfilter/nfnetlink.h */
+const NFNL_MSG_BATCH_BEGIN = 0x10;
+const NFNL_MSG_BATCH_END = 0x11;
+
+/** Flags of a request. */
+export const NLM_F = {
+	REQUEST: 0x1,
+	ACK: 0x4,
+	DUMP: 0x300,
+	REPLACE: 0x100,
+	EXCL: 0x200,
+	CREATE: 0x400,
+	APPEND: 0x800,
+} as const;
+/** Flags of an answer (the same bits as some of a request). */
+const NLM_F_MULTI = 0x2;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
+const NLM_F_DUMP_INTR = 0x10;
+
+const NLMSGERR_ATTR_MSG = 1;
+
+/** The kernel answers at once; a socket that says nothing for so long never will. */
+const ANSWER_TIMEOUT_S = 5;
+
+const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
+const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
+const INT = new Layout({ value: "s32" });
+
+/** Values of socket options; a command opens dozens of sockets. */
+const ON = INT.encode({ value: 1 });
+const TIMEOUT = TIMEVAL.encode({ sec: ANSWER_TIMEOUT_S });
+
+/** One message of an answer, without its header. */
+export interface NetlinkMessage {
+	readonly type: number;
+	readonly flags: number;
+	readonly payload: Uint8Array;
+}
+
+/** A request: message type (RTM_* or NFT_MSG_*), the fixed structure and attributes in `payload`. */
+export interface NetlinkRequest {
+	readonly type: number;
+	/** NLM_F bits beside REQUEST, ACK and DUMP, which the functions below add. */
+	readonly flags?: number;
+	readonly payload: Uint8Array;
+	/** What is being done to what, for the error: `attach program x to eth0`. */
+	readonly doing: string;
+}
+
+/** A netlink socket, of rtnetlink unless told otherwise. */
+export class Netlink implements Disposable {
+	#fd: number;
+	#seq = 0;
+
+	constructor(protocol: (typeof NETLINK_PROTOCOL)[keyof typeof NETLINK_PROTOCOL] = NETLINK_PROTOCOL.ROUTE) {
+		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "open a netlink socket");
+		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors are mute and dumps are longer.
+		for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
+			setsockopt(this.#fd, SOL_NETLINK, option, ON, ON.length);
+		}
+		setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, TIMEOUT, TIMEOUT.length);
+	}
+
+	/** Asks for a change and waits for the kernel to acknowledge it. Throws SyscallError with its explanation. */
+	change(request: NetlinkRequest): void {
+		this.#exchange(request, NLM_F.ACK);
+	}
+
+	/** Asks for one object. Throws SyscallError (ENODEV and the like). */
+	get(request: NetlinkRequest): NetlinkMessage {
+		const [message] = this.#exchange(request, 0);
+		if (message === undefined) throw malformed(request.doing, "an answer without a message");
+		return message;
+	}
+
+	/** Asks for all objects. Throws SyscallError. */
+	dump(request: NetlinkRequest): readonly NetlinkMessage[] {
+		return this.#exchange(request, NLM_F.DUMP);
+	}
+
+	/**
+	 * Changes of netfilter's subsystem `subsystem` that come into force together, or not at all. Throws the
+	 * SyscallError of the first that is refused.
+	 */
+	changeTogether(subsystem: number, requests: readonly NetlinkRequest[], doing: string): void {
+		if (requests.length === 0) return;
+		const mark = { payload: Uint8Array.of(0, 0, subsystem >> 8, subsystem & 0xff), doing };
+		const all = [{ ...mark, type: NFNL_MSG_BATCH_BEGIN }, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
+		const first = this.#seq + 1;
+		// The last change is acknowledged; of the others one hears only when they are refused.
+		const last = first + requests.length;
+		const bytes = Buffer.concat(
+			all.map((request) => {
+				const seq = ++this.#seq;
+				const message = encodeMessage(request, seq === last ? NLM_F.ACK : 0, seq);
+				return Buffer.concat([message, new Uint8Array(-message.length & 3)]);
+			}),
+		);
+		const room = INT.encode({ value: 2 * bytes.length });
+		setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, room, room.length);
+		check(send(this.#fd, bytes, bytes.length, 0), doing);
+		let refusal: SyscallError | undefined;
+		for (let done = false; !done; ) {
+			for (const message of parseMessages(this.#receive(doing), doing)) {
+				if (message.seq < first || message.type !== NLMSG_ERROR) continue;
+				refusal ??= decodeFailure(message, all[message.seq - first]?.doing ?? doing);
+				// A batch that is refused as a whole is answered with its beginning.
+				if (message.seq === last || (message.seq === first && refusal !== undefined)) done = true;
+			}
+		}
+		if (refusal !== undefined) throw refusal;
+	}
+
+	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
+	waitForUnsolicited(timeoutMs: number, doing: string): boolean {
+		const deadline = performance.now() + timeoutMs;
+		const pollfd = POLLFD.encode({ fd: this.#fd, events: POLLIN });
+		for (;;) {
+			const result = poll(pollfd, 1, Math.max(0, Math.ceil(deadline - performance.now())));
+			if (result !== -ERRNO.EINTR) return check(result, doing) > 0;
+		}
+	}
+
+	/**
+	 * The messages of one datagram that the kernel sent by itself, or undefined when there is none now.
+	 * Throws SyscallError (ENOBUFS) once after some were lost.
+	 */
+	unsolicited(doing: string): readonly NetlinkMessage[] | undefined {
+		const nothing = new Uint8Array(1);
+		const length = recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+		if (length === -ERRNO.EAGAIN) return undefined;
+		const bytes = new Uint8Array(check(length, doing));
+		check(recv(this.#fd, bytes, bytes.length, MSG_DONTWAIT), doing);
+		return parseMessages(bytes, doing);
+	}
+
+	/** How many bytes the kernel may hold for {@link unsolicited}; more than sysctl net.core.rmem_max allows. */
+	holdAtMost(bytes: number): void {
+		const value = INT.encode({ value: bytes });
+		const result = setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, value, value.length);
+		check(result, "enlarge the buffer of a netlink socket");
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+
+	#exchange(request: NetlinkRequest, flags: number): readonly NetlinkMessage[] {
+		const { doing } = request;
+		const seq = ++this.#seq;
+		const bytes = encodeMessage(request, flags, seq);
+		check(send(this.#fd, bytes, bytes.length, 0), doing);
+		const messages: NetlinkMessage[] = [];
+		let interrupted = false;
+		for (;;) {
+			for (const message of parseMessages(this.#receive(doing), doing)) {
+				if (message.seq !== seq) continue; // the rest of an answer that an earlier request gave up
+				if (message.type === NLMSG_ERROR) {
+					const failure = decodeFailure(message, doing);
+					if (failure !== undefined) throw failure;
+					return messages;
+				}
+				// What changed while it was dumped may be missing or twice there: begin again after the end.
+				interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
+				if (message.type === NLMSG_DONE) {
+					const { value } = INT.decode(message.payload);
+					if (value < 0) throw new SyscallError(doing, -value);
+					return interrupted ? this.#exchange(request, flags) : messages;
+				}
+				messages.push(message);
+				if ((message.flags & NLM_F_MULTI) === 0 && (flags & NLM_F.ACK) === 0) return messages;
+			}
+		}
+	}
+
+	#receive(doing: string): Uint8Array {
+		const nothing = new Uint8Array(1);
+		const length = check(recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC), doing);
+		const bytes = new Uint8Array(length);
+		check(recv(this.#fd, bytes, length, 0), doing);
+		return bytes;
+	}
+}
+
+function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uint8Array {
+	const header = HEADER.encode({
+		len: HEADER.size + request.payload.length,
+		type: request.type,
+		flags: NLM_F.REQUEST | flags | (request.flags ?? 0),
+		seq,
+	});
+	return Buffer.concat([header, request.payload]);
+}
+
+interface SequencedMessage extends NetlinkMessage {
+	readonly seq: number;
+}
+
+/** Cuts a datagram into its messages. Throws LinuxError (SYSCALL) for lengths that cannot be. */
+export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
+	const messages: SequencedMessage[] = [];
+	for (let at = 0; at + HEADER.size <= datagram.length; ) {
+		const { len, type, flags, seq } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
+		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
+		messages.push({ type, flags, seq, payload: datagram.slice(at + HEADER.size, at + len) });
+		at += (len + 3) & ~3;
+	}
+	return messages;
+}
+
+/** The error of an NLMSG_ERROR message, with the kernel's sentence where it gives one; undefined for an ack. */
+export function decodeFailure(message: NetlinkMessage, doing: string): SyscallError | undefined {
+	const { value } = INT.decode(message.payload);
+	if (value === 0) return undefined;
+	const said = explanation(message);
+	return said === undefined ? new SyscallError(doing, -value) : new SyscallError(doing, -value, said);
+}
+
+function explanation({ flags, payload }: NetlinkMessage): string | undefined {
+	if ((flags & NLM_F_ACK_TLVS) === 0) return undefined;
+	// struct nlmsgerr: the error, the request's header and, unless capped, all of the request.
+	const header = payload.subarray(INT.size, INT.size + HEADER.size);
+	const echoed = (flags & NLM_F_CAPPED) === 0 ? HEADER.decode(header).len : HEADER.size;
+	let attributes: Attributes;
+	try {
+		attributes = decodeAttributes(payload.subarray(INT.size + ((echoed + 3) & ~3)));
+	} catch {
+		return undefined; // an explanation that cannot be read must not hide the error that it explains
+	}
+	const text = attributes.get(NLMSGERR_ATTR_MSG);
+	return text === undefined ? undefined : Buffer.from(text).toString("utf8").replace(/\0.*$/s, "");
+}
+
+function malformed(doing: string, what: string): LinuxError {
+	return new LinuxError("SYSCALL", `${doing}: the kernel sent ${what}`);
+}

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { FROM_SOURCE } from "../../../test/support/node.ts";
+import { L3dsrError } from "../../l3dsr/src/errors.ts";
+import { FileLock } from "../src/file-lock.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-lock-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Another process that holds the lock until its stdin ends. */
+async function holder(path: string): Promise<ChildProcess> {
+	const script = `
+		import { FileLock } from "./src/sys/file-lock.ts";
+		const lock = await FileLock.acquire(${JSON.stringify(path)});
+		process.stdout.write("held");
+		process.stdin.resume().on("end", () => lock[Symbol.dispose]());`;
+	const child = spawn(process.execPath, [...FROM_SOURCE, "--input-type=module", "-e", script]);
+	await once(child.stdout, "data");
+	return child;
+}
+
+test("is exclusive while held and free after disposal", async () => {
+	const path = join(folder, "a.lock");
+	{
+		using lock = await FileLock.acquire(path);
+		assert.equal(lock.path, path);
+		await assert.rejects(FileLock.acquire(path), { code: "LOCK_HELD" });
+	}
+	using again = await FileLock.acquire(path);
+	again[Symbol.dispose]();
+	again[Symbol.dispose]();
+});
+
+test("names the process that holds it", async () => {
+	const path = join(folder, "b.lock");
+	const child = await holder(path);
+	try {
+		await assert.rejects(FileLock.acquire(path, { waitMs: 30 }), (error: unknown) => {
+			assert.ok(error instanceof L3dsrError);
+			assert.equal(error.message, `lock ${path}: held by process ${child.pid} (node)`);
+			return true;
+		});
+	} finally {
+		child.stdin?.end();
+		await once(child, "exit");
+	}
+});
+
+test("waits for the holder to let go, or to die", async () => {
+	const path = join(folder, "c.lock");
+	const child = await holder(path);
+	const waiting = FileLock.acquire(path, { waitMs: 10_000 });
+	child.kill("SIGKILL");
+	using lock = await waiting;
+	assert.equal(lock.path, path);
+});
+
+test("says which file could not be opened", async () => {
+	await assert.rejects(FileLock.acquire(join(folder, "none", "d.lock")), {
+		code: "KERNEL_SYSCALL",
+		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
+		diagnostics: [
+			{
+				code: "KERNEL_SYSCALL",
+				message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
+				hint: `${join(folder, "none")} must be there and writable`,
+			},
+		],
+	});
+});

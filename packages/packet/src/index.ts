@@ -1,0 +1,23 @@
+/** The one entrance of `@l3dsr/packet`: addresses, DSCP, checksums and captures, knowing nothing of L3DSR. */
+
+export {
+	type Address,
+	addressBits,
+	addressFromBytes,
+	type Family,
+	maskBytes,
+	type Prefix,
+	parseAddress,
+	parseIpv4,
+	parseIpv6,
+	prefixContains,
+	prefixOf,
+	sameAddress,
+} from "./address.ts";
+export { foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
+export { DSCP_CLASSES, type Dscp, dscp, dscpOfTos, formatDscp, isDscp, tosOfDscp } from "./dscp.ts";
+export { PacketError, type PacketErrorCode } from "./error.ts";
+export { decodeCapture } from "./pcap/capture.ts";
+export type { Capture, CapturedPacket } from "./pcap/captured-packet.ts";
+export { isKnownLinkType, LINK_TYPE, networkPacketOf } from "./pcap/link-layer.ts";
+export { encodePcap } from "./pcap/pcap.ts";

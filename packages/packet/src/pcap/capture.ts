@@ -1,0 +1,21 @@
+/**
+ * Capture files as tcpdump, Wireshark and switches write them: bytes ⇄ packets. Pure.
+ *
+ * Read: pcap (microseconds and nanoseconds, either byte order) and pcapng. Written: pcap with nanoseconds.
+ * Sources: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
+ */
+import { PacketError } from "../error.ts";
+import type { Capture } from "./captured-packet.ts";
+import { decodePcap, isPcap } from "./pcap.ts";
+import { decodePcapng, isPcapng } from "./pcapng.ts";
+
+/** Throws PacketError (CAPTURE_FORMAT) for what is no capture, and for one that is damaged. */
+export function decodeCapture(bytes: Uint8Array, source: string): Capture {
+	if (isPcapng(bytes)) return decodePcapng(bytes, source);
+	if (isPcap(bytes)) return decodePcap(bytes, source);
+	throw new PacketError(
+		"CAPTURE_FORMAT",
+		`read capture ${source}: it is neither pcap nor pcapng`,
+		bytes.length === 0 ? "it is empty" : "a packet in hex goes behind --hex",
+	);
+}

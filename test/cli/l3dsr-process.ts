@@ -1,4 +1,0 @@
-/** `node --import tsx test/cli/l3dsr-process.ts ARGUMENTS`: l3dsr as a process. */
-import { main } from "../../src/cli/l3dsr.ts";
-
-await main("l3dsr");
