@@ -40,13 +40,6 @@ const COMMANDS = {
 const UNSET = ["NODE_EXTRA_CA_CERTS", "NODE_OPTIONS"];
 
 /**
- * V8's --interrupt-budget: its own, and that of commands around services. They are over before optimised code has
- * earned what making it costs (a third of the CPU time of `l3dsr up`); what runs for minutes still gets it, thirty
- * times later.
- */
-const BUDGET = { own: 67_584, raised: 2_000_000 };
-
-/**
  * What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. V8 takes
  * a cache under the flags alone that it was made with, and that goes for Node's own modules, too: hence no flag on the
  * first line, and none while a part is loaded.
@@ -57,20 +50,13 @@ const { Script } = require("node:vm");
 const FILE_OF = TABLE;
 const chunks = Object.create(null);
 const modules = Object.create(null);
-let raised = false;
-function setBudget(value) {
-	require("node:v8").setFlagsFromString("--interrupt-budget=" + value);
-}
 function part(file) {
 	const path = __dirname + "/" + file;
 	let cachedData;
 	try {
 		cachedData = readFileSync(path + ".cache");
 	} catch {}
-	if (raised) setBudget(${BUDGET.own});
 	const script = new Script(readFileSync(path, "latin1"), { filename: file, cachedData });
-	if (file.startsWith("services.")) raised = RAISE;
-	if (raised) setBudget(${BUDGET.raised});
 	return script.runInThisContext();
 }
 function load(name) {
@@ -98,9 +84,10 @@ for (const [part, { text, chunks }] of parts) {
 	for (const chunk of chunks) fileOf[chunk] = file;
 }
 for (const file of entries) {
-	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf))
-		.replace("RAISE", String(budgetIsKnown()))
-		.replace("ENTRY", chunkOf.get(`packages/l3dsr/src/cli/${file}`));
+	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf)).replace(
+		"ENTRY",
+		chunkOf.get(`packages/l3dsr/src/cli/${file}`),
+	);
 	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
 }
 
@@ -128,14 +115,6 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
-
-/** Whether this V8's own budget is the one above: then it takes a cache again once that is set. */
-function budgetIsKnown() {
-	const source = "0";
-	const cachedData = new Script(source).createCachedData();
-	for (const budget of [BUDGET.raised, BUDGET.own]) setFlagsFromString(`--interrupt-budget=${budget}`);
-	return new Script(source, { cachedData }).cachedDataRejected === false;
-}
 
 /**
  * Writes a part with V8's code cache beside it, so that starting it compiles nothing, and returns the name of its

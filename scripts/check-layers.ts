@@ -73,7 +73,10 @@ function sourceFiles(): SourceFile[] {
 
 function importsOf(text: string): SourceFile["imports"] {
 	const code = text.replace(/^\s*(\/\/|\/?\*).*$/gm, "");
-	const atOnce = [...code.matchAll(/^(?:import|export)\b[^;"]*"([^"\n]+)"/gm)];
+	const atOnce = [
+		...code.matchAll(/^import\b[^;"]*"([^"\n]+)"/gm),
+		...code.matchAll(/^export (?:type )?(?:\{[^}]*\}|\*[^;"]*) from "([^"\n]+)"/gm),
+	];
 	const later = [...code.matchAll(/\bimport\(\s*"([^"\n]+)"/g)];
 	return [
 		...atOnce.map(([, specifier = ""]) => ({ specifier, lazy: false })),

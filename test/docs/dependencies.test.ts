@@ -1,13 +1,27 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
-const manifest = JSON.parse(read("package.json"));
-const pinned: Record<string, string> = { ...manifest.dependencies, ...manifest.devDependencies };
+/** Of the workspace and each of its packages, without the packages themselves. */
+const pinned: Record<string, string> = Object.fromEntries(
+	["package.json", ...packageManifests()]
+		.map((path) => JSON.parse(read(path)))
+		.flatMap((manifest) =>
+			["dependencies", "devDependencies", "optionalDependencies"].flatMap((kind) =>
+				Object.entries<string>(manifest[kind] ?? {}),
+			),
+		)
+		.filter(([name]) => !name.startsWith("@l3dsr/")),
+);
+
+function packageManifests(): string[] {
+	const names = readdirSync(new URL("../../packages", import.meta.url));
+	return names.map((name) => `packages/${name}/package.json`);
+}
 
 describe("docs/design/dependencies.md", () => {
-	it("has a row for each package of package.json, and for no other", () => {
+	it("has a row for each dependency of the workspace, and for no other", () => {
 		const rows = [...read("docs/design/dependencies.md").matchAll(/^\| (\S+?)(?: (\d+))? \|/gm)];
 		const names = rows
 			.map(([, name = ""]) => name)

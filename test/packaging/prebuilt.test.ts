@@ -28,12 +28,11 @@ describe("packaging/prebuilt.sha512", () => {
 		assert.equal(new Set(listed.map(({ name, version }) => `${name} ${version}`)).size, 3);
 	});
 
-	it("has the koffi and the esbuild that package-lock.json has, to the byte", () => {
+	it("has the Node, the koffi and the esbuild that package-lock.json has, to the byte", () => {
 		const { packages } = JSON.parse(read("package-lock.json"));
 		for (const { sum, name, cpu, version } of listed) {
-			if (name === "node") continue;
-			const scoped = name === "esbuild" ? "@esbuild/" : "@koromix/koffi-";
-			const locked = packages[`node_modules/${scoped}linux-${cpu}`];
+			const prefix = { node: "node-", esbuild: "@esbuild/" }[name] ?? "@koromix/koffi-";
+			const locked = packages[`node_modules/${prefix}linux-${cpu}`];
 			assert.equal(version, locked.version, name);
 			const [, base64] = /^sha512-(.+)$/.exec(locked.integrity) ?? [];
 			assert.equal(sum, Buffer.from(base64 ?? "", "base64").toString("hex"), `${name} ${cpu}`);
@@ -41,7 +40,7 @@ describe("packaging/prebuilt.sha512", () => {
 	});
 
 	it("has a runtime of the Node that the package asks for", () => {
-		const { engines } = JSON.parse(read("package.json"));
+		const { engines } = JSON.parse(read("packages/l3dsr/package.json"));
 		for (const { name, version } of listed) {
 			if (name === "node") assert.ok(Number(version.split(".")[0]) >= Number(engines.node.slice(2)), version);
 		}

@@ -43,14 +43,6 @@ test("each part is compiled ahead, for this Node", () => {
 	}
 });
 
-test("commands around services put optimising off, and V8 takes the parts that they load then", () => {
-	// The build asks V8 whether it does, and leaves its budget alone otherwise.
-	assert.match(
-		readFileSync(join(dist(), "l3dsr.cjs"), "utf8"),
-		/startsWith\("services\."\)\) raised = true;/,
-	);
-});
-
 /** Runs a command in a copy that has these parts alone. */
 function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
 	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));

@@ -99,7 +99,7 @@ for (const { hook, kind, pass } of HOOKS) {
 		const v0 = interfaceByName("v0");
 		ip("link delete v0");
 		using program = Program.load(verdictSpec(kind, pass));
-		assert.throws(() => hook.attach(v0, program), { code: "KERNEL_SYSCALL", message: /v0: ENODEV/ });
+		assert.throws(() => hook.attach(v0, program), { code: "SYSCALL", message: /v0: ENODEV/ });
 		assert.throws(() => hook.query(v0), { message: /ENODEV/ });
 	});
 }
@@ -328,7 +328,7 @@ test("native XDP on a driver without it is refused with the way out", () => {
 	ip("link add bridge0 type bridge");
 	using program = Program.load(verdictSpec("xdp", XDP_PASS));
 	assert.throws(() => xdpNative.attach(interfaceByName("bridge0"), program), {
-		code: "KERNEL_FEATURE",
+		code: "FEATURE",
 		message: "attach program t_verdict to XDP of bridge0: the driver of this interface has no XDP",
 	});
 });

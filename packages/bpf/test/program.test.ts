@@ -138,7 +138,7 @@ test("a program that breaks CHECKSUM_COMPLETE is found out", () => {
 	};
 	using bad = Program.load(spec);
 	assert.equal(testRun(bad, { data }).data[40], 0x55);
-	assert.throws(() => testRun(bad, { data, flags }), { code: "KERNEL_SYSCALL", message: /EBADMSG/ });
+	assert.throws(() => testRun(bad, { data, flags }), { code: "SYSCALL", message: /EBADMSG/ });
 });
 
 test("a program that is gone cannot be opened, and a closed one not used", () => {
@@ -148,7 +148,7 @@ test("a program that is gone cannot be opened, and a closed one not used", () =>
 	program[Symbol.dispose]();
 	assert.throws(() => testRun(program, { data: FRAME }), /program t_verdict is closed/);
 	assert.throws(() => Program.open(id), {
-		code: "KERNEL_SYSCALL",
+		code: "SYSCALL",
 		message: `open program ${id}: ENOENT (no such file or directory)`,
 	});
 });

@@ -111,7 +111,7 @@ for (const [name, spec] of Object.entries(BROKEN_PROGRAMS)) {
 			() => Program.load(spec),
 			(error: unknown) => {
 				assert.ok(error instanceof VerifierError);
-				assert.equal(error.code, "KERNEL_VERIFIER");
+				assert.equal(error.code, "VERIFIER");
 				assert.equal(error.errno, ERRNO[refusal.errno]);
 				assert.match(error.report.telling.join("\n"), refusal.telling);
 				const [first = ""] = error.report.telling;

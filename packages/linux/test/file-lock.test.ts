@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FROM_SOURCE } from "../../../test/support/node.ts";
-import { L3dsrError } from "../../l3dsr/src/errors.ts";
+import { LinuxError } from "../src/error.ts";
 import { FileLock } from "../src/file-lock.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-lock-"));
@@ -15,7 +15,7 @@ after(() => rmSync(folder, { recursive: true }));
 /** Another process that holds the lock until its stdin ends. */
 async function holder(path: string): Promise<ChildProcess> {
 	const script = `
-		import { FileLock } from "./src/sys/file-lock.ts";
+		import { FileLock } from "./packages/linux/src/file-lock.ts";
 		const lock = await FileLock.acquire(${JSON.stringify(path)});
 		process.stdout.write("held");
 		process.stdin.resume().on("end", () => lock[Symbol.dispose]());`;
@@ -41,7 +41,7 @@ test("names the process that holds it", async () => {
 	const child = await holder(path);
 	try {
 		await assert.rejects(FileLock.acquire(path, { waitMs: 30 }), (error: unknown) => {
-			assert.ok(error instanceof L3dsrError);
+			assert.ok(error instanceof LinuxError);
 			assert.equal(error.message, `lock ${path}: held by process ${child.pid} (node)`);
 			return true;
 		});
@@ -62,11 +62,11 @@ test("waits for the holder to let go, or to die", async () => {
 
 test("says which file could not be opened", async () => {
 	await assert.rejects(FileLock.acquire(join(folder, "none", "d.lock")), {
-		code: "KERNEL_SYSCALL",
+		code: "SYSCALL",
 		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
 		diagnostics: [
 			{
-				code: "KERNEL_SYSCALL",
+				code: "SYSCALL",
 				message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,
 				hint: `${join(folder, "none")} must be there and writable`,
 			},

@@ -27,7 +27,7 @@ interface Listed {
 
 test("a namespace that nothing has been put into has no addresses and no local routes", () => {
 	const script = `
-		import { listAddresses, listLocalRoutes } from "./src/sys/inet.ts";
+		import { listAddresses, listLocalRoutes } from "./packages/linux/src/inet.ts";
 		process.stdout.write(JSON.stringify([listAddresses(), listLocalRoutes()]));`;
 	const args = ["-n", process.execPath, ...FROM_SOURCE, "--input-type=module", "-e", script];
 	assert.equal(execFileSync("unshare", args, { cwd: ROOT, encoding: "utf8" }), "[[],[]]");

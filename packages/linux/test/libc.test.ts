@@ -46,19 +46,19 @@ test("names errno in the error of a failed call", () => {
 		() => check(-ERRNO.ENODEV, "attach program x to eth9"),
 		(error: unknown) => {
 			assert.ok(error instanceof SyscallError);
-			assert.equal(error.code, "KERNEL_SYSCALL");
+			assert.equal(error.code, "SYSCALL");
 			assert.equal(error.errnoName, "ENODEV");
 			assert.equal(error.message, "attach program x to eth9: ENODEV (no such device)");
 			return true;
 		},
 	);
-	assert.throws(() => check(-ERRNO.EPERM, "load"), { code: "KERNEL_PERMISSION" });
+	assert.throws(() => check(-ERRNO.EPERM, "load"), { code: "PERMISSION" });
 	assert.equal(check(7, "load"), 7);
 });
 
 test("loads no FFI before the first call", () => {
 	const script = `
-		import { isLibcLoaded, libcFunction } from "./src/sys/libc.ts";
+		import { isLibcLoaded, libcFunction } from "./packages/linux/src/libc.ts";
 		const getpid = libcFunction("int getpid()");
 		const before = isLibcLoaded();
 		getpid();

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../test/support/netns.ts";
-import { L3dsrError } from "../../l3dsr/src/errors.ts";
+import { LinuxError } from "../src/error.ts";
 import {
 	IFINFOMSG,
 	interfaceByIndex,
@@ -51,7 +51,7 @@ test("reads any bytes as attributes and messages, or throws a typed error", () =
 				try {
 					read();
 				} catch (error) {
-					assert.ok(error instanceof L3dsrError);
+					assert.ok(error instanceof LinuxError);
 				}
 			}
 		}),
@@ -96,7 +96,7 @@ test("finds an interface whose name has the longest form that there is", () => {
 
 test("says which interface there is not", () => {
 	assert.throws(() => interfaceByName("eth9"), {
-		code: "KERNEL_SYSCALL",
+		code: "SYSCALL",
 		message: "look up interface eth9: ENODEV (there is no such interface)",
 	});
 	assert.throws(() => interfaceByIndex(4711), { message: /^look up interface number 4711: ENODEV/ });

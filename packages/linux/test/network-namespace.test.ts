@@ -31,7 +31,7 @@ test("a process that enters a namespace sees that one's interfaces, and its open
 
 test("a namespace that is not there is named in the error", () => {
 	assert.throws(() => enterNetworkNamespace("/run/netns/nosuch"), {
-		code: "KERNEL_SYSCALL",
+		code: "SYSCALL",
 		message: "enter network namespace /run/netns/nosuch: ENOENT",
 	});
 });

@@ -88,7 +88,7 @@ test("frames that found no room in the receive buffer are counted", () => {
 test("an interface that does not exist is named in the error, and nothing stays open", () => {
 	for (const interfaceName of ["nosuch0", "a-name-too-long-for-an-interface"]) {
 		assert.throws(() => new PacketSocket({ interfaceName }), {
-			code: "KERNEL_SYSCALL",
+			code: "SYSCALL",
 			message: `open a packet socket on ${interfaceName}: ENODEV (no such device)`,
 		});
 	}

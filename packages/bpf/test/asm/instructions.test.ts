@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { L3dsrError } from "../../../l3dsr/src/errors.ts";
 import * as asm from "../../src/asm/index.ts";
+import { BpfError } from "../../src/error.ts";
 import { ALU, BEYOND_LLVM_14, JUMPS, MEMORY, type Row } from "./instruction-table.ts";
 
 const noMaps = () => assert.fail("no map is referred to");
@@ -15,7 +15,7 @@ function toHex(bytes: Uint8Array): string {
 
 function rejects(code: string, message: RegExp) {
 	return (error: unknown) => {
-		assert.ok(error instanceof L3dsrError);
+		assert.ok(error instanceof BpfError);
 		assert.equal(error.code, code);
 		assert.match(error.message, message);
 		return true;
@@ -95,7 +95,7 @@ describe("instructions", () => {
 					const instructions = asm.decodeInstructions(bytes);
 					for (const instruction of instructions) assert.ok(asm.formatInstruction(instruction).length > 0);
 				} catch (error) {
-					assert.ok(error instanceof L3dsrError && error.code === "BPF_BUILD");
+					assert.ok(error instanceof BpfError && error.code === "BUILD");
 				}
 			}),
 		);
@@ -130,12 +130,12 @@ describe("labels", () => {
 	it("must exist, once", () => {
 		assert.throws(
 			() => asm.encodeInstructions([asm.ja("nowhere")], noMaps),
-			rejects("BPF_BUILD", /no label nowhere/),
+			rejects("BUILD", /no label nowhere/),
 		);
 		const twice = { ...asm.exit(), symbol: "out" };
 		assert.throws(
 			() => asm.encodeInstructions([twice, twice], noMaps),
-			rejects("BPF_BUILD", /label out is given twice/),
+			rejects("BUILD", /label out is given twice/),
 		);
 	});
 });
@@ -150,11 +150,11 @@ describe("encodeInstructions", () => {
 	it("refuses numbers that do not fit their field", () => {
 		assert.throws(
 			() => asm.encodeInstructions([asm.load(4, 1, 2, 40_000)], noMaps),
-			rejects("BPF_BUILD", /offset 40000 .* does not fit 16 bits/),
+			rejects("BUILD", /offset 40000 .* does not fit 16 bits/),
 		);
 		assert.throws(
 			() => asm.encodeInstructions([asm.mov.imm(1, 2 ** 33)], noMaps),
-			rejects("BPF_BUILD", /does not fit 32 bits/),
+			rejects("BUILD", /does not fit 32 bits/),
 		);
 	});
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Layout } from "@l3dsr/linux";
-import { L3dsrError } from "../../../l3dsr/src/errors.ts";
 import { formatInstruction } from "../../src/asm/index.ts";
 import { SK_BUFF, XDP_MD } from "../../src/bpf-syscall.ts";
 import * as bpf from "../../src/builder/index.ts";
+import { BpfError } from "../../src/error.ts";
 import { commentAt, type ProgramSpec } from "../../src/spec.ts";
 
 function builder(): bpf.ProgramBuilder {
@@ -34,8 +34,8 @@ function refuses(body: (p: bpf.ProgramBuilder) => void, message: RegExp): void {
 			p.build();
 		},
 		(error) => {
-			assert.ok(error instanceof L3dsrError);
-			assert.equal(error.code, "BPF_BUILD");
+			assert.ok(error instanceof BpfError);
+			assert.equal(error.code, "BUILD");
 			assert.match(error.message, message);
 			return true;
 		},

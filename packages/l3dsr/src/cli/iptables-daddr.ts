@@ -3,7 +3,7 @@
  * iptables. Exit codes are the original's: 0 done, 1 failed, 2 bad command line or file, 4 the lock is held.
  */
 import type { Family } from "@l3dsr/packet";
-import { ERRORS, EXIT, L3dsrError } from "../errors.ts";
+import { asL3dsrError, ERRORS, EXIT } from "../errors.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
 import { reportError } from "./report.ts";
@@ -37,9 +37,9 @@ export async function runIptables(context: CliContext, host: IptablesHost): Prom
 		return EXIT.done;
 	} catch (error) {
 		reportError(context, error);
-		if (!(error instanceof L3dsrError)) return EXIT.failed;
-		if (error.code === "LOCK_HELD") return EXIT_LOCK_HELD;
+		const known = asL3dsrError(error);
+		if (known.code === "LOCK_HELD") return EXIT_LOCK_HELD;
 		// The original knows no "not supported here": that is a failure like others.
-		return error.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage) ? EXIT.usage : EXIT.failed;
+		return known.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage) ? EXIT.usage : EXIT.failed;
 	}
 }

@@ -1,7 +1,7 @@
 /** `l3dsr probe`: does that server answer from the VIP? What a director's health check must see. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import { asL3dsrError, EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer } from "../probe/answer.ts";
 import { diagnose } from "../probe/diagnose.ts";
@@ -185,7 +185,7 @@ function openProber(targets: readonly ProbeTarget[]): Asker {
 	try {
 		return new Prober();
 	} catch (error) {
-		if (!(error instanceof L3dsrError) || error.code !== "KERNEL_PERMISSION") throw error;
+		if (asL3dsrError(error).code !== "KERNEL_PERMISSION") throw error;
 		if (targets.every(({ protocol }) => protocol !== "tcp")) return new PlainProber();
 		throw new L3dsrError(
 			{

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { commandPath, interrupt, type Started, start } from "../../../../test/support/commands.ts";
 import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
-import { hostLockPath } from "../../host/lock.ts";
+import { hostLockPath } from "../../src/host/lock.ts";
 import { listNamespaces, namespacePath } from "../../src/host/netns.ts";
 import { CLAIMS } from "../../src/lab/claims.ts";
 import { HOSTS, REAL_SERVERS } from "../../src/lab/layout.ts";

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { run } from "../../../../test/support/netns.ts";
-import { L3dsrError } from "../../../l3dsr/src/errors.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../../../l3dsr/test/packets/build.ts";
+import { PacketError } from "../../src/error.ts";
 import { decodeCapture } from "../../src/pcap/capture.ts";
 import type { CapturedPacket } from "../../src/pcap/captured-packet.ts";
 import { LINK_TYPE, networkPacketOf } from "../../src/pcap/link-layer.ts";
@@ -161,7 +161,7 @@ test("any bytes at all are a capture or a CAPTURE_FORMAT, and every frame of any
 						assert.ok(bytes.length <= rest.length);
 					}
 				} catch (error) {
-					assert.ok(error instanceof L3dsrError && error.code === "CAPTURE_FORMAT", String(error));
+					assert.ok(error instanceof PacketError && error.code === "CAPTURE_FORMAT", String(error));
 				}
 				for (const linkType of [...Object.values(LINK_TYPE), 0, 147]) {
 					const found = networkPacketOf(rest, linkType);

@@ -1,6 +1,6 @@
 /** Makes the host what start and stop ask for: observe, plan, apply, verify; undone when something fails. */
 
-import { L3dsrError } from "../../errors.ts";
+import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { ZERO_COUNTERS } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
 import { type LoopbackStep, planLoopback } from "../../plan/loopback.ts";
@@ -169,7 +169,7 @@ async function undo(
 	} catch (failure) {
 		note = `undoing what had been done failed too: ${failure instanceof Error ? failure.message : String(failure)}`;
 	}
-	return error instanceof L3dsrError ? error.withNotes([note]) : error;
+	return asL3dsrError(error).withNotes([note]);
 }
 
 function announce(

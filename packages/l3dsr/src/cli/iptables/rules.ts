@@ -1,6 +1,6 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
 import type { Family } from "@l3dsr/packet";
-import { L3dsrError } from "../../errors.ts";
+import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
 import { RulesetEditor } from "../../plan/ruleset-editor.ts";
@@ -79,12 +79,13 @@ async function lock(host: IptablesHost, seconds: number): Promise<Disposable> {
 	try {
 		return await host.lock(seconds * 1000);
 	} catch (error) {
-		if (!(error instanceof L3dsrError) || error.code !== "LOCK_HELD") throw error;
+		const known = asL3dsrError(error);
+		if (known.code !== "LOCK_HELD") throw error;
 		const message = "Another app is currently holding the l3dsr lock.";
 		const way =
 			seconds === 0 ? "Perhaps you want to use the -w option?" : `Stopped waiting after ${seconds}s.`;
 		throw new L3dsrError(
-			{ code: "LOCK_HELD", message: `${message} ${way}`, notes: [error.message] },
+			{ code: "LOCK_HELD", message: `${message} ${way}`, notes: [known.message] },
 			{ cause: error },
 		);
 	}

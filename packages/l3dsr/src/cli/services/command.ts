@@ -1,7 +1,7 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
 import { once } from "node:events";
 import { type Command, Option } from "commander";
-import { EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
+import { asL3dsrError, EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
 import { commandInNamespace, listNamespaces } from "../../host/netns.ts";
 import { findProgram } from "../../host/process.ts";
 import type { CliContext } from "../context.ts";
@@ -84,8 +84,9 @@ export async function offeringConfiguration<T>(work: () => Promise<T>): Promise<
 	try {
 		return await work();
 	} catch (error) {
-		if (!(error instanceof L3dsrError) || error.code !== "KERNEL_PERMISSION") throw error;
-		const [first, ...more] = error.diagnostics;
+		const known = asL3dsrError(error);
+		if (known.code !== "KERNEL_PERMISSION") throw error;
+		const [first, ...more] = known.diagnostics;
 		const hint = "run it as root, or ask a configuration, which takes no root: -c PATH";
 		throw new L3dsrError([{ ...first, hint }, ...more], { cause: error });
 	}

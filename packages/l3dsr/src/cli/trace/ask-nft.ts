@@ -1,6 +1,6 @@
 /** Puts packets to a copy of the rules that run on nft, and compares what comes out with the oracle. */
 
-import { L3dsrError } from "../../errors.ts";
+import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { type Journey, travel } from "../../inspect/trace/journey.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
@@ -61,8 +61,9 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 		});
 		return { records: new Map(records), countersDiffer: differ };
 	} catch (error) {
-		if (!(error instanceof L3dsrError) || error.code !== "KERNEL_SYSCALL") throw error;
-		return mute(exact, error.message);
+		const known = asL3dsrError(error);
+		if (known.code !== "KERNEL_SYSCALL") throw error;
+		return mute(exact, known.message);
 	}
 }
 

@@ -1,6 +1,6 @@
 /** What became of one packet: the record that is printed, as text or as JSON. Pure but for what the kernel is asked. */
 
-import { L3dsrError } from "../../errors.ts";
+import { asL3dsrError } from "../../errors.ts";
 import { type ChecksumVerdict, verifyChecksums } from "../../inspect/trace/checksums.ts";
 import { type ComparedField, compareFields, headerFields } from "../../inspect/trace/header-fields.ts";
 import { type Journey, type StopResult, travel } from "../../inspect/trace/journey.ts";
@@ -143,8 +143,9 @@ function askProgram(
 		if (samePacket(bytes, after)) return { ...record, answer: "same" };
 		return { ...record, answer: "different", bytes: Buffer.from(bytes).toString("hex") };
 	} catch (error) {
-		if (!(error instanceof L3dsrError)) throw error;
-		return { ...record, answer: "not asked", why: error.message };
+		const known = asL3dsrError(error);
+		if (known.code === "INTERNAL") throw error;
+		return { ...record, answer: "not asked", why: known.message };
 	}
 }
 

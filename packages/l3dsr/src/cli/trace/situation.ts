@@ -1,6 +1,6 @@
 /** What a packet is traced through: the rules that run on this host, or those of a configuration. */
 import { addressBits, type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
-import { L3dsrError } from "../../errors.ts";
+import { asL3dsrError, type L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
 import { systemPrograms } from "../../host/process.ts";
@@ -106,8 +106,9 @@ async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplic
 	try {
 		return await RulesReplica.of(options);
 	} catch (error) {
-		if (error instanceof L3dsrError) return error;
-		throw error;
+		const known = asL3dsrError(error);
+		if (known.code === "INTERNAL") throw error;
+		return known;
 	}
 }
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync, rmSync } from "node:fs";
 import { after, test } from "node:test";
 import { enterNetns } from "../../../../../test/support/netns.ts";
-import { hostLockPath } from "../../../host/lock.ts";
 import { systemHost } from "../../../src/cli/iptables/host.ts";
+import { hostLockPath } from "../../../src/host/lock.ts";
 import {
 	COMMAND_OPTIONS,
 	MODE_OPTIONS,

@@ -121,7 +121,7 @@ test("where the lock cannot be written, up says so and changes nothing", () => {
 	assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
 	assert.match(
 		stderr,
-		/^error\[KERNEL_SYSCALL\]: open lock file \/run\/l3dsr\.[0-9]+\.lock: EROFS \(read-only file system\)\nhint: \/run must be there and writable\n$/,
+		/^error\[KERNEL_SYSCALL\]: open lock file \/run\/l3dsr\.[0-9]+\.lock: EROFS \(read-only file system\)\nhint: \/run must exist and be writable\n$/,
 	);
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
 });

@@ -15,7 +15,7 @@ import {
 	xdpNative,
 } from "@l3dsr/bpf";
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
-import { L3dsrError } from "../../../errors.ts";
+import { asL3dsrError, L3dsrError } from "../../../errors.ts";
 import type { Finding } from "../../datapath.ts";
 import { PROGRAM_NAME } from "../compile/compile.ts";
 import { MAP, RULES_LAYOUT } from "../compile/frame.ts";
@@ -244,8 +244,9 @@ function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable
 				ours.push(new Attachment(standing, others.length > 0));
 			} catch (error) {
 				unreadable.push(standing);
-				if (!(error instanceof L3dsrError)) throw error;
-				report(object, error.message);
+				const known = asL3dsrError(error);
+				if (known.code === "INTERNAL") throw error;
+				report(object, known.message);
 				continue;
 			}
 			if (others.length > 0) {
