@@ -8,7 +8,7 @@ import { attempt, COMMANDS, done, PACKAGES, ROOT, VERSION } from "./host.ts";
 
 /** What a user of the library writes, in TypeScript. */
 const PROGRAM = `
-import { asm, ETHERNET, IPV4, Program, ProgramBuilder, SKB, TC_ACT, testRun, view } from "l3dsr/bpf";
+import { asm, ETHERNET, IPV4, Program, ProgramBuilder, SKB, TC_ACT, testRun, view } from "@l3dsr/bpf";
 declare const console: { log(value: unknown): void };
 
 const p = new ProgramBuilder({ name: "drop_udp", type: "BPF_PROG_TYPE_SCHED_CLS" });
@@ -44,7 +44,7 @@ describe("the npm package", () => {
 	after(() => rmSync(project, { recursive: true }));
 
 	it("is what npm pack makes, the same to the byte each time", () => {
-		inProject(`npm pack --silent '${ROOT}'`);
+		inProject(`npm pack --silent '${ROOT}build/npm/l3dsr'`);
 		done("cmp", [file, join(project, `l3dsr-${VERSION}.tgz`)]);
 	});
 
@@ -70,20 +70,22 @@ describe("the npm package", () => {
 	it("has the man pages where man looks after a global installation, README and licenses", () => {
 		const prefix = join(project, "prefix");
 		inProject(`npm install --silent --no-audit --no-fund --global --prefix '${prefix}' '${file}'`);
-		const pages = readdirSync(join(installed, "npm/man"), { recursive: true, encoding: "utf8" });
+		const pages = readdirSync(join(installed, "man"), { recursive: true, encoding: "utf8" });
 		assert.equal(pages.filter((page) => page.endsWith(".8")).length, 8 + 5);
 		for (const page of pages) assert.ok(existsSync(join(prefix, "share/man", page)), page);
-		for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "npm/licenses/commander"])
+		for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "licenses/commander"])
 			assert.ok(existsSync(join(installed, name)), name);
-		assert.match(readFileSync(join(installed, "package.json"), "utf8"), /"node": ">=20"/);
+		assert.match(readFileSync(join(installed, "package.json"), "utf8"), /"node": ">=24"/);
 	});
 
-	it("has types for l3dsr/bpf, in a project with every check on and no types of Node", () => {
+	it("has types for @l3dsr/bpf, in a project with every check on and no types of Node", () => {
+		const libraries = ["linux", "bpf"].map((name) => `'${join(PACKAGES, `l3dsr-${name}-${VERSION}.tgz`)}'`);
+		inProject(`npm install --silent --no-audit --no-fund ${libraries.join(" ")}`);
 		writeFileSync(join(project, "program.ts"), PROGRAM);
 		writeFileSync(join(project, "tsconfig.json"), tsconfig("nodenext"));
 		const tsc = join(ROOT, "node_modules/.bin/tsc");
 		inProject(`'${tsc}' -p .`);
-		assert.equal(inProject("node program.js").trim(), "true");
+		assert.equal(inProject(`${process.execPath} program.js`).trim(), "true");
 
 		writeFileSync(join(project, "program.ts"), PROGRAM.replace("verdict ===", "verdict.length ==="));
 		const { status, stdout } = attempt("sh", ["-c", `cd '${project}'; '${tsc}' -p .`]);
