@@ -54,6 +54,7 @@ export const HELPER_FUNCTIONS = {
 	bpf_ringbuf_discard: { id: 133, args: 2 },
 	bpf_csum_level: { id: 135, args: 2 },
 	bpf_redirect_peer: { id: 155, args: 2 },
+	bpf_ktime_get_coarse_ns: { id: 160, args: 0 },
 	bpf_check_mtu: { id: 163, args: 5 },
 	bpf_xdp_get_buff_len: { id: 188, args: 1 },
 	bpf_xdp_load_bytes: { id: 189, args: 4 },

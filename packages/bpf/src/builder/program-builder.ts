@@ -92,6 +92,24 @@ export class ProgramBuilder {
 		return this.#arithmetic.allocate({ name, width: 64, bytes: 8, order: "none", kind: "scalar" }, placement);
 	}
 
+	/** A pointer into a packet, of which nothing is proven, in a register of its own, to be set before it is read. */
+	packetPointer(name: string, placement: Placement = "scratch"): Value {
+		return this.#arithmetic.allocate({ ...pointer(name), kind: "packet" }, placement);
+	}
+
+	/** A pointer to a map's memory, in a register of its own, to be set (`mapValue`) before it is read. */
+	pointer(name: string, placement: Placement = "scratch"): Value {
+		return this.#arithmetic.allocate(pointer(name), placement);
+	}
+
+	/**
+	 * The value has its register again, to be set anew: after `release`, or where a call or a join of paths has lost it.
+	 * Nothing where it still has it. So a value can be in the same register on all the paths that meet somewhere.
+	 */
+	revive(value: Value): void {
+		this.#emitter.flow?.revive(value);
+	}
+
 	/** The registers of these values are free from here on, on this path; `using` does it at the end of a scope. */
 	release(...values: readonly Value[]): void {
 		for (const value of values) this.#arithmetic.release(value);
@@ -190,10 +208,15 @@ export class ProgramBuilder {
 		return spec;
 	}
 
-	/** `name = &map[0] + offset`: the memory of an array map (not per-CPU) without a call; bytes follow by index */
-	mapValue(map: MapSpec, offset = 0, placement: Placement = "scratch"): Value {
+	/**
+	 * `name = &map[0] + offset`: the memory of an array map (not per-CPU) without a call; bytes follow by index. `into`: in
+	 * the register of this pointer instead of a new one.
+	 */
+	mapValue(map: MapSpec, offset = 0, placement: Placement | { readonly into: Value } = "scratch"): Value {
 		this.map(map);
-		const value = this.#arithmetic.allocate(pointer(map.name), placement);
+		const isNew = typeof placement !== "object";
+		if (!isNew) this.revive(placement.into);
+		const value = isNew ? this.#arithmetic.allocate(pointer(map.name), placement) : placement.into;
 		this.#emitter.emit(loadMapValue(this.#emitter.write(value), map.name, offset), `${map.name} + ${offset}`);
 		this.#emitter.flow?.assign(value);
 		return value;

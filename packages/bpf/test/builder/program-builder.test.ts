@@ -259,6 +259,79 @@ describe("registers", () => {
 	});
 });
 
+describe("values that have one register on all paths", () => {
+	const memory = {
+		name: "memory",
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: 64,
+		maxEntries: 1,
+	} as const;
+
+	it("come back after a call has lost them, each to its own register", () => {
+		const code = emitted((p) => {
+			const at = p.pointer("at", 9);
+			const sum = p.u32("sum", 4);
+			p.release(at, sum);
+			p.run("bpf_get_smp_processor_id", []);
+			p.mapValue(memory, 8, { into: at });
+			p.revive(sum);
+			sum.set(3);
+		});
+		assert.deepEqual(code, ["call bpf_get_smp_processor_id#8", "r9 = map memory value + 8", "w4 = 3"]);
+	});
+
+	it("are where they were when paths meet that found them in different ways", () => {
+		assert.doesNotThrow(() =>
+			emitted((p) => {
+				const ctx = p.context(bpf.SKB);
+				const found = p.label("found");
+				const other = p.label("other");
+				const value = p.u32("value", 4);
+				p.release(value);
+				p.gotoIf(ctx.mark, "==", 0, other);
+				p.revive(value);
+				value.set(1);
+				p.goto(found);
+				p.place(other);
+				p.load(ctx.mark, { into: value });
+				p.goto(found);
+				p.place(found);
+				value.add(1);
+			}),
+		);
+	});
+
+	it("cannot be read before they are set anew", () => {
+		refuses((p) => {
+			const value = p.u32("value", 4);
+			value.set(1);
+			p.release(value);
+			p.revive(value);
+			p.exit(value);
+		}, /value is read before it is set/);
+	});
+
+	it("are refused a register that another value has", () => {
+		refuses((p) => {
+			const value = p.u32("value", 4);
+			p.release(value);
+			p.u32("other", 4).set(1);
+			p.revive(value);
+		}, /allocate value: no r4 register is free \(r4 other\)/);
+	});
+
+	it("a pointer into a packet can only be read as far as it is proven", () => {
+		refuses((p) => {
+			const { data } = packet(p);
+			const at = p.packetPointer("at", 7);
+			at.set(data).add(30);
+			p.load(bpf.view(at, bpf.UDP).source);
+			p.load(bpf.view(at, bpf.UDP).checksum);
+		}, /udp.checksum is bytes 6-7 of at, of which 4 are proven/);
+	});
+});
+
 describe("calls", () => {
 	it("move nothing that is in its place, and put the rest there at once", () => {
 		const code = emitted((p) => {
