@@ -32,3 +32,17 @@ export function replaceInChecksum(
 	}
 	return ~foldSum(sum) & 0xffff;
 }
+
+/**
+ * The complement of the ones' complement sum of an address's 32-bit words, as a little-endian machine loads
+ * them. Of its two zeros the one that is not 0: so a sum with it is never 0, and no checksum becomes 0.
+ */
+export function complementOfSum(address: readonly number[]): number {
+	const view = new DataView(Uint8Array.from(address).buffer);
+	let sum = 0;
+	for (let at = 0; at < address.length; at += 4) {
+		sum += view.getUint32(at, true);
+		if (sum > 0xffff_ffff) sum -= 0xffff_ffff;
+	}
+	return sum === 0xffff_ffff ? 0xffff_ffff : 0xffff_ffff - sum;
+}

@@ -14,7 +14,7 @@ export {
 	prefixOf,
 	sameAddress,
 } from "./address.ts";
-export { foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
+export { complementOfSum, foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
 export { DSCP_CLASSES, type Dscp, dscp, dscpOfTos, formatDscp, isDscp, tosOfDscp } from "./dscp.ts";
 export { PacketError, type PacketErrorCode } from "./error.ts";
 export { decodeCapture } from "./pcap/capture.ts";

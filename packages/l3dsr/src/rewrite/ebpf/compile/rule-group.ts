@@ -3,7 +3,7 @@
  * destination, DSCP and port as the ones before left them. The packet itself is written once, at the end.
  */
 import type { Label } from "@l3dsr/bpf";
-import { prefixContains } from "@l3dsr/packet";
+import { complementOfSum, prefixContains } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../../model/rule.ts";
 import {
 	asksForLocal,
@@ -22,7 +22,6 @@ import { loadDscp, loadTos } from "./parse-link.ts";
 import { emitReport } from "./report.ts";
 import { emitClearDscp, emitRewriteAddress, type NewAddress } from "./rewrite-address.ts";
 import { emitPortChecksum, emitSetPort } from "./set-port.ts";
-import { complementOfSum } from "./table.ts";
 import { emitTransportChecksum, keepDifference } from "./transport-checksum.ts";
 
 /** The TOS byte without its DSCP. */

@@ -13,7 +13,7 @@ import {
 	type Value,
 	view,
 } from "@l3dsr/bpf";
-import type { Family } from "@l3dsr/packet";
+import { complementOfSum, type Family } from "@l3dsr/packet";
 import { type Dispatch, DSCP_COUNT } from "./dispatch.ts";
 import { encodeSteps } from "./extension-headers.ts";
 import { MAP, type Packet, RULES_LAYOUT } from "./frame.ts";
@@ -89,18 +89,4 @@ export function rulesMap(rules: InterfaceRules, dispatches: ReadonlyMap<Family, 
 		contents: [{ key: new Uint8Array(4), value }],
 		frozen: true,
 	};
-}
-
-/**
- * The complement of the ones' complement sum of an address's 32-bit words, as a little-endian machine loads
- * them. Of its two zeros the one that is not 0: so a sum with it is never 0, and no checksum becomes 0.
- */
-export function complementOfSum(address: readonly number[]): number {
-	const view = new DataView(Uint8Array.from(address).buffer);
-	let sum = 0;
-	for (let at = 0; at < address.length; at += 4) {
-		sum += view.getUint32(at, true);
-		if (sum > 0xffff_ffff) sum -= 0xffff_ffff;
-	}
-	return sum === 0xffff_ffff ? 0xffff_ffff : 0xffff_ffff - sum;
 }
