@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	programs: [],
 	host: ["model"],
 	rewrite: ["model", "syntax", "plan", "programs", "host"],
+	balance: ["model", "programs", "rewrite", "host"],
 	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite"],
 	probe: ["model"],
 	lab: ["model", "syntax", "plan", "rewrite", "host"],

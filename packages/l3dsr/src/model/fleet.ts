@@ -1,0 +1,148 @@
+/**
+ * The fleet: VIPs, their services, and the pools of real servers behind them. One table that every director and every
+ * real server of a fleet reads alike.
+ *
+ * Plain values: `syntax` reads them from fleet.yaml, `balance` makes the director's tables of them, and a real server
+ * derives its own services.
+ */
+import type { Address, Dscp, Family } from "@l3dsr/packet";
+
+export const BALANCED_PROTOCOLS = ["tcp", "udp"] as const;
+/** What a director balances: it needs the ports, and a checksum that it knows how to update. */
+export type BalancedProtocol = (typeof BALANCED_PROTOCOLS)[number];
+
+export const AFFINITIES = ["flow", "source"] as const;
+/** What stays with one real server: a flow (addresses and ports), or all that comes from one client address. */
+export type Affinity = (typeof AFFINITIES)[number];
+
+export const ECHO_MODES = ["kernel", "reply", "server"] as const;
+/**
+ * Who answers a ping of the VIP: this host's kernel (if the VIP is its own), the director's program, or one of the
+ * real servers.
+ */
+export type EchoMode = (typeof ECHO_MODES)[number];
+
+export const REAL_STATES = ["enabled", "drain", "disabled"] as const;
+/**
+ * `enabled`: takes flows while it is healthy. `drain`: keeps the flows that it has and takes no new ones. `disabled`:
+ * takes nothing at all from now on.
+ */
+export type RealState = (typeof REAL_STATES)[number];
+
+export interface FleetService {
+	/** 1–65535; `any`: every port that no other service of the VIP has. */
+	readonly port: number | "any";
+	/** At least one, each once. */
+	readonly protocols: readonly BalancedProtocol[];
+	/** Name of a pool of the same fleet. */
+	readonly pool: string;
+	readonly affinity: Affinity;
+}
+
+export interface FleetVip {
+	/** Unique in its fleet. */
+	readonly name: string;
+	/** At least one, each of them nobody else's in the fleet. */
+	readonly addresses: readonly Address[];
+	/** The code by which real servers know the VIP, for each family that it has an address of; 1–63. */
+	readonly dscp: Readonly<Partial<Record<Family, Dscp>>>;
+	readonly services: readonly FleetService[];
+	readonly echo: EchoMode;
+}
+
+export interface Real {
+	/** Unique in its pool. */
+	readonly name: string;
+	/** At most one of each family: a service of a family uses the reals that have an address of it. */
+	readonly addresses: readonly Address[];
+	/** 0–1000, relative to the others of the pool; 0 takes no new flows. */
+	readonly weight: number;
+	readonly state: RealState;
+}
+
+/** When a check is run and how its results count. */
+export interface CheckTiming {
+	readonly intervalMs: number;
+	/** At most `intervalMs`. */
+	readonly timeoutMs: number;
+	/** Failures in a row after which a real is down, at least 1. */
+	readonly fall: number;
+	/** Successes in a row after which it is up again, at least 1. */
+	readonly rise: number;
+}
+
+/** What is asked of a real server through the VIP's path. */
+export type CheckQuestion =
+	| { readonly type: "tcp"; readonly port?: number }
+	| {
+			readonly type: "http" | "https";
+			readonly port?: number;
+			readonly path: string;
+			/** Status codes that are a success, at least one. */
+			readonly expect: readonly number[];
+			/** The Host header, and the name that a certificate must have; absent: the VIP's address. */
+			readonly host?: string;
+			/** Of https: whether the certificate must be valid for `host`. */
+			readonly verify?: boolean;
+	  }
+	| {
+			readonly type: "udp";
+			readonly port?: number;
+			/** The datagram's payload. */
+			readonly send: Uint8Array;
+			/** How an answer must begin; absent: any answer is a success. */
+			readonly expect?: Uint8Array;
+	  }
+	| { readonly type: "icmp" }
+	/** Exit status 0 is a success. The program gets the VIP and the real server in its environment. */
+	| { readonly type: "exec"; readonly command: readonly string[] };
+
+/** A question without a port asks each service at its own. */
+export type Check = CheckTiming & CheckQuestion;
+
+export interface Pool {
+	/** Unique in its fleet. */
+	readonly name: string;
+	/** An empty pool is allowed: its services take no packet. */
+	readonly reals: readonly Real[];
+	/** Absent: every enabled real counts as healthy. */
+	readonly check?: Check;
+	/** How long a slot that has changed remembers the flows of its previous real. */
+	readonly drainMs: number;
+	/** Fewer healthy reals than this share of the enabled ones (0–1), and all of them are used: the check is broken. */
+	readonly floor: number;
+}
+
+export interface Fleet {
+	readonly vips: readonly FleetVip[];
+	readonly pools: readonly Pool[];
+}
+
+/** What a pool has where the file says nothing. */
+export const POOL_DEFAULTS = { weight: 1, drainMs: 15 * 60_000, floor: 0.5 } as const;
+/** The largest weight: what a slot table of 65,537 places can tell apart for a hundred reals. */
+export const MOST_WEIGHT = 1000;
+/** The longest drain: the memory of flows counts its ages in 16 bits of about a second. */
+export const MOST_DRAIN_MS = 12 * 3600_000;
+
+/** The reals of a pool by what they may get, as names. */
+export interface PoolUse {
+	/** Take new flows. */
+	readonly serving: ReadonlySet<string>;
+	/** Keep the flows that they have: those that serve, and those that drain and are healthy. */
+	readonly carrying: ReadonlySet<string>;
+	/** Fewer are healthy than the floor allows: the check counts as broken, and its results for nothing. */
+	readonly belowFloor: boolean;
+}
+
+/** Who takes packets, with `unhealthy` the names of those whose check fails. */
+export function usePool(pool: Pool, unhealthy: ReadonlySet<string>): PoolUse {
+	const enabled = pool.reals.filter(({ state }) => state === "enabled");
+	const healthy = enabled.filter(({ name }) => !unhealthy.has(name));
+	const belowFloor = healthy.length < pool.floor * enabled.length;
+	const isUsable = ({ name }: Real) => belowFloor || !unhealthy.has(name);
+	const carrying = pool.reals.filter((real) => real.state !== "disabled" && isUsable(real));
+	const serving = carrying.filter(({ state, weight }) => state === "enabled" && weight > 0);
+	const names = (reals: readonly Real[]) => new Set(reals.map(({ name }) => name));
+	return { serving: names(serving), carrying: names(carrying), belowFloor };
+}
