@@ -1,0 +1,143 @@
+/**
+ * A fleet as the director's tables have it: one service for each address, protocol and port, with the reals of its
+ * family. Pure.
+ */
+import type { Address, Dscp, Family } from "@l3dsr/packet";
+import {
+	type Affinity,
+	BALANCED_PROTOCOLS,
+	type BalancedProtocol,
+	type EchoMode,
+	type Fleet,
+	type FleetVip,
+	type Pool,
+	usePool,
+} from "../model/fleet.ts";
+import { PROTOCOL_NUMBER } from "../model/rule.ts";
+import { hashBytes } from "./hash.ts";
+
+/** By these a service is found in a packet, and again in tables that another process wrote. */
+export interface ServiceKey {
+	readonly address: Address;
+	/** IP protocol number: 6 or 17. */
+	readonly protocol: number;
+	/** 0: every port that no other service of this address and protocol has. */
+	readonly port: number;
+}
+
+export interface BalancedReal {
+	readonly name: string;
+	readonly address: Address;
+	readonly weight: number;
+	/** Takes new flows. */
+	readonly serves: boolean;
+	/** Keeps the flows that it has. */
+	readonly carries: boolean;
+}
+
+export interface BalancedService extends ServiceKey {
+	/** Names in the fleet, for people. */
+	readonly vip: string;
+	readonly pool: string;
+	readonly dscp: Dscp;
+	readonly affinity: Affinity;
+	readonly drainMs: number;
+	/** Every configured one, whether it serves or not: the ring is made over all of them. */
+	readonly reals: readonly BalancedReal[];
+}
+
+export interface BalancedAddress {
+	readonly address: Address;
+	readonly echo: EchoMode;
+}
+
+/** All that a director should balance. */
+export interface BalanceWish {
+	/** VIPs, those without a service included. */
+	readonly addresses: readonly BalancedAddress[];
+	readonly services: readonly BalancedService[];
+}
+
+/** Whether a real of a pool is healthy as far as one service is concerned. */
+export type HealthOf = (service: ServiceKey, pool: string, real: string) => boolean;
+
+/** Without a word of checks everybody is healthy. */
+const ALL_HEALTHY: HealthOf = () => true;
+
+/** Throws RangeError for a fleet that names a pool which it does not have: syntax refuses those. */
+export function lowerFleet(fleet: Fleet, isHealthy: HealthOf = ALL_HEALTHY): BalanceWish {
+	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
+	const addresses = fleet.vips.flatMap(({ addresses, echo }) =>
+		addresses.map((address) => ({ address, echo })),
+	);
+	const services = fleet.vips.flatMap((vip) =>
+		vip.addresses.flatMap((address) =>
+			vip.services.flatMap(({ port, protocols, pool: name, affinity }) => {
+				const pool = pools.get(name);
+				if (pool === undefined)
+					throw new RangeError(`VIP ${vip.name} names a pool ${name} that is not there`);
+				return BALANCED_PROTOCOLS.filter((one) => protocols.includes(one)).map((protocol) =>
+					lowerService(
+						vip,
+						pool,
+						{ address, protocol, port: port === "any" ? 0 : port, affinity },
+						isHealthy,
+					),
+				);
+			}),
+		),
+	);
+	return { addresses, services };
+}
+
+function lowerService(
+	vip: FleetVip,
+	pool: Pool,
+	{
+		address,
+		protocol,
+		port,
+		affinity,
+	}: { address: Address; protocol: BalancedProtocol; port: number; affinity: Affinity },
+	isHealthy: HealthOf,
+): BalancedService {
+	const dscp = vip.dscp[address.family];
+	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
+	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
+	const unhealthy = pool.reals.filter(({ name }) => !isHealthy(key, pool.name, name));
+	const use = usePool(pool, new Set(unhealthy.map(({ name }) => name)));
+	const reals = pool.reals.flatMap(({ name, addresses, weight }) => {
+		const own = addresses.find(({ family }) => family === address.family);
+		if (own === undefined) return [];
+		return [{ name, address: own, weight, serves: use.serving.has(name), carries: use.carrying.has(name) }];
+	});
+	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
+}
+
+/** The same on every director: what a service's hashes begin with. */
+export function seedOf({ address, protocol, port }: ServiceKey): bigint {
+	return hashBytes([...address.bytes, port >> 8, port & 255, protocol]);
+}
+
+/** As text, for maps by service: `192.0.2.10 6 443`. */
+export function keyText({ address, protocol, port }: ServiceKey): string {
+	return `${address.text} ${protocol} ${port}`;
+}
+
+/** The codes by which each real server's address may be reached: what must not come in from outside. */
+export function codesByReal({
+	services,
+}: BalanceWish): ReadonlyMap<string, { address: Address; codes: bigint }> {
+	const found = new Map<string, { address: Address; codes: bigint }>();
+	for (const { dscp, reals } of services) {
+		for (const { address } of reals) {
+			const codes = found.get(address.text)?.codes ?? 0n;
+			found.set(address.text, { address, codes: codes | (1n << BigInt(dscp)) });
+		}
+	}
+	return found;
+}
+
+export function familyOf({ address }: ServiceKey): Family {
+	return address.family;
+}

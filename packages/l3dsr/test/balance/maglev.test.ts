@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+	maglevRing,
+	NOBODY,
+	RING_SLOTS,
+	type RingMember,
+	reassign,
+	slotCounts,
+} from "../../src/balance/maglev.ts";
+
+const SEED = 0x1234_5678_9abc_def0n;
+
+function members(count: number, weight: (index: number) => number = () => 1): RingMember[] {
+	return Array.from({ length: count }, (_, i) => ({ key: [10, 0, i >> 8, i & 255], weight: weight(i) }));
+}
+
+/** Slots that differ between two rings, as a share of all. */
+function moved(a: Uint16Array, b: Uint16Array): number {
+	let count = 0;
+	for (let slot = 0; slot < RING_SLOTS; slot++) if (a[slot] !== b[slot]) count++;
+	return count / RING_SLOTS;
+}
+
+test("every slot has a real, and reals of equal weight differ by at most one slot", () => {
+	for (const count of [1, 2, 3, 10, 100, 1000]) {
+		const counts = slotCounts(maglevRing(members(count), SEED), count);
+		assert.equal(counts[count], 0, `${count} reals: slots without a real`);
+		const own = counts.slice(0, count);
+		assert.ok(
+			Math.max(...own) - Math.min(...own) <= 1,
+			`${count} reals: ${Math.min(...own)}-${Math.max(...own)}`,
+		);
+	}
+});
+
+test("a real gets slots in proportion to its weight", () => {
+	fc.assert(
+		fc.property(fc.array(fc.integer({ min: 0, max: 100 }), { minLength: 1, maxLength: 20 }), (weights) => {
+			const counts = slotCounts(
+				maglevRing(
+					members(weights.length, (i) => weights[i] ?? 0),
+					SEED,
+				),
+				weights.length,
+			);
+			const total = weights.reduce((sum, weight) => sum + weight, 0);
+			if (total === 0) return counts[weights.length] === RING_SLOTS;
+			return weights.every((weight, i) => Math.abs((counts[i] ?? 0) - (weight / total) * RING_SLOTS) <= 2);
+		}),
+		{ numRuns: 30 },
+	);
+});
+
+test("the order in which reals are listed moves no slot", () => {
+	const some = members(40, (i) => (i % 4) + 1);
+	const other = [...some].reverse();
+	const a = maglevRing(some, SEED);
+	const b = maglevRing(other, SEED);
+	assert.equal(
+		moved(
+			a,
+			b.map((index) => other.length - 1 - index),
+		),
+		0,
+	);
+	const down = (list: readonly RingMember[]) =>
+		list.map((member) => (Array.from(member.key)[3] ?? 0) % 3 !== 0);
+	const ra = reassign(a, down(some), SEED);
+	const rb = reassign(b, down(other), SEED);
+	assert.equal(
+		moved(
+			ra,
+			rb.map((index) => other.length - 1 - index),
+		),
+		0,
+	);
+});
+
+test("adding a real moves little more than its share", () => {
+	for (const count of [2, 10, 100]) {
+		const share = moved(maglevRing(members(count), SEED), maglevRing(members(count + 1), SEED));
+		const ideal = 1 / (count + 1);
+		assert.ok(share >= ideal - 0.001 && share < ideal + 0.02, `${count} reals: ${share}, ideally ${ideal}`);
+	}
+});
+
+test("a real that goes down moves its own slots only, and back up takes exactly those again", () => {
+	const ring = maglevRing(members(100), SEED);
+	const serves = new Array<boolean>(100).fill(true);
+	for (const dead of [3, 50, 99, 0]) {
+		const before = reassign(ring, serves, SEED);
+		serves[dead] = false;
+		const after = reassign(ring, serves, SEED);
+		for (let slot = 0; slot < RING_SLOTS; slot++) {
+			if (before[slot] !== dead) assert.equal(after[slot], before[slot], `slot ${slot} moved`);
+			else assert.notEqual(after[slot], dead);
+		}
+	}
+	const before = reassign(ring, serves, SEED);
+	serves[50] = true;
+	const after = reassign(ring, serves, SEED);
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if (after[slot] !== before[slot]) assert.equal(after[slot], 50, `slot ${slot} moved to another real`);
+	assert.equal(
+		moved(
+			reassign(
+				ring,
+				serves.map(() => true),
+				SEED,
+			),
+			ring,
+		),
+		0,
+	);
+});
+
+test("with 30 of 100 down, those that are up share their slots evenly", () => {
+	const ring = maglevRing(members(100), SEED);
+	const serves = Array.from({ length: 100 }, (_, i) => i % 10 >= 3);
+	const counts = slotCounts(reassign(ring, serves, SEED), 100).slice(0, 100);
+	const up = counts.filter((_, i) => serves[i]);
+	assert.ok(counts.every((count, i) => serves[i] || count === 0));
+	const fair = RING_SLOTS / 70;
+	assert.ok(
+		up.every((count) => count > fair * 0.85 && count < fair * 1.15),
+		`${Math.min(...up)}-${Math.max(...up)}`,
+	);
+});
+
+test("substitutes are chosen by weight", () => {
+	const ring = maglevRing(
+		members(3, (i) => [10, 30, 60][i] ?? 0),
+		SEED,
+	);
+	const counts = slotCounts(reassign(ring, [true, true, false], SEED), 3);
+	assert.ok(Math.abs((counts[1] ?? 0) / RING_SLOTS - 0.75) < 0.01, `${counts}`);
+});
+
+test("directors agree on every slot, whatever the order of the deaths and recoveries that each has seen", () => {
+	const ring = maglevRing(
+		members(30, (i) => 1 + (i % 3)),
+		SEED,
+	);
+	fc.assert(
+		fc.property(
+			fc.array(fc.tuple(fc.nat(29), fc.boolean()), { maxLength: 40 }),
+			fc.array(fc.tuple(fc.nat(29), fc.boolean()), { maxLength: 40 }),
+			fc.array(fc.boolean(), { minLength: 30, maxLength: 30 }),
+			(one, other, end) => {
+				// Each director follows its own events; in the end both know the same of everybody.
+				const follow = (events: readonly (readonly [number, boolean])[]) => {
+					const serves = new Array<boolean>(30).fill(true);
+					let last = reassign(ring, serves, SEED);
+					for (const [real, isUp] of [...events, ...end.map((isUp, real) => [real, isUp] as const)]) {
+						serves[real] = isUp;
+						last = reassign(ring, serves, SEED);
+					}
+					return last;
+				};
+				return moved(follow(one), follow(other)) === 0;
+			},
+		),
+		{ numRuns: 5 },
+	);
+});
+
+test("when nobody serves, nobody has a slot; when one of many serves, it has them all", () => {
+	const ring = maglevRing(members(500), SEED);
+	assert.ok(reassign(ring, [], SEED).every((owner) => owner === NOBODY));
+	const alone = reassign(
+		ring,
+		Array.from({ length: 500 }, (_, i) => i === 77),
+		SEED,
+	);
+	assert.ok(alone.every((owner) => owner === 77));
+	assert.ok(maglevRing([], SEED).every((owner) => owner === NOBODY));
+});

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { NOBODY, RING_SLOTS } from "../../src/balance/maglev.ts";
+import {
+	emptyRings,
+	endTransition,
+	IN_TRANSITION,
+	moveRing,
+	type Rings,
+	referredReals,
+	slotsInTransition,
+	writeSlots,
+} from "../../src/balance/transition.ts";
+
+const all = (real: number) => new Uint16Array(RING_SLOTS).fill(real);
+const everybody = () => true;
+
+/** Rings in which every slot has `real`, as if it had always been so. */
+function settled(real: number): Rings {
+	const rings = emptyRings();
+	writeSlots(rings, moveRing(rings, all(real), everybody).changes);
+	return rings;
+}
+
+/** Moves every slot to `real`; `carries`: who still has flows. */
+function move(rings: Rings, real: number, carries: (real: number) => boolean = everybody) {
+	const change = moveRing(rings, all(real), carries);
+	writeSlots(rings, change.changes);
+	return change;
+}
+
+const slot0 = ({ now, before }: Rings) => ({
+	real: (now[0] ?? 0) & NOBODY,
+	isMoving: ((now[0] ?? 0) & IN_TRANSITION) !== 0,
+	before: before[0],
+});
+
+test("the slots of a new service are not in transition", () => {
+	assert.deepEqual(slot0(settled(3)), { real: 3, isMoving: false, before: NOBODY });
+});
+
+test("a planned change puts slots into transition, with their previous real as before", () => {
+	const rings = settled(1);
+	const change = move(rings, 2);
+	assert.equal(change.begins, true);
+	assert.equal(change.moved, RING_SLOTS);
+	assert.deepEqual(slot0(rings), { real: 2, isMoving: true, before: 1 });
+});
+
+test("a death needs no transition", () => {
+	const rings = settled(1);
+	const change = move(rings, 2, (real) => real !== 1);
+	assert.equal(change.begins, false);
+	assert.deepEqual(slot0(rings), { real: 2, isMoving: false, before: NOBODY });
+});
+
+test("a second change during a transition keeps the oldest real that carries flows", () => {
+	const rings = settled(1);
+	move(rings, 2);
+	move(rings, 3);
+	assert.deepEqual(slot0(rings), { real: 3, isMoving: true, before: 1 });
+	move(rings, 4, (real) => real !== 1);
+	assert.deepEqual(slot0(rings), { real: 4, isMoving: true, before: 3 });
+});
+
+test("a death during a transition leaves the slot in transition: flows that began meanwhile have entries", () => {
+	const rings = settled(1);
+	move(rings, 2);
+	move(rings, 3, (real) => real === 3);
+	assert.deepEqual(slot0(rings), { real: 3, isMoving: true, before: 2 });
+});
+
+test("a change back puts the slot into transition again, and the end of the drain ends it", () => {
+	const rings = settled(1);
+	move(rings, 2);
+	move(rings, 1);
+	assert.deepEqual(slot0(rings), { real: 1, isMoving: true, before: 1 });
+	assert.equal(slotsInTransition(rings), RING_SLOTS);
+	writeSlots(rings, endTransition(rings));
+	assert.equal(slot0(rings).isMoving, false);
+	assert.deepEqual(endTransition(rings), []);
+});
+
+test("when the last real drains, its flows stay with it", () => {
+	const rings = settled(1);
+	move(rings, NOBODY);
+	assert.deepEqual(slot0(rings), { real: NOBODY, isMoving: true, before: 1 });
+});
+
+test("without a memory of flows no slot is ever in transition", () => {
+	const rings = settled(1);
+	const { changes, begins } = moveRing(rings, all(2), everybody, false);
+	writeSlots(rings, changes);
+	assert.equal(begins, false);
+	assert.equal(slotsInTransition(rings), 0);
+});
+
+test("a change to what is there already changes nothing", () => {
+	const rings = settled(1);
+	move(rings, 2);
+	assert.deepEqual(move(rings, 2).changes, []);
+});
+
+test("after any changes the rings say what was asked for last, and refer only to reals that were asked for", () => {
+	fc.assert(
+		fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(63)), { minLength: 1, maxLength: 8 }), (steps) => {
+			const rings = emptyRings();
+			for (const [real, carriers] of steps) move(rings, real, (one) => ((carriers >> one) & 1) !== 0);
+			const [last = 0] = steps.at(-1) ?? [];
+			assert.equal(slot0(rings).real, last);
+			for (const real of referredReals(rings)) assert.ok(steps.some(([asked]) => asked === real));
+		}),
+		{ numRuns: 30 },
+	);
+});
