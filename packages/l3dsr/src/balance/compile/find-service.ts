@@ -1,0 +1,97 @@
+/** A packet's entry in the VIP table: by a hash that has no collisions among those that are in it. */
+import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
+import { FOLD } from "../hash.ts";
+import { VIP } from "../tables/layout.ts";
+import { ADDRESS4, ADDRESS6, first4, HEADER_BYTES, type Packet, VIP_ENTRY } from "./frame.ts";
+
+const VERSION = { ipv4: 4 << 24, ipv6: 6 << 24 } as const;
+
+/**
+ * `vip` := the entry of the service with the packet's destination, `ports` and `protocol` (which is gone), or of that
+ * service's port `any`; goes to `miss` when there is none.
+ */
+export function emitFindService(packet: Packet, protocol: Value, miss: Label): void {
+	const { p, family, ports, options } = packet;
+	p.comment("find the service: VIP, protocol, port");
+	using match = p.copy(ports, "match").rsh(16);
+	protocol.lsh(16);
+	match.or(protocol).or(VERSION[family]);
+	p.release(protocol);
+	if (!options.anyPort) {
+		emitFindEntry(packet, match, miss);
+		return;
+	}
+	const found = p.label("service found");
+	const any = p.label("any port");
+	emitFindEntry(packet, match, any);
+	p.goto(found);
+	p.place(any);
+	p.comment("or the service of every other port");
+	match.and(0xffff_0000);
+	emitFindEntry(packet, match, miss);
+	p.place(found);
+}
+
+/** `vip` := the entry of the destination alone; goes to `miss` when it has none. */
+export function emitFindAddress(packet: Packet, miss: Label): void {
+	const { p, family } = packet;
+	p.comment("find the destination in the VIP table");
+	using match = p.u32("match").set(VERSION[family]);
+	emitFindEntry(packet, match, miss);
+}
+
+/** `vip` := the entry with this destination and `match`; goes to `miss` when there is none. */
+function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
+	const { p, family, data, vip, link, maps } = packet;
+	p.revive(vip);
+	const entry = view(vip, VIP_ENTRY);
+	{
+		using key = p.u64("key");
+		if (family === "ipv4") {
+			p.load(first4(view(data, IPV4, link).destination), { into: key });
+			using upper = p.u64("upper");
+			upper.set(match).lsh(32);
+			key.or(upper);
+		} else {
+			emitFold(packet, view(data, ADDRESS6, view(data, IPV6, link).destination.offset), key);
+			key.xor(match);
+		}
+		key
+			.mul(packet.options.multiplier)
+			.rsh(64 - packet.options.vipBits)
+			.lsh(Math.log2(VIP.size));
+		p.mapValue(maps.vips, HEADER_BYTES, { into: vip });
+		vip.add(key);
+	}
+	if (family === "ipv4") {
+		using destination = p.load(first4(view(data, IPV4, link).destination));
+		p.gotoIf(first4(entry.address), "!=", destination, miss);
+	} else {
+		const { destination } = view(data, IPV6, link);
+		const own = view(vip, ADDRESS6, VIP_ENTRY.fields.address.offset);
+		const theirs = view(data, ADDRESS6, destination.offset);
+		for (const half of ["high", "low"] as const) {
+			using word = p.load(theirs[half]);
+			p.gotoIf(own[half], "!=", word, miss);
+		}
+	}
+	p.gotoIf(entry.match, "!=", match, miss);
+}
+
+/** An IPv6 address as 64 bits (foldAddress). */
+export function emitFold(
+	{ p }: Pick<Packet, "p">,
+	address: ReturnType<typeof view<typeof ADDRESS6.fields>>,
+	into: Value,
+): void {
+	p.load(address.high, { into });
+	into.mul(FOLD);
+	using low = p.load(address.low);
+	into.add(low);
+}
+
+/** An address of either family as 64 bits, at `offset` from `base`. */
+export function emitFoldAt(packet: Packet, base: Value, offset: number, into: Value): void {
+	if (packet.family === "ipv4") packet.p.load(view(base, ADDRESS4, offset).word, { into });
+	else emitFold(packet, view(base, ADDRESS6, offset), into);
+}

@@ -1,0 +1,131 @@
+/**
+ * Forwarding: destination, DSCP, hop limit and checksums, in that order of the header's bytes; nothing else of the packet
+ * changes. Whatever could stop it has been asked before the first byte is written.
+ */
+import { IPV4, IPV6, type Place, part, type Value, view } from "@l3dsr/bpf";
+import { REAL } from "../tables/layout.ts";
+import { emitCount } from "./count.ts";
+import { emitRememberDatagram } from "./fragment-memory.ts";
+import {
+	CHECKSUM,
+	type Forwarded,
+	first4,
+	HEADER_BYTES,
+	type Packet,
+	REAL_ENTRY,
+	START,
+	STATE,
+} from "./frame.ts";
+import { emitNextHop, emitWayOut } from "./way-out.ts";
+
+const U32 = 0xffff_ffffn;
+const U16 = 0xffffn;
+const NOT_DSCP = { ipv4: 0xff03, ipv6: 0xf03f } as const;
+
+/** `real` has the number of the real in the whole table. Ends the program. */
+export function emitForward(packet: Packet): void {
+	const { p, slots, maps, real, state } = { ...packet, state: packet.slots.state };
+	p.comment("its number, for the memory of fragments and the counters");
+	p.store(slots.key, real);
+	p.unlikely(state, "&", STATE.firstFragment, () => {
+		emitRememberDatagram(packet);
+		p.revive(real);
+		p.load(slots.key, { into: real });
+	});
+	p.comment("the real's entry");
+	p.gotoIf(real, ">=", packet.options.reals, packet.leave("no-real"));
+	const entry = p.mapValue(maps.reals, HEADER_BYTES, "kept");
+	{
+		using offset = p.copy(real, "offset").raw(64).lsh(Math.log2(REAL.size));
+		entry.add(offset);
+	}
+	p.release(real);
+	const forwarded = { ...packet, entry };
+	emitFits(forwarded);
+	if (packet.options.hook === "xdp" && packet.options.forward === "resolved") emitNextHop(forwarded);
+	emitRewrite(forwarded);
+	emitCount(packet, "count the packet", slots.length);
+	emitWayOut(forwarded);
+}
+
+/** At tc a merged packet may be larger than any MTU and is cut up again on its way out. */
+function emitFits({ p, options, slots, entry, leave }: Forwarded): void {
+	if (options.hook === "tc") return;
+	p.comment("does it fit the way out?");
+	using length = p.load(slots.length);
+	p.gotoIf(view(entry, REAL_ENTRY).mtu, "<", length, leave("too-big"));
+}
+
+function emitRewrite(packet: Forwarded): void {
+	const { p, family, data, sumAt, slots, link, entry, options } = packet;
+	const real = view(entry, REAL_ENTRY);
+	const ip4 = view(data, IPV4, link);
+	const ip6 = view(data, IPV6, link);
+	// The kernel takes a hop off itself where it forwards.
+	const takesHop = options.hook === "xdp" && options.forward === "resolved";
+	if (takesHop) {
+		p.comment("one hop less");
+		const place = family === "ipv4" ? ip4.ttl : ip6.hopLimit;
+		using hops = p.load(place);
+		hops.sub(1);
+		p.store(place, hops);
+	}
+	p.comment("the DSCP; ECN stays");
+	const { start } = view(data, START, link);
+	const before = p.load(start, { name: "before" });
+	const after = p.copy(before, "after").and(NOT_DSCP[family]);
+	{
+		using code = p.load(real.start);
+		after.or(code);
+	}
+	p.store(start, after);
+	p.comment("the address; what changes is old - new");
+	using sum = p.u64("difference");
+	if (family === "ipv4") {
+		p.load(first4(ip4.destination), { into: sum });
+		emitAddComplement(packet, sum);
+		p.copyBytes(first4(ip4.destination), first4(real.address));
+		p.comment("update the header checksum (RFC 1624)");
+		const header = before.raw(64);
+		after.xor(0xffff);
+		// The hop is the first byte of its word: one less is one less there, as the words stand in memory.
+		header
+			.add(after)
+			.add(sum)
+			.add(takesHop ? 1 : 0);
+		p.release(after);
+		p.addToChecksum(ip4.checksum, header, 2n * U32 + 2n * U16 + 1n);
+		p.release(header);
+	} else {
+		emitTellClass(packet, before, after);
+		p.load(part(ip6.destination, 0, 4), { into: sum });
+		for (const offset of [4, 8, 12]) {
+			using old = p.load(part(ip6.destination, offset, 4));
+			sum.add(old);
+		}
+		emitAddComplement(packet, sum);
+		p.copyBytes(ip6.destination, real.address);
+	}
+	p.comment("update the transport checksum, if one covers the destination");
+	emitTransportChecksum(packet, sum, family === "ipv4" ? 2n * U32 : 5n * U32, sumAt, slots.state);
+}
+
+function emitAddComplement({ p, entry }: Forwarded, sum: Value): void {
+	using complement = p.load(view(entry, REAL_ENTRY).complement);
+	sum.add(complement);
+}
+
+/** IPv6 at tc: no field makes up for the new Traffic Class in the card's sum of the packet. */
+function emitTellClass(packet: Forwarded, before: Value, after: Value): void {
+	const { p, options } = packet;
+	if (options.hook === "tc") throw new Error("tc is not compiled here");
+	p.release(before, after);
+}
+
+function emitTransportChecksum({ p }: Forwarded, sum: Value, most: bigint, sumAt: Value, state: Place): void {
+	const done = p.label("checksums done");
+	p.gotoIf(state, "&", STATE.noChecksum, done);
+	p.addToChecksum(view(sumAt, CHECKSUM).checksum, sum, most);
+	p.place(done);
+	p.release(sum, sumAt);
+}

@@ -1,0 +1,139 @@
+/**
+ * The memory of fragments: which real the first fragment of a datagram went to, for those that follow and have no ports.
+ * Buckets of eight entries, as in the memory of flows.
+ */
+import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
+import { FOLD } from "../hash.ts";
+import {
+	BUCKET_BYTES,
+	BUCKET_ENTRIES,
+	FRAGMENT_BITS,
+	FRAGMENT_TICKS,
+	MOST_NUMBERS,
+} from "../tables/layout.ts";
+import { emitFoldAt } from "./find-service.ts";
+import { emitNow } from "./flow-memory.ts";
+import { ENTRY64, HEADER_BYTES, type Packet, TAG } from "./frame.ts";
+import { emitMix } from "./slot.ts";
+
+const AGE_MASK = 0xfff;
+
+/** Tag and bucket of the datagram that the fragment is of. `now` is on the stack afterwards; r0-r5 are lost. */
+function findBucket(packet: Packet): { bucket: Value; tag: Value } {
+	const { p, options, maps, slots, family, data, link } = packet;
+	emitNow(packet);
+	p.comment("the datagram's bucket");
+	const { source, destination } = family === "ipv4" ? view(data, IPV4, link) : view(data, IPV6, link);
+	const tag = p.u64("datagram");
+	emitFoldAt(packet, data, source.offset, tag);
+	tag.mul(FOLD);
+	{
+		using to = p.u64("destination");
+		emitFoldAt(packet, data, destination.offset, to);
+		tag.add(to);
+	}
+	{
+		using id = p.load(slots.datagramProtocol, { name: "id" }).raw(64);
+		id.lsh(32);
+		{
+			using identification = p.load(slots.identification);
+			id.or(identification);
+		}
+		tag.xor(id);
+	}
+	emitMix(packet, tag);
+	const bucket = p.mapValue(maps.fragments, HEADER_BYTES);
+	{
+		using offset = p
+			.copy(tag, "offset")
+			.and((1 << options.fragmentBits) - 1)
+			.lsh(Math.log2(BUCKET_BYTES));
+		bucket.add(offset);
+	}
+	tag.rsh(32).or(1);
+	return { bucket, tag };
+}
+
+/** Remembers that the datagram went to the real whose number is in the stack's `key`. Values in r0-r5 are lost. */
+export function emitRememberDatagram(packet: Packet): void {
+	const { p, slots } = packet;
+	const { bucket, tag } = findBucket(packet);
+	const store = p.label("entry chosen");
+	const same: { label: Label; offset: number }[] = [];
+	p.comment("an entry that it has, that is free, or else the oldest");
+	{
+		using oldest = p.u32("oldest").set(0);
+		for (let n = 0; n < BUCKET_ENTRIES; n++) {
+			const label = p.label(`entry ${n} fits`);
+			same.push({ label, offset: 8 * n });
+			using all = p.load(view(bucket, ENTRY64, 8 * n, `entry ${n}`).all);
+			p.gotoIf(all, "==", 0, label);
+			p.gotoIf(view(bucket, TAG, 8 * n, `entry ${n}`).tag, "==", tag, label);
+			using score = p.load(slots.now, { name: "score" });
+			all.rsh(FRAGMENT_BITS.tick);
+			score.sub(all).and(AGE_MASK).lsh(3).or(n);
+			const younger = p.label("younger");
+			p.gotoIf(score, "<", oldest, younger);
+			oldest.set(score);
+			p.place(younger);
+		}
+		oldest.and(BUCKET_ENTRIES - 1).lsh(3);
+		bucket.add(oldest);
+	}
+	p.goto(store);
+	for (const { label, offset } of same) {
+		p.place(label);
+		bucket.add(offset);
+		p.goto(store);
+	}
+	p.place(store);
+	{
+		using value = p.load(slots.now, { name: "entry" }).raw(64);
+		value.lsh(FRAGMENT_BITS.tick - FRAGMENT_BITS.real);
+		{
+			using number = p.load(slots.key);
+			value.or(number);
+		}
+		value.lsh(FRAGMENT_BITS.real).or(tag);
+		p.store(view(bucket, ENTRY64).all, value);
+	}
+	p.release(bucket, tag);
+}
+
+/** `real` := the number of the real to which the datagram's first fragment went; goes to `unknown` without one. */
+export function emitRecallDatagram(packet: Packet, unknown: Label): void {
+	const { p, slots, options, real } = packet;
+	const { bucket, tag } = findBucket(packet);
+	const hit = p.label("datagram known");
+	const hits = Array.from({ length: BUCKET_ENTRIES }, (_, n) => {
+		const label = p.label(`entry ${n} found`);
+		p.gotoIf(view(bucket, TAG, 8 * n, `entry ${n}`).tag, "==", tag, label);
+		return label;
+	});
+	p.goto(unknown);
+	hits.forEach((label, n) => {
+		p.place(label);
+		bucket.add(8 * n);
+		p.goto(hit);
+	});
+	p.place(hit);
+	p.comment("seen lately?");
+	using all = p.load(view(bucket, ENTRY64).all, { in: 1 });
+	{
+		using same = p.copy(all, "same").and(0xffff_ffffn);
+		p.gotoIf(same, "!=", tag, unknown);
+	}
+	p.release(bucket, tag);
+	{
+		using age = p.load(slots.now, { name: "age" });
+		{
+			using seen = p.copy(all, "seen").rsh(FRAGMENT_BITS.tick);
+			age.sub(seen).and(AGE_MASK);
+		}
+		p.gotoIf(age, ">", FRAGMENT_TICKS, unknown);
+	}
+	all.rsh(FRAGMENT_BITS.real).and(MOST_NUMBERS - 1);
+	p.gotoIf(all, ">=", options.reals, unknown);
+	p.revive(real);
+	real.set(all);
+}

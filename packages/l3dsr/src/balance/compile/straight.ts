@@ -1,0 +1,86 @@
+/**
+ * The commonest packets in one straight line: TCP, and UDP, right behind a plain IP header. A packet about which there is
+ * anything else leaves it for `unusual` with nothing written.
+ */
+import { IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
+import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { arrivedBytes } from "./arrival.ts";
+import { emitFindService, emitFoldAt } from "./find-service.ts";
+import { type Packet, PORTS } from "./frame.ts";
+import { emitTcpState, emitUdpState, HEADER_LENGTH } from "./transport.ts";
+
+const { tcp, udp } = PROTOCOL_NUMBER;
+/** Version 4, and a header of five words: no options. */
+const PLAIN_HEADER = 0x45;
+/** More fragments, or an offset. */
+const IS_FRAGMENT = 0x3fff;
+
+/** Up to the service, then to `found`. `end` is gone afterwards. */
+export function emitStraight(packet: Packet, end: Value, unusual: Label, found: Label): void {
+	const { p, slots, family, data, link, hash, ports, sumAt } = packet;
+	const header = HEADER_LENGTH[family];
+	p.comment("in a straight line: TCP or UDP behind a plain header");
+	p.prove(data, link + header + UDP.bytes, end, unusual);
+	using protocol = p.u32("protocol", 3);
+	if (family === "ipv4") {
+		const ip = view(data, IPV4, link);
+		p.gotoIf(ip.versionIhl, "!=", PLAIN_HEADER, unusual);
+		p.gotoIf(ip.fragment, "&", IS_FRAGMENT, unusual);
+		p.load(ip.protocol, { into: protocol });
+	} else {
+		const ip = view(data, IPV6, link);
+		{
+			using version = p.load(part(ip.versionClassFlow, 0, 1), { name: "version" }).and(0xf0);
+			p.gotoIf(version, "!=", 0x60, unusual);
+		}
+		p.load(ip.nextHeader, { into: protocol });
+	}
+	p.revive(sumAt);
+	sumAt.set(data).add(link + header);
+	{
+		using length = emitLength(packet, end, unusual);
+		p.if(
+			protocol,
+			"==",
+			tcp,
+			() => {
+				p.comment("TCP");
+				p.gotoIf(length, "<", header + TCP.bytes, unusual);
+				p.prove(sumAt, TCP.bytes, end, unusual);
+				emitTcpState(packet, sumAt);
+				sumAt.add(TCP.fields.checksum.offset);
+			},
+			() => {
+				p.gotoIf(protocol, "!=", udp, unusual);
+				p.comment("UDP");
+				p.gotoIf(length, "<", header + UDP.bytes, unusual);
+				emitUdpState(packet, sumAt);
+				sumAt.add(UDP.fields.checksum.offset);
+			},
+		);
+		p.store(slots.length, length);
+	}
+	p.release(end);
+	p.revive(ports);
+	p.load(view(data, PORTS, link + header).both, { into: ports });
+	p.revive(hash);
+	const { source } = family === "ipv4" ? view(data, IPV4, link) : view(data, IPV6, link);
+	emitFoldAt(packet, data, source.offset, hash);
+	emitFindService(packet, protocol, unusual);
+	p.goto(found);
+}
+
+/** Of the IP packet, at most what arrived. */
+function emitLength(packet: Packet, end: Value, unusual: Label): Value {
+	const { p, family, data, link } = packet;
+	const length =
+		family === "ipv4"
+			? p.load(view(data, IPV4, link).totalLength, { name: "length" }).toHost()
+			: p
+					.load(view(data, IPV6, link).payloadLength, { name: "length" })
+					.toHost()
+					.add(IPV6.bytes);
+	using arrived = arrivedBytes(packet, data, end);
+	p.gotoIf(length, ">", arrived, unusual);
+	return length;
+}

@@ -1,0 +1,71 @@
+/** Transport headers, wherever they are in a packet. */
+import { IPV4, IPV6, type Label, TCP, UDP, type Value, view } from "@l3dsr/bpf";
+import { type Packet, STATE } from "./frame.ts";
+
+export const HEADER_LENGTH = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
+const FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
+/** No header of a packet is further from its start; the verifier wants to see so. */
+const OFFSET_MASK = 0x7fff;
+
+/** Where a packet goes on once it is known whose it is. */
+export interface Ways {
+	/** The service is found; values as Packet has them. */
+	readonly found: Label;
+	/** The number of the real is known. */
+	readonly numbered: Label;
+}
+
+/** `start of the frame + link + *offset`, proven for `length` bytes, which are all of the packet; else to `otherwise`. */
+export function pointerTo(packet: Packet, end: Value, length: number, otherwise: Label, name: string): Value {
+	const { p, slots, data, link } = packet;
+	{
+		using last = p.load(slots.offset, { name: "last byte" });
+		last.add(length);
+		using whole = p.load(slots.length);
+		p.gotoIf(last, ">", whole, otherwise);
+	}
+	const at = p.copy(data, name);
+	{
+		using distance = p.load(slots.offset, { name: "distance" }).and(OFFSET_MASK);
+		using wide = distance.raw(64);
+		at.add(wide);
+	}
+	if (link > 0) at.add(link);
+	p.prove(at, length, end, otherwise);
+	return at;
+}
+
+/** The stack's `state` |= what the TCP header at `at` says. */
+export function emitTcpState({ p, slots }: Packet, at: Value): void {
+	const { flags } = view(at, TCP);
+	p.unlikely(flags, "&", FLAG.syn | FLAG.rst, () => {
+		p.comment("the beginning of a connection, or its reset");
+		using seen = p.load(flags);
+		using state = p.load(slots.state, { name: "state" });
+		const both = p.label("syn+ack");
+		const reset = p.label("reset");
+		const known = p.label("state known");
+		{
+			using synAck = p.copy(seen, "syn+ack").and(FLAG.syn | FLAG.ack);
+			p.gotoIf(synAck, "==", FLAG.syn | FLAG.ack, both);
+		}
+		p.gotoIf(seen, "&", FLAG.rst, reset);
+		state.or(STATE.begins);
+		p.goto(known);
+		p.place(both);
+		state.or(STATE.synAck);
+		p.goto(known);
+		p.place(reset);
+		state.or(STATE.leavesNoEntry);
+		p.place(known);
+		p.store(slots.state, state);
+	});
+}
+
+/** The stack's `state` |= what the UDP header at `at` says. */
+export function emitUdpState({ p, slots }: Packet, at: Value): void {
+	using state = p.load(slots.state, { name: "state" });
+	state.or(STATE.udp);
+	p.unlikely(view(at, UDP).checksum, "==", 0, () => state.or(STATE.noChecksum));
+	p.store(slots.state, state);
+}

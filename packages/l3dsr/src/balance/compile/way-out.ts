@@ -1,0 +1,184 @@
+/** How a rewritten frame leaves: out of an interface by a next hop that is known, or by the kernel's routing. */
+import {
+	be16,
+	bytes,
+	ETHERNET,
+	IPV4,
+	IPV6,
+	layout,
+	part,
+	TC_ACT,
+	u8,
+	u16,
+	u32,
+	view,
+	whole,
+	XDP_ACTION,
+} from "@l3dsr/bpf";
+import { REASONS } from "../reason.ts";
+import { HOP } from "../tables/layout.ts";
+import { emitCountReason } from "./count.ts";
+import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
+
+/** What the program returns for a packet that the kernel is to have. */
+export const PASS = { xdp: XDP_ACTION.PASS, tc: TC_ACT.UNSPEC } as const;
+export const DROP = { xdp: XDP_ACTION.DROP, tc: TC_ACT.SHOT } as const;
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+/** uapi/linux/bpf.h: struct bpf_fib_lookup, by what goes in and (after `|`) what comes out. */
+const FIB_LOOKUP = layout("fib", {
+	family: u8,
+	protocol: u8,
+	ports: bytes(4),
+	/** | the MTU, where the packet is larger */
+	totalLength: u16,
+	ifindex: u32,
+	/** | flow label, route metric */
+	tos: be16,
+	_pad: be16,
+	source: bytes(16),
+	destination: bytes(16),
+	vlan: bytes(4),
+	sourceMac: bytes(6),
+	destinationMac: bytes(6),
+});
+
+/**
+ * The stack's `ifindex` := where the frame goes out. Where the tables have no next hop, the kernel's routing table is
+ * asked; where that has none either, the kernel gets the packet and looks for the neighbour.
+ */
+export function emitNextHop(packet: Forwarded): void {
+	const { p, slots, entry } = packet;
+	p.comment("where does it go out?");
+	using ifindex = p.load(view(entry, REAL_ENTRY).ifindex);
+	p.store(slots.ifindex, ifindex);
+	p.unlikely(ifindex, "==", HOP.unresolved, () => {
+		p.release(ifindex);
+		emitAskKernel(packet);
+		p.revive(ifindex);
+		ifindex.set(0);
+	});
+}
+
+function addState({ p, slots }: Forwarded, bit: number): void {
+	using state = p.load(slots.state, { name: "state" });
+	state.or(bit);
+	p.store(slots.state, state);
+}
+
+function emitAskKernel(packet: Forwarded): void {
+	const { p, family, data, slots, link, entry } = packet;
+	p.comment("no next hop in the tables: ask the kernel's");
+	const fib = p.stack("fib", FIB_LOOKUP);
+	p.storeBytes(
+		{ ...whole(fib), field: { ...bytes(FIB_LOOKUP.bytes), offset: 0 } },
+		new Uint8Array(FIB_LOOKUP.bytes),
+	);
+	p.store(fib.family, family === "ipv4" ? AF_INET : AF_INET6);
+	{
+		using length = p.load(slots.length);
+		p.store(fib.totalLength, length);
+	}
+	p.store(fib.ifindex, packet.options.ifindex);
+	const real = view(entry, REAL_ENTRY);
+	if (family === "ipv4") {
+		p.copyBytes(first4(fib.source), first4(view(data, IPV4, link).source), 4);
+		p.copyBytes(first4(fib.destination), first4(real.address), 4);
+	} else {
+		p.copyBytes(fib.source, view(data, IPV6, link).source, 4);
+		p.copyBytes(fib.destination, real.address, 4);
+	}
+	const unknown = p.label("no route or neighbour");
+	const found = p.label("asked");
+	{
+		using context = p.load(slots.context, { name: "context" });
+		using failed = p.call("bpf_fib_lookup", [context, fib, FIB_LOOKUP.bytes, 0], "failed");
+		p.gotoIf(failed, "!=", 0, unknown);
+	}
+	{
+		using ifindex = p.load(fib.ifindex);
+		p.store(slots.ifindex, ifindex);
+	}
+	for (const offset of [0, 2, 4]) {
+		{
+			using two = p.load(part(fib.destinationMac, offset, 2));
+			p.store(part(slots.macs, offset, 2), two);
+		}
+		using two = p.load(part(fib.sourceMac, offset, 2));
+		p.store(part(slots.macs, 6 + offset, 2), two);
+	}
+	addState(packet, STATE.hopOnStack);
+	p.goto(found);
+	p.place(unknown);
+	addState(packet, STATE.byKernel);
+	p.place(found);
+}
+
+/** The verdict. */
+export function emitWayOut(packet: Forwarded): void {
+	const { p, options, data, slots, entry } = packet;
+	if (options.hook === "tc" || options.forward === "kernel") {
+		p.comment("the kernel routes it");
+		p.exit(PASS[options.hook]);
+		return;
+	}
+	p.unlikely(slots.state, "&", STATE.hopOnStack | STATE.byKernel, () => emitOtherWay(packet));
+	p.unlikely(slots.ifindex, "==", HOP.kernel, () => emitByKernel(packet));
+	p.comment("to the next hop");
+	const frame = view(data, MACS).both;
+	p.copyBytes(frame, view(entry, MACS, REAL_ENTRY.fields.nextHop.offset).both);
+	emitSend(packet);
+}
+
+/** Back out of the interface that it came from, or out of another one. */
+function emitSend({ p, options, slots }: Forwarded): void {
+	const other = p.label("other interface");
+	using ifindex = p.load(slots.ifindex);
+	p.gotoIf(ifindex, "!=", options.ifindex, other);
+	p.exit(XDP_ACTION.TX);
+	p.place(other);
+	p.comment("out of another interface");
+	using verdict = p.call("bpf_redirect", [ifindex, 0], "verdict");
+	p.exit(verdict);
+}
+
+function emitOtherWay(packet: Forwarded): void {
+	const { p, data, slots } = packet;
+	const kernel = p.label("by the kernel");
+	p.gotoIf(slots.state, "&", STATE.byKernel, kernel);
+	p.comment("to the next hop that the kernel's table gave");
+	const ethernet = view(data, ETHERNET);
+	for (const offset of [0, 2, 4]) {
+		for (const [to, from] of [
+			[ethernet.destination, 0],
+			[ethernet.source, 6],
+		] as const) {
+			using two = p.load(part(slots.macs, from + offset, 2));
+			p.store(part(to, offset, 2), two);
+		}
+	}
+	emitSend(packet);
+	p.place(kernel);
+	p.comment("count that no next hop was known");
+	p.store(slots.key, REASONS["by-kernel"].slot);
+	emitCountReason(packet);
+	emitByKernel(packet);
+}
+
+/** The hop that was taken is given back: the kernel takes its own. */
+function emitByKernel({ p, family, data, link }: Forwarded): void {
+	p.comment("the kernel routes it, and takes the hop itself");
+	const ip4 = view(data, IPV4, link);
+	const place = family === "ipv4" ? ip4.ttl : view(data, IPV6, link).hopLimit;
+	{
+		using hops = p.load(place);
+		hops.add(1);
+		p.store(place, hops);
+	}
+	if (family === "ipv4") {
+		using one = p.u64("old - new").set(0xfffe);
+		p.addToChecksum(ip4.checksum, one, 0xffffn);
+	}
+	p.exit(XDP_ACTION.PASS);
+}

@@ -1,0 +1,69 @@
+/**
+ * What the director remembers, as if it had room for everything: a program with as many buckets decides alike as long as
+ * none of them overflows.
+ */
+
+import { tagOf } from "../hash.ts";
+import { ALWAYS_TICKS, FRAGMENT_TICKS } from "../tables/layout.ts";
+
+export interface FlowEntry {
+	/** Number of the real within its service. */
+	readonly real: number;
+	/** Seen again after its first packet. */
+	readonly confirmed: boolean;
+	readonly tick: number;
+}
+
+/** How the memory is used: only for slots in transition, for all flows, or not at all. */
+export type FlowMode = "transition" | "always" | "none";
+
+export class FlowMemory {
+	readonly #entries = new Map<string, FlowEntry>();
+	readonly #mask: bigint;
+
+	constructor(bucketBits: number) {
+		this.#mask = (1n << BigInt(bucketBits)) - 1n;
+	}
+
+	get(hash: bigint): FlowEntry | undefined {
+		return this.#entries.get(this.#key(hash));
+	}
+
+	set(hash: bigint, entry: FlowEntry): void {
+		this.#entries.set(this.#key(hash), entry);
+	}
+
+	/** Two flows that share a bucket and a tag are one for the program. */
+	#key(hash: bigint): string {
+		return `${hash & this.#mask} ${tagOf(hash)}`;
+	}
+}
+
+/** How old an entry may be to be trusted, in ticks. */
+export function entryLimit(mode: FlowMode, transitionTicks: number): number {
+	return mode === "always" ? ALWAYS_TICKS : transitionTicks & 0xffff;
+}
+
+export class FragmentMemory {
+	readonly #entries = new Map<string, { readonly number: number; readonly tick: number }>();
+	readonly #mask: bigint;
+
+	constructor(bucketBits: number) {
+		this.#mask = (1n << BigInt(bucketBits)) - 1n;
+	}
+
+	/** The number of the real, in the whole table, to which the datagram's first fragment went. */
+	get(hash: bigint, now: number): number | undefined {
+		const entry = this.#entries.get(this.#key(hash));
+		if (entry === undefined || ((now - entry.tick) & 0xfff) > FRAGMENT_TICKS) return undefined;
+		return entry.number;
+	}
+
+	set(hash: bigint, number: number, now: number): void {
+		this.#entries.set(this.#key(hash), { number, tick: now });
+	}
+
+	#key(hash: bigint): string {
+		return `${hash & this.#mask} ${tagOf(hash)}`;
+	}
+}

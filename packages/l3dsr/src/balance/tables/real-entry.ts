@@ -1,0 +1,78 @@
+/** A real server's entry as bytes. */
+import { type Address, addressFromBytes, complementOfSum, type Dscp, dscp, type Family } from "@l3dsr/packet";
+import { HOP, REAL, REAL_FLAG } from "./layout.ts";
+
+/** How a frame gets to a real. */
+export type Hop =
+	| {
+			readonly to: "interface";
+			readonly ifindex: number;
+			/** Of the neighbour, and of the interface: six bytes each. */
+			readonly nextHop: Uint8Array;
+			readonly ownMac: Uint8Array;
+			/** The largest IP packet. */
+			readonly mtu: number;
+	  }
+	/** By the kernel's routing, out of an interface at which the program cannot send. */
+	| { readonly to: "kernel"; readonly mtu: number }
+	| { readonly to: "unresolved" };
+
+/** What does not restrict anything. */
+const ANY_MTU = 0xffff_ffff;
+
+export interface RealEntry {
+	readonly address: Address;
+	readonly dscp: Dscp;
+	readonly up: boolean;
+	/** Of the number of a real that has left: the TICK when it did. */
+	readonly left?: number;
+	readonly hop: Hop;
+	/** Modulo 2^64. */
+	readonly base: { readonly packets: bigint; readonly bytes: bigint };
+}
+
+export const UNRESOLVED: Hop = { to: "unresolved" };
+
+export function encodeReal({ address, dscp: code, up, left, hop, base }: RealEntry): Uint8Array {
+	return REAL.encode({
+		address: Uint8Array.from(address.bytes),
+		complement: complementOfSum(address.bytes),
+		start: code << (address.family === "ipv4" ? 2 : 6),
+		flags: REAL_FLAG.used | (up ? REAL_FLAG.up : 0),
+		left: left ?? 0,
+		basePackets: base.packets,
+		baseBytes: base.bytes,
+		...encodeHop(hop),
+	});
+}
+
+function encodeHop(hop: Hop) {
+	switch (hop.to) {
+		case "interface":
+			return { ifindex: hop.ifindex, nextHop: hop.nextHop, ownMac: hop.ownMac, mtu: hop.mtu };
+		case "kernel":
+			return { ifindex: HOP.kernel, mtu: hop.mtu };
+		case "unresolved":
+			return { ifindex: HOP.unresolved, mtu: ANY_MTU };
+	}
+}
+
+/** Undefined for a number that is free. */
+export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undefined {
+	const entry = REAL.decode(bytes);
+	if ((entry.flags & REAL_FLAG.used) === 0) return undefined;
+	return {
+		address: addressFromBytes(entry.address.subarray(0, family === "ipv4" ? 4 : 16)),
+		dscp: dscp((entry.start >> (family === "ipv4" ? 2 : 6)) & 63),
+		up: (entry.flags & REAL_FLAG.up) !== 0,
+		...(entry.left === 0 ? {} : { left: entry.left }),
+		hop: decodeHop(entry),
+		base: { packets: entry.basePackets, bytes: entry.baseBytes },
+	};
+}
+
+function decodeHop({ ifindex, nextHop, ownMac, mtu }: ReturnType<typeof REAL.decode>): Hop {
+	if (ifindex === HOP.unresolved) return UNRESOLVED;
+	if (ifindex === HOP.kernel) return { to: "kernel", mtu };
+	return { to: "interface", ifindex, nextHop, ownMac, mtu };
+}

@@ -1,0 +1,136 @@
+/** The program against the oracle, on random frames. `make differential` runs the long form: L3DSR_DIRECTOR_PACKETS. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { failOnLeaks } from "../../../../test/support/leak.ts";
+import { enterNetns, ip } from "../../../../test/support/netns.ts";
+import type { FlowMode } from "../../src/balance/oracle/memory.ts";
+import { direct, type OracleResult } from "../../src/balance/oracle/oracle.ts";
+import { REASONS, type Reason } from "../../src/balance/reason.ts";
+import { TICK_SHIFT } from "../../src/balance/tables/layout.ts";
+import { Random, randomFrame, randomRings, randomSketch } from "./program/random.ts";
+import { OWN_IFINDEX, OWN_MAC, World, type WorldOptions } from "./program/world.ts";
+
+enterNetns();
+failOnLeaks();
+
+/** All together. */
+const PACKETS = Number(process.env["L3DSR_DIRECTOR_PACKETS"] ?? 100_000);
+const SEED = Number(process.env["L3DSR_DIRECTOR_SEED"] ?? 1);
+/** Packets between two changes of the rings. */
+const ROUND = 250;
+
+interface Variant extends WorldOptions {
+	readonly flows: FlowMode;
+	readonly any: boolean;
+}
+
+const VARIANTS: readonly Variant[] = [
+	{ forward: "resolved", flows: "transition", any: true },
+	{ forward: "resolved", flows: "transition", any: false, clock: "bpf_ktime_get_ns" },
+	{ forward: "resolved", flows: "always", any: true },
+	{ forward: "resolved", flows: "none", any: false },
+	{ forward: "kernel", flows: "transition", any: true },
+	{ forward: "resolved", flows: "transition", any: true, vlan: 42 },
+];
+
+/** The clock's tick; waits until it is safe that it does not change while one packet is looked at. */
+function steadyTick(): number {
+	for (;;) {
+		const now = process.hrtime.bigint();
+		const within = now & ((1n << BigInt(TICK_SHIFT)) - 1n);
+		// The coarse clock is up to 10 ms late.
+		if (within > 12_000_000n && within < (1n << BigInt(TICK_SHIFT)) - 12_000_000n)
+			return Number(now >> BigInt(TICK_SHIFT));
+	}
+}
+
+const VERDICTS: Readonly<Record<string, string>> = {
+	pass: "PASS",
+	drop: "DROP",
+	answer: "TX",
+	tx: "TX",
+	redirect: "REDIRECT",
+	kernel: "PASS",
+};
+
+let links = 0;
+after(() => {
+	for (let n = 0; n < links; n++) ip(`link delete dir${n}`);
+});
+
+VARIANTS.forEach((variant, number) => {
+	const { any, ...options } = variant;
+	const name = `${options.forward}, flows ${options.flows}${any ? ", port any" : ""}${options.vlan ? ", VLAN" : ""}`;
+	test(`random packets come out of the program as the oracle says, and are counted alike: ${name}`, () => {
+		ip(`link add dir${number} type veth peer name dirp${number}`);
+		links++;
+		const random = new Random(SEED * 1000 + number);
+		const sketch = randomSketch(random, any, options.forward);
+		using world = new World(sketch, options, `dir${number}`);
+		const counted = new Tally();
+		for (let n = 0; n < PACKETS / VARIANTS.length; n++) {
+			if (n % ROUND === 0) randomRings(random, world, sketch.services, steadyTick());
+			const frame = randomFrame(random, options.vlan);
+			const now = steadyTick();
+			const expected = direct(frame, world.tables(), { ifindex: OWN_IFINDEX, mac: OWN_MAC, ...options }, now);
+			const actual = world.run(frame);
+			const what = () =>
+				`variant ${name}, seed ${SEED}, packet ${n}\nin ${hex(frame)}\noracle ${describe(expected)}\n${hex(expected.frame)}\nprogram ${actual.verdict}\n${hex(actual.frame)}`;
+			const verdict = VERDICTS[expected.what === "forward" ? expected.by : expected.what];
+			if (actual.verdict !== verdict || !sameFrame(actual.frame, expected.frame)) assert.fail(what());
+			counted.add(expected);
+		}
+		const { reasons, reals } = world.counted();
+		assert.deepEqual(reasons, counted.reasons(), "reasons");
+		assert.deepEqual(
+			reals.map(([packets, bytes]) => ({ packets, bytes })),
+			reals.map((_, real) => counted.real(real)),
+			"counters of reals",
+		);
+	});
+});
+
+class Tally {
+	readonly #reasons = new Map<Reason, bigint>();
+	readonly #reals = new Map<number, { packets: bigint; bytes: bigint }>();
+
+	add(result: OracleResult): void {
+		if (result.reason !== undefined)
+			this.#reasons.set(result.reason, (this.#reasons.get(result.reason) ?? 0n) + 1n);
+		if (result.what !== "forward") return;
+		const { packets, bytes } = this.real(result.number);
+		this.#reals.set(result.number, { packets: packets + 1n, bytes: bytes + BigInt(result.length) });
+	}
+
+	reasons(): Record<string, bigint> {
+		return Object.fromEntries(
+			(Object.keys(REASONS) as Reason[]).map((reason) => [reason, this.#reasons.get(reason) ?? 0n]),
+		);
+	}
+
+	real(number: number): { packets: bigint; bytes: bigint } {
+		return this.#reals.get(number) ?? { packets: 0n, bytes: 0n };
+	}
+}
+
+/** Equal, or different only in how a checksum of zero is spelled. */
+function sameFrame(a: Uint8Array, b: Uint8Array): boolean {
+	if (a.length !== b.length) return false;
+	for (let i = 0; i < a.length; i++) {
+		if (a[i] === b[i]) continue;
+		const at = i;
+		const zero = (bytes: Uint8Array) =>
+			(bytes[at] === 0 && bytes[at + 1] === 0) || (bytes[at] === 255 && bytes[at + 1] === 255);
+		if (!zero(a) || !zero(b)) return false;
+		i++;
+	}
+	return true;
+}
+
+function hex(bytes: Uint8Array): string {
+	return Buffer.from(bytes).toString("hex");
+}
+
+function describe({ frame: _, ...rest }: OracleResult): string {
+	return JSON.stringify(rest);
+}

@@ -1,0 +1,301 @@
+/**
+ * A director's tables twice: as plain values for the oracle, and in the maps of a loaded program. Both see the same
+ * packets, and must come out alike.
+ */
+import { arrayKey, BpfMap, Program, sumPerCpu, testRun, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
+import { interfaceByName, type MappedMemory } from "@l3dsr/linux";
+import { type Address, type Dscp, dscp, parseAddress } from "@l3dsr/packet";
+import { compileDirector } from "../../../src/balance/compile/compile.ts";
+import type { ProgramOptions } from "../../../src/balance/compile/options.ts";
+import { RING_SLOTS } from "../../../src/balance/maglev.ts";
+import { FlowMemory, FragmentMemory } from "../../../src/balance/oracle/memory.ts";
+import type { OracleService, OracleTables, OracleVip } from "../../../src/balance/oracle/oracle.ts";
+import { REASONS, type Reason } from "../../../src/balance/reason.ts";
+import { seedOf } from "../../../src/balance/service.ts";
+import {
+	BUCKET_BYTES,
+	HEADER,
+	type MAP,
+	REAL,
+	REASON_SLOTS,
+	tableSpecs,
+	VIP,
+} from "../../../src/balance/tables/layout.ts";
+import { encodeReal, type Hop } from "../../../src/balance/tables/real-entry.ts";
+import {
+	encodeVipTable,
+	offsetOf,
+	planVipTable,
+	type VipRow,
+} from "../../../src/balance/tables/vip-table.ts";
+import { emptyRings, type Rings } from "../../../src/balance/transition.ts";
+import type { Affinity, EchoMode } from "../../../src/model/fleet.ts";
+
+export const OWN_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
+export const OWN_IFINDEX = 7;
+/** Numbers of reals that each service has. */
+const ROOM = 8;
+
+export function addressOf(text: string): Address {
+	const address = parseAddress(text);
+	if (address === undefined) throw new RangeError(text);
+	return address;
+}
+
+export interface ServiceSketch {
+	readonly vip: string;
+	readonly protocol: 6 | 17;
+	/** 0: any. */
+	readonly port: number;
+	readonly dscp: number;
+	readonly affinity: Affinity;
+	readonly reals: readonly RealSketch[];
+}
+
+export interface RealSketch {
+	readonly address: string;
+	readonly up: boolean;
+	readonly hop: Hop;
+}
+
+export interface WorldSketch {
+	readonly vips: readonly { readonly address: string; readonly echo: EchoMode }[];
+	readonly services: readonly ServiceSketch[];
+	/** Codes that must not reach these real servers. */
+	readonly codes: readonly { readonly address: string; readonly codes: bigint }[];
+}
+
+export type WorldOptions = Pick<ProgramOptions, "forward" | "flows"> &
+	Partial<Pick<ProgramOptions, "vlan" | "clock" | "hook">>;
+
+interface Service {
+	readonly sketch: ServiceSketch;
+	readonly number: number;
+	readonly rings: Rings;
+	since: number;
+	changed: number;
+}
+
+/** Bits of the memories: small, but roomy for what the tests send. */
+export const MEMORY_BITS = 12;
+
+export class World implements Disposable {
+	readonly program: Program;
+	readonly options: ProgramOptions;
+	readonly #sketch: WorldSketch;
+	readonly #services: readonly Service[];
+	readonly #maps = new Map<keyof typeof MAP, BpfMap>();
+	readonly #memory = new Map<keyof typeof MAP, MappedMemory>();
+	readonly #flows = new FlowMemory(MEMORY_BITS);
+	readonly #fragments = new FragmentMemory(MEMORY_BITS);
+	#tables: OracleTables | undefined;
+	readonly #table: { readonly multiplier: bigint; readonly bits: number };
+
+	/** `attachTo`: a veth; a program that is in use already is test-run without a change of the kernel's dispatcher. */
+	constructor(sketch: WorldSketch, options: WorldOptions, attachTo?: string) {
+		this.#sketch = sketch;
+		this.#services = sketch.services.map((one, number) => ({
+			sketch: one,
+			number,
+			rings: emptyRings(),
+			since: 0,
+			changed: 0,
+		}));
+		this.#table = planVipTable(this.#rows());
+		const { multiplier, bits } = this.#table;
+		this.options = {
+			hook: "xdp",
+			ifindex: OWN_IFINDEX,
+			mac: OWN_MAC,
+			clock: "bpf_ktime_get_coarse_ns",
+			...options,
+			anyPort: sketch.services.some(({ port }) => port === 0),
+			echoReply: sketch.vips.some(({ echo }) => echo === "reply"),
+			bleach: sketch.codes.length > 0,
+			multiplier,
+			vipBits: bits,
+			rings: sketch.services.length,
+			reals: sketch.services.length * ROOM,
+			flowBits: MEMORY_BITS,
+			fragmentBits: MEMORY_BITS,
+		};
+		const specs = tableSpecs(this.options);
+		const byName = new Map<string, BpfMap>();
+		for (const name of Object.keys(specs) as (keyof typeof specs)[]) {
+			const map = BpfMap.create(specs[name]);
+			this.#maps.set(name, map);
+			byName.set(map.info.name, map);
+			if (name !== "counters") this.#memory.set(name, map.mapMemory({ writable: true }));
+		}
+		this.program = Program.load(compileDirector(this.options), { maps: byName });
+		if (attachTo !== undefined) xdpNative.attach(interfaceByName(attachTo), this.program);
+		this.write();
+	}
+
+	/** The tables' bytes as they are shared with the program. */
+	bytes(name: keyof typeof MAP): Uint8Array {
+		const memory = this.#memory.get(name);
+		if (memory === undefined) throw new RangeError(name);
+		return memory.bytes;
+	}
+
+	rings(service: number): Rings {
+		const found = this.#services[service];
+		if (found === undefined) throw new RangeError(`service ${service}`);
+		return found.rings;
+	}
+
+	/** When the transition of a service began, and when its last change was, in ticks. */
+	setTransition(service: number, since: number, changed: number): void {
+		const found = this.#services[service];
+		if (found === undefined) throw new RangeError(`service ${service}`);
+		found.since = since;
+		found.changed = changed;
+	}
+
+	/** Takes the values over into the program's tables. */
+	write(): void {
+		this.#tables = undefined;
+		const { multiplier, bits } = this.#table;
+		const rows = this.#rows();
+		this.bytes("vips").set(encodeVipTable({ rows, multiplier, bits, generation: 1n, options: 0n }));
+		for (const { number, rings, sketch } of this.#services) {
+			const at = HEADER.size + number * RING_SLOTS * 2;
+			this.bytes("ring").set(new Uint8Array(rings.now.buffer), at);
+			this.bytes("before").set(new Uint8Array(rings.before.buffer), at);
+			sketch.reals.forEach(({ address, up, hop }, index) => {
+				const entry = encodeReal({
+					address: addressOf(address),
+					dscp: dscp(sketch.dscp),
+					up,
+					hop,
+					base: { packets: 0n, bytes: 0n },
+				});
+				this.bytes("reals").set(entry, HEADER.size + (number * ROOM + index) * REAL.size);
+			});
+		}
+	}
+
+	#rows(): readonly VipRow[] {
+		const places = this.#services.map(({ sketch, number, since, changed }) => ({
+			...sketch,
+			address: addressOf(sketch.vip),
+			place: {
+				number,
+				first: number * ROOM,
+				room: ROOM,
+				seed: seedOf({ ...sketch, address: addressOf(sketch.vip) }),
+				affinity: sketch.affinity,
+				since,
+				changed,
+			},
+		}));
+		return [
+			...places.map(
+				({ address, protocol, port, place }): VipRow => ({ kind: "service", address, protocol, port, place }),
+			),
+			...this.#sketch.vips.map(({ address, echo }): VipRow => {
+				const first = places.find(({ vip }) => vip === address);
+				return {
+					kind: "vip",
+					address: addressOf(address),
+					echo,
+					...(first === undefined ? {} : { place: first.place }),
+				};
+			}),
+			...this.#sketch.codes.map(
+				({ address, codes }): VipRow => ({ kind: "real", address: addressOf(address), codes }),
+			),
+		];
+	}
+
+	/** The same for the oracle, whose memories are those of this world. */
+	tables(): OracleTables {
+		this.#tables ??= this.#makeTables();
+		return this.#tables;
+	}
+
+	#makeTables(): OracleTables {
+		const services = this.#services.map(
+			({ sketch, number, rings, since, changed }): OracleService => ({
+				address: addressOf(sketch.vip),
+				protocol: sketch.protocol,
+				port: sketch.port,
+				dscp: dscp(sketch.dscp) as Dscp,
+				affinity: sketch.affinity,
+				seed: seedOf({ ...sketch, address: addressOf(sketch.vip) }),
+				rings,
+				reals: sketch.reals.map(({ address, up, hop }, index) => ({
+					address: addressOf(address),
+					number: number * ROOM + index,
+					up,
+					hop: oracleHop(hop),
+				})),
+				since,
+				changed,
+			}),
+		);
+		const vips = this.#sketch.vips.map(({ address, echo }): OracleVip => {
+			const first = services.find((one) => one.address.text === address);
+			return { address: addressOf(address), echo, ...(first === undefined ? {} : { first }) };
+		});
+		const codes = this.#sketch.codes.map((one) => ({ ...one, address: addressOf(one.address) }));
+		return { services, vips, codes, flows: this.#flows, fragments: this.#fragments };
+	}
+
+	run(frame: Uint8Array): { readonly verdict: keyof typeof XDP_ACTION; readonly frame: Uint8Array } {
+		const { verdict, data } = testRun(this.program, { data: frame });
+		const name = (Object.keys(XDP_ACTION) as (keyof typeof XDP_ACTION)[]).find(
+			(one) => XDP_ACTION[one] === verdict,
+		);
+		if (name === undefined) throw new Error(`verdict ${verdict}`);
+		return { verdict: name, frame: data.slice() };
+	}
+
+	counted(): { readonly reasons: Record<string, bigint>; readonly reals: readonly (readonly bigint[])[] } {
+		const map = this.#maps.get("counters");
+		if (map === undefined) throw new RangeError("counters");
+		const read = (slot: number) => sumPerCpu(map, map.lookup(arrayKey(slot)) ?? new Uint8Array(0));
+		const reasons = Object.fromEntries(
+			(Object.keys(REASONS) as Reason[]).map((reason) => [reason, read(REASONS[reason].slot)[0] ?? 0n]),
+		);
+		const reals = Array.from({ length: this.options.reals }, (_, number) => read(REASON_SLOTS + number));
+		return { reasons, reals };
+	}
+
+	/** Entries of the memory of flows that are in use, as `bucket: entry`, in no order. */
+	rememberedFlows(): string[] {
+		const bytes = this.bytes("flows");
+		const view = new DataView(bytes.buffer, bytes.byteOffset + HEADER.size, BUCKET_BYTES << MEMORY_BITS);
+		const found: string[] = [];
+		for (let at = 0; at < view.byteLength; at += 8) {
+			const entry = view.getBigUint64(at, true);
+			if (entry !== 0n) found.push(`${at >> 6}: ${entry.toString(16)}`);
+		}
+		return found;
+	}
+
+	[Symbol.dispose](): void {
+		this.program[Symbol.dispose]();
+		for (const memory of this.#memory.values()) memory[Symbol.dispose]();
+		for (const map of this.#maps.values()) map[Symbol.dispose]();
+	}
+}
+
+export const VIP_BYTES = VIP.size;
+export { offsetOf };
+
+function oracleHop(hop: Hop): OracleTables["services"][number]["reals"][number]["hop"] {
+	switch (hop.to) {
+		case "interface": {
+			const macs = new Uint8Array(12);
+			macs.set(hop.nextHop);
+			macs.set(hop.ownMac, 6);
+			return { to: "interface", ifindex: hop.ifindex, macs, mtu: hop.mtu };
+		}
+		case "kernel":
+			return hop;
+		case "unresolved":
+			return { to: "nowhere" };
+	}
+}
