@@ -40,7 +40,7 @@ export class RingBuffer implements Disposable {
 	/** Takes over `map`. Throws SyscallError. */
 	constructor(map: BpfMap) {
 		const { name, type, maxEntries } = map.info;
-		if (type !== BPF_MAP_TYPE.BPF_MAP_TYPE_RINGBUF) throw new RangeError(`map ${name} is no ring buffer`);
+		if (type !== BPF_MAP_TYPE.BPF_MAP_TYPE_RINGBUF) throw new RangeError(`map ${name} is not a ring buffer`);
 		this.map = map;
 		const doing = `map the memory of ring buffer ${name}`;
 		// The consumer's page may be written; the producer's and the data, which is there twice, only read.

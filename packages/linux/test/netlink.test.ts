@@ -107,7 +107,7 @@ test("says which interface there is not", () => {
 test("gives the kernel's own explanation of a refusal", () => {
 	using netlink = new Netlink();
 	const { index } = interfaceByName("lo");
-	// IFLA_XDP with a descriptor that is no program, in two modes at once.
+	// IFLA_XDP with a descriptor that is not a program, in two modes at once.
 	const xdp = nestedAttribute(43, attribute(1, u32Value(0)), attribute(3, u32Value(2 | 4)));
 	const payload = Buffer.concat([IFINFOMSG.encode({ index }), xdp]);
 	assert.throws(() => netlink.change({ type: RTM_SETLINK, payload, doing: "attach x to lo" }), {

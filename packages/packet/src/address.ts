@@ -2,7 +2,7 @@
  * IP addresses and prefixes as immutable values.
  *
  * General IP libraries read `010.0.0.1` as 8.0.0.1 (inet_aton's octal); here a number with a leading zero
- * is no address at all, so that nobody's packets go to a place that was not written down.
+ * is not an address at all, so that nobody's packets go to a place that was not written down.
  */
 
 export type Family = "ipv4" | "ipv6";

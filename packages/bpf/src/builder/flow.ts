@@ -11,7 +11,7 @@ interface Occupant {
 	readonly assigned: boolean;
 }
 
-/** r0 first: it is no argument of a call, so a temporary there is in nobody's way. */
+/** r0 first: it is not an argument of a call, so a temporary there is in nobody's way. */
 const SCRATCH: readonly Register[] = [0, 5, 4, 3, 2, 1];
 const KEPT: readonly Register[] = [6, 7, 8, 9];
 const LOST_BY_CALL: readonly Register[] = [0, 1, 2, 3, 4, 5];

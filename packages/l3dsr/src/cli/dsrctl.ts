@@ -155,7 +155,7 @@ async function status(given: Run): Promise<number> {
 async function change({ command, context, host, services, findings, table }: Run): Promise<number> {
 	const { action, discovered, insert, dryRun, verbosity } = command;
 	const stopAll = discovered && action !== "start";
-	// All or nothing: a line that is no service keeps the others from being started.
+	// All or nothing: a line that is not a service keeps the others from being started.
 	const refused = action !== "stop" && findings.length > 0;
 	if (services.length === 0 && !refused && !(action === "stop" && stopAll)) {
 		context.stdout.write("No configured DSRs found.\n");

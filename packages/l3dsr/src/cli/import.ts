@@ -149,5 +149,5 @@ function read(host: ServiceHost, file: string): string {
 		throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: ${reason}` }, { cause });
 	}
 	if (!text.includes("\0")) return text;
-	throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: it is no text` });
+	throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: it is not text` });
 }

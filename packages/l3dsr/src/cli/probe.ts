@@ -237,13 +237,13 @@ function readTargets(path: string): string {
 function parseCount(text: string): number {
 	const count = Number(text);
 	if (/^[1-9]\d*$/.test(text) && count <= 10_000) return count;
-	throw usage(`"${text}" is no number of probes, expected 1-10000`);
+	throw usage(`"${text}" is not a number of probes, expected 1-10000`);
 }
 
 function parseTimeout(text: string): number {
 	const seconds = Number(text);
 	if (text !== "" && seconds > 0 && seconds <= 60) return seconds;
-	throw usage(`"${text}" is no time to wait, expected more than 0 and at most 60 seconds`);
+	throw usage(`"${text}" is not a time to wait, expected more than 0 and at most 60 seconds`);
 }
 
 function usage(message: string, hint?: string): L3dsrError {

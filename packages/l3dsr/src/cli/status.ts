@@ -50,7 +50,7 @@ export async function status(
 	if (options.watch !== undefined) {
 		const seconds = options.watch === true ? 1 : Number(options.watch);
 		if (!(seconds > 0))
-			throw new L3dsrError({ code: "USAGE", message: `"${options.watch}" is no number of seconds` });
+			throw new L3dsrError({ code: "USAGE", message: `"${options.watch}" is not a number of seconds` });
 		await interruptible(context, (signal) =>
 			watch(context, look, options.json === true, seconds * 1000, signal),
 		);

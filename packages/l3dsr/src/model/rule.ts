@@ -33,7 +33,7 @@ export interface RuleHeader {
 	readonly destination?: Negatable & { readonly prefix: Prefix };
 	readonly inInterface?: InterfaceMatch;
 	readonly outInterface?: InterfaceMatch;
-	/** IP protocol number, 1–255 (0, "all", is no match). For IPv6 the last header of the chain. */
+	/** IP protocol number, 1–255 (0, "all", is not a match). For IPv6 the last header of the chain. */
 	readonly protocol?: Negatable & { readonly number: number };
 	/** `-f`, IPv4 only: second and further fragments. */
 	readonly fragment?: Negatable;

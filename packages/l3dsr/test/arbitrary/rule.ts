@@ -33,7 +33,7 @@ export function arbitraryAddress(family: Family): fc.Arbitrary<ReturnType<typeof
 	return fc.array(byte, { minLength: length, maxLength: length }).map(addressFromBytes);
 }
 
-/** Never the full range un-negated: that is no match at all. */
+/** Never the full range un-negated: that is not a match at all. */
 function arbitraryRange(most: number): fc.Arbitrary<NumberRange> {
 	const end = fc.integer({ min: 0, max: most });
 	return fc

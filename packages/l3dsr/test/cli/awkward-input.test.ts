@@ -109,7 +109,7 @@ describe("l3dsr trace", () => {
 				[...packet.slice(0, 4), "--dscp", "64"],
 				"--dscp: DSCP 64 is out of range, expected 0-63\nhint: 64 looks like a TOS byte \\(0x40\\), which is DSCP 16",
 			],
-			[[...packet, "--tcp", "http"], '--tcp: "http" is no number of 0-65535'],
+			[[...packet, "--tcp", "http"], '--tcp: "http" is not a number from 0 to 65535'],
 			[[...packet, "--port", "80"], "unknown option '--port'"],
 			[[...packet, "--netns", "nosuch"], "there is no network namespace nosuch"],
 		] as const) {

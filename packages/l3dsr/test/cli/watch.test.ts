@@ -158,7 +158,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 	assert.match(watcher, /\*$/);
 	const log = () => readFileSync("/proc/net/netfilter/nfnetlink_log", "utf8");
 	assert.notEqual(log(), "");
-	assert.deepEqual((await openDatapath({ env }).observe()).findings, [], "a watcher is no finding");
+	assert.deepEqual((await openDatapath({ env }).observe()).findings, [], "a watcher is not a finding");
 	child.kill("SIGKILL");
 	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()), PATIENCE_MS);
 	assert.deepEqual([programs(), ruleset(), log()], [programsBefore, rulesetBefore, ""]);

@@ -212,7 +212,7 @@ export function arbitraryPacket(
 
 function must(text: string) {
 	const address = parseAddress(text);
-	if (address === undefined) throw new RangeError(`${text} is no address`);
+	if (address === undefined) throw new RangeError(`${text} is not an address`);
 	return address;
 }
 

@@ -22,7 +22,7 @@ export interface Payload {
 
 export function addressBytes(text: string): readonly number[] {
 	const address = parseAddress(text);
-	if (address === undefined) throw new RangeError(`${text} is no address`);
+	if (address === undefined) throw new RangeError(`${text} is not an address`);
 	return address.bytes;
 }
 

@@ -14,7 +14,7 @@ export interface RuleSketch extends Partial<Pick<Rule, "table" | "chain">> {
 /** A rule in raw PREROUTING, of the family of `daddr`. */
 export function daddrRule(daddr: string, sketch: RuleSketch = {}): Rule {
 	const address = parseAddress(daddr);
-	if (address === undefined) throw new RangeError(`${daddr} is no address`);
+	if (address === undefined) throw new RangeError(`${daddr} is not an address`);
 	const byDscp: readonly Match[] =
 		sketch.dscp === undefined ? [] : [{ kind: "dscp", negated: false, dscp: dscp(sketch.dscp) }];
 	return {

@@ -180,7 +180,7 @@ function addressIn(subnet: Subnet, family: Family, host: number): string {
 
 function familyOf(text: string): Family {
 	const address = parseAddress(text);
-	if (address === undefined) throw new RangeError(`${text} is no address`);
+	if (address === undefined) throw new RangeError(`${text} is not an address`);
 	return address.family;
 }
 

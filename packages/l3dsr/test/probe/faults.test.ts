@@ -49,7 +49,7 @@ const SAID: Readonly<
 	"The VIP is not on lo": {
 		names: {
 			check: /^error\[vip-on-loopback\]/m,
-			trace: /^result: rewritten to 72\.30\.38\.140, which is no address of this host/m,
+			trace: /^result: rewritten to 72\.30\.38\.140, which is not an address of this host/m,
 		},
 		shows: {
 			probe: /^likely: .* does not hold 72\.30\.38\.140 on lo$/m,

@@ -15,7 +15,7 @@ for (const [title, env] of [
 	["C.UTF-8", { LANG: "C.UTF-8" }],
 	["POSIX", { LC_COLLATE: "POSIX", LANG: "de_DE.UTF-8" }],
 	["a locale that nobody knows", { LANG: "tlh_QX.UTF-8" }],
-	["what is no locale's name", { LANG: "../x" }],
+	["what is not a locale's name", { LANG: "../x" }],
 	["an LC_ALL above the others", { LC_ALL: "C", LC_COLLATE: "de_DE", LANG: "de_DE" }],
 ] as const) {
 	test(`${title} orders by bytes`, () => assert.equal(sorted(env), bytes));

@@ -9,7 +9,7 @@ import type { Capture } from "./captured-packet.ts";
 import { decodePcap, isPcap } from "./pcap.ts";
 import { decodePcapng, isPcapng } from "./pcapng.ts";
 
-/** Throws PacketError (CAPTURE_FORMAT) for what is no capture, and for one that is damaged. */
+/** Throws PacketError (CAPTURE_FORMAT) for what is not a capture, and for one that is damaged. */
 export function decodeCapture(bytes: Uint8Array, source: string): Capture {
 	if (isPcapng(bytes)) return decodePcapng(bytes, source);
 	if (isPcap(bytes)) return decodePcap(bytes, source);

@@ -11,7 +11,7 @@ export const LINK_TYPE = {
 	rawIpv6: 229,
 } as const;
 
-/** What some systems write for raw IP, although it is no link type but their own DLT_RAW. */
+/** What some systems write for raw IP, although it is not a link type but their own DLT_RAW. */
 const OTHER_RAW = new Set([12, 14]);
 
 const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;

@@ -52,7 +52,7 @@ export function serviceCommand(
 function parseSeconds(text: string): number {
 	const seconds = Number(text);
 	if (text !== "" && seconds >= 0) return seconds;
-	throw new L3dsrError({ code: "USAGE", message: `"${text}" is no number of seconds` });
+	throw new L3dsrError({ code: "USAGE", message: `"${text}" is not a number of seconds` });
 }
 
 /** Runs `work` here; with `--netns`, the same command line in that namespace instead. */

@@ -105,7 +105,7 @@ function judge(journey: Journey, passage: Passage): Pick<KernelRecord, "answer" 
 	if (packet === undefined) return notAsked("the stack would not take it");
 	const { length } = packet;
 	if (length > LARGEST_LOGGED) return notAsked("it is too large");
-	// What is behind the packet in its frame is no part of it: the stack cuts it off.
+	// What is behind the packet in its frame is not part of it: the stack cuts it off.
 	const alike = (a: Uint8Array, b: Uint8Array) => samePacket(a.subarray(0, length), b.subarray(0, length));
 	if (passage.arrived === undefined) return notAsked("the stack drops it in front of nft");
 	const atEntrance = stops.findLast(({ stop }) => stop.when === "arriving")?.after ?? before;

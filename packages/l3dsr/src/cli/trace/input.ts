@@ -178,7 +178,7 @@ function transportOf({ tcp, udp, icmp }: TraceOptions): PacketTransport {
 export function number(option: string, text: string, most: number): number {
 	const value = /^(0x[0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
 	if (value <= most) return value;
-	throw usage(`${option}: "${text}" is no number of 0-${most}`);
+	throw usage(`${option}: "${text}" is not a number from 0 to ${most}`);
 }
 
 export function usage(message: string, hint?: string): L3dsrError {

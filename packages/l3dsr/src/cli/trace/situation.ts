@@ -174,7 +174,7 @@ function assumedLocal({ local = [] }: SituationOptions): Prefix[] {
 			address === undefined ||
 			(bits !== undefined && !(bits >= 0 && bits <= addressBits(address.family)))
 		) {
-			throw usage(`--local: "${text}" is no address and no prefix`);
+			throw usage(`--local: "${text}" is not an address or a prefix`);
 		}
 		return bits === undefined ? hostPrefix(address) : prefixOf(address, bits);
 	});

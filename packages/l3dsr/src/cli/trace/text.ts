@@ -167,10 +167,10 @@ function outcome({ rewritten, destination, local, stops, checksums }: PacketReco
 		const then = local ? "it goes up the stack as it is" : "it is forwarded, or dropped";
 		const asked = stops.some(({ rules }) => rules.some(({ failed }) => failed.some(isAboutLocal)));
 		const assume = asked ? ` (--local ${destination} takes it for one)` : "";
-		return `result: ${none}: ${local ? then : `${destination} is no address of this host${assume}, ${then}`}`;
+		return `result: ${none}: ${local ? then : `${destination} is not an address of this host${assume}, ${then}`}`;
 	}
 	if (local) return style.good(`result: rewritten to ${destination}, an address of this host: up the stack`);
 	return style.bad(
-		`result: rewritten to ${destination}, which is no address of this host: it is forwarded or dropped (is the VIP on lo? l3dsr up puts it there)`,
+		`result: rewritten to ${destination}, which is not an address of this host: it is forwarded or dropped (is the VIP on lo? l3dsr up puts it there)`,
 	);
 }

@@ -88,7 +88,7 @@ function headerValue(field: keyof RuleHeader, packet: ParsedPacket, context: Pac
 				? "its protocol cannot be found"
 				: `the packet is ${protocolName(packet.protocol)}`;
 		case "fragment":
-			return packet.laterFragment ? "the packet is a later fragment" : "the packet is no later fragment";
+			return packet.laterFragment ? "the packet is a later fragment" : "the packet is not a later fragment";
 	}
 }
 

@@ -110,7 +110,7 @@ function reservedKind({ family, bytes, text }: Address): string | undefined {
 export function readReal(text: string, family: Family): Reading<Prefix> {
 	const slash = text.indexOf("/");
 	const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
-	if (address === undefined) return bad(`"${text}" is no address and no prefix`);
+	if (address === undefined) return bad(`"${text}" is not an address or a prefix`);
 	if (address.family !== family) {
 		return bad(`${text} is ${familyName(address.family)}, but the service's VIP is ${familyName(family)}`);
 	}
@@ -137,7 +137,7 @@ export function readMark(text: string): Reading<{ value: number; mask: number }>
 		value > 0xffffffff ||
 		mask > 0xffffffff
 	) {
-		return bad(`"${text}" is no packet mark, expected VALUE or VALUE/MASK of 32 bits each`);
+		return bad(`"${text}" is not a packet mark, expected VALUE or VALUE/MASK of 32 bits each`);
 	}
 	if ((value & ~mask) !== 0) return bad(`mark ${text} has bits outside its mask, so no packet can match`);
 	return good({ value, mask });
@@ -145,7 +145,7 @@ export function readMark(text: string): Reading<{ value: number; mask: number }>
 
 export function readInterface(text: string): Reading<InterfaceName> {
 	if (!/^[^\s/:]{1,15}$/.test(text)) {
-		return bad(`"${text}" is no interface name, expected 1-15 characters without blanks, "/" and ":"`);
+		return bad(`"${text}" is not an interface name, expected 1-15 characters without blanks, "/" and ":"`);
 	}
 	const wildcard = text.endsWith("+");
 	return good({ name: wildcard ? text.slice(0, -1) : text, wildcard });
@@ -164,7 +164,7 @@ export function readProtocol(text: string): Reading<number> {
 export function readPort(text: string): Reading<number> {
 	const port = parseNumber(text);
 	if (port === undefined || port < 1 || port > MAX_PORT)
-		return bad(`"${text}" is no port, expected 1-${MAX_PORT}`);
+		return bad(`"${text}" is not a port, expected 1-${MAX_PORT}`);
 	return good(port);
 }
 
@@ -174,7 +174,7 @@ export function readPorts(text: string): Reading<NumberRange> {
 	const first = readPort(low);
 	const last = readPort(high ?? low);
 	if (!first.ok || !last.ok || rest.length > 0) {
-		return bad(`"${text}" is no port and no range of ports, expected 1-${MAX_PORT} or LOW-HIGH`);
+		return bad(`"${text}" is not a port or a range of ports, expected 1-${MAX_PORT} or LOW-HIGH`);
 	}
 	if (first.value > last.value) return bad(`range ${text} is empty`, `write ${last.value}-${first.value}`);
 	return good({ first: first.value, last: last.value });
@@ -182,5 +182,5 @@ export function readPorts(text: string): Reading<NumberRange> {
 
 export function readName(text: string): Reading<string> {
 	if (NAME_PATTERN.test(text)) return good(text);
-	return bad(`"${text}" is no service name, expected up to 63 letters, digits, ".", "_", ":" or "-"`);
+	return bad(`"${text}" is not a service name, expected up to 63 letters, digits, ".", "_", ":" or "-"`);
 }

@@ -17,7 +17,7 @@ export function parseTableSetting(text: string, source: string): Table {
 	const hint = value === undefined ? undefined : didYouMean(value.text, Object.keys(CHAINS));
 	throw new L3dsrError({
 		code: "CONFIG_BAD_VALUE",
-		message: `${written} is no table for services, expected raw or mangle`,
+		message: `${written} is not a table for services, expected raw or mangle`,
 		position: document.place(["table"]),
 		...(hint === undefined ? {} : { hint }),
 	});

@@ -107,7 +107,7 @@ function onePort(
 	}
 	if (first?.value === undefined) return {};
 	const range = portRange(first.value, 0, first.value.text.length, context);
-	// Every port is no restriction: iptables does not print it either.
+	// Every port is not a restriction: iptables does not print it either.
 	if (range === undefined || (range.first === 0 && range.last === 65535 && !first.negated)) return {};
 	return { source: { ...range, negated: first.negated } };
 }

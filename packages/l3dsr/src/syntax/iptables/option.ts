@@ -46,7 +46,7 @@ export interface ScanTarget<Owner> {
 	load(name: string): boolean;
 	/** Reports an unknown option better than "unknown option" can; true when it did. */
 	explain(name: string, at: Word): boolean;
-	/** A word that is no option; without this it is an error. */
+	/** A word that is not an option; without this it is an error. */
 	operand?(word: Word): void;
 }
 

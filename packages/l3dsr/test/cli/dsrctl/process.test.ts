@@ -185,7 +185,7 @@ test("a table in l3dsr.yaml that is none keeps everything as it is", async () =>
 	assert.equal(stdout, "");
 	assert.match(
 		stderr,
-		/^\/etc\/l3dsr\/l3dsr\.yaml:1:8: error\[CONFIG_BAD_VALUE\]: "nat" is no table for services/,
+		/^\/etc\/l3dsr\/l3dsr\.yaml:1:8: error\[CONFIG_BAD_VALUE\]: "nat" is not a table for services/,
 	);
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "No DSRs started.\n");
 });

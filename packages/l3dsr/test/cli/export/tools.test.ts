@@ -206,10 +206,10 @@ describe("l3dsr import", () => {
 		assert.match(stderr, /a\.conf:3: 192\.0\.2\.32=64: DSCP 64 is out of range/);
 	});
 
-	it("does not print what is no text", async () => {
+	it("does not print what is not text", async () => {
 		const { exitCode, stdout, stderr } = await l3dsr("import", file("binary", "\u0000\u0001\n"));
 		assert.deepEqual([exitCode, stdout], [1, ""]);
-		assert.match(stderr, /^error\[FILE_READ\]: read .*binary: it is no text\n$/);
+		assert.match(stderr, /^error\[FILE_READ\]: read .*binary: it is not text\n$/);
 	});
 
 	it("says where two files want one DSCP for two VIPs, and fails", async () => {

@@ -46,7 +46,7 @@ services:
   - { vip: "2001:db8::10", name: web6, dscp: 7 }
 `;
 
-	test(`with IPv6 disabled its services are stopped, which is no error, and the others run: ${datapath}`, async () => {
+	test(`with IPv6 disabled its services are stopped, which is not an error, and the others run: ${datapath}`, async () => {
 		writeFileSync(config, file);
 		ipv6(false);
 		const plan = await succeed("up", "-n", "-c", config);

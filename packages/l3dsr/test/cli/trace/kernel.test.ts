@@ -71,7 +71,7 @@ describe("l3dsr trace, of a packet", () => {
 			stdout,
 			/^running program: a copy of program \d+ at tcx ingress of in0 makes the same of it$/m,
 		);
-		assert.match(stdout, /72\.30\.38\.147, which is no address of this host: it is forwarded or dropped/);
+		assert.match(stdout, /72\.30\.38\.147, which is not an address of this host: it is forwarded or dropped/);
 	});
 
 	it("says so, and fails, when the running program is not what its rules say", async () => {

@@ -14,10 +14,10 @@ test("is raw where the file says nothing", () => {
 });
 
 for (const [text, message, column] of [
-	["table: mangel\n", '"mangel" is no table for services, expected raw or mangle', 8],
-	["table: toString\n", '"toString" is no table for services, expected raw or mangle', 8],
-	["table: [raw]\n", "this is no table for services, expected raw or mangle", 8],
-	["table:\n", "this is no table for services, expected raw or mangle", 7],
+	["table: mangel\n", '"mangel" is not a table for services, expected raw or mangle', 8],
+	["table: toString\n", '"toString" is not a table for services, expected raw or mangle', 8],
+	["table: [raw]\n", "this is not a table for services, expected raw or mangle", 8],
+	["table:\n", "this is not a table for services, expected raw or mangle", 7],
 ] as const) {
 	test(`refuses ${JSON.stringify(text)} and says where`, () => {
 		assert.throws(

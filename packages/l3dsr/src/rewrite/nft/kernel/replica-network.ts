@@ -43,7 +43,7 @@ const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
 const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
 /**
  * Receiver of the frames: a locally administered group, with the packet's number in the last four bytes. It
- * travels with the packet, is no part of it, and no rule of ours asks for it.
+ * travels with the packet, is not part of it, and no rule of ours asks for it.
  */
 const GROUP_MAC = 0x03;
 /** A packet that is taken down before any rule: when it has come, those before it have. */
