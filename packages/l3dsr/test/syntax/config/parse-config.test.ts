@@ -256,7 +256,10 @@ const REFUSED: readonly (readonly [string, string])[] = [
 	["vip: 192.0.2.1, mark: x", '"x" is not a packet mark, expected VALUE or VALUE/MASK of 32 bits each'],
 	["vip: 192.0.2.1, real: 2001:db8::1", "2001:db8::1 is IPv6, but the service's VIP is IPv4"],
 	["vip: 192.0.2.1, real: 10.0.0.0/33", '"10.0.0.0/33" has no valid prefix length, expected 0-32'],
-	["vip: 192.0.2.1, dscp: 1, ports: 0", '"0" is not a port or a range of ports, expected 1-65535 or LOW-HIGH'],
+	[
+		"vip: 192.0.2.1, dscp: 1, ports: 0",
+		'"0" is not a port or a range of ports, expected 1-65535 or LOW-HIGH',
+	],
 	["vip: 192.0.2.1, dscp: 1, ports: [1, 9-3]", "range 9-3 is empty"],
 	["vip: 192.0.2.1, dscp: 1, set-port: 70000", '"70000" is not a port, expected 1-65535'],
 	[
