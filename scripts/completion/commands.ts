@@ -1,12 +1,12 @@
 /** The commands as completion sees them, from the tables that their parsers read. */
 
 import { Writable } from "node:stream";
-import { DSCP_CLASSES } from "@l3dsr/packet";
+import { DSCP_CLASSES, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { Command } from "commander";
 import type { CliContext } from "../../packages/l3dsr/src/cli/context.ts";
 import { ACTIONS, OPTIONS } from "../../packages/l3dsr/src/cli/dsrctl/arguments.ts";
 import { SUBCOMMANDS } from "../../packages/l3dsr/src/cli/l3dsr.ts";
-import { CHAINS, PROTOCOL_NUMBER } from "../../packages/l3dsr/src/model/rule.ts";
+import { CHAINS } from "../../packages/l3dsr/src/model/rule.ts";
 import {
 	COMMAND_OPTIONS,
 	MODE_OPTIONS,

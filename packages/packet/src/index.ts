@@ -14,10 +14,23 @@ export {
 	prefixOf,
 	sameAddress,
 } from "./address.ts";
+export { byteAt, putWord, wordAt } from "./bytes.ts";
 export { complementOfSum, foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
 export { DSCP_CLASSES, type Dscp, dscp, dscpOfTos, formatDscp, isDscp, tosOfDscp } from "./dscp.ts";
 export { PacketError, type PacketErrorCode } from "./error.ts";
+export { type Malformed, type ParsedPacket, parsePacket, type Transport, type Unreadable } from "./parse.ts";
 export { decodeCapture } from "./pcap/capture.ts";
 export type { Capture, CapturedPacket } from "./pcap/captured-packet.ts";
 export { isKnownLinkType, LINK_TYPE, networkPacketOf } from "./pcap/link-layer.ts";
 export { encodePcap } from "./pcap/pcap.ts";
+export {
+	CHECKSUM_OFFSET,
+	ETHER_TYPE,
+	EXTENSION_HEADER,
+	EXTENSION_LIMIT,
+	ICMP_ERROR_TYPES,
+	IPV4_FRAGMENT,
+	IPV6_FRAGMENT_FIELD,
+	PORT_PROTOCOLS,
+	PROTOCOL_NUMBER,
+} from "./protocol.ts";

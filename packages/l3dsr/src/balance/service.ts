@@ -2,7 +2,7 @@
  * A fleet as the director's tables have it: one service for each address, protocol and port, with the reals of its
  * family. Pure.
  */
-import type { Address, Dscp, Family } from "@l3dsr/packet";
+import { type Address, type Dscp, type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
 	type Affinity,
 	BALANCED_PROTOCOLS,
@@ -13,7 +13,6 @@ import {
 	type Pool,
 	usePool,
 } from "../model/fleet.ts";
-import { PROTOCOL_NUMBER } from "../model/rule.ts";
 import { hashBytes } from "./hash.ts";
 
 /** By these a service is found in a packet, and again in tables that another process wrote. */

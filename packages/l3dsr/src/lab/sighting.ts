@@ -1,7 +1,5 @@
 /** A packet as one host of the lab saw it on one of its interfaces: the headers that the story is about. */
-import { addressFromBytes, dscpOfTos } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../model/rule.ts";
-import { type ParsedPacket, parsePacket } from "../rewrite/oracle/oracle.ts";
+import { addressFromBytes, dscpOfTos, type ParsedPacket, PROTOCOL_NUMBER, parsePacket } from "@l3dsr/packet";
 import type { Host } from "./layout.ts";
 
 /** Plain data: it crosses from the capturing process as JSON. */

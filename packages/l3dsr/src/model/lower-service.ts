@@ -1,10 +1,10 @@
 /** A service as rules: what `up` and `dsrctl` put into the kernel for it. */
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
 	type Match,
 	type NumberRange,
 	PORT_MODULES,
 	type PortModule,
-	PROTOCOL_NUMBER,
 	type Rule,
 	type RuleHeader,
 	type Table,

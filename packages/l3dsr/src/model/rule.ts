@@ -48,18 +48,6 @@ export interface NumberRange {
 export const PORT_MODULES = ["tcp", "udp", "sctp", "dccp", "udplite"] as const;
 export type PortModule = (typeof PORT_MODULES)[number];
 
-/** IP protocol number of each module that knows ports. */
-export const PROTOCOL_NUMBER = {
-	icmp: 1,
-	tcp: 6,
-	udp: 17,
-	dccp: 33,
-	icmpv6: 58,
-	ospf: 89,
-	sctp: 132,
-	udplite: 136,
-} as const;
-
 export type Match =
 	| (Negatable & { readonly kind: "dscp"; readonly dscp: Dscp })
 	| (Negatable & { readonly kind: "tos"; readonly value: number; readonly mask: number })

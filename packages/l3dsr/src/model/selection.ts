@@ -2,9 +2,17 @@
  * Whole selections against each other: can one packet be meant for two services? A pure, exact answer,
  * because a selection is a box: one set for each field, and boxes meet when they meet in every field.
  */
-import { type Address, addressBits, dscp, type Prefix, prefixContains, prefixOf } from "@l3dsr/packet";
+import {
+	type Address,
+	addressBits,
+	dscp,
+	PORT_PROTOCOLS,
+	type Prefix,
+	prefixContains,
+	prefixOf,
+} from "@l3dsr/packet";
 import type { NumberRange } from "./rule.ts";
-import { type InterfaceName, PORT_PROTOCOLS, type Selection, type Service } from "./service.ts";
+import type { InterfaceName, Selection, Service } from "./service.ts";
 
 /** Two services of one configuration that cannot stand together; indexes into the list that was asked about. */
 export interface Conflict {

@@ -3,7 +3,7 @@
  * is lowered to (lower-service.ts).
  */
 import type { Address, Dscp, Prefix } from "@l3dsr/packet";
-import { type NumberRange, PORT_MODULES, PROTOCOL_NUMBER } from "./rule.ts";
+import type { NumberRange } from "./rule.ts";
 
 /** `eth0`, or with `wildcard` every name that starts so. */
 export interface InterfaceName {
@@ -36,9 +36,6 @@ export interface Service {
 	readonly setPort?: number;
 	readonly clearDscp: boolean;
 }
-
-/** Numbers of the protocols whose header begins with a source and a destination port. */
-export const PORT_PROTOCOLS: readonly number[] = PORT_MODULES.map((module) => PROTOCOL_NUMBER[module]);
 
 /** `l3dsr` when packets are told apart by what they carry, `l2dsr` when they arrive for the VIP itself. */
 export function serviceType(service: Service): "l3dsr" | "l2dsr" {

@@ -2,7 +2,7 @@
  * Random rules in canonical form: what `parseRuleSpec` gives back for the text that `formatRuleSpec`
  * prints of them. Every match, both families, every table and chain.
  */
-import { addressBits, addressFromBytes, dscp, type Family, prefixOf } from "@l3dsr/packet";
+import { addressBits, addressFromBytes, dscp, type Family, PROTOCOL_NUMBER, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import {
 	CHAINS,
@@ -12,7 +12,6 @@ import {
 	type Match,
 	type NumberRange,
 	PORT_MODULES,
-	PROTOCOL_NUMBER,
 	type Rule,
 	type RuleHeader,
 	type Table,

@@ -1,7 +1,7 @@
 /** Random services, as a configuration may have them. */
-import { addressBits, addressFromBytes, dscp, type Family, prefixOf } from "@l3dsr/packet";
+import { addressBits, addressFromBytes, dscp, type Family, PROTOCOL_NUMBER, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
-import { PORT_MODULES, PROTOCOL_NUMBER } from "../../src/model/rule.ts";
+import { PORT_MODULES } from "../../src/model/rule.ts";
 import type { Selection, Service } from "../../src/model/service.ts";
 
 const PORT_NUMBERS = PORT_MODULES.map((module) => PROTOCOL_NUMBER[module]);

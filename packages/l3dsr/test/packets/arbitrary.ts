@@ -2,15 +2,9 @@
  * Random packets, valid and broken, and random rules that have a fair chance to match them: both draw their
  * addresses, ports, codes and so on from one small vocabulary.
  */
-import { dscp, type Family, parseAddress, prefixOf } from "@l3dsr/packet";
+import { dscp, type Family, PROTOCOL_NUMBER, parseAddress, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
-import {
-	type Match,
-	PORT_MODULES,
-	PROTOCOL_NUMBER,
-	type Rule,
-	type RuleHeader,
-} from "../../src/model/rule.ts";
+import { type Match, PORT_MODULES, type Rule, type RuleHeader } from "../../src/model/rule.ts";
 import {
 	cut,
 	dccp,

@@ -1,8 +1,7 @@
 /** Compares packets and shows two that differ so that a person sees where. */
 
 import assert from "node:assert/strict";
-import { addressFromBytes, dscpOfTos, formatDscp } from "@l3dsr/packet";
-import { parsePacket } from "../../src/rewrite/oracle/oracle.ts";
+import { addressFromBytes, dscpOfTos, formatDscp, parsePacket } from "@l3dsr/packet";
 
 /** One line of what a packet's headers say. */
 export function describePacket(bytes: Uint8Array): string {

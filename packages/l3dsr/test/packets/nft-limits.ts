@@ -1,7 +1,6 @@
 /** Which packets nft treats otherwise than the oracle does: docs/reference/nft-limits.md. */
 
-import { PROTOCOL_NUMBER } from "../../src/model/rule.ts";
-import { EXTENSION_HEADER, type ParsedPacket } from "../../src/rewrite/oracle/oracle.ts";
+import { EXTENSION_HEADER, type ParsedPacket, PROTOCOL_NUMBER } from "@l3dsr/packet";
 
 /** Limits of nft, by their headings in docs/reference/nft-limits.md. */
 export type Limit =

@@ -1,4 +1,5 @@
 /** An ICMP error from the way to a client goes to the real server of the flow that it quotes. */
+
 import {
 	IPV4,
 	IPV6,
@@ -10,8 +11,7 @@ import {
 	type Value,
 	view,
 } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { EXTENSION_HEADER } from "../../rewrite/oracle/packet.ts";
+import { EXTENSION_HEADER, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { emitFindService, emitFoldAt } from "./find-service.ts";
 import { ADDRESS4, ADDRESS6, type Packet, PORTS, STATE } from "./frame.ts";
 import { emitUnlessExtension } from "./read-ipv6.ts";

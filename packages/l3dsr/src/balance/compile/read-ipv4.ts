@@ -1,6 +1,7 @@
 /** An IPv4 header about which there is something else: options, a fragment, another protocol. */
+
 import { IPV4, type Label, layout, u8, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 

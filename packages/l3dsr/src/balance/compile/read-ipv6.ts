@@ -1,7 +1,7 @@
 /** An IPv6 header that is followed by something else than TCP or UDP: extension headers, fragments, another protocol. */
+
 import { IPV6, IPV6_EXTENSION, IPV6_FRAGMENT, IPV6_ROUTING, type Label, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../../rewrite/oracle/packet.ts";
+import { EXTENSION_HEADER, EXTENSION_LIMIT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 import { pointerTo } from "./transport.ts";

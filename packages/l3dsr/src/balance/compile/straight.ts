@@ -2,8 +2,9 @@
  * The commonest packets in one straight line: TCP, and UDP, right behind a plain IP header. A packet about which there is
  * anything else leaves it for `unusual` with nothing written.
  */
+
 import { IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { emitFindService, emitFoldAt } from "./find-service.ts";
 import { type Packet, PORTS } from "./frame.ts";

@@ -2,8 +2,9 @@
  * Everything but plain TCP and UDP: the way of a packet about which there is something else. Nothing is in registers when
  * it begins, and nothing of the packet has been written.
  */
+
 import { ICMP, IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { ECHO, KIND } from "../tables/layout.ts";
 import { findAgain } from "./arrival.ts";
 import { emitCheckHops } from "./choose.ts";

@@ -9,12 +9,12 @@ import {
 	LINK_TYPE,
 	networkPacketOf,
 	parseAddress,
+	parsePacket,
 	sameAddress,
 } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import { buildPacket, type PacketTransport } from "../../inspect/trace/build-packet.ts";
 import { fillTransportChecksum, isLeftToInterface } from "../../inspect/trace/checksums.ts";
-import { parsePacket } from "../../rewrite/oracle/oracle.ts";
 import { dscpOption } from "../option-values.ts";
 
 export interface TraceOptions {

@@ -1,12 +1,13 @@
 /** What became of one packet: the record that is printed, as text or as JSON. Pure but for what the kernel is asked. */
 
+import { type ParsedPacket, parsePacket } from "@l3dsr/packet";
 import { asL3dsrError } from "../../errors.ts";
 import { type ChecksumVerdict, verifyChecksums } from "../../inspect/trace/checksums.ts";
 import { type ComparedField, compareFields, headerFields } from "../../inspect/trace/header-fields.ts";
 import { type Journey, type StopResult, travel } from "../../inspect/trace/journey.ts";
 import { type FailedCondition, failedConditions } from "../../inspect/trace/near-miss.ts";
 import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
-import { type PacketContext, type ParsedPacket, parsePacket } from "../../rewrite/oracle/oracle.ts";
+import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 import { askNft } from "./ask-nft.ts";
 import type { InputPacket, OtherFrame } from "./input.ts";

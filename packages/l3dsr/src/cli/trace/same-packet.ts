@@ -1,5 +1,5 @@
 /** Are two packets the same to whoever receives them? Pure. */
-import { parsePacket } from "../../rewrite/oracle/oracle.ts";
+import { parsePacket } from "@l3dsr/packet";
 
 /** Byte for byte, but for checksums of zero, which have two spellings: the sum verifies with both. */
 export function samePacket(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,6 +1,5 @@
 /** A VIP without a server behind it answers with resets. */
-import { sameAddress } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { Listener } from "../facts.ts";
 import { type Check, titleOf } from "./check.ts";

@@ -1,7 +1,13 @@
 /** A packet from a few fields, as a client would send it: right lengths and checksums, no payload. Pure. */
-import { type Address, type Dscp, sameAddress, tosOfDscp } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { parsePacket, putWord } from "../../rewrite/oracle/packet.ts";
+import {
+	type Address,
+	type Dscp,
+	PROTOCOL_NUMBER,
+	parsePacket,
+	putWord,
+	sameAddress,
+	tosOfDscp,
+} from "@l3dsr/packet";
 import { fillTransportChecksum, plainChecksum } from "./checksums.ts";
 
 export type PacketTransport =

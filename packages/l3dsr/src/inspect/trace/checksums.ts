@@ -1,7 +1,14 @@
 /** Are the checksums of a packet right? Summed in full, unlike the rewrite, which updates them. Pure. */
-import { foldSum, sumOfWords } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { byteAt, EXTENSION_HEADER, type ParsedPacket, putWord, wordAt } from "../../rewrite/oracle/packet.ts";
+import {
+	byteAt,
+	EXTENSION_HEADER,
+	foldSum,
+	type ParsedPacket,
+	PROTOCOL_NUMBER,
+	putWord,
+	sumOfWords,
+	wordAt,
+} from "@l3dsr/packet";
 
 /** `none`: a UDP datagram without one. `unknown`: it covers what is not here, `why` says what. */
 export type ChecksumVerdict =

@@ -1,7 +1,13 @@
 /** A packet's headers as fields with names, for people and for JSON. Pure. */
-import { addressFromBytes, dscpOfTos, formatDscp } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { byteAt, type ParsedPacket, wordAt } from "../../rewrite/oracle/packet.ts";
+import {
+	addressFromBytes,
+	byteAt,
+	dscpOfTos,
+	formatDscp,
+	type ParsedPacket,
+	PROTOCOL_NUMBER,
+	wordAt,
+} from "@l3dsr/packet";
 import { protocolName } from "../../syntax/iptables/names.ts";
 
 export interface HeaderField {

@@ -9,20 +9,18 @@ import {
 	type Address,
 	addressFromBytes,
 	type Family,
+	type Malformed,
+	type ParsedPacket,
+	parsePacket,
 	prefixContains,
+	putWord,
 	replaceInChecksum,
+	type Unreadable,
+	wordAt,
 } from "@l3dsr/packet";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
-import {
-	type Malformed,
-	type PacketContext,
-	type ParsedPacket,
-	parsePacket,
-	rewriteByRules,
-	type Unreadable,
-} from "../../rewrite/oracle/oracle.ts";
-import { putWord, wordAt } from "../../rewrite/oracle/packet.ts";
+import { type PacketContext, rewriteByRules } from "../../rewrite/oracle/oracle.ts";
 
 /** Rules that run in one place, in order. */
 export interface Stop {

@@ -1,8 +1,15 @@
 /** Why a rule did not match a packet: every condition that fails, in words. Pure. */
-import { addressFromBytes, type Dscp, dscpOfTos, formatDscp, isDscp } from "@l3dsr/packet";
+import {
+	addressFromBytes,
+	type Dscp,
+	dscpOfTos,
+	formatDscp,
+	isDscp,
+	type ParsedPacket,
+	wordAt,
+} from "@l3dsr/packet";
 import type { Match, Rule, RuleHeader } from "../../model/rule.ts";
 import { type FailedMatch, firstFailedMatch, type PacketContext } from "../../rewrite/oracle/match.ts";
-import { type ParsedPacket, wordAt } from "../../rewrite/oracle/packet.ts";
 import { saveHeader } from "../../syntax/iptables/header.ts";
 import { saveMatch } from "../../syntax/iptables/matches.ts";
 import { protocolName } from "../../syntax/iptables/names.ts";

@@ -1,14 +1,14 @@
 /** Does a rule match a packet? Each match decides as its xt_* module in the kernel does. */
-import { addressFromBytes, dscpOfTos, type Prefix, prefixContains } from "@l3dsr/packet";
 import {
-	type InterfaceMatch,
-	type Match,
-	type NumberRange,
+	addressFromBytes,
+	dscpOfTos,
+	type ParsedPacket,
 	PROTOCOL_NUMBER,
-	type Rule,
-	type RuleHeader,
-} from "../../model/rule.ts";
-import { type ParsedPacket, wordAt } from "./packet.ts";
+	type Prefix,
+	prefixContains,
+	wordAt,
+} from "@l3dsr/packet";
+import type { InterfaceMatch, Match, NumberRange, Rule, RuleHeader } from "../../model/rule.ts";
 
 /** What the kernel knows of a packet beside its bytes. */
 export interface PacketContext {

@@ -9,28 +9,19 @@
  * An SCTP packet keeps its port under `--set-dport`: its CRC covers the whole packet, which no hook can see
  * cheaply, and the wrong CRC would lose it.
  */
-import type { Rule } from "../../model/rule.ts";
-import { type FailedMatch, firstFailedMatch, type PacketContext } from "./match.ts";
+
 import {
 	EXTENSION_LIMIT,
 	type Malformed,
 	type ParsedPacket,
 	parsePacket,
 	type Unreadable,
-} from "./packet.ts";
+} from "@l3dsr/packet";
+import type { Rule } from "../../model/rule.ts";
+import { type FailedMatch, firstFailedMatch, type PacketContext } from "./match.ts";
 import { rewritePacket } from "./rewrite.ts";
 
 export type { FailedMatch, PacketContext } from "./match.ts";
-export {
-	EXTENSION_HEADER,
-	EXTENSION_LIMIT,
-	type Malformed,
-	type ParsedPacket,
-	parsePacket,
-	type Transport,
-	type Unreadable,
-} from "./packet.ts";
-
 /** What became of one rule: it matched, or `failed` is the first of its conditions that the packet misses. */
 export type RuleOutcome =
 	| { readonly matched: true }

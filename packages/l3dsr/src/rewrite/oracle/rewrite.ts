@@ -1,7 +1,13 @@
 /** What the DADDR target does to the bytes of a packet. */
-import { replaceInChecksum } from "@l3dsr/packet";
-import { type DaddrTarget, PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { type ParsedPacket, putWord, type Transport, wordAt } from "./packet.ts";
+import {
+	type ParsedPacket,
+	PROTOCOL_NUMBER,
+	putWord,
+	replaceInChecksum,
+	type Transport,
+	wordAt,
+} from "@l3dsr/packet";
+import type { DaddrTarget } from "../../model/rule.ts";
 
 /** Where an IPv4 header keeps its checksum. */
 const HEADER_CHECKSUM_OFFSET = 10;

@@ -1,9 +1,9 @@
 /** The text of l3dsr.yaml → a Configuration, or everything that is wrong with it at once. */
+import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import type * as z from "zod/mini";
 import { L3dsrError, type Position } from "../../errors.ts";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-import { PORT_PROTOCOLS, type Selection, type Service } from "../../model/service.ts";
+import type { Selection, Service } from "../../model/service.ts";
 import { didYouMean } from "../suggest.ts";
 import { ConfigDocument } from "./document.ts";
 import {

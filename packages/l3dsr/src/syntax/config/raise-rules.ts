@@ -4,17 +4,10 @@
  * A service takes what arrives for one of this host's own addresses. So a rule of mangle INPUT is one exactly,
  * and so is one of PREROUTING with `addrtype LOCAL`; one without becomes narrower, and `widened` says so.
  */
-import { dscpOfTos } from "@l3dsr/packet";
+import { dscpOfTos, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { signatureOf } from "../../model/lower-service.ts";
-import {
-	type Match,
-	type NumberRange,
-	PROTOCOL_NUMBER,
-	type Rule,
-	sameValue,
-	type Table,
-} from "../../model/rule.ts";
-import { PORT_PROTOCOLS, type Selection, type Service } from "../../model/service.ts";
+import { type Match, type NumberRange, type Rule, sameValue, type Table } from "../../model/rule.ts";
+import type { Selection, Service } from "../../model/service.ts";
 import { saveHeader } from "../iptables/header.ts";
 import { saveMatch } from "../iptables/matches.ts";
 import { NAME_PATTERN, readInterface, readPort, readVip } from "./read-value.ts";

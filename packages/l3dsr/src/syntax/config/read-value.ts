@@ -7,13 +7,14 @@ import {
 	dscpOfTos,
 	type Family,
 	isDscp,
+	PROTOCOL_NUMBER,
 	type Prefix,
 	parseAddress,
 	prefixOf,
 	tosOfDscp,
 } from "@l3dsr/packet";
 import type { ErrorCode } from "../../errors.ts";
-import { type NumberRange, PROTOCOL_NUMBER } from "../../model/rule.ts";
+import type { NumberRange } from "../../model/rule.ts";
 import type { InterfaceName } from "../../model/service.ts";
 import { didYouMean } from "../suggest.ts";
 

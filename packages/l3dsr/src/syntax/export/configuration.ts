@@ -1,8 +1,7 @@
 /** l3dsr.yaml, as YAML and as JSON (which is YAML too: `l3dsr up -c` reads both). */
-import { addressBits } from "@l3dsr/packet";
+import { addressBits, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import type { NumberRange } from "../../model/rule.ts";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
 import type { InterfaceName, Service } from "../../model/service.ts";
 import type { Printed, VipTable } from "./vip-table.ts";
 

@@ -1,6 +1,6 @@
 /** The table of VIPs as a director sees it, and what the formats of directors have in common. Pure. */
-import { type Address, type Dscp, type Family, prefixContains } from "@l3dsr/packet";
-import { type NumberRange, PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { type Address, type Dscp, type Family, PROTOCOL_NUMBER, prefixContains } from "@l3dsr/packet";
+import type { NumberRange } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
 import type { LeftOut, Printer, VipTable } from "./vip-table.ts";
 

@@ -1,5 +1,6 @@
 /** The matches on transport ports: `-m tcp` and its like, and `-m multiport`. */
-import { type NumberRange, PORT_MODULES, type PortModule, PROTOCOL_NUMBER } from "../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { type NumberRange, PORT_MODULES, type PortModule } from "../../model/rule.ts";
 import { nearest } from "../suggest.ts";
 import {
 	BOTH_FAMILIES,

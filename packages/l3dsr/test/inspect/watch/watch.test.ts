@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Program, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
-import { addressFromBytes, dscp, dscpOfTos, parseAddress, prefixOf } from "@l3dsr/packet";
+import { addressFromBytes, dscp, dscpOfTos, parseAddress, parsePacket, prefixOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../../test/support/netns.ts";
 import {
@@ -14,7 +14,7 @@ import {
 import type { Rule } from "../../../src/model/rule.ts";
 import type { DatapathName } from "../../../src/rewrite/datapath.ts";
 import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
-import { parsePacket, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
+import { rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { ethernet, ipv4, udp } from "../../packets/build.ts";
 import { ADDRESSES, beforeAndAfter, CATALOGUE } from "../../packets/catalogue.ts";
 import { daddrRule } from "../../packets/rules.ts";

@@ -1,5 +1,7 @@
 /** Runs packets through a compiled program in the kernel and reads back what it counted. */
+
 import { arrayKey, BPF_F_TEST, Program, sumPerCpu, testRun } from "@l3dsr/bpf";
+import type { Malformed } from "@l3dsr/packet";
 import type { Rule } from "../../../src/model/rule.ts";
 import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
@@ -9,7 +11,7 @@ import {
 	type InterfaceRules,
 	MALFORMED_SLOT,
 } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
-import type { Malformed, PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
+import type { PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
 import { ethernet } from "../../packets/build.ts";
 
 export const TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true };

@@ -2,20 +2,17 @@
  * nft against the oracle, through a kernel that forwards: the same bytes and the same counters, or a limit of
  * docs/reference/nft-limits.md, and then exactly what that says.
  */
+
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { EXTENSION_HEADER, type ParsedPacket, parsePacket } from "@l3dsr/packet";
 import fc from "fast-check";
 import { enterNetns } from "../../../../../test/support/netns.ts";
 import { systemPrograms } from "../../../src/host/process.ts";
 import type { Counters, Rule } from "../../../src/model/rule.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import type { PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
-import {
-	EXTENSION_HEADER,
-	type ParsedPacket,
-	parsePacket,
-	rewriteByRules,
-} from "../../../src/rewrite/oracle/oracle.ts";
+import { rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { arbitraryMatchingRule, arbitraryPacket } from "../../packets/arbitrary.ts";
 import { extension, icmpv6, ipv4, ipv6, tcp } from "../../packets/build.ts";
 import {

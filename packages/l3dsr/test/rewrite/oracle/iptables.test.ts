@@ -6,11 +6,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { addressFromBytes, type Family, prefixOf } from "@l3dsr/packet";
+import { addressFromBytes, type Family, PROTOCOL_NUMBER, parsePacket, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
-import { PROTOCOL_NUMBER, type Rule } from "../../../src/model/rule.ts";
-import { type PacketContext, parsePacket, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
+import type { Rule } from "../../../src/model/rule.ts";
+import { type PacketContext, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { arbitraryMatchingRule, arbitraryPacket, VOCABULARY } from "../../packets/arbitrary.ts";
 import { addressBytes } from "../../packets/build.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parsePacket } from "@l3dsr/packet";
 import fc from "fast-check";
-import { type PacketContext, parsePacket, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
+import { type PacketContext, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { arbitraryMatchingRule, arbitraryPacket, VOCABULARY } from "../../packets/arbitrary.ts";
 import { bytesOf, internetChecksum, word } from "../../packets/build.ts";
 import { assertSamePacket } from "../../packets/diff.ts";

@@ -1,7 +1,7 @@
 /** The matches of a rule as code: each falls through when it holds and goes to `miss` when it does not. */
 import { type Comparison, ETHERNET, type Label, type Place, type Value, view, whole } from "@l3dsr/bpf";
-import type { Prefix } from "@l3dsr/packet";
-import { type Match, type NumberRange, PROTOCOL_NUMBER, type Rule } from "../../../model/rule.ts";
+import { PORT_PROTOCOLS, PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
+import type { Match, NumberRange, Rule } from "../../../model/rule.ts";
 import { KIND, NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
 import { copyFromPacket, packetEnd, storeUnknown } from "./hook.ts";
 import { emitIfIn, emitUnlessIn } from "./local-addresses.ts";
@@ -14,11 +14,6 @@ export interface ConditionContext {
 	/** The code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
 	readonly checkDscp: boolean;
 }
-
-/** Protocols that begin with a source port and a destination port. */
-const PORT_PROTOCOLS = (["tcp", "udp", "sctp", "dccp", "udplite"] as const).map(
-	(name) => PROTOCOL_NUMBER[name],
-);
 
 /** Whether any match of the rule looks at ports. */
 export function asksForPorts(rule: Rule): boolean {

@@ -2,8 +2,9 @@
  * How each next header of IPv6 is walked over, as a table for the program: so the walk does the same steps for
  * every header, and the verifier, which follows each branch on its own, has one way through each of them.
  */
+
 import { be16, layout, u8, type Value, type View, view } from "@l3dsr/bpf";
-import { EXTENSION_HEADER } from "../../oracle/oracle.ts";
+import { EXTENSION_HEADER } from "@l3dsr/packet";
 import type { Packet } from "./frame.ts";
 import { EXTENSIONS_OFFSET } from "./table.ts";
 

@@ -1,4 +1,5 @@
 /** From the start of an IPv6 packet whose DSCP has rules to: it is readable; transport, kind and length are known. */
+
 import {
 	type Fields,
 	IPV6,
@@ -10,8 +11,7 @@ import {
 	type View,
 	view,
 } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
-import { EXTENSION_HEADER, EXTENSION_LIMIT } from "../../oracle/oracle.ts";
+import { EXTENSION_HEADER, EXTENSION_LIMIT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { findStep, STEP_FLAG } from "./extension-headers.ts";
 import { KIND, NO_PROTOCOL, type Packet, type ParsedPacket } from "./frame.ts";
 import { arrivedBytes, copyTwoOrFour, emitForgetWay, packetEnd, storeUnknown } from "./hook.ts";

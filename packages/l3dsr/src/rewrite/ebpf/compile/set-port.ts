@@ -1,6 +1,7 @@
 /** `--set-dport`: the port and its checksum. */
+
 import type { Value } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { ACTION, KIND, type Packet, type ParsedPacket } from "./frame.ts";
 import { copyFromPacket, copyIntoPacket, packetEnd } from "./hook.ts";
 import { CSUM_FLAG, checksummed, emitNeverZero, hasPortsAndChecksum } from "./transport-checksum.ts";

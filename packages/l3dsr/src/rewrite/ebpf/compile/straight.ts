@@ -3,8 +3,9 @@
  * DSCP that has an entry in the table. A packet about which there is anything else has not been touched when
  * it leaves this line for the general way.
  */
+
 import { IPV4, IPV6, type Label, type Place, UDP, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { emitCount } from "./count.ts";
 import type { Packet } from "./frame.ts";
 import { arrivedBytes, placeAt, VERDICT } from "./hook.ts";

@@ -5,8 +5,7 @@
  * card's sum of the whole packet may have to follow (CHECKSUM_COMPLETE). At XDP there is only the field.
  */
 import type { Label, Place, Value } from "@l3dsr/bpf";
-import type { Family } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { emitCount } from "./count.ts";
 import { KIND, NOTHING_WRONG, type Packet, type ParsedPacket } from "./frame.ts";
 import { type CompileTarget, copyFromPacket, copyIntoPacket, packetEnd, placeAt, pointer } from "./hook.ts";

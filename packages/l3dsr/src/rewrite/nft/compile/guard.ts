@@ -4,8 +4,7 @@
  * with segments left (the transport checksum covers another address). Two cheap comparisons in front of each
  * chain send the few packets that could be such to a closer look.
  */
-import type { Family } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../../model/rule.ts";
+import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
 	ACCEPT,
 	anyOf,

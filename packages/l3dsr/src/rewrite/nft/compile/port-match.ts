@@ -4,13 +4,8 @@
  * One set, because nft 1.0.6 merges comparisons of neighbouring fields: of `sport != 1 dport != 2` it makes
  * one of four bytes, which is another condition. A positive set cannot be merged wrongly.
  */
-import {
-	type Match,
-	type NumberRange,
-	PORT_MODULES,
-	PROTOCOL_NUMBER,
-	type Rule,
-} from "../../../model/rule.ts";
+import { PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { type Match, type NumberRange, PORT_MODULES, type Rule } from "../../../model/rule.ts";
 import {
 	anyOf,
 	type Expression,

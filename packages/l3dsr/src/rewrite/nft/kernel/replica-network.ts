@@ -7,11 +7,10 @@
 
 import { writeFileSync } from "node:fs";
 import { type LoggedPacket, PacketLog, PacketSocket, UnnamedNetworkNamespace } from "@l3dsr/linux";
-import { foldSum, type Prefix, sumOfWords } from "@l3dsr/packet";
+import { byteAt, foldSum, type Prefix, putWord, sumOfWords } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { programsInNamespace } from "../../../host/netns.ts";
 import type { Environment, ProgramRunner } from "../../../host/process.ts";
-import { byteAt, putWord } from "../../oracle/packet.ts";
 
 export interface ReplicaNetworkOptions {
 	readonly env: Environment;

@@ -2,21 +2,9 @@
  * Reads an IP packet as ip_tables and ip6_tables do: which protocol a rule's `-p` compares with, where the
  * transport header stands, and whether it is in this packet at all.
  */
-import type { Family } from "@l3dsr/packet";
-import { PROTOCOL_NUMBER } from "../../model/rule.ts";
-
-/** IPv6 headers that are no transport (RFC 8200, IANA's registry), by their numbers. */
-export const EXTENSION_HEADER = {
-	hopByHop: 0,
-	routing: 43,
-	fragment: 44,
-	authentication: 51,
-	noNextHeader: 59,
-	destinationOptions: 60,
-	mobility: 135,
-	hip: 139,
-	shim6: 140,
-} as const;
+import type { Family } from "./address.ts";
+import { byteAt, wordAt } from "./bytes.ts";
+import { CHECKSUM_OFFSET, EXTENSION_HEADER, EXTENSION_LIMIT, PORT_PROTOCOLS } from "./protocol.ts";
 
 /** Headers that the kernel's ipv6_find_hdr walks over: what follows is what `-p` sees. */
 const KERNEL_WALKS: ReadonlySet<number> = new Set([
@@ -35,40 +23,7 @@ const REWRITE_WALKS: ReadonlySet<number> = new Set([
 	EXTENSION_HEADER.shim6,
 ]);
 
-/** Every datapath walks at least so many extension headers. */
-export const EXTENSION_LIMIT = 8;
-
-/** Where each protocol keeps a checksum whose pseudo-header holds the destination. */
-const CHECKSUM_OFFSET: Readonly<Record<Family, Readonly<Record<number, number>>>> = {
-	ipv4: {
-		[PROTOCOL_NUMBER.tcp]: 16,
-		[PROTOCOL_NUMBER.udp]: 6,
-		[PROTOCOL_NUMBER.udplite]: 6,
-		[PROTOCOL_NUMBER.dccp]: 6,
-	},
-	ipv6: {
-		[PROTOCOL_NUMBER.tcp]: 16,
-		[PROTOCOL_NUMBER.udp]: 6,
-		[PROTOCOL_NUMBER.udplite]: 6,
-		[PROTOCOL_NUMBER.dccp]: 6,
-		[PROTOCOL_NUMBER.icmpv6]: 2,
-		[PROTOCOL_NUMBER.ospf]: 12,
-	},
-};
-
-/** Protocols that begin with a source port and a destination port. */
-const HAS_PORTS: ReadonlySet<number> = new Set([
-	PROTOCOL_NUMBER.tcp,
-	PROTOCOL_NUMBER.udp,
-	PROTOCOL_NUMBER.udplite,
-	PROTOCOL_NUMBER.dccp,
-	PROTOCOL_NUMBER.sctp,
-]);
-
-/**
- * Why a packet is no IP packet that the kernel would take in. Such a packet is left alone and no rule is
- * asked: the stack drops it before netfilter sees it.
- */
+/** Why bytes are not an IP packet that the kernel would take in: its stack drops them before netfilter sees them. */
 export type Unreadable = "no-ip-version" | "header-cut" | "length-wrong";
 
 /** Something that keeps the transport header out of reach although the packet should have it. */
@@ -113,7 +68,7 @@ export interface ParsedPacket {
 }
 
 /**
- * The packet at the start of `bytes` (the network header), or why it is none. Checksums are not looked at.
+ * The packet at the start of `bytes` (the network header), or why it is not one. Checksums are not looked at.
  * `extensionLimit` is the number of IPv6 extension headers that are walked. Never throws.
  */
 export function parsePacket(bytes: Uint8Array, extensionLimit = EXTENSION_LIMIT): ParsedPacket | Unreadable {
@@ -216,7 +171,7 @@ function transportAt(
 	length: number,
 ): { transport: Transport; malformed?: Malformed } {
 	const inHeader = CHECKSUM_OFFSET[family][protocol];
-	const ports = HAS_PORTS.has(protocol);
+	const ports = PORT_PROTOCOLS.includes(protocol);
 	const transport: Transport = {
 		protocol,
 		offset,
@@ -228,19 +183,4 @@ function transportAt(
 	// Behind an extension header that reaches past the end, it is the chain that is cut.
 	if (cut) return { transport, malformed: offset > length ? "extension-chain-cut" : "transport-cut" };
 	return { transport };
-}
-
-/** Zero past the end: every caller has checked that the byte is there. */
-export function byteAt(bytes: Uint8Array, offset: number): number {
-	return bytes[offset] ?? 0;
-}
-
-/** 16 bits in network order. */
-export function wordAt(bytes: Uint8Array, offset: number): number {
-	return (byteAt(bytes, offset) << 8) | byteAt(bytes, offset + 1);
-}
-
-export function putWord(bytes: Uint8Array, offset: number, value: number): void {
-	bytes[offset] = (value >> 8) & 0xff;
-	bytes[offset + 1] = value & 0xff;
 }

@@ -1,0 +1,61 @@
+/** The numbers that packets carry, in one table: protocols, extension headers, ethertypes. */
+import type { Family } from "./address.ts";
+
+/** Of the Ethernet header (IEEE 802 numbers); `vlan` and `serviceVlan` are tags with the real one behind. */
+export const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd, vlan: 0x8100, serviceVlan: 0x88a8 } as const;
+
+/** IP protocols (IANA, "Protocol Numbers") that are treated in a way of their own. */
+export const PROTOCOL_NUMBER = {
+	icmp: 1,
+	tcp: 6,
+	udp: 17,
+	dccp: 33,
+	icmpv6: 58,
+	ospf: 89,
+	sctp: 132,
+	udplite: 136,
+} as const;
+
+/** IPv6 next headers that are not a transport (RFC 8200, IANA's registry), by their numbers. */
+export const EXTENSION_HEADER = {
+	hopByHop: 0,
+	routing: 43,
+	fragment: 44,
+	authentication: 51,
+	noNextHeader: 59,
+	destinationOptions: 60,
+	mobility: 135,
+	hip: 139,
+	shim6: 140,
+} as const;
+
+/** How many extension headers are walked at least before a chain counts as too long. */
+export const EXTENSION_LIMIT = 8;
+
+/** In IPv4's `fragment` field: the flag, and the offset in units of 8 bytes. */
+export const IPV4_FRAGMENT = { more: 0x2000, offset: 0x1fff } as const;
+
+/** In the field of IPv6's fragment header: the flag, and the offset in bytes. */
+export const IPV6_FRAGMENT_FIELD = { more: 0x0001, offset: 0xfff8 } as const;
+
+const { tcp, udp, dccp, icmpv6, ospf, sctp, udplite } = PROTOCOL_NUMBER;
+
+/**
+ * Where the header of a protocol has a checksum whose pseudo-header holds the destination address. ICMP over IPv4 has no
+ * pseudo-header; ICMPv6 and OSPFv3 are IPv6's.
+ */
+export const CHECKSUM_OFFSET: Readonly<Record<Family, Readonly<Record<number, number>>>> = {
+	ipv4: { [tcp]: 16, [udp]: 6, [udplite]: 6, [dccp]: 6 },
+	ipv6: { [tcp]: 16, [udp]: 6, [udplite]: 6, [dccp]: 6, [icmpv6]: 2, [ospf]: 12 },
+};
+
+/** Protocols whose header begins with a source port and a destination port, two bytes each. */
+export const PORT_PROTOCOLS: readonly number[] = [tcp, udp, sctp, dccp, udplite];
+
+/** ICMP types whose message quotes the packet that it is about (RFC 792, RFC 4443 section 2.1). */
+export const ICMP_ERROR_TYPES: Readonly<Record<Family, readonly number[]>> = {
+	// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
+	ipv4: [3, 4, 5, 11, 12],
+	// Destination unreachable, packet too big, time exceeded, parameter problem.
+	ipv6: [1, 2, 3, 4],
+};
