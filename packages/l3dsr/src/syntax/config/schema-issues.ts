@@ -1,0 +1,71 @@
+/** What a zod schema finds wrong with a document, in words, at the place where it stands. */
+import type * as z from "zod/mini";
+import { didYouMean } from "../suggest.ts";
+import type { ConfigDocument } from "./document.ts";
+
+/** How a file is described to its author. */
+export interface FileShape {
+	/** What the whole file is called: `the configuration`. */
+	readonly name: string;
+	/** What the mapping at a path is called, and its keys: `a service`. */
+	readonly mappingAt: (path: readonly (string | number)[]) => {
+		readonly name: string;
+		readonly keys: readonly string[];
+	};
+	/** Keys whose single value read-value.ts judges, with better words than a schema has. */
+	readonly singleValues: ReadonlySet<string>;
+	/** Keys whose value, or each of a list of them, read-value.ts judges. */
+	readonly listValues: ReadonlySet<string>;
+}
+
+export function reportIssues(
+	document: ConfigDocument,
+	issues: readonly z.core.$ZodIssue[],
+	shape: FileShape,
+): void {
+	for (const issue of issues) reportIssue(document, issue, shape);
+}
+
+function reportIssue(document: ConfigDocument, issue: z.core.$ZodIssue, file: FileShape): void {
+	const path = issue.path.filter((key) => typeof key !== "symbol");
+	if (issue.code === "unrecognized_keys") {
+		const { name, keys } = file.mappingAt(path);
+		for (const key of issue.keys) {
+			const hint = didYouMean(key, keys) ?? `keys here are ${keys.join(", ")}`;
+			document.report("CONFIG_UNKNOWN_KEY", `${name} has no key ${key}`, document.placeOfKey(path, key), {
+				hint,
+			});
+		}
+		return;
+	}
+	const key = path.findLast((part) => typeof part === "string");
+	const shape = document.shape(path);
+	if (key !== undefined && file.singleValues.has(key) && shape === "scalar") return;
+	if (key !== undefined && file.listValues.has(key) && (shape === "scalar" || shape === "scalars")) return;
+	const what = path.length === 0 ? file.name : typeof path.at(-1) === "number" ? `an entry of ${key}` : key;
+	if (document.at(path) === undefined && issue.code === "invalid_type") {
+		document.report("CONFIG_MISSING", `${what} is missing`, document.place(path.slice(0, -1)));
+	} else if (issue.code === "invalid_value") {
+		const allowed = issue.values.map(String);
+		const text = shape === "scalar" ? document.scalars(path)[0]?.text : undefined;
+		const hint = text === undefined ? undefined : didYouMean(text, allowed);
+		document.report(
+			"CONFIG_BAD_VALUE",
+			`${what} cannot be ${text === undefined ? "that" : `"${text}"`}, expected ${allowed.join(", ")}`,
+			document.place(path),
+			hint === undefined ? {} : { hint },
+		);
+	} else {
+		document.report(
+			"CONFIG_BAD_VALUE",
+			`${what} is not of the expected form${expected(issue)}`,
+			document.place(path),
+		);
+	}
+}
+
+function expected(issue: z.core.$ZodIssue): string {
+	if (issue.code !== "invalid_type") return "";
+	const names: Record<string, string> = { object: "a mapping of keys", array: "a list", string: "a text" };
+	return `, expected ${names[issue.expected] ?? `a ${issue.expected}`}`;
+}

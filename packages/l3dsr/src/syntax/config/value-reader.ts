@@ -1,0 +1,37 @@
+/** Single values of a document, and lists of them, by the functions of read-value.ts; what is wrong is reported. */
+import type { ConfigDocument } from "./document.ts";
+import type { Reading } from "./read-value.ts";
+
+/** Keys and indexes from the document's root. */
+export type Path = readonly (string | number)[];
+
+export class ValueReader {
+	readonly #document: ConfigDocument;
+
+	constructor(document: ConfigDocument) {
+		this.#document = document;
+	}
+
+	has(path: Path): boolean {
+		return this.#document.scalars(path).length > 0;
+	}
+
+	one<T>(path: Path, read: (text: string) => Reading<T>): T | undefined {
+		return this.many(path, read)?.[0];
+	}
+
+	/** The values of a scalar or list; undefined when there is none, or one that is wrong (then reported). */
+	many<T>(path: Path, read: (text: string) => Reading<T>): T[] | undefined {
+		const scalars = this.#document.scalars(path);
+		const values: T[] = [];
+		for (const scalar of scalars) {
+			const reading = read(scalar.text);
+			if (reading.ok) values.push(reading.value);
+			else {
+				const { code, message, hint } = reading;
+				this.#document.report(code, message, scalar.position, hint === undefined ? {} : { hint });
+			}
+		}
+		return values.length > 0 && values.length === scalars.length ? values : undefined;
+	}
+}
