@@ -5,11 +5,13 @@
  * destination is the VIP already. The programs do not branch on the destination: what is measured is the
  * whole rewrite, with a difference of zero.
  */
+
 import { asm, Program, type ProgramSpec, testRun } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
+import { PASS } from "../packages/l3dsr/src/programs/packet.ts";
 import { compileProgram } from "../packages/l3dsr/src/rewrite/ebpf/compile/compile.ts";
-import { type CompileTarget, VERDICT } from "../packages/l3dsr/src/rewrite/ebpf/compile/hook.ts";
 import { FIRST_RULE_SLOT } from "../packages/l3dsr/src/rewrite/ebpf/compile/interface-rules.ts";
+import type { CompileTarget } from "../packages/l3dsr/src/rewrite/ebpf/compile/target.ts";
 import { type Candidate, difference, interleave, type Series, seriesOf } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { frame, MOST_VIPS, OTHER_DSCP, slotted, type Transport, vipRules } from "./packets.ts";
@@ -52,7 +54,7 @@ export function emptySpec(hook: HookKind): ProgramSpec {
 		type: hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
 		maps: [],
-		instructions: [{ ...mov.imm(0, VERDICT[hook]), comment: "let the packet go on" }, exit()],
+		instructions: [{ ...mov.imm(0, PASS[hook]), comment: "let the packet go on" }, exit()],
 	};
 }
 

@@ -170,7 +170,8 @@ function transportAt(
 	offset: number,
 	length: number,
 ): { transport: Transport; malformed?: Malformed } {
-	const inHeader = CHECKSUM_OFFSET[family][protocol];
+	const offsets: Readonly<Record<number, number>> = CHECKSUM_OFFSET[family];
+	const inHeader = offsets[protocol];
 	const ports = PORT_PROTOCOLS.includes(protocol);
 	const transport: Transport = {
 		protocol,

@@ -44,10 +44,10 @@ const { tcp, udp, dccp, icmpv6, ospf, sctp, udplite } = PROTOCOL_NUMBER;
  * Where the header of a protocol has a checksum whose pseudo-header holds the destination address. ICMP over IPv4 has no
  * pseudo-header; ICMPv6 and OSPFv3 are IPv6's.
  */
-export const CHECKSUM_OFFSET: Readonly<Record<Family, Readonly<Record<number, number>>>> = {
+export const CHECKSUM_OFFSET = {
 	ipv4: { [tcp]: 16, [udp]: 6, [udplite]: 6, [dccp]: 6 },
 	ipv6: { [tcp]: 16, [udp]: 6, [udplite]: 6, [dccp]: 6, [icmpv6]: 2, [ospf]: 12 },
-};
+} as const satisfies Readonly<Record<Family, Readonly<Record<number, number>>>>;
 
 /** Protocols whose header begins with a source port and a destination port, two bytes each. */
 export const PORT_PROTOCOLS: readonly number[] = [tcp, udp, sctp, dccp, udplite];

@@ -1,5 +1,8 @@
 /** Where the IP packet begins in a captured frame. */
 
+import { wordAt } from "../bytes.ts";
+import { ETHER_TYPE } from "../protocol.ts";
+
 /** Of the registry of link types that captures name (draft-ietf-opsawg-pcaplinktype). */
 export const LINK_TYPE = {
 	ethernet: 1,
@@ -14,8 +17,7 @@ export const LINK_TYPE = {
 /** What some systems write for raw IP, although it is not a link type but their own DLT_RAW. */
 const OTHER_RAW = new Set([12, 14]);
 
-const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
-const VLAN_TAGS = new Set([0x8100, 0x88a8, 0x9100]);
+const VLAN_TAGS: ReadonlySet<number> = new Set([ETHER_TYPE.vlan, ETHER_TYPE.serviceVlan, 0x9100]);
 /** What the cooked header's packet type says of a packet that this host sent. */
 const OUTGOING = 4;
 
@@ -43,12 +45,12 @@ export function networkPacketOf(frame: Uint8Array, linkType: number): NetworkPac
 		case LINK_TYPE.ethernet:
 			return behindEtherType(frame, 12, Array.from(frame.subarray(6, 12)), false);
 		case LINK_TYPE.linuxCooked: {
-			const mac = word(frame, 4) === 6 ? Array.from(frame.subarray(6, 12)) : undefined;
-			return behindEtherType(frame, 14, mac, word(frame, 0) === OUTGOING);
+			const mac = wordAt(frame, 4) === 6 ? Array.from(frame.subarray(6, 12)) : undefined;
+			return behindEtherType(frame, 14, mac, wordAt(frame, 0) === OUTGOING);
 		}
 		case LINK_TYPE.linuxCooked2: {
 			if (frame.length < 20) return "frame-cut";
-			const type = word(frame, 0);
+			const type = wordAt(frame, 0);
 			if (type !== ETHER_TYPE.ipv4 && type !== ETHER_TYPE.ipv6) return "not-ip";
 			return {
 				offset: 20,
@@ -72,16 +74,11 @@ function behindEtherType(
 	let at = typeOffset;
 	for (;;) {
 		if (at + 2 > frame.length) return "frame-cut";
-		const type = word(frame, at);
+		const type = wordAt(frame, at);
 		if (type === ETHER_TYPE.ipv4 || type === ETHER_TYPE.ipv6) break;
 		if (!VLAN_TAGS.has(type)) return "not-ip";
-		vlans.push(word(frame, at + 2) & 0x0fff);
+		vlans.push(wordAt(frame, at + 2) & 0x0fff);
 		at += 4;
 	}
 	return { offset: at + 2, vlans, outgoing, ...(sourceMac === undefined ? {} : { sourceMac }) };
-}
-
-/** 16 bits in network order; 0 past the end. */
-function word(bytes: Uint8Array, offset: number): number {
-	return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
 }

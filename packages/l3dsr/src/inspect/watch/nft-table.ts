@@ -4,9 +4,11 @@
  *
  * The table has an owner: it is gone when the nft process that made it is, and nobody else can change it.
  */
+
 import type { Family } from "@l3dsr/packet";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
-import { DSCP_COUNT, dscpsOf, planDispatch } from "../../rewrite/ebpf/compile/dispatch.ts";
+import { DSCP_COUNT } from "../../programs/ip-header.ts";
+import { dscpsOf, planDispatch } from "../../rewrite/ebpf/compile/dispatch.ts";
 import { baseChain, chainName } from "../../rewrite/nft/compile/compile.ts";
 import { nftFamily } from "../../rewrite/nft/compile/statement.ts";
 import type { WatchFilter } from "./sighting.ts";

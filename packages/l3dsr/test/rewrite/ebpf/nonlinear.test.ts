@@ -19,7 +19,7 @@ import {
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../../../test/support/netns.ts";
-import { VERDICT } from "../../../src/rewrite/ebpf/compile/hook.ts";
+import { PASS } from "../../../src/programs/packet.ts";
 import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
 import { bytesOf, ethernet, extension, ipv4, ipv6, type Payload, udp } from "../../packets/build.ts";
 import { daddrRule } from "../../packets/rules.ts";
@@ -52,7 +52,7 @@ function linearProbe(): ProgramSpec {
 		const length = p.u64("length").set(p.load(ctx.data_end)).sub(data);
 		p.store(view(p.mapValue(linear), layout("linear", { bytes: u32 })).bytes, length);
 	});
-	p.exit(VERDICT.tc);
+	p.exit(PASS.tc);
 	return p.build();
 }
 

@@ -3,14 +3,11 @@
 import { arrayKey, BPF_F_TEST, Program, sumPerCpu, testRun } from "@l3dsr/bpf";
 import type { Malformed } from "@l3dsr/packet";
 import type { Rule } from "../../../src/model/rule.ts";
+import { MALFORMED_SLOT } from "../../../src/programs/count.ts";
 import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
-import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/hook.ts";
-import {
-	FIRST_RULE_SLOT,
-	type InterfaceRules,
-	MALFORMED_SLOT,
-} from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
+import { FIRST_RULE_SLOT, type InterfaceRules } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
+import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/target.ts";
 import type { PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
 import { ethernet } from "../../packets/build.ts";
 

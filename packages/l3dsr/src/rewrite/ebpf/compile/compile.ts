@@ -5,6 +5,7 @@
  * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
  * the same rules give the same bytes.
  */
+
 import {
 	asm,
 	IPV4,
@@ -15,30 +16,25 @@ import {
 	type Value,
 	view,
 } from "@l3dsr/bpf";
-import type { Family } from "@l3dsr/packet";
+import { ETHER_TYPE, type Family } from "@l3dsr/packet";
 import type { Rule } from "../../../model/rule.ts";
-import { emitCount } from "./count.ts";
+import { COUNTER_BYTES, emitCount } from "../../../programs/count.ts";
+import { emitDscpFilter, emitHeaderBounds, loadDscp } from "../../../programs/ip-header.ts";
+import { emitParseIpv4 } from "../../../programs/ipv4.ts";
+import { emitParseIpv6 } from "../../../programs/ipv6.ts";
+import { emitArrival, emitFrameFilter } from "../../../programs/link-layer.ts";
+import { PASS } from "../../../programs/packet.ts";
+import { emitTransportChecksum, keepDifference } from "../../../programs/transport-checksum.ts";
 import { bodiesIn, type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
-import { allocateStack, COUNTER_BYTES, MAP, type Packet, type ParsedPacket } from "./frame.ts";
-import { type CompileTarget, VERDICT } from "./hook.ts";
+import { allocateStack, MAP, type Packet, type ParsedPacket } from "./frame.ts";
 import type { InterfaceRules } from "./interface-rules.ts";
 import { emitLocal, isLookup, localMap } from "./local-addresses.ts";
-import { emitParseIpv4 } from "./parse-ipv4.ts";
-import { emitParseIpv6 } from "./parse-ipv6.ts";
-import {
-	ETHER_TYPE,
-	emitArrival,
-	emitDscpFilter,
-	emitFrameFilter,
-	emitHeaderBounds,
-	loadDscp,
-} from "./parse-link.ts";
 import { emitReport } from "./report.ts";
 import { emitRewriteAddress } from "./rewrite-address.ts";
 import { emitGroups } from "./rule-group.ts";
 import { emitStraight } from "./straight.ts";
-import { findEntry, rulesMap } from "./table.ts";
-import { emitTransportChecksum, keepDifference } from "./transport-checksum.ts";
+import { EXTENSIONS_OFFSET, findEntry, rulesMap } from "./table.ts";
+import type { CompileTarget } from "./target.ts";
 
 const { slotsOf } = asm;
 
@@ -121,14 +117,18 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 			stack,
 			local,
 			asksProtocol: dispatch.groups.length > 0 || target.report !== undefined,
-			maps: { ...maps, local: localMap(family, local) },
+			maps: {
+				...maps,
+				local: localMap(family, local),
+				steps: { map: maps.rules, offset: EXTENSIONS_OFFSET },
+			},
 		};
 		emitFamily(packet, dispatch);
 		p.place(other);
 	}
 	p.placeBare(pass);
 	p.comment("let the packet go on");
-	p.exit(VERDICT[target.hook]);
+	p.exit(PASS[target.hook]);
 	return p.build();
 }
 

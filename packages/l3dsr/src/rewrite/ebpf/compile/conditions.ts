@@ -1,11 +1,12 @@
 /** The matches of a rule as code: each falls through when it holds and goes to `miss` when it does not. */
-import { type Comparison, ETHERNET, type Label, type Place, type Value, view, whole } from "@l3dsr/bpf";
-import { PORT_PROTOCOLS, PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
+
+import { type Comparison, ETHERNET, type Label, type Place, type Value, view } from "@l3dsr/bpf";
+import { PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
 import type { Match, NumberRange, Rule } from "../../../model/rule.ts";
-import { KIND, NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
-import { copyFromPacket, packetEnd, storeUnknown } from "./hook.ts";
-import { emitIfIn, emitUnlessIn } from "./local-addresses.ts";
-import { loadTos } from "./parse-link.ts";
+import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
+import { loadTos } from "../../../programs/ip-header.ts";
+import { KIND, NO_PROTOCOL } from "../../../programs/packet.ts";
+import type { ParsedPacket } from "./frame.ts";
 
 /** What the conditions of a rule need to know beside the rule. */
 export interface ConditionContext {
@@ -23,49 +24,6 @@ export function asksForPorts(rule: Rule): boolean {
 /** Whether the rule asks for `addrtype LOCAL`. */
 export function asksForLocal(rule: Rule): boolean {
 	return rule.matches.some(({ kind }) => kind === "addrtype");
-}
-
-/** What `emitLoadPorts` and `emitPortChecksum` begin with. */
-export function emitNoPorts(packet: ParsedPacket): void {
-	const { slots, ports, arrivedPort } = packet.stack;
-	packet.p.comment("no ports yet");
-	storeUnknown(packet, 0, slots.hasPorts, slots.portChecksum, whole(ports), arrivedPort);
-}
-
-/**
- * Puts the ports on the stack, and notes that there are any: in an unfragmented packet or
- * first fragment of a protocol with ports, both of them in the packet.
- */
-export function emitLoadPorts(packet: ParsedPacket): void {
-	const { p, kind, transport, family, stack } = packet;
-	const { slots, ports } = stack;
-	const done = p.label("ports loaded");
-	p.comment("does the packet have ports?");
-	const load = () => {
-		p.comment("load the ports");
-		{
-			using end = packetEnd(packet);
-			using needed = p.copy(transport, "needed").add(4);
-			p.gotoIf(needed, ">", end, done);
-		}
-		copyFromPacket(packet, transport, whole(ports), done);
-		{
-			using port = p.load(ports.destination);
-			p.store(stack.arrivedPort, port);
-		}
-		if (family === "ipv6") {
-			p.comment("behind a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel");
-			using transportProtocol = protocolOf(packet);
-			using seen = p.load(slots.protocol);
-			p.gotoIf(seen, "!=", transportProtocol, done);
-		}
-		p.store(slots.hasPorts, 1);
-	};
-	{
-		using protocol = p.copy(kind, "protocol").and(~KIND.routedFurther);
-		p.switch(protocol, [{ values: PORT_PROTOCOLS, name: "ports", body: load }]);
-	}
-	p.place(done);
 }
 
 /** Everything that the rule asks for, in the order of ip_tables. */

@@ -7,9 +7,8 @@
  */
 import { dscp as toDscp, tosOfDscp } from "@l3dsr/packet";
 import type { Rule } from "../../../model/rule.ts";
+import { DSCP_COUNT } from "../../../programs/ip-header.ts";
 import type { SlottedRule } from "./interface-rules.ts";
-
-export const DSCP_COUNT = 64;
 
 /** A rule in the straight-line code of one group. */
 export interface ListedRule {

@@ -2,74 +2,40 @@
 import {
 	be16,
 	bytes,
-	type Label,
 	layout,
 	type MapSpec,
 	type Place,
 	type ProgramBuilder,
 	part,
-	type SKB,
 	u32,
 	u64,
-	type Value,
 	type View,
 	view,
-	type XDP,
 } from "@l3dsr/bpf";
-import type { Family, Prefix } from "@l3dsr/packet";
-import type { CompileTarget } from "./hook.ts";
+import type { Prefix } from "@l3dsr/packet";
+import {
+	type ProgramMaps as AnyMaps,
+	type Packet as AnyPacket,
+	type ParsedPacket as AnyParsedPacket,
+	type Stack as AnyStack,
+	PORTS,
+} from "../../../programs/packet.ts";
+import type { CompileTarget } from "./target.ts";
 
-/** A packet of one family on its way through the program: what every part of it works with. */
-export interface Packet {
-	readonly p: ProgramBuilder;
+/** A packet of one family on its way through the rules. */
+export interface Packet extends AnyPacket {
 	readonly target: CompileTarget;
-	readonly family: Family;
-	/** The context: where the packet begins and ends. */
-	readonly ctx: View<typeof SKB.fields> | View<typeof XDP.fields>;
-	/** The same at tc, with all that the kernel knows of a packet; undefined at XDP. */
-	readonly skb: View<typeof SKB.fields> | undefined;
-	/** Start of the packet, proven to the end of the IP header; kept until the address is written. */
-	readonly data: Value;
-	/** End of what can be accessed directly, until the first call. */
-	readonly end: Value;
-	readonly source: Place;
-	readonly destination: Place;
-	/** TTL or hop limit. */
-	readonly hopLimit: Place;
 	readonly stack: Stack;
 	readonly maps: ProgramMaps;
 	/** The host's own prefixes of this family. */
 	readonly local: readonly Prefix[];
-	/** Whether anything asks what `-p` compares with, which is more to find out in IPv6. */
-	readonly asksProtocol: boolean;
-	/** The packet goes on as it is now. */
-	readonly pass: Label;
 }
 
 /** A packet whose headers have been read, extension headers and all. */
-export interface ParsedPacket extends Packet {
-	/** Offset of the transport header from the start of the packet. */
-	readonly transport: Value;
-	/** Protocol of the transport header, and the KIND bits that say why it cannot be used. */
-	readonly kind: Value;
-}
-
-/** In a packet's `kind`, above the protocol: with any of them, it is equal to no protocol. */
-export const KIND = {
-	/** No transport header here: a later fragment. */
-	laterFragment: 0x100,
-	/** A routing header with segments left: the pseudo-header has another destination. */
-	routedFurther: 0x200,
-	/** The chain of extension headers is cut short, or longer than the program walks (and so without transport). */
-	chainCut: 0x400,
-	chainLong: 0x800,
-} as const;
+export type ParsedPacket = Packet & AnyParsedPacket;
 
 /** What rules asked for so far. */
 export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;
-
-/** As the protocol of a packet: neither `-p X` nor `! -p X` matches. */
-export const NO_PROTOCOL = 0xffff_ffff;
 
 /**
  * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from
@@ -115,12 +81,6 @@ const SLOTS = layout("stack", {
 	malformed: u32,
 });
 
-/** In the stack's `malformed`. */
-export const NOTHING_WRONG = 0xffff_ffff;
-
-/** The ports, as they stand in the packet and as rules compare them. */
-const PORTS = layout("ports", { source: be16, destination: be16 });
-
 /** What is copied out of the packet; in second halves as well, however it came there. */
 const COPIED = layout("copied", {
 	_first1: u32,
@@ -133,17 +93,10 @@ const COPIED = layout("copied", {
 });
 
 /** Named places on the stack; each is written before the program reads it. */
-export interface Stack {
+export interface Stack extends AnyStack {
 	readonly slots: View<typeof SLOTS.fields>;
 	/** The destination as the rules so far left it. */
 	readonly address: Place;
-	readonly ports: View<typeof PORTS.fields>;
-	/** The destination port that the packet came with. */
-	readonly arrivedPort: Place;
-	/** A 16-bit field of the packet, copied here and back. */
-	readonly field: Place;
-	/** The first bytes of an extension header. */
-	readonly extension: Place;
 }
 
 export function allocateStack(p: ProgramBuilder): Stack {
@@ -167,9 +120,8 @@ export const MAP = {
 } as const;
 
 /** Maps that the program may use. */
-export interface ProgramMaps {
+export interface ProgramMaps extends AnyMaps {
 	readonly rules: MapSpec;
-	readonly counters: MapSpec;
 	readonly local: MapSpec;
 }
 
@@ -182,7 +134,3 @@ export const RULES_LAYOUT = {
 	textLengthOffset: 12,
 	tablesOffset: 16,
 } as const;
-
-/** Value of MAP.counters (per CPU) and MAP.base. */
-export const COUNTER = layout("counter", { packets: u64, bytes: u64 });
-export const COUNTER_BYTES = COUNTER.bytes;

@@ -16,13 +16,6 @@ export const SCHEMA_VERSION = 1;
 /** Slots below this one count malformed packets (`MALFORMED_SLOT`), the rest count rules. */
 export const FIRST_RULE_SLOT = 8;
 
-/** Slot of each reason why a rewritten packet's transport header was out of reach. */
-export const MALFORMED_SLOT = {
-	"transport-cut": 0,
-	"extension-chain-cut": 1,
-	"extension-chain-long": 2,
-} as const;
-
 /** A rule in its place, and the slot of the counter maps that counts it. */
 export interface SlottedRule {
 	readonly rule: Rule;

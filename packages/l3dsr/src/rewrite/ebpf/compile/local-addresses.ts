@@ -2,8 +2,9 @@
  * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; a
  * host with many VIPs holds as many, and those are one lookup.
  */
-import { BPF_MAP_FLAG, type Label, type MapSpec, type Place, type ProgramBuilder } from "@l3dsr/bpf";
-import { addressBits, type Family, maskBytes, type Prefix } from "@l3dsr/packet";
+import { BPF_MAP_FLAG, type Label, type MapSpec } from "@l3dsr/bpf";
+import { addressBits, type Family, type Prefix } from "@l3dsr/packet";
+import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
 import { MAP, type Packet } from "./frame.ts";
 
 /** Single addresses beyond which a lookup is cheaper than comparing. */
@@ -34,40 +35,6 @@ export function emitLocal(packet: Packet, miss: Label): void {
 		using _entry = p.lookup(maps.local, destination, miss, "local address");
 	}
 	p.place(found);
-}
-
-/** Goes to `miss` unless the address is in one of the prefixes. */
-export function emitUnlessIn(
-	p: ProgramBuilder,
-	address: Place,
-	prefixes: readonly Prefix[],
-	miss: Label,
-): void {
-	const found = p.label("found");
-	const last = prefixes.at(-1);
-	emitIfIn(p, address, prefixes.slice(0, -1), found);
-	if (last === undefined) p.goto(miss);
-	else emitUnlessPrefix(p, address, last, miss);
-	p.place(found);
-}
-
-/** Goes to `hit` if the address is in one of the prefixes. */
-export function emitIfIn(p: ProgramBuilder, address: Place, prefixes: readonly Prefix[], hit: Label): void {
-	for (const prefix of prefixes) {
-		const other = p.label("other");
-		emitUnlessPrefix(p, address, prefix, other);
-		p.goto(hit);
-		p.place(other);
-	}
-}
-
-function emitUnlessPrefix(
-	p: ProgramBuilder,
-	address: Place,
-	{ address: of, length }: Prefix,
-	miss: Label,
-): void {
-	p.gotoUnlessBytes(address, Uint8Array.from(of.bytes), miss, Uint8Array.from(maskBytes(of.family, length)));
 }
 
 /** What `emitLocal` looks addresses up in. */

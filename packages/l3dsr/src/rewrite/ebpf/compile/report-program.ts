@@ -1,8 +1,10 @@
 /** The reporting program of one interface: what runs there, compiled once more with events for rewrites. */
+
 import type { MapSpec, ProgramSpec } from "@l3dsr/bpf";
 import { compileProgram } from "./compile.ts";
 import type { InterfaceRules } from "./interface-rules.ts";
-import { REPORT_PROGRAM, type ReportTarget } from "./report.ts";
+import { REPORT_PROGRAM } from "./report.ts";
+import type { ReportTarget } from "./target.ts";
 
 /**
  * `ring` is the buffer that events go to. The counter map is the program's own: the rules' counters do not

@@ -5,31 +5,16 @@
  */
 import { BPF_MAP_FLAG, type MapSpec, type Place, part, structure, type View, view, whole } from "@l3dsr/bpf";
 import { Layout } from "@l3dsr/linux";
-import type { Address, Dscp, Prefix } from "@l3dsr/packet";
 import { hostPrefix } from "../../../model/selection.ts";
-import { emitLoadPorts, emitNoPorts } from "./conditions.ts";
-import { NO_PROTOCOL, type ParsedPacket } from "./frame.ts";
-import type { CompileTarget } from "./hook.ts";
-import { emitUnlessIn } from "./local-addresses.ts";
-import { loadDscp, loadTos } from "./parse-link.ts";
+import { emitUnlessIn } from "../../../programs/address-set.ts";
+import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
+import { NO_PROTOCOL } from "../../../programs/packet.ts";
+import { emitLoadPorts, emitNoPorts } from "../../../programs/ports.ts";
+import type { ParsedPacket } from "./frame.ts";
 import type { NewAddress } from "./rewrite-address.ts";
+import type { ReportFilter, ReportTarget } from "./target.ts";
 
 export const REPORT_PROGRAM = "l3dsr_watch";
-
-/** Which packets are reported: those that meet every condition that is present. */
-export interface ReportFilter {
-	readonly vip?: Address;
-	readonly dscp?: Dscp;
-	readonly client?: Prefix;
-}
-
-export interface ReportTarget {
-	/** Number of this program among those that share the ring buffer: what its events carry. */
-	readonly origin: number;
-	readonly filter: ReportFilter;
-	/** Only the first packet of each flow. */
-	readonly flows: boolean;
-}
 
 export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
 
@@ -87,7 +72,7 @@ export const FLOWS_MAP: MapSpec = {
 /** In the place of the rewrite: its new address, and where the slot of the rule is. Ends at `pass`. */
 export function emitReport(
 	packet: ParsedPacket,
-	report: NonNullable<CompileTarget["report"]>,
+	report: ReportTarget & { readonly ring: MapSpec },
 	to: NewAddress,
 	slot: Place,
 ): void {

@@ -4,7 +4,9 @@
  * A checksum field takes what was there less what is there now: `old + ~new` in ones' complement (RFC 1624). Sums
  * are of words as they stand in memory: a ones' complement sum does not care (RFC 1071, section 2B).
  */
-import { be16, IPV4, layout, type Place, type Value, view } from "@l3dsr/bpf";
+import { IPV4, type Place, view } from "@l3dsr/bpf";
+import { NOT_DSCP, START } from "../../../programs/ip-header.ts";
+import type { Difference } from "../../../programs/transport-checksum.ts";
 import { type Packet, word } from "./frame.ts";
 
 /** Memory that holds the new address, and for IPv6 the complement of its sum (u32). */
@@ -13,13 +15,6 @@ export interface NewAddress {
 	readonly complement?: Place;
 	/** How many bytes of it were stored at once, if just now. */
 	readonly storedBytes?: 4;
-}
-
-/** What a checksum field takes. */
-export interface Difference {
-	readonly sum: Value;
-	/** The largest that it can be. */
-	readonly most: bigint;
 }
 
 const U32 = 0xffff_ffffn;
@@ -54,10 +49,6 @@ export function emitRewriteAddress(
 	p.copyBytes(destination, address, storedBytes);
 	return { sum: change, most: 5n * U32 };
 }
-
-/** The first 16 bits of either header: IPv4 version 4, length 4, TOS; IPv6 version 4, Traffic Class 8, Flow Label. */
-const START = layout("header", { start: be16 });
-const NOT_DSCP = { ipv4: 0xff03, ipv6: 0xf03f } as const;
 
 /** DSCP := 0, ECN kept. Values in r0-r5 are lost. */
 export function emitClearDscp(packet: Packet): void {

@@ -2,27 +2,22 @@
  * Straight-line code for DSCPs that have more than one plain rule: every rule in order, each seeing the
  * destination, DSCP and port as the ones before left them. The packet itself is written once, at the end.
  */
+
 import type { Label } from "@l3dsr/bpf";
 import { complementOfSum, prefixContains } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../../model/rule.ts";
-import {
-	asksForLocal,
-	asksForPorts,
-	destinationNow,
-	emitConditions,
-	emitLoadPorts,
-	emitNoPorts,
-} from "./conditions.ts";
-import { emitCountIn } from "./count.ts";
+import { emitCountIn } from "../../../programs/count.ts";
+import { emitForgetWay } from "../../../programs/forget.ts";
+import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
+import { emitLoadPorts, emitNoPorts } from "../../../programs/ports.ts";
+import { emitTransportChecksum, keepDifference } from "../../../programs/transport-checksum.ts";
+import { asksForLocal, asksForPorts, destinationNow, emitConditions } from "./conditions.ts";
 import type { DispatchGroup } from "./dispatch.ts";
 import { ACTION, type ParsedPacket } from "./frame.ts";
-import { emitForgetWay } from "./hook.ts";
 import { emitLocal } from "./local-addresses.ts";
-import { loadDscp, loadTos } from "./parse-link.ts";
 import { emitReport } from "./report.ts";
 import { emitClearDscp, emitRewriteAddress, type NewAddress } from "./rewrite-address.ts";
 import { emitPortChecksum, emitSetPort } from "./set-port.ts";
-import { emitTransportChecksum, keepDifference } from "./transport-checksum.ts";
 
 /** The TOS byte without its DSCP. */
 const ECN = 0x03;

@@ -2,9 +2,15 @@
 
 import type { Value } from "@l3dsr/bpf";
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
-import { ACTION, KIND, type Packet, type ParsedPacket } from "./frame.ts";
-import { copyFromPacket, copyIntoPacket, packetEnd } from "./hook.ts";
-import { CSUM_FLAG, checksummed, emitNeverZero, hasPortsAndChecksum } from "./transport-checksum.ts";
+import { KIND } from "../../../programs/packet.ts";
+import { copyFromPacket, copyIntoPacket, packetEnd } from "../../../programs/packet-bytes.ts";
+import {
+	CSUM_FLAG,
+	checksummed,
+	emitNeverZero,
+	hasPortsAndChecksum,
+} from "../../../programs/transport-checksum.ts";
+import { ACTION, type Packet, type ParsedPacket } from "./frame.ts";
 
 /** Flags of bpf_skb_store_bytes; the size of the change for bpf_l4_csum_replace. */
 const BPF_F_RECOMPUTE_CSUM = 1;

@@ -5,15 +5,21 @@
  */
 
 import { IPV4, IPV6, type Label, type Place, UDP, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "@l3dsr/packet";
-import { emitCount } from "./count.ts";
+import { CHECKSUM_OFFSET, IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { emitCount } from "../../../programs/count.ts";
+import { findAgain, HEADER_BYTES } from "../../../programs/ip-header.ts";
+import { PLAIN_HEADER } from "../../../programs/ipv4.ts";
+import { PASS } from "../../../programs/packet.ts";
+import { arrivedBytes, placeAt } from "../../../programs/packet-bytes.ts";
+import {
+	type Difference,
+	emitTellSum,
+	helperDifference,
+	helperFlags,
+} from "../../../programs/transport-checksum.ts";
 import type { Packet } from "./frame.ts";
-import { arrivedBytes, placeAt, VERDICT } from "./hook.ts";
-import { FRAGMENT_OFFSET, PLAIN_HEADER } from "./parse-ipv4.ts";
-import { findAgain, HEADER_BYTES } from "./parse-link.ts";
-import { type Difference, emitRewriteAddress } from "./rewrite-address.ts";
+import { emitRewriteAddress } from "./rewrite-address.ts";
 import { findEntry } from "./table.ts";
-import { CHECKSUM_OFFSET, emitTellSum, helperDifference, helperFlags } from "./transport-checksum.ts";
 
 const { tcp, udp } = PROTOCOL_NUMBER;
 
@@ -33,12 +39,12 @@ export function emitStraight(packet: Packet, dscp: Value, general: Label): void 
 	using length = emitPlainHeader(packet, general);
 	using protocol = loadProtocol(packet);
 	const isTcp = () => {
-		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[tcp] + 2, general);
+		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[packet.family][tcp] + 2, general);
 		checksum.prepare(tcp);
 	};
 	const isUdp = () => {
 		p.gotoIf(protocol, "!=", udp, general);
-		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[udp] + 2, general);
+		p.gotoIf(length, "<", HEADER_BYTES[packet.family] + CHECKSUM_OFFSET[packet.family][udp] + 2, general);
 		checksum.prepare(udp);
 	};
 	p.if(protocol, "==", tcp, isTcp, isUdp);
@@ -48,7 +54,7 @@ export function emitStraight(packet: Packet, dscp: Value, general: Label): void 
 	checksum.run(emitRewriteAddress(packet, entry.to));
 	emitCount(packet, "count the packet", entry.slot, length);
 	p.comment("let the packet go on");
-	p.exit(VERDICT[target.hook]);
+	p.exit(PASS[target.hook]);
 }
 
 /** The packet's length, kept. Goes to `general` for options, fragments, and a length that is not that of an ordinary packet. */
@@ -59,7 +65,7 @@ function emitPlainHeader(packet: Packet, general: Label): Value {
 	let length: Value;
 	if (family === "ipv4") {
 		p.gotoIf(ip4.versionIhl, "!=", PLAIN_HEADER, general);
-		p.gotoIf(ip4.fragment, "&", FRAGMENT_OFFSET, general);
+		p.gotoIf(ip4.fragment, "&", IPV4_FRAGMENT.offset, general);
 		length = p.load(ip4.totalLength, { name: "length", in: "kept" }).toHost();
 	} else {
 		length = p.load(ip6.payloadLength, { name: "length", in: "kept" }).toHost();
@@ -98,7 +104,7 @@ function withHelper(packet: Packet, skb: NonNullable<Packet["skb"]>, general: La
 				p.prove(data, header + UDP.bytes, end, general);
 				emitIfNone(packet, view(data, UDP, header).checksum, general);
 			}
-			offset.set(header + CHECKSUM_OFFSET[protocol]);
+			offset.set(header + CHECKSUM_OFFSET[family][protocol]);
 			flags.set(helperFlags(family, target, protocol));
 		},
 		run(difference) {
@@ -130,7 +136,7 @@ function byHand(packet: Packet, general: Label): ChecksumUpdate {
 	const field = (): Place => placeAt(packet, at, 2, general);
 	return {
 		prepare(protocol) {
-			const offset = header + CHECKSUM_OFFSET[protocol];
+			const offset = header + CHECKSUM_OFFSET[family][protocol];
 			p.prove(at, offset + 2, end, general);
 			at.add(offset);
 			if (protocol === udp) emitIfNone(packet, field(), general);

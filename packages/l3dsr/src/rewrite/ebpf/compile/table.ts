@@ -2,6 +2,7 @@
  * The read-only map that travels with a program: tables of the DSCPs that have one rule, by DSCP, and the
  * rules as text. The text is for user space, which finds it by the header; the tables are the program's own.
  */
+
 import {
 	BPF_MAP_FLAG,
 	bytes,
@@ -14,8 +15,9 @@ import {
 	view,
 } from "@l3dsr/bpf";
 import { complementOfSum, type Family } from "@l3dsr/packet";
-import { type Dispatch, DSCP_COUNT } from "./dispatch.ts";
-import { encodeSteps } from "./extension-headers.ts";
+import { encodeSteps, STEPS_BYTES } from "../../../programs/extension-headers.ts";
+import { DSCP_COUNT } from "../../../programs/ip-header.ts";
+import type { Dispatch } from "./dispatch.ts";
 import { MAP, type Packet, RULES_LAYOUT } from "./frame.ts";
 import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
 import type { NewAddress } from "./rewrite-address.ts";
@@ -31,9 +33,9 @@ const TABLE_OFFSET: Readonly<Record<Family, number>> = {
 	ipv4: RULES_LAYOUT.tablesOffset,
 	ipv6: RULES_LAYOUT.tablesOffset + DSCP_COUNT * ENTRY.ipv4.bytes,
 };
-/** How extension headers are walked over: 256 steps of 8 bytes (extension-headers.ts). */
+/** How extension headers are walked over (programs/extension-headers.ts). */
 export const EXTENSIONS_OFFSET = TABLE_OFFSET.ipv6 + DSCP_COUNT * ENTRY.ipv6.bytes;
-const TEXT_OFFSET = EXTENSIONS_OFFSET + 256 * 8;
+const TEXT_OFFSET = EXTENSIONS_OFFSET + STEPS_BYTES;
 
 /** What a DSCP's entry says: the new address, and the counter's slot. */
 export interface Entry {

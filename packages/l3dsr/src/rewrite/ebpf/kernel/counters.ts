@@ -3,9 +3,10 @@
  * write. So a counter can be set or zeroed under traffic without losing a packet, and lives on while the
  * programs that count into it are replaced.
  */
+
 import { arrayKey, type BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import type { Counters } from "../../../model/rule.ts";
-import { COUNTER_BYTES } from "../compile/frame.ts";
+import { COUNTER_BYTES } from "../../../programs/count.ts";
 
 export interface CounterMaps {
 	readonly counters: BpfMap;

@@ -1,4 +1,5 @@
 /** One interface from the program that it has to the program that it should have. */
+
 import { BpfError, Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
@@ -7,8 +8,8 @@ import { type Counters, type Rule, sameRule, sameValue, ZERO_COUNTERS } from "..
 import type { RuleEntry } from "../../../model/ruleset.ts";
 import { compileProgram, tooLarge } from "../compile/compile.ts";
 import { MAP } from "../compile/frame.ts";
-import type { CompileTarget } from "../compile/hook.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compile/interface-rules.ts";
+import type { CompileTarget } from "../compile/target.ts";
 import { type Attachment, type HookName, PLACES, type Standing, withoutVanished } from "./attachment.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
 import { refuseTakenXdp } from "./taken-xdp.ts";

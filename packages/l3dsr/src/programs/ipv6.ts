@@ -13,13 +13,14 @@ import {
 } from "@l3dsr/bpf";
 import { EXTENSION_HEADER, EXTENSION_LIMIT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { findStep, STEP_FLAG } from "./extension-headers.ts";
-import { KIND, NO_PROTOCOL, type Packet, type ParsedPacket } from "./frame.ts";
-import { arrivedBytes, copyTwoOrFour, emitForgetWay, packetEnd, storeUnknown } from "./hook.ts";
+import { emitForgetWay, storeUnknown } from "./forget.ts";
+import { KIND, NO_PROTOCOL, type Packet, type ParsedPacket } from "./packet.ts";
+import { arrivedBytes, copyTwoOrFour, packetEnd } from "./packet-bytes.ts";
 
 /** Commonest transports first: with one of them there is nothing to walk. */
 const QUICK_TRANSPORTS = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp, PROTOCOL_NUMBER.icmpv6];
 
-export function emitParseIpv6(packet: Packet): ParsedPacket {
+export function emitParseIpv6<P extends Packet>(packet: P): P & ParsedPacket {
 	const { p, data, stack, target, pass } = packet;
 	const link = target.linkHeaderBytes;
 	const ip = view(data, IPV6, link);

@@ -1,9 +1,28 @@
 /** Counting: one lookup in a per-CPU map, which the JIT inlines, and two additions. */
-import { type Place, type Value, view } from "@l3dsr/bpf";
-import { COUNTER, type Packet } from "./frame.ts";
+import { layout, type Place, u64, type Value, view } from "@l3dsr/bpf";
+import type { Packet } from "./packet.ts";
+
+/** Value of a counter map. */
+export const COUNTER = layout("counter", { packets: u64, bytes: u64 });
+export const COUNTER_BYTES = COUNTER.bytes;
+
+/** Slot of each reason why the transport header of a packet that was rewritten is out of reach. */
+export const MALFORMED_SLOT = {
+	"transport-cut": 0,
+	"extension-chain-cut": 1,
+	"extension-chain-long": 2,
+} as const;
+
+/** In the stack's `malformed`. */
+export const NOTHING_WRONG = 0xffff_ffff;
 
 /** Adds one packet of `length` bytes to the counter whose slot is at `slot`. */
-export function emitCount({ p, maps }: Packet, what: string, slot: Place, length: Value | Place): void {
+export function emitCount(
+	{ p, maps }: Pick<Packet, "p" | "maps">,
+	what: string,
+	slot: Place,
+	length: Value | Place,
+): void {
 	const counted = p.label("counted");
 	p.comment(what);
 	{

@@ -5,8 +5,7 @@
 
 import { be16, layout, u8, type Value, type View, view } from "@l3dsr/bpf";
 import { EXTENSION_HEADER } from "@l3dsr/packet";
-import type { Packet } from "./frame.ts";
-import { EXTENSIONS_OFFSET } from "./table.ts";
+import type { Packet } from "./packet.ts";
 
 /** `size = ((length & lengthMask) + more) << shift`; a field that the header does not have is masked out. */
 const STEP = layout("step", {
@@ -61,15 +60,18 @@ export function findStep(
 	{ p, maps }: Packet,
 	number: Value,
 ): { pointer: Value; step: View<typeof STEP.fields> } {
-	const pointer = p.mapValue(maps.rules, EXTENSIONS_OFFSET);
+	const pointer = p.mapValue(maps.steps.map, maps.steps.offset);
 	using offset = p.copy(number, "offset").lsh(Math.log2(STEP.bytes));
 	pointer.add(offset);
 	return { pointer, step: view(pointer, STEP) };
 }
 
+/** Bytes of the table. */
+export const STEPS_BYTES = 256 * STEP.bytes;
+
 /** The table: one entry for each number. */
 export function encodeSteps(): Uint8Array {
-	const table = new Uint8Array(256 * STEP.bytes);
+	const table = new Uint8Array(STEPS_BYTES);
 	const data = new DataView(table.buffer);
 	for (const [number, step] of Object.entries(STEPS)) {
 		const at = Number(number) * STEP.bytes;

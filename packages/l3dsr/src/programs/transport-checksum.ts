@@ -5,44 +5,36 @@
  * card's sum of the whole packet may have to follow (CHECKSUM_COMPLETE). At XDP there is only the field.
  */
 import type { Label, Place, Value } from "@l3dsr/bpf";
-import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
-import { emitCount } from "./count.ts";
-import { KIND, NOTHING_WRONG, type Packet, type ParsedPacket } from "./frame.ts";
-import { type CompileTarget, copyFromPacket, copyIntoPacket, packetEnd, placeAt, pointer } from "./hook.ts";
-import { MALFORMED_SLOT } from "./interface-rules.ts";
-import type { Difference } from "./rewrite-address.ts";
+import { CHECKSUM_OFFSET, type Family, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { emitCount, MALFORMED_SLOT, NOTHING_WRONG } from "./count.ts";
+import { KIND, type Packet, type ParsedPacket, type ProgramTarget } from "./packet.ts";
+import { copyFromPacket, copyIntoPacket, packetEnd, placeAt, pointer } from "./packet-bytes.ts";
+
+/** What a checksum field takes. */
+export interface Difference {
+	readonly sum: Value;
+	/** The largest that it can be. */
+	readonly most: bigint;
+}
 
 /** Flags of bpf_l4_csum_replace, uapi/linux/bpf.h; the low four bits are the size of the change (0: a difference). */
 export const CSUM_FLAG = { BPF_F_PSEUDO_HDR: 0x10, BPF_F_MARK_MANGLED_0: 0x20, BPF_F_IPV6: 0x80 } as const;
 
-const { tcp, udp, icmpv6, udplite, dccp, ospf, sctp } = PROTOCOL_NUMBER;
-
-/** Where the headers of these protocols have the checksum that covers a pseudo-header with the destination. */
-export const CHECKSUM_OFFSET = {
-	[tcp]: 16,
-	[udp]: 6,
-	[udplite]: 6,
-	[dccp]: 6,
-	[icmpv6]: 2,
-	[ospf]: 12,
-} as const;
-
-/** Of these, the protocols that IPv4 has too: those with ports. */
-const BOTH_FAMILIES: readonly number[] = [tcp, udp, udplite, dccp];
+const { tcp, udp, udplite, sctp } = PROTOCOL_NUMBER;
 
 /** Protocols of the family with the same offset of the checksum, as `[offset, protocols]`. */
 export function checksummed(family: Family, concerned = (_protocol: number) => true): [number, number[]][] {
 	const byOffset = new Map<number, number[]>();
-	for (const [name, offset] of Object.entries(CHECKSUM_OFFSET)) {
+	for (const [name, offset] of Object.entries(CHECKSUM_OFFSET[family])) {
 		const protocol = Number(name);
-		if (!concerned(protocol) || (family === "ipv4" && !BOTH_FAMILIES.includes(protocol))) continue;
+		if (!concerned(protocol)) continue;
 		byOffset.set(offset, [...(byOffset.get(offset) ?? []), protocol]);
 	}
 	return [...byOffset];
 }
 
 export function hasPortsAndChecksum(protocol: number): boolean {
-	return BOTH_FAMILIES.includes(protocol);
+	return PORT_PROTOCOLS.includes(protocol) && protocol in CHECKSUM_OFFSET.ipv4;
 }
 
 /** At tc, new - old as helpers take it, in 32 bits; at XDP as checksum fields take it. Kept in the place of `data`. */
@@ -60,7 +52,7 @@ export function helperDifference({ p }: Pick<Packet, "p">, { sum, most }: Differ
 }
 
 /** Flags of the helper for a protocol's checksum, after the address has changed. */
-export function helperFlags(family: Family, target: CompileTarget, protocol: number): number {
+export function helperFlags(family: Family, target: ProgramTarget, protocol: number): number {
 	return (
 		CSUM_FLAG.BPF_F_PSEUDO_HDR |
 		(protocol === udp ? CSUM_FLAG.BPF_F_MARK_MANGLED_0 : 0) |

@@ -1,50 +1,16 @@
-/** What comes before the IP header: bounds, the DSCP's quick exit, and VLAN tags. */
-import {
-	ETHERNET,
-	IPV4,
-	IPV6,
-	type Placement,
-	type ProgramBuilder,
-	SKB,
-	type Value,
-	view,
-	XDP,
-} from "@l3dsr/bpf";
-import type { Family } from "@l3dsr/packet";
-import { DSCP_COUNT } from "./dispatch.ts";
-import type { Packet } from "./frame.ts";
-import type { CompileTarget } from "./hook.ts";
+/** Either IP header: its bounds, and the DSCP with its quick exit. */
+import { be16, IPV4, IPV6, layout, type Placement, type Value, view } from "@l3dsr/bpf";
+import type { Packet } from "./packet.ts";
 
-export const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
 export const HEADER_BYTES = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
 
-const VLAN_ID_MASK = 0x0fff;
+/** How many values a DSCP has. */
+export const DSCP_COUNT = 64;
 
-/** pkt_type, uapi/linux/if_packet.h. */
-const PACKET_OTHERHOST = 3;
-
-/** A packet of any protocol. */
-export interface Arrival extends Pick<Packet, "ctx" | "skb" | "data" | "end" | "pass"> {
-	/** Behind a VLAN tag that the kernel has taken off. */
-	readonly etherType: Value;
-}
-
-/** The start of the program: finds the packet and its protocol. */
-export function emitArrival(p: ProgramBuilder, target: CompileTarget, families: readonly Family[]): Arrival {
-	const pass = p.label("pass");
-	const skb = target.hook === "tc" ? p.context(SKB) : undefined;
-	const ctx = skb ?? p.context(XDP);
-	p.comment("keep the context, find the packet");
-	p.keep(ctx);
-	const data = p.load(ctx.data, { name: "data", in: "kept" });
-	const end = p.load(ctx.data_end, { name: "end" });
-	p.comment("read the protocol");
-	if (skb !== undefined) return { ctx, skb, data, end, pass, etherType: p.load(skb.protocol) };
-	// Whatever is shorter than the shortest header is none of ours.
-	const shortest = families.map((family) => HEADER_BYTES[family]).sort((a, b) => a - b)[0] ?? 0;
-	p.prove(data, ETHERNET.bytes + shortest, end, pass);
-	return { ctx, skb, data, end, pass, etherType: p.load(view(data, ETHERNET).type) };
-}
+/** The first 16 bits of either header: IPv4 version 4, length 4, TOS; IPv6 version 4, Traffic Class 8, Flow Label 4. */
+export const START = layout("header", { start: be16 });
+/** Of these, all but the DSCP, as a number in network order. */
+export const NOT_DSCP = { ipv4: 0xff03, ipv6: 0xf03f } as const;
 
 /** Afterwards the packet's IP header may be read and written. */
 export function emitHeaderBounds(packet: Packet): void {
@@ -107,18 +73,4 @@ export function loadTos(packet: Packet): Value {
 function firstBits({ p, data, target }: Packet, bits: number, name: string, placement: Placement): Value {
 	const first = p.load(view(data, IPV6, target.linkHeaderBytes).versionClassFlow, { name, in: placement });
 	return first.toHost().rsh(32 - bits);
-}
-
-/**
- * Only what netfilter would see as coming in here. A tagged frame belongs to a VLAN device, and a rule with
- * `-i eth0` is not for it; VLAN 0 is only a priority. At XDP a tag that the card has not taken off hides the
- * ethertype, so nothing is to be done; a frame for another host comes that far only in promiscuous mode.
- */
-export function emitFrameFilter({ p, skb, pass }: Packet): void {
-	if (skb === undefined) return;
-	p.comment("a frame for another host goes through a bridge, or to a sniffer, and never up to IP");
-	p.gotoIf(skb.pkt_type, "==", PACKET_OTHERHOST, pass);
-	p.comment("a frame of another VLAN is not from this interface");
-	// Before Linux 6.2 the number stays when a VLAN device has taken the tag off.
-	p.unlikely(skb.vlan_tci, "&", VLAN_ID_MASK, () => p.gotoIf(skb.vlan_present, "!=", 0, pass));
 }

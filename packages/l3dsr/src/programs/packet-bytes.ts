@@ -2,34 +2,8 @@
  * What differs between the places where a program can hang: how it reads and writes what is behind the proven
  * header, and how long a packet is.
  */
-import {
-	bytes,
-	type Label,
-	type MapSpec,
-	type Place,
-	part,
-	TC_ACT,
-	type Value,
-	XDP_ACTION,
-} from "@l3dsr/bpf";
-import type { Packet, ParsedPacket } from "./frame.ts";
-import type { ReportTarget } from "./report.ts";
-
-export type HookKind = "tc" | "xdp";
-
-/** What a program is compiled for, beside its rules. */
-export interface CompileTarget {
-	readonly hook: HookKind;
-	/** Bytes in front of the network header: 14 (Ethernet) or 0 (tun, WireGuard, PPP …). */
-	readonly linkHeaderBytes: 0 | 14;
-	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
-	readonly ipv6ChecksumFlag: boolean;
-	/** Report to `ring` what would be rewritten, and rewrite nothing (report.ts). Only tc. */
-	readonly report?: ReportTarget & { readonly ring: MapSpec };
-}
-
-/** What the program returns for every packet: carry on, with the next program (TCX_NEXT, "next filter") or up the stack. */
-export const VERDICT = { tc: TC_ACT.UNSPEC, xdp: XDP_ACTION.PASS } as const;
+import { bytes, type Label, type Place, part, type Value } from "@l3dsr/bpf";
+import type { Packet } from "./packet.ts";
 
 /**
  * No header of a packet is further from its start: eight extension headers have 16 KB. The verifier allows a
@@ -127,30 +101,4 @@ export function arrivedBytes({ p, skb, data, end, target }: Packet): Value {
 export function packetEnd({ p, stack, target }: Packet): Value {
 	const end = p.load(stack.slots.length, { name: "packet end" });
 	return target.linkHeaderBytes > 0 ? end.add(target.linkHeaderBytes) : end;
-}
-
-/** Each place := number, but not for the verifier: otherwise every number there would be a way of its own from then on. */
-export function storeUnknown({ p, stack }: Packet, number: number, ...places: readonly Place[]): void {
-	using value = p.u32(places.map(({ name }) => name).join(", ")).set(number);
-	{
-		using unknown = p.load(stack.slots.length, { name: "unknown" });
-		p.forget(value, unknown);
-	}
-	for (const place of places) p.store(place, value);
-}
-
-/**
- * So that the verifier goes on once, not once for each way through the headers: it follows each on its own as long
- * as registers differ in what it knows of them.
- */
-export function emitForgetWay({ p, transport, kind, family, stack, asksProtocol }: ParsedPacket): void {
-	const { length, protocol } = stack.slots;
-	p.comment("let the verifier forget by which way it came");
-	using unknown = p.load(length, { name: "unknown" });
-	p.forget(kind, unknown);
-	p.forget(transport, unknown);
-	if (family === "ipv4" || !asksProtocol) return;
-	using seen = p.load(protocol);
-	p.forget(seen, unknown);
-	p.store(protocol, seen);
 }

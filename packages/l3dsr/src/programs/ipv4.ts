@@ -1,15 +1,14 @@
 /** From the start of an IPv4 packet whose DSCP has rules to: it is readable; transport, kind and length are known. */
-import { IPV4, view } from "@l3dsr/bpf";
-import { KIND, type Packet, type ParsedPacket } from "./frame.ts";
-import { arrivedBytes } from "./hook.ts";
 
-/** The lower 13 bits of the `fragment` field. */
-export const FRAGMENT_OFFSET = 0x1fff;
+import { IPV4, view } from "@l3dsr/bpf";
+import { IPV4_FRAGMENT } from "@l3dsr/packet";
+import { KIND, type Packet, type ParsedPacket } from "./packet.ts";
+import { arrivedBytes } from "./packet-bytes.ts";
 
 /** Version 4, and a header of five words: no options. */
 export const PLAIN_HEADER = 0x45;
 
-export function emitParseIpv4(packet: Packet): ParsedPacket {
+export function emitParseIpv4<P extends Packet>(packet: P): P & ParsedPacket {
 	const { p, data, skb, stack, target, pass } = packet;
 	const link = target.linkHeaderBytes;
 	const ip = view(data, IPV4, link);
@@ -43,6 +42,6 @@ export function emitParseIpv4(packet: Packet): ParsedPacket {
 	}
 	p.comment("read the protocol; a later fragment has no transport header");
 	const kind = p.load(ip.protocol, { name: "kind", in: "kept" });
-	p.unlikely(ip.fragment, "&", FRAGMENT_OFFSET, () => kind.or(KIND.laterFragment));
+	p.unlikely(ip.fragment, "&", IPV4_FRAGMENT.offset, () => kind.or(KIND.laterFragment));
 	return { ...packet, transport, kind };
 }

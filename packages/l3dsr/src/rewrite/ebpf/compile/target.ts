@@ -1,0 +1,24 @@
+/** What a program of rules is compiled for, beside its rules. */
+import type { MapSpec } from "@l3dsr/bpf";
+import type { Address, Dscp, Prefix } from "@l3dsr/packet";
+import type { ProgramTarget } from "../../../programs/packet.ts";
+
+export interface CompileTarget extends ProgramTarget {
+	/** Report to `ring` what would be rewritten, and rewrite nothing (report.ts). Only tc. */
+	readonly report?: ReportTarget & { readonly ring: MapSpec };
+}
+
+/** Which packets are reported: those that meet every condition that is present. */
+export interface ReportFilter {
+	readonly vip?: Address;
+	readonly dscp?: Dscp;
+	readonly client?: Prefix;
+}
+
+export interface ReportTarget {
+	/** Number of this program among those that share the ring buffer: what its events carry. */
+	readonly origin: number;
+	readonly filter: ReportFilter;
+	/** Only the first packet of each flow. */
+	readonly flows: boolean;
+}
