@@ -160,10 +160,15 @@ export function errnoText(errno: number): string {
 	return BY_NUMBER.get(errno)?.[1] ?? "unknown error";
 }
 
+/** The name of the errno that one of Node's file functions threw: `ENOENT`; undefined for any other error. */
+export function errnoOfFileError(error: unknown): string | undefined {
+	return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}
+
 /** What Node's file functions threw: `ENOENT (no such file or directory)`. */
 export function fileErrorText(error: unknown): string {
-	if (!(error instanceof Error) || !("code" in error)) return String(error);
-	const name = String(error.code);
+	const name = errnoOfFileError(error);
+	if (name === undefined) return String(error);
 	const known = Object.entries(TABLE).find(([one]) => one === name);
 	return known === undefined ? name : `${name} (${known[1][1]})`;
 }

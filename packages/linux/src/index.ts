@@ -2,11 +2,10 @@
 
 export { possibleCpus } from "./cpu.ts";
 export { type DatagramEvent, DatagramSocket, waitForDatagram } from "./datagram-socket.ts";
-export { ERRNO, errnoName, errnoText, fileErrorText } from "./errno.ts";
+export { ERRNO, errnoName, errnoOfFileError, errnoText, fileErrorText } from "./errno.ts";
 export { LinuxError, type LinuxErrorCode } from "./error.ts";
 export { FileLock, type FileLockOptions } from "./file-lock.ts";
 export { waitForGracePeriod } from "./grace-period.ts";
-export { listAddresses, listLocalRoutes } from "./inet.ts";
 export {
 	decodeLinkMessage,
 	IFINFOMSG,
@@ -32,6 +31,13 @@ export {
 } from "./libc.ts";
 export { type MapOptions, MappedMemory } from "./mapped-memory.ts";
 export { withMemoryLimitRaised } from "./memory-limit.ts";
+export {
+	createNamedNamespace,
+	deleteNamedNamespace,
+	listNamedNamespaces,
+	namedNamespacePath,
+	namespaceProcesses,
+} from "./named-namespace.ts";
 export { Netlink, type NetlinkMessage, NLM_F } from "./netlink.ts";
 export {
 	attribute,
@@ -42,11 +48,64 @@ export {
 	u32Attribute,
 	u32Value,
 } from "./netlink-attribute.ts";
-export { enterNetworkNamespace, UnnamedNetworkNamespace } from "./network-namespace.ts";
+export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
 export { type NftFamily, nftTableExists, rulesetGeneration } from "./nftables.ts";
 export { makeNftTable, type NftTableImage, readNftTable, sameNftTable } from "./nftables-table.ts";
 export { type Offloads, offloadsOf } from "./offload.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
+export {
+	type AddressKey,
+	addAddress,
+	deleteAddress,
+	type HeldAddress,
+	listAddresses,
+	type NewAddress,
+	replaceAddress,
+} from "./rtnetlink/address.ts";
+export {
+	addAlternativeName,
+	changeLink,
+	createLink,
+	deleteAlternativeName,
+	deleteLink,
+	type LinkChange,
+	type LinkSettings,
+	type NewLink,
+} from "./rtnetlink/link.ts";
+export {
+	deleteNeighbour,
+	listNeighbours,
+	type Neighbour,
+	type NeighbourKey,
+	type NeighbourState,
+	type NewNeighbour,
+	replaceNeighbour,
+	resolveNeighbour,
+} from "./rtnetlink/neighbour.ts";
+export type { IpPrefix, ScopeName } from "./rtnetlink/protocol.ts";
+export {
+	addRoute,
+	deleteRoute,
+	listLocalRoutes,
+	listRoutes,
+	lookUpRoute,
+	type NewRoute,
+	type NextHop,
+	ROUTE_TABLE,
+	type Route,
+	type RouteFilter,
+	type RouteProtocol,
+	type RouteQuestion,
+	type RouteType,
+	replaceRoute,
+} from "./rtnetlink/route.ts";
+export {
+	addRouteRule,
+	deleteRouteRule,
+	listRouteRules,
+	type NewRouteRule,
+	type RouteRule,
+} from "./rtnetlink/rule.ts";
 export { withSignalsHeld } from "./signal-mask.ts";
 export { runProgram } from "./spawn.ts";

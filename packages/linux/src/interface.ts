@@ -8,24 +8,38 @@ import { Netlink, type NetlinkMessage } from "./netlink.ts";
 import {
 	type Attributes,
 	attribute,
+	attributeSequence,
 	decodeAttributes,
 	textAttribute,
+	textOf,
 	textValue,
 	u32Attribute,
 } from "./netlink-attribute.ts";
+import { withRtnetlink } from "./rtnetlink/protocol.ts";
 
 export const RTM_GETLINK = 18;
 export const RTM_SETLINK = 19;
 
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
 export const IFLA_XDP = 43;
 const IFLA_XDP_ATTACHED = 2;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
+const IFF_LOWER_UP = 0x10000;
+
+/** IFNAMSIZ and ALTIFNAMSIZ, less the final zero. */
+const NAME_BYTES = 15;
+const ALTERNATIVE_NAME_BYTES = 127;
 
 /** struct ifinfomsg. */
 export const IFINFOMSG = new Layout({
@@ -47,6 +61,8 @@ const ETHERNET_TYPES: ReadonlySet<number> = new Set([1, 772]);
 export interface NetInterface {
 	readonly index: number;
 	readonly name: string;
+	/** Further names (`ip link property add`), which every command takes instead of the name. */
+	readonly alternativeNames: readonly string[];
 	/** ARPHRD_*: 1 Ethernet, 772 loopback, 65534 none (tun, wireguard). */
 	readonly type: number;
 	/** Packets begin with a 14-byte Ethernet header. */
@@ -59,16 +75,28 @@ export interface NetInterface {
 	readonly xdp: boolean;
 	/** Driver of a virtual device (`veth`, `tun`, `vlan`, `bond`); absent for a real card. */
 	readonly kind?: string;
+	/** It can send and receive: the cable is plugged in, the other end is up. */
+	readonly carrier: boolean;
+	/** Six bytes on Ethernet. */
+	readonly linkAddress: Uint8Array;
+	/** Index of the interface that it is tied to in this namespace: below a VLAN, the other end of a veth. */
+	readonly linkedTo?: number;
+	/** Index of the bridge, bond or VRF that it belongs to. */
+	readonly master?: number;
 }
 
-/** The interface of that name in this namespace. Throws LinuxError (SYSCALL) when there is none. */
+/**
+ * The interface of that name, or alternative name, in this namespace. Throws LinuxError (SYSCALL) when there is none.
+ */
 export function interfaceByName(name: string): NetInterface {
 	const doing = `look up interface ${name}`;
-	// IFNAMSIZ is 16 with the final zero: the kernel would answer a longer name with ERANGE.
-	if (name === "" || Buffer.byteLength(name) > 15) {
+	const bytes = Buffer.byteLength(name);
+	// The kernel would answer a longer name with ERANGE.
+	if (name === "" || name.includes("\0") || bytes > ALTERNATIVE_NAME_BYTES) {
 		throw new LinuxError("SYSCALL", `${doing}: not a name that an interface can have`);
 	}
-	return lookUp(IFINFOMSG.encode({}), attribute(IFLA_IFNAME, textValue(name)), doing);
+	const type = bytes > NAME_BYTES ? IFLA_ALT_IFNAME : IFLA_IFNAME;
+	return lookUp(IFINFOMSG.encode({}), attribute(type, textValue(name)), doing);
 }
 
 /** The interface with that index in this namespace. Throws LinuxError (SYSCALL) when there is none. */
@@ -77,12 +105,10 @@ export function interfaceByIndex(index: number): NetInterface {
 }
 
 /** All interfaces of this namespace, in the order of their index. */
-export function listInterfaces(): readonly NetInterface[] {
-	using netlink = new Netlink();
-	return netlink
-		.dump({ type: RTM_GETLINK, payload: IFINFOMSG.encode({}), doing: "list interfaces" })
-		.map(decodeInterface)
-		.sort((a, b) => a.index - b.index);
+export function listInterfaces(netlink?: Netlink): readonly NetInterface[] {
+	const request = { type: RTM_GETLINK, payload: IFINFOMSG.encode({}), doing: "list interfaces" };
+	const messages = withRtnetlink(netlink, (socket) => socket.dump(request));
+	return messages.map(decodeInterface).sort((a, b) => a.index - b.index);
 }
 
 function lookUp(fixed: Uint8Array, attributes: Uint8Array, doing: string): NetInterface {
@@ -114,9 +140,14 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 	const info = attributes.get(IFLA_LINKINFO);
 	const kind = info === undefined ? undefined : textAttribute(decodeAttributes(info), IFLA_INFO_KIND);
 	const xdp = attributes.get(IFLA_XDP);
+	const properties = attributes.get(IFLA_PROP_LIST);
+	// The number of an interface in another namespace says nothing here.
+	const linkedTo = attributes.has(IFLA_LINK_NETNSID) ? 0 : (u32Attribute(attributes, IFLA_LINK) ?? 0);
+	const master = u32Attribute(attributes, IFLA_MASTER) ?? 0;
 	return {
 		index: fixed.index,
 		name: textAttribute(attributes, IFLA_IFNAME) ?? "",
+		alternativeNames: properties === undefined ? [] : alternativeNames(properties),
 		type: fixed.type,
 		ethernet: ETHERNET_TYPES.has(fixed.type),
 		up: (fixed.flags & IFF_UP) !== 0,
@@ -124,5 +155,15 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 		mtu: u32Attribute(attributes, IFLA_MTU) ?? 0,
 		xdp: xdp !== undefined && (decodeAttributes(xdp).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
 		...(kind === undefined ? {} : { kind }),
+		carrier: (fixed.flags & IFF_LOWER_UP) !== 0,
+		linkAddress: attributes.get(IFLA_ADDRESS) ?? new Uint8Array(),
+		...(linkedTo === 0 || linkedTo === fixed.index ? {} : { linkedTo }),
+		...(master === 0 ? {} : { master }),
 	};
+}
+
+function alternativeNames(properties: Uint8Array): string[] {
+	return attributeSequence(properties)
+		.filter(({ type }) => type === IFLA_ALT_IFNAME)
+		.map(({ value }) => textOf(value));
 }

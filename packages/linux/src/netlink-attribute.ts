@@ -77,5 +77,11 @@ export function u32Attribute(attributes: Attributes, type: number): number | und
 /** An attribute of text, up to its first zero; undefined when it is not there. */
 export function textAttribute(attributes: Attributes, type: number): string | undefined {
 	const value = attributes.get(type);
-	return value === undefined ? undefined : Buffer.from(value).toString("utf8").replace(/\0.*$/s, "");
+	return value === undefined ? undefined : textOf(value);
+}
+
+/** Text up to its first zero. */
+export function textOf(value: Uint8Array): string {
+	const end = value.indexOf(0);
+	return Buffer.from(end < 0 ? value : value.subarray(0, end)).toString("utf8");
 }

@@ -1,5 +1,6 @@
-/** setns(2) into a network namespace, and unshare(2) for one without a name. */
-import { closeSync, openSync } from "node:fs";
+/** Network namespaces: open, enter and leave them, with setns(2) and unshare(2). */
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { errnoOfFileError, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { check, libcFunction } from "./libc.ts";
 
@@ -11,72 +12,102 @@ const unshare = libcFunction<[flags: number]>("int unshare(int flags)");
 const setns = libcFunction<[fd: number, type: number]>("int setns(int fd, int type)");
 
 /**
- * Moves the calling thread into the namespace at `path` (`/run/netns/NAME`, `/proc/PID/ns/net`). Sockets that
- * are open stay where they were opened; /sys keeps showing the old namespace's interfaces.
+ * A network namespace that is held open: it lives at least until this is disposed, whatever happens to its name.
  *
- * Only for the main thread of a process that exists for this: node's other threads stay behind, so name
- * resolution and whatever else they do would happen elsewhere. Throws LinuxError (SYSCALL, PERMISSION).
+ * Sockets stay in the namespace in which they were opened, and a process starts in the one of the thread that starts
+ * it; so {@link within} is enough to work in another namespace from one process. /sys keeps showing the interfaces of
+ * the namespace that mounted it.
  */
-export function enterNetworkNamespace(path: string): void {
-	let fd: number;
-	try {
-		fd = openSync(path, "r");
-	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new LinuxError("SYSCALL", `enter network namespace ${path}: ${reason}`, { cause });
-	}
-	try {
-		check(setns(fd, CLONE_NEWNET), `enter network namespace ${path}`);
-	} finally {
-		closeSync(fd);
-	}
-}
+export class NetworkNamespace implements Disposable {
+	#fd: number;
 
-/**
- * A network namespace that nothing names: it lives as long as this process holds it open, or a socket or
- * device in it, so nothing is left of it however the process ends.
- */
-export class UnnamedNetworkNamespace implements Disposable {
-	readonly #home: number;
-	readonly #fd: number;
+	private constructor(fd: number) {
+		this.#fd = fd;
+	}
 
-	/** Throws SyscallError, EPERM without CAP_SYS_ADMIN. */
-	constructor() {
-		const doing = "make a network namespace";
-		this.#home = openSync(OWN, "r");
+	/**
+	 * The namespace at `path`: `/run/netns/NAME`, `/proc/PID/ns/net`. Throws LinuxError: PERMISSION, or SYSCALL when
+	 * nothing is there or it is something else.
+	 */
+	static open(path: string): NetworkNamespace {
+		const doing = `open network namespace ${path}`;
+		let fd: number;
 		try {
-			check(unshare(CLONE_NEWNET), doing);
-			try {
-				this.#fd = openSync(OWN, "r");
-			} finally {
-				check(setns(this.#home, CLONE_NEWNET), `${doing}: come back from it`);
-			}
-		} catch (error) {
-			closeSync(this.#home);
-			throw error;
+			// A FIFO in its place must not keep us waiting.
+			fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+		} catch (cause) {
+			const denied = errnoOfFileError(cause) === "EACCES";
+			throw new LinuxError(denied ? "PERMISSION" : "SYSCALL", `${doing}: ${fileErrorText(cause)}`, { cause });
+		}
+		return new NetworkNamespace(fd);
+	}
+
+	/** The one that this thread is in. */
+	static current(): NetworkNamespace {
+		return NetworkNamespace.open(OWN);
+	}
+
+	/**
+	 * A new one, without a name: nothing is left of it however the process ends. Throws SyscallError, EPERM without
+	 * CAP_SYS_ADMIN.
+	 */
+	static create(): NetworkNamespace {
+		const doing = "make a network namespace";
+		using home = NetworkNamespace.current();
+		check(unshare(CLONE_NEWNET), doing);
+		try {
+			return NetworkNamespace.current();
+		} finally {
+			check(setns(home.#fd, CLONE_NEWNET), `${doing}: come back from it`);
 		}
 	}
 
-	/** For nsenter(1), as long as this is open. */
+	/** Valid until this is disposed. */
+	get fd(): number {
+		return this.#fd;
+	}
+
+	/** A path that other processes can open, as long as this is open here. */
 	get path(): string {
 		return `/proc/${process.pid}/fd/${this.#fd}`;
 	}
 
+	/** Tells one namespace from another, as `lsns` and `/proc/PID/ns/net` show it. */
+	get inode(): number {
+		return fstatSync(this.#fd).ino;
+	}
+
 	/**
 	 * Runs `work` with this thread in the namespace, and comes back before anything else of this process can
-	 * run: `work` must not wait. Sockets that it opens stay in the namespace.
+	 * run: `work` must not wait. Sockets that it opens, and processes that it starts, stay in the namespace.
 	 */
 	within<T>(work: () => T): T {
-		check(setns(this.#fd, CLONE_NEWNET), "enter a network namespace");
+		using home = NetworkNamespace.current();
+		this.enter();
 		try {
 			return work();
 		} finally {
-			check(setns(this.#home, CLONE_NEWNET), "come back from a network namespace");
+			check(setns(home.#fd, CLONE_NEWNET), "come back from a network namespace");
 		}
 	}
 
-	[Symbol.dispose](): void {
-		closeSync(this.#fd);
-		closeSync(this.#home);
+	/**
+	 * Moves the calling thread into it for good, and with it the threads that are started later. For a process that
+	 * has just begun: Node's threads that already run stay behind. Throws LinuxError (SYSCALL, PERMISSION).
+	 */
+	enter(): void {
+		check(setns(this.#fd, CLONE_NEWNET), "enter a network namespace");
 	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+}
+
+/** Moves the calling thread into the namespace at `path`: {@link NetworkNamespace.enter}. */
+export function enterNetworkNamespace(path: string): void {
+	using namespace = NetworkNamespace.open(path);
+	check(setns(namespace.fd, CLONE_NEWNET), `enter network namespace ${path}`);
 }

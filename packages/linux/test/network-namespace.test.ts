@@ -32,11 +32,11 @@ test("a process that enters a namespace sees that one's interfaces, and its open
 test("a namespace that is not there is named in the error", () => {
 	assert.throws(() => enterNetworkNamespace("/run/netns/nosuch"), {
 		code: "SYSCALL",
-		message: "enter network namespace /run/netns/nosuch: ENOENT",
+		message: "open network namespace /run/netns/nosuch: ENOENT (no such file or directory)",
 	});
 });
 
-test("a file that is no namespace is refused by the kernel", () => {
+test("a file that is not a namespace is refused by the kernel", () => {
 	assert.throws(() => enterNetworkNamespace("/proc/self/status"), {
 		message: "enter network namespace /proc/self/status: EINVAL (invalid argument)",
 	});

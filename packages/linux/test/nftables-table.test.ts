@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
-import { UnnamedNetworkNamespace } from "../src/network-namespace.ts";
+import { NetworkNamespace } from "../src/network-namespace.ts";
 import { makeNftTable, readNftTable, sameNftTable } from "../src/nftables-table.ts";
 
 enterNetns();
@@ -36,7 +36,7 @@ describe("a table of nftables", () => {
 	it("is the same in another network namespace, with its counters at zero", () => {
 		load(RULES);
 		const original = table();
-		using elsewhere = new UnnamedNetworkNamespace();
+		using elsewhere = NetworkNamespace.create();
 		elsewhere.within(() => {
 			assert.equal(readNftTable("ip", "l3dsr"), undefined);
 			makeNftTable(original);
@@ -75,7 +75,7 @@ describe("a table of nftables", () => {
 			...image,
 			parts: [...image.parts, ...image.parts.slice(1, 2).map((part) => ({ ...part, type: 0x0aff }))],
 		};
-		using elsewhere = new UnnamedNetworkNamespace();
+		using elsewhere = NetworkNamespace.create();
 		elsewhere.within(() => {
 			assert.throws(() => makeNftTable(broken), { code: "SYSCALL" });
 			assert.equal(readNftTable("ip", "l3dsr"), undefined);

@@ -6,7 +6,7 @@
  */
 
 import { writeFileSync } from "node:fs";
-import { type LoggedPacket, PacketLog, PacketSocket, UnnamedNetworkNamespace } from "@l3dsr/linux";
+import { type LoggedPacket, NetworkNamespace, PacketLog, PacketSocket } from "@l3dsr/linux";
 import { byteAt, foldSum, type Prefix, putWord, sumOfWords } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { programsInNamespace } from "../../../host/netns.ts";
@@ -60,12 +60,12 @@ const BATCH_TIMEOUT_MS = 10_000;
 export class ReplicaNetwork implements Disposable {
 	/** Runs programs in the namespace. */
 	readonly programs: ProgramRunner;
-	readonly #namespace: UnnamedNetworkNamespace;
+	readonly #namespace: NetworkNamespace;
 	readonly #log: PacketLog;
 	readonly #socket: PacketSocket;
 
 	private constructor(
-		namespace: UnnamedNetworkNamespace,
+		namespace: NetworkNamespace,
 		programs: ProgramRunner,
 		log: PacketLog,
 		socket: PacketSocket,
@@ -78,7 +78,7 @@ export class ReplicaNetwork implements Disposable {
 
 	/** Throws L3dsrError (KERNEL_*, PROGRAM_*). */
 	static async open(options: ReplicaNetworkOptions): Promise<ReplicaNetwork> {
-		const namespace = new UnnamedNetworkNamespace();
+		const namespace = NetworkNamespace.create();
 		let log: PacketLog | undefined;
 		try {
 			const programs = programsInNamespace(options.env, namespace.path);
@@ -99,7 +99,7 @@ export class ReplicaNetwork implements Disposable {
 		}
 	}
 
-	/** See {@link UnnamedNetworkNamespace.within}. */
+	/** See {@link NetworkNamespace.within}. */
 	within<T>(work: () => T): T {
 		return this.#namespace.within(work);
 	}

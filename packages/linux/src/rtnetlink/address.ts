@@ -1,0 +1,183 @@
+/** Addresses that interfaces hold: listed, added, changed and deleted by rtnetlink. */
+import { Layout } from "../layout.ts";
+import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
+import { decodeAttributes, textAttribute, textValue, u32Attribute, u32Value } from "../netlink-attribute.ts";
+import { AF_INET, AF_INET6 } from "../socket.ts";
+import {
+	addressText,
+	familyOf,
+	given,
+	RTM,
+	type ScopeName,
+	scopeName,
+	scopeNumber,
+	withRtnetlink,
+} from "./protocol.ts";
+
+/** struct ifaddrmsg. */
+const IFADDRMSG = new Layout({ family: "u8", prefixLength: "u8", flags: "u8", scope: "u8", index: "u32" });
+const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, CACHEINFO: 6, FLAGS: 8 } as const;
+/** struct ifa_cacheinfo: lifetimes in seconds, time stamps in hundredths. */
+const IFA_CACHEINFO = new Layout({ preferred: "u32", valid: "u32", created: "u32", updated: "u32" });
+const FOR_EVER = 0xffffffff;
+
+/** include/uapi/linux/if_addr.h */
+const IFA_F = {
+	/** IPv4: an earlier address has the same subnet. IPv6: a temporary address (RFC 8981). */
+	SECONDARY: 0x01,
+	NODAD: 0x02,
+	DADFAILED: 0x08,
+	DEPRECATED: 0x20,
+	TENTATIVE: 0x40,
+	PERMANENT: 0x80,
+	NOPREFIXROUTE: 0x200,
+} as const;
+
+export interface HeldAddress {
+	/** Index of the interface. */
+	readonly index: number;
+	/** 4 or 16, network order. */
+	readonly bytes: Uint8Array;
+	readonly prefixLength: number;
+	/** `global`, `host`, `link` …; a number where it has no name. */
+	readonly scope: string;
+	/** IPv4 alone: `lo:1`, or the interface's own name. */
+	readonly label?: string;
+	/** The other end of a point-to-point address. */
+	readonly peer?: Uint8Array;
+	/** IPv4: an earlier address has the same subnet. IPv6: a temporary address. */
+	readonly secondary: boolean;
+	/** Its preferred lifetime is over: the kernel does not choose it as a source (IPv6). */
+	readonly deprecated: boolean;
+	/** IPv6: duplicate address detection has not ended. */
+	readonly tentative: boolean;
+	/** IPv6: another host has it, so this one does not use it. */
+	readonly duplicate: boolean;
+	/** No route to its subnet was made for it. */
+	readonly noPrefixRoute: boolean;
+	/** Seconds that are left; Infinity for an address that does not expire. */
+	readonly preferredS: number;
+	readonly validS: number;
+}
+
+/** An address to add to an interface. */
+export interface NewAddress {
+	readonly index: number;
+	readonly bytes: ArrayLike<number>;
+	readonly prefixLength: number;
+	/** Default: global. */
+	readonly scope?: ScopeName;
+	/** IPv4 alone; at most 15 bytes. Default: the interface's name. */
+	readonly label?: string;
+	/** IPv6: usable at once, without duplicate address detection. */
+	readonly noDad?: boolean;
+	/** Makes no route to the subnet. */
+	readonly noPrefixRoute?: boolean;
+	/** Seconds; 0 makes it deprecated: the kernel does not choose it as a source (IPv6). Default: for ever. */
+	readonly preferredS?: number;
+	/** Seconds. Default: for ever. */
+	readonly validS?: number;
+}
+
+/** What tells one address of an interface from another. */
+export type AddressKey = Pick<NewAddress, "index" | "bytes" | "prefixLength">;
+
+/** What every interface holds, IPv4 first, in the kernel's order. Throws SyscallError. */
+export function listAddresses(netlink?: Netlink): readonly HeldAddress[] {
+	const request = { type: RTM.GETADDR, payload: IFADDRMSG.encode({}), doing: "list addresses" };
+	return withRtnetlink(netlink, (socket) => socket.dump(request).flatMap(decodeAddress));
+}
+
+/** Throws SyscallError: EEXIST when the interface holds it already, EACCES for IPv6 where that is disabled. */
+export function addAddress(address: NewAddress, netlink?: Netlink): void {
+	change(address, NLM_F.CREATE | NLM_F.EXCL, "add", netlink);
+}
+
+/**
+ * Changes the lifetimes of an address in place, or adds it where it is not there. The kernel cannot change a label or
+ * a scope. Throws SyscallError.
+ */
+export function replaceAddress(address: NewAddress, netlink?: Netlink): void {
+	change(address, NLM_F.CREATE | NLM_F.REPLACE, "replace", netlink);
+}
+
+/**
+ * Deleting the first address of an IPv4 subnet deletes the secondary ones too, unless promote_secondaries is set.
+ * Throws SyscallError: EADDRNOTAVAIL when the interface does not hold it.
+ */
+export function deleteAddress(address: AddressKey, netlink?: Netlink): void {
+	const { index, bytes, prefixLength } = address;
+	const local = Uint8Array.from(bytes);
+	const payload = Buffer.concat([
+		IFADDRMSG.encode({ family: familyOf(bytes), prefixLength, index }),
+		given([IFA.LOCAL, local], [IFA.ADDRESS, local]),
+	]);
+	const doing = `delete ${prefixText(address)} from interface ${index}`;
+	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELADDR, payload, doing }));
+}
+
+function change(address: NewAddress, flags: number, verb: string, netlink: Netlink | undefined): void {
+	const { index, bytes, prefixLength, scope = "global", label, preferredS, validS } = address;
+	const local = Uint8Array.from(bytes);
+	const ifaFlags =
+		(address.noDad === true ? IFA_F.NODAD : 0) | (address.noPrefixRoute === true ? IFA_F.NOPREFIXROUTE : 0);
+	const limited = preferredS !== undefined || validS !== undefined;
+	const payload = Buffer.concat([
+		IFADDRMSG.encode({ family: familyOf(bytes), prefixLength, scope: scopeNumber(scope), index }),
+		given(
+			[IFA.LOCAL, local],
+			[IFA.ADDRESS, local],
+			[IFA.LABEL, label === undefined ? undefined : textValue(label)],
+			[IFA.FLAGS, ifaFlags === 0 ? undefined : u32Value(ifaFlags)],
+			[
+				IFA.CACHEINFO,
+				limited
+					? IFA_CACHEINFO.encode({ preferred: preferredS ?? FOR_EVER, valid: validS ?? FOR_EVER })
+					: undefined,
+			],
+		),
+	]);
+	const doing = `${verb} ${prefixText(address)} on interface ${index}`;
+	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.NEWADDR, flags, payload, doing }));
+}
+
+function prefixText({ bytes, prefixLength }: AddressKey): string {
+	return `${addressText(bytes)}/${prefixLength}`;
+}
+
+function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
+	const fixed = IFADDRMSG.decode(payload);
+	const { family, prefixLength, scope, index } = fixed;
+	if (family !== AF_INET && family !== AF_INET6) return [];
+	const attributes = decodeAttributes(payload.subarray(IFADDRMSG.size));
+	// IFA_ADDRESS is the other end where there is one.
+	const other = attributes.get(IFA.ADDRESS);
+	const bytes = attributes.get(IFA.LOCAL) ?? other;
+	if (bytes === undefined) return [];
+	const label = textAttribute(attributes, IFA.LABEL);
+	const flags = u32Attribute(attributes, IFA.FLAGS) ?? fixed.flags;
+	const times = IFA_CACHEINFO.decode(
+		attributes.get(IFA.CACHEINFO) ?? IFA_CACHEINFO.encode({ preferred: FOR_EVER, valid: FOR_EVER }),
+	);
+	return [
+		{
+			index,
+			bytes,
+			prefixLength,
+			scope: scopeName(scope),
+			...(label === undefined ? {} : { label }),
+			...(other === undefined || Buffer.compare(other, bytes) === 0 ? {} : { peer: other }),
+			secondary: (flags & IFA_F.SECONDARY) !== 0,
+			deprecated: (flags & IFA_F.DEPRECATED) !== 0,
+			tentative: (flags & IFA_F.TENTATIVE) !== 0,
+			duplicate: (flags & IFA_F.DADFAILED) !== 0,
+			noPrefixRoute: (flags & IFA_F.NOPREFIXROUTE) !== 0,
+			preferredS: seconds(times.preferred),
+			validS: seconds(times.valid),
+		},
+	];
+}
+
+function seconds(value: number): number {
+	return value === FOR_EVER ? Number.POSITIVE_INFINITY : value;
+}

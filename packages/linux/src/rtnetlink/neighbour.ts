@@ -1,0 +1,116 @@
+/** Neighbours: which link-layer address an IP address has (ARP, neighbour discovery), by rtnetlink. */
+import { Layout } from "../layout.ts";
+import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
+import { decodeAttributes } from "../netlink-attribute.ts";
+import { AF_INET, AF_INET6 } from "../socket.ts";
+import { addressText, familyOf, given, nameIn, RTM, withRtnetlink } from "./protocol.ts";
+
+/** struct ndmsg. */
+const NDMSG = new Layout({
+	family: "u8",
+	_pad1: "u8",
+	_pad2: "u16",
+	index: "s32",
+	state: "u16",
+	flags: "u8",
+	type: "u8",
+});
+const NDA = { DST: 1, LLADDR: 2 } as const;
+/** include/uapi/linux/neighbour.h */
+const STATES = {
+	none: 0,
+	incomplete: 0x01,
+	reachable: 0x02,
+	stale: 0x04,
+	delay: 0x08,
+	probe: 0x10,
+	failed: 0x20,
+	noarp: 0x40,
+	permanent: 0x80,
+} as const;
+export type NeighbourState = keyof typeof STATES;
+const NTF_USE = 0x01;
+const NTF_PROXY = 0x08;
+const NTF_ROUTER = 0x80;
+
+export interface Neighbour {
+	/** Index of the interface that it is reached by. */
+	readonly index: number;
+	/** 4 or 16, network order. */
+	readonly bytes: Uint8Array;
+	/** Six bytes on Ethernet; absent while it is not known. */
+	readonly linkAddress?: Uint8Array;
+	/** `reachable`, `stale`, `failed`, `permanent` …; a number where it has no name. */
+	readonly state: string;
+	readonly router: boolean;
+}
+
+export interface NewNeighbour {
+	readonly index: number;
+	readonly bytes: ArrayLike<number>;
+	readonly linkAddress: ArrayLike<number>;
+	/** Default: permanent, which the kernel never asks about again. */
+	readonly state?: NeighbourState;
+}
+
+export type NeighbourKey = Pick<NewNeighbour, "index" | "bytes">;
+
+/** Of every interface, or of the one that is given. Proxy entries are left out. Throws SyscallError. */
+export function listNeighbours(index?: number, netlink?: Netlink): readonly Neighbour[] {
+	// A strict kernel takes no index in the header of a dump: choose here.
+	const request = { type: RTM.GETNEIGH, payload: NDMSG.encode({}), doing: "list neighbours" };
+	const all = withRtnetlink(netlink, (socket) => socket.dump(request).flatMap(decodeNeighbour));
+	return index === undefined ? all : all.filter((one) => one.index === index);
+}
+
+/** Adds it, or changes the one that is there. Throws SyscallError. */
+export function replaceNeighbour(neighbour: NewNeighbour, netlink?: Netlink): void {
+	const { index, bytes, linkAddress, state = "permanent" } = neighbour;
+	const payload = Buffer.concat([
+		NDMSG.encode({ family: familyOf(bytes), index, state: STATES[state] }),
+		given([NDA.DST, Uint8Array.from(bytes)], [NDA.LLADDR, Uint8Array.from(linkAddress)]),
+	]);
+	const doing = `set neighbour ${addressText(bytes)} on interface ${index}`;
+	const flags = NLM_F.CREATE | NLM_F.REPLACE;
+	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.NEWNEIGH, flags, payload, doing }));
+}
+
+/** Asks the kernel to resolve it now (it sends ARP or a neighbour solicitation), and to keep it fresh. Throws SyscallError. */
+export function resolveNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlink): void {
+	const payload = Buffer.concat([
+		NDMSG.encode({ family: familyOf(bytes), index, state: STATES.none, flags: NTF_USE }),
+		given([NDA.DST, Uint8Array.from(bytes)]),
+	]);
+	const doing = `resolve neighbour ${addressText(bytes)} on interface ${index}`;
+	withRtnetlink(netlink, (socket) =>
+		socket.change({ type: RTM.NEWNEIGH, flags: NLM_F.CREATE, payload, doing }),
+	);
+}
+
+/** Throws SyscallError: ENOENT when it is not there. */
+export function deleteNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlink): void {
+	const payload = Buffer.concat([
+		NDMSG.encode({ family: familyOf(bytes), index }),
+		given([NDA.DST, Uint8Array.from(bytes)]),
+	]);
+	const doing = `delete neighbour ${addressText(bytes)} from interface ${index}`;
+	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELNEIGH, payload, doing }));
+}
+
+function decodeNeighbour({ payload }: NetlinkMessage): Neighbour[] {
+	const { family, index, state, flags } = NDMSG.decode(payload);
+	if ((family !== AF_INET && family !== AF_INET6) || (flags & NTF_PROXY) !== 0) return [];
+	const attributes = decodeAttributes(payload.subarray(NDMSG.size));
+	const bytes = attributes.get(NDA.DST);
+	const linkAddress = attributes.get(NDA.LLADDR);
+	if (bytes === undefined) return [];
+	return [
+		{
+			index,
+			bytes,
+			...(linkAddress === undefined ? {} : { linkAddress }),
+			state: nameIn(STATES, state),
+			router: (flags & NTF_ROUTER) !== 0,
+		},
+	];
+}
