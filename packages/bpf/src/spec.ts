@@ -74,6 +74,11 @@ export interface MapSpec {
 	readonly frozen?: boolean;
 }
 
+/** A map of programs, for `tailCall`. The kernel empties it when the last process that has it open ends. */
+export function programArraySpec(name: string, maxEntries: number): MapSpec {
+	return { name, type: "BPF_MAP_TYPE_PROG_ARRAY", keySize: 4, valueSize: 4, maxEntries };
+}
+
 export interface ProgramSpec {
 	/** Letters, digits, `_` and `.`, at most 15. */
 	readonly name: string;

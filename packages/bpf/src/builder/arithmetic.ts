@@ -97,8 +97,11 @@ export class Arithmetic implements ValueOwner {
 		}
 		const dst = operator === "=" ? emitter.write(value) : emitter.read(value);
 		const note = `${value.name} ${operator} ${describe(operand)}`;
-		if (operand instanceof Value) this.#withValue(value, dst, operator, operand, note);
-		else this.#withNumber(value, dst, operator, operand, note);
+		if (operand instanceof Value) {
+			// What is written through a copy of the frame pointer, nobody follows.
+			if (operand.kind === "stack") emitter.flow.assumeWritten();
+			this.#withValue(value, dst, operator, operand, note);
+		} else this.#withNumber(value, dst, operator, operand, note);
 		if (value.kind === "packet") this.#moveProof(value, operator, operand);
 		emitter.flow.assign(value);
 	}

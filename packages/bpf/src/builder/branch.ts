@@ -38,6 +38,7 @@ const OPPOSITE: Readonly<Record<Exclude<Comparison, "&">, Comparison>> = {
 	"s<=": "s>",
 };
 
+const UNSIGNED: ReadonlySet<Comparison> = new Set([">", ">=", "<", "<="]);
 const ORDERLESS: ReadonlySet<Comparison> = new Set(["==", "!=", "&"]);
 
 /** One branch of a dispatch: the numbers that lead to it, and what it does. */
@@ -271,6 +272,12 @@ export class Branch {
 	#compare(left: Value, comparison: Comparison, right: Operand, label: Label): void {
 		const emitter = this.#emitter;
 		const note = `${left.name} ${comparison} ${describe(right)}`;
+		if (left.isSigned && UNSIGNED.has(comparison)) {
+			throw emitter.error(
+				`compare ${note}: ${left.name} may be negative`,
+				`compare as signed numbers: s${comparison}`,
+			);
+		}
 		if (left.order === "network" && !ORDERLESS.has(comparison)) {
 			throw emitter.error(
 				`compare ${note}: ${left.name} is in network order`,

@@ -8,11 +8,19 @@ import type { MapSpec } from "../spec.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits } from "./constant.ts";
 import type { Emitter } from "./emitter.ts";
-import { ADDRESS, type Fields, isPlace, type Place, type View } from "./layout.ts";
+import { ADDRESS, type Address, type Fields, isPlace, type Place, type View } from "./layout.ts";
 import { type Operand, Value } from "./value.ts";
 
 /** An argument: a value, a number, a map; a view or a place stands for its address. */
 export type Argument = Operand | MapSpec | View<Fields> | Place;
+
+/** Those whose second argument is a key, and whose third, if any, a value. */
+const ELEMENT_HELPERS: ReadonlySet<HelperName> = new Set([
+	"bpf_map_lookup_elem",
+	"bpf_map_update_elem",
+	"bpf_map_delete_elem",
+	"bpf_map_lookup_percpu_elem",
+]);
 
 const ARGUMENT_REGISTERS: readonly Register[] = [1, 2, 3, 4, 5];
 
@@ -34,13 +42,63 @@ export class Call {
 	call(name: HelperName, args: readonly Argument[], result: string): Value {
 		const emitter = this.#emitter;
 		const helper: HelperFunction = HELPER_FUNCTIONS[name];
+		const readsElement = this.#checkElement(name, args);
 		if (args.length !== helper.args) {
 			throw emitter.error(`${name} takes ${helper.args} arguments, ${args.length} are given`);
 		}
 		this.#place(args);
 		emitter.emit(call(helper.id), `${result} = ${name}(${args.map(describeArgument).join(", ")})`);
 		emitter.flow?.afterCall(name, helper.movesPacket === true);
-		return this.#arithmetic.adopt({ name: result, width: 64, bytes: 8, order: "none", kind: "pointer" }, 0);
+		// What else is given by its address may be where the helper writes.
+		if (!readsElement) for (const argument of args) this.#noteWritten(argument);
+		return this.#result(result, helper.result);
+	}
+
+	#result(name: string, kind: HelperFunction["result"]): Value {
+		const type = { name, width: 64, bytes: 8, order: "none", kind: "scalar" } as const;
+		switch (kind) {
+			case "none":
+				return new Value(this.#arithmetic, type);
+			case "pointer":
+				return this.#arithmetic.adopt({ ...type, kind }, 0);
+			case "error":
+				return this.#arithmetic.adopt({ ...type, isSigned: true }, 0);
+			default:
+				return this.#arithmetic.adopt(type, 0);
+		}
+	}
+
+	/** A key and a value have the sizes of their map, and have been written. Whether the helper is one that takes them. */
+	#checkElement(name: HelperName, args: readonly Argument[]): boolean {
+		if (!ELEMENT_HELPERS.has(name)) return false;
+		const [map, key, value] = args;
+		if (map === undefined || !isMap(map)) return true;
+		this.#checkMemory(map, "key", map.keySize, key);
+		if (name === "bpf_map_update_elem") this.#checkMemory(map, "value", map.valueSize, value);
+		return true;
+	}
+
+	#checkMemory(map: MapSpec, what: "key" | "value", size: number, argument: Argument | undefined): void {
+		const memory = argument === undefined ? undefined : memoryOf(argument);
+		if (memory === undefined) return;
+		const { name, base, offset, bytes } = memory;
+		if (bytes !== size) {
+			throw this.#emitter.error(
+				`${name} has ${bytes} bytes, a ${what} of map ${map.name} has ${size}`,
+				bytes > size ? "give the part that it is" : "declare it with padding, and clear() that",
+			);
+		}
+		if (base.kind === "stack" && this.#emitter.flow?.isWritten(offset, bytes) === false) {
+			throw this.#emitter.error(
+				`${name}, a ${what} of map ${map.name}, is not written in all its bytes on every path here`,
+				"store every field, or clear() it first: padding counts",
+			);
+		}
+	}
+
+	#noteWritten(argument: Argument): void {
+		const memory = memoryOf(argument);
+		if (memory?.base.kind === "stack") this.#emitter.flow?.write(memory.offset, memory.bytes);
 	}
 
 	/** Registers first, as if all at once; then what comes from nowhere. */
@@ -93,6 +151,21 @@ export class Call {
 			this.#emitter.emit(mov.imm32(to, Number(BigInt.asIntN(32, pattern))), note);
 		else this.#emitter.emit(loadImm64(to, pattern), note);
 	}
+}
+
+/** The memory whose address an argument is. */
+function memoryOf(argument: Argument): Address | undefined {
+	if (argument instanceof Value || typeof argument === "number" || typeof argument === "bigint")
+		return undefined;
+	if (isPlace(argument)) {
+		const { name, base, offset, field } = argument;
+		return { name, base, offset, bytes: field.bytes };
+	}
+	return isView(argument) ? argument[ADDRESS] : undefined;
+}
+
+function isMap(argument: Argument): argument is MapSpec {
+	return typeof argument === "object" && "keySize" in argument;
 }
 
 function isView(argument: MapSpec | View<Fields> | Place): argument is View<Fields> {

@@ -1,5 +1,5 @@
 /** Numbers as the bits that an instruction holds: in the byte order of what they meet. */
-import type { ByteOrder } from "./layout.ts";
+import type { ByteOrder } from "./kind.ts";
 
 /** What decides a constant's bits. */
 export interface ConstantType {

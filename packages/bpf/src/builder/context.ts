@@ -1,6 +1,7 @@
 /** The contexts that programs start with in r1, as layouts: made from the tables of the structures in src/bpf-syscall.ts. */
 import { SK_BUFF, XDP_MD } from "../bpf-syscall.ts";
-import { type Field, sparseLayout, structure, u32, type ValueKind } from "./layout.ts";
+import type { ValueKind } from "./kind.ts";
+import { type Field, sparseLayout, structure, u32 } from "./layout.ts";
 
 const skb = structure("skb", SK_BUFF).fields;
 const xdp = structure("xdp", XDP_MD).fields;

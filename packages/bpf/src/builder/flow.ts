@@ -17,15 +17,25 @@ const KEPT: readonly Register[] = [6, 7, 8, 9];
 const LOST_BY_CALL: readonly Register[] = [0, 1, 2, 3, 4, 5];
 const ALL: readonly Register[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
+/** The stack of a program, uapi/linux/filter.h: MAX_BPF_STACK. */
+export const STACK_BYTES = 512;
+const WHOLE_STACK = (1n << BigInt(STACK_BYTES)) - 1n;
+
 export class Flow {
 	/** By register. */
 	#occupants: (Occupant | undefined)[] = [];
 	#proven = new Map<Value, number>();
+	/** Values whose stack slot holds them, with what is proven of each. */
+	#parked = new Map<Value, number>();
+	/** A bit for each byte of the stack that every path here has written, the lowest address first. */
+	#written = 0n;
 
 	clone(): Flow {
 		const copy = new Flow();
 		copy.#occupants = this.#occupants.slice();
 		if (this.#proven.size > 0) copy.#proven = new Map(this.#proven);
+		if (this.#parked.size > 0) copy.#parked = new Map(this.#parked);
+		copy.#written = this.#written;
 		return copy;
 	}
 
@@ -57,8 +67,43 @@ export class Flow {
 			);
 		}
 		this.#occupants[free] = { value, assigned: false };
+		this.#parked.delete(value);
 		value.home = free;
 		return free;
+	}
+
+	/** The value is in its stack slot, and its register free. */
+	park(value: Value): void {
+		const proven = this.proven(value);
+		this.release(value);
+		this.#parked.set(value, proven);
+		value.lostBecause = "it is parked on the stack: restore() it";
+	}
+
+	/** What was proven of a value when it was parked; undefined when it is not parked here. */
+	parked(value: Value): number | undefined {
+		return this.#parked.get(value);
+	}
+
+	/** Whether the register is taken. */
+	isFree(register: Register): boolean {
+		return this.#occupants[register] === undefined;
+	}
+
+	/** Notes that these bytes of the stack, `offset` below 0, have been written. */
+	write(offset: number, bytes: number): void {
+		this.#written |= stackBits(offset, bytes);
+	}
+
+	/** Nothing is known of the stack any more: it counts as written. */
+	assumeWritten(): void {
+		this.#written = WHOLE_STACK;
+	}
+
+	/** Whether every path here has written all of these bytes of the stack. */
+	isWritten(offset: number, bytes: number): boolean {
+		const bits = stackBits(offset, bytes);
+		return (this.#written & bits) === bits;
 	}
 
 	assign(value: Value): void {
@@ -90,6 +135,7 @@ export class Flow {
 		const register = this.find(value);
 		if (register !== undefined) this.#occupants[register] = undefined;
 		this.#proven.delete(value);
+		this.#parked.delete(value);
 	}
 
 	proven(value: Value): number {
@@ -111,9 +157,12 @@ export class Flow {
 		for (const register of LOST_BY_CALL) this.#lose(register, because);
 	}
 
-	/** Forgets what is in r0-r9. */
+	/** Forgets what is in r0-r9 and on the stack. */
 	loseAll(because: string): void {
 		for (const register of [...LOST_BY_CALL, ...KEPT]) this.#lose(register, because);
+		for (const value of this.#parked.keys()) value.lostBecause = because;
+		this.#parked.clear();
+		this.assumeWritten();
 	}
 
 	/** After a call: argument and result registers are gone, and packet pointers if the packet may have moved. */
@@ -121,11 +170,13 @@ export class Flow {
 		for (const register of LOST_BY_CALL)
 			this.#lose(register, `it was in r${register}, lost by the call of ${helper}`);
 		if (!movesPacket) return;
+		const because = `${helper} may move the packet: load it anew from the context`;
 		for (const register of KEPT) {
-			const kind = this.occupant(register)?.kind;
-			if (kind === "packet" || kind === "packet end" || kind === "packet meta") {
-				this.#lose(register, `${helper} may move the packet: load it anew from the context`);
-			}
+			const value = this.occupant(register);
+			if (value !== undefined && pointsIntoPacket(value)) this.#lose(register, because);
+		}
+		for (const value of this.#parked.keys()) {
+			if (pointsIntoPacket(value)) this.#unpark(value, because);
 		}
 	}
 
@@ -147,6 +198,12 @@ export class Flow {
 				there.lostBecause = `not every path to ${place} has it`;
 		}
 		for (const [value, bytes] of this.#proven) this.prove(value, Math.min(bytes, other.proven(value)));
+		for (const [value, bytes] of this.#parked) {
+			const there = other.#parked.get(value);
+			if (there === undefined) this.#unpark(value, `not every path to ${place} has it parked`);
+			else this.#parked.set(value, Math.min(bytes, there));
+		}
+		this.#written &= other.#written;
 	}
 
 	/** Frees the registers of values whose scope ended after this was noted. */
@@ -173,7 +230,17 @@ export class Flow {
 			if (this.proven(value) < bytes)
 				return `${value.name} is proven for ${this.proven(value)} bytes, not ${bytes}`;
 		}
+		for (const [value, bytes] of head.#parked) {
+			const here = this.#parked.get(value);
+			if (here === undefined) return `${value.name} is not parked`;
+			if (here < bytes) return `${value.name} is parked with ${here} bytes proven, not ${bytes}`;
+		}
 		return undefined;
+	}
+
+	#unpark(value: Value, because: string): void {
+		this.#parked.delete(value);
+		value.lostBecause = because;
 	}
 
 	#lose(register: Register, because: string): void {
@@ -183,4 +250,12 @@ export class Flow {
 		this.#proven.delete(value);
 		value.lostBecause = because;
 	}
+}
+
+function pointsIntoPacket({ kind }: Value): boolean {
+	return kind === "packet" || kind === "packet end" || kind === "packet meta";
+}
+
+function stackBits(offset: number, bytes: number): bigint {
+	return ((1n << BigInt(bytes)) - 1n) << BigInt(STACK_BYTES + offset);
 }

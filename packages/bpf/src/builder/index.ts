@@ -4,7 +4,9 @@ export type { Argument } from "./call.ts";
 export { SKB, TC_ACT, XDP, XDP_ACTION } from "./context.ts";
 export type { Label } from "./emitter.ts";
 export * from "./headers.ts";
+export type { ByteOrder, ValueKind } from "./kind.ts";
 export {
+	address,
 	be16,
 	be32,
 	be64,
@@ -15,6 +17,9 @@ export {
 	layout,
 	type Place,
 	part,
+	raw16,
+	raw32,
+	raw64,
 	sparseLayout,
 	structure,
 	u8,
@@ -25,6 +30,7 @@ export {
 	view,
 	whole,
 } from "./layout.ts";
+export type { ElementOptions } from "./map-memory.ts";
 export type { LoadPlaceOptions } from "./memory.ts";
 export { ProgramBuilder, type ProgramOptions } from "./program-builder.ts";
 export type { Operand, Placement, Value } from "./value.ts";

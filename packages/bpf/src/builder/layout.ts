@@ -4,14 +4,9 @@
  */
 
 import type { FieldType, Layout as Structure, Fields as StructureFields } from "@l3dsr/linux";
-import type { AccessBytes } from "../asm/memory.ts";
+import { buildError } from "../asm/instruction.ts";
+import type { ByteOrder, ValueKind } from "./kind.ts";
 import type { Value } from "./value.ts";
-
-/** Byte order of a number in memory or in a register; `none` where it has no meaning (bytes, raw sums). */
-export type ByteOrder = "host" | "network" | "none";
-
-/** What a register holds once the field is loaded; the pointers are those of packet contexts. */
-export type ValueKind = "scalar" | "packet" | "packet end" | "packet meta" | "pointer";
 
 export interface Field {
 	readonly bytes: number;
@@ -46,6 +41,12 @@ export const u64: UnplacedField = unplaced(8, "host");
 export const be16: UnplacedField = unplaced(2, "network");
 export const be32: UnplacedField = unplaced(4, "network");
 export const be64: UnplacedField = unplaced(8, "network");
+/** Bits as they stand in memory, to be compared, copied and summed whatever order they are in. */
+export const raw16: UnplacedField = unplaced(2, "none");
+export const raw32: UnplacedField = unplaced(4, "none");
+export const raw64: UnplacedField = unplaced(8, "none");
+/** An address that the program has stored for itself: its context, an entry of a map. */
+export const address: UnplacedField = { bytes: 8, order: "none", kind: "pointer" };
 /** Bytes that are not one number: an address, padding. Access parts of it with `part`. */
 export function bytes(length: number): UnplacedField {
 	return unplaced(length, "none");
@@ -142,8 +143,17 @@ export function whole(something: View<Fields>): Place {
 	return { name, base, offset, field: { ...bytes(length), offset: 0 } };
 }
 
-/** The bytes `offset` to `offset + length` of a place, as a number in memory order. */
-export function part(place: Place, offset: number, length: AccessBytes): Place {
+/**
+ * The bytes `offset` to `offset + length` of a place, in memory order: a number where a register holds them. Throws
+ * BpfError (BUILD) beyond the place.
+ */
+export function part(place: Place, offset: number, length: number): Place {
+	const { bytes: size } = place.field;
+	if (!Number.isInteger(offset) || offset < 0 || offset + length > size) {
+		throw buildError(
+			`take bytes ${offset}-${offset + length - 1} of ${place.name}: it has bytes 0-${size - 1}`,
+		);
+	}
 	return {
 		name: `${place.name}[${offset}..${offset + length - 1}]`,
 		base: place.base,

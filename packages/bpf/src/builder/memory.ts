@@ -6,7 +6,7 @@ import * as asm from "../asm/memory.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits, numberOfBytes } from "./constant.ts";
 import type { Emitter, Label } from "./emitter.ts";
-import { type Field, isPlace, type Place, part } from "./layout.ts";
+import { ADDRESS, type Field, type Fields, isPlace, type Place, part, type View } from "./layout.ts";
 import { type Operand, type Placement, Value, type ValueType } from "./value.ts";
 
 export interface LoadPlaceOptions {
@@ -54,6 +54,7 @@ export class Memory {
 		if (operand instanceof Value) {
 			this.#arithmetic.checkOrders(typeOf(place.name, place.field), operand);
 			emitter.emit(asm.store(bytes, base, place.offset, emitter.read(operand)), note);
+			this.#noteWritten(place);
 			return;
 		}
 		const pattern = constantBits({ bytes, order: place.field.order }, operand);
@@ -75,7 +76,81 @@ export class Memory {
 				store(offset + 4, 4);
 			} else this.#storeBits(piece, length, base, pattern, `${piece.name} = ${hex(bytes, offset, length)}`);
 		};
-		for (const [offset, length] of pieces(bytes.length, 8)) store(offset, length);
+		for (const [offset, length] of pieces(bytes.length, 8, [place])) store(offset, length);
+	}
+
+	/** The whole of a structure of 4 or 8 bytes in one store: other CPUs see none of its fields without the rest. */
+	storeFields(target: View<Fields>, values: Readonly<Record<string, Operand>>): void {
+		const { name, base, offset, bytes } = target[ADDRESS];
+		if (bytes !== 4 && bytes !== 8)
+			throw this.#emitter.error(`${name} has ${bytes} bytes; one store has 4 or 8`);
+		let constant = 0n;
+		let taken = 0n;
+		const parts: { readonly value: Value; readonly place: Place; readonly shift: number }[] = [];
+		for (const [key, operand] of Object.entries(values)) {
+			const place = target[key];
+			if (place === undefined) throw this.#emitter.error(`${name} has no field ${key}`);
+			const shift = 8 * (place.offset - offset);
+			const bits = fieldMask(place) << BigInt(shift);
+			if ((taken & bits) !== 0n) throw this.#emitter.error(`${place.name} overlaps another field`);
+			taken |= bits;
+			if (operand instanceof Value) {
+				this.#arithmetic.checkOrders(typeOf(place.name, place.field), operand);
+				parts.push({ value: operand, place, shift });
+				continue;
+			}
+			const pattern = constantBits({ bytes: place.field.bytes, order: place.field.order }, operand);
+			if (pattern === undefined)
+				throw this.#emitter.error(`${operand} does not fit the ${place.field.bytes} bytes of ${place.name}`);
+			constant |= pattern << BigInt(shift);
+		}
+		const all: Place = {
+			name,
+			base,
+			offset,
+			field: { bytes, order: "none", kind: "scalar", offset: 0 },
+		};
+		const [first, ...rest] = parts;
+		if (first === undefined) {
+			this.store(all, constant);
+			return;
+		}
+		using word = this.#fieldInPlace(first);
+		for (const one of rest) {
+			using more = this.#fieldInPlace(one);
+			word.or(more);
+		}
+		if (constant !== 0n) word.or(constant);
+		this.store(all, word);
+	}
+
+	#fieldInPlace({
+		value,
+		place,
+		shift,
+	}: {
+		readonly value: Value;
+		readonly place: Place;
+		readonly shift: number;
+	}): Value {
+		const type = { name: place.name, width: 64, bytes: 8, order: "none", kind: "scalar" } as const;
+		const bits = this.#arithmetic.allocate(type, "scratch").set(value);
+		// A value is as wide as its register; a load, as the field that it came from.
+		if (value.bytes > place.field.bytes) bits.and(fieldMask(place));
+		return shift === 0 ? bits : bits.lsh(shift);
+	}
+
+	/** `result = *place; if result == expected then *place = replacement`, as one step (Linux 5.12). */
+	compareExchange(place: Place, expected: Operand, replacement: Value, name: string): Value {
+		const bytes = this.#atomicBytes(place);
+		const base = this.#address(place);
+		const result = this.#arithmetic.allocate(typeOf(name, place.field), 0).set(expected);
+		this.#arithmetic.checkOrders(typeOf(place.name, place.field), replacement);
+		this.#emitter.emit(
+			asm.atomicCompareExchange(bytes, base, place.offset, this.#emitter.read(replacement)),
+			`${name} = ${place.name}; if that was ${describe(expected)}: ${place.name} = ${replacement.name}`,
+		);
+		return result;
 	}
 
 	/** `*to = *from`, as many bytes as both have, at most `largest` at once. */
@@ -86,7 +161,7 @@ export class Memory {
 				`${to.name} has ${bytes} bytes, ${from.name} has ${from.field.bytes}: they cannot be copied`,
 			);
 		}
-		for (const [offset, length] of pieces(bytes, largest)) {
+		for (const [offset, length] of pieces(bytes, largest, [to, from])) {
 			using piece = this.load(part(from, offset, length), {});
 			this.store(part(to, offset, length), piece);
 		}
@@ -100,7 +175,7 @@ export class Memory {
 	): readonly { place: Place; mask: bigint; bits: bigint }[] {
 		this.#checkLength(place, bytes);
 		this.#checkLength(place, mask);
-		return pieces(bytes.length, 4)
+		return pieces(bytes.length, 4, [place])
 			.map(([offset, length]) => ({
 				place: part(place, offset, length),
 				mask: numberOfBytes(mask.subarray(offset, offset + length)),
@@ -120,9 +195,7 @@ export class Memory {
 	}
 
 	atomicAdd(place: Place, by: Value): void {
-		const bytes = this.#accessBytes(place);
-		if (bytes !== 4 && bytes !== 8)
-			throw this.#emitter.error(`${place.name} has ${bytes} bytes; atomics have 4 or 8`);
+		const bytes = this.#atomicBytes(place);
 		if (place.field.order === "network")
 			throw this.#emitter.error(`${place.name} += : it is in network order`);
 		const base = this.#address(place);
@@ -162,16 +235,34 @@ export class Memory {
 		emitter.arrive(otherwise);
 	}
 
+	#atomicBytes(place: Place): 4 | 8 {
+		const bytes = this.#accessBytes(place);
+		if (bytes === 4 || bytes === 8) return bytes;
+		throw this.#emitter.error(`${place.name} has ${bytes} bytes; atomics have 4 or 8`);
+	}
+
+	#noteWritten({ base, offset, field }: Place): void {
+		if (base.kind === "stack") this.#emitter.flow?.write(offset, field.bytes);
+	}
+
 	#storeBits(place: Place, bytes: asm.AccessBytes, base: Register, pattern: bigint, note: string): void {
 		const emit = (instruction: Instruction) => this.#emitter.emit(instruction, note);
 		const immediate = asImmediate(pattern, bytes === 8 ? 64 : 32);
 		if (immediate !== undefined) emit(asm.storeImm(bytes, base, place.offset, immediate));
 		else this.#arithmetic.withConstant(pattern, (src) => emit(asm.store(bytes, base, place.offset, src)));
+		this.#noteWritten(place);
 	}
 
 	#accessBytes(place: Place): asm.AccessBytes {
 		const { bytes } = place.field;
-		if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) return bytes;
+		if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) {
+			// The verifier follows the stack by whole words, also where the processor would not mind.
+			if (place.base.kind !== "stack" || place.offset % bytes === 0) return bytes;
+			throw this.#emitter.error(
+				`${place.name} has ${bytes} bytes and is at ${place.offset} of the stack, which does not divide by them`,
+				"put it behind padding, or access parts of it with part()",
+			);
+		}
 		throw this.#emitter.error(
 			`${place.name} has ${bytes} bytes, more than one register`,
 			"access parts of it with part()",
@@ -208,15 +299,28 @@ function typeOf(name: string, field: Field): ValueType {
 	return { name, width, bytes, order: field.order, kind: field.kind };
 }
 
-/** `length` bytes as accesses of at most `largest` bytes each. */
+/** The bits of a field, from bit 0 on. */
+function fieldMask({ field }: Place): bigint {
+	return (1n << BigInt(8 * field.bytes)) - 1n;
+}
+
+/** `length` bytes as accesses of at most `largest` bytes each, aligned in those of `places` that are on the stack. */
 function pieces(
 	length: number,
 	largest: 4 | 8,
+	places: readonly Place[],
 ): readonly (readonly [offset: number, length: asm.AccessBytes])[] {
 	const result: [number, asm.AccessBytes][] = [];
+	const aligned = places.filter(({ base }) => base.kind === "stack");
 	const sizes: readonly asm.AccessBytes[] = [8, 4, 2, 1];
 	for (let offset = 0; offset < length; ) {
-		const size = sizes.find((bytes) => bytes <= largest && bytes <= length - offset) ?? 1;
+		const size =
+			sizes.find(
+				(bytes) =>
+					bytes <= largest &&
+					bytes <= length - offset &&
+					aligned.every((place) => (place.offset + offset) % bytes === 0),
+			) ?? 1;
 		result.push([offset, size]);
 		offset += size;
 	}

@@ -8,15 +8,16 @@
  */
 import { mov } from "../asm/alu.ts";
 import type { HelperName } from "../asm/helper-function.ts";
-import { loadMapValue } from "../asm/memory.ts";
 import type { AttachTypeName, MapSpec, ProgramSpec, ProgramTypeName } from "../spec.ts";
 import { Arithmetic } from "./arithmetic.ts";
 import { Branch, type Case, type Comparison } from "./branch.ts";
 import { type Argument, Call } from "./call.ts";
 import { Checksum } from "./checksum.ts";
 import { Emitter, type Label } from "./emitter.ts";
-import { ADDRESS, type Fields, type Layout, type Place, type View, view } from "./layout.ts";
+import { ADDRESS, type Fields, isPlace, type Layout, type Place, type View, view, whole } from "./layout.ts";
+import { type ElementOptions, MapMemory } from "./map-memory.ts";
 import { type LoadPlaceOptions, Memory } from "./memory.ts";
+import { Stack } from "./stack.ts";
 import { type Operand, type Placement, Value, type ValueType } from "./value.ts";
 
 export interface ProgramOptions {
@@ -28,9 +29,6 @@ export interface ProgramOptions {
 	readonly license?: string;
 }
 
-/** The stack of a program, uapi/linux/filter.h: MAX_BPF_STACK. */
-const STACK_BYTES = 512;
-
 export class ProgramBuilder {
 	readonly #options: ProgramOptions;
 	readonly #emitter: Emitter;
@@ -39,10 +37,10 @@ export class ProgramBuilder {
 	readonly #branch: Branch;
 	readonly #call: Call;
 	readonly #checksum: Checksum;
+	readonly #mapMemory: MapMemory;
 	readonly #maps = new Map<string, MapSpec>();
 	readonly #context: Value;
-	readonly #frame: Value;
-	#stackBytes = 0;
+	readonly #stack: Stack;
 
 	constructor(options: ProgramOptions) {
 		this.#options = options;
@@ -52,9 +50,12 @@ export class ProgramBuilder {
 		this.#branch = new Branch(this.#emitter, this.#arithmetic, this.#memory);
 		this.#call = new Call(this.#emitter, this.#arithmetic);
 		this.#checksum = new Checksum(this.#emitter, this.#arithmetic, this.#memory);
+		this.#mapMemory = new MapMemory(this.#emitter, this.#arithmetic, this.#branch);
 		this.#context = this.#arithmetic.adopt(pointer("ctx"), 1);
-		this.#frame = this.#arithmetic.adopt(pointer("stack"), 10);
-		this.#emitter.bare.put(10, this.#frame);
+		const frame = this.#arithmetic.adopt({ ...pointer("stack"), kind: "stack" }, 10);
+		this.#emitter.bare.put(10, frame);
+		this.#emitter.bare.assumeWritten();
+		this.#stack = new Stack(this.#emitter, frame);
 	}
 
 	/** What the following instructions are for: shown above them in listings, quoted in verifier errors. */
@@ -111,13 +112,15 @@ export class ProgramBuilder {
 	}
 
 	/** The registers of these values are free from here on, on this path; `using` does it at the end of a scope. */
-	release(...values: readonly Value[]): void {
-		for (const value of values) this.#arithmetic.release(value);
+	release(...values: readonly (Value | View<Fields>)[]): void {
+		for (const value of values)
+			this.#arithmetic.release(value instanceof Value ? value : value[ADDRESS].base);
 	}
 
 	/** `name = value`: the same in another register; a packet pointer stays proven as far. */
 	copy(value: Value, name: string, placement: Placement = "scratch"): Value {
-		const { width, bytes, order, kind } = value;
+		const { width, bytes, order } = value;
+		const kind = value.kind === "stack" ? "pointer" : value.kind;
 		return this.#arithmetic.allocate({ name, width, bytes, order, kind }, placement).set(value);
 	}
 
@@ -142,6 +145,32 @@ export class ProgramBuilder {
 	 */
 	copyBytes(to: Place, from: Place, largest: 4 | 8 = 8): void {
 		this.#memory.copyBytes(to, from, largest);
+	}
+
+	/** All bytes of a structure, or of a place, are 0. */
+	clear(target: View<Fields> | Place): void {
+		const place = isPlace(target) ? target : whole(target);
+		this.#memory.storeBytes(place, new Uint8Array(place.field.bytes));
+	}
+
+	/**
+	 * A structure of 4 or 8 bytes by one store, so that no other CPU sees one field without the others; fields that are
+	 * not given are 0.
+	 */
+	storeFields<F extends Fields>(target: View<F>, values: { readonly [K in keyof F]?: Operand }): void {
+		const given = Object.entries<Operand | undefined>(values);
+		this.#memory.storeFields(
+			target,
+			Object.fromEntries(given.flatMap(([key, operand]) => (operand === undefined ? [] : [[key, operand]]))),
+		);
+	}
+
+	/**
+	 * `name = *place; if (name == expected) *place = replacement`, as one step that no other CPU can come between
+	 * (Linux 5.12). In r0, which must be free.
+	 */
+	compareExchange(place: Place, expected: Operand, replacement: Value, name = `${place.name} before`): Value {
+		return this.#memory.compareExchange(place, expected, replacement, name);
 	}
 
 	/** `*place += by`, not atomic: for per-CPU memory and the stack */
@@ -190,13 +219,20 @@ export class ProgramBuilder {
 
 	/** A structure on the stack, aligned to 8 bytes; not cleared. */
 	stack<F extends Fields>(name: string, layout: Layout<F>): View<F> {
-		this.#stackBytes += Math.ceil(layout.bytes / 8) * 8;
-		if (this.#stackBytes > STACK_BYTES) {
-			throw this.#emitter.error(
-				`${name} does not fit the stack: ${this.#stackBytes} bytes of ${STACK_BYTES}`,
-			);
-		}
-		return view(this.#frame, layout, -this.#stackBytes, name);
+		return this.#stack.structure(name, layout);
+	}
+
+	/**
+	 * `*slot = value`: the value has no register until {@link restore}, and needs none. Its slot on the stack is its own.
+	 * What is proven of a packet pointer stays proven, until a call may move the packet.
+	 */
+	park(value: Value): void {
+		this.#stack.park(value);
+	}
+
+	/** `value = *slot`: a parked value is back, in the register that it had if that is free. */
+	restore(value: Value, placement?: Placement): void {
+		this.#stack.restore(value, placement);
 	}
 
 	/** Declares a map, for the arguments of calls. The program's spec has it from here on. */
@@ -213,13 +249,32 @@ export class ProgramBuilder {
 	 * the register of this pointer instead of a new one.
 	 */
 	mapValue(map: MapSpec, offset = 0, placement: Placement | { readonly into: Value } = "scratch"): Value {
-		this.map(map);
-		const isNew = typeof placement !== "object";
-		if (!isNew) this.revive(placement.into);
-		const value = isNew ? this.#arithmetic.allocate(pointer(map.name), placement) : placement.into;
-		this.#emitter.emit(loadMapValue(this.#emitter.write(value), map.name, offset), `${map.name} + ${offset}`);
-		this.#emitter.flow?.assign(value);
-		return value;
+		return this.#mapMemory.value(this.map(map), offset, placement);
+	}
+
+	/**
+	 * `name = &map[0] + offset + index * size of layout; if index is past the end goto otherwise`: the structure with that
+	 * number in the memory of an array of one element, and the proof that the verifier asks for. `index` is as it was.
+	 */
+	element<F extends Fields>(
+		map: MapSpec,
+		index: Value,
+		layout: Layout<F>,
+		otherwise: Label,
+		options: ElementOptions = {},
+	): View<F> {
+		return this.#mapMemory.element(this.map(map), index, layout, otherwise, options);
+	}
+
+	/**
+	 * Runs the program at `index` of a program array in place of this one, with the same context; goes on here when the
+	 * array has none there, or after 33 such calls. Values in r0-r5 are lost.
+	 */
+	tailCall(programs: MapSpec, index: Operand, context: View<Fields>): void {
+		this.map(programs);
+		if (programs.type !== "BPF_MAP_TYPE_PROG_ARRAY")
+			throw this.#emitter.error(`tail call: map ${programs.name} is a ${programs.type}, not a program array`);
+		this.run("bpf_tail_call", [context, programs, index]);
 	}
 
 	/** `result = helper(arguments)` in r0. Values in r0-r5 are lost, and packet pointers if the packet may move. */

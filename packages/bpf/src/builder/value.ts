@@ -1,6 +1,6 @@
 /** A value in a register, by name. Which register, and whether it still is in one, the flow knows. */
 import type { Register } from "../asm/instruction.ts";
-import type { ByteOrder, ValueKind } from "./layout.ts";
+import type { ByteOrder, ValueKind } from "./kind.ts";
 
 /** `scratch`: r0-r5, lost by the next call. `kept`: r6-r9, for values that outlive calls. Or one register. */
 export type Placement = "scratch" | "kept" | Register;
@@ -30,6 +30,8 @@ export interface ValueType {
 	readonly bytes: number;
 	readonly order: ByteOrder;
 	readonly kind: ValueKind;
+	/** It may be negative, as the results of helpers that fail with `-errno` are. */
+	readonly isSigned?: boolean;
 }
 
 /** What a value asks of its builder. */
@@ -51,6 +53,7 @@ export class Value implements ValueType, Disposable {
 	readonly bytes: number;
 	readonly order: ByteOrder;
 	readonly kind: ValueKind;
+	readonly isSigned: boolean;
 	/** The register that it is in, or was in last. */
 	home: Register | undefined;
 	/** Why no register holds it any longer, for the error of its next use. */
@@ -66,6 +69,7 @@ export class Value implements ValueType, Disposable {
 		this.bytes = type.bytes;
 		this.order = type.order;
 		this.kind = type.kind;
+		this.isSigned = type.isSigned ?? false;
 	}
 
 	/** `value = operand` */

@@ -204,3 +204,111 @@ test("a dispatch takes each number to its own case, in either byte order", () =>
 		assert.equal(bpf.testRun(program, { data }).verdict, expected, `number ${value}`);
 	}
 });
+
+test("an element beyond a map's memory is not touched, and those within are", () => {
+	const memory: bpf.MapSpec = {
+		name: "memory",
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: 28,
+		maxEntries: 1,
+	};
+	// 12 bytes: not a power of two, so that the distance is a product.
+	const element = bpf.layout("element", { number: bpf.u32, rest: bpf.bytes(8) });
+	const verdicts = [0, 1, 2, 0xffff_ffff].map((mark) => {
+		const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
+		const none = p.label("none");
+		const index = p.load(p.context(bpf.SKB).mark, { name: "index" });
+		const found = p.element(memory, index, element, none, { offset: 4 });
+		p.store(found.number, index);
+		p.exit(1);
+		p.place(none);
+		p.exit(2);
+		using program = bpf.Program.load(p.build());
+		const context = bpf.SK_BUFF.encode({ mark });
+		const { verdict } = bpf.testRun(program, { data: FRAME, context });
+		const [value = new Uint8Array()] = program
+			.map("memory")
+			.entries()
+			.map((entry) => entry.value);
+		return [verdict, Buffer.from(value).readUInt32LE(16)];
+	});
+	assert.deepEqual(verdicts, [
+		[1, 0],
+		[1, 1],
+		[2, 0],
+		[2, 0],
+	]);
+});
+
+test("a parked packet pointer is back with its proof, and the kernel takes it so", () => {
+	const { verdict } = run((p) => {
+		const ctx = p.context(bpf.SKB);
+		p.keep(ctx);
+		const data = p.load(ctx.data, { name: "data", in: 7 });
+		{
+			using end = p.load(ctx.data_end, { name: "end" });
+			const short = p.label("short");
+			p.prove(data, 60, end, short);
+			p.unlikely(ctx.len, "<", 60, () => p.exit(2));
+			p.park(data);
+			using seven = p.u64("seven", 7).set(7);
+			p.store(ctx.mark, seven);
+			p.release(seven);
+			p.restore(data, 7);
+			p.exit(p.load(bpf.part(bpf.whole(bpf.view(data, bpf.layout("all", { all: bpf.bytes(60) }))), 52, 1)));
+			p.place(short);
+		}
+		p.exit(3);
+	});
+	assert.equal(verdict, FRAME[52]);
+});
+
+test("fields are stored together as they would be one by one", () => {
+	const fields = bpf.layout("fields", { a: bpf.u16, b: bpf.be16, c: bpf.raw32 });
+	for (const together of [true, false]) {
+		const { data } = run((p) => {
+			const ctx = p.context(bpf.SKB);
+			const packet = p.load(ctx.data, { name: "data" });
+			const end = p.load(ctx.data_end, { name: "end" });
+			const short = p.label("short");
+			p.prove(packet, 64, end, short);
+			const target = bpf.view(packet, fields, 16);
+			const c = p.load(
+				bpf.part(bpf.whole(bpf.view(packet, bpf.layout("all", { all: bpf.bytes(60) }))), 40, 4),
+			);
+			if (together) p.storeFields(target, { a: 0x0102, b: 0x0304, c });
+			else {
+				p.store(target.a, 0x0102);
+				p.store(target.b, 0x0304);
+				p.store(target.c, c);
+			}
+			p.place(short);
+			p.exit(0);
+		});
+		assert.deepEqual([...data.subarray(16, 24)], [2, 1, 3, 4, ...FRAME.subarray(40, 44)]);
+	}
+});
+
+test("compare-and-exchange writes only over what was expected, and says what was there", () => {
+	const word = bpf.layout("word", { value: bpf.u64 });
+	for (const [expected, left] of [
+		[5, 9],
+		[6, 5],
+	] as const) {
+		const { verdict } = run((p) => {
+			const stack = p.stack("word", word);
+			p.store(stack.value, 5);
+			using nine = p.u64("nine", 6).set(9);
+			p.release(p.context(bpf.SKB));
+			const before = p.compareExchange(stack.value, expected, nine);
+			const same = p.label("same");
+			p.gotoIf(before, "==", 5, same);
+			p.exit(99);
+			p.place(same);
+			p.release(before);
+			p.exit(p.load(stack.value));
+		});
+		assert.equal(verdict, left);
+	}
+});

@@ -4,52 +4,8 @@ import { Layout } from "@l3dsr/linux";
 import { formatInstruction } from "../../src/asm/index.ts";
 import { SK_BUFF, XDP_MD } from "../../src/bpf-syscall.ts";
 import * as bpf from "../../src/builder/index.ts";
-import { BpfError } from "../../src/error.ts";
 import { commentAt, type ProgramSpec } from "../../src/spec.ts";
-
-function builder(): bpf.ProgramBuilder {
-	return new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
-}
-
-/** Pseudo-C of a program that `body` begins and that ends in `exit 0`, without the ending. */
-function emitted(body: (p: bpf.ProgramBuilder) => void): readonly string[] {
-	const p = builder();
-	body(p);
-	p.exit(0);
-	return lines(p.build()).slice(0, -2);
-}
-
-function lines(spec: ProgramSpec): readonly string[] {
-	return spec.instructions.map((instruction) => {
-		const label = instruction.symbol === undefined ? "" : `${instruction.symbol}: `;
-		return label + formatInstruction(instruction);
-	});
-}
-
-function refuses(body: (p: bpf.ProgramBuilder) => void, message: RegExp): void {
-	assert.throws(
-		() => {
-			const p = builder();
-			body(p);
-			p.build();
-		},
-		(error) => {
-			assert.ok(error instanceof BpfError);
-			assert.equal(error.code, "BUILD");
-			assert.match(error.message, message);
-			return true;
-		},
-	);
-}
-
-/** Context, packet and end of a program at tc, with 34 bytes proven. */
-function packet(p: bpf.ProgramBuilder, otherwise = p.label("pass"), proven = 34) {
-	const ctx = p.context(bpf.SKB);
-	const data = p.load(ctx.data, { name: "data" });
-	const end = p.load(ctx.data_end, { name: "end" });
-	p.prove(data, proven, end, otherwise);
-	return { ctx, data, end, ip: bpf.view(data, bpf.IPV4, 14), pass: otherwise };
-}
+import { builder, emitted, lines, packet, refuses } from "./emit.ts";
 
 describe("constants", () => {
 	const cases: readonly [title: string, body: (p: bpf.ProgramBuilder) => void, expected: string[]][] = [

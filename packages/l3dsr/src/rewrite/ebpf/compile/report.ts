@@ -81,7 +81,7 @@ export function emitReport(
 	const event = p.stack("event", EVENT);
 	emitEvent(packet, event, report, to, slot);
 	const all = whole(event);
-	const flow: Place = { ...all, name: "flow", offset: all.offset + FLOW_OFFSET };
+	const flow: Place = { ...part(all, FLOW_OFFSET, FLOW_BYTES), name: "flow" };
 	const control = p.map(CONTROL_MAP);
 	if (report.flows) {
 		p.comment("a flow that has been reported?");
