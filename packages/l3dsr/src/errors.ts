@@ -65,6 +65,10 @@ export const ERRORS = {
 		exit: EXIT.usage,
 		meaning: "a packet that one service has rewritten would be selected, and rewritten again, by another",
 	},
+	MODEL_DUPLICATE: {
+		exit: EXIT.usage,
+		meaning: "a name or address that must be unique in a fleet is there twice",
+	},
 	// Files that a command reads or writes
 	FILE_READ: { exit: EXIT.failed, meaning: "a file that a command was given cannot be read" },
 	CAPTURE_FORMAT: {

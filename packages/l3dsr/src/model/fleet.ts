@@ -60,6 +60,9 @@ export interface Real {
 	readonly state: RealState;
 }
 
+export const CHECK_TYPES = ["tcp", "http", "https", "udp", "icmp", "exec"] as const;
+export type CheckType = (typeof CHECK_TYPES)[number];
+
 /** When a check is run and how its results count. */
 export interface CheckTiming {
 	readonly intervalMs: number;

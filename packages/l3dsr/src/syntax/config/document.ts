@@ -71,6 +71,18 @@ export class ConfigDocument {
 		});
 	}
 
+	/** How many entries the list at a path has; 0 where there is none. */
+	count(path: readonly (string | number)[]): number {
+		const node = this.at(path);
+		return isSeq(node) ? node.items.length : 0;
+	}
+
+	/** The keys of the mapping at a path, in their order. */
+	keys(path: readonly (string | number)[]): string[] {
+		const node = this.at(path);
+		return isMap(node) ? node.items.map(({ key }) => String(isScalar(key) ? key.value : key)) : [];
+	}
+
 	/** `scalar`: one value; `scalars`: a list of at least one, and of nothing else; `other` is the rest. */
 	shape(path: readonly (string | number)[]): "scalar" | "scalars" | "other" {
 		const node = this.at(path);

@@ -26,11 +26,11 @@ export const MAX_PORT = 65535;
 /** A name stands in comments of rules, in tables and in metrics: printable, no blanks. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/;
 
-function good<T>(value: T): Reading<T> {
+export function good<T>(value: T): Reading<T> {
 	return { ok: true, value };
 }
 
-function bad(message: string, hint?: string, code: ErrorCode = "CONFIG_BAD_VALUE"): Reading<never> {
+export function bad(message: string, hint?: string, code: ErrorCode = "CONFIG_BAD_VALUE"): Reading<never> {
 	return { ok: false, code, message, ...(hint === undefined ? {} : { hint }) };
 }
 
@@ -89,7 +89,8 @@ export function readVip(text: string): Reading<Address> {
 	return reserved === undefined ? good(address) : bad(`${text} is ${reserved}, which cannot be a VIP`);
 }
 
-function reservedKind({ family, bytes, text }: Address): string | undefined {
+/** What kind of address it is, if clients or directors cannot send packets to it. */
+export function reservedKind({ family, bytes, text }: Address): string | undefined {
 	const first = bytes[0] ?? 0;
 	if (bytes.every((byte) => byte === 0)) return "the unspecified address";
 	if (family === "ipv4") {
@@ -181,7 +182,8 @@ export function readPorts(text: string): Reading<NumberRange> {
 	return good({ first: first.value, last: last.value });
 }
 
-export function readName(text: string): Reading<string> {
+/** `what` it is the name of. */
+export function readName(text: string, what = "service"): Reading<string> {
 	if (NAME_PATTERN.test(text)) return good(text);
-	return bad(`"${text}" is not a service name, expected up to 63 letters, digits, ".", "_", ":" or "-"`);
+	return bad(`"${text}" is not a ${what} name, expected up to 63 letters, digits, ".", "_", ":" or "-"`);
 }

@@ -43,7 +43,7 @@ function reportIssue(document: ConfigDocument, issue: z.core.$ZodIssue, file: Fi
 	if (key !== undefined && file.singleValues.has(key) && shape === "scalar") return;
 	if (key !== undefined && file.listValues.has(key) && (shape === "scalar" || shape === "scalars")) return;
 	const what = path.length === 0 ? file.name : typeof path.at(-1) === "number" ? `an entry of ${key}` : key;
-	if (document.at(path) === undefined && issue.code === "invalid_type") {
+	if (document.at(path) === undefined) {
 		document.report("CONFIG_MISSING", `${what} is missing`, document.place(path.slice(0, -1)));
 	} else if (issue.code === "invalid_value") {
 		const allowed = issue.values.map(String);
