@@ -25,9 +25,10 @@ const matching = (pattern: RegExp) => z.string().check(z.regex(pattern));
 const between = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most));
 const oneOrMore = <T extends z.ZodMiniType>(item: T) => z.union([item, z.array(item).check(z.minLength(1))]);
 
-const name = matching(NAME_PATTERN);
-const duration = matching(DURATION_PATTERN);
-const port = between(1, MAX_PORT);
+// The registry of descriptions knows schemas by identity: each use has its own.
+const name = () => matching(NAME_PATTERN);
+const duration = () => matching(DURATION_PATTERN);
+const port = () => between(1, MAX_PORT);
 const code = z.union([
 	between(1, 63),
 	matching(new RegExp(`^(${Object.keys(DSCP_CLASSES).join("|")})$`)),
@@ -37,11 +38,11 @@ export const familyCodesSchema = z.strictObject({ ipv4: z.optional(code), ipv6: 
 
 export const fleetServiceSchema = z.strictObject({
 	port: described(
-		z.union([port, z.literal("any")]),
+		z.union([port(), z.literal("any")]),
 		"The VIP's port; any: every port that no other service of the VIP has.",
 	),
 	protocol: described(oneOrMore(z.enum(BALANCED_PROTOCOLS)), "tcp, udp, or a list of both."),
-	pool: described(name, "The pool whose real servers share the load."),
+	pool: described(name(), "The pool whose real servers share the load."),
 	affinity: described(
 		z.optional(z.enum(AFFINITIES)),
 		"What stays on one real server: a flow, or everything from one client address (source).",
@@ -50,7 +51,7 @@ export const fleetServiceSchema = z.strictObject({
 });
 
 export const fleetVipSchema = z.strictObject({
-	name: described(name, "Name of the VIP, unique in the fleet."),
+	name: described(name(), "Name of the VIP, unique in the fleet."),
 	addresses: described(
 		oneOrMore(z.string()),
 		"The address that clients connect to, or a list of such addresses.",
@@ -68,7 +69,7 @@ export const fleetVipSchema = z.strictObject({
 });
 
 export const realSchema = z.strictObject({
-	name: described(name, "Name of the real server, unique in its pool."),
+	name: described(name(), "Name of the real server, unique in its pool."),
 	addresses: described(oneOrMore(z.string()), "Its own address; at most one for each family."),
 	weight: described(
 		z.optional(between(0, MOST_WEIGHT)),
@@ -84,7 +85,7 @@ export const realSchema = z.strictObject({
 
 export const checkSchema = z.strictObject({
 	type: described(z.enum(CHECK_TYPES), "What is asked of each real server, through the VIP's path."),
-	port: described(z.optional(port), "The port to check. Default: the port of each service."),
+	port: described(z.optional(port()), "The port to check. Default: the port of each service."),
 	path: described(z.optional(matching(/^\/\S*$/)), "http, https: the path of the request.", "/"),
 	expect: described(
 		z.optional(z.union([between(100, 599), z.array(between(100, 599)).check(z.minLength(1)), z.string()])),
@@ -104,8 +105,8 @@ export const checkSchema = z.strictObject({
 		z.optional(z.array(z.string()).check(z.minLength(1))),
 		"exec: program and arguments; exit status 0 is healthy.",
 	),
-	interval: described(duration, "Time between two checks of a real server, such as 100ms."),
-	timeout: described(duration, "How long to wait for an answer; at most the interval."),
+	interval: described(duration(), "Time between two checks of a real server, such as 100ms."),
+	timeout: described(duration(), "How long to wait for an answer; at most the interval."),
 	fall: described(z.optional(between(1, 100)), "Failures in a row after which a real server is down.", 3),
 	rise: described(z.optional(between(1, 100)), "Successes in a row after which it is up again.", 2),
 });
@@ -114,7 +115,7 @@ export const poolSchema = z.strictObject({
 	reals: described(z.array(realSchema), "The real servers that share the load; an empty list is allowed."),
 	check: described(z.optional(checkSchema), "How their health is checked. Default: they count as healthy."),
 	drain: described(
-		z.optional(duration),
+		z.optional(duration()),
 		"How long a changed slot remembers the flows of its previous real server.",
 		"15m",
 	),
@@ -127,5 +128,5 @@ export const poolSchema = z.strictObject({
 
 export const fleetSchema = z.strictObject({
 	vips: described(z.array(fleetVipSchema), "The VIPs of the fleet; an empty list must be written as []."),
-	pools: described(z.optional(z.record(name, poolSchema)), "Pools of real servers, by name."),
+	pools: described(z.optional(z.record(name(), poolSchema)), "Pools of real servers, by name."),
 });
