@@ -47,7 +47,7 @@ interface SourceFile {
 const problems: string[] = [];
 const files = new Map(sourceFiles().map((file) => [join(root, file.path), file]));
 for (const file of files.values()) checkImports(file);
-for (const circle of circles()) console.error(`import cycle: ${circle.join(" -> ")}`);
+for (const circle of circles()) problems.push(`import cycle: ${circle.join(" -> ")}`);
 for (const problem of problems) console.error(problem);
 console.log(`layers: ${files.size} files, ${problems.length} problems`);
 process.exit(problems.length === 0 ? 0 : 1);

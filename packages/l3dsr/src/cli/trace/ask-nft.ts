@@ -5,9 +5,9 @@ import { type Journey, travel } from "../../inspect/trace/journey.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
 import { LARGEST_LOGGED, type Passage } from "../../rewrite/nft/kernel/replica-network.ts";
-import type { KernelRecord, Traced } from "./record.ts";
 import { samePacket } from "./same-packet.ts";
 import type { Situation } from "./situation.ts";
+import type { KernelRecord, Traced } from "./traced.ts";
 
 export interface NftAnswers {
 	/** Of the packets that come to rules on nft. */

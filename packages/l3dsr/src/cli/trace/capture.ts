@@ -8,16 +8,10 @@ import { type CliContext, writeJson } from "../context.ts";
 import { type Style, styleFor } from "../style.ts";
 import { formatTable } from "../table.ts";
 import type { OtherFrame, TraceInput } from "./input.ts";
-import {
-	checksumRecords,
-	type KernelRecord,
-	packetRecord,
-	type Traced,
-	type TracedAll,
-	traceAll,
-} from "./record.ts";
+import { checksumRecords, packetRecord, type TracedAll, traceAll } from "./record.ts";
 import type { PacketMeta, Situation } from "./situation.ts";
 import { NOT_EXACT, packetText, RUNS } from "./text.ts";
+import type { KernelRecord, Traced } from "./traced.ts";
 
 /** What a copy of what runs on one engine makes of the packets that come there. */
 export interface EngineSummary {

@@ -4,7 +4,7 @@ import { type ParsedPacket, parsePacket } from "@l3dsr/packet";
 import { asL3dsrError } from "../../errors.ts";
 import { type ChecksumVerdict, verifyChecksums } from "../../inspect/trace/checksums.ts";
 import { type ComparedField, compareFields, headerFields } from "../../inspect/trace/header-fields.ts";
-import { type Journey, type StopResult, travel } from "../../inspect/trace/journey.ts";
+import { type StopResult, travel } from "../../inspect/trace/journey.ts";
 import { type FailedCondition, failedConditions } from "../../inspect/trace/near-miss.ts";
 import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
@@ -13,6 +13,7 @@ import { askNft } from "./ask-nft.ts";
 import type { InputPacket, OtherFrame } from "./input.ts";
 import { samePacket } from "./same-packet.ts";
 import type { PacketMeta, Situation } from "./situation.ts";
+import type { KernelRecord, Traced } from "./traced.ts";
 
 export interface RuleRecord {
 	readonly rule: string;
@@ -32,21 +33,6 @@ export interface ChecksumRecord {
 	readonly header: string;
 	readonly before: ChecksumVerdict;
 	readonly after: ChecksumVerdict;
-}
-
-/** What the kernel's own evaluation made of the packet, against the oracle. */
-export interface KernelRecord {
-	readonly datapath: "ebpf" | "nft";
-	readonly place: string;
-	/** Of a program. */
-	readonly programId?: number;
-	/** The copy that was asked has the instructions of what runs. */
-	readonly exact: boolean;
-	/** Is it the oracle's packet? `why` not, or why it could not be asked. */
-	readonly answer: "same" | "different" | "not asked";
-	readonly why?: string;
-	/** The packet that the kernel made, in hex, where it is another. */
-	readonly bytes?: string;
 }
 
 export interface PacketRecord {
@@ -71,14 +57,6 @@ export interface PacketRecord {
 	readonly kernel: readonly KernelRecord[];
 	readonly before: string;
 	readonly after: string;
-}
-
-/** The packet's way, and what the copies of what runs make of it. */
-export interface Traced {
-	readonly input: InputPacket;
-	readonly journey: Journey;
-	readonly kernel: readonly KernelRecord[];
-	readonly context: PacketContext;
 }
 
 export interface TracedAll {

@@ -5,7 +5,8 @@ import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import type { CliContext } from "../context.ts";
 import { type OtherFrame, usage } from "./input.ts";
-import { outgoingBytes, type Traced } from "./record.ts";
+import { outgoingBytes } from "./record.ts";
+import type { Traced } from "./traced.ts";
 
 /** In frames like those they came in; as bare IP packets where these are of several link types. */
 export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {

@@ -1,9 +1,11 @@
 /** A packet's record as text. */
+
 import type { ChecksumVerdict } from "../../inspect/trace/checksums.ts";
 import type { FailedCondition } from "../../inspect/trace/near-miss.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
-import type { KernelRecord, PacketRecord, RuleRecord, StopRecord } from "./record.ts";
+import type { PacketRecord, RuleRecord, StopRecord } from "./record.ts";
+import type { KernelRecord } from "./traced.ts";
 
 /** Near misses of one place that are named; the rest are counted. */
 const NEAR_MISSES = 5;
