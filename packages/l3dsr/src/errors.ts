@@ -98,6 +98,10 @@ export const ERRORS = {
 		exit: EXIT.failed,
 		meaning: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
 	},
+	DATAPATH_CHANGED: {
+		exit: EXIT.failed,
+		meaning: "something else changed the rules between l3dsr's look at them and its change",
+	},
 	DATAPATH_VERIFY: {
 		exit: EXIT.failed,
 		meaning: "what the kernel has after a change is not what was asked for",
