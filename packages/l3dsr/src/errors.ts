@@ -36,7 +36,11 @@ export const ERRORS = {
 	RULE_CONFLICT: { exit: EXIT.usage, meaning: "options that cannot stand together" },
 	RULE_NOT_FOUND: {
 		exit: EXIT.failed,
-		meaning: "the rule or rule number that a command names does not exist",
+		meaning: "the chain, policy, rule or rule number that a command names does not exist",
+	},
+	RULE_TABLE: {
+		exit: EXIT.unsupported,
+		meaning: "a table that iptables-daddr does not have; there are raw and mangle",
 	},
 	// eBPF programs before a kernel sees them (@l3dsr/bpf)
 	BPF_BUILD: {
