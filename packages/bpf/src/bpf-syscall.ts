@@ -141,6 +141,13 @@ const COMMANDS = {
 		link_attach_flags: "pointer",
 		revision: "u64",
 	}),
+	BPF_BTF_LOAD: command(18, {
+		btf: "pointer",
+		btf_log_buf: "pointer",
+		btf_size: "u32",
+		btf_log_size: "u32",
+		btf_log_level: "u32",
+	}),
 	BPF_MAP_FREEZE: command(22, { map_fd: "u32" }),
 	BPF_MAP_LOOKUP_BATCH: command(24, MAP_BATCH),
 	BPF_MAP_UPDATE_BATCH: command(26, MAP_BATCH),

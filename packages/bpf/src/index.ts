@@ -23,6 +23,13 @@ export {
 	probeFeature,
 	requireFeature,
 } from "./feature.ts";
+export {
+	type KernelField,
+	type KernelFieldName,
+	type KernelTypeQuestion,
+	type KernelTypes,
+	lookUpKernelTypes,
+} from "./kernel-types.ts";
 export { arrayKey, BpfMap, type MapInfo, perCpuValues, sumPerCpu, type UpdateMode } from "./map.ts";
 export { type LoadOptions, Program, type ProgramInfo } from "./program.ts";
 export { RingBuffer, recordBytes, ringBufferSpec } from "./ring-buffer.ts";

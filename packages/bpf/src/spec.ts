@@ -28,6 +28,7 @@ export const BPF_PROG_TYPE = {
 	BPF_PROG_TYPE_SOCKET_FILTER: 1,
 	BPF_PROG_TYPE_SCHED_CLS: 3,
 	BPF_PROG_TYPE_XDP: 6,
+	BPF_PROG_TYPE_SYSCALL: 31,
 } as const;
 export type ProgramTypeName = keyof typeof BPF_PROG_TYPE;
 

@@ -19,6 +19,7 @@ import {
 	BPF_JSLT,
 	BPF_K,
 	BPF_PSEUDO_CALL,
+	BPF_PSEUDO_KFUNC_CALL,
 	BPF_X,
 } from "./opcode.ts";
 
@@ -102,6 +103,11 @@ export function call(helper: number): Instruction {
 /** `r0 = subprogram(r1, r2, r3, r4, r5)`; r1-r5 are lost */
 export function callSubprogram(target: string): Instruction {
 	return { opcode: BPF_JMP | BPF_CALL, dst: 0, src: BPF_PSEUDO_CALL, offset: 0, immediate: 0, target };
+}
+
+/** `r0 = kernel function(r1, r2, r3, r4, r5)`, by its BTF id (Linux 5.13); r1-r5 are lost */
+export function callKernelFunction(id: number): Instruction {
+	return { opcode: BPF_JMP | BPF_CALL, dst: 0, src: BPF_PSEUDO_KFUNC_CALL, offset: 0, immediate: id };
 }
 
 /** `return r0` */

@@ -83,3 +83,5 @@ export const BPF_PSEUDO_MAP_VALUE = 2;
 
 /** What the `src` field of a BPF_CALL says: 0 a helper's number, 1 a subprogram, relative to the next. */
 export const BPF_PSEUDO_CALL = 1;
+/** `src` of a call of a function of the kernel itself, whose BTF id the immediate has. */
+export const BPF_PSEUDO_KFUNC_CALL = 2;

@@ -93,6 +93,7 @@ function formatJump(instruction: Instruction): string | undefined {
 	const goal = target ?? signed(distance);
 	if (operation === op.BPF_JA) return `${wide ? "goto" : "gotol"} ${goal}`;
 	if (operation === op.BPF_CALL && wide) {
+		if (src === op.BPF_PSEUDO_KFUNC_CALL) return `call kernel function ${immediate}`;
 		if (src === op.BPF_PSEUDO_CALL) return `call pc${target === undefined ? goal : ` ${goal}`}`;
 		if (src !== 0) return undefined;
 		const helper = helperName(Number(immediate));

@@ -2,7 +2,7 @@
 import { add, mov } from "../asm/alu.ts";
 import { HELPER_FUNCTIONS, type HelperFunction, type HelperName } from "../asm/helper-function.ts";
 import type { Register } from "../asm/instruction.ts";
-import { call } from "../asm/jump.ts";
+import { call, callKernelFunction } from "../asm/jump.ts";
 import { loadImm64, loadMap } from "../asm/memory.ts";
 import type { MapSpec } from "../spec.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
@@ -21,6 +21,12 @@ const ELEMENT_HELPERS: ReadonlySet<HelperName> = new Set([
 	"bpf_map_delete_elem",
 	"bpf_map_lookup_percpu_elem",
 ]);
+
+/** A function of the kernel that programs may call (kfunc), by the id that `lookUpKernelTypes` gives. */
+export interface KernelFunction {
+	readonly name: string;
+	readonly id: number;
+}
 
 const ARGUMENT_REGISTERS: readonly Register[] = [1, 2, 3, 4, 5];
 
@@ -52,6 +58,16 @@ export class Call {
 		// What else is given by its address may be where the helper writes.
 		if (!readsElement) for (const argument of args) this.#noteWritten(argument);
 		return this.#result(result, helper.result);
+	}
+
+	/** A function of the kernel itself. */
+	callKernelFunction({ name, id }: KernelFunction, args: readonly Argument[], result: string): Value {
+		const emitter = this.#emitter;
+		this.#place(args);
+		emitter.emit(callKernelFunction(id), `${result} = ${name}(${args.map(describeArgument).join(", ")})`);
+		emitter.flow?.afterCall(name, false);
+		for (const argument of args) this.#noteWritten(argument);
+		return this.#result(result, "pointer");
 	}
 
 	#result(name: string, kind: HelperFunction["result"]): Value {

@@ -1,6 +1,6 @@
 /** The program builder: names, fields, blocks and calls, on top of the assembler. */
 export type { Case, Comparison } from "./branch.ts";
-export type { Argument } from "./call.ts";
+export type { Argument, KernelFunction } from "./call.ts";
 export { SKB, TC_ACT, XDP, XDP_ACTION } from "./context.ts";
 export type { Label } from "./emitter.ts";
 export * from "./headers.ts";

@@ -3,6 +3,7 @@ import * as alu from "../asm/alu.ts";
 import type { Instruction, Register } from "../asm/instruction.ts";
 import { jgt } from "../asm/jump.ts";
 import * as asm from "../asm/memory.ts";
+import type { KernelField } from "../kernel-types.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits, numberOfBytes } from "./constant.ts";
 import type { Emitter, Label } from "./emitter.ts";
@@ -43,6 +44,19 @@ export class Memory {
 		emitter.emit(asm.load(bytes, emitter.write(value), base, place.offset), note);
 		emitter.flow?.assign(value);
 		emitter.flow?.prove(value, 0);
+		return value;
+	}
+
+	/** A field of one of the kernel's own structures, of which `base` is the address. */
+	loadKernelField(base: Value, field: KernelField, name: string): Value {
+		const width = field.bytes === 8 ? 64 : 32;
+		const type: ValueType = { name, width, bytes: width / 8, order: "none", kind: "scalar" };
+		const register = this.#emitter.read(base);
+		const value = this.#arithmetic.allocate(type, "scratch");
+		this.#emitter.emit(asm.load(field.bytes, this.#emitter.write(value), register, field.offset), name);
+		this.#emitter.flow?.assign(value);
+		if (field.shift > 0) value.rsh(field.shift);
+		if (field.shift + field.bits < 8 * field.bytes) value.and((1n << BigInt(field.bits)) - 1n);
 		return value;
 	}
 

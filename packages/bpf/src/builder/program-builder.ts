@@ -8,10 +8,11 @@
  */
 import { mov } from "../asm/alu.ts";
 import type { HelperName } from "../asm/helper-function.ts";
+import type { KernelField } from "../kernel-types.ts";
 import type { AttachTypeName, MapSpec, ProgramSpec, ProgramTypeName } from "../spec.ts";
 import { Arithmetic } from "./arithmetic.ts";
 import { Branch, type Case, type Comparison } from "./branch.ts";
-import { type Argument, Call } from "./call.ts";
+import { type Argument, Call, type KernelFunction } from "./call.ts";
 import { Checksum } from "./checksum.ts";
 import { Emitter, type Label } from "./emitter.ts";
 import { ADDRESS, type Fields, isPlace, type Layout, type Place, type View, view, whole } from "./layout.ts";
@@ -280,6 +281,19 @@ export class ProgramBuilder {
 	/** `result = helper(arguments)` in r0. Values in r0-r5 are lost, and packet pointers if the packet may move. */
 	call(helper: HelperName, args: readonly Argument[], result: string = helper): Value {
 		return this.#call.call(helper, args, result);
+	}
+
+	/**
+	 * `result = function(arguments)` in r0: a function of the kernel itself, found by `lookUpKernelTypes`. The result is a
+	 * pointer; values in r0-r5 are lost. Needs the JIT compiler.
+	 */
+	callKernelFunction(called: KernelFunction, args: readonly Argument[], result: string = called.name): Value {
+		return this.#call.callKernelFunction(called, args, result);
+	}
+
+	/** `name = base->field`, of a structure of the kernel, at the place that `lookUpKernelTypes` gives */
+	loadKernelField(base: Value, field: KernelField, name: string): Value {
+		return this.#memory.loadKernelField(base, field, name);
 	}
 
 	/** `helper(arguments)`, whose result nobody looks at. Values in r0-r5 are lost, as by `call`. */
