@@ -11,7 +11,6 @@ import { PacketSocket } from "@l3dsr/linux";
 import type { Rule } from "../../src/model/rule.ts";
 import { EMPTY_RULESET, ORDINAL_STEP } from "../../src/model/ruleset.ts";
 import type { Datapath } from "../../src/rewrite/datapath.ts";
-import { setRules } from "../rewrite/set-rules.ts";
 import { daddrRule } from "./rules.ts";
 import { type OffloadState, TRAFFIC_INTERFACE, Traffic } from "./traffic.ts";
 
@@ -79,7 +78,7 @@ async function runState(
 		}),
 		ordinal: ORDINAL_STEP,
 	}));
-	await setRules(datapath, { entries });
+	await datapath.apply({ entries }, await datapath.observe());
 	try {
 		for (const { vip } of VIPS) {
 			using capture = new PacketSocket({
@@ -96,7 +95,7 @@ async function runState(
 			assert.deepEqual(await traffic.udp(vip, 9000, 3), { intact: 3, peer: vip });
 		}
 	} finally {
-		await setRules(datapath, EMPTY_RULESET);
+		await datapath.apply(EMPTY_RULESET, await datapath.observe());
 	}
 }
 

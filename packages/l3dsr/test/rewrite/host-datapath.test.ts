@@ -8,7 +8,6 @@ import { type HostDatapath, openDatapath } from "../../src/rewrite/host-datapath
 import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 import { bytesOf, ethernet, ipv4, udp } from "../packets/build.ts";
 import { Flood } from "../packets/flood.ts";
-import { setRules } from "./set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -29,12 +28,12 @@ const RULES = [1, 2].map((dscp) =>
 
 async function move(to: DatapathPreference): Promise<void> {
 	const datapath = open(to);
-	await setRules(datapath, { entries: RULES });
+	await datapath.apply({ entries: RULES }, await datapath.observe());
 }
 
 afterEach(async () => {
 	const datapath = open("auto");
-	await setRules(datapath, EMPTY_RULESET);
+	await datapath.apply(EMPTY_RULESET, await datapath.observe());
 });
 
 test("rules that move between the engines under traffic take their counters along, and no packet goes unrewritten", async () => {
@@ -88,7 +87,7 @@ test("without traffic, counters are exactly the same after rules have moved", as
 		counters: { packets: BigInt(i + 5), bytes: BigInt(i + 500) },
 	}));
 	const first = open("auto");
-	await setRules(first, { entries: counted });
+	await first.apply({ entries: counted }, await first.observe());
 	for (const to of ["nft", "ebpf", "nft", "auto"] as const) {
 		await move(to);
 		const { rules } = await open("auto").observe();
@@ -106,7 +105,7 @@ test("a rule that eBPF cannot hold is refused where eBPF is forced, and nothing 
 	const datapath = open("ebpf");
 	const more = entry(9, "-m dscp --dscp 9 -j DADDR --set-daddr 10.0.0.9");
 	await assert.rejects(
-		setRules(datapath, { entries: [...RULES, more] }),
+		datapath.apply({ entries: [...RULES, more] }, await datapath.observe()),
 		/on datapath ebpf: without -i it means every interface, now and later/,
 	);
 	assert.equal((await open("auto").observe()).rules.length, RULES.length);

@@ -1,8 +1,8 @@
 /** The start of the program: finds the frame, and sees that it is for this host. */
 import { ETHERNET, type Label, SKB, type Value, VLAN, view, XDP } from "@l3dsr/bpf";
+import { ETHER_TYPE } from "@l3dsr/packet";
 import { type Director, loadContext } from "./frame.ts";
 
-export const ETHER_TYPE = { ipv4: 0x0800, ipv6: 0x86dd, vlan: 0x8100 } as const;
 const VLAN_ID_MASK = 0x0fff;
 /** pkt_type, uapi/linux/if_packet.h. */
 const PACKET_HOST = 0;

@@ -9,6 +9,7 @@ import { type Label, ProgramBuilder, type ProgramSpec, type Value } from "@l3dsr
 import type { Family } from "@l3dsr/packet";
 import { REASONS, type Reason } from "../reason.ts";
 import { tableSpecs } from "../tables/layout.ts";
+import { aboutMap } from "./about.ts";
 import { emitArrival } from "./arrival.ts";
 import { emitChoose, emitRefuse } from "./choose.ts";
 import { emitCountReason } from "./count.ts";
@@ -33,7 +34,7 @@ export function compileDirector(options: ProgramOptions): ProgramSpec {
 		license: "Dual BSD/GPL",
 	});
 	const maps = tableSpecs(options);
-	for (const map of Object.values(maps)) p.map(map);
+	for (const map of [...Object.values(maps), aboutMap(options)]) p.map(map);
 	const leaving = new Map<Reason, Label>();
 	const director: Director = {
 		p,

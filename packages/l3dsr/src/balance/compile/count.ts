@@ -1,12 +1,10 @@
 /** Counting: one lookup in a per-CPU map, which the JIT inlines, and two additions. */
 import { type Place, view } from "@l3dsr/bpf";
-import { REASON_SLOTS } from "../tables/layout.ts";
 import { COUNTER_ENTRY, type Director } from "./frame.ts";
 
 /** Adds one packet of `length` bytes to the real whose number is in the stack's `key`. Values in r0-r5 are lost. */
 export function emitCount({ p, slots, maps }: Director, what: string, length: Place): void {
 	p.comment(what);
-	p.increment(slots.key, REASON_SLOTS);
 	const counted = p.label("counted");
 	{
 		using found = p.lookup(maps.counters, slots.key, counted, "counter");

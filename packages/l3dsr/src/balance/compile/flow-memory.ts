@@ -18,7 +18,7 @@ import {
 } from "../tables/layout.ts";
 import { IN_TRANSITION } from "../transition.ts";
 import { ENTRY64, HEADER_BYTES, type Packet, REAL_ENTRY, STATE, TAG, VIP_ENTRY } from "./frame.ts";
-import { loadSlot, slotOf } from "./slot.ts";
+import { emitToEntry, loadSlot, slotOf } from "./slot.ts";
 
 /** An unconfirmed entry makes room before any confirmed one, however old that is. */
 const UNCONFIRMED = 0x1_0000;
@@ -59,10 +59,11 @@ export function emitFlowMemory(packet: Packet, chosen: Label): void {
 	p.goto(miss);
 	hits.forEach((found, n) => {
 		p.place(found);
-		bucket.add(8 * n);
+		p.store(slots.entry, 8 * n);
 		p.goto(hit);
 	});
 	p.place(hit);
+	emitToEntry(packet, bucket);
 	emitFollow(packet, { bucket, tag }, decide, chosen);
 
 	p.place(miss);
@@ -72,6 +73,7 @@ export function emitFlowMemory(packet: Packet, chosen: Label): void {
 	emitUnlessWanted(packet, decide);
 	emitMakeRoom(packet, bucket, chosenEntry);
 	p.place(chosenEntry);
+	emitToEntry(packet, bucket);
 
 	p.place(decide);
 	p.comment("where does a flow without entry go?");
@@ -195,7 +197,7 @@ function emitUnlessWanted({ p, options, slots }: Packet, otherwise: Label): void
 	p.place(wanted);
 }
 
-/** `bucket` := its entry that is free, or else the oldest, those that are not confirmed first. */
+/** The stack's `entry` := the entry of `bucket` that is free, or else the oldest, those that are not confirmed first. */
 function emitMakeRoom({ p, slots }: Packet, bucket: Value, done: Label): void {
 	p.comment("which entry makes room?");
 	const found: { label: Label; offset: number }[] = [];
@@ -227,12 +229,12 @@ function emitMakeRoom({ p, slots }: Packet, bucket: Value, done: Label): void {
 			p.place(younger);
 		}
 		oldest.and(BUCKET_ENTRIES - 1).lsh(3);
-		bucket.add(oldest);
+		p.store(slots.entry, oldest);
 	}
 	p.goto(done);
 	for (const { label, offset } of found) {
 		p.place(label);
-		bucket.add(offset);
+		p.store(slots.entry, offset);
 		p.goto(done);
 	}
 }

@@ -14,7 +14,7 @@ import {
 import { emitFoldAt } from "./find-service.ts";
 import { emitNow } from "./flow-memory.ts";
 import { ENTRY64, HEADER_BYTES, type Packet, TAG } from "./frame.ts";
-import { emitMix } from "./slot.ts";
+import { emitMix, emitToEntry } from "./slot.ts";
 
 const AGE_MASK = 0xfff;
 
@@ -78,15 +78,16 @@ export function emitRememberDatagram(packet: Packet): void {
 			p.place(younger);
 		}
 		oldest.and(BUCKET_ENTRIES - 1).lsh(3);
-		bucket.add(oldest);
+		p.store(slots.entry, oldest);
 	}
 	p.goto(store);
 	for (const { label, offset } of same) {
 		p.place(label);
-		bucket.add(offset);
+		p.store(slots.entry, offset);
 		p.goto(store);
 	}
 	p.place(store);
+	emitToEntry(packet, bucket);
 	{
 		using value = p.load(slots.now, { name: "entry" }).raw(64);
 		value.lsh(FRAGMENT_BITS.tick - FRAGMENT_BITS.real);
@@ -113,10 +114,11 @@ export function emitRecallDatagram(packet: Packet, unknown: Label): void {
 	p.goto(unknown);
 	hits.forEach((label, n) => {
 		p.place(label);
-		bucket.add(8 * n);
+		p.store(slots.entry, 8 * n);
 		p.goto(hit);
 	});
 	p.place(hit);
+	emitToEntry(packet, bucket);
 	p.comment("seen lately?");
 	using all = p.load(view(bucket, ENTRY64).all, { in: 1 });
 	{

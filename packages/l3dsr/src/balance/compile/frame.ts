@@ -90,6 +90,9 @@ const SLOTS = layout("stack", {
 	_first9: raw32,
 	/** Where the walk ends: the length of an IPv4 header. */
 	limit: raw32,
+	_first12: raw32,
+	/** Of an entry in its bucket: by the stack, so that the verifier does not go on once for each of the eight. */
+	entry: raw32,
 	_first10: raw32,
 	/** Of a fragment: the identification as it stands in the packet, and what the datagram carries. */
 	identification: raw32,

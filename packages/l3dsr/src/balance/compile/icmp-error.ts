@@ -11,7 +11,7 @@ import {
 	type Value,
 	view,
 } from "@l3dsr/bpf";
-import { EXTENSION_HEADER, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { EXTENSION_HEADER, IPV4_FRAGMENT, IPV6_FRAGMENT_FIELD, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { emitFindService, emitFoldAt } from "./find-service.ts";
 import { ADDRESS4, ADDRESS6, type Packet, PORTS, STATE } from "./frame.ts";
 import { emitUnlessExtension } from "./read-ipv6.ts";
@@ -22,7 +22,6 @@ const ERRORS = { ipv4: [3, 11, 12], ipv6: [1, 2, 3, 4] } as const;
 const ICMP_BYTES = 8;
 /** Of the quoted transport header, as much as every router quotes. */
 const QUOTED_BYTES = 8;
-const FRAGMENT_OFFSET = 0x1fff;
 
 /** `at`: the ICMP header, with 8 bytes proven. */
 export function emitIcmpError(packet: Packet, icmp: Value, end: Value, ways: Ways): void {
@@ -109,7 +108,7 @@ function emitQuotedIpv4(packet: Packet, quoted: Value, protocol: Value, other: L
 		}
 		p.store(slots.offset, header);
 	}
-	p.gotoIf(ip.fragment, "&", FRAGMENT_OFFSET, other);
+	p.gotoIf(ip.fragment, "&", IPV4_FRAGMENT.offset, other);
 	sameAddress(
 		packet,
 		view(quoted, ADDRESS4, ip.source.offset).word,
@@ -151,7 +150,7 @@ function emitQuotedIpv6(packet: Packet, quoted: Value, end: Value, protocol: Val
 		size.add(2).lsh(2);
 		p.goto(known);
 		p.place(isFragment);
-		p.gotoIf(view(at, IPV6_FRAGMENT).fragment, "&", 0xfff8, other);
+		p.gotoIf(view(at, IPV6_FRAGMENT).fragment, "&", IPV6_FRAGMENT_FIELD.offset, other);
 		size.set(0);
 		p.place(usual);
 		size.add(1).lsh(3);

@@ -1,5 +1,4 @@
 /** What a director's program is compiled for, beside its tables. */
-import { hashBytes } from "../hash.ts";
 import type { FlowMode } from "../oracle/memory.ts";
 
 export type HookKind = "xdp" | "tc";
@@ -24,6 +23,8 @@ export interface ProgramOptions {
 	readonly echoReply: boolean;
 	/** Real servers are in the VIP table too: what comes straight to them with a code of ours is bleached. */
 	readonly bleach: boolean;
+	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
+	readonly ipv6ChecksumFlag: boolean;
 	/** Linux 5.11 has the cheaper clock. */
 	readonly clock: "bpf_ktime_get_ns" | "bpf_ktime_get_coarse_ns";
 	/** Of the VIP table: by this its entries are found. */
@@ -33,19 +34,4 @@ export interface ProgramOptions {
 	readonly reals: number;
 	readonly flowBits: number;
 	readonly fragmentBits: number;
-}
-
-/** Raised when the program changes in a way that a running one should be replaced for. */
-const REVISION = 1;
-
-/** Tells programs that would be compiled differently apart; the interface and the sizes of tables take no part. */
-export function fingerprint(
-	options: Pick<
-		ProgramOptions,
-		"hook" | "vlan" | "forward" | "flows" | "anyPort" | "echoReply" | "bleach" | "clock"
-	>,
-): bigint {
-	const { hook, vlan, forward, flows, anyPort, echoReply, bleach, clock } = options;
-	const text = JSON.stringify([REVISION, hook, vlan ?? 0, forward, flows, anyPort, echoReply, bleach, clock]);
-	return hashBytes(Buffer.from(text));
 }

@@ -1,11 +1,10 @@
 /** An IPv4 header about which there is something else: options, a fragment, another protocol. */
 
 import { IPV4, type Label, layout, u8, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 
-const FRAGMENT = { offset: 0x1fff, more: 0x2000 } as const;
 const OPTION = { end: 0, noOperation: 1, looseRoute: 131, strictRoute: 137 } as const;
 const OPTION_START = layout("option", { type: u8, size: u8 });
 /** 40 bytes of options are 40 of them at most. */
@@ -117,17 +116,17 @@ function emitReadFragment({ p, slots, data, link, leave }: Packet, later: Label)
 	const isLater = p.label("offset");
 	{
 		using field = p.load(ip.fragment, { name: "fragment" });
-		p.gotoUnless(field, "&", FRAGMENT.offset | FRAGMENT.more, whole);
+		p.gotoUnless(field, "&", IPV4_FRAGMENT.offset | IPV4_FRAGMENT.more, whole);
 		{
 			using id = p.load(ip.identification).raw(32);
 			p.store(slots.identification, id);
 		}
-		p.gotoIf(field, "&", FRAGMENT.offset, isLater);
+		p.gotoIf(field, "&", IPV4_FRAGMENT.offset, isLater);
 		p.store(slots.state, STATE.firstFragment);
 		p.goto(whole);
 		p.place(isLater);
 		{
-			using offset = p.copy(field, "offset").and(FRAGMENT.offset);
+			using offset = p.copy(field, "offset").and(IPV4_FRAGMENT.offset);
 			const other = p.label("not within the header");
 			p.gotoIf(offset, "!=", 1, other);
 			p.gotoIf(slots.protocol, "==", PROTOCOL_NUMBER.tcp, leave("fragment-tcp"));

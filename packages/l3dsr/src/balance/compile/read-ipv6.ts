@@ -1,13 +1,11 @@
 /** An IPv6 header that is followed by something else than TCP or UDP: extension headers, fragments, another protocol. */
 
 import { IPV6, IPV6_EXTENSION, IPV6_FRAGMENT, IPV6_ROUTING, type Label, type Value, view } from "@l3dsr/bpf";
-import { EXTENSION_HEADER, EXTENSION_LIMIT, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { EXTENSION_HEADER, EXTENSION_LIMIT, IPV6_FRAGMENT_FIELD, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 import { pointerTo } from "./transport.ts";
 
-/** Of the fragment header's field: what is not reserved. */
-const FRAGMENT = { offset: 0xfff8, more: 1 } as const;
 /** Every extension header has as much. */
 const LEAST_BYTES = 8;
 
@@ -116,7 +114,7 @@ function emitFragment(packet: Packet, at: Value, later: Label, advance: Label, s
 	size.set(IPV6_FRAGMENT.bytes);
 	using field = p.load(header.fragment, { name: "fragment" });
 	p.comment("an atomic fragment is a whole packet");
-	p.gotoUnless(field, "&", FRAGMENT.offset | FRAGMENT.more, advance);
+	p.gotoUnless(field, "&", IPV6_FRAGMENT_FIELD.offset | IPV6_FRAGMENT_FIELD.more, advance);
 	{
 		using id = p.load(header.identification).raw(32);
 		p.store(slots.identification, id);
@@ -124,7 +122,7 @@ function emitFragment(packet: Packet, at: Value, later: Label, advance: Label, s
 		p.store(slots.datagramProtocol, next);
 	}
 	const isLater = p.label("offset");
-	p.gotoIf(field, "&", FRAGMENT.offset, isLater);
+	p.gotoIf(field, "&", IPV6_FRAGMENT_FIELD.offset, isLater);
 	p.comment("the first fragment of several");
 	{
 		using state = p.load(slots.state, { name: "state" });
@@ -134,7 +132,7 @@ function emitFragment(packet: Packet, at: Value, later: Label, advance: Label, s
 	p.goto(advance);
 	p.place(isLater);
 	{
-		using offset = p.copy(field, "offset").and(FRAGMENT.offset);
+		using offset = p.copy(field, "offset").and(IPV6_FRAGMENT_FIELD.offset);
 		const other = p.label("not within the header");
 		p.gotoIf(offset, "!=", 8, other);
 		p.gotoIf(slots.datagramProtocol, "==", PROTOCOL_NUMBER.tcp, leave("fragment-tcp"));

@@ -4,7 +4,7 @@
  */
 
 import { IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
-import { PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { emitFindService, emitFoldAt } from "./find-service.ts";
 import { type Packet, PORTS } from "./frame.ts";
@@ -13,8 +13,6 @@ import { emitTcpState, emitUdpState, HEADER_LENGTH } from "./transport.ts";
 const { tcp, udp } = PROTOCOL_NUMBER;
 /** Version 4, and a header of five words: no options. */
 const PLAIN_HEADER = 0x45;
-/** More fragments, or an offset. */
-const IS_FRAGMENT = 0x3fff;
 
 /** Up to the service, then to `found`. `end` is gone afterwards. */
 export function emitStraight(packet: Packet, end: Value, unusual: Label, found: Label): void {
@@ -26,7 +24,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 	if (family === "ipv4") {
 		const ip = view(data, IPV4, link);
 		p.gotoIf(ip.versionIhl, "!=", PLAIN_HEADER, unusual);
-		p.gotoIf(ip.fragment, "&", IS_FRAGMENT, unusual);
+		p.gotoIf(ip.fragment, "&", IPV4_FRAGMENT.more | IPV4_FRAGMENT.offset, unusual);
 		p.load(ip.protocol, { into: protocol });
 	} else {
 		const ip = view(data, IPV6, link);

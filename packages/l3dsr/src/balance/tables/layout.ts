@@ -19,13 +19,11 @@ export const HEADER = new Layout({
 	schema: "u32",
 	/** Goes up with each change. */
 	generation: "u64",
-	/** Of the VIP table: how the program was compiled (compile/options.ts), as a hash. */
-	options: "u64",
 	/** Of the VIP table: by this its entries are found without a collision. */
 	multiplier: "u64",
 	/** Of the VIP table: log2 of its entries. */
 	bits: "u32",
-	_pad: { bytes: 28 },
+	_pad: { bytes: 36 },
 });
 
 /** What an entry of the VIP table is; 0: nothing. */
@@ -120,7 +118,10 @@ export const UDP_TICKS = 28;
 /** With `flows: always`, an entry that was idle for so long is not trusted any more, in ticks. */
 export const ALWAYS_TICKS = 3600;
 
-/** Elements of the counters: the first ones are reasons (reason.ts), then one for each number of a real. */
+/**
+ * Counters, and the numbers of reals: the first ones count reasons (reason.ts), and are nobody's number. Entries of the
+ * table of reals with these numbers have nothing but what their counters began with.
+ */
 export const REASON_SLOTS = 32;
 export const COUNTER = new Layout({ packets: "u64", bytes: "u64" });
 
@@ -133,13 +134,15 @@ export const MAP = {
 	fragments: "l3db_frags",
 	counters: "l3db_count",
 } as const;
+/** Beside the tables, of each program its own: what it was compiled for (compile/about.ts). */
+export const ABOUT_MAP = "l3db_about";
 
 /** How large the tables are. */
 export interface Capacity {
 	/** log2 of the entries of the VIP table. */
 	readonly vipBits: number;
 	readonly rings: number;
-	/** Numbers for reals, of all services together. */
+	/** Numbers, of reasons and of the reals of all services. */
 	readonly reals: number;
 	/** log2 of the buckets of the memories. */
 	readonly flowBits: number;
@@ -169,7 +172,7 @@ export function tableSpecs({ vipBits, rings, reals, flowBits, fragmentBits }: Ca
 			type: "BPF_MAP_TYPE_PERCPU_ARRAY",
 			keySize: 4,
 			valueSize: COUNTER.size,
-			maxEntries: REASON_SLOTS + reals,
+			maxEntries: reals,
 		},
 	};
 }

@@ -84,14 +84,12 @@ export interface VipTable {
 	readonly multiplier: bigint;
 	readonly bits: number;
 	readonly generation: bigint;
-	/** How the program was compiled (options.ts). */
-	readonly options: bigint;
 }
 
 /** The value of the map, header included. */
-export function encodeVipTable({ rows, multiplier, bits, generation, options }: VipTable): Uint8Array {
+export function encodeVipTable({ rows, multiplier, bits, generation }: VipTable): Uint8Array {
 	const bytes = new Uint8Array(HEADER.size + VIP.size * 2 ** bits);
-	bytes.set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation, options, multiplier, bits }));
+	bytes.set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation, multiplier, bits }));
 	for (const row of rows) bytes.set(encodeRow(row), offsetOf(row, { multiplier, bits }));
 	return bytes;
 }
@@ -123,14 +121,14 @@ function encodeRow(row: VipRow): Uint8Array {
 
 /** The table as it stands in a map. Undefined for what is not one of ours, or of another schema. */
 export function decodeVipTable(bytes: Uint8Array): VipTable | undefined {
-	const { magic, schema, generation, options, multiplier, bits } = HEADER.decode(bytes);
+	const { magic, schema, generation, multiplier, bits } = HEADER.decode(bytes);
 	if (magic !== MAGIC || schema !== SCHEMA || bits > 24) return undefined;
 	const rows: VipRow[] = [];
 	for (let at = HEADER.size; at < HEADER.size + VIP.size * 2 ** bits; at += VIP.size) {
 		const row = decodeRow(bytes.subarray(at, at + VIP.size));
 		if (row !== undefined) rows.push(row);
 	}
-	return { rows, multiplier, bits, generation, options };
+	return { rows, multiplier, bits, generation };
 }
 
 function decodeRow(bytes: Uint8Array): VipRow | undefined {

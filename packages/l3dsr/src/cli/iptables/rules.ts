@@ -4,8 +4,7 @@ import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
 import { RulesetEditor } from "../../plan/ruleset-editor.ts";
-import type { Observation } from "../../rewrite/datapath.ts";
-import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
+import type { Observation, RuleStore } from "../../rewrite/datapath.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
@@ -47,7 +46,7 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 }
 
 /** Reads the kernel; what does not belong there is said on stderr. */
-export async function observeRules(datapath: HostDatapath, stderr: Output): Promise<HostSnapshot> {
+export async function observeRules(datapath: RuleStore, stderr: Output): Promise<Observation> {
 	const observation = await datapath.observe();
 	for (const { object, problem } of observation.findings) stderr.write(`warning: ${object}: ${problem}\n`);
 	return observation;
@@ -72,7 +71,7 @@ export async function changeRules(host: IptablesHost, change: Change): Promise<v
 	await change.edit(editor, observation);
 	if (change.commit === false) return;
 	const desired = editor.ruleset();
-	await observation.change(observation.assign(desired));
+	await datapath.apply(desired, observation);
 	verify(desired, await datapath.observe());
 }
 

@@ -8,21 +8,22 @@ import type { Service } from "../../model/service.ts";
 import type { LinkAddress } from "../../model/vip-guard.ts";
 import { arrivalInterfaces } from "../../plan/arrival-interfaces.ts";
 import type { HostState, Wish } from "../../plan/host-plan.ts";
-import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
+import type { Observation, RuleStore } from "../../rewrite/datapath.ts";
+import type { HostDatapath } from "../../rewrite/host-datapath.ts";
 import type { ServiceHost } from "./host.ts";
 
 export type ServiceConfiguration = Pick<Configuration, "services" | "table" | "interfaces" | "datapath">;
 
 export interface ObservedHost {
 	readonly state: HostState;
-	readonly observation: HostSnapshot;
+	readonly observation: Observation;
 	readonly guard: ObservedGuard;
 	readonly interfaces: readonly AddressedInterface[];
 	/** Whether `lo` takes IPv6 addresses. */
 	readonly ipv6: boolean;
 }
 
-export async function observeHost(host: ServiceHost, datapath: HostDatapath): Promise<ObservedHost> {
+export async function observeHost(host: ServiceHost, datapath: RuleStore): Promise<ObservedHost> {
 	const [observation, guard, interfaces] = await Promise.all([
 		datapath.observe(),
 		host.guard(),
@@ -39,7 +40,7 @@ export async function observeHost(host: ServiceHost, datapath: HostDatapath): Pr
 	return {
 		state: {
 			rules: observation.rules,
-			findings: observation.findings,
+			damage: observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
 			addresses: loopback.map(({ address, prefixLength, label }) => ({
 				address,
 				prefixLength,
@@ -62,7 +63,8 @@ export async function observeHost(host: ServiceHost, datapath: HostDatapath): Pr
 export async function wishOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
-	{ state, interfaces, observation }: ObservedHost,
+	{ state, interfaces }: ObservedHost,
+	datapath: Pick<HostDatapath, "assign">,
 	elsewhere: () => Promise<readonly Service[]>,
 ): Promise<Wish> {
 	const vips = new Set(startable.map(({ vip }) => vip.text));
@@ -75,7 +77,7 @@ export async function wishOf(
 		});
 	return {
 		services: startable,
-		lowering: loweringOf(configuration, startable, interfaces, observation),
+		lowering: loweringOf(configuration, startable, interfaces, datapath),
 		elsewhere: leaves ? await elsewhere() : [],
 	};
 }
@@ -88,7 +90,7 @@ function loweringOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
 	present: readonly AddressedInterface[],
-	observation: Pick<HostSnapshot, "assign">,
+	datapath: Pick<HostDatapath, "assign">,
 ): LoweringOptions {
 	const plain: LoweringOptions = { table: configuration.table, localOnly: true, signed: true };
 	const real = present.map(({ name, up, addresses }) => ({
@@ -101,7 +103,7 @@ function loweringOf(
 	if (configuration.interfaces !== undefined) return named;
 	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
 	const rules = startable.flatMap((service) => lowerService(service, named));
-	const { rules: assigned } = observation.assign({
+	const { rules: assigned } = datapath.assign({
 		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
 	});
 	return assigned.some((one) => one.datapath === "ebpf") ? named : plain;

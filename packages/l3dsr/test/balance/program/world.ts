@@ -35,6 +35,7 @@ export const OWN_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 export const OWN_IFINDEX = 7;
 /** Numbers of reals that each service has. */
 const ROOM = 8;
+const firstOf = (service: number) => REASON_SLOTS + service * ROOM;
 
 export function addressOf(text: string): Address {
 	const address = parseAddress(text);
@@ -108,6 +109,7 @@ export class World implements Disposable {
 			ifindex: OWN_IFINDEX,
 			mac: OWN_MAC,
 			clock: "bpf_ktime_get_coarse_ns",
+			ipv6ChecksumFlag: true,
 			...options,
 			anyPort: sketch.services.some(({ port }) => port === 0),
 			echoReply: sketch.vips.some(({ echo }) => echo === "reply"),
@@ -115,7 +117,7 @@ export class World implements Disposable {
 			multiplier,
 			vipBits: bits,
 			rings: sketch.services.length,
-			reals: sketch.services.length * ROOM,
+			reals: firstOf(sketch.services.length),
 			flowBits: MEMORY_BITS,
 			fragmentBits: MEMORY_BITS,
 		};
@@ -158,7 +160,7 @@ export class World implements Disposable {
 		this.#tables = undefined;
 		const { multiplier, bits } = this.#table;
 		const rows = this.#rows();
-		this.bytes("vips").set(encodeVipTable({ rows, multiplier, bits, generation: 1n, options: 0n }));
+		this.bytes("vips").set(encodeVipTable({ rows, multiplier, bits, generation: 1n }));
 		for (const { number, rings, sketch } of this.#services) {
 			const at = HEADER.size + number * RING_SLOTS * 2;
 			this.bytes("ring").set(new Uint8Array(rings.now.buffer), at);
@@ -171,7 +173,7 @@ export class World implements Disposable {
 					hop,
 					base: { packets: 0n, bytes: 0n },
 				});
-				this.bytes("reals").set(entry, HEADER.size + (number * ROOM + index) * REAL.size);
+				this.bytes("reals").set(entry, HEADER.size + (firstOf(number) + index) * REAL.size);
 			});
 		}
 	}
@@ -182,7 +184,7 @@ export class World implements Disposable {
 			address: addressOf(sketch.vip),
 			place: {
 				number,
-				first: number * ROOM,
+				first: firstOf(number),
 				room: ROOM,
 				seed: seedOf({ ...sketch, address: addressOf(sketch.vip) }),
 				affinity: sketch.affinity,
@@ -227,7 +229,7 @@ export class World implements Disposable {
 				rings,
 				reals: sketch.reals.map(({ address, up, hop }, index) => ({
 					address: addressOf(address),
-					number: number * ROOM + index,
+					number: firstOf(number) + index,
 					up,
 					hop: oracleHop(hop),
 				})),
@@ -259,7 +261,7 @@ export class World implements Disposable {
 		const reasons = Object.fromEntries(
 			(Object.keys(REASONS) as Reason[]).map((reason) => [reason, read(REASONS[reason].slot)[0] ?? 0n]),
 		);
-		const reals = Array.from({ length: this.options.reals }, (_, number) => read(REASON_SLOTS + number));
+		const reals = Array.from({ length: this.options.reals }, (_, number) => read(number));
 		return { reasons, reals };
 	}
 

@@ -19,7 +19,6 @@ import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { REAL_IPV4, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
 import { IN_INTERFACE, OUT_INTERFACE } from "../../packets/crossing.ts";
 import { daddrRule } from "../../packets/rules.ts";
-import { setRules } from "../../rewrite/set-rules.ts";
 
 enterNetns();
 
@@ -51,7 +50,7 @@ describe("l3dsr trace, of a packet", () => {
 			for (const end of [name, `peer-${name}`]) ip(`link set ${end} up`);
 		}
 		const entries = RULES.map((rule, index) => ({ rule, ordinal: index + 1 }));
-		await setRules(datapath, { entries });
+		await datapath.apply({ entries }, await datapath.observe());
 	});
 
 	it("tells of one packet which rule matches, what it changes, and that the running program agrees", async () => {
@@ -122,7 +121,7 @@ describe("l3dsr trace, of a packet", () => {
 describe("l3dsr trace, of a packet that meets rules on nft", () => {
 	const nft = openDatapath({ env: process.env, datapath: "nft" });
 	const install = async (...rules: readonly Rule[]) =>
-		await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
+		await nft.apply({ entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }, await nft.observe());
 
 	it("asks a copy of them, chain by chain, and counts nothing", async () => {
 		await install(

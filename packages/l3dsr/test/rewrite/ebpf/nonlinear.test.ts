@@ -19,13 +19,10 @@ import {
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../../../test/support/netns.ts";
-
 import { PASS } from "../../../src/programs/packet.ts";
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
-
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
 import { bytesOf, ethernet, extension, ipv4, ipv6, type Payload, udp } from "../../packets/build.ts";
 import { daddrRule } from "../../packets/rules.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -87,7 +84,7 @@ for (const [what, family, packet] of [
 				localPrefixes: async () => [],
 			});
 			const entry = { rule: daddrRule(vip, { dscp: 1, header, ...more }), ordinal: 0 };
-			await setRules(datapath, { entries: [entry] });
+			await datapath.apply({ entries: [entry] });
 			tcxIngress.attach(interfaceByName("in0"), probe, { position: "first" });
 			const server = createSocket(family === "ipv4" ? "udp4" : "udp6").bind(more.dport ?? PORT, vip);
 			await once(server, "listening");

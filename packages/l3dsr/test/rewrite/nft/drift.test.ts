@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { systemPrograms } from "../../../src/host/process.ts";
-import type { Finding } from "../../../src/model/finding.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
+import type { Finding } from "../../../src/rewrite/datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -47,7 +46,7 @@ async function look(): Promise<{ ordinals: number[]; findings: readonly Finding[
 }
 
 async function putRight(): Promise<void> {
-	await setRules(nft, { entries: [...entries, six] });
+	await nft.apply({ entries: [...entries, six] }, await nft.observe());
 	const { rules, findings } = await nft.observe();
 	assert.deepEqual(findings, []);
 	assert.deepEqual(
@@ -193,7 +192,7 @@ const DEEDS: readonly Deed[] = [
 describe("a table that others have changed", () => {
 	beforeEach(async () => {
 		run("nft", "flush", "ruleset");
-		await setRules(nft, { entries: [...entries, six] });
+		await nft.apply({ entries: [...entries, six] }, await nft.observe());
 	});
 
 	for (const { title, commands, left, problems } of DEEDS) {
@@ -229,7 +228,7 @@ describe("a table that others have changed", () => {
 		run("nft", "add table ip theirs; add chain ip theirs c { type filter hook prerouting priority -300; }");
 		run("nft", "add table inet l3dsr");
 		assert.deepEqual((await nft.observe()).findings, []);
-		await setRules(nft, { entries: [] });
+		await nft.apply({ entries: [] }, await nft.observe());
 		assert.match(run("nft", "list", "ruleset"), /table ip theirs \{.*table inet l3dsr/s);
 	});
 });

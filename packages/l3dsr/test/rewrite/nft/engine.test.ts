@@ -10,7 +10,6 @@ import type { Observation } from "../../../src/rewrite/datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryAddress, arbitraryRuleset } from "../../arbitrary/rule.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -28,7 +27,7 @@ function entries(...specs: readonly string[]): RuleEntry[] {
 }
 
 async function apply(ruleset: Ruleset): Promise<Observation> {
-	await setRules(nft, ruleset);
+	await nft.apply(ruleset, await nft.observe());
 	return await nft.observe();
 }
 
@@ -48,9 +47,8 @@ function assertObserved(observed: Observation, wanted: readonly RuleEntry[]): vo
 
 describe("NftDatapath", () => {
 	it("observes nothing, and makes nothing, where there is no table", async () => {
-		const { rules, findings } = await nft.observe();
-		assert.deepEqual([rules, findings], [[], []]);
-		await setRules(nft, { entries: [] });
+		assert.deepEqual(await nft.observe(), { rules: [], findings: [] });
+		await nft.apply({ entries: [] }, await nft.observe());
 		assert.equal(run("nft", "list", "ruleset"), "");
 	});
 
@@ -197,12 +195,11 @@ describe("NftDatapath", () => {
 		assert.deepEqual(observed.findings, [
 			{
 				datapath: "nft",
-				kind: "damage",
 				object: "table ip l3dsr, map raw_PREROUTING_2",
 				problem: "no rule of l3dsr looks it up",
 			},
 		]);
-		await observed.change({ entries: before });
+		await nft.apply({ entries: before }, observed);
 		assertObserved(await nft.observe(), before);
 	});
 
@@ -230,12 +227,12 @@ describe("NftDatapath", () => {
 			const spec = `-s 10.${i >> 8}.${i & 255}.0/24 -p tcp -m dscp --dscp ${i % 64} -m tcp --dport ${i + 1} -j DADDR --set-daddr 10.0.0.1`;
 			return { rule: rule(spec), ordinal: i };
 		});
-		await setRules(watched, { entries: many });
+		await watched.apply({ entries: many }, await watched.observe());
 		assertObserved(await nft.observe(), many);
 		assert.equal(batches.length, 1);
 		const commands = batches.join("").trim().split("\n").length;
 		assert.ok(commands < many.length + 20, `${commands} commands`);
-		await setRules(watched, { entries: many.slice(1) });
+		await watched.apply({ entries: many.slice(1) }, await watched.observe());
 		assert.equal(batches[1]?.trim().split("\n").length, 1, batches[1]);
 		await apply({ entries: [] });
 	});

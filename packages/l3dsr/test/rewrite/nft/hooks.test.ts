@@ -13,7 +13,6 @@ import { ipv4, ipv6, udp } from "../../packets/build.ts";
 import { REAL_IPV4, REAL_IPV6, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
 import { Crossing, forwarded } from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -28,8 +27,8 @@ async function install(...rules: readonly Line[]): Promise<void> {
 			ordinal,
 		}),
 	);
-	await setRules(nft, { entries: [] });
-	await setRules(nft, { entries });
+	await nft.apply({ entries: [] }, await nft.observe());
+	await nft.apply({ entries }, await nft.observe());
 }
 
 async function counted(): Promise<number[]> {

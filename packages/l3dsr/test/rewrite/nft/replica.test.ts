@@ -21,7 +21,6 @@ import { REAL_IPV4, REAL_IPV6, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogu
 import { IN_INTERFACE, SENDER_MAC_BYTES } from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
 import { fragmentOf } from "../../packets/fragment.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -29,7 +28,7 @@ failOnLeaks();
 const nft = new NftDatapath(systemPrograms(process.env));
 
 async function install(rules: readonly Rule[]): Promise<void> {
-	await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
+	await nft.apply({ entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }, await nft.observe());
 }
 
 function local(...addresses: readonly string[]) {

@@ -16,7 +16,6 @@ import {
 	replaceUnderLoad,
 	type Sketch,
 } from "../../packets/replacements.ts";
-import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -83,10 +82,11 @@ async function replace(rulesets: Rulesets): Promise<Outcome> {
 		perSecond: REPLACEMENTS_PER_SECOND,
 		seconds: SECONDS,
 		atLeast: rulesets.length,
-		replace: (turn) => setRules(nft, { entries: rulesets[turn % rulesets.length] ?? [] }),
+		replace: async (turn) =>
+			nft.apply({ entries: rulesets[turn % rulesets.length] ?? [] }, await nft.observe()),
 		observe: () => nft.observe(),
 	});
-	await setRules(nft, { entries: [] });
+	await nft.apply({ entries: [] }, await nft.observe());
 	return outcome;
 }
 

@@ -1,0 +1,305 @@
+/** One change of the director, from the tables and programs that stand to those that are wanted. */
+import { Program, probeFeature } from "@l3dsr/bpf";
+import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
+import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { encodeAbout, type ProgramSettings } from "../compile/about.ts";
+import { compileDirector } from "../compile/compile.ts";
+import { RING_SLOTS } from "../maglev.ts";
+import type { RingCache } from "../ring-cache.ts";
+import type { BalanceWish, ServiceKey } from "../service.ts";
+import { REASON_SLOTS } from "../tables/layout.ts";
+import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
+import { isSameService, type StandingService } from "../tables/state.ts";
+import { planVipTable } from "../tables/vip-table.ts";
+import { emptyRings, moveRing, slotsInTransition, writeSlots } from "../transition.ts";
+import type { Attachment } from "./attachments.ts";
+import { currentTick } from "./clock.ts";
+import type { ResolvedHops } from "./next-hops.ts";
+import { attach, attachmentAt } from "./programs.ts";
+import { type DirectorSettings, PLACES_OF } from "./settings.ts";
+import { type NewVipTable, SharedTables } from "./shared-tables.ts";
+
+/** What a change did to one service. */
+export interface ServiceChange {
+	readonly service: ServiceKey;
+	/** Slots that have another real than before. */
+	readonly moved: number;
+	/** Its drain has begun, or begun anew. */
+	readonly inTransition: boolean;
+}
+
+export interface ChangeInput {
+	readonly plan: TablePlan;
+	readonly wish: BalanceWish;
+	readonly settings: DirectorSettings;
+	readonly interfaces: readonly NetInterface[];
+	readonly hops: ResolvedHops;
+}
+
+export class Change {
+	readonly #standing: SharedTables | undefined;
+	readonly #attachments: readonly Attachment[];
+	readonly #rings: RingCache;
+	readonly #input: ChangeInput;
+	readonly #now = currentTick();
+
+	constructor(
+		standing: SharedTables | undefined,
+		attachments: readonly Attachment[],
+		rings: RingCache,
+		input: ChangeInput,
+	) {
+		this.#standing = standing;
+		this.#attachments = attachments;
+		this.#rings = rings;
+		this.#input = input;
+	}
+
+	run(): {
+		readonly tables: SharedTables;
+		readonly attachments: readonly Attachment[];
+		readonly services: readonly ServiceChange[];
+		readonly attached: readonly string[];
+		readonly detached: readonly string[];
+	} {
+		const { plan } = this.#input;
+		const before = this.#standing?.services() ?? [];
+		const grown =
+			this.#standing === undefined || plan.grow !== undefined ? this.#makeTables(before) : undefined;
+		const tables = grown ?? this.#standing;
+		if (tables === undefined) throw new RangeError("no tables");
+		let programs: { attached: string[]; detached: string[]; attachments: readonly Attachment[] };
+		try {
+			const fresh = this.#prepare(tables);
+			try {
+				programs = this.#putPrograms(tables, grown !== undefined);
+			} catch (error) {
+				for (const number of fresh) tables.freeReal(number);
+				throw error;
+			}
+		} catch (error) {
+			grown?.[Symbol.dispose]();
+			throw error;
+		}
+		if (grown !== undefined) {
+			this.#carryCounters(grown, before);
+			this.#standing?.[Symbol.dispose]();
+		} else this.#forgetServices(tables, before);
+		const services = plan.services.map((service) => this.#moveService(tables, service));
+		return { tables, services, ...programs };
+	}
+
+	/** New tables of a size that fits, with what stands copied: numbers within services stay. */
+	#makeTables(before: readonly StandingService[]): SharedTables {
+		const { plan } = this.#input;
+		const capacity = plan.grow;
+		if (capacity === undefined) throw new RangeError("tables of no size");
+		const generation = (this.#standing?.generation ?? 0n) + 1n;
+		const vips = { rows: plan.rows, ...planVipTable(plan.rows), generation };
+		const tables = SharedTables.create(capacity, vips, this.#standing);
+		const standing = this.#standing;
+		if (standing === undefined) return tables;
+		for (const service of before) {
+			const planned = this.#plannedOf(service);
+			if (planned === undefined) continue;
+			const [from, to] = [standing.rings(service.number), tables.rings(planned.place.number)];
+			to.before.set(from.before);
+			to.now.set(from.now);
+			for (const { index, entry } of service.reals) tables.putReal(planned.place.first + index, entry);
+		}
+		return tables;
+	}
+
+	#plannedOf(service: StandingService): PlannedService | undefined {
+		return this.#input.plan.services.find(({ wish }) => isSameService(wish, service));
+	}
+
+	/** Writes what nothing refers to yet: new reals, and the rings of new services. Gives the numbers of new reals. */
+	#prepare(tables: SharedTables): number[] {
+		const fresh: number[] = [];
+		for (const { wish, place, reals, isStanding } of this.#input.plan.services) {
+			for (const { real, index, standing } of reals) {
+				if (standing !== undefined) continue;
+				const number = place.first + index;
+				const counted = tables.counted(number);
+				tables.putReal(number, {
+					address: real.address,
+					dscp: wish.dscp,
+					up: real.carries,
+					hop: this.#input.hops.hopOf(real.address),
+					base: { packets: -counted.packets, bytes: -counted.bytes },
+				});
+				fresh.push(number);
+			}
+			if (isStanding) continue;
+			const rings = tables.rings(place.number);
+			const empty = emptyRings();
+			rings.now.set(empty.now);
+			rings.before.set(empty.before);
+			rings.now.set(
+				this.#rings.target(
+					wish,
+					reals.map(({ index }) => index),
+				),
+			);
+		}
+		return fresh;
+	}
+
+	/** Every interface gets the program that it should have, if it has another one. All of them, or none. */
+	#putPrograms(tables: SharedTables, isNew: boolean) {
+		const { plan, interfaces, settings } = this.#input;
+		const others = isNew || sameRows(plan.rows, tables.vipTable().rows) ? undefined : this.#otherVips(tables);
+		using _others = others;
+		const attached: string[] = [];
+		const detached: string[] = [];
+		const attachments: Attachment[] = [];
+		const undo: (() => void)[] = [];
+		const loaded: Program[] = [];
+		try {
+			for (const on of interfaces) {
+				const places = PLACES_OF[settings.hook];
+				const current = this.#attachments.find(
+					(one) => one.interface.index === on.index && places.includes(one.hook),
+				);
+				const wanted = this.#settingsOf(on);
+				const isSame =
+					current?.settings !== undefined &&
+					Buffer.compare(encodeAbout(current.settings), encodeAbout(wanted)) === 0;
+				if (!isNew && others === undefined && current !== undefined && isSame) {
+					attachments.push(current);
+					continue;
+				}
+				const program = this.#load(tables, wanted, others);
+				loaded.push(program);
+				const hook = attach(on, program, current, places, undo);
+				attachments.push(attachmentAt(hook, on, program, wanted));
+				attached.push(on.name);
+			}
+		} catch (error) {
+			for (const step of undo.reverse()) step();
+			for (const program of loaded) program[Symbol.dispose]();
+			throw error;
+		}
+		for (const old of this.#attachments) {
+			if (attachments.includes(old)) continue;
+			const isReplaced = attachments.some(
+				(one) => one.interface.index === old.interface.index && one.hook === old.hook,
+			);
+			if (!isReplaced) {
+				withoutVanished(() => PLACES[old.hook].detach(old.interface, old.program.info.id));
+				detached.push(old.interface.name);
+			}
+			old[Symbol.dispose]();
+		}
+		if (attached.length > 0) waitForGracePeriod();
+		others?.adopt();
+		return { attached, detached, attachments };
+	}
+
+	#otherVips(tables: SharedTables): NewVipTable {
+		const { rows } = this.#input.plan;
+		return tables.makeVips(rows, planVipTable(rows));
+	}
+
+	#settingsOf(on: NetInterface): ProgramSettings {
+		const { settings, wish } = this.#input;
+		const hook = settings.hook === "tc" ? "tc" : "xdp";
+		return {
+			hook,
+			ifindex: on.index,
+			...(on.ethernet ? { mac: on.linkAddress } : {}),
+			...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
+			forward: hook === "tc" ? "kernel" : settings.forward,
+			flows: settings.flows,
+			bleach: settings.bleach,
+			anyPort: wish.services.some(({ port }) => port === 0),
+			echoReply: wish.addresses.some(({ echo }) => echo === "reply"),
+			ipv6ChecksumFlag: hook === "tc" && probeFeature("csumReplaceIpv6").answer === "yes",
+			clock: "bpf_ktime_get_coarse_ns",
+		};
+	}
+
+	#load(tables: SharedTables, settings: ProgramSettings, vips: NewVipTable | undefined): Program {
+		const { capacity } = tables;
+		const table = vips?.table ?? tables.vipTable();
+		const spec = compileDirector({
+			...settings,
+			...capacity,
+			vipBits: table.bits,
+			multiplier: table.multiplier,
+		});
+		const maps = tables.maps();
+		if (vips !== undefined) maps.set(vips.map.info.name, vips.map);
+		return Program.load(spec, { maps });
+	}
+
+	/** Each counter of new tables begins where the old one ended, what was counted until the swap included. */
+	#carryCounters(tables: SharedTables, before: readonly StandingService[]): void {
+		const numbers = before.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
+		const ended = this.#standing?.counters([...Array(REASON_SLOTS).keys(), ...numbers]);
+		if (ended === undefined) return;
+		for (let slot = 0; slot < REASON_SLOTS; slot++) {
+			const total = ended.get(slot);
+			if (total !== undefined) tables.setBase(slot, total);
+		}
+		for (const service of before) {
+			const planned = this.#plannedOf(service);
+			if (planned === undefined) continue;
+			for (const { index } of service.reals) {
+				const total = ended.get(service.first + index);
+				if (total !== undefined) tables.setBase(planned.place.first + index, total);
+			}
+		}
+	}
+
+	/** The numbers of services that are gone: no program refers to them any more. */
+	#forgetServices(tables: SharedTables, before: readonly StandingService[]): void {
+		for (const service of before) {
+			if (this.#plannedOf(service) !== undefined) continue;
+			for (const { index } of service.reals) tables.freeReal(service.first + index);
+		}
+	}
+
+	/** A standing service from its rings to those that it should have, in the order that keeps every moment right. */
+	#moveService(tables: SharedTables, planned: PlannedService): ServiceChange {
+		const { wish, place, reals, leaving, isStanding } = planned;
+		const { address, protocol, port } = wish;
+		const service: ServiceKey = { address, protocol, port };
+		if (!isStanding) return { service, moved: RING_SLOTS, inTransition: false };
+		const { family } = address;
+		const carrying = new Set<number>();
+		for (const { real, index, standing } of reals) {
+			const number = place.first + index;
+			if (real.carries) carrying.add(index);
+			if (standing === undefined) continue;
+			if (standing.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, family);
+			if (standing.left !== undefined) tables.setLeft(number, 0);
+			if (real.carries && !standing.up) tables.setUp(number, true);
+		}
+		for (const { index, entry } of leaving) {
+			if (entry.up) carrying.add(index);
+			if (entry.left === undefined) tables.setLeft(place.first + index, Math.max(1, this.#now));
+			if (entry.dscp !== wish.dscp) tables.setDscp(place.first + index, wish.dscp, family);
+		}
+		const rings = tables.rings(place.number);
+		const target = this.#rings.target(
+			wish,
+			reals.map(({ index }) => index),
+		);
+		const { changes, begins, moved } = moveRing(
+			rings,
+			target,
+			(index) => carrying.has(index),
+			this.#input.settings.flows !== "none",
+		);
+		if (begins) {
+			const isUnderWay = slotsInTransition(rings) > 0;
+			tables.setTransition(place, isUnderWay ? place.since : this.#now, this.#now);
+		}
+		writeSlots(rings, changes);
+		for (const { real, index, standing } of reals)
+			if (!real.carries && standing?.up === true) tables.setUp(place.first + index, false);
+		return { service, moved, inTransition: begins };
+	}
+}

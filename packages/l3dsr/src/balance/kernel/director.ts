@@ -1,0 +1,251 @@
+/**
+ * The director as it runs in the kernel: programs at interfaces, and the tables that they share. The process that changes
+ * it may come and go: what is here is found again by the next one.
+ */
+import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
+import type { Address } from "@l3dsr/packet";
+import type { Counters } from "../../model/rule.ts";
+import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { REASONS, type Reason } from "../reason.ts";
+import { RingCache } from "../ring-cache.ts";
+import { type BalanceWish, keyText } from "../service.ts";
+import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
+import { planTables } from "../tables/plan.ts";
+import type { StandingService } from "../tables/state.ts";
+import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
+import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
+import { Change, type ServiceChange } from "./change.ts";
+import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
+import { type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
+import { type DirectorSettings, refuse } from "./settings.ts";
+import { SharedTables } from "./shared-tables.ts";
+import { type DirectorStatus, serviceStatus } from "./status.ts";
+
+export interface DirectorChange {
+	readonly services: readonly ServiceChange[];
+	/** Interfaces at which a program was put in place or replaced, and from which one was taken. */
+	readonly attached: readonly string[];
+	readonly detached: readonly string[];
+	/** Real servers to which no next hop is known yet, or no route leads. */
+	readonly unresolved: readonly Address[];
+	readonly unreachable: readonly Address[];
+}
+
+export class Director implements Disposable {
+	#tables: SharedTables | undefined;
+	#attachments: readonly Attachment[];
+	readonly #rings = new RingCache();
+	/** Of each service, by its key: how long it drains, as it was applied last. */
+	readonly #drains = new Map<string, number>();
+	#settings: DirectorSettings | undefined;
+
+	private constructor(attachments: readonly Attachment[], tables: SharedTables | undefined) {
+		this.#attachments = attachments;
+		this.#tables = tables;
+	}
+
+	/** Takes over what runs in this namespace, which may be nothing. Throws KERNEL_*, DATAPATH_FOREIGN. */
+	static open(): Director {
+		const attachments = findAttachments();
+		try {
+			let tables: SharedTables | undefined;
+			for (const attachment of attachments) {
+				const place = `${attachment.program.name} at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`;
+				const its = SharedTables.open(mapsOf(attachment), place);
+				// After a change that was cut off, programs may have different ones: the newest have everything.
+				if (tables === undefined || its.generation > tables.generation) {
+					tables?.[Symbol.dispose]();
+					tables = its;
+				} else its[Symbol.dispose]();
+			}
+			return new Director(attachments, tables);
+		} catch (error) {
+			for (const attachment of attachments) attachment[Symbol.dispose]();
+			throw error;
+		}
+	}
+
+	/** Whether a program is attached. */
+	get isRunning(): boolean {
+		return this.#attachments.length > 0;
+	}
+
+	/**
+	 * Makes the kernel direct as `wish` says. Every packet meets the old state or the new one, slot by slot. Throws
+	 * KERNEL_*; then programs and tables are as they were.
+	 */
+	apply(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
+		const all = listInterfaces();
+		const interfaces = settings.interfaces.map(
+			(name) => all.find((one) => one.name === name) ?? interfaceByName(name),
+		);
+		for (const on of interfaces) refuse(on, settings);
+		const standing = this.#tables?.services() ?? [];
+		const plan = planTables(wish, standing, this.#tables?.capacity, {
+			bleach: settings.bleach,
+			referred: ({ number }) => referredReals(this.#need().rings(number)),
+		});
+		const hops = resolveHops(
+			[
+				...wish.services.flatMap(({ reals }) => reals.map(({ address }) => address)),
+				...standing.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
+			],
+			{
+				forward: settings.hook === "tc" ? "kernel" : settings.forward,
+				...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
+				interfaces,
+				all,
+			},
+		);
+		this.#settings = settings;
+		const change = new Change(this.#tables, this.#attachments, this.#rings, {
+			plan,
+			wish,
+			settings,
+			interfaces,
+			hops,
+		});
+		const { tables, attachments, services, attached, detached } = change.run();
+		this.#tables = tables;
+		this.#attachments = attachments;
+		for (const service of wish.services) this.#drains.set(keyText(service), ticksOf(service.drainMs));
+		this.#rings.keepOnly(wish.services);
+		this.#writeHops(hops);
+		return { services, attached, detached, unresolved: hops.unresolved, unreachable: hops.unreachable };
+	}
+
+	/**
+	 * Looks up the way to every real server again: for whenever routes, neighbours or interfaces have changed, and once in
+	 * a while, so that the kernel keeps its neighbours fresh. Throws KERNEL_*.
+	 */
+	refreshNextHops(): Pick<DirectorChange, "unresolved" | "unreachable"> & { readonly changed: number } {
+		const settings = this.#settings ?? this.#standingSettings();
+		if (this.#tables === undefined || settings === undefined)
+			return { unresolved: [], unreachable: [], changed: 0 };
+		const all = listInterfaces();
+		const addresses = this.#tables.services().flatMap(({ reals }) => reals.map(({ entry }) => entry.address));
+		const hops = resolveHops(addresses, {
+			forward: settings.hook === "tc" ? "kernel" : settings.forward,
+			...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
+			interfaces: all.filter(({ name }) => settings.interfaces.includes(name)),
+			all,
+		});
+		return { unresolved: hops.unresolved, unreachable: hops.unreachable, changed: this.#writeHops(hops) };
+	}
+
+	/** Ends the transitions whose drain is over, and gives free the numbers of reals that have left. Gives how many ended. */
+	endDrains(now = currentTick()): number {
+		if (this.#tables === undefined) return 0;
+		let ended = 0;
+		for (const service of this.#tables.services()) {
+			const rings = this.#tables.rings(service.number);
+			const drain = this.#drains.get(keyText(service));
+			if (slotsInTransition(rings) > 0) {
+				if (drain === undefined || ticksBetween(service.changed, now) < drain) continue;
+				writeSlots(rings, endTransition(rings));
+				ended++;
+			}
+			this.#freeLeft(service, now);
+		}
+		return ended;
+	}
+
+	/** In milliseconds: when a drain ends next; undefined when no service is in transition. */
+	nextDrainEnd(now = currentTick()): number | undefined {
+		const left = (this.#tables?.services() ?? []).flatMap((service) => {
+			const drain = this.#drains.get(keyText(service));
+			if (drain === undefined || slotsInTransition(this.#need().rings(service.number)) === 0) return [];
+			return [Math.max(0, drain - ticksBetween(service.changed, now)) * TICK_MS];
+		});
+		return left.length === 0 ? undefined : Math.min(...left);
+	}
+
+	/** What runs, what it has, and what it counted. */
+	status(now = currentTick()): DirectorStatus {
+		const tables = this.#tables;
+		const services = tables?.services() ?? [];
+		const numbers = services.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
+		const counters =
+			tables?.counters([...Array(REASON_SLOTS).keys(), ...numbers]) ?? new Map<number, Counters>();
+		const packets = (number: number) => counters.get(number)?.packets ?? 0n;
+		return {
+			programs: this.#attachments.map(({ interface: on, hook, program, settings }) => ({
+				interface: on.name,
+				hook,
+				id: program.info.id,
+				...(settings === undefined ? {} : { settings }),
+			})),
+			services: services.map((service) =>
+				serviceStatus(service, this.#need().rings(service.number), counters, now),
+			),
+			// One for each key of REASONS.
+			reasons: Object.fromEntries(
+				Object.entries(REASONS).map(([reason, { slot }]) => [reason, packets(slot)]),
+			) as Record<Reason, bigint>,
+		};
+	}
+
+	/** Takes every program away; the tables go with the last of them. Throws KERNEL_*. */
+	detach(): readonly string[] {
+		const detached = this.#attachments.map(({ interface: { name } }) => name);
+		for (const { hook, interface: on, program } of this.#attachments)
+			withoutVanished(() => PLACES[hook].detach(on, program.info.id));
+		this[Symbol.dispose]();
+		return detached;
+	}
+
+	/** Lets go of the descriptors; what is attached runs on. */
+	[Symbol.dispose](): void {
+		for (const attachment of this.#attachments) attachment[Symbol.dispose]();
+		this.#attachments = [];
+		this.#tables?.[Symbol.dispose]();
+		this.#tables = undefined;
+	}
+
+	#need(): SharedTables {
+		if (this.#tables === undefined) throw new RangeError("the director has no tables");
+		return this.#tables;
+	}
+
+	/** How the running programs were told to work, for a process that has not applied anything yet. */
+	#standingSettings(): Pick<DirectorSettings, "interfaces" | "hook" | "forward" | "vlan"> | undefined {
+		const [first] = this.#attachments;
+		if (first?.settings === undefined) return undefined;
+		const { hook, forward, vlan } = first.settings;
+		return {
+			interfaces: this.#attachments.map(({ interface: { name } }) => name),
+			hook: hook === "tc" ? "tc" : first.hook === "xdp-generic" ? "xdp-generic" : "xdp",
+			forward,
+			...(vlan === undefined ? {} : { vlan }),
+		};
+	}
+
+	/** All that change at once: one wait for the programs to have left the old ones. */
+	#writeHops({ hopOf }: Pick<ResolvedHops, "hopOf">): number {
+		const tables = this.#need();
+		const changes = tables.services().flatMap(({ first, reals }) =>
+			reals.flatMap(({ index, entry }) => {
+				const hop = hopOf(entry.address);
+				return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
+			}),
+		);
+		const used = changes.filter(({ entry }) => entry.hop.to === "interface");
+		for (const { number } of used) tables.clearHop(number);
+		if (used.length > 0) waitForGracePeriod();
+		for (const { number, entry, hop } of changes) tables.setHop(number, entry, hop);
+		return changes.length;
+	}
+
+	#freeLeft({ number, first, reals }: StandingService, now: number): void {
+		const tables = this.#need();
+		const left = reals.filter(({ entry }) => entry.left !== undefined);
+		if (left.length === 0) return;
+		const referred = referredReals(tables.rings(number));
+		const remembersAlways = this.#attachments.some(({ settings }) => settings?.flows === "always");
+		for (const { index, entry } of left) {
+			const isOld = ticksBetween(entry.left ?? 0, now) > ALWAYS_TICKS;
+			if (referred.has(index) || (remembersAlways && !isOld)) continue;
+			tables.freeReal(first + index);
+		}
+	}
+}

@@ -1,0 +1,136 @@
+/** Where frames for real servers go, as the kernel's routes and neighbours say. Read again whenever these change. */
+import {
+	listNeighbours,
+	lookUpRoute,
+	type Neighbour,
+	type NetInterface,
+	Netlink,
+	type Route,
+	resolveNeighbour,
+	SyscallError,
+} from "@l3dsr/linux";
+import type { Address } from "@l3dsr/packet";
+import { type Hop, UNRESOLVED } from "../tables/real-entry.ts";
+
+const MAC_BYTES = 6;
+
+export interface HopOptions {
+	readonly forward: "resolved" | "kernel";
+	/** Frames carry this tag. */
+	readonly vlan?: number;
+	/** Interfaces at which the program can send: those that it is attached to. */
+	readonly interfaces: readonly NetInterface[];
+	/** All of this namespace. */
+	readonly all: readonly NetInterface[];
+}
+
+export interface ResolvedHops {
+	readonly hopOf: (address: Address) => Hop;
+	/** Of these no neighbour is known; the kernel has been asked to look for them. */
+	readonly unresolved: readonly Address[];
+	/** To these there is no route. */
+	readonly unreachable: readonly Address[];
+}
+
+/**
+ * Looks up the way to each address. Neighbours that the kernel does not know, or is not sure of, it is asked to look for:
+ * so those in use stay known. Throws SyscallError.
+ */
+export function resolveHops(addresses: readonly Address[], options: HopOptions): ResolvedHops {
+	using netlink = new Netlink();
+	const neighbours = new Map(
+		listNeighbours(undefined, netlink).map((one) => [neighbourKey(one.index, one.bytes), one] as const),
+	);
+	const hops = new Map<string, Hop>();
+	const asked = new Set<string>();
+	const unresolved: Address[] = [];
+	const unreachable: Address[] = [];
+	for (const address of addresses) {
+		if (hops.has(address.text)) continue;
+		const way = wayTo(address, netlink);
+		if (way === undefined) {
+			unreachable.push(address);
+			hops.set(address.text, UNRESOLVED);
+			continue;
+		}
+		const key = neighbourKey(way.index, way.gateway);
+		const neighbour = neighbours.get(key);
+		const out = options.all.find(({ index }) => index === way.index);
+		const hop = hopOf(way, out, neighbour, options);
+		if (!isFresh(neighbour) && out?.ethernet === true && !asked.has(key)) {
+			asked.add(key);
+			resolveNeighbour({ index: way.index, bytes: way.gateway }, netlink);
+		}
+		if (hop.to === "unresolved") unresolved.push(address);
+		hops.set(address.text, hop);
+	}
+	return { hopOf: ({ text }) => hops.get(text) ?? UNRESOLVED, unresolved, unreachable };
+}
+
+interface Way {
+	readonly index: number;
+	/** The router, or the real server itself where it is on the link. */
+	readonly gateway: Uint8Array;
+	readonly mtu?: number;
+}
+
+/** Undefined when no route leads there, or one to nowhere, or to this host itself. */
+function wayTo(address: Address, netlink: Netlink): Way | undefined {
+	let route: Route;
+	try {
+		route = lookUpRoute({ destination: address.bytes }, netlink);
+	} catch (error) {
+		// ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole): all of them an answer.
+		if (error instanceof SyscallError) return undefined;
+		throw error;
+	}
+	const [hop] = route.nextHops;
+	if (route.type !== "unicast" || hop?.index === undefined) return undefined;
+	const gateway = hop.gateway ?? Uint8Array.from(address.bytes);
+	return { index: hop.index, gateway, ...(route.mtu === undefined ? {} : { mtu: route.mtu }) };
+}
+
+const FRESH: ReadonlySet<string> = new Set(["reachable", "noarp", "permanent"]);
+/** States in which the kernel uses the address that it has. */
+const USABLE: ReadonlySet<string> = new Set([...FRESH, "stale", "delay", "probe"]);
+
+/** Of others the kernel is not sure, and is asked to look. */
+function isFresh(neighbour: Neighbour | undefined): boolean {
+	return neighbour !== undefined && FRESH.has(neighbour.state);
+}
+
+function hopOf(
+	route: Way,
+	out: NetInterface | undefined,
+	neighbour: Neighbour | undefined,
+	{ forward, vlan, interfaces }: HopOptions,
+): Hop {
+	if (out === undefined) return UNRESOLVED;
+	const mtu = Math.min(route.mtu ?? out.mtu, out.mtu);
+	if (forward === "kernel") return { to: "kernel", mtu };
+	// With a tag, the way is a VLAN device of that number on one of ours; without, one of ours itself.
+	const index = vlan === undefined ? out.index : out.vlanId === vlan ? out.linkedTo : undefined;
+	const sender = interfaces.find((one) => one.index === index);
+	if (sender?.linkAddress.length !== MAC_BYTES) return { to: "kernel", mtu };
+	if (neighbour?.linkAddress?.length !== MAC_BYTES || !USABLE.has(neighbour.state)) return UNRESOLVED;
+	return {
+		to: "interface",
+		ifindex: sender.index,
+		nextHop: neighbour.linkAddress,
+		ownMac: sender.linkAddress,
+		mtu: Math.min(mtu, sender.mtu),
+	};
+}
+
+function neighbourKey(index: number, address: Uint8Array): string {
+	return `${index} ${Buffer.from(address).toString("hex")}`;
+}
+
+export function sameHop(a: Hop, b: Hop): boolean {
+	if (a.to !== b.to) return false;
+	if (a.to === "interface" && b.to === "interface") {
+		const sameMacs = Buffer.compare(a.nextHop, b.nextHop) === 0 && Buffer.compare(a.ownMac, b.ownMac) === 0;
+		return sameMacs && a.ifindex === b.ifindex && a.mtu === b.mtu;
+	}
+	return a.to === "unresolved" || (a.to === "kernel" && b.to === "kernel" && a.mtu === b.mtu);
+}

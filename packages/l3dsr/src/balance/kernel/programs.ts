@@ -1,0 +1,46 @@
+/** Putting a program in its place. */
+import type { Program } from "@l3dsr/bpf";
+import type { NetInterface } from "@l3dsr/linux";
+import { L3dsrError } from "../../errors.ts";
+import { type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { refuseTakenXdp } from "../../rewrite/ebpf/kernel/taken-xdp.ts";
+import type { ProgramSettings } from "../compile/about.ts";
+import type { Attachment } from "./attachments.ts";
+
+export function attachmentAt(
+	hook: HookName,
+	on: NetInterface,
+	program: Program,
+	settings: ProgramSettings,
+): Attachment {
+	return { hook, interface: on, program, settings, [Symbol.dispose]: () => program[Symbol.dispose]() };
+}
+
+/** Puts the program in the place of `current`, or where nothing of ours is. What takes it back is added to `undo`. */
+export function attach(
+	on: NetInterface,
+	program: Program,
+	current: Attachment | undefined,
+	places: readonly [HookName, ...HookName[]],
+	undo: (() => void)[],
+): HookName {
+	const { id } = program.info;
+	if (current !== undefined) {
+		const place = PLACES[current.hook];
+		place.replace(on, current.program.info.id, program);
+		undo.push(() => place.replace(on, id, current.program));
+		return current.hook;
+	}
+	refuseTakenXdp(on, places[0], "the director");
+	for (const hook of places) {
+		try {
+			PLACES[hook].attach(on, program);
+			undo.push(() => PLACES[hook].detach(on, id));
+			return hook;
+		} catch (error) {
+			const isMissing = error instanceof L3dsrError && error.code === "KERNEL_FEATURE";
+			if (!isMissing || hook === places.at(-1)) throw error;
+		}
+	}
+	throw new RangeError(`no place for ${program.name}`);
+}

@@ -1,0 +1,46 @@
+/** How a host directs, beside what it directs. */
+import type { NetInterface } from "@l3dsr/linux";
+import { L3dsrError } from "../../errors.ts";
+import type { HookName } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { refuseOpenChecksums } from "../../rewrite/ebpf/kernel/open-checksums.ts";
+import type { ForwardMode } from "../compile/options.ts";
+import type { FlowMode } from "../oracle/memory.ts";
+
+export interface DirectorSettings {
+	/** Where packets for the VIPs arrive. */
+	readonly interfaces: readonly string[];
+	readonly hook: "xdp" | "xdp-generic" | "tc";
+	readonly forward: ForwardMode;
+	readonly flows: FlowMode;
+	readonly vlan?: number;
+	readonly bleach: boolean;
+	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
+	readonly openChecksums: "refuse" | "accept";
+}
+
+/** Where a program of a hook can be, the best place first. */
+export const PLACES_OF: Readonly<Record<DirectorSettings["hook"], readonly [HookName, ...HookName[]]>> = {
+	xdp: ["xdp"],
+	"xdp-generic": ["xdp-generic"],
+	tc: ["tcx", "clsact"],
+};
+
+/** Throws KERNEL_FEATURE for an interface at which the director cannot work as `settings` say. */
+export function refuse(on: NetInterface, { hook, vlan, openChecksums }: DirectorSettings): void {
+	const doing = `attach the director to ${on.name}`;
+	if (hook !== "tc" && !on.ethernet) {
+		throw new L3dsrError({
+			code: "KERNEL_FEATURE",
+			message: `${doing}: its frames have no Ethernet header, which XDP needs`,
+			hint: "use hook tc, with forward: kernel",
+		});
+	}
+	if (hook === "tc" && vlan !== undefined) {
+		throw new L3dsrError({
+			code: "KERNEL_FEATURE",
+			message: `${doing}: the kernel has taken VLAN tags off before tc sees a frame`,
+			hint: "name the VLAN device as the interface, without vlan",
+		});
+	}
+	if (hook !== "tc" && openChecksums === "refuse") refuseOpenChecksums(on);
+}

@@ -1,0 +1,53 @@
+/** The rings of services over their configured pools, computed once for each pool: a ring takes milliseconds. */
+import { maglevRing, reassign } from "./maglev.ts";
+import { type BalancedService, keyText, seedOf } from "./service.ts";
+
+interface Cached {
+	/** Whom it was made for, in order, with their weights. */
+	readonly members: string;
+	/** Index into the service's reals, by slot. */
+	readonly ring: Uint16Array;
+}
+
+export class RingCache {
+	readonly #rings = new Map<string, Cached>();
+
+	/**
+	 * Number of the real (`numbers`: by its place in the service's list) that each slot is to have: of the configured
+	 * ring, with the slots of those that do not serve given to others.
+	 */
+	target(service: BalancedService, numbers: readonly number[]): Uint16Array {
+		const seed = seedOf(service);
+		const ring = reassign(
+			this.#configured(service, seed),
+			service.reals.map(({ serves }) => serves),
+			seed,
+		);
+		const number = new Uint16Array(2 ** 15);
+		number.fill(number.length - 1);
+		numbers.forEach((one, index) => {
+			number[index] = one;
+		});
+		for (let slot = 0; slot < ring.length; slot++) ring[slot] = number[ring[slot] as number] as number;
+		return ring;
+	}
+
+	/** Forgets services that are gone. */
+	keepOnly(services: readonly BalancedService[]): void {
+		const keys = new Set(services.map(keyText));
+		for (const key of this.#rings.keys()) if (!keys.has(key)) this.#rings.delete(key);
+	}
+
+	#configured(service: BalancedService, seed: bigint): Uint16Array {
+		const key = keyText(service);
+		const members = service.reals.map(({ address, weight }) => `${address.text} ${weight}`).join(", ");
+		const cached = this.#rings.get(key);
+		if (cached?.members === members) return cached.ring;
+		const ring = maglevRing(
+			service.reals.map(({ address, weight }) => ({ key: address.bytes, weight })),
+			seed,
+		);
+		this.#rings.set(key, { members, ring });
+		return ring;
+	}
+}

@@ -1,0 +1,206 @@
+/**
+ * From the tables as they stand to those of a wish: which service gets which ring and numbers, which real which number,
+ * and what has to be written. Pure: rings are computed where they are (ring-cache.ts), in the order that apply.ts has.
+ */
+import { sameAddress } from "@l3dsr/packet";
+import {
+	type BalancedReal,
+	type BalancedService,
+	type BalanceWish,
+	codesByReal,
+	keyText,
+	type ServiceKey,
+	seedOf,
+} from "../service.ts";
+import { type Capacity, FLOW_BITS_DEFAULT, FRAGMENT_BITS_DEFAULT, REASON_SLOTS } from "./layout.ts";
+import type { RealEntry } from "./real-entry.ts";
+import { Allocator, isSameService, powerOfTwo, realOf, roomFor, type StandingService } from "./state.ts";
+import type { ServicePlace, VipRow } from "./vip-table.ts";
+
+/** A wished real and the number that it gets; `standing`: the entry that it has there already. */
+export interface PlannedReal {
+	readonly real: BalancedReal;
+	/** Within its service. */
+	readonly index: number;
+	readonly standing?: RealEntry;
+}
+
+export interface PlannedService {
+	readonly wish: BalancedService;
+	readonly place: ServicePlace;
+	/** In the order of the wish. */
+	readonly reals: readonly PlannedReal[];
+	/** Reals that are not configured any more, and keep their flows until the drain is over. */
+	readonly leaving: readonly { readonly index: number; readonly entry: RealEntry }[];
+	/** It is in the tables already. */
+	readonly isStanding: boolean;
+}
+
+export interface TablePlan {
+	readonly services: readonly PlannedService[];
+	/** The rows of the VIP table, as they are to be. */
+	readonly rows: readonly VipRow[];
+	/** The tables are too small: everything goes into new ones of this size. */
+	readonly grow?: Capacity;
+}
+
+export interface PlanOptions {
+	/** Real servers have rows of their own, so that codes from outside can be cleared. */
+	readonly bleach: boolean;
+	/** Reals in numbers that slots, *before* included, refer to, of a standing service: these numbers are taken. */
+	readonly referred: (service: StandingService) => ReadonlySet<number>;
+}
+
+type Referred = (service: ServiceKey) => ReadonlySet<number>;
+
+/** Plans new tables where those that stand are too small, or there are none. */
+export function planTables(
+	wish: BalanceWish,
+	standing: readonly StandingService[],
+	capacity: Capacity | undefined,
+	options: PlanOptions,
+): TablePlan {
+	const asked = new Map<string, ReadonlySet<number>>();
+	/** Of the service as it stands, wherever it is going to be; a look through its rings, for those that need it. */
+	const referred: Referred = (key) => {
+		const own = standing.find((one) => isSameService(one, key));
+		const known = asked.get(keyText(key)) ?? (own === undefined ? new Set<number>() : options.referred(own));
+		asked.set(keyText(key), known);
+		return known;
+	};
+	const fits = capacity === undefined ? undefined : placeAll(wish, standing, capacity, referred);
+	if (fits !== undefined) return { services: fits, rows: rowsOf(wish, fits, options) };
+	// Numbers in a service stay as they are, entries of the memory of flows refer to them; where the service is, changes.
+	const nowhere = standing.map(moved);
+	let grow = capacityFor(wish, capacity);
+	let services = placeAll(wish, nowhere, grow, referred);
+	while (services === undefined) {
+		grow = { ...grow, reals: grow.reals * 2 };
+		services = placeAll(wish, nowhere, grow, referred);
+	}
+	return { services, rows: rowsOf(wish, services, options), grow };
+}
+
+/** Nowhere yet, in tables that are about to be made. */
+function moved(service: StandingService): StandingService {
+	return { ...service, first: 0, room: 0, number: -1 };
+}
+
+/** Room for the wish and half as much again; memories keep their size, and so their contents. */
+export function capacityFor({ services }: BalanceWish, before?: Capacity): Capacity {
+	const numbers = services.reduce((sum, { reals }) => sum + roomFor(reals.length + 4), REASON_SLOTS);
+	return {
+		vipBits: before?.vipBits ?? 0,
+		rings: Math.max(4, Math.ceil(services.length * 1.5), before?.rings ?? 0),
+		reals: Math.max(powerOfTwo(numbers * 1.5), before?.reals ?? 0),
+		flowBits: before?.flowBits ?? FLOW_BITS_DEFAULT,
+		fragmentBits: before?.fragmentBits ?? FRAGMENT_BITS_DEFAULT,
+	};
+}
+
+function placeAll(
+	wish: BalanceWish,
+	standing: readonly StandingService[],
+	capacity: Capacity,
+	referred: Referred,
+): readonly PlannedService[] | undefined {
+	const places = new Allocator(
+		capacity,
+		standing.filter(({ number }) => number >= 0),
+	);
+	const planned: PlannedService[] = [];
+	for (const service of wish.services) {
+		const own = standing.find((one) => isSameService(one, service));
+		const stays = own !== undefined && own.number >= 0;
+		const needed = service.reals.length + (own === undefined ? 0 : leavingOf(own, service).length);
+		const highest = own === undefined ? 0 : Math.max(0, ...own.reals.map(({ index }) => index + 1));
+		const place = stays ? own : places.take(Math.max(needed, Math.ceil(highest / 1.5)));
+		if (place === undefined) return undefined;
+		const reals = placeReals(service, own, place.room, referred);
+		if (reals === undefined) return undefined;
+		planned.push({
+			wish: service,
+			place: {
+				number: place.number,
+				first: place.first,
+				room: place.room,
+				seed: seedOf(service),
+				affinity: service.affinity,
+				since: own?.since ?? 0,
+				changed: own?.changed ?? 0,
+			},
+			reals,
+			leaving: own === undefined ? [] : leavingOf(own, service),
+			isStanding: own !== undefined,
+		});
+	}
+	return planned;
+}
+
+function leavingOf({ reals }: StandingService, wish: BalancedService) {
+	return reals.filter(({ entry }) => !wish.reals.some(({ address }) => sameAddress(address, entry.address)));
+}
+
+/** A real keeps its number; a new one gets one that nobody has and no slot refers to. */
+function placeReals(
+	wish: BalancedService,
+	own: StandingService | undefined,
+	room: number,
+	referred: Referred,
+): readonly PlannedReal[] | undefined {
+	const taken = new Set(own?.reals.map(({ index }) => index));
+	const hasNew = own !== undefined && wish.reals.some(({ address }) => realOf(own, address) === undefined);
+	if (hasNew) for (const index of referred(own)) taken.add(index);
+	let next = 0;
+	const placed: PlannedReal[] = [];
+	for (const real of wish.reals) {
+		const standing = own === undefined ? undefined : realOf(own, real.address);
+		if (standing !== undefined) {
+			if (standing.index >= room) return undefined;
+			placed.push({ real, index: standing.index, standing: standing.entry });
+			continue;
+		}
+		while (taken.has(next)) next++;
+		if (next >= room) return undefined;
+		taken.add(next);
+		placed.push({ real, index: next });
+	}
+	return placed;
+}
+
+function rowsOf(
+	wish: BalanceWish,
+	planned: readonly PlannedService[],
+	{ bleach }: PlanOptions,
+): readonly VipRow[] {
+	const services = planned.map(({ wish: { address, protocol, port }, place }): VipRow => {
+		return { kind: "service", address, protocol, port, place };
+	});
+	const vips = wish.addresses.map(({ address, echo }): VipRow => {
+		const first = planned.find(({ wish: service }) => sameAddress(service.address, address));
+		return { kind: "vip", address, echo, ...(first === undefined ? {} : { place: first.place }) };
+	});
+	const vipTexts = new Set(wish.addresses.map(({ address }) => address.text));
+	const reals = bleach
+		? [...codesByReal(wish).values()]
+				.filter(({ address }) => !vipTexts.has(address.text))
+				.map(({ address, codes }): VipRow => ({ kind: "real", address, codes }))
+		: [];
+	return [...services, ...vips, ...reals];
+}
+
+/** Whether two VIP tables differ in anything but when their transitions were: then a new one is needed. */
+export function sameRows(a: readonly VipRow[], b: readonly VipRow[]): boolean {
+	if (a.length !== b.length) return false;
+	const texts = (rows: readonly VipRow[]) => rows.map(textOf).sort().join("\n");
+	return texts(a) === texts(b);
+}
+
+function textOf(row: VipRow): string {
+	const head = `${row.kind} ${row.address.text}`;
+	if (row.kind === "real") return `${head} ${row.codes}`;
+	const { place } = row;
+	const where =
+		place === undefined ? "" : `${place.number} ${place.first} ${place.room} ${place.seed} ${place.affinity}`;
+	return row.kind === "vip" ? `${head} ${row.echo} ${where}` : `${head} ${row.protocol} ${row.port} ${where}`;
+}

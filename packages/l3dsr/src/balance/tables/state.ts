@@ -1,0 +1,91 @@
+/**
+ * The director's tables as values: which service has which ring and numbers, and which real has which number. Pure; read
+ * from the shared tables (kernel/shared-tables.ts) and changed towards a wish (plan.ts).
+ */
+import { type Address, type Dscp, sameAddress } from "@l3dsr/packet";
+import type { Affinity } from "../../model/fleet.ts";
+import type { ServiceKey } from "../service.ts";
+import { REASON_SLOTS } from "./layout.ts";
+import type { RealEntry } from "./real-entry.ts";
+
+/** A real by the number that it has in its service. */
+export interface NumberedReal {
+	readonly index: number;
+	readonly entry: RealEntry;
+}
+
+export interface StandingService extends ServiceKey {
+	/** Of its ring. */
+	readonly number: number;
+	/** Numbers of its reals: from `first` on, `room` of them. */
+	readonly first: number;
+	readonly room: number;
+	readonly affinity: Affinity;
+	/** TICKs: when the transition began, and when its last change was. */
+	readonly since: number;
+	readonly changed: number;
+	/** Taken numbers only, those of reals that have left included. */
+	readonly reals: readonly NumberedReal[];
+}
+
+export function realOf({ reals }: StandingService, address: Address): NumberedReal | undefined {
+	return reals.find(({ entry }) => sameAddress(entry.address, address));
+}
+
+export function isSameService(a: ServiceKey, b: ServiceKey): boolean {
+	return a.protocol === b.protocol && a.port === b.port && sameAddress(a.address, b.address);
+}
+
+/** Half as many again as there are reals, so that some may leave and come: a power of two, 8 at least. */
+export function roomFor(reals: number): number {
+	return powerOfTwo(Math.max(8, Math.ceil(reals * 1.5)));
+}
+
+export function powerOfTwo(atLeast: number): number {
+	return 2 ** Math.ceil(Math.log2(Math.max(1, atLeast)));
+}
+
+/** Rings and numbers of the tables, as they are handed out. */
+export class Allocator {
+	readonly #rings: number;
+	readonly #numbers: number;
+	readonly #takenRings = new Set<number>();
+	readonly #taken: { first: number; end: number }[] = [{ first: 0, end: REASON_SLOTS }];
+
+	constructor(
+		{ rings, reals }: { readonly rings: number; readonly reals: number },
+		standing: readonly StandingService[],
+	) {
+		this.#rings = rings;
+		this.#numbers = reals;
+		for (const { number, first, room } of standing) {
+			this.#takenRings.add(number);
+			this.#taken.push({ first, end: first + room });
+		}
+	}
+
+	/** Undefined when the tables are full. */
+	take(
+		reals: number,
+	): { readonly number: number; readonly first: number; readonly room: number } | undefined {
+		const room = roomFor(reals);
+		let number = 0;
+		while (this.#takenRings.has(number)) number++;
+		this.#taken.sort((a, b) => a.first - b.first);
+		let first = 0;
+		for (const range of this.#taken) {
+			if (first + room <= range.first) break;
+			first = Math.max(first, range.end);
+		}
+		if (number >= this.#rings || first + room > this.#numbers) return undefined;
+		this.#takenRings.add(number);
+		this.#taken.push({ first, end: first + room });
+		return { number, first, room };
+	}
+}
+
+/** What a real's entry says of it beside its hop and counters. */
+export interface RealFacts {
+	readonly dscp: Dscp;
+	readonly up: boolean;
+}

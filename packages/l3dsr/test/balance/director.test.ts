@@ -1,0 +1,379 @@
+/** The director in the kernel: changes, take-over, next hops, counters; with packets across a real interface. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
+import { interfaceByName } from "@l3dsr/linux";
+import { failOnLeaks } from "../../../../test/support/leak.ts";
+import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { currentTick, ticksOf } from "../../src/balance/kernel/clock.ts";
+import { Director } from "../../src/balance/kernel/director.ts";
+import { RING_SLOTS } from "../../src/balance/maglev.ts";
+import { L3dsrError } from "../../src/errors.ts";
+import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
+import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, Wire, wishOf } from "./wire.ts";
+
+enterNetns();
+failOnLeaks();
+
+const SYN = 0x02;
+const ACK = 0x10;
+
+/** One frame of each of `flows` TCP flows of one family. */
+function flowFrames(flows: number, flags: number, family: "ipv4" | "ipv6" = "ipv4"): Uint8Array[] {
+	return Array.from({ length: flows }, (_, n) => {
+		const segment = tcp({ sourcePort: 1024 + (n % 60000), destinationPort: 80, data: "" });
+		const payload = {
+			protocol: 6,
+			encode: (pseudo: Parameters<typeof segment.encode>[0]) => {
+				const bytes = segment.encode(pseudo);
+				bytes[13] = flags;
+				return bytes;
+			},
+		};
+		const packet =
+			family === "ipv4"
+				? ipv4({ source: `198.51.${n >> 8}.${n & 255 || 1}`, destination: VIP[0] }, payload)
+				: ipv6({ source: `2001:db8:c::${n.toString(16)}`, destination: VIP[1] }, payload);
+		return ethernet({ destination: DIRECTOR_MAC }, packet);
+	});
+}
+
+/** Which real server got the packet: the last byte of its address. */
+function realsOf(frames: readonly Uint8Array[]): number[] {
+	return frames.map((frame) => frame[(frame[12] ?? 0) === 0x86 ? 14 + 39 : 14 + 19] ?? 0);
+}
+
+/** Real servers of flows that stay in order across the wire. */
+function sendFlows(wire: Wire, frames: readonly Uint8Array[]): number[] {
+	const result: number[] = [];
+	for (let at = 0; at < frames.length; at += 64) {
+		const some = frames.slice(at, at + 64);
+		const back = wire.exchange(some);
+		assert.equal(back.length, some.length, "frames that came back");
+		result.push(...realsOf(back));
+	}
+	return result;
+}
+
+const reals = (count: number) => Array.from({ length: count }, (_, i) => real(i + 1));
+
+test("frames for a VIP leave with the real server's address, the DSCP, one hop less and the router's MAC address", () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	assert.equal(director.isRunning, false);
+	const change = director.apply(wishOf(reals(2)), SETTINGS);
+	assert.deepEqual(change.attached, [DIRECTOR]);
+	assert.deepEqual([change.unresolved, change.unreachable], [[], []]);
+	assert.equal(director.isRunning, true);
+	for (const family of ["ipv4", "ipv6"] as const) {
+		const [back] = wire.exchange(flowFrames(1, SYN, family));
+		assert.ok(back !== undefined);
+		const [to] = realsOf([back]);
+		assert.ok(to === 1 || to === 2, `real server ${to}`);
+		const segment = tcp({ sourcePort: 1024, destinationPort: 80, data: "" });
+		const expected =
+			family === "ipv4"
+				? ipv4({ source: "198.51.0.1", destination: `10.1.0.${to}`, dscp: 7, ttl: 63 }, segment)
+				: ipv6({ source: "2001:db8:c::0", destination: `2001:db8:1::${to}`, dscp: 7, hopLimit: 63 }, segment);
+		const frame = bytesOf(ethernet({ destination: ROUTER_MAC, source: DIRECTOR_MAC }, expected));
+		const flagsAt = 14 + (family === "ipv4" ? 20 : 40) + 13;
+		// The flags differ from those that the checksum was made with, in the same way on both sides.
+		frame[flagsAt] = SYN;
+		assert.deepEqual(Buffer.from(back).toString("hex"), Buffer.from(frame).toString("hex"));
+	}
+	assert.deepEqual(director.detach(), [DIRECTOR]);
+});
+
+test("flows are spread over the real servers and stay where they are", () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	director.apply(wishOf(reals(4)), SETTINGS);
+	const first = sendFlows(wire, flowFrames(400, SYN));
+	const again = sendFlows(wire, flowFrames(400, ACK));
+	assert.deepEqual(again, first);
+	for (const n of [1, 2, 3, 4])
+		assert.ok(first.filter((one) => one === n).length > 60, `real server ${n} got too little`);
+	const { services } = director.status();
+	const tcp4 = services.find(({ service }) => service.protocol === 6 && service.address.family === "ipv4");
+	assert.deepEqual(
+		tcp4?.reals.map(({ counters }) => Number(counters.packets)),
+		[1, 2, 3, 4].map((n) => 2 * first.filter((one) => one === n).length),
+	);
+	director.detach();
+});
+
+test("a real server's death moves its own flows only; when it is back, new flows come to it and the others stay", () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	director.apply(wishOf(reals(5)), SETTINGS);
+	const before = sendFlows(wire, flowFrames(300, ACK));
+	const dead = wishOf(reals(5), {}, (_service, _pool, name) => name !== "r3");
+	const change = director.apply(dead, SETTINGS);
+	assert.deepEqual(change.attached, [], "no program is replaced");
+	assert.ok(change.services.every(({ inTransition }) => !inTransition));
+	const during = sendFlows(wire, flowFrames(300, ACK));
+	before.forEach((one, flow) => {
+		if (one === 3) assert.notEqual(during[flow], 3);
+		else assert.equal(during[flow], one);
+	});
+	const back = director.apply(wishOf(reals(5)), SETTINGS);
+	assert.ok(back.services.every(({ inTransition }) => inTransition));
+	assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), during, "established flows stay");
+	assert.deepEqual(sendFlows(wire, flowFrames(300, SYN)), before, "new flows go where they went at first");
+	assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), before, "and stay there: they have entries");
+	director.detach();
+});
+
+for (const [what, after] of [
+	["one is added", (all: ReturnType<typeof real>[]) => [...all, real(9)]],
+	["one is removed", (all: ReturnType<typeof real>[]) => all.slice(1)],
+	["one drains", (all: ReturnType<typeof real>[]) => [real(1, { state: "drain" }), ...all.slice(1)]],
+	["weights change", (all: ReturnType<typeof real>[]) => [real(1, { weight: 5 }), ...all.slice(1)]],
+	["every one is exchanged", () => [real(11), real(12), real(13)]],
+] as const) {
+	test(`established flows stay with their real servers when ${what}, until the drain is over`, () => {
+		using wire = new Wire(20);
+		using director = Director.open();
+		director.apply(wishOf(reals(4)), SETTINGS);
+		const before = sendFlows(wire, flowFrames(300, ACK));
+		director.apply(wishOf(after(reals(4))), SETTINGS);
+		assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), before, "known flows");
+		const fresh = sendFlows(wire, flowFrames(300, SYN));
+		assert.notDeepEqual(fresh, before);
+		assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), fresh, "flows that began meanwhile");
+		assert.ok((director.nextDrainEnd() ?? 0) > 890_000);
+		assert.equal(director.endDrains(), 0, "the drain is not over");
+		const over = currentTick() + ticksOf(900_000) + 1;
+		assert.ok(director.endDrains(over) > 0);
+		assert.equal(director.nextDrainEnd(), undefined);
+		assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), fresh, "after the drain");
+		const { services } = director.status();
+		assert.ok(
+			services.every(
+				({ transition, reals: all }) => transition === undefined && all.every(({ leaving }) => !leaving),
+			),
+		);
+		director.detach();
+	});
+}
+
+test("two changes in one drain keep the flows of the first real servers and those that began in between", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), SETTINGS);
+	const frames = flowFrames(200, ACK);
+	assert.ok(sendFlows(wire, frames).every((one) => one === 1));
+	director.apply(wishOf([real(2)]), SETTINGS);
+	const second = flowFrames(100, SYN).map((frame) => frame.slice());
+	assert.ok(sendFlows(wire, second).every((one) => one === 2));
+	director.apply(wishOf([real(3)]), SETTINGS);
+	const now = sendFlows(wire, frames);
+	assert.ok(
+		now.slice(0, 100).every((one) => one === 2),
+		"began with the second",
+	);
+	assert.ok(
+		now.slice(100).every((one) => one === 1),
+		"began with the first",
+	);
+	director.detach();
+});
+
+test("UDP flows in changed slots go on to the real server that they had", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), SETTINGS);
+	director.apply(wishOf([real(2)]), SETTINGS);
+	const datagrams = Array.from({ length: 50 }, (_, n) =>
+		ethernet({ destination: DIRECTOR_MAC }, ipv4({ destination: VIP[0] }, udp({ sourcePort: 2000 + n }))),
+	);
+	assert.ok(sendFlows(wire, datagrams).every((one) => one === 1));
+	director.detach();
+});
+
+test("another process finds what runs, in the middle of a transition, and goes on", () => {
+	using wire = new Wire(20);
+	let before: number[];
+	let ids: readonly number[];
+	{
+		using first = Director.open();
+		first.apply(wishOf(reals(4)), SETTINGS);
+		before = sendFlows(wire, flowFrames(300, ACK));
+		first.apply(wishOf(reals(3)), SETTINGS);
+		ids = first.status().programs.map(({ id }) => id);
+	}
+	// The process is gone, the program is not.
+	assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), before);
+	using second = Director.open();
+	assert.equal(second.isRunning, true);
+	const status = second.status();
+	assert.deepEqual(
+		status.programs.map(({ id }) => id),
+		ids,
+	);
+	assert.equal(status.services.length, 4);
+	assert.ok(status.services.every(({ transition }) => (transition?.slots ?? 0) > RING_SLOTS / 5));
+	assert.equal(second.endDrains(currentTick() + 10_000), 0, "how long a drain takes is in the wish");
+	const change = second.apply(wishOf(reals(3)), SETTINGS);
+	assert.deepEqual(change.attached, [], "the program that runs is the wanted one");
+	assert.deepEqual(
+		change.services.map(({ moved }) => moved),
+		[0, 0, 0, 0],
+	);
+	assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), before);
+	assert.ok(second.endDrains(currentTick() + ticksOf(900_000) + 1) > 0);
+	second.detach();
+});
+
+test("a change of VIPs replaces the program and keeps flows, transitions and counters", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf(reals(4)), SETTINGS);
+	const before = sendFlows(wire, flowFrames(200, ACK));
+	director.apply(wishOf(reals(3)), SETTINGS);
+	const counted = director
+		.status()
+		.services.map(({ reals: all }) => all.map(({ counters }) => counters.packets));
+	const vip = {
+		services: [80, 443].map(
+			(port) => ({ port, protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
+		),
+	};
+	const change = director.apply(wishOf(reals(3), vip), SETTINGS);
+	assert.deepEqual(change.attached, [DIRECTOR]);
+	const { services } = director.status();
+	assert.equal(services.length, 8);
+	const old = services.filter(({ service }) => service.port === 80);
+	assert.deepEqual(
+		old.map(({ reals: all }) => all.map(({ counters }) => counters.packets)).sort(),
+		counted.sort(),
+	);
+	assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before, "flows of the real server that has left");
+	director.apply(wishOf(reals(3)), SETTINGS);
+	assert.equal(director.status().services.length, 4);
+	assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before);
+	director.detach();
+});
+
+test("tables that become too small are replaced by larger ones, with flows, transitions and counters", () => {
+	using wire = new Wire(250);
+	using director = Director.open();
+	director.apply(wishOf(reals(3)), SETTINGS);
+	const before = sendFlows(wire, flowFrames(200, ACK));
+	director.apply(wishOf([...reals(2), real(4)]), SETTINGS);
+	const change = director.apply(
+		wishOf([...reals(2), ...Array.from({ length: 200 }, (_, n) => real(n + 4))]),
+		SETTINGS,
+	);
+	assert.deepEqual(change.attached, [DIRECTOR]);
+	assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before, "known flows");
+	const { services } = director.status();
+	const tcp4 = services.find(({ service }) => service.protocol === 6 && service.address.family === "ipv4");
+	const total = tcp4?.reals.reduce((sum, { counters }) => sum + Number(counters.packets), 0);
+	assert.equal(total, 400);
+	assert.ok(
+		tcp4?.reals.some(({ leaving }) => leaving),
+		"the real server that left",
+	);
+	director.detach();
+});
+
+test("a real server that comes back in the place of another begins to count at zero", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), SETTINGS);
+	sendFlows(wire, flowFrames(30, SYN));
+	director.apply(wishOf([real(2)]), SETTINGS);
+	director.endDrains(currentTick() + ticksOf(900_000) + 1);
+	director.apply(wishOf([real(3)]), SETTINGS);
+	const found = director.status().services.flatMap(({ reals: all }) => all);
+	assert.deepEqual(
+		found.filter(({ address }) => address.text === "10.1.0.1"),
+		[],
+	);
+	for (const { address, counters } of found.filter(({ address }) => address.text === "10.1.0.3"))
+		assert.equal(counters.packets, 0n, address.text);
+	director.detach();
+});
+
+test("a next hop that changes is followed by refreshNextHops(); without one the kernel's table is asked, then the kernel", async () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), SETTINGS);
+	const macOf = (frames: readonly Uint8Array[]) =>
+		frames.map((frame) => Buffer.from(frame.subarray(0, 6)).toString("hex"));
+	const [frame] = flowFrames(1, ACK);
+	assert.ok(frame !== undefined);
+	assert.deepEqual(macOf(wire.exchange([frame])), ["0200000000fe"]);
+	ip(`neigh replace 10.9.0.254 lladdr 02:00:00:00:00:fd dev ${DIRECTOR} nud permanent`);
+	assert.equal(director.refreshNextHops().changed, 2, "TCP and UDP of one family");
+	assert.deepEqual(macOf(wire.exchange([frame])), ["0200000000fd"]);
+	assert.equal(director.refreshNextHops().changed, 0);
+
+	ip(`neigh del 10.9.0.254 dev ${DIRECTOR}`);
+	const lost = director.refreshNextHops();
+	assert.deepEqual(
+		lost.unresolved.map(({ text }) => text),
+		["10.1.0.1"],
+	);
+	// The kernel asks for the router; until it knows it, frames are the kernel's to keep or to drop.
+	const before = director.status().reasons["by-kernel"];
+	wire.send([frame]);
+	await waitFor("the packet that went to the kernel", () => director.status().reasons["by-kernel"] > before);
+	// With a neighbour that the tables do not have yet, the program finds it itself.
+	run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+	ip(`neigh replace 10.9.0.254 lladdr ${ROUTER_MAC} dev ${DIRECTOR} nud permanent`);
+	assert.deepEqual(macOf(wire.exchange([frame], 1000)), ["0200000000fe"]);
+	director.detach();
+});
+
+test("without a route the real server is reported as unreachable", () => {
+	using _wire = new Wire();
+	using director = Director.open();
+	const { unreachable } = director.apply(wishOf([real(1)]), SETTINGS);
+	assert.deepEqual([...new Set(unreachable.map(({ text }) => text))], ["10.1.0.1", "2001:db8:1::1"]);
+	director.detach();
+});
+
+test("a foreign XDP program in the way is left alone, and nothing is left behind", () => {
+	using _wire = new Wire(10);
+	const p = new ProgramBuilder({ name: "other", type: "BPF_PROG_TYPE_XDP" });
+	p.exit(XDP_ACTION.PASS);
+	using other = Program.load(p.build());
+	xdpNative.attach(interfaceByName(DIRECTOR), other);
+	using director = Director.open();
+	assert.throws(
+		() => director.apply(wishOf(reals(2)), SETTINGS),
+		(error) => {
+			assert.ok(error instanceof L3dsrError);
+			assert.match(
+				error.message,
+				/attach the director of dir0 to XDP: program other \(id \d+\) is at XDP, and an interface has one XDP program/,
+			);
+			return true;
+		},
+	);
+	assert.equal(director.isRunning, false);
+	assert.deepEqual(xdpNative.query(interfaceByName(DIRECTOR)), [{ programId: other.info.id }]);
+});
+
+test("an interface whose packets may come without checksums is refused unless accepted", () => {
+	using _wire = new Wire(10);
+	using director = Director.open();
+	assert.throws(
+		() => director.apply(wishOf(reals(1)), { ...SETTINGS, openChecksums: "refuse" }),
+		/veth interface may come without their checksum/,
+	);
+	assert.equal(director.isRunning, false);
+});
+
+test("an empty fleet takes every packet for the VIP to the kernel, and a fleet without VIPs has no service", () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	director.apply(wishOf([]), SETTINGS);
+	wire.send(flowFrames(5, SYN));
+	assert.equal(director.status().services.length, 4);
+	director.apply({ addresses: [], services: [] }, SETTINGS);
+	assert.deepEqual(director.status().services, []);
+	director.detach();
+});
