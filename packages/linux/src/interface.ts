@@ -30,6 +30,8 @@ const IFLA_LINK_NETNSID = 37;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const IFLA_VLAN_ID = 1;
 export const IFLA_XDP = 43;
 const IFLA_XDP_ATTACHED = 2;
 
@@ -81,6 +83,8 @@ export interface NetInterface {
 	readonly linkAddress: Uint8Array;
 	/** Index of the interface that it is tied to in this namespace: below a VLAN, the other end of a veth. */
 	readonly linkedTo?: number;
+	/** Of a VLAN device: the number that its frames carry. */
+	readonly vlanId?: number;
 	/** Index of the bridge, bond or VRF that it belongs to. */
 	readonly master?: number;
 }
@@ -138,7 +142,9 @@ export function decodeLinkMessage(message: NetlinkMessage): {
 function decodeInterface(message: NetlinkMessage): NetInterface {
 	const { fixed, attributes } = decodeLinkMessage(message);
 	const info = attributes.get(IFLA_LINKINFO);
-	const kind = info === undefined ? undefined : textAttribute(decodeAttributes(info), IFLA_INFO_KIND);
+	const infos = info === undefined ? undefined : decodeAttributes(info);
+	const kind = infos === undefined ? undefined : textAttribute(infos, IFLA_INFO_KIND);
+	const vlanId = kind === "vlan" ? vlanIdOf(infos?.get(IFLA_INFO_DATA)) : undefined;
 	const xdp = attributes.get(IFLA_XDP);
 	const properties = attributes.get(IFLA_PROP_LIST);
 	// The number of an interface in another namespace says nothing here.
@@ -158,8 +164,14 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 		carrier: (fixed.flags & IFF_LOWER_UP) !== 0,
 		linkAddress: attributes.get(IFLA_ADDRESS) ?? new Uint8Array(),
 		...(linkedTo === 0 || linkedTo === fixed.index ? {} : { linkedTo }),
+		...(vlanId === undefined ? {} : { vlanId }),
 		...(master === 0 ? {} : { master }),
 	};
+}
+
+function vlanIdOf(data: Uint8Array | undefined): number | undefined {
+	const id = data === undefined ? undefined : decodeAttributes(data).get(IFLA_VLAN_ID);
+	return id === undefined ? undefined : (id[0] ?? 0) | ((id[1] ?? 0) << 8);
 }
 
 function alternativeNames(properties: Uint8Array): string[] {

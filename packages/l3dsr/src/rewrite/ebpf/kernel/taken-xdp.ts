@@ -6,7 +6,7 @@ import { PROGRAM_NAME } from "../compile/compile.ts";
 import { type HookName, PLACES } from "./attachment.ts";
 
 /** Throws L3dsrError (KERNEL_SYSCALL) when `hook` is of XDP and a program is in the way. */
-export function refuseTakenXdp(on: NetInterface, hook: HookName): void {
+export function refuseTakenXdp(on: NetInterface, hook: HookName, what = "the rules"): void {
 	if (PLACES[hook].program !== "xdp") return;
 	for (const at of ["xdp", "xdp-generic"] as const) {
 		for (const id of PLACES[at].query(on)) {
@@ -14,7 +14,7 @@ export function refuseTakenXdp(on: NetInterface, hook: HookName): void {
 			const ours = program.name === PROGRAM_NAME.xdp;
 			throw new L3dsrError({
 				code: "KERNEL_SYSCALL",
-				message: `attach the rules of ${on.name} to ${PLACES[hook].name}: program ${program.name} (id ${id}) is at ${PLACES[at].name}, and an interface has one XDP program`,
+				message: `attach ${what} of ${on.name} to ${PLACES[hook].name}: program ${program.name} (id ${id}) is at ${PLACES[at].name}, and an interface has one XDP program`,
 				hint: ours
 					? "move the rules to hook tc first, then here"
 					: "use hook tc, or take that program away (ip link set dev NAME xdp off)",
