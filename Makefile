@@ -1,21 +1,25 @@
 # Two commands: `make demo` (L3DSR at work on this machine) and `make test` (everything, as CI runs it).
-# Both begin with `setup`, which installs what is missing on a fresh Debian 12 with npm, and says so. Everything runs on
-# the Node that the packages bring, which npm installs into the checkout.
+# Each installs first what it needs and is missing on a fresh Debian 12 with npm, and says so. Everything runs on
+# the Node that the packages bring, which npm installs into the checkout: the machine's own Node does not matter.
 
 NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup demo test check schema format golden bench bench-quick soak differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden bench bench-quick soak differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
 	@sh scripts/setup.sh
 
-demo: setup
+setup-test:
+	@sh scripts/setup.sh test
+
+demo:
+	@sh scripts/setup.sh demo
 	@bin/l3dsr lab
 
-test: setup check
+test: setup-test check
 	@$(NODE_TEST) $(TESTS)
 
 # Format and lint, types, layer rules, generated files.
@@ -33,31 +37,31 @@ format: setup
 	@node_modules/.bin/biome check --write .
 
 # Writes the golden files anew; review the difference before committing it.
-golden: setup
+golden: setup-test
 	@UPDATE_GOLDEN=1 $(NODE_TEST) $(TESTS)
 
 # What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
-bench: setup
+bench: setup-test
 	@$(NODE) bench/main.ts
 
-bench-quick: setup
+bench-quick: setup-test
 	@$(NODE) bench/main.ts --quick
 
 # Ten seconds each of replacements of the rules under 50,000 packets a second: 200 a second of the eBPF program, at
 # each hook of tc, and 20 a second of the rules of nftables. One after the other: each needs both processors of two.
-soak: setup
+soak: setup-test
 	@L3DSR_SOAK_SECONDS=10 $(NODE) --test --test-concurrency=1 packages/l3dsr/test/rewrite/ebpf/under-load.test.ts \
 		packages/l3dsr/test/rewrite/nft/under-load.test.ts
 
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
 # kernel with the rules of nftables, both against the reference.
-differential: setup
+differential: setup-test
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/nft/differential.test.ts
 
 # What has to hold under the kernels of Debian 11, 12 and 13, each in an emulated machine (some ten minutes).
 KERNELS ?= bullseye bookworm trixie
-test-kernels: setup
+test-kernels: setup-test
 	@for suite in $(KERNELS); do sh test/kernels/boot.sh $$suite 'sh test/kernels/check.sh' || exit; done
 
 # Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm, ARCH the processor.
@@ -83,7 +87,7 @@ packaging-setup: setup
 	@sh packaging/prebuilt.sh fetch
 
 # Builds all kinds, installs, upgrades and removes them on hosts without Node. As root, on Debian.
-test-packages: packaging-setup
+test-packages: setup-test packaging-setup
 	@sh packaging/setup.sh test
 	@sh packaging/test/build.sh
 	@$(NODE_TEST) packaging/test/*.test.ts

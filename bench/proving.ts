@@ -7,6 +7,7 @@ import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
 import { ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
 import { openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
 import { REAL, startServer, VIPS } from "../packages/l3dsr/test/probe/stage.ts";
+import { setRules } from "../packages/l3dsr/test/rewrite/set-rules.ts";
 import { inside } from "./commands.ts";
 import { type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
@@ -38,7 +39,7 @@ export async function measureProving(effort: Effort, bin: string): Promise<Map<s
 				vipRules(family, MOST_VIPS, host.device.name),
 			);
 			const entries = rules.map((rule, index) => ({ rule, ordinal: index * ORDINAL_STEP }));
-			await engine.apply({ entries }, await engine.observe());
+			await setRules(engine, { entries });
 			const output = join(folder, `${datapath}.pcap`);
 			return inside(host, name, [l3dsr, "trace", capture, "-i", host.device.name, "-w", output]);
 		};

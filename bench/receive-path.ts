@@ -5,6 +5,7 @@ import { EbpfWatcher } from "../packages/l3dsr/src/inspect/watch/ebpf-watch.ts";
 import { ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
 import type { HookName } from "../packages/l3dsr/src/rewrite/ebpf/kernel/attachment.ts";
 import { openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
+import { setRules } from "../packages/l3dsr/test/rewrite/set-rules.ts";
 import { loadFrameSource } from "./live-frames.ts";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
@@ -55,7 +56,7 @@ function ours(family: Family, vips: number, hook?: HookName, services = false): 
 			? serviceRules(family, vips, device.name)
 			: vipRules(family, vips, hook === undefined ? undefined : device.name);
 		const entries = rules.map((rule, index) => ({ rule, ordinal: index * ORDINAL_STEP }));
-		await datapath.apply({ entries }, await datapath.observe());
+		await setRules(datapath, { entries });
 		return async () => {
 			const observed = await datapath.observe();
 			return Number(observed.rules.reduce((sum, { counters }) => sum + counters.packets, 0n));

@@ -13,6 +13,7 @@ import { buildTopology, destroyTopology, inHost, type Topology } from "../packag
 import { EMPTY_RULESET, ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
 import { type HostDatapathOptions, openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
 import { daddrRule } from "../packages/l3dsr/test/packets/rules.ts";
+import { setRules } from "../packages/l3dsr/test/rewrite/set-rules.ts";
 import { type Candidate, interleave, type Series } from "./measure.ts";
 
 const PORT = 5201;
@@ -78,10 +79,10 @@ export async function measureThroughput(
 					if (choice !== undefined) {
 						const one = rule(choice.datapath === "ebpf" ? REAL_SERVER_DEVICE : undefined);
 						const entries = [{ rule: one, ordinal: ORDINAL_STEP }];
-						await datapath.apply({ entries }, await datapath.observe());
+						await setRules(datapath, { entries });
 					}
 					const gbits = iperf(topology, vip.vip.text, effort.seconds);
-					await datapath.apply(EMPTY_RULESET, await datapath.observe());
+					await setRules(datapath, EMPTY_RULESET);
 					return gbits;
 				},
 			};

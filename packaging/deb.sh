@@ -18,7 +18,8 @@ ubuntu24.04 | noble) suite=noble suffix=~ubuntu24.04 ;;
 ubuntu26.04 | resolute) suite=resolute suffix=~ubuntu26.04 ;;
 *) echo "deb: SUITE is deb12, deb13, ubuntu24.04 or ubuntu26.04, not $SUITE" >&2; exit 2 ;;
 esac
-version=$(node packaging/metadata.mjs version)-1$suffix
+node=$(sh packaging/prebuilt.sh node)
+version=$("$node" packaging/metadata.mjs version)-1$suffix
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
@@ -28,7 +29,7 @@ sh packaging/install.sh "$root"
 mv "$root/usr/share/zsh/site-functions" "$root/usr/share/zsh/vendor-completions"
 
 doc=$root/usr/share/doc/l3dsr
-node packaging/metadata.mjs debian "$version" "$suite" | gzip -9n >"$doc/changelog.Debian.gz"
+"$node" packaging/metadata.mjs debian "$version" "$suite" | gzip -9n >"$doc/changelog.Debian.gz"
 gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
 cp packaging/deb/copyright "$doc/copyright"
 install -Dm 644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrides/l3dsr"
@@ -36,8 +37,8 @@ install -Dm 644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrid
 mkdir "$root/DEBIAN"
 size=$(find "$root" -type f -not -path '*/DEBIAN/*' -printf '%s\n' | awk '{ k += int(($1 + 1023) / 1024) } END { print k }')
 glibc=$(sh packaging/abi.sh "$root/usr/lib/l3dsr/node" "$root"/usr/lib/l3dsr/node_modules/@koromix/*/*/koffi.node)
-maintainer=$(node packaging/metadata.mjs maintainer)
-homepage=$(node packaging/metadata.mjs homepage)
+maintainer=$("$node" packaging/metadata.mjs maintainer)
+homepage=$("$node" packaging/metadata.mjs homepage)
 sed -e "s|@VERSION@|$version|" -e "s|@ARCH@|$deb_arch|" -e "s|@SIZE@|$size|" -e "s|@GLIBC@|$glibc|" \
 	-e "s|@MAINTAINER@|$maintainer|" -e "s|@HOMEPAGE@|$homepage|" packaging/deb/control >"$root/DEBIAN/control"
 (cd "$root" && find . -type f -not -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"

@@ -2,9 +2,12 @@
 # Brings the programs that nobody builds here, by CPU, and compares them with prebuilt.sha512:
 #   prebuilt.sh fetch      the npm packages of every CPU, into build/prebuilt/*.tgz; what is there stays
 #   prebuilt.sh unpack CPU those of one, into build/prebuilt/CPU/{node,koffi,esbuild}; needs no network
+#   prebuilt.sh node       unpacks this machine's, and prints where its Node is: scripts do not look for one in PATH
 # node is the runtime that the packages bring, koffi what it calls the kernel with, esbuild builds.
 set -eu
 cd "$(dirname "$0")"
+# shellcheck source=arch.sh
+. ./arch.sh
 list=$PWD/prebuilt.sha512
 mkdir -p ../build/prebuilt
 cd ../build/prebuilt
@@ -26,8 +29,8 @@ fetch)
 	done <"$list"
 	sha512sum --check --quiet "$list"
 	;;
-unpack)
-	cpu=$2
+unpack | node)
+	cpu=${2:-$build_cpu}
 	for name in node koffi esbuild; do
 		sum=$(grep -E "[ -]$name-linux-$cpu-[0-9.]+\.tgz$" "$list")
 		file=${sum##* }
@@ -39,9 +42,10 @@ unpack)
 		tar -xzf "$file" -C "$cpu/$name" --strip-components=1 --no-same-owner --exclude='package/include' --exclude='package/share'
 		echo "$sum" >"$cpu/$name/.unpacked"
 	done
+	[ "$1" = unpack ] || echo "$PWD/$cpu/node/bin/node"
 	;;
 *)
-	echo "usage: packaging/prebuilt.sh fetch | unpack CPU" >&2
+	echo "usage: packaging/prebuilt.sh fetch | unpack CPU | node" >&2
 	exit 2
 	;;
 esac

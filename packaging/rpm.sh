@@ -7,6 +7,7 @@ export LC_ALL=C TZ=UTC
 umask 022
 # shellcheck source=arch.sh
 . "$here/arch.sh"
+node=$(sh "$here/prebuilt.sh" node)
 dist=${DIST:-el9}
 case $dist in
 el[0-9]* | fc[0-9]*) ;;
@@ -24,7 +25,7 @@ case $dist in fc*) sbindir=/usr/bin ;; *) sbindir=/usr/sbin ;; esac
 build() {
 	# Where rpm knows of no packages (on Debian), it cannot judge what the build requires.
 	rpm -q rpm >/dev/null 2>&1 || set -- --nodeps "$@"
-	rpmbuild "$@" --quiet --define "packager $(node "$here/metadata.mjs" maintainer)" --define "dist .$dist" --define "_sbindir $sbindir" \
+	rpmbuild "$@" --quiet --define "packager $("$node" "$here/metadata.mjs" maintainer)" --define "dist .$dist" --define "_sbindir $sbindir" \
 		--define "_buildhost reproducible" --define "use_source_date_epoch_as_buildtime 1" \
 		--define "clamp_mtime_to_source_date_epoch 1" --define "_binary_payload w6.gzdio" --define "_source_payload w1.gzdio"
 }
@@ -33,7 +34,7 @@ if [ "${1:-}" = --rebuild ]; then
 	source=$(realpath "$2")
 else
 	sh "$here/tarball.sh"
-	version=$(node "$here/metadata.mjs" version)
+	version=$("$node" "$here/metadata.mjs" version)
 	source=$out/l3dsr-$version-1.$dist.src.rpm
 	SOURCE_DATE_EPOCH=$(sh "$here/source-date.sh")
 	export SOURCE_DATE_EPOCH
@@ -43,10 +44,10 @@ else
 	(cd "$work/SOURCES" && sha512sum --check --quiet "$here/prebuilt.sha512")
 	chmod 644 "$work"/SOURCES/*
 	find "$work/SOURCES" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
-	node "$here/metadata.mjs" rpm "$version-1.$dist" >"$work/changelog"
+	"$node" "$here/metadata.mjs" rpm "$version-1.$dist" >"$work/changelog"
 	echo "$sources" >"$work/sources"
 	sed -e "s|@VERSION@|$version|" -e "s|@EPOCH@|$SOURCE_DATE_EPOCH|" \
-		-e "s|@HOMEPAGE@|$(node "$here/metadata.mjs" homepage)|" \
+		-e "s|@HOMEPAGE@|$("$node" "$here/metadata.mjs" homepage)|" \
 		-e "/@SOURCES@/{
 r $work/sources
 d

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Builds the sources of the packages in build/packages, reproducibly:
 #   l3dsr-VERSION.tar.gz           the commit's files
-#   l3dsr-VERSION-modules.tar.gz   the npm packages that a build needs, for every processor
+#   l3dsr-VERSION-modules.tar.gz   node_modules: the npm packages that a build needs, and the links to the workspace's own
 # What prebuilt.sh fetches goes beside them as it is: with all of it, a build needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C TZ=UTC
 umask 022
-version=$(node packaging/metadata.mjs version)
+version=$("$(sh packaging/prebuilt.sh node)" packaging/metadata.mjs version)
 epoch=$(sh packaging/source-date.sh)
 mkdir -p build/packages
 work=$(mktemp -d build/tarball.XXXXXX)
@@ -21,6 +21,6 @@ tar --create --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mo
 	--mtime="@$epoch" --hard-dereference --exclude='node_modules/koffi/vendor' --exclude='node_modules/koffi/lib' \
 	--exclude='node_modules/koffi/doc' --exclude='node_modules/esbuild/bin' \
 	--exclude='*.map' --exclude='*.d.cts' --exclude='*.d.mts' --exclude='*.d.ts' \
-	node_modules/commander node_modules/esbuild node_modules/koffi node_modules/yaml node_modules/zod |
+	node_modules/@l3dsr node_modules/commander node_modules/esbuild node_modules/koffi node_modules/yaml node_modules/zod |
 	gzip -9n >"$work/l3dsr-$version-modules.tar.gz"
 mv "$work"/*.tar.gz build/packages/

@@ -1,22 +1,25 @@
 #!/bin/sh
-# Installs what this checkout needs and is missing, builds the commands into bin/, and says what it did.
+# Installs what this checkout lacks, builds the commands into bin/, and says what it did:
+#   setup.sh [dev]   the npm packages (Node is one of them), to work on the code
+#   setup.sh demo    the npm packages that a build needs, and the programs that `l3dsr lab` runs
+#   setup.sh test    the npm packages, and every program that the tests and the benchmarks run
 set -eu
 cd "$(dirname "$0")/.."
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
-command -v npm >/dev/null || fail "npm is not installed; install it (apt-get install npm, or Node.js from nodejs.org)"
-
 # program, and the Debian package that has it
-missing=
-while read -r program package; do
-	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $package"
-done <<LIST
+programs() {
+	[ "$1" != dev ] || return 0
+	cat <<LIST
 nft nftables
 ip iproute2
+ping iputils-ping
+LIST
+	[ "$1" = test ] || return 0
+	cat <<LIST
 iptables iptables
 curl curl
-ping iputils-ping
 ethtool ethtool
 iperf3 iperf3
 ifconfig net-tools
@@ -26,19 +29,40 @@ strace strace
 sysctl procps
 systemd-analyze systemd
 LIST
+}
+
+purpose=${1:-dev}
+case $purpose in
+dev | demo | test) ;;
+*) echo "usage: scripts/setup.sh [dev | demo | test]" >&2; exit 2 ;;
+esac
+command -v npm >/dev/null ||
+	fail "npm is not installed; install it (apt-get install npm: its version and Node's do not matter), then run this again"
+
+missing=
+while read -r program package; do
+	[ -z "$program" ] || PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $package"
+done <<LIST
+$(programs "$purpose")
+LIST
 if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "these packages are missing:$missing; install them, or run this as root"
-	command -v apt-get >/dev/null || fail "these programs' packages are missing:$missing; install them"
+	command -v apt-get >/dev/null || fail "these Debian packages' programs are missing:$missing; install them"
 	echo "setup: apt-get install$missing"
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-	echo "setup: npm ci"
+case $purpose in
+demo) omit=--omit=dev probe=node_modules/.bin/esbuild ;;
+*) omit= probe=node_modules/.bin/tsc ;;
+esac
+if [ ! -e "$probe" ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+	echo "setup: npm ci${omit:+ $omit}"
 	# npm ci refuses a lock that lacks the packages of other platforms, as one made behind a mirror that has
 	# only some of them does; npm install takes from such a lock what it has.
-	npm ci --no-audit --no-fund --loglevel=silent || npm install --no-save --no-audit --no-fund --loglevel=error
+	# shellcheck disable=SC2086 # no word, or one
+	npm ci $omit --no-audit --no-fund --loglevel=silent || npm install $omit --no-save --no-audit --no-fund --loglevel=error
 	touch node_modules/.package-lock.json
 fi
 

@@ -36,7 +36,11 @@ export const ERRORS = {
 	RULE_CONFLICT: { exit: EXIT.usage, meaning: "options that cannot stand together" },
 	RULE_NOT_FOUND: {
 		exit: EXIT.failed,
-		meaning: "the rule or rule number that a command names does not exist",
+		meaning: "the chain, policy, rule or rule number that a command names does not exist",
+	},
+	RULE_TABLE: {
+		exit: EXIT.unsupported,
+		meaning: "a table that iptables-daddr does not have; there are raw and mangle",
 	},
 	// eBPF programs before a kernel sees them (@l3dsr/bpf)
 	BPF_BUILD: {
@@ -97,6 +101,10 @@ export const ERRORS = {
 	DATAPATH_FOREIGN: {
 		exit: EXIT.failed,
 		meaning: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
+	},
+	DATAPATH_CHANGED: {
+		exit: EXIT.failed,
+		meaning: "something else changed the rules between l3dsr's look at them and its change",
 	},
 	DATAPATH_VERIFY: {
 		exit: EXIT.failed,

@@ -1,6 +1,7 @@
 /**
  * iptables-daddr, ip6tables-daddr and the -save and -restore of each: one program under six names, as with
- * iptables. Exit codes are the original's: 0 done, 1 failed, 2 bad command line or file, 4 the lock is held.
+ * iptables. Exit codes are the original's: 0 done, 1 failed, 2 bad command line or file, 3 no such table, 4 the lock
+ * is held.
  */
 import type { Family } from "@l3dsr/packet";
 import { asL3dsrError, ERRORS, EXIT } from "../errors.ts";
@@ -39,7 +40,8 @@ export async function runIptables(context: CliContext, host: IptablesHost): Prom
 		reportError(context, error);
 		const known = asL3dsrError(error);
 		if (known.code === "LOCK_HELD") return EXIT_LOCK_HELD;
-		// The original knows no "not supported here": that is a failure like others.
-		return known.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage) ? EXIT.usage : EXIT.failed;
+		if (known.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage)) return EXIT.usage;
+		// The original does not have "not supported here": that is a failure like others, but for a table's name.
+		return known.code === "RULE_TABLE" && !programName.endsWith("-save") ? EXIT.unsupported : EXIT.failed;
 	}
 }

@@ -1,35 +1,11 @@
 /** A plan read the other way: what is not as it should be, object by object. Pure. */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
 import type { HostState, Step } from "./host-plan.ts";
 import type { StoppedService } from "./startable.ts";
-
-export type DriftKind =
-	| "address-missing"
-	| "address-superfluous"
-	| "label"
-	| "rule-missing"
-	| "rule-superfluous"
-	| "rule-duplicate"
-	| "rule-to-take-over"
-	| "rule-to-hand-back"
-	| "damage"
-	| "guard"
-	/** The host's own addresses have changed. */
-	| "network"
-	/** Left of a service that this host cannot have any more. */
-	| "stopped";
-
-export interface Drift {
-	readonly kind: DriftKind;
-	/** `192.0.2.1 on lo`, `a rule of web`, `table ip l3dsr, map …`. */
-	readonly object: string;
-	readonly problem: string;
-	/** Where it is about a rule. */
-	readonly rule?: Rule;
-}
 
 /** Said of what is ours, whole, and made for another set of the host's own addresses. */
 export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
@@ -44,7 +20,7 @@ export interface Purpose {
 }
 
 /** What each step of a plan mends. */
-export function driftOf(observed: HostState, { steps, services, stopped }: Purpose): Drift[] {
+export function driftOf(observed: HostState, { steps, services, stopped }: Purpose): Finding[] {
 	return steps.flatMap((step) => stepDrift(observed, step, services, stopped));
 }
 
@@ -53,7 +29,7 @@ function stepDrift(
 	step: Step,
 	services: readonly Service[],
 	stopped: readonly StoppedService[],
-): Drift[] {
+): Finding[] {
 	switch (step.kind) {
 		case "guard":
 			return guardDrift(observed, step, stopped);
@@ -85,7 +61,7 @@ function guardDrift(
 	{ guard, addresses }: HostState,
 	step: Extract<Step, { kind: "guard" }>,
 	stopped: readonly StoppedService[],
-): Drift[] {
+): Finding[] {
 	const object = "table arp l3dsr";
 	if (guard.altered) return [{ kind: "guard", object, problem: "has been altered" }];
 	const exposed = (step.guard?.held ?? []).filter(
@@ -130,15 +106,9 @@ function textOf(addresses: readonly { readonly text: string }[]): string {
 function ruleDrift(
 	{ ruleset, added, removed, repaired }: Extract<Step, { kind: "rules" }>,
 	stopped: readonly StoppedService[],
-): Drift[] {
+): Finding[] {
 	const kept = ruleset.entries.map(({ rule }) => rule);
-	const drift = repaired.map((damage): Drift => {
-		const colon = damage.indexOf(": ");
-		if (colon < 0) return { kind: "damage", object: damage, problem: "is not intact" };
-		const problem = damage.slice(colon + 2);
-		const kind = problem === MADE_FOR_OTHER_ADDRESSES ? "network" : "damage";
-		return { kind, object: damage.slice(0, colon), problem };
-	});
+	const drift: Finding[] = [...repaired];
 	for (const rule of removed) {
 		const name = signatureOf(rule);
 		const object = name === undefined ? `a rule for ${rule.target.daddr.text}` : `a rule of ${name}`;

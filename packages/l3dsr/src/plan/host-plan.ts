@@ -8,6 +8,7 @@
  * between the two files without a moment in which nobody rewrites for it.
  */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import type { Finding } from "../model/finding.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
 import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
@@ -19,8 +20,8 @@ import { keyOfRule, keyOfService } from "./service-host.ts";
 /** The host as it is. */
 export interface HostState {
 	readonly rules: readonly (RuleEntry & { readonly counters: Counters })[];
-	/** What the datapaths found that no rule accounts for, named. */
-	readonly damage: readonly string[];
+	/** What the datapaths found that no rule accounts for. */
+	readonly findings: readonly Finding[];
 	/** Of `lo`. */
 	readonly addresses: readonly LoopbackAddress[];
 	readonly guard: {
@@ -62,7 +63,7 @@ export type Step =
 			readonly ruleset: Ruleset;
 			readonly added: readonly Rule[];
 			readonly removed: readonly Rule[];
-			readonly repaired: readonly string[];
+			readonly repaired: readonly Finding[];
 	  };
 
 export function desiredHost(observed: HostState, wish: Wish): DesiredHost {
@@ -116,8 +117,8 @@ function rulesStep(observed: HostState, ruleset: Ruleset): Step | undefined {
 		else added.push(rule);
 	}
 	const removed = [...standing.values()];
-	if (added.length === 0 && removed.length === 0 && observed.damage.length === 0) return undefined;
-	return { kind: "rules", ruleset, added, removed, repaired: observed.damage };
+	if (added.length === 0 && removed.length === 0 && observed.findings.length === 0) return undefined;
+	return { kind: "rules", ruleset, added, removed, repaired: observed.findings };
 }
 
 function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: Wish): Ruleset {

@@ -46,7 +46,7 @@ export type ChainEdit =
 	/** Changes nothing; fails when one is not there. */
 	| { readonly kind: "check"; readonly rules: readonly Rule[] }
 	| { readonly kind: "flush" }
-	/** Counters to zero: of one rule, or of the chain. A number that is not there is not an error (as iptables has it). */
+	/** Counters to zero: of one rule, or of the chain. */
 	| { readonly kind: "zero"; readonly at?: number };
 
 interface Working {
@@ -126,6 +126,9 @@ export class RulesetEditor {
 				rules.length = 0;
 				return;
 			case "zero":
+				if (edit.at !== undefined && edit.at > rules.length) {
+					throw notFound("Index of counter too big.", rules.length, position);
+				}
 				for (const [index, one] of rules.entries()) {
 					if (edit.at !== undefined && edit.at !== index + 1) continue;
 					rules[index] = { ...one, counters: ZERO_COUNTERS, untouched: false };

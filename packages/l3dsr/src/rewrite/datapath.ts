@@ -1,9 +1,10 @@
 /**
- * A datapath: that which rewrites packets. Two engines implement this interface, `nft` and `ebpf`.
+ * A datapath: the component that rewrites packets. Two of them implement this interface, `nft` and `ebpf`.
  *
- * Flow: a ruleset is applied (one atomic change: packets see the old rules or the new ones, never none),
- * and observed back from the kernel, which is the only state.
+ * The kernel is the only state. `observe` reads it and gives a snapshot, and the snapshot makes the change: one
+ * atomic change, so that packets see the old rules or the new ones, never none.
  */
+import type { Finding } from "../model/finding.ts";
 import type { Counters, Rule } from "../model/rule.ts";
 import type { Ruleset } from "../model/ruleset.ts";
 
@@ -17,35 +18,35 @@ export interface ObservedRule {
 	readonly datapath: DatapathName;
 }
 
-/** Something in a place that l3dsr owns which no l3dsr rule accounts for, or a rule that is not intact. */
-export interface Finding {
+/**
+ * Something in a place that l3dsr owns which no l3dsr rule accounts for, or a rule that is not intact. The object
+ * is named as its own tool names it: `table ip l3dsr, chain raw_PREROUTING, handle 12`.
+ */
+export interface DatapathFinding extends Finding {
 	readonly datapath: DatapathName;
-	/** Named as its own tool names it: `table ip l3dsr, chain raw_PREROUTING, handle 12`. */
-	readonly object: string;
-	readonly problem: string;
 }
 
 export interface Observation {
 	/** In ordinal order within family, table and chain. */
 	readonly rules: readonly ObservedRule[];
-	readonly findings: readonly Finding[];
+	readonly findings: readonly DatapathFinding[];
 }
 
-export const EMPTY_OBSERVATION: Observation = Object.freeze({ rules: [], findings: [] });
-
-/** What holds rules. Callers hold the lock (`host/lock.ts`) around observe → plan → apply. */
-export interface RuleStore {
-	/** Reads the kernel. Throws L3dsrError (KERNEL_*, PROGRAM_*); never changes anything. */
-	observe(): Promise<Observation>;
+/**
+ * What one datapath had when it was observed. It holds values only (handles, ids, a generation), no descriptors,
+ * and it is good for one change: observe again after it.
+ */
+export interface Snapshot extends Observation {
 	/**
-	 * Makes the kernel hold exactly `desired`, changing only what differs from `observed`, which must be
-	 * the latest observation of this object. Counters of untouched rules go on. Throws L3dsrError with the old
-	 * rules still in force.
+	 * Makes the kernel hold exactly `desired`, and changes only what differs from this snapshot. Counters of rules
+	 * that stay go on. Throws L3dsrError with the old rules still in force. DATAPATH_CHANGED: the kernel no longer
+	 * has what was observed, so that the caller has to observe and plan again.
 	 */
-	apply(desired: Ruleset, observed: Observation): Promise<void>;
+	change(desired: Ruleset): Promise<void>;
 }
 
-/** One engine. */
-export interface Datapath extends RuleStore {
+export interface Datapath {
 	readonly name: DatapathName;
+	/** Reads the kernel and never changes anything. Throws L3dsrError (KERNEL_*, PROGRAM_*). */
+	observe(): Promise<Snapshot>;
 }

@@ -1,8 +1,8 @@
 /**
- * The datapath of this host: both engines as one. Which rule runs on which is decided anew at every change
- * (assign.ts); what was observed reads as one ruleset again.
+ * Both datapaths of this host as one. Which rule runs on which is decided once for a plan (assign.ts), from facts
+ * that were gathered with the observation; what was observed reads as one ruleset again.
  */
-import { listInterfaces } from "@l3dsr/linux";
+import type { NetInterface } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../errors.ts";
 import { localPrefixes } from "../host/local-prefixes.ts";
 import { type Environment, systemPrograms } from "../host/process.ts";
@@ -10,10 +10,10 @@ import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
-import type { Datapath, DatapathName, Observation, ObservedRule, RuleStore } from "./datapath.ts";
+import type { Datapath, DatapathName, Observation, ObservedRule, Snapshot } from "./datapath.ts";
 import { hookLacks, programLacks } from "./ebpf/compile/compile.ts";
 import { HOOK_NAMES, type HookName } from "./ebpf/kernel/attachment.ts";
-import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/engine.ts";
+import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/ebpf.ts";
 import { NftDatapath } from "./nft/kernel/nft.ts";
 
 export interface HostDatapathOptions {
@@ -29,14 +29,25 @@ export interface HostDatapathOptions {
 	readonly openChecksums?: "refuse" | "accept";
 }
 
-/** What callers use: observe, then apply. */
-export interface HostDatapath extends RuleStore {
-	/** Where each rule would run, and why. Pure, given the host's interfaces. */
+/** What callers use: observe, assign, change. */
+export interface HostDatapath {
+	/** Reads the kernel and never changes anything. Throws L3dsrError (KERNEL_*, PROGRAM_*). */
+	observe(): Promise<HostSnapshot>;
+}
+
+/** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
+export interface HostSnapshot extends Observation {
+	/** Where each rule would run, and why. Pure. */
 	assign(ruleset: Ruleset): HostAssignment;
+	/**
+	 * Makes the kernel hold exactly these rules, where they are assigned. Throws what a {@link Snapshot} does, and
+	 * KERNEL_FEATURE, before anything changes, for an assignment that is refused.
+	 */
+	change(assignment: HostAssignment): Promise<void>;
 }
 
 export interface HostAssignment extends Assignment {
-	/** KERNEL_FEATURE: a rule cannot run where it is forced to. `apply` throws this before it changes anything. */
+	/** KERNEL_FEATURE: a rule cannot run where it is forced to. */
 	readonly refused?: L3dsrError;
 }
 
@@ -62,7 +73,7 @@ export function openDatapath(options: HostDatapathOptions): HostDatapath {
 		new NftDatapath(programs),
 		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
 		preference,
-		() => assignmentFacts(hook),
+		hook,
 	);
 }
 
@@ -81,8 +92,8 @@ function choice<T extends string>(
 	});
 }
 
-function assignmentFacts(hook: HookName | "auto" | "tc"): AssignmentFacts {
-	const interfaces = new Map(listInterfaces().map((one) => [one.name, one]));
+function assignmentFacts(present: readonly NetInterface[], hook: HookName | "auto" | "tc"): AssignmentFacts {
+	const interfaces = new Map(present.map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
 	return {
 		interfaces: new Set(interfaces.keys()),
@@ -96,65 +107,66 @@ function assignmentFacts(hook: HookName | "auto" | "tc"): AssignmentFacts {
 }
 
 class CombinedDatapath implements HostDatapath {
-	readonly #engines: { readonly [name in DatapathName]: Datapath };
+	readonly #nft: NftDatapath;
+	readonly #ebpf: EbpfDatapath;
 	readonly #preference: DatapathPreference;
-	readonly #facts: () => AssignmentFacts;
-	/** What each engine said, for an observation of both. */
-	readonly #parts = new WeakMap<Observation, { readonly [name in DatapathName]: Observation }>();
+	readonly #hook: HookName | "auto" | "tc";
 
-	constructor(nft: Datapath, ebpf: Datapath, preference: DatapathPreference, facts: () => AssignmentFacts) {
-		this.#engines = { nft, ebpf };
+	constructor(
+		nft: NftDatapath,
+		ebpf: EbpfDatapath,
+		preference: DatapathPreference,
+		hook: HookName | "auto" | "tc",
+	) {
+		this.#nft = nft;
+		this.#ebpf = ebpf;
 		this.#preference = preference;
-		this.#facts = facts;
+		this.#hook = hook;
 	}
 
-	async observe(): Promise<Observation> {
-		const [nft, ebpf] = await Promise.all([this.#engines.nft.observe(), this.#engines.ebpf.observe()]);
-		const observation = {
-			rules: [...nft.rules, ...ebpf.rules].sort(inListOrder),
+	async observe(): Promise<HostSnapshot> {
+		const [nft, ebpf] = await Promise.all([this.#nft.observe(), this.#ebpf.observe()]);
+		const facts = assignmentFacts(ebpf.interfaces, this.#hook);
+		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
+		return {
+			rules,
 			findings: [...nft.findings, ...ebpf.findings],
+			assign: (ruleset) => assignFor(ruleset, facts, this.#preference),
+			change: async (assignment) => {
+				if (assignment.refused !== undefined) throw assignment.refused;
+				await this.#change(assignment, rules, { nft, ebpf });
+			},
 		};
-		this.#parts.set(observation, { nft, ebpf });
-		return observation;
 	}
 
-	assign(ruleset: Ruleset): HostAssignment {
-		const assignment = assignDatapaths(ruleset, this.#facts(), this.#preference);
-		if (this.#preference !== "ebpf") return assignment;
-		const other = assignment.rules.find(({ datapath }) => datapath === "nft");
-		if (other === undefined) return assignment;
-		const { rule } = other.entry;
-		const refused = new L3dsrError({
-			code: "KERNEL_FEATURE",
-			message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${other.reason}`,
-			hint: "set datapath auto, or nft, for rules like this",
-		});
-		return { ...assignment, refused };
-	}
-
-	async apply(desired: Ruleset, observed: Observation): Promise<void> {
-		const parts = this.#parts.get(observed);
-		if (parts === undefined) throw new TypeError("apply needs an observation of this datapath");
-		const { rules, refused } = this.assign(desired);
-		if (refused !== undefined) throw refused;
+	async #change(
+		{ rules }: HostAssignment,
+		observed: readonly ObservedRule[],
+		snapshots: { readonly [name in DatapathName]: Snapshot },
+	): Promise<void> {
 		const done: DatapathName[] = [];
 		try {
-			for (const { engine, ruleset } of stepsBetween(rules, observed.rules)) {
-				const latest = done.includes(engine) ? await this.#engines[engine].observe() : parts[engine];
-				await this.#engines[engine].apply(ruleset, latest);
-				done.push(engine);
+			for (const { datapath, ruleset } of stepsBetween(rules, observed)) {
+				// A datapath that changes twice is in between as the first change has left it.
+				const snapshot = done.includes(datapath) ? await this.#of(datapath).observe() : snapshots[datapath];
+				await snapshot.change(ruleset);
+				done.push(datapath);
 			}
 		} catch (error) {
 			throw await this.#putBack(new Set(done), observed, error);
 		}
 	}
 
-	/** Each engine undoes its own failed change; this undoes what another engine had finished. */
-	async #putBack(done: ReadonlySet<DatapathName>, observed: Observation, error: unknown): Promise<unknown> {
+	/** Each datapath undoes its own failed change; this undoes what the other one had finished. */
+	async #putBack(
+		done: ReadonlySet<DatapathName>,
+		observed: readonly ObservedRule[],
+		error: unknown,
+	): Promise<unknown> {
 		try {
-			for (const engine of done) {
-				const before = observed.rules.filter(({ datapath }) => datapath === engine);
-				await this.#engines[engine].apply({ entries: before }, await this.#engines[engine].observe());
+			for (const datapath of done) {
+				const before = observed.filter((one) => one.datapath === datapath);
+				await (await this.#of(datapath).observe()).change({ entries: before });
 			}
 			return error;
 		} catch (second) {
@@ -162,28 +174,46 @@ class CombinedDatapath implements HostDatapath {
 			return asL3dsrError(error).withNotes([`putting back the rules as they were failed too: ${why}`]);
 		}
 	}
+
+	#of(name: DatapathName): Datapath {
+		return name === "nft" ? this.#nft : this.#ebpf;
+	}
+}
+
+function assignFor(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathPreference): HostAssignment {
+	const assignment = assignDatapaths(ruleset, facts, preference);
+	if (preference !== "ebpf") return assignment;
+	const other = assignment.rules.find(({ datapath }) => datapath === "nft");
+	if (other === undefined) return assignment;
+	const { rule } = other.entry;
+	const refused = new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${other.reason}`,
+		hint: "set datapath auto, or nft, for rules like this",
+	});
+	return { ...assignment, refused };
 }
 
 interface ApplyStep {
-	readonly engine: DatapathName;
+	readonly datapath: DatapathName;
 	readonly ruleset: Ruleset;
 }
 
 /**
- * The order in which the engines change. A rule that moves between them, or whose successor is on the other,
+ * The order in which the datapaths change. A rule that moves between them, or whose successor is on the other,
  * is in both for a moment, never in neither: rewriting twice to the same address is rewriting once, and where
  * old and new rule disagree the packet ends as the one or the other has it.
  */
 export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
-	const before = (engine: DatapathName) => observed.filter(({ datapath }) => datapath === engine);
-	const wanted = (engine: DatapathName) =>
+	const before = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
+	const wanted = (name: DatapathName) =>
 		assigned
-			.filter(({ datapath }) => datapath === engine)
-			.map(({ entry }) => withMovedCounters(entry, engine, observed));
+			.filter(({ datapath }) => datapath === name)
+			.map(({ entry }) => withMovedCounters(entry, name, observed));
 	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
 	const steps = {
-		nft: { engine: "nft", ruleset: { entries: nft } },
-		ebpf: { engine: "ebpf", ruleset: { entries: ebpf } },
+		nft: { datapath: "nft", ruleset: { entries: nft } },
+		ebpf: { datapath: "ebpf", ruleset: { entries: ebpf } },
 	} as const;
 	const [fromNft, fromEbpf] = [without(before("nft"), nft), without(before("ebpf"), ebpf)];
 	// What goes here may have its successor there: whoever gains is first.
@@ -194,7 +224,7 @@ export function stepsBetween(assigned: Assignment["rules"], observed: readonly O
 	const leaving = fromNft
 		.filter((one) => !places.has(placeOf(one)))
 		.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
-	return [{ engine: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
+	return [{ datapath: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
 }
 
 /** Those of `entries` that `others` does not have at the same place. */
@@ -206,19 +236,19 @@ function without<E extends RuleEntry>(entries: readonly E[], others: readonly Ru
 	});
 }
 
-/** One rule stands at each place, by engine. */
+/** One rule stands at each place, by datapath. */
 function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
 	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
-/** A rule that changes its engine takes its counters along, unless others are asked for. */
+/** A rule that changes its datapath takes its counters along, unless others are asked for. */
 function withMovedCounters(
 	entry: RuleEntry,
-	engine: DatapathName,
+	datapath: DatapathName,
 	observed: readonly ObservedRule[],
 ): RuleEntry {
 	if (entry.counters !== undefined) return entry;
-	const moved = observed.find((one) => one.datapath !== engine && sameEntry(one, entry));
+	const moved = observed.find((one) => one.datapath !== datapath && sameEntry(one, entry));
 	return moved === undefined ? entry : { ...entry, counters: moved.counters };
 }
 

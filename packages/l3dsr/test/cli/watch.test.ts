@@ -9,6 +9,7 @@ import { FROM_SOURCE } from "../../../../test/support/node.ts";
 import { openDatapath } from "../../src/rewrite/host-datapath.ts";
 import { ethernet, icmpv6, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
 import { daddrRule } from "../packets/rules.ts";
+import { setRules } from "../rewrite/set-rules.ts";
 import { l3dsr } from "./run-command.ts";
 
 enterNetns();
@@ -33,7 +34,7 @@ before(async () => {
 	];
 	const datapath = openDatapath({ env });
 	const entries = rules.map((rule, index) => ({ rule, ordinal: 1024 * (index + 1) }));
-	await datapath.apply({ entries }, await datapath.observe());
+	await setRules(datapath, { entries });
 });
 after(() => ip("link delete v0"));
 

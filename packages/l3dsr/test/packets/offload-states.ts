@@ -11,6 +11,7 @@ import { PacketSocket } from "@l3dsr/linux";
 import type { Rule } from "../../src/model/rule.ts";
 import { EMPTY_RULESET, ORDINAL_STEP } from "../../src/model/ruleset.ts";
 import type { Datapath } from "../../src/rewrite/datapath.ts";
+import { setRules } from "../rewrite/set-rules.ts";
 import { daddrRule } from "./rules.ts";
 import { type OffloadState, TRAFFIC_INTERFACE, Traffic } from "./traffic.ts";
 
@@ -78,7 +79,7 @@ async function runState(
 		}),
 		ordinal: ORDINAL_STEP,
 	}));
-	await datapath.apply({ entries }, await datapath.observe());
+	await setRules(datapath, { entries });
 	try {
 		for (const { vip } of VIPS) {
 			using capture = new PacketSocket({
@@ -95,7 +96,7 @@ async function runState(
 			assert.deepEqual(await traffic.udp(vip, 9000, 3), { intact: 3, peer: vip });
 		}
 	} finally {
-		await datapath.apply(EMPTY_RULESET, await datapath.observe());
+		await setRules(datapath, EMPTY_RULESET);
 	}
 }
 

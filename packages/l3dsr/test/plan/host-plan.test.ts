@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressBits, dscp, parseAddress } from "@l3dsr/packet";
 import fc from "fast-check";
+import type { Finding } from "../../src/model/finding.ts";
 import { lowerService, signatureOf } from "../../src/model/lower-service.ts";
 import { type Rule, sameValue, ZERO_COUNTERS } from "../../src/model/rule.ts";
 import { findConflicts } from "../../src/model/selection.ts";
@@ -30,7 +31,7 @@ const STANDARD: LoopbackAddress[] = [
 ];
 const EMPTY: HostState = {
 	rules: [],
-	damage: [],
+	findings: [],
 	addresses: STANDARD,
 	guard: { held: [], altered: false },
 	links: LINKS,
@@ -54,7 +55,7 @@ function applyStep(state: HostState, step: Step): HostState {
 		case "rules":
 			return {
 				...state,
-				damage: [],
+				findings: [],
 				rules: step.ruleset.entries.map((entry) => ({ ...entry, counters: ZERO_COUNTERS })),
 			};
 		case "add-address":
@@ -246,7 +247,9 @@ const arbitraryEntry: fc.Arbitrary<LoopbackAddress> = fc
 const arbitraryState: fc.Arbitrary<HostState> = fc
 	.record({
 		rules: fc.array(arbitraryRule, { maxLength: 8 }),
-		damage: fc.subarray(["table ip l3dsr, map m"]),
+		findings: fc.subarray<Finding>([
+			{ kind: "damage", object: "table ip l3dsr, map m", problem: "no rule looks it up" },
+		]),
 		entries: fc.uniqueArray(arbitraryEntry, {
 			maxLength: 6,
 			selector: ({ address: { text, family }, prefixLength }) =>
@@ -255,11 +258,11 @@ const arbitraryState: fc.Arbitrary<HostState> = fc
 		held: fc.subarray(VIPS),
 		guard: fc.constantFrom("intact", "altered", "stale"),
 	})
-	.map(({ rules, damage, entries, held, guard }) => {
+	.map(({ rules, findings, entries, held, guard }) => {
 		const whole = guardFor(held.map(address), guard === "stale" ? [] : LINKS);
 		return {
 			rules: rules.map((rule, index) => ({ rule, ordinal: index, counters: ZERO_COUNTERS })),
-			damage,
+			findings,
 			addresses: [...STANDARD, ...entries],
 			guard:
 				whole === undefined || guard === "altered"

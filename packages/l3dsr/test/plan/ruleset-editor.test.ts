@@ -118,7 +118,6 @@ describe("edits of a chain", () => {
 	test("zero sets the counters of a chain or of one rule", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		editor.apply(place, { kind: "zero", at: 2 });
-		editor.apply(place, { kind: "zero", at: 9 });
 		assert.deepEqual(
 			editor.ruleset().entries.map(({ counters }) => counters),
 			[undefined, ZERO_COUNTERS],
@@ -137,6 +136,7 @@ describe("edits of a chain", () => {
 		fails(() => editor.apply(place, { kind: "insert", at: 4, rules: [rule(3)] }), index("insertion"));
 		fails(() => editor.apply(place, { kind: "replace", at: 3, rule: rule(3) }), index("replacement"));
 		fails(() => editor.apply(place, { kind: "delete-number", at: 3 }), index("deletion"));
+		fails(() => editor.apply(place, { kind: "zero", at: 3 }), index("counter"));
 		const bad = "Bad rule (does a matching rule exist in that chain?).";
 		fails(() => editor.apply(place, { kind: "delete-rule", rules: [rule(1), rule(1)] }), bad);
 		fails(() => editor.apply(place, { kind: "check", rules: [rule(1), rule(3)] }), bad);
@@ -180,7 +180,8 @@ test("any sequence of edits leaves the list that a plain array would have, with 
 					edit = { kind: "delete-number", at };
 					model.splice(at - 1, 1);
 				}
-				editor.apply(place, edit);
+				// An empty chain has no rule whose counters could be set.
+				if (edit.kind !== "zero" || model.length > 0) editor.apply(place, edit);
 			}
 			assert.deepEqual(numbers(editor), model);
 			const ordinals = editor.chain(place).map(({ ordinal }) => ordinal);

@@ -8,6 +8,7 @@ import { type HostDatapath, openDatapath } from "../../src/rewrite/host-datapath
 import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 import { bytesOf, ethernet, ipv4, udp } from "../packets/build.ts";
 import { Flood } from "../packets/flood.ts";
+import { setRules } from "./set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -28,12 +29,12 @@ const RULES = [1, 2].map((dscp) =>
 
 async function move(to: DatapathPreference): Promise<void> {
 	const datapath = open(to);
-	await datapath.apply({ entries: RULES }, await datapath.observe());
+	await setRules(datapath, { entries: RULES });
 }
 
 afterEach(async () => {
 	const datapath = open("auto");
-	await datapath.apply(EMPTY_RULESET, await datapath.observe());
+	await setRules(datapath, EMPTY_RULESET);
 });
 
 test("rules that move between the engines under traffic take their counters along, and no packet goes unrewritten", async () => {
@@ -87,7 +88,7 @@ test("without traffic, counters are exactly the same after rules have moved", as
 		counters: { packets: BigInt(i + 5), bytes: BigInt(i + 500) },
 	}));
 	const first = open("auto");
-	await first.apply({ entries: counted }, await first.observe());
+	await setRules(first, { entries: counted });
 	for (const to of ["nft", "ebpf", "nft", "auto"] as const) {
 		await move(to);
 		const { rules } = await open("auto").observe();
@@ -105,7 +106,7 @@ test("a rule that eBPF cannot hold is refused where eBPF is forced, and nothing 
 	const datapath = open("ebpf");
 	const more = entry(9, "-m dscp --dscp 9 -j DADDR --set-daddr 10.0.0.9");
 	await assert.rejects(
-		datapath.apply({ entries: [...RULES, more] }, await datapath.observe()),
+		setRules(datapath, { entries: [...RULES, more] }),
 		/on datapath ebpf: without -i it means every interface, now and later/,
 	);
 	assert.equal((await open("auto").observe()).rules.length, RULES.length);

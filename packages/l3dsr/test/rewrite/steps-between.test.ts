@@ -19,7 +19,7 @@ function entry(code: number, localOnly = false): RuleEntry {
 
 type Held = Partial<Record<DatapathName, readonly RuleEntry[]>>;
 
-/** Engine by engine, how many rules each has after its step. */
+/** Datapath by datapath, how many rules each has after its step. */
 function order(before: Held, after: Held): string[] {
 	const observed = (["nft", "ebpf"] as const).flatMap((datapath) =>
 		(before[datapath] ?? []).map((one): ObservedRule => ({ ...one, counters: ZERO_COUNTERS, datapath })),
@@ -27,10 +27,12 @@ function order(before: Held, after: Held): string[] {
 	const assigned = (["nft", "ebpf"] as const).flatMap((datapath) =>
 		(after[datapath] ?? []).map((one) => ({ entry: one, datapath, reason: "" })),
 	);
-	return stepsBetween(assigned, observed).map(({ engine, ruleset }) => `${engine} ${ruleset.entries.length}`);
+	return stepsBetween(assigned, observed).map(
+		({ datapath, ruleset }) => `${datapath} ${ruleset.entries.length}`,
+	);
 }
 
-test("the engine that gains a rule changes before the one that loses it", () => {
+test("the datapath that gains a rule changes before the one that loses it", () => {
 	assert.deepEqual(order({ nft: [entry(1)] }, { ebpf: [entry(1)] }), ["ebpf 1", "nft 0"]);
 	assert.deepEqual(order({ ebpf: [entry(1)] }, { nft: [entry(1)] }), ["nft 1", "ebpf 0"]);
 });

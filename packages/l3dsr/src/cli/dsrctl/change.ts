@@ -15,17 +15,16 @@ import {
 	withoutServices,
 	withServices,
 } from "../../plan/service-host.ts";
-import type { Observation, RuleStore } from "../../rewrite/datapath.ts";
+import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
 import { describeLoopbackStep, describeRule } from "../services/describe-step.ts";
 import type { DsrctlHost } from "./host.ts";
 
 export interface Observed extends ServiceHost {
-	/** What `datapath.apply` starts from. */
-	readonly observation: Observation;
+	readonly observation: HostSnapshot;
 }
 
 /** Reads rules and addresses at once; ip(8) runs while the eBPF datapath, which does not wait, is asked. */
-export async function observeHost(host: DsrctlHost, datapath: RuleStore): Promise<Observed> {
+export async function observeHost(host: DsrctlHost, datapath: HostDatapath): Promise<Observed> {
 	const [addresses, observation] = await Promise.all([host.loopbackAddresses(), datapath.observe()]);
 	return { rules: observation.rules, addresses, observation };
 }
@@ -60,7 +59,7 @@ export interface ChangeOptions extends StepOptions {
  */
 export async function changeHost(
 	host: DsrctlHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
@@ -74,7 +73,7 @@ export async function changeHost(
 
 async function reach(
 	host: DsrctlHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
@@ -84,7 +83,7 @@ async function reach(
 		const desired = goal(observed);
 		if (!isChange(observed, desired) && !isDamaged(observed)) continue;
 		try {
-			await transition(host, datapath, observed, desired, options);
+			await transition(host, observed, desired, options);
 			observed = await observeHost(host, datapath);
 			verify(observed, goal(observed));
 		} catch (error) {
@@ -96,7 +95,7 @@ async function reach(
 /** Says the steps only. A second goal sets out from where the first would have arrived. */
 async function rehearse(
 	host: DsrctlHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	goals: readonly Goal[],
 	options: ChangeOptions,
 ): Promise<void> {
@@ -119,7 +118,6 @@ async function rehearse(
 /** A VIP is there before the first packet is rewritten to it, and until after the last. */
 async function transition(
 	host: DsrctlHost,
-	datapath: RuleStore,
 	observed: Observed,
 	desired: DesiredHost,
 	options: StepOptions,
@@ -128,7 +126,9 @@ async function transition(
 	const rules = planRules(observed.rules, desired.ruleset);
 	announce(before, rules, after, options);
 	await host.changeLoopback(before);
-	if (rules.length > 0 || isDamaged(observed)) await datapath.apply(desired.ruleset, observed.observation);
+	if (rules.length > 0 || isDamaged(observed)) {
+		await observed.observation.change(observed.observation.assign(desired.ruleset));
+	}
 	await host.changeLoopback(after);
 }
 
@@ -157,7 +157,7 @@ function verify(observed: ServiceHost, desired: DesiredHost): void {
 /** Puts back what was found. Returns what to throw: the error, with a note on how that went. */
 async function undo(
 	host: DsrctlHost,
-	datapath: RuleStore,
+	datapath: HostDatapath,
 	found: ServiceHost,
 	error: unknown,
 ): Promise<unknown> {
@@ -165,7 +165,7 @@ async function undo(
 	try {
 		const now = await observeHost(host, datapath);
 		const desired = asBefore(found, now);
-		await transition(host, datapath, now, desired, { insert: false, onStep: () => {} });
+		await transition(host, now, desired, { insert: false, onStep: () => {} });
 	} catch (failure) {
 		note = `undoing what had been done failed too: ${failure instanceof Error ? failure.message : String(failure)}`;
 	}

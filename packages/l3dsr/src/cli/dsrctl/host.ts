@@ -8,8 +8,7 @@ import { loopbackTakesIpv6 } from "../../host/ipv6.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import { systemPrograms } from "../../host/process.ts";
 import type { LoopbackAddress, LoopbackStep } from "../../plan/loopback.ts";
-import type { RuleStore } from "../../rewrite/datapath.ts";
-import { openDatapath } from "../../rewrite/host-datapath.ts";
+import { type HostDatapath, openDatapath } from "../../rewrite/host-datapath.ts";
 import type { CliContext } from "../context.ts";
 
 export interface DsrctlHost {
@@ -24,7 +23,7 @@ export interface DsrctlHost {
 	addressOf(name: string): Promise<Address | undefined>;
 	/** False when `lo` takes no IPv6 addresses. */
 	hasIpv6(): boolean;
-	openDatapath(): RuleStore;
+	openDatapath(): HostDatapath;
 	loopbackAddresses(): Promise<readonly LoopbackAddress[]>;
 	/** Throws at the first step that is refused; those before it stand. */
 	changeLoopback(steps: readonly LoopbackStep[]): Promise<void>;

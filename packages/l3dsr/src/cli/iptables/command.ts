@@ -41,7 +41,8 @@ export async function runCommand(context: CliContext, host: IptablesHost, family
 		return;
 	}
 	requireAccess(host, family);
-	if (isListing(command) && !command.zero) {
+	if (command.kind === "no-op") return;
+	if (isListing(command) && command.zero === undefined) {
 		const { rules } = await observeRules(await host.openDatapath(), stderr);
 		stdout.write(await list(command, family, host, rules));
 		return;
@@ -56,8 +57,8 @@ export async function runCommand(context: CliContext, host: IptablesHost, family
 		async edit(editor, { rules }) {
 			if (isListing(command)) {
 				stdout.write(await list(command, family, host, rules));
-				const { table, chain, at } = command;
-				const zero = { kind: "zero", table, ...(chain && { chain }), ...(at && { at }) } as const;
+				const { table, chain, position } = command;
+				const zero = { kind: "zero", table, ...(chain && { chain }), ...command.zero, position } as const;
 				stdout.write(makeEdit(editor, family, zero, verbose));
 			} else {
 				stdout.write(makeEdit(editor, family, command, verbose));
@@ -106,6 +107,8 @@ export function makeEdit(
 			describe([rule]);
 			break;
 		}
+		case "no-op":
+			break;
 		case "flush":
 		case "zero": {
 			const chains = command.chain === undefined ? CHAINS[table] : [command.chain];

@@ -5,12 +5,12 @@ import { type Address, addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import { acquireHostLock } from "../../host/lock.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { RuleStore } from "../../rewrite/datapath.ts";
+import type { HostDatapath } from "../../rewrite/host-datapath.ts";
 import { parseServices, type Services } from "../../syntax/iptables/names.ts";
 import type { CliContext } from "../context.ts";
 
 export interface IptablesHost {
-	openDatapath(): Promise<RuleStore>;
+	openDatapath(): Promise<HostDatapath>;
 	/** Throws LOCK_HELD when `waitMs` is over. */
 	lock(waitMs: number): Promise<Disposable>;
 	/** /etc/services. */

@@ -30,12 +30,7 @@ export function readOptions<Name extends string>(
 				given.set(owner, { ...one, value });
 			},
 			load: () => false,
-			explain(name, at) {
-				if (name !== "-M" && name !== "--modprobe") return false;
-				const hint = "leave it out: no kernel module is loaded";
-				problems.add("RULE_UNSUPPORTED", `option "${name}" is not supported`, at.position, hint);
-				return true;
-			},
+			explain: () => false,
 			operand: (word) => operands.push(word),
 		},
 		problems,

@@ -1,10 +1,11 @@
 /** `iptables-daddr-restore`: makes the rules of a file those of the host, all at once. */
 import type { Family } from "@l3dsr/packet";
 import { CHAINS } from "../../model/rule.ts";
-import { parseTable, waitSeconds } from "../../syntax/iptables/command-line.ts";
+import { waitSeconds } from "../../syntax/iptables/command-line.ts";
 import { RESTORE_OPTIONS } from "../../syntax/iptables/command-options.ts";
 import { restoreHelp } from "../../syntax/iptables/help.ts";
 import { parseRestoreFile } from "../../syntax/iptables/restore-file.ts";
+import { parseTable } from "../../syntax/iptables/table-and-chain.ts";
 import { wordsOfArgv } from "../../syntax/iptables/words.ts";
 import { Problems } from "../../syntax/problems.ts";
 import type { CliContext } from "../context.ts";
@@ -24,7 +25,7 @@ export async function runRestore(context: CliContext, host: IptablesHost, family
 	}
 	requireSameFamily(given, family, problems);
 	const tableWord = given.get("table")?.value;
-	const only = tableWord && parseTable(tableWord, problems);
+	const only = tableWord && parseTable(tableWord, problems, "file");
 	const waitWord = given.get("wait")?.value;
 	const wait = !given.has("wait") ? 0 : waitWord === undefined ? Infinity : waitSeconds(waitWord, problems);
 	problems.throwIfAny();

@@ -4,7 +4,8 @@ import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
 import type { Ruleset } from "../../model/ruleset.ts";
 import { RulesetEditor } from "../../plan/ruleset-editor.ts";
-import type { Observation, RuleStore } from "../../rewrite/datapath.ts";
+import type { Observation } from "../../rewrite/datapath.ts";
+import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
@@ -46,7 +47,7 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 }
 
 /** Reads the kernel; what does not belong there is said on stderr. */
-export async function observeRules(datapath: RuleStore, stderr: Output): Promise<Observation> {
+export async function observeRules(datapath: HostDatapath, stderr: Output): Promise<HostSnapshot> {
 	const observation = await datapath.observe();
 	for (const { object, problem } of observation.findings) stderr.write(`warning: ${object}: ${problem}\n`);
 	return observation;
@@ -71,7 +72,7 @@ export async function changeRules(host: IptablesHost, change: Change): Promise<v
 	await change.edit(editor, observation);
 	if (change.commit === false) return;
 	const desired = editor.ruleset();
-	await datapath.apply(desired, observation);
+	await observation.change(observation.assign(desired));
 	verify(desired, await datapath.observe());
 }
 

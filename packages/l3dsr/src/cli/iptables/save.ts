@@ -4,10 +4,10 @@ import { writeFileSync } from "node:fs";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import type { Table } from "../../model/rule.ts";
-import { parseTable } from "../../syntax/iptables/command-line.ts";
 import { SAVE_OPTIONS } from "../../syntax/iptables/command-options.ts";
 import { saveHelp } from "../../syntax/iptables/help.ts";
 import { saveTable } from "../../syntax/iptables/listing.ts";
+import { parseTable } from "../../syntax/iptables/table-and-chain.ts";
 import { wordsOfArgv } from "../../syntax/iptables/words.ts";
 import { Problems } from "../../syntax/problems.ts";
 import type { CliContext } from "../context.ts";
@@ -26,7 +26,7 @@ export async function runSave(context: CliContext, host: IptablesHost, family: F
 	}
 	requireSameFamily(given, family, problems);
 	const tableWord = given.get("table")?.value;
-	const only = tableWord && parseTable(tableWord, problems);
+	const only = tableWord && parseTable(tableWord, problems, "command");
 	problems.throwIfAny();
 	if (given.has("help")) {
 		stdout.write(saveHelp(programName, VERSION));

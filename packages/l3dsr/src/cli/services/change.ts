@@ -3,15 +3,16 @@
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import type { AddressChange } from "../../host/addresses.ts";
+import { type Finding, sameFinding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { sameRule } from "../../model/rule.ts";
-import type { RuleEntry } from "../../model/ruleset.ts";
+import type { RuleEntry, Ruleset } from "../../model/ruleset.ts";
 import type { Service } from "../../model/service.ts";
 import { type DesiredHost, desiredHost, planHost, type Step, type Wish } from "../../plan/host-plan.ts";
 import type { LoopbackAddress } from "../../plan/loopback.ts";
 import { partServices, type StoppedService } from "../../plan/startable.ts";
 import type { Assignment } from "../../rewrite/assign.ts";
-import type { HostAssignment, HostDatapath } from "../../rewrite/host-datapath.ts";
+import type { HostAssignment, HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
 
 import { describeStep } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
@@ -39,23 +40,24 @@ export async function planChange(host: ServiceHost, datapath: HostDatapath, targ
 	const observed = await observeHost(host, datapath);
 	const { configuration, elsewhere } = target;
 	const { startable, stopped } = partServices(configuration.services, observed);
-	const wish = await wishOf(configuration, startable, observed, datapath, elsewhere);
+	const wish = await wishOf(configuration, startable, observed, elsewhere);
 	const desired = desiredHost(observed.state, wish);
-	const assignment = datapath.assign(desired.ruleset);
-	const damage = [...observed.state.damage, ...misplaced(assignment, observed)];
-	const steps = planHost({ ...observed.state, damage }, desired);
+	const assignment = observed.observation.assign(desired.ruleset);
+	const findings = [...observed.state.findings, ...misplaced(assignment, observed)];
+	const steps = planHost({ ...observed.state, findings }, desired);
 	return { observed, wish, stopped, desired, assignment, steps };
 }
 
 /** Own rules that run on one engine and belong on the other: the configuration has changed, or the interfaces have. */
-function misplaced({ rules }: Assignment, { observation }: ObservedHost): string[] {
+function misplaced({ rules }: Assignment, { observation }: ObservedHost): Finding[] {
 	const standing = new Map(observation.rules.map((one) => [placeKey(one), one]));
 	return rules.flatMap(({ entry, datapath, reason }) => {
 		const name = signatureOf(entry.rule);
 		const now = standing.get(placeKey(entry));
 		if (name === undefined || now === undefined || now.datapath === datapath) return [];
 		if (!sameRule(now.rule, entry.rule)) return [];
-		return [`a rule of ${name}: runs on ${now.datapath} and belongs on ${datapath}: ${reason}`];
+		const problem = `runs on ${now.datapath} and belongs on ${datapath}: ${reason}`;
+		return [{ kind: "misplaced", object: `a rule of ${name}`, problem, rule: entry.rule }];
 	});
 }
 
@@ -78,7 +80,7 @@ export async function makeChange(
 	if (plan.assignment.refused !== undefined) throw plan.assignment.refused;
 	if (plan.steps.length === 0) return plan;
 	try {
-		await applySteps(host, datapath, plan.observed, plan.steps, onStep);
+		await applySteps(host, plan.observed, plan.steps, onStep);
 		await verify(host, datapath, target);
 	} catch (error) {
 		throw await undo(host, datapath, plan.observed, error);
@@ -93,7 +95,7 @@ async function verify(host: ServiceHost, datapath: HostDatapath, target: Target)
 	let left = await planChange(host, datapath, target);
 	// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
 	for (let round = 0; round < MOST_ROUNDS && left.steps.length > 0; round++) {
-		await applySteps(host, datapath, left.observed, left.steps, () => {});
+		await applySteps(host, left.observed, left.steps, () => {});
 		left = await planChange(host, datapath, target);
 	}
 	if (left.steps.length === 0) return;
@@ -107,7 +109,6 @@ async function verify(host: ServiceHost, datapath: HostDatapath, target: Target)
 
 async function applySteps(
 	host: ServiceHost,
-	datapath: HostDatapath,
 	observed: ObservedHost,
 	steps: readonly Step[],
 	onStep: (step: Step) => void,
@@ -131,9 +132,13 @@ async function applySteps(
 					? { held: [], altered: false }
 					: { held: step.guard.held, guard: step.guard, altered: false };
 		}
-		if (step.kind === "rules") await datapath.apply(step.ruleset, observed.observation);
+		if (step.kind === "rules") await changeRules(observed.observation, step.ruleset);
 	}
 	await flush();
+}
+
+async function changeRules(snapshot: HostSnapshot, ruleset: Ruleset): Promise<void> {
+	await snapshot.change(snapshot.assign(ruleset));
 }
 
 function addressChanges(step: Step, present: readonly LoopbackAddress[]): AddressChange[] {
@@ -183,16 +188,18 @@ async function undo(
 	try {
 		const now = await observeHost(host, datapath);
 		// What was not as it should be before has to be mended, but not by taking back a change that failed at it.
-		const damage = now.state.damage.filter((one) => !before.state.damage.includes(one));
+		const findings = now.state.findings.filter(
+			(one) => !before.state.findings.some((other) => sameFinding(one, other)),
+		);
 		const steps = planHost(
-			{ ...now.state, damage },
+			{ ...now.state, findings },
 			{
 				ruleset: { entries: before.state.rules.map(({ rule, ordinal }) => ({ rule, ordinal })) },
 				addresses: before.state.addresses,
 				guard: before.guard.guard,
 			},
 		);
-		await applySteps(host, datapath, now, steps, note);
+		await applySteps(host, now, steps, note);
 		if (undone.length === 0) undone.push("nothing had been changed");
 	} catch (error) {
 		undone.push(`undoing it failed too: ${error instanceof Error ? error.message : String(error)}`);

@@ -28,7 +28,7 @@ export function describeStep(step: Step): string[] {
 		}
 		case "rules":
 			return [
-				...step.repaired.map((damage) => `repair ${damage}`),
+				...step.repaired.map(({ object, problem }) => `repair ${object}: ${problem}`),
 				...step.removed.map((rule) => describeRule("-D", rule)),
 				...step.added.map((rule) => describeRule("-A", rule)),
 			];

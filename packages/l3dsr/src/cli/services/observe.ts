@@ -8,22 +8,21 @@ import type { Service } from "../../model/service.ts";
 import type { LinkAddress } from "../../model/vip-guard.ts";
 import { arrivalInterfaces } from "../../plan/arrival-interfaces.ts";
 import type { HostState, Wish } from "../../plan/host-plan.ts";
-import type { Observation, RuleStore } from "../../rewrite/datapath.ts";
-import type { HostDatapath } from "../../rewrite/host-datapath.ts";
+import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
 import type { ServiceHost } from "./host.ts";
 
 export type ServiceConfiguration = Pick<Configuration, "services" | "table" | "interfaces" | "datapath">;
 
 export interface ObservedHost {
 	readonly state: HostState;
-	readonly observation: Observation;
+	readonly observation: HostSnapshot;
 	readonly guard: ObservedGuard;
 	readonly interfaces: readonly AddressedInterface[];
 	/** Whether `lo` takes IPv6 addresses. */
 	readonly ipv6: boolean;
 }
 
-export async function observeHost(host: ServiceHost, datapath: RuleStore): Promise<ObservedHost> {
+export async function observeHost(host: ServiceHost, datapath: HostDatapath): Promise<ObservedHost> {
 	const [observation, guard, interfaces] = await Promise.all([
 		datapath.observe(),
 		host.guard(),
@@ -40,7 +39,7 @@ export async function observeHost(host: ServiceHost, datapath: RuleStore): Promi
 	return {
 		state: {
 			rules: observation.rules,
-			damage: observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
+			findings: observation.findings,
 			addresses: loopback.map(({ address, prefixLength, label }) => ({
 				address,
 				prefixLength,
@@ -63,8 +62,7 @@ export async function observeHost(host: ServiceHost, datapath: RuleStore): Promi
 export async function wishOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
-	{ state, interfaces }: ObservedHost,
-	datapath: Pick<HostDatapath, "assign">,
+	{ state, interfaces, observation }: ObservedHost,
 	elsewhere: () => Promise<readonly Service[]>,
 ): Promise<Wish> {
 	const vips = new Set(startable.map(({ vip }) => vip.text));
@@ -77,7 +75,7 @@ export async function wishOf(
 		});
 	return {
 		services: startable,
-		lowering: loweringOf(configuration, startable, interfaces, datapath),
+		lowering: loweringOf(configuration, startable, interfaces, observation),
 		elsewhere: leaves ? await elsewhere() : [],
 	};
 }
@@ -90,7 +88,7 @@ function loweringOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
 	present: readonly AddressedInterface[],
-	datapath: Pick<HostDatapath, "assign">,
+	observation: Pick<HostSnapshot, "assign">,
 ): LoweringOptions {
 	const plain: LoweringOptions = { table: configuration.table, localOnly: true, signed: true };
 	const real = present.map(({ name, up, addresses }) => ({
@@ -103,7 +101,7 @@ function loweringOf(
 	if (configuration.interfaces !== undefined) return named;
 	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
 	const rules = startable.flatMap((service) => lowerService(service, named));
-	const { rules: assigned } = datapath.assign({
+	const { rules: assigned } = observation.assign({
 		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
 	});
 	return assigned.some((one) => one.datapath === "ebpf") ? named : plain;

@@ -1,9 +1,8 @@
 /** The command line of iptables-daddr, and a command's line of a rules file: words → a command. */
 import type { Family } from "@l3dsr/packet";
 import type { Position } from "../../errors.ts";
-import { CHAINS, type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
+import { type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
 import type { Problems } from "../problems.ts";
-import { didYouMean } from "../suggest.ts";
 import {
 	COMMAND_OPTIONS,
 	type CommandName,
@@ -14,6 +13,7 @@ import {
 import type { Services } from "./names.ts";
 import { type Given, type Owned, optionName, type Rest, scanOptions } from "./option.ts";
 import { RuleSpecReader, type SpecOwner } from "./rule-parser.ts";
+import { parseChain, parseTable } from "./table-and-chain.ts";
 import { tailOf, type Word } from "./words.ts";
 
 /** The chains that a command is about: one, or all of the table. */
@@ -39,8 +39,10 @@ export interface ListStyle {
 export interface ListCommand extends OnChains {
 	readonly kind: "list" | "list-rules";
 	readonly at?: number;
-	/** Counters go to zero after they are printed. */
-	readonly zero: boolean;
+	/** Of the rule number, the chain or the command, for a rule that -Z does not find. */
+	readonly position: Position;
+	/** Counters go to zero after they are printed: those of the rule that -Z itself numbers, or of the chain. */
+	readonly zero?: { readonly at?: number };
 	readonly style: ListStyle;
 }
 
@@ -60,7 +62,9 @@ export type Command =
 			readonly counters?: Counters;
 	  })
 	| (OnChains & { readonly kind: "flush" })
-	| (OnChains & { readonly kind: "zero"; readonly at?: number })
+	| (OnChains & { readonly kind: "zero"; readonly at?: number; readonly position: Position })
+	/** What changes nothing here: `-P CHAIN ACCEPT`, and `-X` where no chain is user-defined. */
+	| (OnChains & { readonly kind: "no-op" })
 	| ListCommand
 	| { readonly kind: "help" }
 	| { readonly kind: "version" };
@@ -111,10 +115,24 @@ const MODES_OF: Readonly<Record<CommandName, readonly ModeName[]>> = {
 	"list-rules": [],
 	flush: [],
 	zero: [],
+	policy: ["setCounters"],
+	"delete-chain": [],
 	help: ["numeric", "exact", "lineNumbers", "setCounters"],
 	version: ["numeric", "exact", "lineNumbers", "setCounters"],
 };
-const ANY_COMMAND: readonly ModeName[] = ["table", "verbose", "wait", "waitInterval", "ipv4", "ipv6"];
+const ANY_COMMAND: readonly ModeName[] = [
+	"table",
+	"verbose",
+	"wait",
+	"waitInterval",
+	"modprobe",
+	"ipv4",
+	"ipv6",
+];
+/** Which of them iptables takes once only; of the others the last one counts. */
+const ONCE: readonly ModeName[] = ["numeric", "exact", "lineNumbers", "setCounters"];
+/** Commands that may have a rule number behind the chain. */
+const NUMBERED: readonly CommandName[] = ["delete", "insert", "replace", "list", "list-rules", "zero"];
 const WITH_RULE: readonly CommandName[] = [
 	"append",
 	"check",
@@ -132,9 +150,10 @@ class CommandReader {
 	readonly spec: RuleSpecReader;
 	readonly modes = new Map<ModeName, Given>();
 	command: { readonly name: CommandName; readonly given: Given } | undefined;
-	zero = false;
+	zero: { readonly numbered: boolean } | undefined;
 	chain: Word | undefined;
 	number: Word | undefined;
+	policy: Word | undefined;
 	counters: Counters | undefined;
 	waitSeconds = 0;
 
@@ -173,31 +192,34 @@ class CommandReader {
 		const before = this.command;
 		const listing = (one: CommandName | undefined): boolean => one === "list" || one === "list-rules";
 		let takes = true;
-		if (before === undefined) {
+		const asksZero = name === "zero" && listing(before?.name);
+		if (before === undefined || (before.name === "zero" && listing(name))) {
 			this.command = { name, given };
-		} else if (name === "zero" && listing(before.name)) {
-			this.zero = true;
-		} else if (before.name === "zero" && listing(name)) {
-			this.zero = true;
-			this.command = { name, given };
-		} else if (name === "help" || name === "version") {
+		} else if (!asksZero) {
 			takes = false;
-			this.command = { name, given };
-		} else {
-			const message = `Cannot use ${optionName(given.option)} with ${optionName(before.given.option)}`;
-			this.#context.problems.add("RULE_CONFLICT", message, given.at.position);
-			takes = false;
+			this.#second(name, given, before);
 		}
 		const chain = given.value ?? (given.option.optional === undefined ? undefined : rest.takeBare());
-		const numbered = name !== "append" && name !== "check" && name !== "flush" && name !== "help";
-		const number = numbered && chain !== undefined ? rest.takeBare() : undefined;
+		const number = NUMBERED.includes(name) && chain !== undefined ? rest.takeBare() : undefined;
+		if (name === "policy") this.policy = rest.takeBare();
+		if (name === "zero" && takes) this.zero = { numbered: number !== undefined };
 		if (takes && chain !== undefined) this.chain = chain;
 		if (takes && number !== undefined) this.number = number;
 	}
 
+	/** A command after another one: -h and -V win, all others are wrong. */
+	#second(name: CommandName, given: Given, before: { readonly given: Given }): void {
+		if (name === "help" || name === "version") {
+			this.command = { name, given };
+			return;
+		}
+		const message = `Cannot use ${optionName(given.option)} with ${optionName(before.given.option)}`;
+		this.#context.problems.add("RULE_CONFLICT", message, given.at.position);
+	}
+
 	#mode(name: ModeName, given: Given, rest: Rest): void {
 		const { problems, restoreTable, family } = this.#context;
-		if (this.modes.has(name) && name !== "verbose" && name !== "ipv4" && name !== "ipv6") {
+		if (this.modes.has(name) && ONCE.includes(name)) {
 			const message = `multiple ${optionName(given.option)} flags not allowed`;
 			problems.add("RULE_CONFLICT", message, given.at.position);
 		}
@@ -259,30 +281,6 @@ export function waitSeconds(word: Word, problems: Problems): number {
 	return 0;
 }
 
-/** The table of that name; what is wrong is reported. */
-export function parseTable(word: Word, problems: Problems): Table {
-	if (word.text === "raw" || word.text === "mangle") return word.text;
-	const real = ["filter", "nat", "security"].includes(word.text);
-	const hint = real
-		? "rules here stand in raw (the default) or mangle; use iptables for the others"
-		: (didYouMean(word.text, Object.keys(CHAINS)) ?? "there are raw (the default) and mangle");
-	const message = real ? `table '${word.text}' is not supported` : `table '${word.text}' does not exist`;
-	problems.add(real ? "RULE_UNSUPPORTED" : "RULE_BAD_VALUE", message, word.position, hint);
-	return "raw";
-}
-
-/** The chain of that name; what is wrong is reported. */
-export function parseChain(word: Word, table: Table, problems: Problems): Chain | undefined {
-	if (isChainOf(table, word.text)) return word.text;
-	const chains = CHAINS[table].join(", ");
-	const other = table === "raw" && isChainOf("mangle", word.text) ? "; -t mangle has that chain" : "";
-	const near = didYouMean(word.text, CHAINS[table]);
-	const hint =
-		other === "" ? (near ?? `table ${table} has ${chains}`) : `table ${table} has ${chains}${other}`;
-	problems.add("RULE_NOT_FOUND", "No chain/target/match by that name.", word.position, hint);
-	return undefined;
-}
-
 /**
  * Reads one command. What is wrong is reported to `context.problems`; the result is then undefined or of
  * no use. OTHER_FAMILY: the line of a file is not meant for this command.
@@ -322,8 +320,9 @@ export function readCommand(
 	}
 
 	const tableWord = reader.modes.get("table")?.value;
-	const table = restoreTable ?? (tableWord === undefined ? "raw" : parseTable(tableWord, problems));
-	const chain = reader.chain === undefined ? undefined : parseChain(reader.chain, table, problems);
+	const table =
+		restoreTable ?? (tableWord === undefined ? "raw" : parseTable(tableWord, problems, "command"));
+	const chain = readChain(name, reader.chain, table, problems);
 	const at = reader.number === undefined ? undefined : parseRuleNumber(reader.number, problems);
 	for (const [mode, one] of reader.modes) {
 		if (ANY_COMMAND.includes(mode) || MODES_OF[name].includes(mode)) continue;
@@ -347,14 +346,26 @@ export function readCommand(
 		lineNumbers: reader.modes.has("lineNumbers"),
 	};
 	const onChains = { table, ...(chain === undefined ? {} : { chain }), ...(at === undefined ? {} : { at }) };
+	const position = (reader.number ?? reader.chain ?? given.at).position;
 	switch (name) {
 		case "list":
 		case "list-rules":
-			return done({ kind: name, ...onChains, zero: reader.zero, style });
+			return done({
+				kind: name,
+				...onChains,
+				position,
+				...(reader.zero && { zero: reader.zero.numbered && at !== undefined ? { at } : {} }),
+				style,
+			});
 		case "flush":
 			return done({ kind: "flush", table, ...(chain === undefined ? {} : { chain }) });
 		case "zero":
-			return done({ kind: "zero", ...onChains });
+			return done({ kind: "zero", ...onChains, position });
+		case "policy":
+			requireAccept(reader.policy, given, problems);
+			return done({ kind: "no-op", ...onChains });
+		case "delete-chain":
+			return done({ kind: "no-op", table });
 		case "append":
 		case "check":
 		case "delete":
@@ -362,7 +373,6 @@ export function readCommand(
 		case "replace": {
 			const rules = withRule ? reader.spec.finish(table, chain, end) : [];
 			if (chain === undefined) return undefined;
-			const position = (reader.number ?? reader.chain ?? given.at).position;
 			const place = { table, chain, position };
 			if (name === "delete" && at !== undefined) return done({ kind: "delete-number", ...place, at });
 			const counters = reader.counters === undefined ? {} : { counters: reader.counters };
@@ -375,6 +385,37 @@ export function readCommand(
 			if (rule === undefined) return undefined;
 			return done({ kind: "replace", ...place, at: at ?? 1, rule, ...counters });
 		}
+	}
+}
+
+/** The chain that a command names. -X takes one that does not exist here: it may name none. */
+function readChain(
+	command: CommandName,
+	word: Word | undefined,
+	table: Table,
+	problems: Problems,
+): Chain | undefined {
+	if (word === undefined) return undefined;
+	if (command === "policy") return parseChain(word, table, problems, "Bad built-in chain name.");
+	if (command !== "delete-chain") return parseChain(word, table, problems);
+	const hint = "there are no user-defined chains; -F empties a chain";
+	if (isChainOf(table, word.text)) {
+		problems.add("RULE_UNSUPPORTED", `chain ${word.text} is built in`, word.position, hint);
+	} else {
+		problems.add("RULE_NOT_FOUND", "No chain/target/match by that name.", word.position, hint);
+	}
+	return undefined;
+}
+
+/** The only policy is ACCEPT. */
+function requireAccept(policy: Word | undefined, given: Given, problems: Problems): void {
+	const hint = "the policy is always ACCEPT: DADDR rules only rewrite; set a policy with iptables";
+	if (policy === undefined) {
+		problems.add("RULE_MISSING", "-P requires a chain and a policy", given.at.position, hint);
+	} else if (policy.text === "DROP") {
+		problems.add("RULE_UNSUPPORTED", "policy DROP is not supported", policy.position, hint);
+	} else if (policy.text !== "ACCEPT") {
+		problems.add("RULE_NOT_FOUND", "Bad policy name.", policy.position, hint);
 	}
 }
 

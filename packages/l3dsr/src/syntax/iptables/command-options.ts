@@ -51,6 +51,19 @@ export const COMMAND_OPTIONS = {
 		optional: "attached",
 		help: "zero counters in a chain or all chains",
 	},
+	policy: {
+		long: ["policy"],
+		short: "P",
+		argument: "chain target",
+		help: "nothing: the policy is always ACCEPT, which is the only target taken",
+	},
+	"delete-chain": {
+		long: ["delete-chain"],
+		short: "X",
+		argument: "[chain]",
+		optional: "attached",
+		help: "nothing: there are no user-defined chains to delete",
+	},
 	help: {
 		long: ["help"],
 		short: "h",
@@ -89,6 +102,12 @@ export const MODE_OPTIONS = {
 		argument: "usecs",
 		help: "accepted and ignored, as in iptables 1.8.9",
 	},
+	modprobe: {
+		long: ["modprobe"],
+		short: "M",
+		argument: "command",
+		help: "accepted and ignored: no kernel module is loaded",
+	},
 	ipv4: {
 		long: ["ipv4"],
 		short: "4",
@@ -107,12 +126,8 @@ export type ModeName = keyof typeof MODE_OPTIONS;
 export const OTHER_COMMANDS: Readonly<Record<string, string>> = {
 	"-N": "rules stand in the built-in chains",
 	"--new-chain": "rules stand in the built-in chains",
-	"-X": "there are no user-defined chains; -F empties a chain",
-	"--delete-chain": "there are no user-defined chains; -F empties a chain",
 	"-E": "there are no user-defined chains",
 	"--rename-chain": "there are no user-defined chains",
-	"-P": "the policy is always ACCEPT: DADDR rules only rewrite; set a policy with iptables",
-	"--policy": "the policy is always ACCEPT: DADDR rules only rewrite; set a policy with iptables",
 };
 
 /** iptables-daddr-save. */
@@ -120,6 +135,7 @@ export const SAVE_OPTIONS = {
 	counters: { long: ["counters"], short: "c", help: "print counters too" },
 	table: { long: ["table"], short: "t", argument: "table", help: "this table only" },
 	file: { long: ["file"], short: "f", argument: "filename", help: "write to this file" },
+	modprobe: MODE_OPTIONS.modprobe,
 	ipv4: { long: ["ipv4"], short: "4", help: "the rules of iptables-daddr" },
 	ipv6: { long: ["ipv6"], short: "6", help: "the rules of ip6tables-daddr" },
 	help: { long: ["help"], short: "h", help: "print this help" },
@@ -135,6 +151,7 @@ export const RESTORE_OPTIONS = {
 	verbose: { long: ["verbose"], short: "v", help: "say what is done" },
 	wait: MODE_OPTIONS.wait,
 	waitInterval: MODE_OPTIONS.waitInterval,
+	modprobe: MODE_OPTIONS.modprobe,
 	ipv4: { long: ["ipv4"], short: "4", help: "the rules of iptables-daddr" },
 	ipv6: { long: ["ipv6"], short: "6", help: "the rules of ip6tables-daddr" },
 	help: { long: ["help"], short: "h", help: "print this help" },

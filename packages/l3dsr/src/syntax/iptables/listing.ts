@@ -1,4 +1,7 @@
-/** Chains → the text of -L, -S and -save, blank for blank as iptables 1.8.9 prints it. */
+/**
+ * Chains → the text of -L, -S and -save, blank for blank as iptables 1.8.9 prints it; with -n, protocols by name
+ * as every version but 1.8.9 and 1.8.10 has them.
+ */
 import { type Address, addressBits, type Family, type Prefix } from "@l3dsr/packet";
 import { CHAINS, type Chain, type Counters, type Rule, type Table } from "../../model/rule.ts";
 import type { ListStyle } from "./command-line.ts";
@@ -60,11 +63,8 @@ function listRule(rule: Rule, counters: Counters, number: number, style: ListSty
 		style.exact ? `${value}`.padStart(8) : roundCounter(value).padStart(5);
 	const counts = style.verbose ? `${count(counters.packets)} ${count(counters.bytes)} ` : "";
 	const protocol = header.protocol;
-	const protocolText = style.numeric
-		? `${protocol?.number ?? 0}`
-		: protocol
-			? protocolName(protocol.number)
-			: "all";
+	const nameOf = style.numeric ? builtInProtocolName : protocolName;
+	const protocolText = protocol === undefined ? "all" : nameOf(protocol.number);
 	const anyInterface = style.numeric ? "*" : "any";
 	const side = (match: Rule["header"]["inInterface"]): string =>
 		(match === undefined ? anyInterface : not(match) + interfaceText(match)).padEnd(6);

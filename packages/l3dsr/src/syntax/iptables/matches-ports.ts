@@ -108,9 +108,14 @@ function onePort(
 	}
 	if (first?.value === undefined) return {};
 	const range = portRange(first.value, 0, first.value.text.length, context);
-	// Every port is not a restriction: iptables does not print it either.
-	if (range === undefined || (range.first === 0 && range.last === 65535 && !first.negated)) return {};
-	return { source: { ...range, negated: first.negated } };
+	if (range === undefined) return {};
+	// Every port is not a restriction, but iptables saves it in rules for SCTP and DCCP.
+	const kept = context.module === "sctp" || context.module === "dccp" || first.negated;
+	return isEveryPort(range) && !kept ? {} : { source: { ...range, negated: first.negated } };
+}
+
+function isEveryPort(range: NumberRange): boolean {
+	return range.first === 0 && range.last === 65535;
 }
 
 export const PORTS: MatchSyntax<"ports"> = {
@@ -143,7 +148,7 @@ export const PORTS: MatchSyntax<"ports"> = {
 	},
 	list(match, names) {
 		const part = (name: string, range: MatchOf<"ports">["source"]): string => {
-			if (range === undefined) return "";
+			if (range === undefined || (isEveryPort(range) && !range.negated)) return "";
 			const plural = range.first === range.last ? "" : "s";
 			const text = rangeText(range, (value) => portText(value, names));
 			return ` ${name}${plural}:${range.negated ? "!" : ""}${text}`;

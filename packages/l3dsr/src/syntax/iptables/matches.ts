@@ -332,9 +332,9 @@ const COMMENT: MatchSyntax<"comment"> = {
 			const message = `comment: text is ${Buffer.byteLength(text)} bytes long, at most ${COMMENT_MAX_BYTES} are kept`;
 			return context.problems.add("RULE_BAD_VALUE", message, position);
 		}
-		// A saved file has one rule a line, and nobody sees a control character on a terminal.
+		// A saved file has one rule a line, and a control character other than a tab could move a terminal's cursor.
 		// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-		if (/[\u0000-\u001f\u007f]/.test(text)) {
+		if (/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/.test(text)) {
 			return context.problems.add("RULE_BAD_VALUE", "comment: text holds a control character", position);
 		}
 		return { kind: "comment", text };

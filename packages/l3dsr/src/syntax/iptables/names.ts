@@ -64,13 +64,111 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 	ethernet: 143,
 };
 
-/** Further spellings that iptables knows. */
+/**
+ * Further spellings that are read: those of iptables itself, the aliases of /etc/protocols, and the names that IANA
+ * and the /etc/protocols of other distributions have. A rule is printed with the name above, or the number.
+ */
 const PROTOCOL_ALIASES: Readonly<Record<string, number>> = {
 	icmpv6: 58,
 	"ipv6-mh": 135,
 	mh: 135,
 	all: 0,
 	ip: 0,
+	hopopt: 0,
+	"ip-encap": 4,
+	ipv4: 4,
+	cbt: 7,
+	"bbn-rcc-mon": 10,
+	"nvp-ii": 11,
+	argus: 13,
+	emcon: 14,
+	xnet: 15,
+	chaos: 16,
+	mux: 18,
+	"dcn-meas": 19,
+	prm: 21,
+	"trunk-1": 23,
+	"trunk-2": 24,
+	"leaf-1": 25,
+	"leaf-2": 26,
+	irtp: 28,
+	netblt: 30,
+	"mfe-nsp": 31,
+	"merit-inp": 32,
+	"3pc": 34,
+	idpr: 35,
+	"tp++": 39,
+	il: 40,
+	sdrp: 42,
+	dsr: 48,
+	bna: 49,
+	"ipsec-esp": 50,
+	"ipv6-crypt": 50,
+	"ipsec-ah": 51,
+	"ipv6-auth": 51,
+	"i-nlsp": 52,
+	swipe: 53,
+	narp: 54,
+	mobile: 55,
+	tlsp: 56,
+	cftp: 62,
+	"sat-expak": 64,
+	kryptolan: 65,
+	rvd: 66,
+	ippc: 67,
+	"sat-mon": 69,
+	visa: 70,
+	ipcv: 71,
+	cpnx: 72,
+	cphb: 73,
+	wsn: 74,
+	pvp: 75,
+	"br-sat-mon": 76,
+	"sun-nd": 77,
+	"wb-mon": 78,
+	"wb-expak": 79,
+	"iso-ip": 80,
+	"secure-vmtp": 82,
+	vines: 83,
+	ttp: 84,
+	"nsfnet-igp": 85,
+	dgp: 86,
+	tcf: 87,
+	ospfigp: 89,
+	ospfgip: 89,
+	"sprite-rpc": 90,
+	larp: 91,
+	mtp: 92,
+	micp: 95,
+	"scc-sp": 96,
+	gmtp: 100,
+	ifmp: 101,
+	pnni: 102,
+	aris: 104,
+	scps: 105,
+	qnx: 106,
+	"a/n": 107,
+	snp: 109,
+	"compaq-peer": 110,
+	"ipx-in-ip": 111,
+	pgm: 113,
+	ddx: 116,
+	iatp: 117,
+	stp: 118,
+	srp: 119,
+	uti: 120,
+	smp: 121,
+	sm: 122,
+	ptp: 123,
+	"isis-over-ipv4": 124,
+	fire: 125,
+	crtp: 126,
+	crudp: 127,
+	sscopmce: 128,
+	iplt: 129,
+	sps: 130,
+	pipe: 131,
+	"rsvp-e2e-ignore": 134,
 };
 
 const NAME_OF_PROTOCOL: ReadonlyMap<number, string> = new Map(
@@ -88,7 +186,8 @@ export function protocolNumber(text: string): number | undefined {
 	const number = parseUnsigned(text);
 	if (number !== undefined) return number <= 255 ? number : undefined;
 	const name = text.toLowerCase();
-	return PROTOCOLS[name] ?? PROTOCOL_ALIASES[name];
+	if (Object.hasOwn(PROTOCOLS, name)) return PROTOCOLS[name];
+	return Object.hasOwn(PROTOCOL_ALIASES, name) ? PROTOCOL_ALIASES[name] : undefined;
 }
 
 /** The name that iptables prints without -n, or the number as text. */
@@ -96,8 +195,12 @@ export function protocolName(number: number): string {
 	return NAME_OF_PROTOCOL.get(number) ?? String(number);
 }
 
-/** iptables' own table, which it uses alone where -v prints a rule that a command adds (xtables_chain_protos). */
+/**
+ * iptables' own table (xtables_chain_protos), which it uses alone with -n, and where -v prints a rule that a command
+ * adds. Only 1.8.9 and 1.8.10 print numbers with -n; what came before and after them prints these names.
+ */
 const BUILT_IN_NAMES: ReadonlyMap<number, string> = new Map([
+	[0, "all"],
 	[1, "icmp"],
 	[6, "tcp"],
 	[17, "udp"],

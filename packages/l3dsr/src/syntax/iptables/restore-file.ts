@@ -2,15 +2,9 @@
 import type { Family } from "@l3dsr/packet";
 import type { Counters, Table } from "../../model/rule.ts";
 import { Problems } from "../problems.ts";
-import {
-	type Command,
-	OTHER_FAMILY,
-	parseChain,
-	parseCounter,
-	parseTable,
-	readCommand,
-} from "./command-line.ts";
+import { type Command, OTHER_FAMILY, parseCounter, readCommand } from "./command-line.ts";
 import type { Services } from "./names.ts";
+import { parseChain, parseTable } from "./table-and-chain.ts";
 import { splitWords, type Word } from "./words.ts";
 
 /** A command of a rules file: one that changes rules. */
@@ -58,7 +52,7 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 			const skip = context.only !== undefined && name !== context.only;
 			const position = { ...whole.position, column: 2, length: Math.max(1, name.length) };
 			// What -T leaves out may well be a table that is not here.
-			const table = skip ? "raw" : parseTable({ ...whole, text: name, position }, problems);
+			const table = skip ? "raw" : parseTable({ ...whole, text: name, position }, problems, "file");
 			open = { table, commands: [], skip };
 		} else if (line.trim() === "COMMIT") {
 			if (open === undefined)

@@ -115,8 +115,6 @@ export const OTHER_OPTIONS: Readonly<Record<string, string>> = {
 	"--limit-iface-out": "--dst-type LOCAL is supported",
 	"--goto": "rules cannot branch here: write the matches in the rule itself",
 	"-g": "rules cannot branch here: write the matches in the rule itself",
-	"--modprobe": "leave it out: no kernel module is loaded",
-	"-M": "leave it out: no kernel module is loaded",
 };
 
 /** What to do about a match that is not here. */

@@ -101,10 +101,15 @@ test("sixty services of each family are one batch of addresses and one change of
 		openDatapath() {
 			const real = host.openDatapath();
 			return {
-				observe: () => real.observe(),
-				async apply(desired, observed) {
-					made.push(`${desired.entries.length} rules`);
-					await real.apply(desired, observed);
+				async observe() {
+					const snapshot = await real.observe();
+					return {
+						...snapshot,
+						async change(assignment) {
+							made.push(`${assignment.rules.length} rules`);
+							await snapshot.change(assignment);
+						},
+					};
 				},
 			};
 		},
@@ -197,7 +202,9 @@ describe("when a change fails half-way", () => {
 		const { exitCode, stdout, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			openDatapath() {
 				const real = host.openDatapath();
-				return { observe: () => real.observe(), apply: () => Promise.reject(refused) };
+				return {
+					observe: async () => ({ ...(await real.observe()), change: () => Promise.reject(refused) }),
+				};
 			},
 		}));
 		assert.equal(exitCode, 1);
@@ -232,7 +239,7 @@ describe("when a change fails half-way", () => {
 		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			openDatapath() {
 				const real = host.openDatapath();
-				return { observe: () => real.observe(), apply: () => Promise.resolve() };
+				return { observe: async () => ({ ...(await real.observe()), change: () => Promise.resolve() }) };
 			},
 		}));
 		assert.equal(exitCode, 1);

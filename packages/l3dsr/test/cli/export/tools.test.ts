@@ -12,6 +12,7 @@ import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../../rewrite/set-rules.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -130,7 +131,7 @@ it("l3dsr export, of what runs here: the rules of every chain, and the services 
 		daddrRule("192.0.2.20", { dscp: 5 }),
 		daddrRule("192.0.2.21", { dscp: 6, table: "mangle", chain: "FORWARD" }),
 	];
-	await datapath.apply({ entries: rules.map((rule, i) => ({ rule, ordinal: i })) }, await datapath.observe());
+	await setRules(datapath, { entries: rules.map((rule, i) => ({ rule, ordinal: i })) });
 	const saved = await exported("iptables-save");
 	assert.match(saved, /^-A PREROUTING -m dscp --dscp 0x05 -j DADDR --set-daddr 192\.0\.2\.20$/m);
 	assert.match(saved, /^-A FORWARD -m dscp --dscp 0x06 -j DADDR --set-daddr 192\.0\.2\.21$/m);

@@ -24,18 +24,25 @@ export interface Kernel {
 export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}): IptablesHost {
 	return {
 		openDatapath: async () => ({
-			name: "nft",
-			observe: async () => ({ rules: kernel.rules, findings: [] }),
-			async apply(desired) {
-				kernel.applied++;
-				const before = new Map(kernel.rules.map((one) => [one.ordinal, one.counters]));
-				kernel.rules = desired.entries.map(({ rule, ordinal, counters }) => ({
-					rule,
-					ordinal,
-					counters: counters ?? before.get(ordinal) ?? ZERO_COUNTERS,
-					datapath: "nft",
-				}));
-			},
+			observe: async () => ({
+				rules: kernel.rules,
+				findings: [],
+				assign: (nft) => ({
+					rules: nft.entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
+					ebpf: new Map(),
+					nft,
+				}),
+				async change({ nft }) {
+					kernel.applied++;
+					const before = new Map(kernel.rules.map((one) => [one.ordinal, one.counters]));
+					kernel.rules = nft.entries.map(({ rule, ordinal, counters }) => ({
+						rule,
+						ordinal,
+						counters: counters ?? before.get(ordinal) ?? ZERO_COUNTERS,
+						datapath: "nft",
+					}));
+				},
+			}),
 		}),
 		lock: async () => ({ [Symbol.dispose]() {} }),
 		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),

@@ -128,11 +128,15 @@ test("addresses that come while up works are followed, and none of them makes it
 	const openDatapath: typeof host.openDatapath = async (wanted) => {
 		const real = await host.openDatapath(wanted);
 		return {
-			observe: () => real.observe(),
-			assign: (ruleset) => real.assign(ruleset),
-			apply: async (...args) => {
-				await real.apply(...args);
-				if (coming-- > 0) ip(`addr add 10.3.1.${coming + 1}/24 dev eth3`);
+			async observe() {
+				const snapshot = await real.observe();
+				return {
+					...snapshot,
+					async change(assignment) {
+						await snapshot.change(assignment);
+						if (coming-- > 0) ip(`addr add 10.3.1.${coming + 1}/24 dev eth3`);
+					},
+				};
 			},
 		};
 	};
@@ -159,7 +163,7 @@ test("the hook is the configuration's: programs move to it, and other commands l
 	assert.deepEqual(hooks(), [1, 0]);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	writeFileSync(config, file("tc"));
-	assert.match(await drift(), /program at XDP of eth2 hangs at another hook than tc/);
+	assert.match(await drift(), /program at XDP of eth2 is attached to a different hook than tc/);
 	await succeed("up", "-c", config);
 	assert.deepEqual(hooks(), [0, 1]);
 	await succeed("down");
@@ -194,7 +198,7 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 		},
 	);
 	assert.deepEqual(ids(), before);
-	assert.match(await drift(), /program at tcx ingress of eth3 hangs at another hook than xdp/);
+	assert.match(await drift(), /program at tcx ingress of eth3 is attached to a different hook than xdp/);
 	writeFileSync(config, file("tc"));
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	await succeed("down");

@@ -7,6 +7,7 @@ import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
 import { systemServiceHost } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import { L3dsrError } from "../../../src/errors.ts";
+import type { Ruleset } from "../../../src/model/ruleset.ts";
 import type { Datapath } from "../../../src/rewrite/datapath.ts";
 import type { HostDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -99,15 +100,20 @@ ip6tables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type 
 });
 
 /** As `openDatapath` with datapath nft, on these programs. */
-function nftOnly(datapath: Datapath): HostDatapath {
+function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 	return {
-		observe: () => datapath.observe(),
-		apply: (...args) => datapath.apply(...args),
-		assign: ({ entries }) => ({
-			rules: entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
-			ebpf: new Map(),
-			nft: { entries },
-		}),
+		async observe() {
+			const snapshot = await datapath.observe();
+			return {
+				...snapshot,
+				change: ({ nft }) => snapshot.change(nft),
+				assign: ({ entries }) => ({
+					rules: entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
+					ebpf: new Map(),
+					nft: { entries },
+				}),
+			};
+		},
 	};
 }
 
@@ -119,13 +125,17 @@ test("a step that is refused is undone with all before it, and what was undone i
 	const host = systemServiceHost({ env: process.env });
 	const datapath = new NftDatapath(host.programs);
 	let refused = false;
-	const refusing: Datapath = {
-		name: datapath.name,
-		observe: () => datapath.observe(),
-		apply: async (...args) => {
-			if (refused) return datapath.apply(...args);
-			refused = true;
-			throw new Error("the kernel has no more memory");
+	const refusing = {
+		async observe() {
+			const snapshot = await datapath.observe();
+			return {
+				...snapshot,
+				async change(ruleset: Ruleset) {
+					if (refused) return snapshot.change(ruleset);
+					refused = true;
+					throw new Error("the kernel has no more memory");
+				},
+			};
 		},
 	};
 	await assert.rejects(
@@ -149,7 +159,7 @@ test("a host that is not as planned afterwards is put back as it was found", asy
 	const host = systemServiceHost({ env: process.env });
 	const real = new NftDatapath(host.programs);
 	// Says that it has made the change, and has not.
-	const idle: Datapath = { name: real.name, observe: () => real.observe(), apply: async () => {} };
+	const idle = { observe: async () => ({ ...(await real.observe()), change: async () => {} }) };
 	await assert.rejects(
 		up(context, { ...host, openDatapath: async () => nftOnly(idle) }, { config, wait: 1 }),
 		(error) => {

@@ -28,6 +28,7 @@ import {
 import { assertEquivalentPacket } from "../../packets/diff.ts";
 import { limitOf } from "../../packets/nft-limits.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../../rewrite/set-rules.ts";
 
 enterNetns();
 
@@ -118,7 +119,7 @@ describe("l3dsr trace, of a capture", () => {
 
 		it(`with rules on ${name}, writes packet for packet what the kernel makes of it, and counts nothing`, async () => {
 			const entries = rules.map((rule, index) => ({ rule, ordinal: index + 1 }));
-			await datapath.apply({ entries }, await datapath.observe());
+			await setRules(datapath, { entries });
 			const engines = new Set((await datapath.observe()).rules.map((one) => one.datapath));
 			assert.deepEqual([...engines].sort(), name === "both" ? ["ebpf", "nft"] : [name]);
 			const counted = (await datapath.observe()).rules.map(({ counters }) => counters);

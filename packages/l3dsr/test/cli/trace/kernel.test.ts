@@ -19,6 +19,7 @@ import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { REAL_IPV4, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
 import { IN_INTERFACE, OUT_INTERFACE } from "../../packets/crossing.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../../rewrite/set-rules.ts";
 
 enterNetns();
 
@@ -50,7 +51,7 @@ describe("l3dsr trace, of a packet", () => {
 			for (const end of [name, `peer-${name}`]) ip(`link set ${end} up`);
 		}
 		const entries = RULES.map((rule, index) => ({ rule, ordinal: index + 1 }));
-		await datapath.apply({ entries }, await datapath.observe());
+		await setRules(datapath, { entries });
 	});
 
 	it("tells of one packet which rule matches, what it changes, and that the running program agrees", async () => {
@@ -121,7 +122,7 @@ describe("l3dsr trace, of a packet", () => {
 describe("l3dsr trace, of a packet that meets rules on nft", () => {
 	const nft = openDatapath({ env: process.env, datapath: "nft" });
 	const install = async (...rules: readonly Rule[]) =>
-		await nft.apply({ entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }, await nft.observe());
+		await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
 
 	it("asks a copy of them, chain by chain, and counts nothing", async () => {
 		await install(

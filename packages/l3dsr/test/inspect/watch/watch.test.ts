@@ -18,6 +18,7 @@ import { rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { ethernet, ipv4, udp } from "../../packets/build.ts";
 import { ADDRESSES, beforeAndAfter, CATALOGUE } from "../../packets/catalogue.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../../rewrite/set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -45,7 +46,7 @@ function send(packets: readonly Uint8Array[]): void {
 async function apply(datapath: DatapathName, rules: readonly Rule[]): Promise<void> {
 	const engine = openDatapath({ env, datapath });
 	const entries = rules.map((rule, index) => ({ rule, ordinal: 1024 * (index + 1) }));
-	await engine.apply({ entries }, await engine.observe());
+	await setRules(engine, { entries });
 }
 
 function options(filter: WatchFilter = {}, more: Partial<WatchOptions> = {}): WatchOptions {
@@ -294,7 +295,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	const rules = [daddrRule(VIP4, { dscp: 7, header: onV0 })];
 	const entries = rules.map((rule) => ({ rule, ordinal: 1024 }));
 	const clsact = openDatapath({ env, datapath: "ebpf", hook: "clsact" });
-	await clsact.apply({ entries }, await clsact.observe());
+	await setRules(clsact, { entries });
 	{
 		await using watch = await Watch.open(options(), env);
 		const packet = ipv4({ source: "198.51.100.1", destination: REAL4, dscp: 7 }, udp());
@@ -306,13 +307,13 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 		assert.deepEqual(watch.notes, []);
 	}
 	const xdp = openDatapath({ env, datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" });
-	await xdp.apply({ entries }, await xdp.observe());
+	await setRules(xdp, { entries });
 	await using watch = await Watch.open(options(), env);
 	assert.match(
 		watch.notes.join("\n"),
 		/^the rules of v0 run at generic XDP, which has one program for each interface: nothing can stand in front of it/,
 	);
-	await xdp.apply({ entries: [] }, await xdp.observe());
+	await setRules(xdp, { entries: [] });
 	await watch.refresh(() => {});
 	assert.deepEqual(watch.notes, ["no rule is in place yet"]);
 });

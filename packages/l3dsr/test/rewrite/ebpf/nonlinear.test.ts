@@ -19,10 +19,13 @@ import {
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../../../test/support/netns.ts";
+
 import { PASS } from "../../../src/programs/packet.ts";
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
+
 import { bytesOf, ethernet, extension, ipv4, ipv6, type Payload, udp } from "../../packets/build.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -84,7 +87,7 @@ for (const [what, family, packet] of [
 				localPrefixes: async () => [],
 			});
 			const entry = { rule: daddrRule(vip, { dscp: 1, header, ...more }), ordinal: 0 };
-			await datapath.apply({ entries: [entry] });
+			await setRules(datapath, { entries: [entry] });
 			tcxIngress.attach(interfaceByName("in0"), probe, { position: "first" });
 			const server = createSocket(family === "ipv4" ? "udp4" : "udp6").bind(more.dport ?? PORT, vip);
 			await once(server, "listening");

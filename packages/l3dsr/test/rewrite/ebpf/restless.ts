@@ -1,6 +1,7 @@
 /** Changes the rules of an interface and their hook without end, until it is killed: `restless.ts INTERFACE`. */
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../set-rules.ts";
 
 /** Either set, in whole, is what an observer must find. */
 export const RESTLESS = [
@@ -21,7 +22,7 @@ if (script.endsWith("restless.ts") && name !== undefined) {
 			openChecksums: "refuse",
 			localPrefixes: async () => [],
 		});
-		await datapath.apply({ entries: restlessRules(i % 2 === 0 ? 0 : 1, name) });
+		await setRules(datapath, { entries: restlessRules(i % 2 === 0 ? 0 : 1, name) });
 		if (i === 1) process.stdout.write("at it\n");
 	}
 }

@@ -5,9 +5,10 @@ import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../../../test/support/netns.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import type { HookName } from "../../../src/rewrite/ebpf/kernel/attachment.ts";
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
 import { testOffloadStates } from "../../packets/offload-states.ts";
 import { daddrRule } from "../../packets/rules.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -32,7 +33,7 @@ for (const hook of ["xdp", "xdp-generic"] as const) {
 			header: { inInterface: { name: "in0", wildcard: false, negated: false } },
 		});
 		await assert.rejects(
-			open(hook).apply({ entries: [{ rule, ordinal: 1 }] }),
+			setRules(open(hook), { entries: [{ rule, ordinal: 1 }] }),
 			(error: unknown) =>
 				error instanceof L3dsrError &&
 				error.code === "KERNEL_FEATURE" &&

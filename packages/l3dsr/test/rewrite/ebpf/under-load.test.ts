@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns } from "../../../../../test/support/netns.ts";
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
 import {
 	assertEachCounted,
 	assertEachRewritten,
@@ -14,6 +14,7 @@ import {
 	replaceUnderLoad,
 	type Sketch,
 } from "../../packets/replacements.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -40,7 +41,7 @@ for (const hook of ["tcx", "clsact"] as const) {
 			perSecond: REPLACEMENTS_PER_SECOND,
 			seconds: SECONDS,
 			atLeast: RULESETS.length,
-			replace: (turn) => datapath.apply({ entries: RULESETS[turn % RULESETS.length] ?? [] }),
+			replace: (turn) => setRules(datapath, { entries: RULESETS[turn % RULESETS.length] ?? [] }),
 			observe: () => datapath.observe(),
 		});
 		t.diagnostic(outcome.summary);
@@ -64,7 +65,7 @@ test("moves between the hooks under 50,000 packets a second leave none unrewritt
 		atLeast: hooks.length,
 		replace: (turn) => {
 			last = at(turn);
-			return last.apply({ entries: RULESETS[0] ?? [] });
+			return setRules(last, { entries: RULESETS[0] ?? [] });
 		},
 		observe: () => last.observe(),
 	});

@@ -5,6 +5,7 @@ import { type ProgramRunner, systemPrograms } from "../../../src/host/process.ts
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -36,7 +37,7 @@ const entries: RuleEntry[] = [
 
 it("an nft that lists rules in another way is asked how, and then understood", async () => {
 	const nft = new NftDatapath(other);
-	await nft.apply({ entries }, await nft.observe());
+	await setRules(nft, { entries });
 	const observed = await nft.observe();
 	assert.deepEqual(observed.findings, []);
 	assert.deepEqual(
@@ -44,7 +45,7 @@ it("an nft that lists rules in another way is asked how, and then understood", a
 		entries,
 	);
 	other.batches = 0;
-	await nft.apply({ entries }, observed);
+	await observed.change({ entries });
 	assert.equal(other.batches, 0, "nothing is to be changed");
 	run("nft", "insert rule ip l3dsr raw_PREROUTING ip dscp 9 return");
 	const { findings } = await nft.observe();

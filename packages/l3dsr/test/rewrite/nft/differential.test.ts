@@ -27,6 +27,7 @@ import { Crossing, forwarded, IN_INTERFACE, SENDER_MAC_BYTES, withIdentity } fro
 import { assertEquivalentPacket, assertSamePacket, describePacket } from "../../packets/diff.ts";
 import { type Limit, limitOf } from "../../packets/nft-limits.ts";
 import { daddrRule, type RuleSketch } from "../../packets/rules.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -45,7 +46,7 @@ const context: PacketContext = {
 async function install(rules: readonly Rule[]): Promise<void> {
 	const zero: Counters = { packets: 0n, bytes: 0n };
 	const entries = rules.map((rule, ordinal) => ({ rule, ordinal, counters: zero }));
-	await nft.apply({ entries }, await nft.observe());
+	await setRules(nft, { entries });
 }
 
 function oracle(packet: Uint8Array, rules: readonly Rule[]): ReturnType<typeof rewriteByRules> {

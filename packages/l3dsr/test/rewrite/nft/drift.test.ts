@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { systemPrograms } from "../../../src/host/process.ts";
+import type { Finding } from "../../../src/model/finding.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
-import type { Finding } from "../../../src/rewrite/datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -46,7 +47,7 @@ async function look(): Promise<{ ordinals: number[]; findings: readonly Finding[
 }
 
 async function putRight(): Promise<void> {
-	await nft.apply({ entries: [...entries, six] }, await nft.observe());
+	await setRules(nft, { entries: [...entries, six] });
 	const { rules, findings } = await nft.observe();
 	assert.deepEqual(findings, []);
 	assert.deepEqual(
@@ -192,7 +193,7 @@ const DEEDS: readonly Deed[] = [
 describe("a table that others have changed", () => {
 	beforeEach(async () => {
 		run("nft", "flush", "ruleset");
-		await nft.apply({ entries: [...entries, six] }, await nft.observe());
+		await setRules(nft, { entries: [...entries, six] });
 	});
 
 	for (const { title, commands, left, problems } of DEEDS) {
@@ -228,7 +229,7 @@ describe("a table that others have changed", () => {
 		run("nft", "add table ip theirs; add chain ip theirs c { type filter hook prerouting priority -300; }");
 		run("nft", "add table inet l3dsr");
 		assert.deepEqual((await nft.observe()).findings, []);
-		await nft.apply({ entries: [] }, await nft.observe());
+		await setRules(nft, { entries: [] });
 		assert.match(run("nft", "list", "ruleset"), /table ip theirs \{.*table inet l3dsr/s);
 	});
 });

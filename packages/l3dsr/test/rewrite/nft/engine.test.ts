@@ -10,6 +10,7 @@ import type { Observation } from "../../../src/rewrite/datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryAddress, arbitraryRuleset } from "../../arbitrary/rule.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -27,7 +28,7 @@ function entries(...specs: readonly string[]): RuleEntry[] {
 }
 
 async function apply(ruleset: Ruleset): Promise<Observation> {
-	await nft.apply(ruleset, await nft.observe());
+	await setRules(nft, ruleset);
 	return await nft.observe();
 }
 
@@ -47,8 +48,9 @@ function assertObserved(observed: Observation, wanted: readonly RuleEntry[]): vo
 
 describe("NftDatapath", () => {
 	it("observes nothing, and makes nothing, where there is no table", async () => {
-		assert.deepEqual(await nft.observe(), { rules: [], findings: [] });
-		await nft.apply({ entries: [] }, await nft.observe());
+		const { rules, findings } = await nft.observe();
+		assert.deepEqual([rules, findings], [[], []]);
+		await setRules(nft, { entries: [] });
 		assert.equal(run("nft", "list", "ruleset"), "");
 	});
 
@@ -195,11 +197,12 @@ describe("NftDatapath", () => {
 		assert.deepEqual(observed.findings, [
 			{
 				datapath: "nft",
+				kind: "damage",
 				object: "table ip l3dsr, map raw_PREROUTING_2",
 				problem: "no rule of l3dsr looks it up",
 			},
 		]);
-		await nft.apply({ entries: before }, observed);
+		await observed.change({ entries: before });
 		assertObserved(await nft.observe(), before);
 	});
 
@@ -227,12 +230,12 @@ describe("NftDatapath", () => {
 			const spec = `-s 10.${i >> 8}.${i & 255}.0/24 -p tcp -m dscp --dscp ${i % 64} -m tcp --dport ${i + 1} -j DADDR --set-daddr 10.0.0.1`;
 			return { rule: rule(spec), ordinal: i };
 		});
-		await watched.apply({ entries: many }, await watched.observe());
+		await setRules(watched, { entries: many });
 		assertObserved(await nft.observe(), many);
 		assert.equal(batches.length, 1);
 		const commands = batches.join("").trim().split("\n").length;
 		assert.ok(commands < many.length + 20, `${commands} commands`);
-		await watched.apply({ entries: many.slice(1) }, await watched.observe());
+		await setRules(watched, { entries: many.slice(1) });
 		assert.equal(batches[1]?.trim().split("\n").length, 1, batches[1]);
 		await apply({ entries: [] });
 	});

@@ -13,6 +13,7 @@ import { ipv4, ipv6, udp } from "../../packets/build.ts";
 import { REAL_IPV4, REAL_IPV6, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogue.ts";
 import { Crossing, forwarded } from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -27,8 +28,8 @@ async function install(...rules: readonly Line[]): Promise<void> {
 			ordinal,
 		}),
 	);
-	await nft.apply({ entries: [] }, await nft.observe());
-	await nft.apply({ entries }, await nft.observe());
+	await setRules(nft, { entries: [] });
+	await setRules(nft, { entries });
 }
 
 async function counted(): Promise<number[]> {

@@ -6,6 +6,7 @@ import { type ProgramResult, type ProgramRunner, systemPrograms } from "../../..
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
@@ -47,7 +48,7 @@ async function refused(action: Promise<unknown>): Promise<L3dsrError> {
 
 /** A rule added where there is none yet: the first thing that needs nft. */
 async function addFirst(datapath: NftDatapath): Promise<void> {
-	await datapath.apply({ entries: [entry] }, await datapath.observe());
+	await setRules(datapath, { entries: [entry] });
 }
 
 describe("what keeps nft from working", () => {
@@ -81,7 +82,7 @@ describe("what keeps nft from working", () => {
 
 	it("a line that nft refuses: names its rule, and the old rules are in force", async () => {
 		const good = new NftDatapath(real);
-		await good.apply({ entries: [entry] }, await good.observe());
+		await setRules(good, { entries: [entry] });
 		const before = run("nft", "-a", "list", "ruleset");
 		const spoiled = withNft(
 			() => undefined,
@@ -96,29 +97,29 @@ describe("what keeps nft from working", () => {
 			{ ...entry, ordinal: 4 },
 			{ rule: linear, ordinal: 5 },
 		];
-		const error = await refused(spoiled.apply({ entries }, await spoiled.observe()));
+		const error = await refused(setRules(spoiled, { entries }));
 		assert.equal(error.code, "PROGRAM_FAILED");
 		assert.match(
 			error.message,
 			/^nft: change the rules: rule 5 -s 10\.0\.0\.7\/32 -j DADDR --set-daddr 10\.0\.0\.77: /,
 		);
 		assert.equal(run("nft", "-a", "list", "ruleset"), before);
-		await good.apply({ entries: [] }, await good.observe());
+		await setRules(good, { entries: [] });
 	});
 
 	it("maps that were filled for rules that then failed are taken away again", async () => {
 		const good = new NftDatapath(real);
-		await good.apply({ entries: [entry] }, await good.observe());
+		await setRules(good, { entries: [entry] });
 		const before = run("nft", "list", "ruleset");
 		let runs = 0;
 		const failing = withNft((args) =>
 			args[0] === "-f" && ++runs === 2 ? { stderr: "Error: no" } : undefined,
 		);
 		const two = [entry, { ...entry, ordinal: 2048 }];
-		const error = await refused(failing.apply({ entries: two }, await failing.observe()));
+		const error = await refused(setRules(failing, { entries: two }));
 		assert.equal(error.message, "nft: change the rules: no");
 		assert.equal(run("nft", "list", "ruleset"), before);
-		await good.apply({ entries: [] }, await good.observe());
+		await setRules(good, { entries: [] });
 	});
 
 	it("IPv6 switched off on the host: its rules can be set and read all the same", async () => {
@@ -129,7 +130,7 @@ describe("what keeps nft from working", () => {
 			table: "raw",
 			chain: "PREROUTING",
 		});
-		await nft.apply({ entries: [{ rule, ordinal: 1 }] }, await nft.observe());
+		await setRules(nft, { entries: [{ rule, ordinal: 1 }] });
 		const { rules, findings } = await nft.observe();
 		assert.deepEqual(findings, []);
 		assert.deepEqual(

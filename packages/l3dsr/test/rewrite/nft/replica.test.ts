@@ -21,6 +21,7 @@ import { REAL_IPV4, REAL_IPV6, VIP_IPV4, VIP_IPV6 } from "../../packets/catalogu
 import { IN_INTERFACE, SENDER_MAC_BYTES } from "../../packets/crossing.ts";
 import { assertEquivalentPacket } from "../../packets/diff.ts";
 import { fragmentOf } from "../../packets/fragment.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -28,7 +29,7 @@ failOnLeaks();
 const nft = new NftDatapath(systemPrograms(process.env));
 
 async function install(rules: readonly Rule[]): Promise<void> {
-	await nft.apply({ entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }, await nft.observe());
+	await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
 }
 
 function local(...addresses: readonly string[]) {

@@ -16,6 +16,7 @@ import {
 	replaceUnderLoad,
 	type Sketch,
 } from "../../packets/replacements.ts";
+import { setRules } from "../set-rules.ts";
 
 enterNetns();
 failOnLeaks();
@@ -82,11 +83,10 @@ async function replace(rulesets: Rulesets): Promise<Outcome> {
 		perSecond: REPLACEMENTS_PER_SECOND,
 		seconds: SECONDS,
 		atLeast: rulesets.length,
-		replace: async (turn) =>
-			nft.apply({ entries: rulesets[turn % rulesets.length] ?? [] }, await nft.observe()),
+		replace: (turn) => setRules(nft, { entries: rulesets[turn % rulesets.length] ?? [] }),
 		observe: () => nft.observe(),
 	});
-	await nft.apply({ entries: [] }, await nft.observe());
+	await setRules(nft, { entries: [] });
 	return outcome;
 }
 

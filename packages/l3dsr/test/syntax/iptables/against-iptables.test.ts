@@ -16,7 +16,7 @@ import {
 	ruleLine,
 	saveTable,
 } from "../../../src/syntax/iptables/listing.ts";
-import { parseServices } from "../../../src/syntax/iptables/names.ts";
+import { builtInProtocolName, parseServices } from "../../../src/syntax/iptables/names.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryRule } from "../../arbitrary/rule.ts";
@@ -41,6 +41,16 @@ function accepting(text: string): string {
 		.replace(/-j (ACCEPT|DADDR) --set-daddr \S+$/gm, "-j ACCEPT");
 }
 
+/**
+ * The listing with -n of the installed version as every other one than 1.8.9 and 1.8.10 prints it: protocols by name
+ * where iptables itself has one.
+ */
+function withProtocolNames(text: string): string {
+	return text.replace(/^(.*ACCEPT {4}[ !])(\d+) +(?=--|-f|!f)/gm, (_, lead: string, number: string) => {
+		return `${lead}${builtInProtocolName(Number(number)).padEnd(4)} `;
+	});
+}
+
 /** Loads rules into the real tables and compares every way of printing them. */
 function compare(family: Family, rules: readonly ListedRule[]): void {
 	const command = COMMAND[family];
@@ -54,7 +64,8 @@ function compare(family: Family, rules: readonly ListedRule[]): void {
 		const style = { numeric: has("n"), verbose: has("v"), exact: has("x"), lineNumbers: has("0") };
 		const shown = CHAINS.mangle.map((chain) => listChain(chain, byChain(chain), style, names));
 		const argv = [`-${letters.replace("0", "")}L`, ...(has("0") ? ["--line-numbers"] : [])];
-		assert.equal(accepting(shown.join("\n")), real(...argv));
+		const theirs = real(...argv);
+		assert.equal(accepting(shown.join("\n")), has("n") ? withProtocolNames(theirs) : theirs);
 	}
 	for (const verbose of [false, true]) {
 		const lines = [
@@ -97,6 +108,9 @@ const SPECS: Readonly<Record<Family, readonly string[]>> = {
 		"-m mac ! --mac-source 00:11:22:aa:bb:CC",
 		"-p sctp -m sctp --sport 5 ! --dport 6:7",
 		"-p dccp -m dccp --sport 5 ! --dport 6:7",
+		"-p dccp --sport :",
+		"-p sctp --sport 5 ! --dport :",
+		"-p sctp --dport 0:",
 		"-p udplite -m multiport --sports 5",
 		"-p tcp -m multiport --sports 5,80,100:200",
 		"-p tcp -m multiport ! --dports 5,80,100:200",
@@ -113,6 +127,7 @@ const SPECS: Readonly<Record<Family, readonly string[]>> = {
 		'-m comment --comment "hello world"',
 		'-m comment --comment "q\\"uo\\\\te\'x"',
 		"-m comment --comment plain",
+		'-m comment --comment "a\ttab"',
 		'-m comment --comment ""',
 		"-m dscp --dscp 1 -m mark --mark 1 -m dscp --dscp 2",
 	],
@@ -127,6 +142,7 @@ const SPECS: Readonly<Record<Family, readonly string[]>> = {
 		"-m hl --hl-lt 4",
 		"-m hl --hl-gt 4",
 		"-p mh",
+		"-p hopopt",
 		"-p esp",
 		"-p tcp --dport 443",
 		...[1, 2, 4, 6, 17, 33, 41, 47, 50, 51, 58, 89, 132, 135, 136, 139].map((number) => `-p ${number}`),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { Family } from "@l3dsr/packet";
 import fc from "fast-check";
@@ -6,7 +7,7 @@ import { L3dsrError } from "../../../src/errors.ts";
 import { type CommandLine, OTHER_FAMILY, readCommand } from "../../../src/syntax/iptables/command-line.ts";
 import { COMMAND_OPTIONS, MODE_OPTIONS } from "../../../src/syntax/iptables/command-options.ts";
 import { modulesOf } from "../../../src/syntax/iptables/matches.ts";
-import { parseServices } from "../../../src/syntax/iptables/names.ts";
+import { parseServices, protocolNumber } from "../../../src/syntax/iptables/names.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { splitWords, wordsOfArgv } from "../../../src/syntax/iptables/words.ts";
 import { Problems } from "../../../src/syntax/problems.ts";
@@ -71,6 +72,10 @@ const SPELLINGS: readonly (readonly [typed: string, printed?: string, family?: F
 	["-p 253"],
 	["-p icmpv6", "-p ipv6-icmp", "ipv6"],
 	["-p mh", "-p mobility-header", "ipv6"],
+	["-p hopopt", "", "ipv6"],
+	["-p OSPFIGP", "-p ospf"],
+	["-p ip-encap", "-p ipencap"],
+	["-p sun-nd", "-p 77"],
 	["-f"],
 	["! --fragment", "! -f"],
 	["--fragments", "-f"],
@@ -109,6 +114,9 @@ const SPELLINGS: readonly (readonly [typed: string, printed?: string, family?: F
 	["-p udp -m multiport ! --ports 53"],
 	["-p sctp --sport 7", "-p sctp -m sctp --sport 7"],
 	["-p dccp -m dccp"],
+	["-p dccp --sport :", "-p dccp -m dccp --sport 0:65535"],
+	["-p sctp ! --sport 5 --dport 0:", "-p sctp -m sctp ! --sport 5 --dport 0:65535"],
+	["-p udp --sport : ! --dport :", "-p udp -m udp ! --dport 0:65535"],
 	["-p tcp -m multiport --dports http,443,8000:8099", "-p tcp -m multiport --dports 80,443,8000:8099"],
 	["-p udp -m multiport ! --source-ports 53", "-p udp -m multiport ! --sports 53"],
 	["-p udp -m multiport --ports 53"],
@@ -166,7 +174,7 @@ describe("a rule", () => {
 
 describe("a command", () => {
 	const plain = { numeric: false, verbose: false, exact: false, lineNumbers: false };
-	const list = { kind: "list", table: "raw", zero: false, style: plain };
+	const list = { kind: "list", table: "raw", style: plain };
 	const cases: readonly (readonly [string, unknown])[] = [
 		["-L", list],
 		["--list", list],
@@ -178,8 +186,23 @@ describe("a command", () => {
 			{ ...list, chain: "OUTPUT", style: { numeric: true, verbose: true, exact: true, lineNumbers: true } },
 		],
 		["-L OUTPUT -n", { ...list, chain: "OUTPUT", style: { ...plain, numeric: true } }],
-		["-Z -L", { ...list, zero: true }],
-		["-S -Z OUTPUT", { ...list, kind: "list-rules", chain: "OUTPUT", zero: true }],
+		["-Z -L", { ...list, zero: {} }],
+		["-S -Z OUTPUT", { ...list, kind: "list-rules", chain: "OUTPUT", zero: {} }],
+		["-L OUTPUT 2 -Z", { ...list, chain: "OUTPUT", at: 2, zero: {} }],
+		["-Z OUTPUT 2 -L", { ...list, chain: "OUTPUT", at: 2, zero: { at: 2 } }],
+		["-t mangle -t raw -L", list],
+		["-M /sbin/modprobe -L", list],
+		["--modprobe=/sbin/modprobe -M again -L", list],
+		["-P OUTPUT ACCEPT", { kind: "no-op", table: "raw", chain: "OUTPUT" }],
+		["--policy OUTPUT ACCEPT -c 1 2", { kind: "no-op", table: "raw", chain: "OUTPUT" }],
+		["-P INPUT ACCEPT", undefined],
+		["-P OUTPUT DROP", undefined],
+		["-P OUTPUT", undefined],
+		["-X", { kind: "no-op", table: "raw" }],
+		["--delete-chain", { kind: "no-op", table: "raw" }],
+		["-X VIPS", undefined],
+		["-X OUTPUT", undefined],
+		["-n -n -L", undefined],
 		["--list-rules -t mangle INPUT", undefined],
 		["-t mangle --list-rules INPUT", { ...list, table: "mangle", kind: "list-rules", chain: "INPUT" }],
 		["-F", { kind: "flush", table: "raw" }],
@@ -193,7 +216,10 @@ describe("a command", () => {
 	for (const [text, expected] of cases) {
 		test(`${text} is ${expected === undefined ? "refused" : "read"}`, () => {
 			if (expected === undefined) assert.throws(() => line(text), L3dsrError);
-			else assert.deepEqual(line(text).command, expected);
+			else {
+				const { position: _, ...command } = { position: undefined, ...line(text).command };
+				assert.deepEqual(command, expected);
+			}
 		});
 	}
 
@@ -227,6 +253,20 @@ describe("a command", () => {
 		assert.equal(problems.count, 0);
 	});
 
+	test("every name and alias of this host's /etc/protocols is a protocol", () => {
+		const lines = readFileSync("/etc/protocols", "utf8").replace(/#.*/g, "").split("\n");
+		const entries = lines.map((one) => one.split(/\s+/)).filter(([name]) => name);
+		assert.ok(entries.length > 40, `${entries.length} protocols`);
+		for (const [name = "", number = "", ...aliases] of entries) {
+			// A number beyond the field of the IP header, such as that of MPTCP.
+			if (Number(number) > 255) continue;
+			for (const one of [name, ...aliases].filter((text) => text !== "")) {
+				assert.equal(protocolNumber(one), Number(number), one);
+			}
+		}
+		assert.equal(protocolNumber("constructor"), undefined);
+	});
+
 	test("the short options of the tables do not clash", () => {
 		const all = [...Object.values(COMMAND_OPTIONS), ...Object.values(MODE_OPTIONS)];
 		const letters = [
@@ -246,7 +286,7 @@ describe("a command", () => {
 
 test("whatever is typed is read or refused with a place, and nothing else happens", () => {
 	const vocabulary = [
-		..."-A -I -D -R -C -L -S -F -Z -t -w -c -n -v -m -p -s -i -j -f ! -- - --".split(" "),
+		..."-A -I -D -R -C -L -S -F -Z -P -X -M -t -w -c -n -v -m -p -s -i -j -f ! -- - --".split(" "),
 		..."raw mangle PREROUTING INPUT DADDR dscp tcp multiport comment 1 0 -1 eth0 10/8 1.2.3.4 ::1 x".split(
 			" ",
 		),

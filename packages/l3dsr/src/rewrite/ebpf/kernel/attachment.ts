@@ -16,7 +16,7 @@ import {
 } from "@l3dsr/bpf";
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
-import type { Finding } from "../../datapath.ts";
+import type { DatapathFinding } from "../../datapath.ts";
 import { PROGRAM_NAME } from "../compile/compile.ts";
 import { MAP, RULES_LAYOUT } from "../compile/frame.ts";
 import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-rules.ts";
@@ -47,9 +47,13 @@ function elementOf<A extends Attached>(
 ): A {
 	const element = elements.find(({ programId }) => programId === id);
 	if (element !== undefined) return element;
-	throw new L3dsrError({
-		code: "DATAPATH_FOREIGN",
-		message: `change program ${id} at ${place} of ${on.name}: it is no longer there`,
+	throw programGone(id, place, on.name);
+}
+
+function programGone(id: number, place: string, on: string): L3dsrError {
+	return new L3dsrError({
+		code: "DATAPATH_CHANGED",
+		message: `change program ${id} at ${place} of ${on}: it is no longer there`,
 		hint: "something else took it away meanwhile; repeat the command",
 	});
 }
@@ -122,8 +126,11 @@ export class Attachment implements Standing, Disposable {
 	readonly base: BpfMap;
 	readonly #maps: readonly BpfMap[];
 
-	/** Takes over `standing.program`, unless it throws: L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours are. */
-	constructor(standing: Standing, overtaken: boolean) {
+	/**
+	 * Takes over `standing.program`, unless it throws: L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours
+	 * are. `rules` where they have been read before.
+	 */
+	constructor(standing: Standing, overtaken: boolean, rules?: InterfaceRules) {
 		const { hook, interface: on, program } = standing;
 		this.hook = hook;
 		this.interface = on;
@@ -134,12 +141,16 @@ export class Attachment implements Standing, Disposable {
 			const place = `program ${program.name} at ${PLACES[hook].name} of ${on.name}`;
 			this.counters = this.#map(MAP.counters, place);
 			this.base = this.#map(MAP.base, place);
-			const value = this.#map(MAP.rules, place).lookup(arrayKey(0)) ?? new Uint8Array(0);
-			this.rules = decodeInterfaceRules(textOf(value), place);
+			this.rules = rules ?? this.#readRules(place);
 		} catch (error) {
 			for (const map of this.#maps) map[Symbol.dispose]();
 			throw error;
 		}
+	}
+
+	#readRules(place: string): InterfaceRules {
+		const value = this.#map(MAP.rules, place).lookup(arrayKey(0)) ?? new Uint8Array(0);
+		return decodeInterfaceRules(textOf(value), place);
 	}
 
 	#map(name: string, place: string): BpfMap {
@@ -172,7 +183,7 @@ export class Attachments implements Disposable {
 	readonly ours: readonly Attachment[];
 	/** Ours by their name, but their rules cannot be read: the next change takes them away. */
 	readonly unreadable: readonly Standing[];
-	readonly findings: readonly Finding[];
+	readonly findings: readonly DatapathFinding[];
 
 	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings }: Found) {
 		this.interfaces = interfaces;
@@ -198,15 +209,59 @@ export class Attachments implements Disposable {
 		}
 	}
 
+	/** What was found as values, which outlive the descriptors. */
+	record(): readonly ProgramRecord[] {
+		const of = ({ hook, interface: on, program }: Standing) => ({
+			hook,
+			interface: on,
+			programId: program.info.id,
+		});
+		return [
+			...this.ours.map((one) => ({ ...of(one), rules: one.rules, overtaken: one.overtaken })),
+			...this.unreadable.map((one) => ({ ...of(one), overtaken: false })),
+		];
+	}
+
+	/**
+	 * Opens the very programs that were found before, without asking the hooks again. Throws L3dsrError
+	 * (DATAPATH_CHANGED) when one of them is gone.
+	 */
+	static reopen(interfaces: readonly NetInterface[], records: readonly ProgramRecord[]): Attachments {
+		const found: Found = { ours: [], unreadable: [], findings: [] };
+		try {
+			for (const { hook, interface: on, programId, rules, overtaken } of records) {
+				const program = withoutVanished(() => Program.open(programId));
+				if (program === undefined) throw programGone(programId, PLACES[hook].name, on.name);
+				const standing = { hook, interface: on, program };
+				if (rules === undefined) found.unreadable.push(standing);
+				else found.ours.push(new Attachment(standing, overtaken, rules));
+			}
+			return new Attachments(interfaces, found);
+		} catch (error) {
+			dispose(found);
+			throw error;
+		}
+	}
+
 	[Symbol.dispose](): void {
 		dispose(this);
 	}
 }
 
+/** A program of ours as it was found. */
+export interface ProgramRecord {
+	readonly hook: HookName;
+	readonly interface: NetInterface;
+	readonly programId: number;
+	/** Absent when they could not be read. */
+	readonly rules?: InterfaceRules;
+	readonly overtaken: boolean;
+}
+
 interface Found {
 	readonly ours: Attachment[];
 	readonly unreadable: Standing[];
-	readonly findings: Finding[];
+	readonly findings: DatapathFinding[];
 }
 
 function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">): void {
@@ -225,7 +280,8 @@ function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] 
 
 function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable, findings }: Found): void {
 	const before = ours.length;
-	const report = (object: string, problem: string) => findings.push({ datapath: "ebpf", object, problem });
+	const report = (object: string, problem: string) =>
+		findings.push({ datapath: "ebpf", kind: "damage", object, problem });
 	for (const hook of hooks) {
 		const place = PLACES[hook];
 		const object = `${place.name} of ${on.name}`;

@@ -11,7 +11,7 @@ import {
 	ZERO_COUNTERS,
 } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
-import type { Finding, ObservedRule } from "../../datapath.ts";
+import type { DatapathFinding, ObservedRule } from "../../datapath.ts";
 import { type RuleReader, readComment } from "./comment.ts";
 import {
 	baseChain,
@@ -40,7 +40,7 @@ import {
 
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
-	readonly findings: readonly Finding[];
+	readonly findings: readonly DatapathFinding[];
 	/** The lookups as they stand, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
 	/** What the comments say that there should be. */
@@ -81,7 +81,7 @@ class TableReader {
 	readonly #listing: TableListing;
 	readonly #readRule: RuleReader;
 	readonly #dialect: Dialect;
-	readonly #findings: Finding[] = [];
+	readonly #findings: DatapathFinding[] = [];
 
 	constructor(listing: TableListing, readRule: RuleReader, dialect: Dialect) {
 		this.#listing = listing;
@@ -149,7 +149,8 @@ class TableReader {
 
 	#find(inside: string, problem: string): void {
 		const table = `table ${nftFamily(this.#listing.family)} ${TABLE_NAME}`;
-		this.#findings.push({ datapath: "nft", object: inside === "" ? table : `${table}, ${inside}`, problem });
+		const object = inside === "" ? table : `${table}, ${inside}`;
+		this.#findings.push({ datapath: "nft", kind: "damage", object, problem });
 	}
 
 	/** The items that the comments of a chain speak of, in the order of its rules. */

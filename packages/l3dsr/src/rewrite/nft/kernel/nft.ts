@@ -1,11 +1,11 @@
-/** The nft engine: compiles a ruleset to nftables, applies what changed, observes it back. */
+/** The nft datapath: compiles a ruleset to nftables, applies what changed, observes it back. */
 
 import { type NftFamily, nftTableExists } from "@l3dsr/linux";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import type { ProgramRunner } from "../../../host/process.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
-import type { Datapath, Observation } from "../../datapath.ts";
+import type { Datapath, Snapshot } from "../../datapath.ts";
 import { type Change, type Command, planChange, type Standing } from "../compile/change.ts";
 import { ruleReader } from "../compile/comment.ts";
 import { parseListing } from "../compile/listing.ts";
@@ -23,8 +23,6 @@ export class NftDatapath implements Datapath {
 	readonly #hasTable: (family: NftFamily) => boolean | undefined;
 	readonly #readRule = ruleReader();
 	readonly #dialect = new Map<string, string>();
-	/** What an observation was read from: handles of rules, names of maps. */
-	readonly #standings = new WeakMap<Observation, Standings>();
 
 	/** `programs` may run elsewhere than this process; then `hasTable` says what it would see there. */
 	constructor(programs: ProgramRunner, hasTable = tableExists) {
@@ -32,21 +30,18 @@ export class NftDatapath implements Datapath {
 		this.#hasTable = hasTable;
 	}
 
-	async observe(): Promise<Observation> {
+	async observe(): Promise<Snapshot> {
 		const [ipv4, ipv6] = await Promise.all([this.#list("ipv4"), this.#list("ipv6")]);
 		const readings = [ipv4, ipv6].flatMap((standing) => (standing === undefined ? [] : [standing.reading]));
-		const observation = {
+		return {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
+			change: (desired) => this.#change(desired, { ipv4, ipv6 }),
 		};
-		this.#standings.set(observation, { ipv4, ipv6 });
-		return observation;
 	}
 
-	async apply(desired: Ruleset, observed: Observation): Promise<void> {
-		// An observation that was put together from several engines' has no handles in it.
-		const standings = this.#standings.get(observed) ?? this.#standings.get(await this.observe());
-		if (standings === undefined) throw new TypeError("apply needs an observation of this datapath");
+	/** `standings`: what was observed, with the handles of rules and the names of maps. */
+	async #change(desired: Ruleset, standings: Standings): Promise<void> {
 		const changes = FAMILIES.map((family) =>
 			planChange(
 				family,

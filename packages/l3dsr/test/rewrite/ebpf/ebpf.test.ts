@@ -19,11 +19,12 @@ import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
 import { SCHEMA_VERSION } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
 import { type HookName, PLACES } from "../../../src/rewrite/ebpf/kernel/attachment.ts";
-import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/engine.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryMatchingRule } from "../../packets/arbitrary.ts";
 import { bytesOf, ethernet, ipv4, udp } from "../../packets/build.ts";
+import { setRules } from "../set-rules.ts";
 import { restlessRules } from "./restless.ts";
 import { TC } from "./run.ts";
 
@@ -107,7 +108,7 @@ afterEach(async () => {
 			// This test had none.
 		}
 	}
-	await engine().apply(EMPTY_RULESET);
+	await setRules(engine(), EMPTY_RULESET);
 });
 
 describe("what is observed", () => {
@@ -132,7 +133,7 @@ describe("what is observed", () => {
 					.array(one, { maxLength: 12 })
 					.map((rules) => rules.map((each, i) => ({ rule: each, ordinal: i * 3 }))),
 				async (list) => {
-					await datapath.apply({ entries: list });
+					await setRules(datapath, { entries: list });
 					const observed = await datapath.observe();
 					assert.deepEqual(observed.findings, []);
 					assert.deepEqual(pairs(observed.rules), pairs(list));
@@ -140,13 +141,14 @@ describe("what is observed", () => {
 			),
 			{ numRuns: 25, endOnFailure: true },
 		);
-		await datapath.apply(EMPTY_RULESET);
+		await setRules(datapath, EMPTY_RULESET);
 		for (const name of ["in0", "in1"]) assert.deepEqual(tcxIngress.query(interfaceByName(name)), []);
 	});
 
 	it("is nothing on a host without rules, and applying nothing changes nothing", async () => {
-		await engine().apply(EMPTY_RULESET);
-		assert.deepEqual(await engine().observe(), { rules: [], findings: [] });
+		await setRules(engine(), EMPTY_RULESET);
+		const { rules, findings } = await engine().observe();
+		assert.deepEqual([rules, findings], [[], []]);
 	});
 
 	it("leaves out an interface that goes away while it is looked at", async () => {
@@ -156,7 +158,8 @@ describe("what is observed", () => {
 			ip("link add in1 type veth peer name in1peer");
 			const observing = datapath.observe();
 			ip("link delete in1");
-			assert.deepEqual(await observing, { rules: [], findings: [] });
+			const { rules, findings } = await observing;
+			assert.deepEqual([rules, findings], [[], []]);
 		}
 	});
 });
@@ -165,10 +168,10 @@ describe("counters", () => {
 	it("go on over replacements, are exact, and begin at zero for a new rule", async () => {
 		addVeth("in0");
 		const datapath = engine();
-		await datapath.apply({ entries: entries(plain(1), plain(2)) });
+		await setRules(datapath, { entries: entries(plain(1), plain(2)) });
 		arrive(1, 1, 2, 3);
 		await counted(datapath, [2, 1]);
-		await datapath.apply({ entries: entries(plain(1), plain(2), plain(3)) });
+		await setRules(datapath, { entries: entries(plain(1), plain(2), plain(3)) });
 		arrive(1, 3);
 		const observed = await counted(datapath, [3, 1, 1]);
 		assert.deepEqual(
@@ -178,7 +181,7 @@ describe("counters", () => {
 		// Another rule takes the place of the second one.
 		const [first, , third] = entries(plain(1), plain(2), plain(3));
 		const [, other] = entries(plain(1), plain(4));
-		await datapath.apply({ entries: [first, other, third].filter((each) => each !== undefined) });
+		await setRules(datapath, { entries: [first, other, third].filter((each) => each !== undefined) });
 		arrive(4, 4);
 		await counted(datapath, [3, 2, 1]);
 	});
@@ -187,12 +190,12 @@ describe("counters", () => {
 		addVeth("in0");
 		const datapath = engine();
 		const [first, second] = entries(plain(1), plain(2)) as [RuleEntry, RuleEntry];
-		await datapath.apply({ entries: [first, second] });
+		await setRules(datapath, { entries: [first, second] });
 		arrive(1, 2);
 		await counted(datapath, [1, 1]);
 		const [before] = tcxIngress.query(interfaceByName("in0"));
 		const huge = { packets: 2n ** 60n + 1n, bytes: 2n ** 63n + 5n };
-		await datapath.apply({
+		await setRules(datapath, {
 			entries: [
 				{ ...first, counters: huge },
 				{ ...second, counters: ZERO_COUNTERS },
@@ -213,17 +216,17 @@ describe("counters", () => {
 		addVeth("in0");
 		const datapath = engine();
 		const few = entries(plain(1), plain(2));
-		await datapath.apply({ entries: few });
+		await setRules(datapath, { entries: few });
 		arrive(1, 2, 2);
 		await counted(datapath, [1, 2]);
 		const more = Array.from({ length: 300 }, (_, i) => ({
 			rule: rule(`-i in0 -s 10.1.${i >> 8}.${i & 255} -j DADDR --set-daddr 10.0.0.9`),
 			ordinal: 100_000 + i,
 		}));
-		await datapath.apply({ entries: [...few, ...more] });
+		await setRules(datapath, { entries: [...few, ...more] });
 		arrive(1, 2);
 		await counted(datapath, [2, 3, ...more.map(() => 0)]);
-		await datapath.apply({ entries: few });
+		await setRules(datapath, { entries: few });
 		arrive(2);
 		await counted(datapath, [2, 4]);
 	});
@@ -231,7 +234,7 @@ describe("counters", () => {
 	it("follow the rules to another hook", async () => {
 		addVeth("in0");
 		const list = entries(plain(1), plain(2));
-		await engine("tcx").apply({ entries: list });
+		await setRules(engine("tcx"), { entries: list });
 		arrive(1);
 		await counted(engine(), [1, 0]);
 		for (const [hook, expected] of [
@@ -239,7 +242,7 @@ describe("counters", () => {
 			["tcx", [3, 0]],
 			["auto", [4, 0]],
 		] as const) {
-			await engine(hook).apply({ entries: list });
+			await setRules(engine(hook), { entries: list });
 			arrive(1);
 			const observed = await counted(engine(), expected);
 			assert.deepEqual(observed.findings, []);
@@ -255,14 +258,16 @@ describe("a change that fails half-way", () => {
 		addVeth("in0");
 		addVeth("in1");
 		const before = entries(plain(1), plain(2));
-		await engine().apply({ entries: before });
+		await setRules(engine(), { entries: before });
 		arrive(1, 2);
 		await counted(engine(), [1, 1]);
 		// No interface of that name: found out after in0 has changed.
 		const after = entries(plain(3), plain(1), plain(5, "nowhere"));
 		const [first] = after as [RuleEntry];
 		await assert.rejects(
-			engine().apply({ entries: [{ ...first, counters: { packets: 7n, bytes: 7n } }, ...after.slice(1)] }),
+			setRules(engine(), {
+				entries: [{ ...first, counters: { packets: 7n, bytes: 7n } }, ...after.slice(1)],
+			}),
 			/attach the rules of nowhere: there is no such interface/,
 		);
 		arrive(1, 3);
@@ -276,9 +281,9 @@ describe("a change that fails half-way", () => {
 		addVeth("in1");
 		using foreign = Program.load(verdictSpec("xdp", 2, "foreign"));
 		xdpNative.attach(interfaceByName("in1"), foreign);
-		await engine("xdp", "accept").apply({ entries: entries(plain(1)) });
+		await setRules(engine("xdp", "accept"), { entries: entries(plain(1)) });
 		await assert.rejects(
-			engine("xdp", "accept").apply({ entries: entries(plain(2), plain(3, "in1")) }),
+			setRules(engine("xdp", "accept"), { entries: entries(plain(2), plain(3, "in1")) }),
 			(error: unknown) =>
 				error instanceof L3dsrError &&
 				/attach the rules of in1 to XDP: program foreign \(id \d+\) is at XDP, and an interface has one/.test(
@@ -301,7 +306,7 @@ describe("programs of others", () => {
 		using behind = Program.load(verdictSpec("tc", TCX_NEXT, "behind"));
 		using before = Program.load(verdictSpec("tc", TCX_NEXT, "before"));
 		tcxIngress.attach(on, behind);
-		await engine().apply({ entries: entries(plain(1)) });
+		await setRules(engine(), { entries: entries(plain(1)) });
 		tcxIngress.attach(on, before, { position: "first" });
 		const ids = () => tcxIngress.query(on).map(({ programId }) => programId);
 		const [, ours] = ids();
@@ -311,15 +316,16 @@ describe("programs of others", () => {
 		assert.deepEqual(findings, [
 			{
 				datapath: "ebpf",
+				kind: "damage",
 				object: "tcx ingress of in0",
 				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
 			},
 		]);
-		await engine().apply({ entries: entries(plain(1)) });
+		await setRules(engine(), { entries: entries(plain(1)) });
 		assert.deepEqual(ids().slice(1), [before.info.id, behind.info.id]);
 		arrive(1);
 		assert.deepEqual((await counted(engine(), [2])).findings, []);
-		await engine().apply(EMPTY_RULESET);
+		await setRules(engine(), EMPTY_RULESET);
 		assert.deepEqual(ids(), [before.info.id, behind.info.id]);
 	});
 
@@ -329,7 +335,7 @@ describe("programs of others", () => {
 		using others = Program.load(verdictSpec("tc", 0, "others"));
 		clsactIngress.attach(on, others, { priority: 1 });
 		const names = () => clsactIngress.query(on).map(({ name }) => name);
-		await engine("clsact").apply({ entries: entries(plain(1)) });
+		await setRules(engine("clsact"), { entries: entries(plain(1)) });
 		assert.deepEqual(names(), ["l3dsr_tc", "others"]);
 		arrive(1);
 		assert.deepEqual((await counted(engine(), [1])).findings, []);
@@ -339,16 +345,17 @@ describe("programs of others", () => {
 		assert.deepEqual((await engine().observe()).findings, [
 			{
 				datapath: "ebpf",
+				kind: "damage",
 				object: "clsact ingress of in0",
 				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
 			},
 		]);
-		await engine("clsact").apply({ entries: entries(plain(1)) });
+		await setRules(engine("clsact"), { entries: entries(plain(1)) });
 		assert.deepEqual(names(), ["l3dsr_tc", "before", "others"]);
 		assert.deepEqual((await engine().observe()).findings, []);
 		arrive(1);
 		await counted(engine(), [2]);
-		await engine().apply(EMPTY_RULESET);
+		await setRules(engine(), EMPTY_RULESET);
 		assert.deepEqual(names(), ["before", "others"]);
 	});
 
@@ -358,7 +365,7 @@ describe("programs of others", () => {
 		xdpNative.attach(interfaceByName("in0"), foreign);
 		for (const hook of ["xdp", "xdp-generic"] as const) {
 			await assert.rejects(
-				engine(hook, "accept").apply({ entries: entries(plain(1)) }),
+				setRules(engine(hook, "accept"), { entries: entries(plain(1)) }),
 				/program foreign \(id \d+\) is at XDP, and an interface has one XDP program/,
 			);
 		}
@@ -367,13 +374,13 @@ describe("programs of others", () => {
 	it("of ours at the other kind of XDP are moved by way of tc", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
-		await engine("xdp", "accept").apply({ entries: list });
+		await setRules(engine("xdp", "accept"), { entries: list });
 		await assert.rejects(
-			engine("xdp-generic", "accept").apply({ entries: list }),
+			setRules(engine("xdp-generic", "accept"), { entries: list }),
 			(error: unknown) => error instanceof L3dsrError && /tc first/.test(error.diagnostics[0]?.hint ?? ""),
 		);
-		await engine("tcx").apply({ entries: list });
-		await engine("xdp-generic", "accept").apply({ entries: list });
+		await setRules(engine("tcx"), { entries: list });
+		await setRules(engine("xdp-generic", "accept"), { entries: list });
 		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
 		assert.equal(PLACES["xdp-generic"].query(interfaceByName("in0")).length, 1);
 	});
@@ -382,7 +389,7 @@ describe("programs of others", () => {
 describe("programs of ours that are not as they should be", () => {
 	it("twice on an interface are reported, and one stays", async () => {
 		addVeth("in0");
-		await engine("tcx").apply({ entries: entries(plain(1)) });
+		await setRules(engine("tcx"), { entries: entries(plain(1)) });
 		const on = interfaceByName("in0");
 		{
 			using program = Program.open(tcxIngress.query(on)[0]?.programId ?? 0);
@@ -392,11 +399,12 @@ describe("programs of ours that are not as they should be", () => {
 		assert.deepEqual(findings, [
 			{
 				datapath: "ebpf",
+				kind: "damage",
 				object: "in0",
 				problem: "has programs of ours at tcx ingress and clsact ingress: a packet is counted by each",
 			},
 		]);
-		await engine().apply({ entries: entries(plain(1)) });
+		await setRules(engine(), { entries: entries(plain(1)) });
 		const { rules, findings: none } = await engine().observe();
 		assert.deepEqual([rules.length, none], [1, []]);
 	});
@@ -434,7 +442,7 @@ describe("programs of ours that are not as they should be", () => {
 				],
 			],
 		);
-		await engine().apply({ entries: [entry] });
+		await setRules(engine(), { entries: [entry] });
 		assert.equal(tcxIngress.query(on).length, 1);
 		assert.deepEqual((await engine().observe()).findings, []);
 	});
@@ -446,7 +454,7 @@ describe("programs of ours that are not as they should be", () => {
 		tcxIngress.attach(on, program);
 		const { findings } = await engine().observe();
 		assert.match(findings[0]?.problem ?? "", new RegExp(`it has no map ${MAP.counters}`));
-		await engine().apply(EMPTY_RULESET);
+		await setRules(engine(), EMPTY_RULESET);
 		assert.deepEqual(tcxIngress.query(on), []);
 	});
 });
@@ -456,32 +464,37 @@ describe("an interface that", () => {
 		addVeth("in0");
 		addVeth("in1");
 		const list = entries(plain(1), plain(2, "in1"));
-		await engine().apply({ entries: list });
+		await setRules(engine(), { entries: list });
 		ip("link delete in0");
 		const observed = await engine().observe();
 		assert.deepEqual(pairs(observed.rules), pairs(list.slice(1)));
 		assert.deepEqual(observed.findings, []);
 		await assert.rejects(
-			engine().apply({ entries: list }),
+			setRules(engine(), { entries: list }),
 			/attach the rules of in0: there is no such interface/,
 		);
 		addVeth("in0");
-		await engine().apply({ entries: list });
+		await setRules(engine(), { entries: list });
 		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
 	});
 
 	it("gets another name is reported, with the rules that it goes on running", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
-		await engine().apply({ entries: list });
+		await setRules(engine(), { entries: list });
 		ip("link set in0 down");
 		ip("link set in0 name in1");
 		const { rules, findings } = await engine().observe();
 		assert.deepEqual(pairs(rules), pairs(list));
 		assert.deepEqual(findings, [
-			{ datapath: "ebpf", object: "in1", problem: "runs the rules of in0, which it was called before" },
+			{
+				datapath: "ebpf",
+				kind: "damage",
+				object: "in1",
+				problem: "runs the rules of in0, which it was called before",
+			},
 		]);
-		await engine().apply(EMPTY_RULESET);
+		await setRules(engine(), EMPTY_RULESET);
 		assert.deepEqual(tcxIngress.query(interfaceByName("in1")), []);
 	});
 
@@ -489,7 +502,7 @@ describe("an interface that", () => {
 		ip("tuntap add tun0 mode tun");
 		ip("link set tun0 up");
 		const list = entries(plain(1, "lo"), plain(2, "tun0"));
-		await engine().apply({ entries: list });
+		await setRules(engine(), { entries: list });
 		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
 	});
 });
@@ -497,7 +510,7 @@ describe("an interface that", () => {
 describe("a frame of a VLAN", () => {
 	it("is not for the rules of the card; a tag of priority only is no VLAN", async () => {
 		addVeth("in0");
-		await engine().apply({ entries: entries(plain(1), plain(2)) });
+		await setRules(engine(), { entries: entries(plain(1), plain(2)) });
 		using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });
 		const tagged = (id: number, dscp: number) =>
 			bytesOf(
@@ -530,10 +543,10 @@ describe("kill -9", () => {
 			assert.ok(whole || (findings.length === 1 && rules.length > 2), JSON.stringify(findings));
 			arrive(1);
 			await waitFor("a packet counted", async () => packetsOf(await engine().observe()).some((n) => n > 0));
-			await engine().apply({ entries: restlessRules(0, "in0") });
+			await setRules(engine(), { entries: restlessRules(0, "in0") });
 			const mended = await engine().observe();
 			assert.deepEqual([pairs(mended.rules).join(), mended.findings], [sets[0], []]);
-			await engine().apply(EMPTY_RULESET);
+			await setRules(engine(), EMPTY_RULESET);
 		}
 	});
 });

@@ -1,5 +1,5 @@
 /**
- * The eBPF engine: one program per interface that has rules, replaced as a whole, observed back from the
+ * The eBPF datapath: one program per interface that has rules, replaced as a whole, observed back from the
  * kernel's own query interface. Nothing is pinned, no file is kept.
  */
 
@@ -9,9 +9,16 @@ import { asL3dsrError, L3dsrError } from "../../../errors.ts";
 import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import { MADE_FOR_OTHER_ADDRESSES } from "../../../plan/drift.ts";
-import type { Datapath, Finding, Observation, ObservedRule } from "../../datapath.ts";
+import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
 import { hookLacks } from "../compile/compile.ts";
-import { type Attachment, Attachments, type HookName, PLACES, type Standing } from "./attachment.ts";
+import {
+	type Attachment,
+	Attachments,
+	type HookName,
+	PLACES,
+	type ProgramRecord,
+	type Standing,
+} from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
@@ -40,6 +47,11 @@ export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): str
 	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
 }
 
+/** With the interfaces that there were. */
+export interface EbpfSnapshot extends Snapshot {
+	readonly interfaces: readonly NetInterface[];
+}
+
 export class EbpfDatapath implements Datapath {
 	readonly name = "ebpf";
 	readonly #options: EbpfOptions;
@@ -48,7 +60,7 @@ export class EbpfDatapath implements Datapath {
 		this.#options = options;
 	}
 
-	async observe(): Promise<Observation> {
+	async observe(): Promise<EbpfSnapshot> {
 		using attachments = Attachments.find();
 		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
 			const counters = readCounters(attachment);
@@ -60,24 +72,32 @@ export class EbpfDatapath implements Datapath {
 			}));
 		});
 		const findings = [...attachments.findings, ...this.#elsewhere(attachments)];
-		return { rules, findings: [...findings, ...(await this.#stale(attachments))] };
+		const records = attachments.record();
+		const { interfaces } = attachments;
+		return {
+			interfaces,
+			rules,
+			findings: [...findings, ...(await this.#stale(attachments))],
+			change: (desired) => this.#change(desired, interfaces, records),
+		};
 	}
 
 	/** Programs at another hook than the one asked for. */
-	#elsewhere({ ours }: Attachments): Finding[] {
+	#elsewhere({ ours }: Attachments): DatapathFinding[] {
 		const { hook } = this.#options;
 		if (hook === "auto") return [];
 		return ours
 			.filter((one) => !HOOKS_OF[hook].includes(one.hook))
 			.map((one) => ({
 				datapath: "ebpf",
+				kind: "misplaced",
 				object: `program at ${PLACES[one.hook].name} of ${one.interface.name}`,
-				problem: `hangs at another hook than ${hook}`,
+				problem: `is attached to a different hook than ${hook}`,
 			}));
 	}
 
 	/** Programs that were made when the host had other addresses; the next change makes them anew. */
-	async #stale({ ours }: Attachments): Promise<Finding[]> {
+	async #stale({ ours }: Attachments): Promise<DatapathFinding[]> {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
 		const local = reachable(await this.#options.localPrefixes());
@@ -85,17 +105,25 @@ export class EbpfDatapath implements Datapath {
 			.filter(({ rules }) => !sameValue(reachable(rules.local), local))
 			.map((attachment) => ({
 				datapath: "ebpf",
+				kind: "network",
 				object: `program at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`,
 				problem: MADE_FOR_OTHER_ADDRESSES,
 			}));
 	}
 
-	/** Asks the kernel again what is attached, because it needs the descriptors. */
-	async apply(desired: Ruleset): Promise<void> {
+	/**
+	 * The host's own prefixes are read now and not with the observation: the plan that this change is part of may
+	 * just have put VIPs on lo.
+	 */
+	async #change(
+		desired: Ruleset,
+		interfaces: readonly NetInterface[],
+		records: readonly ProgramRecord[],
+	): Promise<void> {
 		const wanted = byInterface(desired.entries);
 		const asksLocal = desired.entries.some(asksForLocal);
 		const local = asksLocal ? await this.#options.localPrefixes() : [];
-		using attachments = Attachments.find();
+		using attachments = Attachments.reopen(interfaces, records);
 		const undo: Undo = [];
 		try {
 			for (const [name, entries] of wanted) {
@@ -161,12 +189,12 @@ function takeBack(undo: Undo, error: unknown): unknown {
 	return notes.length === 0 ? error : asL3dsrError(error).withNotes(notes);
 }
 
-/** Rules by the interface of their `-i`, which every rule for this engine has; raw runs before mangle. */
+/** Rules by the interface of their `-i`, which every rule for this datapath has; raw runs before mangle. */
 function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonly RuleEntry[]> {
 	const found = new Map<string, RuleEntry[]>();
 	for (const entry of [...entries].sort(inRunningOrder)) {
 		const name = entry.rule.header.inInterface?.name;
-		if (name === undefined) throw new TypeError("a rule for the eBPF engine needs an interface");
+		if (name === undefined) throw new TypeError("a rule for the ebpf datapath needs an interface");
 		found.set(name, [...(found.get(name) ?? []), entry]);
 	}
 	return found;
