@@ -5,15 +5,16 @@
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
+import type { ServiceHost } from "../plan/service-host.ts";
 import { reportServices, type ServiceReport } from "../plan/service-status.ts";
 import { partServices } from "../plan/startable.ts";
-import { type DsrConfFinding, describeFinding, isFatal } from "../syntax/dsr-conf.ts";
+import { describeFinding, isAbsence, isFatal, isFault } from "../syntax/dsr-conf.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
 import { changeHost, type Goal, observeHost, startGoal, stopGoal } from "./dsrctl/change.ts";
 import { readConfiguration } from "./dsrctl/configuration.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
-import { renderReport } from "./dsrctl/table.ts";
+import { duplicateLines, renderReport } from "./dsrctl/table.ts";
 import { interruptible } from "./interrupt.ts";
 import { VERSION } from "./package-version.ts";
 import { reportError } from "./report.ts";
@@ -60,7 +61,8 @@ interface Run {
 	readonly context: CliContext;
 	readonly host: DsrctlHost;
 	readonly services: readonly WrittenService[];
-	readonly findings: readonly DsrConfFinding[];
+	/** A line of the configuration is at fault: what needs all of it is refused. */
+	readonly faulty: boolean;
 	readonly table: Table;
 }
 
@@ -69,7 +71,7 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 	if (command.verbosity > 1) for (const file of files) context.stdout.write(`read ${file}\n`);
 	const checking = command.action === "check";
 	for (const finding of findings) {
-		if (isFatal(finding)) context.stderr.write(`${describeFinding(finding)}\n`);
+		if (isFatal(finding) || isAbsence(finding)) context.stderr.write(`${describeFinding(finding)}\n`);
 		// The answer of a check is one line.
 		else if (!checking || command.verbosity > 0) context.stdout.write(`${describeFinding(finding)}\n`);
 	}
@@ -82,7 +84,7 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 		return EXIT.failed;
 	}
 	const table = await readTableSetting(host);
-	const given: Run = { command, context, host, services, findings, table };
+	const given: Run = { command, context, host, services, faulty: findings.some(isFault), table };
 	switch (command.action) {
 		case "check":
 			return check(given);
@@ -118,8 +120,8 @@ async function report(
 }
 
 async function check(given: Run): Promise<number> {
-	const { context, services, findings } = given;
-	if (findings.length > 0) {
+	const { context, services, faulty } = given;
+	if (faulty) {
 		context.stderr.write("DSR configuration error discovered.\n");
 		return EXIT.failed;
 	}
@@ -141,7 +143,7 @@ async function check(given: Run): Promise<number> {
 }
 
 async function status(given: Run): Promise<number> {
-	const { command, context, services, findings } = given;
+	const { command, context, services, faulty } = given;
 	if (services.length === 0 && !command.discovered) {
 		context.stdout.write("No configured DSRs found.\n");
 		return EXIT.done;
@@ -149,17 +151,14 @@ async function status(given: Run): Promise<number> {
 	const found = await report(given, true);
 	if (found.rows.length === 0) context.stdout.write("No loopback aliases or iptables rules found.\n");
 	else context.stdout.write(renderReport(found, command));
-	return services.length > 0 && findings.length > 0 ? EXIT.failed : EXIT.done;
+	return services.length > 0 && faulty ? EXIT.failed : EXIT.done;
 }
 
-async function change({ command, context, host, services, findings, table }: Run): Promise<number> {
+async function change({ command, context, host, services, faulty, table }: Run): Promise<number> {
 	const { action, discovered, insert, dryRun, verbosity } = command;
 	const stopAll = discovered && action !== "start";
 	// All or nothing: a line that is not a service keeps the others from being started.
-	const refused = action !== "stop" && findings.length > 0;
-	if (services.length === 0 && !refused && !(action === "stop" && stopAll)) {
-		context.stdout.write("No configured DSRs found.\n");
-	}
+	const refused = action !== "stop" && faulty;
 	const goals: Goal[] = [];
 	const configured = services.map(({ service }) => service);
 	if (action !== "start" && (stopAll || configured.length > 0)) goals.push(stopGoal(configured, stopAll));
@@ -170,9 +169,13 @@ async function change({ command, context, host, services, findings, table }: Run
 	const onStep = (step: string) => {
 		if (verbosity > 0) context.stdout.write(`${step}\n`);
 	};
+	const onFound = (found: ServiceHost) => {
+		const { duplicates } = reportServices(found, services, { ipv6: host.hasIpv6(), table, discovered });
+		context.stdout.write(duplicateLines(duplicates));
+	};
 	const whole = (work: () => Promise<void>) => interruptible(context, work);
 	if (goals.length > 0) {
-		await changeHost(host, host.openDatapath(), goals, { dryRun, insert, onStep, whole });
+		await changeHost(host, host.openDatapath(), goals, { dryRun, insert, onFound, onStep, whole });
 	}
 	return refused ? EXIT.failed : EXIT.done;
 }

@@ -19,6 +19,8 @@ export interface ServiceRow {
 	readonly loopback?: string;
 	/** Where its rule stands; absent when there is none. */
 	readonly table?: Table;
+	/** Of what is configured: the table that its rule stands in, or would. */
+	readonly configuredTable?: Table;
 	readonly source: "conf" | "disc";
 }
 
@@ -104,6 +106,7 @@ function configuredRow(
 		...(written.dscpText === undefined ? {} : { dscp: written.dscpText }),
 		...(entry === undefined ? {} : { loopback: entry.label ?? "lo" }),
 		...(table === undefined ? {} : { table }),
+		configuredTable: options.table,
 		source: "conf",
 	};
 }

@@ -44,14 +44,36 @@ export type DsrConfFinding =
 			readonly previous: ConfPlace & { readonly vipText: string };
 			readonly duplicate: ConfPlace & { readonly vipText: string };
 	  }
+	| {
+			/** A service that an earlier line has already: it counts once, and nothing is at fault. */
+			readonly kind: "repeated";
+			readonly type: "L3DSR" | "L2DSR";
+			/** As the later line wrote it; of a host name, its address. */
+			readonly vipText: string;
+			readonly previous: ConfPlace;
+			readonly duplicate: ConfPlace;
+	  }
+	/** One of several files of a directory. */
 	| { readonly kind: "unreadable"; readonly file: string }
+	/** The configuration as a whole is not there: nothing is configured. */
+	| { readonly kind: "no-file"; readonly file: string }
 	| { readonly kind: "no-directory"; readonly directory: string };
 
-/** After one of these nothing of the configuration is used. */
-export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "unreadable" | "no-directory" }>;
+/** After one of these nothing is done. */
+export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "unreadable" }>;
 
 export function isFatal(finding: DsrConfFinding): finding is FatalFinding {
-	return finding.kind === "unrecognized" || finding.kind === "unreadable" || finding.kind === "no-directory";
+	return finding.kind === "unrecognized" || finding.kind === "unreadable";
+}
+
+/** There is no configuration to be at fault: said, and then as if it were empty. */
+export function isAbsence(finding: DsrConfFinding): boolean {
+	return finding.kind === "no-file" || finding.kind === "no-directory";
+}
+
+/** Something that keeps a line, and with it every `start`, from being carried out. */
+export function isFault(finding: DsrConfFinding): boolean {
+	return finding.kind !== "repeated" && !isAbsence(finding);
 }
 
 /** The files of a directory that are read, in order: as the shell expands `DIRECTORY/*.conf`, so no hidden ones. */
@@ -94,6 +116,7 @@ export function collectServices(
 	const services: PlacedDsrService[] = [];
 	const findings: DsrConfFinding[] = [];
 	const firstWith = new Map<string, ConfPlace & { vip: Address; vipText: string }>();
+	const firstLike = new Map<string, ConfPlace>();
 	for (const entry of entries) {
 		const { file, line } = entry;
 		if (entry.kind !== "service") {
@@ -115,6 +138,21 @@ export function collectServices(
 			}
 			if (previous === undefined) firstWith.set(key, { file, line, vip, vipText });
 		}
+		const key = `${vip.text} ${entry.dscp ?? ""}`;
+		const same = firstLike.get(key);
+		if (same !== undefined) {
+			const type = entry.dscp === undefined ? "L2DSR" : "L3DSR";
+			const text = entry.vip === undefined ? vip.text : vipText;
+			findings.push({
+				kind: "repeated",
+				type,
+				vipText: text,
+				previous: same,
+				duplicate: { file, line },
+			});
+			continue;
+		}
+		firstLike.set(key, { file, line });
 		services.push({
 			file,
 			line,
@@ -148,7 +186,16 @@ export function describeFinding(finding: DsrConfFinding): string {
 				`- Dup:  L3DSR at "${duplicate.file}", line ${duplicate.line}.`,
 			].join("\n");
 		}
+		case "repeated": {
+			const { previous, duplicate, type } = finding;
+			return [
+				`Duplicate DSRs found for ${finding.vipText}.`,
+				`- Prev: ${type} at "${previous.file}", line ${previous.line}.`,
+				`- Dup:  ${type} at "${duplicate.file}", line ${duplicate.line}.`,
+			].join("\n");
+		}
 		case "unreadable":
+		case "no-file":
 			return `Cannot read the configuration file (${finding.file}).`;
 		case "no-directory":
 			return `Cannot find the configuration directory (${finding.directory}).   Is dsrtools installed?`;

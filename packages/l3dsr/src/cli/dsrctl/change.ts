@@ -43,6 +43,8 @@ export function stopGoal(services: readonly Service[], discovered: boolean): Goa
 interface StepOptions {
 	/** Of new rules: said of each step. */
 	readonly insert: boolean;
+	/** Told what was found, before anything is changed. */
+	readonly onFound: (found: ServiceHost) => void;
 	/** Told each step before it is made. */
 	readonly onStep: (command: string) => void;
 }
@@ -78,6 +80,7 @@ async function reach(
 	options: ChangeOptions,
 ): Promise<void> {
 	const found = await observeHost(host, datapath);
+	options.onFound(found);
 	let observed = found;
 	for (const goal of goals) {
 		const desired = goal(observed);
@@ -100,6 +103,7 @@ async function rehearse(
 	options: ChangeOptions,
 ): Promise<void> {
 	let supposed: ServiceHost = await observeHost(host, datapath);
+	options.onFound(supposed);
 	for (const goal of goals) {
 		const desired = goal(supposed);
 		const { before, after } = planLoopback(supposed.addresses, desired.addresses);
@@ -165,7 +169,7 @@ async function undo(
 	try {
 		const now = await observeHost(host, datapath);
 		const desired = asBefore(found, now);
-		await transition(host, now, desired, { insert: false, onStep: () => {} });
+		await transition(host, now, desired, { insert: false, onFound: () => {}, onStep: () => {} });
 	} catch (failure) {
 		note = `undoing what had been done failed too: ${failure instanceof Error ? failure.message : String(failure)}`;
 	}

@@ -35,7 +35,7 @@ export async function readConfiguration(
 	for (const file of files) {
 		const text = host.readFile(file);
 		if (text === undefined) {
-			fatal.push({ kind: "unreadable", file });
+			fatal.push({ kind: from.file === undefined ? "unreadable" : "no-file", file });
 			break;
 		}
 		read.push(file);

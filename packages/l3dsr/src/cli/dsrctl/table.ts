@@ -19,21 +19,25 @@ export interface TableOptions {
 
 /** Lines about duplicate rules, then the table; each line with its newline. */
 export function renderReport({ rows, duplicates }: ServiceReport, options: TableOptions): string {
-	const columns = columnsOf(rows, options.discovered);
+	const columns = columnsOf(rows, options);
 	const head = [
 		columns.map(({ title }) => title),
 		columns.map(({ title, width }) => "=".repeat(Math.max(title.length, width))),
 	];
 	const lines = [...(options.header ? head : []), ...rows.map((row) => columns.map(({ cell }) => cell(row)))];
-	return [...duplicates.map(duplicateLine), ...lines.map((cells) => renderLine(columns, cells))]
-		.map((line) => `${line}\n`)
-		.join("");
+	return duplicateLines(duplicates) + lines.map((cells) => `${renderLine(columns, cells)}\n`).join("");
 }
 
-function columnsOf(rows: readonly ServiceRow[], discovered: boolean): Column[] {
-	const widest = (title: string, cell: Column["cell"]): Column => {
-		const width = Math.max(title.length, ...rows.map((row) => cell(row).length));
-		return { title, width, gap: 2, cell };
+/** One line for each rule that stands more than once. */
+export function duplicateLines(duplicates: readonly DuplicateRules[]): string {
+	return duplicates.map((one) => `${duplicateLine(one)}\n`).join("");
+}
+
+function columnsOf(rows: readonly ServiceRow[], { header, discovered }: TableOptions): Column[] {
+	const widest = (title: string, gap: number, cell: Column["cell"]): Column => {
+		// A title that is not printed takes no room either.
+		const width = rows.reduce((most, row) => Math.max(most, cell(row).length), header ? title.length : 0);
+		return { title, width, gap, cell };
 	};
 	const fixed = (title: string, width: number, cell: Column["cell"]): Column => ({
 		title,
@@ -44,13 +48,16 @@ function columnsOf(rows: readonly ServiceRow[], discovered: boolean): Column[] {
 	return [
 		fixed("type", 5, ({ type }) => type),
 		fixed("state", 7, ({ state }) => state),
-		widest("name", ({ name }) => name),
-		widest("ipaddr", ({ address }) => address),
+		widest("name", 2, ({ name }) => name),
+		widest("ipaddr", 2, ({ address }) => address),
 		fixed("dscp", 4, ({ dscp }) => dscp ?? ABSENT),
 		fixed("loopback", 8, ({ loopback }) => loopback ?? ABSENT),
 		fixed("iptables", 8, ({ table }) => (table === undefined ? ABSENT : "up")),
 		...(discovered
-			? [fixed("iptbl", 6, ({ table }) => table ?? ABSENT), fixed("src", 4, ({ source }) => source)]
+			? [
+					widest("iptbl", 1, ({ table, configuredTable }) => table ?? configuredTable ?? ABSENT),
+					fixed("src", 4, ({ source }) => source),
+				]
 			: []),
 	];
 }

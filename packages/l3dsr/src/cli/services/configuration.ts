@@ -14,6 +14,7 @@ import {
 	type DsrConfFinding,
 	describeFinding,
 	hostNamesOf,
+	isFault,
 	parseDsrConf,
 } from "../../syntax/dsr-conf.ts";
 import type { CliContext } from "../context.ts";
@@ -133,7 +134,7 @@ export async function readDsrConf(
 	);
 	const { services, findings } = collectServices(entries, (name) => found.get(name));
 	const place = (file: string, line: number): Position => lineAt(lines, file, line);
-	diagnostics.push(...findings.map((finding) => findingDiagnostic(finding, place)));
+	diagnostics.push(...findings.filter(isFault).map((finding) => findingDiagnostic(finding, place)));
 	return {
 		services: services.map(({ service, file, line }) => ({ service, place: place(file, line) })),
 		diagnostics,

@@ -59,7 +59,10 @@ function asInRaw(text: string): string {
 	return text
 		.replaceAll(/ -t mangle /g, " -t raw ")
 		.replaceAll(/^(ipv[46]) mangle -A PREROUTING/gm, "$1 raw -A PREROUTING")
-		.replaceAll(/ mangle (conf|disc)$/gm, " raw    $1");
+		.replaceAll(/ iptbl {2}src$/gm, " iptbl src")
+		.replaceAll(/ ={6} ={4}$/gm, " ===== ====")
+		.replaceAll(/ mangle (conf|disc)$/gm, " raw   $1")
+		.replaceAll(/ -- {5}(conf|disc)$/gm, " --    $1");
 }
 
 test("forty configurations and more", () => {

@@ -184,6 +184,44 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 			"dsrctl -f good.conf check",
 		],
 	},
+	"repeated-lines": {
+		title: "a service that stands twice is said, shown once, and started and stopped like any other",
+		files: {
+			"d/20-a.conf": "# web\n192.0.2.10=28\n192.0.2.11\nwww.dsr.test=1\n",
+			"d/30-b.conf": "192.0.2.10=0x1c\n192.0.2.11\n192.0.2.80=1\n192.0.2.10=29\n",
+		},
+		steps: ["status", "start", "check", "-v check", "status", "-n stop", "restart", "stop"].map(
+			(args) => `dsrctl -d d ${args}`,
+		),
+	},
+	"without-configuration": {
+		title: "without its configuration nothing is configured: -a still shows and clears what is there",
+		steps: [
+			"iptables-daddr -t TABLE -A PREROUTING -m dscp --dscp 28 -j DADDR --set-daddr 192.0.2.10",
+			"ip address add 192.0.2.10/32 dev lo label lo:1",
+			...["-d none", "-f none"].flatMap((from) =>
+				["status", "check", "start", "restart", "stop", "-a status", "-a -n stop"].map(
+					(args) => `dsrctl ${from} ${args}`,
+				),
+			),
+			"dsrctl -d none -a stop",
+			"rules",
+			"addresses",
+			"dsrctl -f none -a stop",
+		],
+	},
+	"configured-table": {
+		title: "-a names the configured table of what is configured and not started",
+		files: { "c.conf": "192.0.2.10=28\n192.0.2.11\nwww.dsr.test=1\n" },
+		steps: [
+			"dsrctl -f c.conf -a status",
+			"dsrctl -f c.conf -ax status",
+			"dsrctl -f c.conf -x status",
+			"iptables-daddr -t raw -A PREROUTING -m dscp --dscp 28 -j DADDR --set-daddr 192.0.2.10",
+			"iptables-daddr -t mangle -A PREROUTING -m dscp --dscp 30 -j DADDR --set-daddr 192.0.2.78",
+			"dsrctl -f c.conf -a status",
+		],
+	},
 	"missing-file": {
 		title: "a file that is not there, or is a directory",
 		files: { "d/x": "" },
