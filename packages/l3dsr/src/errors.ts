@@ -8,6 +8,7 @@
 
 import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
 import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
+import { NftablesError, type NftablesErrorCode } from "@l3dsr/nftables";
 import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
 
 /** Process exit codes of every l3dsr command (dsrctl and iptables-daddr keep those of their originals). */
@@ -184,6 +185,13 @@ const OF_LINUX: { readonly [C in LinuxErrorCode]: ErrorCode } = {
 	UNSUPPORTED: "KERNEL_FEATURE",
 	LOCK_HELD: "LOCK_HELD",
 };
+const OF_NFTABLES: { readonly [C in NftablesErrorCode]: ErrorCode } = {
+	PERMISSION: "KERNEL_PERMISSION",
+	UNSUPPORTED: "KERNEL_FEATURE",
+	CHANGED: "DATAPATH_CHANGED",
+	REFUSED: "KERNEL_SYSCALL",
+	UNREADABLE: "KERNEL_SYSCALL",
+};
 const OF_BPF: { readonly [C in BpfErrorCode]: ErrorCode } = {
 	BUILD: "BPF_BUILD",
 	VERIFIER: "KERNEL_VERIFIER",
@@ -200,6 +208,7 @@ export function asL3dsrError(error: unknown): L3dsrError {
 
 function diagnosticOf(error: unknown): Diagnostic {
 	if (error instanceof LinuxError) return { code: OF_LINUX[error.code], ...explained(error) };
+	if (error instanceof NftablesError) return { code: OF_NFTABLES[error.code], ...explained(error) };
 	if (error instanceof BpfError) {
 		const notes = error.notes.length === 0 ? {} : { notes: error.notes };
 		return { code: OF_BPF[error.code], ...notes, ...explained(error) };

@@ -38,8 +38,16 @@ export {
 	namedNamespacePath,
 	namespaceProcesses,
 } from "./named-namespace.ts";
-export { Netlink, type NetlinkMessage, NLM_F } from "./netlink.ts";
 export {
+	NETLINK_PROTOCOL,
+	Netlink,
+	type NetlinkMessage,
+	NetlinkRefusal,
+	type NetlinkRequest,
+	NLM_F,
+} from "./netlink.ts";
+export {
+	type Attributes,
 	attribute,
 	decodeAttributes,
 	nestedAttribute,
@@ -49,10 +57,7 @@ export {
 	u32Value,
 } from "./netlink-attribute.ts";
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
-export { type NftFamily, nftTableExists, rulesetGeneration } from "./nftables.ts";
-export { makeNftTable, type NftTableImage, readNftTable, sameNftTable } from "./nftables-table.ts";
 export { type Offloads, offloadsOf } from "./offload.ts";
-export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
 export {
 	type AddressKey,

@@ -99,6 +99,8 @@ export function viewOf(address: bigint, length: number): Uint8Array {
 export class SyscallError extends LinuxError {
 	override readonly name = "SyscallError";
 	readonly errno: number;
+	/** The kernel's own sentence about the refusal, where it gave one. */
+	readonly explanation?: string;
 
 	/**
 	 * `doing` names the act and its object: `attach program l3dsr_tc to eth0`. `explanation` is the kernel's own
@@ -115,6 +117,7 @@ export class SyscallError extends LinuxError {
 			denied ? { hint: "run it as root" } : {},
 		);
 		this.errno = errno;
+		if (explanation !== undefined) this.explanation = explanation;
 	}
 
 	/** `ENOENT`. */

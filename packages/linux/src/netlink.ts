@@ -4,9 +4,16 @@ import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { Layout } from "./layout.ts";
 import { check, SyscallError } from "./libc.ts";
-import { type Attributes, decodeAttributes } from "./netlink-attribute.ts";
+import {
+	type Attributes,
+	attribute,
+	decodeAttributes,
+	textAttribute,
+	u32Attribute,
+} from "./netlink-attribute.ts";
 import {
 	AF_NETLINK,
+	bind,
 	MSG_DONTWAIT,
 	MSG_PEEK,
 	MSG_TRUNC,
@@ -37,6 +44,8 @@ const NLMSG_DONE = 3;
 /** include/uapi/linux/netfilter/nfnetlink.h */
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
+const NFNL_BATCH_GENID = 1;
+const NETLINK_ADD_MEMBERSHIP = 1;
 
 /** Flags of a request. */
 export const NLM_F = {
@@ -55,13 +64,19 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLM_F_DUMP_INTR = 0x10;
 
 const NLMSGERR_ATTR_MSG = 1;
+const NLMSGERR_ATTR_OFFS = 2;
 
 /** The kernel answers at once; a socket that says nothing for so long never will. */
 const ANSWER_TIMEOUT_S = 5;
 
 const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
+const SOCKADDR_NL = new Layout({ family: "u16", _pad: "u16", pid: "u32", groups: "u32" });
 const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
 const INT = new Layout({ value: "s32" });
+
+/** What the kernel charges for a refusal that waits to be read, at most; and what every socket may hold. */
+const REFUSAL_BYTES = 2048;
+const LEAST_ROOM_BYTES = 212_992;
 
 /** Values of socket options; a command opens dozens of sockets. */
 const ON = INT.encode({ value: 1 });
@@ -116,13 +131,20 @@ export class Netlink implements Disposable {
 	}
 
 	/**
-	 * Changes of netfilter's subsystem `subsystem` that come into force together, or not at all. Throws the
-	 * SyscallError of the first that is refused.
+	 * Changes of netfilter's subsystem `subsystem` that come into force together, or not at all; with a `generation`,
+	 * only while the subsystem is of that generation (else ERESTART). Throws the NetlinkRefusal of the first that
+	 * is refused.
 	 */
-	changeTogether(subsystem: number, requests: readonly NetlinkRequest[], doing: string): void {
+	changeTogether(
+		subsystem: number,
+		requests: readonly NetlinkRequest[],
+		doing: string,
+		generation?: number,
+	): void {
 		if (requests.length === 0) return;
 		const mark = { payload: Uint8Array.of(0, 0, subsystem >> 8, subsystem & 0xff), doing };
-		const all = [{ ...mark, type: NFNL_MSG_BATCH_BEGIN }, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
+		const begin = { ...mark, type: NFNL_MSG_BATCH_BEGIN, payload: withGeneration(mark.payload, generation) };
+		const all = [begin, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
 		const first = this.#seq + 1;
 		// The last change is acknowledged; of the others one hears only when they are refused.
 		const last = first + requests.length;
@@ -135,17 +157,30 @@ export class Netlink implements Disposable {
 		);
 		const room = INT.encode({ value: 2 * bytes.length });
 		setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, room, room.length);
+		// Every change may be refused, and each refusal is a datagram.
+		const answers = INT.encode({ value: Math.max(LEAST_ROOM_BYTES, requests.length * REFUSAL_BYTES) });
+		setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, answers, answers.length);
 		check(send(this.#fd, bytes, bytes.length, 0), doing);
-		let refusal: SyscallError | undefined;
+		let refusal: NetlinkRefusal | undefined;
 		for (let done = false; !done; ) {
 			for (const message of parseMessages(this.#receive(doing), doing)) {
 				if (message.seq < first || message.type !== NLMSG_ERROR) continue;
-				refusal ??= decodeFailure(message, all[message.seq - first]?.doing ?? doing);
+				const place = message.seq - first;
+				refusal ??= refusalOf(message, all[place]?.doing ?? doing, place === 0 ? undefined : place - 1);
 				// A batch that is refused as a whole is answered with its beginning.
 				if (message.seq === last || (message.seq === first && refusal !== undefined)) done = true;
 			}
 		}
 		if (refusal !== undefined) throw refusal;
+	}
+
+	/** Receives what the kernel sends to a multicast group of the protocol, by {@link unsolicited}. Throws SyscallError. */
+	joinGroup(group: number, doing: string): void {
+		// Membership goes by the port that the kernel gives when it is bound, or when it first sends.
+		const address = SOCKADDR_NL.encode({ family: AF_NETLINK });
+		check(bind(this.#fd, address, address.length), doing);
+		const value = INT.encode({ value: group });
+		check(setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, value.length), doing);
 	}
 
 	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
@@ -231,6 +266,45 @@ function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uin
 	return Buffer.concat([header, request.payload]);
 }
 
+/** The kernel refused one of several changes, or all of them as a whole. */
+export class NetlinkRefusal extends SyscallError {
+	/** Index of the refused change among those that were asked for; absent when it was none of them by itself. */
+	readonly request?: number;
+	/** Where in that request's payload the attribute begins that the kernel objects to, where it says. */
+	readonly attributeOffset?: number;
+
+	constructor(
+		cause: SyscallError,
+		doing: string,
+		at: { readonly request?: number; readonly attributeOffset?: number },
+	) {
+		super(doing, cause.errno, cause.explanation);
+		if (at.request !== undefined) this.request = at.request;
+		if (at.attributeOffset !== undefined) this.attributeOffset = at.attributeOffset;
+	}
+}
+
+function refusalOf(
+	message: NetlinkMessage,
+	doing: string,
+	request: number | undefined,
+): NetlinkRefusal | undefined {
+	const failure = decodeFailure(message, doing);
+	if (failure === undefined) return undefined;
+	const offset = u32Attribute(extendedAck(message), NLMSGERR_ATTR_OFFS);
+	return new NetlinkRefusal(failure, doing, {
+		...(request === undefined ? {} : { request }),
+		...(offset === undefined ? {} : { attributeOffset: offset - HEADER.size }),
+	});
+}
+
+function withGeneration(mark: Uint8Array, generation: number | undefined): Uint8Array {
+	if (generation === undefined) return mark;
+	const value = new Uint8Array(4);
+	new DataView(value.buffer).setUint32(0, generation);
+	return Buffer.concat([mark, attribute(NFNL_BATCH_GENID, value)]);
+}
+
 interface SequencedMessage extends NetlinkMessage {
 	readonly seq: number;
 }
@@ -255,19 +329,21 @@ export function decodeFailure(message: NetlinkMessage, doing: string): SyscallEr
 	return said === undefined ? new SyscallError(doing, -value) : new SyscallError(doing, -value, said);
 }
 
-function explanation({ flags, payload }: NetlinkMessage): string | undefined {
-	if ((flags & NLM_F_ACK_TLVS) === 0) return undefined;
+function explanation(message: NetlinkMessage): string | undefined {
+	return textAttribute(extendedAck(message), NLMSGERR_ATTR_MSG);
+}
+
+/** What the kernel adds to a refusal; nothing where it adds nothing, or where that cannot be read. */
+function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
+	if ((flags & NLM_F_ACK_TLVS) === 0) return new Map();
 	// struct nlmsgerr: the error, the request's header and, unless capped, all of the request.
 	const header = payload.subarray(INT.size, INT.size + HEADER.size);
 	const echoed = (flags & NLM_F_CAPPED) === 0 ? HEADER.decode(header).len : HEADER.size;
-	let attributes: Attributes;
 	try {
-		attributes = decodeAttributes(payload.subarray(INT.size + ((echoed + 3) & ~3)));
+		return decodeAttributes(payload.subarray(INT.size + ((echoed + 3) & ~3)));
 	} catch {
-		return undefined; // an explanation that cannot be read must not hide the error that it explains
+		return new Map(); // an explanation that cannot be read must not hide the error that it explains
 	}
-	const text = attributes.get(NLMSGERR_ATTR_MSG);
-	return text === undefined ? undefined : Buffer.from(text).toString("utf8").replace(/\0.*$/s, "");
 }
 
 function malformed(doing: string, what: string): LinuxError {

@@ -113,10 +113,7 @@ async function watch(
 	filter: WatchFilter,
 	signal: AbortSignal,
 ): Promise<void> {
-	await using watching = await Watch.open(
-		{ filter, flows: options.flows === true, rate: options.rate },
-		context.env,
-	);
+	using watching = await Watch.open({ filter, flows: options.flows === true, rate: options.rate });
 	const teller = new Teller(context, watching, options);
 	teller.begin();
 	let refreshedAt = performance.now();

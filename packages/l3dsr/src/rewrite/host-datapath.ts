@@ -5,7 +5,7 @@
 import type { NetInterface } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../errors.ts";
 import { localPrefixes } from "../host/local-prefixes.ts";
-import { type Environment, systemPrograms } from "../host/process.ts";
+import type { Environment } from "../host/process.ts";
 import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
@@ -18,7 +18,7 @@ import { NftDatapath } from "./nft/kernel/nft.ts";
 
 export interface HostDatapathOptions {
 	/**
-	 * The process's environment: PATH is where nft is looked for first. L3DSR_DATAPATH, L3DSR_HOOK and
+	 * The process's environment: L3DSR_DATAPATH, L3DSR_HOOK and
 	 * L3DSR_OPEN_CHECKSUMS stand in for the options below where these are not given.
 	 */
 	readonly env: Environment;
@@ -54,7 +54,6 @@ export interface HostAssignment extends Assignment {
 /** The datapath of this network namespace. Touches nothing until it is asked to observe. */
 export function openDatapath(options: HostDatapathOptions): HostDatapath {
 	const { env } = options;
-	const programs = systemPrograms(env);
 	const hook =
 		options.hook ??
 		choice<HookName | "auto" | "tc">("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
@@ -70,7 +69,7 @@ export function openDatapath(options: HostDatapathOptions): HostDatapath {
 		options.datapath ??
 		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
 	return new CombinedDatapath(
-		new NftDatapath(programs),
+		new NftDatapath(),
 		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
 		preference,
 		hook,

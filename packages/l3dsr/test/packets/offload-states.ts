@@ -2,7 +2,7 @@
  * Real traffic in every offload state through a datapath: one test for each state. For the file of an engine:
  *
  *     enterNetns();
- *     testOffloadStates("nft", () => new NftDatapath(systemPrograms(process.env)));
+ *     testOffloadStates("nft", () => new NftDatapath());
  */
 
 import assert from "node:assert/strict";

@@ -2,15 +2,24 @@
  * What hangs in front of the nft datapath while somebody watches: a table that logs packets whose DSCP has
  * rules, just before the chain with those rules. Pure.
  *
- * The table has an owner: it is gone when the nft process that made it is, and nobody else can change it.
+ * The table has an owner: it is gone when the socket that made it is, and nobody else can change it.
  */
-
-import type { Family } from "@l3dsr/packet";
+import {
+	type Command,
+	type Expression,
+	field,
+	match,
+	meta,
+	type TableId,
+	type Value,
+	verdict,
+} from "@l3dsr/nftables";
+import { addressBits, type Family, type Prefix } from "@l3dsr/packet";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
 import { DSCP_COUNT } from "../../programs/ip-header.ts";
 import { dscpsOf, planDispatch } from "../../rewrite/ebpf/compile/dispatch.ts";
 import { baseChain, chainName } from "../../rewrite/nft/compile/compile.ts";
-import { nftFamily } from "../../rewrite/nft/compile/statement.ts";
+import { nftFamily } from "../../rewrite/nft/compile/table.ts";
 import type { WatchFilter } from "./sighting.ts";
 
 /** Headers of any length that is met, and transport ports behind them. */
@@ -52,23 +61,30 @@ export interface TableOptions {
 	readonly filter: WatchFilter;
 }
 
-/** One command that makes the table of a family, or undefined when nothing in it is asked for. */
+/** The commands that make the table of a family, or undefined when nothing in it is asked for. */
 export function watchTable(
 	family: Family,
 	chains: readonly WatchedChain[],
 	options: TableOptions,
-): string | undefined {
+): readonly Command[] | undefined {
+	const table = { family: nftFamily(family), name: options.name, flags: ["owner"] } as const;
 	const parts = chains
 		.filter((one) => one.family === family)
-		.flatMap((one) => watchChain(one, options) ?? []);
+		.flatMap((one) => watchChain(one, table, options) ?? []);
 	if (parts.length === 0) return undefined;
-	const objects = [`counter ${LEFT_OUT} { }`, ...parts].map((part) => `${part} ;`).join(" ");
-	return `add table ${nftFamily(family)} ${options.name} { flags owner; ${objects} }`;
+	return [
+		{ do: "add table", table },
+		{ do: "add object", table, object: { type: "counter", name: LEFT_OUT } },
+		...parts,
+	];
 }
 
-function watchChain(watched: WatchedChain, options: TableOptions): string | undefined {
+function watchChain(
+	watched: WatchedChain,
+	at: TableId,
+	{ group, rate, filter }: TableOptions,
+): readonly Command[] | undefined {
 	const { family, table, chain, rules } = watched;
-	const { group, rate, filter } = options;
 	const ip = nftFamily(family);
 	const slotted = rules.map((rule, slot) => ({ rule, slot, ordinal: slot }));
 	const codes = dscpsOf(planDispatch(slotted)).filter((code) => (filter.dscp ?? code) === code);
@@ -77,17 +93,35 @@ function watchChain(watched: WatchedChain, options: TableOptions): string | unde
 	if (codes.length === 0 || other) return undefined;
 	if (vip !== undefined && !rules.some(({ target }) => target.daddr.text === vip)) return undefined;
 	const device = chain === "OUTPUT" || chain === "POSTROUTING" ? "oifname" : "iifname";
-	const { hook, priority } = baseChain(table, chain);
-	const conditions = [
-		...(codes.length === DSCP_COUNT ? [] : [`${ip} dscp != { ${codes.join(", ")} } return`]),
-		...(filter.client === undefined
+	const { client, interface: name } = filter;
+	const anyOf = codes.map((code) => ({ first: code, last: code }));
+	const leave = verdict("return");
+	const expressions: (readonly Expression[])[] = [
+		...(codes.length === DSCP_COUNT ? [] : [[...match(field(`${ip} dscp`), "!=", { anyOf }), leave]]),
+		...(client === undefined || client.length === 0
 			? []
-			: [`${ip} saddr != ${filter.client.address.text}/${filter.client.length} return`]),
-		...(filter.interface === undefined ? [] : [`${device} != "${filter.interface}" return`]),
-		`limit rate ${rate}/second burst ${rate} packets ` +
-			`log prefix "${logPrefix(watched)}" group ${group} snaplen ${SNAP_BYTES} return`,
-		`counter name ${LEFT_OUT}`,
+			: [[...match(field(`${ip} saddr`), "!=", prefixValue(client)), leave]]),
+		...(name === undefined ? [] : [[...match(meta(device), "!=", { name, wildcard: false }), leave]]),
+		[
+			{ kind: "limit", type: "packets", rate: BigInt(rate), perSeconds: 1n, burst: rate, over: false },
+			{ kind: "log", prefix: logPrefix(watched), group, snapLength: SNAP_BYTES },
+			leave,
+		],
+		[{ kind: "object", type: "counter", name: LEFT_OUT }],
 	];
-	const base = `type filter hook ${hook} priority ${priority - 1};`;
-	return `chain ${chainName(table, chain)} { ${base} ${conditions.join("; ")}; }`;
+	const { hook, priority } = baseChain(table, chain);
+	const own = chainName(table, chain);
+	const base = { type: "filter", hook, priority: priority - 1, policy: "accept" } as const;
+	return [
+		{ do: "add chain", table: at, chain: { name: own, base } },
+		...expressions.map(
+			(one): Command => ({ do: "add rule", table: at, chain: own, rule: { expressions: one } }),
+		),
+	];
+}
+
+/** An address by itself is compared whole. */
+function prefixValue({ address, length }: Prefix): Value {
+	const bytes = Uint8Array.from(address.bytes);
+	return length === addressBits(address.family) ? bytes : { prefix: bytes, length };
 }

@@ -3,26 +3,25 @@
  * (nft-table.ts), and the reference, to which nft is held on the same packets, says what the rules that
  * the kernel has do to each.
  *
- * The logging table belongs to a child process, `nft -i`, whose standard input is ours: when this process
- * dies, however it dies, the input ends, nft ends, and the kernel takes the table away.
+ * The logging table belongs to a socket of this process: when this process dies, however it dies, the kernel takes the
+ * table away.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { listInterfaces } from "@l3dsr/linux";
 import {
+	type Command,
 	GATHER_MS,
 	type LoggedPacket,
-	listInterfaces,
-	nftTableExists,
+	Nftables,
+	NftablesError,
 	PacketLog,
-	rulesetGeneration,
-} from "@l3dsr/linux";
+} from "@l3dsr/nftables";
 import { addressFromBytes, dscpOfTos, type Family, type Prefix } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
-import { type HeldProgram, holdProgram } from "../../host/held-program.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
-import { type Environment, type ProgramRunner, systemPrograms } from "../../host/process.ts";
 import { sameValue } from "../../model/rule.ts";
-import { nftFamily } from "../../rewrite/nft/compile/statement.ts";
+import { nftFamily } from "../../rewrite/nft/compile/table.ts";
 import { NftDatapath } from "../../rewrite/nft/kernel/nft.ts";
 import { rewriteByRules } from "../../rewrite/oracle/oracle.ts";
 import { LEFT_OUT, logPrefix, type WatchedChain, watchedChains, watchTable } from "./nft-table.ts";
@@ -32,26 +31,25 @@ const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 /** NFLOG groups that are tried; few programs use any, and those use small numbers. */
 const FIRST_GROUP = 27_000;
 const GROUPS_TRIED = 64;
-const TABLE_TIMEOUT_MS = 5000;
 const MOST_FLOWS = 65536;
 
 /** Of this process: each has tables of its own. */
 let watchers = 0;
 
-export class NftWatcher implements Watcher, AsyncDisposable {
+export class NftWatcher implements Watcher, Disposable {
 	readonly #options: WatchOptions;
-	readonly #env: Environment;
-	readonly #programs: ProgramRunner;
-	readonly #datapath: NftDatapath;
+	readonly #nftables = new Nftables();
+	readonly #datapath = new NftDatapath();
 	readonly #table = `l3dsr_watch_${process.pid}_${++watchers}`;
 	readonly #flows = new Set<string>();
 	/** Of the ruleset when it was last read. */
-	#generation: number | undefined | "unread" = "unread";
+	#generation: number | undefined;
 	#chains: readonly WatchedChain[] = [];
-	#commands: readonly { readonly family: Family; readonly text: string }[] = [];
+	#tables: readonly WatchTable[] = [];
 	#local: readonly Prefix[] = [];
 	#names: ReadonlyMap<number, string> = new Map();
-	#nft: HeldProgram | undefined;
+	/** Owns the tables. */
+	#owner: Nftables | undefined;
 	#log: PacketLog | undefined;
 	/** Logged and not looked at yet. */
 	#pending: LoggedPacket[] = [];
@@ -63,11 +61,8 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 	/** Of tables that are gone. */
 	#countedBefore = 0n;
 
-	constructor(options: WatchOptions, env: Environment) {
+	constructor(options: WatchOptions) {
 		this.#options = options;
-		this.#env = env;
-		this.#programs = systemPrograms(env);
-		this.#datapath = new NftDatapath(this.#programs);
 	}
 
 	get leftOut(): bigint {
@@ -91,7 +86,7 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 			this.#pending.push(packet);
 		});
 		// A ruleset that is still the same was the same all the time.
-		if (this.#pending.length > 0 && rulesetGeneration() === this.#generation) this.#tell(receive);
+		if (this.#pending.length > 0 && this.#nftables.generation() === this.#generation) this.#tell(receive);
 	}
 
 	async refresh(receive: Receive): Promise<void> {
@@ -99,13 +94,13 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 			this.#local = localPrefixes();
 		}
 		// Only where the limit may have been met is there something to ask for.
-		if (this.#seen >= this.#options.rate / 2) await this.#countLeftOut();
+		if (this.#seen >= this.#options.rate / 2) this.#countLeftOut();
 		this.#seen = 0;
 		this.read(receive);
 		// What we hang is a change itself, and others may change something meanwhile: until all is quiet.
 		for (;;) {
-			const generation = rulesetGeneration();
-			if (generation === this.#generation && this.#nft?.ended !== true) return;
+			const generation = this.#nftables.generation();
+			if (generation === this.#generation) return;
 			const { rules } = await this.#datapath.observe();
 			const chains = watchedChains(rules.map(({ rule }) => rule));
 			if (!sameValue(chains, this.#chains)) {
@@ -117,7 +112,7 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 				this.#chains = chains;
 				this.#local = chains.length === 0 ? [] : localPrefixes();
 			}
-			if (await this.#hang()) continue;
+			if (this.#hang()) continue;
 			this.#generation = generation;
 			this.#tell(receive);
 			return;
@@ -132,60 +127,37 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 		this.#pending = [];
 	}
 
-	/** Brings `leftOut` up to date, which costs a run of nft. */
-	async #countLeftOut(): Promise<void> {
+	/** Brings `leftOut` up to date. */
+	#countLeftOut(): void {
 		let sum = 0n;
-		for (const { family } of this.#commands) {
-			const args = ["-j", "list", "counter", nftFamily(family), this.#table, LEFT_OUT];
-			const { stdout } = await this.#programs.run("nft", args);
-			sum += BigInt(/"packets": (\d+)/.exec(stdout)?.[1] ?? 0);
+		for (const { family } of this.#tables) {
+			const table = { family: nftFamily(family), name: this.#table };
+			sum += this.#nftables.counter(table, LEFT_OUT)?.packets ?? 0n;
 		}
 		this.#counted = sum;
 	}
 
 	/** Makes the tables what the rules ask for; false when they are that already. */
-	async #hang(): Promise<boolean> {
+	#hang(): boolean {
 		const { filter, rate } = this.#options;
 		if (this.#chains.length > 0) this.#log ??= openLog();
 		const group = this.#log?.group ?? 0;
-		const commands = FAMILIES.flatMap((family) => {
-			const text = watchTable(family, this.#chains, { name: this.#table, group, rate, filter });
-			return text === undefined ? [] : [{ family, text }];
+		const tables = FAMILIES.flatMap((family): WatchTable[] => {
+			const commands = watchTable(family, this.#chains, { name: this.#table, group, rate, filter });
+			return commands === undefined ? [] : [{ family, commands }];
 		});
-		const same = (a: typeof commands) => a.map(({ text }) => text).join();
-		if (same(commands) === same([...this.#commands]) && this.#nft?.ended !== true) return false;
-		if (this.#commands.length > 0) await this.#countLeftOut();
+		if (sameValue(tables, this.#tables)) return false;
+		if (this.#tables.length > 0) this.#countLeftOut();
 		this.#countedBefore += this.#counted;
 		this.#counted = 0n;
-		await this.#nft?.[Symbol.asyncDispose]();
-		this.#nft = undefined;
-		this.#commands = [];
-		if (commands.length === 0) return true;
-		this.#nft = await holdProgram(this.#env, "nft", ["-i"]);
-		this.#nft.write(`${commands.map(({ text }) => text).join("\n")}\n`);
-		this.#commands = commands;
-		await this.#tablesMade(this.#nft);
+		this.#owner?.[Symbol.dispose]();
+		this.#owner = undefined;
+		this.#tables = [];
+		if (tables.length === 0) return true;
+		this.#owner = new Nftables();
+		makeOwned(this.#owner, tables);
+		this.#tables = tables;
 		return true;
-	}
-
-	/** Waits until the kernel has every table. Throws PROGRAM_FAILED with what nft says. */
-	async #tablesMade(nft: HeldProgram): Promise<void> {
-		const deadline = performance.now() + TABLE_TIMEOUT_MS;
-		for (const { family } of this.#commands) {
-			for (;;) {
-				// All of it or nothing: one command of nft is one transaction.
-				if (nftTableExists(nftFamily(family), this.#table) === true) break;
-				if (nft.ended || nft.stderr !== "" || performance.now() > deadline) {
-					const said = nft.stderr.trim().split("\n")[0] ?? "";
-					throw new L3dsrError({
-						code: /Operation not permitted/.test(said) ? "KERNEL_PERMISSION" : "PROGRAM_FAILED",
-						message: `watch the nft datapath: make table ${nftFamily(family)} ${this.#table}: nft: ${said}`,
-						hint: "a table with an owner needs Linux 5.12 and nft 1.0",
-					});
-				}
-				await delay(10);
-			}
-		}
 	}
 
 	#evaluate(logged: LoggedPacket): Sighting | undefined {
@@ -248,9 +220,33 @@ export class NftWatcher implements Watcher, AsyncDisposable {
 		return this.#names.get(index) ?? "";
 	}
 
-	async [Symbol.asyncDispose](): Promise<void> {
-		await this.#nft?.[Symbol.asyncDispose]();
+	[Symbol.dispose](): void {
+		this.#owner?.[Symbol.dispose]();
 		this.#log?.[Symbol.dispose]();
+		this.#nftables[Symbol.dispose]();
+	}
+}
+
+interface WatchTable {
+	readonly family: Family;
+	readonly commands: readonly Command[];
+}
+
+/** Throws L3dsrError (KERNEL_FEATURE) where tables cannot have owners. */
+function makeOwned(owner: Nftables, tables: readonly WatchTable[]): void {
+	try {
+		owner.transact(tables.flatMap(({ commands }) => commands));
+	} catch (error) {
+		const unknownFlag = error instanceof NftablesError && error.command === 0 && error.code !== "PERMISSION";
+		if (!unknownFlag) throw error;
+		throw new L3dsrError(
+			{
+				code: "KERNEL_FEATURE",
+				message: `watch the nft datapath: a table with an owner needs Linux >= 5.12: ${error.message}`,
+				hint: "give the rules an interface (-i), so that they run on datapath ebpf, which can be watched",
+			},
+			{ cause: error },
+		);
 	}
 }
 

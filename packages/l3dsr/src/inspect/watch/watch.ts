@@ -1,12 +1,11 @@
 /** Watches both datapaths of this network namespace. Costs nothing before it is opened, nor after. */
-import type { Environment } from "../../host/process.ts";
 import { EbpfWatcher } from "./ebpf-watch.ts";
 import { NftWatcher } from "./nft-watch.ts";
 import type { Receive, WatchOptions } from "./sighting.ts";
 
 export type { Sighting, WatchFilter, WatchOptions } from "./sighting.ts";
 
-export class Watch implements AsyncDisposable {
+export class Watch implements Disposable {
 	readonly #ebpf: EbpfWatcher;
 	readonly #nft: NftWatcher;
 
@@ -15,14 +14,14 @@ export class Watch implements AsyncDisposable {
 		this.#nft = nft;
 	}
 
-	/** Throws L3dsrError (KERNEL_*, PROGRAM_*) with nothing left behind. */
-	static async open(options: WatchOptions, env: Environment): Promise<Watch> {
-		const watch = new Watch(new EbpfWatcher(options), new NftWatcher(options, env));
+	/** Throws L3dsrError (KERNEL_*) and the errors of the libraries, with nothing left behind. */
+	static async open(options: WatchOptions): Promise<Watch> {
+		const watch = new Watch(new EbpfWatcher(options), new NftWatcher(options));
 		try {
 			await watch.refresh(() => {});
 			return watch;
 		} catch (error) {
-			await watch[Symbol.asyncDispose]();
+			watch[Symbol.dispose]();
 			throw error;
 		}
 	}
@@ -56,8 +55,8 @@ export class Watch implements AsyncDisposable {
 		return none ? ["no rule is in place yet"] : notes;
 	}
 
-	async [Symbol.asyncDispose](): Promise<void> {
+	[Symbol.dispose](): void {
 		this.#ebpf[Symbol.dispose]();
-		await this.#nft[Symbol.asyncDispose]();
+		this.#nft[Symbol.dispose]();
 	}
 }

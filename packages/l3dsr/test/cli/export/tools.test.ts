@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { commandPath } from "../../../../../test/support/commands.ts";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Rule } from "../../../src/model/rule.ts";
 import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -50,7 +49,7 @@ describe("l3dsr export, from a configuration", () => {
 		const script = file("rules.nft", await exported("nft", "-c", config));
 		run("nft", "-f", script);
 		run("nft", "-f", script);
-		const { rules, findings } = await new NftDatapath(systemPrograms(process.env)).observe();
+		const { rules, findings } = await new NftDatapath().observe();
 		assert.deepEqual(findings, []);
 		assert.deepEqual(specs(rules), [
 			"ipv4 raw PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 192.0.2.10",

@@ -123,7 +123,7 @@ test("a step that is refused is undone with all before it, and what was undone i
 	writeFileSync(config, SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13"));
 	const { context, printed } = captureContext("up");
 	const host = systemServiceHost({ env: process.env });
-	const datapath = new NftDatapath(host.programs);
+	const datapath = new NftDatapath();
 	let refused = false;
 	const refusing = {
 		async observe() {
@@ -157,7 +157,7 @@ test("a step that is refused is undone with all before it, and what was undone i
 test("a host that is not as planned afterwards is put back as it was found", async () => {
 	const { context } = captureContext("up");
 	const host = systemServiceHost({ env: process.env });
-	const real = new NftDatapath(host.programs);
+	const real = new NftDatapath();
 	// Says that it has made the change, and has not.
 	const idle = { observe: async () => ({ ...(await real.observe()), change: async () => {} }) };
 	await assert.rejects(

@@ -158,7 +158,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 		const wanted = packets.flatMap(expected);
 		assert.ok(wanted.length > 50 && wanted.length < packets.length, `${wanted.length} of ${packets.length}`);
 		const startedMs = Date.now();
-		await using watch = await Watch.open(options(), env);
+		using watch = await Watch.open(options());
 		const seen = await sightings(watch, packets, LAST);
 		assert.deepEqual(sorted(seen.map(told)), sorted(wanted));
 		for (const one of seen) {
@@ -174,7 +174,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 			ipv4({ source, destination: REAL4, dscp: code }, udp({ sourcePort: port }));
 		const packets = [from("198.51.100.1", 7), from("198.51.100.2", 7), from("203.0.113.1", 9)];
 		const clients = async (filter: WatchFilter, more: Partial<WatchOptions> = {}) => {
-			await using watch = await Watch.open(options(filter, more), env);
+			using watch = await Watch.open(options(filter, more));
 			// The last one has to meet the filter itself.
 			const code = filter.dscp ?? (filter.vip?.text === "192.0.2.12" ? 9 : 7);
 			const last = ipv4({ source: "198.51.100.99", destination: REAL4, dscp: code }, udp());
@@ -188,8 +188,8 @@ for (const datapath of ["ebpf", "nft"] as const) {
 		assert.deepEqual(await clients({ client: net }), ["198.51.100.1", "198.51.100.2"]);
 		assert.deepEqual(await clients({ interface: "v0", dscp: dscp(9) }), ["203.0.113.1"]);
 
-		await using elsewhere = await Watch.open(options({ interface: "lo" }), env);
-		await using flows = await Watch.open(options({}, { flows: true }), env);
+		using elsewhere = await Watch.open(options({ interface: "lo" }));
+		using flows = await Watch.open(options({}, { flows: true }));
 		const again = [...packets, ...packets, from("198.51.100.1", 7, 40001), ...packets];
 		const first = await sightings(flows, again, LAST);
 		assert.deepEqual(
@@ -197,9 +197,9 @@ for (const datapath of ["ebpf", "nft"] as const) {
 			["198.51.100.1:40000", "198.51.100.2:40000", "203.0.113.1:40000", "198.51.100.1:40001"],
 		);
 		elsewhere.read(() => assert.fail("a packet of another interface"));
-		await flows[Symbol.asyncDispose]();
+		flows[Symbol.dispose]();
 
-		await using slow = await Watch.open(options({}, { rate: 5 }), env);
+		using slow = await Watch.open(options({}, { rate: 5 }));
 		const seen: Sighting[] = [];
 		send(Array.from({ length: 100 }, (_one, i) => from("198.51.100.1", 7, i + 1)));
 		await waitFor("every packet, told or counted", async () => {
@@ -222,7 +222,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 	};
 	const tagBefore = tag();
 	{
-		await using _watch = await Watch.open(options(), env);
+		await using _watch = await Watch.open(options());
 		assert.deepEqual(
 			tcxIngress
 				.query(on)
@@ -240,7 +240,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 	);
 	assert.equal(tag(), tagBefore);
 
-	await using watch = await Watch.open(options(), env);
+	using watch = await Watch.open(options());
 	const changed = daddrRule("192.0.2.77", { dscp: 7, header: onV0 });
 	for (const datapath of ["nft", "ebpf"] as const) {
 		await apply(datapath, [changed]);
@@ -249,7 +249,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 		const [one, ...more] = await sightings(watch, [packet], LAST);
 		assert.deepEqual([one?.datapath, one?.vip.text, more.length], [datapath, "192.0.2.77", 0]);
 	}
-	await watch[Symbol.asyncDispose]();
+	watch[Symbol.dispose]();
 	assert.doesNotMatch(run("nft", "list", "tables"), /watch/);
 	await apply("nft", []);
 	assert.deepEqual(tcxIngress.query(on), []);
@@ -259,7 +259,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 	test(`on ${datapath}, what was seen while the rules changed is counted, and not told by the wrong rules`, async () => {
 		const rule = (vip: string) => [daddrRule(vip, { dscp: 7, header: onV0 })];
 		await apply(datapath, rule("192.0.2.10"));
-		await using watch = await Watch.open(options(), env);
+		using watch = await Watch.open(options());
 		const packet = (source: string) => ipv4({ source, destination: REAL4, dscp: 7 }, udp());
 		const seen: Sighting[] = [];
 		const look = async () => {
@@ -297,7 +297,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	const clsact = openDatapath({ env, datapath: "ebpf", hook: "clsact" });
 	await setRules(clsact, { entries });
 	{
-		await using watch = await Watch.open(options(), env);
+		using watch = await Watch.open(options());
 		const packet = ipv4({ source: "198.51.100.1", destination: REAL4, dscp: 7 }, udp());
 		const seen = await sightings(watch, [packet], LAST);
 		assert.deepEqual(
@@ -308,7 +308,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	}
 	const xdp = openDatapath({ env, datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" });
 	await setRules(xdp, { entries });
-	await using watch = await Watch.open(options(), env);
+	using watch = await Watch.open(options());
 	assert.match(
 		watch.notes.join("\n"),
 		/^the rules of v0 run at generic XDP, which has one program for each interface: nothing can stand in front of it/,

@@ -1,14 +1,15 @@
-/** The batches that typical rulesets compile to: what nft is given, line by line. */
+/** The transactions that typical rulesets compile to, command by command in nft's syntax, which nft loads. */
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { Nftables, printCommand } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import type { Chain, Table } from "../../../src/model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry } from "../../../src/model/ruleset.ts";
 import { planChange, type Standing } from "../../../src/rewrite/nft/compile/change.ts";
-import { ruleReader } from "../../../src/rewrite/nft/compile/comment.ts";
-import { parseListing } from "../../../src/rewrite/nft/compile/listing.ts";
+import { RuleReader } from "../../../src/rewrite/nft/compile/comment.ts";
+import { listTable } from "../../../src/rewrite/nft/compile/listing.ts";
 import { readTable } from "../../../src/rewrite/nft/compile/observe.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { assertGolden } from "../../golden.ts";
@@ -42,15 +43,17 @@ function batch(entries: readonly RuleEntry[], standing?: Standing): string {
 	return (["prepare", "swap", "cleanUp"] as const)
 		.map((part) => ({ part, lines: changes.flatMap((change) => change[part]) }))
 		.filter(({ lines }) => lines.length > 0)
-		.map(({ part, lines }) => `# ${part}\n${lines.map(({ text }) => `${text}\n`).join("")}`)
+		.map(({ part, lines }) => `# ${part}\n${lines.map((command) => `${printCommand(command)}\n`).join("")}`)
 		.join("\n");
 }
 
 /** Loads a batch, and gives what stands then. */
 function load(text: string): Standing {
 	run("sh", "-c", `nft -f - <<'END'\n${text}END`);
-	const listing = parseListing(run("nft", "-n", "-j", "list", "table", "ip", "l3dsr"), "ipv4");
-	return { listing, reading: readTable(listing, ruleReader()) };
+	using nftables = new Nftables();
+	const [contents] = nftables.read([{ family: "ip", name: "l3dsr" }]).tables;
+	const listing = listTable(contents ?? assert.fail("no table"), "ipv4");
+	return { listing, reading: readTable(listing, new RuleReader()) };
 }
 
 const README = [

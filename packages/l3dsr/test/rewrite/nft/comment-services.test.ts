@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dscp, parseAddress } from "@l3dsr/packet";
 import { lowerService } from "../../../src/model/lower-service.ts";
-import { readComment, ruleComments, ruleReader } from "../../../src/rewrite/nft/compile/comment.ts";
+import { RuleReader, readComment, ruleComments } from "../../../src/rewrite/nft/compile/comment.ts";
 import { foldableShape } from "../../../src/rewrite/nft/compile/compile.ts";
 
 /** The rule that `up` makes for a VIP under its own name. */
@@ -29,7 +29,7 @@ test("services' rules fit the element of a map, the longest VIPs and names of tw
 		assert.equal(comments.length, 1, comments[0]);
 		assert(foldableShape({ rule, ordinal: 1_024_000 }) !== undefined);
 		const read = readComment(comments[0]);
-		assert.deepEqual(ruleReader()([read?.text ?? ""], rule), rule);
+		assert.deepEqual(new RuleReader().read([read?.text ?? ""], rule), rule);
 	}
 });
 
@@ -38,6 +38,6 @@ test("a rule whose own words look like an abbreviation is read back as it was", 
 	const comment = { kind: "comment", text: `~1 %7e ~9 "~" ${"x".repeat(40)}` } as const;
 	const odd = { ...rule, matches: [...rule.matches, comment] };
 	const texts = ruleComments(7, odd).map((text) => readComment(text)?.text ?? "");
-	assert.deepEqual(ruleReader()(texts, odd), odd);
-	assert.equal(ruleReader()(["-m dscp ~9"], rule), undefined);
+	assert.deepEqual(new RuleReader().read(texts, odd), odd);
+	assert.equal(new RuleReader().read(["-m dscp ~9"], rule), undefined);
 });

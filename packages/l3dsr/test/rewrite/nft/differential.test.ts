@@ -8,7 +8,6 @@ import { describe, it } from "node:test";
 import { EXTENSION_HEADER, type ParsedPacket, parsePacket } from "@l3dsr/packet";
 import fc from "fast-check";
 import { enterNetns } from "../../../../../test/support/netns.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Counters, Rule } from "../../../src/model/rule.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import type { PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
@@ -34,7 +33,7 @@ enterNetns();
 /** Random rulesets of a run; `make differential` sets it higher. */
 const RULESETS = Number(process.env["L3DSR_NFT_DIFFERENTIAL_RULESETS"] ?? 25);
 
-const nft = new NftDatapath(systemPrograms(process.env));
+const nft = new NftDatapath();
 const context: PacketContext = {
 	inInterface: IN_INTERFACE,
 	outInterface: "",

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Finding } from "../../../src/model/finding.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -11,7 +10,7 @@ import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
-const nft = new NftDatapath(systemPrograms(process.env));
+const nft = new NftDatapath();
 const entries: RuleEntry[] = [
 	"-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
 	"-m dscp --dscp 2 -j DADDR --set-daddr 10.0.0.2",

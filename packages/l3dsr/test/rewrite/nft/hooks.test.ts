@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Family } from "@l3dsr/packet";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Chain, Table } from "../../../src/model/rule.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -17,7 +16,7 @@ import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
-const nft = new NftDatapath(systemPrograms(process.env));
+const nft = new NftDatapath();
 
 type Line = readonly [table: Table, chain: Chain, family: Family, spec: string];
 

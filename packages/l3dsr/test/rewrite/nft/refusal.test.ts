@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
+import { type Command, jump, Nftables, NftablesError, type TransactOptions } from "@l3dsr/nftables";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
-import { L3dsrError } from "../../../src/errors.ts";
-import { type ProgramResult, type ProgramRunner, systemPrograms } from "../../../src/host/process.ts";
+import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { asL3dsrError, type L3dsrError } from "../../../src/errors.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
@@ -10,132 +12,198 @@ import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
-const real = systemPrograms(process.env);
+const PLACE = { family: "ipv4", table: "raw", chain: "PREROUTING" } as const;
 const entry: RuleEntry = {
-	rule: parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1", {
-		family: "ipv4",
-		table: "raw",
-		chain: "PREROUTING",
-	}),
+	rule: parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1", PLACE),
 	ordinal: 1024,
 };
 
-/** A datapath whose nft gives this answer, or changes its input first. */
-function withNft(
-	answer: (args: readonly string[], input: string | undefined) => Partial<ProgramResult> | undefined,
-	change: (input: string) => string = (input) => input,
-): NftDatapath {
-	const programs: ProgramRunner = {
-		async run(program, args, options) {
-			const given = answer(args, options?.input);
-			if (given !== undefined) return { exitCode: 1, stdout: "", stderr: "", ...given };
-			const input = options?.input;
-			return await real.run(program, args, input === undefined ? {} : { input: change(input) });
-		},
-	};
-	return new NftDatapath(programs);
+/** A kernel to which something else happens in front of each transaction. */
+class DisturbedNftables extends Nftables {
+	readonly #disturb: (commands: readonly Command[]) => readonly Command[];
+
+	constructor(disturb: (commands: readonly Command[]) => readonly Command[]) {
+		super();
+		this.#disturb = disturb;
+	}
+
+	override transact(commands: readonly Command[], options?: TransactOptions): void {
+		super.transact(this.#disturb(commands), options);
+	}
+}
+
+function disturbed(disturb: (commands: readonly Command[]) => readonly Command[]): NftDatapath {
+	return new NftDatapath(() => new DisturbedNftables(disturb));
 }
 
 async function refused(action: Promise<unknown>): Promise<L3dsrError> {
 	try {
 		await action;
 	} catch (error) {
-		assert.ok(error instanceof L3dsrError, String(error));
-		return error;
+		return asL3dsrError(error);
 	}
 	return assert.fail("nothing was refused");
 }
 
-/** A rule added where there is none yet: the first thing that needs nft. */
-async function addFirst(datapath: NftDatapath): Promise<void> {
-	await setRules(datapath, { entries: [entry] });
+async function apply(entries: readonly RuleEntry[], datapath = new NftDatapath()): Promise<void> {
+	await setRules(datapath, { entries });
 }
 
-describe("what keeps nft from working", () => {
-	it("not installed: names the package, exit code 3", async () => {
-		const missing = real.run("l3dsr-no-nft", []);
-		const error = await refused(addFirst(new NftDatapath({ run: () => missing })));
-		assert.equal(error.code, "PROGRAM_MISSING");
-		assert.equal(error.exitCode, 3);
+/** A rule that shares nothing with {@link entry}, so that it changes the rules around the lookup. */
+const LINEAR: RuleEntry = {
+	rule: parseRuleSpec("-s 10.0.0.7 -j DADDR --set-daddr 10.0.0.77", PLACE),
+	ordinal: 5,
+};
+
+describe("what keeps the nft datapath from working", () => {
+	it("no root: says so", () => {
+		const script = `
+			import { NftDatapath } from ${JSON.stringify(new URL("../../../src/rewrite/nft/kernel/nft.ts", import.meta.url).href)};
+			import { asL3dsrError } from ${JSON.stringify(new URL("../../../src/errors.ts", import.meta.url).href)};
+			try { await new NftDatapath().observe(); }
+			catch (error) { console.log(JSON.stringify(asL3dsrError(error).diagnostics[0])); }`;
+		const drop = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+		const node = [process.execPath, ...FROM_SOURCE, "--input-type=module", "--eval", script];
+		const { stdout, stderr } = spawnSync("setpriv", [...drop, ...node], { encoding: "utf8" });
+		const { code, message, hint } = JSON.parse(stdout || assert.fail(stderr));
+		assert.equal(code, "KERNEL_PERMISSION");
+		assert.match(message, /^ask nf_tables for its generation: EPERM/);
+		assert.equal(hint, "run it as root");
 	});
 
-	it("no root: says so", async () => {
-		const asNobody: ProgramRunner = {
-			run: (program, args, options) => {
-				const drop = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
-				return real.run("setpriv", [...drop, program, ...args], options);
-			},
-		};
-		const error = await refused(addFirst(new NftDatapath(asNobody)));
-		assert.equal(error.code, "KERNEL_PERMISSION");
-		assert.match(error.message, /^nft: change the rules: .*Operation not permitted/);
-		assert.equal(error.diagnostics[0].hint, "run this as root");
-	});
-
-	it("a kernel without nf_tables: says so, exit code 3", async () => {
-		const stderr = "netlink: Error: cache initialization failed: Protocol not supported\n";
-		const error = await refused(addFirst(withNft(() => ({ stderr }))));
+	it("a kernel without nf_tables: says so, exit code 3", () => {
+		const error = asL3dsrError(new NftablesError("UNSUPPORTED", "read: the running kernel has no nf_tables"));
 		assert.equal(error.code, "KERNEL_FEATURE");
 		assert.equal(error.exitCode, 3);
-		assert.match(error.message, /the running kernel has no nf_tables/);
 	});
 
-	it("a line that nft refuses: names its rule, and the old rules are in force", async () => {
-		const good = new NftDatapath(real);
-		await setRules(good, { entries: [entry] });
+	it("a command that the kernel refuses: names its rule, and the old rules are in force", async () => {
+		await apply([entry]);
 		const before = run("nft", "-a", "list", "ruleset");
-		const spoiled = withNft(
-			() => undefined,
-			(input) => input.replace("10.0.0.77 comment", "nonsense comment"),
+		const spoiled = disturbed((commands) =>
+			commands.map((command): Command => {
+				if (command.do !== "add rule" || command.rule.comment?.includes("10.0.0.77") !== true) return command;
+				const expressions = [...command.rule.expressions, jump("nowhere")];
+				return { ...command, rule: { ...command.rule, expressions } };
+			}),
 		);
-		const linear = parseRuleSpec("-s 10.0.0.7 -j DADDR --set-daddr 10.0.0.77", {
-			family: "ipv4",
-			table: "raw",
-			chain: "PREROUTING",
-		});
-		const entries = [
-			{ ...entry, ordinal: 4 },
-			{ rule: linear, ordinal: 5 },
-		];
-		const error = await refused(setRules(spoiled, { entries }));
-		assert.equal(error.code, "PROGRAM_FAILED");
+		const error = await refused(apply([{ ...entry, ordinal: 4 }, LINEAR], spoiled));
+		assert.equal(error.code, "KERNEL_SYSCALL");
 		assert.match(
 			error.message,
-			/^nft: change the rules: rule 5 -s 10\.0\.0\.7\/32 -j DADDR --set-daddr 10\.0\.0\.77: /,
+			/^add a rule to chain ip l3dsr raw_PREROUTING \("5 -s 10\.0\.0\.7\/32 -j DADDR --set-daddr 10\.0\.0\.77"\): ENOENT/,
 		);
 		assert.equal(run("nft", "-a", "list", "ruleset"), before);
-		await setRules(good, { entries: [] });
+		await apply([]);
 	});
 
 	it("maps that were filled for rules that then failed are taken away again", async () => {
-		const good = new NftDatapath(real);
-		await setRules(good, { entries: [entry] });
+		await apply([entry]);
 		const before = run("nft", "list", "ruleset");
-		let runs = 0;
-		const failing = withNft((args) =>
-			args[0] === "-f" && ++runs === 2 ? { stderr: "Error: no" } : undefined,
-		);
-		const two = [entry, { ...entry, ordinal: 2048 }];
-		const error = await refused(setRules(failing, { entries: two }));
-		assert.equal(error.message, "nft: change the rules: no");
+		let transactions = 0;
+		const failing = disturbed((commands) => {
+			if (++transactions === 2) throw new NftablesError("REFUSED", "change the ruleset: ENOMEM");
+			return commands;
+		});
+		const error = await refused(apply([entry, { ...entry, ordinal: 2048 }], failing));
+		assert.equal(error.message, "change the ruleset: ENOMEM");
 		assert.equal(run("nft", "list", "ruleset"), before);
-		await setRules(good, { entries: [] });
+		await apply([]);
 	});
 
 	it("IPv6 switched off on the host: its rules can be set and read all the same", async () => {
-		const nft = new NftDatapath(real);
 		run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1");
-		const rule = parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr fc00::1", {
-			family: "ipv6",
-			table: "raw",
-			chain: "PREROUTING",
-		});
-		await setRules(nft, { entries: [{ rule, ordinal: 1 }] });
-		const { rules, findings } = await nft.observe();
+		const rule = parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr fc00::1", { ...PLACE, family: "ipv6" });
+		await apply([{ rule, ordinal: 1 }]);
+		const { rules, findings } = await new NftDatapath().observe();
 		assert.deepEqual(findings, []);
 		assert.deepEqual(
 			rules.map((one) => one.rule),
 			[rule],
 		);
+		await apply([]);
+	});
+});
+
+describe("another program that changes nftables between our look and our change", () => {
+	it("is noticed, and the change is planned anew", async () => {
+		await apply([entry]);
+		let others = 0;
+		const datapath = disturbed((commands) => {
+			// Takes our rules away, too, so that the first plan's handles are wrong.
+			if (++others === 1) run("nft", "flush ruleset; add table ip somebody");
+			return commands;
+		});
+		await apply([entry, LINEAR], datapath);
+		const { rules, findings } = await datapath.observe();
+		assert.deepEqual(findings, []);
+		assert.deepEqual(
+			rules.map(({ rule }) => rule),
+			[LINEAR.rule, entry.rule],
+		);
+		assert.match(run("nft", "list", "ruleset"), /table ip somebody/);
+		await apply([]);
+		run("nft", "delete table ip somebody");
+	});
+
+	it("between filling the new maps and putting the rules in, too: nothing is left of the first attempt", async () => {
+		await apply([entry]);
+		let transactions = 0;
+		const datapath = disturbed((commands) => {
+			if (++transactions === 2) run("nft", "add table ip somebody");
+			return commands;
+		});
+		const two = [entry, { ...entry, ordinal: 2048 }];
+		await apply(two, datapath);
+		const { rules, findings } = await datapath.observe();
+		assert.deepEqual(findings, []);
+		assert.equal(rules.length, 2);
+		await apply([]);
+		run("nft", "delete table ip somebody");
+	});
+
+	it("at each attempt ends in an error that says so, with the old rules in force", async () => {
+		await apply([entry]);
+		const before = run("nft", "-a", "list", "table", "ip", "l3dsr");
+		let others = 0;
+		const datapath = disturbed((commands) => {
+			run("nft", `add table ip somebody${++others}`);
+			return commands;
+		});
+		const error = await refused(apply([entry, LINEAR], datapath));
+		assert.equal(error.code, "DATAPATH_CHANGED");
+		assert.match(error.message, /other programs changed nftables during each of \d+ attempts/);
+		assert.equal(run("nft", "-a", "list", "table", "ip", "l3dsr"), before);
+		run("nft", "flush ruleset");
+	});
+});
+
+describe("a kernel whose maps cannot count", () => {
+	/** Linux before 5.7, by what it answers. */
+	class OlderNftables extends Nftables {
+		override supports(): boolean {
+			return false;
+		}
+	}
+
+	it("gets a rule of its own for each rule", async () => {
+		const datapath = new NftDatapath(() => new OlderNftables());
+		const second: RuleEntry = {
+			rule: parseRuleSpec("-m dscp --dscp 2 -j DADDR --set-daddr 10.0.0.2", PLACE),
+			ordinal: 2048,
+			counters: { packets: 3n, bytes: 180n },
+		};
+		await apply([entry, second], datapath);
+		const { rules, findings } = await datapath.observe();
+		assert.deepEqual(findings, []);
+		assert.deepEqual(
+			rules.map(({ rule, counters }) => [rule, counters.packets]),
+			[
+				[entry.rule, 0n],
+				[second.rule, 3n],
+			],
+		);
+		assert.doesNotMatch(run("nft", "list", "ruleset"), /map/);
+		await apply([]);
 	});
 });

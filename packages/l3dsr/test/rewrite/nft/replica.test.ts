@@ -8,7 +8,6 @@ import fc from "fast-check";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Chain, Rule, Table } from "../../../src/model/rule.ts";
 import { hostPrefix } from "../../../src/model/selection.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -26,7 +25,7 @@ import { setRules } from "../set-rules.ts";
 enterNetns();
 failOnLeaks();
 
-const nft = new NftDatapath(systemPrograms(process.env));
+const nft = new NftDatapath();
 
 async function install(rules: readonly Rule[]): Promise<void> {
 	await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
@@ -227,8 +226,7 @@ describe("a copy of the nft rules", () => {
 		const script = `
 			import { RulesReplica } from ${JSON.stringify(new URL("../../../src/rewrite/nft/kernel/replica.ts", import.meta.url).href)};
 			import { NftDatapath } from ${JSON.stringify(new URL("../../../src/rewrite/nft/kernel/nft.ts", import.meta.url).href)};
-			import { systemPrograms } from ${JSON.stringify(new URL("../../../src/host/process.ts", import.meta.url).href)};
-			const rules = (await new NftDatapath(systemPrograms(process.env)).observe()).rules.map(({ rule }) => rule);
+			const rules = (await new NftDatapath().observe()).rules.map(({ rule }) => rule);
 			const copy = await RulesReplica.of({ env: process.env, interface: "in0", local: [], mark: 0, beyondPrerouting: false, rules });
 			console.log(copy.exact);
 			process.kill(process.pid, "SIGKILL");`;

@@ -2,7 +2,6 @@
 import { type TestContext, test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns } from "../../../../../test/support/netns.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import {
@@ -78,7 +77,7 @@ const STRUCTURES: Rulesets = [
 ].map((sketches) => bothFamilies(sketches));
 
 async function replace(rulesets: Rulesets): Promise<Outcome> {
-	const nft = new NftDatapath(systemPrograms(process.env));
+	const nft = new NftDatapath();
 	const outcome = await replaceUnderLoad({
 		perSecond: REPLACEMENTS_PER_SECOND,
 		seconds: SECONDS,

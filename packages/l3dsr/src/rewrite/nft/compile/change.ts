@@ -8,6 +8,7 @@
  * filled before the rules come: prepare, swap, clean up. After each of the three the old rules or the new ones
  * are in force.
  */
+import type { Command, SetElement } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { CHAINS, type Counters, sameRule, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
@@ -20,26 +21,18 @@ import {
 	type FoldedItem,
 	foldEntries,
 } from "./compile.ts";
+import { specKey } from "./identity.ts";
 import type { ListedChain, ListedMap, TableListing } from "./listing.ts";
-import { listedIdentity, specIdentity, specText, type TableReading } from "./observe.ts";
-import { nftFamily } from "./statement.ts";
+import { listedIdentity, specIdentity, type TableReading } from "./observe.ts";
 import {
 	type ChainSpec,
-	COMPILED_DIALECT,
-	type Dialect,
 	type ElementSpec,
 	type MapSpec,
 	type RuleSpec,
-	TABLE_NAME,
+	ruleExpressions,
 	type TableSpec,
+	tableOf,
 } from "./table.ts";
-
-/** One line of a batch. */
-export interface Command {
-	readonly text: string;
-	/** What it is for, where that is a rule: named when nft refuses the line. */
-	readonly about?: string;
-}
 
 /** Each list is one transaction; an empty one is not run. */
 export interface Change {
@@ -56,28 +49,34 @@ export interface Standing {
 	readonly reading: TableReading;
 }
 
+/** What the running kernel can. */
+export interface KernelFacts {
+	/** Elements of maps count (Linux 5.7). Else each rule stays a rule of its own. */
+	readonly countersInMaps: boolean;
+}
+
 /** `entries` are those of the family. Undefined `standing`: there is no table. */
 export function planChange(
 	family: Family,
 	entries: readonly RuleEntry[],
 	standing: Standing | undefined,
-	dialect: Dialect = COMPILED_DIALECT,
+	kernel: KernelFacts = { countersInMaps: true },
 ): Change {
-	const plan = new ChangePlan(family, dialect);
+	const plan = new ChangePlan(family);
 	if (entries.length === 0) {
-		if (standing !== undefined) plan.swap.push({ text: `delete table ${plan.table}` });
+		if (standing !== undefined) plan.deleteTable();
 		return plan;
 	}
 	const kept = keepCounters(entries, standing?.reading.rules ?? []);
-	const spec = compileEntries(family, kept.entries, standing, new Set());
+	const spec = compileEntries(family, kept.entries, standing, kernel, new Set());
 	if (spec === undefined) throw new RangeError("entries compiled to no table");
 	if (standing === undefined) plan.create(spec);
 	else if (mustRebuild(standing, spec)) {
-		plan.swap.push({ text: `delete table ${plan.table}` });
+		plan.deleteTable();
 		plan.create(spec);
 	} else {
-		const renewed = mapsToRenew(standing.listing, spec, dialect);
-		const final = renewed.size === 0 ? spec : compileEntries(family, kept.entries, standing, renewed);
+		const renewed = mapsToRenew(standing.listing, spec);
+		const final = renewed.size === 0 ? spec : compileEntries(family, kept.entries, standing, kernel, renewed);
 		plan.update(standing.listing, final ?? spec, kept.reset);
 	}
 	return plan;
@@ -114,6 +113,7 @@ function compileEntries(
 	family: Family,
 	entries: readonly RuleEntry[],
 	standing: Standing | undefined,
+	{ countersInMaps }: KernelFacts,
 	fresh: ReadonlySet<string>,
 ): TableSpec | undefined {
 	const free = freeNames(new Set(standing?.listing.maps.keys() ?? []));
@@ -125,9 +125,8 @@ function compileEntries(
 				.sort((a, b) => a.ordinal - b.ordinal);
 			const name = chainName(table, chain);
 			const old = (standing?.reading.lookups.get(name) ?? []).filter(({ map }) => !fresh.has(map));
-			const items = foldEntries(
-				own,
-				(item) => reuse(item, old) ?? (deservesLookup(item) ? free(name) : undefined),
+			const items = foldEntries(own, (item) =>
+				countersInMaps ? (reuse(item, old) ?? (deservesLookup(item) ? free(name) : undefined)) : undefined,
 			);
 			chains.push({ table, chain, items });
 		}
@@ -169,29 +168,34 @@ function mustRebuild({ listing }: Standing, spec: TableSpec): boolean {
 			old.base?.type !== base?.type || old.base?.hook !== base?.hook || old.base?.priority !== base?.priority
 		);
 	});
-	return chainsDiffer || spec.maps.some((map) => cannotHold(listing.maps.get(map.name), map));
+	return chainsDiffer || spec.maps.some((map) => cannotHold(listing.maps.get(map.set.name), map));
 }
 
-function cannotHold(old: ListedMap | undefined, { typeof: { data } }: MapSpec): boolean {
+function cannotHold(old: ListedMap | undefined, { set: { key, data } }: MapSpec): boolean {
 	if (old === undefined) return false;
-	const type = data.startsWith("@") ? "integer" : data.startsWith("ip6") ? "ipv6_addr" : "ipv4_addr";
-	return old.data !== type || old.elements === undefined;
+	const [had, wanted] = [old.set.data, data].map((one) => (one === "verdict" ? undefined : one?.type));
+	return (
+		old.elements === undefined ||
+		old.set.key.type.bytes !== key.type.bytes ||
+		had?.id !== wanted?.id ||
+		had?.bytes !== wanted?.bytes
+	);
 }
 
 /** Maps whose contents change while the rules around them change too. */
-function mapsToRenew(listing: TableListing, spec: TableSpec, dialect: Dialect): Set<string> {
+function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 	const renew = new Set<string>();
-	const maps = new Map(spec.maps.map((map) => [map.name, map]));
+	const maps = new Map(spec.maps.map((map) => [map.set.name, map]));
 	for (const { name, base, rules } of spec.chains) {
 		const old = listing.chains.get(name);
 		if (base === undefined || old === undefined) continue;
-		const oldText = old.rules.map(({ text }) => text).join("\n");
-		if (oldText === rules.map((rule) => specText(rule, dialect)).join("\n")) continue;
+		const oldKeys = old.rules.map(({ key }) => key);
+		if (oldKeys.length === rules.length && rules.every((rule, at) => specKey(rule) === oldKeys[at])) continue;
 		for (const { map } of rules) {
 			const wanted = map === undefined ? undefined : maps.get(map);
 			const standing = map === undefined ? undefined : listing.maps.get(map);
 			if (wanted !== undefined && standing !== undefined && !sameContents(standing, wanted)) {
-				renew.add(wanted.name);
+				renew.add(wanted.set.name);
 			}
 		}
 	}
@@ -202,17 +206,14 @@ function sameContents(old: ListedMap, wanted: MapSpec): boolean {
 	const elements = old.elements ?? [];
 	return (
 		elements.length === wanted.elements.length &&
-		wanted.elements.every(({ key, value }) =>
-			elements.some((one) => one.key === BigInt(key) && one.value === value),
+		wanted.elements.every(({ key, data }) =>
+			elements.some((one) => sameBytes(one.key, key) && sameBytes(one.data, data)),
 		)
 	);
 }
 
-/** The commands that make a table where there is none. */
-export function createTable(spec: TableSpec): readonly Command[] {
-	const plan = new ChangePlan(spec.family, COMPILED_DIALECT);
-	plan.create(spec);
-	return plan.swap;
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+	return Buffer.compare(a, b) === 0;
 }
 
 class ChangePlan implements Change {
@@ -220,37 +221,38 @@ class ChangePlan implements Change {
 	readonly swap: Command[] = [];
 	readonly cleanUp: Command[] = [];
 	readonly undo: Command[] = [];
-	readonly table: string;
+	readonly #table: ReturnType<typeof tableOf>;
 
-	readonly #dialect: Dialect;
+	constructor(family: Family) {
+		this.#table = tableOf(family);
+	}
 
-	constructor(family: Family, dialect: Dialect) {
-		this.#dialect = dialect;
-		this.table = `${nftFamily(family)} ${TABLE_NAME}`;
+	deleteTable(): void {
+		this.swap.push({ do: "delete table", table: this.#table });
 	}
 
 	create(spec: TableSpec): void {
-		this.swap.push({ text: `add table ${this.table}` });
+		this.swap.push({ do: "add table", table: this.#table });
 		for (const chain of spec.chains) this.#addChain(chain);
 		for (const map of spec.maps) this.#addMap(map, this.swap);
 		for (const chain of spec.chains) {
-			for (const rule of chain.rules) this.#addRule(chain.name, rule, undefined);
+			for (const rule of chain.rules) this.swap.push(this.#ruleCommand(chain.name, rule, undefined));
 		}
 	}
 
 	update(listing: TableListing, spec: TableSpec, reset: ReadonlySet<string>): void {
 		for (const chain of spec.chains) {
 			const old = listing.chains.get(chain.name);
-			if (old === undefined) this.#addChain(chain);
-			else if (old.base !== undefined && old.base.policy !== "accept") {
-				this.swap.push({ text: `add chain ${this.table} ${chain.name} { policy accept; }` });
-			}
+			// Of a chain that exists, this changes the policy.
+			if (old === undefined || (old.base !== undefined && old.base.policy !== "accept"))
+				this.#addChain(chain);
 		}
 		for (const map of spec.maps) {
-			const old = listing.maps.get(map.name);
+			const { name } = map.set;
+			const old = listing.maps.get(name);
 			if (old === undefined) {
 				this.#addMap(map, this.prepare);
-				this.undo.push({ text: `delete map ${this.table} ${map.name}` });
+				this.undo.push({ do: "delete set", table: this.#table, set: name });
 			} else this.#updateMap(old, map, reset);
 		}
 		for (const chain of spec.chains) this.#updateRules(listing.chains.get(chain.name), chain, reset);
@@ -260,52 +262,49 @@ class ChangePlan implements Change {
 		const lookedUp = new Set(
 			[...listing.chains.values()].flatMap(({ rules }) => rules.map(({ map }) => map)),
 		);
-		const wanted = new Set(spec.maps.map(({ name }) => name));
+		const wanted = new Set(spec.maps.map(({ set }) => set.name));
 		for (const name of listing.maps.keys()) {
 			if (wanted.has(name)) continue;
 			const list = lookedUp.has(name) ? this.cleanUp : this.swap;
-			list.push({ text: `delete map ${this.table} ${name}` });
+			list.push({ do: "delete set", table: this.#table, set: name });
 		}
 	}
 
 	#addChain({ name, base }: ChainSpec): void {
-		const at =
-			base === undefined
-				? ""
-				: ` { type ${base.type} hook ${base.hook} priority ${base.priority}; policy accept; }`;
-		this.swap.push({ text: `add chain ${this.table} ${name}${at}` });
+		const chain = { name, ...(base === undefined ? {} : { base: { ...base, policy: "accept" as const } }) };
+		this.swap.push({ do: "add chain", table: this.#table, chain });
 	}
 
 	#addMap(map: MapSpec, list: Command[]): void {
-		const { key, data } = map.typeof;
-		list.push({ text: `add map ${this.table} ${map.name} { typeof ${key} : ${data}; size 64; counter; }` });
-		for (const element of map.elements) list.push(this.#addElement(map.name, element));
+		list.push({ do: "add set", table: this.#table, set: map.set });
+		for (const element of map.elements) list.push(this.#elementCommand(map, element));
 	}
 
-	#addElement(map: string, { key, data, comment, counters }: ElementSpec): Command {
-		const body = `0x${key.toString(16)} ${counterText(counters)} comment "${comment}" : ${data}`;
-		return { text: `add element ${this.table} ${map} { ${body} }`, about: comment };
+	/** Each by itself, so that the kernel says which it refuses. */
+	#elementCommand({ set }: MapSpec, { key, data, comment, counters }: ElementSpec): Command {
+		const element: SetElement = { key, data, comment, counter: counters };
+		return { do: "add elements", table: this.#table, set, elements: [element] };
 	}
 
 	#updateMap(old: ListedMap, map: MapSpec, reset: ReadonlySet<string>): void {
-		const chain = baseOf(map.name);
-		const keep = new Set<bigint>();
-		for (const { key, value, comment, ordinal } of map.elements) {
-			const standing = old.elements?.some(
-				(one) =>
-					one.key === BigInt(key) &&
-					one.value === value &&
-					one.comment === comment &&
-					one.counters !== undefined,
+		const chain = baseOf(map.set.name);
+		const keep = new Set<ElementSpec>();
+		const gone: SetElement[] = [];
+		for (const standing of old.elements ?? []) {
+			const same = map.elements.find(
+				({ key, data, comment }) =>
+					sameBytes(standing.key, key) && sameBytes(standing.data, data) && standing.comment === comment,
 			);
-			if (standing === true && !reset.has(`${chain} ${ordinal}`)) keep.add(BigInt(key));
+			const stays =
+				same !== undefined && standing.counters !== undefined && !reset.has(`${chain} ${same.ordinal}`);
+			if (stays) keep.add(same);
+			else gone.push({ key: standing.key });
 		}
-		for (const { key } of old.elements ?? []) {
-			if (keep.has(key)) continue;
-			this.swap.push({ text: `delete element ${this.table} ${map.name} { 0x${key.toString(16)} }` });
+		if (gone.length > 0) {
+			this.swap.push({ do: "delete elements", table: this.#table, set: map.set, elements: gone });
 		}
 		for (const element of map.elements) {
-			if (!keep.has(BigInt(element.key))) this.swap.push(this.#addElement(map.name, element));
+			if (!keep.has(element)) this.swap.push(this.#elementCommand(map, element));
 		}
 	}
 
@@ -320,52 +319,44 @@ class ChangePlan implements Change {
 		const places = chain.rules.map((rule) => {
 			if (rule.counter !== undefined && rule.ordinals.some((one) => reset.has(`${base} ${one}`)))
 				return undefined;
-			return pool.get(specIdentity(rule, this.#dialect))?.shift();
+			return pool.get(specIdentity(rule))?.shift();
 		});
 		const kept = longestRise(places);
 		const stays = new Set(kept.values());
 		for (const [index, { handle }] of (old?.rules ?? []).entries()) {
-			if (!stays.has(index))
-				this.swap.push({ text: `delete rule ${this.table} ${chain.name} handle ${handle}` });
+			if (!stays.has(index)) {
+				this.swap.push({ do: "delete rule", table: this.#table, chain: chain.name, handle });
+			}
 		}
-		let behind: number | undefined;
+		let before: bigint | undefined;
 		const commands: Command[] = [];
 		// From the end, so that each new rule knows the standing rule behind it; then turned round, because
-		// `insert` puts a rule directly in front of that one.
+		// each is put directly in front of that one.
 		for (let index = chain.rules.length - 1; index >= 0; index--) {
 			const rule = chain.rules[index];
 			const place = kept.get(index);
-			if (place !== undefined) behind = old?.rules[place]?.handle;
-			else if (rule !== undefined) commands.push(this.#ruleCommand(chain.name, rule, behind));
+			if (place !== undefined) before = old?.rules[place]?.handle;
+			else if (rule !== undefined) commands.push(this.#ruleCommand(chain.name, rule, before));
 		}
 		this.swap.push(...commands.reverse());
 	}
 
-	#addRule(chain: string, rule: RuleSpec, behind: number | undefined): void {
-		this.swap.push(this.#ruleCommand(chain, rule, behind));
-	}
-
-	#ruleCommand(chain: string, rule: RuleSpec, behind: number | undefined): Command {
-		const { conditions, counter, actions, comment } = rule;
-		const words = [
-			...conditions.map(({ text }) => text),
-			...(counter === undefined ? [] : [counterText(counter)]),
-			...actions.map(({ text }) => text),
-			...(comment === undefined ? [] : [`comment "${comment}"`]),
-		].join(" ");
-		const place = behind === undefined ? "add rule" : "insert rule";
-		const at = behind === undefined ? chain : `${chain} handle ${behind}`;
+	#ruleCommand(chain: string, rule: RuleSpec, before: bigint | undefined): Command {
+		const { comment } = rule;
 		return {
-			text: `${place} ${this.table} ${at} ${words}`,
-			...(comment === undefined ? {} : { about: comment }),
+			do: "add rule",
+			table: this.#table,
+			chain,
+			rule: { expressions: ruleExpressions(rule), ...(comment === undefined ? {} : { comment }) },
+			...(before === undefined ? {} : { before }),
 		};
 	}
 
 	#removeChains(chains: readonly ListedChain[]): void {
 		// Base chains first: they jump to the others.
 		const order = [...chains].sort((a, b) => Number(a.base === undefined) - Number(b.base === undefined));
-		for (const { name } of order) this.swap.push({ text: `flush chain ${this.table} ${name}` });
-		for (const { name } of order) this.swap.push({ text: `delete chain ${this.table} ${name}` });
+		for (const { name } of order) this.swap.push({ do: "flush chain", table: this.#table, chain: name });
+		for (const { name } of order) this.swap.push({ do: "delete chain", table: this.#table, chain: name });
 	}
 }
 
@@ -373,10 +364,6 @@ class ChangePlan implements Change {
 function baseOf(name: string): string {
 	const [table = "", chain = ""] = name.split("_");
 	return `${table}_${chain}`;
-}
-
-function counterText({ packets, bytes }: Counters): string {
-	return `counter packets ${packets} bytes ${bytes}`;
 }
 
 /** Indices of the longest strictly rising selection of `places`, with their values. */

@@ -7,9 +7,8 @@
  * that nothing jumps to.
  */
 
-import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
-import type { Chain, Rule, Table } from "../../../model/rule.ts";
+import type { Rule } from "../../../model/rule.ts";
 import { formatRuleSpec } from "../../../syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../syntax/iptables/rule-parser.ts";
 
@@ -57,23 +56,43 @@ export function readComment(comment: string): RuleComment | undefined {
 	return { ordinal: Number(ordinal), piece: Number(piece), pieces: Number(pieces), text };
 }
 
-/** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
-export type RuleReader = (
-	texts: readonly string[],
-	place: { readonly family: Family; readonly table: Table; readonly chain: Chain },
-) => Rule | undefined;
+type Place = Pick<Rule, "family" | "table" | "chain">;
 
-/** A reader that remembers: a ruleset is observed again after each change of it. */
-export function ruleReader(): RuleReader {
-	const known = new Map<string, Rule | undefined>();
-	return (texts, place) => {
-		const key = `${place.family} ${place.table} ${place.chain} ${texts.join("")}`;
-		if (!known.has(key)) known.set(key, readRule(texts, place));
-		return known.get(key);
-	};
+/**
+ * Reads rules from the texts of their comments, and remembers them from one reading of the tables to the next: a
+ * ruleset is observed again after each change of it.
+ */
+export class RuleReader {
+	#known = new Map<string, Rule | undefined>();
+	#before: ReadonlyMap<string, Rule | undefined> = new Map();
+
+	/** Another reading begins: what the last one did not meet is forgotten. */
+	begin(): void {
+		this.#before = this.#known;
+		this.#known = new Map();
+	}
+
+	/** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
+	read(texts: readonly string[], place: Place): Rule | undefined {
+		const key = keyOf(texts, place);
+		if (this.#known.has(key)) return this.#known.get(key);
+		const rule = this.#before.has(key) ? this.#before.get(key) : readRule(texts, place);
+		this.#known.set(key, rule);
+		return rule;
+	}
+
+	/** It is about to be written: read back, it need not be parsed again. */
+	expect(rule: Rule, ordinal: number): void {
+		const texts = ruleComments(ordinal, rule).map((comment) => readComment(comment)?.text ?? "");
+		this.#known.set(keyOf(texts, rule), rule);
+	}
 }
 
-const readRule: RuleReader = (texts, place) => {
+function keyOf(texts: readonly string[], { family, table, chain }: Place): string {
+	return `${family} ${table} ${chain} ${texts.join("")}`;
+}
+
+function readRule(texts: readonly string[], place: Place): Rule | undefined {
 	const spec = unquote(texts.join(""));
 	try {
 		return spec === undefined ? undefined : parseRuleSpec(spec, place);
@@ -82,7 +101,7 @@ const readRule: RuleReader = (texts, place) => {
 		if (error instanceof L3dsrError) return undefined;
 		throw error;
 	}
-};
+}
 
 /** In pieces of at most `room` bytes, no character cut in two. */
 function cut(text: string, room: number): string[] {

@@ -2,7 +2,23 @@
  * Ruleset → tables. Neighbouring rules that differ only in their DSCP and destination become one lookup in
  * a map; every other rule is an nft rule (or two, for `--ports`).
  */
-import type { Address, Family } from "@l3dsr/packet";
+import {
+	assign,
+	assignFromMap,
+	dataType,
+	type Expression,
+	type FieldPlace,
+	field,
+	integerType,
+	jump,
+	match,
+	namedPlace,
+	type Operand,
+	rawField,
+	type SetType,
+	verdict,
+} from "@l3dsr/nftables";
+import type { Family } from "@l3dsr/packet";
 import {
 	type Chain,
 	type Counters,
@@ -14,23 +30,28 @@ import {
 import type { RuleEntry } from "../../../model/ruleset.ts";
 import { ruleComments } from "./comment.ts";
 import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
-import { compileMatches, dscpKey, dscpLookup } from "./match.ts";
+import { expressionsKey } from "./identity.ts";
+import { compileMatches, dscpKey, dscpKeyBytes, dscpOperand, dscpPlace } from "./match.ts";
 import {
-	CONTINUE,
-	type Expression,
-	jump,
-	mangle,
-	match,
+	type BaseChain,
+	type ChainSpec,
+	type ElementSpec,
+	type MapSpec,
 	nftFamily,
-	number,
-	payload,
-	rawPayload,
-	type Statement,
-} from "./statement.ts";
-import type { BaseChain, ChainSpec, ElementSpec, MapSpec, RuleSpec, TableSpec } from "./table.ts";
+	type RuleSpec,
+	type TableSpec,
+} from "./table.ts";
 
 /** Priorities are those of iptables' tables (linux/netfilter_ipv4.h). */
 const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
+
+const HOOKS: Readonly<Record<Chain, BaseChain["hook"]>> = {
+	PREROUTING: "prerouting",
+	INPUT: "input",
+	FORWARD: "forward",
+	OUTPUT: "output",
+	POSTROUTING: "postrouting",
+};
 
 export function chainName(table: Table, chain: Chain): string {
 	return `${table}_${chain}`;
@@ -39,7 +60,7 @@ export function chainName(table: Table, chain: Chain): string {
 export function baseChain(table: Table, chain: Chain): BaseChain {
 	// A route chain looks the route up again for a packet whose destination changed, as mangle OUTPUT does.
 	const type = table === "mangle" && chain === "OUTPUT" ? "route" : "filter";
-	return { type, hook: chain.toLowerCase(), priority: PRIORITY[table] };
+	return { type, hook: HOOKS[chain], priority: PRIORITY[table] };
 }
 
 /** A stretch of a chain: one rule by itself, or rules that share a lookup. */
@@ -134,12 +155,11 @@ function foldableRule(rule: Rule): Foldable | undefined {
 	if (selector === undefined || selector.negated || others.length > 0) return undefined;
 	// With DSCP cleared, a rule for DSCP 0 further down would still match what this lookup has rewritten.
 	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
-	const rest = { ...rule, matches: rule.matches.filter((one) => one !== selector) };
-	const [conditions, ...alternatives] = compileMatches(rest);
+	const [conditions, ...alternatives] = compileMatches(withoutDscp(rule));
 	if (conditions === undefined || alternatives.length > 0) return undefined;
 	const { clearDscp, dport = "" } = rule.target;
-	const texts = conditions.map(({ text }) => text);
-	return { shape: [...texts, clearDscp, dport].join(" "), key: dscpKey(rule.family, selector.dscp) };
+	const shape = `${clearDscp} ${dport} ${expressionsKey(conditions)}`;
+	return { shape, key: dscpKey(rule.family, selector.dscp) };
 }
 
 /** The table of a family; undefined when it has no rules, for then there is no table. */
@@ -169,7 +189,7 @@ export function compileChain(
 	{ table, chain, items }: ChainItems,
 ): { readonly chains: readonly ChainSpec[]; readonly maps: readonly MapSpec[] } {
 	const name = chainName(table, chain);
-	const writes: Write[] = [normalWrite(family)];
+	const writes: Write[] = [NORMAL[family]];
 	if (family === "ipv6") writes.push(ADDRESS_ONLY);
 	const [normal = [], plain] = writes.map((write) =>
 		items.flatMap((item) => compileItem(item, family, write)),
@@ -191,35 +211,39 @@ export function compileChain(
 interface Write {
 	/** Behind the name of a map. */
 	readonly suffix: string;
-	readonly key: Expression;
-	/** The `typeof` of a map's data. */
-	readonly typeof: string;
-	value(address: Address): Expression;
+	readonly target: Operand;
+	/** What a map that is read for it says of its data. */
+	readonly data: SetType;
 	/** The main rules carry the rules' texts and counters; their doubles only add to the counters. */
 	readonly main: boolean;
+	/** What each rule's target compiles to. */
+	readonly actions: WeakMap<Rule, readonly Expression[]>;
 }
 
-function normalWrite(family: Family): Write {
-	const key = payload(nftFamily(family), "daddr");
+function writeTo(daddr: "ip daddr" | "ip6 daddr", type: "ipv4_addr" | "ipv6_addr"): Write {
 	return {
 		suffix: "",
-		key,
-		typeof: key.text,
-		value: ({ text }) => ({ text, listed: text }),
+		target: field(daddr),
+		data: { type: dataType(type), typeof: namedPlace(daddr) },
 		main: true,
+		actions: new WeakMap(),
 	};
 }
 
-/**
- * IPv6 bits by their place: nft does not see an address in them and leaves the transport checksum alone.
- * nft lists it as the field all the same.
- */
+const NORMAL: Readonly<Record<Family, Write>> = {
+	ipv4: writeTo("ip daddr", "ipv4_addr"),
+	ipv6: writeTo("ip6 daddr", "ipv6_addr"),
+};
+
+const IPV6_DADDR: FieldPlace = { base: "network", offset: 192, length: 128 };
+
+/** By its bits, so that the kernel does not see an address in them and leaves the transport checksum alone. */
 const ADDRESS_ONLY: Write = {
 	suffix: "_plain",
-	key: { text: rawPayload("nh", 192, 128).text, listed: payload("ip6", "daddr").listed },
-	typeof: rawPayload("nh", 192, 128).text,
-	value: (address) => ({ text: `0x${addressNumber(address).toString(16)}`, listed: address.text }),
+	target: rawField(IPV6_DADDR.base, IPV6_DADDR.offset, IPV6_DADDR.length),
+	data: { type: integerType(16), typeof: IPV6_DADDR },
 	main: false,
+	actions: new WeakMap(),
 };
 
 function compileItem(item: Item, family: Family, write: Write): RuleSpec[] {
@@ -233,7 +257,7 @@ function secondaryComment(ordinal: number, index: number): string {
 
 function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): RuleSpec[] {
 	const [comment] = ruleComments(ordinal, rule);
-	const actions = [mangle(write.key, write.value(rule.target.daddr)), ...furtherActions({ rule })];
+	const actions = targetActions(rule, write);
 	return compileMatches(rule).map((conditions, index) => {
 		const first = write.main && index === 0;
 		return {
@@ -246,11 +270,21 @@ function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): Ru
 	});
 }
 
+/** A rule's target is compiled once, as its matches are. */
+function targetActions(rule: Rule, write: Write): readonly Expression[] {
+	let actions = write.actions.get(rule);
+	if (actions === undefined) {
+		const destination = Uint8Array.from(rule.target.daddr.bytes);
+		actions = [...assign(write.target, destination), ...furtherActions(rule)];
+		write.actions.set(rule, actions);
+	}
+	return actions;
+}
+
 /** After the destination: DSCP, and the port in a chain of its own, because each protocol needs a rule. */
-function furtherActions({ rule }: Pick<RuleEntry, "rule">): Statement[] {
-	const { clearDscp, dport } = rule.target;
+function furtherActions({ target: { clearDscp, dport }, family }: Rule): readonly Expression[] {
 	return [
-		...(clearDscp ? [mangle(payload(nftFamily(rule.family), "dscp"), number(0))] : []),
+		...(clearDscp ? assign(field(`${nftFamily(family)} dscp`), 0) : []),
 		...(dport === undefined ? [] : [jump(portChainName(dport))]),
 	];
 }
@@ -260,29 +294,42 @@ function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec
 	if (first === undefined) throw new RangeError("a lookup needs at least one rule");
 	const { rule } = first;
 	const map = item.map + write.suffix;
-	const { key } = dscpLookup(family);
-	const value: Expression = {
-		text: `${key.text} map @${map}`,
-		listed: { map: { key: key.listed, data: `@${map}` } },
-	};
-	const [shared = []] = compileMatches({
-		...rule,
-		matches: rule.matches.filter((one) => one.kind !== "dscp"),
-	});
+	const [shared = []] = compileMatches(withoutDscp(rule));
 	// Most packets that are none of ours have DSCP 0: they need no lookup, unless a rule asks for it.
-	const dscp = match(payload(nftFamily(family), "dscp"), "!=", number(0));
+	const dscp = match(field(`${nftFamily(family)} dscp`), "!=", 0);
 	const asksForZero = item.entries.some(({ rule: { matches } }) =>
 		matches.some((one) => one.kind === "dscp" && one.dscp === 0),
 	);
-	const conditions = asksForZero ? shared : [dscp, ...shared];
-	const actions = [mangle(write.key, value), ...furtherActions({ rule })];
+	const conditions = asksForZero ? shared : [...dscp, ...shared];
+	const actions = [...assignFromMap(write.target, dscpOperand(family), map), ...furtherActions(rule)];
 	return { conditions, actions, map, ordinals: item.entries.map(({ ordinal }) => ordinal) };
 }
 
+const bare = new WeakMap<Rule, Rule>();
+
+/** The same value each time, so that it is compiled once. */
+function withoutDscp(rule: Rule): Rule {
+	let rest = bare.get(rule);
+	if (rest === undefined) {
+		rest = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "dscp") };
+		bare.set(rule, rest);
+	}
+	return rest;
+}
+
+/** Most DSCPs that there are. */
+const MAP_SIZE = 64;
+
 function compileMap(item: FoldedItem, family: Family, write: Write): MapSpec {
+	const place = dscpPlace(family);
 	return {
-		name: item.map + write.suffix,
-		typeof: { key: dscpLookup(family).typeof, data: write.typeof },
+		set: {
+			name: item.map + write.suffix,
+			key: { type: integerType(place.length / 8), typeof: place },
+			data: write.data,
+			size: MAP_SIZE,
+			counters: true,
+		},
 		elements: item.entries.map((entry) => compileElement(entry, write)),
 	};
 }
@@ -292,17 +339,12 @@ function compileElement({ rule, ordinal, counters }: RuleEntry, write: Write): E
 	if (selector === undefined) throw new RangeError("an element needs a DSCP");
 	const start: Counters = write.main ? (counters ?? ZERO_COUNTERS) : ZERO_COUNTERS;
 	return {
-		key: dscpKey(rule.family, selector.dscp),
-		data: write.value(rule.target.daddr).text,
-		value: addressNumber(rule.target.daddr),
+		key: dscpKeyBytes(rule.family, selector.dscp),
+		data: Uint8Array.from(rule.target.daddr.bytes),
 		comment: write.main ? ruleComments(ordinal, rule)[0] : secondaryComment(ordinal, 0),
 		ordinal,
 		counters: start,
 	};
-}
-
-export function addressNumber(address: Address): bigint {
-	return address.bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 }
 
 /** Rules that hold the rest of comments too long for one; nothing jumps to their chain. */
@@ -310,6 +352,8 @@ function furtherText({ rule, ordinal }: RuleEntry): RuleSpec[] {
 	const [, ...more] = ruleComments(ordinal, rule);
 	return more.map((comment) => ({ comment, conditions: [], actions: [CONTINUE], ordinals: [ordinal] }));
 }
+
+const CONTINUE = verdict("continue");
 
 export function textChainName(base: string): string {
 	return `${base}_text`;

@@ -1,37 +1,33 @@
 /**
- * Rules around the rewrite for packets that nft's own rewriting would spoil: a transport header that is cut
+ * Rules around the rewrite for packets that the kernel's own rewriting would spoil: a transport header that is cut
  * short (the kernel then updates the IPv4 header checksum and not the address), and an IPv6 routing header
  * with segments left (the transport checksum covers another address). Two cheap comparisons in front of each
  * chain send the few packets that could be such to a closer look.
  */
-import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
-	ACCEPT,
-	anyOf,
-	type Comparison,
+	assign,
 	type Expression,
+	extensionHeader,
+	field,
 	goTo,
 	jump,
-	mangle,
 	masked,
 	match,
 	meta,
-	number,
-	payload,
-	RETURN,
-	range,
-	rawPayload,
-	type Statement,
-} from "./statement.ts";
+	type Operand,
+	rawField,
+	verdict,
+} from "@l3dsr/nftables";
+import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import type { ChainSpec, RuleSpec } from "./table.ts";
 
-/** Where the protocols whose checksum nft updates keep it, in bits from the start of their header. */
+/** Where the protocols whose checksum the kernel updates keep it, in bits from the start of their header. */
 const CHECKSUM_BITS = {
 	tcp: 128,
 	icmpv6: 16,
 	udplite: 48,
 } as const;
-// UDP is not among them: where its checksum field is missing nft takes it for one without a checksum.
+// UDP is not among them: where its checksum field is missing the kernel takes it for one without a checksum.
 const CHECKED = ["tcp", "icmpv6", "udplite"] as const;
 
 /** With so many bytes behind an IPv4 header without options, or the IPv6 header, TCP's checksum is there. */
@@ -47,22 +43,15 @@ function plainChainName(base: string): string {
 
 /** First in a base chain. */
 export function guardRules(family: Family, base: string): RuleSpec[] {
-	const target = jump(checkChainName(base));
-	const guard = (left: Expression, op: Comparison, right: Expression): RuleSpec => ({
-		conditions: [match(left, op, right)],
-		actions: [target],
-		ordinals: [],
-	});
+	const actions = [jump(checkChainName(base))];
+	const guard = (conditions: readonly Expression[]): RuleSpec => ({ conditions, actions, ordinals: [] });
 	if (family === "ipv4") {
-		return [
-			guard(payload("ip", "hdrlength"), "!=", number(5)),
-			guard(payload("ip", "length"), "<", number(20 + ENOUGH)),
-		];
+		return [guard(match(field("ip hdrlength"), "!=", 5)), guard(match(field("ip length"), "<", 20 + ENOUGH))];
 	}
 	return [
 		// TCP and UDP are in this range, and no extension header is.
-		guard(payload("ip6", "nexthdr"), "!=", range(1, 42)),
-		guard(payload("ip6", "length"), "<", number(ENOUGH)),
+		guard(match(field("ip6 nexthdr"), "!=", { first: 1, last: 42 })),
+		guard(match(field("ip6 length"), "<", ENOUGH)),
 	];
 }
 
@@ -73,59 +62,48 @@ export function checkChain(family: Family, base: string): ChainSpec {
 }
 
 function checkIpv4(): RuleSpec[] {
-	const later = match(masked(payload("ip", "frag-off"), 0x1fff), "!=", number(0));
+	const later = match(masked(field("ip frag-off"), 0x1fff), "!=", 0);
 	return [
-		{ conditions: [later], actions: [RETURN], ordinals: [] },
+		{ conditions: later, actions: [RETURN], ordinals: [] },
 		checksumUnknown(),
-		// nft would take protocol 58 for ICMPv6 over IPv4 too, whose checksum covers no address.
+		// The kernel would take protocol 58 for ICMPv6 over IPv4 too, whose checksum covers no address.
 		...checksumPresent(["tcp", "udplite"]),
 		{ comment: "cut short: left alone", conditions: [], actions: [ACCEPT], ordinals: [] },
 	];
 }
 
 function checkIpv6(plain: string): RuleSpec[] {
-	const segmentsLeft: Expression = {
-		text: "rt seg-left",
-		listed: { exthdr: { name: "rt", field: "seg-left" } },
-	};
 	return [
-		{ conditions: [match(segmentsLeft, "!=", number(0))], actions: [goTo(plain)], ordinals: [] },
+		{ conditions: match(SEGMENTS_LEFT, "!=", 0), actions: [goTo(plain)], ordinals: [] },
 		checksumUnknown(),
 		...checksumPresent(CHECKED),
 		{ comment: "no checksum in reach: address only", conditions: [], actions: [goTo(plain)], ordinals: [] },
 	];
 }
 
-/** nft changes the checksums of no other protocol (but UDP's). */
+/** Of the routing header (43): how many stops are still to come. */
+const SEGMENTS_LEFT: Operand = extensionHeader(43, 3, 1);
+const ACCEPT = verdict("accept");
+const RETURN = verdict("return");
+
+/** The kernel changes the checksums of no other protocol (but UDP's). */
 function checksumUnknown(): RuleSpec {
 	const numbers = CHECKED.map((name) => PROTOCOL_NUMBER[name]).sort((a, b) => a - b);
-	return {
-		conditions: [match(meta("l4proto"), "!=", anyOf(numbers.map(number)))],
-		actions: [RETURN],
-		ordinals: [],
-	};
+	const anyOf = numbers.map((one) => ({ first: one, last: one }));
+	return { conditions: match(meta("l4proto"), "!=", { anyOf }), actions: [RETURN], ordinals: [] };
 }
 
 /** Reading the field fails, and the rule with it, where the field is not in the packet. */
 function checksumPresent(protocols: readonly (typeof CHECKED)[number][]): RuleSpec[] {
 	return protocols.map((name) => ({
-		conditions: [
-			protocolIs(name),
-			match(transportField(name, "checksum", CHECKSUM_BITS[name]), ">=", number(0)),
-		],
+		conditions: [...protocolIs(name), ...match(rawField("transport", CHECKSUM_BITS[name], 16), ">=", 0)],
 		actions: [RETURN],
 		ordinals: [],
 	}));
 }
 
-/** Listed as part of the name of the transport field behind it. */
-function protocolIs(name: keyof typeof PROTOCOL_NUMBER): Statement {
-	return { ...match(meta("l4proto"), "==", number(PROTOCOL_NUMBER[name])), listed: [] };
-}
-
-/** 16 bits of the transport header by their place; nft lists them by name. */
-function transportField(protocol: string, field: string, offset: number): Expression {
-	return { text: rawPayload("th", offset, 16).text, listed: payload(protocol, field).listed };
+function protocolIs(name: keyof typeof PROTOCOL_NUMBER): readonly Expression[] {
+	return match(meta("l4proto"), "==", PROTOCOL_NUMBER[name]);
 }
 
 /** The rules of a base chain once more, with writes that leave the transport checksum alone. */
@@ -139,24 +117,22 @@ export function portChainName(port: number): string {
 }
 
 /**
- * Sets the destination port. TCP and UDP only: of other protocols nft would leave the checksum wrong. Their
+ * Sets the destination port. TCP and UDP only: of other protocols the kernel would leave the checksum wrong. Their
  * ports cannot be reached in later fragments and cut headers, where the rules just do not match.
  */
 export function portChain(port: number): ChainSpec {
-	const udpChecksum = transportField("udp", "checksum", 48);
-	const raw = transportField("udp", "dport", 16);
 	return {
 		name: portChainName(port),
 		rules: [
 			{
 				comment: "no checksum: stays so",
-				conditions: [protocolIs("udp"), match(udpChecksum, "==", number(0))],
-				actions: [mangle(raw, number(port)), RETURN],
+				conditions: [...protocolIs("udp"), ...match(rawField("transport", 48, 16), "==", 0)],
+				actions: [...assign(rawField("transport", 16, 16), port), RETURN],
 				ordinals: [],
 			},
 			...(["udp", "tcp"] as const).map((name) => ({
-				conditions: [protocolIs(name)],
-				actions: [mangle(payload(name, "dport"), number(port))],
+				conditions: protocolIs(name),
+				actions: assign(field(`${name} dport`), port),
 				ordinals: [],
 			})),
 		],

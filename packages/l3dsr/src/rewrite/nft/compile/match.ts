@@ -1,32 +1,44 @@
-/** The matches of a rule as nft statements, each with the meaning that its xt_* module gives it. */
-import { addressBits, type Prefix, tosOfDscp } from "@l3dsr/packet";
-import type { InterfaceMatch, Match, Rule } from "../../../model/rule.ts";
-import { compilePorts, transportName } from "./port-match.ts";
+/** The matches of a rule as conditions of nf_tables, each with the meaning that its xt_* module gives it. */
 import {
+	type Comparison,
 	type Expression,
+	fibType,
+	field,
 	masked,
 	match,
 	meta,
-	nftFamily,
-	number,
-	payload,
-	range,
-	rawPayload,
-	type Statement,
-	word,
-} from "./statement.ts";
+	numberBytes,
+	type Operand,
+	rawField,
+} from "@l3dsr/nftables";
+import { addressBits, type Dscp, type Prefix, tosOfDscp } from "@l3dsr/packet";
+import type { InterfaceMatch, Match, Rule } from "../../../model/rule.ts";
+import { compilePorts } from "./port-match.ts";
+import { nftFamily } from "./table.ts";
 
 /**
  * All conditions at once; a packet meets at most one of several lists (`--ports` needs two). A condition
  * that always holds is left out, and one that never can makes the whole rule one that never matches.
  */
-export type Alternatives = readonly (readonly Statement[])[];
+export type Alternatives = readonly (readonly Expression[])[];
 
 /** A condition that no packet can meet. */
 const NEVER = "never";
-type Condition = readonly Statement[] | typeof NEVER;
+type Condition = readonly Expression[] | typeof NEVER;
 
+const compiled = new WeakMap<Rule, Alternatives>();
+
+/** A rule is compiled once, however often it is planned, observed and compared. */
 export function compileMatches(rule: Rule): Alternatives {
+	let alternatives = compiled.get(rule);
+	if (alternatives === undefined) {
+		alternatives = compileConditions(rule);
+		compiled.set(rule, alternatives);
+	}
+	return alternatives;
+}
+
+function compileConditions(rule: Rule): Alternatives {
 	const free = freeMatches(rule);
 	const routed = (one: FreeMatch): boolean => one.kind === "addrtype";
 	const conditions = [
@@ -36,20 +48,15 @@ export function compileMatches(rule: Rule): Alternatives {
 		...free.filter(routed).map((one) => freeMatch(rule, one)),
 	];
 	const behind = compilePorts(rule);
-	// One list of statements that cannot match stands for all of them.
+	// One list of conditions that cannot match stands for all of them.
 	if (conditions.includes(NEVER) || behind.length === 0) {
-		return [[match(payload(nftFamily(rule.family), "version"), "==", number(0))]];
+		return [match(field(`${nftFamily(rule.family)} version`), "==", 0)];
 	}
 	const statements = conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
-	return behind.map(({ compared, present }) => [
-		...statements,
-		...protocol(rule, compared.length > 0),
-		...compared,
-		...(present === undefined ? [] : [present]),
-	]);
+	return behind.map((ports) => [...statements, ...protocol(rule), ...ports]);
 }
 
-/** Those that need no protocol; `ttl > 5 ttl < 9` the other way round would be listed as a range inside out. */
+/** Those that need no protocol. */
 function freeMatches(rule: Rule): FreeMatch[] {
 	const rank = (one: Match): number => (one.kind === "ttl" && one.comparison === "lt" ? 1 : 0);
 	return rule.matches
@@ -62,28 +69,21 @@ function headerConditions({ header, family }: Rule): Condition[] {
 	const ip = nftFamily(family);
 	const { source, destination, inInterface, outInterface, fragment } = header;
 	return [
-		source === undefined ? [] : prefix(payload(ip, "saddr"), source.prefix, source.negated),
-		destination === undefined ? [] : prefix(payload(ip, "daddr"), destination.prefix, destination.negated),
+		source === undefined ? [] : prefix(field(`${ip} saddr`), source.prefix, source.negated),
+		destination === undefined ? [] : prefix(field(`${ip} daddr`), destination.prefix, destination.negated),
 		inInterface === undefined ? [] : interfaceName("iifname", inInterface),
 		outInterface === undefined ? [] : interfaceName("oifname", outInterface),
 		fragment === undefined
 			? []
-			: [match(masked(payload("ip", "frag-off"), 0x1fff), fragment.negated ? "==" : "!=", number(0))],
+			: match(masked(field("ip frag-off"), 0x1fff), fragment.negated ? "==" : "!=", 0),
 	];
 }
 
-/**
- * `-p`: IPv6, the last header of the chain, as ipv6_find_hdr finds it. Where conditions on transport
- * fields follow, nft prints the protocol as part of their names and not by itself.
- */
-function protocol({ header }: Rule, implied: boolean): Statement[] {
+/** `-p`: IPv6, the last header of the chain, as ipv6_find_hdr finds it. */
+function protocol({ header }: Rule): readonly Expression[] {
 	if (header.protocol === undefined) return [];
 	const { number: value, negated } = header.protocol;
-	// Not `ip protocol`, which nft would merge with the TTL beside it into one comparison.
-	const statement = match(meta("l4proto"), negated ? "!=" : "==", number(value));
-	return [
-		implied && !negated && transportName(value) !== undefined ? { ...statement, listed: [] } : statement,
-	];
+	return match(meta("l4proto"), negated ? "!=" : "==", value);
 }
 
 type FreeMatch = Exclude<Match, { kind: "ports" } | { kind: "multiport" }>;
@@ -92,32 +92,24 @@ function freeMatch({ family }: Rule, one: FreeMatch): Condition {
 	const ip = nftFamily(family);
 	switch (one.kind) {
 		case "dscp":
-			return [equals(payload(ip, "dscp"), number(one.dscp), one.negated)];
+			return match(field(`${ip} dscp`), equals(one.negated), one.dscp);
 		case "tos":
 			return tos(ip, one);
 		case "ecn":
-			return [equals(payload(ip, "ecn"), number(one.ect), one.negated)];
+			return match(field(`${ip} ecn`), equals(one.negated), one.ect);
 		case "mark":
 			return mark(one.value >>> 0, one.mask >>> 0, one.negated);
-		case "mac": {
-			const text = one.source.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-			// nft itself asks for an Ethernet device in front of this, as xt_mac does.
-			return [equals(payload("ether", "saddr"), word(text), one.negated)];
-		}
-		case "addrtype": {
-			const type: Expression = {
-				text: "fib daddr type",
-				listed: { fib: { result: "type", flags: ["daddr"] } },
-			};
-			return [equals(type, { text: "local", listed: RTN_LOCAL }, one.negated)];
-		}
+		case "mac":
+			return match(field("ether saddr"), equals(one.negated), Uint8Array.from(one.source));
+		case "addrtype":
+			return match(fibType(["daddr"]), equals(one.negated), RTN_LOCAL);
 		case "length": {
 			// The field of the IPv6 header does not count the header itself.
 			const own = family === "ipv4" ? 0 : 40;
-			return numberRange(payload(ip, "length"), one.first - own, one.last - own, 0xffff, one.negated);
+			return numberRange(field(`${ip} length`), one.first - own, one.last - own, 0xffff, one.negated);
 		}
 		case "ttl":
-			return ttl(payload(ip, family === "ipv4" ? "ttl" : "hoplimit"), one);
+			return ttl(field(family === "ipv4" ? "ip ttl" : "ip6 hoplimit"), one);
 		case "comment":
 			return [];
 	}
@@ -126,8 +118,8 @@ function freeMatch({ family }: Rule, one: FreeMatch): Condition {
 /** linux/rtnetlink.h */
 const RTN_LOCAL = 2;
 
-function equals(left: Expression, right: Expression, negated: boolean): Statement {
-	return match(left, negated ? "!=" : "==", right);
+function equals(negated: boolean): "==" | "!=" {
+	return negated ? "!=" : "==";
 }
 
 /** A condition that does not look at the packet. */
@@ -136,82 +128,75 @@ function constant(holds: boolean): Condition {
 }
 
 /** `left` in first–last, where `left` can be 0–`most`. */
-function numberRange(
-	left: Expression,
-	first: number,
-	last: number,
-	most: number,
-	negated: boolean,
-): Condition {
+function numberRange(left: Operand, first: number, last: number, most: number, negated: boolean): Condition {
 	if (last < 0 || first > most) return constant(negated);
 	const low = Math.max(0, first);
 	const high = Math.min(most, last);
 	if (low === 0 && high === most) return constant(!negated);
-	return [equals(left, range(low, high), negated)];
+	return match(left, equals(negated), low === high ? low : { first: low, last: high });
 }
 
 /** The kernel compares the masked byte with the whole value: bits of it outside the mask never match. */
 function tos(ip: "ip" | "ip6", { value, mask, negated }: Extract<Match, { kind: "tos" }>): Condition {
 	if ((value & ~mask) !== 0) return constant(negated);
 	if (mask === 0) return constant(!negated);
-	const op = negated ? "!=" : "==";
-	const dscp = (bits: number): Statement => match(payload(ip, "dscp"), op, number(bits >> 2));
-	const ecn = (bits: number): Statement => match(payload(ip, "ecn"), op, number(bits));
-	if (mask === 0xfc) return [dscp(value)];
-	if (mask === 0x03) return [ecn(value)];
+	const operator: Comparison = equals(negated);
+	if (mask === 0xfc) return match(field(`${ip} dscp`), operator, value >> 2);
+	if (mask === 0x03) return match(field(`${ip} ecn`), operator, value);
 	// Traffic Class lies across two bytes, four bits into the first word of the header.
-	const left = ip === "ip" ? rawPayload("nh", 8, 8) : rawPayload("nh", 0, 16);
-	const shift = ip === "ip" ? 0 : 4;
-	const raw = match(masked(left, mask << shift), op, number(value << shift));
-	// nft lists the whole byte as its two fields, and of a mask that ends in 011 only the ECN bits.
-	if (mask === 0xff) return [{ ...raw, listed: [...dscp(value).listed, ...ecn(value & 3).listed] }];
-	return [(mask & 7) === 3 ? { ...raw, listed: ecn(value & 3).listed } : raw];
+	const [left, shift] = ip === "ip" ? [rawField("network", 8, 8), 0] : [rawField("network", 0, 16), 4];
+	return match(masked(left, mask << shift), operator, value << shift);
 }
 
 function mark(value: number, mask: number, negated: boolean): Condition {
 	if ((value & ~mask) !== 0) return constant(negated);
 	if (mask === 0) return constant(!negated);
 	const left = meta("mark");
-	return [equals(mask === 0xffffffff ? left : masked(left, mask), number(value), negated)];
+	return match(mask === 0xffffffff ? left : masked(left, mask), equals(negated), value);
 }
 
-function ttl(left: Expression, one: Extract<Match, { kind: "ttl" }>): Condition {
-	if (one.comparison === "eq") return [equals(left, number(one.value), one.negated)];
-	if (one.comparison === "lt") return one.value === 0 ? NEVER : [match(left, "<", number(one.value))];
-	return one.value === 255 ? NEVER : [match(left, ">", number(one.value))];
+function ttl(left: Operand, one: Extract<Match, { kind: "ttl" }>): Condition {
+	if (one.comparison === "eq") return match(left, equals(one.negated), one.value);
+	if (one.comparison === "lt") return one.value === 0 ? NEVER : match(left, "<", one.value);
+	return one.value === 255 ? NEVER : match(left, ">", one.value);
 }
 
-function prefix(left: Expression, { address, length }: Prefix, negated: boolean): Condition {
+function prefix(left: Operand, { address, length }: Prefix, negated: boolean): Condition {
 	if (length === 0) return constant(!negated);
-	if (length === addressBits(address.family)) return [equals(left, word(address.text), negated)];
-	const right: Expression = {
-		text: `${address.text}/${length}`,
-		listed: { prefix: { addr: address.text, len: length } },
-	};
-	return [equals(left, right, negated)];
+	const bytes = Uint8Array.from(address.bytes);
+	const whole = length === addressBits(address.family);
+	return match(left, equals(negated), whole ? bytes : { prefix: bytes, length });
 }
 
 function interfaceName(key: "iifname" | "oifname", { name, wildcard, negated }: InterfaceMatch): Condition {
 	if (wildcard && name === "") return constant(!negated);
-	// A star at the end of a name means itself in iptables; in nft it is the wildcard.
-	const escaped = !wildcard && name.endsWith("*") ? `${name.slice(0, -1)}\\*` : name;
-	const text = wildcard ? `${escaped}*` : escaped;
-	return [
-		equals({ text: `meta ${key}`, listed: meta(key).listed }, { text: `"${text}"`, listed: text }, negated),
-	];
+	return match(meta(key), equals(negated), { name, wildcard });
 }
 
 /** Key of a DSCP in a map: the bits as they stand in the byte (IPv4) or 16 bits (IPv6) that hold them. */
-export function dscpKey(family: Rule["family"], value: Parameters<typeof tosOfDscp>[0]): number {
+export function dscpKey(family: Rule["family"], value: Dscp): number {
 	return family === "ipv4" ? tosOfDscp(value) : tosOfDscp(value) << 4;
 }
 
-/**
- * What looks a DSCP up in a map. Not `ip6 dscp`: nft 1.0.6 makes 0 of its key in named maps. nft lists it by
- * the field's name all the same.
- */
-export function dscpLookup(family: Rule["family"]): { readonly typeof: string; readonly key: Expression } {
-	const field = family === "ipv4" ? rawPayload("nh", 8, 8) : rawPayload("nh", 0, 16);
-	const { text } = masked(field, dscpKey(family, 63 as Parameters<typeof tosOfDscp>[0]));
-	return { typeof: field.text, key: { text, listed: payload(nftFamily(family), "dscp").listed } };
+export function dscpKeyBytes(family: Rule["family"], value: Dscp): Uint8Array {
+	return numberBytes(dscpKey(family, value), dscpPlace(family).length / 8);
 }
+
+/** Where the DSCP is, whole bytes around it, in bits of the network header. */
+export function dscpPlace(family: Rule["family"]): {
+	readonly base: "network";
+	readonly offset: number;
+	readonly length: number;
+} {
+	return family === "ipv4"
+		? { base: "network", offset: 8, length: 8 }
+		: { base: "network", offset: 0, length: 16 };
+}
+
+/** What looks a DSCP up in a map. */
+export function dscpOperand(family: Rule["family"]): Operand {
+	const { base, offset, length } = dscpPlace(family);
+	return masked(rawField(base, offset, length), dscpKey(family, ALL_BITS));
+}
+
+const ALL_BITS = 63 as Dscp;

@@ -1,7 +1,8 @@
 /**
  * A table as listed → the rules that are really in force. Comments say which rules there should be; compiled
- * again, they say how nft would list them. A rule counts as observed only where the two agree.
+ * again, they say what the kernel should have. A rule counts as observed only where the two agree.
  */
+import { bytesNumber, printRule } from "@l3dsr/nftables";
 import {
 	CHAINS,
 	type Chain,
@@ -24,50 +25,28 @@ import {
 	itemEntries,
 	textChainName,
 } from "./compile.ts";
-import { canonicalText, type ListedChain, type ListedRule, type TableListing } from "./listing.ts";
-import { nftFamily } from "./statement.ts";
-import {
-	type ChainSpec,
-	COMPILED_DIALECT,
-	type Dialect,
-	listedExpressions,
-	type MapSpec,
-	type RuleSpec,
-	ruleText,
-	TABLE_NAME,
-	type TableSpec,
-} from "./table.ts";
+import { specKey } from "./identity.ts";
+import type { ListedChain, ListedRule, TableListing } from "./listing.ts";
+import { type ChainSpec, type MapSpec, nftFamily, type RuleSpec, ruleExpressions, tableOf } from "./table.ts";
 
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
 	readonly findings: readonly DatapathFinding[];
 	/** The lookups as they stand, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
-	/** What the comments say that there should be. */
-	readonly spec: TableSpec;
 }
 
-/** What makes a rule of nft the same rule: its comment and its expressions, counters apart. */
-export function listedIdentity(rule: ListedRule): string {
-	return `${rule.comment ?? ""}\n${rule.text}`;
+/** What makes a rule of the kernel the same rule: its comment and what it does, counters apart. */
+export function listedIdentity({ comment, key }: ListedRule): string {
+	return `${comment ?? ""}\n${key}`;
 }
 
-export function specIdentity(rule: RuleSpec, dialect: Dialect): string {
-	return `${rule.comment ?? ""}\n${specText(rule, dialect)}`;
+export function specIdentity(rule: RuleSpec): string {
+	return `${rule.comment ?? ""}\n${specKey(rule)}`;
 }
 
-/** The expressions of a rule as {@link ListedRule.text} has them. */
-export function specText(rule: RuleSpec, dialect: Dialect): string {
-	const known = dialect.size === 0 ? undefined : dialect.get(ruleText(rule));
-	return known ?? listedExpressions(rule).map(canonicalText).join();
-}
-
-export function readTable(
-	listing: TableListing,
-	readRule: RuleReader,
-	dialect: Dialect = COMPILED_DIALECT,
-): TableReading {
-	return new TableReader(listing, readRule, dialect).read();
+export function readTable(listing: TableListing, readRule: RuleReader): TableReading {
+	return new TableReader(listing, readRule).read();
 }
 
 /** An entry of one chain, by an ordinal that is unique there. */
@@ -80,13 +59,11 @@ interface Owner {
 class TableReader {
 	readonly #listing: TableListing;
 	readonly #readRule: RuleReader;
-	readonly #dialect: Dialect;
 	readonly #findings: DatapathFinding[] = [];
 
-	constructor(listing: TableListing, readRule: RuleReader, dialect: Dialect) {
+	constructor(listing: TableListing, readRule: RuleReader) {
 		this.#listing = listing;
 		this.#readRule = readRule;
-		this.#dialect = dialect;
 	}
 
 	read(): TableReading {
@@ -115,13 +92,13 @@ class TableReader {
 			return (base === undefined ? undefined : owners.get(base)) ?? new Map();
 		};
 		for (const chain of spec.chains) this.#compareChain(chain, ownersOf(chain.name));
-		for (const map of spec.maps) this.#compareMap(map, ownersOf(map.name));
+		for (const map of spec.maps) this.#compareMap(map, ownersOf(map.set.name));
 
 		const chainNames = new Set(spec.chains.map(({ name }) => name));
 		for (const { name } of this.#listing.chains.values()) {
 			if (!chainNames.has(name)) this.#find(`chain ${name}`, "no rule of l3dsr accounts for it");
 		}
-		const mapNames = new Set(spec.maps.map(({ name }) => name));
+		const mapNames = new Set(spec.maps.map(({ set }) => set.name));
 		for (const name of this.#listing.maps.keys()) {
 			if (!mapNames.has(name)) this.#find(`map ${name}`, "no rule of l3dsr looks it up");
 		}
@@ -144,11 +121,12 @@ class TableReader {
 				items.filter((item) => item.kind === "folded"),
 			]),
 		);
-		return { rules, findings: this.#findings, lookups, spec };
+		return { rules, findings: this.#findings, lookups };
 	}
 
 	#find(inside: string, problem: string): void {
-		const table = `table ${nftFamily(this.#listing.family)} ${TABLE_NAME}`;
+		const { family, name } = tableOf(this.#listing.family);
+		const table = `table ${family} ${name}`;
 		const object = inside === "" ? table : `${table}, ${inside}`;
 		this.#findings.push({ datapath: "nft", kind: "damage", object, problem });
 	}
@@ -172,7 +150,7 @@ class TableReader {
 			if (read?.piece === 1 && !ordinals.has(read.ordinal)) {
 				const { ordinal, pieces } = read;
 				const rest = Array.from({ length: pieces - 1 }, (_, i) => more.get(`${ordinal} ${i + 2}/${pieces}`));
-				const found = this.#readRule([read.text, ...rest.map((text) => text ?? "")], place);
+				const found = this.#readRule.read([read.text, ...rest.map((text) => text ?? "")], place);
 				if (found === undefined) continue;
 				ordinals.add(ordinal);
 				items.push({ kind: "linear", entry: { rule: found, ordinal } });
@@ -199,7 +177,7 @@ class TableReader {
 		for (const { comment = "" } of elements) {
 			const read = readComment(comment);
 			if (read === undefined || read.pieces > 1 || ordinals.has(read.ordinal)) continue;
-			const rule = this.#readRule([read.text], place);
+			const rule = this.#readRule.read([read.text], place);
 			if (rule === undefined) continue;
 			const entry = { rule, ordinal: read.ordinal };
 			const foldable = foldableShape(entry);
@@ -239,9 +217,9 @@ class TableReader {
 		const pool = poolOf(listed);
 		let before = -1;
 		for (const rule of wanted.rules) {
-			const found = pool.get(specIdentity(rule, this.#dialect))?.shift();
+			const found = pool.get(specIdentity(rule))?.shift();
 			if (found === undefined) {
-				if (rule.ordinals.length === 0) this.#find(`chain ${wanted.name}`, `lacks ${frameText(rule)}`);
+				if (rule.ordinals.length === 0) this.#find(`chain ${wanted.name}`, `lacks ${this.#frameText(rule)}`);
 				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);
 				continue;
 			}
@@ -262,26 +240,33 @@ class TableReader {
 	}
 
 	#compareMap(wanted: MapSpec, owners: ReadonlyMap<number, Owner>): void {
-		const object = `map ${wanted.name}`;
-		const listed = this.#listing.maps.get(wanted.name);
+		const { name } = wanted.set;
+		const object = `map ${name}`;
+		const listed = this.#listing.maps.get(name);
 		if (listed !== undefined && listed.elements === undefined) {
 			this.#find(object, "has elements that l3dsr does not write");
 		}
-		const left = [...(listed?.elements ?? [])];
-		for (const { key, value, comment, ordinal } of wanted.elements) {
-			const at = left.findIndex(
-				(one) => one.key === BigInt(key) && one.value === value && one.comment === comment,
-			);
-			const [found] = at < 0 ? [] : left.splice(at, 1);
+		const left = new Map(listed?.elements?.map((one) => [hex(one.key), one]));
+		for (const { key, data, comment, ordinal } of wanted.elements) {
+			const found = left.get(hex(key));
 			const owner = owners.get(ordinal);
-			if (found === undefined) this.#break(owner, object);
-			else if (owner !== undefined) count(owner, found.counters);
+			if (found === undefined || found.comment !== comment || hex(found.data) !== hex(data)) {
+				this.#break(owner, object);
+				continue;
+			}
+			left.delete(hex(key));
+			if (owner !== undefined) count(owner, found.counters);
 		}
-		for (const { key, value, comment } of left) {
+		for (const { key, data, comment } of left.values()) {
 			const says =
 				comment === undefined ? "has no comment of l3dsr" : `does not do what its comment says (${comment})`;
-			this.#find(`${object}, element 0x${key.toString(16)} : 0x${value.toString(16)}`, says);
+			this.#find(`${object}, element 0x${number(key)} : 0x${number(data)}`, says);
 		}
+	}
+
+	#frameText(rule: RuleSpec): string {
+		const expressions = ruleExpressions(rule);
+		return `its rule "${printRule({ expressions }, nftFamily(this.#listing.family))}"`;
 	}
 
 	/** A part of the rule is missing or altered: it is not reported as a rule. */
@@ -309,6 +294,11 @@ function poolOf(chain: ListedChain | undefined): Map<string, { rule: ListedRule;
 	return pool;
 }
 
-function frameText({ conditions, actions }: RuleSpec): string {
-	return `its rule "${[...conditions, ...actions].map(({ text }) => text).join(" ")}"`;
+function hex(bytes: Uint8Array): string {
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}
+
+/** Hexadecimal without zeros in front. */
+function number(bytes: Uint8Array): string {
+	return bytesNumber(bytes).toString(16);
 }

@@ -1,21 +1,7 @@
-/**
- * The conditions of a rule on transport ports, worked out to one set for each port.
- *
- * One set, because nft 1.0.6 merges comparisons of neighbouring fields: of `sport != 1 dport != 2` it makes
- * one of four bytes, which is another condition. A positive set cannot be merged wrongly.
- */
+/** The conditions of a rule on transport ports, worked out to one set for each port. */
+import { type Expression, field, match, type NumberRange as PortRange, rawField } from "@l3dsr/nftables";
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Match, type NumberRange, PORT_MODULES, type Rule } from "../../../model/rule.ts";
-import {
-	anyOf,
-	type Expression,
-	match,
-	number,
-	payload,
-	range,
-	rawPayload,
-	type Statement,
-} from "./statement.ts";
 
 const ALL: readonly NumberRange[] = [{ first: 0, last: 0xffff }];
 
@@ -24,15 +10,8 @@ interface PortSets {
 	readonly dport: readonly NumberRange[];
 }
 
-export interface PortConditions {
-	/** Behind a condition on the protocol, which nft then lists only as the name of these fields. */
-	readonly compared: readonly Statement[];
-	/** Last, because it is slow. */
-	readonly present?: Statement;
-}
-
 /** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
-export function compilePorts(rule: Rule): readonly PortConditions[] {
+export function compilePorts(rule: Rule): readonly (readonly Expression[])[] {
 	let alternatives: readonly PortSets[] = [{ sport: ALL, dport: ALL }];
 	let asked = false;
 	for (const one of rule.matches) {
@@ -46,18 +25,15 @@ export function compilePorts(rule: Rule): readonly PortConditions[] {
 			})),
 		);
 	}
-	if (!asked) return [{ compared: [] }];
+	if (!asked) return [[]];
 	return alternatives
 		.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0)
-		.map(({ sport, dport }) => ({
-			compared: [...among(rule, "sport", sport), ...among(rule, "dport", dport)],
-			present: PORTS_PRESENT,
-		}));
-}
-
-/** nft's name of a protocol that has ports. */
-export function transportName(protocolNumber: number): string | undefined {
-	return PORT_MODULES.find((module) => PROTOCOL_NUMBER[module] === protocolNumber);
+		.map(({ sport, dport }) => [
+			...among("th sport", sport),
+			...among("th dport", dport),
+			// Last, because it is slow.
+			...PORTS_PRESENT,
+		]);
 }
 
 /** The grammar asks for a protocol with ports; a rule made otherwise matches what its modules can match. */
@@ -65,7 +41,7 @@ function protocolFits({ header }: Rule, one: Extract<Match, { kind: "ports" | "m
 	const given = header.protocol;
 	if (given === undefined || given.negated) return one.kind === "multiport";
 	if (one.kind === "ports") return given.number === PROTOCOL_NUMBER[one.module];
-	return transportName(given.number) !== undefined;
+	return PORT_MODULES.some((module) => PROTOCOL_NUMBER[module] === given.number);
 }
 
 function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[] {
@@ -90,23 +66,24 @@ function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[
 	];
 }
 
-function among(rule: Rule, field: "sport" | "dport", set: readonly NumberRange[]): Statement[] {
+function among(port: "th sport" | "th dport", set: readonly NumberRange[]): readonly Expression[] {
 	if (set[0]?.first === 0 && set[0].last === 0xffff) return [];
-	return [match(portField(rule, field), "==", anyOf(set.map(({ first, last }) => range(first, last))))];
+	return match(field(port), "==", amongValue(set));
+}
+
+function amongValue(
+	set: readonly NumberRange[],
+): number | PortRange | { readonly anyOf: readonly PortRange[] } {
+	const [only, more] = set;
+	if (only === undefined || more !== undefined) return { anyOf: set };
+	return only.first === only.last ? only.first : only;
 }
 
 /**
  * Both ports are in this packet. Linux 6.18 reads a port (any aligned field of one, two or four bytes) in a
  * later fragment too, where there is payload; three bytes take the path that looks at the fragment offset.
  */
-const PORTS_PRESENT: Statement = match(rawPayload("th", 8, 24), ">=", number(0));
-
-/** A port by its place; nft lists it by the name that the rule's protocol gives it. */
-function portField({ header }: Rule, field: "sport" | "dport"): Expression {
-	const given = header.protocol;
-	const name = given === undefined || given.negated ? undefined : transportName(given.number);
-	return { text: `th ${field}`, listed: payload(name ?? "th", field).listed };
-}
+const PORTS_PRESENT: readonly Expression[] = match(rawField("transport", 8, 24), ">=", 0);
 
 function setOf(ranges: readonly NumberRange[], negated: boolean): NumberRange[] {
 	const merged = mergeRanges(ranges);

@@ -1,9 +1,9 @@
-/** Rules as a script for `nft -f`: what the engine itself gives to nft on a host that has none yet. Pure. */
+/** Rules as a script for `nft -f`: what the datapath itself sends on a host that has none yet. Pure. */
+import { printCommand } from "@l3dsr/nftables";
 import type { Rule } from "../../../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry } from "../../../model/ruleset.ts";
 import { planChange } from "./change.ts";
-import { nftFamily } from "./statement.ts";
-import { TABLE_NAME } from "./table.ts";
+import { tableOf } from "./table.ts";
 
 /** Replaces l3dsr's tables on the host that runs it, in one transaction. Rules in the order of their chains. */
 export function nftScript(rules: readonly Rule[]): string {
@@ -14,9 +14,9 @@ export function nftScript(rules: readonly Rule[]): string {
 				.map((rule, index): RuleEntry => ({ rule, ordinal: (index + 1) * ORDINAL_STEP }));
 			if (entries.length === 0) return "";
 			const { swap } = planChange(family, entries, undefined);
-			const table = `table ${nftFamily(family)} ${TABLE_NAME}`;
-			const lines = [`add ${table}`, `delete ${table}`, ...swap.map(({ text }) => text)];
-			return lines.map((line) => `${line}\n`).join("");
+			const table = tableOf(family);
+			const commands = [{ do: "add table", table }, { do: "delete table", table }, ...swap] as const;
+			return commands.map((command) => `${printCommand(command)}\n`).join("");
 		})
 		.join("");
 }

@@ -1,10 +1,19 @@
-/** An nftables table as plain data: what a ruleset compiles to, before anything has touched the kernel. */
+/** A table of nf_tables as plain data: what a ruleset compiles to, before anything has touched the kernel. */
+import type { Expression, SetSpec, TableId } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import type { Counters } from "../../../model/rule.ts";
-import type { Json, Statement } from "./statement.ts";
 
 /** The one table of each family. Nothing else may live in it. */
-export const TABLE_NAME = "l3dsr";
+const TABLE_NAME = "l3dsr";
+
+/** The family as nf_tables calls it: of tables, and of the header protocol. */
+export function nftFamily(family: Family): "ip" | "ip6" {
+	return family === "ipv4" ? "ip" : "ip6";
+}
+
+export function tableOf(family: Family): TableId & { readonly family: "ip" | "ip6" } {
+	return { family: nftFamily(family), name: TABLE_NAME };
+}
 
 export interface TableSpec {
 	readonly family: Family;
@@ -12,10 +21,10 @@ export interface TableSpec {
 	readonly maps: readonly MapSpec[];
 }
 
-/** Where a base chain hangs. */
+/** Where a base chain is attached. */
 export interface BaseChain {
 	readonly type: "filter" | "route";
-	readonly hook: string;
+	readonly hook: "prerouting" | "input" | "forward" | "output" | "postrouting";
 	readonly priority: number;
 }
 
@@ -28,10 +37,10 @@ export interface ChainSpec {
 
 export interface RuleSpec {
 	readonly comment?: string;
-	readonly conditions: readonly Statement[];
+	readonly conditions: readonly Expression[];
 	/** Present in rules that count: what they start with. */
 	readonly counter?: Counters;
-	readonly actions: readonly Statement[];
+	readonly actions: readonly Expression[];
 	/** The map that the rule looks up. */
 	readonly map?: string;
 	/** Of the entries that this rule is a part of; none for the frame around them. */
@@ -40,45 +49,26 @@ export interface RuleSpec {
 
 /** DSCP → destination. */
 export interface MapSpec {
-	readonly name: string;
-	/** nft's `typeof` expressions of key and data. */
-	readonly typeof: { readonly key: string; readonly data: string };
+	readonly set: SetSpec;
 	readonly elements: readonly ElementSpec[];
 }
 
 export interface ElementSpec {
 	/** The DSCP's bits as the header holds them. */
-	readonly key: number;
-	/** As nft reads it. */
-	readonly data: string;
-	/** The number that the bytes of the data are, to compare by. */
-	readonly value: bigint;
+	readonly key: Uint8Array;
+	/** The destination. */
+	readonly data: Uint8Array;
 	readonly comment: string;
 	readonly ordinal: number;
 	/** What the element starts with. */
 	readonly counters: Counters;
 }
 
-/** What stands for a counter, whatever its numbers, where two rules are compared. */
-export const LISTED_COUNTER: Json = Object.freeze({ counter: null });
-
-/** The expressions of a rule as `nft -n -j list` prints them, its counter without numbers. */
-export function listedExpressions(rule: RuleSpec): Json[] {
+/** All of a rule's expressions, in order. */
+export function ruleExpressions({ conditions, counter, actions }: RuleSpec): readonly Expression[] {
 	return [
-		...rule.conditions.flatMap(({ listed }) => listed),
-		...(rule.counter === undefined ? [] : [LISTED_COUNTER]),
-		...rule.actions.flatMap(({ listed }) => listed),
+		...conditions,
+		...(counter === undefined ? [] : [{ kind: "counter" as const, ...counter }]),
+		...actions,
 	];
-}
-
-/** {@link ruleText} → the listed expressions, where this host's nft has others than the compiler expects. */
-export type Dialect = ReadonlyMap<string, string>;
-
-/** What the compiler says itself. */
-export const COMPILED_DIALECT: Dialect = new Map();
-
-/** Everything of a rule but its comment and its counter's numbers, as nft reads it. */
-export function ruleText({ conditions, counter, actions }: RuleSpec): string {
-	const texts = [...conditions, ...actions].map(({ text }) => text).join(" ");
-	return counter === undefined ? texts : `counter ${texts}`;
 }

@@ -1,123 +1,149 @@
-/** The nft datapath: compiles a ruleset to nftables, applies what changed, observes it back. */
-
-import { type NftFamily, nftTableExists } from "@l3dsr/linux";
+/** The nft datapath: compiles a ruleset to nf_tables, changes what differs, observes it back. By netlink. */
+import { type Command, Nftables, NftablesError } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
-import type { ProgramRunner } from "../../../host/process.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
 import type { Datapath, Snapshot } from "../../datapath.ts";
-import { type Change, type Command, planChange, type Standing } from "../compile/change.ts";
-import { ruleReader } from "../compile/comment.ts";
-import { parseListing } from "../compile/listing.ts";
+import { type Change, planChange, type Standing } from "../compile/change.ts";
+import { RuleReader } from "../compile/comment.ts";
+import { listTable } from "../compile/listing.ts";
 import { readTable } from "../compile/observe.ts";
-import { nftFamily } from "../compile/statement.ts";
-import { TABLE_NAME } from "../compile/table.ts";
-import { learnDialect } from "./dialect.ts";
+import { tableOf } from "../compile/table.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
-type Standings = { readonly [family in Family]: Standing | undefined };
+
+/** Both tables, as they stood at one moment. */
+interface Standings {
+	readonly generation: number;
+	readonly tables: { readonly [family in Family]: Standing | undefined };
+}
+
+/**
+ * Somebody else's change of nf_tables makes ours one that was planned for another ruleset. Planned anew, each of these
+ * takes some milliseconds.
+ */
+const ATTEMPTS = 32;
 
 export class NftDatapath implements Datapath {
 	readonly name = "nft";
-	readonly #programs: ProgramRunner;
-	readonly #hasTable: (family: NftFamily) => boolean | undefined;
-	readonly #readRule = ruleReader();
-	readonly #dialect = new Map<string, string>();
+	readonly #open: () => Nftables;
+	readonly #readRule = new RuleReader();
 
-	/** `programs` may run elsewhere than this process; then `hasTable` says what it would see there. */
-	constructor(programs: ProgramRunner, hasTable = tableExists) {
-		this.#programs = programs;
-		this.#hasTable = hasTable;
+	/** `open` may open it in another network namespace than that of this process. */
+	constructor(open: () => Nftables = () => new Nftables()) {
+		this.#open = open;
 	}
 
 	async observe(): Promise<Snapshot> {
-		const [ipv4, ipv6] = await Promise.all([this.#list("ipv4"), this.#list("ipv6")]);
-		const readings = [ipv4, ipv6].flatMap((standing) => (standing === undefined ? [] : [standing.reading]));
+		using nftables = this.#open();
+		const standings = this.#read(nftables);
+		const readings = FAMILIES.flatMap((family) => standings.tables[family]?.reading ?? []);
 		return {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
-			change: (desired) => this.#change(desired, { ipv4, ipv6 }),
+			change: async (desired) => this.#change(desired, standings),
 		};
 	}
 
-	/** `standings`: what was observed, with the handles of rules and the names of maps. */
-	async #change(desired: Ruleset, standings: Standings): Promise<void> {
-		const changes = FAMILIES.map((family) =>
-			planChange(
-				family,
-				desired.entries.filter(({ rule }) => rule.family === family),
-				standings[family],
-				this.#dialect,
-			),
-		);
-		const gather = (part: keyof Change): Command[] => changes.flatMap((change) => change[part]);
-		await this.#run(gather("prepare"));
+	/** Throws DATAPATH_CHANGED only when others do not stop changing nf_tables: each attempt is planned anew. */
+	#change(desired: Ruleset, observed: Standings): void {
+		using nftables = this.#open();
+		for (const { rule, ordinal } of desired.entries) this.#readRule.expect(rule, ordinal);
+		let standings = observed;
+		for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+			if (changeOnce(nftables, desired, standings)) return;
+			standings = this.#read(nftables);
+		}
+		throw new L3dsrError({
+			code: "DATAPATH_CHANGED",
+			message: `change the rules: other programs changed nftables during each of ${ATTEMPTS} attempts`,
+			hint: "nft monitor shows who does; run this again when they have done",
+		});
+	}
+
+	#read(nftables: Nftables): Standings {
+		const { generation, tables } = nftables.read(FAMILIES.map(tableOf));
+		this.#readRule.begin();
+		const standing = (family: Family): Standing | undefined => {
+			const contents = tables.find((one) => one.family === tableOf(family).family);
+			if (contents === undefined) return undefined;
+			const listing = listTable(contents, family);
+			return { listing, reading: readTable(listing, this.#readRule) };
+		};
+		return { generation, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+	}
+}
+
+/** False when the ruleset is not the one that `standings` were read from; then nothing is changed. */
+function changeOnce(nftables: Nftables, desired: Ruleset, { generation, tables }: Standings): boolean {
+	const kernel = { countersInMaps: countersInMaps(nftables, desired, tables) };
+	const changes = FAMILIES.map((family) =>
+		planChange(
+			family,
+			desired.entries.filter(({ rule }) => rule.family === family),
+			tables[family],
+			kernel,
+		),
+	);
+	const gather = (part: keyof Change): Command[] => changes.flatMap((one) => one[part]);
+	const steps = new BoundSteps(nftables, generation);
+	if (!steps.run(gather("prepare"))) return false;
+	try {
+		if (!steps.run(gather("swap"))) {
+			undo(nftables, gather("undo"));
+			return false;
+		}
+	} catch (error) {
+		undo(nftables, gather("undo"));
+		throw error;
+	}
+	// The new rules are in force. What is left of the old ones does nothing and is removed next time.
+	ignoringRefusal(() => steps.run(gather("cleanUp")));
+	return true;
+}
+
+/** Transactions one after the other, each bound to the ruleset that the one before has left. */
+class BoundSteps {
+	readonly #nftables: Nftables;
+	#generation: number;
+
+	constructor(nftables: Nftables, generation: number) {
+		this.#nftables = nftables;
+		this.#generation = generation;
+	}
+
+	/** False when somebody else has changed the ruleset since. */
+	run(commands: readonly Command[]): boolean {
+		if (commands.length === 0) return true;
 		try {
-			await this.#run(gather("swap"));
+			this.#nftables.transact(commands, { generation: this.#generation });
 		} catch (error) {
-			// Maps that nothing looks up do no harm; should this fail too, the next change removes them.
-			await this.#run(gather("undo")).catch(() => {});
+			if (error instanceof NftablesError && error.code === "CHANGED") return false;
 			throw error;
 		}
-		// The new rules are in force. What is left of the old ones does nothing and is removed next time.
-		await this.#run(gather("cleanUp")).catch(() => {});
-	}
-
-	/** Undefined when the family has no table. */
-	async #list(family: Family): Promise<Standing | undefined> {
-		if (this.#hasTable(nftFamily(family)) === false) return undefined;
-		const table = ["table", nftFamily(family), TABLE_NAME];
-		const result = await this.#programs.run("nft", ["-n", "-j", "list", ...table]);
-		if (result.exitCode !== 0) {
-			if (/No such file or directory/.test(result.stderr)) return undefined;
-			throw refusal(`list ${table.join(" ")}`, result.stderr, []);
-		}
-		const listing = parseListing(result.stdout, family);
-		const reading = readTable(listing, this.#readRule, this.#dialect);
-		if (reading.findings.length === 0) return { listing, reading };
-		// Somebody changed something, or this nft lists rules in another way.
-		for (const [text, listed] of await learnDialect(this.#programs, reading.spec)) {
-			this.#dialect.set(text, listed);
-		}
-		return { listing, reading: readTable(listing, this.#readRule, this.#dialect) };
-	}
-
-	async #run(commands: readonly Command[]): Promise<void> {
-		if (commands.length === 0) return;
-		const input = commands.map(({ text }) => `${text}\n`).join("");
-		const result = await this.#programs.run("nft", ["-f", "-"], { input });
-		if (result.exitCode !== 0) throw refusal("change the rules", result.stderr, commands);
+		// The kernel counts each transaction, and leaves out 0 (nf_tables_commit).
+		this.#generation = (this.#generation + 1) >>> 0 || 1;
+		return true;
 	}
 }
 
-function tableExists(family: NftFamily): boolean | undefined {
-	return nftTableExists(family, TABLE_NAME);
+/** Maps that nothing looks up do no harm; should this fail too, the next change removes them. */
+function undo(nftables: Nftables, commands: readonly Command[]): void {
+	ignoringRefusal(() => nftables.transact(commands));
 }
 
-/** nft's report, with the rule that it is about. */
-function refusal(attempt: string, stderr: string, commands: readonly Command[]): L3dsrError {
-	const said = stderr.trim().split("\n");
-	const first = (said.find((line) => line.includes("Error:")) ?? said[0] ?? "").replace(/^.*?Error: /, "");
-	if (/Operation not permitted/.test(stderr)) {
-		return new L3dsrError({
-			code: "KERNEL_PERMISSION",
-			message: `nft: ${attempt}: ${first}`,
-			hint: "run this as root",
-		});
+function ignoringRefusal(work: () => void): void {
+	try {
+		work();
+	} catch (error) {
+		if (!(error instanceof NftablesError)) throw error;
 	}
-	if (/Protocol not supported|cache initialization failed/.test(stderr)) {
-		return new L3dsrError({
-			code: "KERNEL_FEATURE",
-			message: `nft: ${attempt}: the running kernel has no nf_tables: ${first}`,
-			hint: "load it with modprobe nf_tables, or boot a kernel that has CONFIG_NF_TABLES",
-		});
-	}
-	const line = /^[^\s:]*:(\d+):\d+-\d+: Error:/m.exec(stderr)?.[1];
-	const command = line === undefined ? undefined : commands[Number(line) - 1];
-	const about = command?.about === undefined ? "" : `: rule ${command.about}`;
-	return new L3dsrError({
-		code: "PROGRAM_FAILED",
-		message: `nft: ${attempt}${about}: ${first === "" ? "nft reported failure and said nothing" : first}`,
-		...(command === undefined ? {} : { notes: [`nft was given: ${command.text}`] }),
-	});
+}
+
+function countersInMaps(nftables: Nftables, desired: Ruleset, tables: Standings["tables"]): boolean {
+	if (desired.entries.length === 0) return true;
+	const known = FAMILIES.some((family) =>
+		[...(tables[family]?.listing.maps.values() ?? [])].some(({ set }) => set.counters === true),
+	);
+	return known || nftables.supports("element counters");
 }

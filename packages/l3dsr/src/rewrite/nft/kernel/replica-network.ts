@@ -6,7 +6,22 @@
  */
 
 import { writeFileSync } from "node:fs";
-import { type LoggedPacket, NetworkNamespace, PacketLog, PacketSocket } from "@l3dsr/linux";
+import { NetworkNamespace, PacketSocket } from "@l3dsr/linux";
+import {
+	assignMeta,
+	type Command,
+	type Expression,
+	fibType,
+	field,
+	type LoggedPacket,
+	masked,
+	match,
+	meta,
+	Nftables,
+	PacketLog,
+	rawField,
+	verdict,
+} from "@l3dsr/nftables";
 import { byteAt, foldSum, type Prefix, putWord, sumOfWords } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { programsInNamespace } from "../../../host/netns.ts";
@@ -58,20 +73,12 @@ const BATCH_BYTES = 256 * 1024;
 const BATCH_TIMEOUT_MS = 10_000;
 
 export class ReplicaNetwork implements Disposable {
-	/** Runs programs in the namespace. */
-	readonly programs: ProgramRunner;
 	readonly #namespace: NetworkNamespace;
 	readonly #log: PacketLog;
 	readonly #socket: PacketSocket;
 
-	private constructor(
-		namespace: NetworkNamespace,
-		programs: ProgramRunner,
-		log: PacketLog,
-		socket: PacketSocket,
-	) {
+	private constructor(namespace: NetworkNamespace, log: PacketLog, socket: PacketSocket) {
 		this.#namespace = namespace;
-		this.programs = programs;
 		this.#log = log;
 		this.#socket = socket;
 	}
@@ -87,11 +94,12 @@ export class ReplicaNetwork implements Disposable {
 			await runBatch(programs, "ip", ["-batch", "-"], linkCommands(arrival, sender));
 			// A stack without IPv6 refuses that family's routes, and has no rules for it either.
 			await programs.run("ip", ["-force", "-batch", "-"], { input: routeCommands(options.local, sender) });
-			await runBatch(programs, "nft", ["-f", "-"], tapTable(options));
+			using nftables = namespace.within(() => new Nftables());
+			nftables.transact(tapTable(options));
 			const opened = namespace.within(() => PacketLog.open([LOG_GROUP]));
 			log = opened;
 			const socket = namespace.within(() => new PacketSocket({ interfaceName: sender, etherType: 0 }));
-			return new ReplicaNetwork(namespace, programs, opened, socket);
+			return new ReplicaNetwork(namespace, opened, socket);
 		} catch (error) {
 			log?.[Symbol.dispose]();
 			namespace[Symbol.dispose]();
@@ -212,33 +220,55 @@ function routeCommands(local: readonly Prefix[], sender: string): string {
 }
 
 /** Priorities in front of raw's (-300), and between mangle's (-150) and those of what comes next (dstnat, -100). */
-function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): string {
-	const last = LAST_MAC.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-	const log = (prefix: string): string => `log prefix "${prefix}" group ${LOG_GROUP} queue-threshold 64`;
-	const chain = (name: string, hook: string, priority: number, ...rules: readonly string[]): string =>
-		`chain ${name} { type filter hook ${hook} priority ${priority}; ${rules.join("; ")}; }`;
-	const behind = beyondPrerouting
-		? // INPUT sees datagrams of IPv4 whole: a fragment would wait there for the others.
-			"meta nfproto ipv4 @nh,48,16 & 0x3fff != 0 fib daddr type local drop"
-		: "drop";
+function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): Command[] {
+	const table = { family: "inet", name: "l3dsr_replica" } as const;
+	const log = (prefix: string): Expression => ({ kind: "log", prefix, group: LOG_GROUP, queueThreshold: 64 });
+	const chain = (
+		name: string,
+		hook: "prerouting" | "input" | "output" | "postrouting",
+		priority: number,
+		...rules: readonly (readonly Expression[])[]
+	): Command[] => [
+		{ do: "add chain", table, chain: { name, base: { type: "filter", hook, priority, policy: "accept" } } },
+		...rules.map((expressions): Command => ({ do: "add rule", table, chain: name, rule: { expressions } })),
+	];
+	const isLast = match(rawField("link", 0, 48), "==", Uint8Array.from(LAST_MAC));
+	const logAtOnce: Expression = { kind: "log", group: LOG_GROUP, queueThreshold: 1 };
+	// INPUT sees datagrams of IPv4 whole: a fragment would wait there for the others.
+	const localFragment = [
+		...match(meta("nfproto"), "==", NFPROTO_IPV4),
+		...match(masked(field("ip frag-off"), 0x3fff), "!=", 0),
+		...match(fibType(["daddr"]), "==", RTN_LOCAL),
+	];
+	const drop = verdict("drop");
 	return [
-		"table inet l3dsr_replica {",
-		chain(
+		{ do: "add table", table },
+		...chain(
 			"first",
 			"prerouting",
 			-450,
-			`@ll,0,48 0x${last} log group ${LOG_GROUP} queue-threshold 1 drop`,
-			`meta pkttype set host meta mark set ${mark}`,
+			[...isLast, logAtOnce, drop],
+			[...assignMeta("pkttype", PACKET_HOST), ...assignMeta("mark", mark)],
 		),
-		chain("arrived", "prerouting", -140, log("arrived"), behind),
-		chain("local", "input", -140, `${log("local")} drop`),
-		chain("forwarded", "postrouting", -140, `${log("forwarded")} drop`),
+		...chain(
+			"arrived",
+			"prerouting",
+			-140,
+			[log("arrived")],
+			[...(beyondPrerouting ? localFragment : []), drop],
+		),
+		...chain("local", "input", -140, [log("local"), drop]),
+		...chain("forwarded", "postrouting", -140, [log("forwarded"), drop]),
 		// Errors that the stack answers with.
-		chain("own", "output", -450, "drop"),
-		"}",
-		"",
-	].join("\n");
+		...chain("own", "output", -450, [drop]),
+	];
 }
+
+const NFPROTO_IPV4 = 2;
+/** linux/rtnetlink.h */
+const RTN_LOCAL = 2;
+/** linux/if_packet.h */
+const PACKET_HOST = 0;
 
 async function runBatch(
 	programs: ProgramRunner,

@@ -1,23 +1,15 @@
 /**
  * A copy of the rules that run on nft, in a network namespace of its own: what they do to a packet can be asked
- * of nft itself without a packet on this host's network, and without a count in anybody's counters.
+ * of the kernel itself without a packet on this host's network, and without a count in anybody's counters.
  *
  * The copy is what the kernel holds, instruction for instruction, not what the rules' texts would compile to:
  * a rule that somebody has altered does in the copy what it does here.
  */
 
-import {
-	makeNftTable,
-	type NftTableImage,
-	readNftTable,
-	rulesetGeneration,
-	sameNftTable,
-} from "@l3dsr/linux";
-import type { Family } from "@l3dsr/packet";
+import { copyTable, Nftables, sameTable } from "@l3dsr/nftables";
 import { L3dsrError } from "../../../errors.ts";
 import { type Counters, type Rule, sameValue } from "../../../model/rule.ts";
-import { nftFamily } from "../compile/statement.ts";
-import { TABLE_NAME } from "../compile/table.ts";
+import { tableOf } from "../compile/table.ts";
 import { NftDatapath } from "./nft.ts";
 import {
 	type ArrivingPacket,
@@ -26,8 +18,7 @@ import {
 	type ReplicaNetworkOptions,
 } from "./replica-network.ts";
 
-const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
-const READINGS = 8;
+const TABLES = [tableOf("ipv4"), tableOf("ipv6")];
 
 export interface RulesReplicaOptions extends ReplicaNetworkOptions {
 	/** The rules that run on nft, as observed. */
@@ -53,20 +44,20 @@ export class RulesReplica implements Disposable {
 		this.exact = exact;
 	}
 
-	/** Throws L3dsrError: KERNEL_*, PROGRAM_*, or DATAPATH_FOREIGN when `rules` are not what runs. */
+	/** Throws NftablesError, and L3dsrError: KERNEL_*, PROGRAM_*, or DATAPATH_FOREIGN when `rules` are not what runs. */
 	static async of(options: RulesReplicaOptions): Promise<RulesReplica> {
-		const images = readTables();
+		const tables = readTables();
 		const network = await ReplicaNetwork.open(options);
 		try {
-			const exact = network.within(() => {
-				for (const image of images) makeNftTable(image);
-				return images.every((image) => {
-					const copy = readNftTable(image.family, image.name);
-					return copy !== undefined && sameNftTable(copy, image);
-				});
+			const open = (): Nftables => network.within(() => new Nftables());
+			using there = open();
+			there.transact(tables.flatMap(copyTable));
+			const copies = there.read(TABLES).tables;
+			const exact = tables.every((table, index) => {
+				const copy = copies[index];
+				return copy !== undefined && sameTable(copy, table);
 			});
-			const there = new Set(images.map(({ family }) => family));
-			const datapath = new NftDatapath(network.programs, (family) => there.has(family));
+			const datapath = new NftDatapath(open);
 			const { rules } = await datapath.observe();
 			if (
 				!sameValue(
@@ -101,14 +92,9 @@ export class RulesReplica implements Disposable {
 	}
 }
 
-/** Both tables as they are at one moment. */
-function readTables(): readonly NftTableImage[] {
-	for (let attempt = 0; attempt < READINGS; attempt++) {
-		const generation = rulesetGeneration();
-		const images = FAMILIES.flatMap((family) => readNftTable(nftFamily(family), TABLE_NAME) ?? []);
-		if (rulesetGeneration() === generation) return images;
-	}
-	throw changedMeanwhile();
+function readTables(): ReturnType<Nftables["read"]>["tables"] {
+	using here = new Nftables();
+	return here.read(TABLES).tables;
 }
 
 function changedMeanwhile(): L3dsrError {

@@ -1,11 +1,17 @@
 /** Packets that nftables logs to a group (NFLOG): uapi/linux/netfilter/nfnetlink_log.h. */
-import { ERRNO } from "./errno.ts";
-import { Layout } from "./layout.ts";
-import { SyscallError } from "./libc.ts";
-import { NETLINK_PROTOCOL, Netlink, type NetlinkMessage } from "./netlink.ts";
-import { type Attributes, attribute, decodeAttributes, textAttribute } from "./netlink-attribute.ts";
-import { BE32, NFGENMSG } from "./nfnetlink.ts";
-import { AF_INET6 } from "./socket.ts";
+import {
+	type Attributes,
+	attribute,
+	decodeAttributes,
+	ERRNO,
+	Layout,
+	NETLINK_PROTOCOL,
+	Netlink,
+	type NetlinkMessage,
+	SyscallError,
+	textAttribute,
+} from "@l3dsr/linux";
+import { familyOf, NFGENMSG } from "./uapi.ts";
 
 const NFNL_SUBSYS_ULOG = 4;
 const NFULNL_MSG_PACKET = (NFNL_SUBSYS_ULOG << 8) | 0;
@@ -27,6 +33,7 @@ const NFULA = {
 };
 
 const BE16 = new Layout({ value: "be16" });
+const BE32 = new Layout({ value: "be32" });
 /** struct nfulnl_msg_packet_hw */
 const HARDWARE = new Layout({ length: "be16", _pad: "u16", address: { bytes: 8 } });
 
@@ -111,7 +118,7 @@ export class PacketLog implements Disposable {
 		const sourceMac = macOf(attributes);
 		const linkHeader = attributes.get(NFULA.HWHEADER);
 		receive({
-			family: family === AF_INET6 ? "ipv6" : "ipv4",
+			family: familyOf(family) === "ip6" ? "ipv6" : "ipv4",
 			prefix: textAttribute(attributes, NFULA.PREFIX) ?? "",
 			bytes: attributes.get(NFULA.PAYLOAD) ?? new Uint8Array(0),
 			mark: be32(attributes, NFULA.MARK) ?? 0,

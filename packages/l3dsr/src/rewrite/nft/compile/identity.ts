@@ -1,0 +1,93 @@
+/**
+ * What rules and elements do, as texts to compare by. nft(8), which wrote the tables of version 0.1.0, has more than
+ * one form for some conditions, depending on its version; these are one here.
+ */
+import { type Expression, expressionKey, type PayloadWrite } from "@l3dsr/nftables";
+import type { RuleSpec } from "./table.ts";
+
+const COUNTER = "counter";
+
+/** Equal for rules that do the same, their counters' numbers and comments apart. */
+export function specKey({ conditions, counter, actions }: RuleSpec): string {
+	return partKey(conditions) + (counter === undefined ? "" : COUNTER) + partKey(actions);
+}
+
+const parts = new WeakMap<readonly Expression[], string>();
+
+/** Compiled conditions and actions are shared by all who compile the same rule. */
+function partKey(expressions: readonly Expression[]): string {
+	let key = parts.get(expressions);
+	if (key === undefined) {
+		key = expressionsKey(expressions);
+		parts.set(expressions, key);
+	}
+	return key;
+}
+
+/** As {@link specKey}, of a rule as the kernel has it. */
+export function expressionsKey(expressions: readonly Expression[]): string {
+	let key = "";
+	for (let at = 0; at < expressions.length; at++) {
+		const one = expressions[at];
+		if (one === undefined) continue;
+		const run = comparedRun(expressions, at);
+		if (run !== undefined) {
+			key += run.key;
+			at = run.last;
+		} else if (one.kind === "range" && one.operator === "==") {
+			// nft 1.1.2 and later have one expression for what were two comparisons.
+			const { register } = one;
+			key += expressionKey({ kind: "compare", register, operator: ">=", value: one.first });
+			key += expressionKey({ kind: "compare", register, operator: "<=", value: one.last });
+		} else if (isUdpPortWrite(one))
+			key += expressionKey({ ...one, checksum: UDP_CHECKSUM, pseudoHeader: false });
+		else key += one.kind === "counter" ? COUNTER : expressionKey(one);
+	}
+	return key;
+}
+
+const UDP_CHECKSUM = 6;
+
+/** nft 1.1 has the kernel find UDP's checksum as that of any protocol, and sees to datagrams that have none. */
+function isUdpPortWrite(one: Expression): one is PayloadWrite {
+	return (
+		one.kind === "payload write" &&
+		one.base === "transport" &&
+		one.length === 2 &&
+		one.checksum === undefined &&
+		one.pseudoHeader
+	);
+}
+
+/**
+ * Neighbouring bytes of the packet that are compared one after the other: nft compares them at once where they fit
+ * into a register.
+ */
+function comparedRun(
+	expressions: readonly Expression[],
+	from: number,
+): { readonly key: string; readonly last: number } | undefined {
+	const first = comparedAt(expressions, from);
+	if (first === undefined) return undefined;
+	const { base, offset } = first;
+	let end = offset;
+	let value = "";
+	let at = from;
+	for (let next: typeof first | undefined = first; next !== undefined; next = comparedAt(expressions, at)) {
+		if (next.base !== base || next.offset !== end) break;
+		value += Buffer.from(next.value).toString("hex");
+		end += next.value.length;
+		at += 2;
+	}
+	return { key: `\n${base} ${offset} == ${value}\n`, last: at - 1 };
+}
+
+function comparedAt(
+	expressions: readonly Expression[],
+	at: number,
+): { readonly base: string; readonly offset: number; readonly value: Uint8Array } | undefined {
+	const [load, compare] = [expressions[at], expressions[at + 1]];
+	if (load?.kind !== "payload" || compare?.kind !== "compare" || compare.operator !== "==") return undefined;
+	if (load.register !== compare.register || load.length !== compare.value.length) return undefined;
+	return { base: load.base, offset: load.offset, value: compare.value };
+}

@@ -1,0 +1,86 @@
+/** Netlink attributes, written one behind the other into one buffer that grows. Numbers are in network order. */
+
+const NLA_F_NESTED = 0x8000;
+const HEADER_BYTES = 4;
+
+export class AttributeWriter {
+	#bytes = Buffer.allocUnsafe(1024);
+	#length = 0;
+
+	/** How many bytes are written and not taken yet. */
+	get length(): number {
+		return this.#length;
+	}
+
+	/** Everything written since the last call, in memory of its own. */
+	take(): Uint8Array {
+		const bytes = new Uint8Array(this.#bytes.subarray(0, this.#length));
+		this.#length = 0;
+		return bytes;
+	}
+
+	/** The attribute's bytes follow, until {@link end} is given what this returns. */
+	begin(type: number, nested: boolean): number {
+		const at = this.#reserve(HEADER_BYTES);
+		this.#bytes.writeUInt16LE(nested ? type | NLA_F_NESTED : type, at + 2);
+		return at;
+	}
+
+	/** Throws RangeError when the attribute is longer than its length field can say (65,535 bytes). */
+	end(begun: number): void {
+		const length = this.#length - begun;
+		if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes does not fit`);
+		this.#bytes.writeUInt16LE(length, begun);
+		const padding = -length & 3;
+		if (padding === 0) return;
+		const at = this.#reserve(padding);
+		this.#bytes.fill(0, at, this.#length);
+	}
+
+	u8(value: number): void {
+		const at = this.#reserve(1);
+		this.#bytes.writeUInt8(value, at);
+	}
+
+	be16(value: number): void {
+		const at = this.#reserve(2);
+		this.#bytes.writeUInt16BE(value, at);
+	}
+
+	/** Signed numbers too, in two's complement. */
+	be32(value: number): void {
+		const at = this.#reserve(4);
+		this.#bytes.writeUInt32BE(value >>> 0, at);
+	}
+
+	be64(value: bigint): void {
+		const at = this.#reserve(8);
+		this.#bytes.writeBigUInt64BE(BigInt.asUintN(64, value), at);
+	}
+
+	raw(value: Uint8Array): void {
+		const at = this.#reserve(value.length);
+		this.#bytes.set(value, at);
+	}
+
+	/** UTF-8 and a final zero. */
+	text(value: string): void {
+		const size = Buffer.byteLength(value);
+		const at = this.#reserve(size + 1);
+		this.#bytes.write(value, at, "utf8");
+		this.#bytes[at + size] = 0;
+	}
+
+	/** May replace the buffer: to be called before it is looked at. */
+	#reserve(size: number): number {
+		const at = this.#length;
+		const needed = at + size;
+		if (needed > this.#bytes.length) {
+			const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
+			larger.set(this.#bytes.subarray(0, at));
+			this.#bytes = larger;
+		}
+		this.#length = needed;
+		return at;
+	}
+}

@@ -1,0 +1,223 @@
+/**
+ * Both directions of what nf_tables says in netlink attributes, declared once: a codec turns a value into the
+ * inside of an attribute and back. {@link attributes} makes one of a table of named attributes, in the order
+ * in which they are written.
+ */
+import type { AttributeWriter } from "./attribute-writer.ts";
+
+const NLA_TYPE_MASK = 0x3fff;
+const HEADER_BYTES = 4;
+
+/** The kernel sent something that cannot be read: a length that does not fit, or a value without a name here. */
+export class UnreadableError extends Error {
+	override readonly name = "UnreadableError";
+}
+
+export interface Codec<T> {
+	write(writer: AttributeWriter, value: T): void;
+	/** Throws {@link UnreadableError}. */
+	read(bytes: Buffer, from: number, to: number): T;
+	/** The inside is attributes again. */
+	readonly nested?: boolean;
+	/** Of named attributes: their names by number. */
+	readonly names?: ReadonlyMap<number, string>;
+}
+
+/** Calls `visit` with each attribute's type and the place of its inside. Throws {@link UnreadableError}. */
+export function eachAttribute(
+	bytes: Buffer,
+	from: number,
+	to: number,
+	visit: (type: number, from: number, to: number) => void,
+): void {
+	for (let at = from; at + HEADER_BYTES <= to; ) {
+		const length = bytes.readUInt16LE(at);
+		if (length < HEADER_BYTES || at + length > to) {
+			throw new UnreadableError(`an attribute of ${length} bytes at byte ${at} of ${to}`);
+		}
+		visit(bytes.readUInt16LE(at + 2) & NLA_TYPE_MASK, at + HEADER_BYTES, at + length);
+		at += (length + 3) & ~3;
+	}
+}
+
+function room(size: number, from: number, to: number): void {
+	if (to - from < size) throw new UnreadableError(`${to - from} bytes where ${size} are due`);
+}
+
+export const u8: Codec<number> = {
+	write: (writer, value) => writer.u8(value),
+	read(bytes, from, to) {
+		room(1, from, to);
+		return bytes.readUInt8(from);
+	},
+};
+
+export const be16: Codec<number> = {
+	write: (writer, value) => writer.be16(value),
+	read(bytes, from, to) {
+		room(2, from, to);
+		return bytes.readUInt16BE(from);
+	},
+};
+
+export const be32: Codec<number> = {
+	write: (writer, value) => writer.be32(value),
+	read(bytes, from, to) {
+		room(4, from, to);
+		return bytes.readUInt32BE(from);
+	},
+};
+
+export const signedBe32: Codec<number> = {
+	write: (writer, value) => writer.be32(value),
+	read(bytes, from, to) {
+		room(4, from, to);
+		return bytes.readInt32BE(from);
+	},
+};
+
+export const be64: Codec<bigint> = {
+	write: (writer, value) => writer.be64(value),
+	read(bytes, from, to) {
+		room(8, from, to);
+		return bytes.readBigUInt64BE(from);
+	},
+};
+
+/** Ends at its first zero, or with its attribute. */
+export const text: Codec<string> = {
+	write: (writer, value) => writer.text(value),
+	read(bytes, from, to) {
+		const zero = bytes.indexOf(0, from);
+		return bytes.toString("utf8", from, zero < 0 || zero > to ? to : zero);
+	},
+};
+
+/** The inside as it is, in memory of its own. */
+export const raw: Codec<Uint8Array> = {
+	write: (writer, value) => writer.raw(value),
+	read: (bytes, from, to) => new Uint8Array(bytes.subarray(from, to)),
+};
+
+/** A number that has a name. Reading throws {@link UnreadableError} for one that has none. */
+export function named<const N extends Readonly<Record<string, number>>>(
+	names: N,
+	number: Codec<number> = be32,
+): Codec<keyof N & string> {
+	const byNumber = new Map<number, keyof N & string>(
+		Object.entries(names).map(([name, value]) => [value, name]),
+	);
+	return {
+		write: (writer, value) => number.write(writer, names[value] ?? 0),
+		read(bytes, from, to) {
+			const value = number.read(bytes, from, to);
+			const name = byNumber.get(value);
+			if (name === undefined) throw new UnreadableError(`number ${value} has no name`);
+			return name;
+		},
+	};
+}
+
+/** Bits that have names, as the list of those that are set, lowest first. */
+export function flags<const N extends Readonly<Record<string, number>>>(
+	names: N,
+	number: Codec<number> = be32,
+): Codec<readonly (keyof N & string)[]> {
+	const all: (keyof N & string)[] = Object.keys(names).sort((a, b) => (names[a] ?? 0) - (names[b] ?? 0));
+	return {
+		write: (writer, value) =>
+			number.write(
+				writer,
+				value.reduce((sum, name) => sum | (names[name] ?? 0), 0),
+			),
+		read(bytes, from, to) {
+			const value = number.read(bytes, from, to);
+			const set = all.filter((name) => (value & (names[name] ?? 0)) !== 0);
+			const known = set.reduce((sum, name) => sum | (names[name] ?? 0), 0);
+			if (known !== value) throw new UnreadableError(`flags 0x${(value & ~known).toString(16)} have no name`);
+			return set;
+		},
+	};
+}
+
+/** One named attribute: its number (NFTA_…) and what is in it. */
+export interface Attribute<V> {
+	readonly type: number;
+	readonly codec: Codec<V>;
+	/** What its absence means: it is read as this when it is absent. */
+	readonly absent?: V;
+	/** It is written even where its absence would say the same. */
+	readonly always?: boolean;
+}
+
+/** With `absent`: not written when it is this, and read as this when it is absent. */
+export function attribute<V>(type: number, codec: Codec<V>, absent?: V): Attribute<V> {
+	return absent === undefined ? { type, codec } : { type, codec, absent };
+}
+
+/** Written always, as nft does; older kernels do not say it, and mean `absent`. */
+export function presumed<V>(type: number, codec: Codec<V>, absent: V): Attribute<V> {
+	return { type, codec, absent, always: true };
+}
+
+type Attributes<T> = { readonly [K in keyof T]-?: Attribute<Exclude<T[K], undefined>> };
+
+/** Attributes by name. A value that is undefined is not written; what is not in `table` is passed over. */
+export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
+	const entries = Object.entries<Attribute<unknown>>(table);
+	const byType = new Map(entries.map(([name, one]) => [one.type, { name, ...one }]));
+	const fallbacks = Object.fromEntries(
+		entries.flatMap(([name, { absent }]) => (absent === undefined ? [] : [[name, absent]])),
+	);
+	return {
+		nested: true,
+		names: new Map(entries.map(([name, { type }]) => [type, name])),
+		write(writer, value) {
+			const given: { readonly [name: string]: unknown } = value as never; // its keys are those of the table
+			for (const [name, { type, codec, absent, always }] of entries) {
+				const one = given[name];
+				if (one === undefined || (one === absent && always !== true)) continue;
+				writeAttribute(writer, type, codec, one);
+			}
+		},
+		read(bytes, from, to) {
+			const value: { [name: string]: unknown } = { ...fallbacks };
+			eachAttribute(bytes, from, to, (type, first, last) => {
+				const one = byType.get(type);
+				if (one !== undefined) value[one.name] = one.codec.read(bytes, first, last);
+			});
+			return value as T; // each attribute's codec gives the type that the table says
+		},
+	};
+}
+
+/** One attribute with its header and padding. */
+export function writeAttribute<V>(writer: AttributeWriter, type: number, codec: Codec<V>, value: V): void {
+	const begun = writer.begin(type, codec.nested === true);
+	codec.write(writer, value);
+	writer.end(begun);
+}
+
+/** A codec of another shape for the same attributes. */
+export function mapped<T, W>(wire: Codec<W>, toWire: (value: T) => W, fromWire: (value: W) => T): Codec<T> {
+	return {
+		...(wire.nested === true ? { nested: true } : {}),
+		write: (writer, value) => wire.write(writer, toWire(value)),
+		read: (bytes, from, to) => fromWire(wire.read(bytes, from, to)),
+	};
+}
+
+/** Any number of attributes of one type, in their order. */
+export function listOf<V>(type: number, codec: Codec<V>): Codec<readonly V[]> {
+	return {
+		nested: true,
+		write(writer, values) {
+			for (const value of values) writeAttribute(writer, type, codec, value);
+		},
+		read(bytes, from, to) {
+			const values: V[] = [];
+			eachAttribute(bytes, from, to, (_, first, last) => values.push(codec.read(bytes, first, last)));
+			return values;
+		},
+	};
+}

@@ -1,0 +1,90 @@
+/** Types of the keys and data of sets: what nft(8) reads and prints them as. The kernel cares for their size alone. */
+
+export interface DataType {
+	/** As nft calls it; of a concatenation, joined by ` . `. */
+	readonly name: string;
+	/** enum datatypes of nft; of a concatenation, six bits for each part. */
+	readonly id: number;
+	/** Bytes in a register; of a concatenation, each part rounded up to four. */
+	readonly bytes: number;
+	/** `host`: the kernel keeps it as a number of its own. */
+	readonly order: "network" | "host";
+	/** Of a concatenation. */
+	readonly parts?: readonly DataType[];
+}
+
+const network = (id: number, bytes: number) => ({ id, bytes, order: "network" }) as const;
+const host = (id: number, bytes: number) => ({ id, bytes, order: "host" }) as const;
+
+const TYPES = {
+	nf_proto: host(2, 1),
+	lladdr: network(6, 6),
+	ipv4_addr: network(7, 4),
+	ipv6_addr: network(8, 16),
+	ether_addr: network(9, 6),
+	ether_type: network(10, 2),
+	arp_op: network(11, 2),
+	inet_proto: network(12, 1),
+	inet_service: network(13, 2),
+	icmp_type: network(14, 1),
+	tcp_flag: network(15, 1),
+	mark: host(19, 4),
+	iface_index: host(20, 4),
+	iface_type: host(21, 2),
+	uid: host(24, 4),
+	gid: host(25, 4),
+	ct_state: host(26, 4),
+	icmpv6_type: network(29, 1),
+	pkt_type: host(31, 1),
+	dscp: network(36, 1),
+	ecn: network(37, 1),
+	fib_addrtype: host(38, 4),
+	boolean: host(39, 1),
+	ifname: host(41, 16),
+} as const satisfies Readonly<Record<string, Omit<DataType, "name">>>;
+
+export type DataTypeName = keyof typeof TYPES;
+
+const INTEGER_ID = 4;
+
+export function dataType(name: DataTypeName): DataType {
+	return { name, ...TYPES[name] };
+}
+
+/** A number of any size in network order. */
+export function integerType(bytes: number): DataType {
+	return { name: "integer", id: INTEGER_ID, bytes, order: "network" };
+}
+
+export function concatenation(...parts: readonly DataType[]): DataType {
+	return {
+		name: parts.map(({ name }) => name).join(" . "),
+		id: parts.reduce((id, part) => (id << 6) | part.id, 0),
+		bytes: parts.reduce((sum, { bytes }) => sum + ((bytes + 3) & ~3), 0),
+		order: "network",
+		parts,
+	};
+}
+
+/** The type that the kernel was told a set's keys or data have. */
+export function dataTypeOf(id: number, bytes: number): DataType {
+	if (id > 63) {
+		const parts: number[] = [];
+		for (let rest = id; rest > 0; rest = Math.floor(rest / 64)) parts.unshift(rest % 64);
+		// Of an integer within a concatenation the size is what the other parts leave.
+		const known = parts.map((one) => BY_ID.get(one));
+		const size = known.reduce((sum, one) => sum + (((one?.bytes ?? 0) + 3) & ~3), 0);
+		return {
+			...concatenation(...known.map((one) => one ?? integerType(Math.max(1, bytes - size)))),
+			id,
+			bytes,
+		};
+	}
+	const known = BY_ID.get(id);
+	if (known !== undefined && known.bytes === bytes) return known;
+	return { name: id === INTEGER_ID ? "integer" : `type ${id}`, id, bytes, order: "network" };
+}
+
+const BY_ID: ReadonlyMap<number, DataType> = new Map(
+	(Object.keys(TYPES) as DataTypeName[]).map((name) => [TYPES[name].id, dataType(name)]),
+);

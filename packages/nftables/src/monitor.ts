@@ -1,0 +1,151 @@
+/** Hears of every change of a network namespace's ruleset, whoever makes it. */
+import { ERRNO, NETLINK_PROTOCOL, Netlink, type NetlinkMessage, SyscallError } from "@l3dsr/linux";
+import { UnreadableError } from "./codec.ts";
+import {
+	decodeChain,
+	decodeGeneration,
+	decodeRule,
+	decodeSetHead,
+	decodeTable,
+	MessageBody,
+} from "./decode.ts";
+import { NftablesError } from "./error.ts";
+import { ExpressionReader } from "./expression-codec.ts";
+import type { Chain, Rule, Table, TableId } from "./ruleset.ts";
+import { type Family, MULTICAST_GROUP, NFT_MSG } from "./uapi.ts";
+
+/** What happened. The kernel tells of each object of a transaction, and in the end of the new generation. */
+export type RulesetEvent =
+	| {
+			readonly kind: "generation";
+			readonly generation: number;
+			readonly process?: number;
+			readonly program?: string;
+	  }
+	| { readonly kind: "table"; readonly change: Change; readonly table: Table }
+	| { readonly kind: "chain"; readonly change: Change; readonly table: TableId; readonly chain: Chain }
+	| { readonly kind: "rule"; readonly change: Change; readonly table: TableId; readonly rule: Rule }
+	| { readonly kind: "set"; readonly change: Change; readonly table: TableId; readonly set: string }
+	/** Elements, objects, and what this package has no values for. */
+	| { readonly kind: "other"; readonly type: number }
+	/** The kernel had to drop events: read the ruleset again. */
+	| { readonly kind: "lost" };
+
+export type Change = "added" | "deleted";
+
+const BUFFER_BYTES = 1 << 20;
+
+export class RulesetMonitor implements Disposable {
+	readonly #netlink: Netlink;
+
+	/** Events from now on, of the namespace of the calling thread. Throws NftablesError. */
+	constructor() {
+		const doing = "listen for changes of the ruleset";
+		try {
+			this.#netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
+			try {
+				this.#netlink.joinGroup(MULTICAST_GROUP, doing);
+				this.#netlink.holdAtMost(BUFFER_BYTES);
+			} catch (error) {
+				this.#netlink[Symbol.dispose]();
+				throw error;
+			}
+		} catch (error) {
+			if (!(error instanceof SyscallError)) throw error;
+			const denied = error.errno === ERRNO.EPERM;
+			throw new NftablesError(denied ? "PERMISSION" : "UNSUPPORTED", error.message, {
+				errno: error.errnoName,
+				cause: error,
+				...(denied ? { hint: "run it as root" } : {}),
+			});
+		}
+	}
+
+	/** Waits until there is something to read; false when there is nothing after `timeoutMs`. */
+	wait(timeoutMs: number): boolean {
+		return this.#netlink.waitForUnsolicited(timeoutMs, "wait for changes of the ruleset");
+	}
+
+	/** Everything that is there now. Does not wait. */
+	read(): readonly RulesetEvent[] {
+		const events: RulesetEvent[] = [];
+		const reader = new ExpressionReader();
+		for (;;) {
+			try {
+				const messages = this.#netlink.unsolicited("read changes of the ruleset");
+				if (messages === undefined) return events;
+				for (const message of messages) events.push(eventOf(message, reader));
+			} catch (error) {
+				if (!(error instanceof SyscallError) || error.errno !== ERRNO.ENOBUFS) throw error;
+				events.push({ kind: "lost" });
+			}
+		}
+	}
+
+	[Symbol.dispose](): void {
+		this.#netlink[Symbol.dispose]();
+	}
+}
+
+function eventOf({ type, payload }: NetlinkMessage, reader: ExpressionReader): RulesetEvent {
+	try {
+		return decodeEvent(type, new MessageBody(payload), reader);
+	} catch (error) {
+		if (!(error instanceof UnreadableError)) throw error;
+		return { kind: "other", type };
+	}
+}
+
+function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader): RulesetEvent {
+	switch (type) {
+		case NFT_MSG.NEWGEN: {
+			const { id, process, program } = decodeGeneration(body);
+			return {
+				kind: "generation",
+				generation: id,
+				...(process === undefined ? {} : { process }),
+				...(program === undefined ? {} : { program }),
+			};
+		}
+		case NFT_MSG.NEWTABLE:
+		case NFT_MSG.DELTABLE:
+			return { kind: "table", change: changeOf(type === NFT_MSG.NEWTABLE), table: decodeTable(body) };
+		case NFT_MSG.NEWCHAIN:
+		case NFT_MSG.DELCHAIN: {
+			const { value: chain, ...owner } = decodeChain(body);
+			return { kind: "chain", change: changeOf(type === NFT_MSG.NEWCHAIN), table: tableOf(owner), chain };
+		}
+		case NFT_MSG.NEWRULE:
+		case NFT_MSG.DELRULE: {
+			const { value: rule, ...owner } = decodeRule(body, reader);
+			return { kind: "rule", change: changeOf(type === NFT_MSG.NEWRULE), table: tableOf(owner), rule };
+		}
+		case NFT_MSG.NEWSET:
+		case NFT_MSG.DELSET: {
+			const { value, ...owner } = decodeSetHead(body);
+			return {
+				kind: "set",
+				change: changeOf(type === NFT_MSG.NEWSET),
+				table: tableOf(owner),
+				set: value.name,
+			};
+		}
+		default:
+			return { kind: "other", type };
+	}
+}
+
+function changeOf(added: boolean): Change {
+	return added ? "added" : "deleted";
+}
+
+function tableOf({
+	family,
+	table,
+}: {
+	readonly family: Family | undefined;
+	readonly table: string;
+}): TableId {
+	if (family === undefined) throw new UnreadableError("an object of an unknown family");
+	return { family, name: table };
+}

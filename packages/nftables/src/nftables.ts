@@ -1,0 +1,339 @@
+/** A conversation with nf_tables of one network namespace: transactions and dumps. */
+import {
+	ERRNO,
+	errnoName,
+	errnoText,
+	NETLINK_PROTOCOL,
+	Netlink,
+	NetlinkRefusal,
+	SyscallError,
+} from "@l3dsr/linux";
+import { AttributeWriter } from "./attribute-writer.ts";
+import { type Codec, UnreadableError } from "./codec.ts";
+import { type Command, describeCommand } from "./command.ts";
+import { integerType } from "./data-type.ts";
+import {
+	decodeChain,
+	decodeElementList,
+	decodeFlowtable,
+	decodeGeneration,
+	decodeObject,
+	decodeRule,
+	decodeSetHead,
+	decodeTable,
+	MessageBody,
+	type Owned,
+} from "./decode.ts";
+import type { AnonymousSet } from "./element.ts";
+import { encodeCommands, type Message, partAt } from "./encode.ts";
+import { NftablesError } from "./error.ts";
+import type { Expression } from "./expression.ts";
+import { ExpressionReader } from "./expression-codec.ts";
+import {
+	chain as chainCodec,
+	elements as elementsCodec,
+	flowtable as flowtableCodec,
+	object as objectCodec,
+	rule as ruleCodec,
+	set as setCodec,
+	table as tableCodec,
+	type WireElement,
+	type WireSet,
+} from "./object-codec.ts";
+import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts";
+import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
+import { FAMILIES, NFGENMSG, NFT_MSG, SUBSYSTEM } from "./uapi.ts";
+
+/** A ruleset that changes all the time is read so often before that is an error. */
+const READINGS = 64;
+
+/** `element counters`: the elements of sets and maps count packets (Linux 5.7). */
+export type Feature = "element counters";
+
+const PROBED = { family: "ip", name: "nftables-probe" } as const;
+
+/**
+ * Transactions that every kernel refuses, in the end; one that knows the feature refuses the command `refused` first.
+ * Older kernels pass over attributes that they do not know.
+ */
+const PROBES: {
+	readonly [feature in Feature]: { readonly commands: readonly Command[]; readonly refused: number };
+} = {
+	"element counters": {
+		commands: [
+			{ do: "add table", table: PROBED },
+			{
+				do: "add set",
+				table: PROBED,
+				set: { name: "s", key: { type: integerType(1) }, counters: "refused" },
+			},
+			{ do: "delete set", table: PROBED, set: "nothing" },
+		],
+		refused: 1,
+	},
+};
+
+export interface TransactOptions {
+	/** Refuses the transaction (`CHANGED`) unless the ruleset is still of this generation ({@link Snapshot}). */
+	readonly generation?: number;
+}
+
+export class Nftables implements Disposable {
+	readonly #netlink: Netlink;
+
+	/** Of the network namespace of the calling thread, for good. Throws NftablesError. */
+	constructor() {
+		this.#netlink = translated("open a socket of netfilter", () => new Netlink(NETLINK_PROTOCOL.NETFILTER));
+	}
+
+	/** All commands come into force at once, or none does. Throws NftablesError. */
+	transact(commands: readonly Command[], { generation }: TransactOptions = {}): void {
+		if (commands.length === 0) return;
+		const messages = encodeCommands(commands);
+		try {
+			this.#netlink.changeTogether(
+				SUBSYSTEM,
+				messages.map(({ type, flags, payload }) => ({ type, flags, payload, doing: "change the ruleset" })),
+				"change the ruleset",
+				generation,
+			);
+		} catch (error) {
+			if (!(error instanceof SyscallError)) throw error;
+			throw refusedCommand(error, commands, messages);
+		}
+	}
+
+	/** Whether the running kernel can do it; nothing is changed to find out. Throws NftablesError. */
+	supports(feature: Feature): boolean {
+		const { commands, refused } = PROBES[feature];
+		try {
+			this.transact(commands);
+		} catch (error) {
+			if (!(error instanceof NftablesError) || error.code === "PERMISSION") throw error;
+			if (error.command === undefined) throw error;
+			return error.command === refused;
+		}
+		throw new NftablesError(
+			"UNREADABLE",
+			`ask the kernel for ${feature}: it took a command that is to be refused`,
+		);
+	}
+
+	/** Changes with each change of the namespace's ruleset, whoever makes it. Throws NftablesError. */
+	generation(): number {
+		const doing = "ask nf_tables for its generation";
+		return translated(doing, () => {
+			const answer = this.#netlink.get({ type: NFT_MSG.GETGEN, payload: NFGENMSG.encode({}), doing });
+			return decodeGeneration(new MessageBody(answer.payload)).id;
+		});
+	}
+
+	/** Whether there is such a table. Throws NftablesError. */
+	hasTable(table: TableId): boolean {
+		return this.#table(table) !== undefined;
+	}
+
+	/** A named counter's numbers; undefined when there is no such counter. Throws NftablesError. */
+	counter(table: TableId, name: string): { readonly packets: bigint; readonly bytes: bigint } | undefined {
+		const doing = `read counter ${table.family} ${table.name} ${name}`;
+		return translated(doing, () => {
+			const payload = request(table, objectCodec, { table: table.name, name, type: "counter" });
+			const answer = unlessMissing(() => this.#netlink.get({ type: NFT_MSG.GETOBJ, payload, doing }));
+			return answer === undefined ? undefined : decodeObject(new MessageBody(answer.payload)).value.counter;
+		});
+	}
+
+	/**
+	 * Reads the given tables, or all: as they are at one moment. Those that do not exist are left out. Throws
+	 * NftablesError (`CHANGED` when the ruleset changes faster than it can be read).
+	 */
+	read(wanted?: readonly TableId[]): Snapshot {
+		for (let attempt = 0; attempt < READINGS; attempt++) {
+			const generation = this.generation();
+			const tables = this.#readTables(wanted);
+			if (this.generation() === generation) return { generation, tables };
+		}
+		throw new NftablesError("CHANGED", `read the ruleset: it changed during each of ${READINGS} attempts`, {
+			hint: "try again when nobody changes it",
+		});
+	}
+
+	[Symbol.dispose](): void {
+		this.#netlink[Symbol.dispose]();
+	}
+
+	#readTables(wanted: readonly TableId[] | undefined): TableContents[] {
+		const tables = wanted === undefined ? this.#allTables() : wanted.flatMap((one) => this.#table(one) ?? []);
+		const reader = new ExpressionReader();
+		return tables.map((table) => this.#contents(table, reader));
+	}
+
+	#table(table: TableId): Table | undefined {
+		const doing = `read table ${table.family} ${table.name}`;
+		return translated(doing, () => {
+			const payload = request(table, tableCodec, { name: table.name });
+			const answer = unlessMissing(() => this.#netlink.get({ type: NFT_MSG.GETTABLE, payload, doing }));
+			return answer === undefined ? undefined : decodeTable(new MessageBody(answer.payload));
+		});
+	}
+
+	#allTables(): Table[] {
+		const doing = "list tables";
+		return translated(doing, () =>
+			this.#netlink
+				.dump({ type: NFT_MSG.GETTABLE, payload: NFGENMSG.encode({}), doing })
+				.map(({ payload }) => new MessageBody(payload))
+				// A family of a newer kernel is not ours to read.
+				.flatMap((body) => (body.family === undefined ? [] : [decodeTable(body)])),
+		);
+	}
+
+	#contents(table: Table, reader: ExpressionReader): TableContents {
+		const name = { table: table.name };
+		const sets = this.#dump(table, NFT_MSG.GETSET, setCodec, { ...name, name: "" }, decodeSetHead);
+		const dumped = sets.map((set) => ({ set, elements: this.#elements(table, set) }));
+		const anonymous = new Map(
+			dumped
+				.filter(({ set }) => isAnonymous(set))
+				.map(({ set, elements }) => [set.name, decodeAnonymousSet(set, elements)]),
+		);
+		return {
+			...table,
+			chains: this.#dump(table, NFT_MSG.GETCHAIN, chainCodec, name, decodeChain),
+			rules: this.#dump(table, NFT_MSG.GETRULE, ruleCodec, name, (body) => decodeRule(body, reader)).map(
+				(rule) => withSets(rule, anonymous),
+			),
+			sets: dumped
+				.filter(({ set }) => !isAnonymous(set))
+				.map(({ set, elements }) => decodeSet(set, elements))
+				.sort((a, b) => (a.name < b.name ? -1 : 1)),
+			objects: this.#dump(table, NFT_MSG.GETOBJ, objectCodec, name, decodeObject),
+			flowtables: this.#dump(table, NFT_MSG.GETFLOWTABLE, flowtableCodec, name, decodeFlowtable),
+		};
+	}
+
+	#elements(table: Table, { name: set }: WireSet): WireElement[] {
+		return this.#dump(
+			table,
+			NFT_MSG.GETSETELEM,
+			elementsCodec,
+			{ table: table.name, set },
+			decodeElementList,
+		).flatMap(({ elements = [] }) => elements);
+	}
+
+	/** Kernels before 5.10 do not choose by table for every kind, so others' answers are left out here. */
+	#dump<W, T>(
+		table: TableId,
+		type: number,
+		codec: Codec<W>,
+		value: W,
+		decode: (body: MessageBody) => Owned<T>,
+	): T[] {
+		const doing = `read table ${table.family} ${table.name}`;
+		return translated(doing, () =>
+			this.#netlink
+				.dump({ type, payload: request(table, codec, value), doing })
+				.map(({ payload }) => decode(new MessageBody(payload)))
+				.filter((one) => one.family === table.family && one.table === table.name)
+				.map((one) => one.value),
+		);
+	}
+}
+
+function request<W>({ family }: TableId, codec: Codec<W>, value: W): Uint8Array {
+	const writer = new AttributeWriter();
+	writer.raw(NFGENMSG.encode({ family: FAMILIES[family] }));
+	codec.write(writer, value);
+	return writer.take();
+}
+
+function isAnonymous({ flags = [] }: WireSet): boolean {
+	return flags.includes("anonymous");
+}
+
+/** The rule with the sets that belong to it in place of their names. */
+function withSets(rule: Rule, anonymous: ReadonlyMap<string, AnonymousSet>): Rule {
+	if (anonymous.size === 0) return rule;
+	const expressions = rule.expressions.map((one): Expression => {
+		if (one.kind !== "lookup" || typeof one.set !== "string") return one;
+		const set = anonymous.get(one.set);
+		return set === undefined ? one : { ...one, set };
+	});
+	return { ...rule, expressions };
+}
+
+function unlessMissing<T>(ask: () => T): T | undefined {
+	try {
+		return ask();
+	} catch (error) {
+		if (error instanceof SyscallError && error.errno === ERRNO.ENOENT) return undefined;
+		throw error;
+	}
+}
+
+function translated<T>(doing: string, work: () => T): T {
+	try {
+		return work();
+	} catch (error) {
+		if (error instanceof UnreadableError) {
+			throw new NftablesError("UNREADABLE", `${doing}: the kernel sent ${error.message}`, { cause: error });
+		}
+		if (error instanceof SyscallError) throw failure(error, doing);
+		throw error;
+	}
+}
+
+function refusedCommand(
+	error: SyscallError,
+	commands: readonly Command[],
+	messages: readonly Message[],
+): NftablesError {
+	if (error.errno === ERRNO.ERESTART) {
+		return new NftablesError("CHANGED", "change the ruleset: somebody else has changed it meanwhile", {
+			errno: errnoName(error.errno),
+			hint: "read it again, and decide anew",
+			cause: error,
+		});
+	}
+	const refusal = error instanceof NetlinkRefusal ? error : undefined;
+	const [index, attributeOffset] = [refusal?.request, refusal?.attributeOffset];
+	const message = index === undefined ? undefined : messages[index];
+	const refused = message === undefined ? undefined : commands[message.command];
+	if (message === undefined || refused === undefined) return failure(error, "change the ruleset");
+	const part = attributeOffset === undefined ? undefined : partAt(message, attributeOffset);
+	return failure(error, describeCommand(refused), { command: message.command, part });
+}
+
+function failure(
+	error: SyscallError,
+	doing: string,
+	{ command, part }: { readonly command?: number; readonly part?: string | undefined } = {},
+): NftablesError {
+	const { explanation } = error;
+	const errno = errnoName(error.errno);
+	const options = { errno, explanation, command, cause: error };
+	const said = explanation ?? (part === undefined ? undefined : `the kernel objects to ${part}`);
+	const reason = `${errno} (${said ?? errnoText(error.errno)})`;
+	if (error.errno === ERRNO.EPERM) {
+		return new NftablesError("PERMISSION", `${doing}: ${errno} (operation not permitted)`, {
+			...options,
+			hint: "run it as root",
+		});
+	}
+	// What netlink answers where no subsystem of that number is registered.
+	if (error.errno === ERRNO.EPROTONOSUPPORT || (error.errno === ERRNO.EINVAL && command === undefined)) {
+		return new NftablesError("UNSUPPORTED", `${doing}: the running kernel has no nf_tables: ${reason}`, {
+			...options,
+			hint: "load it with modprobe nf_tables, or boot a kernel that has CONFIG_NF_TABLES",
+		});
+	}
+	if (error.errno === ERRNO.EOPNOTSUPP || error.errno === ERRNO.EAFNOSUPPORT) {
+		return new NftablesError(
+			"UNSUPPORTED",
+			`${doing}: the running kernel does not support it: ${reason}`,
+			options,
+		);
+	}
+	return new NftablesError("REFUSED", `${doing}: ${reason}`, options);
+}

@@ -1,0 +1,523 @@
+/**
+ * A rule in nft's syntax: registers are followed through the expressions, and each comparison, write and verdict
+ * is written with what its registers then hold. What nft(8) reads back from it is the same rule.
+ */
+import { bytesNumber, prefixLength } from "../bytes.ts";
+import { type DataType, dataType, integerType } from "../data-type.ts";
+import type { AnonymousSet, SetElement, Verdict } from "../element.ts";
+import type { Bitwise, Compare, Expression, Lookup, Payload, PayloadWrite, Reject } from "../expression.ts";
+import { FIELDS, type Field, type FieldName, shiftOf } from "../field.ts";
+import type { RuleSpec } from "../ruleset.ts";
+import type { Family } from "../uapi.ts";
+import { boundText, keyText, printable, valueText } from "./value.ts";
+
+/** What a register holds. */
+interface Held {
+	readonly text: string;
+	readonly type: DataType;
+	/** Bytes. */
+	readonly length: number;
+	readonly shift: number;
+	/** The part of the packet that it is. */
+	readonly payload?: Payload;
+	readonly mask?: Bitwise & { operation: "mask" };
+	/** Of an address, only its first bits are left. */
+	readonly prefix?: number;
+	/** A constant. */
+	readonly value?: Uint8Array;
+}
+
+/** `rule` as nft reads it behind `add rule ip filter input`. */
+export function printRule({ expressions, comment }: RuleSpec, family: Family): string {
+	const words = new RulePrinter(family).print(expressions);
+	if (comment !== undefined) words.push(`comment "${printable(comment)}"`);
+	return words.join(" ");
+}
+
+class RulePrinter {
+	readonly #family: Family;
+	/** By the place of their first four bytes. */
+	readonly #registers = new Map<number, Held>();
+	/** Those that were loaded since the last statement. */
+	readonly #fresh = new Set<number>();
+	/** What the rule has asked for so far. */
+	#protocol: number | undefined;
+	#network: "ip" | "ip6" | "arp" | undefined;
+
+	constructor(family: Family) {
+		this.#family = family;
+		this.#network = family === "ip" || family === "ip6" || family === "arp" ? family : undefined;
+	}
+
+	print(expressions: readonly Expression[]): string[] {
+		const words: string[] = [];
+		for (let at = 0; at < expressions.length; at++) {
+			const one = expressions[at];
+			const next = expressions[at + 1];
+			if (one === undefined) continue;
+			if (one.kind === "compare" && next?.kind === "compare" && isRange(one, next)) {
+				words.push(this.#range("==", one.register, one.value, next.value));
+				at++;
+			} else if (one.kind === "compare" && this.#impliedByEther(one, next)) {
+				this.#registers.delete(place(one.register));
+			} else {
+				const text = this.#expression(one);
+				if (text === undefined) continue;
+				words.push(text);
+				this.#fresh.clear();
+			}
+		}
+		return words;
+	}
+
+	/** Undefined for what only loads a register. */
+	#expression(one: Expression): string | undefined {
+		switch (one.kind) {
+			case "payload":
+				return this.#hold(one.register, this.#payload(one));
+			case "meta":
+				return this.#hold(one.register, { text: `meta ${one.key}`, ...metaType(one.key), shift: 0 });
+			case "fib": {
+				const type =
+					one.result === "type"
+						? dataType("fib_addrtype")
+						: one.result === "oif"
+							? dataType("iface_index")
+							: dataType("ifname");
+				return this.#hold(one.register, {
+					text: `fib ${one.flags.filter((flag) => flag !== "present").join(" . ")} ${one.result}`,
+					type: one.flags.includes("present") ? dataType("boolean") : type,
+					length: type.bytes,
+					shift: 0,
+				});
+			}
+			case "exthdr":
+				return this.#hold(one.register, extensionHeader(one));
+			case "ct":
+				return this.#hold(one.register, {
+					text: ["ct", one.direction, one.key].filter(Boolean).join(" "),
+					type: hostNumber(4),
+					length: 4,
+					shift: 0,
+				});
+			case "hash": {
+				const input = one.source === undefined ? "" : ` ${this.#joined(one.source, one.length ?? 0)}`;
+				const seed = one.seed === undefined ? "" : ` seed 0x${one.seed.toString(16)}`;
+				const offset = one.offset === 0 ? "" : ` offset ${one.offset}`;
+				return this.#hold(one.register, {
+					text: `${one.type}${input} mod ${one.modulus}${seed}${offset}`,
+					type: hostNumber(4),
+					length: 4,
+					shift: 0,
+				});
+			}
+			case "numgen":
+				return this.#hold(one.register, {
+					text: `numgen ${one.type} mod ${one.modulus}${one.offset === 0 ? "" : ` offset ${one.offset}`}`,
+					type: hostNumber(4),
+					length: 4,
+					shift: 0,
+				});
+			case "immediate":
+				return this.#hold(one.register, {
+					text: "",
+					type: integerType(one.value.length),
+					length: one.value.length,
+					shift: 0,
+					value: one.value,
+				});
+			case "bitwise":
+				return this.#bitwise(one);
+			case "byteorder":
+				return undefined;
+			case "compare":
+				return this.#compare(one);
+			case "range":
+				return this.#range(one.operator, one.register, one.first, one.last);
+			case "lookup":
+				return this.#lookup(one);
+			case "payload write":
+				return this.#write(one);
+			case "meta write":
+				return `meta ${one.key} set ${this.#assigned(one.register, metaType(one.key).type)}`;
+			case "verdict":
+				return verdictText(one);
+			case "counter":
+				return `counter packets ${one.packets} bytes ${one.bytes}`;
+			case "limit": {
+				const unit = UNITS[String(one.perSeconds)] ?? `${one.perSeconds} seconds`;
+				const bytes = one.type === "bytes";
+				const burst = one.burst === 0 ? "" : ` burst ${one.burst} ${one.type}`;
+				return `limit rate ${one.over ? "over " : ""}${one.rate}${bytes ? " bytes" : ""}/${unit}${burst}`;
+			}
+			case "log":
+				return [
+					"log",
+					...(one.prefix === undefined ? [] : [`prefix "${printable(one.prefix)}"`]),
+					...(one.group === undefined ? [] : [`group ${one.group}`]),
+					...(one.snapLength === undefined || one.snapLength === 0 ? [] : [`snaplen ${one.snapLength}`]),
+					...(one.queueThreshold === undefined || one.queueThreshold === 0
+						? []
+						: [`queue-threshold ${one.queueThreshold}`]),
+				].join(" ");
+			case "object":
+				return `${one.type} name "${printable(one.name)}"`;
+			case "reject":
+				return `reject with ${this.#rejection(one)}`;
+			case "match":
+			case "target":
+				return `xt ${one.kind} "${printable(one.name)}"`;
+			case "other":
+				return printable(one.name);
+		}
+	}
+
+	#rejection({ type, code = 0 }: Reject): string {
+		if (type === "tcp reset") return type;
+		const kind = type === "icmp" && this.#network === "ip6" ? "icmpv6" : type;
+		return `${kind} ${UNREACHABLE[kind][code] ?? code}`;
+	}
+
+	#hold(register: number, held: Held): undefined {
+		this.#registers.set(place(register), held);
+		this.#fresh.add(place(register));
+	}
+
+	#held(register: number): Held {
+		return (
+			this.#registers.get(place(register)) ?? {
+				text: `register ${register}`,
+				type: integerType(4),
+				length: 4,
+				shift: 0,
+			}
+		);
+	}
+
+	/** Several registers in a row, as a concatenation. Of a named set the rule does not say how many. */
+	#joined(register: number, length = Number.POSITIVE_INFINITY): string {
+		const texts: string[] = [];
+		for (let at = place(register); at < place(register) + length / 4; ) {
+			const held = this.#registers.get(at);
+			if (held === undefined || !this.#fresh.has(at)) break;
+			texts.push(held.text);
+			at += Math.max(1, (held.length + 3) >> 2);
+		}
+		return texts.join(" . ");
+	}
+
+	#payload(payload: Payload): Held {
+		const { base, offset, length } = payload;
+		const name = this.#fieldAt(payload, undefined);
+		const prefixed = name === undefined ? this.#addressAt(payload) : undefined;
+		return {
+			text: name ?? prefixed ?? `@${BASES[base]},${offset * 8},${length * 8}`,
+			type: name === undefined ? integerType(length) : FIELDS[name].type,
+			length,
+			shift: 0,
+			payload,
+		};
+	}
+
+	/** The field that these bits of the packet are, in a packet such as the rule has asked for. */
+	#fieldAt({ base, offset, length }: Payload, mask: number | undefined): FieldName | undefined {
+		return FIELD_NAMES.find((name) => {
+			const field: Field = FIELDS[name];
+			return (
+				field.base === base &&
+				field.offset === offset &&
+				field.length === length &&
+				field.mask === mask &&
+				this.#mayMean(name)
+			);
+		});
+	}
+
+	/** The address of which only the first bytes were loaded. */
+	#addressAt({ base, offset, length }: Payload): FieldName | undefined {
+		return FIELD_NAMES.find((name) => {
+			const field: Field = FIELDS[name];
+			const begins = field.base === base && field.offset === offset && length < field.length;
+			return begins && isAddress(field.type) && this.#mayMean(name);
+		});
+	}
+
+	#mayMean(name: FieldName): boolean {
+		const protocol = name.split(" ")[0] ?? "";
+		if (protocol === "ether") return true;
+		if (protocol === "ip" || protocol === "ip6" || protocol === "arp") return this.#network === protocol;
+		if (protocol === "icmp") return this.#protocol === 1;
+		if (protocol === "icmpv6") return this.#protocol === 58;
+		// Comparisons of ports are the same for all protocols that have them.
+		return protocol === "th" && (this.#protocol === undefined || WITH_PORTS.has(this.#protocol));
+	}
+
+	#bitwise(one: Bitwise): undefined {
+		const held = this.#held(one.source);
+		if (one.operation !== "mask") {
+			const bits = bytesNumber(one.bits, "host");
+			return this.#hold(one.register, { ...held, text: `${held.text} ${one.operation} ${bits}` });
+		}
+		const prefix = isAddress(held.type) ? prefixLength(one.mask) : undefined;
+		if (prefix !== undefined) return this.#hold(one.register, { ...held, prefix });
+		const bits = bytesNumber(one.mask, held.type.order);
+		const name = held.payload === undefined ? undefined : this.#fieldAt(held.payload, Number(bits));
+		const mask = { ...one, operation: "mask" as const };
+		if (name !== undefined && one.xor.every((byte) => byte === 0)) {
+			const { type, mask: own = 0 }: Field = FIELDS[name];
+			return this.#hold(one.register, { ...held, text: name, type, shift: shiftOf({ mask: own }), mask });
+		}
+		const xor = one.xor.every((byte) => byte === 0)
+			? ""
+			: ` ^ 0x${bytesNumber(one.xor, held.type.order).toString(16)}`;
+		return this.#hold(one.register, { ...held, text: `${held.text} & 0x${bits.toString(16)}${xor}`, mask });
+	}
+
+	#compare({ register, operator, value }: Compare): string {
+		const held = this.#held(register);
+		this.#learn(held, operator, value);
+		if (held.text.startsWith("ct state & ") && held.mask !== undefined && operator === "!=") {
+			const bits = Number(bytesNumber(held.mask.mask, "host"));
+			return `ct state ${Object.keys(CT_STATES)
+				.filter((name) => (bits & (CT_STATES[name] ?? 0)) !== 0)
+				.join(",")}`;
+		}
+		return `${held.text} ${operator === "==" ? "" : `${operator} `}${comparedText(held, value)}`;
+	}
+
+	/** What the packet is from here on. */
+	#learn(held: Held, operator: string, value: Uint8Array): void {
+		if (operator !== "==") return;
+		if (held.text === "meta l4proto" || held.text === "ip protocol") this.#protocol = value[0];
+		if (held.text === "meta nfproto" && this.#family !== "ip" && this.#family !== "ip6") {
+			this.#network = value[0] === 2 ? "ip" : value[0] === 10 ? "ip6" : undefined;
+		}
+	}
+
+	/** nft asks for Ethernet in front of the fields of its header by itself. */
+	#impliedByEther(one: Compare, next: Expression | undefined): boolean {
+		const isEther = this.#held(one.register).text === "meta iiftype" && bytesNumber(one.value, "host") === 1n;
+		return (
+			isEther &&
+			next?.kind === "payload" &&
+			next.base === "link" &&
+			this.#fieldAt(next, undefined) !== undefined
+		);
+	}
+
+	#range(operator: "==" | "!=", register: number, first: Uint8Array, last: Uint8Array): string {
+		const held = this.#held(register);
+		const [low, high] = [first, last].map((one) => boundText(one, held.type, held.shift));
+		return `${held.text} ${operator === "==" ? "" : "!= "}${low}-${high}`;
+	}
+
+	#lookup({ set, register, destination, negated }: Lookup): string | undefined {
+		const key = typeof set === "string" ? this.#rawKey(register) : this.#joined(register, set.key.bytes);
+		const name =
+			typeof set === "string" ? `@${printable(set)}` : anonymousSetText(set, this.#held(register).shift);
+		if (destination === undefined) return `${key} ${negated ? "!= " : ""}${name}`;
+		if (destination === 0) return `${key} vmap ${name}`;
+		const length =
+			typeof set === "string" || set.data === undefined || set.data === "verdict" ? 4 : set.data.bytes;
+		this.#hold(destination, { text: `${key} map ${name}`, type: integerType(length), length, shift: 0 });
+		return undefined;
+	}
+
+	/** By its bits: of a named field nft 1.0.6 makes another key for a named map. */
+	#rawKey(register: number): string {
+		const { payload, mask } = this.#held(register);
+		if (payload === undefined || mask === undefined) return this.#joined(register);
+		const place = `@${BASES[payload.base]},${payload.offset * 8},${payload.length * 8}`;
+		return `${place} & 0x${bytesNumber(mask.mask).toString(16)}`;
+	}
+
+	#write(write: PayloadWrite): string {
+		const held = this.#held(write.register);
+		const bits =
+			held.mask === undefined || held.payload === undefined
+				? undefined
+				: this.#assignedBits(write, held, held.mask);
+		if (bits !== undefined) return bits;
+		const name = FIELD_NAMES.find((one) => {
+			const field: Field = FIELDS[one];
+			return (
+				field.base === write.base &&
+				field.offset === write.offset &&
+				field.length === write.length &&
+				field.mask === undefined &&
+				field.checksum === write.checksum &&
+				(field.pseudoHeader === true) === write.pseudoHeader &&
+				this.#mayWrite(one)
+			);
+		});
+		const target = name ?? `@${BASES[write.base]},${write.offset * 8},${write.length * 8}`;
+		const type = name === undefined ? integerType(write.length) : FIELDS[name].type;
+		return `${target} set ${this.#assigned(write.register, type)}`;
+	}
+
+	#mayWrite(name: FieldName): boolean {
+		if (name.startsWith("tcp ")) return this.#protocol === 6;
+		if (name.startsWith("udp ")) return this.#protocol === 17;
+		return !name.startsWith("th ") && this.#mayMean(name);
+	}
+
+	/** A field of some bits: what is around it was loaded and stays. */
+	#assignedBits(
+		write: PayloadWrite,
+		{ payload }: Held,
+		mask: Bitwise & { operation: "mask" },
+	): string | undefined {
+		if (payload === undefined || payload.offset !== write.offset || payload.length !== write.length)
+			return undefined;
+		const cleared = ~bytesNumber(mask.mask) & ((1n << BigInt(8 * write.length)) - 1n);
+		const name = FIELD_NAMES.find((one) => {
+			const field: Field = FIELDS[one];
+			if (field.base !== write.base || field.mask === undefined || !this.#mayWrite(one)) return false;
+			const below = 8 * (write.offset + write.length - field.offset - field.length);
+			return below >= 0 && BigInt(field.mask) << BigInt(below) === cleared;
+		});
+		if (name === undefined) return undefined;
+		const field: Field = FIELDS[name];
+		const below = 8 * (write.offset + write.length - field.offset - field.length);
+		const value = bytesNumber(mask.xor) >> BigInt(below + shiftOf({ mask: field.mask ?? 0 }));
+		return `${name} set ${value}`;
+	}
+
+	#assigned(register: number, type: DataType): string {
+		const { text, value } = this.#held(register);
+		return value === undefined ? text : valueText(value, type);
+	}
+}
+
+/** Of a register's first four bytes, counted in fours. */
+function place(register: number): number {
+	return register < 8 ? (register - 1) * 4 : register - 8;
+}
+
+const BASES = { link: "ll", network: "nh", transport: "th", inner: "ih", tunnel: "th" } as const;
+const FIELD_NAMES = Object.keys(FIELDS) as FieldName[];
+/** TCP, UDP, DCCP, SCTP, UDP-Lite. */
+const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
+const UNITS: Readonly<Record<string, string>> = {
+	1: "second",
+	60: "minute",
+	3600: "hour",
+	86400: "day",
+	604800: "week",
+};
+
+const UNREACHABLE: Readonly<Record<"icmp" | "icmpv6" | "icmpx", Readonly<Record<number, string>>>> = {
+	icmp: {
+		0: "net-unreachable",
+		1: "host-unreachable",
+		2: "prot-unreachable",
+		3: "port-unreachable",
+		9: "net-prohibited",
+		10: "host-prohibited",
+		13: "admin-prohibited",
+	},
+	icmpv6: { 0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable" },
+	icmpx: { 0: "no-route", 1: "port-unreachable", 2: "host-unreachable", 3: "admin-prohibited" },
+};
+const CT_STATES: Readonly<Record<string, number>> = {
+	invalid: 1,
+	established: 2,
+	related: 4,
+	new: 8,
+	untracked: 64,
+};
+
+function isAddress({ name }: DataType): boolean {
+	return name === "ipv4_addr" || name === "ipv6_addr";
+}
+
+function isRange(first: Compare, second: Compare): boolean {
+	return first.register === second.register && first.operator === ">=" && second.operator === "<=";
+}
+
+function hostNumber(bytes: number): DataType {
+	return { ...integerType(bytes), order: "host" };
+}
+
+function metaType(key: string): { readonly type: DataType; readonly length: number } {
+	const type =
+		key === "l4proto"
+			? dataType("inet_proto")
+			: key === "nfproto"
+				? dataType("nf_proto")
+				: key === "mark"
+					? dataType("mark")
+					: key.endsWith("name")
+						? dataType("ifname")
+						: key === "pkttype"
+							? dataType("pkt_type")
+							: hostNumber(4);
+	return { type, length: type.bytes };
+}
+
+const EXTENSION_FIELDS: Readonly<Record<string, string>> = {
+	"43 3 1": "rt seg-left",
+	"44 4 4": "frag id",
+	"44 0 1": "frag nexthdr",
+};
+const EXTENSION_HEADERS: Readonly<Record<number, string>> = {
+	0: "hbh",
+	43: "rt",
+	44: "frag",
+	60: "dst",
+	135: "mh",
+};
+
+function extensionHeader({ type, offset, length, present }: Extract<Expression, { kind: "exthdr" }>): Held {
+	const header = EXTENSION_HEADERS[type] ?? String(type);
+	if (present) return { text: `exthdr ${header}`, type: dataType("boolean"), length: 1, shift: 0 };
+	const text =
+		EXTENSION_FIELDS[`${type} ${offset} ${length}`] ?? `exthdr ${header} @${offset * 8},${length * 8}`;
+	return { text, type: integerType(length), length, shift: 0 };
+}
+
+/** A value beside its operand: of an address of which only the beginning is compared, with its length. */
+function comparedText(held: Held, value: Uint8Array): string {
+	const name = FIELD_NAMES.find((one) => one === held.text);
+	const field: Field | undefined = name === undefined ? undefined : FIELDS[name];
+	if (field !== undefined && value.length < field.length && held.payload?.length === value.length) {
+		const whole = new Uint8Array(field.length);
+		whole.set(value);
+		return `${valueText(whole, field.type)}/${value.length * 8}`;
+	}
+	if (held.prefix !== undefined) return `${valueText(value, held.type)}/${held.prefix}`;
+	if (held.type.name === "boolean") return value.some((byte) => byte !== 0) ? "exists" : "missing";
+	return valueText(value, held.type, held.shift);
+}
+
+function verdictText({ verdict, chain }: Verdict): string {
+	return chain === undefined ? verdict : `${verdict} ${printable(chain)}`;
+}
+
+function anonymousSetText({ key, data, elements }: AnonymousSet, shift: number): string {
+	const type = data === undefined || data === "verdict" ? undefined : data;
+	return `{ ${elements.map((one) => elementText(one, key, type, shift)).join(", ")} }`;
+}
+
+/** `80`, `8000-8010`, `0x4 counter packets 1 bytes 2 comment "x" : 192.0.2.1`. */
+export function elementText(
+	{ key, last, data, counter, comment }: SetElement,
+	type: DataType,
+	dataIs: DataType | undefined,
+	shift = 0,
+): string {
+	return [
+		key === undefined
+			? "*"
+			: last === undefined
+				? keyText(key, type, shift)
+				: `${boundText(key, type, shift)}-${boundText(last, type, shift)}`,
+		...(counter === undefined ? [] : [`counter packets ${counter.packets} bytes ${counter.bytes}`]),
+		...(comment === undefined ? [] : [`comment "${printable(comment)}"`]),
+		...(data === undefined
+			? []
+			: [
+					`: ${data instanceof Uint8Array ? valueText(data, dataIs ?? integerType(data.length)) : verdictText(data)}`,
+				]),
+	].join(" ");
+}

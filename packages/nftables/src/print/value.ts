@@ -1,0 +1,101 @@
+/** Values in registers as nft(8) writes them. */
+import { addressText, bytesNumber } from "../bytes.ts";
+import type { DataType } from "../data-type.ts";
+
+/** Those that are words of nft's grammar: it needs no /etc/protocols to read them. */
+const PROTOCOLS: Readonly<Record<number, string>> = {
+	1: "icmp",
+	6: "tcp",
+	17: "udp",
+	33: "dccp",
+	50: "esp",
+	51: "ah",
+	58: "icmpv6",
+	132: "sctp",
+	136: "udplite",
+};
+const FIB_TYPES: Readonly<Record<number, string>> = {
+	1: "unicast",
+	2: "local",
+	3: "broadcast",
+	4: "anycast",
+	5: "multicast",
+	6: "blackhole",
+	7: "unreachable",
+	8: "prohibit",
+};
+const NF_PROTOCOLS: Readonly<Record<number, string>> = { 2: "ipv4", 10: "ipv6" };
+const ARP_OPERATIONS: Readonly<Record<number, string>> = { 1: "request", 2: "reply" };
+const ICMP_TYPES: Readonly<Record<number, string>> = {
+	0: "echo-reply",
+	3: "destination-unreachable",
+	8: "echo-request",
+};
+const ICMPV6_TYPES: Readonly<Record<number, string>> = { 128: "echo-request", 129: "echo-reply" };
+
+const NAMES: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+	inet_proto: PROTOCOLS,
+	fib_addrtype: FIB_TYPES,
+	nf_proto: NF_PROTOCOLS,
+	arp_op: ARP_OPERATIONS,
+	icmp_type: ICMP_TYPES,
+	icmpv6_type: ICMPV6_TYPES,
+};
+
+/** Numbers of more bytes than this are written in hexadecimal: they are not counted in. */
+const DECIMAL_BYTES = 4;
+
+/** A value, with `shift` bits below it that are not its own. */
+export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string {
+	if (type.parts !== undefined) return concatenated(bytes, type.parts);
+	if (
+		(type.name === "ipv4_addr" && bytes.length === 4) ||
+		(type.name === "ipv6_addr" && bytes.length === 16)
+	) {
+		return addressText(bytes);
+	}
+	if (type.name === "ether_addr" || type.name === "lladdr") {
+		return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+	}
+	if (type.name === "ifname") return interfaceText(bytes);
+	const value = bytesNumber(bytes, type.order) >> BigInt(shift);
+	const name = value < 256n ? NAMES[type.name]?.[Number(value)] : undefined;
+	if (name !== undefined) return name;
+	if (type.name === "mark") return `0x${value.toString(16).padStart(8, "0")}`;
+	return bytes.length > DECIMAL_BYTES ? `0x${value.toString(16)}` : String(value);
+}
+
+/** A key of a set: numbers without a name in hexadecimal, as the bits that they are. */
+export function keyText(bytes: Uint8Array, type: DataType, shift: number): string {
+	if (type.name !== "integer") return valueText(bytes, type, shift);
+	return `0x${(bytesNumber(bytes, type.order) >> BigInt(shift)).toString(16)}`;
+}
+
+/** An end of a range: nft takes no names there. */
+export function boundText(bytes: Uint8Array, type: DataType, shift: number): string {
+	return valueText(bytes, NAMES[type.name] === undefined ? type : { ...type, name: "integer" }, shift);
+}
+
+/** Quoted; what is not followed by zeros is the beginning of a name. A star of the name itself is escaped. */
+function interfaceText(bytes: Uint8Array): string {
+	const end = bytes.indexOf(0);
+	const name = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString("utf8");
+	const safe = printable(name).replace(/\*$/, "\\*");
+	return `"${end < 0 ? `${safe}*` : safe}"`;
+}
+
+function concatenated(bytes: Uint8Array, parts: readonly DataType[]): string {
+	let at = 0;
+	return parts
+		.map((part) => {
+			const own = bytes.subarray(at, at + part.bytes);
+			at += (part.bytes + 3) & ~3;
+			return valueText(own, part);
+		})
+		.join(" . ");
+}
+
+/** Nothing in it moves a terminal's cursor, or ends a quoted string. */
+export function printable(text: string): string {
+	return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"]/gu, "?");
+}

@@ -1,0 +1,325 @@
+/**
+ * What nft(8) calls statements, each as the expressions that it stands for: `match(field("ip dscp"), "!=", 0)`,
+ * `assign(field("ip daddr"), address)`. The same as nft makes of the same words.
+ */
+import { numberBytes, prefixMask } from "./bytes.ts";
+import { type DataType, dataType, integerType } from "./data-type.ts";
+import type { AnonymousSet, SetElement } from "./element.ts";
+import type {
+	Expression,
+	ExtensionHeader,
+	Fib,
+	MetaKey,
+	PayloadBase,
+	PayloadWrite,
+	VerdictExpression,
+} from "./expression.ts";
+import { FIELDS, type Field, type FieldName, shiftOf } from "./field.ts";
+import type { Comparison } from "./uapi.ts";
+
+/** What rules compare and assign in: the first of 16 bytes. */
+const REGISTER = 1;
+
+/** Something that has a value in each packet. */
+export interface Operand {
+	/** Loads it into register 1. */
+	readonly load: readonly Expression[];
+	/** Bytes. */
+	readonly length: number;
+	readonly type: DataType;
+	/** The bits of those bytes that count, and how many are below them. */
+	readonly mask?: number;
+	readonly shift: number;
+	/** Where it is in the packet, if it is. */
+	readonly place?: Pick<Field, "base" | "offset" | "checksum" | "pseudoHeader">;
+	/** A name, compared with zeros behind it or by its beginning. */
+	readonly text?: true;
+}
+
+export interface NumberRange {
+	readonly first: number;
+	readonly last: number;
+}
+
+/** What an operand is compared with. Numbers are the field's own: of `ip dscp`, 0–63. */
+export type Value =
+	| number
+	| Uint8Array
+	/** The first bits of an address. */
+	| { readonly prefix: Uint8Array; readonly length: number }
+	/** Inclusive. */
+	| NumberRange
+	/** Disjoint. */
+	| { readonly anyOf: readonly NumberRange[] }
+	/** A set of the table. */
+	| { readonly set: string }
+	/** Of an interface; a wildcard is the beginning of one. */
+	| { readonly name: string; readonly wildcard: boolean };
+
+export function field(name: FieldName): Operand {
+	let known = fields.get(name);
+	if (known === undefined) {
+		known = operandOf(name);
+		fields.set(name, known);
+	}
+	return known;
+}
+
+const fields = new Map<FieldName, Operand>();
+
+function operandOf(name: FieldName): Operand {
+	const { base, offset, length, mask, type, checksum, pseudoHeader }: Field = FIELDS[name];
+	const load = payload(base, offset, length);
+	return {
+		// A device without Ethernet headers has no field of one.
+		load: name === "ether saddr" ? [...match(meta("iiftype"), "==", ARPHRD_ETHER), load] : [load],
+		length,
+		type,
+		...(mask === undefined ? {} : { mask }),
+		shift: shiftOf({ ...(mask === undefined ? {} : { mask }) }),
+		place: {
+			base,
+			offset,
+			...(checksum === undefined ? {} : { checksum }),
+			...(pseudoHeader === undefined ? {} : { pseudoHeader }),
+		},
+	};
+}
+
+const ARPHRD_ETHER = 1;
+
+/** Bytes by their place, as nft's `@nh,8,8`. Offset and length in bits, multiples of eight. */
+export function rawField(base: PayloadBase, offset: number, length: number): Operand {
+	if (offset % 8 !== 0 || length % 8 !== 0)
+		throw new RangeError("a field by its place begins and ends with a byte");
+	const bytes = length / 8;
+	return {
+		load: [payload(base, offset / 8, bytes)],
+		length: bytes,
+		type: integerType(bytes),
+		shift: 0,
+		place: { base, offset: offset / 8 },
+	};
+}
+
+function payload(base: PayloadBase, offset: number, length: number): Expression {
+	return { kind: "payload", base, offset, length, register: REGISTER };
+}
+
+const META_TYPES = {
+	length: host(4),
+	protocol: dataType("ether_type"),
+	mark: dataType("mark"),
+	iif: dataType("iface_index"),
+	oif: dataType("iface_index"),
+	iifname: dataType("ifname"),
+	oifname: dataType("ifname"),
+	iiftype: dataType("iface_type"),
+	nfproto: dataType("nf_proto"),
+	l4proto: dataType("inet_proto"),
+	pkttype: dataType("pkt_type"),
+} as const satisfies Partial<Record<MetaKey, DataType>>;
+
+function host(bytes: number): DataType {
+	return { ...integerType(bytes), order: "host" };
+}
+
+export function meta(key: keyof typeof META_TYPES): Operand {
+	const type = META_TYPES[key];
+	return {
+		load: [{ kind: "meta", key, register: REGISTER }],
+		length: type.bytes,
+		type,
+		shift: 0,
+		...(key === "iifname" || key === "oifname" ? { text: true } : {}),
+	};
+}
+
+/** What the routing tables say of an address: `fib daddr type`. */
+export function fibType(flags: Fib["flags"]): Operand {
+	const load: Expression = { kind: "fib", result: "type", flags, register: REGISTER };
+	return { load: [load], length: 4, type: dataType("fib_addrtype"), shift: 0 };
+}
+
+/** A field of an IPv6 extension header, in bytes of the header. */
+export function extensionHeader(type: number, offset: number, length: number): Operand {
+	const header: ExtensionHeader = {
+		kind: "exthdr",
+		operation: "ipv6",
+		type,
+		offset,
+		length,
+		present: false,
+		register: REGISTER,
+	};
+	return { load: [header], length, type: integerType(length), shift: 0 };
+}
+
+/** Only some bits of it: `ip frag-off & 0x1fff`. What is compared then is a number of all its bytes. */
+export function masked(operand: Operand, mask: number): Operand {
+	return { ...operand, mask, shift: 0 };
+}
+
+/** Goes on where the comparison holds. */
+export function match(left: Operand, operator: Comparison, right: Value): readonly Expression[] {
+	const load = [...left.load, ...masking(left)];
+	if (typeof right === "number") return [...load, compare(operator, bytesOf(left, right))];
+	if (right instanceof Uint8Array) return [...load, compare(operator, right)];
+	if ("prefix" in right) return matchPrefix(left, operator, right.prefix, right.length);
+	if ("name" in right) {
+		const name = Buffer.from(right.name, "utf8");
+		const whole = new Uint8Array(left.length);
+		whole.set(name);
+		return [...load, compare(operator, right.wildcard ? new Uint8Array(name) : whole)];
+	}
+	if (operator !== "==" && operator !== "!=")
+		throw new RangeError(`a range or set is not compared by ${operator}`);
+	if ("set" in right) return [...load, lookup(right.set, operator)];
+	if ("anyOf" in right) return [...load, lookup(setOf(left, right.anyOf), operator)];
+	const [first, last] = [bytesOf(left, right.first), bytesOf(left, right.last)];
+	return operator === "!="
+		? [...load, { kind: "range", register: REGISTER, operator, first, last }]
+		: [...load, compare(">=", first), compare("<=", last)];
+}
+
+function lookup(set: string | AnonymousSet, operator: "==" | "!="): Expression {
+	return { kind: "lookup", set, register: REGISTER, negated: operator === "!=" };
+}
+
+function setOf(left: Operand, ranges: readonly NumberRange[]): AnonymousSet {
+	return {
+		key: left.type.bytes === left.length ? left.type : integerType(left.length),
+		elements: ranges.map(({ first, last }): SetElement => {
+			const key = bytesOf(left, first);
+			return first === last ? { key } : { key, last: bytesOf(left, last) };
+		}),
+	};
+}
+
+function compare(operator: Comparison, value: Uint8Array): Expression {
+	return { kind: "compare", register: REGISTER, operator, value };
+}
+
+/** Of whole bytes nothing but those bytes is loaded. */
+function matchPrefix(
+	left: Operand,
+	operator: Comparison,
+	prefix: Uint8Array,
+	length: number,
+): readonly Expression[] {
+	if (length % 8 === 0 && left.place !== undefined) {
+		const { base, offset } = left.place;
+		return [payload(base, offset, length / 8), compare(operator, prefix.slice(0, length / 8))];
+	}
+	return [
+		...left.load,
+		mask(left.length, prefixMask(length, left.length), new Uint8Array(left.length)),
+		compare(operator, prefix),
+	];
+}
+
+function masking({ mask: bits, length, type }: Operand): Expression[] {
+	if (bits === undefined) return [];
+	return [mask(length, numberBytes(bits, length, type.order), new Uint8Array(length))];
+}
+
+function mask(length: number, bits: Uint8Array, xor: Uint8Array): Expression {
+	return {
+		kind: "bitwise",
+		source: REGISTER,
+		register: REGISTER,
+		length,
+		operation: "mask",
+		mask: bits,
+		xor,
+	};
+}
+
+function bytesOf({ length, shift, type }: Operand, value: number): Uint8Array {
+	return numberBytes(BigInt(value) << BigInt(shift), length, type.order);
+}
+
+/** Writes a value into the packet: the field's own number, or its bytes. Checksums are updated. */
+export function assign(left: Operand, value: number | Uint8Array): readonly Expression[] {
+	const { place } = left;
+	if (place === undefined) throw new RangeError("only what is in the packet can be written");
+	if (left.mask !== undefined && typeof value === "number") return assignBits(left, place, left.mask, value);
+	const bytes = typeof value === "number" ? bytesOf(left, value) : value;
+	return [{ kind: "immediate", register: REGISTER, value: bytes }, write(place, left.length)];
+}
+
+/** Writes what the kernel keeps with the packet: `meta mark set 7`. */
+export function assignMeta(key: keyof typeof META_TYPES, value: number): readonly Expression[] {
+	return [
+		{ kind: "immediate", register: REGISTER, value: bytesOf(meta(key), value) },
+		{ kind: "meta write", key, register: REGISTER },
+	];
+}
+
+/** Writes what a map of the table has for `key`; ends the rule where it has nothing. */
+export function assignFromMap(left: Operand, key: Operand, map: string): readonly Expression[] {
+	if (left.place === undefined) throw new RangeError("only what is in the packet can be written");
+	return [
+		...key.load,
+		...masking(key),
+		{ kind: "lookup", set: map, register: REGISTER, destination: REGISTER, negated: false },
+		write(left.place, left.length),
+	];
+}
+
+/** Checksums are of words of two bytes: a single byte is written together with its neighbour. */
+function assignBits(
+	{ length, shift }: Operand,
+	place: NonNullable<Operand["place"]>,
+	bits: number,
+	value: number,
+): readonly Expression[] {
+	const odd = length === 1 && place.checksum !== undefined;
+	const [offset, size] = odd ? [place.offset & ~1, 2] : [place.offset, length];
+	const lowest = odd && place.offset % 2 === 0 ? 8 : 0;
+	const all = 2 ** (8 * size) - 1;
+	return [
+		payload(place.base, offset, size),
+		mask(
+			size,
+			numberBytes(BigInt(all - (bits << lowest)), size),
+			numberBytes(BigInt(value << (shift + lowest)), size),
+		),
+		write({ ...place, offset }, size),
+	];
+}
+
+function write(
+	{ base, offset, checksum, pseudoHeader }: NonNullable<Operand["place"]>,
+	length: number,
+): PayloadWrite {
+	return {
+		kind: "payload write",
+		base,
+		offset,
+		length,
+		register: REGISTER,
+		...(checksum === undefined ? {} : { checksum }),
+		pseudoHeader: pseudoHeader === true,
+	};
+}
+
+/** `accept`, `drop`, `return` … */
+export function verdict(kind: Exclude<VerdictExpression["verdict"], "jump" | "goto">): VerdictExpression {
+	return { kind: "verdict", verdict: kind };
+}
+
+/** Comes back when the chain is through. */
+export function jump(chain: string): VerdictExpression {
+	return { kind: "verdict", verdict: "jump", chain };
+}
+
+/** Does not come back. */
+export function goTo(chain: string): VerdictExpression {
+	return { kind: "verdict", verdict: "goto", chain };
+}
+
+/** Counts the packets that come to it, from the given numbers on. */
+export function counter(packets = 0n, bytes = 0n): Expression {
+	return { kind: "counter", packets, bytes };
+}

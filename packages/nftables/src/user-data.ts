@@ -1,0 +1,178 @@
+/**
+ * User data: what the kernel keeps for programs and does not look at. nft(8) keeps comments in it, and how the keys
+ * and data of a set are to be printed (libnftnl's udata.h): type, length and value in a byte each, numbers in the
+ * order of the host.
+ */
+import { type FieldPlace, NAMED_FIELDS, type NamedField, type SetSpec, type SetType } from "./set.ts";
+
+/** NFTNL_UDATA_*_COMMENT: of tables, chains and rules, and of elements. */
+const COMMENT = 0;
+/** NFTNL_UDATA_SET_ELEM_FLAGS and its SET_ELEM_F_INTERVAL_OPEN. */
+const ELEMENT_FLAGS = 1;
+const INTERVAL_OPEN = 1;
+/** NFTNL_UDATA_SET_* */
+const SET = {
+	keyByteOrder: 0,
+	dataByteOrder: 1,
+	keyTypeof: 3,
+	dataTypeof: 4,
+	dataInterval: 6,
+	comment: 7,
+} as const;
+/** NFTNL_UDATA_SET_TYPEOF_* */
+const TYPEOF = { expression: 0, data: 1 } as const;
+/** EXPR_PAYLOAD of nft's enum expr_types. */
+const EXPRESSION_PAYLOAD = 7;
+/** NFTNL_UDATA_SET_KEY_PAYLOAD_* */
+const PLACE = { protocol: 0, field: 1, base: 2, offset: 3, length: 4 } as const;
+/** PROTO_BASE_* of nft. */
+const BASES = { link: 1, network: 2, transport: 3, inner: 4 } as const;
+/** enum byteorder of nft. */
+const BYTE_ORDER = { host: 1, network: 2 } as const;
+
+const LONGEST = 255;
+/** NFTNL_UDATA_COMMENT_MAXLEN: nft(8) refuses longer comments, without their final zero. */
+export const COMMENT_BYTES = 128;
+
+function entry(type: number, value: Uint8Array): Uint8Array {
+	if (value.length > LONGEST)
+		throw new RangeError(`user data of ${value.length} bytes, at most ${LONGEST} fit`);
+	return Buffer.concat([Uint8Array.of(type, value.length), value]);
+}
+
+function number(type: number, value: number): Uint8Array {
+	const bytes = Buffer.alloc(4);
+	bytes.writeUInt32LE(value);
+	return entry(type, bytes);
+}
+
+function text(type: number, value: string): Uint8Array {
+	return entry(type, Buffer.from(`${value}\0`, "utf8"));
+}
+
+/** Of a table, chain, rule or element. Throws RangeError for one that does not fit. */
+export function encodeComment(comment: string): Uint8Array {
+	return text(COMMENT, comment);
+}
+
+/** Of an element: its comment, and that it is an interval without an end. */
+export function encodeElementUserData(comment: string | undefined, openEnd: boolean): Uint8Array {
+	return Buffer.concat([
+		...(comment === undefined ? [] : [encodeComment(comment)]),
+		...(openEnd ? [number(ELEMENT_FLAGS, INTERVAL_OPEN)] : []),
+	]);
+}
+
+/** Undefined when there is none. */
+export function decodeComment(data: Uint8Array): string | undefined {
+	return textOf(entriesOf(data).get(COMMENT));
+}
+
+/** What nft prints a set from. */
+export function encodeSetUserData({
+	key,
+	data,
+	comment,
+}: Pick<SetSpec, "key" | "data" | "comment">): Uint8Array {
+	const parts = [number(SET.keyByteOrder, BYTE_ORDER[key.type.order])];
+	if (data !== undefined) {
+		parts.push(number(SET.dataByteOrder, data === "verdict" ? 0 : BYTE_ORDER[data.type.order]));
+	}
+	const ofData = data === undefined || data === "verdict" ? undefined : typeofEntry(SET.dataTypeof, data);
+	const ofKey = typeofEntry(SET.keyTypeof, key);
+	// nft reads a definition by `typeof` only where both are there.
+	if (ofKey !== undefined && (data === undefined || ofData !== undefined)) {
+		parts.push(ofKey, ...(ofData === undefined ? [] : [ofData]));
+	}
+	if (data !== undefined) parts.push(number(SET.dataInterval, 0));
+	if (comment !== undefined) parts.push(text(SET.comment, comment));
+	return Buffer.concat(parts);
+}
+
+export interface SetUserData {
+	readonly keyOrder: "network" | "host";
+	readonly key?: FieldPlace;
+	readonly data?: FieldPlace;
+	readonly comment?: string;
+}
+
+export function decodeSetUserData(bytes: Uint8Array): SetUserData {
+	const entries = entriesOf(bytes);
+	const key = placeOf(entries.get(SET.keyTypeof));
+	const data = placeOf(entries.get(SET.dataTypeof));
+	const comment = textOf(entries.get(SET.comment));
+	return {
+		keyOrder: numberOf(entries.get(SET.keyByteOrder)) === BYTE_ORDER.host ? "host" : "network",
+		...(key === undefined ? {} : { key }),
+		...(data === undefined ? {} : { data }),
+		...(comment === undefined ? {} : { comment }),
+	};
+}
+
+function typeofEntry(type: number, { typeof: place }: SetType): Uint8Array | undefined {
+	if (place === undefined || place.base === "tunnel") return undefined;
+	const inside =
+		place.name === undefined
+			? [
+					number(PLACE.protocol, 0),
+					number(PLACE.field, 0),
+					number(PLACE.base, BASES[place.base]),
+					number(PLACE.offset, place.offset),
+					number(PLACE.length, place.length),
+				]
+			: NAMED_FIELDS[place.name].map((one, index) => number(index, one));
+	return entry(
+		type,
+		Buffer.concat([number(TYPEOF.expression, EXPRESSION_PAYLOAD), entry(TYPEOF.data, Buffer.concat(inside))]),
+	);
+}
+
+function placeOf(bytes: Uint8Array | undefined): FieldPlace | undefined {
+	if (bytes === undefined) return undefined;
+	const outside = entriesOf(bytes);
+	if (numberOf(outside.get(TYPEOF.expression)) !== EXPRESSION_PAYLOAD) return undefined;
+	const inside = entriesOf(outside.get(TYPEOF.data) ?? new Uint8Array(0));
+	const value = (type: number): number => numberOf(inside.get(type)) ?? 0;
+	const [protocol, field] = [value(PLACE.protocol), value(PLACE.field)];
+	const name = FIELD_NAMES.find((one) => NAMED_FIELDS[one][0] === protocol && NAMED_FIELDS[one][1] === field);
+	if (name !== undefined) return { ...NAMED_PLACES[name], name };
+	const base = BASE_NAMES.find((one) => BASES[one] === value(PLACE.base));
+	if (protocol !== 0 || base === undefined) return undefined;
+	return { base, offset: value(PLACE.offset), length: value(PLACE.length) };
+}
+
+const FIELD_NAMES = Object.keys(NAMED_FIELDS) as NamedField[];
+const BASE_NAMES = Object.keys(BASES) as (keyof typeof BASES)[];
+const NAMED_PLACES: Readonly<Record<NamedField, FieldPlace>> = {
+	"ip saddr": { base: "network", offset: 96, length: 32 },
+	"ip daddr": { base: "network", offset: 128, length: 32 },
+	"ip6 saddr": { base: "network", offset: 64, length: 128 },
+	"ip6 daddr": { base: "network", offset: 192, length: 128 },
+};
+
+/** A field that has a name, for a set's `typeof`. */
+export function namedPlace(name: NamedField): FieldPlace {
+	return { ...NAMED_PLACES[name], name };
+}
+
+/** What somebody else wrote may be anything: it is read as far as it can be. */
+function entriesOf(bytes: Uint8Array): Map<number, Uint8Array> {
+	const entries = new Map<number, Uint8Array>();
+	for (let at = 0; at + 2 <= bytes.length; ) {
+		const [type = 0, length = 0] = bytes.subarray(at, at + 2);
+		if (at + 2 + length > bytes.length) break;
+		entries.set(type, bytes.subarray(at + 2, at + 2 + length));
+		at += 2 + length;
+	}
+	return entries;
+}
+
+function textOf(bytes: Uint8Array | undefined): string | undefined {
+	if (bytes === undefined) return undefined;
+	const end = bytes.indexOf(0);
+	return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString("utf8");
+}
+
+function numberOf(bytes: Uint8Array | undefined): number | undefined {
+	return bytes?.length === 4 ? Buffer.from(bytes).readUInt32LE() : undefined;
+}

@@ -1,0 +1,217 @@
+/** Bytes of any kind are read to a value or refused; what is written is read back. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { AttributeWriter } from "../src/attribute-writer.ts";
+import { UnreadableError } from "../src/codec.ts";
+import {
+	decodeChain,
+	decodeElementList,
+	decodeObject,
+	decodeRule,
+	decodeSetHead,
+	decodeTable,
+	MessageBody,
+} from "../src/decode.ts";
+import type { Expression } from "../src/expression.ts";
+import { ExpressionReader, expressionInside, readExpression } from "../src/expression-codec.ts";
+import { decodeComment, decodeSetUserData, encodeComment } from "../src/user-data.ts";
+
+function written(expression: Expression): Buffer {
+	const writer = new AttributeWriter();
+	expressionInside.write(writer, expression);
+	return Buffer.from(writer.take());
+}
+
+const register = fc.constantFrom(1, 2, 3, 4, 8, 9, 23);
+const value = fc.uint8Array({ minLength: 1, maxLength: 16 });
+const u32 = fc.integer({ min: 0, max: 0xffffffff });
+
+const expression: fc.Arbitrary<Expression> = fc.oneof(
+	fc.record({
+		kind: fc.constant("payload" as const),
+		base: fc.constantFrom("link" as const, "network" as const, "transport" as const),
+		offset: u32,
+		length: u32,
+		register,
+	}),
+	fc.record({
+		kind: fc.constant("payload write" as const),
+		base: fc.constantFrom("network" as const, "transport" as const),
+		offset: u32,
+		length: u32,
+		register,
+		checksum: u32,
+		pseudoHeader: fc.boolean(),
+	}),
+	fc.record({
+		kind: fc.constant("compare" as const),
+		register,
+		operator: fc.constantFrom("==" as const, "!=" as const, "<" as const, ">=" as const),
+		value,
+	}),
+	fc.record({
+		kind: fc.constant("range" as const),
+		register,
+		operator: fc.constantFrom("==" as const, "!=" as const),
+		first: value,
+		last: value,
+	}),
+	fc.record({
+		kind: fc.constant("lookup" as const),
+		set: fc.string({ minLength: 1, unit: "grapheme-ascii" }),
+		register,
+		negated: fc.boolean(),
+	}),
+	fc.record({
+		kind: fc.constant("counter" as const),
+		packets: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+		bytes: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+	}),
+	fc.record({
+		kind: fc.constant("fib" as const),
+		result: fc.constantFrom("type" as const, "oif" as const),
+		flags: fc.subarray(["saddr", "daddr", "mark", "iif", "oif", "present"] as const),
+		register,
+	}),
+	fc.record({
+		kind: fc.constant("verdict" as const),
+		verdict: fc.constantFrom("jump" as const, "goto" as const),
+		chain: fc.string({ minLength: 1, unit: "grapheme-ascii" }),
+	}),
+	fc.record({
+		kind: fc.constant("verdict" as const),
+		verdict: fc.constantFrom("accept" as const, "drop" as const, "continue" as const, "return" as const),
+	}),
+	fc.record({
+		kind: fc.constant("exthdr" as const),
+		operation: fc.constantFrom("ipv6" as const, "tcp option" as const),
+		type: fc.integer({ min: 0, max: 255 }),
+		offset: u32,
+		length: u32,
+		present: fc.boolean(),
+		register,
+	}),
+	fc.record({
+		kind: fc.constant("other" as const),
+		name: fc.constant("synproxy"),
+		data: fc.uint8Array({ maxLength: 40 }),
+	}),
+);
+
+describe("an expression", () => {
+	it("is read back as it was written", () => {
+		fc.assert(
+			fc.property(expression, (one) => {
+				const bytes = written(one);
+				assert.deepEqual(readExpression(bytes, 0, bytes.length), { ...one });
+			}),
+		);
+	});
+
+	it("of a form that is not known is kept as it came", () => {
+		const known = written({ kind: "meta", key: "mark", register: 1 });
+		// A key of meta that no kernel has yet.
+		known.writeUInt32BE(0xfffe, known.indexOf(Buffer.of(0, 0, 0, 3)));
+		const read = readExpression(known, 0, known.length);
+		assert.equal(read.kind, "other");
+		assert.deepEqual(written(read), known);
+	});
+
+	it("is the same value for the same bytes, counters apart", () => {
+		const reader = new ExpressionReader();
+		const meta = written({ kind: "meta", key: "mark", register: 1 });
+		assert.equal(reader.read(meta, 0, meta.length), reader.read(Buffer.from(meta), 0, meta.length));
+		const counter = written({ kind: "counter", packets: 1n, bytes: 2n });
+		assert.notEqual(reader.read(counter, 0, counter.length), reader.read(counter, 0, counter.length));
+	});
+});
+
+describe("what is written", () => {
+	it("is the same wherever the buffer has to grow", () => {
+		for (let before = 0; before < 1100; before++) {
+			const writer = new AttributeWriter();
+			writer.raw(new Uint8Array(before));
+			const begun = writer.begin(1, true);
+			writer.u8(1);
+			writer.be16(0x0203);
+			writer.be32(0x04050607);
+			writer.be64(0x08090a0b0c0d0e0fn);
+			writer.text("x");
+			writer.end(begun);
+			assert.equal(
+				Buffer.from(writer.take().subarray(before)).toString("hex"),
+				"15000180" + "0102030405060708090a0b0c0d0e0f7800" + "000000",
+			);
+		}
+	});
+});
+
+describe("bytes of any kind", () => {
+	const decoders = [
+		decodeTable,
+		decodeChain,
+		decodeSetHead,
+		decodeElementList,
+		decodeObject,
+		(body: MessageBody) => decodeRule(body, new ExpressionReader()),
+	];
+
+	it("are decoded, or refused as unreadable", () => {
+		let readable = 0;
+		fc.assert(
+			fc.property(
+				fc.uint8Array({ minLength: 4, maxLength: 200 }),
+				fc.constantFrom(...decoders),
+				(bytes, decode) => {
+					try {
+						decode(new MessageBody(bytes));
+						readable++;
+					} catch (error) {
+						assert.ok(error instanceof UnreadableError, String(error));
+					}
+				},
+			),
+			{ numRuns: 3000 },
+		);
+		assert.ok(readable > 0);
+	});
+
+	it("with a rule's message cut short or altered at one place are decoded or refused", () => {
+		const writer = new AttributeWriter();
+		writer.raw(Uint8Array.of(2, 0, 0, 0));
+		const list = writer.begin(4, true);
+		const begun = writer.begin(1, true);
+		expressionInside.write(writer, {
+			kind: "compare",
+			register: 1,
+			operator: "==",
+			value: Uint8Array.of(1, 2),
+		});
+		writer.end(begun);
+		writer.end(list);
+		const whole = writer.take();
+		for (let at = 0; at < whole.length; at++) {
+			for (const bytes of [
+				whole.slice(0, at),
+				Uint8Array.from(whole, (byte, index) => (index === at ? 0xff : byte)),
+			]) {
+				try {
+					decodeRule(new MessageBody(bytes), new ExpressionReader());
+				} catch (error) {
+					assert.ok(error instanceof UnreadableError, String(error));
+				}
+			}
+		}
+	});
+
+	it("as user data never throw", () => {
+		fc.assert(
+			fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+				decodeComment(bytes);
+				decodeSetUserData(bytes);
+			}),
+		);
+		assert.equal(decodeComment(encodeComment("as it was, ü")), "as it was, ü");
+	});
+});

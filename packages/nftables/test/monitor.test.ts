@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { failOnLeaks } from "../../../test/support/leak.ts";
+import { enterNetns, run } from "../../../test/support/netns.ts";
+import { Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
+
+enterNetns();
+failOnLeaks();
+
+/** Everything up to the next generation. */
+function nextChange(monitor: RulesetMonitor): RulesetEvent[] {
+	const events: RulesetEvent[] = [];
+	while (!events.some(({ kind }) => kind === "generation")) {
+		assert.ok(monitor.wait(5000), "the monitor was told of nothing");
+		events.push(...monitor.read());
+	}
+	return events;
+}
+
+it("tells of every object of a change, of the new generation and of who made it", () => {
+	using monitor = new RulesetMonitor();
+	using nft = new Nftables();
+	assert.deepEqual(monitor.read(), []);
+	run(
+		"nft",
+		'add table ip t; add chain ip t c; add rule ip t c ip dscp 5 counter comment "five"; add set ip t s { type ipv4_addr; }',
+	);
+	const events = nextChange(monitor);
+	assert.deepEqual(
+		events.map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
+		["table added", "chain added", "rule added", "set added", "generation"],
+	);
+	const rule = events.find((event) => event.kind === "rule");
+	assert.deepEqual(rule?.kind === "rule" && [rule.table, rule.rule.chain, rule.rule.comment], [
+		{ family: "ip", name: "t" },
+		"c",
+		"five",
+	]);
+	const last = events.at(-1);
+	assert.ok(last?.kind === "generation");
+	assert.equal(last.generation, nft.generation());
+	assert.equal(last.program, "nft");
+	nft.transact([{ do: "delete table", table: { family: "ip", name: "t" } }]);
+	const own = nextChange(monitor);
+	assert.deepEqual(
+		own.map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
+		["rule deleted", "set deleted", "chain deleted", "table deleted", "generation"],
+	);
+});

@@ -1,0 +1,197 @@
+/** What nft(8) has made is read, made once more, and printed, and is the same each time. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { failOnLeaks } from "../../../test/support/leak.ts";
+import { enterNetns, run } from "../../../test/support/netns.ts";
+import {
+	copyTable,
+	dataType,
+	expressionKey,
+	Nftables,
+	printTable,
+	type Rule,
+	type SetElement,
+	sameTable,
+	type TableContents,
+} from "../src/index.ts";
+
+enterNetns();
+failOnLeaks();
+
+const EVERYTHING = fileURLToPath(new URL("rulesets/everything.nft", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "nftables-"));
+after(() => rmSync(folder, { recursive: true }));
+
+function readAll(): readonly TableContents[] {
+	using nft = new Nftables();
+	return nft.read().tables;
+}
+
+function assertSame(found: readonly TableContents[], wanted: readonly TableContents[]): void {
+	for (const [index, table] of wanted.entries()) {
+		const other = found[index];
+		assert.ok(other !== undefined);
+		const keys = ({ rules }: TableContents): string[][] =>
+			rules.map(({ expressions }) => expressions.map(expressionKey));
+		assert.deepEqual(keys(other), keys(table), `rules of ${table.family} ${table.name}`);
+		assert.ok(sameTable(other, table), `${printTable(other)} is not ${printTable(table)}`);
+	}
+	assert.equal(found.length, wanted.length);
+}
+
+/** nft prints a counter's numbers, which a copy does not take along. */
+function withoutCounts(listing: string): string {
+	return listing.replace(/packets \d+ bytes \d+/g, "packets 0 bytes 0");
+}
+
+describe("a ruleset of nft(8)", () => {
+	beforeEach(() => run("nft", "flush", "ruleset"));
+
+	it("is read without an expression that this package does not know", () => {
+		run("nft", "-f", EVERYTHING);
+		const rules = readAll().flatMap((table) => table.rules);
+		assert.equal(rules.length, 33);
+		for (const { expressions } of rules) {
+			assert.deepEqual(
+				expressions.filter(({ kind }) => kind === "other"),
+				[],
+			);
+		}
+	});
+
+	it("is copied so that nft lists the same", () => {
+		run("nft", "-f", EVERYTHING);
+		const tables = readAll();
+		const listed = tables.map(({ family, name }) => run("nft", "-s", "list", "table", family, name));
+		run("nft", "flush", "ruleset");
+		using nft = new Nftables();
+		nft.transact(tables.flatMap(copyTable));
+		assertSame(readAll(), tables);
+		const lines = (listing: string): string[] => withoutCounts(listing).split("\n").sort();
+		for (const [index, { family, name }] of tables.entries()) {
+			assert.deepEqual(lines(run("nft", "-s", "list", "table", family, name)), lines(listed[index] ?? ""));
+		}
+	});
+
+	it("is printed so that nft reads the same", () => {
+		run("nft", "-f", EVERYTHING);
+		const tables = readAll();
+		const file = join(folder, "printed.nft");
+		writeFileSync(file, tables.map(printTable).join(""));
+		run("nft", "flush", "ruleset");
+		run("nft", "-f", file);
+		assertSame(readAll(), tables);
+	});
+
+	it("has comments, counters, sizes, flags and owners in its values", () => {
+		run("nft", "-f", EVERYTHING);
+		const table = readAll().find(({ family }) => family === "ip") ?? assert.fail("no table");
+		const map = table.sets.find(({ name }) => name === "m");
+		assert.deepEqual(map?.elements, [
+			{
+				key: Uint8Array.of(4),
+				data: Uint8Array.of(10, 0, 0, 1),
+				counter: { packets: 5n, bytes: 6n },
+				comment: "1024 x",
+			},
+		]);
+		assert.equal(map?.size, 64);
+		assert.equal(map?.counters, true);
+		assert.deepEqual(map?.key.typeof, { base: "network", offset: 8, length: 8 });
+		assert.equal(map?.data !== "verdict" && map?.data?.typeof?.name, "ip daddr");
+		const ports = table.sets.find(({ name }) => name === "ports")?.elements;
+		const port = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 0xff);
+		assert.deepEqual(ports, [
+			{ key: port(22) },
+			{ key: port(8000), last: port(8010) },
+			{ key: port(65000), last: port(65535) },
+		] satisfies SetElement[]);
+		assert.deepEqual(table.objects, [{ type: "counter", name: "left", counter: { packets: 3n, bytes: 4n } }]);
+		const hello = table.rules.find(({ comment }) => comment === "hello");
+		assert.ok(
+			hello?.expressions.some((one) => one.kind === "counter" && one.packets === 1n && one.bytes === 2n),
+		);
+		assert.deepEqual(table.chains.find(({ name }) => name === "pre")?.base, {
+			type: "filter",
+			hook: "prerouting",
+			priority: -300,
+			policy: "accept",
+		});
+	});
+
+	it("of iptables-nft has the names of its matches and targets", () => {
+		run(
+			"iptables-nft",
+			"-t",
+			"mangle",
+			"-A",
+			"PREROUTING",
+			"-m",
+			"dscp",
+			"--dscp",
+			"1",
+			"-j",
+			"DSCP",
+			"--set-dscp",
+			"2",
+		);
+		const rules: readonly Rule[] = readAll().flatMap((table) => table.rules);
+		const kinds = rules.flatMap(({ expressions }) =>
+			expressions.flatMap((one) =>
+				one.kind === "match" || one.kind === "target" ? [`${one.kind} ${one.name}`] : [],
+			),
+		);
+		assert.deepEqual(kinds, ["match dscp", "target DSCP"]);
+	});
+
+	it("is not copied when it holds what a copy would lose", () => {
+		run(
+			"nft",
+			"add table ip t; add set ip t s { type ipv4_addr; timeout 1h; }; add element ip t s { 10.0.0.1 }",
+		);
+		const [table] = readAll();
+		assert.ok(table !== undefined);
+		assert.throws(() => copyTable(table), {
+			name: "NftablesError",
+			code: "UNSUPPORTED",
+			message: /copy table ip t: s is/,
+		});
+	});
+});
+
+describe("elements", () => {
+	it("come back as they were added, singly and as ranges", () => {
+		run("nft", "flush", "ruleset");
+		using nft = new Nftables();
+		const table = { family: "ip", name: "t" } as const;
+		const key = { type: dataType("inet_service") };
+		const bytes = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 0xff);
+		const bounds = fc.uniqueArray(fc.integer({ min: 0, max: 0x7ffe }), { minLength: 2, maxLength: 12 });
+		fc.assert(
+			fc.property(bounds, (list) => {
+				// Pairs with a gap between them, so that no two ranges touch.
+				const sorted = list.sort((a, b) => a - b).map((one) => one * 2);
+				const elements: SetElement[] = [];
+				for (let at = 0; at + 1 < sorted.length; at += 2) {
+					const [first = 0, last = 0] = sorted.slice(at, at + 2);
+					elements.push({ key: bytes(first), last: bytes(last) });
+				}
+				const set = { name: "s", key, flags: ["interval"] } as const;
+				nft.transact([
+					{ do: "add table", table },
+					{ do: "delete table", table },
+					{ do: "add table", table },
+					{ do: "add set", table, set },
+					{ do: "add elements", table, set, elements },
+				]);
+				assert.deepEqual(nft.read([table]).tables[0]?.sets[0]?.elements, elements);
+			}),
+			{ numRuns: 60 },
+		);
+	});
+});

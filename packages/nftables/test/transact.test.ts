@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { beforeEach, describe, it } from "node:test";
+import { failOnLeaks } from "../../../test/support/leak.ts";
+import { enterNetns, run } from "../../../test/support/netns.ts";
+import { FROM_SOURCE } from "../../../test/support/node.ts";
+import {
+	type Command,
+	type Expression,
+	field,
+	jump,
+	match,
+	Nftables,
+	NftablesError,
+	verdict,
+} from "../src/index.ts";
+
+enterNetns();
+failOnLeaks();
+
+const table = { family: "ip", name: "t" } as const;
+const MADE: readonly Command[] = [
+	{ do: "add table", table },
+	{ do: "add chain", table, chain: { name: "c" } },
+];
+
+function refusal(work: () => unknown): NftablesError {
+	try {
+		work();
+	} catch (error) {
+		assert.ok(error instanceof NftablesError, String(error));
+		return error;
+	}
+	return assert.fail("nothing was refused");
+}
+
+describe("a transaction", () => {
+	beforeEach(() => run("nft", "flush", "ruleset"));
+
+	it("changes nothing when one of its commands is refused, and names that command", () => {
+		using nft = new Nftables();
+		const accept = { expressions: [verdict("accept")], comment: "to nowhere" };
+		const error = refusal(() =>
+			nft.transact([
+				...MADE,
+				{ do: "add rule", table, chain: "nowhere", rule: accept },
+				{ do: "delete chain", table, chain: "c" },
+			]),
+		);
+		assert.equal(error.code, "REFUSED");
+		assert.equal(error.errno, "ENOENT");
+		assert.equal(error.command, 2);
+		assert.match(error.message, /^add a rule to chain ip t nowhere \("to nowhere"\): ENOENT/);
+		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+
+	it("is refused with the part of the command that the kernel objects to", () => {
+		using nft = new Nftables();
+		nft.transact(MADE);
+		const add = (expressions: readonly Expression[], chain = "c"): Command => ({
+			do: "add rule",
+			table,
+			chain,
+			rule: { expressions },
+		});
+		const dscp = match(field("ip dscp"), "!=", 0);
+		const messages = [
+			add([...dscp, verdict("accept")], "nowhere"),
+			add([...dscp, jump("nowhere")]),
+			add([...dscp, { kind: "lookup", set: "nothing", register: 1, negated: false }]),
+			{ do: "delete set", table, set: "nothing" } as const,
+		].map((command) => refusal(() => nft.transact([command])).message);
+		assert.deepEqual(messages, [
+			"add a rule to chain ip t nowhere: ENOENT (the kernel objects to its chain)",
+			"add a rule to chain ip t c: ENOENT (the kernel objects to expression 4 (verdict))",
+			"add a rule to chain ip t c: ENOENT (the kernel objects to expression 4 (lookup))",
+			"delete set ip t nothing: ENOENT (the kernel objects to its name)",
+		]);
+	});
+
+	it("is refused when the ruleset is of another generation than it was made for", () => {
+		using nft = new Nftables();
+		nft.transact(MADE);
+		const { generation } = nft.read([table]);
+		run("nft", "add table ip somebody");
+		const before = run("nft", "-a", "list", "ruleset");
+		const error = refusal(() => nft.transact([{ do: "delete table", table }], { generation }));
+		assert.equal(error.code, "CHANGED");
+		assert.equal(run("nft", "-a", "list", "ruleset"), before);
+		nft.transact([{ do: "delete table", table }], { generation: nft.generation() });
+		assert.equal(nft.hasTable(table), false);
+	});
+
+	it("makes the next generation by one, so that a second transaction can be bound to it", () => {
+		using nft = new Nftables();
+		const { generation } = nft.read([]);
+		nft.transact(MADE, { generation });
+		nft.transact([{ do: "delete table", table }], { generation: generation + 1 });
+		assert.equal(nft.generation(), generation + 2);
+	});
+
+	it("of ten thousand rules is one transaction, and each that is refused is told of", () => {
+		using nft = new Nftables();
+		const rules = Array.from({ length: 10_000 }, (_, port): Command => {
+			const expressions = [...match(field("th dport"), "==", port), verdict("accept")];
+			return { do: "add rule", table, chain: "c", rule: { expressions } };
+		});
+		nft.transact([...MADE, ...rules]);
+		assert.equal(nft.read([table]).tables[0]?.rules.length, 10_000);
+		const nowhere = rules.map((one): Command => ({ ...one, table: { family: "ip", name: "nowhere" } }));
+		assert.equal(refusal(() => nft.transact(nowhere)).command, 0);
+	});
+
+	it("without commands asks the kernel nothing", () => {
+		using nft = new Nftables();
+		const before = nft.generation();
+		nft.transact([]);
+		assert.equal(nft.generation(), before);
+	});
+
+	it("refuses values that do not fit before anything is sent", () => {
+		using nft = new Nftables();
+		const rule = { expressions: [verdict("accept")], comment: "x".repeat(300) };
+		assert.throws(() => nft.transact([...MADE, { do: "add rule", table, chain: "c", rule }]), RangeError);
+		const chain = {
+			name: "d",
+			base: { type: "filter", hook: "egress", priority: 0, policy: "accept" },
+		} as const;
+		assert.throws(
+			() => nft.transact([...MADE, { do: "add chain", table, chain }]),
+			/family ip has no hook egress/,
+		);
+		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+});
+
+describe("a table with an owner", () => {
+	it("is gone with the socket that made it, and nobody else can change it meanwhile", () => {
+		const owned = { family: "ip", name: "owned", flags: ["owner"] } as const;
+		using other = new Nftables();
+		{
+			using nft = new Nftables();
+			nft.transact([{ do: "add table", table: owned }]);
+			assert.equal(other.hasTable(owned), true);
+			const error = refusal(() => other.transact([{ do: "delete table", table: owned }]));
+			assert.equal(error.code, "PERMISSION");
+		}
+		assert.equal(other.hasTable(owned), false);
+	});
+});
+
+describe("a process without privileges", () => {
+	it("is told that it takes root", () => {
+		const script = `
+			import { Nftables } from "@l3dsr/nftables";
+			try { using nft = new Nftables(); nft.transact([{ do: "add table", table: { family: "ip", name: "t" } }]); }
+			catch (error) { console.log(error.name, error.code, error.hint); }`;
+		const { stdout, stderr } = spawnSync(
+			"setpriv",
+			[
+				"--reuid=65534",
+				"--regid=65534",
+				"--clear-groups",
+				"--inh-caps=-all",
+				process.execPath,
+				...FROM_SOURCE,
+				"--input-type=module-typescript",
+				"-e",
+				script,
+			],
+			{ encoding: "utf8", cwd: import.meta.dirname },
+		);
+		assert.equal(stdout, "NftablesError PERMISSION run it as root\n", stderr);
+	});
+});
