@@ -1,5 +1,5 @@
 /** Counting: one lookup in a per-CPU map, which the JIT inlines, and two additions. */
-import { layout, type Place, u64, type Value, view } from "@l3dsr/bpf";
+import { layout, type MapSpec, type Place, type ProgramBuilder, u64, type Value, view } from "@l3dsr/bpf";
 import type { Packet } from "./packet.ts";
 
 /** Value of a counter map. */
@@ -18,7 +18,7 @@ export const NOTHING_WRONG = 0xffff_ffff;
 
 /** Adds one packet of `length` bytes to the counter whose slot is at `slot`. */
 export function emitCount(
-	{ p, maps }: Pick<Packet, "p" | "maps">,
+	{ p, maps }: { readonly p: ProgramBuilder; readonly maps: { readonly counters: MapSpec } },
 	what: string,
 	slot: Place,
 	length: Value | Place,

@@ -58,21 +58,42 @@ function arriveAtXdp({ p, options, slots, link, leave }: Director, isIpv6: Label
 function arriveAtTc(director: Director, isIpv6: Label): Arrival {
 	const { p, slots, link, leave } = director;
 	const ctx = p.context(SKB);
-	p.comment("find the packet; is it for this host?");
+	p.comment("find the packet");
 	p.store(slots.context, ctx.data.base);
 	p.store(slots.state, 0);
-	p.gotoIf(ctx.pkt_type, "!=", PACKET_HOST, leave("other-host"));
 	const data = p.load(ctx.data, { name: "data", in: 6 });
 	const end = p.load(ctx.data_end, { name: "end", in: 2 });
-	p.comment("IPv4 or IPv6?");
-	using type = p.load(ctx.protocol, { name: "ethertype" });
 	p.release(ctx.data.base);
-	const enough = p.label("enough to read");
-	p.prove(data, link + SHORTEST, end, leave("not-ip"));
-	p.place(enough);
+	p.unlessProven(data, link + SHORTEST, end, () => {
+		emitPull(director);
+		const again = loadContext(director);
+		p.load(again.data, { into: data });
+		p.load(again.data_end, { into: end });
+		p.release(again.data.base);
+		p.prove(data, link + SHORTEST, end, leave("not-ip"));
+	});
+	using base = p.load(slots.context, { name: "context" });
+	const skb = view(base, SKB);
+	p.comment("is it for this host?");
+	p.gotoIf(skb.pkt_type, "!=", PACKET_HOST, leave("other-host"));
+	p.comment("IPv4 or IPv6?");
+	using type = p.load(skb.protocol, { name: "ethertype" });
+	p.release(base);
 	p.gotoIf(type, "==", ETHER_TYPE.ipv6, isIpv6);
 	p.gotoIf(type, "!=", ETHER_TYPE.ipv4, leave("not-ip"));
 	return { data, end };
+}
+
+/** At tc, what headers can need is made readable, as far as the packet has it. Values in r0-r5 are lost. */
+function emitPull({ p, slots }: Director): void {
+	p.comment("have the kernel pull the headers in");
+	using base = p.load(slots.context, { name: "context" });
+	using length = p.load(view(base, SKB).len, { name: "pulled" });
+	const fits = p.label("fits");
+	p.gotoIf(length, "<=", PULLED_BYTES, fits);
+	length.set(PULLED_BYTES);
+	p.place(fits);
+	p.run("bpf_skb_pull_data", [base, length]);
 }
 
 /**
@@ -81,16 +102,7 @@ function arriveAtTc(director: Director, isIpv6: Label): Arrival {
  */
 export function findAgain(director: Director, data: Value, headerBytes: number): Value {
 	const { p, options, link, leave } = director;
-	if (options.hook === "tc") {
-		p.comment("have the kernel pull the headers in");
-		const skb = view(p.load(director.slots.context, { name: "context" }), SKB);
-		const length = p.load(skb.len, { name: "pulled" });
-		const fits = p.label("fits");
-		p.gotoIf(length, "<=", PULLED_BYTES, fits);
-		length.set(PULLED_BYTES);
-		p.place(fits);
-		p.run("bpf_skb_pull_data", [skb.len.base, length]);
-	}
+	if (options.hook === "tc") emitPull(director);
 	const context = loadContext(director);
 	p.revive(data);
 	p.load(context.data, { into: data });

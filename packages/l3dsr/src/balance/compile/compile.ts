@@ -7,6 +7,7 @@
  */
 import { type Label, ProgramBuilder, type ProgramSpec, type Value } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
+import { DROP, PASS } from "../../programs/packet.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { tableSpecs } from "../tables/layout.ts";
 import { aboutMap } from "./about.ts";
@@ -18,7 +19,6 @@ import { allocateStack, type Director, type Packet } from "./frame.ts";
 import type { ProgramOptions } from "./options.ts";
 import { emitStraight } from "./straight.ts";
 import { emitUnusual } from "./unusual.ts";
-import { DROP, PASS } from "./way-out.ts";
 
 /** The program's name in the kernel: by it, ours is found again. */
 export const PROGRAM_NAME = { xdp: "l3dsr_director", tc: "l3dsr_direct_tc" } as const;

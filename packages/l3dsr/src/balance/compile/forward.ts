@@ -2,9 +2,10 @@
  * Forwarding: destination, DSCP, hop limit and checksums, in that order of the header's bytes; nothing else of the packet
  * changes. Whatever could stop it has been asked before the first byte is written.
  */
-import { IPV4, IPV6, type Place, part, type Value, view } from "@l3dsr/bpf";
+import { IPV4, IPV6, part, type Value, view } from "@l3dsr/bpf";
+import { emitCount } from "../../programs/count.ts";
+import { CSUM_FLAG } from "../../programs/transport-checksum.ts";
 import { REAL } from "../tables/layout.ts";
-import { emitCount } from "./count.ts";
 import { emitRememberDatagram } from "./fragment-memory.ts";
 import {
 	CHECKSUM,
@@ -44,7 +45,7 @@ export function emitForward(packet: Packet): void {
 	emitFits(forwarded);
 	if (packet.options.hook === "xdp" && packet.options.forward === "resolved") emitNextHop(forwarded);
 	emitRewrite(forwarded);
-	emitCount(packet, "count the packet", slots.length);
+	emitCount(packet, "count the packet", slots.key, slots.length);
 	emitWayOut(forwarded);
 }
 
@@ -57,7 +58,7 @@ function emitFits({ p, options, slots, entry, leave }: Forwarded): void {
 }
 
 function emitRewrite(packet: Forwarded): void {
-	const { p, family, data, sumAt, slots, link, entry, options } = packet;
+	const { p, family, data, link, entry, options } = packet;
 	const real = view(entry, REAL_ENTRY);
 	const ip4 = view(data, IPV4, link);
 	const ip6 = view(data, IPV6, link);
@@ -107,7 +108,7 @@ function emitRewrite(packet: Forwarded): void {
 		p.copyBytes(ip6.destination, real.address);
 	}
 	p.comment("update the transport checksum, if one covers the destination");
-	emitTransportChecksum(packet, sum, family === "ipv4" ? 2n * U32 : 5n * U32, sumAt, slots.state);
+	emitTransportChecksum(packet, sum, family === "ipv4" ? 2n * U32 : 5n * U32);
 }
 
 function emitAddComplement({ p, entry }: Forwarded, sum: Value): void {
@@ -115,17 +116,75 @@ function emitAddComplement({ p, entry }: Forwarded, sum: Value): void {
 	sum.add(complement);
 }
 
-/** IPv6 at tc: no field makes up for the new Traffic Class in the card's sum of the packet. */
-function emitTellClass(packet: Forwarded, before: Value, after: Value): void {
-	const { p, options } = packet;
-	if (options.hook === "tc") throw new Error("tc is not compiled here");
-	p.release(before, after);
+/** IPv6 at tc: no field makes up for the new Traffic Class in the card's sum of the packet: new - old is told. */
+export function emitTellClass({ p, options, slots }: Packet, before: Value, after: Value): void {
+	if (options.hook === "tc") {
+		const change = before.raw(64).xor(0xffff).add(after);
+		p.release(after);
+		using skb = p.load(slots.context, { name: "context" });
+		p.run("bpf_csum_update", [skb, change]);
+		p.release(change);
+	} else p.release(before, after);
 }
 
-function emitTransportChecksum({ p }: Forwarded, sum: Value, most: bigint, sumAt: Value, state: Place): void {
+function emitTransportChecksum(packet: Forwarded, sum: Value, most: bigint): void {
+	const { p, options, sumAt, slots } = packet;
+	if (options.hook === "tc") {
+		emitWithHelper(packet, p.fold(sum, most).xor(0xffff_ffff));
+		return;
+	}
 	const done = p.label("checksums done");
-	p.gotoIf(state, "&", STATE.noChecksum, done);
+	p.gotoIf(slots.state, "&", STATE.noChecksum, done);
 	p.addToChecksum(view(sumAt, CHECKSUM).checksum, sum, most);
 	p.place(done);
 	p.release(sum, sumAt);
+}
+
+/**
+ * At tc the checksum may be only half of one (CHECKSUM_PARTIAL), or the card's sum of the whole packet has to follow
+ * (CHECKSUM_COMPLETE): the kernel's helper knows. `change`: new - old, in 32 bits.
+ */
+function emitWithHelper(packet: Forwarded, change: Value): void {
+	const { p, family, data, sumAt, slots, options } = packet;
+	const { ipv6ChecksumFlag } = options;
+	const isIpv6 = family === "ipv6";
+	p.comment("where the checksum is");
+	{
+		using offset = p.u64("checksum offset").set(sumAt).sub(data);
+		p.store(slots.offset, offset);
+	}
+	p.release(sumAt, data);
+	p.keep(change);
+	const done = p.label("checksums done");
+	const uncovered = p.label("no checksum");
+	p.gotoIf(slots.state, "&", STATE.noChecksum, isIpv6 ? uncovered : done);
+	// Before Linux 6.16 the helper changes the card's sum as for IPv4, where the header checksum makes up for it.
+	if (isIpv6 && !ipv6ChecksumFlag) emitTellSum(packet, change);
+	p.comment("update the transport checksum: it may be partial, or the card's sum");
+	{
+		using flags = p.u64("flags");
+		flags.set(CSUM_FLAG.BPF_F_PSEUDO_HDR | (isIpv6 && ipv6ChecksumFlag ? CSUM_FLAG.BPF_F_IPV6 : 0));
+		const known = p.label("flags known");
+		using state = p.load(slots.state, { name: "state" });
+		p.gotoUnless(state, "&", STATE.udpChecksum, known);
+		flags.or(CSUM_FLAG.BPF_F_MARK_MANGLED_0);
+		p.place(known);
+		p.release(state);
+		using offset = p.load(slots.offset, { name: "checksum offset" });
+		using skb = p.load(slots.context, { name: "context" });
+		p.run("bpf_l4_csum_replace", [skb, offset, 0, change, flags]);
+	}
+	p.goto(done);
+	if (isIpv6) {
+		p.place(uncovered);
+		p.comment("no checksum follows the address: tell the sum of the whole packet");
+		emitTellSum(packet, change);
+	}
+	p.place(done);
+	p.release(change);
+}
+
+function emitTellSum({ p, slots }: Forwarded, change: Value): void {
+	using skb = p.load(slots.context, { name: "context" });
+	p.run("bpf_csum_update", [skb, change]);
 }

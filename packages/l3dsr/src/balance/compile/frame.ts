@@ -51,6 +51,8 @@ export const STATE = {
 	byKernel: 64,
 	/** TCP with SYN and ACK. */
 	synAck: 128,
+	/** The checksum is UDP's, of which 0 means none. */
+	udpChecksum: 256,
 } as const;
 
 const raw64 = { bytes: 8, order: "none", kind: "scalar" } as const;

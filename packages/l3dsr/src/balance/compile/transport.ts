@@ -65,7 +65,7 @@ export function emitTcpState({ p, slots }: Packet, at: Value): void {
 /** The stack's `state` |= what the UDP header at `at` says. */
 export function emitUdpState({ p, slots }: Packet, at: Value): void {
 	using state = p.load(slots.state, { name: "state" });
-	state.or(STATE.udp);
+	state.or(STATE.udp | STATE.udpChecksum);
 	p.unlikely(view(at, UDP).checksum, "==", 0, () => state.or(STATE.noChecksum));
 	p.store(slots.state, state);
 }

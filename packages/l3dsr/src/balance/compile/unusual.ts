@@ -10,6 +10,7 @@ import { findAgain } from "./arrival.ts";
 import { emitCheckHops } from "./choose.ts";
 import { emitEcho } from "./echo.ts";
 import { emitFindAddress, emitFindService, emitFoldAt } from "./find-service.ts";
+import { emitTellClass } from "./forward.ts";
 import { emitRecallDatagram } from "./fragment-memory.ts";
 import { type Packet, PORTS, START, START_RAW, STATE, VIP_ENTRY } from "./frame.ts";
 import { emitIcmpError } from "./icmp-error.ts";
@@ -62,7 +63,7 @@ export function emitUnusual(packet: Packet, ways: Ways): void {
 
 /** A packet for a real server: if it carries a code of ours from outside, the code is cleared. */
 function emitBleach(packet: Packet): void {
-	const { p, slots, family, data, link, vip, leave } = packet;
+	const { p, family, data, link, vip, leave } = packet;
 	const { kind, codes } = view(vip, VIP_ENTRY);
 	p.gotoIf(kind, "!=", KIND.real, leave("not-vip"));
 	p.comment("straight to a real server: with a code of ours?");
@@ -84,10 +85,8 @@ function emitBleach(packet: Packet): void {
 		after.xor(0xffff);
 		change.add(after);
 		p.addToChecksum(view(data, IPV4, link).checksum, change, 2n * 0xffffn);
-		p.release(change);
-	} else p.release(before);
-	p.release(after);
-	p.store(slots.key, 0);
+		p.release(change, after);
+	} else emitTellClass(packet, before, after);
 	p.goto(leave("bleached"));
 }
 

@@ -7,7 +7,6 @@ import {
 	IPV6,
 	layout,
 	part,
-	TC_ACT,
 	u8,
 	u16,
 	u32,
@@ -15,14 +14,11 @@ import {
 	whole,
 	XDP_ACTION,
 } from "@l3dsr/bpf";
+import { PASS } from "../../programs/packet.ts";
 import { REASONS } from "../reason.ts";
 import { HOP } from "../tables/layout.ts";
 import { emitCountReason } from "./count.ts";
 import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
-
-/** What the program returns for a packet that the kernel is to have. */
-export const PASS = { xdp: XDP_ACTION.PASS, tc: TC_ACT.UNSPEC } as const;
-export const DROP = { xdp: XDP_ACTION.DROP, tc: TC_ACT.SHOT } as const;
 
 const AF_INET = 2;
 const AF_INET6 = 10;

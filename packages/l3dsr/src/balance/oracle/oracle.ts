@@ -78,6 +78,8 @@ export interface OracleOptions {
 	readonly vlan?: number;
 	readonly forward: "resolved" | "kernel";
 	readonly flows: FlowMode;
+	/** At tc a packet may be one of several merged, larger than any MTU, and a frame cannot be sent back from there. */
+	readonly hook?: "xdp" | "tc";
 }
 
 export type OracleResult = {
@@ -246,7 +248,8 @@ class Director {
 
 	#echo(packet: ReadPacket & { readonly checksum?: number }, vip: OracleVip): OracleResult {
 		const isWhole = packet.fragment === undefined;
-		const answers = vip.echo === "reply" && isWhole && this.#hasNoOptions(packet);
+		const isXdp = this.#options.hook !== "tc";
+		const answers = isXdp && vip.echo === "reply" && isWhole && this.#hasNoOptions(packet);
 		if (vip.echo !== "server" && !answers) return this.#pass("echo");
 		if (!isClientAddress(this.#source, this.#destination)) return this.#pass("source");
 		if (answers) return this.#echoReply(packet);
@@ -359,7 +362,8 @@ class Director {
 	/** Address, DSCP, hop limit, checksums, MAC addresses. */
 	#forward(real: OracleReal, code: Dscp, length: number, checksum: number | undefined): OracleResult {
 		const { hop, number } = real;
-		if (hop.to !== "nowhere" && length > hop.mtu) return this.#pass("too-big");
+		const isTc = this.#options.hook === "tc";
+		if (!isTc && hop.to !== "nowhere" && length > hop.mtu) return this.#pass("too-big");
 		const before = this.#destination;
 		const start = wordAt(this.#ip, 0);
 		const marked = this.#family === 4 ? (start & ~0x00fc) | (code << 2) : (start & ~0x0fc0) | (code << 6);
