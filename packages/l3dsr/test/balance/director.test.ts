@@ -377,3 +377,36 @@ test("an empty fleet takes every packet for the VIP to the kernel, and a fleet w
 	assert.deepEqual(director.status().services, []);
 	director.detach();
 });
+
+test("at tc the kernel routes what the director has rewritten, and takes the hop", () => {
+	using wire = new Wire(10);
+	run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+	run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.dir0.rp_filter=0");
+	ip(`route add 198.51.0.0/16 via 10.9.0.254`);
+	using director = Director.open();
+	const change = director.apply(wishOf([real(1)]), { ...SETTINGS, hook: "tc", forward: "kernel" });
+	assert.deepEqual(change.attached, [DIRECTOR]);
+	assert.deepEqual(
+		director.status().programs.map(({ hook }) => hook),
+		["tcx"],
+	);
+	const [back] = wire.exchange(flowFrames(1, SYN));
+	assert.ok(back !== undefined);
+	assert.deepEqual([...back.subarray(0, 6)], [2, 0, 0, 0, 0, 0xfe]);
+	assert.deepEqual([back[15], back[22]], [7 << 2, 63]);
+	assert.deepEqual(realsOf([back]), [1]);
+	assert.deepEqual(director.detach(), [DIRECTOR]);
+	assert.equal(Director.open().isRunning, false);
+});
+
+test("generic XDP and native XDP direct alike", () => {
+	using wire = new Wire(10);
+	const got = (["xdp", "xdp-generic"] as const).map((hook) => {
+		using director = Director.open();
+		director.apply(wishOf(reals(3)), { ...SETTINGS, hook });
+		const found = sendFlows(wire, flowFrames(60, SYN));
+		director.detach();
+		return found;
+	});
+	assert.deepEqual(got[0], got[1]);
+});

@@ -316,7 +316,7 @@ const OPTIONS = [
 ];
 
 /** A frame, usually one that is for this director. */
-export function randomFrame(random: Random, vlan: number | undefined): Uint8Array {
+export function randomFrame(random: Random, vlan: number | undefined, mac = "02:00:00:00:00:01"): Uint8Array {
 	const family = random.one(["ipv4", "ipv6"] as const);
 	const vip = random.one(VIPS[family]);
 	const destination = random.onceIn(8) ? random.one([...REALS[family], SOURCES[family][0] as string]) : vip;
@@ -362,9 +362,7 @@ export function randomFrame(random: Random, vlan: number | undefined): Uint8Arra
 	}
 	let frame = ethernet(
 		{
-			destination: random.onceIn(40)
-				? random.one(["ff:ff:ff:ff:ff:ff", "02:00:00:00:00:09"])
-				: "02:00:00:00:00:01",
+			destination: random.onceIn(40) ? random.one(["ff:ff:ff:ff:ff:ff", "02:00:00:00:00:09"]) : mac,
 			etherType: random.onceIn(40)
 				? random.one([0x0806, 0x8100, 0x0800, 0x86dd])
 				: family === "ipv4"

@@ -2,7 +2,7 @@
  * A director's tables twice: as plain values for the oracle, and in the maps of a loaded program. Both see the same
  * packets, and must come out alike.
  */
-import { arrayKey, BpfMap, Program, sumPerCpu, testRun, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
+import { arrayKey, BPF_F_TEST, BpfMap, Program, sumPerCpu, testRun, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName, type MappedMemory } from "@l3dsr/linux";
 import { type Address, type Dscp, dscp, parseAddress } from "@l3dsr/packet";
 import { compileDirector } from "../../../src/balance/compile/compile.ts";
@@ -33,6 +33,7 @@ import type { Affinity, EchoMode } from "../../../src/model/fleet.ts";
 
 export const OWN_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 export const OWN_IFINDEX = 7;
+const TC_SHOT = 2;
 /** Numbers of reals that each service has. */
 const ROOM = 8;
 const firstOf = (service: number) => REASON_SLOTS + service * ROOM;
@@ -67,7 +68,7 @@ export interface WorldSketch {
 }
 
 export type WorldOptions = Pick<ProgramOptions, "forward" | "flows"> &
-	Partial<Pick<ProgramOptions, "vlan" | "clock" | "hook">>;
+	Partial<Pick<ProgramOptions, "vlan" | "clock" | "hook" | "mac" | "ipv6ChecksumFlag">>;
 
 interface Service {
 	readonly sketch: ServiceSketch;
@@ -245,8 +246,14 @@ export class World implements Disposable {
 		return { services, vips, codes, flows: this.#flows, fragments: this.#fragments };
 	}
 
-	run(frame: Uint8Array): { readonly verdict: keyof typeof XDP_ACTION; readonly frame: Uint8Array } {
-		const { verdict, data } = testRun(this.program, { data: frame });
+	/** `summed`: as a card hands a packet over that it has summed; throws when the program breaks that sum. */
+	run(frame: Uint8Array, summed = false): { readonly verdict: string; readonly frame: Uint8Array } {
+		const { verdict, data } = testRun(this.program, {
+			data: frame,
+			...(summed ? { flags: BPF_F_TEST.BPF_F_TEST_SKB_CHECKSUM_COMPLETE } : {}),
+		});
+		if (this.options.hook === "tc")
+			return { verdict: verdict === TC_SHOT ? "DROP" : "PASS", frame: data.slice() };
 		const name = (Object.keys(XDP_ACTION) as (keyof typeof XDP_ACTION)[]).find(
 			(one) => XDP_ACTION[one] === verdict,
 		);
