@@ -6,20 +6,30 @@
  * whole rewrite, with a difference of zero.
  */
 
-import { asm, Program, type ProgramSpec, testRun } from "@l3dsr/bpf";
+import { asm, BPF_F_TEST, Program, type ProgramSpec, probeFeature, testRun } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
 import { PASS } from "../packages/l3dsr/src/programs/packet.ts";
 import { compileProgram } from "../packages/l3dsr/src/rewrite/ebpf/compile/compile.ts";
 import { FIRST_RULE_SLOT } from "../packages/l3dsr/src/rewrite/ebpf/compile/interface-rules.ts";
 import type { CompileTarget } from "../packages/l3dsr/src/rewrite/ebpf/compile/target.ts";
+import { probeChecksumState } from "../packages/l3dsr/src/rewrite/ebpf/kernel/checksum-state.ts";
 import { type Candidate, difference, interleave, type Series, seriesOf } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { frame, MOST_VIPS, OTHER_DSCP, slotted, type Transport, vipRules } from "./packets.ts";
 
 const { exit, mov } = asm;
 
+const known = probeChecksumState();
+
+/** What programs are compiled for on this kernel; `helper`: tc on a kernel that does not say how a checksum stands. */
 export const TARGET = {
-	tc: { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true },
+	tc: {
+		hook: "tc",
+		linkHeaderBytes: 14,
+		ipv6ChecksumFlag: true,
+		...(known.answer === "yes" ? { checksumState: known.state } : {}),
+	},
+	helper: { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true },
 	xdp: { hook: "xdp", linkHeaderBytes: 14, ipv6ChecksumFlag: false },
 } as const satisfies Record<string, CompileTarget>;
 
@@ -36,6 +46,8 @@ interface Shape {
 	readonly family: Family;
 	readonly transport: Transport;
 	readonly dscp: number;
+	/** As a card hands it over that has summed the whole packet (CHECKSUM_COMPLETE): at tc only. */
+	readonly summed?: true;
 }
 
 export const SHAPES: readonly Shape[] = [
@@ -45,6 +57,8 @@ export const SHAPES: readonly Shape[] = [
 	{ name: "IPv4 UDP", family: "ipv4", transport: "udp", dscp: 1 },
 	{ name: "IPv6 TCP", family: "ipv6", transport: "tcp", dscp: 1 },
 	{ name: "IPv6 UDP", family: "ipv6", transport: "udp", dscp: 1 },
+	{ name: "IPv4 TCP, CHECKSUM_COMPLETE", family: "ipv4", transport: "tcp", dscp: 1, summed: true },
+	{ name: "IPv6 TCP, CHECKSUM_COMPLETE", family: "ipv6", transport: "tcp", dscp: 1, summed: true },
 ];
 
 /** A program that lets every packet go on. */
@@ -69,6 +83,7 @@ export interface TestRunFigure {
 	readonly vips: number;
 	readonly shape: string;
 	readonly match: boolean;
+	readonly summed: boolean;
 	/** Nanoseconds per packet, net of the empty program of the same round. */
 	readonly net: Series;
 }
@@ -92,11 +107,13 @@ export async function measureTestRun(
 		const { samples, packets } = effort[hook];
 		const empty = load(emptySpec(hook));
 		const loaded = VIP_COUNTS.map((vips) => ({ vips, program: load(vipSpec(TARGET[hook], vips)) }));
-		for (const { name: shape, family, transport, dscp } of shapes) {
+		for (const { name: shape, family, transport, dscp, summed = false } of shapes) {
+			if (summed && (hook === "xdp" || probeFeature("testRunChecksumComplete").answer !== "yes")) continue;
+			const flags = summed ? BPF_F_TEST.BPF_F_TEST_SKB_CHECKSUM_COMPLETE : 0;
 			const data = frame(family, transport, dscp, { destination: OWN_MAC });
 			const candidate = (name: string, program: Program): Candidate => ({
 				name,
-				measure: () => SAMPLE[hook](program, data, packets),
+				measure: () => SAMPLE[hook](program, data, packets, flags),
 			});
 			const measured = await interleave(
 				[candidate("empty", empty), ...loaded.map(({ vips, program }) => candidate(String(vips), program))],
@@ -105,7 +122,7 @@ export async function measureTestRun(
 			const base = seriesOf(measured, "empty");
 			for (const { vips } of loaded) {
 				const net = difference(seriesOf(measured, String(vips)), base);
-				figures.push({ hook, vips, shape, match: dscp !== OTHER_DSCP, net });
+				figures.push({ hook, vips, shape, match: dscp !== OTHER_DSCP, summed, net });
 			}
 		}
 	}
@@ -113,12 +130,14 @@ export async function measureTestRun(
 }
 
 /** Nanoseconds per packet of one sample. */
-const SAMPLE: Readonly<Record<HookKind, (program: Program, data: Uint8Array, repeat: number) => number>> = {
+const SAMPLE: Readonly<
+	Record<HookKind, (program: Program, data: Uint8Array, repeat: number, flags: number) => number>
+> = {
 	// The kernel's own figure is in whole nanoseconds; a call costs so little that ours, over short samples
 	// that nothing interrupts, is finer.
-	tc(program, data, repeat) {
+	tc(program, data, repeat, flags) {
 		const start = process.hrtime.bigint();
-		testRun(program, { data, repeat });
+		testRun(program, { data, repeat, flags });
 		return Number(process.hrtime.bigint() - start) / repeat;
 	},
 	// Each call rewrites the kernel's XDP dispatcher, which takes milliseconds: only the kernel's figure will do.

@@ -10,6 +10,7 @@ import { ERRNO, errnoName, SyscallError } from "@l3dsr/linux";
 import { add, call, exit, HELPER_FUNCTIONS, type Instruction, jlt, mov } from "./asm/index.ts";
 import { bpf } from "./bpf-syscall.ts";
 import { BpfError } from "./error.ts";
+import { type KernelTypeQuestion, type KernelTypes, lookUpKernelTypes } from "./kernel-types.ts";
 import { BpfMap } from "./map.ts";
 import { lookupBatch } from "./map-batch.ts";
 import { Program } from "./program.ts";
@@ -132,6 +133,22 @@ const FEATURES = {
 			return lookupBatch(map) !== undefined;
 		},
 	},
+	kernelTypes: {
+		what: "a look-up of the kernel's functions and fields",
+		needs: "5.17",
+		ask: () => {
+			const found = findsTypes({ fields: [{ structure: "sk_buff", field: "len" }] });
+			return found?.fields[0] !== undefined;
+		},
+	},
+	kernelContext: {
+		what: "bpf_cast_to_kern_ctx, the kernel's own packet from a program's context",
+		needs: "6.2",
+		ask: () => {
+			const found = findsTypes({ functions: ["bpf_cast_to_kern_ctx"] });
+			return found?.functions[0] !== undefined;
+		},
+	},
 	bindMap: {
 		what: "binding a map to a program",
 		needs: "5.10",
@@ -197,6 +214,16 @@ function loads(type: ProgramTypeName, instructions: readonly Instruction[]): boo
 		return true;
 	} catch (error) {
 		if (error instanceof VerifierError) return false;
+		throw error;
+	}
+}
+
+/** Undefined when the kernel cannot tell. */
+function findsTypes(question: KernelTypeQuestion): KernelTypes | undefined {
+	try {
+		return lookUpKernelTypes(question);
+	} catch (error) {
+		if (error instanceof BpfError && error.code === "FEATURE") return undefined;
 		throw error;
 	}
 }

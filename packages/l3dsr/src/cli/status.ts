@@ -7,6 +7,7 @@ import { signatureOf } from "../model/lower-service.ts";
 import { driftOf } from "../plan/drift.ts";
 import type { Assignment } from "../rewrite/assign.ts";
 import type { Observation } from "../rewrite/datapath.ts";
+import { tcChecksum } from "../rewrite/ebpf/kernel/checksum-state.ts";
 import type { HostDatapath } from "../rewrite/host-datapath.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { interruptible } from "./interrupt.ts";
@@ -106,6 +107,7 @@ async function statusRecord(
 		datapath: {
 			engines,
 			why: reasonText(configuration.datapath, assignment),
+			...(engines.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows(
 			{ services: loaded?.configuration.services, lowering: wish.lowering, stopped },

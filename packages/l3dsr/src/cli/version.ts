@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
+import { type TcChecksum, tcChecksum } from "../rewrite/ebpf/kernel/checksum-state.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { VERSION } from "./package-version.ts";
 
@@ -16,16 +17,28 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			architecture: arch(),
 			distribution: distribution(),
 		};
+		const checksum = tcChecksum();
 		if (command.opts<{ json?: boolean }>().json === true) {
-			writeJson(context.stdout, record);
+			writeJson(context.stdout, { ...record, tcChecksum: checksum });
 		} else {
-			const width = Math.max(...Object.keys(record).map((key) => key.length)) + 1;
-			for (const [key, value] of Object.entries(record)) {
+			const lines = { ...record, "tc checksum": tcChecksumText(checksum) };
+			const width = Math.max(...Object.keys(lines).map((key) => key.length)) + 1;
+			for (const [key, value] of Object.entries(lines)) {
 				context.stdout.write(`${key.padEnd(width)} ${value ?? "unknown"}\n`);
 			}
 		}
 		return EXIT.done;
 	};
+}
+
+/** Of the eBPF datapath at tc. */
+function tcChecksumText({ by, why }: TcChecksum): string {
+	const text = {
+		program: "written by the program",
+		helper: "written by the kernel's helper",
+		unknown: "unknown",
+	};
+	return why === undefined ? text[by] : `${text[by]} (${why})`;
 }
 
 /** PRETTY_NAME of os-release(5), or null where a system has none. */

@@ -4,6 +4,8 @@
  */
 import {
 	be16,
+	type KernelField,
+	type KernelFunction,
 	type Label,
 	layout,
 	type MapSpec,
@@ -27,6 +29,16 @@ export interface ProgramTarget {
 	readonly linkHeaderBytes: 0 | 14;
 	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
 	readonly ipv6ChecksumFlag: boolean;
+	/** How to find out what a packet's checksum is; without it the kernel's helper has to write it. Only tc asks. */
+	readonly checksumState?: ChecksumState;
+}
+
+/** What the kernel knows of a packet's checksum is in its own structure (checksum-state.ts). */
+export interface ChecksumState {
+	/** bpf_cast_to_kern_ctx (Linux 6.2+): from the context to the `struct sk_buff`. */
+	readonly cast: KernelFunction;
+	/** `sk_buff.ip_summed` */
+	readonly ipSummed: KernelField;
 }
 
 /** What a program returns: carry on, with the next program (TCX_NEXT, "next filter") or up the stack. */

@@ -40,6 +40,7 @@ describe("l3dsr", () => {
 		const record = JSON.parse(stdout);
 		assert.equal(record.l3dsr, VERSION);
 		assert.equal(record.node, process.versions.node);
+		assert.ok(["program", "helper", "unknown"].includes(record.tcChecksum.by));
 	});
 
 	it("lists its subcommands in --help and keeps internal ones out of it", async () => {

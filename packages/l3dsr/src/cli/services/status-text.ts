@@ -1,5 +1,6 @@
 /** The record of `status` as text. */
 
+import type { TcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
 import type { Rate, ServiceRow } from "./service-rows.ts";
@@ -9,7 +10,12 @@ export interface StatusRecord {
 	/** Name of the file; null when there is none. */
 	readonly configuration: string | null;
 	/** Null where no rule runs. */
-	readonly datapath: { readonly engines: readonly string[]; readonly why: string };
+	readonly datapath: {
+		readonly engines: readonly string[];
+		readonly why: string;
+		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
+		readonly tcChecksum?: TcChecksum;
+	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
 	readonly drift: readonly { readonly object: string; readonly problem: string }[];
 	/** Why up cannot make the host so, if it cannot. */
@@ -38,6 +44,9 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			: formatTable([...header, ...counters], rows, { right, header: style.bold });
 	const lines = [
 		`datapath: ${datapath.engines.join(", ") || "none"} (${datapath.why})`,
+		...(datapath.tcChecksum?.by === "helper"
+			? [`checksums at tc are written by the kernel's helper, which is slower: ${datapath.tcChecksum.why}`]
+			: []),
 		...(otherRules === 0
 			? []
 			: [

@@ -10,7 +10,7 @@ import { FIRST_RULE_SLOT } from "../../../src/rewrite/ebpf/compile/interface-rul
 import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/target.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { assertGolden } from "../../golden.ts";
-import { TC, XDP } from "./run.ts";
+import { HELPER_TC, LISTED_TC, TC, XDP } from "./run.ts";
 
 const { formatListing } = asm;
 
@@ -83,11 +83,24 @@ const RULESETS: readonly Ruleset[] = [
 		file: "no-link-layer",
 		what: "the two IPv4 rules on a device without link-layer header (tun, WireGuard)",
 		rules: README_IPV4,
-		target: { ...TC, linkHeaderBytes: 0 },
+		target: { ...LISTED_TC, linkHeaderBytes: 0 },
+	},
+	{
+		file: "helper",
+		what: "both families, where the kernel does not say how a checksum stands (before 6.2, or without BTF)",
+		rules: [...README_IPV4, ...README_IPV6],
+		target: HELPER_TC,
 	},
 ];
 
-for (const { file, what, rules, target = TC, local = [] } of RULESETS) {
+/** The same with what this kernel says of checksums. */
+function onThisKernel(target: CompileTarget): CompileTarget {
+	const { checksumState, ...rest } = target;
+	if (checksumState === undefined || TC.checksumState === undefined) return rest;
+	return { ...rest, checksumState: TC.checksumState };
+}
+
+for (const { file, what, rules, target = LISTED_TC, local = [] } of RULESETS) {
 	test(`listing of ${what}`, () => {
 		const slotted = rules.map((rule, index) => ({
 			rule: parseRuleSpec(`-i eth0 ${rule}`, {
@@ -106,7 +119,7 @@ for (const { file, what, rules, target = TC, local = [] } of RULESETS) {
 			),
 		];
 		assertGolden(`ebpf/${file}.txt`, `${head.join("\n")}\n\n${formatListing(spec.instructions)}`);
-		using program = Program.load(spec);
+		using program = Program.load(compileProgram({ rules: slotted, local }, onThisKernel(target), 256));
 		assert.ok(program.info.id > 0);
 	});
 }

@@ -8,10 +8,27 @@ import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
 import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/target.ts";
+import { probeChecksumState } from "../../../src/rewrite/ebpf/kernel/checksum-state.ts";
 import type { PacketContext } from "../../../src/rewrite/oracle/oracle.ts";
 import { ethernet } from "../../packets/build.ts";
 
-export const TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true };
+const known = probeChecksumState();
+
+/** As compiled for kernels before 6.2, or without BTF. */
+export const HELPER_TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true };
+/** As for this kernel: with what it says of a packet's checksum, if it does. */
+export const TC: CompileTarget = {
+	...HELPER_TC,
+	...(known.answer === "yes" ? { checksumState: known.state } : {}),
+};
+/** The same for every kernel, for listings; none loads it. */
+export const LISTED_TC: CompileTarget = {
+	...HELPER_TC,
+	checksumState: {
+		cast: { name: "bpf_cast_to_kern_ctx", id: 12345 },
+		ipSummed: { offset: 128, bytes: 1, shift: 5, bits: 2, isSigned: false },
+	},
+};
 /** As for kernels before 6.16. */
 export const OLD_TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
 export const XDP: CompileTarget = { hook: "xdp", linkHeaderBytes: 14, ipv6ChecksumFlag: false };

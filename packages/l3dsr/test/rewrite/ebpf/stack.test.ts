@@ -8,7 +8,7 @@ import { FIRST_RULE_SLOT } from "../../../src/rewrite/ebpf/compile/interface-rul
 import { REPORT_MAP } from "../../../src/rewrite/ebpf/compile/report.ts";
 import { compileReport } from "../../../src/rewrite/ebpf/compile/report-program.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
-import { OLD_TC, TC, XDP } from "./run.ts";
+import { HELPER_TC, OLD_TC, TC, XDP } from "./run.ts";
 
 const { formatInstruction, HELPER_FUNCTIONS } = asm;
 type Instruction = asm.Instruction;
@@ -157,7 +157,7 @@ function slotted(rules: readonly string[]) {
 for (const [what, rules] of Object.entries(RULES)) {
 	test(`${what}: no byte of the stack is read that is not written on every way there`, () => {
 		const set = { rules: slotted(rules), local: [] };
-		for (const target of [TC, OLD_TC, XDP])
+		for (const target of [TC, HELPER_TC, OLD_TC, XDP])
 			assert.equal(unwrittenRead(compileProgram(set, target, 256).instructions), undefined);
 		const report = { origin: 1, filter: {}, flows: true };
 		const ring = ringBufferSpec(REPORT_MAP.ring, 4096);

@@ -79,6 +79,9 @@ const SLOTS = layout("stack", {
 	_first9: u32,
 	/** Slot that counts why the transport header is out of reach; NOTHING_WRONG. */
 	malformed: u32,
+	_first10: u32,
+	/** How the packet's checksum stands (checksum-state.ts). */
+	checksumState: u32,
 });
 
 /** What is copied out of the packet; in second halves as well, however it came there. */

@@ -6,10 +6,11 @@
 
 import { IPV4, IPV6, type Label, type Place, UDP, type Value, view } from "@l3dsr/bpf";
 import { CHECKSUM_OFFSET, IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { emitByState, emitChecksumState } from "../../../programs/checksum-state.ts";
 import { emitCount } from "../../../programs/count.ts";
-import { findAgain, HEADER_BYTES } from "../../../programs/ip-header.ts";
+import { findAgain, HEADER_BYTES, loadDscp } from "../../../programs/ip-header.ts";
 import { PLAIN_HEADER } from "../../../programs/ipv4.ts";
-import { PASS } from "../../../programs/packet.ts";
+import { type ChecksumState, PASS } from "../../../programs/packet.ts";
 import { arrivedBytes, placeAt } from "../../../programs/packet-bytes.ts";
 import {
 	type Difference,
@@ -35,7 +36,10 @@ interface ChecksumUpdate extends Disposable {
 export function emitStraight(packet: Packet, dscp: Value, general: Label): void {
 	const { p, end, skb, target } = packet;
 	p.comment("in a straight line: TCP or UDP behind a plain header");
-	using checksum = skb === undefined ? byHand(packet, general) : withHelper(packet, skb, general);
+	const { checksumState } = target;
+	const known =
+		skb === undefined || checksumState === undefined ? dscp : lookAtState(packet, skb, checksumState, dscp);
+	using checksum = checksumUpdate(packet, general);
 	using length = emitPlainHeader(packet, general);
 	using protocol = loadProtocol(packet);
 	const isTcp = () => {
@@ -50,11 +54,34 @@ export function emitStraight(packet: Packet, dscp: Value, general: Label): void 
 	p.if(protocol, "==", tcp, isTcp, isUdp);
 	p.release(end, protocol);
 	p.comment("find the DSCP's entry in the table");
-	const entry = findEntry(packet, dscp, "kept");
+	const entry = findEntry(packet, known, "kept");
 	checksum.run(emitRewriteAddress(packet, entry.to));
 	emitCount(packet, "count the packet", entry.slot, length);
 	p.comment("let the packet go on");
 	p.exit(PASS[target.hook]);
+}
+
+function checksumUpdate(packet: Packet, general: Label): ChecksumUpdate {
+	const { skb, target } = packet;
+	if (skb === undefined) return byHand(packet, general);
+	return target.checksumState === undefined
+		? withHelper(packet, skb, general)
+		: byState(packet, skb, general);
+}
+
+/** Finds out how the checksum stands, and gives the DSCP again, which that has lost. */
+function lookAtState(
+	packet: Packet,
+	skb: NonNullable<Packet["skb"]>,
+	state: ChecksumState,
+	dscp: Value,
+): Value {
+	const { p, ctx, end, stack } = packet;
+	emitChecksumState(packet, skb, state, stack.slots.checksumState);
+	p.comment("what the call has lost");
+	p.release(dscp);
+	p.load(ctx.data_end, { into: end });
+	return loadDscp(packet, 3);
 }
 
 /** The packet's length, kept. Goes to `general` for options, fragments, and a length that is not that of an ordinary packet. */
@@ -128,13 +155,30 @@ function withHelper(packet: Packet, skb: NonNullable<Packet["skb"]>, general: La
 	};
 }
 
-/** XDP. */
-function byHand(packet: Packet, general: Label): ChecksumUpdate {
+/** tc, where the kernel says how the checksum stands. */
+function byState(packet: Packet, skb: NonNullable<Packet["skb"]>, general: Label): ChecksumUpdate {
+	const { p, stack } = packet;
+	const hand = byHand(packet, general);
+	return {
+		prepare: hand.prepare,
+		run(difference) {
+			using state = p.load(stack.slots.checksumState);
+			emitByState(packet, skb, state, hand.field(), difference);
+		},
+		[Symbol.dispose]() {
+			hand[Symbol.dispose]();
+		},
+	};
+}
+
+/** XDP, and where the checksum is written like there. */
+function byHand(packet: Packet, general: Label): ChecksumUpdate & { readonly field: () => Place } {
 	const { p, data, end, family, target } = packet;
 	const header = target.linkHeaderBytes + HEADER_BYTES[family];
 	const at = p.copy(data, "checksum at");
 	const field = (): Place => placeAt(packet, at, 2, general);
 	return {
+		field,
 		prepare(protocol) {
 			const offset = header + CHECKSUM_OFFSET[family][protocol];
 			p.prove(at, offset + 2, end, general);

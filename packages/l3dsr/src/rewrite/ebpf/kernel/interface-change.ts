@@ -11,6 +11,7 @@ import { MAP } from "../compile/frame.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compile/interface-rules.ts";
 import type { CompileTarget } from "../compile/target.ts";
 import { type Attachment, type HookName, PLACES, type Standing, withoutVanished } from "./attachment.ts";
+import { probeChecksumState } from "./checksum-state.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
 import { refuseTakenXdp } from "./taken-xdp.ts";
 
@@ -183,9 +184,11 @@ export function compileTarget(
 ): CompileTarget {
 	const hook = PLACES[hookName].program;
 	const ipv6 = rules.some(({ rule }) => rule.family === "ipv6");
+	const checksum = hook === "tc" ? probeChecksumState() : undefined;
 	return {
 		hook,
 		linkHeaderBytes: on.ethernet ? 14 : 0,
+		...(checksum?.answer === "yes" ? { checksumState: checksum.state } : {}),
 		ipv6ChecksumFlag: hook === "tc" && ipv6 && probeFeature("csumReplaceIpv6").answer === "yes",
 	};
 }
