@@ -1,8 +1,8 @@
 /** A packet's entry in the VIP table: by a hash that has no collisions among those that are in it. */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
 import { FOLD } from "../hash.ts";
-import { VIP } from "../tables/layout.ts";
-import { ADDRESS4, ADDRESS6, first4, HEADER_BYTES, type Packet, VIP_ENTRY } from "./frame.ts";
+import { entriesAt, groupBitsOf, VIP } from "../tables/layout.ts";
+import { ADDRESS4, ADDRESS6, first4, HEADER_BYTES, type Packet, SHIFT, VIP_ENTRY } from "./frame.ts";
 
 const VERSION = { ipv4: 4 << 24, ipv6: 6 << 24 } as const;
 
@@ -56,11 +56,22 @@ function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
 			emitFold(packet, view(data, ADDRESS6, view(data, IPV6, link).destination.offset), key);
 			key.xor(match);
 		}
-		key
-			.mul(packet.options.multiplier)
-			.rsh(64 - packet.options.vipBits)
-			.lsh(Math.log2(VIP.size));
+		const { multiplier, vipBits } = packet.options;
+		const groupBits = groupBitsOf(vipBits);
+		key.mul(multiplier);
 		p.mapValue(maps.vips, HEADER_BYTES, { into: vip });
+		{
+			using group = p.copy(key, "group").lsh(vipBits);
+			group.rsh(64 - groupBits).lsh(1);
+			vip.add(group);
+		}
+		key.rsh(64 - vipBits);
+		{
+			using shift = p.load(view(vip, SHIFT).shift);
+			key.add(shift);
+		}
+		key.and(2 ** vipBits - 1).lsh(Math.log2(VIP.size));
+		p.mapValue(maps.vips, entriesAt(vipBits), { into: vip });
 		vip.add(key);
 	}
 	if (family === "ipv4") {

@@ -172,6 +172,8 @@ export function loadContext({ p, slots, options }: Director): View<typeof FRAME_
 const u16InMemory: Omit<Field, "offset"> = u16;
 /** Slots of a ring. */
 export const RING_SLOT = layout("slot", { real: u16InMemory });
+/** By how many entries a group of the VIP table is moved. */
+export const SHIFT = layout("group", { shift: u16InMemory });
 /** The first 16 bits of either header: version, header length or class, TOS. */
 export const START = layout("header", { start: be16 });
 export const START_RAW = layout("header", { start: raw16 });

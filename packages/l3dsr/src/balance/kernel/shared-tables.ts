@@ -24,7 +24,14 @@ import {
 } from "../tables/layout.ts";
 import { decodeReal, encodeReal, type Hop, type RealEntry } from "../tables/real-entry.ts";
 import type { StandingService } from "../tables/state.ts";
-import { decodeVipTable, encodeVipTable, offsetOf, type VipRow, type VipTable } from "../tables/vip-table.ts";
+import {
+	decodeVipTable,
+	encodeVipTable,
+	offsetOf,
+	type VipHash,
+	type VipRow,
+	type VipTable,
+} from "../tables/vip-table.ts";
 import type { Rings } from "../transition.ts";
 
 type TableName = keyof typeof MAP;
@@ -160,7 +167,7 @@ export class SharedTables implements Disposable {
 	}
 
 	/** A map for another VIP table. Throws KERNEL_* with nothing left behind. */
-	makeVips(rows: readonly VipRow[], hash: Pick<VipTable, "multiplier" | "bits">): NewVipTable {
+	makeVips(rows: readonly VipRow[], hash: VipHash): NewVipTable {
 		const table: VipTable = { rows, ...hash, generation: this.generation + 1n };
 		const own = tableOf(BpfMap.create(tableSpecs({ ...this.#sizes, vipBits: hash.bits }).vips), true);
 		own.memory?.bytes.set(encodeVipTable(table));

@@ -156,12 +156,22 @@ export const FRAGMENT_BITS_DEFAULT = 12;
 
 export const RING_BYTES = RING_SLOTS * 2;
 
+/** log2 of the groups of a VIP table with 2^`bits` entries: a quarter of them. */
+export function groupBitsOf(bits: number): number {
+	return Math.max(1, bits - 2);
+}
+
+/** Where the entries of a VIP table begin: behind the header and 16 bits for each group, at a cache line. */
+export function entriesAt(bits: number): number {
+	return HEADER.size + Math.ceil((2 * 2 ** groupBitsOf(bits)) / VIP.size) * VIP.size;
+}
+
 export type TableSpecs = Readonly<Record<keyof typeof MAP, MapSpec>>;
 
 /** The maps of these sizes, empty. */
 export function tableSpecs({ vipBits, rings, reals, flowBits, fragmentBits }: Capacity): TableSpecs {
 	return {
-		vips: table(MAP.vips, VIP.size * 2 ** vipBits),
+		vips: table(MAP.vips, entriesAt(vipBits) - HEADER.size + VIP.size * 2 ** vipBits),
 		ring: table(MAP.ring, RING_BYTES * rings),
 		before: table(MAP.before, RING_BYTES * rings),
 		reals: table(MAP.reals, REAL.size * reals),

@@ -1,12 +1,12 @@
 /**
  * The VIP table as bytes: services by VIP, protocol and port, VIPs and (for bleaching) real servers by their address
- * alone. A hash finds each in one step, because its multiplier was chosen so that no two of them meet.
+ * alone. A hash finds each in one step, because it was chosen so that no two of them meet.
  */
 import { type Address, addressFromBytes } from "@l3dsr/packet";
 import type { EchoMode } from "../../model/fleet.ts";
 import { foldAddress, mix64 } from "../hash.ts";
 import type { ServiceKey } from "../service.ts";
-import { ECHO, HEADER, KIND, MAGIC, RING_BYTES, SCHEMA, VIP } from "./layout.ts";
+import { ECHO, entriesAt, groupBitsOf, HEADER, KIND, MAGIC, RING_BYTES, SCHEMA, VIP } from "./layout.ts";
 
 const U64 = (1n << 64n) - 1n;
 const ALL_PORTS = 0xffff_ffff;
@@ -50,53 +50,86 @@ function keyOf(row: VipRow): bigint {
 	return row.address.family === "ipv4" ? folded | (match << 32n) : folded ^ match;
 }
 
-function placeOf(key: bigint, multiplier: bigint, bits: number): number {
-	return Number(((key * multiplier) & U64) >> BigInt(64 - bits));
+/** By these an entry is found: see findPlaces. */
+export interface VipHash {
+	readonly multiplier: bigint;
+	/** log2 of the entries. */
+	readonly bits: number;
+	/** One for each group of keys: by how many entries it is moved. */
+	readonly shifts: Uint16Array;
 }
 
-/** Half of the table or more is empty up to here, then more: a multiplier is found in a moment either way. */
-const TRIES = 4096;
+const MULTIPLIERS = 64;
 
-/** A multiplier by which no two rows meet, and the smallest table that it was found for. */
-export function planVipTable(rows: readonly VipRow[]): {
-	readonly multiplier: bigint;
-	readonly bits: number;
-} {
+/**
+ * A hash without collisions (hash and displace; Belazzouggui et al., ESA 2009): the upper bits of `key * multiplier` are
+ * an entry, the bits below them a group, and each group is moved by as many entries as it takes for none of its keys to
+ * meet another. At least half of the entries stay empty.
+ */
+export function planVipTable(rows: readonly VipRow[]): VipHash {
 	const keys = rows.map(keyOf);
 	if (new Set(keys).size !== keys.length) throw new RangeError("two rows of the VIP table have one key");
-	for (let bits = Math.max(4, Math.ceil(Math.log2(rows.length * 4 + 1))); ; bits++) {
-		const seen = new Uint32Array(2 ** bits);
-		for (let n = 1; n <= TRIES; n++) {
+	for (let bits = Math.max(4, Math.ceil(Math.log2(2 * rows.length + 1))); ; bits++) {
+		for (let n = 1; n <= MULTIPLIERS; n++) {
 			const multiplier = mix64(BigInt(n)) | 1n;
-			const isFree = keys.every((key) => {
-				const place = placeOf(key, multiplier, bits);
-				if (seen[place] === n) return false;
-				seen[place] = n;
-				return true;
-			});
-			if (isFree) return { multiplier, bits };
+			const shifts = shiftGroups(keys, multiplier, bits);
+			if (shifts !== undefined) return { multiplier, bits, shifts };
 		}
 	}
 }
 
-export interface VipTable {
+/** The entry before it is moved, and the group. */
+function placeOf(
+	key: bigint,
+	multiplier: bigint,
+	bits: number,
+): { readonly entry: number; readonly group: number } {
+	const hash = (key * multiplier) & U64;
+	const groupBits = groupBitsOf(bits);
+	const group = (hash >> BigInt(64 - bits - groupBits)) & ((1n << BigInt(groupBits)) - 1n);
+	return { entry: Number(hash >> BigInt(64 - bits)), group: Number(group) };
+}
+
+/** The largest groups first, while there is most room. Undefined when one of them fits nowhere. */
+function shiftGroups(keys: readonly bigint[], multiplier: bigint, bits: number): Uint16Array | undefined {
+	const groups = new Map<number, number[]>();
+	for (const key of keys) {
+		const { entry, group } = placeOf(key, multiplier, bits);
+		groups.set(group, [...(groups.get(group) ?? []), entry]);
+	}
+	const mask = 2 ** bits - 1;
+	const taken = new Uint8Array(2 ** bits);
+	const shifts = new Uint16Array(2 ** groupBitsOf(bits));
+	for (const [group, entries] of [...groups].sort(([, one], [, other]) => other.length - one.length)) {
+		if (new Set(entries).size !== entries.length) return undefined;
+		let shift = 0;
+		while (entries.some((entry) => taken[(entry + shift) & mask] === 1)) if (++shift > mask) return undefined;
+		for (const entry of entries) taken[(entry + shift) & mask] = 1;
+		shifts[group] = shift;
+	}
+	return shifts;
+}
+
+export interface VipTable extends VipHash {
 	readonly rows: readonly VipRow[];
-	readonly multiplier: bigint;
-	readonly bits: number;
 	readonly generation: bigint;
 }
 
 /** The value of the map, header included. */
-export function encodeVipTable({ rows, multiplier, bits, generation }: VipTable): Uint8Array {
-	const bytes = new Uint8Array(HEADER.size + VIP.size * 2 ** bits);
+export function encodeVipTable(table: VipTable): Uint8Array {
+	const { rows, multiplier, bits, shifts, generation } = table;
+	const bytes = new Uint8Array(entriesAt(bits) + VIP.size * 2 ** bits);
 	bytes.set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation, multiplier, bits }));
-	for (const row of rows) bytes.set(encodeRow(row), offsetOf(row, { multiplier, bits }));
+	const view = new DataView(bytes.buffer, HEADER.size);
+	for (const [group, shift] of shifts.entries()) view.setUint16(2 * group, shift, true);
+	for (const row of rows) bytes.set(encodeRow(row), offsetOf(row, table));
 	return bytes;
 }
 
 /** Where a row is in the map's value. */
-export function offsetOf(row: VipRow, { multiplier, bits }: Pick<VipTable, "multiplier" | "bits">): number {
-	return HEADER.size + placeOf(keyOf(row), multiplier, bits) * VIP.size;
+export function offsetOf(row: VipRow, { multiplier, bits, shifts }: VipHash): number {
+	const { entry, group } = placeOf(keyOf(row), multiplier, bits);
+	return entriesAt(bits) + ((entry + (shifts[group] ?? 0)) & (2 ** bits - 1)) * VIP.size;
 }
 
 function encodeRow(row: VipRow): Uint8Array {
@@ -122,13 +155,18 @@ function encodeRow(row: VipRow): Uint8Array {
 /** The table as it stands in a map. Undefined for what is not one of ours, or of another schema. */
 export function decodeVipTable(bytes: Uint8Array): VipTable | undefined {
 	const { magic, schema, generation, multiplier, bits } = HEADER.decode(bytes);
-	if (magic !== MAGIC || schema !== SCHEMA || bits > 24) return undefined;
+	if (magic !== MAGIC || schema !== SCHEMA || bits > 16) return undefined;
+	const view = new DataView(bytes.buffer, bytes.byteOffset + HEADER.size);
+	const shifts = Uint16Array.from({ length: 2 ** groupBitsOf(bits) }, (_, group) =>
+		view.getUint16(2 * group, true),
+	);
 	const rows: VipRow[] = [];
-	for (let at = HEADER.size; at < HEADER.size + VIP.size * 2 ** bits; at += VIP.size) {
+	const first = entriesAt(bits);
+	for (let at = first; at < first + VIP.size * 2 ** bits; at += VIP.size) {
 		const row = decodeRow(bytes.subarray(at, at + VIP.size));
 		if (row !== undefined) rows.push(row);
 	}
-	return { rows, multiplier, bits, generation };
+	return { rows, multiplier, bits, shifts, generation };
 }
 
 function decodeRow(bytes: Uint8Array): VipRow | undefined {

@@ -26,6 +26,7 @@ import {
 	encodeVipTable,
 	offsetOf,
 	planVipTable,
+	type VipHash,
 	type VipRow,
 } from "../../../src/balance/tables/vip-table.ts";
 import { emptyRings, type Rings } from "../../../src/balance/transition.ts";
@@ -91,7 +92,7 @@ export class World implements Disposable {
 	readonly #flows = new FlowMemory(MEMORY_BITS);
 	readonly #fragments = new FragmentMemory(MEMORY_BITS);
 	#tables: OracleTables | undefined;
-	readonly #table: { readonly multiplier: bigint; readonly bits: number };
+	readonly #table: VipHash;
 
 	/** `attachTo`: a veth; a program that is in use already is test-run without a change of the kernel's dispatcher. */
 	constructor(sketch: WorldSketch, options: WorldOptions, attachTo?: string) {
@@ -159,9 +160,8 @@ export class World implements Disposable {
 	/** Takes the values over into the program's tables. */
 	write(): void {
 		this.#tables = undefined;
-		const { multiplier, bits } = this.#table;
 		const rows = this.#rows();
-		this.bytes("vips").set(encodeVipTable({ rows, multiplier, bits, generation: 1n }));
+		this.bytes("vips").set(encodeVipTable({ rows, ...this.#table, generation: 1n }));
 		for (const { number, rings, sketch } of this.#services) {
 			const at = HEADER.size + number * RING_SLOTS * 2;
 			this.bytes("ring").set(new Uint8Array(rings.now.buffer), at);
