@@ -7,7 +7,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { enterNetworkNamespace } from "@l3dsr/linux";
 import type { Family } from "@l3dsr/packet";
-import { systemPrograms } from "../packages/l3dsr/src/host/process.ts";
 import { addressOf, REAL_SERVER_DEVICE, VIPS } from "../packages/l3dsr/src/lab/layout.ts";
 import { buildTopology, destroyTopology, inHost, type Topology } from "../packages/l3dsr/src/lab/topology.ts";
 import { EMPTY_RULESET, ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
@@ -46,8 +45,8 @@ export async function measureThroughput(
 	family: Family,
 	ways: readonly Way[] = WAYS,
 ): Promise<Map<string, Series>> {
-	const programs = systemPrograms(process.env);
-	const topology = await buildTopology(programs, `l3bench-${process.pid}`);
+	const environment = process.env;
+	const topology = await buildTopology(environment, `l3bench-${process.pid}`);
 	let server: ChildProcess | undefined;
 	try {
 		const vip = VIPS.find((one) => one.vip.family === family);
@@ -55,13 +54,13 @@ export async function measureThroughput(
 		const real = addressOf("real1", family).text;
 		const [ip, nft] = family === "ipv4" ? (["-4", "ip"] as const) : (["-6", "ip6"] as const);
 		const route = `rule add iif director-out lookup 100\nroute add ${vip.vip.text} via ${real} table 100\n`;
-		await inHost(programs, topology, "router", ["ip", ip, "-batch", "-"], route);
+		await inHost(topology, "router", { command: ["ip", ip, "-batch", "-"], input: route, environment });
 		server = await iperfServer(topology);
 		const direct = async (to: string): Promise<void> => {
 			const rule = `${nft} daddr ${vip.vip.text} ${nft} dscp set ${vip.dscp} ${nft} daddr set ${to}`;
 			const chain = `type filter hook prerouting priority raw\n${rule}\n`;
 			const table = `table ${nft} director\ndelete table ${nft} director\ntable ${nft} director {\nchain prerouting {\n${chain}}\n}\n`;
-			await inHost(programs, topology, "director", ["nft", "-f", "-"], table);
+			await inHost(topology, "director", { command: ["nft", "-f", "-"], input: table, environment });
 		};
 		const candidates = ways.map(({ name, choice }): Candidate => {
 			const rule = (device?: string) =>
@@ -90,7 +89,7 @@ export async function measureThroughput(
 		return await interleave(candidates, { rounds: effort.rounds, samples: 1, warmUp: false });
 	} finally {
 		server?.kill("SIGKILL");
-		await destroyTopology(programs, topology.name);
+		destroyTopology(topology.name);
 	}
 }
 

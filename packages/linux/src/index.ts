@@ -57,7 +57,7 @@ export {
 	u32Value,
 } from "./netlink-attribute.ts";
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
-export { type Offloads, offloadsOf } from "./offload.ts";
+export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
 export {
 	type AddressKey,

@@ -101,6 +101,8 @@ export class SyscallError extends LinuxError {
 	readonly errno: number;
 	/** The kernel's own sentence about the refusal, where it gave one. */
 	readonly explanation?: string;
+	/** Why, without what was being done: `ENOENT (no such file or directory)`. */
+	readonly reason: string;
 
 	/**
 	 * `doing` names the act and its object: `attach program l3dsr_tc to eth0`. `explanation` is the kernel's own
@@ -109,15 +111,11 @@ export class SyscallError extends LinuxError {
 	constructor(doing: string, errno: number, explanation?: string) {
 		const denied = errno === ERRNO.EPERM;
 		const name = errnoName(errno);
-		super(
-			denied ? "PERMISSION" : "SYSCALL",
-			explanation === undefined
-				? `${doing}: ${name} (${errnoText(errno)})`
-				: `${doing}: ${name}: ${explanation}`,
-			denied ? { hint: "run it as root" } : {},
-		);
+		const reason = explanation === undefined ? `${name} (${errnoText(errno)})` : `${name}: ${explanation}`;
+		super(denied ? "PERMISSION" : "SYSCALL", `${doing}: ${reason}`, denied ? { hint: "run it as root" } : {});
 		this.errno = errno;
 		if (explanation !== undefined) this.explanation = explanation;
+		this.reason = reason;
 	}
 
 	/** `ENOENT`. */

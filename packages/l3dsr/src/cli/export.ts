@@ -10,7 +10,8 @@ import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import type { CliContext } from "./context.ts";
 import { formatsHelp } from "./export/formats.ts";
 import { formatFor, printTable } from "./export/print.ts";
-import { inNamespace, offeringConfiguration } from "./services/command.ts";
+import { inNamespace } from "./namespace.ts";
+import { offeringConfiguration } from "./services/command.ts";
 import { loadConfiguration } from "./services/configuration.ts";
 import { systemServiceHost } from "./services/host.ts";
 
@@ -36,7 +37,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options>();
 		const [name = ""] = command.args;
-		return await inNamespace(context, options, async () => {
+		return await inNamespace(options, async () => {
 			const { format, reals } = formatFor(name, options);
 			const table =
 				options.config === undefined

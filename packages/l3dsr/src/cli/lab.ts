@@ -138,7 +138,7 @@ function keptText(context: CliContext, { topology }: Lab): string {
 }
 
 async function down(context: CliContext, name: string, json: boolean): Promise<ExitCode> {
-	const others = await takeDown(name, context.env, (commandLine) => commandLine.includes(AGENT));
+	const others = takeDown(name, (commandLine) => commandLine.includes(AGENT));
 	if (json) {
 		writeJson(context.stdout, { lab: name, processesLeft: others });
 	} else {

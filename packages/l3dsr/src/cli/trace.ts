@@ -2,7 +2,8 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { inNamespace, offeringConfiguration } from "./services/command.ts";
+import { inNamespace } from "./namespace.ts";
+import { offeringConfiguration } from "./services/command.ts";
 import { styleFor } from "./style.ts";
 import { type Outcome, traceCapture } from "./trace/capture.ts";
 import { number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
@@ -55,7 +56,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options>();
 		const [file] = command.args;
-		return await inNamespace(context, options, () => run(context, file, options));
+		return await inNamespace(options, () => run(context, file, options));
 	};
 }
 

@@ -1,17 +1,16 @@
 /** `l3dsr watch`: one line for each packet that is rewritten, while it happens. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { enterNetworkNamespace, listInterfaces } from "@l3dsr/linux";
+import { listInterfaces } from "@l3dsr/linux";
 import { addressBits, parseAddress, prefixOf } from "@l3dsr/packet";
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
-import { namespacePath } from "../host/netns.ts";
 import type { Sighting } from "../inspect/watch/sighting.ts";
 import { Watch, type WatchFilter } from "../inspect/watch/watch.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { interruptible } from "./interrupt.ts";
+import { inNamespace } from "./namespace.ts";
 import { dscpOption } from "./option-values.ts";
-import { requireNamespace } from "./services/command.ts";
 import { type Style, styleFor } from "./style.ts";
 import { recordOf, sightingText } from "./watch-text.ts";
 
@@ -55,12 +54,9 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options>();
 		const filter = filterOf(options);
-		// Not in a child process, which would go on watching when this one is killed.
-		if (options.netns !== undefined) {
-			requireNamespace(options.netns);
-			enterNetworkNamespace(namespacePath(options.netns));
-		}
-		await interruptible(context, (signal) => watch(context, options, filter, signal));
+		await inNamespace(options, () =>
+			interruptible(context, (signal) => watch(context, options, filter, signal)),
+		);
 		return EXIT.done;
 	};
 }

@@ -1,14 +1,23 @@
 /**
- * VIPs on the loopback interface, read by rtnetlink and changed through ip(8).
+ * Interfaces with their addresses, and the VIPs on the loopback interface: read and changed by rtnetlink.
  *
  * A VIP is a /32 with a label `lo:N` (IPv4, so that ifconfig shows it too) or a /128 (IPv6, which has no
- * labels). Any number of changes are one run of `ip -batch`.
+ * labels).
  */
 
-import { interfaceByName, listAddresses } from "@l3dsr/linux";
-import { type Address, addressBits, addressFromBytes, parseAddress } from "@l3dsr/packet";
+import {
+	addAddress,
+	deleteAddress,
+	ERRNO,
+	type HeldAddress,
+	interfaceByName,
+	listAddresses,
+	listInterfaces,
+	Netlink,
+	SyscallError,
+} from "@l3dsr/linux";
+import { type Address, addressBits, addressFromBytes } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
-import type { ProgramRunner } from "./process.ts";
 
 /** An address that an interface holds. */
 export interface InterfaceAddress {
@@ -32,49 +41,19 @@ export interface AddressChange {
 	readonly spareLength?: number;
 }
 
-/** Where an `ip` command works: here, or in a named network namespace. */
-export interface In {
-	readonly namespace?: string;
-}
-
-/** Addresses of `lo` in the kernel's order. Throws KERNEL_*; for another namespace PROGRAM_MISSING, PROGRAM_FAILED. */
-export async function listLoopbackAddresses(
-	programs: ProgramRunner,
-	where: In = {},
-): Promise<InterfaceAddress[]> {
-	if (where.namespace === undefined) return ownLoopbackAddresses();
-	const { exitCode, stdout, stderr } = await programs.run("ip", [
-		...inNamespace(where),
-		"-j",
-		"address",
-		"show",
-		"dev",
-		"lo",
-	]);
-	if (exitCode !== 0) {
-		throw new L3dsrError({
-			code: "PROGRAM_FAILED",
-			message: `list the addresses of lo: ip: ${firstLine(stderr)}`,
-		});
-	}
-	return decodeAddresses(stdout);
-}
-
-function ownLoopbackAddresses(): InterfaceAddress[] {
+/** Addresses of `lo` in the kernel's order. Throws LinuxError. */
+export function listLoopbackAddresses(): InterfaceAddress[] {
 	const { index } = interfaceByName("lo");
 	return listAddresses()
 		.filter((one) => one.index === index)
-		.map(({ bytes, prefixLength, scope, label }) => ({
-			address: addressFromBytes(bytes),
-			prefixLength,
-			scope,
-			...(label === undefined ? {} : { label }),
-		}));
+		.map(interfaceAddress);
 }
 
 /** An interface and what it holds. */
 export interface AddressedInterface {
 	readonly name: string;
+	/** Other names of it, which a configuration may use. */
+	readonly alternativeNames: readonly string[];
 	readonly up: boolean;
 	readonly mtu: number;
 	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
@@ -82,118 +61,82 @@ export interface AddressedInterface {
 	readonly addresses: readonly InterfaceAddress[];
 }
 
-/** Every interface of this network namespace, `lo` too, in the kernel's order. Throws PROGRAM_MISSING, PROGRAM_FAILED. */
-export async function listInterfaceAddresses(programs: ProgramRunner): Promise<AddressedInterface[]> {
-	const { exitCode, stdout, stderr } = await programs.run("ip", ["-j", "address", "show"]);
-	if (exitCode !== 0) {
-		throw new L3dsrError({ code: "PROGRAM_FAILED", message: `list addresses: ip: ${firstLine(stderr)}` });
-	}
-	return arrayOf(JSON.parse(stdout)).map((entry) => {
-		const linked = fieldOf(entry, "link");
+/** Every interface of this network namespace, `lo` too, in the kernel's order. Throws LinuxError. */
+export function listInterfaceAddresses(): AddressedInterface[] {
+	using netlink = new Netlink();
+	const links = listInterfaces(netlink);
+	const held = Map.groupBy(listAddresses(netlink), ({ index }) => index);
+	const names = new Map(links.map(({ index, name }) => [index, name]));
+	return links.map(({ index, name, alternativeNames, up, mtu, linkedTo }) => {
+		const linked = linkedTo === undefined ? undefined : names.get(linkedTo);
 		return {
-			name: String(fieldOf(entry, "ifname")),
-			up: arrayOf(fieldOf(entry, "flags")).includes("UP"),
-			mtu: Number(fieldOf(entry, "mtu")),
-			...(typeof linked === "string" ? { linked } : {}),
-			addresses: addressesOf(entry),
+			name,
+			alternativeNames,
+			up,
+			mtu,
+			...(linked === undefined ? {} : { linked }),
+			addresses: (held.get(index) ?? []).map(interfaceAddress),
 		};
 	});
 }
 
-/** What `ip -j address show` prints, as values; entries that are neither IPv4 nor IPv6 are left out. */
-export function decodeAddresses(json: string): InterfaceAddress[] {
-	const interfaces: unknown = JSON.parse(json);
-	return arrayOf(interfaces).flatMap(addressesOf);
-}
-
-function addressesOf(entry: unknown): InterfaceAddress[] {
-	return arrayOf(fieldOf(entry, "addr_info")).flatMap((info) => {
-		const address = parseAddress(String(fieldOf(info, "local")));
-		const label = fieldOf(info, "label");
-		if (address === undefined) return [];
-		return [
-			{
-				address,
-				prefixLength: Number(fieldOf(info, "prefixlen")),
-				scope: String(fieldOf(info, "scope")),
-				...(typeof label === "string" ? { label } : {}),
-			},
-		];
-	});
+function interfaceAddress({ bytes, prefixLength, scope, label }: HeldAddress): InterfaceAddress {
+	const address = addressFromBytes(bytes);
+	return { address, prefixLength, scope, ...(label === undefined ? {} : { label }) };
 }
 
 /**
- * Makes the changes in order, in one process. Throws PROGRAM_FAILED that names the first change refused;
- * those before it stand, so observe again before undoing. No changes, no process.
+ * Makes the changes in order. Throws L3dsrError (KERNEL_*) that names the first change refused; those before it
+ * stand, so observe again before undoing.
  */
-export async function changeLoopbackAddresses(
-	programs: ProgramRunner,
-	changes: readonly AddressChange[],
-	where: In = {},
-): Promise<void> {
+export function changeLoopbackAddresses(changes: readonly AddressChange[]): void {
 	if (changes.length === 0) return;
-	const { exitCode, stderr } = await programs.run("ip", [...inNamespace(where), "-batch", "-"], {
-		input: encodeBatch(changes),
-	});
-	if (exitCode === 0) return;
-	const line = Number(/^Command failed -:(\d+)/m.exec(stderr)?.[1] ?? 1);
-	const change = changes.flatMap((one) => commandsOf(one).map(() => one))[line - 1];
-	const what =
-		change === undefined
-			? "change addresses of lo"
-			: `${change.kind} ${change.address.text} ${{ add: "to", remove: "from", relabel: "on" }[change.kind]} lo`;
-	throw new L3dsrError({
-		code: "PROGRAM_FAILED",
-		message: `${what}: ip: ${firstLine(stderr)}`,
-		...hintFor(stderr),
-	});
+	using netlink = new Netlink();
+	const { index } = interfaceByName("lo");
+	for (const change of changes) {
+		try {
+			applyChange(change, index, netlink);
+		} catch (error) {
+			throw refusal(change, error);
+		}
+	}
 }
 
-/** The input of `ip -batch -` for these changes. */
-export function encodeBatch(changes: readonly AddressChange[]): string {
-	return changes.flatMap(commandsOf).join("");
-}
-
-function commandsOf(change: AddressChange): string[] {
-	const { address, label = "lo" } = change;
-	const prefix = `${address.text}/${change.prefixLength ?? addressBits(address.family)}`;
-	const remove = `address del ${prefix} dev lo\n`;
-	// An address that nobody else can hold needs no duplicate address detection (it would be tentative,
-	// and not answer, for a second).
-	const add = `address add ${prefix} dev lo${address.family === "ipv6" ? " nodad" : ` label ${label}`}\n`;
-	if (change.kind === "remove") return [remove];
-	if (change.kind === "add") return [add];
+function applyChange(change: AddressChange, index: number, netlink: Netlink): void {
+	const { address, label } = change;
+	const { bytes } = address;
+	const prefixLength = change.prefixLength ?? addressBits(address.family);
+	const remove = () => deleteAddress({ index, bytes, prefixLength }, netlink);
+	const add = () =>
+		addAddress(
+			address.family === "ipv4"
+				? { index, bytes, prefixLength, label: label ?? "lo" }
+				: // An address that nobody else can hold needs no duplicate address detection (it would be tentative,
+					// and not answer, for a second). Deprecated, it is never the source of what this host sends by itself.
+					{ index, bytes, prefixLength, noDad: true, preferredS: 0 },
+			netlink,
+		);
 	// While the address stands twice, taking one of the two away leaves its local route.
-	const double = `${address.text}/${change.spareLength ?? addressBits(address.family) - 1} dev lo`;
-	return [`address add ${double} noprefixroute\n`, remove, add, `address del ${double}\n`];
+	const spare = { index, bytes, prefixLength: change.spareLength ?? addressBits(address.family) - 1 };
+	if (change.kind === "relabel") addAddress({ ...spare, noPrefixRoute: true }, netlink);
+	if (change.kind !== "add") remove();
+	if (change.kind !== "remove") add();
+	if (change.kind === "relabel") deleteAddress(spare, netlink);
 }
 
-function inNamespace({ namespace }: In): string[] {
-	return namespace === undefined ? [] : ["-n", namespace];
-}
-
-function firstLine(text: string): string {
-	return (
-		text
-			.trim()
-			.split("\n")[0]
-			?.replace(/^(Error: |RTNETLINK answers: )/, "")
-			.replace(/\.$/, "") ?? ""
-	);
-}
-
-function hintFor(stderr: string): { hint?: string } {
-	if (stderr.includes("Operation not permitted")) return { hint: "run this as root (CAP_NET_ADMIN)" };
+function refusal({ kind, address }: AddressChange, error: unknown): unknown {
+	if (!(error instanceof SyscallError)) return error;
+	const what = `${kind} ${address.text} ${{ add: "to", remove: "from", relabel: "on" }[kind]} lo`;
+	const permission = error.errno === ERRNO.EPERM;
 	// What the kernel says to an IPv6 address where net.ipv6.conf.lo.disable_ipv6 is 1.
-	if (/Permission denied|IPv6 is disabled/.test(stderr))
-		return { hint: "IPv6 may be disabled here: sysctl net.ipv6.conf.lo.disable_ipv6" };
-	return {};
-}
-
-function arrayOf(value: unknown): unknown[] {
-	return Array.isArray(value) ? value : [];
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-	return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+	const ipv6 = error.errno === ERRNO.EACCES && address.family === "ipv6";
+	return new L3dsrError(
+		{
+			code: permission ? "KERNEL_PERMISSION" : "KERNEL_SYSCALL",
+			message: `${what}: ${error.reason}`,
+			...(permission ? { hint: "run this as root (CAP_NET_ADMIN)" } : {}),
+			...(ipv6 ? { hint: "IPv6 may be disabled here: sysctl net.ipv6.conf.lo.disable_ipv6" } : {}),
+		},
+		{ cause: error },
+	);
 }

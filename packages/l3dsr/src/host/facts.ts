@@ -1,8 +1,15 @@
 /** What `l3dsr check` looks at, gathered once: the checks (checks/) judge it without touching the host. */
 
-import { readFileSync, readlinkSync } from "node:fs";
-import { basename } from "node:path";
-import { listInterfaces, type Offloads, offloadsOf } from "@l3dsr/linux";
+import { readFileSync } from "node:fs";
+import {
+	driverOf,
+	listInterfaces,
+	listRoutes,
+	type NetInterface,
+	type Offloads,
+	offloadsOf,
+	ROUTE_TABLE,
+} from "@l3dsr/linux";
 import { type Address, addressFromBytes, type Family } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
 import { decodeForeignRules, type ForeignRules } from "./foreign-rules.ts";
@@ -39,19 +46,13 @@ export async function gatherFacts(
 	programs: ProgramRunner,
 	interfaces: readonly AddressedInterface[],
 ): Promise<HostFacts> {
-	const [routes4, routes6, ruleset] = await Promise.all([
-		programs.run("ip", ["-j", "-4", "route", "show", "default"]),
-		programs.run("ip", ["-j", "-6", "route", "show", "default"]),
-		programs.run("nft", ["-n", "-j", "list", "ruleset"]),
-	]);
-	const kinds = new Map(listInterfaces().map(({ name, kind }) => [name, kind]));
+	const ruleset = await programs.run("nft", ["-n", "-j", "list", "ruleset"]);
+	const links = listInterfaces();
+	const kinds = new Map(links.map(({ name, kind }) => [name, kind]));
 	const tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_count");
 	return {
 		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name, kinds.get(one.name)) })),
-		defaultRoutes: [
-			...routeInterfaces(routes4.stdout).map((name) => ({ family: "ipv4", interface: name }) as const),
-			...routeInterfaces(routes6.stdout).map((name) => ({ family: "ipv6", interface: name }) as const),
-		],
+		defaultRoutes: defaultRoutes(links),
 		modules: decodeModules(readText("/proc/modules")),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
 		listeners: [
@@ -80,14 +81,6 @@ function interfaceFacts(
 	};
 }
 
-function driverOf(name: string): string | undefined {
-	try {
-		return basename(readlinkSync(`/sys/class/net/${name}/device/driver`));
-	} catch {
-		return undefined;
-	}
-}
-
 function readOffloads(name: string): Offloads | undefined {
 	try {
 		return offloadsOf(name);
@@ -96,14 +89,18 @@ function readOffloads(name: string): Offloads | undefined {
 	}
 }
 
-/** Of `ip -j route show`. */
-function routeInterfaces(json: string): string[] {
-	const routes: unknown = json.trim() === "" ? [] : JSON.parse(json);
-	return listOf(routes).flatMap((route) => {
-		const own = fieldOf(route, "dev");
-		const hops = listOf(fieldOf(route, "nexthops")).map((hop) => fieldOf(hop, "dev"));
-		return [own, ...hops].filter((name) => typeof name === "string");
-	});
+/** Of the main table. */
+function defaultRoutes(links: readonly NetInterface[]): HostFacts["defaultRoutes"] {
+	const names = new Map(links.map(({ index, name }) => [index, name]));
+	return listRoutes({ table: ROUTE_TABLE.main, type: "unicast" })
+		.filter(({ destination }) => destination.length === 0)
+		.flatMap(({ destination, nextHops }) =>
+			nextHops.flatMap(({ index }) => {
+				const name = index === undefined ? undefined : names.get(index);
+				const family = destination.bytes.length === 4 ? "ipv4" : "ipv6";
+				return name === undefined ? [] : [{ family, interface: name } as const];
+			}),
+		);
 }
 
 /** Of /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */
@@ -147,12 +144,4 @@ function readText(path: string): string {
 function readNumber(path: string): number | undefined {
 	const text = readText(path).trim();
 	return text === "" ? undefined : Number(text);
-}
-
-function listOf(value: unknown): unknown[] {
-	return Array.isArray(value) ? value : [];
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-	return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }

@@ -10,5 +10,6 @@ export const OPEN_CHECKSUM_DEVICES: ReadonlySet<string> = new Set([
 	"virtio_net",
 	"vmxnet3",
 	"xen_netfront",
+	"vif",
 	"hv_netvsc",
 ]);

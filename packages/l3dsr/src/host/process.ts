@@ -1,5 +1,5 @@
 /**
- * Runs system programs (nft, ip, tc). They are found also where PATH is empty or unset, as under cron and in
+ * Runs system programs (nft). They are found also where PATH is empty or unset, as under cron and in
  * boot scripts, and speak English whatever the locale, because their messages are read.
  */
 
@@ -15,11 +15,7 @@ const SYSTEM_DIRECTORIES = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/loca
 /** The package of each program, where it is not called like it: [Debian, Fedora]. */
 const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
 	nft: ["nftables", "nftables"],
-	nsenter: ["util-linux", "util-linux"],
-	ip: ["iproute2", "iproute"],
 	ping: ["iputils-ping", "iputils"],
-	tc: ["iproute2", "iproute-tc"],
-	unshare: ["util-linux", "util-linux"],
 };
 
 export interface ProgramResult {

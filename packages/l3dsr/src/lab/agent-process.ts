@@ -1,10 +1,9 @@
 /** The lab's end of an agent (agent.ts): starts it on a host, asks it, ends it. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import type { ChildProcessWithoutNullStreams } from "node:child_process";
 import { createInterface } from "node:readline";
 import { L3dsrError } from "../errors.ts";
-import { commandInNamespace } from "../host/netns.ts";
-import { type Environment, findProgram } from "../host/process.ts";
 import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
+import { type LabEnvironment, startOnHost } from "./host-program.ts";
 
 /** An answer that has not come by then never will: every request has a shorter deadline of its own. */
 /** Far more than any request takes: only an agent that hangs reaches it, also on a slow or busy machine. */
@@ -27,14 +26,9 @@ export class AgentProcess implements AsyncDisposable {
 	#nextId = 1;
 
 	/** `command` starts an agent; it runs in a session of its own, which the terminal's signals do not reach. */
-	constructor(host: string, namespace: string, command: readonly string[], environment: Environment) {
+	constructor(host: string, namespace: string, command: readonly string[], environment: LabEnvironment) {
 		this.host = host;
-		const [program = "", ...args] = commandInNamespace(namespace, command);
-		this.#child = spawn(findProgram(program, environment.PATH) ?? program, args, {
-			env: environment,
-			detached: true,
-			stdio: ["pipe", "pipe", "pipe"],
-		});
+		this.#child = startOnHost(namespace, { command, environment });
 		this.#child.stdin.on("error", () => {}); // told by the end of the process
 		this.#child.stderr.on("data", (chunk) => {
 			this.#complaint += String(chunk);

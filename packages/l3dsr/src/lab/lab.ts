@@ -8,10 +8,10 @@
  * Whatever happens in between, disposing of it ends its processes and deletes its namespaces.
  */
 import { readFileSync } from "node:fs";
+import { NetworkNamespace, namedNamespacePath, namespaceProcesses } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
-import { commandInNamespace, namespaceProcesses } from "../host/netns.ts";
-import { type Environment, type ProgramRunner, systemPrograms } from "../host/process.ts";
 import { AgentProcess } from "./agent-process.ts";
+import { type LabEnvironment, runToEnd } from "./host-program.ts";
 import {
 	addressOf,
 	FAMILIES,
@@ -53,7 +53,7 @@ export interface LabOptions extends DatapathChoice {
 	/** Prefix of the namespaces' names; no two labs at a time may have the same. */
 	readonly name: string;
 	readonly commands: LabCommands;
-	readonly environment: Environment;
+	readonly environment: LabEnvironment;
 	/** Stops the building; what is there by then is taken away. */
 	readonly signal?: AbortSignal;
 }
@@ -64,16 +64,14 @@ export type SavedRules = Readonly<Record<RealServer, readonly { program: string;
 export class Lab implements AsyncDisposable {
 	readonly topology: Topology;
 	readonly #options: LabOptions;
-	readonly #programs: ProgramRunner;
 	readonly #agents: Map<Host, AgentProcess>;
 	#released = false;
 	#disposed: Promise<void> | undefined;
 
 	/** Use `openLab`. */
-	constructor(options: LabOptions, programs: ProgramRunner, topology: Topology) {
+	constructor(options: LabOptions, topology: Topology) {
 		this.topology = topology;
 		this.#options = options;
-		this.#programs = programs;
 		const start = (host: Host) =>
 			new AgentProcess(host, topology.namespaces[host], options.commands.agent, options.environment);
 		this.#agents = new Map(HOSTS.map((host) => [host, start(host)]));
@@ -91,23 +89,21 @@ export class Lab implements AsyncDisposable {
 
 	/** Runs a program on a host and returns its output; throws PROGRAM_FAILED. */
 	async run(host: Host, command: readonly string[], input = ""): Promise<string> {
-		return await inHost(this.#programs, this.topology, host, command, input);
+		const { environment } = this.#options;
+		return await inHost(this.topology, host, { command, input, environment });
 	}
 
 	/** Like `run`, for a program whose failure is a result: what it printed, whatever its exit code. */
 	async tryRun(host: Host, command: readonly string[]): Promise<string> {
-		const [program = "", ...args] = commandInNamespace(this.topology.namespaces[host], command);
-		return (await this.#programs.run(program, args)).stdout;
+		const { environment } = this.#options;
+		return (await runToEnd(this.topology.namespaces[host], { command, environment })).stdout;
 	}
 
 	/** Types one of l3dsr's commands on a host. The datapath that was chosen is in its environment. */
 	async type(host: Host, program: string, args: readonly string[], input = ""): Promise<string> {
-		const chosen = Object.entries(datapathEnvironment(this.#options)).map(
-			([key, value]) => `${key}=${value}`,
-		);
-		const environment = chosen.length === 0 ? [] : ["env", ...chosen];
-		const command = [...environment, ...this.#options.commands.command(program), ...args];
-		return await inHost(this.#programs, this.topology, host, command, input, program);
+		const environment = { ...this.#options.environment, ...datapathEnvironment(this.#options) };
+		const command = [...this.#options.commands.command(program), ...args];
+		return await inHost(this.topology, host, { command, input, environment, what: program });
 	}
 
 	/** Adds the rules on every real server. */
@@ -171,23 +167,19 @@ export class Lab implements AsyncDisposable {
 		try {
 			await onEach([...this.#agents.values()], (agent) => agent[Symbol.asyncDispose]());
 		} finally {
-			await destroyTopology(this.#programs, this.topology.name);
+			destroyTopology(this.topology.name);
 		}
 	}
 }
 
 /** Builds a lab without rules. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
 export async function openLab(options: LabOptions): Promise<Lab> {
-	const programs = systemPrograms(options.environment);
-	const complete = needsCompleteChecksums(options);
-	const needed = [["nft", "-V"], ["ping", "-V"], ...(complete ? [["ethtool", "--version"]] : [])] as const;
-	for (const [program = "", version = ""] of needed) await programs.run(program, [version]); // before anything is built
 	options.signal?.throwIfAborted();
-	const topology = await buildTopology(programs, options.name);
-	const lab = new Lab(options, programs, topology);
+	const topology = await buildTopology(options.environment, options.name);
+	const lab = new Lab(options, topology);
 	try {
 		options.signal?.throwIfAborted();
-		if (complete) await completeChecksums(programs, topology);
+		if (needsCompleteChecksums(options)) completeChecksums(topology);
 		await onEach(HOSTS, (host) => lab.agent(host).call("capture", { devices: devicesOf(host) }));
 		await onEach(REAL_SERVERS, async (server) => {
 			const own = FAMILIES.map((family) => addressOf(server, family));
@@ -206,27 +198,25 @@ export async function openLab(options: LabOptions): Promise<Lab> {
  * Returns the ids of other processes in them, which keep a namespace alive, nameless, until they end.
  * Throws LAB_NOT_FOUND.
  */
-export async function takeDown(
-	name: string,
-	environment: Environment,
-	isAgent: (commandLine: readonly string[]) => boolean,
-): Promise<number[]> {
-	const programs = systemPrograms(environment);
+export function takeDown(name: string, isAgent: (commandLine: readonly string[]) => boolean): number[] {
 	const namespaces = namespacesOf(name);
 	if (namespaces.length === 0) {
 		throw new L3dsrError({
 			code: "LAB_NOT_FOUND",
 			message: `take down lab ${name}: it has no network namespace (such as ${topologyOf(name).namespaces.client})`,
-			hint: "ip netns list shows what there is",
+			hint: "ls /run/netns shows what there is",
 		});
 	}
-	const processes = (await onEach(namespaces, (namespace) => namespaceProcesses(programs, namespace))).flat();
+	const processes = namespaces.flatMap((name) => {
+		using namespace = NetworkNamespace.open(namedNamespacePath(name));
+		return namespaceProcesses(namespace);
+	});
 	const others: number[] = [];
 	for (const pid of processes) {
 		if (isAgent(commandLineOf(pid))) endProcess(pid);
 		else others.push(pid);
 	}
-	await destroyTopology(programs, name);
+	destroyTopology(name);
 	return others;
 }
 

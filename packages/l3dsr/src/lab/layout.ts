@@ -44,7 +44,11 @@ export const UDP_PORT = 7;
 /** What the client's packets to a real server's own address carry: no rule knows this code. */
 export const OTHER_DSCP = dscp(20);
 
-/** A cable between the router and another host. */
+/**
+ * A cable between the router and another host. Its two ends get different interface numbers: where they are
+ * equal, the kernel takes its time (up to a second, linkwatch_urgent_event in net/core/link_watch.c) to tell the
+ * end that came up first that it has a carrier.
+ */
 export interface Link {
 	readonly host: Exclude<Host, "router">;
 	/** The interface at the host's end. */
@@ -78,47 +82,45 @@ export function namespaceOf(lab: string, host: Host): string {
 	return `${lab}-${host}`;
 }
 
-/**
- * Input of `ip -batch -`: creates the cables between the lab's namespaces. The two ends get different
- * interface numbers: where they are equal, the kernel takes its time (up to a second, linkwatch_urgent_event
- * in net/core/link_watch.c) to tell the end that came up first that it has a carrier.
- */
-export function linkBatch(lab: string): string {
-	const router = namespaceOf(lab, "router");
-	return LINKS.map(
-		({ host, device, routerDevice, subnet }) =>
-			`link add ${device} index ${100 + subnet} netns ${namespaceOf(lab, host)} type veth peer name ${routerDevice} netns ${router}\n`,
-	).join("");
+/** An address of an interface of the lab, with the length of its subnet. */
+export interface DeviceAddress {
+	readonly device: string;
+	readonly address: Address;
+	readonly length: number;
 }
 
-/** Input of `ip -n NAMESPACE -batch -`: addresses, links up, routes. */
-export function hostBatch(host: Host): string {
-	const lines: string[] = ["link set lo up"];
-	for (const link of LINKS) {
-		const isRouter = host === "router";
-		if (!isRouter && link.host !== host) continue;
-		const device = isRouter ? link.routerDevice : link.device;
-		for (const family of FAMILIES) {
-			const length = family === "ipv4" ? 24 : 64;
-			const nodad = family === "ipv6" ? " nodad" : "";
-			lines.push(
-				`address add ${linkAddress(link, family, isRouter ? 1 : 2).text}/${length} dev ${device}${nodad}`,
-			);
-		}
-		lines.push(`link set ${device} up`);
-	}
+/** Every address of a host, but those of its loopback. */
+export function addressesOf(host: Host): DeviceAddress[] {
+	return LINKS.filter((link) => host === "router" || link.host === host).flatMap((link) =>
+		FAMILIES.map((family) => ({
+			device: host === "router" ? link.routerDevice : link.device,
+			address: linkAddress(link, family, host === "router" ? 1 : 2),
+			length: family === "ipv4" ? 24 : 64,
+		})),
+	);
+}
+
+/** A route by way of a neighbour; to everything where there is no destination. */
+export interface LabRoute {
+	readonly destination?: Address;
+	readonly gateway: Address;
+	readonly device: string;
+}
+
+/** The router sends VIPs to the director; everybody else sends everything to the router. */
+export function routesOf(host: Host): LabRoute[] {
 	if (host === "router") {
-		for (const { vip } of VIPS) {
-			lines.push(`route add ${vip.text} via ${addressOf("director", vip.family).text}`);
-		}
-	} else {
-		const way = LINKS.findLast((link) => link.host === host);
-		if (way === undefined) throw new RangeError(`no link leads to ${host}`);
-		for (const family of FAMILIES) {
-			lines.push(`route add default via ${linkAddress(way, family, 1).text} dev ${way.device}`);
-		}
+		const [way] = LINKS.filter((link) => link.host === "director");
+		if (way === undefined) throw new RangeError("no link leads to director");
+		return VIPS.map(({ vip }) => ({
+			destination: vip,
+			gateway: addressOf("director", vip.family),
+			device: way.routerDevice,
+		}));
 	}
-	return `${lines.join("\n")}\n`;
+	const way = LINKS.findLast((link) => link.host === host);
+	if (way === undefined) throw new RangeError(`no link leads to ${host}`);
+	return FAMILIES.map((family) => ({ gateway: linkAddress(way, family, 1), device: way.device }));
 }
 
 function linkAddress({ subnet }: Link, family: Family, host: number): Address {

@@ -1,29 +1,38 @@
 /**
- * The lab's hosts as network namespaces: made, wired and routed by a dozen short runs of ip(8), and taken
- * away whole. No process of the lab runs in them yet (see lab.ts).
+ * The lab's hosts as network namespaces: made, wired and routed by rtnetlink, and taken away whole. No process of
+ * the lab runs in them yet (see lab.ts).
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+	addAddress,
+	addRoute,
+	changeLink,
+	createLink,
+	createNamedNamespace,
+	deleteNamedNamespace,
+	interfaceByName,
+	listInterfaces,
+	listNamedNamespaces,
+	NetworkNamespace,
+	namedNamespacePath,
+	setTransmitChecksums,
+} from "@l3dsr/linux";
+import { addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
 import { type AddressChange, changeLoopbackAddresses } from "../host/addresses.ts";
 import { hostLockPath } from "../host/lock.ts";
-import {
-	commandInNamespace,
-	createNamespaces,
-	deleteNamespaces,
-	listNamespaces,
-	namespacePath,
-} from "../host/netns.ts";
-import type { ProgramRunner } from "../host/process.ts";
 import { clientRuleset, directorRuleset } from "./director.ts";
+import { type LabEnvironment, type LabProgram, runToEnd } from "./host-program.ts";
 import {
+	addressesOf,
 	FAMILIES,
 	HOSTS,
 	type Host,
-	hostBatch,
+	type LabRoute,
 	LINKS,
-	linkBatch,
 	namespaceOf,
 	REAL_SERVERS,
+	routesOf,
 	VIPS,
 } from "./layout.ts";
 
@@ -35,10 +44,10 @@ export interface Topology {
 
 /**
  * Builds the lab `name`: namespaces, links, routes, VIPs on the real servers' loopbacks, and the director;
- * everything but the rules on the real servers. Throws LAB_EXISTS, KERNEL_PERMISSION, PROGRAM_*; what was
+ * everything but the rules on the real servers. Throws LAB_EXISTS, KERNEL_*, PROGRAM_*; what was
  * built by then is taken away again.
  */
-export async function buildTopology(programs: ProgramRunner, name: string): Promise<Topology> {
+export async function buildTopology(environment: LabEnvironment, name: string): Promise<Topology> {
 	const topology = topologyOf(name);
 	if (namespacesOf(name).length > 0) {
 		throw new L3dsrError({
@@ -55,24 +64,32 @@ export async function buildTopology(programs: ProgramRunner, name: string): Prom
 		});
 	}
 	try {
-		await createNamespaces(programs, Object.values(topology.namespaces));
-		await Promise.all(HOSTS.map((host) => inHost(programs, topology, host, ["sh", "-c", SYSCTLS], "")));
-		await ip(programs, ["-batch", "-"], linkBatch(name), "wire the hosts");
-		await Promise.all(
-			HOSTS.map((host) =>
-				ip(programs, ["-n", topology.namespaces[host], "-batch", "-"], hostBatch(host), `set up ${host}`),
-			),
-		);
+		for (const namespace of Object.values(topology.namespaces)) {
+			using created = createNamedNamespace(namespace);
+			created.within(setSysctls);
+		}
+		wire(topology);
+		for (const host of HOSTS) onHost(topology, host, () => setUp(host));
+		for (const server of REAL_SERVERS) onHost(topology, server, () => changeLoopbackAddresses(vipChanges()));
 		await Promise.all([
-			...REAL_SERVERS.map((server) =>
-				changeLoopbackAddresses(programs, vipChanges(), { namespace: topology.namespaces[server] }),
-			),
-			inHost(programs, topology, "director", ["nft", "-f", "-"], directorRuleset(FAMILIES)),
-			inHost(programs, topology, "client", ["nft", "-f", "-"], clientRuleset(FAMILIES)),
-			...HOSTS.map((host) => linksAreUp(programs, topology, host)),
+			inHost(topology, "director", {
+				command: ["nft", "-f", "-"],
+				input: directorRuleset(FAMILIES),
+				environment,
+			}),
+			inHost(topology, "client", {
+				command: ["nft", "-f", "-"],
+				input: clientRuleset(FAMILIES),
+				environment,
+			}),
 		]);
+		for (const host of HOSTS) onHost(topology, host, () => waitForCarriers(name, host));
 	} catch (error) {
-		await destroyTopology(programs, name).catch(() => {}); // the first failure is the one to tell
+		try {
+			destroyTopology(name);
+		} catch {
+			// The first failure is the one to report.
+		}
 		throw error;
 	}
 	return topology;
@@ -80,20 +97,28 @@ export async function buildTopology(programs: ProgramRunner, name: string): Prom
 
 /**
  * Takes away every namespace of the lab `name` that is there, and the lock files that commands have left for
- * them. Throws PROGRAM_FAILED.
+ * them. Goes on behind one that cannot be deleted, and throws LinuxError in the end.
  */
-export async function destroyTopology(programs: ProgramRunner, name: string): Promise<void> {
-	const namespaces = namespacesOf(name);
-	const locks = namespaces.map((namespace) => hostLockPath("/run", namespacePath(namespace)));
-	await deleteNamespaces(programs, namespaces);
-	for (const lock of locks) rmSync(lock, { force: true });
+export function destroyTopology(name: string): void {
+	const failures: unknown[] = [];
+	for (const namespace of namespacesOf(name)) {
+		try {
+			const lock = hostLockPath("/run", namedNamespacePath(namespace));
+			deleteNamedNamespace(namespace);
+			rmSync(lock, { force: true });
+		} catch (error) {
+			failures.push(error);
+		}
+	}
+	if (failures.length > 0) throw failures[0];
 }
 
 /** Has the client compute every checksum itself, so that its packets travel as over a real cable. */
-export async function completeChecksums(programs: ProgramRunner, topology: Topology): Promise<void> {
-	for (const { device } of LINKS.filter(({ host }) => host === "client")) {
-		await inHost(programs, topology, "client", ["ethtool", "-K", device, "tx", "off"], "");
-	}
+export function completeChecksums(topology: Topology): void {
+	onHost(topology, "client", () => {
+		for (const { device } of LINKS.filter(({ host }) => host === "client"))
+			setTransmitChecksums(device, false);
+	});
 }
 
 /** The topology of that name, whether or not it has been built. */
@@ -106,7 +131,13 @@ export function topologyOf(name: string): Topology {
 /** Those of the lab's namespaces that exist. */
 export function namespacesOf(name: string): string[] {
 	const own = new Set(Object.values(topologyOf(name).namespaces));
-	return listNamespaces().filter((namespace) => own.has(namespace));
+	return listNamedNamespaces().filter((namespace) => own.has(namespace));
+}
+
+/** Runs `work`, which must not wait, in the network namespace of a host. */
+export function onHost<T>(topology: Topology, host: Host, work: () => T): T {
+	using namespace = NetworkNamespace.open(namedNamespacePath(topology.namespaces[host]));
+	return namespace.within(work);
 }
 
 /**
@@ -114,16 +145,13 @@ export function namespacesOf(name: string): string[] {
  * first line of complaint.
  */
 export async function inHost(
-	programs: ProgramRunner,
 	topology: Topology,
 	host: Host,
-	command: readonly string[],
-	input: string,
-	what: string = command.slice(0, 2).join(" "),
+	program: LabProgram & { readonly what?: string },
 ): Promise<string> {
-	const [program = "ip", ...args] = commandInNamespace(topology.namespaces[host], command);
-	const { exitCode, stdout, stderr } = await programs.run(program, args, { input });
+	const { exitCode, stdout, stderr } = await runToEnd(topology.namespaces[host], program);
 	if (exitCode === 0) return stdout;
+	const what = program.what ?? program.command.slice(0, 2).join(" ");
 	throw new L3dsrError({
 		code: "PROGRAM_FAILED",
 		message: `run ${what} on ${host}: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
@@ -135,23 +163,57 @@ export async function inHost(
  * of the machine: state all that matter. Routes here are asymmetric by design (rp_filter), and an IPv6
  * address that waits for duplicate detection answers nothing for a second (accept_dad).
  */
-const SYSCTLS = `
-set -e
-cd /proc/sys/net
-for f in ipv4/conf/all/forwarding ipv6/conf/all/forwarding; do echo 1 >$f; done
-for f in ipv4/conf/*/rp_filter ipv6/conf/*/accept_dad ipv6/conf/*/dad_transmits; do echo 0 >$f; done
-`;
+function setSysctls(): void {
+	const folders = (family: string) =>
+		readdirSync(`/proc/sys/net/${family}/conf`).map((name) => `/proc/sys/net/${family}/conf/${name}`);
+	for (const family of ["ipv4", "ipv6"]) writeFileSync(`/proc/sys/net/${family}/conf/all/forwarding`, "1");
+	for (const folder of folders("ipv4")) writeFileSync(`${folder}/rp_filter`, "0");
+	for (const folder of folders("ipv6")) {
+		for (const name of ["accept_dad", "dad_transmits"]) writeFileSync(`${folder}/${name}`, "0");
+	}
+}
+
+function wire({ namespaces }: Topology): void {
+	using router = NetworkNamespace.open(namedNamespacePath(namespaces.router));
+	for (const { host, device, routerDevice, subnet } of LINKS) {
+		using namespace = NetworkNamespace.open(namedNamespacePath(namespaces[host]));
+		const peer = { name: routerDevice, namespace: router };
+		createLink({ kind: "veth", name: device, index: 100 + subnet, namespace, peer });
+	}
+}
+
+/** Addresses, links up, routes. */
+function setUp(host: Host): void {
+	changeLink(interfaceByName("lo").index, { up: true });
+	for (const { device, address, length } of addressesOf(host)) {
+		const { index } = interfaceByName(device);
+		addAddress({ index, bytes: address.bytes, prefixLength: length, noDad: true });
+		changeLink(index, { up: true });
+	}
+	for (const route of routesOf(host)) addLabRoute(route);
+}
+
+function addLabRoute({ destination, gateway, device }: LabRoute): void {
+	const bits = addressBits(gateway.family);
+	addRoute({
+		destination:
+			destination === undefined
+				? { bytes: new Uint8Array(bits / 8), length: 0 }
+				: { bytes: destination.bytes, length: bits },
+		nextHops: [{ gateway: gateway.bytes, index: interfaceByName(device).index }],
+	});
+}
 
 /** A link whose carrier has not been noticed yet swallows what is sent on it. */
-async function linksAreUp(programs: ProgramRunner, topology: Topology, host: Host): Promise<void> {
+function waitForCarriers(lab: string, host: Host): void {
 	const deadline = performance.now() + LINK_UP_WITHIN_MS;
 	for (;;) {
-		const links = await inHost(programs, topology, host, ["ip", "-br", "link", "show", "type", "veth"], "");
-		if (!/ (DOWN|LOWERLAYERDOWN) /.test(links)) return;
+		const waiting = listInterfaces().filter(({ kind, carrier, up }) => kind === "veth" && !(up && carrier));
+		if (waiting.length === 0) return;
 		if (performance.now() > deadline) {
 			throw new L3dsrError({
-				code: "PROGRAM_FAILED",
-				message: `build lab ${topology.name}: a link of ${host} is not up after ${LINK_UP_WITHIN_MS} ms: ${links.trim()}`,
+				code: "KERNEL_SYSCALL",
+				message: `build lab ${lab}: ${waiting[0]?.name} of ${host} has no carrier after ${LINK_UP_WITHIN_MS} ms`,
 			});
 		}
 	}
@@ -161,18 +223,4 @@ const LINK_UP_WITHIN_MS = 5000;
 
 function vipChanges(): AddressChange[] {
 	return VIPS.map(({ vip }, index) => ({ kind: "add", address: vip, label: `lo:${index + 1}` }));
-}
-
-async function ip(
-	programs: ProgramRunner,
-	args: readonly string[],
-	input: string,
-	what: string,
-): Promise<void> {
-	const { exitCode, stderr } = await programs.run("ip", args, { input });
-	if (exitCode === 0) return;
-	throw new L3dsrError({
-		code: "PROGRAM_FAILED",
-		message: `${what}: ip: ${stderr.trim().split("\n")[0] ?? `exit code ${exitCode}`}`,
-	});
 }

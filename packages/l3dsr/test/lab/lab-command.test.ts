@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { listNamedNamespaces, namedNamespacePath } from "@l3dsr/linux";
 import { commandPath, interrupt, type Started, start } from "../../../../test/support/commands.ts";
 import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
 import { hostLockPath } from "../../src/host/lock.ts";
-import { listNamespaces, namespacePath } from "../../src/host/netns.ts";
 import { CLAIMS } from "../../src/lab/claims.ts";
 import { HOSTS, REAL_SERVERS } from "../../src/lab/layout.ts";
 
@@ -31,7 +31,7 @@ function agents(): string[] {
 }
 
 async function assertNothingLeft(): Promise<void> {
-	assert.deepEqual(listNamespaces(), []);
+	assert.deepEqual(listNamedNamespaces(), []);
 	await waitFor("end of the agents", () => agents().length === 0);
 }
 
@@ -76,7 +76,7 @@ describe("l3dsr lab", () => {
 
 		assert.deepEqual([first.exitCode, first.stderr], [0, ""]);
 		const name = `l3lab-${kept.child.pid}`;
-		assert.deepEqual(listNamespaces(), HOSTS.map((host) => `${name}-${host}`).sort());
+		assert.deepEqual(listNamedNamespaces(), HOSTS.map((host) => `${name}-${host}`).sort());
 		await waitFor("lab with only its two services running", () => agents().length === 2);
 
 		const curl = /^ {2}(ip netns exec \S+ curl \S+)$/m.exec(first.stdout)?.[1] ?? "";
@@ -85,7 +85,7 @@ describe("l3dsr lab", () => {
 		assert.equal(answer.local, "72.30.38.140");
 		assert.match(answer.server, /^real[12]$/);
 
-		const locks = REAL_SERVERS.map((server) => hostLockPath("/run", namespacePath(`${name}-${server}`)));
+		const locks = REAL_SERVERS.map((server) => hostLockPath("/run", namedNamespacePath(`${name}-${server}`)));
 		assert.deepEqual(
 			locks.map((lock) => existsSync(lock)),
 			[true, true],
@@ -132,7 +132,7 @@ describe("l3dsr lab", () => {
 	});
 
 	const moments: Record<string, (started: Started) => boolean> = {
-		"while it builds": () => listNamespaces().length > 0,
+		"while it builds": () => listNamedNamespaces().length > 0,
 		"while traffic flows": (started) => started.stdout().includes("hop by hop"),
 	};
 	for (const [moment, reached] of Object.entries(moments)) {

@@ -23,7 +23,7 @@ export interface Observed extends ServiceHost {
 	readonly observation: HostSnapshot;
 }
 
-/** Reads rules and addresses at once; ip(8) runs while the eBPF datapath, which does not wait, is asked. */
+/** Reads rules and addresses. */
 export async function observeHost(host: DsrctlHost, datapath: HostDatapath): Promise<Observed> {
 	const [addresses, observation] = await Promise.all([host.loopbackAddresses(), datapath.observe()]);
 	return { rules: observation.rules, addresses, observation };

@@ -6,7 +6,6 @@ import { changeLoopbackAddresses, listLoopbackAddresses } from "../../host/addre
 import { ipv4AddressOf } from "../../host/host-name.ts";
 import { loopbackTakesIpv6 } from "../../host/ipv6.ts";
 import { acquireHostLock } from "../../host/lock.ts";
-import { systemPrograms } from "../../host/process.ts";
 import type { LoopbackAddress, LoopbackStep } from "../../plan/loopback.ts";
 import { type HostDatapath, openDatapath } from "../../rewrite/host-datapath.ts";
 import type { CliContext } from "../context.ts";
@@ -34,7 +33,6 @@ export interface DsrctlHost {
 const SETTINGS = "/etc/l3dsr/l3dsr.yaml";
 
 export function systemHost({ env }: CliContext): DsrctlHost {
-	const programs = systemPrograms(env);
 	return {
 		isRoot: process.geteuid?.() === 0,
 		readSettings() {
@@ -52,8 +50,8 @@ export function systemHost({ env }: CliContext): DsrctlHost {
 		addressOf: ipv4AddressOf,
 		hasIpv6: loopbackTakesIpv6,
 		openDatapath: () => openDatapath({ env }),
-		loopbackAddresses: () => listLoopbackAddresses(programs),
-		changeLoopback: (steps) => changeLoopbackAddresses(programs, steps),
+		loopbackAddresses: async () => listLoopbackAddresses(),
+		changeLoopback: async (steps) => changeLoopbackAddresses(steps),
 		lock: () => acquireHostLock({ waitMs: Number.POSITIVE_INFINITY }),
 	};
 }

@@ -1,10 +1,8 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
-import { once } from "node:events";
 import { type Command, Option } from "commander";
-import { asL3dsrError, EXIT, type ExitCode, L3dsrError } from "../../errors.ts";
-import { commandInNamespace, listNamespaces } from "../../host/netns.ts";
-import { findProgram } from "../../host/process.ts";
+import { asL3dsrError, type ExitCode, L3dsrError } from "../../errors.ts";
 import type { CliContext } from "../context.ts";
+import { inNamespace } from "../namespace.ts";
 import { CONFIG_FILE, type ServiceHost, systemServiceHost } from "./host.ts";
 
 export interface ServiceOptions {
@@ -45,7 +43,7 @@ export function serviceCommand(
 	command.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<ServiceOptions>();
-		return await inNamespace(context, options, () => run(systemServiceHost(context), options));
+		return await inNamespace(options, () => run(systemServiceHost(context), options));
 	};
 }
 
@@ -53,30 +51,6 @@ function parseSeconds(text: string): number {
 	const seconds = Number(text);
 	if (text !== "" && seconds >= 0) return seconds;
 	throw new L3dsrError({ code: "USAGE", message: `"${text}" is not a number of seconds` });
-}
-
-/** Runs `work` here; with `--netns`, the same command line in that namespace instead. */
-export async function inNamespace(
-	context: CliContext,
-	{ netns }: { readonly netns?: string },
-	work: () => Promise<ExitCode>,
-): Promise<ExitCode> {
-	if (netns === undefined) return await work();
-	requireNamespace(netns);
-	const [program = "ip", ...args] = commandInNamespace(netns, [
-		context.programPath,
-		...withoutNetns(context.argv),
-	]);
-	const { spawn } = await import("node:child_process"); // only here: it takes long to load
-	const child = spawn(findProgram(program, context.env.PATH) ?? program, args, {
-		stdio: ["inherit", "pipe", "pipe"],
-		env: context.env,
-	});
-	child.stdout.setEncoding("utf8").on("data", (text: string) => context.stdout.write(text));
-	child.stderr.setEncoding("utf8").on("data", (text: string) => context.stderr.write(text));
-	const [status] = await once(child, "close");
-	const known = Object.values(EXIT).find((code) => code === status);
-	return known ?? EXIT.failed;
 }
 
 /** Work that reads what runs, where a configuration could be asked instead: who is not root is told so. */
@@ -90,23 +64,4 @@ export async function offeringConfiguration<T>(work: () => Promise<T>): Promise<
 		const hint = "run it as root, or ask a configuration, which takes no root: -c PATH";
 		throw new L3dsrError([{ ...first, hint }, ...more], { cause: error });
 	}
-}
-
-/** Throws L3dsrError (USAGE) when no namespace has that name. */
-export function requireNamespace(netns: string): void {
-	const names = listNamespaces();
-	if (names.includes(netns)) return;
-	throw new L3dsrError({
-		code: "USAGE",
-		message: `there is no network namespace ${netns}`,
-		hint: `ip netns lists them: ${names.join(", ") || "none is there"}`,
-	});
-}
-
-/** The arguments less `--netns NAME` or `--netns=NAME`. */
-export function withoutNetns(argv: readonly string[]): string[] {
-	return argv.filter(
-		(argument, index) =>
-			argument !== "--netns" && !argument.startsWith("--netns=") && argv[index - 1] !== "--netns",
-	);
 }

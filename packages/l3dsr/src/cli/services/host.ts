@@ -56,9 +56,9 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 			const { openDatapath } = await import("../../rewrite/host-datapath.ts");
 			return openDatapath({ env, ...forced(wanted, env) });
 		},
-		interfaces: () => listInterfaceAddresses(programs),
+		interfaces: async () => listInterfaceAddresses(),
 		hasIpv6: loopbackTakesIpv6,
-		changeLoopback: (changes) => changeLoopbackAddresses(programs, changes),
+		changeLoopback: async (changes) => changeLoopbackAddresses(changes),
 		guard: () => observeGuard(programs),
 		applyGuard: (desired, observed) => applyGuard(programs, desired, observed),
 		lock: (waitMs) => acquireHostLock({ waitMs }),

@@ -3,7 +3,6 @@ import { addressBits, type Prefix, parseAddress, prefixOf } from "@l3dsr/packet"
 import { asL3dsrError, type L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
-import { systemPrograms } from "../../host/process.ts";
 import { chainStops, type Stop } from "../../inspect/trace/journey.ts";
 import { lowerService } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
@@ -53,10 +52,9 @@ export async function liveSituation(
 	options: SituationOptions,
 	{ mark }: PacketMeta,
 ): Promise<Situation> {
-	const programs = systemPrograms(context.env);
 	const [observation, interfaces, local] = await Promise.all([
 		openDatapath({ env: context.env }).observe(),
-		listInterfaceAddresses(programs),
+		listInterfaceAddresses(),
 		localPrefixes(),
 	]);
 	const attachments = Attachments.find();
@@ -79,7 +77,7 @@ export async function liveSituation(
 		const onNft = chainStops(rules, "nft");
 		const own = [...local, ...assumedLocal(options)];
 		const beyondPrerouting = onNft.some(({ when }) => when !== "arriving");
-		const network = { env: context.env, interface: chosen.interface, local: own, mark, beyondPrerouting };
+		const network = { interface: chosen.interface, local: own, mark, beyondPrerouting };
 		const rulesReplica = onNft.length === 0 ? undefined : await rulesReplicaOf({ ...network, rules });
 		if (rulesReplica instanceof RulesReplica) opened.push(rulesReplica);
 		return {
@@ -122,9 +120,8 @@ export async function configuredSituation(
 	path: string,
 	options: SituationOptions,
 ): Promise<Situation> {
-	const programs = systemPrograms(context.env);
 	const { configuration, source } = await loadConfiguration(systemServiceHost(context), path, context.env);
-	const [interfaces, local] = await Promise.all([listInterfaceAddresses(programs), localPrefixes()]);
+	const [interfaces, local] = await Promise.all([listInterfaceAddresses(), localPrefixes()]);
 	const named = configuration.interfaces?.filter(({ wildcard }) => !wildcard).map(({ name }) => name) ?? [];
 	const rules = configuration.services.flatMap((service) =>
 		lowerService(service, {

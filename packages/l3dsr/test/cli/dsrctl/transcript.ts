@@ -72,7 +72,7 @@ async function runStep(line: string, table: Table): Promise<string> {
 				.map(({ rule }) => `${rule.family} ${rule.table} -A ${rule.chain} ${formatRuleSpec(rule)}\n`)
 				.join("");
 		case "addresses":
-			return (await listLoopbackAddresses(programs))
+			return listLoopbackAddresses()
 				.map(({ address, prefixLength, label }) => `${address.text}/${prefixLength} ${label ?? ""}`.trimEnd())
 				.sort()
 				.map((text) => `${text}\n`)
@@ -87,8 +87,10 @@ async function runStep(line: string, table: Table): Promise<string> {
 		default: {
 			const { exitCode, stdout, stderr } = await runCommand(words);
 			if (program !== "dsrctl" && exitCode !== 0) throw new Error(`${line}: ${stderr}`);
-			// What ip(8) says of a refusal differs between kernels.
-			const complaint = stderr.replace(/^(?=.)/gm, "stderr: ").replace(/: ip: .*/g, ": ip: …");
+			// What the kernel says of a refusal differs between versions.
+			const complaint = stderr
+				.replace(/^(?=.)/gm, "stderr: ")
+				.replace(/(on|to|from) lo: E[A-Z]+.*/g, "$1 lo: …");
 			return program === "dsrctl" ? `${stdout}${complaint}exit ${exitCode}\n` : "";
 		}
 	}

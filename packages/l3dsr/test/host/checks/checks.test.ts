@@ -22,6 +22,7 @@ function held(prefix: string, scope = "global"): InterfaceAddress {
 
 const LO: InterfaceFacts = {
 	name: "lo",
+	alternativeNames: [],
 	up: true,
 	mtu: 65536,
 	rpFilter: 0,
@@ -29,6 +30,7 @@ const LO: InterfaceFacts = {
 };
 const ETH0: InterfaceFacts = {
 	name: "eth0",
+	alternativeNames: [],
 	up: true,
 	mtu: 1500,
 	rpFilter: 0,

@@ -44,7 +44,6 @@ async function replica(
 ) {
 	const rules = (await nft.observe()).rules.map(({ rule }) => rule);
 	return await RulesReplica.of({
-		env: process.env,
 		interface: options.on ?? IN_INTERFACE,
 		local: local(...(options.local ?? [])),
 		mark: options.mark ?? 0,

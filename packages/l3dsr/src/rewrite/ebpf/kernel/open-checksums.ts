@@ -8,9 +8,7 @@
  * Real cards never deliver such packets.
  */
 
-import { readlinkSync } from "node:fs";
-import { basename } from "node:path";
-import type { NetInterface } from "@l3dsr/linux";
+import { driverOf, type NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../../errors.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../../../host/open-checksum-devices.ts";
 
@@ -30,13 +28,4 @@ export function refuseOpenChecksums(on: NetInterface): void {
 		notes: ["rewritten there and forwarded, they would leave with a wrong checksum"],
 		hint: "use hook tc, which sees it; or, where this host forwards nothing that it rewrites, set open-checksums: accept",
 	});
-}
-
-/** Of a card that is a device of a bus. */
-function driverOf(name: string): string | undefined {
-	try {
-		return basename(readlinkSync(`/sys/class/net/${name}/device/driver`));
-	} catch {
-		return undefined;
-	}
 }

@@ -6,7 +6,17 @@
  */
 
 import { writeFileSync } from "node:fs";
-import { NetworkNamespace, PacketSocket } from "@l3dsr/linux";
+import {
+	changeLink,
+	createLink,
+	interfaceByName,
+	Netlink,
+	NetworkNamespace,
+	PacketSocket,
+	ROUTE_TABLE,
+	replaceRoute,
+	SyscallError,
+} from "@l3dsr/linux";
 import {
 	assignMeta,
 	type Command,
@@ -24,11 +34,8 @@ import {
 } from "@l3dsr/nftables";
 import { byteAt, foldSum, type Prefix, putWord, sumOfWords } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
-import { programsInNamespace } from "../../../host/netns.ts";
-import type { Environment, ProgramRunner } from "../../../host/process.ts";
 
 export interface ReplicaNetworkOptions {
-	readonly env: Environment;
 	/** Where packets arrive; empty where no name is known. */
 	readonly interface: string;
 	/** Routes of type "local". */
@@ -83,17 +90,17 @@ export class ReplicaNetwork implements Disposable {
 		this.#socket = socket;
 	}
 
-	/** Throws L3dsrError (KERNEL_*, PROGRAM_*). */
+	/** Throws LinuxError, NftablesError. */
 	static async open(options: ReplicaNetworkOptions): Promise<ReplicaNetwork> {
 		const namespace = NetworkNamespace.create();
 		let log: PacketLog | undefined;
 		try {
-			const programs = programsInNamespace(options.env, namespace.path);
-			namespace.within(setUpStack);
 			const { arrival, sender } = interfaceNames(options.interface);
-			await runBatch(programs, "ip", ["-batch", "-"], linkCommands(arrival, sender));
-			// A stack without IPv6 refuses that family's routes, and has no rules for it either.
-			await programs.run("ip", ["-force", "-batch", "-"], { input: routeCommands(options.local, sender) });
+			namespace.within(() => {
+				setUpStack();
+				setUpLinks(arrival, sender);
+				setUpRoutes(options.local, sender);
+			});
 			using nftables = namespace.within(() => new Nftables());
 			nftables.transact(tapTable(options));
 			const opened = namespace.within(() => PacketLog.open([LOG_GROUP]));
@@ -193,6 +200,8 @@ function setUpStack(): void {
 		"ipv6/conf/default/disable_ipv6": 0,
 		"ipv6/conf/all/forwarding": 1,
 		"ipv6/conf/default/accept_dad": 0,
+		// No address of its own for any interface.
+		"ipv6/conf/default/addr_gen_mode": 1,
 	};
 	for (const [name, value] of Object.entries(settings)) {
 		try {
@@ -203,20 +212,38 @@ function setUpStack(): void {
 	}
 }
 
-function linkCommands(arrival: string, sender: string): string {
-	const pair = [
-		`link add ${arrival} type veth peer name ${sender}`,
-		...[arrival, sender].map((name) => `link set ${name} mtu ${LARGEST_MTU} addrgenmode none`),
-		...[arrival, sender].map((name) => `link set ${name} up`),
-	];
-	return ["link set lo up", ...(arrival === sender ? [] : pair), ""].join("\n");
+function setUpLinks(arrival: string, sender: string): void {
+	if (arrival !== sender) {
+		createLink({ kind: "veth", name: arrival, mtu: LARGEST_MTU, peer: { name: sender, mtu: LARGEST_MTU } });
+	}
+	for (const name of new Set(["lo", arrival, sender])) changeLink(interfaceByName(name).index, { up: true });
 }
 
 /** What is not local goes to where it came from, and is taken off before it gets there. */
-function routeCommands(local: readonly Prefix[], sender: string): string {
-	const routes = local.map(({ address, length }) => `local ${address.text}/${length} dev lo table local`);
-	const all = [...routes, `0.0.0.0/0 dev ${sender}`, `::/0 dev ${sender}`];
-	return all.map((route) => `route replace ${route}\n`).join("");
+function setUpRoutes(local: readonly Prefix[], sender: string): void {
+	using netlink = new Netlink();
+	const loopback = interfaceByName("lo").index;
+	const { index } = interfaceByName(sender);
+	const ways = [
+		...local.map(({ address, length }) => ({
+			destination: { bytes: address.bytes, length },
+			type: "local" as const,
+			table: ROUTE_TABLE.local,
+			nextHops: [{ index: loopback }],
+		})),
+		...[4, 16].map((bytes) => ({
+			destination: { bytes: new Uint8Array(bytes), length: 0 },
+			nextHops: [{ index }],
+		})),
+	];
+	for (const way of ways) {
+		try {
+			replaceRoute(way, netlink);
+		} catch (error) {
+			// A stack without IPv6 refuses that family's routes, and has no rules for it either.
+			if (!(error instanceof SyscallError)) throw error;
+		}
+	}
 }
 
 /** Priorities in front of raw's (-300), and between mangle's (-150) and those of what comes next (dstnat, -100). */
@@ -269,20 +296,6 @@ const NFPROTO_IPV4 = 2;
 const RTN_LOCAL = 2;
 /** linux/if_packet.h */
 const PACKET_HOST = 0;
-
-async function runBatch(
-	programs: ProgramRunner,
-	program: string,
-	args: readonly string[],
-	input: string,
-): Promise<void> {
-	const { exitCode, stderr } = await programs.run(program, args, { input });
-	if (exitCode === 0) return;
-	throw new L3dsrError({
-		code: "PROGRAM_FAILED",
-		message: `make a network namespace for a copy of the nft rules: ${program}: ${stderr.trim().split("\n")[0] ?? ""}`,
-	});
-}
 
 function frameOf({ bytes, sourceMac }: ArrivingPacket, number: number): Uint8Array {
 	const frame = new Uint8Array(14 + bytes.length);

@@ -1,0 +1,30 @@
+/** `--netns`: a command that works in another network namespace. */
+import { listNamedNamespaces, NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
+import { L3dsrError } from "../errors.ts";
+
+/**
+ * Runs `work` here; with `--netns`, with this process in that namespace until it is done. Not in a child process,
+ * which would go on when this one is killed. Throws L3dsrError (USAGE) when no namespace has that name.
+ */
+export async function inNamespace<T>(
+	{ netns }: { readonly netns?: string },
+	work: () => Promise<T>,
+): Promise<T> {
+	if (netns === undefined) return await work();
+	const names = listNamedNamespaces();
+	if (!names.includes(netns)) {
+		throw new L3dsrError({
+			code: "USAGE",
+			message: `there is no network namespace ${netns}`,
+			hint: `ls /run/netns lists them: ${names.join(", ") || "none is there"}`,
+		});
+	}
+	using home = NetworkNamespace.current();
+	using there = NetworkNamespace.open(namedNamespacePath(netns));
+	there.enter();
+	try {
+		return await work();
+	} finally {
+		home.enter();
+	}
+}
