@@ -6,7 +6,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden bench bench-quick soak differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden bench bench-quick soak soak-director differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -53,9 +53,16 @@ soak: setup-test
 	@L3DSR_SOAK_SECONDS=10 $(NODE) --test --test-concurrency=1 packages/l3dsr/test/rewrite/ebpf/under-load.test.ts \
 		packages/l3dsr/test/rewrite/nft/under-load.test.ts
 
+# The director under 50,000 packets a second: 2,000 table changes, 1,000 replacements of the program, and its process
+# killed 100 times.
+soak-director: setup-test
+	@L3DSR_DIRECTOR_CHANGES=2000 L3DSR_DIRECTOR_REPLACEMENTS=1000 L3DSR_DIRECTOR_KILLS=100 \
+		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/under-load.test.ts
+
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
-# kernel with the rules of nftables, both against the reference.
+# kernel with the rules of nftables, both against the reference. And two million through the director's programs.
 differential: setup-test
+	@L3DSR_DIRECTOR_PACKETS=2000000 $(NODE) --test packages/l3dsr/test/balance/differential.test.ts
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/nft/differential.test.ts
 

@@ -2,7 +2,7 @@
  * What happens to slots that change: a slot in transition remembers the real that it had *before*, so that flows that
  * began there stay there until the drain is over (the idea of JET, CoNEXT 2021, applied to Maglev's slots).
  */
-import { NOBODY, RING_SLOTS } from "./maglev.ts";
+import { MOST_REALS, NOBODY, RING_SLOTS } from "./maglev.ts";
 
 /** In a slot of the ring: it is in transition. */
 export const IN_TRANSITION = 0x8000;
@@ -15,19 +15,23 @@ export interface Rings {
 	readonly before: Uint16Array;
 }
 
-/** One slot to write. `before` first: it is not read until the bit is set. */
-export interface SlotChange {
-	readonly slot: number;
-	readonly now: number;
-	readonly before: number;
+/** Slots to write, side by side: a change can be of all 65,537. */
+export interface SlotChanges {
+	readonly slots: Uint32Array;
+	/** What each becomes in the ring, and in the ring before. */
+	readonly now: Uint16Array;
+	readonly before: Uint16Array;
 }
 
 export interface RingChange {
-	readonly changes: readonly SlotChange[];
+	/** Slots whose real changes. */
+	readonly changes: SlotChanges;
 	/** Some slot begins a transition, or goes on with one that it is in: the service's drain begins anew. */
 	readonly begins: boolean;
-	/** Slots whose real changes. */
-	readonly moved: number;
+}
+
+function slotChanges(count: number): SlotChanges {
+	return { slots: new Uint32Array(count), now: new Uint16Array(count), before: new Uint16Array(count) };
 }
 
 /** A ring in which nobody has a slot: a service that has just been made. */
@@ -48,48 +52,69 @@ export function moveRing(
 	carries: (real: number) => boolean,
 	remember = true,
 ): RingChange {
-	const changes: SlotChange[] = [];
-	let begins = false;
 	let moved = 0;
-	for (let slot = 0; slot < RING_SLOTS; slot++) {
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if (((rings.now[slot] as number) & NOBODY) !== target[slot]) moved++;
+	const changes = slotChanges(moved);
+	let begins = false;
+	let next = 0;
+	const isAlive = aliveSet(carries);
+	for (let slot = 0; next < moved; slot++) {
 		const value = rings.now[slot] as number;
 		const from = value & NOBODY;
 		const to = target[slot] as number;
 		if (from === to) continue;
-		moved++;
 		const before = rings.before[slot] as number;
 		const isMoving = (value & IN_TRANSITION) !== 0;
-		const isAlive = (real: number) => real !== NOBODY && carries(real);
-		const oldest = isMoving && isAlive(before) ? before : from;
 		// A transition that is under way goes on even if nobody is left to go back to: others have entries here.
-		const remembers = remember && (isMoving || isAlive(from));
+		const remembers = remember && (isMoving || isAlive[from] === 1);
 		if (remembers) begins = true;
-		changes.push({ slot, now: to | (remembers ? IN_TRANSITION : 0), before: remembers ? oldest : before });
+		changes.slots[next] = slot;
+		changes.now[next] = to | (remembers ? IN_TRANSITION : 0);
+		changes.before[next] = !remembers || (isMoving && isAlive[before] === 1) ? before : from;
+		next++;
 	}
-	return { changes, begins, moved };
+	return { changes, begins };
+}
+
+/** 1 for each real that carries flows. */
+function aliveSet(carries: (real: number) => boolean): Uint8Array {
+	const alive = new Uint8Array(NOBODY + 1);
+	for (let real = 0; real < MOST_REALS; real++) if (carries(real)) alive[real] = 1;
+	return alive;
 }
 
 /** Every slot that is in transition, as it is after the drain. */
-export function endTransition(rings: Rings): readonly SlotChange[] {
-	const changes: SlotChange[] = [];
-	for (let slot = 0; slot < RING_SLOTS; slot++) {
+export function endTransition(rings: Rings): SlotChanges {
+	const changes = slotChanges(slotsInTransition(rings));
+	for (let slot = 0, next = 0; next < changes.slots.length; slot++) {
 		const value = rings.now[slot] as number;
 		if ((value & IN_TRANSITION) === 0) continue;
-		changes.push({ slot, now: value & NOBODY, before: rings.before[slot] as number });
+		changes.slots[next] = slot;
+		changes.now[next] = value & NOBODY;
+		changes.before[next] = rings.before[slot] as number;
+		next++;
 	}
 	return changes;
 }
 
-/** Writes changes in the order that keeps every moment right. */
-export function writeSlots(rings: Rings, changes: readonly SlotChange[]): void {
-	for (const { slot, before } of changes) Atomics.store(rings.before, slot, before);
-	for (const { slot, now } of changes) Atomics.store(rings.now, slot, now);
+/**
+ * Writes changes in the order that keeps every moment right: where a slot went before is there when its bit says that it
+ * is read. Each store is one of 16 bits, which no program sees half of.
+ */
+export function writeSlots(rings: Rings, { slots, now, before }: SlotChanges): void {
+	const [first] = slots;
+	if (first === undefined) return;
+	for (let i = 0; i < slots.length; i++) rings.before[slots[i] as number] = before[i] as number;
+	// A store that none before it can be seen after, on any processor.
+	Atomics.store(rings.now, first, now[0] as number);
+	for (let i = 1; i < slots.length; i++) rings.now[slots[i] as number] = now[i] as number;
 }
 
 /** Slots in transition. */
 export function slotsInTransition({ now }: Rings): number {
 	let count = 0;
-	for (const value of now) if ((value & IN_TRANSITION) !== 0) count++;
+	for (let slot = 0; slot < RING_SLOTS; slot++) count += (now[slot] as number) >> 15;
 	return count;
 }
 

@@ -44,7 +44,7 @@ test("a planned change puts slots into transition, with their previous real as b
 	const rings = settled(1);
 	const change = move(rings, 2);
 	assert.equal(change.begins, true);
-	assert.equal(change.moved, RING_SLOTS);
+	assert.equal(change.changes.slots.length, RING_SLOTS);
 	assert.deepEqual(slot0(rings), { real: 2, isMoving: true, before: 1 });
 });
 
@@ -79,7 +79,7 @@ test("a change back puts the slot into transition again, and the end of the drai
 	assert.equal(slotsInTransition(rings), RING_SLOTS);
 	writeSlots(rings, endTransition(rings));
 	assert.equal(slot0(rings).isMoving, false);
-	assert.deepEqual(endTransition(rings), []);
+	assert.equal(endTransition(rings).slots.length, 0);
 });
 
 test("when the last real drains, its flows stay with it", () => {
@@ -99,7 +99,7 @@ test("without a memory of flows no slot is ever in transition", () => {
 test("a change to what is there already changes nothing", () => {
 	const rings = settled(1);
 	move(rings, 2);
-	assert.deepEqual(move(rings, 2).changes, []);
+	assert.equal(move(rings, 2).changes.slots.length, 0);
 });
 
 test("after any changes the rings say what was asked for last, and refer only to reals that were asked for", () => {

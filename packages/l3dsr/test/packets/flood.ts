@@ -10,7 +10,8 @@ import { enterNetworkNamespace, PacketSocket } from "@l3dsr/linux";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
 
 interface FloodOrder {
-	readonly netns: string;
+	/** Name of the namespace to send in; absent: that of the parent. */
+	readonly netns?: string;
 	readonly interfaceName: string;
 	/** Sent one after the other, again and again. */
 	readonly frames: readonly Uint8Array[];
@@ -48,7 +49,7 @@ export class Flood {
 }
 
 async function flood({ netns, interfaceName, frames, everyMs }: FloodOrder): Promise<void> {
-	enterNetworkNamespace(`/run/netns/${netns}`);
+	if (netns !== undefined) enterNetworkNamespace(`/run/netns/${netns}`);
 	using socket = new PacketSocket({ interfaceName, etherType: 0 });
 	let stopped = false;
 	process.once("message", () => {

@@ -287,7 +287,7 @@ export class Change {
 			wish,
 			reals.map(({ index }) => index),
 		);
-		const { changes, begins, moved } = moveRing(
+		const { changes, begins } = moveRing(
 			rings,
 			target,
 			(index) => carrying.has(index),
@@ -300,6 +300,6 @@ export class Change {
 		writeSlots(rings, changes);
 		for (const { real, index, standing } of reals)
 			if (!real.carries && standing?.up === true) tables.setUp(place.first + index, false);
-		return { service, moved, inTransition: begins };
+		return { service, moved: changes.slots.length, inTransition: begins };
 	}
 }
