@@ -2,9 +2,10 @@
  * The reading end of a BPF_MAP_TYPE_RINGBUF (Linux 5.8+): records in the order in which programs reserved
  * them, in memory that is shared with the kernel (Documentation/bpf/ringbuf.rst).
  *
- * Nothing wakes the reader: it looks when it likes, and a program that finds the buffer full is told so.
+ * A reader takes what is there ({@link RingBuffer.read}), or waits for it on the event loop ({@link RingBuffer.records}).
+ * A program that finds the buffer full is told so.
  */
-import { MappedMemory } from "@l3dsr/linux";
+import { MappedMemory, untilReadable } from "@l3dsr/linux";
 import { BpfMap } from "./map.ts";
 import { BPF_MAP_TYPE, type MapSpec } from "./spec.ts";
 
@@ -14,6 +15,9 @@ const HEADER_BYTES = 8;
 /** The program that reserved the record has not submitted it yet. */
 const BPF_RINGBUF_BUSY_BIT = 0x8000_0000;
 const BPF_RINGBUF_DISCARD_BIT = 0x4000_0000;
+
+/** Records copied in one go, before whoever iterates sees the first. */
+const MOST_AT_ONCE = 1024;
 
 /** Bytes that a record of `length` bytes takes in the buffer. */
 export function recordBytes(length: number): number {
@@ -92,6 +96,33 @@ export class RingBuffer implements Disposable {
 			receive(record);
 		}
 		return count;
+	}
+
+	/**
+	 * The records as they come, waited for by epoll, until `signal` aborts. A program that sends with BPF_RB_NO_WAKEUP does
+	 * not wake the reader.
+	 */
+	async *records(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+		while (signal?.aborted !== true) {
+			const batch: Uint8Array[] = [];
+			this.read((record) => batch.push(record), MOST_AT_ONCE);
+			yield* batch;
+			if (batch.length === 0 && !(await this.#isReadable(signal))) return;
+		}
+	}
+
+	[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+		return this.records();
+	}
+
+	/** False when the signal aborts first. */
+	async #isReadable(signal: AbortSignal | undefined): Promise<boolean> {
+		try {
+			return await untilReadable([this.map.fd], { signal });
+		} catch (error) {
+			if (signal?.aborted === true) return false;
+			throw error;
+		}
 	}
 
 	[Symbol.dispose](): void {

@@ -98,3 +98,30 @@ test("a linked program hangs in front of another until the link is let go", () =
 		message: /^link program ours to tcx ingress of gone: ENODEV/,
 	});
 });
+
+test("records that are waited for come as they are sent, and the wait ends with its signal", async () => {
+	using ring = RingBuffer.create(RING);
+	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
+	const controller = new AbortController();
+	send(sender, 1);
+	setTimeout(() => send(sender, 2), 10);
+	setTimeout(() => send(sender, 3), 20);
+	const received: Uint8Array[] = [];
+	for await (const bytes of ring.records(controller.signal)) {
+		received.push(bytes);
+		if (received.length === 3) setTimeout(() => controller.abort(), 10);
+	}
+	assert.deepEqual(received, [record(1), record(2), record(3)]);
+});
+
+test("a reader that leaves the loop leaves nothing behind, and can begin again", async () => {
+	using ring = RingBuffer.create(RING);
+	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
+	for (const mark of [7, 8]) {
+		setTimeout(() => send(sender, mark), 5);
+		for await (const bytes of ring) {
+			assert.deepEqual(bytes, record(mark));
+			break;
+		}
+	}
+});

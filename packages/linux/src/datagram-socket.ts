@@ -14,9 +14,6 @@ import {
 	MSG_DONTWAIT,
 	MSG_ERRQUEUE,
 	OPTION_INT,
-	POLLFD,
-	POLLIN,
-	poll,
 	recvmsg,
 	SOCK_CLOEXEC,
 	SOCK_DGRAM,
@@ -94,6 +91,7 @@ export class DatagramSocket implements Disposable {
 		}
 	}
 
+	/** To wait for (`untilReadable`) until there is something to {@link take}: an answer or an error. */
 	get fd(): number {
 		return this.#fd;
 	}
@@ -153,11 +151,4 @@ export class DatagramSocket implements Disposable {
 		closeSync(this.#fd);
 		this.#fd = -1;
 	}
-}
-
-/** Waits until something has come to one of the sockets, up to `timeoutMs`. */
-export function waitForDatagram(sockets: readonly DatagramSocket[], timeoutMs: number): void {
-	const fds = Buffer.concat(sockets.map(({ fd }) => POLLFD.encode({ fd, events: POLLIN })));
-	const result = poll(fds, sockets.length, Math.max(0, Math.ceil(timeoutMs)));
-	if (result !== -ERRNO.EINTR) check(result, "wait for answers");
 }

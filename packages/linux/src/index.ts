@@ -1,7 +1,7 @@
 /** The one entrance of `@l3dsr/linux`: system calls, netlink, sockets and namespaces, knowing nothing of L3DSR. */
 
 export { possibleCpus } from "./cpu.ts";
-export { type DatagramEvent, DatagramSocket, waitForDatagram } from "./datagram-socket.ts";
+export { type DatagramEvent, DatagramSocket } from "./datagram-socket.ts";
 export { ERRNO, errnoName, errnoOfFileError, errnoText, fileErrorText } from "./errno.ts";
 export { LinuxError, type LinuxErrorCode } from "./error.ts";
 export { FileLock, type FileLockOptions } from "./file-lock.ts";
@@ -59,6 +59,7 @@ export {
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
+export { untilReadable, type WaitOptions, watchReadable } from "./readable.ts";
 export {
 	type AddressKey,
 	addAddress,

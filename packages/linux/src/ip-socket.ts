@@ -16,9 +16,6 @@ import {
 	bind,
 	MSG_DONTWAIT,
 	OPTION_INT,
-	POLLFD,
-	POLLIN,
-	poll,
 	recv,
 	SO_RCVBUFFORCE,
 	SOCK_CLOEXEC,
@@ -85,12 +82,13 @@ export class IpSocket implements Disposable {
 		}
 	}
 
-	/** What has come in, each packet from its IP header on and at most 256 bytes; waits up to `timeoutMs` for the first. */
-	receive(timeoutMs: number): Uint8Array[] {
-		const fds = Buffer.concat(this.#receivers.map((fd) => POLLFD.encode({ fd, events: POLLIN })));
-		const ready = poll(fds, this.#receivers.length, Math.max(0, Math.ceil(timeoutMs)));
-		if (ready === -ERRNO.EINTR) return [];
-		if (check(ready, "wait for answers") === 0) return [];
+	/** The descriptors to wait for (`untilReadable`) until there is something to {@link receive}. */
+	get fds(): readonly number[] {
+		return this.#receivers;
+	}
+
+	/** What has come in by now, each packet from its IP header on and at most 256 bytes. */
+	receive(): Uint8Array[] {
 		return this.#receivers.flatMap((fd) => this.#drain(fd));
 	}
 

@@ -67,6 +67,23 @@ export function libcFunction<A extends readonly CArgument[]>(prototype: string):
 	};
 }
 
+/**
+ * The same for a function that may wait: it runs in one of libuv's threads, and this one goes on. The result is -1 after a
+ * failure, whose errno stays in that thread. Memory is given by address ({@link addressOf}), and is the caller's to keep.
+ */
+export function libcFunctionInThread<A extends readonly (number | bigint)[]>(
+	prototype: string,
+): (args: A, done: (result: number) => void) => void {
+	let call: ((...args: unknown[]) => void) | undefined;
+	return (args, done) => {
+		call ??= load().library.func(prototype).async;
+		call(...args, (error: unknown, result: number | bigint) => {
+			if (error !== null && error !== undefined) throw error;
+			done(Number(result));
+		});
+	};
+}
+
 const syscall6 = libcFunction<[number, CArgument, CArgument, CArgument, CArgument, CArgument, CArgument]>(
 	"long syscall(long number, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e, intptr_t f)",
 );

@@ -183,6 +183,11 @@ export class Netlink implements Disposable {
 		check(setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, value.length), doing);
 	}
 
+	/** To wait for on the event loop (`untilReadable`) until there is something for {@link unsolicited}. */
+	get fd(): number {
+		return this.#fd;
+	}
+
 	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
 	waitForUnsolicited(timeoutMs: number, doing: string): boolean {
 		const deadline = performance.now() + timeoutMs;

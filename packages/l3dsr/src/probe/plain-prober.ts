@@ -6,7 +6,7 @@
  * error quotes.
  */
 
-import { type DatagramEvent, DatagramSocket, ERRNO, SyscallError, waitForDatagram } from "@l3dsr/linux";
+import { type DatagramEvent, DatagramSocket, ERRNO, SyscallError, untilReadable } from "@l3dsr/linux";
 import { addressFromBytes, dscpOfTos, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, isPortUnreachable } from "./answer.ts";
@@ -41,9 +41,9 @@ export class PlainProber implements Asker {
 					if ("socket" in launched) flights.add(launched);
 					else settle(next, launched);
 				}
-				waitForDatagram(
-					[...flights].map(({ socket }) => socket),
-					DEFAULTS.sliceMs,
+				await untilReadable(
+					[...flights].map(({ socket }) => socket.fd),
+					{ timeoutMs: nextEvent(flights, options.timeoutMs), signal: options.signal },
 				);
 				for (const flight of flights) {
 					const answer = answerTo(flight, options.timeoutMs);
@@ -52,7 +52,6 @@ export class PlainProber implements Asker {
 					flight.socket[Symbol.dispose]();
 					settle(flight.index, answer);
 				}
-				await new Promise((resolve) => setImmediate(resolve)); // signals, and output
 			}
 		} finally {
 			for (const { socket } of flights) socket[Symbol.dispose]();
@@ -86,6 +85,13 @@ function launch(index: number, probe: Probe | undefined): Flight | Answer {
 		if (error instanceof SyscallError) return { kind: "unsent", errno: error.errno };
 		throw error;
 	}
+}
+
+/** Milliseconds until a probe is sent again or given up. */
+function nextEvent(flights: ReadonlySet<Flight>, timeoutMs: number): number {
+	const now = performance.now();
+	const due = [...flights].map(({ sentAt, resent }) => sentAt + (resent ? timeoutMs : timeoutMs / 2) - now);
+	return Math.max(0, Math.min(...due));
 }
 
 /** Undefined while it may still come; halfway, what may have been lost is sent again. */

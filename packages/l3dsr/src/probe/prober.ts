@@ -8,7 +8,7 @@
  */
 
 import { randomBytes, randomInt } from "node:crypto";
-import { IpSocket, SilentPort, SyscallError, sourceAddressFor } from "@l3dsr/linux";
+import { IpSocket, SilentPort, SyscallError, sourceAddressFor, untilReadable } from "@l3dsr/linux";
 import { type Address, addressFromBytes, dscpOfTos, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, isPortUnreachable } from "./answer.ts";
@@ -48,8 +48,11 @@ export interface Asker extends Disposable {
 	ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]>;
 }
 
-/** `sliceMs`: the longest wait in one system call; a signal to this process is noticed in between. */
-export const DEFAULTS = { inFlight: 256, ttl: 64, ect0: 0x02, sliceMs: 20 } as const;
+export const DEFAULTS = { inFlight: 256, ttl: 64, ect0: 0x02 } as const;
+/** How long a SYN+ACK that comes late, or again, is answered with a reset: a server gives up sending it after a minute. */
+const LATE_MS = 60_000;
+/** Probes that are over are remembered for that, at most so many. */
+const MOST_REMEMBERED = 4096;
 /** Sent in a row before answers are looked for: what they took is measured when they are read. */
 const BURST = 16;
 
@@ -76,8 +79,10 @@ interface Flight {
 /** `using prober = new Prober()`. Throws KERNEL_PERMISSION without CAP_NET_RAW. */
 export class Prober implements Asker {
 	readonly #socket = new IpSocket();
-	/** Every probe of this prober by the key that its answers carry, also those that are over. */
+	/** Probes by the key that their answers carry: those that wait, and those that were over a while ago. */
 	readonly #flights = new Map<string, Flight>();
+	/** Keys of probes that are over, the oldest first, with the time when each is forgotten. */
+	readonly #over = new Map<string, number>();
 	readonly #waiting = new Set<Flight>();
 	/** Reserved ports by protocol and address, the longest unused first. */
 	readonly #ports = new Map<string, SilentPort[]>();
@@ -93,6 +98,8 @@ export class Prober implements Asker {
 		};
 		const limit = options.inFlight ?? DEFAULTS.inFlight;
 		let next = 0;
+		// Routes may have changed since the last call.
+		this.#sources.clear();
 		while (next < probes.length || this.#waiting.size > 0) {
 			options.signal?.throwIfAborted();
 			for (let sent = 0; sent < BURST && this.#waiting.size < limit; sent++) {
@@ -101,10 +108,14 @@ export class Prober implements Asker {
 				this.#launch(next++, probe, settle);
 			}
 			const mayLaunch = next < probes.length && this.#waiting.size < limit;
-			const untilMs = mayLaunch ? 0 : Math.min(DEFAULTS.sliceMs, this.#nextEvent(options));
-			for (const bytes of this.#socket.receive(untilMs)) this.#take(bytes, settle);
+			if (mayLaunch)
+				await new Promise((resolve) => setImmediate(resolve)); // signals, and output
+			else if (this.#waiting.size > 0) {
+				const { signal } = options;
+				await untilReadable(this.#socket.fds, { timeoutMs: this.#nextEvent(options), signal });
+			}
+			for (const bytes of this.#socket.receive()) this.#take(bytes, settle);
 			this.#lookAtClock(options, settle);
-			await new Promise((resolve) => setImmediate(resolve)); // signals, and output
 		}
 		return probes.map((_, index) => answers.get(index) ?? { kind: "none" });
 	}
@@ -136,10 +147,9 @@ export class Prober implements Asker {
 			resent: false,
 			done: false,
 		};
-		this.#flights.set(
-			keyOf(target.protocol, target.protocol === "udp" ? ports.sourcePort : sequence),
-			flight,
-		);
+		const key = keyOfFlight(flight);
+		this.#over.delete(key);
+		this.#flights.set(key, flight);
 		const result = this.#socket.send(flight.packet, target.real.bytes);
 		this.#waiting.add(flight);
 		if (result < 0) this.#land(flight, { kind: "unsent", errno: -result }, settle);
@@ -210,9 +220,21 @@ export class Prober implements Asker {
 	#land(flight: Flight, answer: Answer, settle: (index: number, answer: Answer) => void): void {
 		flight.done = true;
 		this.#waiting.delete(flight);
+		this.#forgetOld();
+		this.#over.set(keyOfFlight(flight), performance.now() + LATE_MS);
 		if (flight.lease !== undefined)
 			this.#portsFor(flight.target.protocol, flight.envelope.source).push(flight.lease);
 		settle(flight.index, answer);
+	}
+
+	/** Forgets the probes whose late answers nobody waits for any more. */
+	#forgetOld(): void {
+		const now = performance.now();
+		for (const [key, until] of this.#over) {
+			if (until > now && this.#over.size < MOST_REMEMBERED) break;
+			this.#over.delete(key);
+			this.#flights.delete(key);
+		}
 	}
 
 	#lease(protocol: "tcp" | "udp", source: Address): SilentPort {
@@ -265,6 +287,10 @@ export class Prober implements Asker {
 		this.#ports.clear();
 		this.#waiting.clear();
 	}
+}
+
+function keyOfFlight({ target, ports, sequence }: Flight): string {
+	return keyOf(target.protocol, target.protocol === "udp" ? ports.sourcePort : sequence);
 }
 
 function keyOf(protocol: ProbeTarget["protocol"], number: number): string {

@@ -1,0 +1,171 @@
+/**
+ * Waiting for descriptors on Node's event loop (epoll(7)): sockets, ring buffers, whatever the kernel can poll.
+ *
+ * Node gives no access to its own epoll instance. This has one of its own, for all descriptors of the process, in which one
+ * of libuv's threads waits as long as anybody does; it keeps the process alive meanwhile. Nothing is left when nobody waits.
+ */
+import { closeSync, readSync, writeSync } from "node:fs";
+import { arch } from "node:process";
+import { Layout } from "./layout.ts";
+import { addressOf, check, libcFunction, libcFunctionInThread } from "./libc.ts";
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL = { ADD: 1, DEL: 2, MOD: 3 } as const;
+const EPOLLIN = 0x001;
+/** After one event the descriptor is quiet until it is armed again: a reader that is slow is not called twice. */
+const EPOLLONESHOT = 1 << 30;
+const EFD_CLOEXEC_NONBLOCK = 0o2004000;
+const FOR_EVER = -1;
+
+/** struct epoll_event, packed on x86-64 only; `fd` is the lower half of its data. */
+const EVENT = new Layout({
+	events: "u32",
+	...(arch === "x64" ? {} : { _pad: "u32" }),
+	fd: "u32",
+	_data: "u32",
+});
+const MOST_EVENTS = 64;
+
+const epollCreate = libcFunction<[flags: number]>("int epoll_create1(int flags)");
+const epollControl = libcFunction<[epoll: number, operation: number, fd: number, event: Uint8Array]>(
+	"int epoll_ctl(int epfd, int op, int fd, void *event)",
+);
+const epollWait = libcFunctionInThread<[epoll: number, events: bigint, count: number, timeoutMs: number]>(
+	"int epoll_wait(int epfd, intptr_t events, int maxevents, int timeout)",
+);
+const eventfd = libcFunction<[initial: number, flags: number]>(
+	"int eventfd(unsigned int initval, int flags)",
+);
+
+class Poller {
+	readonly #epoll: number;
+	/** Written to make the thread come back. */
+	readonly #wake: number;
+	readonly #listeners = new Map<number, () => void>();
+	readonly #events = new Uint8Array(EVENT.size * MOST_EVENTS);
+	#isWaiting = false;
+	/** libuv joins its threads when the process exits. */
+	readonly #onExit = () => this.#wakeUp();
+
+	constructor() {
+		this.#epoll = check(epollCreate(EPOLL_CLOEXEC), "create an epoll instance");
+		try {
+			this.#wake = check(eventfd(0, EFD_CLOEXEC_NONBLOCK), "create an event descriptor");
+		} catch (error) {
+			closeSync(this.#epoll);
+			throw error;
+		}
+		this.#control(EPOLL_CTL.ADD, this.#wake, EPOLLIN);
+		process.once("exit", this.#onExit);
+	}
+
+	add(fd: number, listener: () => void): void {
+		if (this.#listeners.has(fd)) throw new RangeError(`descriptor ${fd} is waited for already`);
+		const result = this.#control(EPOLL_CTL.ADD, fd, EPOLLIN | EPOLLONESHOT);
+		if (result < 0 && this.#listeners.size === 0 && !this.#isWaiting) this.#close();
+		check(result, `wait for descriptor ${fd}`);
+		this.#listeners.set(fd, listener);
+		this.#wait();
+	}
+
+	/** Before the descriptor is closed; what is closed already, the kernel has taken out itself. */
+	remove(fd: number): void {
+		if (!this.#listeners.delete(fd)) return;
+		this.#control(EPOLL_CTL.DEL, fd, 0);
+		if (this.#listeners.size === 0) this.#wakeUp();
+	}
+
+	#wait(): void {
+		if (this.#isWaiting) return;
+		this.#isWaiting = true;
+		epollWait([this.#epoll, addressOf(this.#events), MOST_EVENTS, FOR_EVER], (count) => {
+			this.#isWaiting = false;
+			try {
+				this.#dispatch(count);
+			} finally {
+				this.#goOn();
+			}
+		});
+	}
+
+	/** Promises that were kept just now may wait anew before the thread does. */
+	#goOn(): void {
+		setImmediate(() => {
+			if (this.#listeners.size > 0) this.#wait();
+			else if (!this.#isWaiting) this.#close();
+		});
+	}
+
+	#dispatch(count: number): void {
+		for (let index = 0; index < count; index++) {
+			const { fd } = EVENT.decode(this.#events.subarray(index * EVENT.size, (index + 1) * EVENT.size));
+			if (fd === this.#wake) {
+				readSync(this.#wake, new Uint8Array(8));
+				continue;
+			}
+			const listener = this.#listeners.get(fd);
+			if (listener === undefined) continue;
+			listener();
+			// Level-triggered: if something is there still, it is told at once.
+			if (this.#listeners.get(fd) === listener) this.#control(EPOLL_CTL.MOD, fd, EPOLLIN | EPOLLONESHOT);
+		}
+	}
+
+	#control(operation: number, fd: number, events: number): number {
+		return epollControl(this.#epoll, operation, fd, EVENT.encode({ events, fd }));
+	}
+
+	#wakeUp(): void {
+		if (this.#isWaiting) writeSync(this.#wake, new Uint8Array(BigUint64Array.of(1n).buffer));
+	}
+
+	#close(): void {
+		if (poller !== this) return;
+		poller = undefined;
+		process.off("exit", this.#onExit);
+		closeSync(this.#wake);
+		closeSync(this.#epoll);
+	}
+}
+
+let poller: Poller | undefined;
+
+/**
+ * Calls `ready` on the event loop whenever there is something to read from `fd`, until it is disposed of, which must be
+ * before the descriptor is closed. Reads must not block: there may be nothing after all. Throws SyscallError (EPERM for a
+ * descriptor that cannot be polled, a file's), RangeError when somebody waits for it already.
+ */
+export function watchReadable(fd: number, ready: () => void): Disposable {
+	poller ??= new Poller();
+	const own = poller;
+	own.add(fd, ready);
+	return { [Symbol.dispose]: () => own.remove(fd) };
+}
+
+export interface WaitOptions {
+	/** Default: without end. */
+	readonly timeoutMs?: number;
+	readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * True once there is something to read from one of the descriptors, false after `timeoutMs`. Rejects with the signal's
+ * reason when it aborts, or as {@link watchReadable} throws.
+ */
+export async function untilReadable(fds: readonly number[], options: WaitOptions = {}): Promise<boolean> {
+	const { timeoutMs, signal } = options;
+	signal?.throwIfAborted();
+	using waiting = new DisposableStack();
+	return await new Promise<boolean>((resolve, reject) => {
+		for (const fd of fds) waiting.use(watchReadable(fd, () => resolve(true)));
+		if (timeoutMs !== undefined) {
+			const timer = setTimeout(() => resolve(false), timeoutMs);
+			waiting.defer(() => clearTimeout(timer));
+		}
+		if (signal !== undefined) {
+			const abort = () => reject(signal.reason);
+			signal.addEventListener("abort", abort, { once: true });
+			waiting.defer(() => signal.removeEventListener("abort", abort));
+		}
+	});
+}

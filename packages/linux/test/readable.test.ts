@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { closeSync, readSync, writeSync } from "node:fs";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { check, Layout, libcFunction } from "../src/index.ts";
+import { untilReadable, watchReadable } from "../src/readable.ts";
+
+const pipe2 = libcFunction<[ends: Uint8Array, flags: number]>("int pipe2(void *ends, int flags)");
+const ENDS = new Layout({ read: "s32", write: "s32" });
+const O_CLOEXEC_NONBLOCK = 0o2004000;
+
+function openPipe(): Disposable & { readonly read: number; readonly write: number } {
+	const ends = new Uint8Array(ENDS.size);
+	check(pipe2(ends, O_CLOEXEC_NONBLOCK), "open a pipe");
+	const { read, write } = ENDS.decode(ends);
+	return {
+		read,
+		write,
+		[Symbol.dispose]() {
+			closeSync(read);
+			closeSync(write);
+		},
+	};
+}
+
+test("a descriptor is readable once somebody has written, and this thread goes on meanwhile", async () => {
+	using pipe = openPipe();
+	let turns = 0;
+	const turning = setInterval(() => turns++, 1);
+	setTimeout(() => writeSync(pipe.write, "x"), 30);
+	assert.equal(await untilReadable([pipe.read], { timeoutMs: 5000 }), true);
+	clearInterval(turning);
+	assert.ok(turns > 0);
+});
+
+test("the first of several descriptors is enough, and what is there already is told at once", async () => {
+	using one = openPipe();
+	using other = openPipe();
+	writeSync(other.write, "x");
+	assert.equal(await untilReadable([one.read, other.read], { timeoutMs: 5000 }), true);
+	assert.equal(await untilReadable([one.read, other.read], { timeoutMs: 5000 }), true);
+});
+
+test("nothing to read is told after the time limit, and a signal ends the wait with its reason", async () => {
+	using pipe = openPipe();
+	assert.equal(await untilReadable([pipe.read], { timeoutMs: 1 }), false);
+	const controller = new AbortController();
+	const waiting = untilReadable([pipe.read], { signal: controller.signal });
+	controller.abort(new Error("enough"));
+	await assert.rejects(waiting, { message: "enough" });
+	await assert.rejects(untilReadable([pipe.read], { signal: controller.signal }), { message: "enough" });
+});
+
+test("a watcher is called again until it has read everything, and not after it was disposed of", async () => {
+	using pipe = openPipe();
+	writeSync(pipe.write, "abc");
+	let read = "";
+	await new Promise<void>((resolve) => {
+		const watcher = watchReadable(pipe.read, () => {
+			const byte = new Uint8Array(1);
+			readSync(pipe.read, byte);
+			read += String.fromCharCode(...byte);
+			if (read.length < 3) return;
+			watcher[Symbol.dispose]();
+			resolve();
+		});
+	});
+	assert.equal(read, "abc");
+});
+
+test("a descriptor that is waited for already is refused", async () => {
+	using pipe = openPipe();
+	using _ = watchReadable(pipe.read, () => {});
+	await assert.rejects(untilReadable([pipe.read]), /is waited for already/);
+});
+
+test("a process that waits can exit, and one where nobody waits any more ends by itself", async () => {
+	const url = new URL("../src/readable.ts", import.meta.url).href;
+	const run = (code: string) =>
+		promisify(execFile)(process.execPath, [...process.execArgv, "--input-type=module", "--eval", code], {
+			timeout: 20_000,
+		});
+	const open = `import { watchReadable, untilReadable } from ${JSON.stringify(url)}; import net from "node:net";
+		import { check, libcFunction } from ${JSON.stringify(new URL("../src/libc.ts", import.meta.url).href)};
+		const fd = check(libcFunction("int eventfd(unsigned int initval, int flags)")(0, 0), "open");`;
+	const exited = await run(
+		`${open} watchReadable(fd, () => {}); setTimeout(() => { console.log("exit"); process.exit(0); }, 20);`,
+	);
+	assert.equal(exited.stdout, "exit\n");
+	const ended = await run(
+		`${open} const one = watchReadable(fd, () => {}); setTimeout(() => { one[Symbol.dispose](); console.log("end"); }, 20);`,
+	);
+	assert.equal(ended.stdout, "end\n");
+});
