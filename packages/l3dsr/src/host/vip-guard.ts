@@ -1,9 +1,23 @@
-/** The VIP guard in the kernel: one nftables table, `arp l3dsr`, which l3dsr alone owns. */
-import { type Address, parseAddress } from "@l3dsr/packet";
-import { L3dsrError } from "../errors.ts";
+/** The VIP guard in the kernel: one table of nf_tables, `arp l3dsr`, which l3dsr alone owns. */
+import {
+	assign,
+	type Command,
+	dataType,
+	type Expression,
+	expressionKey,
+	field,
+	match,
+	meta,
+	Nftables,
+	NftablesError,
+	type Rule,
+	type SetSpec,
+	type TableContents,
+	verdict,
+} from "@l3dsr/nftables";
+import { type Address, addressFromBytes } from "@l3dsr/packet";
 import { sameValue } from "../model/rule.ts";
 import { type ArpSender, sortAddresses, type VipGuard } from "../model/vip-guard.ts";
-import type { ProgramRunner } from "./process.ts";
 
 export interface ObservedGuard {
 	/** VIPs that it remembers; none when the table is not there. */
@@ -16,217 +30,213 @@ export interface ObservedGuard {
 
 export const NO_GUARD: ObservedGuard = Object.freeze({ held: [], altered: false });
 
-const TABLE = "arp l3dsr";
+const TABLE = { family: "arp", name: "l3dsr" } as const;
 const SETS = { held4: "ipv4_addr", held6: "ipv6_addr", silent4: "ipv4_addr" } as const;
 type SetName = keyof typeof SETS;
+const SET_NAMES = Object.keys(SETS) as SetName[];
+const CHAINS = ["input", "output"] as const;
+/** Somebody else may take the table, or an element of it, away between our look and our change. */
+const ATTEMPTS = 4;
 
-/** Reads the table. Throws PROGRAM_*. */
-export async function observeGuard(programs: ProgramRunner): Promise<ObservedGuard> {
-	const { exitCode, stdout, stderr } = await programs.run("nft", [
-		"-n",
-		"-j",
-		"list",
-		"table",
-		...TABLE.split(" "),
-	]);
-	if (exitCode === 0) return decodeGuard(stdout);
-	if (/No such file or directory/.test(stderr)) return NO_GUARD;
-	throw new L3dsrError({
-		code: /not permitted|Permission denied/.test(stderr) ? "KERNEL_PERMISSION" : "PROGRAM_FAILED",
-		message: `list table ${TABLE}: nft: ${firstLine(stderr)}`,
-		...(/not permitted|Permission denied/.test(stderr) ? { hint: "run this as root" } : {}),
-	});
+/** Opens nf_tables of this network namespace, or of another one. */
+type Open = () => Nftables;
+const here: Open = () => new Nftables();
+
+/** Reads the table. Throws NftablesError. */
+export function observeGuard(open: Open = here): ObservedGuard {
+	using nftables = open();
+	return readGuard(nftables);
 }
 
-/** Makes the table say this, in one transaction; undefined takes it away. Nothing to change: no process. */
-export async function applyGuard(
-	programs: ProgramRunner,
-	desired: VipGuard | undefined,
-	observed: ObservedGuard,
-): Promise<void> {
-	const batch = encodeGuardChange(desired, observed);
-	if (batch === "") return;
-	const { exitCode, stderr } = await programs.run("nft", ["-f", "-"], { input: batch });
-	if (exitCode === 0) return;
-	throw new L3dsrError({
-		code: /not permitted/.test(stderr) ? "KERNEL_PERMISSION" : "PROGRAM_FAILED",
-		message: `write table ${TABLE}: nft: ${firstLine(stderr)}`,
-		...(/not permitted/.test(stderr)
-			? { hint: "run this as root" }
-			: { hint: "l3dsr keeps VIPs silent on ARP with it; the kernel needs CONFIG_NF_TABLES_ARP" }),
-	});
-}
-
-/** The batch from what was observed to what is desired; empty when they are the same. */
-export function encodeGuardChange(desired: VipGuard | undefined, observed: ObservedGuard): string {
-	if (desired === undefined) {
-		return observed.guard === undefined && !observed.altered
-			? ""
-			: `table ${TABLE} {\n}\ndelete table ${TABLE}\n`;
+/** Makes the table say this, in one transaction; undefined takes it away. Throws NftablesError. */
+export function applyGuard(desired: VipGuard | undefined, observed: ObservedGuard, open: Open = here): void {
+	using nftables = open();
+	let standing = observed;
+	for (let attempt = 1; ; attempt++) {
+		try {
+			nftables.transact(planGuardChange(desired, standing));
+			return;
+		} catch (error) {
+			const raced = error instanceof NftablesError && error.errno === "ENOENT";
+			if (!raced || attempt === ATTEMPTS) throw explained(error);
+		}
+		standing = readGuard(nftables);
 	}
+}
+
+function readGuard(nftables: Nftables): ObservedGuard {
+	const [contents] = nftables.read([TABLE]).tables;
+	return contents === undefined ? NO_GUARD : decodeGuard(contents);
+}
+
+function explained(error: unknown): unknown {
+	if (!(error instanceof NftablesError) || error.code !== "UNSUPPORTED") return error;
+	const hint = "l3dsr keeps VIPs silent on ARP with it; the kernel needs CONFIG_NF_TABLES_ARP";
+	return new NftablesError(error.code, error.message, { errno: error.errno, hint, cause: error });
+}
+
+/** From what was observed to what is desired; empty when they are the same. */
+export function planGuardChange(desired: VipGuard | undefined, observed: ObservedGuard): readonly Command[] {
+	// "Add" makes sure that there is something to delete.
+	const remove: readonly Command[] = [
+		{ do: "add table", table: TABLE },
+		{ do: "delete table", table: TABLE },
+	];
+	if (desired === undefined) return observed.guard === undefined && !observed.altered ? [] : remove;
 	if (observed.guard === undefined || !sameValue(observed.guard.senders, desired.senders)) {
-		return `table ${TABLE} {\n}\ndelete table ${TABLE}\n${encodeGuard(desired)}`;
+		return [...remove, ...makeGuard(desired)];
 	}
 	// Elements only: chains stay registered, so not one request slips through meanwhile.
 	const before = elementsOf(observed.guard);
 	const after = elementsOf(desired);
-	return (Object.keys(SETS) as SetName[])
-		.flatMap((set) => [
-			elementCommand("delete", set, without(before[set], after[set])),
-			elementCommand("add", set, without(after[set], before[set])),
-		])
-		.join("");
+	return SET_NAMES.flatMap((name) => [
+		...elementCommand("delete elements", name, without(before[name], after[name])),
+		...elementCommand("add elements", name, without(after[name], before[name])),
+	]);
 }
 
-/** The table as `nft -f` reads it. */
-export function encodeGuard(guard: VipGuard): string {
+function makeGuard(guard: VipGuard): Command[] {
 	const elements = elementsOf(guard);
-	const sets = (Object.keys(SETS) as SetName[]).map((set) => {
-		const list = elements[set].length === 0 ? "" : ` elements = { ${elements[set].join(", ")} };`;
-		return `\tset ${set} { type ${SETS[set]};${list} }\n`;
-	});
-	const senders = guard.senders.map(({ interface: name, neighbours, sender }) => {
-		const about =
-			neighbours === undefined ? "" : `arp daddr ip ${neighbours.address.text}/${neighbours.length} `;
-		return `\t\toifname "${name}" ${about}arp saddr ip @silent4 arp saddr ip set ${sender.text}\n`;
-	});
-	return `table ${TABLE} {
-${sets.join("")}	chain input {
-		type filter hook input priority filter; policy accept;
-		arp operation request arp daddr ip @silent4 drop
-	}
-	chain output {
-		type filter hook output priority filter; policy accept;
-${senders.join("")}		arp saddr ip @silent4 arp saddr ip set 0.0.0.0
-	}
-}
-`;
+	return [
+		{ do: "add table", table: TABLE },
+		...SET_NAMES.flatMap((name): Command[] => [
+			{ do: "add set", table: TABLE, set: setOf(name) },
+			...elementCommand("add elements", name, elements[name]),
+		]),
+		...CHAINS.map((hook): Command => {
+			const base = { type: "filter", hook, priority: 0, policy: "accept" } as const;
+			return { do: "add chain", table: TABLE, chain: { name: hook, base } };
+		}),
+		...rulesOf(guard).map(({ chain, expressions }): Command => {
+			return { do: "add rule", table: TABLE, chain, rule: { expressions } };
+		}),
+	];
 }
 
-/** What `nft -n -j list table arp l3dsr` prints. */
-export function decodeGuard(json: string): ObservedGuard {
-	const entries = listOf(fieldOf(JSON.parse(json), "nftables"));
-	const elements: Record<SetName, Address[]> = { held4: [], held6: [], silent4: [] };
-	const rules: { chain: unknown; expr: unknown }[] = [];
-	const chains: unknown[] = [];
-	for (const entry of entries) {
-		const set = fieldOf(entry, "set");
-		const name = fieldOf(set, "name");
-		if (name === "held4" || name === "held6" || name === "silent4") {
-			elements[name] = listOf(fieldOf(set, "elem")).flatMap((text) => parseAddress(String(text)) ?? []);
-		}
-		const rule = fieldOf(entry, "rule");
-		if (rule !== undefined) rules.push({ chain: fieldOf(rule, "chain"), expr: fieldOf(rule, "expr") });
-		const chain = fieldOf(entry, "chain");
-		if (chain !== undefined) chains.push(chainShape(chain));
-	}
-	const held = sortAddresses([...elements.held4, ...elements.held6]);
-	const senders = rules.slice(1, -1).map(({ expr }) => decodeSender(expr));
-	const guard: VipGuard = {
-		held,
-		silent: sortAddresses(elements.silent4),
-		senders: senders.flatMap((sender) => sender ?? []),
+function setOf(name: SetName): SetSpec {
+	return { name, key: { type: dataType(SETS[name]) } };
+}
+
+function elementsOf({ held, silent }: VipGuard): Readonly<Record<SetName, readonly Address[]>> {
+	const of = (addresses: readonly Address[], family: string) =>
+		addresses.filter((address) => address.family === family);
+	return { held4: of(held, "ipv4"), held6: of(held, "ipv6"), silent4: of(silent, "ipv4") };
+}
+
+function elementCommand(
+	verb: "add elements" | "delete elements",
+	name: SetName,
+	addresses: readonly Address[],
+): Command[] {
+	if (addresses.length === 0) return [];
+	const elements = addresses.map(({ bytes }) => ({ key: Uint8Array.from(bytes) }));
+	return [{ do: verb, table: TABLE, set: setOf(name), elements }];
+}
+
+function without(list: readonly Address[], taken: readonly Address[]): Address[] {
+	const gone = new Set(taken.map(({ text }) => text));
+	return list.filter(({ text }) => !gone.has(text));
+}
+
+interface GuardRule {
+	readonly chain: (typeof CHAINS)[number];
+	readonly expressions: readonly Expression[];
+}
+
+const SILENT = { set: "silent4" satisfies SetName };
+const ARPOP_REQUEST = 1;
+
+function rulesOf({ senders }: VipGuard): GuardRule[] {
+	const fromVip = match(field("arp saddr ip"), "==", SILENT);
+	const speakAs = ({ bytes }: Pick<Address, "bytes">) =>
+		assign(field("arp saddr ip"), Uint8Array.from(bytes));
+	return [
+		{
+			chain: "input",
+			expressions: [
+				...match(field("arp operation"), "==", ARPOP_REQUEST),
+				...match(field("arp daddr ip"), "==", SILENT),
+				verdict("drop"),
+			],
+		},
+		...senders.map(({ interface: name, neighbours, sender }): GuardRule => {
+			const about =
+				neighbours === undefined ? [] : match(field("arp daddr ip"), "==", prefixValue(neighbours));
+			return {
+				chain: "output",
+				expressions: [
+					...match(meta("oifname"), "==", { name, wildcard: false }),
+					...about,
+					...fromVip,
+					...speakAs(sender),
+				],
+			};
+		}),
+		{ chain: "output", expressions: [...fromVip, ...speakAs({ bytes: [0, 0, 0, 0] })] },
+	];
+}
+
+function prefixValue({ address, length }: NonNullable<ArpSender["neighbours"]>): {
+	readonly prefix: Uint8Array;
+	readonly length: number;
+} {
+	return { prefix: Uint8Array.from(address.bytes), length };
+}
+
+/** What a table says, however it was written. */
+export function decodeGuard(contents: TableContents): ObservedGuard {
+	const elements = (name: SetName): Address[] => {
+		const set = contents.sets.find((one) => one.name === name && one.key.type.name === SETS[name]);
+		return (set?.elements ?? []).flatMap(({ key }) => (key === undefined ? [] : [addressFromBytes(key)]));
 	};
+	const held = sortAddresses([...elements("held4"), ...elements("held6")]);
+	const senders = contents.rules
+		.filter(({ chain }) => chain === "output")
+		.slice(0, -1)
+		.flatMap((rule) => decodeSender(rule) ?? []);
+	const guard: VipGuard = { held, silent: sortAddresses(elements("silent4")), senders };
 	// Whatever was understood, written again, must be what stands there: then nothing else does.
-	const intact = sameValue({ chains, rules: rules.map(canonicalRule) }, expectedListing(guard));
+	const intact = sameValue(shapeOf(contents.chains, contents.rules), shapeOf(INTACT_CHAINS, rulesOf(guard)));
 	return intact ? { held, guard, altered: false } : { held, altered: true };
 }
 
-function elementsOf({ held, silent }: VipGuard): Record<SetName, string[]> {
-	const texts = (addresses: readonly Address[], family: string) =>
-		addresses.filter((address) => address.family === family).map(({ text }) => text);
-	return { held4: texts(held, "ipv4"), held6: texts(held, "ipv6"), silent4: texts(silent, "ipv4") };
-}
+const INTACT_CHAINS = CHAINS.map((hook) => ({
+	name: hook,
+	base: { type: "filter", hook, priority: 0, policy: "accept" } as const,
+}));
 
-function elementCommand(verb: "add" | "delete", set: SetName, elements: readonly string[]): string {
-	return elements.length === 0 ? "" : `${verb} element ${TABLE} ${set} { ${elements.join(", ")} }\n`;
-}
-
-function without(list: readonly string[], taken: readonly string[]): string[] {
-	const gone = new Set(taken);
-	return list.filter((entry) => !gone.has(entry));
-}
-
-const ARP = (field: string) => ({ payload: { protocol: "arp", field } });
-const equals = (left: unknown, right: unknown) => ({ match: { op: "==", left, right } });
-
-function expectedListing({ senders }: VipGuard): unknown {
-	const chain = (name: string) => ({ name, type: "filter", hook: name, prio: 0, policy: "accept" });
-	const fromVip = equals(ARP("saddr ip"), "@silent4");
-	const speakAs = (text: string) => ({ mangle: { key: ARP("saddr ip"), value: text } });
+function shapeOf(
+	chains: readonly Pick<TableContents["chains"][number], "name" | "base">[],
+	rules: readonly { readonly chain: string; readonly expressions: readonly Expression[] }[],
+): unknown {
 	return {
-		chains: [chain("input"), chain("output")],
-		rules: [
-			{
-				chain: "input",
-				expr: [equals(ARP("operation"), "request"), equals(ARP("daddr ip"), "@silent4"), { drop: null }],
-			},
-			...senders.map(({ interface: name, neighbours, sender }) => ({
-				chain: "output",
-				expr: [
-					equals({ meta: { key: "oifname" } }, name),
-					...(neighbours === undefined ? [] : [equals(ARP("daddr ip"), prefixValue(neighbours))]),
-					fromVip,
-					speakAs(sender.text),
-				],
-			})),
-			{ chain: "output", expr: [fromVip, speakAs("0.0.0.0")] },
-		],
+		chains: chains.map(({ name, base }) => ({ name, base })),
+		rules: rules.map(({ chain, expressions }) => `${chain} ${expressions.map(expressionKey).join("\n")}`),
 	};
 }
 
-function prefixValue({ address, length }: NonNullable<ArpSender["neighbours"]>): unknown {
-	return { prefix: { addr: address.text, len: length } };
-}
-
-function chainShape(chain: unknown): unknown {
-	const field = (name: string) => fieldOf(chain, name);
-	return {
-		name: field("name"),
-		type: field("type"),
-		hook: field("hook"),
-		prio: field("prio"),
-		policy: field("policy"),
+function decodeSender({ expressions }: Rule): ArpSender | undefined {
+	const name = expressions.find((one) => one.kind === "compare")?.value;
+	const sender = expressions.findLast((one) => one.kind === "immediate")?.value;
+	if (name === undefined || sender?.length !== 4) return undefined;
+	const common = {
+		interface: Buffer.from(name).toString("utf8").replace(/\0.*$/s, ""),
+		sender: addressFromBytes(sender),
 	};
+	const neighbours = decodePrefix(expressions);
+	return neighbours === undefined ? common : { ...common, neighbours };
 }
 
-/** `nft -n` 1.0.6 prints the ARP operation in the wrong byte order (256), later ones as 1 or by name. */
-function canonicalRule({ chain, expr }: { chain: unknown; expr: unknown }): unknown {
-	const canonical = listOf(expr).map((statement) => {
-		const match = fieldOf(statement, "match");
-		const operation = sameValue(fieldOf(match, "left"), ARP("operation"));
-		const right = fieldOf(match, "right");
-		return operation && (right === 256 || right === 1) ? equals(ARP("operation"), "request") : statement;
-	});
-	return { chain, expr: canonical };
-}
-
-function decodeSender(expr: unknown): ArpSender | undefined {
-	const statements = listOf(expr);
-	const name = fieldOf(fieldOf(statements[0], "match"), "right");
-	const sender = parseAddress(String(fieldOf(fieldOf(statements.at(-1), "mangle"), "value")));
-	if (typeof name !== "string" || sender === undefined) return undefined;
-	if (statements.length === 3) return { interface: name, sender };
-	const prefix = fieldOf(fieldOf(fieldOf(statements[1], "match"), "right"), "prefix");
-	const address = parseAddress(String(fieldOf(prefix, "addr")));
-	const length = Number(fieldOf(prefix, "len"));
-	if (address === undefined || !Number.isInteger(length)) return undefined;
-	return { interface: name, neighbours: { address, length }, sender };
-}
-
-function firstLine(text: string): string {
-	return (
-		text
-			.trim()
-			.split("\n")[0]
-			?.replace(/^.*?Error: /, "") ?? ""
-	);
-}
-
-function listOf(value: unknown): unknown[] {
-	return Array.isArray(value) ? value : [];
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-	return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+/** Of the second comparison, if there is one: all bytes that it loads, or those bits that its mask leaves. */
+function decodePrefix(expressions: readonly Expression[]): ArpSender["neighbours"] {
+	const [, compare] = expressions.filter((one) => one.kind === "compare");
+	if (compare === undefined || compare.value.length > 4) return undefined;
+	const bytes = new Uint8Array(4);
+	bytes.set(compare.value);
+	const mask = expressions.find((one) => one.kind === "bitwise" && one.operation === "mask");
+	const length =
+		mask?.kind === "bitwise" && mask.operation === "mask"
+			? [...mask.mask].reduce((sum, byte) => sum + byte.toString(2).replaceAll("0", "").length, 0)
+			: compare.value.length * 8;
+	return { address: addressFromBytes(bytes), length };
 }

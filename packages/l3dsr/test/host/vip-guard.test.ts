@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NetworkNamespace } from "@l3dsr/linux";
+import { Nftables, printCommand } from "@l3dsr/nftables";
 import { parseAddress } from "@l3dsr/packet";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
-import { systemPrograms } from "../../src/host/process.ts";
-import { applyGuard, encodeGuardChange, NO_GUARD, observeGuard } from "../../src/host/vip-guard.ts";
+import { applyGuard, NO_GUARD, observeGuard, planGuardChange } from "../../src/host/vip-guard.ts";
 import { guardFor, type LinkAddress } from "../../src/model/vip-guard.ts";
 
 enterNetns();
-
-const programs = systemPrograms(process.env);
 
 function address(text: string) {
 	const parsed = parseAddress(text);
@@ -25,23 +24,23 @@ const LINKS = [link("eth0", "10.0.0.2/24"), link("eth0", "10.0.0.9/28"), link("e
 const VIPS = ["192.0.2.2", "192.0.2.1", "2001:db8::1"].map(address);
 
 test("a guard is written and read back as the same, and changed by elements alone", async () => {
-	assert.deepEqual(await observeGuard(programs), NO_GUARD);
+	assert.deepEqual(observeGuard(), NO_GUARD);
 	const guard = guardFor(VIPS, LINKS);
-	await applyGuard(programs, guard, NO_GUARD);
-	const observed = await observeGuard(programs);
+	applyGuard(guard, NO_GUARD);
+	const observed = observeGuard();
 	assert.deepEqual(observed.guard, guard);
-	assert.equal(encodeGuardChange(guard, observed), "");
+	assert.deepEqual(planGuardChange(guard, observed), []);
 
 	const fewer = guardFor(VIPS.slice(1), LINKS);
 	assert.equal(
-		encodeGuardChange(fewer, observed),
-		"delete element arp l3dsr held4 { 192.0.2.2 }\ndelete element arp l3dsr silent4 { 192.0.2.2 }\n",
+		planGuardChange(fewer, observed).map(printCommand).join("\n"),
+		"delete element arp l3dsr held4 { 192.0.2.2 }\ndelete element arp l3dsr silent4 { 192.0.2.2 }",
 	);
-	await applyGuard(programs, fewer, observed);
-	assert.deepEqual((await observeGuard(programs)).guard, fewer);
+	applyGuard(fewer, observed);
+	assert.deepEqual(observeGuard().guard, fewer);
 
-	await applyGuard(programs, undefined, await observeGuard(programs));
-	assert.deepEqual(await observeGuard(programs), NO_GUARD);
+	applyGuard(undefined, observeGuard());
+	assert.deepEqual(observeGuard(), NO_GUARD);
 	assert.equal(run("nft", "list", "ruleset"), "");
 });
 
@@ -55,14 +54,52 @@ test("a guard that somebody has altered is seen as that, still knows its VIPs, a
 		"insert rule arp l3dsr output drop",
 	];
 	for (const alteration of alterations) {
-		await applyGuard(programs, guard, await observeGuard(programs));
+		applyGuard(guard, observeGuard());
 		run("nft", alteration);
-		const observed = await observeGuard(programs);
+		const observed = observeGuard();
 		assert.equal(observed.altered, true, alteration);
 		assert.deepEqual(observed.held, guard?.held);
-		await applyGuard(programs, guard, observed);
-		assert.deepEqual((await observeGuard(programs)).guard, guard);
+		applyGuard(guard, observed);
+		assert.deepEqual(observeGuard().guard, guard);
 	}
+	run("nft", "delete table arp l3dsr");
+});
+
+test("a guard of version 0.1.0, which wrote it with nft(8), is read as what it is", () => {
+	const guard = guardFor(VIPS, LINKS);
+	run("sh", "-c", `nft -f - <<'END'\n${OF_VERSION_0_1_0}END`);
+	assert.deepEqual(observeGuard(), { held: guard?.held, guard, altered: false });
+	run("nft", "delete table arp l3dsr");
+});
+
+/** For {@link VIPS} on {@link LINKS}. */
+const OF_VERSION_0_1_0 = `table arp l3dsr {
+	set held4 { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }
+	set held6 { type ipv6_addr; elements = { 2001:db8::1 }; }
+	set silent4 { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }
+	chain input {
+		type filter hook input priority filter; policy accept;
+		arp operation request arp daddr ip @silent4 drop
+	}
+	chain output {
+		type filter hook output priority filter; policy accept;
+		oifname "eth0" arp daddr ip 10.0.0.0/28 arp saddr ip @silent4 arp saddr ip set 10.0.0.9
+		oifname "eth0" arp daddr ip 10.0.0.0/24 arp saddr ip @silent4 arp saddr ip set 10.0.0.2
+		oifname "eth0" arp saddr ip @silent4 arp saddr ip set 10.0.0.2
+		oifname "eth1" arp saddr ip @silent4 arp saddr ip set 10.1.0.2
+		arp saddr ip @silent4 arp saddr ip set 0.0.0.0
+	}
+}
+`;
+
+test("somebody who takes the guard away meanwhile does not keep it from being made", () => {
+	const guard = guardFor(VIPS, LINKS);
+	applyGuard(guard, NO_GUARD);
+	const observed = observeGuard();
+	run("nft", "delete table arp l3dsr");
+	const fewer = guardFor(VIPS.slice(1), LINKS);
+	applyGuard(fewer, observed);
+	assert.deepEqual(observeGuard().guard, fewer);
 	run("nft", "delete table arp l3dsr");
 });
 
@@ -104,13 +141,10 @@ test("two hosts on one segment with the VIP on lo: neither answers for it, the d
 	};
 	assert.equal(asks(), "answered");
 	const guard = (own: string, name: string) => guardFor([address(vip)], [link(name, `${own}/24`)]);
-	await applyGuard(programs, guard("10.0.0.2", "seg"), NO_GUARD);
+	applyGuard(guard("10.0.0.2", "seg"), NO_GUARD);
 	assert.equal(asks(), "answered", "the other one still does");
-	const there = {
-		run: (program: string, args: readonly string[], options?: object) =>
-			programs.run("ip", ["netns", "exec", other.name, program, ...args], options),
-	};
-	await applyGuard(there, guard("10.0.0.3", "eth0"), NO_GUARD);
+	using there = NetworkNamespace.open(`/run/netns/${other.name}`);
+	applyGuard(guard("10.0.0.3", "eth0"), NO_GUARD, () => there.within(() => new Nftables()));
 	assert.equal(asks(), "silence");
 
 	// Neither makes itself known by what it asks: the request for the director carries the real address.

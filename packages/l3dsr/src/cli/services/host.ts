@@ -59,8 +59,8 @@ export function systemServiceHost({ env }: Pick<CliContext, "env">): ServiceHost
 		interfaces: async () => listInterfaceAddresses(),
 		hasIpv6: loopbackTakesIpv6,
 		changeLoopback: async (changes) => changeLoopbackAddresses(changes),
-		guard: () => observeGuard(programs),
-		applyGuard: (desired, observed) => applyGuard(programs, desired, observed),
+		guard: async () => observeGuard(),
+		applyGuard: async (desired, observed) => applyGuard(desired, observed),
 		lock: (waitMs) => acquireHostLock({ waitMs }),
 	};
 }
