@@ -118,7 +118,23 @@ export function named<const N extends Readonly<Record<string, number>>>(
 	};
 }
 
-/** Bits that have names, as the list of those that are set, lowest first. */
+/** Bits that have names, as the list of those that are set, lowest first; others are passed over. */
+export function knownFlags<const N extends Readonly<Record<string, number>>>(
+	names: N,
+): Codec<readonly (keyof N & string)[]> {
+	const exact = flags(names);
+	const known = Object.values(names).reduce((sum, bit) => sum | bit, 0);
+	return {
+		write: exact.write,
+		read(bytes, from, to) {
+			const masked = Buffer.alloc(4);
+			masked.writeUInt32BE((be32.read(bytes, from, to) & known) >>> 0);
+			return exact.read(masked, 0, 4);
+		},
+	};
+}
+
+/** Bits that have names, as the list of those that are set, lowest first. Throws for a bit without a name. */
 export function flags<const N extends Readonly<Record<string, number>>>(
 	names: N,
 	number: Codec<number> = be32,

@@ -19,7 +19,7 @@ import {
 	type WireNamed,
 } from "./object-codec.ts";
 import type { BaseChain, Chain, NamedObject, Rule, Table } from "./ruleset.ts";
-import { type Family, familyOf, HOOKS, type Hook, NFGENMSG } from "./uapi.ts";
+import { type Family, familyOf, HOOKS, type Hook, NFGENMSG, OBJECT_TYPES } from "./uapi.ts";
 import { decodeComment } from "./user-data.ts";
 
 /** struct nfgenmsg and attributes, as a dump or a notification has them. */
@@ -125,13 +125,17 @@ export function decodeElementList(body: MessageBody): Owned<WireElements> {
 }
 
 export function decodeObject(body: MessageBody): Owned<NamedObject> {
-	const { table, name = "", type, data }: WireObject = body.read(objectCodec);
-	if (type === undefined) throw new UnreadableError(`object ${name} of an unknown type`);
+	const { table, name = "", type: number = 0, data }: WireObject = body.read(objectCodec);
+	const type = OBJECT_NAMES.get(number) ?? "unknown";
 	const inside = data === undefined ? undefined : Buffer.from(data.buffer, data.byteOffset, data.length);
 	const counter =
 		type === "counter" && inside !== undefined ? counterData.read(inside, 0, inside.length) : undefined;
 	return { family: body.family, table, value: { type, name, ...(counter === undefined ? {} : { counter }) } };
 }
+
+const OBJECT_NAMES: ReadonlyMap<number, keyof typeof OBJECT_TYPES> = new Map(
+	(Object.keys(OBJECT_TYPES) as (keyof typeof OBJECT_TYPES)[]).map((name) => [OBJECT_TYPES[name], name]),
+);
 
 export function decodeFlowtable(body: MessageBody): Owned<string> {
 	const { table, name = "" }: WireNamed = body.read(flowtableCodec);

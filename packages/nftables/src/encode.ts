@@ -18,7 +18,7 @@ import {
 } from "./object-codec.ts";
 import type { ChainSpec, RuleSpec, TableId } from "./ruleset.ts";
 import { encodeAnonymousSet, encodeElements, encodeRangeElements, encodeSet } from "./set-codec.ts";
-import { FAMILIES, HOOKS, NFGENMSG, NFT_MSG } from "./uapi.ts";
+import { FAMILIES, HOOKS, NFGENMSG, NFT_MSG, OBJECT_TYPES } from "./uapi.ts";
 import { encodeComment } from "./user-data.ts";
 
 export interface Message {
@@ -110,12 +110,17 @@ class Encoder {
 			case "add object":
 				this.#put(NFT_MSG.NEWOBJ, NLM_F.CREATE, objectCodec, {
 					...inTable,
-					...command.object,
+					name: command.object.name,
+					type: OBJECT_TYPES[command.object.type],
 					data: new Uint8Array(0),
 				});
 				break;
 			case "delete object":
-				this.#put(NFT_MSG.DELOBJ, 0, objectCodec, { ...inTable, ...command.object });
+				this.#put(NFT_MSG.DELOBJ, 0, objectCodec, {
+					...inTable,
+					name: command.object.name,
+					type: OBJECT_TYPES[command.object.type],
+				});
 				break;
 		}
 	}

@@ -38,7 +38,7 @@ export type {
 export { expressionKey } from "./expression-codec.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
-export { type Feature, Nftables, type TransactOptions } from "./nftables.ts";
+export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { printCommand, printTable } from "./print/print-command.ts";
 export { printRule } from "./print/print-rule.ts";

@@ -37,12 +37,13 @@ import {
 	rule as ruleCodec,
 	set as setCodec,
 	table as tableCodec,
+	VERDICT_TYPE,
 	type WireElement,
 	type WireSet,
 } from "./object-codec.ts";
 import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts";
 import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
-import { FAMILIES, NFGENMSG, NFT_MSG, SUBSYSTEM } from "./uapi.ts";
+import { FAMILIES, NFGENMSG, NFT_MSG, OBJECT_TYPES, SUBSYSTEM } from "./uapi.ts";
 
 /** A ruleset that changes all the time is read so often before that is an error. */
 const READINGS = 64;
@@ -72,6 +73,11 @@ const PROBES: {
 		refused: 1,
 	},
 };
+
+export interface ReadOptions {
+	/** `verdicts`: of sets with names, read the elements of verdict maps alone. Others may have a hundred thousand. */
+	readonly elements?: "verdicts";
+}
 
 export interface TransactOptions {
 	/** Refuses the transaction (`CHANGED`) unless the ruleset is still of this generation ({@link Snapshot}). */
@@ -137,7 +143,7 @@ export class Nftables implements Disposable {
 	counter(table: TableId, name: string): { readonly packets: bigint; readonly bytes: bigint } | undefined {
 		const doing = `read counter ${table.family} ${table.name} ${name}`;
 		return translated(doing, () => {
-			const payload = request(table, objectCodec, { table: table.name, name, type: "counter" });
+			const payload = request(table, objectCodec, { table: table.name, name, type: OBJECT_TYPES.counter });
 			const answer = unlessMissing(() => this.#netlink.get({ type: NFT_MSG.GETOBJ, payload, doing }));
 			return answer === undefined ? undefined : decodeObject(new MessageBody(answer.payload)).value.counter;
 		});
@@ -147,10 +153,10 @@ export class Nftables implements Disposable {
 	 * Reads the given tables, or all: as they are at one moment. Those that do not exist are left out. Throws
 	 * NftablesError (`CHANGED` when the ruleset changes faster than it can be read).
 	 */
-	read(wanted?: readonly TableId[]): Snapshot {
+	read(wanted?: readonly TableId[], options: ReadOptions = {}): Snapshot {
 		for (let attempt = 0; attempt < READINGS; attempt++) {
 			const generation = this.generation();
-			const tables = this.#readTables(wanted);
+			const tables = this.#readTables(wanted, options);
 			if (this.generation() === generation) return { generation, tables };
 		}
 		throw new NftablesError("CHANGED", `read the ruleset: it changed during each of ${READINGS} attempts`, {
@@ -162,10 +168,10 @@ export class Nftables implements Disposable {
 		this.#netlink[Symbol.dispose]();
 	}
 
-	#readTables(wanted: readonly TableId[] | undefined): TableContents[] {
+	#readTables(wanted: readonly TableId[] | undefined, options: ReadOptions): TableContents[] {
 		const tables = wanted === undefined ? this.#allTables() : wanted.flatMap((one) => this.#table(one) ?? []);
 		const reader = new ExpressionReader();
-		return tables.map((table) => this.#contents(table, reader));
+		return tables.map((table) => this.#contents(table, reader, options));
 	}
 
 	#table(table: TableId): Table | undefined {
@@ -188,10 +194,12 @@ export class Nftables implements Disposable {
 		);
 	}
 
-	#contents(table: Table, reader: ExpressionReader): TableContents {
+	#contents(table: Table, reader: ExpressionReader, { elements }: ReadOptions): TableContents {
 		const name = { table: table.name };
 		const sets = this.#dump(table, NFT_MSG.GETSET, setCodec, { ...name, name: "" }, decodeSetHead);
-		const dumped = sets.map((set) => ({ set, elements: this.#elements(table, set) }));
+		const isWanted = (set: WireSet): boolean =>
+			elements !== "verdicts" || isAnonymous(set) || set.dataType === VERDICT_TYPE;
+		const dumped = sets.map((set) => ({ set, elements: isWanted(set) ? this.#elements(table, set) : [] }));
 		const anonymous = new Map(
 			dumped
 				.filter(({ set }) => isAnonymous(set))

@@ -6,6 +6,7 @@ import {
 	be64,
 	type Codec,
 	flags,
+	knownFlags,
 	listOf,
 	named,
 	raw,
@@ -16,7 +17,7 @@ import { anyData, valueData } from "./data-codec.ts";
 import type { Verdict } from "./element.ts";
 import type { Expression } from "./expression.ts";
 import { expressionInside } from "./expression-codec.ts";
-import { OBJECT_TYPES, SET_FLAGS, type SetFlag, TABLE_FLAGS, type TableFlag } from "./uapi.ts";
+import { SET_FLAGS, type SetFlag, TABLE_FLAGS, type TableFlag } from "./uapi.ts";
 
 /** NFTA_LIST_ELEM */
 export const LIST_ELEMENT = 1;
@@ -30,7 +31,7 @@ export interface WireTable {
 }
 export const table: Codec<WireTable> = attributes<WireTable>({
 	name: attribute(1, text),
-	flags: attribute(2, flags(TABLE_FLAGS)),
+	flags: attribute(2, knownFlags(TABLE_FLAGS)),
 	handle: attribute(4, be64),
 	userData: attribute(6, raw),
 	owner: attribute(7, be32),
@@ -107,7 +108,7 @@ export const VERDICT_TYPE = 0xffffff00;
 export const set: Codec<WireSet> = attributes<WireSet>({
 	table: attribute(1, text),
 	name: attribute(2, text),
-	flags: attribute(3, flags(SET_FLAGS)),
+	flags: attribute(3, knownFlags(SET_FLAGS)),
 	keyType: attribute(4, be32),
 	keyLength: attribute(5, be32),
 	dataType: attribute(6, be32),
@@ -172,13 +173,14 @@ export const elements: Codec<WireElements> = attributes<WireElements>({
 export interface WireObject {
 	readonly table: string;
 	readonly name?: string;
-	readonly type?: keyof typeof OBJECT_TYPES;
+	/** A number of OBJECT_TYPES, or of a kind that is newer. */
+	readonly type?: number;
 	readonly data?: Uint8Array;
 }
 export const object: Codec<WireObject> = attributes<WireObject>({
 	table: attribute(1, text),
 	name: attribute(2, text),
-	type: attribute(3, named(OBJECT_TYPES)),
+	type: attribute(3, be32),
 	data: attribute(4, { ...raw, nested: true }),
 });
 

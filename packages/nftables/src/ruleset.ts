@@ -56,7 +56,8 @@ export interface Rule extends RuleSpec {
 
 /** A named object: a counter and the like. */
 export interface NamedObject {
-	readonly type: keyof typeof OBJECT_TYPES;
+	/** `unknown` for a kind of a newer kernel. */
+	readonly type: keyof typeof OBJECT_TYPES | "unknown";
 	readonly name: string;
 	/** Of a counter. */
 	readonly counter?: { readonly packets: bigint; readonly bytes: bigint };

@@ -51,7 +51,7 @@ export async function check(
 			),
 		),
 		stopped,
-		facts: await gatherFacts(host.programs, interfaces),
+		facts: gatherFacts(interfaces),
 		guard: state.guard.guard,
 		ruled: new Set(
 			rules.flatMap((rule) => {

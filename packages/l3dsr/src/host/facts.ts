@@ -10,10 +10,10 @@ import {
 	offloadsOf,
 	ROUTE_TABLE,
 } from "@l3dsr/linux";
+import { Nftables, NftablesError, type Snapshot } from "@l3dsr/nftables";
 import { type Address, addressFromBytes, type Family } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
-import { decodeForeignRules, type ForeignRules } from "./foreign-rules.ts";
-import type { ProgramRunner } from "./process.ts";
+import { type ForeignRules, findForeignRules } from "./foreign-rules.ts";
 
 export interface Listener {
 	readonly protocol: "tcp" | "udp";
@@ -41,12 +41,8 @@ export interface HostFacts extends ForeignRules {
 	readonly listeners: readonly Listener[];
 }
 
-/** Reads this network namespace. Throws PROGRAM_MISSING. */
-export async function gatherFacts(
-	programs: ProgramRunner,
-	interfaces: readonly AddressedInterface[],
-): Promise<HostFacts> {
-	const ruleset = await programs.run("nft", ["-n", "-j", "list", "ruleset"]);
+/** Reads this network namespace. Throws the errors of the libraries. */
+export function gatherFacts(interfaces: readonly AddressedInterface[]): HostFacts {
 	const links = listInterfaces();
 	const kinds = new Map(links.map(({ name, kind }) => [name, kind]));
 	const tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_count");
@@ -61,8 +57,21 @@ export async function gatherFacts(
 			...decodeSockets(readText("/proc/net/udp"), "udp"),
 			...decodeSockets(readText("/proc/net/udp6"), "udp"),
 		],
-		...decodeForeignRules(ruleset.stdout),
+		...findForeignRules(readRuleset()),
 	};
+}
+
+/** Everything in nf_tables; nothing where the kernel has none, or does not show it without root. */
+function readRuleset(): Snapshot["tables"] {
+	try {
+		using nftables = new Nftables();
+		return nftables.read(undefined, { elements: "verdicts" }).tables;
+	} catch (error) {
+		const hidden =
+			error instanceof NftablesError && (error.code === "UNSUPPORTED" || error.code === "PERMISSION");
+		if (hidden) return [];
+		throw error;
+	}
 }
 
 function interfaceFacts(

@@ -1,4 +1,11 @@
-/** What rules of others do to the packets of services, read from `nft -n -j list ruleset`. Pure. */
+/** What rules of others do to the packets of services, read from everything that nf_tables has. Pure. */
+import {
+	bytesNumber,
+	type Expression,
+	type Payload,
+	type TableContents,
+	type Verdict,
+} from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 
 /** A rule of somebody else's, and where packets come to it. */
@@ -32,64 +39,99 @@ interface Base {
 	readonly priority: number;
 }
 
-export function decodeForeignRules(json: string): ForeignRules {
-	const entries = json.trim() === "" ? [] : listOf(fieldOf(JSON.parse(json), "nftables"));
-	const rules = entries.flatMap((entry) => {
-		const rule = fieldOf(entry, "rule");
-		return rule === undefined || fieldOf(rule, "table") === "l3dsr" ? [] : [rule];
-	});
-	const basesOf = baseChains(entries, rules);
+/** A rule in place. */
+interface PlacedRule {
+	readonly place: string;
+	readonly table: TableContents;
+	readonly expressions: readonly Expression[];
+}
+
+/** Our own tables are left out. Of sets, only those with verdicts need their elements. */
+export function findForeignRules(all: readonly TableContents[]): ForeignRules {
+	const tables = all.filter(({ name }) => name !== "l3dsr");
+	const rules = tables.flatMap((table) =>
+		table.rules.map(
+			({ chain, expressions }): PlacedRule => ({ place: placeOf(table, chain), table, expressions }),
+		),
+	);
+	const basesOf = baseChains(tables, rules);
 	const dscpWriters: DscpWriter[] = [];
 	const reversePathFilters: ForeignRule[] = [];
 	const moduleRules: string[] = [];
-	for (const rule of rules) {
-		const place = placeOf(rule, "chain");
-		const statements = listOf(fieldOf(rule, "expr"));
-		const family = familyOf(rule, statements);
-		const at = basesOf(place).map(
-			(base): ForeignRule => ({
-				place,
-				...base,
-				...(family === undefined ? {} : { family }),
-			}),
-		);
-		for (const statement of statements) {
-			const target = fieldOf(fieldOf(statement, "xt"), "name");
+	for (const { place, table, expressions } of rules) {
+		const family = familyOf(table, expressions);
+		const at = basesOf(place).map((base): ForeignRule => {
+			return { place, ...base, ...(family === undefined ? {} : { family }) };
+		});
+		for (const [index, one] of expressions.entries()) {
+			const target = one.kind === "target" ? one.name : undefined;
 			if (target === "DADDR") moduleRules.push(place);
-			const mangle = fieldOf(statement, "mangle");
-			const payload = fieldOf(fieldOf(mangle, "key"), "payload");
-			if (fieldOf(payload, "field") !== "dscp" && target !== "DSCP" && target !== "TOS") continue;
-			const value = fieldOf(mangle, "value");
-			dscpWriters.push(...at.map((one) => ({ ...one, ...(typeof value === "number" ? { value } : {}) })));
+			const written = target === "DSCP" || target === "TOS" ? {} : dscpWritten(expressions, index, family);
+			if (written !== undefined) dscpWriters.push(...at.map((rule) => ({ ...rule, ...written })));
 		}
-		const drops = statements.some((statement) => fieldOf(statement, "drop") !== undefined);
-		if (drops && statements.some(asksWayBack)) reversePathFilters.push(...at);
+		const drops = expressions.some((one) => one.kind === "verdict" && one.verdict === "drop");
+		if (drops && expressions.some(asksWayBack)) reversePathFilters.push(...at);
 	}
 	return { dscpWriters, reversePathFilters, moduleRules };
 }
 
-/** Whether a statement asks if the sender of a packet would be routed back. */
-function asksWayBack(statement: unknown): boolean {
-	if (fieldOf(fieldOf(statement, "xt"), "name") === "rpfilter") return true;
-	const fib = fieldOf(fieldOf(fieldOf(statement, "match"), "left"), "fib");
-	const flags = listOf(fieldOf(fib, "flags"));
-	return flags.includes("saddr") && flags.includes("iif") && fieldOf(fib, "result") !== "type";
+/** Whether an expression asks if the sender of a packet would be routed back. */
+function asksWayBack(one: Expression): boolean {
+	if (one.kind === "match") return one.name === "rpfilter";
+	return (
+		one.kind === "fib" && one.flags.includes("saddr") && one.flags.includes("iif") && one.result !== "type"
+	);
+}
+
+/** Where the DSCP is: its bits of the first two bytes of the header. */
+const DSCP_BITS: Readonly<Record<Family, bigint>> = { ipv4: 0x00fcn, ipv6: 0x0fc0n };
+
+/** What the expression at `index` writes into the DSCP; undefined where it does not write there. */
+function dscpWritten(
+	expressions: readonly Expression[],
+	index: number,
+	family: Family | undefined,
+): { readonly value?: number } | undefined {
+	const write = expressions[index];
+	if (write?.kind !== "payload write" || write.base !== "network" || write.offset >= 2) return undefined;
+	// The first two bytes of the header, as far as they are written, and which of their bits change.
+	const shift = BigInt(8 * (2 - write.offset - Math.min(write.length, 2 - write.offset)));
+	const written = expressions
+		.slice(0, index)
+		.findLast((one) => "register" in one && one.register === write.register && one.kind !== "payload");
+	const head = (bytes: Uint8Array): bigint => bytesNumber(bytes.subarray(0, 2 - write.offset)) << shift;
+	const whole = head(new Uint8Array(write.length).fill(0xff));
+	const isMasked = written?.kind === "bitwise" && written.operation === "mask";
+	const changed = isMasked ? whole & ~head(written.mask) : whole;
+	const bits = (Object.keys(DSCP_BITS) as Family[])
+		.filter((one) => (family ?? one) === one)
+		.map((one) => DSCP_BITS[one])
+		.find((one) => (changed & one) === one);
+	if (bits === undefined) return undefined;
+	const value = isMasked
+		? head(written.xor)
+		: written?.kind === "immediate"
+			? head(written.value)
+			: undefined;
+	return value === undefined ? {} : { value: Number((value & bits) / (bits & -bits)) };
 }
 
 /** From which base chains packets come to a chain: it may be one, or be jumped to, also by way of others. */
-function baseChains(entries: readonly unknown[], rules: readonly unknown[]): (place: string) => Base[] {
+function baseChains(
+	tables: readonly TableContents[],
+	rules: readonly PlacedRule[],
+): (place: string) => Base[] {
 	const bases = new Map<string, Base>();
-	for (const entry of entries) {
-		const chain = fieldOf(entry, "chain");
-		const hook = fieldOf(chain, "hook");
-		if (typeof hook !== "string") continue;
-		bases.set(placeOf(chain, "name"), { hook, priority: Number(fieldOf(chain, "prio") ?? 0) });
+	for (const table of tables) {
+		for (const { name, base } of table.chains) {
+			if (base !== undefined) bases.set(placeOf(table, name), { hook: base.hook, priority: base.priority });
+		}
 	}
 	const callers = new Map<string, Set<string>>();
-	for (const rule of rules) {
-		for (const target of jumpTargets(fieldOf(rule, "expr"))) {
-			const callee = placeOf({ ...Object(rule), chain: target }, "chain");
-			callers.set(callee, (callers.get(callee) ?? new Set()).add(placeOf(rule, "chain")));
+	for (const { place, table, expressions } of rules) {
+		for (const target of expressions.flatMap((one) => jumpTargets(one, table))) {
+			const callee = placeOf(table, target);
+			callers.set(callee, (callers.get(callee) ?? new Set()).add(place));
 		}
 	}
 	return (place) => {
@@ -99,46 +141,52 @@ function baseChains(entries: readonly unknown[], rules: readonly unknown[]): (pl
 	};
 }
 
-/** Chains that a rule sends packets to: by itself, or by a verdict map. */
-function jumpTargets(expression: unknown): string[] {
-	if (typeof expression !== "object" || expression === null) return [];
-	if (Array.isArray(expression)) return expression.flatMap(jumpTargets);
-	return Object.entries(expression).flatMap(([key, value]) => {
-		const target = fieldOf(value, "target");
-		return (key === "jump" || key === "goto") && typeof target === "string" ? [target] : jumpTargets(value);
-	});
+/** Chains that an expression sends packets to: by itself, or by a verdict map. */
+function jumpTargets(one: Expression, { sets }: TableContents): string[] {
+	if (one.kind === "verdict") return one.chain === undefined ? [] : [one.chain];
+	if (one.kind !== "lookup" || one.destination !== 0) return [];
+	const { set } = one;
+	const elements = typeof set === "string" ? sets.find(({ name }) => name === set)?.elements : set.elements;
+	return (elements ?? []).flatMap(({ data }) => (isVerdict(data) ? (data.chain ?? []) : []));
+}
+
+function isVerdict(data: Uint8Array | Verdict | undefined): data is Verdict {
+	return data !== undefined && !(data instanceof Uint8Array);
 }
 
 const NFPROTO: Readonly<Record<number, Family>> = { 2: "ipv4", 10: "ipv6" };
-const PROTOCOL: Readonly<Record<string, Family>> = { ip: "ipv4", ip6: "ipv6" };
+const TABLE_FAMILY: Readonly<Record<string, Family>> = { ip: "ipv4", ip6: "ipv6" };
+/** In network order, as `meta protocol` has them. */
+const ETHER_TYPE: Readonly<Record<number, Family>> = { 2048: "ipv4", 34525: "ipv6" };
 
-function familyOf(rule: unknown, statements: readonly unknown[]): Family | undefined {
-	const ofTable = PROTOCOL[String(fieldOf(rule, "family"))];
+/** By the table, or by what the rule asks of its packets. */
+function familyOf(table: TableContents, expressions: readonly Expression[]): Family | undefined {
+	const ofTable = TABLE_FAMILY[table.family];
 	if (ofTable !== undefined) return ofTable;
-	for (const statement of statements) {
-		const match = fieldOf(statement, "match");
-		const left = fieldOf(match, "left");
-		const payload = fieldOf(left ?? fieldOf(fieldOf(statement, "mangle"), "key"), "payload");
-		const byProtocol = PROTOCOL[String(fieldOf(payload, "protocol"))];
-		const byNumber =
-			fieldOf(fieldOf(left, "meta"), "key") === "nfproto"
-				? NFPROTO[Number(fieldOf(match, "right"))]
+	for (const [at, one] of expressions.entries()) {
+		const compared = expressions[at + 1];
+		if (compared?.kind !== "compare" || compared.operator !== "==") continue;
+		const value = Number(bytesNumber(compared.value));
+		const found = isMeta(one, "nfproto")
+			? NFPROTO[value]
+			: asksEtherType(one)
+				? ETHER_TYPE[value]
 				: undefined;
-		const found = byProtocol ?? byNumber;
 		if (found !== undefined) return found;
 	}
 	return undefined;
 }
 
-function placeOf(object: unknown, chainField: "name" | "chain"): string {
-	const [family, table, chain] = ["family", "table", chainField].map((name) => String(fieldOf(object, name)));
-	return `table ${family} ${table}, chain ${chain}`;
+function isMeta(one: Expression, key: string): boolean {
+	return one.kind === "meta" && one.key === key;
 }
 
-function listOf(value: unknown): unknown[] {
-	return Array.isArray(value) ? value : [];
+function asksEtherType(one: Expression): boolean {
+	const isType = ({ base, offset, length }: Payload): boolean =>
+		base === "link" && offset === 12 && length === 2;
+	return isMeta(one, "protocol") || (one.kind === "payload" && isType(one));
 }
 
-function fieldOf(value: unknown, name: string): unknown {
-	return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+function placeOf({ family, name }: TableContents, chain: string): string {
+	return `table ${family} ${name}, chain ${chain}`;
 }

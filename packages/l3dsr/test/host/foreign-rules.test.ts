@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Nftables, type TableContents } from "@l3dsr/nftables";
 import { enterNetns, run } from "../../../../test/support/netns.ts";
-import { decodeForeignRules } from "../../src/host/foreign-rules.ts";
+import { findForeignRules } from "../../src/host/foreign-rules.ts";
 
 enterNetns();
+
+function found(): ReturnType<typeof findForeignRules> {
+	using nftables = new Nftables();
+	return findForeignRules(nftables.read(undefined, { elements: "verdicts" }).tables);
+}
 
 function listed(ruleset: string) {
 	run("nft", "flush", "ruleset");
 	run("nft", ruleset);
-	return decodeForeignRules(run("nft", "-n", "-j", "list", "ruleset"));
+	return found();
 }
 
 const NOTHING = { dscpWriters: [], reversePathFilters: [], moduleRules: [] };
@@ -50,7 +56,7 @@ test("targets of iptables are seen, in chains of one's own too", () => {
 	run("iptables", "-t", "mangle", "-N", "QOS");
 	run("iptables", "-t", "mangle", "-A", "PREROUTING", "-j", "QOS");
 	run("iptables", "-t", "mangle", "-A", "QOS", "-p", "tcp", "-j", "DSCP", "--set-dscp", "5");
-	assert.deepEqual(decodeForeignRules(run("nft", "-n", "-j", "list", "ruleset")), {
+	assert.deepEqual(found(), {
 		...NOTHING,
 		dscpWriters: [
 			{ place: "table ip mangle, chain QOS", hook: "prerouting", priority: -150, family: "ipv4" },
@@ -73,7 +79,7 @@ test("reverse-path filters of firewalls are seen; questions about the sender of 
 	]);
 	run("nft", "flush", "ruleset");
 	run("iptables", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP");
-	assert.deepEqual(decodeForeignRules(run("nft", "-n", "-j", "list", "ruleset")), {
+	assert.deepEqual(found(), {
 		...NOTHING,
 		reversePathFilters: [
 			{ place: "table ip raw, chain PREROUTING", hook: "prerouting", priority: -300, family: "ipv4" },
@@ -81,23 +87,44 @@ test("reverse-path filters of firewalls are seen; questions about the sender of 
 	});
 });
 
-test("rules of the old module are seen where nft lists them", () => {
-	const listing = {
-		nftables: [
-			{ metainfo: {} },
-			{ chain: { family: "ip", table: "mangle", name: "PREROUTING", hook: "prerouting", prio: -150 } },
+test("rules of the old module are seen, and nothing is where there are no rules", () => {
+	const daddr = { kind: "target", name: "DADDR", revision: 0, info: new Uint8Array(4) } as const;
+	const mangle: TableContents = {
+		family: "ip",
+		name: "mangle",
+		flags: [],
+		handle: 1n,
+		chains: [
 			{
-				rule: {
-					family: "ip",
-					table: "mangle",
-					chain: "PREROUTING",
-					expr: [{ counter: null }, { xt: { type: "target", name: "DADDR" } }],
-				},
+				name: "PREROUTING",
+				handle: 2n,
+				base: { type: "filter", hook: "prerouting", priority: -150, policy: "accept" },
 			},
 		],
+		rules: [
+			{ chain: "PREROUTING", handle: 3n, expressions: [{ kind: "counter", packets: 0n, bytes: 0n }, daddr] },
+		],
+		sets: [],
+		objects: [],
+		flowtables: [],
 	};
-	assert.deepEqual(decodeForeignRules(JSON.stringify(listing)).moduleRules, [
-		"table ip mangle, chain PREROUTING",
+	assert.deepEqual(findForeignRules([mangle]).moduleRules, ["table ip mangle, chain PREROUTING"]);
+	assert.deepEqual(findForeignRules([]), NOTHING);
+});
+
+test("a write is one of DSCP by the bits that it changes, whoever wrote it", () => {
+	const { dscpWriters } = listed(`
+		table netdev far { }
+		table ip fw {
+			chain c {
+				type filter hook forward priority 1;
+				ip ecn set 1
+				ip ttl set 64
+				@nh,8,8 set 0x48
+				ip daddr set 192.0.2.1
+			}
+		}`);
+	assert.deepEqual(dscpWriters, [
+		{ place: "table ip fw, chain c", hook: "forward", priority: 1, family: "ipv4", value: 0x12 },
 	]);
-	assert.deepEqual(decodeForeignRules(""), NOTHING);
 });
