@@ -63,7 +63,7 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 			added(owner, COMMAND.interface, join(bin, "iptables-daddr"), ["-i", "v0", ...TARGET]),
 		];
 		const saved = join(folder, "saved.txt");
-		writeFileSync(saved, savedRules());
+		writeFileSync(saved, savedRules(RESTORED));
 		candidates.push(restored(owner, [join(bin, "iptables-daddr-restore"), saved]));
 		const host = owner.use(new Receiver());
 		for (const action of ["start", "status", "check", "stop"] as const) {
@@ -92,9 +92,10 @@ const ENVIRONMENT = { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIO
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
 
-function savedRules(): string {
+/** A file of iptables-save; no two rules match the same packets. */
+export function savedRules(count: number): string {
 	const rules = Array.from(
-		{ length: RESTORED },
+		{ length: count },
 		(_, i) =>
 			`-A PREROUTING -s 10.${i >> 8}.${i & 255}.0/24 -p tcp -m dscp --dscp ${i % 64} -m tcp --dport ${i + 1} ` +
 			`-j DADDR --set-daddr ${vipOf("ipv4", 1)}\n`,
@@ -178,8 +179,12 @@ export function inside(receiver: Receiver, name: string, command: readonly strin
 	};
 }
 
-function run([program = "", ...args]: readonly string[]): void {
-	const { status, error, stderr } = spawnSync(program, args, { encoding: "utf8", env: ENVIRONMENT });
+export function run([program = "", ...args]: readonly string[]): void {
+	const { status, error, stderr } = spawnSync(program, args, {
+		encoding: "utf8",
+		env: ENVIRONMENT,
+		stdio: ["ignore", "ignore", "pipe"],
+	});
 	if (error !== undefined) throw error;
 	if (status !== 0) throw new Error(`${[program, ...args].join(" ")} ended with ${status}: ${stderr}`);
 }

@@ -4,7 +4,7 @@
  *
  *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, throughput, commands, proving. With --print, or with sections named, the result
+ * Sections: test-run, receive-path, throughput, commands, rules, interfaces, proving. With --print, or with sections named, the result
  * goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
@@ -14,8 +14,10 @@ import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
 	commandSection,
+	interfacesSection,
 	provingSection,
 	receivePathSection,
+	rulesSection,
 	type Section,
 	testRunSection,
 	throughputSection,
@@ -31,6 +33,7 @@ const EFFORT = {
 		receivePath: { rounds: 11, samples: 20, frames: 4096 },
 		throughput: { rounds: 5, seconds: 1 },
 		commands: { rounds: 9, samples: 3 },
+		scaling: { rounds: 3, samples: 1, warmUp: false },
 		proving: { rounds: 5, samples: 1 },
 	},
 	quick: {
@@ -38,6 +41,7 @@ const EFFORT = {
 		receivePath: { rounds: 3, samples: 3, frames: 4096 },
 		throughput: { rounds: 1, seconds: 1 },
 		commands: { rounds: 3, samples: 1 },
+		scaling: { rounds: 1, samples: 1, warmUp: false },
 		proving: { rounds: 1, samples: 1 },
 	},
 } as const;
@@ -64,6 +68,14 @@ const SECTIONS: Readonly<Record<string, { cpus: string; measure(): Promise<Secti
 	"test-run": { cpus: oneCpu, measure: () => testRunSection(amount.testRun) },
 	throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
 	commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
+	rules: {
+		cpus: allCpus,
+		measure: () => rulesSection(amount.scaling, `${root}bin`, [10, 100, 1000, 10_000]),
+	},
+	interfaces: {
+		cpus: allCpus,
+		measure: () => interfacesSection(amount.scaling, `${root}bin`, [1, 10, 100, 500]),
+	},
 	proving: { cpus: allCpus, measure: () => provingSection(amount.proving, `${root}bin`) },
 };
 

@@ -1,9 +1,16 @@
 /** What is measured, and which table and which bars come of it. */
 import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
-import { difference, paired, ratio, type Series, seriesOf, spreadOf } from "./measure.ts";
+import { difference, type Effort, paired, ratio, type Series, seriesOf, spreadOf } from "./measure.ts";
 import { measureProving, PACKETS, PROVING, TARGETS } from "./proving.ts";
 import { measureReceivePath, PATHS, type Path, type ReceiveEffort } from "./receive-path.ts";
 import { type Bar, bar, type Table } from "./report.ts";
+import {
+	INTERFACE_COMMANDS,
+	measureInterfaces,
+	measureRules,
+	RULE_COMMANDS,
+	type Scaling,
+} from "./scaling.ts";
 import { measureTestRun, SHAPES, type TestRunEffort, type TestRunFigure, VIP_COUNTS } from "./test-run.ts";
 import { measureThroughput, type ThroughputEffort } from "./throughput.ts";
 
@@ -149,6 +156,59 @@ export async function throughputSection(effort: ThroughputEffort): Promise<Secti
 			})),
 		},
 		bars: [],
+	};
+}
+
+/** `bin`: the folder of l3dsr's commands. A size's figures are those of a host that has so many rules. */
+export async function rulesSection(effort: Effort, bin: string, sizes: readonly number[]): Promise<Section> {
+	const measured = await measureRules(effort, bin, sizes);
+	return scalingSection(measured, sizes, Object.values(RULE_COMMANDS), {
+		title: "How commands grow with rules",
+		note: "Wall time of a cold process, to its end, in milliseconds. Columns: how many rules the chain has, on nft; each has a source prefix and a port of its own.",
+		what: "rules",
+	});
+}
+
+export async function interfacesSection(
+	effort: Effort,
+	bin: string,
+	sizes: readonly number[],
+): Promise<Section> {
+	const measured = await measureInterfaces(effort, bin, sizes);
+	return scalingSection(measured, sizes, Object.values(INTERFACE_COMMANDS), {
+		title: "How commands grow with interfaces",
+		note: "Wall time of a cold process, to its end, in milliseconds. Columns: how many interfaces have a program of one service, at tcx.",
+		what: "interfaces",
+	});
+}
+
+/** The bar: the largest size costs at most in proportion to the one before it. */
+function scalingSection(
+	measured: Scaling,
+	sizes: readonly number[],
+	commands: readonly string[],
+	{ title, note, what }: { readonly title: string; readonly note: string; readonly what: string },
+): Section {
+	const of = (size: number, command: string): Series => seriesOf(measured.get(size) ?? new Map(), command);
+	const [before = 1, last = 1] = sizes.slice(-2);
+	return {
+		table: {
+			title,
+			note,
+			columns: sizes.map((size) => ({ name: size.toLocaleString("en"), digits: 0 })),
+			rows: commands.map((command) => ({
+				name: command,
+				cells: sizes.map((size) => spreadOf(of(size, command))),
+			})),
+		},
+		bars: commands.map((command) =>
+			bar(
+				`${command}, ${last} ${what} ÷ ${before}`,
+				ratio(of(last, command), of(before, command)),
+				last / before,
+				1,
+			),
+		),
 	};
 }
 

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { COMMAND, measureCommands } from "../../bench/commands.ts";
 import { measureProving, PROVING } from "../../bench/proving.ts";
 import { measureReceivePath, PATHS } from "../../bench/receive-path.ts";
+import { measureInterfaces, measureRules } from "../../bench/scaling.ts";
 import { measureTestRun, SHAPES } from "../../bench/test-run.ts";
 import { measureThroughput, WAYS } from "../../bench/throughput.ts";
 import { commandPath } from "../support/commands.ts";
@@ -55,6 +56,16 @@ test("TCP crosses the lab with rewriting at tcx", async () => {
 	const measured = await measureThroughput({ rounds: 1, seconds: 1 }, "ipv4", ways);
 	const [gbits = 0] = measured.get("ebpf at tcx") ?? [];
 	assert.ok(gbits > 0);
+});
+
+test("commands are timed on hosts with different numbers of rules and interfaces", async () => {
+	const effort = { rounds: 1, samples: 1, warmUp: false };
+	const rules = await measureRules(effort, bin, [2, 3]);
+	const interfaces = await measureInterfaces(effort, bin, [1, 2]);
+	assert.deepEqual([...rules.keys(), ...interfaces.keys()], [2, 3, 1, 2]);
+	for (const series of [...rules.values(), ...interfaces.values()]) {
+		for (const [ms = 0] of series.values()) assert.ok(ms > 0);
+	}
 });
 
 test("each command does what it is timed at", async () => {
