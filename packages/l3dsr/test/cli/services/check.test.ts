@@ -1,6 +1,7 @@
 /** What `l3dsr check` finds on a host that really is so; and that each remedy is one. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +19,7 @@ const folder = mkdtempSync(join(tmpdir(), "l3dsr-check-"));
 after(() => rmSync(folder, { recursive: true }));
 const config = join(folder, "l3dsr.yaml");
 const server = createServer().listen(80, "::");
+await once(server, "listening");
 after(() => server.close());
 
 function write(text: string): void {
