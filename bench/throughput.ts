@@ -46,7 +46,7 @@ export async function measureThroughput(
 	ways: readonly Way[] = WAYS,
 ): Promise<Map<string, Series>> {
 	const environment = process.env;
-	const topology = await buildTopology(environment, `l3bench-${process.pid}`);
+	const topology = buildTopology(`l3bench-${process.pid}`);
 	let server: ChildProcess | undefined;
 	try {
 		const vip = VIPS.find((one) => one.vip.family === family);

@@ -226,8 +226,8 @@ const hash = attributes<Omit<Hash, "kind">>({
 	length: attribute(3, be32),
 	modulus: attribute(4, be32),
 	seed: attribute(5, be32),
-	offset: attribute(6, be32, 0),
-	type: attribute(7, named(HASH_TYPES), "jhash"),
+	offset: presumed(6, be32, 0),
+	type: presumed(7, named(HASH_TYPES), "jhash"),
 });
 
 const numgen = attributes<Omit<NumberGenerator, "kind">>({

@@ -40,7 +40,7 @@ export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
 export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
-export { printCommand, printTable } from "./print/print-command.ts";
+export { type PrintableTable, printCommand, printTable } from "./print/print-command.ts";
 export { printRule } from "./print/print-rule.ts";
 export type {
 	BaseChain,
@@ -65,6 +65,8 @@ export {
 	fibType,
 	field,
 	goTo,
+	hasExtensionHeader,
+	jhash,
 	jump,
 	masked,
 	match,

@@ -51,6 +51,8 @@ export type Value =
 	| NumberRange
 	/** Disjoint. */
 	| { readonly anyOf: readonly NumberRange[] }
+	/** Addresses, or other bytes. */
+	| { readonly oneOf: readonly Uint8Array[] }
 	/** A set of the table. */
 	| { readonly set: string }
 	/** Of an interface; a wildcard is the beginning of one. */
@@ -141,6 +143,16 @@ export function fibType(flags: Fib["flags"]): Operand {
 	return { load: [load], length: 4, type: dataType("fib_addrtype"), shift: 0 };
 }
 
+/** Whether an IPv6 extension header is there: compared with 1 or 0. */
+export function hasExtensionHeader(type: number): Operand {
+	const { load, ...operand } = extensionHeader(type, 0, 1);
+	return {
+		...operand,
+		type: dataType("boolean"),
+		load: load.map((one) => (one.kind === "exthdr" ? { ...one, present: true } : one)),
+	};
+}
+
 /** A field of an IPv6 extension header, in bytes of the header. */
 export function extensionHeader(type: number, offset: number, length: number): Operand {
 	const header: ExtensionHeader = {
@@ -154,6 +166,37 @@ export function extensionHeader(type: number, offset: number, length: number): O
 	};
 	return { load: [header], length, type: integerType(length), shift: 0 };
 }
+
+/**
+ * Several values one behind the other, hashed by `jhash` to a number below `modulus`. Without a seed the kernel draws
+ * one for each rule.
+ */
+export function jhash(parts: readonly Operand[], modulus: number, seed?: number): Operand {
+	let place = HASHED_PLACE;
+	const loads = parts.flatMap(({ load, length }) => {
+		const register = place % 4 === 0 ? place / 4 + 1 : place + 8;
+		place += (length + 3) >> 2;
+		return load.map((one) => ("register" in one ? { ...one, register } : one));
+	});
+	const length = 4 * (place - HASHED_PLACE);
+	if (place > REGISTERS) throw new RangeError(`${length} bytes are too many to hash at once`);
+	const source = HASHED_PLACE / 4 + 1;
+	const hash: Expression = {
+		kind: "hash",
+		type: "jhash",
+		source,
+		length,
+		modulus,
+		...(seed === undefined ? {} : { seed }),
+		offset: 0,
+		register: REGISTER,
+	};
+	return { load: [...loads, hash], length: 4, type: host(4), shift: 0 };
+}
+
+/** Counted in registers of four bytes: behind register 1, and all there are. */
+const HASHED_PLACE = 4;
+const REGISTERS = 16;
 
 /** Only some bits of it: `ip frag-off & 0x1fff`. What is compared then is a number of all its bytes. */
 export function masked(operand: Operand, mask: number): Operand {
@@ -176,6 +219,9 @@ export function match(left: Operand, operator: Comparison, right: Value): readon
 		throw new RangeError(`a range or set is not compared by ${operator}`);
 	if ("set" in right) return [...load, lookup(right.set, operator)];
 	if ("anyOf" in right) return [...load, lookup(setOf(left, right.anyOf), operator)];
+	if ("oneOf" in right) {
+		return [...load, lookup({ key: left.type, elements: right.oneOf.map((key) => ({ key })) }, operator)];
+	}
 	const [first, last] = [bytesOf(left, right.first), bytesOf(left, right.last)];
 	return operator === "!="
 		? [...load, { kind: "range", register: REGISTER, operator, first, last }]
@@ -256,8 +302,12 @@ export function assignMeta(key: keyof typeof META_TYPES, value: number): readonl
 	];
 }
 
-/** Writes what a map of the table has for `key`; ends the rule where it has nothing. */
-export function assignFromMap(left: Operand, key: Operand, map: string): readonly Expression[] {
+/** Writes what a map (of the table, or of this rule) has for `key`; ends the rule where it has nothing. */
+export function assignFromMap(
+	left: Operand,
+	key: Operand,
+	map: string | AnonymousSet,
+): readonly Expression[] {
 	if (left.place === undefined) throw new RangeError("only what is in the packet can be written");
 	return [
 		...key.load,

@@ -14,6 +14,8 @@ import {
 	fibType,
 	field,
 	goTo,
+	hasExtensionHeader,
+	jhash,
 	jump,
 	masked,
 	match,
@@ -45,7 +47,10 @@ function treeOf(bytes: Buffer, from: number, to: number): Tree {
 }
 
 /** Attributes that stand for nothing: how nft numbers them depends on what it has done before. */
-const ANONYMOUS = { name: Buffer.from("__set%d\0").toString("hex"), userData: 13 } as const;
+const ANONYMOUS = {
+	names: ["__set%d\0", "__map%d\0"].map((name) => Buffer.from(name).toString("hex")),
+	userData: 13,
+} as const;
 const SET_ID = { [NFT_MSG.NEWSET]: 10, [NFT_MSG.NEWSETELEM]: 4 } as Readonly<Record<number, number>>;
 const ELEMENTS = 3;
 const BITWISE = Buffer.from("bitwise\0").toString("hex");
@@ -60,7 +65,8 @@ function messageTree({ type, payload }: { readonly type: number; readonly payloa
 	const bytes = Buffer.from(payload);
 	const tree = treeOf(bytes, 4, bytes.length);
 	const anonymous =
-		type === NFT_MSG.NEWSET && tree.some(([one, value]) => one === 2 && value === ANONYMOUS.name);
+		type === NFT_MSG.NEWSET &&
+		tree.some(([one, value]) => one === 2 && ANONYMOUS.names.includes(String(value)));
 	const attributes = tree
 		.filter(([one]) => one !== SET_ID[type])
 		// From what its rule compares, which the kernel does not care for.
@@ -234,6 +240,38 @@ const RULES: readonly (readonly [
 		assign(rawField("network", 192, 128), address6),
 	],
 	[IP6, "rt seg-left != 0", match(extensionHeader(43, 3, 1), "!=", 0)],
+	[
+		IP,
+		"meta l4proto 1 icmp type 8 ip daddr set jhash ip saddr . ip daddr . icmp id mod 2 seed 0x6c336473 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
+		[
+			...match(meta("l4proto"), "==", 1),
+			...match(field("icmp type"), "==", 8),
+			...assignFromMap(
+				field("ip daddr"),
+				jhash([field("ip saddr"), field("ip daddr"), field("icmp id")], 2, 0x6c336473),
+				{
+					key: { ...integerType(4), order: "host" },
+					data: dataType("ipv4_addr"),
+					elements: [1, 2].map((last) => ({
+						key: Uint8Array.of(last - 1, 0, 0, 0),
+						data: Uint8Array.of(10, 0, 0, last),
+					})),
+				},
+			),
+		],
+	],
+	[
+		IP6,
+		"exthdr frag exists ip6 daddr != { fc00::1, fc00::2 } meta mark set jhash ip6 saddr . frag id mod 4",
+		[
+			...match(hasExtensionHeader(44), "==", 1),
+			...match(field("ip6 daddr"), "!=", {
+				oneOf: [address6, Uint8Array.from([...address6.subarray(0, 15), 2])],
+			}),
+			...jhash([field("ip6 saddr"), extensionHeader(44, 4, 4)], 4).load,
+			{ kind: "meta write", key: "mark", register: 1 },
+		],
+	],
 ];
 
 describe("what is sent for", () => {

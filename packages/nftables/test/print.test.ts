@@ -33,6 +33,10 @@ describe("a printed rule", () => {
 		assert.equal(printRule({ expressions: [...port, ...write] }, "ip"), "th dport 80 @th,16,16 set 8080");
 		const tcp = match(meta("l4proto"), "==", 6);
 		assert.equal(printRule({ expressions: [...tcp, ...write] }, "ip"), "meta l4proto tcp tcp dport set 8080");
+		assert.equal(
+			printRule({ expressions: [...tcp, ...port, ...write] }, "ip"),
+			"tcp dport 80 tcp dport set 8080",
+		);
 	});
 
 	it("writes IPv6 addresses as RFC 5952 has them", () => {

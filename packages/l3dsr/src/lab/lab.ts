@@ -175,7 +175,7 @@ export class Lab implements AsyncDisposable {
 /** Builds a lab without rules. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
 export async function openLab(options: LabOptions): Promise<Lab> {
 	options.signal?.throwIfAborted();
-	const topology = await buildTopology(options.environment, options.name);
+	const topology = buildTopology(options.name);
 	const lab = new Lab(options, topology);
 	try {
 		options.signal?.throwIfAborted();

@@ -17,12 +17,13 @@ import {
 	namedNamespacePath,
 	setTransmitChecksums,
 } from "@l3dsr/linux";
+import { type Command, Nftables } from "@l3dsr/nftables";
 import { addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
 import { type AddressChange, changeLoopbackAddresses } from "../host/addresses.ts";
 import { hostLockPath } from "../host/lock.ts";
 import { clientRuleset, directorRuleset } from "./director.ts";
-import { type LabEnvironment, type LabProgram, runToEnd } from "./host-program.ts";
+import { type LabProgram, runToEnd } from "./host-program.ts";
 import {
 	addressesOf,
 	FAMILIES,
@@ -44,10 +45,10 @@ export interface Topology {
 
 /**
  * Builds the lab `name`: namespaces, links, routes, VIPs on the real servers' loopbacks, and the director;
- * everything but the rules on the real servers. Throws LAB_EXISTS, KERNEL_*, PROGRAM_*; what was
- * built by then is taken away again.
+ * everything but the rules on the real servers. Throws LAB_EXISTS, KERNEL_FEATURE, LinuxError
+ * and NftablesError; what was built by then is taken away again.
  */
-export async function buildTopology(environment: LabEnvironment, name: string): Promise<Topology> {
+export function buildTopology(name: string): Topology {
 	const topology = topologyOf(name);
 	if (namespacesOf(name).length > 0) {
 		throw new L3dsrError({
@@ -71,18 +72,8 @@ export async function buildTopology(environment: LabEnvironment, name: string): 
 		wire(topology);
 		for (const host of HOSTS) onHost(topology, host, () => setUp(host));
 		for (const server of REAL_SERVERS) onHost(topology, server, () => changeLoopbackAddresses(vipChanges()));
-		await Promise.all([
-			inHost(topology, "director", {
-				command: ["nft", "-f", "-"],
-				input: directorRuleset(FAMILIES),
-				environment,
-			}),
-			inHost(topology, "client", {
-				command: ["nft", "-f", "-"],
-				input: clientRuleset(FAMILIES),
-				environment,
-			}),
-		]);
+		setRules(topology, "director", directorRuleset(FAMILIES));
+		setRules(topology, "client", clientRuleset(FAMILIES));
 		for (const host of HOSTS) onHost(topology, host, () => waitForCarriers(name, host));
 	} catch (error) {
 		try {
@@ -138,6 +129,11 @@ export function namespacesOf(name: string): string[] {
 export function onHost<T>(topology: Topology, host: Host, work: () => T): T {
 	using namespace = NetworkNamespace.open(namedNamespacePath(topology.namespaces[host]));
 	return namespace.within(work);
+}
+
+function setRules(topology: Topology, host: Host, commands: readonly Command[]): void {
+	using nftables = onHost(topology, host, () => new Nftables());
+	nftables.transact(commands);
 }
 
 /**

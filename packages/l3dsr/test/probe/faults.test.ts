@@ -100,7 +100,7 @@ let topology: Topology;
 let agent: AgentProcess;
 
 before(async () => {
-	topology = await buildTopology(process.env, LAB);
+	topology = buildTopology(LAB);
 	agent = new AgentProcess("real1", topology.namespaces.real1, [l3dsr, "lab-agent"], process.env);
 	const addresses = [addressOf("real1", "ipv4"), ...VIPS.map(({ vip }) => vip)].map(({ text }) => text);
 	await agent.call("serve", { server: "real1", httpPort: HTTP_PORT, udpPort: UDP_PORT, addresses });

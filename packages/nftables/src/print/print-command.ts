@@ -1,8 +1,8 @@
 /** Commands and whole tables in nft's syntax: what `nft -f` reads. */
 import type { Command } from "../command.ts";
 import type { SetElement } from "../element.ts";
-import type { BaseChain, ChainSpec, NamedObject, TableContents, TableSpec } from "../ruleset.ts";
-import type { FieldPlace, NamedSet, SetSpec, SetType } from "../set.ts";
+import type { BaseChain, ChainSpec, NamedObject, RuleSpec, TableSpec } from "../ruleset.ts";
+import type { FieldPlace, SetSpec, SetType } from "../set.ts";
 import { elementText, printRule } from "./print-rule.ts";
 import { printable } from "./value.ts";
 
@@ -51,12 +51,20 @@ export function printCommand(command: Command): string {
 	}
 }
 
+/** A table as it was read, or as it is to be made. */
+export interface PrintableTable extends TableSpec {
+	readonly chains: readonly ChainSpec[];
+	readonly rules: readonly (RuleSpec & { readonly chain: string })[];
+	readonly sets?: readonly (SetSpec & { readonly elements: readonly SetElement[] })[];
+	readonly objects?: readonly NamedObject[];
+}
+
 /** A table as `nft list table` prints it, in the syntax that `nft -f` reads. */
-export function printTable(contents: TableContents): string {
+export function printTable(contents: PrintableTable): string {
 	const lines: string[] = [`table ${contents.family} ${printable(contents.name)} {`];
 	for (const part of tableParts(contents)) lines.push(`\t${part}`);
-	for (const object of contents.objects) lines.push(...objectLines(object));
-	for (const set of contents.sets) lines.push(...setLines(set));
+	for (const object of contents.objects ?? []) lines.push(...objectLines(object));
+	for (const set of contents.sets ?? []) lines.push(...setLines(set));
 	for (const chain of contents.chains) {
 		lines.push(`\tchain ${printable(chain.name)} {`, ...chainParts(chain).map((part) => `\t\t${part}`));
 		for (const rule of contents.rules) {
@@ -118,7 +126,7 @@ function placeText({ base, offset, length, name }: FieldPlace): string {
 	return name ?? `@${BASES[base]},${offset},${length}`;
 }
 
-function setLines(set: NamedSet): string[] {
+function setLines(set: SetSpec & { readonly elements: readonly SetElement[] }): string[] {
 	const elements = set.elements.map((one) => elementOf(one, set)).join(", ");
 	return [
 		`\t${kindOf(set)} ${printable(set.name)} {`,

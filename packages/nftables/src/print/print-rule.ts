@@ -60,6 +60,8 @@ class RulePrinter {
 				at++;
 			} else if (one.kind === "compare" && this.#impliedByEther(one, next)) {
 				this.#registers.delete(place(one.register));
+			} else if (one.kind === "compare" && this.#impliedByField(one, next, expressions[at + 2])) {
+				this.#learn(this.#held(one.register), one.operator, one.value);
 			} else {
 				const text = this.#expression(one);
 				if (text === undefined) continue;
@@ -210,8 +212,10 @@ class RulePrinter {
 		const { base, offset, length } = payload;
 		const name = this.#fieldAt(payload, undefined);
 		const prefixed = name === undefined ? this.#addressAt(payload) : undefined;
+		const protocol = WITH_PORTS.get(this.#protocol ?? 0);
+		const text = protocol === undefined ? name : name?.replace(/^th /, `${protocol} `);
 		return {
-			text: name ?? prefixed ?? `@${BASES[base]},${offset * 8},${length * 8}`,
+			text: text ?? prefixed ?? `@${BASES[base]},${offset * 8},${length * 8}`,
 			type: name === undefined ? integerType(length) : FIELDS[name].type,
 			length,
 			shift: 0,
@@ -282,7 +286,8 @@ class RulePrinter {
 				.filter((name) => (bits & (CT_STATES[name] ?? 0)) !== 0)
 				.join(",")}`;
 		}
-		return `${held.text} ${operator === "==" ? "" : `${operator} `}${comparedText(held, value)}`;
+		const isPlain = operator === "==" && !held.text.includes(" & ");
+		return `${held.text} ${isPlain ? "" : `${operator} `}${comparedText(held, value)}`;
 	}
 
 	/** What the packet is from here on. */
@@ -303,6 +308,16 @@ class RulePrinter {
 			next.base === "link" &&
 			this.#fieldAt(next, undefined) !== undefined
 		);
+	}
+
+	/** nft asks for the protocol in front of `tcp dport` and `icmp type` by itself. */
+	#impliedByField(one: Compare, next: Expression | undefined, user: Expression | undefined): boolean {
+		const [protocol = 0] = one.value;
+		const asksProtocol = this.#held(one.register).text === "meta l4proto" && one.operator === "==";
+		const compares = user?.kind === "compare" || user?.kind === "lookup" || user?.kind === "range";
+		if (!asksProtocol || !compares || next?.kind !== "payload" || next.base !== "transport") return false;
+		if (WITH_PORTS.has(protocol)) return PORT_OFFSETS.has(next.offset) && next.length === 2;
+		return WITH_TYPES.has(protocol) && next.offset === 0 && next.length === 1;
 	}
 
 	#range(operator: "==" | "!=", register: number, first: Uint8Array, last: Uint8Array): string {
@@ -396,8 +411,16 @@ function place(register: number): number {
 
 const BASES = { link: "ll", network: "nh", transport: "th", inner: "ih", tunnel: "th" } as const;
 const FIELD_NAMES = Object.keys(FIELDS) as FieldName[];
-/** TCP, UDP, DCCP, SCTP, UDP-Lite. */
-const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
+const WITH_PORTS: ReadonlyMap<number, string> = new Map([
+	[6, "tcp"],
+	[17, "udp"],
+	[33, "dccp"],
+	[132, "sctp"],
+	[136, "udplite"],
+]);
+/** ICMP and ICMPv6. */
+const WITH_TYPES: ReadonlySet<number> = new Set([1, 58]);
+const PORT_OFFSETS: ReadonlySet<number> = new Set([0, 2]);
 const UNITS: Readonly<Record<string, string>> = {
 	1: "second",
 	60: "minute",
@@ -496,7 +519,7 @@ function verdictText({ verdict, chain }: Verdict): string {
 
 function anonymousSetText({ key, data, elements }: AnonymousSet, shift: number): string {
 	const type = data === undefined || data === "verdict" ? undefined : data;
-	return `{ ${elements.map((one) => elementText(one, key, type, shift)).join(", ")} }`;
+	return `{ ${elements.map((one) => elementText(one, key, type, valueText, shift)).join(", ")} }`;
 }
 
 /** `80`, `8000-8010`, `0x4 counter packets 1 bytes 2 comment "x" : 192.0.2.1`. */
@@ -504,13 +527,14 @@ export function elementText(
 	{ key, last, data, counter, comment }: SetElement,
 	type: DataType,
 	dataIs: DataType | undefined,
+	keyTextOf: (key: Uint8Array, type: DataType, shift: number) => string = keyText,
 	shift = 0,
 ): string {
 	return [
 		key === undefined
 			? "*"
 			: last === undefined
-				? keyText(key, type, shift)
+				? keyTextOf(key, type, shift)
 				: `${boundText(key, type, shift)}-${boundText(last, type, shift)}`,
 		...(counter === undefined ? [] : [`counter packets ${counter.packets} bytes ${counter.bytes}`]),
 		...(comment === undefined ? [] : [`comment "${printable(comment)}"`]),

@@ -30,8 +30,17 @@ const ICMP_TYPES: Readonly<Record<number, string>> = {
 	0: "echo-reply",
 	3: "destination-unreachable",
 	8: "echo-request",
+	11: "time-exceeded",
+	12: "parameter-problem",
 };
-const ICMPV6_TYPES: Readonly<Record<number, string>> = { 128: "echo-request", 129: "echo-reply" };
+const ICMPV6_TYPES: Readonly<Record<number, string>> = {
+	1: "destination-unreachable",
+	2: "packet-too-big",
+	3: "time-exceeded",
+	4: "parameter-problem",
+	128: "echo-request",
+	129: "echo-reply",
+};
 
 const NAMES: Readonly<Record<string, Readonly<Record<number, string>>>> = {
 	inet_proto: PROTOCOLS,
@@ -65,9 +74,9 @@ export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string 
 	return bytes.length > DECIMAL_BYTES ? `0x${value.toString(16)}` : String(value);
 }
 
-/** A key of a set: numbers without a name in hexadecimal, as the bits that they are. */
+/** A key of a set: bits of the packet that have no name in hexadecimal, as the bits that they are. */
 export function keyText(bytes: Uint8Array, type: DataType, shift: number): string {
-	if (type.name !== "integer") return valueText(bytes, type, shift);
+	if (type.name !== "integer" || type.order === "host") return valueText(bytes, type, shift);
 	return `0x${(bytesNumber(bytes, type.order) >> BigInt(shift)).toString(16)}`;
 }
 

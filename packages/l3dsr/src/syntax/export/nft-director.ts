@@ -6,72 +6,105 @@
  * share: they must stay together. An ICMP error is hashed by the header that it quotes, from which path MTU discovery
  * lives; the seed is fixed, so that both rules (and other directors) choose alike.
  */
+import {
+	assign,
+	assignFromMap,
+	type Command,
+	dataType,
+	type Expression,
+	extensionHeader,
+	field,
+	hasExtensionHeader,
+	integerType,
+	jhash,
+	masked,
+	match,
+	meta,
+	numberBytes,
+	type Operand,
+	type PrintableTable,
+	printTable,
+	rawField,
+	type Value,
+	verdict,
+} from "@l3dsr/nftables";
 import { type Address, type Dscp, type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Listener, listenersOf } from "./director.ts";
 import type { Printed, VipTable } from "./vip-table.ts";
 
+const FRAGMENT_HEADER = 44;
+
 /**
- * What differs between the two families' tables. `quoted` are places in an ICMP error, in bits from its own header: the
+ * What differs between the two families' packets. `quoted` are places in an ICMP error, in bits from its own header: the
  * packet that it quotes begins at bit 64 and went from the VIP to the client.
  */
-const SPELLING = {
-	ipv4: {
-		table: "ip",
-		header: "ip",
-		fragment: "ip frag-off & 0x3fff != 0",
-		fragmentId: "ip id",
-		echo: "icmp type echo-request",
-		echoId: "icmp id",
-		error: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
-		quoted: {
-			// Version 4 without options, and not a later fragment.
-			plain: "@th,64,8 0x45 @th,112,16 & 0x1fff == 0",
-			protocol: "@th,136,8",
-			vip: "@th,160,32",
-			client: "@th,192,32",
-			sourcePort: "@th,224,16",
-			destinationPort: "@th,240,16",
-		},
-	},
-	ipv6: {
-		table: "ip6",
-		header: "ip6",
-		fragment: "exthdr frag exists",
-		fragmentId: "frag id",
-		echo: "icmpv6 type echo-request",
-		echoId: "icmpv6 id",
-		error: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
-		quoted: {
-			plain: undefined,
-			protocol: "@th,112,8",
-			vip: "@th,128,128",
-			client: "@th,256,128",
-			sourcePort: "@th,384,16",
-			destinationPort: "@th,400,16",
-		},
-	},
-} as const satisfies Record<Family, Spelling>;
-
-interface Spelling {
-	readonly table: string;
-	readonly header: string;
-	readonly fragment: string;
-	readonly fragmentId: string;
-	readonly echo: string;
-	readonly echoId: string;
-	readonly error: string;
+interface Packets {
+	readonly family: "ip" | "ip6";
+	readonly fragment: readonly Expression[];
+	readonly fragmentId: Operand;
+	readonly echo: readonly Expression[];
+	readonly echoId: Operand;
+	readonly error: readonly Expression[];
 	readonly quoted: {
-		readonly plain: string | undefined;
-		readonly protocol: string;
-		readonly vip: string;
-		readonly client: string;
-		readonly sourcePort: string;
-		readonly destinationPort: string;
+		readonly plain: readonly Expression[];
+		readonly protocol: Operand;
+		readonly vip: Operand;
+		readonly client: Operand;
+		readonly sourcePort: Operand;
+		readonly destinationPort: Operand;
 	};
 }
 
-/** Any number will do, as long as every rule and every director has it: without one nft draws one for each rule. */
-const SEED = "0x6c336473";
+const isIcmp = match(meta("l4proto"), "==", PROTOCOL_NUMBER.icmp);
+const isIcmpv6 = match(meta("l4proto"), "==", PROTOCOL_NUMBER.icmpv6);
+
+const PACKETS: Readonly<Record<Family, Packets>> = {
+	ipv4: {
+		family: "ip",
+		fragment: match(masked(field("ip frag-off"), 0x3fff), "!=", 0),
+		fragmentId: field("ip id"),
+		echo: [...isIcmp, ...match(field("icmp type"), "==", 8)],
+		echoId: field("icmp id"),
+		// Destination unreachable, time exceeded, parameter problem.
+		error: [...isIcmp, ...match(field("icmp type"), "==", oneOf([3, 11, 12]))],
+		quoted: {
+			// Version 4 without options, and not a later fragment.
+			plain: [
+				...match(rawField("transport", 64, 8), "==", 0x45),
+				...match(masked(rawField("transport", 112, 16), 0x1fff), "==", 0),
+			],
+			protocol: rawField("transport", 136, 8),
+			vip: rawField("transport", 160, 32),
+			client: rawField("transport", 192, 32),
+			sourcePort: rawField("transport", 224, 16),
+			destinationPort: rawField("transport", 240, 16),
+		},
+	},
+	ipv6: {
+		family: "ip6",
+		fragment: match(hasExtensionHeader(FRAGMENT_HEADER), "==", 1),
+		fragmentId: extensionHeader(FRAGMENT_HEADER, 4, 4),
+		echo: [...isIcmpv6, ...match(field("icmpv6 type"), "==", 128)],
+		echoId: field("icmpv6 id"),
+		// Destination unreachable, packet too big, time exceeded, parameter problem.
+		error: [...isIcmpv6, ...match(field("icmpv6 type"), "==", oneOf([1, 2, 3, 4]))],
+		quoted: {
+			plain: [],
+			protocol: rawField("transport", 112, 8),
+			vip: rawField("transport", 128, 128),
+			client: rawField("transport", 256, 128),
+			sourcePort: rawField("transport", 384, 16),
+			destinationPort: rawField("transport", 400, 16),
+		},
+	},
+};
+
+function oneOf(numbers: readonly number[]): Value {
+	return { anyOf: numbers.map((one) => ({ first: one, last: one })) };
+}
+
+/** Any number will do, as long as every rule and every director has it: without one the kernel draws one for each rule. */
+const SEED = 0x6c336473;
 
 /** Printed in front of the tables: what an operator has to know. */
 const NOTES = `# An L3DSR director. Loading this file again replaces the tables.
@@ -97,7 +130,7 @@ export function printNftDirector(table: VipTable): Printed {
 	const tables = families.map((family) => {
 		const own = listeners.filter((one) => one.vip.family === family && !split.includes(one));
 		const [first] = own;
-		return first === undefined ? "" : directorTable(family, own, first.reals);
+		return first === undefined ? "" : replacing(directorTable(family, own, first.reals));
 	});
 	const text = tables.length === 0 ? "" : NOTES + tables.join("");
 	const why = "its real servers are not those of the other VIPs: this director hands all VIPs to the same";
@@ -109,38 +142,81 @@ function sameReals({ vip, reals }: Listener, all: readonly Listener[]): boolean 
 	return first?.reals.length === reals.length && first.reals.every((real) => reals.includes(real));
 }
 
-/** Input of `nft -f -`: the table of one family. All VIPs go to all real servers. */
-export function directorTable(family: Family, vips: readonly MarkedVip[], reals: readonly Address[]): string {
-	const { table, header, fragment, fragmentId, echo, echoId, error, quoted } = SPELLING[family];
-	const servers = reals.map(({ text }, index) => `${index} : ${text}`).join(", ");
-	const to = (...hashed: readonly string[]) =>
-		`${header} daddr set jhash ${hashed.join(" . ")} mod ${reals.length} seed ${SEED} map { ${servers} } accept`;
-	const addresses = [`${header} saddr`, `${header} daddr`];
-	const vipTexts = [...new Set(vips.map(({ vip }) => vip.text))];
-	const quotedFlow = [quoted.client, quoted.vip, quoted.destinationPort, quoted.sourcePort];
-	const isQuoted = [error, quoted.plain, `${quoted.protocol} { 6, 17 }`].filter((one) => one !== undefined);
-	const rules = [
-		"type filter hook prerouting priority raw",
-		`${header} daddr != { ${vipTexts.join(", ")} } accept`,
-		...vips.map(({ vip, dscp, protocol, port }) => {
-			const only = protocol === undefined ? "" : `${protocol} dport ${port} `;
-			return `${header} daddr ${vip.text} ${only}${header} dscp set ${dscp}`;
-		}),
-		// An error about a service of one port gets that service's code, by the port that the quoted packet came from.
-		...vips.flatMap(({ vip, dscp, protocol, port }) => {
-			if (protocol === undefined || port === undefined) return [];
-			const from = `${quoted.protocol} ${QUOTED_PROTOCOL[protocol]} ${quoted.sourcePort} ${port}`;
-			return [`${header} daddr ${vip.text} ${error} ${from} ${header} dscp set ${dscp}`];
-		}),
-		`${fragment} ${to(...addresses, fragmentId)}`,
-		`meta l4proto { tcp, udp } ${to(...addresses, "th sport", "th dport")}`,
-		`${isQuoted.join(" ")} ${to(...quotedFlow)}`,
-		`${echo} ${to(...addresses, echoId)}`,
-		"drop",
-	];
-	const chain = `\tchain prerouting {\n${rules.map((rule) => `\t\t${rule}\n`).join("")}\t}\n`;
-	// The first line makes the table if it is not there, so that the second can delete it: all in one transaction.
-	return `table ${table} director\ndelete table ${table} director\ntable ${table} director {\n${chain}}\n`;
+/** The first line makes the table if it is not there, so that the second can delete it: all in one transaction. */
+function replacing(table: PrintableTable): string {
+	const name = `table ${table.family} ${table.name}`;
+	return `${name}\ndelete ${name}\n${printTable(table)}`;
 }
 
-const QUOTED_PROTOCOL = { tcp: PROTOCOL_NUMBER.tcp, udp: PROTOCOL_NUMBER.udp } as const;
+/** The table of one family. All VIPs go to all real servers. */
+export function directorTable(
+	family: Family,
+	vips: readonly MarkedVip[],
+	reals: readonly Address[],
+): PrintableTable {
+	const { family: ip, fragment, fragmentId, echo, echoId, error, quoted } = PACKETS[family];
+	const [saddr, daddr] = [field(`${ip} saddr`), field(`${ip} daddr`)];
+	const servers = {
+		key: { ...integerType(4), order: "host" },
+		data: dataType(family === "ipv4" ? "ipv4_addr" : "ipv6_addr"),
+		elements: reals.map(({ bytes }, index) => ({
+			key: numberBytes(index, 4, "host"),
+			data: Uint8Array.from(bytes),
+		})),
+	} as const;
+	const to = (...hashed: readonly Operand[]): readonly Expression[] => [
+		...assignFromMap(daddr, jhash(hashed, reals.length, SEED), servers),
+		verdict("accept"),
+	];
+	const toVip = ({ vip }: MarkedVip): readonly Expression[] => match(daddr, "==", Uint8Array.from(vip.bytes));
+	const mark = ({ dscp }: MarkedVip): readonly Expression[] => assign(field(`${ip} dscp`), dscp);
+	const addresses = [...new Map(vips.map(({ vip }) => [vip.text, Uint8Array.from(vip.bytes)])).values()];
+	const ported = oneOf([PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp]);
+	const quotedFlow = [quoted.client, quoted.vip, quoted.destinationPort, quoted.sourcePort];
+	const rules: readonly (readonly Expression[])[] = [
+		[...match(daddr, "!=", { oneOf: addresses }), verdict("accept")],
+		...vips.map((one) => [...toVip(one), ...onPort(one), ...mark(one)]),
+		// An error about a service of one port gets that service's code, by the port that the quoted packet came from.
+		...vips.flatMap((one) => {
+			const { protocol, port } = one;
+			if (protocol === undefined || port === undefined) return [];
+			const from = [
+				...match(quoted.protocol, "==", PROTOCOL_NUMBER[protocol]),
+				...match(quoted.sourcePort, "==", port),
+			];
+			return [[...toVip(one), ...error, ...from, ...mark(one)]];
+		}),
+		[...fragment, ...to(saddr, daddr, fragmentId)],
+		[...match(meta("l4proto"), "==", ported), ...to(saddr, daddr, field("th sport"), field("th dport"))],
+		[...error, ...quoted.plain, ...match(quoted.protocol, "==", ported), ...to(...quotedFlow)],
+		[...echo, ...to(saddr, daddr, echoId)],
+		[verdict("drop")],
+	];
+	const base = { type: "filter", hook: "prerouting", priority: RAW_PRIORITY, policy: "accept" } as const;
+	return {
+		family: ip,
+		name: "director",
+		chains: [{ name: "prerouting", base }],
+		rules: rules.map((expressions) => ({ chain: "prerouting", expressions })),
+	};
+}
+
+function onPort({ protocol, port }: MarkedVip): readonly Expression[] {
+	if (protocol === undefined) return [];
+	return [
+		...match(meta("l4proto"), "==", PROTOCOL_NUMBER[protocol]),
+		...(port === undefined ? [] : match(field("th dport"), "==", port)),
+	];
+}
+
+/** NF_IP_PRI_RAW */
+const RAW_PRIORITY = -300;
+
+/** What makes a table of this form. */
+export function tableCommands({ chains, rules, ...table }: PrintableTable): readonly Command[] {
+	return [
+		{ do: "add table", table },
+		...chains.map((chain): Command => ({ do: "add chain", table, chain })),
+		...rules.map(({ chain, ...rule }): Command => ({ do: "add rule", table, chain, rule })),
+	];
+}
