@@ -34,12 +34,12 @@ export async function measureProving(effort: Effort, bin: string): Promise<Map<s
 		const trace = async (name: string, datapath: "ebpf" | "nft") => {
 			const host = owner.use(new Receiver());
 			host.enter();
-			const engine = openDatapath({ env: process.env, datapath });
+			const opened = openDatapath({ datapath });
 			const rules = (["ipv4", "ipv6"] as const).flatMap((family) =>
 				vipRules(family, MOST_VIPS, host.device.name),
 			);
 			const entries = rules.map((rule, index) => ({ rule, ordinal: index * ORDINAL_STEP }));
-			await setRules(engine, { entries });
+			await setRules(opened, { entries });
 			const output = join(folder, `${datapath}.pcap`);
 			return inside(host, name, [l3dsr, "trace", capture, "-i", host.device.name, "-w", output]);
 		};

@@ -47,7 +47,6 @@ function empty(hook: Hook<Attached, object>, kind: "tc" | "xdp"): SetUp {
 function ours(family: Family, vips: number, hook?: HookName, services = false): SetUp {
 	return async ({ device }) => {
 		const datapath = openDatapath({
-			env: process.env,
 			...(hook === undefined
 				? { datapath: "nft" }
 				: { datapath: "ebpf", hook, openChecksums: "accept" as const }),

@@ -9,15 +9,16 @@ import { enterNetworkNamespace } from "@l3dsr/linux";
 import type { Family } from "@l3dsr/packet";
 import { addressOf, REAL_SERVER_DEVICE, VIPS } from "../packages/l3dsr/src/lab/layout.ts";
 import { buildTopology, destroyTopology, inHost, type Topology } from "../packages/l3dsr/src/lab/topology.ts";
+import type { DatapathSettings } from "../packages/l3dsr/src/model/configuration.ts";
 import { EMPTY_RULESET, ORDINAL_STEP } from "../packages/l3dsr/src/model/ruleset.ts";
-import { type HostDatapathOptions, openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
+import { openDatapath } from "../packages/l3dsr/src/rewrite/host-datapath.ts";
 import { daddrRule } from "../packages/l3dsr/test/packets/rules.ts";
 import { setRules } from "../packages/l3dsr/test/rewrite/set-rules.ts";
 import { type Candidate, interleave, type Series } from "./measure.ts";
 
 const PORT = 5201;
 
-type Choice = Pick<HostDatapathOptions, "datapath" | "hook" | "openChecksums">;
+type Choice = Partial<DatapathSettings>;
 
 export interface Way {
 	readonly name: string;
@@ -74,7 +75,7 @@ export async function measureThroughput(
 				async measure() {
 					await direct(choice === undefined ? vip.vip.text : real);
 					enterNetworkNamespace(`/run/netns/${topology.namespaces.real1}`);
-					const datapath = openDatapath({ env: process.env, ...choice });
+					const datapath = openDatapath({ ...choice });
 					if (choice !== undefined) {
 						const one = rule(choice.datapath === "ebpf" ? REAL_SERVER_DEVICE : undefined);
 						const entries = [{ rule: one, ordinal: ORDINAL_STEP }];

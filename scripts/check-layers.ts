@@ -20,10 +20,24 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	host: ["model"],
 	rewrite: ["model", "syntax", "plan", "programs", "host"],
 	balance: ["model", "programs", "rewrite", "host"],
-	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite"],
+	reconcile: ["model", "plan", "host", "rewrite"],
+	sources: ["model", "syntax", "host"],
+	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite", "reconcile", "sources"],
 	probe: ["model"],
 	lab: ["model", "syntax", "plan", "rewrite", "host"],
-	cli: ["model", "syntax", "plan", "programs", "rewrite", "inspect", "host", "lab", "probe"],
+	cli: [
+		"model",
+		"syntax",
+		"plan",
+		"programs",
+		"rewrite",
+		"host",
+		"reconcile",
+		"sources",
+		"inspect",
+		"lab",
+		"probe",
+	],
 };
 
 /** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */

@@ -1,22 +1,20 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
-import { runChecks } from "../host/checks/all.ts";
-import { type CheckFinding, type CheckInput, type Severity, titleOf } from "../host/checks/check.ts";
-import { gatherFacts } from "../host/facts.ts";
-import { signatureOf } from "../model/lower-service.ts";
-import type { Rule } from "../model/rule.ts";
+import type { CheckFinding, Severity } from "../host/checks/check.ts";
+import { checkHost } from "../inspect/check/check-host.ts";
+import { configuredTarget } from "../reconcile/configured-host.ts";
+import { planHost } from "../reconcile/reconcile.ts";
+import { loadConfiguration } from "../sources/configuration.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { planChange } from "./services/change.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
-import { loadConfiguration } from "./services/configuration.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { type Style, styleFor } from "./style.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
 		command,
-		context,
 		{
 			description:
 				"Reads the configuration and looks at this host, and explains what is wrong or unwise, and the remedy. " +
@@ -33,35 +31,12 @@ export async function check(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const { configuration, source } = await loadConfiguration(host, options.config, env);
-	const datapath = await host.openDatapath(configuration);
-	const {
-		observed: { state, interfaces },
-		wish,
-		stopped,
-		assignment,
-	} = await planChange(host, datapath, { configuration, elsewhere: async () => [] });
-	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
-	const input: CheckInput = {
-		configuration: { ...configuration, services: wish.services },
-		...(assignment.refused === undefined ? {} : { refused: assignment.refused.diagnostics[0] }),
-		inNetfilter: new Set(
-			assignment.rules.flatMap(({ entry: { rule }, datapath }) =>
-				datapath === "nft" && signatureOf(rule) !== undefined ? [rule.family] : [],
-			),
-		),
-		stopped,
-		facts: gatherFacts(interfaces),
-		guard: state.guard.guard,
-		ruled: new Set(
-			rules.flatMap((rule) => {
-				const name = signatureOf(rule);
-				return name === undefined ? [] : [titleOf({ name, vip: rule.target.daddr })];
-			}),
-		),
-		served: servedInterfaces(rules),
-	};
-	const findings = runChecks(input);
+	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const settings = resolveSettings(given, env, { hook: "tc" });
+	const resolved = { ...configuration, ...settings };
+	const target = configuredTarget(host, resolved, async () => []);
+	const plan = await planHost(host, await host.openDatapath(settings), target);
+	const findings = checkHost(resolved, plan);
 	const count = (severity: Severity) => findings.filter((finding) => finding.severity === severity).length;
 	const record = { configuration: source, services: configuration.services.length, findings };
 	if (options.json === true) writeJson(stdout, record);
@@ -76,13 +51,6 @@ export async function check(
 		);
 	}
 	return count("error") > 0 ? EXIT.failed : EXIT.done;
-}
-
-/** Undefined when nothing runs yet, or a rule means every interface. */
-function servedInterfaces(rules: readonly Rule[]): Set<string> | undefined {
-	if (rules.length === 0 || rules.some(({ header }) => header.inInterface?.wildcard !== false))
-		return undefined;
-	return new Set(rules.flatMap(({ header }) => header.inInterface?.name ?? []));
 }
 
 function findingText({ check: name, severity, message, remedy }: CheckFinding, style: Style): string {

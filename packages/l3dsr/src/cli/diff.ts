@@ -2,20 +2,22 @@
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
+import { tracesOf } from "../inspect/status/traces.ts";
 import { driftOf } from "../plan/drift.ts";
+import { configuredTarget } from "../reconcile/configured-host.ts";
+import { planHost } from "../reconcile/reconcile.ts";
+import { refusalOf } from "../rewrite/reason.ts";
+import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { planChange } from "./services/change.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
-import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
 import { describeStep } from "./services/describe-step.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { stoppedRecord, stoppedText } from "./services/stopped-services.ts";
-import { tracesOf } from "./services/traces.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
 		command,
-		context,
 		{
 			description:
 				"Shows where this host is not what its configuration says, who could have changed it, and what up would do. " +
@@ -32,14 +34,19 @@ export async function diff(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const { configuration, source } = await loadConfiguration(host, options.config, env);
-	const datapath = await host.openDatapath(configuration);
-	const { observed, steps, stopped, assignment } = await planChange(host, datapath, {
-		configuration,
-		elsewhere: () => servicesElsewhere(host, env),
-	});
-	const refused = assignment.refused?.message;
-	const drift = driftOf(observed.state, { steps, services: configuration.services, stopped });
+	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const settings = resolveSettings(given, env, { hook: "tc" });
+	const target = configuredTarget(host, { ...configuration, ...settings }, () =>
+		servicesElsewhere(host, env),
+	);
+	const { observed, state, steps, desired, assignment } = await planHost(
+		host,
+		await host.openDatapath(settings),
+		target,
+	);
+	const { stopped } = desired;
+	const refused = assignment.refused === undefined ? undefined : refusalOf(assignment.refused).message;
+	const drift = driftOf(state, { steps, services: configuration.services, stopped });
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {
 		configuration: source,
@@ -56,7 +63,7 @@ export async function diff(
 		for (const suspect of suspects) stdout.write(`possible cause: ${suspect}\n`);
 		if (refused !== undefined) stdout.write(`l3dsr up will refuse to ${refused}\nwithout that it would:\n`);
 		else if (steps.length > 0) stdout.write("l3dsr up would:\n");
-		for (const line of steps.flatMap(describeStep)) stdout.write(`  ${line}\n`);
+		for (const line of steps.flatMap((step) => describeStep(step))) stdout.write(`  ${line}\n`);
 		if (steps.length === 0) stdout.write(`no difference: this host is what ${source} says\n`);
 	}
 	return steps.length === 0 ? EXIT.done : EXIT.drift;

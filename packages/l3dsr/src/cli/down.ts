@@ -2,6 +2,8 @@
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
+import { configuredTarget } from "../reconcile/configured-host.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
 import { change } from "./services/change-command.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
@@ -10,7 +12,6 @@ import type { ServiceHost } from "./services/host.ts";
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
 		command,
-		context,
 		{
 			description:
 				"Takes away what up has put on this host, as the kernel remembers it: first the rules, then the VIPs that " +
@@ -26,13 +27,10 @@ export async function down(
 	host: ServiceHost,
 	options: Omit<ServiceOptions, "config">,
 ): Promise<ExitCode> {
-	const target = {
-		configuration: DEFAULT_CONFIGURATION,
-		elsewhere: async () => [],
-	};
+	const target = configuredTarget(host, DEFAULT_CONFIGURATION, async () => []);
 	await change(context, host, target, {
 		...options,
-		engines: DEFAULT_CONFIGURATION,
+		settings: resolveSettings({}, context.env),
 		settled: () => "nothing to do: no service is up",
 	});
 	return EXIT.done;

@@ -2,22 +2,26 @@
  * `dsrctl`: starts, stops and shows the services of `/etc/dsr.d/*.conf`, a drop-in for the tool of that name:
  * the same files, options, words and exit codes. docs/reference/dsrctl.md is its manual.
  */
-import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
-import type { ServiceHost } from "../plan/service-host.ts";
+import type { Step } from "../plan/host-state.ts";
 import { reportServices, type ServiceReport } from "../plan/service-status.ts";
-import { partServices } from "../plan/startable.ts";
+import { type ObservedHost, observeHost } from "../reconcile/observe.ts";
+import { reconcile, rehearse } from "../reconcile/reconcile.ts";
+import { startTarget, stopTarget } from "../reconcile/start-stop.ts";
+import { readDsrctlServices } from "../sources/dsr-conf.ts";
+import { resolveSettings } from "../sources/settings.ts";
+import { readTableSetting } from "../sources/table-setting.ts";
 import { describeFinding, isAbsence, isFatal, isFault } from "../syntax/dsr-conf.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
-import { changeHost, type Goal, observeHost, startGoal, stopGoal } from "./dsrctl/change.ts";
-import { readConfiguration } from "./dsrctl/configuration.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { duplicateLines, renderReport } from "./dsrctl/table.ts";
+import { explaining } from "./failure.ts";
 import { interruptible } from "./interrupt.ts";
 import { VERSION } from "./package-version.ts";
 import { reportError } from "./report.ts";
+import { describeStep } from "./services/describe-step.ts";
 
 /** The original's. */
 const EXIT = { done: 0, failed: 1, notAll: 3 } as const;
@@ -25,7 +29,7 @@ const EXIT = { done: 0, failed: 1, notAll: 3 } as const;
 /** Entry of `bin/dsrctl`. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	process.exitCode = finalExitCode(process, await runDsrctl(context, systemHost(context)));
+	process.exitCode = finalExitCode(process, await runDsrctl(context, systemHost()));
 }
 
 /** Runs one command line. Never throws: what is wrong is printed, and told by the exit code. */
@@ -67,7 +71,7 @@ interface Run {
 }
 
 async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost): Promise<number> {
-	const { services, findings, files } = await readConfiguration(host, command, context.env);
+	const { services, findings, files } = await readDsrctlServices(host, command, context.env);
 	if (command.verbosity > 1) for (const file of files) context.stdout.write(`read ${file}\n`);
 	const checking = command.action === "check";
 	for (const finding of findings) {
@@ -97,22 +101,16 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 	}
 }
 
-async function readTableSetting(host: DsrctlHost): Promise<Table> {
-	const settings = host.readSettings();
-	if (settings === undefined) return DEFAULT_CONFIGURATION.table;
-	const { parseTableSetting } = await import("../syntax/config/table-setting.ts");
-	return parseTableSetting(settings.text, settings.source);
-}
-
 async function report(
 	{ command, context, host, services, table }: Run,
 	discovered: boolean,
 ): Promise<ServiceReport> {
-	const observed = await observeHost(host, host.openDatapath());
-	for (const { object, problem } of observed.observation.findings) {
+	const datapath = await host.openDatapath(resolveSettings({}, context.env));
+	const { state } = await observeHost(host, datapath, "services");
+	for (const { object, problem } of state.findings) {
 		context.stderr.write(`warning: ${object}: ${problem}\n`);
 	}
-	return reportServices(observed, services, {
+	return reportServices(state, services, {
 		ipv6: host.hasIpv6(),
 		table,
 		discovered: discovered && command.discovered,
@@ -156,26 +154,36 @@ async function status(given: Run): Promise<number> {
 
 async function change({ command, context, host, services, faulty, table }: Run): Promise<number> {
 	const { action, discovered, insert, dryRun, verbosity } = command;
+	const { stdout, env } = context;
 	const stopAll = discovered && action !== "start";
 	// All or nothing: a line that is not a service keeps the others from being started.
 	const refused = action !== "stop" && faulty;
-	const goals: Goal[] = [];
 	const configured = services.map(({ service }) => service);
-	if (action !== "start" && (stopAll || configured.length > 0)) goals.push(stopGoal(configured, stopAll));
-	if (action !== "stop" && !refused && configured.length > 0) {
-		const { startable } = partServices(configured, { ipv6: host.hasIpv6() });
-		goals.push(startGoal(startable, { table, insert }));
-	}
-	const onStep = (step: string) => {
-		if (verbosity > 0) context.stdout.write(`${step}\n`);
+	const stops = action !== "start" && (stopAll || configured.length > 0);
+	const starts = action !== "stop" && !refused && configured.length > 0;
+	const targets = [
+		...(stops ? [stopTarget(configured, stopAll)] : []),
+		...(starts ? [startTarget(host, configured, { table, insert })] : []),
+	];
+	const print = (step: Step): void => {
+		if (verbosity === 0) return;
+		for (const line of describeStep(step, { insert })) stdout.write(`${line}\n`);
 	};
-	const onFound = (found: ServiceHost) => {
-		const { duplicates } = reportServices(found, services, { ipv6: host.hasIpv6(), table, discovered });
-		context.stdout.write(duplicateLines(duplicates));
+	const onFound = ({ state }: ObservedHost): void => {
+		const { duplicates } = reportServices(state, services, { ipv6: host.hasIpv6(), table, discovered });
+		stdout.write(duplicateLines(duplicates));
 	};
-	const whole = (work: () => Promise<void>) => interruptible(context, work);
-	if (goals.length > 0) {
-		await changeHost(host, host.openDatapath(), goals, { dryRun, insert, onFound, onStep, whole });
+	if (targets.length > 0) {
+		const datapath = await host.openDatapath(resolveSettings({}, env));
+		await explaining(async () => {
+			if (dryRun) {
+				const plans = await rehearse(host, datapath, targets, { onFound });
+				for (const { steps } of plans) steps.forEach(print);
+				return;
+			}
+			using _lock = await host.lock(Number.POSITIVE_INFINITY);
+			await interruptible(context, () => reconcile(host, datapath, targets, { onFound, onStep: print }));
+		});
 	}
 	return refused ? EXIT.failed : EXIT.done;
 }

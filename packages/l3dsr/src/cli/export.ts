@@ -4,6 +4,8 @@ import { EXIT, type ExitCode } from "../errors.ts";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import { lowerService } from "../model/lower-service.ts";
 import type { Service } from "../model/service.ts";
+import { loadConfiguration } from "../sources/configuration.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import { raiseRules, tableOf } from "../syntax/config/raise-rules.ts";
 import type { VipTable } from "../syntax/export/vip-table.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
@@ -12,8 +14,7 @@ import { formatsHelp } from "./export/formats.ts";
 import { formatFor, printTable } from "./export/print.ts";
 import { inNamespace } from "./namespace.ts";
 import { offeringConfiguration } from "./services/command.ts";
-import { loadConfiguration } from "./services/configuration.ts";
-import { systemServiceHost } from "./services/host.ts";
+import { SYSTEM_HOST } from "./services/host.ts";
 
 interface Options {
 	readonly config?: string;
@@ -55,7 +56,7 @@ export function collectAddress(value: string, before: readonly string[] | undefi
 }
 
 async function configuredTable(context: CliContext, path: string): Promise<Omit<VipTable, "reals">> {
-	const { configuration } = await loadConfiguration(systemServiceHost(context), path, context.env);
+	const { configuration } = await loadConfiguration(SYSTEM_HOST, path, context.env);
 	return { configuration, rules: rulesOf(configuration) };
 }
 
@@ -73,8 +74,8 @@ export function rulesOf({ services, table, interfaces }: Configuration): VipTabl
 
 /** Rules of both datapaths, and the VIPs that `up` holds without any. */
 async function observedTable(context: CliContext): Promise<Omit<VipTable, "reals">> {
-	const host = systemServiceHost(context);
-	const datapath = await host.openDatapath(DEFAULT_CONFIGURATION);
+	const host = SYSTEM_HOST;
+	const datapath = await host.openDatapath(resolveSettings({}, context.env));
 	const [observation, guard] = await Promise.all([datapath.observe(), host.guard()]);
 	const rules = observation.rules.map(({ rule }) => rule);
 	const { services, left } = raiseRules(rules);

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { EXIT, type ExitCode, L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Rule } from "../model/rule.ts";
+import { readDsrConf } from "../sources/dsr-conf.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
 import { raiseRules, tableOf } from "../syntax/config/raise-rules.ts";
 import { conflictDiagnostics } from "../syntax/config/service-conflicts.ts";
@@ -12,8 +13,7 @@ import { type CliContext, writeJson } from "./context.ts";
 import { FORMAT_NAMES } from "./export/formats.ts";
 import { formatFor, type PrintOptions } from "./export/print.ts";
 import { collectAddress, rulesOf } from "./export.ts";
-import { readDsrConf } from "./services/configuration.ts";
-import { type ServiceHost, systemServiceHost } from "./services/host.ts";
+import { type ServiceHost, SYSTEM_HOST } from "./services/host.ts";
 import { usage } from "./trace/input.ts";
 
 interface Options extends PrintOptions {
@@ -38,7 +38,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.addOption(new Option("--to <format>", "what to print").choices(FORMAT_NAMES).default("yaml"))
 		.option("--real <address>", "a real server, for a director's formats; repeatable", collectAddress)
 		.option("--json", "print the text, and what was left, as JSON");
-	return async () => importFiles(context, systemServiceHost(context), command.args, command.opts<Options>());
+	return async () => importFiles(context, SYSTEM_HOST, command.args, command.opts<Options>());
 }
 
 export async function importFiles(

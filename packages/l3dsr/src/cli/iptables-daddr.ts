@@ -15,7 +15,7 @@ const EXIT_LOCK_HELD = 4;
 /** Entry of `bin/iptables-daddr` and the others. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	const exitCode = await runIptables(context, systemHost(context));
+	const exitCode = await runIptables(context, systemHost());
 	// A lookup of a host's name that takes too long must not hold the process once all is printed.
 	context.stdout.write("", () => process.exit(finalExitCode(process, exitCode)));
 }

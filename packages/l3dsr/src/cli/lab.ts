@@ -4,7 +4,7 @@ import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
 import { type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { HOSTS, VIPS } from "../lab/layout.ts";
-import { addCommands, type DatapathChoice } from "../lab/rules.ts";
+import { addCommands, type LabDatapath } from "../lab/rules.ts";
 import { runStory } from "../lab/story.ts";
 import { HOOK_NAMES } from "../rewrite/ebpf/kernel/attachment.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -17,8 +17,8 @@ interface Options {
 	readonly keep?: boolean;
 	readonly down?: string;
 	readonly rules: boolean;
-	readonly datapath: DatapathChoice["datapath"];
-	readonly hook?: NonNullable<DatapathChoice["hook"]>;
+	readonly datapath: LabDatapath["datapath"];
+	readonly hook?: NonNullable<LabDatapath["hook"]>;
 	readonly json?: boolean;
 }
 
@@ -65,7 +65,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 	const print = (text: string) => {
 		if (options.json !== true) stdout.write(text);
 	};
-	const choice: DatapathChoice = {
+	const choice: LabDatapath = {
 		datapath: options.datapath,
 		...(options.hook === undefined ? {} : { hook: options.hook }),
 	};

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
 import type { Observation } from "../rewrite/datapath.ts";
 import { openDatapath } from "../rewrite/host-datapath.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { styleFor } from "./style.ts";
@@ -11,7 +12,7 @@ import { formatTable } from "./table.ts";
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command.option("--json", "print JSON");
 	return async () => {
-		const observation = await openDatapath({ env: context.env }).observe();
+		const observation = await openDatapath(resolveSettings({}, context.env)).observe();
 		if (command.opts<{ json?: boolean }>().json === true) writeJson(context.stdout, recordOf(observation));
 		else context.stdout.write(rulesText(context, observation));
 		return EXIT.done;

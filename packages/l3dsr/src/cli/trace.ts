@@ -1,15 +1,22 @@
 /** `l3dsr trace`: what would happen to this packet, rule by rule, and does the running program agree? */
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
+import { packetRecord } from "../inspect/trace/record.ts";
+import {
+	configuredSituation,
+	liveSituation,
+	type PacketMeta,
+	type Situation,
+} from "../inspect/trace/situation.ts";
+import { traceAll } from "../inspect/trace/trace-all.ts";
+import { SYSTEM_FILES } from "../sources/source-files.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { inNamespace } from "./namespace.ts";
 import { offeringConfiguration } from "./services/command.ts";
 import { styleFor } from "./style.ts";
 import { type Outcome, traceCapture } from "./trace/capture.ts";
-import { number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
-import { packetRecord, traceAll } from "./trace/record.ts";
+import { localPrefix, number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
 import { requireWritable, rewrittenCapture, textContext, writeCapture } from "./trace/rewritten-capture.ts";
-import { configuredSituation, liveSituation, type PacketMeta, type Situation } from "./trace/situation.ts";
 import { packetText } from "./trace/text.ts";
 
 interface Options extends TraceOptions {
@@ -70,10 +77,16 @@ async function run(context: CliContext, file: string | undefined, options: Optio
 	const input = readInput(file, options);
 	if (write !== undefined) requireWritable(context, write, file);
 	const meta = metaOf(options);
+	const { interface: on, to, local = [] } = options;
+	const place = {
+		...(on === undefined ? {} : { interface: on }),
+		...(to === undefined ? {} : { to }),
+		local: local.map(localPrefix),
+	};
 	using situation =
 		options.config === undefined
-			? await offeringConfiguration(() => liveSituation(context, options, meta))
-			: await configuredSituation(context, options.config, options);
+			? await offeringConfiguration(() => liveSituation(place, meta))
+			: await configuredSituation(context.env, SYSTEM_FILES, options.config, place);
 	const out = textContext(context, write);
 	const { agreed, results } =
 		input.kind === "packet"

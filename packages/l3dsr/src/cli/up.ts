@@ -1,16 +1,17 @@
 /** `l3dsr up`: makes this host what its configuration says. */
 import type { Command } from "commander";
 import { EXIT, type ExitCode } from "../errors.ts";
+import { configuredTarget } from "../reconcile/configured-host.ts";
+import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
+import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
 import { change } from "./services/change-command.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
-import { loadConfiguration, servicesElsewhere } from "./services/configuration.ts";
 import type { ServiceHost } from "./services/host.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
 		command,
-		context,
 		{
 			description:
 				"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
@@ -23,14 +24,15 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 }
 
 export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
-	const { configuration, source } = await loadConfiguration(host, options.config, context.env);
-	const target = {
-		configuration,
-		elsewhere: () => servicesElsewhere(host, context.env),
-	};
+	const { env } = context;
+	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const settings = resolveSettings(given, env, { hook: "tc" });
+	const target = configuredTarget(host, { ...configuration, ...settings }, () =>
+		servicesElsewhere(host, env),
+	);
 	await change(context, host, target, {
 		...options,
-		engines: configuration,
+		settings,
 		configuration: source,
 		settled: (count) => `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
 	});

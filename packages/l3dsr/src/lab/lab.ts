@@ -26,9 +26,9 @@ import {
 } from "./layout.ts";
 import {
 	addCommands,
-	type DatapathChoice,
 	datapathEnvironment,
 	flushCommands,
+	type LabDatapath,
 	needsCompleteChecksums,
 } from "./rules.ts";
 import {
@@ -49,7 +49,7 @@ export interface LabCommands {
 	readonly command: (name: string) => readonly string[];
 }
 
-export interface LabOptions extends DatapathChoice {
+export interface LabOptions extends LabDatapath {
 	/** Prefix of the namespaces' names; no two labs at a time may have the same. */
 	readonly name: string;
 	readonly commands: LabCommands;
@@ -77,7 +77,7 @@ export class Lab implements AsyncDisposable {
 		this.#agents = new Map(HOSTS.map((host) => [host, start(host)]));
 	}
 
-	get datapath(): DatapathChoice["datapath"] {
+	get datapath(): LabDatapath["datapath"] {
 		return this.#options.datapath;
 	}
 

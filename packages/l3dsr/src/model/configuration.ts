@@ -9,14 +9,25 @@ export type DatapathChoice = (typeof DATAPATH_CHOICES)[number];
 export const HOOKS = ["tc", "xdp", "xdp-generic"] as const;
 export type Hook = (typeof HOOKS)[number];
 
+/**
+ * What may be asked for where no file says it. `tc` is tcx, or clsact before Linux 6.6; `auto` is where a program
+ * of ours is attached already, else `tc`.
+ */
+export const HOOK_CHOICES = ["auto", "tc", "tcx", "clsact", "xdp", "xdp-generic"] as const;
+export type HookChoice = (typeof HOOK_CHOICES)[number];
+
 /** What becomes of XDP on devices that deliver packets with an open checksum (veth, virtio). */
 export const OPEN_CHECKSUM_CHOICES = ["refuse", "accept"] as const;
 export type OpenChecksums = (typeof OPEN_CHECKSUM_CHOICES)[number];
 
-export interface Configuration {
+/** Which datapath runs the rules, and where. */
+export interface DatapathSettings {
 	readonly datapath: DatapathChoice;
-	readonly hook: Hook;
+	readonly hook: HookChoice;
 	readonly openChecksums: OpenChecksums;
+}
+
+export interface Configuration extends DatapathSettings {
 	/** Where packets from directors arrive. Absent: wherever the host has a global address. */
 	readonly interfaces?: readonly InterfaceName[];
 	readonly table: Table;

@@ -1,5 +1,5 @@
 /**
- * Rules in order. The order of a chain may be spread over two engines, so each rule carries an ordinal
+ * Rules in order. The order of a chain may be spread over two datapaths, so each rule carries an ordinal
  * with it into the kernel; sorted by it, what was observed reads as one chain again.
  */
 import type { Counters, Rule } from "./rule.ts";

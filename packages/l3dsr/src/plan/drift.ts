@@ -4,7 +4,7 @@ import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
-import type { HostState, Step } from "./host-plan.ts";
+import type { HostState, Step } from "./host-state.ts";
 import type { StoppedService } from "./startable.ts";
 
 /** Said of what is ours, whole, and made for another set of the host's own addresses. */

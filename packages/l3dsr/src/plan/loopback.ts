@@ -9,7 +9,13 @@ export interface LoopbackAddress {
 	readonly label?: string;
 }
 
-export type LoopbackStep = { readonly kind: "add" | "remove" } & LoopbackAddress;
+export type LoopbackStep =
+	| { readonly kind: "add-address"; readonly entry: LoopbackAddress }
+	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
+	/** The kernel cannot rename a label; the VIP stays local all the while. */
+	| { readonly kind: "relabel"; readonly entry: LoopbackAddress; readonly label: string }
+	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
+	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number };
 
 /** 127.0.0.1/8 and ::1/128, which every host has and nobody may take away. */
 export function isStandardLoopback({ address, prefixLength }: LoopbackAddress): boolean {
@@ -39,31 +45,40 @@ export interface LoopbackPlan {
 	readonly after: readonly LoopbackStep[];
 }
 
-/** From `observed` to `desired`. An address whose label differs is removed and added again. */
+/** From `observed` to `desired`. */
 export function planLoopback(
 	observed: readonly LoopbackAddress[],
 	desired: readonly LoopbackAddress[],
 ): LoopbackPlan {
-	const had = new Map(observed.map((entry) => [keyOf(entry), entry]));
-	const wanted = new Set(desired.map(keyOf));
-	const before: LoopbackStep[] = [];
+	const added: LoopbackStep[] = [];
+	const remade: LoopbackStep[] = [];
 	for (const entry of desired) {
-		const old = had.get(keyOf(entry));
-		if (old !== undefined && old.label === entry.label) continue;
-		if (old !== undefined) before.push({ kind: "remove", ...old });
-		before.push({ kind: "add", ...entry });
+		const old = observed.find((one) => sameEntry(one, entry));
+		const other = old === undefined ? observed.find((one) => isResized(one, entry)) : undefined;
+		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
+		else if (old === undefined) added.push({ kind: "add-address", entry });
+		else if (old.label !== entry.label && entry.label !== undefined) {
+			remade.push({ kind: "relabel", entry: old, label: entry.label });
+		}
 	}
 	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
 	const after = observed
-		.filter((entry) => !wanted.has(keyOf(entry)))
-		.map((entry): LoopbackStep => ({ kind: "remove", ...entry }))
+		.filter((entry) => !desired.some((one) => sameEntry(one, entry) || isResized(entry, one)))
+		.map((entry): LoopbackStep => ({ kind: "remove-address", entry }))
 		.reverse();
-	return { before, after };
+	return { before: [...added, ...remade], after };
 }
 
-/** The kernel holds an address once for each prefix length. */
-function keyOf({ address, prefixLength }: LoopbackAddress): string {
-	return `${address.text}/${prefixLength}`;
+/** The same IPv6 address at another prefix length. */
+function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
+	return (
+		a.address.family === "ipv6" && sameAddress(a.address, b.address) && a.prefixLength !== b.prefixLength
+	);
+}
+
+/** The kernel holds an IPv4 address once for each prefix length. */
+function sameEntry(a: LoopbackAddress, b: LoopbackAddress): boolean {
+	return a.prefixLength === b.prefixLength && sameAddress(a.address, b.address);
 }
 
 function lowestFreeLabel(present: readonly LoopbackAddress[]): string {

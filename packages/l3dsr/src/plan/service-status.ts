@@ -4,7 +4,8 @@ import { type Rule, sameRule, type Table } from "../model/rule.ts";
 import { serviceType, type WrittenService } from "../model/service.ts";
 import { findOnLoopback, isStandardLoopback, type LoopbackAddress } from "./loopback.ts";
 import type { PlacedRule } from "./ruleset-editor.ts";
-import { keyOfRule, keyOfService, type ServiceHost } from "./service-host.ts";
+import { keyOfRule, keyOfService } from "./service-keys.ts";
+import type { ServiceParts } from "./start-stop.ts";
 
 export interface ServiceRow {
 	/** `loopb`: an address without a rule; `iptbl`: a rule without an address; both found, not configured. */
@@ -47,7 +48,7 @@ export interface ReportOptions {
 
 /** Configured services in their order, then, where asked for, what was discovered: pairs, addresses, rules. */
 export function reportServices(
-	host: ServiceHost,
+	host: ServiceParts,
 	services: readonly WrittenService[],
 	options: ReportOptions,
 ): ServiceReport {

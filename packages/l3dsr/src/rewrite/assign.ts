@@ -1,17 +1,16 @@
 /**
- * Which engine runs which rule (`datapath: auto`), and why. Pure.
+ * Which datapath runs which rule (`datapath: auto`), and why. Pure.
  *
  * A program at tc ingress or XDP sees a packet before every netfilter hook, so a rule may go there only if
  * running it early changes nothing: either every rule in front of it goes there too, or those that stay
  * with nft can never meet the same packet.
  */
+import type { DatapathChoice } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Match, Rule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
-import type { DatapathName } from "./datapath.ts";
-
-/** `auto` prefers eBPF where it is exact; the others force. */
-export type DatapathPreference = DatapathName | "auto";
+import type { DatapathName, ObservedRule } from "./datapath.ts";
+import type { Reason } from "./reason.ts";
 
 /** What the assignment needs to know of the host. */
 export interface AssignmentFacts {
@@ -28,8 +27,8 @@ export interface AssignmentFacts {
 export interface AssignedRule {
 	readonly entry: RuleEntry;
 	readonly datapath: DatapathName;
-	/** Why not the other engine. */
-	readonly reason: string;
+	/** Why not the other datapath. */
+	readonly reason: Reason;
 }
 
 export interface Assignment {
@@ -37,14 +36,46 @@ export interface Assignment {
 	/** Interface → its rules, in the order in which they run (raw before mangle). */
 	readonly ebpf: ReadonlyMap<string, readonly RuleEntry[]>;
 	readonly nft: Ruleset;
+	/** The first rule that cannot run on the datapath that it is forced to. */
+	readonly refused?: AssignedRule;
 }
 
-/** Assigns every rule. With preference `ebpf`, rules that cannot go there still come back as `nft`, with the reason. */
+/**
+ * Assigns every rule: `auto` prefers eBPF where it is exact, the others force. Rules that cannot go where they are
+ * forced to are `refused`.
+ */
 export function assignDatapaths(
 	ruleset: Ruleset,
 	facts: AssignmentFacts,
-	preference: DatapathPreference,
+	preference: DatapathChoice,
 ): Assignment {
+	const assignment = assignOnce(ruleset, facts, preference);
+	const refused =
+		preference === "ebpf" ? assignment.rules.find(({ datapath }) => datapath === "nft") : undefined;
+	return refused === undefined ? assignment : { ...assignment, refused };
+}
+
+/** Where rules ran when they were observed; on nft where that was a program of an interface that is gone. */
+export function assignAsObserved(
+	{ entries }: Ruleset,
+	observed: readonly ObservedRule[],
+	{ interfaces }: Pick<AssignmentFacts, "interfaces">,
+): Assignment {
+	const before = new Map(observed.map((one) => [placeOf(one), one.datapath]));
+	return assignmentOf(
+		entries.map((entry): AssignedRule => {
+			const { name } = entry.rule.header.inInterface ?? {};
+			const onEbpf = before.get(placeOf(entry)) === "ebpf" && name !== undefined && interfaces.has(name);
+			return { entry, datapath: onEbpf ? "ebpf" : "nft", reason: { kind: "as-before" } };
+		}),
+	);
+}
+
+function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
+function assignOnce(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathChoice): Assignment {
 	const assignment = assignEach(ruleset, facts, preference);
 	const lacks = new Map<string, string>();
 	for (const [name, entries] of assignment.ebpf) {
@@ -56,34 +87,44 @@ export function assignDatapaths(
 	return assignEach(ruleset, { ...facts, ebpfLacks }, preference);
 }
 
-function assignEach(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathPreference): Assignment {
+function assignEach(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathChoice): Assignment {
 	const rules: AssignedRule[] = [];
-	const ebpf = new Map<string, RuleEntry[]>();
 	for (const family of ["ipv4", "ipv6"] as const) {
 		const ofFamily = ruleset.entries.filter(({ rule }) => rule.family === family);
 		const early = [...chainOf(ofFamily, "raw"), ...chainOf(ofFamily, "mangle")];
 		const late = ofFamily.filter(({ rule }) => rule.chain !== "PREROUTING");
 		const kept: Rule[] = [];
 		for (const entry of early) {
-			const obstacle =
+			const obstacle: Reason | undefined =
 				preference === "nft"
-					? "the configuration asks for nft"
+					? { kind: "asked-for-nft" }
 					: (ebpfObstacle(entry.rule, facts) ?? orderObstacle(entry.rule, kept));
 			const name = entry.rule.header.inInterface?.name;
 			if (obstacle !== undefined || name === undefined) {
 				kept.push(entry.rule);
-				rules.push({ entry, datapath: "nft", reason: obstacle ?? "it has no -i" });
-				continue;
+				rules.push({ entry, datapath: "nft", reason: obstacle ?? { kind: "every-interface" } });
+			} else {
+				rules.push({ entry, datapath: "ebpf", reason: { kind: "known-interface", interface: name } });
 			}
-			ebpf.set(name, [...(ebpf.get(name) ?? []), entry]);
-			rules.push({ entry, datapath: "ebpf", reason: `its interface ${name} is known` });
 		}
 		for (const entry of late) {
-			const reason = preference === "nft" ? "the configuration asks for nft" : hookReason(entry.rule);
+			const { chain } = entry.rule;
+			const reason: Reason =
+				preference === "nft" ? { kind: "asked-for-nft" } : { kind: "later-chain", chain };
 			rules.push({ entry, datapath: "nft", reason });
 		}
 	}
-	const nft = rules.filter(({ datapath }) => datapath === "nft").map(({ entry }) => entry);
+	return assignmentOf(rules);
+}
+
+function assignmentOf(rules: readonly AssignedRule[]): Assignment {
+	const ebpf = new Map<string, RuleEntry[]>();
+	const nft: RuleEntry[] = [];
+	for (const { entry, datapath } of rules) {
+		const { name } = entry.rule.header.inInterface ?? {};
+		if (datapath === "ebpf" && name !== undefined) ebpf.set(name, [...(ebpf.get(name) ?? []), entry]);
+		else nft.push(entry);
+	}
 	return { rules, ebpf, nft: { entries: nft } };
 }
 
@@ -93,32 +134,26 @@ function chainOf(entries: readonly RuleEntry[], table: Rule["table"]): RuleEntry
 		.sort((a, b) => a.ordinal - b.ordinal);
 }
 
-function hookReason(rule: Rule): string {
-	return `chain ${rule.chain} is a netfilter hook behind tc ingress`;
-}
-
 /** Why this rule, taken alone, cannot run at the ingress of one interface; undefined if it can. */
-function ebpfObstacle(rule: Rule, facts: AssignmentFacts): string | undefined {
+function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	const { inInterface } = rule.header;
-	if (rule.chain !== "PREROUTING") return hookReason(rule);
-	if (inInterface === undefined) return "without -i it means every interface, now and later";
-	if (inInterface.negated) return "-i with ! means every other interface, now and later";
-	if (inInterface.wildcard) return `-i ${inInterface.name}+ means interfaces yet to come too`;
-	if (!facts.interfaces.has(inInterface.name)) return `there is no interface ${inInterface.name} now`;
-	if (facts.ebpfRefused !== undefined) return facts.ebpfRefused;
+	if (rule.chain !== "PREROUTING") return { kind: "later-chain", chain: rule.chain };
+	if (inInterface === undefined) return { kind: "every-interface" };
+	if (inInterface.negated) return { kind: "every-other-interface" };
+	if (inInterface.wildcard) return { kind: "interfaces-to-come", interface: inInterface.name };
+	if (!facts.interfaces.has(inInterface.name)) return { kind: "no-interface", interface: inInterface.name };
+	if (facts.ebpfRefused !== undefined) return { kind: "not-in-a-program", lacks: facts.ebpfRefused };
 	// Services accept the addresses of the time of their last reload, whoever makes the next change.
 	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
-		return "-m addrtype asks the routing table anew for each packet";
+		return { kind: "live-routes" };
 	}
-	return facts.ebpfLacks(rule);
+	const lacks = facts.ebpfLacks(rule);
+	return lacks === undefined ? undefined : { kind: "not-in-a-program", lacks };
 }
 
 /** Why this rule cannot run ahead of `kept`, which stand in front of it and stay with nft. */
-function orderObstacle(rule: Rule, kept: readonly Rule[]): string | undefined {
-	const earlier = kept.find((other) => !neverMeet(other, rule));
-	return earlier === undefined
-		? undefined
-		: "a rule in front of it stays with nft and could match the same packet";
+function orderObstacle(rule: Rule, kept: readonly Rule[]): Reason | undefined {
+	return kept.some((other) => !neverMeet(other, rule)) ? { kind: "order" } : undefined;
 }
 
 /**

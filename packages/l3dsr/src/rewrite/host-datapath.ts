@@ -3,31 +3,17 @@
  * that were gathered with the observation; what was observed reads as one ruleset again.
  */
 import type { NetInterface } from "@l3dsr/linux";
-import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { asL3dsrError } from "../errors.ts";
 import { localPrefixes } from "../host/local-prefixes.ts";
-import type { Environment } from "../host/process.ts";
+import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
-import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
-import { type Assignment, type AssignmentFacts, assignDatapaths, type DatapathPreference } from "./assign.ts";
+import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
 import type { Datapath, DatapathName, Observation, ObservedRule, Snapshot } from "./datapath.ts";
 import { hookLacks, programLacks } from "./ebpf/compile/compile.ts";
-import { HOOK_NAMES, type HookName } from "./ebpf/kernel/attachment.ts";
 import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/ebpf.ts";
 import { NftDatapath } from "./nft/kernel/nft.ts";
-
-export interface HostDatapathOptions {
-	/**
-	 * The process's environment: L3DSR_DATAPATH, L3DSR_HOOK and
-	 * L3DSR_OPEN_CHECKSUMS stand in for the options below where these are not given.
-	 */
-	readonly env: Environment;
-	readonly datapath?: DatapathPreference;
-	/** `tc`: tcx, or clsact before Linux 6.6. `auto`, the default: where a program hangs already, else `tc`. */
-	readonly hook?: HookName | "auto" | "tc";
-	/** XDP on veth, tun and virtio (rewrite/ebpf/kernel/open-checksums.ts). Default `refuse`. */
-	readonly openChecksums?: "refuse" | "accept";
-}
+import { refusalOf } from "./reason.ts";
 
 /** What callers use: observe, assign, change. */
 export interface HostDatapath {
@@ -38,60 +24,33 @@ export interface HostDatapath {
 /** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
 export interface HostSnapshot extends Observation {
 	/** Where each rule would run, and why. Pure. */
-	assign(ruleset: Ruleset): HostAssignment;
+	assign(ruleset: Ruleset): Assignment;
+	/** The same rules, or some of them, where they ran when `observed` was read. Pure. */
+	assignAsObserved(ruleset: Ruleset, observed: readonly ObservedRule[]): Assignment;
 	/**
 	 * Makes the kernel hold exactly these rules, where they are assigned. Throws what a {@link Snapshot} does, and
 	 * KERNEL_FEATURE, before anything changes, for an assignment that is refused.
 	 */
-	change(assignment: HostAssignment): Promise<void>;
+	change(assignment: Assignment): Promise<void>;
 }
 
-export interface HostAssignment extends Assignment {
-	/** KERNEL_FEATURE: a rule cannot run where it is forced to. */
-	readonly refused?: L3dsrError;
-}
-
-/** The datapath of this network namespace. Touches nothing until it is asked to observe. */
-export function openDatapath(options: HostDatapathOptions): HostDatapath {
-	const { env } = options;
-	const hook =
-		options.hook ??
-		choice<HookName | "auto" | "tc">("L3DSR_HOOK", env["L3DSR_HOOK"], ["auto", "tc", ...HOOK_NAMES], "auto");
-	const openChecksums =
-		options.openChecksums ??
-		choice<"refuse" | "accept">(
-			"L3DSR_OPEN_CHECKSUMS",
-			env["L3DSR_OPEN_CHECKSUMS"],
-			["refuse", "accept"],
-			"refuse",
-		);
-	const preference =
-		options.datapath ??
-		choice<DatapathPreference>("L3DSR_DATAPATH", env["L3DSR_DATAPATH"], ["auto", "ebpf", "nft"], "auto");
+/**
+ * The datapaths of this network namespace. Touches nothing until it is asked to observe. Where a setting is absent:
+ * datapath auto, hook auto, open checksums refused.
+ */
+export function openDatapath({
+	datapath = "auto",
+	hook = "auto",
+	openChecksums = "refuse",
+}: Partial<DatapathSettings> = {}): HostDatapath {
 	return new CombinedDatapath(
 		new NftDatapath(),
 		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
-		preference,
-		hook,
+		{ datapath, hook, openChecksums },
 	);
 }
 
-function choice<T extends string>(
-	variable: string,
-	value: string | undefined,
-	all: readonly T[],
-	none: T,
-): T {
-	if (value === undefined || value === "") return none;
-	const found = all.find((one) => one === value);
-	if (found !== undefined) return found;
-	throw new L3dsrError({
-		code: "USAGE",
-		message: `read the environment: ${variable} is ${JSON.stringify(value)}, expected one of ${all.join(", ")}`,
-	});
-}
-
-function assignmentFacts(present: readonly NetInterface[], hook: HookName | "auto" | "tc"): AssignmentFacts {
+function assignmentFacts(present: readonly NetInterface[], hook: HookChoice): AssignmentFacts {
 	const interfaces = new Map(present.map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
 	return {
@@ -108,38 +67,32 @@ function assignmentFacts(present: readonly NetInterface[], hook: HookName | "aut
 class CombinedDatapath implements HostDatapath {
 	readonly #nft: NftDatapath;
 	readonly #ebpf: EbpfDatapath;
-	readonly #preference: DatapathPreference;
-	readonly #hook: HookName | "auto" | "tc";
+	readonly #settings: DatapathSettings;
 
-	constructor(
-		nft: NftDatapath,
-		ebpf: EbpfDatapath,
-		preference: DatapathPreference,
-		hook: HookName | "auto" | "tc",
-	) {
+	constructor(nft: NftDatapath, ebpf: EbpfDatapath, settings: DatapathSettings) {
 		this.#nft = nft;
 		this.#ebpf = ebpf;
-		this.#preference = preference;
-		this.#hook = hook;
+		this.#settings = settings;
 	}
 
 	async observe(): Promise<HostSnapshot> {
 		const [nft, ebpf] = await Promise.all([this.#nft.observe(), this.#ebpf.observe()]);
-		const facts = assignmentFacts(ebpf.interfaces, this.#hook);
+		const facts = assignmentFacts(ebpf.interfaces, this.#settings.hook);
 		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
 		return {
 			rules,
 			findings: [...nft.findings, ...ebpf.findings],
-			assign: (ruleset) => assignFor(ruleset, facts, this.#preference),
+			assign: (ruleset) => assignDatapaths(ruleset, facts, this.#settings.datapath),
+			assignAsObserved: (ruleset, before) => assignAsObserved(ruleset, before, facts),
 			change: async (assignment) => {
-				if (assignment.refused !== undefined) throw assignment.refused;
+				if (assignment.refused !== undefined) throw refusalOf(assignment.refused);
 				await this.#change(assignment, rules, { nft, ebpf });
 			},
 		};
 	}
 
 	async #change(
-		{ rules }: HostAssignment,
+		{ rules }: Assignment,
 		observed: readonly ObservedRule[],
 		snapshots: { readonly [name in DatapathName]: Snapshot },
 	): Promise<void> {
@@ -177,20 +130,6 @@ class CombinedDatapath implements HostDatapath {
 	#of(name: DatapathName): Datapath {
 		return name === "nft" ? this.#nft : this.#ebpf;
 	}
-}
-
-function assignFor(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathPreference): HostAssignment {
-	const assignment = assignDatapaths(ruleset, facts, preference);
-	if (preference !== "ebpf") return assignment;
-	const other = assignment.rules.find(({ datapath }) => datapath === "nft");
-	if (other === undefined) return assignment;
-	const { rule } = other.entry;
-	const refused = new L3dsrError({
-		code: "KERNEL_FEATURE",
-		message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${other.reason}`,
-		hint: "set datapath auto, or nft, for rules like this",
-	});
-	return { ...assignment, refused };
 }
 
 interface ApplyStep {

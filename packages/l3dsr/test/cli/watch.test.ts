@@ -18,7 +18,6 @@ const MAC = "02:00:00:00:00:02";
 /** A process that has to start first may have to wait for many others. */
 const PATIENCE_MS = 60_000;
 const children: ChildProcess[] = [];
-const env = { PATH: process.env["PATH"] };
 
 before(async () => {
 	ip(`link add v0 address ${MAC} type veth peer name v1`);
@@ -32,7 +31,7 @@ before(async () => {
 		daddrRule("2001:db8::10", { dscp: 8 }),
 		daddrRule("192.0.2.20", { dscp: 20 }),
 	];
-	const datapath = openDatapath({ env });
+	const datapath = openDatapath();
 	const entries = rules.map((rule, index) => ({ rule, ordinal: 1024 * (index + 1) }));
 	await setRules(datapath, { entries });
 });
@@ -159,7 +158,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 	assert.match(watcher, /\*$/);
 	const log = () => readFileSync("/proc/net/netfilter/nfnetlink_log", "utf8");
 	assert.notEqual(log(), "");
-	assert.deepEqual((await openDatapath({ env }).observe()).findings, [], "a watcher is not a finding");
+	assert.deepEqual((await openDatapath().observe()).findings, [], "a watcher is not a finding");
 	child.kill("SIGKILL");
 	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()), PATIENCE_MS);
 	assert.deepEqual([programs(), ruleset(), log()], [programsBefore, rulesetBefore, ""]);

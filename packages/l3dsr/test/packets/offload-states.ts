@@ -1,5 +1,5 @@
 /**
- * Real traffic in every offload state through a datapath: one test for each state. For the file of an engine:
+ * Real traffic in every offload state through a datapath: one test for each state. For the file of a datapath:
  *
  *     enterNetns();
  *     testOffloadStates("nft", () => new NftDatapath());
@@ -49,7 +49,7 @@ const RAW_PREROUTING = { table: "raw", chain: "PREROUTING" } as const;
 
 /** In a chain of local delivery, only those of `states` without a guest. */
 export function testOffloadStates(
-	engine: string,
+	datapath: string,
 	open: () => Datapath,
 	place: Pick<Rule, "table" | "chain"> = RAW_PREROUTING,
 	states: readonly StateName[] = ["pending", "big", "plain", "merged"],
@@ -58,7 +58,7 @@ export function testOffloadStates(
 		const state = TRAFFIC_STATES[name];
 		if (state.behind && place.chain === "INPUT") continue;
 		const where = state.behind ? "a guest behind the server" : "the server";
-		const title = `${engine}, ${place.table} ${place.chain}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
+		const title = `${datapath}, ${place.table} ${place.chain}: ${state.offloads} traffic reaches a VIP on ${where} intact, answered from the VIP`;
 		test(title, () => runState(open(), place, state));
 	}
 }

@@ -6,6 +6,7 @@ import { lowerService } from "../../src/model/lower-service.ts";
 import type { Rule } from "../../src/model/rule.ts";
 import { type AssignmentFacts, assignDatapaths, neverMeet } from "../../src/rewrite/assign.ts";
 import { rewriteByRules } from "../../src/rewrite/oracle/oracle.ts";
+import { describeReason } from "../../src/rewrite/reason.ts";
 import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryMatchingRule, arbitraryPacket, VOCABULARY } from "../packets/arbitrary.ts";
 import { macBytes } from "../packets/build.ts";
@@ -57,7 +58,7 @@ describe("where a rule runs", () => {
 	] as const) {
 		it(`${what}: ${datapath}`, () => {
 			const [only] = assignedOf(FACTS, spec).rules;
-			assert.deepEqual([only?.datapath, only?.reason], [datapath, reason]);
+			assert.deepEqual([only?.datapath, only && describeReason(only.reason)], [datapath, reason]);
 		});
 	}
 
@@ -84,7 +85,7 @@ describe("where a rule runs", () => {
 		};
 		const { rules, ebpf } = assignedOf(facts, by(1), by(2), by(3), by(1, "-i eth0 "));
 		assert.deepEqual(
-			rules.map(({ datapath, reason }) => [datapath, reason]),
+			rules.map(({ datapath, reason }) => [datapath, describeReason(reason)]),
 			[
 				["nft", "too many"],
 				["nft", "too many"],
@@ -112,7 +113,7 @@ describe("where a rule runs", () => {
 	});
 });
 
-describe("the two engines one after the other", () => {
+describe("the two datapaths one after the other", () => {
 	const context = {
 		inInterface: "in0",
 		outInterface: "",

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
+import type { DatapathChoice } from "../../src/model/configuration.ts";
 import { EMPTY_RULESET, type RuleEntry } from "../../src/model/ruleset.ts";
-import type { DatapathPreference } from "../../src/rewrite/assign.ts";
 import { type HostDatapath, openDatapath } from "../../src/rewrite/host-datapath.ts";
 import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 import { bytesOf, ethernet, ipv4, udp } from "../packets/build.ts";
@@ -15,8 +15,8 @@ failOnLeaks();
 
 const HERE = "02:00:00:00:00:01";
 
-function open(datapath: DatapathPreference): HostDatapath {
-	return openDatapath({ env: process.env, datapath });
+function open(datapath: DatapathChoice): HostDatapath {
+	return openDatapath({ datapath });
 }
 
 function entry(ordinal: number, spec: string): RuleEntry {
@@ -27,7 +27,7 @@ const RULES = [1, 2].map((dscp) =>
 	entry(dscp, `-i in0 -m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.${dscp}`),
 );
 
-async function move(to: DatapathPreference): Promise<void> {
+async function move(to: DatapathChoice): Promise<void> {
 	const datapath = open(to);
 	await setRules(datapath, { entries: RULES });
 }
@@ -37,7 +37,7 @@ afterEach(async () => {
 	await setRules(datapath, EMPTY_RULESET);
 });
 
-test("rules that move between the engines under traffic take their counters along, and no packet goes unrewritten", async () => {
+test("rules that move between the datapaths under traffic take their counters along, and no packet goes unrewritten", async () => {
 	using peer = new Netns("sender");
 	ip(`link add in0 address ${HERE} type veth peer name out0 netns ${peer.name}`);
 	ip("link set in0 up");
@@ -74,7 +74,7 @@ test("rules that move between the engines under traffic take their counters alon
 		rules.map(({ datapath }) => datapath),
 		["ebpf", "ebpf"],
 	);
-	// A packet that met both engines is counted twice; one that was counted by neither would be missing.
+	// A packet that met both datapaths is counted twice; one that was counted by neither would be missing.
 	for (const { counters } of rules)
 		assert.ok(Number(counters.packets) >= sent / 2 / 8, String(counters.packets));
 	run("nft", "delete", "table", "ip", "probe");

@@ -25,7 +25,7 @@ function order(before: Held, after: Held): string[] {
 		(before[datapath] ?? []).map((one): ObservedRule => ({ ...one, counters: ZERO_COUNTERS, datapath })),
 	);
 	const assigned = (["nft", "ebpf"] as const).flatMap((datapath) =>
-		(after[datapath] ?? []).map((one) => ({ entry: one, datapath, reason: "" })),
+		(after[datapath] ?? []).map((one) => ({ entry: one, datapath, reason: { kind: "as-before" } as const })),
 	);
 	return stepsBetween(assigned, observed).map(
 		({ datapath, ruleset }) => `${datapath} ${ruleset.entries.length}`,

@@ -43,7 +43,7 @@ export async function runCommand(context: CliContext, host: IptablesHost, family
 	requireAccess(host, family);
 	if (command.kind === "no-op") return;
 	if (isListing(command) && command.zero === undefined) {
-		const { rules } = await observeRules(await host.openDatapath(), stderr);
+		const { rules } = await observeRules(host, context);
 		stdout.write(await list(command, family, host, rules));
 		return;
 	}
@@ -52,17 +52,16 @@ export async function runCommand(context: CliContext, host: IptablesHost, family
 	}
 	await changeRules(host, {
 		waitSeconds,
-		stderr,
+		context,
 		commit: command.kind !== "check",
-		async edit(editor, { rules }) {
+		async edit(editor, rules) {
 			if (isListing(command)) {
-				stdout.write(await list(command, family, host, rules));
+				const listing = await list(command, family, host, rules);
 				const { table, chain, position } = command;
 				const zero = { kind: "zero", table, ...(chain && { chain }), ...command.zero, position } as const;
-				stdout.write(makeEdit(editor, family, zero, verbose));
-			} else {
-				stdout.write(makeEdit(editor, family, command, verbose));
+				return listing + makeEdit(editor, family, zero, verbose);
 			}
+			return makeEdit(editor, family, command, verbose);
 		},
 	});
 }

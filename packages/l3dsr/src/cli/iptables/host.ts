@@ -3,16 +3,12 @@
 import { readFileSync } from "node:fs";
 import { type Address, addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
-import { acquireHostLock } from "../../host/lock.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { HostDatapath } from "../../rewrite/host-datapath.ts";
+import type { HostEffects } from "../../reconcile/host-effects.ts";
+import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
 import { parseServices, type Services } from "../../syntax/iptables/names.ts";
-import type { CliContext } from "../context.ts";
 
-export interface IptablesHost {
-	openDatapath(): Promise<HostDatapath>;
-	/** Throws LOCK_HELD when `waitMs` is over. */
-	lock(waitMs: number): Promise<Disposable>;
+export interface IptablesHost extends HostEffects {
 	/** /etc/services. */
 	readonly services: Services;
 	/** Names of hosts, by address text; those without a name are not in it. */
@@ -24,14 +20,10 @@ export interface IptablesHost {
 	now(): Date;
 }
 
-export function systemHost(context: CliContext): IptablesHost {
+export function systemHost(): IptablesHost {
 	let services: Services | undefined;
 	return {
-		async openDatapath() {
-			const { openDatapath } = await import("../../rewrite/host-datapath.ts");
-			return openDatapath({ env: context.env });
-		},
-		lock: (waitMs) => acquireHostLock({ waitMs }),
+		...SYSTEM_EFFECTS,
 		services: {
 			port: (name, protocol) => load().port(name, protocol),
 			name: (port, protocol) => load().name(port, protocol),

@@ -49,17 +49,19 @@ export async function runRestore(context: CliContext, host: IptablesHost, family
 	const verbose = given.has("verbose");
 	await changeRules(host, {
 		waitSeconds: wait,
-		stderr,
+		context,
 		commit: !given.has("test"),
 		edit(editor) {
+			let said = "";
 			for (const { table, commands } of tables) {
 				if (!given.has("noflush")) {
 					for (const chain of CHAINS[table]) {
-						stdout.write(makeEdit(editor, family, { kind: "flush", table, chain }, verbose));
+						said += makeEdit(editor, family, { kind: "flush", table, chain }, verbose);
 					}
 				}
-				for (const command of commands) stdout.write(makeEdit(editor, family, command, verbose));
+				for (const command of commands) said += makeEdit(editor, family, command, verbose);
 			}
+			return said;
 		},
 	});
 }

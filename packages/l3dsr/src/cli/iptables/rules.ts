@@ -1,11 +1,16 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
 import type { Family } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../errors.ts";
-import { type Chain, type Rule, sameRule, type Table } from "../../model/rule.ts";
-import type { Ruleset } from "../../model/ruleset.ts";
-import { RulesetEditor } from "../../plan/ruleset-editor.ts";
-import type { Observation } from "../../rewrite/datapath.ts";
-import type { HostDatapath, HostSnapshot } from "../../rewrite/host-datapath.ts";
+import type { Finding } from "../../model/finding.ts";
+import type { Chain, Rule, Table } from "../../model/rule.ts";
+import type { RulesetEditor } from "../../plan/ruleset-editor.ts";
+import type { ObservedHost } from "../../reconcile/observe.ts";
+import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
+import { editTarget } from "../../reconcile/rule-edit.ts";
+import type { Observation, ObservedRule } from "../../rewrite/datapath.ts";
+import { resolveSettings } from "../../sources/settings.ts";
+import type { CliContext } from "../context.ts";
+import { explaining } from "../failure.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
@@ -47,33 +52,48 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 }
 
 /** Reads the kernel; what does not belong there is said on stderr. */
-export async function observeRules(datapath: HostDatapath, stderr: Output): Promise<HostSnapshot> {
+export async function observeRules(host: IptablesHost, { env, stderr }: CliContext): Promise<Observation> {
+	const datapath = await host.openDatapath(resolveSettings({}, env));
 	const observation = await datapath.observe();
-	for (const { object, problem } of observation.findings) stderr.write(`warning: ${object}: ${problem}\n`);
+	warnOf(observation.findings, stderr);
 	return observation;
+}
+
+function warnOf(findings: readonly Finding[], stderr: Output): void {
+	for (const { object, problem } of findings) stderr.write(`warning: ${object}: ${problem}\n`);
 }
 
 export interface Change {
 	/** For the lock; Infinity is for ever. */
 	readonly waitSeconds: number;
-	readonly stderr: Output;
-	/** Makes the edits; throws when one cannot be made, and then nothing changes. */
-	edit(editor: RulesetEditor, observation: Observation): Promise<void> | void;
+	readonly context: CliContext;
+	/**
+	 * Makes the edits and gives what is to be said of them; throws when one cannot be made, and then nothing
+	 * changes. Called again when others have changed the rules meanwhile.
+	 */
+	edit(editor: RulesetEditor, rules: readonly ObservedRule[]): Promise<string> | string;
 	/** False: everything but the change itself. */
 	readonly commit?: boolean;
 }
 
-/** Takes the lock, observes, edits, applies and verifies. */
-export async function changeRules(host: IptablesHost, change: Change): Promise<void> {
-	const datapath = await host.openDatapath();
+/** Takes the lock and reconciles the rules with the edits. */
+export async function changeRules(host: IptablesHost, { context, ...change }: Change): Promise<void> {
+	const { stdout, stderr, env } = context;
+	const datapath = await host.openDatapath(resolveSettings({}, env));
+	let said = "";
+	const target = editTarget(async (editor, rules) => {
+		said = await change.edit(editor, rules);
+	});
+	const onFound = ({ state }: ObservedHost): void => warnOf(state.findings, stderr);
 	using _held = await lock(host, change.waitSeconds);
-	const observation = await observeRules(datapath, change.stderr);
-	const editor = new RulesetEditor(observation.rules);
-	await change.edit(editor, observation);
-	if (change.commit === false) return;
-	const desired = editor.ruleset();
-	await observation.change(observation.assign(desired));
-	verify(desired, await datapath.observe());
+	try {
+		await explaining(async () => {
+			if (change.commit === false) await rehearse(host, datapath, [target], { onFound });
+			else await reconcile(host, datapath, [target], { onFound, onStep: () => {} });
+		});
+	} finally {
+		stdout.write(said);
+	}
 }
 
 async function lock(host: IptablesHost, seconds: number): Promise<Disposable> {
@@ -90,16 +110,4 @@ async function lock(host: IptablesHost, seconds: number): Promise<Disposable> {
 			{ cause: error },
 		);
 	}
-}
-
-function verify(desired: Ruleset, { rules }: Observation): void {
-	const missing = desired.entries.find(
-		({ rule, ordinal }) => !rules.some((one) => one.ordinal === ordinal && sameRule(one.rule, rule)),
-	);
-	if (missing === undefined && rules.length === desired.entries.length) return;
-	throw new L3dsrError({
-		code: "DATAPATH_VERIFY",
-		message: `verify the rules after the change: the kernel has ${rules.length} rules, asked for were ${desired.entries.length}`,
-		hint: "something else changes l3dsr's rules without its lock; list them with -S and repeat the command",
-	});
 }

@@ -17,7 +17,7 @@ import { readOptions, requireSameFamily } from "./options.ts";
 import { observeRules, requireAccess, rulesOf } from "./rules.ts";
 
 export async function runSave(context: CliContext, host: IptablesHost, family: Family): Promise<void> {
-	const { programName, stdout, stderr } = context;
+	const { programName, stdout } = context;
 	const problems = new Problems();
 	const { given, operands } = readOptions(wordsOfArgv(context.argv), SAVE_OPTIONS, problems);
 	const [extra] = operands;
@@ -37,7 +37,7 @@ export async function runSave(context: CliContext, host: IptablesHost, family: F
 		return;
 	}
 	requireAccess(host, family);
-	const observation = await observeRules(await host.openDatapath(), stderr);
+	const observation = await observeRules(host, context);
 	// Every table, also an empty one: what is restored is then what was saved, whatever came in between.
 	const tables: readonly Table[] = only === undefined ? ["raw", "mangle"] : [only];
 	const text = tables

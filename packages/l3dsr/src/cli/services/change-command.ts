@@ -1,15 +1,19 @@
 /** What up and down do once they know what the host should be. */
-import type { Step } from "../../plan/host-plan.ts";
+import type { DatapathSettings } from "../../model/configuration.ts";
+import type { Step } from "../../plan/host-state.ts";
+import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
+import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
+import type { Plan, Target } from "../../reconcile/target.ts";
 import { type CliContext, writeJson } from "../context.ts";
+import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
 import { reportError } from "../report.ts";
-import { makeChange, type Plan, planChange, type Target } from "./change.ts";
 import { describeStep, subjectsOf } from "./describe-step.ts";
-import type { EngineChoice, ServiceHost } from "./host.ts";
+import type { ServiceHost } from "./host.ts";
 import { stoppedRecord, stoppedText } from "./stopped-services.ts";
 
 export interface ChangeOptions {
-	readonly engines: EngineChoice;
+	readonly settings: DatapathSettings;
 	/** Name of the file that asks for it. */
 	readonly configuration?: string;
 	readonly dryRun?: boolean;
@@ -27,16 +31,16 @@ export interface ChangeOptions {
 export async function change(
 	context: CliContext,
 	host: ServiceHost,
-	target: Target,
+	target: Target<ConfiguredHost>,
 	options: ChangeOptions,
 ): Promise<void> {
 	const { stdout } = context;
-	const datapath = await host.openDatapath(options.engines);
+	const datapath = await host.openDatapath(options.settings);
 	const print = (step: Step): void => {
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	const finish = ({ steps, stopped, wish }: Plan): void => {
+	const finish = ({ steps, desired: { stopped, wish } }: Plan<ConfiguredHost>): void => {
 		if (options.json === true) {
 			writeJson(stdout, {
 				configuration: options.configuration ?? null,
@@ -54,16 +58,16 @@ export async function change(
 		for (const one of stopped) stdout.write(stoppedText(stoppedRecord(one)));
 	};
 	if (options.dryRun === true) {
-		const plan = await planChange(host, datapath, target);
-		if (plan.assignment.refused !== undefined) throw plan.assignment.refused;
-		plan.steps.forEach(print);
-		finish(plan);
+		for (const plan of await explaining(() => rehearse(host, datapath, [target]))) {
+			plan.steps.forEach(print);
+			finish(plan);
+		}
 		return;
 	}
 	using _lock = await host.lock(options.wait * 1000);
 	await interruptible(context, async (signal) => {
 		try {
-			finish(await makeChange(host, datapath, target, print));
+			(await explaining(() => reconcile(host, datapath, [target], { onStep: print }))).forEach(finish);
 		} catch (error) {
 			// This process is about to end by the signal: what has become of the host is said before.
 			if (signal.aborted) reportError(context, error);

@@ -1,9 +1,9 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
 import { type Command, Option } from "commander";
 import { asL3dsrError, type ExitCode, L3dsrError } from "../../errors.ts";
-import type { CliContext } from "../context.ts";
+import { CONFIG_FILE } from "../../sources/source-files.ts";
 import { inNamespace } from "../namespace.ts";
-import { CONFIG_FILE, type ServiceHost, systemServiceHost } from "./host.ts";
+import { type ServiceHost, SYSTEM_HOST } from "./host.ts";
 
 export interface ServiceOptions {
 	readonly config: string;
@@ -25,7 +25,6 @@ export interface ServiceCommand {
 /** The frame of a command around services: its description and options, and `run` where `--netns` says. */
 export function serviceCommand(
 	command: Command,
-	context: CliContext,
 	{ description, config, changes }: ServiceCommand,
 	run: (host: ServiceHost, options: ServiceOptions) => Promise<ExitCode>,
 ): () => Promise<ExitCode> {
@@ -43,7 +42,7 @@ export function serviceCommand(
 	command.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<ServiceOptions>();
-		return await inNamespace(options, () => run(systemServiceHost(context), options));
+		return await inNamespace(options, () => run(SYSTEM_HOST, options));
 	};
 }
 

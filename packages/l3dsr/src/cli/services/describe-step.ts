@@ -2,12 +2,12 @@
 
 import { signatureOf } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { Step } from "../../plan/host-plan.ts";
+import type { Step } from "../../plan/host-state.ts";
 import type { LoopbackAddress } from "../../plan/loopback.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 
-/** One line for each thing that a step does. */
-export function describeStep(step: Step): string[] {
+/** One line for each thing that a step does. `insert`: new rules go to the top of their chain, as `-I` puts them. */
+export function describeStep(step: Step, { insert = false }: { readonly insert?: boolean } = {}): string[] {
 	switch (step.kind) {
 		case "guard": {
 			if (step.guard === undefined) return ["nft delete table arp l3dsr"];
@@ -15,9 +15,9 @@ export function describeStep(step: Step): string[] {
 			return [`nft table arp l3dsr: hold ${held}, silent on ARP`];
 		}
 		case "add-address":
-			return [describeLoopbackStep("add", step.entry)];
+			return [addressCommand("add", step.entry)];
 		case "remove-address":
-			return [describeLoopbackStep("remove", step.entry)];
+			return [addressCommand("remove", step.entry)];
 		case "relabel": {
 			const { address, label } = step.entry;
 			return [`label ${address.text} on lo ${step.label} instead of ${label ?? "none"}`];
@@ -30,13 +30,15 @@ export function describeStep(step: Step): string[] {
 			return [
 				...step.repaired.map(({ object, problem }) => `repair ${object}: ${problem}`),
 				...step.removed.map((rule) => describeRule("-D", rule)),
-				...step.added.map((rule) => describeRule("-A", rule)),
+				// Typed in this order, `-I` gives the chain that the plan has.
+				...(insert ? step.added.toReversed().map((rule) => describeRule("-I", rule)) : []),
+				...(insert ? [] : step.added.map((rule) => describeRule("-A", rule))),
 			];
 	}
 }
 
 /** The command of ip(8) that adds or removes this address. */
-export function describeLoopbackStep(kind: "add" | "remove", entry: LoopbackAddress): string {
+function addressCommand(kind: "add" | "remove", entry: LoopbackAddress): string {
 	const { address, prefixLength, label } = entry;
 	const what = `${address.text}/${prefixLength} dev lo`;
 	if (kind === "remove") return `ip address del ${what}`;
@@ -44,7 +46,7 @@ export function describeLoopbackStep(kind: "add" | "remove", entry: LoopbackAddr
 }
 
 /** The command of iptables-daddr that appends, inserts or deletes this rule. */
-export function describeRule(command: "-A" | "-D" | "-I", rule: Rule): string {
+function describeRule(command: "-A" | "-D" | "-I", rule: Rule): string {
 	const program = rule.family === "ipv4" ? "iptables-daddr" : "ip6tables-daddr";
 	return `${program} -t ${rule.table} ${command} ${rule.chain} ${formatRuleSpec(rule)}`;
 }

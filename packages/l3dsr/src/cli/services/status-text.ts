@@ -1,28 +1,10 @@
 /** The record of `status` as text. */
 
-import type { TcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
+import type { Rate } from "../../inspect/status/service-rows.ts";
+import type { StatusRecord } from "../../inspect/status/status.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
-import type { Rate, ServiceRow } from "./service-rows.ts";
 import { stoppedText } from "./stopped-services.ts";
-
-export interface StatusRecord {
-	/** Name of the file; null when there is none. */
-	readonly configuration: string | null;
-	/** Null where no rule runs. */
-	readonly datapath: {
-		readonly engines: readonly string[];
-		readonly why: string;
-		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
-		readonly tcChecksum?: TcChecksum;
-	};
-	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
-	readonly drift: readonly { readonly object: string; readonly problem: string }[];
-	/** Why up cannot make the host so, if it cannot. */
-	readonly refused?: string;
-	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
-	readonly otherRules: number;
-}
 
 export function statusText(record: StatusRecord, style: Style, watching: boolean): string {
 	const { services, drift, otherRules, datapath } = record;
@@ -43,7 +25,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			? "no services\n"
 			: formatTable([...header, ...counters], rows, { right, header: style.bold });
 	const lines = [
-		`datapath: ${datapath.engines.join(", ") || "none"} (${datapath.why})`,
+		`datapath: ${datapath.running.join(", ") || "none"} (${datapath.why})`,
 		...(datapath.tcChecksum?.by === "helper"
 			? [`checksums at tc are written by the kernel's helper, which is slower: ${datapath.tcChecksum.why}`]
 			: []),

@@ -3,18 +3,21 @@
 import { readFileSync } from "node:fs";
 import {
 	type Address,
-	type CapturedPacket,
+	addressBits,
 	decodeCapture,
 	isKnownLinkType,
 	LINK_TYPE,
 	networkPacketOf,
+	type Prefix,
 	parseAddress,
 	parsePacket,
+	prefixOf,
 	sameAddress,
 } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import { buildPacket, type PacketTransport } from "../../inspect/trace/build-packet.ts";
-import { fillTransportChecksum, isLeftToInterface } from "../../inspect/trace/checksums.ts";
+import { type InputPacket, type OtherFrame, packetIn } from "../../inspect/trace/input-packet.ts";
+import { hostPrefix } from "../../model/selection.ts";
 import { dscpOption } from "../option-values.ts";
 
 export interface TraceOptions {
@@ -27,28 +30,6 @@ export interface TraceOptions {
 	readonly udp?: string;
 	readonly icmp?: boolean;
 	readonly hex?: string;
-}
-
-export interface InputPacket {
-	/** From its network header; zeros stand for what was not captured. */
-	readonly bytes: Uint8Array;
-	/** Bytes of `bytes` that were captured. */
-	readonly capturedBytes: number;
-	readonly sourceMac?: readonly number[];
-	/** Ids of VLAN tags, outermost first. */
-	readonly vlans: readonly number[];
-	/** The frame that it came in, for writing it out again. */
-	readonly frame: CapturedPacket;
-	/** Bytes of the frame in front of the packet. */
-	readonly offset: number;
-	/** `bytes` have the transport checksum that the frame lacks, because its sender left it to the interface. */
-	readonly checksumCompleted: boolean;
-}
-
-/** A frame that holds no IP packet. */
-export interface OtherFrame {
-	readonly frame: CapturedPacket;
-	readonly notIp: string;
 }
 
 export interface TraceInput {
@@ -97,38 +78,6 @@ function readCapture(file: string): TraceInput {
 	return { kind: "capture", packets: packets.map(packetIn), notes };
 }
 
-function packetIn(frame: CapturedPacket): InputPacket | OtherFrame {
-	const found = networkPacketOf(frame.bytes, frame.linkType);
-	if (typeof found === "string") return { frame, notIp: found };
-	const { offset, sourceMac, vlans } = found;
-	const captured = frame.bytes.subarray(offset);
-	let bytes = captured;
-	if (frame.lengthBytes > frame.bytes.length) {
-		bytes = new Uint8Array(frame.lengthBytes - offset);
-		bytes.set(captured);
-	}
-	const complete = captured.length === bytes.length;
-	const completed = complete ? withChecksum(bytes) : undefined;
-	return {
-		bytes: completed ?? bytes,
-		checksumCompleted: completed !== undefined,
-		capturedBytes: captured.length,
-		vlans,
-		frame,
-		offset,
-		...(sourceMac === undefined ? {} : { sourceMac }),
-	};
-}
-
-/** As it is on the wire; undefined for a packet that is so already. */
-function withChecksum(bytes: Uint8Array): Uint8Array | undefined {
-	const packet = parsePacket(bytes);
-	if (typeof packet === "string" || !isLeftToInterface(bytes, packet)) return undefined;
-	const copy = Uint8Array.from(bytes);
-	fillTransportChecksum(copy, packet);
-	return copy;
-}
-
 function bytesOfHex(text: string): Uint8Array {
 	const digits = text.replace(/0x|[\s:,]/g, "");
 	if (digits.length < 2 || digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) {
@@ -173,6 +122,17 @@ function transportOf({ tcp, udp, icmp }: TraceOptions): PacketTransport {
 		destinationPort: number(`--${kind}`, to, 65535),
 		sourcePort: number(`--${kind}`, from, 65535),
 	};
+}
+
+/** `--local`: an address, or an address with the length of a prefix. */
+export function localPrefix(text: string): Prefix {
+	const [first = "", length] = text.split("/");
+	const address = parseAddress(first);
+	const bits = length === undefined ? undefined : Number(length);
+	if (address === undefined || (bits !== undefined && !(bits >= 0 && bits <= addressBits(address.family)))) {
+		throw usage(`--local: "${text}" is not an address and not a prefix`);
+	}
+	return bits === undefined ? hostPrefix(address) : prefixOf(address, bits);
 }
 
 export function number(option: string, text: string, most: number): number {

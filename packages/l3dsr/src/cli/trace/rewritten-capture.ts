@@ -3,10 +3,11 @@
 import { closeSync, openSync, statSync, writeFileSync } from "node:fs";
 import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
+import type { OtherFrame } from "../../inspect/trace/input-packet.ts";
+import { outgoingBytes } from "../../inspect/trace/record.ts";
+import type { Traced } from "../../inspect/trace/traced.ts";
 import type { CliContext } from "../context.ts";
-import { type OtherFrame, usage } from "./input.ts";
-import { outgoingBytes } from "./record.ts";
-import type { Traced } from "./traced.ts";
+import { usage } from "./input.ts";
 
 /** In frames like those they came in; as bare IP packets where these are of several link types. */
 export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {

@@ -2,10 +2,10 @@
 
 import type { ChecksumVerdict } from "../../inspect/trace/checksums.ts";
 import type { FailedCondition } from "../../inspect/trace/near-miss.ts";
+import type { PacketRecord, RuleRecord, StopRecord } from "../../inspect/trace/record.ts";
+import type { KernelRecord } from "../../inspect/trace/traced.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
-import type { PacketRecord, RuleRecord, StopRecord } from "./record.ts";
-import type { KernelRecord } from "./traced.ts";
 
 /** Near misses of one place that are named; the rest are counted. */
 const NEAR_MISSES = 5;
@@ -140,7 +140,7 @@ function kernelText(record: KernelRecord, style: Style): string {
 	return exact ? same : style.bad(`${same}, but ${NOT_EXACT[datapath]}`);
 }
 
-/** What runs on each engine, as the output calls it. */
+/** What runs on each datapath, as the output calls it. */
 export const RUNS = {
 	ebpf: { name: "running program", short: "the running program makes" },
 	nft: { name: "running nft rules", short: "the running nft rules make" },

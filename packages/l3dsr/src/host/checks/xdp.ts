@@ -7,7 +7,7 @@ const LARGEST_MTU = 3498;
 
 export const checkXdp: Check = (input) => {
 	const { hook, datapath, openChecksums } = input.configuration;
-	if (hook === "tc" || datapath === "nft") return [];
+	if ((hook !== "xdp" && hook !== "xdp-generic") || datapath === "nft") return [];
 	const check = "xdp";
 	return realInterfaces(input).flatMap(({ name, driver, mtu, offloads }): CheckFinding[] => {
 		const findings: CheckFinding[] = [];

@@ -1,4 +1,4 @@
-/** One packet that a rule has rewritten, as `watch` tells it, whichever engine saw it. */
+/** One packet that a rule has rewritten, as `watch` tells it, whichever datapath saw it. */
 import type { Address, Dscp, Prefix } from "@l3dsr/packet";
 import type { Rule } from "../../model/rule.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
@@ -38,13 +38,13 @@ export interface WatchOptions {
 	readonly filter: WatchFilter;
 	/** Only the first packet of each flow. */
 	readonly flows: boolean;
-	/** Packets per second that each engine may tell, at least 1. */
+	/** Packets per second that each datapath may tell, at least 1. */
 	readonly rate: number;
 }
 
 export type Receive = (sighting: Sighting) => void;
 
-/** One engine's eyes. */
+/** One datapath's eyes. */
 export interface Watcher {
 	/** Tells what was seen since the last time, as long as the rules are those that it was seen with. */
 	read(receive: Receive): void;

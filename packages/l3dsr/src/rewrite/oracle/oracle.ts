@@ -1,5 +1,5 @@
 /**
- * The rewrite on plain bytes: what a chain of DADDR rules does to a packet. Both engines are held to it,
+ * The rewrite on plain bytes: what a chain of DADDR rules does to a packet. Both datapaths are held to it,
  * and `trace` explains with it.
  *
  * Where the xt_* modules drop a malformed packet ("hotdrop": a transport header that is cut short, a TCP

@@ -1,7 +1,11 @@
 /** The text of l3dsr.yaml → a Configuration, or everything that is wrong with it at once. */
 import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../../errors.ts";
-import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
+import {
+	type Configuration,
+	type DatapathSettings,
+	DEFAULT_CONFIGURATION,
+} from "../../model/configuration.ts";
 import type { Selection, Service } from "../../model/service.ts";
 import { ConfigDocument } from "./document.ts";
 import {
@@ -28,13 +32,15 @@ export interface PlacedService {
 export interface ParsedConfig {
 	/** Without `services` of included files. */
 	readonly configuration: Configuration;
+	/** The settings of the datapaths that stand in the file. */
+	readonly given: Partial<DatapathSettings>;
 	/** As `configuration.services`, in the same order. */
 	readonly placed: readonly PlacedService[];
 	/** Where `include` is, if it is. */
 	readonly includedAt?: Position;
 }
 
-const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, placed: [] };
+const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, given: {}, placed: [] };
 
 const SHAPE: FileShape = {
 	name: "the configuration",
@@ -72,16 +78,22 @@ class ConfigReader {
 		const services = arrayAt(values, "services");
 		const placed = services.flatMap((_, index) => this.#service(["services", index]) ?? []);
 		const known = result.success ? result.data : {};
+		const { datapath, hook, "open-checksums": openChecksums } = known;
+		const given: Partial<DatapathSettings> = {
+			...(datapath === undefined ? {} : { datapath }),
+			...(hook === undefined ? {} : { hook }),
+			...(openChecksums === undefined ? {} : { openChecksums }),
+		};
 		return {
 			configuration: {
-				datapath: known.datapath ?? DEFAULT_CONFIGURATION.datapath,
-				hook: known.hook ?? DEFAULT_CONFIGURATION.hook,
-				openChecksums: known["open-checksums"] ?? DEFAULT_CONFIGURATION.openChecksums,
+				...DEFAULT_CONFIGURATION,
+				...given,
 				table: known.table ?? DEFAULT_CONFIGURATION.table,
 				...(interfaces === undefined ? {} : { interfaces }),
 				...(known.include === undefined ? {} : { include: known.include }),
 				services: placed.map(({ service }) => service),
 			},
+			given,
 			placed,
 			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
 		};

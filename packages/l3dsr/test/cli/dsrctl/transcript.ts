@@ -50,9 +50,9 @@ export async function runCommand(
 		outputClosed: new AbortController().signal,
 	};
 	if (programName !== "dsrctl") {
-		return { exitCode: await runIptables(context, iptablesHost(context)), ...sinks };
+		return { exitCode: await runIptables(context, iptablesHost()), ...sinks };
 	}
-	const host = systemHost(context);
+	const host = systemHost();
 	return { exitCode: await runDsrctl(context, { ...host, ...change(host) }), ...sinks };
 }
 
@@ -68,7 +68,7 @@ async function runStep(line: string, table: Table): Promise<string> {
 	const [program = "", ...args] = words;
 	switch (program) {
 		case "rules":
-			return (await openDatapath({ env: process.env }).observe()).rules
+			return (await openDatapath().observe()).rules
 				.map(({ rule }) => `${rule.family} ${rule.table} -A ${rule.chain} ${formatRuleSpec(rule)}\n`)
 				.join("");
 		case "addresses":

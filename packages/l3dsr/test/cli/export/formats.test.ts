@@ -21,7 +21,7 @@ const CONFIG = `services:
 const { configuration } = parseConfig(CONFIG, "golden");
 const reals = ["10.0.0.5", "10.0.0.6", "2001:db8:5::5"].flatMap((text) => parseAddress(text) ?? []);
 
-/** What nft is given is the engine's, whose tests have it. */
+/** What nft is given is the nft datapath's, whose tests have it. */
 for (const name of FORMAT_NAMES.filter((one) => one !== "nft")) {
 	test(`${name} prints what it can hold of a table, and names the rest`, () => {
 		const { text, left } = formatNamed(name).print({ configuration, rules: rulesOf(configuration), reals });

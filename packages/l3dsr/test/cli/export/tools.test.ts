@@ -45,7 +45,7 @@ const specs = (rules: readonly { readonly rule: Rule }[]) =>
 	rules.map(({ rule }) => `${rule.family} ${rule.table} ${rule.chain} ${formatRuleSpec(rule)}`);
 
 describe("l3dsr export, from a configuration", () => {
-	it("nft: nft takes the script, twice, and the engine finds its own rules in it", async () => {
+	it("nft: nft takes the script, twice, and the datapath finds its own rules in it", async () => {
 		const script = file("rules.nft", await exported("nft", "-c", config));
 		run("nft", "-f", script);
 		run("nft", "-f", script);
@@ -125,7 +125,7 @@ describe("l3dsr export, from a configuration", () => {
 });
 
 it("l3dsr export, of what runs here: the rules of every chain, and the services that they stand for", async () => {
-	const datapath = openDatapath({ env: process.env, datapath: "nft" });
+	const datapath = openDatapath({ datapath: "nft" });
 	const rules = [
 		daddrRule("192.0.2.20", { dscp: 5 }),
 		daddrRule("192.0.2.21", { dscp: 6, table: "mangle", chain: "FORWARD" }),

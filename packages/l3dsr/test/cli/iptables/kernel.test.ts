@@ -33,8 +33,7 @@ beforeEach(() => {
 
 /** This process's own host: as the commands see it, without starting one. */
 function host(changes: Partial<IptablesHost> = {}): IptablesHost {
-	const context = { env: process.env } as Parameters<typeof systemHost>[0]; // it uses the environment only
-	return { ...systemHost(context), ...changes };
+	return { ...systemHost(), ...changes };
 }
 
 async function does(line: string, file?: string): Promise<Outcome> {

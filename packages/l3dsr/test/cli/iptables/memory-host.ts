@@ -5,6 +5,8 @@ import type { IptablesHost } from "../../../src/cli/iptables/host.ts";
 import { runIptables } from "../../../src/cli/iptables-daddr.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import { ZERO_COUNTERS } from "../../../src/model/rule.ts";
+import type { Ruleset } from "../../../src/model/ruleset.ts";
+import type { Assignment } from "../../../src/rewrite/assign.ts";
 import type { ObservedRule } from "../../../src/rewrite/datapath.ts";
 import { parseServices } from "../../../src/syntax/iptables/names.ts";
 
@@ -21,17 +23,19 @@ export interface Kernel {
 	applied: number;
 }
 
+function onNft(nft: Ruleset): Assignment {
+	const reason = { kind: "asked-for-nft" } as const;
+	return { rules: nft.entries.map((entry) => ({ entry, datapath: "nft", reason })), ebpf: new Map(), nft };
+}
+
 export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}): IptablesHost {
 	return {
 		openDatapath: async () => ({
 			observe: async () => ({
 				rules: kernel.rules,
 				findings: [],
-				assign: (nft) => ({
-					rules: nft.entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
-					ebpf: new Map(),
-					nft,
-				}),
+				assign: onNft,
+				assignAsObserved: onNft,
 				async change({ nft }) {
 					kernel.applied++;
 					const before = new Map(kernel.rules.map((one) => [one.ordinal, one.counters]));
@@ -44,6 +48,13 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 				},
 			}),
 		}),
+		// What concerns lo is not asked for by these commands.
+		interfaces: () => Promise.reject(new Error("asked for interfaces")),
+		loopbackAddresses: () => Promise.reject(new Error("asked for the addresses of lo")),
+		hasIpv6: () => true,
+		changeLoopback: () => Promise.reject(new Error("asked to change lo")),
+		guard: () => Promise.reject(new Error("asked for the guard")),
+		applyGuard: () => Promise.reject(new Error("asked to change the guard")),
 		lock: async () => ({ [Symbol.dispose]() {} }),
 		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),
 		hostNames: async (addresses) =>

@@ -9,7 +9,7 @@ import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
 import { systemHost } from "../../../src/cli/dsrctl/host.ts";
 import { runDsrctl } from "../../../src/cli/dsrctl.ts";
-import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { SYSTEM_HOST } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import { captureContext } from "../run-command.ts";
 
@@ -28,13 +28,13 @@ function write(datapath: string, yaml: string, conf: string): void {
 
 async function l3dsrUp(): Promise<string> {
 	const { context, printed } = captureContext("up");
-	await up(context, { ...systemServiceHost(context), dsrConfFolder }, { config, wait: 1 });
+	await up(context, { ...SYSTEM_HOST, dsrConfFolder }, { config, wait: 1 });
 	return printed.stdout;
 }
 
 async function dsrctl(...argv: string[]): Promise<string> {
 	const { context, printed } = captureContext("-d", dsrConfFolder, ...argv);
-	const exitCode = await runDsrctl({ ...context, programName: "dsrctl" }, systemHost(context));
+	const exitCode = await runDsrctl({ ...context, programName: "dsrctl" }, systemHost());
 	assert.deepEqual({ exitCode, stderr: printed.stderr }, { exitCode: 0, stderr: "" }, printed.stdout);
 	return printed.stdout;
 }

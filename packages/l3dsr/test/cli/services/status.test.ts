@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
-import { rateOf, type ServiceRow } from "../../../src/cli/services/service-rows.ts";
 import { statusText } from "../../../src/cli/services/status-text.ts";
 import { styleFor } from "../../../src/cli/style.ts";
+import { rateOf, type ServiceRow } from "../../../src/inspect/status/service-rows.ts";
 import { runCommand } from "../dsrctl/transcript.ts";
 import { l3dsr } from "../run-command.ts";
 
@@ -179,7 +179,7 @@ test("a rate is the difference over the time, and none where counters were set b
 	assert.equal(rateOf(row(1n), [row(1000n)], 500), null);
 	assert.equal(rateOf(row(null), [row(null)], 500), null);
 	assert.equal(rateOf(row(1n), [], 500), null);
-	const record = { configuration: null, datapath: { engines: [], why: "" }, drift: [], otherRules: 0 };
+	const record = { configuration: null, datapath: { running: [], why: "" }, drift: [], otherRules: 0 };
 	const rated = { ...row(3000n), rate: { packets: 4000, bytes: 6_000_000 } };
 	assert.match(
 		statusText({ ...record, services: [rated] }, styleFor({}, {}), true),

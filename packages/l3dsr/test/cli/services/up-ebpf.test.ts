@@ -9,7 +9,7 @@ import { interfaceByName } from "@l3dsr/linux";
 import { commandPath } from "../../../../../test/support/commands.ts";
 import { enterNetns, ip, Netns, run } from "../../../../../test/support/netns.ts";
 import { verdictSpec, XDP_PASS } from "../../../../bpf/test/programs.ts";
-import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { SYSTEM_HOST } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import { captureContext, l3dsr } from "../run-command.ts";
 
@@ -101,7 +101,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth1 .*"l3dsr:web"/);
 	assert.match(await succeed("check", "--json", "-c", config), /"findings"/);
 
-	// By configuration to the other engine and back.
+	// By configuration to the other datapath and back.
 	writeFileSync(config, `datapath: nft\n${SERVICES}`);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("status", "-c", config), /^datapath: nft \(as configured\)$/m);
@@ -122,7 +122,7 @@ test("addresses that come while up works are followed, and none of them makes it
 	ip("link set p3 up");
 	writeFileSync(config, `interfaces: [eth3]\n${SERVICES}`);
 	const { context, printed } = captureContext("up");
-	const host = systemServiceHost({ env: process.env });
+	const host = SYSTEM_HOST;
 	let coming = 3;
 	// As DHCP may: another address after each change of the rules.
 	const openDatapath: typeof host.openDatapath = async (wanted) => {

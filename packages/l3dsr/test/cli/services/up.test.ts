@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
-import { systemServiceHost } from "../../../src/cli/services/host.ts";
+import { SYSTEM_HOST } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import type { Ruleset } from "../../../src/model/ruleset.ts";
+import type { Assignment } from "../../../src/rewrite/assign.ts";
 import type { Datapath } from "../../../src/rewrite/datapath.ts";
 import type { HostDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -99,6 +100,11 @@ ip6tables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type 
 	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
 });
 
+function onNft(nft: Ruleset): Assignment {
+	const reason = { kind: "asked-for-nft" } as const;
+	return { rules: nft.entries.map((entry) => ({ entry, datapath: "nft", reason })), ebpf: new Map(), nft };
+}
+
 /** As `openDatapath` with datapath nft, on these programs. */
 function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 	return {
@@ -107,11 +113,8 @@ function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 			return {
 				...snapshot,
 				change: ({ nft }) => snapshot.change(nft),
-				assign: ({ entries }) => ({
-					rules: entries.map((entry) => ({ entry, datapath: "nft", reason: "" })),
-					ebpf: new Map(),
-					nft: { entries },
-				}),
+				assign: onNft,
+				assignAsObserved: onNft,
 			};
 		},
 	};
@@ -122,7 +125,7 @@ test("a step that is refused is undone with all before it, and what was undone i
 	const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
 	writeFileSync(config, SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13"));
 	const { context, printed } = captureContext("up");
-	const host = systemServiceHost({ env: process.env });
+	const host = SYSTEM_HOST;
 	const datapath = new NftDatapath();
 	let refused = false;
 	const refusing = {
@@ -156,7 +159,7 @@ test("a step that is refused is undone with all before it, and what was undone i
 
 test("a host that is not as planned afterwards is put back as it was found", async () => {
 	const { context } = captureContext("up");
-	const host = systemServiceHost({ env: process.env });
+	const host = SYSTEM_HOST;
 	const real = new NftDatapath();
 	// Says that it has made the change, and has not.
 	const idle = { observe: async () => ({ ...(await real.observe()), change: async () => {} }) };

@@ -1,6 +1,6 @@
 /**
  * `l3dsr trace` of a capture, against what this kernel does to the same packets, and against tshark's opinion
- * of their checksums: with rules on each engine, and on both.
+ * of their checksums: with rules on each datapath, and on both.
  */
 
 import assert from "node:assert/strict";
@@ -114,14 +114,14 @@ describe("l3dsr trace, of a capture", () => {
 		both: { rules: [...FIRST, ...SECOND.map(everywhere)], datapath: "auto" },
 	} as const;
 	for (const [name, { rules, datapath: preference }] of Object.entries(setups)) {
-		const datapath = openDatapath({ env: process.env, datapath: preference });
+		const datapath = openDatapath({ datapath: preference });
 		const output = join(folder, `${name}.pcap`);
 
 		it(`with rules on ${name}, writes packet for packet what the kernel makes of it, and counts nothing`, async () => {
 			const entries = rules.map((rule, index) => ({ rule, ordinal: index + 1 }));
 			await setRules(datapath, { entries });
-			const engines = new Set((await datapath.observe()).rules.map((one) => one.datapath));
-			assert.deepEqual([...engines].sort(), name === "both" ? ["ebpf", "nft"] : [name]);
+			const datapaths = new Set((await datapath.observe()).rules.map((one) => one.datapath));
+			assert.deepEqual([...datapaths].sort(), name === "both" ? ["ebpf", "nft"] : [name]);
 			const counted = (await datapath.observe()).rules.map(({ counters }) => counters);
 			const { exitCode, stdout, stderr } = await start(
 				path,
@@ -144,27 +144,27 @@ describe("l3dsr trace, of a capture", () => {
 			const { summary } = lines.pop();
 			assert.deepEqual(
 				summary.kernel.map((one: { datapath: string }) => one.datapath),
-				[...engines].sort(),
+				[...datapaths].sort(),
 			);
 			let limits = 0;
 			for (const [index, { kernel }] of lines.entries()) {
-				for (const { datapath: engine, answer, bytes } of kernel) {
+				for (const { datapath: which, answer, bytes } of kernel) {
 					if (answer !== "different") continue;
 					const packet = packets[index] ?? new Uint8Array();
 					const parsed = parsePacket(packet, Number.POSITIVE_INFINITY);
 					assert.ok(typeof parsed !== "string");
 					assert.ok(
-						engine === "nft" && limitOf(packet, parsed, true) !== undefined,
+						which === "nft" && limitOf(packet, parsed, true) !== undefined,
 						`packet ${index + 1}: ${bytes}`,
 					);
 					limits++;
 				}
 			}
-			for (const { datapath: engine, same, different, exact, countersDiffer } of summary.kernel) {
-				assert.ok(same > PACKETS / 2, engine);
+			for (const { datapath: which, same, different, exact, countersDiffer } of summary.kernel) {
+				assert.ok(same > PACKETS / 2, which);
 				assert.deepEqual(
 					[exact, countersDiffer, different],
-					[true, engine === "nft" && limits > 0 && countersDiffer, engine === "nft" ? limits : 0],
+					[true, which === "nft" && limits > 0 && countersDiffer, which === "nft" ? limits : 0],
 				);
 			}
 			assert.equal(limits > 0, name !== "ebpf", "the capture has packets of nft's limits");

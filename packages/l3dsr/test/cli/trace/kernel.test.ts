@@ -43,7 +43,7 @@ async function trace(...args: string[]) {
 const asking = ["--from", "203.0.113.9", "--to", REAL_IPV4];
 
 describe("l3dsr trace, of a packet", () => {
-	const datapath = openDatapath({ env: process.env, datapath: "ebpf" });
+	const datapath = openDatapath({ datapath: "ebpf" });
 
 	before(async () => {
 		for (const name of [IN_INTERFACE, OUT_INTERFACE]) {
@@ -120,7 +120,7 @@ describe("l3dsr trace, of a packet", () => {
 });
 
 describe("l3dsr trace, of a packet that meets rules on nft", () => {
-	const nft = openDatapath({ env: process.env, datapath: "nft" });
+	const nft = openDatapath({ datapath: "nft" });
 	const install = async (...rules: readonly Rule[]) =>
 		await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
 

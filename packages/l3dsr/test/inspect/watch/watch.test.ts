@@ -25,7 +25,6 @@ failOnLeaks();
 
 const MAC = "02:00:00:00:00:02";
 const onV0 = { inInterface: { name: "v0", wildcard: false, negated: false } };
-const env = { PATH: process.env["PATH"] };
 
 before(() => {
 	run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=0", "net.ipv6.conf.default.accept_dad=0");
@@ -44,9 +43,9 @@ function send(packets: readonly Uint8Array[]): void {
 }
 
 async function apply(datapath: DatapathName, rules: readonly Rule[]): Promise<void> {
-	const engine = openDatapath({ env, datapath });
+	const opened = openDatapath({ datapath });
 	const entries = rules.map((rule, index) => ({ rule, ordinal: 1024 * (index + 1) }));
-	await setRules(engine, { entries });
+	await setRules(opened, { entries });
 }
 
 function options(filter: WatchFilter = {}, more: Partial<WatchOptions> = {}): WatchOptions {
@@ -232,7 +231,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 				[true, false],
 			],
 		);
-		assert.deepEqual((await openDatapath({ env }).observe()).findings, []);
+		assert.deepEqual((await openDatapath().observe()).findings, []);
 	}
 	assert.deepEqual(
 		tcxIngress.query(on).map(({ programId }) => programId),
@@ -294,7 +293,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 test("programs at clsact are watched from tcx; those at XDP are named as what cannot be", async () => {
 	const rules = [daddrRule(VIP4, { dscp: 7, header: onV0 })];
 	const entries = rules.map((rule) => ({ rule, ordinal: 1024 }));
-	const clsact = openDatapath({ env, datapath: "ebpf", hook: "clsact" });
+	const clsact = openDatapath({ datapath: "ebpf", hook: "clsact" });
 	await setRules(clsact, { entries });
 	{
 		using watch = await Watch.open(options());
@@ -306,7 +305,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 		);
 		assert.deepEqual(watch.notes, []);
 	}
-	const xdp = openDatapath({ env, datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" });
+	const xdp = openDatapath({ datapath: "ebpf", hook: "xdp-generic", openChecksums: "accept" });
 	await setRules(xdp, { entries });
 	using watch = await Watch.open(options());
 	assert.match(

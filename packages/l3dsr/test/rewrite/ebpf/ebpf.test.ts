@@ -35,10 +35,7 @@ const TCX_NEXT = -1;
 const HERE = "02:00:00:00:00:01";
 const PACKET_BYTES = ipv4({ destination: "192.0.2.10" }, udp()).length;
 
-function engine(
-	hook: HookName | "auto" = "auto",
-	openChecksums: "refuse" | "accept" = "refuse",
-): EbpfDatapath {
+function open(hook: HookName | "auto" = "auto", openChecksums: "refuse" | "accept" = "refuse"): EbpfDatapath {
 	return new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => [] });
 }
 
@@ -108,14 +105,14 @@ afterEach(async () => {
 			// This test had none.
 		}
 	}
-	await setRules(engine(), EMPTY_RULESET);
+	await setRules(open(), EMPTY_RULESET);
 });
 
 describe("what is observed", () => {
 	it("is what was applied, for random rules of two interfaces, change after change", async () => {
 		addVeth("in0");
 		addVeth("in1");
-		const datapath = engine();
+		const datapath = open();
 		const one = fc
 			.record({
 				family: fc.constantFrom("ipv4" as const, "ipv6" as const),
@@ -146,14 +143,14 @@ describe("what is observed", () => {
 	});
 
 	it("is nothing on a host without rules, and applying nothing changes nothing", async () => {
-		await setRules(engine(), EMPTY_RULESET);
-		const { rules, findings } = await engine().observe();
+		await setRules(open(), EMPTY_RULESET);
+		const { rules, findings } = await open().observe();
 		assert.deepEqual([rules, findings], [[], []]);
 	});
 
 	it("leaves out an interface that goes away while it is looked at", async () => {
 		// Interfaces come and go as fast as ip can do it.
-		const datapath = engine();
+		const datapath = open();
 		for (let i = 0; i < 30; i++) {
 			ip("link add in1 type veth peer name in1peer");
 			const observing = datapath.observe();
@@ -167,7 +164,7 @@ describe("what is observed", () => {
 describe("counters", () => {
 	it("go on over replacements, are exact, and begin at zero for a new rule", async () => {
 		addVeth("in0");
-		const datapath = engine();
+		const datapath = open();
 		await setRules(datapath, { entries: entries(plain(1), plain(2)) });
 		arrive(1, 1, 2, 3);
 		await counted(datapath, [2, 1]);
@@ -188,7 +185,7 @@ describe("counters", () => {
 
 	it("can be set and zeroed without the program being replaced", async () => {
 		addVeth("in0");
-		const datapath = engine();
+		const datapath = open();
 		const [first, second] = entries(plain(1), plain(2)) as [RuleEntry, RuleEntry];
 		await setRules(datapath, { entries: [first, second] });
 		arrive(1, 2);
@@ -214,7 +211,7 @@ describe("counters", () => {
 
 	it("move to larger maps when there are more than 256, and go on there", async () => {
 		addVeth("in0");
-		const datapath = engine();
+		const datapath = open();
 		const few = entries(plain(1), plain(2));
 		await setRules(datapath, { entries: few });
 		arrive(1, 2, 2);
@@ -234,17 +231,17 @@ describe("counters", () => {
 	it("follow the rules to another hook", async () => {
 		addVeth("in0");
 		const list = entries(plain(1), plain(2));
-		await setRules(engine("tcx"), { entries: list });
+		await setRules(open("tcx"), { entries: list });
 		arrive(1);
-		await counted(engine(), [1, 0]);
+		await counted(open(), [1, 0]);
 		for (const [hook, expected] of [
 			["clsact", [2, 0]],
 			["tcx", [3, 0]],
 			["auto", [4, 0]],
 		] as const) {
-			await setRules(engine(hook), { entries: list });
+			await setRules(open(hook), { entries: list });
 			arrive(1);
-			const observed = await counted(engine(), expected);
+			const observed = await counted(open(), expected);
 			assert.deepEqual(observed.findings, []);
 			const on = interfaceByName("in0");
 			assert.equal(tcxIngress.query(on).length, hook === "clsact" ? 0 : 1, hook);
@@ -258,20 +255,20 @@ describe("a change that fails half-way", () => {
 		addVeth("in0");
 		addVeth("in1");
 		const before = entries(plain(1), plain(2));
-		await setRules(engine(), { entries: before });
+		await setRules(open(), { entries: before });
 		arrive(1, 2);
-		await counted(engine(), [1, 1]);
+		await counted(open(), [1, 1]);
 		// No interface of that name: found out after in0 has changed.
 		const after = entries(plain(3), plain(1), plain(5, "nowhere"));
 		const [first] = after as [RuleEntry];
 		await assert.rejects(
-			setRules(engine(), {
+			setRules(open(), {
 				entries: [{ ...first, counters: { packets: 7n, bytes: 7n } }, ...after.slice(1)],
 			}),
 			/attach the rules of nowhere: there is no such interface/,
 		);
 		arrive(1, 3);
-		const observed = await counted(engine(), [2, 1]);
+		const observed = await counted(open(), [2, 1]);
 		assert.deepEqual(pairs(observed.rules), pairs(before));
 		assert.deepEqual(observed.findings, []);
 	});
@@ -281,16 +278,16 @@ describe("a change that fails half-way", () => {
 		addVeth("in1");
 		using foreign = Program.load(verdictSpec("xdp", 2, "foreign"));
 		xdpNative.attach(interfaceByName("in1"), foreign);
-		await setRules(engine("xdp", "accept"), { entries: entries(plain(1)) });
+		await setRules(open("xdp", "accept"), { entries: entries(plain(1)) });
 		await assert.rejects(
-			setRules(engine("xdp", "accept"), { entries: entries(plain(2), plain(3, "in1")) }),
+			setRules(open("xdp", "accept"), { entries: entries(plain(2), plain(3, "in1")) }),
 			(error: unknown) =>
 				error instanceof L3dsrError &&
 				/attach the rules of in1 to XDP: program foreign \(id \d+\) is at XDP, and an interface has one/.test(
 					error.message,
 				),
 		);
-		const observed = await engine().observe();
+		const observed = await open().observe();
 		assert.deepEqual(pairs(observed.rules), pairs(entries(plain(1))));
 		assert.deepEqual(
 			xdpNative.query(interfaceByName("in1")).map(({ programId }) => programId),
@@ -306,13 +303,13 @@ describe("programs of others", () => {
 		using behind = Program.load(verdictSpec("tc", TCX_NEXT, "behind"));
 		using before = Program.load(verdictSpec("tc", TCX_NEXT, "before"));
 		tcxIngress.attach(on, behind);
-		await setRules(engine(), { entries: entries(plain(1)) });
+		await setRules(open(), { entries: entries(plain(1)) });
 		tcxIngress.attach(on, before, { position: "first" });
 		const ids = () => tcxIngress.query(on).map(({ programId }) => programId);
 		const [, ours] = ids();
 		assert.deepEqual(ids(), [before.info.id, ours, behind.info.id]);
 		arrive(1);
-		const { findings } = await counted(engine(), [1]);
+		const { findings } = await counted(open(), [1]);
 		assert.deepEqual(findings, [
 			{
 				datapath: "ebpf",
@@ -321,11 +318,11 @@ describe("programs of others", () => {
 				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
 			},
 		]);
-		await setRules(engine(), { entries: entries(plain(1)) });
+		await setRules(open(), { entries: entries(plain(1)) });
 		assert.deepEqual(ids().slice(1), [before.info.id, behind.info.id]);
 		arrive(1);
-		assert.deepEqual((await counted(engine(), [2])).findings, []);
-		await setRules(engine(), EMPTY_RULESET);
+		assert.deepEqual((await counted(open(), [2])).findings, []);
+		await setRules(open(), EMPTY_RULESET);
 		assert.deepEqual(ids(), [before.info.id, behind.info.id]);
 	});
 
@@ -335,14 +332,14 @@ describe("programs of others", () => {
 		using others = Program.load(verdictSpec("tc", 0, "others"));
 		clsactIngress.attach(on, others, { priority: 1 });
 		const names = () => clsactIngress.query(on).map(({ name }) => name);
-		await setRules(engine("clsact"), { entries: entries(plain(1)) });
+		await setRules(open("clsact"), { entries: entries(plain(1)) });
 		assert.deepEqual(names(), ["l3dsr_tc", "others"]);
 		arrive(1);
-		assert.deepEqual((await counted(engine(), [1])).findings, []);
+		assert.deepEqual((await counted(open(), [1])).findings, []);
 		using before = Program.load(verdictSpec("tc", 0, "before"));
 		clsactIngress.attach(on, before, { priority: "first" });
 		assert.deepEqual(names(), ["before", "l3dsr_tc", "others"]);
-		assert.deepEqual((await engine().observe()).findings, [
+		assert.deepEqual((await open().observe()).findings, [
 			{
 				datapath: "ebpf",
 				kind: "damage",
@@ -350,12 +347,12 @@ describe("programs of others", () => {
 				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
 			},
 		]);
-		await setRules(engine("clsact"), { entries: entries(plain(1)) });
+		await setRules(open("clsact"), { entries: entries(plain(1)) });
 		assert.deepEqual(names(), ["l3dsr_tc", "before", "others"]);
-		assert.deepEqual((await engine().observe()).findings, []);
+		assert.deepEqual((await open().observe()).findings, []);
 		arrive(1);
-		await counted(engine(), [2]);
-		await setRules(engine(), EMPTY_RULESET);
+		await counted(open(), [2]);
+		await setRules(open(), EMPTY_RULESET);
 		assert.deepEqual(names(), ["before", "others"]);
 	});
 
@@ -365,7 +362,7 @@ describe("programs of others", () => {
 		xdpNative.attach(interfaceByName("in0"), foreign);
 		for (const hook of ["xdp", "xdp-generic"] as const) {
 			await assert.rejects(
-				setRules(engine(hook, "accept"), { entries: entries(plain(1)) }),
+				setRules(open(hook, "accept"), { entries: entries(plain(1)) }),
 				/program foreign \(id \d+\) is at XDP, and an interface has one XDP program/,
 			);
 		}
@@ -374,14 +371,14 @@ describe("programs of others", () => {
 	it("of ours at the other kind of XDP are moved by way of tc", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
-		await setRules(engine("xdp", "accept"), { entries: list });
+		await setRules(open("xdp", "accept"), { entries: list });
 		await assert.rejects(
-			setRules(engine("xdp-generic", "accept"), { entries: list }),
+			setRules(open("xdp-generic", "accept"), { entries: list }),
 			(error: unknown) => error instanceof L3dsrError && /tc first/.test(error.diagnostics[0]?.hint ?? ""),
 		);
-		await setRules(engine("tcx"), { entries: list });
-		await setRules(engine("xdp-generic", "accept"), { entries: list });
-		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
+		await setRules(open("tcx"), { entries: list });
+		await setRules(open("xdp-generic", "accept"), { entries: list });
+		assert.deepEqual(pairs((await open().observe()).rules), pairs(list));
 		assert.equal(PLACES["xdp-generic"].query(interfaceByName("in0")).length, 1);
 	});
 });
@@ -389,13 +386,13 @@ describe("programs of others", () => {
 describe("programs of ours that are not as they should be", () => {
 	it("twice on an interface are reported, and one stays", async () => {
 		addVeth("in0");
-		await setRules(engine("tcx"), { entries: entries(plain(1)) });
+		await setRules(open("tcx"), { entries: entries(plain(1)) });
 		const on = interfaceByName("in0");
 		{
 			using program = Program.open(tcxIngress.query(on)[0]?.programId ?? 0);
 			clsactIngress.attach(on, program);
 		}
-		const { findings } = await engine().observe();
+		const { findings } = await open().observe();
 		assert.deepEqual(findings, [
 			{
 				datapath: "ebpf",
@@ -404,8 +401,8 @@ describe("programs of ours that are not as they should be", () => {
 				problem: "has programs of ours at tcx ingress and clsact ingress: a packet is counted by each",
 			},
 		]);
-		await setRules(engine(), { entries: entries(plain(1)) });
-		const { rules, findings: none } = await engine().observe();
+		await setRules(open(), { entries: entries(plain(1)) });
+		const { rules, findings: none } = await open().observe();
 		assert.deepEqual([rules.length, none], [1, []]);
 	});
 
@@ -431,7 +428,7 @@ describe("programs of ours that are not as they should be", () => {
 			});
 			tcxIngress.attach(on, program);
 		}
-		const { rules, findings } = await engine().observe();
+		const { rules, findings } = await open().observe();
 		assert.deepEqual(rules, []);
 		assert.deepEqual(
 			findings.map(({ object, problem }) => [object, problem]),
@@ -442,9 +439,9 @@ describe("programs of ours that are not as they should be", () => {
 				],
 			],
 		);
-		await setRules(engine(), { entries: [entry] });
+		await setRules(open(), { entries: [entry] });
 		assert.equal(tcxIngress.query(on).length, 1);
-		assert.deepEqual((await engine().observe()).findings, []);
+		assert.deepEqual((await open().observe()).findings, []);
 	});
 
 	it("with maps that are not ours are reported", async () => {
@@ -452,9 +449,9 @@ describe("programs of ours that are not as they should be", () => {
 		const on = interfaceByName("in0");
 		using program = Program.load(verdictSpec("tc", TCX_NEXT, "l3dsr_tc"));
 		tcxIngress.attach(on, program);
-		const { findings } = await engine().observe();
+		const { findings } = await open().observe();
 		assert.match(findings[0]?.problem ?? "", new RegExp(`it has no map ${MAP.counters}`));
-		await setRules(engine(), EMPTY_RULESET);
+		await setRules(open(), EMPTY_RULESET);
 		assert.deepEqual(tcxIngress.query(on), []);
 	});
 });
@@ -464,27 +461,27 @@ describe("an interface that", () => {
 		addVeth("in0");
 		addVeth("in1");
 		const list = entries(plain(1), plain(2, "in1"));
-		await setRules(engine(), { entries: list });
+		await setRules(open(), { entries: list });
 		ip("link delete in0");
-		const observed = await engine().observe();
+		const observed = await open().observe();
 		assert.deepEqual(pairs(observed.rules), pairs(list.slice(1)));
 		assert.deepEqual(observed.findings, []);
 		await assert.rejects(
-			setRules(engine(), { entries: list }),
+			setRules(open(), { entries: list }),
 			/attach the rules of in0: there is no such interface/,
 		);
 		addVeth("in0");
-		await setRules(engine(), { entries: list });
-		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
+		await setRules(open(), { entries: list });
+		assert.deepEqual(pairs((await open().observe()).rules), pairs(list));
 	});
 
 	it("gets another name is reported, with the rules that it goes on running", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
-		await setRules(engine(), { entries: list });
+		await setRules(open(), { entries: list });
 		ip("link set in0 down");
 		ip("link set in0 name in1");
-		const { rules, findings } = await engine().observe();
+		const { rules, findings } = await open().observe();
 		assert.deepEqual(pairs(rules), pairs(list));
 		assert.deepEqual(findings, [
 			{
@@ -494,7 +491,7 @@ describe("an interface that", () => {
 				problem: "runs the rules of in0, which it was called before",
 			},
 		]);
-		await setRules(engine(), EMPTY_RULESET);
+		await setRules(open(), EMPTY_RULESET);
 		assert.deepEqual(tcxIngress.query(interfaceByName("in1")), []);
 	});
 
@@ -502,15 +499,15 @@ describe("an interface that", () => {
 		ip("tuntap add tun0 mode tun");
 		ip("link set tun0 up");
 		const list = entries(plain(1, "lo"), plain(2, "tun0"));
-		await setRules(engine(), { entries: list });
-		assert.deepEqual(pairs((await engine().observe()).rules), pairs(list));
+		await setRules(open(), { entries: list });
+		assert.deepEqual(pairs((await open().observe()).rules), pairs(list));
 	});
 });
 
 describe("a frame of a VLAN", () => {
 	it("is not for the rules of the card; a tag of priority only is no VLAN", async () => {
 		addVeth("in0");
-		await setRules(engine(), { entries: entries(plain(1), plain(2)) });
+		await setRules(open(), { entries: entries(plain(1), plain(2)) });
 		using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });
 		const tagged = (id: number, dscp: number) =>
 			bytesOf(
@@ -520,7 +517,7 @@ describe("a frame of a VLAN", () => {
 				),
 			);
 		socket.send([tagged(5, 1), tagged(5, 1), tagged(0, 2)]);
-		await counted(engine(), [0, 1]);
+		await counted(open(), [0, 1]);
 	});
 });
 
@@ -537,16 +534,16 @@ describe("kill -9", () => {
 			await setTimeout(Math.random() * 60);
 			child.kill("SIGKILL");
 			await once(child, "exit");
-			const { rules, findings } = await engine().observe();
+			const { rules, findings } = await open().observe();
 			const whole = sets.includes(pairs(rules).join());
 			// Between two hooks both have theirs.
 			assert.ok(whole || (findings.length === 1 && rules.length > 2), JSON.stringify(findings));
 			arrive(1);
-			await waitFor("a packet counted", async () => packetsOf(await engine().observe()).some((n) => n > 0));
-			await setRules(engine(), { entries: restlessRules(0, "in0") });
-			const mended = await engine().observe();
+			await waitFor("a packet counted", async () => packetsOf(await open().observe()).some((n) => n > 0));
+			await setRules(open(), { entries: restlessRules(0, "in0") });
+			const mended = await open().observe();
 			assert.deepEqual([pairs(mended.rules).join(), mended.findings], [sets[0], []]);
-			await setRules(engine(), EMPTY_RULESET);
+			await setRules(open(), EMPTY_RULESET);
 		}
 	});
 });

@@ -6,31 +6,18 @@
 import type { NetInterface } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import type { DatapathSettings, HookChoice } from "../../../model/configuration.ts";
 import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import { MADE_FOR_OTHER_ADDRESSES } from "../../../plan/drift.ts";
 import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
 import { hookLacks } from "../compile/compile.ts";
-import {
-	type Attachment,
-	Attachments,
-	type HookName,
-	PLACES,
-	type ProgramRecord,
-	type Standing,
-} from "./attachment.ts";
+import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
 
-export interface EbpfOptions {
-	/**
-	 * `tc`: tcx, or clsact where the kernel has no tcx. `auto`: where a program of ours hangs already, else as
-	 * `tc`, so that a command that knows no configuration does not move what another one put there.
-	 */
-	readonly hook: HookName | "auto" | "tc";
-	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
-	readonly openChecksums: "refuse" | "accept";
+export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
 	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
 	readonly localPrefixes: () => Promise<readonly Prefix[]>;
 }
@@ -168,7 +155,7 @@ export class EbpfDatapath implements Datapath {
 }
 
 /** What will do for each choice, the best first. */
-const HOOKS_OF: Readonly<Record<HookName | "tc", WantedProgram["hooks"]>> = {
+const HOOKS_OF: Readonly<Record<Exclude<HookChoice, "auto">, WantedProgram["hooks"]>> = {
 	tc: ["tcx", "clsact"],
 	tcx: ["tcx"],
 	clsact: ["clsact"],

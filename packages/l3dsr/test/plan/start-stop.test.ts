@@ -3,22 +3,21 @@ import { test } from "node:test";
 import { type Address, addressFromBytes, type Dscp, dscp, parseAddress, sameAddress } from "@l3dsr/packet";
 import fc from "fast-check";
 import { type Rule, type Table, ZERO_COUNTERS } from "../../src/model/rule.ts";
-import type { Ruleset } from "../../src/model/ruleset.ts";
+import type { RuleEntry, Ruleset } from "../../src/model/ruleset.ts";
 import type { Service } from "../../src/model/service.ts";
+import type { HostState, Step } from "../../src/plan/host-state.ts";
 import { isStandardLoopback, type LoopbackAddress, planLoopback } from "../../src/plan/loopback.ts";
+import { asBefore, planSteps } from "../../src/plan/plan-steps.ts";
 import type { PlacedRule } from "../../src/plan/ruleset-editor.ts";
+import { keyOfRule, keyOfService } from "../../src/plan/service-keys.ts";
+import { reportServices } from "../../src/plan/service-status.ts";
 import {
-	asBefore,
-	type DesiredHost,
-	keyOfRule,
-	keyOfService,
-	planRules,
-	type ServiceHost,
+	type DesiredParts,
+	type ServiceParts,
 	withoutDiscovered,
 	withoutServices,
 	withServices,
-} from "../../src/plan/service-host.ts";
-import { reportServices } from "../../src/plan/service-status.ts";
+} from "../../src/plan/start-stop.ts";
 import { arbitraryRule } from "../arbitrary/rule.ts";
 
 function address(text: string): Address {
@@ -85,10 +84,15 @@ const present = fc
 				...(address.family === "ipv4" ? { label } : {}),
 			}),
 		),
-		{ selector: ({ address, prefixLength }) => `${address.text}/${prefixLength}`, maxLength: 6 },
+		{
+			// The kernel holds an IPv6 address once, an IPv4 one once for each prefix length.
+			selector: ({ address: { text, family }, prefixLength }) =>
+				family === "ipv6" ? text : `${text}/${prefixLength}`,
+			maxLength: 6,
+		},
 	)
 	.map((extra) => [...STANDARD, ...extra.filter((entry) => !isStandardLoopback(entry))]);
-const host: fc.Arbitrary<ServiceHost> = fc.record({ rules, addresses: present });
+const host: fc.Arbitrary<ServiceParts> = fc.record({ rules, addresses: present });
 const options = fc.record({ table, insert: fc.boolean() });
 
 /** What the kernel does with a plan: each address once per prefix length, removing only what is there. */
@@ -98,15 +102,31 @@ function applyAddresses(
 ): LoopbackAddress[] {
 	const { before, after } = planLoopback(observed, desired);
 	const held = [...observed];
-	for (const { kind, ...entry } of [...before, ...after]) {
+	for (const step of [...before, ...after]) {
+		const { entry } = step;
 		const at = held.findIndex(
 			(one) => sameAddress(one.address, entry.address) && one.prefixLength === entry.prefixLength,
 		);
-		assert.equal(at < 0, kind === "add", `${kind} ${entry.address.text}/${entry.prefixLength}`);
-		if (kind === "add") held.push(entry);
-		else held.splice(at, 1);
+		assert.equal(
+			at < 0,
+			step.kind === "add-address",
+			`${step.kind} ${entry.address.text}/${entry.prefixLength}`,
+		);
+		if (step.kind === "add-address") held.push(entry);
+		else if (step.kind === "remove-address") held.splice(at, 1);
+		else if (step.kind === "relabel") held[at] = { ...entry, label: step.label };
+		else held[at] = { ...entry, prefixLength: step.prefixLength };
 	}
 	return held;
+}
+
+/** A host of which nothing else is observed. */
+function stateOf(parts: ServiceParts): HostState {
+	return { ...parts, findings: [], guard: { held: [], altered: false }, links: [] };
+}
+
+function stepsBetween(observed: ServiceParts, desired: DesiredParts): Step[] {
+	return planSteps(stateOf(observed), desired);
 }
 
 function applyRules(observed: readonly PlacedRule[], { entries }: Ruleset): PlacedRule[] {
@@ -120,7 +140,7 @@ function applyRules(observed: readonly PlacedRule[], { entries }: Ruleset): Plac
 	return placed;
 }
 
-function applied(observed: ServiceHost, desired: DesiredHost): ServiceHost {
+function applied(observed: ServiceParts, desired: DesiredParts): ServiceParts {
 	return {
 		rules: applyRules(observed.rules, desired.ruleset),
 		addresses: applyAddresses(observed.addresses, desired.addresses),
@@ -134,9 +154,8 @@ function addressTexts(addresses: readonly LoopbackAddress[]): string[] {
 		.sort();
 }
 
-function assertNothingToDo(observed: ServiceHost, desired: DesiredHost): void {
-	assert.deepEqual(planRules(observed.rules, desired.ruleset), []);
-	assert.deepEqual(planLoopback(observed.addresses, desired.addresses), { before: [], after: [] });
+function assertNothingToDo(observed: ServiceParts, desired: DesiredParts): void {
+	assert.deepEqual(stepsBetween(observed, desired), []);
 }
 
 test("from any host, a start gives every service all its parts, and a second start does nothing", () => {
@@ -157,11 +176,13 @@ test("a start takes nothing away and adds no rule or address twice", () => {
 	fc.assert(
 		fc.property(host, services, options, (observed, wanted, how) => {
 			const desired = withServices(observed, wanted, how);
-			const steps = planRules(observed.rules, desired.ruleset);
-			assert(steps.every(({ kind }) => kind === "add"));
-			assert.equal(new Set(steps.map(({ rule }) => keyOfRule(rule))).size, steps.length);
-			assert.deepEqual(planLoopback(observed.addresses, desired.addresses).after, []);
-			for (const { rule } of steps) assert.equal(rule.table, how.table);
+			for (const step of stepsBetween(observed, desired)) {
+				assert(step.kind === "add-address" || step.kind === "rules", step.kind);
+				if (step.kind !== "rules") continue;
+				assert.deepEqual(step.removed, []);
+				assert.equal(new Set(step.added.map((rule) => keyOfRule(rule))).size, step.added.length);
+				for (const rule of step.added) assert.equal(rule.table, how.table);
+			}
 		}),
 	);
 });
@@ -203,7 +224,7 @@ test("a stop of everything leaves only other chains and the standard addresses",
 test("a start from nothing and a stop give the host as it was", () => {
 	fc.assert(
 		fc.property(services, options, (wanted, how) => {
-			const observed: ServiceHost = { rules: [], addresses: STANDARD };
+			const observed: ServiceParts = { rules: [], addresses: STANDARD };
 			const started = applied(observed, withServices(observed, wanted, how));
 			const stopped = applied(started, withoutServices(started, wanted));
 			assert.deepEqual(stopped.rules, []);
@@ -215,13 +236,16 @@ test("a start from nothing and a stop give the host as it was", () => {
 test("wherever a change broke off, undoing it gives the host as it was, counters too", () => {
 	fc.assert(
 		fc.property(host, services, services, options, (base, some, others, how) => {
-			const observed: ServiceHost = {
+			const observed: ServiceParts = {
 				...base,
 				rules: base.rules.map((placed, n) => ({ ...placed, counters: { packets: BigInt(n), bytes: 9n } })),
 			};
 			const halfWay = applied(observed, withoutServices(observed, some));
 			const broken = applied(halfWay, withServices(halfWay, others, how));
-			const undone = applied(broken, asBefore(observed, broken));
+			const before = asBefore(stateOf(observed), stateOf(broken), withoutDiscovered(observed));
+			const { ruleset, addresses } = before;
+			assert(addresses !== undefined);
+			const undone = applied(broken, { ruleset, addresses });
 			assert.deepEqual(undone.rules, observed.rules);
 			assert.deepEqual(addressTexts(undone.addresses), addressTexts(observed.addresses));
 		}),
@@ -229,7 +253,7 @@ test("wherever a change broke off, undoing it gives the host as it was, counters
 });
 
 test("each new IPv4 VIP takes the lowest label that is free, an IPv6 VIP none", () => {
-	const observed: ServiceHost = {
+	const observed: ServiceParts = {
 		rules: [],
 		addresses: [...STANDARD, { address: address("192.0.2.99"), prefixLength: 32, label: "lo:2" }],
 	};
@@ -249,7 +273,7 @@ test("rules are appended in the order of the services; inserted, each goes above
 		ordinal: 1,
 		counters: ZERO_COUNTERS,
 	};
-	const observed: ServiceHost = { rules: [foreign], addresses: STANDARD };
+	const observed: ServiceParts = { rules: [foreign], addresses: STANDARD };
 	const wanted = [1, 2, 3].map((n) => serviceOf(addressFromBytes([192, 0, 2, n]), dscp(n)));
 	const order = (insert: boolean) =>
 		[...withServices(observed, wanted, { table: "raw", insert }).ruleset.entries]
@@ -267,20 +291,43 @@ test("an address is removed before those that stand in its subnet's first place"
 	}));
 	const { after } = planLoopback([...STANDARD, ...subnet], STANDARD);
 	assert.deepEqual(
-		after.map(({ address }) => address.text),
+		after.map(({ entry }) => entry.address.text),
 		["192.0.2.3", "192.0.2.2", "192.0.2.1"],
 	);
 });
 
-test("an address with another label is removed and added again", () => {
-	const entry = { address: address("192.0.2.1"), prefixLength: 32 };
-	assert.deepEqual(planLoopback([{ ...entry, label: "lo" }], [{ ...entry, label: "lo:1" }]), {
-		before: [
-			{ kind: "remove", ...entry, label: "lo" },
-			{ kind: "add", ...entry, label: "lo:1" },
-		],
-		after: [],
-	});
+test("an address with another label is relabelled, and an IPv6 address at another prefix length resized", () => {
+	const four = { address: address("192.0.2.1"), prefixLength: 32 };
+	const six = { address: address("2001:db8::1"), prefixLength: 64 };
+	assert.deepEqual(
+		planLoopback(
+			[{ ...four, label: "lo" }, six],
+			[
+				{ ...four, label: "lo:1" },
+				{ ...six, prefixLength: 128 },
+			],
+		),
+		{
+			before: [
+				{ kind: "relabel", entry: { ...four, label: "lo" }, label: "lo:1" },
+				{ kind: "resize", entry: six, prefixLength: 128 },
+			],
+			after: [],
+		},
+	);
+});
+
+test("a rule that only moves is neither added nor removed, and one whose counters are set is a change", () => {
+	const rule = plainRule(address("192.0.2.1"), dscp(7), "raw");
+	const observed = { rules: [{ rule, ordinal: 1, counters: ZERO_COUNTERS }], addresses: STANDARD };
+	const planned = (entry: RuleEntry) =>
+		planSteps(stateOf(observed), { ruleset: { entries: [entry] } }).map((step) =>
+			step.kind === "rules" ? [step.added.length, step.removed.length] : step.kind,
+		);
+	assert.deepEqual(planned({ rule, ordinal: 1 }), []);
+	assert.deepEqual(planned({ rule, ordinal: 2 }), [[0, 0]]);
+	assert.deepEqual(planned({ rule, ordinal: 1, counters: ZERO_COUNTERS }), []);
+	assert.deepEqual(planned({ rule, ordinal: 1, counters: { packets: 1n, bytes: 60n } }), [[0, 0]]);
 });
 
 const plain = plainRule(address("192.0.2.1"), dscp(7), "raw");

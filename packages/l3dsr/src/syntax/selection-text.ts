@@ -1,8 +1,8 @@
 /** What a service selects, in a few words. */
 import { formatDscp } from "@l3dsr/packet";
-import type { NumberRange } from "../../model/rule.ts";
-import type { Selection } from "../../model/service.ts";
-import { protocolName } from "../../syntax/iptables/names.ts";
+import type { NumberRange } from "../model/rule.ts";
+import type { Selection } from "../model/service.ts";
+import { protocolName } from "./iptables/names.ts";
 
 /** `DSCP 7 (TOS 0x1c), tcp 80,443, on eth0`; `the VIP itself` for L2DSR. */
 export function selectionText(selection: Selection | undefined): string {

@@ -1,9 +1,8 @@
 /** What a packet is traced through: the rules that run on this host, or those of a configuration. */
-import { addressBits, type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
+import type { Prefix } from "@l3dsr/packet";
 import { asL3dsrError, type L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
-import { chainStops, type Stop } from "../../inspect/trace/journey.ts";
 import { lowerService } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
 import { hostPrefix } from "../../model/selection.ts";
@@ -12,10 +11,10 @@ import { Attachments } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import { openDatapath } from "../../rewrite/host-datapath.ts";
 import { RulesReplica, type RulesReplicaOptions } from "../../rewrite/nft/kernel/replica.ts";
-import type { CliContext } from "../context.ts";
-import { loadConfiguration } from "../services/configuration.ts";
-import { systemServiceHost } from "../services/host.ts";
-import { usage } from "./input.ts";
+import { loadConfiguration } from "../../sources/configuration.ts";
+import type { Environment } from "../../sources/dsr-conf.ts";
+import type { SourceFiles } from "../../sources/source-files.ts";
+import { chainStops, type Stop } from "./journey.ts";
 
 export interface Situation extends Disposable {
 	readonly stops: readonly Stop[];
@@ -35,7 +34,7 @@ export interface Situation extends Disposable {
 export interface SituationOptions {
 	readonly interface?: string;
 	/** Taken for addresses of this host too. */
-	readonly local?: readonly string[];
+	readonly local?: readonly Prefix[];
 	/** Where the packet is headed, if that is known already. */
 	readonly to?: string;
 }
@@ -47,13 +46,9 @@ export interface PacketMeta {
 }
 
 /** The rules that run here. Throws L3dsrError (KERNEL_*, PROGRAM_*). Dispose when done. */
-export async function liveSituation(
-	context: CliContext,
-	options: SituationOptions,
-	{ mark }: PacketMeta,
-): Promise<Situation> {
+export async function liveSituation(options: SituationOptions, { mark }: PacketMeta): Promise<Situation> {
 	const [observation, interfaces, local] = await Promise.all([
-		openDatapath({ env: context.env }).observe(),
+		openDatapath().observe(),
 		listInterfaceAddresses(),
 		localPrefixes(),
 	]);
@@ -75,7 +70,7 @@ export async function liveSituation(
 				: [{ datapath: "ebpf", place: programReplica.place, when: "arriving", rules: ebpf }];
 		const rules = nftRules(observation.rules);
 		const onNft = chainStops(rules, "nft");
-		const own = [...local, ...assumedLocal(options)];
+		const own = [...local, ...(options.local ?? [])];
 		const beyondPrerouting = onNft.some(({ when }) => when !== "arriving");
 		const network = { interface: chosen.interface, local: own, mark, beyondPrerouting };
 		const rulesReplica = onNft.length === 0 ? undefined : await rulesReplicaOf({ ...network, rules });
@@ -116,11 +111,12 @@ function nftRules(rules: readonly ObservedRule[]): Rule[] {
 
 /** What the rules of a configuration would do; needs no root. Throws L3dsrError (CONFIG_*, MODEL_*). */
 export async function configuredSituation(
-	context: CliContext,
+	env: Environment,
+	files: SourceFiles,
 	path: string,
 	options: SituationOptions,
 ): Promise<Situation> {
-	const { configuration, source } = await loadConfiguration(systemServiceHost(context), path, context.env);
+	const { configuration, source } = await loadConfiguration(files, path, env);
 	const [interfaces, local] = await Promise.all([listInterfaceAddresses(), localPrefixes()]);
 	const named = configuration.interfaces?.filter(({ wildcard }) => !wildcard).map(({ name }) => name) ?? [];
 	const rules = configuration.services.flatMap((service) =>
@@ -134,7 +130,7 @@ export async function configuredSituation(
 	return {
 		...chooseInterface(options, interfaces, named),
 		stops: chainStops(rules, "configuration"),
-		local: [...local, ...configuration.services.map(({ vip }) => hostPrefix(vip)), ...assumedLocal(options)],
+		local: [...local, ...configuration.services.map(({ vip }) => hostPrefix(vip)), ...(options.local ?? [])],
 		source,
 		notes: [],
 		[Symbol.dispose](): void {},
@@ -160,19 +156,4 @@ function chooseInterface(
 	const global = others.find(({ addresses }) => addresses.some(({ scope }) => scope === "global"));
 	if (global === undefined) return { interface: "", interfaceBecause: "no interface has a global address" };
 	return { interface: global.name, interfaceBecause: "it is the first with a global address" };
-}
-
-function assumedLocal({ local = [] }: SituationOptions): Prefix[] {
-	return local.map((text) => {
-		const [first = "", length] = text.split("/");
-		const address = parseAddress(first);
-		const bits = length === undefined ? undefined : Number(length);
-		if (
-			address === undefined ||
-			(bits !== undefined && !(bits >= 0 && bits <= addressBits(address.family)))
-		) {
-			throw usage(`--local: "${text}" is not an address or a prefix`);
-		}
-		return bits === undefined ? hostPrefix(address) : prefixOf(address, bits);
-	});
 }

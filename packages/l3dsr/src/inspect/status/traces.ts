@@ -2,7 +2,7 @@
 import type { Trace } from "../../host/suspects.ts";
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
-import type { HostState } from "../../plan/host-plan.ts";
+import type { HostState } from "../../plan/host-state.ts";
 
 export function tracesOf(observed: HostState, drift: readonly Finding[]): Set<Trace> {
 	const traces = new Set<Trace>();

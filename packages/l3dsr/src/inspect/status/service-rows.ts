@@ -3,13 +3,13 @@
 import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
 import { type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
-import type { HostState } from "../../plan/host-plan.ts";
+import type { HostState } from "../../plan/host-state.ts";
 import { findOnLoopback } from "../../plan/loopback.ts";
-import { keyOfRule, keyOfService } from "../../plan/service-host.ts";
+import { keyOfRule, keyOfService } from "../../plan/service-keys.ts";
 import type { StoppedService } from "../../plan/startable.ts";
 import type { DatapathName, ObservedRule } from "../../rewrite/datapath.ts";
 import { raiseRules } from "../../syntax/config/raise-rules.ts";
-import { selectionText } from "./selection-text.ts";
+import { selectionText } from "../../syntax/selection-text.ts";
 
 export interface ServiceRow {
 	readonly name: string;

@@ -1,6 +1,6 @@
 /**
- * What `l3dsr up` and `down` do: from the host as it is and the services that it should have, the host as
- * it should be, and the steps between the two. Pure.
+ * What `l3dsr up` and `down` make of a host: from the host as it is and the services that it should have, the
+ * host as it should be. Pure.
  *
  * What is ours: rules that carry a service's signature, and the VIPs that the guard remembers. Everything
  * else stays as it is, but for two things: the rule that dsrctl makes for the same VIP and code is taken
@@ -8,30 +8,14 @@
  * between the two files without a moment in which nobody rewrites for it.
  */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
-import type { Finding } from "../model/finding.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
-import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
+import { type Rule, sameRule } from "../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import type { Service } from "../model/service.ts";
-import { guardFor, type LinkAddress, type VipGuard } from "../model/vip-guard.ts";
+import { guardFor } from "../model/vip-guard.ts";
+import type { DesiredHost, HostState } from "./host-state.ts";
 import { isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
-import { keyOfRule, keyOfService } from "./service-host.ts";
-
-/** The host as it is. */
-export interface HostState {
-	readonly rules: readonly (RuleEntry & { readonly counters: Counters })[];
-	/** What the datapaths found that no rule accounts for. */
-	readonly findings: readonly Finding[];
-	/** Of `lo`. */
-	readonly addresses: readonly LoopbackAddress[];
-	readonly guard: {
-		readonly held: readonly Address[];
-		readonly guard?: VipGuard;
-		readonly altered: boolean;
-	};
-	/** Of every other interface. */
-	readonly links: readonly LinkAddress[];
-}
+import { keyOfRule, keyOfService } from "./service-keys.ts";
 
 export interface Wish {
 	readonly services: readonly Service[];
@@ -40,33 +24,7 @@ export interface Wish {
 	readonly elsewhere: readonly Service[];
 }
 
-/** The host as it should be. */
-export interface DesiredHost {
-	readonly ruleset: Ruleset;
-	readonly addresses: readonly LoopbackAddress[];
-	readonly guard: VipGuard | undefined;
-}
-
-/** Made in the order of the plan; each leaves a host on which no packet is rewritten to a wrong address. */
-export type Step =
-	/** Before VIPs come and after they have gone, so that no moment answers ARP for them. */
-	| { readonly kind: "guard"; readonly guard: VipGuard | undefined }
-	| { readonly kind: "add-address"; readonly entry: LoopbackAddress }
-	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
-	/** The kernel cannot rename a label; the VIP stays local all the while. */
-	| { readonly kind: "relabel"; readonly entry: LoopbackAddress; readonly label: string }
-	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
-	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number }
-	/** All rules of the host at once. */
-	| {
-			readonly kind: "rules";
-			readonly ruleset: Ruleset;
-			readonly added: readonly Rule[];
-			readonly removed: readonly Rule[];
-			readonly repaired: readonly Finding[];
-	  };
-
-export function desiredHost(observed: HostState, wish: Wish): DesiredHost {
+export function desiredHost(observed: HostState, wish: Wish): Required<DesiredHost> {
 	const vips = distinct(wish.services.map(({ vip }) => vip));
 	const ruleset = desiredRuleset(observed, wish);
 	const needed = (address: Address): boolean =>
@@ -87,38 +45,7 @@ export function desiredHost(observed: HostState, wish: Wish): DesiredHost {
 			addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
 		}
 	}
-	return { ruleset, addresses, guard: guardFor(vips, observed.links) };
-}
-
-/** No steps: the host is as it should be. */
-export function planHost(observed: HostState, desired: DesiredHost): Step[] {
-	const { before, after, remade } = addressSteps(observed.addresses, desired.addresses);
-	const steps: Step[] = [];
-	const leaving = observed.guard.held.filter((vip) =>
-		after.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
-	);
-	const during = guardFor([...(desired.guard?.held ?? []), ...leaving], observed.links);
-	const now = observed.guard.altered ? null : observed.guard.guard;
-	if (now === null || !sameValue(now, during)) steps.push({ kind: "guard", guard: during });
-	steps.push(...before, ...remade);
-	const rules = rulesStep(observed, desired.ruleset);
-	if (rules !== undefined) steps.push(rules);
-	steps.push(...after);
-	if (!sameValue(during, desired.guard)) steps.push({ kind: "guard", guard: desired.guard });
-	return steps;
-}
-
-function rulesStep(observed: HostState, ruleset: Ruleset): Step | undefined {
-	const standing = new Map(observed.rules.map(({ rule, ordinal }) => [placeKey(rule, ordinal), rule]));
-	const added: Rule[] = [];
-	for (const { rule, ordinal } of ruleset.entries) {
-		const old = standing.get(placeKey(rule, ordinal));
-		if (old !== undefined && sameRule(old, rule)) standing.delete(placeKey(rule, ordinal));
-		else added.push(rule);
-	}
-	const removed = [...standing.values()];
-	if (added.length === 0 && removed.length === 0 && observed.findings.length === 0) return undefined;
-	return { kind: "rules", ruleset, added, removed, repaired: observed.findings };
+	return { ruleset, addresses, guard: guardFor(vips, observed.links) ?? "none" };
 }
 
 function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: Wish): Ruleset {
@@ -178,48 +105,6 @@ function sameChain(a: Rule, b: Rule): boolean {
 	return a.family === b.family && a.table === b.table && a.chain === b.chain;
 }
 
-interface AddressSteps {
-	readonly before: Step[];
-	readonly remade: Step[];
-	readonly after: Step[];
-}
-
-function addressSteps(
-	observed: readonly LoopbackAddress[],
-	desired: readonly LoopbackAddress[],
-): AddressSteps {
-	const steps: AddressSteps = { before: [], remade: [], after: [] };
-	for (const entry of desired) {
-		const old = observed.find((one) => sameEntry(one, entry));
-		const other = observed.find((one) => isResized(one, entry));
-		if (other !== undefined) {
-			steps.remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
-		} else if (old === undefined) steps.before.push({ kind: "add-address", entry });
-		else if (old.label !== entry.label && entry.label !== undefined) {
-			steps.remade.push({ kind: "relabel", entry: old, label: entry.label });
-		}
-	}
-	for (const entry of observed) {
-		if (!desired.some((one) => sameEntry(one, entry) || isResized(entry, one)))
-			steps.after.push({ kind: "remove-address", entry });
-	}
-	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
-	steps.after.reverse();
-	return steps;
-}
-
-/** The same IPv6 address at another prefix length. */
-function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
-	return (
-		a.address.family === "ipv6" && sameAddress(a.address, b.address) && a.prefixLength !== b.prefixLength
-	);
-}
-
-/** The kernel holds an IPv4 address once for each prefix length. */
-function sameEntry(a: LoopbackAddress, b: LoopbackAddress): boolean {
-	return a.prefixLength === b.prefixLength && sameAddress(a.address, b.address);
-}
-
 /** On `lo` as a VIP should be: alone in its prefix, and IPv4 with a label of its own. */
 function fitsVip({ address, prefixLength, label }: LoopbackAddress): boolean {
 	if (prefixLength !== addressBits(address.family)) return false;
@@ -274,11 +159,6 @@ class RuleSet {
 
 function bucketKey({ table, header, target }: Rule): string {
 	return `${table} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
-}
-
-/** A chain's place of a rule: there is one rule at each ordinal. */
-function placeKey({ family, table, chain }: Rule, ordinal: number): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
 function includes(addresses: readonly Address[], address: Address): boolean {

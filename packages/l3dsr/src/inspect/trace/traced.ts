@@ -1,7 +1,8 @@
 /** One packet after its way through the rules, and what the kernel's own evaluation says to it. */
-import type { Journey } from "../../inspect/trace/journey.ts";
+
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
-import type { InputPacket } from "./input.ts";
+import type { InputPacket } from "./input-packet.ts";
+import type { Journey } from "./journey.ts";
 
 /** What the kernel's own evaluation made of the packet, against the oracle. */
 export interface KernelRecord {

@@ -1,10 +1,10 @@
 /** Puts packets to a copy of the rules that run on nft, and compares what comes out with the oracle. */
 
 import { asL3dsrError, L3dsrError } from "../../errors.ts";
-import { type Journey, travel } from "../../inspect/trace/journey.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
 import { LARGEST_LOGGED, type Passage } from "../../rewrite/nft/kernel/replica-network.ts";
+import { type Journey, travel } from "./journey.ts";
 import { samePacket } from "./same-packet.ts";
 import type { Situation } from "./situation.ts";
 import type { KernelRecord, Traced } from "./traced.ts";

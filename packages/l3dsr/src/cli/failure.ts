@@ -1,0 +1,40 @@
+/** Why a host could not be made what it should be, as a person reads it. */
+import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { type Failure, ReconcileError, type Undoing } from "../reconcile/failure.ts";
+import { refusalOf } from "../rewrite/reason.ts";
+import { describeStep } from "./services/describe-step.ts";
+
+/** Runs what reconciles. Throws L3dsrError, which says what was undone. */
+export async function explaining<T>(work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		if (!(error instanceof ReconcileError)) throw error;
+		const known = failureError(error.failure);
+		throw error.undoing === undefined ? known : known.withNotes(undoingNotes(error.undoing));
+	}
+}
+
+function failureError(failure: Failure): L3dsrError {
+	switch (failure.kind) {
+		case "refused":
+			return refusalOf(failure.rule);
+		case "unreached":
+			return new L3dsrError({
+				code: "DATAPATH_VERIFY",
+				message: "verify the host after the change: it is not as it should be",
+				notes: failure.left.flatMap((step) => describeStep(step)).map((line) => `still to do: ${line}`),
+				hint: "something else may be changing this host at the same time; run it again",
+			});
+		case "failed":
+			return asL3dsrError(failure.error);
+	}
+}
+
+function undoingNotes({ steps, error }: Undoing): string[] {
+	const undone = steps.flatMap((step) => describeStep(step)).map((line) => `undone: ${line}`);
+	if (error !== undefined) {
+		return [...undone, `undoing it failed too: ${error instanceof Error ? error.message : String(error)}`];
+	}
+	return undone.length === 0 ? ["nothing had been changed"] : undone;
+}

@@ -1,0 +1,66 @@
+/** What runs on this host, and what is not as it should be: the record that `l3dsr status` prints. Pure. */
+import type { Configuration, DatapathChoice } from "../../model/configuration.ts";
+import type { Finding } from "../../model/finding.ts";
+import { signatureOf } from "../../model/lower-service.ts";
+import { driftOf } from "../../plan/drift.ts";
+import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
+import type { Plan } from "../../reconcile/target.ts";
+import type { Assignment } from "../../rewrite/assign.ts";
+import type { DatapathName } from "../../rewrite/datapath.ts";
+import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
+import { describeReason, refusalOf } from "../../rewrite/reason.ts";
+import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
+
+export interface StatusRecord {
+	/** Name of the file; null when there is none. */
+	readonly configuration: string | null;
+	/** Where rules run now (nowhere, where none does), and why those of services run there. */
+	readonly datapath: {
+		readonly running: readonly DatapathName[];
+		readonly why: string;
+		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
+		readonly tcChecksum?: TcChecksum;
+	};
+	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
+	readonly drift: readonly Pick<Finding, "object" | "problem">[];
+	/** Why up cannot make the host so, if it cannot. */
+	readonly refused?: string;
+	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
+	readonly otherRules: number;
+}
+
+/** `configured` is undefined where there is no configuration: then the services are what the kernel has. */
+export function statusOf(
+	{ observed: { snapshot }, state, desired, assignment, steps }: Plan<ConfiguredHost>,
+	configured: { readonly source: string; readonly configuration: Configuration } | undefined,
+	datapath: DatapathChoice,
+): StatusRecord {
+	const { wish, stopped } = desired;
+	const running = [...new Set(snapshot.rules.map((rule) => rule.datapath))].sort();
+	const services = configured?.configuration.services;
+	const drift = services === undefined ? [] : driftOf(state, { steps, services, stopped });
+	const { refused } = assignment;
+	return {
+		configuration: configured?.source ?? null,
+		datapath: {
+			running,
+			why: reasonText(datapath, assignment),
+			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
+		},
+		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
+		drift: drift.map(({ object, problem }) => ({ object, problem })),
+		...(refused === undefined ? {} : { refused: refusalOf(refused).message }),
+		otherRules: snapshot.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
+	};
+}
+
+/** Why the rules of services run where they run. */
+function reasonText(choice: DatapathChoice, { rules }: Assignment): string {
+	const reasons = rules
+		.filter(({ entry }) => signatureOf(entry.rule) !== undefined)
+		// Of a choice, only why not.
+		.filter(({ datapath }) => datapath !== choice)
+		.map(({ reason }) => describeReason(reason));
+	const chosen = choice === "auto" ? "auto" : "as configured";
+	return [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
+}

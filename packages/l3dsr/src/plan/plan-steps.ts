@@ -1,0 +1,107 @@
+/** From a host as it is to the host as it should be, step by step; and back again. Pure. */
+import { sameAddress } from "@l3dsr/packet";
+import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { guardFor } from "../model/vip-guard.ts";
+import type { DesiredHost, HostState, RulesStep, Step } from "./host-state.ts";
+import { type LoopbackPlan, planLoopback } from "./loopback.ts";
+import type { PlacedRule } from "./ruleset-editor.ts";
+
+const NO_LOOPBACK_STEPS: LoopbackPlan = { before: [], after: [] };
+
+/** No steps: the host is as it should be. */
+export function planSteps(observed: HostState, desired: DesiredHost): Step[] {
+	const { before, after } =
+		desired.addresses === undefined ? NO_LOOPBACK_STEPS : planLoopback(observed.addresses, desired.addresses);
+	const steps: Step[] = [...before];
+	const rules = rulesStep(observed, desired.ruleset);
+	if (rules !== undefined) steps.push(rules);
+	steps.push(...after);
+	return desired.guard === undefined ? steps : withGuard(steps, observed, desired.guard);
+}
+
+/** VIPs that leave are guarded until they have gone. */
+function withGuard(
+	steps: readonly Step[],
+	observed: HostState,
+	wanted: NonNullable<DesiredHost["guard"]>,
+): Step[] {
+	const desired = wanted === "none" ? undefined : wanted;
+	const leaving = observed.guard.held.filter((vip) =>
+		steps.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
+	);
+	const during = guardFor([...(desired?.held ?? []), ...leaving], observed.links);
+	const now = observed.guard.altered ? null : observed.guard.guard;
+	return [
+		...(now === null || !sameValue(now, during) ? [{ kind: "guard", guard: during } as const] : []),
+		...steps,
+		...(sameValue(during, desired) ? [] : [{ kind: "guard", guard: desired } as const]),
+	];
+}
+
+/** Undefined when the rules are the same, in their places, with the counters that are asked for, and whole. */
+function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined {
+	const standing = new Map(observed.rules.map((one) => [placeKey(one), one]));
+	let counted = false;
+	const added: Rule[] = [];
+	for (const entry of ruleset.entries) {
+		const old = standing.get(placeKey(entry));
+		if (old === undefined || !sameRule(old.rule, entry.rule)) {
+			added.push(entry.rule);
+			continue;
+		}
+		standing.delete(placeKey(entry));
+		counted ||= entry.counters !== undefined && !sameCounters(entry.counters, old.counters);
+	}
+	const removed = [...standing.values()].map(({ rule }) => rule);
+	const same = added.length === 0 && removed.length === 0 && !counted;
+	if (same && observed.findings.length === 0) return undefined;
+	// A rule that only moves is neither.
+	const [gone, come] = [without(removed, added), without(added, removed)];
+	return { kind: "rules", ruleset, added: come, removed: gone, repaired: observed.findings };
+}
+
+/** Those of `rules` for which `others` have no equal, one for one. */
+function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
+	const left = new Map<string, Rule[]>();
+	for (const rule of others) left.set(bucketKey(rule), [...(left.get(bucketKey(rule)) ?? []), rule]);
+	return rules.filter((rule) => {
+		const bucket = left.get(bucketKey(rule)) ?? [];
+		const index = bucket.findIndex((one) => sameRule(one, rule));
+		if (index >= 0) bucket.splice(index, 1);
+		return index < 0;
+	});
+}
+
+/** A comparison walks a whole rule, so only likely ones are compared. */
+function bucketKey({ family, table, chain, header, target }: Rule): string {
+	return `${family} ${table} ${chain} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
+}
+
+/**
+ * What a plan undoes to: the host as it was, in what `desired` was about, whatever it is now. A rule that comes
+ * back brings along what it had counted.
+ */
+export function asBefore(before: HostState, now: HostState, desired: DesiredHost): DesiredHost {
+	const standing = new Map(now.rules.map((one) => [placeKey(one), one.rule]));
+	const entries = before.rules.map((one): RuleEntry => {
+		const { rule, ordinal, counters } = one;
+		const same = standing.get(placeKey(one));
+		return same !== undefined && sameRule(same, rule) ? { rule, ordinal } : { rule, ordinal, counters };
+	});
+	return {
+		ruleset: { entries },
+		...(desired.addresses === undefined ? {} : { addresses: before.addresses }),
+		// What somebody has put into the guard cannot be made again.
+		...(desired.guard === undefined || before.guard.altered ? {} : { guard: before.guard.guard ?? "none" }),
+	};
+}
+
+/** One rule stands at each place of a chain. */
+function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry | PlacedRule): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
+function sameCounters(a: Counters, b: Counters): boolean {
+	return a.packets === b.packets && a.bytes === b.bytes;
+}

@@ -1,0 +1,86 @@
+/**
+ * What `dsrctl start` and `stop` make of a host: rules in PREROUTING and VIPs on `lo`. Observed in, desired out.
+ * Pure.
+ */
+import { lowerService } from "../model/lower-service.ts";
+import type { Rule, Table } from "../model/rule.ts";
+import type { Service } from "../model/service.ts";
+import type { DesiredHost, HostState } from "./host-state.ts";
+import { findOnLoopback, isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
+import { type ChainPlace, RulesetEditor } from "./ruleset-editor.ts";
+import { keyOfRule, keyOfService } from "./service-keys.ts";
+
+/** What start and stop look at. */
+export type ServiceParts = Pick<HostState, "rules" | "addresses">;
+
+/** Rules and addresses; the rest of the host stays as it is. */
+export type DesiredParts = Required<Omit<DesiredHost, "guard">>;
+
+export interface StartOptions {
+	/** Where new rules go: PREROUTING of this table. */
+	readonly table: Table;
+	/** New rules at the top of the chain, each above the one before it, instead of at its end. */
+	readonly insert: boolean;
+}
+
+/** The host with every part of these services that it lacks, added in their order. */
+export function withServices(
+	host: ServiceParts,
+	services: readonly Service[],
+	{ table, insert }: StartOptions,
+): DesiredParts {
+	const editor = new RulesetEditor(host.rules);
+	const addresses = [...host.addresses];
+	const present = new Set(host.rules.map(({ rule }) => keyOfRule(rule)));
+	for (const service of services) {
+		const key = keyOfService(service);
+		if (key !== undefined && !present.has(key)) {
+			present.add(key);
+			const rules = lowerService(service, { table, localOnly: false, signed: false });
+			const place: ChainPlace = { family: service.vip.family, table, chain: "PREROUTING" };
+			editor.apply(place, insert ? { kind: "insert", at: 1, rules } : { kind: "append", rules });
+		}
+		if (findOnLoopback(service.vip, addresses) === undefined) {
+			addresses.push(vipOnLoopback(service.vip, addresses));
+		}
+	}
+	return { ruleset: editor.ruleset(), addresses };
+}
+
+/** The host without these services' addresses and without any rule that does their work, duplicates included. */
+export function withoutServices(host: ServiceParts, services: readonly Service[]): DesiredParts {
+	const keys = new Set(services.map(keyOfService));
+	const vips = new Set(services.map(({ vip }) => vip.text));
+	return keep(
+		host,
+		(rule) => {
+			const key = keyOfRule(rule);
+			return key === undefined || !keys.has(key);
+		},
+		({ address }) => !vips.has(address.text),
+	);
+}
+
+/** The host without any rule in PREROUTING and without any address on `lo` but the standard ones. */
+export function withoutDiscovered(host: ServiceParts): DesiredParts {
+	return keep(
+		host,
+		({ chain }) => chain !== "PREROUTING",
+		() => false,
+	);
+}
+
+function keep(
+	host: ServiceParts,
+	keepRule: (rule: Rule) => boolean,
+	keepAddress: (entry: LoopbackAddress) => boolean,
+): DesiredParts {
+	return {
+		ruleset: {
+			entries: host.rules
+				.filter(({ rule }) => keepRule(rule))
+				.map(({ rule, ordinal }) => ({ rule, ordinal })),
+		},
+		addresses: host.addresses.filter((entry) => isStandardLoopback(entry) || keepAddress(entry)),
+	};
+}

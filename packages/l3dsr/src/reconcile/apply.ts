@@ -1,0 +1,69 @@
+/** Makes the steps of a plan. */
+import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import type { AddressChange } from "../host/addresses.ts";
+import { NO_GUARD } from "../host/vip-guard.ts";
+import type { Step } from "../plan/host-state.ts";
+import type { LoopbackAddress } from "../plan/loopback.ts";
+import type { HostEffects } from "./host-effects.ts";
+import type { Plan } from "./target.ts";
+
+/** Changes of addresses that follow one another are one. Throws what a step fails with; those before it stand. */
+export async function applyPlan(
+	host: HostEffects,
+	{ observed, assignment, steps }: Plan,
+	onStep: (step: Step) => void,
+): Promise<void> {
+	let { guard } = observed;
+	let waiting: AddressChange[] = [];
+	const flush = async (): Promise<void> => {
+		const changes = waiting;
+		waiting = [];
+		if (changes.length > 0) await host.changeLoopback(changes);
+	};
+	for (const step of steps) {
+		const changes = addressChanges(step, observed.state.addresses);
+		if (changes.length === 0) await flush();
+		onStep(step);
+		waiting.push(...changes);
+		if (step.kind === "guard") {
+			await host.applyGuard(step.guard, guard);
+			guard =
+				step.guard === undefined ? NO_GUARD : { held: step.guard.held, guard: step.guard, altered: false };
+		}
+		if (step.kind === "rules") await observed.snapshot.change(assignment);
+	}
+	await flush();
+}
+
+function addressChanges(step: Step, present: readonly LoopbackAddress[]): AddressChange[] {
+	switch (step.kind) {
+		case "add-address":
+			return [{ kind: "add", ...step.entry }];
+		case "remove-address":
+			return [{ kind: "remove", ...step.entry }];
+		case "resize":
+			return [
+				{ kind: "remove", ...step.entry },
+				{ kind: "add", ...step.entry, prefixLength: step.prefixLength },
+			];
+		case "relabel":
+			return [
+				{
+					kind: "relabel",
+					...step.entry,
+					label: step.label,
+					spareLength: spareLength(step.entry.address, present),
+				},
+			];
+		default:
+			return [];
+	}
+}
+
+/** The longest prefix length, but the address's own, at which it is not there. */
+function spareLength(address: Address, present: readonly LoopbackAddress[]): number {
+	const taken = present.filter((entry) => sameAddress(entry.address, address));
+	let length = addressBits(address.family) - 1;
+	while (taken.some(({ prefixLength }) => prefixLength === length)) length--;
+	return length;
+}

@@ -1,0 +1,26 @@
+/**
+ * Everything that reconciling asks of a host and does to it. One interface, so that every command and the agent do
+ * it the same way, and a test can replace a part.
+ */
+import type { AddressChange, AddressedInterface } from "../host/addresses.ts";
+import type { ObservedGuard } from "../host/vip-guard.ts";
+import type { DatapathSettings } from "../model/configuration.ts";
+import type { VipGuard } from "../model/vip-guard.ts";
+import type { LoopbackAddress } from "../plan/loopback.ts";
+import type { HostDatapath } from "../rewrite/host-datapath.ts";
+
+export interface HostEffects {
+	openDatapath(settings: DatapathSettings): Promise<HostDatapath>;
+	/** Every interface with its addresses, `lo` too. */
+	interfaces(): Promise<readonly AddressedInterface[]>;
+	/** Addresses of `lo` alone. */
+	loopbackAddresses(): Promise<readonly LoopbackAddress[]>;
+	/** False when `lo` takes no IPv6 addresses. */
+	hasIpv6(): boolean;
+	/** Throws at the first change that is refused; those before it stand. */
+	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
+	guard(): Promise<ObservedGuard>;
+	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
+	/** The lock around every change of this host. Throws LOCK_HELD when the wait is over. */
+	lock(waitMs: number): Promise<Disposable>;
+}

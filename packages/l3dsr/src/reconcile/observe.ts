@@ -1,0 +1,64 @@
+/** One look at a host. */
+import type { AddressedInterface } from "../host/addresses.ts";
+import { NO_GUARD, type ObservedGuard } from "../host/vip-guard.ts";
+import type { LinkAddress } from "../model/vip-guard.ts";
+import type { HostState } from "../plan/host-state.ts";
+import type { LoopbackAddress } from "../plan/loopback.ts";
+import type { HostDatapath, HostSnapshot } from "../rewrite/host-datapath.ts";
+import type { HostEffects } from "./host-effects.ts";
+
+/**
+ * Which parts of a host are looked at, and may be changed: the rules (iptables-daddr); the rules and `lo` (dsrctl);
+ * the rules, `lo` and the VIP guard (l3dsr).
+ */
+export type Scope = "rules" | "services" | "host";
+
+export interface ObservedHost {
+	readonly state: HostState;
+	readonly snapshot: HostSnapshot;
+	readonly guard: ObservedGuard;
+	/** Empty where the scope is not the whole host. */
+	readonly interfaces: readonly AddressedInterface[];
+}
+
+export async function observeHost(
+	host: HostEffects,
+	datapath: HostDatapath,
+	scope: Scope,
+): Promise<ObservedHost> {
+	const [snapshot, guard, interfaces, loopback] = await Promise.all([
+		datapath.observe(),
+		scope === "host" ? host.guard() : NO_GUARD,
+		scope === "host" ? host.interfaces() : [],
+		scope === "services" ? host.loopbackAddresses() : [],
+	]);
+	const own = scope === "host" ? (interfaces.find(({ name }) => name === "lo")?.addresses ?? []) : loopback;
+	return {
+		state: {
+			rules: snapshot.rules,
+			findings: snapshot.findings,
+			addresses: own.map(withoutIpv6Label),
+			guard,
+			links: linkAddresses(interfaces),
+		},
+		snapshot,
+		guard,
+		interfaces,
+	};
+}
+
+/** IPv6 has no labels. */
+function withoutIpv6Label({ address, prefixLength, label }: LoopbackAddress): LoopbackAddress {
+	const labelled = label !== undefined && address.family === "ipv4";
+	return { address, prefixLength, ...(labelled ? { label } : {}) };
+}
+
+function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[] {
+	return interfaces
+		.filter(({ name }) => name !== "lo")
+		.flatMap(({ name, addresses }) =>
+			addresses
+				.filter(({ scope }) => scope === "global")
+				.map(({ address, prefixLength }): LinkAddress => ({ interface: name, address, prefixLength })),
+		);
+}

@@ -1,0 +1,217 @@
+/**
+ * Observe, plan, apply, verify; on failure the host is put back as it was found. Every command that changes a host
+ * does it here. The caller holds the lock.
+ */
+import { L3dsrError } from "../errors.ts";
+import { sameFinding } from "../model/finding.ts";
+import type { RuleEntry } from "../model/ruleset.ts";
+import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
+import { asBefore, planSteps } from "../plan/plan-steps.ts";
+import type { HostDatapath } from "../rewrite/host-datapath.ts";
+import { applyPlan } from "./apply.ts";
+import { ReconcileError, type Undoing } from "./failure.ts";
+import type { HostEffects } from "./host-effects.ts";
+import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
+import { type Plan, planDesired, type Target } from "./target.ts";
+
+/** Hears what is found, before anything is changed, and of each step before it is made. */
+export interface Listener {
+	onFound?(observed: ObservedHost): void;
+	onStep(step: Step): void;
+}
+
+/** Of following a host that goes on changing. */
+const MOST_ROUNDS = 5;
+
+/** Looks at the host and says what would be done. Changes nothing. */
+export async function planHost<D extends DesiredHost>(
+	host: HostEffects,
+	datapath: HostDatapath,
+	target: Target<D>,
+): Promise<Plan<D>> {
+	const observed = await observeHost(host, datapath, target.scope);
+	return planDesired(observed, await target.desired(observed), target.scope);
+}
+
+/** What `reconcile` would do, target by target: each sets out from where the one before would have arrived. */
+export async function rehearse<D extends DesiredHost>(
+	host: HostEffects,
+	datapath: HostDatapath,
+	targets: readonly Target<D>[],
+	{ onFound }: Pick<Listener, "onFound"> = {},
+): Promise<Plan<D>[]> {
+	const plans: Plan<D>[] = [];
+	let supposed: ObservedHost | undefined;
+	for (const target of targets) {
+		if (supposed === undefined) {
+			supposed = await observeHost(host, datapath, target.scope);
+			onFound?.(supposed);
+		}
+		const plan = planDesired(supposed, await target.desired(supposed), target.scope);
+		requirePossible(plan);
+		plans.push(plan);
+		supposed = { ...supposed, state: afterPlan(plan) };
+	}
+	return plans;
+}
+
+function afterPlan({ state, desired }: Plan): HostState {
+	const counters = { packets: 0n, bytes: 0n };
+	return {
+		...state,
+		findings: [],
+		rules: desired.ruleset.entries.map((entry) => ({ counters, ...entry })),
+		addresses: desired.addresses ?? state.addresses,
+	};
+}
+
+/**
+ * Makes the host what the targets say, one after the other. Gives the first plan for each: no steps, nothing to do.
+ * Throws ReconcileError, or what a target throws before anything has been changed.
+ */
+export async function reconcile<D extends DesiredHost>(
+	host: HostEffects,
+	datapath: HostDatapath,
+	targets: readonly Target<D>[],
+	listener: Listener,
+): Promise<Plan<D>[]> {
+	const run = new Reconciling<D>(host, datapath, listener);
+	return await run.toAll(targets);
+}
+
+/** What an undoing needs to know. */
+interface Begun {
+	readonly before: ObservedHost;
+	readonly scope: Scope;
+	readonly desired: DesiredHost;
+}
+
+class Reconciling<D extends DesiredHost> {
+	readonly #host: HostEffects;
+	readonly #datapath: HostDatapath;
+	readonly #listener: Listener;
+	/** As it was found; undefined until something is about to be changed. */
+	#begun: Begun | undefined;
+
+	constructor(host: HostEffects, datapath: HostDatapath, listener: Listener) {
+		this.#host = host;
+		this.#datapath = datapath;
+		this.#listener = listener;
+	}
+
+	async toAll(targets: readonly Target<D>[]): Promise<Plan<D>[]> {
+		const plans: Plan<D>[] = [];
+		let found: ObservedHost | undefined;
+		try {
+			let observed: ObservedHost | undefined;
+			for (const target of targets) {
+				observed ??= await this.#observe(target);
+				if (found === undefined) this.#listener.onFound?.(observed);
+				found ??= observed;
+				const plan: Plan<D> = await this.#plan(observed, target);
+				plans.push(plan);
+				if (plan.steps.length > 0) observed = await this.#to(target, plan, found);
+			}
+			return plans;
+		} catch (error) {
+			if (this.#begun === undefined) throw error;
+			const { failure } =
+				error instanceof ReconcileError ? error : { failure: { kind: "failed", error } as const };
+			throw new ReconcileError(failure, await this.#undo(this.#begun));
+		}
+	}
+
+	/** Gives the host as it is then. */
+	async #to(target: Target<D>, first: Plan<D>, found: ObservedHost): Promise<ObservedHost> {
+		let plan: Plan<D> = first;
+		let onStep = (step: Step): void => this.#listener.onStep(step);
+		let overtaken: L3dsrError | undefined;
+		let made = false;
+		for (let round = 0; round <= MOST_ROUNDS; round++) {
+			this.#begun = { before: found, scope: target.scope, desired: plan.desired };
+			overtaken = await this.#apply(plan, onStep);
+			made ||= overtaken === undefined;
+			const observed = await this.#observe(target);
+			const before: Plan<D> = plan;
+			plan =
+				made && target.edit === true
+					? planDesired(observed, withoutCounters(plan.desired), target.scope)
+					: await this.#plan(observed, target);
+			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, before))) return observed;
+			// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
+			onStep = () => {};
+		}
+		throw overtaken ?? new ReconcileError({ kind: "unreached", left: plan.steps });
+	}
+
+	async #observe({ scope }: Target<D>): Promise<ObservedHost> {
+		return await observeHost(this.#host, this.#datapath, scope);
+	}
+
+	async #plan(observed: ObservedHost, target: Target<D>): Promise<Plan<D>> {
+		const plan = planDesired(observed, await target.desired(observed), target.scope);
+		requirePossible(plan);
+		return plan;
+	}
+
+	/** DATAPATH_CHANGED: something else has changed the rules since they were observed, and ours are not made. */
+	async #apply(plan: Plan, onStep: Listener["onStep"]): Promise<L3dsrError | undefined> {
+		try {
+			await applyPlan(this.#host, plan, onStep);
+			return undefined;
+		} catch (error) {
+			if (error instanceof L3dsrError && error.code === "DATAPATH_CHANGED") return error;
+			throw error;
+		}
+	}
+
+	/** Back to what was found. */
+	async #undo({ before, scope, desired }: Begun): Promise<Undoing> {
+		const steps: Step[] = [];
+		try {
+			for (let round = 0; ; round++) {
+				const now = await observeHost(this.#host, this.#datapath, scope);
+				// What was not as it should be before has to be mended, but not by taking back a change that failed at it.
+				const findings = now.state.findings.filter(
+					(one) => !before.state.findings.some((other) => sameFinding(one, other)),
+				);
+				const state = { ...now.state, findings };
+				const wanted = asBefore(before.state, state, desired);
+				const plan: Plan = {
+					observed: now,
+					desired: wanted,
+					assignment: now.snapshot.assignAsObserved(wanted.ruleset, before.snapshot.rules),
+					state,
+					steps: planSteps(state, wanted),
+				};
+				const overtaken = await this.#apply(plan, (step) => steps.push(step));
+				if (overtaken === undefined) return { steps };
+				if (round === MOST_ROUNDS) return { steps, error: overtaken };
+			}
+		} catch (error) {
+			return { steps, error };
+		}
+	}
+}
+
+function requirePossible({ assignment: { refused } }: Plan): void {
+	if (refused !== undefined) throw new ReconcileError({ kind: "refused", rule: refused });
+}
+
+/** Nothing is left but findings that the change before has not mended, and that another one would not mend either. */
+function onlyLeaves({ steps }: Plan, before: Plan): boolean {
+	return steps.every(
+		(step) =>
+			step.kind === "rules" &&
+			step.added.length === 0 &&
+			step.removed.length === 0 &&
+			step.repaired.length > 0 &&
+			step.repaired.every((one) => before.state.findings.some((other) => sameFinding(one, other))),
+	);
+}
+
+/** They go on counting from what was asked for. */
+function withoutCounters<D extends DesiredHost>(desired: D): D {
+	const entries = desired.ruleset.entries.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
+	return { ...desired, ruleset: { entries } };
+}

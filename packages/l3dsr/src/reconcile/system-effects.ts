@@ -1,0 +1,21 @@
+/** The effects on the host that this process runs on, in its network namespace. */
+import { changeLoopbackAddresses, listInterfaceAddresses, listLoopbackAddresses } from "../host/addresses.ts";
+import { loopbackTakesIpv6 } from "../host/ipv6.ts";
+import { acquireHostLock } from "../host/lock.ts";
+import { applyGuard, observeGuard } from "../host/vip-guard.ts";
+import type { HostEffects } from "./host-effects.ts";
+
+export const SYSTEM_EFFECTS: HostEffects = {
+	async openDatapath(settings) {
+		// Commands that ask no datapath do without it.
+		const { openDatapath } = await import("../rewrite/host-datapath.ts");
+		return openDatapath(settings);
+	},
+	interfaces: async () => listInterfaceAddresses(),
+	loopbackAddresses: async () => listLoopbackAddresses(),
+	hasIpv6: loopbackTakesIpv6,
+	changeLoopback: async (changes) => changeLoopbackAddresses(changes),
+	guard: async () => observeGuard(),
+	applyGuard: async (desired, observed) => applyGuard(desired, observed),
+	lock: (waitMs) => acquireHostLock({ waitMs }),
+};

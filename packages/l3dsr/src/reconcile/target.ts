@@ -1,0 +1,62 @@
+/** What a host should be made into, and the plan that leads there. */
+import type { Finding } from "../model/finding.ts";
+import { signatureOf } from "../model/lower-service.ts";
+import { sameRule } from "../model/rule.ts";
+import type { RuleEntry } from "../model/ruleset.ts";
+import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
+import { planSteps } from "../plan/plan-steps.ts";
+import type { Assignment } from "../rewrite/assign.ts";
+import { describeReason } from "../rewrite/reason.ts";
+import type { ObservedHost, Scope } from "./observe.ts";
+
+export interface Target<D extends DesiredHost = DesiredHost> {
+	readonly scope: Scope;
+	/** From what was observed to what should be. Throws L3dsrError when that cannot be told. */
+	desired(observed: ObservedHost): D | Promise<D>;
+	/**
+	 * An edit leads somewhere else when it is made again: what it led to is verified. Of every other target it is
+	 * verified that, planned again, nothing is left to do.
+	 */
+	readonly edit?: true;
+}
+
+export interface Plan<D extends DesiredHost = DesiredHost> {
+	readonly observed: ObservedHost;
+	readonly desired: D;
+	/** Where each desired rule runs; `refused` says that the steps cannot be made. */
+	readonly assignment: Assignment;
+	/** As observed, with the findings that the plan mends. */
+	readonly state: HostState;
+	readonly steps: readonly Step[];
+}
+
+/** Changes nothing. */
+export function planDesired<D extends DesiredHost>(
+	observed: ObservedHost,
+	desired: D,
+	scope: Scope,
+): Plan<D> {
+	const assignment = observed.snapshot.assign(desired.ruleset);
+	const { state } = observed;
+	// A command that knows no configuration does not know where a service's rule belongs either.
+	const misplaced = scope === "host" ? misplacedRules(assignment, observed) : [];
+	const whole = { ...state, findings: [...state.findings, ...misplaced] };
+	return { observed, desired, assignment, state: whole, steps: planSteps(whole, desired) };
+}
+
+/** Own rules that run on one datapath and belong on the other: the configuration has changed, or the interfaces have. */
+function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Finding[] {
+	const standing = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
+	return rules.flatMap(({ entry, datapath, reason }) => {
+		const name = signatureOf(entry.rule);
+		const now = standing.get(placeKey(entry));
+		if (name === undefined || now === undefined || now.datapath === datapath) return [];
+		if (!sameRule(now.rule, entry.rule)) return [];
+		const problem = `runs on ${now.datapath} and belongs on ${datapath}: ${describeReason(reason)}`;
+		return [{ kind: "misplaced", object: `a rule of ${name}`, problem, rule: entry.rule }];
+	});
+}
+
+function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}

@@ -1,0 +1,63 @@
+/** Why a rule runs on the datapath that it runs on, as a record. */
+import { L3dsrError } from "../errors.ts";
+import type { Chain } from "../model/rule.ts";
+import type { RuleEntry } from "../model/ruleset.ts";
+import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
+
+export type Reason =
+	/** The configuration, or the environment, asks for nft. */
+	| { readonly kind: "asked-for-nft" }
+	| { readonly kind: "known-interface"; readonly interface: string }
+	/** No `-i`. */
+	| { readonly kind: "every-interface" }
+	/** `! -i`. */
+	| { readonly kind: "every-other-interface" }
+	/** `-i eth+`. */
+	| { readonly kind: "interfaces-to-come"; readonly interface: string }
+	| { readonly kind: "no-interface"; readonly interface: string }
+	/** A chain behind tc ingress. */
+	| { readonly kind: "later-chain"; readonly chain: Chain }
+	/** `-m addrtype` of a rule that is not a service's. */
+	| { readonly kind: "live-routes" }
+	/** A rule in front of it stays with nft and could match the same packet. */
+	| { readonly kind: "order" }
+	/** What the program of its interface, or the interface, lacks. */
+	| { readonly kind: "not-in-a-program"; readonly lacks: string }
+	/** It ran there before. */
+	| { readonly kind: "as-before" };
+
+export function describeReason(reason: Reason): string {
+	switch (reason.kind) {
+		case "asked-for-nft":
+			return "the configuration asks for nft";
+		case "known-interface":
+			return `its interface ${reason.interface} is known`;
+		case "every-interface":
+			return "without -i it means every interface, now and later";
+		case "every-other-interface":
+			return "-i with ! means every other interface, now and later";
+		case "interfaces-to-come":
+			return `-i ${reason.interface}+ means interfaces yet to come too`;
+		case "no-interface":
+			return `there is no interface ${reason.interface} now`;
+		case "later-chain":
+			return `chain ${reason.chain} is a netfilter hook behind tc ingress`;
+		case "live-routes":
+			return "-m addrtype asks the routing table anew for each packet";
+		case "order":
+			return "a rule in front of it stays with nft and could match the same packet";
+		case "not-in-a-program":
+			return reason.lacks;
+		case "as-before":
+			return "it ran there before";
+	}
+}
+
+/** KERNEL_FEATURE: a rule cannot run on the datapath ebpf, which it is forced to. */
+export function refusalOf({ entry: { rule }, reason }: { entry: RuleEntry; reason: Reason }): L3dsrError {
+	return new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${describeReason(reason)}`,
+		hint: "set datapath auto, or nft, for rules like this",
+	});
+}

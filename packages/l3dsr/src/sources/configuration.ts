@@ -1,0 +1,112 @@
+/** Reads what the host should be: l3dsr.yaml, and the dsr.conf files that it includes. */
+import { dirname, resolve } from "node:path";
+import { fileErrorText } from "@l3dsr/linux";
+import { type Diagnostic, L3dsrError, type Position } from "../errors.ts";
+import type { Configuration, DatapathSettings } from "../model/configuration.ts";
+import type { Service } from "../model/service.ts";
+import type { PlacedService } from "../syntax/config/parse-config.ts";
+import { type Environment, readDsrConf } from "./dsr-conf.ts";
+import { CONFIG_FILE, type SourceFiles } from "./source-files.ts";
+
+export interface LoadedConfiguration {
+	readonly source: string;
+	/** Services of included files among them. */
+	readonly configuration: Configuration;
+	/** The settings of the datapaths that stand in the file; `configuration` has the defaults of the others. */
+	readonly given: Partial<DatapathSettings>;
+	readonly placed: readonly PlacedService[];
+}
+
+/** Throws L3dsrError with everything that is wrong with the files (CONFIG_*, MODEL_*). */
+export async function loadConfiguration(
+	files: SourceFiles,
+	path: string,
+	env: Environment,
+): Promise<LoadedConfiguration> {
+	const text = readText(files, path);
+	const [{ parseConfig }, { conflictDiagnostics }] = await Promise.all([
+		import("../syntax/config/parse-config.ts"),
+		import("../syntax/config/service-conflicts.ts"),
+	]);
+	const { configuration, given, placed, includedAt } = parseConfig(text, path);
+	const included =
+		configuration.include === undefined
+			? []
+			: await readIncluded(files, resolve(dirname(path), configuration.include), env, includedAt);
+	const all = [...placed, ...included];
+	const [first, ...rest] = conflictDiagnostics(all);
+	if (first !== undefined) throw new L3dsrError([first, ...rest]);
+	return {
+		source: path,
+		configuration: { ...configuration, services: all.map(({ service }) => service) },
+		given,
+		placed: all,
+	};
+}
+
+/** Undefined when `path` is the standard one and there is no such file. */
+export async function configurationIfThere(
+	files: SourceFiles,
+	path: string,
+	env: Environment,
+): Promise<LoadedConfiguration | undefined> {
+	try {
+		if (path === CONFIG_FILE) files.readFile(path);
+	} catch (error) {
+		if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+	}
+	return await loadConfiguration(files, path, env);
+}
+
+/** Services of dsrctl's folder as far as they can be told; what is wrong with the others is dsrctl's to say. */
+export async function servicesElsewhere(files: SourceFiles, env: Environment): Promise<Service[]> {
+	const { services } = await readDsrConf(files, files.dsrConfFolder, env);
+	return services.map(({ service }) => service);
+}
+
+function readText(files: SourceFiles, path: string): string {
+	try {
+		return files.readFile(path);
+	} catch (cause) {
+		const reason = fileErrorText(cause);
+		throw new L3dsrError(
+			{
+				code: "CONFIG_READ",
+				message: `read configuration ${path}: ${reason}`,
+				...(reason.startsWith("ENOENT")
+					? { hint: "write one (l3dsr alone shows how), or name another with -c" }
+					: {}),
+			},
+			{ cause },
+		);
+	}
+}
+
+async function readIncluded(
+	files: SourceFiles,
+	path: string,
+	env: Environment,
+	position: Position | undefined,
+): Promise<PlacedService[]> {
+	const { services, diagnostics } = await readDsrConf(files, path, env);
+	const [{ readVip }, { sortDiagnostics }] = await Promise.all([
+		import("../syntax/config/read-value.ts"),
+		import("../syntax/config/document.ts"),
+	]);
+	// dsrctl leaves it to the kernel to refuse them, half-way.
+	for (const { service, place } of services) {
+		const reading = readVip(service.vip.text);
+		if (!reading.ok) diagnostics.push({ code: reading.code, message: reading.message, position: place });
+	}
+	// What has no place in the included files is said where they are included.
+	const [first, ...rest] = sortDiagnostics(
+		diagnostics.map(
+			(diagnostic): Diagnostic =>
+				position === undefined || diagnostic.position !== undefined
+					? diagnostic
+					: { ...diagnostic, position },
+		),
+	);
+	if (first !== undefined) throw new L3dsrError([first, ...rest]);
+	return services;
+}

@@ -1,0 +1,34 @@
+/** The files that a wish is read from: passed in, so that a test can pass others. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import type { Address } from "@l3dsr/packet";
+import { ipv4AddressOf } from "../host/host-name.ts";
+
+export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
+export const DSR_CONF_FOLDER = "/etc/dsr.d";
+
+export interface SourceFiles {
+	/** dsrctl's folder. */
+	readonly dsrConfFolder: string;
+	/** Throws what the file system says (ENOENT, EACCES …). */
+	readFile(path: string): string;
+	/** Names in a folder; undefined when `path` is not one. */
+	listFolder(path: string): string[] | undefined;
+	/** The IPv4 address of a host name; undefined when it has none. */
+	addressOf(name: string): Promise<Address | undefined>;
+}
+
+/** The host's own. */
+export const SYSTEM_FILES: SourceFiles = {
+	dsrConfFolder: DSR_CONF_FOLDER,
+	readFile: (path) => readFileSync(path, "utf8"),
+	listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
+	addressOf: ipv4AddressOf,
+};
+
+function isFolder(path: string): boolean {
+	try {
+		return statSync(path).isDirectory();
+	} catch {
+		return false;
+	}
+}
