@@ -25,6 +25,8 @@ export async function interruptible<T>(
 	try {
 		return await work(controller.signal);
 	} finally {
+		// A signal that came while work did not wait for anything is heard of at the next turn of the event loop.
+		await new Promise((resolve) => setImmediate(resolve));
 		context.outputClosed.removeEventListener("abort", onClosed);
 		for (const signal of SIGNALS) process.off(signal, onSignal);
 		if (caught !== undefined) process.kill(process.pid, caught);
