@@ -7,6 +7,7 @@ import {
 	DEFAULT_CONFIGURATION,
 } from "../../model/configuration.ts";
 import type { Selection, Service } from "../../model/service.ts";
+import { LIMITS } from "../limits.ts";
 import { ConfigDocument } from "./document.ts";
 import {
 	readDscp,
@@ -76,6 +77,11 @@ class ConfigReader {
 		reportIssues(this.#document, result.error?.issues ?? [], SHAPE);
 		const interfaces = this.#values.many(["interfaces"], readInterface);
 		const services = arrayAt(values, "services");
+		if (services.length > LIMITS.services) {
+			const message = `there are ${services.length} services, at most ${LIMITS.services} are taken`;
+			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(["services"]));
+			return EMPTY;
+		}
 		const placed = services.flatMap((_, index) => this.#service(["services", index]) ?? []);
 		const known = result.success ? result.data : {};
 		const { datapath, hook, "open-checksums": openChecksums } = known;
