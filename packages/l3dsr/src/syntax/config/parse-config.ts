@@ -31,7 +31,7 @@ export interface PlacedService {
 }
 
 export interface ParsedConfig {
-	/** Without `services` of included files. */
+	/** Without `services` of included files and of the fleet. */
 	readonly configuration: Configuration;
 	/** The settings of the datapaths that stand in the file. */
 	readonly given: Partial<DatapathSettings>;
@@ -39,9 +39,13 @@ export interface ParsedConfig {
 	readonly placed: readonly PlacedService[];
 	/** Where `include` is, if it is. */
 	readonly includedAt?: Position;
+	/** Where `fleet` is, if it is. */
+	readonly fleetAt?: Position;
+	/** The key is there, be its list empty. */
+	readonly hasServices: boolean;
 }
 
-const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, given: {}, placed: [] };
+const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, given: {}, placed: [], hasServices: false };
 
 const SHAPE: FileShape = {
 	name: "the configuration",
@@ -97,11 +101,14 @@ class ConfigReader {
 				table: known.table ?? DEFAULT_CONFIGURATION.table,
 				...(interfaces === undefined ? {} : { interfaces }),
 				...(known.include === undefined ? {} : { include: known.include }),
+				...(known.fleet === undefined ? {} : { fleet: known.fleet }),
 				services: placed.map(({ service }) => service),
 			},
 			given,
 			placed,
+			hasServices: this.#document.at(["services"]) !== undefined,
 			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
+			...(known.fleet === undefined ? {} : { fleetAt: this.#document.place(["fleet"]) }),
 		};
 	}
 
