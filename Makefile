@@ -6,7 +6,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden bench bench-quick soak soak-director differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden bench bench-quick hot-functions soak soak-director differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -43,6 +43,10 @@ golden: setup-test
 # What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
 bench: setup-test
 	@$(NODE) bench/main.ts
+
+# Which functions the build compiles ahead: those that the commands of the benchmark run.
+hot-functions: setup-test
+	@$(NODE) bench/hot-functions.ts
 
 bench-quick: setup-test
 	@$(NODE) bench/main.ts --quick

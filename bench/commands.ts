@@ -42,6 +42,14 @@ export const COMMAND = {
  * to namespace; the commands run on every CPU that it may use.
  */
 export async function measureCommands(effort: Effort, bin: string): Promise<Map<string, Series>> {
+	return withCommands(bin, (candidates) => interleave(candidates, effort));
+}
+
+/** Each of COMMAND where it has what it needs, as a candidate of that name. */
+export async function withCommands<T>(
+	bin: string,
+	use: (candidates: readonly Candidate[]) => Promise<T>,
+): Promise<T> {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-bench-"));
 	try {
 		using owner = new Owner();
@@ -81,14 +89,16 @@ export async function measureCommands(effort: Effort, bin: string): Promise<Map<
 		writeFileSync(yaml, `interfaces: [v0]\nservices:\n${serviceEntries()}`);
 		const upYaml = [l3dsr, "up", "-c", yaml];
 		candidates.push(inside(running(owner, upYaml), COMMAND.upYaml, upYaml));
-		return await interleave(candidates, effort);
+		return await use(candidates);
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
 }
 
 /** Without what makes every Node slower, the yardstick too: how l3dsr takes it is a row of its own. */
-const ENVIRONMENT = { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
+function environment(): NodeJS.ProcessEnv {
+	return { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
+}
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
 
@@ -182,7 +192,7 @@ export function inside(receiver: Receiver, name: string, command: readonly strin
 export function run([program = "", ...args]: readonly string[]): void {
 	const { status, error, stderr } = spawnSync(program, args, {
 		encoding: "utf8",
-		env: ENVIRONMENT,
+		env: environment(),
 		stdio: ["ignore", "ignore", "pipe"],
 	});
 	if (error !== undefined) throw error;

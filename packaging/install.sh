@@ -36,9 +36,9 @@ fi
 mkdir -p "$destdir$home" "$destdir$sbindir"
 "$strip" --strip-unneeded --remove-section=.comment -o "$destdir$home/node" "$prebuilt/$cpu/node/bin/node"
 # V8 hashes strings with a random seed, which would show in its code cache.
-"$node" --random-seed=1 scripts/build.mjs --out "$destdir$home" --runtime "$home/node"
+"$node" --random-seed=1 scripts/build.ts --out "$destdir$home" --runtime "$home/node"
 # shellcheck disable=SC2086 # the emulator and its options
-[ -z "$emulator" ] || $emulator "$destdir$home/node" --random-seed=1 packaging/code-cache.cjs "$destdir$home/dist"
+[ -z "$emulator" ] || $emulator "$destdir$home/node" --random-seed=1 scripts/code-cache.ts "$destdir$home/dist"
 
 # The one dependency that is not in the bundles: native code.
 modules=$destdir$home/node_modules
@@ -61,7 +61,7 @@ install -m 755 packaging/stop-datapath "$destdir$home/stop-datapath"
 # The operator's files: none comes along, so none is ever replaced.
 install -d "$destdir/etc/l3dsr" "$destdir/etc/dsr.d"
 install -Dm 644 -t "$destdir/usr/lib/systemd/system" systemd/*
-install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json docs/reference/fleet.schema.json
+install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json
 
 doc=$destdir/usr/share/doc/l3dsr
 install -d "$doc"
@@ -73,15 +73,8 @@ for module in commander koffi yaml zod; do
 done
 install -m 644 "$prebuilt/$cpu/node/LICENSE" "$doc/licenses/node"
 
-generate=$(mktemp -d)
-trap 'rm -rf "$generate"' EXIT
-for script in man-pages completion; do
-	"$ESBUILD_BINARY_PATH" "scripts/$script.ts" --bundle --platform=node --format=cjs --target=node24 --conditions=@l3dsr/source \
-		'--define:import.meta.url=""' \
-		--outfile="$generate/$script.cjs" --log-level=warning
-done
-"$node" "$generate/man-pages.cjs" "$destdir/usr/share/man" "$epoch"
-"$node" "$generate/completion.cjs" "$destdir/usr/share"
+"$node" --conditions=@l3dsr/source scripts/man-pages.ts "$destdir/usr/share/man" "$epoch"
+"$node" --conditions=@l3dsr/source scripts/completion.ts "$destdir/usr/share"
 find "$destdir/usr/share/man" -type f -exec gzip -9n {} +
 
 chmod -R u=rwX,go=rX "$destdir"

@@ -27,11 +27,7 @@ mkdir "$stage/licenses"
 for module in commander yaml zod; do cp "$(ls node_modules/$module/LICENSE* | head -1)" "$stage/licenses/$module"; done
 chmod 644 "$stage"/licenses/*
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-node_modules/.bin/esbuild scripts/man-pages.ts --bundle --platform=node --format=cjs --target=node24 \
-	--conditions=@l3dsr/source '--define:import.meta.url=""' --outfile="$work/man-pages.cjs" --log-level=warning
-"$node" "$work/man-pages.cjs" "$stage/man" "$(sh packaging/source-date.sh)"
+"$node" --conditions=@l3dsr/source scripts/man-pages.ts "$stage/man" "$(sh packaging/source-date.sh)"
 # npm packs no links.
 find "$stage/man" -type l | while read -r link; do
 	page=$(readlink "$link")

@@ -57,7 +57,8 @@ case $purpose in
 demo) omit=--omit=dev probe=node_modules/.bin/esbuild ;;
 *) omit= probe=node_modules/.bin/tsc ;;
 esac
-if [ ! -e "$probe" ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+if [ ! -e "$probe" ] || [ ! -e node_modules/.package-lock.json ] ||
+	[ package-lock.json -nt node_modules/.package-lock.json ]; then
 	echo "setup: npm ci${omit:+ $omit}"
 	# npm ci refuses a lock that lacks the packages of other platforms, as one made behind a mirror that has
 	# only some of them does; npm install takes from such a lock what it has.

@@ -33,7 +33,7 @@ function run(name: string, ...args: readonly string[]): string {
 
 test("each part is compiled ahead, for this Node", () => {
 	const parts = compiled().map((name) => name.replace(/\.[0-9a-f]{16}\.js$/, ""));
-	for (const part of ["base", "datapath", "iptables", "l3dsr", "services", "yaml"]) {
+	for (const part of ["base", "datapath", "ebpf", "iptables", "l3dsr", "rules", "services", "yaml"]) {
 		assert.ok(parts.includes(part), `${part} among ${parts}`);
 	}
 	for (const name of compiled()) {
@@ -64,10 +64,10 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 test("a command loads the parts that it needs, and no other", () => {
 	assert.match(runWith([], "l3dsr", "--version"), /^l3dsr \d/);
 	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /make this host what its configuration says/);
-	assert.match(runWith(["base", "l3dsr", "version"], "l3dsr", "version"), /^l3dsr:? /);
-	assert.match(runWith(["base", "datapath", "l3dsr", "services"], "l3dsr", "up", "--help"), /--dry-run/);
-	assert.match(runWith(["base", "datapath", "iptables"], "iptables-daddr", "--help"), /--set-daddr/);
-	assert.match(runWith(["base", "datapath", "services"], "dsrctl", "--version"), /^dsrctl \d/);
+	assert.match(runWith(["base", "datapath", "ebpf", "l3dsr", "version"], "l3dsr", "version"), /^l3dsr:? /);
+	assert.match(runWith(["base", "l3dsr", "rules", "services"], "l3dsr", "up", "--help"), /--dry-run/);
+	assert.match(runWith(["base", "iptables", "rules"], "iptables-daddr", "--help"), /--set-daddr/);
+	assert.match(runWith(["base", "dsrctl", "rules", "services"], "dsrctl", "--version"), /^dsrctl \d/);
 });
 
 test("what the environment asks of Node, a command does not do", () => {

@@ -5,7 +5,6 @@
  * reason of its own (no permission, no memory). Only yes and no are remembered.
  */
 
-import { release } from "node:os";
 import { ERRNO, errnoName, SyscallError } from "@l3dsr/linux";
 import { add, call, exit, HELPER_FUNCTIONS, type Instruction, jlt, mov } from "./asm/index.ts";
 import { bpf } from "./bpf-syscall.ts";
@@ -188,7 +187,7 @@ export function requireFeature(name: FeatureName, doing: string, hint?: string):
 	if (answer.answer !== "no") return;
 	throw new BpfError(
 		"FEATURE",
-		`${doing}: ${FEATURES[name].what} needs Linux >= ${answer.needs}, running ${release()}`,
+		`${doing}: ${FEATURES[name].what} needs Linux >= ${answer.needs}, running ${process.getBuiltinModule("node:os").release()}`,
 		{ hint },
 	);
 }

@@ -4,14 +4,13 @@ export * as asm from "./asm/index.ts";
 export {
 	type ClsactAttached,
 	type ClsactOptions,
-	clsactEgress,
 	clsactIngress,
 	interfacesWithIngress,
 	removeEmptyClsact,
 } from "./attach/clsact.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
-export { type TcDirection, type TcxAttached, type TcxOptions, tcxEgress, tcxIngress } from "./attach/tcx.ts";
-export { TcxLink, type TcxLinkOptions } from "./attach/tcx-link.ts";
+export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
+export { TcxLink } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
 export { BPF_MAP_INFO, BPF_PROG_INFO, SK_BUFF, XDP_MD } from "./bpf-syscall.ts";
 export * from "./builder/index.ts";

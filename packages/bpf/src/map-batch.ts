@@ -49,7 +49,8 @@ export function lookupBatch(map: BatchMap): readonly MapElement[] | undefined {
 		}
 		const last = reply.result === -ERRNO.ENOENT;
 		if (!last) check(reply.result, `read the elements of map ${name}`);
-		for (let n = 0; n < reply.attributes().count; n++) {
+		const { count } = reply.attributes();
+		for (let n = 0; n < count; n++) {
 			elements.push({
 				key: keys.slice(n * keySize, (n + 1) * keySize),
 				value: values.slice(n * map.valueBytes, (n + 1) * map.valueBytes),

@@ -10,7 +10,6 @@ import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
 import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
 import { NftablesError, type NftablesErrorCode } from "@l3dsr/nftables";
 import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
-import { excerptOf } from "./excerpt.ts";
 
 /** Process exit codes of every l3dsr command (dsrctl and iptables-daddr keep those of their originals). */
 export const EXIT = { done: 0, failed: 1, usage: 2, unsupported: 3, drift: 4 } as const;
@@ -237,11 +236,10 @@ export function renderDiagnostic(diagnostic: Diagnostic): string {
 	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
 	if (position !== undefined) {
 		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
-		const { text, column, length } = excerptOf(position);
-		const lead = text.slice(0, column - 1).replace(/[^\t]/g, " ");
+		const lead = position.text.slice(0, position.column - 1).replace(/[^\t]/g, " ");
 		const gutter = position.source === "argument" ? "" : `${position.line} | `;
-		lines.push(gutter + text);
-		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, length)));
+		lines.push(gutter + position.text);
+		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, position.length)));
 	}
 	for (const note of diagnostic.notes ?? []) lines.push(`note: ${note}`);
 	if (diagnostic.hint !== undefined) lines.push(`hint: ${diagnostic.hint}`);

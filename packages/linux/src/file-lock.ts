@@ -1,7 +1,8 @@
 /** flock(2) on a file: one process at a time, and the kernel lets go when its holder dies. */
+
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { monotonicMs } from "./clock.ts";
 import { ERRNO, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { check, libcFunction } from "./libc.ts";
@@ -36,14 +37,14 @@ export class FileLock implements Disposable {
 	static async acquire(path: string, options: FileLockOptions = {}): Promise<FileLock> {
 		const fd = open(path);
 		try {
-			const deadline = performance.now() + (options.waitMs ?? 0);
+			const deadline = monotonicMs() + (options.waitMs ?? 0);
 			for (;;) {
 				const result = flock(fd, LOCK_EX | LOCK_NB);
 				if (result === 0) return new FileLock(path, fd);
 				if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR) check(result, `lock ${path}`);
-				const leftMs = deadline - performance.now();
+				const leftMs = deadline - monotonicMs();
 				if (leftMs <= 0) throw held(path, fd);
-				await delay(Math.min(RETRY_MS, leftMs));
+				await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_MS, leftMs)));
 			}
 		} catch (error) {
 			closeSync(fd);

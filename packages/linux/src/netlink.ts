@@ -1,5 +1,7 @@
 /** Netlink: one request, its answer matched by sequence number, errors with the kernel's own explanation. */
+
 import { closeSync } from "node:fs";
+import { monotonicMs } from "./clock.ts";
 import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { Layout } from "./layout.ts";
@@ -190,10 +192,10 @@ export class Netlink implements Disposable {
 
 	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
 	waitForUnsolicited(timeoutMs: number, doing: string): boolean {
-		const deadline = performance.now() + timeoutMs;
+		const deadline = monotonicMs() + timeoutMs;
 		const pollfd = POLLFD.encode({ fd: this.#fd, events: POLLIN });
 		for (;;) {
-			const result = poll(pollfd, 1, Math.max(0, Math.ceil(deadline - performance.now())));
+			const result = poll(pollfd, 1, Math.max(0, Math.ceil(deadline - monotonicMs())));
 			if (result !== -ERRNO.EINTR) return check(result, doing) > 0;
 		}
 	}

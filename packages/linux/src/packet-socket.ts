@@ -5,7 +5,9 @@
  * Calls block the thread at most as long as they are told to. A receive buffer that is large enough is what
  * keeps frames from being lost between two calls.
  */
+
 import { closeSync } from "node:fs";
+import { monotonicMs } from "./clock.ts";
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { addressOf, check, libcFunction, SyscallError } from "./libc.ts";
@@ -274,10 +276,10 @@ export class PacketSocket implements Disposable {
 
 	/** False after `timeoutMs` without the event. */
 	#wait(event: number, timeoutMs: number): boolean {
-		const deadline = performance.now() + timeoutMs;
+		const deadline = monotonicMs() + timeoutMs;
 		const pollfd = POLLFD.encode({ fd: this.#fd, events: event });
 		for (;;) {
-			const left = Math.max(0, Math.ceil(deadline - performance.now()));
+			const left = Math.max(0, Math.ceil(deadline - monotonicMs()));
 			const result = poll(pollfd, 1, left);
 			if (result > 0) return true;
 			if (result === 0) return false;

@@ -3,8 +3,11 @@
 /** 0–63. */
 export type Dscp = number & { readonly __brand: "Dscp" };
 
+/** How many values a DSCP has. */
+export const DSCP_COUNT = 64;
+
 export function isDscp(value: number): value is Dscp {
-	return Number.isInteger(value) && value >= 0 && value <= 63;
+	return Number.isInteger(value) && value >= 0 && value < DSCP_COUNT;
 }
 
 /** Throws a RangeError outside 0–63: callers that read text check with `isDscp` first. */

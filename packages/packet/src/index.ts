@@ -16,7 +16,16 @@ export {
 } from "./address.ts";
 export { byteAt, putWord, wordAt } from "./bytes.ts";
 export { complementOfSum, foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
-export { DSCP_CLASSES, type Dscp, dscp, dscpOfTos, formatDscp, isDscp, tosOfDscp } from "./dscp.ts";
+export {
+	DSCP_CLASSES,
+	DSCP_COUNT,
+	type Dscp,
+	dscp,
+	dscpOfTos,
+	formatDscp,
+	isDscp,
+	tosOfDscp,
+} from "./dscp.ts";
 export { PacketError, type PacketErrorCode } from "./error.ts";
 export { type Malformed, type ParsedPacket, parsePacket, type Transport, type Unreadable } from "./parse.ts";
 export { decodeCapture } from "./pcap/capture.ts";

@@ -38,21 +38,19 @@ export function selectionsOverlap(a: Selection, b: Selection): boolean {
 }
 
 /**
- * Every conflict, in the order of the later service, and `most` of them at most: where thousands of services share a
- * code, each pair of them conflicts. Services that would do the same thing to a packet
+ * Every conflict, in the order of the later service. Services that would do the same thing to a packet
  * that both select (one VIP under several codes, a line that stands twice) do not conflict.
  */
-export function findConflicts(services: readonly Service[], most = Number.POSITIVE_INFINITY): Conflict[] {
+export function findConflicts(services: readonly Service[]): Conflict[] {
 	const conflicts: Conflict[] = [];
 	const selecting = services.flatMap((service, index) =>
 		service.selection === undefined
 			? []
 			: [{ service, index, selection: service.selection, image: imageOf(service, service.selection) }],
 	);
-	for (const [position, later] of selecting.entries()) {
-		for (let index = 0; index < position && conflicts.length < most; index++) {
-			const earlier = selecting[index];
-			if (earlier === undefined || earlier.service.vip.family !== later.service.vip.family) continue;
+	selecting.forEach((later, position) => {
+		for (const earlier of selecting.slice(0, position)) {
+			if (earlier.service.vip.family !== later.service.vip.family) continue;
 			if (sameOutcome(earlier.service, later.service)) continue;
 			const [first, second] = [earlier.index, later.index];
 			if (selectionsOverlap(earlier.selection, later.selection)) {
@@ -63,7 +61,7 @@ export function findConflicts(services: readonly Service[], most = Number.POSITI
 				conflicts.push({ kind: "chain", first: second, second: first });
 			}
 		}
-	}
+	});
 	return conflicts;
 }
 

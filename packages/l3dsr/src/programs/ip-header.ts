@@ -1,11 +1,9 @@
 /** Either IP header: its bounds, and the DSCP with its quick exit. */
 import { be16, IPV4, IPV6, layout, type Placement, type Value, view } from "@l3dsr/bpf";
+import { DSCP_COUNT } from "@l3dsr/packet";
 import type { Packet } from "./packet.ts";
 
 export const HEADER_BYTES = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
-
-/** How many values a DSCP has. */
-export const DSCP_COUNT = 64;
 
 /** The first 16 bits of either header: IPv4 version 4, length 4, TOS; IPv6 version 4, Traffic Class 8, Flow Label 4. */
 export const START = layout("header", { start: be16 });

@@ -32,7 +32,7 @@ export function configuredTarget(
 		async desired(observed) {
 			const wish: Wish = {
 				services: startable,
-				lowering: loweringOf(configuration, startable, observed.interfaces, observed.snapshot),
+				lowering: await loweringOf(configuration, startable, observed.interfaces, observed.snapshot),
 				elsewhere: somethingLeaves(startable, observed) ? await elsewhere() : [],
 			};
 			return { ...desiredHost(observed.state, wish), wish, stopped };
@@ -56,12 +56,12 @@ function somethingLeaves(startable: readonly Service[], { state }: ObservedHost)
  * Rules name interfaces where the configuration does, and where that lets them run on eBPF. Otherwise they
  * name none, and are for every interface, now and later.
  */
-function loweringOf(
+async function loweringOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
 	present: readonly AddressedInterface[],
 	snapshot: Pick<HostSnapshot, "assign">,
-): LoweringOptions {
+): Promise<LoweringOptions> {
 	const plain: LoweringOptions = { table: configuration.table, localOnly: true, signed: true };
 	const real = present.map(({ name, up, addresses }) => ({
 		name,
@@ -73,7 +73,7 @@ function loweringOf(
 	if (configuration.interfaces !== undefined) return named;
 	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
 	const rules = startable.flatMap((service) => lowerService(service, named));
-	const { rules: assigned } = snapshot.assign({
+	const { rules: assigned } = await snapshot.assign({
 		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
 	});
 	return assigned.some((one) => one.datapath === "ebpf") ? named : plain;

@@ -47,7 +47,7 @@ export async function rehearse<D extends DesiredHost>(
 			supposed = await observeHost(host, datapath, target.scope);
 			onFound?.(supposed);
 		}
-		const plan = planDesired(supposed, await target.desired(supposed), target.scope);
+		const plan = await planDesired(supposed, await target.desired(supposed), target.scope);
 		requirePossible(plan);
 		plans.push(plan);
 		supposed = { ...supposed, state: afterPlan(plan) };
@@ -135,7 +135,7 @@ class Reconciling<D extends DesiredHost> {
 			const before: Plan<D> = plan;
 			plan =
 				made && target.edit === true
-					? planDesired(observed, withoutCounters(plan.desired), target.scope)
+					? await planDesired(observed, withoutCounters(plan.desired), target.scope)
 					: await this.#plan(observed, target);
 			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, before))) return observed;
 			// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
@@ -149,7 +149,7 @@ class Reconciling<D extends DesiredHost> {
 	}
 
 	async #plan(observed: ObservedHost, target: Target<D>): Promise<Plan<D>> {
-		const plan = planDesired(observed, await target.desired(observed), target.scope);
+		const plan = await planDesired(observed, await target.desired(observed), target.scope);
 		requirePossible(plan);
 		return plan;
 	}

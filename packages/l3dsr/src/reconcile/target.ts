@@ -31,12 +31,12 @@ export interface Plan<D extends DesiredHost = DesiredHost> {
 }
 
 /** Changes nothing. */
-export function planDesired<D extends DesiredHost>(
+export async function planDesired<D extends DesiredHost>(
 	observed: ObservedHost,
 	desired: D,
 	scope: Scope,
-): Plan<D> {
-	const assignment = observed.snapshot.assign(desired.ruleset);
+): Promise<Plan<D>> {
+	const assignment = await observed.snapshot.assign(desired.ruleset);
 	const { state } = observed;
 	// A command that knows no configuration does not know where a service's rule belongs either.
 	const misplaced = scope === "host" ? misplacedRules(assignment, observed) : [];

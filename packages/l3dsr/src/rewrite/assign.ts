@@ -21,7 +21,7 @@ export interface AssignmentFacts {
 	/** Why the program of a rule's interface cannot express it (rewrite/ebpf knows); else undefined. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
 	/** Why the rules of one interface, each of which could, cannot be one program; else undefined. */
-	readonly programLacks: (rules: readonly Rule[]) => string | undefined;
+	readonly programLacks: (rules: readonly Rule[]) => Promise<string | undefined>;
 }
 
 export interface AssignedRule {
@@ -44,12 +44,12 @@ export interface Assignment {
  * Assigns every rule: `auto` prefers eBPF where it is exact, the others force. Rules that cannot go where they are
  * forced to are `refused`.
  */
-export function assignDatapaths(
+export async function assignDatapaths(
 	ruleset: Ruleset,
 	facts: AssignmentFacts,
 	preference: DatapathChoice,
-): Assignment {
-	const assignment = assignOnce(ruleset, facts, preference);
+): Promise<Assignment> {
+	const assignment = await assignOnce(ruleset, facts, preference);
 	const refused =
 		preference === "ebpf" ? assignment.rules.find(({ datapath }) => datapath === "nft") : undefined;
 	return refused === undefined ? assignment : { ...assignment, refused };
@@ -75,11 +75,15 @@ function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string
 	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
-function assignOnce(ruleset: Ruleset, facts: AssignmentFacts, preference: DatapathChoice): Assignment {
+async function assignOnce(
+	ruleset: Ruleset,
+	facts: AssignmentFacts,
+	preference: DatapathChoice,
+): Promise<Assignment> {
 	const assignment = assignEach(ruleset, facts, preference);
 	const lacks = new Map<string, string>();
 	for (const [name, entries] of assignment.ebpf) {
-		const why = facts.programLacks(entries.map(({ rule }) => rule));
+		const why = await facts.programLacks(entries.map(({ rule }) => rule));
 		if (why !== undefined) lacks.set(name, why);
 	}
 	if (lacks.size === 0) return assignment;

@@ -10,7 +10,8 @@ import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
 import type { Datapath, DatapathName, Observation, ObservedRule, Snapshot } from "./datapath.ts";
-import { hookLacks, programLacks } from "./ebpf/compile/compile.ts";
+import { programLacks } from "./ebpf/compile/size.ts";
+import { hookLacks } from "./ebpf/compile/target.ts";
 import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/ebpf.ts";
 import { NftDatapath } from "./nft/kernel/nft.ts";
 import { refusalOf } from "./reason.ts";
@@ -24,7 +25,7 @@ export interface HostDatapath {
 /** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
 export interface HostSnapshot extends Observation {
 	/** Where each rule would run, and why. Pure. */
-	assign(ruleset: Ruleset): Assignment;
+	assign(ruleset: Ruleset): Promise<Assignment>;
 	/** The same rules, or some of them, where they ran when `observed` was read. Pure. */
 	assignAsObserved(ruleset: Ruleset, observed: readonly ObservedRule[]): Assignment;
 	/**

@@ -26,7 +26,7 @@ export class MemoryHost implements HostEffects, HostDatapath {
 		return {
 			rules,
 			findings,
-			assign: onNft,
+			assign: async (ruleset) => onNft(ruleset),
 			assignAsObserved: onNft,
 			change: async (assignment) => {
 				this.log.push(`change to ${assignment.rules.length} rules`);

@@ -16,7 +16,7 @@ const IN0 = { name: "in0", wildcard: false, negated: false } as const;
 const FACTS: AssignmentFacts = {
 	interfaces: new Set(["in0", "eth0"]),
 	ebpfLacks: () => undefined,
-	programLacks: () => undefined,
+	programLacks: async () => undefined,
 };
 
 function assignedOf(facts: AssignmentFacts, ...specs: readonly string[]) {
@@ -56,34 +56,37 @@ describe("where a rule runs", () => {
 			"-m addrtype asks the routing table anew for each packet",
 		],
 	] as const) {
-		it(`${what}: ${datapath}`, () => {
-			const [only] = assignedOf(FACTS, spec).rules;
+		it(`${what}: ${datapath}`, async () => {
+			const [only] = (await assignedOf(FACTS, spec)).rules;
 			assert.deepEqual([only?.datapath, only && describeReason(only.reason)], [datapath, reason]);
 		});
 	}
 
-	it("behind one that stays with nft and could meet its packets: nft; with another DSCP or interface: ebpf", () => {
-		const datapaths = (...specs: readonly string[]) => {
-			const { rules } = assignedOf(FACTS, ...specs);
+	it("behind one that stays with nft and could meet its packets: nft; with another DSCP or interface: ebpf", async () => {
+		const datapaths = async (...specs: readonly string[]) => {
+			const { rules } = await assignedOf(FACTS, ...specs);
 			return specs.map((_, i) => rules.find(({ entry }) => entry.ordinal === i)?.datapath);
 		};
-		assert.deepEqual(datapaths(by(1, ""), by(1)), ["nft", "nft"]);
-		assert.deepEqual(datapaths(by(1, ""), by(2)), ["nft", "ebpf"]);
-		assert.deepEqual(datapaths(by(1), by(1, "")), ["ebpf", "nft"]);
-		assert.deepEqual(datapaths(by(1, "-i gone0 "), by(1)), ["nft", "ebpf"]);
+		assert.deepEqual(await datapaths(by(1, ""), by(1)), ["nft", "nft"]);
+		assert.deepEqual(await datapaths(by(1, ""), by(2)), ["nft", "ebpf"]);
+		assert.deepEqual(await datapaths(by(1), by(1, "")), ["ebpf", "nft"]);
+		assert.deepEqual(await datapaths(by(1, "-i gone0 "), by(1)), ["nft", "ebpf"]);
 		// raw runs before mangle, whatever the ordinals.
-		assert.deepEqual(datapaths(`mangle ${by(1)}`, by(1, "")), ["nft", "nft"]);
+		assert.deepEqual(await datapaths(`mangle ${by(1)}`, by(1, "")), ["nft", "nft"]);
 		// What the first one clears, a rule for DSCP 0 sees.
-		assert.deepEqual(datapaths(`${by(1, "")} --clear-dscp`, by(0)), ["nft", "nft"]);
-		assert.deepEqual(datapaths("-m dscp ! --dscp 1 -j DADDR --set-daddr 10.0.0.1", by(2)), ["nft", "nft"]);
+		assert.deepEqual(await datapaths(`${by(1, "")} --clear-dscp`, by(0)), ["nft", "nft"]);
+		assert.deepEqual(await datapaths("-m dscp ! --dscp 1 -j DADDR --set-daddr 10.0.0.1", by(2)), [
+			"nft",
+			"nft",
+		]);
 	});
 
-	it("whose interface's rules are too many for one program: nft, with all of them; others stay", () => {
+	it("whose interface's rules are too many for one program: nft, with all of them; others stay", async () => {
 		const facts: AssignmentFacts = {
 			...FACTS,
-			programLacks: (rules) => (rules.length > 2 ? "too many" : undefined),
+			programLacks: async (rules) => (rules.length > 2 ? "too many" : undefined),
 		};
-		const { rules, ebpf } = assignedOf(facts, by(1), by(2), by(3), by(1, "-i eth0 "));
+		const { rules, ebpf } = await assignedOf(facts, by(1), by(2), by(3), by(1, "-i eth0 "));
 		assert.deepEqual(
 			rules.map(({ datapath, reason }) => [datapath, describeReason(reason)]),
 			[
@@ -96,12 +99,12 @@ describe("where a rule runs", () => {
 		assert.deepEqual([...ebpf.keys()], ["eth0"]);
 	});
 
-	it("of a service: ebpf, though it asks for local addresses", () => {
+	it("of a service: ebpf, though it asks for local addresses", async () => {
 		const vip = parseAddress("192.0.2.1");
 		assert.ok(vip !== undefined);
 		const service = { name: "www", vip, selection: { dscp: dscp(1), interfaces: [IN0] }, clearDscp: false };
 		const lowered = lowerService(service, { table: "raw", localOnly: true, signed: true });
-		const { rules } = assignDatapaths(
+		const { rules } = await assignDatapaths(
 			{ entries: lowered.map((rule, ordinal) => ({ rule, ordinal })) },
 			FACTS,
 			"auto",
@@ -132,15 +135,15 @@ describe("the two datapaths one after the other", () => {
 			return { ...random, header, table };
 		});
 
-	it("do to a packet what the ruleset does in its order, whatever runs where", () => {
+	it("do to a packet what the ruleset does in its order, whatever runs where", async () => {
 		let early = 0;
-		fc.assert(
-			fc.property(
+		await fc.assert(
+			fc.asyncProperty(
 				fc.array(rule, { minLength: 1, maxLength: 8 }),
 				fc.array(arbitraryPacket(), { minLength: 6, maxLength: 6 }),
-				(rules, packets) => {
+				async (rules, packets) => {
 					const entries = rules.map((one, ordinal) => ({ rule: one, ordinal }));
-					const { ebpf, nft } = assignDatapaths({ entries }, FACTS, "auto");
+					const { ebpf, nft } = await assignDatapaths({ entries }, FACTS, "auto");
 					const inOrder = (list: readonly Rule[]) => [
 						...list.filter(({ table }) => table === "raw"),
 						...list.filter(({ table }) => table === "mangle"),

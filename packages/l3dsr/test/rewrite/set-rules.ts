@@ -5,6 +5,6 @@ import type { HostDatapath } from "../../src/rewrite/host-datapath.ts";
 
 export async function setRules(datapath: Datapath | HostDatapath, ruleset: Ruleset): Promise<void> {
 	const snapshot = await datapath.observe();
-	if ("assign" in snapshot) await snapshot.change(snapshot.assign(ruleset));
+	if ("assign" in snapshot) await snapshot.change(await snapshot.assign(ruleset));
 	else await snapshot.change(ruleset);
 }

@@ -79,7 +79,7 @@ export function makeEdit(
 		editor.apply({ family, table, chain }, edit, "position" in command ? command.position : undefined);
 	};
 	const describe = (rules: readonly Rule[]): void => {
-		for (const rule of rules) said.push(describeRule(rule));
+		said.push(...rules.map(describeRule));
 	};
 	switch (command.kind) {
 		case "append":

@@ -14,9 +14,8 @@ import {
 	type Value,
 	verdict,
 } from "@l3dsr/nftables";
-import { addressBits, type Family, type Prefix } from "@l3dsr/packet";
+import { addressBits, DSCP_COUNT, type Family, type Prefix } from "@l3dsr/packet";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
-import { DSCP_COUNT } from "../../programs/ip-header.ts";
 import { dscpsOf, planDispatch } from "../../rewrite/ebpf/compile/dispatch.ts";
 import { baseChain, chainName } from "../../rewrite/nft/compile/compile.ts";
 import { nftFamily } from "../../rewrite/nft/compile/table.ts";

@@ -179,15 +179,14 @@ export const MULTIPORT: MatchSyntax<"multiport"> = {
 		const ports: NumberRange[] = [];
 		let start = 0;
 		let bad = false;
-		const texts = first.value.text.split(",");
-		for (const text of texts.length > MULTIPORT_MAX ? [] : texts) {
+		for (const text of first.value.text.split(",")) {
 			const range = portRange(first.value, start, text.length, context);
 			start += text.length + 1;
 			if (range === undefined) bad = true;
 			else ports.push(range);
 		}
 		const size = ports.reduce((sum, range) => sum + (range.first === range.last ? 1 : 2), 0);
-		if (texts.length > MULTIPORT_MAX || size > MULTIPORT_MAX) {
+		if (size > MULTIPORT_MAX) {
 			return problems.add(
 				"RULE_BAD_VALUE",
 				"too many ports specified",

@@ -34,7 +34,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 			observe: async () => ({
 				rules: kernel.rules,
 				findings: [],
-				assign: onNft,
+				assign: async (ruleset) => onNft(ruleset),
 				assignAsObserved: onNft,
 				async change({ nft }) {
 					kernel.applied++;

@@ -113,7 +113,7 @@ function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 			return {
 				...snapshot,
 				change: ({ nft }) => snapshot.change(nft),
-				assign: onNft,
+				assign: async (ruleset) => onNft(ruleset),
 				assignAsObserved: onNft,
 			};
 		},

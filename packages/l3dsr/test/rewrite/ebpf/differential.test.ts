@@ -4,8 +4,8 @@ import { type Malformed, parseAddress, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import { kernelHas } from "../../../../../test/support/kernel.ts";
 import type { Match, Rule } from "../../../src/model/rule.ts";
-import { hookLacks } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/target.ts";
+import { hookLacks } from "../../../src/rewrite/ebpf/compile/target.ts";
 import { type PacketContext, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import {

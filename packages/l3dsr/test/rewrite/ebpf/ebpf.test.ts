@@ -16,7 +16,7 @@ import { type Rule, ZERO_COUNTERS } from "../../../src/model/rule.ts";
 import { EMPTY_RULESET, type RuleEntry } from "../../../src/model/ruleset.ts";
 import type { Observation } from "../../../src/rewrite/datapath.ts";
 import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
-import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
+import { MAP } from "../../../src/rewrite/ebpf/compile/identity.ts";
 import { SCHEMA_VERSION } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
 import { type HookName, PLACES } from "../../../src/rewrite/ebpf/kernel/attachment.ts";
 import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";

@@ -5,7 +5,7 @@ import type { Malformed } from "@l3dsr/packet";
 import type { Rule } from "../../../src/model/rule.ts";
 import { MALFORMED_SLOT } from "../../../src/programs/count.ts";
 import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
-import { MAP } from "../../../src/rewrite/ebpf/compile/frame.ts";
+import { MAP } from "../../../src/rewrite/ebpf/compile/identity.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
 import type { CompileTarget } from "../../../src/rewrite/ebpf/compile/target.ts";
 import { probeChecksumState } from "../../../src/rewrite/ebpf/kernel/checksum-state.ts";

@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { Program } from "@l3dsr/bpf";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import type { Rule } from "../../../src/model/rule.ts";
-import { compileProgram, programLacks } from "../../../src/rewrite/ebpf/compile/compile.ts";
+import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { FIRST_RULE_SLOT } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
+import { programLacks } from "../../../src/rewrite/ebpf/compile/size.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { daddrRule } from "../../packets/rules.ts";
 import { TC, XDP } from "./run.ts";
@@ -52,18 +53,18 @@ test("dual-stack rules by DSCP do not send the verifier too often round the walk
 for (const target of [TC, XDP]) {
 	// At XDP each checksum is written out: the first and the last shape show what that costs.
 	for (const shape of Object.keys(SHAPES).filter((_, i) => target === TC || i % 4 === 0)) {
-		test(`${shape}: what is said to fit at ${target.hook} loads, up to the largest; the next size is refused`, () => {
-			const fits = (count: number) => programLacks(rules(shape, count), target) === undefined;
-			assert.ok(fits(64));
+		test(`${shape}: what is said to fit at ${target.hook} loads, up to the largest; the next size is refused`, async () => {
+			const fits = async (count: number) => (await programLacks(rules(shape, count), target)) === undefined;
+			assert.ok(await fits(64));
 			// The largest that fits, to 64 rules.
 			let [most, least] = [64, 1600];
 			while (least - most > 64) {
 				const middle = (most + least) >> 1;
-				if (fits(middle)) most = middle;
+				if (await fits(middle)) most = middle;
 				else least = middle;
 			}
 			assert.match(
-				programLacks(rules(shape, least), target) ?? "",
+				(await programLacks(rules(shape, least), target)) ?? "",
 				/rules make a program of \d+ instructions/,
 			);
 			const slotted = rules(shape, most).map((rule, i) => ({ rule, ordinal: i, slot: FIRST_RULE_SLOT + i }));

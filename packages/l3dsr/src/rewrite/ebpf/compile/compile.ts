@@ -6,18 +6,8 @@
  * the same rules give the same bytes.
  */
 
-import {
-	asm,
-	IPV4,
-	IPV6,
-	type MapSpec,
-	ProgramBuilder,
-	type ProgramSpec,
-	type Value,
-	view,
-} from "@l3dsr/bpf";
+import { IPV4, IPV6, type MapSpec, ProgramBuilder, type ProgramSpec, type Value, view } from "@l3dsr/bpf";
 import { ETHER_TYPE, type Family } from "@l3dsr/packet";
-import type { Rule } from "../../../model/rule.ts";
 import { COUNTER_BYTES, emitCount } from "../../../programs/count.ts";
 import { emitDscpFilter, emitHeaderBounds, loadDscp } from "../../../programs/ip-header.ts";
 import { emitParseIpv4 } from "../../../programs/ipv4.ts";
@@ -25,8 +15,9 @@ import { emitParseIpv6 } from "../../../programs/ipv6.ts";
 import { emitArrival, emitFrameFilter } from "../../../programs/link-layer.ts";
 import { PASS } from "../../../programs/packet.ts";
 import { emitTransportChecksum, keepDifference } from "../../../programs/transport-checksum.ts";
-import { bodiesIn, type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
-import { allocateStack, MAP, type Packet, type ParsedPacket } from "./frame.ts";
+import { type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
+import { allocateStack, type Packet, type ParsedPacket } from "./frame.ts";
+import { MAP, PROGRAM_NAME } from "./identity.ts";
 import type { InterfaceRules } from "./interface-rules.ts";
 import { emitLocal, isLookup, localMap } from "./local-addresses.ts";
 import { emitReport } from "./report.ts";
@@ -36,51 +27,7 @@ import { emitStraight } from "./straight.ts";
 import { EXTENSIONS_OFFSET, findEntry, rulesMap } from "./table.ts";
 import type { CompileTarget } from "./target.ts";
 
-const { slotsOf } = asm;
-
-/** The program's name in the kernel: by it, ours is found again. */
-export const PROGRAM_NAME = { tc: "l3dsr_tc", xdp: "l3dsr_xdp" } as const;
-
 const FAMILIES = ["ipv4", "ipv6"] as const;
-
-/** Why a program at this hook cannot express a rule; undefined if it can. */
-export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | undefined {
-	if (hook === "xdp" && rule.matches.some(({ kind }) => kind === "mark"))
-		return "a packet has no mark yet at XDP";
-	return undefined;
-}
-
-/**
- * Jumps reach 32767 slots, and the verifier's own additions (map lookups made inline, mostly of counters) count
- * too: this many slots, with ten more for each rule, is what a program may have.
- */
-const MOST_SLOTS = 28_000;
-const SLOTS_ADDED_PER_RULE = 10;
-
-/** The verifier keeps 8192 branches of one path in mind (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
-const MOST_JUMPS = 8000;
-
-/** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
-const BODIES_THAT_FIT = 64;
-
-/** Why the rules of one interface cannot be one program; undefined if they can. */
-export function programLacks(rules: readonly Rule[], target: CompileTarget): string | undefined {
-	const slotted = rules.map((rule, ordinal) => ({ rule, ordinal, slot: ordinal }));
-	const dispatches = FAMILIES.map((family) =>
-		planDispatch(slotted.filter(({ rule }) => rule.family === family)),
-	);
-	const bodies = dispatches.reduce((sum, { groups }) => sum + bodiesIn(groups), 0);
-	if (bodies <= BODIES_THAT_FIT) return undefined;
-	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
-}
-
-/** Why the kernel would refuse a program for its size. */
-export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
-	const slots = instructions.reduce((sum, one) => sum + slotsOf(one), 0);
-	const jumps = instructions.filter(({ target }) => target !== undefined).length;
-	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS && jumps <= MOST_JUMPS) return undefined;
-	return `its interface's ${rules} rules make a program of ${slots} instructions, ${jumps} of them jumps, more than one may have`;
-}
 
 /** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
 export function compileProgram(rules: InterfaceRules, target: CompileTarget, slots: number): ProgramSpec {

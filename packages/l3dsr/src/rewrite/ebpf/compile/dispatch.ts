@@ -5,9 +5,8 @@
  * indexed by DSCP. The others get straight-line code for exactly the rules that can match them; DSCPs with
  * the same rules share it.
  */
-import { dscp as toDscp, tosOfDscp } from "@l3dsr/packet";
+import { DSCP_COUNT, dscp as toDscp, tosOfDscp } from "@l3dsr/packet";
 import type { Rule } from "../../../model/rule.ts";
-import { DSCP_COUNT } from "../../../programs/ip-header.ts";
 import type { SlottedRule } from "./interface-rules.ts";
 
 /** A rule in the straight-line code of one group. */

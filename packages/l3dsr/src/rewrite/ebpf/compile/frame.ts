@@ -114,26 +114,8 @@ export function word(address: Place, index: number): Place {
 	return part(address, 4 * index, 4);
 }
 
-export const MAP = {
-	rules: "l3dsr_rules",
-	counters: "l3dsr_count",
-	base: "l3dsr_base",
-	/** The host's own addresses, where they are too many to be compared one by one. */
-	local: { ipv4: "l3dsr_local4", ipv6: "l3dsr_local6" },
-} as const;
-
 /** Maps that the program may use. */
 export interface ProgramMaps extends AnyMaps {
 	readonly rules: MapSpec;
 	readonly local: MapSpec;
 }
-
-/** Value of MAP.rules: this header, the two tables (table.ts), then the text of `text` bytes. */
-export const RULES_LAYOUT = {
-	/** "L3DS" as bytes. */
-	magic: [0x4c, 0x33, 0x44, 0x53],
-	versionOffset: 4,
-	textOffsetOffset: 8,
-	textLengthOffset: 12,
-	tablesOffset: 16,
-} as const;

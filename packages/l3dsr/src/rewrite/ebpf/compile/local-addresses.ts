@@ -5,7 +5,8 @@
 import { BPF_MAP_FLAG, type Label, type MapSpec } from "@l3dsr/bpf";
 import { addressBits, type Family, type Prefix } from "@l3dsr/packet";
 import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
-import { MAP, type Packet } from "./frame.ts";
+import type { Packet } from "./frame.ts";
+import { MAP } from "./identity.ts";
 
 /** Single addresses beyond which a lookup is cheaper than comparing. */
 const MOST_COMPARED = 4;

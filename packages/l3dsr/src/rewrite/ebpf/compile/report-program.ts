@@ -2,8 +2,8 @@
 
 import type { MapSpec, ProgramSpec } from "@l3dsr/bpf";
 import { compileProgram } from "./compile.ts";
+import { REPORT_PROGRAM } from "./identity.ts";
 import type { InterfaceRules } from "./interface-rules.ts";
-import { REPORT_PROGRAM } from "./report.ts";
 import type { ReportTarget } from "./target.ts";
 
 /**

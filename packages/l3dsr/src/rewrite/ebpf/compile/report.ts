@@ -14,8 +14,6 @@ import type { ParsedPacket } from "./frame.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 import type { ReportFilter, ReportTarget } from "./target.ts";
 
-export const REPORT_PROGRAM = "l3dsr_watch";
-
 export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
 
 /** What was not sent: no credit, or no room in the ring buffer. */

@@ -14,11 +14,11 @@ import {
 	type Value,
 	view,
 } from "@l3dsr/bpf";
-import { complementOfSum, type Family } from "@l3dsr/packet";
+import { complementOfSum, DSCP_COUNT, type Family } from "@l3dsr/packet";
 import { encodeSteps, STEPS_BYTES } from "../../../programs/extension-headers.ts";
-import { DSCP_COUNT } from "../../../programs/ip-header.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { MAP, type Packet, RULES_LAYOUT } from "./frame.ts";
+import type { Packet } from "./frame.ts";
+import { MAP, RULES_LAYOUT } from "./identity.ts";
 import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 

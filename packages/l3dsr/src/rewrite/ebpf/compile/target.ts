@@ -1,6 +1,7 @@
 /** What a program of rules is compiled for, beside its rules. */
 import type { MapSpec } from "@l3dsr/bpf";
 import type { Address, Dscp, Prefix } from "@l3dsr/packet";
+import type { Rule } from "../../../model/rule.ts";
 import type { ProgramTarget } from "../../../programs/packet.ts";
 
 export interface CompileTarget extends ProgramTarget {
@@ -21,4 +22,11 @@ export interface ReportTarget {
 	readonly filter: ReportFilter;
 	/** Only the first packet of each flow. */
 	readonly flows: boolean;
+}
+
+/** Why a program at this hook cannot express a rule; undefined if it can. */
+export function hookLacks(rule: Rule, hook: CompileTarget["hook"]): string | undefined {
+	if (hook === "xdp" && rule.matches.some(({ kind }) => kind === "mark"))
+		return "a packet has no mark yet at XDP";
+	return undefined;
 }

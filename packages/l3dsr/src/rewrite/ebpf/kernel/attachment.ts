@@ -17,10 +17,8 @@ import {
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
 import type { DatapathFinding } from "../../datapath.ts";
-import { PROGRAM_NAME } from "../compile/compile.ts";
-import { MAP, RULES_LAYOUT } from "../compile/frame.ts";
+import { MAP, PROGRAM_NAME, REPORT_PROGRAM, RULES_LAYOUT } from "../compile/identity.ts";
 import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-rules.ts";
-import { REPORT_PROGRAM } from "../compile/report.ts";
 
 export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
 export type HookName = (typeof HOOK_NAMES)[number];

@@ -22,8 +22,12 @@ export function slotsFor(needed: number): number {
 	return slots;
 }
 
-/** The counters of every slot. */
-export function readCounters(maps: CounterMaps): ReadonlyMap<number, Counters> {
+/** So few are read one by one: two calls each, while all at once are copied and decoded whether used or not. */
+const FEW_SLOTS = 16;
+
+/** The counters of these slots, and perhaps of others. */
+export function readCounters(maps: CounterMaps, slots: readonly number[]): ReadonlyMap<number, Counters> {
+	if (slots.length <= FEW_SLOTS) return new Map(slots.map((slot) => [slot, readCounter(maps, slot)]));
 	const base = new Map<number, Counters>();
 	for (const { key, value } of maps.base.entries()) base.set(slotOf(key), decode(value));
 	const read = new Map<number, Counters>();

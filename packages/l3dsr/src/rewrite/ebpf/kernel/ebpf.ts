@@ -11,11 +11,12 @@ import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import { MADE_FOR_OTHER_ADDRESSES } from "../../../plan/drift.ts";
 import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
-import { hookLacks } from "../compile/compile.ts";
+import { hookLacks } from "../compile/target.ts";
 import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
-import { changeInterface, takeAway, type Undo, type WantedProgram } from "./interface-change.ts";
+import type { WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
+import { takeAway, type Undo } from "./take-away.ts";
 
 export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
 	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
@@ -50,7 +51,8 @@ export class EbpfDatapath implements Datapath {
 	async observe(): Promise<EbpfSnapshot> {
 		using attachments = Attachments.find();
 		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
-			const counters = readCounters(attachment);
+			const slots = attachment.rules.rules.map(({ slot }) => slot);
+			const counters = readCounters(attachment, slots);
 			return attachment.rules.rules.map(({ rule, ordinal, slot }) => ({
 				rule,
 				ordinal,
@@ -112,6 +114,8 @@ export class EbpfDatapath implements Datapath {
 		const local = asksLocal ? await this.#options.localPrefixes() : [];
 		using attachments = Attachments.reopen(interfaces, records);
 		const undo: Undo = [];
+		// With it comes the compiler, which rules of nft do without.
+		const compiler = wanted.size === 0 ? undefined : await import("./interface-change.ts");
 		try {
 			for (const [name, entries] of wanted) {
 				const on = attachments.interfaces.find((one) => one.name === name);
@@ -122,7 +126,7 @@ export class EbpfDatapath implements Datapath {
 					unreadable: attachments.unreadable.filter(isHere),
 				};
 				const ownLocal = entries.some(asksForLocal) ? local : [];
-				changeInterface(
+				compiler?.changeInterface(
 					{ on, entries, local: ownLocal, hooks: this.#hooksFor(on, entries, standing.ours) },
 					standing,
 					undo,

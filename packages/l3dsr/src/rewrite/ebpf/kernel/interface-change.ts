@@ -6,17 +6,16 @@ import type { Prefix } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { type Counters, type Rule, sameRule, sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
-import { compileProgram, tooLarge } from "../compile/compile.ts";
-import { MAP } from "../compile/frame.ts";
+import { compileProgram } from "../compile/compile.ts";
+import { MAP } from "../compile/identity.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compile/interface-rules.ts";
+import { tooLarge } from "../compile/size.ts";
 import type { CompileTarget } from "../compile/target.ts";
-import { type Attachment, type HookName, PLACES, type Standing, withoutVanished } from "./attachment.ts";
+import { type Attachment, type HookName, PLACES, type Standing } from "./attachment.ts";
 import { probeChecksumState } from "./checksum-state.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
+import { takeAway, type Undo } from "./take-away.ts";
 import { refuseTakenXdp } from "./taken-xdp.ts";
-
-/** Steps that take back what has been done, in the order in which it was done. */
-export type Undo = (() => void)[];
 
 export interface WantedProgram {
 	readonly on: NetInterface;
@@ -71,12 +70,6 @@ export function changeInterface(
 	for (const other of [...ours, ...unreadable]) if (other !== standing) takeAway(other, undo);
 	if (carried !== undefined) carryOver(begun, carried, maps);
 	presetCounters(entries, slotted, maps, undo);
-}
-
-/** Detaches a program of ours, or finds it gone, with its interface perhaps. */
-export function takeAway({ hook, interface: on, program }: Standing, undo: Undo): void {
-	withoutVanished(() => PLACES[hook].detach(on, program.info.id));
-	undo.push(() => PLACES[hook].attach(on, program));
 }
 
 function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): void {

@@ -9,7 +9,7 @@ import { Program, SK_BUFF, testRun } from "@l3dsr/bpf";
 import { L3dsrError } from "../../../errors.ts";
 import type { Counters } from "../../../model/rule.ts";
 import { compileProgram } from "../compile/compile.ts";
-import { MAP } from "../compile/frame.ts";
+import { MAP } from "../compile/identity.ts";
 import { type Attachment, PLACES } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { compileTarget } from "./interface-change.ts";
@@ -75,8 +75,12 @@ export class ProgramReplica implements Disposable {
 	/** What the copy has counted so far, for each rule of the attachment in order. */
 	counted(): readonly Counters[] {
 		const maps = { counters: this.#program.map(MAP.counters), base: this.#program.map(MAP.base) };
-		const counters = readCounters(maps);
-		return this.#attachment.rules.rules.map(({ slot, rule }) => {
+		const { rules } = this.#attachment.rules;
+		const counters = readCounters(
+			maps,
+			rules.map(({ slot }) => slot),
+		);
+		return rules.map(({ slot, rule }) => {
 			const found = counters.get(slot);
 			if (found !== undefined) return found;
 			throw new L3dsrError({

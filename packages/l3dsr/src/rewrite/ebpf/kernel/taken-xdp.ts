@@ -2,7 +2,7 @@
 import { Program } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../../errors.ts";
-import { PROGRAM_NAME } from "../compile/compile.ts";
+import { PROGRAM_NAME } from "../compile/identity.ts";
 import { type HookName, PLACES } from "./attachment.ts";
 
 /** Throws L3dsrError (KERNEL_SYSCALL) when `hook` is of XDP and a program is in the way. */

@@ -4,14 +4,20 @@
  * esbuild makes a chunk of the modules that the same entries need: some eighty, too many to open one by one.
  * They are put together by PARTS, each chunk a function within the file of its part, as with CommonJS.
  */
+import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { build } from "esbuild";
+import { build, type Metafile, type Plugin } from "esbuild";
+import { directImports } from "./direct-imports.ts";
+
+/** A part: its chunks, and its text: an expression, an object of functions by the chunks' names. */
+export interface Part {
+	readonly text: string;
+	readonly chunks: readonly string[];
+}
 
 /** Entries, by the names of their files, that are needed together. */
-const L3DSR = ["l3dsr"];
 const SERVICES = ["up", "down", "status", "check", "diff", "dsrctl"];
-const IPTABLES = ["iptables-daddr", "command", "save", "restore"];
-const DATAPATH = ["host-datapath", "file-lock"];
+const IPTABLES = ["command", "save", "restore"];
 const YAML = ["parse-config", "service-conflicts", "table-setting"];
 
 /**
@@ -19,11 +25,14 @@ const YAML = ["parse-config", "service-conflicts", "table-setting"];
  * belongs to the first part that it fits; one that fits none, to a part named after the only entry that needs it,
  * or to `shared`.
  */
-const PARTS = [
-	["base", [L3DSR, IPTABLES]],
-	["datapath", [DATAPATH]],
-	["base", [SERVICES, IPTABLES]],
-	["l3dsr", [L3DSR]],
+const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly string[])[]])[] = [
+	["base", [["iptables-daddr"]]],
+	["base", [["l3dsr"], IPTABLES]],
+	["l3dsr", [["l3dsr"]]],
+	["rules", [IPTABLES, ["host-datapath"]]],
+	["datapath", [["host-datapath", "file-lock"]]],
+	["ebpf", [["interface-change", "compile"]]],
+	["rules", [SERVICES, IPTABLES]],
 	["services", [SERVICES]],
 	["iptables", [IPTABLES]],
 	["yaml", [YAML]],
@@ -33,11 +42,10 @@ const PARTS = [
 const PARAMETERS = "__exports,require,__load,__import,__url";
 
 /** l3dsr starts no command through commander, and node:child_process takes as long to load as commander itself. */
-const withoutChildProcess = {
+const withoutChildProcess: Plugin = {
 	name: "without-child-process",
 	setup({ onLoad }) {
 		onLoad({ filter: /\/commander\/lib\/command\.js$/ }, async ({ path }) => {
-			const { readFile } = await import("node:fs/promises");
 			const source = await readFile(path, "utf8");
 			const line = "const childProcess = require('node:child_process');";
 			if (!source.includes(line)) throw new Error(`${path} does not begin as it did: look at it again`);
@@ -46,14 +54,14 @@ const withoutChildProcess = {
 	},
 };
 
-/**
- * Bundles `entries` (paths below `root`). Returns each part with its chunks and its text (an expression: an
- * object of functions, by the chunks' names), and entry → chunk.
- */
-export async function bundleParts(root, entries) {
+/** Bundles `entries` (paths below `root`). Returns the parts by name, and entry → chunk. */
+export async function bundleParts(
+	root: string,
+	entries: readonly string[],
+): Promise<{ readonly parts: ReadonlyMap<string, Part>; readonly chunkOf: ReadonlyMap<string, string> }> {
 	const { outputFiles, metafile } = await build({
 		absWorkingDir: root,
-		entryPoints: entries,
+		entryPoints: [...entries],
 		outdir: "dist",
 		bundle: true,
 		splitting: true,
@@ -69,21 +77,21 @@ export async function bundleParts(root, entries) {
 		minifySyntax: true,
 		minifyWhitespace: true,
 		lineLimit: 160, // so that a stack trace tells lines
-		plugins: [withoutChildProcess],
+		plugins: [withoutChildProcess, directImports(root)],
 		logLevel: "warning",
 	});
 	const needing = entriesNeeding(metafile.outputs);
 	const texts = new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
-	const parts = new Map();
+	const parts = new Map<string, { bodies: string[]; chunks: string[] }>();
 	for (const [chunk, text] of [...texts].sort(([a], [b]) => (a < b ? -1 : 1))) {
-		const part = partOf(needing.get(chunk));
+		const part = partOf(needing.get(chunk) ?? new Set());
 		const body = `${JSON.stringify(`./${chunk}`)}(${PARAMETERS}){${asCommonJs(text, chunk)}}`;
 		const { bodies, chunks } = parts.get(part) ?? { bodies: [], chunks: [] };
 		parts.set(part, { bodies: [...bodies, body], chunks: [...chunks, `./${chunk}`] });
 	}
-	const chunkOf = new Map(
-		Object.entries(metafile.outputs).map(([path, { entryPoint }]) => [entryPoint, `./${basename(path)}`]),
-	);
+	const chunkOf = new Map<string, string>();
+	for (const [path, { entryPoint }] of Object.entries(metafile.outputs))
+		if (entryPoint !== undefined) chunkOf.set(entryPoint, `./${basename(path)}`);
 	return {
 		parts: new Map(
 			[...parts].map(([part, { bodies, chunks }]) => [part, { text: `({${bodies.join(",\n")}})`, chunks }]),
@@ -93,16 +101,16 @@ export async function bundleParts(root, entries) {
 }
 
 /** Chunk → the names of the entries that load it at once. */
-function entriesNeeding(outputs) {
-	const needing = new Map(Object.keys(outputs).map((path) => [basename(path), new Set()]));
+function entriesNeeding(outputs: Metafile["outputs"]): ReadonlyMap<string, ReadonlySet<string>> {
+	const needing = new Map(Object.keys(outputs).map((path) => [basename(path), new Set<string>()]));
 	for (const [path, { entryPoint }] of Object.entries(outputs)) {
 		if (entryPoint === undefined) continue;
 		const entry = basename(entryPoint, ".ts");
-		const visit = (at) => {
+		const visit = (at: string): void => {
 			const known = needing.get(basename(at));
-			if (known.has(entry)) return;
+			if (known === undefined || known.has(entry)) return;
 			known.add(entry);
-			for (const { path: to, kind, external } of outputs[at].imports) {
+			for (const { path: to, kind, external } of outputs[at]?.imports ?? []) {
 				if (kind === "import-statement" && external !== true) visit(to);
 			}
 		};
@@ -111,29 +119,29 @@ function entriesNeeding(outputs) {
 	return needing;
 }
 
-function partOf(needing) {
+function partOf(needing: ReadonlySet<string>): string {
 	const found = PARTS.find(([, lists]) => lists.every((list) => list.some((entry) => needing.has(entry))));
 	if (found !== undefined) return found[0];
 	const [only, ...others] = needing;
-	return others.length === 0 ? only : "shared";
+	return only !== undefined && others.length === 0 ? only : "shared";
 }
 
 /**
  * What esbuild writes for a module, as the body of a function. Values are taken over as they are when a module has
  * run: nothing exported changes later. Whatever statement is not known here stays, and then does not compile.
  */
-function asCommonJs(text, chunk) {
+function asCommonJs(text: string, chunk: string): string {
 	let head = "";
 	const statement =
 		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?("(?:node:|\.\/)[^"]+")\s*;/g;
-	const rest = text.replace(statement, (_, names, whole, specifier) => {
+	const rest = text.replace(statement, (_, names?: string, whole?: string, specifier?: string) => {
 		const bound = names === undefined ? whole : `{${names.replace(/\s+as\s+/g, ":")}}`;
 		head += `${bound === undefined ? "" : `const ${bound}=`}__load(${specifier});\n`;
 		return "";
 	});
 	const exported = /\bexport\s*\{([^}]*)\}\s*;\s*$/.exec(rest);
 	if (exported === null) throw new Error(`${chunk} exports nothing`);
-	const tail = exported[1]
+	const tail = (exported[1] ?? "")
 		.split(",")
 		.map((name) => name.trim().split(/\s+as\s+/))
 		.map(([local, name = local]) => `__exports.${name}=${local};`)

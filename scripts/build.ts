@@ -10,9 +10,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, wr
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
-import { Script } from "node:vm";
-import { bundleParts } from "./parts.mjs";
+import { hotFunctions, writeCodeCache } from "./code-cache.ts";
+import { bundleParts } from "./parts.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
@@ -21,7 +20,7 @@ const { version } = JSON.parse(readFileSync(`${root}packages/l3dsr/package.json`
 const runtime = options.runtime ?? process.execPath;
 
 /** command → entry file under packages/l3dsr/src/cli. One program serves several names, as with iptables. */
-const COMMANDS = {
+const COMMANDS: Readonly<Record<string, string>> = {
 	l3dsr: "l3dsr.ts",
 	dsrctl: "dsrctl.ts",
 	"iptables-daddr": "iptables-daddr.ts",
@@ -78,7 +77,8 @@ const { parts, chunkOf } = await bundleParts(
 	root,
 	entries.map((file) => `packages/l3dsr/src/cli/${file}`),
 );
-const fileOf = {};
+const hot = hotFunctions();
+const fileOf: Record<string, string> = {};
 for (const [part, { text, chunks }] of parts) {
 	const file = compileAhead(part, text);
 	for (const chunk of chunks) fileOf[chunk] = file;
@@ -86,7 +86,7 @@ for (const [part, { text, chunks }] of parts) {
 for (const file of entries) {
 	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf)).replace(
 		"ENTRY",
-		chunkOf.get(`packages/l3dsr/src/cli/${file}`),
+		chunkOf.get(`packages/l3dsr/src/cli/${file}`) ?? "",
 	);
 	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
 }
@@ -121,16 +121,12 @@ writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
  * file. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
  * length: the hash of the source in both names is what ties them together.
  */
-function compileAhead(part, source) {
+function compileAhead(part: string, source: string): string {
 	// Latin-1 is read fastest; esbuild escapes what is beyond ASCII, but not in regular expressions.
 	if (Buffer.byteLength(source) !== source.length)
 		throw new Error(`${part}: a regular expression is not ASCII`);
 	const file = `${part}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
 	writeFileSync(`${out}dist.new/${file}`, source);
-	// Functions are compiled now, not when they are first called, or they would not be in the cache.
-	setFlagsFromString("--no-lazy");
-	const script = new Script(source, { filename: file });
-	setFlagsFromString("--lazy");
-	writeFileSync(`${out}dist.new/${file}.cache`, script.createCachedData());
+	writeCodeCache(`${out}dist.new/${file}`, hot);
 	return file;
 }

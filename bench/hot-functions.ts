@@ -1,0 +1,58 @@
+/**
+ * Writes scripts/hot-functions.txt: how each function begins that the commands of bench/commands.ts run. The
+ * build compiles these ahead (scripts/code-cache.ts). As root; in network namespaces of its own.
+ *
+ *     make hot-functions
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { HOT_FUNCTIONS, PREFIX_LENGTH } from "../scripts/code-cache.ts";
+import { enterNetns } from "../test/support/netns.ts";
+import { withCommands } from "./commands.ts";
+
+/** A file that NODE_V8_COVERAGE asks for, as far as it matters here. */
+interface Coverage {
+	readonly result: readonly {
+		readonly url: string;
+		readonly functions: readonly {
+			readonly ranges: readonly { readonly startOffset: number; readonly count: number }[];
+		}[];
+	}[];
+}
+
+enterNetns();
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-hot-"));
+try {
+	await withCommands(join(root, "bin"), async (commands) => {
+		process.env["NODE_V8_COVERAGE"] = folder; // for what is started from here on
+		for (const { measure } of commands) await measure();
+	});
+	const hot = [...functionsRun(folder)].sort();
+	writeFileSync(HOT_FUNCTIONS, `${hot.join("\n")}\n`);
+	console.error(`hot-functions: ${hot.length} of them`);
+} finally {
+	rmSync(folder, { recursive: true });
+}
+
+/** Beginnings of the functions of bundles that have run. */
+function functionsRun(coverage: string): Set<string> {
+	const found = new Set<string>();
+	for (const name of readdirSync(coverage)) {
+		const { result }: Coverage = JSON.parse(readFileSync(join(coverage, name), "utf8"));
+		for (const { url, functions } of result) {
+			if (!/[\w-]+\.[0-9a-f]{16}\.js$/.test(url)) continue;
+			const source = readFileSync(join(root, "dist", url.slice(url.lastIndexOf("/") + 1)), "latin1");
+			for (const { ranges } of functions) {
+				const [whole] = ranges;
+				if (whole === undefined || whole.count === 0) continue;
+				const text = source.slice(whole.startOffset, whole.startOffset + 2 * PREFIX_LENGTH);
+				const prefix = text.replaceAll("\n", "").slice(0, PREFIX_LENGTH);
+				if (/\(|=>/.test(prefix)) found.add(prefix);
+			}
+		}
+	}
+	return found;
+}

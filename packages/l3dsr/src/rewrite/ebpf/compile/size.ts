@@ -1,0 +1,44 @@
+/** How large a program may be. */
+import { asm, type ProgramSpec } from "@l3dsr/bpf";
+import type { Rule } from "../../../model/rule.ts";
+import { bodiesIn, planDispatch } from "./dispatch.ts";
+import type { CompileTarget } from "./target.ts";
+
+/**
+ * Jumps reach 32767 slots, and the verifier's own additions (map lookups made inline, mostly of counters) count
+ * too: this many slots, with ten more for each rule, is what a program may have.
+ */
+const MOST_SLOTS = 28_000;
+const SLOTS_ADDED_PER_RULE = 10;
+
+/** The verifier keeps 8192 branches of one path in mind (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+const MOST_JUMPS = 8000;
+
+/** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
+const BODIES_THAT_FIT = 64;
+
+/**
+ * Why the rules of one interface cannot be one program; undefined if they can. The compiler is loaded only for rules
+ * that may be too many.
+ */
+export async function programLacks(
+	rules: readonly Rule[],
+	target: CompileTarget,
+): Promise<string | undefined> {
+	const slotted = rules.map((rule, ordinal) => ({ rule, ordinal, slot: ordinal }));
+	const dispatches = (["ipv4", "ipv6"] as const).map((family) =>
+		planDispatch(slotted.filter(({ rule }) => rule.family === family)),
+	);
+	const bodies = dispatches.reduce((sum, { groups }) => sum + bodiesIn(groups), 0);
+	if (bodies <= BODIES_THAT_FIT) return undefined;
+	const { compileProgram } = await import("./compile.ts");
+	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
+}
+
+/** Why the kernel would refuse a program for its size. */
+export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
+	const slots = instructions.reduce((sum, one) => sum + asm.slotsOf(one), 0);
+	const jumps = instructions.filter(({ target }) => target !== undefined).length;
+	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS && jumps <= MOST_JUMPS) return undefined;
+	return `its interface's ${rules} rules make a program of ${slots} instructions, ${jumps} of them jumps, more than one may have`;
+}

@@ -1,0 +1,100 @@
+/**
+ * V8's code cache of a part: the bytecode of the functions that commands run (hot-functions.txt), and of no other.
+ * All functions would be twice the size, which takes longer to read than it saves; a cache made by running the
+ * commands would differ with the host that builds. So the functions are compiled without being run: V8 compiles what
+ * a debugger looks for breakpoints in.
+ *
+ *     code-cache.ts DIRECTORY     makes the caches of dist/ anew, by the Node that runs this
+ *
+ * That is for a build for another processor: V8 takes a cache that the same version made on another one, and crashes.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { Session } from "node:inspector";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Script } from "node:vm";
+
+/** Functions are told by how they begin, without line ends: enough to tell nearly all of them apart. */
+export const PREFIX_LENGTH = 40;
+
+/** How each function begins, a line for each. Written by bench/hot-functions.ts. */
+export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
+
+/** For the inspector: from 0, the column counted in characters. */
+interface Place {
+	readonly lineNumber: number;
+	readonly columnNumber: number;
+}
+
+/** Writes FILE.cache beside a part. */
+export function writeCodeCache(file: string, hot: readonly string[]): void {
+	writeFileSync(`${file}.cache`, codeCache(readFileSync(file, "latin1"), hot));
+}
+
+/** The beginnings of the functions. One that no part has any longer does no harm. */
+export function hotFunctions(): string[] {
+	return readFileSync(HOT_FUNCTIONS, "utf8").split("\n").filter(Boolean);
+}
+
+function codeCache(source: string, hot: readonly string[]): Uint8Array {
+	const session = new Session();
+	session.connect();
+	const ask = (method: string, params?: object): void => {
+		// The session is of this thread: the answer is there when post() returns.
+		session.post(method, params, (error) => {
+			if (error !== null) throw new Error(`${method}: ${error.message}`);
+		});
+	};
+	let scriptId: string | undefined;
+	session.on("Debugger.scriptParsed", ({ params }) => {
+		if (params.url.endsWith("part")) ({ scriptId } = params);
+	});
+	ask("Debugger.enable");
+	const script = new Script(source, { filename: "part" });
+	script.runInThisContext(); // makes the part's object, and calls nothing: now the inspector tells of the script
+	if (scriptId === undefined) throw new Error("code-cache: the inspector does not tell of the script");
+	for (const [start, end] of placesIn(source, hot)) {
+		ask("Debugger.getPossibleBreakpoints", { start: { scriptId, ...start }, end: { scriptId, ...end } });
+	}
+	ask("Debugger.disable");
+	session.disconnect();
+	return script.createCachedData();
+}
+
+/** Where each of the functions has its parameters, as [start, end): inside them is inside no other function. */
+function placesIn(source: string, hot: readonly string[]): (readonly [start: Place, end: Place])[] {
+	const lineStarts = [0];
+	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
+	const text = source.replaceAll("\n", "");
+	const places: [Place, Place][] = [];
+	for (const prefix of hot) {
+		const inside = parametersOf(prefix);
+		for (let at = text.indexOf(prefix); at >= 0; at = text.indexOf(prefix, at + 1)) {
+			places.push([placeAt(at + inside), placeAt(at + inside + 1)]);
+		}
+	}
+	return places;
+
+	/** Line and column of an offset that does not count line ends. */
+	function placeAt(offset: number): Place {
+		let [low, high] = [0, lineStarts.length - 1];
+		while (low < high) {
+			const middle = (low + high + 1) >> 1;
+			if ((lineStarts[middle] ?? 0) - middle <= offset) low = middle;
+			else high = middle - 1;
+		}
+		return { lineNumber: low, columnNumber: offset - ((lineStarts[low] ?? 0) - low) };
+	}
+}
+
+/** `one=>…` begins with its parameter, every other function has parentheses. */
+function parametersOf(prefix: string): number {
+	return /^(async )?[\w$]+=>/.test(prefix) ? prefix.indexOf("=>") - 1 : prefix.indexOf("(") + 1;
+}
+
+const [, script, directory] = process.argv;
+if (script === fileURLToPath(import.meta.url) && directory !== undefined) {
+	const parts = readdirSync(directory).filter((name) => name.endsWith(".js"));
+	if (parts.length === 0) throw new Error(`code-cache: there is no part in ${directory}`);
+	for (const name of parts) writeCodeCache(join(directory, name), hotFunctions());
+}

@@ -1,0 +1,106 @@
+/**
+ * For esbuild: an import from an entrance (`@l3dsr/bpf`, or a folder's index.ts) becomes one from the module that has
+ * what is imported. esbuild takes away what nobody uses of a module behind an entrance, but puts the rest into the
+ * chunk that everybody loads: every command would load the assembler, for the sake of the class BpfError.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Plugin } from "esbuild";
+
+const STATIC_IMPORT = /^import \{([^}]*)\} from "([^"]+)";/gm;
+const DYNAMIC_IMPORT = /const \{([^}]*)\} = await import\("([^"]+)"\)/g;
+
+/** Name in an entrance → the module that has it, and its name there; `*` is the module as a whole. */
+type Exports = ReadonlyMap<string, { readonly path: string; readonly name: string }>;
+
+export function directImports(root: string): Plugin {
+	const known = new Map<string, Exports>();
+	/** What a module exports. Of one that is not an entrance, what it defines. */
+	function exportsOf(path: string): Exports {
+		const before = known.get(path);
+		if (before !== undefined) return before;
+		const found = new Map<string, { path: string; name: string }>();
+		known.set(path, found);
+		const text = readFileSync(path, "utf8");
+		for (const [, name = ""] of text.matchAll(
+			/^export (?:async )?(?:const|let|function\*?|class|abstract class) (\w+)/gm,
+		))
+			found.set(name, { path, name });
+		for (const [, whole, names, from = ""] of text.matchAll(
+			/^export (?:\* as (\w+)|\*|(?:type )?\{([^}]*)\}) from "(\.[^"]+)";/gm,
+		)) {
+			const target = join(dirname(path), from);
+			if (whole !== undefined) found.set(whole, { path: target, name: "*" });
+			else if (names === undefined) for (const [name, one] of exportsOf(target)) found.set(name, one);
+			else {
+				for (const { imported, local } of specifiers(names)) {
+					const one = exportsOf(target).get(imported);
+					if (one !== undefined) found.set(local, one);
+				}
+			}
+		}
+		return found;
+	}
+
+	/** The module that is imported, if that is an entrance. */
+	function entrance(specifier: string, importer: string): string | undefined {
+		const [, library] = /^@l3dsr\/(\w+)$/.exec(specifier) ?? [];
+		if (library !== undefined) return join(root, "packages", library, "src/index.ts");
+		return specifier.startsWith(".") && specifier.endsWith("/index.ts")
+			? join(dirname(importer), specifier)
+			: undefined;
+	}
+
+	/** The values of `list`, and where each is; undefined if `specifier` is not an entrance. */
+	function located(list: string, specifier: string, importer: string) {
+		const path = entrance(specifier, importer);
+		if (path === undefined || !existsSync(path)) return undefined;
+		const exports = exportsOf(path);
+		return specifiers(list).map(({ imported, local }) => {
+			const one = exports.get(imported);
+			if (one === undefined) throw new Error(`${importer}: ${specifier} does not export ${imported}`);
+			return { ...one, local };
+		});
+	}
+
+	function direct(source: string, importer: string): string {
+		return source
+			.replace(STATIC_IMPORT, (statement: string, list: string, specifier: string) => {
+				const found = located(list, specifier, importer)?.map(({ path, name, local }) =>
+					name === "*"
+						? `import * as ${local} from ${JSON.stringify(path)};`
+						: `import { ${name} as ${local} } from ${JSON.stringify(path)};`,
+				);
+				// As many lines as before: positions in messages stay.
+				return found === undefined ? statement : found.join(" ") + statement.replace(/[^\n]/g, "");
+			})
+			.replace(DYNAMIC_IMPORT, (statement: string, list: string, specifier: string) => {
+				const paths = new Set(located(list, specifier, importer)?.map(({ path }) => path));
+				const [only, ...others] = paths;
+				if (only === undefined || others.length > 0) return statement;
+				return statement.replace(JSON.stringify(specifier), JSON.stringify(only));
+			});
+	}
+
+	return {
+		name: "direct-imports",
+		setup({ onLoad }) {
+			onLoad({ filter: /\/packages\/[\w-]+\/src\/.*\.ts$/ }, async ({ path }) => {
+				return { contents: direct(await readFile(path, "utf8"), path), loader: "ts" };
+			});
+		},
+	};
+}
+
+/** `a, type B, c as d` without types. */
+function specifiers(list: string): { readonly imported: string; readonly local: string }[] {
+	return list
+		.split(",")
+		.map((one) => one.trim())
+		.filter((one) => one !== "" && !one.startsWith("type "))
+		.map((one) => {
+			const [imported = "", local = imported] = one.split(/\s+as\s+/);
+			return { imported, local };
+		});
+}
