@@ -2,7 +2,7 @@
  * A source of packets inside the kernel: an XDP program run by test-run on live frames. Before it lets a
  * frame go, it writes the next of 64 headers into it, because frames are used again and come back rewritten.
  */
-import { asm, Program, type ProgramSpec, sendLiveFrames, XDP_MD } from "@l3dsr/bpf";
+import { asm, Program, type ProgramSpec, sendLiveFrames, XDP } from "@l3dsr/bpf";
 
 const { add, and, call, exit, HELPER_FUNCTIONS, jgt, load, loadMapValue, mov, mul, store } = asm;
 
@@ -46,7 +46,7 @@ export class LiveFrames implements Disposable {
 
 	/** Nanoseconds per frame, all that happens to it on its way included. `ingress`: index of the interface. */
 	send(ingress: number, count: number): number {
-		const context = XDP_MD.encode({ data_end: this.#data.length, ingress_ifindex: ingress });
+		const context = XDP.encode({ data_end: this.#data.length, ingress_ifindex: ingress });
 		return sendLiveFrames(this.#program, { data: this.#data, context, repeat: count });
 	}
 

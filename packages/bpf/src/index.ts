@@ -12,9 +12,10 @@ export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
 export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
 export { TcxLink } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
-export { BPF_MAP_INFO, BPF_PROG_INFO, SK_BUFF, XDP_MD } from "./bpf-syscall.ts";
+export { BPF_MAP_INFO, BPF_PROG_INFO } from "./bpf-syscall.ts";
 export * from "./builder/index.ts";
-export { BpfError, type BpfErrorCode } from "./error.ts";
+export { type Codec, U32, U64 } from "./codec.ts";
+export { BpfError, type BpfErrorCode, type BpfErrorOptions } from "./error.ts";
 export {
 	describeFeature,
 	FEATURE_NAMES,
@@ -34,6 +35,7 @@ export { arrayKey, BpfMap, type MapInfo, perCpuValues, sumPerCpu, type UpdateMod
 export { type LoadOptions, Program, type ProgramInfo } from "./program.ts";
 export { RingBuffer, recordBytes, ringBufferSpec } from "./ring-buffer.ts";
 export * from "./spec.ts";
+export { Struct, type StructFields, type StructFieldType, struct } from "./struct.ts";
 export {
 	BPF_F_TEST,
 	type LiveFramesInput,
@@ -42,4 +44,12 @@ export {
 	type TestRunOutput,
 	testRun,
 } from "./test-run.ts";
+export {
+	type MapDeclaration,
+	mapSpec,
+	type PerCpuMapType,
+	ProgramArray,
+	TypedMap,
+	type TypedMapSpec,
+} from "./typed-map.ts";
 export { parseVerifierLog, VerifierError, type VerifierReport } from "./verifier-log.ts";

@@ -10,6 +10,7 @@ import {
 	withMemoryLimitRaised,
 } from "@l3dsr/linux";
 import { BPF_MAP_INFO, bpf } from "./bpf-syscall.ts";
+import { BpfError } from "./error.ts";
 import { deleteBatch, lookupBatch, updateBatch } from "./map-batch.ts";
 import { BPF_MAP_FLAG, BPF_MAP_TYPE, type MapElement, type MapSpec, NAME_BYTES } from "./spec.ts";
 
@@ -176,6 +177,13 @@ export class BpfMap implements Disposable {
 		const { name, flags, valueSize, maxEntries } = this.info;
 		if ((flags & BPF_MAP_FLAG.BPF_F_MMAPABLE) === 0) {
 			throw new RangeError(`map ${name} was not created with BPF_F_MMAPABLE`);
+		}
+		if (options.writable === true && (flags & BPF_MAP_FLAG.BPF_F_RDONLY_PROG) !== 0) {
+			throw new BpfError(
+				"BUILD",
+				`map the memory of map ${name} to write it: the kernel refuses this for a map with BPF_F_RDONLY_PROG`,
+				{ hint: "write it with update() before it is frozen, or create it without that flag" },
+			);
 		}
 		const bytes = roundUp(roundUp(valueSize, 8) * maxEntries, PAGE_BYTES);
 		return new MappedMemory(this.fd, bytes, `map the memory of map ${name}`, options);

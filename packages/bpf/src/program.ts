@@ -13,6 +13,7 @@ import {
 	NAME_BYTES,
 	type ProgramSpec,
 } from "./spec.ts";
+import { TypedMap, type TypedMapSpec } from "./typed-map.ts";
 import { VerifierError } from "./verifier-log.ts";
 
 /** log_level: every instruction of the path that failed, with the state before it. */
@@ -114,11 +115,21 @@ export class Program implements Disposable {
 		return this.info.name;
 	}
 
-	/** The map that the spec calls `name`. Throws RangeError when there is none. */
-	map(name: string): BpfMap {
+	/**
+	 * The map that the spec calls so, as bytes; by its own spec (`mapSpec`), with its keys and values. It stays the
+	 * program's. Throws RangeError when there is none.
+	 */
+	map(name: string): BpfMap;
+	map<KeyIn, Key, ValueIn, Value>(
+		spec: TypedMapSpec<KeyIn, Key, ValueIn, Value>,
+	): TypedMap<KeyIn, Key, ValueIn, Value>;
+	map<KeyIn, Key, ValueIn, Value>(
+		which: string | TypedMapSpec<KeyIn, Key, ValueIn, Value>,
+	): BpfMap | TypedMap<KeyIn, Key, ValueIn, Value> {
+		const name = typeof which === "string" ? which : which.name;
 		const map = this.maps.get(name);
 		if (map === undefined) throw new RangeError(`program ${this.name} was loaded without a map ${name}`);
-		return map;
+		return typeof which === "string" ? map : new TypedMap(map, which);
 	}
 
 	/** Opens every map that the program holds, in the kernel's order; the caller disposes of them. */

@@ -6,6 +6,7 @@
  * A program that finds the buffer full is told so.
  */
 import { MappedMemory, untilReadable } from "@l3dsr/linux";
+import type { Codec } from "./codec.ts";
 import { BpfMap } from "./map.ts";
 import { BPF_MAP_TYPE, type MapSpec } from "./spec.ts";
 
@@ -30,7 +31,8 @@ export function ringBufferSpec(name: string, bytes: number): MapSpec {
 	return { name, type: "BPF_MAP_TYPE_RINGBUF", keySize: 0, valueSize: 0, maxEntries };
 }
 
-export class RingBuffer implements Disposable {
+/** `R`: what records are decoded to; bytes without a decoder. */
+export class RingBuffer<R = Uint8Array> implements Disposable {
 	readonly map: BpfMap;
 	readonly #consumer: MappedMemory;
 	readonly #pages: MappedMemory;
@@ -40,12 +42,14 @@ export class RingBuffer implements Disposable {
 	readonly #data: Uint8Array;
 	readonly #headers: Uint32Array;
 	readonly #mask: bigint;
+	readonly #decode: (bytes: Uint8Array) => R;
 
 	/** Takes over `map`. Throws SyscallError. */
-	constructor(map: BpfMap) {
+	constructor(map: BpfMap, decode: (bytes: Uint8Array) => R) {
 		const { name, type, maxEntries } = map.info;
 		if (type !== BPF_MAP_TYPE.BPF_MAP_TYPE_RINGBUF) throw new RangeError(`map ${name} is not a ring buffer`);
 		this.map = map;
+		this.#decode = decode;
 		const doing = `map the memory of ring buffer ${name}`;
 		// The consumer's page may be written; the producer's and the data, which is there twice, only read.
 		this.#consumer = new MappedMemory(map.fd, PAGE_BYTES, doing, { writable: true });
@@ -64,10 +68,13 @@ export class RingBuffer implements Disposable {
 		this.#mask = BigInt(maxEntries) - 1n;
 	}
 
-	static create(spec: MapSpec): RingBuffer {
+	/** `record`: what programs send, a `struct()`; bytes if it is left out. Throws SyscallError with nothing left behind. */
+	static create(spec: MapSpec): RingBuffer;
+	static create<R>(spec: MapSpec, record: Pick<Codec<never, R>, "decode">): RingBuffer<R>;
+	static create(spec: MapSpec, record?: Pick<Codec<never, unknown>, "decode">): RingBuffer<unknown> {
 		const map = BpfMap.create(spec);
 		try {
-			return new RingBuffer(map);
+			return new RingBuffer(map, (bytes) => (record === undefined ? bytes : record.decode(bytes)));
 		} catch (error) {
 			map[Symbol.dispose]();
 			throw error;
@@ -75,7 +82,7 @@ export class RingBuffer implements Disposable {
 	}
 
 	/** Hands over a copy of every record that is complete, at most `most`, and frees their room; how many. */
-	read(receive: (record: Uint8Array) => void, most = Number.POSITIVE_INFINITY): number {
+	read(receive: (record: R) => void, most = Number.POSITIVE_INFINITY): number {
 		let position = Atomics.load(this.#consumerPosition, 0);
 		const end = Atomics.load(this.#producerPosition, 0);
 		let count = 0;
@@ -93,7 +100,7 @@ export class RingBuffer implements Disposable {
 			Atomics.store(this.#consumerPosition, 0, position);
 			if (record === undefined) continue;
 			count++;
-			receive(record);
+			receive(this.#decode(record));
 		}
 		return count;
 	}
@@ -102,16 +109,16 @@ export class RingBuffer implements Disposable {
 	 * The records as they come, waited for by epoll, until `signal` aborts. A program that sends with BPF_RB_NO_WAKEUP does
 	 * not wake the reader.
 	 */
-	async *records(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+	async *records(signal?: AbortSignal): AsyncGenerator<R, void, void> {
 		while (signal?.aborted !== true) {
-			const batch: Uint8Array[] = [];
+			const batch: R[] = [];
 			this.read((record) => batch.push(record), MOST_AT_ONCE);
 			yield* batch;
 			if (batch.length === 0 && !(await this.#isReadable(signal))) return;
 		}
 	}
 
-	[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+	[Symbol.asyncIterator](): AsyncGenerator<R, void, void> {
 		return this.records();
 	}
 

@@ -17,7 +17,7 @@ const GROWTH_BYTES = 512;
 export interface TestRunInput {
 	/** The packet, from its link-layer header on; at least 14 bytes for SCHED_CLS and XDP. */
 	readonly data: Uint8Array;
-	/** SK_BUFF or XDP_MD, encoded: fields of the context that the program is to find. */
+	/** SKB or XDP, encoded: fields of the context that the program is to find. */
 	readonly context?: Uint8Array;
 	/** How often to run it (default 1). XDP and tc see the packet as the run before left it. */
 	readonly repeat?: number;
@@ -68,7 +68,7 @@ export function testRun(program: Pick<Program, "fd" | "name">, input: TestRunInp
 export interface LiveFramesInput {
 	/** The frame; every one of them is a copy of it as it is here. */
 	readonly data: Uint8Array;
-	/** XDP_MD with `data_end` = the frame's length and the `ingress_ifindex` that it arrives on. */
+	/** XDP with `data_end` = the frame's length and the `ingress_ifindex` that it arrives on. */
 	readonly context: Uint8Array;
 	/** How many frames. */
 	readonly repeat: number;

@@ -9,7 +9,7 @@ import { clsactIngress, removeEmptyClsact } from "../src/attach/clsact.ts";
 import type { Attached, Hook } from "../src/attach/hook.ts";
 import { tcxIngress } from "../src/attach/tcx.ts";
 import { xdpGeneric, xdpNative } from "../src/attach/xdp.ts";
-import { XDP_MD } from "../src/bpf-syscall.ts";
+import { XDP } from "../src/builder/context.ts";
 import { BpfMap } from "../src/map.ts";
 import { Program } from "../src/program.ts";
 import { BPF_ATTACH_TYPE } from "../src/spec.ts";
@@ -174,7 +174,7 @@ test("frames of a live test-run arrive on the interface, each seen by the progra
 		{ length: 64 },
 		(_, n) => [0xa5, 0x88, 0xb5][n === 12 ? 1 : n === 13 ? 2 : 0] ?? 0,
 	);
-	const context = XDP_MD.encode({ data_end: data.length, ingress_ifindex: v0.index });
+	const context = XDP.encode({ data_end: data.length, ingress_ifindex: v0.index });
 	const before = seen(counter.map("t_seen")).runs;
 	const nanoseconds = sendLiveFrames(pass, { data, context, repeat: 5000 });
 	assert.ok(nanoseconds > 0);
@@ -184,7 +184,8 @@ test("frames of a live test-run arrive on the interface, each seen by the progra
 });
 
 for (const { hook, kind, pass } of HOOKS) {
-	if (hook.name === xdpNative.name) continue; // live frames come in behind it
+	// Live frames come in behind native XDP, and do not go out.
+	if (hook.name === xdpNative.name || hook.name.endsWith("egress")) continue;
 	test(`no packet goes unseen while the program at ${hook.name} is replaced again and again`, async () => {
 		const v0 = interfaceByName("v0");
 		using counters = BpfMap.create(SEEN);
@@ -193,7 +194,7 @@ for (const { hook, kind, pass } of HOOKS) {
 			using first = Program.load(countingSpec(kind, pass), { maps });
 			hook.attach(v0, first);
 		}
-		const frames = 200_000;
+		const frames = 20_000;
 		let expected = 0;
 		let replaced = 0;
 		// How often a round meets the frames is the scheduler's choice: go on until it was often enough.

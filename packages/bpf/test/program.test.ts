@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns } from "../../../test/support/netns.ts";
 import { add, exit, jlt, load, mov, store } from "../src/asm/index.ts";
-import { SK_BUFF, XDP_MD } from "../src/bpf-syscall.ts";
+import { SKB, XDP } from "../src/builder/context.ts";
 import { arrayKey, BpfMap } from "../src/map.ts";
 import { Program } from "../src/program.ts";
 import type { MapSpec, ProgramSpec } from "../src/spec.ts";
@@ -100,18 +100,18 @@ test("a map that no instruction names travels with the program", () => {
 
 test("an XDP program sees the context that it is given and returns its verdict", () => {
 	using program = Program.load(verdictSpec("xdp", XDP_PASS));
-	const context = XDP_MD.encode({ data_end: FRAME.length });
+	const context = XDP.encode({ data_end: FRAME.length });
 	const output = testRun(program, { data: FRAME, context });
 	assert.equal(output.verdict, XDP_PASS);
-	assert.equal(XDP_MD.decode(output.context).data_end, FRAME.length);
+	assert.equal(XDP.decode(output.context).data_end, FRAME.length);
 	assert.ok(output.durationNs >= 0);
 });
 
 test("a tc program reads and writes the context that it is given", () => {
 	const instructions = [load(4, 2, 1, 8), add.imm(2, 1), store(4, 1, 8, 2), mov.imm(0, 0), exit()];
 	using program = Program.load({ ...verdictSpec("tc", TC_OK), instructions });
-	const output = testRun(program, { data: FRAME, context: SK_BUFF.encode({ mark: 41 }) });
-	assert.equal(SK_BUFF.decode(output.context).mark, 42);
+	const output = testRun(program, { data: FRAME, context: SKB.encode({ mark: 41 }) });
+	assert.equal(SKB.decode(output.context).mark, 42);
 });
 
 test("a program that breaks CHECKSUM_COMPLETE is found out", () => {

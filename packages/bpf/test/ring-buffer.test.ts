@@ -6,7 +6,7 @@ import { enterNetns } from "../../../test/support/netns.ts";
 import { add, call, exit, HELPER_FUNCTIONS, load, loadMap, mov, store } from "../src/asm/index.ts";
 import { tcxIngress } from "../src/attach/tcx.ts";
 import { TcxLink } from "../src/attach/tcx-link.ts";
-import { SK_BUFF } from "../src/bpf-syscall.ts";
+import { SKB } from "../src/builder/context.ts";
 import { Program } from "../src/program.ts";
 import { RingBuffer, recordBytes, ringBufferSpec } from "../src/ring-buffer.ts";
 import type { ProgramSpec } from "../src/spec.ts";
@@ -26,7 +26,7 @@ const SENDER: ProgramSpec = {
 	license: "GPL",
 	maps: [RING],
 	instructions: [
-		load(4, 2, 1, SK_BUFF.offsetOf("mark")),
+		load(4, 2, 1, SKB.offsetOf("mark")),
 		store(4, 10, -12, 2),
 		store(4, 10, -8, 2),
 		store(4, 10, -4, 2),
@@ -41,7 +41,7 @@ const SENDER: ProgramSpec = {
 };
 
 function send(program: Program, mark: number): number {
-	return testRun(program, { data: new Uint8Array(64), context: SK_BUFF.encode({ mark }) }).verdict;
+	return testRun(program, { data: new Uint8Array(64), context: SKB.encode({ mark }) }).verdict;
 }
 
 function record(mark: number): Uint8Array {

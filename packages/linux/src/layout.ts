@@ -16,13 +16,14 @@ export type FieldType =
 	| "u64"
 	| "be16"
 	| "be32"
+	| "be64"
 	| "pointer"
 	| { readonly bytes: number }
 	| { readonly text: number };
 
 export type Fields = { readonly [name: string]: FieldType };
 
-type Input<T extends FieldType> = T extends "u64"
+type Input<T extends FieldType> = T extends "u64" | "be64"
 	? bigint | number
 	: T extends "pointer"
 		? Uint8Array | bigint | null
@@ -32,7 +33,7 @@ type Input<T extends FieldType> = T extends "u64"
 				? string
 				: number;
 
-type Output<T extends FieldType> = T extends "u64" | "pointer"
+type Output<T extends FieldType> = T extends "u64" | "be64" | "pointer"
 	? bigint
 	: T extends { bytes: number }
 		? Uint8Array
@@ -50,7 +51,7 @@ interface Place {
 	readonly offset: number;
 }
 
-const SIZES = { u8: 1, u16: 2, be16: 2, u32: 4, s32: 4, be32: 4, u64: 8, pointer: 8 } as const;
+const SIZES = { u8: 1, u16: 2, be16: 2, u32: 4, s32: 4, be32: 4, u64: 8, be64: 8, pointer: 8 } as const;
 
 function sizeOf(type: FieldType): number {
 	if (typeof type === "string") return SIZES[type];
@@ -147,6 +148,10 @@ function put(
 		view.setBigUint64(offset, number, true);
 		return;
 	}
+	if (type === "be64") {
+		view.setBigUint64(offset, BigInt(value as bigint | number), false);
+		return;
+	}
 	const number = Number(value);
 	if (type === "u8") view.setUint8(offset, number);
 	else if (type === "u16" || type === "be16") view.setUint16(offset, number, type === "u16");
@@ -161,6 +166,7 @@ function take(bytes: Uint8Array, view: DataView, offset: number, type: FieldType
 		const end = field.indexOf(0);
 		return Buffer.from(end < 0 ? field : field.subarray(0, end)).toString("utf8");
 	}
+	if (type === "be64") return view.getBigUint64(offset, false);
 	if (type === "u64" || type === "pointer") return view.getBigUint64(offset, true);
 	if (type === "u8") return view.getUint8(offset);
 	if (type === "u16" || type === "be16") return view.getUint16(offset, type === "u16");

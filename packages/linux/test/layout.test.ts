@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BPF_MAP_INFO, BPF_PROG_INFO, SK_BUFF, XDP_MD } from "@l3dsr/bpf";
+import { BPF_MAP_INFO, BPF_PROG_INFO, SKB, XDP } from "@l3dsr/bpf";
 import { countCpus, possibleCpus } from "../src/cpu.ts";
 import { Layout } from "../src/layout.ts";
 import { addressOf } from "../src/libc.ts";
@@ -21,10 +21,10 @@ test("has the sizes and offsets that a C compiler finds in linux/bpf.h", () => {
 	assert.equal(BPF_PROG_INFO.offsetOf("verified_insns"), 216);
 	assert.equal(BPF_MAP_INFO.size, 88);
 	assert.equal(BPF_MAP_INFO.offsetOf("map_extra"), 80);
-	assert.equal(SK_BUFF.size, 192);
-	assert.equal(SK_BUFF.offsetOf("flow_keys"), 144);
-	assert.equal(SK_BUFF.offsetOf("hwtstamp"), 184);
-	assert.equal(XDP_MD.size, 24);
+	assert.equal(SKB.size, 192);
+	assert.equal(SKB.offsetOf("flow_keys"), 144);
+	assert.equal(SKB.offsetOf("hwtstamp"), 184);
+	assert.equal(XDP.size, 24);
 });
 
 test("writes each type in its byte order and reads it back", () => {

@@ -21,7 +21,6 @@ export {
 	raw32,
 	raw64,
 	sparseLayout,
-	structure,
 	u8,
 	u16,
 	u32,

@@ -3,7 +3,6 @@
  * layouts, and a view is a layout at an address.
  */
 
-import type { FieldType, Layout as Structure, Fields as StructureFields } from "@l3dsr/linux";
 import { buildError } from "../asm/instruction.ts";
 import type { ByteOrder, ValueKind } from "./kind.ts";
 import type { Value } from "./value.ts";
@@ -71,23 +70,6 @@ export function layout<const F extends Readonly<Record<string, UnplacedField>>>(
 export function sparseLayout<const F extends Fields>(name: string, fields: F): Layout<F> {
 	const ends = Object.values(fields).map((field) => field.offset + field.bytes);
 	return { name, bytes: Math.max(0, ...ends), fields };
-}
-
-/** The layout of a structure that user space encodes and decodes by the same table (`Layout` of @l3dsr/linux). */
-export function structure<const F extends StructureFields>(
-	name: string,
-	declared: Structure<F>,
-): Layout<{ readonly [K in keyof F]: Field }> {
-	const fields = Object.fromEntries(
-		declared.places.map((place) => [place.name, { ...unplacedOf(place.type), offset: place.offset }]),
-	);
-	// The same names, each with its place.
-	return { name, bytes: declared.size, fields: fields as { readonly [K in keyof F]: Field } };
-}
-
-function unplacedOf(type: FieldType): UnplacedField {
-	if (typeof type === "object") return bytes("bytes" in type ? type.bytes : type.text);
-	return { u8, u16, u32, s32: u32, u64, pointer: u64, be16, be32 }[type];
 }
 
 /** One field at one address: what can be loaded and stored. */

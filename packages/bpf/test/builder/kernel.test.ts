@@ -225,7 +225,7 @@ test("an element beyond a map's memory is not touched, and those within are", ()
 		p.place(none);
 		p.exit(2);
 		using program = bpf.Program.load(p.build());
-		const context = bpf.SK_BUFF.encode({ mark });
+		const context = bpf.SKB.encode({ mark });
 		const { verdict } = bpf.testRun(program, { data: FRAME, context });
 		const [value = new Uint8Array()] = program
 			.map("memory")

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Layout } from "@l3dsr/linux";
 import { formatInstruction } from "../../src/asm/index.ts";
-import { SK_BUFF, XDP_MD } from "../../src/bpf-syscall.ts";
 import * as bpf from "../../src/builder/index.ts";
 import { commentAt, type ProgramSpec } from "../../src/spec.ts";
+import { struct } from "../../src/struct.ts";
 import { builder, emitted, lines, packet, refuses } from "./emit.ts";
 
 describe("constants", () => {
@@ -764,13 +763,13 @@ describe("checksums", () => {
 
 describe("layouts", () => {
 	it("of structures have the offsets by which user space encodes them", () => {
-		assert.equal(bpf.SKB.bytes, SK_BUFF.size);
 		for (const name of ["len", "mark", "data", "data_end", "vlan_tci", "gso_size", "tstamp"] as const)
-			assert.equal(bpf.SKB.fields[name].offset, SK_BUFF.offsetOf(name));
-		assert.equal(bpf.XDP.fields.data_end.offset, XDP_MD.offsetOf("data_end"));
-		const wire = new Layout({ port: "be16", address: { bytes: 4 }, time: "u64", name: { text: 3 } });
-		const { fields, bytes } = bpf.structure("wire", wire);
-		assert.equal(bytes, 24);
+			assert.equal(bpf.SKB.fields[name].offset, bpf.SKB.offsetOf(name));
+		assert.equal(bpf.XDP.fields.data_end.offset, bpf.XDP.offsetOf("data_end"));
+		const wire = struct("wire", { port: "be16", address: { bytes: 4 }, time: "u64", name: { text: 3 } });
+		const { fields, bytes } = wire;
+		assert.deepEqual([bytes, wire.size], [24, 24]);
+		assert.equal(wire.decode(wire.encode({ port: 80, time: 7n })).time, 7n);
 		assert.deepEqual(
 			[fields.port.order, fields.address.bytes, fields.time.offset, fields.name.bytes],
 			["network", 4, 8, 3],

@@ -16,7 +16,6 @@ import {
 	part,
 	SKB,
 	sparseLayout,
-	structure,
 	u16,
 	u32,
 	type Value,
@@ -29,9 +28,9 @@ import type { Reason } from "../reason.ts";
 import { COUNTER, HEADER, REAL, VIP } from "../tables/layout.ts";
 import type { ProgramOptions } from "./options.ts";
 
-export const VIP_ENTRY = structure("vip", VIP);
-export const REAL_ENTRY = structure("real", REAL);
-export const COUNTER_ENTRY = structure("counter", COUNTER);
+export const VIP_ENTRY = VIP;
+export const REAL_ENTRY = REAL;
+export const COUNTER_ENTRY = COUNTER;
 export const HEADER_BYTES = HEADER.size;
 
 /** What a packet is beside a plain one of TCP or UDP, in the stack's `state`. */

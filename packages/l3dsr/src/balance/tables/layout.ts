@@ -5,8 +5,7 @@
  * Numbers are in the machine's order (little-endian) unless they stand as in a packet.
  */
 import type { MapSpec } from "@l3dsr/bpf";
-import { BPF_MAP_FLAG } from "@l3dsr/bpf";
-import { Layout } from "@l3dsr/linux";
+import { BPF_MAP_FLAG, struct } from "@l3dsr/bpf";
 import { RING_SLOTS } from "../maglev.ts";
 
 /** "L3DB". */
@@ -14,7 +13,7 @@ export const MAGIC = 0x4244_334c;
 export const SCHEMA = 1;
 
 /** At the start of every table; a cache line, so that what follows is aligned to one. */
-export const HEADER = new Layout({
+export const HEADER = struct("header", {
 	magic: "u32",
 	schema: "u32",
 	/** Goes up with each change. */
@@ -35,7 +34,7 @@ export const ECHO = { kernel: 0, reply: 1, server: 2 } as const;
  * An entry of the VIP table, a cache line: a service; a VIP by its address alone (then the fields of a service are those
  * of its first one); or a real server by its address.
  */
-export const VIP = new Layout({
+export const VIP = struct("vip", {
 	/** IPv4 in the first four bytes. */
 	address: { bytes: 16 },
 	/** `port | protocol << 16 | version << 24`, the port as it stands in the packet; see matchOf. */
@@ -73,7 +72,7 @@ export const REAL_FLAG = {
 export const HOP = { unresolved: 0, kernel: 0xffff_ffff } as const;
 
 /** A real server of one service, a cache line: all that rewriting needs. */
-export const REAL = new Layout({
+export const REAL = struct("real", {
 	address: { bytes: 16 },
 	/** The complement of the ones' complement sum of the address's 32-bit words. */
 	complement: "u32",
@@ -123,7 +122,7 @@ export const ALWAYS_TICKS = 3600;
  * table of reals with these numbers have nothing but what their counters began with.
  */
 export const REASON_SLOTS = 32;
-export const COUNTER = new Layout({ packets: "u64", bytes: "u64" });
+export const COUNTER = struct("counter", { packets: "u64", bytes: "u64" });
 
 export const MAP = {
 	vips: "l3db_vips",

@@ -3,8 +3,7 @@
  * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
  * it is. What `l3dsr watch` hangs in front of ours while it runs.
  */
-import { BPF_MAP_FLAG, type MapSpec, type Place, part, structure, type View, view, whole } from "@l3dsr/bpf";
-import { Layout } from "@l3dsr/linux";
+import { BPF_MAP_FLAG, type MapSpec, type Place, part, struct, type View, view, whole } from "@l3dsr/bpf";
 import { hostPrefix } from "../../../model/selection.ts";
 import { emitUnlessIn } from "../../../programs/address-set.ts";
 import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
@@ -17,12 +16,10 @@ import type { ReportFilter, ReportTarget } from "./target.ts";
 export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
 
 /** What was not sent: no credit, or no room in the ring buffer. */
-export const CONTROL = new Layout({ credit: "u64", leftOut: "u64" });
-
-const CONTROL_LAYOUT = structure("control", CONTROL);
+export const CONTROL = struct("control", { credit: "u64", leftOut: "u64" });
 
 /** One event. From `origin` on it is the flow that the packet belongs to. */
-export const REPORT_EVENT = new Layout({
+export const REPORT_EVENT = struct("event", {
 	/** CLOCK_MONOTONIC, nanoseconds. */
 	time: "u64",
 	/** Bytes of the IP packet. */
@@ -44,7 +41,6 @@ export const REPORT_EVENT = new Layout({
 	_pad: "u32",
 });
 
-const EVENT = structure("event", REPORT_EVENT);
 const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
 const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
 const MOST_FLOWS = 65536;
@@ -76,7 +72,7 @@ export function emitReport(
 ): void {
 	const { p, pass } = packet;
 	emitFilter(packet, report.filter, to);
-	const event = p.stack("event", EVENT);
+	const event = p.stack("event", REPORT_EVENT);
 	emitEvent(packet, event, report, to, slot);
 	const all = whole(event);
 	const flow: Place = { ...part(all, FLOW_OFFSET, FLOW_BYTES), name: "flow" };
@@ -90,7 +86,7 @@ export function emitReport(
 	p.comment("may more be said now?");
 	{
 		using pointer = p.mapValue(control);
-		const { credit } = view(pointer, CONTROL_LAYOUT);
+		const { credit } = view(pointer, CONTROL);
 		p.gotoIf(credit, "s<=", 0, leftOut);
 		p.comment("one less");
 		using less = p.u64("-1").set(-1);
@@ -117,7 +113,7 @@ export function emitReport(
 	{
 		using pointer = p.mapValue(control);
 		using one = p.u64("1").set(1);
-		p.atomicAdd(view(pointer, CONTROL_LAYOUT).leftOut, one);
+		p.atomicAdd(view(pointer, CONTROL).leftOut, one);
 	}
 	p.goto(pass);
 }
@@ -151,7 +147,7 @@ function emitFilter(
 
 function emitEvent(
 	packet: ParsedPacket,
-	event: View<typeof EVENT.fields>,
+	event: View<typeof REPORT_EVENT.fields>,
 	report: ReportTarget,
 	{ address }: NewAddress,
 	slot: Place,

@@ -5,7 +5,7 @@
  * The copy is compiled from the rules that travel with the running program. Whether it came out as the very
  * same instructions, the kernel says: it hashes every program's instructions, map numbers left out.
  */
-import { Program, SK_BUFF, testRun } from "@l3dsr/bpf";
+import { Program, SKB, testRun } from "@l3dsr/bpf";
 import { L3dsrError } from "../../../errors.ts";
 import type { Counters } from "../../../model/rule.ts";
 import { compileProgram } from "../compile/compile.ts";
@@ -67,7 +67,7 @@ export class ProgramReplica implements Disposable {
 		const tc = PLACES[this.#attachment.hook].program === "tc";
 		const result = testRun(this.#program, {
 			data,
-			...(tc ? { context: SK_BUFF.encode({ mark }) } : {}),
+			...(tc ? { context: SKB.encode({ mark }) } : {}),
 		});
 		return result.data.slice(ETHERNET_BYTES);
 	}

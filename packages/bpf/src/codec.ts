@@ -1,0 +1,27 @@
+/** From values to the bytes of a key, a value or a record, and back. Every `struct()` is one. */
+
+/** `In`: what is taken to be encoded; `Out`: what comes back. */
+export interface Codec<In, Out = In> {
+	/** Bytes. */
+	readonly size: number;
+	encode(value: In): Uint8Array;
+	decode(bytes: Uint8Array): Out;
+}
+
+/** A number of 32 bits in the machine's order: the index of an array, a counter. */
+export const U32: Codec<number> = {
+	size: 4,
+	encode: (value) => Buffer.from(Uint32Array.of(value).buffer),
+	decode: (bytes) => viewOf(bytes).getUint32(0, true),
+};
+
+/** A number of 64 bits in the machine's order. */
+export const U64: Codec<bigint | number, bigint> = {
+	size: 8,
+	encode: (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer),
+	decode: (bytes) => viewOf(bytes).getBigUint64(0, true),
+};
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+	return new DataView(buffer, byteOffset, byteLength);
+}
