@@ -4,8 +4,8 @@
  *
  *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, throughput, commands, rules, interfaces, proving. With --print, or with sections named, the result
- * goes to stdout only.
+ * Sections: test-run, receive-path, director, throughput, commands, rules, interfaces, proving. With --print, or with
+ * sections named, the result goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
 import { cpus, release, setPriority } from "node:os";
@@ -14,6 +14,7 @@ import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
 	commandSection,
+	directorSections,
 	interfacesSection,
 	provingSection,
 	receivePathSection,
@@ -35,6 +36,11 @@ const EFFORT = {
 		commands: { rounds: 9, samples: 3 },
 		scaling: { rounds: 3, samples: 1, warmUp: false },
 		proving: { rounds: 5, samples: 1 },
+		director: {
+			testRun: { rounds: 11, samples: 6, packets: 20_000, flowBits: 17, vips: [1, 64, 1000] },
+			live: { rounds: 11, samples: 6, packets: 8192 },
+			events: 1000,
+		},
 	},
 	quick: {
 		testRun: { rounds: 3, tc: { samples: 40, packets: 500 }, xdp: { samples: 3, packets: 10_000 } },
@@ -43,6 +49,11 @@ const EFFORT = {
 		commands: { rounds: 3, samples: 1 },
 		scaling: { rounds: 1, samples: 1, warmUp: false },
 		proving: { rounds: 1, samples: 1 },
+		director: {
+			testRun: { rounds: 3, samples: 3, packets: 10_000, flowBits: 17, vips: [1, 64, 1000] },
+			live: { rounds: 3, samples: 3, packets: 8192 },
+			events: 200,
+		},
 	},
 } as const;
 
@@ -63,21 +74,23 @@ if (allCpus === undefined) throw new Error("/proc/self/status does not tell the 
 /** The last one: the first takes most interrupts. */
 const oneCpu = /\d+$/.exec(allCpus)?.[0] ?? "0";
 
-const SECTIONS: Readonly<Record<string, { cpus: string; measure(): Promise<Section> }>> = {
-	"receive-path": { cpus: oneCpu, measure: () => receivePathSection(amount.receivePath) },
-	"test-run": { cpus: oneCpu, measure: () => testRunSection(amount.testRun) },
-	throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
-	commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
-	rules: {
-		cpus: allCpus,
-		measure: () => rulesSection(amount.scaling, `${root}bin`, [10, 100, 1000, 10_000]),
-	},
-	interfaces: {
-		cpus: allCpus,
-		measure: () => interfacesSection(amount.scaling, `${root}bin`, [1, 10, 100, 500]),
-	},
-	proving: { cpus: allCpus, measure: () => provingSection(amount.proving, `${root}bin`) },
-};
+const SECTIONS: Readonly<Record<string, { cpus: string; measure(): Promise<Section | readonly Section[]> }>> =
+	{
+		"receive-path": { cpus: oneCpu, measure: () => receivePathSection(amount.receivePath) },
+		"test-run": { cpus: oneCpu, measure: () => testRunSection(amount.testRun) },
+		director: { cpus: oneCpu, measure: () => directorSections(amount.director) },
+		throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
+		commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
+		rules: {
+			cpus: allCpus,
+			measure: () => rulesSection(amount.scaling, `${root}bin`, [10, 100, 1000, 10_000]),
+		},
+		interfaces: {
+			cpus: allCpus,
+			measure: () => interfacesSection(amount.scaling, `${root}bin`, [1, 10, 100, 500]),
+		},
+		proving: { cpus: allCpus, measure: () => provingSection(amount.proving, `${root}bin`) },
+	};
 
 const unknown = named.find((name) => !(name in SECTIONS));
 if (unknown !== undefined) {
@@ -91,7 +104,7 @@ for (const [name, section] of Object.entries(SECTIONS)) {
 	if (named.length > 0 && !named.includes(name)) continue;
 	const start = performance.now();
 	runOn(section.cpus);
-	sections.push(await section.measure());
+	sections.push(...[await section.measure()].flat());
 	console.error(`bench: ${name} took ${((performance.now() - start) / 1000).toFixed(0)} s`);
 }
 const report: Report = {

@@ -1,6 +1,25 @@
 /** What is measured, and which table and which bars come of it. */
 import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
-import { difference, type Effort, paired, ratio, type Series, seriesOf, spreadOf } from "./measure.ts";
+import {
+	CONTROL,
+	DIRECTING,
+	type DirectorEffort,
+	measureControl,
+	measureDirecting,
+	measureWaysOut,
+	vipsName,
+	WAY_OUT,
+} from "./director.ts";
+import {
+	difference,
+	type Effort,
+	paired,
+	ratio,
+	type Series,
+	type Spread,
+	seriesOf,
+	spreadOf,
+} from "./measure.ts";
 import { measureProving, PACKETS, PROVING, TARGETS } from "./proving.ts";
 import { measureReceivePath, PATHS, type Path, type ReceiveEffort } from "./receive-path.ts";
 import { type Bar, bar, type Table } from "./report.ts";
@@ -77,6 +96,102 @@ export async function testRunSection(effort: TestRunEffort): Promise<Section> {
 			),
 		],
 	};
+}
+
+export interface DirectingEffort {
+	readonly testRun: DirectorEffort;
+	readonly live: Omit<DirectorEffort, "vips" | "flowBits">;
+	readonly events: number;
+}
+
+/** Packets by themselves, across a veth, and changes. Ratios are to the real server's program, and to the bounced frame. */
+export async function directorSections(effort: DirectingEffort): Promise<readonly Section[]> {
+	const directing = await measureDirecting(effort.testRun);
+	const realServer = seriesOf(directing, DIRECTING.realServer);
+	const ways = await measureWaysOut(effort.live);
+	const bounce = seriesOf(ways, WAY_OUT.bounce);
+	const net = (name: string) => difference(seriesOf(ways, name), bounce);
+	const control = measureControl(effort.events);
+	const [few] = effort.testRun.vips;
+	const most = effort.testRun.vips.at(-1);
+	if (few === undefined || most === undefined) throw new RangeError("no numbers of VIPs to compare");
+	return [
+		{
+			table: {
+				title: "Directing",
+				note: "Nanoseconds per packet in the kernel's test-run at XDP, net of an empty program behind the same source, which writes the headers anew for each packet. Beside them the ratio to the real server's program in the same run.",
+				columns: [
+					{ name: "ns", digits: 1 },
+					{ name: "× real server", digits: 2 },
+				],
+				rows: [...directing].map(([name, series]) => ({
+					name,
+					cells: [spreadOf(series), spreadOf(ratio(series, realServer))],
+				})),
+			},
+			bars: [
+				bar(
+					"test-run at the director: a packet that is for no VIP",
+					seriesOf(directing, DIRECTING.other),
+					8,
+					1,
+					"ns",
+				),
+				bar(
+					`known flow, ${most} VIPs ÷ ${few} VIP`,
+					ratio(seriesOf(directing, vipsName(most)), seriesOf(directing, vipsName(few))),
+					1.05,
+					2,
+				),
+			],
+		},
+		{
+			table: {
+				title: "Ways out of the director",
+				note: "Nanoseconds per live frame into a veth with native XDP and out of it again, source included, on one CPU. Net of a frame that an empty program bounces.",
+				columns: [
+					{ name: "ns", digits: 0 },
+					{ name: "net", digits: 0 },
+				],
+				rows: [...ways].map(([name, series]) => ({ name, cells: [spreadOf(series), spreadOf(net(name))] })),
+			},
+			bars: [
+				bar(
+					"next hop written by the control plane ÷ looked up by the program",
+					ratio(net(WAY_OUT.resolved), net(WAY_OUT.fib)),
+					0.5,
+					2,
+				),
+			],
+		},
+		{
+			table: {
+				title: "Changes of the director",
+				note: "Milliseconds. A death is one of a service with 1,000 real servers, and its recovery comes with the next one; the figure is from the event to the last store in the shared tables.",
+				columns: [
+					{ name: "ms", digits: 2 },
+					{ name: "p99", digits: 2 },
+				],
+				rows: [...control].map(([name, series]) => ({ name, cells: [spreadOf(series), p99(series)] })),
+			},
+			bars: [
+				bar(CONTROL.ring, seriesOf(control, CONTROL.ring), 4, 1, "ms"),
+				{
+					name: `${CONTROL.event} (p99)`,
+					measured: p99(seriesOf(control, CONTROL.event)),
+					atMost: 2,
+					digits: 2,
+					unit: "ms",
+				},
+			],
+		},
+	];
+}
+
+function p99(series: Series): Spread {
+	const sorted = [...series].sort((a, b) => a - b);
+	const value = sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
+	return { median: value, min: value, max: value };
 }
 
 export async function receivePathSection(effort: ReceiveEffort): Promise<Section> {

@@ -3,6 +3,14 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { test } from "node:test";
 import { COMMAND, measureCommands } from "../../bench/commands.ts";
+import {
+	CONTROL,
+	DIRECTING,
+	measureControl,
+	measureDirecting,
+	measureWaysOut,
+	WAY_OUT,
+} from "../../bench/director.ts";
 import { measureProving, PROVING } from "../../bench/proving.ts";
 import { measureReceivePath, PATHS } from "../../bench/receive-path.ts";
 import { measureInterfaces, measureRules } from "../../bench/scaling.ts";
@@ -49,6 +57,22 @@ test("a way that rewrites nothing is noticed", async () => {
 	await assert.rejects(measureReceivePath({ rounds: 1, samples: 1, frames: 64, warmUp: false }, [idle]), {
 		message: "nothing: of 64 packets 0 were rewritten",
 	});
+});
+
+test("the director is measured at each kind of packet, at each way out and at each change", async () => {
+	const few = { rounds: 1, samples: 1, packets: 64 };
+	const directing = await measureDirecting({ ...few, flowBits: 4, vips: [1, 3] });
+	assert.deepEqual(
+		[...directing.keys()],
+		[...Object.values(DIRECTING), "known TCP flow, 1 VIP", "known TCP flow, 3 VIPs"],
+	);
+	assert.ok([...directing.values()].every((series) => series.length === 1 && series.every(Number.isFinite)));
+	const ways = await measureWaysOut(few);
+	assert.deepEqual([...ways.keys()], Object.values(WAY_OUT));
+	assert.ok([...ways.values()].every((series) => series.every((ns) => ns > 0)));
+	const control = measureControl(2);
+	assert.deepEqual([...control.keys()], Object.values(CONTROL));
+	assert.equal(control.get(CONTROL.event)?.length, 2);
 });
 
 test("TCP crosses the lab with rewriting at tcx", async () => {

@@ -29,7 +29,7 @@ import {
 	type VipHash,
 	type VipRow,
 } from "../../../src/balance/tables/vip-table.ts";
-import { emptyRings, type Rings } from "../../../src/balance/transition.ts";
+import type { Rings } from "../../../src/balance/transition.ts";
 import type { Affinity, EchoMode } from "../../../src/model/fleet.ts";
 
 export const OWN_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
@@ -69,12 +69,16 @@ export interface WorldSketch {
 }
 
 export type WorldOptions = Pick<ProgramOptions, "forward" | "flows"> &
-	Partial<Pick<ProgramOptions, "vlan" | "clock" | "hook" | "mac" | "ipv6ChecksumFlag">>;
+	Partial<
+		Pick<
+			ProgramOptions,
+			"vlan" | "clock" | "hook" | "mac" | "ifindex" | "ipv6ChecksumFlag" | "flowBits" | "fragmentBits"
+		>
+	>;
 
 interface Service {
 	readonly sketch: ServiceSketch;
 	readonly number: number;
-	readonly rings: Rings;
 	since: number;
 	changed: number;
 }
@@ -100,7 +104,6 @@ export class World implements Disposable {
 		this.#services = sketch.services.map((one, number) => ({
 			sketch: one,
 			number,
-			rings: emptyRings(),
 			since: 0,
 			changed: 0,
 		}));
@@ -112,6 +115,8 @@ export class World implements Disposable {
 			mac: OWN_MAC,
 			clock: "bpf_ktime_get_coarse_ns",
 			ipv6ChecksumFlag: true,
+			flowBits: MEMORY_BITS,
+			fragmentBits: MEMORY_BITS,
 			...options,
 			anyPort: sketch.services.some(({ port }) => port === 0),
 			echoReply: sketch.vips.some(({ echo }) => echo === "reply"),
@@ -120,8 +125,6 @@ export class World implements Disposable {
 			vipBits: bits,
 			rings: sketch.services.length,
 			reals: firstOf(sketch.services.length),
-			flowBits: MEMORY_BITS,
-			fragmentBits: MEMORY_BITS,
 		};
 		const specs = tableSpecs(this.options);
 		const byName = new Map<string, BpfMap>();
@@ -143,10 +146,13 @@ export class World implements Disposable {
 		return memory.bytes;
 	}
 
+	/** The rings of a service, shared with the program: in them slots that nobody has written have real 0. */
 	rings(service: number): Rings {
-		const found = this.#services[service];
-		if (found === undefined) throw new RangeError(`service ${service}`);
-		return found.rings;
+		const ring = (name: "ring" | "before") => {
+			const { buffer, byteOffset } = this.bytes(name);
+			return new Uint16Array(buffer, byteOffset + HEADER.size + service * RING_SLOTS * 2, RING_SLOTS);
+		};
+		return { now: ring("ring"), before: ring("before") };
 	}
 
 	/** When the transition of a service began, and when its last change was, in ticks. */
@@ -162,10 +168,7 @@ export class World implements Disposable {
 		this.#tables = undefined;
 		const rows = this.#rows();
 		this.bytes("vips").set(encodeVipTable({ rows, ...this.#table, generation: 1n }));
-		for (const { number, rings, sketch } of this.#services) {
-			const at = HEADER.size + number * RING_SLOTS * 2;
-			this.bytes("ring").set(new Uint8Array(rings.now.buffer), at);
-			this.bytes("before").set(new Uint8Array(rings.before.buffer), at);
+		for (const { number, sketch } of this.#services) {
 			sketch.reals.forEach(({ address, up, hop }, index) => {
 				const entry = encodeReal({
 					address: addressOf(address),
@@ -220,14 +223,14 @@ export class World implements Disposable {
 
 	#makeTables(): OracleTables {
 		const services = this.#services.map(
-			({ sketch, number, rings, since, changed }): OracleService => ({
+			({ sketch, number, since, changed }): OracleService => ({
 				address: addressOf(sketch.vip),
 				protocol: sketch.protocol,
 				port: sketch.port,
 				dscp: dscp(sketch.dscp) as Dscp,
 				affinity: sketch.affinity,
 				seed: seedOf({ ...sketch, address: addressOf(sketch.vip) }),
-				rings,
+				rings: this.rings(number),
 				reals: sketch.reals.map(({ address, up, hop }, index) => ({
 					address: addressOf(address),
 					number: firstOf(number) + index,
