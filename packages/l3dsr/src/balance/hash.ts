@@ -44,6 +44,11 @@ export function foldAddress(address: ArrayLike<number>): bigint {
 	return (littleEndian(address, 0, 8) * FOLD + littleEndian(address, 8, 8)) & U64;
 }
 
+/** The bit of an address in a filter of 2^`bits`. */
+export function filterBit(address: ArrayLike<number>, bits: number): number {
+	return Number(((foldAddress(address) * MIX[0]) & U64) >> BigInt(64 - bits));
+}
+
 function littleEndian(bytes: ArrayLike<number>, offset: number, length: number): bigint {
 	let value = 0n;
 	for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[offset + i] ?? 0);

@@ -2,7 +2,7 @@
  * A fleet as the director's tables have it: one service for each address, protocol and port, with the reals of its
  * family. Pure.
  */
-import { type Address, type Dscp, type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { type Address, type Dscp, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
 	type Affinity,
 	BALANCED_PROTOCOLS,
@@ -137,6 +137,30 @@ export function codesByReal({
 	return found;
 }
 
-export function familyOf({ address }: ServiceKey): Family {
-	return address.family;
+/** Whether two wishes differ at most in which reals serve and carry: then only slots and marks have to change. */
+export function sameShape(a: BalanceWish, b: BalanceWish): boolean {
+	return (
+		a.addresses.length === b.addresses.length &&
+		a.services.length === b.services.length &&
+		a.addresses.every((one, n) => {
+			const other = b.addresses[n];
+			return one.echo === other?.echo && one.address.text === other.address.text;
+		}) &&
+		a.services.every((one, n) => sameServiceShape(one, b.services[n]))
+	);
+}
+
+function sameServiceShape(a: BalancedService, b: BalancedService | undefined): boolean {
+	return (
+		b !== undefined &&
+		keyText(a) === keyText(b) &&
+		a.dscp === b.dscp &&
+		a.affinity === b.affinity &&
+		a.drainMs === b.drainMs &&
+		a.reals.length === b.reals.length &&
+		a.reals.every(({ address, weight }, n) => {
+			const other = b.reals[n];
+			return weight === other?.weight && address.text === other.address.text;
+		})
+	);
 }

@@ -410,3 +410,30 @@ test("generic XDP and native XDP direct alike", () => {
 	});
 	assert.deepEqual(got[0], got[1]);
 });
+
+test("a process that has known the director for long notices what another one has changed", () => {
+	using wire = new Wire(20);
+	using agent = Director.open();
+	agent.apply(wishOf(reals(3)), SETTINGS);
+	{
+		using command = Director.open();
+		command.apply(wishOf([...reals(3), real(9)]), SETTINGS);
+	}
+	// Of the agent's own wish only the health changes, but its numbers may be others by now.
+	const isHealthy = (_service: unknown, _pool: string, name: string) => name !== "r1";
+	agent.apply(wishOf(reals(3), {}, isHealthy), SETTINGS);
+	agent.endDrains(currentTick() + ticksOf(900_000) + 1);
+	assert.ok(sendFlows(wire, flowFrames(100, ACK)).every((one) => one === 2 || one === 3));
+	{
+		// A program of its own, with tables of its own.
+		using command = Director.open();
+		command.detach();
+		using again = Director.open();
+		again.apply(wishOf([real(4)]), SETTINGS);
+	}
+	agent.apply(wishOf(reals(3)), SETTINGS);
+	agent.endDrains(currentTick() + ticksOf(900_000) + 1);
+	assert.deepEqual([...new Set(sendFlows(wire, flowFrames(100, SYN)))].sort(), [1, 2, 3]);
+	assert.equal(agent.status().programs.length, 1);
+	agent.detach();
+});

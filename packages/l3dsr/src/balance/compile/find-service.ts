@@ -1,8 +1,8 @@
 /** A packet's entry in the VIP table: by a hash that has no collisions among those that are in it. */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
-import { FOLD } from "../hash.ts";
-import { entriesAt, groupBitsOf, VIP } from "../tables/layout.ts";
-import { ADDRESS4, ADDRESS6, first4, HEADER_BYTES, type Packet, SHIFT, VIP_ENTRY } from "./frame.ts";
+import { FOLD, MIX } from "../hash.ts";
+import { entriesAt, FILTER_BITS, groupBitsOf, SHIFTS_AT, VIP } from "../tables/layout.ts";
+import { ADDRESS4, ADDRESS6, ENTRY64, first4, HEADER_BYTES, type Packet, SHIFT, VIP_ENTRY } from "./frame.ts";
 
 const VERSION = { ipv4: 4 << 24, ipv6: 6 << 24 } as const;
 
@@ -40,6 +40,25 @@ export function emitFindAddress(packet: Packet, miss: Label): void {
 	emitFindEntry(packet, match, miss);
 }
 
+/** Goes to `otherwise` when the destination is certainly not in the VIP table. */
+export function emitFilter(packet: Packet, otherwise: Label): void {
+	const { p, family, data, link, maps } = packet;
+	p.comment("can the destination be in the VIP table?");
+	using bit = p.u64("bit");
+	const { destination } = family === "ipv4" ? view(data, IPV4, link) : view(data, IPV6, link);
+	emitFoldAt(packet, data, destination.offset, bit);
+	bit.mul(MIX[0]).rsh(64 - FILTER_BITS);
+	using at = p.mapValue(maps.vips, HEADER_BYTES);
+	{
+		using offset = p.copy(bit, "offset").rsh(6).lsh(3);
+		at.add(offset);
+	}
+	using word = p.load(view(at, ENTRY64).all, { name: "filter" });
+	// A shift counts modulo 64.
+	word.rsh(bit);
+	p.gotoUnless(word, "&", 1, otherwise);
+}
+
 /** `vip` := the entry with this destination and `match`; goes to `miss` when there is none. */
 function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
 	const { p, family, data, vip, link, maps } = packet;
@@ -59,7 +78,7 @@ function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
 		const { multiplier, vipBits } = packet.options;
 		const groupBits = groupBitsOf(vipBits);
 		key.mul(multiplier);
-		p.mapValue(maps.vips, HEADER_BYTES, { into: vip });
+		p.mapValue(maps.vips, SHIFTS_AT, { into: vip });
 		{
 			using group = p.copy(key, "group").lsh(vipBits);
 			group.rsh(64 - groupBits).lsh(1);

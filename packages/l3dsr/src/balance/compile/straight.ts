@@ -6,7 +6,7 @@
 import { IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
 import { IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
-import { emitFindService, emitFoldAt } from "./find-service.ts";
+import { emitFilter, emitFindService, emitFoldAt } from "./find-service.ts";
 import { type Packet, PORTS } from "./frame.ts";
 import { emitTcpState, emitUdpState, HEADER_LENGTH } from "./transport.ts";
 
@@ -16,7 +16,7 @@ const PLAIN_HEADER = 0x45;
 
 /** Up to the service, then to `found`. `end` is gone afterwards. */
 export function emitStraight(packet: Packet, end: Value, unusual: Label, found: Label): void {
-	const { p, slots, family, data, link, hash, ports, sumAt } = packet;
+	const { p, slots, family, data, link, hash, ports, sumAt, leave } = packet;
 	const header = HEADER_LENGTH[family];
 	p.comment("in a straight line: TCP or UDP behind a plain header");
 	p.prove(data, link + header + UDP.bytes, end, unusual);
@@ -24,6 +24,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 	if (family === "ipv4") {
 		const ip = view(data, IPV4, link);
 		p.gotoIf(ip.versionIhl, "!=", PLAIN_HEADER, unusual);
+		emitFilter(packet, leave("not-vip"));
 		p.gotoIf(ip.fragment, "&", IPV4_FRAGMENT.more | IPV4_FRAGMENT.offset, unusual);
 		p.load(ip.protocol, { into: protocol });
 	} else {
@@ -32,6 +33,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 			using version = p.load(part(ip.versionClassFlow, 0, 1), { name: "version" }).and(0xf0);
 			p.gotoIf(version, "!=", 0x60, unusual);
 		}
+		emitFilter(packet, leave("not-vip"));
 		p.load(ip.nextHeader, { into: protocol });
 	}
 	p.revive(sumAt);

@@ -6,27 +6,19 @@ import { encodeAbout, type ProgramSettings } from "../compile/about.ts";
 import { compileDirector } from "../compile/compile.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import type { RingCache } from "../ring-cache.ts";
-import type { BalanceWish, ServiceKey } from "../service.ts";
+import type { BalanceWish } from "../service.ts";
 import { REASON_SLOTS } from "../tables/layout.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
 import { isSameService, type StandingService } from "../tables/state.ts";
 import { planVipTable } from "../tables/vip-table.ts";
-import { emptyRings, moveRing, slotsInTransition, writeSlots } from "../transition.ts";
+import { emptyRings } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
 import { currentTick } from "./clock.ts";
+import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import type { ResolvedHops } from "./next-hops.ts";
 import { attach, attachmentAt } from "./programs.ts";
 import { type DirectorSettings, PLACES_OF } from "./settings.ts";
 import { type NewVipTable, SharedTables } from "./shared-tables.ts";
-
-/** What a change did to one service. */
-export interface ServiceChange {
-	readonly service: ServiceKey;
-	/** Slots that have another real than before. */
-	readonly moved: number;
-	/** Its drain has begun, or begun anew. */
-	readonly inTransition: boolean;
-}
 
 export interface ChangeInput {
 	readonly plan: TablePlan;
@@ -261,45 +253,32 @@ export class Change {
 		}
 	}
 
-	/** A standing service from its rings to those that it should have, in the order that keeps every moment right. */
+	/** A standing service: its reals' marks, then its slots. */
 	#moveService(tables: SharedTables, planned: PlannedService): ServiceChange {
 		const { wish, place, reals, leaving, isStanding } = planned;
 		const { address, protocol, port } = wish;
-		const service: ServiceKey = { address, protocol, port };
-		if (!isStanding) return { service, moved: RING_SLOTS, inTransition: false };
-		const { family } = address;
-		const carrying = new Set<number>();
-		for (const { real, index, standing } of reals) {
-			const number = place.first + index;
-			if (real.carries) carrying.add(index);
+		if (!isStanding) return { service: { address, protocol, port }, moved: RING_SLOTS, inTransition: false };
+		for (const { index, standing } of reals) {
 			if (standing === undefined) continue;
-			if (standing.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, family);
+			const number = place.first + index;
+			if (standing.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, address.family);
 			if (standing.left !== undefined) tables.setLeft(number, 0);
-			if (real.carries && !standing.up) tables.setUp(number, true);
 		}
 		for (const { index, entry } of leaving) {
-			if (entry.up) carrying.add(index);
-			if (entry.left === undefined) tables.setLeft(place.first + index, Math.max(1, this.#now));
-			if (entry.dscp !== wish.dscp) tables.setDscp(place.first + index, wish.dscp, family);
+			const number = place.first + index;
+			if (entry.left === undefined) tables.setLeft(number, Math.max(1, this.#now));
+			if (entry.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, address.family);
 		}
-		const rings = tables.rings(place.number);
-		const target = this.#rings.target(
-			wish,
-			reals.map(({ index }) => index),
-		);
-		const { changes, begins } = moveRing(
-			rings,
-			target,
-			(index) => carrying.has(index),
-			this.#input.settings.flows !== "none",
-		);
-		if (begins) {
-			const isUnderWay = slotsInTransition(rings) > 0;
-			tables.setTransition(place, isUnderWay ? place.since : this.#now, this.#now);
-		}
-		writeSlots(rings, changes);
-		for (const { real, index, standing } of reals)
-			if (!real.carries && standing?.up === true) tables.setUp(place.first + index, false);
-		return { service, moved: changes.slots.length, inTransition: begins };
+		const remember = this.#input.settings.flows !== "none";
+		return moveService(tables, this.#rings, movable(planned), { remember, now: this.#now });
 	}
+}
+
+export function movable({ wish, place, reals, leaving }: PlannedService): MovableService {
+	return {
+		wish,
+		place,
+		indexes: reals.map(({ index }) => index),
+		leaving: leaving.map(({ index }) => index),
+	};
 }

@@ -8,14 +8,15 @@ import type { Counters } from "../../model/rule.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
-import { type BalanceWish, keyText } from "../service.ts";
+import { type BalanceWish, keyText, sameShape } from "../service.ts";
 import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
 import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
-import { Change, type ServiceChange } from "./change.ts";
+import { Change, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
+import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import { type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
 import { type DirectorSettings, refuse } from "./settings.ts";
 import { SharedTables } from "./shared-tables.ts";
@@ -31,6 +32,13 @@ export interface DirectorChange {
 	readonly unreachable: readonly Address[];
 }
 
+interface Applied {
+	readonly wish: BalanceWish;
+	readonly settings: DirectorSettings;
+	readonly services: readonly MovableService[];
+	readonly stamp: bigint;
+}
+
 export class Director implements Disposable {
 	#tables: SharedTables | undefined;
 	#attachments: readonly Attachment[];
@@ -38,6 +46,8 @@ export class Director implements Disposable {
 	/** Of each service, by its key: how long it drains, as it was applied last. */
 	readonly #drains = new Map<string, number>();
 	#settings: DirectorSettings | undefined;
+	/** What was applied last, for changes that are of health alone. */
+	#last: Applied | undefined;
 
 	private constructor(attachments: readonly Attachment[], tables: SharedTables | undefined) {
 		this.#attachments = attachments;
@@ -48,17 +58,7 @@ export class Director implements Disposable {
 	static open(): Director {
 		const attachments = findAttachments();
 		try {
-			let tables: SharedTables | undefined;
-			for (const attachment of attachments) {
-				const place = `${attachment.program.name} at ${PLACES[attachment.hook].name} of ${attachment.interface.name}`;
-				const its = SharedTables.open(mapsOf(attachment), place);
-				// After a change that was cut off, programs may have different ones: the newest have everything.
-				if (tables === undefined || its.generation > tables.generation) {
-					tables?.[Symbol.dispose]();
-					tables = its;
-				} else its[Symbol.dispose]();
-			}
-			return new Director(attachments, tables);
+			return new Director(attachments, newestTables(attachments));
 		} catch (error) {
 			for (const attachment of attachments) attachment[Symbol.dispose]();
 			throw error;
@@ -75,6 +75,33 @@ export class Director implements Disposable {
 	 * KERNEL_*; then programs and tables are as they were.
 	 */
 	apply(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
+		return this.#applyHealth(wish, settings) ?? this.#applyAll(wish, settings);
+	}
+
+	/** The next `apply` looks at everything again: for when somebody else has changed programs or interfaces. */
+	lookAgain(): void {
+		this.#last = undefined;
+	}
+
+	/** Undefined when the wish differs from the one before in more than who is healthy, or another process has been here. */
+	#applyHealth(wish: BalanceWish, settings: DirectorSettings): DirectorChange | undefined {
+		const [tables, last] = [this.#tables, this.#last];
+		if (tables === undefined || last === undefined || tables.stamp !== last.stamp) return undefined;
+		if (!this.#isStanding()) return undefined;
+		if (JSON.stringify(settings) !== JSON.stringify(last.settings) || !sameShape(wish, last.wish))
+			return undefined;
+		const how = { remember: settings.flows !== "none", now: currentTick() };
+		const services = last.services.flatMap((service, n) => {
+			const own = wish.services[n];
+			return own === undefined ? [] : [moveService(tables, this.#rings, { ...service, wish: own }, how)];
+		});
+		this.#last = { ...last, wish };
+		return { services, attached: [], detached: [], unresolved: [], unreachable: [] };
+	}
+
+	#applyAll(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
+		this.#last = undefined;
+		this.#findAgain();
 		const all = listInterfaces();
 		const interfaces = settings.interfaces.map(
 			(name) => all.find((one) => one.name === name) ?? interfaceByName(name),
@@ -111,6 +138,8 @@ export class Director implements Disposable {
 		for (const service of wish.services) this.#drains.set(keyText(service), ticksOf(service.drainMs));
 		this.#rings.keepOnly(wish.services);
 		this.#writeHops(hops);
+		tables.touch();
+		this.#last = { wish, settings, services: plan.services.map(movable), stamp: tables.stamp };
 		return { services, attached, detached, unresolved: hops.unresolved, unreachable: hops.unreachable };
 	}
 
@@ -198,8 +227,28 @@ export class Director implements Disposable {
 	[Symbol.dispose](): void {
 		for (const attachment of this.#attachments) attachment[Symbol.dispose]();
 		this.#attachments = [];
+		this.#last = undefined;
 		this.#tables?.[Symbol.dispose]();
 		this.#tables = undefined;
+	}
+
+	/** What is attached now, and its tables: in the meantime another process may have been here. */
+	#findAgain(): void {
+		const before = this.#attachments;
+		this.#attachments = findAttachments();
+		for (const attachment of before) attachment[Symbol.dispose]();
+		const tables = newestTables(this.#attachments);
+		if (tables === undefined) return;
+		this.#tables?.[Symbol.dispose]();
+		this.#tables = tables;
+	}
+
+	/** Whether the programs that this process knows are those that run. */
+	#isStanding(): boolean {
+		return this.#attachments.every(
+			({ hook, interface: on, program }) =>
+				withoutVanished(() => PLACES[hook].query(on))?.includes(program.info.id) === true,
+		);
 	}
 
 	#need(): SharedTables {
@@ -246,6 +295,27 @@ export class Director implements Disposable {
 			const isOld = ticksBetween(entry.left ?? 0, now) > ALWAYS_TICKS;
 			if (referred.has(index) || (remembersAlways && !isOld)) continue;
 			tables.freeReal(first + index);
+			tables.touch();
 		}
+	}
+}
+
+/** Of programs after a change that was cut off, some may have older tables: the newest have everything. */
+function newestTables(attachments: readonly Attachment[]): SharedTables | undefined {
+	let newest: SharedTables | undefined;
+	try {
+		for (const attachment of attachments) {
+			const { program, hook, interface: on } = attachment;
+			const place = `${program.name} at ${PLACES[hook].name} of ${on.name}`;
+			const tables = SharedTables.open(mapsOf(attachment), place);
+			const [older, newer] =
+				newest === undefined || tables.generation > newest.generation ? [newest, tables] : [tables, newest];
+			older?.[Symbol.dispose]();
+			newest = newer;
+		}
+		return newest;
+	} catch (error) {
+		newest?.[Symbol.dispose]();
+		throw error;
 	}
 }

@@ -74,6 +74,9 @@ export class SharedTables implements Disposable {
 	/** Of the VIP table: what its rows are and where. Their transitions are read from the memory. */
 	#vips: VipTable;
 	readonly #sizes: Omit<Capacity, "vipBits">;
+	#rowOffsets:
+		| { readonly of: VipTable; readonly offsets: ReadonlyMap<number, readonly number[]> }
+		| undefined;
 
 	private constructor(tables: Map<TableName, Table>, vips: VipTable) {
 		this.#tables = tables;
@@ -231,6 +234,11 @@ export class SharedTables implements Disposable {
 		this.#words16("reals", at + REAL.offsetOf("flags"))[0] = 0;
 	}
 
+	isUp(number: number): boolean {
+		const words = this.#words16("reals", realAt(number) + REAL.offsetOf("flags"));
+		return ((words[0] ?? 0) & REAL_FLAG.up) !== 0;
+	}
+
 	setUp(number: number, up: boolean): void {
 		const words = this.#words16("reals", realAt(number) + REAL.offsetOf("flags"));
 		Atomics.store(words, 0, REAL_FLAG.used | (up ? REAL_FLAG.up : 0));
@@ -265,14 +273,47 @@ export class SharedTables implements Disposable {
 		Atomics.store(this.#words32("reals", at + ifindexAt), 0, view.getUint32(ifindexAt, true));
 	}
 
-	/** When a service's transition began, and when its last change was; the program compares ages with it. */
-	setTransition(service: Pick<StandingService, "number">, since: number, changed: number): void {
-		for (const row of this.#vips.rows) {
-			if (row.kind === "real" || row.place?.number !== service.number) continue;
-			const at = offsetOf(row, this.#vips);
+	/** When the transition of the service with this ring began, and when its last change was; the program compares ages. */
+	setTransition(ring: number, since: number, changed: number): void {
+		for (const at of this.#rowsOf(ring)) {
 			Atomics.store(this.#words32("vips", at + VIP.offsetOf("since")), 0, since);
 			Atomics.store(this.#words32("vips", at + VIP.offsetOf("changed")), 0, changed);
 		}
+	}
+
+	transition(ring: number): { readonly since: number; readonly changed: number } {
+		const [at] = this.#rowsOf(ring);
+		if (at === undefined) throw new RangeError(`no service has ring ${ring}`);
+		const read = (name: "since" | "changed") => this.#words32("vips", at + VIP.offsetOf(name))[0] ?? 0;
+		return { since: read("since"), changed: read("changed") };
+	}
+
+	/** Where the rows of the VIP table are that have this ring: the service's, and its VIP's. */
+	#rowsOf(ring: number): readonly number[] {
+		if (this.#rowOffsets?.of !== this.#vips) {
+			const offsets = new Map<number, number[]>();
+			for (const row of this.#vips.rows) {
+				if (row.kind === "real" || row.place === undefined) continue;
+				const { number } = row.place;
+				offsets.set(number, [...(offsets.get(number) ?? []), offsetOf(row, this.#vips)]);
+			}
+			this.#rowOffsets = { of: this.#vips, offsets };
+		}
+		return this.#rowOffsets.offsets.get(ring) ?? [];
+	}
+
+	/** Goes up whenever numbers of reals are given, freed or changed in more than whether they are up. */
+	get stamp(): bigint {
+		return this.#stamp()[0] ?? 0n;
+	}
+
+	touch(): void {
+		Atomics.add(this.#stamp(), 0, 1n);
+	}
+
+	#stamp(): BigUint64Array {
+		const { buffer, byteOffset } = this.bytes("reals");
+		return new BigUint64Array(buffer, byteOffset + HEADER.offsetOf("generation"), 1);
 	}
 
 	/** What the counters of these numbers stand at, with what they began with. */

@@ -160,9 +160,19 @@ export function groupBitsOf(bits: number): number {
 	return Math.max(1, bits - 2);
 }
 
-/** Where the entries of a VIP table begin: behind the header and 16 bits for each group, at a cache line. */
+/**
+ * log2 of the bits that tell most destinations that are not in the VIP table, for a fraction of a look-up: the bit of an
+ * address is set when it, or another one with the same bit, is in the table. Behind the header.
+ */
+export const FILTER_BITS = 12;
+const FILTER_BYTES = 2 ** FILTER_BITS / 8;
+
+/** Where the shifts of the groups are: 16 bits each. */
+export const SHIFTS_AT = HEADER.size + FILTER_BYTES;
+
+/** Where the entries of a VIP table begin: at a cache line. */
 export function entriesAt(bits: number): number {
-	return HEADER.size + Math.ceil((2 * 2 ** groupBitsOf(bits)) / VIP.size) * VIP.size;
+	return SHIFTS_AT + Math.ceil((2 * 2 ** groupBitsOf(bits)) / VIP.size) * VIP.size;
 }
 
 export type TableSpecs = Readonly<Record<keyof typeof MAP, MapSpec>>;

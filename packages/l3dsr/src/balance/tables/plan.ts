@@ -14,7 +14,7 @@ import {
 } from "../service.ts";
 import { type Capacity, FLOW_BITS_DEFAULT, FRAGMENT_BITS_DEFAULT, REASON_SLOTS } from "./layout.ts";
 import type { RealEntry } from "./real-entry.ts";
-import { Allocator, isSameService, powerOfTwo, realOf, roomFor, type StandingService } from "./state.ts";
+import { Allocator, isSameService, powerOfTwo, roomFor, type StandingService } from "./state.ts";
 import type { ServicePlace, VipRow } from "./vip-table.ts";
 
 /** A wished real and the number that it gets; `standing`: the entry that it has there already. */
@@ -138,7 +138,8 @@ function placeAll(
 }
 
 function leavingOf({ reals }: StandingService, wish: BalancedService) {
-	return reals.filter(({ entry }) => !wish.reals.some(({ address }) => sameAddress(address, entry.address)));
+	const wanted = new Set(wish.reals.map(({ address }) => address.text));
+	return reals.filter(({ entry }) => !wanted.has(entry.address.text));
 }
 
 /** A real keeps its number; a new one gets one that nobody has and no slot refers to. */
@@ -149,12 +150,13 @@ function placeReals(
 	referred: Referred,
 ): readonly PlannedReal[] | undefined {
 	const taken = new Set(own?.reals.map(({ index }) => index));
-	const hasNew = own !== undefined && wish.reals.some(({ address }) => realOf(own, address) === undefined);
+	const numbered = new Map(own?.reals.map((one) => [one.entry.address.text, one]));
+	const hasNew = own !== undefined && wish.reals.some(({ address }) => !numbered.has(address.text));
 	if (hasNew) for (const index of referred(own)) taken.add(index);
 	let next = 0;
 	const placed: PlannedReal[] = [];
 	for (const real of wish.reals) {
-		const standing = own === undefined ? undefined : realOf(own, real.address);
+		const standing = numbered.get(real.address.text);
 		if (standing !== undefined) {
 			if (standing.index >= room) return undefined;
 			placed.push({ real, index: standing.index, standing: standing.entry });

@@ -2,7 +2,7 @@
  * The director's tables as values: which service has which ring and numbers, and which real has which number. Pure; read
  * from the shared tables (kernel/shared-tables.ts) and changed towards a wish (plan.ts).
  */
-import { type Address, type Dscp, sameAddress } from "@l3dsr/packet";
+import { sameAddress } from "@l3dsr/packet";
 import type { Affinity } from "../../model/fleet.ts";
 import type { ServiceKey } from "../service.ts";
 import { REASON_SLOTS } from "./layout.ts";
@@ -26,10 +26,6 @@ export interface StandingService extends ServiceKey {
 	readonly changed: number;
 	/** Taken numbers only, those of reals that have left included. */
 	readonly reals: readonly NumberedReal[];
-}
-
-export function realOf({ reals }: StandingService, address: Address): NumberedReal | undefined {
-	return reals.find(({ entry }) => sameAddress(entry.address, address));
 }
 
 export function isSameService(a: ServiceKey, b: ServiceKey): boolean {
@@ -82,10 +78,4 @@ export class Allocator {
 		this.#taken.push({ first, end: first + room });
 		return { number, first, room };
 	}
-}
-
-/** What a real's entry says of it beside its hop and counters. */
-export interface RealFacts {
-	readonly dscp: Dscp;
-	readonly up: boolean;
 }

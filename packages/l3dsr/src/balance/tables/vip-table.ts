@@ -4,9 +4,21 @@
  */
 import { type Address, addressFromBytes } from "@l3dsr/packet";
 import type { EchoMode } from "../../model/fleet.ts";
-import { foldAddress, mix64 } from "../hash.ts";
+import { filterBit, foldAddress, mix64 } from "../hash.ts";
 import type { ServiceKey } from "../service.ts";
-import { ECHO, entriesAt, groupBitsOf, HEADER, KIND, MAGIC, RING_BYTES, SCHEMA, VIP } from "./layout.ts";
+import {
+	ECHO,
+	entriesAt,
+	FILTER_BITS,
+	groupBitsOf,
+	HEADER,
+	KIND,
+	MAGIC,
+	RING_BYTES,
+	SCHEMA,
+	SHIFTS_AT,
+	VIP,
+} from "./layout.ts";
 
 const U64 = (1n << 64n) - 1n;
 const ALL_PORTS = 0xffff_ffff;
@@ -120,7 +132,12 @@ export function encodeVipTable(table: VipTable): Uint8Array {
 	const { rows, multiplier, bits, shifts, generation } = table;
 	const bytes = new Uint8Array(entriesAt(bits) + VIP.size * 2 ** bits);
 	bytes.set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation, multiplier, bits }));
-	const view = new DataView(bytes.buffer, HEADER.size);
+	for (const { address } of rows) {
+		const bit = filterBit(address.bytes, FILTER_BITS);
+		const at = HEADER.size + (bit >> 3);
+		bytes[at] = (bytes[at] ?? 0) | (1 << (bit & 7));
+	}
+	const view = new DataView(bytes.buffer, SHIFTS_AT);
 	for (const [group, shift] of shifts.entries()) view.setUint16(2 * group, shift, true);
 	for (const row of rows) bytes.set(encodeRow(row), offsetOf(row, table));
 	return bytes;
@@ -156,7 +173,7 @@ function encodeRow(row: VipRow): Uint8Array {
 export function decodeVipTable(bytes: Uint8Array): VipTable | undefined {
 	const { magic, schema, generation, multiplier, bits } = HEADER.decode(bytes);
 	if (magic !== MAGIC || schema !== SCHEMA || bits > 16) return undefined;
-	const view = new DataView(bytes.buffer, bytes.byteOffset + HEADER.size);
+	const view = new DataView(bytes.buffer, bytes.byteOffset + SHIFTS_AT);
 	const shifts = Uint16Array.from({ length: 2 ** groupBitsOf(bits) }, (_, group) =>
 		view.getUint16(2 * group, true),
 	);

@@ -1,0 +1,58 @@
+/** A service from the slots that it has to those that it should have: all that a health event asks for. */
+import type { RingCache } from "../ring-cache.ts";
+import type { BalancedService, ServiceKey } from "../service.ts";
+import type { ServicePlace } from "../tables/vip-table.ts";
+import { moveRing, slotsInTransition, writeSlots } from "../transition.ts";
+import type { SharedTables } from "./shared-tables.ts";
+
+/** What a change did to one service. */
+export interface ServiceChange {
+	readonly service: ServiceKey;
+	/** Slots that have another real than before. */
+	readonly moved: number;
+	/** Its drain has begun, or begun anew. */
+	readonly inTransition: boolean;
+}
+
+/** A service that is in the tables, with the numbers of its reals. */
+export interface MovableService {
+	readonly wish: BalancedService;
+	readonly place: Pick<ServicePlace, "number" | "first">;
+	/** Numbers within the service, in the order of the wish's reals. */
+	readonly indexes: readonly number[];
+	/** Numbers of reals that have left and keep their flows. */
+	readonly leaving: readonly number[];
+}
+
+/**
+ * In the order that keeps every moment right: who comes up is marked first, then slots change, then who went down is
+ * marked. `remember`: flows of slots that change are remembered.
+ */
+export function moveService(
+	tables: SharedTables,
+	cache: RingCache,
+	{ wish, place, indexes, leaving }: MovableService,
+	{ remember, now }: { readonly remember: boolean; readonly now: number },
+): ServiceChange {
+	const carrying = new Set(leaving.filter((index) => tables.isUp(place.first + index)));
+	wish.reals.forEach(({ carries }, n) => {
+		const index = indexes[n];
+		if (!carries || index === undefined) return;
+		carrying.add(index);
+		if (!tables.isUp(place.first + index)) tables.setUp(place.first + index, true);
+	});
+	const rings = tables.rings(place.number);
+	const target = cache.target(wish, indexes);
+	const { changes, begins } = moveRing(rings, target, (index) => carrying.has(index), remember);
+	if (begins) {
+		const since = slotsInTransition(rings) > 0 ? tables.transition(place.number).since : now;
+		tables.setTransition(place.number, since, now);
+	}
+	writeSlots(rings, changes);
+	wish.reals.forEach(({ carries }, n) => {
+		const number = place.first + (indexes[n] ?? 0);
+		if (!carries && tables.isUp(number)) tables.setUp(number, false);
+	});
+	const { address, protocol, port } = wish;
+	return { service: { address, protocol, port }, moved: changes.slots.length, inTransition: begins };
+}
