@@ -22,7 +22,6 @@ import {
 	whole,
 	XDP,
 	XDP_ACTION,
-	XDP_MD,
 	xdpNative,
 } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
@@ -119,7 +118,7 @@ class Source implements Disposable {
 
 	/** Nanoseconds per frame that goes where its verdict sends it. */
 	live(ifindex: number, repeat: number): number {
-		const context = XDP_MD.encode({ data_end: this.#frame.length, ingress_ifindex: ifindex });
+		const context = XDP.encode({ data_end: this.#frame.length, ingress_ifindex: ifindex });
 		return sendLiveFrames(this.#program, { data: this.#frame, context, repeat });
 	}
 
