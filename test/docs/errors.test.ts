@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { ERRORS } from "../../packages/l3dsr/src/errors.ts";
+import { EXIT_OF } from "../../packages/l3dsr/src/cli/exit-codes.ts";
+import { ERRORS, type ErrorCode } from "../../packages/l3dsr/src/errors.ts";
 
 const [, ...sections] = readFileSync(
 	new URL("../../docs/reference/errors.md", import.meta.url),
@@ -16,11 +17,11 @@ describe("docs/reference/errors.md", () => {
 		);
 	});
 
-	for (const [code, { exit, meaning }] of Object.entries(ERRORS)) {
+	for (const [code, meaning] of Object.entries(ERRORS) as [ErrorCode, string][]) {
 		it(`gives ${code} its exit code and meaning, a cause and a remedy`, () => {
 			const section = sections.find((candidate) => candidate.startsWith(`${code}\n`)) ?? "";
 			const [, said, cause, remedy, ...rest] = section.trim().split("\n\n");
-			assert.equal(said, `Exit code ${exit}: ${meaning}.`);
+			assert.equal(said, `Exit code ${EXIT_OF[code]}: ${meaning}.`);
 			assert.match(cause ?? "", /^\*\*Cause:\*\* .+\.$/s);
 			assert.match(remedy ?? "", /^\*\*Remedy:\*\* .+\.$/s);
 			assert.deepEqual(rest, []);

@@ -11,119 +11,56 @@ import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
 import { NftablesError, type NftablesErrorCode } from "@l3dsr/nftables";
 import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
 
-/** Process exit codes of every l3dsr command (dsrctl and iptables-daddr keep those of their originals). */
-export const EXIT = { done: 0, failed: 1, usage: 2, unsupported: 3, drift: 4 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
-
-/** code → what it means (one line, quoted by the reference) and the exit code it leads to. */
+/** code → what it means: one line, quoted by the reference. */
 export const ERRORS = {
 	// The command line of l3dsr (src/cli)
-	USAGE: { exit: EXIT.usage, meaning: "a command line of l3dsr that cannot be read" },
+	USAGE: "a command line of l3dsr that cannot be read",
 	// Grammar of iptables rules (src/syntax)
-	RULE_SYNTAX: { exit: EXIT.usage, meaning: "a rule or command line that cannot be read" },
-	RULE_UNKNOWN_OPTION: {
-		exit: EXIT.usage,
-		meaning: "an option that the command, match or target does not have",
-	},
-	RULE_UNSUPPORTED: {
-		exit: EXIT.usage,
-		meaning: "something iptables has and l3dsr does not: refused by name, never ignored",
-	},
-	RULE_BAD_VALUE: {
-		exit: EXIT.usage,
-		meaning: "an option's argument that is not of the expected form or range",
-	},
-	RULE_MISSING: { exit: EXIT.usage, meaning: "an option or argument that is required is not there" },
-	RULE_CONFLICT: { exit: EXIT.usage, meaning: "options that cannot stand together" },
-	RULE_NOT_FOUND: {
-		exit: EXIT.failed,
-		meaning: "the chain, policy, rule or rule number that a command names does not exist",
-	},
-	RULE_TABLE: {
-		exit: EXIT.unsupported,
-		meaning: "a table that iptables-daddr does not have; there are raw and mangle",
-	},
+	RULE_SYNTAX: "a rule or command line that cannot be read",
+	RULE_UNKNOWN_OPTION: "an option that the command, match or target does not have",
+	RULE_UNSUPPORTED: "something iptables has and l3dsr does not: refused by name, never ignored",
+	RULE_BAD_VALUE: "an option's argument that is not of the expected form or range",
+	RULE_MISSING: "an option or argument that is required is not there",
+	RULE_CONFLICT: "options that cannot stand together",
+	RULE_NOT_FOUND: "the chain, policy, rule or rule number that a command names does not exist",
+	RULE_TABLE: "a table that iptables-daddr does not have; there are raw and mangle",
 	// eBPF programs before a kernel sees them (@l3dsr/bpf)
-	BPF_BUILD: {
-		exit: EXIT.failed,
-		meaning: "an eBPF program whose description is not sound, found before it was loaded",
-	},
+	BPF_BUILD: "an eBPF program whose description is not sound, found before it was loaded",
 	// The configuration file (src/syntax/config) and what it asks for (src/model)
-	CONFIG_SYNTAX: { exit: EXIT.usage, meaning: "a configuration file that is not YAML" },
-	CONFIG_UNKNOWN_KEY: { exit: EXIT.usage, meaning: "a key that the configuration does not have" },
-	CONFIG_MISSING: {
-		exit: EXIT.usage,
-		meaning: "a key that is required, or that another one needs, is not there",
-	},
-	CONFIG_BAD_VALUE: {
-		exit: EXIT.usage,
-		meaning: "a value in the configuration that is not of the expected form or range",
-	},
-	CONFIG_DSCP_RANGE: { exit: EXIT.usage, meaning: "a DSCP outside 0-63 in the configuration" },
-	CONFIG_READ: { exit: EXIT.usage, meaning: "a configuration file or folder that cannot be read" },
-	MODEL_DSCP_CONFLICT: { exit: EXIT.usage, meaning: "one DSCP selects two VIPs of one family" },
-	MODEL_SELECTION_CONFLICT: {
-		exit: EXIT.usage,
-		meaning: "a packet can be meant for two services that would do different things to it",
-	},
-	MODEL_REWRITE_CHAIN: {
-		exit: EXIT.usage,
-		meaning: "a packet that one service has rewritten would be selected, and rewritten again, by another",
-	},
-	MODEL_DUPLICATE: {
-		exit: EXIT.usage,
-		meaning: "a name or address that must be unique in a fleet is there twice",
-	},
+	CONFIG_SYNTAX: "a configuration file that is not YAML",
+	CONFIG_UNKNOWN_KEY: "a key that the configuration does not have",
+	CONFIG_MISSING: "a key that is required, or that another one needs, is not there",
+	CONFIG_BAD_VALUE: "a value in the configuration that is not of the expected form or range",
+	CONFIG_DSCP_RANGE: "a DSCP outside 0-63 in the configuration",
+	CONFIG_READ: "a configuration file or folder that cannot be read",
+	MODEL_DSCP_CONFLICT: "one DSCP selects two VIPs of one family",
+	MODEL_SELECTION_CONFLICT: "a packet can be meant for two services that would do different things to it",
+	MODEL_REWRITE_CHAIN:
+		"a packet that one service has rewritten would be selected, and rewritten again, by another",
+	MODEL_DUPLICATE: "a name or address that must be unique in a fleet is there twice",
 	// Files that a command reads or writes
-	FILE_READ: { exit: EXIT.failed, meaning: "a file that a command was given cannot be read" },
-	CAPTURE_FORMAT: {
-		exit: EXIT.failed,
-		meaning: "a capture file that is neither pcap nor pcapng, or is damaged",
-	},
-	FILE_WRITE: { exit: EXIT.failed, meaning: "a file that a command was told to write cannot be written" },
-	PROBE_TARGET: { exit: EXIT.usage, meaning: "a target of probe that cannot be read" },
+	FILE_READ: "a file that a command was given cannot be read",
+	CAPTURE_FORMAT: "a capture file that is neither pcap nor pcapng, or is damaged",
+	FILE_WRITE: "a file that a command was told to write cannot be written",
+	PROBE_TARGET: "a target of probe that cannot be read",
 	// The kernel and the system programs (@l3dsr/linux, @l3dsr/bpf, src/rewrite, src/host)
-	KERNEL_PERMISSION: { exit: EXIT.failed, meaning: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)" },
-	KERNEL_SYSCALL: { exit: EXIT.failed, meaning: "a system call that failed; the message names its errno" },
-	KERNEL_VERIFIER: {
-		exit: EXIT.failed,
-		meaning: "the kernel's verifier refused a program that l3dsr generated",
-	},
-	KERNEL_FEATURE: {
-		exit: EXIT.unsupported,
-		meaning: "the running kernel lacks something that was asked for",
-	},
-	PROGRAM_MISSING: {
-		exit: EXIT.unsupported,
-		meaning: "a system program that is needed (nft, ip) is not installed",
-	},
-	PROGRAM_FAILED: { exit: EXIT.failed, meaning: "a system program that l3dsr ran reported failure" },
-	LOCK_HELD: { exit: EXIT.failed, meaning: "another l3dsr command is changing this host's rules" },
-	DATAPATH_FOREIGN: {
-		exit: EXIT.failed,
-		meaning: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
-	},
-	DATAPATH_CHANGED: {
-		exit: EXIT.failed,
-		meaning: "something else changed the rules between l3dsr's look at them and its change",
-	},
-	DATAPATH_VERIFY: {
-		exit: EXIT.failed,
-		meaning: "what the kernel has after a change is not what was asked for",
-	},
+	KERNEL_PERMISSION: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)",
+	KERNEL_SYSCALL: "a system call that failed; the message names its errno",
+	KERNEL_VERIFIER: "the kernel's verifier refused a program that l3dsr generated",
+	KERNEL_FEATURE: "the running kernel lacks something that was asked for",
+	PROGRAM_MISSING: "a system program that is needed (nft, ip) is not installed",
+	PROGRAM_FAILED: "a system program that l3dsr ran reported failure",
+	LOCK_HELD: "another l3dsr command is changing this host's rules",
+	DATAPATH_FOREIGN: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
+	DATAPATH_CHANGED: "something else changed the rules between l3dsr's look at them and its change",
+	DATAPATH_VERIFY: "what the kernel has after a change is not what was asked for",
 	// The lab (src/lab)
-	LAB_EXISTS: { exit: EXIT.failed, meaning: "a lab of that name is there already" },
-	LAB_NOT_FOUND: { exit: EXIT.failed, meaning: "no lab of that name is on this machine" },
-	LAB_AGENT: {
-		exit: EXIT.failed,
-		meaning: "a process that the lab runs in one of its namespaces failed or did not answer in time",
-	},
-	LAB_CLAIM: {
-		exit: EXIT.failed,
-		meaning: "something that the lab set out to prove did not hold; the message says what was seen",
-	},
-	INTERNAL: { exit: EXIT.failed, meaning: "a fault of l3dsr itself; please report it" },
-} as const satisfies Record<string, { exit: ExitCode; meaning: string }>;
+	LAB_EXISTS: "a lab of that name is there already",
+	LAB_NOT_FOUND: "no lab of that name is on this machine",
+	LAB_AGENT: "a process that the lab runs in one of its namespaces failed or did not answer in time",
+	LAB_CLAIM: "something that the lab set out to prove did not hold; the message says what was seen",
+	INTERNAL: "a fault of l3dsr itself; please report it",
+} as const satisfies Record<string, string>;
 
 export type ErrorCode = keyof typeof ERRORS;
 
@@ -171,10 +108,6 @@ export class L3dsrError extends Error {
 
 	get code(): ErrorCode {
 		return this.diagnostics[0].code;
-	}
-
-	get exitCode(): ExitCode {
-		return ERRORS[this.code].exit;
 	}
 }
 

@@ -1,6 +1,5 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import type { CheckFinding, Severity } from "../host/checks/check.ts";
 import { checkHost } from "../inspect/check/check-host.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
@@ -8,6 +7,7 @@ import { planHost } from "../reconcile/reconcile.ts";
 import { loadConfiguration } from "../sources/configuration.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { type Style, styleFor } from "./style.ts";

@@ -1,5 +1,5 @@
 /** What a command may use of its process: passed in, so that a test can pass something else. */
-import { EXIT } from "../errors.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type Output, standardOutput } from "./output.ts";
 
 export interface CliContext {

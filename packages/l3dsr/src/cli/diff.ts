@@ -1,6 +1,5 @@
 /** `l3dsr diff`: desired against observed. Exit code 4 when they differ. */
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { driftOf } from "../plan/drift.ts";
@@ -10,6 +9,7 @@ import { refusalOf } from "../rewrite/reason.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import { describeStep } from "./services/describe-step.ts";
 import type { ServiceHost } from "./services/host.ts";

@@ -1,15 +1,11 @@
 /** `l3dsr export FORMAT`: the table of VIPs as other programs and directors write it. */
 import { type Command, InvalidArgumentError } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
-import { type Configuration, DEFAULT_CONFIGURATION } from "../model/configuration.ts";
-import { lowerService } from "../model/lower-service.ts";
-import type { Service } from "../model/service.ts";
-import { loadConfiguration } from "../sources/configuration.ts";
+import { configuredTable, observedTable } from "../inspect/vip-table.ts";
 import { resolveSettings } from "../sources/settings.ts";
-import { raiseRules, tableOf } from "../syntax/config/raise-rules.ts";
 import type { VipTable } from "../syntax/export/vip-table.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import type { CliContext } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { formatsHelp } from "./export/formats.ts";
 import { formatFor, printTable } from "./export/print.ts";
 import { inNamespace } from "./namespace.ts";
@@ -42,8 +38,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			const { format, reals } = formatFor(name, options);
 			const table =
 				options.config === undefined
-					? await offeringConfiguration(() => observedTable(context))
-					: await configuredTable(context, options.config);
+					? await offeringConfiguration(() => runningTable(context))
+					: await configuredTable(SYSTEM_HOST, options.config, context.env);
 			printTable(context, name, format, { ...table, reals }, options);
 			return EXIT.done;
 		});
@@ -55,45 +51,11 @@ export function collectAddress(value: string, before: readonly string[] | undefi
 	return [...(before ?? []), value];
 }
 
-async function configuredTable(context: CliContext, path: string): Promise<Omit<VipTable, "reals">> {
-	const { configuration } = await loadConfiguration(SYSTEM_HOST, path, context.env);
-	return { configuration, rules: rulesOf(configuration) };
-}
-
-/** As `up` would put them on a host, but for interfaces that it finds out there. */
-export function rulesOf({ services, table, interfaces }: Configuration): VipTable["rules"] {
-	return services.flatMap((service) =>
-		lowerService(service, {
-			table,
-			localOnly: true,
-			signed: service.name !== service.vip.text,
-			...(interfaces === undefined ? {} : { interfaces }),
-		}),
-	);
-}
-
-/** Rules of both datapaths, and the VIPs that `up` holds without any. */
-async function observedTable(context: CliContext): Promise<Omit<VipTable, "reals">> {
-	const host = SYSTEM_HOST;
-	const datapath = await host.openDatapath(resolveSettings({}, context.env));
-	const [observation, guard] = await Promise.all([datapath.observe(), host.guard()]);
-	const rules = observation.rules.map(({ rule }) => rule);
-	const { services, left } = raiseRules(rules);
-	for (const { rule: index, why } of left) {
-		const rule = rules[index];
-		if (rule === undefined) continue;
+/** The table of this host; rules that are not a service's are named on stderr. */
+async function runningTable(context: CliContext): Promise<Omit<VipTable, "reals">> {
+	const { left, ...table } = await observedTable(SYSTEM_HOST, resolveSettings({}, context.env));
+	for (const { rule, why } of left) {
 		context.stderr.write(`no service: -t ${rule.table} -A ${rule.chain} ${formatRuleSpec(rule)}: ${why}\n`);
 	}
-	const rewritten = new Set(rules.map(({ target }) => target.daddr.text));
-	const bare = guard.held
-		.filter(({ text }) => !rewritten.has(text))
-		.map((vip): Service => ({ name: vip.text, vip, clearDscp: false }));
-	return {
-		configuration: {
-			...DEFAULT_CONFIGURATION,
-			table: tableOf(rules),
-			services: [...services.map(({ service }) => service), ...bare],
-		},
-		rules,
-	};
+	return table;
 }

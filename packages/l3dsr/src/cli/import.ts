@@ -1,6 +1,7 @@
 /** `l3dsr import`: services, or rules, out of what a host had before: iptables-save files, dsr.conf folders. */
 import { type Command, Option } from "commander";
-import { EXIT, type ExitCode, L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
+import { L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
+import { rulesOf } from "../inspect/vip-table.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Rule } from "../model/rule.ts";
 import { readDsrConf } from "../sources/dsr-conf.ts";
@@ -10,9 +11,10 @@ import { conflictDiagnostics } from "../syntax/config/service-conflicts.ts";
 import { parseServices } from "../syntax/iptables/names.ts";
 import { looksLikeSavedRules, readSavedRules } from "../syntax/iptables/saved-rules.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { FORMAT_NAMES } from "./export/formats.ts";
 import { formatFor, type PrintOptions } from "./export/print.ts";
-import { collectAddress, rulesOf } from "./export.ts";
+import { collectAddress } from "./export.ts";
 import { type ServiceHost, SYSTEM_HOST } from "./services/host.ts";
 import { usage } from "./trace/input.ts";
 

@@ -4,8 +4,9 @@
  * is held.
  */
 import type { Family } from "@l3dsr/packet";
-import { asL3dsrError, ERRORS, EXIT } from "../errors.ts";
+import { asL3dsrError } from "../errors.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { EXIT, EXIT_OF } from "./exit-codes.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
 import { reportError } from "./report.ts";
 
@@ -40,7 +41,7 @@ export async function runIptables(context: CliContext, host: IptablesHost): Prom
 		reportError(context, error);
 		const known = asL3dsrError(error);
 		if (known.code === "LOCK_HELD") return EXIT_LOCK_HELD;
-		if (known.diagnostics.some(({ code }) => ERRORS[code].exit === EXIT.usage)) return EXIT.usage;
+		if (known.diagnostics.some(({ code }) => EXIT_OF[code] === EXIT.usage)) return EXIT.usage;
 		// The original does not have "not supported here": that is a failure like others, but for a table's name.
 		return known.code === "RULE_TABLE" && !programName.endsWith("-save") ? EXIT.unsupported : EXIT.failed;
 	}

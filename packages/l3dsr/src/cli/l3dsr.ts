@@ -6,8 +6,8 @@
  */
 import { realpathSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";

@@ -1,7 +1,7 @@
 /** `l3dsr lab-agent`: the process that `l3dsr lab` runs on each of its hosts. Not for people. */
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { runAgent } from "../lab/agent.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 
 export function define(_command: Command): () => Promise<ExitCode> {
 	return async () => {

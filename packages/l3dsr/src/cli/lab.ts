@@ -1,6 +1,6 @@
 /** `l3dsr lab`: builds a lab, tells its story, and fails if it could not prove what it claims. */
 import { type Command, Option } from "commander";
-import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import { L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
 import { type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { HOSTS, VIPS } from "../lab/layout.ts";
@@ -8,6 +8,7 @@ import { addCommands, type LabDatapath } from "../lab/rules.ts";
 import { runStory } from "../lab/story.ts";
 import { HOOK_NAMES } from "../rewrite/ebpf/kernel/attachment.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { chapterText, openingText, verdictText } from "./lab-text.ts";
 import { commandBeside } from "./programs.ts";

@@ -1,7 +1,7 @@
 /** `l3dsr probe`: does that server answer from the VIP? What a director's health check must see. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { asL3dsrError, EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import { asL3dsrError, L3dsrError } from "../errors.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer } from "../probe/answer.ts";
 import { diagnose } from "../probe/diagnose.ts";
@@ -11,6 +11,7 @@ import { type Asker, type ProbeOptions, Prober } from "../probe/prober.ts";
 import { reportOf, type TargetReport } from "../probe/report.ts";
 import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { NAGIOS, nagiosText, reportText, tableText } from "./probe/probe-text.ts";
 import { reportError } from "./report.ts";

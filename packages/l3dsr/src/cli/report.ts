@@ -1,6 +1,7 @@
 /** How every command says that it failed: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
-import { asL3dsrError, type Diagnostic, type ExitCode, L3dsrError, renderDiagnostic } from "../errors.ts";
+import { asL3dsrError, type Diagnostic, L3dsrError, renderDiagnostic } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { type ExitCode, exitCodeOf } from "./exit-codes.ts";
 
 /** Prints what went wrong and returns the exit code that it leads to. */
 export function reportError(context: CliContext, error: unknown): ExitCode {
@@ -8,7 +9,7 @@ export function reportError(context: CliContext, error: unknown): ExitCode {
 	if (context.argv.includes("--json")) writeJson(context.stderr, { errors: known.diagnostics });
 	else context.stderr.write(`${known.diagnostics.map(renderDiagnostic).join("\n")}\n`);
 	if (context.argv.includes("--debug")) context.stderr.write(`${traceOf(error)}\n`);
-	return known.exitCode;
+	return exitCodeOf(known);
 }
 
 /** What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. */

@@ -1,11 +1,11 @@
 /** `l3dsr show`: the rules that run here with their counters, or how to begin. */
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import type { Observation } from "../rewrite/datapath.ts";
 import { openDatapath } from "../rewrite/host-datapath.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { styleFor } from "./style.ts";
 import { formatTable } from "./table.ts";
 

@@ -1,7 +1,7 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
-import { EXIT, type ExitCode, L3dsrError } from "../errors.ts";
+import { L3dsrError } from "../errors.ts";
 import { rateOf, type ServiceRow } from "../inspect/status/service-rows.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
@@ -11,6 +11,7 @@ import type { Observation } from "../rewrite/datapath.ts";
 import { configurationIfThere, servicesElsewhere } from "../sources/configuration.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";

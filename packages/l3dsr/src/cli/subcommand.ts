@@ -1,7 +1,7 @@
 /** The shape of one `l3dsr` subcommand. Its module is loaded only when it is the one that was asked for. */
 import type { Command } from "commander";
-import type { ExitCode } from "../errors.ts";
 import type { CliContext } from "./context.ts";
+import type { ExitCode } from "./exit-codes.ts";
 
 export interface SubcommandModule {
 	/**

@@ -1,6 +1,5 @@
 /** `l3dsr trace`: what would happen to this packet, rule by rule, and does the running program agree? */
 import { type Command, InvalidArgumentError } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { packetRecord } from "../inspect/trace/record.ts";
 import {
 	configuredSituation,
@@ -11,6 +10,7 @@ import {
 import { traceAll } from "../inspect/trace/trace-all.ts";
 import { SYSTEM_FILES } from "../sources/source-files.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { inNamespace } from "./namespace.ts";
 import { offeringConfiguration } from "./services/command.ts";
 import { styleFor } from "./style.ts";

@@ -1,10 +1,10 @@
 /** `l3dsr up`: makes this host what its configuration says. */
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { change } from "./services/change-command.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../errors.ts";
 import { type TcChecksum, tcChecksum } from "../rewrite/ebpf/kernel/checksum-state.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {

@@ -10,3 +10,27 @@ export async function ipv4AddressOf(name: string): Promise<Address | undefined> 
 		return undefined;
 	}
 }
+
+/** All lookups together take no longer than this: a listing must come also when no name server answers. */
+const LOOKUP_MS = 2000;
+
+/** As getnameinfo(3) says: /etc/hosts, then DNS. By address text; those without a name are not in it. */
+export async function namesOf(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>> {
+	const names = new Map<string, string>();
+	if (addresses.length === 0) return names;
+	const { lookupService } = await import("node:dns/promises");
+	const lookups = addresses.map(async ({ text }) => {
+		try {
+			const { hostname } = await lookupService(text, 0);
+			if (hostname !== text) names.set(text, hostname);
+		} catch {
+			// No name: the address is printed.
+		}
+	});
+	const { setTimeout: delay } = await import("node:timers/promises");
+	const stop = new AbortController();
+	const deadline = delay(LOOKUP_MS, undefined, { signal: stop.signal, ref: false }).catch(() => undefined);
+	await Promise.race([Promise.all(lookups), deadline]);
+	stop.abort();
+	return names;
+}

@@ -9,3 +9,13 @@ export function loopbackTakesIpv6(): boolean {
 		return false; // booted with ipv6.disable=1, or built without
 	}
 }
+
+/** Whether the kernel has IPv6, and whether it is switched off for all interfaces of this namespace. */
+export function ipv6State(): "on" | "off" | "absent" {
+	try {
+		const text = readFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "utf8");
+		return text.trim() === "1" ? "off" : "on";
+	} catch {
+		return "absent";
+	}
+}

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { exitCodeOf } from "../../src/cli/exit-codes.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import { findProgram, systemPrograms } from "../../src/host/process.ts";
 
@@ -50,7 +51,7 @@ describe("systemPrograms", () => {
 		await assert.rejects(programs.run("l3dsr-no-such-program", []), (error) => {
 			assert.ok(error instanceof L3dsrError);
 			assert.equal(error.code, "PROGRAM_MISSING");
-			assert.equal(error.exitCode, 3);
+			assert.equal(exitCodeOf(error), 3);
 			assert.match(error.diagnostics[0].hint ?? "", /apt-get install l3dsr-no-such-program/);
 			return true;
 		});

@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 import { type Address, addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
+import { namesOf } from "../../host/host-name.ts";
+import { ipv6State } from "../../host/ipv6.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
@@ -31,7 +33,7 @@ export function systemHost(): IptablesHost {
 				return load().names;
 			},
 		},
-		hostNames,
+		hostNames: namesOf,
 		isRoot: process.geteuid?.() === 0,
 		ipv6: ipv6State,
 		readFile,
@@ -61,36 +63,6 @@ function readFile(path: string): string {
 		const name = path === "-" ? "standard input" : path;
 		throw new L3dsrError({ code: "FILE_READ", message: `read ${name}: ${reason}` }, { cause });
 	}
-}
-
-function ipv6State(): "on" | "off" | "absent" {
-	const text = readIfThere("/proc/sys/net/ipv6/conf/all/disable_ipv6");
-	if (text === "") return "absent";
-	return text.trim() === "1" ? "off" : "on";
-}
-
-/** All lookups together take no longer than this: a listing must come also when no name server answers. */
-const LOOKUP_MS = 2000;
-
-/** As getnameinfo(3) says: /etc/hosts, then DNS. */
-async function hostNames(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>> {
-	const names = new Map<string, string>();
-	if (addresses.length === 0) return names;
-	const { lookupService } = await import("node:dns/promises");
-	const lookups = addresses.map(async ({ text }) => {
-		try {
-			const { hostname } = await lookupService(text, 0);
-			if (hostname !== text) names.set(text, hostname);
-		} catch {
-			// No name: the address is printed.
-		}
-	});
-	const { setTimeout: delay } = await import("node:timers/promises");
-	const stop = new AbortController();
-	const deadline = delay(LOOKUP_MS, undefined, { signal: stop.signal, ref: false }).catch(() => undefined);
-	await Promise.race([Promise.all(lookups), deadline]);
-	stop.abort();
-	return names;
 }
 
 /** The addresses that iptables looks names up for: those of one host. */

@@ -1,7 +1,8 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
 import { type Command, Option } from "commander";
-import { asL3dsrError, type ExitCode, L3dsrError } from "../../errors.ts";
+import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { CONFIG_FILE } from "../../sources/source-files.ts";
+import type { ExitCode } from "../exit-codes.ts";
 import { inNamespace } from "../namespace.ts";
 import { type ServiceHost, SYSTEM_HOST } from "./host.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "@l3dsr/packet";
 import { FORMAT_NAMES, formatNamed } from "../../../src/cli/export/formats.ts";
-import { rulesOf } from "../../../src/cli/export.ts";
+import { rulesOf } from "../../../src/inspect/vip-table.ts";
 import { parseConfig } from "../../../src/syntax/config/parse-config.ts";
 import { assertGolden } from "../../golden.ts";
 

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { type Command, jump, Nftables, NftablesError, type TransactOptions } from "@l3dsr/nftables";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { asL3dsrError, type L3dsrError } from "../../../src/errors.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -74,7 +75,7 @@ describe("what keeps the nft datapath from working", () => {
 	it("a kernel without nf_tables: says so, exit code 3", () => {
 		const error = asL3dsrError(new NftablesError("UNSUPPORTED", "read: the running kernel has no nf_tables"));
 		assert.equal(error.code, "KERNEL_FEATURE");
-		assert.equal(error.exitCode, 3);
+		assert.equal(exitCodeOf(error), 3);
 	});
 
 	it("a command that the kernel refuses: names its rule, and the old rules are in force", async () => {

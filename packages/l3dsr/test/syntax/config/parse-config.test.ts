@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
 import { type ParsedConfig, parseConfig } from "../../../src/syntax/config/parse-config.ts";
 import { conflictDiagnostics } from "../../../src/syntax/config/service-conflicts.ts";
@@ -10,7 +11,7 @@ function problemsOf(text: string): string {
 		return conflictDiagnostics(parseConfig(text, "l3dsr.yaml").placed).map(renderDiagnostic).join("\n");
 	} catch (error) {
 		assert(error instanceof L3dsrError);
-		assert.equal(error.exitCode, 2);
+		assert.equal(exitCodeOf(error), 2);
 		return error.diagnostics.map(renderDiagnostic).join("\n");
 	}
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
+import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
 import type { Fleet } from "../../../src/model/fleet.ts";
 import { parseFleet } from "../../../src/syntax/fleet/parse-fleet.ts";
@@ -11,7 +12,7 @@ function problemsOf(text: string): string {
 		return "";
 	} catch (error) {
 		assert(error instanceof L3dsrError);
-		assert.equal(error.exitCode, 2);
+		assert.equal(exitCodeOf(error), 2);
 		return error.diagnostics.map(renderDiagnostic).join("\n");
 	}
 }

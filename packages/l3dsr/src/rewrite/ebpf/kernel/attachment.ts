@@ -24,7 +24,7 @@ export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
 export type HookName = (typeof HOOK_NAMES)[number];
 
 /** What each hook does, blind to what its `query` tells beside the program's id. */
-export interface Place {
+export interface HookPlace {
 	readonly program: keyof typeof PROGRAM_NAME;
 	/** For messages: `tcx ingress`. */
 	readonly name: string;
@@ -56,7 +56,7 @@ function programGone(id: number, place: string, on: string): L3dsrError {
 	});
 }
 
-const tcx: Place = {
+const tcx: HookPlace = {
 	program: "tc",
 	name: tcxIngress.name,
 	// First, so that a program that lets packets in at once does not keep them from us.
@@ -70,7 +70,7 @@ function tcxElement(on: NetInterface, id: number): TcxAttached {
 	return elementOf(tcxIngress.query(on), id, tcxIngress.name, on);
 }
 
-const clsact: Place = {
+const clsact: HookPlace = {
 	program: "tc",
 	name: clsactIngress.name,
 	attach: (to, program) => clsactIngress.attach(to, program, { priority: "first" }),
@@ -86,7 +86,7 @@ function clsactElement(on: NetInterface, id: number): ClsactAttached {
 	return elementOf(clsactIngress.query(on), id, clsactIngress.name, on);
 }
 
-function xdpPlace(hook: typeof xdpNative): Place {
+function xdpPlace(hook: typeof xdpNative): HookPlace {
 	const element = (on: NetInterface, id: number) => elementOf(hook.query(on), id, hook.name, on);
 	return {
 		program: "xdp",
@@ -98,7 +98,7 @@ function xdpPlace(hook: typeof xdpNative): Place {
 	};
 }
 
-export const PLACES: Readonly<Record<HookName, Place>> = {
+export const PLACES: Readonly<Record<HookName, HookPlace>> = {
 	tcx,
 	clsact,
 	xdp: xdpPlace(xdpNative),

@@ -9,6 +9,7 @@
 
 import { L3dsrError } from "../../../errors.ts";
 import type { Rule } from "../../../model/rule.ts";
+import type { ChainPlace } from "../../../plan/ruleset-editor.ts";
 import { formatRuleSpec } from "../../../syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../syntax/iptables/rule-parser.ts";
 
@@ -56,8 +57,6 @@ export function readComment(comment: string): RuleComment | undefined {
 	return { ordinal: Number(ordinal), piece: Number(piece), pieces: Number(pieces), text };
 }
 
-type Place = Pick<Rule, "family" | "table" | "chain">;
-
 /**
  * Reads rules from the texts of their comments, and remembers them from one reading of the tables to the next: a
  * ruleset is observed again after each change of it.
@@ -73,7 +72,7 @@ export class RuleReader {
 	}
 
 	/** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
-	read(texts: readonly string[], place: Place): Rule | undefined {
+	read(texts: readonly string[], place: ChainPlace): Rule | undefined {
 		const key = keyOf(texts, place);
 		if (this.#known.has(key)) return this.#known.get(key);
 		const rule = this.#before.has(key) ? this.#before.get(key) : readRule(texts, place);
@@ -88,11 +87,11 @@ export class RuleReader {
 	}
 }
 
-function keyOf(texts: readonly string[], { family, table, chain }: Place): string {
+function keyOf(texts: readonly string[], { family, table, chain }: ChainPlace): string {
 	return `${family} ${table} ${chain} ${texts.join("")}`;
 }
 
-function readRule(texts: readonly string[], place: Place): Rule | undefined {
+function readRule(texts: readonly string[], place: ChainPlace): Rule | undefined {
 	const spec = unquote(texts.join(""));
 	try {
 		return spec === undefined ? undefined : parseRuleSpec(spec, place);
