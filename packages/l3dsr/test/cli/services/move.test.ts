@@ -102,7 +102,7 @@ for (const datapath of ["nft", "auto"]) {
 			assert.match(there, /-D PREROUTING -m dscp --dscp 0x07 -j DADDR/);
 			assert.doesNotMatch(there, /ip address/);
 			assert.equal(there.includes("-A PREROUTING -i eth0 "), datapath === "auto");
-			assert.equal(await dsrctl("start"), "No configured DSRs found.\n");
+			assert.equal(await dsrctl("start"), "");
 			write(datapath, "", CONF);
 			const back = await l3dsrUp();
 			assert.match(back, /-A PREROUTING -m dscp --dscp 0x07 -j DADDR/);
@@ -119,7 +119,7 @@ for (const datapath of ["nft", "auto"]) {
 			for (const protocol of ["udp", "tcp"]) {
 				const { lost, answered } = result[`${protocol} ${vip}`];
 				assert.equal(lost, 0, text);
-				assert(answered > 50, text);
+				assert(answered > 5, text); // how many depends on how fast the commands are
 			}
 		}
 		const counters = client.run("nstat", "-asz", "TcpExtTCPSynRetrans");
