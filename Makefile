@@ -6,7 +6,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden bench bench-quick hot-functions soak soak-director differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden bench bench-quick hot-functions soak soak-director two-writers differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -56,6 +56,10 @@ bench-quick: setup-test
 soak: setup-test
 	@L3DSR_SOAK_SECONDS=10 $(NODE) --test --test-concurrency=1 packages/l3dsr/test/rewrite/ebpf/under-load.test.ts \
 		packages/l3dsr/test/rewrite/nft/under-load.test.ts
+
+# 1,000 commands and 10,000 changes beside a firewall that reloads without a pause (some ten minutes).
+two-writers: setup-test
+	@L3DSR_TWO_WRITERS=1000 $(NODE) --test packages/l3dsr/test/cli/iptables/two-writers.test.ts
 
 # The director under 50,000 packets a second: 2,000 table changes, 1,000 replacements of the program, and its process
 # killed 100 times.
