@@ -12,12 +12,12 @@ fail() { echo "setup: $1" >&2; exit 1; }
 programs() {
 	[ "$1" != dev ] || return 0
 	cat <<LIST
-nft nftables
 ip iproute2
 ping iputils-ping
 LIST
 	[ "$1" = test ] || return 0
 	cat <<LIST
+nft nftables
 iptables iptables
 curl curl
 ethtool ethtool

@@ -66,7 +66,7 @@ describe("the .rpm in an empty root", () => {
 		const query = (...args: readonly string[]) => done("rpm", ["--root", root, "-q", ...args, "l3dsr"]);
 		done("rpm", ["--root", root, "-V", "l3dsr"]);
 		assert.match(query("-i"), /^License +: Apache-2\.0 AND MIT AND ISC$/m);
-		assert.deepEqual(query("--recommends").trim().split("\n"), ["nftables"]);
+		assert.equal(query("--recommends").trim(), "");
 		const manual = query("-d");
 		for (const command of COMMANDS) assert.ok(manual.includes(`/man8/${command}.8.gz`), command);
 	});
