@@ -43,3 +43,4 @@ export {
 	PORT_PROTOCOLS,
 	PROTOCOL_NUMBER,
 } from "./protocol.ts";
+export { type Quote, quoteOf } from "./quote.ts";

@@ -52,10 +52,10 @@ export const CHECKSUM_OFFSET = {
 /** Protocols whose header begins with a source port and a destination port, two bytes each. */
 export const PORT_PROTOCOLS: readonly number[] = [tcp, udp, sctp, dccp, udplite];
 
-/** ICMP types whose message quotes the packet that it is about (RFC 792, RFC 4443 section 2.1). */
-export const ICMP_ERROR_TYPES: Readonly<Record<Family, readonly number[]>> = {
-	// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
-	ipv4: [3, 4, 5, 11, 12],
-	// Destination unreachable, packet too big, time exceeded, parameter problem.
-	ipv6: [1, 2, 3, 4],
-};
+/**
+ * ICMP types that tell the sender of a packet, which they quote, what became of it (RFC 792, RFC 4443 section 2.1):
+ * destination unreachable, time exceeded, parameter problem, and IPv6's packet too big.
+ */
+export const ICMP_ERROR_TYPES = { ipv4: [3, 11, 12], ipv6: [1, 2, 3, 4] } as const satisfies Readonly<
+	Record<Family, readonly number[]>
+>;

@@ -85,6 +85,10 @@ export interface DaddrTarget {
 	readonly dport?: number;
 	/** DSCP := 0 after the rewrite, ECN bits kept. */
 	readonly clearDscp: boolean;
+	/** Take ICMP errors too that quote an answer of a flow which the rule takes. Needs `-p` of a protocol with ports. */
+	readonly icmpErrors?: boolean;
+	/** Take later fragments too, which carry no port: whatever of the rule's protocol meets its other conditions. */
+	readonly laterFragments?: boolean;
 }
 
 export interface Rule {

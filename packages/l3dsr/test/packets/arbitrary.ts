@@ -2,16 +2,19 @@
  * Random packets, valid and broken, and random rules that have a fair chance to match them: both draw their
  * addresses, ports, codes and so on from one small vocabulary.
  */
-import { dscp, type Family, PROTOCOL_NUMBER, parseAddress, prefixOf } from "@l3dsr/packet";
+import { dscp, type Family, PORT_PROTOCOLS, PROTOCOL_NUMBER, parseAddress, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import { type Match, PORT_MODULES, type Rule, type RuleHeader } from "../../src/model/rule.ts";
+import { hostPrefix } from "../../src/model/selection.ts";
 import {
 	cut,
 	dccp,
 	type Extension,
 	extension,
 	icmp,
+	icmpError,
 	icmpv6,
+	icmpv6Error,
 	ipv4,
 	ipv6,
 	macBytes,
@@ -71,8 +74,8 @@ interface Shape {
 	readonly id: number;
 }
 
-function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload> {
-	const fields: fc.Arbitrary<PortFields> = fc
+function arbitraryFields(wrong: boolean): fc.Arbitrary<PortFields> {
+	return fc
 		.record({
 			sourcePort: port,
 			destinationPort: port,
@@ -80,6 +83,10 @@ function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload>
 			error: wrong ? integer({ min: 1, max: 0xfffe }) : fc.constant(0),
 		})
 		.map(({ error, ...rest }) => (error === 0 ? rest : { ...rest, checksumError: error }));
+}
+
+function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload> {
+	const fields = arbitraryFields(wrong);
 	const data = fc.uint8Array({ maxLength: 40 });
 	const any: fc.Arbitrary<Payload>[] = [
 		fields.map(tcp),
@@ -93,6 +100,8 @@ function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload>
 		data.map((some) => icmp(some)),
 		fc.tuple(constantFrom(4, 47, 50, 253), data).map(([protocol, some]) => raw(protocol, some)),
 	];
+	const errors = arbitraryError(family, fields);
+	any.push(errors, errors, errors);
 	if (family === "ipv6") {
 		any.push(
 			fields.map((some) => icmpv6(some)),
@@ -101,6 +110,50 @@ function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload>
 		);
 	}
 	return fc.oneof(...any);
+}
+
+/** How many of the destinations services have as VIPs. */
+const VIPS = 2;
+
+/** An ICMP error about a packet that went from a VIP to a client or from anywhere, quoted whole, in part, or as a fragment. */
+function arbitraryError(family: Family, fields: fc.Arbitrary<PortFields>): fc.Arbitrary<Payload> {
+	const { sources, destinations } = VOCABULARY[family];
+	return fc
+		.record({
+			source: fc.oneof(
+				{ weight: 3, arbitrary: constantFrom(...destinations.slice(0, VIPS)) },
+				constantFrom(...destinations, ...sources),
+			),
+			destination: constantFrom(...sources),
+			payload: fc.oneof(
+				{ weight: 4, arbitrary: fields.map(tcp) },
+				{ weight: 4, arbitrary: fields.map(udp) },
+				fields.map(udpLite),
+				fields.map(sctp),
+				fields.map(dccp),
+				fc.constant(icmp("quoted")),
+			),
+			optionWords: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, integer({ min: 1, max: 3 })),
+			extensions: fc.oneof(
+				{ weight: 3, arbitrary: fc.constant([]) },
+				fc.constant([extension.fragment(0, true)]),
+				fc.constant([extension.fragment(8, true)]),
+				fc.constant([extension.destinationOptions(1)]),
+			),
+			fragment: fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, constantFrom(0, 8)),
+			keep: fc.oneof({ weight: 3, arbitrary: fc.constant(2000) }, integer({ min: 0, max: 60 })),
+			type: family === "ipv4" ? constantFrom(3, 3, 3, 11, 12, 5, 8) : constantFrom(2, 2, 1, 3, 4, 128),
+		})
+		.map(({ source, destination, payload, optionWords, extensions, fragment, keep, type }) => {
+			const options = new Array<number>(optionWords * 4).fill(1);
+			let quoted =
+				family === "ipv4"
+					? ipv4({ source, destination, options }, payload)
+					: ipv6({ source, destination, extensions }, payload);
+			if (family === "ipv4" && fragment !== undefined) quoted = fragmentOf(quoted, fragment, fragment + 16);
+			const start = quoted.subarray(0, keep);
+			return family === "ipv4" ? icmpError(start, type) : icmpv6Error(start, type);
+		});
 }
 
 const arbitraryExtensions: fc.Arbitrary<readonly Extension[]> = fc
@@ -122,7 +175,7 @@ const arbitraryExtensions: fc.Arbitrary<readonly Extension[]> = fc
 	)
 	.map(([hopByHop, rest]) => (hopByHop ? [extension.hopByHop(), ...rest] : rest));
 
-function arbitraryShape(family: Family, allValid: boolean): fc.Arbitrary<Shape> {
+function arbitraryShape(family: Family, allValid: boolean, errors: boolean): fc.Arbitrary<Shape> {
 	const { sources, destinations } = VOCABULARY[family];
 	const never = fc.constant(undefined);
 	return (allValid ? fc.constant(false) : boolean()).chain((wrong) =>
@@ -134,7 +187,7 @@ function arbitraryShape(family: Family, allValid: boolean): fc.Arbitrary<Shape> 
 				ecn: integer({ min: 0, max: 3 }),
 				ttl: constantFrom(...VOCABULARY.ttls),
 			}),
-			payload: arbitraryPayload(family, wrong),
+			payload: errors ? arbitraryError(family, arbitraryFields(wrong)) : arbitraryPayload(family, wrong),
 			extensions:
 				family === "ipv6"
 					? fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: arbitraryExtensions })
@@ -197,11 +250,13 @@ function buildShape(shape: Shape): RandomPacket {
 
 /** Packets of one family or of both; all of a kind that every host forwards. */
 export function arbitraryPacket(
-	limits: { readonly family?: Family; readonly valid?: boolean } = {},
+	limits: { readonly family?: Family; readonly valid?: boolean; readonly errors?: boolean } = {},
 ): fc.Arbitrary<RandomPacket> {
 	const families: fc.Arbitrary<Family> =
 		limits.family === undefined ? constantFrom("ipv4", "ipv6") : fc.constant(limits.family);
-	return families.chain((family) => arbitraryShape(family, limits.valid ?? false)).map(buildShape);
+	return families
+		.chain((family) => arbitraryShape(family, limits.valid ?? false, limits.errors ?? false))
+		.map(buildShape);
 }
 
 function must(text: string) {
@@ -310,7 +365,10 @@ const arbitraryTransport: fc.Arbitrary<{
 /** A rule in raw PREROUTING that {@link arbitraryPacket} has a fair chance to match. */
 export function arbitraryMatchingRule(
 	family: Family,
-	{ inInterface = "in0" }: { readonly inInterface?: string } = {},
+	{
+		inInterface = "in0",
+		follows = false,
+	}: { readonly inInterface?: string; readonly follows?: boolean } = {},
 ): fc.Arbitrary<Rule> {
 	const { sources, destinations } = VOCABULARY[family];
 	const prefix = (texts: readonly string[]) =>
@@ -337,6 +395,8 @@ export function arbitraryMatchingRule(
 			daddr: constantFrom(...destinations),
 			dport: mostlyNot(port),
 			clearDscp: boolean(),
+			icmpErrors: follows ? boolean() : fc.constant(false),
+			laterFragments: follows ? boolean() : fc.constant(false),
 		})
 		.map(
 			({ source, destination, inInterface: input, fragment, transport, matches, ...target }): Rule => ({
@@ -355,6 +415,49 @@ export function arbitraryMatchingRule(
 					daddr: must(target.daddr),
 					clearDscp: target.clearDscp,
 					...(target.dport === undefined ? {} : { dport: target.dport }),
+					...(target.icmpErrors && hasPortProtocol(transport.protocol) ? { icmpErrors: true } : {}),
+					...(target.laterFragments && hasPortProtocol(transport.protocol) ? { laterFragments: true } : {}),
+				},
+			}),
+		);
+}
+
+function hasPortProtocol(protocol: RuleHeader["protocol"]): boolean {
+	return protocol !== undefined && !protocol.negated && PORT_PROTOCOLS.includes(protocol.number);
+}
+
+/** A rule as a service with ports has it: what it takes beside packets with ports of their own is all that is random. */
+export function arbitraryServiceRule(family: Family): fc.Arbitrary<Rule> {
+	return fc
+		.record({
+			module: constantFrom("tcp", "udp", "tcp", "udp", "udplite", "sctp"),
+			ports: arbitraryPorts,
+			multiport: boolean(),
+			client: mostlyNot(constantFrom(...VOCABULARY[family].sources)),
+			daddr: constantFrom(...VOCABULARY[family].destinations.slice(0, VIPS)),
+			dport: fc.option(port, { nil: undefined }),
+			clearDscp: boolean(),
+			icmpErrors: fc.oneof({ weight: 3, arbitrary: fc.constant(true) }, fc.constant(false)),
+			laterFragments: boolean(),
+		})
+		.map(
+			({ module, ports, multiport, client, daddr, dport, clearDscp, icmpErrors, laterFragments }): Rule => ({
+				family,
+				table: "raw",
+				chain: "PREROUTING",
+				header: {
+					protocol: { number: PROTOCOL_NUMBER[module], negated: false },
+					...(client === undefined ? {} : { source: { prefix: hostPrefix(must(client)), negated: false } }),
+				},
+				matches: multiport
+					? [{ kind: "multiport", direction: "destination", negated: false, ports: [ports] }]
+					: [{ kind: "ports", module, destination: { ...ports, negated: false } }],
+				target: {
+					daddr: must(daddr),
+					clearDscp,
+					...(dport === undefined ? {} : { dport }),
+					...(icmpErrors ? { icmpErrors } : {}),
+					...(laterFragments ? { laterFragments } : {}),
 				},
 			}),
 		);

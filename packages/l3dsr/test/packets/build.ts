@@ -318,6 +318,28 @@ export function icmpv6(fields: ChecksumChoice & { data?: string | Uint8Array; ty
 	};
 }
 
+/** An ICMP error (IPv4's "fragmentation needed" unless `type` is another) about `quoted`, the start of a packet. */
+export function icmpError(quoted: Uint8Array, type = 3, code = 4): Payload {
+	return {
+		protocol: 1,
+		encode() {
+			const message = bytesOf([type, code, 0, 0], word(0), word(1400), quoted);
+			return withChecksum(message, 2, internetChecksum(message));
+		},
+	};
+}
+
+/** An ICMPv6 error ("packet too big" unless `type` is another) about `quoted`, the start of a packet. */
+export function icmpv6Error(quoted: Uint8Array, type = 2, code = 0): Payload {
+	return {
+		protocol: 58,
+		encode(pseudo) {
+			const message = bytesOf([type, code, 0, 0], { long: 1400 }, quoted);
+			return withChecksum(message, 2, transportChecksum(58, message, pseudo));
+		},
+	};
+}
+
 /** A hello packet without neighbours (RFC 5340 appendix A.3.2). */
 export function ospfv3(fields: ChecksumChoice = {}): Payload {
 	return {

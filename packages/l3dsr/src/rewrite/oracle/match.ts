@@ -3,9 +3,12 @@ import {
 	addressFromBytes,
 	dscpOfTos,
 	type ParsedPacket,
+	PORT_PROTOCOLS,
 	PROTOCOL_NUMBER,
 	type Prefix,
 	prefixContains,
+	quoteOf,
+	sameAddress,
 	wordAt,
 } from "@l3dsr/packet";
 import type { InterfaceMatch, Match, NumberRange, Rule, RuleHeader } from "../../model/rule.ts";
@@ -32,6 +35,42 @@ export type FailedMatch =
 
 /** Undefined when the rule matches. `bytes` is the packet that `packet` was parsed from. */
 export function firstFailedMatch(
+	rule: Rule,
+	packet: ParsedPacket,
+	bytes: Uint8Array,
+	context: PacketContext,
+): FailedMatch | undefined {
+	const failed = firstFailedCondition(rule, packet, bytes, context);
+	if (failed === undefined) return undefined;
+	const followed = followedRule(rule, packet, bytes);
+	return followed === undefined ? failed : firstFailedCondition(followed, packet, bytes, context);
+}
+
+/**
+ * What remains of a rule for a packet that belongs to what it takes without saying so in a transport header of its own:
+ * a later fragment, or an ICMP error whose quote shows an answer of a flow of the rule. Undefined for other packets.
+ */
+function followedRule(rule: Rule, packet: ParsedPacket, bytes: Uint8Array): Rule | undefined {
+	const { icmpErrors = false, laterFragments = false, daddr } = rule.target;
+	const { protocol, source, ...header } = rule.header;
+	if (protocol === undefined || protocol.negated || !PORT_PROTOCOLS.includes(protocol.number))
+		return undefined;
+	const matches = rule.matches.filter(({ kind }) => kind !== "ports" && kind !== "multiport");
+	const withSource = source === undefined ? header : { ...header, source };
+	if (laterFragments && packet.laterFragment && packet.protocol === protocol.number)
+		return { ...rule, matches, header: withSource };
+	const quote = icmpErrors ? quoteOf(bytes, packet) : undefined;
+	if (quote === undefined || quote.protocol !== protocol.number) return undefined;
+	if (!sameAddress(addressFromBytes(quote.source), daddr)) return undefined;
+	if (source && prefixContains(source.prefix, addressFromBytes(quote.destination)) === source.negated)
+		return undefined;
+	// The answer's ports are those of the flow the other way round.
+	const ports = { source: quote.destinationPort, destination: quote.sourcePort };
+	if (!rule.matches.every((match) => portsMatch(match, protocol.number, ports))) return undefined;
+	return { ...rule, matches, header };
+}
+
+function firstFailedCondition(
 	rule: Rule,
 	packet: ParsedPacket,
 	bytes: Uint8Array,
@@ -94,24 +133,10 @@ function matches(match: Match, packet: ParsedPacket, bytes: Uint8Array, context:
 			if (sourceMac === undefined) return false;
 			return match.source.every((byte, i) => byte === sourceMac[i]) !== match.negated;
 		}
-		case "ports": {
-			const ports = portsOf(packet, bytes);
-			if (ports === undefined || packet.protocol !== PROTOCOL_NUMBER[match.module]) return false;
-			const { source, destination } = match;
-			return (
-				(source === undefined || inRange(ports.source, source) !== source.negated) &&
-				(destination === undefined || inRange(ports.destination, destination) !== destination.negated)
-			);
-		}
+		case "ports":
 		case "multiport": {
 			const ports = portsOf(packet, bytes);
-			if (ports === undefined) return false;
-			const hit = match.ports.some(
-				(range) =>
-					(match.direction !== "destination" && inRange(ports.source, range)) ||
-					(match.direction !== "source" && inRange(ports.destination, range)),
-			);
-			return hit !== match.negated;
+			return ports !== undefined && portsMatch(match, packet.protocol, ports);
 		}
 		case "addrtype": {
 			const destination = addressFromBytes(packet.destination);
@@ -128,14 +153,35 @@ function matches(match: Match, packet: ParsedPacket, bytes: Uint8Array, context:
 	}
 }
 
+interface Ports {
+	readonly source: number;
+	readonly destination: number;
+}
+
+/** Whether these ports are what a match asks for; true of a match that asks for something else. */
+function portsMatch(match: Match, protocol: number | undefined, ports: Ports): boolean {
+	if (match.kind === "ports") {
+		const { source, destination } = match;
+		return (
+			protocol === PROTOCOL_NUMBER[match.module] &&
+			(source === undefined || inRange(ports.source, source) !== source.negated) &&
+			(destination === undefined || inRange(ports.destination, destination) !== destination.negated)
+		);
+	}
+	if (match.kind !== "multiport") return true;
+	const hit = match.ports.some(
+		(range) =>
+			(match.direction !== "destination" && inRange(ports.source, range)) ||
+			(match.direction !== "source" && inRange(ports.destination, range)),
+	);
+	return hit !== match.negated;
+}
+
 /**
  * The ports that a rule can match on: in an unfragmented packet or a first fragment, with both ports in it.
  * (xt_tcp and its like ask for their whole header and drop what is shorter; here such a packet has ports.)
  */
-function portsOf(
-	packet: ParsedPacket,
-	bytes: Uint8Array,
-): { source: number; destination: number } | undefined {
+function portsOf(packet: ParsedPacket, bytes: Uint8Array): Ports | undefined {
 	const { transport } = packet;
 	// Behind a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel.
 	if (transport === undefined || !transport.portsPresent || transport.protocol !== packet.protocol) {

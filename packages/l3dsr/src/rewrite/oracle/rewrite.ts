@@ -1,8 +1,10 @@
 /** What the DADDR target does to the bytes of a packet. */
 import {
+	CHECKSUM_OFFSET,
 	type ParsedPacket,
 	PROTOCOL_NUMBER,
 	putWord,
+	quoteOf,
 	replaceInChecksum,
 	type Transport,
 	wordAt,
@@ -24,6 +26,7 @@ export function rewritePacket(bytes: Uint8Array, packet: ParsedPacket, target: D
 		replaceInHeader(bytes, packet, 0, Uint8Array.of(word >> 8, word & 0xff));
 	}
 
+	if (target.dport !== undefined && target.icmpErrors === true) setQuotedPort(bytes, packet, target.dport);
 	const { transport } = packet;
 	if (transport?.checksumOffset === undefined || !transport.checksumPresent) return;
 	if (!packet.routedFurther) replaceInTransportChecksum(bytes, transport, before, after);
@@ -36,6 +39,29 @@ export function rewritePacket(bytes: Uint8Array, packet: ParsedPacket, target: D
 	}
 }
 
+/**
+ * In an ICMP error: the port that the server answered from, before its answer was translated. The quoted checksum stays
+ * as it is quoted; that of the message follows.
+ */
+function setQuotedPort(bytes: Uint8Array, packet: ParsedPacket, port: number): void {
+	const quote = quoteOf(bytes, packet);
+	if (quote === undefined || !(quote.protocol in CHECKSUM_OFFSET.ipv4)) return;
+	replaceQuotedPort(bytes, quote.transportOffset, quote.checksumOffset, port);
+}
+
+/** Stores a port at `offset` of an ICMP message whose checksum is at `checksumOffset`. */
+export function replaceQuotedPort(
+	bytes: Uint8Array,
+	offset: number,
+	checksumOffset: number,
+	port: number,
+): void {
+	const before = bytes.slice(offset, offset + 2);
+	putWord(bytes, offset, port);
+	const after = bytes.slice(offset, offset + 2);
+	putWord(bytes, checksumOffset, replaceInChecksum(wordAt(bytes, checksumOffset), before, after));
+}
+
 /** Stores `after` at `offset` of the IP header, and in IPv4 brings the header checksum along. */
 function replaceInHeader(bytes: Uint8Array, packet: ParsedPacket, offset: number, after: Uint8Array): void {
 	if (packet.family === "ipv4") {
@@ -46,7 +72,7 @@ function replaceInHeader(bytes: Uint8Array, packet: ParsedPacket, offset: number
 	bytes.set(after, offset);
 }
 
-function replaceInTransportChecksum(
+export function replaceInTransportChecksum(
 	bytes: Uint8Array,
 	transport: Transport,
 	before: Uint8Array,

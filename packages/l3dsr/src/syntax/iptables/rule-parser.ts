@@ -1,5 +1,5 @@
 /** Words → rules: the header, the matches and the DADDR target of one rule specification. */
-import type { Family } from "@l3dsr/packet";
+import { type Family, PORT_PROTOCOLS } from "@l3dsr/packet";
 import type { Chain, Match, Rule, RuleHeader, Table } from "../../model/rule.ts";
 import { Problems } from "../problems.ts";
 import { didYouMean } from "../suggest.ts";
@@ -262,7 +262,26 @@ export class RuleSpecReader {
 		if (!this.#targetKnown || (!complete && !this.#targetOptions.has(TARGET_OPTIONS.daddr))) return [];
 		const target = parseTarget(this.#targetOptions, this.#target, family, problems);
 		if (target === undefined || chain === undefined) return [];
+		checkFollowing(this.#targetOptions, headers, problems);
 		return headers.map((one) => ({ family, table, chain, header: one, matches, target }));
+	}
+}
+
+/** What takes packets by the flow that they belong to has to know what a flow of the rule is. */
+function checkFollowing(
+	given: ReadonlyMap<OptionSpec, Given>,
+	headers: readonly RuleHeader[],
+	problems: Problems,
+): void {
+	const known = headers.every(
+		({ protocol }) => protocol !== undefined && !protocol.negated && PORT_PROTOCOLS.includes(protocol.number),
+	);
+	if (known) return;
+	for (const option of [TARGET_OPTIONS.icmpErrors, TARGET_OPTIONS.laterFragments]) {
+		const at = given.get(option)?.at;
+		if (at === undefined) continue;
+		const message = `${TARGET_NAME} target: ${at.text} needs a protocol that has ports`;
+		problems.add("RULE_MISSING", message, at.position, "add -p tcp, udp, sctp, dccp or udplite");
 	}
 }
 

@@ -23,6 +23,14 @@ export const TARGET_OPTIONS = {
 		long: ["clear-dscp"],
 		help: "DSCP becomes 0, so that answers which echo it do not carry it back",
 	},
+	icmpErrors: {
+		long: ["icmp-errors"],
+		help: "also ICMP errors that quote an answer of a flow of this rule",
+	},
+	laterFragments: {
+		long: ["later-fragments"],
+		help: "also later fragments, which carry no port",
+	},
 } as const satisfies Record<keyof DaddrTarget, OptionSpec>;
 
 const FAMILY_NAME = { ipv4: "IPv4", ipv6: "IPv6" } as const;
@@ -62,6 +70,8 @@ export function parseTarget(
 		daddr: address,
 		...(port === undefined ? {} : { dport: port }),
 		clearDscp: given.has(TARGET_OPTIONS.clearDscp),
+		...(given.has(TARGET_OPTIONS.icmpErrors) ? { icmpErrors: true } : {}),
+		...(given.has(TARGET_OPTIONS.laterFragments) ? { laterFragments: true } : {}),
 	};
 }
 
@@ -78,11 +88,19 @@ function addressHint(text: string, family: Family): string {
 /** `--set-daddr 72.30.38.140`, as in -S. */
 export function saveTarget(target: DaddrTarget): string {
 	const port = target.dport === undefined ? "" : ` --set-dport ${target.dport}`;
-	return `--set-daddr ${target.daddr.text}${port}${target.clearDscp ? " --clear-dscp" : ""}`;
+	const flags = flagsOf(target).map((flag) => ` --${flag}`);
+	return `--set-daddr ${target.daddr.text}${port}${flags.join("")}`;
 }
 
 /** `DADDR set 72.30.38.140`, as at the end of a line of -L. */
 export function listTarget(target: DaddrTarget): string {
 	const port = target.dport === undefined ? "" : ` dport ${target.dport}`;
-	return `${TARGET_NAME} set ${target.daddr.text}${port}${target.clearDscp ? " clear-dscp" : ""}`;
+	const flags = flagsOf(target).map((flag) => ` ${flag}`);
+	return `${TARGET_NAME} set ${target.daddr.text}${port}${flags.join("")}`;
+}
+
+function flagsOf(target: DaddrTarget): string[] {
+	return (["clearDscp", "icmpErrors", "laterFragments"] as const)
+		.filter((key) => target[key] === true)
+		.flatMap((key) => TARGET_OPTIONS[key].long);
 }

@@ -11,6 +11,7 @@ import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import {
 	arbitraryMatchingRule,
 	arbitraryPacket,
+	arbitraryServiceRule,
 	type RandomPacket,
 	VOCABULARY,
 } from "../../packets/arbitrary.ts";
@@ -32,7 +33,7 @@ const local = ["192.0.2.10/32", "127.0.0.0/8", "2001:db8:a::10/128", "::1/128"].
 
 /** A rule that the program of `in0` can hold. */
 function arbitraryIngressRule(family: "ipv4" | "ipv6", target: CompileTarget): fc.Arbitrary<Rule> {
-	return arbitraryMatchingRule(family)
+	return arbitraryMatchingRule(family, { follows: true })
 		.map(
 			(rule): Rule => ({
 				...rule,
@@ -56,6 +57,18 @@ function arbitraryPlainRule(family: "ipv4" | "ipv6", target: CompileTarget): fc.
 		};
 	});
 }
+
+/** Rules of services with ports, beside others: those that ICMP errors and later fragments follow. */
+const arbitraryServiceRules: fc.Arbitrary<readonly Rule[]> = fc.array(
+	fc
+		.constantFrom("ipv4" as const, "ipv6" as const)
+		.chain(arbitraryServiceRule)
+		.map((rule) => ({
+			...rule,
+			header: { ...rule.header, inInterface: { name: IN, wildcard: false, negated: false } },
+		})),
+	{ minLength: 6, maxLength: 12 },
+);
 
 function arbitraryRules(target: CompileTarget): fc.Arbitrary<readonly Rule[]> {
 	const families = fc.constantFrom("ipv4" as const, "ipv6" as const);
@@ -133,6 +146,39 @@ for (const [name, target, share] of [
 	["XDP", XDP, 0.6],
 ] as const) {
 	const skip = target.ipv6ChecksumFlag && !kernelHas("csumReplaceIpv6") && "this kernel lacks BPF_F_IPV6";
+	test(`ICMP errors and fragments through rules of services at ${name} come out as the oracle says`, {
+		skip,
+	}, () => {
+		const runs = Math.ceil(RULESETS * share * 0.2);
+		let followed = 0;
+		let portsSet = 0;
+		fc.assert(
+			fc.property(
+				arbitraryServiceRules,
+				fc.array(fc.tuple(arbitraryPacket({ errors: true }), arbitraryContext), {
+					minLength: PACKETS,
+					maxLength: PACKETS,
+				}),
+				fc.array(fc.tuple(arbitraryPacket(), arbitraryContext), { minLength: 8, maxLength: 8 }),
+				fc.boolean(),
+				(rules, errors, others, summed) => {
+					compare(target, rules, [...errors, ...others], CHECKS_SUMS && summed && target.hook === "tc");
+					for (const [packet, context] of errors) {
+						const oracle = rewriteByRules(packet.bytes, rules, context);
+						if (!oracle.evaluated) continue;
+						const by = rules.filter((_, index) => oracle.outcomes[index]?.matched);
+						if (by.length > 0) followed++;
+						if (by.some((rule) => rule.target.dport !== undefined)) portsSet++;
+					}
+				},
+			),
+			{ numRuns: runs, endOnFailure: true },
+		);
+		assert.ok(
+			followed > runs / 2 && portsSet > runs / 5,
+			`${followed} followed a rule, ${portsSet} had a port set`,
+		);
+	});
 	const title = `random packets through random rules at ${name} come out as the oracle says, and are counted alike`;
 	test(title, { skip }, () => {
 		// No shrinking: each step would load a program, and the packets of a failure are shown whole.

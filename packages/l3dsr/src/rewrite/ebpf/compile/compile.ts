@@ -14,6 +14,7 @@ import { emitParseIpv4 } from "../../../programs/ipv4.ts";
 import { emitParseIpv6 } from "../../../programs/ipv6.ts";
 import { emitArrival, emitFrameFilter } from "../../../programs/link-layer.ts";
 import { PASS } from "../../../programs/packet.ts";
+import { allocateQuote } from "../../../programs/quote.ts";
 import { emitTransportChecksum, keepDifference } from "../../../programs/transport-checksum.ts";
 import { type Dispatch, dscpsOf, planDispatch, tableDscps } from "./dispatch.ts";
 import { allocateStack, type Packet, type ParsedPacket } from "./frame.ts";
@@ -49,6 +50,9 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 	const arrival = emitArrival(p, target, [...dispatches.keys()]);
 	const { data, etherType, pass } = arrival;
 	const stack = allocateStack(p);
+	const quote = rules.rules.some(({ rule }) => rule.target.icmpErrors === true)
+		? { quote: allocateQuote({ p }) }
+		: {};
 	for (const [family, dispatch] of dispatches) {
 		const other = p.label("other protocol");
 		p.comment(family === "ipv4" ? "IPv4?" : "IPv6?");
@@ -63,6 +67,7 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 			family,
 			stack,
 			local,
+			...quote,
 			asksProtocol: dispatch.groups.length > 0 || target.report !== undefined,
 			maps: {
 				...maps,

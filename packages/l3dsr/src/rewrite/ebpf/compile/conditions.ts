@@ -6,6 +6,7 @@ import type { Match, NumberRange, Rule } from "../../../model/rule.ts";
 import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
 import { loadTos } from "../../../programs/ip-header.ts";
 import { KIND, NO_PROTOCOL } from "../../../programs/packet.ts";
+import { quotedAddresses } from "../../../programs/quote.ts";
 import type { ParsedPacket } from "./frame.ts";
 
 /** What the conditions of a rule need to know beside the rule. */
@@ -18,7 +19,7 @@ export interface ConditionContext {
 
 /** Whether any match of the rule looks at ports. */
 export function asksForPorts(rule: Rule): boolean {
-	return rule.matches.some(({ kind }) => kind === "ports" || kind === "multiport");
+	return rule.matches.some(isOfPorts);
 }
 
 /** Whether the rule asks for `addrtype LOCAL`. */
@@ -33,25 +34,95 @@ export function emitConditions(
 	context: ConditionContext,
 	miss: Label,
 ): void {
-	const { p, kind } = packet;
-	const { header } = rule;
-	if (header.source !== undefined) {
-		p.comment("source");
-		emitPrefix(packet, packet.source, header.source, miss);
+	const { header, target } = rule;
+	if (target.icmpErrors === true || target.laterFragments === true) {
+		emitFollowing(packet, rule, context, miss);
+		return;
 	}
-	if (header.destination !== undefined) {
-		p.comment("destination");
-		emitPrefix(packet, destinationNow(packet), header.destination, miss);
-	}
+	emitSource(packet, rule, miss);
+	emitDestination(packet, rule, miss);
 	// -i holds by construction: the program hangs at that interface.
 	if (header.protocol !== undefined) emitProtocol(packet, header.protocol, miss);
-	if (header.fragment !== undefined) {
-		const { negated } = header.fragment;
-		p.comment(negated ? "no later fragment" : "a later fragment");
-		if (negated) p.gotoIf(kind, "&", KIND.laterFragment, miss);
-		else p.gotoUnless(kind, "&", KIND.laterFragment, miss);
-	}
+	emitFragment(packet, rule, miss);
 	for (const match of rule.matches) emitMatch(packet, match, context, miss);
+}
+
+function emitSource(packet: ParsedPacket, { header: { source } }: Rule, miss: Label): void {
+	if (source === undefined) return;
+	packet.p.comment("source");
+	emitPrefix(packet, packet.source, source, miss);
+}
+
+function emitDestination(packet: ParsedPacket, { header: { destination } }: Rule, miss: Label): void {
+	if (destination === undefined) return;
+	packet.p.comment("destination");
+	emitPrefix(packet, destinationNow(packet), destination, miss);
+}
+
+function emitFragment({ p, kind }: ParsedPacket, { header: { fragment } }: Rule, miss: Label): void {
+	if (fragment === undefined) return;
+	const { negated } = fragment;
+	p.comment(negated ? "no later fragment" : "a later fragment");
+	if (negated) p.gotoIf(kind, "&", KIND.laterFragment, miss);
+	else p.gotoUnless(kind, "&", KIND.laterFragment, miss);
+}
+
+/**
+ * A rule that takes more than packets with a transport header of their own: whatever else it asks for, and then one of
+ * protocol and ports, a later fragment of the protocol, an ICMP error that quotes them.
+ */
+function emitFollowing(packet: ParsedPacket, rule: Rule, context: ConditionContext, miss: Label): void {
+	const { p, kind } = packet;
+	const { protocol } = rule.header;
+	const { icmpErrors = false, laterFragments = false } = rule.target;
+	if (protocol === undefined)
+		throw new TypeError("a rule that takes ICMP errors or fragments needs a protocol");
+	emitDestination(packet, rule, miss);
+	emitFragment(packet, rule, miss);
+	for (const match of rule.matches) if (!isOfPorts(match)) emitMatch(packet, match, context, miss);
+	const met = p.label("taken");
+	const other = p.label("no port");
+	emitSource(packet, rule, other);
+	emitProtocol(packet, protocol, other);
+	for (const match of rule.matches) if (isOfPorts(match)) emitMatch(packet, match, context, other);
+	p.goto(met);
+	p.place(other);
+	if (laterFragments) {
+		const another = icmpErrors ? p.label("not a later fragment") : miss;
+		p.comment("or a later fragment");
+		p.gotoUnless(kind, "&", KIND.laterFragment, another);
+		emitSource(packet, rule, another);
+		emitProtocol(packet, protocol, another);
+		if (icmpErrors) {
+			p.goto(met);
+			p.place(another);
+		}
+	}
+	if (icmpErrors) emitQuoted(packet, rule, protocol.number, miss);
+	p.place(met);
+}
+
+/** Falls through for an ICMP error that quotes an answer of a flow of the rule. */
+function emitQuoted(packet: ParsedPacket, rule: Rule, protocol: number, miss: Label): void {
+	const { p, quote } = packet;
+	if (quote === undefined) throw new TypeError("a rule asks for a quote that is not read");
+	const { source, destination } = quotedAddresses(packet, quote);
+	p.comment("or an ICMP error about an answer");
+	p.gotoIf(quote.all.protocol, "!=", protocol, miss);
+	p.gotoUnlessBytes(source, Uint8Array.from(rule.target.daddr.bytes), miss);
+	if (rule.header.source !== undefined) emitPrefix(packet, destination, rule.header.source, miss);
+	// The answer's ports are those of the flow the other way round.
+	const ports = { source: quote.ports.destination, destination: quote.ports.source };
+	for (const match of rule.matches) {
+		if (match.kind === "ports") emitPortRanges(packet, match, ports, miss);
+		if (match.kind === "multiport") emitListedPorts(packet, match, ports, miss);
+	}
+}
+
+type Ports = Readonly<Record<"source" | "destination", Place>>;
+
+function isOfPorts({ kind }: Match): boolean {
+	return kind === "ports" || kind === "multiport";
 }
 
 /** The destination as the rules so far left it. */
@@ -177,10 +248,20 @@ function emitPorts(packet: ParsedPacket, match: Extract<Match, { kind: "ports" }
 		using protocol = protocolOf(packet);
 		p.gotoIf(protocol, "!=", PROTOCOL_NUMBER[match.module], miss);
 	}
+	emitPortRanges(packet, match, stack.ports, miss);
+}
+
+function emitPortRanges(
+	packet: ParsedPacket,
+	match: Extract<Match, { kind: "ports" }>,
+	ports: Ports,
+	miss: Label,
+): void {
+	const { p } = packet;
 	for (const side of ["source", "destination"] as const) {
 		const range = match[side];
 		if (range === undefined) continue;
-		using port = p.load(stack.ports[side]).toHost();
+		using port = p.load(ports[side]).toHost();
 		emitRange(packet, `${side} port`, port, range, range.negated, miss);
 	}
 }
@@ -191,13 +272,23 @@ function emitMultiport(
 	miss: Label,
 ): void {
 	const { p, stack } = packet;
-	const listed = match.negated ? miss : p.label("port listed");
 	p.comment("multiport: with ports");
 	p.gotoIf(stack.slots.hasPorts, "==", 0, miss);
+	emitListedPorts(packet, match, stack.ports, miss);
+}
+
+function emitListedPorts(
+	packet: ParsedPacket,
+	match: Extract<Match, { kind: "multiport" }>,
+	ports: Ports,
+	miss: Label,
+): void {
+	const { p } = packet;
+	const listed = match.negated ? miss : p.label("port listed");
 	for (const side of ["source", "destination"] as const) {
 		if (match.direction !== side && match.direction !== "either") continue;
 		p.comment(`${side} port`);
-		using port = p.load(stack.ports[side]).toHost();
+		using port = p.load(ports[side]).toHost();
 		for (const range of match.ports) emitIfInRange(packet, port, range, listed);
 	}
 	if (match.negated) return;

@@ -20,6 +20,7 @@ import {
 	type Stack as AnyStack,
 	PORTS,
 } from "../../../programs/packet.ts";
+import type { Quote } from "../../../programs/quote.ts";
 import type { CompileTarget } from "./target.ts";
 
 /** A packet of one family on its way through the rules. */
@@ -29,13 +30,15 @@ export interface Packet extends AnyPacket {
 	readonly maps: ProgramMaps;
 	/** The host's own prefixes of this family. */
 	readonly local: readonly Prefix[];
+	/** What an ICMP error quotes, where a rule asks. */
+	readonly quote?: Quote;
 }
 
 /** A packet whose headers have been read, extension headers and all. */
 export type ParsedPacket = Packet & AnyParsedPacket;
 
 /** What rules asked for so far. */
-export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4 } as const;
+export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4, setQuotedPort: 8 } as const;
 
 /**
  * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from

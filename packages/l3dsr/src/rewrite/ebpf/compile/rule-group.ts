@@ -5,12 +5,18 @@
 
 import type { Label } from "@l3dsr/bpf";
 import { complementOfSum, prefixContains } from "@l3dsr/packet";
-import type { DaddrTarget } from "../../../model/rule.ts";
+import type { Rule } from "../../../model/rule.ts";
 import { emitCountIn } from "../../../programs/count.ts";
 import { emitForgetWay } from "../../../programs/forget.ts";
 import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
+import { NO_PROTOCOL } from "../../../programs/packet.ts";
 import { emitLoadPorts, emitNoPorts } from "../../../programs/ports.ts";
-import { emitTransportChecksum, keepDifference } from "../../../programs/transport-checksum.ts";
+import { emitLoadQuote, emitSetQuotedPort } from "../../../programs/quote.ts";
+import {
+	emitTransportChecksum,
+	hasPortsAndChecksum,
+	keepDifference,
+} from "../../../programs/transport-checksum.ts";
 import { asksForLocal, asksForPorts, destinationNow, emitConditions } from "./conditions.ts";
 import type { DispatchGroup } from "./dispatch.ts";
 import { ACTION, type ParsedPacket } from "./frame.ts";
@@ -27,6 +33,8 @@ interface Needs {
 	readonly setsPort: boolean;
 	readonly clears: "every rule" | boolean;
 	readonly local: boolean;
+	/** In a quote: an ICMP error is about a flow whose port a rule sets. */
+	readonly setsQuotedPort: boolean;
 }
 
 /** All groups of one family: what they compare is made ready, the group's rules run, the packet is written. */
@@ -38,10 +46,13 @@ export function emitGroups(packet: ParsedPacket, groups: readonly DispatchGroup[
 		setsPort: rules.some((rule) => rule.target.dport !== undefined),
 		clears: clearing.length > 0 && (clearing.length === rules.length ? "every rule" : true),
 		local: rules.some(asksForLocal),
+		setsQuotedPort: rules.some(setsQuotedPort),
 	};
 	emitForgetWay(packet);
 	emitMakeReady(packet, needs);
 	emitPorts(packet, groups, needs);
+	if (packet.quote !== undefined && rules.some(({ target }) => target.icmpErrors === true))
+		emitLoadQuote(packet, packet.quote);
 	const labels = groups.map((_, index) => p.label(`group ${index + 1}`));
 	const write = p.label("write");
 	p.comment("which rules does this DSCP have?");
@@ -118,14 +129,15 @@ function emitRules(packet: ParsedPacket, group: DispatchGroup, needs: Needs): vo
 		const miss = p.label(`rule ${rule.ordinal} end`);
 		emitConditions(packet, rule.rule, { tosOnStack: needs.clears !== false, checkDscp }, miss);
 		emitCountIn(packet, `rule ${rule.ordinal} (${rule.rule.target.daddr.text}) matches: count`, rule.slot);
-		emitRemember(packet, rule.rule.target, needs);
+		emitRemember(packet, rule.rule, needs);
 		p.place(miss);
 	}
 }
 
 /** What a rule that matched asks for, for the rules after it and for the end. */
-function emitRemember(packet: ParsedPacket, target: DaddrTarget, needs: Needs): void {
+function emitRemember(packet: ParsedPacket, rule: Rule, needs: Needs): void {
 	const { p, family, local, stack } = packet;
+	const { target } = rule;
 	const { slots } = stack;
 	const { bytes, text } = target.daddr;
 	p.comment(`destination := ${text}`);
@@ -149,6 +161,25 @@ function emitRemember(packet: ParsedPacket, target: DaddrTarget, needs: Needs): 
 		emitAsk(packet, ACTION.setPort);
 		p.place(kept);
 	}
+	const { quote } = packet;
+	if (target.dport !== undefined && quote !== undefined && setsQuotedPort(rule)) {
+		p.comment("in an ICMP error, the port of the answer that it quotes");
+		const none = p.label("no quoted port");
+		p.gotoIf(quote.all.protocol, "==", NO_PROTOCOL, none);
+		p.store(quote.ports.source, target.dport);
+		emitAsk(packet, ACTION.setQuotedPort);
+		p.place(none);
+	}
+}
+
+/** Whether ICMP errors that the rule takes have a port set in what they quote. */
+function setsQuotedPort({ header, target }: Rule): boolean {
+	return (
+		target.icmpErrors === true &&
+		target.dport !== undefined &&
+		header.protocol !== undefined &&
+		hasPortsAndChecksum(header.protocol.number)
+	);
 }
 
 function emitAsk({ p, stack }: ParsedPacket, actions: number): void {
@@ -179,5 +210,16 @@ function emitWrite(packet: ParsedPacket, needs: Needs): void {
 	emitTransportChecksum(packet, difference, done);
 	if (!needs.setsPort) return;
 	p.place(done);
+	const { quote } = packet;
+	if (quote === undefined || !needs.setsQuotedPort) {
+		emitSetPort(packet);
+		return;
+	}
+	const quoted = p.label("quoted port");
+	p.comment("was a quoted port set?");
+	p.gotoIf(actions, "&", ACTION.setQuotedPort, quoted);
 	emitSetPort(packet);
+	p.place(quoted);
+	emitSetQuotedPort(packet, quote, "source", pass);
+	p.goto(pass);
 }

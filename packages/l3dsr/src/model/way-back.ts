@@ -1,0 +1,61 @@
+/** Rules that set a port, seen from the answers: what has to be translated back on its way out. */
+import { type Address, CHECKSUM_OFFSET, PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
+import { type Rule, sameValue } from "./rule.ts";
+
+/**
+ * An answer from `vip` and port `from`, of this protocol and to a client of `client`, leaves from port `to`: that to
+ * which the client has sent. Stateless: which packets a rule takes says all of it.
+ */
+export interface WayBack {
+	readonly vip: Address;
+	/** IP protocol number. */
+	readonly protocol: number;
+	readonly from: number;
+	readonly to: number;
+	/** Absent: any client. */
+	readonly client?: Prefix;
+}
+
+/**
+ * The way back of a rule. Undefined when it sets no port, and when the port that its clients send to cannot be told
+ * from an answer: the rule takes more than one port, or more than one protocol.
+ */
+export function wayBackOf({ header, matches, target }: Rule): WayBack | undefined {
+	const { protocol, source } = header;
+	const { daddr: vip, dport: from } = target;
+	if (from === undefined || protocol === undefined || protocol.negated || source?.negated === true)
+		return undefined;
+	// The ports of other protocols are not set.
+	if (!(protocol.number in CHECKSUM_OFFSET.ipv4)) return undefined;
+	const asked = matches.filter(({ kind }) => kind === "ports" || kind === "multiport");
+	const [only] = asked;
+	if (only === undefined || asked.length > 1) return undefined;
+	let range: { readonly first: number; readonly last: number } | undefined;
+	if (only.kind === "ports" && PROTOCOL_NUMBER[only.module] === protocol.number && only.source === undefined)
+		range = only.destination?.negated === false ? only.destination : undefined;
+	if (
+		only.kind === "multiport" &&
+		only.direction === "destination" &&
+		!only.negated &&
+		only.ports.length === 1
+	)
+		range = only.ports[0];
+	if (range === undefined || range.first !== range.last) return undefined;
+	return {
+		vip,
+		protocol: protocol.number,
+		from,
+		to: range.first,
+		...(source === undefined ? {} : { client: source.prefix }),
+	};
+}
+
+/** The ways back of rules, each once, in the order of the rules. Of two for one answer, the first is taken. */
+export function waysBack(rules: readonly Rule[]): WayBack[] {
+	const ways: WayBack[] = [];
+	for (const rule of rules) {
+		const way = wayBackOf(rule);
+		if (way !== undefined && !ways.some((known) => sameValue(known, way))) ways.push(way);
+	}
+	return ways;
+}
