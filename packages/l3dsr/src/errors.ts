@@ -37,6 +37,8 @@ export const ERRORS = {
 	MODEL_SELECTION_CONFLICT: "a packet can be meant for two services that would do different things to it",
 	MODEL_REWRITE_CHAIN:
 		"a packet that one service has rewritten would be selected, and rewritten again, by another",
+	MODEL_ANSWER_CONFLICT:
+		"the answers of two services leave from one port, and set-port would translate the wrong ones",
 	MODEL_DUPLICATE: "a name or address that must be unique in a fleet is there twice",
 	// Files that a command reads or writes
 	FILE_READ: "a file that a command was given cannot be read",

@@ -35,7 +35,7 @@ export interface Quote {
 export function quoteOf(bytes: Uint8Array, packet: ParsedPacket): Quote | undefined {
 	const { family, transport, length } = packet;
 	const icmp = family === "ipv4" ? PROTOCOL_NUMBER.icmp : PROTOCOL_NUMBER.icmpv6;
-	if (transport?.protocol !== icmp || packet.protocol !== icmp || packet.routedFurther) return undefined;
+	if (transport?.protocol !== icmp || packet.protocol !== icmp) return undefined;
 	const types: readonly number[] = ICMP_ERROR_TYPES[family];
 	const quoted = transport.offset + ICMP_BYTES;
 	const addresses = family === "ipv4" ? { at: quoted + 12, bytes: 4 } : { at: quoted + 8, bytes: 16 };

@@ -25,6 +25,7 @@ export const EXIT_OF: { readonly [C in ErrorCode]: ExitCode } = {
 	MODEL_DSCP_CONFLICT: EXIT.usage,
 	MODEL_SELECTION_CONFLICT: EXIT.usage,
 	MODEL_REWRITE_CHAIN: EXIT.usage,
+	MODEL_ANSWER_CONFLICT: EXIT.usage,
 	MODEL_DUPLICATE: EXIT.usage,
 	FILE_READ: EXIT.failed,
 	CAPTURE_FORMAT: EXIT.failed,

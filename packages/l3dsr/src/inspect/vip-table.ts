@@ -26,6 +26,7 @@ export function rulesOf({ services, table, interfaces }: Configuration): VipTabl
 		lowerService(service, {
 			table,
 			localOnly: true,
+			beside: services,
 			signed: service.name !== service.vip.text,
 			...(interfaces === undefined ? {} : { interfaces }),
 		}),

@@ -1,5 +1,5 @@
 /** A service as rules: what `up` and `dsrctl` put into the kernel for it. */
-import { PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import {
 	type Match,
 	type NumberRange,
@@ -9,7 +9,8 @@ import {
 	type RuleHeader,
 	type Table,
 } from "./rule.ts";
-import type { InterfaceName, Service } from "./service.ts";
+import { selectionsOverlap } from "./selection.ts";
+import type { InterfaceName, Selection, Service } from "./service.ts";
 
 export interface LoweringOptions {
 	/** Where the rules stand: PREROUTING of this table. */
@@ -18,6 +19,11 @@ export interface LoweringOptions {
 	readonly interfaces?: readonly InterfaceName[];
 	/** Only packets that arrive for one of this host's own addresses, so that forwarded traffic is left alone. */
 	readonly localOnly: boolean;
+	/**
+	 * Every service of the host. With it, later fragments follow a service with ports where only its VIP can be meant;
+	 * without it they do not.
+	 */
+	readonly beside?: readonly Service[];
 	/** Sign the rules with the service's name, so that `up` and `down` know them as their own. */
 	readonly signed: boolean;
 }
@@ -38,6 +44,12 @@ export function lowerService(service: Service, options: LoweringOptions): Rule[]
 	const after: Match[] = [];
 	if (options.localOnly) after.push({ kind: "addrtype", negated: false, destinationType: "LOCAL" });
 	if (options.signed) after.push({ kind: "comment", text: SIGNATURE + service.name });
+	const follows = {
+		...(hasFlows(selection) ? { icmpErrors: true } : {}),
+		...(options.beside !== undefined && fragmentsFollow(service, options.beside)
+			? { laterFragments: true }
+			: {}),
+	};
 	return interfaces.flatMap((inInterface) =>
 		transports.map(({ protocol, match }): Rule => {
 			const header: RuleHeader = {
@@ -55,10 +67,36 @@ export function lowerService(service: Service, options: LoweringOptions): Rule[]
 					daddr: service.vip,
 					clearDscp: service.clearDscp,
 					...(service.setPort === undefined ? {} : { dport: service.setPort }),
+					...follows,
 				},
 			};
 		}),
 	);
+}
+
+/** Packets of its flows come without being of its protocol: ICMP errors, which quote them. */
+function hasFlows({ protocols }: Selection): boolean {
+	return protocols?.every((number) => PORT_PROTOCOLS.includes(number)) === true;
+}
+
+/**
+ * Whether later fragments, which carry no port, go to a service that asks for ports: only if no service of another VIP
+ * could be meant, whatever the ports are.
+ */
+export function fragmentsFollow(service: Service, beside: readonly Service[]): boolean {
+	const { selection } = service;
+	if (selection?.ports === undefined) return false;
+	return !beside.some(
+		(other) =>
+			other.selection !== undefined &&
+			other.vip.family === service.vip.family &&
+			other.vip.text !== service.vip.text &&
+			selectionsOverlap(withoutPorts(selection), withoutPorts(other.selection)),
+	);
+}
+
+function withoutPorts({ ports: _, ...selection }: Selection): Selection {
+	return selection;
 }
 
 /** The service's name when the rule carries the signature of one, else undefined: somebody else's rule. */

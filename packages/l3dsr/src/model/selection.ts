@@ -19,8 +19,9 @@ export interface Conflict {
 	/**
 	 * `overlap`: there is a packet that both select, and they would do different things to it.
 	 * `chain`: a packet that `first` has rewritten is then selected by `second`, and rewritten again.
+	 * `answer`: `first` sets a port, and an answer of `second` leaves from the same address and port.
 	 */
-	readonly kind: "overlap" | "chain";
+	readonly kind: "overlap" | "chain" | "answer";
 	readonly first: number;
 	readonly second: number;
 }
@@ -51,6 +52,8 @@ export function findConflicts(services: readonly Service[]): Conflict[] {
 	selecting.forEach((later, position) => {
 		for (const earlier of selecting.slice(0, position)) {
 			if (earlier.service.vip.family !== later.service.vip.family) continue;
+			const answers = answerConflict(earlier, later);
+			if (answers !== undefined) conflicts.push(answers);
 			if (sameOutcome(earlier.service, later.service)) continue;
 			const [first, second] = [earlier.index, later.index];
 			if (selectionsOverlap(earlier.selection, later.selection)) {
@@ -63,6 +66,33 @@ export function findConflicts(services: readonly Service[]): Conflict[] {
 		}
 	});
 	return conflicts;
+}
+
+type Placed = { readonly service: Service; readonly index: number; readonly selection: Selection };
+
+/** The answers of both services leave from the same port, and only those of one are to be translated, or otherwise. */
+function answerConflict(a: Placed, b: Placed): Conflict | undefined {
+	const { vip } = a.service;
+	if (vip.text !== b.service.vip.text || !meet(a.selection.protocols, b.selection.protocols, someMeet(equal)))
+		return undefined;
+	for (const [one, other] of [
+		[a, b],
+		[b, a],
+	] as const) {
+		const { setPort } = one.service;
+		if (setPort === undefined) continue;
+		const [from] = one.selection.ports ?? [];
+		const same = other.service.setPort === setPort && other.selection.ports?.[0]?.first === from?.first;
+		const answersFrom = other.service.setPort ?? other.selection.ports;
+		const range = { first: setPort, last: setPort };
+		const meets =
+			answersFrom === undefined ||
+			(typeof answersFrom === "number"
+				? answersFrom === setPort
+				: answersFrom.some((port) => rangesMeet(port, range)));
+		if (meets && !same) return { kind: "answer", first: one.index, second: other.index };
+	}
+	return undefined;
 }
 
 function sameOutcome(a: Service, b: Service): boolean {

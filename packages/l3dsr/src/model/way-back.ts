@@ -18,9 +18,10 @@ export interface WayBack {
 
 /**
  * The way back of a rule. Undefined when it sets no port, and when the port that its clients send to cannot be told
- * from an answer: the rule takes more than one port, or more than one protocol.
+ * from an answer: the rule takes more than one port or protocol, or what it takes does not arrive for this host.
  */
-export function wayBackOf({ header, matches, target }: Rule): WayBack | undefined {
+export function wayBackOf({ chain, header, matches, target }: Rule): WayBack | undefined {
+	if (chain !== "PREROUTING" && chain !== "INPUT") return undefined;
 	const { protocol, source } = header;
 	const { daddr: vip, dport: from } = target;
 	if (from === undefined || protocol === undefined || protocol.negated || source?.negated === true)

@@ -23,7 +23,7 @@ import {
 } from "@l3dsr/packet";
 import { storeUnknown } from "./forget.ts";
 import { HEADER_BYTES } from "./ip-header.ts";
-import { NO_PROTOCOL, type ParsedPacket, PORTS } from "./packet.ts";
+import { KIND, NO_PROTOCOL, type ParsedPacket, PORTS } from "./packet.ts";
 import { copyFromPacket, copyIntoPacket, packetEnd } from "./packet-bytes.ts";
 
 /** Differs from packet to packet: in second halves, as on the rest of the stack. */
@@ -79,8 +79,12 @@ export function emitLoadQuote(packet: ParsedPacket, quote: Quote): void {
 	storeUnknown(packet, 0, all.transport, whole(quote.ports));
 	storeUnknown(packet, NO_PROTOCOL, all.protocol);
 	p.comment("an ICMP error?");
-	p.gotoIf(kind, "!=", ICMP[family], done);
-	if (family === "ipv6") p.gotoIf(stack.slots.protocol, "!=", ICMP[family], done);
+	if (family === "ipv4") p.gotoIf(kind, "!=", ICMP.ipv4, done);
+	else {
+		using protocol = p.copy(kind, "protocol").and(~KIND.routedFurther);
+		p.gotoIf(protocol, "!=", ICMP.ipv6, done);
+		p.gotoIf(stack.slots.protocol, "!=", ICMP.ipv6, done);
+	}
 	emitUnlessInPacket(packet, transport, ICMP_BYTES + HEADER_BYTES[family], done);
 	copyFromPacket(packet, transport, stack.field, done);
 	{

@@ -62,7 +62,12 @@ async function loweringOf(
 	present: readonly AddressedInterface[],
 	snapshot: Pick<HostSnapshot, "assign">,
 ): Promise<LoweringOptions> {
-	const plain: LoweringOptions = { table: configuration.table, localOnly: true, signed: true };
+	const plain: LoweringOptions = {
+		table: configuration.table,
+		localOnly: true,
+		signed: true,
+		beside: startable,
+	};
 	const real = present.map(({ name, up, addresses }) => ({
 		name,
 		up,

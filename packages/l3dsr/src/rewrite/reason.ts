@@ -19,6 +19,8 @@ export type Reason =
 	| { readonly kind: "later-chain"; readonly chain: Chain }
 	/** `-m addrtype` of a rule that is not a service's. */
 	| { readonly kind: "live-routes" }
+	/** It sets a port, and its answers are translated back in netfilter's output hook. */
+	| { readonly kind: "answers" }
 	/** A rule in front of it stays with nft and could match the same packet. */
 	| { readonly kind: "order" }
 	/** What the program of its interface, or the interface, lacks. */
@@ -44,6 +46,8 @@ export function describeReason(reason: Reason): string {
 			return `chain ${reason.chain} is a netfilter hook behind tc ingress`;
 		case "live-routes":
 			return "-m addrtype asks the routing table anew for each packet";
+		case "answers":
+			return "set-port has its answers translated back in netfilter's output hook";
 		case "order":
 			return "a rule in front of it stays with nft and could match the same packet";
 		case "not-in-a-program":

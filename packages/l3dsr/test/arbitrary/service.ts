@@ -61,7 +61,7 @@ export const arbitraryService: fc.Arbitrary<Service> = fc
 			),
 			withPorts: some(arbitraryPorts),
 			protocols: some(fc.uniqueArray(fc.constantFrom(...PORT_NUMBERS), { minLength: 1, maxLength: 3 })),
-			setPort: some(fc.integer({ min: 1, max: 65535 })),
+			setPort: some(fc.tuple(fc.integer({ min: 1, max: 65535 }), fc.integer({ min: 1, max: 65535 }))),
 			clearDscp: fc.boolean(),
 		}),
 	)
@@ -69,14 +69,24 @@ export const arbitraryService: fc.Arbitrary<Service> = fc
 		[code, mark, interfaces, real].some((one) => one !== undefined),
 	)
 	.map(({ vip, code, mark, interfaces, real, withPorts, protocols, setPort, clearDscp }): Service => {
-		const portProtocols = protocols ?? (withPorts === undefined ? undefined : [6, 17]);
+		// A port is set for one port of TCP and UDP.
+		const [port, newPort] = setPort ?? [];
+		const ports = port === undefined ? withPorts : [{ first: port, last: port }];
+		const portProtocols =
+			(newPort === undefined ? protocols : undefined) ?? (ports === undefined ? undefined : [6, 17]);
 		const selection: Selection = {
 			...(code === undefined ? {} : { dscp: code }),
 			...(mark === undefined ? {} : { mark }),
 			...(interfaces === undefined ? {} : { interfaces }),
 			...(real === undefined ? {} : { real }),
 			...(portProtocols === undefined ? {} : { protocols: portProtocols }),
-			...(withPorts === undefined ? {} : { ports: withPorts }),
+			...(ports === undefined ? {} : { ports }),
 		};
-		return { name: vip.text, vip, selection, clearDscp, ...(setPort === undefined ? {} : { setPort }) };
+		return {
+			name: vip.text,
+			vip,
+			selection,
+			clearDscp,
+			...(newPort === undefined ? {} : { setPort: newPort }),
+		};
 	});

@@ -1,6 +1,6 @@
 /** Which packets nft treats otherwise than the oracle does: docs/reference/nft-limits.md. */
 
-import { EXTENSION_HEADER, type ParsedPacket, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { EXTENSION_HEADER, type ParsedPacket, PROTOCOL_NUMBER, quoteOf } from "@l3dsr/packet";
 
 /** Limits of nft, by their headings in docs/reference/nft-limits.md. */
 export type Limit =
@@ -10,7 +10,8 @@ export type Limit =
 	| "OSPFv3"
 	| "transport behind an authentication, mobility, HIP or shim6 header"
 	| "a second routing header"
-	| "UDP-Lite ports";
+	| "UDP-Lite ports"
+	| "IPv4 options in what an ICMP error quotes";
 
 export function limitOf(bytes: Uint8Array, packet: ParsedPacket, setsPort: boolean): Limit | undefined {
 	const { family, transport, laterFragment } = packet;
@@ -31,6 +32,8 @@ export function limitOf(bytes: Uint8Array, packet: ParsedPacket, setsPort: boole
 			return "IPv4: TCP or UDP-Lite cut short";
 		}
 		if (protocol === PROTOCOL_NUMBER.icmpv6) return "ICMPv6 in IPv4";
+		if (quoteOf(bytes, packet) !== undefined && (bytes[transport.offset + 8] ?? 0) !== 0x45)
+			return "IPv4 options in what an ICMP error quotes";
 	} else if (protocol === PROTOCOL_NUMBER.ospf && checksumPresent) return "OSPFv3";
 	if (protocol === PROTOCOL_NUMBER.dccp && checksumPresent) return "DCCP";
 	return protocol === PROTOCOL_NUMBER.udplite && setsPort && checksumPresent ? "UDP-Lite ports" : undefined;

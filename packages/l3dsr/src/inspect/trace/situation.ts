@@ -124,6 +124,7 @@ export async function configuredSituation(
 			table: configuration.table,
 			localOnly: true,
 			signed: true,
+			beside: configuration.services,
 			...(configuration.interfaces === undefined ? {} : { interfaces: configuration.interfaces }),
 		}),
 	);

@@ -40,6 +40,9 @@ export interface ParsedConfig {
 	readonly includedAt?: Position;
 }
 
+/** Protocols whose ports every datapath can set, and translate back. */
+const TRANSLATED: readonly number[] = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
+
 const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, given: {}, placed: [] };
 
 const SHAPE: FileShape = {
@@ -134,8 +137,32 @@ class ConfigReader {
 		};
 	}
 
+	/** An answer has to say which port its client has sent to. */
+	#checkAnswers(path: Path, { protocols, ports }: Selection): void {
+		const [only, ...others] = ports ?? [];
+		const other = protocols?.find(
+			(number) => !TRANSLATED.includes(number) && PORT_PROTOCOLS.includes(number),
+		);
+		if (only === undefined || others.length > 0 || only.first !== only.last) {
+			this.#document.report(
+				"CONFIG_BAD_VALUE",
+				"set-port needs ports with one port: answers are translated back to it, and do not say which of several it was",
+				this.#document.place([...path, only === undefined ? "set-port" : "ports"]),
+				{ hint: "give each port a service of its own" },
+			);
+		} else if (other !== undefined) {
+			this.#document.report(
+				"CONFIG_BAD_VALUE",
+				`set-port is for TCP and UDP: the port of IP protocol ${other} cannot be translated both ways`,
+				this.#document.place([...path, "protocol"]),
+				{ hint: "take set-port away, or make the protocol a service of its own" },
+			);
+		}
+	}
+
 	/** What each value allows by itself and the service as a whole does not. */
-	#checkTogether(path: Path, { protocols, ports }: Selection): void {
+	#checkTogether(path: Path, selection: Selection): void {
+		const { protocols, ports } = selection;
 		const selects = ["dscp", "mark", "interface", "real"].some((key) => this.#values.has([...path, key]));
 		if (!selects) {
 			for (const key of ["protocol", "ports", "set-port", "clear-dscp"]) {
@@ -147,6 +174,7 @@ class ConfigReader {
 				);
 			}
 		}
+		if (selects && this.#values.has([...path, "set-port"])) this.#checkAnswers(path, selection);
 		const portless = protocols?.find((number) => !PORT_PROTOCOLS.includes(number));
 		if (portless === undefined) return;
 		for (const key of ["ports", "set-port"]) {

@@ -8,6 +8,7 @@ import { dscpOfTos, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { signatureOf } from "../../model/lower-service.ts";
 import { type Match, type NumberRange, type Rule, sameValue, type Table } from "../../model/rule.ts";
 import type { Selection, Service } from "../../model/service.ts";
+import { wayBackOf } from "../../model/way-back.ts";
 import { saveHeader } from "../iptables/header.ts";
 import { saveMatch } from "../iptables/matches.ts";
 import { NAME_PATTERN, readInterface, readPort, readVip } from "./read-value.ts";
@@ -56,6 +57,8 @@ function mergeBy(field: "ports" | "protocols" | "interfaces", services: readonly
 	for (const one of services) {
 		const index = merged.findIndex(
 			({ service }) =>
+				// A port is set for one port alone.
+				!(field === "ports" && service.setPort !== undefined) &&
 				service.selection?.[field] !== undefined &&
 				one.service.selection?.[field] !== undefined &&
 				sameValue(withoutField(service, field), withoutField(one.service, field)),
@@ -112,6 +115,8 @@ function raiseRule(rule: Rule): Service | string {
 	}
 	const portless = protocols?.some((number) => !PORT_PROTOCOLS.includes(number)) === true;
 	if (target.dport !== undefined && portless) return "it sets a port of a protocol that has none";
+	if (target.dport !== undefined && wayBackOf(rule) === undefined)
+		return "it sets the port of more than one port, whose answers could not be translated back";
 	const name = signatureOf(rule);
 	return {
 		name: name !== undefined && NAME_PATTERN.test(name) ? name : target.daddr.text,

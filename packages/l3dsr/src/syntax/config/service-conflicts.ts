@@ -27,6 +27,17 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 				},
 			];
 		}
+		if (kind === "answer") {
+			return [
+				{
+					code: "MODEL_ANSWER_CONFLICT",
+					message: `answers from port ${rewriter.setPort} of VIP ${rewriter.vip.text} could be those of two services: set-port translates the port of its own answers back`,
+					position: later.place,
+					notes: [`the other service is at ${spot(earlier.place)}`],
+					hint: "let the servers behind them listen on ports of their own",
+				},
+			];
+		}
 		if (selection !== undefined && code !== undefined && selection.dscp === code) {
 			const same = vip.text === later.service.vip.text;
 			return [

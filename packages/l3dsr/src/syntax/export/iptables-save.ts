@@ -8,10 +8,11 @@ import type { LeftOut, Printed, VipTable } from "./vip-table.ts";
 
 export function printIptablesSave(family: Family): (table: VipTable) => Printed {
 	return ({ rules, configuration }) => {
-		const own = rules.filter((rule) => rule.family === family);
+		const own = rules.map(ofModule).filter((rule) => rule.family === family);
 		const tables = (["raw", "mangle"] as const).filter((table) => own.some((rule) => rule.table === table));
 		const text = tables.map((table) => notes(own, table) + saveTable(table, listed(own, table), false));
 		const left: LeftOut[] = rules
+			.map(ofModule)
 			.filter((rule) => rule.family !== family)
 			.map((rule) => ({
 				what: `-A ${rule.chain} ${formatRuleSpec(rule)}`,
@@ -36,4 +37,10 @@ function notes(rules: readonly Rule[], table: Table): string {
 		(rule) => rule.table === table && (rule.target.clearDscp || rule.target.dport !== undefined),
 	);
 	return beyond ? "# --set-dport and --clear-dscp are of iptables-daddr; the DADDR module has neither\n" : "";
+}
+
+/** Without what only adds packets that the module does not take. */
+function ofModule(rule: Rule): Rule {
+	const { icmpErrors: _, laterFragments: __, ...target } = rule.target;
+	return { ...rule, target };
 }

@@ -10,7 +10,7 @@ import { assertGolden } from "../../golden.ts";
 const CONFIG = `services:
   - {vip: 192.0.2.10, dscp: 7}
   - {vip: 192.0.2.11, name: web, dscp: 28, protocol: tcp, ports: [80, 443]}
-  - {vip: 192.0.2.11, name: web-admin, dscp: 29, protocol: tcp, ports: 8443, set-port: 443}
+  - {vip: 192.0.2.11, name: web-admin, dscp: 29, protocol: tcp, ports: 8443, set-port: 9443}
   - {vip: "2001:db8::10", name: web6, dscp: 9, clear-dscp: true}
   - {vip: 192.0.2.12, name: marked, mark: 0x10/0xf0}
   - {vip: 192.0.2.13, name: media, dscp: 12, protocol: udp, ports: 10000-20000}

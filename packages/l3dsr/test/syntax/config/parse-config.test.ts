@@ -46,12 +46,16 @@ services:
     name: web
     dscp: 0x21
     protocol: tcp
-    ports: [80, 8000-8099]
+    ports: 80
     real: 10.0.0.0/24
     interface: eth1
     mark: 0x10/0xf0
     set-port: 8080
     clear-dscp: true
+  - vip: 192.0.2.11
+    dscp: 2
+    protocol: sctp
+    ports: [80, 8000-8099]
   - vip: 2001:DB8:0::1
 `);
 	assert.deepEqual(JSON.parse(JSON.stringify(configuration)), {
@@ -74,13 +78,23 @@ services:
 					interfaces: [{ name: "eth1", wildcard: false }],
 					real: { address: { family: "ipv4", text: "10.0.0.0", bytes: [10, 0, 0, 0] }, length: 24 },
 					protocols: [6],
+					ports: [{ first: 80, last: 80 }],
+				},
+				setPort: 8080,
+				clearDscp: true,
+			},
+			{
+				name: "192.0.2.11",
+				vip: { family: "ipv4", text: "192.0.2.11", bytes: [192, 0, 2, 11] },
+				selection: {
+					dscp: 2,
+					protocols: [132],
 					ports: [
 						{ first: 80, last: 80 },
 						{ first: 8000, last: 8099 },
 					],
 				},
-				setPort: 8080,
-				clearDscp: true,
+				clearDscp: false,
 			},
 			{
 				name: "2001:db8::1",
@@ -308,4 +322,42 @@ test("the schema for editors is generated from the one that is checked", async (
 		"include",
 		"services",
 	]);
+});
+
+test("set-port is refused where an answer does not say which port its client has sent to", () => {
+	const service = (lines: string) => `services:\n  - vip: 192.0.2.10\n    dscp: 7\n${lines}`;
+	assert.equal(problemsOf(service("    ports: 80\n    set-port: 8080\n")), "");
+	for (const lines of [
+		"    set-port: 8080\n",
+		"    ports: [80, 443]\n    set-port: 8080\n",
+		"    ports: 80-81\n    set-port: 8080\n",
+	]) {
+		assert.match(problemsOf(service(lines)), /set-port needs ports with one port/);
+	}
+	const sctp = service("    protocol: [tcp, sctp]\n    ports: 80\n    set-port: 8080\n");
+	assert.match(problemsOf(sctp), /set-port is for TCP and UDP: the port of IP protocol 132/);
+});
+
+test("two services of a VIP whose answers leave from one port are refused, if one sets that port", () => {
+	const services = (second: string) => `
+services:
+  - {name: web, vip: 192.0.2.10, dscp: 7, protocol: tcp, ports: 80, set-port: 8080}
+  - {name: other, dscp: 8, ${second}}
+`;
+	assert.match(
+		problemsOf(services("vip: 192.0.2.10, protocol: tcp, ports: 443, set-port: 8080")),
+		/error\[MODEL_ANSWER_CONFLICT\]: answers from port 8080 of VIP 192.0.2.10 could be those of two services/,
+	);
+	assert.match(
+		problemsOf(services("vip: 192.0.2.10, protocol: tcp, ports: 8000-9000")),
+		/MODEL_ANSWER_CONFLICT/,
+	);
+	for (const other of [
+		"vip: 192.0.2.10, protocol: udp, ports: 443, set-port: 8080",
+		"vip: 192.0.2.11, protocol: tcp, ports: 443, set-port: 8080",
+		"vip: 192.0.2.10, protocol: tcp, ports: 80, set-port: 8080",
+		"vip: 192.0.2.10, protocol: tcp, ports: 443, set-port: 8443",
+	]) {
+		assert.equal(problemsOf(services(other)), "", other);
+	}
 });

@@ -28,10 +28,12 @@ import {
 	ZERO_COUNTERS,
 } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
+import { waysBack } from "../../../model/way-back.ts";
 import { ruleComments } from "./comment.ts";
 import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
 import { expressionsKey } from "./identity.ts";
-import { compileMatches, dscpKey, dscpKeyBytes, dscpOperand, dscpPlace } from "./match.ts";
+import { type Alternative, compileMatches, dscpKey, dscpKeyBytes, dscpOperand, dscpPlace } from "./match.ts";
+import { quotedPort } from "./quote.ts";
 import {
 	type BaseChain,
 	type ChainSpec,
@@ -41,6 +43,7 @@ import {
 	type RuleSpec,
 	type TableSpec,
 } from "./table.ts";
+import { wayBackChains } from "./way-back.ts";
 
 /** Priorities are those of iptables' tables (linux/netfilter_ipv4.h). */
 const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
@@ -155,10 +158,10 @@ function foldableRule(rule: Rule): Foldable | undefined {
 	if (selector === undefined || selector.negated || others.length > 0) return undefined;
 	// With DSCP cleared, a rule for DSCP 0 further down would still match what this lookup has rewritten.
 	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
-	const [conditions, ...alternatives] = compileMatches(withoutDscp(rule));
-	if (conditions === undefined || alternatives.length > 0) return undefined;
+	const [only, ...alternatives] = compileMatches(withoutDscp(rule));
+	if (only === undefined || alternatives.length > 0) return undefined;
 	const { clearDscp, dport = "" } = rule.target;
-	const shape = `${clearDscp} ${dport} ${expressionsKey(conditions)}`;
+	const shape = `${clearDscp} ${dport} ${expressionsKey(only.conditions)}`;
 	return { shape, key: dscpKey(rule.family, selector.dscp) };
 }
 
@@ -166,15 +169,15 @@ function foldableRule(rule: Rule): Foldable | undefined {
 export function compileTable(family: Family, chains: readonly ChainItems[]): TableSpec | undefined {
 	const compiled = chains.filter(({ items }) => items.length > 0).map((one) => compileChain(family, one));
 	if (compiled.length === 0) return undefined;
-	const ports = new Set<number>();
-	for (const { items } of chains) {
-		for (const { rule } of items.flatMap(itemEntries)) {
-			if (rule.target.dport !== undefined) ports.add(rule.target.dport);
-		}
-	}
+	const rules = chains.flatMap(({ items }) => items.flatMap(itemEntries)).map(({ rule }) => rule);
+	const ports = new Set(rules.flatMap(({ target: { dport } }) => (dport === undefined ? [] : [dport])));
 	return {
 		family,
-		chains: [...[...ports].sort((a, b) => a - b).map(portChain), ...compiled.flatMap((one) => one.chains)],
+		chains: [
+			...[...ports].sort((a, b) => a - b).map(portChain),
+			...wayBackChains(family, waysBack(rules)),
+			...compiled.flatMap((one) => one.chains),
+		],
 		maps: compiled.flatMap(({ maps }) => maps),
 	};
 }
@@ -257,14 +260,13 @@ function secondaryComment(ordinal: number, index: number): string {
 
 function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): RuleSpec[] {
 	const [comment] = ruleComments(ordinal, rule);
-	const actions = targetActions(rule, write);
-	return compileMatches(rule).map((conditions, index) => {
+	return compileMatches(rule).map(({ conditions, port }, index) => {
 		const first = write.main && index === 0;
 		return {
 			comment: first ? comment : secondaryComment(ordinal, index),
 			conditions,
 			counter: first ? (counters ?? ZERO_COUNTERS) : ZERO_COUNTERS,
-			actions,
+			actions: port === "own" ? targetActions(rule, write) : followingActions(rule, write, port),
 			ordinals: [ordinal],
 		};
 	});
@@ -281,12 +283,28 @@ function targetActions(rule: Rule, write: Write): readonly Expression[] {
 	return actions;
 }
 
-/** After the destination: DSCP, and the port in a chain of its own, because each protocol needs a rule. */
-function furtherActions({ target: { clearDscp, dport }, family }: Rule): readonly Expression[] {
+/** For what follows the rule by its flow: the port is not in a transport header of its own. */
+function followingActions(
+	rule: Rule,
+	write: Write,
+	port: Exclude<Alternative["port"], "own">,
+): readonly Expression[] {
+	const { daddr, dport } = rule.target;
 	return [
-		...(clearDscp ? assign(field(`${nftFamily(family)} dscp`), 0) : []),
-		...(dport === undefined ? [] : [jump(portChainName(dport))]),
+		...assign(write.target, Uint8Array.from(daddr.bytes)),
+		...clearActions(rule),
+		...(port === undefined || dport === undefined ? [] : assign(quotedPort(port.offset), dport)),
 	];
+}
+
+/** After the destination: DSCP, and the port in a chain of its own, because each protocol needs a rule. */
+function furtherActions(rule: Rule): readonly Expression[] {
+	const { dport } = rule.target;
+	return [...clearActions(rule), ...(dport === undefined ? [] : [jump(portChainName(dport))])];
+}
+
+function clearActions({ target, family }: Rule): readonly Expression[] {
+	return target.clearDscp ? assign(field(`${nftFamily(family)} dscp`), 0) : [];
 }
 
 function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec {
@@ -294,7 +312,7 @@ function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec
 	if (first === undefined) throw new RangeError("a lookup needs at least one rule");
 	const { rule } = first;
 	const map = item.map + write.suffix;
-	const [shared = []] = compileMatches(withoutDscp(rule));
+	const shared = compileMatches(withoutDscp(rule))[0]?.conditions ?? [];
 	// Most packets that are none of ours have DSCP 0: they need no lookup, unless a rule asks for it.
 	const dscp = match(field(`${nftFamily(family)} dscp`), "!=", 0);
 	const asksForZero = item.entries.some(({ rule: { matches } }) =>

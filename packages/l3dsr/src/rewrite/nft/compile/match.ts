@@ -2,6 +2,7 @@
 import {
 	type Comparison,
 	type Expression,
+	extensionHeader,
 	fibType,
 	field,
 	masked,
@@ -11,19 +12,41 @@ import {
 	type Operand,
 	rawField,
 } from "@l3dsr/nftables";
-import { addressBits, type Dscp, type Prefix, tosOfDscp } from "@l3dsr/packet";
+import {
+	addressBits,
+	CHECKSUM_OFFSET,
+	type Dscp,
+	EXTENSION_HEADER,
+	IPV4_FRAGMENT,
+	IPV6_FRAGMENT_FIELD,
+	type Prefix,
+	tosOfDscp,
+} from "@l3dsr/packet";
 import type { InterfaceMatch, Match, Rule } from "../../../model/rule.ts";
-import { compilePorts } from "./port-match.ts";
+import { compilePorts, compileQuotedPorts } from "./port-match.ts";
+import { quotesOf } from "./quote.ts";
 import { nftFamily } from "./table.ts";
 
+/** All of these conditions at once. */
+export interface Alternative {
+	readonly conditions: readonly Expression[];
+	/** Where a port is that the rule may set: the packet's own, one that an ICMP error quotes, or nowhere. */
+	readonly port: "own" | QuotedPort | undefined;
+}
+
+/** A port in an ICMP message, in bytes from its start. */
+export interface QuotedPort {
+	readonly offset: number;
+}
+
 /**
- * All conditions at once; a packet meets at most one of several lists (`--ports` needs two). A condition
+ * A packet meets at most one of them (`--ports` needs two, what follows a rule by its flow has its own). A condition
  * that always holds is left out, and one that never can makes the whole rule one that never matches.
  */
-export type Alternatives = readonly (readonly Expression[])[];
+export type Alternatives = readonly Alternative[];
 
 /** A condition that no packet can meet. */
-const NEVER = "never";
+export const NEVER = "never";
 type Condition = readonly Expression[] | typeof NEVER;
 
 const compiled = new WeakMap<Rule, Alternatives>();
@@ -39,6 +62,20 @@ export function compileMatches(rule: Rule): Alternatives {
 }
 
 function compileConditions(rule: Rule): Alternatives {
+	const statements = statementsOf(rule);
+	const behind = compilePorts(rule);
+	// One list of conditions that cannot match stands for all of them.
+	if (statements === NEVER || (behind.length === 0 && rule.target.icmpErrors !== true)) {
+		return [{ conditions: match(field(`${nftFamily(rule.family)} version`), "==", 0), port: "own" }];
+	}
+	const own = behind.map((ports): Alternative => {
+		return { conditions: [...statements, ...protocol(rule), ...ports], port: "own" };
+	});
+	return [...own, ...laterFragments(rule, statements), ...icmpErrors(rule)];
+}
+
+/** Everything but protocol and ports. */
+function statementsOf(rule: Rule): Condition {
 	const free = freeMatches(rule);
 	const routed = (one: FreeMatch): boolean => one.kind === "addrtype";
 	const conditions = [
@@ -47,13 +84,40 @@ function compileConditions(rule: Rule): Alternatives {
 		// Looks into the routing tables: for packets that met all the rest.
 		...free.filter(routed).map((one) => freeMatch(rule, one)),
 	];
-	const behind = compilePorts(rule);
-	// One list of conditions that cannot match stands for all of them.
-	if (conditions.includes(NEVER) || behind.length === 0) {
-		return [match(field(`${nftFamily(rule.family)} version`), "==", 0)];
-	}
-	const statements = conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
-	return behind.map((ports) => [...statements, ...protocol(rule), ...ports]);
+	if (conditions.includes(NEVER)) return NEVER;
+	return conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
+}
+
+/** Without ports to match, a rule takes later fragments by their protocol already. */
+function laterFragments(rule: Rule, statements: readonly Expression[]): Alternative[] {
+	const asksForPorts = rule.matches.some(({ kind }) => kind === "ports" || kind === "multiport");
+	if (rule.target.laterFragments !== true || !asksForPorts) return [];
+	const offset =
+		rule.family === "ipv4"
+			? masked(field("ip frag-off"), IPV4_FRAGMENT.offset)
+			: masked(extensionHeader(EXTENSION_HEADER.fragment, 2, 2), IPV6_FRAGMENT_FIELD.offset);
+	return [{ conditions: [...statements, ...protocol(rule), ...match(offset, "!=", 0)], port: undefined }];
+}
+
+/** The error is from anywhere: what the rule says of the source is meant of the client, which is quoted. */
+function icmpErrors(rule: Rule): Alternative[] {
+	const { source, protocol: asked, ...header } = rule.header;
+	if (rule.target.icmpErrors !== true || asked === undefined) return [];
+	const statements = statementsOf({ ...rule, header });
+	if (statements === NEVER) return [];
+	const settable = asked.number in CHECKSUM_OFFSET.ipv4;
+	return quotesOf(rule.family, asked.number).flatMap((quote): Alternative[] => {
+		const client = source === undefined ? [] : prefix(quote.destination, source.prefix, source.negated);
+		if (client === NEVER) return [];
+		const vip = match(quote.source, "==", Uint8Array.from(rule.target.daddr.bytes));
+		// The answer's ports are those of the flow the other way round.
+		return compileQuotedPorts(rule, { source: quote.destinationPort, destination: quote.sourcePort }).map(
+			(ports) => ({
+				conditions: [...statements, ...quote.conditions, ...vip, ...client, ...ports],
+				port: settable ? { offset: quote.portsOffset } : undefined,
+			}),
+		);
+	});
 }
 
 /** Those that need no protocol. */
@@ -161,7 +225,7 @@ function ttl(left: Operand, one: Extract<Match, { kind: "ttl" }>): Condition {
 	return one.value === 255 ? NEVER : match(left, ">", one.value);
 }
 
-function prefix(left: Operand, { address, length }: Prefix, negated: boolean): Condition {
+export function prefix(left: Operand, { address, length }: Prefix, negated: boolean): Condition {
 	if (length === 0) return constant(!negated);
 	const bytes = Uint8Array.from(address.bytes);
 	const whole = length === addressBits(address.family);

@@ -27,7 +27,15 @@ import {
 } from "./compile.ts";
 import { specKey } from "./identity.ts";
 import type { ListedChain, ListedRule, TableListing } from "./listing.ts";
-import { type ChainSpec, type MapSpec, nftFamily, type RuleSpec, ruleExpressions, tableOf } from "./table.ts";
+import {
+	type BaseChain,
+	type ChainSpec,
+	type MapSpec,
+	nftFamily,
+	type RuleSpec,
+	ruleExpressions,
+	tableOf,
+} from "./table.ts";
 
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
@@ -81,7 +89,8 @@ class TableReader {
 		const owners = new Map<string, Map<number, Owner>>();
 		for (const { table, chain, items } of chains) {
 			const entries = items.flatMap(itemEntries);
-			const intact = !asleep && this.#hangsRight(table, chain);
+			const hangsRight = this.#hangsRight(chainName(table, chain), baseChain(table, chain));
+			const intact = !asleep && hangsRight;
 			owners.set(
 				chainName(table, chain),
 				new Map(entries.map((entry) => [entry.ordinal, { entry, counters: ZERO_COUNTERS, intact }])),
@@ -91,7 +100,11 @@ class TableReader {
 			const base = [...owners.keys()].find((one) => name === one || name.startsWith(`${one}_`));
 			return (base === undefined ? undefined : owners.get(base)) ?? new Map();
 		};
-		for (const chain of spec.chains) this.#compareChain(chain, ownersOf(chain.name));
+		for (const chain of spec.chains) {
+			// Those of the model are compared already.
+			if (chain.base !== undefined && !owners.has(chain.name)) this.#hangsRight(chain.name, chain.base);
+			this.#compareChain(chain, ownersOf(chain.name));
+		}
 		for (const map of spec.maps) this.#compareMap(map, ownersOf(map.set.name));
 
 		const chainNames = new Set(spec.chains.map(({ name }) => name));
@@ -190,10 +203,8 @@ class TableReader {
 		return shape === undefined ? undefined : { kind: "folded", shape, entries, map };
 	}
 
-	/** The chain is at the hook where iptables has it. */
-	#hangsRight(table: Table, chain: Chain): boolean {
-		const name = chainName(table, chain);
-		const wanted = baseChain(table, chain);
+	/** The chain is at the hook where it should be. */
+	#hangsRight(name: string, wanted: BaseChain): boolean {
 		const base = this.#listing.chains.get(name)?.base;
 		if (base === undefined) {
 			this.#find(`chain ${name}`, "is not at a hook: its rules are not in force");

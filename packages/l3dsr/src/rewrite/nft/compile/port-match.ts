@@ -1,5 +1,12 @@
 /** The conditions of a rule on transport ports, worked out to one set for each port. */
-import { type Expression, field, match, type NumberRange as PortRange, rawField } from "@l3dsr/nftables";
+import {
+	type Expression,
+	field,
+	match,
+	type Operand,
+	type NumberRange as PortRange,
+	rawField,
+} from "@l3dsr/nftables";
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Match, type NumberRange, PORT_MODULES, type Rule } from "../../../model/rule.ts";
 
@@ -12,11 +19,34 @@ interface PortSets {
 
 /** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
 export function compilePorts(rule: Rule): readonly (readonly Expression[])[] {
+	if (!rule.matches.some(isOfPorts)) return [[]];
+	return portSetsOf(rule).map(({ sport, dport }) => [
+		...among(field("th sport"), sport),
+		...among(field("th dport"), dport),
+		// Last, because it is slow.
+		...PORTS_PRESENT,
+	]);
+}
+
+/** The same for the ports of a flow that an ICMP error quotes. */
+export function compileQuotedPorts(
+	rule: Rule,
+	{ source, destination }: { readonly source: Operand; readonly destination: Operand },
+): readonly (readonly Expression[])[] {
+	return portSetsOf(rule).map(({ sport, dport }) => [
+		// Both have to be there, whatever is asked of them.
+		...(isAll(sport) ? match(source, ">=", 0) : among(source, sport)),
+		...(isAll(dport) ? match(destination, ">=", 0) : among(destination, dport)),
+	]);
+}
+
+function isOfPorts(one: Match): one is Extract<Match, { kind: "ports" | "multiport" }> {
+	return one.kind === "ports" || one.kind === "multiport";
+}
+
+function portSetsOf(rule: Rule): readonly PortSets[] {
 	let alternatives: readonly PortSets[] = [{ sport: ALL, dport: ALL }];
-	let asked = false;
-	for (const one of rule.matches) {
-		if (one.kind !== "ports" && one.kind !== "multiport") continue;
-		asked = true;
+	for (const one of rule.matches.filter(isOfPorts)) {
 		const sets = protocolFits(rule, one) ? setsOf(one) : [];
 		alternatives = alternatives.flatMap((old) =>
 			sets.map(({ sport, dport }) => ({
@@ -25,15 +55,7 @@ export function compilePorts(rule: Rule): readonly (readonly Expression[])[] {
 			})),
 		);
 	}
-	if (!asked) return [[]];
-	return alternatives
-		.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0)
-		.map(({ sport, dport }) => [
-			...among("th sport", sport),
-			...among("th dport", dport),
-			// Last, because it is slow.
-			...PORTS_PRESENT,
-		]);
+	return alternatives.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0);
 }
 
 /** The grammar asks for a protocol with ports; a rule made otherwise matches what its modules can match. */
@@ -66,9 +88,12 @@ function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[
 	];
 }
 
-function among(port: "th sport" | "th dport", set: readonly NumberRange[]): readonly Expression[] {
-	if (set[0]?.first === 0 && set[0].last === 0xffff) return [];
-	return match(field(port), "==", amongValue(set));
+function among(port: Operand, set: readonly NumberRange[]): readonly Expression[] {
+	return isAll(set) ? [] : match(port, "==", amongValue(set));
+}
+
+function isAll(set: readonly NumberRange[]): boolean {
+	return set[0]?.first === 0 && set[0].last === 0xffff;
 }
 
 function amongValue(
@@ -83,7 +108,7 @@ function amongValue(
  * Both ports are in this packet. Linux 6.18 reads a port (any aligned field of one, two or four bytes) in a
  * later fragment too, where there is payload; three bytes take the path that looks at the fragment offset.
  */
-const PORTS_PRESENT: readonly Expression[] = match(rawField("transport", 8, 24), ">=", 0);
+export const PORTS_PRESENT: readonly Expression[] = match(rawField("transport", 8, 24), ">=", 0);
 
 function setOf(ranges: readonly NumberRange[], negated: boolean): NumberRange[] {
 	const merged = mergeRanges(ranges);
