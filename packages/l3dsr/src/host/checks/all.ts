@@ -6,6 +6,7 @@ import { checkDatapath } from "./datapath.ts";
 import { checkDscpClass } from "./dscp-class.ts";
 import { checkDscpRemarked } from "./dscp-remarked.ts";
 import { checkIpv6Disabled } from "./ipv6-disabled.ts";
+import { checkLaterFragments } from "./later-fragments.ts";
 import { checkListeners } from "./listeners.ts";
 import { checkNames } from "./names.ts";
 import { checkOldModule } from "./old-module.ts";
@@ -24,6 +25,7 @@ const CHECKS: readonly Check[] = [
 	checkOldModule,
 	checkConnectionTracking,
 	checkReversePath,
+	checkLaterFragments,
 	checkIpv6Disabled,
 	checkVipOnLoopback,
 	checkListeners,

@@ -61,7 +61,10 @@ export const serviceSchema = z.strictObject({
 		z.optional(z.union([portOrRange, some(portOrRange)])),
 		"Only these destination ports: 80, 8000-8099, or a list.",
 	),
-	"set-port": described(z.optional(port), "Rewrite the destination port to this one as well."),
+	"set-port": described(
+		z.optional(port),
+		"Rewrite the destination port to this one as well, and translate the answers back. Needs ports with one port.",
+	),
 	"clear-dscp": described(
 		z.optional(z.boolean()),
 		"Set DSCP to 0 after the rewrite, so that answers do not carry the code.",

@@ -330,6 +330,19 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error datapath up will refuse to put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now",
 	],
 	[
+		"ports of UDP that alone tell two VIPs apart",
+		services(
+			{ ...WEB, selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 53, last: 53 }] } },
+			{
+				...WEB,
+				name: "other",
+				vip: address("192.0.2.11"),
+				selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 54, last: 54 }] },
+			},
+		),
+		"warning fragments large datagrams to web (192.0.2.10) are lost: their later fragments carry no port, and a service of another VIP could be meant",
+	],
+	[
 		"one name for two VIPs",
 		services(WEB, { ...WEB, vip: address("192.0.2.11"), selection: { dscp: dscp(9) } }),
 		"note names web is the name of 192.0.2.10 and of 192.0.2.11: what status and diff say of it can be meant for each",
