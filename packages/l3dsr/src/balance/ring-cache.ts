@@ -1,10 +1,10 @@
 /** The rings of services over their configured pools, computed once for each pool: a ring takes milliseconds. */
 import { maglevRing, reassign } from "./maglev.ts";
-import { type BalancedService, keyText, seedOf } from "./service.ts";
+import { type BalancedReal, type BalancedService, keyText, seedOf } from "./service.ts";
 
 interface Cached {
-	/** Whom it was made for, in order, with their weights. */
-	readonly members: string;
+	/** Whom it was made for, in order. */
+	readonly members: readonly Pick<BalancedReal, "address" | "weight">[];
 	/** Index into the service's reals, by slot. */
 	readonly ring: Uint16Array;
 }
@@ -40,14 +40,20 @@ export class RingCache {
 
 	#configured(service: BalancedService, seed: bigint): Uint16Array {
 		const key = keyText(service);
-		const members = service.reals.map(({ address, weight }) => `${address.text} ${weight}`).join(", ");
 		const cached = this.#rings.get(key);
-		if (cached?.members === members) return cached.ring;
+		if (cached !== undefined && sameMembers(cached.members, service.reals)) return cached.ring;
 		const ring = maglevRing(
 			service.reals.map(({ address, weight }) => ({ key: address.bytes, weight })),
 			seed,
 		);
-		this.#rings.set(key, { members, ring });
+		this.#rings.set(key, { members: service.reals, ring });
 		return ring;
 	}
+}
+
+function sameMembers(a: Cached["members"], b: Cached["members"]): boolean {
+	return (
+		a.length === b.length &&
+		a.every(({ address, weight }, n) => weight === b[n]?.weight && address.text === b[n].address.text)
+	);
 }

@@ -52,19 +52,20 @@ export function moveRing(
 	carries: (real: number) => boolean,
 	remember = true,
 ): RingChange {
+	const { now: ring, before: previous } = rings;
 	let moved = 0;
 	for (let slot = 0; slot < RING_SLOTS; slot++)
-		if (((rings.now[slot] as number) & NOBODY) !== target[slot]) moved++;
+		if (((ring[slot] as number) & NOBODY) !== (target[slot] as number)) moved++;
 	const changes = slotChanges(moved);
 	let begins = false;
 	let next = 0;
 	const isAlive = aliveSet(carries);
 	for (let slot = 0; next < moved; slot++) {
-		const value = rings.now[slot] as number;
+		const value = ring[slot] as number;
 		const from = value & NOBODY;
 		const to = target[slot] as number;
 		if (from === to) continue;
-		const before = rings.before[slot] as number;
+		const before = previous[slot] as number;
 		const isMoving = (value & IN_TRANSITION) !== 0;
 		// A transition that is under way goes on even if nobody is left to go back to: others have entries here.
 		const remembers = remember && (isMoving || isAlive[from] === 1);

@@ -74,6 +74,11 @@ export class SharedTables implements Disposable {
 	/** Of the VIP table: what its rows are and where. Their transitions are read from the memory. */
 	#vips: VipTable;
 	readonly #sizes: Omit<Capacity, "vipBits">;
+	/** By the memory that they are of. */
+	readonly #numbers = {
+		halves: new WeakMap<ArrayBufferLike, Uint16Array>(),
+		words: new WeakMap<ArrayBufferLike, Uint32Array>(),
+	};
 	#rowOffsets:
 		| { readonly of: VipTable; readonly offsets: ReadonlyMap<number, readonly number[]> }
 		| undefined;
@@ -226,38 +231,41 @@ export class SharedTables implements Disposable {
 		const flags = bytes.slice(offset, offset + size);
 		bytes.fill(0, offset, offset + size);
 		this.bytes("reals").set(bytes, realAt(number));
-		this.#words16("reals", realAt(number) + offset)[0] = new DataView(flags.buffer).getUint16(0, true);
+		this.#halves("reals")[(realAt(number) + offset) / 2] = new DataView(flags.buffer).getUint16(0, true);
 	}
 
 	freeReal(number: number): void {
 		const at = realAt(number);
-		this.#words16("reals", at + REAL.offsetOf("flags"))[0] = 0;
+		this.#halves("reals")[(at + REAL.offsetOf("flags")) / 2] = 0;
 	}
 
 	isUp(number: number): boolean {
-		const words = this.#words16("reals", realAt(number) + REAL.offsetOf("flags"));
-		return ((words[0] ?? 0) & REAL_FLAG.up) !== 0;
+		const flags = this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0;
+		return (flags & REAL_FLAG.up) !== 0;
 	}
 
 	setUp(number: number, up: boolean): void {
-		const words = this.#words16("reals", realAt(number) + REAL.offsetOf("flags"));
-		Atomics.store(words, 0, REAL_FLAG.used | (up ? REAL_FLAG.up : 0));
+		Atomics.store(
+			this.#halves("reals"),
+			(realAt(number) + FLAGS_AT) / 2,
+			REAL_FLAG.used | (up ? REAL_FLAG.up : 0),
+		);
 	}
 
 	/** TICK when the real left the configuration; 0 when it is in it. */
 	setLeft(number: number, tick: number): void {
-		Atomics.store(this.#words32("reals", realAt(number) + REAL.offsetOf("left")), 0, tick);
+		Atomics.store(this.#words("reals"), (realAt(number) + REAL.offsetOf("left")) / 4, tick);
 	}
 
 	setDscp(number: number, code: Dscp, family: "ipv4" | "ipv6"): void {
 		const start = code << (family === "ipv4" ? 2 : 6);
 		const swapped = ((start & 0xff) << 8) | (start >> 8);
-		Atomics.store(this.#words16("reals", realAt(number) + REAL.offsetOf("start")), 0, swapped);
+		Atomics.store(this.#halves("reals"), (realAt(number) + REAL.offsetOf("start")) / 2, swapped);
 	}
 
 	/** First half of a new next hop: until `setHop` the program asks the kernel. */
 	clearHop(number: number): void {
-		Atomics.store(this.#words32("reals", realAt(number) + REAL.offsetOf("ifindex")), 0, HOP.unresolved);
+		Atomics.store(this.#words("reals"), (realAt(number) + REAL.offsetOf("ifindex")) / 4, HOP.unresolved);
 	}
 
 	/** Second half, when no program can still be at the old one (waitForGracePeriod). */
@@ -269,22 +277,22 @@ export class SharedTables implements Disposable {
 		this.bytes("reals").set(bytes.subarray(from, ifindexAt), at + from);
 		const view = new DataView(bytes.buffer, bytes.byteOffset);
 		const mtuAt = REAL.offsetOf("mtu");
-		Atomics.store(this.#words32("reals", at + mtuAt), 0, view.getUint32(mtuAt, true));
-		Atomics.store(this.#words32("reals", at + ifindexAt), 0, view.getUint32(ifindexAt, true));
+		Atomics.store(this.#words("reals"), (at + mtuAt) / 4, view.getUint32(mtuAt, true));
+		Atomics.store(this.#words("reals"), (at + ifindexAt) / 4, view.getUint32(ifindexAt, true));
 	}
 
 	/** When the transition of the service with this ring began, and when its last change was; the program compares ages. */
 	setTransition(ring: number, since: number, changed: number): void {
 		for (const at of this.#rowsOf(ring)) {
-			Atomics.store(this.#words32("vips", at + VIP.offsetOf("since")), 0, since);
-			Atomics.store(this.#words32("vips", at + VIP.offsetOf("changed")), 0, changed);
+			Atomics.store(this.#words("vips"), (at + VIP.offsetOf("since")) / 4, since);
+			Atomics.store(this.#words("vips"), (at + VIP.offsetOf("changed")) / 4, changed);
 		}
 	}
 
 	transition(ring: number): { readonly since: number; readonly changed: number } {
 		const [at] = this.#rowsOf(ring);
 		if (at === undefined) throw new RangeError(`no service has ring ${ring}`);
-		const read = (name: "since" | "changed") => this.#words32("vips", at + VIP.offsetOf(name))[0] ?? 0;
+		const read = (name: "since" | "changed") => this.#words("vips")[(at + VIP.offsetOf(name)) / 4] ?? 0;
 		return { since: read("since"), changed: read("changed") };
 	}
 
@@ -373,20 +381,31 @@ export class SharedTables implements Disposable {
 		this.bytes(name).set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation: this.generation }));
 	}
 
-	#words16(name: MappedName, offset: number): Uint16Array {
-		const { buffer, byteOffset } = this.bytes(name);
-		return new Uint16Array(buffer, byteOffset + offset, 1);
+	/** A table as numbers of 16 bits, and of 32; all fields are aligned to their size. */
+	#halves(name: MappedName): Uint16Array {
+		const { buffer, byteOffset, byteLength } = this.bytes(name);
+		const known = this.#numbers.halves.get(buffer);
+		if (known !== undefined) return known;
+		const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+		this.#numbers.halves.set(buffer, halves);
+		return halves;
 	}
 
-	#words32(name: MappedName, offset: number): Uint32Array {
-		const { buffer, byteOffset } = this.bytes(name);
-		return new Uint32Array(buffer, byteOffset + offset, 1);
+	#words(name: MappedName): Uint32Array {
+		const { buffer, byteOffset, byteLength } = this.bytes(name);
+		const known = this.#numbers.words.get(buffer);
+		if (known !== undefined) return known;
+		const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
+		this.#numbers.words.set(buffer, words);
+		return words;
 	}
 }
 
 function isMapped(name: TableName): name is MappedName {
 	return name !== "counters";
 }
+
+const FLAGS_AT = REAL.offsetOf("flags");
 
 function realAt(number: number): number {
 	return HEADER.size + number * REAL.size;
