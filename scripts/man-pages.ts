@@ -73,6 +73,12 @@ const PAGES: readonly Page[] = [
 		summary: "the services of a real server, for l3dsr(8)",
 	},
 	{
+		names: ["fleet.yaml"],
+		section: 5,
+		source: "fleet.yaml.md",
+		summary: "the VIPs, pools and codes of a fleet, for l3dsr(8)",
+	},
+	{
 		names: ["dsr.conf"],
 		section: 5,
 		source: "dsr.conf.md",

@@ -4,13 +4,14 @@ export * as asm from "./asm/index.ts";
 export {
 	type ClsactAttached,
 	type ClsactOptions,
+	clsactEgress,
 	clsactIngress,
 	interfacesWithIngress,
 	removeEmptyClsact,
 } from "./attach/clsact.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
-export { type TcxAttached, type TcxOptions, tcxIngress } from "./attach/tcx.ts";
-export { TcxLink } from "./attach/tcx-link.ts";
+export { type TcDirection, type TcxAttached, type TcxOptions, tcxEgress, tcxIngress } from "./attach/tcx.ts";
+export { TcxLink, type TcxLinkOptions } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
 export { BPF_MAP_INFO, BPF_PROG_INFO } from "./bpf-syscall.ts";
 export * from "./builder/index.ts";

@@ -18,6 +18,7 @@ import { VerifierError } from "./verifier-log.ts";
 
 /** log_level: every instruction of the path that failed, with the state before it. */
 const BPF_LOG_LEVEL1 = 1;
+const BPF_F_XDP_HAS_FRAGS = 1 << 5;
 const LOG_BYTES_FIRST = 1 << 18;
 /** What the kernel takes at most (UINT_MAX >> 2); a log of a program that is refused is far shorter. */
 const LOG_BYTES_MOST = 1 << 28;
@@ -191,6 +192,7 @@ function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): 
 				log_level: log.length > 0 ? BPF_LOG_LEVEL1 : 0,
 				log_size: log.length,
 				log_buf: log.length > 0 ? log : null,
+				prog_flags: spec.takesFragments === true ? BPF_F_XDP_HAS_FRAGS : 0,
 				prog_name: spec.name.slice(0, NAME_BYTES),
 				expected_attach_type:
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],

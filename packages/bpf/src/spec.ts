@@ -85,6 +85,8 @@ export interface ProgramSpec {
 	readonly name: string;
 	readonly type: ProgramTypeName;
 	readonly expectedAttachType?: AttachTypeName;
+	/** Of XDP: takes packets in several buffers, as jumbo frames are (BPF_F_XDP_HAS_FRAGS, Linux 5.18). */
+	readonly takesFragments?: boolean;
 	/** `GPL`, or helpers marked gpl_only are refused. */
 	readonly license: string;
 	readonly instructions: readonly Instruction[];

@@ -5,9 +5,10 @@ import { setImmediate } from "node:timers/promises";
 import { check, interfaceByName, libcFunction, type NetInterface, syscall } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, ip, Netns, run, runScript, waitFor } from "../../../test/support/netns.ts";
-import { clsactIngress, removeEmptyClsact } from "../src/attach/clsact.ts";
+import { clsactEgress, clsactIngress, removeEmptyClsact } from "../src/attach/clsact.ts";
 import type { Attached, Hook } from "../src/attach/hook.ts";
-import { tcxIngress } from "../src/attach/tcx.ts";
+import { tcxEgress, tcxIngress } from "../src/attach/tcx.ts";
+import { TcxLink } from "../src/attach/tcx-link.ts";
 import { xdpGeneric, xdpNative } from "../src/attach/xdp.ts";
 import { XDP } from "../src/builder/context.ts";
 import { BpfMap } from "../src/map.ts";
@@ -50,6 +51,8 @@ const HOOKS: readonly { readonly hook: Hook<Attached, object>; readonly kind: "t
 	[
 		{ hook: tcxIngress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
 		{ hook: clsactIngress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
+		{ hook: tcxEgress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
+		{ hook: clsactEgress as Hook<Attached, object>, kind: "tc", pass: TC_NEXT },
 		{ hook: xdpNative as Hook<Attached, object>, kind: "xdp", pass: XDP_PASS },
 		{ hook: xdpGeneric as Hook<Attached, object>, kind: "xdp", pass: XDP_PASS },
 	];
@@ -312,6 +315,39 @@ test("a plain ingress qdisc serves as well as clsact", () => {
 	assert.ok(ours !== undefined);
 	clsactIngress.detach(v0, ours);
 	assert.equal(removeEmptyClsact(v0), false);
+});
+
+test("a plain ingress qdisc is in the way of a program that looks at what goes out", () => {
+	const v0 = interfaceByName("v0");
+	run("tc", ..."qdisc add dev v0 ingress".split(" "));
+	using program = Program.load(verdictSpec("tc", TC_NEXT));
+	assert.throws(() => clsactEgress.attach(v0, program), {
+		code: "HELD",
+		message: "add a clsact qdisc to v0: it has an ingress qdisc, which excludes clsact",
+	});
+});
+
+test("a program at egress sees what this host sends, and one at ingress what it gets", () => {
+	const v0 = interfaceByName("v0");
+	using out = Program.load(countingSpec("tc", TC_NEXT, "t_out"));
+	using link = TcxLink.attach(v0, out, { direction: "egress" });
+	assert.ok(link !== undefined);
+	const [attached] = tcxEgress.query(v0);
+	assert.equal(attached?.programId, out.info.id);
+	assert.deepEqual(tcxIngress.query(v0), []);
+	ping();
+	assert.ok(seen(out.map("t_seen")).runs >= 1);
+});
+
+test("native XDP on a veth with jumbo frames takes only a program that takes fragments", () => {
+	const v0 = interfaceByName("v0");
+	ip("link set v0 mtu 9000");
+	peer.ip("link set v1 mtu 9000");
+	using plain = Program.load(verdictSpec("xdp", XDP_PASS, "t_plain"));
+	assert.throws(() => xdpNative.attach(v0, plain), { message: /t_plain to XDP of v0: / });
+	using fragments = Program.load({ ...verdictSpec("xdp", XDP_PASS, "t_frags"), takesFragments: true });
+	xdpNative.attach(v0, fragments);
+	assert.equal(xdpNative.query(v0).length, 1);
 });
 
 test("an interface takes one XDP program, whoever attached it", () => {

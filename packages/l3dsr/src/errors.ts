@@ -10,6 +10,7 @@ import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
 import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
 import { NftablesError, type NftablesErrorCode } from "@l3dsr/nftables";
 import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
+import { excerptOf } from "./excerpt.ts";
 
 /** code → what it means: one line, quoted by the reference. */
 export const ERRORS = {
@@ -171,10 +172,11 @@ export function renderDiagnostic(diagnostic: Diagnostic): string {
 	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
 	if (position !== undefined) {
 		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
-		const lead = position.text.slice(0, position.column - 1).replace(/[^\t]/g, " ");
+		const { text, column, length } = excerptOf(position);
+		const lead = text.slice(0, column - 1).replace(/[^\t]/g, " ");
 		const gutter = position.source === "argument" ? "" : `${position.line} | `;
-		lines.push(gutter + position.text);
-		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, position.length)));
+		lines.push(gutter + text);
+		lines.push(" ".repeat(gutter.length) + lead + "^".repeat(Math.max(1, length)));
 	}
 	for (const note of diagnostic.notes ?? []) lines.push(`note: ${note}`);
 	if (diagnostic.hint !== undefined) lines.push(`hint: ${diagnostic.hint}`);

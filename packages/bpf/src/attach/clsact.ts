@@ -1,5 +1,5 @@
 /**
- * The clsact qdisc's ingress, by rtnetlink: for kernels before tcx. Programs are filters of the kind `bpf` in
+ * The clsact qdisc, in either direction, by rtnetlink: for kernels before tcx. Programs are filters of the kind `bpf` in
  * direct-action mode, ordered by priority.
  */
 import {
@@ -21,6 +21,7 @@ import {
 } from "@l3dsr/linux";
 import { BpfError } from "../error.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
+import type { TcDirection } from "./tcx.ts";
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
@@ -31,8 +32,7 @@ const RTM_GETTFILTER = 46;
 
 /** TC_H_CLSACT, which is TC_H_INGRESS, too: the qdisc's parent; below it, its ingress and egress. */
 const PARENT_CLSACT = 0xffff_fff1;
-const PARENT_INGRESS = 0xffff_fff2;
-const PARENT_EGRESS = 0xffff_fff3;
+const PARENTS = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 const HANDLE_CLSACT = 0xffff_0000;
 
 const TCA_KIND = 1;
@@ -77,76 +77,80 @@ export interface ClsactOptions {
 	readonly priority?: number | "first";
 }
 
-/** Adds the qdisc if the interface has none. A plain `ingress` qdisc, which excludes clsact, serves as well. */
-function attach(to: NetInterface, program: AttachableProgram, options: ClsactOptions = {}): void {
+/** One of the two directions. */
+function clsactHook(direction: TcDirection): Hook<ClsactAttached, ClsactOptions> {
+	const name = `clsact ${direction}`;
+	const parent = PARENTS[direction];
+	return {
+		name,
+		/** Adds the qdisc if the interface has none. A plain `ingress` qdisc excludes clsact, and serves for ingress as well. */
+		attach(to, program, options = {}) {
+			using netlink = new Netlink();
+			const added = addQdisc(netlink, to, direction);
+			try {
+				const { priority = 0 } = options;
+				putFilter(netlink, to, program, {
+					parent,
+					flags: NLM_F.CREATE | NLM_F.EXCL,
+					// Beside others at one priority the kernel has to choose the number.
+					handle: priority === "first" ? 0 : 1,
+					priority: priority === "first" ? firstPriority(netlink, to, parent) : priority,
+					protocol: ETH_P_ALL,
+					doing: `attach program ${program.name} to ${name} of ${to.name}`,
+				});
+			} catch (error) {
+				if (added) removeEmptyClsact(to);
+				throw error;
+			}
+		},
+		replace(on, current, program) {
+			const doing = `replace program ${current.programId} by ${program.name} at ${name} of ${on.name}`;
+			requirePresent(query(on, parent), current, doing);
+			using netlink = new Netlink();
+			// Without CREATE, the filter must be there: NEWTFILTER then exchanges its program in one step.
+			const { handle, priority, protocol } = current;
+			putFilter(netlink, on, program, { parent, flags: 0, handle, priority, protocol, doing });
+		},
+		query: (on) => query(on, parent),
+		detach(from, current) {
+			const doing = `detach program ${current.programId} from ${name} of ${from.name}`;
+			requirePresent(query(from, parent), current, doing);
+			using netlink = new Netlink();
+			const { handle, priority, protocol } = current;
+			const fixed = TCMSG.encode({ ifindex: from.index, handle, parent, protocol, priority });
+			netlink.change({
+				type: RTM_DELTFILTER,
+				payload: Buffer.concat([fixed, attribute(TCA_KIND, textValue("bpf"))]),
+				doing,
+			});
+		},
+	};
+}
+
+export const clsactIngress: Hook<ClsactAttached, ClsactOptions> = clsactHook("ingress");
+/** Packets that this host sends, before they reach the driver's queue. */
+export const clsactEgress: Hook<ClsactAttached, ClsactOptions> = clsactHook("egress");
+
+function query(on: NetInterface, parent: number): readonly ClsactAttached[] {
 	using netlink = new Netlink();
-	const added = addQdisc(netlink, to);
-	try {
-		const { priority = 0 } = options;
-		putFilter(netlink, to, program, {
-			flags: NLM_F.CREATE | NLM_F.EXCL,
-			// Beside others at one priority the kernel has to choose the number.
-			handle: priority === "first" ? 0 : 1,
-			priority: priority === "first" ? firstPriority(netlink, to) : priority,
-			protocol: ETH_P_ALL,
-			doing: `attach program ${program.name} to clsact ingress of ${to.name}`,
-		});
-	} catch (error) {
-		if (added) removeEmptyClsact(to);
-		throw error;
-	}
+	const messages = listFilters(netlink, on, parent);
+	// For an interface that does not exist the kernel lists nothing and reports no error.
+	if (messages.length === 0) interfaceByIndex(on.index);
+	return messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
 }
 
 /**
  * One less than the lowest priority of a program; where that is taken, or 0, the same: of programs that share a
  * priority, the kernel runs the newest first.
  */
-function firstPriority(netlink: Netlink, on: NetInterface): number {
-	const messages = listFilters(netlink, on, PARENT_INGRESS);
+function firstPriority(netlink: Netlink, on: NetInterface, parent: number): number {
+	const messages = listFilters(netlink, on, parent);
 	const taken = new Set(messages.map(({ payload }) => TCMSG.decode(payload).priority));
 	const [first] = messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
 	if (first === undefined) return 0;
 	const before = first.priority - 1;
 	return before > 0 && !taken.has(before) ? before : first.priority;
 }
-
-function replace(on: NetInterface, current: ClsactAttached, program: AttachableProgram): void {
-	const doing = `replace program ${current.programId} by ${program.name} at clsact ingress of ${on.name}`;
-	requirePresent(on, current, doing);
-	using netlink = new Netlink();
-	// Without CREATE, the filter must be there: NEWTFILTER then exchanges its program in one step.
-	const { handle, priority, protocol } = current;
-	putFilter(netlink, on, program, { flags: 0, handle, priority, protocol, doing });
-}
-
-function query(on: NetInterface): readonly ClsactAttached[] {
-	using netlink = new Netlink();
-	const messages = listFilters(netlink, on, PARENT_INGRESS);
-	// For an interface that does not exist the kernel lists nothing and reports no error.
-	if (messages.length === 0) interfaceByIndex(on.index);
-	return messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
-}
-
-function detach(from: NetInterface, current: ClsactAttached): void {
-	const doing = `detach program ${current.programId} from clsact ingress of ${from.name}`;
-	requirePresent(from, current, doing);
-	using netlink = new Netlink();
-	const { handle, priority, protocol } = current;
-	const fixed = TCMSG.encode({ ifindex: from.index, handle, parent: PARENT_INGRESS, protocol, priority });
-	netlink.change({
-		type: RTM_DELTFILTER,
-		payload: Buffer.concat([fixed, attribute(TCA_KIND, textValue("bpf"))]),
-		doing,
-	});
-}
-
-export const clsactIngress: Hook<ClsactAttached, ClsactOptions> = {
-	name: "clsact ingress",
-	attach,
-	replace,
-	query,
-	detach,
-};
 
 /** Numbers of the interfaces that have a qdisc which can hold such filters: one question, however many they are. */
 export function interfacesWithIngress(): ReadonlySet<number> {
@@ -162,7 +166,7 @@ export function interfacesWithIngress(): ReadonlySet<number> {
 export function removeEmptyClsact(from: NetInterface): boolean {
 	using netlink = new Netlink();
 	if (qdiscKind(netlink, from) !== "clsact") return false;
-	for (const parent of [PARENT_INGRESS, PARENT_EGRESS]) {
+	for (const parent of Object.values(PARENTS)) {
 		if (listFilters(netlink, from, parent).length > 0) return false;
 	}
 	netlink.change({
@@ -174,7 +178,7 @@ export function removeEmptyClsact(from: NetInterface): boolean {
 }
 
 /** False when the interface has one already. */
-function addQdisc(netlink: Netlink, to: NetInterface): boolean {
+function addQdisc(netlink: Netlink, to: NetInterface, direction: TcDirection): boolean {
 	const doing = `add a clsact qdisc to ${to.name}`;
 	const fixed = TCMSG.encode({ ifindex: to.index, handle: HANDLE_CLSACT, parent: PARENT_CLSACT });
 	const payload = Buffer.concat([fixed, attribute(TCA_KIND, textValue("clsact"))]);
@@ -183,15 +187,21 @@ function addQdisc(netlink: Netlink, to: NetInterface): boolean {
 		return true;
 	} catch (error) {
 		if (!(error instanceof SyscallError)) throw error;
-		if (error.errno === ERRNO.EEXIST) return false;
+		if (error.errno === ERRNO.EEXIST) {
+			if (direction === "ingress" || qdiscKind(netlink, to) !== "ingress") return false;
+			throw new BpfError("HELD", `${doing}: it has an ingress qdisc, which excludes clsact`, {
+				hint: `tc qdisc del dev ${to.name} ingress, if nothing needs it`,
+				cause: error,
+			});
+		}
 		if (error.errno !== ERRNO.ENOENT) throw error;
 		throw new BpfError("FEATURE", `${doing}: the kernel has no sch_ingress`, { cause: error });
 	}
 }
 
 /** Filters are named by priority and handle only: another program may have got ours since the caller looked. */
-function requirePresent(on: NetInterface, current: ClsactAttached, doing: string): void {
-	const same = query(on).some(
+function requirePresent(present: readonly ClsactAttached[], current: ClsactAttached, doing: string): void {
+	const same = present.some(
 		({ programId, handle, priority, protocol }) =>
 			programId === current.programId &&
 			handle === current.handle &&
@@ -202,6 +212,7 @@ function requirePresent(on: NetInterface, current: ClsactAttached, doing: string
 }
 
 interface FilterRequest {
+	readonly parent: number;
 	readonly flags: number;
 	readonly handle: number;
 	readonly priority: number;
@@ -215,8 +226,8 @@ function putFilter(
 	program: AttachableProgram,
 	filter: FilterRequest,
 ): void {
-	const { flags, handle, priority, protocol, doing } = filter;
-	const fixed = TCMSG.encode({ ifindex: on.index, handle, parent: PARENT_INGRESS, protocol, priority });
+	const { flags, parent, handle, priority, protocol, doing } = filter;
+	const fixed = TCMSG.encode({ ifindex: on.index, handle, parent, protocol, priority });
 	const options = nestedAttribute(
 		TCA_OPTIONS,
 		attribute(TCA_BPF_FD, u32Value(program.fd)),

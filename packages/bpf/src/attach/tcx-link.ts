@@ -1,5 +1,5 @@
 /**
- * tcx ingress through a bpf link (Linux 6.6+): the program hangs there as long as somebody holds the link's
+ * tcx through a bpf link (Linux 6.6+): the program hangs there as long as somebody holds the link's
  * descriptor, and is gone with the process however that ends. For programs that only look on.
  */
 
@@ -7,11 +7,15 @@ import { closeSync } from "node:fs";
 import { check, ERRNO, type NetInterface } from "@l3dsr/linux";
 import { bpf } from "../bpf-syscall.ts";
 import { requireFeature } from "../feature.ts";
-import { BPF_ATTACH_TYPE } from "../spec.ts";
 import type { AttachableProgram } from "./hook.ts";
-import { encodePosition, type TcxOptions } from "./tcx.ts";
+import { ATTACH_TYPES, encodePosition, type TcDirection, type TcxOptions } from "./tcx.ts";
 
-/** A program held at tcx ingress of one interface. Disposing takes it away. */
+export interface TcxLinkOptions extends TcxOptions {
+	/** Default `ingress`. */
+	readonly direction?: TcDirection;
+}
+
+/** A program held at tcx of one interface. Disposing takes it away. */
 export class TcxLink implements Disposable {
 	#fd: number;
 
@@ -20,17 +24,18 @@ export class TcxLink implements Disposable {
 	}
 
 	/** Throws SyscallError or BpfError (FEATURE); nothing is attached then. */
-	static attach(to: NetInterface, program: AttachableProgram, options: TcxOptions = {}): TcxLink {
+	static attach(to: NetInterface, program: AttachableProgram, options: TcxLinkOptions = {}): TcxLink {
+		const { direction = "ingress" } = options;
 		const { flags, relative } = encodePosition(options.position ?? "last");
 		const { result } = bpf("BPF_LINK_CREATE", {
 			prog_fd: program.fd,
 			target_ifindex: to.index,
-			attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
+			attach_type: ATTACH_TYPES[direction],
 			flags,
 			relative_fd_or_id: relative,
 			expected_revision: options.expectedRevision ?? 0n,
 		});
-		const doing = `link program ${program.name} to tcx ingress of ${to.name}`;
+		const doing = `link program ${program.name} to tcx ${direction} of ${to.name}`;
 		if (result === -ERRNO.EINVAL) requireFeature("tcx", doing);
 		return new TcxLink(check(result, doing));
 	}

@@ -1,16 +1,23 @@
-/** tcx ingress (Linux 6.6+): an ordered list of programs per interface, changed under a revision number. */
-import { check, ERRNO, type NetInterface } from "@l3dsr/linux";
+/** tcx (Linux 6.6+), in either direction: an ordered list of programs per interface, changed under a revision number. */
+import { check, ERRNO } from "@l3dsr/linux";
 import { bpf } from "../bpf-syscall.ts";
 import { BpfError } from "../error.ts";
 import { requireFeature } from "../feature.ts";
 import { Program } from "../program.ts";
 import { BPF_ATTACH_TYPE } from "../spec.ts";
-import type { AttachableProgram, Attached, Hook } from "./hook.ts";
+import type { Attached, Hook } from "./hook.ts";
 
 const BPF_F_REPLACE = 1 << 2;
 const BPF_F_BEFORE = 1 << 3;
 const BPF_F_AFTER = 1 << 4;
 const BPF_F_ID = 1 << 5;
+
+export const ATTACH_TYPES = {
+	ingress: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
+	egress: BPF_ATTACH_TYPE.BPF_TCX_EGRESS,
+} as const;
+/** Seen from the network stack: what comes in, what goes out. */
+export type TcDirection = keyof typeof ATTACH_TYPES;
 
 /** The kernel's limit (BPF_MPROG_MAX) on programs at one hook. */
 const MOST_PROGRAMS = 64;
@@ -31,74 +38,75 @@ export interface TcxOptions {
 	readonly expectedRevision?: bigint;
 }
 
-function attach(to: NetInterface, program: AttachableProgram, options: TcxOptions = {}): void {
-	const { flags, relative } = encodePosition(options.position ?? "last");
-	const { result } = bpf("BPF_PROG_ATTACH", {
-		target_ifindex: to.index,
-		attach_bpf_fd: program.fd,
-		attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-		attach_flags: flags,
-		relative_fd_or_id: relative,
-		expected_revision: options.expectedRevision ?? 0n,
-	});
-	const doing = `attach program ${program.name} to tcx ingress of ${to.name}`;
-	if (result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
-	check(result, doing);
+/** One of the two directions. */
+function tcxHook(direction: TcDirection): Hook<TcxAttached, TcxOptions> {
+	const name = `tcx ${direction}`;
+	const attach_type = ATTACH_TYPES[direction];
+	return {
+		name,
+		attach(to, program, options = {}) {
+			const { flags, relative } = encodePosition(options.position ?? "last");
+			const { result } = bpf("BPF_PROG_ATTACH", {
+				target_ifindex: to.index,
+				attach_bpf_fd: program.fd,
+				attach_type,
+				attach_flags: flags,
+				relative_fd_or_id: relative,
+				expected_revision: options.expectedRevision ?? 0n,
+			});
+			const doing = `attach program ${program.name} to ${name} of ${to.name}`;
+			if (result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
+			check(result, doing);
+		},
+		replace(on, current, program) {
+			const doing = `replace program ${current.programId} by ${program.name} at ${name} of ${on.name}`;
+			refuseLinked(current, doing);
+			using old = Program.open(current.programId);
+			const { result } = bpf("BPF_PROG_ATTACH", {
+				target_ifindex: on.index,
+				attach_bpf_fd: program.fd,
+				attach_type,
+				attach_flags: BPF_F_REPLACE,
+				replace_bpf_fd: old.fd,
+			});
+			check(result, doing);
+		},
+		query(on) {
+			const programs = new Uint32Array(MOST_PROGRAMS);
+			const links = new Uint32Array(MOST_PROGRAMS);
+			const reply = bpf("BPF_PROG_QUERY", {
+				target_ifindex: on.index,
+				attach_type,
+				prog_ids: new Uint8Array(programs.buffer),
+				link_ids: new Uint8Array(links.buffer),
+				count: MOST_PROGRAMS,
+			});
+			if (reply.result === -ERRNO.ENOENT) return []; // nothing was ever attached here
+			const doing = `list the programs at ${name} of ${on.name}`;
+			if (reply.result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
+			check(reply.result, doing);
+			const { count, revision } = reply.attributes();
+			return Array.from(programs.subarray(0, count), (programId, index) => {
+				const linkId = links[index];
+				return { programId, revision, ...(linkId ? { linkId } : {}) };
+			});
+		},
+		detach(from, current) {
+			refuseLinked(current, `detach program ${current.programId} from ${name} of ${from.name}`);
+			using program = Program.open(current.programId);
+			const { result } = bpf("BPF_PROG_DETACH", {
+				target_ifindex: from.index,
+				attach_bpf_fd: program.fd,
+				attach_type,
+			});
+			check(result, `detach program ${program.name} from ${name} of ${from.name}`);
+		},
+	};
 }
 
-function replace(on: NetInterface, current: TcxAttached, program: AttachableProgram): void {
-	const doing = `replace program ${current.programId} by ${program.name} at tcx ingress of ${on.name}`;
-	refuseLinked(current, doing);
-	using old = Program.open(current.programId);
-	const { result } = bpf("BPF_PROG_ATTACH", {
-		target_ifindex: on.index,
-		attach_bpf_fd: program.fd,
-		attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-		attach_flags: BPF_F_REPLACE,
-		replace_bpf_fd: old.fd,
-	});
-	check(result, doing);
-}
-
-function query(on: NetInterface): readonly TcxAttached[] {
-	const programs = new Uint32Array(MOST_PROGRAMS);
-	const links = new Uint32Array(MOST_PROGRAMS);
-	const reply = bpf("BPF_PROG_QUERY", {
-		target_ifindex: on.index,
-		attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-		prog_ids: new Uint8Array(programs.buffer),
-		link_ids: new Uint8Array(links.buffer),
-		count: MOST_PROGRAMS,
-	});
-	if (reply.result === -ERRNO.ENOENT) return []; // nothing was ever attached here
-	const doing = `list the programs at tcx ingress of ${on.name}`;
-	if (reply.result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
-	check(reply.result, doing);
-	const { count, revision } = reply.attributes();
-	return Array.from(programs.subarray(0, count), (programId, index) => {
-		const linkId = links[index];
-		return { programId, revision, ...(linkId ? { linkId } : {}) };
-	});
-}
-
-function detach(from: NetInterface, current: TcxAttached): void {
-	refuseLinked(current, `detach program ${current.programId} from tcx ingress of ${from.name}`);
-	using program = Program.open(current.programId);
-	const { result } = bpf("BPF_PROG_DETACH", {
-		target_ifindex: from.index,
-		attach_bpf_fd: program.fd,
-		attach_type: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
-	});
-	check(result, `detach program ${program.name} from tcx ingress of ${from.name}`);
-}
-
-export const tcxIngress: Hook<TcxAttached, TcxOptions> = {
-	name: "tcx ingress",
-	attach,
-	replace,
-	query,
-	detach,
-};
+export const tcxIngress: Hook<TcxAttached, TcxOptions> = tcxHook("ingress");
+/** Packets that this host sends, from the network stack or a bridge, before they reach the driver's queue. */
+export const tcxEgress: Hook<TcxAttached, TcxOptions> = tcxHook("egress");
 
 /** The kernel would answer EBUSY or ENOENT, which explains nothing. */
 function refuseLinked(current: TcxAttached, doing: string): void {

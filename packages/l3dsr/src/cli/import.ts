@@ -62,7 +62,7 @@ export async function importFiles(
 		writeJson(stdout, { format: options.to, text: printed.text, left, notes: imported.notes, conflicts });
 	} else {
 		stdout.write(printed.text);
-		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${what}: ${why}\n`);
+		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${shortened(what)}: ${why}\n`);
 		for (const note of imported.notes) stderr.write(`note: ${note}\n`);
 		for (const conflict of conflicts) stderr.write(`${renderDiagnostic(conflict)}\n`);
 		stderr.write(
@@ -90,10 +90,9 @@ async function importFile(
 	if (file === "-")
 		throw usage("standard input holds no table of iptables-save", "a dsr.conf is imported by its name");
 	const { services, diagnostics } = await readDsrConf(host, file, context.env);
-	imported.services.push(...services);
-	imported.rules.push(
-		...rulesOf({ ...DEFAULT_CONFIGURATION, services: services.map(({ service }) => service) }),
-	);
+	const configuration = { ...DEFAULT_CONFIGURATION, services: services.map(({ service }) => service) };
+	for (const service of services) imported.services.push(service);
+	for (const rule of rulesOf(configuration)) imported.rules.push(rule);
 	for (const { message, position } of diagnostics) {
 		imported.left.push({
 			place: placeText(position, file),
@@ -106,7 +105,7 @@ async function importFile(
 function importRules(host: ServiceHost, source: string, text: string, imported: Imported): void {
 	const { rules, left, mended } = readSavedRules(text, source, parseServices(readServices(host)));
 	const raised = raiseRules(rules.map(({ rule }) => rule));
-	imported.rules.push(...rules.map(({ rule }) => rule));
+	for (const { rule } of rules) imported.rules.push(rule);
 	for (const { service, first } of raised.services) {
 		const place = rules[first]?.place;
 		if (place !== undefined) imported.services.push({ service, place });
@@ -128,6 +127,11 @@ function importRules(host: ServiceHost, source: string, text: string, imported: 
 			`${source}: ${raised.narrowed.length} rule${raised.narrowed.length === 1 ? "" : "s"} would rewrite forwarded packets too; services take only what is for this host's own addresses`,
 		);
 	}
+}
+
+/** A line as it fits on a page. */
+function shortened(line: string): string {
+	return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
 }
 
 function placeText(place: Position | undefined, source: string): string {

@@ -33,6 +33,8 @@ export interface Configuration extends DatapathSettings {
 	readonly table: Table;
 	/** A folder of dsr.conf files, or one such file, whose services are this host's too. */
 	readonly include?: string;
+	/** The fleet's table, whose services for this host are its too. */
+	readonly fleet?: string;
 	readonly services: readonly Service[];
 }
 

@@ -39,19 +39,21 @@ export function selectionsOverlap(a: Selection, b: Selection): boolean {
 }
 
 /**
- * Every conflict, in the order of the later service. Services that would do the same thing to a packet
+ * Every conflict, in the order of the later service, and `most` of them at most: where thousands of services share a
+ * code, each pair of them conflicts. Services that would do the same thing to a packet
  * that both select (one VIP under several codes, a line that stands twice) do not conflict.
  */
-export function findConflicts(services: readonly Service[]): Conflict[] {
+export function findConflicts(services: readonly Service[], most = Number.POSITIVE_INFINITY): Conflict[] {
 	const conflicts: Conflict[] = [];
 	const selecting = services.flatMap((service, index) =>
 		service.selection === undefined
 			? []
 			: [{ service, index, selection: service.selection, image: imageOf(service, service.selection) }],
 	);
-	selecting.forEach((later, position) => {
-		for (const earlier of selecting.slice(0, position)) {
-			if (earlier.service.vip.family !== later.service.vip.family) continue;
+	for (const [position, later] of selecting.entries()) {
+		for (let index = 0; index < position && conflicts.length < most; index++) {
+			const earlier = selecting[index];
+			if (earlier === undefined || earlier.service.vip.family !== later.service.vip.family) continue;
 			const answers = answerConflict(earlier, later);
 			if (answers !== undefined) conflicts.push(answers);
 			if (sameOutcome(earlier.service, later.service)) continue;
@@ -64,7 +66,7 @@ export function findConflicts(services: readonly Service[]): Conflict[] {
 				conflicts.push({ kind: "chain", first: second, second: first });
 			}
 		}
-	});
+	}
 	return conflicts;
 }
 

@@ -78,7 +78,7 @@ export function reportServices(
 		const addresses = host.addresses.filter(
 			(entry) => !isStandardLoopback(entry) && !vips.has(entry.address.text),
 		);
-		rows.push(...discoveredRows(others, addresses, host.addresses));
+		for (const row of discoveredRows(others, addresses, host.addresses)) rows.push(row);
 		for (const group of others) {
 			duplicates.push(...duplicatesOf([group], group.rule.target.daddr.text, printedDscp(group.rule)));
 		}

@@ -6,11 +6,12 @@ import type { Configuration, DatapathSettings } from "../model/configuration.ts"
 import type { Service } from "../model/service.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
 import { type Environment, readDsrConf } from "./dsr-conf.ts";
+import { readFleetServices } from "./fleet.ts";
 import { CONFIG_FILE, type SourceFiles } from "./source-files.ts";
 
 export interface LoadedConfiguration {
 	readonly source: string;
-	/** Services of included files among them. */
+	/** Services of included files and of the fleet among them. */
 	readonly configuration: Configuration;
 	/** The settings of the datapaths that stand in the file; `configuration` has the defaults of the others. */
 	readonly given: Partial<DatapathSettings>;
@@ -28,12 +29,20 @@ export async function loadConfiguration(
 		import("../syntax/config/parse-config.ts"),
 		import("../syntax/config/service-conflicts.ts"),
 	]);
-	const { configuration, given, placed, includedAt } = parseConfig(text, path);
+	const { configuration, given, placed, includedAt, fleetAt, hasServices } = parseConfig(text, path);
 	const included =
 		configuration.include === undefined
 			? []
 			: await readIncluded(files, resolve(dirname(path), configuration.include), env, includedAt);
-	const all = [...placed, ...included];
+	const ofFleet =
+		configuration.fleet === undefined || fleetAt === undefined
+			? []
+			: await readFleetServices(files, {
+					path: resolve(dirname(path), configuration.fleet),
+					position: fleetAt,
+					mayBeEmpty: hasServices,
+				});
+	const all = [...placed, ...included, ...ofFleet];
 	const [first, ...rest] = conflictDiagnostics(all);
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
 	return {

@@ -48,8 +48,9 @@ export async function readDsrctlServices(
 			break;
 		}
 		read.push(file);
-		entries.push(...parseDsrConf(file, text));
-		if (entries.at(-1)?.kind === "unrecognized") break;
+		for (const entry of parseDsrConf(file, text)) entries.push(entry);
+		const last = entries.at(-1)?.kind;
+		if (last === "unrecognized" || last === "too-many") break;
 	}
 	const found = new Map(
 		await Promise.all(hostNamesOf(entries).map(async (name) => [name, await files.addressOf(name)] as const)),
@@ -91,7 +92,7 @@ export async function readDsrConf(
 		try {
 			const text = files.readFile(file);
 			lines.set(file, text.split("\n"));
-			entries.push(...parseDsrConf(file, text));
+			for (const entry of parseDsrConf(file, text)) entries.push(entry);
 		} catch (cause) {
 			diagnostics.push({ code: "CONFIG_READ", message: `read ${file}: ${fileErrorText(cause)}` });
 		}
@@ -102,7 +103,7 @@ export async function readDsrConf(
 	);
 	const { services, findings } = collectServices(entries, (name) => found.get(name));
 	const place = (file: string, line: number): Position => lineAt(lines, file, line);
-	diagnostics.push(...findings.filter(isFault).map((finding) => findingDiagnostic(finding, place)));
+	for (const finding of findings.filter(isFault)) diagnostics.push(findingDiagnostic(finding, place));
 	return {
 		services: services.map(({ service, file, line }) => ({ service, place: place(file, line) })),
 		diagnostics,
@@ -128,6 +129,8 @@ function findingDiagnostic(
 				message: "a line of dsr.conf is VIP=DSCP or VIP",
 				position: place(finding.file, finding.line),
 			};
+		case "too-many":
+			return { code: "CONFIG_BAD_VALUE", message, position: place(finding.file, finding.line) };
 		case "too-large":
 			return {
 				code: "CONFIG_DSCP_RANGE",

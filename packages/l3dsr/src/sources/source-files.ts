@@ -1,6 +1,7 @@
-/** The files that a wish is read from: passed in, so that a test can pass others. */
+/** The files that a wish is read from, and what their text means on this host: passed in, so that a test can pass others. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { Address } from "@l3dsr/packet";
+import { listInterfaceAddresses } from "../host/addresses.ts";
 import { ipv4AddressOf } from "../host/host-name.ts";
 
 export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
@@ -15,6 +16,8 @@ export interface SourceFiles {
 	listFolder(path: string): string[] | undefined;
 	/** The IPv4 address of a host name; undefined when it has none. */
 	addressOf(name: string): Promise<Address | undefined>;
+	/** Addresses that interfaces of this host hold, those of scope `host` left out. */
+	ownAddresses(): readonly Address[];
 }
 
 /** The host's own. */
@@ -23,6 +26,10 @@ export const SYSTEM_FILES: SourceFiles = {
 	readFile: (path) => readFileSync(path, "utf8"),
 	listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
 	addressOf: ipv4AddressOf,
+	ownAddresses: () =>
+		listInterfaceAddresses().flatMap(({ addresses }) =>
+			addresses.filter(({ scope }) => scope !== "host").map(({ address }) => address),
+		),
 };
 
 function isFolder(path: string): boolean {

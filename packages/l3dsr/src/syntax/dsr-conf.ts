@@ -8,6 +8,7 @@
 import { type Address, type Dscp, dscp, type Family, isDscp, parseIpv4, parseIpv6 } from "@l3dsr/packet";
 import type { WrittenService } from "../model/service.ts";
 import type { Collation } from "./collation.ts";
+import { LIMITS } from "./limits.ts";
 
 /** A line of a configuration file. */
 export interface ConfPlace {
@@ -29,12 +30,15 @@ export type DsrConfEntry = ConfPlace &
 		  }
 		| { readonly kind: "too-large"; readonly dscpText: string }
 		| { readonly kind: "unrecognized" }
+		/** More services than LIMITS.services. */
+		| { readonly kind: "too-many" }
 	);
 
 export type PlacedDsrService = WrittenService & ConfPlace;
 
 export type DsrConfFinding =
 	| (ConfPlace & { readonly kind: "unrecognized" })
+	| (ConfPlace & { readonly kind: "too-many" })
 	| (ConfPlace & { readonly kind: "too-large"; readonly dscpText: string })
 	| (ConfPlace & { readonly kind: "unresolved"; readonly name: string })
 	| {
@@ -60,10 +64,10 @@ export type DsrConfFinding =
 	| { readonly kind: "no-directory"; readonly directory: string };
 
 /** After one of these nothing is done. */
-export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "unreadable" }>;
+export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "too-many" | "unreadable" }>;
 
 export function isFatal(finding: DsrConfFinding): finding is FatalFinding {
-	return finding.kind === "unrecognized" || finding.kind === "unreadable";
+	return finding.kind === "unrecognized" || finding.kind === "too-many" || finding.kind === "unreadable";
 }
 
 /** There is no configuration to be at fault: said, and then as if it were empty. */
@@ -93,8 +97,11 @@ export function parseDsrConf(file: string, text: string): DsrConfEntry[] {
 	for (const [index, line] of text.split("\n").entries()) {
 		const [content = ""] = line.split("#", 1);
 		if (/^[ \t]*$/.test(content)) continue;
-		const entry = parseLine({ file, line: index + 1 }, content);
+		const place = { file, line: index + 1 };
+		const entry: DsrConfEntry =
+			entries.length >= LIMITS.services ? { kind: "too-many", ...place } : parseLine(place, content);
 		entries.push(entry);
+		if (entry.kind === "too-many") break;
 		if (entry.kind === "unrecognized") break;
 	}
 	return entries;
@@ -174,6 +181,8 @@ export function describeFinding(finding: DsrConfFinding): string {
 	switch (finding.kind) {
 		case "unrecognized":
 			return `Invalid config line at ${finding.file}, line ${finding.line}.  Unrecognized VIP/DSCP.`;
+		case "too-many":
+			return `Too many DSRs at "${finding.file}", line ${finding.line} (max=${LIMITS.services}).`;
 		case "too-large":
 			return `Invalid DSCP value at "${finding.file}", line ${finding.line}.  "${finding.dscpText}" too large (max=63).`;
 		case "unresolved":
@@ -214,7 +223,8 @@ export function parseDscpNumber(text: string): number | undefined {
 }
 
 function parseLine(place: ConfPlace, content: string): DsrConfEntry {
-	const [, vipText = "", dscpText] = SERVICE_LINE.exec(content) ?? [];
+	const short = content.length <= LIMITS.lineLength;
+	const [, vipText = "", dscpText] = (short ? SERVICE_LINE.exec(content) : null) ?? [];
 	// IPv4 embedded in IPv6 has a dot: such a VIP has another, plainer spelling.
 	const vip = vipText.includes(":") && !vipText.includes(".") ? parseIpv6(vipText) : parseIpv4(vipText);
 	if (vip === undefined && !isHostName(vipText)) return { kind: "unrecognized", ...place };

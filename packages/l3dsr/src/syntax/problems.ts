@@ -1,11 +1,15 @@
 import { type Diagnostic, type ErrorCode, L3dsrError, type Position } from "../errors.ts";
+import { LIMITS } from "./limits.ts";
 
 /** Collects what is wrong with a text, so that a person sees all of it at once. */
 export class Problems {
 	readonly #found: Diagnostic[] = [];
+	#count = 0;
 
 	/** Always undefined, so that a parser can `return problems.add(…)`. */
 	add(code: ErrorCode, message: string, position?: Position, hint?: string): undefined {
+		this.#count++;
+		if (this.full) return;
 		this.#found.push({
 			code,
 			message,
@@ -15,7 +19,12 @@ export class Problems {
 	}
 
 	get count(): number {
-		return this.#found.length;
+		return this.#count;
+	}
+
+	/** As many as are shown: what is found from here on is counted only, and reading may stop. */
+	get full(): boolean {
+		return this.#found.length >= LIMITS.problems;
 	}
 
 	/** Throws one L3dsrError with everything found, in order of position; returns when there is nothing. */
@@ -29,7 +38,15 @@ export class Problems {
 				return p.line - q.line || p.column - q.column || a.order - b.order;
 			})
 			.map(({ diagnostic }) => diagnostic);
-		const [first, ...rest] = sorted;
+		const [first, ...rest] = withMoreNote(sorted, this.full);
 		if (first !== undefined) throw new L3dsrError([first, ...rest]);
 	}
+}
+
+/** `diagnostics`, the last one with a note that there may be more of them. */
+export function withMoreNote(diagnostics: readonly Diagnostic[], more: boolean): Diagnostic[] {
+	const last = diagnostics.at(-1);
+	if (!more || last === undefined) return [...diagnostics];
+	const note = `these are the first ${LIMITS.problems} problems; there may be more`;
+	return [...diagnostics.slice(0, -1), { ...last, notes: [...(last.notes ?? []), note] }];
 }

@@ -20,8 +20,12 @@ export function editDistance(a: string, b: string): number {
 	return last[b.length] ?? 0;
 }
 
+/** Nothing that can be meant is longer, and comparing takes time. */
+const LONGEST_WORD = 64;
+
 /** The candidate nearest to `word`, unless more than a third of it would have to change. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+	if (word.length > LONGEST_WORD) return undefined;
 	let best: string | undefined;
 	let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
 	for (const candidate of candidates) {

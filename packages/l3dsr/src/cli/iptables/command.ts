@@ -79,7 +79,7 @@ export function makeEdit(
 		editor.apply({ family, table, chain }, edit, "position" in command ? command.position : undefined);
 	};
 	const describe = (rules: readonly Rule[]): void => {
-		said.push(...rules.map(describeRule));
+		for (const rule of rules) said.push(describeRule(rule));
 	};
 	switch (command.kind) {
 		case "append":

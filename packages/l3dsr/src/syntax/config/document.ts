@@ -1,6 +1,8 @@
 /** A YAML text with places: every finding names line and column, and shows the line. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from "yaml";
-import type { Diagnostic, ErrorCode, Position } from "../../errors.ts";
+import { type Diagnostic, type ErrorCode, L3dsrError, type Position } from "../../errors.ts";
+import { LIMITS } from "../limits.ts";
+import { withMoreNote } from "../problems.ts";
 
 export class ConfigDocument {
 	readonly #source: string;
@@ -15,7 +17,7 @@ export class ConfigDocument {
 	constructor(text: string, source: string) {
 		this.#source = source;
 		this.#text = text;
-		this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, version: "1.2" });
+		this.#document = parse(text, source, this.#lines);
 		this.#holder = { path: [], node: this.#resolve(this.#document.contents) };
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
 	}
@@ -126,12 +128,12 @@ export class ConfigDocument {
 		position: Position,
 		more: Pick<Diagnostic, "hint" | "notes"> = {},
 	): void {
-		this.#found.push({ code, message, position, ...more });
+		if (this.#found.length < LIMITS.problems) this.#found.push({ code, message, position, ...more });
 	}
 
 	/** Everything reported, in the order of the text. */
 	diagnostics(): Diagnostic[] {
-		return sortDiagnostics(this.#found);
+		return withMoreNote(sortDiagnostics(this.#found), this.#found.length >= LIMITS.problems);
 	}
 
 	#resolve(node: unknown): Node | undefined {
@@ -142,6 +144,24 @@ export class ConfigDocument {
 	#reportSyntax(error: YAMLError): void {
 		const message = error.message.charAt(0).toLowerCase() + error.message.slice(1);
 		this.report("CONFIG_SYNTAX", message, this.position(error.pos[0], error.pos[1]));
+	}
+}
+
+/** Throws CONFIG_SYNTAX for a text that is too long, or nested too deeply, to be read at all. */
+function parse(text: string, source: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> {
+	if (text.length > LIMITS.yamlLength) {
+		throw new L3dsrError({
+			code: "CONFIG_SYNTAX",
+			message: `${source} has ${text.length} characters, at most ${LIMITS.yamlLength} are read`,
+			hint: "is this the right file?",
+		});
+	}
+	try {
+		return parseDocument(text, { lineCounter, prettyErrors: false, version: "1.2" });
+	} catch (cause) {
+		// The parser calls itself for every level: what is meant has six.
+		if (!(cause instanceof RangeError)) throw cause;
+		throw new L3dsrError({ code: "CONFIG_SYNTAX", message: `${source} is nested too deeply` }, { cause });
 	}
 }
 

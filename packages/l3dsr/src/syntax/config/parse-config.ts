@@ -7,6 +7,7 @@ import {
 	DEFAULT_CONFIGURATION,
 } from "../../model/configuration.ts";
 import type { Selection, Service } from "../../model/service.ts";
+import { LIMITS } from "../limits.ts";
 import { ConfigDocument } from "./document.ts";
 import {
 	readDscp,
@@ -30,7 +31,7 @@ export interface PlacedService {
 }
 
 export interface ParsedConfig {
-	/** Without `services` of included files. */
+	/** Without `services` of included files and of the fleet. */
 	readonly configuration: Configuration;
 	/** The settings of the datapaths that stand in the file. */
 	readonly given: Partial<DatapathSettings>;
@@ -38,12 +39,21 @@ export interface ParsedConfig {
 	readonly placed: readonly PlacedService[];
 	/** Where `include` is, if it is. */
 	readonly includedAt?: Position;
+	/** Where `fleet` is, if it is. */
+	readonly fleetAt?: Position;
+	/** The key is there, be its list empty. */
+	readonly hasServices: boolean;
 }
 
 /** Protocols whose ports every datapath can set, and translate back. */
 const TRANSLATED: readonly number[] = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
 
-const EMPTY: ParsedConfig = { configuration: DEFAULT_CONFIGURATION, given: {}, placed: [] };
+const EMPTY: ParsedConfig = {
+	configuration: DEFAULT_CONFIGURATION,
+	given: {},
+	placed: [],
+	hasServices: false,
+};
 
 const SHAPE: FileShape = {
 	name: "the configuration",
@@ -79,6 +89,11 @@ class ConfigReader {
 		reportIssues(this.#document, result.error?.issues ?? [], SHAPE);
 		const interfaces = this.#values.many(["interfaces"], readInterface);
 		const services = arrayAt(values, "services");
+		if (services.length > LIMITS.services) {
+			const message = `there are ${services.length} services, at most ${LIMITS.services} are taken`;
+			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(["services"]));
+			return EMPTY;
+		}
 		const placed = services.flatMap((_, index) => this.#service(["services", index]) ?? []);
 		const known = result.success ? result.data : {};
 		const { datapath, hook, "open-checksums": openChecksums } = known;
@@ -94,11 +109,14 @@ class ConfigReader {
 				table: known.table ?? DEFAULT_CONFIGURATION.table,
 				...(interfaces === undefined ? {} : { interfaces }),
 				...(known.include === undefined ? {} : { include: known.include }),
+				...(known.fleet === undefined ? {} : { fleet: known.fleet }),
 				services: placed.map(({ service }) => service),
 			},
 			given,
 			placed,
+			hasServices: this.#document.at(["services"]) !== undefined,
 			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
+			...(known.fleet === undefined ? {} : { fleetAt: this.#document.place(["fleet"]) }),
 		};
 	}
 

@@ -96,5 +96,9 @@ export const configSchema = z.strictObject({
 		z.optional(z.string().check(z.minLength(1))),
 		"A folder of dsr.conf files (or one such file) whose services are this host's too.",
 	),
+	fleet: described(
+		z.optional(z.string().check(z.minLength(1))),
+		"The fleet's table, fleet.yaml: this host serves every VIP with a pool that lists one of its addresses.",
+	),
 	services: described(z.optional(z.nullable(z.array(serviceSchema))), "The VIPs of this host."),
 });

@@ -2,12 +2,17 @@
 import type { Diagnostic, Position } from "../../errors.ts";
 import { findConflicts } from "../../model/selection.ts";
 import type { Selection } from "../../model/service.ts";
+import { LIMITS } from "../limits.ts";
+import { withMoreNote } from "../problems.ts";
 import { sortDiagnostics } from "./document.ts";
 import type { PlacedService } from "./parse-config.ts";
 
 /** One diagnostic for each conflict, at the later of the two services, in the order of files and lines. */
 export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnostic[] {
-	const conflicts = findConflicts(placed.map(({ service }) => service));
+	const conflicts = findConflicts(
+		placed.map(({ service }) => service),
+		LIMITS.problems,
+	);
 	const diagnostics = conflicts.flatMap(({ kind, first, second }): Diagnostic[] => {
 		const earlier = placed[Math.min(first, second)];
 		const later = placed[Math.max(first, second)];
@@ -62,7 +67,7 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 			},
 		];
 	});
-	return sortDiagnostics(diagnostics);
+	return withMoreNote(sortDiagnostics(diagnostics), conflicts.length >= LIMITS.problems);
 }
 
 /** Keys of l3dsr.yaml, by the condition that they are. */

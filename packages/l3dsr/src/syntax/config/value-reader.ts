@@ -1,4 +1,5 @@
 /** Single values of a document, and lists of them, by the functions of read-value.ts; what is wrong is reported. */
+import { LIMITS } from "../limits.ts";
 import type { ConfigDocument } from "./document.ts";
 import type { Reading } from "./read-value.ts";
 
@@ -24,6 +25,12 @@ export class ValueReader {
 	many<T>(path: Path, read: (text: string) => Reading<T>): T[] | undefined {
 		const scalars = this.#document.scalars(path);
 		const values: T[] = [];
+		if (scalars.length > LIMITS.listEntries) {
+			const message = `${path.at(-1)} has ${scalars.length} entries, at most ${LIMITS.listEntries} are taken`;
+			const hint = path.at(-1) === "ports" ? { hint: "write ranges, such as 8000-8099" } : {};
+			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(path), hint);
+			return undefined;
+		}
 		for (const scalar of scalars) {
 			const reading = read(scalar.text);
 			if (reading.ok) values.push(reading.value);

@@ -2,6 +2,7 @@
 import type { Family } from "@l3dsr/packet";
 import type { Position } from "../../errors.ts";
 import { type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
+import { LIMITS } from "../limits.ts";
 import type { Problems } from "../problems.ts";
 import {
 	COMMAND_OPTIONS,
@@ -296,6 +297,12 @@ export function readCommand(
 		if (words.some((word) => foreign.includes(word.text))) return OTHER_FAMILY;
 	}
 	const before = problems.count;
+	const tooMany = words[LIMITS.words];
+	if (tooMany !== undefined) {
+		const message = `a command has ${words.length} words, at most ${LIMITS.words} are read`;
+		problems.add("RULE_SYNTAX", message, tooMany.position);
+		return undefined;
+	}
 	const reader = new CommandReader(context);
 	scanOptions<Owner>(words, reader, problems);
 	const first = words[0];

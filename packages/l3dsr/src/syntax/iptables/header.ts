@@ -10,6 +10,7 @@ import {
 	prefixOf,
 } from "@l3dsr/packet";
 import type { Chain, InterfaceMatch, RuleHeader } from "../../model/rule.ts";
+import { LIMITS } from "../limits.ts";
 import type { Problems } from "../problems.ts";
 import { didYouMean } from "../suggest.ts";
 import { PROTOCOL_NAMES, protocolName, protocolNumber } from "./names.ts";
@@ -122,6 +123,13 @@ export function parseHeaders(
 			);
 		}
 		once.fragment = { negated: fragment.negated };
+	}
+	const count = sources.length * destinations.length;
+	if (count > LIMITS.rulesOfCommand) {
+		const lists = [given.get("source"), given.get("destination")].flatMap((one) => one?.value ?? []);
+		const message = `the addresses make ${count} rules, at most ${LIMITS.rulesOfCommand} are made by one command`;
+		problems.add("RULE_BAD_VALUE", message, lists.at(-1)?.position, "write prefixes, or several commands");
+		return [];
 	}
 	return sources.flatMap((source) =>
 		destinations.map((destination) => ({

@@ -179,14 +179,15 @@ export const MULTIPORT: MatchSyntax<"multiport"> = {
 		const ports: NumberRange[] = [];
 		let start = 0;
 		let bad = false;
-		for (const text of first.value.text.split(",")) {
+		const texts = first.value.text.split(",");
+		for (const text of texts.length > MULTIPORT_MAX ? [] : texts) {
 			const range = portRange(first.value, start, text.length, context);
 			start += text.length + 1;
 			if (range === undefined) bad = true;
 			else ports.push(range);
 		}
 		const size = ports.reduce((sum, range) => sum + (range.first === range.last ? 1 : 2), 0);
-		if (size > MULTIPORT_MAX) {
+		if (texts.length > MULTIPORT_MAX || size > MULTIPORT_MAX) {
 			return problems.add(
 				"RULE_BAD_VALUE",
 				"too many ports specified",

@@ -1,6 +1,7 @@
 /** The file of iptables-save and iptables-restore → commands, table by table. */
 import type { Family } from "@l3dsr/packet";
 import type { Counters, Table } from "../../model/rule.ts";
+import { LIMITS } from "../limits.ts";
 import { Problems } from "../problems.ts";
 import { type Command, OTHER_FAMILY, parseCounter, readCommand } from "./command-line.ts";
 import type { Services } from "./names.ts";
@@ -35,10 +36,16 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 		| { readonly table: Table; readonly commands: RestoreCommand[]; readonly skip: boolean }
 		| undefined;
 	const lines = text.split("\n");
+	let rules = 0;
 	for (const [index, raw] of lines.entries()) {
 		const line = raw.replace(/\r$/, "");
 		const place = { source: context.source, line: index + 1 };
 		if (/^\s*(#|$)/.test(line)) continue;
+		if (problems.full) problems.throwIfAny();
+		if (line.length > LIMITS.lineLength) {
+			problems.add("RULE_SYNTAX", lineTooLong(line), { ...place, column: 1, length: 1, text: line });
+			continue;
+		}
 		const whole: Word = {
 			text: line,
 			position: { ...place, column: 1, length: line.length, text: line },
@@ -70,7 +77,14 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 			const words = splitWords(line, place, problems);
 			if (problems.count > before) continue;
 			const command = readLine(words, open.table, context, problems);
-			if (command !== undefined && problems.count === before) open.commands.push(command);
+			if (command === undefined || problems.count > before) continue;
+			open.commands.push(command);
+			rules += "rules" in command ? command.rules.length : 1;
+			if (rules > LIMITS.rulesOfFile) {
+				const message = `the file has more than ${LIMITS.rulesOfFile} rules`;
+				problems.add("RULE_BAD_VALUE", message, whole.position, "is this the right file?");
+				problems.throwIfAny();
+			}
 		}
 	}
 	if (open !== undefined) {
@@ -91,6 +105,11 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 	}
 	problems.throwIfAny();
 	return tables;
+}
+
+/** The same for all files of rules. */
+export function lineTooLong(line: string): string {
+	return `the line has ${line.length} characters, at most ${LIMITS.lineLength} are read`;
 }
 
 const TABLE_HINT = "a table begins with a line such as *mangle";

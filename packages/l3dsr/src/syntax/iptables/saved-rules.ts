@@ -8,7 +8,9 @@
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../../errors.ts";
 import { CHAINS, isChainOf, type Rule, type Table } from "../../model/rule.ts";
+import { LIMITS } from "../limits.ts";
 import type { Services } from "./names.ts";
+import { lineTooLong } from "./restore-file.ts";
 import { parseRuleSpec } from "./rule-parser.ts";
 import { TARGET_NAME } from "./target.ts";
 
@@ -44,7 +46,12 @@ export function readSavedRules(text: string, source: string, services: Services)
 				left.push({ place, why: `policy ${policy}: DADDR rules drop nothing` });
 			continue;
 		}
-		const found = readRule(line, table, place, services);
+		if (rules.length + left.length >= LIMITS.rulesOfFile) {
+			left.push({ place, why: `the file has more than ${LIMITS.rulesOfFile} rules; reading stopped here` });
+			break;
+		}
+		const found =
+			line.length > LIMITS.lineLength ? lineTooLong(line) : readRule(line, table, place, services);
 		if (typeof found === "string") left.push({ place, why: found });
 		else {
 			rules.push({ rule: found.rule, place });

@@ -1,0 +1,27 @@
+/** The part of a line that a message shows, with the place in it: all of a usual line, a window of a long one. */
+
+/** Longer lines are shown in part. */
+const WIDTH = 400;
+/** How much of what stands before the place is shown then. */
+const BEFORE = 60;
+const CUT = "…";
+
+export interface Excerpt {
+	readonly text: string;
+	/** Of the place in `text`, from 1. */
+	readonly column: number;
+	/** Of the marked part, as much of it as is shown. */
+	readonly length: number;
+}
+
+/** `line` is whole: the excerpt of it has the same form. */
+export function excerptOf(line: Excerpt): Excerpt {
+	const { text, column, length } = line;
+	if (text.length <= WIDTH) return line;
+	const start = Math.max(0, Math.min(column - 1 - BEFORE, text.length - WIDTH));
+	const end = Math.min(text.length, start + WIDTH);
+	const before = start > 0 ? CUT : "";
+	const shown = before + text.slice(start, end) + (end < text.length ? CUT : "");
+	const at = column - start + before.length;
+	return { text: shown, column: at, length: Math.max(1, Math.min(length, shown.length - at + 1)) };
+}
