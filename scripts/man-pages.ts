@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { VERSION } from "../packages/l3dsr/src/cli/package-version.ts";
 import { definedSubcommands } from "./completion/commands.ts";
 import { body, escapeRoff, fill, literal } from "./man/roff.ts";
+import { DEFAULT_SECTIONS, inStandardOrder } from "./man/sections.ts";
 
 interface Page {
 	/** The first names the file, the others link to it. */
 	readonly names: readonly [string, ...string[]];
-	readonly section: 5 | 8;
+	readonly section: 5 | 7 | 8;
 	readonly source: string;
 	readonly summary: string;
 }
@@ -84,7 +85,16 @@ const PAGES: readonly Page[] = [
 		source: "dsr.conf.md",
 		summary: "the services of a real server, for dsrctl(8)",
 	},
+	{
+		names: ["l3dsr-errors"],
+		section: 7,
+		source: "errors.md",
+		summary: "every error code of l3dsr, dsrctl and iptables-daddr, its cause and its remedy",
+	},
 ];
+
+/** Of a page whose document begins with its commands. */
+const SYNOPSIS = ["l3dsr [command] [options]", "l3dsr --version", "l3dsr [command] --help"];
 
 async function main(directory: string, epoch: number): Promise<void> {
 	const date = new Date(epoch * 1000).toISOString().slice(0, 10);
@@ -111,16 +121,19 @@ function render(page: Page, date: string, options: readonly string[]): string {
 	const lead = firstSection < 0 ? lines : lines.slice(0, firstSection);
 	const [synopsis, description] = takeSynopsis(lead);
 	const [first] = page.names;
+	const sections = firstSection < 0 ? [] : lines.slice(firstSection);
+	const { own, standard } = inStandardOrder(sections, DEFAULT_SECTIONS[page.source] ?? {});
 	return `${[
 		"'\\\" t",
 		`.TH ${escapeRoff(first.toUpperCase())} ${page.section} ${date} "l3dsr ${VERSION}"`,
 		".SH NAME",
 		`${page.names.map((name) => escapeRoff(name)).join(",\n")} \\-\n${escapeRoff(page.summary)}`,
-		...(synopsis.length === 0 ? [] : [".SH SYNOPSIS", literal(synopsis)]),
+		...(page.section === 8 ? [".SH SYNOPSIS", literal(synopsis.length === 0 ? SYNOPSIS : synopsis)] : []),
 		".SH DESCRIPTION",
 		body(description),
-		body(firstSection < 0 ? [] : lines.slice(firstSection)),
+		body(own),
 		...options,
+		body(standard),
 	].join("\n")}\n`;
 }
 

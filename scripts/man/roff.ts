@@ -31,6 +31,7 @@ const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly s
 	"trace.md": { name: "l3dsr-trace", section: 8 },
 	"watch.md": { name: "l3dsr-watch", section: 8 },
 	"export.md": { name: "l3dsr-export", section: 8 },
+	"errors.md": { name: "l3dsr-errors", section: 7 },
 	"l3dsr.yaml.md": { name: "l3dsr.yaml", section: 5 },
 	"dsr.conf.md": { name: "dsr.conf", section: 5 },
 };
@@ -95,7 +96,7 @@ export function body(markdown: readonly string[]): string {
 		if (heading !== null) {
 			index++;
 			const title = heading[2] ?? "";
-			out.push(heading[1] === "##" ? `.SH ${inline(title.toUpperCase())}` : `.SS ${inline(title)}`);
+			out.push(heading[1] === "##" ? sectionHeading(title) : `.SS ${inline(title)}`);
 			afterHeading = true;
 			continue;
 		}
@@ -126,6 +127,11 @@ export function body(markdown: readonly string[]): string {
 	return out.join("\n");
 }
 
+/** In capitals, as is the custom; but a command line keeps its letters, for `-n` is not `-N`. */
+function sectionHeading(title: string): string {
+	return `.SH ${inline(/\[-|`/.test(title) ? title : title.toUpperCase())}`;
+}
+
 /** Two columns are a list of terms; more are a table for tbl(1). */
 function table(rows: readonly string[]): string {
 	const [header = [], , ...cells] = rows.map((row) =>
@@ -140,7 +146,8 @@ function table(rows: readonly string[]): string {
 	const block = (cell: string) => (cell === "" ? "" : `T{\n.ad l\n${fill(cell)}\nT}`);
 	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
 	// The last columns share what the first leave: text is broken where it does not fit.
-	const format = header.map((_, column) => (widest(column) > 16 ? "lx" : "l")).join(" ");
+	const breaks = (column: number) => cells.some((row) => (row[column] ?? "").includes(" "));
+	const format = header.map((_, column) => (breaks(column) && widest(column) > 16 ? "lx" : "l")).join(" ");
 	return [
 		".TS",
 		`${header.map(() => "lb").join(" ")}`,

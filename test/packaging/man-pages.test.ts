@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { body, escapeRoff, inline } from "../../scripts/man/roff.ts";
+import { inStandardOrder } from "../../scripts/man/sections.ts";
 
 describe("Markdown to man(7)", () => {
 	it("keeps text from being read as requests", () => {
@@ -11,7 +12,8 @@ describe("Markdown to man(7)", () => {
 	it("names pages of the reference as pages", () => {
 		assert.equal(inline("see [the tool](dsrctl.md)"), "see \\fBdsrctl\\fR(8)");
 		assert.equal(inline("see [probe](probe.md)"), "see \\fBl3dsr\\-probe\\fR(8)");
-		assert.equal(inline("see [errors](errors.md)"), "see errors");
+		assert.equal(inline("see [errors](errors.md)"), "see \\fBl3dsr\\-errors\\fR(7)");
+		assert.equal(inline("see [the glossary](../glossary.md)"), "see the glossary");
 	});
 
 	it("makes a list of a table of two columns, and a table of more", () => {
@@ -19,7 +21,26 @@ describe("Markdown to man(7)", () => {
 		assert.match(body(["| a | b | c |", "|---|---|---|", "| 1 | 2 | 3 |"]), /^\.TS\n[\s\S]*\.TE$/);
 	});
 
+	it("writes headings in capitals, and keeps the letters of a command line", () => {
+		assert.equal(body(["## See also"]), ".SH SEE ALSO");
+		assert.equal(body(["## l3dsr up [-n] [-c PATH]"]), ".SH l3dsr up [\\-n] [\\-c PATH]");
+	});
+
 	it("keeps code as it stands, without trailing blanks", () => {
 		assert.equal(body(["## H", "```", ".x  ", "```"]), ".SH H\n.RS 4\n.nf\n\\&.x\n.fi\n.RE");
+	});
+});
+
+describe("the standard sections of a page", () => {
+	it("stand last and in the order of man-pages(7); a document's own take the place of the defaults", () => {
+		const { own, standard } = inStandardOrder(
+			["## Files", "own", "## Use", "text", "```", "## no heading", "```", "## Exit codes", "0 or 1"],
+			{ Files: ["default"], "See also": ["others"] },
+		);
+		assert.deepEqual(own, ["## Use", "text", "```", "## no heading", "```"]);
+		assert.deepEqual(
+			standard.filter((line) => line !== ""),
+			["## Exit status", "0 or 1", "## Files", "own", "## See also", "others"],
+		);
 	});
 });
