@@ -50,3 +50,4 @@ mkdir -p build/packages
 file=l3dsr_${version}_$deb_arch.deb
 dpkg-deb --root-owner-group -Zgzip -z6 --build "$root" "$work/$file"
 mv "$work/$file" build/packages/
+echo "deb: build/packages/$file"

@@ -64,10 +64,7 @@ install -Dm 644 -t "$destdir/usr/lib/systemd/system" systemd/*
 install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json docs/reference/fleet.schema.json
 
 doc=$destdir/usr/share/doc/l3dsr
-install -d "$doc"
-cp README.md "$doc/"
-install -Dm 644 -t "$doc/examples" examples/*.yaml
-install -Dm 644 -t "$doc/guide" docs/guide/*.md
+"$node" packaging/documents.mjs "$doc" README.md docs examples
 for module in commander koffi yaml zod; do
 	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$doc/licenses/$module"
 done

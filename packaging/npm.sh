@@ -7,7 +7,7 @@ sh scripts/build.sh >&2
 node=node_modules/.bin/node
 stage=build/npm/l3dsr
 rm -rf "$stage"
-mkdir -p "$stage/bin" "$stage/dist" "$stage/docs" build/packages
+mkdir -p "$stage/bin" "$stage/dist" build/packages
 
 # A Node is looked for where the shell looks. V8's code caches stay out: they are of this processor, and V8 crashes with
 # one of another.
@@ -18,9 +18,7 @@ for command in bin/*; do
 done
 cp bin/package.json "$stage/bin/"
 cp dist/*.cjs dist/*.js "$stage/dist/"
-cp README.md LICENSE CHANGELOG.md "$stage/"
-cp -r docs/guide docs/reference "$stage/docs/"
-cp -r examples "$stage/"
+"$node" packaging/documents.mjs "$stage" README.md LICENSE CHANGELOG.md docs examples
 
 # Of what is in the bundles.
 mkdir "$stage/licenses"
@@ -35,8 +33,8 @@ find "$stage/man" -type l | while read -r link; do
 	rm "$link"
 done
 "$node" packaging/npm-manifest.mjs "$stage"
-npm pack --silent --pack-destination build/packages "./$stage" >/dev/null
+npm pack --silent --pack-destination build/packages "./$stage" | sed "s|^|npm: build/packages/|"
 
-for library in linux packet bpf; do
-	npm pack --silent --pack-destination build/packages --workspace "packages/$library" >/dev/null
+for library in linux packet bpf nftables; do
+	npm pack --silent --pack-destination build/packages --workspace "packages/$library" | sed -n "s|^\(l3dsr.*tgz\)$|npm: build/packages/\1|p"
 done

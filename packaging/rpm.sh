@@ -66,3 +66,4 @@ SOURCE_DATE_EPOCH=$(rpm -qp --queryformat '%{BUILDTIME}' "$source")
 export SOURCE_DATE_EPOCH
 build --rebuild "$source" --target "$rpm_arch" --define "_topdir $work"
 mv "$work/RPMS/$rpm_arch"/*.rpm "$out"
+echo "rpm: build/packages/$(basename "$(ls -t "$out"/*."$dist.$rpm_arch".rpm | head -1)")"

@@ -3,7 +3,7 @@
 # Prints where it is. `make clean` takes it away.
 set -eu
 suite=$1
-# What l3dsr recommends, and what the lab asks with. bookworm has systemd, to be booted; trixie has none.
+# What the tests look with, and what the lab asks with. bookworm has systemd, to be booted; trixie has none.
 packages=iproute2,nftables,iputils-ping,curl
 [ "$suite" != bookworm ] || packages=$packages,systemd-sysv,dbus
 mkdir -p "$(dirname "$0")/../../build/roots"
