@@ -1,7 +1,36 @@
 /** The man pages, as they are on a host with the package. */
 import assert from "node:assert/strict";
+import { posix } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { COMMANDS, DEB, Host } from "./host.ts";
+
+describe("the documents", () => {
+	let host: Host;
+	before(() => {
+		host = new Host();
+		host.run(`dpkg -i ${host.put(DEB)}`);
+	});
+	after(() => host[Symbol.dispose]());
+
+	it("link to what is installed with them", () => {
+		const documents = host.run("find /usr/share/doc/l3dsr -name '*.md'").trim().split("\n");
+		const links = documents.flatMap((path) =>
+			[...host.run(`cat ${path}`).matchAll(/\]\((?![a-z]+:|#)([^)#]+)/g)].map(([, target = ""]) =>
+				posix.join(posix.dirname(path), target),
+			),
+		);
+		assert.ok(links.length > 20, String(links.length));
+		assert.equal(
+			host.run(`for link in ${[...new Set(links)].join(" ")}; do [ -e $link ] || echo $link; done`),
+			"",
+		);
+	});
+
+	it("have configurations to begin with, which l3dsr accepts", () => {
+		const [first] = host.run("ls /usr/share/doc/l3dsr/examples/*.yaml").split("\n");
+		assert.match(host.run(`l3dsr export nft -c ${first}`), /table ip/);
+	});
+});
 
 describe("the man pages", () => {
 	let host: Host;

@@ -9,7 +9,6 @@ import { attempt, COMMANDS, done, PACKAGES, ROOT, VERSION } from "./host.ts";
 /** What a user of the library writes, in TypeScript. */
 const PROGRAM = `
 import { asm, ETHERNET, IPV4, Program, ProgramBuilder, SKB, TC_ACT, testRun, view } from "@l3dsr/bpf";
-declare const console: { log(value: unknown): void };
 
 const p = new ProgramBuilder({ name: "drop_udp", type: "BPF_PROG_TYPE_SCHED_CLS" });
 const ctx = p.context(SKB);
@@ -78,7 +77,7 @@ describe("the npm package", () => {
 		assert.match(readFileSync(join(installed, "package.json"), "utf8"), /"node": ">=24"/);
 	});
 
-	it("has types for @l3dsr/bpf, in a project with every check on and no types of Node", () => {
+	it("has types for @l3dsr/bpf, in a project with every check on", () => {
 		const libraries = ["linux", "bpf"].map((name) => `'${join(PACKAGES, `l3dsr-${name}-${VERSION}.tgz`)}'`);
 		inProject(`npm install --silent --no-audit --no-fund ${libraries.join(" ")}`);
 		writeFileSync(join(project, "program.ts"), PROGRAM);
@@ -99,7 +98,8 @@ function tsconfig(module: string): string {
 		target: "es2022",
 		module,
 		lib: ["es2023"],
-		types: [],
+		types: ["node"],
+		typeRoots: [join(ROOT, "node_modules/@types")],
 		strict: true,
 		skipLibCheck: false,
 		exactOptionalPropertyTypes: true,

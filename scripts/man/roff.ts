@@ -143,17 +143,19 @@ function table(rows: readonly string[]): string {
 	if (header.length === 2) {
 		return cells.map(([term = "", text = ""]) => `.TP\n${guard(inline(term))}\n${fill(text)}`).join("\n");
 	}
-	const block = (cell: string) => (cell === "" ? "" : `T{\n.ad l\n${fill(cell)}\nT}`);
 	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
-	// The last columns share what the first leave: text is broken where it does not fit.
-	const breaks = (column: number) => cells.some((row) => (row[column] ?? "").includes(" "));
-	const format = header.map((_, column) => (breaks(column) && widest(column) > 16 ? "lx" : "l")).join(" ");
+	// The last columns share what the first leave: text is broken where it does not fit, but not what is one word.
+	const broken = header.map(
+		(_, column) => widest(column) > 16 && cells.some((row) => (row[column] ?? "").includes(" ")),
+	);
+	const shown = (cell: string, column: number): string =>
+		cell === "" ? "" : broken[column] ? `T{\n.ad l\n${fill(cell)}\nT}` : guard(inline(cell));
 	return [
 		".TS",
 		`${header.map(() => "lb").join(" ")}`,
-		`${format}.`,
+		`${broken.map((breaks) => (breaks ? "lx" : "l")).join(" ")}.`,
 		header.map((cell) => inline(cell)).join("\t"),
-		...cells.map((row) => row.map(block).join("\t")),
+		...cells.map((row) => row.map(shown).join("\t")),
 		".TE",
 	].join("\n");
 }
