@@ -6,24 +6,7 @@
  * program in front writes the headers anew each time, another flow's each time if need be, and goes on by a tail call.
  * What that costs is measured with an empty program behind it, and taken off.
  */
-import {
-	arrayKey,
-	BpfMap,
-	bytes,
-	layout,
-	type MapSpec,
-	Program,
-	ProgramBuilder,
-	part,
-	sendLiveFrames,
-	testRun,
-	u64,
-	view,
-	whole,
-	XDP,
-	XDP_ACTION,
-	xdpNative,
-} from "@l3dsr/bpf";
+import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { parseAddress } from "@l3dsr/packet";
 import { currentTick } from "../packages/l3dsr/src/balance/kernel/clock.ts";
@@ -33,6 +16,15 @@ import type { FlowMode } from "../packages/l3dsr/src/balance/oracle/memory.ts";
 import { type BalanceWish, lowerFleet } from "../packages/l3dsr/src/balance/service.ts";
 import type { Hop } from "../packages/l3dsr/src/balance/tables/real-entry.ts";
 import { IN_TRANSITION } from "../packages/l3dsr/src/balance/transition.ts";
+import {
+	ACK,
+	OWN_MAC_TEXT,
+	Source,
+	SYN,
+	type Traffic,
+	traffic,
+	VIPS,
+} from "../packages/l3dsr/test/balance/program/source.ts";
 import { World, type WorldSketch } from "../packages/l3dsr/test/balance/program/world.ts";
 import {
 	DIRECTOR,
@@ -43,142 +35,18 @@ import {
 	SETTINGS,
 	Wire,
 } from "../packages/l3dsr/test/balance/wire.ts";
-import { bytesOf, ethernet, ipv4, ipv6, macBytes, tcp } from "../packages/l3dsr/test/packets/build.ts";
+import { bytesOf, macBytes } from "../packages/l3dsr/test/packets/build.ts";
 import { run } from "../test/support/netns.ts";
 import { type Candidate, difference, interleave, type Series, seriesOf } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { frame as realServerFrame } from "./packets.ts";
 import { emptySpec, TARGET, vipSpec } from "./test-run.ts";
 
-const OWN_MAC = "02:00:00:00:00:01";
-/** The frame that is written anew: as much as headers have, a whole number of 64-bit words. */
-const FRAME_BYTES = 80;
-const SOURCE_AT = { ipv4: 26, ipv6: 34 } as const;
-const VIP = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
-
-const SYN = 0x02;
-const ACK = 0x10;
-
-interface Traffic {
-	readonly frame: Uint8Array;
-	/** So many flows in turn, a power of two: sources that differ. */
-	readonly flows: number;
-	/** Where the source address has the 24 bits that change; undefined for one flow. */
-	readonly sourceAt?: number;
-}
-
-/** A TCP packet of `flows` clients in turn. */
-export function traffic(
-	flows: number,
-	flags = ACK,
-	family: "ipv4" | "ipv6" = "ipv4",
-	destination: string = VIP[family],
-): Traffic {
-	const segment = tcp({ sourcePort: 40000, destinationPort: 80, data: new Uint8Array(40) });
-	const source = family === "ipv4" ? "11.0.0.1" : "2001:db8:c::1";
-	const packet =
-		family === "ipv4" ? ipv4({ source, destination }, segment) : ipv6({ source, destination }, segment);
-	const whole = bytesOf(ethernet({ destination: OWN_MAC }, packet));
-	whole[14 + (family === "ipv4" ? 20 : 40) + 13] = flags;
-	return { frame: whole.slice(0, Math.max(FRAME_BYTES, whole.length)), flows, sourceAt: SOURCE_AT[family] };
-}
-
-/** A program that writes the next packet of `traffic` and hands it on to another. */
-class Source implements Disposable {
-	readonly #program: Program;
-	readonly #next: BpfMap;
-	readonly #frame: Uint8Array;
-
-	constructor({ frame, flows, sourceAt }: Traffic, next: Pick<Program, "fd">) {
-		this.#frame = frame;
-		const spec = {
-			name: "bench_next",
-			type: "BPF_MAP_TYPE_PROG_ARRAY",
-			keySize: 4,
-			valueSize: 4,
-			maxEntries: 1,
-		} as const;
-		this.#next = BpfMap.create(spec);
-		this.#next.update(arrayKey(0), new Uint8Array(Int32Array.of(next.fd).buffer));
-		this.#program = Program.load(sourceSpec(frame, flows, sourceAt, spec), {
-			maps: new Map([[spec.name, this.#next]]),
-		});
-	}
-
-	/** Nanoseconds per packet of a test-run. */
-	test(repeat: number): number {
-		return testRun(this.#program, { data: this.#frame, repeat }).durationNs;
-	}
-
-	/** Throws RangeError when the program behind it does something else with the packet than is to be measured. */
-	expect(verdict: number, name: string): void {
-		const actual = testRun(this.#program, { data: this.#frame }).verdict;
-		if (actual !== verdict) throw new RangeError(`${name}: verdict ${actual}, expected ${verdict}`);
-	}
-
-	/** Nanoseconds per frame that goes where its verdict sends it. */
-	live(ifindex: number, repeat: number): number {
-		const context = XDP.encode({ data_end: this.#frame.length, ingress_ifindex: ifindex });
-		return sendLiveFrames(this.#program, { data: this.#frame, context, repeat });
-	}
-
-	[Symbol.dispose](): void {
-		this.#program[Symbol.dispose]();
-		this.#next[Symbol.dispose]();
-	}
-}
-
-const MEMORY = layout("memory", { number: u64, frame: bytes(FRAME_BYTES) });
-/** Odd: as the number grows, all 24 bits change and none comes twice. */
-const SPREAD = 0x9e3779b1;
-
-function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefined, programs: MapSpec) {
-	const p = new ProgramBuilder({ name: "bench_source", type: "BPF_PROG_TYPE_XDP" });
-	const value = new Uint8Array(MEMORY.bytes);
-	value.set(frame.subarray(0, FRAME_BYTES), MEMORY.fields.frame.offset);
-	const map = p.map({
-		name: "bench_frame",
-		type: "BPF_MAP_TYPE_ARRAY",
-		keySize: 4,
-		valueSize: value.length,
-		maxEntries: 1,
-		contents: [{ key: arrayKey(0), value }],
-	});
-	const ctx = p.context(XDP);
-	const out = p.label("too short");
-	p.keep(ctx);
-	p.comment("the headers as they were");
-	const data = p.load(ctx.data, { name: "data" });
-	p.prove(data, FRAME_BYTES, ctx.data_end, out);
-	const memory = view(p.mapValue(map), MEMORY);
-	const to = whole(view(data, layout("frame", { all: bytes(FRAME_BYTES) })));
-	p.copyBytes({ ...to, field: { ...bytes(FRAME_BYTES), offset: 0 } }, memory.frame);
-	if (sourceAt !== undefined) {
-		p.comment("of the next flow");
-		using number = p.load(memory.number);
-		number.add(1);
-		p.store(memory.number, number);
-		number
-			.and(flows - 1)
-			.mul(SPREAD)
-			.and(0xff_ffff);
-		// The first byte stays: it says what kind of address it is.
-		const raw = { name: "source", base: data, offset: sourceAt + 1, field: { ...bytes(2), offset: 0 } };
-		p.store(part(raw, 0, 2), number);
-		number.rsh(16);
-		p.store(part({ ...raw, offset: sourceAt + 3, field: { ...bytes(1), offset: 0 } }, 0, 1), number);
-	}
-	p.tailCall(programs, 0, ctx);
-	p.placeBare(out);
-	p.exit(XDP_ACTION.ABORTED);
-	return p.build();
-}
-
 const NEXT_HOP: Hop = {
 	to: "interface",
 	ifindex: 7,
 	nextHop: Uint8Array.from(macBytes(ROUTER_MAC)),
-	ownMac: Uint8Array.from(macBytes(OWN_MAC)),
+	ownMac: Uint8Array.from(macBytes(OWN_MAC_TEXT)),
 	mtu: 1500,
 };
 
@@ -187,7 +55,7 @@ function sketch(vips: number, all: boolean): WorldSketch {
 	const addresses = (["ipv4", "ipv6"] as const).flatMap((family) =>
 		Array.from({ length: Math.ceil(vips / 2) }, (_, n) =>
 			n === 0
-				? VIP[family]
+				? VIPS[family]
 				: family === "ipv4"
 					? `192.1.${n >> 8}.${n & 255}`
 					: `2001:db8:b::${n.toString(16)}`,
@@ -262,7 +130,7 @@ export async function measureDirecting(effort: DirectorEffort): Promise<Readonly
 				forward: "resolved",
 				flows,
 				flowBits: effort.flowBits,
-				mac: Uint8Array.from(macBytes(OWN_MAC)),
+				mac: Uint8Array.from(macBytes(OWN_MAC_TEXT)),
 			}),
 		);
 		fillRings(made, shape.services.length, moving);
@@ -280,7 +148,7 @@ export async function measureDirecting(effort: DirectorEffort): Promise<Readonly
 	const flooded = world(2, true, "transition", true);
 	const always = world(2, true, "always");
 	const rewritten = {
-		frame: bytesOf(realServerFrame("ipv4", "tcp", 1, { destination: OWN_MAC }), new Uint8Array(64)),
+		frame: bytesOf(realServerFrame("ipv4", "tcp", 1, { destination: OWN_MAC_TEXT }), new Uint8Array(64)),
 		flows: 1,
 	};
 	const cases: readonly (readonly [name: string, traffic: Traffic, program: Program])[] = [
@@ -402,7 +270,7 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 			fleetOf(
 				Array.from({ length: 1000 }, (_, n) => ({ ...real(1), name: `r${n}`, addresses: [address(n)] })),
 				{
-					addresses: [parseAddress(VIP.ipv4)].flatMap((one) => one ?? []),
+					addresses: [parseAddress(VIPS.ipv4)].flatMap((one) => one ?? []),
 					services: [{ port: 80, protocols: ["tcp"], pool: "front", affinity: "flow" }],
 				},
 			),

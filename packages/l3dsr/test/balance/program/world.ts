@@ -93,8 +93,8 @@ export class World implements Disposable {
 	readonly #services: readonly Service[];
 	readonly #maps = new Map<keyof typeof MAP, BpfMap>();
 	readonly #memory = new Map<keyof typeof MAP, MappedMemory>();
-	readonly #flows = new FlowMemory(MEMORY_BITS);
-	readonly #fragments = new FragmentMemory(MEMORY_BITS);
+	readonly #flows: FlowMemory;
+	readonly #fragments: FragmentMemory;
 	#tables: OracleTables | undefined;
 	readonly #table: VipHash;
 
@@ -126,6 +126,8 @@ export class World implements Disposable {
 			rings: sketch.services.length,
 			reals: firstOf(sketch.services.length),
 		};
+		this.#flows = new FlowMemory(this.options.flowBits);
+		this.#fragments = new FragmentMemory(this.options.fragmentBits);
 		const specs = tableSpecs(this.options);
 		const byName = new Map<string, BpfMap>();
 		for (const name of Object.keys(specs) as (keyof typeof specs)[]) {
@@ -278,7 +280,11 @@ export class World implements Disposable {
 	/** Entries of the memory of flows that are in use, as `bucket: entry`, in no order. */
 	rememberedFlows(): string[] {
 		const bytes = this.bytes("flows");
-		const view = new DataView(bytes.buffer, bytes.byteOffset + HEADER.size, BUCKET_BYTES << MEMORY_BITS);
+		const view = new DataView(
+			bytes.buffer,
+			bytes.byteOffset + HEADER.size,
+			BUCKET_BYTES << this.options.flowBits,
+		);
 		const found: string[] = [];
 		for (let at = 0; at < view.byteLength; at += 8) {
 			const entry = view.getBigUint64(at, true);

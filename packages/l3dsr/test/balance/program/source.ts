@@ -1,0 +1,146 @@
+/**
+ * Packets for a director's program from inside the kernel, hundreds of thousands a second: a program in front of it writes
+ * the headers anew each time, another flow's each time if need be, and goes on by a tail call.
+ */
+import {
+	arrayKey,
+	BpfMap,
+	bytes,
+	layout,
+	type MapSpec,
+	Program,
+	ProgramBuilder,
+	part,
+	sendLiveFrames,
+	testRun,
+	u64,
+	view,
+	whole,
+	XDP,
+	XDP_ACTION,
+} from "@l3dsr/bpf";
+import { bytesOf, ethernet, ipv4, ipv6, tcp } from "../../packets/build.ts";
+
+export const OWN_MAC_TEXT = "02:00:00:00:00:01";
+/** The frame that is written anew: as much as headers have, a whole number of 64-bit words. */
+const FRAME_BYTES = 80;
+const SOURCE_AT = { ipv4: 26, ipv6: 34 } as const;
+export const VIPS = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
+
+export const SYN = 0x02;
+export const ACK = 0x10;
+
+export interface Traffic {
+	readonly frame: Uint8Array;
+	/** So many flows in turn, a power of two: sources that differ. */
+	readonly flows: number;
+	/** Where the source address has the 24 bits that change; undefined for one flow. */
+	readonly sourceAt?: number;
+}
+
+/** A TCP packet of `flows` clients in turn. */
+export function traffic(
+	flows: number,
+	flags = ACK,
+	family: "ipv4" | "ipv6" = "ipv4",
+	destination: string = VIPS[family],
+): Traffic {
+	const segment = tcp({ sourcePort: 40000, destinationPort: 80, data: new Uint8Array(40) });
+	const source = family === "ipv4" ? "11.0.0.1" : "2001:db8:c::1";
+	const packet =
+		family === "ipv4" ? ipv4({ source, destination }, segment) : ipv6({ source, destination }, segment);
+	const whole = bytesOf(ethernet({ destination: OWN_MAC_TEXT }, packet));
+	whole[14 + (family === "ipv4" ? 20 : 40) + 13] = flags;
+	return { frame: whole.slice(0, Math.max(FRAME_BYTES, whole.length)), flows, sourceAt: SOURCE_AT[family] };
+}
+
+/** A program that writes the next packet of `traffic` and hands it on to another. */
+export class Source implements Disposable {
+	readonly #program: Program;
+	readonly #next: BpfMap;
+	readonly #frame: Uint8Array;
+
+	constructor({ frame, flows, sourceAt }: Traffic, next: Pick<Program, "fd">) {
+		this.#frame = frame;
+		const spec = {
+			name: "bench_next",
+			type: "BPF_MAP_TYPE_PROG_ARRAY",
+			keySize: 4,
+			valueSize: 4,
+			maxEntries: 1,
+		} as const;
+		this.#next = BpfMap.create(spec);
+		this.#next.update(arrayKey(0), new Uint8Array(Int32Array.of(next.fd).buffer));
+		this.#program = Program.load(sourceSpec(frame, flows, sourceAt, spec), {
+			maps: new Map([[spec.name, this.#next]]),
+		});
+	}
+
+	/** Nanoseconds per packet of a test-run. */
+	test(repeat: number): number {
+		return testRun(this.#program, { data: this.#frame, repeat }).durationNs;
+	}
+
+	/** Throws RangeError when the program behind it does something else with the packet than is to be measured. */
+	expect(verdict: number, name: string): void {
+		const actual = testRun(this.#program, { data: this.#frame }).verdict;
+		if (actual !== verdict) throw new RangeError(`${name}: verdict ${actual}, expected ${verdict}`);
+	}
+
+	/** Nanoseconds per frame that goes where its verdict sends it. */
+	live(ifindex: number, repeat: number): number {
+		const context = XDP.encode({ data_end: this.#frame.length, ingress_ifindex: ifindex });
+		return sendLiveFrames(this.#program, { data: this.#frame, context, repeat });
+	}
+
+	[Symbol.dispose](): void {
+		this.#program[Symbol.dispose]();
+		this.#next[Symbol.dispose]();
+	}
+}
+
+const MEMORY = layout("memory", { number: u64, frame: bytes(FRAME_BYTES) });
+/** Odd: as the number grows, all 24 bits change and none comes twice. */
+const SPREAD = 0x9e3779b1;
+
+function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefined, programs: MapSpec) {
+	const p = new ProgramBuilder({ name: "bench_source", type: "BPF_PROG_TYPE_XDP" });
+	const value = new Uint8Array(MEMORY.bytes);
+	value.set(frame.subarray(0, FRAME_BYTES), MEMORY.fields.frame.offset);
+	const map = p.map({
+		name: "bench_frame",
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: value.length,
+		maxEntries: 1,
+		contents: [{ key: arrayKey(0), value }],
+	});
+	const ctx = p.context(XDP);
+	const out = p.label("too short");
+	p.keep(ctx);
+	p.comment("the headers as they were");
+	const data = p.load(ctx.data, { name: "data" });
+	p.prove(data, FRAME_BYTES, ctx.data_end, out);
+	const memory = view(p.mapValue(map), MEMORY);
+	const to = whole(view(data, layout("frame", { all: bytes(FRAME_BYTES) })));
+	p.copyBytes({ ...to, field: { ...bytes(FRAME_BYTES), offset: 0 } }, memory.frame);
+	if (sourceAt !== undefined) {
+		p.comment("of the next flow");
+		using number = p.load(memory.number);
+		number.add(1);
+		p.store(memory.number, number);
+		number
+			.and(flows - 1)
+			.mul(SPREAD)
+			.and(0xff_ffff);
+		// The first byte stays: it says what kind of address it is.
+		const raw = { name: "source", base: data, offset: sourceAt + 1, field: { ...bytes(2), offset: 0 } };
+		p.store(part(raw, 0, 2), number);
+		number.rsh(16);
+		p.store(part({ ...raw, offset: sourceAt + 3, field: { ...bytes(1), offset: 0 } }, 0, 1), number);
+	}
+	p.tailCall(programs, 0, ctx);
+	p.placeBare(out);
+	p.exit(XDP_ACTION.ABORTED);
+	return p.build();
+}
