@@ -31,10 +31,16 @@ export function formatDscp(value: Dscp): string {
 	return `${value} (TOS 0x${tosOfDscp(value).toString(16).padStart(2, "0")})`;
 }
 
-/** Class names as `iptables -m dscp --dscp-class` takes them (RFC 2474, 2597, 3246). */
+/**
+ * Class names as `iptables -m dscp --dscp-class` takes them (RFC 2474, 2597, 3246), and those that nft and the RFCs
+ * have beside them: DF (default forwarding, RFC 4594), LE (lower effort, RFC 8622), VA (VOICE-ADMIT, RFC 5865).
+ */
 export const DSCP_CLASSES: Readonly<Record<string, Dscp>> = Object.freeze({
 	...Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`CS${n}`, dscp(n * 8)])),
 	BE: dscp(0),
+	DF: dscp(0),
+	LE: dscp(1),
+	VA: dscp(44),
 	...Object.fromEntries(
 		[1, 2, 3, 4].flatMap((cls) => [1, 2, 3].map((drop) => [`AF${cls}${drop}`, dscp(cls * 8 + drop * 2)])),
 	),

@@ -82,6 +82,7 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 	const fatal = findings.find(isFatal);
 	if (fatal !== undefined) {
 		if (fatal.kind === "unrecognized") {
+			if (fatal.hint !== undefined) context.stderr.write(`hint: ${fatal.hint}\n`);
 			context.stderr.write("Aborting.\n");
 			if (checking) context.stderr.write("DSR configuration error discovered.\n");
 		}

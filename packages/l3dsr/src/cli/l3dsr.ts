@@ -6,6 +6,8 @@
  */
 import { realpathSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { L3dsrError } from "../errors.ts";
+import { didYouMean } from "../syntax/suggest.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
@@ -77,7 +79,7 @@ export async function runL3dsr(context: CliContext): Promise<ExitCode> {
 	} catch (error) {
 		if (error instanceof CommanderError) {
 			if (error.exitCode === 0) return EXIT.done; // help or version, already printed
-			return reportError(context, commandLineError(context.programName, error.message));
+			return reportError(context, commandLineError(commandOf(context), error.message));
 		}
 		return reportError(context, error);
 	}
@@ -87,6 +89,18 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	const argv = withDefault(context.argv);
 	const wanted = wantedOf(argv);
 	let exitCode: ExitCode = EXIT.done;
+	if (argv[0] === "help" && wanted !== undefined && !SUBCOMMANDS.some(({ name }) => name === wanted)) {
+		const hint = didYouMean(
+			wanted,
+			SUBCOMMANDS.filter(({ hidden }) => hidden !== true).map(({ name }) => name),
+		);
+		const message = `unknown command '${wanted}'`;
+		throw new L3dsrError({
+			code: "USAGE",
+			message,
+			hint: hint ?? `${context.programName} --help lists what there is`,
+		});
+	}
 
 	const program = new Command(context.programName)
 		.description("Layer-3 Direct Server Return: maps the DSCP of a packet to the VIP it was sent to.")
@@ -110,6 +124,12 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	}
 	await program.parseAsync(argv, { from: "user" });
 	return exitCode;
+}
+
+/** `l3dsr up` where that is what the command line is about, else `l3dsr`. */
+function commandOf({ programName, argv }: CliContext): string {
+	const wanted = wantedOf(withDefault(argv));
+	return SUBCOMMANDS.some(({ name }) => name === wanted) ? `${programName} ${wanted}` : programName;
 }
 
 /** The name of the subcommand. */

@@ -12,18 +12,22 @@ export function reportError(context: CliContext, error: unknown): ExitCode {
 	return exitCodeOf(known);
 }
 
-/** What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. */
-export function commandLineError(programName: string, message: string): L3dsrError {
+/**
+ * What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. `command` is
+ * what has more to say: `l3dsr`, or `l3dsr up`.
+ */
+export function commandLineError(command: string, message: string): L3dsrError {
 	const [first = "", ...rest] = message.split("\n");
-	const suggestion = /\(Did you mean (.*)\?\)/.exec(rest.join("\n"))?.[1];
+	// In a word of two letters, one that differs is half of it.
+	const short = /'[^']{1,2}'/.test(first);
+	const suggestion = short ? undefined : /\(Did you mean (.*)\?\)/.exec(rest.join("\n"))?.[1];
 	const diagnostic: Diagnostic = {
 		code: "USAGE",
 		message: first
 			.replace(/^error: /, "")
 			.replace(". Expected", ", expected")
 			.replace(/\.$/, ""),
-		hint:
-			suggestion === undefined ? `${programName} --help lists what there is` : `did you mean ${suggestion}?`,
+		hint: suggestion === undefined ? `${command} --help lists what there is` : `did you mean ${suggestion}?`,
 	};
 	return new L3dsrError(diagnostic);
 }

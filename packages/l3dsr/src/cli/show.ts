@@ -6,16 +6,21 @@ import { resolveSettings } from "../sources/settings.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { inNamespace } from "./namespace.ts";
 import { styleFor } from "./style.ts";
 import { formatTable } from "./table.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command.option("--netns <name>", "look into this network namespace (ip netns)");
 	command.option("--json", "print JSON");
 	return async () => {
-		const observation = await openDatapath(resolveSettings({}, context.env)).observe();
-		if (command.opts<{ json?: boolean }>().json === true) writeJson(context.stdout, recordOf(observation));
-		else context.stdout.write(rulesText(context, observation));
-		return EXIT.done;
+		const options = command.opts<{ json?: boolean; netns?: string }>();
+		return await inNamespace(options, async () => {
+			const observation = await openDatapath(resolveSettings({}, context.env)).observe();
+			if (options.json === true) writeJson(context.stdout, recordOf(observation));
+			else context.stdout.write(rulesText(context, observation));
+			return EXIT.done;
+		});
 	};
 }
 

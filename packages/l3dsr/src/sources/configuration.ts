@@ -18,18 +18,36 @@ export interface LoadedConfiguration {
 	readonly placed: readonly PlacedService[];
 }
 
-/** Throws L3dsrError with everything that is wrong with the files (CONFIG_*, MODEL_*). */
+/**
+ * Throws L3dsrError with everything that is wrong with the files (CONFIG_*, MODEL_*). An empty file is wrong: to have
+ * no services is a wish that must be written.
+ */
 export async function loadConfiguration(
 	files: SourceFiles,
 	path: string,
 	env: Environment,
 ): Promise<LoadedConfiguration> {
+	const { saysServices, ...loaded } = await readConfiguration(files, path, env);
+	if (saysServices || loaded.placed.length > 0) return loaded;
+	const included = loaded.configuration.include === undefined ? "" : ", and nor does what it includes";
+	throw new L3dsrError({
+		code: "CONFIG_MISSING",
+		message: `${path} names no services${included}`,
+		hint: "write services: [] if this host is to have none",
+	});
+}
+
+async function readConfiguration(
+	files: SourceFiles,
+	path: string,
+	env: Environment,
+): Promise<LoadedConfiguration & { readonly saysServices: boolean }> {
 	const text = readText(files, path);
 	const [{ parseConfig }, { conflictDiagnostics }] = await Promise.all([
 		import("../syntax/config/parse-config.ts"),
 		import("../syntax/config/service-conflicts.ts"),
 	]);
-	const { configuration, given, placed, includedAt, fleetAt, hasServices } = parseConfig(text, path);
+	const { configuration, given, placed, includedAt, fleetAt, saysServices } = parseConfig(text, path);
 	const included =
 		configuration.include === undefined
 			? []
@@ -40,7 +58,7 @@ export async function loadConfiguration(
 			: await readFleetServices(files, {
 					path: resolve(dirname(path), configuration.fleet),
 					position: fleetAt,
-					mayBeEmpty: hasServices,
+					mayBeEmpty: saysServices,
 				});
 	const all = [...placed, ...included, ...ofFleet];
 	const [first, ...rest] = conflictDiagnostics(all);
@@ -50,6 +68,7 @@ export async function loadConfiguration(
 		configuration: { ...configuration, services: all.map(({ service }) => service) },
 		given,
 		placed: all,
+		saysServices,
 	};
 }
 
@@ -64,7 +83,7 @@ export async function configurationIfThere(
 	} catch (error) {
 		if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
 	}
-	return await loadConfiguration(files, path, env);
+	return await readConfiguration(files, path, env);
 }
 
 /** Services of dsrctl's folder as far as they can be told; what is wrong with the others is dsrctl's to say. */

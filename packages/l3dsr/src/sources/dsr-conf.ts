@@ -128,6 +128,7 @@ function findingDiagnostic(
 				code: "CONFIG_SYNTAX",
 				message: "a line of dsr.conf is VIP=DSCP or VIP",
 				position: place(finding.file, finding.line),
+				...(finding.hint === undefined ? {} : { hint: finding.hint }),
 			};
 		case "too-many":
 			return { code: "CONFIG_BAD_VALUE", message, position: place(finding.file, finding.line) };

@@ -29,7 +29,7 @@ export type DsrConfEntry = ConfPlace &
 				readonly dscp?: Dscp;
 		  }
 		| { readonly kind: "too-large"; readonly dscpText: string }
-		| { readonly kind: "unrecognized" }
+		| { readonly kind: "unrecognized"; readonly hint?: string }
 		/** More services than LIMITS.services. */
 		| { readonly kind: "too-many" }
 	);
@@ -37,7 +37,7 @@ export type DsrConfEntry = ConfPlace &
 export type PlacedDsrService = WrittenService & ConfPlace;
 
 export type DsrConfFinding =
-	| (ConfPlace & { readonly kind: "unrecognized" })
+	| (ConfPlace & { readonly kind: "unrecognized"; readonly hint?: string })
 	| (ConfPlace & { readonly kind: "too-many" })
 	| (ConfPlace & { readonly kind: "too-large"; readonly dscpText: string })
 	| (ConfPlace & { readonly kind: "unresolved"; readonly name: string })
@@ -96,7 +96,8 @@ export function parseDsrConf(file: string, text: string): DsrConfEntry[] {
 	const entries: DsrConfEntry[] = [];
 	for (const [index, line] of text.split("\n").entries()) {
 		const [content = ""] = line.split("#", 1);
-		if (/^[ \t]*$/.test(content)) continue;
+		// Blank but for what an editor has put there: nothing to be wrong about.
+		if (/^\ufeff?[ \t]*\r?$/.test(content)) continue;
 		const place = { file, line: index + 1 };
 		const entry: DsrConfEntry =
 			entries.length >= LIMITS.services ? { kind: "too-many", ...place } : parseLine(place, content);
@@ -227,12 +228,22 @@ function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 	const [, vipText = "", dscpText] = (short ? SERVICE_LINE.exec(content) : null) ?? [];
 	// IPv4 embedded in IPv6 has a dot: such a VIP has another, plainer spelling.
 	const vip = vipText.includes(":") && !vipText.includes(".") ? parseIpv6(vipText) : parseIpv4(vipText);
-	if (vip === undefined && !isHostName(vipText)) return { kind: "unrecognized", ...place };
+	if (vip === undefined && !isHostName(vipText)) return unrecognized(place, content);
 	if (dscpText === undefined) return { kind: "service", ...place, vipText, vip };
 	const value = parseDscpNumber(dscpText);
-	if (value === undefined) return { kind: "unrecognized", ...place };
+	if (value === undefined) return unrecognized(place, content);
 	if (!isDscp(value)) return { kind: "too-large", ...place, dscpText };
 	return { kind: "service", ...place, vipText, vip, dscpText, dscp: dscp(value) };
+}
+
+/** What an editor may have put there, and nobody sees. */
+function unrecognized(place: ConfPlace, content: string): DsrConfEntry {
+	const hint = content.startsWith("\ufeff")
+		? "the file begins with a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//' FILE"
+		: content.endsWith("\r")
+			? "the file has the line ends of Windows: sed -i 's/\\r$//' FILE"
+			: undefined;
+	return { kind: "unrecognized", ...place, ...(hint === undefined ? {} : { hint }) };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The text of l3dsr.yaml → a Configuration, or everything that is wrong with it at once. */
-import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { type Address, dscpOfTos, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../../errors.ts";
 import {
 	type Configuration,
@@ -37,12 +37,12 @@ export interface ParsedConfig {
 	readonly given: Partial<DatapathSettings>;
 	/** As `configuration.services`, in the same order. */
 	readonly placed: readonly PlacedService[];
+	/** False where the file does not say which services there are, so that none is not what was asked for. */
+	readonly saysServices: boolean;
 	/** Where `include` is, if it is. */
 	readonly includedAt?: Position;
 	/** Where `fleet` is, if it is. */
 	readonly fleetAt?: Position;
-	/** The key is there, be its list empty. */
-	readonly hasServices: boolean;
 }
 
 /** Protocols whose ports every datapath can set, and translate back. */
@@ -52,7 +52,18 @@ const EMPTY: ParsedConfig = {
 	configuration: DEFAULT_CONFIGURATION,
 	given: {},
 	placed: [],
-	hasServices: false,
+	saysServices: true,
+};
+
+/** Keys as other tools have them. */
+const MEANT: Readonly<Record<string, (value: string) => string>> = {
+	tos: (value) => {
+		const tos = /^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(value) ? Number(value) : 256;
+		const written = tos > 255 ? "" : `: write dscp: ${dscpOfTos(tos)}`;
+		return `a TOS byte is four times the DSCP${written}`;
+	},
+	ip: (value) => `write vip: ${value}`,
+	address: (value) => `write vip: ${value}`,
 };
 
 const SHAPE: FileShape = {
@@ -61,8 +72,9 @@ const SHAPE: FileShape = {
 		path.length === 0
 			? { name: "the configuration", keys: Object.keys(configSchema.shape) }
 			: { name: "a service", keys: Object.keys(serviceSchema.shape) },
-	singleValues: new Set(["vip", "name", "dscp", "mark", "real", "set-port"]),
-	listValues: new Set(["interface", "interfaces", "protocol", "ports"]),
+	meantBy: (key, value) => MEANT[key]?.(value),
+	singleValues: new Set(["name", "dscp", "mark", "real", "set-port"]),
+	listValues: new Set(["vip", "interface", "interfaces", "protocol", "ports"]),
 };
 
 /** Throws L3dsrError with every CONFIG_* problem of the text. Conflicts between services: conflictDiagnostics. */
@@ -94,7 +106,7 @@ class ConfigReader {
 			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(["services"]));
 			return EMPTY;
 		}
-		const placed = services.flatMap((_, index) => this.#service(["services", index]) ?? []);
+		const placed = services.flatMap((_, index) => this.#services(["services", index]));
 		const known = result.success ? result.data : {};
 		const { datapath, hook, "open-checksums": openChecksums } = known;
 		const given: Partial<DatapathSettings> = {
@@ -114,14 +126,15 @@ class ConfigReader {
 			},
 			given,
 			placed,
-			hasServices: this.#document.at(["services"]) !== undefined,
+			saysServices: Array.isArray(valueAt(values, "services")),
 			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
 			...(known.fleet === undefined ? {} : { fleetAt: this.#document.place(["fleet"]) }),
 		};
 	}
 
-	#service(path: Path): PlacedService | undefined {
-		const vip = this.#values.one([...path, "vip"], readVip);
+	/** The services of one entry: one for each of its VIPs. */
+	#services(path: Path): PlacedService[] {
+		const vips = this.#vips([...path, "vip"]);
 		const name = this.#values.one([...path, "name"], readName);
 		const dscp = this.#values.one([...path, "dscp"], readDscp);
 		const mark = this.#values.one([...path, "mark"], readMark);
@@ -131,8 +144,14 @@ class ConfigReader {
 		const protocols =
 			this.#values.many([...path, "protocol"], readProtocol) ??
 			(ports === undefined ? undefined : [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp]);
-		if (vip === undefined) return undefined;
+		const [vip] = vips;
+		if (vip === undefined) return [];
 		const real = this.#values.one([...path, "real"], (text) => readReal(text, vip.family));
+		if (vips.length > 1 && this.#values.has([...path, "real"])) {
+			const message = "real is an address of one family, and this service has VIPs of both";
+			const place = this.#document.placeOfKey(path, "real");
+			this.#document.report("CONFIG_BAD_VALUE", message, place, { hint: "write a service for each VIP" });
+		}
 		const selection: Selection = {
 			...(dscp === undefined ? {} : { dscp }),
 			...(mark === undefined ? {} : { mark }),
@@ -143,16 +162,29 @@ class ConfigReader {
 		};
 		this.#checkTogether(path, selection);
 		const selectors = ["dscp", "mark", "interface", "real"].filter((key) => this.#values.has([...path, key]));
-		return {
+		const place = this.#document.place([...path, selectors[0] ?? "vip"]);
+		const clearDscp = this.#document.scalars([...path, "clear-dscp"])[0]?.text === "true";
+		return vips.map((one) => ({
 			service: {
-				name: name ?? vip.text,
-				vip,
+				name: name ?? one.text,
+				vip: one,
 				...(selectors.length === 0 ? {} : { selection }),
 				...(setPort === undefined ? {} : { setPort }),
-				clearDscp: this.#document.scalars([...path, "clear-dscp"])[0]?.text === "true",
+				clearDscp,
 			},
-			place: this.#document.place([...path, selectors[0] ?? "vip"]),
-		};
+			place,
+		}));
+	}
+
+	/** One address, or one of each family. */
+	#vips(path: Path): readonly Address[] {
+		const vips = this.#values.many(path, readVip) ?? [];
+		const families = new Set(vips.map(({ family }) => family));
+		if (vips.length === families.size) return vips;
+		const message = "a list of VIPs holds one IPv4 and one IPv6 address";
+		const hint = "write a service for each VIP: they need conditions that tell their packets apart";
+		this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(path), { hint });
+		return [];
 	}
 
 	/** An answer has to say which port its client has sent to. */
@@ -208,7 +240,10 @@ class ConfigReader {
 }
 
 function arrayAt(values: unknown, key: string): readonly unknown[] {
-	if (typeof values !== "object" || values === null) return [];
-	const value: unknown = Reflect.get(values, key);
+	const value = valueAt(values, key);
 	return Array.isArray(value) ? value : [];
+}
+
+function valueAt(values: unknown, key: string): unknown {
+	return typeof values === "object" && values !== null ? Reflect.get(values, key) : undefined;
 }

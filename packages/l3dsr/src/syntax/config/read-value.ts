@@ -75,6 +75,13 @@ function tosHint(text: string, tos: number): string {
 		: `${spelled}${ecn}, which is DSCP ${code}`;
 }
 
+/** For values that belong into a list, and were written with commas as elsewhere. */
+function listHint(text: string): string | undefined {
+	const parts = text.split(/[\s,]+/).filter((part) => part !== "");
+	if (parts.length < 2 || text.length > 200 || !text.includes(",")) return undefined;
+	return `write a list: [${parts.join(", ")}]`;
+}
+
 /** A VIP: one address that clients can connect to. */
 export function readVip(text: string): Reading<Address> {
 	const address = parseAddress(text);
@@ -82,7 +89,7 @@ export function readVip(text: string): Reading<Address> {
 		const bare = text.includes("/") ? parseAddress(text.slice(0, text.indexOf("/"))) : undefined;
 		return bad(
 			`"${text}" is no IPv4 or IPv6 address`,
-			bare === undefined ? undefined : `write ${bare.text}: a VIP has no prefix length`,
+			bare === undefined ? listHint(text) : `write ${bare.text}: a VIP has no prefix length`,
 		);
 	}
 	const reserved = reservedKind(address);
@@ -159,7 +166,7 @@ export function readProtocol(text: string): Reading<number> {
 	if (number !== undefined && number >= 1 && number <= 255) return good(number);
 	return bad(
 		`"${text}" is no IP protocol, expected ${[...names.keys()].join(", ")} or 1-255`,
-		didYouMean(text, names.keys()),
+		listHint(text.replaceAll("/", ",")) ?? didYouMean(text, names.keys()),
 	);
 }
 
@@ -176,7 +183,8 @@ export function readPorts(text: string): Reading<NumberRange> {
 	const first = readPort(low);
 	const last = readPort(high ?? low);
 	if (!first.ok || !last.ok || rest.length > 0) {
-		return bad(`"${text}" is not a port or a range of ports, expected 1-${MAX_PORT} or LOW-HIGH`);
+		const message = `"${text}" is not a port or a range of ports, expected 1-${MAX_PORT} or LOW-HIGH`;
+		return bad(message, listHint(text));
 	}
 	if (first.value > last.value) return bad(`range ${text} is empty`, `write ${last.value}-${first.value}`);
 	return good({ first: first.value, last: last.value });

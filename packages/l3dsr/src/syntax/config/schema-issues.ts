@@ -12,6 +12,8 @@ export interface FileShape {
 		readonly name: string;
 		readonly keys: readonly string[];
 	};
+	/** What was meant by a key that there is not, with its value, where the nearest key is not it. */
+	readonly meantBy?: (key: string, value: string) => string | undefined;
 	/** Keys whose single value read-value.ts judges, with better words than a schema has. */
 	readonly singleValues: ReadonlySet<string>;
 	/** Keys whose value, or each of a list of them, read-value.ts judges. */
@@ -31,7 +33,8 @@ function reportIssue(document: ConfigDocument, issue: z.core.$ZodIssue, file: Fi
 	if (issue.code === "unrecognized_keys") {
 		const { name, keys } = file.mappingAt(path);
 		for (const key of issue.keys) {
-			const hint = didYouMean(key, keys) ?? `keys here are ${keys.join(", ")}`;
+			const value = document.scalars([...path, key])[0]?.text ?? "";
+			const hint = file.meantBy?.(key, value) ?? didYouMean(key, keys) ?? `keys here are ${keys.join(", ")}`;
 			document.report("CONFIG_UNKNOWN_KEY", `${name} has no key ${key}`, document.placeOfKey(path, key), {
 				hint,
 			});

@@ -27,7 +27,10 @@ const protocolNames = Object.keys(PROTOCOL_NUMBER) as [keyof typeof PROTOCOL_NUM
 const protocol = z.union([z.enum(protocolNames), between(1, 255)]);
 
 export const serviceSchema = z.strictObject({
-	vip: described(z.string(), "The virtual IP, IPv4 or IPv6, without a prefix length."),
+	vip: described(
+		z.union([z.string(), z.array(z.string()).check(z.minLength(1), z.maxLength(2))]),
+		"The virtual IP, IPv4 or IPv6, without a prefix length; or a list of one of each, for a service that has both.",
+	),
 	name: described(z.optional(matching(NAME_PATTERN)), "What to call the service; its VIP where absent."),
 	dscp: described(
 		z.optional(

@@ -35,7 +35,7 @@ const DSCP_CLASS: OptionSpec = {
 	long: ["dscp-class"],
 	argument: "name",
 	negatable: true,
-	help: "DSCP by class: BE, EF, AFxy or CSx",
+	help: "DSCP by class: BE, DF, LE, EF, VA, AFxy or CSx",
 };
 
 const DSCP: MatchSyntax<"dscp"> = {

@@ -289,7 +289,6 @@ const REFUSED: readonly (readonly [string, string])[] = [
 		"vip: 192.0.2.1, name: two words",
 		'"two words" is not a service name, expected up to 63 letters, digits, ".", "_", ":" or "-"',
 	],
-	["vip: [192.0.2.1]", "vip is not of the expected form, expected a text"],
 	["vip: 192.0.2.1, dscp: 1, ports: [80, { a: 1 }]", "ports is not of the expected form"],
 	["vip: 192.0.2.1, dscp: [1, 2]", "dscp is not of the expected form"],
 ];
@@ -360,5 +359,58 @@ services:
 		"vip: 192.0.2.10, protocol: tcp, ports: 443, set-port: 8443",
 	]) {
 		assert.equal(problemsOf(services(other)), "", other);
+	}
+});
+
+test("a list of an IPv4 and an IPv6 VIP is a service for each, with one name and one selection", () => {
+	const { placed, configuration } = parse(
+		"services:\n  - { vip: [192.0.2.10, 2001:db8::10], name: web, dscp: LE, ports: [80, 443], protocol: tcp }\n",
+	);
+	const said = configuration.services.map(({ name, vip, selection }) => [name, vip.text, selection?.dscp]);
+	assert.deepEqual(said, [
+		["web", "192.0.2.10", 1],
+		["web", "2001:db8::10", 1],
+	]);
+	assert.deepEqual(placed[0]?.place, placed[1]?.place);
+	const unnamed = parse("services: [{ vip: [2001:db8::10, 192.0.2.10], dscp: 7 }]\n").configuration.services;
+	assert.deepEqual(
+		unnamed.map(({ name }) => name),
+		["2001:db8::10", "192.0.2.10"],
+	);
+	assert.match(
+		problemsOf("services: [{ vip: [192.0.2.1, 192.0.2.2], dscp: 7 }]\n"),
+		/a list of VIPs holds one IPv4 and one IPv6 address\n.*\n.*\nhint: write a service for each VIP/,
+	);
+	assert.match(
+		problemsOf("services: [{ vip: [192.0.2.1, 2001:db8::1], real: 10.0.0.2, dscp: 7 }]\n"),
+		/real is an address of one family, and this service has VIPs of both/,
+	);
+});
+
+test("what is written as other tools have it gets a hint that says how it is written here", () => {
+	const hint = (line: string): string => {
+		return /^hint: (.*)$/m.exec(problemsOf(`services:\n  - vip: 192.0.2.1\n    ${line}\n`))?.[1] ?? "none";
+	};
+	assert.equal(hint("tos: 28"), "a TOS byte is four times the DSCP: write dscp: 7");
+	assert.equal(hint("tos: 0x1c"), "a TOS byte is four times the DSCP: write dscp: 7");
+	assert.equal(hint("tos: [1]"), "a TOS byte is four times the DSCP: write dscp: 0");
+	assert.equal(hint("ip: 192.0.2.2"), "write vip: 192.0.2.2");
+	assert.equal(hint("ports: 80-90,443"), "write a list: [80-90, 443]");
+	assert.equal(hint("protocol: tcp/udp"), "write a list: [tcp, udp]");
+	assert.match(
+		problemsOf("services: [{ vip: '192.0.2.1, 2001:db8::1' }]\n"),
+		/hint: write a list: \[192\.0\.2\.1, 2001:db8::1\]/,
+	);
+});
+
+test("a file says which services there are only with a list of them", () => {
+	for (const [text, says] of [
+		["", false],
+		["table: mangle\n", false],
+		["services:\n", false],
+		["services: []\n", true],
+		["services: [{ vip: 192.0.2.1 }]\n", true],
+	] as const) {
+		assert.equal(parse(text).saysServices, says, text);
 	}
 });
