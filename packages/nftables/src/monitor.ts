@@ -1,6 +1,6 @@
 /** Hears of every change of a network namespace's ruleset, whoever makes it. */
 import { ERRNO, NETLINK_PROTOCOL, Netlink, type NetlinkMessage, SyscallError } from "@l3dsr/linux";
-import { UnreadableError } from "./codec.ts";
+import { attribute, attributes, text, UnreadableError } from "./codec.ts";
 import {
 	decodeChain,
 	decodeGeneration,
@@ -26,8 +26,8 @@ export type RulesetEvent =
 	| { readonly kind: "chain"; readonly change: Change; readonly table: TableId; readonly chain: Chain }
 	| { readonly kind: "rule"; readonly change: Change; readonly table: TableId; readonly rule: Rule }
 	| { readonly kind: "set"; readonly change: Change; readonly table: TableId; readonly set: string }
-	/** Elements, objects, and what this package has no values for. */
-	| { readonly kind: "other"; readonly type: number }
+	/** Elements, objects, and what this package has no values for, by the number of its message. */
+	| { readonly kind: "other"; readonly type: number; readonly table?: TableId }
 	/** The kernel had to drop events: read the ruleset again. */
 	| { readonly kind: "lost" };
 
@@ -92,9 +92,23 @@ function eventOf({ type, payload }: NetlinkMessage, reader: ExpressionReader): R
 		return decodeEvent(type, new MessageBody(payload), reader);
 	} catch (error) {
 		if (!(error instanceof UnreadableError)) throw error;
+		return otherEvent(type, new MessageBody(payload));
+	}
+}
+
+/** Whatever belongs to a table names it in its first attribute: NFTA_*_TABLE. */
+function otherEvent(type: number, body: MessageBody): RulesetEvent {
+	try {
+		const { table } = body.read(OWNED);
+		if (table === undefined || body.family === undefined) return { kind: "other", type };
+		return { kind: "other", type, table: { family: body.family, name: table } };
+	} catch (error) {
+		if (!(error instanceof UnreadableError)) throw error;
 		return { kind: "other", type };
 	}
 }
+
+const OWNED = attributes<{ readonly table?: string }>({ table: attribute(1, text) });
 
 function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader): RulesetEvent {
 	switch (type) {
@@ -131,7 +145,7 @@ function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader):
 			};
 		}
 		default:
-			return { kind: "other", type };
+			return otherEvent(type, body);
 	}
 }
 

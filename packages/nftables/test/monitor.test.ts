@@ -40,6 +40,12 @@ it("tells of every object of a change, of the new generation and of who made it"
 	assert.ok(last?.kind === "generation");
 	assert.equal(last.generation, nft.generation());
 	assert.equal(last.program, "nft");
+	run("nft", "add element ip t s { 10.0.0.1 }");
+	assert.deepEqual(nextChange(monitor)[0], {
+		kind: "other",
+		type: 0x0a0c,
+		table: { family: "ip", name: "t" },
+	});
 	nft.transact([{ do: "delete table", table: { family: "ip", name: "t" } }]);
 	const own = nextChange(monitor);
 	assert.deepEqual(

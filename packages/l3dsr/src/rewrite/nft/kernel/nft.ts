@@ -1,5 +1,5 @@
 /** The nft datapath: compiles a ruleset to nf_tables, changes what differs, observes it back. By netlink. */
-import { type Command, Nftables, NftablesError } from "@l3dsr/nftables";
+import { type Command, Nftables, NftablesError, RulesetMonitor } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
@@ -9,6 +9,7 @@ import { RuleReader } from "../compile/comment.ts";
 import { listTable } from "../compile/listing.ts";
 import { readTable } from "../compile/observe.ts";
 import { tableOf } from "../compile/table.ts";
+import { BoundSteps } from "./bound-steps.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 
@@ -18,11 +19,8 @@ interface Standings {
 	readonly tables: { readonly [family in Family]: Standing | undefined };
 }
 
-/**
- * Somebody else's change of nf_tables makes ours one that was planned for another ruleset. Planned anew, each of these
- * takes some milliseconds.
- */
-const ATTEMPTS = 32;
+/** Somebody else changes our own tables, so that the change has to be planned anew: so often before that is an error. */
+const ATTEMPTS = 16;
 
 export class NftDatapath implements Datapath {
 	readonly name = "nft";
@@ -45,18 +43,19 @@ export class NftDatapath implements Datapath {
 		};
 	}
 
-	/** Throws DATAPATH_CHANGED only when others do not stop changing nf_tables: each attempt is planned anew. */
+	/** Throws DATAPATH_CHANGED only when others do not stop changing our tables: each attempt is planned anew. */
 	#change(desired: Ruleset, observed: Standings): void {
 		using nftables = this.#open();
 		for (const { rule, ordinal } of desired.entries) this.#readRule.expect(rule, ordinal);
-		let standings = observed;
+		if (changeOnce(nftables, desired, observed)) return;
+		// Somebody has changed something. From here on we hear of what, so that only what concerns us counts.
+		using monitor = new RulesetMonitor();
 		for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-			if (changeOnce(nftables, desired, standings)) return;
-			standings = this.#read(nftables);
+			if (changeOnce(nftables, desired, this.#read(nftables), monitor)) return;
 		}
 		throw new L3dsrError({
 			code: "DATAPATH_CHANGED",
-			message: `change the rules: other programs changed nftables during each of ${ATTEMPTS} attempts`,
+			message: `change the rules: another program changed table l3dsr of nftables during each of ${ATTEMPTS} attempts`,
 			hint: "nft monitor shows who does; run this again when they have done",
 		});
 	}
@@ -74,8 +73,16 @@ export class NftDatapath implements Datapath {
 	}
 }
 
-/** False when the ruleset is not the one that `standings` were read from; then nothing is changed. */
-function changeOnce(nftables: Nftables, desired: Ruleset, { generation, tables }: Standings): boolean {
+/**
+ * False when our tables are not those that `standings` were read from; then nothing is changed. Without a `monitor`, any
+ * change of nf_tables counts as one of our tables.
+ */
+function changeOnce(
+	nftables: Nftables,
+	desired: Ruleset,
+	{ generation, tables }: Standings,
+	monitor?: RulesetMonitor,
+): boolean {
 	const kernel = { countersInMaps: countersInMaps(nftables, desired, tables) };
 	const changes = FAMILIES.map((family) =>
 		planChange(
@@ -86,7 +93,7 @@ function changeOnce(nftables: Nftables, desired: Ruleset, { generation, tables }
 		),
 	);
 	const gather = (part: keyof Change): Command[] => changes.flatMap((one) => one[part]);
-	const steps = new BoundSteps(nftables, generation);
+	const steps = new BoundSteps(nftables, generation, monitor);
 	if (!steps.run(gather("prepare"))) return false;
 	try {
 		if (!steps.run(gather("swap"))) {
@@ -100,31 +107,6 @@ function changeOnce(nftables: Nftables, desired: Ruleset, { generation, tables }
 	// The new rules are in force. What is left of the old ones does nothing and is removed next time.
 	ignoringRefusal(() => steps.run(gather("cleanUp")));
 	return true;
-}
-
-/** Transactions one after the other, each bound to the ruleset that the one before has left. */
-class BoundSteps {
-	readonly #nftables: Nftables;
-	#generation: number;
-
-	constructor(nftables: Nftables, generation: number) {
-		this.#nftables = nftables;
-		this.#generation = generation;
-	}
-
-	/** False when somebody else has changed the ruleset since. */
-	run(commands: readonly Command[]): boolean {
-		if (commands.length === 0) return true;
-		try {
-			this.#nftables.transact(commands, { generation: this.#generation });
-		} catch (error) {
-			if (error instanceof NftablesError && error.code === "CHANGED") return false;
-			throw error;
-		}
-		// The kernel counts each transaction, and leaves out 0 (nf_tables_commit).
-		this.#generation = (this.#generation + 1) >>> 0 || 1;
-		return true;
-	}
 }
 
 /** Maps that nothing looks up do no harm; should this fail too, the next change removes them. */
