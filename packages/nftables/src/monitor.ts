@@ -82,9 +82,60 @@ export class RulesetMonitor implements Disposable {
 		}
 	}
 
+	/**
+	 * Whether the changes behind generation `since` were all about other tables than these: gives the latest generation
+	 * that the kernel has told of, `until` or a later one where that is asked for. Undefined where one of them was about
+	 * these tables, or where that cannot be told. Changes in `own` are left out.
+	 */
+	follow(
+		tables: readonly TableId[],
+		since: number,
+		{ until, own }: { readonly until?: number; readonly own?: ReadonlySet<number> } = {},
+	): number | undefined {
+		let latest = since;
+		let concerned = false;
+		for (let told = false; !told; ) {
+			if (!this.wait(TOLD_WITHIN_MS)) return undefined;
+			for (const event of this.read()) {
+				if (event.kind === "lost") return undefined;
+				told = event.kind === "generation" && (until === undefined || isReached(event.generation, until));
+				if (event.kind !== "generation") {
+					concerned ||= isAbout(event, tables);
+					continue;
+				}
+				const { generation } = event;
+				// What the kernel tells of a change comes before its generation.
+				if (!isReached(since, generation) && own?.has(generation) !== true) {
+					if (concerned) return undefined;
+					latest = generation;
+				}
+				concerned = false;
+			}
+		}
+		return latest;
+	}
+
 	[Symbol.dispose](): void {
 		this.#netlink[Symbol.dispose]();
 	}
+}
+
+/** The kernel tells of a change directly behind it. */
+const TOLD_WITHIN_MS = 1000;
+
+/** `generation` is `wanted` or a later one; the number begins anew after 32 bits. */
+function isReached(generation: number, wanted: number): boolean {
+	return (generation - wanted) >>> 0 < 0x8000_0000;
+}
+
+/** What cannot be told may be. */
+function isAbout(
+	{ table }: Exclude<RulesetEvent, { kind: "generation" | "lost" }>,
+	tables: readonly TableId[],
+): boolean {
+	return (
+		table === undefined || tables.some(({ family, name }) => table.family === family && table.name === name)
+	);
 }
 
 function eventOf({ type, payload }: NetlinkMessage, reader: ExpressionReader): RulesetEvent {

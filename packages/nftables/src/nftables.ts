@@ -29,6 +29,7 @@ import { encodeCommands, type Message, partAt } from "./encode.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
 import { ExpressionReader } from "./expression-codec.ts";
+import { RulesetMonitor } from "./monitor.ts";
 import {
 	chain as chainCodec,
 	elements as elementsCodec,
@@ -154,10 +155,20 @@ export class Nftables implements Disposable {
 	 * NftablesError (`CHANGED` when the ruleset changes faster than it can be read).
 	 */
 	read(wanted?: readonly TableId[], options: ReadOptions = {}): Snapshot {
-		for (let attempt = 0; attempt < READINGS; attempt++) {
-			const generation = this.generation();
-			const tables = this.#readTables(wanted, options);
-			if (this.generation() === generation) return { generation, tables };
+		let monitor: RulesetMonitor | undefined;
+		try {
+			for (let attempt = 0; attempt < READINGS; attempt++) {
+				const before = this.generation();
+				const tables = this.#readTables(wanted, options);
+				const generation = this.generation();
+				if (generation === before) return { generation, tables };
+				// Somebody changes something all the time: what it is tells whether these tables were read as they are.
+				const reached = wanted && monitor?.follow(wanted, before, { until: generation });
+				if (reached !== undefined) return { generation: reached, tables };
+				monitor ??= new RulesetMonitor();
+			}
+		} finally {
+			monitor?.[Symbol.dispose]();
 		}
 		throw new NftablesError("CHANGED", `read the ruleset: it changed during each of ${READINGS} attempts`, {
 			hint: "try again when nobody changes it",

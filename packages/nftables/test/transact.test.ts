@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { beforeEach, describe, it } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
@@ -131,6 +132,33 @@ describe("a transaction", () => {
 			/family ip has no hook egress/,
 		);
 		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+});
+
+describe("reading", () => {
+	it("gives a table as it is at one moment while another one is reloaded without a pause", async () => {
+		run("nft", "flush", "ruleset");
+		using nft = new Nftables();
+		const rules = Array.from({ length: 500 }, (_, port): Command => {
+			const expressions = [...match(field("th dport"), "==", port), verdict("accept")];
+			return { do: "add rule", table, chain: "c", rule: { expressions } };
+		});
+		nft.transact([...MADE, ...rules]);
+		const reload = "table ip other; delete table ip other; table ip other { chain c { accept; }; }";
+		const loop = spawn("sh", ["-c", `while nft '${reload}'; do :; done`], { detached: true });
+		try {
+			const before = nft.generation();
+			for (let count = 0; count < 10; count++) {
+				const { tables, generation } = nft.read([table]);
+				assert.equal(tables[0]?.rules.length, 500);
+				// It is one that was in force then.
+				assert.ok(generation >= before && generation <= nft.generation());
+			}
+			assert.ok(nft.generation() > before, "nobody else has changed anything");
+		} finally {
+			if (loop.pid !== undefined) process.kill(-loop.pid, "SIGKILL");
+			await once(loop, "close");
+		}
 	});
 });
 

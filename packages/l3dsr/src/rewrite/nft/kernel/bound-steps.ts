@@ -3,19 +3,11 @@
  * nf_tables since, the kernel refuses it; where that was not about our tables, as the kernel itself tells, the plan is
  * still right and is sent again for the new generation. So a firewall that reloads without a pause is no obstacle.
  */
-import {
-	type Command,
-	type Nftables,
-	NftablesError,
-	type RulesetEvent,
-	type RulesetMonitor,
-} from "@l3dsr/nftables";
+import { type Command, type Nftables, NftablesError, type RulesetMonitor } from "@l3dsr/nftables";
 import { tableOf } from "../compile/table.ts";
 
 /** Each takes less than a millisecond, and a reload some milliseconds. */
 const ATTEMPTS = 256;
-/** The kernel tells of a transaction directly behind it. */
-const TOLD_WITHIN_MS = 1000;
 
 const OURS = [tableOf("ipv4"), tableOf("ipv6")];
 
@@ -55,24 +47,11 @@ export class BoundSteps {
 		return true;
 	}
 
-	/** Takes over the generations that others have made; false when one of them was about our tables. */
+	/** Takes over the generation that others have made; false when they changed our tables. */
 	#follow(): boolean {
-		if (this.#monitor === undefined) return false;
-		let isOurs = false;
-		for (let told = false; !told; ) {
-			if (!this.#monitor.wait(TOLD_WITHIN_MS)) return false;
-			for (const event of this.#monitor.read()) {
-				if (event.kind === "lost") return false;
-				isOurs ||= isAboutOurTables(event);
-				told = event.kind === "generation";
-				if (event.kind !== "generation") continue;
-				// What was told of an older ruleset than was read, or of our own doing, changes nothing.
-				const known = isBehind(event.generation, this.#generation) || this.#own.has(event.generation);
-				if (isOurs && !known) return false;
-				if (!known) this.#generation = event.generation;
-				isOurs = false;
-			}
-		}
+		const latest = this.#monitor?.follow(OURS, this.#generation, { own: this.#own });
+		if (latest === undefined) return false;
+		this.#generation = latest;
 		return true;
 	}
 }
@@ -80,18 +59,4 @@ export class BoundSteps {
 /** The kernel counts each transaction, and leaves out 0 (nf_tables_commit). */
 function after(generation: number): number {
 	return (generation + 1) >>> 0 || 1;
-}
-
-/** `a` is `b`, or came before it; the number begins anew after 32 bits. */
-function isBehind(a: number, b: number): boolean {
-	return (b - a) >>> 0 < 0x8000_0000;
-}
-
-function isAboutOurTables(event: RulesetEvent): boolean {
-	if (event.kind === "generation" || event.kind === "lost") return false;
-	// What cannot be told may be.
-	const { table } = event;
-	return (
-		table === undefined || OURS.some(({ family, name }) => table.family === family && table.name === name)
-	);
 }
