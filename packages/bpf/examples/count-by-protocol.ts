@@ -1,25 +1,26 @@
 /**
  * Counts packets and bytes by IP protocol (IPv4 and IPv6) and lets every packet pass: a whole program, from
  * the Ethernet header to per-CPU counters, for tcx and clsact.
+ *
+ *     node count-by-protocol.ts        # as root: runs it on three packets
  */
-import * as bpf from "../src/builder/index.ts";
-import type { MapSpec, ProgramSpec } from "../src/spec.ts";
+import * as bpf from "@l3dsr/bpf";
 
 /** One element of the map, per CPU. */
-export const COUNTER = bpf.layout("counter", { packets: bpf.u64, bytes: bpf.u64 });
+export const COUNTER = bpf.struct("counter", { packets: "u64", bytes: "u64" });
 
-export const COUNTERS: MapSpec = {
+export const COUNTERS = bpf.mapSpec({
 	name: "by_protocol",
 	type: "BPF_MAP_TYPE_PERCPU_ARRAY",
-	keySize: 4,
-	valueSize: COUNTER.bytes,
+	key: bpf.U32,
+	value: COUNTER,
 	maxEntries: 256,
-};
+});
 
-export function countByProtocol(): ProgramSpec {
+export function countByProtocol(): bpf.ProgramSpec {
 	const p = new bpf.ProgramBuilder({ name: "count_protocol", type: "BPF_PROG_TYPE_SCHED_CLS" });
 	const ctx = p.context(bpf.SKB);
-	const key = p.stack("key", bpf.layout("key", { protocol: bpf.u32 }));
+	const key = p.stack("key", bpf.struct("key", { protocol: "u32" }));
 	const pass = p.label("pass");
 	p.keep(ctx);
 
@@ -70,3 +71,19 @@ export function countByProtocol(): ProgramSpec {
 	p.exit(bpf.TC_ACT.OK);
 	return p.build();
 }
+
+function main(): void {
+	using program = bpf.Program.load(countByProtocol());
+	for (const protocol of [6, 6, 17]) {
+		const packet = new Uint8Array(64);
+		packet.set([0x08, 0x00, 0x45], 12);
+		packet[bpf.ETHERNET.bytes + bpf.IPV4.fields.protocol.offset] = protocol;
+		bpf.testRun(program, { data: packet });
+	}
+	for (const { key, value } of program.map(COUNTERS).entries()) {
+		const packets = value.reduce((sum, cpu) => sum + cpu.packets, 0n);
+		if (packets > 0n) console.log(`protocol ${key}: ${packets} packets`);
+	}
+}
+
+if (import.meta.main) main();

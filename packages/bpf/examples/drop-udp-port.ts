@@ -1,19 +1,23 @@
 /**
  * Drops UDP over IPv6 to one port, at XDP: walks the extension headers, eight at most, so that none of them
  * hides the port. Whatever cannot be followed to the end passes.
+ *
+ *     node drop-udp-port.ts 53        # as root: runs it on a datagram to port 53 and one to port 54
  */
 import {
 	ETHERNET,
 	IPV6,
 	IPV6_EXTENSION,
 	IPV6_FRAGMENT,
+	Program,
 	ProgramBuilder,
 	type ProgramSpec,
+	testRun,
 	UDP,
 	view,
 	XDP,
 	XDP_ACTION,
-} from "../src/index.ts";
+} from "@l3dsr/bpf";
 
 const HOP_BY_HOP = 0;
 const UDP_PROTOCOL = 17;
@@ -88,3 +92,18 @@ export function dropUdpPort(port: number): ProgramSpec {
 	p.exit(XDP_ACTION.PASS);
 	return p.build();
 }
+
+function main(): void {
+	const port = Number(process.argv[2] ?? 53);
+	using program = Program.load(dropUdpPort(port));
+	for (const to of [port, port + 1]) {
+		const packet = new Uint8Array(ETHERNET.bytes + IPV6.bytes + UDP.bytes);
+		packet.set(ETHERNET.encode({ type: 0x86dd }));
+		packet.set(IPV6.encode({ versionClassFlow: 0x6000_0000, nextHeader: UDP_PROTOCOL }), ETHERNET.bytes);
+		packet.set(UDP.encode({ destination: to, length: UDP.bytes }), ETHERNET.bytes + IPV6.bytes);
+		const { verdict } = testRun(program, { data: packet });
+		console.log(`port ${to}: ${verdict === XDP_ACTION.DROP ? "dropped" : "passed"}`);
+	}
+}
+
+if (import.meta.main) main();

@@ -5,7 +5,7 @@
  * A reader takes what is there ({@link RingBuffer.read}), or waits for it on the event loop ({@link RingBuffer.records}).
  * A program that finds the buffer full is told so.
  */
-import { MappedMemory, untilReadable } from "@l3dsr/linux";
+import { MappedMemory, untilReadable, type WaitSignal } from "@l3dsr/linux";
 import type { Codec } from "./codec.ts";
 import { BpfMap } from "./map.ts";
 import { BPF_MAP_TYPE, type MapSpec } from "./spec.ts";
@@ -109,7 +109,7 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 	 * The records as they come, waited for by epoll, until `signal` aborts. A program that sends with BPF_RB_NO_WAKEUP does
 	 * not wake the reader.
 	 */
-	async *records(signal?: AbortSignal): AsyncGenerator<R, void, void> {
+	async *records(signal?: WaitSignal): AsyncGenerator<R, void, void> {
 		while (signal?.aborted !== true) {
 			const batch: R[] = [];
 			this.read((record) => batch.push(record), MOST_AT_ONCE);
@@ -123,7 +123,7 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 	}
 
 	/** False when the signal aborts first. */
-	async #isReadable(signal: AbortSignal | undefined): Promise<boolean> {
+	async #isReadable(signal: WaitSignal | undefined): Promise<boolean> {
 		try {
 			return await untilReadable([this.map.fd], { signal });
 		} catch (error) {

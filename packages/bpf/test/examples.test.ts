@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
-import { countByProtocol } from "../examples/count-by-protocol.ts";
+import { COUNTERS, countByProtocol } from "../examples/count-by-protocol.ts";
 import { dropUdpPort } from "../examples/drop-udp-port.ts";
 import { formatListing } from "../src/asm/index.ts";
-import { sumPerCpu } from "../src/map.ts";
 import { Program } from "../src/program.ts";
 import { testRun } from "../src/test-run.ts";
 import { assertGolden } from "./golden.ts";
@@ -34,11 +33,14 @@ test("count-by-protocol counts IPv4 and IPv6 by protocol, nothing else, and lets
 		frame(0x0806, 23, 1),
 	];
 	for (const data of packets) assert.equal(testRun(program, { data }).verdict, 0);
-	const counters = program.map("by_protocol");
-	const counted = counters.entries().flatMap(({ value }, protocol) => {
-		const [count = 0n, bytes = 0n] = sumPerCpu(counters, value);
-		return count === 0n ? [] : [[protocol, count, bytes]];
-	});
+	const counted = program
+		.map(COUNTERS)
+		.entries()
+		.flatMap(({ key, value }) => {
+			const count = value.reduce((sum, { packets }) => sum + packets, 0n);
+			const bytes = value.reduce((sum, cpu) => sum + cpu.bytes, 0n);
+			return count === 0n ? [] : [[key, count, bytes]];
+		});
 	assert.deepEqual(counted, [
 		[6, 2n, 120n],
 		[17, 1n, 60n],

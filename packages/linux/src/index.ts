@@ -59,7 +59,7 @@ export {
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
-export { untilReadable, type WaitOptions, watchReadable } from "./readable.ts";
+export { untilReadable, type WaitOptions, type WaitSignal, watchReadable } from "./readable.ts";
 export {
 	type AddressKey,
 	addAddress,

@@ -142,10 +142,18 @@ export function watchReadable(fd: number, ready: () => void): Disposable {
 	return { [Symbol.dispose]: () => own.remove(fd) };
 }
 
+/** The part of an AbortSignal that a wait needs: projects without types of Node or of browsers have none. */
+export interface WaitSignal {
+	readonly aborted: boolean;
+	readonly reason: unknown;
+	addEventListener(type: "abort", listener: () => void, options: { readonly once: boolean }): void;
+	removeEventListener(type: "abort", listener: () => void): void;
+}
+
 export interface WaitOptions {
 	/** Default: without end. */
 	readonly timeoutMs?: number;
-	readonly signal?: AbortSignal | undefined;
+	readonly signal?: WaitSignal | undefined;
 }
 
 /**
@@ -154,7 +162,7 @@ export interface WaitOptions {
  */
 export async function untilReadable(fds: readonly number[], options: WaitOptions = {}): Promise<boolean> {
 	const { timeoutMs, signal } = options;
-	signal?.throwIfAborted();
+	if (signal?.aborted === true) throw signal.reason;
 	using waiting = new DisposableStack();
 	return await new Promise<boolean>((resolve, reject) => {
 		for (const fd of fds) waiting.use(watchReadable(fd, () => resolve(true)));
