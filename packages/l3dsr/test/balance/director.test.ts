@@ -437,3 +437,35 @@ test("a process that has known the director for long notices what another one ha
 	assert.equal(agent.status().programs.length, 1);
 	agent.detach();
 });
+
+test("what the director does with a frame is explained before it is sent, in a transition too", () => {
+	using wire = new Wire(20);
+	using director = Director.open();
+	director.apply(wishOf(reals(4)), SETTINGS);
+	director.apply(wishOf(reals(5).slice(1)), SETTINGS);
+	assert.equal(director.explain(new Uint8Array(60), "lo"), undefined);
+	const seen = new Set<string>();
+	for (const [flags, again] of [
+		[ACK, ACK],
+		[SYN, ACK],
+	] as const) {
+		for (const frame of [
+			...flowFrames(40, flags),
+			...flowFrames(40, flags, "ipv6"),
+			...flowFrames(40, again),
+		]) {
+			const expected = director.explain(frame, DIRECTOR);
+			assert.ok(expected?.what === "forward");
+			seen.add(expected.choice?.by ?? "");
+			const [back] = wire.exchange([frame]);
+			assert.deepEqual(Buffer.from(back ?? []).toString("hex"), Buffer.from(expected.frame).toString("hex"));
+		}
+	}
+	assert.deepEqual([...seen].sort(), ["before", "entry", "ring"]);
+	const other = director.explain(
+		ethernet({ destination: DIRECTOR_MAC }, ipv4({ destination: "203.0.113.1" }, tcp())),
+		DIRECTOR,
+	);
+	assert.equal(other?.what === "pass" && other.reason, "not-vip");
+	director.detach();
+});

@@ -6,6 +6,7 @@ import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linu
 import type { Address } from "@l3dsr/packet";
 import type { Counters } from "../../model/rule.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
+import type { OracleResult } from "../oracle/oracle.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
 import { type BalanceWish, keyText, sameShape } from "../service.ts";
@@ -16,6 +17,7 @@ import { endTransition, referredReals, slotsInTransition, writeSlots } from "../
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
+import { explainFrame } from "./explain.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import { type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
 import { type DirectorSettings, refuse } from "./settings.ts";
@@ -212,6 +214,16 @@ export class Director implements Disposable {
 				Object.entries(REASONS).map(([reason, { slot }]) => [reason, packets(slot)]),
 			) as Record<Reason, bigint>,
 		};
+	}
+
+	/**
+	 * What the program at an interface does with a frame that arrives there now, and how its real server is found. Undefined
+	 * where no program of ours is attached. Nothing is changed by asking.
+	 */
+	explain(frame: Uint8Array, interfaceName: string, now = currentTick()): OracleResult | undefined {
+		const attachment = this.#attachments.find(({ interface: { name } }) => name === interfaceName);
+		if (attachment?.settings === undefined || this.#tables === undefined) return undefined;
+		return explainFrame(frame, this.#tables, attachment.settings, now);
 	}
 
 	/** Takes every program away; the tables go with the last of them. Throws KERNEL_*. */

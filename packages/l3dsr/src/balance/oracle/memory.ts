@@ -17,7 +17,20 @@ export interface FlowEntry {
 /** How the memory is used: only for slots in transition, for all flows, or not at all. */
 export type FlowMode = "transition" | "always" | "none";
 
-export class FlowMemory {
+/** The memory of flows, by the hash of the flow. */
+export interface Flows {
+	get(hash: bigint): FlowEntry | undefined;
+	set(hash: bigint, entry: FlowEntry): void;
+}
+
+/** The memory of fragments, by the hash of the datagram. */
+export interface Fragments {
+	/** The number of the real, in the whole table, to which the datagram's first fragment went. */
+	get(hash: bigint, now: number): number | undefined;
+	set(hash: bigint, number: number, now: number): void;
+}
+
+export class FlowMemory implements Flows {
 	readonly #entries = new Map<string, FlowEntry>();
 	readonly #mask: bigint;
 
@@ -44,7 +57,7 @@ export function entryLimit(mode: FlowMode, transitionTicks: number): number {
 	return mode === "always" ? ALWAYS_TICKS : transitionTicks & 0xffff;
 }
 
-export class FragmentMemory {
+export class FragmentMemory implements Fragments {
 	readonly #entries = new Map<string, { readonly number: number; readonly tick: number }>();
 	readonly #mask: bigint;
 
@@ -52,7 +65,6 @@ export class FragmentMemory {
 		this.#mask = (1n << BigInt(bucketBits)) - 1n;
 	}
 
-	/** The number of the real, in the whole table, to which the datagram's first fragment went. */
 	get(hash: bigint, now: number): number | undefined {
 		const entry = this.#entries.get(this.#key(hash));
 		if (entry === undefined || ((now - entry.tick) & 0xfff) > FRAGMENT_TICKS) return undefined;

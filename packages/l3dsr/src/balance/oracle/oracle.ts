@@ -9,7 +9,7 @@ import { RING_SLOTS } from "../maglev.ts";
 import type { Reason } from "../reason.ts";
 import { UDP_TICKS } from "../tables/layout.ts";
 import { IN_TRANSITION, type Rings } from "../transition.ts";
-import { entryLimit, type FlowMemory, type FlowMode, type FragmentMemory } from "./memory.ts";
+import { entryLimit, type FlowMode, type Flows, type Fragments } from "./memory.ts";
 import {
 	ICMP,
 	ICMPV6,
@@ -66,8 +66,8 @@ export interface OracleTables {
 	readonly services: readonly OracleService[];
 	/** With `bleach`: which codes must not reach which real server from outside. */
 	readonly codes: readonly { readonly address: Address; readonly codes: bigint }[];
-	readonly flows: FlowMemory;
-	readonly fragments: FragmentMemory;
+	readonly flows: Flows;
+	readonly fragments: Fragments;
 }
 
 export interface OracleOptions {
@@ -82,9 +82,21 @@ export interface OracleOptions {
 	readonly hook?: "xdp" | "tc";
 }
 
+/** How a packet's real server was found. */
+export interface Choice {
+	readonly service: OracleService;
+	readonly slot: number;
+	/** `ring`: by the slot; `before`: by what the slot had before its transition; `entry`: by the memory of flows. */
+	readonly by: "ring" | "before" | "entry";
+	/** Number of the real within the service; NOBODY, if no real takes new flows. */
+	readonly real: number;
+}
+
 export type OracleResult = {
 	/** The frame as it leaves, a new array. */
 	readonly frame: Uint8Array;
+	/** Of a packet that got as far as the choice. */
+	readonly choice?: Choice;
 } & (
 	| { readonly what: "pass" | "drop" | "answer"; readonly reason: Reason }
 	/** Out of an interface (`tx`: the one that it came from), or by the kernel. */
@@ -137,7 +149,8 @@ export function direct(
 	if (!isIpv4 && (type !== 0x86dd || ip.length < 40)) return pass("not-ip");
 	if ((ip[0] ?? 0) >> 4 !== (isIpv4 ? 4 : 6)) return pass("not-ip");
 	const director = new Director(frame, link, tables, options, now);
-	return director.direct();
+	const result = director.direct();
+	return director.choice === undefined ? result : { ...result, choice: director.choice };
 }
 
 class Director {
@@ -147,6 +160,7 @@ class Director {
 	readonly #tables: OracleTables;
 	readonly #options: OracleOptions;
 	readonly #now: number;
+	choice: Choice | undefined;
 
 	constructor(frame: Uint8Array, link: number, tables: OracleTables, options: OracleOptions, now: number) {
 		this.#frame = Uint8Array.from(frame);
@@ -341,14 +355,18 @@ class Director {
 		const value = rings.now[slot] ?? 0;
 		const current = value & ~IN_TRANSITION;
 		const isMoving = (value & IN_TRANSITION) !== 0;
-		if (mode === "none" || (mode === "transition" && !isMoving)) return current;
+		const found = (real: number, by: Choice["by"]) => {
+			this.choice = { service, slot, by, real };
+			return real;
+		};
+		if (mode === "none" || (mode === "transition" && !isMoving)) return found(current, "ring");
 		const { flows } = this.#tables;
 		const now = this.#now & 0xffff;
 		const entry = flows.get(hash);
 		const limit = entryLimit(mode, this.#now - service.since);
 		if (entry !== undefined && ((now - entry.tick) & 0xffff) <= limit && reals[entry.real]?.up === true) {
 			if (!begins && !leavesNoEntry) flows.set(hash, { real: entry.real, confirmed: true, tick: now });
-			return entry.real;
+			return found(entry.real, "entry");
 		}
 		const isOldUdp = isUdp && ((this.#now - service.changed) & 0xffff) > UDP_TICKS;
 		const before = rings.before[slot] ?? 0;
@@ -356,7 +374,7 @@ class Director {
 		const real = goesBack ? before : current;
 		const leaves = !leavesNoEntry && (begins || isUdp || mode === "always");
 		if (leaves && reals[real] !== undefined) flows.set(hash, { real, confirmed: false, tick: now });
-		return real;
+		return found(real, goesBack ? "before" : "ring");
 	}
 
 	/** Address, DSCP, hop limit, checksums, MAC addresses. */
