@@ -1,4 +1,4 @@
-/** The Internet checksum as it is updated in place: RFC 1624, equation 3. */
+/** The Internet checksum (RFC 1071), and how it is updated in place (RFC 1624, equation 3). */
 
 /** Sum of the 16-bit words of `bytes` (network order; an odd last byte is padded with zero), not yet folded. */
 export function sumOfWords(bytes: ArrayLike<number>): number {
@@ -12,6 +12,21 @@ export function foldSum(sum: number): number {
 	let folded = sum;
 	while (folded > 0xffff) folded = (folded & 0xffff) + Math.floor(folded / 0x10000);
 	return folded;
+}
+
+/** The checksum over bytes whose own field is zero; `more` is the sum of what is covered beside them. */
+export function internetChecksum(bytes: ArrayLike<number>, more = 0): number {
+	return ~foldSum(sumOfWords(bytes) + more) & 0xffff;
+}
+
+/** Sum of the pseudo-header that transport checksums cover; `length` is that of the transport's header and data. */
+export function pseudoHeaderSum(
+	source: ArrayLike<number>,
+	destination: ArrayLike<number>,
+	protocol: number,
+	length: number,
+): number {
+	return sumOfWords(source) + sumOfWords(destination) + protocol + (length & 0xffff) + (length >>> 16);
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The one entrance of `@l3dsr/packet`: addresses, DSCP, checksums and captures, knowing nothing of L3DSR. */
+/** The one entrance of `@l3dsr/packet`: addresses, DSCP, packets read and built, checksums and captures. */
 
 export {
 	type Address,
@@ -14,8 +14,27 @@ export {
 	prefixOf,
 	sameAddress,
 } from "./address.ts";
+export {
+	type EchoFields,
+	echoRequestMessage,
+	echoRequestPacket,
+	type IpFields,
+	ipPacket,
+	TCP_FLAG,
+	type TcpFields,
+	tcpPacket,
+	type UdpFields,
+	udpPacket,
+} from "./build.ts";
 export { byteAt, putWord, wordAt } from "./bytes.ts";
-export { complementOfSum, foldSum, replaceInChecksum, sumOfWords } from "./checksum.ts";
+export {
+	complementOfSum,
+	foldSum,
+	internetChecksum,
+	pseudoHeaderSum,
+	replaceInChecksum,
+	sumOfWords,
+} from "./checksum.ts";
 export {
 	DSCP_CLASSES,
 	DSCP_COUNT,
@@ -44,3 +63,10 @@ export {
 	PROTOCOL_NUMBER,
 } from "./protocol.ts";
 export { type Quote, quoteOf } from "./quote.ts";
+export {
+	type Checksums,
+	type ChecksumVerdict,
+	fillTransportChecksum,
+	isLeftToInterface,
+	verifyChecksums,
+} from "./verify.ts";

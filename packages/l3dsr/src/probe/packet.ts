@@ -1,5 +1,15 @@
-/** The packets of a probe as bytes, and what can come back. Pure. RFC 791, 8200, 9293, 768, 792, 4443. */
-import { type Address, addressFromBytes, type Family } from "@l3dsr/packet";
+/** The packets of a probe as bytes, and what can come back. Pure. */
+import {
+	type Address,
+	addressFromBytes,
+	echoRequestPacket,
+	ICMP_ERROR_TYPES,
+	type IpFields,
+	PROTOCOL_NUMBER,
+	TCP_FLAG,
+	tcpPacket,
+	udpPacket,
+} from "@l3dsr/packet";
 
 /** What the IP header says. */
 export interface Envelope {
@@ -16,9 +26,6 @@ export interface Ports {
 	readonly sourcePort: number;
 	readonly destinationPort: number;
 }
-
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
-export const TCP_FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
 
 const WINDOW = 64_240;
 
@@ -66,102 +73,25 @@ export function encodeReset(envelope: Envelope, ports: Ports, sequence: number):
 
 function encodeTcp(
 	envelope: Envelope,
-	{ sourcePort, destinationPort }: Ports,
+	ports: Ports,
 	sequence: number,
 	flags: number,
 	options: readonly number[],
 ): Uint8Array {
-	const segment = new Uint8Array(20 + options.length);
-	const view = viewOf(segment);
-	view.setUint16(0, sourcePort);
-	view.setUint16(2, destinationPort);
-	view.setUint32(4, sequence);
-	view.setUint8(12, (segment.length / 4) << 4);
-	view.setUint8(13, flags);
-	view.setUint16(14, flags === TCP_FLAG.rst ? 0 : WINDOW);
-	segment.set(options, 20);
-	view.setUint16(16, transportChecksum(envelope, PROTOCOL.tcp, segment));
-	return encodeIp(envelope, PROTOCOL.tcp, segment);
+	const window = flags === TCP_FLAG.rst ? 0 : WINDOW;
+	return tcpPacket(unfragmented(envelope), { ...ports, sequence, flags, window, options });
 }
 
-export function encodeUdp(
-	envelope: Envelope,
-	{ sourcePort, destinationPort }: Ports,
-	data: Uint8Array,
-): Uint8Array {
-	const datagram = new Uint8Array(8 + data.length);
-	const view = viewOf(datagram);
-	view.setUint16(0, sourcePort);
-	view.setUint16(2, destinationPort);
-	view.setUint16(4, datagram.length);
-	datagram.set(data, 8);
-	view.setUint16(6, transportChecksum(envelope, PROTOCOL.udp, datagram) || 0xffff);
-	return encodeIp(envelope, PROTOCOL.udp, datagram);
+export function encodeUdp(envelope: Envelope, ports: Ports, data: Uint8Array): Uint8Array {
+	return udpPacket(unfragmented(envelope), { ...ports, data });
 }
 
 export function encodeEcho(envelope: Envelope, id: number, sequence: number, data: Uint8Array): Uint8Array {
-	const ipv4 = envelope.source.family === "ipv4";
-	const message = echoMessage(envelope.source.family, id, sequence, data);
-	viewOf(message).setUint16(
-		2,
-		ipv4 ? checksum(message) : transportChecksum(envelope, PROTOCOL.icmpv6, message),
-	);
-	return encodeIp(envelope, ipv4 ? PROTOCOL.icmp : PROTOCOL.icmpv6, message);
+	return echoRequestPacket(unfragmented(envelope), { id, sequence, data });
 }
 
-/** An echo request without its checksum. */
-export function echoMessage(family: Family, id: number, sequence: number, data: Uint8Array): Uint8Array {
-	const message = new Uint8Array(8 + data.length);
-	const view = viewOf(message);
-	view.setUint8(0, family === "ipv4" ? 8 : 128);
-	view.setUint16(4, id);
-	view.setUint16(6, sequence);
-	message.set(data, 8);
-	return message;
-}
-
-function encodeIp(
-	{ source, destination, tos, ttl }: Envelope,
-	protocol: number,
-	payload: Uint8Array,
-): Uint8Array {
-	const ipv4 = source.family === "ipv4";
-	const header = new Uint8Array(ipv4 ? 20 : 40);
-	const view = viewOf(header);
-	if (ipv4) {
-		view.setUint8(0, 0x45);
-		view.setUint8(1, tos);
-		view.setUint16(2, 20 + payload.length);
-		view.setUint16(6, 0x4000); // do not fragment
-		view.setUint8(8, ttl);
-		view.setUint8(9, protocol);
-		header.set(source.bytes, 12);
-		header.set(destination.bytes, 16);
-		view.setUint16(10, checksum(header));
-	} else {
-		view.setUint32(0, 0x60000000 | (tos << 20));
-		view.setUint16(4, payload.length);
-		view.setUint8(6, protocol);
-		view.setUint8(7, ttl);
-		header.set(source.bytes, 8);
-		header.set(destination.bytes, 24);
-	}
-	return concatenate(header, payload);
-}
-
-/** RFC 1071; an odd last byte is padded with zero. */
-function checksum(bytes: Uint8Array): number {
-	let sum = 0;
-	for (let i = 0; i < bytes.length; i += 2) sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
-	while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-	return ~sum & 0xffff;
-}
-
-function transportChecksum({ source, destination }: Envelope, protocol: number, message: Uint8Array): number {
-	const trailer = Uint8Array.of(0, 0, message.length >> 8, message.length & 0xff, 0, 0, 0, protocol);
-	return checksum(
-		concatenate(Uint8Array.from(source.bytes), Uint8Array.from(destination.bytes), trailer, message),
-	);
+function unfragmented(envelope: Envelope): IpFields {
+	return { ...envelope, dontFragment: true };
 }
 
 /** The answer in a packet that begins at its IP header; undefined when it is none, or cut short. */
@@ -206,20 +136,20 @@ function decodeIp(bytes: Uint8Array): IpHeader | undefined {
 
 /** Types of ICMP that are an echo reply, and those that quote the packet which they are about. */
 const ICMP_TYPES = {
-	[PROTOCOL.icmp]: { reply: 0, request: 8, errors: [3, 11, 12] },
-	[PROTOCOL.icmpv6]: { reply: 129, request: 128, errors: [1, 2, 3, 4] },
+	[PROTOCOL_NUMBER.icmp]: { reply: 0, request: 8, errors: ICMP_ERROR_TYPES.ipv4 },
+	[PROTOCOL_NUMBER.icmpv6]: { reply: 129, request: 128, errors: ICMP_ERROR_TYPES.ipv6 },
 } as const;
 
 function decodeContent(protocol: number, payload: Uint8Array): Incoming | undefined {
 	if (payload.length < 8) return undefined;
 	const view = viewOf(payload);
 	const ports = { sourcePort: view.getUint16(0), destinationPort: view.getUint16(2) };
-	if (protocol === PROTOCOL.udp) return { kind: "udp", ...ports };
-	if (protocol === PROTOCOL.tcp) {
+	if (protocol === PROTOCOL_NUMBER.udp) return { kind: "udp", ...ports };
+	if (protocol === PROTOCOL_NUMBER.tcp) {
 		if (payload.length < 20) return undefined;
 		return { kind: "tcp", ...ports, flags: view.getUint8(13), acknowledgement: view.getUint32(8) };
 	}
-	if (protocol !== PROTOCOL.icmp && protocol !== PROTOCOL.icmpv6) return undefined;
+	if (protocol !== PROTOCOL_NUMBER.icmp && protocol !== PROTOCOL_NUMBER.icmpv6) return undefined;
 	const [type, code] = [view.getUint8(0), view.getUint8(1)];
 	const types = ICMP_TYPES[protocol];
 	if (type === types.reply) {
@@ -238,12 +168,12 @@ function decodeQuoted(bytes: Uint8Array): Quoted | undefined {
 	const view = viewOf(payload);
 	const ports = { sourcePort: view.getUint16(0), destinationPort: view.getUint16(2) };
 	switch (protocol) {
-		case PROTOCOL.tcp:
+		case PROTOCOL_NUMBER.tcp:
 			return { tos, destination, what: { kind: "tcp", ...ports, sequence: view.getUint32(4) } };
-		case PROTOCOL.udp:
+		case PROTOCOL_NUMBER.udp:
 			return { tos, destination, what: { kind: "udp", ...ports } };
-		case PROTOCOL.icmp:
-		case PROTOCOL.icmpv6:
+		case PROTOCOL_NUMBER.icmp:
+		case PROTOCOL_NUMBER.icmpv6:
 			if (view.getUint8(0) !== ICMP_TYPES[protocol].request) return undefined;
 			return {
 				tos,
@@ -257,14 +187,4 @@ function decodeQuoted(bytes: Uint8Array): Quoted | undefined {
 
 function viewOf(bytes: Uint8Array): DataView {
 	return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function concatenate(...parts: readonly Uint8Array[]): Uint8Array {
-	const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-	let at = 0;
-	for (const part of parts) {
-		whole.set(part, at);
-		at += part.length;
-	}
-	return whole;
 }

@@ -7,10 +7,9 @@
  */
 
 import { type DatagramEvent, DatagramSocket, ERRNO, SyscallError, untilReadable } from "@l3dsr/linux";
-import { addressFromBytes, dscpOfTos, tosOfDscp } from "@l3dsr/packet";
+import { addressFromBytes, dscpOfTos, echoRequestMessage, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, isPortUnreachable } from "./answer.ts";
-import { echoMessage } from "./packet.ts";
 import { type Asker, DEFAULTS, type Probe, type ProbeOptions, probeData } from "./prober.ts";
 
 interface Flight {
@@ -75,7 +74,10 @@ function launch(index: number, probe: Probe | undefined): Flight | Answer {
 			ttl,
 		);
 		// The kernel puts in its own identifier and checksum.
-		const data = protocol === "icmp" ? echoMessage(real.family, 0, 1, probeData(port)) : probeData(port);
+		const data =
+			protocol === "icmp"
+				? echoRequestMessage(real.family, { id: 0, sequence: 1, data: probeData(port) })
+				: probeData(port);
 		const sent = socket.send(data, real.bytes, port);
 		if (sent === 0) return { index, target, socket, data, sentAt: performance.now(), resent: false };
 		socket[Symbol.dispose]();

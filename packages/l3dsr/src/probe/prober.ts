@@ -9,7 +9,7 @@
 
 import { randomBytes, randomInt } from "node:crypto";
 import { IpSocket, SilentPort, SyscallError, sourceAddressFor, untilReadable } from "@l3dsr/linux";
-import { type Address, addressFromBytes, dscpOfTos, tosOfDscp } from "@l3dsr/packet";
+import { type Address, addressFromBytes, dscpOfTos, TCP_FLAG, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, isPortUnreachable } from "./answer.ts";
 import {
@@ -22,7 +22,6 @@ import {
 	type Incoming,
 	type IncomingPacket,
 	type Ports,
-	TCP_FLAG,
 } from "./packet.ts";
 
 export interface Probe {

@@ -1,6 +1,6 @@
 /** A packet's record as text. */
 
-import type { ChecksumVerdict } from "../../inspect/trace/checksums.ts";
+import type { ChecksumVerdict } from "@l3dsr/packet";
 import type { FailedCondition } from "../../inspect/trace/near-miss.ts";
 import type { PacketRecord, RuleRecord, StopRecord } from "../../inspect/trace/record.ts";
 import type { KernelRecord } from "../../inspect/trace/traced.ts";

@@ -1,6 +1,11 @@
 /** A packet to be traced, and the frame that it came in. Pure. */
-import { type CapturedPacket, networkPacketOf, parsePacket } from "@l3dsr/packet";
-import { fillTransportChecksum, isLeftToInterface } from "./checksums.ts";
+import {
+	type CapturedPacket,
+	fillTransportChecksum,
+	isLeftToInterface,
+	networkPacketOf,
+	parsePacket,
+} from "@l3dsr/packet";
 
 export interface InputPacket {
 	/** From its network header; zeros stand for what was not captured. */

@@ -1,8 +1,7 @@
 /** What became of one packet: the record that is printed, as text or as JSON. Pure. */
-import { type ParsedPacket, parsePacket } from "@l3dsr/packet";
+import { type ChecksumVerdict, type ParsedPacket, parsePacket, verifyChecksums } from "@l3dsr/packet";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
-import { type ChecksumVerdict, verifyChecksums } from "./checksums.ts";
 import { type ComparedField, compareFields, headerFields } from "./header-fields.ts";
 import { type StopResult, travel } from "./journey.ts";
 import { type FailedCondition, failedConditions } from "./near-miss.ts";

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dscp, parseAddress, parsePacket } from "@l3dsr/packet";
+import { dscp, parseAddress, parsePacket, verifyChecksums } from "@l3dsr/packet";
 import fc from "fast-check";
 import { buildPacket } from "../../../src/inspect/trace/build-packet.ts";
-import { verifyChecksums } from "../../../src/inspect/trace/checksums.ts";
 import {
 	dccp,
 	extension,

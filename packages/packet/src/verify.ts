@@ -1,14 +1,8 @@
-/** Are the checksums of a packet right? Summed in full, unlike the rewrite, which updates them. Pure. */
-import {
-	byteAt,
-	EXTENSION_HEADER,
-	foldSum,
-	type ParsedPacket,
-	PROTOCOL_NUMBER,
-	putWord,
-	sumOfWords,
-	wordAt,
-} from "@l3dsr/packet";
+/** Are the checksums of a packet right? Summed in full, unlike checksums that are updated in place. */
+import { byteAt, putWord, wordAt } from "./bytes.ts";
+import { foldSum, internetChecksum, pseudoHeaderSum, sumOfWords } from "./checksum.ts";
+import type { ParsedPacket } from "./parse.ts";
+import { EXTENSION_HEADER, PROTOCOL_NUMBER } from "./protocol.ts";
 
 /** `none`: a UDP datagram without one. `unknown`: it covers what is not here, `why` says what. */
 export type ChecksumVerdict =
@@ -46,9 +40,7 @@ function transportVerdict(
 	if (isFragment(bytes, packet)) return unknown("it covers the other fragments too");
 	if (!complete) return unknown("not all of the packet was captured");
 	const message = bytes.subarray(transport.offset, length);
-	const sum =
-		sumOfWords(coveredBy(transport.protocol, message)) +
-		pseudoHeaderSum(packet, transport.protocol, message.length);
+	const sum = sumOfWords(coveredBy(transport.protocol, message)) + pseudoHeaderOf(packet, message.length);
 	return { verdict: foldSum(sum) === 0xffff ? "good" : "bad" };
 }
 
@@ -61,7 +53,7 @@ export function isLeftToInterface(bytes: Uint8Array, packet: ParsedPacket): bool
 	if (transport?.checksumOffset === undefined || !transport.checksumPresent) return false;
 	const { protocol, offset, checksumOffset } = transport;
 	if (protocol !== PROTOCOL_NUMBER.tcp && protocol !== PROTOCOL_NUMBER.udp) return false;
-	const pseudo = foldSum(pseudoHeaderSum(packet, protocol, length - offset));
+	const pseudo = foldSum(pseudoHeaderOf(packet, length - offset));
 	return wordAt(bytes, checksumOffset) === pseudo && transportVerdict(bytes, packet, true)?.verdict === "bad";
 }
 
@@ -76,8 +68,8 @@ function coveredBy(protocol: number, message: Uint8Array): Uint8Array {
 	return message.subarray(0, (byteAt(message, 4) + dataWords - 1) * 4);
 }
 
-function pseudoHeaderSum({ source, destination }: ParsedPacket, protocol: number, length: number): number {
-	return sumOfWords(source) + sumOfWords(destination) + protocol + (length & 0xffff) + (length >>> 16);
+function pseudoHeaderOf({ source, destination, transport }: ParsedPacket, length: number): number {
+	return pseudoHeaderSum(source, destination, transport?.protocol ?? 0, length);
 }
 
 /** The first fragment of several; later ones have no transport header. */
@@ -100,12 +92,6 @@ export function fillTransportChecksum(bytes: Uint8Array, packet: ParsedPacket): 
 	if (transport?.checksumOffset === undefined) return;
 	putWord(bytes, transport.checksumOffset, 0);
 	const message = bytes.subarray(transport.offset, length);
-	const sum = sumOfWords(message) + pseudoHeaderSum(packet, transport.protocol, message.length);
-	const checksum = ~foldSum(sum) & 0xffff;
+	const checksum = internetChecksum(message, pseudoHeaderOf(packet, message.length));
 	putWord(bytes, transport.checksumOffset, checksum === 0 ? 0xffff : checksum);
-}
-
-/** The checksum over bytes without pseudo-header, whose own field is zero: IPv4's header, ICMP. */
-export function plainChecksum(bytes: Uint8Array): number {
-	return ~foldSum(sumOfWords(bytes)) & 0xffff;
 }
