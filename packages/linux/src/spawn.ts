@@ -72,8 +72,8 @@ export interface EndedProgram {
 	readonly exitCode: number | null;
 	/** The signal that ended it: `SIGKILL`. */
 	readonly signal?: string;
-	readonly stdout: Buffer;
-	readonly stderr: Buffer;
+	readonly stdout: Uint8Array;
+	readonly stderr: Uint8Array;
 }
 
 /**

@@ -102,13 +102,17 @@ async function runToEnd(
 			...(stdin === undefined ? {} : { stdin }),
 		});
 		if (exitCode === null) throw failed(`it was killed by ${signal}`);
-		return { exitCode, stdout: stdout.toString("utf8"), stderr: stderr.toString("utf8") };
+		return { exitCode, stdout: textOf(stdout), stderr: textOf(stderr) };
 	} catch (error) {
 		if (!(error instanceof SyscallError)) throw error;
 		throw failed(`${path} cannot be started: ${errnoText(error.errno)}`, error);
 	} finally {
 		if (stdin !== undefined) closeSync(stdin);
 	}
+}
+
+function textOf(bytes: Uint8Array): string {
+	return Buffer.from(bytes).toString("utf8");
 }
 
 let inputs = 0;
