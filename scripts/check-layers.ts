@@ -40,6 +40,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	],
 };
 
+/** What every layer may import. */
+const OF_EVERY_LAYER: ReadonlySet<string> = new Set(
+	["errors.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
+);
+
 /** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	koffi: ["linux"],
@@ -131,9 +136,9 @@ function checkRelative(file: SourceFile, specifier: string): void {
 		problems.push(`${file.path}: imports ${target.path} past the exports of its package`);
 		return;
 	}
-	if (file.package !== "l3dsr" || target.path === "packages/l3dsr/src/errors.ts") return;
+	if (file.package !== "l3dsr" || OF_EVERY_LAYER.has(target.path)) return;
 	const [layer = "", other = ""] = [file.place, target.place].map((place) => place.split("/")[1] ?? "");
-	if (layer === "") return; // errors.ts itself
+	if (layer === "") return; // what every layer may import
 	const allowed = MAY_IMPORT[layer];
 	if (allowed === undefined)
 		problems.push(`${file.path}: "${layer}" is not a layer; add it to scripts/check-layers.ts and DESIGN`);

@@ -7,10 +7,10 @@
  */
 
 import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
-import { LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
+import { errnoOfFileError, fileErrorText, LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
 import { NftablesError, type NftablesErrorCode } from "@l3dsr/nftables";
 import { PacketError, type PacketErrorCode } from "@l3dsr/packet";
-import { excerptOf } from "./excerpt.ts";
+import { excerptOf, printableExcerpt } from "./excerpt.ts";
 
 /** code → what it means: one line, quoted by the reference. */
 export const ERRORS = {
@@ -150,11 +150,37 @@ function diagnosticOf(error: unknown): Diagnostic {
 		return { code: OF_BPF[error.code], ...notes, ...explained(error) };
 	}
 	if (error instanceof PacketError) return { code: OF_PACKET[error.code], ...explained(error) };
+	const errno = errnoOfFileError(error);
+	if (errno !== undefined && error instanceof Error && "syscall" in error) {
+		return systemFailure(error, errno, "path" in error ? String(error.path) : "");
+	}
 	return {
 		code: "INTERNAL",
 		message: `unexpected failure: ${error instanceof Error ? error.message : String(error)}`,
 		hint: "this is a fault of l3dsr; please report it with the output of the same command and --debug",
 	};
+}
+
+/** What a function of Node's says of a file that we did not expect to be missing, full or forbidden. */
+function systemFailure(
+	error: Error & { readonly syscall: unknown },
+	errno: string,
+	path: string,
+): Diagnostic {
+	const denied = errno === "EACCES" || errno === "EPERM";
+	const hint = denied ? "run it as root" : hintFor(errno, path);
+	return {
+		code: denied ? "KERNEL_PERMISSION" : "KERNEL_SYSCALL",
+		message: `${[String(error.syscall), path].filter(Boolean).join(" ")}: ${fileErrorText(error)}`,
+		...(hint === undefined ? {} : { hint }),
+	};
+}
+
+function hintFor(errno: string, path: string): string | undefined {
+	if (errno === "ENOSPC" || errno === "EDQUOT") return "make room on that file system (df, df -i)";
+	if (errno === "EMFILE" || errno === "ENFILE") return "raise the limit of open files (ulimit -n)";
+	if (errno === "ENOENT" && path.startsWith("/proc")) return "mount it: mount -t proc proc /proc";
+	return undefined;
 }
 
 function explained({ message, hint }: { readonly message: string; readonly hint?: string }): {
@@ -172,7 +198,7 @@ export function renderDiagnostic(diagnostic: Diagnostic): string {
 	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
 	if (position !== undefined) {
 		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
-		const { text, column, length } = excerptOf(position);
+		const { text, column, length } = printableExcerpt(excerptOf(position));
 		const lead = text.slice(0, column - 1).replace(/[^\t]/g, " ");
 		const gutter = position.source === "argument" ? "" : `${position.line} | `;
 		lines.push(gutter + text);

@@ -1,5 +1,7 @@
 /** The part of a line that a message shows, with the place in it: all of a usual line, a window of a long one. */
 
+import { printable } from "./printable.ts";
+
 /** Longer lines are shown in part. */
 const WIDTH = 400;
 /** How much of what stands before the place is shown then. */
@@ -24,4 +26,15 @@ export function excerptOf(line: Excerpt): Excerpt {
 	const shown = before + text.slice(start, end) + (end < text.length ? CUT : "");
 	const at = column - start + before.length;
 	return { text: shown, column: at, length: Math.max(1, Math.min(length, shown.length - at + 1)) };
+}
+
+/** The same with control characters escaped, as they are printed: the place moves along. */
+export function printableExcerpt({ text, column, length }: Excerpt): Excerpt {
+	const before = printable(text.slice(0, column - 1), true);
+	const marked = printable(text.slice(column - 1, column - 1 + length), true);
+	return {
+		text: printable(text, true),
+		column: before.length + 1,
+		length: Math.max(length, marked.length),
+	};
 }

@@ -1,9 +1,8 @@
 /** flock(2) on a file: one process at a time, and the kernel lets go when its holder dies. */
-
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { monotonicMs } from "./clock.ts";
-import { ERRNO, fileErrorText } from "./errno.ts";
+import { ERRNO, errnoOfFileError, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { check, libcFunction } from "./libc.ts";
 
@@ -18,7 +17,11 @@ const RETRY_MS = 20;
 export interface FileLockOptions {
 	/** How long to wait for another holder: 0 (the default) fails at once, Infinity waits for ever. */
 	readonly waitMs?: number;
+	/** Told once, when the wait has lasted a second: `process 7 (l3dsr)`, or `another process`. */
+	readonly onWait?: (holder: string) => void;
 }
+
+const LONG_WAIT_MS = 1000;
 
 /** Held until disposed, or until the process ends. */
 export class FileLock implements Disposable {
@@ -37,13 +40,19 @@ export class FileLock implements Disposable {
 	static async acquire(path: string, options: FileLockOptions = {}): Promise<FileLock> {
 		const fd = open(path);
 		try {
-			const deadline = monotonicMs() + (options.waitMs ?? 0);
+			const began = monotonicMs();
+			const deadline = began + (options.waitMs ?? 0);
+			let told = false;
 			for (;;) {
 				const result = flock(fd, LOCK_EX | LOCK_NB);
 				if (result === 0) return new FileLock(path, fd);
 				if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR) check(result, `lock ${path}`);
 				const leftMs = deadline - monotonicMs();
 				if (leftMs <= 0) throw held(path, fd);
+				if (!told && monotonicMs() - began >= LONG_WAIT_MS) {
+					told = true;
+					options.onWait?.(holderText(fd));
+				}
 				await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_MS, leftMs)));
 			}
 		} catch (error) {
@@ -60,25 +69,49 @@ export class FileLock implements Disposable {
 	}
 }
 
+/** A FIFO in its place must not keep us waiting for its reader. */
+const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
 function open(path: string): number {
+	let fd: number;
 	try {
-		return openSync(path, "a", 0o600);
+		fd = openSync(path, OPEN_FLAGS, 0o600);
 	} catch (cause) {
+		if (errnoOfFileError(cause) === "ENXIO") throw notRegular(path, cause);
 		const reason = fileErrorText(cause);
 		const permission = /^(EACCES|EPERM) /.test(reason);
+		const full = /^(ENOSPC|EDQUOT) /.test(reason);
+		const folder = dirname(path);
 		throw new LinuxError(permission ? "PERMISSION" : "SYSCALL", `open lock file ${path}: ${reason}`, {
-			hint: permission ? "run it as root" : `${dirname(path)} must exist and be writable`,
+			hint: permission
+				? "run it as root"
+				: full
+					? `make room in ${folder}: df ${folder}, df -i ${folder}`
+					: `${folder} must exist and be writable`,
 			cause,
 		});
 	}
+	if (fstatSync(fd).isFile()) return fd;
+	closeSync(fd);
+	throw notRegular(path);
+}
+
+function notRegular(path: string, cause?: unknown): LinuxError {
+	return new LinuxError("SYSCALL", `open lock file ${path}: it is not a regular file`, {
+		hint: `delete ${path}; the next command makes it anew`,
+		cause,
+	});
 }
 
 function held(path: string, fd: number): LinuxError {
-	const pid = holder(fd);
-	const who = pid === undefined ? "another process" : `process ${pid}${programOf(pid)}`;
-	return new LinuxError("LOCK_HELD", `lock ${path}: held by ${who}`, {
+	return new LinuxError("LOCK_HELD", `lock ${path}: held by ${holderText(fd)}`, {
 		hint: "try again when it is done, or wait for it (-w)",
 	});
+}
+
+function holderText(fd: number): string {
+	const pid = holder(fd);
+	return pid === undefined ? "another process" : `process ${pid}${programOf(pid)}`;
 }
 
 /** ` (l3dsr)`; empty where it cannot be told. */

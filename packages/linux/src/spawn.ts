@@ -4,7 +4,7 @@
  * node:child_process does more than that, at a price that shows in commands that take 50 ms: loading it takes 5,
  * for it brings node:net, and each fork 2, for it copies the page tables of this process.
  */
-import { closeSync, fstatSync, openSync, read, readSync } from "node:fs";
+import { closeSync, fstatSync, read, readSync } from "node:fs";
 import { constants } from "node:os";
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
@@ -61,7 +61,7 @@ const ENDS = new Layout({ read: "s32", write: "s32" });
 export interface SpawnOptions {
 	/** All of its environment, NAME=VALUE. */
 	readonly env: readonly string[];
-	/** A descriptor to read from; nothing (/dev/null) without one. */
+	/** A descriptor to read from; nothing without one. */
 	readonly stdin?: number;
 	/** In a session, and so a process group, of its own: a Ctrl-C at the terminal does not reach it. */
 	readonly ownSession?: boolean;
@@ -126,7 +126,7 @@ function start(
 	initActions(actions);
 	let input: number | undefined;
 	try {
-		input = stdin ?? openSync("/dev/null", "r");
+		input = stdin ?? check(memfdCreate(cText("stdin"), MFD_CLOEXEC), doing);
 		// In the program they are 0 to 3; none of these numbers is one of them here, where Node has taken them.
 		const descriptors = [input, stdout, stderr, pipe.write];
 		descriptors.forEach((from, to) => void succeeded(addDup2(actions, from, to), doing));

@@ -19,7 +19,9 @@ import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { duplicateLines, renderReport } from "./dsrctl/table.ts";
 import { explaining } from "./failure.ts";
 import { interruptible } from "./interrupt.ts";
+import { sayWaiting } from "./lock-wait.ts";
 import { VERSION } from "./package-version.ts";
+import { printableContext } from "./printable-output.ts";
 import { reportError } from "./report.ts";
 import { describeStep } from "./services/describe-step.ts";
 
@@ -33,7 +35,8 @@ export async function main(programName: string): Promise<void> {
 }
 
 /** Runs one command line. Never throws: what is wrong is printed, and told by the exit code. */
-export async function runDsrctl(context: CliContext, host: DsrctlHost): Promise<number> {
+export async function runDsrctl(given: CliContext, host: DsrctlHost): Promise<number> {
+	const context = printableContext(given);
 	const command = parseArguments(context.programName, context.argv);
 	if (command.kind === "usage") {
 		context.stdout.write(usage(context.programName));
@@ -182,7 +185,7 @@ async function change({ command, context, host, services, faulty, table }: Run):
 				for (const { steps } of plans) steps.forEach(print);
 				return;
 			}
-			using _lock = await host.lock(Number.POSITIVE_INFINITY);
+			using _lock = await host.lock(Number.POSITIVE_INFINITY, sayWaiting(context));
 			await interruptible(context, () => reconcile(host, datapath, targets, { onFound, onStep: print }));
 		});
 	}

@@ -1,6 +1,7 @@
 /** `l3dsr import`: services, or rules, out of what a host had before: iptables-save files, dsr.conf folders. */
 import { type Command, Option } from "commander";
 import { L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
+import { readFailure } from "../host/files.ts";
 import { rulesOf } from "../inspect/vip-table.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { Rule } from "../model/rule.ts";
@@ -149,10 +150,9 @@ function readServices(host: ServiceHost): string {
 function read(host: ServiceHost, file: string): string {
 	let text: string;
 	try {
-		text = host.readFile(file === "-" ? "/dev/stdin" : file);
+		text = host.readFile(file);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: ${reason}` }, { cause });
+		throw readFailure("FILE_READ", "", file, cause);
 	}
 	if (!text.includes("\0")) return text;
 	throw new L3dsrError({ code: "FILE_READ", message: `read ${file}: it is not text` });

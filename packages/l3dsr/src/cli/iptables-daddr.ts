@@ -8,6 +8,7 @@ import { asL3dsrError } from "../errors.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { EXIT, EXIT_OF } from "./exit-codes.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
+import { printableContext } from "./printable-output.ts";
 import { reportError } from "./report.ts";
 
 /** RESOURCE_PROBLEM of iptables. */
@@ -22,7 +23,8 @@ export async function main(programName: string): Promise<void> {
 }
 
 /** Runs one command line. Never throws: what is wrong is printed to `context.stderr` and told by the exit code. */
-export async function runIptables(context: CliContext, host: IptablesHost): Promise<number> {
+export async function runIptables(given: CliContext, host: IptablesHost): Promise<number> {
+	const context = printableContext(given);
 	const { programName } = context;
 	const family: Family = programName.startsWith("ip6") ? "ipv6" : "ipv4";
 	try {

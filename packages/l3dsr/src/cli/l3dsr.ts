@@ -11,6 +11,7 @@ import { didYouMean } from "../syntax/suggest.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
+import { printableContext } from "./printable-output.ts";
 import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
 
@@ -73,7 +74,8 @@ export async function main(programName: string): Promise<void> {
 }
 
 /** Runs one command line. Never throws: every failure is printed to `context.stderr` and told by the exit code. */
-export async function runL3dsr(context: CliContext): Promise<ExitCode> {
+export async function runL3dsr(given: CliContext): Promise<ExitCode> {
+	const context = printableContext(given);
 	try {
 		return await dispatch(context);
 	} catch (error) {

@@ -1,7 +1,7 @@
 /** `l3dsr probe`: does that server answer from the VIP? What a director's health check must see. */
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { readFailure, readText } from "../host/files.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer } from "../probe/answer.ts";
 import { diagnose } from "../probe/diagnose.ts";
@@ -218,20 +218,21 @@ class Progress {
 		const now = performance.now();
 		if (this.#total === 0 || now - this.#shownAt < 100) return;
 		this.#shownAt = now;
-		this.#stream.write(`\r${this.#done} of ${this.#total} probed, ${this.#failed} not as they should be`);
+		this.#stream.write(
+			Buffer.from(`\r${this.#done} of ${this.#total} probed, ${this.#failed} not as they should be`),
+		);
 	}
 
 	end(): void {
-		if (this.#shownAt > 0) this.#stream.write("\r\u001b[K");
+		if (this.#shownAt > 0) this.#stream.write(Buffer.from("\r\u001b[K"));
 	}
 }
 
 function readTargets(path: string): string {
 	try {
-		return readFileSync(path === "-" ? 0 : path, "utf8");
+		return readText(path);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new L3dsrError({ code: "FILE_READ", message: `read targets from ${path}: ${reason}` }, { cause });
+		throw readFailure("FILE_READ", "targets from", path, cause);
 	}
 }
 

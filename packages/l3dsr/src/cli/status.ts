@@ -94,7 +94,7 @@ async function watch(
 		const services = record.services.map((row) => ({ ...row, rate: rateOf(row, before, elapsed) }));
 		if (json) writeJson(stdout, { ...record, services }, { lines: true });
 		else {
-			if (stdout.isTTY === true) stdout.write("\u001b[H\u001b[2J");
+			if (stdout.isTTY === true) stdout.write(Buffer.from("\u001b[H\u001b[2J"));
 			stdout.write(statusText({ ...record, services }, style, true));
 		}
 		before = record.services;

@@ -7,6 +7,8 @@ import { statSync } from "node:fs";
 export interface HostLockOptions {
 	/** How long to wait while another holds it: 0 fails at once, Infinity waits for ever. */
 	readonly waitMs: number;
+	/** Told once, who holds it, when the wait gets long. */
+	readonly onWait?: (holder: string) => void;
 	/** Default /run. */
 	readonly directory?: string;
 }
@@ -23,5 +25,6 @@ export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/
 export async function acquireHostLock(options: HostLockOptions): Promise<Disposable> {
 	// The FFI is loaded only by commands that change something.
 	const { FileLock } = await import("@l3dsr/linux");
-	return FileLock.acquire(hostLockPath(options.directory), { waitMs: options.waitMs });
+	const { directory, ...waiting } = options;
+	return FileLock.acquire(hostLockPath(directory), waiting);
 }

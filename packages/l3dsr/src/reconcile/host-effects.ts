@@ -21,6 +21,9 @@ export interface HostEffects {
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
 	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
-	/** The lock around every change of this host. Throws LOCK_HELD when the wait is over. */
-	lock(waitMs: number): Promise<Disposable>;
+	/**
+	 * The lock around every change of this host; `onWait` is told once who holds it when the wait gets long. Throws
+	 * LOCK_HELD when the wait is over.
+	 */
+	lock(waitMs: number, onWait?: (holder: string) => void): Promise<Disposable>;
 }

@@ -17,5 +17,5 @@ export const SYSTEM_EFFECTS: HostEffects = {
 	changeLoopback: async (changes) => changeLoopbackAddresses(changes),
 	guard: async () => observeGuard(),
 	applyGuard: async (desired, observed) => applyGuard(desired, observed),
-	lock: (waitMs) => acquireHostLock({ waitMs }),
+	lock: (waitMs, onWait) => acquireHostLock({ waitMs, ...(onWait === undefined ? {} : { onWait }) }),
 };

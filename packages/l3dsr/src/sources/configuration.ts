@@ -1,7 +1,8 @@
 /** Reads what the host should be: l3dsr.yaml, and the dsr.conf files that it includes. */
 import { dirname, resolve } from "node:path";
-import { fileErrorText } from "@l3dsr/linux";
+import { errnoOfFileError } from "@l3dsr/linux";
 import { type Diagnostic, L3dsrError, type Position } from "../errors.ts";
+import { readFailure } from "../host/files.ts";
 import type { Configuration, DatapathSettings } from "../model/configuration.ts";
 import type { Service } from "../model/service.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
@@ -96,17 +97,10 @@ function readText(files: SourceFiles, path: string): string {
 	try {
 		return files.readFile(path);
 	} catch (cause) {
-		const reason = fileErrorText(cause);
-		throw new L3dsrError(
-			{
-				code: "CONFIG_READ",
-				message: `read configuration ${path}: ${reason}`,
-				...(reason.startsWith("ENOENT")
-					? { hint: "write one (l3dsr alone shows how), or name another with -c" }
-					: {}),
-			},
-			{ cause },
-		);
+		const failure = readFailure("CONFIG_READ", "configuration", path, cause);
+		if (errnoOfFileError(cause) !== "ENOENT") throw failure;
+		const hint = "write one (l3dsr alone shows how), or name another with -c";
+		throw new L3dsrError({ ...failure.diagnostics[0], hint }, { cause });
 	}
 }
 

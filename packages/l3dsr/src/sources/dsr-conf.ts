@@ -1,6 +1,6 @@
 /** Reads dsr.conf files: one, or all of a folder. */
-import { fileErrorText } from "@l3dsr/linux";
 import type { Diagnostic, Position } from "../errors.ts";
+import { readFailure } from "../host/files.ts";
 import type { WrittenService } from "../model/service.ts";
 import { collationOf } from "../syntax/collation.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
@@ -94,7 +94,7 @@ export async function readDsrConf(
 			lines.set(file, text.split("\n"));
 			for (const entry of parseDsrConf(file, text)) entries.push(entry);
 		} catch (cause) {
-			diagnostics.push({ code: "CONFIG_READ", message: `read ${file}: ${fileErrorText(cause)}` });
+			diagnostics.push(...readFailure("CONFIG_READ", "", file, cause).diagnostics);
 		}
 	}
 	const hosts = hostNamesOf(entries);

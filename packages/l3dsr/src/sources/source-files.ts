@@ -1,7 +1,8 @@
 /** The files that a wish is read from, and what their text means on this host: passed in, so that a test can pass others. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import type { Address } from "@l3dsr/packet";
 import { listInterfaceAddresses } from "../host/addresses.ts";
+import { readText } from "../host/files.ts";
 import { ipv4AddressOf } from "../host/host-name.ts";
 
 export const CONFIG_FILE = "/etc/l3dsr/l3dsr.yaml";
@@ -10,7 +11,7 @@ export const DSR_CONF_FOLDER = "/etc/dsr.d";
 export interface SourceFiles {
 	/** dsrctl's folder. */
 	readonly dsrConfFolder: string;
-	/** Throws what the file system says (ENOENT, EACCES …). */
+	/** As host/files.ts reads it, with the failures that `fileReason` words. */
 	readFile(path: string): string;
 	/** Names in a folder; undefined when `path` is not one. */
 	listFolder(path: string): string[] | undefined;
@@ -23,7 +24,7 @@ export interface SourceFiles {
 /** The host's own. */
 export const SYSTEM_FILES: SourceFiles = {
 	dsrConfFolder: DSR_CONF_FOLDER,
-	readFile: (path) => readFileSync(path, "utf8"),
+	readFile: readText,
 	listFolder: (path) => (isFolder(path) ? readdirSync(path) : undefined),
 	addressOf: ipv4AddressOf,
 	ownAddresses: () =>

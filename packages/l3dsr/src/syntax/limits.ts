@@ -17,6 +17,8 @@ export const LIMITS = {
 	listEntries: 1_024,
 	/** Of a YAML file, in characters. */
 	yamlLength: 2 * 1024 * 1024,
+	/** Of a YAML file, and values that they may become for each that is written. */
+	yamlAliases: 100,
 	/** That are shown of one text. */
 	problems: 100,
 } as const;

@@ -60,8 +60,8 @@ describe("l3dsr trace", () => {
 		for (const [path, message] of [
 			[file("empty", ""), "it is neither pcap nor pcapng\nhint: it is empty"],
 			[file("text", "45000014"), "it is neither pcap nor pcapng\nhint: a packet in hex goes behind --hex"],
-			[join(folder, "folder"), "EISDIR"],
-			[join(folder, "nosuch"), "ENOENT"],
+			[join(folder, "folder"), "EISDIR \\(is a directory\\)"],
+			[join(folder, "nosuch"), "ENOENT \\(no such file or directory\\)"],
 		] as const) {
 			assert.match(
 				said("trace", path),
@@ -132,11 +132,11 @@ describe("l3dsr trace", () => {
 		assert.equal(decodeCapture(readFileSync(capture), "in").packets.length, 3);
 		assert.match(
 			said("trace", capture, "-w", "/nonexistent/x.pcap"),
-			/^1: error\[FILE_WRITE\]: write capture \/nonexistent\/x\.pcap: ENOENT\n$/,
+			/^1: error\[FILE_WRITE\]: write capture \/nonexistent\/x\.pcap: ENOENT \(no such file or directory\)\n$/,
 		);
 		assert.match(
 			said("trace", ...packet, "-w", folder),
-			/^1: error\[FILE_WRITE\]: write capture .*: EISDIR\n$/,
+			/^1: error\[FILE_WRITE\]: write capture .*: EISDIR \(is a directory\)\n$/,
 		);
 	});
 

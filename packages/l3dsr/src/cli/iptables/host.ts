@@ -1,8 +1,7 @@
 /** What the commands of iptables-daddr need of the host: passed in, so that a test can pass something else. */
 
-import { readFileSync } from "node:fs";
 import { type Address, addressBits } from "@l3dsr/packet";
-import { L3dsrError } from "../../errors.ts";
+import { readFailure, readText } from "../../host/files.ts";
 import { namesOf } from "../../host/host-name.ts";
 import { ipv6State } from "../../host/ipv6.ts";
 import type { Rule } from "../../model/rule.ts";
@@ -48,7 +47,7 @@ export function systemHost(): IptablesHost {
 
 function readIfThere(path: string): string {
 	try {
-		return readFileSync(path, "utf8");
+		return readText(path);
 	} catch {
 		return "";
 	}
@@ -57,11 +56,9 @@ function readIfThere(path: string): string {
 /** A file, or stdin for "-". */
 function readFile(path: string): string {
 	try {
-		return readFileSync(path === "-" ? 0 : path, "utf8");
+		return readText(path);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		const name = path === "-" ? "standard input" : path;
-		throw new L3dsrError({ code: "FILE_READ", message: `read ${name}: ${reason}` }, { cause });
+		throw readFailure("FILE_READ", "", path, cause);
 	}
 }
 

@@ -11,6 +11,7 @@ import type { Observation, ObservedRule } from "../../rewrite/datapath.ts";
 import { resolveSettings } from "../../sources/settings.ts";
 import type { CliContext } from "../context.ts";
 import { explaining } from "../failure.ts";
+import { sayWaiting } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
@@ -85,7 +86,7 @@ export async function changeRules(host: IptablesHost, { context, ...change }: Ch
 		said = await change.edit(editor, rules);
 	});
 	const onFound = ({ state }: ObservedHost): void => warnOf(state.findings, stderr);
-	using _held = await lock(host, change.waitSeconds);
+	using _held = await lock(host, change.waitSeconds, context);
 	try {
 		await explaining(async () => {
 			if (change.commit === false) await rehearse(host, datapath, [target], { onFound });
@@ -96,9 +97,9 @@ export async function changeRules(host: IptablesHost, { context, ...change }: Ch
 	}
 }
 
-async function lock(host: IptablesHost, seconds: number): Promise<Disposable> {
+async function lock(host: IptablesHost, seconds: number, context: CliContext): Promise<Disposable> {
 	try {
-		return await host.lock(seconds * 1000);
+		return await host.lock(seconds * 1000, sayWaiting(context));
 	} catch (error) {
 		const known = asL3dsrError(error);
 		if (known.code !== "LOCK_HELD") throw error;

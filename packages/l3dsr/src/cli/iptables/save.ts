@@ -1,8 +1,7 @@
 /** `iptables-daddr-save`: prints the rules as `-restore` reads them. */
 
-import { writeFileSync } from "node:fs";
 import type { Family } from "@l3dsr/packet";
-import { L3dsrError } from "../../errors.ts";
+import { writeBytes, writeFailure } from "../../host/files.ts";
 import type { Table } from "../../model/rule.ts";
 import { SAVE_OPTIONS } from "../../syntax/iptables/command-options.ts";
 import { saveHelp } from "../../syntax/iptables/help.ts";
@@ -58,10 +57,9 @@ export async function runSave(context: CliContext, host: IptablesHost, family: F
 
 function write(path: string, text: string): void {
 	try {
-		writeFileSync(path, text);
+		writeBytes(path, Buffer.from(text));
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new L3dsrError({ code: "FILE_WRITE", message: `write ${path}: ${reason}` }, { cause });
+		throw writeFailure("", path, cause);
 	}
 }
 

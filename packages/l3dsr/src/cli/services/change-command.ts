@@ -7,6 +7,7 @@ import type { Plan, Target } from "../../reconcile/target.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
+import { sayWaiting } from "../lock-wait.ts";
 import { reportError } from "../report.ts";
 import { describeStep, subjectsOf } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
@@ -64,7 +65,7 @@ export async function change(
 		}
 		return;
 	}
-	using _lock = await host.lock(options.wait * 1000);
+	using _lock = await host.lock(options.wait * 1000, sayWaiting(context));
 	await interruptible(context, async (signal) => {
 		try {
 			(await explaining(() => reconcile(host, datapath, [target], { onStep: print }))).forEach(finish);

@@ -1,6 +1,5 @@
 /** The packets to trace: from fields, from hex, or from a capture. */
 
-import { readFileSync } from "node:fs";
 import {
 	type Address,
 	addressBits,
@@ -15,6 +14,7 @@ import {
 	sameAddress,
 } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
+import { CAPTURE_LIMIT_BYTES, readBytes, readFailure } from "../../host/files.ts";
 import { buildPacket, type PacketTransport } from "../../inspect/trace/build-packet.ts";
 import { type InputPacket, type OtherFrame, packetIn } from "../../inspect/trace/input-packet.ts";
 import { hostPrefix } from "../../model/selection.ts";
@@ -60,10 +60,9 @@ export function readInput(file: string | undefined, options: TraceOptions): Trac
 function readCapture(file: string): TraceInput {
 	let bytes: Uint8Array;
 	try {
-		bytes = readFileSync(file === "-" ? 0 : file);
+		bytes = readBytes(file, CAPTURE_LIMIT_BYTES);
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new L3dsrError({ code: "FILE_READ", message: `read capture ${file}: ${reason}` }, { cause });
+		throw readFailure("FILE_READ", "capture", file, cause);
 	}
 	const { packets, cutShort } = decodeCapture(bytes, file === "-" ? "stdin" : file);
 	const unknown = packets.find(({ linkType }) => !isKnownLinkType(linkType));

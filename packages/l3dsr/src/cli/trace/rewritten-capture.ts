@@ -1,8 +1,8 @@
 /** The packets as the rules leave them, as a capture file: what was not captured stays left out. */
 
-import { closeSync, openSync, statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
-import { L3dsrError } from "../../errors.ts";
+import { requireWritableFile, writeBytes, writeFailure } from "../../host/files.ts";
 import type { OtherFrame } from "../../inspect/trace/input-packet.ts";
 import { outgoingBytes } from "../../inspect/trace/record.ts";
 import type { Traced } from "../../inspect/trace/traced.ts";
@@ -52,7 +52,7 @@ export function requireWritable(context: CliContext, path: string, input: string
 	if (there !== undefined && there.ino === read?.ino && there.dev === read.dev) {
 		throw usage(`-w ${path} would take the place of the capture that is read`, "write to another file");
 	}
-	reporting(path, () => closeSync(openSync(path, "a")));
+	reporting(path, () => requireWritableFile(path));
 }
 
 /** Where the text goes: not between the bytes of a capture. */
@@ -62,14 +62,13 @@ export function textContext(context: CliContext, path: string | undefined): CliC
 
 export function writeCapture({ stdout }: CliContext, path: string, bytes: Uint8Array): void {
 	if (path === STDOUT) stdout.write(bytes);
-	else reporting(path, () => writeFileSync(path, bytes));
+	else reporting(path, () => writeBytes(path, bytes));
 }
 
 function reporting(path: string, work: () => void): void {
 	try {
 		work();
 	} catch (cause) {
-		const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-		throw new L3dsrError({ code: "FILE_WRITE", message: `write capture ${path}: ${reason}` }, { cause });
+		throw writeFailure("capture", path, cause);
 	}
 }

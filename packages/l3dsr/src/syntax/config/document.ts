@@ -1,5 +1,15 @@
 /** A YAML text with places: every finding names line and column, and shows the line. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from "yaml";
+import {
+	isAlias,
+	isMap,
+	isScalar,
+	isSeq,
+	LineCounter,
+	type Node,
+	parseDocument,
+	visit,
+	type YAMLError,
+} from "yaml";
 import { type Diagnostic, type ErrorCode, L3dsrError, type Position } from "../../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { withMoreNote } from "../problems.ts";
@@ -10,6 +20,7 @@ export class ConfigDocument {
 	readonly #lines = new LineCounter();
 	readonly #document;
 	readonly #found: Diagnostic[] = [];
+	#readable: boolean;
 	/** The last node that something was looked up in. */
 	#holder: { readonly path: readonly (string | number)[]; readonly node: Node | undefined };
 
@@ -20,16 +31,47 @@ export class ConfigDocument {
 		this.#document = parse(text, source, this.#lines);
 		this.#holder = { path: [], node: this.#resolve(this.#document.contents) };
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
+		this.#readable = this.#document.errors.length === 0;
+		if (this.#readable) this.#checkAliases();
+	}
+
+	/** An alias without its anchor, and aliases of aliases that would become millions of values. */
+	#checkAliases(): void {
+		let count = 0;
+		visit(this.#document, {
+			Alias: (_key, alias) => {
+				count++;
+				if (this.#readable && count > LIMITS.yamlAliases) {
+					this.#reportAlias(`the file has more than ${LIMITS.yamlAliases} aliases`, alias);
+				} else if (alias.resolve(this.#document) === undefined) {
+					this.#reportAlias(`alias *${alias.source} has no anchor &${alias.source} before it`, alias);
+				}
+			},
+		});
+		if (count === 0 || !this.#readable) return;
+		try {
+			this.#document.toJS({ maxAliasCount: LIMITS.yamlAliases });
+		} catch (error) {
+			if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error;
+			const message = "aliases within aliases become too many values, or refer to themselves";
+			this.report("CONFIG_SYNTAX", message, this.position(0, 0));
+			this.#readable = false;
+		}
+	}
+
+	#reportAlias(message: string, { range }: Node): void {
+		this.#readable = false;
+		this.report("CONFIG_SYNTAX", message, this.position(range?.[0] ?? 0, range?.[1] ?? 0));
 	}
 
 	/** True when the text is YAML at all, so that looking at its values makes sense. */
 	get readable(): boolean {
-		return this.#document.errors.length === 0;
+		return this.#readable;
 	}
 
 	/** As plain JavaScript values, for the schema. */
 	toJS(): unknown {
-		return this.#document.toJS({ maxAliasCount: 100 }) ?? {};
+		return this.#document.toJS({ maxAliasCount: LIMITS.yamlAliases }) ?? {};
 	}
 
 	/** The node at a path of keys and indexes, aliases resolved; undefined when there is none. */

@@ -62,7 +62,10 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 		isRoot: true,
 		ipv6: () => "on",
 		readFile: (path) => {
-			throw new L3dsrError({ code: "FILE_READ", message: `read ${path}: ENOENT` });
+			throw new L3dsrError({
+				code: "FILE_READ",
+				message: `read ${path}: ENOENT (no such file or directory)`,
+			});
 		},
 		now: () => new Date(2026, 10, 3, 4, 5, 6),
 		...changes,

@@ -1,0 +1,129 @@
+/**
+ * Files that a person names, read and written in one way. Read are only regular files, and pipes where they are asked
+ * for; never more than a limit, and without waiting for somebody who may never come.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { errnoOfFileError, fileErrorText } from "@l3dsr/linux";
+import { type ErrorCode, L3dsrError } from "../errors.ts";
+
+const MIB = 1 << 20;
+/** Configurations, dsr.conf, saved rules, lists of targets: a hundred thousand services are a tenth of it. */
+export const TEXT_LIMIT_BYTES = 64 * MIB;
+export const CAPTURE_LIMIT_BYTES = 1024 * MIB;
+
+const CHUNK_BYTES = 64 * 1024;
+
+/** Paths of descriptors that this process was given: a pipe of the shell's, `<(…)`. */
+const GIVEN_DESCRIPTOR = /^\/(dev\/stdin|(dev|proc\/self)\/fd\/\d+)$/;
+
+/** A file that this module does not read, though the kernel would. The message is the reason. */
+export class FileRefusal extends Error {
+	override readonly name = "FileRefusal";
+}
+
+/**
+ * All of a file; `-` is standard input. Throws what the file system says (ENOENT, EACCES …), and {@link FileRefusal}
+ * for what is not a regular file or is longer than `limitBytes`.
+ */
+export function readBytes(path: string, limitBytes: number = TEXT_LIMIT_BYTES): Buffer {
+	if (path === "-") return readToEnd(0, limitBytes);
+	// A FIFO is opened at once, too, and then refused.
+	const given = GIVEN_DESCRIPTOR.test(path);
+	const fd = openSync(path, constants.O_RDONLY | (given ? 0 : constants.O_NONBLOCK));
+	try {
+		const stat = fstatSync(fd);
+		if (stat.isDirectory()) throw new FileRefusal("EISDIR (is a directory)");
+		if (!stat.isFile() && !given) throw new FileRefusal(`it is ${kindOf(stat)}, not a regular file`);
+		if (stat.size > limitBytes) throw tooLong(limitBytes);
+		return readToEnd(fd, limitBytes);
+	} finally {
+		closeSync(fd);
+	}
+}
+
+/** The same as text; undecodable bytes become U+FFFD. */
+export function readText(path: string): string {
+	return readBytes(path).toString("utf8");
+}
+
+/** Why a file could not be read: `ENOENT (no such file or directory)`, `it is a FIFO, not a regular file`. */
+export function fileReason(error: unknown): string {
+	return error instanceof FileRefusal ? error.message : fileErrorText(error);
+}
+
+/** The one error about a file that could not be read; `what` is what it was to be: `configuration`. */
+export function readFailure(code: ErrorCode, what: string, path: string, cause: unknown): L3dsrError {
+	const name = path === "-" ? "standard input" : path;
+	const subject = what === "" ? name : `${what} ${name}`;
+	const hint =
+		cause instanceof FileRefusal && cause.message.includes("regular file")
+			? { hint: "give a regular file, or pipe it in with - where the command reads standard input" }
+			: {};
+	return new L3dsrError({ code, message: `read ${subject}: ${fileReason(cause)}`, ...hint }, { cause });
+}
+
+/** Throws what keeps a file from being written, before there is anything to write; a new file stays, empty. */
+export function requireWritableFile(path: string): void {
+	closeSync(openToWrite(path, 0));
+}
+
+/** Writes a file anew. Throws what the file system says, and {@link FileRefusal} for a FIFO that nobody reads. */
+export function writeBytes(path: string, bytes: Uint8Array): void {
+	const fd = openToWrite(path, constants.O_TRUNC);
+	try {
+		for (let at = 0; at < bytes.length; ) at += patiently(() => writeSync(fd, bytes, at));
+	} finally {
+		closeSync(fd);
+	}
+}
+
+/** The one error about a file that could not be written. */
+export function writeFailure(what: string, path: string, cause: unknown): L3dsrError {
+	const subject = what === "" ? path : `${what} ${path}`;
+	return new L3dsrError({ code: "FILE_WRITE", message: `write ${subject}: ${fileReason(cause)}` }, { cause });
+}
+
+function openToWrite(path: string, more: number): number {
+	const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK | more;
+	try {
+		return openSync(path, flags, 0o666);
+	} catch (error) {
+		if (errnoOfFileError(error) === "ENXIO") throw new FileRefusal("it is a FIFO that nobody reads");
+		throw error;
+	}
+}
+
+function readToEnd(fd: number, limitBytes: number): Buffer {
+	const chunks: Buffer[] = [];
+	let length = 0;
+	for (;;) {
+		const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+		const count = patiently(() => readSync(fd, chunk, 0, chunk.length, null));
+		if (count === 0) return Buffer.concat(chunks, length);
+		length += count;
+		if (length > limitBytes) throw tooLong(limitBytes);
+		chunks.push(chunk.subarray(0, count));
+	}
+}
+
+/** A descriptor may be non-blocking: by us, or by whoever shares it. */
+function patiently(work: () => number): number {
+	for (;;) {
+		try {
+			return work();
+		} catch (error) {
+			if (errnoOfFileError(error) !== "EAGAIN") throw error;
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+		}
+	}
+}
+
+function tooLong(limitBytes: number): FileRefusal {
+	return new FileRefusal(`it is longer than ${limitBytes / MIB} MiB, the most that is read`);
+}
+
+function kindOf(stat: ReturnType<typeof fstatSync>): string {
+	if (stat.isFIFO()) return "a FIFO";
+	if (stat.isSocket()) return "a socket";
+	return stat.isCharacterDevice() || stat.isBlockDevice() ? "a device" : "something else";
+}

@@ -1,0 +1,29 @@
+/**
+ * Text that cannot move a terminal's cursor: what is not ours (contents of files, arguments, names of interfaces) is
+ * printed through this, at the edge (cli/printable-output.ts). Control characters become `\u001b`, which is right
+ * within JSON too.
+ */
+
+/** A control character of C0 or C1. */
+const CONTROL = /\p{Cc}/gu;
+
+const ESCAPE = String.fromCharCode(0x1b);
+/** The emphasis of cli/style.ts, marks that change the direction of text, and every control character. */
+const ON_TERMINAL = new RegExp(
+	`${ESCAPE}\\[(?:1|2|22|31|32|39)m|[\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]|\\p{Cc}`,
+	"gu",
+);
+
+/**
+ * `text` with every control character but line feed and tab escaped; on a `terminal`, marks of direction too, and
+ * emphasis stays.
+ */
+export function printable(text: string, terminal: boolean): string {
+	return text.replace(terminal ? ON_TERMINAL : CONTROL, (found) =>
+		found.length > 1 || found === "\n" || found === "\t" ? found : escaped(found),
+	);
+}
+
+function escaped(character: string): string {
+	return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
