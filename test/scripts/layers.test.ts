@@ -47,7 +47,7 @@ test("refuses an import cycle, an import that is not declared, and one from a la
 			'import type { ParsedPacket } from "./parse.ts";\nexport type Circle = ParsedPacket;',
 		);
 		add("packet/src/dscp.ts", 'export * as bpf from "@l3dsr/bpf";');
-		add("l3dsr/src/model/rule.ts", 'export type { Environment } from "../host/process.ts";');
+		add("l3dsr/src/model/rule.ts", 'export type { HostLockOptions } from "../host/lock.ts";');
 	});
 	assert.equal(status, 1);
 	assert.match(said, /import cycle: packages\/packet\/src\/\S+ -> .*packages\/packet\/src\/bytes\.ts/);

@@ -114,4 +114,3 @@ export {
 	type RouteRule,
 } from "./rtnetlink/rule.ts";
 export { withSignalsHeld } from "./signal-mask.ts";
-export { runProgram } from "./spawn.ts";

@@ -16,6 +16,9 @@ const CHUNK_BYTES = 64 * 1024;
 /** Paths of descriptors that this process was given: a pipe of the shell's, `<(…)`. */
 const GIVEN_DESCRIPTOR = /^\/(dev\/stdin|(dev|proc\/self)\/fd\/\d+)$/;
 
+/** /dev/null, the empty file. */
+const DEV_NULL = 0x103;
+
 /** A file that this module does not read, though the kernel would. The message is the reason. */
 export class FileRefusal extends Error {
 	override readonly name = "FileRefusal";
@@ -33,7 +36,8 @@ export function readBytes(path: string, limitBytes: number = TEXT_LIMIT_BYTES): 
 	try {
 		const stat = fstatSync(fd);
 		if (stat.isDirectory()) throw new FileRefusal("EISDIR (is a directory)");
-		if (!stat.isFile() && !given) throw new FileRefusal(`it is ${kindOf(stat)}, not a regular file`);
+		if (!stat.isFile() && stat.rdev !== DEV_NULL && !given)
+			throw new FileRefusal(`it is ${kindOf(stat)}, not a regular file`);
 		if (stat.size > limitBytes) throw tooLong(limitBytes);
 		return readToEnd(fd, limitBytes);
 	} finally {

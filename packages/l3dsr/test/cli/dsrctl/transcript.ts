@@ -8,13 +8,13 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { Writable } from "node:stream";
+import { run } from "../../../../../test/support/netns.ts";
 import type { CliContext } from "../../../src/cli/context.ts";
 import { type DsrctlHost, systemHost } from "../../../src/cli/dsrctl/host.ts";
 import { runDsrctl } from "../../../src/cli/dsrctl.ts";
 import { systemHost as iptablesHost } from "../../../src/cli/iptables/host.ts";
 import { runIptables } from "../../../src/cli/iptables-daddr.ts";
 import { listLoopbackAddresses } from "../../../src/host/addresses.ts";
-import { systemPrograms } from "../../../src/host/process.ts";
 import type { Table } from "../../../src/model/rule.ts";
 import { openDatapath } from "../../../src/rewrite/host-datapath.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
@@ -56,8 +56,6 @@ export async function runCommand(
 	return { exitCode: await runDsrctl(context, { ...host, ...change(host) }), ...sinks };
 }
 
-const programs = systemPrograms(process.env);
-
 /** `VIP=28`, blanks part words, double quotes hold them together. */
 function wordsOf(line: string): string[] {
 	return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
@@ -80,8 +78,7 @@ async function runStep(line: string, table: Table): Promise<string> {
 		case "ip":
 		case "sysctl":
 		case "nft": {
-			const { exitCode, stderr } = await programs.run(program, args);
-			if (exitCode !== 0) throw new Error(`${line}: ${stderr}`);
+			run(program, ...args);
 			return "";
 		}
 		default: {
@@ -106,12 +103,11 @@ export interface Scenario {
 
 /** Takes away every rule, and every address of `lo` that is not standard; IPv6 is on. */
 export async function cleanHost(): Promise<void> {
-	await programs.run("nft", ["flush", "ruleset"]);
+	run("nft", "flush", "ruleset");
 	writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
-	await programs.run("ip", ["-force", "-batch", "-"], {
-		input:
-			"address flush dev lo\naddress add 127.0.0.1/8 dev lo scope host\naddress add ::1/128 dev lo scope host\n",
-	});
+	run("ip", "address", "flush", "dev", "lo");
+	run("ip", "address", "add", "127.0.0.1/8", "dev", "lo", "scope", "host");
+	run("ip", "address", "replace", "::1/128", "dev", "lo", "scope", "host");
 }
 
 /** Everything that the steps print, each under its command, from a clean host in an empty working directory. */
