@@ -80,4 +80,4 @@ function notStarted(file: string, error: NodeJS.ErrnoException): L3dsrError {
 }
 
 /** The Debian package of a program that is not called like it. */
-const PACKAGES: Readonly<Record<string, string>> = { nft: "nftables", ping: "iputils-ping" };
+const PACKAGES: Readonly<Record<string, string>> = { ping: "iputils-ping" };
