@@ -109,7 +109,7 @@ function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
 }
 
 /** An IPv6 address as 64 bits (foldAddress). */
-export function emitFold(
+function emitFold(
 	{ p }: Pick<Packet, "p">,
 	address: ReturnType<typeof view<typeof ADDRESS6.fields>>,
 	into: Value,

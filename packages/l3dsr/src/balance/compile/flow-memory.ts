@@ -9,7 +9,6 @@ import { NOBODY } from "../maglev.ts";
 import {
 	ALWAYS_TICKS,
 	BUCKET_BYTES,
-	BUCKET_ENTRIES,
 	FLOW_BITS,
 	REAL,
 	REAL_FLAG,
@@ -17,8 +16,9 @@ import {
 	UDP_TICKS,
 } from "../tables/layout.ts";
 import { IN_TRANSITION } from "../transition.ts";
-import { ENTRY64, HEADER_BYTES, type Packet, REAL_ENTRY, STATE, TAG, VIP_ENTRY } from "./frame.ts";
-import { emitToEntry, loadSlot, slotOf } from "./slot.ts";
+import { emitFindTag, emitMakeRoom } from "./bucket.ts";
+import { ENTRY64, HEADER_BYTES, type Packet, REAL_ENTRY, STATE, VIP_ENTRY } from "./frame.ts";
+import { loadSlot, slotOf } from "./slot.ts";
 
 /** An unconfirmed entry makes room before any confirmed one, however old that is. */
 const UNCONFIRMED = 0x1_0000;
@@ -47,33 +47,17 @@ export function emitFlowMemory(packet: Packet, chosen: Label): void {
 		bucket.add(offset);
 	}
 	using tag = p.copy(hash, "tag").rsh(32).or(1);
-	const entries = Array.from({ length: BUCKET_ENTRIES }, (_, n) => view(bucket, TAG, n * 8, `entry ${n}`));
 	const miss = p.label("no entry");
-	const hit = p.label("entry found");
 	p.comment("has it an entry?");
-	const hits = entries.map((one, n) => {
-		const found = p.label(`entry ${n} found`);
-		p.gotoIf(one.tag, "==", tag, found);
-		return found;
-	});
-	p.goto(miss);
-	hits.forEach((found, n) => {
-		p.place(found);
-		p.store(slots.entry, 8 * n);
-		p.goto(hit);
-	});
-	p.place(hit);
-	emitToEntry(packet, bucket);
+	emitFindTag(packet, bucket, tag, miss);
 	emitFollow(packet, { bucket, tag }, decide, chosen);
 
 	p.place(miss);
 	p.comment("does it get one?");
-	const chosenEntry = p.label("entry chosen");
 	p.release(real);
 	emitUnlessWanted(packet, decide);
-	emitMakeRoom(packet, bucket, chosenEntry);
-	p.place(chosenEntry);
-	emitToEntry(packet, bucket);
+	p.comment("one that is free, or else the oldest, those that are not confirmed first");
+	emitMakeRoom(packet, bucket, { score: (score, all) => emitScore(packet, score, all) });
 
 	p.place(decide);
 	p.comment("where does a flow without entry go?");
@@ -197,46 +181,18 @@ function emitUnlessWanted({ p, options, slots }: Packet, otherwise: Label): void
 	p.place(wanted);
 }
 
-/** The stack's `entry` := the entry of `bucket` that is free, or else the oldest, those that are not confirmed first. */
-function emitMakeRoom({ p, slots }: Packet, bucket: Value, done: Label): void {
-	p.comment("which entry makes room?");
-	const found: { label: Label; offset: number }[] = [];
+/** The age, and more if it is not confirmed. */
+function emitScore({ p, slots }: Packet, score: Value, all: Value): void {
+	all.rsh(FLOW_BITS.confirmed);
+	p.load(slots.now, { into: score });
+	const confirmed = p.label("confirmed");
 	{
-		/** Age, and in the last three bits which entry it is. */
-		using oldest = p.u32("oldest").set(0);
-		for (let n = 0; n < BUCKET_ENTRIES; n++) {
-			using score = p.u32("score");
-			{
-				using all = p.load(view(bucket, ENTRY64, n * 8, `entry ${n}`).all);
-				const free = p.label(`entry ${n} is free`);
-				p.gotoIf(all, "==", 0, free);
-				found.push({ label: free, offset: n * 8 });
-				all.rsh(FLOW_BITS.confirmed);
-				p.load(slots.now, { into: score });
-				const confirmed = p.label("confirmed");
-				{
-					using seen = p.copy(all, "seen").rsh(FLOW_BITS.tick - FLOW_BITS.confirmed);
-					score.sub(seen).and(0xffff);
-				}
-				p.gotoIf(all, "&", 1, confirmed);
-				score.or(UNCONFIRMED);
-				p.place(confirmed);
-			}
-			score.lsh(3).or(n);
-			const younger = p.label("younger");
-			p.gotoIf(score, "<", oldest, younger);
-			oldest.set(score);
-			p.place(younger);
-		}
-		oldest.and(BUCKET_ENTRIES - 1).lsh(3);
-		p.store(slots.entry, oldest);
+		using seen = p.copy(all, "seen").rsh(FLOW_BITS.tick - FLOW_BITS.confirmed);
+		score.sub(seen).and(0xffff);
 	}
-	p.goto(done);
-	for (const { label, offset } of found) {
-		p.place(label);
-		p.store(slots.entry, offset);
-		p.goto(done);
-	}
+	p.gotoIf(all, "&", 1, confirmed);
+	score.or(UNCONFIRMED);
+	p.place(confirmed);
 }
 
 /** Goes to `otherwise` unless the service has a real with this number, and it is up. */

@@ -4,17 +4,12 @@
  */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
 import { FOLD } from "../hash.ts";
-import {
-	BUCKET_BYTES,
-	BUCKET_ENTRIES,
-	FRAGMENT_BITS,
-	FRAGMENT_TICKS,
-	MOST_NUMBERS,
-} from "../tables/layout.ts";
+import { BUCKET_BYTES, FRAGMENT_BITS, FRAGMENT_TICKS, MOST_NUMBERS } from "../tables/layout.ts";
+import { emitFindTag, emitMakeRoom } from "./bucket.ts";
 import { emitFoldAt } from "./find-service.ts";
 import { emitNow } from "./flow-memory.ts";
-import { ENTRY64, HEADER_BYTES, type Packet, TAG } from "./frame.ts";
-import { emitMix, emitToEntry } from "./slot.ts";
+import { ENTRY64, HEADER_BYTES, type Packet } from "./frame.ts";
+import { emitMix } from "./slot.ts";
 
 const AGE_MASK = 0xfff;
 
@@ -58,36 +53,15 @@ function findBucket(packet: Packet): { bucket: Value; tag: Value } {
 export function emitRememberDatagram(packet: Packet): void {
 	const { p, slots } = packet;
 	const { bucket, tag } = findBucket(packet);
-	const store = p.label("entry chosen");
-	const same: { label: Label; offset: number }[] = [];
 	p.comment("an entry that it has, that is free, or else the oldest");
-	{
-		using oldest = p.u32("oldest").set(0);
-		for (let n = 0; n < BUCKET_ENTRIES; n++) {
-			const label = p.label(`entry ${n} fits`);
-			same.push({ label, offset: 8 * n });
-			using all = p.load(view(bucket, ENTRY64, 8 * n, `entry ${n}`).all);
-			p.gotoIf(all, "==", 0, label);
-			p.gotoIf(view(bucket, TAG, 8 * n, `entry ${n}`).tag, "==", tag, label);
-			using score = p.load(slots.now, { name: "score" });
+	emitMakeRoom(packet, bucket, {
+		tag,
+		score(score, all) {
+			p.load(slots.now, { into: score });
 			all.rsh(FRAGMENT_BITS.tick);
-			score.sub(all).and(AGE_MASK).lsh(3).or(n);
-			const younger = p.label("younger");
-			p.gotoIf(score, "<", oldest, younger);
-			oldest.set(score);
-			p.place(younger);
-		}
-		oldest.and(BUCKET_ENTRIES - 1).lsh(3);
-		p.store(slots.entry, oldest);
-	}
-	p.goto(store);
-	for (const { label, offset } of same) {
-		p.place(label);
-		p.store(slots.entry, offset);
-		p.goto(store);
-	}
-	p.place(store);
-	emitToEntry(packet, bucket);
+			score.sub(all).and(AGE_MASK);
+		},
+	});
 	{
 		using value = p.load(slots.now, { name: "entry" }).raw(64);
 		value.lsh(FRAGMENT_BITS.tick - FRAGMENT_BITS.real);
@@ -105,20 +79,7 @@ export function emitRememberDatagram(packet: Packet): void {
 export function emitRecallDatagram(packet: Packet, unknown: Label): void {
 	const { p, slots, options, real } = packet;
 	const { bucket, tag } = findBucket(packet);
-	const hit = p.label("datagram known");
-	const hits = Array.from({ length: BUCKET_ENTRIES }, (_, n) => {
-		const label = p.label(`entry ${n} found`);
-		p.gotoIf(view(bucket, TAG, 8 * n, `entry ${n}`).tag, "==", tag, label);
-		return label;
-	});
-	p.goto(unknown);
-	hits.forEach((label, n) => {
-		p.place(label);
-		p.store(slots.entry, 8 * n);
-		p.goto(hit);
-	});
-	p.place(hit);
-	emitToEntry(packet, bucket);
+	emitFindTag(packet, bucket, tag, unknown);
 	p.comment("seen lately?");
 	using all = p.load(view(bucket, ENTRY64).all, { in: 1 });
 	{

@@ -2,18 +2,7 @@
 import { type MapSpec, type Value, view } from "@l3dsr/bpf";
 import { MIX, MIX_SHIFTS } from "../hash.ts";
 import { RING_SLOTS } from "../maglev.ts";
-import { BUCKET_BYTES } from "../tables/layout.ts";
 import { HEADER_BYTES, type Packet, RING_SLOT, VIP_ENTRY } from "./frame.ts";
-
-const ENTRY_OFFSETS = BUCKET_BYTES - 8;
-
-/** `bucket` := its entry at the offset in the stack's `entry`. */
-export function emitToEntry({ p, slots }: Packet, bucket: Value): void {
-	using offset = p.load(slots.entry, { name: "entry offset" });
-	offset.and(ENTRY_OFFSETS);
-	using wide = offset.raw(64);
-	bucket.add(wide);
-}
 
 /** mix64 */
 export function emitMix({ p }: Pick<Packet, "p">, hash: Value): void {

@@ -19,7 +19,7 @@ import { emitReadIpv6 } from "./read-ipv6.ts";
 import { emitTcpState, emitUdpState, HEADER_LENGTH, pointerTo, type Ways } from "./transport.ts";
 
 const { tcp, udp } = PROTOCOL_NUMBER;
-export const ICMP_NUMBER = { ipv4: PROTOCOL_NUMBER.icmp, ipv6: PROTOCOL_NUMBER.icmpv6 } as const;
+const ICMP_NUMBER = { ipv4: PROTOCOL_NUMBER.icmp, ipv6: PROTOCOL_NUMBER.icmpv6 } as const;
 
 export function emitUnusual(packet: Packet, ways: Ways): void {
 	const { p, slots, family, data, link, vip, leave } = packet;
