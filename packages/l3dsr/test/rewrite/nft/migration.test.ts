@@ -99,6 +99,14 @@ function load(name: string, form: (expressions: readonly Expression[]) => readon
 	]);
 }
 
+/** What version 0.1.0 did not do: translate the answers of rules with --set-dport back. */
+const WAYS_BACK = TABLES.map(({ family, name }) => ({
+	datapath: "nft",
+	kind: "damage",
+	object: `table ${family} ${name}, chain way_back`,
+	problem: "is missing: an older l3dsr did not make it, or somebody deleted it",
+}));
+
 function generation(): number {
 	using nftables = new Nftables();
 	return nftables.generation();
@@ -112,11 +120,11 @@ describe("tables of version 0.1.0", () => {
 	beforeEach(() => run("nft", "flush", "ruleset"));
 
 	for (const [nft, form] of WRITERS) {
-		it(`written by ${nft} are read with every rule and counter, and need no change`, async () => {
+		it(`written by ${nft} are read with every rule and counter, and get what they lack in one transaction`, async () => {
 			load("every-match.nft", form);
 			const datapath = new NftDatapath();
 			const observed = await datapath.observe();
-			assert.deepEqual(observed.findings, []);
+			assert.deepEqual(observed.findings, WAYS_BACK);
 			const byOrdinal = [...observed.rules].sort((a, b) => a.ordinal - b.ordinal);
 			assert.deepEqual(
 				byOrdinal.map(({ rule, ordinal, counters }) => ({ rule, ordinal, counters })),
@@ -124,7 +132,10 @@ describe("tables of version 0.1.0", () => {
 			);
 			const before = generation();
 			await observed.change({ entries: observed.rules.map(({ rule, ordinal }) => ({ rule, ordinal })) });
-			assert.equal(generation(), before);
+			assert.equal(generation(), before + 1);
+			const { rules, findings } = await datapath.observe();
+			assert.deepEqual(findings, []);
+			assert.deepEqual(rules, observed.rules);
 		});
 
 		it(`written by ${nft} keep their rules and counters when one is added and one taken away`, async () => {

@@ -102,7 +102,16 @@ class TableReader {
 		};
 		for (const chain of spec.chains) {
 			// Those of the model are compared already.
-			if (chain.base !== undefined && !owners.has(chain.name)) this.#hangsRight(chain.name, chain.base);
+			if (chain.base !== undefined && !owners.has(chain.name)) {
+				if (!this.#listing.chains.has(chain.name)) {
+					this.#find(
+						`chain ${chain.name}`,
+						"is missing: an older l3dsr did not make it, or somebody deleted it",
+					);
+					continue;
+				}
+				this.#hangsRight(chain.name, chain.base);
+			}
 			this.#compareChain(chain, ownersOf(chain.name));
 		}
 		for (const map of spec.maps) this.#compareMap(map, ownersOf(map.set.name));
