@@ -75,7 +75,7 @@ function comparedRun(
 	let at = from;
 	for (let next: typeof first | undefined = first; next !== undefined; next = comparedAt(expressions, at)) {
 		if (next.base !== base || next.offset !== end) break;
-		value += Buffer.from(next.value).toString("hex");
+		value += `${next.value.join(".")}.`;
 		end += next.value.length;
 		at += 2;
 	}
