@@ -118,6 +118,16 @@ const FEATURES = {
 			return loads("BPF_PROG_TYPE_SCHED_CLS", loop);
 		},
 	},
+	coarseClock: {
+		what: "the clock of the last timer tick (bpf_ktime_get_coarse_ns)",
+		needs: "5.11",
+		ask: () =>
+			loads("BPF_PROG_TYPE_SCHED_CLS", [
+				call(HELPER_FUNCTIONS.bpf_ktime_get_coarse_ns.id),
+				mov.imm(0, 0),
+				exit(),
+			]),
+	},
 	mmapableArrays: {
 		what: "an array map in shared memory",
 		needs: "5.5",

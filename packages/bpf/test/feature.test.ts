@@ -39,7 +39,7 @@ test("requires what is there without a word", () => {
 test("says that it could not tell, and does not remember that, where bpf(2) is forbidden", async () => {
 	const out = await runScript("packages/bpf/test/feature-unprivileged.ts");
 	const answers = JSON.parse(out) as Record<FeatureName, readonly string[]>; // written by that script
-	for (const name of ["boundedLoops", "csumReplaceIpv6", "mapBatch"] as const) {
+	for (const name of ["boundedLoops", "coarseClock", "csumReplaceIpv6", "mapBatch"] as const) {
 		assert.deepEqual(answers[name], ["unknown", "yes"], name);
 	}
 });

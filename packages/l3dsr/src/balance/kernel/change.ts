@@ -208,7 +208,7 @@ export class Change {
 			anyPort: wish.services.some(({ port }) => port === 0),
 			echoReply: wish.addresses.some(({ echo }) => echo === "reply"),
 			ipv6ChecksumFlag: hook === "tc" && probeFeature("csumReplaceIpv6").answer === "yes",
-			clock: "bpf_ktime_get_coarse_ns",
+			clock: probeFeature("coarseClock").answer === "yes" ? "bpf_ktime_get_coarse_ns" : "bpf_ktime_get_ns",
 		};
 	}
 
