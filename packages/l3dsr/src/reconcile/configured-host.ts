@@ -6,6 +6,7 @@ import type { Service } from "../model/service.ts";
 import { arrivalInterfaces } from "../plan/arrival-interfaces.ts";
 import { desiredHost, type Wish } from "../plan/desired-host.ts";
 import type { DesiredHost } from "../plan/host-state.ts";
+import { withOwnNames } from "../plan/interface-names.ts";
 import { partServices, type StoppedService } from "../plan/startable.ts";
 import type { HostSnapshot } from "../rewrite/host-datapath.ts";
 import type { HostEffects } from "./host-effects.ts";
@@ -30,10 +31,12 @@ export function configuredTarget(
 	return {
 		scope: "host",
 		async desired(observed) {
+			const named = withOwnNames({ ...configuration, services: startable }, observed.interfaces);
+			const { services } = named;
 			const wish: Wish = {
-				services: startable,
-				lowering: await loweringOf(configuration, startable, observed.interfaces, observed.snapshot),
-				elsewhere: somethingLeaves(startable, observed) ? await elsewhere() : [],
+				services,
+				lowering: await loweringOf(named, services, observed.interfaces, observed.snapshot),
+				elsewhere: somethingLeaves(services, observed) ? await elsewhere() : [],
 			};
 			return { ...desiredHost(observed.state, wish), wish, stopped };
 		},

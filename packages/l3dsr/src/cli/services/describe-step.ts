@@ -42,7 +42,7 @@ function addressCommand(kind: "add" | "remove", entry: LoopbackAddress): string 
 	const { address, prefixLength, label } = entry;
 	const what = `${address.text}/${prefixLength} dev lo`;
 	if (kind === "remove") return `ip address del ${what}`;
-	return `ip address add ${what} ${label === undefined ? "nodad" : `label ${label}`}`;
+	return `ip address add ${what} ${label === undefined ? "nodad preferred_lft 0" : `label ${label}`}`;
 }
 
 /** The command of iptables-daddr that appends, inserts or deletes this rule. */

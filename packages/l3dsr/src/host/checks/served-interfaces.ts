@@ -6,7 +6,11 @@ export const checkServedInterfaces: Check = (input) => {
 	const named = configuration.interfaces ?? [];
 	const present = facts.interfaces.map(({ name }) => name).filter((name) => name !== "lo");
 	const absent = named
-		.filter(({ name, wildcard }) => !wildcard && !facts.interfaces.some((one) => one.name === name))
+		.filter(
+			({ name, wildcard }) =>
+				!wildcard &&
+				!facts.interfaces.some((one) => one.name === name || one.alternativeNames.includes(name)),
+		)
 		.map(({ name }) => ({
 			check: "interfaces",
 			severity: "error" as const,

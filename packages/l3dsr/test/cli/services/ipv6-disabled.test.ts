@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -67,6 +68,7 @@ services:
 		assert.match(await succeed("diff", "-c", config), /is stopped: .*\nno difference: /);
 
 		const server = createServer().listen(80, "192.0.2.10");
+		await once(server, "listening");
 		const said = await succeed("check", "-c", config);
 		server.close();
 		assert.match(
@@ -108,5 +110,8 @@ test("IPv6 disabled on lo alone is enough; disabled on another interface alone i
 	run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1");
 	assert.equal(await succeed("up", "-c", config), `nothing to do: 0 services are up\n${STOPPED}`);
 	run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=0", "net.ipv6.conf.eth0.disable_ipv6=1");
-	assert.match(await succeed("up", "-c", config), /^ip address add 2001:db8::10\/128 dev lo nodad$/m);
+	assert.match(
+		await succeed("up", "-c", config),
+		/^ip address add 2001:db8::10\/128 dev lo nodad preferred_lft 0$/m,
+	);
 });

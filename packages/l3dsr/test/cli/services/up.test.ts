@@ -73,7 +73,7 @@ test("up makes the host what the file says, prints each step, and then has nothi
 		`nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP
 ip address add 192.0.2.10/32 dev lo label lo:2
 ip address add 192.0.2.11/32 dev lo label lo:3
-ip address add 2001:db8::10/128 dev lo nodad
+ip address add 2001:db8::10/128 dev lo nodad preferred_lft 0
 ip address add 192.0.2.12/32 dev lo label lo:4
 iptables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web" -j DADDR --set-daddr 192.0.2.10
 iptables-daddr -t raw -A PREROUTING -p udp -m dscp --dscp 0x08 -m udp --dport 53 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:dns" -j DADDR --set-daddr 192.0.2.11 --icmp-errors --later-fragments

@@ -1,0 +1,55 @@
+/** What `up` adds to a host that routes by itself: VIPs that are not sources, interfaces by any of their names. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { lookUpRoute } from "@l3dsr/linux";
+import { addressFromBytes, parseAddress } from "@l3dsr/packet";
+import { enterNetns, ip } from "../../../../../test/support/netns.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-addresses-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+
+ip("link add eth0 type veth peer name p0");
+ip("link property add dev eth0 altname uplink");
+for (const name of ["eth0", "p0"]) ip(`link set ${name} up`);
+ip("address add 10.0.0.5/24 dev eth0");
+
+async function succeed(...argv: string[]): Promise<string> {
+	const { exitCode, stdout, stderr } = await l3dsr(...argv);
+	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	return stdout;
+}
+
+test("an IPv6 VIP is never the host's own source, also where the host's only other address is on lo", async () => {
+	ip("address add 2001:db8:1::5/128 dev lo nodad");
+	ip("-6 route add default dev eth0");
+	writeFileSync(config, 'services: [{ vip: "2001:db8:2::10", dscp: 7 }]\n');
+	const destination = parseAddress("2001:db8:2::99")?.bytes ?? [];
+	// Closer to the destination than the other address: without a lifetime of 0 it would be chosen.
+	await succeed("up", "-c", config);
+	assert.match(ip("-6 address show dev lo"), /2001:db8:2::10\/128 scope global .*deprecated/);
+	const { source } = lookUpRoute({ destination });
+	assert.equal(source === undefined ? "" : addressFromBytes(source).text, "2001:db8:1::5");
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
+	assert.doesNotMatch(ip("-6 address show dev lo"), /2001:db8:2::10/);
+});
+
+test("an interface may be named by an alternative name, for all services and for one", async () => {
+	for (const text of [
+		"interfaces: uplink\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n",
+		"services: [{ vip: 192.0.2.10, dscp: 7, interface: uplink }]\n",
+	]) {
+		writeFileSync(config, text);
+		assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth0 /);
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		assert.doesNotMatch(await succeed("check", "-c", config), /does not have/);
+		await succeed("down");
+	}
+});
