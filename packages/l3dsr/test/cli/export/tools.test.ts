@@ -53,7 +53,7 @@ describe("l3dsr export, from a configuration", () => {
 		assert.deepEqual(findings, []);
 		assert.deepEqual(specs(rules), [
 			"ipv4 raw PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 192.0.2.10",
-			'ipv4 raw PREROUTING -p tcp -m dscp --dscp 0x1c -m multiport --dports 80,443 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web" -j DADDR --set-daddr 192.0.2.11',
+			'ipv4 raw PREROUTING -p tcp -m dscp --dscp 0x1c -m multiport --dports 80,443 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web" -j DADDR --set-daddr 192.0.2.11 --icmp-errors --later-fragments',
 			'ipv6 raw PREROUTING -m dscp --dscp 0x09 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web6" -j DADDR --set-daddr 2001:db8::10',
 		]);
 		run("nft", "flush", "ruleset");
