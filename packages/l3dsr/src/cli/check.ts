@@ -1,6 +1,7 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
-import type { CheckFinding, Severity } from "../host/checks/check.ts";
+import { asL3dsrError } from "../errors.ts";
+import { type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
 import { checkHost } from "../inspect/check/check-host.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
@@ -35,15 +36,35 @@ export async function check(
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const resolved = { ...configuration, ...settings };
 	const target = configuredTarget(host, resolved, async () => []);
-	const plan = await planHost(host, await host.openDatapath(settings), target);
-	const findings = checkHost(resolved, plan);
+	let findings: CheckFinding[] = [];
+	let skipped: string | undefined;
+	try {
+		findings = checkHost(resolved, await planHost(host, await host.openDatapath(settings), target));
+	} catch (error) {
+		// The file itself can be checked by anybody.
+		const known = asL3dsrError(error);
+		if (known.code !== "KERNEL_PERMISSION") throw error;
+		skipped = known.message;
+	}
 	const count = (severity: Severity) => findings.filter((finding) => finding.severity === severity).length;
-	const record = { configuration: source, services: configuration.services.length, findings };
+	const record = {
+		configuration: source,
+		services: configuration.services.length,
+		findings,
+		...(skipped === undefined ? {} : { skipped: { what: "the checks of this host", why: skipped } }),
+	};
 	if (options.json === true) writeJson(stdout, record);
 	else {
 		const style = styleFor(stdout, env);
-		for (const finding of findings) stdout.write(findingText(finding, style));
+		const titles = new Set(configuration.services.map(titleOf));
+		for (const finding of grouped(findings, titles)) stdout.write(findingText(finding, style));
 		const services = `${source}: ${countText(record.services, "service")}`;
+		if (skipped !== undefined) {
+			stdout.write(
+				`${services}; the file is valid\nskipped: the checks of this host, which need root: ${skipped}\n`,
+			);
+			return EXIT.done;
+		}
 		stdout.write(
 			findings.length === 0
 				? `${services}; this host is fit for them\n`
@@ -51,6 +72,47 @@ export async function check(
 		);
 	}
 	return count("error") > 0 ? EXIT.failed : EXIT.done;
+}
+
+/** How many services are named where more of them have the same finding. */
+const NAMED = 3;
+
+/** A finding, split at the service that it is about; `before` is all of it where it names none. */
+interface Split {
+	readonly finding: CheckFinding;
+	readonly before: string;
+	readonly title: string;
+	readonly after: string;
+}
+
+/** Findings that say the same of more services than are named become one. */
+function grouped(findings: readonly CheckFinding[], titles: ReadonlySet<string>): CheckFinding[] {
+	const groups = new Map<string, Split[]>();
+	for (const finding of findings) {
+		const split = splitAtTitle(finding, titles);
+		const key = [finding.check, finding.severity, finding.remedy, split.before, split.after].join("\n");
+		groups.set(key, [...(groups.get(key) ?? []), split]);
+	}
+	return [...groups.values()].flatMap((group) => {
+		const [first] = group;
+		if (first === undefined || group.length <= NAMED || first.title === "") {
+			return group.map(({ finding }) => finding);
+		}
+		const { finding, before, after } = first;
+		const named = group.slice(0, NAMED).map(({ title }) => title);
+		const list = `${named.join(", ")} and ${group.length - NAMED} more${before === "" ? ":" : ""}`;
+		return [{ ...finding, message: before + list + after }];
+	});
+}
+
+function splitAtTitle(finding: CheckFinding, titles: ReadonlySet<string>): Split {
+	const { message } = finding;
+	for (const { 0: word, index } of message.matchAll(/\S+(?: \([^ )]+\))?/g)) {
+		const title = word.replace(/:$/, "");
+		if (!titles.has(title)) continue;
+		return { finding, before: message.slice(0, index), title, after: message.slice(index + title.length) };
+	}
+	return { finding, before: message, title: "", after: "" };
 }
 
 function findingText({ check: name, severity, message, remedy }: CheckFinding, style: Style): string {

@@ -31,7 +31,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		{
 			description:
 				"Shows the services of this host: whether they are up, what they have rewritten, and where the host is not " +
-				"what its configuration says. Without a configuration: what the kernel has.",
+				"what its configuration says. Without a configuration: what the kernel has. " +
+				"Exit code 0 when every service is up, 1 when one is not, 4 when the host differs otherwise.",
 			config: true,
 		},
 		(host, options) => status(context, host, { ...options, ...command.opts<Pick<StatusOptions, "watch">>() }),
@@ -68,7 +69,13 @@ export async function status(
 	else if (loaded === undefined && record.services.length === 0) {
 		context.stdout.write(rulesText(context, observation));
 	} else context.stdout.write(statusText(record, styleFor(context.stdout, context.env), false));
-	return EXIT.done;
+	return exitCodeOf(record);
+}
+
+/** For scripts and monitoring: a service that does not run weighs more than a difference that harms none. */
+function exitCodeOf({ services, drift, refused }: StatusRecord): ExitCode {
+	if (services.some(({ state }) => state === "down" || state === "partial")) return EXIT.failed;
+	return drift.length > 0 || refused !== undefined ? EXIT.drift : EXIT.done;
 }
 
 interface Look {

@@ -8,22 +8,7 @@ import { stoppedText } from "./stopped-services.ts";
 
 export function statusText(record: StatusRecord, style: Style, watching: boolean): string {
 	const { services, drift, otherRules, datapath } = record;
-	const header = ["service", "type", "vip", "selects", "loopback", "state"];
-	const counters = watching ? ["packets/s", "bit/s"] : ["packets", "bytes"];
-	const rows = services.map((row) => [
-		row.name,
-		row.type,
-		row.vip,
-		row.selects,
-		row.loopback ?? "--",
-		row.state,
-		...(watching ? rateCells(row.rate) : [cell(row.packets), cell(row.bytes)]),
-	]);
-	const right = [header.length, header.length + 1];
-	const table =
-		services.length === 0
-			? "no services\n"
-			: formatTable([...header, ...counters], rows, { right, header: style.bold });
+	const table = services.length === 0 ? "no services\n" : tableText(services, style, watching);
 	const lines = [
 		`datapath: ${datapath.running.join(", ") || "none"} (${datapath.why})`,
 		...(datapath.tcChecksum?.by === "helper"
@@ -46,6 +31,63 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
 	return `${table}${lines.map((line) => `${line}\n`).join("")}`;
+}
+
+/** Columns of a terminal. */
+const WIDTH = 80;
+
+interface Column {
+	readonly title: string;
+	readonly cell: (row: Row) => string;
+}
+
+type Row = StatusRecord["services"][number];
+
+const NAME: Column = { title: "service", cell: ({ name }) => name };
+const TYPE: Column = { title: "type", cell: ({ type }) => type };
+const VIP: Column = { title: "vip", cell: ({ vip }) => vip };
+const SELECTS: Column = { title: "selects", cell: ({ selects }) => selects };
+const LOOPBACK: Column = { title: "loopback", cell: ({ loopback }) => loopback ?? "--" };
+const STATE: Column = { title: "state", cell: ({ state }) => state };
+
+/** All columns where they fit a terminal; else fewer of them, and what a service selects on a line of its own. */
+function tableText(services: readonly Row[], style: Style, watching: boolean): string {
+	const counters = watching ? ["packets/s", "bit/s"] : ["packets", "bytes"];
+	const counts = (row: Row): string[] =>
+		watching ? rateCells(row.rate) : [cell(row.packets), cell(row.bytes)];
+	const render = (columns: readonly Column[]): string[] =>
+		formatTable(
+			[...columns.map(({ title }) => title), ...counters],
+			services.map((row) => [...columns.map((column) => column.cell(row)), ...counts(row)]),
+			{ right: [columns.length, columns.length + 1] },
+		).split("\n");
+	const fits = (lines: readonly string[]): boolean => lines.every((line) => line.length <= WIDTH);
+	const whole = [
+		[NAME, TYPE, VIP, SELECTS, LOOPBACK, STATE],
+		[NAME, VIP, SELECTS, STATE],
+	]
+		.map(render)
+		.find(fits);
+	if (whole !== undefined) return [style.bold(whole[0] ?? ""), ...whole.slice(1)].join("\n");
+	const beside = render([NAME, VIP, STATE]);
+	const [head = "", ...rows] = fits(beside) ? beside : render([NAME, STATE]);
+	const below = (row: Row): string => (fits(beside) ? row.selects : `${row.vip}, ${row.selects}`);
+	const lines = services.flatMap((row, index) => [rows[index] ?? "", ...folded(below(row))]);
+	return [style.bold(head), ...lines].map((line) => `${line}\n`).join("");
+}
+
+/** Indented lines of a terminal's width, broken behind commas. */
+function folded(text: string): string[] {
+	const lines: string[] = [];
+	let line = "";
+	for (const part of text.split(/(?<=,)/)) {
+		if (line !== "" && line.length + part.length > WIDTH - 2) {
+			lines.push(line);
+			line = "";
+		}
+		line += line === "" ? part.trimStart() : part;
+	}
+	return [...lines, line].map((one) => `  ${one}`);
 }
 
 function cell(value: bigint | null): string {

@@ -348,3 +348,21 @@ test("changes nothing", async () => {
 	await findings();
 	assert.equal(state(), before);
 });
+
+test("the same finding of many services is one, and who is not root has the file checked", async () => {
+	const many = Array.from(
+		{ length: 60 },
+		(_, index) => `  - { vip: 192.0.2.${index + 1}, dscp: ${index + 1}, protocol: tcp, ports: 81 }`,
+	);
+	write(`services:\n${many.join("\n")}\n`);
+	const { stdout, exitCode } = await l3dsr("check", "-c", config);
+	assert.equal(exitCode, 0);
+	assert.match(
+		stdout,
+		/^note\[vip-on-loopback\]: 192\.0\.2\.1, 192\.0\.2\.2, 192\.0\.2\.3 and 57 more: is not on lo yet$/m,
+	);
+	assert.match(stdout, /^warning\[listeners\]: nothing listens on /m);
+	assert.ok(stdout.split("\n").length < 30, stdout);
+	const whole: readonly CheckFinding[] = await findings();
+	assert.equal(whole.filter(({ check }) => check === "vip-on-loopback").length, 60);
+});

@@ -32,8 +32,13 @@ ip("addr add 10.0.0.2/24 dev real0");
 ip("link set real0 up");
 
 async function status(...argv: string[]): Promise<string> {
+	return await statusWith(0, ...argv);
+}
+
+/** 0: every service is up; 1: one is not; 4: the host differs otherwise. */
+async function statusWith(expected: number, ...argv: string[]): Promise<string> {
 	const { exitCode, stdout, stderr } = await l3dsr(...argv);
-	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
+	assert.deepEqual({ exitCode, stderr }, { exitCode: expected, stderr: "" });
 	return stdout;
 }
 
@@ -49,10 +54,10 @@ test("status shows each service with its state and counters, in text and as JSON
 	run("ping", "-c", "2", "-i", "0.01", "-Q", "0x1c", "10.0.0.2");
 	assert.equal(
 		await status("status", "-c", config),
-		`service  type   vip           selects                            loopback  state  packets  bytes
-web      l3dsr  192.0.2.10    DSCP 7 (TOS 0x1c), tcp/udp 80,443  lo:1      up           0      0
-any6     l3dsr  2001:db8::10  DSCP 7 (TOS 0x1c)                  lo        up           0      0
-plain    l2dsr  192.0.2.12    the VIP itself                     lo:2      up          --     --
+		`service  vip           selects                            state  packets  bytes
+web      192.0.2.10    DSCP 7 (TOS 0x1c), tcp/udp 80,443  up           0      0
+any6     2001:db8::10  DSCP 7 (TOS 0x1c)                  up           0      0
+plain    192.0.2.12    the VIP itself                     up          --     --
 datapath: nft (as configured)
 `,
 	);
@@ -69,17 +74,17 @@ datapath: nft (as configured)
 
 test("status shows drift, and without a configuration what the kernel has", async () => {
 	ip("addr del 192.0.2.12/32 dev lo");
-	const text = await status("status", "-c", config);
-	assert.match(text, /^plain .* -- +down /m);
+	const text = await statusWith(1, "status", "-c", config);
+	assert.match(text, /^plain .* down /m);
 	assert.match(text, /^drift: 192\.0\.2\.12 on lo is not there$/m);
-	const bare = await status();
-	assert.match(bare, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +up /m);
-	assert.match(bare, /^192\.0\.2\.12 .* the VIP itself +-- +down /m);
+	const bare = await statusWith(1);
+	assert.match(bare, /^web .* up .*\n {2}DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443$/m);
+	assert.match(bare, /^192\.0\.2\.12 .* down .*\n {2}the VIP itself$/m);
 	assert.match(bare, /^no configuration: services as the kernel has them$/m);
 	const other = join(folder, "other.yaml");
 	writeFileSync(other, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: new, dscp: 9 }]\n");
-	const stray = await status("status", "-c", other);
-	assert.match(stray, /^web .* DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443 +lo:1 +not configured /m);
+	const stray = await statusWith(1, "status", "-c", other);
+	assert.match(stray, /^web .* not configured .*\n {2}DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443$/m);
 });
 
 test("a service that dsrctl's rule serves is up, and the rule is told as one that up would take over", async () => {
@@ -91,28 +96,28 @@ test("a service that dsrctl's rule serves is up, and the rule is told as one tha
 		{},
 	);
 	run("ping", "-c", "1", "-Q", String(20 << 2), "10.0.0.2");
-	const text = await status("status", "-c", served);
+	const text = await statusWith(4, "status", "-c", served);
 	// The request; the answer comes from the VIP, and is for 10.0.0.2 again.
-	assert.match(text, /^theirs .* DSCP 20 \(TOS 0x50\) +lo:9 +up +[1-9]/m);
+	assert.match(text, /^theirs .* up +[1-9].*\n {2}DSCP 20 \(TOS 0x50\)$/m);
 	assert.match(text, /^drift: a rule for 192\.0\.2\.20 does what a service here does$/m);
 	await runCommand(
 		"iptables-daddr -D PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
 		{},
 	);
 	ip("addr del 192.0.2.20/32 dev lo");
-	assert.match(await status("status", "-c", served), /^theirs .* -- +down /m);
+	assert.match(await statusWith(1, "status", "-c", served), /^theirs .* down /m);
 });
 
 test("status of a configuration that up will refuse shows what there is, and why", async () => {
 	const refused = join(folder, "refused.yaml");
 	writeFileSync(refused, "datapath: ebpf\ninterfaces: eth7\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
-	const text = await status("status", "-c", refused);
+	const text = await statusWith(1, "status", "-c", refused);
 	assert.match(
 		text,
 		/^l3dsr up will refuse to put rule .* on datapath ebpf: there is no interface eth7 now$/m,
 	);
 	assert.doesNotMatch(text, /up mends it/);
-	assert.match(JSON.parse(await status("status", "--json", "-c", refused)).refused, /eth7/);
+	assert.match(JSON.parse(await statusWith(1, "status", "--json", "-c", refused)).refused, /eth7/);
 	const diff = await l3dsr("diff", "-c", refused);
 	assert.deepEqual({ exitCode: diff.exitCode, stderr: diff.stderr }, { exitCode: 4, stderr: "" });
 	assert.match(
@@ -185,4 +190,37 @@ test("a rate is the difference over the time, and none where counters were set b
 		statusText({ ...record, services: [rated] }, styleFor({}, {}), true),
 		/packets\/s +bit\/s\n.* 4\.00k +48\.0M\n/,
 	);
+});
+
+test("status fits the columns of a terminal, however long names, addresses and selections are", () => {
+	const row: ServiceRow = {
+		name: "web",
+		type: "l3dsr",
+		vip: "2001:db8:1111:2222:3333:4444:5555:6666",
+		selects: "DSCP 7 (TOS 0x1c), tcp/udp 80,443,8000-8099, on eth0, to 10.0.0.0/24",
+		state: "up",
+		loopback: "lo",
+		rules: { present: 1, wanted: 1 },
+		datapaths: ["nft"],
+		packets: 1234567890n,
+		bytes: 1234567890123n,
+	};
+	for (const name of ["web", "a".repeat(40)]) {
+		for (const watching of [false, true]) {
+			const record = {
+				configuration: "f",
+				datapath: { running: [], why: "auto" },
+				services: [
+					{ ...row, name },
+					{ ...row, selects: Array(40).fill("443").join(",") },
+				],
+				drift: [],
+				otherRules: 0,
+			};
+			const text = statusText(record, styleFor({}, {}), watching);
+			for (const line of text.split("\n")) assert.ok(line.length <= 80, line);
+			assert.match(text, /2001:db8:1111:2222:3333:4444:5555:6666/);
+			assert.match(text, /on eth0, to 10\.0\.0\.0\/24/);
+		}
+	}
 });

@@ -48,7 +48,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 
 	assert.match(await succeed("up", "-c", config), /-i eth0 /);
 	assert.match(
-		await succeed("status", "-c", config),
+		(await l3dsr("status", "-c", config)).stdout,
 		/^datapath: ebpf \(auto: its interface eth0 is known\)$/m,
 	);
 	const packets = async (): Promise<number[]> =>
@@ -221,7 +221,7 @@ test("an interface that goes away takes its rules along, which every command tel
 	ip("link delete eth4");
 	assert.deepEqual(shown(), [false, false]);
 	assert.match(
-		await succeed("status", "-c", config),
+		(await l3dsr("status", "-c", config)).stdout,
 		/ partial .*\n(.*\n)*datapath: none \(as configured: there is no interface eth4 now\)\n(.*\n)*drift: a rule of web is missing/,
 	);
 	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);

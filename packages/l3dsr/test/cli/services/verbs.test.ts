@@ -61,7 +61,7 @@ test("exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 not supporte
 	assert.equal(await code("diff", "-c", config), 0);
 	ip("addr del 192.0.2.10/32 dev lo");
 	assert.equal(await code("diff", "-c", config), 4);
-	assert.equal(await code("status", "-c", config), 0);
+	assert.equal(await code("status", "-c", config), 1);
 	assert.equal(await code("check", "-c", config), 1);
 	for (const verb of ["up", "status", "diff", "check"]) {
 		assert.equal(await code(verb, "-c", broken), 2, verb);
@@ -151,7 +151,7 @@ test("up and down wait for the lock as long as they are told, and name who holds
 		);
 	}
 	assert.equal((await l3dsr("up", "-n", "-c", config)).exitCode, 0);
-	assert.equal((await l3dsr("status", "-c", config)).exitCode, 0);
+	assert.equal((await l3dsr("status", "-c", config)).exitCode, 1);
 	const waiting = l3dsr("up", "-c", config, "-w", "10");
 	holder.stdin.end();
 	assert.match((await waiting).stdout, /^ip address add 192\.0\.2\.10/m);
