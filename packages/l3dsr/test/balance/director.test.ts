@@ -403,12 +403,22 @@ test("generic XDP and native XDP direct alike", () => {
 	using wire = new Wire(10);
 	const got = (["xdp", "xdp-generic"] as const).map((hook) => {
 		using director = Director.open();
-		director.apply(wishOf(reals(3)), { ...SETTINGS, hook });
-		const found = sendFlows(wire, flowFrames(60, SYN));
-		director.detach();
-		return found;
+		// From one to the other, without a stop in between.
+		assert.deepEqual(director.apply(wishOf(reals(3)), { ...SETTINGS, hook }).attached, [DIRECTOR]);
+		assert.deepEqual(
+			director.status().programs.map((one) => one.hook),
+			[hook],
+		);
+		return sendFlows(wire, flowFrames(60, SYN));
 	});
 	assert.deepEqual(got[0], got[1]);
+	using director = Director.open();
+	director.apply(wishOf(reals(3)), { ...SETTINGS, hook: "tc", forward: "kernel" });
+	assert.deepEqual(
+		director.status().programs.map((one) => one.hook),
+		["tcx"],
+	);
+	assert.deepEqual(director.detach(), [DIRECTOR]);
 });
 
 test("a process that has known the director for long notices what another one has changed", () => {
@@ -468,4 +478,30 @@ test("what the director does with a frame is explained before it is sent, in a t
 	);
 	assert.equal(other?.what === "pass" && other.reason, "not-vip");
 	director.detach();
+});
+
+test("when one of two interfaces refuses its program, the other one is as it was", () => {
+	using wire = new Wire(10);
+	ip("link add dir1 type veth peer name wire1");
+	ip("link set dir1 up");
+	const p = new ProgramBuilder({ name: "other", type: "BPF_PROG_TYPE_XDP" });
+	p.exit(XDP_ACTION.PASS);
+	using other = Program.load(p.build());
+	xdpNative.attach(interfaceByName("dir1"), other);
+	const both = { ...SETTINGS, interfaces: [DIRECTOR, "dir1"] };
+	using director = Director.open();
+	assert.throws(() => director.apply(wishOf(reals(2)), both), /attach the director of dir1 to XDP/);
+	assert.deepEqual(xdpNative.query(interfaceByName(DIRECTOR)), []);
+	director.apply(wishOf(reals(2)), SETTINGS);
+	const [before] = director.status().programs;
+	assert.throws(
+		() => director.apply(wishOf(reals(2), { services: [] }), both),
+		/attach the director of dir1 to XDP/,
+	);
+	assert.deepEqual(xdpNative.query(interfaceByName(DIRECTOR)), [{ programId: before?.id }]);
+	assert.ok(sendFlows(wire, flowFrames(20, SYN)).every((one) => one === 1 || one === 2));
+	xdpNative.detach(interfaceByName("dir1"), { programId: other.info.id });
+	assert.deepEqual(director.apply(wishOf(reals(2)), both).attached, ["dir1"]);
+	assert.deepEqual(director.detach().toSorted(), [DIRECTOR, "dir1"]);
+	ip("link delete dir1");
 });

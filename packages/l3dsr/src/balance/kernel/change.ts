@@ -151,9 +151,8 @@ export class Change {
 		try {
 			for (const on of interfaces) {
 				const places = PLACES_OF[settings.hook];
-				const current = this.#attachments.find(
-					(one) => one.interface.index === on.index && places.includes(one.hook),
-				);
+				const here = this.#attachments.filter((one) => one.interface.index === on.index);
+				const current = here.find((one) => places.includes(one.hook));
 				const wanted = this.#settingsOf(on);
 				const isSame =
 					current?.settings !== undefined &&
@@ -164,21 +163,22 @@ export class Change {
 				}
 				const program = this.#load(tables, wanted, others);
 				loaded.push(program);
-				const hook = attach(on, program, current, places, undo);
+				const elsewhere = here.filter((one) => one !== current);
+				const hook = attach(on, program, { current, elsewhere }, places, undo);
 				attachments.push(attachmentAt(hook, on, program, wanted));
 				attached.push(on.name);
 			}
 		} catch (error) {
-			for (const step of undo.reverse()) step();
+			takeBack(undo);
 			for (const program of loaded) program[Symbol.dispose]();
 			throw error;
 		}
 		for (const old of this.#attachments) {
 			if (attachments.includes(old)) continue;
-			const isReplaced = attachments.some(
-				(one) => one.interface.index === old.interface.index && one.hook === old.hook,
+			const isHere = withoutVanished(() => PLACES[old.hook].query(old.interface))?.includes(
+				old.program.info.id,
 			);
-			if (!isReplaced) {
+			if (isHere === true) {
 				withoutVanished(() => PLACES[old.hook].detach(old.interface, old.program.info.id));
 				detached.push(old.interface.name);
 			}
@@ -271,6 +271,17 @@ export class Change {
 		}
 		const remember = this.#input.settings.flows !== "none";
 		return moveService(tables, this.#rings, movable(planned), { remember, now: this.#now });
+	}
+}
+
+/** Last step first; one that fails keeps none of the others from being taken back. */
+function takeBack(undo: readonly (() => void)[]): void {
+	for (const step of [...undo].reverse()) {
+		try {
+			step();
+		} catch {
+			// The error that led here says what has failed; what runs now, the next look at the kernel says.
+		}
 	}
 }
 

@@ -16,11 +16,32 @@ export function attachmentAt(
 	return { hook, interface: on, program, settings, [Symbol.dispose]: () => program[Symbol.dispose]() };
 }
 
+/** Our programs at an interface: at the wanted hook, and at others. */
+export interface StandingAt {
+	readonly current: Attachment | undefined;
+	readonly elsewhere: readonly Attachment[];
+}
+
+/**
+ * An interface has one XDP program, native or generic: one of ours at the other mode has to go first. For that moment
+ * packets for the VIPs are the kernel's.
+ */
+function makeWay(
+	on: NetInterface,
+	{ hook, program }: Attachment,
+	wanted: HookName,
+	undo: (() => void)[],
+): void {
+	if (PLACES[wanted].program !== "xdp" || PLACES[hook].program !== "xdp") return;
+	PLACES[hook].detach(on, program.info.id);
+	undo.push(() => PLACES[hook].attach(on, program));
+}
+
 /** Puts the program in the place of `current`, or where nothing of ours is. What takes it back is added to `undo`. */
 export function attach(
 	on: NetInterface,
 	program: Program,
-	current: Attachment | undefined,
+	{ current, elsewhere }: StandingAt,
 	places: readonly [HookName, ...HookName[]],
 	undo: (() => void)[],
 ): HookName {
@@ -31,6 +52,7 @@ export function attach(
 		undo.push(() => place.replace(on, id, current.program));
 		return current.hook;
 	}
+	for (const other of elsewhere) makeWay(on, other, places[0], undo);
 	refuseTakenXdp(on, places[0], "the director");
 	for (const hook of places) {
 		try {
