@@ -3,7 +3,7 @@ import type { Command } from "./command.ts";
 import type { SetElement } from "./element.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
-import { expressionKey } from "./expression-codec.ts";
+import { expressionKey } from "./expression-key.ts";
 import type { TableContents } from "./ruleset.ts";
 
 /** Makes a table like this one, its counters at zero. Throws NftablesError for what cannot be made once more. */

@@ -1,5 +1,5 @@
 /** Expressions to netlink attributes and back: NFTA_EXPR_NAME, NFTA_EXPR_DATA and the tables of each kind. */
-import { AttributeWriter } from "./attribute-writer.ts";
+import type { AttributeWriter } from "./attribute-writer.ts";
 import {
 	attribute,
 	attributes,
@@ -484,75 +484,6 @@ export function readExpression(bytes: Buffer, from: number, to: number): Express
 		if (!(error instanceof UnreadableError)) throw error;
 	}
 	return { kind: "other", name, data: raw.read(bytes, first, last) };
-}
-
-const scratch = new AttributeWriter();
-
-/** Two expressions have the same text exactly when they do the same; a counter's numbers do not count. */
-export function expressionKey(expression: Expression): string {
-	if (expression.kind === "counter") return "counter;";
-	let key = keys.get(expression);
-	if (key === undefined) {
-		key = commonKey(expression) ?? encodedKey(expression);
-		keys.set(expression, key);
-	}
-	return key;
-}
-
-/** Of the expressions that rules are mostly made of: a rule has half a dozen, and a ruleset a thousand rules. */
-function commonKey(one: Expression): string | undefined {
-	switch (one.kind) {
-		case "payload":
-			return `payload ${one.base} ${one.offset} ${one.length} ${one.register};`;
-		case "payload write":
-			return `${one.kind} ${one.base} ${one.offset} ${one.length} ${one.register} ${one.checksum} ${one.pseudoHeader};`;
-		case "meta":
-		case "meta write":
-			return `${one.kind} ${one.key} ${one.register};`;
-		case "compare":
-			return `compare ${one.register} ${one.operator} ${one.value.join(".")};`;
-		case "range":
-			return `range ${one.register} ${one.operator} ${one.first.join(".")}-${one.last.join(".")};`;
-		case "immediate":
-			return `immediate ${one.register} ${one.value.join(".")};`;
-		case "verdict":
-			return `verdict ${one.verdict} ${JSON.stringify(one.chain ?? null)};`;
-		default:
-			return undefined;
-	}
-}
-
-/** By its attributes, in hexadecimal: no other kind's text looks like that. */
-function encodedKey(expression: Expression): string {
-	let set = "";
-	let bytes: Uint8Array;
-	try {
-		writeExpression(scratch, expression, (one) => {
-			if (typeof one === "string") return { name: one };
-			set = ` ${anonymousSetKey(one)}`;
-			return { name: "" };
-		});
-	} finally {
-		bytes = scratch.take();
-	}
-	return `${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}${set};`;
-}
-
-const keys = new WeakMap<Expression, string>();
-
-function anonymousSetKey({
-	key,
-	data,
-	elements,
-}: Exclude<(Expression & { kind: "lookup" })["set"], string>): string {
-	const hex = (bytes: Uint8Array | undefined): string =>
-		bytes === undefined ? "" : Buffer.from(bytes).toString("hex");
-	const texts = elements.map((one) => {
-		const value = one.data instanceof Uint8Array ? hex(one.data) : JSON.stringify(one.data ?? null);
-		const last = one.last === undefined ? hex(one.key) : hex(one.last);
-		return `${hex(one.key)}-${last}:${value}`;
-	});
-	return `${key.bytes} ${data === undefined ? "" : data === "verdict" ? data : data.bytes} ${texts.sort().join(",")}`;
 }
 
 /** Attributes whose inside is one expression. */

@@ -35,7 +35,7 @@ export type {
 	VerdictExpression,
 	Xtables,
 } from "./expression.ts";
-export { expressionKey } from "./expression-codec.ts";
+export { expressionKey } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
 export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";

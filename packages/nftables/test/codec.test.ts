@@ -14,12 +14,8 @@ import {
 	MessageBody,
 } from "../src/decode.ts";
 import type { Expression } from "../src/expression.ts";
-import {
-	ExpressionReader,
-	expressionInside,
-	expressionKey,
-	readExpression,
-} from "../src/expression-codec.ts";
+import { ExpressionReader, expressionInside, readExpression } from "../src/expression-codec.ts";
+import { expressionKey } from "../src/expression-key.ts";
 import { decodeComment, decodeSetUserData, encodeComment } from "../src/user-data.ts";
 
 function written(expression: Expression): Buffer {

@@ -3,7 +3,8 @@ import type { Command } from "../command.ts";
 import type { SetElement } from "../element.ts";
 import type { BaseChain, ChainSpec, NamedObject, RuleSpec, TableSpec } from "../ruleset.ts";
 import type { FieldPlace, SetSpec, SetType } from "../set.ts";
-import { elementText, printRule } from "./print-rule.ts";
+import { elementText } from "./element.ts";
+import { printRule } from "./print-rule.ts";
 import { printable } from "./value.ts";
 
 /** One line of a script for `nft -f`. */
