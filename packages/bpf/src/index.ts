@@ -33,6 +33,7 @@ export {
 	lookUpKernelTypes,
 } from "./kernel-types.ts";
 export { arrayKey, BpfMap, type MapInfo, perCpuValues, sumPerCpu, type UpdateMode } from "./map.ts";
+export { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts";
 export { type LoadOptions, Program, type ProgramInfo } from "./program.ts";
 export { RingBuffer, recordBytes, ringBufferSpec } from "./ring-buffer.ts";
 export * from "./spec.ts";

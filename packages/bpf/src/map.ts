@@ -12,6 +12,7 @@ import {
 import { BPF_MAP_INFO, bpf } from "./bpf-syscall.ts";
 import { BpfError } from "./error.ts";
 import { deleteBatch, lookupBatch, updateBatch } from "./map-batch.ts";
+import { type MapId, mapIdOf } from "./object-id.ts";
 import { BPF_MAP_FLAG, BPF_MAP_TYPE, type MapElement, type MapSpec, NAME_BYTES } from "./spec.ts";
 
 /** What an update does about a key that is there already, or not yet (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
@@ -28,7 +29,7 @@ const PAGE_BYTES = 4096;
 
 /** struct bpf_map_info, in our words. */
 export interface MapInfo {
-	readonly id: number;
+	readonly id: MapId;
 	/** BPF_MAP_TYPE_*; a number, because the kernel may know more types than we do. */
 	readonly type: number;
 	readonly name: string;
@@ -78,7 +79,7 @@ export class BpfMap implements Disposable {
 	}
 
 	/** The map with that id. Throws SyscallError (ENOENT) when it is gone. */
-	static open(id: number): BpfMap {
+	static open(id: MapId): BpfMap {
 		return BpfMap.#own(check(bpf("BPF_MAP_GET_FD_BY_ID", { id }).result, `open map ${id}`));
 	}
 
@@ -246,7 +247,7 @@ function readInfo(fd: number): MapInfo {
 	check(reply.result, "read the description of a map");
 	const decoded = BPF_MAP_INFO.decode(info);
 	return {
-		id: decoded.id,
+		id: mapIdOf(decoded.id),
 		type: decoded.type,
 		name: decoded.name,
 		keySize: decoded.key_size,

@@ -5,6 +5,7 @@ import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } fr
 import { SLOT_BYTES } from "./asm/instruction.ts";
 import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
 import { BpfMap } from "./map.ts";
+import { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts";
 import {
 	BPF_ATTACH_TYPE,
 	BPF_PROG_TYPE,
@@ -30,13 +31,13 @@ export interface LoadOptions {
 
 /** struct bpf_prog_info, in our words. */
 export interface ProgramInfo {
-	readonly id: number;
+	readonly id: ProgramId;
 	/** BPF_PROG_TYPE_*; a number, because the kernel may know more types than we do. */
 	readonly type: number;
 	readonly name: string;
 	/** Hash over the instructions, 16 hex digits. */
 	readonly tag: string;
-	readonly mapIds: readonly number[];
+	readonly mapIds: readonly MapId[];
 	/** Instructions that the verifier went through (Linux 5.16+, else 0). */
 	readonly verifiedInsns: number;
 	/** Bytes of the program after the verifier's rewriting, and of its machine code (0 when interpreted). */
@@ -96,7 +97,7 @@ export class Program implements Disposable {
 	}
 
 	/** The program with that id. Throws SyscallError (ENOENT) when it is gone. */
-	static open(id: number): Program {
+	static open(id: ProgramId): Program {
 		const fd = check(bpf("BPF_PROG_GET_FD_BY_ID", { id }).result, `open program ${id}`);
 		try {
 			return new Program(fd, new Map(), []);
@@ -221,11 +222,11 @@ function readInfo(fd: number): ProgramInfo {
 			continue;
 		}
 		return {
-			id: decoded.id,
+			id: programIdOf(decoded.id),
 			type: decoded.type,
 			name: decoded.name,
 			tag: Buffer.from(decoded.tag).toString("hex"),
-			mapIds: [...ids.subarray(0, decoded.nr_map_ids)],
+			mapIds: [...ids.subarray(0, decoded.nr_map_ids)].map(mapIdOf),
 			verifiedInsns: decoded.verified_insns,
 			translatedBytes: decoded.xlated_prog_len,
 			machineCodeBytes: decoded.jited_prog_len,

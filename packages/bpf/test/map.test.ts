@@ -4,6 +4,7 @@ import { possibleCpus } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns } from "../../../test/support/netns.ts";
 import { arrayKey, BpfMap, perCpuValues, sumPerCpu } from "../src/map.ts";
+import { mapIdOf } from "../src/object-id.ts";
 import { BPF_MAP_FLAG, type MapSpec } from "../src/spec.ts";
 
 enterNetns();
@@ -143,7 +144,7 @@ test("a map is found again by its id", () => {
 	assert.deepEqual(again.info, map.info);
 	assert.equal(again.info.name, "t_hash");
 	assert.deepEqual(again.lookup(Uint8Array.of(1, 1)), u64(9n));
-	assert.throws(() => BpfMap.open(0x7fff_ffff), {
+	assert.throws(() => BpfMap.open(mapIdOf(0x7fff_ffff)), {
 		message: "open map 2147483647: ENOENT (no such file or directory)",
 	});
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { interfaceByName } from "@l3dsr/linux";
+import { ifIndexOf, interfaceByName } from "@l3dsr/linux";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns } from "../../../test/support/netns.ts";
 import { add, call, exit, HELPER_FUNCTIONS, load, loadMap, mov, store } from "../src/asm/index.ts";
@@ -94,7 +94,7 @@ test("a linked program hangs in front of another until the link is let go", () =
 		assert.equal(tcxIngress.query(on)[1]?.linkId, undefined);
 	}
 	assert.deepEqual(ids(), [theirs.info.id]);
-	assert.throws(() => TcxLink.attach({ ...on, index: 4711, name: "gone" }, ours), {
+	assert.throws(() => TcxLink.attach({ ...on, index: ifIndexOf(4711), name: "gone" }, ours), {
 		message: /^link program ours to tcx ingress of gone: ENODEV/,
 	});
 });

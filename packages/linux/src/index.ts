@@ -6,6 +6,7 @@ export { ERRNO, errnoName, errnoOfFileError, errnoText, fileErrorText } from "./
 export { LinuxError, type LinuxErrorCode } from "./error.ts";
 export { FileLock, type FileLockOptions } from "./file-lock.ts";
 export { waitForGracePeriod } from "./grace-period.ts";
+export { type IfIndex, ifIndexOf } from "./if-index.ts";
 export {
 	decodeLinkMessage,
 	IFINFOMSG,

@@ -2,6 +2,7 @@
 
 import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
+import { type IfIndex, ifIndexOf } from "./if-index.ts";
 import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
 import { Netlink, type NetlinkMessage } from "./netlink.ts";
@@ -61,7 +62,7 @@ export const IFINFOMSG = new Layout({
 const ETHERNET_TYPES: ReadonlySet<number> = new Set([1, 772]);
 
 export interface NetInterface {
-	readonly index: number;
+	readonly index: IfIndex;
 	readonly name: string;
 	/** Further names (`ip link property add`), which every command takes instead of the name. */
 	readonly alternativeNames: readonly string[];
@@ -82,7 +83,7 @@ export interface NetInterface {
 	/** Six bytes on Ethernet. */
 	readonly linkAddress: Uint8Array;
 	/** Index of the interface that it is tied to in this namespace: below a VLAN, the other end of a veth. */
-	readonly linkedTo?: number;
+	readonly linkedTo?: IfIndex;
 	/** Of a VLAN device: the number that its frames carry. */
 	readonly vlanId?: number;
 	/** Index of the bridge, bond or VRF that it belongs to. */
@@ -104,7 +105,7 @@ export function interfaceByName(name: string): NetInterface {
 }
 
 /** The interface with that index in this namespace. Throws LinuxError (SYSCALL) when there is none. */
-export function interfaceByIndex(index: number): NetInterface {
+export function interfaceByIndex(index: IfIndex): NetInterface {
 	return lookUp(IFINFOMSG.encode({ index }), new Uint8Array(0), `look up interface number ${index}`);
 }
 
@@ -151,7 +152,7 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 	const linkedTo = attributes.has(IFLA_LINK_NETNSID) ? 0 : (u32Attribute(attributes, IFLA_LINK) ?? 0);
 	const master = u32Attribute(attributes, IFLA_MASTER) ?? 0;
 	return {
-		index: fixed.index,
+		index: ifIndexOf(fixed.index),
 		name: textAttribute(attributes, IFLA_IFNAME) ?? "",
 		alternativeNames: properties === undefined ? [] : alternativeNames(properties),
 		type: fixed.type,
@@ -163,7 +164,7 @@ function decodeInterface(message: NetlinkMessage): NetInterface {
 		...(kind === undefined ? {} : { kind }),
 		carrier: (fixed.flags & IFF_LOWER_UP) !== 0,
 		linkAddress: attributes.get(IFLA_ADDRESS) ?? new Uint8Array(),
-		...(linkedTo === 0 || linkedTo === fixed.index ? {} : { linkedTo }),
+		...(linkedTo === 0 || linkedTo === fixed.index ? {} : { linkedTo: ifIndexOf(linkedTo) }),
 		...(vlanId === undefined ? {} : { vlanId }),
 		...(master === 0 ? {} : { master }),
 	};

@@ -2,6 +2,7 @@
  * The clsact qdisc, in either direction, by rtnetlink: for kernels before tcx. Programs are filters of the kind `bpf` in
  * direct-action mode, ordered by priority.
  */
+
 import {
 	attribute,
 	decodeAttributes,
@@ -20,6 +21,7 @@ import {
 	u32Value,
 } from "@l3dsr/linux";
 import { BpfError } from "../error.ts";
+import { programIdOf } from "../object-id.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
 import type { TcDirection } from "./tcx.ts";
 
@@ -280,6 +282,13 @@ function decodeFilter({ payload }: NetlinkMessage): readonly ClsactAttached[] {
 	if (programId === undefined) return [];
 	const directAction = ((u32Attribute(bpf, TCA_BPF_FLAGS) ?? 0) & TCA_BPF_FLAG_ACT_DIRECT) !== 0;
 	return [
-		{ programId, priority, handle, protocol, name: textAttribute(bpf, TCA_BPF_NAME) ?? "", directAction },
+		{
+			programId: programIdOf(programId),
+			priority,
+			handle,
+			protocol,
+			name: textAttribute(bpf, TCA_BPF_NAME) ?? "",
+			directAction,
+		},
 	];
 }

@@ -1,5 +1,7 @@
 /** The shape that all hooks share: where a program can hang, and how it is put, exchanged, found and taken away. */
+
 import type { NetInterface } from "@l3dsr/linux";
+import type { ProgramId } from "../object-id.ts";
 import type { Program } from "../program.ts";
 
 /** The part of a program that attaching needs; the name is for messages. */
@@ -7,7 +9,7 @@ export type AttachableProgram = Pick<Program, "fd" | "name">;
 
 /** A program as the kernel lists it at a hook. */
 export interface Attached {
-	readonly programId: number;
+	readonly programId: ProgramId;
 }
 
 /**

@@ -1,8 +1,10 @@
 /** tcx (Linux 6.6+), in either direction: an ordered list of programs per interface, changed under a revision number. */
+
 import { check, ERRNO } from "@l3dsr/linux";
 import { bpf } from "../bpf-syscall.ts";
 import { BpfError } from "../error.ts";
 import { requireFeature } from "../feature.ts";
+import { programIdOf } from "../object-id.ts";
 import { Program } from "../program.ts";
 import { BPF_ATTACH_TYPE } from "../spec.ts";
 import type { Attached, Hook } from "./hook.ts";
@@ -86,9 +88,9 @@ function tcxHook(direction: TcDirection): Hook<TcxAttached, TcxOptions> {
 			if (reply.result === -ERRNO.EINVAL) requireFeature("tcx", doing, USE_CLSACT);
 			check(reply.result, doing);
 			const { count, revision } = reply.attributes();
-			return Array.from(programs.subarray(0, count), (programId, index) => {
+			return Array.from(programs.subarray(0, count), (id, index) => {
 				const linkId = links[index];
-				return { programId, revision, ...(linkId ? { linkId } : {}) };
+				return { programId: programIdOf(id), revision, ...(linkId ? { linkId } : {}) };
 			});
 		},
 		detach(from, current) {

@@ -17,6 +17,7 @@ import {
 	u32Value,
 } from "@l3dsr/linux";
 import { BpfError } from "../error.ts";
+import { programIdOf } from "../object-id.ts";
 import { Program } from "../program.ts";
 import type { AttachableProgram, Attached, Hook } from "./hook.ts";
 
@@ -83,7 +84,7 @@ function xdpHook(mode: XdpMode): Hook<Attached> {
 			});
 			const xdp = decodeLinkMessage(message).attributes.get(IFLA_XDP);
 			const programId = xdp === undefined ? undefined : u32Attribute(decodeAttributes(xdp), idAttribute);
-			return programId === undefined ? [] : [{ programId }];
+			return programId === undefined ? [] : [{ programId: programIdOf(programId) }];
 		},
 		detach(from: NetInterface, current: Attached): void {
 			using old = Program.open(current.programId);

@@ -10,6 +10,7 @@ import {
 	deleteAddress,
 	ERRNO,
 	type HeldAddress,
+	type IfIndex,
 	interfaceByName,
 	listAddresses,
 	listInterfaces,
@@ -102,7 +103,7 @@ export function changeLoopbackAddresses(changes: readonly AddressChange[]): void
 	}
 }
 
-function applyChange(change: AddressChange, index: number, netlink: Netlink): void {
+function applyChange(change: AddressChange, index: IfIndex, netlink: Netlink): void {
 	const { address, label } = change;
 	const { bytes } = address;
 	const prefixLength = change.prefixLength ?? addressBits(address.family);

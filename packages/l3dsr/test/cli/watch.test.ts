@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
-import { Program, tcxIngress } from "@l3dsr/bpf";
+import { Program, programIdOf, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
@@ -146,7 +146,7 @@ test("watch --json prints the same as records, and is stopped by a signal", asyn
 
 test("a watcher that is killed leaves no program, no table, no log, and the running program as it was", async () => {
 	const [programsBefore, rulesetBefore] = [programs(), ruleset()];
-	const [id = 0] = programsBefore.map(Number);
+	const [id = programIdOf(1)] = programsBefore.map((text) => programIdOf(Number(text)));
 	const tag = () => {
 		using program = Program.open(id);
 		return `${program.info.tag} ${program.info.mapIds.join()}`;
@@ -165,7 +165,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 	assert.equal(tag(), tagBefore);
 	const gone = () => {
 		try {
-			Program.open(Number.parseInt(watcher, 10))[Symbol.dispose]();
+			Program.open(programIdOf(Number.parseInt(watcher, 10)))[Symbol.dispose]();
 			return false;
 		} catch {
 			return true;

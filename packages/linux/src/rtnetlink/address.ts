@@ -1,4 +1,5 @@
 /** Addresses that interfaces hold: listed, added, changed and deleted by rtnetlink. */
+import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
 import { decodeAttributes, textAttribute, textValue, u32Attribute, u32Value } from "../netlink-attribute.ts";
@@ -35,7 +36,7 @@ const IFA_F = {
 
 export interface HeldAddress {
 	/** Index of the interface. */
-	readonly index: number;
+	readonly index: IfIndex;
 	/** 4 or 16, network order. */
 	readonly bytes: Uint8Array;
 	readonly prefixLength: number;
@@ -62,7 +63,7 @@ export interface HeldAddress {
 
 /** An address to add to an interface. */
 export interface NewAddress {
-	readonly index: number;
+	readonly index: IfIndex;
 	readonly bytes: ArrayLike<number>;
 	readonly prefixLength: number;
 	/** Default: global. */
@@ -161,7 +162,7 @@ function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 	);
 	return [
 		{
-			index,
+			index: ifIndexOf(index),
 			bytes,
 			prefixLength,
 			scope: scopeName(scope),

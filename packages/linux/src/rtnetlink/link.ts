@@ -1,4 +1,5 @@
 /** Interfaces created, changed and deleted, by rtnetlink. */
+import type { IfIndex } from "../if-index.ts";
 import { IFINFOMSG } from "../interface.ts";
 import { type Netlink, NLM_F } from "../netlink.ts";
 import { attribute, nestedAttribute, textValue, u32Value } from "../netlink-attribute.ts";
@@ -44,7 +45,7 @@ export type NewLink = LinkSettings &
 		/** Two interfaces: what goes into one comes out of the other. The kernel does not make the peer up. */
 		| { readonly kind: "veth"; readonly peer: Omit<LinkSettings, "up"> }
 		/** 802.1Q, on the interface with index `parent`; `id` is 1 to 4094. */
-		| { readonly kind: "vlan"; readonly parent: number; readonly id: number }
+		| { readonly kind: "vlan"; readonly parent: IfIndex; readonly id: number }
 	);
 
 /** What is not given stays as it is. */
@@ -74,7 +75,7 @@ export function createLink(link: NewLink, netlink?: Netlink): void {
 }
 
 /** Throws SyscallError: ENODEV when there is no interface with that index. */
-export function changeLink(index: number, change: LinkChange, netlink?: Netlink): void {
+export function changeLink(index: IfIndex, change: LinkChange, netlink?: Netlink): void {
 	const payload = Buffer.concat([
 		header({ index, ...change }),
 		settings(change),
@@ -85,26 +86,26 @@ export function changeLink(index: number, change: LinkChange, netlink?: Netlink)
 }
 
 /** Deletes a virtual interface, with its other end if it is a veth. Throws SyscallError: EOPNOTSUPP for a real one. */
-export function deleteLink(index: number, netlink?: Netlink): void {
+export function deleteLink(index: IfIndex, netlink?: Netlink): void {
 	const doing = `delete interface ${index}`;
 	const payload = IFINFOMSG.encode({ index });
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELLINK, payload, doing }));
 }
 
 /** Gives it another name beside its own, at most 127 bytes (Linux 5.5). Throws SyscallError: EEXIST when it is taken. */
-export function addAlternativeName(index: number, name: string, netlink?: Netlink): void {
+export function addAlternativeName(index: IfIndex, name: string, netlink?: Netlink): void {
 	changeProperty(RTM.NEWLINKPROP, NLM_F.CREATE | NLM_F.EXCL | NLM_F.APPEND, index, name, "add", netlink);
 }
 
 /** Throws SyscallError: ENOENT when it does not have it. */
-export function deleteAlternativeName(index: number, name: string, netlink?: Netlink): void {
+export function deleteAlternativeName(index: IfIndex, name: string, netlink?: Netlink): void {
 	changeProperty(RTM.DELLINKPROP, 0, index, name, "delete", netlink);
 }
 
 function changeProperty(
 	type: number,
 	flags: number,
-	index: number,
+	index: IfIndex,
 	name: string,
 	verb: string,
 	netlink: Netlink | undefined,

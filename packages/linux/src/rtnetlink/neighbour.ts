@@ -1,4 +1,5 @@
 /** Neighbours: which link-layer address an IP address has (ARP, neighbour discovery), by rtnetlink. */
+import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
 import { decodeAttributes } from "../netlink-attribute.ts";
@@ -35,7 +36,7 @@ const NTF_ROUTER = 0x80;
 
 export interface Neighbour {
 	/** Index of the interface that it is reached by. */
-	readonly index: number;
+	readonly index: IfIndex;
 	/** 4 or 16, network order. */
 	readonly bytes: Uint8Array;
 	/** Six bytes on Ethernet; absent while it is not known. */
@@ -46,7 +47,7 @@ export interface Neighbour {
 }
 
 export interface NewNeighbour {
-	readonly index: number;
+	readonly index: IfIndex;
 	readonly bytes: ArrayLike<number>;
 	readonly linkAddress: ArrayLike<number>;
 	/** Default: permanent, which the kernel never asks about again. */
@@ -56,7 +57,7 @@ export interface NewNeighbour {
 export type NeighbourKey = Pick<NewNeighbour, "index" | "bytes">;
 
 /** Of every interface, or of the one that is given. Proxy entries are left out. Throws SyscallError. */
-export function listNeighbours(index?: number, netlink?: Netlink): readonly Neighbour[] {
+export function listNeighbours(index?: IfIndex, netlink?: Netlink): readonly Neighbour[] {
 	// A strict kernel takes no index in the header of a dump: choose here.
 	const request = { type: RTM.GETNEIGH, payload: NDMSG.encode({}), doing: "list neighbours" };
 	const all = withRtnetlink(netlink, (socket) => socket.dump(request).flatMap(decodeNeighbour));
@@ -106,7 +107,7 @@ function decodeNeighbour({ payload }: NetlinkMessage): Neighbour[] {
 	if (bytes === undefined) return [];
 	return [
 		{
-			index,
+			index: ifIndexOf(index),
 			bytes,
 			...(linkAddress === undefined ? {} : { linkAddress }),
 			state: nameIn(STATES, state),

@@ -1,5 +1,7 @@
 /** Routes: listed, added, deleted, and asked for as the kernel would choose, by rtnetlink. */
+
 import { ERRNO } from "../errno.ts";
+import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { SyscallError } from "../libc.ts";
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
@@ -87,7 +89,7 @@ export type RouteProtocol = keyof typeof PROTOCOLS;
 /** One way out of this host. */
 export interface NextHop {
 	/** Index of the interface; absent for a route that leads nowhere (blackhole). */
-	readonly index?: number;
+	readonly index?: IfIndex;
 	/** Absent where the destination is on the link. An IPv4 route may have an IPv6 gateway (RFC 5549). */
 	readonly gateway?: Uint8Array;
 	/** Share among several, from 1. */
@@ -140,7 +142,7 @@ export interface NewRoute {
 	readonly mtu?: number;
 	/** One or several (multipath). */
 	readonly nextHops?: readonly {
-		readonly index?: number;
+		readonly index?: IfIndex;
 		readonly gateway?: ArrayLike<number>;
 		readonly weight?: number;
 		readonly onLink?: boolean;
@@ -352,7 +354,7 @@ function nextHopsOf(attributes: Attributes, flags: number): NextHop[] {
 		const index = u32Attribute(attributes, RTA.OIF);
 		const gateway = gatewayOf(attributes);
 		if (index === undefined && gateway === undefined) return [];
-		return [{ ...(index === undefined ? {} : { index }), ...hopOf(gateway, flags, 1) }];
+		return [{ ...(index === undefined ? {} : { index: ifIndexOf(index) }), ...hopOf(gateway, flags, 1) }];
 	}
 	const hops: NextHop[] = [];
 	for (let at = 0; at + RTNEXTHOP.size <= multipath.length; ) {
@@ -364,7 +366,7 @@ function nextHopsOf(attributes: Attributes, flags: number): NextHop[] {
 		} = RTNEXTHOP.decode(multipath.subarray(at, at + RTNEXTHOP.size));
 		if (len < RTNEXTHOP.size) break;
 		const gateway = gatewayOf(decodeAttributes(multipath.subarray(at + RTNEXTHOP.size, at + len)));
-		hops.push({ index, ...hopOf(gateway, own, more + 1) });
+		hops.push({ index: ifIndexOf(index), ...hopOf(gateway, own, more + 1) });
 		at += (len + 3) & ~3;
 	}
 	return hops;

@@ -12,6 +12,8 @@ import {
 	deleteAlternativeName,
 	deleteLink,
 	deleteNamedNamespace,
+	type IfIndex,
+	ifIndexOf,
 	interfaceByName,
 	listInterfaces,
 	listNamedNamespaces,
@@ -21,7 +23,7 @@ import {
 
 enterNetns();
 
-const index = (name: string): number => interfaceByName(name).index;
+const index = (name: string): IfIndex => interfaceByName(name).index;
 
 test("creates dummy, bridge, veth and VLAN interfaces with what they are given", () => {
 	createLink({ kind: "bridge", name: "d0", mtu: 1400, linkAddress: [2, 0, 0, 0, 0, 1], up: true });
@@ -72,9 +74,9 @@ test("changes an interface: up, name, MTU, bridge; and deletes it with its other
 	changeLink(index("v0"), { up: false, master: 0 });
 	changeLink(index("v0"), { name: "w0" });
 	assert.deepEqual([interfaceByName("w0").index, interfaceByName("w0").master], [70, undefined]);
-	deleteLink(70);
+	deleteLink(ifIndexOf(70));
 	assert.ok(!listInterfaces().some(({ name }) => name === "w0" || name === "v1"));
-	assert.throws(() => deleteLink(70), { message: /^delete interface 70: ENODEV/ });
+	assert.throws(() => deleteLink(ifIndexOf(70)), { message: /^delete interface 70: ENODEV/ });
 });
 
 test("finds an interface by its alternative names, short and long", () => {

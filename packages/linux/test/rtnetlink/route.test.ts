@@ -11,6 +11,7 @@ import {
 	deleteRoute,
 	deleteRouteRule,
 	ERRNO,
+	type IfIndex,
 	interfaceByName,
 	listLocalRoutes,
 	listNeighbours,
@@ -41,7 +42,7 @@ function prefix(text: string): { bytes: readonly number[]; length: number } {
 	return { bytes: bytes(address), length: Number(length) };
 }
 
-const index = (name: string): number => interfaceByName(name).index;
+const index = (name: string): IfIndex => interfaceByName(name).index;
 const text = (address: Uint8Array | undefined): string | undefined =>
 	address === undefined ? undefined : addressFromBytes(address).text;
 

@@ -1,5 +1,6 @@
 /** Where frames for real servers go, as the kernel's routes and neighbours say. Read again whenever these change. */
 import {
+	type IfIndex,
 	listNeighbours,
 	lookUpRoute,
 	type Neighbour,
@@ -68,7 +69,7 @@ export function resolveHops(addresses: readonly Address[], options: HopOptions):
 }
 
 interface Way {
-	readonly index: number;
+	readonly index: IfIndex;
 	/** The router, or the real server itself where it is on the link. */
 	readonly gateway: Uint8Array;
 	readonly mtu?: number;
@@ -122,7 +123,7 @@ function hopOf(
 	};
 }
 
-function neighbourKey(index: number, address: Uint8Array): string {
+function neighbourKey(index: IfIndex, address: Uint8Array): string {
 	return `${index} ${Buffer.from(address).toString("hex")}`;
 }
 

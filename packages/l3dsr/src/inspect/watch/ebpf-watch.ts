@@ -3,7 +3,7 @@
  * the running program carries (rewrite/ebpf/compile/report.ts). It hangs by a link, so it is gone when this
  * process is, however it ends.
  */
-import { BpfError, Program, requireFeature, TcxLink } from "@l3dsr/bpf";
+import { BpfError, Program, type ProgramId, requireFeature, TcxLink } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { type Address, addressFromBytes, dscpOfTos } from "@l3dsr/packet";
 import type { Rule } from "../../model/rule.ts";
@@ -18,7 +18,7 @@ interface Held {
 	readonly interface: NetInterface;
 	/** Of ours. */
 	readonly hook: HookName;
-	readonly programId: number;
+	readonly programId: ProgramId;
 	readonly link: TcxLink;
 	readonly rules: ReadonlyMap<number, Rule>;
 }

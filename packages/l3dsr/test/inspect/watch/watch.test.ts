@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Program, tcxIngress } from "@l3dsr/bpf";
+import { Program, programIdOf, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { addressFromBytes, dscp, dscpOfTos, parseAddress, parsePacket, prefixOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
@@ -216,7 +216,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 	const before = tcxIngress.query(on);
 	const [ours] = before;
 	const tag = () => {
-		using program = Program.open(ours?.programId ?? 0);
+		using program = Program.open(ours?.programId ?? programIdOf(1));
 		return program.info.tag;
 	};
 	const tagBefore = tag();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { afterEach, describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { clsactIngress, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
+import { clsactIngress, Program, programIdOf, tcxIngress, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import fc from "fast-check";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
@@ -389,7 +389,7 @@ describe("programs of ours that are not as they should be", () => {
 		await setRules(open("tcx"), { entries: entries(plain(1)) });
 		const on = interfaceByName("in0");
 		{
-			using program = Program.open(tcxIngress.query(on)[0]?.programId ?? 0);
+			using program = Program.open(tcxIngress.query(on)[0]?.programId ?? programIdOf(1));
 			clsactIngress.attach(on, program);
 		}
 		const { findings } = await open().observe();

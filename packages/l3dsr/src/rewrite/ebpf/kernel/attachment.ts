@@ -8,6 +8,7 @@ import {
 	clsactIngress,
 	interfacesWithIngress,
 	Program,
+	type ProgramId,
 	removeEmptyClsact,
 	type TcxAttached,
 	tcxIngress,
@@ -33,7 +34,7 @@ export interface HookPlace {
 	replace(on: NetInterface, id: number, program: Program): void;
 	detach(from: NetInterface, id: number): void;
 	/** Ids of all programs, in the order in which they run; empty where the kernel lacks the hook. */
-	query(on: NetInterface): readonly number[];
+	query(on: NetInterface): readonly ProgramId[];
 }
 
 /** The element of a query that is program `id`; one that is gone makes the hook itself say so. */
@@ -250,7 +251,7 @@ export class Attachments implements Disposable {
 export interface ProgramRecord {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
-	readonly programId: number;
+	readonly programId: ProgramId;
 	/** Absent when they could not be read. */
 	readonly rules?: InterfaceRules;
 	readonly overtaken: boolean;
@@ -332,7 +333,7 @@ export function withoutVanished<T>(ask: () => T): T | undefined {
 	}
 }
 
-function withoutMissingHook(ask: () => readonly number[]): readonly number[] {
+function withoutMissingHook(ask: () => readonly ProgramId[]): readonly ProgramId[] {
 	try {
 		return ask();
 	} catch (error) {

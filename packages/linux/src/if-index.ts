@@ -1,0 +1,11 @@
+/** Interface indexes, which the compiler keeps apart from other numbers. */
+
+/** The index of an interface, unique within its network namespace; from 1. */
+export type IfIndex = number & { readonly __brand: "IfIndex" };
+
+/** A number that the kernel gave, or that a caller knows to be an index. Throws RangeError for what cannot be one. */
+export function ifIndexOf(value: number): IfIndex {
+	if (!Number.isInteger(value) || value < 1 || value > 0x7fff_ffff)
+		throw new RangeError(`${value} is not an interface index`);
+	return value as IfIndex; // checked above
+}
