@@ -3,8 +3,8 @@
  * user space encodes and decodes. Keys and values of maps, records of ring buffers, the stack, packet headers, contexts.
  */
 import { type FieldType, Layout } from "@l3dsr/linux";
-import type { Field, Layout as ProgramLayout, UnplacedField } from "./builder/layout.ts";
-import * as fields from "./builder/layout.ts";
+import type { ByteOrder, ValueKind } from "./builder/kind.ts";
+import type { Field, Fields, Structure } from "./builder/view.ts";
 
 /**
  * As for `Layout` of @l3dsr/linux: in C's order and natural alignment. `raw16` to `raw64` are bits in the order in which
@@ -29,9 +29,9 @@ type Encoded<F extends StructFields> = {
 /** The same fields as programs load and store them. */
 type Placed<F extends StructFields> = { readonly [K in keyof F]: Field };
 
-export class Struct<F extends StructFields, P extends fields.Fields = Placed<F>>
+export class Struct<F extends StructFields, P extends Fields = Placed<F>>
 	extends Layout<Encoded<F>>
-	implements ProgramLayout<P>
+	implements Structure<P>
 {
 	/** For notes and errors: `ipv4` in `ipv4.source`. */
 	readonly name: string;
@@ -44,7 +44,10 @@ export class Struct<F extends StructFields, P extends fields.Fields = Placed<F>>
 		this.name = name;
 		this.bytes = this.size;
 		const placed = Object.fromEntries(
-			this.places.map(({ name: key, offset }) => [key, { ...unplacedOf(declared[key]), offset }]),
+			Object.entries(declared).map(([key, type]) => {
+				const offset = this.offsetOf(key as keyof F & string); // a key of `declared`
+				return [key, { ...unplacedOf(type), offset }];
+			}),
 		);
 		this.fields = refine(placed as Placed<F>); // the same names, each with its place
 	}
@@ -52,7 +55,7 @@ export class Struct<F extends StructFields, P extends fields.Fields = Placed<F>>
 
 /** The structure of these fields. `refine` changes what programs see: other kinds of fields, or more of them. */
 export function struct<const F extends StructFields>(name: string, declared: F): Struct<F>;
-export function struct<const F extends StructFields, P extends fields.Fields>(
+export function struct<const F extends StructFields, P extends Fields>(
 	name: string,
 	declared: F,
 	refine: (placed: Placed<F>) => P,
@@ -60,8 +63,8 @@ export function struct<const F extends StructFields, P extends fields.Fields>(
 export function struct<const F extends StructFields>(
 	name: string,
 	declared: F,
-	refine: (placed: Placed<F>) => fields.Fields = (placed) => placed,
-): Struct<F, fields.Fields> {
+	refine: (placed: Placed<F>) => Fields = (placed) => placed,
+): Struct<F, Fields> {
 	return new Struct(name, declared, refine);
 }
 
@@ -73,9 +76,31 @@ function encodedFields<F extends StructFields>(declared: F): Encoded<F> {
 	return Object.fromEntries(encoded) as Encoded<F>; // raw16 became u16, and so on
 }
 
-function unplacedOf(type: StructFieldType | undefined): UnplacedField {
-	if (type === undefined) return fields.bytes(0);
-	if (typeof type === "object") return fields.bytes("bytes" in type ? type.bytes : type.text);
-	const { u8, u16, u32, u64, be16, be32, be64, raw16, raw32, raw64, address } = fields;
-	return { u8, u16, u32, s32: u32, u64, be16, be32, be64, raw16, raw32, raw64, pointer: address }[type];
+/** A field as programs see it, before it has its place. */
+type UnplacedField = Omit<Field, "offset">;
+
+function unplaced(bytes: number, order: ByteOrder, kind: ValueKind = "scalar"): UnplacedField {
+	return { bytes, order, kind };
+}
+
+const UNPLACED: Readonly<Record<Extract<StructFieldType, string>, UnplacedField>> = {
+	u8: unplaced(1, "none"),
+	u16: unplaced(2, "host"),
+	u32: unplaced(4, "host"),
+	s32: unplaced(4, "host"),
+	u64: unplaced(8, "host"),
+	be16: unplaced(2, "network"),
+	be32: unplaced(4, "network"),
+	be64: unplaced(8, "network"),
+	raw16: unplaced(2, "none"),
+	raw32: unplaced(4, "none"),
+	raw64: unplaced(8, "none"),
+	/** An address that the program has stored for itself: its context, an entry of a map. */
+	pointer: unplaced(8, "none", "pointer"),
+};
+
+/** Bytes and text are not one number: `part` has parts of them. */
+function unplacedOf(type: StructFieldType): UnplacedField {
+	if (typeof type === "string") return UNPLACED[type];
+	return unplaced("bytes" in type ? type.bytes : type.text, "none");
 }

@@ -4,9 +4,9 @@ import * as asm from "../asm/jump.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate } from "./constant.ts";
 import type { Emitter, Label } from "./emitter.ts";
-import type { Place } from "./layout.ts";
 import type { Memory } from "./memory.ts";
 import { type Operand, Value } from "./value.ts";
+import type { Place } from "./view.ts";
 
 /** As in C, unsigned; `s` before it: signed; `&`: any bit in common. */
 export type Comparison = "==" | "!=" | ">" | ">=" | "<" | "<=" | "s>" | "s>=" | "s<" | "s<=" | "&";

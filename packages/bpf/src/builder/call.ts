@@ -8,8 +8,8 @@ import type { MapSpec } from "../spec.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits } from "./constant.ts";
 import type { Emitter } from "./emitter.ts";
-import { ADDRESS, type Address, type Fields, isPlace, type Place, type View } from "./layout.ts";
 import { type Operand, Value } from "./value.ts";
+import { ADDRESS, type Address, type Fields, isPlace, type Place, type View } from "./view.ts";
 
 /** An argument: a value, a number, a map; a view or a place stands for its address. */
 export type Argument = Operand | MapSpec | View<Fields> | Place;

@@ -7,9 +7,9 @@
 import * as alu from "../asm/alu.ts";
 import type { Arithmetic } from "./arithmetic.ts";
 import type { Emitter } from "./emitter.ts";
-import type { Place } from "./layout.ts";
 import type { Memory } from "./memory.ts";
 import { Value, type ValueType } from "./value.ts";
+import type { Place } from "./view.ts";
 
 const U16 = 0xffffn;
 const U32 = 0xffff_ffffn;

@@ -4,7 +4,7 @@
  */
 import { struct } from "../struct.ts";
 import type { ValueKind } from "./kind.ts";
-import { type Field, u32 } from "./layout.ts";
+import type { Field } from "./view.ts";
 
 /** 32 bits in the context, a whole pointer in the register: the verifier sees to that. */
 function pointer(field: Field, kind: ValueKind): Field {
@@ -57,7 +57,7 @@ export const SKB = struct(
 	},
 	(skb) => {
 		/** One of the five numbers that programs may leave for each other. */
-		const controlBuffer = (index: number): Field => ({ ...u32, offset: skb.cb.offset + 4 * index });
+		const controlBuffer = (index: number): Field => ({ ...skb.mark, offset: skb.cb.offset + 4 * index });
 		return {
 			...skb,
 			/** The EtherType. */

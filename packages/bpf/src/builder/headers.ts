@@ -1,4 +1,4 @@
-/** Packet headers as layouts. Multi-byte fields are in network order. */
+/** Packet headers. Multi-byte fields are in network order. */
 import { struct } from "../struct.ts";
 
 /** IEEE 802.3; `type` counts at byte 12. */

@@ -5,31 +5,17 @@ export { SKB, TC_ACT, XDP, XDP_ACTION } from "./context.ts";
 export type { Label } from "./emitter.ts";
 export * from "./headers.ts";
 export type { ByteOrder, ValueKind } from "./kind.ts";
-export {
-	address,
-	be16,
-	be32,
-	be64,
-	bytes,
-	type Field,
-	type Fields,
-	type Layout,
-	layout,
-	type Place,
-	part,
-	raw16,
-	raw32,
-	raw64,
-	sparseLayout,
-	u8,
-	u16,
-	u32,
-	u64,
-	type View,
-	view,
-	whole,
-} from "./layout.ts";
 export type { ElementOptions } from "./map-memory.ts";
 export type { LoadPlaceOptions } from "./memory.ts";
 export { ProgramBuilder, type ProgramOptions } from "./program-builder.ts";
 export type { Operand, Placement, Value } from "./value.ts";
+export {
+	type Field,
+	type Fields,
+	type Place,
+	part,
+	type Structure,
+	type View,
+	view,
+	whole,
+} from "./view.ts";

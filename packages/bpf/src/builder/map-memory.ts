@@ -4,13 +4,13 @@ import type { MapSpec } from "../spec.ts";
 import type { Arithmetic } from "./arithmetic.ts";
 import type { Branch } from "./branch.ts";
 import type { Emitter, Label } from "./emitter.ts";
-import { type Fields, type Layout, type View, view } from "./layout.ts";
 import type { Placement, Value, ValueType } from "./value.ts";
+import { type Fields, type Structure, type View, view } from "./view.ts";
 
 export interface ElementOptions {
 	/** Bytes in front of the first element; default 0. */
 	readonly offset?: number;
-	/** The pointer's name; that of the layout if absent. */
+	/** The pointer's name; that of the structure if absent. */
 	readonly name?: string;
 	readonly in?: Placement;
 	/** In the register of this pointer instead of a new one. */
@@ -52,29 +52,29 @@ export class MapMemory {
 		return value;
 	}
 
-	/** `name = &map[0] + offset + index * size of layout; if index is past the end goto otherwise` */
+	/** `name = &map[0] + offset + index * size of structure; if index is past the end goto otherwise` */
 	element<F extends Fields>(
 		map: MapSpec,
 		index: Value,
-		layout: Layout<F>,
+		structure: Structure<F>,
 		otherwise: Label,
 		options: ElementOptions,
 	): View<F> {
-		const { offset = 0, name = layout.name, in: placement = "scratch", into } = options;
-		const count = Math.floor((map.valueSize - offset) / layout.bytes);
+		const { offset = 0, name = structure.name, in: placement = "scratch", into } = options;
+		const count = Math.floor((map.valueSize - offset) / structure.bytes);
 		if (count < 1) {
 			throw this.#emitter.error(
-				`find a ${layout.name} in map ${map.name}: there is no room for ${layout.bytes} bytes at ${offset} of ${map.valueSize}`,
+				`find a ${structure.name} in map ${map.name}: there is no room for ${structure.bytes} bytes at ${offset} of ${map.valueSize}`,
 			);
 		}
 		this.#branch.gotoIf(index, ">=", count, otherwise);
 		const base = this.value(map, offset, into === undefined ? placement : { into });
 		const type: ValueType = { name: `${name} offset`, width: 64, bytes: 8, order: "none", kind: "scalar" };
 		using distance = this.#arithmetic.allocate(type, "scratch").set(index);
-		const shift = Math.log2(layout.bytes);
+		const shift = Math.log2(structure.bytes);
 		if (Number.isInteger(shift)) distance.lsh(shift);
-		else distance.mul(layout.bytes);
+		else distance.mul(structure.bytes);
 		base.add(distance);
-		return view(base, layout, 0, name);
+		return view(base, structure, 0, name);
 	}
 }

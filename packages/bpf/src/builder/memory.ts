@@ -7,8 +7,8 @@ import type { KernelField } from "../kernel-types.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
 import { asImmediate, constantBits, numberOfBytes } from "./constant.ts";
 import type { Emitter, Label } from "./emitter.ts";
-import { ADDRESS, type Field, type Fields, isPlace, type Place, part, type View } from "./layout.ts";
 import { type Operand, type Placement, Value, type ValueType } from "./value.ts";
+import { ADDRESS, type Field, type Fields, isPlace, type Place, part, type View } from "./view.ts";
 
 export interface LoadPlaceOptions {
 	/** The value's name; that of the place if absent. */

@@ -15,11 +15,11 @@ import { Branch, type Case, type Comparison } from "./branch.ts";
 import { type Argument, Call, type KernelFunction } from "./call.ts";
 import { Checksum } from "./checksum.ts";
 import { Emitter, type Label } from "./emitter.ts";
-import { ADDRESS, type Fields, isPlace, type Layout, type Place, type View, view, whole } from "./layout.ts";
 import { type ElementOptions, MapMemory } from "./map-memory.ts";
 import { type LoadPlaceOptions, Memory } from "./memory.ts";
 import { Stack } from "./stack.ts";
 import { type Operand, type Placement, Value, type ValueType } from "./value.ts";
+import { ADDRESS, type Fields, isPlace, type Place, type Structure, type View, view, whole } from "./view.ts";
 
 export interface ProgramOptions {
 	/** At most 15 letters, digits, `_` and `.`. */
@@ -67,8 +67,8 @@ export class ProgramBuilder {
 	}
 
 	/** The context that the program was called with, in r1 until a call or `keep`. */
-	context<F extends Fields>(layout: Layout<F>): View<F> {
-		return view(this.#context, layout);
+	context<F extends Fields>(structure: Structure<F>): View<F> {
+		return view(this.#context, structure);
 	}
 
 	/** `r6..r9 = value`: from here on it outlives calls. A view keeps its base. */
@@ -221,8 +221,8 @@ export class ProgramBuilder {
 	}
 
 	/** A structure on the stack, aligned to 8 bytes; not cleared. */
-	stack<F extends Fields>(name: string, layout: Layout<F>): View<F> {
-		return this.#stack.structure(name, layout);
+	stack<F extends Fields>(name: string, structure: Structure<F>): View<F> {
+		return this.#stack.structure(name, structure);
 	}
 
 	/**
@@ -256,17 +256,17 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * `name = &map[0] + offset + index * size of layout; if index is past the end goto otherwise`: the structure with that
-	 * number in the memory of an array of one element, and the proof that the verifier asks for. `index` is as it was.
+	 * `name = &map[0] + offset + index * size of structure; if index is past the end goto otherwise`: the structure with
+	 * that number in the memory of an array of one element, and the proof that the verifier asks for. `index` is as it was.
 	 */
 	element<F extends Fields>(
 		map: MapSpec,
 		index: Value,
-		layout: Layout<F>,
+		structure: Structure<F>,
 		otherwise: Label,
 		options: ElementOptions = {},
 	): View<F> {
-		return this.#mapMemory.element(this.map(map), index, layout, otherwise, options);
+		return this.#mapMemory.element(this.map(map), index, structure, otherwise, options);
 	}
 
 	/**

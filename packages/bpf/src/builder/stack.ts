@@ -3,8 +3,8 @@ import type { Register } from "../asm/instruction.ts";
 import * as asm from "../asm/memory.ts";
 import type { Emitter } from "./emitter.ts";
 import { STACK_BYTES } from "./flow.ts";
-import { type Fields, type Layout, type View, view } from "./layout.ts";
 import type { Placement, Value } from "./value.ts";
+import { type Fields, type Structure, type View, view } from "./view.ts";
 
 const SLOT_BYTES = 8;
 
@@ -20,8 +20,8 @@ export class Stack {
 		this.#frame = frame;
 	}
 
-	structure<F extends Fields>(name: string, layout: Layout<F>): View<F> {
-		return view(this.#frame, layout, this.#take(name, layout.bytes), name);
+	structure<F extends Fields>(name: string, structure: Structure<F>): View<F> {
+		return view(this.#frame, structure, this.#take(name, structure.bytes), name);
 	}
 
 	/** `*slot = value`: its register is free. All 64 bits, which is what the verifier keeps its knowledge for. */

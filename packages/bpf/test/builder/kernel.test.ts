@@ -59,13 +59,13 @@ test("arithmetic on constants and values gives in the kernel what it means", () 
 });
 
 test("loads, stores and comparisons agree on the byte order of a field", () => {
-	const packet = bpf.layout("packet", {
-		header: bpf.bytes(14),
-		a: bpf.be16,
-		b: bpf.be32,
-		c: bpf.be64,
-		d: bpf.u32,
-		e: bpf.bytes(16),
+	const packet = bpf.struct("packet", {
+		header: { bytes: 14 },
+		a: "be16",
+		c: "be64",
+		b: "be32",
+		d: "u32",
+		e: { bytes: 16 },
 	});
 	const address = Uint8Array.from({ length: 16 }, (_, n) => 255 - n);
 	const output = run((p) => {
@@ -95,7 +95,7 @@ test("loads, stores and comparisons agree on the byte order of a field", () => {
 	assert.equal(output.verdict, 1);
 	assert.equal(
 		Buffer.from(output.data.subarray(14, 48)).toString("hex"),
-		["0102", "0a0b0c0e", "01020304f5060708", "44332211", Buffer.from(address).toString("hex")].join(""),
+		["0102", "01020304f5060708", "0a0b0c0e", "44332211", Buffer.from(address).toString("hex")].join(""),
 	);
 });
 
@@ -163,7 +163,7 @@ test("a checksum follows what changes in the packet, and never becomes 0", () =>
 
 /** A 16-bit checksum and so many 32-bit words behind it. */
 function layoutOfWords(count: number) {
-	return bpf.layout("words", { checksum: bpf.be16, words: bpf.bytes(4 * count) });
+	return bpf.struct("words", { checksum: "be16", words: { bytes: 4 * count } });
 }
 
 test("a loop that goes back to its label is bounded for the verifier too", () => {
@@ -188,7 +188,7 @@ test("a dispatch takes each number to its own case, in either byte order", () =>
 	const end = p.load(ctx.data_end, { name: "end" });
 	p.prove(data, 16, end, short);
 	const numbers = Array.from({ length: 40 }, (_, n) => n * 37);
-	const { number } = bpf.view(data, bpf.layout("packet", { header: bpf.bytes(14), number: bpf.be16 }));
+	const { number } = bpf.view(data, bpf.struct("packet", { header: { bytes: 14 }, number: "be16" }));
 	p.switch(
 		number,
 		numbers.map((value, n) => ({ values: [value, value + 1], body: () => p.exit(n + 1) })),
@@ -214,7 +214,7 @@ test("an element beyond a map's memory is not touched, and those within are", ()
 		maxEntries: 1,
 	};
 	// 12 bytes: not a power of two, so that the distance is a product.
-	const element = bpf.layout("element", { number: bpf.u32, rest: bpf.bytes(8) });
+	const element = bpf.struct("element", { number: "u32", rest: { bytes: 8 } });
 	const verdicts = [0, 1, 2, 0xffff_ffff].map((mark) => {
 		const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
 		const none = p.label("none");
@@ -256,7 +256,7 @@ test("a parked packet pointer is back with its proof, and the kernel takes it so
 			p.store(ctx.mark, seven);
 			p.release(seven);
 			p.restore(data, 7);
-			p.exit(p.load(bpf.part(bpf.whole(bpf.view(data, bpf.layout("all", { all: bpf.bytes(60) }))), 52, 1)));
+			p.exit(p.load(bpf.part(bpf.whole(bpf.view(data, bpf.struct("all", { all: { bytes: 60 } }))), 52, 1)));
 			p.place(short);
 		}
 		p.exit(3);
@@ -265,7 +265,7 @@ test("a parked packet pointer is back with its proof, and the kernel takes it so
 });
 
 test("fields are stored together as they would be one by one", () => {
-	const fields = bpf.layout("fields", { a: bpf.u16, b: bpf.be16, c: bpf.raw32 });
+	const fields = bpf.struct("fields", { a: "u16", b: "be16", c: "raw32" });
 	for (const together of [true, false]) {
 		const { data } = run((p) => {
 			const ctx = p.context(bpf.SKB);
@@ -275,7 +275,7 @@ test("fields are stored together as they would be one by one", () => {
 			p.prove(packet, 64, end, short);
 			const target = bpf.view(packet, fields, 16);
 			const c = p.load(
-				bpf.part(bpf.whole(bpf.view(packet, bpf.layout("all", { all: bpf.bytes(60) }))), 40, 4),
+				bpf.part(bpf.whole(bpf.view(packet, bpf.struct("all", { all: { bytes: 60 } }))), 40, 4),
 			);
 			if (together) p.storeFields(target, { a: 0x0102, b: 0x0304, c });
 			else {
@@ -291,7 +291,7 @@ test("fields are stored together as they would be one by one", () => {
 });
 
 test("compare-and-exchange writes only over what was expected, and says what was there", () => {
-	const word = bpf.layout("word", { value: bpf.u64 });
+	const word = bpf.struct("word", { value: "u64" });
 	for (const [expected, left] of [
 		[5, 9],
 		[6, 5],

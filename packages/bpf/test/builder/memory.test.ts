@@ -17,7 +17,7 @@ const HASH: bpf.MapSpec = {
 	valueSize: 8,
 	maxEntries: 4,
 };
-const PAIR = bpf.layout("pair", { first: bpf.u32, second: bpf.u32 });
+const PAIR = bpf.struct("pair", { first: "u32", second: "u32" });
 
 describe("a parked value", () => {
 	it("frees its register, and comes back to it with what was proven of it", () => {
@@ -98,7 +98,7 @@ describe("an element of a map's memory", () => {
 describe("bytes on the stack", () => {
 	it("are written and copied by accesses that are aligned there", () => {
 		const code = emitted((p) => {
-			const slots = p.stack("slots", bpf.layout("slots", { head: bpf.u32, body: bpf.bytes(12) }));
+			const slots = p.stack("slots", bpf.struct("slots", { head: "u32", body: { bytes: 12 } }));
 			p.storeBytes(slots.body, new Uint8Array(12).fill(1));
 			p.copyBytes(bpf.part(slots.body, 8, 4), slots.head);
 		});
@@ -113,7 +113,7 @@ describe("bytes on the stack", () => {
 
 	it("are refused as a field that is not aligned", () => {
 		refuses((p) => {
-			p.store(p.stack("slots", bpf.layout("slots", { head: bpf.u32, body: bpf.u64 })).body, 0);
+			p.store(p.stack("slots", bpf.struct("slots", { head: "u32", body: { bytes: 8 } })).body, 0);
 		}, /slots.body has 8 bytes and is at -12 of the stack, which does not divide by them/);
 	});
 
@@ -138,7 +138,7 @@ describe("fields stored together", () => {
 	});
 
 	it("keep values to the bytes of their fields", () => {
-		const halves = bpf.layout("halves", { low: bpf.u16, high: bpf.u16, rest: bpf.u32 });
+		const halves = bpf.struct("halves", { low: "u16", high: "u16", rest: "u32" });
 		const code = emitted((p) => {
 			using value = p.u32("value").set(5);
 			p.storeFields(p.stack("halves", halves), { high: value, rest: 9 });
@@ -156,14 +156,14 @@ describe("fields stored together", () => {
 
 	it("are refused where they overlap, or are more than one store", () => {
 		refuses((p) => {
-			const three = bpf.layout("three", { a: bpf.u32, b: bpf.u32, c: bpf.u32 });
+			const three = bpf.struct("three", { a: "u32", b: "u32", c: "u32" });
 			p.storeFields(p.stack("three", three), { a: 1 });
 		}, /three has 12 bytes; one store has 4 or 8/);
 	});
 });
 
 describe("a key of a map", () => {
-	const key = bpf.layout("key", { port: bpf.u32, protocol: bpf.u32 });
+	const key = bpf.struct("key", { port: "u32", protocol: "u32" });
 
 	it("is refused when it has another size", () => {
 		refuses((p) => {

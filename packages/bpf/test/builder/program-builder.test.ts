@@ -132,7 +132,7 @@ describe("registers", () => {
 		assert.deepEqual(code, ["w0 = 1", "r5 = 2", "if r0 < r5 goto out", "w5 = w5"]);
 		refuses((p) => {
 			const { data } = packet(p);
-			const field = bpf.view(data, bpf.layout("f", { wide: bpf.u64 })).wide;
+			const field = bpf.view(data, struct("f", { wide: "u64" })).wide;
 			p.load(field, { into: p.u32("narrow") });
 		}, /f.wide has 64 bits, narrow 32/);
 	});
@@ -315,7 +315,7 @@ describe("calls", () => {
 	it("take a place for its address", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
-			const numbers = p.stack("numbers", bpf.layout("numbers", { first: bpf.u32, second: bpf.u32 }));
+			const numbers = p.stack("numbers", struct("numbers", { first: "u32", second: "u32" }));
 			p.run("bpf_skb_load_bytes", [ctx, 20, numbers.second, 4]);
 		});
 		assert.deepEqual(code.slice(0, 2), ["r3 = r10", "r2 = 20"]);
@@ -410,7 +410,7 @@ describe("the packet", () => {
 		const code = emitted((p) => {
 			const { data, end, pass } = packet(p);
 			p.prove(data, 54, end, pass);
-			const address = p.stack("address", bpf.layout("address", { bytes: bpf.bytes(16) })).bytes;
+			const address = p.stack("address", struct("address", { bytes: { bytes: 16 } })).bytes;
 			p.copyBytes(address, bpf.view(data, bpf.IPV6, 14).source);
 			p.place(pass);
 		});
@@ -428,7 +428,7 @@ describe("the packet", () => {
 
 	it("takes constant bytes as immediates", () => {
 		const code = emitted((p) => {
-			const stack = p.stack("s", bpf.layout("s", { sixteen: bpf.bytes(16) }));
+			const stack = p.stack("s", struct("s", { sixteen: { bytes: 16 } }));
 			p.storeBytes(stack.sixteen, Uint8Array.of(0xfc, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 		});
 		assert.deepEqual(code, [
@@ -761,8 +761,8 @@ describe("checksums", () => {
 	});
 });
 
-describe("layouts", () => {
-	it("of structures have the offsets by which user space encodes them", () => {
+describe("structures", () => {
+	it("have the offsets by which user space encodes them", () => {
 		for (const name of ["len", "mark", "data", "data_end", "vlan_tci", "gso_size", "tstamp"] as const)
 			assert.equal(bpf.SKB.fields[name].offset, bpf.SKB.offsetOf(name));
 		assert.equal(bpf.XDP.fields.data_end.offset, bpf.XDP.offsetOf("data_end"));
@@ -778,7 +778,7 @@ describe("layouts", () => {
 
 	it("as a whole are one place", () => {
 		const code = emitted((p) => {
-			const ports = p.stack("ports", bpf.layout("ports", { source: bpf.be16, destination: bpf.be16 }));
+			const ports = p.stack("ports", struct("ports", { source: "be16", destination: "be16" }));
 			p.store(bpf.whole(ports), 0);
 		});
 		assert.deepEqual(code, ["*(u32 *)(r10 - 8) = 0"]);

@@ -1,9 +1,9 @@
 /** Counting: one lookup in a per-CPU map, which the JIT inlines, and two additions. */
-import { layout, type MapSpec, type Place, type ProgramBuilder, u64, type Value, view } from "@l3dsr/bpf";
+import { type MapSpec, type Place, type ProgramBuilder, struct, type Value, view } from "@l3dsr/bpf";
 import type { Packet } from "./packet.ts";
 
 /** Value of a counter map. */
-export const COUNTER = layout("counter", { packets: u64, bytes: u64 });
+export const COUNTER = struct("counter", { packets: "u64", bytes: "u64" });
 export const COUNTER_BYTES = COUNTER.bytes;
 
 /** Slot of each reason why the transport header of a packet that was rewritten is out of reach. */

@@ -3,20 +3,20 @@
  * every header, and the verifier, which follows each branch on its own, has one way through each of them.
  */
 
-import { be16, layout, u8, type Value, type View, view } from "@l3dsr/bpf";
+import { struct, type Value, type View, view } from "@l3dsr/bpf";
 import { EXTENSION_HEADER } from "@l3dsr/packet";
 import type { Packet } from "./packet.ts";
 
 /** `size = ((length & lengthMask) + more) << shift`; a field that the header does not have is masked out. */
-const STEP = layout("step", {
+const STEP = struct("step", {
 	/** STEP_FLAG bits; 0: no extension header. */
-	flags: u8,
-	lengthMask: u8,
-	more: u8,
-	shift: u8,
-	segmentsLeftMask: u8,
-	_pad: u8,
-	fragmentMask: be16,
+	flags: "u8",
+	lengthMask: "u8",
+	more: "u8",
+	shift: "u8",
+	segmentsLeftMask: "u8",
+	_pad: "u8",
+	fragmentMask: "be16",
 });
 
 export const STEP_FLAG = {
@@ -72,12 +72,7 @@ export const STEPS_BYTES = 256 * STEP.bytes;
 /** The table: one entry for each number. */
 export function encodeSteps(): Uint8Array {
 	const table = new Uint8Array(STEPS_BYTES);
-	const data = new DataView(table.buffer);
-	for (const [number, step] of Object.entries(STEPS)) {
-		const at = Number(number) * STEP.bytes;
-		for (const name of ["flags", "lengthMask", "more", "shift", "segmentsLeftMask"] as const)
-			data.setUint8(at + STEP.fields[name].offset, step[name]);
-		data.setUint16(at + STEP.fields.fragmentMask.offset, step.fragmentMask);
-	}
+	for (const [number, step] of Object.entries(STEPS))
+		table.set(STEP.encode(step), Number(number) * STEP.bytes);
 	return table;
 }

@@ -1,12 +1,12 @@
 /** Either IP header: its bounds, and the DSCP with its quick exit. */
-import { be16, IPV4, IPV6, layout, type Placement, type Value, view } from "@l3dsr/bpf";
+import { IPV4, IPV6, type Placement, struct, type Value, view } from "@l3dsr/bpf";
 import { DSCP_COUNT } from "@l3dsr/packet";
 import type { Packet } from "./packet.ts";
 
 export const HEADER_BYTES = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
 
 /** The first 16 bits of either header: IPv4 version 4, length 4, TOS; IPv6 version 4, Traffic Class 8, Flow Label 4. */
-export const START = layout("header", { start: be16 });
+export const START = struct("header", { start: "be16" });
 /** Of these, all but the DSCP, as a number in network order. */
 export const NOT_DSCP = { ipv4: 0xff03, ipv6: 0xf03f } as const;
 

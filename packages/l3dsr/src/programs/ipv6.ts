@@ -7,7 +7,7 @@ import {
 	IPV6_FRAGMENT,
 	IPV6_ROUTING,
 	type Label,
-	type Layout,
+	type Structure,
 	type View,
 	view,
 } from "@l3dsr/bpf";
@@ -158,7 +158,7 @@ function emitRead(
 }
 
 /** The extension header whose first bytes are on the stack. */
-function extensionAt<F extends Fields>({ extension }: Packet["stack"], header: Layout<F>): View<F> {
+function extensionAt<F extends Fields>({ extension }: Packet["stack"], header: Structure<F>): View<F> {
 	return view(extension.base, header, extension.offset);
 }
 

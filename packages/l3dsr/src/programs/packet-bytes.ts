@@ -2,7 +2,7 @@
  * What differs between the places where a program can hang: how it reads and writes what is behind the proven
  * header, and how long a packet is.
  */
-import { bytes, type Label, type Place, part, type Value } from "@l3dsr/bpf";
+import { type Label, type Place, part, struct, type Value, view, whole } from "@l3dsr/bpf";
 import type { Packet } from "./packet.ts";
 
 /**
@@ -85,7 +85,7 @@ export function pointer({ p, ctx }: Packet, offset: Value): Value {
 /** So many bytes at a packet pointer; goes to `otherwise` when linear memory, at XDP the packet, ends before. */
 export function placeAt({ p, ctx }: Packet, at: Value, length: number, otherwise: Label): Place {
 	p.prove(at, length, ctx.data_end, otherwise);
-	return { name: `${length} bytes`, base: at, offset: 0, field: { ...bytes(length), offset: 0 } };
+	return whole(view(at, struct(`${length} bytes`, { all: { bytes: length } })));
 }
 
 /** Bytes from the network header to the end of what arrived, link-layer padding included. */

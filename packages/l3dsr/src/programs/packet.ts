@@ -3,15 +3,14 @@
  * more in its own type, and on its stack.
  */
 import {
-	be16,
 	type KernelField,
 	type KernelFunction,
 	type Label,
-	layout,
 	type MapSpec,
 	type Place,
 	type ProgramBuilder,
 	type SKB,
+	struct,
 	TC_ACT,
 	type Value,
 	type View,
@@ -93,7 +92,7 @@ export const KIND = {
 export const NO_PROTOCOL = 0xffff_ffff;
 
 /** Both ports, in network order. */
-export const PORTS = layout("ports", { source: be16, destination: be16 });
+export const PORTS = struct("ports", { source: "be16", destination: "be16" });
 
 /** Maps that the blocks use. */
 export interface ProgramMaps {

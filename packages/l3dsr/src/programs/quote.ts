@@ -1,14 +1,12 @@
 /** The packet that an ICMP error quotes, on the stack: what the flow is that the error is about. */
 import {
-	bytes,
 	IPV4,
 	IPV6,
 	IPV6_FRAGMENT,
 	type Label,
-	layout,
 	type Place,
 	part,
-	u32,
+	struct,
 	type Value,
 	type View,
 	view,
@@ -27,17 +25,17 @@ import { KIND, NO_PROTOCOL, type ParsedPacket, PORTS } from "./packet.ts";
 import { copyFromPacket, copyIntoPacket, packetEnd } from "./packet-bytes.ts";
 
 /** Differs from packet to packet: in second halves, as on the rest of the stack. */
-const QUOTE = layout("quote", {
+const QUOTE = struct("quote", {
 	/** The quoted IP header; IPv4's without options. */
-	header: bytes(40),
-	_first1: u32,
+	header: { bytes: 40 },
+	_first1: "u32",
 	/** Of the quoted transport header; NO_PROTOCOL in a packet that quotes none. */
-	protocol: u32,
-	_first2: u32,
+	protocol: "u32",
+	_first2: "u32",
 	/** Offset of the quoted transport header from the start of the packet. */
-	transport: u32,
-	_first3: u32,
-	ports: bytes(4),
+	transport: "u32",
+	_first3: "u32",
+	ports: { bytes: 4 },
 });
 
 /** Type, code, checksum, and four bytes that depend on the type. */

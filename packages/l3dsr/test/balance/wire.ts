@@ -4,14 +4,13 @@
  */
 import {
 	arrayKey,
-	bytes,
 	ETHERNET,
 	IPV4,
 	IPV6,
-	layout,
 	Program,
 	ProgramBuilder,
 	part,
+	struct,
 	sumPerCpu,
 	view,
 	XDP,
@@ -61,7 +60,7 @@ function counter(): Program {
 	const ctx = p.context(XDP);
 	const pass = p.label("pass");
 	const count = p.label("count");
-	const key = p.stack("key", layout("key", { slot: { bytes: 4, order: "host", kind: "scalar" } }));
+	const key = p.stack("key", struct("key", { slot: "u32" }));
 	const data = p.load(ctx.data, { name: "data", in: 6 });
 	const end = p.load(ctx.data_end, { name: "end", in: 2 });
 	p.prove(data, 14 + 20, end, pass);
@@ -72,7 +71,7 @@ function counter(): Program {
 	const other4 = p.label("elsewhere");
 	{
 		const { destination } = view(data, IPV4, 14);
-		p.gotoUnlessBytes(part3(destination), Uint8Array.of(10, 1, 0), other4);
+		p.gotoUnlessBytes(part(destination, 0, 3), Uint8Array.of(10, 1, 0), other4);
 		p.load(part(destination, 3, 1), { into: slot });
 		p.goto(count);
 		p.place(other4);
@@ -84,7 +83,7 @@ function counter(): Program {
 	const other6 = p.label("elsewhere too");
 	{
 		const { destination } = view(data, IPV6, 14);
-		const low = { ...destination, offset: destination.offset + 8, field: { ...bytes(7), offset: 0 } };
+		const low = part(destination, 8, 7);
 		p.gotoUnlessBytes(part(destination, 0, 8), Uint8Array.of(0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0), other6);
 		p.gotoUnlessBytes(low, new Uint8Array(7), other6);
 		p.load(part(destination, 15, 1), { into: slot });
@@ -97,18 +96,11 @@ function counter(): Program {
 	p.store(key.slot, slot);
 	{
 		using found = p.lookup(map, key.slot, pass, "counter");
-		p.increment(
-			view(found, layout("counter", { packets: { bytes: 8, order: "host", kind: "scalar" } })).packets,
-			1,
-		);
+		p.increment(view(found, struct("counter", { packets: "u64" })).packets, 1);
 	}
 	p.placeBare(pass);
 	p.exit(XDP_ACTION.PASS);
 	return Program.load(p.build());
-}
-
-function part3(place: Parameters<typeof part>[0]) {
-	return { ...place, field: { ...bytes(3), offset: 0 } };
 }
 
 export class Wire implements Disposable {

@@ -1,5 +1,5 @@
 /** A ping of the VIP: answered by the kernel, by the program, or by a real server. */
-import { be16, IPV4, IPV6, layout, part, type Value, view, XDP_ACTION } from "@l3dsr/bpf";
+import { IPV4, IPV6, part, struct, type Value, view, XDP_ACTION } from "@l3dsr/bpf";
 import { REASONS } from "../reason.ts";
 import { ECHO } from "../tables/layout.ts";
 import { emitCheckSource } from "./choose.ts";
@@ -11,7 +11,7 @@ import type { Ways } from "./transport.ts";
 /** TTL and hop limit of an answer. */
 const REPLY_HOPS = 64;
 const REPLY_TYPE = { ipv4: 0, ipv6: 129 } as const;
-const ICMP_START = layout("icmp", { typeCode: be16, checksum: be16 });
+const ICMP_START = struct("icmp", { typeCode: "be16", checksum: "be16" });
 
 /** `icmp`: an echo request, with 8 bytes proven; it is gone afterwards. */
 export function emitEcho(packet: Packet, icmp: Value, ways: Ways): void {

@@ -5,19 +5,13 @@
  * when the last process that holds it ends (prog_array_map_clear), and the director's program outlives its process.
  */
 import {
-	be16,
-	bytes,
-	type Field,
 	type Label,
-	layout,
 	type MapSpec,
 	type Place,
 	type ProgramBuilder,
 	part,
 	SKB,
-	sparseLayout,
-	u16,
-	u32,
+	struct,
 	type Value,
 	type View,
 	view,
@@ -54,57 +48,52 @@ export const STATE = {
 	udpChecksum: 256,
 } as const;
 
-const raw64 = { bytes: 8, order: "none", kind: "scalar" } as const;
-const raw32 = { bytes: 4, order: "none", kind: "scalar" } as const;
-const raw16 = { bytes: 2, order: "none", kind: "scalar" } as const;
-const pointer = { bytes: 8, order: "none", kind: "pointer" } as const;
-
 /**
  * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from packet
  * to packet is in second halves.
  */
-const SLOTS = layout("stack", {
-	context: pointer,
+const SLOTS = struct("stack", {
+	context: "pointer",
 	/** Headers or options walked over: a number that the verifier has to know, and does for all of 8 bytes. */
-	walked: raw64,
-	_first1: raw32,
+	walked: "raw64",
+	_first1: "raw32",
 	/** STATE bits. */
-	state: raw32,
-	_first2: raw32,
+	state: "raw32",
+	_first2: "raw32",
 	/** Element of the counters. */
-	key: u32,
-	_first3: raw32,
+	key: "u32",
+	_first3: "raw32",
 	/** TICK. */
-	now: raw32,
-	_first4: raw32,
+	now: "raw32",
+	_first4: "raw32",
 	/** Bytes of the IP packet. */
-	length: u32,
-	_first5: raw32,
+	length: "u32",
+	_first5: "raw32",
 	/** A slot of the ring, as it stands there. */
-	slot: raw32,
-	_first6: raw32,
+	slot: "raw32",
+	_first6: "raw32",
 	/** How far a walk has come, from the network header. */
-	offset: raw32,
-	_first7: raw32,
+	offset: "raw32",
+	_first7: "raw32",
 	/** The protocol of the header there. */
-	protocol: raw32,
-	_first9: raw32,
+	protocol: "raw32",
+	_first9: "raw32",
 	/** Where the walk ends: the length of an IPv4 header. */
-	limit: raw32,
-	_first12: raw32,
+	limit: "raw32",
+	_first12: "raw32",
 	/** Of an entry in its bucket: by the stack, so that the verifier does not go on once for each of the eight. */
-	entry: raw32,
-	_first10: raw32,
+	entry: "raw32",
+	_first10: "raw32",
 	/** Of a fragment: the identification as it stands in the packet, and what the datagram carries. */
-	identification: raw32,
-	_first11: raw32,
-	datagramProtocol: raw32,
-	_first8: raw32,
+	identification: "raw32",
+	_first11: "raw32",
+	datagramProtocol: "raw32",
+	_first8: "raw32",
 	/** Where the frame goes out. */
-	ifindex: u32,
+	ifindex: "u32",
 	/** The MAC addresses that it begins with. */
-	macs: bytes(12),
-	_end: raw32,
+	macs: { bytes: 12 },
+	_end: "raw32",
 });
 
 export type Slots = View<typeof SLOTS.fields>;
@@ -160,30 +149,28 @@ export function allocateStack(p: ProgramBuilder): Slots {
 
 /** Where the frame begins and ends, in either context. */
 const FRAME_FIELDS = { data: XDP.fields.data, data_end: XDP.fields.data_end };
-const AT_TC = sparseLayout("skb", { data: SKB.fields.data, data_end: SKB.fields.data_end });
 
 /** The context, from the stack. */
 export function loadContext({ p, slots, options }: Director): View<typeof FRAME_FIELDS> {
 	const base = p.load(slots.context, { name: "context" });
-	return view(base, options.hook === "tc" ? AT_TC : XDP);
+	return options.hook === "tc" ? view(base, SKB) : view(base, XDP);
 }
 
-const u16InMemory: Omit<Field, "offset"> = u16;
 /** Slots of a ring. */
-export const RING_SLOT = layout("slot", { real: u16InMemory });
+export const RING_SLOT = struct("slot", { real: "u16" });
 /** By how many entries a group of the VIP table is moved. */
-export const SHIFT = layout("group", { shift: u16InMemory });
+export const SHIFT = struct("group", { shift: "u16" });
 /** The first 16 bits of either header: version, header length or class, TOS. */
-export const START = layout("header", { start: be16 });
-export const START_RAW = layout("header", { start: raw16 });
+export const START = struct("header", { start: "be16" });
+export const START_RAW = struct("header", { start: "raw16" });
 /** Both ports at once, as they stand in memory. */
-export const PORTS = layout("ports", { both: raw32 });
-export const ADDRESS4 = layout("address", { word: raw32 });
-export const ADDRESS6 = layout("address", { high: raw64, low: raw64 });
-export const MACS = layout("macs", { both: bytes(12) });
-export const ENTRY64 = layout("entry", { all: raw64 });
-export const TAG = layout("entry", { tag: raw32, rest: raw32 });
-export const CHECKSUM = layout("transport", { checksum: be16 });
+export const PORTS = struct("ports", { both: "raw32" });
+export const ADDRESS4 = struct("address", { word: "raw32" });
+export const ADDRESS6 = struct("address", { high: "raw64", low: "raw64" });
+export const MACS = struct("macs", { both: { bytes: 12 } });
+export const ENTRY64 = struct("entry", { all: "raw64" });
+export const TAG = struct("entry", { tag: "raw32", rest: "raw32" });
+export const CHECKSUM = struct("transport", { checksum: "be16" });
 
 /** The first four bytes of a place that has more: an IPv4 address in a field for either family. */
 export function first4(place: Place): Place {

@@ -1,12 +1,12 @@
 /** An IPv4 header about which there is something else: options, a fragment, another protocol. */
 
-import { IPV4, type Label, layout, u8, type Value, view } from "@l3dsr/bpf";
+import { IPV4, type Label, struct, type Value, view } from "@l3dsr/bpf";
 import { IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 
 const OPTION = { end: 0, noOperation: 1, looseRoute: 131, strictRoute: 137 } as const;
-const OPTION_START = layout("option", { type: u8, size: u8 });
+const OPTION_START = struct("option", { type: "u8", size: "u8" });
 /** 40 bytes of options are 40 of them at most. */
 const MOST_OPTIONS = 40;
 

@@ -1,19 +1,5 @@
 /** How a rewritten frame leaves: out of an interface by a next hop that is known, or by the kernel's routing. */
-import {
-	be16,
-	bytes,
-	ETHERNET,
-	IPV4,
-	IPV6,
-	layout,
-	part,
-	u8,
-	u16,
-	u32,
-	view,
-	whole,
-	XDP_ACTION,
-} from "@l3dsr/bpf";
+import { ETHERNET, IPV4, IPV6, part, struct, view, XDP_ACTION } from "@l3dsr/bpf";
 import { PASS } from "../../programs/packet.ts";
 import { REASONS } from "../reason.ts";
 import { HOP } from "../tables/layout.ts";
@@ -23,21 +9,21 @@ import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** uapi/linux/bpf.h: struct bpf_fib_lookup, by what goes in and (after `|`) what comes out. */
-const FIB_LOOKUP = layout("fib", {
-	family: u8,
-	protocol: u8,
-	ports: bytes(4),
+const FIB_LOOKUP = struct("fib", {
+	family: "u8",
+	protocol: "u8",
+	ports: { bytes: 4 },
 	/** | the MTU, where the packet is larger */
-	totalLength: u16,
-	ifindex: u32,
+	totalLength: "u16",
+	ifindex: "u32",
 	/** | flow label, route metric */
-	tos: be16,
-	_pad: be16,
-	source: bytes(16),
-	destination: bytes(16),
-	vlan: bytes(4),
-	sourceMac: bytes(6),
-	destinationMac: bytes(6),
+	tos: "be16",
+	_pad: "be16",
+	source: { bytes: 16 },
+	destination: { bytes: 16 },
+	vlan: { bytes: 4 },
+	sourceMac: { bytes: 6 },
+	destinationMac: { bytes: 6 },
 });
 
 /**
@@ -67,10 +53,7 @@ function emitAskKernel(packet: Forwarded): void {
 	const { p, family, data, slots, link, entry } = packet;
 	p.comment("no next hop in the tables: ask the kernel's");
 	const fib = p.stack("fib", FIB_LOOKUP);
-	p.storeBytes(
-		{ ...whole(fib), field: { ...bytes(FIB_LOOKUP.bytes), offset: 0 } },
-		new Uint8Array(FIB_LOOKUP.bytes),
-	);
+	p.clear(fib);
 	p.store(fib.family, family === "ipv4" ? AF_INET : AF_INET6);
 	{
 		using length = p.load(slots.length);

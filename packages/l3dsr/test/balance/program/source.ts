@@ -5,15 +5,13 @@
 import {
 	arrayKey,
 	BpfMap,
-	bytes,
-	layout,
 	type MapSpec,
 	Program,
 	ProgramBuilder,
 	part,
 	sendLiveFrames,
+	struct,
 	testRun,
-	u64,
 	view,
 	whole,
 	XDP,
@@ -99,7 +97,7 @@ export class Source implements Disposable {
 	}
 }
 
-const MEMORY = layout("memory", { number: u64, frame: bytes(FRAME_BYTES) });
+const MEMORY = struct("memory", { number: "u64", frame: { bytes: FRAME_BYTES } });
 /** Odd: as the number grows, all 24 bits change and none comes twice. */
 const SPREAD = 0x9e3779b1;
 
@@ -122,8 +120,8 @@ function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefin
 	const data = p.load(ctx.data, { name: "data" });
 	p.prove(data, FRAME_BYTES, ctx.data_end, out);
 	const memory = view(p.mapValue(map), MEMORY);
-	const to = whole(view(data, layout("frame", { all: bytes(FRAME_BYTES) })));
-	p.copyBytes({ ...to, field: { ...bytes(FRAME_BYTES), offset: 0 } }, memory.frame);
+	const to = whole(view(data, struct("frame", { all: { bytes: FRAME_BYTES } })));
+	p.copyBytes(to, memory.frame);
 	if (sourceAt !== undefined) {
 		p.comment("of the next flow");
 		using number = p.load(memory.number);
@@ -134,10 +132,9 @@ function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefin
 			.mul(SPREAD)
 			.and(0xff_ffff);
 		// The first byte stays: it says what kind of address it is.
-		const raw = { name: "source", base: data, offset: sourceAt + 1, field: { ...bytes(2), offset: 0 } };
-		p.store(part(raw, 0, 2), number);
+		p.store(part(to, sourceAt + 1, 2), number);
 		number.rsh(16);
-		p.store(part({ ...raw, offset: sourceAt + 3, field: { ...bytes(1), offset: 0 } }, 0, 1), number);
+		p.store(part(to, sourceAt + 3, 1), number);
 	}
 	p.tailCall(programs, 0, ctx);
 	p.placeBare(out);

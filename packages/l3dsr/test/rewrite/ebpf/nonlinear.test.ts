@@ -7,13 +7,12 @@ import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import {
 	arrayKey,
-	layout,
 	Program,
 	ProgramBuilder,
 	type ProgramSpec,
 	SKB,
+	struct,
 	tcxIngress,
-	u32,
 	view,
 } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
@@ -53,7 +52,7 @@ function linearProbe(): ProgramSpec {
 	p.if(ctx.len, ">", DATA.length, () => {
 		const data = p.load(ctx.data);
 		const length = p.u64("length").set(p.load(ctx.data_end)).sub(data);
-		p.store(view(p.mapValue(linear), layout("linear", { bytes: u32 })).bytes, length);
+		p.store(view(p.mapValue(linear), struct("linear", { bytes: "u32" })).bytes, length);
 	});
 	p.exit(PASS.tc);
 	return p.build();

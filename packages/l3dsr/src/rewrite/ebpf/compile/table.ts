@@ -3,17 +3,7 @@
  * rules as text. The text is for user space, which finds it by the header; the tables are the program's own.
  */
 
-import {
-	BPF_MAP_FLAG,
-	bytes,
-	layout,
-	type MapSpec,
-	type Place,
-	type Placement,
-	u32,
-	type Value,
-	view,
-} from "@l3dsr/bpf";
+import { BPF_MAP_FLAG, type MapSpec, type Place, type Placement, struct, type Value, view } from "@l3dsr/bpf";
 import { complementOfSum, DSCP_COUNT, type Family } from "@l3dsr/packet";
 import { encodeSteps, STEPS_BYTES } from "../../../programs/extension-headers.ts";
 import type { Dispatch } from "./dispatch.ts";
@@ -24,9 +14,9 @@ import type { NewAddress } from "./rewrite-address.ts";
 
 /** Their sizes are powers of two: a shift finds an entry. */
 const ENTRY = {
-	ipv4: layout("entry", { address: bytes(4), slot: u32 }),
+	ipv4: struct("entry", { address: { bytes: 4 }, slot: "u32" }),
 	/** `complement`: of the address's sum, in ones' complement and 32 bits. */
-	ipv6: layout("entry", { address: bytes(16), complement: u32, slot: u32, _pad: bytes(8) }),
+	ipv6: struct("entry", { address: { bytes: 16 }, complement: "u32", slot: "u32", _pad: { bytes: 8 } }),
 } as const;
 
 const TABLE_OFFSET: Readonly<Record<Family, number>> = {
