@@ -3,7 +3,8 @@
 # the Node that the packages bring, which npm installs into the checkout: the machine's own Node does not matter.
 
 NODE      := node_modules/.bin/node --conditions=@l3dsr/source
-NODE_TEST := $(NODE) --test --test-concurrency=2
+# Each test file is a process of its own: with what they import compiled once, they take half the time.
+NODE_TEST := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
 .PHONY: setup setup-test demo test check schema format golden bench bench-quick hot-functions soak soak-director two-writers differential test-kernels clean
@@ -22,7 +23,8 @@ demo:
 test: setup-test check
 	@$(NODE_TEST) $(TESTS)
 
-# Format and lint, types, layer rules, generated files.
+# Format and lint, types, layer rules, generated files. On the checkout's own Node, these programs too.
+check: export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 check:
 	@node_modules/.bin/biome ci --colors=off .
 	@node_modules/.bin/tsc --noEmit

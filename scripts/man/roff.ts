@@ -144,9 +144,10 @@ function table(rows: readonly string[]): string {
 		return cells.map(([term = "", text = ""]) => `.TP\n${guard(inline(term))}\n${fill(text)}`).join("\n");
 	}
 	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
-	// The last columns share what the first leave: text is broken where it does not fit, but not what is one word.
+	// The last columns share what the first leaves: text is broken where it does not fit, but not names in front.
 	const broken = header.map(
-		(_, column) => widest(column) > 16 && cells.some((row) => (row[column] ?? "").includes(" ")),
+		(_, column) =>
+			widest(column) > 16 && (column > 0 || cells.some((row) => (row[column] ?? "").includes(" "))),
 	);
 	const shown = (cell: string, column: number): string =>
 		cell === "" ? "" : broken[column] ? `T{\n.ad l\n${fill(cell)}\nT}` : guard(inline(cell));
