@@ -57,6 +57,8 @@ export interface AddressedInterface {
 	readonly alternativeNames: readonly string[];
 	readonly up: boolean;
 	readonly mtu: number;
+	/** Of a virtual device: `bridge`, `veth`. */
+	readonly kind?: string;
 	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
 	readonly linked?: string;
 	readonly addresses: readonly InterfaceAddress[];
@@ -68,13 +70,14 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 	const links = listInterfaces(netlink);
 	const held = Map.groupBy(listAddresses(netlink), ({ index }) => index);
 	const names = new Map(links.map(({ index, name }) => [index, name]));
-	return links.map(({ index, name, alternativeNames, up, mtu, linkedTo }) => {
+	return links.map(({ index, name, alternativeNames, up, mtu, kind, linkedTo }) => {
 		const linked = linkedTo === undefined ? undefined : names.get(linkedTo);
 		return {
 			name,
 			alternativeNames,
 			up,
 			mtu,
+			...(kind === undefined ? {} : { kind }),
 			...(linked === undefined ? {} : { linked }),
 			addresses: (held.get(index) ?? []).map(interfaceAddress),
 		};

@@ -6,7 +6,7 @@
  * themselves count as well: what is made from this need not be made again when the route comes.
  */
 
-import { listAddresses, listLocalRoutes } from "@l3dsr/linux";
+import { listAddresses, listInterfaces, listLocalRoutes } from "@l3dsr/linux";
 import { addressFromBytes, type Prefix, prefixOf } from "@l3dsr/packet";
 import { hostPrefix } from "../model/selection.ts";
 
@@ -17,6 +17,19 @@ export function localPrefixes(): readonly Prefix[] {
 		.filter(({ bytes, duplicate }) => bytes.length === 16 && !duplicate)
 		.map(({ bytes }) => hostPrefix(addressFromBytes(bytes)));
 	return [...new Map([...routes, ...coming].map((prefix) => [keyOf(prefix), prefix])).values()];
+}
+
+/** The addresses of bridges, by the name of the bridge. Throws LinuxError. */
+export function bridgePrefixes(): ReadonlyMap<string, readonly Prefix[]> {
+	const held = Map.groupBy(listAddresses(), ({ index }) => index);
+	return new Map(
+		listInterfaces()
+			.filter(({ kind }) => kind === "bridge")
+			.map(({ index, name }) => [
+				name,
+				(held.get(index) ?? []).map(({ bytes }) => hostPrefix(addressFromBytes(bytes))),
+			]),
+	);
 }
 
 function keyOf({ address, length }: Prefix): string {

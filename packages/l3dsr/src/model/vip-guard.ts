@@ -29,6 +29,8 @@ export interface LinkAddress {
 	readonly interface: string;
 	readonly address: Address;
 	readonly prefixLength: number;
+	/** The interface is a bridge, as container networks have them. */
+	readonly bridge?: true;
 }
 
 /** The guard of these VIPs on a host whose interfaces (but `lo`) have these addresses. Without VIPs: none. */
@@ -59,6 +61,27 @@ export function guardFor(vips: readonly Address[], links: readonly LinkAddress[]
 		return first === undefined ? subnets : [...subnets, { interface: name, sender: first.address }];
 	});
 	return { held, silent, senders: silent.length === 0 ? [] : senders };
+}
+
+/**
+ * The guard `whole` for a host where `standing` runs, without changes that nothing needs. A bystander is an interface
+ * that no director uses. It needs no sender: without one its requests come from 0.0.0.0, which neighbours answer.
+ * Senders of interfaces that are gone do no harm.
+ */
+export function settledGuard(
+	standing: VipGuard | undefined,
+	whole: VipGuard,
+	isBystander: (name: string) => boolean,
+): VipGuard {
+	if (standing === undefined || standing.senders.length === 0 || whole.senders.length === 0) return whole;
+	const before = Map.groupBy(standing.senders, (sender) => sender.interface);
+	const now = Map.groupBy(whole.senders, (sender) => sender.interface);
+	const senders = [...new Set([...before.keys(), ...now.keys()])].sort().flatMap((name) => {
+		const wanted = now.get(name);
+		if (wanted === undefined) return before.get(name) ?? [];
+		return isBystander(name) && !before.has(name) ? [] : wanted;
+	});
+	return { ...whole, senders };
 }
 
 /** Each once; IPv4 first, then by value. */

@@ -11,8 +11,8 @@ import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
-import type { Service } from "../model/service.ts";
-import { guardFor } from "../model/vip-guard.ts";
+import type { InterfaceName, Service } from "../model/service.ts";
+import { guardFor, settledGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState } from "./host-state.ts";
 import { isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
 import { keyOfRule, keyOfService } from "./service-keys.ts";
@@ -22,6 +22,8 @@ export interface Wish {
 	readonly lowering: LoweringOptions;
 	/** Services that dsr.conf asks for and this configuration does not include: dsrctl's. */
 	readonly elsewhere: readonly Service[];
+	/** Where packets from directors arrive, if the configuration says so. */
+	readonly interfaces?: readonly InterfaceName[];
 }
 
 export function desiredHost(observed: HostState, wish: Wish): Required<DesiredHost> {
@@ -45,7 +47,21 @@ export function desiredHost(observed: HostState, wish: Wish): Required<DesiredHo
 			addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
 		}
 	}
-	return { ruleset, addresses, guard: guardFor(vips, observed.links) ?? "none" };
+	const guard = guardFor(vips, observed.links);
+	const settled = guard && settledGuard(observed.guard.guard, guard, bystanders(observed, wish, ruleset));
+	return { ruleset, addresses, guard: settled ?? "none" };
+}
+
+/** Interfaces that the configuration does not name; where it names none, bridges without a rule of a service. */
+function bystanders(
+	{ links }: HostState,
+	{ interfaces }: Wish,
+	{ entries }: Ruleset,
+): (name: string) => boolean {
+	if (interfaces !== undefined) return (name) => !interfaces.some((one) => covers(one, name));
+	const bridges = new Set(links.flatMap((link) => (link.bridge === true ? [link.interface] : [])));
+	const served = new Set(entries.flatMap(({ rule }) => rule.header.inInterface?.name ?? []));
+	return (name) => bridges.has(name) && !served.has(name);
 }
 
 function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: Wish): Ruleset {
@@ -99,6 +115,10 @@ function byPlace(a: RuleEntry, b: RuleEntry): number {
 function nextOrdinal(entries: readonly RuleEntry[], rule: Rule): number {
 	const taken = entries.filter((entry) => sameChain(entry.rule, rule)).map(({ ordinal }) => ordinal);
 	return Math.max(0, ...taken) + ORDINAL_STEP;
+}
+
+function covers({ name, wildcard }: InterfaceName, interfaceName: string): boolean {
+	return wildcard ? interfaceName.startsWith(name) : interfaceName === name;
 }
 
 function sameChain(a: Rule, b: Rule): boolean {

@@ -1,8 +1,8 @@
 /** From a host as it is to the host as it should be, step by step; and back again. Pure. */
-import { sameAddress } from "@l3dsr/packet";
+import { type Address, sameAddress } from "@l3dsr/packet";
 import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
-import { guardFor } from "../model/vip-guard.ts";
+import { guardFor, type VipGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState, RulesStep, Step } from "./host-state.ts";
 import { type LoopbackPlan, planLoopback } from "./loopback.ts";
 import type { PlacedRule } from "./ruleset-editor.ts";
@@ -30,13 +30,24 @@ function withGuard(
 	const leaving = observed.guard.held.filter((vip) =>
 		steps.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
 	);
-	const during = guardFor([...(desired?.held ?? []), ...leaving], observed.links);
 	const now = observed.guard.altered ? null : observed.guard.guard;
+	const during = leaving.length === 0 ? desired : withLeaving(desired, leaving, observed);
 	return [
 		...(now === null || !sameValue(now, during) ? [{ kind: "guard", guard: during } as const] : []),
 		...steps,
 		...(sameValue(during, desired) ? [] : [{ kind: "guard", guard: desired } as const]),
 	];
+}
+
+/** With the senders that stay, so that only elements change. */
+function withLeaving(
+	desired: VipGuard | undefined,
+	leaving: readonly Address[],
+	{ guard, links }: HostState,
+): VipGuard | undefined {
+	const all = guardFor([...(desired?.held ?? []), ...leaving], links);
+	const staying = [desired?.senders, guard.guard?.senders].find((one) => one !== undefined && one.length > 0);
+	return all === undefined || staying === undefined ? all : { ...all, senders: staying };
 }
 
 /** Undefined when the rules are the same, in their places, with the counters that are asked for, and whole. */

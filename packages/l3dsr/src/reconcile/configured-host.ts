@@ -35,6 +35,7 @@ export function configuredTarget(
 			const { services } = named;
 			const wish: Wish = {
 				services,
+				...(named.interfaces === undefined ? {} : { interfaces: named.interfaces }),
 				lowering: await loweringOf(named, services, observed.interfaces, observed.snapshot),
 				elsewhere: somethingLeaves(services, observed) ? await elsewhere() : [],
 			};

@@ -56,9 +56,16 @@ function withoutIpv6Label({ address, prefixLength, label }: LoopbackAddress): Lo
 function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[] {
 	return interfaces
 		.filter(({ name }) => name !== "lo")
-		.flatMap(({ name, addresses }) =>
+		.flatMap(({ name, kind, addresses }) =>
 			addresses
 				.filter(({ scope }) => scope === "global")
-				.map(({ address, prefixLength }): LinkAddress => ({ interface: name, address, prefixLength })),
+				.map(
+					({ address, prefixLength }): LinkAddress => ({
+						interface: name,
+						address,
+						prefixLength,
+						...(kind === "bridge" ? { bridge: true } : {}),
+					}),
+				),
 		);
 }

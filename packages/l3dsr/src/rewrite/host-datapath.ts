@@ -4,7 +4,7 @@
  */
 import type { NetInterface } from "@l3dsr/linux";
 import { asL3dsrError } from "../errors.ts";
-import { localPrefixes } from "../host/local-prefixes.ts";
+import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
@@ -46,7 +46,7 @@ export function openDatapath({
 }: Partial<DatapathSettings> = {}): HostDatapath {
 	return new CombinedDatapath(
 		new NftDatapath(),
-		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes() }),
+		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes(), bridgePrefixes }),
 		{ datapath, hook, openChecksums },
 	);
 }

@@ -53,3 +53,38 @@ test("an interface may be named by an alternative name, for all services and for
 		await succeed("down");
 	}
 });
+
+for (const datapath of ["ebpf", "nft"]) {
+	test(`a container network that comes and goes is no difference to ${datapath}`, async () => {
+		writeFileSync(
+			config,
+			`interfaces: eth0\ndatapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`,
+		);
+		await succeed("up", "-c", config);
+		ip("link add docker0 type bridge");
+		ip("link set docker0 up");
+		ip("address add 172.17.0.1/16 dev docker0");
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		assert.match(await succeed("up", "-c", config), /^nothing to do/);
+		// The address that the guard speaks as on eth0 is another one: that is a difference.
+		ip("address flush dev eth0");
+		ip("address add 10.0.0.6/24 dev eth0");
+		assert.equal((await l3dsr("diff", "-c", config)).exitCode, 4);
+		await succeed("up", "-c", config);
+		ip("link del docker0");
+		await succeed("down");
+		ip("address del 10.0.0.6/24 dev eth0");
+		ip("address add 10.0.0.5/24 dev eth0");
+	});
+}
+
+test("without interfaces, a bridge that no rule names is no difference to nft", async () => {
+	writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	await succeed("up", "-c", config);
+	ip("link add docker0 type bridge");
+	ip("link set docker0 up");
+	ip("address add 172.17.0.1/16 dev docker0");
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	ip("link del docker0");
+	await succeed("down");
+});

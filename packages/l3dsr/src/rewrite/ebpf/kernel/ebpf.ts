@@ -21,6 +21,8 @@ import { takeAway, type Undo } from "./take-away.ts";
 export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
 	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
 	readonly localPrefixes: () => Promise<readonly Prefix[]>;
+	/** Those of them that bridges hold; absent: none. */
+	readonly bridgePrefixes?: () => ReadonlyMap<string, readonly Prefix[]>;
 }
 
 /** ARPHRD_* of devices whose packets begin at the network header, as seen at tc (if_arp.h). */
@@ -90,8 +92,16 @@ export class EbpfDatapath implements Datapath {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
 		const local = reachable(await this.#options.localPrefixes());
+		// A container network that has come since: no director sends to its address, and the next change knows it.
+		const served = new Set(ours.map((one) => one.interface.name));
+		const bridges = [...(this.#options.bridgePrefixes?.() ?? [])].filter(([name]) => !served.has(name));
+		const aside = new Set(reachable(bridges.flatMap(([, prefixes]) => prefixes)));
 		return asking
-			.filter(({ rules }) => !sameValue(reachable(rules.local), local))
+			.filter(({ rules }) => {
+				const known = reachable(rules.local);
+				const needed = local.filter((prefix) => !aside.has(prefix) || known.includes(prefix));
+				return !sameValue(known, needed);
+			})
 			.map((attachment) => ({
 				datapath: "ebpf",
 				kind: "network",
