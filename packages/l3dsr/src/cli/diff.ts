@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { driftOf } from "../plan/drift.ts";
-import { configuredTarget } from "../reconcile/configured-host.ts";
+import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import { refusalOf } from "../rewrite/reason.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
@@ -45,7 +45,8 @@ export async function diff(
 		target,
 	);
 	const { stopped } = desired;
-	const refused = assignment.refused === undefined ? undefined : refusalOf(assignment.refused).message;
+	const refused =
+		assignment.refused === undefined ? silencingText(desired) : refusalOf(assignment.refused).message;
 	const drift = driftOf(state, { steps, services: configuration.services, stopped });
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {
@@ -59,6 +60,7 @@ export async function diff(
 	if (options.json === true) writeJson(stdout, record);
 	else {
 		for (const one of record.stopped) stdout.write(stoppedText(one));
+		for (const text of absentTexts(desired)) stdout.write(`warning: ${text}\n`);
 		for (const { object, problem } of drift) stdout.write(`${object} ${problem}\n`);
 		for (const suspect of suspects) stdout.write(`possible cause: ${suspect}\n`);
 		if (refused !== undefined) stdout.write(`l3dsr up will refuse to ${refused}\nwithout that it would:\n`);

@@ -1,6 +1,6 @@
 /** `l3dsr up`: makes this host what its configuration says. */
 import type { Command } from "commander";
-import { configuredTarget } from "../reconcile/configured-host.ts";
+import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
@@ -30,7 +30,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 	const target = configuredTarget(host, { ...configuration, ...settings }, () =>
 		servicesElsewhere(host, env),
 	);
-	await change(context, host, target, {
+	await change(context, host, refusingSilence(target), {
 		...options,
 		settings,
 		configuration: source,

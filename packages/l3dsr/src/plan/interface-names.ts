@@ -1,16 +1,9 @@
 /** The names that a configuration uses for interfaces, as the names that packets are matched by. Pure. */
-import type { InterfaceName, Service } from "../model/service.ts";
 
-export interface NamedInterface {
-	readonly name: string;
-	/** Other names of it (`ip link property add`). */
-	readonly alternativeNames: readonly string[];
-}
-
-interface Named {
-	readonly interfaces?: readonly InterfaceName[];
-	readonly services: readonly Service[];
-}
+import type { Named, NamedInterface } from "../model/absent-interfaces.ts";
+import { signatureOf } from "../model/lower-service.ts";
+import type { Rule } from "../model/rule.ts";
+import type { InterfaceName } from "../model/service.ts";
 
 /** The same with each alternative name replaced by the interface's own: rules know no other. */
 export function withOwnNames<C extends Named>(configuration: C, present: readonly NamedInterface[]): C {
@@ -35,4 +28,48 @@ export function withOwnNames<C extends Named>(configuration: C, present: readonl
 					},
 		),
 	};
+}
+
+/** IFNAMSIZ, less the zero byte. */
+const MAX_NAME_BYTES = 15;
+
+/** Whether rules cannot wait for an interface of this name: it can only be an alternative name. */
+export function isTooLongForRules(name: string): boolean {
+	return Buffer.byteLength(name) > MAX_NAME_BYTES;
+}
+
+/**
+ * Services whose rules work now and would give way to rules for interfaces that are not there, as a typing error makes
+ * them. Where nothing works yet, as at boot, rules may wait for their interface.
+ */
+export function silencedServices(
+	running: readonly Rule[],
+	desired: readonly Rule[],
+	absent: readonly string[],
+): readonly string[] {
+	if (absent.length === 0) return [];
+	const missing = new Set(absent);
+	const before = bySignature(running);
+	return [...bySignature(desired)].flatMap(([name, rules]) => {
+		const wanted = new Set(rules.map(interfaceOf));
+		const old = (before.get(name) ?? []).map(interfaceOf);
+		const waits = [...wanted].filter((one) => one !== undefined && missing.has(one));
+		const lost = old.some((one) => !wanted.has(one) && (one === undefined || !missing.has(one)));
+		const renamed = waits.length === wanted.size || waits.some((one) => !old.includes(one));
+		return waits.length > 0 && lost && renamed ? [name] : [];
+	});
+}
+
+function bySignature(rules: readonly Rule[]): ReadonlyMap<string, readonly Rule[]> {
+	const signed = rules.flatMap((rule) => {
+		const name = signatureOf(rule);
+		return name === undefined ? [] : [{ name, rule }];
+	});
+	return new Map(
+		[...Map.groupBy(signed, ({ name }) => name)].map(([name, all]) => [name, all.map(({ rule }) => rule)]),
+	);
+}
+
+function interfaceOf({ header: { inInterface } }: Rule): string | undefined {
+	return inInterface === undefined ? undefined : `${inInterface.name}${inInterface.wildcard ? "+" : ""}`;
 }

@@ -1,12 +1,15 @@
 /** The host that a configuration asks for, in terms of the host that it is asked of. */
+
+import { L3dsrError } from "../errors.ts";
 import type { AddressedInterface } from "../host/addresses.ts";
+import { absentInterfaces } from "../model/absent-interfaces.ts";
 import type { Configuration } from "../model/configuration.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
 import type { Service } from "../model/service.ts";
 import { arrivalInterfaces } from "../plan/arrival-interfaces.ts";
 import { desiredHost, type Wish } from "../plan/desired-host.ts";
 import type { DesiredHost } from "../plan/host-state.ts";
-import { withOwnNames } from "../plan/interface-names.ts";
+import { isTooLongForRules, silencedServices, withOwnNames } from "../plan/interface-names.ts";
 import { partServices, type StoppedService } from "../plan/startable.ts";
 import type { HostSnapshot } from "../rewrite/host-datapath.ts";
 import type { HostEffects } from "./host-effects.ts";
@@ -19,6 +22,10 @@ export interface ConfiguredHost extends Required<DesiredHost> {
 	readonly wish: Wish;
 	/** Configured, and not possible on this host. */
 	readonly stopped: readonly StoppedService[];
+	/** Names of interfaces that the configuration uses and this host does not have. */
+	readonly absent: readonly string[];
+	/** Services whose working rules would give way to rules for those: `up` refuses. */
+	readonly silenced: readonly string[];
 }
 
 /** `elsewhere` gives the services that dsrctl looks after; it is asked only when something of ours would otherwise go. */
@@ -33,13 +40,59 @@ export function configuredTarget(
 		async desired(observed) {
 			const named = withOwnNames({ ...configuration, services: startable }, observed.interfaces);
 			const { services } = named;
+			const absent = absentInterfaces(named, observed.interfaces);
+			requireRuleNames(absent);
 			const wish: Wish = {
 				services,
 				...(named.interfaces === undefined ? {} : { interfaces: named.interfaces }),
 				lowering: await loweringOf(named, services, observed.interfaces, observed.snapshot),
 				elsewhere: somethingLeaves(services, observed) ? await elsewhere() : [],
 			};
-			return { ...desiredHost(observed.state, wish), wish, stopped };
+			const desired = desiredHost(observed.state, wish);
+			const running = observed.state.rules.map(({ rule }) => rule);
+			const wanted = desired.ruleset.entries.map(({ rule }) => rule);
+			return { ...desired, wish, stopped, absent, silenced: silencedServices(running, wanted, absent) };
+		},
+	};
+}
+
+function requireRuleNames(absent: readonly string[]): void {
+	const [name] = absent.filter(isTooLongForRules);
+	if (name === undefined) return;
+	throw new L3dsrError({
+		code: "CONFIG_BAD_VALUE",
+		message: `the configuration names interface ${name}, and no interface of this host has this alternative name`,
+		hint: "ip link lists the names; rules cannot wait for a name of more than 15 bytes",
+	});
+}
+
+/** One sentence for each name that no interface has. */
+export function absentTexts({ absent }: Pick<ConfiguredHost, "absent">): string[] {
+	return absent.map(
+		(name) =>
+			`the configuration names interface ${name}, which this host does not have: rules for it match nothing`,
+	);
+}
+
+/** What up refuses to do, if it refuses. */
+export function silencingText({ absent, silenced }: ConfiguredHost): string | undefined {
+	if (silenced.length === 0) return undefined;
+	return `replace the working rules of ${silenced.join(", ")} by rules for ${absent.join(", ")}, which this host does not have`;
+}
+
+/** The same target, which throws CONFIG_BAD_VALUE instead of silencing a service. */
+export function refusingSilence(target: Target<ConfiguredHost>): Target<ConfiguredHost> {
+	return {
+		...target,
+		async desired(observed) {
+			const desired = await target.desired(observed);
+			const refused = silencingText(desired);
+			if (refused === undefined) return desired;
+			throw new L3dsrError({
+				code: "CONFIG_BAD_VALUE",
+				message: `refused to ${refused}`,
+				hint: "correct the name in the configuration; or take the services down first (l3dsr down), and rules may wait for the interface",
+			});
 		},
 	};
 }

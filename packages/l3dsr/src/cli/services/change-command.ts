@@ -1,7 +1,7 @@
 /** What up and down do once they know what the host should be. */
 import type { DatapathSettings } from "../../model/configuration.ts";
 import type { Step } from "../../plan/host-state.ts";
-import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
+import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
 import { type CliContext, writeJson } from "../context.ts";
@@ -41,7 +41,9 @@ export async function change(
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	const finish = ({ steps, desired: { stopped, wish } }: Plan<ConfiguredHost>): void => {
+	const finish = ({ steps, desired }: Plan<ConfiguredHost>): void => {
+		const { stopped, wish } = desired;
+		for (const text of absentTexts(desired)) context.stderr.write(`warning: ${text}\n`);
 		if (options.json === true) {
 			writeJson(stdout, {
 				configuration: options.configuration ?? null,

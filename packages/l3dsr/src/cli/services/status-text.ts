@@ -23,6 +23,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 		...services.flatMap(({ name, vip, reason }) =>
 			reason === undefined ? [] : [stoppedText({ service: name, vip, reason }).trimEnd()],
 		),
+		...record.warnings.map((text) => style.bad(`warning: ${text}`)),
 		...drift.map(({ object, problem }) => style.bad(`drift: ${object} ${problem}`)),
 		...(record.refused === undefined
 			? drift.length === 0

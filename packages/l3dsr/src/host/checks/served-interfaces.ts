@@ -1,22 +1,16 @@
 /** A packet that comes in where no rule looks is not rewritten. */
+import { absentInterfaces } from "../../model/absent-interfaces.ts";
 import { type Check, realInterfaces } from "./check.ts";
 
 export const checkServedInterfaces: Check = (input) => {
 	const { served, configuration, facts } = input;
-	const named = configuration.interfaces ?? [];
 	const present = facts.interfaces.map(({ name }) => name).filter((name) => name !== "lo");
-	const absent = named
-		.filter(
-			({ name, wildcard }) =>
-				!wildcard &&
-				!facts.interfaces.some((one) => one.name === name || one.alternativeNames.includes(name)),
-		)
-		.map(({ name }) => ({
-			check: "interfaces",
-			severity: "error" as const,
-			message: `the configuration names interface ${name}, which this host does not have`,
-			remedy: `${present.length === 0 ? "" : `name one of ${present.join(", ")}, or `}leave interfaces out`,
-		}));
+	const absent = absentInterfaces(configuration, facts.interfaces).map((name) => ({
+		check: "interfaces",
+		severity: "error" as const,
+		message: `the configuration names interface ${name}, which this host does not have`,
+		remedy: `${present.length === 0 ? "" : `name one of ${present.join(", ")}, or `}leave interfaces out`,
+	}));
 	if (served === undefined) return absent;
 	const unserved = realInterfaces(input)
 		.filter(({ name }) => !served.has(name))

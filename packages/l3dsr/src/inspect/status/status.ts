@@ -3,7 +3,7 @@ import type { Configuration, DatapathChoice } from "../../model/configuration.ts
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { driftOf } from "../../plan/drift.ts";
-import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
+import { absentTexts, type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import type { Assignment } from "../../rewrite/assign.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
@@ -23,6 +23,8 @@ export interface StatusRecord {
 	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
 	readonly drift: readonly Pick<Finding, "object" | "problem">[];
+	/** What else is wrong, in sentences. */
+	readonly warnings: readonly string[];
 	/** Why up cannot make the host so, if it cannot. */
 	readonly refused?: string;
 	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
@@ -40,6 +42,7 @@ export function statusOf(
 	const services = configured?.configuration.services;
 	const drift = services === undefined ? [] : driftOf(state, { steps, services, stopped });
 	const { refused } = assignment;
+	const refusal = refused === undefined ? silencingText(desired) : refusalOf(refused).message;
 	return {
 		configuration: configured?.source ?? null,
 		datapath: {
@@ -49,7 +52,8 @@ export function statusOf(
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
 		drift: drift.map(({ object, problem }) => ({ object, problem })),
-		...(refused === undefined ? {} : { refused: refusalOf(refused).message }),
+		warnings: absentTexts(desired),
+		...(refusal === undefined ? {} : { refused: refusal }),
 		otherRules: snapshot.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 }

@@ -153,10 +153,14 @@ export function readMark(text: string): Reading<{ value: number; mask: number }>
 }
 
 export function readInterface(text: string): Reading<InterfaceName> {
-	if (!/^[^\s/:]{1,15}$/.test(text)) {
-		return bad(`"${text}" is not an interface name, expected 1-15 characters without blanks, "/" and ":"`);
-	}
 	const wildcard = text.endsWith("+");
+	// Linux: IFNAMSIZ and ALTIFNAMSIZ, less the zero byte. The start of a name is not the start of an alternative one.
+	const most = wildcard ? 16 : 127;
+	if (!/^[^\s/:]+$/.test(text) || Buffer.byteLength(text) > most) {
+		return bad(
+			`"${text}" is not an interface name, expected 1-15 bytes (of an alternative name up to 127) without blanks, "/" and ":"`,
+		);
+	}
 	return good({ name: wildcard ? text.slice(0, -1) : text, wildcard });
 }
 

@@ -19,7 +19,7 @@ const matching = (pattern: RegExp) => z.string().check(z.regex(pattern));
 const between = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most));
 const some = <T extends z.ZodMiniType>(item: T) => z.array(item).check(z.minLength(1));
 
-const interfaceName = matching(/^[^\s/:]{1,15}$/);
+const interfaceName = matching(/^[^\s/:]{1,127}$/);
 const interfaces = z.union([interfaceName, some(interfaceName)]);
 const port = between(1, MAX_PORT);
 const portOrRange = z.union([port, matching(/^[0-9]{1,5}(-[0-9]{1,5})?$/)]);

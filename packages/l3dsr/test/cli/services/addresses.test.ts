@@ -88,3 +88,54 @@ test("without interfaces, a bridge that no rule names is no difference to nft", 
 	ip("link del docker0");
 	await succeed("down");
 });
+
+test("an alternative name may have up to 127 characters, and one that no interface has is refused", async () => {
+	const long = `uplink-${"x".repeat(120)}`;
+	ip(`link property add dev eth0 altname ${long}`);
+	writeFileSync(config, `interfaces: ${long}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
+	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth0 /);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	ip(`link property del dev eth0 altname ${long}`);
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 2);
+	assert.match(stderr, /no interface of this host has this alternative name/);
+	await succeed("down");
+});
+
+for (const datapath of ["auto", "nft"]) {
+	test(`with ${datapath}, up refuses to replace working rules by rules for an interface that is not there`, async () => {
+		const services = `datapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`;
+		const absent = /warning: the configuration names interface eht0, which this host does not have/;
+		writeFileSync(config, `interfaces: eth0\n${services}`);
+		await succeed("up", "-c", config);
+		const running = await succeed("show");
+		for (const names of ["eht0", "[eht0, eth9]"]) {
+			writeFileSync(config, `interfaces: ${names}\n${services}`);
+			const refused = await l3dsr("up", "-c", config);
+			assert.equal(refused.exitCode, 2);
+			assert.match(refused.stderr, /refused to replace the working rules of 192\.0\.2\.10/);
+			assert.equal(await succeed("show"), running);
+			const { stdout } = await l3dsr("status", "-c", config);
+			assert.match(stdout, absent);
+			assert.match(stdout, /l3dsr up will refuse to replace the working rules/);
+			assert.match(
+				(await l3dsr("check", "-c", config)).stdout,
+				/names interface eht0, which this host does not have/,
+			);
+		}
+		// A service's own interface counts as much.
+		writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7, interface: eht0 }]\n");
+		assert.equal((await l3dsr("up", "-c", config)).exitCode, 2);
+		await succeed("down");
+		// As at boot: nothing works yet, and the rules wait for their interface.
+		writeFileSync(config, `interfaces: eht0\n${services}`);
+		const waiting = await l3dsr("up", "-c", config);
+		assert.equal(waiting.exitCode, 0);
+		assert.match(waiting.stderr, absent);
+		ip("link add eht0 type veth peer name p1");
+		ip("link set eht0 up");
+		assert.equal((await l3dsr("up", "-c", config)).stderr, "");
+		ip("link del eht0");
+		await succeed("down");
+	});
+}

@@ -184,7 +184,13 @@ test("a rate is the difference over the time, and none where counters were set b
 	assert.equal(rateOf(row(1n), [row(1000n)], 500), null);
 	assert.equal(rateOf(row(null), [row(null)], 500), null);
 	assert.equal(rateOf(row(1n), [], 500), null);
-	const record = { configuration: null, datapath: { running: [], why: "" }, drift: [], otherRules: 0 };
+	const record = {
+		configuration: null,
+		datapath: { running: [], why: "" },
+		drift: [],
+		warnings: [],
+		otherRules: 0,
+	};
 	const rated = { ...row(3000n), rate: { packets: 4000, bytes: 6_000_000 } };
 	assert.match(
 		statusText({ ...record, services: [rated] }, styleFor({}, {}), true),
@@ -215,6 +221,7 @@ test("status fits the columns of a terminal, however long names, addresses and s
 					{ ...row, selects: Array(40).fill("443").join(",") },
 				],
 				drift: [],
+				warnings: [],
 				otherRules: 0,
 			};
 			const text = statusText(record, styleFor({}, {}), watching);

@@ -282,8 +282,8 @@ const REFUSED: readonly (readonly [string, string])[] = [
 		'"tpc" is no IP protocol, expected icmp, tcp, udp, dccp, icmpv6, ospf, sctp, udplite or 1-255',
 	],
 	[
-		"vip: 192.0.2.1, interface: a-name-that-is-too-long",
-		'"a-name-that-is-too-long" is not an interface name, expected 1-15 characters without blanks, "/" and ":"',
+		"vip: 192.0.2.1, interface: a-name-that-is-too-long+",
+		'"a-name-that-is-too-long+" is not an interface name, expected 1-15 bytes (of an alternative name up to 127) without blanks, "/" and ":"',
 	],
 	[
 		"vip: 192.0.2.1, name: two words",
