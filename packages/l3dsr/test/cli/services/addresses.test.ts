@@ -139,3 +139,29 @@ for (const datapath of ["auto", "nft"]) {
 		await succeed("down");
 	});
 }
+
+test("with hook xdp, a bridge is served by nft, and one that comes later does not break the next up", async () => {
+	writeFileSync(config, "hook: xdp\nopen-checksums: accept\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	await succeed("up", "-c", config);
+	ip("link add docker0 type bridge");
+	ip("link set docker0 up");
+	ip("address add 172.17.0.1/16 dev docker0");
+	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i docker0 /);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	assert.match(
+		await succeed("status", "-c", config),
+		/datapath: ebpf, nft .*docker0 is a bridge, which takes no native XDP program/,
+	);
+	await succeed("down");
+	// Forced, it is refused whole, and check says so before.
+	writeFileSync(
+		config,
+		"datapath: ebpf\nhook: xdp\nopen-checksums: accept\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n",
+	);
+	const checked = await l3dsr("check", "-c", config);
+	assert.equal(checked.exitCode, 1);
+	assert.match(checked.stdout, /docker0 is a bridge, which takes no native XDP program/);
+	const { exitCode, stdout } = await l3dsr("up", "-c", config);
+	assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
+	ip("link del docker0");
+});

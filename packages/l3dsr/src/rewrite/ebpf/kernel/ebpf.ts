@@ -32,6 +32,8 @@ const NO_LINK_HEADER = new Set([
 
 /** Why no program of ours can read the packets of this interface; undefined if it can. */
 export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): string | undefined {
+	if (hook === "xdp" && on.kind === "bridge")
+		return `${on.name} is a bridge, which takes no native XDP program`;
 	if (on.ethernet) return undefined;
 	if (hook === "xdp" || hook === "xdp-generic") return `${on.name} has no Ethernet header, which XDP needs`;
 	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
