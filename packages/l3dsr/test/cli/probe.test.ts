@@ -114,7 +114,7 @@ describe("l3dsr probe", () => {
 		const unknown = await l3dsr("probe", "--nagios", "--file", "/nonexistent");
 		assert.deepEqual(
 			[unknown.exitCode, unknown.stdout],
-			[3, "L3DSR UNKNOWN - read targets from /nonexistent: ENOENT\n"],
+			[3, "L3DSR UNKNOWN - read targets from /nonexistent: ENOENT (no such file or directory)\n"],
 		);
 	});
 
