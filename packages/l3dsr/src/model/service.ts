@@ -50,3 +50,8 @@ export interface WrittenService {
 	/** Absent for L2DSR. */
 	readonly dscpText?: string;
 }
+
+/** Whether a rule can hold this name of an interface as its text: printable ASCII, and nothing with a meaning of its own. */
+export function isNameForRules(name: string): boolean {
+	return /^(?![-!])[\x21-\x7e]+$/.test(name) && !/["'`\\]|\+$/.test(name);
+}

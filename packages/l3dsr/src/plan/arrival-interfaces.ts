@@ -1,7 +1,7 @@
 /** Where packets from directors arrive: which interfaces the rules of services name. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { Configuration } from "../model/configuration.ts";
-import type { InterfaceName } from "../model/service.ts";
+import { type InterfaceName, isNameForRules } from "../model/service.ts";
 
 /** An interface and the global addresses that it holds. */
 export interface RealInterface {
@@ -10,7 +10,10 @@ export interface RealInterface {
 	readonly addresses: readonly Address[];
 }
 
-/** The interfaces that the configuration names, else those that carry the host's global addresses, VIPs aside. */
+/**
+ * The interfaces that the configuration names, else those that carry the host's global addresses, VIPs aside. One whose
+ * name no rule can hold is left out, so that it does not stop the others; `check` says so.
+ */
 export function arrivalInterfaces(
 	{ interfaces, services }: Pick<Configuration, "interfaces" | "services">,
 	present: readonly RealInterface[],
@@ -18,7 +21,7 @@ export function arrivalInterfaces(
 	if (interfaces !== undefined) return interfaces;
 	const vips = new Set(services.map(({ vip }) => vip.text));
 	return present
-		.filter(({ name, up }) => name !== "lo" && up)
+		.filter(({ name, up }) => name !== "lo" && up && isNameForRules(name))
 		.filter(({ addresses }) => addresses.some(({ text }) => !vips.has(text)))
 		.map(({ name }) => ({ name, wildcard: false }));
 }

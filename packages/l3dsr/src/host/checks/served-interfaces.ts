@@ -1,5 +1,6 @@
 /** A packet that comes in where no rule looks is not rewritten. */
 import { absentInterfaces } from "../../model/absent-interfaces.ts";
+import { isNameForRules } from "../../model/service.ts";
 import { type Check, realInterfaces } from "./check.ts";
 
 export const checkServedInterfaces: Check = (input) => {
@@ -18,7 +19,9 @@ export const checkServedInterfaces: Check = (input) => {
 			check: "interfaces",
 			severity: "warning" as const,
 			message: `${name} has the address ${addresses.find(({ scope }) => scope === "global")?.address.text ?? ""} and no rule of a service: what directors send there is not rewritten`,
-			remedy: `l3dsr up, or name ${name} in interfaces; if no director uses it, all is well`,
+			remedy: !isNameForRules(name)
+				? "rules cannot hold this name: rename the interface (ip link set), or set datapath: nft"
+				: `l3dsr up, or name ${name} in interfaces; if no director uses it, all is well`,
 		}));
 	return [...absent, ...unserved];
 };

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { lookUpRoute } from "@l3dsr/linux";
 import { addressFromBytes, parseAddress } from "@l3dsr/packet";
-import { enterNetns, ip } from "../../../../../test/support/netns.ts";
+import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -165,3 +165,26 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
 	ip("link del docker0");
 });
+
+for (const name of ["bré", "a+", "+", "a\\b", 'a"b', "a'b", "-i", "!", "*"]) {
+	test(`an interface called ${name} does not keep the others from being served`, async () => {
+		writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+		addBridge(name);
+		assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth0 /);
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		const { stdout } = await l3dsr("check", "-c", config);
+		if (name !== "*") assert.match(stdout, /and no rule of a service.*rules cannot hold this name/s);
+		await succeed("down");
+		removeBridge(name);
+	});
+}
+
+function addBridge(name: string): void {
+	run("ip", "link", "add", "name", name, "type", "bridge");
+	run("ip", "link", "set", "dev", name, "up");
+	run("ip", "address", "add", "172.18.0.1/24", "dev", name);
+}
+
+function removeBridge(name: string): void {
+	run("ip", "link", "del", "dev", name);
+}
