@@ -12,6 +12,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
 /** Functions are told by how they begin, without line ends: enough to tell nearly all of them apart. */
@@ -37,6 +38,8 @@ export function hotFunctions(): string[] {
 }
 
 function codeCache(source: string, hot: readonly string[]): Uint8Array {
+	// V8 drops bytecode that has not run for a while, when it collects garbage: the same source would give another cache.
+	setFlagsFromString("--no-flush-bytecode");
 	const session = new Session();
 	session.connect();
 	const ask = (method: string, params?: object): void => {
@@ -58,6 +61,8 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	}
 	ask("Debugger.disable");
 	session.disconnect();
+	// A cache is taken only under the flags that it was made with.
+	setFlagsFromString("--flush-bytecode");
 	return script.createCachedData();
 }
 
