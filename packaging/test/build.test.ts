@@ -24,6 +24,12 @@ after(() => rmSync(directory, { recursive: true }));
 
 const sum = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
 
+/** Which files of two packages differ, for the message of a failure. */
+function differences(a: string, b: string): string {
+	if (!/^.*(\.deb|[^c]\.rpm)$/.test(a)) return "(not looked into)";
+	return attempt("diff", ["-rq", unpacked(a), unpacked(b)]).stdout || "in its header only";
+}
+
 /** Files of a package below a folder. */
 function unpacked(file: string): string {
 	const folder = mkdtempSync(join(directory, "files-"));
@@ -57,8 +63,11 @@ describe("a build", () => {
 				`l3dsr_${VERSION}-1_${DEB_ARCH}.deb`,
 			].sort(),
 		);
-		for (const name of built)
-			assert.equal(sum(join(copy, "build/packages", name)), sum(join(PACKAGES, name)), name);
+		for (const name of built) {
+			const [there, here] = [join(copy, "build/packages", name), join(PACKAGES, name)];
+			const same = sum(there) === sum(here);
+			assert.ok(same, same ? "" : `${name} differs: ${differences(there, here)}`);
+		}
 
 		rmSync(join(copy, `build/packages/l3dsr-${VERSION}-1.el9.${RPM_ARCH}.rpm`));
 		const source = join(PACKAGES, `l3dsr-${VERSION}-1.el9.src.rpm`);
