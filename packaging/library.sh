@@ -13,7 +13,7 @@ done
 
 mkdir -p build
 # Several packages may be packed at once, and build what is below them.
-exec 9>build/.library-lock
+exec 9>build/.libraries.lock
 flock 9
 rm -rf "$package/dist"
 node_modules/.bin/esbuild "$package/src/index.ts" --bundle --packages=external --platform=node --format=esm \

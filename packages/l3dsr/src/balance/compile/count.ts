@@ -1,13 +1,14 @@
 /** Counting what is not forwarded. */
 import { view } from "@l3dsr/bpf";
-import { COUNTER_ENTRY, type Director } from "./frame.ts";
+import { COUNTER } from "../../programs/count.ts";
+import type { Director } from "./frame.ts";
 
 /** Adds one packet to the reason in the stack's `key`. */
 export function emitCountReason({ p, slots, maps }: Director): void {
 	const counted = p.label("counted");
 	{
 		using found = p.lookup(maps.counters, slots.key, counted, "counter");
-		p.increment(view(found, COUNTER_ENTRY).packets, 1);
+		p.increment(view(found, COUNTER).packets, 1);
 	}
 	p.place(counted);
 }

@@ -19,12 +19,11 @@ import {
 } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
 import type { Reason } from "../reason.ts";
-import { COUNTER, HEADER, REAL, VIP } from "../tables/layout.ts";
+import { HEADER, REAL, VIP } from "../tables/layout.ts";
 import type { ProgramOptions } from "./options.ts";
 
 export const VIP_ENTRY = VIP;
 export const REAL_ENTRY = REAL;
-export const COUNTER_ENTRY = COUNTER;
 export const HEADER_BYTES = HEADER.size;
 
 /** What a packet is beside a plain one of TCP or UDP, in the stack's `state`. */

@@ -6,6 +6,7 @@
  */
 import type { MapSpec } from "@l3dsr/bpf";
 import { BPF_MAP_FLAG, struct } from "@l3dsr/bpf";
+import { COUNTER } from "../../programs/count.ts";
 import { RING_SLOTS } from "../maglev.ts";
 
 /** "L3DB". */
@@ -122,7 +123,6 @@ export const ALWAYS_TICKS = 3600;
  * table of reals with these numbers have nothing but what their counters began with.
  */
 export const REASON_SLOTS = 32;
-export const COUNTER = struct("counter", { packets: "u64", bytes: "u64" });
 
 export const MAP = {
 	vips: "l3db_vips",
