@@ -35,10 +35,10 @@ fi
 
 mkdir -p "$destdir$home" "$destdir$sbindir"
 "$strip" --strip-unneeded --remove-section=.comment -o "$destdir$home/node" "$prebuilt/$cpu/node/bin/node"
-# V8 hashes strings with a random seed, which would show in its code cache.
-"$node" --random-seed=1 scripts/build.ts --out "$destdir$home" --runtime "$home/node"
-# The caches once more, in a process of its own: they depend on what else a process has compiled, and on when it
-# collects garbage.
+"$node" scripts/build.ts --out "$destdir$home" --runtime "$home/node" --no-code-cache
+# In a process of its own: a cache depends on what else the process has compiled (or has read from a compile cache), on
+# when it collects garbage, and on the seed that V8 hashes strings with.
+unset NODE_COMPILE_CACHE NODE_OPTIONS
 # shellcheck disable=SC2086 # the emulator and its options
 $emulator "$destdir$home/node" --random-seed=1 --single-threaded-gc scripts/code-cache.ts "$destdir$home/dist"
 

@@ -3,7 +3,8 @@
  * first line: dsrctl must start with an empty PATH, from cron and from boot scripts. docs/design/start-up.md says
  * why it all looks as it does.
  *
- * For packages: --out DIR builds there instead of here, --runtime PATH is the Node of the first lines.
+ * For packages: --out DIR builds there instead of here, --runtime PATH is the Node of the first lines, and
+ * --no-code-cache leaves the caches to code-cache.ts.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +15,9 @@ import { hotFunctions, writeCodeCache } from "./code-cache.ts";
 import { bundleParts } from "./parts.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const { values: options } = parseArgs({ options: { out: { type: "string" }, runtime: { type: "string" } } });
+const { values: options } = parseArgs({
+	options: { out: { type: "string" }, runtime: { type: "string" }, "no-code-cache": { type: "boolean" } },
+});
 const out = options.out === undefined ? root : `${resolve(options.out)}/`;
 const { version } = JSON.parse(readFileSync(`${root}packages/l3dsr/package.json`, "utf8"));
 const runtime = options.runtime ?? process.execPath;
@@ -117,7 +120,7 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
 
 /**
- * Writes a part with V8's code cache beside it, so that starting it compiles nothing, and returns the name of its
+ * Writes a part, as a rule with V8's code cache beside it, so that starting it compiles nothing, and returns the name of its
  * file. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
  * length: the hash of the source in both names is what ties them together.
  */
@@ -127,6 +130,6 @@ function compileAhead(part: string, source: string): string {
 		throw new Error(`${part}: a regular expression is not ASCII`);
 	const file = `${part}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;
 	writeFileSync(`${out}dist.new/${file}`, source);
-	writeCodeCache(`${out}dist.new/${file}`, hot);
+	if (options["no-code-cache"] !== true) writeCodeCache(`${out}dist.new/${file}`, hot);
 	return file;
 }

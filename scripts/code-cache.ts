@@ -4,9 +4,10 @@
  * commands would differ with the host that builds. So the functions are compiled without being run: V8 compiles what
  * a debugger looks for breakpoints in.
  *
- *     code-cache.ts DIRECTORY     makes the caches of dist/ anew, by the Node that runs this
+ *     code-cache.ts DIRECTORY     makes the caches of dist/, by the Node that runs this
  *
- * That is for a build for another processor: V8 takes a cache that the same version made on another one, and crashes.
+ * That is how packages are built. It has to be the processor's own Node (emulated, if need be): V8 takes a cache that
+ * the same version made on another processor, and crashes.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
@@ -99,7 +100,9 @@ function parametersOf(prefix: string): number {
 
 const [, script, directory] = process.argv;
 if (script === fileURLToPath(import.meta.url) && directory !== undefined) {
-	const parts = readdirSync(directory).filter((name) => name.endsWith(".js"));
+	const parts = readdirSync(directory)
+		.filter((name) => name.endsWith(".js"))
+		.sort();
 	if (parts.length === 0) throw new Error(`code-cache: there is no part in ${directory}`);
 	for (const name of parts) writeCodeCache(join(directory, name), hotFunctions());
 }
