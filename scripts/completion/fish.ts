@@ -30,7 +30,7 @@ function optionArguments({ names, help, argument }: CompletedOption): string {
 	const spelled = names.map((name) =>
 		name.startsWith("--") ? ` -l ${name.slice(2)}` : ` -s ${name.slice(1)}`,
 	);
-	// An argument that may be left out is no reason to ask for one.
+	// An argument that may be left out is not a reason to ask for one.
 	const value = argument === undefined || argument.optional ? "" : ` -r${offer(argument.value)}`;
 	return `${spelled.join("")}${value} -d ${quote(help)}`;
 }

@@ -122,6 +122,6 @@ function metaOf({ mark, mac }: Options): PacketMeta {
 	const value = mark === undefined ? 0 : number("--mark", mark, 0xffffffff);
 	if (mac === undefined) return { mark: value };
 	if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac))
-		throw usage(`--mac: "${mac}" is no Ethernet address`);
+		throw usage(`--mac: "${mac}" is not an Ethernet address`);
 	return { mark: value, sourceMac: mac.split(":").map((part) => Number.parseInt(part, 16)) };
 }

@@ -30,7 +30,7 @@ const TCP_SYN = 0x02;
 const TCP_ACK = 0x10;
 
 /**
- * What `packet` (from the network header on) looks like to a spectator. Undefined for what is no IP packet
+ * What `packet` (from the network header on) looks like to a spectator. Undefined for what is not an IP packet
  * and for the link's own affairs: neighbour discovery and multicast.
  */
 export function sightingOf(

@@ -1,6 +1,6 @@
 /**
- * Probes without privileges: UDP and ICMP echo by ordinary sockets, which take an answer from any address. There
- * is no such way for TCP: a SYN+ACK from an address that was not asked reaches no ordinary socket.
+ * Probes without privileges: UDP and ICMP echo by ordinary sockets, which take an answer from any address. TCP
+ * cannot be probed so: a SYN+ACK from an address that was not asked reaches no ordinary socket.
  *
  * It sees less than `Prober`: what this host's firewall or reverse-path filter drops, and the mark that an ICMP
  * error quotes.

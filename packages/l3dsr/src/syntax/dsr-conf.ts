@@ -247,7 +247,7 @@ function unrecognized(place: ConfPlace, content: string): DsrConfEntry {
 }
 
 /**
- * RFC 1123 section 2.1 (underscores allowed, as in /etc/hosts). A last label that is a number is no name:
+ * RFC 1123 section 2.1 (underscores allowed, as in /etc/hosts). A last label that is a number is not a name:
  * the resolver would take `10.1` or `0x7f000001` for an address, and another one than its author meant.
  */
 function isHostName(text: string): boolean {

@@ -102,7 +102,7 @@ function readReal(text: string): Reading<Address> {
 	return {
 		ok: false,
 		code: CODE,
-		message: `"${text}" is no IPv4 or IPv6 address of a real server`,
+		message: `"${text}" is not an IPv4 or IPv6 address of a real server`,
 		hint: "names are not looked up: the answer must be tied to one machine",
 	};
 }
@@ -112,7 +112,7 @@ export function readService(text: string): Reading<ProbedService> {
 	if (text === "icmp") return { ok: true, value: { protocol: "icmp" } };
 	const [number = "", protocol = "tcp", ...rest] = text.split("/");
 	if ((protocol !== "tcp" && protocol !== "udp") || rest.length > 0) {
-		return { ok: false, code: CODE, message: `"${text}" is no PORT, PORT/tcp, PORT/udp or icmp` };
+		return { ok: false, code: CODE, message: `"${text}" is not a PORT, PORT/tcp, PORT/udp or icmp` };
 	}
 	const port = readPort(number);
 	return port.ok ? { ok: true, value: { protocol, port: port.value } } : port;

@@ -94,7 +94,7 @@ function assertNoneLost(
 	const { sent, dropped: full, got, other } = outcome;
 	const arrived = got.reduce((a, b) => a + b, 0);
 	t.diagnostic(`${what}; ${sent} packets, ${full} dropped by a full queue`);
-	assert.equal(other, 0, "packets to an address that is no real server's");
+	assert.equal(other, 0, "packets to an address that is not a real server's");
 	const strangers = got.flatMap((count, n) => (count > 0 && !allowed.includes(n) ? [`${n}: ${count}`] : []));
 	assert.deepEqual(strangers, [], "packets to real servers that none should go to");
 	assert.equal(arrived, sent - full, "packets lost");

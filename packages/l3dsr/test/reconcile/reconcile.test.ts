@@ -148,7 +148,7 @@ test("an edit that cannot be made changes nothing and is thrown as it is", async
 	assert.deepEqual(host.log, ["observe"]);
 });
 
-test("damage is mended along with an edit; what stays is no failure of the edit", async () => {
+test("damage is mended along with an edit; what stays does not fail the edit", async () => {
 	const host = new MemoryHost();
 	const finding = {
 		datapath: "nft",

@@ -36,7 +36,7 @@ describe("parseProbeTargets", () => {
 			),
 			[
 				"t:1:20: error[PROBE_TARGET]: DSCP 64 is out of range, expected 0-63\n1 | 10.0.0.1 192.0.2.1 64 80\n                       ^^\nhint: 64 looks like a TOS byte (0x40), which is DSCP 16",
-				't:2:1: error[PROBE_TARGET]: "web1" is no IPv4 or IPv6 address of a real server\n2 | web1 - 7 http\n    ^^^^\nhint: names are not looked up: the answer must be tied to one machine',
+				't:2:1: error[PROBE_TARGET]: "web1" is not an IPv4 or IPv6 address of a real server\n2 | web1 - 7 http\n    ^^^^\nhint: names are not looked up: the answer must be tied to one machine',
 				't:2:10: error[PROBE_TARGET]: "http" is not a port, expected 1-65535\n2 | web1 - 7 http\n             ^^^^',
 				"t:3:10: error[PROBE_TARGET]: one of RIP and VIP is IPv4, the other IPv6: a packet cannot be rewritten from one to the other\n3 | 10.0.0.1 fc00::1 7 80\n             ^^^^^^^",
 				"t:4:11: error[PROBE_TARGET]: a target has four words: RIP VIP DSCP PORT\n4 | 10.0.0.1 -\n              ^",

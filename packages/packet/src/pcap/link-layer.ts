@@ -32,7 +32,7 @@ export interface NetworkPacket {
 	readonly outgoing: boolean;
 }
 
-/** Why there is no IP packet to be found. */
+/** Why no IP packet is to be found. */
 export type NotIp = "link-type-unknown" | "not-ip" | "frame-cut";
 
 export function isKnownLinkType(linkType: number): boolean {

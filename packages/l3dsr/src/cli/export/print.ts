@@ -15,7 +15,7 @@ export function formatFor(name: string, { real }: PrintOptions): { format: Expor
 	const format = formatNamed(name);
 	const reals = (real ?? []).map((text) => {
 		const address = parseAddress(text);
-		if (address === undefined) throw usage(`--real: "${text}" is no IPv4 or IPv6 address`);
+		if (address === undefined) throw usage(`--real: "${text}" is not an IPv4 or IPv6 address`);
 		return address;
 	});
 	if (format.side === "director" && reals.length === 0) {

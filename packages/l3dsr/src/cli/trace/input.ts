@@ -104,7 +104,7 @@ function address(option: string, text: string | undefined): Address {
 	const found = parseAddress(text ?? "");
 	if (found !== undefined) return found;
 	throw usage(
-		text === undefined ? `${option} is missing` : `${option}: "${text}" is no IPv4 or IPv6 address`,
+		text === undefined ? `${option} is missing` : `${option}: "${text}" is not an IPv4 or IPv6 address`,
 		"a packet is told by --from ADDRESS --to ADDRESS, --dscp N, and --tcp PORT, --udp PORT or --icmp",
 	);
 }

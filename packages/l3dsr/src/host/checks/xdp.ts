@@ -51,7 +51,7 @@ export const checkXdp: Check = (input) => {
 			findings.push({
 				check,
 				severity: "warning",
-				message: `generic XDP on ${name} runs after the buffer is built, without the helper that keeps the card's own checksum right, and is no faster than tc`,
+				message: `generic XDP on ${name} runs after the buffer is built, without the helper that keeps the card's own checksum right, and is not faster than tc`,
 				remedy: "hook: tc, unless this is a test",
 			});
 		}

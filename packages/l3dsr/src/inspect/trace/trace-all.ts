@@ -38,7 +38,7 @@ export async function traceAll(
 }
 
 function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Traced {
-	// The loopback is no Ethernet device: no rule by sender matches there.
+	// The loopback is not an Ethernet device: no rule by sender matches there.
 	const sourceMac = situation.interface === "lo" ? undefined : (meta.sourceMac ?? input.sourceMac);
 	const context: PacketContext = {
 		inInterface: situation.interface,

@@ -54,7 +54,7 @@ export function readDscp(text: string): Reading<Dscp> {
 	const number = parseNumber(text);
 	if (number === undefined && !/^-?[0-9]+(\.[0-9]+)?$/.test(text)) {
 		const hint = didYouMean(text, Object.keys(DSCP_CLASSES));
-		return bad(`"${text}" is no DSCP, expected a number 0-63 or a class such as AF41`, hint);
+		return bad(`"${text}" is not a DSCP, expected a number 0-63 or a class such as AF41`, hint);
 	}
 	if (number !== undefined && isDscp(number)) return good(number);
 	const looksLikeTos = number !== undefined && number <= 255;
@@ -88,7 +88,7 @@ export function readVip(text: string): Reading<Address> {
 	if (address === undefined) {
 		const bare = text.includes("/") ? parseAddress(text.slice(0, text.indexOf("/"))) : undefined;
 		return bad(
-			`"${text}" is no IPv4 or IPv6 address`,
+			`"${text}" is not an IPv4 or IPv6 address`,
 			bare === undefined ? listHint(text) : `write ${bare.text}: a VIP has no prefix length`,
 		);
 	}
@@ -169,7 +169,7 @@ export function readProtocol(text: string): Reading<number> {
 	const number = names.get(text) ?? parseNumber(text);
 	if (number !== undefined && number >= 1 && number <= 255) return good(number);
 	return bad(
-		`"${text}" is no IP protocol, expected ${[...names.keys()].join(", ")} or 1-255`,
+		`"${text}" is not an IP protocol, expected ${[...names.keys()].join(", ")} or 1-255`,
 		listHint(text.replaceAll("/", ",")) ?? didYouMean(text, names.keys()),
 	);
 }

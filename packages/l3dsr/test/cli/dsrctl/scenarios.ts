@@ -154,7 +154,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 		steps: ["status", "start", "check", "stop"].map((args) => `dsrctl -f c.conf ${args}`),
 	},
 	"unrecognized-vip": {
-		title: "a line that is no service stops everything",
+		title: "a line that is not a service stops everything",
 		files: { "c.conf": "192.0.2.10=1\n192.0.2.300=2\n" },
 		steps: ["status", "start", "check", "stop", "restart"].map((args) => `dsrctl -f c.conf ${args}`),
 	},
@@ -169,7 +169,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 		steps: ["a", "b", "c", "d"].map((name) => `dsrctl -f ${name}.conf start`),
 	},
 	"unrecognized-after-others": {
-		title: "what was found before a line that is no service is said before it",
+		title: "what was found before a line that is not a service is said before it",
 		files: { "d/a.conf": "192.0.2.10=64\n", "d/b.conf": "# x\nfe80::1%lo\n192.0.2.11=65\n" },
 		steps: ["dsrctl -d d status"],
 	},

@@ -55,7 +55,7 @@ test("an interface may be named by an alternative name, for all services and for
 });
 
 for (const datapath of ["ebpf", "nft"]) {
-	test(`a container network that comes and goes is no difference to ${datapath}`, async () => {
+	test(`a container network that comes and goes makes no difference to ${datapath}`, async () => {
 		writeFileSync(
 			config,
 			`interfaces: eth0\ndatapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`,
@@ -78,7 +78,7 @@ for (const datapath of ["ebpf", "nft"]) {
 	});
 }
 
-test("without interfaces, a bridge that no rule names is no difference to nft", async () => {
+test("without interfaces, a bridge that no rule names makes no difference to nft", async () => {
 	writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	await succeed("up", "-c", config);
 	ip("link add docker0 type bridge");

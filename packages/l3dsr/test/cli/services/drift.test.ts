@@ -372,7 +372,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 				const quiet = await packetsOf("quiet");
 				assert(quiet >= 2);
 				await act();
-				// Beside what was done, so that a deed of eth0 itself is no difference.
+				// Beside what was done, so that a deed of eth0 itself makes no difference.
 				const theirs = foreignState();
 
 				const { exitCode, stdout } = await l3dsr("diff", "-c", config);

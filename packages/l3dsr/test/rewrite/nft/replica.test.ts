@@ -110,7 +110,7 @@ describe("a copy of the nft rules", () => {
 	it("answers for mark, sender, local addresses and interface as they are said to be, on lo too", async () => {
 		const mac = SENDER_MAC_BYTES.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 		for (const on of [IN_INTERFACE, "lo"]) {
-			// The loopback is no Ethernet device: no rule by sender matches there.
+			// The loopback is not an Ethernet device: no rule by sender matches there.
 			const sender = on === "lo" ? "" : `-m mac --mac-source ${mac}`;
 			const conditions = `-m mark --mark 7 ${sender} -m addrtype --dst-type LOCAL`;
 			await install([

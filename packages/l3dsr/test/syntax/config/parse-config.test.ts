@@ -193,7 +193,7 @@ hint: did you mean services?
 l3dsr.yaml:4:5: error[CONFIG_MISSING]: vip is missing
 4 |   - dscp: 1
         ^^^^^^^
-l3dsr.yaml:5:10: error[CONFIG_BAD_VALUE]: "192.0.2.1/32" is no IPv4 or IPv6 address
+l3dsr.yaml:5:10: error[CONFIG_BAD_VALUE]: "192.0.2.1/32" is not an IPv4 or IPv6 address
 5 |   - vip: 192.0.2.1/32
              ^^^^^^^^^^^^
 hint: write 192.0.2.1: a VIP has no prefix length
@@ -251,7 +251,7 @@ for (const [what, text, said] of FAULTS) {
 }
 
 const REFUSED: readonly (readonly [string, string])[] = [
-	["vip: 010.0.0.1", '"010.0.0.1" is no IPv4 or IPv6 address'],
+	["vip: 010.0.0.1", '"010.0.0.1" is not an IPv4 or IPv6 address'],
 	["vip: 127.0.0.1", "127.0.0.1 is a loopback address, which cannot be a VIP"],
 	["vip: 0.1.2.3", "0.1.2.3 is an address of this network (0.0.0.0/8), which cannot be a VIP"],
 	[
@@ -261,12 +261,12 @@ const REFUSED: readonly (readonly [string, string])[] = [
 	["vip: ff02::1", "ff02::1 is a multicast address, which cannot be a VIP"],
 	["vip: fe80::1", "fe80::1 is a link-local address, which cannot be a VIP"],
 	["vip: 0.0.0.0", "0.0.0.0 is the unspecified address, which cannot be a VIP"],
-	["vip: 1.5", '"1.5" is no IPv4 or IPv6 address'],
-	["vip: web.example.net", '"web.example.net" is no IPv4 or IPv6 address'],
+	["vip: 1.5", '"1.5" is not an IPv4 or IPv6 address'],
+	["vip: web.example.net", '"web.example.net" is not an IPv4 or IPv6 address'],
 	["vip: 192.0.2.1, dscp: -1", "DSCP -1 is out of range, expected 0-63"],
 	["vip: 192.0.2.1, dscp: 256", "DSCP 256 is out of range, expected 0-63"],
 	["vip: 192.0.2.1, dscp: 1.5", "DSCP 1.5 is out of range, expected 0-63"],
-	["vip: 192.0.2.1, dscp: EFF", '"EFF" is no DSCP, expected a number 0-63 or a class such as AF41'],
+	["vip: 192.0.2.1, dscp: EFF", '"EFF" is not a DSCP, expected a number 0-63 or a class such as AF41'],
 	["vip: 192.0.2.1, mark: 0x11/0xf0", "mark 0x11/0xf0 has bits outside its mask, so no packet can match"],
 	["vip: 192.0.2.1, mark: x", '"x" is not a packet mark, expected VALUE or VALUE/MASK of 32 bits each'],
 	["vip: 192.0.2.1, real: 2001:db8::1", "2001:db8::1 is IPv6, but the service's VIP is IPv4"],
@@ -279,7 +279,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
 	["vip: 192.0.2.1, dscp: 1, set-port: 70000", '"70000" is not a port, expected 1-65535'],
 	[
 		"vip: 192.0.2.1, dscp: 1, protocol: tpc",
-		'"tpc" is no IP protocol, expected icmp, tcp, udp, dccp, icmpv6, ospf, sctp, udplite or 1-255',
+		'"tpc" is not an IP protocol, expected icmp, tcp, udp, dccp, icmpv6, ospf, sctp, udplite or 1-255',
 	],
 	[
 		"vip: 192.0.2.1, interface: a-name-that-is-too-long+",

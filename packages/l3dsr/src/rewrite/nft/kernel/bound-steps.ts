@@ -1,7 +1,7 @@
 /**
  * Transactions one after the other, each bound to the ruleset that it was planned on. When somebody else has changed
  * nf_tables since, the kernel refuses it; where that was not about our tables, as the kernel itself tells, the plan is
- * still right and is sent again for the new generation. So a firewall that reloads without a pause is no obstacle.
+ * still right and is sent again for the new generation. So a firewall that reloads without a pause is not an obstacle.
  */
 import { type Command, type Nftables, NftablesError, type RulesetMonitor } from "@l3dsr/nftables";
 import { tableOf } from "../compile/table.ts";
