@@ -1,6 +1,7 @@
 /** `l3dsr diff`: desired against observed. Exit code 4 when they differ. */
 import type { Command } from "commander";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
+import { describeStep } from "../inspect/describe-step.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { driftOf } from "../plan/drift.ts";
 import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
@@ -11,7 +12,6 @@ import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
-import { describeStep } from "./services/describe-step.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { stoppedRecord, stoppedText } from "./services/stopped-services.ts";
 

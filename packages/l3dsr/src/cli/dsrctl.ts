@@ -2,6 +2,8 @@
  * `dsrctl`: starts, stops and shows the services of `/etc/dsr.d/*.conf`, a drop-in for the tool of that name:
  * the same files, options, words and exit codes. docs/reference/dsrctl.md is its manual.
  */
+
+import { describeStep } from "../inspect/describe-step.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
 import type { Step } from "../plan/host-state.ts";
@@ -23,7 +25,6 @@ import { sayWaiting } from "./lock-wait.ts";
 import { VERSION } from "./package-version.ts";
 import { printableContext } from "./printable-output.ts";
 import { reportError } from "./report.ts";
-import { describeStep } from "./services/describe-step.ts";
 
 /** The original's. */
 const EXIT = { done: 0, failed: 1, notAll: 3 } as const;

@@ -1,4 +1,6 @@
 /** What up and down do once they know what the host should be. */
+
+import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import type { DatapathSettings } from "../../model/configuration.ts";
 import type { Step } from "../../plan/host-state.ts";
 import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
@@ -9,7 +11,6 @@ import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
 import { sayWaiting } from "../lock-wait.ts";
 import { reportError } from "../report.ts";
-import { describeStep, subjectsOf } from "./describe-step.ts";
 import type { ServiceHost } from "./host.ts";
 import { stoppedRecord, stoppedText } from "./stopped-services.ts";
 
@@ -49,11 +50,7 @@ export async function change(
 				configuration: options.configuration ?? null,
 				dryRun: options.dryRun === true,
 				stopped: stopped.map(stoppedRecord),
-				steps: steps.map((step) => ({
-					kind: step.kind,
-					subjects: subjectsOf(step),
-					commands: describeStep(step),
-				})),
+				steps: steps.map(stepRecord),
 			});
 			return;
 		}

@@ -1,10 +1,10 @@
 /** Steps of a plan as people read them: where there is a command that does the same, that command. */
 
-import { signatureOf } from "../../model/lower-service.ts";
-import type { Rule } from "../../model/rule.ts";
-import type { Step } from "../../plan/host-state.ts";
-import type { LoopbackAddress } from "../../plan/loopback.ts";
-import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import { signatureOf } from "../model/lower-service.ts";
+import type { Rule } from "../model/rule.ts";
+import type { Step } from "../plan/host-state.ts";
+import type { LoopbackAddress } from "../plan/loopback.ts";
+import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 
 /** One line for each thing that a step does. `insert`: new rules go to the top of their chain, as `-I` puts them. */
 export function describeStep(step: Step, { insert = false }: { readonly insert?: boolean } = {}): string[] {
@@ -60,4 +60,16 @@ export function subjectsOf(step: Step): string[] {
 	}
 	if (step.kind === "guard") return step.guard?.held.map(({ text }) => text) ?? [];
 	return [step.entry.address.text];
+}
+
+/** A step as `--json` and the agent's records have it. */
+export interface StepRecord {
+	readonly kind: Step["kind"];
+	readonly subjects: readonly string[];
+	/** One line for each thing that it does. */
+	readonly commands: readonly string[];
+}
+
+export function stepRecord(step: Step): StepRecord {
+	return { kind: step.kind, subjects: subjectsOf(step), commands: describeStep(step) };
 }

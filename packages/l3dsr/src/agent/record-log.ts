@@ -1,0 +1,38 @@
+/** The records of this process: numbered, kept for a while, and handed to those who subscribe. */
+import { type AgentRecord, type NewRecord, severityOf } from "./record.ts";
+import { type AgentState, RECORDS_KEPT } from "./state.ts";
+
+export type Subscriber = (record: AgentRecord) => void;
+
+export class RecordLog implements Pick<AgentState, "records" | "subscribe"> {
+	readonly #now: () => Date;
+	readonly #kept: AgentRecord[] = [];
+	readonly #subscribers = new Set<Subscriber>();
+	#lastId = 0;
+
+	/** `now` is the wall clock. */
+	constructor(now: () => Date) {
+		this.#now = now;
+	}
+
+	write(record: NewRecord): AgentRecord {
+		const id = ++this.#lastId;
+		const time = this.#now().toISOString();
+		const whole = { ...record, id, time, severity: severityOf(record) } as AgentRecord; // each kind with its head
+		this.#kept.push(whole);
+		if (this.#kept.length > RECORDS_KEPT) this.#kept.shift();
+		for (const subscriber of [...this.#subscribers]) subscriber(whole);
+		return whole;
+	}
+
+	records(after = 0): readonly AgentRecord[] {
+		return this.#kept.filter(({ id }) => id > after);
+	}
+
+	subscribe(listener: Subscriber): Disposable {
+		// Each subscription is one of its own, also of a function that has one already.
+		const subscriber: Subscriber = (record) => listener(record);
+		this.#subscribers.add(subscriber);
+		return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
+	}
+}

@@ -1,0 +1,119 @@
+/** Records as people read them: a headline, and one line for each thing that was found and done. Pure. */
+import { renderDiagnostic } from "../errors.ts";
+import type { AgentRecord, Cause, FindingRecord } from "./record.ts";
+
+/** Of findings, and of commands: what a thousand services would say is in the record, not in the text. */
+const MOST_LINES = 20;
+
+/** The headline first. Not yet printable: names of files and of programs may hold anything. */
+export function recordLines(record: AgentRecord): string[] {
+	switch (record.kind) {
+		case "started":
+			return [
+				`l3dsr ${record.version} keeps this host as ${record.configuration} says: ${servicesText(record.services)}`,
+			];
+		case "stopped":
+			return [`stops (${record.signal}); rules, programs and VIPs stay as they are`];
+		case "configured": {
+			const { configuration, services, steps, warnings, tookMs } = record;
+			const headline =
+				steps.length === 0
+					? `this host is as ${configuration} says: ${servicesText(services)}`
+					: `made this host as ${configuration} says: ${servicesText(services)} (${durationText(tookMs)})`;
+			return [headline, ...warningLines(warnings), ...doneLines(record.steps)];
+		}
+		case "repaired":
+			return [
+				`repaired in ${durationText(record.tookMs)}: ${findingsText(record.drift)}`,
+				...shortened(record.drift.slice(1).map((one) => `found: ${findingText(one)}`)),
+				...causeLines(record.cause),
+				...warningLines(record.warnings),
+				...doneLines(record.steps),
+			];
+		case "failed": {
+			const [first, ...rest] = record.errors.flatMap((one) => renderDiagnostic(one).split("\n"));
+			const attempt = record.failures === 1 ? "" : ` (${record.failures} times in a row)`;
+			return [
+				`this host cannot be made what it should be${attempt}: ${first}`,
+				...rest,
+				`next attempt in ${durationText(record.retryMs)}, or when something changes`,
+			];
+		}
+		case "recovered":
+			return [
+				`this host is as it should be again, after ${record.failures} failed attempt${record.failures === 1 ? "" : "s"} in ${durationText(record.failingMs)}`,
+			];
+		case "configuration-refused":
+			return [
+				`${record.configuration} cannot be used, and nothing changes: what was read at ${record.keptSince} (${servicesText(record.keptServices)}) stays in force`,
+				...record.errors.flatMap((one) => renderDiagnostic(one).split("\n")),
+			];
+		case "configuration-restored":
+			return [
+				`${record.configuration} can be used again and says what is in force: ${servicesText(record.services)}`,
+			];
+		case "contention":
+			return [
+				`something else changes this host back: ${record.repairs} repairs in ${durationText(record.withinMs)} of ${listText(record.subjects)}`,
+				...causeLines(record.cause),
+				`repairs are made less often now, the next one in ${durationText(record.delayMs)}; let one of the two manage it`,
+			];
+		case "contention-over":
+			return [
+				`nothing has changed this host back for ${durationText(record.quietMs)}: repairs are made at once again`,
+			];
+		case "held":
+			return [
+				`leaves this host alone since ${record.by} (${record.since}): l3dsr up puts the services back under its care`,
+			];
+		case "released":
+			return [`keeps this host again, after ${durationText(record.heldMs)}`];
+	}
+}
+
+function servicesText(count: number): string {
+	return `${count} service${count === 1 ? "" : "s"}`;
+}
+
+/** `85 ms`, `1.4 s`, `12 min`. */
+export function durationText(ms: number): string {
+	if (ms < 1000) return `${Math.round(ms)} ms`;
+	if (ms < 120_000) return `${Number((ms / 1000).toFixed(1))} s`;
+	return `${Math.round(ms / 60_000)} min`;
+}
+
+function findingText({ object, problem }: FindingRecord): string {
+	return `${object} ${problem}`;
+}
+
+function findingsText([first, ...rest]: readonly FindingRecord[]): string {
+	if (first === undefined) return "what could not be named";
+	const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`;
+	return `${findingText(first)}${more}`;
+}
+
+function causeLines({ suspects, by }: Cause): string[] {
+	const process =
+		by === undefined
+			? []
+			: [`changed by: ${by.program === undefined ? "" : `${by.program}, `}process ${by.process}`];
+	return [...process, ...suspects.map((text) => `likely cause: ${text}`)];
+}
+
+function warningLines(warnings: readonly string[]): string[] {
+	return shortened(warnings.map((text) => `warning: ${text}`));
+}
+
+function doneLines(steps: readonly { readonly commands: readonly string[] }[]): string[] {
+	return shortened(steps.flatMap(({ commands }) => commands).map((command) => `done: ${command}`));
+}
+
+function listText(subjects: readonly string[]): string {
+	const shown = subjects.slice(0, 5).join(", ");
+	return subjects.length > 5 ? `${shown} and ${subjects.length - 5} more` : shown;
+}
+
+function shortened(lines: readonly string[]): string[] {
+	if (lines.length <= MOST_LINES) return [...lines];
+	return [...lines.slice(0, MOST_LINES - 1), `… and ${lines.length - MOST_LINES + 1} more`];
+}

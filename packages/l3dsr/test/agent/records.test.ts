@@ -1,0 +1,103 @@
+/** Records: their order, their text, and that they survive JSON. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { AgentRecord, NewRecord } from "../../src/agent/record.ts";
+import { RecordLog } from "../../src/agent/record-log.ts";
+import { recordLines } from "../../src/agent/record-text.ts";
+import { RECORDS_KEPT } from "../../src/agent/state.ts";
+
+const NOON = new Date("2026-03-01T12:00:00.000Z");
+
+const repaired: NewRecord = {
+	kind: "repaired",
+	triggers: ["address"],
+	cause: {
+		kind: "vip-addresses",
+		suspects: ["a command typed by hand"],
+		by: { process: 812, program: "keepalived" },
+	},
+	drift: [{ kind: "address-missing", object: "192.0.2.10 on lo", problem: "is not there" }],
+	steps: [
+		{
+			kind: "add-address",
+			subjects: ["192.0.2.10"],
+			commands: ["ip address add 192.0.2.10/32 dev lo label lo:1"],
+		},
+	],
+	warnings: [],
+	tookMs: 45.4,
+};
+
+test("records are numbered, have the time of the wall clock, and reach each subscriber in order", () => {
+	const log = new RecordLog(() => NOON);
+	const heard: number[][] = [[], []];
+	const [first] = heard.map((ids) => log.subscribe(({ id }) => ids.push(id)));
+	log.write(repaired);
+	first?.[Symbol.dispose]();
+	log.write({ kind: "stopped", signal: "SIGTERM" });
+	assert.deepEqual(heard, [[1], [1, 2]]);
+	assert.deepEqual(
+		log.records().map(({ id, kind, time, severity }) => ({ id, kind, time, severity })),
+		[
+			{ id: 1, kind: "repaired", time: "2026-03-01T12:00:00.000Z", severity: "notice" },
+			{ id: 2, kind: "stopped", time: "2026-03-01T12:00:00.000Z", severity: "info" },
+		],
+	);
+	assert.deepEqual(
+		log.records(1).map(({ id }) => id),
+		[2],
+	);
+});
+
+test("only the latest records are kept", () => {
+	const log = new RecordLog(() => NOON);
+	for (let index = 0; index < RECORDS_KEPT + 5; index++) log.write({ kind: "stopped", signal: "SIGTERM" });
+	const ids = log.records().map(({ id }) => id);
+	assert.deepEqual([ids.length, ids[0], ids.at(-1)], [RECORDS_KEPT, 6, RECORDS_KEPT + 5]);
+});
+
+test("a record is the same after a way through JSON", () => {
+	const record = new RecordLog(() => NOON).write(repaired);
+	assert.deepEqual(JSON.parse(JSON.stringify(record)), record);
+});
+
+test("a repair reads as what was found, who did it, and what was done", () => {
+	assert.deepEqual(textOf(repaired), [
+		"repaired in 45 ms: 192.0.2.10 on lo is not there",
+		"changed by: keepalived, process 812",
+		"likely cause: a command typed by hand",
+		"done: ip address add 192.0.2.10/32 dev lo label lo:1",
+	]);
+});
+
+test("a repair of a thousand services is a text of a few dozen lines", () => {
+	const many = Array.from({ length: 1000 }, (_, index) => ({
+		kind: "rule-missing" as const,
+		object: `a rule of s${index}`,
+		problem: "is missing",
+	}));
+	const lines = textOf({ ...repaired, drift: many });
+	assert.equal(lines[0], "repaired in 45 ms: a rule of s0 is missing (and 999 more)");
+	assert.ok(lines.includes("… and 980 more"), lines.join("\n"));
+	assert.ok(lines.length < 30);
+});
+
+test("a refused configuration says what stays in force, and why the new one cannot be used", () => {
+	const lines = textOf({
+		kind: "configuration-refused",
+		configuration: "/etc/l3dsr/l3dsr.yaml",
+		errors: [{ code: "CONFIG_MISSING", message: "it names no services", hint: "write services: []" }],
+		keptSince: "2026-03-01T11:00:00.000Z",
+		keptServices: 1,
+	});
+	assert.deepEqual(lines, [
+		"/etc/l3dsr/l3dsr.yaml cannot be used, and nothing changes: what was read at 2026-03-01T11:00:00.000Z (1 service) stays in force",
+		"error[CONFIG_MISSING]: it names no services",
+		"hint: write services: []",
+	]);
+});
+
+function textOf(record: NewRecord): string[] {
+	const whole: AgentRecord = new RecordLog(() => NOON).write(record);
+	return recordLines(whole);
+}
