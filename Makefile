@@ -31,7 +31,7 @@ check:
 	@$(NODE) scripts/check-layers.ts
 	@$(NODE) scripts/config-schema.ts --check
 
-# Writes the JSON Schema of l3dsr.yaml anew.
+# Writes the JSON Schemas and the OpenAPI document anew.
 schema: setup
 	@$(NODE) scripts/config-schema.ts
 

@@ -35,6 +35,6 @@ done
 "$node" packaging/npm-manifest.mjs "$stage"
 npm pack --silent --pack-destination build/packages "./$stage" | sed "s|^|npm: build/packages/|"
 
-for library in linux packet bpf nftables; do
+for library in linux packet bpf nftables records; do
 	npm pack --silent --pack-destination build/packages --workspace "packages/$library" | sed -n "s|^\(l3dsr.*tgz\)$|npm: build/packages/\1|p"
 done

@@ -63,7 +63,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	koffi: ["linux"],
 	commander: ["l3dsr/cli"],
 	yaml: ["l3dsr/syntax"],
-	zod: ["l3dsr/syntax"],
+	zod: ["l3dsr/syntax", "records"],
 };
 
 interface SourceFile {

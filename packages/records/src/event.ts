@@ -1,0 +1,45 @@
+/** What has happened, as the agent tells it: `GET /v1/events`, and the records in the journal. */
+import * as z from "zod/mini";
+import { triggers } from "./agent.ts";
+import { diagnostic } from "./diagnostic.ts";
+import { described, list, number, record, schema, text, time, whole } from "./value.ts";
+
+export const step = record({
+	kind: text(),
+	subjects: described(list(text()), "Names of the services that it is about; the VIP where there is none."),
+	commands: described(
+		list(text()),
+		"One line for each thing that is done, as the command that does the same.",
+	),
+});
+
+export const event = z.looseObject({
+	id: described(whole(), "From 1, in the order in which this agent wrote them."),
+	time: time(),
+	kind: described(
+		text(),
+		"started, stopped, configured, repaired, failed, recovered, configuration-refused, configuration-restored, contention, contention-over, held, released; there may be more. What else an event has depends on its kind.",
+	),
+	severity: z.enum(["info", "notice", "warning", "error"]),
+	message: described(text(), "A sentence."),
+	triggers: z.optional(triggers()),
+	cause: z.optional(
+		described(
+			record({
+				kind: text(),
+				suspects: described(list(text()), "Sentences, the likeliest first."),
+				by: z.optional(record({ process: whole(), program: z.optional(text()) })),
+			}),
+			"The likely cause of a repair.",
+		),
+	),
+	drift: z.optional(list(record({ kind: text(), object: text(), problem: text() }))),
+	steps: z.optional(list(step)),
+	errors: z.optional(list(diagnostic)),
+	tookMs: z.optional(described(number(), "From the first event that was heard to the verified host.")),
+});
+
+export const events = record({
+	schema: schema("l3dsr.events/1"),
+	events: described(list(event), "The latest, the oldest first."),
+});

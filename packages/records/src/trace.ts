@@ -1,0 +1,65 @@
+/** What happens to one packet: `l3dsr trace --json` and `GET /v1/trace`. */
+import * as z from "zod/mini";
+import { address, datapath, described, flag, list, number, record, schema, text, whole } from "./value.ts";
+
+const failedCondition = record({
+	condition: described(text(), "As in the rule: -m dscp --dscp 0x07."),
+	packet: described(text(), "What the packet has instead."),
+	dscpOnly: flag(),
+	hint: z.optional(text()),
+});
+
+const verdict = record({
+	verdict: z.enum(["good", "bad", "none", "unknown"]),
+	why: z.optional(text()),
+});
+
+const packet = {
+	number: described(whole(), "Of a capture, from 1."),
+	interface: text(),
+	mark: whole(),
+	vlans: list(whole()),
+	unreadable: z.optional(described(text(), "Why no rule is asked.")),
+	capturedBytes: z.optional(whole()),
+	checksumCompleted: described(flag(), "The sender had left the transport checksum to the interface."),
+	stops: described(
+		list(
+			record({
+				datapath: text(),
+				place: text(),
+				rules: list(record({ rule: text(), matched: flag(), failed: list(failedCondition) })),
+			}),
+		),
+		"Where the packet meets rules, in order.",
+	),
+	header: list(record({ header: text(), name: text(), before: text(), after: text(), changed: flag() })),
+	checksums: list(record({ header: text(), before: verdict, after: verdict })),
+	counters: list(record({ datapath: text(), rule: text(), bytes: number() })),
+	malformed: z.optional(text()),
+	rewritten: flag(),
+	destination: z.optional(address()),
+	local: described(flag(), "The destination, after the rules, is an address of this host."),
+	kernel: described(
+		list(
+			record({
+				datapath: datapath(),
+				place: text(),
+				programId: z.optional(whole()),
+				exact: flag(),
+				answer: z.enum(["same", "different", "not asked"]),
+				why: z.optional(text()),
+				bytes: z.optional(text()),
+			}),
+		),
+		"What copies of what runs make of the packet. Over HTTP the kernel is not asked.",
+	),
+	before: described(text(), "The packet in hex."),
+	after: text(),
+};
+
+export const trace = record({
+	schema: schema("l3dsr.trace/1"),
+	source: z.optional(described(text(), "this host, or the name of a configuration.")),
+	notes: z.optional(list(text())),
+	...packet,
+});
