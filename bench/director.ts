@@ -8,7 +8,7 @@
  */
 import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
-import { parseAddress } from "@l3dsr/packet";
+import { parseAddress, portOf } from "@l3dsr/packet";
 import { currentTick } from "../packages/l3dsr/src/balance/kernel/clock.ts";
 import { Director } from "../packages/l3dsr/src/balance/kernel/director.ts";
 import { maglevRing, reassign } from "../packages/l3dsr/src/balance/maglev.ts";
@@ -271,7 +271,7 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 				Array.from({ length: 1000 }, (_, n) => ({ ...real(1), name: `r${n}`, addresses: [address(n)] })),
 				{
 					addresses: [parseAddress(VIPS.ipv4)].flatMap((one) => one ?? []),
-					services: [{ port: 80, protocols: ["tcp"], pool: "front", affinity: "flow" }],
+					services: [{ port: portOf(80), protocols: ["tcp"], pool: "front", affinity: "flow" }],
 				},
 			),
 			(_service, _pool, name) => name !== `r${dead}`,

@@ -51,6 +51,7 @@ export { decodeCapture } from "./pcap/capture.ts";
 export type { Capture, CapturedPacket } from "./pcap/captured-packet.ts";
 export { isKnownLinkType, LINK_TYPE, networkPacketOf } from "./pcap/link-layer.ts";
 export { encodePcap } from "./pcap/pcap.ts";
+export { isPort, MAX_PORT, type Port, portOf } from "./port.ts";
 export {
 	CHECKSUM_OFFSET,
 	ETHER_TYPE,

@@ -1,6 +1,7 @@
 /** The packet that an ICMP error quotes: what the flow is that the error is about. */
 import { byteAt, wordAt } from "./bytes.ts";
 import type { ParsedPacket } from "./parse.ts";
+import { type Port, portOf } from "./port.ts";
 import {
 	EXTENSION_HEADER,
 	ICMP_ERROR_TYPES,
@@ -19,8 +20,8 @@ export interface Quote {
 	readonly destination: Uint8Array;
 	/** A protocol with ports. */
 	readonly protocol: number;
-	readonly sourcePort: number;
-	readonly destinationPort: number;
+	readonly sourcePort: Port;
+	readonly destinationPort: Port;
 	/** Of the quoted transport header, which may be cut off behind the ports. */
 	readonly transportOffset: number;
 	/** Of the ICMP message's own checksum. */
@@ -49,8 +50,8 @@ export function quoteOf(bytes: Uint8Array, packet: ParsedPacket): Quote | undefi
 		source: bytes.slice(addresses.at, middle),
 		destination: bytes.slice(middle, middle + addresses.bytes),
 		protocol: behind.protocol,
-		sourcePort: wordAt(bytes, behind.offset),
-		destinationPort: wordAt(bytes, behind.offset + 2),
+		sourcePort: portOf(wordAt(bytes, behind.offset)),
+		destinationPort: portOf(wordAt(bytes, behind.offset + 2)),
 		transportOffset: behind.offset,
 		checksumOffset: transport.offset + 2,
 	};

@@ -5,7 +5,7 @@
  * Plain values: `syntax` reads them from fleet.yaml, `balance` makes the director's tables of them, and a real server
  * derives its own services.
  */
-import type { Address, Dscp, Family } from "@l3dsr/packet";
+import type { Address, Dscp, Family, Port } from "@l3dsr/packet";
 
 export const BALANCED_PROTOCOLS = ["tcp", "udp"] as const;
 /** What a director balances: it needs the ports, and a checksum that it knows how to update. */
@@ -31,7 +31,7 @@ export type RealState = (typeof REAL_STATES)[number];
 
 export interface FleetService {
 	/** 1–65535; `any`: every port that no other service of the VIP has. */
-	readonly port: number | "any";
+	readonly port: Port | "any";
 	/** At least one, each once. */
 	readonly protocols: readonly BalancedProtocol[];
 	/** Name of a pool of the same fleet. */
@@ -76,10 +76,10 @@ export interface CheckTiming {
 
 /** What is asked of a real server through the VIP's path. */
 export type CheckQuestion =
-	| { readonly type: "tcp"; readonly port?: number }
+	| { readonly type: "tcp"; readonly port?: Port }
 	| {
 			readonly type: "http" | "https";
-			readonly port?: number;
+			readonly port?: Port;
 			readonly path: string;
 			/** Status codes that are a success, at least one. */
 			readonly expect: readonly number[];
@@ -90,7 +90,7 @@ export type CheckQuestion =
 	  }
 	| {
 			readonly type: "udp";
-			readonly port?: number;
+			readonly port?: Port;
 			/** The datagram's payload. */
 			readonly send: Uint8Array;
 			/** How an answer must begin; absent: any answer is a success. */

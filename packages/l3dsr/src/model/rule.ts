@@ -5,7 +5,7 @@
  * in which they were written. All values are plain, immutable data; two rules are the same rule when
  * `sameRule` says so.
  */
-import type { Address, Dscp, Family, Prefix } from "@l3dsr/packet";
+import type { Address, Dscp, Family, Port, Prefix } from "@l3dsr/packet";
 
 /** Chains of each table, in the order in which iptables prints them. */
 export const CHAINS = {
@@ -82,7 +82,7 @@ export type Match =
 export interface DaddrTarget {
 	readonly daddr: Address;
 	/** New transport destination port, 1–65535, in packets that have one. */
-	readonly dport?: number;
+	readonly dport?: Port;
 	/** DSCP := 0 after the rewrite, ECN bits kept. */
 	readonly clearDscp: boolean;
 	/** Take ICMP errors too that quote an answer of a flow which the rule takes. Needs `-p` of a protocol with ports. */

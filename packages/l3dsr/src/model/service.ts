@@ -2,7 +2,7 @@
  * A service: a VIP and the packets that are meant for it. What an operator configures; rules are what it
  * is lowered to (lower-service.ts).
  */
-import type { Address, Dscp, Prefix } from "@l3dsr/packet";
+import type { Address, Dscp, Port, Prefix } from "@l3dsr/packet";
 import type { NumberRange } from "./rule.ts";
 
 /** `eth0`, or with `wildcard` every name that starts so. */
@@ -33,7 +33,7 @@ export interface Service {
 	/** Absent: L2DSR (the packet arrives for the VIP already; the host only has to hold it). */
 	readonly selection?: Selection;
 	/** New transport destination port, 1–65535. */
-	readonly setPort?: number;
+	readonly setPort?: Port;
 	readonly clearDscp: boolean;
 }
 

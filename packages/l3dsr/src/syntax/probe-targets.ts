@@ -2,7 +2,7 @@
  * Files of probe targets: `RIP VIP DSCP PORT[/tcp|/udp]` a line, or `icmp` for the port; `-` for a VIP that is
  * not known; `#` begins a comment. The same words come as options of `l3dsr probe`.
  */
-import { type Address, type Dscp, parseAddress } from "@l3dsr/packet";
+import { type Address, type Dscp, type Port, parseAddress } from "@l3dsr/packet";
 import type { ErrorCode, Position } from "../errors.ts";
 import type { ProbeProtocol, ProbeTarget } from "../model/probe-target.ts";
 import { type Reading, readDscp, readPort, readVip } from "./config/read-value.ts";
@@ -55,7 +55,7 @@ const FAMILIES_DIFFER =
 /** What is asked at a target. */
 export interface ProbedService {
 	readonly protocol: ProbeProtocol;
-	readonly port?: number;
+	readonly port?: Port;
 }
 
 /** Words that have been read put together; undefined when one is missing or VIP and RIP are of two families. */

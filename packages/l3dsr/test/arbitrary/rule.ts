@@ -2,7 +2,17 @@
  * Random rules in canonical form: what `parseRuleSpec` gives back for the text that `formatRuleSpec`
  * prints of them. Every match, both families, every table and chain.
  */
-import { addressBits, addressFromBytes, dscp, type Family, PROTOCOL_NUMBER, prefixOf } from "@l3dsr/packet";
+import {
+	addressBits,
+	addressFromBytes,
+	dscp,
+	type Family,
+	MAX_PORT,
+	type Port,
+	PROTOCOL_NUMBER,
+	portOf,
+	prefixOf,
+} from "@l3dsr/packet";
 import fc from "fast-check";
 import {
 	CHAINS,
@@ -155,8 +165,10 @@ const arbitraryProtocol: fc.Arbitrary<{
 	},
 );
 
+export const arbitraryPort: fc.Arbitrary<Port> = fc.integer({ min: 1, max: MAX_PORT }).map(portOf);
+
 export function arbitraryTarget(family: Family): fc.Arbitrary<DaddrTarget> {
-	const port = fc.option(fc.integer({ min: 1, max: 65535 }), { nil: undefined, freq: 3 });
+	const port = fc.option(arbitraryPort, { nil: undefined, freq: 3 });
 	return fc
 		.tuple(arbitraryAddress(family), port, fc.boolean())
 		.map(([daddr, dport, clearDscp]) =>

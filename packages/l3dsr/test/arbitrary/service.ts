@@ -3,6 +3,7 @@ import { addressBits, addressFromBytes, dscp, type Family, PROTOCOL_NUMBER, pref
 import fc from "fast-check";
 import { PORT_MODULES } from "../../src/model/rule.ts";
 import type { Selection, Service } from "../../src/model/service.ts";
+import { arbitraryPort } from "./rule.ts";
 
 const PORT_NUMBERS = PORT_MODULES.map((module) => PROTOCOL_NUMBER[module]);
 
@@ -61,7 +62,7 @@ export const arbitraryService: fc.Arbitrary<Service> = fc
 			),
 			withPorts: some(arbitraryPorts),
 			protocols: some(fc.uniqueArray(fc.constantFrom(...PORT_NUMBERS), { minLength: 1, maxLength: 3 })),
-			setPort: some(fc.tuple(fc.integer({ min: 1, max: 65535 }), fc.integer({ min: 1, max: 65535 }))),
+			setPort: some(fc.tuple(arbitraryPort, arbitraryPort)),
 			clearDscp: fc.boolean(),
 		}),
 	)

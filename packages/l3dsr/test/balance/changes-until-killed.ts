@@ -1,4 +1,5 @@
 /** Changes the director of its namespace without end: run and killed by under-load.test.ts. */
+import { portOf } from "@l3dsr/packet";
 import { Director } from "../../src/balance/kernel/director.ts";
 import { real, SETTINGS, wishOf } from "./wire.ts";
 
@@ -10,7 +11,7 @@ for (let turn = 0; ; turn++) {
 	const more = Array.from({ length: turn % 7 }, (_, n) => real(30 + n));
 	const ports = turn % 3 === 0 ? [80, 443] : [80];
 	const services = ports.map(
-		(port) => ({ port, protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
+		(port) => ({ port: portOf(port), protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
 	);
 	director.apply(wishOf([...all, ...more], { services }), SETTINGS);
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
+import { portOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { currentTick, ticksOf } from "../../src/balance/kernel/clock.ts";
@@ -236,7 +237,7 @@ test("a change of VIPs replaces the program and keeps flows, transitions and cou
 		.services.map(({ reals: all }) => all.map(({ counters }) => counters.packets));
 	const vip = {
 		services: [80, 443].map(
-			(port) => ({ port, protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
+			(port) => ({ port: portOf(port), protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
 		),
 	};
 	const change = director.apply(wishOf(reals(3), vip), SETTINGS);

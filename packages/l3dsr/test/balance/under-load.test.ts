@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { portOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip, waitFor } from "../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
@@ -157,7 +158,7 @@ test("replacements of the program under 50,000 packets a second: none lost, no f
 	const load = await startLoad(wire);
 	const services = (turn: number) =>
 		[80, 443 + (turn % 5)].map(
-			(port) => ({ port, protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
+			(port) => ({ port: portOf(port), protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }) as const,
 		);
 	for (let turn = 0; turn < REPLACEMENTS; turn++) {
 		const change = director.apply(wishOf(reals(4), { services: services(turn) }), SETTINGS);

@@ -18,7 +18,7 @@ import {
 	xdpNative,
 } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
-import { dscp, parseAddress } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import { ip } from "../../../../test/support/netns.ts";
 import type { DirectorSettings } from "../../src/balance/kernel/settings.ts";
 import { type BalanceWish, type HealthOf, lowerFleet } from "../../src/balance/service.ts";
@@ -188,7 +188,7 @@ export function fleetOf(
 				name: "web",
 				addresses: VIP.map(must),
 				dscp: { ipv4: dscp(7), ipv6: dscp(7) },
-				services: [{ port: 80, protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }],
+				services: [{ port: portOf(80), protocols: ["tcp", "udp"], pool: "front", affinity: "flow" }],
 				echo: "kernel",
 				...vip,
 			},

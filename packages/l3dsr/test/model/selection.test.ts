@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dscp, parseAddress, prefixOf } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import { lowerService, signatureOf } from "../../src/model/lower-service.ts";
 import { findConflicts, hostPrefix, selectionsOverlap } from "../../src/model/selection.ts";
@@ -90,7 +90,7 @@ test("marks overlap when some mark meets both, masks considered", () => {
 
 test("a packet whose new port or cleared DSCP another service selects would be rewritten twice", () => {
 	const ports = (port: number) => ({ ...seven, protocols: [6], ports: [{ first: port, last: port }] });
-	const first = service("192.0.2.1", ports(80), { setPort: 8080 });
+	const first = service("192.0.2.1", ports(80), { setPort: portOf(8080) });
 	assert.deepEqual(findConflicts([service("192.0.2.2", ports(8080)), first]), [
 		{ kind: "chain", first: 1, second: 0 },
 	]);
@@ -145,7 +145,7 @@ test("a service becomes one signed rule for each interface and protocol", () => 
 		service(
 			"192.0.2.1",
 			{ ...seven, protocols: [6, 17], ports: [{ first: 80, last: 80 }] },
-			{ name: "web", setPort: 8080 },
+			{ name: "web", setPort: portOf(8080) },
 		),
 		{
 			table: "raw",

@@ -2,7 +2,15 @@
  * Random packets, valid and broken, and random rules that have a fair chance to match them: both draw their
  * addresses, ports, codes and so on from one small vocabulary.
  */
-import { dscp, type Family, PORT_PROTOCOLS, PROTOCOL_NUMBER, parseAddress, prefixOf } from "@l3dsr/packet";
+import {
+	dscp,
+	type Family,
+	PORT_PROTOCOLS,
+	PROTOCOL_NUMBER,
+	parseAddress,
+	portOf,
+	prefixOf,
+} from "@l3dsr/packet";
 import fc from "fast-check";
 import { type Match, PORT_MODULES, type Rule, type RuleHeader } from "../../src/model/rule.ts";
 import { hostPrefix } from "../../src/model/selection.ts";
@@ -414,7 +422,7 @@ export function arbitraryMatchingRule(
 				target: {
 					daddr: must(target.daddr),
 					clearDscp: target.clearDscp,
-					...(target.dport === undefined ? {} : { dport: target.dport }),
+					...(target.dport === undefined ? {} : { dport: portOf(target.dport) }),
 					...(target.icmpErrors && hasPortProtocol(transport.protocol) ? { icmpErrors: true } : {}),
 					...(target.laterFragments && hasPortProtocol(transport.protocol) ? { laterFragments: true } : {}),
 				},
@@ -455,7 +463,7 @@ export function arbitraryServiceRule(family: Family): fc.Arbitrary<Rule> {
 				target: {
 					daddr: must(daddr),
 					clearDscp,
-					...(dport === undefined ? {} : { dport }),
+					...(dport === undefined ? {} : { dport: portOf(dport) }),
 					...(icmpErrors ? { icmpErrors } : {}),
 					...(laterFragments ? { laterFragments } : {}),
 				},

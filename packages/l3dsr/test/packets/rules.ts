@@ -1,5 +1,5 @@
 /** DADDR rules for tests, short to write. */
-import { dscp, parseAddress } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import type { Match, Rule, RuleHeader } from "../../src/model/rule.ts";
 
 export interface RuleSketch extends Partial<Pick<Rule, "table" | "chain">> {
@@ -26,7 +26,7 @@ export function daddrRule(daddr: string, sketch: RuleSketch = {}): Rule {
 		target: {
 			daddr: address,
 			clearDscp: sketch.clearDscp ?? false,
-			...(sketch.dport === undefined ? {} : { dport: sketch.dport }),
+			...(sketch.dport === undefined ? {} : { dport: portOf(sketch.dport) }),
 		},
 	};
 }

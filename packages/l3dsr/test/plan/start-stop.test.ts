@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Address, addressFromBytes, type Dscp, dscp, parseAddress, sameAddress } from "@l3dsr/packet";
+import {
+	type Address,
+	addressFromBytes,
+	type Dscp,
+	dscp,
+	parseAddress,
+	portOf,
+	sameAddress,
+} from "@l3dsr/packet";
 import fc from "fast-check";
 import { type Rule, type Table, ZERO_COUNTERS } from "../../src/model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../src/model/ruleset.ts";
@@ -365,7 +373,7 @@ for (const [title, rule, counts] of [
 		false,
 	],
 	["a rule without a code", { ...plain, matches: [] }, false],
-	["a rule that sets the port", { ...plain, target: { ...plain.target, dport: 80 } }, false],
+	["a rule that sets the port", { ...plain, target: { ...plain.target, dport: portOf(80) } }, false],
 	["a rule that clears DSCP", { ...plain, target: { ...plain.target, clearDscp: true } }, false],
 	["a rule in mangle INPUT", { ...plain, table: "mangle", chain: "INPUT" }, false],
 ] as const satisfies readonly (readonly [string, Rule, boolean])[]) {

@@ -1,5 +1,5 @@
 /** A prober's host (the test's own namespace) and a real server with VIPs, for tests of probes. */
-import { dscp, parseAddress } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import { ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
 import type { ProbeProtocol, ProbeTarget } from "../../src/model/probe-target.ts";
 
@@ -87,7 +87,7 @@ export function target(
 		real: address,
 		dscp: dscp(code),
 		protocol,
-		...(protocol === "icmp" ? {} : { port }),
+		...(protocol === "icmp" ? {} : { port: portOf(port) }),
 		...(expected === undefined ? {} : { vip: expected }),
 	};
 }

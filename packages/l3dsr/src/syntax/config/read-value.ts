@@ -7,6 +7,9 @@ import {
 	dscpOfTos,
 	type Family,
 	isDscp,
+	isPort,
+	MAX_PORT,
+	type Port,
 	PROTOCOL_NUMBER,
 	type Prefix,
 	parseAddress,
@@ -22,7 +25,6 @@ export type Reading<T> =
 	| { readonly ok: true; readonly value: T }
 	| { readonly ok: false; readonly code: ErrorCode; readonly message: string; readonly hint?: string };
 
-export const MAX_PORT = 65535;
 /** A name stands in comments of rules, in tables and in metrics: printable, no blanks. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/;
 
@@ -174,9 +176,9 @@ export function readProtocol(text: string): Reading<number> {
 	);
 }
 
-export function readPort(text: string): Reading<number> {
+export function readPort(text: string): Reading<Port> {
 	const port = parseNumber(text);
-	if (port === undefined || port < 1 || port > MAX_PORT)
+	if (port === undefined || port < 1 || !isPort(port))
 		return bad(`"${text}" is not a port, expected 1-${MAX_PORT}`);
 	return good(port);
 }

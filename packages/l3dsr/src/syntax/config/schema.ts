@@ -4,11 +4,11 @@
  * patterns here say the same for editors. Loaded only when a file is read. `zod/mini` is a quarter of
  * zod, and what is not used of it stays out of the bundle.
  */
-import { DSCP_CLASSES, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";
 import { DATAPATH_CHOICES, HOOKS, OPEN_CHECKSUM_CHOICES } from "../../model/configuration.ts";
 import { CHAINS, type Table } from "../../model/rule.ts";
-import { MAX_PORT, NAME_PATTERN } from "./read-value.ts";
+import { NAME_PATTERN } from "./read-value.ts";
 
 function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: string): T {
 	z.globalRegistry.add(schema, { description, ...(standard === undefined ? {} : { default: standard }) });

@@ -1,5 +1,5 @@
 /** Single values of fleet.yaml: the text of a scalar in, the value or what is wrong with it out. */
-import { type Address, type Dscp, parseAddress } from "@l3dsr/packet";
+import { type Address, type Dscp, type Port, parseAddress } from "@l3dsr/packet";
 import { BALANCED_PROTOCOLS, type BalancedProtocol, MOST_DRAIN_MS, MOST_WEIGHT } from "../../model/fleet.ts";
 import { bad, good, type Reading, readDscp, readPort, reservedKind } from "../config/read-value.ts";
 
@@ -56,7 +56,7 @@ export function readRealAddress(text: string): Reading<Address> {
 	return reserved === undefined ? good(address) : bad(`${text} is ${reserved}, not a real server's address`);
 }
 
-export function readServicePort(text: string): Reading<number | "any"> {
+export function readServicePort(text: string): Reading<Port | "any"> {
 	return text === "any" ? good("any") : readPort(text);
 }
 

@@ -2,7 +2,7 @@
  * The shape of fleet.yaml: one zod schema, from which the file is checked and its JSON Schema for editors
  * (docs/reference/fleet.schema.json) is generated. read-value.ts here and in ../config judge single values.
  */
-import { DSCP_CLASSES } from "@l3dsr/packet";
+import { DSCP_CLASSES, MAX_PORT } from "@l3dsr/packet";
 import * as z from "zod/mini";
 import {
 	AFFINITIES,
@@ -13,7 +13,7 @@ import {
 	POOL_DEFAULTS,
 	REAL_STATES,
 } from "../../model/fleet.ts";
-import { MAX_PORT, NAME_PATTERN } from "../config/read-value.ts";
+import { NAME_PATTERN } from "../config/read-value.ts";
 import { DURATION_PATTERN, PERCENTAGE_PATTERN } from "./read-value.ts";
 
 function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: unknown): T {

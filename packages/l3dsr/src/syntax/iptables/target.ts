@@ -1,5 +1,5 @@
 /** The options of the DADDR target: how each is read, and printed in -L and -S. */
-import { type Family, parseAddress, parseIpv4, parseIpv6 } from "@l3dsr/packet";
+import { type Family, isPort, MAX_PORT, parseAddress, parseIpv4, parseIpv6 } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../model/rule.ts";
 import type { Problems } from "../problems.ts";
 import { parseUnsigned } from "./names.ts";
@@ -59,9 +59,10 @@ export function parseTarget(
 		const message = `Bad ${FAMILY_NAME[family]} address \`${daddr.text}'`;
 		problems.add("RULE_BAD_VALUE", message, daddr.position, addressHint(daddr.text, family));
 	}
-	const port = dport && parseUnsigned(dport.text);
-	if (dport !== undefined && (port === undefined || port < 1 || port > 65535)) {
-		const message = `${TARGET_NAME}: bad value for option "--set-dport", or out of range (1-65535).`;
+	const number = dport && parseUnsigned(dport.text);
+	const port = number !== undefined && number > 0 && isPort(number) ? number : undefined;
+	if (dport !== undefined && port === undefined) {
+		const message = `${TARGET_NAME}: bad value for option "--set-dport", or out of range (1-${MAX_PORT}).`;
 		problems.add("RULE_BAD_VALUE", message, dport.position);
 		return undefined;
 	}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dscp, parseAddress } from "@l3dsr/packet";
+import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import type { InterfaceAddress } from "../../../src/host/addresses.ts";
 import { runChecks } from "../../../src/host/checks/all.ts";
 import type { CheckInput } from "../../../src/host/checks/check.ts";
@@ -249,7 +249,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	],
 	[
 		"nobody listens on the port that packets are sent on to",
-		services({ ...WEB, setPort: 8080 }),
+		services({ ...WEB, setPort: portOf(8080) }),
 		"warning listeners nothing listens on web (192.0.2.10) port 8080: clients are refused",
 	],
 	[
