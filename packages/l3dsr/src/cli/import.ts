@@ -16,8 +16,8 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { FORMAT_NAMES } from "./export/formats.ts";
 import { formatFor, type PrintOptions } from "./export/print.ts";
 import { collectAddress } from "./export.ts";
+import { usage } from "./option-values.ts";
 import { type ServiceHost, SYSTEM_HOST } from "./services/host.ts";
-import { usage } from "./trace/input.ts";
 
 interface Options extends PrintOptions {
 	readonly to: string;

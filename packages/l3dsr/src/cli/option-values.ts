@@ -1,16 +1,71 @@
-/** Values of options that several commands have. */
-import { type Dscp, dscp } from "@l3dsr/packet";
+/** Values of options and arguments, read the same way by every command. Each throws L3dsrError (USAGE). */
+import {
+	type Address,
+	addressBits,
+	type Dscp,
+	dscp,
+	type Port,
+	type Prefix,
+	parseAddress,
+	prefixOf,
+} from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
-import { readDscp } from "../syntax/config/read-value.ts";
+import { readDscp, readPort } from "../syntax/config/read-value.ts";
+import { parseDecimal, parseYamlNumber } from "../syntax/numbers.ts";
 
-/** `--dscp`: 0-63 or a class. Throws L3dsrError (USAGE), with a hint where the value looks like a TOS byte. */
+export function usage(message: string, hint?: string): L3dsrError {
+	return new L3dsrError({ code: "USAGE", message, ...(hint === undefined ? {} : { hint }) });
+}
+
+/** `--dscp`: 0-63 or a class, with a hint where the value looks like a TOS byte. */
 export function dscpOption(text: string): Dscp {
 	const code = readDscp(text);
 	if (code.ok) return dscp(code.value);
-	const { message, hint } = code;
-	throw new L3dsrError({
-		code: "USAGE",
-		message: `--dscp: ${message}`,
-		...(hint === undefined ? {} : { hint }),
-	});
+	throw usage(`--dscp: ${code.message}`, code.hint);
+}
+
+/** Decimal or hexadecimal (0x). */
+export function wholeNumber(option: string, text: string, least: number, most: number): number {
+	const number = parseYamlNumber(text) ?? parseDecimal(text);
+	if (number !== undefined && number >= least && number <= most) return number;
+	throw usage(`${option}: "${text}" is not a number from ${least} to ${most}`);
+}
+
+/** Longest time that can be asked for, in seconds: a timer of Node counts milliseconds in 31 bits. */
+const MAX_SECONDS = 1_000_000;
+
+/** Seconds, with decimals or without. */
+export function secondsOf(
+	option: string,
+	text: string,
+	least: "0" | "more than 0",
+	most = MAX_SECONDS,
+): number {
+	const seconds = /^[0-9]{0,9}\.?[0-9]{0,9}$/.test(text) && /[0-9]/.test(text) ? Number(text) : Number.NaN;
+	if (seconds <= most && (least === "0" || seconds > 0)) return seconds;
+	const range = least === "0" ? `0 to ${most}` : `more than 0 and at most ${most}`;
+	throw usage(`${option}: "${text}" is not a number of seconds, expected ${range}`);
+}
+
+export function portOption(option: string, text: string): Port {
+	const port = readPort(text);
+	if (port.ok) return port.value;
+	throw usage(`${option}: ${port.message}`, port.hint);
+}
+
+export function addressOption(option: string, text: string): Address {
+	const address = parseAddress(text);
+	if (address !== undefined) return address;
+	throw usage(`${option}: "${text}" is not an IPv4 or IPv6 address`);
+}
+
+/** An address, or an address with the length of a prefix. */
+export function prefixOption(option: string, text: string): Prefix {
+	const [first = "", length, ...more] = text.split("/");
+	const address = parseAddress(first);
+	const most = address === undefined ? 0 : addressBits(address.family);
+	const bits = length === undefined ? most : parseDecimal(length);
+	if (address !== undefined && bits !== undefined && bits <= most && more.length === 0)
+		return prefixOf(address, bits);
+	throw usage(`${option}: "${text}" is not an address, nor one with the length of a prefix`);
 }

@@ -13,6 +13,7 @@ import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
+import { secondsOf, usage, wholeNumber } from "./option-values.ts";
 import { NAGIOS, nagiosText, reportText, tableText } from "./probe/probe-text.ts";
 import { reportError } from "./report.ts";
 import { styleFor } from "./style.ts";
@@ -45,8 +46,13 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--udp", "send a datagram instead of a TCP SYN")
 		.option("--icmp", "send an echo request")
 		.option("--ecn", "set the ECN bits too")
-		.option("--count <n>", "ask so many times", parseCount, 1)
-		.option("--timeout <seconds>", "how long to wait for an answer", parseTimeout, 2)
+		.option("--count <n>", "ask so many times", (text) => wholeNumber("--count", text, 1, 10_000), 1)
+		.option(
+			"--timeout <seconds>",
+			"how long to wait for an answer",
+			(text) => secondsOf("--timeout", text, "more than 0", 60),
+			2,
+		)
 		.option("--file <path>", "ask many: lines of RIP VIP DSCP PORT[/udp]; - for stdin")
 		.option("--nagios", "one line and the exit code of a monitoring plugin")
 		.option("--json", "print JSON");
@@ -234,20 +240,4 @@ function readTargets(path: string): string {
 	} catch (cause) {
 		throw readFailure("FILE_READ", "targets from", path, cause);
 	}
-}
-
-function parseCount(text: string): number {
-	const count = Number(text);
-	if (/^[1-9]\d*$/.test(text) && count <= 10_000) return count;
-	throw usage(`"${text}" is not a number of probes, expected 1-10000`);
-}
-
-function parseTimeout(text: string): number {
-	const seconds = Number(text);
-	if (text !== "" && seconds > 0 && seconds <= 60) return seconds;
-	throw usage(`"${text}" is not a time to wait, expected more than 0 and at most 60 seconds`);
-}
-
-function usage(message: string, hint?: string): L3dsrError {
-	return new L3dsrError({ code: "USAGE", message, ...(hint === undefined ? {} : { hint }) });
 }

@@ -1,7 +1,6 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
-import { L3dsrError } from "../errors.ts";
 import { rateOf, type ServiceRow } from "../inspect/status/service-rows.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
@@ -13,6 +12,7 @@ import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
+import { secondsOf } from "./option-values.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { statusText } from "./services/status-text.ts";
@@ -56,9 +56,7 @@ export async function status(
 		return { record: statusOf(plan, loaded, settings.datapath), observation: plan.observed.snapshot };
 	};
 	if (options.watch !== undefined) {
-		const seconds = options.watch === true ? 1 : Number(options.watch);
-		if (!(seconds > 0))
-			throw new L3dsrError({ code: "USAGE", message: `"${options.watch}" is not a number of seconds` });
+		const seconds = options.watch === true ? 1 : secondsOf("--watch", options.watch, "more than 0");
 		await interruptible(context, (signal) =>
 			watch(context, look, options.json === true, seconds * 1000, signal),
 		);

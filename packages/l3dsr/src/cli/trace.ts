@@ -12,10 +12,11 @@ import { SYSTEM_FILES } from "../sources/source-files.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { inNamespace } from "./namespace.ts";
+import { prefixOption, usage, wholeNumber } from "./option-values.ts";
 import { offeringConfiguration } from "./services/command.ts";
 import { styleFor } from "./style.ts";
 import { type Outcome, traceCapture } from "./trace/capture.ts";
-import { localPrefix, number, readInput, type TraceInput, type TraceOptions, usage } from "./trace/input.ts";
+import { readInput, type TraceInput, type TraceOptions } from "./trace/input.ts";
 import { requireWritable, rewrittenCapture, textContext, writeCapture } from "./trace/rewritten-capture.ts";
 import { packetText } from "./trace/text.ts";
 
@@ -81,7 +82,7 @@ async function run(context: CliContext, file: string | undefined, options: Optio
 	const place = {
 		...(on === undefined ? {} : { interface: on }),
 		...(to === undefined ? {} : { to }),
-		local: local.map(localPrefix),
+		local: local.map((text) => prefixOption("--local", text)),
 	};
 	using situation =
 		options.config === undefined
@@ -105,7 +106,7 @@ async function tracePacket(
 ): Promise<Outcome> {
 	const { results } = await traceAll(input.packets, situation, meta);
 	const [traced] = results;
-	if (traced === undefined || "notIp" in traced) throw usage("these bytes are no IP packet");
+	if (traced === undefined || "notIp" in traced) throw usage("these bytes are not an IP packet");
 	const record = packetRecord(traced, 1);
 	const { stdout, env } = context;
 	if (options.json === true)
@@ -119,7 +120,7 @@ async function tracePacket(
 }
 
 function metaOf({ mark, mac }: Options): PacketMeta {
-	const value = mark === undefined ? 0 : number("--mark", mark, 0xffffffff);
+	const value = mark === undefined ? 0 : wholeNumber("--mark", mark, 0, 0xffffffff);
 	if (mac === undefined) return { mark: value };
 	if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac))
 		throw usage(`--mac: "${mac}" is not an Ethernet address`);

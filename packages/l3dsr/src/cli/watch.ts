@@ -2,16 +2,15 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { listInterfaces } from "@l3dsr/linux";
-import { addressBits, parseAddress, prefixOf } from "@l3dsr/packet";
-import { type Command, InvalidArgumentError } from "commander";
-import { L3dsrError } from "../errors.ts";
+import type { Command } from "commander";
 import type { Sighting } from "../inspect/watch/sighting.ts";
 import { Watch, type WatchFilter } from "../inspect/watch/watch.ts";
+import { isInterfaceName } from "../model/interface-name.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { inNamespace } from "./namespace.ts";
-import { dscpOption } from "./option-values.ts";
+import { addressOption, dscpOption, prefixOption, usage, wholeNumber } from "./option-values.ts";
 import { type Style, styleFor } from "./style.ts";
 import { recordOf, sightingText } from "./watch-text.ts";
 
@@ -43,11 +42,13 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--client <address[/length]>", "only packets from here")
 		.option("-i, --interface <name>", "only packets that arrive there")
 		.option("--flows", "only the first packet of each flow")
-		.option("-n, --count <number>", "end after so many lines", wholeNumber(1, Number.MAX_SAFE_INTEGER))
+		.option("-n, --count <number>", "end after so many lines", (text) =>
+			wholeNumber("--count", text, 1, Number.MAX_SAFE_INTEGER),
+		)
 		.option(
 			"--rate <packets>",
 			"at most so many a second; the others are counted",
-			wholeNumber(1, 1_000_000),
+			(text) => wholeNumber("--rate", text, 1, 1_000_000),
 			1000,
 		)
 		.option("--netns <name>", "work in this network namespace (ip netns)")
@@ -62,46 +63,18 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	};
 }
 
-function wholeNumber(least: number, most: number): (text: string) => number {
-	return (text) => {
-		const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-		if (number >= least && number <= most) return number;
-		throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}`);
-	};
-}
-
 function filterOf({ vip, dscp: code, client, interface: name }: Options): WatchFilter {
-	const address = vip === undefined ? undefined : parseAddress(vip);
-	if (vip !== undefined && address === undefined) throw unreadable("--vip", vip, "an address");
-	const source = client === undefined ? undefined : parseClient(client);
+	const address = vip === undefined ? undefined : addressOption("--vip", vip);
+	const source = client === undefined ? undefined : prefixOption("--client", client);
 	const selected = code === undefined ? undefined : dscpOption(code);
-	if (name !== undefined && !/^[^\s"/]{1,15}$/.test(name)) {
-		throw unreadable("--interface", name, "the name of an interface");
-	}
+	if (name !== undefined && !isInterfaceName(name))
+		throw usage(`--interface: ${JSON.stringify(name)} is not the name of an interface`);
 	return {
 		...(address === undefined ? {} : { vip: address }),
 		...(selected === undefined ? {} : { dscp: selected }),
 		...(source === undefined ? {} : { client: source }),
 		...(name === undefined ? {} : { interface: name }),
 	};
-}
-
-function parseClient(text: string): NonNullable<WatchFilter["client"]> {
-	const [address = "", length, ...more] = text.split("/");
-	const parsed = parseAddress(address);
-	const bits = parsed === undefined ? 0 : addressBits(parsed.family);
-	const wanted = length === undefined ? bits : /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN;
-	if (parsed === undefined || more.length > 0 || !(wanted <= bits)) {
-		throw unreadable("--client", text, "an address, or one with the length of a prefix");
-	}
-	return prefixOf(parsed, wanted);
-}
-
-function unreadable(option: string, text: string, expected: string): L3dsrError {
-	return new L3dsrError({
-		code: "USAGE",
-		message: `option ${option}: ${JSON.stringify(text)} is not ${expected}`,
-	});
 }
 
 async function watch(

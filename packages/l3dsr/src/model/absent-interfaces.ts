@@ -1,5 +1,6 @@
 /** Interfaces that a configuration names and a host does not have. */
-import type { InterfaceName, Service } from "./service.ts";
+import type { InterfaceName } from "./interface-name.ts";
+import type { Service } from "./service.ts";
 
 export interface NamedInterface {
 	readonly name: string;

@@ -1,6 +1,8 @@
 /** What l3dsr.yaml says, as values: the wish that `up` makes the kernel match. */
+
+import type { InterfaceName } from "./interface-name.ts";
 import type { Table } from "./rule.ts";
-import type { InterfaceName, Service } from "./service.ts";
+import type { Service } from "./service.ts";
 
 export const DATAPATH_CHOICES = ["auto", "ebpf", "nft"] as const;
 export type DatapathChoice = (typeof DATAPATH_CHOICES)[number];

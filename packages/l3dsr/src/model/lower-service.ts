@@ -1,5 +1,6 @@
 /** A service as rules: what `up` and `dsrctl` put into the kernel for it. */
 import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import type { InterfaceName } from "./interface-name.ts";
 import {
 	type Match,
 	type NumberRange,
@@ -10,7 +11,7 @@ import {
 	type Table,
 } from "./rule.ts";
 import { selectionsOverlap } from "./selection.ts";
-import type { InterfaceName, Selection, Service } from "./service.ts";
+import type { Selection, Service } from "./service.ts";
 
 export interface LoweringOptions {
 	/** Where the rules stand: PREROUTING of this table. */

@@ -11,8 +11,9 @@ import {
 	prefixContains,
 	prefixOf,
 } from "@l3dsr/packet";
+import type { InterfaceName } from "./interface-name.ts";
 import type { NumberRange } from "./rule.ts";
-import type { InterfaceName, Selection, Service } from "./service.ts";
+import type { Selection, Service } from "./service.ts";
 
 /** Two services of one configuration that cannot stand together; indexes into the list that was asked about. */
 export interface Conflict {

@@ -3,13 +3,8 @@
  * is lowered to (lower-service.ts).
  */
 import type { Address, Dscp, Port, Prefix } from "@l3dsr/packet";
+import type { InterfaceName } from "./interface-name.ts";
 import type { NumberRange } from "./rule.ts";
-
-/** `eth0`, or with `wildcard` every name that starts so. */
-export interface InterfaceName {
-	readonly name: string;
-	readonly wildcard: boolean;
-}
 
 /** Which packets a service takes: those that meet every condition that is present. */
 export interface Selection {
@@ -49,9 +44,4 @@ export interface WrittenService {
 	readonly vipText: string;
 	/** Absent for L2DSR. */
 	readonly dscpText?: string;
-}
-
-/** Whether a rule can hold this name of an interface as its text: printable ASCII, and nothing with a meaning of its own. */
-export function isNameForRules(name: string): boolean {
-	return /^(?![-!])[\x21-\x7e]+$/.test(name) && !/["'`\\]|\+$/.test(name);
 }

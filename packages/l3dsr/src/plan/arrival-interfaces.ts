@@ -1,7 +1,7 @@
 /** Where packets from directors arrive: which interfaces the rules of services name. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { Configuration } from "../model/configuration.ts";
-import { type InterfaceName, isNameForRules } from "../model/service.ts";
+import { type InterfaceName, isNameForRules } from "../model/interface-name.ts";
 
 /** An interface and the global addresses that it holds. */
 export interface RealInterface {

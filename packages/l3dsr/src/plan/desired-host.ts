@@ -8,10 +8,11 @@
  * between the two files without a moment in which nobody rewrites for it.
  */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import type { InterfaceName } from "../model/interface-name.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
-import type { InterfaceName, Service } from "../model/service.ts";
+import type { Service } from "../model/service.ts";
 import { guardFor, settledGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState } from "./host-state.ts";
 import { isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";

@@ -1,9 +1,9 @@
 /** The names that a configuration uses for interfaces, as the names that packets are matched by. Pure. */
 
 import type { Named, NamedInterface } from "../model/absent-interfaces.ts";
+import type { InterfaceName } from "../model/interface-name.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
-import type { InterfaceName } from "../model/service.ts";
 
 /** The same with each alternative name replaced by the interface's own: rules know no other. */
 export function withOwnNames<C extends Named>(configuration: C, present: readonly NamedInterface[]): C {
@@ -28,14 +28,6 @@ export function withOwnNames<C extends Named>(configuration: C, present: readonl
 					},
 		),
 	};
-}
-
-/** IFNAMSIZ, less the zero byte. */
-const MAX_NAME_BYTES = 15;
-
-/** Whether rules cannot wait for an interface of this name: it can only be an alternative name. */
-export function isTooLongForRules(name: string): boolean {
-	return Buffer.byteLength(name) > MAX_NAME_BYTES;
 }
 
 /**

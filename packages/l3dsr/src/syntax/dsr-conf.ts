@@ -9,6 +9,7 @@ import { type Address, type Dscp, dscp, type Family, isDscp, parseIpv4, parseIpv
 import type { WrittenService } from "../model/service.ts";
 import type { Collation } from "./collation.ts";
 import { LIMITS } from "./limits.ts";
+import { parseStrtoul } from "./numbers.ts";
 
 /** A line of a configuration file. */
 export interface ConfPlace {
@@ -212,17 +213,6 @@ export function describeFinding(finding: DsrConfFinding): string {
 	}
 }
 
-/**
- * A code in decimal, octal (leading 0) or hexadecimal (leading 0x), as strtol(3) reads it with base 0, of any
- * size; undefined when it is none of them.
- */
-export function parseDscpNumber(text: string): number | undefined {
-	if (/^0[xX][0-9a-fA-F]+$/.test(text)) return Number.parseInt(text.slice(2), 16);
-	if (/^0[0-7]*$/.test(text)) return Number.parseInt(text, 8);
-	if (/^[1-9][0-9]*$/.test(text)) return Number(text);
-	return undefined;
-}
-
 function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 	const short = content.length <= LIMITS.lineLength;
 	const [, vipText = "", dscpText] = (short ? SERVICE_LINE.exec(content) : null) ?? [];
@@ -230,7 +220,7 @@ function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 	const vip = vipText.includes(":") && !vipText.includes(".") ? parseIpv6(vipText) : parseIpv4(vipText);
 	if (vip === undefined && !isHostName(vipText)) return unrecognized(place, content);
 	if (dscpText === undefined) return { kind: "service", ...place, vipText, vip };
-	const value = parseDscpNumber(dscpText);
+	const value = parseStrtoul(dscpText);
 	if (value === undefined) return unrecognized(place, content);
 	if (!isDscp(value)) return { kind: "too-large", ...place, dscpText };
 	return { kind: "service", ...place, vipText, vip, dscpText, dscp: dscp(value) };

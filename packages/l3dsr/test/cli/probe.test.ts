@@ -147,11 +147,11 @@ describe("l3dsr probe", () => {
 			[["10.9.0.2", "--file", "x"], "--file says what to ask: no address beside it"],
 			[
 				["10.9.0.2", "--dscp", "1", "--port", "80", "--count", "0"],
-				'"0" is not a number of probes, expected 1-10000',
+				'--count: "0" is not a number from 1 to 10000',
 			],
 			[
 				["10.9.0.2", "--dscp", "1", "--port", "80", "--timeout", "x"],
-				'"x" is not a time to wait, expected more than 0 and at most 60 seconds',
+				'--timeout: "x" is not a number of seconds, expected more than 0 and at most 60',
 			],
 		] as const) {
 			const { exitCode, stderr } = await l3dsr("probe", ...argv);

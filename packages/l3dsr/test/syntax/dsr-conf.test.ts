@@ -7,7 +7,6 @@ import {
 	describeFinding,
 	hostNamesOf,
 	isFault,
-	parseDscpNumber,
 	parseDsrConf,
 } from "../../src/syntax/dsr-conf.ts";
 
@@ -189,18 +188,6 @@ test("a name without an IPv4 address is reported and left out", () => {
 test("asks for each host name once, and for none whose line is skipped", () => {
 	const entries = parseDsrConf("f", "b=1\na\nb=2\nc=64\n192.0.2.1\n2001:db8::1\n");
 	assert.deepEqual(hostNamesOf(entries), ["b", "a"]);
-});
-
-test("every notation of a code reads as the same code", () => {
-	fc.assert(
-		fc.property(fc.nat(1000), fc.nat(3), (value, zeros) => {
-			const pad = "0".repeat(zeros);
-			assert.equal(parseDscpNumber(String(value)), value);
-			assert.equal(parseDscpNumber(`0x${pad}${value.toString(16)}`), value);
-			assert.equal(parseDscpNumber(`0X${pad}${value.toString(16).toUpperCase()}`), value);
-			assert.equal(parseDscpNumber(`0${pad}${value.toString(8)}`), value);
-		}),
-	);
 });
 
 test("any text gives entries with places in it, and nothing else happens", () => {

@@ -11,7 +11,7 @@ import { printNftDirector } from "../../syntax/export/nft-director.ts";
 import type { Printer } from "../../syntax/export/vip-table.ts";
 import { printVpp } from "../../syntax/export/vpp.ts";
 import { didYouMean } from "../../syntax/suggest.ts";
-import { usage } from "../trace/input.ts";
+import { usage } from "../option-values.ts";
 
 export interface ExportFormat {
 	/** A real server's side, or a director's, which must know the real servers. */

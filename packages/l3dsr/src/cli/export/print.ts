@@ -1,8 +1,8 @@
 /** Prints a table in a format: the text on stdout, what the format cannot hold on stderr. */
-import { type Address, parseAddress } from "@l3dsr/packet";
+import type { Address } from "@l3dsr/packet";
 import type { Printed, VipTable } from "../../syntax/export/vip-table.ts";
 import { type CliContext, writeJson } from "../context.ts";
-import { usage } from "../trace/input.ts";
+import { addressOption, usage } from "../option-values.ts";
 import { type ExportFormat, formatNamed } from "./formats.ts";
 
 export interface PrintOptions {
@@ -13,11 +13,7 @@ export interface PrintOptions {
 /** Throws L3dsrError (USAGE): no such format, or no real servers for a director. */
 export function formatFor(name: string, { real }: PrintOptions): { format: ExportFormat; reals: Address[] } {
 	const format = formatNamed(name);
-	const reals = (real ?? []).map((text) => {
-		const address = parseAddress(text);
-		if (address === undefined) throw usage(`--real: "${text}" is not an IPv4 or IPv6 address`);
-		return address;
-	});
+	const reals = (real ?? []).map((text) => addressOption("--real", text));
 	if (format.side === "director" && reals.length === 0) {
 		throw usage(
 			`format ${name} is for a director, which must know the real servers`,

@@ -4,6 +4,7 @@ import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { CONFIG_FILE } from "../../sources/source-files.ts";
 import type { ExitCode } from "../exit-codes.ts";
 import { inNamespace } from "../namespace.ts";
+import { secondsOf } from "../option-values.ts";
 import { type ServiceHost, SYSTEM_HOST } from "./host.ts";
 
 export interface ServiceOptions {
@@ -35,7 +36,7 @@ export function serviceCommand(
 	if (changes === true) {
 		command.addOption(
 			new Option("-w, --wait <seconds>", "how long to wait while another command changes this host")
-				.argParser(parseSeconds)
+				.argParser((text) => secondsOf("--wait", text, "0"))
 				.default(60),
 		);
 	}
@@ -45,12 +46,6 @@ export function serviceCommand(
 		const options = command.opts<ServiceOptions>();
 		return await inNamespace(options, () => run(SYSTEM_HOST, options));
 	};
-}
-
-function parseSeconds(text: string): number {
-	const seconds = Number(text);
-	if (text !== "" && seconds >= 0) return seconds;
-	throw new L3dsrError({ code: "USAGE", message: `"${text}" is not a number of seconds` });
 }
 
 /** Work that reads what runs, where a configuration could be asked instead: who is not root is told so. */

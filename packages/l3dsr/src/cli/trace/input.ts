@@ -2,23 +2,19 @@
 
 import {
 	type Address,
-	addressBits,
 	decodeCapture,
 	isKnownLinkType,
 	LINK_TYPE,
+	MAX_PORT,
 	networkPacketOf,
-	type Prefix,
-	parseAddress,
 	parsePacket,
-	prefixOf,
 	sameAddress,
 } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import { CAPTURE_LIMIT_BYTES, readBytes, readFailure } from "../../host/files.ts";
 import { buildPacket, type PacketTransport } from "../../inspect/trace/build-packet.ts";
 import { type InputPacket, type OtherFrame, packetIn } from "../../inspect/trace/input-packet.ts";
-import { hostPrefix } from "../../model/selection.ts";
-import { dscpOption } from "../option-values.ts";
+import { addressOption, dscpOption, usage, wholeNumber } from "../option-values.ts";
 
 export interface TraceOptions {
 	readonly from?: string;
@@ -94,17 +90,16 @@ function packetOfFields(options: TraceOptions): Uint8Array {
 		source,
 		destination,
 		dscp: dscpOption(options.dscp ?? "0"),
-		ecn: number("--ecn", options.ecn ?? "0", 3),
-		ttl: number("--ttl", options.ttl ?? "64", 255),
+		ecn: wholeNumber("--ecn", options.ecn ?? "0", 0, 3),
+		ttl: wholeNumber("--ttl", options.ttl ?? "64", 0, 255),
 		transport: transportOf(options),
 	});
 }
 
 function address(option: string, text: string | undefined): Address {
-	const found = parseAddress(text ?? "");
-	if (found !== undefined) return found;
+	if (text !== undefined) return addressOption(option, text);
 	throw usage(
-		text === undefined ? `${option} is missing` : `${option}: "${text}" is not an IPv4 or IPv6 address`,
+		`${option} is missing`,
 		"a packet is told by --from ADDRESS --to ADDRESS, --dscp N, and --tcp PORT, --udp PORT or --icmp",
 	);
 }
@@ -118,28 +113,7 @@ function transportOf({ tcp, udp, icmp }: TraceOptions): PacketTransport {
 	if (more.length > 0) throw usage(`--${kind} takes PORT or PORT,SOURCEPORT`);
 	return {
 		kind,
-		destinationPort: number(`--${kind}`, to, 65535),
-		sourcePort: number(`--${kind}`, from, 65535),
+		destinationPort: wholeNumber(`--${kind}`, to, 0, MAX_PORT),
+		sourcePort: wholeNumber(`--${kind}`, from, 0, MAX_PORT),
 	};
-}
-
-/** `--local`: an address, or an address with the length of a prefix. */
-export function localPrefix(text: string): Prefix {
-	const [first = "", length] = text.split("/");
-	const address = parseAddress(first);
-	const bits = length === undefined ? undefined : Number(length);
-	if (address === undefined || (bits !== undefined && !(bits >= 0 && bits <= addressBits(address.family)))) {
-		throw usage(`--local: "${text}" is not an address and not a prefix`);
-	}
-	return bits === undefined ? hostPrefix(address) : prefixOf(address, bits);
-}
-
-export function number(option: string, text: string, most: number): number {
-	const value = /^(0x[0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
-	if (value <= most) return value;
-	throw usage(`${option}: "${text}" is not a number from 0 to ${most}`);
-}
-
-export function usage(message: string, hint?: string): L3dsrError {
-	return new L3dsrError({ code: "USAGE", message, ...(hint === undefined ? {} : { hint }) });
 }

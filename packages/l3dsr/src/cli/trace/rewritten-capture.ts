@@ -7,7 +7,7 @@ import type { OtherFrame } from "../../inspect/trace/input-packet.ts";
 import { outgoingBytes } from "../../inspect/trace/record.ts";
 import type { Traced } from "../../inspect/trace/traced.ts";
 import type { CliContext } from "../context.ts";
-import { usage } from "./input.ts";
+import { usage } from "../option-values.ts";
 
 /** In frames like those they came in; as bare IP packets where these are of several link types. */
 export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {

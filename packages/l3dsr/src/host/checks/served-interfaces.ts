@@ -1,6 +1,6 @@
 /** A packet that comes in where no rule looks is not rewritten. */
 import { absentInterfaces } from "../../model/absent-interfaces.ts";
-import { isNameForRules } from "../../model/service.ts";
+import { isNameForRules } from "../../model/interface-name.ts";
 import { type Check, realInterfaces } from "./check.ts";
 
 export const checkServedInterfaces: Check = (input) => {

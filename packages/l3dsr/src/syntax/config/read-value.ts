@@ -17,8 +17,9 @@ import {
 	tosOfDscp,
 } from "@l3dsr/packet";
 import type { ErrorCode } from "../../errors.ts";
+import { type InterfaceName, isInterfaceName, isTooLongForRules } from "../../model/interface-name.ts";
 import type { NumberRange } from "../../model/rule.ts";
-import type { InterfaceName } from "../../model/service.ts";
+import { parseYamlNumber } from "../numbers.ts";
 import { didYouMean } from "../suggest.ts";
 
 export type Reading<T> =
@@ -36,11 +37,6 @@ export function bad(message: string, hint?: string, code: ErrorCode = "CONFIG_BA
 	return { ok: false, code, message, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** Decimal, `0x` or `0o`; undefined for anything else, a leading zero too. */
-function parseNumber(text: string): number | undefined {
-	return /^(0|[1-9][0-9]{0,14}|0x[0-9a-fA-F]{1,12}|0o[0-7]{1,12})$/.test(text) ? Number(text) : undefined;
-}
-
 export function readDscp(text: string): Reading<Dscp> {
 	const named = DSCP_CLASSES[text.toUpperCase()];
 	if (named !== undefined) return good(named);
@@ -53,7 +49,7 @@ export function readDscp(text: string): Reading<Dscp> {
 			`write ${decimal} (decimal)${octal}`,
 		);
 	}
-	const number = parseNumber(text);
+	const number = parseYamlNumber(text);
 	if (number === undefined && !/^-?[0-9]+(\.[0-9]+)?$/.test(text)) {
 		const hint = didYouMean(text, Object.keys(DSCP_CLASSES));
 		return bad(`"${text}" is not a DSCP, expected a number 0-63 or a class such as AF41`, hint);
@@ -125,7 +121,7 @@ export function readReal(text: string, family: Family): Reading<Prefix> {
 	if (address.family !== family) {
 		return bad(`${text} is ${familyName(address.family)}, but the service's VIP is ${familyName(family)}`);
 	}
-	const length = slash < 0 ? addressBits(family) : parseNumber(text.slice(slash + 1));
+	const length = slash < 0 ? addressBits(family) : parseYamlNumber(text.slice(slash + 1));
 	if (length === undefined || length > addressBits(family)) {
 		return bad(`"${text}" has no valid prefix length, expected 0-${addressBits(family)}`);
 	}
@@ -139,8 +135,8 @@ function familyName(family: Family): string {
 /** VALUE or VALUE/MASK, unsigned 32 bit each; a value with bits outside its mask would match nothing. */
 export function readMark(text: string): Reading<{ value: number; mask: number }> {
 	const [first = "", second, ...rest] = text.split("/");
-	const value = parseNumber(first);
-	const mask = second === undefined ? 0xffffffff : parseNumber(second);
+	const value = parseYamlNumber(first);
+	const mask = second === undefined ? 0xffffffff : parseYamlNumber(second);
 	if (
 		value === undefined ||
 		mask === undefined ||
@@ -156,19 +152,19 @@ export function readMark(text: string): Reading<{ value: number; mask: number }>
 
 export function readInterface(text: string): Reading<InterfaceName> {
 	const wildcard = text.endsWith("+");
-	// Linux: IFNAMSIZ and ALTIFNAMSIZ, less the zero byte. The start of a name is not the start of an alternative one.
-	const most = wildcard ? 16 : 127;
-	if (!/^[^\s/:]+$/.test(text) || Buffer.byteLength(text) > most) {
+	const name = wildcard ? text.slice(0, -1) : text;
+	// The start of a name is not the start of an alternative one. A lone + means every interface.
+	if (!isInterfaceName(text) || (wildcard && isTooLongForRules(name))) {
 		return bad(
 			`"${text}" is not an interface name, expected 1-15 bytes (of an alternative name up to 127) without blanks, "/" and ":"`,
 		);
 	}
-	return good({ name: wildcard ? text.slice(0, -1) : text, wildcard });
+	return good({ name, wildcard });
 }
 
 export function readProtocol(text: string): Reading<number> {
 	const names = new Map<string, number>(Object.entries(PROTOCOL_NUMBER));
-	const number = names.get(text) ?? parseNumber(text);
+	const number = names.get(text) ?? parseYamlNumber(text);
 	if (number !== undefined && number >= 1 && number <= 255) return good(number);
 	return bad(
 		`"${text}" is not an IP protocol, expected ${[...names.keys()].join(", ")} or 1-255`,
@@ -177,7 +173,7 @@ export function readProtocol(text: string): Reading<number> {
 }
 
 export function readPort(text: string): Reading<Port> {
-	const port = parseNumber(text);
+	const port = parseYamlNumber(text);
 	if (port === undefined || port < 1 || !isPort(port))
 		return bad(`"${text}" is not a port, expected 1-${MAX_PORT}`);
 	return good(port);

@@ -1,8 +1,9 @@
 /** l3dsr.yaml, as YAML and as JSON (which is YAML too: `l3dsr up -c` reads both). */
 import { addressBits, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
+import type { InterfaceName } from "../../model/interface-name.ts";
 import type { NumberRange } from "../../model/rule.ts";
-import type { InterfaceName, Service } from "../../model/service.ts";
+import type { Service } from "../../model/service.ts";
 import type { Printed, VipTable } from "./vip-table.ts";
 
 type Value = string | number | boolean | readonly (string | number)[];

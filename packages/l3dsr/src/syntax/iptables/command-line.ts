@@ -3,6 +3,7 @@ import type { Family } from "@l3dsr/packet";
 import type { Position } from "../../errors.ts";
 import { type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
 import { LIMITS } from "../limits.ts";
+import { parseDecimal } from "../numbers.ts";
 import type { Problems } from "../problems.ts";
 import {
 	COMMAND_OPTIONS,
@@ -277,7 +278,8 @@ export function parseCounter(text: string): bigint | undefined {
 
 /** The argument of `-w`; what is wrong is reported. */
 export function waitSeconds(word: Word, problems: Problems): number {
-	if (/^\d{1,9}$/.test(word.text)) return Number(word.text);
+	const seconds = parseDecimal(word.text);
+	if (seconds !== undefined) return seconds;
 	problems.add("RULE_BAD_VALUE", "wait seconds not numeric", word.position);
 	return 0;
 }
@@ -427,8 +429,8 @@ function requireAccept(policy: Word | undefined, given: Given, problems: Problem
 }
 
 function parseRuleNumber(word: Word, problems: Problems): number | undefined {
-	const number = /^\d{1,9}$/.test(word.text) ? Number(word.text) : 0;
-	if (number >= 1) return number;
+	const number = parseDecimal(word.text);
+	if (number !== undefined && number >= 1) return number;
 	return problems.add(
 		"RULE_BAD_VALUE",
 		`Invalid rule number \`${word.text}'`,

@@ -9,6 +9,7 @@ import {
 	parseIpv6,
 	prefixOf,
 } from "@l3dsr/packet";
+import { isTooLongForRules } from "../../model/interface-name.ts";
 import type { Chain, InterfaceMatch, RuleHeader } from "../../model/rule.ts";
 import { LIMITS } from "../limits.ts";
 import type { Problems } from "../problems.ts";
@@ -245,8 +246,7 @@ function parseInterface(given: Given, problems: Problems): InterfaceMatch | unde
 	const bad = (message: string, hint?: string): undefined =>
 		problems.add("RULE_BAD_VALUE", message, word.position, hint);
 	if (text === "") return bad("Empty interface is likely to be undesired");
-	if (Buffer.byteLength(text) > 15)
-		return bad(`interface name \`${text}' must be shorter than IFNAMSIZ (15)`);
+	if (isTooLongForRules(text)) return bad(`interface name \`${text}' must be shorter than IFNAMSIZ (15)`);
 	if (/[\s/"'\\!]|[^\x21-\x7e]/.test(text))
 		return bad(`interface name \`${text}' has a character that it cannot have`);
 	if (text === "+") {

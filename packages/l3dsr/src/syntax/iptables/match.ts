@@ -1,8 +1,9 @@
 /** What the grammar says of one kind of match; src/syntax/iptables/matches.ts is the table of them. */
 import type { Family } from "@l3dsr/packet";
 import type { Match, NumberRange, RuleHeader } from "../../model/rule.ts";
+import { parseStrtoul } from "../numbers.ts";
 import type { Problems } from "../problems.ts";
-import { parseUnsigned, type Services } from "./names.ts";
+import type { Services } from "./names.ts";
 import { type Given, type OptionSpec, optionName } from "./option.ts";
 import type { Word } from "./words.ts";
 
@@ -85,7 +86,7 @@ export function numberValue(
 	most: number,
 	hint?: string,
 ): number | undefined {
-	const number = parseUnsigned(given.value.text);
+	const number = parseStrtoul(given.value.text);
 	if (number !== undefined && number <= most) return number;
 	return context.problems.add(
 		"RULE_BAD_VALUE",
@@ -101,8 +102,8 @@ export function valueAndMask(
 	most: number,
 ): { readonly value: number; readonly mask: number } | undefined {
 	const [first = "", second, ...more] = text.split("/");
-	const value = parseUnsigned(first);
-	const mask = second === undefined ? most : parseUnsigned(second);
+	const value = parseStrtoul(first);
+	const mask = second === undefined ? most : parseStrtoul(second);
 	if (value === undefined || mask === undefined || more.length > 0) return undefined;
 	return value <= most && mask <= most ? { value, mask } : undefined;
 }

@@ -1,6 +1,7 @@
 /** The matches on transport ports: `-m tcp` and its like, and `-m multiport`. */
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type NumberRange, PORT_MODULES, type PortModule } from "../../model/rule.ts";
+import { parseStrtoul } from "../numbers.ts";
 import { nearest } from "../suggest.ts";
 import {
 	BOTH_FAMILIES,
@@ -12,7 +13,6 @@ import {
 	parseRange,
 	rangeText,
 } from "./match.ts";
-import { parseUnsigned } from "./names.ts";
 import type { Given, OptionSpec } from "./option.ts";
 import { partOf, type Word } from "./words.ts";
 
@@ -64,7 +64,7 @@ export function portModuleOf(protocol: number | undefined): PortModule | undefin
 }
 
 function port(text: string, context: MatchContext): number | undefined {
-	const number = parseUnsigned(text);
+	const number = parseStrtoul(text);
 	if (number !== undefined) return number <= 65535 ? number : undefined;
 	return context.services.port(text, portModuleOf(context.header.protocol?.number));
 }

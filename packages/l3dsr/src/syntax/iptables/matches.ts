@@ -5,6 +5,7 @@
  */
 import { DSCP_CLASSES, dscpOfTos, type Family, isDscp } from "@l3dsr/packet";
 import type { Match } from "../../model/rule.ts";
+import { parseStrtoul } from "../numbers.ts";
 import { didYouMean } from "../suggest.ts";
 import {
 	BOTH_FAMILIES,
@@ -21,7 +22,6 @@ import {
 	valueAndMask,
 } from "./match.ts";
 import { MULTIPORT, PORTS } from "./matches-ports.ts";
-import { parseUnsigned } from "./names.ts";
 import type { OptionSpec } from "./option.ts";
 import { saveString } from "./words.ts";
 
@@ -70,7 +70,7 @@ const DSCP: MatchSyntax<"dscp"> = {
 
 /** 28 and 0x1c are the TOS bytes of DSCP 7: the classic confusion of this field. */
 function dscpHint(text: string): string | undefined {
-	const value = parseUnsigned(text);
+	const value = parseStrtoul(text);
 	if (value === undefined) {
 		return DSCP_CLASSES[text.toUpperCase()] === undefined ? undefined : "for a class name use --dscp-class";
 	}
@@ -254,7 +254,7 @@ const LENGTH: MatchSyntax<"length"> = {
 		if (one === undefined) return undefined;
 		const { text, position } = one.value;
 		const range = parseRange(text, 0xffff, (end) => {
-			const value = parseUnsigned(end);
+			const value = parseStrtoul(end);
 			return value !== undefined && value <= 0xffff ? value : undefined;
 		});
 		if (range === undefined) {

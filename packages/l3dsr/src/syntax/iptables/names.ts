@@ -6,6 +6,8 @@
  * and `-save` print numbers, and the caller passes in what /etc/services says.
  */
 
+import { parseStrtoul } from "../numbers.ts";
+
 /** Name as iptables prints it → number; Debian's /etc/protocols (netbase), which follows IANA. */
 const PROTOCOLS: Readonly<Record<string, number>> = {
 	icmp: 1,
@@ -183,7 +185,7 @@ export const PROTOCOL_NAMES: readonly string[] = [
 
 /** 0–255 by number (any base of strtoul) or name, case-blind; 0 is "all"; else undefined. */
 export function protocolNumber(text: string): number | undefined {
-	const number = parseUnsigned(text);
+	const number = parseStrtoul(text);
 	if (number !== undefined) return number <= 255 ? number : undefined;
 	const name = text.toLowerCase();
 	if (Object.hasOwn(PROTOCOLS, name)) return PROTOCOLS[name];
@@ -215,14 +217,6 @@ const BUILT_IN_NAMES: ReadonlyMap<number, string> = new Map([
 /** The name that iptables prints without asking /etc/protocols, or the number as text. */
 export function builtInProtocolName(number: number): string {
 	return BUILT_IN_NAMES.get(number) ?? String(number);
-}
-
-/** Decimal, 0x hex or 0 octal as strtoul reads it with base 0; whole text, no sign; else undefined. */
-export function parseUnsigned(text: string): number | undefined {
-	if (/^0x[0-9a-f]{1,12}$/i.test(text)) return Number.parseInt(text.slice(2), 16);
-	if (/^0[0-7]{0,12}$/.test(text)) return Number.parseInt(text, 8);
-	if (/^[1-9]\d{0,12}$/.test(text)) return Number.parseInt(text, 10);
-	return undefined;
 }
 
 /** Looks services up, for reading `--dport http` and for printing without -n. */

@@ -1,8 +1,8 @@
 /** The options of the DADDR target: how each is read, and printed in -L and -S. */
 import { type Family, isPort, MAX_PORT, parseAddress, parseIpv4, parseIpv6 } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../model/rule.ts";
+import { parseStrtoul } from "../numbers.ts";
 import type { Problems } from "../problems.ts";
-import { parseUnsigned } from "./names.ts";
 import type { Given, OptionSpec } from "./option.ts";
 import type { Word } from "./words.ts";
 
@@ -59,7 +59,7 @@ export function parseTarget(
 		const message = `Bad ${FAMILY_NAME[family]} address \`${daddr.text}'`;
 		problems.add("RULE_BAD_VALUE", message, daddr.position, addressHint(daddr.text, family));
 	}
-	const number = dport && parseUnsigned(dport.text);
+	const number = dport && parseStrtoul(dport.text);
 	const port = number !== undefined && number > 0 && isPort(number) ? number : undefined;
 	if (dport !== undefined && port === undefined) {
 		const message = `${TARGET_NAME}: bad value for option "--set-dport", or out of range (1-${MAX_PORT}).`;
