@@ -18,7 +18,7 @@ export interface Part {
 /** Entries, by the names of their files, that are needed together. */
 const SERVICES = ["up", "down", "status", "check", "diff", "dsrctl"];
 const IPTABLES = ["command", "save", "restore"];
-const YAML = ["parse-config", "service-conflicts", "table-setting"];
+const YAML = ["parse-config", "service-conflicts", "host-settings"];
 
 /**
  * Part → what its chunks are needed by: at least one entry of each list, and at once (not by import()). A chunk

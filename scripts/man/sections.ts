@@ -32,7 +32,10 @@ const OUTPUT_ENVIRONMENT = ["| variable | |", "|---|---|", "| `NO_COLOR` | set t
 
 const LOCK = "| `/run/l3dsr.N.lock` | held while rules change; one for each network namespace |";
 
-const RULES_FILES = ["| file | |", "|---|---|", "| `/etc/services` | names of ports |", LOCK];
+const SETTINGS =
+	"| `/etc/l3dsr/l3dsr.yaml` | where there is one: its `datapath`, `hook` and `open-checksums` hold here too |";
+
+const RULES_FILES = ["| file | |", "|---|---|", "| `/etc/services` | names of ports |", SETTINGS, LOCK];
 
 const SERVICES_FILES = [
 	"| file | |",

@@ -4,6 +4,7 @@
  */
 
 import { describeStep } from "../inspect/describe-step.ts";
+import type { DatapathSettings } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
 import type { Step } from "../plan/host-state.ts";
@@ -12,8 +13,8 @@ import { type ObservedHost, observeHost } from "../reconcile/observe.ts";
 import { reconcile, rehearse } from "../reconcile/reconcile.ts";
 import { startTarget, stopTarget } from "../reconcile/start-stop.ts";
 import { readDsrctlServices } from "../sources/dsr-conf.ts";
+import { readHostSettings } from "../sources/host-settings.ts";
 import { resolveSettings } from "../sources/settings.ts";
-import { readTableSetting } from "../sources/table-setting.ts";
 import { describeFinding, isAbsence, isFatal, isFault } from "../syntax/dsr-conf.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
@@ -72,6 +73,7 @@ interface Run {
 	/** A line of the configuration is at fault: what needs all of it is refused. */
 	readonly faulty: boolean;
 	readonly table: Table;
+	readonly settings: DatapathSettings;
 }
 
 async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost): Promise<number> {
@@ -92,8 +94,9 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 		}
 		return EXIT.failed;
 	}
-	const table = await readTableSetting(host);
-	const given: Run = { command, context, host, services, faulty: findings.some(isFault), table };
+	const { table, given: fromFile } = await readHostSettings(host);
+	const settings = resolveSettings(fromFile, context.env);
+	const given: Run = { command, context, host, services, faulty: findings.some(isFault), table, settings };
 	switch (command.action) {
 		case "check":
 			return check(given);
@@ -107,10 +110,10 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 }
 
 async function report(
-	{ command, context, host, services, table }: Run,
+	{ command, context, host, services, table, settings }: Run,
 	discovered: boolean,
 ): Promise<ServiceReport> {
-	const datapath = await host.openDatapath(resolveSettings({}, context.env));
+	const datapath = await host.openDatapath(settings);
 	const { state } = await observeHost(host, datapath, "services");
 	for (const { object, problem } of state.findings) {
 		context.stderr.write(`warning: ${object}: ${problem}\n`);
@@ -157,9 +160,9 @@ async function status(given: Run): Promise<number> {
 	return services.length > 0 && faulty ? EXIT.failed : EXIT.done;
 }
 
-async function change({ command, context, host, services, faulty, table }: Run): Promise<number> {
+async function change({ command, context, host, services, faulty, table, settings }: Run): Promise<number> {
 	const { action, discovered, insert, dryRun, verbosity } = command;
-	const { stdout, env } = context;
+	const { stdout } = context;
 	const stopAll = discovered && action !== "start";
 	// All or nothing: a line that is not a service keeps the others from being started.
 	const refused = action !== "stop" && faulty;
@@ -179,7 +182,7 @@ async function change({ command, context, host, services, faulty, table }: Run):
 		stdout.write(duplicateLines(duplicates));
 	};
 	if (targets.length > 0) {
-		const datapath = await host.openDatapath(resolveSettings({}, env));
+		const datapath = await host.openDatapath(settings);
 		await explaining(async () => {
 			if (dryRun) {
 				const plans = await rehearse(host, datapath, targets, { onFound });

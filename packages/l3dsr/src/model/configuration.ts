@@ -29,6 +29,14 @@ export interface DatapathSettings {
 	readonly openChecksums: OpenChecksums;
 }
 
+/** What a configuration says to every command that changes rules. */
+export interface HostSettings {
+	/** Of services' rules. */
+	readonly table: Table;
+	/** The keys that stand in the file. */
+	readonly given: Partial<DatapathSettings>;
+}
+
 export interface Configuration extends DatapathSettings {
 	/** Where packets from directors arrive. Absent: wherever the host has a global address. */
 	readonly interfaces?: readonly InterfaceName[];

@@ -14,7 +14,7 @@ import {
 	isFault,
 	parseDsrConf,
 } from "../syntax/dsr-conf.ts";
-import type { SourceFiles } from "./source-files.ts";
+import { readIfThere, type SourceFiles } from "./source-files.ts";
 
 /** The process's environment: its locale says how file names are sorted. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -63,15 +63,6 @@ export async function readDsrctlServices(
 function listFolder(files: SourceFiles, path: string): readonly string[] | undefined {
 	try {
 		return files.listFolder(path);
-	} catch {
-		return undefined;
-	}
-}
-
-/** Undefined when it cannot be read. */
-export function readIfThere(files: Pick<SourceFiles, "readFile">, path: string): string | undefined {
-	try {
-		return files.readFile(path);
 	} catch {
 		return undefined;
 	}

@@ -33,6 +33,15 @@ export const SYSTEM_FILES: SourceFiles = {
 		),
 };
 
+/** Undefined when it cannot be read. */
+export function readIfThere(files: Pick<SourceFiles, "readFile">, path: string): string | undefined {
+	try {
+		return files.readFile(path);
+	} catch {
+		return undefined;
+	}
+}
+
 function isFolder(path: string): boolean {
 	try {
 		return statSync(path).isDirectory();

@@ -4,9 +4,11 @@ import { type Address, addressBits } from "@l3dsr/packet";
 import { readFailure, readText } from "../../host/files.ts";
 import { namesOf } from "../../host/host-name.ts";
 import { ipv6State } from "../../host/ipv6.ts";
+import type { HostSettings } from "../../model/configuration.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
+import { readHostSettings } from "../../sources/host-settings.ts";
 import { parseServices, type Services } from "../../syntax/iptables/names.ts";
 
 export interface IptablesHost extends HostEffects {
@@ -18,6 +20,8 @@ export interface IptablesHost extends HostEffects {
 	/** Whether the kernel has IPv6, and whether it is switched off in this namespace. */
 	ipv6(): "on" | "off" | "absent";
 	readFile(path: string): string;
+	/** What the configuration of this host says of the datapaths. */
+	settings(): Promise<HostSettings>;
 	now(): Date;
 }
 
@@ -36,6 +40,7 @@ export function systemHost(): IptablesHost {
 		isRoot: process.geteuid?.() === 0,
 		ipv6: ipv6State,
 		readFile,
+		settings: () => readHostSettings({ readFile: readText }),
 		now: () => new Date(),
 	};
 

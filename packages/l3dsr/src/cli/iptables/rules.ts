@@ -80,7 +80,8 @@ export interface Change {
 /** Takes the lock and reconciles the rules with the edits. */
 export async function changeRules(host: IptablesHost, { context, ...change }: Change): Promise<void> {
 	const { stdout, stderr, env } = context;
-	const datapath = await host.openDatapath(resolveSettings({}, env));
+	const { given } = await host.settings();
+	const datapath = await host.openDatapath(resolveSettings(given, env));
 	let said = "";
 	const target = editTarget(async (editor, rules) => {
 		said = await change.edit(editor, rules);

@@ -56,6 +56,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 		guard: () => Promise.reject(new Error("asked for the guard")),
 		applyGuard: () => Promise.reject(new Error("asked to change the guard")),
 		lock: async () => ({ [Symbol.dispose]() {} }),
+		settings: async () => ({ table: "raw", given: {} }),
 		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),
 		hostNames: async (addresses) =>
 			new Map(addresses.filter(({ text }) => text === "192.0.2.1").map(({ text }) => [text, "client.test"])),
