@@ -7,6 +7,7 @@ export { LinuxError, type LinuxErrorCode } from "./error.ts";
 export { FileLock, type FileLockOptions } from "./file-lock.ts";
 export { waitForGracePeriod } from "./grace-period.ts";
 export { type IfIndex, ifIndexOf } from "./if-index.ts";
+export { type FolderEvent, FolderWatcher } from "./inotify.ts";
 export {
 	decodeLinkMessage,
 	IFINFOMSG,
@@ -46,6 +47,7 @@ export {
 	NetlinkRefusal,
 	type NetlinkRequest,
 	NLM_F,
+	type UnsolicitedMessage,
 } from "./netlink.ts";
 export {
 	type Attributes,
@@ -81,6 +83,12 @@ export {
 	type NewLink,
 } from "./rtnetlink/link.ts";
 export {
+	type NetworkChange,
+	type NetworkEvent,
+	NetworkMonitor,
+	type NetworkTopic,
+} from "./rtnetlink/monitor.ts";
+export {
 	deleteNeighbour,
 	listNeighbours,
 	type Neighbour,
@@ -115,3 +123,4 @@ export {
 	type RouteRule,
 } from "./rtnetlink/rule.ts";
 export { withSignalsHeld } from "./signal-mask.ts";
+export { UnixDatagramSender } from "./unix-datagram.ts";

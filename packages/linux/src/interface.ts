@@ -140,7 +140,8 @@ export function decodeLinkMessage(message: NetlinkMessage): {
 	};
 }
 
-function decodeInterface(message: NetlinkMessage): NetInterface {
+/** Of a message RTM_NEWLINK or RTM_DELLINK. */
+export function decodeInterface(message: NetlinkMessage): NetInterface {
 	const { fixed, attributes } = decodeLinkMessage(message);
 	const info = attributes.get(IFLA_LINKINFO);
 	const infos = info === undefined ? undefined : decodeAttributes(info);

@@ -91,6 +91,12 @@ export interface NetlinkMessage {
 	readonly payload: Uint8Array;
 }
 
+/** What the kernel sends by itself. */
+export interface UnsolicitedMessage extends NetlinkMessage {
+	/** The netlink port of the socket whose request made the kernel tell; 0: nobody's. */
+	readonly port: number;
+}
+
 /** A request: message type (RTM_* or NFT_MSG_*), the fixed structure and attributes in `payload`. */
 export interface NetlinkRequest {
 	readonly type: number;
@@ -104,6 +110,7 @@ export interface NetlinkRequest {
 /** A netlink socket, of rtnetlink unless told otherwise. */
 export class Netlink implements Disposable {
 	#fd: number;
+	#isBound = false;
 	#seq = 0;
 
 	constructor(protocol: (typeof NETLINK_PROTOCOL)[keyof typeof NETLINK_PROTOCOL] = NETLINK_PROTOCOL.ROUTE) {
@@ -178,9 +185,12 @@ export class Netlink implements Disposable {
 
 	/** Receives what the kernel sends to a multicast group of the protocol, by {@link unsolicited}. Throws SyscallError. */
 	joinGroup(group: number, doing: string): void {
-		// Membership goes by the port that the kernel gives when it is bound, or when it first sends.
-		const address = SOCKADDR_NL.encode({ family: AF_NETLINK });
-		check(bind(this.#fd, address, address.length), doing);
+		if (!this.#isBound) {
+			// Membership goes by the port that the kernel gives when it is bound, or when it first sends.
+			const address = SOCKADDR_NL.encode({ family: AF_NETLINK });
+			check(bind(this.#fd, address, address.length), doing);
+			this.#isBound = true;
+		}
 		const value = INT.encode({ value: group });
 		check(setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, value.length), doing);
 	}
@@ -204,7 +214,7 @@ export class Netlink implements Disposable {
 	 * The messages of one datagram that the kernel sent by itself, or undefined when there is none now.
 	 * Throws SyscallError (ENOBUFS) once after some were lost.
 	 */
-	unsolicited(doing: string): readonly NetlinkMessage[] | undefined {
+	unsolicited(doing: string): readonly UnsolicitedMessage[] | undefined {
 		const nothing = new Uint8Array(1);
 		const length = recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 		if (length === -ERRNO.EAGAIN) return undefined;
@@ -312,7 +322,7 @@ function withGeneration(mark: Uint8Array, generation: number | undefined): Uint8
 	return Buffer.concat([mark, attribute(NFNL_BATCH_GENID, value)]);
 }
 
-interface SequencedMessage extends NetlinkMessage {
+interface SequencedMessage extends UnsolicitedMessage {
 	readonly seq: number;
 }
 
@@ -320,9 +330,9 @@ interface SequencedMessage extends NetlinkMessage {
 export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
 	const messages: SequencedMessage[] = [];
 	for (let at = 0; at + HEADER.size <= datagram.length; ) {
-		const { len, type, flags, seq } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
+		const { len, type, flags, seq, pid } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
 		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
-		messages.push({ type, flags, seq, payload: datagram.slice(at + HEADER.size, at + len) });
+		messages.push({ type, flags, seq, port: pid, payload: datagram.slice(at + HEADER.size, at + len) });
 		at += (len + 3) & ~3;
 	}
 	return messages;

@@ -61,6 +61,11 @@ export class RulesetMonitor implements Disposable {
 		}
 	}
 
+	/** To wait for on the event loop (`watchReadable` of `@l3dsr/linux`) until there is something to {@link read}. */
+	get fd(): number {
+		return this.#netlink.fd;
+	}
+
 	/** Waits until there is something to read; false when there is nothing after `timeoutMs`. */
 	wait(timeoutMs: number): boolean {
 		return this.#netlink.waitForUnsolicited(timeoutMs, "wait for changes of the ruleset");

@@ -146,7 +146,8 @@ function prefixText({ bytes, prefixLength }: AddressKey): string {
 	return `${addressText(bytes)}/${prefixLength}`;
 }
 
-function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
+/** None where the message is not about an IP address. */
+export function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 	const fixed = IFADDRMSG.decode(payload);
 	const { family, prefixLength, scope, index } = fixed;
 	if (family !== AF_INET && family !== AF_INET6) return [];

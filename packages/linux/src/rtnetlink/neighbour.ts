@@ -98,7 +98,8 @@ export function deleteNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlin
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELNEIGH, payload, doing }));
 }
 
-function decodeNeighbour({ payload }: NetlinkMessage): Neighbour[] {
+/** None for proxy entries, and where the message is not about an IP address. */
+export function decodeNeighbour({ payload }: NetlinkMessage): Neighbour[] {
 	const { family, index, state, flags } = NDMSG.decode(payload);
 	if ((family !== AF_INET && family !== AF_INET6) || (flags & NTF_PROXY) !== 0) return [];
 	const attributes = decodeAttributes(payload.subarray(NDMSG.size));

@@ -319,8 +319,13 @@ function encodeGateway(family: number, gateway: ArrayLike<number> | undefined): 
 
 /** Caches of single destinations (RTM_F_CLONED) are not routes. */
 function decodeRoute(message: NetlinkMessage, wanted: number): Route[] {
+	return RTMSG.decode(message.payload).family === wanted ? decodeIpRoute(message) : [];
+}
+
+/** None where the message is not about an IP route. */
+export function decodeIpRoute(message: NetlinkMessage): Route[] {
 	const { family, flags } = RTMSG.decode(message.payload);
-	if (family !== wanted || (flags & RTM_F_CLONED) !== 0) return [];
+	if ((family !== AF_INET && family !== AF_INET6) || (flags & RTM_F_CLONED) !== 0) return [];
 	return [routeOf(message)];
 }
 
