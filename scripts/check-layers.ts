@@ -55,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** What every layer may import. */
 const OF_EVERY_LAYER: ReadonlySet<string> = new Set(
-	["errors.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
+	["errors.ts", "json.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
 );
 
 /** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */

@@ -16,6 +16,6 @@ export const diagnostic = record({
 });
 
 export const errors = record({
-	schema: schema("l3dsr.errors/1"),
+	schema: schema("errors"),
 	errors: list(diagnostic),
 });

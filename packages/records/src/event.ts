@@ -2,16 +2,8 @@
 import * as z from "zod/mini";
 import { triggers } from "./agent.ts";
 import { diagnostic } from "./diagnostic.ts";
-import { described, list, number, record, schema, text, time, whole } from "./value.ts";
-
-export const step = record({
-	kind: text(),
-	subjects: described(list(text()), "Names of the services that it is about; the VIP where there is none."),
-	commands: described(
-		list(text()),
-		"One line for each thing that is done, as the command that does the same.",
-	),
-});
+import { step } from "./plan.ts";
+import { described, drift, list, number, record, schema, text, time, whole } from "./value.ts";
 
 export const event = z.looseObject({
 	id: described(whole(), "From 1, in the order in which this agent wrote them."),
@@ -33,13 +25,13 @@ export const event = z.looseObject({
 			"The likely cause of a repair.",
 		),
 	),
-	drift: z.optional(list(record({ kind: text(), object: text(), problem: text() }))),
+	drift: z.optional(list(drift)),
 	steps: z.optional(list(step)),
 	errors: z.optional(list(diagnostic)),
 	tookMs: z.optional(described(number(), "From the first event that was heard to the verified host.")),
 });
 
 export const events = record({
-	schema: schema("l3dsr.events/1"),
+	schema: schema("events"),
 	events: described(list(event), "The latest, the oldest first."),
 });

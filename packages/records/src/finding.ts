@@ -21,7 +21,7 @@ export const finding = record({
 });
 
 export const findings = record({
-	schema: schema("l3dsr.findings/1"),
+	schema: schema("findings"),
 	time: time(),
 	findings: list(finding),
 });

@@ -58,7 +58,7 @@ export const pool = record({
 });
 
 export const fleet = record({
-	schema: schema("l3dsr.fleet/1"),
+	schema: schema("fleet"),
 	source: described(z.nullable(text()), "Name of the file; null where this host has no fleet."),
 	vips: list(vip),
 	pools: list(pool),

@@ -1,16 +1,20 @@
 /**
- * The records that l3dsr prints with --json and that its agent serves, as types. The JSON Schemas are in docs/reference;
- * nothing here runs.
+ * The records that l3dsr prints with --json and that its agent serves, as types, and their versions. The schemas are not
+ * loaded by those who only need that.
  */
 import type * as z from "zod/mini";
 import type { agent } from "./agent.ts";
 import type { diagnostic, errors } from "./diagnostic.ts";
 import type { directedService, director, real } from "./director.ts";
-import type { event, events, step } from "./event.ts";
+import type { event, events } from "./event.ts";
 import type { finding, findings } from "./finding.ts";
 import type { fleet } from "./fleet.ts";
+import type { step } from "./plan.ts";
 import type { selection, service, status } from "./status.ts";
 import type { trace } from "./trace.ts";
+
+export type { Standalone, Unprinted } from "./standalone.ts";
+export { RECORD_VERSION, type SchemaId, type StandaloneName, schemaId } from "./version.ts";
 
 export type StatusRecord = z.output<typeof status>;
 export type ServiceRecord = z.output<typeof service>;

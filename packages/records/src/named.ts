@@ -1,45 +1,41 @@
-/** The records that have a name of their own in the JSON Schemas and the OpenAPI document. */
+/** The records and their parts that have a name of their own in the JSON Schemas and the OpenAPI document. */
 import * as z from "zod/mini";
 import { agent } from "./agent.ts";
-import { diagnostic, errors } from "./diagnostic.ts";
+import { diagnostic } from "./diagnostic.ts";
 import { directedService, director, real } from "./director.ts";
-import { event, events, step } from "./event.ts";
-import { finding, findings } from "./finding.ts";
-import { fleet } from "./fleet.ts";
-import { selection, service, status } from "./status.ts";
-import { trace } from "./trace.ts";
+import { event } from "./event.ts";
+import { finding } from "./finding.ts";
+import { step } from "./plan.ts";
+import { STANDALONE } from "./standalone.ts";
+import { selection, service } from "./status.ts";
 
-/** Name → schema. */
-export const NAMED = {
-	Status: status,
-	Service: service,
-	Selection: selection,
-	Director: director,
-	DirectedService: directedService,
-	Real: real,
+/** Parts of records, by name. */
+const PARTS = {
 	Agent: agent,
-	Findings: findings,
-	Finding: finding,
-	Events: events,
-	Event: event,
-	Step: step,
-	Fleet: fleet,
-	Trace: trace,
-	Errors: errors,
 	Diagnostic: diagnostic,
+	DirectedService: directedService,
+	Director: director,
+	Event: event,
+	Finding: finding,
+	Real: real,
+	Selection: selection,
+	Service: service,
+	Step: step,
 } as const satisfies Record<string, z.ZodMiniType>;
-
-export type RecordName = keyof typeof NAMED;
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Every named schema as JSON Schema (2020-12), which refer to one another below `base`: `#/components/schemas/`. */
-export function jsonSchemas(base: string): Readonly<Record<string, JsonSchema>> {
+/**
+ * Schemas as JSON Schema (2020-12) by name, which refer to one another below `base` (`#/$defs/`): those of `names`, and
+ * every part.
+ */
+export function jsonSchemas(
+	base: string,
+	names: readonly (keyof typeof STANDALONE)[],
+): Readonly<Record<string, JsonSchema>> {
 	const registry = z.registry<{ id: string; description?: string }>();
-	for (const [id, schema] of Object.entries(NAMED)) {
-		const description = z.globalRegistry.get(schema)?.description;
-		registry.add(schema, description === undefined ? { id } : { id, description });
-	}
+	const standalone = names.map((name) => [titleOf(name), STANDALONE[name]] as const);
+	for (const [id, schema] of [...standalone, ...Object.entries(PARTS)]) registry.add(schema, { id });
 	const { schemas } = z.toJSONSchema(registry, {
 		uri: (id) => `${base}${id}`,
 		// A reader must take fields that it does not know: later versions have more.
@@ -60,4 +56,9 @@ export function jsonSchemas(base: string): Readonly<Record<string, JsonSchema>> 
 	return Object.fromEntries(
 		Object.entries(schemas).map(([id, { $schema: _, $id: __, ...schema }]) => [id, schema]),
 	);
+}
+
+/** `trace-summary` → `TraceSummary`. */
+function titleOf(name: string): string {
+	return name.replace(/(^|-)(.)/g, (_, __, letter: string) => letter.toUpperCase());
 }

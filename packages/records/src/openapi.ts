@@ -3,6 +3,9 @@ import { jsonSchemas } from "./named.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** The records that are served. */
+const SERVED = ["status", "findings", "events", "fleet", "trace", "errors"] as const;
+
 const answer = (name: string, description: string): Json => ({
 	description,
 	headers: { ETag: { description: "Of this answer.", schema: { type: "string" } } },
@@ -128,7 +131,7 @@ export function openApi(version: string): Json {
 					description: "Needed where `agent: { token-file }` is set.",
 				},
 			},
-			schemas: jsonSchemas("#/components/schemas/"),
+			schemas: jsonSchemas("#/components/schemas/", SERVED),
 		},
 	};
 }

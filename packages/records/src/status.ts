@@ -7,6 +7,7 @@ import {
 	counter,
 	datapath,
 	described,
+	drift,
 	dscp,
 	list,
 	port,
@@ -18,6 +19,7 @@ import {
 	time,
 	whole,
 } from "./value.ts";
+import { tcChecksum } from "./version-record.ts";
 
 export const selection = record({
 	dscp: z.optional(dscp()),
@@ -61,7 +63,7 @@ export const service = record({
 });
 
 export const status = record({
-	schema: schema("l3dsr.status/1"),
+	schema: schema("status"),
 	time: described(time(), "When the host was observed."),
 	host: record({
 		name: text(),
@@ -76,17 +78,12 @@ export const status = record({
 	datapath: record({
 		running: described(list(datapath()), "Where rules run now."),
 		why: described(text(), "Why the rules of services run there."),
-		tcChecksum: z.optional(
-			described(
-				record({ by: z.enum(["program", "helper", "unknown"]), why: z.optional(text()) }),
-				"Who writes the transport checksum of packets at tc.",
-			),
-		),
+		tcChecksum: z.optional(tcChecksum),
 	}),
 	services: list(service),
 	director: z.optional(described(director, "Only on a director.")),
 	drift: described(
-		list(record({ kind: text(), object: text(), problem: text() })),
+		list(drift),
 		"Where the host is not what its configuration says. object and problem are a sentence.",
 	),
 	warnings: list(text()),

@@ -1,6 +1,19 @@
 /** What happens to one packet: `l3dsr trace --json` and `GET /v1/trace`. */
 import * as z from "zod/mini";
-import { address, datapath, described, flag, list, number, record, schema, text, whole } from "./value.ts";
+import {
+	address,
+	datapath,
+	described,
+	dscp,
+	flag,
+	list,
+	number,
+	protocol,
+	record,
+	schema,
+	text,
+	whole,
+} from "./value.ts";
 
 const failedCondition = record({
 	condition: described(text(), "As in the rule: -m dscp --dscp 0x07."),
@@ -22,6 +35,23 @@ const packet = {
 	unreadable: z.optional(described(text(), "Why no rule is asked.")),
 	capturedBytes: z.optional(whole()),
 	checksumCompleted: described(flag(), "The sender had left the transport checksum to the interface."),
+	packet: z.optional(
+		described(
+			record({
+				family: z.enum(["ipv4", "ipv6"]),
+				source: address(),
+				destination: address(),
+				protocol: z.optional(protocol()),
+				sourcePort: z.optional(whole()),
+				destinationPort: z.optional(whole()),
+				dscp: dscp(),
+				ecn: whole(),
+				ttl: whole(),
+				bytes: whole(),
+			}),
+			"As it arrives; absent where it cannot be read.",
+		),
+	),
 	stops: described(
 		list(
 			record({
@@ -57,9 +87,47 @@ const packet = {
 	after: text(),
 };
 
+const unread = record({
+	schema: schema("trace"),
+	number: whole(),
+	notIp: described(text(), "Why the frame of a capture holds no IP packet."),
+});
+
 export const trace = record({
-	schema: schema("l3dsr.trace/1"),
-	source: z.optional(described(text(), "this host, or the name of a configuration.")),
+	schema: schema("trace"),
+	source: z.optional(
+		described(text(), "this host, or the name of a configuration. Not of a capture's packets."),
+	),
 	notes: z.optional(list(text())),
 	...packet,
+});
+
+/** One line of `l3dsr trace --json CAPTURE`. */
+export const tracedFrame = z.union([trace, unread]);
+
+export const traceSummary = record({
+	schema: schema("trace-summary"),
+	summary: record({
+		packets: whole(),
+		rewritten: whole(),
+		unchanged: whole(),
+		notIp: whole(),
+		unreadable: whole(),
+		malformed: whole(),
+		checksumsCompleted: whole(),
+		badChecksums: record({ before: whole(), after: whole(), new: whole() }),
+		rules: list(record({ datapath: text(), rule: text(), packets: whole(), bytes: whole() })),
+		kernel: list(
+			record({
+				datapath: datapath(),
+				same: whole(),
+				different: whole(),
+				notAsked: whole(),
+				reasons: list(record({ why: text(), packets: whole() })),
+				exact: flag(),
+				countersDiffer: flag(),
+			}),
+		),
+		notes: list(text()),
+	}),
 });

@@ -1,5 +1,6 @@
 /** The values that records are made of. */
 import * as z from "zod/mini";
+import { type StandaloneName, schemaId } from "./version.ts";
 
 /** With a description, which goes into the JSON Schema and the OpenAPI document. */
 export function described<T extends z.ZodMiniType>(schema: T, description: string): T {
@@ -34,8 +35,8 @@ export const protocol = () =>
 export const datapath = () => z.enum(["ebpf", "nft"]);
 
 /** What each record that stands alone begins with. */
-export const schema = <const T extends string>(name: T) =>
-	described(z.literal(name), "Which record this is, and its version.");
+export const schema = <N extends StandaloneName>(name: N) =>
+	described(z.literal(schemaId(name)), "Which record this is, and its version.");
 
 export const counters = {
 	packets: described(counter(), "Packets since the rule or the real server was put in place."),
@@ -44,3 +45,17 @@ export const counters = {
 
 /** Per second, over the time since the record before. */
 export const rate = record({ packets: number(), bytes: number() });
+
+/** One difference between a host and its configuration. */
+export const drift = record({
+	kind: text(),
+	object: described(text(), "192.0.2.1 on lo, a rule of web."),
+	problem: described(text(), "The end of a sentence that begins with the object."),
+});
+
+/** A DADDR rule and where it stands. */
+export const placedRule = {
+	family: z.enum(["ipv4", "ipv6"]),
+	table: text(),
+	rule: described(text(), "As iptables-daddr -S prints it."),
+};

@@ -53,7 +53,7 @@ export async function check(
 		findings,
 		...(skipped === undefined ? {} : { skipped: { what: "the checks of this host", why: skipped } }),
 	};
-	if (options.json === true) writeJson(stdout, record);
+	if (options.json === true) writeJson(stdout, "check", record);
 	else {
 		const style = styleFor(stdout, env);
 		const titles = new Set(configuration.services.map(titleOf));

@@ -1,4 +1,6 @@
 /** What a command may use of its process: passed in, so that a test can pass something else. */
+import type { StandaloneName } from "@l3dsr/records";
+import { jsonText, type Printable } from "../json.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type Output, standardOutput } from "./output.ts";
 
@@ -60,13 +62,13 @@ export function finalExitCode(process: NodeJS.Process, exitCode: number): number
 
 /**
  * Prints a record as JSON, the same one that the text output was made of; with `lines` on one line, for
- * records that follow one another. u64 counters become numbers or, beyond 2^53, strings.
+ * records that follow one another.
  */
-export function writeJson(stream: Output, record: unknown, options: { readonly lines?: boolean } = {}): void {
-	stream.write(`${JSON.stringify(record, jsonValue, options.lines === true ? undefined : 2)}\n`);
-}
-
-function jsonValue(_key: string, value: unknown): unknown {
-	if (typeof value !== "bigint") return value;
-	return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+export function writeJson<N extends StandaloneName>(
+	stream: Output,
+	name: N,
+	record: Printable<N>,
+	options: { readonly lines?: boolean } = {},
+): void {
+	stream.write(`${jsonText(name, record, { indented: options.lines !== true })}\n`);
 }

@@ -1,7 +1,7 @@
 /** `l3dsr diff`: desired against observed. Exit code 4 when they differ. */
 import type { Command } from "commander";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
-import { describeStep } from "../inspect/describe-step.ts";
+import { describeStep, stepRecord } from "../inspect/describe-step.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { driftOf } from "../plan/drift.ts";
 import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
@@ -55,9 +55,9 @@ export async function diff(
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		suspects,
 		...(refused === undefined ? {} : { refused }),
-		steps: steps.map((step) => ({ kind: step.kind, commands: describeStep(step) })),
+		steps: steps.map(stepRecord),
 	};
-	if (options.json === true) writeJson(stdout, record);
+	if (options.json === true) writeJson(stdout, "diff", record);
 	else {
 		for (const one of record.stopped) stdout.write(stoppedText(one));
 		for (const text of absentTexts(desired)) stdout.write(`warning: ${text}\n`);

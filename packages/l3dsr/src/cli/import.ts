@@ -60,7 +60,13 @@ export async function importFiles(
 	const conflicts = conflictDiagnostics(imported.services);
 	const { stdout, stderr } = context;
 	if (options.json === true) {
-		writeJson(stdout, { format: options.to, text: printed.text, left, notes: imported.notes, conflicts });
+		writeJson(stdout, "import", {
+			format: options.to,
+			text: printed.text,
+			left,
+			notes: imported.notes,
+			conflicts,
+		});
 	} else {
 		stdout.write(printed.text);
 		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${shortened(what)}: ${why}\n`);

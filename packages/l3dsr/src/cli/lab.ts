@@ -103,7 +103,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		claims,
 		proved: claims.every(({ held }) => held),
 	};
-	if (options.json === true) writeJson(stdout, record);
+	if (options.json === true) writeJson(stdout, "lab", record);
 	print(verdictText(style, claims, (performance.now() - started) / 1000));
 	if (options.keep === true) print(keptText(context, lab));
 	if (!record.proved) throw claimsFailed(lab.topology.name, claims);
@@ -141,7 +141,7 @@ function keptText(context: CliContext, { topology }: Lab): string {
 async function down(context: CliContext, name: string, json: boolean): Promise<ExitCode> {
 	const others = takeDown(name, (commandLine) => commandLine.includes(AGENT));
 	if (json) {
-		writeJson(context.stdout, { lab: name, processesLeft: others });
+		writeJson(context.stdout, "lab-down", { lab: name, processesLeft: others });
 	} else {
 		context.stdout.write(`lab ${name} is taken down\n`);
 		if (others.length > 0) {

@@ -121,7 +121,7 @@ async function probe(
 	const style = styleFor(stdout, env);
 	const [only] = reports;
 	if (options.json === true)
-		writeJson(stdout, { probed: reports.length, failed, unanswered: unasked, targets: reports });
+		writeJson(stdout, "probe", { probed: reports.length, failed, unanswered: unasked, targets: reports });
 	else if (options.file === undefined && only !== undefined) stdout.write(reportText(only, style));
 	else stdout.write(tableText(reports, style));
 	return failed === 0 ? EXIT.done : EXIT.failed;

@@ -6,7 +6,7 @@ import { type ExitCode, exitCodeOf } from "./exit-codes.ts";
 /** Prints what went wrong and returns the exit code that it leads to. */
 export function reportError(context: CliContext, error: unknown): ExitCode {
 	const known = asL3dsrError(error);
-	if (context.argv.includes("--json")) writeJson(context.stderr, { errors: known.diagnostics });
+	if (context.argv.includes("--json")) writeJson(context.stderr, "errors", { errors: known.diagnostics });
 	else context.stderr.write(`${known.diagnostics.map(renderDiagnostic).join("\n")}\n`);
 	if (context.argv.includes("--debug")) context.stderr.write(`${traceOf(error)}\n`);
 	return exitCodeOf(known);

@@ -17,7 +17,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		const options = command.opts<{ json?: boolean; netns?: string }>();
 		return await inNamespace(options, async () => {
 			const observation = await openDatapath(resolveSettings({}, context.env)).observe();
-			if (options.json === true) writeJson(context.stdout, recordOf(observation));
+			if (options.json === true) writeJson(context.stdout, "show", recordOf(observation));
 			else context.stdout.write(rulesText(context, observation));
 			return EXIT.done;
 		});
@@ -42,7 +42,7 @@ function recordOf({ rules, findings }: Observation) {
 			packets: counters.packets,
 			bytes: counters.bytes,
 		})),
-		findings,
+		findings: findings.map(({ kind, object, problem }) => ({ kind, object, problem })),
 	};
 }
 

@@ -1,6 +1,7 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
+import { identifyStatus } from "../inspect/status/identify.ts";
 import { rateOf, type ServiceRow } from "../inspect/status/service-rows.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
@@ -13,6 +14,7 @@ import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { secondsOf } from "./option-values.ts";
+import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { statusText } from "./services/status-text.ts";
@@ -63,7 +65,7 @@ export async function status(
 		return EXIT.done;
 	}
 	const { record, observation } = await look();
-	if (options.json === true) writeJson(context.stdout, record);
+	if (options.json === true) writeJson(context.stdout, "status", identifyStatus(record, VERSION));
 	else if (loaded === undefined && record.services.length === 0) {
 		context.stdout.write(rulesText(context, observation));
 	} else context.stdout.write(statusText(record, styleFor(context.stdout, context.env), false));
@@ -97,7 +99,7 @@ async function watch(
 		const now = performance.now();
 		const elapsed = now - lookedAt;
 		const services = record.services.map((row) => ({ ...row, rate: rateOf(row, before, elapsed) }));
-		if (json) writeJson(stdout, { ...record, services }, { lines: true });
+		if (json) writeJson(stdout, "status", identifyStatus({ ...record, services }, VERSION), { lines: true });
 		else {
 			if (stdout.isTTY === true) stdout.write(Buffer.from("\u001b[H\u001b[2J"));
 			stdout.write(statusText({ ...record, services }, style, true));

@@ -110,7 +110,7 @@ async function tracePacket(
 	const record = packetRecord(traced, 1);
 	const { stdout, env } = context;
 	if (options.json === true)
-		writeJson(stdout, { source: situation.source, notes: situation.notes, ...record });
+		writeJson(stdout, "trace", { source: situation.source, notes: situation.notes, ...record });
 	else {
 		const style = styleFor(stdout, env);
 		for (const note of situation.notes) stdout.write(`${style.bad("note:")} ${note}\n`);

@@ -19,7 +19,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		};
 		const checksum = tcChecksum();
 		if (command.opts<{ json?: boolean }>().json === true) {
-			writeJson(context.stdout, { ...record, tcChecksum: checksum });
+			writeJson(context.stdout, "version", { ...record, tcChecksum: checksum });
 		} else {
 			const lines = { ...record, "tc checksum": tcChecksumText(checksum) };
 			const width = Math.max(...Object.keys(lines).map((key) => key.length)) + 1;

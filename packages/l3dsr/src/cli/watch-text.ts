@@ -27,7 +27,7 @@ export function recordOf(sighting: Sighting) {
 		vip: vip.text,
 		/** The destination port that the packet came with. */
 		port: ports?.destination ?? null,
-		protocol: protocol ?? null,
+		protocol: protocol === undefined ? null : protocolName(protocol),
 		dscp,
 		real: real.text,
 		interface: name,

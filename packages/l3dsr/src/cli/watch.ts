@@ -136,7 +136,7 @@ class Teller {
 		if (this.done) return;
 		this.#lines++;
 		const { stdout } = this.#context;
-		if (this.#options.json === true) writeJson(stdout, recordOf(sighting), { lines: true });
+		if (this.#options.json === true) writeJson(stdout, "watch", recordOf(sighting), { lines: true });
 		else stdout.write(sightingText(sighting, this.#style));
 	};
 
@@ -147,7 +147,7 @@ class Teller {
 		if (more <= 0n) return;
 		this.#leftOut = leftOut;
 		const { stdout } = this.#context;
-		if (this.#options.json === true) writeJson(stdout, { leftOut: more }, { lines: true });
+		if (this.#options.json === true) writeJson(stdout, "watch-left-out", { leftOut: more }, { lines: true });
 		else stdout.write(this.#style.dim(`... ${more} more left out (--rate ${this.#options.rate})\n`));
 	}
 

@@ -8,8 +8,8 @@ export interface TargetReport extends Explanation {
 	readonly real: string;
 	readonly vip?: string;
 	readonly dscp: Dscp;
-	/** The byte that carries the DSCP: `0x1c`. */
-	readonly tos: string;
+	/** The byte that carries the DSCP. */
+	readonly tos: number;
 	readonly protocol: ProbeProtocol;
 	readonly port?: number;
 	/** Every answer came from the VIP. */
@@ -41,7 +41,7 @@ export function reportOf(
 		real: target.real.text,
 		...(target.vip === undefined ? {} : { vip: target.vip.text }),
 		dscp: target.dscp,
-		tos: `0x${tosOfDscp(target.dscp).toString(16).padStart(2, "0")}`,
+		tos: tosOfDscp(target.dscp),
 		protocol: target.protocol,
 		...(target.port === undefined ? {} : { port: target.port }),
 		ok: outcome === "vip" && !withoutEcn,

@@ -1,5 +1,6 @@
 /** What a service selects, in a few words. */
-import { formatDscp } from "@l3dsr/packet";
+import { formatDscp, type Prefix } from "@l3dsr/packet";
+import type { InterfaceName } from "../model/interface-name.ts";
 import type { NumberRange } from "../model/rule.ts";
 import type { Selection } from "../model/service.ts";
 import { protocolName } from "./iptables/names.ts";
@@ -21,17 +22,21 @@ export function selectionText(selection: Selection | undefined): string {
 						.join(" ")
 						.trim(),
 				],
-		interfaces === undefined
-			? []
-			: [`on ${interfaces.map(({ name, wildcard }) => (wildcard ? `${name}+` : name)).join(", ")}`],
-		real === undefined ? [] : [`to ${real.address.text}${isHost(real) ? "" : `/${real.length}`}`],
+		interfaces === undefined ? [] : [`on ${interfaces.map(interfaceText).join(", ")}`],
+		real === undefined ? [] : [`to ${prefixText(real)}`],
 	]
 		.flat()
 		.join(", ");
 }
 
-function isHost({ address, length }: NonNullable<Selection["real"]>): boolean {
-	return length === address.bytes.length * 8;
+/** `eth0`; `eth+` for every name that begins so. */
+export function interfaceText({ name, wildcard }: InterfaceName): string {
+	return wildcard ? `${name}+` : name;
+}
+
+/** `10.0.0.0/24`; a single address without its length. */
+export function prefixText({ address, length }: Prefix): string {
+	return length === address.bytes.length * 8 ? address.text : `${address.text}/${length}`;
 }
 
 function portText({ first, last }: NumberRange): string {

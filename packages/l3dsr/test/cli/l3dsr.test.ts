@@ -65,6 +65,7 @@ describe("l3dsr", () => {
 		const json = await run("version", "--jsn", "--json");
 		assert.equal(json.exitCode, 2);
 		assert.deepEqual(JSON.parse(json.stderr), {
+			schema: "l3dsr.errors/1",
 			errors: [{ code: "USAGE", message: "unknown option '--jsn'", hint: "did you mean --json?" }],
 		});
 	});

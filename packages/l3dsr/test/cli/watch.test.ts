@@ -6,6 +6,7 @@ import { Program, programIdOf, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
 import { openDatapath } from "../../src/rewrite/host-datapath.ts";
 import { ethernet, icmpv6, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
 import { daddrRule } from "../packets/rules.ts";
@@ -121,7 +122,7 @@ test("watch --json prints the same as records, and is stopped by a signal", asyn
 	await waitFor("the end", () => child.signalCode !== null || child.exitCode !== null, PATIENCE_MS);
 	assert.equal(child.signalCode, "SIGTERM");
 	const [line = "", ...more] = child.text().split("\n");
-	const { time, ...record } = JSON.parse(line);
+	const { time, schema: _, ...record } = assertRecord("watch", line);
 	// The kernel's clock and the wall clock are read one after the other.
 	assert.ok(Date.parse(time) >= sentMs - 100 && Date.parse(time) <= Date.now() + 100, time);
 	assert.deepEqual(record, {
@@ -129,7 +130,7 @@ test("watch --json prints the same as records, and is stopped by a signal", asyn
 		clientPort: 51234,
 		vip: "192.0.2.10",
 		port: 80,
-		protocol: 6,
+		protocol: "tcp",
 		dscp: 7,
 		real: "10.0.0.5",
 		interface: "v0",

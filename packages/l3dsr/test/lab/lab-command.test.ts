@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { listNamedNamespaces, namedNamespacePath } from "@l3dsr/linux";
 import { commandPath, interrupt, type Started, start } from "../../../../test/support/commands.ts";
 import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
 import { hostLockPath } from "../../src/host/lock.ts";
 import { CLAIMS } from "../../src/lab/claims.ts";
 import { HOSTS, REAL_SERVERS } from "../../src/lab/layout.ts";
@@ -37,15 +38,15 @@ async function assertNothingLeft(): Promise<void> {
 
 /** `seenAs`: where a capture on the real server sees the request go, the VIP if it looks behind the rewriting. */
 function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "real server"): void {
-	const record = JSON.parse(json);
+	const record = assertRecord("lab", json);
 	assert.deepEqual(
-		record.claims.map(({ id, held }: { id: string; held: boolean }) => [id, held]),
+		record.claims.map(({ id, held }) => [id, held]),
 		Object.keys(CLAIMS).map((id) => [id, true]),
 	);
 	assert.equal(record.proved, true);
 	for (const { vip, server, request, answer } of record.journeys) {
 		assert.deepEqual(
-			request.map(({ host, destination }: Record<string, string>) => [host, destination === vip]),
+			request.map(({ host, destination }) => [host, destination === vip]),
 			[
 				["client", true],
 				["router", true],
@@ -57,7 +58,7 @@ function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "r
 			],
 		);
 		assert.deepEqual(
-			answer.map(({ host, source }: Record<string, string>) => [host, source === vip]),
+			answer.map(({ host, source }) => [host, source === vip]),
 			[
 				[server, true],
 				["router", true],

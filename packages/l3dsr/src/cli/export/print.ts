@@ -32,7 +32,7 @@ export function printTable(
 ): Printed {
 	const printed = format.print(table);
 	if (json === true) {
-		writeJson(context.stdout, { format: name, ...printed });
+		writeJson(context.stdout, "export", { format: name, ...printed });
 		return printed;
 	}
 	context.stdout.write(printed.text);

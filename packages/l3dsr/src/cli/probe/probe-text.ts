@@ -22,7 +22,7 @@ export function tableText(reports: readonly TargetReport[], style: Style): strin
 		report.real,
 		report.vip ?? "-",
 		String(report.dscp),
-		report.tos,
+		`0x${report.tos.toString(16).padStart(2, "0")}`,
 		serviceOf(report),
 		report.ok ? `ok ${timeOf(report)}` : verdictText(report),
 	]);

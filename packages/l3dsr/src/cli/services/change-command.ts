@@ -46,7 +46,7 @@ export async function change(
 		const { stopped, wish } = desired;
 		for (const text of absentTexts(desired)) context.stderr.write(`warning: ${text}\n`);
 		if (options.json === true) {
-			writeJson(stdout, {
+			writeJson(stdout, "plan", {
 				configuration: options.configuration ?? null,
 				dryRun: options.dryRun === true,
 				stopped: stopped.map(stoppedRecord),

@@ -12,6 +12,7 @@ import { packetRecord } from "../../inspect/trace/record.ts";
 import type { PacketMeta, Situation } from "../../inspect/trace/situation.ts";
 import { type TracedAll, traceAll } from "../../inspect/trace/trace-all.ts";
 import type { Traced } from "../../inspect/trace/traced.ts";
+import { jsonText } from "../../json.ts";
 import { protocolName } from "../../syntax/iptables/names.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { type Style, styleFor } from "../style.ts";
@@ -51,18 +52,18 @@ export async function traceCapture(
 		if ("notIp" in result) {
 			print(
 				options.json === true
-					? `${JSON.stringify({ number, notIp: result.notIp })}\n`
+					? `${jsonText("trace", { number, notIp: result.notIp })}\n`
 					: line(number, result, style),
 			);
 		} else if (options.json === true) {
-			print(`${JSON.stringify(packetRecord(result, number))}\n`);
+			print(`${jsonText("trace", packetRecord(result, number))}\n`);
 		} else if (options.verbose === true) {
 			print(`${number}. ${packetText(packetRecord(result, number), style, situation.source)}\n`);
 		} else print(line(number, result, style));
 	});
 	stdout.write(text);
 	const summary = summarize(all, situation, [...situation.notes, ...input.notes]);
-	if (options.json === true) writeJson(stdout, { summary }, { lines: true });
+	if (options.json === true) writeJson(stdout, "trace-summary", { summary }, { lines: true });
 	else stdout.write(summaryText(summary, style));
 	return { agreed: summary.kernel.every(agrees), results };
 }

@@ -1,5 +1,6 @@
 /** What runs, service by service: the record that `status` prints. Pure. */
 
+import type { SelectionRecord } from "@l3dsr/records";
 import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
 import { type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
@@ -10,12 +11,15 @@ import type { StoppedService } from "../../plan/startable.ts";
 import type { DatapathName, ObservedRule } from "../../rewrite/datapath.ts";
 import { raiseRules } from "../../syntax/config/raise-rules.ts";
 import { selectionText } from "../../syntax/selection-text.ts";
+import { selectionRecord } from "./selection-record.ts";
 
 export interface ServiceRow {
 	readonly name: string;
 	readonly type: "l3dsr" | "l2dsr";
 	readonly vip: string;
+	/** In words, and as values. */
 	readonly selects: string;
+	readonly selection: readonly SelectionRecord[];
 	/** `partial`: the address without all rules, or the other way round. `stopped`: not to be had on this host. */
 	readonly state: "up" | "partial" | "down" | "stopped" | "not configured";
 	/** Why it is stopped. */
@@ -65,6 +69,7 @@ export function serviceRows(
 			type: serviceType(service),
 			vip: service.vip.text,
 			selects: selectionText(service.selection),
+			selection: service.selection === undefined ? [] : [selectionRecord(service.selection)],
 			...(reason === undefined ? { state: stateOf(parts) } : { state: "stopped", reason }),
 			loopback: loopbackText(entry),
 			rules: { present, wanted: wanted.length },
@@ -108,7 +113,7 @@ function strayRows(
 				name: signatureOf(first.rule) ?? vip.text,
 				type: "l3dsr",
 				vip: vip.text,
-				selects: raisedText(found.map(({ rule }) => rule)),
+				...raised(found.map(({ rule }) => rule)),
 				state: stateFor(true, entry !== undefined),
 				loopback: loopbackText(entry),
 				rules: { present: found.length, wanted: 0 },
@@ -128,6 +133,7 @@ function strayRows(
 					type: "l2dsr",
 					vip: vip.text,
 					selects: selectionText(undefined),
+					selection: [],
 					state: stateFor(entry !== undefined),
 					loopback: loopbackText(entry),
 					rules: { present: 0, wanted: 0 },
@@ -139,12 +145,16 @@ function strayRows(
 }
 
 /** What rules select that no configuration explains. */
-function raisedText(rules: readonly Rule[]): string {
+function raised(rules: readonly Rule[]): Pick<ServiceRow, "selects" | "selection"> {
 	const { services, left } = raiseRules(rules);
-	return [
-		...services.map(({ service }) => selectionText(service.selection)),
-		...(left.length === 0 ? [] : ["rules that no service has"]),
-	].join("; ");
+	const selections = services.flatMap(({ service: { selection } }) => selection ?? []);
+	return {
+		selects: [
+			...selections.map(selectionText),
+			...(left.length === 0 ? [] : ["rules that no service has"]),
+		].join("; "),
+		selection: selections.map(selectionRecord),
+	};
 }
 
 /** IPv6 addresses have no label. */

@@ -22,7 +22,7 @@ export interface StatusRecord {
 		readonly tcChecksum?: TcChecksum;
 	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
-	readonly drift: readonly Pick<Finding, "object" | "problem">[];
+	readonly drift: readonly Pick<Finding, "kind" | "object" | "problem">[];
 	/** What else is wrong, in sentences. */
 	readonly warnings: readonly string[];
 	/** Why up cannot make the host so, if it cannot. */
@@ -51,7 +51,7 @@ export function statusOf(
 			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
-		drift: drift.map(({ object, problem }) => ({ object, problem })),
+		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		warnings: absentTexts(desired),
 		...(refusal === undefined ? {} : { refused: refusal }),
 		otherRules: snapshot.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,

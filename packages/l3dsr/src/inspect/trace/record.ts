@@ -1,6 +1,16 @@
 /** What became of one packet: the record that is printed, as text or as JSON. Pure. */
-import { type ChecksumVerdict, type ParsedPacket, parsePacket, verifyChecksums } from "@l3dsr/packet";
+import {
+	addressFromBytes,
+	type ChecksumVerdict,
+	dscpOfTos,
+	type ParsedPacket,
+	parsePacket,
+	verifyChecksums,
+	wordAt,
+} from "@l3dsr/packet";
+import type { TraceRecord } from "@l3dsr/records";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
+import { protocolName } from "../../syntax/iptables/names.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 import { type ComparedField, compareFields, headerFields } from "./header-fields.ts";
 import { type StopResult, travel } from "./journey.ts";
@@ -37,6 +47,8 @@ export interface PacketRecord {
 	readonly capturedBytes?: number;
 	/** The packet is taken with the transport checksum that its sender left to the interface. */
 	readonly checksumCompleted: boolean;
+	/** As it arrives; absent where it cannot be read. */
+	readonly packet?: NonNullable<TraceRecord["packet"]>;
 	readonly stops: readonly StopRecord[];
 	readonly header: readonly ComparedField[];
 	readonly checksums: readonly ChecksumRecord[];
@@ -65,6 +77,7 @@ export function packetRecord(traced: Traced, number: number): PacketRecord {
 		...(journey.unreadable === undefined ? {} : { unreadable: journey.unreadable }),
 		...(complete ? {} : { capturedBytes: input.capturedBytes }),
 		checksumCompleted: input.checksumCompleted,
+		...(packet === undefined ? {} : { packet: packetFields(before, packet) }),
 		stops: journey.stops.map((stop) => stopRecord(stop, context)),
 		header:
 			packet === undefined || typeof rewritten === "string"
@@ -85,6 +98,28 @@ export function packetRecord(traced: Traced, number: number): PacketRecord {
 		kernel,
 		before: Buffer.from(before.subarray(0, input.capturedBytes)).toString("hex"),
 		after: Buffer.from(after.subarray(0, input.capturedBytes)).toString("hex"),
+	};
+}
+
+function packetFields(bytes: Uint8Array, packet: ParsedPacket): NonNullable<TraceRecord["packet"]> {
+	const { family, tos, ttl, length, protocol, transport } = packet;
+	const ports =
+		transport?.portsPresent === true
+			? {
+					sourcePort: wordAt(bytes, transport.offset),
+					destinationPort: wordAt(bytes, transport.offset + 2),
+				}
+			: {};
+	return {
+		family,
+		source: addressFromBytes(packet.source).text,
+		destination: addressFromBytes(packet.destination).text,
+		...(protocol === undefined ? {} : { protocol: protocolName(protocol) }),
+		...ports,
+		dscp: dscpOfTos(tos),
+		ecn: tos & 3,
+		ttl,
+		bytes: length,
 	};
 }
 

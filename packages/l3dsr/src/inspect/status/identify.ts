@@ -1,0 +1,14 @@
+/** A status with what it is about: which host, and when. */
+import { hostname, release } from "node:os";
+import type { Printable } from "../../json.ts";
+import type { StatusRecord } from "./status.ts";
+
+/** `version` is that of l3dsr. */
+export function identifyStatus(record: StatusRecord, version: string, now = new Date()): Printable<"status"> {
+	const roles = record.services.length > 0 ? (["real server"] as const) : [];
+	return {
+		time: now.toISOString(),
+		host: { name: hostname(), l3dsr: version, kernel: release(), roles },
+		...record,
+	};
+}

@@ -1,0 +1,37 @@
+/** What is done, or would be, to a host: `l3dsr up --json`, `down --json`, `diff --json`. */
+import * as z from "zod/mini";
+import { address, described, drift, flag, list, record, schema, text } from "./value.ts";
+
+const kind = () =>
+	described(text(), "guard, add-address, remove-address, relabel, resize, rules; there may be more.");
+const commands = () =>
+	described(list(text()), "One line for each thing that is done, as the command that does the same.");
+
+export const step = record({
+	kind: kind(),
+	subjects: described(list(text()), "Names of the services that it is about; the VIP where there is none."),
+	commands: commands(),
+});
+
+export const stopped = described(
+	record({ service: text(), vip: address(), reason: text() }),
+	"A service that this host cannot have.",
+);
+
+export const plan = record({
+	schema: schema("plan"),
+	configuration: described(z.nullable(text()), "Name of the file; null for down."),
+	dryRun: flag(),
+	stopped: list(stopped),
+	steps: list(step),
+});
+
+export const diff = record({
+	schema: schema("diff"),
+	configuration: text(),
+	stopped: list(stopped),
+	drift: list(drift),
+	suspects: described(list(text()), "Who could have done it, the likeliest first."),
+	refused: z.optional(described(text(), "Why up would refuse.")),
+	steps: described(list(step), "What up would do."),
+});

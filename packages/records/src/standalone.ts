@@ -1,0 +1,57 @@
+/** The schema of each record that stands alone. */
+import type * as z from "zod/mini";
+import { check } from "./check.ts";
+import { errors } from "./diagnostic.ts";
+import { events } from "./event.ts";
+import { exported, imported } from "./export.ts";
+import { findings } from "./finding.ts";
+import { fleet } from "./fleet.ts";
+import { lab, labDown } from "./lab.ts";
+import { diff, plan } from "./plan.ts";
+import { probe } from "./probe.ts";
+import { show } from "./show.ts";
+import { status } from "./status.ts";
+import { tracedFrame, traceSummary } from "./trace.ts";
+import type { StandaloneName } from "./version.ts";
+import { version } from "./version-record.ts";
+import { watch, watchLeftOut } from "./watch.ts";
+
+export const STANDALONE = {
+	status,
+	findings,
+	events,
+	fleet,
+	trace: tracedFrame,
+	"trace-summary": traceSummary,
+	errors,
+	plan,
+	diff,
+	check,
+	show,
+	watch,
+	"watch-left-out": watchLeftOut,
+	probe,
+	export: exported,
+	import: imported,
+	lab,
+	"lab-down": labDown,
+	version,
+} as const satisfies Record<StandaloneName, z.ZodMiniType>;
+
+/** Name → record, without the field that says which it is. */
+export type Standalone = {
+	readonly [N in StandaloneName]: WithoutSchema<z.output<(typeof STANDALONE)[N]>>;
+};
+type WithoutSchema<T> = T extends unknown ? Omit<T, "schema"> : never;
+
+/**
+ * A record before it is printed: what becomes a number may be a bigint still, and what is read as an optional field may
+ * not be undefined.
+ */
+export type Unprinted<T> = T extends number
+	? T | bigint
+	: T extends readonly (infer Item)[]
+		? readonly Unprinted<Item>[]
+		: T extends object
+			? { readonly [K in keyof T]: Unprinted<T[K]> }
+			: T;
