@@ -47,7 +47,15 @@ const DATA_BYTES = 2048;
 const CONTROL_BYTES = 256;
 
 export type DatagramEvent =
-	| { readonly kind: "datagram"; readonly from: Uint8Array; readonly tos: number }
+	| {
+			readonly kind: "datagram";
+			readonly from: Uint8Array;
+			/** 0 for an echo. */
+			readonly port: number;
+			readonly tos: number;
+			/** What it carries, at most 2,048 bytes of it. */
+			readonly data: Uint8Array;
+	  }
 	| {
 			readonly kind: "icmp-error";
 			readonly from: Uint8Array;
@@ -60,6 +68,7 @@ export type DatagramEvent =
 interface Message {
 	readonly name: Uint8Array;
 	readonly control: Uint8Array;
+	readonly data: Uint8Array;
 }
 
 /** A socket with a port, or echo identifier, of its own. */
@@ -107,7 +116,8 @@ export class DatagramSocket implements Disposable {
 		const answer = this.#receive(MSG_DONTWAIT);
 		if (answer !== undefined) {
 			const tos = this.#control(answer, this.#options.tos)?.[0] ?? 0;
-			return { kind: "datagram", from: decodeSocketAddress(answer.name).address, tos };
+			const { address, port } = decodeSocketAddress(answer.name);
+			return { kind: "datagram", from: address, port, tos, data: answer.data };
 		}
 		const error = this.#receive(MSG_DONTWAIT | MSG_ERRQUEUE);
 		const data = error === undefined ? undefined : this.#control(error, this.#options.receiveErrors);
@@ -135,7 +145,8 @@ export class DatagramSocket implements Disposable {
 			const result = recvmsg(this.#fd, header, flags);
 			if (result === -ERRNO.EINTR) continue;
 			if (result < 0) return undefined; // nothing there; an error that is pending is in the error queue as well
-			return { name, control: control.subarray(0, Number(MSGHDR.decode(header).controllen)) };
+			const { controllen } = MSGHDR.decode(header);
+			return { name, control: control.subarray(0, Number(controllen)), data: data.subarray(0, result) };
 		}
 	}
 

@@ -62,7 +62,13 @@ export {
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
-export { untilReadable, type WaitOptions, type WaitSignal, watchReadable } from "./readable.ts";
+export {
+	untilReadable,
+	type WaitOptions,
+	type WaitSignal,
+	watchReadable,
+	watchWritable,
+} from "./readable.ts";
 export {
 	type AddressKey,
 	addAddress,
@@ -123,4 +129,5 @@ export {
 	type RouteRule,
 } from "./rtnetlink/rule.ts";
 export { withSignalsHeld } from "./signal-mask.ts";
+export { type Connecting, StreamSocket } from "./stream-socket.ts";
 export { UnixDatagramSender } from "./unix-datagram.ts";

@@ -14,6 +14,7 @@ import {
 	AF_INET6,
 	AF_PACKET,
 	bind,
+	connect,
 	MSG_DONTWAIT,
 	OPTION_INT,
 	recv,
@@ -28,7 +29,7 @@ import {
 	setsockopt,
 	socket,
 } from "./socket.ts";
-import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
+import { encodeSocketAddress, familyOfBytes, nameOf } from "./socket-address.ts";
 import { ANSWERS, attachFilter, NOTHING } from "./socket-filter.ts";
 
 const IPPROTO_RAW = 255;
@@ -40,13 +41,7 @@ const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 
-const connect = libcFunction<[number, Uint8Array, number]>(
-	"int connect(int fd, void *address, unsigned int length)",
-);
 const listen = libcFunction<[number, number]>("int listen(int fd, int backlog)");
-const getsockname = libcFunction<[number, Uint8Array, Uint8Array]>(
-	"int getsockname(int fd, void *address, void *length)",
-);
 
 /** Sends and receives both families. `using socket = new IpSocket()`. */
 export class IpSocket implements Disposable {
@@ -187,10 +182,4 @@ export function sourceAddressFor(destination: ArrayLike<number>, tos: number): U
 	} finally {
 		closeSync(fd);
 	}
-}
-
-function nameOf(fd: number, doing: string): ReturnType<typeof decodeSocketAddress> {
-	const address = new Uint8Array(SOCKADDR_BYTES);
-	check(getsockname(fd, address, OPTION_INT.encode({ value: address.length })), doing);
-	return decodeSocketAddress(address);
 }

@@ -12,6 +12,7 @@ import { addressOf, check, libcFunction, libcFunctionInThread } from "./libc.ts"
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL = { ADD: 1, DEL: 2, MOD: 3 } as const;
 const EPOLLIN = 0x001;
+const EPOLLOUT = 0x004;
 /** After one event the descriptor is quiet until it is armed again: a reader that is slow is not called twice. */
 const EPOLLONESHOT = 1 << 30;
 const EFD_CLOEXEC_NONBLOCK = 0o2004000;
@@ -37,11 +38,16 @@ const eventfd = libcFunction<[initial: number, flags: number]>(
 	"int eventfd(unsigned int initval, int flags)",
 );
 
+interface Listener {
+	readonly events: number;
+	readonly ready: () => void;
+}
+
 class Poller {
 	readonly #epoll: number;
 	/** Written to make the thread come back. */
 	readonly #wake: number;
-	readonly #listeners = new Map<number, () => void>();
+	readonly #listeners = new Map<number, Listener>();
 	readonly #events = new Uint8Array(EVENT.size * MOST_EVENTS);
 	#isWaiting = false;
 	/** libuv joins its threads when the process exits. */
@@ -59,9 +65,9 @@ class Poller {
 		process.once("exit", this.#onExit);
 	}
 
-	add(fd: number, listener: () => void): void {
+	add(fd: number, listener: Listener): void {
 		if (this.#listeners.has(fd)) throw new RangeError(`descriptor ${fd} is waited for already`);
-		const result = this.#control(EPOLL_CTL.ADD, fd, EPOLLIN | EPOLLONESHOT);
+		const result = this.#control(EPOLL_CTL.ADD, fd, listener.events | EPOLLONESHOT);
 		if (result < 0 && this.#listeners.size === 0 && !this.#isWaiting) this.#close();
 		check(result, `wait for descriptor ${fd}`);
 		this.#listeners.set(fd, listener);
@@ -105,9 +111,10 @@ class Poller {
 			}
 			const listener = this.#listeners.get(fd);
 			if (listener === undefined) continue;
-			listener();
+			listener.ready();
 			// Level-triggered: if something is there still, it is told at once.
-			if (this.#listeners.get(fd) === listener) this.#control(EPOLL_CTL.MOD, fd, EPOLLIN | EPOLLONESHOT);
+			if (this.#listeners.get(fd) === listener)
+				this.#control(EPOLL_CTL.MOD, fd, listener.events | EPOLLONESHOT);
 		}
 	}
 
@@ -136,9 +143,18 @@ let poller: Poller | undefined;
  * descriptor that cannot be polled, a file's), RangeError when somebody waits for it already.
  */
 export function watchReadable(fd: number, ready: () => void): Disposable {
+	return watch(fd, EPOLLIN, ready);
+}
+
+/** The same for when something can be written to `fd`: a connection is there, or has failed. */
+export function watchWritable(fd: number, ready: () => void): Disposable {
+	return watch(fd, EPOLLOUT, ready);
+}
+
+function watch(fd: number, events: number, ready: () => void): Disposable {
 	poller ??= new Poller();
 	const own = poller;
-	own.add(fd, ready);
+	own.add(fd, { events, ready });
 	return { [Symbol.dispose]: () => own.remove(fd) };
 }
 

@@ -1,6 +1,7 @@
 /** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)) from and to plain bytes of an address. */
 import { Layout } from "./layout.ts";
-import { AF_INET, AF_INET6 } from "./socket.ts";
+import { check } from "./libc.ts";
+import { AF_INET, AF_INET6, getsockname, OPTION_INT } from "./socket.ts";
 
 const SOCKADDR_IN = new Layout({
 	family: "u16",
@@ -39,4 +40,11 @@ export function encodeSocketAddress(address: ArrayLike<number>, port: number): U
 export function decodeSocketAddress(bytes: Uint8Array): SocketAddress {
 	const { family, port, address } = SOCKADDR_IN.decode(bytes);
 	return family === AF_INET ? { address, port } : SOCKADDR_IN6.decode(bytes);
+}
+
+/** Where a socket is bound. Throws SyscallError. */
+export function nameOf(fd: number, doing: string): SocketAddress {
+	const address = new Uint8Array(SOCKADDR_BYTES);
+	check(getsockname(fd, address, OPTION_INT.encode({ value: address.length })), doing);
+	return decodeSocketAddress(address);
 }

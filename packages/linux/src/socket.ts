@@ -12,10 +12,13 @@ export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
+export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 /** Options of every socket, socket(7). */
 export const SOL_SOCKET = 1;
+export const SO_ERROR = 4;
+export const SO_LINGER = 13;
 export const SO_RCVTIMEO = 20;
 export const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;
@@ -52,6 +55,16 @@ export const SOCKADDR_LL = new Layout({
 export const socket = libcFunction<[domain: number, type: number, protocol: number]>(
 	"int socket(int domain, int type, int protocol)",
 );
+/** Calls of connecting and naming, connect(2), listen(2), getsockname(2). */
+export const connect = libcFunction<[fd: number, address: Uint8Array, length: number]>(
+	"int connect(int fd, void *address, unsigned int length)",
+);
+export const getsockname = libcFunction<[fd: number, address: Uint8Array, length: Uint8Array]>(
+	"int getsockname(int fd, void *address, void *length)",
+);
+export const getsockopt = libcFunction<
+	[fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array]
+>("int getsockopt(int fd, int level, int name, void *value, void *length)");
 export const bind = libcFunction<[fd: number, address: Uint8Array, length: number]>(
 	"int bind(int fd, const void *address, unsigned int length)",
 );
