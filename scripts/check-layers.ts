@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	programs: [],
 	host: ["model"],
 	rewrite: ["model", "syntax", "plan", "programs", "host"],
-	balance: ["model", "programs", "rewrite", "host"],
+	"vip-path": ["programs"],
+	balance: ["model", "programs", "rewrite", "host", "vip-path"],
 	reconcile: ["model", "plan", "host", "rewrite"],
 	sources: ["model", "syntax", "host"],
 	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite", "reconcile", "sources"],
@@ -35,7 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 		"sources",
 		"inspect",
 	],
-	probe: ["model"],
+	probe: ["model", "vip-path"],
 	lab: ["model", "syntax", "plan", "rewrite", "host"],
 	cli: [
 		"model",

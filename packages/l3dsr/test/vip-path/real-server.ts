@@ -1,0 +1,93 @@
+/**
+ * A real server for tests: a namespace on a wire to the test's own, with the VIP on its loopback, and the rule by nft(8),
+ * which shares no code with l3dsr.
+ */
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
+import { type Address, parseAddress } from "@l3dsr/packet";
+import { ip, Netns } from "../../../../test/support/netns.ts";
+
+export const VIP = { ipv4: address("192.0.2.10"), ipv6: address("2001:db8:a::10") } as const;
+export const CODE = 7;
+
+export function address(text: string): Address {
+	const found = parseAddress(text);
+	if (found === undefined) throw new RangeError(text);
+	return found;
+}
+
+/** Real server `n` is 10.1.n.2 and 2001:db8:1:n::2, behind the interface `real`n of this namespace. */
+export class RealServer implements AsyncDisposable {
+	readonly addresses: { readonly ipv4: Address; readonly ipv6: Address };
+	readonly netns: Netns;
+	readonly #device: string;
+	readonly #servers: Server[] = [];
+
+	constructor(n: number) {
+		this.#device = `real${n}`;
+		this.addresses = { ipv4: address(`10.1.${n}.2`), ipv6: address(`2001:db8:1:${n}::2`) };
+		this.netns = new Netns(`real${n}`);
+		ip(`link add real${n} type veth peer name eth0 netns ${this.netns.name}`);
+		ip(`address add 10.1.${n}.1/24 dev real${n}`);
+		ip(`address add 2001:db8:1:${n}::1/64 dev real${n} nodad`);
+		ip(`link set real${n} up`);
+		this.netns.ip(`address add 10.1.${n}.2/24 dev eth0`);
+		this.netns.ip(`address add 2001:db8:1:${n}::2/64 dev eth0 nodad`);
+		this.netns.ip("link set eth0 up");
+		this.netns.ip(`route add default via 10.1.${n}.1`);
+		this.netns.ip(`-6 route add default via 2001:db8:1:${n}::1`);
+		this.netns.ip(`address add ${VIP.ipv4.text}/32 dev lo`);
+		this.netns.ip(`address add ${VIP.ipv6.text}/128 dev lo nodad`);
+		this.addRule();
+	}
+
+	addRule(): void {
+		this.netns.run(
+			"nft",
+			"add table inet marks { chain arrive { type filter hook prerouting priority raw; }; }",
+		);
+		this.netns.run("nft", `add rule inet marks arrive ip dscp ${CODE} ip daddr set ${VIP.ipv4.text}`);
+		this.netns.run("nft", `add rule inet marks arrive ip6 dscp ${CODE} ip6 daddr set ${VIP.ipv6.text}`);
+	}
+
+	removeRule(): void {
+		this.netns.run("nft", "delete table inet marks");
+	}
+
+	/** Everything that arrives is dropped in silence. */
+	fallSilent(): void {
+		this.netns.run(
+			"nft",
+			"add table inet silent { chain arrive { type filter hook prerouting priority -400; policy drop; }; }",
+		);
+	}
+
+	speakAgain(): void {
+		this.netns.run("nft", "delete table inet silent");
+	}
+
+	/** Has `server` listen there, on all addresses of both families; gives the port. */
+	listen(server: Server, port = 0): number {
+		using namespace = NetworkNamespace.open(namedNamespacePath(this.netns.name));
+		// Without a host, Node opens and binds the socket at once.
+		namespace.within(() => server.listen(port));
+		this.#servers.push(server);
+		return (server.address() as AddressInfo).port; // of a server that listens on TCP
+	}
+
+	/** A server that accepts connections and says nothing. */
+	listenTcp(): number {
+		return this.listen(createServer((peer) => peer.on("error", () => {}).resume()));
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		for (const server of this.#servers) {
+			if ("closeAllConnections" in server && typeof server.closeAllConnections === "function")
+				server.closeAllConnections();
+			server.close();
+		}
+		// A namespace that is deleted lives on until its last socket is gone.
+		ip(`link delete ${this.#device}`);
+		this.netns[Symbol.dispose]();
+	}
+}
