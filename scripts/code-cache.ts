@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
-/** Functions are told by how they begin, without line ends: enough to tell nearly all of them apart. */
+/** Functions are identified by how they begin, without line ends: enough to tell nearly all of them apart. */
 export const PREFIX_LENGTH = 40;
 
 /** How each function begins, a line for each. Written by bench/hot-functions.ts. */

@@ -56,7 +56,7 @@ export class Stack {
 		return this.#emitter.read(this.#frame);
 	}
 
-	/** The offset of so many bytes, aligned to 8, below the frame pointer. */
+	/** The offset of this many bytes, aligned to 8, below the frame pointer. */
 	#take(name: string, bytes: number): number {
 		this.#bytes += Math.ceil(bytes / SLOT_BYTES) * SLOT_BYTES;
 		if (this.#bytes > STACK_BYTES) {

@@ -22,7 +22,7 @@ function failureError(failure: Failure): L3dsrError {
 		case "unreached":
 			return new L3dsrError({
 				code: "DATAPATH_VERIFY",
-				message: "verify the host after the change: it is not as it should be",
+				message: "verify the host after the change: it differs from what was applied",
 				notes: failure.left.flatMap((step) => describeStep(step)).map((line) => `still to do: ${line}`),
 				hint: "something else may be changing this host at the same time; run it again",
 			});

@@ -113,7 +113,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 function hookWithoutEbpf({ hook, datapath }: Options): L3dsrError {
 	return new L3dsrError({
 		code: "USAGE",
-		message: `lab --datapath ${datapath} --hook ${hook}: only a program of ebpf hangs at a hook`,
+		message: `lab --datapath ${datapath} --hook ${hook}: --hook is for datapath ebpf only`,
 		hint: "leave out one of the two",
 	});
 }

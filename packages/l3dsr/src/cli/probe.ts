@@ -46,7 +46,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--udp", "send a datagram instead of a TCP SYN")
 		.option("--icmp", "send an echo request")
 		.option("--ecn", "set the ECN bits too")
-		.option("--count <n>", "ask so many times", (text) => wholeNumber("--count", text, 1, 10_000), 1)
+		.option("--count <n>", "number of probes", (text) => wholeNumber("--count", text, 1, 10_000), 1)
 		.option(
 			"--timeout <seconds>",
 			"how long to wait for an answer",

@@ -42,12 +42,12 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--client <address[/length]>", "only packets from here")
 		.option("-i, --interface <name>", "only packets that arrive there")
 		.option("--flows", "only the first packet of each flow")
-		.option("-n, --count <number>", "end after so many lines", (text) =>
+		.option("-n, --count <number>", "end after this many lines", (text) =>
 			wholeNumber("--count", text, 1, Number.MAX_SAFE_INTEGER),
 		)
 		.option(
 			"--rate <packets>",
-			"at most so many a second; the others are counted",
+			"print at most this many a second, and count the others",
 			(text) => wholeNumber("--rate", text, 1, 1_000_000),
 			1000,
 		)

@@ -93,7 +93,7 @@ function guardDrift(
 	}
 	const mute = lacking(lacking(now, wanted), guard.held);
 	if (mute.length > 0) {
-		return [{ kind: "guard", object, problem: `silences ${textOf(mute)}, which this host shall answer for` }];
+		return [{ kind: "guard", object, problem: `silences ${textOf(mute)}, which this host must answer for` }];
 	}
 	const newcomers = (step.guard?.held.length ?? 0) > guard.held.length;
 	return newcomers ? [] : [{ kind: "network", object, problem: MADE_FOR_OTHER_ADDRESSES }];
@@ -117,13 +117,18 @@ function ruleDrift(
 			({ service }) => service.name === name && sameAddress(service.vip, rule.target.daddr),
 		)?.reason;
 		if (reason !== undefined) {
-			drift.push({ kind: "stopped", object, problem: `has nothing to rewrite to: ${reason}`, rule });
+			drift.push({ kind: "stopped", object, problem: `cannot rewrite: ${reason}`, rule });
 		} else if (name === undefined) {
-			drift.push({ kind: "rule-to-take-over", object, problem: "does what a service here does", rule });
+			drift.push({
+				kind: "rule-to-take-over",
+				object,
+				problem: "duplicates the rule of a service here",
+				rule,
+			});
 		} else if (twin(kept)) {
-			drift.push({ kind: "rule-duplicate", object, problem: "stands more than once", rule });
+			drift.push({ kind: "rule-duplicate", object, problem: "exists more than once", rule });
 		} else {
-			drift.push({ kind: "rule-superfluous", object, problem: "is not what its service asks for", rule });
+			drift.push({ kind: "rule-superfluous", object, problem: "does not match its service", rule });
 		}
 	}
 	for (const rule of added) {
@@ -133,7 +138,7 @@ function ruleDrift(
 				? {
 						kind: "rule-to-hand-back",
 						object: `a rule for ${rule.target.daddr.text}`,
-						problem: "is dsrctl's now",
+						problem: "belongs to dsrctl now",
 						rule,
 					}
 				: { kind: "rule-missing", object: `a rule of ${name}`, problem: "is missing", rule },

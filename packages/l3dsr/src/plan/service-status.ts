@@ -25,7 +25,7 @@ export interface ServiceRow {
 	readonly source: "conf" | "disc";
 }
 
-/** A rule that stands more than once. */
+/** A rule that exists more than once. */
 export interface DuplicateRules {
 	readonly address: string;
 	readonly dscp: string;

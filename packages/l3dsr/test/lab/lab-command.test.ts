@@ -187,7 +187,7 @@ describe("l3dsr lab", () => {
 		assert.equal(exitCode, 2);
 		assert.match(
 			stderr,
-			/^error\[USAGE\]: lab --datapath nft --hook tcx: only a program of ebpf hangs at a hook$/m,
+			/^error\[USAGE\]: lab --datapath nft --hook tcx: --hook is for datapath ebpf only$/m,
 		);
 	});
 

@@ -28,7 +28,7 @@ export function renderReport({ rows, duplicates }: ServiceReport, options: Table
 	return duplicateLines(duplicates) + lines.map((cells) => `${renderLine(columns, cells)}\n`).join("");
 }
 
-/** One line for each rule that stands more than once. */
+/** One line for each rule that exists more than once. */
 export function duplicateLines(duplicates: readonly DuplicateRules[]): string {
 	return duplicates.map((one) => `${duplicateLine(one)}\n`).join("");
 }

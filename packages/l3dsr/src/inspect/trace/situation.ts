@@ -94,7 +94,7 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 	}
 }
 
-/** Where no namespace is to be had, the oracle answers alone, and it is said why. */
+/** Where a namespace cannot be made, the oracle answers alone, and it is said why. */
 async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | L3dsrError> {
 	try {
 		return await RulesReplica.of(options);

@@ -94,7 +94,7 @@ export const MODE_OPTIONS = {
 		short: "w",
 		argument: "[seconds]",
 		optional: "attached",
-		help: "wait for the lock (for ever, or so many seconds) instead of failing at once",
+		help: "wait for the lock (for ever, or for this many seconds) instead of failing at once",
 	},
 	waitInterval: {
 		long: ["wait-interval"],

@@ -413,7 +413,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 		steps: ["dsrctl -f c.conf -a status", "dsrctl -f c.conf -ax status"],
 	},
 	duplicates: {
-		title: "rules that stand more than once are told, and stop removes each",
+		title: "rules that exist more than once are reported, and stop removes each",
 		files: { "c.conf": "192.0.2.10=0x1c\n2001:DB8::1=29\n" },
 		steps: [
 			...[1, 2, 3].map(

@@ -165,13 +165,13 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 		{
 			what: "a rule stands twice",
 			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
-			said: [/^a rule of web stands more than once$/],
+			said: [/^a rule of web exists more than once$/],
 			cause: BY_HAND,
 		},
 		{
 			what: "a rule of a service that is not configured is added",
 			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "old", 13, "192.0.2.10")}`),
-			said: [/^a rule of old is not what its service asks for$/],
+			said: [/^a rule of old does not match its service$/],
 			cause: BY_HAND,
 		},
 		{
@@ -181,8 +181,8 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 				await iptables(`iptables-daddr -R PREROUTING 3 ${ruleOf(datapath, "quiet", 11, "192.0.2.10")}`);
 			},
 			said: [
-				/^a rule of web is not what its service asks for$/,
-				/^a rule of quiet is not what its service asks for$/,
+				/^a rule of web does not match its service$/,
+				/^a rule of quiet does not match its service$/,
 				...missing("web", "quiet"),
 			],
 			cause: BY_HAND,
@@ -266,7 +266,7 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 		{
 			what: "the guard silences an address that is no VIP",
 			act: () => run("nft", "add element arp l3dsr silent4 { 10.0.0.2 }"),
-			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host shall answer for$/],
+			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host must answer for$/],
 			cause: BY_HAND,
 		},
 		{

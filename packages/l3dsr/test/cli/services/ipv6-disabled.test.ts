@@ -91,7 +91,7 @@ services:
 		assert.equal(exitCode, 4);
 		assert(stdout.startsWith(STOPPED), stdout);
 		assert.match(stdout, /^table arp l3dsr holds 2001:db8::10 of a stopped service: IPv6 is disabled/m);
-		assert.match(stdout, /^a rule of web6 has nothing to rewrite to: IPv6 is disabled/m);
+		assert.match(stdout, /^a rule of web6 cannot rewrite: IPv6 is disabled/m);
 		assert.match(
 			stdout,
 			/^possible cause: sysctl: net\.ipv6\.conf\.all\.disable_ipv6, or that of lo\nl3dsr up/m,

@@ -136,7 +136,7 @@ test("without capabilities, up, down and status say that they need root", () => 
 	}
 });
 
-test("up and down wait for the lock as long as they are told, and name who holds it; status and plans need none", async () => {
+test("up and down wait for the lock as long as -w says, and name who holds it; status and plans need none", async () => {
 	const inode = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
 	const holder = spawn("flock", [`/run/l3dsr.${inode}.lock`, "sh", "-c", "echo held; cat"], {
 		stdio: ["pipe", "pipe", "inherit"],

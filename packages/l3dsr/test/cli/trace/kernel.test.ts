@@ -222,7 +222,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		assert.match(stdout, /^result: its IPv4 header checksum is wrong: the stack drops it$/m);
 	});
 
-	it("is answered by the reference alone where no namespace is to be had", async () => {
+	it("is answered by the reference alone where a namespace cannot be made", async () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3 }));
 		for (const name of [IN_INTERFACE, OUT_INTERFACE]) {
 			const on = interfaceByName(name);

@@ -41,7 +41,7 @@ export function emitConditions(
 	}
 	emitSource(packet, rule, miss);
 	emitDestination(packet, rule, miss);
-	// -i holds by construction: the program hangs at that interface.
+	// -i holds by construction: the program is attached to that interface.
 	if (header.protocol !== undefined) emitProtocol(packet, header.protocol, miss);
 	emitFragment(packet, rule, miss);
 	for (const match of rule.matches) emitMatch(packet, match, context, miss);
