@@ -19,7 +19,7 @@ export {
 	RTM_GETLINK,
 	RTM_SETLINK,
 } from "./interface.ts";
-export { IpSocket, SilentPort, sourceAddressFor } from "./ip-socket.ts";
+export { IpSocket, type IpSocketOptions, SilentPort, sourceAddressFor } from "./ip-socket.ts";
 export { type Decoded, type Encodable, type Fields, type FieldType, Layout } from "./layout.ts";
 export {
 	addressOf,

@@ -30,7 +30,7 @@ import {
 	socket,
 } from "./socket.ts";
 import { encodeSocketAddress, familyOfBytes, nameOf } from "./socket-address.ts";
-import { ANSWERS, attachFilter, NOTHING } from "./socket-filter.ts";
+import { ANSWERS, attachFilter, NOTHING, tcpTo } from "./socket-filter.ts";
 
 const IPPROTO_RAW = 255;
 const IPPROTO_IP = 0;
@@ -43,6 +43,14 @@ const RECEIVE_BUFFER_BYTES = 8 << 20;
 
 const listen = libcFunction<[number, number]>("int listen(int fd, int backlog)");
 
+export interface IpSocketOptions {
+	/**
+	 * Receives every TCP packet to this port, and ICMP; otherwise, answers to first packets: SYN+ACK, RST, UDP
+	 * and ICMP.
+	 */
+	readonly tcpPort?: number;
+}
+
 /** Sends and receives both families. `using socket = new IpSocket()`. */
 export class IpSocket implements Disposable {
 	/** Senders and receivers by family; a family that the kernel does not have is not there. */
@@ -51,14 +59,15 @@ export class IpSocket implements Disposable {
 	readonly #buffer = new Uint8Array(2048);
 
 	/** Throws SyscallError (EPERM) without CAP_NET_RAW. */
-	constructor() {
+	constructor({ tcpPort }: IpSocketOptions = {}) {
+		const filter = tcpPort === undefined ? ANSWERS : tcpTo(tcpPort);
 		try {
 			for (const family of [AF_INET, AF_INET6]) {
 				const doing = "open a raw IP socket";
 				const sender = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 				if (sender === -ERRNO.EAFNOSUPPORT) continue; // booted with ipv6.disable=1
 				this.#senders.set(family, check(sender, doing));
-				this.#receivers.push(openReceiver(family));
+				this.#receivers.push(openReceiver(family, filter));
 			}
 		} catch (error) {
 			this[Symbol.dispose]();
@@ -106,12 +115,12 @@ export class IpSocket implements Disposable {
 	}
 }
 
-function openReceiver(family: number): number {
+function openReceiver(family: number, filter: typeof ANSWERS): number {
 	const doing = "open a packet socket on all interfaces";
 	// Protocol 0 until the filter is there: otherwise packets get in between.
 	const fd = check(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
 	try {
-		attachFilter(fd, family === AF_INET ? ANSWERS.ipv4 : ANSWERS.ipv6, doing);
+		attachFilter(fd, family === AF_INET ? filter.ipv4 : filter.ipv6, doing);
 		// Needs CAP_NET_ADMIN; without it the default must do.
 		const size = OPTION_INT.encode({ value: RECEIVE_BUFFER_BYTES });
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);

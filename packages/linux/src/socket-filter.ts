@@ -13,6 +13,7 @@ const SOCK_FPROG = new Layout({ length: "u16", filter: "pointer" });
 const LD_BYTE = 0x30;
 const LD_HALF = 0x28;
 const LD_BYTE_AT_X = 0x50;
+const LD_HALF_AT_X = 0x48;
 const LDX_IPV4_HEADER_LENGTH = 0xb1;
 const AND = 0x54;
 const JEQ = 0x15;
@@ -28,6 +29,7 @@ export const NOTHING: readonly FilterInstruction[] = [[RET, 0, 0, 0]];
 /** Longer than the headers that an answer is told by, and those that an ICMP error quotes. */
 const KEPT_BYTES = 256;
 
+const TCP_DESTINATION_PORT_OFFSET = 2;
 const TCP_FLAGS_OFFSET = 13;
 const RST = 0x04;
 const SYN_ACK = 0x12;
@@ -65,6 +67,36 @@ export const ANSWERS: Readonly<Record<"ipv4" | "ipv6", readonly FilterInstructio
 		[RET, 0, 0, 0],
 	],
 };
+
+/**
+ * Of the packets that begin at the network header: ICMP, and all TCP to one port of this host: a whole connection.
+ * Later fragments have no port, and are left out.
+ */
+export function tcpTo(port: number): typeof ANSWERS {
+	return {
+		ipv4: [
+			[LD_BYTE, 0, 0, 9], // protocol
+			[JEQ, 6, 0, 1], // ICMP: keep
+			[JEQ, 0, 6, 6], // not TCP: drop
+			[LD_HALF, 0, 0, 6],
+			[JSET, 4, 0, 0x1fff], // later fragment: drop
+			[LDX_IPV4_HEADER_LENGTH, 0, 0, 0],
+			[LD_HALF_AT_X, 0, 0, TCP_DESTINATION_PORT_OFFSET],
+			[JEQ, 0, 1, port],
+			[RET, 0, 0, KEPT_BYTES],
+			[RET, 0, 0, 0],
+		],
+		ipv6: [
+			[LD_BYTE, 0, 0, 6], // next header
+			[JEQ, 3, 0, 58], // ICMPv6: keep
+			[JEQ, 0, 3, 6], // not TCP: drop
+			[LD_HALF, 0, 0, 40 + TCP_DESTINATION_PORT_OFFSET],
+			[JEQ, 0, 1, port],
+			[RET, 0, 0, KEPT_BYTES],
+			[RET, 0, 0, 0],
+		],
+	};
+}
 
 /** From now on the socket receives what the program returns a length for. Throws SyscallError. */
 export function attachFilter(fd: number, program: readonly FilterInstruction[], doing: string): void {

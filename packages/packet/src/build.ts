@@ -22,11 +22,14 @@ export interface TcpFields {
 	readonly destinationPort: number;
 	/** Unsigned 32 bit. */
 	readonly sequence: number;
+	/** Unsigned 32 bit; 0 where absent. It counts only with TCP_FLAG.ack. */
+	readonly acknowledgement?: number;
 	/** TCP_FLAG bits. */
 	readonly flags: number;
 	readonly window: number;
 	/** Encoded; a multiple of four bytes. */
 	readonly options?: readonly number[];
+	readonly data?: Uint8Array;
 }
 
 export interface UdpFields {
@@ -43,19 +46,24 @@ export interface EchoFields {
 
 export const TCP_FLAG = { fin: 0x01, syn: 0x02, rst: 0x04, psh: 0x08, ack: 0x10 } as const;
 
-/** A segment without data. */
+/** A segment with its checksum. */
 export function tcpPacket(ip: IpFields, fields: TcpFields): Uint8Array {
-	const { sourcePort, destinationPort, sequence, flags, window, options = [] } = fields;
+	const { sourcePort, destinationPort, sequence, acknowledgement = 0, flags, window } = fields;
+	const { options = [], data = new Uint8Array() } = fields;
 	if (options.length % 4 !== 0)
 		throw new RangeError(`TCP options of ${options.length} bytes are not whole words`);
-	const segment = new Uint8Array(20 + options.length);
+	const headerBytes = 20 + options.length;
+	const segment = new Uint8Array(headerBytes + data.length);
 	putWord(segment, 0, sourcePort);
 	putWord(segment, 2, destinationPort);
 	putWord(segment, 4, sequence >>> 16);
 	putWord(segment, 6, sequence);
-	segment.set([(segment.length / 4) << 4, flags], 12);
+	putWord(segment, 8, acknowledgement >>> 16);
+	putWord(segment, 10, acknowledgement);
+	segment.set([(headerBytes / 4) << 4, flags], 12);
 	putWord(segment, 14, window);
 	segment.set(options, 20);
+	segment.set(data, headerBytes);
 	putWord(segment, 16, transportChecksum(ip, PROTOCOL_NUMBER.tcp, segment));
 	return ipPacket(ip, PROTOCOL_NUMBER.tcp, segment);
 }

@@ -3,8 +3,9 @@ import type { Command } from "commander";
 import { asL3dsrError, L3dsrError } from "../errors.ts";
 import { readFailure, readText } from "../host/files.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
-import { type Answer, judgeAnswer } from "../probe/answer.ts";
-import { diagnose } from "../probe/diagnose.ts";
+import { judgeAnswer } from "../probe/answer.ts";
+import { type Asked, askTargets } from "../probe/ask-targets.ts";
+import { diagnose, largeEcho } from "../probe/diagnose.ts";
 import type { Further } from "../probe/explain.ts";
 import { PlainProber } from "../probe/plain-prober.ts";
 import { type Asker, type ProbeOptions, Prober } from "../probe/prober.ts";
@@ -25,6 +26,8 @@ interface Options {
 	readonly udp?: boolean;
 	readonly icmp?: boolean;
 	readonly ecn?: boolean;
+	readonly connect?: boolean;
+	readonly send?: string;
 	readonly count: number;
 	readonly timeout: number;
 	readonly file?: string;
@@ -46,6 +49,11 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("--udp", "send a datagram instead of a TCP SYN")
 		.option("--icmp", "send an echo request")
 		.option("--ecn", "set the ECN bits too")
+		.option("--connect", "complete the handshake of TCP, and see whether the server takes what follows")
+		.option(
+			"--send <text>",
+			"what to send then (\\r, \\n, \\xHH), and wait for an answer; with --udp: the datagram",
+		)
 		.option("--count <n>", "number of probes", (text) => wholeNumber("--count", text, 1, 10_000), 1)
 		.option(
 			"--timeout <seconds>",
@@ -60,6 +68,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		const options = command.opts<Options>();
 		try {
 			const targets = targetsOf(command.args, options);
+			checkConnecting(targets, options);
 			return await interruptible(context, (signal) => probe(context, targets, options, signal));
 		} catch (error) {
 			if (options.nagios !== true) throw error;
@@ -101,6 +110,18 @@ function targetsOf([real]: readonly string[], options: Options): ProbeTarget[] {
 	return [readProbeTarget({ real, vip: options.vip, dscp: options.dscp, service })];
 }
 
+function checkConnecting(targets: readonly ProbeTarget[], { connect, send }: Options): void {
+	const [echo, tcp] = [
+		targets.some(({ protocol }) => protocol === "icmp"),
+		targets.some(({ protocol }) => protocol === "tcp"),
+	];
+	if (echo && (connect === true || send !== undefined)) {
+		throw usage(`an echo request has no ${connect === true ? "--connect" : "--send"}`);
+	}
+	if (tcp && send !== undefined && connect !== true)
+		throw usage("--send needs --connect: data follows a handshake");
+}
+
 async function probe(
 	context: CliContext,
 	targets: readonly ProbeTarget[],
@@ -130,61 +151,81 @@ async function probe(
 async function reportsOf(
 	context: CliContext,
 	targets: readonly ProbeTarget[],
-	{ count, timeout, ecn = false, file, nagios, json }: Options,
+	options: Options,
 	signal: AbortSignal,
 ): Promise<TargetReport[]> {
+	const { count, timeout, ecn = false, connect = false, send, file, nagios, json } = options;
 	using prober = openProber(targets);
 	const progress = new Progress(context, json === true || nagios === true ? 0 : targets.length * count);
-	const wait: ProbeOptions = { timeoutMs: timeout * 1000, signal };
-	const probes = targets.flatMap((target) => Array.from({ length: count }, () => ({ target, ecn })));
-	const answers = new Map<number, Answer>();
+	const timeoutMs = timeout * 1000;
+	let asked: readonly Asked[];
 	try {
-		await prober.ask(probes, {
-			...wait,
-			onAnswer: (index, answer) => {
-				answers.set(index, answer);
-				const target = probes[index]?.target;
-				progress.add(target !== undefined && judgeAnswer(target, answer) === "vip");
-			},
+		asked = await askTargets(prober, targets, {
+			timeoutMs,
+			count,
+			ecn,
+			connect,
+			...(send === undefined ? {} : { data: parseData(send) }),
+			signal,
+			onAnswer: (good) => progress.add(good),
 		});
-	} catch (error) {
-		// Stopped half-way, a file is told as far as it went.
-		if (!signal.aborted || file === undefined || nagios === true) throw error;
 	} finally {
 		progress.end();
 	}
-	const grouped = targets.map((_, at) =>
-		Array.from({ length: count }, (_, nth) => answers.get(at * count + nth)).filter(
-			(answer) => answer !== undefined,
-		),
-	);
-	const [only] = targets;
-	const [given] = grouped;
+	// Stopped half-way, a file is told as far as it went.
+	if (file === undefined || nagios === true) signal.throwIfAborted();
+	const [only] = asked;
 	// A person who asks about one server wants to know why; a monitoring system asks again in a minute.
-	if (file === undefined && nagios !== true && only !== undefined && given !== undefined) {
-		return [reportOf(only, given, await askFurther(prober, only, given, ecn, wait))];
+	if (file === undefined && nagios !== true && only !== undefined) {
+		const further = await askFurther(prober, only, ecn, { timeoutMs, signal });
+		return [reportOf(only.target, only.answers, further, only.broken)];
 	}
-	return targets.flatMap((target, index) => {
-		const own = grouped[index] ?? [];
-		return own.length === count ? [reportOf(target, own)] : [];
-	});
+	return asked.flatMap(({ target, answers, connected, broken }) =>
+		answers.length < count
+			? []
+			: [reportOf(target, answers, connected === undefined ? {} : { connected }, broken)],
+	);
 }
 
-/** Where all is well, whether it also is with ECN bits, as soon as data flows; else, what could be wrong. */
+/**
+ * Where all is well, whether it also is with ECN bits, as soon as data flows, and with large packets; else, what could
+ * be wrong.
+ */
 async function askFurther(
 	prober: Asker,
-	target: ProbeTarget,
-	answers: readonly Answer[],
+	{ target, answers, connected }: Asked,
 	ecn: boolean,
 	wait: ProbeOptions,
 ): Promise<Further> {
 	if (answers.every((answer) => judgeAnswer(target, answer) === "vip")) {
-		if (ecn) return {};
-		const [withEcn] = await prober.ask([{ target, ecn: true }], wait);
-		return withEcn === undefined ? {} : { ecn: withEcn };
+		const goesOn = connected?.conversation.kind === "complete";
+		const asked = [...(ecn ? [] : [{ target, ecn: true }]), ...(goesOn ? [largeEcho(target)] : [])];
+		const more = await prober.ask(asked, wait);
+		const withEcn = ecn ? undefined : more[0];
+		const large = goesOn ? more.at(-1) : undefined;
+		return {
+			...(withEcn === undefined ? {} : { ecn: withEcn }),
+			...(connected === undefined
+				? {}
+				: { connected: large === undefined ? connected : { ...connected, large } }),
+		};
 	}
 	if (answers.every(({ kind }) => kind === "unsent")) return {};
 	return { evidence: await diagnose(prober, target, wait) };
+}
+
+/** `\r`, `\n`, `\t`, `\\` and `\xHH` stand for themselves in C; all else is UTF-8. */
+function parseData(text: string): Uint8Array {
+	const ESCAPES: Readonly<Record<string, string>> = { r: "0d", n: "0a", t: "09", "\\": "5c" };
+	const parts = text.split(/(\\x[0-9a-fA-F]{2}|\\[^x]|\\x?)/);
+	return Buffer.concat(
+		parts.map((part) => {
+			if (!part.startsWith("\\")) return Buffer.from(part, "utf8");
+			const hex = part.length === 4 ? part.slice(2) : ESCAPES[part.slice(1)];
+			if (hex !== undefined) return Buffer.from(hex, "hex");
+			throw usage(`--send does not know ${part}`, "\\r, \\n, \\t, \\\\ and \\xHH");
+		}),
+	);
 }
 
 /** Without root, UDP and echo are asked by ordinary sockets. */

@@ -16,6 +16,8 @@ export type Answer =
 			readonly code: number;
 			/** As our packet carried it when the sender of the error got it; needs raw sockets. */
 			readonly dscp?: Dscp;
+			/** Bytes that fit the next link: the packet was larger. */
+			readonly mtu?: number;
 			/** Where our packet was going by then: not to the address that was asked, if it had been rewritten. */
 			readonly about: Address;
 	  }

@@ -3,7 +3,8 @@
  * code by echo (a reply repeats the TOS byte that arrived), the service without a mark, and the
  * way hop by hop (an ICMP error quotes the header as that hop got it).
  */
-import { type Dscp, dscp, sameAddress } from "@l3dsr/packet";
+import { lookUpRoute, SyscallError } from "@l3dsr/linux";
+import { type Address, type Dscp, dscp, sameAddress } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { isTimeExceeded } from "./answer.ts";
 import type { Evidence } from "./explain.ts";
@@ -27,6 +28,7 @@ export async function diagnose(prober: Asker, target: ProbeTarget, options: Prob
 	return {
 		unmarked,
 		echo,
+		isOwnAddress: isOwnAddress(target.real),
 		hops: rest.slice(0, HOPS).flatMap((answer) => {
 			if (answer.kind !== "icmp" || answer.dscp === undefined) return [];
 			if (!isTimeExceeded(target.real.family, answer.type)) return [];
@@ -38,4 +40,25 @@ export async function diagnose(prober: Asker, target: ProbeTarget, options: Prob
 			return sameAddress(answer.from, target.real) ? [] : [{ dscp: code, by: answer.from }];
 		}),
 	};
+}
+
+/** What fits Ethernet, and is usual everywhere. */
+const LARGE_PACKET_BYTES = 1500;
+
+/** An echo as large as the largest usual packet, not to be fragmented, with the mark of the target. */
+export function largeEcho({ port: _, ...portless }: ProbeTarget): Probe {
+	const headerBytes = portless.real.family === "ipv4" ? 28 : 48;
+	return {
+		target: { ...portless, protocol: "icmp" },
+		data: new Uint8Array(LARGE_PACKET_BYTES - headerBytes),
+	};
+}
+
+function isOwnAddress({ bytes }: Address): boolean {
+	try {
+		return lookUpRoute({ destination: bytes }).type === "local";
+	} catch (error) {
+		if (error instanceof SyscallError) return false; // no route at all
+		throw error;
+	}
 }

@@ -4,6 +4,7 @@ import { errnoName, errnoText } from "@l3dsr/linux";
 import { type Address, type Dscp, formatDscp, sameAddress, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, icmpText, isTimeExceeded, judgeAnswer, whoIs } from "./answer.ts";
+import { type Connected, explainConnection, explainReflection } from "./explain-connection.ts";
 
 /** What the further questions brought. */
 export interface Evidence {
@@ -15,6 +16,8 @@ export interface Evidence {
 	readonly rewritten: readonly { readonly dscp: Dscp; readonly by: Address }[];
 	/** Routers on the way, the nearest first, and the code that each got. */
 	readonly hops: readonly { readonly router: Address; readonly dscp: Dscp }[];
+	/** The real address is one of the host that asks: its packets take another way than those of a director. */
+	readonly isOwnAddress: boolean;
 }
 
 export interface Explanation {
@@ -36,17 +39,25 @@ export interface Further {
 	/** The answer to the same probe with ECN bits. */
 	readonly ecn?: Answer;
 	readonly evidence?: Evidence;
+	/** The connection that followed, where one was asked for and the VIP answered. */
+	readonly connected?: Connected;
 }
 
 /** The facts and what follows; without further questions, only what the answer itself says. */
-export function explain(target: ProbeTarget, answer: Answer, { ecn, evidence }: Further = {}): Explanation {
+export function explain(target: ProbeTarget, answer: Answer, further: Further = {}): Explanation {
+	const { ecn, evidence, connected } = further;
 	const { real } = target;
 	const vip = target.vip?.text ?? "the VIP";
 	const on = `on ${real.text}`;
 	const outcome = judgeAnswer(target, answer);
 	switch (outcome) {
 		case "vip":
-			if (!failsWithEcn(target, ecn)) return NOTHING;
+			if (!failsWithEcn(target, ecn)) {
+				return joined(
+					connected === undefined ? NOTHING : explainConnection(target, connected),
+					explainReflection(target, answer),
+				);
+			}
 			return {
 				found: [`with ECN bits set (TOS ${hex(tosOfDscp(target.dscp) | 2)}) the real address answers`],
 				causes: [
@@ -57,6 +68,8 @@ export function explain(target: ProbeTarget, answer: Answer, { ecn, evidence }: 
 		case "real-address":
 			return notRewritten(target, evidence);
 		case "other-address": {
+			const bound = answeredFromElsewhere(target, evidence);
+			if (bound !== undefined) return bound;
 			const code = `DSCP ${formatDscp(target.dscp)}`;
 			return {
 				found: codesOf(target, evidence),
@@ -96,6 +109,31 @@ export function explain(target: ProbeTarget, answer: Answer, { ecn, evidence }: 
 
 const NOTHING: Explanation = { found: [], causes: [], next: [] };
 
+function joined(...parts: readonly Explanation[]): Explanation {
+	return {
+		found: parts.flatMap(({ found }) => found),
+		causes: parts.flatMap(({ causes }) => causes),
+		next: parts.flatMap(({ next }) => next),
+	};
+}
+
+const WITHOUT_PKTINFO =
+	"it listens on all addresses (0.0.0.0 or ::) and does not ask the kernel for the address of each datagram (IP_PKTINFO)";
+
+/** A datagram is rewritten, and its answer comes from another address of the server all the same. */
+function answeredFromElsewhere(target: ProbeTarget, evidence: Evidence | undefined): Explanation | undefined {
+	const { real, protocol, vip } = target;
+	const echo = evidence?.echo;
+	if (protocol !== "udp" || echo?.kind !== "accepted" || whoIs(target, echo.from) !== "vip") return undefined;
+	return {
+		found: [`an echo with the same mark is answered by ${echo.from.text}: packets are rewritten`],
+		causes: [`the service answers from another address than it was asked at: ${WITHOUT_PKTINFO}`],
+		next: [
+			`on ${real.text}: ss -ulnp; let the service listen on ${vip?.text ?? echo.from.text} itself, beside its other addresses`,
+		],
+	};
+}
+
 /** The real address answered: either the server has no such rule, or the mark did not get there. */
 function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Explanation {
 	const { real, dscp: code } = target;
@@ -103,6 +141,8 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 	const on = `on ${real.text}`;
 	const lost = evidence === undefined ? undefined : lostMark(target, evidence);
 	if (lost !== undefined) return lost;
+	const bound = answeredFromElsewhere(target, evidence);
+	if (bound !== undefined) return bound;
 	const found = codesOf(target, evidence);
 	const answering =
 		evidence?.rewritten.filter(({ by }) => target.vip === undefined || sameAddress(by, target.vip)) ?? [];
@@ -126,10 +166,21 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 			next: [`make the director and the rule ${on} use one code`],
 		};
 	}
+	const own = evidence?.isOwnAddress === true;
 	return {
-		found,
+		found: own ? [`${real.text} is an address of this host itself`, ...found] : found,
 		causes: [
+			...(own
+				? [
+						"packets of this host to itself come in by lo, where the rules of services do not look: ask from the director",
+					]
+				: []),
 			`no rule ${on} matches DSCP ${formatDscp(code)}: it was not loaded, or its other conditions do not fit`,
+			...(target.protocol === "udp"
+				? [
+						`datagrams are rewritten and echoes are not, and the service answers from ${real.text}: ${WITHOUT_PKTINFO}`,
+					]
+				: []),
 		],
 		next: [`${on}: l3dsr status, then l3dsr up (or iptables-daddr -A … -j DADDR --set-daddr=${vip})`],
 	};
@@ -203,6 +254,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 		target.protocol === "udp" ? ["the service does not answer datagrams that it does not understand"] : [];
 	const vipMissing = `${real.text} rewrites the packet, but does not hold ${vip} on lo`;
 	const filtered = "a filter on the way drops packets with that mark, or answers that come from the VIP";
+	const spoofing = `spoofing protection drops answers from ${vip}: uRPF at the first router behind ${real.text}, port security, or the source check of a cloud`;
 	const reversePath = `reverse-path filtering ${on} drops what comes in where this host is not routed back`;
 	const down = `${real.text} is down or not routed to, or a filter drops the packets`;
 	if (evidence === undefined) {
@@ -225,8 +277,11 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 			found: [
 				`without a mark, ${unmarked.from.text} answers: the server is up, and only marked packets are lost`,
 			],
-			causes: [vipMissing, filtered],
-			next: [`${on}: l3dsr check; ip address show dev lo; l3dsr up puts the VIP there`],
+			causes: [vipMissing, spoofing, filtered],
+			next: [
+				`${on}: l3dsr check; ip address show dev lo; l3dsr up puts the VIP there`,
+				`${on}: tcpdump -ni any src ${vip}: what leaves there and does not come is dropped on the way`,
+			],
 		};
 	}
 	return {
@@ -240,7 +295,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 function codesOf(target: ProbeTarget, evidence: Evidence | undefined): string[] {
 	if (evidence === undefined) return [];
 	const { rewritten } = evidence;
-	if (rewritten.length === 0) return ["no DSCP at all is rewritten for this service"];
+	if (rewritten.length === 0) return [`no other address than ${target.real.text} answers under any DSCP`];
 	return rewritten.map(({ dscp: code, by }) => {
 		const which = target.vip !== undefined && sameAddress(by, target.vip) ? "the VIP " : "";
 		return `DSCP ${formatDscp(code)} is answered by ${which}${by.text}`;

@@ -3,10 +3,12 @@ import {
 	type Address,
 	addressFromBytes,
 	echoRequestPacket,
+	type Family,
 	ICMP_ERROR_TYPES,
 	type IpFields,
 	PROTOCOL_NUMBER,
 	TCP_FLAG,
+	type TcpFields,
 	tcpPacket,
 	udpPacket,
 } from "@l3dsr/packet";
@@ -34,11 +36,21 @@ export type Incoming =
 	| (Ports & {
 			readonly kind: "tcp";
 			readonly flags: number;
+			readonly sequence: number;
 			readonly acknowledgement: number;
+			/** As its headers say: of the packet, not of what was kept of it. */
+			readonly dataBytes: number;
 	  })
 	| (Ports & { readonly kind: "udp" })
 	| { readonly kind: "echo-reply"; readonly id: number; readonly sequence: number }
-	| { readonly kind: "icmp-error"; readonly type: number; readonly code: number; readonly quoted: Quoted };
+	| {
+			readonly kind: "icmp-error";
+			readonly type: number;
+			readonly code: number;
+			/** Bytes: what fits the next link, where the error is that a packet does not (RFC 1191, 8201). */
+			readonly mtu?: number;
+			readonly quoted: Quoted;
+	  };
 
 /** The header of one of our packets, as an ICMP error gives it back. */
 export interface Quoted {
@@ -57,10 +69,18 @@ export interface IncomingPacket {
 	readonly content: Incoming;
 }
 
+/** What a client behind Ethernet takes in one segment. */
+export const USUAL_SEGMENT_BYTES: Readonly<Record<Family, number>> = { ipv4: 1460, ipv6: 1440 };
+
 /** A connection's first packet, with the one option that every stack sends: the segment size. */
-export function encodeSyn(envelope: Envelope, ports: Ports, sequence: number): Uint8Array {
-	const segmentBytes = envelope.source.family === "ipv4" ? 1460 : 1440;
-	return encodeTcp(envelope, ports, sequence, TCP_FLAG.syn, [2, 4, segmentBytes >> 8, segmentBytes & 0xff]);
+export function encodeSyn(
+	envelope: Envelope,
+	ports: Ports,
+	sequence: number,
+	segmentBytes: number = USUAL_SEGMENT_BYTES[envelope.source.family],
+): Uint8Array {
+	const options = [2, 4, segmentBytes >> 8, segmentBytes & 0xff];
+	return encodeSegment(envelope, ports, { sequence, flags: TCP_FLAG.syn, options });
 }
 
 /**
@@ -68,18 +88,16 @@ export function encodeSyn(envelope: Envelope, ports: Ports, sequence: number): U
  * once (RFC 5961).
  */
 export function encodeReset(envelope: Envelope, ports: Ports, sequence: number): Uint8Array {
-	return encodeTcp(envelope, ports, sequence, TCP_FLAG.rst, []);
+	return encodeSegment(envelope, ports, { sequence, flags: TCP_FLAG.rst, window: 0 });
 }
 
-function encodeTcp(
+/** Any segment; the window is that of a client that has read everything, where none is given. */
+export function encodeSegment(
 	envelope: Envelope,
 	ports: Ports,
-	sequence: number,
-	flags: number,
-	options: readonly number[],
+	fields: Omit<TcpFields, keyof Ports | "window"> & { readonly window?: number },
 ): Uint8Array {
-	const window = flags === TCP_FLAG.rst ? 0 : WINDOW;
-	return tcpPacket(unfragmented(envelope), { ...ports, sequence, flags, window, options });
+	return tcpPacket(unfragmented(envelope), { window: WINDOW, ...ports, ...fields });
 }
 
 export function encodeUdp(envelope: Envelope, ports: Ports, data: Uint8Array): Uint8Array {
@@ -98,8 +116,10 @@ function unfragmented(envelope: Envelope): IpFields {
 export function decodePacket(bytes: Uint8Array): IncomingPacket | undefined {
 	const header = decodeIp(bytes);
 	if (header === undefined) return undefined;
-	const content = decodeContent(header.protocol, header.payload);
-	return content === undefined ? undefined : { ...header, content };
+	const content = decodeContent(header);
+	if (content === undefined) return undefined;
+	const { source, destination, tos } = header;
+	return { source, destination, tos, content };
 }
 
 interface IpHeader {
@@ -107,7 +127,10 @@ interface IpHeader {
 	readonly destination: Address;
 	readonly tos: number;
 	readonly protocol: number;
+	/** As much of it as there is. */
 	readonly payload: Uint8Array;
+	/** As the header says. */
+	readonly payloadBytes: number;
 }
 
 function decodeIp(bytes: Uint8Array): IpHeader | undefined {
@@ -122,6 +145,7 @@ function decodeIp(bytes: Uint8Array): IpHeader | undefined {
 			tos: view.getUint8(1),
 			protocol: view.getUint8(9),
 			payload: bytes.subarray(headerBytes),
+			payloadBytes: view.getUint16(2) - headerBytes,
 		};
 	}
 	if (version !== 6 || bytes.length < 40) return undefined;
@@ -131,6 +155,7 @@ function decodeIp(bytes: Uint8Array): IpHeader | undefined {
 		tos: (view.getUint16(0) >> 4) & 0xff,
 		protocol: view.getUint8(6),
 		payload: bytes.subarray(40),
+		payloadBytes: view.getUint16(4),
 	};
 }
 
@@ -140,14 +165,21 @@ const ICMP_TYPES = {
 	[PROTOCOL_NUMBER.icmpv6]: { reply: 129, request: 128, errors: ICMP_ERROR_TYPES.ipv6 },
 } as const;
 
-function decodeContent(protocol: number, payload: Uint8Array): Incoming | undefined {
+function decodeContent({ protocol, payload, payloadBytes }: IpHeader): Incoming | undefined {
 	if (payload.length < 8) return undefined;
 	const view = viewOf(payload);
 	const ports = { sourcePort: view.getUint16(0), destinationPort: view.getUint16(2) };
 	if (protocol === PROTOCOL_NUMBER.udp) return { kind: "udp", ...ports };
 	if (protocol === PROTOCOL_NUMBER.tcp) {
 		if (payload.length < 20) return undefined;
-		return { kind: "tcp", ...ports, flags: view.getUint8(13), acknowledgement: view.getUint32(8) };
+		return {
+			kind: "tcp",
+			...ports,
+			flags: view.getUint8(13),
+			sequence: view.getUint32(4),
+			acknowledgement: view.getUint32(8),
+			dataBytes: Math.max(0, payloadBytes - (view.getUint8(12) >> 4) * 4),
+		};
 	}
 	if (protocol !== PROTOCOL_NUMBER.icmp && protocol !== PROTOCOL_NUMBER.icmpv6) return undefined;
 	const [type, code] = [view.getUint8(0), view.getUint8(1)];
@@ -157,7 +189,12 @@ function decodeContent(protocol: number, payload: Uint8Array): Incoming | undefi
 	}
 	if (!types.errors.some((error) => error === type)) return undefined;
 	const quoted = decodeQuoted(payload.subarray(8));
-	return quoted === undefined ? undefined : { kind: "icmp-error", type, code, quoted };
+	if (quoted === undefined) return undefined;
+	const error = { kind: "icmp-error", type, code, quoted } as const;
+	if (protocol === PROTOCOL_NUMBER.icmp) {
+		return type === 3 && code === 4 ? { ...error, mtu: view.getUint16(6) } : error;
+	}
+	return type === 2 ? { ...error, mtu: view.getUint32(4) } : error;
 }
 
 /** RFC 792: the header and at least eight bytes of what it carried. */

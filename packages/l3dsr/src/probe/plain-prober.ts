@@ -73,11 +73,10 @@ function launch(index: number, probe: Probe | undefined): Flight | Answer {
 			tosOfDscp(target.dscp) | (ecn ? DEFAULTS.ect0 : 0),
 			ttl,
 		);
+		const payload = probe.data ?? probeData(port);
 		// The kernel puts in its own identifier and checksum.
 		const data =
-			protocol === "icmp"
-				? echoRequestMessage(real.family, { id: 0, sequence: 1, data: probeData(port) })
-				: probeData(port);
+			protocol === "icmp" ? echoRequestMessage(real.family, { id: 0, sequence: 1, data: payload }) : payload;
 		const sent = socket.send(data, real.bytes, port);
 		if (sent === 0) return { index, target, socket, data, sentAt: performance.now(), resent: false };
 		socket[Symbol.dispose]();

@@ -30,6 +30,8 @@ export interface Probe {
 	readonly ecn?: boolean;
 	/** TTL or hop limit; default 64. */
 	readonly ttl?: number;
+	/** What a datagram or an echo request carries; default: see probeData. */
+	readonly data?: Uint8Array;
 }
 
 export interface ProbeOptions {
@@ -121,7 +123,7 @@ export class Prober implements Asker {
 
 	#launch(
 		index: number,
-		{ target, ecn = false, ttl = DEFAULTS.ttl }: Probe,
+		{ target, ecn = false, ttl = DEFAULTS.ttl, data }: Probe,
 		settle: (index: number, answer: Answer) => void,
 	): void {
 		const tos = tosOfDscp(target.dscp) | (ecn ? DEFAULTS.ect0 : 0);
@@ -139,7 +141,11 @@ export class Prober implements Asker {
 			target,
 			envelope,
 			ports,
-			packet: encodeProbe(target, envelope, ports, sequence, this.#echoId),
+			packet: encodeProbe(target, envelope, ports, {
+				sequence,
+				echoId: this.#echoId,
+				data: data ?? probeData(ports.destinationPort),
+			}),
 			sequence,
 			lease,
 			sentAt: performance.now(),
@@ -305,20 +311,19 @@ function encodeProbe(
 	{ protocol }: ProbeTarget,
 	envelope: Envelope,
 	ports: Ports,
-	sequence: number,
-	echoId: number,
+	{ sequence, echoId, data }: { sequence: number; echoId: number; data: Uint8Array },
 ): Uint8Array {
 	switch (protocol) {
 		case "tcp":
 			return encodeSyn(envelope, ports, sequence);
 		case "udp":
-			return encodeUdp(envelope, ports, probeData(ports.destinationPort));
+			return encodeUdp(envelope, ports, data);
 		case "icmp":
-			return encodeEcho(envelope, echoId, sequence, probeData(0));
+			return encodeEcho(envelope, echoId, sequence, data);
 	}
 }
 
-function answerIn({ source: from, tos, content }: IncomingPacket, afterMs: number): Answer {
+export function answerIn({ source: from, tos, content }: IncomingPacket, afterMs: number): Answer {
 	const dscp = dscpOfTos(tos);
 	switch (content.kind) {
 		case "tcp":
@@ -329,11 +334,13 @@ function answerIn({ source: from, tos, content }: IncomingPacket, afterMs: numbe
 		case "echo-reply":
 			return { kind: "accepted", from, afterMs, dscp };
 		case "icmp-error": {
-			const { type, code, quoted } = content;
+			const { type, code, mtu, quoted } = content;
 			const quotedDscp = dscpOfTos(quoted.tos);
-			return isPortUnreachable(from.family, type, code)
-				? { kind: "refused", from, afterMs, dscp: quotedDscp }
-				: { kind: "icmp", from, afterMs, type, code, dscp: quotedDscp, about: quoted.destination };
+			if (isPortUnreachable(from.family, type, code))
+				return { kind: "refused", from, afterMs, dscp: quotedDscp };
+			const about = quoted.destination;
+			const common = { kind: "icmp", from, afterMs, type, code, dscp: quotedDscp, about } as const;
+			return mtu === undefined ? common : { ...common, mtu };
 		}
 	}
 }

@@ -3,6 +3,7 @@ import { type Dscp, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeProtocol, ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer, type Outcome } from "./answer.ts";
 import { type Explanation, explain, type Further, failsWithEcn } from "./explain.ts";
+import { type ConnectionOutcome, judgeConnection } from "./explain-connection.ts";
 
 export interface TargetReport extends Explanation {
 	readonly real: string;
@@ -12,30 +13,39 @@ export interface TargetReport extends Explanation {
 	readonly tos: number;
 	readonly protocol: ProbeProtocol;
 	readonly port?: number;
-	/** Every answer came from the VIP. */
+	/** Every answer came from the VIP, and every connection that was asked for went on. */
 	readonly ok: boolean;
+	/** Whether a connection was asked for, not only the answer to its first packet. */
+	readonly connected: boolean;
 	/** Of the first answer that was not the VIP's, or `vip`. `vip-without-ecn`: only to packets without ECN bits. */
-	readonly outcome: Outcome | "vip-without-ecn";
+	readonly outcome: Outcome | "vip-without-ecn" | ConnectionOutcome;
 	/** The address that answered. */
 	readonly answeredBy?: string;
 	readonly asked: number;
-	/** Answers from the VIP. */
+	/** Answers from the VIP; of connections, those that went on. */
 	readonly answered: number;
 	/** Milliseconds until these answers; absent without one. */
 	readonly time?: { readonly minMs: number; readonly avgMs: number; readonly maxMs: number };
 }
 
-/** `answers`: at least one. The evidence goes with the first that was not the VIP's. */
+/**
+ * `answers`: at least one. The evidence goes with the first that was not the VIP's, and `connected` with the first
+ * connection that did not go on. `broken`: how many did not.
+ */
 export function reportOf(
 	target: ProbeTarget,
 	answers: readonly Answer[],
 	further: Further = {},
+	broken = 0,
 ): TargetReport {
 	const good = answers.filter((answer) => judgeAnswer(target, answer) === "vip");
 	const worst = answers.find((answer) => judgeAnswer(target, answer) !== "vip") ?? answers[0];
 	if (worst === undefined) throw new RangeError("a report is about one answer at least");
 	const outcome = judgeAnswer(target, worst);
 	const withoutEcn = outcome === "vip" && failsWithEcn(target, further.ecn);
+	const { connected } = further;
+	const stopped =
+		outcome === "vip" && !withoutEcn && connected !== undefined ? judgeConnection(connected) : undefined;
 	const times = good.flatMap((answer) => ("afterMs" in answer ? [answer.afterMs] : []));
 	return {
 		real: target.real.text,
@@ -44,11 +54,12 @@ export function reportOf(
 		tos: tosOfDscp(target.dscp),
 		protocol: target.protocol,
 		...(target.port === undefined ? {} : { port: target.port }),
-		ok: outcome === "vip" && !withoutEcn,
-		outcome: withoutEcn ? "vip-without-ecn" : outcome,
+		ok: outcome === "vip" && !withoutEcn && stopped === undefined,
+		connected: connected !== undefined,
+		outcome: withoutEcn ? "vip-without-ecn" : (stopped ?? outcome),
 		...("from" in worst ? { answeredBy: worst.from.text } : {}),
 		asked: answers.length,
-		answered: good.length,
+		answered: good.length - broken,
 		...(times.length === 0 ? {} : { time: summary(times) }),
 		...explain(target, worst, further),
 	};

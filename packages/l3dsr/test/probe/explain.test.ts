@@ -22,7 +22,13 @@ const accepted = (from: string, code = 0): Answer => ({
 	dscp: dscp(code),
 });
 const silence: Answer = { kind: "none" };
-const nothing: Evidence = { unmarked: silence, echo: silence, rewritten: [], hops: [] };
+const nothing: Evidence = {
+	unmarked: silence,
+	echo: silence,
+	rewritten: [],
+	hops: [],
+	isOwnAddress: false,
+};
 const hop = (router: string, code: number) => ({ router: address(router), dscp: dscp(code) });
 
 describe("explain", () => {

@@ -86,9 +86,15 @@ function verdictText(report: TargetReport): string {
 	const share = asked === 1 ? "" : `${answered} of ${asked}, `;
 	switch (outcome) {
 		case "vip":
-			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""} in ${timeOf(report)}`;
+			return `${share}${report.connected ? "connected to" : "answered by"} ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""} in ${timeOf(report)}`;
 		case "vip-without-ecn":
 			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but not when ECN bits are set`;
+		case "handshake-ignored":
+			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but nothing behind the SYN is taken`;
+		case "connection-reset":
+			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, and then reset`;
+		case "request-unanswered":
+			return `${share}connected to ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but the answer to the request does not come`;
 		case "real-address":
 			return `${share}answered by the real address itself${expected}`;
 		case "other-address":
