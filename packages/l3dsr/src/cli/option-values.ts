@@ -69,3 +69,17 @@ export function prefixOption(option: string, text: string): Prefix {
 		return prefixOf(address, bits);
 	throw usage(`${option}: "${text}" is not an address, nor one with the length of a prefix`);
 }
+
+/** Text with escapes as bytes: `\r`, `\n`, `\t`, `\\` and `\xHH` stand for themselves in C; all else is UTF-8. */
+export function bytesOption(option: string, text: string): Uint8Array {
+	const ESCAPES: Readonly<Record<string, string>> = { r: "0d", n: "0a", t: "09", "\\": "5c" };
+	const parts = text.split(/(\\x[0-9a-fA-F]{2}|\\[^x]|\\x?)/);
+	return Buffer.concat(
+		parts.map((part) => {
+			if (!part.startsWith("\\")) return Buffer.from(part, "utf8");
+			const hex = part.length === 4 ? part.slice(2) : ESCAPES[part.slice(1)];
+			if (hex !== undefined) return Buffer.from(hex, "hex");
+			throw usage(`${option} does not know ${part}`, "\\r, \\n, \\t, \\\\ and \\xHH");
+		}),
+	);
+}

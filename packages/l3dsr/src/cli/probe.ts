@@ -14,7 +14,7 @@ import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
-import { secondsOf, usage, wholeNumber } from "./option-values.ts";
+import { bytesOption, secondsOf, usage, wholeNumber } from "./option-values.ts";
 import { NAGIOS, nagiosText, reportText, tableText } from "./probe/probe-text.ts";
 import { reportError } from "./report.ts";
 import { styleFor } from "./style.ts";
@@ -165,7 +165,7 @@ async function reportsOf(
 			count,
 			ecn,
 			connect,
-			...(send === undefined ? {} : { data: parseData(send) }),
+			...(send === undefined ? {} : { data: bytesOption("--send", send) }),
 			signal,
 			onAnswer: (good) => progress.add(good),
 		});
@@ -212,20 +212,6 @@ async function askFurther(
 	}
 	if (answers.every(({ kind }) => kind === "unsent")) return {};
 	return { evidence: await diagnose(prober, target, wait) };
-}
-
-/** `\r`, `\n`, `\t`, `\\` and `\xHH` stand for themselves in C; all else is UTF-8. */
-function parseData(text: string): Uint8Array {
-	const ESCAPES: Readonly<Record<string, string>> = { r: "0d", n: "0a", t: "09", "\\": "5c" };
-	const parts = text.split(/(\\x[0-9a-fA-F]{2}|\\[^x]|\\x?)/);
-	return Buffer.concat(
-		parts.map((part) => {
-			if (!part.startsWith("\\")) return Buffer.from(part, "utf8");
-			const hex = part.length === 4 ? part.slice(2) : ESCAPES[part.slice(1)];
-			if (hex !== undefined) return Buffer.from(hex, "hex");
-			throw usage(`--send does not know ${part}`, "\\r, \\n, \\t, \\\\ and \\xHH");
-		}),
-	);
 }
 
 /** Without root, UDP and echo are asked by ordinary sockets. */
