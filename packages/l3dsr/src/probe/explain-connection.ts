@@ -3,7 +3,7 @@ import { type Family, formatDscp, sameAddress } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import type { Answer } from "./answer.ts";
 import type { Conversation } from "./conversation.ts";
-import type { Explanation } from "./explain.ts";
+import { type Explanation, NOTHING } from "./explanation.ts";
 
 /** Segments that fit every path: RFC 9293 (IPv4), RFC 8200 (IPv6: 1280 less the headers). */
 export const SMALL_SEGMENT_BYTES: Readonly<Record<Family, number>> = { ipv4: 536, ipv6: 1220 };
@@ -117,7 +117,7 @@ function unanswered({ real }: ProbeTarget, { conversation, small }: Connected): 
 
 /** Large requests of clients: an error about one quotes the real address, which the client does not know. */
 function explainLarge({ real }: ProbeTarget, large: Answer | undefined): Explanation {
-	if (large?.kind !== "icmp" || large.mtu === undefined) return { found: [], causes: [], next: [] };
+	if (large?.kind !== "icmp" || large.mtu === undefined) return NOTHING;
 	return {
 		found: [`${large.from.text} passes packets of at most ${large.mtu} bytes to ${real.text}`],
 		causes: [
@@ -133,7 +133,7 @@ function explainLarge({ real }: ProbeTarget, large: Answer | undefined): Explana
 export function explainReflection({ protocol, dscp, real }: ProbeTarget, answer: Answer): Explanation {
 	const reflected =
 		answer.kind === "accepted" && protocol !== "icmp" && dscp !== 0 && answer.dscp === (dscp as number);
-	if (!reflected) return { found: [], causes: [], next: [] };
+	if (!reflected) return NOTHING;
 	return {
 		found: [`the answer carries DSCP ${formatDscp(dscp)} too`],
 		causes: [

@@ -5,6 +5,7 @@ import { type Address, type Dscp, formatDscp, sameAddress, tosOfDscp } from "@l3
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, icmpText, isTimeExceeded, judgeAnswer, whoIs } from "./answer.ts";
 import { type Connected, explainConnection, explainReflection } from "./explain-connection.ts";
+import { type Explanation, joined, NOTHING } from "./explanation.ts";
 
 /** What the further questions brought. */
 export interface Evidence {
@@ -18,15 +19,6 @@ export interface Evidence {
 	readonly hops: readonly { readonly router: Address; readonly dscp: Dscp }[];
 	/** The real address is one of the host that asks: its packets take another way than those of a director. */
 	readonly isOwnAddress: boolean;
-}
-
-export interface Explanation {
-	/** Observed facts. */
-	readonly found: readonly string[];
-	/** What is probably wrong, the likeliest first. */
-	readonly causes: readonly string[];
-	/** What to do next. */
-	readonly next: readonly string[];
 }
 
 /** Whether the VIP answers, but not to packets that also have ECN bits. */
@@ -105,16 +97,6 @@ export function explain(target: ProbeTarget, answer: Answer, further: Further = 
 				next: [`ip route get ${real.text}`],
 			};
 	}
-}
-
-const NOTHING: Explanation = { found: [], causes: [], next: [] };
-
-function joined(...parts: readonly Explanation[]): Explanation {
-	return {
-		found: parts.flatMap(({ found }) => found),
-		causes: parts.flatMap(({ causes }) => causes),
-		next: parts.flatMap(({ next }) => next),
-	};
 }
 
 const WITHOUT_PKTINFO =

@@ -2,8 +2,9 @@
 import { type Dscp, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeProtocol, ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer, type Outcome } from "./answer.ts";
-import { type Explanation, explain, type Further, failsWithEcn } from "./explain.ts";
+import { explain, type Further, failsWithEcn } from "./explain.ts";
 import { type ConnectionOutcome, judgeConnection } from "./explain-connection.ts";
+import type { Explanation } from "./explanation.ts";
 
 export interface TargetReport extends Explanation {
 	readonly real: string;
