@@ -16,7 +16,7 @@ export interface TargetReport extends Explanation {
 	readonly port?: number;
 	/** Every answer came from the VIP, and every connection that was asked for went on. */
 	readonly ok: boolean;
-	/** Whether a connection was asked for, not only the answer to its first packet. */
+	/** The VIP answered, and a whole connection was asked for, not only the answer to its first packet. */
 	readonly connected: boolean;
 	/** Of the first answer that was not the VIP's, or `vip`. `vip-without-ecn`: only to packets without ECN bits. */
 	readonly outcome: Outcome | "vip-without-ecn" | ConnectionOutcome;
