@@ -15,7 +15,10 @@ export const probe = record({
 			tos: described(whole(), "The byte that carries the DSCP."),
 			protocol: z.enum(["tcp", "udp", "icmp"]),
 			port: z.optional(port()),
-			ok: described(flag(), "Every answer came from the VIP, and every connection that was asked for went on."),
+			ok: described(
+				flag(),
+				"Every answer came from the VIP, and every connection that was asked for went on.",
+			),
 			connected: described(
 				flag(),
 				"The VIP answered, and a whole connection was asked for (--connect), not only the answer to its first packet.",
