@@ -12,10 +12,10 @@ import { parseAddress, portOf } from "@l3dsr/packet";
 import { currentTick } from "../packages/l3dsr/src/balance/kernel/clock.ts";
 import { Director } from "../packages/l3dsr/src/balance/kernel/director.ts";
 import { maglevRing, reassign } from "../packages/l3dsr/src/balance/maglev.ts";
-import type { FlowMode } from "../packages/l3dsr/src/balance/oracle/memory.ts";
 import { type BalanceWish, lowerFleet } from "../packages/l3dsr/src/balance/service.ts";
 import type { Hop } from "../packages/l3dsr/src/balance/tables/real-entry.ts";
 import { IN_TRANSITION } from "../packages/l3dsr/src/balance/transition.ts";
+import type { FlowMode } from "../packages/l3dsr/src/model/director.ts";
 import {
 	ACK,
 	OWN_MAC_TEXT,

@@ -1,6 +1,7 @@
 /** What l3dsr.yaml says, as values: the wish that `up` makes the kernel match. */
-
+import type { DirectorConfiguration } from "./director.ts";
 import type { InterfaceName } from "./interface-name.ts";
+import type { OpenChecksums } from "./open-checksums.ts";
 import type { Table } from "./rule.ts";
 import type { Service } from "./service.ts";
 
@@ -17,10 +18,6 @@ export type Hook = (typeof HOOKS)[number];
  */
 export const HOOK_CHOICES = ["auto", "tc", "tcx", "clsact", "xdp", "xdp-generic"] as const;
 export type HookChoice = (typeof HOOK_CHOICES)[number];
-
-/** What becomes of XDP on devices that deliver packets with an open checksum (veth, virtio). */
-export const OPEN_CHECKSUM_CHOICES = ["refuse", "accept"] as const;
-export type OpenChecksums = (typeof OPEN_CHECKSUM_CHOICES)[number];
 
 /** Which datapath runs the rules, and where. */
 export interface DatapathSettings {
@@ -45,6 +42,8 @@ export interface Configuration extends DatapathSettings {
 	readonly include?: string;
 	/** The fleet's table, whose services for this host are its too. */
 	readonly fleet?: string;
+	/** This host directs the packets for the fleet's VIPs. */
+	readonly director?: DirectorConfiguration;
 	readonly services: readonly Service[];
 }
 

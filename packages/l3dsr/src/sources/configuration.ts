@@ -4,10 +4,11 @@ import { errnoOfFileError } from "@l3dsr/linux";
 import { type Diagnostic, L3dsrError, type Position } from "../errors.ts";
 import { readFailure } from "../host/files.ts";
 import type { Configuration, DatapathSettings } from "../model/configuration.ts";
+import type { Fleet } from "../model/fleet.ts";
 import type { Service } from "../model/service.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
 import { type Environment, readDsrConf } from "./dsr-conf.ts";
-import { readFleetServices } from "./fleet.ts";
+import { fleetServices, readFleet } from "./fleet.ts";
 import { CONFIG_FILE, type SourceFiles } from "./source-files.ts";
 
 export interface LoadedConfiguration {
@@ -17,6 +18,13 @@ export interface LoadedConfiguration {
 	/** The settings of the datapaths that stand in the file; `configuration` has the defaults of the others. */
 	readonly given: Partial<DatapathSettings>;
 	readonly placed: readonly PlacedService[];
+	/** The table that `fleet` names, as it is written: without what the operator has set on this host. */
+	readonly fleet?: LoadedFleet;
+}
+
+export interface LoadedFleet {
+	readonly path: string;
+	readonly fleet: Fleet;
 }
 
 /**
@@ -29,7 +37,7 @@ export async function loadConfiguration(
 	env: Environment,
 ): Promise<LoadedConfiguration> {
 	const { saysServices, ...loaded } = await readConfiguration(files, path, env);
-	if (saysServices || loaded.placed.length > 0) return loaded;
+	if (saysServices || loaded.placed.length > 0 || loaded.configuration.director !== undefined) return loaded;
 	const included = loaded.configuration.include === undefined ? "" : ", and nor does what it includes";
 	throw new L3dsrError({
 		code: "CONFIG_MISSING",
@@ -53,14 +61,14 @@ async function readConfiguration(
 		configuration.include === undefined
 			? []
 			: await readIncluded(files, resolve(dirname(path), configuration.include), env, includedAt);
-	const ofFleet =
+	const reference =
 		configuration.fleet === undefined || fleetAt === undefined
-			? []
-			: await readFleetServices(files, {
-					path: resolve(dirname(path), configuration.fleet),
-					position: fleetAt,
-					mayBeEmpty: saysServices,
-				});
+			? undefined
+			: { path: resolve(dirname(path), configuration.fleet), position: fleetAt };
+	const fleet = reference === undefined ? undefined : await readFleet(files, reference);
+	const mayBeEmpty = saysServices || configuration.director !== undefined;
+	const ofFleet =
+		reference === undefined || fleet === undefined ? [] : fleetServices(files, fleet, reference, mayBeEmpty);
 	const all = [...placed, ...included, ...ofFleet];
 	const [first, ...rest] = conflictDiagnostics(all);
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
@@ -70,6 +78,7 @@ async function readConfiguration(
 		given,
 		placed: all,
 		saysServices,
+		...(reference === undefined || fleet === undefined ? {} : { fleet: { path: reference.path, fleet } }),
 	};
 }
 

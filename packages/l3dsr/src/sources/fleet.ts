@@ -1,28 +1,38 @@
-/** The services that a fleet table asks of this host, as a real server of its pools. */
+/** The fleet's table, and the services that it asks of this host as a real server of its pools. */
 import { fileErrorText } from "@l3dsr/linux";
 import { L3dsrError, type Position } from "../errors.ts";
+import type { Fleet } from "../model/fleet.ts";
 import { servicesOfReal } from "../model/fleet-services.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
 import type { SourceFiles } from "./source-files.ts";
 
-/** Where the configuration names the fleet, and whether it says itself what this host serves. */
+/** Where the configuration names the fleet. */
 export interface FleetReference {
 	readonly path: string;
 	readonly position: Position;
-	readonly mayBeEmpty: boolean;
+}
+
+/** Throws L3dsrError: CONFIG_* and MODEL_* for what is wrong with the fleet's file. */
+export async function readFleet(
+	files: Pick<SourceFiles, "readFile">,
+	{ path, position }: FleetReference,
+): Promise<Fleet> {
+	const { parseFleet } = await import("../syntax/fleet/parse-fleet.ts");
+	return parseFleet(readText(files, path, position), path);
 }
 
 /**
- * Throws L3dsrError: CONFIG_* and MODEL_* for what is wrong with the fleet's file, and CONFIG_MISSING where no pool lists
- * an address of this host. Before its addresses are there, a host would otherwise take itself out of service.
+ * The services of this host. Throws L3dsrError (CONFIG_MISSING) where no pool lists an address of it, unless
+ * `mayBeEmpty`: before its addresses are there, a host would otherwise take itself out of service.
  */
-export async function readFleetServices(
-	files: SourceFiles,
-	{ path, position, mayBeEmpty }: FleetReference,
-): Promise<PlacedService[]> {
-	const { parseFleet } = await import("../syntax/fleet/parse-fleet.ts");
+export function fleetServices(
+	files: Pick<SourceFiles, "ownAddresses">,
+	fleet: Fleet,
+	{ path, position }: FleetReference,
+	mayBeEmpty: boolean,
+): PlacedService[] {
 	const own = files.ownAddresses();
-	const services = servicesOfReal(parseFleet(readText(files, path, position), path), own);
+	const services = servicesOfReal(fleet, own);
 	if (services.length === 0 && !mayBeEmpty) {
 		const addresses = own.map(({ text }) => text).join(", ");
 		throw new L3dsrError({
@@ -35,7 +45,7 @@ export async function readFleetServices(
 	return services.map((service) => ({ service, place: position }));
 }
 
-function readText(files: SourceFiles, path: string, position: Position): string {
+function readText(files: Pick<SourceFiles, "readFile">, path: string, position: Position): string {
 	try {
 		return files.readFile(path);
 	} catch (cause) {

@@ -8,8 +8,8 @@ import {
 	type DatapathSettings,
 	HOOK_CHOICES,
 	type HookChoice,
-	OPEN_CHECKSUM_CHOICES,
 } from "../model/configuration.ts";
+import { OPEN_CHECKSUM_CHOICES } from "../model/open-checksums.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip } from "../../../../test/support/netns.ts";
-import type { FlowMode } from "../../src/balance/oracle/memory.ts";
 import { direct, type OracleResult } from "../../src/balance/oracle/oracle.ts";
 import { REASONS, type Reason } from "../../src/balance/reason.ts";
 import { REASON_SLOTS, TICK_SHIFT } from "../../src/balance/tables/layout.ts";
+import type { FlowMode } from "../../src/model/director.ts";
 import { Random, randomFrame, randomRings, randomSketch } from "./program/random.ts";
 import { OWN_IFINDEX, OWN_MAC, World, type WorldOptions } from "./program/world.ts";
 

@@ -1,8 +1,7 @@
 /** What a director's program is compiled for, beside its tables. */
-import type { FlowMode } from "../oracle/memory.ts";
+import type { FlowMode, ForwardMode } from "../../model/director.ts";
 
 export type HookKind = "xdp" | "tc";
-export type ForwardMode = "resolved" | "kernel";
 
 export interface ProgramOptions {
 	readonly hook: HookKind;

@@ -1,22 +1,9 @@
 /** How a host directs, beside what it directs. */
 import type { NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../errors.ts";
+import type { DirectorSettings } from "../../model/director.ts";
 import type { HookName } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { refuseOpenChecksums } from "../../rewrite/ebpf/kernel/open-checksums.ts";
-import type { ForwardMode } from "../compile/options.ts";
-import type { FlowMode } from "../oracle/memory.ts";
-
-export interface DirectorSettings {
-	/** Where packets for the VIPs arrive. */
-	readonly interfaces: readonly string[];
-	readonly hook: "xdp" | "xdp-generic" | "tc";
-	readonly forward: ForwardMode;
-	readonly flows: FlowMode;
-	readonly vlan?: number;
-	readonly bleach: boolean;
-	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
-	readonly openChecksums: "refuse" | "accept";
-}
 
 /** Where a program of a hook can be, the best place first. */
 export const PLACES_OF: Readonly<Record<DirectorSettings["hook"], readonly [HookName, ...HookName[]]>> = {

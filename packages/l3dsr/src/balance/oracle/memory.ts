@@ -3,6 +3,7 @@
  * none of them overflows.
  */
 
+import type { FlowMode } from "../../model/director.ts";
 import { tagOf } from "../hash.ts";
 import { ALWAYS_TICKS, FRAGMENT_TICKS } from "../tables/layout.ts";
 
@@ -13,9 +14,6 @@ export interface FlowEntry {
 	readonly confirmed: boolean;
 	readonly tick: number;
 }
-
-/** How the memory is used: only for slots in transition, for all flows, or not at all. */
-export type FlowMode = "transition" | "always" | "none";
 
 /** The memory of flows, by the hash of the flow. */
 export interface Flows {

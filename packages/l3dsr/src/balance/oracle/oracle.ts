@@ -3,13 +3,14 @@
  * independent of the compiler, which is held to it on the same frames.
  */
 import { type Address, addressFromBytes, type Dscp, replaceInChecksum } from "@l3dsr/packet";
+import type { FlowMode } from "../../model/director.ts";
 import type { Affinity, EchoMode } from "../../model/fleet.ts";
 import { datagramHash, type FlowKey, flowHash, slotOf } from "../hash.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import type { Reason } from "../reason.ts";
 import { UDP_TICKS } from "../tables/layout.ts";
 import { IN_TRANSITION, type Rings } from "../transition.ts";
-import { entryLimit, type FlowMode, type Flows, type Fragments } from "./memory.ts";
+import { entryLimit, type Flows, type Fragments } from "./memory.ts";
 import {
 	ICMP,
 	ICMPV6,

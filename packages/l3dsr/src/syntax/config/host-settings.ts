@@ -8,8 +8,8 @@ import {
 	DEFAULT_CONFIGURATION,
 	HOOK_CHOICES,
 	type HostSettings,
-	OPEN_CHECKSUM_CHOICES,
 } from "../../model/configuration.ts";
+import { OPEN_CHECKSUM_CHOICES } from "../../model/open-checksums.ts";
 import { CHAINS, type Table } from "../../model/rule.ts";
 import { didYouMean } from "../suggest.ts";
 import { ConfigDocument } from "./document.ts";

@@ -6,9 +6,11 @@ import {
 	type DatapathSettings,
 	DEFAULT_CONFIGURATION,
 } from "../../model/configuration.ts";
+import type { DirectorConfiguration } from "../../model/director.ts";
 import type { Selection, Service } from "../../model/service.ts";
 import { LIMITS } from "../limits.ts";
 import { ConfigDocument } from "./document.ts";
+import { readDirector } from "./read-director.ts";
 import {
 	readDscp,
 	readInterface,
@@ -20,7 +22,7 @@ import {
 	readReal,
 	readVip,
 } from "./read-value.ts";
-import { configSchema, serviceSchema } from "./schema.ts";
+import { configSchema, directorSchema, serviceSchema } from "./schema.ts";
 import { type FileShape, reportIssues } from "./schema-issues.ts";
 import { type Path, ValueReader } from "./value-reader.ts";
 
@@ -68,19 +70,21 @@ const MEANT: Readonly<Record<string, (value: string) => string>> = {
 
 const SHAPE: FileShape = {
 	name: "the configuration",
-	mappingAt: (path) =>
-		path.length === 0
-			? { name: "the configuration", keys: Object.keys(configSchema.shape) }
-			: { name: "a service", keys: Object.keys(serviceSchema.shape) },
+	mappingAt: ([first]) => {
+		if (first === undefined) return { name: "the configuration", keys: Object.keys(configSchema.shape) };
+		return first === "director"
+			? { name: "director", keys: Object.keys(directorSchema.shape) }
+			: { name: "a service", keys: Object.keys(serviceSchema.shape) };
+	},
 	meantBy: (key, value) => MEANT[key]?.(value),
-	singleValues: new Set(["name", "dscp", "mark", "real", "set-port"]),
+	singleValues: new Set(["name", "dscp", "mark", "real", "set-port", "vlan"]),
 	listValues: new Set(["vip", "interface", "interfaces", "protocol", "ports"]),
 };
 
 /** Throws L3dsrError with every CONFIG_* problem of the text. Conflicts between services: conflictDiagnostics. */
 export function parseConfig(text: string, source: string): ParsedConfig {
 	const document = new ConfigDocument(text, source);
-	const parsed = document.readable ? new ConfigReader(document).read() : EMPTY;
+	const parsed = document.readable ? new ConfigReader(document, source).read() : EMPTY;
 	const [first, ...rest] = document.diagnostics();
 	if (first !== undefined) throw new L3dsrError([first, ...rest]);
 	return parsed;
@@ -88,10 +92,12 @@ export function parseConfig(text: string, source: string): ParsedConfig {
 
 class ConfigReader {
 	readonly #document: ConfigDocument;
+	readonly #source: string;
 	readonly #values: ValueReader;
 
-	constructor(document: ConfigDocument) {
+	constructor(document: ConfigDocument, source: string) {
 		this.#document = document;
+		this.#source = source;
 		this.#values = new ValueReader(document);
 	}
 
@@ -108,6 +114,7 @@ class ConfigReader {
 		}
 		const placed = services.flatMap((_, index) => this.#services(["services", index]));
 		const known = result.success ? result.data : {};
+		const director = this.#director(values);
 		const { datapath, hook, "open-checksums": openChecksums } = known;
 		const given: Partial<DatapathSettings> = {
 			...(datapath === undefined ? {} : { datapath }),
@@ -122,6 +129,7 @@ class ConfigReader {
 				...(interfaces === undefined ? {} : { interfaces }),
 				...(known.include === undefined ? {} : { include: known.include }),
 				...(known.fleet === undefined ? {} : { fleet: known.fleet }),
+				...(director === undefined ? {} : { director }),
 				services: placed.map(({ service }) => service),
 			},
 			given,
@@ -130,6 +138,14 @@ class ConfigReader {
 			...(known.include === undefined ? {} : { includedAt: this.#document.place(["include"]) }),
 			...(known.fleet === undefined ? {} : { fleetAt: this.#document.place(["fleet"]) }),
 		};
+	}
+
+	#director(values: unknown): DirectorConfiguration | undefined {
+		const given = valueAt(values, "director");
+		if (given === undefined) return undefined;
+		const keys = directorSchema.safeParse(given);
+		const hasFleet = this.#document.at(["fleet"]) !== undefined;
+		return readDirector(this.#document, this.#values, keys.data, { source: this.#source, hasFleet });
 	}
 
 	/** The services of one entry: one for each of its VIPs. */

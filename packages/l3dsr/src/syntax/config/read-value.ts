@@ -26,6 +26,8 @@ export type Reading<T> =
 	| { readonly ok: true; readonly value: T }
 	| { readonly ok: false; readonly code: ErrorCode; readonly message: string; readonly hint?: string };
 
+/** IEEE 802.1Q: 0 is a priority tag, 4095 is reserved. */
+export const MAX_VLAN = 4094;
 /** A name stands in comments of rules, in tables and in metrics: printable, no blanks. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/;
 
@@ -190,6 +192,13 @@ export function readPorts(text: string): Reading<NumberRange> {
 	}
 	if (first.value > last.value) return bad(`range ${text} is empty`, `write ${last.value}-${first.value}`);
 	return good({ first: first.value, last: last.value });
+}
+
+export function readVlan(text: string): Reading<number> {
+	const vlan = parseYamlNumber(text);
+	if (vlan === undefined || vlan < 1 || vlan > MAX_VLAN)
+		return bad(`"${text}" is not a VLAN, expected 1-${MAX_VLAN}`);
+	return good(vlan);
 }
 
 /** `what` it is the name of. */

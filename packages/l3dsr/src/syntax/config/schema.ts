@@ -6,11 +6,13 @@
  */
 import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";
-import { DATAPATH_CHOICES, HOOKS, OPEN_CHECKSUM_CHOICES } from "../../model/configuration.ts";
+import { DATAPATH_CHOICES, HOOKS } from "../../model/configuration.ts";
+import { DIRECTOR_HOOKS, FLOW_MODES, FORWARD_MODES, STATE_FILE } from "../../model/director.ts";
+import { OPEN_CHECKSUM_CHOICES } from "../../model/open-checksums.ts";
 import { CHAINS, type Table } from "../../model/rule.ts";
-import { NAME_PATTERN } from "./read-value.ts";
+import { MAX_VLAN, NAME_PATTERN } from "./read-value.ts";
 
-function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: string): T {
+function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: unknown): T {
 	z.globalRegistry.add(schema, { description, ...(standard === undefined ? {} : { default: standard }) });
 	return schema;
 }
@@ -21,6 +23,7 @@ const some = <T extends z.ZodMiniType>(item: T) => z.array(item).check(z.minLeng
 
 const interfaceName = matching(/^[^\s/:]{1,127}$/);
 const interfaces = z.union([interfaceName, some(interfaceName)]);
+const wholeName = () => matching(/^[^\s/:+]{1,127}$/);
 const port = between(1, MAX_PORT);
 const portOrRange = z.union([port, matching(/^[0-9]{1,5}(-[0-9]{1,5})?$/)]);
 const protocolNames = Object.keys(PROTOCOL_NUMBER) as [keyof typeof PROTOCOL_NUMBER];
@@ -74,6 +77,47 @@ export const serviceSchema = z.strictObject({
 	),
 });
 
+export const directorSchema = z.strictObject({
+	interfaces: described(
+		z.union([wholeName(), some(wholeName())]),
+		"Where packets for the VIPs arrive. The program is attached to these interfaces.",
+	),
+	hook: described(
+		z.optional(z.enum(DIRECTOR_HOOKS)),
+		"Where the program sees packets. tc: for interfaces that cannot send at XDP, always with forward: kernel.",
+		"xdp",
+	),
+	forward: described(
+		z.optional(z.enum(FORWARD_MODES)),
+		"resolved: the program sends frames to the next hop. kernel: the kernel routes them (IP forwarding must be on).",
+		"resolved",
+	),
+	flows: described(
+		z.optional(z.enum(FLOW_MODES)),
+		"When flows are remembered: in slots that change, everywhere, or nowhere.",
+		"transition",
+	),
+	vlan: described(
+		z.optional(between(1, MAX_VLAN)),
+		"Packets for the VIPs carry this VLAN tag. Only with hook: xdp or xdp-generic.",
+	),
+	bleach: described(
+		z.optional(z.boolean()),
+		"Clear the DSCP of packets that come straight to a real server with a code of the fleet.",
+		false,
+	),
+	"open-checksums": described(
+		z.optional(z.enum(OPEN_CHECKSUM_CHOICES)),
+		"XDP on devices whose packets may come without their checksum (veth, virtio): refused, or accepted.",
+		"refuse",
+	),
+	state: described(
+		z.optional(z.string().check(z.minLength(1))),
+		"The file in which l3dsr drain and l3dsr disable keep the states of real servers.",
+		STATE_FILE,
+	),
+});
+
 export const configSchema = z.strictObject({
 	datapath: described(
 		z.optional(z.enum(DATAPATH_CHOICES)),
@@ -102,6 +146,10 @@ export const configSchema = z.strictObject({
 	fleet: described(
 		z.optional(z.string().check(z.minLength(1))),
 		"The fleet's table, fleet.yaml: this host serves every VIP with a pool that lists one of its addresses.",
+	),
+	director: described(
+		z.optional(directorSchema),
+		"This host is a director: it sends the packets for the fleet's VIPs to real servers. Needs fleet.",
 	),
 	services: described(z.optional(z.nullable(z.array(serviceSchema))), "The VIPs of this host."),
 });

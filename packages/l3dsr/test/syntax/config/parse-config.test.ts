@@ -320,6 +320,7 @@ test("the schema for editors is generated from the one that is checked", async (
 		"table",
 		"include",
 		"fleet",
+		"director",
 		"services",
 	]);
 });

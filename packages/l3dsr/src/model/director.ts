@@ -1,0 +1,54 @@
+/** How a host directs, beside what it directs (the fleet): the values of `director:` in l3dsr.yaml. */
+import type { Address } from "@l3dsr/packet";
+import type { Fleet } from "./fleet.ts";
+import type { OpenChecksums } from "./open-checksums.ts";
+
+export const DIRECTOR_HOOKS = ["xdp", "xdp-generic", "tc"] as const;
+export type DirectorHook = (typeof DIRECTOR_HOOKS)[number];
+
+export const FORWARD_MODES = ["resolved", "kernel"] as const;
+/** Who sends a rewritten frame: the program, to the next hop that was resolved for it, or the kernel's routing. */
+export type ForwardMode = (typeof FORWARD_MODES)[number];
+
+export const FLOW_MODES = ["transition", "always", "none"] as const;
+/** When flows are remembered: in slots that change, everywhere, or nowhere. */
+export type FlowMode = (typeof FLOW_MODES)[number];
+
+export interface DirectorSettings {
+	/** Where packets for the VIPs arrive. */
+	readonly interfaces: readonly string[];
+	readonly hook: DirectorHook;
+	readonly forward: ForwardMode;
+	readonly flows: FlowMode;
+	/** 1–4094: packets for the VIPs carry this tag. */
+	readonly vlan?: number;
+	readonly bleach: boolean;
+	/** XDP on interfaces whose packets may come without their checksum (veth, tun, virtio). */
+	readonly openChecksums: OpenChecksums;
+}
+
+/** Where the operator's `drain` and `disable` are kept. */
+export const STATE_FILE = "/var/lib/l3dsr/director.json";
+
+export interface DirectorConfiguration {
+	readonly settings: DirectorSettings;
+	/** Path of the file with the operator's states. */
+	readonly state: string;
+}
+
+/** What a director should do: the fleet with the states that hold on this host. */
+export interface DesiredDirector {
+	readonly settings: DirectorSettings;
+	readonly fleet: Fleet;
+	/** Where this host's own rules see packets when they are on eBPF. */
+	readonly rulesAt: string;
+	/** Absent: as the last process that ran checks has left it in the tables. */
+	readonly isHealthy?: IsHealthy;
+}
+
+/** Whether a real of a pool is healthy as far as one service is concerned; `port` 0 is any. */
+export type IsHealthy = (
+	service: { readonly address: Address; readonly protocol: number; readonly port: number },
+	pool: string,
+	real: string,
+) => boolean;

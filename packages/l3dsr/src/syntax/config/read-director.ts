@@ -1,0 +1,104 @@
+/** `director:` of l3dsr.yaml → how this host directs; what is wrong with it is reported. */
+import { dirname, resolve } from "node:path";
+import {
+	type DirectorConfiguration,
+	type DirectorHook,
+	type FlowMode,
+	type ForwardMode,
+	STATE_FILE,
+} from "../../model/director.ts";
+import type { OpenChecksums } from "../../model/open-checksums.ts";
+import type { ConfigDocument } from "./document.ts";
+import { bad, good, type Reading, readInterface, readVlan } from "./read-value.ts";
+import type { Path, ValueReader } from "./value-reader.ts";
+
+const AT: Path = ["director"];
+
+/** What the schema has read of the mapping. */
+export interface DirectorKeys {
+	readonly hook?: DirectorHook | undefined;
+	readonly forward?: ForwardMode | undefined;
+	readonly flows?: FlowMode | undefined;
+	readonly bleach?: boolean | undefined;
+	readonly "open-checksums"?: OpenChecksums | undefined;
+	readonly state?: string | undefined;
+}
+
+/** `keys` is undefined where the schema refuses the mapping. A relative path starts at the folder of the file `source`. */
+export function readDirector(
+	document: ConfigDocument,
+	values: ValueReader,
+	keys: DirectorKeys | undefined,
+	{ source, hasFleet }: { readonly source: string; readonly hasFleet: boolean },
+): DirectorConfiguration | undefined {
+	const interfaces = values.many([...AT, "interfaces"], readWholeName);
+	const vlan = values.one([...AT, "vlan"], readVlan);
+	if (!hasFleet) {
+		document.report(
+			"CONFIG_MISSING",
+			"director needs fleet: what to direct stands in the fleet's table",
+			document.placeOfKey([], "director"),
+			{ hint: "add fleet: /etc/l3dsr/fleet.yaml" },
+		);
+	}
+	if (interfaces !== undefined) reportTwice(document, interfaces);
+	const hook = keys?.hook ?? "xdp";
+	if (hook === "tc") reportAtTc(document, keys?.forward);
+	if (interfaces === undefined || keys === undefined) return undefined;
+	return {
+		settings: {
+			interfaces,
+			hook,
+			forward: keys.forward ?? (hook === "tc" ? "kernel" : "resolved"),
+			flows: keys.flows ?? "transition",
+			...(vlan === undefined ? {} : { vlan }),
+			bleach: keys.bleach ?? false,
+			openChecksums: keys["open-checksums"] ?? "refuse",
+		},
+		state: resolve(dirname(source), keys.state ?? STATE_FILE),
+	};
+}
+
+function readWholeName(text: string): Reading<string> {
+	const reading = readInterface(text);
+	if (!reading.ok) return reading;
+	const { name, wildcard } = reading.value;
+	if (wildcard) {
+		return bad(
+			`${text} stands for several interfaces, but a director is attached to interfaces by their whole names`,
+			"list each interface: [eth0, eth1]",
+		);
+	}
+	if (name === "lo") return bad("lo is not an interface on which packets of clients arrive");
+	return good(name);
+}
+
+function reportTwice(document: ConfigDocument, interfaces: readonly string[]): void {
+	interfaces.forEach((name, index) => {
+		if (interfaces.indexOf(name) === index) return;
+		document.report(
+			"CONFIG_BAD_VALUE",
+			`${name} is listed twice`,
+			document.place([...AT, "interfaces", index]),
+		);
+	});
+}
+
+function reportAtTc(document: ConfigDocument, forward: ForwardMode | undefined): void {
+	if (document.at([...AT, "vlan"]) !== undefined) {
+		document.report(
+			"CONFIG_BAD_VALUE",
+			"vlan does not go with hook: tc: the kernel has taken VLAN tags off before tc sees a frame",
+			document.place([...AT, "vlan"]),
+			{ hint: "name the VLAN device (eth0.100) in interfaces, without vlan" },
+		);
+	}
+	if (forward === "resolved") {
+		document.report(
+			"CONFIG_BAD_VALUE",
+			"forward: resolved does not go with hook: tc: at tc the kernel routes what the program has rewritten",
+			document.place([...AT, "forward"]),
+			{ hint: "use forward: kernel, or hook: xdp" },
+		);
+	}
+}
