@@ -3,6 +3,7 @@
  * family. Pure.
  */
 import { type Address, type Dscp, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import type { IsHealthy } from "../model/director.ts";
 import {
 	type Affinity,
 	BALANCED_PROTOCOLS,
@@ -32,6 +33,8 @@ export interface BalancedReal {
 	readonly serves: boolean;
 	/** Keeps the flows that it has. */
 	readonly carries: boolean;
+	/** Its check succeeds, or nobody checks it. */
+	readonly healthy: boolean;
 }
 
 export interface BalancedService extends ServiceKey {
@@ -57,14 +60,11 @@ export interface BalanceWish {
 	readonly services: readonly BalancedService[];
 }
 
-/** Whether a real of a pool is healthy as far as one service is concerned. */
-export type HealthOf = (service: ServiceKey, pool: string, real: string) => boolean;
-
 /** Without a word of checks everybody is healthy. */
-const ALL_HEALTHY: HealthOf = () => true;
+const ALL_HEALTHY: IsHealthy = () => true;
 
 /** Throws RangeError for a fleet that names a pool which it does not have: syntax refuses those. */
-export function lowerFleet(fleet: Fleet, isHealthy: HealthOf = ALL_HEALTHY): BalanceWish {
+export function lowerFleet(fleet: Fleet, isHealthy: IsHealthy = ALL_HEALTHY): BalanceWish {
 	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
 	const addresses = fleet.vips.flatMap(({ addresses, echo }) =>
 		addresses.map((address) => ({ address, echo })),
@@ -98,17 +98,28 @@ function lowerService(
 		port,
 		affinity,
 	}: { address: Address; protocol: BalancedProtocol; port: number; affinity: Affinity },
-	isHealthy: HealthOf,
+	isHealthy: IsHealthy,
 ): BalancedService {
 	const dscp = vip.dscp[address.family];
 	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
 	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
-	const unhealthy = pool.reals.filter(({ name }) => !isHealthy(key, pool.name, name));
-	const use = usePool(pool, new Set(unhealthy.map(({ name }) => name)));
+	const unhealthy = new Set(
+		pool.reals.flatMap(({ name }) => (isHealthy(key, pool.name, name) ? [] : [name])),
+	);
+	const use = usePool(pool, unhealthy);
 	const reals = pool.reals.flatMap(({ name, addresses, weight }) => {
 		const own = addresses.find(({ family }) => family === address.family);
 		if (own === undefined) return [];
-		return [{ name, address: own, weight, serves: use.serving.has(name), carries: use.carrying.has(name) }];
+		return [
+			{
+				name,
+				address: own,
+				weight,
+				serves: use.serving.has(name),
+				carries: use.carrying.has(name),
+				healthy: !unhealthy.has(name),
+			},
+		];
 	});
 	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
 }
@@ -116,6 +127,11 @@ function lowerService(
 /** The same on every director: what a service's hashes begin with. */
 export function seedOf({ address, protocol, port }: ServiceKey): bigint {
 	return hashBytes([...address.bytes, port >> 8, port & 255, protocol]);
+}
+
+/** Tables have no other protocols. */
+export function protocolName(number: number): BalancedProtocol {
+	return BALANCED_PROTOCOLS.find((one) => PROTOCOL_NUMBER[one] === number) ?? "tcp";
 }
 
 /** As text, for maps by service: `192.0.2.10 6 443`. */

@@ -119,6 +119,13 @@ export function slotsInTransition({ now }: Rings): number {
 	return count;
 }
 
+/** Slots by the real that has them. */
+export function slotsOf({ now }: Pick<Rings, "now">): Uint32Array {
+	const owned = new Uint32Array(NOBODY + 1);
+	for (const value of now) owned[value & NOBODY] = (owned[value & NOBODY] ?? 0) + 1;
+	return owned;
+}
+
 /** Reals that any slot refers to, *before* included: their numbers are taken. */
 export function referredReals(rings: Rings): ReadonlySet<number> {
 	const found = new Uint8Array(NOBODY + 1);

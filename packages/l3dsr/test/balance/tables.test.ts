@@ -95,6 +95,7 @@ test("a real server's entry is read back as it was written", () => {
 			address: arbitraryAddress,
 			dscp: fc.integer({ min: 0, max: 63 }).map(dscp),
 			up: fc.boolean(),
+			failing: fc.boolean(),
 			left: fc.integer({ min: 1, max: 1 << 30 }),
 			hop: arbitraryHop,
 			base: fc.record({
@@ -102,7 +103,7 @@ test("a real server's entry is read back as it was written", () => {
 				bytes: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
 			}),
 		},
-		{ requiredKeys: ["address", "dscp", "up", "hop", "base"] },
+		{ requiredKeys: ["address", "dscp", "up", "failing", "hop", "base"] },
 	);
 	fc.assert(
 		fc.property(arbitraryEntry, (entry) => {
@@ -119,6 +120,7 @@ const realAt = (n: number): BalancedReal => ({
 	weight: 1,
 	serves: true,
 	carries: true,
+	healthy: true,
 });
 
 function wish(services: readonly (readonly number[])[]): BalanceWish {
@@ -151,6 +153,7 @@ function standing(plan: TablePlan, keepLeft: boolean): StandingService[] {
 					address: one.address,
 					dscp: service.dscp,
 					up: true,
+					failing: false,
 					hop: { to: "unresolved" } as const,
 					base: { packets: 0n, bytes: 0n },
 				},

@@ -20,8 +20,8 @@ import {
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import { ip } from "../../../../test/support/netns.ts";
-import type { DirectorSettings } from "../../src/balance/kernel/settings.ts";
-import { type BalanceWish, type HealthOf, lowerFleet } from "../../src/balance/service.ts";
+import { type BalanceWish, lowerFleet } from "../../src/balance/service.ts";
+import type { DirectorSettings, IsHealthy } from "../../src/model/director.ts";
 import type { Fleet, FleetVip, Pool, Real } from "../../src/model/fleet.ts";
 
 export const DIRECTOR = "dir0";
@@ -200,7 +200,7 @@ export function fleetOf(
 export function wishOf(
 	reals: readonly Real[],
 	vip: Partial<FleetVip> = {},
-	isHealthy?: HealthOf,
+	isHealthy?: IsHealthy,
 ): BalanceWish {
 	return lowerFleet(fleetOf(reals, vip), isHealthy);
 }

@@ -7,6 +7,7 @@
  */
 import { type Label, ProgramBuilder, type ProgramSpec, type Value } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
+import { DIRECTOR_PROGRAM } from "../../programs/director-program.ts";
 import { DROP, PASS } from "../../programs/packet.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { tableSpecs } from "../tables/layout.ts";
@@ -21,7 +22,6 @@ import { emitStraight } from "./straight.ts";
 import { emitUnusual } from "./unusual.ts";
 
 /** The program's name in the kernel: by it, ours is found again. */
-export const PROGRAM_NAME = { xdp: "l3dsr_director", tc: "l3dsr_direct_tc" } as const;
 
 const ETHERNET_BYTES = 14;
 const TAG_BYTES = 4;
@@ -29,7 +29,7 @@ const TAG_BYTES = 4;
 /** Deterministic: the same options give the same bytes. */
 export function compileDirector(options: ProgramOptions): ProgramSpec {
 	const p = new ProgramBuilder({
-		name: PROGRAM_NAME[options.hook],
+		name: DIRECTOR_PROGRAM[options.hook],
 		type: options.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
 	});

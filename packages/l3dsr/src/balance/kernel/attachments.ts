@@ -1,9 +1,9 @@
 /** The director's programs as the kernel has them: found at the hooks of every interface, without pins or files. */
 import { arrayKey, type BpfMap, Program } from "@l3dsr/bpf";
 import { listInterfaces, type NetInterface } from "@l3dsr/linux";
+import { isDirectorProgram } from "../../programs/director-program.ts";
 import { HOOK_NAMES, type HookName, PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { decodeAbout, type ProgramSettings } from "../compile/about.ts";
-import { PROGRAM_NAME } from "../compile/compile.ts";
 import { ABOUT_MAP } from "../tables/layout.ts";
 
 /** A program of ours in its place. Owns its descriptor. */
@@ -15,8 +15,6 @@ export interface Attachment extends Disposable {
 	readonly settings?: ProgramSettings;
 }
 
-const OUR_NAMES: ReadonlySet<string> = new Set(Object.values(PROGRAM_NAME));
-
 /** All of them, by interface; the caller disposes of each. Throws KERNEL_*. */
 export function findAttachments(interfaces = listInterfaces()): readonly Attachment[] {
 	const found: Attachment[] = [];
@@ -27,7 +25,7 @@ export function findAttachments(interfaces = listInterfaces()): readonly Attachm
 				for (const id of withoutVanished(() => PLACES[hook].query(on)) ?? []) {
 					const program = withoutVanished(() => Program.open(id));
 					if (program === undefined) continue;
-					if (!OUR_NAMES.has(program.name)) program[Symbol.dispose]();
+					if (!isDirectorProgram(program.name)) program[Symbol.dispose]();
 					else found.push(attachmentOf(hook, on, program));
 				}
 			}

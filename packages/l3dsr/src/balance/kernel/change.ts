@@ -1,8 +1,9 @@
 /** One change of the director, from the tables and programs that stand to those that are wanted. */
-import { Program, probeFeature } from "@l3dsr/bpf";
+import { Program } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
+import type { DirectorSettings } from "../../model/director.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
-import { encodeAbout, type ProgramSettings } from "../compile/about.ts";
+import type { ProgramSettings } from "../compile/about.ts";
 import { compileDirector } from "../compile/compile.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import type { RingCache } from "../ring-cache.ts";
@@ -16,8 +17,9 @@ import type { Attachment } from "./attachments.ts";
 import { currentTick } from "./clock.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import type { ResolvedHops } from "./next-hops.ts";
+import { programSettings, sameSettings } from "./program-settings.ts";
 import { attach, attachmentAt } from "./programs.ts";
-import { type DirectorSettings, PLACES_OF } from "./settings.ts";
+import { PLACES_OF } from "./settings.ts";
 import { type NewVipTable, SharedTables } from "./shared-tables.ts";
 
 export interface ChangeInput {
@@ -118,6 +120,7 @@ export class Change {
 					address: real.address,
 					dscp: wish.dscp,
 					up: real.carries,
+					failing: !real.healthy,
 					hop: this.#input.hops.hopOf(real.address),
 					base: { packets: -counted.packets, bytes: -counted.bytes },
 				});
@@ -153,10 +156,8 @@ export class Change {
 				const places = PLACES_OF[settings.hook];
 				const here = this.#attachments.filter((one) => one.interface.index === on.index);
 				const current = here.find((one) => places.includes(one.hook));
-				const wanted = this.#settingsOf(on);
-				const isSame =
-					current?.settings !== undefined &&
-					Buffer.compare(encodeAbout(current.settings), encodeAbout(wanted)) === 0;
+				const wanted = programSettings(on, settings, this.#input.wish);
+				const isSame = sameSettings(current?.settings, wanted);
 				if (!isNew && others === undefined && current !== undefined && isSame) {
 					attachments.push(current);
 					continue;
@@ -192,24 +193,6 @@ export class Change {
 	#otherVips(tables: SharedTables): NewVipTable {
 		const { rows } = this.#input.plan;
 		return tables.makeVips(rows, planVipTable(rows));
-	}
-
-	#settingsOf(on: NetInterface): ProgramSettings {
-		const { settings, wish } = this.#input;
-		const hook = settings.hook === "tc" ? "tc" : "xdp";
-		return {
-			hook,
-			ifindex: on.index,
-			...(on.ethernet ? { mac: on.linkAddress } : {}),
-			...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
-			forward: hook === "tc" ? "kernel" : settings.forward,
-			flows: settings.flows,
-			bleach: settings.bleach,
-			anyPort: wish.services.some(({ port }) => port === 0),
-			echoReply: wish.addresses.some(({ echo }) => echo === "reply"),
-			ipv6ChecksumFlag: hook === "tc" && probeFeature("csumReplaceIpv6").answer === "yes",
-			clock: probeFeature("coarseClock").answer === "yes" ? "bpf_ktime_get_coarse_ns" : "bpf_ktime_get_ns",
-		};
 	}
 
 	#load(tables: SharedTables, settings: ProgramSettings, vips: NewVipTable | undefined): Program {

@@ -4,23 +4,27 @@
  */
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
+import type { DirectorSettings, IsHealthy } from "../../model/director.ts";
+import type { DirectorPlan } from "../../model/director-plan.ts";
+import type { Fleet } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
 import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
 import type { OracleResult } from "../oracle/oracle.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
-import { type BalanceWish, keyText, sameShape } from "../service.ts";
+import { type BalanceWish, keyText, lowerFleet, sameShape } from "../service.ts";
 import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
 import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
-import { Change, movable } from "./change.ts";
+import { Change, type ChangeInput, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
 import { explainFrame } from "./explain.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import { type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
-import { type DirectorSettings, refuse } from "./settings.ts";
+import { planChange, planStop } from "./plan-change.ts";
+import { refuse } from "./settings.ts";
 import { SharedTables } from "./shared-tables.ts";
 import { type DirectorStatus, serviceStatus } from "./status.ts";
 
@@ -80,6 +84,80 @@ export class Director implements Disposable {
 		return this.#applyHealth(wish, settings) ?? this.#applyAll(wish, settings);
 	}
 
+	/**
+	 * What `apply` would do, with what is due besides: next hops and the ends of drains. Writes nothing, and does not ask
+	 * the kernel to look for neighbours. Throws what `apply` would throw before it changes anything.
+	 */
+	plan(wish: BalanceWish, settings: DirectorSettings): DirectorPlan {
+		this.#findAgain();
+		this.useDrains(wish);
+		const input = this.#input(wish, settings, { asks: false });
+		const [tables, attachments, rings] = [this.#tables, this.#attachments, this.#rings];
+		const hops = tables === undefined ? [] : this.#otherHops(input.hops);
+		return {
+			...planChange({ ...input, tables, attachments, rings }),
+			hops: hops.length,
+			drainsOver: this.#drainsOver(currentTick()).length,
+		};
+	}
+
+	/** What `detach` would do. */
+	planDetach(): DirectorPlan {
+		this.#findAgain();
+		return planStop(this.#attachments, this.isRunning ? (this.#tables?.services() ?? []) : []);
+	}
+
+	/**
+	 * The fleet as services. Without `isHealthy`, a real server of a pool with a check is as healthy as the tables say: as
+	 * whoever ran the check has left it. Without a check it is healthy.
+	 */
+	wishFor(fleet: Fleet, isHealthy: IsHealthy = this.#healthInTables(fleet)): BalanceWish {
+		return lowerFleet(fleet, isHealthy);
+	}
+
+	#healthInTables(fleet: Fleet): IsHealthy {
+		const failing = new Set(
+			(this.#tables?.services() ?? []).flatMap((service) =>
+				service.reals
+					.filter(({ entry }) => entry.failing)
+					.map(({ entry }) => `${keyText(service)} ${entry.address.text}`),
+			),
+		);
+		const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
+		return (service, name, realName) => {
+			const pool = pools.get(name);
+			const addresses = pool?.reals.find((one) => one.name === realName)?.addresses ?? [];
+			const isFailing = addresses.some(({ text }) => failing.has(`${keyText(service)} ${text}`));
+			return pool?.check === undefined || !isFailing;
+		};
+	}
+
+	/** How long the services of `wish` drain: for `endDrains` in a process that applies nothing. */
+	useDrains({ services }: Pick<BalanceWish, "services">): void {
+		for (const service of services) this.#drains.set(keyText(service), ticksOf(service.drainMs));
+	}
+
+	#input(wish: BalanceWish, settings: DirectorSettings, { asks }: { readonly asks: boolean }): ChangeInput {
+		const all = listInterfaces();
+		const interfaces = settings.interfaces.map(
+			(name) => all.find((one) => one.name === name) ?? interfaceByName(name),
+		);
+		for (const on of interfaces) refuse(on, settings);
+		const standing = this.#tables?.services() ?? [];
+		const plan = planTables(wish, standing, this.#tables?.capacity, {
+			bleach: settings.bleach,
+			referred: ({ number }) => referredReals(this.#need().rings(number)),
+		});
+		const addresses = [
+			...wish.services.flatMap(({ reals }) => reals.map(({ address }) => address)),
+			...standing.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
+		];
+		const forward = settings.hook === "tc" ? "kernel" : settings.forward;
+		const tag = settings.vlan === undefined ? {} : { vlan: settings.vlan };
+		const hops = resolveHops(addresses, { forward, ...tag, interfaces, all, asks });
+		return { plan, wish, settings, interfaces, hops };
+	}
+
 	/** The next `apply` looks at everything again: for when somebody else has changed programs or interfaces. */
 	lookAgain(): void {
 		this.#last = undefined;
@@ -104,40 +182,14 @@ export class Director implements Disposable {
 	#applyAll(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
 		this.#last = undefined;
 		this.#findAgain();
-		const all = listInterfaces();
-		const interfaces = settings.interfaces.map(
-			(name) => all.find((one) => one.name === name) ?? interfaceByName(name),
-		);
-		for (const on of interfaces) refuse(on, settings);
-		const standing = this.#tables?.services() ?? [];
-		const plan = planTables(wish, standing, this.#tables?.capacity, {
-			bleach: settings.bleach,
-			referred: ({ number }) => referredReals(this.#need().rings(number)),
-		});
-		const hops = resolveHops(
-			[
-				...wish.services.flatMap(({ reals }) => reals.map(({ address }) => address)),
-				...standing.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
-			],
-			{
-				forward: settings.hook === "tc" ? "kernel" : settings.forward,
-				...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
-				interfaces,
-				all,
-			},
-		);
+		const input = this.#input(wish, settings, { asks: true });
+		const { plan, hops } = input;
 		this.#settings = settings;
-		const change = new Change(this.#tables, this.#attachments, this.#rings, {
-			plan,
-			wish,
-			settings,
-			interfaces,
-			hops,
-		});
+		const change = new Change(this.#tables, this.#attachments, this.#rings, input);
 		const { tables, attachments, services, attached, detached } = change.run();
 		this.#tables = tables;
 		this.#attachments = attachments;
-		for (const service of wish.services) this.#drains.set(keyText(service), ticksOf(service.drainMs));
+		this.useDrains(wish);
 		this.#rings.keepOnly(wish.services);
 		this.#writeHops(hops);
 		tables.touch();
@@ -160,6 +212,7 @@ export class Director implements Disposable {
 			...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
 			interfaces: all.filter(({ name }) => settings.interfaces.includes(name)),
 			all,
+			asks: true,
 		});
 		return { unresolved: hops.unresolved, unreachable: hops.unreachable, changed: this.#writeHops(hops) };
 	}
@@ -167,18 +220,22 @@ export class Director implements Disposable {
 	/** Ends the transitions whose drain is over, and gives free the numbers of reals that have left. Gives how many ended. */
 	endDrains(now = currentTick()): number {
 		if (this.#tables === undefined) return 0;
-		let ended = 0;
-		for (const service of this.#tables.services()) {
-			const rings = this.#tables.rings(service.number);
-			const drain = this.#drains.get(keyText(service));
-			if (slotsInTransition(rings) > 0) {
-				if (drain === undefined || ticksBetween(service.changed, now) < drain) continue;
-				writeSlots(rings, endTransition(rings));
-				ended++;
-			}
-			this.#freeLeft(service, now);
+		const over = this.#drainsOver(now);
+		for (const { number } of over) {
+			const rings = this.#tables.rings(number);
+			writeSlots(rings, endTransition(rings));
 		}
-		return ended;
+		for (const service of this.#tables.services())
+			if (slotsInTransition(this.#tables.rings(service.number)) === 0) this.#freeLeft(service, now);
+		return over.length;
+	}
+
+	#drainsOver(now: number): readonly StandingService[] {
+		return (this.#tables?.services() ?? []).filter((service) => {
+			const drain = this.#drains.get(keyText(service));
+			if (drain === undefined || ticksBetween(service.changed, now) < drain) return false;
+			return slotsInTransition(this.#need().rings(service.number)) > 0;
+		});
 	}
 
 	/** In milliseconds: when a drain ends next; undefined when no service is in transition. */
@@ -282,19 +339,26 @@ export class Director implements Disposable {
 	}
 
 	/** All that change at once: one wait for the programs to have left the old ones. */
-	#writeHops({ hopOf }: Pick<ResolvedHops, "hopOf">): number {
+	#writeHops(hops: Pick<ResolvedHops, "hopOf">): number {
 		const tables = this.#need();
-		const changes = tables.services().flatMap(({ first, reals }) =>
-			reals.flatMap(({ index, entry }) => {
-				const hop = hopOf(entry.address);
-				return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
-			}),
-		);
+		const changes = this.#otherHops(hops);
 		const used = changes.filter(({ entry }) => entry.hop.to === "interface");
 		for (const { number } of used) tables.clearHop(number);
 		if (used.length > 0) waitForGracePeriod();
 		for (const { number, entry, hop } of changes) tables.setHop(number, entry, hop);
 		return changes.length;
+	}
+
+	/** Entries whose next hop is another one than in the tables. */
+	#otherHops({ hopOf }: Pick<ResolvedHops, "hopOf">) {
+		return this.#need()
+			.services()
+			.flatMap(({ first, reals }) =>
+				reals.flatMap(({ index, entry }) => {
+					const hop = hopOf(entry.address);
+					return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
+				}),
+			);
 	}
 
 	#freeLeft({ number, first, reals }: StandingService, now: number): void {

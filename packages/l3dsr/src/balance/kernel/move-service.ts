@@ -35,11 +35,13 @@ export function moveService(
 	{ remember, now }: { readonly remember: boolean; readonly now: number },
 ): ServiceChange {
 	const carrying = new Set(leaving.filter((index) => tables.isUp(place.first + index)));
-	wish.reals.forEach(({ carries }, n) => {
+	wish.reals.forEach(({ carries, healthy }, n) => {
 		const index = indexes[n];
 		if (!carries || index === undefined) return;
 		carrying.add(index);
-		if (!tables.isUp(place.first + index)) tables.setUp(place.first + index, true);
+		const number = place.first + index;
+		if (!tables.isUp(number) || tables.isFailing(number) === healthy)
+			tables.setFlags(number, { up: true, failing: !healthy });
 	});
 	const rings = tables.rings(place.number);
 	const target = cache.target(wish, indexes);
@@ -49,9 +51,10 @@ export function moveService(
 		tables.setTransition(place.number, since, now);
 	}
 	writeSlots(rings, changes);
-	wish.reals.forEach(({ carries }, n) => {
+	wish.reals.forEach(({ carries, healthy }, n) => {
 		const number = place.first + (indexes[n] ?? 0);
-		if (!carries && tables.isUp(number)) tables.setUp(number, false);
+		if (!carries && (tables.isUp(number) || tables.isFailing(number) === healthy))
+			tables.setFlags(number, { up: false, failing: !healthy });
 	});
 	const { address, protocol, port } = wish;
 	return { service: { address, protocol, port }, moved: changes.slots.length, inTransition: begins };

@@ -23,6 +23,8 @@ export interface HopOptions {
 	readonly interfaces: readonly NetInterface[];
 	/** All of this namespace. */
 	readonly all: readonly NetInterface[];
+	/** The kernel is asked to look for neighbours that it does not know, or is not sure of. */
+	readonly asks: boolean;
 }
 
 export interface ResolvedHops {
@@ -34,8 +36,7 @@ export interface ResolvedHops {
 }
 
 /**
- * Looks up the way to each address. Neighbours that the kernel does not know, or is not sure of, it is asked to look for:
- * so those in use stay known. Throws SyscallError.
+ * Looks up the way to each address. With `asks`, neighbours in use stay known. Throws SyscallError.
  */
 export function resolveHops(addresses: readonly Address[], options: HopOptions): ResolvedHops {
 	using netlink = new Netlink();
@@ -58,7 +59,7 @@ export function resolveHops(addresses: readonly Address[], options: HopOptions):
 		const neighbour = neighbours.get(key);
 		const out = options.all.find(({ index }) => index === way.index);
 		const hop = hopOf(way, out, neighbour, options);
-		if (!isFresh(neighbour) && out?.ethernet === true && !asked.has(key)) {
+		if (options.asks && !isFresh(neighbour) && out?.ethernet === true && !asked.has(key)) {
 			asked.add(key);
 			resolveNeighbour({ index: way.index, bytes: way.gateway }, netlink);
 		}

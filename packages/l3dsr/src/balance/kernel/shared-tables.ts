@@ -22,7 +22,7 @@ import {
 	tableSpecs,
 	VIP,
 } from "../tables/layout.ts";
-import { decodeReal, encodeReal, type Hop, type RealEntry } from "../tables/real-entry.ts";
+import { decodeReal, encodeReal, flagsOf, type Hop, type RealEntry } from "../tables/real-entry.ts";
 import type { StandingService } from "../tables/state.ts";
 import {
 	decodeVipTable,
@@ -244,12 +244,13 @@ export class SharedTables implements Disposable {
 		return (flags & REAL_FLAG.up) !== 0;
 	}
 
-	setUp(number: number, up: boolean): void {
-		Atomics.store(
-			this.#halves("reals"),
-			(realAt(number) + FLAGS_AT) / 2,
-			REAL_FLAG.used | (up ? REAL_FLAG.up : 0),
-		);
+	isFailing(number: number): boolean {
+		const flags = this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0;
+		return (flags & REAL_FLAG.failing) !== 0;
+	}
+
+	setFlags(number: number, flags: Pick<RealEntry, "up" | "failing">): void {
+		Atomics.store(this.#halves("reals"), (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
 	}
 
 	/** TICK when the real left the configuration; 0 when it is in it. */

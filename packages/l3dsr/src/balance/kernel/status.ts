@@ -1,5 +1,5 @@
 /** What a director does at present, as records. */
-import type { Address } from "@l3dsr/packet";
+import type { Address, Dscp } from "@l3dsr/packet";
 import type { Counters } from "../../model/rule.ts";
 import type { HookName } from "../../rewrite/ebpf/kernel/attachment.ts";
 import type { ProgramSettings } from "../compile/about.ts";
@@ -7,12 +7,14 @@ import type { Reason } from "../reason.ts";
 import type { ServiceKey } from "../service.ts";
 import type { RealEntry } from "../tables/real-entry.ts";
 import type { StandingService } from "../tables/state.ts";
-import { type Rings, slotsInTransition } from "../transition.ts";
+import { type Rings, slotsInTransition, slotsOf } from "../transition.ts";
 import { TICK_MS, ticksBetween } from "./clock.ts";
 
 export interface RealStatus {
 	readonly address: Address;
 	readonly up: boolean;
+	/** Its health check failed, as far as is known. */
+	readonly failing: boolean;
 	/** It is not configured any more, and keeps its flows until the drain is over. */
 	readonly leaving: boolean;
 	readonly hop: RealEntry["hop"];
@@ -24,6 +26,8 @@ export interface RealStatus {
 export interface ServiceStatus {
 	readonly service: ServiceKey;
 	readonly affinity: StandingService["affinity"];
+	/** Undefined for a service without real servers. */
+	readonly dscp: Dscp | undefined;
 	readonly reals: readonly RealStatus[];
 	/** Slots in transition; how long ago the last change was, in seconds, if there are any. */
 	readonly transition?: { readonly slots: number; readonly seconds: number };
@@ -48,14 +52,15 @@ export function serviceStatus(
 ): ServiceStatus {
 	const { address, protocol, port, affinity, first, changed } = service;
 	const slots = slotsInTransition(rings);
-	const owned = new Uint32Array(2 ** 15);
-	for (const value of rings.now) owned[value & 0x7fff] = (owned[value & 0x7fff] ?? 0) + 1;
+	const owned = slotsOf(rings);
 	return {
 		service: { address, protocol, port },
 		affinity,
+		dscp: service.reals[0]?.entry.dscp,
 		reals: service.reals.map(({ index, entry }) => ({
 			address: entry.address,
 			up: entry.up,
+			failing: entry.failing,
 			leaving: entry.left !== undefined,
 			hop: entry.hop,
 			slots: owned[index] ?? 0,

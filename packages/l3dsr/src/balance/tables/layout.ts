@@ -67,6 +67,11 @@ export const REAL_FLAG = {
 	up: 1,
 	/** The number is taken: the real is configured, or slots and flows still refer to it. */
 	used: 2,
+	/**
+	 * Its health check failed when somebody last had a check. The program does not look at it: it is for a process
+	 * that changes the tables and runs no checks itself.
+	 */
+	failing: 4,
 } as const;
 
 /** In a real's `ifindex`: no next hop is known; the kernel routes. */

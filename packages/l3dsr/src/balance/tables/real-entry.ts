@@ -24,6 +24,8 @@ export interface RealEntry {
 	readonly address: Address;
 	readonly dscp: Dscp;
 	readonly up: boolean;
+	/** Its health check failed, as far as is known. */
+	readonly failing: boolean;
 	/** Of the number of a real that has left: the TICK when it did. */
 	readonly left?: number;
 	readonly hop: Hop;
@@ -33,17 +35,22 @@ export interface RealEntry {
 
 export const UNRESOLVED: Hop = { to: "unresolved" };
 
-export function encodeReal({ address, dscp: code, up, left, hop, base }: RealEntry): Uint8Array {
+export function encodeReal({ address, dscp: code, up, failing, left, hop, base }: RealEntry): Uint8Array {
 	return REAL.encode({
 		address: Uint8Array.from(address.bytes),
 		complement: complementOfSum(address.bytes),
 		start: code << (address.family === "ipv4" ? 2 : 6),
-		flags: REAL_FLAG.used | (up ? REAL_FLAG.up : 0),
+		flags: flagsOf({ up, failing }),
 		left: left ?? 0,
 		basePackets: base.packets,
 		baseBytes: base.bytes,
 		...encodeHop(hop),
 	});
+}
+
+/** Of a number that is taken. */
+export function flagsOf({ up, failing }: Pick<RealEntry, "up" | "failing">): number {
+	return REAL_FLAG.used | (up ? REAL_FLAG.up : 0) | (failing ? REAL_FLAG.failing : 0);
 }
 
 function encodeHop(hop: Hop) {
@@ -65,6 +72,7 @@ export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undef
 		address: addressFromBytes(entry.address.subarray(0, family === "ipv4" ? 4 : 16)),
 		dscp: dscp((entry.start >> (family === "ipv4" ? 2 : 6)) & 63),
 		up: (entry.flags & REAL_FLAG.up) !== 0,
+		failing: (entry.flags & REAL_FLAG.failing) !== 0,
 		...(entry.left === 0 ? {} : { left: entry.left }),
 		hop: decodeHop(entry),
 		base: { packets: entry.basePackets, bytes: entry.baseBytes },

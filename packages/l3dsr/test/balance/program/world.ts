@@ -176,6 +176,7 @@ export class World implements Disposable {
 					address: addressOf(address),
 					dscp: dscp(sketch.dscp),
 					up,
+					failing: false,
 					hop,
 					base: { packets: 0n, bytes: 0n },
 				});
@@ -237,6 +238,7 @@ export class World implements Disposable {
 					address: addressOf(address),
 					number: firstOf(number) + index,
 					up,
+					failing: false,
 					hop: oracleHop(hop),
 				})),
 				since,

@@ -1,0 +1,171 @@
+/** What a change would do to the director that runs. Reads the tables and writes nothing. */
+import type { NetInterface } from "@l3dsr/linux";
+import type { DirectorSettings } from "../../model/director.ts";
+import type {
+	DirectorPlan,
+	PlannedRealChange,
+	PlannedServiceChange,
+	RealUse,
+} from "../../model/director-plan.ts";
+import { RING_SLOTS } from "../maglev.ts";
+import type { RingCache } from "../ring-cache.ts";
+import { type BalancedReal, type BalanceWish, protocolName, type ServiceKey } from "../service.ts";
+import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
+import { isSameService, type NumberedReal, type StandingService } from "../tables/state.ts";
+import { moveRing, slotsOf } from "../transition.ts";
+import type { Attachment } from "./attachments.ts";
+import { programSettings, sameSettings } from "./program-settings.ts";
+import { PLACES_OF } from "./settings.ts";
+import type { SharedTables } from "./shared-tables.ts";
+
+export interface PlanInput {
+	readonly tables: SharedTables | undefined;
+	readonly attachments: readonly Attachment[];
+	readonly rings: RingCache;
+	readonly plan: TablePlan;
+	readonly wish: BalanceWish;
+	readonly settings: DirectorSettings;
+	readonly interfaces: readonly NetInterface[];
+}
+
+/** All of it but next hops and drains. */
+export function planChange(input: PlanInput): Omit<DirectorPlan, "hops" | "drainsOver"> {
+	const { tables, attachments, plan } = input;
+	const standing = tables?.services() ?? [];
+	const gone = standing.filter((service) => !plan.services.some(({ wish }) => isSameService(wish, service)));
+	return {
+		action: attachments.length === 0 ? "start" : "change",
+		...planPrograms(input),
+		services: [
+			...plan.services.flatMap((service) => planService(input, service, standing) ?? []),
+			...gone.map(goneService),
+		],
+	};
+}
+
+/** As {@link Change} replaces them: all of them where the tables or the rows of the VIP table are others. */
+function planPrograms({
+	tables,
+	attachments,
+	plan,
+	wish,
+	settings,
+	interfaces,
+}: PlanInput): Pick<DirectorPlan, "attached" | "detached"> {
+	const isOther =
+		tables === undefined || plan.grow !== undefined || !sameRows(plan.rows, tables.vipTable().rows);
+	const places = PLACES_OF[settings.hook];
+	const kept = new Set<Attachment>();
+	const attached = interfaces.flatMap((on): DirectorPlan["attached"] => {
+		const here = attachments.filter((one) => one.interface.index === on.index);
+		const current = here.find(({ hook }) => places.includes(hook));
+		if (current !== undefined) kept.add(current);
+		if (
+			!isOther &&
+			current !== undefined &&
+			sameSettings(current.settings, programSettings(on, settings, wish))
+		)
+			return [];
+		return [{ interface: on.name, hook: current?.hook ?? places[0], replaces: here.length > 0 }];
+	});
+	const replaced = new Set(attached.map((one) => one.interface));
+	const detached = attachments.filter((one) => !kept.has(one) && !replaced.has(one.interface.name));
+	return { attached, detached: detached.map(placeOf) };
+}
+
+/** Undefined where it stays as it is. */
+function planService(
+	{ tables, rings: cache, settings }: PlanInput,
+	{ wish, reals, leaving, isStanding }: PlannedService,
+	standing: readonly StandingService[],
+): PlannedServiceChange | undefined {
+	const own = standing.find((one) => isSameService(one, wish));
+	const head = { vip: wish.vip, pool: wish.pool, ...headOf(wish), slots: RING_SLOTS };
+	if (!isStanding || own === undefined || tables === undefined) {
+		const all = wish.reals.map((real) => ({ ...namesOf(real), to: useOf(real) }));
+		return { ...head, change: "new", moved: 0, reals: all };
+	}
+	const rings = tables.rings(own.number);
+	const carrying = new Set([
+		...leaving.filter(({ entry }) => entry.up).map(({ index }) => index),
+		...reals.filter(({ real }) => real.carries).map(({ index }) => index),
+	]);
+	const target = cache.target(
+		wish,
+		reals.map(({ index }) => index),
+	);
+	const { changes, begins } = moveRing(
+		rings,
+		target,
+		(index) => carrying.has(index),
+		settings.flows !== "none",
+	);
+	const moved = changes.slots.length;
+	const owned = slotsOf(rings);
+	const changed = [
+		...reals.flatMap(({ real, index, standing: entry }): PlannedRealChange[] => {
+			const to = useOf(real);
+			if (entry === undefined || entry.left !== undefined) return [{ ...namesOf(real), to }];
+			const from = standingUse({ index, entry }, owned);
+			// A small weight can have no slot at all, and its real serves nevertheless.
+			const isSame =
+				entry.up === real.carries && entry.failing !== real.healthy && (from === to || moved === 0);
+			return isSame ? [] : [{ ...namesOf(real), from, to }];
+		}),
+		...leaving
+			.filter(({ entry }) => entry.left === undefined)
+			.map((one) => ({
+				name: one.entry.address.text,
+				address: one.entry.address,
+				from: standingUse(one, owned),
+			})),
+	];
+	const others = {
+		...(own.reals.some(({ entry }) => entry.dscp !== wish.dscp) ? { dscp: wish.dscp } : {}),
+		...(own.affinity === wish.affinity ? {} : { affinity: wish.affinity }),
+	};
+	if (moved === 0 && changed.length === 0 && Object.keys(others).length === 0) return undefined;
+	const drain = begins ? { drainMs: wish.drainMs } : {};
+	return { ...head, change: "changed", moved, ...drain, ...others, reals: changed };
+}
+
+function goneService(service: StandingService): PlannedServiceChange {
+	return { ...headOf(service), slots: RING_SLOTS, change: "gone", moved: 0, reals: [] };
+}
+
+/** What a director whose programs are all taken away loses. */
+export function planStop(
+	attachments: readonly Attachment[],
+	services: readonly StandingService[],
+): DirectorPlan {
+	return {
+		action: "stop",
+		attached: [],
+		detached: attachments.map(placeOf),
+		services: services.map(goneService),
+		hops: 0,
+		drainsOver: 0,
+	};
+}
+
+function placeOf({ interface: on, hook }: Attachment) {
+	return { interface: on.name, hook };
+}
+
+function headOf({ address, protocol, port }: ServiceKey) {
+	return { address, protocol: protocolName(protocol), port };
+}
+
+function namesOf({ name, address }: BalancedReal) {
+	return { name, address };
+}
+
+function useOf({ serves, carries }: BalancedReal): RealUse {
+	return serves ? "serving" : carries ? "draining" : "down";
+}
+
+/** By what the tables have: who takes new flows has slots. */
+function standingUse({ index, entry }: NumberedReal, owned: Uint32Array): RealUse {
+	if (!entry.up) return "down";
+	return (owned[index] ?? 0) > 0 && entry.left === undefined ? "serving" : "draining";
+}

@@ -1,0 +1,8 @@
+/** The director's program in the kernel, by hook. Apart from its compiler, which hosts that direct nothing do without. */
+export const DIRECTOR_PROGRAM = { xdp: "l3dsr_director", tc: "l3dsr_direct_tc" } as const;
+
+const NAMES: ReadonlySet<string> = new Set(Object.values(DIRECTOR_PROGRAM));
+
+export function isDirectorProgram(name: string): boolean {
+	return NAMES.has(name);
+}
