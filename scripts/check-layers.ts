@@ -21,9 +21,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	rewrite: ["model", "syntax", "plan", "programs", "host"],
 	"vip-path": ["programs"],
 	balance: ["model", "programs", "rewrite", "host", "vip-path"],
-	reconcile: ["model", "plan", "host", "rewrite"],
+	reconcile: ["model", "syntax", "plan", "host", "rewrite", "balance"],
 	sources: ["model", "syntax", "host"],
-	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite", "reconcile", "sources"],
+	inspect: ["model", "syntax", "plan", "programs", "host", "rewrite", "balance", "reconcile", "sources"],
 	agent: [
 		"model",
 		"syntax",

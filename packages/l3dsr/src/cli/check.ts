@@ -6,6 +6,7 @@ import { checkHost } from "../inspect/check/check-host.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import { loadConfiguration } from "../sources/configuration.ts";
+import { wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -32,10 +33,11 @@ export async function check(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const loaded = await loadConfiguration(host, options.config, env);
+	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const resolved = { ...configuration, ...settings };
-	const target = configuredTarget(host, resolved, async () => []);
+	const target = configuredTarget(host, resolved, async () => [], wantedDirector(loaded));
 	let findings: CheckFinding[] = [];
 	let skipped: string | undefined;
 	try {

@@ -3,11 +3,14 @@ import type { Command } from "commander";
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import { describeStep, stepRecord } from "../inspect/describe-step.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
+import { directorDrift } from "../plan/director-drift.ts";
 import { driftOf } from "../plan/drift.ts";
+import type { Step } from "../plan/host-state.ts";
 import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import { refusalOf } from "../rewrite/reason.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
+import { wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -34,20 +37,24 @@ export async function diff(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const loaded = await loadConfiguration(host, options.config, env);
+	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
-	const target = configuredTarget(host, { ...configuration, ...settings }, () =>
-		servicesElsewhere(host, env),
-	);
-	const { observed, state, steps, desired, assignment } = await planHost(
+	const elsewhere = () => servicesElsewhere(host, env);
+	const target = configuredTarget(host, { ...configuration, ...settings }, elsewhere, wantedDirector(loaded));
+	const { observed, state, steps, desired, assignment, directorRefused } = await planHost(
 		host,
 		await host.openDatapath(settings),
 		target,
 	);
 	const { stopped } = desired;
 	const refused =
-		assignment.refused === undefined ? silencingText(desired) : refusalOf(assignment.refused).message;
+		directorRefused?.message ??
+		(assignment.refused === undefined ? silencingText(desired) : refusalOf(assignment.refused).message);
 	const drift = driftOf(state, { steps, services: configuration.services, stopped });
+	// New next hops and drains that are over are due, and no difference to what the configuration says.
+	const isDue = (step: Step) => step.kind === "director" && directorDrift(step.plan).length === 0;
+	const differs = refused !== undefined || !steps.every(isDue);
 	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
 	const record = {
 		configuration: source,
@@ -63,10 +70,11 @@ export async function diff(
 		for (const text of absentTexts(desired)) stdout.write(`warning: ${text}\n`);
 		for (const { object, problem } of drift) stdout.write(`${object} ${problem}\n`);
 		for (const suspect of suspects) stdout.write(`possible cause: ${suspect}\n`);
-		if (refused !== undefined) stdout.write(`l3dsr up will refuse to ${refused}\nwithout that it would:\n`);
-		else if (steps.length > 0) stdout.write("l3dsr up would:\n");
+		if (refused !== undefined) stdout.write(`l3dsr up will refuse to ${refused}\n`);
+		if (steps.length > 0)
+			stdout.write(refused === undefined ? "l3dsr up would:\n" : "without that it would:\n");
 		for (const line of steps.flatMap((step) => describeStep(step))) stdout.write(`  ${line}\n`);
-		if (steps.length === 0) stdout.write(`no difference: this host is what ${source} says\n`);
+		if (!differs) stdout.write(`no difference: this host is what ${source} says\n`);
 	}
-	return steps.length === 0 ? EXIT.done : EXIT.drift;
+	return differs ? EXIT.drift : EXIT.done;
 }

@@ -2,13 +2,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
 import { identifyStatus } from "../inspect/status/identify.ts";
-import { rateOf, type ServiceRow } from "../inspect/status/service-rows.ts";
+import { withRates } from "../inspect/status/rates.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import type { Observation } from "../rewrite/datapath.ts";
 import { configurationIfThere, servicesElsewhere } from "../sources/configuration.ts";
+import { wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -17,6 +18,7 @@ import { secondsOf } from "./option-values.ts";
 import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
+import { lookAtDirector } from "./services/look-at-director.ts";
 import { statusText } from "./services/status-text.ts";
 import { rulesText } from "./show.ts";
 import { styleFor } from "./style.ts";
@@ -52,10 +54,14 @@ export async function status(
 		loaded === undefined ? resolveSettings({}, env) : resolveSettings(loaded.given, env, { hook: "tc" });
 	const datapath = await host.openDatapath(settings);
 	const configuration = { ...(loaded?.configuration ?? DEFAULT_CONFIGURATION), ...settings };
-	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env));
+	const elsewhere = () => servicesElsewhere(host, env);
+	const wanted = loaded === undefined ? undefined : wantedDirector(loaded);
+	const target = configuredTarget(host, configuration, elsewhere, wanted);
 	const look = async (): Promise<Look> => {
 		const plan = await planHost(host, datapath, target);
-		return { record: statusOf(plan, loaded, settings.datapath), observation: plan.observed.snapshot };
+		const director = await lookAtDirector(host, plan);
+		const record = statusOf(plan, loaded, settings.datapath, director);
+		return { record, observation: plan.observed.snapshot };
 	};
 	if (options.watch !== undefined) {
 		const seconds = options.watch === true ? 1 : secondsOf("--watch", options.watch, "more than 0");
@@ -66,15 +72,17 @@ export async function status(
 	}
 	const { record, observation } = await look();
 	if (options.json === true) writeJson(context.stdout, "status", identifyStatus(record, VERSION));
-	else if (loaded === undefined && record.services.length === 0) {
+	else if (loaded === undefined && record.services.length === 0 && record.director === undefined) {
 		context.stdout.write(rulesText(context, observation));
 	} else context.stdout.write(statusText(record, styleFor(context.stdout, context.env), false));
 	return exitCodeOf(record);
 }
 
 /** For scripts and monitoring: a service that does not run weighs more than a difference that harms none. */
-function exitCodeOf({ services, drift, refused }: StatusRecord): ExitCode {
+function exitCodeOf({ services, director, drift, refused }: StatusRecord): ExitCode {
 	if (services.some(({ state }) => state === "down" || state === "partial")) return EXIT.failed;
+	if (director?.programs.length === 0 || director?.services.some(({ state }) => state === "down"))
+		return EXIT.failed;
 	return drift.length > 0 || refused !== undefined ? EXIT.drift : EXIT.done;
 }
 
@@ -92,19 +100,19 @@ async function watch(
 ): Promise<void> {
 	const { stdout, env } = context;
 	const style = styleFor(stdout, env);
-	let before: readonly ServiceRow[] = [];
+	let before: StatusRecord | undefined;
 	let lookedAt = performance.now();
 	while (!signal.aborted) {
 		const { record } = await look();
 		const now = performance.now();
 		const elapsed = now - lookedAt;
-		const services = record.services.map((row) => ({ ...row, rate: rateOf(row, before, elapsed) }));
-		if (json) writeJson(stdout, "status", identifyStatus({ ...record, services }, VERSION), { lines: true });
+		const rated = withRates(record, before, elapsed);
+		if (json) writeJson(stdout, "status", identifyStatus(rated, VERSION), { lines: true });
 		else {
 			if (stdout.isTTY === true) stdout.write(Buffer.from("\u001b[H\u001b[2J"));
-			stdout.write(statusText({ ...record, services }, style, true));
+			stdout.write(statusText(rated, style, true));
 		}
-		before = record.services;
+		before = record;
 		lookedAt = now;
 		await delay(intervalMs, undefined, { signal }).catch(() => {});
 	}

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
+import { wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -25,16 +26,25 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 
 export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
 	const { env } = context;
-	const { configuration, given, source } = await loadConfiguration(host, options.config, env);
+	const loaded = await loadConfiguration(host, options.config, env);
+	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
-	const target = configuredTarget(host, { ...configuration, ...settings }, () =>
-		servicesElsewhere(host, env),
-	);
+	const director = wantedDirector(loaded);
+	const elsewhere = () => servicesElsewhere(host, env);
+	const target = configuredTarget(host, { ...configuration, ...settings }, elsewhere, director);
 	await change(context, host, refusingSilence(target), {
 		...options,
 		settings,
 		configuration: source,
-		settled: (count) => `nothing to do: ${count} service${count === 1 ? " is" : "s are"} up`,
+		settled: (count) => `nothing to do: ${settledText(count, director)}`,
 	});
 	return EXIT.done;
+}
+
+function settledText(services: number, director: ReturnType<typeof wantedDirector>): string {
+	const own = `${services} service${services === 1 ? " is" : "s are"} up`;
+	if (director === undefined) return own;
+	const vips = director.fleet.vips.length;
+	const directing = `this host directs ${vips} VIP${vips === 1 ? "" : "s"}`;
+	return services === 0 ? directing : `${own}, and ${directing}`;
 }

@@ -5,6 +5,7 @@ import type { Rule } from "../model/rule.ts";
 import type { Step } from "../plan/host-state.ts";
 import type { LoopbackAddress } from "../plan/loopback.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
+import { describeDirector } from "./describe-director.ts";
 
 /** One line for each thing that a step does. `insert`: new rules go to the top of their chain, as `-I` puts them. */
 export function describeStep(step: Step, { insert = false }: { readonly insert?: boolean } = {}): string[] {
@@ -26,6 +27,8 @@ export function describeStep(step: Step, { insert = false }: { readonly insert?:
 			const { address, prefixLength } = step.entry;
 			return [`make ${address.text} on lo a /${step.prefixLength} instead of a /${prefixLength}`];
 		}
+		case "director":
+			return describeDirector(step.plan);
 		case "rules":
 			return [
 				...step.repaired.map(({ object, problem }) => `repair ${object}: ${problem}`),
@@ -57,6 +60,11 @@ export function subjectsOf(step: Step): string[] {
 		return [
 			...new Set([...step.removed, ...step.added].map((rule) => signatureOf(rule) ?? rule.target.daddr.text)),
 		];
+	}
+	if (step.kind === "director") {
+		const { services, attached, detached } = step.plan;
+		const names = services.map(({ vip, address }) => vip ?? address.text);
+		return [...new Set(names.length > 0 ? names : [...attached, ...detached].map((one) => one.interface))];
 	}
 	if (step.kind === "guard") return step.guard?.held.map(({ text }) => text) ?? [];
 	return [step.entry.address.text];

@@ -15,6 +15,8 @@ export type FindingKind =
 	/** It is whole, and runs on a different datapath or hook than the one it belongs on. */
 	| "misplaced"
 	| "guard"
+	/** A program of the director, or what it directs. */
+	| "director"
 	/** The host's own addresses have changed. */
 	| "network"
 	/** Left of a service that this host cannot have any more. */

@@ -27,7 +27,7 @@ export interface Wish {
 	readonly interfaces?: readonly InterfaceName[];
 }
 
-export function desiredHost(observed: HostState, wish: Wish): Required<DesiredHost> {
+export function desiredHost(observed: HostState, wish: Wish): Required<Omit<DesiredHost, "director">> {
 	const vips = distinct(wish.services.map(({ vip }) => vip));
 	const ruleset = desiredRuleset(observed, wish);
 	const needed = (address: Address): boolean =>

@@ -4,6 +4,7 @@ import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { type Rule, sameRule } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
+import { directorDrift } from "./director-drift.ts";
 import type { HostState, Step } from "./host-state.ts";
 import type { StoppedService } from "./startable.ts";
 
@@ -35,6 +36,8 @@ function stepDrift(
 			return guardDrift(observed, step, stopped);
 		case "rules":
 			return ruleDrift(step, stopped);
+		case "director":
+			return directorDrift(step.plan);
 		case "add-address":
 			return [
 				{ kind: "address-missing", object: `${step.entry.address.text} on lo`, problem: "is not there" },

@@ -1,5 +1,7 @@
 /** A host as it is, a host as it should be, and the steps between the two. */
 import type { Address } from "@l3dsr/packet";
+import type { DesiredDirector } from "../model/director.ts";
+import type { DirectorPlan } from "../model/director-plan.ts";
 import type { Finding } from "../model/finding.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Ruleset } from "../model/ruleset.ts";
@@ -30,6 +32,7 @@ export interface DesiredHost {
 	/** Of `lo`, all of them. */
 	readonly addresses?: readonly LoopbackAddress[];
 	readonly guard?: VipGuard | "none";
+	readonly director?: DesiredDirector | "none";
 }
 
 /** Made in the order of the plan; each leaves a host on which no packet is rewritten to a wrong address. */
@@ -38,7 +41,14 @@ export type Step =
 	| { readonly kind: "guard"; readonly guard: VipGuard | undefined }
 	| LoopbackStep
 	/** All rules of the host at once. */
-	| RulesStep;
+	| RulesStep
+	/** The director, at the end: it comes when everything else stands, or not at all. */
+	| DirectorStep;
+
+export interface DirectorStep {
+	readonly kind: "director";
+	readonly plan: DirectorPlan;
+}
 
 export interface RulesStep {
 	readonly kind: "rules";

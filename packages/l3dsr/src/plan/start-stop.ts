@@ -14,7 +14,7 @@ import { keyOfRule, keyOfService } from "./service-keys.ts";
 export type ServiceParts = Pick<HostState, "rules" | "addresses">;
 
 /** Rules and addresses; the rest of the host stays as it is. */
-export type DesiredParts = Required<Omit<DesiredHost, "guard">>;
+export type DesiredParts = Required<Omit<DesiredHost, "guard" | "director">>;
 
 export interface StartOptions {
 	/** Where new rules go: PREROUTING of this table. */

@@ -10,7 +10,7 @@ import type { Plan } from "./target.ts";
 /** Changes of addresses that follow one another are one. Throws what a step fails with; those before it stand. */
 export async function applyPlan(
 	host: HostEffects,
-	{ observed, assignment, steps }: Plan,
+	{ observed, desired, assignment, steps }: Plan,
 	onStep: (step: Step) => void,
 ): Promise<void> {
 	let { guard } = observed;
@@ -31,6 +31,7 @@ export async function applyPlan(
 				step.guard === undefined ? NO_GUARD : { held: step.guard.held, guard: step.guard, altered: false };
 		}
 		if (step.kind === "rules") await observed.snapshot.change(assignment);
+		if (step.kind === "director") await observed.director.change(desired.director ?? "none");
 	}
 	await flush();
 }

@@ -4,6 +4,7 @@ import { L3dsrError } from "../errors.ts";
 import type { AddressedInterface } from "../host/addresses.ts";
 import { absentInterfaces } from "../model/absent-interfaces.ts";
 import type { Configuration } from "../model/configuration.ts";
+import type { DesiredDirector } from "../model/director.ts";
 import { isTooLongForRules } from "../model/interface-name.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
 import type { Service } from "../model/service.ts";
@@ -17,7 +18,10 @@ import type { HostEffects } from "./host-effects.ts";
 import type { ObservedHost } from "./observe.ts";
 import type { Target } from "./target.ts";
 
-export type ServiceConfiguration = Pick<Configuration, "services" | "table" | "interfaces" | "datapath">;
+export type ServiceConfiguration = Pick<
+	Configuration,
+	"services" | "table" | "interfaces" | "datapath" | "hook"
+>;
 
 export interface ConfiguredHost extends Required<DesiredHost> {
 	readonly wish: Wish;
@@ -29,11 +33,15 @@ export interface ConfiguredHost extends Required<DesiredHost> {
 	readonly silenced: readonly string[];
 }
 
-/** `elsewhere` gives the services that dsrctl looks after; it is asked only when something of ours would otherwise go. */
+/**
+ * `elsewhere` gives the services that dsrctl looks after; it is asked only when something of ours would otherwise go.
+ * `director` is what this host should direct: the settings of its configuration and the fleet.
+ */
 export function configuredTarget(
 	host: Pick<HostEffects, "hasIpv6">,
 	configuration: ServiceConfiguration,
 	elsewhere: () => Promise<readonly Service[]>,
+	director?: Omit<DesiredDirector, "rulesAt">,
 ): Target<ConfiguredHost> {
 	const { startable, stopped } = partServices(configuration.services, { ipv6: host.hasIpv6() });
 	return {
@@ -52,7 +60,15 @@ export function configuredTarget(
 			const desired = desiredHost(observed.state, wish);
 			const running = observed.state.rules.map(({ rule }) => rule);
 			const wanted = desired.ruleset.entries.map(({ rule }) => rule);
-			return { ...desired, wish, stopped, absent, silenced: silencedServices(running, wanted, absent) };
+			const directing = director === undefined ? "none" : { ...director, rulesAt: configuration.hook };
+			return {
+				...desired,
+				director: directing,
+				wish,
+				stopped,
+				absent,
+				silenced: silencedServices(running, wanted, absent),
+			};
 		},
 	};
 }

@@ -2,6 +2,8 @@
  * Everything that reconciling asks of a host and does to it. One interface, so that every command and the agent do
  * it the same way, and a test can replace a part.
  */
+
+import type { Director } from "../balance/kernel/director.ts";
 import type { AddressChange, AddressedInterface } from "../host/addresses.ts";
 import type { ObservedGuard } from "../host/vip-guard.ts";
 import type { DatapathSettings } from "../model/configuration.ts";
@@ -21,6 +23,11 @@ export interface HostEffects {
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
 	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
+	/**
+	 * The director of this namespace, running or not. Asked only where one runs or is wanted: with it comes its code. The
+	 * caller disposes of it; what is attached runs on.
+	 */
+	openDirector(): Promise<Director>;
 	/**
 	 * The lock around every change of this host; `onWait` is told once who holds it when the wait gets long. Throws
 	 * LOCK_HELD when the wait is over.

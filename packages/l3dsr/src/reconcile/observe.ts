@@ -5,6 +5,7 @@ import type { LinkAddress } from "../model/vip-guard.ts";
 import type { HostState } from "../plan/host-state.ts";
 import type { LoopbackAddress } from "../plan/loopback.ts";
 import type { HostDatapath, HostSnapshot } from "../rewrite/host-datapath.ts";
+import { type ObservedDirector, observedDirector } from "./director.ts";
 import type { HostEffects } from "./host-effects.ts";
 
 /**
@@ -17,6 +18,7 @@ export interface ObservedHost {
 	readonly state: HostState;
 	readonly snapshot: HostSnapshot;
 	readonly guard: ObservedGuard;
+	readonly director: ObservedDirector;
 	/** Empty where the scope is not the whole host. */
 	readonly interfaces: readonly AddressedInterface[];
 }
@@ -43,6 +45,7 @@ export async function observeHost(
 		},
 		snapshot,
 		guard,
+		director: observedDirector(host, snapshot.directors),
 		interfaces,
 	};
 }

@@ -12,7 +12,7 @@ import { applyPlan } from "./apply.ts";
 import { ReconcileError, type Undoing } from "./failure.ts";
 import type { HostEffects } from "./host-effects.ts";
 import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
-import { type Plan, planDesired, type Target } from "./target.ts";
+import { directorSteps, type Plan, planDesired, type Target } from "./target.ts";
 
 /** Hears what is found, before anything is changed, and of each step before it is made. */
 export interface Listener {
@@ -176,13 +176,16 @@ class Reconciling<D extends DesiredHost> {
 					(one) => !before.state.findings.some((other) => sameFinding(one, other)),
 				);
 				const state = { ...now.state, findings };
-				const wanted = asBefore(before.state, state, desired);
+				// A director that was there before stays as it is now: what its flows remember cannot be taken back.
+				const starts = before.director.runsAt.length === 0 && now.director.runsAt.length > 0;
+				const director = desired.director !== undefined && starts ? { director: "none" as const } : {};
+				const wanted: DesiredHost = { ...asBefore(before.state, state, desired), ...director };
 				const plan: Plan = {
 					observed: now,
 					desired: wanted,
 					assignment: now.snapshot.assignAsObserved(wanted.ruleset, before.snapshot.rules),
 					state,
-					steps: planSteps(state, wanted),
+					steps: [...planSteps(state, wanted), ...(await directorSteps(now, wanted))],
 				};
 				const overtaken = await this.#apply(plan, (step) => steps.push(step));
 				if (overtaken === undefined) return { steps };
@@ -194,7 +197,8 @@ class Reconciling<D extends DesiredHost> {
 	}
 }
 
-function requirePossible({ assignment: { refused } }: Plan): void {
+function requirePossible({ assignment: { refused }, directorRefused }: Plan): void {
+	if (directorRefused !== undefined) throw directorRefused;
 	if (refused !== undefined) throw new ReconcileError({ kind: "refused", rule: refused });
 }
 

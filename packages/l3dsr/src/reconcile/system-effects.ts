@@ -11,6 +11,10 @@ export const SYSTEM_EFFECTS: HostEffects = {
 		const { openDatapath } = await import("../rewrite/host-datapath.ts");
 		return openDatapath(settings);
 	},
+	async openDirector() {
+		const { Director } = await import("../balance/kernel/director.ts");
+		return Director.open();
+	},
 	interfaces: async () => listInterfaceAddresses(),
 	loopbackAddresses: async () => listLoopbackAddresses(),
 	hasIpv6: loopbackTakesIpv6,

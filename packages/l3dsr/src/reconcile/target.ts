@@ -1,4 +1,5 @@
 /** What a host should be made into, and the plan that leads there. */
+import { L3dsrError } from "../errors.ts";
 import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { sameRule } from "../model/rule.ts";
@@ -7,6 +8,7 @@ import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
 import { planSteps } from "../plan/plan-steps.ts";
 import type { Assignment } from "../rewrite/assign.ts";
 import { describeReason } from "../rewrite/reason.ts";
+import { requirePlace } from "./director-place.ts";
 import type { ObservedHost, Scope } from "./observe.ts";
 
 export interface Target<D extends DesiredHost = DesiredHost> {
@@ -28,6 +30,8 @@ export interface Plan<D extends DesiredHost = DesiredHost> {
 	/** As observed, with the findings that the plan mends. */
 	readonly state: HostState;
 	readonly steps: readonly Step[];
+	/** Why there cannot be the director that is wanted: then none of the steps is about it. */
+	readonly directorRefused?: L3dsrError;
 }
 
 /** Changes nothing. */
@@ -41,7 +45,42 @@ export async function planDesired<D extends DesiredHost>(
 	// A command that knows no configuration does not know where a service's rule belongs either.
 	const misplaced = scope === "host" ? misplacedRules(assignment, observed) : [];
 	const whole = { ...state, findings: [...state.findings, ...misplaced] };
-	return { observed, desired, assignment, state: whole, steps: planSteps(whole, desired) };
+	const director = await planDirector(observed, desired, assignment);
+	return {
+		observed,
+		desired,
+		assignment,
+		state: whole,
+		steps: [...planSteps(whole, desired), ...director.steps],
+		...(director.refused === undefined ? {} : { directorRefused: director.refused }),
+	};
+}
+
+/** What a host, or its wish, can be to blame for. */
+const REFUSALS: ReadonlySet<string> = new Set(["KERNEL_FEATURE", "CONFIG_BAD_VALUE", "DATAPATH_FOREIGN"]);
+
+async function planDirector(
+	observed: ObservedHost,
+	{ director }: Pick<DesiredHost, "director">,
+	assignment: Assignment,
+): Promise<{ readonly steps: readonly Step[]; readonly refused?: L3dsrError }> {
+	if (director === undefined) return { steps: [] };
+	try {
+		if (director !== "none") requirePlace(director, observed.interfaces, assignment);
+		return { steps: await directorSteps(observed, { director }) };
+	} catch (error) {
+		if (error instanceof L3dsrError && REFUSALS.has(error.code)) return { steps: [], refused: error };
+		throw error;
+	}
+}
+
+/** Throws L3dsrError where the director cannot be as it is wanted. */
+export async function directorSteps(
+	observed: Pick<ObservedHost, "director">,
+	{ director }: Pick<DesiredHost, "director">,
+): Promise<readonly Step[]> {
+	const plan = director === undefined ? undefined : await observed.director.plan(director);
+	return plan === undefined ? [] : [{ kind: "director", plan }];
 }
 
 /** Own rules that run on one datapath and belong on the other: the configuration has changed, or the interfaces have. */

@@ -24,6 +24,8 @@ export interface HostDatapath {
 
 /** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
 export interface HostSnapshot extends Observation {
+	/** Interfaces with a director's program, which was met on the way. */
+	readonly directors: readonly string[];
 	/** Where each rule would run, and why. Pure. */
 	assign(ruleset: Ruleset): Promise<Assignment>;
 	/** The same rules, or some of them, where they ran when `observed` was read. Pure. */
@@ -83,6 +85,7 @@ class CombinedDatapath implements HostDatapath {
 		return {
 			rules,
 			findings: [...nft.findings, ...ebpf.findings],
+			directors: ebpf.directors,
 			assign: (ruleset) => assignDatapaths(ruleset, facts, this.#settings.datapath),
 			assignAsObserved: (ruleset, before) => assignAsObserved(ruleset, before, facts),
 			change: async (assignment) => {

@@ -46,6 +46,8 @@ function wish(services: readonly Service[], elsewhere: readonly Service[] = []):
 /** The host after a step, as the kernel would have it. */
 function applyStep(state: HostState, step: Step): HostState {
 	switch (step.kind) {
+		case "director":
+			return state;
 		case "guard":
 			return {
 				...state,

@@ -26,6 +26,7 @@ export class MemoryHost implements HostEffects, HostDatapath {
 		return {
 			rules,
 			findings,
+			directors: [],
 			assign: async (ruleset) => onNft(ruleset),
 			assignAsObserved: onNft,
 			change: async (assignment) => {
@@ -43,6 +44,10 @@ export class MemoryHost implements HostEffects, HostDatapath {
 
 	async openDatapath(): Promise<HostDatapath> {
 		return this;
+	}
+
+	async openDirector(): ReturnType<HostEffects["openDirector"]> {
+		throw new Error("this host directs nothing");
 	}
 
 	async loopbackAddresses(): Promise<readonly LoopbackAddress[]> {

@@ -1,16 +1,21 @@
 /** The record of `status` as text. */
 
-import type { Rate } from "../../inspect/status/service-rows.ts";
 import type { StatusRecord } from "../../inspect/status/status.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
+import { directorText } from "./director-text.ts";
+import { rateCells } from "./rate-cells.ts";
 import { stoppedText } from "./stopped-services.ts";
 
 export function statusText(record: StatusRecord, style: Style, watching: boolean): string {
-	const { services, drift, otherRules, datapath } = record;
-	const table = services.length === 0 ? "no services\n" : tableText(services, style, watching);
+	const { services, drift, otherRules, datapath, director } = record;
+	// A host that only directs has no services of its own to speak of.
+	const directsOnly = director !== undefined && services.length === 0;
+	const table =
+		services.length === 0 ? (directsOnly ? "" : "no services\n") : tableText(services, style, watching);
+	const directing = director === undefined ? "" : directorText(director, style, watching);
 	const lines = [
-		`datapath: ${datapath.running.join(", ") || "none"} (${datapath.why})`,
+		...(directsOnly ? [] : [`datapath: ${datapath.running.join(", ") || "none"} (${datapath.why})`]),
 		...(datapath.tcChecksum?.by === "helper"
 			? [`checksums at tc are written by the kernel's helper, which is slower: ${datapath.tcChecksum.why}`]
 			: []),
@@ -31,7 +36,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 				: ["l3dsr diff says more, l3dsr up mends it"]
 			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
-	return `${table}${lines.map((line) => `${line}\n`).join("")}`;
+	return `${table}${directing}${lines.map((line) => `${line}\n`).join("")}`;
 }
 
 /** Columns of a terminal. */
@@ -93,22 +98,4 @@ function folded(text: string): string[] {
 
 function cell(value: bigint | null): string {
 	return value === null ? "--" : String(value);
-}
-
-function rateCells(rate: Rate | null | undefined): string[] {
-	if (rate === null || rate === undefined) return ["--", "--"];
-	return [scaled(rate.packets), scaled(rate.bytes * 8)];
-}
-
-/** Three digits that matter, and a unit: `12.3k`. */
-function scaled(value: number): string {
-	const units = ["", "k", "M", "G", "T"];
-	let scale = 0;
-	let number = value;
-	while (number >= 999.5 && scale < units.length - 1) {
-		number /= 1000;
-		scale++;
-	}
-	const digits = scale === 0 || number >= 100 ? 0 : number >= 10 ? 1 : 2;
-	return `${number.toFixed(digits)}${units[scale]}`;
 }

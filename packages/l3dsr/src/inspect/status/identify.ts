@@ -5,7 +5,10 @@ import type { StatusRecord } from "./status.ts";
 
 /** `version` is that of l3dsr. */
 export function identifyStatus(record: StatusRecord, version: string, now = new Date()): Printable<"status"> {
-	const roles = record.services.length > 0 ? (["real server"] as const) : [];
+	const roles = [
+		...(record.services.length > 0 ? (["real server"] as const) : []),
+		...(record.director === undefined ? [] : (["director"] as const)),
+	];
 	return {
 		time: now.toISOString(),
 		host: { name: hostname(), l3dsr: version, kernel: release(), roles },

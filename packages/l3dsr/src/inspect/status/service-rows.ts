@@ -2,7 +2,7 @@
 
 import type { SelectionRecord } from "@l3dsr/records";
 import { type LoweringOptions, lowerService, signatureOf } from "../../model/lower-service.ts";
-import { type Rule, sameRule } from "../../model/rule.ts";
+import { type Counters, type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-state.ts";
 import { findOnLoopback } from "../../plan/loopback.ts";
@@ -185,8 +185,17 @@ export function rateOf(row: ServiceRow, before: readonly ServiceRow[], elapsedMs
 		(one) => one.name === row.name && one.vip === row.vip && one.selects === row.selects,
 	);
 	if (row.packets === null || row.bytes === null || old?.packets == null || old.bytes === null) return null;
-	const packets = row.packets - old.packets;
-	const bytes = row.bytes - old.bytes;
+	return countedRate(
+		{ packets: row.packets, bytes: row.bytes },
+		{ packets: old.packets, bytes: old.bytes },
+		elapsedMs,
+	);
+}
+
+/** Null where counters were set back in between. */
+export function countedRate(now: Counters, before: Counters, elapsedMs: number): Rate | null {
+	const packets = now.packets - before.packets;
+	const bytes = now.bytes - before.bytes;
 	if (packets < 0n || bytes < 0n || elapsedMs <= 0) return null;
 	return { packets: (Number(packets) * 1000) / elapsedMs, bytes: (Number(bytes) * 1000) / elapsedMs };
 }

@@ -9,6 +9,7 @@ import type { Assignment } from "../../rewrite/assign.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import { describeReason, refusalOf } from "../../rewrite/reason.ts";
+import type { DirectorRecord } from "./director-record.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
 
 export interface StatusRecord {
@@ -22,6 +23,8 @@ export interface StatusRecord {
 		readonly tcChecksum?: TcChecksum;
 	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
+	/** Only where a director runs, or is configured. */
+	readonly director?: DirectorRecord;
 	readonly drift: readonly Pick<Finding, "kind" | "object" | "problem">[];
 	/** What else is wrong, in sentences. */
 	readonly warnings: readonly string[];
@@ -33,16 +36,18 @@ export interface StatusRecord {
 
 /** `configured` is undefined where there is no configuration: then the services are what the kernel has. */
 export function statusOf(
-	{ observed: { snapshot }, state, desired, assignment, steps }: Plan<ConfiguredHost>,
+	{ observed: { snapshot }, state, desired, assignment, steps, directorRefused }: Plan<ConfiguredHost>,
 	configured: { readonly source: string; readonly configuration: Configuration } | undefined,
 	datapath: DatapathChoice,
+	director?: DirectorRecord,
 ): StatusRecord {
 	const { wish, stopped } = desired;
 	const running = [...new Set(snapshot.rules.map((rule) => rule.datapath))].sort();
 	const services = configured?.configuration.services;
 	const drift = services === undefined ? [] : driftOf(state, { steps, services, stopped });
 	const { refused } = assignment;
-	const refusal = refused === undefined ? silencingText(desired) : refusalOf(refused).message;
+	const refusal =
+		directorRefused?.message ?? (refused === undefined ? silencingText(desired) : refusalOf(refused).message);
 	return {
 		configuration: configured?.source ?? null,
 		datapath: {
@@ -51,6 +56,7 @@ export function statusOf(
 			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
+		...(director === undefined ? {} : { director }),
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		warnings: absentTexts(desired),
 		...(refusal === undefined ? {} : { refused: refusal }),

@@ -34,6 +34,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 			observe: async () => ({
 				rules: kernel.rules,
 				findings: [],
+				directors: [],
 				assign: async (ruleset) => onNft(ruleset),
 				assignAsObserved: onNft,
 				async change({ nft }) {
@@ -55,6 +56,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 		changeLoopback: () => Promise.reject(new Error("asked to change lo")),
 		guard: () => Promise.reject(new Error("asked for the guard")),
 		applyGuard: () => Promise.reject(new Error("asked to change the guard")),
+		openDirector: () => Promise.reject(new Error("asked for the director")),
 		lock: async () => ({ [Symbol.dispose]() {} }),
 		settings: async () => ({ table: "raw", given: {} }),
 		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),

@@ -112,6 +112,7 @@ function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 			const snapshot = await datapath.observe();
 			return {
 				...snapshot,
+				directors: [],
 				change: ({ nft }) => snapshot.change(nft),
 				assign: async (ruleset) => onNft(ruleset),
 				assignAsObserved: onNft,

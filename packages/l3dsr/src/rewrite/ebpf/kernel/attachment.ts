@@ -17,6 +17,7 @@ import {
 } from "@l3dsr/bpf";
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import { isDirectorProgram } from "../../../programs/director-program.ts";
 import type { DatapathFinding } from "../../datapath.ts";
 import { MAP, PROGRAM_NAME, REPORT_PROGRAM, RULES_LAYOUT } from "../compile/identity.ts";
 import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-rules.ts";
@@ -183,9 +184,12 @@ export class Attachments implements Disposable {
 	/** Ours by their name, but their rules cannot be read: the next change takes them away. */
 	readonly unreadable: readonly Standing[];
 	readonly findings: readonly DatapathFinding[];
+	/** Interfaces with a director's program: balance/ knows more. */
+	readonly directors: readonly string[];
 
-	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings }: Found) {
+	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings, directors }: Found) {
 		this.interfaces = interfaces;
+		this.directors = directors;
 		this.ours = ours;
 		this.unreadable = unreadable;
 		this.findings = findings;
@@ -198,7 +202,7 @@ export class Attachments implements Disposable {
 	static find(): Attachments {
 		const interfaces = listInterfaces();
 		const withIngress = interfacesWithIngress();
-		const found: Found = { ours: [], unreadable: [], findings: [] };
+		const found: Found = { ours: [], unreadable: [], findings: [], directors: [] };
 		try {
 			for (const on of interfaces) findAt(on, hooksInUse(on, withIngress.has(on.index)), found);
 			return new Attachments(interfaces, found);
@@ -226,7 +230,7 @@ export class Attachments implements Disposable {
 	 * (DATAPATH_CHANGED) when one of them is gone.
 	 */
 	static reopen(interfaces: readonly NetInterface[], records: readonly ProgramRecord[]): Attachments {
-		const found: Found = { ours: [], unreadable: [], findings: [] };
+		const found: Found = { ours: [], unreadable: [], findings: [], directors: [] };
 		try {
 			for (const { hook, interface: on, programId, rules, overtaken } of records) {
 				const program = withoutVanished(() => Program.open(programId));
@@ -261,6 +265,7 @@ interface Found {
 	readonly ours: Attachment[];
 	readonly unreadable: Standing[];
 	readonly findings: DatapathFinding[];
+	readonly directors: string[];
 }
 
 function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">): void {
@@ -277,7 +282,8 @@ function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] 
 	];
 }
 
-function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable, findings }: Found): void {
+function findAt(on: NetInterface, hooks: readonly HookName[], found: Found): void {
+	const { ours, unreadable, findings, directors } = found;
 	const before = ours.length;
 	const report = (object: string, problem: string) =>
 		findings.push({ datapath: "ebpf", kind: "damage", object, problem });
@@ -289,8 +295,9 @@ function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable
 			const program = withoutVanished(() => Program.open(id));
 			if (program === undefined) continue;
 			if (program.name !== PROGRAM_NAME[place.program]) {
-				// A watcher in front of ours looks on and lets every packet through.
-				if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
+				// A watcher in front of ours lets every packet through, and a director those that are not for its VIPs.
+				if (isDirectorProgram(program.name)) directors.push(on.name);
+				else if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
 				program[Symbol.dispose]();
 				continue;
 			}
@@ -309,12 +316,12 @@ function findAt(on: NetInterface, hooks: readonly HookName[], { ours, unreadable
 			}
 		}
 	}
-	const found = ours.slice(before);
-	if (found.length > 1) {
-		const places = found.map(({ hook }) => PLACES[hook].name);
+	const here = ours.slice(before);
+	if (here.length > 1) {
+		const places = here.map(({ hook }) => PLACES[hook].name);
 		report(on.name, `has programs of ours at ${places.join(" and ")}: a packet is counted by each`);
 	}
-	const names = found.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
+	const names = here.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
 	const former = names.find((name) => name !== on.name);
 	if (former !== undefined) report(on.name, `runs the rules of ${former}, which it was called before`);
 }

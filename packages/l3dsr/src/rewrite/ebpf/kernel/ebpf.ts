@@ -42,6 +42,8 @@ export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): str
 /** With the interfaces that there were. */
 export interface EbpfSnapshot extends Snapshot {
 	readonly interfaces: readonly NetInterface[];
+	/** Interfaces with a director's program. */
+	readonly directors: readonly string[];
 }
 
 export class EbpfDatapath implements Datapath {
@@ -69,6 +71,7 @@ export class EbpfDatapath implements Datapath {
 		const { interfaces } = attachments;
 		return {
 			interfaces,
+			directors: attachments.directors,
 			rules,
 			findings: [...findings, ...(await this.#stale(attachments))],
 			change: (desired) => this.#change(desired, interfaces, records),

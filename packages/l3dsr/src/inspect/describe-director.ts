@@ -1,0 +1,81 @@
+/** The plan of a director as people read it, one line for each thing that it does. */
+import type { DirectorPlan, PlannedRealChange, PlannedServiceChange } from "../model/director-plan.ts";
+import { serviceText } from "../plan/director-drift.ts";
+
+export function describeDirector({
+	action,
+	attached,
+	detached,
+	services,
+	hops,
+	drainsOver,
+}: DirectorPlan): string[] {
+	const all = services.flatMap((service) => describeService(service));
+	return [
+		...attached.map(
+			(one) => `director: ${one.replaces ? "replace the program at" : "attach to"} ${placeText(one)}`,
+		),
+		// Where the director stops, its services go without a word of each.
+		...(action === "stop" ? [] : all),
+		...detached.map((one) => `director: detach from ${placeText(one)}`),
+		...(drainsOver === 0
+			? []
+			: [`director: end the transition of ${count(drainsOver, "service")}, whose drain is over`]),
+		...(hops === 0 ? [] : [`director: write ${count(hops, "new next hop")}`]),
+	];
+}
+
+function describeService(service: PlannedServiceChange): string[] {
+	const { change, pool, reals, moved, slots, drainMs, dscp, affinity } = service;
+	const name = serviceText(service);
+	if (change === "gone") return [`director: stop directing ${name}`];
+	if (change === "new") {
+		const serving = reals.filter(({ to }) => to === "serving").length;
+		return [
+			`director: direct ${name} to pool ${pool}, ${serving} of ${count(reals.length, "real server")} in use`,
+		];
+	}
+	const head = `director: ${name}`;
+	return [
+		...reals.map((real) => `${head}: ${describeReal(real)}`),
+		...(dscp === undefined ? [] : [`${head}: mark packets with DSCP ${dscp}`]),
+		...(affinity === undefined ? [] : [`${head}: choose by ${affinity}`]),
+		...(moved === 0 ? [] : [`${head}: ${movedText(moved, slots, drainMs)}`]),
+	];
+}
+
+function describeReal({ name, address, from, to }: PlannedRealChange): string {
+	const who = name === address.text ? name : `${name} (${address.text})`;
+	if (to === undefined) return `remove ${who}`;
+	if (from === undefined) return to === "serving" ? `add ${who}` : `add ${who}, ${to}`;
+	if (from === to) return `note the health of ${who}`;
+	if (to === "draining") return `drain ${who}`;
+	return to === "serving" ? `send new flows to ${who}` : `send nothing to ${who}`;
+}
+
+/** `4096 of 65537 slots move (6.3%), their flows stay for 15m`. */
+function movedText(moved: number, slots: number, drainMs: number | undefined): string {
+	const share = ((100 * moved) / slots).toFixed(1);
+	const flows =
+		drainMs === undefined ? "their flows are lost" : `their flows stay for ${durationText(drainMs)}`;
+	return `${moved} of ${slots} slots move (${share}%), ${flows}`;
+}
+
+/** As fleet.yaml has it: `15m`, `90s`, `100ms`. */
+export function durationText(ms: number): string {
+	const units = [
+		["h", 3_600_000],
+		["m", 60_000],
+		["s", 1000],
+	] as const;
+	const unit = units.find(([, size]) => ms >= size && ms % size === 0);
+	return unit === undefined ? `${Math.round(ms)}ms` : `${ms / unit[1]}${unit[0]}`;
+}
+
+function placeText({ interface: on, hook }: { readonly interface: string; readonly hook: string }): string {
+	return `${on} (${hook})`;
+}
+
+function count(number: number, noun: string): string {
+	return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,176 @@
+/** What a director does: `director` in the record of `l3dsr status`, as packages/records describes it. Pure. */
+import type { Address } from "@l3dsr/packet";
+import type { DirectorStatus, RealStatus, ServiceStatus } from "../../balance/kernel/status.ts";
+import { RING_SLOTS } from "../../balance/maglev.ts";
+import { REASONS, type Reason } from "../../balance/reason.ts";
+import { type BalancedService, lowerFleet, protocolName } from "../../balance/service.ts";
+import { isSameService } from "../../balance/tables/state.ts";
+import type { DirectorSettings } from "../../model/director.ts";
+import {
+	type Affinity,
+	type Fleet,
+	type Pool,
+	type Real,
+	type RealState,
+	usePool,
+} from "../../model/fleet.ts";
+import type { Counters } from "../../model/rule.ts";
+import type { Rate } from "./service-rows.ts";
+
+export interface RealRecord extends Counters {
+	readonly name: string;
+	readonly address: string;
+	/** With what the operator has set on this host; null where it is not configured any more. */
+	readonly configured: RealState | null;
+	readonly state: "up" | "down" | "drain" | "disabled" | "leaving";
+	readonly reason?: string;
+	readonly weight: number;
+	readonly slots: number;
+	readonly share: number;
+	readonly hop: HopRecord;
+	readonly rate?: Rate | null;
+}
+
+export interface HopRecord {
+	readonly state: "resolved" | "kernel" | "unresolved" | "unreachable";
+	readonly interface?: string;
+	readonly mac?: string;
+}
+
+export interface DirectedServiceRecord extends Counters {
+	readonly name: string;
+	readonly vip: string;
+	readonly protocol: string;
+	readonly port: number | "any";
+	readonly dscp: number;
+	readonly pool: string;
+	readonly affinity: Affinity;
+	readonly state: "up" | "floor" | "down";
+	readonly transition: { readonly slots: number; readonly seconds: number } | null;
+	readonly rate?: Rate | null;
+	readonly reals: readonly RealRecord[];
+}
+
+export interface DirectorRecord {
+	readonly programs: readonly { readonly interface: string; readonly hook: string; readonly id: number }[];
+	readonly forward: DirectorSettings["forward"];
+	readonly flows: DirectorSettings["flows"];
+	readonly services: readonly DirectedServiceRecord[];
+	readonly reasons: readonly {
+		readonly reason: Reason;
+		readonly outcome: (typeof REASONS)[Reason]["outcome"];
+		readonly meaning: string;
+		readonly packets: bigint;
+	}[];
+}
+
+/** What the names in a record come from. Without a fleet, services and real servers are called by their addresses. */
+export interface DirectorNames {
+	readonly fleet?: Fleet;
+	/** Why a real server of a pool is not enabled, beside its state in the fleet. */
+	readonly reasonOf?: (pool: string, real: string) => string | undefined;
+}
+
+interface Names extends DirectorNames {
+	/** By index. */
+	readonly interfaces: ReadonlyMap<number, string>;
+}
+
+export function directorRecord(status: DirectorStatus, names: DirectorNames): DirectorRecord {
+	const [first] = status.programs;
+	const interfaces = new Map(
+		status.programs.flatMap(({ interface: on, settings }) =>
+			settings === undefined ? [] : [[settings.ifindex, on] as const],
+		),
+	);
+	const wish = names.fleet === undefined ? [] : lowerFleet(names.fleet).services;
+	return {
+		programs: status.programs.map(({ interface: on, hook, id }) => ({ interface: on, hook, id })),
+		forward: first?.settings?.forward ?? "resolved",
+		flows: first?.settings?.flows ?? "transition",
+		services: status.services.map((service) => serviceRecord(service, wish, { ...names, interfaces })),
+		reasons: (Object.keys(REASONS) as Reason[]).map((reason) => ({
+			reason,
+			outcome: REASONS[reason].outcome,
+			meaning: REASONS[reason].meaning,
+			packets: status.reasons[reason],
+		})),
+	};
+}
+
+function serviceRecord(
+	status: ServiceStatus,
+	wish: readonly BalancedService[],
+	names: Names,
+): DirectedServiceRecord {
+	const { address, protocol, port } = status.service;
+	const configured = wish.find((one) => isSameService(one, status.service));
+	const pool = names.fleet?.pools.find(({ name }) => name === configured?.pool);
+	const reals = status.reals.map((one) => realRecord(one, pool, names));
+	const failing = status.reals.flatMap((one) => (one.failing ? (realOf(pool, one.address)?.name ?? []) : []));
+	const belowFloor = pool !== undefined && usePool(pool, new Set(failing)).belowFloor;
+	const sum = (key: keyof Counters) => reals.reduce((total, one) => total + one[key], 0n);
+	return {
+		name: configured?.vip ?? address.text,
+		vip: address.text,
+		protocol: protocolName(protocol),
+		port: port === 0 ? "any" : port,
+		dscp: status.dscp ?? configured?.dscp ?? 0,
+		pool: pool?.name ?? "",
+		affinity: status.affinity,
+		state: reals.some(({ slots }) => slots > 0) ? (belowFloor ? "floor" : "up") : "down",
+		transition: status.transition ?? null,
+		packets: sum("packets"),
+		bytes: sum("bytes"),
+		reals,
+	};
+}
+
+function realOf(pool: Pool | undefined, { text }: Address): Real | undefined {
+	return pool?.reals.find(({ addresses }) => addresses.some((one) => one.text === text));
+}
+
+function realRecord(status: RealStatus, pool: Pool | undefined, names: Names): RealRecord {
+	const real = realOf(pool, status.address);
+	const state = stateOf(status, real);
+	const given = real === undefined || pool === undefined ? undefined : names.reasonOf?.(pool.name, real.name);
+	const reason = given ?? reasonOf(status, state, real);
+	return {
+		name: real?.name ?? status.address.text,
+		address: status.address.text,
+		configured: real?.state ?? null,
+		state,
+		...(reason === undefined ? {} : { reason }),
+		weight: real?.weight ?? 0,
+		slots: status.slots,
+		share: status.slots / RING_SLOTS,
+		hop: hopRecord(status, names.interfaces),
+		...status.counters,
+	};
+}
+
+/** By what runs: a change of the fleet that has not been applied yet does not count. */
+function stateOf({ up, leaving, slots, failing }: RealStatus, real: Real | undefined): RealRecord["state"] {
+	if (leaving) return "leaving";
+	if (up) return slots > 0 || real?.state === "enabled" ? "up" : "drain";
+	return failing ? "down" : "disabled";
+}
+
+function reasonOf(
+	{ up, slots, failing, hop }: RealStatus,
+	state: RealRecord["state"],
+	real: Real | undefined,
+): string | undefined {
+	if (state === "leaving") return "not in the fleet any more";
+	if (failing) return up ? "its check fails, and so do too many others (floor)" : "its check fails";
+	if (real !== undefined && real.state !== "enabled") return `state: ${real.state} in the fleet`;
+	if (up && slots === 0) return real?.weight === 0 ? "weight: 0 in the fleet" : "it has no slot";
+	return hop.to === "unresolved" ? "no next hop is known" : undefined;
+}
+
+function hopRecord({ hop }: RealStatus, interfaces: ReadonlyMap<number, string>): HopRecord {
+	if (hop.to !== "interface") return { state: hop.to };
+	const name = interfaces.get(hop.ifindex);
+	const mac = [...hop.nextHop].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+	return { state: "resolved", ...(name === undefined ? {} : { interface: name }), mac };
+}

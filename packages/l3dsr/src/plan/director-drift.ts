@@ -1,0 +1,39 @@
+/** Where a director is not what it should be. Pure. */
+import type { DirectorPlan, PlannedServiceChange } from "../model/director-plan.ts";
+import type { Finding } from "../model/finding.ts";
+
+/** Next hops that have changed and drains that are over are not drift: they are due. */
+export function directorDrift({ action, attached, detached, services }: DirectorPlan): Finding[] {
+	const finding = (object: string, problem: string): Finding => ({ kind: "director", object, problem });
+	if (action === "stop") return [finding("the director", "runs, and the configuration has none")];
+	if (action === "start") return [finding("the director", "does not run")];
+	return [
+		...attached
+			// A program that makes way for the next one says nothing that its services do not say.
+			.filter(({ replaces }) => !replaces || services.length === 0)
+			.map((one) =>
+				finding(
+					`the director at ${one.interface}`,
+					one.replaces ? "was made with other settings" : "is not there",
+				),
+			),
+		...detached.map((one) =>
+			finding(`the director at ${one.interface} (${one.hook})`, "does not belong there"),
+		),
+		...services.map((service) => finding(serviceText(service), problemOf(service))),
+	];
+}
+
+/** `web 192.0.2.10 tcp/80`; without a name where the fleet has it no longer. */
+export function serviceText({ vip, address, protocol, port }: PlannedServiceChange): string {
+	const place = `${address.text} ${protocol}/${port === 0 ? "any" : port}`;
+	return vip === undefined ? place : `${vip} ${place}`;
+}
+
+function problemOf({ change, moved, slots, reals }: PlannedServiceChange): string {
+	if (change === "new") return "is not directed";
+	if (change === "gone") return "is directed, and is not in the fleet";
+	const names = reals.map(({ name, to }) => `${name} should be ${to ?? "gone"}`);
+	if (names.length > 0) return `differs: ${names.join(", ")}`;
+	return moved > 0 ? `has ${moved} of ${slots} slots at other real servers` : "has other settings";
+}

@@ -1,0 +1,44 @@
+/** Whether a director can be where its configuration wants it: the interfaces are there, and nothing of ours is in its way. */
+import { L3dsrError } from "../errors.ts";
+import type { NamedInterface } from "../model/absent-interfaces.ts";
+import type { DesiredDirector } from "../model/director.ts";
+import type { Assignment } from "../rewrite/assign.ts";
+import { didYouMean } from "../syntax/suggest.ts";
+
+/** Throws L3dsrError (CONFIG_BAD_VALUE). */
+export function requirePlace(
+	{ settings: { interfaces, hook }, rulesAt }: DesiredDirector,
+	present: readonly NamedInterface[],
+	{ ebpf }: Pick<Assignment, "ebpf">,
+): void {
+	for (const name of interfaces) {
+		const here = present.find((one) => one.name === name || one.alternativeNames.includes(name));
+		if (here === undefined) throw noInterface(name, present);
+		if (ebpf.has(here.name)) requireOtherHook(here.name, hook, rulesAt);
+	}
+}
+
+function noInterface(name: string, present: readonly NamedInterface[]): L3dsrError {
+	const names = present.flatMap((one) => [one.name, ...one.alternativeNames]).filter((one) => one !== "lo");
+	return new L3dsrError({
+		code: "CONFIG_BAD_VALUE",
+		message: `attach the director to ${name}: this host has no such interface`,
+		hint: didYouMean(name, names) ?? `interfaces here are ${names.join(", ")}`,
+	});
+}
+
+/** An interface has one XDP program. At tc, the director would direct again what the rules have rewritten to a VIP. */
+function requireOtherHook(name: string, hook: string, rulesAt: string): void {
+	const [directorAtTc, rulesAtTc] = [hook === "tc", !rulesAt.startsWith("xdp")];
+	if (directorAtTc !== rulesAtTc) return;
+	const why = directorAtTc
+		? "it would direct the packets that these have just rewritten to a VIP"
+		: "an interface has one XDP program";
+	throw new L3dsrError({
+		code: "CONFIG_BAD_VALUE",
+		message: `attach the director to ${name} at ${hook}, where this host's own services are at ${rulesAt}: ${why}`,
+		hint: directorAtTc
+			? "use director.hook: xdp, or datapath: nft for the services"
+			: "use hook: tc or datapath: nft for the services",
+	});
+}

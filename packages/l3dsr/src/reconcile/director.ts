@@ -1,0 +1,58 @@
+/** The director as a part of the host: observed, planned and changed with the rest. Loaded only where there is one. */
+
+import type { DirectorStatus } from "../balance/kernel/status.ts";
+import type { DesiredDirector } from "../model/director.ts";
+import { type DirectorPlan, isEmptyPlan } from "../model/director-plan.ts";
+import type { HostEffects } from "./host-effects.ts";
+
+export interface ObservedDirector {
+	/** Interfaces at which a director's program runs. */
+	readonly runsAt: readonly string[];
+	/** What leads from what runs to `desired`. Throws L3dsrError where that cannot be. */
+	plan(desired: DesiredDirector | "none"): Promise<DirectorPlan | undefined>;
+	/** What runs; undefined where nothing does. Throws KERNEL_*. */
+	status(): Promise<DirectorStatus | undefined>;
+	/** Ends the drains that are over, as long as the services of `desired` drain. The caller holds the lock. */
+	endDrains(desired: DesiredDirector): Promise<void>;
+	/** Does what `plan` says; all of it or nothing. Throws KERNEL_*. */
+	change(desired: DesiredDirector | "none"): Promise<void>;
+}
+
+export function observedDirector(
+	host: Pick<HostEffects, "openDirector">,
+	runsAt: readonly string[],
+): ObservedDirector {
+	return {
+		runsAt,
+		async plan(desired) {
+			if (desired === "none" && runsAt.length === 0) return undefined;
+			using director = await host.openDirector();
+			const plan =
+				desired === "none"
+					? director.planDetach()
+					: director.plan(director.wishFor(desired.fleet, desired.isHealthy), desired.settings);
+			return isEmptyPlan(plan) ? undefined : plan;
+		},
+		async status() {
+			if (runsAt.length === 0) return undefined;
+			using director = await host.openDirector();
+			return director.status();
+		},
+		async endDrains(desired) {
+			using director = await host.openDirector();
+			director.useDrains(director.wishFor(desired.fleet, desired.isHealthy));
+			director.endDrains();
+		},
+		async change(desired) {
+			using director = await host.openDirector();
+			if (desired === "none") director.detach();
+			else {
+				const wish = director.wishFor(desired.fleet, desired.isHealthy);
+				director.useDrains(wish);
+				// A drain that is over ends before the next one begins: its flows have had their time.
+				director.endDrains();
+				director.apply(wish, desired.settings);
+			}
+		},
+	};
+}

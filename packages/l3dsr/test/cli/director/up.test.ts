@@ -1,0 +1,125 @@
+/** `l3dsr up`, `diff`, `status` and `down` on a director. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { failOnLeaks } from "../../../../../test/support/leak.ts";
+import { enterNetns, waitFor } from "../../../../../test/support/netns.ts";
+import { l3dsr } from "../run-command.ts";
+import { CONFIG, FLEET, Stage } from "./stage.ts";
+
+enterNetns();
+failOnLeaks();
+
+const ATTACHED = `director: attach to dir0 (xdp)
+director: direct web 192.0.2.10 tcp/80 to pool front, 3 of 3 real servers in use
+director: direct web 2001:db8:a::10 tcp/80 to pool front, 3 of 3 real servers in use
+`;
+
+test("up attaches the director, a second up has nothing to do, and down takes it away", async () => {
+	using stage = new Stage();
+	assert.deepEqual(await stage.l3dsr("up", "-n"), { exitCode: 0, stdout: ATTACHED, stderr: "" });
+	const before = await stage.l3dsr("status");
+	assert.equal(before.exitCode, 1, "-n has changed nothing");
+	assert.match(before.stdout, /^director: not running\ndrift: the director does not run\n/);
+	assert.equal((await stage.l3dsr("diff")).exitCode, 4);
+
+	assert.deepEqual(await stage.l3dsr("up"), { exitCode: 0, stdout: ATTACHED, stderr: "" });
+	const again = await stage.l3dsr("up");
+	assert.equal(again.stdout, "nothing to do: this host directs 1 VIP\n");
+	assert.equal((await stage.l3dsr("diff")).exitCode, 0);
+	assert.deepEqual(await stage.l3dsr("status"), {
+		exitCode: 0,
+		stderr: "",
+		stdout: `director: dir0 (xdp), forward: resolved, flows: transition
+web 192.0.2.10 tcp/80: DSCP 7, pool front, 3 of 3 real servers take new flows
+  real  address   state  weight  share  packets  bytes
+  a1    10.1.0.1  up          1  25.0%        0      0
+  a2    10.1.0.2  up          1  25.0%        0      0
+  a3    10.1.0.3  up          2  50.0%        0      0
+web 2001:db8:a::10 tcp/80: DSCP 7, pool front, 3 of 3 real servers take new flows
+  real  address        state  weight  share  packets  bytes
+  a1    2001:db8:1::1  up          1  25.0%        0      0
+  a2    2001:db8:1::2  up          1  25.0%        0      0
+  a3    2001:db8:1::3  up          2  50.0%        0      0
+`,
+	});
+
+	assert.deepEqual(await l3dsr("down"), {
+		exitCode: 0,
+		stdout: "director: detach from dir0 (xdp)\n",
+		stderr: "",
+	});
+	assert.equal((await l3dsr("down")).stdout, "nothing to do: no service is up\n");
+});
+
+test("a changed fleet is applied slot by slot, -n says how many move, and the drain ends when it is over", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 2, state: drain"));
+	const planned = await stage.l3dsr("up", "-n");
+	assert.match(
+		planned.stdout,
+		/^director: web 192\.0\.2\.10 tcp\/80: drain a3 \(10\.1\.0\.3\)\ndirector: web 192\.0\.2\.10 tcp\/80: 32769 of 65537 slots move \(50\.0%\), their flows stay for 15m\n/,
+	);
+	const drift = await stage.l3dsr("diff");
+	assert.equal(drift.exitCode, 4);
+	assert.match(drift.stdout, /^web 192\.0\.2\.10 tcp\/80 differs: a3 should be draining\n/);
+
+	assert.equal((await stage.l3dsr("up")).stdout, planned.stdout);
+	const during = await stage.l3dsr("status");
+	assert.equal(during.exitCode, 0);
+	assert.match(during.stdout, /in transition for \d+ s: 32769 slots remember the flows/);
+	assert.match(
+		during.stdout,
+		/^ {2}a3 +10\.1\.0\.3 +drain +2 +0\.0% +0 +0\n {2}a3: state: drain in the fleet\n/m,
+	);
+
+	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 2, state: drain").replace("15m", "1s"));
+	await waitFor("the end of the drain", async () => {
+		const { stdout } = await stage.l3dsr("status");
+		return stdout.includes("in transition") ? undefined : true;
+	});
+	assert.equal((await stage.l3dsr("up")).stdout, "nothing to do: this host directs 1 VIP\n");
+	await l3dsr("down");
+});
+
+test("a director that the configuration has no longer is taken away by up", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	stage.write("l3dsr.yaml", "services: []\n");
+	assert.match(
+		(await stage.l3dsr("status")).stdout,
+		/^drift: the director runs, and the configuration has none$/m,
+	);
+	assert.equal((await stage.l3dsr("up")).stdout, "director: detach from dir0 (xdp)\n");
+	assert.equal((await stage.l3dsr("status")).stdout.includes("director"), false);
+});
+
+test("status without a configuration shows what runs, by addresses", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	const { stdout } = await l3dsr("status");
+	assert.match(stdout, /^192\.0\.2\.10 tcp\/80: DSCP 7, 3 of 3 real servers take new flows$/m);
+	assert.match(stdout, /^ {2}10\.1\.0\.1 +10\.1\.0\.1 +up/m);
+	await l3dsr("down");
+});
+
+test("up says what keeps the director from its interface, and changes nothing", async () => {
+	using stage = new Stage();
+	const refused = async (config: string): Promise<string> => {
+		stage.write("l3dsr.yaml", config);
+		const { exitCode, stderr } = await stage.l3dsr("up");
+		assert.notEqual(exitCode, 0);
+		const { exitCode: ofDiff, stdout } = await stage.l3dsr("diff");
+		assert.equal(ofDiff, 4);
+		assert.match(stdout, /^l3dsr up will refuse to attach [^\n]+\n$/);
+		return stderr;
+	};
+	assert.equal(
+		await refused(CONFIG.replace("dir0", "dir1")),
+		"error[CONFIG_BAD_VALUE]: attach the director to dir1: this host has no such interface\nhint: did you mean dir0?\n",
+	);
+	assert.match(
+		await refused(CONFIG.replace("open-checksums: accept", "open-checksums: refuse")),
+		/^error\[KERNEL_FEATURE\]: attach .* dir0/,
+	);
+});
