@@ -23,6 +23,37 @@ export interface FileLockOptions {
 
 const LONG_WAIT_MS = 1000;
 
+/** A lock that can be tried. */
+export interface Attempt {
+	/** False while somebody else holds it. Throws when it cannot be had at all. */
+	take(): boolean;
+	/** `process 7 (l3dsr)`, or `another process`. */
+	holder(): string;
+}
+
+/** Returns when the lock `name` is taken. Throws LOCK_HELD, which names the holder, when the wait is over. */
+export async function untilTaken(
+	name: string,
+	{ waitMs = 0, onWait }: FileLockOptions,
+	{ take, holder }: Attempt,
+): Promise<void> {
+	const began = monotonicMs();
+	let told = false;
+	while (!take()) {
+		const waited = monotonicMs() - began;
+		if (waited >= waitMs) {
+			throw new LinuxError("LOCK_HELD", `lock ${name}: held by ${holder()}`, {
+				hint: "try again when it is done, or wait for it (-w)",
+			});
+		}
+		if (!told && waited >= LONG_WAIT_MS) {
+			told = true;
+			onWait?.(holder());
+		}
+		await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_MS, waitMs - waited)));
+	}
+}
+
 /** Held until disposed, or until the process ends. */
 export class FileLock implements Disposable {
 	readonly path: string;
@@ -40,21 +71,15 @@ export class FileLock implements Disposable {
 	static async acquire(path: string, options: FileLockOptions = {}): Promise<FileLock> {
 		const fd = open(path);
 		try {
-			const began = monotonicMs();
-			const deadline = began + (options.waitMs ?? 0);
-			let told = false;
-			for (;;) {
-				const result = flock(fd, LOCK_EX | LOCK_NB);
-				if (result === 0) return new FileLock(path, fd);
-				if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR) check(result, `lock ${path}`);
-				const leftMs = deadline - monotonicMs();
-				if (leftMs <= 0) throw held(path, fd);
-				if (!told && monotonicMs() - began >= LONG_WAIT_MS) {
-					told = true;
-					options.onWait?.(holderText(fd));
-				}
-				await new Promise((resolve) => setTimeout(resolve, Math.min(RETRY_MS, leftMs)));
-			}
+			await untilTaken(path, options, {
+				take() {
+					const result = flock(fd, LOCK_EX | LOCK_NB);
+					if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR) check(result, `lock ${path}`);
+					return result === 0;
+				},
+				holder: () => holderText(fd),
+			});
+			return new FileLock(path, fd);
 		} catch (error) {
 			closeSync(fd);
 			throw error;
@@ -79,7 +104,7 @@ function open(path: string): number {
 	} catch (cause) {
 		if (errnoOfFileError(cause) === "ENXIO") throw notRegular(path, cause);
 		const reason = fileErrorText(cause);
-		const permission = /^(EACCES|EPERM) /.test(reason);
+		const permission = /^(EACCES|EPERM|EROFS) /.test(reason);
 		const full = /^(ENOSPC|EDQUOT) /.test(reason);
 		const folder = dirname(path);
 		throw new LinuxError(permission ? "PERMISSION" : "SYSCALL", `open lock file ${path}: ${reason}`, {
@@ -100,12 +125,6 @@ function notRegular(path: string, cause?: unknown): LinuxError {
 	return new LinuxError("SYSCALL", `open lock file ${path}: it is not a regular file`, {
 		hint: `delete ${path}; the next command makes it anew`,
 		cause,
-	});
-}
-
-function held(path: string, fd: number): LinuxError {
-	return new LinuxError("LOCK_HELD", `lock ${path}: held by ${holderText(fd)}`, {
-		hint: "try again when it is done, or wait for it (-w)",
 	});
 }
 

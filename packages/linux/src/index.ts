@@ -1,5 +1,12 @@
 /** The one entrance of `@l3dsr/linux`: system calls, netlink, sockets and namespaces, knowing nothing of L3DSR. */
 
+export {
+	CAPABILITIES,
+	type CapabilityName,
+	effectiveCapabilities,
+	inInitialUserNamespace,
+	ownsNetworkNamespace,
+} from "./capability.ts";
 export { possibleCpus } from "./cpu.ts";
 export { type DatagramEvent, DatagramSocket } from "./datagram-socket.ts";
 export { ERRNO, errnoName, errnoOfFileError, errnoText, fileErrorText } from "./errno.ts";
@@ -40,6 +47,7 @@ export {
 	namedNamespacePath,
 	namespaceProcesses,
 } from "./named-namespace.ts";
+export { NamespaceLock } from "./namespace-lock.ts";
 export {
 	NETLINK_PROTOCOL,
 	Netlink,

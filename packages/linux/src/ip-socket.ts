@@ -15,16 +15,15 @@ import {
 	AF_PACKET,
 	bind,
 	connect,
+	enlargeBuffer,
 	MSG_DONTWAIT,
 	OPTION_INT,
 	recv,
-	SO_RCVBUFFORCE,
 	SOCK_CLOEXEC,
 	SOCK_DGRAM,
 	SOCK_RAW,
 	SOCK_STREAM,
 	SOCKADDR_LL,
-	SOL_SOCKET,
 	sendto,
 	setsockopt,
 	socket,
@@ -121,9 +120,7 @@ function openReceiver(family: number, filter: typeof ANSWERS): number {
 	const fd = check(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
 	try {
 		attachFilter(fd, family === AF_INET ? filter.ipv4 : filter.ipv6, doing);
-		// Needs CAP_NET_ADMIN; without it the default must do.
-		const size = OPTION_INT.encode({ value: RECEIVE_BUFFER_BYTES });
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length);
+		enlargeBuffer(fd, "receive", RECEIVE_BUFFER_BYTES);
 		const address = SOCKADDR_LL.encode({
 			family: AF_PACKET,
 			protocol: family === AF_INET ? ETH_P_IP : ETH_P_IPV6,

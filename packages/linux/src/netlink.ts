@@ -16,6 +16,7 @@ import {
 import {
 	AF_NETLINK,
 	bind,
+	enlargeBuffer,
 	MSG_DONTWAIT,
 	MSG_PEEK,
 	MSG_TRUNC,
@@ -23,9 +24,7 @@ import {
 	POLLIN,
 	poll,
 	recv,
-	SO_RCVBUFFORCE,
 	SO_RCVTIMEO,
-	SO_SNDBUFFORCE,
 	SOCK_CLOEXEC,
 	SOCK_RAW,
 	SOL_SOCKET,
@@ -164,12 +163,12 @@ export class Netlink implements Disposable {
 				return Buffer.concat([message, new Uint8Array(-message.length & 3)]);
 			}),
 		);
-		const room = INT.encode({ value: 2 * bytes.length });
-		setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, room, room.length);
+		enlargeBuffer(this.#fd, "send", 2 * bytes.length);
 		// Every change may be refused, and each refusal is a datagram.
-		const answers = INT.encode({ value: Math.max(LEAST_ROOM_BYTES, requests.length * REFUSAL_BYTES) });
-		setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, answers, answers.length);
-		check(send(this.#fd, bytes, bytes.length, 0), doing);
+		enlargeBuffer(this.#fd, "receive", Math.max(LEAST_ROOM_BYTES, requests.length * REFUSAL_BYTES));
+		const sent = send(this.#fd, bytes, bytes.length, 0);
+		if (sent === -ERRNO.EMSGSIZE) throw tooLong(doing, bytes.length);
+		check(sent, doing);
 		let refusal: NetlinkRefusal | undefined;
 		for (let done = false; !done; ) {
 			for (const message of parseMessages(this.#receive(doing), doing)) {
@@ -223,11 +222,12 @@ export class Netlink implements Disposable {
 		return parseMessages(bytes, doing);
 	}
 
-	/** How many bytes the kernel may hold for {@link unsolicited}; more than sysctl net.core.rmem_max allows. */
+	/**
+	 * How many bytes the kernel may hold for {@link unsolicited}: more than sysctl net.core.rmem_max allows, but not for a
+	 * process in a user namespace of its own.
+	 */
 	holdAtMost(bytes: number): void {
-		const value = INT.encode({ value: bytes });
-		const result = setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, value, value.length);
-		check(result, "enlarge the buffer of a netlink socket");
+		enlargeBuffer(this.#fd, "receive", bytes);
 	}
 
 	[Symbol.dispose](): void {
@@ -361,6 +361,13 @@ function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
 	} catch {
 		return new Map(); // an explanation that cannot be read must not hide the error that it explains
 	}
+}
+
+/** Only where the send buffer could not be enlarged. */
+function tooLong(doing: string, bytes: number): LinuxError {
+	return new LinuxError("SYSCALL", `${doing}: ${bytes} bytes at once are more than a socket may send here`, {
+		hint: `raise the limit on the host, outside this user namespace: sysctl -w net.core.wmem_max=${bytes}`,
+	});
 }
 
 function malformed(doing: string, what: string): LinuxError {

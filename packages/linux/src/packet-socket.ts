@@ -14,6 +14,7 @@ import { addressOf, check, libcFunction, SyscallError } from "./libc.ts";
 import {
 	AF_PACKET,
 	bind,
+	enlargeBuffer,
 	ioctl,
 	MSG_DONTWAIT,
 	MSG_TRUNC,
@@ -23,7 +24,6 @@ import {
 	POLLOUT,
 	poll,
 	recvmsg,
-	SO_RCVBUFFORCE,
 	SO_TIMESTAMPNS,
 	SOCK_CLOEXEC,
 	SOCK_RAW,
@@ -140,7 +140,7 @@ export interface PacketSocketOptions {
 	readonly interfaceName: string;
 	/** EtherType to receive; default all. 0 receives nothing: for a socket that only sends. */
 	readonly etherType?: number;
-	/** Default 8 MiB; needs CAP_NET_ADMIN, as the socket itself needs CAP_NET_RAW. */
+	/** Default 8 MiB; at most net.core.rmem_max without CAP_NET_ADMIN. The socket itself needs CAP_NET_RAW. */
 	readonly receiveBufferBytes?: number;
 	/** Leave out what this host sends; default false. */
 	readonly ignoreOutgoing?: boolean;
@@ -174,7 +174,7 @@ export class PacketSocket implements Disposable {
 		this.#fd = check(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), doing);
 		try {
 			this.ifindex = interfaceIndex(this.#fd, interfaceName, doing);
-			this.#set(SOL_SOCKET, SO_RCVBUFFORCE, options.receiveBufferBytes ?? 8 << 20, doing);
+			enlargeBuffer(this.#fd, "receive", options.receiveBufferBytes ?? 8 << 20);
 			this.#set(SOL_PACKET, PACKET_AUXDATA, 1, doing);
 			if (options.ignoreOutgoing) this.#set(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, doing);
 			if (options.timestamps) this.#set(SOL_SOCKET, SO_TIMESTAMPNS, 1, doing);

@@ -3,6 +3,7 @@ import { Layout } from "./layout.ts";
 import { libcFunction } from "./libc.ts";
 
 /** Address families, include/linux/socket.h. */
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
@@ -18,11 +19,13 @@ export const SOCK_CLOEXEC = 0o2000000;
 /** Options of every socket, socket(7). */
 export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
 export const SO_LINGER = 13;
 export const SO_RCVTIMEO = 20;
 export const SO_ATTACH_FILTER = 26;
-export const SO_SNDBUFFORCE = 32;
-export const SO_RCVBUFFORCE = 33;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 export const SO_TIMESTAMPNS = 35;
 
 /** Flags of send(2) and recv(2). */
@@ -91,3 +94,15 @@ export const poll = libcFunction<[fds: Uint8Array, count: number, timeoutMs: num
 export const ioctl = libcFunction<[fd: number, request: number, data: Uint8Array]>(
 	"int ioctl(int fd, unsigned long request, void *data)",
 );
+
+/**
+ * Lets a socket hold so many bytes: more than net.core.wmem_max and rmem_max allow, where the process has CAP_NET_ADMIN in
+ * the initial user namespace; elsewhere as many of them as those allow.
+ */
+export function enlargeBuffer(fd: number, side: "send" | "receive", bytes: number): void {
+	const value = OPTION_INT.encode({ value: bytes });
+	const [forced, bounded] = side === "send" ? [SO_SNDBUFFORCE, SO_SNDBUF] : [SO_RCVBUFFORCE, SO_RCVBUF];
+	if (setsockopt(fd, SOL_SOCKET, forced, value, value.length) < 0) {
+		setsockopt(fd, SOL_SOCKET, bounded, value, value.length);
+	}
+}

@@ -21,10 +21,18 @@ export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/
 /**
  * Takes the lock; held until disposed or until the process ends. Throws LOCK_HELD, which names the holder,
  * when the wait is over.
+ *
+ * Root of a user namespace may change its network namespace and not write to /run. It takes a lock of the namespace
+ * itself, which all of its kind take; between it and the host's root, what the kernel refuses to change unseen decides.
  */
 export async function acquireHostLock(options: HostLockOptions): Promise<Disposable> {
 	// The FFI is loaded only by commands that change something.
-	const { FileLock } = await import("@l3dsr/linux");
+	const { FileLock, LinuxError, NamespaceLock } = await import("@l3dsr/linux");
 	const { directory, ...waiting } = options;
-	return FileLock.acquire(hostLockPath(directory), waiting);
+	try {
+		return await FileLock.acquire(hostLockPath(directory), waiting);
+	} catch (error) {
+		if (!(error instanceof LinuxError) || error.code !== "PERMISSION") throw error;
+		return await NamespaceLock.acquire("l3dsr", waiting);
+	}
 }

@@ -1,0 +1,54 @@
+/**
+ * A lock of the network namespace itself: a name among its abstract Unix sockets (unix(7)), which one process at a time can
+ * have. It needs no file and no privileges, and the kernel lets go when its holder dies.
+ */
+import { closeSync } from "node:fs";
+import { ERRNO } from "./errno.ts";
+import { type FileLockOptions, untilTaken } from "./file-lock.ts";
+import { Layout } from "./layout.ts";
+import { check } from "./libc.ts";
+import { AF_UNIX, bind, SOCK_CLOEXEC, SOCK_STREAM, socket } from "./socket.ts";
+
+/** How struct sockaddr_un begins. */
+const FAMILY = new Layout({ family: "u16" });
+
+/** Held until disposed, or until the process ends. */
+export class NamespaceLock implements Disposable {
+	#fd: number;
+
+	private constructor(fd: number) {
+		this.#fd = fd;
+	}
+
+	/**
+	 * Takes the lock `name` (1-107 bytes) of the network namespace of the calling thread. Throws LOCK_HELD when the wait is
+	 * over; the kernel does not say who holds it.
+	 */
+	static async acquire(name: string, options: FileLockOptions = {}): Promise<NamespaceLock> {
+		const doing = `lock ${name} of this network namespace`;
+		const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
+		// An abstract name begins with a zero byte, and ends where the address does.
+		const address = Buffer.concat([FAMILY.encode({ family: AF_UNIX }), Buffer.from(`\0${name}`)]);
+		try {
+			await untilTaken(name, options, {
+				take() {
+					const result = bind(fd, address, address.length);
+					if (result !== -ERRNO.EADDRINUSE) check(result, doing);
+					return result === 0;
+				},
+				holder: () => "another process",
+			});
+			return new NamespaceLock(fd);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+	}
+
+	/** Lets go. A second call does nothing. */
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+	}
+}
