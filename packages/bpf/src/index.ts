@@ -1,5 +1,6 @@
 /** The one entrance of `@l3dsr/bpf`: eBPF from TypeScript, knowing nothing of L3DSR. */
 
+export { type BpfRefusal, probeBpfAccess } from "./access.ts";
 export * as asm from "./asm/index.ts";
 export {
 	type ClsactAttached,
