@@ -86,6 +86,12 @@ const PAGES: readonly Page[] = [
 		summary: "the services of a real server, for dsrctl(8)",
 	},
 	{
+		names: ["l3dsr-capabilities"],
+		section: 7,
+		source: "capabilities.md",
+		summary: "which capabilities each command of l3dsr needs",
+	},
+	{
 		names: ["l3dsr-errors"],
 		section: 7,
 		source: "errors.md",

@@ -31,6 +31,7 @@ const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly s
 	"trace.md": { name: "l3dsr-trace", section: 8 },
 	"watch.md": { name: "l3dsr-watch", section: 8 },
 	"export.md": { name: "l3dsr-export", section: 8 },
+	"capabilities.md": { name: "l3dsr-capabilities", section: 7 },
 	"errors.md": { name: "l3dsr-errors", section: 7 },
 	"l3dsr.yaml.md": { name: "l3dsr.yaml", section: 5 },
 	"dsr.conf.md": { name: "dsr.conf", section: 5 },

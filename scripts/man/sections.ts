@@ -100,6 +100,9 @@ export const DEFAULT_SECTIONS: Readonly<Record<string, Partial<Record<StandardSe
 			Files: SERVICES_FILES,
 			"See also": ["[l3dsr](l3dsr.md), [dsr.conf](dsr.conf.md), [errors](errors.md)"],
 		},
+		"capabilities.md": {
+			"See also": ["[l3dsr](l3dsr.md), [errors](errors.md), **capabilities**(7), **user_namespaces**(7)"],
+		},
 		"errors.md": {
 			"See also": ["[l3dsr](l3dsr.md), [iptables-daddr](iptables-daddr.md), [dsrctl](dsrctl.md)"],
 		},

@@ -47,7 +47,8 @@ export const ERRORS = {
 	FILE_WRITE: "a file that a command was told to write cannot be written",
 	PROBE_TARGET: "a target of probe that cannot be read",
 	// The kernel and the system programs (@l3dsr/linux, @l3dsr/bpf, src/rewrite, src/host)
-	KERNEL_PERMISSION: "the kernel asks for root (CAP_NET_ADMIN, CAP_BPF)",
+	KERNEL_PERMISSION:
+		"this process lacks a capability, or the kernel refuses it for another reason of privilege",
 	KERNEL_SYSCALL: "a system call that failed; the message names its errno",
 	KERNEL_VERIFIER: "the kernel's verifier refused a program that l3dsr generated",
 	KERNEL_FEATURE: "the running kernel lacks something that was asked for",

@@ -10,6 +10,7 @@ import { wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { requirePrivilegesOf } from "./privileges.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
 import { type Style, styleFor } from "./style.ts";
@@ -41,6 +42,7 @@ export async function check(
 	let findings: CheckFinding[] = [];
 	let skipped: string | undefined;
 	try {
+		requirePrivilegesOf("l3dsr check");
 		findings = checkHost(resolved, await planHost(host, await host.openDatapath(settings), target));
 	} catch (error) {
 		// The file itself can be checked by anybody.

@@ -26,6 +26,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				"Shows where this host is not what its configuration says, who could have changed it, and what up would do. " +
 				"Exit code 4 when there is a difference.",
 			config: true,
+			privileged: "l3dsr diff",
 		},
 		(host, options) => diff(context, host, options),
 	);

@@ -17,6 +17,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				"Takes away what up has put on this host, as the kernel remembers it: first the rules, then the VIPs that " +
 				"nobody else's rule needs. Needs no configuration.",
 			changes: true,
+			privileged: "l3dsr down",
 		},
 		(host, options) => down(context, host, options),
 	);

@@ -2,7 +2,7 @@
  * `dsrctl`: starts, stops and shows the services of `/etc/dsr.d/*.conf`, a drop-in for the tool of that name:
  * the same files, options, words and exit codes. docs/reference/dsrctl.md is its manual.
  */
-
+import { privilegeMissing } from "../host/capabilities.ts";
 import { describeStep } from "../inspect/describe-step.ts";
 import type { DatapathSettings } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
@@ -52,8 +52,10 @@ export async function runDsrctl(given: CliContext, host: DsrctlHost): Promise<nu
 		context.stderr.write(`${command.message}\n`);
 		return EXIT.failed;
 	}
-	if (!host.isRoot) {
-		context.stderr.write("You must be root to run this command.\n");
+	const { missing } = host;
+	if (missing !== undefined) {
+		if (host.isRoot) reportError(context, privilegeMissing(context.programName, "network", missing));
+		else context.stderr.write("You must be root to run this command.\n");
 		return EXIT.failed;
 	}
 	try {

@@ -38,7 +38,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			const { format, reals } = formatFor(name, options);
 			const table =
 				options.config === undefined
-					? await offeringConfiguration(() => runningTable(context))
+					? await offeringConfiguration("l3dsr export", () => runningTable(context))
 					: await configuredTable(SYSTEM_HOST, options.config, context.env);
 			printTable(context, name, format, { ...table, reals }, options);
 			return EXIT.done;

@@ -11,6 +11,7 @@ import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { chapterText, openingText, verdictText } from "./lab-text.ts";
+import { requirePrivilegesOf } from "./privileges.ts";
 import { commandBeside } from "./programs.ts";
 import { styleFor } from "./style.ts";
 
@@ -46,6 +47,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options & { withoutRules?: boolean }>();
 		if (options.hook !== undefined && options.datapath !== "ebpf") throw hookWithoutEbpf(options);
+		requirePrivilegesOf("l3dsr lab");
 		if (options.down !== undefined) return await down(context, options.down, options.json === true);
 		return await interruptible(context, async (signal) => {
 			try {

@@ -1,6 +1,7 @@
 /** `--netns`: a command that works in another network namespace. */
 import { listNamedNamespaces, NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
+import { requirePrivileges } from "../host/capabilities.ts";
 
 /**
  * Runs `work` here; with `--netns`, with this process in that namespace until it is done. Not in a child process,
@@ -19,6 +20,7 @@ export async function inNamespace<T>(
 			hint: `ls /run/netns lists them: ${names.join(", ") || "none is there"}`,
 		});
 	}
+	requirePrivileges(`--netns ${netns}`, ["namespaces"]);
 	using home = NetworkNamespace.current();
 	using there = NetworkNamespace.open(namedNamespacePath(netns));
 	there.enter();

@@ -7,6 +7,7 @@ import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { inNamespace } from "./namespace.ts";
+import { requirePrivilegesOf } from "./privileges.ts";
 import { styleFor } from "./style.ts";
 import { formatTable } from "./table.ts";
 
@@ -16,6 +17,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<{ json?: boolean; netns?: string }>();
 		return await inNamespace(options, async () => {
+			requirePrivilegesOf("l3dsr show");
 			const observation = await openDatapath(resolveSettings({}, context.env)).observe();
 			if (options.json === true) writeJson(context.stdout, "show", recordOf(observation));
 			else context.stdout.write(rulesText(context, observation));

@@ -38,6 +38,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				"what its configuration says. Without a configuration: what the kernel has. " +
 				"Exit code 0 when every service is up, 1 when one is not, 4 when the host differs otherwise.",
 			config: true,
+			privileged: "l3dsr status",
 		},
 		(host, options) => status(context, host, { ...options, ...command.opts<Pick<StatusOptions, "watch">>() }),
 	);

@@ -86,7 +86,7 @@ async function run(context: CliContext, file: string | undefined, options: Optio
 	};
 	using situation =
 		options.config === undefined
-			? await offeringConfiguration(() => liveSituation(place, meta))
+			? await offeringConfiguration("l3dsr trace", () => liveSituation(place, meta))
 			: await configuredSituation(context.env, SYSTEM_FILES, options.config, place);
 	const out = textContext(context, write);
 	const { agreed, results } =

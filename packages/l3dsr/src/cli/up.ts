@@ -18,6 +18,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 				"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
 				"them. Prints what it does. What is right already stays untouched, and so does everything that is not l3dsr's.",
 			config: true,
+			privileged: "l3dsr up",
 			changes: true,
 		},
 		(host, options) => up(context, host, options),

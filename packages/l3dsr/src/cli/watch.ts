@@ -11,6 +11,7 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { inNamespace } from "./namespace.ts";
 import { addressOption, dscpOption, prefixOption, usage, wholeNumber } from "./option-values.ts";
+import { requirePrivilegesOf } from "./privileges.ts";
 import { type Style, styleFor } from "./style.ts";
 import { recordOf, sightingText } from "./watch-text.ts";
 
@@ -56,9 +57,10 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	return async () => {
 		const options = command.opts<Options>();
 		const filter = filterOf(options);
-		await inNamespace(options, () =>
-			interruptible(context, (signal) => watch(context, options, filter, signal)),
-		);
+		await inNamespace(options, async () => {
+			requirePrivilegesOf("l3dsr watch");
+			await interruptible(context, (signal) => watch(context, options, filter, signal));
+		});
 		return EXIT.done;
 	};
 }

@@ -61,6 +61,8 @@ export interface AddressedInterface {
 	readonly kind?: string;
 	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
 	readonly linked?: string;
+	/** It belongs to a bridge or a bond, where its packets arrive. */
+	readonly port?: true;
 	readonly addresses: readonly InterfaceAddress[];
 }
 
@@ -70,7 +72,9 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 	const links = listInterfaces(netlink);
 	const held = Map.groupBy(listAddresses(netlink), ({ index }) => index);
 	const names = new Map(links.map(({ index, name }) => [index, name]));
-	return links.map(({ index, name, alternativeNames, up, mtu, kind, linkedTo }) => {
+	// A member of a VRF still receives by itself.
+	const vrfs = new Set<number>(links.filter(({ kind }) => kind === "vrf").map(({ index }) => index));
+	return links.map(({ index, name, alternativeNames, up, mtu, kind, linkedTo, master }) => {
 		const linked = linkedTo === undefined ? undefined : names.get(linkedTo);
 		return {
 			name,
@@ -79,6 +83,7 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 			mtu,
 			...(kind === undefined ? {} : { kind }),
 			...(linked === undefined ? {} : { linked }),
+			...(master === undefined || vrfs.has(master) ? {} : { port: true as const }),
 			addresses: (held.get(index) ?? []).map(interfaceAddress),
 		};
 	});

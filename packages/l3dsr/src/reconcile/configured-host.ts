@@ -1,7 +1,6 @@
 /** The host that a configuration asks for, in terms of the host that it is asked of. */
 
 import { L3dsrError } from "../errors.ts";
-import type { AddressedInterface } from "../host/addresses.ts";
 import { absentInterfaces } from "../model/absent-interfaces.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { DesiredDirector } from "../model/director.ts";
@@ -10,10 +9,10 @@ import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-
 import type { Service } from "../model/service.ts";
 import { arrivalInterfaces } from "../plan/arrival-interfaces.ts";
 import { desiredHost, type Wish } from "../plan/desired-host.ts";
-import type { DesiredHost } from "../plan/host-state.ts";
+import type { DesiredHost, HostState } from "../plan/host-state.ts";
 import { silencedServices, withOwnNames } from "../plan/interface-names.ts";
 import { partServices, type StoppedService } from "../plan/startable.ts";
-import type { HostSnapshot } from "../rewrite/host-datapath.ts";
+import { describeReason, type Reason } from "../rewrite/reason.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { ObservedHost } from "./observe.ts";
 import type { Target } from "./target.ts";
@@ -25,12 +24,29 @@ export type ServiceConfiguration = Pick<
 
 export interface ConfiguredHost extends Required<DesiredHost> {
 	readonly wish: Wish;
+	/** Why the rules name no interface, where programs could have served them. */
+	readonly everywhere?: Everywhere;
 	/** Configured, and not possible on this host. */
 	readonly stopped: readonly StoppedService[];
 	/** Names of interfaces that the configuration uses and this host does not have. */
 	readonly absent: readonly string[];
 	/** Services whose working rules would give way to rules for those: `up` refuses. */
 	readonly silenced: readonly string[];
+}
+
+/** Why rules are for every interface, now and later, and so run on nftables. */
+export type Everywhere =
+	/** This interface may bring packets, has no address and comes and goes. */
+	| { readonly kind: "passing"; readonly interface: string }
+	/** Programs could not run there. */
+	| { readonly kind: "no-programs"; readonly reason: Reason };
+
+export function describeEverywhere(everywhere: Everywhere): string {
+	if (everywhere.kind === "no-programs") return describeReason(everywhere.reason);
+	return (
+		`packets may arrive on ${everywhere.interface}, which has no address and may come and go; ` +
+		"with interfaces in the configuration, programs serve those"
+	);
 }
 
 /**
@@ -51,10 +67,11 @@ export function configuredTarget(
 			const { services } = named;
 			const absent = absentInterfaces(named, observed.interfaces);
 			requireRuleNames(absent);
+			const { lowering, everywhere } = await loweringOf(named, services, observed);
 			const wish: Wish = {
 				services,
 				...(named.interfaces === undefined ? {} : { interfaces: named.interfaces }),
-				lowering: await loweringOf(named, services, observed.interfaces, observed.snapshot),
+				lowering,
 				elsewhere: somethingLeaves(services, observed) ? await elsewhere() : [],
 			};
 			const desired = desiredHost(observed.state, wish);
@@ -65,6 +82,7 @@ export function configuredTarget(
 				...desired,
 				director: directing,
 				wish,
+				...(everywhere === undefined ? {} : { everywhere }),
 				stopped,
 				absent,
 				silenced: silencedServices(running, wanted, absent),
@@ -126,6 +144,11 @@ function somethingLeaves(startable: readonly Service[], { state }: ObservedHost)
 	);
 }
 
+interface Lowering {
+	readonly lowering: LoweringOptions;
+	readonly everywhere?: Everywhere;
+}
+
 /**
  * Rules name interfaces where the configuration does, and where that lets them run on eBPF. Otherwise they
  * name none, and are for every interface, now and later.
@@ -133,27 +156,48 @@ function somethingLeaves(startable: readonly Service[], { state }: ObservedHost)
 async function loweringOf(
 	configuration: ServiceConfiguration,
 	startable: readonly Service[],
-	present: readonly AddressedInterface[],
-	snapshot: Pick<HostSnapshot, "assign">,
-): Promise<LoweringOptions> {
-	const plain: LoweringOptions = {
+	{ interfaces: present, state, snapshot }: ObservedHost,
+): Promise<Lowering> {
+	const lowering: LoweringOptions = {
 		table: configuration.table,
 		localOnly: true,
 		signed: true,
 		beside: startable,
 	};
-	const real = present.map(({ name, up, addresses }) => ({
-		name,
-		up,
-		addresses: addresses.filter(({ scope }) => scope === "global").map(({ address }) => address),
-	}));
-	const interfaces = arrivalInterfaces(configuration, real);
-	const named: LoweringOptions = { ...plain, interfaces };
-	if (configuration.interfaces !== undefined) return named;
-	if (configuration.datapath === "nft" || interfaces.length === 0) return plain;
+	const { interfaces, passing } = arrivalInterfaces(configuration, present, {
+		vips: vipsOf(configuration.services, state),
+		served: new Set(
+			state.rules.flatMap(({ rule }) =>
+				signatureOf(rule) === undefined ? [] : (rule.header.inInterface?.name ?? []),
+			),
+		),
+	});
+	const named: LoweringOptions = { ...lowering, interfaces };
+	if (configuration.interfaces !== undefined) return { lowering: named };
+	if (configuration.datapath === "nft" || interfaces.length === 0) return { lowering };
+	// Who forces eBPF has programs on what is there now, or hears why not.
+	if (configuration.datapath === "ebpf") return { lowering: named };
 	const rules = startable.flatMap((service) => lowerService(service, named));
 	const { rules: assigned } = await snapshot.assign({
 		entries: rules.map((rule, index) => ({ rule, ordinal: index })),
 	});
-	return assigned.some((one) => one.datapath === "ebpf") ? named : plain;
+	if (assigned.some((one) => one.datapath === "ebpf")) {
+		return passing === undefined
+			? { lowering: named }
+			: { lowering, everywhere: { kind: "passing", interface: passing } };
+	}
+	const [first] = assigned;
+	return {
+		lowering,
+		...(first === undefined ? {} : { everywhere: { kind: "no-programs", reason: first.reason } }),
+	};
+}
+
+/** Addresses that directors do not send to: of services, configured and running, and of those that others have rules for. */
+function vipsOf(services: readonly Service[], { guard, rules }: HostState): ReadonlySet<string> {
+	return new Set([
+		...services.map(({ vip }) => vip.text),
+		...guard.held.map(({ text }) => text),
+		...rules.map(({ rule }) => rule.target.daddr.text),
+	]);
 }

@@ -3,11 +3,12 @@
  * does it here. The caller holds the lock.
  */
 import { L3dsrError } from "../errors.ts";
+import { describeMissing } from "../host/capabilities.ts";
 import { sameFinding } from "../model/finding.ts";
 import type { RuleEntry } from "../model/ruleset.ts";
 import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
 import { asBefore, planSteps } from "../plan/plan-steps.ts";
-import type { HostDatapath } from "../rewrite/host-datapath.ts";
+import type { HostDatapath, HostSnapshot } from "../rewrite/host-datapath.ts";
 import { applyPlan } from "./apply.ts";
 import { ReconcileError, type Undoing } from "./failure.ts";
 import type { HostEffects } from "./host-effects.ts";
@@ -197,9 +198,22 @@ class Reconciling<D extends DesiredHost> {
 	}
 }
 
-function requirePossible({ assignment: { refused }, directorRefused }: Plan): void {
+function requirePossible({ assignment: { refused }, directorRefused, observed }: Plan): void {
+	requireWholeView(observed.snapshot);
 	if (directorRefused !== undefined) throw directorRefused;
 	if (refused !== undefined) throw new ReconcileError({ kind: "refused", rule: refused });
+}
+
+/** A change that cannot see every program of ours could leave one behind that goes on rewriting. */
+function requireWholeView({ limited }: HostSnapshot): void {
+	const [first, ...others] = limited?.hidden ?? [];
+	if (limited === undefined || limited.waived || first === undefined) return;
+	const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+	throw new L3dsrError({
+		code: "KERNEL_PERMISSION",
+		message: `look at ${first}${more}, which may be l3dsr's: ${describeMissing(limited.missing)}`,
+		hint: "run it as root on the host itself; or set datapath nft if no program there is l3dsr's",
+	});
 }
 
 /** Nothing is left but findings that the change before has not mended, and that another one would not mend either. */

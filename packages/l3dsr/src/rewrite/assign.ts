@@ -5,6 +5,7 @@
  * running it early changes nothing: either every rule in front of it goes there too, or those that stay
  * with nft can never meet the same packet.
  */
+import type { Missing } from "../host/capabilities.ts";
 import type { DatapathChoice } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Match, Rule } from "../model/rule.ts";
@@ -17,8 +18,8 @@ import type { Reason } from "./reason.ts";
 export interface AssignmentFacts {
 	/** Names of the interfaces that exist now. */
 	readonly interfaces: ReadonlySet<string>;
-	/** Why no program can be loaded or attached here; undefined if it can. */
-	readonly ebpfRefused?: string;
+	/** What keeps this process from using programs; undefined if it may. Asked when a rule could go into one. */
+	readonly ebpfMissing: () => Missing | undefined;
 	/** Why the program of a rule's interface cannot express it (rewrite/ebpf knows); else undefined. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
 	/** Why the rules of one interface, each of which could, cannot be one program; else undefined. */
@@ -147,7 +148,8 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	if (inInterface.negated) return { kind: "every-other-interface" };
 	if (inInterface.wildcard) return { kind: "interfaces-to-come", interface: inInterface.name };
 	if (!facts.interfaces.has(inInterface.name)) return { kind: "no-interface", interface: inInterface.name };
-	if (facts.ebpfRefused !== undefined) return { kind: "not-in-a-program", lacks: facts.ebpfRefused };
+	const missing = facts.ebpfMissing();
+	if (missing !== undefined) return { kind: "not-allowed", missing };
 	// Services accept the addresses of the time of their last reload, whoever makes the next change.
 	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
 		return { kind: "live-routes" };

@@ -2,8 +2,8 @@
  * Both datapaths of this host as one. Which rule runs on which is decided once for a plan (assign.ts), from facts
  * that were gathered with the observation; what was observed reads as one ruleset again.
  */
-import type { NetInterface } from "@l3dsr/linux";
 import { asL3dsrError } from "../errors.ts";
+import { describeMissing } from "../host/capabilities.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, sameRule } from "../model/rule.ts";
@@ -12,7 +12,8 @@ import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapath
 import type { Datapath, DatapathName, Observation, ObservedRule, Snapshot } from "./datapath.ts";
 import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
-import { EbpfDatapath, interfaceLacks } from "./ebpf/kernel/ebpf.ts";
+import { refusedByKernel } from "./ebpf/kernel/access.ts";
+import { EbpfDatapath, type EbpfSnapshot, interfaceLacks, type Limited } from "./ebpf/kernel/ebpf.ts";
 import { NftDatapath } from "./nft/kernel/nft.ts";
 import { refusalOf } from "./reason.ts";
 
@@ -26,6 +27,11 @@ export interface HostDatapath {
 export interface HostSnapshot extends Observation {
 	/** Interfaces with a director's program, which was met on the way. */
 	readonly directors: readonly string[];
+	/** Where this process may not use eBPF programs, and so has not seen what stands there. */
+	readonly limited?: Limited & {
+		/** The configuration asks for nft: whoever wrote it knows that no program there is ours. */
+		readonly waived: boolean;
+	};
 	/** Where each rule would run, and why. Pure. */
 	assign(ruleset: Ruleset): Promise<Assignment>;
 	/** The same rules, or some of them, where they ran when `observed` was read. Pure. */
@@ -35,6 +41,13 @@ export interface HostSnapshot extends Observation {
 	 * KERNEL_FEATURE, before anything changes, for an assignment that is refused.
 	 */
 	change(assignment: Assignment): Promise<void>;
+}
+
+/** One sentence for each program that could not be looked at. */
+export function hiddenTexts({ limited }: Pick<HostSnapshot, "limited">): string[] {
+	if (limited === undefined) return [];
+	const why = describeMissing(limited.missing);
+	return limited.hidden.map((one) => `${one} may be l3dsr's and was not looked at: ${why}`);
 }
 
 /**
@@ -53,10 +66,12 @@ export function openDatapath({
 	);
 }
 
-function assignmentFacts(present: readonly NetInterface[], hook: HookChoice): AssignmentFacts {
+function assignmentFacts({ interfaces: present, limited }: EbpfSnapshot, hook: HookChoice): AssignmentFacts {
 	const interfaces = new Map(present.map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
+	const ask = once(() => limited?.missing ?? refusedByKernel());
 	return {
+		ebpfMissing: ask,
 		interfaces: new Set(interfaces.keys()),
 		ebpfLacks(rule) {
 			const on = interfaces.get(rule.header.inInterface?.name ?? "");
@@ -64,6 +79,14 @@ function assignmentFacts(present: readonly NetInterface[], hook: HookChoice): As
 		},
 		programLacks: (rules) =>
 			programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
+	};
+}
+
+function once<T>(ask: () => T): () => T {
+	let known: { readonly answer: T } | undefined;
+	return () => {
+		known ??= { answer: ask() };
+		return known.answer;
 	};
 }
 
@@ -80,12 +103,15 @@ class CombinedDatapath implements HostDatapath {
 
 	async observe(): Promise<HostSnapshot> {
 		const [nft, ebpf] = await Promise.all([this.#nft.observe(), this.#ebpf.observe()]);
-		const facts = assignmentFacts(ebpf.interfaces, this.#settings.hook);
+		const facts = assignmentFacts(ebpf, this.#settings.hook);
 		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
 		return {
 			rules,
 			findings: [...nft.findings, ...ebpf.findings],
 			directors: ebpf.directors,
+			...(ebpf.limited === undefined
+				? {}
+				: { limited: { ...ebpf.limited, waived: this.#settings.datapath === "nft" } }),
 			assign: (ruleset) => assignDatapaths(ruleset, facts, this.#settings.datapath),
 			assignAsObserved: (ruleset, before) => assignAsObserved(ruleset, before, facts),
 			change: async (assignment) => {

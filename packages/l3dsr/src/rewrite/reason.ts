@@ -1,5 +1,6 @@
 /** Why a rule runs on the datapath that it runs on, as a record. */
 import { L3dsrError } from "../errors.ts";
+import { describeMissing, type Missing } from "../host/capabilities.ts";
 import type { Chain } from "../model/rule.ts";
 import type { RuleEntry } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
@@ -25,6 +26,8 @@ export type Reason =
 	| { readonly kind: "order" }
 	/** What the program of its interface, or the interface, lacks. */
 	| { readonly kind: "not-in-a-program"; readonly lacks: string }
+	/** This process may not use eBPF. */
+	| { readonly kind: "not-allowed"; readonly missing: Missing }
 	/** It ran there before. */
 	| { readonly kind: "as-before" };
 
@@ -52,16 +55,21 @@ export function describeReason(reason: Reason): string {
 			return "a rule in front of it stays with nft and could match the same packet";
 		case "not-in-a-program":
 			return reason.lacks;
+		case "not-allowed":
+			return `no eBPF: ${describeMissing(reason.missing)}`;
 		case "as-before":
 			return "it ran there before";
 	}
 }
 
-/** KERNEL_FEATURE: a rule cannot run on the datapath ebpf, which it is forced to. */
+/** KERNEL_FEATURE, KERNEL_PERMISSION: a rule cannot run on the datapath ebpf, which it is forced to. */
 export function refusalOf({ entry: { rule }, reason }: { entry: RuleEntry; reason: Reason }): L3dsrError {
 	return new L3dsrError({
-		code: "KERNEL_FEATURE",
+		code: reason.kind === "not-allowed" ? "KERNEL_PERMISSION" : "KERNEL_FEATURE",
 		message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${describeReason(reason)}`,
-		hint: "set datapath auto, or nft, for rules like this",
+		hint:
+			reason.kind === "not-allowed"
+				? "run it as root on the host itself, or set datapath auto or nft"
+				: "set datapath auto, or nft, for rules like this",
 	});
 }

@@ -1,12 +1,22 @@
 /** What dsrctl needs of the host: passed in, so that a test can pass something else. */
+import { type Missing, missingFor, readAuthority } from "../../host/capabilities.ts";
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
 import { type SourceFiles, SYSTEM_FILES } from "../../sources/source-files.ts";
 
 export interface DsrctlHost extends HostEffects, SourceFiles {
+	/** What keeps this process from reading and changing rules and addresses. */
+	readonly missing: Missing | undefined;
 	readonly isRoot: boolean;
 }
 
 export function systemHost(): DsrctlHost {
-	return { ...SYSTEM_EFFECTS, ...SYSTEM_FILES, isRoot: process.geteuid?.() === 0 };
+	return {
+		...SYSTEM_EFFECTS,
+		...SYSTEM_FILES,
+		get missing() {
+			return missingFor("network", readAuthority());
+		},
+		isRoot: process.geteuid?.() === 0,
+	};
 }

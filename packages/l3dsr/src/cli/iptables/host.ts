@@ -1,6 +1,7 @@
 /** What the commands of iptables-daddr need of the host: passed in, so that a test can pass something else. */
 
 import { type Address, addressBits } from "@l3dsr/packet";
+import { type Missing, missingFor, readAuthority } from "../../host/capabilities.ts";
 import { readFailure, readText } from "../../host/files.ts";
 import { namesOf } from "../../host/host-name.ts";
 import { ipv6State } from "../../host/ipv6.ts";
@@ -16,6 +17,8 @@ export interface IptablesHost extends HostEffects {
 	readonly services: Services;
 	/** Names of hosts, by address text; those without a name are not in it. */
 	hostNames(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>>;
+	/** What keeps this process from reading and changing rules. */
+	readonly missing: Missing | undefined;
 	readonly isRoot: boolean;
 	/** Whether the kernel has IPv6, and whether it is switched off in this namespace. */
 	ipv6(): "on" | "off" | "absent";
@@ -37,6 +40,9 @@ export function systemHost(): IptablesHost {
 			},
 		},
 		hostNames: namesOf,
+		get missing() {
+			return missingFor("network", readAuthority());
+		},
 		isRoot: process.geteuid?.() === 0,
 		ipv6: ipv6State,
 		readFile,

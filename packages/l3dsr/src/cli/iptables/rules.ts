@@ -1,6 +1,7 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
 import type { Family } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../errors.ts";
+import { privilegeMissing } from "../../host/capabilities.ts";
 import type { Finding } from "../../model/finding.ts";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
 import type { RulesetEditor } from "../../plan/ruleset-editor.ts";
@@ -17,7 +18,11 @@ import type { IptablesHost } from "./host.ts";
 
 /** Says what stands in the way of touching rules at all, before the kernel does in its own words. */
 export function requireAccess(host: IptablesHost, family: Family): void {
-	if (!host.isRoot) {
+	const { missing } = host;
+	if (missing !== undefined) {
+		if (host.isRoot) {
+			throw privilegeMissing(family === "ipv4" ? "iptables-daddr" : "ip6tables-daddr", "network", missing);
+		}
 		throw new L3dsrError({
 			code: "KERNEL_PERMISSION",
 			message: "Permission denied (you must be root)",

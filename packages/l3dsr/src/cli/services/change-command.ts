@@ -6,6 +6,7 @@ import type { Step } from "../../plan/host-state.ts";
 import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
+import { hiddenTexts } from "../../rewrite/host-datapath.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
@@ -42,8 +43,9 @@ export async function change(
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	const finish = ({ steps, desired }: Plan<ConfiguredHost>): void => {
+	const finish = ({ steps, desired, observed }: Plan<ConfiguredHost>): void => {
 		const { stopped, wish } = desired;
+		for (const text of hiddenTexts(observed.snapshot)) context.stderr.write(`warning: ${text}\n`);
 		for (const text of absentTexts(desired)) context.stderr.write(`warning: ${text}\n`);
 		if (options.json === true) {
 			writeJson(stdout, "plan", {

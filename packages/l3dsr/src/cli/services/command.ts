@@ -5,6 +5,7 @@ import { CONFIG_FILE } from "../../sources/source-files.ts";
 import type { ExitCode } from "../exit-codes.ts";
 import { inNamespace } from "../namespace.ts";
 import { secondsOf } from "../option-values.ts";
+import { type PrivilegedCommand, requirePrivilegesOf } from "../privileges.ts";
 import { type ServiceHost, SYSTEM_HOST } from "./host.ts";
 
 export interface ServiceOptions {
@@ -22,12 +23,14 @@ export interface ServiceCommand {
 	readonly config?: true;
 	/** Changes the host: `-n`, `-w`. */
 	readonly changes?: true;
+	/** What it is called where it cannot do anything without privileges. */
+	readonly privileged?: PrivilegedCommand;
 }
 
 /** The frame of a command around services: its description and options, and `run` where `--netns` says. */
 export function serviceCommand(
 	command: Command,
-	{ description, config, changes }: ServiceCommand,
+	{ description, config, changes, privileged }: ServiceCommand,
 	run: (host: ServiceHost, options: ServiceOptions) => Promise<ExitCode>,
 ): () => Promise<ExitCode> {
 	command.description(description);
@@ -44,13 +47,20 @@ export function serviceCommand(
 	command.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<ServiceOptions>();
-		return await inNamespace(options, () => run(SYSTEM_HOST, options));
+		return await inNamespace(options, async () => {
+			if (privileged !== undefined) requirePrivilegesOf(privileged);
+			return await run(SYSTEM_HOST, options);
+		});
 	};
 }
 
 /** Work that reads what runs, where a configuration could be asked instead: who is not root is told so. */
-export async function offeringConfiguration<T>(work: () => Promise<T>): Promise<T> {
+export async function offeringConfiguration<T>(
+	command: PrivilegedCommand,
+	work: () => Promise<T>,
+): Promise<T> {
 	try {
+		requirePrivilegesOf(command);
 		return await work();
 	} catch (error) {
 		const known = asL3dsrError(error);

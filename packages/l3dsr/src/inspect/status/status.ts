@@ -3,11 +3,17 @@ import type { Configuration, DatapathChoice } from "../../model/configuration.ts
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { driftOf } from "../../plan/drift.ts";
-import { absentTexts, type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
+import {
+	absentTexts,
+	type ConfiguredHost,
+	describeEverywhere,
+	silencingText,
+} from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import type { Assignment } from "../../rewrite/assign.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
+import { hiddenTexts } from "../../rewrite/host-datapath.ts";
 import { describeReason, refusalOf } from "../../rewrite/reason.ts";
 import type { DirectorRecord } from "./director-record.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
@@ -52,25 +58,33 @@ export function statusOf(
 		configuration: configured?.source ?? null,
 		datapath: {
 			running,
-			why: reasonText(datapath, assignment),
+			why: reasonText(datapath, assignment, desired),
 			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
 		...(director === undefined ? {} : { director }),
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
-		warnings: absentTexts(desired),
+		warnings: [...hiddenTexts(snapshot), ...absentTexts(desired)],
 		...(refusal === undefined ? {} : { refused: refusal }),
 		otherRules: snapshot.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 }
 
 /** Why the rules of services run where they run. */
-function reasonText(choice: DatapathChoice, { rules }: Assignment): string {
+export function reasonText(
+	choice: DatapathChoice,
+	{ rules }: Assignment,
+	{ everywhere }: Pick<ConfiguredHost, "everywhere">,
+): string {
 	const reasons = rules
 		.filter(({ entry }) => signatureOf(entry.rule) !== undefined)
 		// Of a choice, only why not.
 		.filter(({ datapath }) => datapath !== choice)
-		.map(({ reason }) => describeReason(reason));
+		.map(({ reason }) =>
+			reason.kind === "every-interface" && everywhere !== undefined
+				? describeEverywhere(everywhere)
+				: describeReason(reason),
+		);
 	const chosen = choice === "auto" ? "auto" : "as configured";
 	return [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
 }

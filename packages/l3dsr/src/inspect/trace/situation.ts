@@ -2,6 +2,7 @@
 import type { Prefix } from "@l3dsr/packet";
 import { asL3dsrError, type L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
+import { describeMissing } from "../../host/capabilities.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
 import { lowerService } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
@@ -52,7 +53,8 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 		listInterfaceAddresses(),
 		localPrefixes(),
 	]);
-	const attachments = Attachments.find();
+	const { limited } = observation;
+	const attachments = limited === undefined ? Attachments.find() : Attachments.reopen([], []);
 	const opened: Disposable[] = [attachments];
 	const close = (): void => {
 		for (const one of opened.reverse()) one[Symbol.dispose]();
@@ -82,6 +84,9 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 			source: "this host",
 			notes: [
 				...observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
+				...(limited === undefined
+					? []
+					: [`eBPF programs are not looked at: ${describeMissing(limited.missing)}`]),
 				...interfaceNotes(chosen.interface, interfaces),
 			],
 			...(programReplica === undefined ? {} : { programReplica }),

@@ -6,9 +6,11 @@
 import { BpfError, Program, type ProgramId, requireFeature, TcxLink } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { type Address, addressFromBytes, dscpOfTos } from "@l3dsr/packet";
+import { describeMissing } from "../../host/capabilities.ts";
 import type { Rule } from "../../model/rule.ts";
 import { hasNoProtocol } from "../../rewrite/ebpf/compile/report.ts";
 import { compileReport } from "../../rewrite/ebpf/compile/report-program.ts";
+import { missingForPrograms } from "../../rewrite/ebpf/kernel/access.ts";
 import { type Attachment, Attachments, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { ReportChannel, type ReportEvent } from "./report-channel.ts";
 import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
@@ -71,6 +73,11 @@ export class EbpfWatcher implements Watcher, Disposable {
 	}
 
 	async refresh(receive: Receive): Promise<void> {
+		const missing = missingForPrograms();
+		if (missing !== undefined) {
+			this.#notes = [`eBPF programs are not watched: ${describeMissing(missing)}`];
+			return;
+		}
 		using attachments = Attachments.find();
 		const asked = this.#options.filter.interface;
 		const wanted = attachments.ours.filter((one) => asked === undefined || one.interface.name === asked);

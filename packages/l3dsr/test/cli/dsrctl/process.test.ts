@@ -169,7 +169,10 @@ test("reads the files in the order of the locale", async () => {
 });
 
 test("only root may run it, but everybody may ask for help", async () => {
-	const nobody = () => ({ isRoot: false });
+	const nobody = (): Partial<DsrctlHost> => ({
+		missing: { kind: "capabilities", names: ["CAP_NET_ADMIN"] },
+		isRoot: false,
+	});
 	assert.deepEqual(await runCommand(["dsrctl", "status"], {}, nobody), {
 		exitCode: 1,
 		stdout: "",

@@ -359,11 +359,19 @@ test("without the nft program everything works as with it", async () => {
 
 test("without root and without IPv6 it says so, names the remedy and fails with 1", async () => {
 	const rule = "-A PREROUTING -j DADDR --set-daddr";
-	assert.deepEqual(await runAs(host({ isRoot: false }), "iptables-daddr", "-L"), {
+	const missing = { kind: "capabilities", names: ["CAP_NET_ADMIN"] } as const;
+	assert.deepEqual(await runAs(host({ missing, isRoot: false }), "iptables-daddr", "-L"), {
 		exitCode: 1,
 		stdout: "",
 		stderr:
 			"error[KERNEL_PERMISSION]: Permission denied (you must be root)\nhint: run the same command with sudo\n",
+	});
+	assert.deepEqual(await runAs(host({ missing }), "ip6tables-daddr", "-L"), {
+		exitCode: 1,
+		stdout: "",
+		stderr:
+			"error[KERNEL_PERMISSION]: ip6tables-daddr: this process lacks CAP_NET_ADMIN, which it needs for nf_tables, the ARP guard and the addresses of lo\n" +
+			"hint: run it as root, or give it CAP_NET_ADMIN (docs/reference/capabilities.md)\n",
 	});
 
 	const absent = await runAs(host({ ipv6: () => "absent" }), "ip6tables-daddr", "-L");

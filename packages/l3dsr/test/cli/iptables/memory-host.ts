@@ -62,6 +62,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 		services: parseServices("ftp-data 20/tcp\nssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nhttps 443/tcp\n"),
 		hostNames: async (addresses) =>
 			new Map(addresses.filter(({ text }) => text === "192.0.2.1").map(({ text }) => [text, "client.test"])),
+		missing: undefined,
 		isRoot: true,
 		ipv6: () => "on",
 		readFile: (path) => {

@@ -78,14 +78,34 @@ for (const datapath of ["ebpf", "nft"]) {
 	});
 }
 
-test("without interfaces, a bridge that no rule names makes no difference to nft", async () => {
-	writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+for (const datapath of ["auto", "ebpf", "nft"]) {
+	test(`without interfaces, a bridge that comes and goes is no difference to ${datapath}`, async () => {
+		writeFileSync(config, `datapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
+		await succeed("up", "-c", config);
+		ip("link add docker0 type bridge");
+		ip("link set docker0 up");
+		ip("address add 172.17.0.1/16 dev docker0");
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		assert.match(await succeed("status", "-c", config), / {2}up {2}/);
+		ip("link del docker0");
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+		await succeed("down");
+	});
+}
+
+test("a bridge that takes over the address of the interface that was served is served", async () => {
+	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	await succeed("up", "-c", config);
-	ip("link add docker0 type bridge");
-	ip("link set docker0 up");
-	ip("address add 172.17.0.1/16 dev docker0");
+	ip("link add br0 type bridge");
+	ip("link set br0 up");
+	ip("address del 10.0.0.5/24 dev eth0");
+	ip("link set eth0 master br0");
+	ip("address add 10.0.0.5/24 dev br0");
+	assert.equal((await l3dsr("status", "-c", config)).exitCode, 1);
+	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i br0 /);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
-	ip("link del docker0");
+	ip("link del br0");
+	ip("address add 10.0.0.5/24 dev eth0");
 	await succeed("down");
 });
 
@@ -146,6 +166,10 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	ip("link add docker0 type bridge");
 	ip("link set docker0 up");
 	ip("address add 172.17.0.1/16 dev docker0");
+	// A container network that comes later is no difference; what is there from the start is served too.
+	assert.match(await succeed("up", "-c", config), /^nothing to do/);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
 	assert.match(await succeed("up", "-c", config), /-A PREROUTING -i docker0 /);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.match(

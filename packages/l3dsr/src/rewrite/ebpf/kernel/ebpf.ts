@@ -3,15 +3,17 @@
  * kernel's own query interface. Nothing is pinned, no file is kept.
  */
 
-import type { NetInterface } from "@l3dsr/linux";
+import { listInterfaces, type NetInterface } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import { type Missing, privilegeMissing } from "../../../host/capabilities.ts";
 import type { DatapathSettings, HookChoice } from "../../../model/configuration.ts";
 import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import { MADE_FOR_OTHER_ADDRESSES } from "../../../plan/drift.ts";
 import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
 import { hookLacks } from "../compile/target.ts";
+import { hiddenPrograms, isRefusal, missingForPrograms, refusedByKernel } from "./access.ts";
 import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import type { WantedProgram } from "./interface-change.ts";
@@ -39,11 +41,19 @@ export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): str
 	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
 }
 
+export interface Limited {
+	readonly missing: Missing;
+	/** Programs that may be ours, and could not be looked at: `program 12 at tcx ingress of eth0`. */
+	readonly hidden: readonly string[];
+}
+
 /** With the interfaces that there were. */
 export interface EbpfSnapshot extends Snapshot {
 	readonly interfaces: readonly NetInterface[];
 	/** Interfaces with a director's program. */
 	readonly directors: readonly string[];
+	/** Where this process may not use programs: then what stands there was not observed. */
+	readonly limited?: Limited;
 }
 
 export class EbpfDatapath implements Datapath {
@@ -55,6 +65,18 @@ export class EbpfDatapath implements Datapath {
 	}
 
 	async observe(): Promise<EbpfSnapshot> {
+		const missing = missingForPrograms();
+		if (missing !== undefined) return unobserved(missing);
+		try {
+			return await this.#observeAll();
+		} catch (error) {
+			const refused = isRefusal(error) ? refusedByKernel() : undefined;
+			if (refused === undefined) throw error;
+			return unobserved(refused);
+		}
+	}
+
+	async #observeAll(): Promise<EbpfSnapshot> {
 		using attachments = Attachments.find();
 		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
 			const slots = attachment.rules.rules.map(({ slot }) => slot);
@@ -171,6 +193,21 @@ export class EbpfDatapath implements Datapath {
 			refuseOpenChecksums(on);
 		return HOOKS_OF[hook];
 	}
+}
+
+/** Of a process that may not look: it makes no change either, and the rules go elsewhere (assign.ts). */
+function unobserved(missing: Missing): EbpfSnapshot {
+	const interfaces = listInterfaces();
+	return {
+		interfaces,
+		directors: [],
+		limited: { missing, hidden: hiddenPrograms(interfaces) },
+		rules: [],
+		findings: [],
+		async change({ entries }) {
+			if (entries.length > 0) throw privilegeMissing("change eBPF programs", "programs", missing);
+		},
+	};
 }
 
 /** What will do for each choice, the best first. */
