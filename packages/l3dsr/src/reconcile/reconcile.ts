@@ -199,8 +199,8 @@ class Reconciling<D extends DesiredHost> {
 }
 
 function requirePossible({ assignment: { refused }, directorRefused, observed }: Plan): void {
-	requireWholeView(observed.snapshot);
 	if (directorRefused !== undefined) throw directorRefused;
+	requireWholeView(observed.snapshot);
 	if (refused !== undefined) throw new ReconcileError({ kind: "refused", rule: refused });
 }
 

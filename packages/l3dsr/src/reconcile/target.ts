@@ -1,5 +1,6 @@
 /** What a host should be made into, and the plan that leads there. */
 import { L3dsrError } from "../errors.ts";
+import { privilegeMissing } from "../host/capabilities.ts";
 import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { sameRule } from "../model/rule.ts";
@@ -57,7 +58,12 @@ export async function planDesired<D extends DesiredHost>(
 }
 
 /** What a host, or its wish, can be to blame for. */
-const REFUSALS: ReadonlySet<string> = new Set(["KERNEL_FEATURE", "CONFIG_BAD_VALUE", "DATAPATH_FOREIGN"]);
+const REFUSALS: ReadonlySet<string> = new Set([
+	"KERNEL_FEATURE",
+	"KERNEL_PERMISSION",
+	"CONFIG_BAD_VALUE",
+	"DATAPATH_FOREIGN",
+]);
 
 async function planDirector(
 	observed: ObservedHost,
@@ -66,7 +72,11 @@ async function planDirector(
 ): Promise<{ readonly steps: readonly Step[]; readonly refused?: L3dsrError }> {
 	if (director === undefined) return { steps: [] };
 	try {
-		if (director !== "none") requirePlace(director, observed.interfaces, assignment);
+		if (director !== "none") {
+			const { limited } = observed.snapshot;
+			if (limited !== undefined) throw privilegeMissing("direct packets", "programs", limited.missing);
+			requirePlace(director, observed.interfaces, assignment);
+		}
 		return { steps: await directorSteps(observed, { director }) };
 	} catch (error) {
 		if (error instanceof L3dsrError && REFUSALS.has(error.code)) return { steps: [], refused: error };

@@ -20,6 +20,7 @@ import {
 	type Privilege,
 	REQUIREMENTS,
 } from "../../src/host/capabilities.ts";
+import { Stage } from "./director/stage.ts";
 import { runCommand as dsrctl } from "./dsrctl/transcript.ts";
 import { captureContext, l3dsr, type Outcome } from "./run-command.ts";
 
@@ -164,6 +165,17 @@ test("a process that cannot look at programs changes nothing beside one that may
 	assert.equal(told.exitCode, 0);
 	assert.match(told.stderr, /^warning: program \d+ at tcx ingress of eth0 may be l3dsr's/);
 	await clear();
+});
+
+test("a director is refused, and named, where programs are not allowed", async () => {
+	using stage = new Stage();
+	const before = traces();
+	const up = await withCapabilities(NET, () => stage.l3dsr("up"));
+	assert.deepEqual([up.exitCode, up.stdout], [1, ""]);
+	assert.match(up.stderr, /^error\[KERNEL_PERMISSION\]: direct packets: this process lacks CAP_SYS_ADMIN/);
+	assert.deepEqual(traces(), before);
+	const { stdout } = await withCapabilities(NET, () => stage.l3dsr("status"));
+	assert.match(stdout, /l3dsr up will refuse to direct packets: this process lacks CAP_SYS_ADMIN/);
 });
 
 test("check reads the file for anybody, and says which part it has left out", async () => {
