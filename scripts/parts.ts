@@ -18,6 +18,8 @@ export interface Part {
 /** Entries, by the names of their files, that are needed together. */
 const SERVICES = ["up", "down", "status", "check", "diff", "dsrctl"];
 const IPTABLES = ["command", "save", "restore"];
+const HOLD = ["drain", "enable", "disable"];
+const DIRECTOR = ["director", "director-record"];
 const YAML = ["parse-config", "service-conflicts", "host-settings"];
 
 /**
@@ -34,6 +36,8 @@ const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly stri
 	["ebpf", [["interface-change", "compile"]]],
 	["rules", [SERVICES, IPTABLES]],
 	["services", [SERVICES]],
+	["hold", [HOLD]],
+	["director", [DIRECTOR]],
 	["iptables", [IPTABLES]],
 	["yaml", [YAML]],
 ];

@@ -43,6 +43,8 @@ export const ERRORS = {
 	MODEL_DUPLICATE: "a name or address that must be unique in a fleet is there twice",
 	// Files that a command reads or writes
 	FILE_READ: "a file that a command was given cannot be read",
+	STATE_READ: "the file with what l3dsr drain and l3dsr disable have set cannot be read",
+	REAL_NOT_FOUND: "a real server that a command names is not in the fleet",
 	CAPTURE_FORMAT: "a capture file that is neither pcap nor pcapng, or is damaged",
 	FILE_WRITE: "a file that a command was told to write cannot be written",
 	PROBE_TARGET: "a target of probe that cannot be read",
@@ -57,6 +59,8 @@ export const ERRORS = {
 	LOCK_HELD: "another l3dsr command is changing this host's rules",
 	DATAPATH_FOREIGN: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
 	DATAPATH_CHANGED: "something else changed the rules between l3dsr's look at them and its change",
+	DIRECTOR_DRIFT:
+		"the director is not what its configuration and the fleet say, and a command would change that too",
 	DATAPATH_VERIFY: "what the kernel has after a change is not what was asked for",
 	// The lab (src/lab)
 	LAB_EXISTS: "a lab of that name is there already",

@@ -38,7 +38,7 @@ export async function check(
 	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const resolved = { ...configuration, ...settings };
-	const target = configuredTarget(host, resolved, async () => [], wantedDirector(loaded));
+	const target = configuredTarget(host, resolved, async () => [], await wantedDirector(host, loaded));
 	let findings: CheckFinding[] = [];
 	let skipped: string | undefined;
 	try {

@@ -42,7 +42,12 @@ export async function diff(
 	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const elsewhere = () => servicesElsewhere(host, env);
-	const target = configuredTarget(host, { ...configuration, ...settings }, elsewhere, wantedDirector(loaded));
+	const target = configuredTarget(
+		host,
+		{ ...configuration, ...settings },
+		elsewhere,
+		await wantedDirector(host, loaded),
+	);
 	const { observed, state, steps, desired, assignment, directorRefused } = await planHost(
 		host,
 		await host.openDatapath(settings),

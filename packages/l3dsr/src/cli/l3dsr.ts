@@ -26,6 +26,17 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./check.ts"),
 	},
 	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
+	{
+		name: "drain",
+		summary: "on a director: send no new flows to a real server",
+		load: () => import("./drain.ts"),
+	},
+	{ name: "enable", summary: "on a director: take drain or disable back", load: () => import("./enable.ts") },
+	{
+		name: "disable",
+		summary: "on a director: send nothing to a real server",
+		load: () => import("./disable.ts"),
+	},
 	{ name: "show", summary: "the rules that run here, with counters", load: () => import("./show.ts") },
 	{
 		name: "trace",

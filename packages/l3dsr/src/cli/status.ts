@@ -56,7 +56,7 @@ export async function status(
 	const datapath = await host.openDatapath(settings);
 	const configuration = { ...(loaded?.configuration ?? DEFAULT_CONFIGURATION), ...settings };
 	const elsewhere = () => servicesElsewhere(host, env);
-	const wanted = loaded === undefined ? undefined : wantedDirector(loaded);
+	const wanted = loaded === undefined ? undefined : await wantedDirector(host, loaded);
 	const target = configuredTarget(host, configuration, elsewhere, wanted);
 	const look = async (): Promise<Look> => {
 		const plan = await planHost(host, datapath, target);

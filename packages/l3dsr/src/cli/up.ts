@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
-import { wantedDirector } from "../sources/director.ts";
+import { type WantedDirector, wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -30,7 +30,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 	const loaded = await loadConfiguration(host, options.config, env);
 	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
-	const director = wantedDirector(loaded);
+	const director = await wantedDirector(host, loaded);
 	const elsewhere = () => servicesElsewhere(host, env);
 	const target = configuredTarget(host, { ...configuration, ...settings }, elsewhere, director);
 	await change(context, host, refusingSilence(target), {
@@ -42,7 +42,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 	return EXIT.done;
 }
 
-function settledText(services: number, director: ReturnType<typeof wantedDirector>): string {
+function settledText(services: number, director: WantedDirector | undefined): string {
 	const own = `${services} service${services === 1 ? " is" : "s are"} up`;
 	if (director === undefined) return own;
 	const vips = director.fleet.vips.length;

@@ -2,7 +2,19 @@
  * Files that a person names, read and written in one way. Read are only regular files, and pipes where they are asked
  * for; never more than a limit, and without waiting for somebody who may never come.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	constants,
+	fstatSync,
+	fsyncSync,
+	mkdirSync,
+	openSync,
+	readSync,
+	renameSync,
+	rmSync,
+	writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { errnoOfFileError, fileErrorText } from "@l3dsr/linux";
 import { type ErrorCode, L3dsrError } from "../errors.ts";
 
@@ -76,6 +88,35 @@ export function writeBytes(path: string, bytes: Uint8Array): void {
 	const fd = openToWrite(path, constants.O_TRUNC);
 	try {
 		for (let at = 0; at < bytes.length; ) at += patiently(() => writeSync(fd, bytes, at));
+	} finally {
+		closeSync(fd);
+	}
+}
+
+/**
+ * Puts a file in the place of `path`, and makes its folder if there is none: after a crash it is the old one or the new
+ * one. Throws what the file system says.
+ */
+export function replaceFile(path: string, bytes: Uint8Array): void {
+	const folder = dirname(path);
+	mkdirSync(folder, { recursive: true });
+	const draft = `${path}.${process.pid}.new`;
+	try {
+		const fd = openSync(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o644);
+		try {
+			for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+			fsyncSync(fd);
+		} finally {
+			closeSync(fd);
+		}
+		renameSync(draft, path);
+	} catch (error) {
+		rmSync(draft, { force: true });
+		throw error;
+	}
+	const fd = openSync(folder, constants.O_RDONLY);
+	try {
+		fsyncSync(fd);
 	} finally {
 		closeSync(fd);
 	}

@@ -1,6 +1,7 @@
 /** How a host directs, beside what it directs (the fleet): the values of `director:` in l3dsr.yaml. */
 import type { Address } from "@l3dsr/packet";
 import type { Fleet } from "./fleet.ts";
+import type { HeldReal } from "./held-real.ts";
 import type { OpenChecksums } from "./open-checksums.ts";
 
 export const DIRECTOR_HOOKS = ["xdp", "xdp-generic", "tc"] as const;
@@ -27,12 +28,12 @@ export interface DirectorSettings {
 	readonly openChecksums: OpenChecksums;
 }
 
-/** Where the operator's `drain` and `disable` are kept. */
-export const STATE_FILE = "/var/lib/l3dsr/director.json";
+/** Where the operator's `drain` and `disable` are kept, in a file for each configuration. */
+export const STATE_FOLDER = "/var/lib/l3dsr";
 
 export interface DirectorConfiguration {
 	readonly settings: DirectorSettings;
-	/** Path of the file with the operator's states. */
+	/** Path of the file with what the operator has set. */
 	readonly state: string;
 }
 
@@ -40,6 +41,8 @@ export interface DirectorConfiguration {
 export interface DesiredDirector {
 	readonly settings: DirectorSettings;
 	readonly fleet: Fleet;
+	/** What the operator has set on this host; `fleet` has it already. */
+	readonly held: readonly HeldReal[];
 	/** Where this host's own rules see packets when they are on eBPF. */
 	readonly rulesAt: string;
 	/** Absent: as the last process that ran checks has left it in the tables. */

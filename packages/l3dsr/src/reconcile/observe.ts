@@ -10,16 +10,16 @@ import type { HostEffects } from "./host-effects.ts";
 
 /**
  * Which parts of a host are looked at, and may be changed: the rules (iptables-daddr); the rules and `lo` (dsrctl);
- * the rules, `lo` and the VIP guard (l3dsr).
+ * the rules, `lo` and the VIP guard (l3dsr); the director alone (l3dsr drain).
  */
-export type Scope = "rules" | "services" | "host";
+export type Scope = "rules" | "services" | "host" | "director";
 
 export interface ObservedHost {
 	readonly state: HostState;
 	readonly snapshot: HostSnapshot;
 	readonly guard: ObservedGuard;
 	readonly director: ObservedDirector;
-	/** Empty where the scope is not the whole host. */
+	/** Empty where the scope is the rules or the services. */
 	readonly interfaces: readonly AddressedInterface[];
 }
 
@@ -31,7 +31,7 @@ export async function observeHost(
 	const [snapshot, guard, interfaces, loopback] = await Promise.all([
 		datapath.observe(),
 		scope === "host" ? host.guard() : NO_GUARD,
-		scope === "host" ? host.interfaces() : [],
+		scope === "host" || scope === "director" ? host.interfaces() : [],
 		scope === "services" ? host.loopbackAddresses() : [],
 	]);
 	const own = scope === "host" ? (interfaces.find(({ name }) => name === "lo")?.addresses ?? []) : loopback;

@@ -186,7 +186,10 @@ class Reconciling<D extends DesiredHost> {
 					desired: wanted,
 					assignment: now.snapshot.assignAsObserved(wanted.ruleset, before.snapshot.rules),
 					state,
-					steps: [...planSteps(state, wanted), ...(await directorSteps(now, wanted))],
+					steps: [
+						...(scope === "director" ? [] : planSteps(state, wanted)),
+						...(await directorSteps(now, wanted)),
+					],
 				};
 				const overtaken = await this.#apply(plan, (step) => steps.push(step));
 				if (overtaken === undefined) return { steps };

@@ -52,7 +52,7 @@ export async function planDesired<D extends DesiredHost>(
 		desired,
 		assignment,
 		state: whole,
-		steps: [...planSteps(whole, desired), ...director.steps],
+		steps: [...(scope === "director" ? [] : planSteps(whole, desired)), ...director.steps],
 		...(director.refused === undefined ? {} : { directorRefused: director.refused }),
 	};
 }

@@ -1,12 +1,26 @@
-/** What this host directs, as its configuration and the fleet say. */
+/** What this host directs, as its configuration, the fleet, and its operator say. */
 import type { DesiredDirector } from "../model/director.ts";
+import { type HeldReal, withHeld } from "../model/held-real.ts";
 import type { LoadedConfiguration } from "./configuration.ts";
+import type { SourceFiles } from "./source-files.ts";
 
-/** Undefined where the host is not a director. */
-export function wantedDirector({
-	configuration: { director },
-	fleet,
-}: Pick<LoadedConfiguration, "configuration" | "fleet">): Omit<DesiredDirector, "rulesAt"> | undefined {
+export type WantedDirector = Omit<DesiredDirector, "rulesAt">;
+
+/** Undefined where the host is not a director. Throws L3dsrError (STATE_READ). */
+export async function wantedDirector(
+	files: Pick<SourceFiles, "readFile">,
+	{ configuration: { director }, fleet }: Pick<LoadedConfiguration, "configuration" | "fleet">,
+): Promise<WantedDirector | undefined> {
 	if (director === undefined || fleet === undefined) return undefined;
-	return { settings: director.settings, fleet: fleet.fleet };
+	const { readHeldReals } = await import("./held-reals.ts");
+	return directorWith(director.settings, fleet.fleet, readHeldReals(files, director.state));
+}
+
+/** What is to be directed with these held. */
+export function directorWith(
+	settings: DesiredDirector["settings"],
+	fleet: DesiredDirector["fleet"],
+	held: readonly HeldReal[],
+): WantedDirector {
+	return { settings, fleet: withHeld(fleet, held), held };
 }

@@ -18,8 +18,7 @@ export async function lookAtDirector(
 	if (wanted !== undefined && isDue) await endDrains(host, director, wanted);
 	const { directorRecord } = await import("../../inspect/status/director-record.ts");
 	const status = await director.status();
-	if (status !== undefined)
-		return directorRecord(status, wanted === undefined ? {} : { fleet: wanted.fleet });
+	if (status !== undefined) return directorRecord(status, wanted);
 	const { forward, flows } = wanted?.settings ?? { forward: "resolved", flows: "transition" };
 	return { programs: [], forward, flows, services: [], reasons: [] };
 }

@@ -5,15 +5,9 @@ import { RING_SLOTS } from "../../balance/maglev.ts";
 import { REASONS, type Reason } from "../../balance/reason.ts";
 import { type BalancedService, lowerFleet, protocolName } from "../../balance/service.ts";
 import { isSameService } from "../../balance/tables/state.ts";
-import type { DirectorSettings } from "../../model/director.ts";
-import {
-	type Affinity,
-	type Fleet,
-	type Pool,
-	type Real,
-	type RealState,
-	usePool,
-} from "../../model/fleet.ts";
+import type { DesiredDirector, DirectorSettings } from "../../model/director.ts";
+import { type Affinity, type Pool, type Real, type RealState, usePool } from "../../model/fleet.ts";
+import type { HeldReal } from "../../model/held-real.ts";
 import type { Counters } from "../../model/rule.ts";
 import type { Rate } from "./service-rows.ts";
 
@@ -64,31 +58,27 @@ export interface DirectorRecord {
 	}[];
 }
 
-/** What the names in a record come from. Without a fleet, services and real servers are called by their addresses. */
-export interface DirectorNames {
-	readonly fleet?: Fleet;
-	/** Why a real server of a pool is not enabled, beside its state in the fleet. */
-	readonly reasonOf?: (pool: string, real: string) => string | undefined;
-}
-
-interface Names extends DirectorNames {
+/** What the names in a record come from. */
+interface Names {
+	readonly wanted: Pick<DesiredDirector, "fleet" | "held"> | undefined;
 	/** By index. */
 	readonly interfaces: ReadonlyMap<number, string>;
 }
 
-export function directorRecord(status: DirectorStatus, names: DirectorNames): DirectorRecord {
+/** Without `wanted`, services and real servers are called by their addresses. */
+export function directorRecord(status: DirectorStatus, wanted?: Names["wanted"]): DirectorRecord {
 	const [first] = status.programs;
 	const interfaces = new Map(
 		status.programs.flatMap(({ interface: on, settings }) =>
 			settings === undefined ? [] : [[settings.ifindex, on] as const],
 		),
 	);
-	const wish = names.fleet === undefined ? [] : lowerFleet(names.fleet).services;
+	const wish = wanted === undefined ? [] : lowerFleet(wanted.fleet).services;
 	return {
 		programs: status.programs.map(({ interface: on, hook, id }) => ({ interface: on, hook, id })),
 		forward: first?.settings?.forward ?? "resolved",
 		flows: first?.settings?.flows ?? "transition",
-		services: status.services.map((service) => serviceRecord(service, wish, { ...names, interfaces })),
+		services: status.services.map((service) => serviceRecord(service, wish, { wanted, interfaces })),
 		reasons: (Object.keys(REASONS) as Reason[]).map((reason) => ({
 			reason,
 			outcome: REASONS[reason].outcome,
@@ -105,7 +95,7 @@ function serviceRecord(
 ): DirectedServiceRecord {
 	const { address, protocol, port } = status.service;
 	const configured = wish.find((one) => isSameService(one, status.service));
-	const pool = names.fleet?.pools.find(({ name }) => name === configured?.pool);
+	const pool = names.wanted?.fleet.pools.find(({ name }) => name === configured?.pool);
 	const reals = status.reals.map((one) => realRecord(one, pool, names));
 	const failing = status.reals.flatMap((one) => (one.failing ? (realOf(pool, one.address)?.name ?? []) : []));
 	const belowFloor = pool !== undefined && usePool(pool, new Set(failing)).belowFloor;
@@ -133,8 +123,8 @@ function realOf(pool: Pool | undefined, { text }: Address): Real | undefined {
 function realRecord(status: RealStatus, pool: Pool | undefined, names: Names): RealRecord {
 	const real = realOf(pool, status.address);
 	const state = stateOf(status, real);
-	const given = real === undefined || pool === undefined ? undefined : names.reasonOf?.(pool.name, real.name);
-	const reason = given ?? reasonOf(status, state, real);
+	const held = names.wanted?.held.find((one) => one.pool === pool?.name && one.real === real?.name);
+	const reason = reasonOf(status, state, real, held);
 	return {
 		name: real?.name ?? status.address.text,
 		address: status.address.text,
@@ -160,8 +150,11 @@ function reasonOf(
 	{ up, slots, failing, hop }: RealStatus,
 	state: RealRecord["state"],
 	real: Real | undefined,
+	held: HeldReal | undefined,
 ): string | undefined {
 	if (state === "leaving") return "not in the fleet any more";
+	if (held !== undefined && held.state === real?.state)
+		return `${held.state === "drain" ? "drained" : "disabled"} on this host since ${held.since}`;
 	if (failing) return up ? "its check fails, and so do too many others (floor)" : "its check fails";
 	if (real !== undefined && real.state !== "enabled") return `state: ${real.state} in the fleet`;
 	if (up && slots === 0) return real?.weight === 0 ? "weight: 0 in the fleet" : "it has no slot";

@@ -1,11 +1,11 @@
 /** `director:` of l3dsr.yaml → how this host directs; what is wrong with it is reported. */
-import { dirname, resolve } from "node:path";
+import { dirname, parse, resolve } from "node:path";
 import {
 	type DirectorConfiguration,
 	type DirectorHook,
 	type FlowMode,
 	type ForwardMode,
-	STATE_FILE,
+	STATE_FOLDER,
 } from "../../model/director.ts";
 import type { OpenChecksums } from "../../model/open-checksums.ts";
 import type { ConfigDocument } from "./document.ts";
@@ -55,7 +55,7 @@ export function readDirector(
 			bleach: keys.bleach ?? false,
 			openChecksums: keys["open-checksums"] ?? "refuse",
 		},
-		state: resolve(dirname(source), keys.state ?? STATE_FILE),
+		state: resolve(dirname(source), keys.state ?? `${STATE_FOLDER}/${parse(source).name}.state.json`),
 	};
 }
 

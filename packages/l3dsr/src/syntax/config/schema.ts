@@ -7,7 +7,7 @@
 import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";
 import { DATAPATH_CHOICES, HOOKS } from "../../model/configuration.ts";
-import { DIRECTOR_HOOKS, FLOW_MODES, FORWARD_MODES, STATE_FILE } from "../../model/director.ts";
+import { DIRECTOR_HOOKS, FLOW_MODES, FORWARD_MODES } from "../../model/director.ts";
 import { OPEN_CHECKSUM_CHOICES } from "../../model/open-checksums.ts";
 import { CHAINS, type Table } from "../../model/rule.ts";
 import { MAX_VLAN, NAME_PATTERN } from "./read-value.ts";
@@ -113,8 +113,7 @@ export const directorSchema = z.strictObject({
 	),
 	state: described(
 		z.optional(z.string().check(z.minLength(1))),
-		"The file in which l3dsr drain and l3dsr disable keep the states of real servers.",
-		STATE_FILE,
+		"The file in which l3dsr drain and l3dsr disable keep what they set. Default: /var/lib/l3dsr/NAME.state.json, NAME that of the configuration without its ending.",
 	),
 });
 

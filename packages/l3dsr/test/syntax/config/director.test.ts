@@ -15,7 +15,7 @@ test("a director needs no more than its fleet and its interfaces", () => {
 			bleach: false,
 			openChecksums: "refuse",
 		},
-		state: "/var/lib/l3dsr/director.json",
+		state: "/var/lib/l3dsr/l3dsr.state.json",
 	});
 	assert.equal(directorOf("fleet: fleet.yaml\n"), undefined);
 });

@@ -1,0 +1,15 @@
+/** `l3dsr disable`: a real server gets no packets at all. */
+import type { Command } from "commander";
+import type { CliContext } from "./context.ts";
+import type { ExitCode } from "./exit-codes.ts";
+import { defineHold } from "./services/hold-command.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	return defineHold(
+		command,
+		context,
+		"disabled",
+		"On a director: sends nothing to a real server, from now on. Its flows are reset by the others. " +
+			"Holds on this director, through restarts, until l3dsr enable.",
+	);
+}

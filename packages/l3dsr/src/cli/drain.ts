@@ -1,0 +1,15 @@
+/** `l3dsr drain`: a real server keeps the flows that it has and gets no new ones. */
+import type { Command } from "commander";
+import type { CliContext } from "./context.ts";
+import type { ExitCode } from "./exit-codes.ts";
+import { defineHold } from "./services/hold-command.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	return defineHold(
+		command,
+		context,
+		"drain",
+		"On a director: sends no new flows to a real server, from now on. Its flows stay until the pool's drain is over. " +
+			"Holds on this director, through restarts, until l3dsr enable.",
+	);
+}

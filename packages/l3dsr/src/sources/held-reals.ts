@@ -1,0 +1,29 @@
+/** What `l3dsr drain` and `l3dsr disable` have set on this host: in a file, so that it outlives a restart and a reboot. */
+import { errnoOfFileError } from "@l3dsr/linux";
+import { L3dsrError } from "../errors.ts";
+import { fileReason, replaceFile, writeFailure } from "../host/files.ts";
+import type { HeldReal } from "../model/held-real.ts";
+import { formatHeldReals, parseHeldReals } from "../syntax/held-reals.ts";
+import type { SourceFiles } from "./source-files.ts";
+
+/** None where there is no such file. Throws L3dsrError (STATE_READ): who is disabled must not be brought back by a fault. */
+export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string): HeldReal[] {
+	let text: string;
+	try {
+		text = files.readFile(path);
+	} catch (cause) {
+		if (errnoOfFileError(cause) === "ENOENT") return [];
+		const message = `read ${path}, which says what is drained and disabled here: ${fileReason(cause)}`;
+		throw new L3dsrError({ code: "STATE_READ", message }, { cause });
+	}
+	return parseHeldReals(text, path);
+}
+
+/** All of it, or as it was. Throws L3dsrError (FILE_WRITE). */
+export function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
+	try {
+		replaceFile(path, Buffer.from(formatHeldReals(reals)));
+	} catch (cause) {
+		throw writeFailure("the states of real servers to", path, cause);
+	}
+}

@@ -1,0 +1,151 @@
+/** `l3dsr drain`, `enable` and `disable`: at once, and for the next process too. */
+import assert from "node:assert/strict";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { failOnLeaks } from "../../../../../test/support/leak.ts";
+import { enterNetns } from "../../../../../test/support/netns.ts";
+import { l3dsr } from "../run-command.ts";
+import { FLEET, Stage } from "./stage.ts";
+
+enterNetns();
+failOnLeaks();
+
+/** Of the IPv4 service: name → state and reason. */
+async function statesOf(stage: Stage): Promise<Record<string, string>> {
+	const { stdout } = await stage.l3dsr("status", "--json");
+	const { reals } = JSON.parse(stdout).director.services[0];
+	return Object.fromEntries(
+		reals.map(({ name, state, reason }: Record<string, string>) => [
+			name,
+			reason === undefined ? state : `${state}: ${reason.replace(/\d{4}-.*/, "TIME")}`,
+		]),
+	);
+}
+
+test("a real server is drained, disabled and enabled at once, and up leaves it so", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	const planned = await stage.l3dsr("drain", "a3", "-n");
+	const drained = await stage.l3dsr("drain", "a3");
+	assert.equal(drained.exitCode, 0, drained.stderr);
+	assert.equal(planned.stdout, drained.stdout);
+	assert.match(
+		drained.stdout,
+		/^director: web 192\.0\.2\.10 tcp\/80: drain a3 \(10\.1\.0\.3\)\n.*32769 of 65537 slots move[\s\S]*\nfront\/a3 is drained on this host until l3dsr enable front\/a3\n$/,
+	);
+	assert.deepEqual(await statesOf(stage), {
+		a1: "up",
+		a2: "up",
+		a3: "drain: drained on this host since TIME",
+	});
+	assert.equal((await stage.l3dsr("up")).stdout, "nothing to do: this host directs 1 VIP\n");
+
+	const disabled = await stage.l3dsr("disable", "10.1.0.3", "front/a1");
+	assert.equal(disabled.exitCode, 0, disabled.stderr);
+	assert.deepEqual(await statesOf(stage), {
+		a1: "disabled: disabled on this host since TIME",
+		a2: "up",
+		a3: "disabled: disabled on this host since TIME",
+	});
+	assert.match(
+		(await stage.l3dsr("disable", "a3")).stdout,
+		/^front\/a3 is disabled on this host already, since /,
+	);
+
+	const enabled = await stage.l3dsr("enable", "a1", "a3");
+	assert.match(enabled.stdout, /\nfront\/a1 is enabled\nfront\/a3 is enabled\n$/);
+	assert.deepEqual(await statesOf(stage), { a1: "up", a2: "up", a3: "up" });
+	assert.equal((await stage.l3dsr("enable", "a1")).stdout, "front/a1 is enabled already\n");
+	await l3dsr("down");
+});
+
+test("what is disabled stays so when the director starts anew", async () => {
+	using stage = new Stage();
+	const before = await stage.l3dsr("disable", "a2");
+	assert.equal(
+		before.stdout,
+		"front/a2 is disabled on this host until l3dsr enable front/a2; the director does not run, and l3dsr up will know it\n",
+	);
+	assert.match((await stage.l3dsr("up")).stdout, /2 of 3 real servers in use/);
+	await l3dsr("down");
+	assert.match((await stage.l3dsr("up")).stdout, /2 of 3 real servers in use/);
+	await l3dsr("down");
+});
+
+test("the state in the fleet's table is not taken back by a host, and a real server that it has lost can be forgotten", async () => {
+	using stage = new Stage();
+	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 2, state: disabled"));
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	assert.deepEqual(await stage.l3dsr("enable", "a3"), {
+		exitCode: 1,
+		stdout: "front/a3 stays as it is: the fleet's table says state: disabled, change it there\n",
+		stderr: "",
+	});
+	await stage.l3dsr("drain", "a3");
+	assert.equal((await statesOf(stage))["a3"], "disabled: state: disabled in the fleet");
+	stage.write("fleet.yaml", FLEET.replace(/.*a3.*\n/, ""));
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	assert.equal((await stage.l3dsr("enable", "a3")).stdout, "front/a3 is forgotten: it is not in the fleet\n");
+	assert.deepEqual(JSON.parse(readFileSync(join(stage.folder, "state.json"), "utf8")).reals, []);
+	await l3dsr("down");
+});
+
+test("a change of the fleet that waits for up is not applied by the way, and nothing is kept", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 3"));
+	const { exitCode, stderr } = await stage.l3dsr("drain", "a1");
+	assert.equal(exitCode, 4);
+	assert.match(
+		stderr,
+		/^error\[DIRECTOR_DRIFT\]: change the director alone: [\s\S]*\nnote: web 192\.0\.2\.10 tcp\/80 has \d+ of 65537 slots at other real servers\n[\s\S]*\nhint: nothing has been changed; run l3dsr up first/,
+	);
+	assert.throws(() => readFileSync(join(stage.folder, "state.json")), /ENOENT/);
+	await l3dsr("down");
+});
+
+test("a word that names no real server, and a state file that cannot be read, are refused", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	assert.deepEqual(await stage.l3dsr("drain", "front/a4"), {
+		exitCode: 2,
+		stdout: "",
+		stderr:
+			"error[REAL_NOT_FOUND]: find real server front/a4: no pool of the fleet has it\nhint: did you mean front/a1?\n",
+	});
+	for (const [text, why] of [
+		["{", "it is not a JSON object"],
+		['{ "schema": "other/1" }', 'its schema is "other/1", not l3dsr.held/1'],
+		['{ "schema": "l3dsr.held/1" }', "it has no list of real servers"],
+		[
+			'{ "schema": "l3dsr.held/1", "reals": [{ "pool": "front" }] }',
+			"its entry 1 is not a real server with a state",
+		],
+	] as const) {
+		stage.write("state.json", text);
+		for (const command of [["up"], ["drain", "a1"], ["status"], ["check"]] as const) {
+			const [name, ...args] = command;
+			const { exitCode, stderr } = await stage.l3dsr(name, ...args);
+			assert.equal(exitCode, 1, name);
+			assert.match(
+				stderr,
+				/^error\[STATE_READ\]: read .*state\.json, which says what is drained and disabled here: /,
+			);
+			assert.ok(stderr.includes(why), stderr);
+		}
+	}
+	rmSync(join(stage.folder, "state.json"));
+	await l3dsr("down");
+});
+
+test("a host that is no director has nothing to drain", async () => {
+	using stage = new Stage();
+	stage.write("l3dsr.yaml", "services: []\n");
+	const { exitCode, stderr } = await stage.l3dsr("drain", "a1");
+	assert.equal(exitCode, 2);
+	assert.match(
+		stderr,
+		/does not make this host a director\nhint: on a real server: run the command on its directors/,
+	);
+});
