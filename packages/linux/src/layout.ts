@@ -120,9 +120,8 @@ export class Layout<const F extends Fields> {
 			whole.set(bytes);
 		}
 		const view = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
-		const values = Object.fromEntries(
-			this.#places.map(({ name, type, offset }) => [name, take(whole, view, offset, type)]),
-		);
+		const values: { [name: string]: unknown } = {};
+		for (const { name, type, offset } of this.#places) values[name] = take(whole, view, offset, type);
 		return values as Decoded<F>; // the table gives each name the type that F says
 	}
 }

@@ -38,33 +38,42 @@ export function textValue(text: string): Uint8Array {
 
 /** Attributes by type. Throws LinuxError (SYSCALL) when one does not fit. */
 export function decodeAttributes(bytes: Uint8Array): Attributes {
-	return new Map(attributeSequence(bytes).map(({ type, value }) => [type, value]));
+	const attributes = new Map<number, Uint8Array>();
+	eachAttribute(bytes, (type, at, end) => attributes.set(type, bytes.subarray(at + HEADER_BYTES, end)));
+	return attributes;
 }
 
 /** Attributes in their order, for lists in which all have one type. Throws LinuxError (SYSCALL) when one does not fit. */
 export function attributeSequence(
 	bytes: Uint8Array,
 ): { readonly type: number; readonly value: Uint8Array; readonly whole: Uint8Array }[] {
-	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 	const attributes: { type: number; value: Uint8Array; whole: Uint8Array }[] = [];
+	eachAttribute(bytes, (type, at, end) => {
+		const value = bytes.subarray(at + HEADER_BYTES, end);
+		attributes.push({ type, value, whole: bytes.subarray(at, paddedEnd(at, end)) });
+	});
+	return attributes;
+}
+
+/** `at` and `end`: where it begins, with its header, and ends, without its padding. */
+function eachAttribute(bytes: Uint8Array, take: (type: number, at: number, end: number) => void): void {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 	for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
 		const length = view.getUint16(at, true);
-		if (length < HEADER_BYTES || at + length > bytes.length) {
+		const end = at + length;
+		if (length < HEADER_BYTES || end > bytes.length) {
 			throw new LinuxError(
 				"SYSCALL",
 				`read netlink attributes: one of ${length} bytes at byte ${at} of ${bytes.length}`,
 			);
 		}
-		const type = view.getUint16(at + 2, true) & NLA_TYPE_MASK;
-		const next = at + ((length + 3) & ~3);
-		attributes.push({
-			type,
-			value: bytes.subarray(at + HEADER_BYTES, at + length),
-			whole: bytes.subarray(at, next),
-		});
-		at = next;
+		take(view.getUint16(at + 2, true) & NLA_TYPE_MASK, at, end);
+		at = paddedEnd(at, end);
 	}
-	return attributes;
+}
+
+function paddedEnd(at: number, end: number): number {
+	return at + ((end - at + 3) & ~3);
 }
 
 /** An attribute of 32 bits; undefined when it is not there. */

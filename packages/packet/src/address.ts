@@ -28,10 +28,15 @@ export function addressBits(family: Family): number {
 
 /** The address that `bytes` (4 or 16, network order) spell. Throws a RangeError on any other length. */
 export function addressFromBytes(bytes: ArrayLike<number>): Address {
-	const copy = Object.freeze(Array.from(bytes, (byte) => byte & 0xff));
-	if (copy.length === 4) return Object.freeze({ family: "ipv4", text: copy.join("."), bytes: copy });
-	if (copy.length === 16) return Object.freeze({ family: "ipv6", text: formatIpv6(copy), bytes: copy });
-	throw new RangeError(`an address has 4 or 16 bytes, not ${copy.length}`);
+	const { length } = bytes;
+	if (length !== 4 && length !== 16) throw new RangeError(`an address has 4 or 16 bytes, not ${length}`);
+	// A host with many VIPs makes thousands of them in a command that is never compiled: loops, no closures.
+	const copy: number[] = [];
+	for (let at = 0; at < length; at++) copy.push((bytes[at] ?? 0) & 0xff);
+	Object.freeze(copy);
+	return length === 4
+		? Object.freeze({ family: "ipv4", text: copy.join("."), bytes: copy })
+		: Object.freeze({ family: "ipv6", text: formatIpv6(copy), bytes: copy });
 }
 
 /** Dotted quad of four decimal numbers without leading zeros, else undefined. */
@@ -96,6 +101,7 @@ export function prefixOf(address: Address, length: number): Prefix {
 	if (!Number.isInteger(length) || length < 0 || length > addressBits(address.family)) {
 		throw new RangeError(`a prefix of ${address.text} cannot be ${length} bits long`);
 	}
+	if (length === addressBits(address.family)) return Object.freeze({ address, length });
 	const mask = maskBytes(address.family, length);
 	const bytes = address.bytes.map((byte, index) => byte & (mask[index] ?? 0));
 	return Object.freeze({ address: addressFromBytes(bytes), length });
@@ -118,18 +124,35 @@ export function prefixContains(prefix: Prefix, address: Address): boolean {
 
 /** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups as "::". */
 function formatIpv6(bytes: readonly number[]): string {
-	const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
-	let best = { start: -1, length: 1 };
-	for (let start = 0; start < 8; start++) {
-		let end = start;
-		while (end < 8 && groups[end] === 0) end++;
-		if (end - start > best.length) best = { start, length: end - start };
-	}
-	const hex = groups.map((group) => group.toString(16));
+	const groups: number[] = [];
+	for (let at = 0; at < 16; at += 2) groups.push(((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
+	const elided = longestZeros(groups);
 	// IPv4-mapped addresses keep their dotted tail (RFC 5952 section 5), as inet_ntop prints them.
-	if (best.start === 0 && best.length === 5 && groups[5] === 0xffff) {
+	if (elided.start === 0 && elided.length === 5 && groups[5] === 0xffff) {
 		return `::ffff:${bytes.slice(12).join(".")}`;
 	}
-	if (best.start < 0) return hex.join(":");
-	return `${hex.slice(0, best.start).join(":")}::${hex.slice(best.start + best.length).join(":")}`;
+	let text = "";
+	for (let at = 0; at < 8; at++) {
+		if (at === elided.start) {
+			text += "::";
+			at += elided.length - 1;
+			continue;
+		}
+		if (text !== "" && !text.endsWith(":")) text += ":";
+		text += groups[at]?.toString(16);
+	}
+	return text;
+}
+
+/** The first of the longest runs of at least two zeros; `start` -1 where there is none. */
+function longestZeros(groups: readonly number[]): { readonly start: number; readonly length: number } {
+	let [bestStart, bestLength] = [-1, 1];
+	for (let start = 0; start < groups.length; start++) {
+		if (groups[start] !== 0) continue;
+		let end = start;
+		while (groups[end] === 0) end++;
+		if (end - start > bestLength) [bestStart, bestLength] = [start, end - start];
+		start = end;
+	}
+	return { start: bestStart, length: bestLength };
 }

@@ -115,7 +115,12 @@ type Fields = Readonly<Record<string, unknown>>;
 export function sameValue(a: unknown, b: unknown): boolean {
 	if (a === b) return true;
 	if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-	if (Array.isArray(a) !== Array.isArray(b)) return false;
+	if (Array.isArray(a)) {
+		if (!Array.isArray(b) || a.length !== b.length) return false;
+		for (let at = 0; at < a.length; at++) if (!sameValue(a[at], b[at])) return false;
+		return true;
+	}
+	if (Array.isArray(b)) return false;
 	// A thousand rules are compared with a thousand more than once in a command: no copies here.
 	const [left, right] = [a as Fields, b as Fields];
 	let defined = 0;

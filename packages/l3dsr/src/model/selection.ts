@@ -55,6 +55,7 @@ export function findConflicts(services: readonly Service[], most = Number.POSITI
 		for (let index = 0; index < position && conflicts.length < most; index++) {
 			const earlier = selecting[index];
 			if (earlier === undefined || earlier.service.vip.family !== later.service.vip.family) continue;
+			if (differByCode(earlier.service, later.service)) continue;
 			const answers = answerConflict(earlier, later);
 			if (answers !== undefined) conflicts.push(answers);
 			if (sameOutcome(earlier.service, later.service)) continue;
@@ -69,6 +70,13 @@ export function findConflicts(services: readonly Service[], most = Number.POSITI
 		}
 	}
 	return conflicts;
+}
+
+/** Of different VIPs and codes, which nothing clears: so are nearly all pairs, and no conflict has such services. */
+function differByCode(a: Service, b: Service): boolean {
+	const [codeA, codeB] = [a.selection?.dscp, b.selection?.dscp];
+	if (codeA === undefined || codeB === undefined || codeA === codeB) return false;
+	return !a.clearDscp && !b.clearDscp && a.vip.text !== b.vip.text;
 }
 
 type Placed = { readonly service: Service; readonly index: number; readonly selection: Selection };

@@ -28,27 +28,29 @@ export interface Wish {
 }
 
 export function desiredHost(observed: HostState, wish: Wish): Required<Omit<DesiredHost, "director">> {
-	const vips = distinct(wish.services.map(({ vip }) => vip));
+	const vips = new Map(wish.services.map(({ vip }) => [vip.text, vip]));
 	const ruleset = desiredRuleset(observed, wish);
 	const needed = (address: Address): boolean =>
 		wish.elsewhere.some(({ vip }) => sameAddress(vip, address)) ||
 		ruleset.entries.some(
 			({ rule }) => signatureOf(rule) === undefined && sameAddress(rule.target.daddr, address),
 		);
-	const released = observed.guard.held.filter((address) => !includes(vips, address) && !needed(address));
+	const released = new Set(
+		observed.guard.held
+			.filter((address) => !vips.has(address.text) && !needed(address))
+			.map(({ text }) => text),
+	);
 	const addresses = observed.addresses.filter((entry) => {
 		if (isStandardLoopback(entry)) return true;
-		if (includes(vips, entry.address)) return fitsVip(entry);
-		return !includes(released, entry.address);
+		if (vips.has(entry.address.text)) return fitsVip(entry);
+		return !released.has(entry.address.text);
 	});
-	for (const vip of vips) {
-		const present = addresses.find(({ address }) => sameAddress(address, vip));
-		if (present === undefined) {
-			// One that is there under no label gets one; whatever else holds the VIP goes.
-			addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
-		}
+	const present = new Set(addresses.map(({ address }) => address.text));
+	for (const vip of vips.values()) {
+		// One that is there under no label gets one; whatever else holds the VIP goes.
+		if (!present.has(vip.text)) addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
 	}
-	const guard = guardFor(vips, observed.links);
+	const guard = guardFor([...vips.values()], observed.links);
 	const settled = guard && settledGuard(observed.guard.guard, guard, bystanders(observed, wish, ruleset));
 	return { ruleset, addresses, guard: settled ?? "none" };
 }
@@ -98,42 +100,42 @@ function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: 
 		.flatMap(([, service]) =>
 			lowerService(service, { table: lowering.table, localOnly: false, signed: false }),
 		);
+	const last = new Map<string, number>();
+	for (const { rule, ordinal } of [...observed.rules, ...entries]) {
+		last.set(chainKey(rule), Math.max(ordinal, last.get(chainKey(rule)) ?? 0));
+	}
 	for (const rule of [...missing.rules(), ...heirs]) {
 		const index = places.findIndex(({ old, key }) => key === keyOfRule(rule) && sameChain(old.rule, rule));
 		const [place] = index < 0 ? [] : places.splice(index, 1);
-		entries.push({ rule, ordinal: place?.old.ordinal ?? nextOrdinal([...observed.rules, ...entries], rule) });
+		const ordinal = place?.old.ordinal ?? (last.get(chainKey(rule)) ?? 0) + ORDINAL_STEP;
+		last.set(chainKey(rule), Math.max(ordinal, last.get(chainKey(rule)) ?? 0));
+		entries.push({ rule, ordinal });
 	}
 	return { entries: entries.sort(byPlace) };
 }
 
 /** IPv4 first, then table by table, and within a chain by ordinal. */
 function byPlace(a: RuleEntry, b: RuleEntry): number {
-	const place = ({ rule: { family, table, chain } }: RuleEntry): string => `${family} ${table} ${chain}`;
-	const [left, right] = [place(a), place(b)];
+	const [left, right] = [chainKey(a.rule), chainKey(b.rule)];
 	return left === right ? a.ordinal - b.ordinal : left < right ? -1 : 1;
-}
-
-function nextOrdinal(entries: readonly RuleEntry[], rule: Rule): number {
-	const taken = entries.filter((entry) => sameChain(entry.rule, rule)).map(({ ordinal }) => ordinal);
-	return Math.max(0, ...taken) + ORDINAL_STEP;
 }
 
 function covers({ name, wildcard }: InterfaceName, interfaceName: string): boolean {
 	return wildcard ? interfaceName.startsWith(name) : interfaceName === name;
 }
 
+function chainKey({ family, table, chain }: Rule): string {
+	return `${family} ${table} ${chain}`;
+}
+
 function sameChain(a: Rule, b: Rule): boolean {
-	return a.family === b.family && a.table === b.table && a.chain === b.chain;
+	return chainKey(a) === chainKey(b);
 }
 
 /** On `lo` as a VIP should be: alone in its prefix, and IPv4 with a label of its own. */
 function fitsVip({ address, prefixLength, label }: LoopbackAddress): boolean {
 	if (prefixLength !== addressBits(address.family)) return false;
 	return address.family === "ipv6" || (label !== undefined && /^lo:[0-9]+$/.test(label));
-}
-
-function distinct(addresses: readonly Address[]): Address[] {
-	return [...new Map(addresses.map((address) => [address.text, address])).values()];
 }
 
 /** A service that stands twice, in l3dsr.yaml and in an included file, needs its rules once: the first. */
@@ -180,8 +182,4 @@ class RuleSet {
 
 function bucketKey({ table, header, target }: Rule): string {
 	return `${table} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
-}
-
-function includes(addresses: readonly Address[], address: Address): boolean {
-	return addresses.some((one) => sameAddress(one, address));
 }

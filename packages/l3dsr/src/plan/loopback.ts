@@ -52,8 +52,10 @@ export function planLoopback(
 ): LoopbackPlan {
 	const added: LoopbackStep[] = [];
 	const remade: LoopbackStep[] = [];
+	const standing = new Map(observed.map((one) => [entryKey(one), one]));
+	const wanted = new Set(desired.map(entryKey));
 	for (const entry of desired) {
-		const old = observed.find((one) => sameEntry(one, entry));
+		const old = standing.get(entryKey(entry));
 		const other = old === undefined ? observed.find((one) => isResized(one, entry)) : undefined;
 		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
 		else if (old === undefined) added.push({ kind: "add-address", entry });
@@ -63,7 +65,7 @@ export function planLoopback(
 	}
 	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
 	const after = observed
-		.filter((entry) => !desired.some((one) => sameEntry(one, entry) || isResized(entry, one)))
+		.filter((entry) => !wanted.has(entryKey(entry)) && !desired.some((one) => isResized(entry, one)))
 		.map((entry): LoopbackStep => ({ kind: "remove-address", entry }))
 		.reverse();
 	return { before: [...added, ...remade], after };
@@ -77,8 +79,8 @@ function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
 }
 
 /** The kernel holds an IPv4 address once for each prefix length. */
-function sameEntry(a: LoopbackAddress, b: LoopbackAddress): boolean {
-	return a.prefixLength === b.prefixLength && sameAddress(a.address, b.address);
+function entryKey({ address, prefixLength }: LoopbackAddress): string {
+	return `${address.text}/${prefixLength}`;
 }
 
 function lowestFreeLabel(present: readonly LoopbackAddress[]): string {

@@ -128,8 +128,12 @@ function assignmentOf(rules: readonly AssignedRule[]): Assignment {
 	const nft: RuleEntry[] = [];
 	for (const { entry, datapath } of rules) {
 		const { name } = entry.rule.header.inInterface ?? {};
-		if (datapath === "ebpf" && name !== undefined) ebpf.set(name, [...(ebpf.get(name) ?? []), entry]);
-		else nft.push(entry);
+		if (datapath !== "ebpf" || name === undefined) nft.push(entry);
+		else {
+			const same = ebpf.get(name);
+			if (same === undefined) ebpf.set(name, [entry]);
+			else same.push(entry);
+		}
 	}
 	return { rules, ebpf, nft: { entries: nft } };
 }

@@ -58,7 +58,8 @@ export function scopeName(number: number): string {
 
 /** The name of a number in a table, or the number itself as text. */
 export function nameIn(table: Readonly<Record<string, number>>, number: number): string {
-	return Object.entries(table).find(([, one]) => one === number)?.[0] ?? String(number);
+	for (const name of Object.keys(table)) if (table[name] === number) return name;
+	return String(number);
 }
 
 /** An IP address (4 or 16 bytes, network order) with the number of leading bits that count. */

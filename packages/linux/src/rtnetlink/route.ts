@@ -1,6 +1,7 @@
 /** Routes: listed, added, deleted, and asked for as the kernel would choose, by rtnetlink. */
 
 import { ERRNO } from "../errno.ts";
+import { LinuxError } from "../error.ts";
 import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { SyscallError } from "../libc.ts";
@@ -168,18 +169,40 @@ export interface RouteQuestion {
 
 /** All routes that the filter lets through, IPv4 first, in the kernel's order. Throws SyscallError. */
 export function listRoutes(filter: RouteFilter = {}, netlink?: Netlink): readonly Route[] {
+	return dumpRoutes(filter, netlink, routeOf);
+}
+
+/** Destinations of the routes of type "local" of both families, IPv4 first. Throws SyscallError. */
+export function listLocalRoutes(netlink?: Netlink): readonly IpPrefix[] {
+	return dumpRoutes({ table: ROUTE_TABLE.local, type: "local" }, netlink, destinationOf);
+}
+
+/** `read` takes of each route what is needed: a host may have many. */
+function dumpRoutes<T>(
+	filter: RouteFilter,
+	netlink: Netlink | undefined,
+	read: (message: RouteMessage) => T,
+): readonly T[] {
 	const families = [AF_INET, AF_INET6].filter(
 		(family) => filter.family === undefined || (filter.family === "ipv4") === (family === AF_INET),
 	);
+	const type = filter.type === undefined ? 0 : TYPES[filter.type];
 	return withRtnetlink(netlink, (socket) =>
 		families.flatMap((family) => {
 			const payload = Buffer.concat([
-				RTMSG.encode({ family, type: filter.type === undefined ? 0 : TYPES[filter.type] }),
+				RTMSG.encode({ family, type }),
 				given([RTA.TABLE, filter.table === undefined ? undefined : u32Value(filter.table)]),
 			]);
 			try {
-				const messages = socket.dump({ type: RTM.GETROUTE, payload, doing: "list routes" });
-				return messages.flatMap((message) => decodeRoute(message, family)).filter(passes(filter));
+				const found: T[] = [];
+				for (const message of socket.dump({ type: RTM.GETROUTE, payload, doing: "list routes" })) {
+					const route = decodeRouteMessage(message);
+					if (route?.fixed.family !== family || isCached(route)) continue;
+					// Kernels that cannot choose (before 4.20) send every route.
+					if (type !== 0 && route.fixed.type !== type) continue;
+					if (filter.table === undefined || tableOf(route) === filter.table) found.push(read(route));
+				}
+				return found;
 			} catch (error) {
 				// A table that nothing has been put into yet does not exist.
 				if (error instanceof SyscallError && error.errno === ERRNO.ENOENT) return [];
@@ -187,18 +210,6 @@ export function listRoutes(filter: RouteFilter = {}, netlink?: Netlink): readonl
 			}
 		}),
 	);
-}
-
-/** Kernels that cannot choose (before 4.20) send every route. */
-function passes({ table, type }: RouteFilter): (route: Route) => boolean {
-	return (route) =>
-		(table === undefined || route.table === table) && (type === undefined || route.type === type);
-}
-
-/** Destinations of the routes of type "local" of both families, IPv4 first. Throws SyscallError. */
-export function listLocalRoutes(netlink?: Netlink): readonly IpPrefix[] {
-	const routes = listRoutes({ table: ROUTE_TABLE.local, type: "local" }, netlink);
-	return routes.map(({ destination }) => destination);
 }
 
 /**
@@ -231,7 +242,9 @@ export function lookUpRoute(question: RouteQuestion, netlink?: Netlink): Route {
 	]);
 	const doing = `look up the route to ${addressText(destination)}`;
 	const message = withRtnetlink(netlink, (socket) => socket.get({ type: RTM.GETROUTE, payload, doing }));
-	return routeOf(message);
+	const route = decodeRouteMessage(message);
+	if (route === undefined) throw new LinuxError("SYSCALL", `${doing}: the answer is about something else`);
+	return routeOf(route);
 }
 
 /** Throws SyscallError: EEXIST when there is one for the same destination and metric (and next hop, for IPv6). */
@@ -317,33 +330,52 @@ function encodeGateway(family: number, gateway: ArrayLike<number> | undefined): 
 	return attribute(RTA.VIA, Uint8Array.of(familyOf(bytes) & 0xff, familyOf(bytes) >> 8, ...bytes));
 }
 
-/** Caches of single destinations (RTM_F_CLONED) are not routes. */
-function decodeRoute(message: NetlinkMessage, wanted: number): Route[] {
-	return RTMSG.decode(message.payload).family === wanted ? decodeIpRoute(message) : [];
+/** A message about a route: its fixed part and its attributes. */
+interface RouteMessage {
+	readonly fixed: ReturnType<typeof RTMSG.decode>;
+	readonly attributes: Attributes;
+}
+
+/** Undefined where the message is not about an IP route. */
+function decodeRouteMessage({ payload }: NetlinkMessage): RouteMessage | undefined {
+	const fixed = RTMSG.decode(payload);
+	if (fixed.family !== AF_INET && fixed.family !== AF_INET6) return undefined;
+	return { fixed, attributes: decodeAttributes(payload.subarray(RTMSG.size)) };
 }
 
 /** None where the message is not about an IP route. */
 export function decodeIpRoute(message: NetlinkMessage): Route[] {
-	const { family, flags } = RTMSG.decode(message.payload);
-	if ((family !== AF_INET && family !== AF_INET6) || (flags & RTM_F_CLONED) !== 0) return [];
-	return [routeOf(message)];
+	const route = decodeRouteMessage(message);
+	return route === undefined || isCached(route) ? [] : [routeOf(route)];
 }
 
-function routeOf({ payload }: NetlinkMessage): Route {
-	const fixed = RTMSG.decode(payload);
-	const attributes = decodeAttributes(payload.subarray(RTMSG.size));
+/** Caches of single destinations are not routes. */
+function isCached({ fixed }: RouteMessage): boolean {
+	return (fixed.flags & RTM_F_CLONED) !== 0;
+}
+
+function destinationOf({ fixed, attributes }: RouteMessage): IpPrefix {
+	return {
+		bytes: attributes.get(RTA.DST) ?? zeroAddress(fixed.family),
+		length: fixed.destinationLength,
+	};
+}
+
+function tableOf({ fixed, attributes }: RouteMessage): number {
+	return u32Attribute(attributes, RTA.TABLE) ?? fixed.table;
+}
+
+function routeOf(message: RouteMessage): Route {
+	const { fixed, attributes } = message;
 	const from = attributes.get(RTA.SRC);
 	const source = attributes.get(RTA.PREFSRC);
 	const metrics = attributes.get(RTA.METRICS);
 	const mtu = metrics === undefined ? undefined : u32Attribute(decodeAttributes(metrics), RTAX_MTU);
 	return {
-		destination: {
-			bytes: attributes.get(RTA.DST) ?? zeroAddress(fixed.family),
-			length: fixed.destinationLength,
-		},
+		destination: destinationOf(message),
 		...(from === undefined ? {} : { from: { bytes: from, length: fixed.sourceLength } }),
 		type: nameIn(TYPES, fixed.type),
-		table: u32Attribute(attributes, RTA.TABLE) ?? fixed.table,
+		table: tableOf(message),
 		protocol: nameIn(PROTOCOLS, fixed.protocol),
 		scope: scopeName(fixed.scope),
 		metric: u32Attribute(attributes, RTA.PRIORITY) ?? 0,

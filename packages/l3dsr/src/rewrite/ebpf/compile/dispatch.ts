@@ -38,8 +38,9 @@ export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
 	const plain = new Map<number, SlottedRule>();
 	const plainLocal = new Map<number, SlottedRule>();
 	const byRules = new Map<string, { dscps: number[]; rules: readonly ListedRule[] }>();
+	const accepting = rules.map((rule): AcceptingRule => ({ rule, dscps: acceptedDscps(rule.rule) }));
 	for (let code = 0; code < DSCP_COUNT; code++) {
-		const listed = rulesFor(rules, code);
+		const listed = rulesFor(accepting, code);
 		const [first] = listed;
 		if (first === undefined) continue;
 		const kind = listed.length === 1 ? plainKind(first.rule.rule) : undefined;
@@ -72,13 +73,19 @@ export function dscpsOf(dispatch: Dispatch): number[] {
 	return [...tableDscps(dispatch), ...inGroups].sort((a, b) => a - b);
 }
 
+interface AcceptingRule {
+	readonly rule: SlottedRule;
+	/** Of the packets that can meet its matches on the TOS byte. */
+	readonly dscps: ReadonlySet<number>;
+}
+
 /** Rules that can match a packet which arrives with this DSCP, in order. */
-function rulesFor(rules: readonly SlottedRule[], code: number): ListedRule[] {
+function rulesFor(rules: readonly AcceptingRule[], code: number): ListedRule[] {
 	const listed: ListedRule[] = [];
 	let cleared = false;
-	for (const rule of rules) {
-		if (acceptsDscp(rule.rule, code)) listed.push({ rule, checkDscp: cleared });
-		else if (cleared && acceptsDscp(rule.rule, 0)) listed.push({ rule, checkDscp: true });
+	for (const { rule, dscps } of rules) {
+		if (dscps.has(code)) listed.push({ rule, checkDscp: cleared });
+		else if (cleared && dscps.has(0)) listed.push({ rule, checkDscp: true });
 		else continue;
 		cleared ||= rule.rule.target.clearDscp;
 	}
@@ -88,6 +95,17 @@ function rulesFor(rules: readonly SlottedRule[], code: number): ListedRule[] {
 function oneGroup(rules: readonly SlottedRule[], groups: readonly DispatchGroup[]): DispatchGroup {
 	const dscps = groups.flatMap((group) => group.dscps).sort((a, b) => a - b);
 	return { dscps, rules: rules.map((rule) => ({ rule, checkDscp: true })) };
+}
+
+const EVERY_DSCP: readonly number[] = Array.from({ length: DSCP_COUNT }, (_, code) => code);
+
+/** Most rules ask for one DSCP: then no other needs to be tried. */
+function acceptedDscps(rule: Rule): ReadonlySet<number> {
+	const [asked] = rule.matches.flatMap((match) =>
+		match.kind === "dscp" && !match.negated ? [match.dscp] : [],
+	);
+	const candidates = asked === undefined ? EVERY_DSCP : [asked];
+	return new Set(candidates.filter((code) => acceptsDscp(rule, code)));
 }
 
 /** Whether a packet with this DSCP, and any ECN bits, can meet the rule's matches on the TOS byte. */

@@ -119,11 +119,13 @@ export class EbpfDatapath implements Datapath {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
 		const local = reachable(await this.#options.localPrefixes());
+		const others = asking.filter(({ rules }) => !sameValue(reachable(rules.local), local));
+		if (others.length === 0) return [];
 		// A container network that has come since: no director sends to its address, and the next change knows it.
 		const served = new Set(ours.map((one) => one.interface.name));
 		const bridges = [...(this.#options.bridgePrefixes?.() ?? [])].filter(([name]) => !served.has(name));
 		const aside = new Set(reachable(bridges.flatMap(([, prefixes]) => prefixes)));
-		return asking
+		return others
 			.filter(({ rules }) => {
 				const known = reachable(rules.local);
 				const needed = local.filter((prefix) => !aside.has(prefix) || known.includes(prefix));
@@ -238,7 +240,9 @@ function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonl
 	for (const entry of [...entries].sort(inRunningOrder)) {
 		const name = entry.rule.header.inInterface?.name;
 		if (name === undefined) throw new TypeError("a rule for the ebpf datapath needs an interface");
-		found.set(name, [...(found.get(name) ?? []), entry]);
+		const same = found.get(name);
+		if (same === undefined) found.set(name, [entry]);
+		else same.push(entry);
 	}
 	return found;
 }
