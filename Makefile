@@ -7,7 +7,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden bench bench-quick hot-functions soak soak-director two-writers differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions soak soak-director two-writers differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -28,6 +28,7 @@ check: export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 check:
 	@node_modules/.bin/biome ci --colors=off .
 	@node_modules/.bin/tsc --noEmit
+	@node_modules/.bin/tsc --noEmit -p packages/web
 	@$(NODE) scripts/check-layers.ts
 	@$(NODE) scripts/config-schema.ts --check
 
@@ -52,6 +53,10 @@ hot-functions: setup-test
 
 bench-quick: setup-test
 	@$(NODE) bench/main.ts --quick
+
+# The pictures of the agent's page in README and docs. Its fonts are those of the machine: Inter and JetBrains Mono look best.
+screenshots: setup-test
+	@$(NODE) packages/web/test/take-screenshots.ts docs/pictures
 
 # Ten seconds each of replacements of the rules under 50,000 packets a second: 200 a second of the eBPF program, at
 # each hook of tc, and 20 a second of the rules of nftables. One after the other: each needs both processors of two.

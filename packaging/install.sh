@@ -67,7 +67,7 @@ install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json d
 
 doc=$destdir/usr/share/doc/l3dsr
 "$node" packaging/documents.mjs "$doc" README.md docs examples
-for module in commander koffi yaml zod; do
+for module in commander koffi preact uplot yaml zod; do
 	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$doc/licenses/$module"
 done
 install -m 644 "$prebuilt/$cpu/node/LICENSE" "$doc/licenses/node"

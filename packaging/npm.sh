@@ -18,11 +18,12 @@ for command in bin/*; do
 done
 cp bin/package.json "$stage/bin/"
 cp dist/*.cjs dist/*.js "$stage/dist/"
+cp -r dist/web "$stage/dist/"
 "$node" packaging/documents.mjs "$stage" README.md LICENSE CHANGELOG.md docs examples
 
 # Of what is in the bundles.
 mkdir "$stage/licenses"
-for module in commander yaml zod; do cp "$(ls node_modules/$module/LICENSE* | head -1)" "$stage/licenses/$module"; done
+for module in commander preact uplot yaml zod; do cp "$(ls node_modules/$module/LICENSE* | head -1)" "$stage/licenses/$module"; done
 chmod 644 "$stage"/licenses/*
 
 "$node" --conditions=@l3dsr/source scripts/man-pages.ts "$stage/man" "$(sh packaging/source-date.sh)"

@@ -12,6 +12,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { hotFunctions, writeCodeCache } from "./code-cache.ts";
+import { buildPage } from "./page.ts";
 import { bundleParts } from "./parts.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -93,6 +94,7 @@ for (const file of entries) {
 	);
 	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
 }
+await buildPage(root, `${out}dist.new/web`);
 
 // Built beside the old and swapped in: a build that fails takes nothing away.
 rmSync(`${out}dist`, { recursive: true, force: true });

@@ -62,6 +62,8 @@ const OF_EVERY_LAYER: ReadonlySet<string> = new Set(
 /** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	koffi: ["linux"],
+	preact: ["web"],
+	uplot: ["web"],
 	commander: ["l3dsr/cli"],
 	yaml: ["l3dsr/syntax"],
 	zod: ["l3dsr/syntax", "records"],

@@ -25,6 +25,7 @@ iperf3 iperf3
 ifconfig net-tools
 tcpdump tcpdump
 tshark tshark
+chromium chromium
 strace strace
 sysctl procps
 systemd-analyze systemd

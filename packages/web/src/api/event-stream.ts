@@ -1,0 +1,58 @@
+/**
+ * Reads a stream of server-sent events (WHATWG HTML, "9.2.6 Interpreting an event stream"). Read by fetch() and not by
+ * EventSource, which cannot send a bearer token. Pure.
+ */
+
+export interface StreamedEvent {
+	/** `message` where the stream names none. */
+	readonly name: string;
+	readonly data: string;
+	/** The last id that the stream gave, of this event or one before; empty where there was none. */
+	readonly id: string;
+}
+
+export class EventStreamReader {
+	#rest = "";
+	#name = "";
+	#data: string[] = [];
+	#id = "";
+	/** A line that ended in CR, of which an LF may follow in the next piece. */
+	#afterReturn = false;
+	#begun = false;
+
+	/** The events that are complete with this piece of the stream. Comments (`: …`) are no events. */
+	read(piece: string): StreamedEvent[] {
+		let text = piece;
+		if (!this.#begun && text !== "") {
+			this.#begun = true;
+			if (text.startsWith("\ufeff")) text = text.slice(1);
+		}
+		if (this.#afterReturn && text !== "") {
+			this.#afterReturn = false;
+			if (text.startsWith("\n")) text = text.slice(1);
+		}
+		if (text.endsWith("\r")) this.#afterReturn = true;
+		const lines = (this.#rest + text).split(/\r\n|\r|\n/);
+		this.#rest = lines.pop() ?? "";
+		return lines.flatMap((line) => this.#line(line));
+	}
+
+	#line(line: string): StreamedEvent[] {
+		if (line === "") return this.#dispatch();
+		const colon = line.indexOf(":");
+		const field = colon < 0 ? line : line.slice(0, colon);
+		const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+		if (field === "event") this.#name = value;
+		else if (field === "data") this.#data.push(value);
+		else if (field === "id" && !value.includes("\0")) this.#id = value;
+		return [];
+	}
+
+	#dispatch(): StreamedEvent[] {
+		const [name, data] = [this.#name, this.#data];
+		this.#name = "";
+		this.#data = [];
+		if (data.length === 0) return [];
+		return [{ name: name === "" ? "message" : name, data: data.join("\n"), id: this.#id }];
+	}
+}

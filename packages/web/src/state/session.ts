@@ -1,0 +1,147 @@
+/**
+ * What the page knows: the latest records, what has happened, and whether the agent still says so. Messages go in one
+ * way, and everything that is shown is made of a snapshot that comes out.
+ */
+import type { DirectedServiceRecord, EventRecord, FindingRecord, StatusRecord } from "@l3dsr/records";
+import { directedKey, rowsOf } from "./services.ts";
+import { type Sample, Timeline } from "./timeline.ts";
+
+export type Message =
+	| { readonly kind: "status"; readonly record: StatusRecord }
+	| { readonly kind: "findings"; readonly findings: readonly FindingRecord[] }
+	/** What happened now, or before the page has connected. */
+	| { readonly kind: "event"; readonly event: EventRecord }
+	| { readonly kind: "heard" }
+	| { readonly kind: "lost"; readonly why: string }
+	| { readonly kind: "token wanted"; readonly refused: boolean };
+
+/**
+ * `live`: the agent was heard of a moment ago. `lost`: it is not heard of any more, and what is shown is old. `token
+ * wanted`: it answers nobody without its token; `refused` when one was given.
+ */
+export type Connection =
+	| { readonly state: "connecting" }
+	| { readonly state: "live" }
+	| { readonly state: "lost"; readonly why: string; readonly sinceMs: number }
+	| { readonly state: "token wanted"; readonly refused: boolean };
+
+export interface Snapshot {
+	readonly connection: Connection;
+	readonly status: StatusRecord | undefined;
+	readonly findings: readonly FindingRecord[];
+	/** Newest first. */
+	readonly events: readonly EventRecord[];
+	/** By this page's clock: when the agent was last heard of. */
+	readonly heardMs: number | undefined;
+	readonly timeline: Timeline;
+	/** What a screen reader is told: the latest change that matters. */
+	readonly announcement: string;
+}
+
+/** Events that are kept. */
+const MOST_EVENTS = 1000;
+
+/** Of the timeline. */
+export const TOTAL = "total";
+export const realKey = (service: DirectedServiceRecord, address: string): string =>
+	`${directedKey(service)} ${address}`;
+
+export class Session {
+	readonly #timeline = new Timeline();
+	readonly #now: () => number;
+	#snapshot: Snapshot;
+	#changed: () => void = () => {};
+
+	/** `now`: milliseconds since 1970. */
+	constructor(now: () => number) {
+		this.#now = now;
+		this.#snapshot = {
+			connection: { state: "connecting" },
+			status: undefined,
+			findings: [],
+			events: [],
+			heardMs: undefined,
+			timeline: this.#timeline,
+			announcement: "",
+		};
+	}
+
+	get snapshot(): Snapshot {
+		return this.#snapshot;
+	}
+
+	/** `changed` is called after each message that changed the snapshot. One listener: the page. */
+	listen(changed: () => void): void {
+		this.#changed = changed;
+	}
+
+	receive(message: Message): void {
+		const before = this.#snapshot;
+		if (message.kind === "status") this.#measure(message.record);
+		const after = next(before, message, this.#now());
+		const announcement = announce(before, after);
+		this.#snapshot = announcement === undefined ? after : { ...after, announcement };
+		this.#changed();
+	}
+
+	#measure(record: StatusRecord): void {
+		const rows = rowsOf(record);
+		const reals = (record.director?.services ?? []).flatMap((service) =>
+			service.reals.map(
+				({ address, packets, bytes }): Sample => ({
+					key: realKey(service, address),
+					packets,
+					bytes,
+				}),
+			),
+		);
+		this.#timeline.add(Date.parse(record.time), [...rows, ...reals]);
+		this.#timeline.sum(
+			TOTAL,
+			rows.map(({ key }) => key),
+		);
+	}
+}
+
+function next(before: Snapshot, message: Message, nowMs: number): Snapshot {
+	const heard = { ...before, connection: { state: "live" }, heardMs: nowMs } as const;
+	switch (message.kind) {
+		case "status":
+			return { ...heard, status: message.record };
+		case "findings":
+			return { ...heard, findings: message.findings };
+		case "event":
+			return { ...heard, events: withEvent(before.events, message.event) };
+		case "heard":
+			return heard;
+		case "lost": {
+			const sinceMs = before.connection.state === "lost" ? before.connection.sinceMs : nowMs;
+			return { ...before, connection: { state: "lost", why: message.why, sinceMs } };
+		}
+		case "token wanted":
+			return { ...before, connection: { state: "token wanted", refused: message.refused } };
+	}
+}
+
+/** A connection begins with what the agent still knows; what happened before the agent was started again stays. */
+function withEvent(events: readonly EventRecord[], event: EventRecord): readonly EventRecord[] {
+	if (events.some(({ id, time }) => id === event.id && time === event.time)) return events;
+	return [event, ...events].slice(0, MOST_EVENTS);
+}
+
+/** Rates change all the time and are not announced; states are, and the agent's silence. */
+function announce(before: Snapshot, after: Snapshot): string | undefined {
+	if (before.connection.state !== after.connection.state) {
+		if (after.connection.state === "lost") return "The agent does not answer. What is shown is old.";
+		if (before.connection.state === "lost" && after.connection.state === "live")
+			return "The agent answers again.";
+	}
+	if (before.status === undefined || after.status === undefined || before.status === after.status)
+		return undefined;
+	const was = new Map(rowsOf(before.status).map(({ key, state }) => [key, state]));
+	const changes = rowsOf(after.status).filter(({ key, state }) => was.has(key) && was.get(key) !== state);
+	const [first] = changes;
+	if (first === undefined) return undefined;
+	if (changes.length > 1) return `${changes.length} services changed their state.`;
+	return `Service ${first.name} is ${first.state}.`;
+}

@@ -1,0 +1,50 @@
+/** What became of a traced packet, in a sentence, and which rules it nearly met. Pure. */
+import type { TraceRecord } from "@l3dsr/records";
+import type { Tone } from "./services.ts";
+
+export interface Outcome {
+	readonly tone: Tone;
+	readonly text: string;
+}
+
+export function outcomeOf(record: TraceRecord): Outcome {
+	const { rewritten, destination, local, stops, checksums, unreadable } = record;
+	if (unreadable !== undefined)
+		return { tone: "bad", text: "The stack drops it: its header cannot be read." };
+	if (checksums.some(({ header, before }) => header === "header" && before.verdict === "bad")) {
+		return { tone: "bad", text: "The stack drops it: its IPv4 header checksum is wrong." };
+	}
+	if (rewritten && local) {
+		return {
+			tone: "good",
+			text: `It becomes a packet for ${destination}, an address of this host, and goes up the stack.`,
+		};
+	}
+	if (rewritten) {
+		return {
+			tone: "bad",
+			text: `It becomes a packet for ${destination}, which is not an address of this host: it is forwarded or dropped. Is the VIP on lo? l3dsr up puts it there.`,
+		};
+	}
+	const none = stops.length === 0 ? "No rule is on its way" : "No rule matches";
+	return local
+		? { tone: "idle", text: `${none}: it goes up the stack as it is.` }
+		: {
+				tone: "warn",
+				text: `${none}, and ${destination ?? "its destination"} is not an address of this host.`,
+			};
+}
+
+type RuleTrace = TraceRecord["stops"][number]["rules"][number];
+
+/** Near misses that are named; the rest are counted. */
+const MOST = 5;
+
+/** One condition short. Those that only ask for another DSCP where they are few, or where there is a hint. */
+export function nearMisses(rules: readonly RuleTrace[]): readonly RuleTrace[] {
+	const single = rules.filter(({ matched, failed }) => !matched && failed.length === 1);
+	const first = single.filter(({ failed }) => failed[0]?.hint !== undefined || failed[0]?.dscpOnly === false);
+	const byCode = single.filter((rule) => !first.includes(rule));
+	const named = first.slice(0, MOST);
+	return named.length + byCode.length <= MOST ? [...named, ...byCode] : named;
+}

@@ -1,0 +1,12 @@
+/** A state as a sign and a colour, and for those who see neither as a word. */
+import type { JSX } from "preact";
+import type { Tone } from "../state/services.ts";
+
+export function Sign({ tone, sign, label }: { tone: Tone; sign: string; label?: string }): JSX.Element {
+	return (
+		<span class={`sign ${tone}`}>
+			<span aria-hidden="true">{sign}</span>
+			{label === undefined ? null : <span class="unseen">{label}</span>}
+		</span>
+	);
+}

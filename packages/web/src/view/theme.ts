@@ -1,0 +1,51 @@
+/** Light, dark, or as the system has it: kept for this browser, and told to those that draw with colours. */
+
+export const THEMES = ["system", "light", "dark"] as const;
+export type Theme = (typeof THEMES)[number];
+
+const KEY = "l3dsr-theme";
+const listeners = new Set<() => void>();
+
+export function theme(): Theme {
+	const kept = readKept();
+	return THEMES.find((one) => one === kept) ?? "system";
+}
+
+export function setTheme(wanted: Theme): void {
+	try {
+		localStorage.setItem(KEY, wanted);
+	} catch {
+		// A browser that keeps nothing shows it until the page is closed.
+	}
+	applyTheme(wanted);
+	for (const listener of listeners) listener();
+}
+
+export function applyTheme(wanted: Theme): void {
+	if (wanted === "system") delete document.documentElement.dataset["theme"];
+	else document.documentElement.dataset["theme"] = wanted;
+}
+
+/** Calls `changed` whenever colours have changed; returns how to stop that. */
+export function onColours(changed: () => void): () => void {
+	const system = matchMedia("(prefers-color-scheme: dark)");
+	listeners.add(changed);
+	system.addEventListener("change", changed);
+	return () => {
+		listeners.delete(changed);
+		system.removeEventListener("change", changed);
+	};
+}
+
+/** The value of a custom property of the style sheet: `--accent`. */
+export function colour(name: string): string {
+	return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function readKept(): string | null {
+	try {
+		return localStorage.getItem(KEY);
+	} catch {
+		return null;
+	}
+}

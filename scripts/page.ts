@@ -1,0 +1,49 @@
+/**
+ * Builds the page that the agent serves (packages/web) into a folder: one document, one script, one style sheet, an icon,
+ * and each of them compressed. Names of script and style sheet tell their content, so that browsers may keep them.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { constants, gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const SOURCE = "packages/web/src";
+
+/** `root` is the checkout; `folder` is made. Returns the sizes of what a browser loads, in bytes, compressed. */
+export async function buildPage(root: string, folder: string): Promise<ReadonlyMap<string, number>> {
+	const { outputFiles } = await build({
+		absWorkingDir: root,
+		entryPoints: { page: `${SOURCE}/main.tsx`, style: `${SOURCE}/style/page.css` },
+		outdir: folder,
+		bundle: true,
+		write: false,
+		format: "esm",
+		platform: "browser",
+		target: ["es2022", "chrome115", "firefox115", "safari16.4"],
+		jsx: "automatic",
+		jsxImportSource: "preact",
+		minify: true,
+		legalComments: "none",
+	});
+	const contents = new Map<string, Uint8Array>();
+	let document = readFileSync(`${root}/${SOURCE}/index.html`, "utf8");
+	for (const { path, contents: bytes } of outputFiles) {
+		const kind = path.endsWith(".css") ? "css" : "js";
+		const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+		const name = `page-${hash}.${kind}`;
+		if (!document.includes(`"page.${kind}"`)) throw new Error(`index.html does not load page.${kind}`);
+		document = document.replace(`"page.${kind}"`, `"${name}"`);
+		contents.set(name, bytes);
+	}
+	contents.set("icon.svg", readFileSync(`${root}/${SOURCE}/icon.svg`));
+	contents.set("index.html", Buffer.from(document));
+	mkdirSync(folder, { recursive: true });
+	const sizes = new Map<string, number>();
+	for (const [name, bytes] of contents) {
+		const compressed = gzipSync(bytes, { level: constants.Z_BEST_COMPRESSION });
+		writeFileSync(`${folder}/${name}`, bytes);
+		writeFileSync(`${folder}/${name}.gz`, compressed);
+		sizes.set(name, compressed.length);
+	}
+	return sizes;
+}
