@@ -1,12 +1,13 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
 import { asL3dsrError } from "../errors.ts";
-import { type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
+import { bySeverity, type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
 import { checkHost } from "../inspect/check/check-host.ts";
-import { configuredTarget } from "../reconcile/configured-host.ts";
+import { type ConfiguredHost, configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
+import type { Plan } from "../reconcile/target.ts";
 import { loadConfiguration } from "../sources/configuration.ts";
-import { wantedDirector } from "../sources/director.ts";
+import { type WantedDirector, wantedDirector } from "../sources/director.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -38,12 +39,14 @@ export async function check(
 	const { configuration, given, source } = loaded;
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const resolved = { ...configuration, ...settings };
-	const target = configuredTarget(host, resolved, async () => [], await wantedDirector(host, loaded));
+	const director = await wantedDirector(host, loaded);
+	const target = configuredTarget(host, resolved, async () => [], director);
 	let findings: CheckFinding[] = [];
 	let skipped: string | undefined;
 	try {
 		requirePrivilegesOf("l3dsr check");
-		findings = checkHost(resolved, await planHost(host, await host.openDatapath(settings), target));
+		const plan = await planHost(host, await host.openDatapath(settings), target);
+		findings = [...checkHost(resolved, plan), ...(await directorFindings(plan))].sort(bySeverity);
 	} catch (error) {
 		// The file itself can be checked by anybody.
 		const known = asL3dsrError(error);
@@ -62,7 +65,7 @@ export async function check(
 		const style = styleFor(stdout, env);
 		const titles = new Set(configuration.services.map(titleOf));
 		for (const finding of grouped(findings, titles)) stdout.write(findingText(finding, style));
-		const services = `${source}: ${countText(record.services, "service")}`;
+		const services = `${source}: ${contentsText(record.services, director)}`;
 		if (skipped !== undefined) {
 			stdout.write(
 				`${services}; the file is valid\nskipped: the checks of this host, which need root: ${skipped}\n`,
@@ -71,11 +74,26 @@ export async function check(
 		}
 		stdout.write(
 			findings.length === 0
-				? `${services}; this host is fit for them\n`
+				? `${services}; this host is fit for ${director === undefined ? "them" : "that"}\n`
 				: `${services}; ${countText(count("error"), "error")}, ${countText(count("warning"), "warning")}, ${countText(count("note"), "note")}\n`,
 		);
 	}
 	return count("error") > 0 ? EXIT.failed : EXIT.done;
+}
+
+async function directorFindings(plan: Plan<ConfiguredHost>): Promise<CheckFinding[]> {
+	const { director } = plan.desired;
+	if (director === "none") return [];
+	const { checkDirector } = await import("../inspect/check/check-director.ts");
+	return checkDirector(director, plan);
+}
+
+/** `3 services`, `a director for 2 VIPs`, `3 services, and a director for 2 VIPs`. */
+function contentsText(services: number, director: WantedDirector | undefined): string {
+	const own = countText(services, "service");
+	if (director === undefined) return own;
+	const directing = `a director for ${countText(director.fleet.vips.length, "VIP")}`;
+	return services === 0 ? directing : `${own}, and ${directing}`;
 }
 
 /** How many services are named where more of them have the same finding. */

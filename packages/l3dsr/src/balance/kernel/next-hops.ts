@@ -2,15 +2,13 @@
 import {
 	type IfIndex,
 	listNeighbours,
-	lookUpRoute,
 	type Neighbour,
 	type NetInterface,
 	Netlink,
-	type Route,
 	resolveNeighbour,
-	SyscallError,
 } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
+import { type Way, wayTo } from "../../host/way.ts";
 import { type Hop, UNRESOLVED } from "../tables/real-entry.ts";
 
 const MAC_BYTES = 6;
@@ -50,7 +48,7 @@ export function resolveHops(addresses: readonly Address[], options: HopOptions):
 	for (const address of addresses) {
 		if (hops.has(address.text)) continue;
 		const way = wayTo(address, netlink);
-		if (way === undefined) {
+		if (way.to !== "link") {
 			unreachable.push(address);
 			hops.set(address.text, UNRESOLVED);
 			continue;
@@ -69,29 +67,6 @@ export function resolveHops(addresses: readonly Address[], options: HopOptions):
 	return { hopOf: ({ text }) => hops.get(text) ?? UNRESOLVED, unresolved, unreachable };
 }
 
-interface Way {
-	readonly index: IfIndex;
-	/** The router, or the real server itself where it is on the link. */
-	readonly gateway: Uint8Array;
-	readonly mtu?: number;
-}
-
-/** Undefined when no route leads there, or one to nowhere, or to this host itself. */
-function wayTo(address: Address, netlink: Netlink): Way | undefined {
-	let route: Route;
-	try {
-		route = lookUpRoute({ destination: address.bytes }, netlink);
-	} catch (error) {
-		// ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole): all of them an answer.
-		if (error instanceof SyscallError) return undefined;
-		throw error;
-	}
-	const [hop] = route.nextHops;
-	if (route.type !== "unicast" || hop?.index === undefined) return undefined;
-	const gateway = hop.gateway ?? Uint8Array.from(address.bytes);
-	return { index: hop.index, gateway, ...(route.mtu === undefined ? {} : { mtu: route.mtu }) };
-}
-
 const FRESH: ReadonlySet<string> = new Set(["reachable", "noarp", "permanent"]);
 /** States in which the kernel uses the address that it has. */
 const USABLE: ReadonlySet<string> = new Set([...FRESH, "stale", "delay", "probe"]);
@@ -102,7 +77,7 @@ function isFresh(neighbour: Neighbour | undefined): boolean {
 }
 
 function hopOf(
-	route: Way,
+	route: Extract<Way, { to: "link" }>,
 	out: NetInterface | undefined,
 	neighbour: Neighbour | undefined,
 	{ forward, vlan, interfaces }: HopOptions,

@@ -1,6 +1,6 @@
 /** Every check, in the order in which a packet meets what they are about. */
 import { checkArp } from "./arp.ts";
-import type { Check, CheckFinding, CheckInput, Severity } from "./check.ts";
+import { bySeverity, type Check, type CheckFinding, type CheckInput } from "./check.ts";
 import { checkConnectionTracking } from "./connection-tracking.ts";
 import { checkDatapath } from "./datapath.ts";
 import { checkDscpClass } from "./dscp-class.ts";
@@ -32,11 +32,7 @@ const CHECKS: readonly Check[] = [
 	checkNames,
 ];
 
-const ORDER: readonly Severity[] = ["error", "warning", "note"];
-
 /** Findings of all checks, errors first. */
 export function runChecks(input: CheckInput): CheckFinding[] {
-	return CHECKS.flatMap((check) => check(input)).sort(
-		(a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
-	);
+	return CHECKS.flatMap((check) => check(input)).sort(bySeverity);
 }

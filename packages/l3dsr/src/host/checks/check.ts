@@ -35,6 +35,13 @@ export interface CheckInput {
 	readonly served: ReadonlySet<string> | undefined;
 }
 
+const ORDER: readonly Severity[] = ["error", "warning", "note"];
+
+/** For sorting: errors first. */
+export function bySeverity(a: CheckFinding, b: CheckFinding): number {
+	return ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity);
+}
+
 export type Check = (input: CheckInput) => CheckFinding[];
 
 /** `web (192.0.2.10)`, or the VIP where that is its name. */

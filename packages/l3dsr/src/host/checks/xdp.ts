@@ -1,4 +1,6 @@
 /** What the XDP hook gives up on a device. */
+import type { OpenChecksums } from "../../model/open-checksums.ts";
+import type { InterfaceFacts } from "../facts.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../open-checksum-devices.ts";
 import { type Check, type CheckFinding, realInterfaces } from "./check.ts";
 
@@ -8,12 +10,41 @@ const LARGEST_MTU = 3498;
 export const checkXdp: Check = (input) => {
 	const { hook, datapath, openChecksums } = input.configuration;
 	if ((hook !== "xdp" && hook !== "xdp-generic") || datapath === "nft") return [];
+	const on = realInterfaces(input);
+	return [...xdpFindings(on, input.facts.interfaces, hook), ...openChecksumFindings(on, openChecksums)];
+};
+
+function openChecksumFindings(on: readonly InterfaceFacts[], openChecksums: OpenChecksums): CheckFinding[] {
+	return on.flatMap(({ name, driver }): CheckFinding[] => {
+		if (driver === undefined || !OPEN_CHECKSUM_DEVICES.has(driver)) return [];
+		return [
+			openChecksums === "accept"
+				? {
+						check: "xdp",
+						severity: "warning",
+						message: `XDP on ${name} (${driver}) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower`,
+						remedy: "hook: tc on virtual devices",
+					}
+				: {
+						check: "xdp",
+						severity: "error",
+						message: `XDP on ${name} (${driver}) is refused: packets may come without their checksum there, which XDP cannot see`,
+						remedy: "hook: tc; or open-checksums: accept, where nothing that is rewritten is forwarded",
+					},
+		];
+	});
+}
+
+/** Of programs at XDP of some of the interfaces of a host, whatever they do. */
+export function xdpFindings(
+	on: readonly InterfaceFacts[],
+	all: readonly InterfaceFacts[],
+	hook: string,
+): CheckFinding[] {
 	const check = "xdp";
-	return realInterfaces(input).flatMap(({ name, driver, mtu, offloads }): CheckFinding[] => {
+	return on.flatMap(({ name, mtu, offloads }): CheckFinding[] => {
 		const findings: CheckFinding[] = [];
-		const vlans = input.facts.interfaces
-			.filter((one) => one.driver === "vlan" && one.linked === name)
-			.map((one) => one.name);
+		const vlans = all.filter((one) => one.driver === "vlan" && one.linked === name).map((one) => one.name);
 		if (offloads?.takesVlanTags === true && vlans.length > 0) {
 			findings.push({
 				check,
@@ -29,23 +60,6 @@ export const checkXdp: Check = (input) => {
 				message: `${name} merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then`,
 				remedy: `ethtool -K ${name} lro off, or hook: tc`,
 			});
-		}
-		if (driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver)) {
-			findings.push(
-				openChecksums === "accept"
-					? {
-							check,
-							severity: "warning",
-							message: `XDP on ${name} (${driver}) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower`,
-							remedy: "hook: tc on virtual devices",
-						}
-					: {
-							check,
-							severity: "error",
-							message: `XDP on ${name} (${driver}) is refused: packets may come without their checksum there, which XDP cannot see`,
-							remedy: "hook: tc; or open-checksums: accept, where nothing that is rewritten is forwarded",
-						},
-			);
 		}
 		if (hook === "xdp-generic") {
 			findings.push({
@@ -65,4 +79,4 @@ export const checkXdp: Check = (input) => {
 		}
 		return findings;
 	});
-};
+}

@@ -1,0 +1,42 @@
+/** Reads what the checks of a director look at. */
+import { readFileSync } from "node:fs";
+import { listInterfaces, Netlink } from "@l3dsr/linux";
+import type { HostFacts } from "../../host/facts.ts";
+import { wayTo } from "../../host/way.ts";
+import type { Fleet } from "../../model/fleet.ts";
+import type { DirectorFacts, RealWay } from "./input.ts";
+
+/** Of this network namespace. Throws LinuxError. */
+export function gatherDirectorFacts(fleet: Fleet, host: HostFacts): DirectorFacts {
+	using netlink = new Netlink();
+	const links = new Map(listInterfaces(netlink).map((one) => [one.index, one]));
+	const ways = new Map<string, RealWay>();
+	for (const address of fleet.pools.flatMap(({ reals }) => reals.flatMap(({ addresses }) => addresses))) {
+		const way = wayTo(address, netlink);
+		const out = way.to === "link" ? links.get(way.index) : undefined;
+		if (way.to !== "link") ways.set(address.text, way);
+		else if (out === undefined) ways.set(address.text, { to: "nowhere" });
+		else
+			ways.set(address.text, { to: "link", interface: out.name, mtu: Math.min(way.mtu ?? out.mtu, out.mtu) });
+	}
+	const names = host.interfaces.map(({ name }) => name);
+	return {
+		interfaces: host.interfaces,
+		dscpWriters: host.dscpWriters,
+		ways,
+		forwardsIpv4: new Set(names.filter((name) => isOn(`ipv4/conf/${name}/forwarding`))),
+		forwardsIpv6: isOn("ipv6/conf/all/forwarding"),
+		// The kernel sends them if either says so (ip-sysctl: send_redirects).
+		sendsRedirects: new Set(
+			names.filter((name) => ["all", name].some((of) => isOn(`ipv4/conf/${of}/send_redirects`))),
+		),
+	};
+}
+
+function isOn(sysctl: string): boolean {
+	try {
+		return Number(readFileSync(`/proc/sys/net/${sysctl}`, "utf8")) > 0;
+	} catch {
+		return false; // there is no IPv6, or the interface has gone
+	}
+}

@@ -1,0 +1,79 @@
+/** What the kernel does with packets that the program has rewritten and does not send itself. */
+import type { CheckFinding } from "../../host/checks/check.ts";
+import { type DirectorCheck, familiesOf, kernelForwards, ownInterfaces } from "./input.ts";
+
+export const checkForwarding: DirectorCheck = (input) => {
+	const { fleet, facts } = input;
+	const families = familiesOf(fleet);
+	const always = kernelForwards(input);
+	const severity = always ? "error" : "warning";
+	const lost = always
+		? "packets for the VIPs are rewritten and then dropped"
+		: "packets for real servers whose next hop is not known at the moment are dropped";
+	const ipv4 = ownInterfaces(input).filter(({ name }) => !facts.forwardsIpv4.has(name));
+	const findings: CheckFinding[] = [];
+	if (families.has("ipv4") && ipv4.length > 0) {
+		const names = ipv4.map(({ name }) => name);
+		findings.push({
+			check: "forwarding",
+			severity,
+			message: `this host does not forward IPv4 that comes in by ${names.join(", ")}: ${lost}`,
+			remedy: names.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=1`).join("; "),
+		});
+	}
+	if (families.has("ipv6") && !facts.forwardsIpv6) {
+		findings.push({
+			check: "forwarding",
+			severity,
+			message: `this host does not forward IPv6: ${lost}`,
+			remedy:
+				"sysctl -w net.ipv6.conf.all.forwarding=1 (an interface then ignores router advertisements unless accept_ra is 2)",
+		});
+	}
+	return findings;
+};
+
+/** The source of a forwarded packet is a client, from anywhere: strict filtering wants the way back to be the way in. */
+export const checkReversePath: DirectorCheck = (input) => {
+	if (!familiesOf(input.fleet).has("ipv4")) return [];
+	const always = kernelForwards(input);
+	return ownInterfaces(input)
+		.filter(({ rpFilter }) => rpFilter === 1)
+		.map(({ name }) => ({
+			check: "reverse-path",
+			severity: always ? "warning" : "note",
+			message: always
+				? `${name} filters by reverse path (rp_filter 1): packets of clients whom no route by ${name} leads back to are dropped after they were rewritten`
+				: `${name} filters by reverse path (rp_filter 1): what the program passes to the kernel from clients whom no route by ${name} leads back to is dropped`,
+			remedy: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose); net.ipv4.conf.all.rp_filter must not be 1 either`,
+		}));
+};
+
+/** A director with one arm sends packets out where they came in: the kernel would tell the router to go there itself. */
+export const checkRedirects: DirectorCheck = (input) => {
+	if (!kernelForwards(input) || !familiesOf(input.fleet).has("ipv4")) return [];
+	const out = new Set([...input.facts.ways.values()].map((way) => (way.to === "link" ? way.interface : "")));
+	return ownInterfaces(input)
+		.filter(({ name }) => out.has(name) && input.facts.sendsRedirects.has(name))
+		.map(({ name }) => ({
+			check: "redirects",
+			severity: "warning",
+			message: `the kernel sends ICMP redirects for packets that leave by ${name} where they came in, as those for the VIPs do: routers may learn a wrong way`,
+			remedy: `sysctl -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.${name}.send_redirects=0`,
+		}));
+};
+
+/** Every hook of netfilter comes after XDP and tc ingress. */
+export const checkDscpAfterwards: DirectorCheck = (input) => {
+	const always = kernelForwards(input);
+	const families = familiesOf(input.fleet);
+	return input.facts.dscpWriters
+		.filter(({ family }) => family === undefined || families.has(family))
+		.filter(({ hook }) => hook !== "input" && hook !== "output")
+		.map(({ place, hook }) => ({
+			check: "dscp-remarked",
+			severity: always ? "error" : "warning",
+			message: `${place} (${hook}) writes DSCP after the director has: ${always ? "real servers do not see the codes" : "packets that the kernel sends for the director may lose their code"}`,
+			remedy: "let that rule leave packets for real servers alone",
+		}));
+};

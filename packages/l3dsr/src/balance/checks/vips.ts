@@ -1,0 +1,64 @@
+/** VIPs on the director itself. */
+import type { CheckFinding } from "../../host/checks/check.ts";
+import type { DirectorCheck, DirectorCheckInput } from "./input.ts";
+
+/** A socket to an address of the host itself never leaves the host. */
+export const checkVipsHere: DirectorCheck = (input) => {
+	const { fleet, served } = input;
+	return fleet.vips.flatMap((vip) =>
+		vip.addresses.flatMap(({ text }): CheckFinding[] => {
+			const on = holderOf(text, input);
+			if (on === undefined) return [];
+			const checked = vip.services.some(
+				({ pool: name }) => fleet.pools.find((pool) => pool.name === name)?.check !== undefined,
+			);
+			const own = served.some((one) => one.text === text);
+			if (!checked && own) return [];
+			const why = checked
+				? "health checks that this host makes through the VIP would end on this host itself"
+				: "what the program passes to the kernel ends here, and programs on this host reach themselves under the VIP";
+			return [
+				{
+					check: "vip-here",
+					severity: checked ? "error" : "warning",
+					message: `VIP ${text} (${vip.name}) is an address of this director, on ${on}: ${why}`,
+					remedy: own
+						? "let real servers of this pool be other hosts than its directors"
+						: `ip address del ${text} dev ${on}; a director needs no address of the VIP`,
+				},
+			];
+		}),
+	);
+};
+
+function holderOf(text: string, { facts }: DirectorCheckInput): string | undefined {
+	return facts.interfaces.find(({ addresses }) => addresses.some(({ address }) => address.text === text))
+		?.name;
+}
+
+export const checkEcho: DirectorCheck = (input) => {
+	const { fleet, settings } = input;
+	return fleet.vips.flatMap(({ name, echo, addresses }): CheckFinding[] => {
+		if (echo === "reply" && settings.hook === "tc") {
+			return [
+				{
+					check: "echo",
+					severity: "warning",
+					message: `pings of VIP ${name} are not answered: echo: reply needs XDP, and this director is at tc`,
+					remedy: "hook: xdp or xdp-generic; or echo: server",
+				},
+			];
+		}
+		const silent = addresses.filter(({ text }) => holderOf(text, input) === undefined);
+		if (echo !== "kernel" || silent.length === 0) return [];
+		return [
+			{
+				check: "echo",
+				severity: "note",
+				message: `nobody answers a ping of ${silent.map(({ text }) => text).join(", ")} (${name}): the kernel does not have the address`,
+				remedy:
+					"echo: reply (the program answers) or echo: server (a real server does), if the VIP should answer",
+			},
+		];
+	});
+};
