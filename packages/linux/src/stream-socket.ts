@@ -2,8 +2,9 @@
  * TCP connections that are marked from their SYN on (ip(7), ipv6(7)). The sockets of Node know their type of service only
  * when they are connected, and do not choose a port before.
  *
- * A socket is bound to an address of this host and to a port that the kernel chooses, connected without waiting, and then
- * either reset or given to Node by its descriptor: `new net.Socket({ fd: socket.release() })`.
+ * A socket is bound to an address of this host and to a port that the kernel chooses, connected without waiting, and can be
+ * given to Node by its descriptor: `new net.Socket({ fd: socket.release() })`. Whoever closes it resets the connection, so
+ * that neither side remembers it: ports would run out otherwise. What has been written and not yet been sent is lost then.
  */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
@@ -55,6 +56,8 @@ export class StreamSocket implements Disposable {
 			const [level, name] = TYPE_OF_SERVICE[family === AF_INET ? "ipv4" : "ipv6"];
 			const value = OPTION_INT.encode({ value: tos });
 			check(setsockopt(this.#fd, level, name, value, value.length), doing);
+			const linger = LINGER.encode({ onoff: 1, seconds: 0 });
+			check(setsockopt(this.#fd, SOL_SOCKET, SO_LINGER, linger, linger.length), doing);
 			const address = encodeSocketAddress(local, 0);
 			check(bind(this.#fd, address, address.length), doing);
 			this.port = nameOf(this.#fd, doing).port;
@@ -94,11 +97,9 @@ export class StreamSocket implements Disposable {
 		return fd;
 	}
 
-	/** Ends the connection by a RST, so that neither side remembers it. Nothing after `release`. */
+	/** Ends the connection by a RST. Nothing after `release`. */
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
-		const linger = LINGER.encode({ onoff: 1, seconds: 0 });
-		setsockopt(this.#fd, SOL_SOCKET, SO_LINGER, linger, linger.length);
 		closeSync(this.#fd);
 		this.#fd = -1;
 	}

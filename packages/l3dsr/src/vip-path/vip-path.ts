@@ -19,6 +19,7 @@ import {
 	TcxLink,
 } from "@l3dsr/bpf";
 import {
+	ERRNO,
 	listInterfaces,
 	type MappedMemory,
 	type NetInterface,
@@ -29,6 +30,8 @@ import {
 import { type Address, addressFromBytes, type Dscp, tosOfDscp } from "@l3dsr/packet";
 import { compilePathProgram, PROGRAM_NAME } from "./program.ts";
 import { CONNECTION, CONNECTIONS_AT, checksumDifference, MOST_CONNECTIONS, PORT } from "./table.ts";
+
+export { MOST_CONNECTIONS } from "./table.ts";
 
 /** A real server as a VIP of it is asked. */
 export interface PathTarget {
@@ -68,6 +71,7 @@ export class VipPath implements Disposable {
 	readonly #options: PathOptions;
 	#holds: readonly Hold[] = [];
 	readonly #free: number[];
+	#isRetired = false;
 	readonly #sources = new Map<string, { readonly address: Address; readonly until: number }>();
 
 	/** Throws KERNEL_*; then nothing is left. */
@@ -112,8 +116,15 @@ export class VipPath implements Disposable {
 		for (const on of wanted) {
 			if (kept.some(({ index }) => index === on.index)) continue;
 			const program = this.#programs.get(on.ethernet ? 14 : 0);
-			if (program !== undefined) this.#holds = [...this.#holds, attach(on, program)];
+			const hold = program === undefined ? undefined : unlessGone(() => attach(on, program));
+			if (hold !== undefined) this.#holds = [...this.#holds, hold];
 		}
+	}
+
+	/** Disposes of itself when the last connection has ended. */
+	retire(): void {
+		this.#isRetired = true;
+		this.#disposeRetired();
 	}
 
 	/** Room for further connections. */
@@ -155,6 +166,7 @@ export class VipPath implements Disposable {
 			this.#setPort(socket.port, 0);
 			entry.fill(0);
 			this.#free.push(number);
+			this.#disposeRetired();
 		});
 		const result = socket.connect(target.real.bytes, target.port);
 		if (result === 0) return connection;
@@ -167,6 +179,10 @@ export class VipPath implements Disposable {
 		this.#holds = [];
 		for (const program of this.#programs.values()) program[Symbol.dispose]();
 		this.#memory[Symbol.dispose]();
+	}
+
+	#disposeRetired(): void {
+		if (this.#isRetired && this.room === this.#options.connections) this[Symbol.dispose]();
 	}
 
 	#sourceFor({ real, dscp }: PathTarget): Address {
@@ -261,6 +277,16 @@ function attach(on: NetInterface, program: Program): Hold {
 		index: on.index,
 		[Symbol.dispose]: () => detachFilter(on, ({ programId }) => programId === program.info.id),
 	};
+}
+
+/** Undefined for an interface that has gone since it was listed. */
+function unlessGone<T>(work: () => T): T | undefined {
+	try {
+		return work();
+	} catch (error) {
+		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) return undefined;
+		throw error;
+	}
 }
 
 /** Filters that killed processes have left behind are taken away; for the one process that checks for long. */

@@ -5,7 +5,7 @@
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { type Address, parseAddress } from "@l3dsr/packet";
-import { ip, Netns } from "../../../../test/support/netns.ts";
+import { ip, Netns, run } from "../../../../test/support/netns.ts";
 
 export const VIP = { ipv4: address("192.0.2.10"), ipv6: address("2001:db8:a::10") } as const;
 export const CODE = 7;
@@ -27,6 +27,14 @@ export class RealServer implements AsyncDisposable {
 		this.#device = `real${n}`;
 		this.addresses = { ipv4: address(`10.1.${n}.2`), ipv6: address(`2001:db8:1:${n}::2`) };
 		this.netns = new Netns(`real${n}`);
+		// An address that waits for duplicate detection answers nothing for a second.
+		for (const scope of ["all", "default"]) {
+			const setting = `net.ipv6.conf.${scope}.accept_dad=0`;
+			this.netns.run("sysctl", "-qw", setting);
+			run("sysctl", "-qw", setting);
+		}
+		for (const setting of ["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"])
+			this.netns.run("sysctl", "-qw", setting);
 		ip(`link add real${n} type veth peer name eth0 netns ${this.netns.name}`);
 		ip(`address add 10.1.${n}.1/24 dev real${n}`);
 		ip(`address add 2001:db8:1:${n}::1/64 dev real${n} nodad`);

@@ -111,11 +111,12 @@ export class Director implements Disposable {
 	 * The fleet as services. Without `isHealthy`, a real server of a pool with a check is as healthy as the tables say: as
 	 * whoever ran the check has left it. Without a check it is healthy.
 	 */
-	wishFor(fleet: Fleet, isHealthy: IsHealthy = this.#healthInTables(fleet)): BalanceWish {
+	wishFor(fleet: Fleet, isHealthy: IsHealthy = this.healthInTables(fleet)): BalanceWish {
 		return lowerFleet(fleet, isHealthy);
 	}
 
-	#healthInTables(fleet: Fleet): IsHealthy {
+	/** As whoever ran the checks last has left it; for checks that begin, and whoever runs none. */
+	healthInTables(fleet: Fleet): IsHealthy {
 		const failing = new Set(
 			(this.#tables?.services() ?? []).flatMap((service) =>
 				service.reals

@@ -84,7 +84,10 @@ function vipConflicts(vip: FleetVip, index: number, { pools }: Fleet, place: Pla
 		...vip.services.flatMap((service, n) => {
 			const pool = pools.find(({ name }) => name === service.pool);
 			if (pool === undefined) return [unknownPool(service, pools, place([...at(n), "pool"]))];
-			return missingFamilies(vip, pool, place([...at(n), "pool"]));
+			return [
+				...missingFamilies(vip, pool, place([...at(n), "pool"])),
+				...portToCheck(vip, service, pool, place(["pools", pool.name, "check"])),
+			];
 		}),
 	];
 }
@@ -106,6 +109,25 @@ function missingFamilies(vip: FleetVip, pool: Pool, position: Position): Diagnos
 			position,
 			hint: `give the real servers ${nameOf(family)} addresses, or take the VIP's away`,
 		}));
+}
+
+/** A service of every port says nothing of where to ask. */
+function portToCheck(
+	vip: FleetVip,
+	{ port }: FleetService,
+	{ name, check }: Pool,
+	position: Position,
+): Diagnostic[] {
+	if (port !== "any" || check === undefined || check.type === "icmp" || check.type === "exec") return [];
+	if (check.port !== undefined) return [];
+	return [
+		{
+			code: "CONFIG_MISSING",
+			message: `the check of pool ${name} needs a port: VIP ${vip.name} uses the pool for port any`,
+			position,
+			hint: "name a port at which a healthy real server answers, such as `port: 80`",
+		},
+	];
 }
 
 function familiesOf(addresses: readonly Address[]): Family[] {

@@ -229,6 +229,12 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 	["a status that is none", check("type: http, expect: 99"), /"99" is not an HTTP status code/],
 	["half a byte", check("type: udp, send: 0x123"), /"0x123" is not 0x and pairs of hexadecimal digits/],
 	["an exec check without a command", check("type: exec"), /a check of type exec has no command/],
+	[
+		"a check without a port for a service of every port",
+		"vips: [{ name: w, addresses: 192.0.2.1, dscp: 1, services: [{ port: any, protocol: tcp, pool: front }] }]\n" +
+			"pools: { front: { reals: [], check: { interval: 1s, timeout: 1s, type: tcp } } }\n",
+		/the check of pool front needs a port: VIP w uses the pool for port any\n[\s\S]*port: 80/,
+	],
 	["fall 0", check("type: tcp, fall: 0"), /fall is not of the expected form/],
 ];
 

@@ -1,0 +1,79 @@
+/** exec: a program of the operator's; exit status 0 is the answer. It is told whom to ask, and asks in its own way. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { tosOfDscp } from "@l3dsr/packet";
+import type { Check } from "../../model/fleet.ts";
+import type { CheckFailure } from "./failure.ts";
+import type { CheckTarget } from "./targets.ts";
+
+type ExecCheck = Extract<Check, { readonly type: "exec" }>;
+
+/** Of what it prints, for the reason of a failure. */
+const OUTPUT_BYTES = 1024;
+
+export async function askExec(
+	target: CheckTarget,
+	{ command, timeoutMs }: ExecCheck,
+	{ signal }: { readonly signal: AbortSignal },
+): Promise<CheckFailure | undefined> {
+	const [program = "", ...args] = command;
+	// A process group of its own, so that what it has started ends with it.
+	const child = spawn(program, args, {
+		detached: true,
+		stdio: ["ignore", "pipe", "pipe"],
+		env: environmentOf(target),
+		cwd: "/",
+	});
+	return await new Promise((resolve) => {
+		let output = "";
+		let isLate = false;
+		const keep = (chunk: Buffer) => {
+			output = (output + chunk.toString("utf8")).slice(0, OUTPUT_BYTES);
+		};
+		child.stdout.on("data", keep);
+		child.stderr.on("data", keep);
+		const stop = () => {
+			isLate = true;
+			kill(child);
+		};
+		const end = (failure: CheckFailure | undefined) => {
+			clearTimeout(timer);
+			signal.removeEventListener("abort", stop);
+			child.stdout.destroy();
+			child.stderr.destroy();
+			resolve(failure);
+		};
+		const timer = setTimeout(stop, timeoutMs);
+		signal.addEventListener("abort", stop, { once: true });
+		child.once("error", ({ message }) => end({ kind: "not-started", detail: message }));
+		child.once("exit", (status, ended) => {
+			if (isLate) return end({ kind: "timeout", stage: "answer" });
+			// What it still wanted to say is in the pipes.
+			setImmediate(() => {
+				if (status === null) end({ kind: "killed", signal: ended ?? "a signal", output });
+				else end(status === 0 ? undefined : { kind: "exit", status, output });
+			});
+		});
+	});
+}
+
+function kill({ pid }: ChildProcess): void {
+	if (pid === undefined) return;
+	try {
+		process.kill(-pid, "SIGKILL");
+	} catch {
+		// It has ended by itself.
+	}
+}
+
+function environmentOf({ vip, address, real, pool, dscp, port }: CheckTarget): Record<string, string> {
+	return {
+		PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		L3DSR_VIP: vip.text,
+		L3DSR_REAL: address.text,
+		L3DSR_REAL_NAME: real,
+		L3DSR_POOL: pool,
+		L3DSR_DSCP: String(dscp),
+		L3DSR_TOS: String(tosOfDscp(dscp)),
+		...(port === undefined ? {} : { L3DSR_PORT: String(port) }),
+	};
+}
