@@ -11,8 +11,6 @@ import { hashBytes, mix32 } from "./hash.ts";
 export const RING_SLOTS = 65537;
 /** In a slot: nobody. A slot has 15 bits for its real. */
 export const NOBODY = 0x7fff;
-/** What a pool can have: each of so many still gets 16 slots. */
-export const MOST_REALS = 4096;
 
 /** A real server of one service, as far as its slots go. */
 export interface RingMember {

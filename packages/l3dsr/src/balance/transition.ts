@@ -2,7 +2,7 @@
  * What happens to slots that change: a slot in transition remembers the real that it had *before*, so that flows that
  * began there stay there until the drain is over (the idea of JET, CoNEXT 2021, applied to Maglev's slots).
  */
-import { MOST_REALS, NOBODY, RING_SLOTS } from "./maglev.ts";
+import { NOBODY, RING_SLOTS } from "./maglev.ts";
 
 /** In a slot of the ring: it is in transition. */
 export const IN_TRANSITION = 0x8000;
@@ -81,7 +81,7 @@ export function moveRing(
 /** 1 for each real that carries flows. */
 function aliveSet(carries: (real: number) => boolean): Uint8Array {
 	const alive = new Uint8Array(NOBODY + 1);
-	for (let real = 0; real < MOST_REALS; real++) if (carries(real)) alive[real] = 1;
+	for (let real = 0; real < NOBODY; real++) if (carries(real)) alive[real] = 1;
 	return alive;
 }
 

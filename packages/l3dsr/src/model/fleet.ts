@@ -125,6 +125,15 @@ export interface Fleet {
 export const POOL_DEFAULTS = { weight: 1, drainMs: 15 * 60_000, floor: 0.5 } as const;
 /** The largest weight: what a slot table of 65,537 places can tell apart for a hundred reals. */
 export const MOST_WEIGHT = 1000;
+/** What a pool can have: each of so many still gets 16 slots. */
+export const MOST_REALS = 4096;
+/**
+ * Services of a director, one for each address, protocol and port: their rings are one memory, of which the verifier lets a
+ * program address 512 MB (BPF_MAX_VAR_OFF), and which has room for half as many again.
+ */
+export const MOST_SERVICES = 2048;
+/** Real servers, once for each service that they are in: their tables are numbered with 20 bits, and leave room. */
+export const MOST_ENTRIES = 200_000;
 /** The longest drain: the memory of flows counts its ages in 16 bits of about a second. */
 export const MOST_DRAIN_MS = 12 * 3600_000;
 

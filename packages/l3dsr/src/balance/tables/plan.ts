@@ -3,6 +3,7 @@
  * and what has to be written. Pure: rings are computed where they are (ring-cache.ts), in the order that apply.ts has.
  */
 import { sameAddress } from "@l3dsr/packet";
+import { L3dsrError } from "../../errors.ts";
 import {
 	type BalancedReal,
 	type BalancedService,
@@ -12,7 +13,13 @@ import {
 	type ServiceKey,
 	seedOf,
 } from "../service.ts";
-import { type Capacity, FLOW_BITS_DEFAULT, FRAGMENT_BITS_DEFAULT, REASON_SLOTS } from "./layout.ts";
+import {
+	type Capacity,
+	FLOW_BITS_DEFAULT,
+	FRAGMENT_BITS_DEFAULT,
+	MOST_NUMBERS,
+	REASON_SLOTS,
+} from "./layout.ts";
 import type { RealEntry } from "./real-entry.ts";
 import { Allocator, isSameService, powerOfTwo, roomFor, type StandingService } from "./state.ts";
 import type { ServicePlace, VipRow } from "./vip-table.ts";
@@ -75,10 +82,19 @@ export function planTables(
 	let grow = capacityFor(wish, capacity);
 	let services = placeAll(wish, nowhere, grow, referred);
 	while (services === undefined) {
+		if (grow.reals * 2 > MOST_NUMBERS) throw tooMany();
 		grow = { ...grow, reals: grow.reals * 2 };
 		services = placeAll(wish, nowhere, grow, referred);
 	}
 	return { services, rows: rowsOf(wish, services, options), grow };
+}
+
+function tooMany(): L3dsrError {
+	return new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: `make tables for the director: they have room for ${MOST_NUMBERS} real servers, those that are leaving included`,
+		hint: "exchange the real servers in several steps, and wait for the drain in between",
+	});
 }
 
 /** Nowhere yet, in tables that are about to be made. */

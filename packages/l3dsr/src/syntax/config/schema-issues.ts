@@ -1,4 +1,5 @@
 /** What a zod schema finds wrong with a document, in words, at the place where it stands. */
+import { isScalar } from "yaml";
 import type * as z from "zod/mini";
 import { didYouMean } from "../suggest.ts";
 import type { ConfigDocument } from "./document.ts";
@@ -58,17 +59,47 @@ function reportIssue(document: ConfigDocument, issue: z.core.$ZodIssue, file: Fi
 			document.place(path),
 			hint === undefined ? {} : { hint },
 		);
-	} else {
+	} else if (issue.code === "invalid_key") {
 		document.report(
 			"CONFIG_BAD_VALUE",
-			`${what} is not of the expected form${expected(issue)}`,
+			`"${key}" is not a valid name, expected up to 63 letters, digits, ".", "_", ":" or "-"`,
+			document.placeOfKey(path.slice(0, -1), String(key)),
+		);
+	} else {
+		const takesList = key !== undefined && file.listValues.has(key);
+		document.report(
+			"CONFIG_BAD_VALUE",
+			isEmpty(document, path)
+				? `${what} is empty${takesList ? ", expected a value or a list of values" : expected(issue)}`
+				: `${what} is not of the expected form${takesList ? ", expected a value or a list of values" : expected(issue)}`,
 			document.place(path),
 		);
 	}
 }
 
+function isEmpty(document: ConfigDocument, path: readonly (string | number)[]): boolean {
+	const node = document.at(path);
+	if (isScalar(node)) return node.value === null || node.value === "";
+	return document.count(path) === 0 && document.keys(path).length === 0;
+}
+
+const EXPECTED: Readonly<Record<string, string>> = {
+	object: "a mapping of keys",
+	record: "a mapping of keys",
+	array: "a list",
+	string: "a text",
+	boolean: "true or false",
+};
+
 function expected(issue: z.core.$ZodIssue): string {
-	if (issue.code !== "invalid_type") return "";
-	const names: Record<string, string> = { object: "a mapping of keys", array: "a list", string: "a text" };
-	return `, expected ${names[issue.expected] ?? `a ${issue.expected}`}`;
+	switch (issue.code) {
+		case "invalid_type":
+			return `, expected ${EXPECTED[issue.expected] ?? `a ${issue.expected}`}`;
+		case "too_small":
+			return issue.origin === "string" ? "" : `, expected at least ${issue.minimum}`;
+		case "too_big":
+			return `, expected at most ${issue.maximum}`;
+		default:
+			return "";
+	}
 }

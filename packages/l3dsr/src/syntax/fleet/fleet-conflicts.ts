@@ -1,7 +1,15 @@
 /** What cannot stand together in one fleet, reported with both places. Pure. */
 import type { Address, Family } from "@l3dsr/packet";
 import type { Diagnostic, Position } from "../../errors.ts";
-import type { Fleet, FleetService, FleetVip, Pool } from "../../model/fleet.ts";
+import {
+	type Fleet,
+	type FleetService,
+	type FleetVip,
+	MOST_ENTRIES,
+	MOST_REALS,
+	MOST_SERVICES,
+	type Pool,
+} from "../../model/fleet.ts";
 import { sortDiagnostics } from "../config/document.ts";
 import { didYouMean } from "../suggest.ts";
 
@@ -22,7 +30,44 @@ export function fleetConflicts(fleet: Fleet, place: PlaceOf): Diagnostic[] {
 		...fleet.vips.flatMap((vip, index) => vipConflicts(vip, index, fleet, place)),
 		...realsThatAreVips(fleet, place),
 		...codeConflicts(fleet, place),
+		...tooMuch(fleet, place),
 	]);
+}
+
+/** More than a director's tables can hold. */
+function tooMuch({ vips, pools }: Fleet, place: PlaceOf): Diagnostic[] {
+	const tooManyReals = pools
+		.filter(({ reals }) => reals.length > MOST_REALS)
+		.map(({ name, reals }): Diagnostic => {
+			const message = `pool ${name} has ${reals.length} real servers, at most ${MOST_REALS} are balanced`;
+			const hint = "split the pool, and give each part a VIP";
+			return { code: "CONFIG_BAD_VALUE", message, position: place(["pools", name, "reals"]), hint };
+		});
+	const sizes = new Map(pools.map(({ name, reals }) => [name, reals.length]));
+	let services = 0;
+	let entries = 0;
+	for (const vip of vips) {
+		for (const { protocols, pool } of vip.services) {
+			const own = vip.addresses.length * protocols.length;
+			services += own;
+			entries += own * (sizes.get(pool) ?? 0);
+		}
+	}
+	const limits = [
+		[services, MOST_SERVICES, "services (one for each address, protocol and port)"],
+		[entries, MOST_ENTRIES, "real servers, each counted once for each service"],
+	] as const;
+	const hint = "port: any is one service for all ports; or split the fleet, and its directors";
+	const position = place(["vips"]);
+	return [
+		...tooManyReals,
+		...limits
+			.filter(([count, most]) => count > most)
+			.map(([count, most, what]): Diagnostic => {
+				const message = `the fleet has ${count} ${what}, and a director holds at most ${most}`;
+				return { code: "CONFIG_BAD_VALUE", message, position, hint };
+			}),
+	];
 }
 
 interface Placed {

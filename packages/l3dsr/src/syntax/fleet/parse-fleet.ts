@@ -29,6 +29,7 @@ import {
 	readPayload,
 	readPercentage,
 	readRealAddress,
+	readRequestPath,
 	readServicePort,
 	readStatus,
 	readWeight,
@@ -74,6 +75,7 @@ const SHAPE: FileShape = {
 		"drain",
 		"floor",
 		"send",
+		"path",
 	]),
 	listValues: new Set(["addresses", "protocol", "expect"]),
 };
@@ -246,7 +248,7 @@ class FleetReader {
 				return {
 					type,
 					...at,
-					path: text("path") ?? "/",
+					path: this.#values.one([...path, "path"], readRequestPath) ?? "/",
 					expect: this.#values.many([...path, "expect"], readStatus) ?? [DEFAULT_STATUS],
 					...(host === undefined ? {} : { host }),
 					...(type === "https" ? { verify: text("verify") !== "false" } : {}),

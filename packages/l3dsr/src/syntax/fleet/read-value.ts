@@ -1,5 +1,5 @@
 /** Single values of fleet.yaml: the text of a scalar in, the value or what is wrong with it out. */
-import { type Address, type Dscp, type Port, parseAddress } from "@l3dsr/packet";
+import { type Address, type Dscp, MAX_PORT, type Port, parseAddress } from "@l3dsr/packet";
 import { BALANCED_PROTOCOLS, type BalancedProtocol, MOST_DRAIN_MS, MOST_WEIGHT } from "../../model/fleet.ts";
 import { bad, good, type Reading, readDscp, readPort, reservedKind } from "../config/read-value.ts";
 
@@ -38,7 +38,8 @@ export function readPercentage(text: string): Reading<number> {
 /** A code for marked packets: not 0, which every unmarked packet has. */
 export function readCode(text: string): Reading<Dscp> {
 	const reading = readDscp(text);
-	if (!reading.ok || reading.value !== 0) return reading;
+	if (!reading.ok) return { ...reading, message: reading.message.replace("0-63", "1-63") };
+	if (reading.value !== 0) return reading;
 	return bad("DSCP 0 cannot stand for a VIP: unmarked packets have it", "choose 1-63", "CONFIG_DSCP_RANGE");
 }
 
@@ -56,8 +57,24 @@ export function readRealAddress(text: string): Reading<Address> {
 	return reserved === undefined ? good(address) : bad(`${text} is ${reserved}, not a real server's address`);
 }
 
+export const PATH_PATTERN = /^\/[!-~]*$/;
+
+/** The path of a request: what a client would write behind the host. */
+export function readRequestPath(text: string): Reading<string> {
+	if (PATH_PATTERN.test(text)) return good(text);
+	const start = text.startsWith("/") ? undefined : `write /${text}`;
+	return bad(`"${text}" is not the path of a request, expected / and printable ASCII without blanks`, start);
+}
+
 export function readServicePort(text: string): Reading<Port | "any"> {
-	return text === "any" ? good("any") : readPort(text);
+	if (text === "any") return good("any");
+	const port = readPort(text);
+	if (port.ok) return port;
+	const several = /^[0-9]+ *[-,:] *[0-9]+$/.test(text);
+	return bad(
+		`"${text}" is not a port, expected 1-${MAX_PORT} or any`,
+		several ? "give each port a service of its own, or use port: any" : undefined,
+	);
 }
 
 /** What a director can balance. */

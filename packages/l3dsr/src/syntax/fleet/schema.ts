@@ -14,7 +14,7 @@ import {
 	REAL_STATES,
 } from "../../model/fleet.ts";
 import { NAME_PATTERN } from "../config/read-value.ts";
-import { DURATION_PATTERN, PERCENTAGE_PATTERN } from "./read-value.ts";
+import { DURATION_PATTERN, PATH_PATTERN, PERCENTAGE_PATTERN } from "./read-value.ts";
 
 function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: unknown): T {
 	z.globalRegistry.add(schema, { description, ...(standard === undefined ? {} : { default: standard }) });
@@ -86,7 +86,7 @@ export const realSchema = z.strictObject({
 export const checkSchema = z.strictObject({
 	type: described(z.enum(CHECK_TYPES), "What is asked of each real server, through the VIP's path."),
 	port: described(z.optional(port()), "The port to check. Default: the port of each service."),
-	path: described(z.optional(matching(/^\/\S*$/)), "http, https: the path of the request.", "/"),
+	path: described(z.optional(matching(PATH_PATTERN)), "http, https: the path of the request.", "/"),
 	expect: described(
 		z.optional(z.union([between(100, 599), z.array(between(100, 599)).check(z.minLength(1)), z.string()])),
 		"http, https: the status code of a healthy answer, or a list. udp: how the answer must begin.",

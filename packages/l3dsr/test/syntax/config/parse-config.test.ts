@@ -241,7 +241,7 @@ hint: take ports away, or make it a service of its own`,
 	[
 		"a boolean in words",
 		"services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]",
-		`l3dsr.yaml:1:51: error[CONFIG_BAD_VALUE]: clear-dscp is not of the expected form, expected a boolean
+		`l3dsr.yaml:1:51: error[CONFIG_BAD_VALUE]: clear-dscp is not of the expected form, expected true or false
 1 | services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]
                                                       ^^^`,
 	],
@@ -289,7 +289,10 @@ const REFUSED: readonly (readonly [string, string])[] = [
 		"vip: 192.0.2.1, name: two words",
 		'"two words" is not a service name, expected up to 63 letters, digits, ".", "_", ":" or "-"',
 	],
-	["vip: 192.0.2.1, dscp: 1, ports: [80, { a: 1 }]", "ports is not of the expected form"],
+	[
+		"vip: 192.0.2.1, dscp: 1, ports: [80, { a: 1 }]",
+		"ports is not of the expected form, expected a value or a list of values",
+	],
 	["vip: 192.0.2.1, dscp: [1, 2]", "dscp is not of the expected form"],
 ];
 for (const [service, message] of REFUSED) {

@@ -116,7 +116,7 @@ test("takes an explicit empty list of VIPs, and nothing that is merely empty", (
 			/error\[CONFIG_MISSING\]: the fleet is empty[\s\S]*hint: write `vips: \[\]`/,
 		);
 	}
-	assert.match(problemsOf("vips:\n"), /vips is not of the expected form, expected a list/);
+	assert.match(problemsOf("vips:\n"), /vips is empty, expected a list/);
 	assert.match(problemsOf("pools: {}\n"), /vips is missing/);
 });
 
@@ -172,7 +172,11 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 		service("").replace("tcp", "sctp"),
 		/"sctp" cannot be balanced, expected tcp or udp/,
 	],
-	["an empty list of protocols", service("").replace("tcp", "[]"), /protocol is not of the expected form/],
+	[
+		"an empty list of protocols",
+		service("").replace("tcp", "[]"),
+		/protocol is empty, expected a value or a list of values/,
+	],
 	["a service without a pool", service("").replace("pool: front, ", ""), /pool is missing/],
 	[
 		"a pool that is not there",
@@ -180,7 +184,7 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 		/there is no pool frnt\n[\s\S]*did you mean front\?/,
 	],
 	["an unknown affinity", service("affinity: sticky"), /affinity cannot be "sticky", expected flow, source/],
-	["pools in a list", "vips: []\npools: []\n", /pools is not of the expected form, expected a/],
+	["pools in a list", "vips: []\npools: []\n", /pools is empty, expected a mapping of keys/],
 	["a pool name with blanks", "vips: []\npools: { 'a b': { reals: [] } }\n", /pools/],
 	["a pool without real servers", "vips: []\npools: { a: {} }\n", /reals is missing/],
 	["a real server without an address", real(""), /addresses is missing/],
@@ -225,7 +229,11 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 		check("type: tcp, path: /x"),
 		/a check of type tcp has no path[\s\S]*path belongs to http, https/,
 	],
-	["a path that is not absolute", check("type: http, path: healthz"), /path is not of the expected form/],
+	[
+		"a path that is not absolute",
+		check("type: http, path: healthz"),
+		/"healthz" is not the path of a request/,
+	],
 	["a status that is none", check("type: http, expect: 99"), /"99" is not an HTTP status code/],
 	["half a byte", check("type: udp, send: 0x123"), /"0x123" is not 0x and pairs of hexadecimal digits/],
 	["an exec check without a command", check("type: exec"), /a check of type exec has no command/],
@@ -256,7 +264,7 @@ test("reports every fault of a file at once, in its order", () => {
 	assert.deepEqual(
 		lines.filter((line) => line.includes("error[")).map((line) => line.replace(/^.*error/, "error")),
 		[
-			"error[CONFIG_DSCP_RANGE]: DSCP 64 is out of range, expected 0-63",
+			"error[CONFIG_DSCP_RANGE]: DSCP 64 is out of range, expected 1-63",
 			'error[CONFIG_BAD_VALUE]: echo cannot be "maybe", expected kernel, reply, server',
 			'error[CONFIG_BAD_VALUE]: "2" is not a percentage from 0% to 100%',
 		],
