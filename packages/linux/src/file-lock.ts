@@ -104,7 +104,7 @@ function open(path: string): number {
 	} catch (cause) {
 		if (errnoOfFileError(cause) === "ENXIO") throw notRegular(path, cause);
 		const reason = fileErrorText(cause);
-		const permission = /^(EACCES|EPERM|EROFS) /.test(reason);
+		const permission = /^(EACCES|EPERM) /.test(reason);
 		const full = /^(ENOSPC|EDQUOT) /.test(reason);
 		const folder = dirname(path);
 		throw new LinuxError(permission ? "PERMISSION" : "SYSCALL", `open lock file ${path}: ${reason}`, {
