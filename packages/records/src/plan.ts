@@ -2,8 +2,7 @@
 import * as z from "zod/mini";
 import { address, described, drift, flag, list, record, schema, text } from "./value.ts";
 
-const kind = () =>
-	described(text(), "guard, add-address, remove-address, relabel, resize, rules; there may be more.");
+const kind = () => described(text(), "guard, add-address, remove-address, resize, rules; there may be more.");
 const commands = () =>
 	described(list(text()), "One line for each thing that is done, as the command that does the same.");
 

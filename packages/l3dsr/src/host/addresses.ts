@@ -28,26 +28,30 @@ export interface InterfaceAddress {
 	readonly label?: string;
 	/** `host` for 127.0.0.1 and ::1, `global` for VIPs. */
 	readonly scope: string;
+	/** `l3dsr up` has put it there. */
+	readonly own?: true;
 }
 
 export interface AddressChange {
-	/** `relabel`: the kernel cannot; the address is made again, and stays local meanwhile. */
-	readonly kind: "add" | "remove" | "relabel";
+	readonly kind: "add" | "remove";
 	readonly address: Address;
 	/** The address alone (/32 or /128) where absent. */
 	readonly prefixLength?: number;
-	/** IPv4, to add or to have instead. */
+	/** IPv4, to add. */
 	readonly label?: string;
-	/** A prefix length at which the interface does not hold the address yet (`relabel`). */
-	readonly spareLength?: number;
+	/** To be known again as what `l3dsr up` has put there. */
+	readonly own?: true;
 }
+
+/** Who added an address, as the kernel remembers it: ours. Chosen by lot, as nobody assigns these numbers. */
+const OWN_PROTOCOL = 0x4c;
 
 /** Addresses of `lo` in the kernel's order. Throws LinuxError. */
 export function listLoopbackAddresses(): InterfaceAddress[] {
 	const { index } = interfaceByName("lo");
-	return listAddresses()
-		.filter((one) => one.index === index)
-		.map(interfaceAddress);
+	const held = listAddresses();
+	const isOwn = ownAddresses(held);
+	return held.filter((one) => one.index === index).map((one) => interfaceAddress(one, isOwn));
 }
 
 /** An interface and what it holds. */
@@ -70,7 +74,9 @@ export interface AddressedInterface {
 export function listInterfaceAddresses(): AddressedInterface[] {
 	using netlink = new Netlink();
 	const links = listInterfaces(netlink);
-	const held = Map.groupBy(listAddresses(netlink), ({ index }) => index);
+	const all = listAddresses(netlink);
+	const isOwn = ownAddresses(all);
+	const held = Map.groupBy(all, ({ index }) => index);
 	const names = new Map(links.map(({ index, name }) => [index, name]));
 	// A member of a VRF still receives by itself.
 	const vrfs = new Set<number>(links.filter(({ kind }) => kind === "vrf").map(({ index }) => index));
@@ -84,14 +90,29 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 			...(kind === undefined ? {} : { kind }),
 			...(linked === undefined ? {} : { linked }),
 			...(master === undefined || vrfs.has(master) ? {} : { port: true as const }),
-			addresses: (held.get(index) ?? []).map(interfaceAddress),
+			addresses: (held.get(index) ?? []).map((one) => interfaceAddress(one, isOwn)),
 		};
 	});
 }
 
-function interfaceAddress({ bytes, prefixLength, scope, label }: HeldAddress): InterfaceAddress {
-	const address = addressFromBytes(bytes);
-	return { address, prefixLength, scope, ...(label === undefined ? {} : { label }) };
+function interfaceAddress(held: HeldAddress, isOwn: (held: HeldAddress) => boolean): InterfaceAddress {
+	const { bytes, prefixLength, scope, label } = held;
+	return {
+		address: addressFromBytes(bytes),
+		prefixLength,
+		scope,
+		...(label === undefined ? {} : { label }),
+		...(isOwn(held) ? { own: true } : {}),
+	};
+}
+
+/**
+ * Which addresses are ours. Before Linux 5.18, which remembers who added an address (and says so of 127.0.0.1), they are
+ * known by how ours look: IPv4 by a label that is a number, IPv6 deprecated.
+ */
+function ownAddresses(all: readonly HeldAddress[]): (held: HeldAddress) => boolean {
+	if (all.some(({ protocol }) => protocol !== undefined)) return ({ protocol }) => protocol === OWN_PROTOCOL;
+	return ({ label, deprecated }) => (label === undefined ? deprecated : /^lo:[0-9]+$/.test(label));
 }
 
 /**
@@ -115,27 +136,24 @@ function applyChange(change: AddressChange, index: IfIndex, netlink: Netlink): v
 	const { address, label } = change;
 	const { bytes } = address;
 	const prefixLength = change.prefixLength ?? addressBits(address.family);
-	const remove = () => deleteAddress({ index, bytes, prefixLength }, netlink);
-	const add = () =>
-		addAddress(
-			address.family === "ipv4"
-				? { index, bytes, prefixLength, label: label ?? "lo" }
-				: // An address that nobody else can hold needs no duplicate address detection (it would be tentative,
-					// and not answer, for a second). Deprecated, it is never the source of what this host sends by itself.
-					{ index, bytes, prefixLength, noDad: true, preferredS: 0 },
-			netlink,
-		);
-	// While the address stands twice, taking one of the two away leaves its local route.
-	const spare = { index, bytes, prefixLength: change.spareLength ?? addressBits(address.family) - 1 };
-	if (change.kind === "relabel") addAddress({ ...spare, noPrefixRoute: true }, netlink);
-	if (change.kind !== "add") remove();
-	if (change.kind !== "remove") add();
-	if (change.kind === "relabel") deleteAddress(spare, netlink);
+	if (change.kind === "remove") {
+		deleteAddress({ index, bytes, prefixLength }, netlink);
+		return;
+	}
+	const owner = change.own === true ? { protocol: OWN_PROTOCOL } : {};
+	addAddress(
+		address.family === "ipv4"
+			? { index, bytes, prefixLength, label: label ?? "lo", ...owner }
+			: // An address that nobody else can hold needs no duplicate address detection (it would be tentative,
+				// and not answer, for a second). Deprecated, it is never the source of what this host sends by itself.
+				{ index, bytes, prefixLength, noDad: true, preferredS: 0, ...owner },
+		netlink,
+	);
 }
 
 function refusal({ kind, address }: AddressChange, error: unknown): unknown {
 	if (!(error instanceof SyscallError)) return error;
-	const what = `${kind} ${address.text} ${{ add: "to", remove: "from", relabel: "on" }[kind]} lo`;
+	const what = `${kind} ${address.text} ${{ add: "to", remove: "from" }[kind]} lo`;
 	const permission = error.errno === ERRNO.EPERM;
 	// What the kernel says to an IPv6 address where net.ipv6.conf.lo.disable_ipv6 is 1.
 	const ipv6 = error.errno === ERRNO.EACCES && address.family === "ipv6";

@@ -22,18 +22,28 @@ import { type ArpSender, sortAddresses, type VipGuard } from "../model/vip-guard
 export interface ObservedGuard {
 	/** VIPs that it remembers; none when the table is not there. */
 	readonly held: readonly Address[];
+	/** Those of them that were on `lo` before. */
+	readonly found: readonly Address[];
 	/** Absent: no table, or one that somebody has altered (then `altered`). */
 	readonly guard?: VipGuard;
 	/** The table is there and does not say what l3dsr writes. */
 	readonly altered: boolean;
 }
 
-export const NO_GUARD: ObservedGuard = Object.freeze({ held: [], altered: false });
+export const NO_GUARD: ObservedGuard = Object.freeze({ held: [], found: [], altered: false });
 
 const TABLE = { family: "arp", name: "l3dsr" } as const;
-const SETS = { held4: "ipv4_addr", held6: "ipv6_addr", silent4: "ipv4_addr" } as const;
+const SETS = {
+	held4: "ipv4_addr",
+	held6: "ipv6_addr",
+	found4: "ipv4_addr",
+	found6: "ipv6_addr",
+	silent4: "ipv4_addr",
+} as const;
 type SetName = keyof typeof SETS;
 const SET_NAMES = Object.keys(SETS) as SetName[];
+/** Tables that earlier builds made lack these, as long as nothing is in them. */
+const ADDED_LATER: ReadonlySet<SetName> = new Set(["found4", "found6"]);
 const CHAINS = ["input", "output"] as const;
 /** Somebody else may take the table, or an element of it, away between our look and our change. */
 const ATTEMPTS = 4;
@@ -91,6 +101,9 @@ export function planGuardChange(desired: VipGuard | undefined, observed: Observe
 	const after = elementsOf(desired);
 	return SET_NAMES.flatMap((name) => [
 		...elementCommand("delete elements", name, without(before[name], after[name])),
+		...(ADDED_LATER.has(name) && before[name].length === 0 && after[name].length > 0
+			? [{ do: "add set", table: TABLE, set: setOf(name) } as const]
+			: []),
 		...elementCommand("add elements", name, without(after[name], before[name])),
 	]);
 }
@@ -117,10 +130,16 @@ function setOf(name: SetName): SetSpec {
 	return { name, key: { type: dataType(SETS[name]) } };
 }
 
-function elementsOf({ held, silent }: VipGuard): Readonly<Record<SetName, readonly Address[]>> {
+function elementsOf({ held, found, silent }: VipGuard): Readonly<Record<SetName, readonly Address[]>> {
 	const of = (addresses: readonly Address[], family: string) =>
 		addresses.filter((address) => address.family === family);
-	return { held4: of(held, "ipv4"), held6: of(held, "ipv6"), silent4: of(silent, "ipv4") };
+	return {
+		held4: of(held, "ipv4"),
+		held6: of(held, "ipv6"),
+		found4: of(found, "ipv4"),
+		found6: of(found, "ipv6"),
+		silent4: of(silent, "ipv4"),
+	};
 }
 
 function elementCommand(
@@ -190,14 +209,15 @@ export function decodeGuard(contents: TableContents): ObservedGuard {
 		return (set?.elements ?? []).flatMap(({ key }) => (key === undefined ? [] : [addressFromBytes(key)]));
 	};
 	const held = sortAddresses([...elements("held4"), ...elements("held6")]);
+	const found = sortAddresses([...elements("found4"), ...elements("found6")]);
 	const senders = contents.rules
 		.filter(({ chain }) => chain === "output")
 		.slice(0, -1)
 		.flatMap((rule) => decodeSender(rule) ?? []);
-	const guard: VipGuard = { held, silent: sortAddresses(elements("silent4")), senders };
+	const guard: VipGuard = { held, found, silent: sortAddresses(elements("silent4")), senders };
 	// Whatever was understood, written again, must be what stands there: then nothing else does.
 	const intact = sameValue(shapeOf(contents.chains, contents.rules), shapeOf(INTACT_CHAINS, rulesOf(guard)));
-	return intact ? { held, guard, altered: false } : { held, altered: true };
+	return intact ? { held, found, guard, altered: false } : { held, found, altered: true };
 }
 
 const INTACT_CHAINS = CHAINS.map((hook) => ({

@@ -19,10 +19,6 @@ export function describeStep(step: Step, { insert = false }: { readonly insert?:
 			return [addressCommand("add", step.entry)];
 		case "remove-address":
 			return [addressCommand("remove", step.entry)];
-		case "relabel": {
-			const { address, label } = step.entry;
-			return [`label ${address.text} on lo ${step.label} instead of ${label ?? "none"}`];
-		}
 		case "resize": {
 			const { address, prefixLength } = step.entry;
 			return [`make ${address.text} on lo a /${step.prefixLength} instead of a /${prefixLength}`];

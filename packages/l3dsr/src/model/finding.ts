@@ -4,7 +4,6 @@ import type { Rule } from "./rule.ts";
 export type FindingKind =
 	| "address-missing"
 	| "address-superfluous"
-	| "label"
 	| "rule-missing"
 	| "rule-superfluous"
 	| "rule-duplicate"

@@ -17,8 +17,10 @@ export interface ArpSender {
 }
 
 export interface VipGuard {
-	/** VIPs of both families that `up` put on `lo`, or found there and took over; IPv4 first, sorted. */
+	/** VIPs of both families that `up` looks after; IPv4 first, sorted. */
 	readonly held: readonly Address[];
+	/** Those of them that `up` found on `lo`: they are somebody else's, and stay when their service goes. Sorted. */
+	readonly found: readonly Address[];
 	/** Those of IPv4 that no other interface of the host holds: nobody hears of them by ARP. Sorted. */
 	readonly silent: readonly Address[];
 	readonly senders: readonly ArpSender[];
@@ -33,8 +35,15 @@ export interface LinkAddress {
 	readonly bridge?: true;
 }
 
-/** The guard of these VIPs on a host whose interfaces (but `lo`) have these addresses. Without VIPs: none. */
-export function guardFor(vips: readonly Address[], links: readonly LinkAddress[]): VipGuard | undefined {
+/**
+ * The guard of these VIPs, of which `found` were on `lo` before, on a host whose interfaces (but `lo`) have these
+ * addresses. Without VIPs: none.
+ */
+export function guardFor(
+	vips: readonly Address[],
+	links: readonly LinkAddress[],
+	found: readonly Address[] = [],
+): VipGuard | undefined {
 	const held = sortAddresses(vips);
 	if (held.length === 0) return undefined;
 	const silent = held.filter(
@@ -60,7 +69,7 @@ export function guardFor(vips: readonly Address[], links: readonly LinkAddress[]
 		const [first] = own;
 		return first === undefined ? subnets : [...subnets, { interface: name, sender: first.address }];
 	});
-	return { held, silent, senders: silent.length === 0 ? [] : senders };
+	return { held, found: sortAddresses(found), silent, senders: silent.length === 0 ? [] : senders };
 }
 
 /**

@@ -2,8 +2,9 @@
  * What `l3dsr up` and `down` make of a host: from the host as it is and the services that it should have, the
  * host as it should be. Pure.
  *
- * What is ours: rules that carry a service's signature, and the VIPs that the guard remembers. Everything
- * else stays as it is, but for two things: the rule that dsrctl makes for the same VIP and code is taken
+ * What is ours: rules that carry a service's signature, and the VIPs that up has put on lo, as the guard and the
+ * addresses themselves remember. Everything else stays as it is, a VIP that was on lo before with its label and its
+ * prefix too, but for two things: the rule that dsrctl makes for the same VIP and code is taken
  * over, and what is no longer configured here but in dsr.conf is handed back to it. So a service moves
  * between the two files without a moment in which nobody rewrites for it.
  */
@@ -35,22 +36,21 @@ export function desiredHost(observed: HostState, wish: Wish): Required<Omit<Desi
 		ruleset.entries.some(
 			({ rule }) => signatureOf(rule) === undefined && sameAddress(rule.target.daddr, address),
 		);
-	const released = new Set(
-		observed.guard.held
-			.filter((address) => !vips.has(address.text) && !needed(address))
-			.map(({ text }) => text),
-	);
+	const ownership = new Ownership(observed);
+	const found = [...vips.values()].filter((vip) => ownership.wasThereBefore(vip));
+	const stays = new Set(found.map(({ text }) => text));
 	const addresses = observed.addresses.filter((entry) => {
-		if (isStandardLoopback(entry)) return true;
-		if (vips.has(entry.address.text)) return fitsVip(entry);
-		return !released.has(entry.address.text);
+		const { text } = entry.address;
+		if (isStandardLoopback(entry) || stays.has(text)) return true;
+		if (vips.has(text)) return isAlone(entry);
+		return !ownership.isOurs(entry) || needed(entry.address);
 	});
 	const present = new Set(addresses.map(({ address }) => address.text));
 	for (const vip of vips.values()) {
-		// One that is there under no label gets one; whatever else holds the VIP goes.
-		if (!present.has(vip.text)) addresses.push(vipOnLoopback(vip, [...observed.addresses, ...addresses]));
+		if (present.has(vip.text)) continue;
+		addresses.push({ ...vipOnLoopback(vip, [...observed.addresses, ...addresses]), own: true });
 	}
-	const guard = guardFor([...vips.values()], observed.links);
+	const guard = guardFor([...vips.values()], observed.links, found);
 	const settled = guard && settledGuard(observed.guard.guard, guard, bystanders(observed, wish, ruleset));
 	return { ruleset, addresses, guard: settled ?? "none" };
 }
@@ -132,10 +132,40 @@ function sameChain(a: Rule, b: Rule): boolean {
 	return chainKey(a) === chainKey(b);
 }
 
-/** On `lo` as a VIP should be: alone in its prefix, and IPv4 with a label of its own. */
-function fitsVip({ address, prefixLength, label }: LoopbackAddress): boolean {
-	if (prefixLength !== addressBits(address.family)) return false;
-	return address.family === "ipv6" || (label !== undefined && /^lo:[0-9]+$/.test(label));
+/** Who has put the addresses of `lo` there. */
+class Ownership {
+	readonly #held: ReadonlySet<string>;
+	readonly #found: ReadonlySet<string>;
+	/** Addresses that carry our mark, and those that do not. */
+	readonly #marked: ReadonlySet<string>;
+	readonly #others: ReadonlySet<string>;
+
+	constructor({ guard, addresses }: HostState) {
+		const textsOf = (of: readonly Address[]) => new Set(of.map(({ text }) => text));
+		const [marked, others] = [true, false].map((ours) =>
+			addresses.filter(({ own }) => (own === true) === ours).map(({ address }) => address),
+		);
+		this.#held = textsOf(guard.held);
+		this.#found = textsOf(guard.found);
+		this.#marked = textsOf(marked ?? []);
+		this.#others = textsOf(others ?? []);
+	}
+
+	/** The VIP was on `lo` when `up` first looked after it. */
+	wasThereBefore({ text }: Address): boolean {
+		if (this.#marked.has(text) || !this.#others.has(text)) return false;
+		return !this.#held.has(text) || this.#found.has(text);
+	}
+
+	/** `up` has put it there. The mark of the address says so too where somebody has flushed the guard. */
+	isOurs({ address: { text }, own }: LoopbackAddress): boolean {
+		return own === true || (this.#held.has(text) && !this.#found.has(text));
+	}
+}
+
+/** On `lo` as a VIP should be: alone in its prefix. */
+function isAlone({ address, prefixLength }: LoopbackAddress): boolean {
+	return prefixLength === addressBits(address.family);
 }
 
 /** A service that stands twice, in l3dsr.yaml and in an included file, needs its rules once: the first. */

@@ -42,11 +42,6 @@ function stepDrift(
 			return [
 				{ kind: "address-missing", object: `${step.entry.address.text} on lo`, problem: "is not there" },
 			];
-		case "relabel": {
-			const object = `${step.entry.address.text} on lo`;
-			const problem = `has the label ${step.entry.label ?? "of none"}, not one of its own (lo:N)`;
-			return [{ kind: "label", object, problem }];
-		}
 		case "resize":
 		case "remove-address": {
 			const { address, prefixLength } = step.entry;

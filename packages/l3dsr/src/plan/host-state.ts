@@ -19,6 +19,7 @@ export interface HostState {
 	readonly addresses: readonly LoopbackAddress[];
 	readonly guard: {
 		readonly held: readonly Address[];
+		readonly found: readonly Address[];
 		readonly guard?: VipGuard;
 		readonly altered: boolean;
 	};

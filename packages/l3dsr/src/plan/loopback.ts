@@ -7,13 +7,13 @@ export interface LoopbackAddress {
 	readonly prefixLength: number;
 	/** IPv4 only: `lo:1`, or `lo` where none was given. */
 	readonly label?: string;
+	/** `l3dsr up` has put it there. */
+	readonly own?: true;
 }
 
 export type LoopbackStep =
 	| { readonly kind: "add-address"; readonly entry: LoopbackAddress }
 	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
-	/** The kernel cannot rename a label; the VIP stays local all the while. */
-	| { readonly kind: "relabel"; readonly entry: LoopbackAddress; readonly label: string }
 	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
 	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number };
 
@@ -59,9 +59,6 @@ export function planLoopback(
 		const other = old === undefined ? observed.find((one) => isResized(one, entry)) : undefined;
 		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
 		else if (old === undefined) added.push({ kind: "add-address", entry });
-		else if (old.label !== entry.label && entry.label !== undefined) {
-			remade.push({ kind: "relabel", entry: old, label: entry.label });
-		}
 	}
 	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
 	const after = observed

@@ -45,7 +45,8 @@ function withLeaving(
 	leaving: readonly Address[],
 	{ guard, links }: HostState,
 ): VipGuard | undefined {
-	const all = guardFor([...(desired?.held ?? []), ...leaving], links);
+	const found = guard.found.filter((vip) => leaving.some((one) => sameAddress(one, vip)));
+	const all = guardFor([...(desired?.held ?? []), ...leaving], links, [...(desired?.found ?? []), ...found]);
 	const staying = [desired?.senders, guard.guard?.senders].find((one) => one !== undefined && one.length > 0);
 	return all === undefined || staying === undefined ? all : { ...all, senders: staying };
 }

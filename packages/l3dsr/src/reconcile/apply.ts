@@ -1,9 +1,7 @@
 /** Makes the steps of a plan. */
-import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import type { AddressChange } from "../host/addresses.ts";
 import { NO_GUARD } from "../host/vip-guard.ts";
 import type { Step } from "../plan/host-state.ts";
-import type { LoopbackAddress } from "../plan/loopback.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { Plan } from "./target.ts";
 
@@ -21,14 +19,16 @@ export async function applyPlan(
 		if (changes.length > 0) await host.changeLoopback(changes);
 	};
 	for (const step of steps) {
-		const changes = addressChanges(step, observed.state.addresses);
+		const changes = addressChanges(step);
 		if (changes.length === 0) await flush();
 		onStep(step);
 		waiting.push(...changes);
 		if (step.kind === "guard") {
 			await host.applyGuard(step.guard, guard);
 			guard =
-				step.guard === undefined ? NO_GUARD : { held: step.guard.held, guard: step.guard, altered: false };
+				step.guard === undefined
+					? NO_GUARD
+					: { held: step.guard.held, found: step.guard.found, guard: step.guard, altered: false };
 		}
 		if (step.kind === "rules") await observed.snapshot.change(assignment);
 		if (step.kind === "director") await observed.director.change(desired.director ?? "none");
@@ -36,7 +36,7 @@ export async function applyPlan(
 	await flush();
 }
 
-function addressChanges(step: Step, present: readonly LoopbackAddress[]): AddressChange[] {
+function addressChanges(step: Step): AddressChange[] {
 	switch (step.kind) {
 		case "add-address":
 			return [{ kind: "add", ...step.entry }];
@@ -45,26 +45,9 @@ function addressChanges(step: Step, present: readonly LoopbackAddress[]): Addres
 		case "resize":
 			return [
 				{ kind: "remove", ...step.entry },
-				{ kind: "add", ...step.entry, prefixLength: step.prefixLength },
-			];
-		case "relabel":
-			return [
-				{
-					kind: "relabel",
-					...step.entry,
-					label: step.label,
-					spareLength: spareLength(step.entry.address, present),
-				},
+				{ kind: "add", ...step.entry, prefixLength: step.prefixLength, own: true },
 			];
 		default:
 			return [];
 	}
-}
-
-/** The longest prefix length, but the address's own, at which it is not there. */
-function spareLength(address: Address, present: readonly LoopbackAddress[]): number {
-	const taken = present.filter((entry) => sameAddress(entry.address, address));
-	let length = addressBits(address.family) - 1;
-	while (taken.some(({ prefixLength }) => prefixLength === length)) length--;
-	return length;
 }

@@ -137,6 +137,7 @@ function somethingLeaves(startable: readonly Service[], { state }: ObservedHost)
 	const names = new Set(startable.map(({ name }) => name));
 	return (
 		state.guard.held.some(({ text }) => !vips.has(text)) ||
+		state.addresses.some(({ address, own }) => own === true && !vips.has(address.text)) ||
 		state.rules.some(({ rule }) => {
 			const signature = signatureOf(rule);
 			return signature !== undefined && !(names.has(signature) && vips.has(rule.target.daddr.text));

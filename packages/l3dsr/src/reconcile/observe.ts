@@ -51,9 +51,9 @@ export async function observeHost(
 }
 
 /** IPv6 has no labels. */
-function withoutIpv6Label({ address, prefixLength, label }: LoopbackAddress): LoopbackAddress {
+function withoutIpv6Label({ address, prefixLength, label, own }: LoopbackAddress): LoopbackAddress {
 	const labelled = label !== undefined && address.family === "ipv4";
-	return { address, prefixLength, ...(labelled ? { label } : {}) };
+	return { address, prefixLength, ...(labelled ? { label } : {}), ...(own === true ? { own } : {}) };
 }
 
 function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[] {

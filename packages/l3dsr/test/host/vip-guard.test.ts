@@ -68,7 +68,13 @@ test("a guard that somebody has altered is seen as that, still knows its VIPs, a
 test("a guard of version 0.1.0, which wrote it with nft(8), is read as what it is", () => {
 	const guard = guardFor(VIPS, LINKS);
 	run("sh", "-c", `nft -f - <<'END'\n${OF_VERSION_0_1_0}END`);
-	assert.deepEqual(observeGuard(), { held: guard?.held, guard, altered: false });
+	assert.deepEqual(observeGuard(), { held: guard?.held, found: [], guard, altered: false });
+	// It learns which VIPs were on lo before without being made again.
+	const found = guardFor(VIPS, LINKS, VIPS.slice(1));
+	applyGuard(found, observeGuard());
+	assert.deepEqual(observeGuard(), { held: guard?.held, found: found?.found, guard: found, altered: false });
+	applyGuard(guard, observeGuard());
+	assert.deepEqual(observeGuard().guard, guard);
 	run("nft", "delete table arp l3dsr");
 });
 

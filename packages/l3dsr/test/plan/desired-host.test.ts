@@ -35,7 +35,7 @@ const EMPTY: HostState = {
 	rules: [],
 	findings: [],
 	addresses: STANDARD,
-	guard: { held: [], altered: false },
+	guard: { held: [], found: [], altered: false },
 	links: LINKS,
 };
 
@@ -53,8 +53,8 @@ function applyStep(state: HostState, step: Step): HostState {
 				...state,
 				guard:
 					step.guard === undefined
-						? { held: [], altered: false }
-						: { held: step.guard.held, guard: step.guard, altered: false },
+						? { held: [], found: [], altered: false }
+						: { held: step.guard.held, found: step.guard.found, guard: step.guard, altered: false },
 			};
 		case "rules":
 			return {
@@ -79,14 +79,7 @@ function applyStep(state: HostState, step: Step): HostState {
 			return {
 				...state,
 				addresses: state.addresses.map((entry) =>
-					sameValue(entry, step.entry) ? { ...entry, prefixLength: step.prefixLength } : entry,
-				),
-			};
-		case "relabel":
-			return {
-				...state,
-				addresses: state.addresses.map((entry) =>
-					sameValue(entry, step.entry) ? { ...entry, label: step.label } : entry,
+					sameValue(entry, step.entry) ? { ...entry, prefixLength: step.prefixLength, own: true } : entry,
 				),
 			};
 	}
@@ -179,22 +172,41 @@ test("a VIP keeps its address as long as somebody else's rule rewrites to it", (
 	assert(holds(up(shared, wish([])).after, "192.0.2.1"));
 });
 
-test("a lost label and a wrong prefix are mended without a moment in which the VIP is not local", () => {
+test("a VIP that was on lo before keeps its label and prefix, while it is served and afterwards", () => {
 	const bare: LoopbackAddress = { address: address("192.0.2.1"), prefixLength: 32, label: "lo" };
 	const wide: LoopbackAddress = { address: address("192.0.2.2"), prefixLength: 24, label: "lo:1" };
 	const state = { ...EMPTY, addresses: [...STANDARD, bare, wide] };
-	const { steps, after } = up(state, wish([service("192.0.2.1"), service("192.0.2.2")]));
+	const services = [service("192.0.2.1"), service("192.0.2.2"), service("192.0.2.3")];
+	const { steps, after } = up(state, wish(services));
 	assert.deepEqual(
 		steps.map(({ kind }) => kind),
-		["guard", "add-address", "relabel", "remove-address"],
+		["guard", "add-address"],
 	);
+	assert.deepEqual(up(after, wish(services)).steps, []);
+	assert.deepEqual(up(after, wish([])).after, state);
+});
+
+test("what up has put on lo is taken away, also when the guard that remembers it was flushed", () => {
+	const { after } = up(EMPTY, wish([service("192.0.2.1"), service("2001:db8::1")]));
+	const flushed = { ...after, guard: EMPTY.guard };
+	assert.deepEqual(up(flushed, wish([])).after.addresses, STANDARD);
+	const again = up(flushed, wish([service("192.0.2.1"), service("2001:db8::1")]));
+	assert.deepEqual(again.after, after);
+});
+
+test("a wider prefix that somebody has added to a VIP of up's is taken away", () => {
+	const { after } = up(EMPTY, wish([service("192.0.2.1"), service("2001:db8::1")]));
+	const [six] = after.addresses.filter(({ address: { text } }) => text === "2001:db8::1");
+	assert(six !== undefined);
+	const wide: LoopbackAddress = { address: address("192.0.2.1"), prefixLength: 24, label: "lo" };
+	const { own: _, ...theirs } = { ...six, prefixLength: 64 };
+	const meddled = { ...after, addresses: [...after.addresses.filter((one) => one !== six), theirs, wide] };
+	const { steps, after: mended } = up(meddled, wish([service("192.0.2.1"), service("2001:db8::1")]));
 	assert.deepEqual(
-		after.addresses.slice(2).map(({ prefixLength, label }) => [prefixLength, label]),
-		[
-			[32, "lo:2"],
-			[32, "lo:3"],
-		],
+		steps.map(({ kind }) => kind),
+		["resize", "remove-address"],
 	);
+	assert.deepEqual(new Set(mended.addresses), new Set(after.addresses));
 });
 
 const VIPS = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"];
@@ -242,10 +254,15 @@ const arbitraryEntry: fc.Arbitrary<LoopbackAddress> = fc
 		vip: fc.constantFrom(...VIPS, "198.51.100.1"),
 		narrower: fc.constantFrom(0, 0, 0, 1, 8),
 		label: fc.constantFrom("lo", "lo:1", "lo:2", "lo:old"),
+		own: fc.boolean(),
 	})
-	.map(({ vip, narrower, label }) => {
+	.map(({ vip, narrower, label, own }) => {
 		const parsed = address(vip);
-		const bare = { address: parsed, prefixLength: addressBits(parsed.family) - narrower };
+		const bare = {
+			address: parsed,
+			prefixLength: addressBits(parsed.family) - narrower,
+			...(own ? { own } : {}),
+		};
 		return parsed.family === "ipv6" ? bare : { ...bare, label };
 	});
 const arbitraryState: fc.Arbitrary<HostState> = fc
@@ -260,18 +277,20 @@ const arbitraryState: fc.Arbitrary<HostState> = fc
 				family === "ipv6" ? text : `${text}/${prefixLength}`,
 		}),
 		held: fc.subarray(VIPS),
+		found: fc.subarray(VIPS),
 		guard: fc.constantFrom("intact", "altered", "stale"),
 	})
-	.map(({ rules, findings, entries, held, guard }) => {
-		const whole = guardFor(held.map(address), guard === "stale" ? [] : LINKS);
+	.map(({ rules, findings, entries, held, found: before, guard }) => {
+		const found = before.filter((vip) => held.includes(vip)).map(address);
+		const whole = guardFor(held.map(address), guard === "stale" ? [] : LINKS, found);
 		return {
 			rules: rules.map((rule, index) => ({ rule, ordinal: index, counters: ZERO_COUNTERS })),
 			findings,
 			addresses: [...STANDARD, ...entries],
 			guard:
 				whole === undefined || guard === "altered"
-					? { held: held.map(address), altered: guard === "altered" }
-					: { held: whole.held, guard: whole, altered: false },
+					? { held: held.map(address), found, altered: guard === "altered" }
+					: { held: whole.held, found: whole.found, guard: whole, altered: false },
 			links: LINKS,
 		};
 	});
@@ -305,6 +324,22 @@ test("property: the steps lead from any host to the one desired, and then there 
 	);
 });
 
+test("property: addresses that up has not put on lo stay as they are, whatever comes and goes", () => {
+	fc.assert(
+		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
+			const { held, found } = state.guard;
+			const isOurs = ({ address: { text }, own }: LoopbackAddress): boolean =>
+				own === true || (held.some((vip) => vip.text === text) && !found.some((vip) => vip.text === text));
+			const ours = new Set(state.addresses.filter(isOurs).map(({ address: { text } }) => text));
+			const theirs = state.addresses.filter(({ address: { text } }) => !ours.has(text));
+			const { after } = up(state, wanted);
+			for (const entry of theirs) assert(after.addresses.some((one) => sameValue(one, entry)));
+			const { after: down } = up(after, wish([]));
+			for (const entry of theirs) assert(down.addresses.some((one) => sameValue(one, entry)));
+		}),
+	);
+});
+
 test("property: stopped after any step, the next up leads to the same services, and no own rule lacks its VIP", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
@@ -331,16 +366,11 @@ test("property: stopped after any step, the next up leads to the same services, 
 	);
 });
 
-test("property: what is not ours and stands in nobody's way is not touched", () => {
+test("property: rules that are not ours and stand in nobody's way are not touched", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
 			const { after } = up(state, wanted);
 			const vips = wanted.services.map(({ vip }) => vip.text);
-			const held = state.guard.held.map(({ text }) => text);
-			for (const entry of state.addresses) {
-				if (vips.includes(entry.address.text) || held.includes(entry.address.text)) continue;
-				assert(after.addresses.some((one) => sameValue(one, entry)));
-			}
 			for (const { rule, ordinal } of state.rules) {
 				if (signatureOf(rule) !== undefined || vips.includes(rule.target.daddr.text)) continue;
 				assert(after.rules.some((one) => one.ordinal === ordinal && sameValue(one.rule, rule)));

@@ -122,7 +122,6 @@ function applyAddresses(
 		);
 		if (step.kind === "add-address") held.push(entry);
 		else if (step.kind === "remove-address") held.splice(at, 1);
-		else if (step.kind === "relabel") held[at] = { ...entry, label: step.label };
 		else held[at] = { ...entry, prefixLength: step.prefixLength };
 	}
 	return held;
@@ -130,7 +129,7 @@ function applyAddresses(
 
 /** A host of which nothing else is observed. */
 function stateOf(parts: ServiceParts): HostState {
-	return { ...parts, findings: [], guard: { held: [], altered: false }, links: [] };
+	return { ...parts, findings: [], guard: { held: [], found: [], altered: false }, links: [] };
 }
 
 function stepsBetween(observed: ServiceParts, desired: DesiredParts): Step[] {
@@ -304,7 +303,7 @@ test("an address is removed before those that stand in its subnet's first place"
 	);
 });
 
-test("an address with another label is relabelled, and an IPv6 address at another prefix length resized", () => {
+test("an address keeps its label, and an IPv6 address at another prefix length is resized", () => {
 	const four = { address: address("192.0.2.1"), prefixLength: 32 };
 	const six = { address: address("2001:db8::1"), prefixLength: 64 };
 	assert.deepEqual(
@@ -316,10 +315,7 @@ test("an address with another label is relabelled, and an IPv6 address at anothe
 			],
 		),
 		{
-			before: [
-				{ kind: "relabel", entry: { ...four, label: "lo" }, label: "lo:1" },
-				{ kind: "resize", entry: six, prefixLength: 128 },
-			],
+			before: [{ kind: "resize", entry: six, prefixLength: 128 }],
 			after: [],
 		},
 	);

@@ -17,7 +17,7 @@ import {
 
 /** struct ifaddrmsg. */
 const IFADDRMSG = new Layout({ family: "u8", prefixLength: "u8", flags: "u8", scope: "u8", index: "u32" });
-const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, CACHEINFO: 6, FLAGS: 8 } as const;
+const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, CACHEINFO: 6, FLAGS: 8, PROTO: 11 } as const;
 /** struct ifa_cacheinfo: lifetimes in seconds, time stamps in hundredths. */
 const IFA_CACHEINFO = new Layout({ preferred: "u32", valid: "u32", created: "u32", updated: "u32" });
 const FOR_EVER = 0xffffffff;
@@ -56,6 +56,11 @@ export interface HeldAddress {
 	readonly duplicate: boolean;
 	/** No route to its subnet was made for it. */
 	readonly noPrefixRoute: boolean;
+	/**
+	 * Who added it (`proto` of ip-address(8), Linux 5.18): 1-3 the kernel itself, others as programs agree; absent where
+	 * nobody has said.
+	 */
+	readonly protocol?: number;
 	/** Seconds that are left; Infinity for an address that does not expire. */
 	readonly preferredS: number;
 	readonly validS: number;
@@ -74,6 +79,8 @@ export interface NewAddress {
 	readonly noDad?: boolean;
 	/** Makes no route to the subnet. */
 	readonly noPrefixRoute?: boolean;
+	/** 4-255: remembered with the address (Linux 5.18; older kernels forget it). */
+	readonly protocol?: number;
 	/** Seconds; 0 makes it deprecated: the kernel does not choose it as a source (IPv6). Default: for ever. */
 	readonly preferredS?: number;
 	/** Seconds. Default: for ever. */
@@ -130,6 +137,7 @@ function change(address: NewAddress, flags: number, verb: string, netlink: Netli
 			[IFA.ADDRESS, local],
 			[IFA.LABEL, label === undefined ? undefined : textValue(label)],
 			[IFA.FLAGS, ifaFlags === 0 ? undefined : u32Value(ifaFlags)],
+			[IFA.PROTO, address.protocol === undefined ? undefined : Uint8Array.of(address.protocol)],
 			[
 				IFA.CACHEINFO,
 				limited
@@ -158,6 +166,7 @@ export function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 	if (bytes === undefined) return [];
 	const label = textAttribute(attributes, IFA.LABEL);
 	const flags = u32Attribute(attributes, IFA.FLAGS) ?? fixed.flags;
+	const protocol = attributes.get(IFA.PROTO)?.[0] ?? 0;
 	const times = IFA_CACHEINFO.decode(
 		attributes.get(IFA.CACHEINFO) ?? IFA_CACHEINFO.encode({ preferred: FOR_EVER, valid: FOR_EVER }),
 	);
@@ -174,6 +183,7 @@ export function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 			tentative: (flags & IFA_F.TENTATIVE) !== 0,
 			duplicate: (flags & IFA_F.DADFAILED) !== 0,
 			noPrefixRoute: (flags & IFA_F.NOPREFIXROUTE) !== 0,
+			...(protocol === 0 ? {} : { protocol }),
 			preferredS: seconds(times.preferred),
 			validS: seconds(times.valid),
 		},

@@ -1,8 +1,9 @@
 /** What up and down do once they know what the host should be. */
 
+import { type Address, sameAddress } from "@l3dsr/packet";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import type { DatapathSettings } from "../../model/configuration.ts";
-import type { Step } from "../../plan/host-state.ts";
+import type { HostState, Step } from "../../plan/host-state.ts";
 import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
@@ -25,6 +26,12 @@ export interface ChangeOptions {
 	readonly wait: number;
 	/** Said when there is nothing to do, of so many services. */
 	readonly settled: (services: number) => string;
+}
+
+/** VIPs that lose their service, and that `up` has not put on `lo`. */
+function stayingVips({ guard }: HostState, { guard: desired }: ConfiguredHost): readonly Address[] {
+	const held = desired === "none" ? [] : desired.held;
+	return guard.found.filter((vip) => !held.some((one) => sameAddress(one, vip)));
 }
 
 /**
@@ -58,6 +65,9 @@ export async function change(
 		}
 		if (steps.length === 0) stdout.write(`${options.settled(wish.services.length)}\n`);
 		for (const one of stopped) stdout.write(stoppedText(stoppedRecord(one)));
+		for (const { text } of stayingVips(observed.state, desired)) {
+			stdout.write(`${text} stays on lo, where it was before l3dsr up\n`);
+		}
 	};
 	if (options.dryRun === true) {
 		for (const plan of await explaining(() => rehearse(host, datapath, [target]))) {

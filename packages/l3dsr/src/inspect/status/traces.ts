@@ -14,7 +14,7 @@ export function tracesOf(observed: HostState, drift: readonly Finding[]): Set<Tr
 		(kinds.has("guard") && !kinds.has("address-missing"));
 	// A host on which up has never run is nobody's doing.
 	if (!ours) return traces;
-	const ofLo = kinds.has("address-missing") || kinds.has("label") || kinds.has("address-superfluous");
+	const ofLo = kinds.has("address-missing") || kinds.has("address-superfluous");
 	// A VIP that has come or gone on lo is another address of the host, too.
 	if (kinds.has("network") && !ofLo && !kinds.has("stopped")) traces.add("network");
 	if (kinds.has("stopped")) traces.add("ipv6");

@@ -41,6 +41,47 @@ test("an IPv6 VIP is never the host's own source, also where the host's only oth
 	assert.doesNotMatch(ip("-6 address show dev lo"), /2001:db8:2::10/);
 });
 
+test("addresses that were on lo before up keep their label, prefix and order, also after down", async () => {
+	ip("address add 192.0.2.10/32 dev lo");
+	ip("address add 192.0.2.11/31 dev lo label lo:old");
+	ip("address add 2001:db8:2::10/128 dev lo");
+	const before = ip("address show dev lo scope global");
+	writeFileSync(
+		config,
+		'services: [{ vip: [192.0.2.10, "2001:db8:2::10"], dscp: 7 }, { vip: 192.0.2.11, dscp: 8 }, { vip: 192.0.2.12, dscp: 9 }]\n',
+	);
+	const up = await succeed("up", "-c", config);
+	assert.deepEqual(up.match(/^ip address .*$/gm), ["ip address add 192.0.2.12/32 dev lo label lo:1"]);
+	assert.match(await succeed("status", "-c", config), /^datapath: /m);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	assert.match(
+		(await l3dsr("check", "-c", config)).stdout,
+		/^warning\[vip-on-loopback\]: 192\.0\.2\.11 is on lo as 192\.0\.2\.11\/31, so that this host takes every address of it for its own$/m,
+	);
+	// A service that goes leaves what it has found; one that up has made goes with its address.
+	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	assert.match(
+		await succeed("up", "-c", config),
+		/^192\.0\.2\.11 stays on lo, where it was before l3dsr up$/m,
+	);
+	assert.match(await succeed("down"), /^192\.0\.2\.10 stays on lo, where it was before l3dsr up$/m);
+	assert.equal(ip("address show dev lo scope global"), before);
+	for (const one of ["192.0.2.10/32", "192.0.2.11/31", "2001:db8:2::10/128"]) ip(`address del ${one} dev lo`);
+});
+
+test("down takes away what up has put on lo, also after nft flush ruleset", async () => {
+	writeFileSync(config, 'services: [{ vip: [192.0.2.10, "2001:db8:2::10"], dscp: 7 }]\n');
+	await succeed("up", "-c", config);
+	run("nft", "flush ruleset");
+	await succeed("down");
+	assert.doesNotMatch(ip("address show dev lo"), /192\.0\.2|2001:db8:2:/);
+	await succeed("up", "-c", config);
+	run("nft", "flush ruleset");
+	await succeed("up", "-c", config);
+	await succeed("down");
+	assert.doesNotMatch(ip("address show dev lo"), /192\.0\.2|2001:db8:2:/);
+});
+
 test("an interface may be named by an alternative name, for all services and for one", async () => {
 	for (const text of [
 		"interfaces: uplink\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n",

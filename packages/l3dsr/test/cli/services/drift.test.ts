@@ -200,24 +200,6 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 			cause: BY_IP,
 		},
 		{
-			what: "a label is removed",
-			act: () => {
-				ip("addr del 192.0.2.12/32 dev lo");
-				ip("addr add 192.0.2.12/32 dev lo");
-			},
-			said: [/^192\.0\.2\.12 on lo has the label lo, not one of its own \(lo:N\)$/],
-			cause: BY_IP,
-		},
-		{
-			what: "a label is another one",
-			act: () => {
-				ip("addr del 192.0.2.12/32 dev lo");
-				ip("addr add 192.0.2.12/32 dev lo label lo:theirs");
-			},
-			said: [/^192\.0\.2\.12 on lo has the label lo:theirs, not one of its own \(lo:N\)$/],
-			cause: BY_IP,
-		},
-		{
 			what: "a VIP is there a second time, with a wider prefix",
 			act: () => ip("addr add 192.0.2.12/24 dev lo"),
 			said: [/^192\.0\.2\.12\/24 on lo claims more than the VIP, which is a \/32$/],
@@ -230,19 +212,6 @@ function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
 				ip("addr add 2001:db8::10/64 dev lo nodad");
 			},
 			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
-			cause: BY_IP,
-		},
-		{
-			what: "a label is removed from a VIP that is there twice",
-			act: () => {
-				ip("addr del 192.0.2.12/32 dev lo");
-				ip("addr add 192.0.2.12/32 dev lo");
-				ip("addr add 192.0.2.12/31 dev lo");
-			},
-			said: [
-				/^192\.0\.2\.12 on lo has the label lo, not one of its own \(lo:N\)$/,
-				/^192\.0\.2\.12\/31 on lo claims more than the VIP, which is a \/32$/,
-			],
 			cause: BY_IP,
 		},
 		{
