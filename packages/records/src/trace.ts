@@ -52,6 +52,33 @@ const packet = {
 			"As it arrives; absent where it cannot be read.",
 		),
 	),
+	director: z.optional(
+		described(
+			record({
+				place: described(text(), "xdp of eth0."),
+				outcome: z.enum(["forward", "pass", "drop", "answer"]),
+				reason: z.optional(described(text(), "The counter that it is counted by.")),
+				meaning: z.optional(text()),
+				choice: z.optional(
+					record({
+						vip: address(),
+						protocol: protocol(),
+						port: z.union([whole(), z.literal("any")]),
+						slot: whole(),
+						slots: whole(),
+						by: described(
+							z.enum(["ring", "before", "entry"]),
+							"ring: who has the slot. before: who had it before its transition. entry: as the flow is remembered.",
+						),
+					}),
+				),
+				real: z.optional(described(address(), "The real server.")),
+				way: z.optional(z.enum(["interface", "kernel"])),
+				interface: z.optional(described(text(), "Where a forwarded packet leaves.")),
+			}),
+			"What the director that runs there does with it, before any rule sees it.",
+		),
+	),
 	stops: described(
 		list(
 			record({

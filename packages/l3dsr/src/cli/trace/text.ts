@@ -1,6 +1,7 @@
 /** A packet's record as text. */
 
 import type { ChecksumVerdict } from "@l3dsr/packet";
+import type { DirectorAnswer } from "../../inspect/trace/ask-director.ts";
 import type { FailedCondition } from "../../inspect/trace/near-miss.ts";
 import type { PacketRecord, RuleRecord, StopRecord } from "../../inspect/trace/record.ts";
 import type { KernelRecord } from "../../inspect/trace/traced.ts";
@@ -38,7 +39,8 @@ export function packetText(record: PacketRecord, style: Style, source: string, b
 		return `${lines.join("\n")}\n`;
 	}
 	lines.push("");
-	if (record.stops.length === 0) lines.push("no rule is on its way");
+	if (record.director !== undefined) lines.push(...directorText(record.director, style));
+	if (record.stops.length === 0 && goesOn(record)) lines.push("no rule is on its way");
 	for (const stop of record.stops) lines.push(...stopText(stop, style));
 	lines.push("", headerText(record, style).trimEnd(), "");
 	for (const { header, before, after } of record.checksums) {
@@ -159,7 +161,55 @@ function isAboutLocal({ condition }: FailedCondition): boolean {
 	return condition.includes("--dst-type LOCAL");
 }
 
-function outcome({ rewritten, destination, local, stops, checksums }: PacketRecord, style: Style): string {
+/** Whether the stack sees the packet after the director. */
+function goesOn({ director }: PacketRecord): boolean {
+	return director === undefined || director.outcome === "pass" || director.way === "kernel";
+}
+
+const CHOSEN = {
+	ring: "which the slot belongs to",
+	before: "which the slot belonged to before its transition",
+	entry: "as this flow is remembered",
+} as const;
+
+function directorText(director: DirectorAnswer, style: Style): string[] {
+	const { place, outcome: what, reason, meaning, choice, real, way, interface: on } = director;
+	const lines = [`director, ${place}: ${WHAT[what]}${reason === undefined ? "" : ` (${reason})`}`];
+	if (choice !== undefined) {
+		const { vip, protocol, port, slot, slots, by } = choice;
+		lines.push(`  service  ${vip} ${protocol}/${port}`);
+		lines.push(`  slot     ${slot} of ${slots}`);
+		lines.push(
+			real === undefined
+				? "  real     none takes new flows"
+				: `  real     ${style.good(real)}, ${CHOSEN[by]}`,
+		);
+	} else if (real !== undefined)
+		lines.push(`  real     ${style.good(real)}, as the first fragment of its datagram`);
+	if (way !== undefined)
+		lines.push(`  way out  ${way === "kernel" ? "by the kernel's routing" : (on ?? "an interface")}`);
+	if (meaning !== undefined) lines.push(`  because  ${meaning}`);
+	return lines;
+}
+
+const WHAT: Readonly<Record<DirectorAnswer["outcome"], string>> = {
+	forward: "forwards it",
+	pass: "leaves it to the kernel",
+	drop: "drops it",
+	answer: "answers it",
+};
+
+function directorOutcome({ outcome: what, real, interface: on }: DirectorAnswer, style: Style): string {
+	if (what === "forward")
+		return style.good(`result: sent to real server ${real} out of ${on ?? "an interface"}`);
+	return what === "answer" ? style.good("result: answered here") : style.bad("result: dropped");
+}
+
+function outcome(record: PacketRecord, style: Style): string {
+	const { rewritten, destination, local, stops, checksums, director } = record;
+	if (director !== undefined && !goesOn(record)) return directorOutcome(director, style);
+	if (director?.way === "kernel" && !stops.some(({ rules }) => rules.some(({ matched }) => matched)))
+		return style.good(`result: the kernel forwards it to real server ${director.real}`);
 	const header = checksums.find((one) => one.header === "header");
 	if (header?.before.verdict === "bad") {
 		return style.bad("result: its IPv4 header checksum is wrong: the stack drops it");

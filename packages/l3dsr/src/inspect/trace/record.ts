@@ -12,6 +12,7 @@ import type { TraceRecord } from "@l3dsr/records";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
 import { protocolName } from "../../syntax/iptables/names.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
+import type { DirectorAnswer } from "./ask-director.ts";
 import { type ComparedField, compareFields, headerFields } from "./header-fields.ts";
 import { type StopResult, travel } from "./journey.ts";
 import { type FailedCondition, failedConditions } from "./near-miss.ts";
@@ -49,6 +50,8 @@ export interface PacketRecord {
 	readonly checksumCompleted: boolean;
 	/** As it arrives; absent where it cannot be read. */
 	readonly packet?: NonNullable<TraceRecord["packet"]>;
+	/** What a director did with it, before any rule. */
+	readonly director?: DirectorAnswer;
 	readonly stops: readonly StopRecord[];
 	readonly header: readonly ComparedField[];
 	readonly checksums: readonly ChecksumRecord[];
@@ -78,6 +81,7 @@ export function packetRecord(traced: Traced, number: number): PacketRecord {
 		...(complete ? {} : { capturedBytes: input.capturedBytes }),
 		checksumCompleted: input.checksumCompleted,
 		...(packet === undefined ? {} : { packet: packetFields(before, packet) }),
+		...(traced.director === undefined ? {} : { director: traced.director }),
 		stops: journey.stops.map((stop) => stopRecord(stop, context)),
 		header:
 			packet === undefined || typeof rewritten === "string"

@@ -15,6 +15,7 @@ import { RulesReplica, type RulesReplicaOptions } from "../../rewrite/nft/kernel
 import { loadConfiguration } from "../../sources/configuration.ts";
 import type { Environment } from "../../sources/dsr-conf.ts";
 import type { SourceFiles } from "../../sources/source-files.ts";
+import type { DirectorOracle } from "./ask-director.ts";
 import { chainStops, type Stop } from "./journey.ts";
 
 export interface Situation extends Disposable {
@@ -23,6 +24,8 @@ export interface Situation extends Disposable {
 	/** Why it is this interface, where -i did not say. */
 	readonly interfaceBecause?: string;
 	readonly local: readonly Prefix[];
+	/** The director that runs on the interface: it sees packets before any rule. */
+	readonly director?: DirectorOracle;
 	/** The copy of the program that runs on the interface. */
 	readonly programReplica?: ProgramReplica;
 	/** The copy of the rules that run on nft, or why there is none. */
@@ -60,12 +63,19 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 		for (const one of opened.reverse()) one[Symbol.dispose]();
 	};
 	try {
-		const programmed = attachments.ours.map(({ interface: { name } }) => name);
+		const programmed = [
+			...observation.directors.map((name) => ({ name, because: "a director runs there" })),
+			...attachments.ours.map(({ interface: { name } }) => ({ name, because: HAS_RULES })),
+		];
 		const chosen = chooseInterface(options, interfaces, programmed);
 		const attachment = attachments.ours.find(({ interface: { name } }) => name === chosen.interface);
 		const ebpf = attachment?.rules.rules.map(({ rule }) => rule) ?? [];
 		const programReplica = attachment === undefined ? undefined : ProgramReplica.of(attachment);
 		if (programReplica !== undefined) opened.push(programReplica);
+		const director = observation.directors.includes(chosen.interface)
+			? (await import("./ask-director.ts")).DirectorOracle.open(chosen.interface)
+			: undefined;
+		if (director !== undefined) opened.push(director);
 		const ingress: Stop[] =
 			programReplica === undefined || ebpf.length === 0
 				? []
@@ -89,6 +99,7 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 					: [`eBPF programs are not looked at: ${describeMissing(limited.missing)}`]),
 				...interfaceNotes(chosen.interface, interfaces),
 			],
+			...(director === undefined ? {} : { director }),
 			...(programReplica === undefined ? {} : { programReplica }),
 			...(rulesReplica === undefined ? {} : { rulesReplica }),
 			[Symbol.dispose]: close,
@@ -123,7 +134,7 @@ export async function configuredSituation(
 ): Promise<Situation> {
 	const { configuration, source } = await loadConfiguration(files, path, env);
 	const [interfaces, local] = await Promise.all([listInterfaceAddresses(), localPrefixes()]);
-	const named = configuration.interfaces?.filter(({ wildcard }) => !wildcard).map(({ name }) => name) ?? [];
+	const named = (configuration.interfaces ?? []).filter(({ wildcard }) => !wildcard);
 	const rules = configuration.services.flatMap((service) =>
 		lowerService(service, {
 			table: configuration.table,
@@ -134,7 +145,11 @@ export async function configuredSituation(
 		}),
 	);
 	return {
-		...chooseInterface(options, interfaces, named),
+		...chooseInterface(
+			options,
+			interfaces,
+			named.map(({ name }) => ({ name, because: HAS_RULES })),
+		),
 		stops: chainStops(rules, "configuration"),
 		local: [...local, ...configuration.services.map(({ vip }) => hostPrefix(vip)), ...(options.local ?? [])],
 		source,
@@ -148,17 +163,19 @@ function interfaceNotes(name: string, interfaces: readonly AddressedInterface[])
 	return [`there is no interface ${name} here: it is taken for one of Ethernet`];
 }
 
+const HAS_RULES = "it is the first that has rules";
+
 function chooseInterface(
 	{ interface: given, to }: SituationOptions,
 	interfaces: readonly AddressedInterface[],
-	preferred: readonly string[],
+	preferred: readonly { readonly name: string; readonly because: string }[],
 ): Pick<Situation, "interface" | "interfaceBecause"> {
 	if (given !== undefined) return { interface: given };
 	const others = interfaces.filter(({ name }) => name !== "lo");
 	const holder = others.find(({ addresses }) => addresses.some(({ address }) => address.text === to));
 	if (holder !== undefined) return { interface: holder.name, interfaceBecause: `it holds ${to}` };
 	const [first] = preferred;
-	if (first !== undefined) return { interface: first, interfaceBecause: "it is the first that has rules" };
+	if (first !== undefined) return { interface: first.name, interfaceBecause: first.because };
 	const global = others.find(({ addresses }) => addresses.some(({ scope }) => scope === "global"));
 	if (global === undefined) return { interface: "", interfaceBecause: "no interface has a global address" };
 	return { interface: global.name, interfaceBecause: "it is the first with a global address" };

@@ -1,10 +1,12 @@
 /** Sends packets along the rules, and asks the kernel about each. */
+import { parsePacket } from "@l3dsr/packet";
 import { asL3dsrError } from "../../errors.ts";
 import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
+import type { AskedDirector } from "./ask-director.ts";
 import { askNft } from "./ask-nft.ts";
 import type { InputPacket, OtherFrame } from "./input-packet.ts";
-import { type StopResult, travel } from "./journey.ts";
+import { type Journey, type StopResult, travel } from "./journey.ts";
 import { samePacket } from "./same-packet.ts";
 import type { PacketMeta, Situation } from "./situation.ts";
 import type { KernelRecord, Traced } from "./traced.ts";
@@ -47,13 +49,24 @@ function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Trac
 		local: situation.local,
 		...(sourceMac === undefined ? {} : { sourceMac }),
 	};
-	const journey = travel(input.bytes, situation.stops, context);
+	const asked = situation.director?.ask(input, sourceMac);
+	const journey =
+		asked === undefined ? travel(input.bytes, situation.stops, context) : directed(input, asked);
 	const ingress = journey.stops.find(({ stop }) => stop.datapath === "ebpf");
 	const kernel =
 		situation.programReplica === undefined || ingress === undefined
 			? []
 			: [askProgram(situation.programReplica, ingress, context)];
-	return { input, journey, kernel, context };
+	return { input, journey, kernel, context, ...(asked === undefined ? {} : { director: asked.answer }) };
+
+	/** The rules see what the director has left, if they see it. */
+	function directed({ bytes }: InputPacket, { answer, bytes: left, goesOn }: AskedDirector): Journey {
+		const journey = travel(left, goesOn ? situation.stops : [], context);
+		const arrived = parsePacket(bytes);
+		if (typeof arrived === "string") return journey;
+		const rewritten = journey.rewritten || answer.outcome === "forward";
+		return { ...journey, before: bytes, packet: arrived, rewritten, local: journey.local && goesOn };
+	}
 }
 
 function askProgram(

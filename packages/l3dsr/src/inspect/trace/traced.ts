@@ -1,6 +1,7 @@
 /** One packet after its way through the rules, and what the kernel's own evaluation says to it. */
 
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
+import type { DirectorAnswer } from "./ask-director.ts";
 import type { InputPacket } from "./input-packet.ts";
 import type { Journey } from "./journey.ts";
 
@@ -23,6 +24,8 @@ export interface KernelRecord {
 export interface Traced {
 	readonly input: InputPacket;
 	readonly journey: Journey;
+	/** What a director in front of the rules did with it. */
+	readonly director?: DirectorAnswer;
 	readonly kernel: readonly KernelRecord[];
 	readonly context: PacketContext;
 }

@@ -1,0 +1,152 @@
+/**
+ * What the director that runs on an interface does with a packet, and why: told by the reference, with the director's own
+ * tables as they are now. Loaded only where a director runs.
+ */
+import { addressFromBytes, ETHER_TYPE } from "@l3dsr/packet";
+import { Director } from "../../balance/kernel/director.ts";
+import { NOBODY, RING_SLOTS } from "../../balance/maglev.ts";
+import type { OracleResult } from "../../balance/oracle/oracle.ts";
+import { REASONS } from "../../balance/reason.ts";
+import { protocolName } from "../../balance/service.ts";
+import type { InputPacket } from "./input-packet.ts";
+
+/** What `trace` tells of the director. */
+export interface DirectorAnswer {
+	/** `xdp of eth0`. */
+	readonly place: string;
+	readonly outcome: "forward" | "pass" | "drop" | "answer";
+	/** The counter that it is counted by, and what that means; a forwarded packet is counted for its real server. */
+	readonly reason?: string;
+	readonly meaning?: string;
+	/** Of a packet whose real server was looked for. */
+	readonly choice?: {
+		readonly vip: string;
+		readonly protocol: string;
+		readonly port: number | "any";
+		readonly slot: number;
+		readonly slots: number;
+		/** `ring`: who has the slot; `before`: who had it before its transition; `entry`: as the flow is remembered. */
+		readonly by: "ring" | "before" | "entry";
+	};
+	readonly real?: string;
+	/** How a forwarded packet leaves: out of an interface, or by the kernel's routing. */
+	readonly way?: "interface" | "kernel";
+	readonly interface?: string;
+}
+
+export interface AskedDirector {
+	readonly answer: DirectorAnswer;
+	/** The packet afterwards, from its network header. */
+	readonly bytes: Uint8Array;
+	/** False: the stack of this host does not see it. */
+	readonly goesOn: boolean;
+}
+
+export class DirectorOracle implements Disposable {
+	readonly #director: Director;
+	readonly #on: string;
+	readonly #place: string;
+	readonly #mac: Uint8Array | undefined;
+	readonly #interfaces: ReadonlyMap<number, string>;
+
+	private constructor(director: Director, on: string) {
+		const programs = director.status().programs;
+		const own = programs.find((one) => one.interface === on);
+		this.#director = director;
+		this.#on = on;
+		this.#place = `${own?.hook ?? "a hook"} of ${on}`;
+		this.#mac = own?.settings?.mac;
+		this.#interfaces = new Map(
+			programs.flatMap(({ interface: name, settings }) =>
+				settings === undefined ? [] : [[settings.ifindex, name] as const],
+			),
+		);
+	}
+
+	/** Throws KERNEL_*, DATAPATH_FOREIGN. */
+	static open(on: string): DirectorOracle {
+		return new DirectorOracle(Director.open(), on);
+	}
+
+	/** Undefined when no program of the director is there any more. Nothing is changed by asking. */
+	ask({ bytes, vlans }: InputPacket, sourceMac: readonly number[] | undefined): AskedDirector | undefined {
+		const link = frameHeader(bytes, vlans, this.#mac, sourceMac);
+		const frame = new Uint8Array(link.length + bytes.length);
+		frame.set(link);
+		frame.set(bytes, link.length);
+		const result = this.#director.explain(frame, this.#on);
+		if (result === undefined) return undefined;
+		const after = result.frame.subarray(link.length);
+		const goesOn = result.what === "pass" || (result.what === "forward" && result.by === "kernel");
+		return { answer: this.#answer(result, after), bytes: after, goesOn };
+	}
+
+	#answer(result: OracleResult, after: Uint8Array): DirectorAnswer {
+		const { what, choice, reason } = result;
+		const head = {
+			place: this.#place,
+			outcome: what,
+			...(reason === undefined ? {} : { reason, meaning: REASONS[reason].meaning }),
+		};
+		const found =
+			choice === undefined || choice.real === NOBODY
+				? undefined
+				: choice.service.reals[choice.real]?.address.text;
+		// A later fragment goes where the first one went, without a choice.
+		const real = what === "forward" ? destinationOf(after) : found;
+		return {
+			...head,
+			...(choice === undefined
+				? {}
+				: {
+						choice: {
+							vip: choice.service.address.text,
+							protocol: protocolName(choice.service.protocol),
+							port: choice.service.port === 0 ? ("any" as const) : choice.service.port,
+							slot: choice.slot,
+							slots: RING_SLOTS,
+							by: choice.by,
+						},
+					}),
+			...(real === undefined ? {} : { real }),
+			...(what === "forward" ? this.#way(result) : {}),
+		};
+	}
+
+	#way({
+		by,
+		ifindex,
+	}: Extract<OracleResult, { what: "forward" }>): Pick<DirectorAnswer, "way" | "interface"> {
+		if (by === "kernel") return { way: "kernel" };
+		const name = by === "tx" ? this.#on : this.#interfaces.get(ifindex ?? 0);
+		return { way: "interface", ...(name === undefined ? {} : { interface: name }) };
+	}
+
+	[Symbol.dispose](): void {
+		this.#director[Symbol.dispose]();
+	}
+}
+
+/** As the frame would arrive there: to the interface's own address, with the tags that the packet came with. */
+function frameHeader(
+	packet: Uint8Array,
+	vlans: readonly number[],
+	mac: Uint8Array | undefined,
+	sourceMac: readonly number[] | undefined,
+): Uint8Array {
+	const isIpv6 = (packet[0] ?? 0) >> 4 === 6;
+	const tags = vlans.flatMap((id) => [0x81, 0x00, id >> 8, id & 0xff]);
+	const type = isIpv6 ? ETHER_TYPE.ipv6 : ETHER_TYPE.ipv4;
+	return Uint8Array.from([
+		...(mac ?? new Uint8Array(6)),
+		...(sourceMac ?? new Uint8Array(6)),
+		...tags,
+		type >> 8,
+		type & 0xff,
+	]);
+}
+
+function destinationOf(packet: Uint8Array): string {
+	const isIpv6 = (packet[0] ?? 0) >> 4 === 6;
+	return addressFromBytes(isIpv6 ? packet.slice(24, 40) : packet.slice(16, 20)).text;
+}
