@@ -68,5 +68,11 @@ if [ ! -e "$probe" ] || [ ! -e node_modules/.package-lock.json ] ||
 	touch node_modules/.package-lock.json
 fi
 
+# npm 9, as Debian 12 has it, links every command of a package but one that is called node.
+if [ ! -x node_modules/.bin/node ]; then
+	for package in node_modules/node-linux-*; do
+		[ ! -x "$package/bin/node" ] || ln -sf "../$(basename "$package")/bin/node" node_modules/.bin/node
+	done
+fi
 [ -x node_modules/.bin/node ] || fail "npm has no Node for this processor ($(uname -m)); x86-64 and arm64 are supported"
 sh scripts/build.sh
