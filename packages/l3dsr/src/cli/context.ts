@@ -3,6 +3,7 @@ import type { StandaloneName } from "@l3dsr/records";
 import { jsonText, type Printable } from "../json.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type Output, standardOutput } from "./output.ts";
+import { type Terminal, terminalOf } from "./terminal.ts";
 
 export interface CliContext {
 	/** The name that the command was called by: `l3dsr`. */
@@ -19,6 +20,8 @@ export interface CliContext {
 	};
 	readonly stdout: Output;
 	readonly stderr: Output;
+	/** Undefined where standard output is not a terminal. */
+	readonly terminal?: Terminal | undefined;
 	/** Aborted when nobody reads the output any longer (`l3dsr … | head`). */
 	readonly outputClosed: AbortSignal;
 }
@@ -50,6 +53,9 @@ export function processContext(
 			// Nothing is left to say it to.
 			stderr ??= standardOutput(process, "stderr", () => {}, patient);
 			return stderr;
+		},
+		get terminal() {
+			return terminalOf(process);
 		},
 		outputClosed: closed.signal,
 	};

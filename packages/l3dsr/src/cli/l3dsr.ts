@@ -21,6 +21,12 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
 	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },
 	{
+		name: "top",
+		summary: "what runs, with rates, on a screen of its own",
+		streams: true,
+		load: () => import("./top.ts"),
+	},
+	{
 		name: "check",
 		summary: "is the configuration valid, is this host fit for it",
 		load: () => import("./check.ts"),

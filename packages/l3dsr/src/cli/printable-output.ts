@@ -20,6 +20,10 @@ export function printableContext(context: CliContext): CliContext {
 			stderr ??= printableOutput(context.stderr);
 			return stderr;
 		},
+		// Its screen makes lines printable itself.
+		get terminal() {
+			return context.terminal;
+		},
 	};
 }
 

@@ -9,6 +9,7 @@ export const PRIVILEGES_OF = {
 	"l3dsr up": ["network"],
 	"l3dsr down": ["network"],
 	"l3dsr status": ["network"],
+	"l3dsr top": ["network"],
 	"l3dsr diff": ["network"],
 	"l3dsr show": ["network"],
 	"l3dsr watch": ["network"],

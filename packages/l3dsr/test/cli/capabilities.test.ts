@@ -76,6 +76,7 @@ const ROWS: readonly Row[] = [
 	{ command: "`l3dsr up`", ...BOTH, run: (name) => l3dsr("up", "-c", CONFIG[name]) },
 	{ command: "`l3dsr down`", ...BOTH, run: () => l3dsr("down"), looks: true },
 	{ command: "`l3dsr status`", ...BOTH, run: (name) => l3dsr("status", "-c", CONFIG[name]), looks: true },
+	{ command: "`l3dsr top`", ...BOTH },
 	{ command: "`l3dsr diff`", ...BOTH, run: (name) => l3dsr("diff", "-c", CONFIG[name]), looks: true },
 	{ command: "`l3dsr show`", ...BOTH, run: () => l3dsr("show"), looks: true },
 	{ command: "`l3dsr trace`", ...BOTH, run: () => l3dsr("trace", ...PACKET), looks: true },

@@ -1,0 +1,111 @@
+/** The terminal of a command that fills the screen: its keys, its size, and that it is afterwards as it was. */
+import { printable } from "../printable.ts";
+
+export interface ScreenHandlers {
+	/** Keys were pressed: what the terminal sent. */
+	readonly input: (text: string) => void;
+	/** It has another size, or was away and has to be drawn anew. */
+	readonly changed: () => void;
+}
+
+export interface Terminal {
+	size(): { readonly columns: number; readonly rows: number };
+	/** Takes the whole screen; dispose gives it back. */
+	open(handlers: ScreenHandlers): OpenScreen;
+}
+
+export interface OpenScreen extends Disposable {
+	/** The lines of the screen from the top: text, with the emphasis of style.ts. Lines that are the same stay as they are. */
+	draw(lines: readonly string[]): void;
+	/** As Ctrl-Z does elsewhere: the shell has the terminal until `fg`. */
+	suspend(): void;
+}
+
+const ESC = "\u001b[";
+/** Alternate screen, no cursor, and long lines are cut off instead of folded (xterm's private modes 1049, 25, 7). */
+const ENTER = `${ESC}?1049h${ESC}?25l${ESC}?7l`;
+const LEAVE = `${ESC}?7h${ESC}?25h${ESC}?1049l`;
+
+/** Undefined where standard output is not a terminal. Without a keyboard it is one that nothing is typed at. */
+export function terminalOf(process: NodeJS.Process): Terminal | undefined {
+	const { stdout } = process;
+	if (!stdout.isTTY) return undefined;
+	return {
+		size: () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 }),
+		open: (handlers) => new ProcessScreen(process, handlers),
+	};
+}
+
+class ProcessScreen implements OpenScreen {
+	readonly #process: NodeJS.Process;
+	readonly #handlers: ScreenHandlers;
+	#drawn: readonly string[] = [];
+
+	constructor(process: NodeJS.Process, handlers: ScreenHandlers) {
+		this.#process = process;
+		this.#handlers = handlers;
+		process.stdout.on("resize", this.#redraw);
+		process.on("SIGCONT", this.#resume);
+		// Whatever ends this process, the terminal is left as it was.
+		process.on("exit", this.#leave);
+		if (process.stdin.isTTY) process.stdin.setEncoding("utf8").on("data", this.#input).resume();
+		this.#enter();
+	}
+
+	readonly #input = (text: string | Buffer): void => this.#handlers.input(String(text));
+
+	readonly #redraw = (): void => {
+		this.#drawn = [];
+		this.#write(`${ESC}2J`);
+		this.#handlers.changed();
+	};
+
+	readonly #enter = (): void => {
+		if (this.#process.stdin.isTTY) this.#process.stdin.setRawMode(true);
+		this.#drawn = [];
+		this.#write(`${ENTER}${ESC}2J`);
+	};
+
+	readonly #leave = (): void => {
+		if (this.#process.stdin.isTTY) this.#process.stdin.setRawMode(false);
+		this.#write(LEAVE);
+	};
+
+	readonly #resume = (): void => {
+		this.#enter();
+		this.#handlers.changed();
+	};
+
+	draw(lines: readonly string[]): void {
+		const changed = lines.flatMap((line, index) =>
+			line === this.#drawn[index] ? [] : [`${ESC}${index + 1};1H${onOneLine(line)}${ESC}K`],
+		);
+		this.#drawn = lines;
+		if (changed.length > 0) this.#write(changed.join(""));
+	}
+
+	suspend(): void {
+		this.#leave();
+		this.#process.kill(this.#process.pid, "SIGTSTP");
+		// Behind fg; or at once, where no shell could take the terminal.
+		setImmediate(this.#resume);
+	}
+
+	#write(text: string): void {
+		this.#process.stdout.write(text);
+	}
+
+	[Symbol.dispose](): void {
+		const { stdin, stdout } = this.#process;
+		stdout.off("resize", this.#redraw);
+		this.#process.off("SIGCONT", this.#resume);
+		this.#process.off("exit", this.#leave);
+		this.#leave();
+		if (stdin.isTTY) stdin.off("data", this.#input).pause();
+	}
+}
+
+/** Text that moves the cursor no further than its own characters do. */
+function onOneLine(text: string): string {
+	return printable(text, true).replace(/[\n\t]/g, " ");
+}

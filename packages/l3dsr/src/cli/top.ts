@@ -1,0 +1,31 @@
+/** `l3dsr top`: what runs, with rates, on a screen of its own. */
+import type { Command } from "commander";
+import type { CliContext } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { interruptible } from "./interrupt.ts";
+import { secondsOf } from "./option-values.ts";
+import { serviceCommand } from "./services/command.ts";
+import { statusLook } from "./services/status-look.ts";
+import { watchStatus } from "./top/watch-status.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	command.option("-d, --delay <seconds>", "between two looks", "1");
+	return serviceCommand(
+		command,
+		{
+			description:
+				"Shows the services of this host with their rates per second, and on a director its real servers, until q is " +
+				"pressed: sorted, filtered and paged by keys, which h lists. Where the output is not a terminal, one table " +
+				"follows the other; with --json, one record a line.",
+			config: true,
+			privileged: "l3dsr top",
+		},
+		async (host, { config, json = false }) => {
+			const { delay } = command.opts<{ delay: string }>();
+			const intervalMs = secondsOf("--delay", delay, "more than 0") * 1000;
+			const look = await statusLook(host, config, context.env);
+			await interruptible(context, (signal) => watchStatus(context, { look, json, intervalMs, signal }));
+			return EXIT.done;
+		},
+	);
+}

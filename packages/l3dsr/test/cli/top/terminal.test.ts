@@ -1,0 +1,115 @@
+/** `l3dsr top` on a terminal: what it sends there, and that the terminal is afterwards as it was. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
+import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { l3dsr } from "../run-command.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-top-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+
+before(async () => {
+	const services = Array.from(
+		{ length: 40 },
+		(_, n) => `  - { name: svc-${n + 1}, vip: 192.0.2.${n + 1}, dscp: ${n + 1} }`,
+	);
+	writeFileSync(config, `datapath: nft\nservices:\n${services.join("\n")}\n`);
+	ip("link add real0 type veth peer name real1");
+	ip("link set real0 up");
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+});
+
+const ENTER = "\u001b[?1049h";
+const LEAVE = "\u001b[?1049l";
+
+/** A command on a terminal of its own, which script(1) makes. */
+class OnTerminal {
+	readonly #child;
+	#seen = "";
+	readonly ended: Promise<number | null>;
+
+	constructor(columns: number, rows: number, command: string) {
+		const inner = `stty cols ${columns} rows ${rows}; exec ${process.execPath} ${FROM_SOURCE.join(" ")} packages/l3dsr/test/cli/l3dsr-process.ts ${command}`;
+		this.#child = spawn("script", ["--quiet", "--return", "--flush", "--command", inner, "/dev/null"], {
+			stdio: ["pipe", "pipe", "inherit"],
+			env: { ...process.env, TERM: "xterm", LANG: "C.UTF-8", LC_ALL: "" },
+		});
+		this.#child.stdout.setEncoding("utf8").on("data", (text: string) => {
+			this.#seen += text;
+		});
+		this.ended = once(this.#child, "close").then(([code]) => code);
+	}
+
+	/** Everything that the terminal got. */
+	get seen(): string {
+		return this.#seen;
+	}
+
+	/** What it got since `mark`, a length of `seen`. */
+	async shows(pattern: RegExp, mark = 0): Promise<void> {
+		await waitFor(`${pattern} on the terminal`, () => pattern.test(this.#seen.slice(mark)), 20_000);
+	}
+
+	type(keys: string): number {
+		const mark = this.#seen.length;
+		this.#child.stdin.write(keys);
+		return mark;
+	}
+}
+
+test("top fills the screen, pages through services, and leaves the terminal as it was at q", async () => {
+	const terminal = new OnTerminal(90, 20, `top -c ${config} --delay 0.05`);
+	await terminal.shows(/1-\d+ of 40 services/);
+	assert.ok(terminal.seen.startsWith(ENTER), JSON.stringify(terminal.seen.slice(0, 40)));
+	await terminal.shows(/40 of 40 services up/);
+	await terminal.shows(/svc-1 /);
+	await terminal.shows(/svc-7 .* 0 .* 0/);
+	let mark = terminal.type("\u001b[F");
+	await terminal.shows(/svc-40 /, mark);
+	mark = terminal.type("/svc-33\r");
+	await terminal.shows(/1-1 of 1 services {2}filter "svc-33"/, mark);
+	terminal.type("q");
+	assert.equal(await terminal.ended, 0);
+	assert.ok(terminal.seen.trimEnd().endsWith(LEAVE), JSON.stringify(terminal.seen.slice(-60)));
+	assert.ok(terminal.seen.includes("\u001b[?25h"), "the cursor is shown again");
+});
+
+test("status --watch is the same, and Ctrl-C ends it", async () => {
+	const terminal = new OnTerminal(80, 12, `status -c ${config} --watch 0.05`);
+	await terminal.shows(/of 40 services/);
+	assert.ok(terminal.seen.startsWith(ENTER));
+	terminal.type("\u0003");
+	assert.equal(await terminal.ended, 0);
+	assert.ok(terminal.seen.trimEnd().endsWith(LEAVE));
+});
+
+test("where the output is not a terminal, one table follows the other", async () => {
+	const child = spawn(
+		process.execPath,
+		[...FROM_SOURCE, "packages/l3dsr/test/cli/l3dsr-process.ts", "top", "-c", config, "--delay", "0.05"],
+		{ stdio: ["ignore", "pipe", "inherit"] },
+	);
+	let text = "";
+	child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+		text += piece;
+	});
+	await waitFor("three tables", () => text.split("packets/s").length > 3, 20_000);
+	child.kill("SIGTERM");
+	await once(child, "close");
+	assert.ok(!text.includes("\u001b"), "nothing but text");
+});
+
+test("what cannot be looked at is an error, and no screen", async () => {
+	const terminal = new OnTerminal(80, 24, `top -c ${folder}/none.yaml`);
+	assert.equal(await terminal.ended, 2);
+	assert.match(terminal.seen, /none\.yaml/);
+	assert.ok(!terminal.seen.includes(ENTER));
+});
