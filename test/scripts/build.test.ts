@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Script } from "node:vm";
+import { gunzipSync } from "node:zlib";
 import { commandPath, ROOT } from "../support/commands.ts";
 import { waitFor } from "../support/netns.ts";
 
@@ -43,6 +44,22 @@ test("each part is compiled ahead, for this Node", () => {
 	}
 });
 
+test("the page of the agent is built: what its document loads is there, and compressed beside it", () => {
+	const web = join(dist(), "web");
+	const document = readFileSync(join(web, "index.html"), "utf8");
+	const loaded = [...document.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, file = ""]) => file);
+	assert.equal(loaded.length, 3);
+	for (const file of ["index.html", ...loaded]) {
+		const compressed = readFileSync(join(web, `${file}.gz`));
+		assert.deepEqual(gunzipSync(compressed), readFileSync(join(web, file)), file);
+	}
+	assert.doesNotMatch(
+		document,
+		/<script(?![^>]* src=)|style=|https?:/,
+		"nothing inline, nothing from elsewhere",
+	);
+});
+
 /** Runs a command in a copy that has these parts alone. */
 function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
 	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
@@ -50,7 +67,8 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
 		for (const file of readdirSync(join(kept, "dist"))) {
 			const [part = ""] = file.split(".");
-			if (!file.endsWith(".cjs") && !parts.includes(part)) rmSync(join(kept, "dist", file));
+			if (!file.endsWith(".cjs") && !parts.includes(part))
+				rmSync(join(kept, "dist", file), { recursive: true });
 		}
 		const { status, stdout, stderr } = spawnSync(join(kept, "bin", name), args, { encoding: "utf8" });
 		assert.equal(stderr, "");

@@ -73,6 +73,7 @@ const PRINTED: Readonly<
 	down: [["down --json", "plan"]],
 	probe: "own test",
 	watch: "own test",
+	top: "own test",
 	lab: "own test",
 };
 

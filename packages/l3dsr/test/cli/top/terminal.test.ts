@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { assertRecord } from "../../../../../test/support/records.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -91,20 +92,32 @@ test("status --watch is the same, and Ctrl-C ends it", async () => {
 	assert.ok(terminal.seen.trimEnd().endsWith(LEAVE));
 });
 
-test("where the output is not a terminal, one table follows the other", async () => {
-	const child = spawn(
-		process.execPath,
-		[...FROM_SOURCE, "packages/l3dsr/test/cli/l3dsr-process.ts", "top", "-c", config, "--delay", "0.05"],
-		{ stdio: ["ignore", "pipe", "inherit"] },
-	);
+/** What `top` prints into a pipe until it is enough. */
+async function piped(enough: (text: string) => boolean, ...options: readonly string[]): Promise<string> {
+	const program = [...FROM_SOURCE, "packages/l3dsr/test/cli/l3dsr-process.ts", "top", "-c", config];
+	const child = spawn(process.execPath, [...program, "--delay", "0.05", ...options], {
+		stdio: ["ignore", "pipe", "inherit"],
+	});
 	let text = "";
 	child.stdout.setEncoding("utf8").on("data", (piece: string) => {
 		text += piece;
 	});
-	await waitFor("three tables", () => text.split("packets/s").length > 3, 20_000);
+	await waitFor(`enough of top ${options.join(" ")}`, () => enough(text), 20_000);
 	child.kill("SIGTERM");
 	await once(child, "close");
+	return text;
+}
+
+test("where the output is not a terminal, one table follows the other", async () => {
+	const text = await piped((printed) => printed.split("packets/s").length > 3);
 	assert.ok(!text.includes("\u001b"), "nothing but text");
+});
+
+test("with --json, each look is a record on one line, with rates from the second on", async () => {
+	const text = await piped((printed) => printed.split("\n").length > 2, "--json");
+	const [first = "", second = ""] = text.split("\n");
+	assert.equal(assertRecord("status", first).services[0]?.rate, null);
+	assert.deepEqual(assertRecord("status", second).services[0]?.rate, { packets: 0, bytes: 0 });
 });
 
 test("what cannot be looked at is an error, and no screen", async () => {
