@@ -3,7 +3,6 @@
  * that were gathered with the observation; what was observed reads as one ruleset again.
  */
 import { asL3dsrError } from "../errors.ts";
-import { describeMissing } from "../host/capabilities.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, sameRule } from "../model/rule.ts";
@@ -41,13 +40,6 @@ export interface HostSnapshot extends Observation {
 	 * KERNEL_FEATURE, before anything changes, for an assignment that is refused.
 	 */
 	change(assignment: Assignment): Promise<void>;
-}
-
-/** One sentence for each program that could not be looked at. */
-export function hiddenTexts({ limited }: Pick<HostSnapshot, "limited">): string[] {
-	if (limited === undefined) return [];
-	const why = describeMissing(limited.missing);
-	return limited.hidden.map((one) => `${one} may be l3dsr's and was not looked at: ${why}`);
 }
 
 /**

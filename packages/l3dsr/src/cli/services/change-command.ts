@@ -7,7 +7,7 @@ import type { HostState, Step } from "../../plan/host-state.ts";
 import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
-import { hiddenTexts } from "../../rewrite/host-datapath.ts";
+import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";

@@ -13,7 +13,7 @@ import type { Plan } from "../../reconcile/target.ts";
 import type { Assignment } from "../../rewrite/assign.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
-import { hiddenTexts } from "../../rewrite/host-datapath.ts";
+import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
 import { describeReason, refusalOf } from "../../rewrite/reason.ts";
 import type { DirectorRecord } from "./director-record.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
