@@ -40,6 +40,7 @@ const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly stri
 	["director", [DIRECTOR]],
 	["iptables", [IPTABLES]],
 	["yaml", [YAML]],
+	["top", [["top", "watch-status"]]],
 ];
 
 /** Of each chunk's function: where its exports go, require() of Node, of chunks and Node, and import(). */

@@ -88,7 +88,7 @@ describe("the screen", () => {
 
 	test("counts problems that it has no room for", () => {
 		const drift = Array.from({ length: 9 }, (_, n) => ({
-			kind: "label" as const,
+			kind: "guard" as const,
 			object: `a${n}`,
 			problem: "is wrong",
 		}));
@@ -128,7 +128,7 @@ describe("the screen", () => {
 				const services = Array.from({ length: count }, () => service({ name, vip: problem }));
 				const record = status({
 					services,
-					drift: [{ kind: "label", object: name, problem }],
+					drift: [{ kind: "guard", object: name, problem }],
 					refused: problem,
 				});
 				const { lines } = renderTop(
