@@ -38,6 +38,7 @@ export {
 	syscall,
 	viewOf,
 } from "./libc.ts";
+export { ListeningSocket, type UnixSocketOptions } from "./listening-socket.ts";
 export { type MapOptions, MappedMemory } from "./mapped-memory.ts";
 export { withMemoryLimitRaised } from "./memory-limit.ts";
 export {
@@ -68,6 +69,7 @@ export {
 	u32Value,
 } from "./netlink-attribute.ts";
 export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts";
+export { forbidNewPrivileges } from "./new-privileges.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
 export {

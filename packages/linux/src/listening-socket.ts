@@ -1,0 +1,159 @@
+/**
+ * Sockets that take connections, for a process that is started with them: their descriptors stay those of this process, so
+ * that a server which dies is replaced without a connection being refused.
+ */
+import { chmodSync, chownSync, closeSync, lstatSync, unlinkSync } from "node:fs";
+import { errnoOfFileError } from "./errno.ts";
+import { LinuxError } from "./error.ts";
+import { check, libcFunction } from "./libc.ts";
+import {
+	AF_INET6,
+	bind,
+	OPTION_INT,
+	SOCK_CLOEXEC,
+	SOCK_STREAM,
+	SOL_SOCKET,
+	setsockopt,
+	socket,
+} from "./socket.ts";
+import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
+
+const AF_UNIX = 1;
+const SO_REUSEADDR = 2;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+/** sizeof(sun_path), unix(7), the zero byte at the end included. */
+const UNIX_PATH_BYTES = 108;
+
+const listen = libcFunction<[fd: number, backlog: number]>("int listen(int fd, int backlog)");
+const connect = libcFunction<[fd: number, address: Uint8Array, length: number]>(
+	"int connect(int fd, const void *address, unsigned int length)",
+);
+const getsockname = libcFunction<[fd: number, address: Uint8Array, length: Uint8Array]>(
+	"int getsockname(int fd, void *address, void *length)",
+);
+
+export interface UnixSocketOptions {
+	/** Permissions of the file. */
+	readonly mode: number;
+	/** Group of the file; root's where absent. */
+	readonly group?: number;
+	readonly backlog?: number;
+}
+
+/** A listening socket. Owns its descriptor, and the file of a Unix socket. */
+export class ListeningSocket implements Disposable {
+	#fd: number;
+	readonly #path: string | undefined;
+	readonly #inode: number | undefined;
+
+	private constructor(fd: number, path?: string) {
+		this.#fd = fd;
+		this.#path = path;
+		this.#inode = path === undefined ? undefined : lstatSync(path).ino;
+	}
+
+	/** `address`: 4 or 16 bytes; `port` 0 takes a free one. Throws SyscallError: EADDRINUSE, EADDRNOTAVAIL, EACCES. */
+	static tcp(address: Uint8Array, port: number, backlog = 128): ListeningSocket {
+		const doing = `listen on TCP port ${port}`;
+		const family = familyOfBytes(address);
+		const fd = check(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
+		try {
+			const one = OPTION_INT.encode({ value: 1 });
+			check(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, one.length), doing);
+			if (family === AF_INET6) check(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, one.length), doing);
+			const name = encodeSocketAddress(address, port);
+			check(bind(fd, name, name.length), doing);
+			check(listen(fd, backlog), doing);
+			return new ListeningSocket(fd);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		}
+	}
+
+	/**
+	 * A socket file that a process which has ended left at `path` is replaced. Throws SyscallError (EADDRINUSE: somebody
+	 * listens there), LinuxError (SYSCALL: something else than a socket is there).
+	 */
+	static unix(path: string, { mode, group, backlog = 128 }: UnixSocketOptions): ListeningSocket {
+		const doing = `listen on ${path}`;
+		const name = encodeUnixAddress(path, doing);
+		removeStale(path, name, doing);
+		const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
+		// Nobody may connect before the file has its permissions.
+		const mask = process.umask(0o777);
+		try {
+			check(bind(fd, name, name.length), doing);
+			if (group !== undefined) chownSync(path, 0, group);
+			chmodSync(path, mode);
+			check(listen(fd, backlog), doing);
+			return new ListeningSocket(fd, path);
+		} catch (error) {
+			closeSync(fd);
+			throw error;
+		} finally {
+			process.umask(mask);
+		}
+	}
+
+	/** Valid until this is disposed. */
+	get fd(): number {
+		return this.#fd;
+	}
+
+	/** Of TCP: the port that it listens on. */
+	get port(): number {
+		const bytes = new Uint8Array(SOCKADDR_BYTES);
+		check(
+			getsockname(this.#fd, bytes, OPTION_INT.encode({ value: bytes.length })),
+			"ask a socket for its port",
+		);
+		return decodeSocketAddress(bytes).port;
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#fd < 0) return;
+		closeSync(this.#fd);
+		this.#fd = -1;
+		if (this.#path === undefined) return;
+		try {
+			// Another process may have put its own there.
+			if (lstatSync(this.#path).ino === this.#inode) unlinkSync(this.#path);
+		} catch (error) {
+			if (errnoOfFileError(error) !== "ENOENT") throw error;
+		}
+	}
+}
+
+/** struct sockaddr_un, unix(7). */
+function encodeUnixAddress(path: string, doing: string): Uint8Array {
+	const bytes = Buffer.from(path);
+	if (bytes.length >= UNIX_PATH_BYTES || bytes.includes(0))
+		throw new LinuxError(
+			"SYSCALL",
+			`${doing}: the path is longer than ${UNIX_PATH_BYTES - 1} bytes, or has a zero byte`,
+		);
+	const address = new Uint8Array(2 + bytes.length + 1);
+	new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+	address.set(bytes, 2);
+	return address;
+}
+
+function removeStale(path: string, name: Uint8Array, doing: string): void {
+	try {
+		if (!lstatSync(path).isSocket()) {
+			throw new LinuxError("SYSCALL", `${doing}: something that is not a socket is there`);
+		}
+	} catch (error) {
+		if (errnoOfFileError(error) === "ENOENT") return;
+		throw error;
+	}
+	const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
+	try {
+		// Who listens is left alone: bind(2) then says that the address is in use.
+		if (connect(fd, name, name.length) < 0) unlinkSync(path);
+	} finally {
+		closeSync(fd);
+	}
+}

@@ -1,0 +1,16 @@
+/** prctl(2) PR_SET_NO_NEW_PRIVS. */
+import { check, libcFunction } from "./libc.ts";
+
+const PR_SET_NO_NEW_PRIVS = 38;
+
+const prctl = libcFunction<[option: number, a: number, b: number, c: number, d: number]>(
+	"int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+);
+
+/**
+ * From now on no program that this thread starts, nor any that those start, gets privileges by its file: set-user-ID bits and
+ * file capabilities do nothing. Cannot be taken back.
+ */
+export function forbidNewPrivileges(): void {
+	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forbid new privileges");
+}

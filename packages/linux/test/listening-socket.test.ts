@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer, type NetConnectOpts } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { enterNetns, ip } from "../../../test/support/netns.ts";
+import { ListeningSocket } from "../src/listening-socket.ts";
+import { forbidNewPrivileges } from "../src/new-privileges.ts";
+
+enterNetns();
+ip("link set lo up");
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-listen-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** What a server that is given the descriptor sends to a client. */
+async function answerOf(listening: ListeningSocket, to: NetConnectOpts): Promise<string> {
+	const server = createServer((peer) => peer.end("hello"));
+	server.listen({ fd: listening.fd });
+	try {
+		const client = connect(to);
+		let text = "";
+		for await (const chunk of client) text += String(chunk);
+		return text;
+	} finally {
+		server.close();
+	}
+}
+
+test("a server that is given the descriptor takes connections to the TCP port", async () => {
+	for (const [bytes, host] of [
+		[[127, 0, 0, 1], "127.0.0.1"],
+		[[...Array(15).fill(0), 1], "::1"],
+	] as const) {
+		const listening = ListeningSocket.tcp(Uint8Array.from(bytes), 0);
+		assert.equal(await answerOf(listening, { host, port: listening.port }), "hello");
+	}
+});
+
+test("a Unix socket has its permissions from the beginning, and its file goes with it", async () => {
+	const path = join(folder, "a.sock");
+	const listening = ListeningSocket.unix(path, { mode: 0o660 });
+	assert.equal(statSync(path).mode & 0o777, 0o660);
+	assert.equal(await answerOf(listening, { path }), "hello");
+	const other = ListeningSocket.unix(join(folder, "b.sock"), { mode: 0o600 });
+	other[Symbol.dispose]();
+	assert.equal(existsSync(join(folder, "b.sock")), false);
+});
+
+test("takes the place of a socket whose process has ended, and of nothing else", () => {
+	const path = join(folder, "c.sock");
+	spawnSync(process.execPath, [
+		"-e",
+		`require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`,
+	]);
+	assert.ok(existsSync(path), "the killed process has left its socket");
+	using listening = ListeningSocket.unix(path, { mode: 0o600 });
+	assert.throws(() => ListeningSocket.unix(path, { mode: 0o600 }), /EADDRINUSE/);
+	assert.ok(listening.fd > 2);
+	const plain = join(folder, "file");
+	writeFileSync(plain, "kept");
+	assert.throws(() => ListeningSocket.unix(plain, { mode: 0o600 }), /not a socket/);
+	assert.ok(existsSync(plain));
+});
+
+test("a program that is started after forbidNewPrivileges cannot get new ones", () => {
+	forbidNewPrivileges();
+	const { stdout } = spawnSync("grep", ["NoNewPrivs", "/proc/self/status"], { encoding: "utf8" });
+	assert.equal(stdout, "NoNewPrivs:\t1\n");
+});
