@@ -37,6 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 		"inspect",
 	],
 	probe: ["model", "vip-path"],
+	serve: ["model", "host"],
 	lab: ["model", "syntax", "plan", "rewrite", "host"],
 	cli: [
 		"model",
@@ -49,6 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 		"sources",
 		"inspect",
 		"agent",
+		"serve",
 		"lab",
 		"probe",
 	],
@@ -65,6 +67,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	preact: ["web"],
 	uplot: ["web"],
 	commander: ["l3dsr/cli"],
+	"prom-client": ["l3dsr/serve"],
 	yaml: ["l3dsr/syntax"],
 	zod: ["l3dsr/syntax", "records"],
 };

@@ -67,6 +67,11 @@ export const ERRORS = {
 	LAB_NOT_FOUND: "no lab of that name is on this machine",
 	LAB_AGENT: "a process that the lab runs in one of its namespaces failed or did not answer in time",
 	LAB_CLAIM: "something that the lab set out to prove did not hold; the message says what was seen",
+	// What the agent serves (src/serve)
+	API_REQUEST: "a request to the agent's HTTP API that cannot be read or answered",
+	API_REFUSED:
+		"a request to the agent's HTTP API that comes without the token, or from a page of another site",
+	API_UNAVAILABLE: "the agent cannot answer a request to its HTTP API now",
 	INTERNAL: "a fault of l3dsr itself; please report it",
 } as const satisfies Record<string, string>;
 

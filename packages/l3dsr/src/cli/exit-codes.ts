@@ -48,6 +48,9 @@ export const EXIT_OF: { readonly [C in ErrorCode]: ExitCode } = {
 	LAB_NOT_FOUND: EXIT.failed,
 	LAB_AGENT: EXIT.failed,
 	LAB_CLAIM: EXIT.failed,
+	API_REQUEST: EXIT.failed,
+	API_REFUSED: EXIT.failed,
+	API_UNAVAILABLE: EXIT.failed,
 	INTERNAL: EXIT.failed,
 };
 

@@ -1,5 +1,5 @@
 /** What l3dsr.yaml says of the agent itself: where it shows what it does, and to whom. */
-import type { Address } from "@l3dsr/packet";
+import { type Address, parseAddress } from "@l3dsr/packet";
 
 export type ListenAddress =
 	| { readonly kind: "unix"; readonly path: string }
@@ -27,3 +27,16 @@ export function listenText(listen: ListenAddress): string {
 
 export const AGENT_SOCKET = "/run/l3dsr/agent.sock";
 export const AGENT_PORT = 9470;
+
+/** Where the file says nothing: the Unix socket, and loopback. */
+export function defaultAgentSettings(): AgentSettings {
+	const loopback = parseAddress("127.0.0.1");
+	if (loopback === undefined) throw new RangeError("127.0.0.1 is an address");
+	return {
+		listen: [
+			{ kind: "unix", path: AGENT_SOCKET },
+			{ kind: "tcp", address: loopback, port: AGENT_PORT },
+		],
+		hosts: [],
+	};
+}

@@ -1,4 +1,6 @@
 /** What l3dsr.yaml says, as values: the wish that `up` makes the kernel match. */
+
+import type { AgentSettings } from "./agent-settings.ts";
 import type { DirectorConfiguration } from "./director.ts";
 import type { InterfaceName } from "./interface-name.ts";
 import type { OpenChecksums } from "./open-checksums.ts";
@@ -44,6 +46,8 @@ export interface Configuration extends DatapathSettings {
 	readonly fleet?: string;
 	/** This host directs the packets for the fleet's VIPs. */
 	readonly director?: DirectorConfiguration;
+	/** Where the agent shows what it does; absent where the file does not say. */
+	readonly agent?: AgentSettings;
 	readonly services: readonly Service[];
 }
 

@@ -9,6 +9,7 @@ import {
 import type { DirectorConfiguration } from "../../model/director.ts";
 import type { Selection, Service } from "../../model/service.ts";
 import { LIMITS } from "../limits.ts";
+import { readAgentSettings } from "./agent-settings.ts";
 import { ConfigDocument } from "./document.ts";
 import { readDirector } from "./read-director.ts";
 import {
@@ -22,7 +23,7 @@ import {
 	readReal,
 	readVip,
 } from "./read-value.ts";
-import { configSchema, directorSchema, serviceSchema } from "./schema.ts";
+import { agentSchema, configSchema, directorSchema, serviceSchema, tlsSchema } from "./schema.ts";
 import { type FileShape, reportIssues } from "./schema-issues.ts";
 import { type Path, ValueReader } from "./value-reader.ts";
 
@@ -70,15 +71,17 @@ const MEANT: Readonly<Record<string, (value: string) => string>> = {
 
 const SHAPE: FileShape = {
 	name: "the configuration",
-	mappingAt: ([first]) => {
+	mappingAt: ([first, second]) => {
 		if (first === undefined) return { name: "the configuration", keys: Object.keys(configSchema.shape) };
-		return first === "director"
-			? { name: "director", keys: Object.keys(directorSchema.shape) }
-			: { name: "a service", keys: Object.keys(serviceSchema.shape) };
+		if (first === "director") return { name: "director", keys: Object.keys(directorSchema.shape) };
+		if (first !== "agent") return { name: "a service", keys: Object.keys(serviceSchema.shape) };
+		return second === "tls"
+			? { name: "tls", keys: Object.keys(tlsSchema.shape) }
+			: { name: "agent", keys: Object.keys(agentSchema.shape) };
 	},
 	meantBy: (key, value) => MEANT[key]?.(value),
 	singleValues: new Set(["name", "dscp", "mark", "real", "set-port", "vlan"]),
-	listValues: new Set(["vip", "interface", "interfaces", "protocol", "ports"]),
+	listValues: new Set(["vip", "interface", "interfaces", "protocol", "ports", "listen", "hosts"]),
 };
 
 /** Throws L3dsrError with every CONFIG_* problem of the text. Conflicts between services: conflictDiagnostics. */
@@ -106,6 +109,10 @@ class ConfigReader {
 		const result = configSchema.safeParse(values);
 		reportIssues(this.#document, result.error?.issues ?? [], SHAPE);
 		const interfaces = this.#values.many(["interfaces"], readInterface);
+		const agent =
+			valueAt(values, "agent") === undefined
+				? {}
+				: { agent: readAgentSettings((result.success ? result.data.agent : undefined) ?? {}, this.#values) };
 		const services = arrayAt(values, "services");
 		if (services.length > LIMITS.services) {
 			const message = `there are ${services.length} services, at most ${LIMITS.services} are taken`;
@@ -130,6 +137,7 @@ class ConfigReader {
 				...(known.include === undefined ? {} : { include: known.include }),
 				...(known.fleet === undefined ? {} : { fleet: known.fleet }),
 				...(director === undefined ? {} : { director }),
+				...agent,
 				services: placed.map(({ service }) => service),
 			},
 			given,

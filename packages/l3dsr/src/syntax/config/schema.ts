@@ -117,6 +117,36 @@ export const directorSchema = z.strictObject({
 	),
 });
 
+const filePath = matching(/^\//);
+
+export const tlsSchema = z.strictObject({
+	certificate: described(
+		filePath,
+		"A file of PEM: the certificate, and behind it those that lead to the root.",
+	),
+	key: described(filePath, "A file of PEM: the key of the certificate."),
+});
+
+export const agentSchema = z.strictObject({
+	listen: described(
+		z.optional(z.union([z.string(), z.array(z.string())])),
+		"Where the agent serves HTTP: ADDRESS:PORT, [IPV6-ADDRESS]:PORT, or the path of a Unix socket. [] is nowhere. Absent: /run/l3dsr/agent.sock and 127.0.0.1:9470.",
+	),
+	hosts: described(
+		z.optional(z.union([z.string(), z.array(z.string())])),
+		"Names by which clients call this host, beside its own host name, localhost and addresses.",
+	),
+	tls: described(z.optional(tlsSchema), "HTTPS instead of HTTP, on TCP."),
+	"token-file": described(
+		z.optional(filePath),
+		"A file whose first line is the token that clients of TCP must send (Authorization: Bearer TOKEN).",
+	),
+	user: described(
+		z.optional(matching(/^[a-z_][a-z0-9_-]{0,31}$/)),
+		"Whom the process that speaks HTTP runs as. Absent: l3dsr, or nobody where there is no such user.",
+	),
+});
+
 export const configSchema = z.strictObject({
 	datapath: described(
 		z.optional(z.enum(DATAPATH_CHOICES)),
@@ -150,5 +180,6 @@ export const configSchema = z.strictObject({
 		z.optional(directorSchema),
 		"This host is a director: it sends the packets for the fleet's VIPs to real servers. Needs fleet.",
 	),
+	agent: described(z.optional(agentSchema), "Where the agent shows what it does, and to whom."),
 	services: described(z.optional(z.nullable(z.array(serviceSchema))), "The VIPs of this host."),
 });

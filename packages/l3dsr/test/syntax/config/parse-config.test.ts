@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
 import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
+import { defaultAgentSettings, listenText } from "../../../src/model/agent-settings.ts";
 import { type ParsedConfig, parseConfig } from "../../../src/syntax/config/parse-config.ts";
 import { conflictDiagnostics } from "../../../src/syntax/config/service-conflicts.ts";
 
@@ -324,8 +325,69 @@ test("the schema for editors is generated from the one that is checked", async (
 		"include",
 		"fleet",
 		"director",
+		"agent",
 		"services",
 	]);
+});
+
+test("agent says where HTTP is served, and to whom", () => {
+	const { agent } = parse(`services: []
+agent:
+  listen: ["[2001:db8::5]:9470", 10.0.0.5:443, /run/l3dsr/agent.sock]
+  hosts: Real1.example.net
+  tls: { certificate: /etc/l3dsr/tls.crt, key: /etc/l3dsr/tls.key }
+  token-file: /etc/l3dsr/token
+  user: l3dsr
+`).configuration;
+	assert.deepEqual(agent?.listen.map(listenText), [
+		"[2001:db8::5]:9470",
+		"10.0.0.5:443",
+		"/run/l3dsr/agent.sock",
+	]);
+	assert.deepEqual(
+		{ ...agent, listen: [] },
+		{
+			listen: [],
+			hosts: ["real1.example.net"],
+			tls: { certificate: "/etc/l3dsr/tls.crt", key: "/etc/l3dsr/tls.key" },
+			tokenFile: "/etc/l3dsr/token",
+			user: "l3dsr",
+		},
+	);
+	assert.deepEqual(parse("services: []\nagent: { listen: [] }").configuration.agent?.listen, []);
+	assert.deepEqual(parse("services: []\nagent: {}").configuration.agent, defaultAgentSettings());
+	assert.equal(parse("services: []").configuration.agent, undefined);
+});
+
+test("a place to listen that cannot be one is refused with what to write", () => {
+	for (const [text, hint] of [
+		["127.0.0.1", "write 127.0.0.1:9470"],
+		["::1", "write [::1]:9470"],
+		["[127.0.0.1]:80", undefined],
+		["localhost:80", undefined],
+		["127.0.0.1:70000", undefined],
+		["*:80", undefined],
+		[`/${"x".repeat(200)}`, undefined],
+	] as const) {
+		assert.throws(
+			() => parseConfig(`services: []\nagent: { listen: "${text}" }`, "l3dsr.yaml"),
+			(error: L3dsrError) => {
+				assert.equal(error.code, "CONFIG_BAD_VALUE");
+				assert.equal(error.diagnostics[0].hint, hint);
+				return true;
+			},
+			text,
+		);
+	}
+	assert.throws(
+		() => parseConfig("services: []\nagent: { listens: [] }", "l3dsr.yaml"),
+		/agent has no key listens/,
+	);
+	assert.throws(
+		() => parseConfig("services: []\nagent: { tls: { key: /x } }", "l3dsr.yaml"),
+		/certificate is missing/,
+	);
+	assert.throws(() => parseConfig('services: []\nagent: { hosts: "a b" }', "l3dsr.yaml"), /not a host name/);
 });
 
 test("set-port is refused where an answer does not say which port its client has sent to", () => {

@@ -1,0 +1,144 @@
+/** The process that speaks HTTP, as the agent has it: it is told what happens and asks for what it is asked. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { asL3dsrError } from "../errors.ts";
+import { jsonText } from "../json.ts";
+import type { Identity } from "./credentials.ts";
+import type { Shown, ShownEvent } from "./shown.ts";
+import {
+	decodeMessage,
+	encodeMessage,
+	type HttpSettings,
+	LineReader,
+	QUESTIONS,
+	type Question,
+	type TraceQuestion,
+} from "./wire.ts";
+
+/** Questions are short lines. */
+const MOST_QUESTION_BYTES = 4096;
+/** Questions that are being answered, above which the other side is not the program that it should be. */
+const MOST_QUESTIONS = 256;
+/** What it has not read yet, above which it is told no more. */
+const MOST_UNREAD_BYTES = 1 << 22;
+
+export interface ChildOptions {
+	/** The command line. */
+	readonly command: readonly [string, ...string[]];
+	/** Undefined: as this process. */
+	readonly identity: Identity | undefined;
+	/** Of sockets: each is given to the process at the descriptor that `settings` names. */
+	readonly fds: readonly number[];
+	readonly settings: HttpSettings;
+	readonly shown: Shown;
+	/** It has ended, or was ended because it broke the rules: how, in words. Called once. */
+	readonly onEnd: (how: string) => void;
+}
+
+/** The first descriptor behind stdin, stdout and stderr. */
+export const FIRST_SOCKET_FD = 3;
+
+export class Child {
+	readonly #shown: Shown;
+	readonly #process: ChildProcessByStdio<Writable, Readable, null>;
+	readonly #lines = new LineReader(MOST_QUESTION_BYTES);
+	#answering = 0;
+	/** The last event that it was told. */
+	#told = 0;
+	#behind = false;
+	#ended = false;
+	readonly #onEnd: (how: string) => void;
+
+	/** Throws what spawn(3) does. */
+	constructor({ command: [program, ...args], identity, fds, settings, shown, onEnd }: ChildOptions) {
+		this.#shown = shown;
+		this.#onEnd = onEnd;
+		this.#process = spawn(program, args, {
+			stdio: ["pipe", "pipe", "inherit", ...fds],
+			cwd: "/",
+			env: {},
+			...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
+		}) as ChildProcessByStdio<Writable, Readable, null>; // by its stdio
+		this.#process.on("error", (error) => this.#end(error.message));
+		this.#process.on("exit", (code, signal) => this.#end(signal ?? `exit code ${code}`));
+		this.#process.stdin.on("error", () => {}); // it has ended, which is told by exit
+		this.#process.stdin.on("drain", () => this.#catchUp());
+		this.#process.stdout.on("error", () => {});
+		this.#process.stdout.on("data", (piece: Uint8Array) => this.#read(piece));
+		this.#write({ kind: "settings", number: 0, body: JSON.stringify(settings) });
+		this.#behind = true;
+		this.#catchUp();
+	}
+
+	get pid(): number | undefined {
+		return this.#process.pid;
+	}
+
+	tell(event: ShownEvent): void {
+		if (event.id <= this.#told || this.#behind) return;
+		if (this.#process.stdin.writableLength > MOST_UNREAD_BYTES) this.#behind = true;
+		else {
+			this.#told = event.id;
+			this.#write({ kind: "event", number: event.id, body: event.body });
+		}
+	}
+
+	/** Ends it, without a word to onEnd. */
+	stop(): void {
+		this.#ended = true;
+		this.#process.stdin.destroy();
+		this.#process.kill("SIGKILL");
+	}
+
+	/** What has happened while it did not read. */
+	#catchUp(): void {
+		if (!this.#behind) return;
+		this.#behind = false;
+		for (const event of this.#shown.keptEvents()) this.tell(event);
+	}
+
+	#read(piece: Uint8Array): void {
+		try {
+			for (const line of this.#lines.read(piece)) {
+				const question = decodeMessage(line, QUESTIONS);
+				if (question === undefined || this.#answering >= MOST_QUESTIONS) {
+					throw new RangeError(
+						question === undefined ? "a line that is not a question" : "too many questions",
+					);
+				}
+				void this.#answer(question);
+			}
+		} catch (error) {
+			this.#process.kill("SIGKILL");
+			this.#end(error instanceof Error ? error.message : String(error));
+		}
+	}
+
+	async #answer({ kind, number, body }: Question): Promise<void> {
+		this.#answering++;
+		try {
+			const text =
+				kind === "trace"
+					? await this.#shown.trace(JSON.parse(body) as TraceQuestion)
+					: await this.#shown[kind]();
+			this.#write({ kind: "answer", number, body: text });
+		} catch (error) {
+			const errors = asL3dsrError(error).diagnostics;
+			this.#write({ kind: "refusal", number, body: jsonText("errors", { errors }) });
+		} finally {
+			this.#answering--;
+		}
+	}
+
+	#write(message: Parameters<typeof encodeMessage>[0]): void {
+		const { stdin } = this.#process;
+		// Who does not read gets no answer; the one who asked has stopped waiting.
+		if (stdin.writable && stdin.writableLength <= MOST_UNREAD_BYTES) stdin.write(encodeMessage(message));
+	}
+
+	#end(how: string): void {
+		if (this.#ended) return;
+		this.#ended = true;
+		this.#onEnd(how);
+	}
+}

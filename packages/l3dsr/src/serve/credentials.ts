@@ -1,0 +1,83 @@
+/** What the process that speaks HTTP is given because it may not read it: the certificate, its key, and the token's hash. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { L3dsrError } from "../errors.ts";
+import { readFailure, readText } from "../host/files.ts";
+import type { AgentSettings } from "../model/agent-settings.ts";
+
+export interface HttpCredentials {
+	readonly tls?: { readonly certificate: string; readonly key: string };
+	/** SHA-256, in hex. */
+	readonly tokenHash?: string;
+}
+
+const LEAST_TOKEN = 16;
+
+/** Throws L3dsrError: CONFIG_READ, CONFIG_BAD_VALUE. */
+export function readCredentials({ tls, tokenFile }: AgentSettings): HttpCredentials {
+	return {
+		...(tls === undefined
+			? {}
+			: { tls: { certificate: read("the certificate", tls.certificate), key: read("the key", tls.key) } }),
+		...(tokenFile === undefined ? {} : { tokenHash: tokenHash(tokenFile) }),
+	};
+}
+
+function tokenHash(path: string): string {
+	const [token = ""] = read("the token", path).split("\n");
+	// As a header can carry it.
+	if (!/^[!-~]+$/.test(token.trim()) || token.trim().length < LEAST_TOKEN) {
+		throw new L3dsrError({
+			code: "CONFIG_BAD_VALUE",
+			message: `read the token from ${path}: its first line is not at least ${LEAST_TOKEN} characters of ASCII without blanks`,
+			hint: `make one: head -c 32 /dev/urandom | base64 > ${path}`,
+		});
+	}
+	return createHash("sha256").update(token.trim()).digest("hex");
+}
+
+function read(what: string, path: string): string {
+	try {
+		return readText(path);
+	} catch (cause) {
+		throw readFailure("CONFIG_READ", what, path, cause);
+	}
+}
+
+export interface Identity {
+	readonly uid: number;
+	readonly gid: number;
+	/** The user exists for this alone, so that its group may read, too. */
+	readonly own: boolean;
+}
+
+const OWN_USER = "l3dsr";
+const NOBODY = "nobody";
+
+/**
+ * Whom the process that speaks HTTP runs as: `user`, else `l3dsr`, else `nobody`. Undefined where this process is not root,
+ * and stays who it is. `passwd` is the text of /etc/passwd. Throws L3dsrError (CONFIG_BAD_VALUE): there is no such user, or it
+ * is root.
+ */
+export function identityFor(
+	user: string | undefined,
+	isRoot: boolean,
+	passwd = readFileSync("/etc/passwd", "utf8"),
+): Identity | undefined {
+	if (!isRoot) return undefined;
+	const entry = (name: string): Identity | undefined => {
+		const fields = passwd
+			.split("\n")
+			.map((line) => line.split(":"))
+			.find(([first]) => first === name);
+		const [uid, gid] = [Number(fields?.[2]), Number(fields?.[3])];
+		return fields === undefined || !(uid > 0) || !(gid > 0) ? undefined : { uid, gid, own: name !== NOBODY };
+	};
+	const found = user === undefined ? (entry(OWN_USER) ?? entry(NOBODY)) : entry(user);
+	if (found !== undefined) return found;
+	throw new L3dsrError({
+		code: "CONFIG_BAD_VALUE",
+		message: `serve HTTP as ${user ?? NOBODY}: /etc/passwd has no such user, or it is root`,
+		hint: "make the user (useradd --system l3dsr), or name another one: agent: { user }",
+	});
+}

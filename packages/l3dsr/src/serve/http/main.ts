@@ -1,0 +1,96 @@
+/**
+ * The process that speaks HTTP: it knows what the agent tells it over a pipe, has no privileges, and cannot change anything.
+ * It ends when the agent does.
+ */
+import type { Readable, Writable } from "node:stream";
+import { decodeMessage, type HttpSettings, LineReader, REPLIES, type Reply } from "../wire.ts";
+import { Answers } from "./answers.ts";
+import { EventStreams, type KnownEvent } from "./event-streams.ts";
+import { Exposition } from "./exposition.ts";
+import { readPage } from "./page-files.ts";
+import { Routes } from "./routes.ts";
+import { type Serving, serve } from "./server.ts";
+
+const MOST_STREAMS = 64;
+const MOST_EVENTS = 1000;
+/** A status of tens of thousands of services. */
+const MOST_LINE_BYTES = 1 << 27;
+
+/** Runs until `input`, the pipe from the agent, ends. `privileges`: what this process could still do. */
+export async function runHttpProcess(
+	input: Readable,
+	output: Writable,
+	privileges: () => readonly string[],
+): Promise<void> {
+	const left = privileges();
+	if (left.length > 0) {
+		throw new Error(
+			`the process that speaks HTTP still has privileges, and does not serve: ${left.join(", ")}`,
+		);
+	}
+	const process = new HttpProcess((line) => void output.write(line));
+	const lines = new LineReader(MOST_LINE_BYTES);
+	try {
+		for await (const piece of input) {
+			for (const line of lines.read(piece as Uint8Array)) {
+				const reply = decodeMessage(line, REPLIES);
+				if (reply !== undefined) await process.receive(reply);
+			}
+		}
+	} finally {
+		process.close();
+	}
+}
+
+class HttpProcess {
+	readonly #answers: Answers;
+	readonly #streams = new EventStreams(MOST_STREAMS);
+	#events: KnownEvent[] = [];
+	#serving: Serving | undefined;
+
+	constructor(send: (line: string) => void) {
+		this.#answers = new Answers(send);
+	}
+
+	async receive(reply: Reply): Promise<void> {
+		switch (reply.kind) {
+			case "settings":
+				await this.#begin(JSON.parse(reply.body) as HttpSettings); // what the agent writes
+				return;
+			case "event":
+				this.#event({ id: reply.number, body: reply.body });
+				return;
+			default:
+				this.#answers.receive(reply);
+		}
+	}
+
+	close(): void {
+		this.#streams.close();
+		this.#serving?.close();
+	}
+
+	#event(event: KnownEvent): void {
+		if (event.id <= (this.#events.at(-1)?.id ?? 0)) return;
+		this.#events.push(event);
+		if (this.#events.length > MOST_EVENTS) this.#events.shift();
+		this.#answers.forget();
+		this.#streams.event(event);
+		this.#streams.status(new Date().toISOString());
+	}
+
+	async #begin(settings: HttpSettings): Promise<void> {
+		const exposition = new Exposition(() => ({
+			connections: this.#serving?.connections() ?? 0,
+			streams: this.#streams.count,
+		}));
+		const routes = new Routes({
+			answers: this.#answers,
+			streams: this.#streams,
+			events: () => this.#events,
+			exposition,
+			page: readPage(settings.page),
+		});
+		this.#serving = await serve(settings, routes);
+	}
+}

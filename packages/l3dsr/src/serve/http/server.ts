@@ -1,0 +1,175 @@
+/** The servers: one for each socket, with their limits, and what every answer has in common. */
+import {
+	createServer,
+	type IncomingMessage,
+	type Server,
+	type ServerOptions,
+	type ServerResponse,
+} from "node:http";
+import type { HttpSettings } from "../wire.ts";
+import { type Admission, refusalOf } from "./admission.ts";
+import { Connections } from "./connections.ts";
+import { errorsBody, type Routes } from "./routes.ts";
+
+/** Of all sockets together. */
+const MOST_CONNECTIONS = 256;
+const LIMITS = {
+	/** Bytes of the request line and the headers. */
+	maxHeaderSize: 8192,
+	/** From the first byte of a request to the end of its headers, and to its end. */
+	headersTimeout: 5000,
+	requestTimeout: 5000,
+	keepAliveTimeout: 65_000,
+	connectionsCheckingInterval: 1000,
+	requireHostHeader: true,
+	insecureHTTPParser: false,
+} as const satisfies ServerOptions;
+const MOST_HEADERS = 64;
+/** Without a byte read or written, a connection is at its end: also that of a client who does not read. */
+const SILENCE_MS = 70_000;
+const UNREAD_MS = 10_000;
+
+const SECURITY_HEADERS = {
+	"content-security-policy":
+		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+		"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	"cross-origin-resource-policy": "same-origin",
+	"cross-origin-opener-policy": "same-origin",
+	"referrer-policy": "no-referrer",
+	"x-content-type-options": "nosniff",
+} as const;
+
+export interface Serving {
+	readonly connections: () => number;
+	readonly close: () => void;
+}
+
+/** Serves on every socket of the settings. Rejects when one cannot be used. */
+export async function serve(settings: HttpSettings, routes: Routes): Promise<Serving> {
+	const connections = new Connections(MOST_CONNECTIONS);
+	const admission: Admission = {
+		hosts: new Set(settings.hosts),
+		...(settings.tokenHash === undefined ? {} : { tokenHash: Buffer.from(settings.tokenHash, "hex") }),
+	};
+	const servers: Server[] = [];
+	for (const { fd, trusted } of settings.sockets) {
+		const secure = settings.tls !== undefined && !trusted;
+		const handle = (request: IncomingMessage, response: ServerResponse): void =>
+			answer({ request, response, trusted, secure }, admission, routes);
+		const server = secure ? await secureServer(settings.tls, handle) : createServer(LIMITS, handle);
+		server.maxHeadersCount = MOST_HEADERS;
+		server.setTimeout(SILENCE_MS);
+		connections.watch(server);
+		server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+			// Nobody is told what was wrong with a request that is not one.
+			if (socket.writable && error.code !== "ECONNRESET") {
+				const status =
+					error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+				socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+			} else socket.destroy();
+		});
+		servers.push(server);
+		await new Promise<void>((resolve, reject) => {
+			server.once("error", reject);
+			server.listen({ fd }, resolve);
+		});
+		// One connection that cannot be taken (no descriptor is left) does not end the server.
+		server.on("error", () => {});
+	}
+	return {
+		connections: () => connections.count,
+		close: () => {
+			for (const server of servers) {
+				server.close();
+				server.closeAllConnections();
+			}
+		},
+	};
+}
+
+async function secureServer(
+	tls: NonNullable<HttpSettings["tls"]>,
+	handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<Server> {
+	const { createServer: create } = await import("node:https");
+	return create(
+		{
+			...LIMITS,
+			cert: tls.certificate,
+			key: tls.key,
+			minVersion: "TLSv1.2",
+			handshakeTimeout: 5000,
+		},
+		handle,
+	);
+}
+
+interface Exchange {
+	readonly request: IncomingMessage;
+	readonly response: ServerResponse;
+	readonly trusted: boolean;
+	readonly secure: boolean;
+}
+
+function answer(
+	{ request, response, trusted, secure }: Exchange,
+	admission: Admission,
+	routes: Routes,
+): void {
+	const target = request.url ?? "";
+	const path = target.split("?", 1)[0] ?? "";
+	// A body is not read: the connection ends with the answer.
+	if (request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
+		response.setHeader("connection", "close");
+	}
+	for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
+	// Whoever does not take the answer is not waited for.
+	const unread = setTimeout(() => response.destroy(), UNREAD_MS).unref();
+	response.on("close", () => clearTimeout(unread));
+	response.on("error", () => response.destroy());
+	const hostHeaders = request.rawHeaders.filter(
+		(name, index) => index % 2 === 0 && name.toLowerCase() === "host",
+	);
+	const refused = refusalOf(
+		{
+			headers: request.headers,
+			hostHeaders: hostHeaders.length,
+			target,
+			trusted,
+			secure,
+			needsToken: routes.needsToken(path),
+		},
+		admission,
+	);
+	if (refused !== undefined) {
+		if (refused.status === 401) response.setHeader("www-authenticate", 'Bearer realm="l3dsr"');
+		routes.count(path, refused.status);
+		end(response, refused.status, errorsBody("API_REFUSED", refused.message, refused.hint));
+		return;
+	}
+	if (request.method !== "GET" && request.method !== "HEAD") {
+		response.setHeader("allow", "GET, HEAD");
+		routes.count(path, 405);
+		end(response, 405, errorsBody("API_REQUEST", "only GET is answered: no request changes this host"));
+		return;
+	}
+	routes.handle(request, response, new URLSearchParams(target.slice(path.length))).then(
+		({ stays }) => {
+			if (stays) clearTimeout(unread);
+		},
+		(error: unknown) => {
+			process.stderr.write(`answer ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
+			if (response.headersSent) response.destroy();
+			else end(response, 500, errorsBody("INTERNAL", "this request could not be answered"));
+		},
+	);
+}
+
+function end(response: ServerResponse, status: number, body: string): void {
+	response.writeHead(status, {
+		"content-type": "application/json",
+		"content-length": Buffer.byteLength(body),
+		"cache-control": "no-store",
+	});
+	response.end(body);
+}
