@@ -79,6 +79,7 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./lab.ts"),
 	},
 	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
+	{ name: "serve-http", summary: "", hidden: true, streams: true, load: () => import("./serve-http.ts") },
 	{ name: "version", summary: "what this is and what it runs on", load: () => import("./version.ts") },
 ];
 

@@ -28,17 +28,17 @@ export async function runHttpProcess(
 			`the process that speaks HTTP still has privileges, and does not serve: ${left.join(", ")}`,
 		);
 	}
-	const process = new HttpProcess((line) => void output.write(line));
+	const served = new HttpProcess((line) => void output.write(line));
 	const lines = new LineReader(MOST_LINE_BYTES);
 	try {
 		for await (const piece of input) {
 			for (const line of lines.read(piece as Uint8Array)) {
 				const reply = decodeMessage(line, REPLIES);
-				if (reply !== undefined) await process.receive(reply);
+				if (reply !== undefined) await served.receive(reply);
 			}
 		}
 	} finally {
-		process.close();
+		served.close();
 	}
 }
 
@@ -89,8 +89,20 @@ class HttpProcess {
 			streams: this.#streams,
 			events: () => this.#events,
 			exposition,
-			page: readPage(settings.page),
+			page: pageIn(settings.page),
 		});
 		this.#serving = await serve(settings, routes);
+	}
+}
+
+/** Where the page cannot be read, the rest is served without it. */
+function pageIn(folder: string): ReturnType<typeof readPage> {
+	try {
+		return readPage(folder);
+	} catch (error) {
+		process.stderr.write(
+			`the page is not served: ${error instanceof Error ? error.message : String(error)}\n`,
+		);
+		return new Map();
 	}
 }

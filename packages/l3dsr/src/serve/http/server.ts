@@ -6,6 +6,7 @@ import {
 	type ServerOptions,
 	type ServerResponse,
 } from "node:http";
+import type { Duplex } from "node:stream";
 import type { HttpSettings } from "../wire.ts";
 import { type Admission, refusalOf } from "./admission.ts";
 import { Connections } from "./connections.ts";
@@ -60,14 +61,7 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 		server.maxHeadersCount = MOST_HEADERS;
 		server.setTimeout(SILENCE_MS);
 		connections.watch(server);
-		server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-			// Nobody is told what was wrong with a request that is not one.
-			if (socket.writable && error.code !== "ECONNRESET") {
-				const status =
-					error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-				socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-			} else socket.destroy();
-		});
+		server.on("clientError", refuseUnreadable);
 		servers.push(server);
 		await new Promise<void>((resolve, reject) => {
 			server.once("error", reject);
@@ -86,6 +80,22 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 		},
 	};
 }
+
+/** Nobody is told what was wrong with a request that is not one. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+	if (!socket.writable || error.code === "ECONNRESET") {
+		socket.destroy();
+		return;
+	}
+	const status = UNREADABLE[error.code ?? ""] ?? "400 Bad Request";
+	socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/** Codes of Node's parser that have a status of their own. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+	HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+	ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
 
 async function secureServer(
 	tls: NonNullable<HttpSettings["tls"]>,

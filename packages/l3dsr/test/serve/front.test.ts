@@ -1,0 +1,410 @@
+/** The agent's side and the process that speaks HTTP together, over real sockets. */
+import assert from "node:assert/strict";
+import { execFile, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
+import type { Front } from "../../src/serve/front.ts";
+import { COMMAND, RecordedAgent, sample } from "./recorded.ts";
+
+enterNetns();
+
+const PATIENCE_MS = 60_000;
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-serve-"));
+// The process that speaks HTTP reads it as another user.
+chmodSync(folder, 0o755);
+after(() => rmSync(folder, { recursive: true }));
+const SOCKET = "/run/l3dsr/agent.sock";
+const PORT = 9470;
+
+interface Got {
+	readonly status: number;
+	readonly headers: IncomingMessage["headers"];
+	readonly body: string;
+}
+
+/** A new connection each; over the Unix socket unless `host` is said. */
+function get(
+	path: string,
+	headers: Record<string, string> = {},
+	{ method = "GET", host }: { method?: string; host?: string } = {},
+): Promise<Got> {
+	return new Promise((resolve, reject) => {
+		const where = host === undefined ? { socketPath: SOCKET } : { host, port: PORT };
+		const asked = request({ ...where, path, method, headers, agent: new Agent() }, (response) => {
+			let body = "";
+			response.setEncoding("utf8");
+			response.on("data", (piece: string) => {
+				body += piece;
+			});
+			response.on("end", () =>
+				resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+			);
+			response.on("error", reject);
+		});
+		asked.on("error", reject);
+		asked.end();
+	});
+}
+
+const local = (path: string, headers: Record<string, string> = {}, method = "GET") =>
+	get(path, headers, { host: "127.0.0.1", method });
+
+/** The fields of a process in /proc/PID/status. */
+function statusOf(pid: number): Record<string, string> {
+	const text = readFileSync(`/proc/${pid}/status`, "utf8");
+	return Object.fromEntries(text.split("\n").map((line) => line.split(/:\s*/, 2) as [string, string])); // two parts
+}
+
+describe("what the agent serves", () => {
+	const agent = new RecordedAgent();
+	let front: Front;
+	before(async () => {
+		writeFileSync(join(folder, "index.html"), "<!doctype html><title>l3dsr</title>");
+		writeFileSync(join(folder, "secret.key"), "not of the page");
+		front = agent.serve([SOCKET, `127.0.0.1:${PORT}`], { page: folder });
+		await waitForServer();
+	});
+	after(() => front[Symbol.dispose]());
+
+	it("answers with the records that the agent gives, byte for byte", async () => {
+		for (const [path, name] of [
+			["/v1/status", "status-real-server"],
+			["/v1/findings", "findings"],
+			["/v1/fleet", "fleet"],
+			["/v1/events", "events"],
+		] as const) {
+			const { status, headers, body } = await local(path);
+			assert.deepEqual([status, headers["content-type"]], [200, "application/json"]);
+			assert.deepEqual(JSON.parse(body), JSON.parse(sample(name)));
+		}
+	});
+
+	it("is a process of another user, without capabilities, that cannot get any", () => {
+		assert.ok(front.pid !== undefined);
+		const { Uid, CapPrm, CapEff, CapAmb, NoNewPrivs, Groups } = statusOf(front.pid);
+		assert.notEqual(Uid?.split("\t")[0], "0");
+		assert.deepEqual([CapPrm, CapEff, CapAmb].map(Number), [0, 0, 0]);
+		assert.deepEqual([NoNewPrivs, Groups?.trim()], ["1", ""]);
+	});
+
+	it("lets root and its own group connect to the Unix socket, and nobody else", () => {
+		assert.equal(statSync(SOCKET).mode & 0o777, 0o660);
+	});
+
+	it("says that nothing has changed to who has the answer already, and compresses for who takes that", async () => {
+		const first = await local("/v1/fleet");
+		const again = await local("/v1/fleet", { "if-none-match": first.headers.etag ?? "" });
+		assert.deepEqual([again.status, again.body], [304, ""]);
+		const zipped = await local("/v1/status", { "accept-encoding": "gzip" });
+		assert.equal(zipped.headers["content-encoding"], "gzip");
+		assert.equal(
+			run("curl", "-s", "--compressed", "--unix-socket", SOCKET, "http://l3dsr/v1/status").trim(),
+			sample("status-real-server"),
+		);
+	});
+
+	it("asks the agent once for what many want to know at once", async () => {
+		agent.happen("so that what was answered before is old");
+		const before = agent.asked.status;
+		await waitFor("the event", async () => (await local("/v1/events")).body.includes("so that what"));
+		await Promise.all(Array.from({ length: 50 }, () => local("/v1/status")));
+		assert.ok(agent.asked.status - before <= 2, `asked ${agent.asked.status - before} times`);
+	});
+
+	it("refuses names and pages of others: DNS rebinding, cross-origin requests, proxy requests", async () => {
+		for (const [headers, expected] of [
+			[{ host: "attacker.example" }, 403],
+			[{ host: "127.0.0.1.attacker.example:9470" }, 403],
+			[{ host: "127.0.0.1:9470", origin: "http://attacker.example" }, 403],
+			[{ host: "127.0.0.1:9470", origin: "null" }, 403],
+			[{ host: "127.0.0.1:9470", origin: "https://127.0.0.1:9470" }, 403],
+			[{ host: "127.0.0.1:9470", origin: "http://127.0.0.1:9470" }, 200],
+			[{ host: "localhost:9470" }, 200],
+			[{ host: "LOCALHOST.:9470" }, 200],
+			[{ host: "[::1]:9470" }, 200],
+			[{ host: run("hostname").trim() }, 200],
+		] as const) {
+			const { status, body } = await local("/v1/status", headers);
+			assert.equal(status, expected, JSON.stringify(headers));
+			if (expected === 403) assert.equal(assertRecord("errors", body).errors[0]?.code, "API_REFUSED");
+		}
+		const proxied = await local("http://127.0.0.1:9470/v1/status");
+		assert.equal(proxied.status, 400);
+		assert.match(
+			await raw("GET /v1/status HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"),
+			/^HTTP\/1.1 403/,
+		);
+		assert.match(await raw("GET /v1/status HTTP/1.0\r\n\r\n"), /^HTTP\/1.1 403/);
+		assert.match(
+			await raw("GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: attacker.example\r\n\r\n"),
+			/^HTTP\/1.1 (400|403)/,
+		);
+	});
+
+	it("takes no request that could change something", async () => {
+		for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
+			const { status, headers } = await local("/v1/status", {}, method);
+			assert.deepEqual([status, headers.allow], [405, "GET, HEAD"], method);
+		}
+		const head = await local("/v1/status", {}, "HEAD");
+		assert.deepEqual([head.status, head.body], [200, ""]);
+	});
+
+	it("serves the files of the page by their names, and no other file", async () => {
+		const { status, headers, body } = await local("/");
+		assert.deepEqual([status, headers["content-type"]], [200, "text/html; charset=utf-8"]);
+		assert.match(body, /<title>l3dsr/);
+		assert.match(headers["content-security-policy"]?.toString() ?? "", /default-src 'none'/);
+		for (const path of [
+			"/secret.key",
+			"/../secret.key",
+			"/%2e%2e/etc/passwd",
+			"//etc/passwd",
+			"/.",
+			"/v1",
+			"/v2/status",
+		]) {
+			assert.equal((await local(path)).status, 404, path);
+		}
+	});
+
+	it("gives the packet of a trace to the agent as checked values, and refuses what is not one", async () => {
+		const { status, body } = await local(
+			"/v1/trace?from=203.0.113.9&to=10.0.0.5&dscp=28&port=443&interface=eth0",
+		);
+		assertRecord("trace", body);
+		assert.equal(status, 200);
+		assert.deepEqual(agent.questions.at(-1), {
+			from: "203.0.113.9",
+			to: "10.0.0.5",
+			protocol: "tcp",
+			port: 443,
+			dscp: 28,
+			ecn: 0,
+			ttl: 64,
+			mark: 0,
+			interface: "eth0",
+		});
+		const wrong = await local("/v1/trace?from=203.0.113.9&to=2001:db8::1&dscp=64&port=0&x=1&mark=1&mark=2");
+		assert.equal(wrong.status, 400);
+		assert.deepEqual(
+			assertRecord("errors", wrong.body).errors.map(({ message }) => message),
+			[
+				'there is no field "x": expected from, to, protocol, port, source, dscp, ecn, ttl, mark, interface',
+				"mark is there twice",
+				"port is not a number from 1 to 65535",
+				"dscp is not a number from 0 to 63",
+			],
+		);
+		const refused = await local("/v1/trace?from=203.0.113.9&to=10.0.0.5&interface=nowhere");
+		assert.deepEqual(
+			[refused.status, assertRecord("errors", refused.body).errors[0]?.message],
+			[400, "trace a packet: there is no interface nowhere"],
+		);
+	});
+
+	it("streams events: first those that a client has missed, then each as it happens", async () => {
+		const missed = await local("/v1/events");
+		const last = JSON.parse(missed.body).events.at(-1).id;
+		const stream = await openStream(last - 1);
+		await waitFor("the missed event", () => stream.text().includes(`id: ${last}\n`), PATIENCE_MS);
+		agent.happen("rules of web were repaired");
+		await waitFor("the new event", () => stream.text().includes("rules of web were repaired"), PATIENCE_MS);
+		await waitFor(
+			"word that the status is another",
+			() => stream.text().includes("event: status\n"),
+			PATIENCE_MS,
+		);
+		const ids = [...stream.text().matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+		assert.deepEqual(ids, [last, last + 1]);
+		stream.socket.destroy();
+	});
+
+	it("is started again when it is killed, with connections waiting meanwhile, and knows all events", async () => {
+		const { pid } = front;
+		assert.ok(pid !== undefined);
+		process.kill(pid, "SIGKILL");
+		await waitFor("the end of it", () => front.pid !== pid, PATIENCE_MS);
+		// Not refused: the socket is the agent's.
+		const { status, body } = await local("/v1/events");
+		assert.equal(status, 200);
+		assert.match(body, /rules of web were repaired/);
+		assert.notEqual(front.pid, pid);
+		assert.match(agent.problems.at(-1) ?? "", /has ended \(SIGKILL\) and is started again/);
+		const stream = await openStream(0);
+		await waitFor(
+			"the events of before",
+			() => stream.text().includes("rules of web were repaired"),
+			PATIENCE_MS,
+		);
+		stream.socket.destroy();
+	});
+
+	it("answers while a thousand clients send nothing, or half a request, or do not read", async () => {
+		const slow: Socket[] = [];
+		for (let n = 0; n < 1000; n++) {
+			const socket = connect(PORT, "127.0.0.1");
+			socket.on("error", () => {});
+			slow.push(socket);
+			if (n % 3 === 1) socket.write("GET /v1/status HTTP/1.1\r\nHost: localh");
+			if (n % 3 === 2) {
+				socket.pause();
+				socket.write("GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100));
+			}
+		}
+		assert.equal((await local("/v1/status")).status, 200);
+		assert.equal((await get("/v1/status")).status, 200);
+		agent.happen("the agent goes on");
+		for (const socket of slow) socket.destroy();
+	});
+
+	it("has limits on headers and on the time that a request may take", async () => {
+		const long = await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`);
+		assert.match(long, /^HTTP\/1.1 431 /);
+		const unfinished = await raw("GET / HTTP/1.1\r\nHost: localhost\r\nX: ");
+		assert.match(unfinished, /^HTTP\/1.1 408 /);
+	});
+
+	async function waitForServer(): Promise<void> {
+		await waitFor(
+			"the server",
+			async () => (await get("/v1/status").catch(() => undefined))?.status === 200,
+			PATIENCE_MS,
+		);
+	}
+
+	function openStream(lastId: number): Promise<{ socket: Socket; text: () => string }> {
+		return new Promise((resolve) => {
+			const socket = connect(PORT, "127.0.0.1");
+			let text = "";
+			socket.setEncoding("utf8");
+			socket.on("data", (piece: string) => {
+				text += piece;
+				if (text.includes("\r\n\r\n")) resolve({ socket, text: () => text });
+			});
+			socket.write(
+				`GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nLast-Event-ID: ${lastId}\r\n\r\n`,
+			);
+		});
+	}
+});
+
+/** What comes back until the server closes. */
+async function raw(text: string): Promise<string> {
+	const socket = connect(PORT, "127.0.0.1");
+	let answer = "";
+	socket.setEncoding("utf8");
+	socket.on("data", (piece: string) => {
+		answer += piece;
+		// A request that was fine keeps the connection.
+		if (answer.startsWith("HTTP/1.1 200") && answer.includes("\r\n\r\n")) socket.end();
+	});
+	socket.on("error", () => {});
+	socket.write(text);
+	await once(socket, "close");
+	return answer;
+}
+
+describe("TLS and a token", () => {
+	it("protect TCP, and not the Unix socket, which has its permissions", async () => {
+		const [key, certificate, token] = ["tls.key", "tls.crt", "token"].map((name) => join(folder, name)) as [
+			string,
+			string,
+			string,
+		]; // three
+		run(
+			"openssl",
+			...[
+				"req",
+				"-x509",
+				"-newkey",
+				"ec",
+				"-pkeyopt",
+				"ec_paramgen_curve:prime256v1",
+				"-nodes",
+				"-days",
+				"2",
+			],
+			...[
+				"-subj",
+				"/CN=localhost",
+				"-addext",
+				"subjectAltName=DNS:localhost,IP:127.0.0.1",
+				"-keyout",
+				key,
+				"-out",
+				certificate,
+			],
+		);
+		writeFileSync(token, "correct-horse-battery-staple\n", { mode: 0o600 });
+		const agent = new RecordedAgent();
+		using _front = agent.serve([SOCKET, `127.0.0.1:${PORT}`], {
+			tls: { certificate, key },
+			tokenFile: token,
+			page: folder,
+		});
+		const asked = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", certificate];
+		const curl = async (...args: string[]) => (await promisify(execFile)("curl", [...asked, ...args])).stdout;
+		const served = () => curl("--unix-socket", SOCKET, "http://l3dsr/v1/status").catch(() => "");
+		await waitFor("the server", async () => (await served()) === "200", PATIENCE_MS);
+		const url = `https://localhost:${PORT}/v1/status`;
+		assert.equal(await curl(url), "401");
+		assert.equal(await curl("-H", "Authorization: Bearer correct-horse-battery-stapl", url), "401");
+		assert.equal(await curl("-H", "Authorization: Bearer correct-horse-battery-staple", url), "200");
+		assert.equal(await curl(`https://localhost:${PORT}/metrics`), "401");
+		assert.equal(await curl(`https://localhost:${PORT}/`), "200", "the page asks for the token");
+		await assert.rejects(curl(`http://localhost:${PORT}/v1/status`), "no plain HTTP");
+		await assert.rejects(curl("--tls-max", "1.1", url), "no TLS below 1.2");
+	});
+});
+
+describe("what cannot be served", () => {
+	it("is said, tried again, and keeps the rest of it and the agent going", async () => {
+		const agent = new RecordedAgent();
+		using front = agent.serve(["192.0.2.1:80", SOCKET], { page: folder });
+		await waitFor(
+			"the socket",
+			async () => (await get("/v1/status").catch(() => undefined))?.status === 200,
+			PATIENCE_MS,
+		);
+		assert.deepEqual(front.listening, [SOCKET]);
+		assert.match(agent.problems[0] ?? "", /^cannot serve HTTP at 192\.0\.2\.1:80: .*EADDRNOTAVAIL/);
+	});
+
+	it("is a token file that has no token, a user that does not exist, a program that is not there", async () => {
+		const empty = join(folder, "empty");
+		writeFileSync(empty, "\n");
+		for (const [settings, said] of [
+			[
+				{ tokenFile: empty },
+				/cannot serve HTTP: read the token from .*empty: its first line is not at least 16/,
+			],
+			[{ tokenFile: "/nowhere/token" }, /cannot serve HTTP: .*\/nowhere\/token/],
+			[
+				{ user: "no-such-user" },
+				/cannot serve HTTP: serve HTTP as no-such-user: \/etc\/passwd has no such user/,
+			],
+			[{ command: ["/nowhere/l3dsr"] as const }, /has ended \(spawn \/nowhere\/l3dsr ENOENT\)/],
+		] as const) {
+			const agent = new RecordedAgent();
+			using _front = agent.serve([SOCKET], settings);
+			await waitFor("the problem", () => agent.problems.length > 0, PATIENCE_MS);
+			assert.match(agent.problems[0] ?? "", said);
+		}
+	});
+
+	it("is anything by a process that has privileges: it ends, and says why", () => {
+		const [program, ...args] = COMMAND;
+		const { status, stderr } = spawnSync(program, args, { input: "", encoding: "utf8" });
+		assert.equal(status, 1);
+		assert.match(stderr, /still has privileges, and does not serve: it runs as root, it has capabilities/);
+	});
+});
