@@ -144,7 +144,9 @@ describe("what the agent serves", () => {
 		);
 		assert.match(await raw("GET /v1/status HTTP/1.0\r\n\r\n"), /^HTTP\/1.1 403/);
 		assert.match(
-			await raw("GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: attacker.example\r\nConnection: close\r\n\r\n"),
+			await raw(
+				"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: attacker.example\r\nConnection: close\r\n\r\n",
+			),
 			/^HTTP\/1.1 (400|403)/,
 		);
 	});
