@@ -73,6 +73,7 @@ describe("l3dsr probe", () => {
 			ok: false,
 			outcome: "other-address",
 			answeredBy: otherVip,
+			connected: false,
 			asked: 1,
 			answered: 0,
 		});

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns } from "../../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../../test/support/records.ts";
 import { l3dsr } from "../run-command.ts";
 import { FLEET, Stage } from "./stage.ts";
 
@@ -27,6 +28,8 @@ test("a real server is drained, disabled and enabled at once, and up leaves it s
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	const planned = await stage.l3dsr("drain", "a3", "-n");
+	for (const name of ["drain", "disable", "enable"])
+		assertRecord("plan", (await stage.l3dsr(name, "a3", "-n", "--json")).stdout);
 	const drained = await stage.l3dsr("drain", "a3");
 	assert.equal(drained.exitCode, 0, drained.stderr);
 	assert.equal(planned.stdout, drained.stdout);
