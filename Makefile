@@ -7,7 +7,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions soak soak-director two-writers differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions soak soak-director soak-end-to-end two-writers differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -73,6 +73,12 @@ two-writers: setup-test
 soak-director: setup-test
 	@L3DSR_DIRECTOR_CHANGES=2000 L3DSR_DIRECTOR_REPLACEMENTS=1000 L3DSR_DIRECTOR_KILLS=100 \
 		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/under-load.test.ts
+
+# Real connections through two directors (some ten minutes): 10,000 of them through every change, 50 real servers that die
+# in silence, 100 killed processes, and a flood of a million SYNs in a drain.
+soak-end-to-end: setup-test
+	@ulimit -n 65536 && L3DSR_E2E_FLOWS=10000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
+		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/end-to-end/*.test.ts
 
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
 # kernel with the rules of nftables, both against the reference. And two million through the director's programs.

@@ -7,7 +7,7 @@
  * The directors' programs are at tc: frames of veth come without their checksums. Their kernels forward.
  */
 import { createServer } from "node:net";
-import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
+import { DatagramSocket, NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { dscp, type Family, portOf } from "@l3dsr/packet";
 import { ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { Director } from "../../../src/balance/kernel/director.ts";
@@ -19,7 +19,7 @@ import { Flow } from "./flow.ts";
 
 export const HTTP = 80;
 export const UDP = 5353;
-const SETTINGS: DirectorSettings = {
+export const SETTINGS: DirectorSettings = {
 	interfaces: ["eth0"],
 	hook: "tc",
 	forward: "kernel",
@@ -63,9 +63,11 @@ class Neighbour implements Disposable {
 /** A host that directs; the process that changes its tables can be exchanged for another one. */
 export class DirectorHost implements Disposable {
 	readonly host: Neighbour;
+	readonly #settings: DirectorSettings;
 	#director: Director;
 
-	constructor(name: string, subnet: number) {
+	constructor(name: string, subnet: number, settings: DirectorSettings) {
+		this.#settings = settings;
 		this.host = new Neighbour(name, subnet);
 		const on = ["all.forwarding", "default.forwarding"].map((key) => `net.ipv6.conf.${key}=1`);
 		this.host.netns.run("sysctl", "-qw", "net.ipv4.ip_forward=1", ...on);
@@ -73,7 +75,7 @@ export class DirectorHost implements Disposable {
 	}
 
 	apply(fleet: Fleet, isHealthy?: IsHealthy): void {
-		this.host.namespace.within(() => this.#director.apply(lowerFleet(fleet, isHealthy), SETTINGS));
+		this.host.namespace.within(() => this.#director.apply(lowerFleet(fleet, isHealthy), this.#settings));
 	}
 
 	/** What a new process does that takes over. */
@@ -92,6 +94,8 @@ export class DirectorHost implements Disposable {
 	}
 
 	[Symbol.dispose](): void {
+		// Another process may have put its own program in the place of ours.
+		this.restart();
 		this.host.namespace.within(() => this.#director.detach());
 		this.#director[Symbol.dispose]();
 		this.host[Symbol.dispose]();
@@ -101,14 +105,23 @@ export class DirectorHost implements Disposable {
 /** How reals take part, by their number; absent: not configured. */
 export type Parts = Readonly<Record<number, Partial<Pick<Real, "weight" | "state">>>>;
 
+export interface WorldOptions {
+	/** Default: tc, where nobody has to complete checksums. */
+	readonly hook?: "tc" | "xdp-generic";
+	readonly echo?: EchoMode;
+}
+
 export class World implements AsyncDisposable {
 	readonly client: Neighbour;
 	readonly reals: ReadonlyMap<number, RealServer>;
 	readonly directors: DirectorHost[] = [];
-	echo: EchoMode = "server";
+	readonly #echo: EchoMode;
+	readonly #settings: DirectorSettings;
 	readonly #stack = new AsyncDisposableStack();
 
-	constructor(reals: readonly number[]) {
+	constructor(reals: readonly number[], { hook = "tc", echo = "server" }: WorldOptions = {}) {
+		this.#echo = echo;
+		this.#settings = { ...SETTINGS, hook, openChecksums: hook === "tc" ? "refuse" : "accept" };
 		run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
 		run("sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv6.fib_multipath_hash_policy=1");
 		this.client = this.#stack.use(new Neighbour("client", 2));
@@ -131,7 +144,7 @@ export class World implements AsyncDisposable {
 	/** One more director; packets for the VIPs are shared among all of them. */
 	addDirector(fleet: Fleet): DirectorHost {
 		const n = this.directors.length + 3;
-		const director = new DirectorHost(`dir${n}`, n);
+		const director = new DirectorHost(`dir${n}`, n, this.#settings);
 		this.directors.push(director);
 		director.apply(fleet);
 		this.#route();
@@ -174,11 +187,31 @@ export class World implements AsyncDisposable {
 						pool: "front",
 						affinity: "flow" as const,
 					})),
-					echo: this.echo,
+					echo: this.#echo,
 				},
 			],
 			pools: [{ name: "front", reals, drainMs: 900_000, floor: 0 }],
 		};
+	}
+
+	/** Has a UDP service on real server `n` that answers with `n` and the length of what it got. */
+	async serveUdp(n: number): Promise<void> {
+		const script = `for (const address of ${JSON.stringify(FAMILIES.map((family) => VIP[family].text))}) {
+			const socket = require("dgram").createSocket(address.includes(":") ? "udp6" : "udp4");
+			socket.on("message", ({ length }, { port, address }) => socket.send("${n} " + length, port, address));
+			socket.bind(${UDP}, address, () => console.log("bound"));
+		}`;
+		const child = this.reals.get(n)?.netns.spawn(process.execPath, "-e", script);
+		let bound = "";
+		child?.stdout?.on("data", (text) => {
+			bound += text;
+		});
+		await waitFor("UDP sockets", () => bound.split("\n").length > FAMILIES.length, 20_000);
+	}
+
+	/** A datagram socket of the client's. */
+	datagramSocket(protocol: "udp" | "icmp", family: Family, ttl = 64): DatagramSocket {
+		return this.client.namespace.within(() => new DatagramSocket(protocol, VIP[family].bytes, 0, ttl));
 	}
 
 	/** Every director at once. `dead`: reals whose check fails. */

@@ -1,0 +1,56 @@
+/**
+ * A director's process as a host runs it: it takes over what runs, checks the real servers, and changes the tables with
+ * every change of health. Run by deaths.test.ts in a namespace, with names and addresses of the real servers as JSON.
+ */
+import { dscp, parseAddress, portOf } from "@l3dsr/packet";
+import { HealthChecks } from "../../../src/balance/checks/health-checks.ts";
+import { Director } from "../../../src/balance/kernel/director.ts";
+import { lowerFleet } from "../../../src/balance/service.ts";
+import type { Fleet } from "../../../src/model/fleet.ts";
+import { CODE, VIP } from "../../vip-path/real-server.ts";
+import { HTTP, SETTINGS } from "./world.ts";
+
+const given: readonly { readonly name: string; readonly addresses: readonly string[] }[] = JSON.parse(
+	process.argv[2] ?? "[]",
+);
+const fleet: Fleet = {
+	vips: [
+		{
+			name: "web",
+			addresses: [VIP.ipv4, VIP.ipv6],
+			dscp: { ipv4: dscp(CODE), ipv6: dscp(CODE) },
+			services: [{ port: portOf(HTTP), protocols: ["tcp"], pool: "front", affinity: "flow" }],
+			echo: "kernel",
+		},
+	],
+	pools: [
+		{
+			name: "front",
+			reals: given.map(({ name, addresses }) => ({
+				name,
+				addresses: addresses.flatMap((text) => parseAddress(text) ?? []),
+				weight: 1,
+				state: "enabled",
+			})),
+			check: { type: "tcp", intervalMs: 100, timeoutMs: 80, fall: 3, rise: 2 },
+			drainMs: 900_000,
+			floor: 0,
+		},
+	],
+};
+
+const say = (record: object) => process.stdout.write(`${JSON.stringify(record)}\n`);
+
+using director = Director.open();
+const checks = new HealthChecks({
+	assume: director.healthInTables(fleet),
+	onChange: ({ real, vip, healthy }) => {
+		director.apply(lowerFleet(fleet, checks.isHealthy), SETTINGS);
+		// CLOCK_MONOTONIC, which is the same in all processes: from here on nothing new goes to a dead one.
+		say({ real, family: vip.family, healthy, at: Number(process.hrtime.bigint()) / 1e6 });
+	},
+});
+checks.start(fleet);
+director.apply(lowerFleet(fleet, checks.isHealthy), SETTINGS);
+say({ ready: true });
+await new Promise(() => {});
