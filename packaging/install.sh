@@ -67,8 +67,8 @@ install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json d
 
 doc=$destdir/usr/share/doc/l3dsr
 "$node" packaging/documents.mjs "$doc" README.md docs examples
-for module in commander koffi preact uplot yaml zod; do
-	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$doc/licenses/$module"
+for module in @opentelemetry/api bintrees commander koffi preact prom-client tdigest uplot yaml zod; do
+	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$doc/licenses/${module##*@}"
 done
 install -m 644 "$prebuilt/$cpu/node/LICENSE" "$doc/licenses/node"
 

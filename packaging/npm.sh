@@ -23,7 +23,9 @@ cp -r dist/web "$stage/dist/"
 
 # Of what is in the bundles.
 mkdir "$stage/licenses"
-for module in commander preact uplot yaml zod; do cp "$(ls node_modules/$module/LICENSE* | head -1)" "$stage/licenses/$module"; done
+for module in @opentelemetry/api bintrees commander preact prom-client tdigest uplot yaml zod; do
+	install -Dm 644 "$(ls node_modules/$module/LICENSE* | head -1)" "$stage/licenses/${module##*@}"
+done
 chmod 644 "$stage"/licenses/*
 
 "$node" --conditions=@l3dsr/source scripts/man-pages.ts "$stage/man" "$(sh packaging/source-date.sh)"

@@ -21,6 +21,9 @@ tar --create --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mo
 	--mtime="@$epoch" --hard-dereference --exclude='node_modules/koffi/vendor' --exclude='node_modules/koffi/lib' \
 	--exclude='node_modules/koffi/doc' --exclude='node_modules/esbuild/bin' \
 	--exclude='*.map' --exclude='*.d.cts' --exclude='*.d.mts' --exclude='*.d.ts' \
-	node_modules/@l3dsr node_modules/commander node_modules/esbuild node_modules/koffi node_modules/yaml node_modules/zod |
+	--exclude='node_modules/bintrees/[det]*' --exclude='node_modules/uplot/demos' \
+	node_modules/@l3dsr node_modules/@opentelemetry/api node_modules/bintrees node_modules/commander node_modules/esbuild \
+	node_modules/koffi node_modules/preact node_modules/prom-client node_modules/tdigest node_modules/uplot \
+	node_modules/yaml node_modules/zod |
 	gzip -9n >"$work/l3dsr-$version-modules.tar.gz"
 mv "$work"/*.tar.gz build/packages/
