@@ -9,6 +9,7 @@ import {
 	described,
 	drift,
 	dscp,
+	hook,
 	list,
 	port,
 	protocol,
@@ -77,6 +78,7 @@ export const status = record({
 	configuration: described(z.nullable(text()), "Name of the file; null where there is none."),
 	datapath: record({
 		running: described(list(datapath()), "Where rules run now."),
+		hooks: described(list(record({ hook: hook(), interface: text() })), "Where eBPF programs are attached."),
 		why: described(text(), "Why the rules of services run there."),
 		tcChecksum: z.optional(tcChecksum),
 	}),

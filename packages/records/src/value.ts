@@ -33,6 +33,8 @@ export const protocol = () =>
 	);
 
 export const datapath = () => z.enum(["ebpf", "nft"]);
+export const hook = () =>
+	described(z.enum(["tcx", "clsact", "xdp", "xdp-generic"]), "Where the program of a rule is attached.");
 
 /** What each record that stands alone begins with. */
 export const schema = <N extends StandaloneName>(name: N) =>

@@ -32,7 +32,7 @@ export async function down(
 	await change(context, host, target, {
 		...options,
 		settings: resolveSettings({}, context.env),
-		settled: () => "nothing to do: no service is up",
+		outcome: () => "no service is up",
 	});
 	return EXIT.done;
 }

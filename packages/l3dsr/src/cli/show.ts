@@ -35,8 +35,9 @@ type Shown = ReturnType<typeof recordOf>;
 
 function recordOf({ rules, findings }: Observation) {
 	return {
-		rules: rules.map(({ rule, counters, datapath }) => ({
+		rules: rules.map(({ rule, counters, datapath, hook }) => ({
 			datapath,
+			...(hook === undefined ? {} : { hook }),
 			family: rule.family,
 			table: rule.table,
 			/** As iptables-daddr -S prints it. */
@@ -54,17 +55,19 @@ function showText(context: CliContext, { rules, findings }: Shown): string {
 		.map(({ object, problem }) => `${style.bad("note:")} ${object}: ${problem}\n`)
 		.join("");
 	if (rules.length === 0) return `${notes}No rules are in place.\n\n${howToBegin(context)}`;
+	const hooked = rules.some(({ hook }) => hook !== undefined);
 	const table = formatTable(
-		["datapath", "family", "table", "packets", "bytes", "rule"],
-		rules.map(({ datapath, family, table, packets, bytes, rule }) => [
+		["datapath", ...(hooked ? ["hook"] : []), "family", "table", "packets", "bytes", "rule"],
+		rules.map(({ datapath, hook, family, table, packets, bytes, rule }) => [
 			datapath,
+			...(hooked ? [hook ?? "--"] : []),
 			family,
 			table,
 			String(packets),
 			String(bytes),
 			rule,
 		]),
-		{ header: style.dim, right: [3, 4] },
+		{ header: style.dim, right: hooked ? [4, 5] : [3, 4] },
 	);
 	return table + (notes === "" ? "" : `\n${notes}`);
 }

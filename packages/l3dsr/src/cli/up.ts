@@ -37,13 +37,14 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		...options,
 		settings,
 		configuration: source,
-		settled: (count) => `nothing to do: ${settledText(count, director)}`,
+		outcome: (count) => outcomeText(count, director),
 	});
 	return EXIT.done;
 }
 
-function settledText(services: number, director: WantedDirector | undefined): string {
-	const own = `${services} service${services === 1 ? " is" : "s are"} up`;
+function outcomeText(services: number, director: WantedDirector | undefined): string {
+	const own =
+		services === 0 ? "no service is up" : `${services} service${services === 1 ? " is" : "s are"} up`;
 	if (director === undefined) return own;
 	const vips = director.fleet.vips.length;
 	const directing = `this host directs ${vips} VIP${vips === 1 ? "" : "s"}`;

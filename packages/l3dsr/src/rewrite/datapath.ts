@@ -10,12 +10,18 @@ import type { Ruleset } from "../model/ruleset.ts";
 
 export type DatapathName = "ebpf" | "nft";
 
+/** Where a program is attached. */
+export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
+export type HookName = (typeof HOOK_NAMES)[number];
+
 /** A rule as the kernel has it. */
 export interface ObservedRule {
 	readonly rule: Rule;
 	readonly ordinal: number;
 	readonly counters: Counters;
 	readonly datapath: DatapathName;
+	/** On eBPF: of its program, on the interface that the rule names. */
+	readonly hook?: HookName;
 }
 
 /**

@@ -2,9 +2,10 @@
 
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
-import type { DatapathSettings } from "../../model/configuration.ts";
+import { servicePlaces } from "../../inspect/status/status.ts";
+import type { DatapathChoice, DatapathSettings } from "../../model/configuration.ts";
 import type { HostState, Step } from "../../plan/host-state.ts";
-import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
+import { absentTexts, type ConfiguredHost, describeEverywhere } from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
@@ -24,8 +25,16 @@ export interface ChangeOptions {
 	readonly json?: boolean;
 	/** Seconds to wait for the lock. */
 	readonly wait: number;
-	/** Said when there is nothing to do, of so many services. */
-	readonly settled: (services: number) => string;
+	/** How the host is in the end, of so many services: `4 services are up`. */
+	readonly outcome: (services: number) => string;
+}
+
+/** `, on nft (no eBPF: …)`: where rules of services run now, and why they do not run where auto prefers them. */
+function placeText({ assignment, desired }: Plan<ConfiguredHost>, choice: DatapathChoice): string {
+	const { running } = servicePlaces(choice, assignment, desired);
+	const { everywhere } = desired;
+	const why = everywhere === undefined ? "" : ` (${describeEverywhere(everywhere)})`;
+	return running.length === 0 ? "" : `, on ${running.join(" and ")}${why}`;
 }
 
 /** VIPs that lose their service, and that `up` has not put on `lo`. */
@@ -50,7 +59,8 @@ export async function change(
 		if (options.json === true) return;
 		for (const line of describeStep(step)) stdout.write(`${line}\n`);
 	};
-	const finish = ({ steps, desired, observed }: Plan<ConfiguredHost>): void => {
+	const finish = (plan: Plan<ConfiguredHost>): void => {
+		const { steps, desired, observed } = plan;
 		const { stopped, wish } = desired;
 		for (const text of hiddenTexts(observed.snapshot)) context.stderr.write(`warning: ${text}\n`);
 		for (const text of absentTexts(desired)) context.stderr.write(`warning: ${text}\n`);
@@ -63,11 +73,14 @@ export async function change(
 			});
 			return;
 		}
-		if (steps.length === 0) stdout.write(`${options.settled(wish.services.length)}\n`);
 		for (const one of stopped) stdout.write(stoppedText(stoppedRecord(one)));
 		for (const { text } of stayingVips(observed.state, desired)) {
 			stdout.write(`${text} stays on lo, where it was before l3dsr up\n`);
 		}
+		const outcome = options.outcome(wish.services.length);
+		if (steps.length === 0) stdout.write(`nothing to do: ${outcome}\n`);
+		else if (options.dryRun !== true)
+			stdout.write(`done: ${outcome}${placeText(plan, options.settings.datapath)}\n`);
 	};
 	if (options.dryRun === true) {
 		for (const plan of await explaining(() => rehearse(host, datapath, [target]))) {

@@ -15,7 +15,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 		services.length === 0 ? (directsOnly ? "" : "no services\n") : tableText(services, style, watching);
 	const directing = director === undefined ? "" : directorText(director, style, watching);
 	const lines = [
-		...(directsOnly ? [] : [`datapath: ${datapath.running.join(", ") || "none"} (${datapath.why})`]),
+		...(directsOnly ? [] : [`datapath: ${runningText(datapath)} (${datapath.why})`]),
 		...(datapath.tcChecksum?.by === "helper"
 			? [`checksums at tc are written by the kernel's helper, which is slower: ${datapath.tcChecksum.why}`]
 			: []),
@@ -37,6 +37,20 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
 	return `${table}${directing}${lines.map((line) => `${line}\n`).join("")}`;
+}
+
+/** How many interfaces are named where programs are attached to more. */
+const MOST_NAMED = 4;
+
+/** `ebpf at tcx of eth0, nft`. */
+function runningText({ running, hooks }: StatusRecord["datapath"]): string {
+	const places = [...Map.groupBy(hooks, ({ hook }) => hook)].map(([hook, at]) => {
+		const names = at.map((one) => one.interface);
+		const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "";
+		return `${hook} of ${names.slice(0, MOST_NAMED).join(", ")}${more}`;
+	});
+	const at = places.length === 0 ? "" : ` at ${places.join(" and ")}`;
+	return running.map((name) => (name === "ebpf" ? `ebpf${at}` : name)).join("; ") || "none";
 }
 
 /** Columns of a terminal. */

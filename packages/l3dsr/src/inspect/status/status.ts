@@ -11,7 +11,7 @@ import {
 } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import type { Assignment } from "../../rewrite/assign.ts";
-import type { DatapathName } from "../../rewrite/datapath.ts";
+import type { DatapathName, HookName, ObservedRule } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
 import { describeReason, refusalOf } from "../../rewrite/reason.ts";
@@ -24,6 +24,8 @@ export interface StatusRecord {
 	/** Where rules run now (nowhere, where none does), and why those of services run there. */
 	readonly datapath: {
 		readonly running: readonly DatapathName[];
+		/** Where programs with rules are attached. */
+		readonly hooks: readonly { readonly hook: HookName; readonly interface: string }[];
 		readonly why: string;
 		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
 		readonly tcChecksum?: TcChecksum;
@@ -58,7 +60,8 @@ export function statusOf(
 		configuration: configured?.source ?? null,
 		datapath: {
 			running,
-			why: reasonText(datapath, assignment, desired),
+			hooks: hooksOf(snapshot.rules),
+			why: servicePlaces(datapath, assignment, desired).why,
 			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),
@@ -70,14 +73,22 @@ export function statusOf(
 	};
 }
 
-/** Why the rules of services run where they run. */
-export function reasonText(
+function hooksOf(rules: readonly ObservedRule[]): StatusRecord["datapath"]["hooks"] {
+	const found = rules.flatMap(({ rule, hook }) => {
+		const { name } = rule.header.inInterface ?? {};
+		return hook === undefined || name === undefined ? [] : [{ hook, interface: name }];
+	});
+	return [...new Map(found.map((one) => [`${one.hook} ${one.interface}`, one])).values()];
+}
+
+/** Where the rules of services run, and why. */
+export function servicePlaces(
 	choice: DatapathChoice,
 	{ rules }: Assignment,
 	{ everywhere }: Pick<ConfiguredHost, "everywhere">,
-): string {
-	const reasons = rules
-		.filter(({ entry }) => signatureOf(entry.rule) !== undefined)
+): { readonly running: readonly DatapathName[]; readonly why: string } {
+	const ofServices = rules.filter(({ entry }) => signatureOf(entry.rule) !== undefined);
+	const reasons = ofServices
 		// Of a choice, only why not.
 		.filter(({ datapath }) => datapath !== choice)
 		.map(({ reason }) =>
@@ -86,5 +97,8 @@ export function reasonText(
 				: describeReason(reason),
 		);
 	const chosen = choice === "auto" ? "auto" : "as configured";
-	return [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": ");
+	return {
+		running: [...new Set(ofServices.map(({ datapath }) => datapath))].sort(),
+		why: [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": "),
+	};
 }

@@ -22,7 +22,8 @@ test("up attaches the director, a second up has nothing to do, and down takes it
 	assert.match(before.stdout, /^director: not running\ndrift: the director does not run\n/);
 	assert.equal((await stage.l3dsr("diff")).exitCode, 4);
 
-	assert.deepEqual(await stage.l3dsr("up"), { exitCode: 0, stdout: ATTACHED, stderr: "" });
+	const done = "done: this host directs 1 VIP\n";
+	assert.deepEqual(await stage.l3dsr("up"), { exitCode: 0, stdout: ATTACHED + done, stderr: "" });
 	const again = await stage.l3dsr("up");
 	assert.equal(again.stdout, "nothing to do: this host directs 1 VIP\n");
 	assert.equal((await stage.l3dsr("diff")).exitCode, 0);
@@ -45,7 +46,7 @@ web 2001:db8:a::10 tcp/80: DSCP 7, pool front, 3 of 3 real servers take new flow
 
 	assert.deepEqual(await l3dsr("down"), {
 		exitCode: 0,
-		stdout: "director: detach from dir0 (xdp)\n",
+		stdout: "director: detach from dir0 (xdp)\ndone: no service is up\n",
 		stderr: "",
 	});
 	assert.equal((await l3dsr("down")).stdout, "nothing to do: no service is up\n");
@@ -64,7 +65,7 @@ test("a changed fleet is applied slot by slot, -n says how many move, and the dr
 	assert.equal(drift.exitCode, 4);
 	assert.match(drift.stdout, /^web 192\.0\.2\.10 tcp\/80 differs: a3 should be draining\n/);
 
-	assert.equal((await stage.l3dsr("up")).stdout, planned.stdout);
+	assert.equal((await stage.l3dsr("up")).stdout, `${planned.stdout}done: this host directs 1 VIP\n`);
 	const during = await stage.l3dsr("status");
 	assert.equal(during.exitCode, 0);
 	assert.match(during.stdout, /in transition for \d+ s: 32769 slots remember the flows/);
@@ -90,7 +91,10 @@ test("a director that the configuration has no longer is taken away by up", asyn
 		(await stage.l3dsr("status")).stdout,
 		/^drift: the director runs, and the configuration has none$/m,
 	);
-	assert.equal((await stage.l3dsr("up")).stdout, "director: detach from dir0 (xdp)\n");
+	assert.equal(
+		(await stage.l3dsr("up")).stdout,
+		"director: detach from dir0 (xdp)\ndone: no service is up\n",
+	);
 	assert.equal((await stage.l3dsr("status")).stdout.includes("director"), false);
 });
 

@@ -215,7 +215,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.match(
 		await succeed("status", "-c", config),
-		/datapath: ebpf, nft .*docker0 is a bridge, which takes no native XDP program/,
+		/datapath: ebpf at xdp of eth0; nft .*docker0 is a bridge, which takes no native XDP program/,
 	);
 	await succeed("down");
 	// Forced, it is refused whole, and check says so before.

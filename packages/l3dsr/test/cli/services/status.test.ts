@@ -187,7 +187,7 @@ test("a rate is the difference over the time, and none where counters were set b
 	assert.equal(rateOf(row(1n), [], 500), null);
 	const record = {
 		configuration: null,
-		datapath: { running: [], why: "" },
+		datapath: { running: [], hooks: [], why: "" },
 		drift: [],
 		warnings: [],
 		otherRules: 0,
@@ -217,7 +217,7 @@ test("status fits the columns of a terminal, however long names, addresses and s
 		for (const watching of [false, true]) {
 			const record = {
 				configuration: "f",
-				datapath: { running: [], why: "auto" },
+				datapath: { running: [], hooks: [], why: "auto" },
 				services: [
 					{ ...row, name },
 					{ ...row, selects: Array(40).fill("443").join(",") },

@@ -49,7 +49,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	assert.match(await succeed("up", "-c", config), /-i eth0 /);
 	assert.match(
 		(await l3dsr("status", "-c", config)).stdout,
-		/^datapath: ebpf \(auto: its interface eth0 is known\)$/m,
+		/^datapath: ebpf at tcx of eth0 \(auto: its interface eth0 is known\)$/m,
 	);
 	const packets = async (): Promise<number[]> =>
 		JSON.parse(await succeed("status", "--json", "-c", config)).services.map(
@@ -235,7 +235,7 @@ test("an interface that goes away takes its rules along, which every command tel
 	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
-	assert.match(await succeed("status", "-c", config), /^datapath: ebpf \(as configured\)$/m);
+	assert.match(await succeed("status", "-c", config), /^datapath: ebpf at tcx of eth4 \(as configured\)$/m);
 	await succeed("down");
 });
 

@@ -80,7 +80,7 @@ iptables-daddr -t raw -A PREROUTING -p udp -m dscp --dscp 0x08 -m udp --dport 53
 ip6tables-daddr -t raw -A PREROUTING -m dscp --dscp 0x07 -m addrtype --dst-type LOCAL -m comment --comment "l3dsr:web6" -j DADDR --set-daddr 2001:db8::10
 `,
 	);
-	assert.equal(await succeed("up", "-c", config), dry);
+	assert.equal(await succeed("up", "-c", config), `${dry}done: 4 services are up, on nft\n`);
 	assert.equal(await succeed("up", "-c", config), "nothing to do: 4 services are up\n");
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.equal(foreignState(), before);

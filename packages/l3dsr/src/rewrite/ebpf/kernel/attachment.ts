@@ -18,12 +18,11 @@ import {
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { asL3dsrError, L3dsrError } from "../../../errors.ts";
 import { isDirectorProgram } from "../../../programs/director-program.ts";
-import type { DatapathFinding } from "../../datapath.ts";
+import type { DatapathFinding, HookName } from "../../datapath.ts";
 import { MAP, PROGRAM_NAME, REPORT_PROGRAM, RULES_LAYOUT } from "../compile/identity.ts";
 import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-rules.ts";
 
-export const HOOK_NAMES = ["tcx", "clsact", "xdp", "xdp-generic"] as const;
-export type HookName = (typeof HOOK_NAMES)[number];
+export { HOOK_NAMES, type HookName } from "../../datapath.ts";
 
 /** What each hook does, blind to what its `query` tells beside the program's id. */
 export interface HookPlace {

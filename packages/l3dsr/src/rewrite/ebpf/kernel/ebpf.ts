@@ -86,6 +86,7 @@ export class EbpfDatapath implements Datapath {
 				ordinal,
 				counters: counters.get(slot) ?? ZERO_COUNTERS,
 				datapath: "ebpf",
+				hook: attachment.hook,
 			}));
 		});
 		const findings = [...attachments.findings, ...this.#elsewhere(attachments)];
