@@ -25,7 +25,7 @@ export function service(changes: Partial<RatedService> & Pick<ServiceRow, "name"
 export function status(changes: Partial<StatusRecord> = {}): StatusRecord {
 	return {
 		configuration: "/etc/l3dsr/l3dsr.yaml",
-		datapath: { running: ["ebpf"], why: "auto" },
+		datapath: { running: ["ebpf"], hooks: [], why: "auto" },
 		services: [service({ name: "web" })],
 		drift: [],
 		warnings: [],
