@@ -239,6 +239,26 @@ test("an interface that goes away takes its rules along, which every command tel
 	await succeed("down");
 });
 
+test("export of what runs leaves the interfaces that auto has chosen to the host that reads it", async () => {
+	writeFileSync(
+		config,
+		"services: [{ vip: 192.0.2.10, dscp: 7 }, { vip: 192.0.2.11, dscp: 8, interface: eth9 }, { vip: 192.0.2.12 }]\n",
+	);
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+	const conf = await l3dsr("export", "dsr.conf");
+	assert.match(conf.stdout, /^192\.0\.2\.10=7\n192\.0\.2\.12\n$/m);
+	assert.match(conf.stderr, /192\.0\.2\.11: dsr\.conf cannot ask for interfaces/);
+	const yaml = (await l3dsr("export", "yaml")).stdout;
+	assert.equal(
+		yaml,
+		"services:\n  - vip: 192.0.2.10\n    dscp: 7\n  - vip: 192.0.2.11\n    dscp: 8\n    interface: eth9\n  - vip: 192.0.2.12\n",
+	);
+	// What it prints is the same host.
+	writeFileSync(config, yaml);
+	assert.match((await l3dsr("up", "-c", config)).stdout, /^nothing to do/);
+	assert.equal((await l3dsr("down")).exitCode, 0);
+});
+
 test("--netns works in another namespace, and names those there are when it does not exist", async () => {
 	const { exitCode, stderr } = await l3dsr("status", "--netns", "nowhere");
 	assert.equal(exitCode, 2);
