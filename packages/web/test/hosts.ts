@@ -61,7 +61,7 @@ export function shopServer(): StatusRecord {
 			};
 		}),
 	);
-	return { ...status, services, datapath: { running: ["ebpf"], why: "auto" }, otherRules: 0 };
+	return { ...status, services, datapath: { running: ["ebpf"], hooks: [], why: "auto" }, otherRules: 0 };
 }
 
 function range(text: string): { first: number; last: number } {
