@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { asL3dsrError } from "../errors.ts";
 import { bySeverity, type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
-import { checkHost } from "../inspect/check/check-host.ts";
+import { checkHost, type HostCheck } from "../inspect/check/check-host.ts";
 import { type ConfiguredHost, configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import type { Plan } from "../reconcile/target.ts";
@@ -41,23 +41,26 @@ export async function check(
 	const resolved = { ...configuration, ...settings };
 	const director = await wantedDirector(host, loaded);
 	const target = configuredTarget(host, resolved, async () => [], director);
-	let findings: CheckFinding[] = [];
+	let found: HostCheck = { findings: [], questions: [] };
 	let skipped: string | undefined;
 	try {
 		requirePrivilegesOf("l3dsr check");
 		const plan = await planHost(host, await host.openDatapath(settings), target);
-		findings = [...checkHost(resolved, plan), ...(await directorFindings(plan))].sort(bySeverity);
+		const { findings, questions } = checkHost(resolved, plan);
+		found = { findings: [...findings, ...(await directorFindings(plan))].sort(bySeverity), questions };
 	} catch (error) {
 		// The file itself can be checked by anybody.
 		const known = asL3dsrError(error);
 		if (known.code !== "KERNEL_PERMISSION") throw error;
 		skipped = known.message;
 	}
+	const { findings, questions } = found;
 	const count = (severity: Severity) => findings.filter((finding) => finding.severity === severity).length;
 	const record = {
 		configuration: source,
 		services: configuration.services.length,
 		findings,
+		questions,
 		...(skipped === undefined ? {} : { skipped: { what: "the checks of this host", why: skipped } }),
 	};
 	if (options.json === true) writeJson(stdout, "check", record);
@@ -65,6 +68,7 @@ export async function check(
 		const style = styleFor(stdout, env);
 		const titles = new Set(configuration.services.map(titleOf));
 		for (const finding of grouped(findings, titles)) stdout.write(findingText(finding, style));
+		for (const { question, how } of questions) stdout.write(`question: ${question}\nto find out: ${how}\n`);
 		const services = `${source}: ${contentsText(record.services, director)}`;
 		if (skipped !== undefined) {
 			stdout.write(
@@ -74,7 +78,7 @@ export async function check(
 		}
 		stdout.write(
 			findings.length === 0
-				? `${services}; this host is fit for ${director === undefined ? "them" : "that"}\n`
+				? `${services}; no fault found on this host\n`
 				: `${services}; ${countText(count("error"), "error")}, ${countText(count("warning"), "warning")}, ${countText(count("note"), "note")}\n`,
 		);
 	}

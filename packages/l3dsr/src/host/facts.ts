@@ -1,19 +1,12 @@
 /** What `l3dsr check` looks at, gathered once: the checks (checks/) judge it without touching the host. */
 
 import { readFileSync } from "node:fs";
-import {
-	driverOf,
-	listInterfaces,
-	listRoutes,
-	type NetInterface,
-	type Offloads,
-	offloadsOf,
-	ROUTE_TABLE,
-} from "@l3dsr/linux";
+import { driverOf, listInterfaces, type Offloads, offloadsOf } from "@l3dsr/linux";
 import { Nftables, NftablesError, type Snapshot } from "@l3dsr/nftables";
-import { type Address, addressFromBytes, type Family } from "@l3dsr/packet";
+import { type Address, addressFromBytes } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
 import { type ForeignRules, findForeignRules } from "./foreign-rules.ts";
+import { type AskedVip, gatherRouteFacts, type RouteFacts } from "./route-facts.ts";
 
 export interface Listener {
 	readonly protocol: "tcp" | "udp";
@@ -24,6 +17,8 @@ export interface Listener {
 export interface InterfaceFacts extends AddressedInterface {
 	/** Effective reverse-path filter for IPv4: 0 off, 1 strict, 2 loose. */
 	readonly rpFilter: number;
+	/** Effective arp_ignore: from 1 on, ARP speaks for addresses of the interface itself alone, from 8 on for none. */
+	readonly arpIgnore: number;
 	/** Kind of a virtual device (veth, bridge, vlan), or the driver of a card. */
 	readonly driver?: string;
 	/** Absent where they cannot be told. */
@@ -32,8 +27,9 @@ export interface InterfaceFacts extends AddressedInterface {
 
 export interface HostFacts extends ForeignRules {
 	readonly interfaces: readonly InterfaceFacts[];
-	/** Interfaces that a default route leaves by. */
-	readonly defaultRoutes: readonly { readonly family: Family; readonly interface: string }[];
+	readonly routes: RouteFacts;
+	/** Tables of iptables-legacy (`ip filter`), whose rules nf_tables does not list. */
+	readonly legacyTables: readonly string[];
 	/** Loaded modules, and how many users each has: rules, for a target of iptables. */
 	readonly modules: ReadonlyMap<string, number>;
 	/** Connections tracked in this namespace; undefined where connection tracking is not loaded. */
@@ -42,13 +38,17 @@ export interface HostFacts extends ForeignRules {
 }
 
 /** Reads this network namespace. Throws the errors of the libraries. */
-export function gatherFacts(interfaces: readonly AddressedInterface[]): HostFacts {
+export function gatherFacts(interfaces: readonly AddressedInterface[], vips: readonly AskedVip[]): HostFacts {
 	const links = listInterfaces();
 	const kinds = new Map(links.map(({ name, kind }) => [name, kind]));
 	const tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_count");
 	return {
 		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name, kinds.get(one.name)) })),
-		defaultRoutes: defaultRoutes(links),
+		routes: gatherRouteFacts(vips, interfaces),
+		legacyTables: [
+			...tableNames("/proc/net/ip_tables_names", "ip"),
+			...tableNames("/proc/net/ip6_tables_names", "ip6"),
+		],
 		modules: decodeModules(readText("/proc/modules")),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
 		listeners: [
@@ -77,14 +77,15 @@ function readRuleset(): Snapshot["tables"] {
 function interfaceFacts(
 	name: string,
 	kind: string | undefined,
-): Pick<InterfaceFacts, "rpFilter" | "driver" | "offloads"> {
-	const filter = (of: string) => readNumber(`/proc/sys/net/ipv4/conf/${of}/rp_filter`) ?? 0;
-	// The kernel takes the greater of the two (ip-sysctl: rp_filter).
-	const rpFilter = Math.max(filter("all"), filter(name));
+): Pick<InterfaceFacts, "rpFilter" | "arpIgnore" | "driver" | "offloads"> {
+	// The kernel takes the greater of the two (ip-sysctl: rp_filter, arp_ignore).
+	const effective = (sysctl: string) =>
+		Math.max(...["all", name].map((of) => readNumber(`/proc/sys/net/ipv4/conf/${of}/${sysctl}`) ?? 0));
 	const driver = kind ?? driverOf(name);
 	const offloads = readOffloads(name);
 	return {
-		rpFilter,
+		rpFilter: effective("rp_filter"),
+		arpIgnore: effective("arp_ignore"),
 		...(driver === undefined ? {} : { driver }),
 		...(offloads === undefined ? {} : { offloads }),
 	};
@@ -98,18 +99,10 @@ function readOffloads(name: string): Offloads | undefined {
 	}
 }
 
-/** Of the main table. */
-function defaultRoutes(links: readonly NetInterface[]): HostFacts["defaultRoutes"] {
-	const names = new Map(links.map(({ index, name }) => [index, name]));
-	return listRoutes({ table: ROUTE_TABLE.main, type: "unicast" })
-		.filter(({ destination }) => destination.length === 0)
-		.flatMap(({ destination, nextHops }) =>
-			nextHops.flatMap(({ index }) => {
-				const name = index === undefined ? undefined : names.get(index);
-				const family = destination.bytes.length === 4 ? "ipv4" : "ipv6";
-				return name === undefined ? [] : [{ family, interface: name } as const];
-			}),
-		);
+function tableNames(path: string, family: string): string[] {
+	return readText(path)
+		.split("\n")
+		.flatMap((name) => (name === "" ? [] : [`${family} ${name}`]));
 }
 
 /** Of /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */

@@ -26,10 +26,21 @@ export interface DscpWriter extends ForeignRule {
 	readonly value?: number;
 }
 
+/** Drops packets whose sender is not routed back (`fib saddr . iif oif missing drop`, rpfilter). */
+export interface ReversePathRule extends ForeignRule {
+	/** They have to be routed back by the interface that they came in on. */
+	readonly strict: boolean;
+}
+
 export interface ForeignRules {
 	readonly dscpWriters: readonly DscpWriter[];
-	/** Rules that drop packets whose sender is not routed back (`fib saddr . iif oif missing drop`, rpfilter). */
-	readonly reversePathFilters: readonly ForeignRule[];
+	readonly reversePathFilters: readonly ReversePathRule[];
+	/** Rules that ask connection tracking what a packet is (`ct state invalid drop`). */
+	readonly trackers: readonly ForeignRule[];
+	/** Places where packets may be dropped or refused: chains with such a verdict or policy. */
+	readonly filters: readonly string[];
+	/** Some rule sends packets that come in elsewhere (NAT of a container, a transparent proxy). */
+	readonly redirects: boolean;
 	/** Places of iptables rules with the old module's target. */
 	readonly moduleRules: readonly string[];
 }
@@ -56,8 +67,17 @@ export function findForeignRules(all: readonly TableContents[]): ForeignRules {
 	);
 	const basesOf = baseChains(tables, rules);
 	const dscpWriters: DscpWriter[] = [];
-	const reversePathFilters: ForeignRule[] = [];
+	const reversePathFilters: ReversePathRule[] = [];
+	const trackers: ForeignRule[] = [];
+	const filters = new Set(
+		tables.flatMap((table) =>
+			table.chains
+				.filter(({ base }) => base?.policy === "drop" && FILTERING.has(base.hook))
+				.map(({ name }) => placeOf(table, name)),
+		),
+	);
 	const moduleRules: string[] = [];
+	let redirects = false;
 	for (const { place, table, expressions } of rules) {
 		const family = familyOf(table, expressions);
 		const at = basesOf(place).map((base): ForeignRule => {
@@ -69,18 +89,52 @@ export function findForeignRules(all: readonly TableContents[]): ForeignRules {
 			const written = target === "DSCP" || target === "TOS" ? {} : dscpWritten(expressions, index, family);
 			if (written !== undefined) dscpWriters.push(...at.map((rule) => ({ ...rule, ...written })));
 		}
-		const drops = expressions.some((one) => one.kind === "verdict" && one.verdict === "drop");
-		if (drops && expressions.some(asksWayBack)) reversePathFilters.push(...at);
+		redirects ||= expressions.some(sendsElsewhere) && at.some(({ hook }) => hook === "prerouting");
+		if (expressions.some(asksTracking)) trackers.push(...at);
+		if (!expressions.some(drops)) continue;
+		const strict = expressions.map(asksWayBack).find((found) => found !== undefined);
+		if (strict !== undefined) reversePathFilters.push(...at.map((rule) => ({ ...rule, strict })));
+		else if (at.some(({ hook }) => FILTERING.has(hook))) filters.add(place);
 	}
-	return { dscpWriters, reversePathFilters, moduleRules };
+	return { dscpWriters, reversePathFilters, trackers, filters: [...filters], redirects, moduleRules };
 }
 
-/** Whether an expression asks if the sender of a packet would be routed back. */
-function asksWayBack(one: Expression): boolean {
-	if (one.kind === "match") return one.name === "rpfilter";
-	return (
-		one.kind === "fib" && one.flags.includes("saddr") && one.flags.includes("iif") && one.result !== "type"
-	);
+/** Hooks that packets to services, and answers, come by. */
+const FILTERING: ReadonlySet<string> = new Set([
+	"ingress",
+	"prerouting",
+	"input",
+	"output",
+	"postrouting",
+	"egress",
+]);
+
+function drops(one: Expression): boolean {
+	if (one.kind === "target") return one.name === "REJECT";
+	return (one.kind === "verdict" && one.verdict === "drop") || one.kind === "reject";
+}
+
+const REDIRECTING = ["DNAT", "REDIRECT", "TPROXY"];
+
+function sendsElsewhere(one: Expression): boolean {
+	if (one.kind === "target") return REDIRECTING.includes(one.name);
+	return one.kind === "other" && ["nat", "redir", "tproxy"].includes(one.name);
+}
+
+function asksTracking(one: Expression): boolean {
+	return one.kind === "ct" || (one.kind === "match" && (one.name === "conntrack" || one.name === "state"));
+}
+
+/** XT_RPFILTER_LOOSE of include/uapi/linux/netfilter/xt_rpfilter.h. */
+const XT_RPFILTER_LOOSE = 1;
+
+/** Whether an expression asks if the sender of a packet would be routed back: undefined if it does not, else how strictly. */
+function asksWayBack(one: Expression): boolean | undefined {
+	if (one.kind === "match" && one.name === "rpfilter") {
+		return ((one.info[0] ?? 0) & XT_RPFILTER_LOOSE) === 0;
+	}
+	const asks = one.kind === "fib" && one.flags.includes("saddr") && one.result !== "type";
+	return asks ? one.flags.includes("iif") : undefined;
 }
 
 /** Where the DSCP is: its bits of the first two bytes of the header. */

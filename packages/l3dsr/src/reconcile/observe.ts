@@ -68,6 +68,7 @@ function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[]
 						address,
 						prefixLength,
 						...(kind === "bridge" ? { bridge: true } : {}),
+						...(kind === "dummy" ? { dummy: true } : {}),
 					}),
 				),
 		);

@@ -15,6 +15,7 @@ const ETH0: InterfaceFacts = {
 	up: true,
 	mtu: 1500,
 	rpFilter: 0,
+	arpIgnore: 0,
 	driver: "mlx5_core",
 	addresses: [{ address: address("10.9.0.1"), prefixLength: 24, scope: "global" }],
 };

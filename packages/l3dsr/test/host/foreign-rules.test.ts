@@ -17,7 +17,14 @@ function listed(ruleset: string) {
 	return found();
 }
 
-const NOTHING = { dscpWriters: [], reversePathFilters: [], moduleRules: [] };
+const NOTHING = {
+	dscpWriters: [],
+	reversePathFilters: [],
+	trackers: [],
+	filters: [],
+	redirects: false,
+	moduleRules: [],
+};
 
 test("who writes DSCP, what it writes, and for which family; who only reads it, and our own rules, do not", () => {
 	const { dscpWriters } = listed(`
@@ -75,16 +82,41 @@ test("reverse-path filters of firewalls are seen; questions about the sender of 
 			}
 		}`);
 	assert.deepEqual(reversePathFilters, [
-		{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, family: "ipv6" },
+		{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, family: "ipv6", strict: true },
 	]);
 	run("nft", "flush", "ruleset");
 	run("iptables", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP");
 	assert.deepEqual(found(), {
 		...NOTHING,
 		reversePathFilters: [
-			{ place: "table ip raw, chain PREROUTING", hook: "prerouting", priority: -300, family: "ipv4" },
+			{
+				place: "table ip raw, chain PREROUTING",
+				hook: "prerouting",
+				priority: -300,
+				family: "ipv4",
+				strict: true,
+			},
 		],
 	});
+	run("nft", "flush", "ruleset");
+	run("iptables", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--loose", "--invert", "-j", "DROP");
+	assert.deepEqual(
+		found().reversePathFilters.map(({ strict }) => strict),
+		[false],
+	);
+});
+
+test("rules that ask connection tracking, that drop, and that send elsewhere are seen", () => {
+	const { trackers, filters, redirects } = listed(`
+		table inet fw {
+			chain in { type filter hook input priority 0; policy drop; ct state established accept; }
+			chain forwarded { type filter hook forward priority 0; policy drop; }
+			chain out { type filter hook output priority 0; tcp dport 25 reject; }
+			chain web { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }
+		}`);
+	assert.deepEqual(trackers, [{ place: "table inet fw, chain in", hook: "input", priority: 0 }]);
+	assert.deepEqual(filters, ["table inet fw, chain in", "table inet fw, chain out"]);
+	assert.equal(redirects, true);
 });
 
 test("rules of the old module are seen, and nothing is where there are no rules", () => {

@@ -49,6 +49,7 @@ const RTA = {
 } as const;
 const RTAX_MTU = 2;
 const RTM_F_CLONED = 0x200;
+const RTM_F_FIB_MATCH = 0x2000;
 const RTNH_F_ONLINK = 4;
 const RTNH_F_DEAD = 1;
 const RTNH_F_LINKDOWN = 16;
@@ -165,6 +166,8 @@ export interface RouteQuestion {
 	readonly protocol?: number;
 	readonly sourcePort?: number;
 	readonly destinationPort?: number;
+	/** Answer with the route itself, with its own prefix and all its next hops, not with the one that is chosen. */
+	readonly whole?: boolean;
 }
 
 /** All routes that the filter lets through, IPv4 first, in the kernel's order. Throws SyscallError. */
@@ -228,6 +231,7 @@ export function lookUpRoute(question: RouteQuestion, netlink?: Netlink): Route {
 			destinationLength: bits,
 			sourceLength: source === undefined ? 0 : bits,
 			tos,
+			flags: question.whole === true ? RTM_F_FIB_MATCH : 0,
 		}),
 		given(
 			[RTA.DST, Uint8Array.from(destination)],

@@ -3,6 +3,7 @@ import { checkArp } from "./arp.ts";
 import { bySeverity, type Check, type CheckFinding, type CheckInput } from "./check.ts";
 import { checkConnectionTracking } from "./connection-tracking.ts";
 import { checkDatapath } from "./datapath.ts";
+import { checkDrift } from "./drift.ts";
 import { checkDscpClass } from "./dscp-class.ts";
 import { checkDscpRemarked } from "./dscp-remarked.ts";
 import { checkIpv6Disabled } from "./ipv6-disabled.ts";
@@ -13,9 +14,11 @@ import { checkOldModule } from "./old-module.ts";
 import { checkReversePath } from "./reverse-path.ts";
 import { checkServedInterfaces } from "./served-interfaces.ts";
 import { checkVipOnLoopback } from "./vip-on-loopback.ts";
+import { checkWayBack } from "./way-back.ts";
 import { checkXdp } from "./xdp.ts";
 
 const CHECKS: readonly Check[] = [
+	checkDrift,
 	checkArp,
 	checkServedInterfaces,
 	checkDatapath,
@@ -25,6 +28,7 @@ const CHECKS: readonly Check[] = [
 	checkOldModule,
 	checkConnectionTracking,
 	checkReversePath,
+	checkWayBack,
 	checkLaterFragments,
 	checkIpv6Disabled,
 	checkVipOnLoopback,

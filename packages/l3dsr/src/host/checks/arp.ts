@@ -1,32 +1,42 @@
-/** Two hosts must not claim one address: who answers ARP for a VIP gets the clients' packets. */
-import { prefixContains, prefixOf, sameAddress } from "@l3dsr/packet";
-import { type Check, type CheckFinding, loopbackOf, titleOf } from "./check.ts";
+/**
+ * Two hosts must not claim one address: who answers ARP for a VIP gets the clients' packets. Judged by what this host does
+ * answer: by the guard and by arp_ignore, for addresses that the kernel takes for its own.
+ */
+import { type Address, prefixContains, prefixOf, sameAddress } from "@l3dsr/packet";
+import type { InterfaceFacts } from "../facts.ts";
+import { type Check, type CheckFinding, titleOf } from "./check.ts";
 
 export const checkArp: Check = ({ configuration, facts, guard }) =>
 	configuration.services.flatMap((service): CheckFinding[] => {
 		const { vip } = service;
-		const others = facts.interfaces.filter(({ name }) => name !== "lo");
-		const holder = others.find(({ addresses }) => addresses.some(({ address }) => sameAddress(address, vip)));
+		const others = facts.interfaces.filter(({ name, driver }) => name !== "lo" && driver !== "dummy");
+		const holder = others.find((one) => holds(one, vip));
+		const silent = guard?.silent.some((one) => sameAddress(one, vip)) === true;
+		if (holder !== undefined && silent) {
+			return [
+				{
+					check: "arp",
+					severity: "error",
+					message: `${titleOf(service)} is an address of ${holder.name}, and the guard keeps this host silent for it there: nobody finds it by ARP`,
+					remedy:
+						"l3dsr up: the guard is for the addresses of the moment when it is made; with VRRP, let the notify script of keepalived call l3dsr up",
+				},
+			];
+		}
 		if (holder !== undefined) {
 			return [
 				{
 					check: "arp",
 					severity: "warning",
 					message: `${titleOf(service)} is an address of ${holder.name} too, and this host answers ${vip.family === "ipv4" ? "ARP" : "neighbour discovery"} for it there`,
-					remedy: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director`,
+					remedy: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director, or the VRRP master`,
 				},
 			];
 		}
-		if (vip.family !== "ipv4") return []; // neighbour discovery does not speak for addresses of lo
-		const segment = others.find(({ addresses }) =>
-			addresses.some(
-				({ address, prefixLength }) =>
-					address.family === "ipv4" && prefixContains(prefixOf(address, prefixLength), vip),
-			),
-		);
-		const silent = guard?.silent.some((one) => sameAddress(one, vip)) === true;
-		const held = loopbackOf(facts)?.addresses.some(({ address }) => sameAddress(address, vip)) === true;
-		if (segment === undefined || silent || !held) return [];
+		if (vip.family !== "ipv4" || silent) return []; // neighbour discovery does not speak for addresses of lo
+		if (!facts.routes.delivered.some((one) => sameAddress(one, vip))) return [];
+		const segment = others.find((one) => one.up && answersForOthers(one) && covers(one, vip));
+		if (segment === undefined) return [];
 		return [
 			{
 				check: "arp",
@@ -36,3 +46,19 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 			},
 		];
 	});
+
+function holds({ addresses }: InterfaceFacts, vip: Address): boolean {
+	return addresses.some(({ address }) => sameAddress(address, vip));
+}
+
+/** Whether ARP on the interface speaks for addresses of other interfaces (ip-sysctl: arp_ignore). */
+function answersForOthers({ arpIgnore }: InterfaceFacts): boolean {
+	return arpIgnore === 0 || arpIgnore === 3;
+}
+
+function covers({ addresses }: InterfaceFacts, vip: Address): boolean {
+	return addresses.some(
+		({ address, prefixLength }) =>
+			address.family === vip.family && prefixContains(prefixOf(address, prefixLength), vip),
+	);
+}

@@ -1,9 +1,11 @@
 /** The shape of one check: facts in, findings out. */
 import type { Family } from "@l3dsr/packet";
 import type { Configuration } from "../../model/configuration.ts";
+import type { Finding } from "../../model/finding.ts";
 import type { Service } from "../../model/service.ts";
 import type { VipGuard } from "../../model/vip-guard.ts";
 import type { HostFacts, InterfaceFacts } from "../facts.ts";
+import type { PathFacts } from "../route-facts.ts";
 
 /** `error`: packets are lost or go astray; `warning`: they may; `note`: good to know. */
 export type Severity = "error" | "warning" | "note";
@@ -24,6 +26,14 @@ export interface CheckInput {
 	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
 	/** Why up would refuse to put the services on the datapath that is asked for. */
 	readonly refused?: { readonly message: string; readonly hint?: string };
+	/** Where the host is not what the configuration says; see plan/drift. */
+	readonly drift: readonly Finding[];
+	/** Something of the services is on this host: rules, VIPs or the guard. */
+	readonly started: boolean;
+	/** Which services up would rather not silence, if it refuses because of that. */
+	readonly silencing?: string;
+	/** Places of rules by hand that run behind connection tracking: `mangle INPUT`. */
+	readonly tracked: readonly string[];
 	/** Families whose services' rules run, or would run, in netfilter: behind what others have there. */
 	readonly inNetfilter: ReadonlySet<Family>;
 	readonly facts: HostFacts;
@@ -51,6 +61,23 @@ export function titleOf({ name, vip }: Pick<Service, "name" | "vip">): string {
 
 export function loopbackOf({ interfaces }: HostFacts): InterfaceFacts | undefined {
 	return interfaces.find(({ name }) => name === "lo");
+}
+
+/** Of things of one kind, so many are named. */
+const NAMED = 3;
+
+/** `a, b, c and 4 more`. */
+export function listed(texts: readonly string[]): string {
+	const rest = texts.length - NAMED;
+	return `${texts.slice(0, NAMED).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+}
+
+/** `8.9.1.7 (in 0.0.0.0/0), 10.1.0.7 (in 10.1.0.0/16)`: a client for each route. */
+export function clientsText(paths: readonly PathFacts[]): string {
+	const texts = paths.map(
+		({ client: { address, prefix } }) => `${address.text} (in ${prefix.address.text}/${prefix.length})`,
+	);
+	return listed([...new Set(texts)]);
 }
 
 /** Interfaces that carry addresses of this host's own, VIPs aside. */

@@ -27,7 +27,7 @@ export const checkListeners: Check = ({ configuration, facts }) =>
 			{
 				check: "listeners",
 				severity: "warning",
-				message: `nothing listens on ${titleOf(service)}${what}: clients are refused`,
+				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects ? ", unless a NAT rule sends them elsewhere" : ""}`,
 				remedy: "start the server, and let it listen on the VIP or on all addresses",
 			},
 		];

@@ -1,62 +1,76 @@
-/** Strict reverse-path filtering drops a packet that came in where its sender is not routed back. */
-import type { Family } from "@l3dsr/packet";
-import { type Check, type CheckFinding, type CheckInput, realInterfaces } from "./check.ts";
+/** Reverse path filtering drops a packet that came in where its sender is not routed back. */
+import type { PathFacts } from "../route-facts.ts";
+import { type Check, type CheckFinding, type CheckInput, clientsText } from "./check.ts";
 
 const STRICT = 1;
 
 export const checkReversePath: Check = (input) => [...bySysctl(input), ...byRule(input)];
 
-function bySysctl(input: CheckInput): CheckFinding[] {
-	const { configuration } = input;
-	if (
-		!configuration.services.some(({ vip, selection }) => vip.family === "ipv4" && selection !== undefined)
-	) {
-		return [];
-	}
-	const ways = waysBack(input, "ipv4");
-	return realInterfaces(input)
-		.filter(({ name, rpFilter }) => rpFilter === STRICT && !ways.includes(name))
-		.map(({ name }) => ({
-			check: "reverse-path",
-			severity: ways.length === 0 ? "warning" : "error",
-			message:
-				ways.length === 0
-					? `${name} filters by reverse path (rp_filter 1) and there is no default route: packets of clients that no route leads back to are dropped`
-					: `${name} filters by reverse path (rp_filter 1) while the default route leaves by ${ways.join(", ")}: packets of clients that come in by ${name} are dropped`,
-			remedy: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose); net.ipv4.conf.all.rp_filter must not be 1 either`,
-		}));
-}
-
-/** Rules of firewalls do the same, for IPv6 too (firewalld: IPv6_rpfilter). */
-function byRule(input: CheckInput): CheckFinding[] {
-	const { configuration, facts } = input;
-	return facts.reversePathFilters.flatMap(({ place, family }): CheckFinding[] => {
-		const hit = (["ipv4", "ipv6"] as const).filter(
-			(one) =>
-				(family ?? one) === one &&
-				configuration.services.some(({ vip, selection }) => vip.family === one && selection !== undefined),
+/** As the kernel answers: it refuses the packet, and its way back says why. */
+function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
+	const paths = facts.routes.paths.filter(({ client }) => client.address.family === "ipv4");
+	return facts.interfaces.flatMap(({ name, rpFilter }): CheckFinding[] => {
+		const ofInterface = paths.filter(({ arrivals }) => arrivals.some((one) => one.interface === name));
+		if (rpFilter === 0) return [];
+		const dropped = ofInterface.filter(
+			(path) => !isTaken(path, name) && isFiltered(path, name, rpFilter === STRICT),
 		);
-		const names = realInterfaces(input)
-			.filter(({ name, addresses }) =>
-				hit.some(
-					(one) =>
-						!waysBack(input, one).includes(name) &&
-						addresses.some(({ address, scope }) => scope === "global" && address.family === one),
-				),
-			)
-			.map(({ name }) => name);
-		if (names.length === 0) return [];
+		const far = dropped.filter(({ client }) => client.reach !== "link");
+		const told = far.length > 0 ? far : dropped;
+		const [first] = told;
+		if (first === undefined) return [];
+		const named = configuration.interfaces?.some((one) => !one.wildcard && one.name === name) === true;
+		const others = paths.some(
+			(path) =>
+				path.client.reach === "internet" && path.arrivals.some((one) => one.interface !== name && one.taken),
+		);
+		const all = ofInterface.every((path) => path.client.reach === "link" || dropped.includes(path));
+		const severity = far.length === 0 ? "note" : all && (named || !others) ? "error" : "warning";
+		const ways = [...new Set(told.flatMap(({ wayBack }) => wayBack))];
+		const back =
+			ways.length === 0 ? "no route leads back to them" : `answers to them leave by ${ways.join(", ")}`;
 		return [
 			{
 				check: "reverse-path",
-				severity: "warning",
-				message: `${place} drops packets that come in where their sender is not routed back, and no default route leaves by ${names.join(", ")}: packets of clients that come in there are dropped`,
-				remedy: "take that rule away, or exempt the interface (firewalld: IPv6_rpfilter=no or loose)",
+				severity: ways.length === 0 && severity === "error" ? "warning" : severity,
+				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}): ${back}`,
+				remedy:
+					ways.length === 0
+						? "add a route to the clients: without one they get no answer either"
+						: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose)${severity === "error" ? "" : "; if no director sends them here, all is well"}`,
 			},
 		];
 	});
 }
 
-function waysBack({ facts }: CheckInput, family: Family): string[] {
-	return facts.defaultRoutes.filter((route) => route.family === family).map((route) => route.interface);
+function isTaken({ arrivals }: PathFacts, name: string): boolean {
+	return arrivals.some((one) => one.interface === name && one.taken);
+}
+
+function isFiltered({ wayBack }: PathFacts, name: string, strict: boolean): boolean {
+	return wayBack.length === 0 || (strict && !wayBack.includes(name));
+}
+
+/** Rules of firewalls do the same, for IPv6 too (firewalld: IPv6_rpfilter). Their other conditions are not judged. */
+function byRule({ facts }: CheckInput): CheckFinding[] {
+	return facts.reversePathFilters.flatMap(({ place, family, strict }): CheckFinding[] => {
+		const paths = facts.routes.paths.filter(
+			({ client }) => client.reach !== "link" && (family ?? client.address.family) === client.address.family,
+		);
+		const names = [...new Set(paths.flatMap(({ arrivals }) => arrivals.map((one) => one.interface)))];
+		return names.flatMap((name): CheckFinding[] => {
+			const met = paths.filter(
+				(path) => path.arrivals.some((one) => one.interface === name) && isFiltered(path, name, strict),
+			);
+			if (met.length === 0) return [];
+			return [
+				{
+					check: "reverse-path",
+					severity: "warning",
+					message: `${place} drops packets whose sender is not routed back${strict ? " by the interface that they came in on" : ""}: those from ${clientsText(met)} that come in by ${name}, unless other conditions of the rule leave them out`,
+					remedy: `take that rule away, or exempt ${name} (firewalld: IPv6_rpfilter=no or loose)`,
+				},
+			];
+		});
+	});
 }

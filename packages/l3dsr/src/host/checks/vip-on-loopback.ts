@@ -1,4 +1,4 @@
-/** A rewritten packet is only taken in by a host that holds its new destination. */
+/** A rewritten packet is only taken in by a host that its new destination is an address of. */
 import { addressBits, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { InterfaceAddress } from "../addresses.ts";
@@ -23,16 +23,21 @@ export const checkVipOnLoopback: Check = ({ configuration, facts, ruled }) =>
 		const held = (loopbackOf(facts)?.addresses ?? []).filter(({ address }) =>
 			sameAddress(address, service.vip),
 		);
-		if (held.length > 0) return held.flatMap((entry) => tooWide(service, entry));
+		if (facts.routes.delivered.some((vip) => sameAddress(vip, service.vip)))
+			return held.flatMap((entry) => tooWide(service, entry));
 		const active = ruled.has(titleOf(service));
+		const onLoopback = held.length > 0;
+		const what = onLoopback ? "is on lo, but the kernel does not deliver it" : "is not on lo";
 		return [
 			{
 				check: "vip-on-loopback",
 				severity: active ? "error" : "note",
 				message: active
-					? `${titleOf(service)} is not on lo: what is rewritten to it is forwarded or dropped`
-					: `${titleOf(service)} is not on lo yet`,
-				remedy: "l3dsr up puts it there",
+					? `${titleOf(service)} ${what}: what is rewritten to it is forwarded or dropped`
+					: `${titleOf(service)} ${what}${onLoopback ? "" : " yet"}`,
+				remedy: onLoopback
+					? "ip link set lo up; ip rule must have the table local at first (priority 0)"
+					: "l3dsr up puts it there",
 			},
 		];
 	});

@@ -18,6 +18,6 @@ export function checkDirector(
 		held,
 		served: desired.wish.services.map(({ vip }) => vip),
 		...(directorRefused === undefined ? {} : { refused: directorRefused.diagnostics[0] }),
-		facts: gatherDirectorFacts(fleet, gatherFacts(observed.interfaces)),
+		facts: gatherDirectorFacts(fleet, gatherFacts(observed.interfaces, [])),
 	});
 }

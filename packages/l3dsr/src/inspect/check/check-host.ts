@@ -1,31 +1,70 @@
 /** What the checks say of a host and of what a configuration asks of it. */
 import { runChecks } from "../../host/checks/all.ts";
-import { type CheckFinding, titleOf } from "../../host/checks/check.ts";
+import { type CheckFinding, type CheckInput, titleOf } from "../../host/checks/check.ts";
+import { type CheckQuestion, questionsOf } from "../../host/checks/questions.ts";
 import { gatherFacts } from "../../host/facts.ts";
 import type { Configuration } from "../../model/configuration.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
+import { driftOf } from "../../plan/drift.ts";
+import { type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import { refusalOf } from "../../rewrite/reason.ts";
 
-/** `plan` is what up would do. Errors come first. Throws L3dsrError (KERNEL_*). */
-export function checkHost(
+export interface HostCheck {
+	/** Errors come first. */
+	readonly findings: readonly CheckFinding[];
+	/** What this host cannot know. */
+	readonly questions: readonly CheckQuestion[];
+}
+
+/** `plan` is what up would do. Throws L3dsrError (KERNEL_*). */
+export function checkHost(configuration: Configuration, plan: Plan<ConfiguredHost>): HostCheck {
+	const input = inputOf(configuration, plan);
+	return { findings: runChecks(input), questions: questionsOf(input) };
+}
+
+function inputOf(
 	configuration: Configuration,
-	{ observed, state, desired, assignment }: Plan<ConfiguredHost>,
-): CheckFinding[] {
+	{ observed, state, desired, assignment, steps }: Plan<ConfiguredHost>,
+): CheckInput {
 	const rules = state.rules.map(({ rule }) => rule).filter((rule) => signatureOf(rule) !== undefined);
 	const { refused } = assignment;
-	return runChecks({
-		configuration: { ...configuration, services: desired.wish.services },
+	const { services } = desired.wish;
+	const { stopped } = desired;
+	const facts = gatherFacts(
+		observed.interfaces,
+		services.map(({ vip, selection }) =>
+			selection?.dscp === undefined ? { vip } : { vip, dscp: selection.dscp },
+		),
+	);
+	const silencing = silencingText(desired);
+	return {
+		configuration: { ...configuration, services },
 		...(refused === undefined ? {} : { refused: refusalOf(refused).diagnostics[0] }),
 		inNetfilter: new Set(
 			assignment.rules.flatMap(({ entry: { rule }, datapath }) =>
 				datapath === "nft" && signatureOf(rule) !== undefined ? [rule.family] : [],
 			),
 		),
-		stopped: desired.stopped,
-		facts: gatherFacts(observed.interfaces),
+		drift: driftOf(state, { steps, services: configuration.services, stopped }),
+		started:
+			rules.length > 0 ||
+			state.findings.length > 0 ||
+			state.guard.altered ||
+			state.guard.held.length > 0 ||
+			facts.routes.delivered.length > 0,
+		...(silencing === undefined ? {} : { silencing }),
+		tracked: [
+			...new Set(
+				observed.snapshot.rules
+					.filter(({ rule, datapath }) => datapath === "nft" && rule.table === "mangle")
+					.filter(({ rule }) => signatureOf(rule) === undefined)
+					.map(({ rule: { table, chain } }) => `${table} ${chain}`),
+			),
+		],
+		stopped,
+		facts,
 		guard: state.guard.guard,
 		ruled: new Set(
 			rules.flatMap((rule) => {
@@ -34,7 +73,7 @@ export function checkHost(
 			}),
 		),
 		served: servedInterfaces(rules),
-	});
+	};
 }
 
 /** Undefined when nothing runs yet, or a rule means every interface. */

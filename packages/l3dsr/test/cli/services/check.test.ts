@@ -10,7 +10,9 @@ import { after, beforeEach, test } from "node:test";
 import { tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { systemHost } from "../../../src/cli/iptables/host.ts";
 import type { CheckFinding } from "../../../src/host/checks/check.ts";
+import { runAs } from "../iptables/memory-host.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -37,6 +39,11 @@ async function findings(): Promise<CheckFinding[]> {
 
 async function up(): Promise<void> {
 	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 0, stderr);
+}
+
+async function iptablesDaddr(...argv: string[]): Promise<void> {
+	const { exitCode, stderr } = await runAs(systemHost(), "iptables-daddr", ...argv);
 	assert.equal(exitCode, 0, stderr);
 }
 
@@ -86,8 +93,8 @@ const CASES: readonly Case[] = [
 		what: "a VIP that a card holds too",
 		file: NEIGHBOUR,
 		act: async () => {
-			await up();
 			ip("addr add 10.0.0.100/24 dev eth0");
+			await up();
 		},
 		said: /^warning arp web \(10\.0\.0\.100\) is an address of eth0 too, and this host answers ARP for it there$/,
 		remedy: /^ip address del 10\.0\.0\.100 dev eth0/,
@@ -95,6 +102,62 @@ const CASES: readonly Case[] = [
 			ip("addr del 10.0.0.100/24 dev eth0");
 			await up();
 		},
+	},
+	{
+		what: "a VIP that has come to a card while the guard keeps it silent, as with VRRP",
+		file: NEIGHBOUR,
+		act: async () => {
+			await up();
+			ip("addr add 10.0.0.100/24 dev eth0");
+		},
+		said: /^error arp web \(10\.0\.0\.100\) is an address of eth0, and the guard keeps this host silent for it there: nobody finds it by ARP$/,
+		remedy: /^l3dsr up: .* keepalived call l3dsr up$/,
+		cure: up,
+	},
+	{
+		what: "a VIP that has gone from a card while the guard lets it speak",
+		file: NEIGHBOUR,
+		act: async () => {
+			ip("addr add 10.0.0.100/24 dev eth0");
+			await up();
+			ip("addr del 10.0.0.100/24 dev eth0");
+		},
+		said: /^error arp web \(10\.0\.0\.100\) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it$/,
+		remedy: /^l3dsr up keeps VIPs silent/,
+		cure: up,
+	},
+	{
+		what: "rules that somebody has flushed",
+		act: async () => {
+			await up();
+			for (const element of tcxIngress.query(interfaceByName("eth0")))
+				tcxIngress.detach(interfaceByName("eth0"), element);
+			run("nft", "flush", "ruleset");
+		},
+		said: /^error drift a rule of web is missing$/,
+		remedy: /^l3dsr diff says what up would do/,
+		cure: up,
+	},
+	{
+		what: "no way back to clients",
+		act: () => ip("route del default"),
+		said: /^warning way-back no route leads from 192\.0\.2\.10 to \S+ \(in 0\.0\.0\.0\/0\): those clients get no answer; routes lead to 10\.0\.0\.\d+ \(in 10\.0\.0\.0\/24\)$/,
+		remedy: /^ip route add default via ROUTER/,
+		cure: () => ip("route add default via 10.0.0.1 dev eth0"),
+	},
+	{
+		what: "rules by hand behind connection tracking",
+		act: async () => {
+			const rule = "-t mangle -A INPUT -m dscp --dscp 9 -j DADDR --set-daddr 192.0.2.10";
+			await iptablesDaddr(...rule.split(" "));
+			run(
+				"nft",
+				"add table inet fw; add chain inet fw in { type filter hook input priority 0; }; add rule inet fw in ct state invalid drop",
+			);
+		},
+		said: /^warning connection-tracking connection tracking is active.* and the DADDR rules of mangle INPUT come after it: /,
+		remedy: /^iptables-daddr -t raw -A PREROUTING/,
+		cure: () => iptablesDaddr("-t", "mangle", "-F", "INPUT"),
 	},
 	{
 		what: "a VIP that is not on lo while its rules are in force",
@@ -121,7 +184,7 @@ const CASES: readonly Case[] = [
 			ip("link set eth1 up");
 			sysctl("net.ipv4.conf.eth1.rp_filter=1");
 		},
-		said: /^error reverse-path eth1 filters by reverse path \(rp_filter 1\) while the default route leaves by eth0: packets of clients that come in by eth1 are dropped$/,
+		said: /^warning reverse-path packets from \S+ \(in 0\.0\.0\.0\/0\) that come in by eth1 are dropped by reverse path filtering \(rp_filter 1\): answers to them leave by eth0$/,
 		remedy: /^sysctl -w net\.ipv4\.conf\.eth1\.rp_filter=2 \(loose\)/,
 		cure: () => sysctl("net.ipv4.conf.eth1.rp_filter=2"),
 	},
@@ -131,9 +194,9 @@ const CASES: readonly Case[] = [
 			ip("route del default");
 			sysctl("net.ipv4.conf.all.rp_filter=1");
 		},
-		said: /^warning reverse-path eth0 filters by reverse path \(rp_filter 1\) and there is no default route/,
-		remedy: /net\.ipv4\.conf\.all\.rp_filter must not be 1 either/,
-		cure: () => sysctl("net.ipv4.conf.eth0.rp_filter=2", "net.ipv4.conf.all.rp_filter=0"),
+		said: /^warning reverse-path packets from .* that come in by eth0 are dropped .*: no route leads back to them$/,
+		remedy: /^add a route to the clients/,
+		cure: () => ip("route add default via 10.0.0.1 dev eth0"),
 	},
 	{
 		what: "a code that is also a class of voice traffic",
@@ -205,8 +268,8 @@ const CASES: readonly Case[] = [
 				"add table inet fw; add chain inet fw pre { type filter hook prerouting priority -150; }; add rule inet fw pre fib saddr . iif oif missing drop",
 			);
 		},
-		said: /^warning reverse-path table inet fw, chain pre drops packets that come in where .* leaves by eth1:/,
-		remedy: /^take that rule away, or exempt the interface/,
+		said: /^warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back .* that come in by eth1, unless/,
+		remedy: /^take that rule away, or exempt eth1/,
 		cure: () => run("nft", "delete table inet fw"),
 	},
 	{
@@ -328,13 +391,19 @@ for (const { what, file = WEB, act, said, remedy, cure } of CASES) {
 	});
 }
 
+const QUESTIONS = `question: does the network let packets from 192.0.2.10 leave by eth0 (uRPF of the first router, port security, the source check of a cloud)?
+to find out: l3dsr probe on a director, against this host
+question: do ICMP errors for 192.0.2.10 (fragmentation needed, packet too big) come from the director to this host?
+to find out: l3dsr probe --connect --send on a director, for an answer that is larger than a packet
+`;
+
 test("has nothing to say of a host that is fit, on either datapath", async () => {
 	for (const datapath of ["ebpf", "nft"]) {
 		write(`datapath: ${datapath}\n${WEB}`);
 		await up();
 		assert.deepEqual(await l3dsr("check", "-c", config), {
 			exitCode: 0,
-			stdout: `${config}: 1 service; this host is fit for them\n`,
+			stdout: `${QUESTIONS}${config}: 1 service; no fault found on this host\n`,
 			stderr: "",
 		});
 	}

@@ -5,6 +5,7 @@ import type { InterfaceAddress } from "../../../src/host/addresses.ts";
 import { runChecks } from "../../../src/host/checks/all.ts";
 import type { CheckInput } from "../../../src/host/checks/check.ts";
 import { decodeSockets, type HostFacts, type InterfaceFacts } from "../../../src/host/facts.ts";
+import type { PathFacts } from "../../../src/host/route-facts.ts";
 import { DEFAULT_CONFIGURATION } from "../../../src/model/configuration.ts";
 import type { Service } from "../../../src/model/service.ts";
 import { guardFor } from "../../../src/model/vip-guard.ts";
@@ -26,6 +27,7 @@ const LO: InterfaceFacts = {
 	up: true,
 	mtu: 65536,
 	rpFilter: 0,
+	arpIgnore: 0,
 	addresses: [held("127.0.0.1/8", "host"), held("192.0.2.10/32")],
 };
 const ETH0: InterfaceFacts = {
@@ -34,6 +36,7 @@ const ETH0: InterfaceFacts = {
 	up: true,
 	mtu: 1500,
 	rpFilter: 0,
+	arpIgnore: 0,
 	driver: "mlx5_core",
 	addresses: [held("10.0.0.2/24")],
 };
@@ -44,18 +47,49 @@ const WEB: Service = {
 	selection: { dscp: dscp(7) },
 	clearDscp: false,
 };
+/** Of a client of the Internet, to whom answers leave by an interface; packets that come in by eth0 are taken, or not. */
+function path(wayBack: string, taken: boolean, ...others: readonly string[]): PathFacts {
+	return {
+		vips: [WEB.vip],
+		client: {
+			address: address("203.0.113.7"),
+			prefix: { address: address("0.0.0.0"), length: 0 },
+			reach: "internet",
+		},
+		wayBack: wayBack === "" ? [] : [wayBack],
+		arrivals: [{ interface: "eth0", taken }, ...others.map((name) => ({ interface: name, taken: true }))],
+	};
+}
+
+/** The same routes, but for these paths. */
+function routed(...paths: readonly PathFacts[]): Pick<HostFacts, "routes"> {
+	return { routes: { ...FACTS.routes, paths } };
+}
+
 const FACTS: HostFacts = {
 	interfaces: [LO, ETH0],
-	defaultRoutes: [{ family: "ipv4", interface: "eth0" }],
+	routes: {
+		delivered: ["192.0.2.10", "192.0.2.11", "10.0.0.100", "2001:db8::10", "2001:db8::1"].map(address),
+		paths: [path("eth0", true)],
+		unknown: [],
+		byMark: false,
+	},
+	legacyTables: [],
 	modules: new Map([["nf_tables", 1]]),
 	listeners: [{ protocol: "tcp", address: address("0.0.0.0"), port: 80 }],
 	dscpWriters: [],
 	reversePathFilters: [],
+	trackers: [],
+	filters: [],
+	redirects: false,
 	moduleRules: [],
 };
 const FIT: CheckInput = {
 	configuration: { ...DEFAULT_CONFIGURATION, services: [WEB] },
 	stopped: [],
+	drift: [],
+	started: true,
+	tracked: [],
 	inNetfilter: new Set(["ipv4"]),
 	facts: FACTS,
 	guard: guardFor([WEB.vip], []),
@@ -90,12 +124,15 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	["all is well", {}, undefined],
 	[
 		"the VIP is not on lo while its rule runs",
-		host({ interfaces: [{ ...LO, addresses: [] }, ETH0] }),
+		host({ interfaces: [{ ...LO, addresses: [] }, ETH0], routes: { ...FACTS.routes, delivered: [] } }),
 		"error vip-on-loopback web (192.0.2.10) is not on lo: what is rewritten to it is forwarded or dropped",
 	],
 	[
 		"the VIP is not on lo, and up has not run",
-		{ ...host({ interfaces: [{ ...LO, addresses: [] }, ETH0] }), ruled: new Set() },
+		{
+			...host({ interfaces: [{ ...LO, addresses: [] }, ETH0], routes: { ...FACTS.routes, delivered: [] } }),
+			ruled: new Set(),
+		},
 		"note vip-on-loopback web (192.0.2.10) is not on lo yet",
 	],
 	[
@@ -114,16 +151,102 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	],
 	[
 		"another interface holds the VIP",
-		host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("192.0.2.10/24")] }] }),
+		{
+			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("192.0.2.10/24")] }] }),
+			guard: undefined,
+		},
 		"warning arp web (192.0.2.10) is an address of eth0 too, and this host answers ARP for it there",
 	],
 	[
 		"strict reverse-path filtering where the default route leaves elsewhere",
 		host({
 			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
-			defaultRoutes: [{ family: "ipv4", interface: "eth1" }],
+			...routed(path("eth1", false)),
 		}),
-		"error reverse-path eth0 filters by reverse path (rp_filter 1) while the default route leaves by eth1: packets of clients that come in by eth0 are dropped",
+		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
+	],
+	[
+		"the same on an interface that perhaps no director uses",
+		host({
+			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
+			...routed(path("eth1", false, "eth1")),
+		}),
+		"warning reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
+	],
+	[
+		"no way back to any client",
+		host(routed(path("", true))),
+		"error way-back no route leads from 192.0.2.10 to 203.0.113.7 (in 0.0.0.0/0): those clients get no answer",
+	],
+	[
+		"a VIP that another interface than lo holds",
+		host({
+			interfaces: [
+				{ ...LO, addresses: [] },
+				ETH0,
+				{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("192.0.2.10/32")] },
+			],
+		}),
+		undefined,
+	],
+	[
+		"a VIP on a dummy interface, in a connected subnet",
+		{
+			...host({
+				interfaces: [
+					LO,
+					ETH0,
+					{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("10.0.0.100/32")] },
+				],
+			}),
+			...services(ON_SEGMENT),
+			guard: undefined,
+		},
+		"error arp web (10.0.0.100) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it",
+	],
+	[
+		"the same, and arp_ignore keeps the host silent",
+		{
+			...host({
+				interfaces: [
+					LO,
+					{ ...ETH0, arpIgnore: 1 },
+					{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("10.0.0.100/32")] },
+				],
+			}),
+			...services(ON_SEGMENT),
+			guard: undefined,
+		},
+		undefined,
+	],
+	[
+		"a VRRP master whose guard is of the time when it was not",
+		{
+			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("10.0.0.100/24")] }] }),
+			...services(ON_SEGMENT),
+			guard: guardFor([ON_SEGMENT.vip], []),
+		},
+		"error arp web (10.0.0.100) is an address of eth0, and the guard keeps this host silent for it there: nobody finds it by ARP",
+	],
+	[
+		"rules by hand behind connection tracking",
+		{ ...host({ trackers: [WRITER] }), tracked: ["mangle INPUT"] },
+		"warning connection-tracking connection tracking is active and the DADDR rules of mangle INPUT come after it: a firewall that drops what is INVALID to it, or takes only NEW and ESTABLISHED, lets connections hang behind the handshake",
+	],
+	[
+		"a rule that is missing",
+		{ drift: [{ kind: "rule-missing", object: "a rule of web", problem: "is missing" }] },
+		"error drift a rule of web is missing",
+	],
+	[
+		"a host on which nothing was started",
+		{ started: false, drift: [{ kind: "rule-missing", object: "a rule of web", problem: "is missing" }] },
+		"note drift nothing of the service is on this host yet",
+	],
+	[
+		"services that up would silence",
+		{ silencing: "replace the working rules of web by rules for eth7, which this host does not have" },
+		"error drift up will refuse to replace the working rules of web by rules for eth7, which this host does not have",
 	],
 	[
 		"strict reverse-path filtering on the way out",
@@ -134,7 +257,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"loose reverse-path filtering elsewhere",
 		host({
 			interfaces: [LO, { ...ETH0, rpFilter: 2 }],
-			defaultRoutes: [{ family: "ipv4", interface: "eth1" }],
+			...routed(path("eth1", true)),
 		}),
 		undefined,
 	],
@@ -214,17 +337,27 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"a firewall that drops what is not routed back by the interface it came in on",
 		host({
 			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
-			reversePathFilters: [{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150 }],
+			reversePathFilters: [
+				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, strict: true },
+			],
+			...routed(path("eth1", true)),
 		}),
-		"warning reverse-path table inet fw, chain pre drops packets that come in where their sender is not routed back, and no default route leaves by eth1: packets of clients that come in there are dropped",
+		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back by the interface that they came in on: those from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0, unless other conditions of the rule leave them out",
 	],
 	[
 		"the same, of the other family",
 		host({
 			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
 			reversePathFilters: [
-				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -150, family: "ipv6" },
+				{
+					place: "table inet fw, chain pre",
+					hook: "prerouting",
+					priority: -150,
+					family: "ipv6",
+					strict: true,
+				},
 			],
+			...routed(path("eth1", true)),
 		}),
 		undefined,
 	],

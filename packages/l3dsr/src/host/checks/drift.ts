@@ -1,0 +1,59 @@
+/** Everything that status and diff know: where the host is not what its configuration says. */
+import { type Finding, sameFinding } from "../../model/finding.ts";
+import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
+
+/** What packets suffer from; the rest is untidy. */
+const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "damage", "guard"]);
+
+export const checkDrift: Check = ({ configuration, drift, started, silencing, facts }) => {
+	const refused: CheckFinding[] =
+		silencing === undefined
+			? []
+			: [
+					{
+						check: "drift",
+						severity: "error",
+						message: `up will refuse to ${silencing}`,
+						remedy: "correct the name in the configuration, or l3dsr down first",
+					},
+				];
+	if (!started && configuration.services.length > 0) {
+		const count = configuration.services.length;
+		return [
+			...refused,
+			{
+				check: "drift",
+				severity: "note",
+				message: `nothing of ${count === 1 ? "the service" : `the ${count} services`} is on this host yet`,
+				remedy: "l3dsr up",
+			},
+		];
+	}
+	const told = drift.filter(
+		(one, index) =>
+			// Whether the kernel delivers a VIP is a check of its own.
+			one.kind !== "address-missing" && drift.findIndex((other) => sameFinding(one, other)) === index,
+	);
+	const lo = loopbackOf(facts);
+	return [
+		...refused,
+		...told.map(
+			({ kind, object, problem }): CheckFinding => ({
+				check: "drift",
+				severity: ERRORS.has(kind) ? "error" : "warning",
+				message: `${object} ${problem}`,
+				remedy: "l3dsr diff says what up would do about it; l3dsr up does it",
+			}),
+		),
+		...(lo?.up === false
+			? [
+					{
+						check: "drift",
+						severity: "error" as const,
+						message: "lo is down: the kernel delivers nothing to its addresses",
+						remedy: "ip link set lo up",
+					},
+				]
+			: []),
+	];
+};

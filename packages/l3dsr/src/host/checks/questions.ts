@@ -1,0 +1,62 @@
+/** What a host cannot know about itself: asked of the operator, with a way to find out. */
+import { type CheckInput, listed, realInterfaces } from "./check.ts";
+
+export interface CheckQuestion {
+	/** What it is about: `spoofing-protection`. */
+	readonly about: string;
+	/** A whole question. */
+	readonly question: string;
+	/** How to find out. */
+	readonly how: string;
+}
+
+/** Of a host with services. */
+export function questionsOf(input: CheckInput): CheckQuestion[] {
+	const { configuration, facts } = input;
+	if (configuration.services.length === 0) return [];
+	const vips = listed([...new Set(configuration.services.map(({ vip }) => vip.text))]);
+	const ways = listed([...new Set(facts.routes.paths.flatMap(({ wayBack }) => wayBack))]);
+	const out = ways === "" ? listed(realInterfaces(input).map(({ name }) => name)) : ways;
+	const questions: CheckQuestion[] = [
+		{
+			about: "spoofing-protection",
+			question: `does the network let packets from ${vips} leave by ${out === "" ? "this host" : out} (uRPF of the first router, port security, the source check of a cloud)?`,
+			how: "l3dsr probe on a director, against this host",
+		},
+		{
+			about: "path-mtu",
+			question: `do ICMP errors for ${vips} (fragmentation needed, packet too big) come from the director to this host?`,
+			how: "l3dsr probe --connect --send on a director, for an answer that is larger than a packet",
+		},
+	];
+	if (facts.filters.length > 0) {
+		questions.push({
+			about: "filters",
+			question: `do the rules of ${listed(facts.filters)} let packets to ${vips}, and the answers, pass?`,
+			how: "l3dsr probe --connect on a director; nft list ruleset",
+		});
+	}
+	if (facts.legacyTables.length > 0) {
+		questions.push({
+			about: "iptables-legacy",
+			question: `what do the rules of iptables-legacy do (${listed(facts.legacyTables)})? They are not read here`,
+			how: "iptables-legacy-save; ip6tables-legacy-save",
+		});
+	}
+	if (facts.routes.byMark) {
+		questions.push({
+			about: "marks",
+			question:
+				"which packets get the marks that routing rules ask for (ip rule: fwmark)? Routes were looked up without a mark",
+			how: "ip rule; nft list ruleset",
+		});
+	}
+	if (facts.routes.unknown.length > 0) {
+		questions.push({
+			about: "routing-rules",
+			question: `which way do answers from ${listed(facts.routes.unknown.map(({ text }) => text))} take? Routing rules go by the source, and the kernel tells only for addresses that it holds`,
+			how: "l3dsr check again after l3dsr up",
+		});
+	}
+	return questions;
+}

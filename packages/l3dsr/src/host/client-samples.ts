@@ -1,0 +1,123 @@
+/** Clients that stand for all: for each route that leads to some, an address that takes just this route. Pure. */
+import {
+	type Address,
+	addressBits,
+	addressFromBytes,
+	type Family,
+	type Prefix,
+	prefixContains,
+} from "@l3dsr/packet";
+
+/** A route to clients. */
+export interface ClientRoute {
+	readonly destination: Prefix;
+	/** Whether they are behind a router. */
+	readonly byGateway: boolean;
+}
+
+export interface ClientSample {
+	readonly address: Address;
+	/** All addresses that take this route, but those of longer prefixes. */
+	readonly prefix: Prefix;
+	/** `internet`: a default route or one of its halves; `network`: behind a router; `link`: in a connected subnet. */
+	readonly reach: "internet" | "network" | "link";
+}
+
+/** A full table of the Internet has a million routes: as many are asked for as an operator would want to read of. */
+const MOST_SAMPLES = 32;
+/** At most so many bits long, a prefix is a share of the whole Internet. */
+const INTERNET_BITS: Readonly<Record<Family, number>> = { ipv4: 7, ipv6: 15 };
+
+const EVERYBODY: Readonly<Record<Family, Prefix>> = {
+	ipv4: { address: addressFromBytes(new Uint8Array(4)), length: 0 },
+	ipv6: { address: addressFromBytes(new Uint8Array(16)), length: 0 },
+};
+
+/**
+ * The widest first; one of them stands for all clients that no other route leads to, whether there is a route to those
+ * or not. Routes that longer ones cover to the last address have no sample.
+ */
+export function clientSamples(
+	family: Family,
+	routes: readonly ClientRoute[],
+	own: readonly Address[],
+): ClientSample[] {
+	const ofFamily = routes.filter(({ destination }) => destination.address.family === family);
+	const everybody: ClientRoute = { destination: EVERYBODY[family], byGateway: true };
+	const byText = new Map([everybody, ...ofFamily].map((route) => [textOf(route.destination), route]));
+	const distinct = [...byText.values()].sort((a, b) => a.destination.length - b.destination.length);
+	const taken = new Set(own.map(({ text }) => text));
+	const samples: ClientSample[] = [];
+	for (const { destination, byGateway } of distinct) {
+		if (samples.length === MOST_SAMPLES) break;
+		const longer = distinct.filter((one) => one.destination.length > destination.length);
+		const address = candidates(destination).find(
+			(one) =>
+				isClient(one) &&
+				!taken.has(one.text) &&
+				prefixContains(destination, one) &&
+				!longer.some((other) => prefixContains(other.destination, one)),
+		);
+		if (address === undefined) continue;
+		const wide = destination.length <= INTERNET_BITS[family];
+		samples.push({ address, prefix: destination, reach: wide ? "internet" : byGateway ? "network" : "link" });
+	}
+	return samples;
+}
+
+function textOf({ address, length }: Prefix): string {
+	return `${address.text}/${length}`;
+}
+
+/** The host part of the addresses that are tried: none is a network's own or a broadcast address. */
+const HOST_PARTS = [7, 1, 2, 3, 77, 130, 200, 5, 6, 9, 10, 20, 50, 100];
+/** Spread over the first 32 bits, for wide prefixes. */
+const SPREAD = Array.from({ length: 64 }, (_, index) => (0x2545f491 * (index + 1)) >>> 0);
+
+function candidates({ address, length }: Prefix): Address[] {
+	const bits = addressBits(address.family);
+	if (length === bits) return [address];
+	const near = HOST_PARTS.map((part) => withLastByte(address, part));
+	if (length > INTERNET_BITS[address.family]) {
+		// Behind those at its beginning, some that are spread over it.
+		return [...near, ...SPREAD.map((value) => spread(address, length, value))];
+	}
+	return SPREAD.map((value) => spread(address, length, value));
+}
+
+function withLastByte({ bytes }: Address, part: number): Address {
+	const changed = Uint8Array.from(bytes);
+	changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) | part;
+	return addressFromBytes(changed);
+}
+
+/** The prefix, then bits of `value`, and a 7 at the end. */
+function spread({ bytes, family }: Address, length: number, value: number): Address {
+	const changed = Uint8Array.from(bytes);
+	// IPv6 has its global unicast addresses in 2000::/3.
+	if (family === "ipv6" && length < 3) changed[0] = 0x20 | (value >>> 29);
+	for (let bit = Math.max(length, family === "ipv6" ? 3 : 0); bit < 32; bit++) {
+		const byte = bit >> 3;
+		const mask = 0x80 >> (bit & 7);
+		const set = ((value >>> (31 - bit)) & 1) === 1;
+		changed[byte] = set ? (changed[byte] ?? 0) | mask : (changed[byte] ?? 0) & ~mask;
+	}
+	const last = changed.length - 1;
+	if (length <= last * 8) changed[last] = 7;
+	return addressFromBytes(changed);
+}
+
+/** Whether a client can have it: unicast, and not this host's alone. */
+function isClient({ family, bytes }: Address): boolean {
+	const [first = 0, second = 0] = bytes;
+	const last = bytes.at(-1) ?? 0;
+	if (family === "ipv6") return first !== 0 && first < 0xfe;
+	return (
+		first !== 0 &&
+		first !== 127 &&
+		first < 224 &&
+		!(first === 169 && second === 254) &&
+		last !== 0 &&
+		last !== 255
+	);
+}

@@ -1,0 +1,183 @@
+/**
+ * What the kernel does with packets of clients that come in for VIPs, and by which way it answers: asked for by route
+ * look-ups with source, destination and input interface, which go through all rules and tables and through reverse path
+ * filtering. Nothing is worked out here.
+ */
+import {
+	type IfIndex,
+	listInterfaces,
+	listRouteRules,
+	listRoutes,
+	lookUpRoute,
+	type NetInterface,
+	Netlink,
+	ROUTE_TABLE,
+	type Route,
+	SyscallError,
+} from "@l3dsr/linux";
+import { type Address, addressFromBytes, type Dscp, type Family, prefixOf, tosOfDscp } from "@l3dsr/packet";
+import type { AddressedInterface } from "./addresses.ts";
+import { type ClientRoute, type ClientSample, clientSamples } from "./client-samples.ts";
+
+/** A VIP, and the code under which packets for it come in. */
+export interface AskedVip {
+	readonly vip: Address;
+	readonly dscp?: Dscp;
+}
+
+/** What becomes of packets of a client to a VIP, and of the answers. */
+export interface PathFacts {
+	/** Those that it was asked for; no answer depends on which of them it is. */
+	readonly vips: readonly Address[];
+	readonly client: ClientSample;
+	/** Interfaces by which answers leave; empty: no route leads to the client. */
+	readonly wayBack: readonly string[];
+	/** Interfaces by which the packets may come in, and whether the kernel takes them in there. */
+	readonly arrivals: readonly { readonly interface: string; readonly taken: boolean }[];
+}
+
+export interface RouteFacts {
+	/** VIPs that the kernel delivers on this host, whatever holds them. */
+	readonly delivered: readonly Address[];
+	readonly paths: readonly PathFacts[];
+	/** VIPs whose paths cannot be told before they are held: routing rules ask for the source of answers. */
+	readonly unknown: readonly Address[];
+	/** Routing rules ask for marks (fwmark), which a look-up does not know. */
+	readonly byMark: boolean;
+}
+
+/** VIPs that are asked for one by one, where routing rules tell sources apart. */
+const MOST_VIPS = 32;
+
+/** Throws LinuxError. */
+export function gatherRouteFacts(
+	vips: readonly AskedVip[],
+	interfaces: readonly AddressedInterface[],
+): RouteFacts {
+	using netlink = new Netlink();
+	const rules = listRouteRules(netlink);
+	const routes = clientRoutes(netlink);
+	const links = listInterfaces(netlink);
+	const own = interfaces.flatMap(({ addresses }) => addresses.map(({ address }) => address));
+	const delivered = vips.filter(({ vip }) => isLocal(vip, netlink));
+	const paths: PathFacts[] = [];
+	const unknown: Address[] = [];
+	for (const family of ["ipv4", "ipv6"] as const) {
+		const ofFamily = vips.filter(({ vip }) => vip.family === family);
+		const held = ofFamily.filter((one) => delivered.includes(one));
+		const bySource = rules.some((rule) => rule.family === family && rule.source !== undefined);
+		if (bySource) unknown.push(...ofFamily.filter((one) => !held.includes(one)).map(({ vip }) => vip));
+		const asking: Asking = {
+			links,
+			clients: clientSamples(family, routes, own),
+			arrivals: arrivalsOf(family, vips, interfaces, links),
+		};
+		// Without rules by source, the answer for one VIP is that for all, held or not.
+		const groups = bySource
+			? held.slice(0, MOST_VIPS).map((one) => [one])
+			: [held.length > 0 ? [...held, ...ofFamily.filter((one) => !held.includes(one))] : ofFamily];
+		for (const group of groups) {
+			const [first] = group;
+			if (first !== undefined) paths.push(...pathsOf(group, held.includes(first), asking, netlink));
+		}
+	}
+	return {
+		delivered: delivered.map(({ vip }) => vip),
+		paths,
+		unknown,
+		byMark: rules.some(({ mark }) => mark !== undefined),
+	};
+}
+
+/** What is the same for all VIPs of a family. */
+interface Asking {
+	readonly links: readonly NetInterface[];
+	readonly clients: readonly ClientSample[];
+	/** Interfaces with an address of this host's own, VIPs aside. */
+	readonly arrivals: readonly { readonly name: string; readonly index: IfIndex; readonly real: Address }[];
+}
+
+/** A host whose own address is on `lo` alone takes packets for it in by every interface. */
+function arrivalsOf(
+	family: Family,
+	vips: readonly AskedVip[],
+	interfaces: readonly AddressedInterface[],
+	links: readonly NetInterface[],
+): Asking["arrivals"] {
+	const texts = new Set(vips.map(({ vip }) => vip.text));
+	const realOf = ({ addresses }: AddressedInterface): Address | undefined =>
+		addresses.find(
+			({ address, scope }) => scope === "global" && address.family === family && !texts.has(address.text),
+		)?.address;
+	const onLoopback = interfaces.filter(({ name }) => name === "lo").map(realOf)[0];
+	const usable = interfaces.flatMap((one) => {
+		const index = links.find((link) => link.name === one.name)?.index;
+		return one.name === "lo" || !one.up || index === undefined ? [] : [{ one, index }];
+	});
+	const own = usable.flatMap(({ one, index }) => {
+		const real = realOf(one);
+		return real === undefined ? [] : [{ name: one.name, index, real }];
+	});
+	if (own.length > 0 || onLoopback === undefined) return own;
+	return usable.map(({ one, index }) => ({ name: one.name, index, real: onLoopback }));
+}
+
+/** The answers for the first VIP of the group; where it is not held, those for the real address in its place. */
+function pathsOf(
+	group: readonly AskedVip[],
+	isHeld: boolean,
+	{ links, clients, arrivals }: Asking,
+	netlink: Netlink,
+): PathFacts[] {
+	const [first] = group;
+	if (first === undefined) return [];
+	const vip = isHeld ? first.vip : undefined;
+	const tos = first.dscp === undefined ? 0 : tosOfDscp(first.dscp);
+	return clients.map((client) => ({
+		vips: group.map((one) => one.vip),
+		client,
+		wayBack: wayBack(client.address, vip, links, netlink),
+		arrivals: arrivals.map(({ name, index, real }) => {
+			const source = client.address.bytes;
+			const destination = (vip ?? real).bytes;
+			const route = ask(() => lookUpRoute({ source, destination, inputIndex: index, tos }, netlink));
+			return { interface: name, taken: route?.type === "local" };
+		}),
+	}));
+}
+
+/** Of every table, where packets leave this host. */
+function clientRoutes(netlink: Netlink): ClientRoute[] {
+	return listRoutes({ type: "unicast" }, netlink)
+		.filter(({ table, nextHops }) => table !== ROUTE_TABLE.local && nextHops.length > 0)
+		.map(({ destination, nextHops }) => ({
+			destination: prefixOf(addressFromBytes(destination.bytes), destination.length),
+			byGateway: nextHops.some(({ gateway }) => gateway !== undefined),
+		}));
+}
+
+function isLocal({ bytes }: Address, netlink: Netlink): boolean {
+	return ask(() => lookUpRoute({ destination: bytes }, netlink))?.type === "local";
+}
+
+function wayBack(
+	{ bytes }: Address,
+	vip: Address | undefined,
+	links: readonly NetInterface[],
+	netlink: Netlink,
+): string[] {
+	const from = vip === undefined ? {} : { source: vip.bytes };
+	const route = ask(() => lookUpRoute({ destination: bytes, ...from, whole: true }, netlink));
+	if (route?.type !== "unicast") return [];
+	return route.nextHops.flatMap((hop) => links.find(({ index }) => index === hop.index)?.name ?? []);
+}
+
+/** Undefined where the kernel refuses: there is no route, one that refuses, or a filter by reverse path. */
+function ask(lookUp: () => Route): Route | undefined {
+	try {
+		return lookUp();
+	} catch (error) {
+		if (error instanceof SyscallError) return undefined;
+		throw error;
+	}
+}
