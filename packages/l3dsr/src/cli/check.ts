@@ -67,8 +67,11 @@ export async function check(
 	else {
 		const style = styleFor(stdout, env);
 		const titles = new Set(configuration.services.map(titleOf));
-		for (const finding of grouped(findings, titles)) stdout.write(findingText(finding, style));
-		for (const { question, how } of questions) stdout.write(`question: ${question}\nto find out: ${how}\n`);
+		const told = grouped(findings, titles);
+		for (const [index, finding] of told.entries()) {
+			stdout.write(findingText(finding, told[index + 1], style));
+		}
+		for (const { question, how } of questions) stdout.write(`question: ${question} To find out: ${how}\n`);
 		const services = `${source}: ${contentsText(record.services, director)}`;
 		if (skipped !== undefined) {
 			stdout.write(
@@ -141,9 +144,12 @@ function splitAtTitle(finding: CheckFinding, titles: ReadonlySet<string>): Split
 	return { finding, before: message, title: "", after: "" };
 }
 
-function findingText({ check: name, severity, message, remedy }: CheckFinding, style: Style): string {
+/** A remedy that is that of the next finding too is said there. */
+function findingText(finding: CheckFinding, next: CheckFinding | undefined, style: Style): string {
+	const { check: name, severity, message, remedy } = finding;
 	const title = `${severity}[${name}]`;
-	return `${severity === "error" ? style.bad(title) : style.bold(title)}: ${message}\nremedy: ${remedy}\n`;
+	const line = `${severity === "error" ? style.bad(title) : style.bold(title)}: ${message}\n`;
+	return next?.check === name && next.remedy === remedy ? line : `${line}remedy: ${remedy}\n`;
 }
 
 function countText(count: number, noun: string): string {

@@ -53,6 +53,7 @@ export function clientSamples(
 		const longer = distinct.filter((one) => one.destination.length > destination.length);
 		const address = candidates(destination).find(
 			(one) =>
+				one.family === family &&
 				isClient(one) &&
 				!taken.has(one.text) &&
 				prefixContains(destination, one) &&
@@ -74,6 +75,13 @@ const HOST_PARTS = [7, 1, 2, 3, 77, 130, 200, 5, 6, 9, 10, 20, 50, 100];
 /** Spread over the first 32 bits, for wide prefixes. */
 const SPREAD = Array.from({ length: 64 }, (_, index) => (0x2545f491 * (index + 1)) >>> 0);
 
+/** Clients of the Internet as documents have them (RFC 5737, 3849). */
+const EXAMPLES = [
+	[203, 0, 113, 7],
+	[198, 51, 100, 7],
+	[0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
+].map(addressFromBytes);
+
 function candidates({ address, length }: Prefix): Address[] {
 	const bits = addressBits(address.family);
 	if (length === bits) return [address];
@@ -82,7 +90,7 @@ function candidates({ address, length }: Prefix): Address[] {
 		// Behind those at its beginning, some that are spread over it.
 		return [...near, ...SPREAD.map((value) => spread(address, length, value))];
 	}
-	return SPREAD.map((value) => spread(address, length, value));
+	return [...EXAMPLES, ...SPREAD.map((value) => spread(address, length, value))];
 }
 
 function withLastByte({ bytes }: Address, part: number): Address {

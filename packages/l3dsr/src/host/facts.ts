@@ -28,6 +28,8 @@ export interface InterfaceFacts extends AddressedInterface {
 export interface HostFacts extends ForeignRules {
 	readonly interfaces: readonly InterfaceFacts[];
 	readonly routes: RouteFacts;
+	/** Packets that reverse path filtering (rp_filter) has dropped in this namespace, for whatever reason they came. */
+	readonly reversePathDrops: number;
 	/** Tables of iptables-legacy (`ip filter`), whose rules nf_tables does not list. */
 	readonly legacyTables: readonly string[];
 	/** Loaded modules, and how many users each has: rules, for a target of iptables. */
@@ -45,6 +47,7 @@ export function gatherFacts(interfaces: readonly AddressedInterface[], vips: rea
 	return {
 		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name, kinds.get(one.name)) })),
 		routes: gatherRouteFacts(vips, interfaces),
+		reversePathDrops: decodeCounter(readText("/proc/net/netstat"), "TcpExt:", "IPReversePathFilter"),
 		legacyTables: [
 			...tableNames("/proc/net/ip_tables_names", "ip"),
 			...tableNames("/proc/net/ip6_tables_names", "ip6"),
@@ -97,6 +100,15 @@ function readOffloads(name: string): Offloads | undefined {
 	} catch {
 		return undefined; // the device has none, or is gone
 	}
+}
+
+/** Of /proc/net/netstat: a line of names and a line of values begin with the same word. */
+export function decodeCounter(text: string, group: string, name: string): number {
+	const [names, values] = text
+		.split("\n")
+		.filter((line) => line.startsWith(group))
+		.map((line) => line.split(" "));
+	return Number(values?.[names?.indexOf(name) ?? -1] ?? 0);
 }
 
 function tableNames(path: string, family: string): string[] {

@@ -3,7 +3,7 @@ import { type Finding, sameFinding } from "../../model/finding.ts";
 import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
 /** What packets suffer from; the rest is untidy. */
-const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "damage", "guard"]);
+const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "damage"]);
 
 export const checkDrift: Check = ({ configuration, drift, started, silencing, facts }) => {
 	const refused: CheckFinding[] =
@@ -40,7 +40,8 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 		...told.map(
 			({ kind, object, problem }): CheckFinding => ({
 				check: "drift",
-				severity: ERRORS.has(kind) ? "error" : "warning",
+				// A director that has not been started yet cannot be told from one that was taken away.
+				severity: ERRORS.has(kind) ? "error" : kind === "director" ? "note" : "warning",
 				message: `${object} ${problem}`,
 				remedy: "l3dsr diff says what up would do about it; l3dsr up does it",
 			}),

@@ -25,7 +25,14 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 				path.client.reach === "internet" && path.arrivals.some((one) => one.interface !== name && one.taken),
 		);
 		const all = ofInterface.every((path) => path.client.reach === "link" || dropped.includes(path));
-		const severity = far.length === 0 ? "note" : all && (named || !others) ? "error" : "warning";
+		const severity =
+			far.length === 0
+				? "note"
+				: all && (named || !others || facts.reversePathDrops > 0)
+					? "error"
+					: "warning";
+		const so =
+			facts.reversePathDrops === 0 ? "" : `, which has dropped ${facts.reversePathDrops} packets so far`;
 		const ways = [...new Set(told.flatMap(({ wayBack }) => wayBack))];
 		const back =
 			ways.length === 0 ? "no route leads back to them" : `answers to them leave by ${ways.join(", ")}`;
@@ -33,7 +40,7 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 			{
 				check: "reverse-path",
 				severity: ways.length === 0 && severity === "error" ? "warning" : severity,
-				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}): ${back}`,
+				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}${so}): ${back}`,
 				remedy:
 					ways.length === 0
 						? "add a route to the clients: without one they get no answer either"

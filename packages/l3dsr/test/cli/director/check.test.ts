@@ -23,7 +23,7 @@ test("check reads routes, MTU, forwarding, filters and addresses of the director
 	const fit = await stage.l3dsr("check");
 	assert.deepEqual(fit, {
 		exitCode: 0,
-		stdout: `${stage.config}: a director for 1 VIP; this host is fit for that\n`,
+		stdout: `note[drift]: the director does not run\nremedy: l3dsr diff says what up would do about it; l3dsr up does it\n${stage.config}: a director for 1 VIP; 0 errors, 0 warnings, 1 note\n`,
 		stderr: "",
 	});
 
@@ -47,6 +47,7 @@ test("check reads routes, MTU, forwarding, filters and addresses of the director
 			"warning vip-here",
 			"warning reverse-path",
 			"warning redirects",
+			"note drift",
 		],
 	);
 });

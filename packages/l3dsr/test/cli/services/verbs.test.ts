@@ -19,6 +19,12 @@ const broken = join(folder, "broken.yaml");
 writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: web, dscp: 7 }]\n");
 writeFileSync(broken, "services: [{ vip: 192.0.2.10, dscp: 64 }]\n");
 
+// Without a way back to clients, check would find that.
+ip("link add eth0 type veth peer name peer0");
+ip("addr add 10.0.0.2/24 dev eth0");
+for (const name of ["eth0", "peer0"]) ip(`link set ${name} up`);
+ip("route add default via 10.0.0.1");
+
 beforeEach(async () => {
 	assert.equal((await l3dsr("down")).exitCode, 0);
 });

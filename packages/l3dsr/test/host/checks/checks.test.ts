@@ -74,6 +74,7 @@ const FACTS: HostFacts = {
 		unknown: [],
 		byMark: false,
 	},
+	reversePathDrops: 0,
 	legacyTables: [],
 	modules: new Map([["nf_tables", 1]]),
 	listeners: [{ protocol: "tcp", address: address("0.0.0.0"), port: 80 }],
@@ -174,9 +175,18 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
 	],
 	[
+		"the same, and packets have been dropped already",
+		host({
+			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
+			reversePathDrops: 12,
+			...routed(path("eth1", false, "eth1")),
+		}),
+		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1, which has dropped 12 packets so far): answers to them leave by eth1",
+	],
+	[
 		"no way back to any client",
 		host(routed(path("", true))),
-		"error way-back no route leads from 192.0.2.10 to 203.0.113.7 (in 0.0.0.0/0): those clients get no answer",
+		"warning way-back no route leads from 192.0.2.10 to 203.0.113.7 (in 0.0.0.0/0): those clients get no answer",
 	],
 	[
 		"a VIP that another interface than lo holds",
