@@ -26,7 +26,7 @@ export function describeDirector({
 }
 
 function describeService(service: PlannedServiceChange): string[] {
-	const { change, pool, reals, moved, slots, drainMs, dscp, affinity } = service;
+	const { change, pool, reals, moved, dscp, affinity } = service;
 	const name = serviceText(service);
 	if (change === "gone") return [`director: stop directing ${name}`];
 	if (change === "new") {
@@ -40,7 +40,7 @@ function describeService(service: PlannedServiceChange): string[] {
 		...reals.map((real) => `${head}: ${describeReal(real)}`),
 		...(dscp === undefined ? [] : [`${head}: mark packets with DSCP ${dscp}`]),
 		...(affinity === undefined ? [] : [`${head}: choose by ${affinity}`]),
-		...(moved === 0 ? [] : [`${head}: ${movedText(moved, slots, drainMs)}`]),
+		...(moved === 0 ? [] : [`${head}: ${movedText(service)}`]),
 	];
 }
 
@@ -54,11 +54,12 @@ function describeReal({ name, address, from, to }: PlannedRealChange): string {
 }
 
 /** `4096 of 65537 slots move (6.3%), their flows stay for 15m`. */
-function movedText(moved: number, slots: number, drainMs: number | undefined): string {
-	const share = ((100 * moved) / slots).toFixed(1);
-	const flows =
-		drainMs === undefined ? "their flows are lost" : `their flows stay for ${durationText(drainMs)}`;
-	return `${moved} of ${slots} slots move (${share}%), ${flows}`;
+function movedText({ moved, lost, slots, drainMs }: PlannedServiceChange): string {
+	const head = `${moved} of ${slots} slots move (${((100 * moved) / slots).toFixed(1)}%)`;
+	const stay = `stay for ${durationText(drainMs)}`;
+	if (lost === 0) return `${head}, their flows ${stay}`;
+	if (lost === moved) return `${head}, their flows are lost`;
+	return `${head}, the flows of ${lost} are lost and those of ${moved - lost} ${stay}`;
 }
 
 /** As fleet.yaml has it: `15m`, `90s`, `100ms`. */

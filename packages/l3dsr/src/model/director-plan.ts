@@ -26,8 +26,10 @@ export interface PlannedServiceChange {
 	/** Slots of the standing service that get another real server, of `slots`. */
 	readonly moved: number;
 	readonly slots: number;
-	/** In milliseconds: the flows of slots that move stay where they are for so long. Absent: none of them is remembered. */
-	readonly drainMs?: number;
+	/** Of the slots that move, those whose flows are lost: their real server is down, or nothing is remembered. */
+	readonly lost: number;
+	/** In milliseconds: the flows of the other slots that move stay where they are for so long. */
+	readonly drainMs: number;
 	/** Where they are others than before. */
 	readonly dscp?: Dscp;
 	readonly affinity?: Affinity;

@@ -7,12 +7,12 @@ import type {
 	PlannedServiceChange,
 	RealUse,
 } from "../../model/director-plan.ts";
-import { RING_SLOTS } from "../maglev.ts";
+import { NOBODY, RING_SLOTS } from "../maglev.ts";
 import type { RingCache } from "../ring-cache.ts";
 import { type BalancedReal, type BalanceWish, protocolName, type ServiceKey } from "../service.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
 import { isSameService, type NumberedReal, type StandingService } from "../tables/state.ts";
-import { moveRing, slotsOf } from "../transition.ts";
+import { moveRing, type Rings, slotsOf } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
 import { programSettings, sameSettings } from "./program-settings.ts";
 import { PLACES_OF } from "./settings.ts";
@@ -80,10 +80,16 @@ function planService(
 	standing: readonly StandingService[],
 ): PlannedServiceChange | undefined {
 	const own = standing.find((one) => isSameService(one, wish));
-	const head = { vip: wish.vip, pool: wish.pool, ...headOf(wish), slots: RING_SLOTS };
+	const head = {
+		vip: wish.vip,
+		pool: wish.pool,
+		...headOf(wish),
+		slots: RING_SLOTS,
+		drainMs: wish.drainMs,
+	};
 	if (!isStanding || own === undefined || tables === undefined) {
 		const all = wish.reals.map((real) => ({ ...namesOf(real), to: useOf(real) }));
-		return { ...head, change: "new", moved: 0, reals: all };
+		return { ...head, change: "new", moved: 0, lost: 0, reals: all };
 	}
 	const rings = tables.rings(own.number);
 	const carrying = new Set([
@@ -94,12 +100,8 @@ function planService(
 		wish,
 		reals.map(({ index }) => index),
 	);
-	const { changes, begins } = moveRing(
-		rings,
-		target,
-		(index) => carrying.has(index),
-		settings.flows !== "none",
-	);
+	const remember = settings.flows !== "none";
+	const { changes } = moveRing(rings, target, (index) => carrying.has(index), remember);
 	const moved = changes.slots.length;
 	const owned = slotsOf(rings);
 	const changed = [
@@ -125,12 +127,22 @@ function planService(
 		...(own.affinity === wish.affinity ? {} : { affinity: wish.affinity }),
 	};
 	if (moved === 0 && changed.length === 0 && Object.keys(others).length === 0) return undefined;
-	const drain = begins ? { drainMs: wish.drainMs } : {};
-	return { ...head, change: "changed", moved, ...drain, ...others, reals: changed };
+	const lost = remember ? lostSlots(changes.slots, rings, carrying) : moved;
+	return { ...head, change: "changed", moved, lost, ...others, reals: changed };
+}
+
+/** Slots whose real takes its flows along. */
+function lostSlots(slots: Uint32Array, { now }: Rings, carrying: ReadonlySet<number>): number {
+	let lost = 0;
+	for (const slot of slots) {
+		const from = (now[slot] ?? NOBODY) & NOBODY;
+		if (from !== NOBODY && !carrying.has(from)) lost++;
+	}
+	return lost;
 }
 
 function goneService(service: StandingService): PlannedServiceChange {
-	return { ...headOf(service), slots: RING_SLOTS, change: "gone", moved: 0, reals: [] };
+	return { ...headOf(service), slots: RING_SLOTS, change: "gone", moved: 0, lost: 0, drainMs: 0, reals: [] };
 }
 
 /** What a director whose programs are all taken away loses. */

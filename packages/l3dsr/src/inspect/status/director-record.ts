@@ -78,7 +78,9 @@ export function directorRecord(status: DirectorStatus, wanted?: Names["wanted"])
 		programs: status.programs.map(({ interface: on, hook, id }) => ({ interface: on, hook, id })),
 		forward: first?.settings?.forward ?? "resolved",
 		flows: first?.settings?.flows ?? "transition",
-		services: status.services.map((service) => serviceRecord(service, wish, { wanted, interfaces })),
+		services: inOrder(status.services, wish).map((service) =>
+			serviceRecord(service, wish, { wanted, interfaces }),
+		),
 		reasons: (Object.keys(REASONS) as Reason[]).map((reason) => ({
 			reason,
 			outcome: REASONS[reason].outcome,
@@ -86,6 +88,18 @@ export function directorRecord(status: DirectorStatus, wanted?: Names["wanted"])
 			packets: status.reasons[reason],
 		})),
 	};
+}
+
+/** As the fleet's table has them; those that it has no longer come last. */
+function inOrder(services: readonly ServiceStatus[], wish: readonly BalancedService[]): ServiceStatus[] {
+	const place = ({ service }: ServiceStatus) => {
+		const index = wish.findIndex((one) => isSameService(one, service));
+		return index < 0 ? wish.length : index;
+	};
+	return services
+		.map((service) => ({ service, place: place(service) }))
+		.sort((a, b) => a.place - b.place)
+		.map(({ service }) => service);
 }
 
 function serviceRecord(
