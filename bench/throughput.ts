@@ -54,7 +54,9 @@ export async function measureThroughput(
 		if (vip === undefined) throw new RangeError(`the lab has no VIP of ${family}`);
 		const real = addressOf("real1", family).text;
 		const [ip, nft] = family === "ipv4" ? (["-4", "ip"] as const) : (["-6", "ip6"] as const);
-		const route = `rule add iif director-out lookup 100\nroute add ${vip.vip.text} via ${real} table 100\n`;
+		// By one director alone.
+		const way = `route replace ${vip.vip.text} via ${addressOf("director", family).text}\n`;
+		const route = `${way}rule add iif director-out lookup 100\nroute add ${vip.vip.text} via ${real} table 100\n`;
 		await inHost(topology, "router", { command: ["ip", ip, "-batch", "-"], input: route, environment });
 		server = await iperfServer(topology);
 		const direct = async (to: string): Promise<void> => {

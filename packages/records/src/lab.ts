@@ -35,6 +35,7 @@ export const lab = record({
 	kept: flag(),
 	datapath: z.enum(["auto", "ebpf", "nft"]),
 	hook: z.optional(text()),
+	director: described(z.enum(["balance", "nft"]), "What directs: l3dsr itself, or nftables."),
 	namespaces: described(z.record(text(), text()), "Host of the lab → its network namespace."),
 	vips: list(record({ vip: address(), dscp: dscp() })),
 	rules: list(text()),
@@ -63,6 +64,10 @@ export const lab = record({
 		}),
 	),
 	strays: record({ answers: volume, others: volume }),
+	shares: described(
+		list(record({ director: text(), requests: volume })),
+		"What the router sent to each director, by equal-cost routes.",
+	),
 	otherDscp: list(record({ server: text(), dscp: list(dscp()), destinations: list(text()), reach })),
 	withoutRules: list(reach),
 	rulesAgain: list(reach),

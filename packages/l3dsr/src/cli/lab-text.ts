@@ -11,8 +11,9 @@ import { formatTable } from "./table.ts";
 
 const ROLES: Readonly<Record<Host, string>> = {
 	client: "asks the VIPs",
-	router: "forwards; has routes for the VIPs to the director",
+	router: "forwards; has equal-cost routes for the VIPs to both directors",
 	director: "marks DSCP, sends on to a real server; holds no VIP",
+	director2: "does the same, and agrees with the other",
 	real1: "real server, VIPs on lo",
 	real2: "real server, VIPs on lo",
 };
@@ -32,9 +33,9 @@ export function openingText(style: Style, lab: string, rules: readonly RuleComma
 					.join("")}`;
 	return [
 		`${style.bold("Layer-3 Direct Server Return on one machine")}: lab ${lab}\n\n`,
-		"  client ─── router ─── director     requests: client → VIP, marked with a DSCP by the director\n",
-		"             │    │                  and routed to a real server's own address\n",
-		"          real1  real2               answers:  VIP → client, past the director\n\n",
+		"  client ─── router ═══ director    requests: client → VIP, marked with a DSCP by a director\n",
+		"             │    │     director2    and routed to a real server's own address\n",
+		"          real1  real2               answers:  VIP → client, past the directors\n\n",
 		formatTable(["host", "IPv4", "IPv6", ""], hosts, { indent: "  ", header: style.dim }),
 		`\n${typed}`,
 	].join("");
@@ -140,7 +141,7 @@ function trafficText(style: Style, traffic: readonly VipTraffic[], strays: Volum
 			rows,
 			{ indent: "  ", header: style.dim },
 		),
-		`\n${style.bold("What passed the director")}: requests only (answers that it saw: ${volumeText(strays)})\n`,
+		`\n${style.bold("What passed the directors")}: requests only (answers that it saw: ${volumeText(strays)})\n`,
 		formatTable(["VIP", "requests in", "sent on with the DSCP", "answers, past it"], passed, {
 			indent: "  ",
 			header: style.dim,

@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
+import { BALANCERS, type Balancer } from "../lab/director.ts";
 import { type Lab, openLab, takeDown } from "../lab/lab.ts";
 import { HOSTS, VIPS } from "../lab/layout.ts";
 import { addCommands, type LabDatapath } from "../lab/rules.ts";
@@ -21,6 +22,7 @@ interface Options {
 	readonly rules: boolean;
 	readonly datapath: LabDatapath["datapath"];
 	readonly hook?: NonNullable<LabDatapath["hook"]>;
+	readonly director: Balancer;
 	readonly json?: boolean;
 }
 
@@ -29,7 +31,7 @@ const AGENT = "lab-agent";
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command
 		.description(
-			"Builds a client, a router, a director and two real servers in network namespaces, sends real traffic " +
+			"Builds a client, a router, two directors and two real servers in network namespaces, sends real traffic " +
 				"through them, shows what every hop saw, and proves that Layer-3 DSR works. Leaves nothing behind.",
 		)
 		.option("--keep", "leave the lab running, and say how to enter it and how to take it down")
@@ -42,6 +44,11 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		)
 		.addOption(
 			new Option("--hook <name>", "where, for ebpf").choices(HOOK_NAMES).implies({ datapath: "ebpf" }),
+		)
+		.addOption(
+			new Option("--director <name>", "what directs: l3dsr itself, or an nftables ruleset")
+				.choices(BALANCERS)
+				.default("balance"),
 		)
 		.option("--json", "print the whole record as JSON");
 	return async () => {
@@ -75,6 +82,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 	const rules = options.rules ? addCommands(choice) : [];
 	await using lab = await openLab({
 		...choice,
+		balancer: options.director,
 		name: `l3lab-${process.pid}`,
 		commands: {
 			agent: [...commandBeside(context, "l3dsr"), AGENT],
@@ -98,6 +106,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		lab: lab.topology.name,
 		kept: options.keep === true,
 		...choice,
+		director: options.director,
 		namespaces: lab.topology.namespaces,
 		vips: VIPS.map(({ vip, dscp }) => ({ vip: vip.text, dscp })),
 		rules: rules.map(({ program, args }) => [program, ...args].join(" ")),

@@ -9,8 +9,9 @@ export const CLAIMS = {
 	"bulk-intact": "downloads arrive whole",
 	"fragments-intact": "datagrams that are fragmented arrive whole, both ways",
 	"director-marks":
-		"the director sends every request on to a real server's own address, marked with its VIP's DSCP",
-	"director-one-way": "the director forwards the requests, and not one byte of the answers",
+		"the directors send every request on to a real server's own address, marked with its VIP's DSCP",
+	"director-one-way": "the directors forward the requests, and not one byte of the answers",
+	"directors-share": "the router shares the requests among both directors",
 	"both-serve": "both real servers serve every VIP",
 	"other-dscp": "a packet with another DSCP is left alone",
 	"rules-needed": "without the rules no VIP answers",
@@ -74,7 +75,7 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 		...firstOf(
 			untried(traffic),
 			...traffic.flatMap(({ vip, dscp, directorIn, directorOut, toRealServers }) => [
-				directorIn.packets === 0 ? `no packet to ${vip} came to the director` : undefined,
+				directorIn.packets === 0 ? `no packet to ${vip} came to a director` : undefined,
 				sameVolume(directorIn, directorOut)
 					? undefined
 					: `${volume(directorIn)} to ${vip} in, but ${volume(directorOut)} with DSCP ${dscpText(dscp)} out`,
@@ -87,13 +88,22 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 	}),
 	"director-one-way": ({ traffic, strays }) => ({
 		...firstOf(
-			strays.answers.packets > 0 ? `${volume(strays.answers)} of answers came to the director` : undefined,
+			strays.answers.packets > 0 ? `${volume(strays.answers)} of answers came to the directors` : undefined,
 			strays.others.packets > 0
-				? `${volume(strays.others)} that were no requests came to the director`
+				? `${volume(strays.others)} that were no requests came to the directors`
 				: undefined,
 			total(traffic, "answers").bytes === 0 ? "there were no answers" : undefined,
 		),
 		evidence: `${volume(total(traffic, "directorOut"))} of requests forwarded, ${volume(total(traffic, "answers"))} of answers went past it`,
+	}),
+	"directors-share": ({ shares }) => ({
+		...firstOf(
+			untried(shares),
+			...shares.map(({ director, requests }) =>
+				requests.packets === 0 ? `no request came to ${director}` : undefined,
+			),
+		),
+		evidence: shares.map(({ director, requests }) => `${director} ${volume(requests)}`).join(", "),
 	}),
 	"both-serve": ({ traffic }) => ({
 		...firstOf(

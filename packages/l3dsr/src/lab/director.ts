@@ -1,10 +1,34 @@
-/** The lab's director (syntax/export/nft-director.ts), and what its client marks by itself. */
+/** What the lab's directors run: l3dsr's own datapath, or nf_tables; and what its client marks by itself. */
 import { assign, type Command, field, match, meta, type PrintableTable } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { directorTable, tableCommands } from "../syntax/export/nft-director.ts";
-import { addressOf, OTHER_DSCP, REAL_SERVERS, VIPS } from "./layout.ts";
+import { addressOf, DIRECTOR_DEVICE, FAMILIES, OTHER_DSCP, REAL_SERVERS, VIPS } from "./layout.ts";
 
-/** For nf_tables in the director's namespace. */
+export const BALANCERS = ["balance", "nft"] as const;
+/** `balance`: the director of l3dsr, as `l3dsr up` starts it. `nft`: what `l3dsr export nft-director` prints. */
+export type Balancer = (typeof BALANCERS)[number];
+
+/** Every port of each VIP to both real servers. Frames of veth come without checksums: the program is at tc. */
+export const DIRECTOR_FILES: Readonly<Record<"fleet.yaml" | "director.yaml", string>> = {
+	"fleet.yaml": [
+		"vips:",
+		...VIPS.map(
+			({ vip, dscp }, n) =>
+				`  - { name: vip${n + 1}, addresses: ["${vip.text}"], dscp: ${dscp}, echo: server, services: [{ port: any, protocol: [tcp, udp], pool: ${vip.family} }] }`,
+		),
+		"pools:",
+		...FAMILIES.map((family) => {
+			const reals = REAL_SERVERS.map(
+				(server) => `{ name: ${server}, addresses: ["${addressOf(server, family).text}"] }`,
+			);
+			return `  ${family}: { reals: [${reals.join(", ")}] }`;
+		}),
+		"",
+	].join("\n"),
+	"director.yaml": `fleet: fleet.yaml\ndirector: { interfaces: [${DIRECTOR_DEVICE}], hook: tc, state: state.json }\n`,
+};
+
+/** For nf_tables in a director's namespace. */
 export function directorRuleset(families: readonly Family[]): readonly Command[] {
 	return families.flatMap((family) =>
 		tableCommands(

@@ -1,7 +1,7 @@
 /** What a run of the lab has seen, as plain data: claims.ts judges it, and `l3dsr lab --json` prints it. */
 import type { Family } from "@l3dsr/packet";
 import type { DatapathName } from "../rewrite/datapath.ts";
-import type { RealServer } from "./layout.ts";
+import type { DirectorName, RealServer } from "./layout.ts";
 
 /** One station of a packet on its way. */
 export interface Station {
@@ -97,6 +97,12 @@ export interface OtherDscp {
 	readonly reach: Reach;
 }
 
+/** What came to one director. */
+export interface DirectorShare {
+	readonly director: DirectorName;
+	readonly requests: Volume;
+}
+
 export interface LabEvidence {
 	/** The datapath that the real servers were to use. */
 	readonly datapath: DatapathName | "auto";
@@ -105,6 +111,7 @@ export interface LabEvidence {
 	readonly journeys: readonly Journey[];
 	readonly traffic: readonly VipTraffic[];
 	readonly strays: DirectorStrays;
+	readonly shares: readonly DirectorShare[];
 	readonly otherDscp: readonly OtherDscp[];
 	readonly withoutRules: readonly Reach[];
 	readonly rulesAgain: readonly Reach[];

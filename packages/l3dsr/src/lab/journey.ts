@@ -2,7 +2,7 @@
 import type { Address } from "@l3dsr/packet";
 import type { Journey, Station } from "./evidence.ts";
 import type { Lab } from "./lab.ts";
-import { HOSTS, type Host, HTTP_PORT, REAL_SERVERS, type VirtualAddress } from "./layout.ts";
+import { DIRECTORS, HOSTS, type Host, HTTP_PORT, REAL_SERVERS, type VirtualAddress } from "./layout.ts";
 import type { HttpAnswer, Reply } from "./requests.ts";
 import type { Seen, Sighting } from "./sighting.ts";
 
@@ -36,12 +36,12 @@ function journeyOf(vip: Address, reply: Reply<HttpAnswer>, seen: Seen): Journey 
 	const ours = ({ source }: Sighting) => source.includes(":") === vip.text.includes(":");
 	const request = stationsOf(
 		seen,
-		["client", "router", "director", "router", ...REAL_SERVERS],
+		["client", "router", ...DIRECTORS, "router", ...REAL_SERVERS],
 		(sighting) => sighting.opens === "connection" && sighting.sourcePort === port && ours(sighting),
 	);
 	const answer = stationsOf(
 		seen,
-		[...REAL_SERVERS, "director", "router", "client"],
+		[...REAL_SERVERS, ...DIRECTORS, "router", "client"],
 		(sighting) => sighting.opens === "answer" && sighting.destinationPort === port && ours(sighting),
 	);
 	const introduction = reply.answered ? reply.answer.introduction : undefined;

@@ -7,13 +7,16 @@
  *
  * Whatever happens in between, disposing of it ends its processes and deletes its namespaces.
  */
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { NetworkNamespace, namedNamespacePath, namespaceProcesses } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { AgentProcess } from "./agent-process.ts";
+import { type Balancer, DIRECTOR_FILES, directorRuleset } from "./director.ts";
 import { type LabEnvironment, runToEnd } from "./host-program.ts";
 import {
 	addressOf,
+	DIRECTORS,
 	FAMILIES,
 	HOSTS,
 	type Host,
@@ -35,8 +38,10 @@ import {
 	buildTopology,
 	completeChecksums,
 	destroyTopology,
+	directorFolder,
 	inHost,
 	namespacesOf,
+	setRules,
 	type Topology,
 	topologyOf,
 } from "./topology.ts";
@@ -50,6 +55,8 @@ export interface LabCommands {
 }
 
 export interface LabOptions extends LabDatapath {
+	/** Default: balance. */
+	readonly balancer?: Balancer;
 	/** Prefix of the namespaces' names; no two labs at a time may have the same. */
 	readonly name: string;
 	readonly commands: LabCommands;
@@ -104,6 +111,21 @@ export class Lab implements AsyncDisposable {
 		const environment = { ...this.#options.environment, ...datapathEnvironment(this.#options) };
 		const command = [...this.#options.commands.command(program), ...args];
 		return await inHost(this.topology, host, { command, input, environment, what: program });
+	}
+
+	/** Has both directors direct. Their files are in a folder of the lab. */
+	async startDirectors(): Promise<void> {
+		if (this.#options.balancer === "nft") {
+			for (const director of DIRECTORS) setRules(this.topology, director, directorRuleset(FAMILIES));
+			return;
+		}
+		await onEach(DIRECTORS, async (director) => {
+			const folder = join(directorFolder(this.topology.name), director);
+			mkdirSync(folder, { recursive: true });
+			for (const [file, text] of Object.entries(DIRECTOR_FILES)) writeFileSync(join(folder, file), text);
+			const l3dsr = this.#options.commands.command("l3dsr");
+			await this.run(director, [...l3dsr, "up", "-c", join(folder, "director.yaml")]);
+		});
 	}
 
 	/** Adds the rules on every real server. */
@@ -172,7 +194,7 @@ export class Lab implements AsyncDisposable {
 	}
 }
 
-/** Builds a lab without rules. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
+/** Builds a lab whose directors direct, without rules on the real servers. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
 export async function openLab(options: LabOptions): Promise<Lab> {
 	options.signal?.throwIfAborted();
 	const topology = buildTopology(options.name);
@@ -181,6 +203,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 		options.signal?.throwIfAborted();
 		if (needsCompleteChecksums(options)) completeChecksums(topology);
 		await onEach(HOSTS, (host) => lab.agent(host).call("capture", { devices: devicesOf(host) }));
+		await lab.startDirectors();
 		await onEach(REAL_SERVERS, async (server) => {
 			const own = FAMILIES.map((family) => addressOf(server, family));
 			const addresses = [...VIPS.map(({ vip }) => vip), ...own].map(({ text }) => text);

@@ -1,23 +1,27 @@
 /**
- * What the lab is made of, as plain data: five hosts on five subnets, the VIPs of the iptables-daddr
+ * What the lab is made of, as plain data: six hosts on seven subnets, the VIPs of the iptables-daddr
  * document, and who routes what to whom. Nothing here touches the kernel.
  *
- *            10.0.1.0/24        10.0.2.0/24 (in)
- *   client ─────────────┐  ┌───────────────────── director
- *                       router                       │
- *   real1 ──────────────┘│ └──────────────────────────┘
- *            10.0.11.0/24│      10.0.3.0/24 (out)
+ *            10.0.1.0/24          10.0.2.0/24 (in), 10.0.3.0/24 (out)
+ *   client ─────────────┐  ┌┌───────────────────── director
+ *                       router
+ *   real1 ──────────────┘│ └└───────────────────── director2
+ *            10.0.11.0/24│        10.0.4.0/24 (in), 10.0.5.0/24 (out)
  *   real2 ───────────────┘
  *            10.0.12.0/24
  *
- * The director has two links, so that what goes in and what comes out can be told apart at a glance. No
- * two hosts share a subnet: everything between director and real servers is routed, which is the point
- * of Layer-3 DSR. IPv6 has the same numbers: 2001:db8:11::2 is the IPv6 address of 10.0.11.2.
+ * The router shares the VIPs' packets among the directors by equal-cost routes. A director has two links, so that what
+ * goes in and what comes out can be told apart at a glance. No two hosts share a subnet: everything between
+ * directors and real servers is routed, which is the point of Layer-3 DSR. IPv6 has the same numbers:
+ * 2001:db8:11::2 is the IPv6 address of 10.0.11.2.
  */
 import { type Address, type Dscp, dscp, type Family, parseAddress } from "@l3dsr/packet";
 
-export const HOSTS = ["client", "router", "director", "real1", "real2"] as const;
+export const HOSTS = ["client", "router", "director", "director2", "real1", "real2"] as const;
 export type Host = (typeof HOSTS)[number];
+
+export const DIRECTORS = ["director", "director2"] as const;
+export type DirectorName = (typeof DIRECTORS)[number];
 
 export const REAL_SERVERS = ["real1", "real2"] as const;
 export type RealServer = (typeof REAL_SERVERS)[number];
@@ -63,18 +67,27 @@ export const LINKS: readonly Link[] = [
 	{ host: "client", device: "eth0", routerDevice: "client", subnet: 1 },
 	{ host: "director", device: "eth0", routerDevice: "director-in", subnet: 2 },
 	{ host: "director", device: "eth1", routerDevice: "director-out", subnet: 3 },
+	{ host: "director2", device: "eth0", routerDevice: "director2-in", subnet: 4 },
+	{ host: "director2", device: "eth1", routerDevice: "director2-out", subnet: 5 },
 	{ host: "real1", device: "eth0", routerDevice: "real1", subnet: 11 },
 	{ host: "real2", device: "eth0", routerDevice: "real2", subnet: 12 },
 ];
 
+/** The interface on which packets for the VIPs come to a director. */
+export const DIRECTOR_DEVICE = "eth0";
+
 /** The interface on which a real server receives. */
 export const REAL_SERVER_DEVICE = "eth0";
 
-/** A host's own address (the director's: on the link by which requests reach it). */
+/** A host's own address (a director's: on the link by which requests reach it). */
 export function addressOf(host: Exclude<Host, "router">, family: Family): Address {
+	return linkAddress(linkTo(host), family, 2);
+}
+
+function linkTo(host: Exclude<Host, "router">): Link {
 	const link = LINKS.find((candidate) => candidate.host === host);
 	if (link === undefined) throw new RangeError(`no link leads to ${host}`);
-	return linkAddress(link, family, 2);
+	return link;
 }
 
 /** The name of a host's network namespace in the lab of that name. */
@@ -100,27 +113,28 @@ export function addressesOf(host: Host): DeviceAddress[] {
 	);
 }
 
-/** A route by way of a neighbour; to everything where there is no destination. */
+/** A route by way of neighbours that cost the same; to everything where there is no destination. */
 export interface LabRoute {
 	readonly destination?: Address;
-	readonly gateway: Address;
-	readonly device: string;
+	readonly ways: readonly { readonly gateway: Address; readonly device: string }[];
 }
 
-/** The router sends VIPs to the director; everybody else sends everything to the router. */
+/** The router sends VIPs to the directors; everybody else sends everything to the router. */
 export function routesOf(host: Host): LabRoute[] {
 	if (host === "router") {
-		const [way] = LINKS.filter((link) => link.host === "director");
-		if (way === undefined) throw new RangeError("no link leads to director");
 		return VIPS.map(({ vip }) => ({
 			destination: vip,
-			gateway: addressOf("director", vip.family),
-			device: way.routerDevice,
+			ways: DIRECTORS.map((director) => ({
+				gateway: addressOf(director, vip.family),
+				device: linkTo(director).routerDevice,
+			})),
 		}));
 	}
 	const way = LINKS.findLast((link) => link.host === host);
 	if (way === undefined) throw new RangeError(`no link leads to ${host}`);
-	return FAMILIES.map((family) => ({ gateway: linkAddress(way, family, 1), device: way.device }));
+	return FAMILIES.map((family) => ({
+		ways: [{ gateway: linkAddress(way, family, 1), device: way.device }],
+	}));
 }
 
 function linkAddress({ subnet }: Link, family: Family, host: number): Address {

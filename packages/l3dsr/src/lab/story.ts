@@ -15,6 +15,7 @@ import { followJourneys } from "./journey.ts";
 import type { Lab } from "./lab.ts";
 import {
 	addressOf,
+	DIRECTORS,
 	FAMILIES,
 	HOSTS,
 	type Host,
@@ -72,7 +73,11 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 			throw new RangeError("a kind of traffic is missing");
 		return { ...volumesOf(vip, seen), tallies: { http, download, udp, fragmented, ping } };
 	});
-	const strays = straysOf(seen.director);
+	const strays = straysOf(atDirectors(seen));
+	const shares = DIRECTORS.map((director) => ({
+		director,
+		requests: volumeOf(seen[director].filter(({ direction }) => direction === "in")),
+	}));
 	tell({ kind: "traffic", traffic, strays });
 
 	signal.throwIfAborted();
@@ -94,6 +99,7 @@ export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions):
 		journeys,
 		traffic,
 		strays,
+		shares,
 		otherDscp,
 		withoutRules,
 		rulesAgain,
@@ -116,6 +122,7 @@ class Captured {
 			client: [],
 			router: [],
 			director: [],
+			director2: [],
 			real1: [],
 			real2: [],
 		};
@@ -134,7 +141,14 @@ class Captured {
 	 * takes in a row have brought nothing new.
 	 */
 	async takeSettled(): Promise<Seen> {
-		const all: Record<Host, Sighting[]> = { client: [], router: [], director: [], real1: [], real2: [] };
+		const all: Record<Host, Sighting[]> = {
+			client: [],
+			router: [],
+			director: [],
+			director2: [],
+			real1: [],
+			real2: [],
+		};
 		for (let quiet = 0; quiet < 2; ) {
 			const seen = await this.#take();
 			for (const host of HOSTS) all[host].push(...seen[host]);
@@ -160,7 +174,7 @@ const LAST_HOPS: ReadonlySet<string> = new Set(
 function volumesOf({ vip, dscp }: VirtualAddress, seen: Seen): Omit<VipTraffic, "tallies"> {
 	const own = new Set(REAL_SERVERS.map((server) => addressOf(server, vip.family).text));
 	const marked = (sighting: Sighting) => sighting.dscp === dscp && own.has(sighting.destination);
-	const out = seen.director.filter((sighting) => sighting.direction === "out" && marked(sighting));
+	const out = atDirectors(seen).filter((sighting) => sighting.direction === "out" && marked(sighting));
 	const delivered = seen.router.filter(
 		(sighting) => sighting.direction === "out" && LAST_HOPS.has(sighting.device) && marked(sighting),
 	);
@@ -169,7 +183,9 @@ function volumesOf({ vip, dscp }: VirtualAddress, seen: Seen): Omit<VipTraffic, 
 		family: vip.family,
 		dscp,
 		directorIn: volumeOf(
-			seen.director.filter(({ direction, destination }) => direction === "in" && destination === vip.text),
+			atDirectors(seen).filter(
+				({ direction, destination }) => direction === "in" && destination === vip.text,
+			),
 		),
 		directorOut: volumeOf(out),
 		toRealServers: volumeOf(delivered),
@@ -180,7 +196,11 @@ function volumesOf({ vip, dscp }: VirtualAddress, seen: Seen): Omit<VipTraffic, 
 	};
 }
 
-/** What passed the director and was no request: from the client to a VIP, in; to a real server, out. */
+function atDirectors(seen: Seen): Sighting[] {
+	return DIRECTORS.flatMap((director) => [...seen[director]]);
+}
+
+/** What passed a director and was no request: from the client to a VIP, in; to a real server, out. */
 function straysOf(sightings: readonly Sighting[]): DirectorStrays {
 	const vips = new Set(VIPS.map(({ vip }) => vip.text));
 	const servers = new Set(

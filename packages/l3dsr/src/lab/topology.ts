@@ -22,7 +22,7 @@ import { addressBits } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
 import { type AddressChange, changeLoopbackAddresses } from "../host/addresses.ts";
 import { hostLockPath } from "../host/lock.ts";
-import { clientRuleset, directorRuleset } from "./director.ts";
+import { clientRuleset } from "./director.ts";
 import { type LabProgram, runToEnd } from "./host-program.ts";
 import {
 	addressesOf,
@@ -44,8 +44,8 @@ export interface Topology {
 }
 
 /**
- * Builds the lab `name`: namespaces, links, routes, VIPs on the real servers' loopbacks, and the director;
- * everything but the rules on the real servers. Throws LAB_EXISTS, KERNEL_FEATURE, LinuxError
+ * Builds the lab `name`: namespaces, links, routes, VIPs on the real servers' loopbacks; everything but the directors'
+ * tables and the rules on the real servers. Throws LAB_EXISTS, KERNEL_FEATURE, LinuxError
  * and NftablesError; what was built by then is taken away again.
  */
 export function buildTopology(name: string): Topology {
@@ -72,7 +72,6 @@ export function buildTopology(name: string): Topology {
 		wire(topology);
 		for (const host of HOSTS) onHost(topology, host, () => setUp(host));
 		for (const server of REAL_SERVERS) onHost(topology, server, () => changeLoopbackAddresses(vipChanges()));
-		setRules(topology, "director", directorRuleset(FAMILIES));
 		setRules(topology, "client", clientRuleset(FAMILIES));
 		for (const host of HOSTS) onHost(topology, host, () => waitForCarriers(name, host));
 	} catch (error) {
@@ -101,6 +100,7 @@ export function destroyTopology(name: string): void {
 			failures.push(error);
 		}
 	}
+	rmSync(directorFolder(name), { recursive: true, force: true });
 	if (failures.length > 0) throw failures[0];
 }
 
@@ -114,9 +114,18 @@ export function completeChecksums(topology: Topology): void {
 
 /** The topology of that name, whether or not it has been built. */
 export function topologyOf(name: string): Topology {
-	const [client, router, director, real1, real2] = HOSTS.map((host) => namespaceOf(name, host));
-	if (!client || !router || !director || !real1 || !real2) throw new RangeError("a lab has five hosts");
-	return { name, namespaces: { client, router, director, real1, real2 } };
+	const of = (host: Host) => namespaceOf(name, host);
+	return {
+		name,
+		namespaces: {
+			client: of("client"),
+			router: of("router"),
+			director: of("director"),
+			director2: of("director2"),
+			real1: of("real1"),
+			real2: of("real2"),
+		},
+	};
 }
 
 /** Those of the lab's namespaces that exist. */
@@ -125,13 +134,19 @@ export function namespacesOf(name: string): string[] {
 	return listNamedNamespaces().filter((namespace) => own.has(namespace));
 }
 
+/** What the directors of the lab read and keep. */
+export function directorFolder(name: string): string {
+	return `/run/${name}`;
+}
+
 /** Runs `work`, which must not wait, in the network namespace of a host. */
 export function onHost<T>(topology: Topology, host: Host, work: () => T): T {
 	using namespace = NetworkNamespace.open(namedNamespacePath(topology.namespaces[host]));
 	return namespace.within(work);
 }
 
-function setRules(topology: Topology, host: Host, commands: readonly Command[]): void {
+/** Has nf_tables do on a host what `commands` say. */
+export function setRules(topology: Topology, host: Host, commands: readonly Command[]): void {
 	using nftables = onHost(topology, host, () => new Nftables());
 	nftables.transact(commands);
 }
@@ -156,13 +171,16 @@ export async function inHost(
 
 /**
  * Set before the links exist, so that they are born with it. A new namespace takes over the IPv4 settings
- * of the machine: state all that matter. Routes here are asymmetric by design (rp_filter), and an IPv6
+ * of the machine: state all that matter. Equal-cost routes are chosen by ports too (fib_multipath_hash_policy). Routes here are asymmetric by design (rp_filter), and an IPv6
  * address that waits for duplicate detection answers nothing for a second (accept_dad).
  */
 function setSysctls(): void {
 	const folders = (family: string) =>
 		readdirSync(`/proc/sys/net/${family}/conf`).map((name) => `/proc/sys/net/${family}/conf/${name}`);
-	for (const family of ["ipv4", "ipv6"]) writeFileSync(`/proc/sys/net/${family}/conf/all/forwarding`, "1");
+	for (const family of ["ipv4", "ipv6"]) {
+		writeFileSync(`/proc/sys/net/${family}/conf/all/forwarding`, "1");
+		writeFileSync(`/proc/sys/net/${family}/fib_multipath_hash_policy`, "1");
+	}
 	for (const folder of folders("ipv4")) writeFileSync(`${folder}/rp_filter`, "0");
 	for (const folder of folders("ipv6")) {
 		for (const name of ["accept_dad", "dad_transmits"]) writeFileSync(`${folder}/${name}`, "0");
@@ -189,14 +207,19 @@ function setUp(host: Host): void {
 	for (const route of routesOf(host)) addLabRoute(route);
 }
 
-function addLabRoute({ destination, gateway, device }: LabRoute): void {
-	const bits = addressBits(gateway.family);
+function addLabRoute({ destination, ways }: LabRoute): void {
+	const [first] = ways;
+	if (first === undefined) throw new RangeError("a route without a way");
+	const bits = addressBits(first.gateway.family);
 	addRoute({
 		destination:
 			destination === undefined
 				? { bytes: new Uint8Array(bits / 8), length: 0 }
 				: { bytes: destination.bytes, length: bits },
-		nextHops: [{ gateway: gateway.bytes, index: interfaceByName(device).index }],
+		nextHops: ways.map(({ gateway, device }) => ({
+			gateway: gateway.bytes,
+			index: interfaceByName(device).index,
+		})),
 	});
 }
 

@@ -40,6 +40,10 @@ const good: LabEvidence = {
 	journeys: [],
 	traffic: [vip],
 	strays: { answers: nothing, others: nothing },
+	shares: [
+		{ director: "director", requests: volume },
+		{ director: "director2", requests: volume },
+	],
 	otherDscp: [other],
 	withoutRules: [unreached],
 	rulesAgain: [reached],
@@ -84,18 +88,30 @@ const CONTRADICTIONS: Readonly<Record<ClaimId, readonly [Partial<LabEvidence>, s
 			withVip({ toRealServers: nothing }),
 			"10 packets (1.0 kB) for 72.30.38.140 sent, but 0 packets (0 bytes) with DSCP 1 (TOS 0x04) reached the real servers",
 		],
-		[withVip({ directorIn: nothing }), "no packet to 72.30.38.140 came to the director"],
+		[withVip({ directorIn: nothing }), "no packet to 72.30.38.140 came to a director"],
 	],
 	"director-one-way": [
 		[
 			{ strays: { answers: { packets: 1, bytes: 40 }, others: nothing } },
-			"1 packets (40 bytes) of answers came to the director",
+			"1 packets (40 bytes) of answers came to the directors",
 		],
 		[
 			{ strays: { answers: nothing, others: volume } },
-			"10 packets (1.0 kB) that were no requests came to the director",
+			"10 packets (1.0 kB) that were no requests came to the directors",
 		],
 		[withVip({ answers: nothing }), "there were no answers"],
+	],
+	"directors-share": [
+		[
+			{
+				shares: [
+					{ director: "director", requests: volume },
+					{ director: "director2", requests: nothing },
+				],
+			},
+			"no request came to director2",
+		],
+		[{ shares: [] }, "it was not tried"],
 	],
 	"both-serve": [
 		[
@@ -151,7 +167,7 @@ describe("judge", () => {
 		const held = judge({ ...good, traffic: [], otherDscp: [] }).filter((claim) => claim.held);
 		assert.deepEqual(
 			held.map(({ id }) => id),
-			["datapath", "rules-needed", "rules-mend", "captures-complete"],
+			["datapath", "directors-share", "rules-needed", "rules-mend", "captures-complete"],
 		);
 	});
 });
