@@ -2,7 +2,7 @@
  * A real server for tests: a namespace on a wire to the test's own, with the VIP on its loopback, and the rule by nft(8),
  * which shares no code with l3dsr.
  */
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { type Address, parseAddress } from "@l3dsr/packet";
 import { ip, Netns, run } from "../../../../test/support/netns.ts";
@@ -22,6 +22,7 @@ export class RealServer implements AsyncDisposable {
 	readonly netns: Netns;
 	readonly #device: string;
 	readonly #servers: Server[] = [];
+	readonly #peers = new Set<Socket>();
 
 	constructor(n: number) {
 		this.#device = `real${n}`;
@@ -80,6 +81,10 @@ export class RealServer implements AsyncDisposable {
 		// Without a host, Node opens and binds the socket at once.
 		namespace.within(() => server.listen(port));
 		this.#servers.push(server);
+		server.on("connection", (peer) => {
+			this.#peers.add(peer);
+			peer.once("close", () => this.#peers.delete(peer));
+		});
 		return (server.address() as AddressInfo).port; // of a server that listens on TCP
 	}
 
@@ -89,11 +94,9 @@ export class RealServer implements AsyncDisposable {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		for (const server of this.#servers) {
-			if ("closeAllConnections" in server && typeof server.closeAllConnections === "function")
-				server.closeAllConnections();
-			server.close();
-		}
+		for (const server of this.#servers) server.close();
+		// Those whose client is gone without a word, too.
+		for (const peer of this.#peers) peer.destroy();
 		// A namespace that is deleted lives on until its last socket is gone.
 		ip(`link delete ${this.#device}`);
 		this.netns[Symbol.dispose]();
