@@ -57,6 +57,7 @@ export const ERRORS = {
 	PROGRAM_MISSING: "a system program that the lab runs (ping) is not installed",
 	PROGRAM_FAILED: "a program that the lab ran on one of its hosts reported failure",
 	LOCK_HELD: "another l3dsr command is changing this host's rules",
+	AGENT_RUNNING: "an agent keeps this host, and not as this command would",
 	DATAPATH_FOREIGN: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
 	DATAPATH_CHANGED: "something else changed the rules between l3dsr's look at them and its change",
 	DIRECTOR_DRIFT:

@@ -66,6 +66,8 @@ export interface AgentState {
 	status(): Promise<StatusRecord>;
 	/** The latest records (at most {@link RECORDS_KEPT}), oldest first; only those with a greater id than `after`. */
 	records(after?: number): readonly AgentRecord[];
+	/** Called at the end of each run, until disposed of: what `view` gives is new then. It must not throw. */
+	onRun(listener: () => void): Disposable;
 	/** Called with each new record, in order, until disposed of. What it throws is not caught: it must not throw. */
 	subscribe(listener: (record: AgentRecord) => void): Disposable;
 }

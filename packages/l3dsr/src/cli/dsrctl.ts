@@ -4,6 +4,7 @@
  */
 import { privilegeMissing } from "../host/capabilities.ts";
 import { describeStep } from "../inspect/describe-step.ts";
+import { explaining } from "../inspect/failure-text.ts";
 import type { DatapathSettings } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
@@ -20,7 +21,6 @@ import { type CliContext, finalExitCode, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { duplicateLines, renderReport } from "./dsrctl/table.ts";
-import { explaining } from "./failure.ts";
 import { interruptible } from "./interrupt.ts";
 import { sayWaiting } from "./lock-wait.ts";
 import { VERSION } from "./package-version.ts";

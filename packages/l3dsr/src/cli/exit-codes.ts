@@ -40,6 +40,7 @@ export const EXIT_OF: { readonly [C in ErrorCode]: ExitCode } = {
 	PROGRAM_MISSING: EXIT.unsupported,
 	PROGRAM_FAILED: EXIT.failed,
 	LOCK_HELD: EXIT.failed,
+	AGENT_RUNNING: EXIT.failed,
 	DATAPATH_FOREIGN: EXIT.failed,
 	DATAPATH_CHANGED: EXIT.failed,
 	DIRECTOR_DRIFT: EXIT.drift,

@@ -19,6 +19,12 @@ import type { Subcommand } from "./subcommand.ts";
 export const SUBCOMMANDS: readonly Subcommand[] = [
 	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
 	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
+	{
+		name: "agent",
+		summary: "keep this host what its configuration says, as a service",
+		streams: true,
+		load: () => import("./agent.ts"),
+	},
 	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },
 	{
 		name: "top",

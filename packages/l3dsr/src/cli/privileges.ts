@@ -8,6 +8,7 @@ import { type Privilege, requirePrivileges } from "../host/capabilities.ts";
 export const PRIVILEGES_OF = {
 	"l3dsr up": ["network"],
 	"l3dsr down": ["network"],
+	"l3dsr agent": ["network"],
 	"l3dsr status": ["network"],
 	"l3dsr top": ["network"],
 	"l3dsr diff": ["network"],

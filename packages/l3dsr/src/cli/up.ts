@@ -1,5 +1,9 @@
 /** `l3dsr up`: makes this host what its configuration says. */
+import { resolve } from "node:path";
 import type { Command } from "commander";
+import { L3dsrError } from "../errors.ts";
+import { findAgent } from "../host/agent-presence.ts";
+import { releaseHold } from "../host/hold.ts";
 import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
 import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
 import { type WantedDirector, wantedDirector } from "../sources/director.ts";
@@ -29,6 +33,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 	const { env } = context;
 	const loaded = await loadConfiguration(host, options.config, env);
 	const { configuration, given, source } = loaded;
+	if (options.dryRun !== true) await requireSameAsAgent(options.config);
 	const settings = resolveSettings(given, env, { hook: "tc" });
 	const director = await wantedDirector(host, loaded);
 	const elsewhere = () => servicesElsewhere(host, env);
@@ -38,8 +43,21 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		settings,
 		configuration: source,
 		outcome: (count) => outcomeText(count, director),
+		// What down has told it.
+		onDone: () => void releaseHold(),
 	});
 	return EXIT.done;
+}
+
+/** The agent would make the host what its own file says, at once. */
+async function requireSameAsAgent(path: string): Promise<void> {
+	const agent = await findAgent();
+	if (agent === undefined || agent.configuration === resolve(path)) return;
+	throw new L3dsrError({
+		code: "AGENT_RUNNING",
+		message: `make this host what ${path} says: the agent (process ${agent.process}) keeps it as ${agent.configuration} says`,
+		hint: "change that file, or stop the agent first (systemctl stop l3dsr-agent)",
+	});
 }
 
 function outcomeText(services: number, director: WantedDirector | undefined): string {

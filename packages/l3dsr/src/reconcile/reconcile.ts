@@ -15,10 +15,12 @@ import type { HostEffects } from "./host-effects.ts";
 import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
 import { directorSteps, type Plan, planDesired, type Target } from "./target.ts";
 
-/** Hears what is found, before anything is changed, and of each step before it is made. */
-export interface Listener {
+/** Hears what is found, before anything is changed, of each step before it is made, and what a target was verified by. */
+export interface Listener<D extends DesiredHost = DesiredHost> {
 	onFound?(observed: ObservedHost): void;
 	onStep(step: Step): void;
+	/** The last plan for a target: no steps, nothing is left to do. */
+	onVerified?(plan: Plan<D>): void;
 }
 
 /** Of following a host that goes on changing. */
@@ -74,7 +76,7 @@ export async function reconcile<D extends DesiredHost>(
 	host: HostEffects,
 	datapath: HostDatapath,
 	targets: readonly Target<D>[],
-	listener: Listener,
+	listener: Listener<D>,
 ): Promise<Plan<D>[]> {
 	const run = new Reconciling<D>(host, datapath, listener);
 	return await run.toAll(targets);
@@ -90,11 +92,11 @@ interface Begun {
 class Reconciling<D extends DesiredHost> {
 	readonly #host: HostEffects;
 	readonly #datapath: HostDatapath;
-	readonly #listener: Listener;
+	readonly #listener: Listener<D>;
 	/** As it was found; undefined until something is about to be changed. */
 	#begun: Begun | undefined;
 
-	constructor(host: HostEffects, datapath: HostDatapath, listener: Listener) {
+	constructor(host: HostEffects, datapath: HostDatapath, listener: Listener<D>) {
 		this.#host = host;
 		this.#datapath = datapath;
 		this.#listener = listener;
@@ -112,6 +114,7 @@ class Reconciling<D extends DesiredHost> {
 				const plan: Plan<D> = await this.#plan(observed, target);
 				plans.push(plan);
 				if (plan.steps.length > 0) observed = await this.#to(target, plan, found);
+				else this.#listener.onVerified?.(plan);
 			}
 			return plans;
 		} catch (error) {
@@ -138,6 +141,7 @@ class Reconciling<D extends DesiredHost> {
 				made && target.edit === true
 					? await planDesired(observed, withoutCounters(plan.desired), target.scope)
 					: await this.#plan(observed, target);
+			if (plan.steps.length === 0) this.#listener.onVerified?.(plan);
 			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, before))) return observed;
 			// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
 			onStep = () => {};

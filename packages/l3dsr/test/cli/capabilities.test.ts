@@ -75,6 +75,8 @@ const RULE = "-t raw -A PREROUTING -i eth0 -m dscp --dscp 3 -j DADDR --set-daddr
 const ROWS: readonly Row[] = [
 	{ command: "`l3dsr up`", ...BOTH, run: (name) => l3dsr("up", "-c", CONFIG[name]) },
 	{ command: "`l3dsr down`", ...BOTH, run: () => l3dsr("down"), looks: true },
+	// Under its unit: test/systemd/units.test.ts.
+	{ command: "`l3dsr agent`", ...BOTH },
 	{ command: "`l3dsr status`", ...BOTH, run: (name) => l3dsr("status", "-c", CONFIG[name]), looks: true },
 	{ command: "`l3dsr top`", ...BOTH },
 	{ command: "`l3dsr diff`", ...BOTH, run: (name) => l3dsr("diff", "-c", CONFIG[name]), looks: true },

@@ -2,6 +2,7 @@
 import type { Family } from "@l3dsr/packet";
 import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import { privilegeMissing } from "../../host/capabilities.ts";
+import { explaining } from "../../inspect/failure-text.ts";
 import type { Finding } from "../../model/finding.ts";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
 import type { RulesetEditor } from "../../plan/ruleset-editor.ts";
@@ -11,7 +12,6 @@ import { editTarget } from "../../reconcile/rule-edit.ts";
 import type { Observation, ObservedRule } from "../../rewrite/datapath.ts";
 import { resolveSettings } from "../../sources/settings.ts";
 import type { CliContext } from "../context.ts";
-import { explaining } from "../failure.ts";
 import { sayWaiting } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";

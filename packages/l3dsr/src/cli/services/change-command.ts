@@ -2,6 +2,7 @@
 
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
+import { explaining } from "../../inspect/failure-text.ts";
 import { servicePlaces } from "../../inspect/status/status.ts";
 import type { DatapathChoice, DatapathSettings } from "../../model/configuration.ts";
 import type { HostState, Step } from "../../plan/host-state.ts";
@@ -10,7 +11,6 @@ import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
 import { type CliContext, writeJson } from "../context.ts";
-import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
 import { sayWaiting } from "../lock-wait.ts";
 import { reportError } from "../report.ts";
@@ -27,6 +27,10 @@ export interface ChangeOptions {
 	readonly wait: number;
 	/** How the host is in the end, of so many services: `4 services are up`. */
 	readonly outcome: (services: number) => string;
+	/** What the agent has to know of it, said under the lock before the host changes; gives what takes it back. */
+	readonly tellAgent?: () => Promise<() => void>;
+	/** Once the host is changed, and still under the lock. */
+	readonly onDone?: () => void;
 }
 
 /** `, on nft (no eBPF: …)`: where rules of services run now, and why they do not run where auto prefers them. */
@@ -91,9 +95,12 @@ export async function change(
 	}
 	using _lock = await host.lock(options.wait * 1000, sayWaiting(context));
 	await interruptible(context, async (signal) => {
+		const takeBack = await options.tellAgent?.();
 		try {
 			(await explaining(() => reconcile(host, datapath, [target], { onStep: print }))).forEach(finish);
+			options.onDone?.();
 		} catch (error) {
+			takeBack?.();
 			// This process is about to end by the signal: what has become of the host is said before.
 			if (signal.aborted) reportError(context, error);
 			throw error;

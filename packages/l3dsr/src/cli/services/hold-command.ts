@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { L3dsrError } from "../../errors.ts";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
+import { explaining } from "../../inspect/failure-text.ts";
 import type { DesiredDirector, DirectorConfiguration } from "../../model/director.ts";
 import type { Fleet, RealState } from "../../model/fleet.ts";
 import {
@@ -23,7 +24,6 @@ import { resolveSettings } from "../../sources/settings.ts";
 import { didYouMean } from "../../syntax/suggest.ts";
 import { type CliContext, writeJson } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { explaining } from "../failure.ts";
 import { interruptible } from "../interrupt.ts";
 import { sayWaiting } from "../lock-wait.ts";
 import { reportError } from "../report.ts";

@@ -9,27 +9,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { asm, clsactIngress, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
+import { clsactIngress, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
-import { runCommand } from "../dsrctl/transcript.ts";
 import { l3dsr } from "../run-command.ts";
-
-const { exit, mov } = asm;
+import { deedsOn, foreignState, harmless, layOut, SERVICES } from "./deeds.ts";
 
 enterNetns();
 
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-drift-"));
 after(() => rmSync(folder, { recursive: true }));
 const config = join(folder, "l3dsr.yaml");
-
-const SERVICES = `services:
-  - { vip: 192.0.2.10, name: web, dscp: 7 }
-  - { vip: 192.0.2.11, name: dns, dscp: 9, protocol: udp, ports: 53 }
-  - { vip: 192.0.2.13, name: quiet, dscp: 11 }
-  - { vip: "2001:db8::10", name: web6, dscp: 7 }
-  - { vip: 192.0.2.12, name: plain }
-`;
 
 const peer = new Netns("peer");
 after(() => peer[Symbol.dispose]());
@@ -42,46 +32,10 @@ peer.ip("link set eth0 up");
 await waitFor("carrier", () => readFileSync("/sys/class/net/eth0/operstate", "utf8") === "up\n");
 const eth0 = interfaceByName("eth0");
 
-/** Lets every packet go on to the next program. */
-function harmless(name: string): Program {
-	return Program.load({
-		name,
-		type: "BPF_PROG_TYPE_SCHED_CLS",
-		license: "GPL",
-		instructions: [mov.imm(0, -1), exit()],
-		maps: [],
-	});
-}
-
 const foreign = [harmless("theirs_first"), harmless("theirs_last")];
 after(() => {
 	for (const program of foreign) program[Symbol.dispose]();
 });
-
-/** What other people have on this host. */
-function layOut(): void {
-	run("nft", "flush", "ruleset");
-	ip("addr flush dev lo scope global");
-	run("nft", "add table inet theirs { chain c { type filter hook input priority 0; ip dscp 46 counter; }; }");
-	run("nft", "add table ip theirs { set s { type ipv4_addr; elements = { 192.0.2.10 }; }; }");
-	run("nft", "add table arp theirs { chain c { type filter hook input priority 10; }; }");
-	ip("addr add 198.51.100.7/32 dev lo label lo:1");
-	ip("addr add 2001:db8:7::7/128 dev lo");
-}
-
-/** All of it, as the kernel prints it. */
-function foreignState(): string {
-	const tables = ["inet", "ip", "arp"].map((family) => run("nft", "-a", "list", "table", family, "theirs"));
-	const ids = foreign.map(({ info }) => info.id);
-	return [
-		...tables,
-		ip("-o addr show to 198.51.100.0/24"),
-		ip("-o addr show to 2001:db8:7::/64"),
-		ip("-o addr show dev eth0").replaceAll(/ tentative| *valid_lft.*/g, ""),
-		run("tc", "-d", "filter", "show", "dev", "eth0", "ingress"),
-		String(tcxIngress.query(eth0).flatMap(({ programId }) => (ids.includes(programId) ? [programId] : []))),
-	].join("\n");
-}
 
 /** What up has made: rules, addresses with labels, the guard. */
 async function ownState(): Promise<string> {
@@ -107,213 +61,6 @@ async function succeed(...argv: string[]): Promise<string> {
 	return stdout;
 }
 
-async function iptables(command: string): Promise<void> {
-	const { exitCode, stderr } = await runCommand(command.split(" "), {});
-	assert.equal(exitCode, 0, stderr);
-}
-
-interface Deed {
-	readonly what: string;
-	readonly act: () => unknown;
-	/** Lines of diff, in this order. */
-	readonly said: readonly RegExp[];
-	/** The only likely one that diff names. */
-	readonly cause: string;
-	/** Where up has to follow, and not to put back: what makes the host again what it was. */
-	readonly revert?: () => unknown;
-}
-
-const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
-const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop";
-
-/** A service's rule as `iptables-daddr -A` takes it; on eBPF with the interface. */
-function ruleOf(datapath: string, name: string, code: number, vip: string): string {
-	const via = datapath === "ebpf" ? "-i eth0 " : "";
-	return `${via}-m dscp --dscp ${code} -m addrtype --dst-type LOCAL -m comment --comment l3dsr:${name} -j DADDR --set-daddr ${vip}`;
-}
-
-/** The name of the nft map that holds the elements of this service, and the element, as nft prints them. */
-function elementOf(name: string): { family: string; map: string; key: string; text: string } {
-	for (const family of ["ip", "ip6"]) {
-		let map = "";
-		for (const line of run("nft", "list", "table", family, "l3dsr").split("\n")) {
-			map = /map (\S+) \{/.exec(line)?.[1] ?? map;
-			const text = /(0x[0-9a-f]+ counter .*) \}$/.exec(line)?.[1];
-			if (text?.includes(`'l3dsr:${name}'`)) return { family, map, key: text.split(" ")[0] ?? "", text };
-		}
-	}
-	throw new Error(`no element of ${name}`);
-}
-
-function deedsOn(datapath: "nft" | "ebpf"): Deed[] {
-	const missing = (...names: string[]) => names.map((name) => new RegExp(`^a rule of ${name} is missing$`));
-	const own = () =>
-		tcxIngress.query(eth0).filter(({ programId }) => !foreign.some(({ info }) => info.id === programId));
-	const deeds: Deed[] = [
-		{
-			what: "a rule is removed",
-			act: () => iptables(`iptables-daddr -D PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
-			said: missing("web"),
-			cause: BY_HAND,
-		},
-		{
-			what: "all rules of IPv4 are removed",
-			act: () => iptables("iptables-daddr -F PREROUTING"),
-			said: missing("web", "dns", "quiet"),
-			cause: BY_HAND,
-		},
-		{
-			what: "a rule stands twice",
-			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
-			said: [/^a rule of web exists more than once$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "a rule of a service that is not configured is added",
-			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "old", 13, "192.0.2.10")}`),
-			said: [/^a rule of old does not match its service$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "the rules of two VIPs change places",
-			act: async () => {
-				await iptables(`iptables-daddr -R PREROUTING 1 ${ruleOf(datapath, "web", 7, "192.0.2.13")}`);
-				await iptables(`iptables-daddr -R PREROUTING 3 ${ruleOf(datapath, "quiet", 11, "192.0.2.10")}`);
-			},
-			said: [
-				/^a rule of web does not match its service$/,
-				/^a rule of quiet does not match its service$/,
-				...missing("web", "quiet"),
-			],
-			cause: BY_HAND,
-		},
-		{
-			what: "an address is removed",
-			act: () => ip("addr del 192.0.2.12/32 dev lo"),
-			said: [/^192\.0\.2\.12 on lo is not there$/],
-			cause: BY_IP,
-		},
-		{
-			what: "an IPv6 address is removed",
-			act: () => ip("addr del 2001:db8::10/128 dev lo"),
-			said: [/^2001:db8::10 on lo is not there$/],
-			cause: BY_IP,
-		},
-		{
-			what: "a VIP is there a second time, with a wider prefix",
-			act: () => ip("addr add 192.0.2.12/24 dev lo"),
-			said: [/^192\.0\.2\.12\/24 on lo claims more than the VIP, which is a \/32$/],
-			cause: BY_IP,
-		},
-		{
-			what: "an IPv6 VIP has a wider prefix",
-			act: () => {
-				ip("addr del 2001:db8::10/128 dev lo");
-				ip("addr add 2001:db8::10/64 dev lo nodad");
-			},
-			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
-			cause: BY_IP,
-		},
-		{
-			what: "the guard is removed",
-			act: () => run("nft", "delete table arp l3dsr"),
-			said: [/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "one VIP is taken out of the guard",
-			act: () => run("nft", "delete element arp l3dsr silent4 { 192.0.2.12 }"),
-			said: [/^table arp l3dsr does not silence 192\.0\.2\.12: ARP answers for it$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "one VIP is taken out of the guard's memory",
-			act: () => run("nft", "delete element arp l3dsr held4 { 192.0.2.12 }"),
-			said: [/^table arp l3dsr does not hold 192\.0\.2\.12$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "the guard silences an address that is no VIP",
-			act: () => run("nft", "add element arp l3dsr silent4 { 10.0.0.2 }"),
-			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host must answer for$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "a rule of the guard is removed",
-			act: () => run("nft", "flush chain arp l3dsr input"),
-			said: [/^table arp l3dsr has been altered$/],
-			cause: BY_HAND,
-		},
-	];
-	const onNft: Deed[] = [
-		{
-			what: "a map element is removed",
-			act: () => {
-				const { family, map, key } = elementOf("web");
-				run("nft", `delete element ${family} l3dsr ${map} { ${key} }`);
-			},
-			said: [/^table ip l3dsr, map raw_PREROUTING_1 /, /^a rule of web is missing$/],
-			cause: BY_HAND,
-		},
-		{
-			what: "the elements of two VIPs change places",
-			act: () => {
-				const [web, quiet] = [elementOf("web"), elementOf("quiet")];
-				const swapped = (text: string, from: string, to: string) =>
-					text.slice(0, text.lastIndexOf(from)) + to;
-				run(
-					"nft",
-					`delete element ip l3dsr ${web.map} { ${web.key} }
-					delete element ip l3dsr ${quiet.map} { ${quiet.key} }
-					add element ip l3dsr ${web.map} { ${swapped(web.text, "192.0.2.10", "192.0.2.13")} }
-					add element ip l3dsr ${quiet.map} { ${swapped(quiet.text, "192.0.2.13", "192.0.2.10")} }`,
-				);
-			},
-			said: [
-				/^table ip l3dsr, map .* element 0x1c .*does not do what its comment says .*l3dsr:web/,
-				/^table ip l3dsr, map .* element 0x2c .*does not do what its comment says .*l3dsr:quiet/,
-				...missing("web", "quiet"),
-			],
-			cause: BY_HAND,
-		},
-		{
-			what: "the table is removed",
-			act: () => run("nft", "delete table ip6 l3dsr"),
-			said: missing("web6"),
-			cause: BY_HAND,
-		},
-	];
-	const onEbpf: Deed[] = [
-		{
-			what: "the program is removed",
-			act: () => {
-				for (const element of own()) tcxIngress.detach(eth0, element);
-			},
-			said: missing("web", "dns", "quiet", "web6"),
-			cause: BY_HAND,
-		},
-		{
-			what: "another program stands in the place of ours",
-			act: () => {
-				using intruder = harmless("intruder");
-				const [element] = own();
-				assert(element !== undefined);
-				tcxIngress.replace(eth0, element, intruder);
-			},
-			said: missing("web", "dns", "quiet", "web6"),
-			cause: BY_HAND,
-		},
-		{
-			what: "the host gets an address that the program does not know",
-			act: () => ip("addr add 10.0.0.3/24 dev eth0"),
-			revert: () => ip("addr del 10.0.0.3/24 dev eth0"),
-			said: [/program at tcx ingress of eth0 was made when this host had other addresses$/],
-			cause: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
-		},
-	];
-	return [...deeds, ...(datapath === "nft" ? onNft : onEbpf)];
-}
-
 for (const datapath of ["nft", "ebpf"] as const) {
 	describe(`on ${datapath}`, () => {
 		before(() => {
@@ -334,7 +81,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 			run("tc", "qdisc", "del", "dev", "eth0", "clsact");
 		});
 
-		for (const { what, act, said, cause, revert } of deedsOn(datapath)) {
+		for (const { what, act, said, cause, revert } of deedsOn(datapath, eth0, foreign)) {
 			test(`${what}: shown, named, and mended alone`, async () => {
 				const own = await ownState();
 				peer.run("ping", "-c2", "-i", "0.01", "-Q", String(11 << 2), "10.0.0.2");
@@ -342,7 +89,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 				assert(quiet >= 2);
 				await act();
 				// Beside what was done, so that a deed of eth0 itself makes no difference.
-				const theirs = foreignState();
+				const theirs = foreignState(eth0, foreign);
 
 				const { exitCode, stdout } = await l3dsr("diff", "-c", config);
 				assert.equal(exitCode, 4, stdout);
@@ -368,7 +115,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 
 				await succeed("up", "-c", config);
 				assert.match(await succeed("diff", "-c", config), /^no difference/);
-				assert.equal(foreignState(), theirs);
+				assert.equal(foreignState(eth0, foreign), theirs);
 				if (revert !== undefined) {
 					revert();
 					await succeed("up", "-c", config);

@@ -1,8 +1,8 @@
 /** Why a host could not be made what it should be, as a person reads it. */
 import { asL3dsrError, L3dsrError } from "../errors.ts";
-import { describeStep } from "../inspect/describe-step.ts";
 import { type Failure, ReconcileError, type Undoing } from "../reconcile/failure.ts";
 import { refusalOf } from "../rewrite/reason.ts";
+import { describeStep } from "./describe-step.ts";
 
 /** Runs what reconciles. Throws L3dsrError, which says what was undone. */
 export async function explaining<T>(work: () => Promise<T>): Promise<T> {

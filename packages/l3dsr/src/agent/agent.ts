@@ -1,0 +1,247 @@
+/**
+ * The loop: hears, waits for a moment, runs the one reconciler, tells what it did. The kernel is the only state: this may
+ * be killed at any moment.
+ */
+import { L3dsrError } from "../errors.ts";
+import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
+import type { ConfiguredHost } from "../reconcile/configured-host.ts";
+import { planHost } from "../reconcile/reconcile.ts";
+import type { Plan } from "../reconcile/target.ts";
+import type { Environment } from "../sources/dsr-conf.ts";
+import { Counts } from "./counts.ts";
+import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
+import type { Heard } from "./hearing/heard.ts";
+import { type Evidence, Keeper, type Run } from "./keeper.ts";
+import type { AgentRecord } from "./record.ts";
+import { RecordLog } from "./record-log.ts";
+import { begun, ended, heard, newSchedule, nextRunAt, type Schedule } from "./schedule.ts";
+import type { AgentState, AgentView, Condition, RunSummary } from "./state.ts";
+
+export interface AgentOptions {
+	readonly host: AgentHost;
+	readonly effects: AgentEffects;
+	/** Absolute path of the configuration. */
+	readonly configuration: string;
+	readonly env: Environment;
+	readonly version: string;
+	/** Ends the loop when it is aborted; its reason is the name of the signal. */
+	readonly stop: AbortSignal;
+}
+
+/** Of a burst; more than that explains nothing. */
+const MOST_EVIDENCE = 100;
+
+export class Agent implements AgentState {
+	readonly #options: AgentOptions;
+	readonly #log: RecordLog;
+	readonly #counts = new Counts();
+	readonly #keeper: Keeper;
+	readonly #startedAt: Date;
+	#schedule: Schedule;
+	#heard = new HeardEvidence();
+	#timer: NodeJS.Timeout | undefined;
+	/** Set while the loop turns. */
+	#arm: () => void = () => {};
+	#lastRun: RunSummary | undefined;
+	#looking: Promise<StatusRecord> | undefined;
+	readonly #runListeners = new Set<() => void>();
+
+	constructor(options: AgentOptions) {
+		const { effects } = options;
+		this.#options = options;
+		this.#log = new RecordLog(() => effects.now());
+		this.#keeper = new Keeper(options, this.#log, this.#counts);
+		this.#startedAt = effects.now();
+		this.#schedule = newSchedule(effects.monotonicMs());
+	}
+
+	/**
+	 * Makes the host what its configuration says, and keeps it so until `stop` is aborted; a run that has begun is ended
+	 * first. Throws L3dsrError when it cannot be made so at the start.
+	 */
+	async run(): Promise<void> {
+		const { effects, version, configuration, stop } = this.#options;
+		// Before the first look, so that nothing happens unheard in between.
+		using ears = effects.listen((one) => this.#hear(one));
+		await this.#runOnce(ears);
+		this.#log.write({
+			kind: "started",
+			version,
+			process: process.pid,
+			configuration,
+			services: this.#keeper.inForce?.wish.configuration.services.length ?? 0,
+		});
+		this.#tellOfRun();
+		await this.#turn(ears);
+		this.#log.write({ kind: "stopped", signal: String(stop.reason) });
+	}
+
+	/** One run after the other, each at its time. */
+	async #turn(ears: Ears): Promise<void> {
+		const { stop } = this.#options;
+		while (!stop.aborted) {
+			await this.#untilDue(stop);
+			if (stop.aborted) return;
+			await this.#runOnce(ears);
+			this.#tellOfRun();
+		}
+	}
+
+	#tellOfRun(): void {
+		for (const listener of [...this.#runListeners]) listener();
+	}
+
+	/** Called at the end of each run, until disposed of: what {@link view} gives is new then. */
+	onRun(listener: () => void): Disposable {
+		const own = () => listener();
+		this.#runListeners.add(own);
+		return { [Symbol.dispose]: () => void this.#runListeners.delete(own) };
+	}
+
+	/** Until the next run is due, which what is heard meanwhile brings forward. */
+	async #untilDue(stop: AbortSignal): Promise<void> {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#arm = () => {
+			clearTimeout(this.#timer);
+			this.#timer = setTimeout(resolve, Math.max(0, nextRunAt(this.#schedule) - this.#now()));
+		};
+		const end = () => resolve();
+		stop.addEventListener("abort", end, { once: true });
+		this.#arm();
+		await promise;
+		this.#arm = () => {};
+		clearTimeout(this.#timer);
+		stop.removeEventListener("abort", end);
+	}
+
+	async #runOnce(ears: Ears): Promise<void> {
+		const began = this.#now();
+		const { schedule, triggers, since } = begun(this.#schedule, began);
+		this.#schedule = schedule;
+		const run: Run = { triggers, since, evidence: this.#heard.take() };
+		const time = this.#options.effects.now().toISOString();
+		const outcome = await this.#keeper.run(run, ears);
+		const now = this.#now();
+		const { contentionMs } = this.#keeper;
+		const tookMs = now - began;
+		const failed = outcome.kind === "failed";
+		const spentMs = tookMs - outcome.waitedMs;
+		this.#schedule = ended(this.#schedule, now, { failed, tookMs: spentMs, contentionMs });
+		this.#counts.run(outcome.kind);
+		this.#lastRun = { time, tookMs, triggers, outcome: outcome.kind };
+		if (outcome.kind === "failed") {
+			const { errors, failures } = outcome;
+			const retryMs = nextRunAt(this.#schedule) - now;
+			this.#log.write({ kind: "failed", triggers, errors, failures, retryMs });
+		}
+	}
+
+	/** SIGHUP: reads everything again, and runs at once. */
+	reload(): void {
+		this.#hear({ trigger: "signal" });
+	}
+
+	#hear(one: Heard): void {
+		this.#heard.note(one);
+		this.#counts.event(one.trigger);
+		this.#schedule = heard(this.#schedule, this.#now(), one.trigger);
+		this.#arm();
+	}
+
+	#now(): number {
+		return this.#options.effects.monotonicMs();
+	}
+
+	view(): AgentView {
+		const { inForce, refused, failure, rightAt } = this.#keeper;
+		const { version, configuration } = this.#options;
+		const startedAt = this.#startedAt.toISOString();
+		return {
+			version,
+			process: process.pid,
+			startedAt,
+			condition: this.#condition(),
+			configuration: {
+				source: configuration,
+				services: inForce?.wish.configuration.services.length ?? 0,
+				readAt: inForce?.readAt ?? startedAt,
+				...(refused === undefined ? {} : { refused }),
+			},
+			...(this.#lastRun === undefined ? {} : { lastRun: this.#lastRun }),
+			...(rightAt === undefined ? {} : { rightAt }),
+			...(failure === undefined ? {} : { failure }),
+			counts: this.#counts.now,
+		};
+	}
+
+	#condition(): Condition {
+		if (this.#lastRun === undefined) return "starting";
+		if (this.#keeper.isHeld) return "held";
+		if (this.#keeper.failure !== undefined) return "failing";
+		return this.#keeper.isContended ? "contended" : "right";
+	}
+
+	plan(): Plan<ConfiguredHost> | undefined {
+		return this.#keeper.verified;
+	}
+
+	async status(): Promise<StatusRecord> {
+		this.#looking ??= this.#look().finally(() => {
+			this.#looking = undefined;
+		});
+		return await this.#looking;
+	}
+
+	async #look(): Promise<StatusRecord> {
+		const { host } = this.#options;
+		const wish = this.#keeper.inForce?.wish;
+		if (wish === undefined) {
+			throw new L3dsrError({
+				code: "CONFIG_MISSING",
+				message: "look at the host: no configuration has been read yet",
+				hint: "ask again when the agent has started",
+			});
+		}
+		const datapath = await host.openDatapath(wish.settings);
+		const plan = await planHost(host, datapath, this.#keeper.targetOf(wish));
+		return statusOf(plan, wish, wish.settings.datapath);
+	}
+
+	records(after?: number): readonly AgentRecord[] {
+		return this.#log.records(after);
+	}
+
+	subscribe(listener: (record: AgentRecord) => void): Disposable {
+		return this.#log.subscribe(listener);
+	}
+}
+
+/** What was heard since the last run, beside the triggers. */
+class HeardEvidence {
+	#heard: Heard[] = [];
+	#programs = false;
+	#flushed = false;
+
+	note(one: Heard): void {
+		const { deed, link, programs, flushed } = one;
+		const tells = deed !== undefined || link !== undefined;
+		if (tells && this.#heard.length < MOST_EVIDENCE) this.#heard.push(one);
+		this.#programs ||= programs === true;
+		this.#flushed ||= flushed === true;
+	}
+
+	/** Begins anew. */
+	take(): Evidence {
+		const heard = this.#heard;
+		const evidence = {
+			deeds: heard.flatMap(({ deed }) => deed ?? []),
+			links: heard.flatMap(({ link }) => link ?? []),
+			programs: this.#programs,
+			flushed: this.#flushed,
+		};
+		this.#heard = [];
+		this.#programs = false;
+		this.#flushed = false;
+		return evidence;
+	}
+}

@@ -1,0 +1,107 @@
+/**
+ * Notices that something else manages the same thing: what is repaired is changed again and again. Then repairs are made
+ * less and less often, so that two managers do not keep a host busy for ever. Pure: times are milliseconds of a clock that
+ * never goes back.
+ *
+ * A single person who breaks a thing a few times is not a manager; a daemon that changes it every two minutes is.
+ */
+
+/** So many repairs of the same thing within so long. */
+const LIMITS: readonly { readonly repairs: number; readonly withinMs: number }[] = [
+	{ repairs: 8, withinMs: 60_000 },
+	{ repairs: 12, withinMs: 600_000 },
+];
+const REMEMBERED_MS = Math.max(...LIMITS.map(({ withinMs }) => withinMs));
+/** Things that are remembered; more than that are not one manager's doing. */
+const MOST_SUBJECTS = 1000;
+
+const FIRST_DELAY_MS = 1000;
+const MOST_DELAY_MS = 30_000;
+/** Nothing contested was repaired for so long: it is over. */
+export const PEACE_MS = 180_000;
+
+export interface Contention {
+	/** Thing → when it was repaired, the latest last. */
+	readonly repairs: ReadonlyMap<string, readonly number[]>;
+	/** Absent: nothing is contested. */
+	readonly contest?: {
+		readonly subjects: ReadonlySet<string>;
+		/** Of its last repair. */
+		readonly at: number;
+		readonly delayMs: number;
+	};
+}
+
+export const NO_CONTENTION: Contention = { repairs: new Map() };
+
+/** What a repair has shown. */
+export interface Contested {
+	readonly subjects: readonly string[];
+	readonly repairs: number;
+	readonly withinMs: number;
+	readonly delayMs: number;
+}
+
+export interface Noted {
+	readonly contention: Contention;
+	/** Something has become contested just now. */
+	readonly began?: Contested;
+}
+
+/** After a repair of these things. */
+export function noteRepair(before: Contention, now: number, subjects: readonly string[]): Noted {
+	const repairs = new Map(
+		[...before.repairs]
+			.map(([subject, times]) => [subject, times.filter((at) => at > now - REMEMBERED_MS)] as const)
+			.filter(([, times]) => times.length > 0),
+	);
+	for (const subject of new Set(subjects)) {
+		const times = repairs.get(subject) ?? [];
+		// Last in the map is what was repaired last.
+		repairs.delete(subject);
+		repairs.set(subject, [...times, now]);
+	}
+	for (const subject of repairs.keys()) {
+		if (repairs.size <= MOST_SUBJECTS) break;
+		repairs.delete(subject);
+	}
+	const exceeded = exceededLimit(repairs, now, subjects);
+	const { contest } = before;
+	const known = contest !== undefined && subjects.some((subject) => contest.subjects.has(subject));
+	if (exceeded === undefined && !known) {
+		return { contention: { repairs, ...(contest === undefined ? {} : { contest }) } };
+	}
+	const contested = new Set([...(contest?.subjects ?? []), ...(exceeded?.subjects ?? [])]);
+	const delayMs = contest === undefined ? FIRST_DELAY_MS : Math.min(2 * contest.delayMs, MOST_DELAY_MS);
+	const contention = { repairs, contest: { subjects: contested, at: now, delayMs } };
+	const isNews = exceeded?.subjects.some((subject) => contest?.subjects.has(subject) !== true) === true;
+	return exceeded === undefined || !isNews ? { contention } : { contention, began: { ...exceeded, delayMs } };
+}
+
+function exceededLimit(
+	repairs: ReadonlyMap<string, readonly number[]>,
+	now: number,
+	subjects: readonly string[],
+): Omit<Contested, "delayMs"> | undefined {
+	for (const { repairs: most, withinMs } of LIMITS) {
+		const within = (subject: string) =>
+			(repairs.get(subject) ?? []).filter((at) => at > now - withinMs).length;
+		const exceeding = [...new Set(subjects)].filter((subject) => within(subject) >= most);
+		const [first] = exceeding;
+		if (first === undefined) continue;
+		const earliest = repairs.get(first)?.at(-within(first)) ?? now;
+		return { subjects: exceeding, repairs: within(first), withinMs: now - earliest };
+	}
+	return undefined;
+}
+
+/** How long the next repair is put off from `now` on; 0: it is not. */
+export function contentionDelay({ contest }: Contention, now: number): number {
+	return contest === undefined ? 0 : Math.max(0, contest.at + contest.delayMs - now);
+}
+
+/** Undefined while it goes on. Otherwise nothing is contested any longer, and this is for how long nothing was repaired. */
+export function peaceSince({ contest }: Contention, now: number): number | undefined {
+	if (contest === undefined || now - contest.at < PEACE_MS) return undefined;
+	return now - contest.at;
+}

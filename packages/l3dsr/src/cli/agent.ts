@@ -1,0 +1,116 @@
+/** `l3dsr agent`: keeps this host what its configuration says, until it is stopped. */
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { Agent } from "../agent/agent.ts";
+import { isJournalOnStderr, Journal } from "../agent/journal.ts";
+import type { AgentRecord, Severity } from "../agent/record.ts";
+import { recordLines } from "../agent/record-text.ts";
+import { ServiceManager } from "../agent/service-manager.ts";
+import type { AgentState } from "../agent/state.ts";
+import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
+import { becomeAgent } from "../host/agent-presence.ts";
+import type { CliContext } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { VERSION } from "./package-version.ts";
+import { type ServiceOptions, serviceCommand } from "./services/command.ts";
+import type { ServiceHost } from "./services/host.ts";
+
+export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
+	return serviceCommand(
+		command,
+		{
+			description:
+				"Makes this host what its configuration says, as up does, and keeps it so: hears of every change of interfaces, " +
+				"addresses, rules, programs and of its files, and repairs what differs. Tells what it does on standard error, " +
+				"or in the journal where systemd runs it. Ends with SIGTERM or Ctrl-C and leaves the services up; " +
+				"SIGHUP reads the configuration again.",
+			config: true,
+			privileged: "l3dsr agent",
+		},
+		(host, options) => agent(context, host, options),
+	);
+}
+
+const ENDING = ["SIGTERM", "SIGINT"] as const;
+
+export async function agent(
+	context: CliContext,
+	host: ServiceHost,
+	options: Pick<ServiceOptions, "config" | "json">,
+): Promise<ExitCode> {
+	const { env } = context;
+	const configuration = resolve(options.config);
+	using opened = new DisposableStack();
+	opened.use(await becomeAgent({ process: process.pid, configuration }));
+	const manager = opened.use(
+		new ServiceManager({
+			socket: env["NOTIFY_SOCKET"],
+			watchdogUs: env["WATCHDOG_USEC"],
+			watchdogProcess: env["WATCHDOG_PID"],
+		}),
+	);
+	const stop = new AbortController();
+	const loop = new Agent({
+		host,
+		effects: SYSTEM_AGENT_EFFECTS,
+		configuration,
+		env,
+		version: VERSION,
+		stop: stop.signal,
+	});
+	const journal = isJournalOnStderr(env) ? opened.use(new Journal()) : undefined;
+	opened.use(loop.subscribe((record) => tell(context, journal, record, options.json === true)));
+	opened.use(loop.subscribe(() => manager.status(summary(loop))));
+	onSignals(opened, ENDING, (signal) => {
+		manager.stopping();
+		stop.abort(signal);
+	});
+	onSignals(opened, ["SIGHUP"], () => {
+		manager.reloading(performance.now());
+		loop.reload();
+	});
+	opened.use(loop.onRun(() => manager.ready(summary(loop))));
+	await loop.run();
+	return EXIT.done;
+}
+
+function onSignals(
+	opened: DisposableStack,
+	signals: readonly NodeJS.Signals[],
+	act: (signal: NodeJS.Signals) => void,
+): void {
+	for (const signal of signals) {
+		process.on(signal, act);
+		opened.defer(() => process.off(signal, act));
+	}
+}
+
+/** To the journal; where it is not there, or has no room, to standard error. */
+function tell(context: CliContext, journal: Journal | undefined, record: AgentRecord, json: boolean): void {
+	if (journal?.write(record) === true) return;
+	if (json) context.stderr.write(`${JSON.stringify(record)}\n`);
+	else context.stderr.write(`${plainLines(record).join("\n")}\n`);
+}
+
+const LABEL: Readonly<Record<Severity, string>> = {
+	info: "",
+	notice: "",
+	warning: "warning: ",
+	error: "error: ",
+};
+
+/** With the time, and what belongs to the headline below it, indented. */
+function plainLines(record: AgentRecord): string[] {
+	const [headline = "", ...rest] = recordLines(record);
+	return [`${record.time} ${LABEL[record.severity]}${headline}`, ...rest.map((line) => `    ${line}`)];
+}
+
+/** One line for `systemctl status`. */
+function summary(state: AgentState): string {
+	const { condition, configuration, counts } = state.view();
+	const repairs = Object.values(counts.repairs).reduce((sum, count) => sum + count, 0);
+	const refused =
+		configuration.refused === undefined ? "" : "; the configuration as it is now cannot be used";
+	const services = `${configuration.services} service${configuration.services === 1 ? "" : "s"}`;
+	return `${condition}: ${services}, ${repairs} repair${repairs === 1 ? "" : "s"}${refused}`;
+}

@@ -1,0 +1,71 @@
+/** Whether an agent keeps this host, and what it keeps it to: one at a time in each network namespace. */
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { FileLock, LinuxError } from "@l3dsr/linux";
+import { L3dsrError } from "../errors.ts";
+import { fileReason } from "./files.ts";
+
+export interface AgentPresence {
+	readonly process: number;
+	/** Absolute path of the configuration. */
+	readonly configuration: string;
+}
+
+/** `/run/l3dsr.INODE.agent`, INODE that of the network namespace. Locked as long as the agent lives. */
+export function agentPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
+	return `${directory}/l3dsr.${statSync(namespacePath).ino}.agent`;
+}
+
+/** Longer than anybody asks whether there is one. */
+const ASKED_MS = 1000;
+
+/** Says that this process is the agent, until it is disposed of or the process ends. Throws AGENT_RUNNING. */
+export async function becomeAgent(presence: AgentPresence, path: string = agentPath()): Promise<Disposable> {
+	let lock: FileLock;
+	try {
+		lock = await FileLock.acquire(path, { waitMs: ASKED_MS });
+	} catch (error) {
+		if (!(error instanceof LinuxError) || error.code !== "LOCK_HELD") throw error;
+		const other = readPresence(path);
+		throw new L3dsrError(
+			{
+				code: "AGENT_RUNNING",
+				message: `start the agent: another one keeps this host already${other === undefined ? "" : `, process ${other.process} with ${other.configuration}`}`,
+				hint: "stop that one first (systemctl stop l3dsr-agent), or leave it to it",
+			},
+			{ cause: error },
+		);
+	}
+	try {
+		writeFileSync(path, `${JSON.stringify(presence)}\n`);
+	} catch (cause) {
+		lock[Symbol.dispose]();
+		throw new L3dsrError(
+			{ code: "FILE_WRITE", message: `write ${path}: ${fileReason(cause)}`, hint: "make room there" },
+			{ cause },
+		);
+	}
+	return lock;
+}
+
+/** The agent that lives now; undefined when there is none. */
+export async function findAgent(path: string = agentPath()): Promise<AgentPresence | undefined> {
+	if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+	try {
+		using _lock = await FileLock.acquire(path);
+		return undefined;
+	} catch (error) {
+		if (!(error instanceof LinuxError) || error.code !== "LOCK_HELD") throw error;
+		return readPresence(path);
+	}
+}
+
+function readPresence(path: string): AgentPresence | undefined {
+	try {
+		const { process, configuration } = JSON.parse(readFileSync(path, "utf8"));
+		return typeof process === "number" && typeof configuration === "string"
+			? { process, configuration }
+			: undefined;
+	} catch {
+		return undefined;
+	}
+}

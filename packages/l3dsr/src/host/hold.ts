@@ -1,0 +1,58 @@
+/**
+ * The word of an operator to the agent: leave this host alone. `l3dsr down` gives it and `l3dsr up` takes it back; it
+ * outlives the agent, whose restart must not bring a host back into service, and ends with a boot.
+ */
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { L3dsrError } from "../errors.ts";
+import { fileReason } from "./files.ts";
+
+export interface Hold {
+	/** The command: `l3dsr down`. */
+	readonly by: string;
+	/** ISO 8601, UTC. */
+	readonly since: string;
+}
+
+/** `/run/l3dsr.INODE.held`, INODE that of the network namespace. */
+export function holdPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
+	return `${directory}/l3dsr.${statSync(namespacePath).ino}.held`;
+}
+
+/** Undefined: the agent may work. A file that cannot be understood holds, too. */
+export function readHold(path: string = holdPath()): Hold | undefined {
+	try {
+		const { by, since } = JSON.parse(readFileSync(path, "utf8"));
+		if (typeof by === "string" && typeof since === "string") return { by, since };
+	} catch (error) {
+		if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+	}
+	return { by: path, since: modifiedAt(path) };
+}
+
+function modifiedAt(path: string): string {
+	return (statSync(path, { throwIfNoEntry: false })?.mtime ?? new Date()).toISOString();
+}
+
+/** Throws L3dsrError (FILE_WRITE); then no hold is there. */
+export function writeHold(hold: Hold, path: string = holdPath()): void {
+	try {
+		writeFileSync(path, `${JSON.stringify(hold)}\n`, { mode: 0o644 });
+	} catch (cause) {
+		releaseHold(path);
+		throw new L3dsrError(
+			{
+				code: "FILE_WRITE",
+				message: `write ${path}, which tells the agent to leave this host alone: ${fileReason(cause)}`,
+				hint: "make room there, or stop the agent first",
+			},
+			{ cause },
+		);
+	}
+}
+
+/** True when there was one. */
+export function releaseHold(path: string = holdPath()): boolean {
+	const held = statSync(path, { throwIfNoEntry: false }) !== undefined;
+	rmSync(path, { force: true });
+	return held;
+}

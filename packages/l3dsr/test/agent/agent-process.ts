@@ -1,0 +1,76 @@
+/** The agent as a process of its own, from the sources: its records are read as they come. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { waitFor } from "../../../../test/support/netns.ts";
+import { FROM_SOURCE } from "../../../../test/support/node.ts";
+import type { AgentRecord } from "../../src/agent/record.ts";
+
+const L3DSR = fileURLToPath(new URL("../cli/l3dsr-process.ts", import.meta.url));
+
+/** What it may take on a machine with much else to do; how long it takes is for the benchmark. */
+const PATIENCE_MS = 15_000;
+
+export class AgentProcess implements AsyncDisposable {
+	readonly child: ChildProcess;
+	readonly records: AgentRecord[] = [];
+	/** Lines that are no records: errors. */
+	readonly said: string[] = [];
+	readonly ended: Promise<{ readonly exitCode: number | null; readonly signal: NodeJS.Signals | null }>;
+
+	constructor(
+		config: string,
+		options: { readonly env?: Record<string, string>; readonly command?: readonly string[] } = {},
+	) {
+		const argv = [...FROM_SOURCE, L3DSR, "agent", "--json", "-c", config];
+		const [program = process.execPath, ...before] = [...(options.command ?? []), process.execPath];
+		this.child = spawn(program, [...before, ...argv], {
+			stdio: ["ignore", "inherit", "pipe"],
+			env: { ...process.env, ...options.env },
+		});
+		assert(this.child.stderr !== null);
+		createInterface(this.child.stderr).on("line", (line) => {
+			try {
+				const record = JSON.parse(line);
+				if (typeof record.kind === "string") this.records.push(record);
+				else this.said.push(line);
+			} catch {
+				this.said.push(line);
+			}
+		});
+		this.ended = once(this.child, "close").then(([exitCode, signal]) => ({ exitCode, signal }));
+	}
+
+	static async start(...parameters: ConstructorParameters<typeof AgentProcess>): Promise<AgentProcess> {
+		const agent = new AgentProcess(...parameters);
+		await agent.until("started");
+		return agent;
+	}
+
+	/** The first record of a kind behind `after` others. */
+	async until<K extends AgentRecord["kind"]>(
+		kind: K,
+		after = 0,
+	): Promise<AgentRecord & { readonly kind: K }> {
+		const found = await waitFor(
+			`a record of ${kind}`,
+			() => {
+				assert.equal(this.child.exitCode, null, this.said.join("\n"));
+				return this.records.slice(after).find((record) => record.kind === kind);
+			},
+			PATIENCE_MS,
+		).catch((error) => {
+			throw new Error(
+				`${error.message}; there are\n${JSON.stringify(this.records.slice(after))}\n${this.said}`,
+			);
+		});
+		return found as AgentRecord & { readonly kind: K };
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGTERM");
+		await this.ended;
+	}
+}

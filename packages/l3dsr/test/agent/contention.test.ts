@@ -1,0 +1,88 @@
+/** Two managers that fight are noticed, and slowed down. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+	type Contention,
+	contentionDelay,
+	NO_CONTENTION,
+	noteRepair,
+	PEACE_MS,
+	peaceSince,
+} from "../../src/agent/contention.ts";
+
+const VIP = "192.0.2.10 on lo is not there";
+
+/** Repairs at these times; gives what was said, and where it ended. */
+function repairs(
+	times: readonly number[],
+	subject: (at: number) => string = () => VIP,
+): { contention: Contention; said: { at: number; repairs: number; delayMs: number }[] } {
+	let contention = NO_CONTENTION;
+	const said: { at: number; repairs: number; delayMs: number }[] = [];
+	for (const at of times) {
+		const noted = noteRepair(contention, at, [subject(at)]);
+		contention = noted.contention;
+		const { began } = noted;
+		if (began !== undefined) said.push({ at, repairs: began.repairs, delayMs: began.delayMs });
+	}
+	return { contention, said };
+}
+
+const every = (ms: number, count: number) => Array.from({ length: count }, (_, n) => n * ms);
+
+test("a person who breaks a thing seven times within a minute is repaired at once each time", () => {
+	const { contention, said } = repairs(every(5000, 7));
+	assert.deepEqual(said, []);
+	assert.equal(contentionDelay(contention, 30_000), 0);
+});
+
+test("the eighth repair of the same thing within a minute says so, once", () => {
+	const { said } = repairs(every(200, 20));
+	assert.deepEqual(said, [{ at: 1400, repairs: 8, delayMs: 1000 }]);
+});
+
+test("a manager that comes back every 45 seconds is noticed, too", () => {
+	const { said } = repairs(every(45_000, 14));
+	assert.deepEqual(
+		said.map(({ at, repairs }) => [at, repairs]),
+		[[495_000, 12]],
+	);
+});
+
+test("one that comes back every two minutes is repaired at once for ever", () => {
+	const { contention, said } = repairs(every(120_000, 100));
+	assert.deepEqual([said, contentionDelay(contention, 99 * 120_000)], [[], 0]);
+});
+
+test("different things that break are no fight", () => {
+	const { said } = repairs(every(100, 200), (at) => `a rule of s${at} is missing`);
+	assert.deepEqual(said, []);
+});
+
+test("each further repair is put off twice as long, up to half a minute", () => {
+	let { contention } = repairs(every(100, 8));
+	let now = 700;
+	const delays: number[] = [];
+	for (let round = 0; round < 8; round++) {
+		const delay = contentionDelay(contention, now);
+		delays.push(delay);
+		now += delay;
+		contention = noteRepair(contention, now, [VIP]).contention;
+	}
+	assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+});
+
+test("what is not contested does not prolong it, and after a quiet time it is over", () => {
+	const { contention } = repairs(every(100, 8));
+	const other = noteRepair(contention, 900, ["a rule of dns is missing"]);
+	assert.equal(contentionDelay(other.contention, 900), 800);
+	assert.equal(peaceSince(other.contention, 700 + PEACE_MS - 1), undefined);
+	assert.equal(peaceSince(other.contention, 700 + PEACE_MS), PEACE_MS);
+});
+
+test("what it remembers is bounded", () => {
+	const { contention } = repairs(every(1, 5000), (at) => `thing ${at}`);
+	assert(contention.repairs.size <= 1000);
+	const later = noteRepair(contention, 10_000_000, [VIP]).contention;
+	assert.equal(later.repairs.size, 1);
+});

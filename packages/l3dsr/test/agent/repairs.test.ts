@@ -1,0 +1,104 @@
+/**
+ * Every single thing that an outsider can do to a host, done while the agent runs: it is repaired, one record names what
+ * was found and the likely cause, and nothing else is touched.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { clsactIngress, type Program, tcxIngress } from "@l3dsr/bpf";
+import { interfaceByName } from "@l3dsr/linux";
+import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
+import type { RepairedRecord } from "../../src/agent/record.ts";
+import { l3dsr } from "../cli/run-command.ts";
+import { deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
+import { AgentProcess } from "./agent-process.ts";
+
+enterNetns();
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-repairs-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+
+const peer = new Netns("peer");
+after(() => peer[Symbol.dispose]());
+
+/** A card with its addresses, and what is behind it. */
+async function makeEth0(): Promise<void> {
+	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
+	ip("addr add 10.0.0.2/24 dev eth0");
+	ip("addr add fd00::2/64 dev eth0 nodad");
+	ip("link set eth0 up");
+	peer.ip("addr add 10.0.0.1/24 dev eth0");
+	peer.ip("link set eth0 up");
+	await waitFor("carrier", () => readFileSync("/sys/class/net/eth0/operstate", "utf8") === "up\n");
+}
+await makeEth0();
+
+const foreign = [harmless("theirs_first"), harmless("theirs_last")];
+after(() => {
+	for (const program of foreign) program[Symbol.dispose]();
+});
+
+async function isRight(): Promise<boolean> {
+	return (await l3dsr("diff", "-c", config)).exitCode === 0;
+}
+
+/** What a deed of others costs: the records since, of which one is about a repair. */
+async function repairOf(agent: AgentProcess, act: () => unknown): Promise<RepairedRecord> {
+	const known = agent.records.length;
+	await act();
+	const record = await agent.until("repaired", known);
+	await waitFor("a host that is right again", isRight, 15_000);
+	return record;
+}
+
+/** What is the same on both is tried on one. */
+const ONLY_ON_EBPF = /program|host gets/;
+
+for (const datapath of ["nft", "ebpf"] as const) {
+	describe(`on ${datapath}`, () => {
+		const eth0 = interfaceByName("eth0");
+		let agent: AgentProcess;
+		before(async () => {
+			tcxIngress.attach(eth0, foreign[0] as Program);
+			clsactIngress.attach(eth0, foreign[0] as Program);
+			writeFileSync(config, `datapath: ${datapath}\n${SERVICES}`);
+			layOut();
+			agent = await AgentProcess.start(config);
+			tcxIngress.attach(eth0, foreign[1] as Program);
+		});
+		afterEach(() => assert.equal(agent.child.exitCode, null, agent.said.join("\n")));
+		after(async () => {
+			await agent[Symbol.asyncDispose]();
+			assert.equal((await l3dsr("down")).exitCode, 0);
+			for (const element of tcxIngress.query(eth0)) tcxIngress.detach(eth0, element);
+			run("tc", "qdisc", "del", "dev", "eth0", "clsact");
+		});
+
+		const deeds = deedsOn(datapath, eth0, foreign).filter(
+			({ what }) => datapath === "nft" || ONLY_ON_EBPF.test(what),
+		);
+		for (const { what, act, said, revert } of deeds) {
+			test(`${what}: repaired, and said why, and nothing else is touched`, async () => {
+				let theirs = "";
+				const { drift, cause, triggers } = await repairOf(agent, async () => {
+					await act();
+					theirs = foreignState(eth0, foreign);
+				});
+				const lines = drift.map(({ object, problem }) => `${object} ${problem}`);
+				// An operator's command of several steps may be seen half done: then the rest is a repair of its own.
+				assert(
+					lines.some((line) => said.some((pattern) => pattern.test(line))),
+					lines.join("\n"),
+				);
+				assert.notEqual(cause.kind, "unknown");
+				assert(cause.suspects.length > 0, JSON.stringify(cause));
+				assert(!triggers.includes("minute"), "it was heard of, not found by chance");
+				assert.equal(foreignState(eth0, foreign), theirs);
+				if (revert !== undefined) await repairOf(agent, revert);
+			});
+		}
+	});
+}

@@ -1,0 +1,128 @@
+/** When the agent runs, by a clock that the test sets. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { TRIGGERS, type Trigger } from "../../src/agent/record.ts";
+import {
+	begun,
+	CHECK_MS,
+	ended,
+	heard,
+	newSchedule,
+	nextRunAt,
+	type RunEnd,
+	type Schedule,
+} from "../../src/agent/schedule.ts";
+
+const WELL: RunEnd = { failed: false, tookMs: 10, contentionMs: 0 };
+
+/** After a first run that began and ended at `now`. */
+function rested(now: number, end: Partial<RunEnd> = {}): Schedule {
+	return ended(begun(newSchedule(now), now).schedule, now, { ...WELL, tookMs: 0, ...end });
+}
+
+test("a start runs at once, and the next run is a minute after it", () => {
+	const schedule = newSchedule(1000);
+	assert(nextRunAt(schedule) <= 1100);
+	assert.deepEqual(begun(schedule, 1000).triggers, ["start"]);
+	assert.equal(nextRunAt(rested(1000)), 1000 + CHECK_MS);
+	assert.deepEqual(begun(rested(1000), 61_000).triggers, ["minute"]);
+});
+
+test("a single event is answered within 20 ms, and a burst by one run at its end", () => {
+	assert(nextRunAt(heard(rested(0), 500, "link")) <= 520);
+	let schedule = rested(0);
+	for (let at = 500; at <= 530; at += 10) schedule = heard(schedule, at, "address");
+	assert.equal(nextRunAt(schedule), 545);
+	const { triggers, since } = begun(heard(schedule, 531, "ruleset"), 546);
+	assert.deepEqual([triggers, since], [["address", "ruleset"], 500]);
+});
+
+test("a burst without an end does not put off its run", () => {
+	let schedule = rested(0);
+	for (let at = 500; at < 600; at += 5) schedule = heard(schedule, at, "route");
+	assert.equal(nextRunAt(schedule), 560);
+});
+
+test("files have longer to be written in several steps", () => {
+	let schedule = rested(0);
+	for (let at = 500; at <= 900; at += 50) schedule = heard(schedule, at, "file");
+	assert.equal(nextRunAt(schedule), 1000);
+});
+
+test("what is heard while a run goes on is for the next one", () => {
+	const running = begun(heard(rested(0), 500, "link"), 515).schedule;
+	assert.equal(nextRunAt(running), Number.POSITIVE_INFINITY);
+	const after = ended(heard(running, 520, "address"), 530, WELL);
+	assert.equal(nextRunAt(after), 535);
+	assert.deepEqual(begun(after, 535).triggers, ["address"]);
+});
+
+test("a failure is tried again after a second, then twice as long each time up to a minute", () => {
+	let schedule = rested(0);
+	let now = 0;
+	const waits: number[] = [];
+	for (let attempt = 0; attempt < 9; attempt++) {
+		schedule = ended(begun(schedule, now).schedule, now, { ...WELL, failed: true });
+		waits.push(nextRunAt(schedule) - now);
+		now = nextRunAt(schedule);
+	}
+	assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+	assert.deepEqual(begun(schedule, now).triggers, ["retry"]);
+	// An event may be what was missing; what an operator does is not made to wait at all.
+	assert.equal(nextRunAt(heard(schedule, now - 59_990, "link")), now - 59_000);
+	assert.equal(nextRunAt(heard(schedule, now - 59_990, "file")), now - 59_890);
+	assert.equal(ended(begun(schedule, now).schedule, now, WELL).failures, 0);
+});
+
+test("contention puts off the repair of what others change, and not what an operator asks for", () => {
+	const contended = rested(0, { contentionMs: 4000 });
+	assert.equal(nextRunAt(heard(contended, 100, "ruleset")), 4000);
+	assert.equal(nextRunAt(heard(contended, 100, "signal")), 115);
+});
+
+test("under events without an end, runs take a fifth of the time", () => {
+	let schedule = rested(0);
+	let now = 0;
+	let spent = 0;
+	while (now < 600_000) {
+		schedule = heard(schedule, now, "link");
+		now = Math.max(now, nextRunAt(schedule));
+		schedule = begun(schedule, now).schedule;
+		now += 50;
+		spent += 50;
+		schedule = ended(schedule, now, { ...WELL, tookMs: 50 });
+	}
+	assert(spent / now > 0.15 && spent / now < 0.21, `${spent / now}`);
+});
+
+test("whatever happens, a run comes within a minute after the last, and none while one goes on", () => {
+	const event = fc.record({
+		afterMs: fc.nat(20_000),
+		trigger: fc.constantFrom<Trigger>(...TRIGGERS),
+		tookMs: fc.nat(300),
+		failed: fc.boolean(),
+	});
+	fc.assert(
+		fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+			let schedule = rested(0);
+			let now = 0;
+			let lastEnd = 0;
+			for (const { afterMs, trigger, tookMs, failed } of events) {
+				const heardAt = now + afterMs;
+				while (nextRunAt(schedule) <= heardAt) {
+					now = Math.max(now, nextRunAt(schedule));
+					assert(now - lastEnd <= CHECK_MS + 5000, `a run ${now - lastEnd} ms after the last`);
+					schedule = begun(schedule, now).schedule;
+					assert.equal(nextRunAt(schedule), Number.POSITIVE_INFINITY);
+					now += tookMs;
+					lastEnd = now;
+					schedule = ended(schedule, now, { failed, tookMs, contentionMs: 0 });
+				}
+				now = Math.max(now, heardAt);
+				schedule = heard(schedule, now, trigger);
+				assert(nextRunAt(schedule) <= now + 60_000);
+			}
+		}),
+	);
+});
