@@ -54,11 +54,20 @@ export class AgentProcess implements AsyncDisposable {
 		kind: K,
 		after = 0,
 	): Promise<AgentRecord & { readonly kind: K }> {
+		return await this.untilRecord((record) => record.kind === kind, after, kind);
+	}
+
+	/** The first that is `wanted`, behind `after` others. */
+	async untilRecord<R extends AgentRecord>(
+		wanted: (record: AgentRecord) => boolean,
+		after = 0,
+		what = "the kind that is waited for",
+	): Promise<R> {
 		const found = await waitFor(
-			`a record of ${kind}`,
+			`a record of ${what}`,
 			() => {
 				assert.equal(this.child.exitCode, null, this.said.join("\n"));
-				return this.records.slice(after).find((record) => record.kind === kind);
+				return this.records.slice(after).find(wanted);
 			},
 			PATIENCE_MS,
 		).catch((error) => {
@@ -66,7 +75,7 @@ export class AgentProcess implements AsyncDisposable {
 				`${error.message}; there are\n${JSON.stringify(this.records.slice(after))}\n${this.said}`,
 			);
 		});
-		return found as AgentRecord & { readonly kind: K };
+		return found as R; // by `wanted`
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -10,7 +10,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { clsactIngress, type Program, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
-import type { RepairedRecord } from "../../src/agent/record.ts";
+import type { AgentRecord, RepairedRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
 import { AgentProcess } from "./agent-process.ts";
@@ -45,11 +45,21 @@ async function isRight(): Promise<boolean> {
 	return (await l3dsr("diff", "-c", config)).exitCode === 0;
 }
 
-/** What a deed of others costs: the records since, of which one is about a repair. */
-async function repairOf(agent: AgentProcess, act: () => unknown): Promise<RepairedRecord> {
+/**
+ * The record of a repair of what `said` describes. A deed of several steps may be seen half done: then there is another
+ * one for the rest.
+ */
+async function repairOf(
+	agent: AgentProcess,
+	act: () => unknown,
+	said: readonly RegExp[],
+): Promise<RepairedRecord> {
 	const known = agent.records.length;
 	await act();
-	const record = await agent.until("repaired", known);
+	const isMeant = (record: AgentRecord): record is RepairedRecord =>
+		record.kind === "repaired" &&
+		record.drift.some(({ object, problem }) => said.some((one) => one.test(`${object} ${problem}`)));
+	const record = await agent.untilRecord<RepairedRecord>(isMeant, known);
 	await waitFor("a host that is right again", isRight, 15_000);
 	return record;
 }
@@ -83,21 +93,19 @@ for (const datapath of ["nft", "ebpf"] as const) {
 		for (const { what, act, said, revert } of deeds) {
 			test(`${what}: repaired, and said why, and nothing else is touched`, async () => {
 				let theirs = "";
-				const { drift, cause, triggers } = await repairOf(agent, async () => {
-					await act();
-					theirs = foreignState(eth0, foreign);
-				});
-				const lines = drift.map(({ object, problem }) => `${object} ${problem}`);
-				// An operator's command of several steps may be seen half done: then the rest is a repair of its own.
-				assert(
-					lines.some((line) => said.some((pattern) => pattern.test(line))),
-					lines.join("\n"),
+				const { cause, triggers } = await repairOf(
+					agent,
+					async () => {
+						await act();
+						theirs = foreignState(eth0, foreign);
+					},
+					said,
 				);
 				assert.notEqual(cause.kind, "unknown");
 				assert(cause.suspects.length > 0, JSON.stringify(cause));
 				assert(!triggers.includes("minute"), "it was heard of, not found by chance");
 				assert.equal(foreignState(eth0, foreign), theirs);
-				if (revert !== undefined) await repairOf(agent, revert);
+				if (revert !== undefined) await repairOf(agent, revert, said);
 			});
 		}
 	});
