@@ -1,6 +1,12 @@
 /** The few options of -save and -restore, read by the same scanner as those of rules. */
 import type { Family } from "@l3dsr/packet";
-import { type Given, type OptionSpec, optionName, scanOptions } from "../../syntax/iptables/option.ts";
+import {
+	type Given,
+	type OptionSpec,
+	offerOf,
+	optionName,
+	scanOptions,
+} from "../../syntax/iptables/option.ts";
 import type { Word } from "../../syntax/iptables/words.ts";
 import type { Problems } from "../../syntax/problems.ts";
 
@@ -18,13 +24,13 @@ export function readOptions<Name extends string>(
 ): ReadOptions<Name> {
 	// Object.entries forgets that the keys are those of the record.
 	const entries = Object.entries(table) as [Name, OptionSpec][];
-	const candidates = entries.map(([owner, option]) => ({ option, owner }));
+	const offers = [offerOf(entries)];
 	const given = new Map<Name, Given>();
 	const operands: Word[] = [];
 	scanOptions<Name>(
 		words,
 		{
-			candidates: () => candidates,
+			offers: () => offers,
 			accept(one, owner, rest) {
 				const value = one.value ?? (one.option.optional ? rest.takeBare(/^\d+$/) : undefined);
 				given.set(owner, { ...one, value });

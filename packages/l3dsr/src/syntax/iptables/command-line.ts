@@ -13,7 +13,7 @@ import {
 	OTHER_COMMANDS,
 } from "./command-options.ts";
 import type { Services } from "./names.ts";
-import { type Given, type Owned, optionName, type Rest, scanOptions } from "./option.ts";
+import { type Given, type Offer, offerOf, optionName, type Rest, scanOptions } from "./option.ts";
 import { RuleSpecReader, type SpecOwner } from "./rule-parser.ts";
 import { parseChain, parseTable } from "./table-and-chain.ts";
 import { tailOf, type Word } from "./words.ts";
@@ -101,10 +101,10 @@ type Owner =
 // Object.entries forgets that the keys are those of the record.
 const COMMANDS = Object.entries(COMMAND_OPTIONS) as [CommandName, (typeof COMMAND_OPTIONS)[CommandName]][];
 const MODES = Object.entries(MODE_OPTIONS) as [ModeName, (typeof MODE_OPTIONS)[ModeName]][];
-const OWN: readonly Owned<Owner>[] = [
-	...COMMANDS.map(([name, option]) => ({ option, owner: { part: "command", name } as const })),
-	...MODES.map(([name, option]) => ({ option, owner: { part: "mode", name } as const })),
-];
+const OWN: Offer<Owner> = offerOf<Owner>([
+	...COMMANDS.map(([name, option]) => [{ part: "command", name }, option] as const),
+	...MODES.map(([name, option]) => [{ part: "mode", name }, option] as const),
+]);
 
 /** Which of the other options a command may have (generic_opt_check in iptables). */
 const MODES_OF: Readonly<Record<CommandName, readonly ModeName[]>> = {
@@ -147,8 +147,6 @@ const WITH_RULE: readonly CommandName[] = [
 
 class CommandReader {
 	readonly #context: CommandContext;
-	#ofRule: readonly Owned<SpecOwner>[] = [];
-	#candidates: readonly Owned<Owner>[] = OWN;
 	readonly spec: RuleSpecReader;
 	readonly modes = new Map<ModeName, Given>();
 	command: { readonly name: CommandName; readonly given: Given } | undefined;
@@ -164,13 +162,8 @@ class CommandReader {
 		this.spec = new RuleSpecReader(context);
 	}
 
-	candidates(): readonly Owned<Owner>[] {
-		const ofRule = this.spec.candidates();
-		if (ofRule !== this.#ofRule) {
-			this.#ofRule = ofRule;
-			this.#candidates = [...ofRule, ...OWN];
-		}
-		return this.#candidates;
+	offers(): readonly Offer<Owner>[] {
+		return [...this.spec.offers(), OWN];
 	}
 
 	load(name: string): boolean {

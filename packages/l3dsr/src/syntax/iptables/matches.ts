@@ -22,7 +22,7 @@ import {
 	valueAndMask,
 } from "./match.ts";
 import { MULTIPORT, PORTS } from "./matches-ports.ts";
-import type { OptionSpec } from "./option.ts";
+import { OptionSet, type OptionSpec } from "./option.ts";
 import { saveString } from "./words.ts";
 
 const DSCP_VALUE: OptionSpec = {
@@ -359,9 +359,21 @@ export const MATCHES: { readonly [K in MatchKind]: MatchSyntax<K> } = {
 };
 
 /** A kind with the module name it was asked for by. */
-export interface MatchModule {
+export class MatchModule {
 	readonly name: string;
 	readonly syntax: AnyMatchSyntax;
+	#options: OptionSet | undefined;
+
+	constructor(name: string, syntax: AnyMatchSyntax) {
+		this.name = name;
+		this.syntax = syntax;
+	}
+
+	/** Made when they are first asked for: few rules load more than two modules. */
+	get options(): OptionSet {
+		this.#options ??= new OptionSet(this.syntax.options(this.name));
+		return this.#options;
+	}
 }
 
 /** A table entry whose kind is not known: good for everything but printing. */
@@ -375,7 +387,7 @@ function listModules(family: Family): MatchModule[] {
 	return ALL.flatMap((syntax) =>
 		Object.entries(syntax.modules)
 			.filter(([, families]) => families.includes(family))
-			.map(([name]) => ({ name, syntax })),
+			.map(([name]) => new MatchModule(name, syntax)),
 	);
 }
 const MODULES: Readonly<Record<Family, readonly MatchModule[]>> = {

@@ -31,18 +31,61 @@ export interface Given {
 	readonly value: Word | undefined;
 }
 
+/** Options that are known together, found by their names. */
+export class OptionSet {
+	readonly options: readonly OptionSpec[];
+	readonly #long = new Map<string, OptionSpec>();
+	readonly #short = new Map<string, OptionSpec>();
+
+	constructor(options: readonly OptionSpec[]) {
+		this.options = options;
+		for (const option of options) {
+			for (const long of option.long) if (!this.#long.has(long)) this.#long.set(long, option);
+			if (option.short !== undefined && !this.#short.has(option.short)) this.#short.set(option.short, option);
+		}
+	}
+
+	/** By its whole name, without dashes. */
+	long(name: string): OptionSpec | undefined {
+		return this.#long.get(name);
+	}
+
+	short(letter: string): OptionSpec | undefined {
+		return this.#short.get(letter);
+	}
+}
+
+/** Options that may stand here, and what each of them belongs to. */
+export interface Offer<Owner> {
+	readonly set: OptionSet;
+	ownerOf(option: OptionSpec): Owner;
+}
+
+/** An offer in which each option belongs to something of its own. */
+export function offerOf<Owner>(owned: readonly (readonly [Owner, OptionSpec])[]): Offer<Owner> {
+	const owners = new Map(owned.map(([owner, option]) => [option, owner]));
+	return {
+		set: new OptionSet(owned.map(([, option]) => option)),
+		ownerOf(option) {
+			const owner = owners.get(option);
+			if (owner === undefined) throw new RangeError(`no option ${optionName(option)} was offered`);
+			return owner;
+		},
+	};
+}
+
 /** An option with the thing it belongs to, for the scanner's caller. */
-export interface Owned<Owner> {
+interface Owned<Owner> {
 	readonly option: OptionSpec;
 	readonly owner: Owner;
 }
 
 export interface ScanTarget<Owner> {
 	/** Every option that may stand here, most recently loaded module first; asked anew for each word. */
-	candidates(): readonly Owned<Owner>[];
+	offers(): readonly Offer<Owner>[];
 	/** Takes one option; `rest` gives access to the words behind it. */
 	accept(given: Given, owner: Owner, rest: Rest): void;
-	/** An option that is not among the candidates: true when something was loaded and a new look is worth it. */
+	/** An option that is not offered: true when something was loaded and a new look is worth it. */
 	load(name: string): boolean;
 	/** Reports an unknown option better than "unknown option" can; true when it did. */
 	explain(name: string, at: Word): boolean;
@@ -109,7 +152,9 @@ export function scanOptions<Owner>(
 	};
 	const unknown = (name: string, at: Word): void => {
 		if (!target.explain(name, at)) {
-			const known = target.candidates().flatMap(({ option }) => option.long.map((long) => `--${long}`));
+			const known = target
+				.offers()
+				.flatMap(({ set }) => set.options.flatMap(({ long }) => long.map((one) => `--${one}`)));
 			problems.add(
 				"RULE_UNKNOWN_OPTION",
 				`unknown option "${name}"`,
@@ -139,8 +184,8 @@ export function scanOptions<Owner>(
 			const equals = text.indexOf("=");
 			const name = equals < 0 ? text : text.slice(0, equals);
 			const at = equals < 0 ? word : { ...word, text: name, position: partOf(word, 0, equals) };
-			let found = findLong(name.slice(2), target.candidates());
-			if (found === undefined && target.load(name)) found = findLong(name.slice(2), target.candidates());
+			let found = findLong(name.slice(2), target.offers());
+			if (found === undefined && target.load(name)) found = findLong(name.slice(2), target.offers());
 			if (found === undefined) {
 				unknown(name, at);
 			} else if (Array.isArray(found)) {
@@ -161,7 +206,7 @@ export function scanOptions<Owner>(
 					text: `-${letter}`,
 					position: i === 1 && text.length === 2 ? word.position : partOf(word, i, 1),
 				};
-				const found = target.candidates().find(({ option }) => option.short === letter);
+				const found = findOption(target.offers(), (set) => set.short(letter));
 				if (found === undefined) {
 					unknown(`-${letter}`, at);
 					break;
@@ -193,15 +238,28 @@ export function scanOptions<Owner>(
 /** The option of that name; all that it may stand for when it is an ambiguous prefix. */
 function findLong<Owner>(
 	name: string,
-	candidates: readonly Owned<Owner>[],
+	offers: readonly Offer<Owner>[],
 ): Owned<Owner> | Owned<Owner>[] | undefined {
-	const exact = candidates.find(({ option }) => option.long.includes(name));
+	const exact = findOption(offers, (set) => set.long(name));
 	if (exact !== undefined || name === "") return exact;
-	const seen = new Set<OptionSpec>();
-	const found = candidates.filter(({ option }) => {
-		if (seen.has(option) || !option.long.some((long) => long.startsWith(name))) return false;
-		seen.add(option);
-		return true;
-	});
-	return found.length > 1 ? found : found[0];
+	const found = new Map<OptionSpec, Owned<Owner>>();
+	for (const offer of offers) {
+		for (const option of offer.set.options) {
+			if (found.has(option) || !option.long.some((long) => long.startsWith(name))) continue;
+			found.set(option, { option, owner: offer.ownerOf(option) });
+		}
+	}
+	const [first] = found.values();
+	return found.size > 1 ? [...found.values()] : first;
+}
+
+function findOption<Owner>(
+	offers: readonly Offer<Owner>[],
+	find: (set: OptionSet) => OptionSpec | undefined,
+): Owned<Owner> | undefined {
+	for (const offer of offers) {
+		const option = find(offer.set);
+		if (option !== undefined) return { option, owner: offer.ownerOf(option) };
+	}
+	return undefined;
 }

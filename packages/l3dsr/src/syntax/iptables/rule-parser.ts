@@ -7,7 +7,15 @@ import { HEADER_OPTIONS, parseHeaders } from "./header.ts";
 import { type MatchModule, modulesOf } from "./matches.ts";
 import { isPortModule, portModuleOf } from "./matches-ports.ts";
 import { NO_SERVICES, protocolNumber, type Services } from "./names.ts";
-import { type Given, type OptionSpec, type Owned, optionName, scanOptions } from "./option.ts";
+import {
+	type Given,
+	type Offer,
+	OptionSet,
+	type OptionSpec,
+	offerOf,
+	optionName,
+	scanOptions,
+} from "./option.ts";
 import { parseTarget, TARGET_NAME, TARGET_OPTIONS } from "./target.ts";
 import { matchHint, OTHER_MATCHES, OTHER_OPTIONS, OTHER_TARGETS } from "./unsupported.ts";
 import { splitWords, type Word } from "./words.ts";
@@ -40,15 +48,19 @@ interface LoadedMatch {
 	readonly given: Given[];
 }
 
-const BASE: readonly Owned<SpecOwner>[] = [
-	...Object.entries(HEADER_OPTIONS).map(([key, option]) => ({
-		option,
+const BASE: Offer<SpecOwner> = offerOf<SpecOwner>([
+	...Object.entries(HEADER_OPTIONS).map(
 		// Object.entries forgets that the keys are those of the record.
-		owner: { part: "header", key: key as keyof RuleHeader } as const,
-	})),
-	{ option: MATCH_OPTION, owner: { part: "match" } },
-	{ option: JUMP_OPTION, owner: { part: "jump" } },
-];
+		([key, option]) => [{ part: "header", key: key as keyof RuleHeader }, option] as const,
+	),
+	[{ part: "match" }, MATCH_OPTION],
+	[{ part: "jump" }, JUMP_OPTION],
+]);
+
+const OF_TARGET: Offer<SpecOwner> = {
+	set: new OptionSet(Object.values(TARGET_OPTIONS)),
+	ownerOf: () => ({ part: "target" }),
+};
 
 export interface SpecContext {
 	readonly family: Family;
@@ -68,7 +80,7 @@ export class RuleSpecReader {
 	#foreignModule = false;
 	/** Problems that were there before this rule. */
 	readonly #before: number;
-	#candidates: readonly Owned<SpecOwner>[] = BASE;
+	#offers: readonly Offer<SpecOwner>[] = [BASE];
 
 	constructor(context: SpecContext) {
 		this.#context = context;
@@ -79,12 +91,8 @@ export class RuleSpecReader {
 	readonly seen: Given[] = [];
 
 	/** The same array until a match or the target is loaded. */
-	candidates(): readonly Owned<SpecOwner>[] {
-		return this.#candidates;
-	}
-
-	#offer(options: readonly OptionSpec[], owner: SpecOwner): void {
-		this.#candidates = [...options.map((option) => ({ option, owner })), ...this.#candidates];
+	offers(): readonly Offer<SpecOwner>[] {
+		return this.#offers;
 	}
 
 	accept(given: Given, owner: SpecOwner): void {
@@ -121,9 +129,9 @@ export class RuleSpecReader {
 		const module = portModuleOf(protocolNumber(protocol.value.text));
 		if (module === undefined || this.#loaded.some((loaded) => loaded.module.name === module)) return false;
 		const found = modulesOf(this.#context.family).find((one) => one.name === module);
-		const has = found?.syntax
-			.options(module)
-			.some(({ long }) => long.some((option) => `--${option}`.startsWith(name)));
+		const has = found?.options.options.some(({ long }) =>
+			long.some((option) => `--${option}`.startsWith(name)),
+		);
 		if (found === undefined || has !== true) return false;
 		this.#load(found, protocol.value);
 		return true;
@@ -139,10 +147,7 @@ export class RuleSpecReader {
 			return true;
 		}
 		const long = name.replace(/^--/, "");
-		const homes = modulesOf(family).filter(({ name: module, syntax }) =>
-			syntax.options(module).some((option) => option.long.includes(long)),
-		);
-		const [home] = homes;
+		const home = modulesOf(family).find(({ options }) => options.long(long) !== undefined);
 		if (home !== undefined) {
 			const where = isPortModule(home.name) ? "-p tcp (or udp, sctp, dccp, udplite)" : `-m ${home.name}`;
 			problems.add("RULE_UNKNOWN_OPTION", `unknown option "${name}"`, at.position, `${where} goes before it`);
@@ -165,7 +170,7 @@ export class RuleSpecReader {
 	#load(module: MatchModule, at: Word): void {
 		const loaded: LoadedMatch = { part: "loaded", module, at, given: [] };
 		this.#loaded.push(loaded);
-		this.#offer(module.syntax.options(module.name), loaded);
+		this.#offers = [{ set: module.options, ownerOf: () => loaded }, ...this.#offers];
 	}
 
 	#loadMatch(word: Word): void {
@@ -201,7 +206,7 @@ export class RuleSpecReader {
 		this.#target = word;
 		this.#targetKnown = word.text === TARGET_NAME;
 		if (this.#targetKnown) {
-			this.#offer(Object.values(TARGET_OPTIONS), { part: "target" });
+			this.#offers = [OF_TARGET, ...this.#offers];
 			return;
 		}
 		this.#foreignModule = true;
