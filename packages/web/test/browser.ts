@@ -47,6 +47,8 @@ export class TestBrowser implements AsyncDisposable {
 			viewport: { width: 1280, height: 800 },
 			timezoneId: "UTC",
 			locale: "en-GB",
+			// A pulse that goes on for ever is work for nothing.
+			reducedMotion: "reduce",
 			...options.context,
 		});
 		const page = await context.newPage();
