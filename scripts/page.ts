@@ -1,10 +1,10 @@
 /**
- * Builds the page that the agent serves (packages/web) into a folder: one document, one script, one style sheet, an icon,
- * and each of them compressed. Names of script and style sheet tell their content, so that browsers may keep them.
+ * Builds the page that the agent serves (packages/web) into a folder: one document, one script, one style sheet, an icon.
+ * Names of script and style sheet tell their content, so that no browser mixes those of two releases.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { constants, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const SOURCE = "packages/web/src";
@@ -40,10 +40,8 @@ export async function buildPage(root: string, folder: string): Promise<ReadonlyM
 	mkdirSync(folder, { recursive: true });
 	const sizes = new Map<string, number>();
 	for (const [name, bytes] of contents) {
-		const compressed = gzipSync(bytes, { level: constants.Z_BEST_COMPRESSION });
 		writeFileSync(`${folder}/${name}`, bytes);
-		writeFileSync(`${folder}/${name}.gz`, compressed);
-		sizes.set(name, compressed.length);
+		sizes.set(name, gzipSync(bytes).length);
 	}
 	return sizes;
 }

@@ -43,22 +43,34 @@ export class TestBrowser implements AsyncDisposable {
 		const agent = new StandIn(this.folder, status);
 		options.prepare?.(agent);
 		await agent.start();
+		const shown = await this.open(`${agent.url}${options.hash ?? ""}`, status.time, options.context);
+		return new Visit(agent, shown);
+	}
+
+	/** A page at this address, a minute after `time`, as soon as it shows anything. */
+	async open(url: string, time: string, options: BrowserContextOptions = {}): Promise<ShownPage> {
 		const context = await this.#browser.newContext({
 			viewport: { width: 1280, height: 800 },
 			timezoneId: "UTC",
 			locale: "en-GB",
 			// A pulse that goes on for ever is work for nothing.
 			reducedMotion: "reduce",
-			...options.context,
+			...options,
 		});
 		const page = await context.newPage();
 		page.setDefaultTimeout(10_000);
-		const visit = new Visit(agent, page);
-		await page.clock.setFixedTime(new Date(Date.parse(status.time) + 60_000));
+		const shown: ShownPage = { page, complaints: [], origins: new Set() };
+		page.on("pageerror", ({ message }) => shown.complaints.push(message));
+		page.on("console", (message) => {
+			// The browser tells of each answer that is not 200; the page itself writes nothing.
+			if (!message.text().startsWith("Failed to load resource")) shown.complaints.push(message.text());
+		});
+		page.on("request", (request) => shown.origins.add(new URL(request.url()).origin));
+		await page.clock.setFixedTime(new Date(Date.parse(time) + 60_000));
 		await page.addInitScript(hurry, HURRY);
-		await page.goto(agent.url + (options.hash ?? ""));
+		await page.goto(url);
 		await page.locator(".glance, .notice").first().waitFor();
-		return visit;
+		return shown;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -84,24 +96,27 @@ export interface VisitOptions {
 	readonly prepare?: (agent: StandIn) => void;
 }
 
-/** One page, its agent, and what the browser complained of. */
-export class Visit implements AsyncDisposable {
-	readonly agent: StandIn;
+/** A page, and what the browser complained of. */
+export interface ShownPage {
 	readonly page: Page;
 	/** Errors of scripts, and violations of the policy. */
-	readonly complaints: string[] = [];
+	readonly complaints: string[];
 	/** Where the page sent requests to. */
-	readonly origins = new Set<string>();
+	readonly origins: Set<string>;
+}
 
-	constructor(agent: StandIn, page: Page) {
+/** A page and the agent that it shows. */
+export class Visit implements AsyncDisposable, ShownPage {
+	readonly agent: StandIn;
+	readonly page: Page;
+	readonly complaints: string[];
+	readonly origins: Set<string>;
+
+	constructor(agent: StandIn, { page, complaints, origins }: ShownPage) {
 		this.agent = agent;
 		this.page = page;
-		page.on("pageerror", ({ message }) => this.complaints.push(message));
-		page.on("console", (message) => {
-			// The browser tells of each answer that is not 200; the page itself writes nothing.
-			if (!message.text().startsWith("Failed to load resource")) this.complaints.push(message.text());
-		});
-		page.on("request", (request) => this.origins.add(new URL(request.url()).origin));
+		this.complaints = complaints;
+		this.origins = origins;
 	}
 
 	/** Until the page has asked so many times more, and shows the last answer. */

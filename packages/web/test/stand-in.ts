@@ -100,8 +100,7 @@ export class StandIn {
 			answer.writeHead(404).end();
 			return;
 		}
-		answer.writeHead(200, { "Content-Type": type, "Content-Encoding": "gzip" });
-		answer.end(readFileSync(`${this.#folder}/${name}.gz`));
+		answer.writeHead(200, { "Content-Type": type }).end(readFileSync(`${this.#folder}/${name}`));
 	}
 
 	#api(request: IncomingMessage, path: string, search: string, answer: ServerResponse): void {
