@@ -43,9 +43,16 @@ const COMMANDS: Readonly<Record<string, string>> = {
 const UNSET = ["NODE_EXTRA_CA_CERTS", "NODE_OPTIONS"];
 
 /**
+ * A fifth of what a command takes went into optimising code, in threads beside it that rarely end before it does.
+ * Without them a function is optimised when it is due, by the thread that needs it. Of V8's flags this is one of the few
+ * under which it still takes a cache that was made without (and Node's own).
+ */
+const FLAG = "--no-concurrent-recompilation";
+
+/**
  * What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. V8 takes
- * a cache under the flags alone that it was made with, and that goes for Node's own modules, too: hence no flag on the
- * first line, and none while a part is loaded.
+ * a cache under the flags alone that it was made with (FLAG is none of them), and that goes for Node's own modules, too:
+ * hence no other flag on the first line, and none while a part is loaded.
  */
 const LOADER = `"use strict";
 const { readFileSync } = require("node:fs");
@@ -100,9 +107,9 @@ await buildPage(root, `${out}dist.new/web`);
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
-const throughEnv = `#!/usr/bin/env -S ${UNSET.map((name) => `-u ${name}`).join(" ")} ${runtime}`;
+const throughEnv = `#!/usr/bin/env -S ${UNSET.map((name) => `-u ${name}`).join(" ")} ${runtime} ${FLAG}`;
 // Kernels before 5.1 read no more than this of a first line.
-const firstLine = throughEnv.length < 128 ? throughEnv : `#!${runtime}`;
+const firstLine = throughEnv.length < 128 ? throughEnv : `#!${runtime} ${FLAG}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
