@@ -102,6 +102,15 @@ export class DirectorHost implements Disposable {
 	}
 }
 
+/** The service of real server `n` as a program: it says its number, and says it again whenever it is asked. */
+function tcpServer(n: number): string {
+	return `require("net").createServer((peer) => {
+		peer.on("error", () => {});
+		peer.write("${n}\\n");
+		peer.on("data", () => peer.write("${n}\\n"));
+	}).listen(${HTTP}, "::", 4096);`;
+}
+
 /** How reals take part, by their number; absent: not configured. */
 export type Parts = Readonly<Record<number, Partial<Pick<Real, "weight" | "state">>>>;
 
@@ -109,6 +118,8 @@ export interface WorldOptions {
 	/** Default: tc, where nobody has to complete checksums. */
 	readonly hook?: "tc" | "xdp-generic";
 	readonly echo?: EchoMode;
+	/** Each service in a process of its own: for more connections than one process may have files open. */
+	readonly apart?: boolean;
 }
 
 export class World implements AsyncDisposable {
@@ -119,7 +130,7 @@ export class World implements AsyncDisposable {
 	readonly #settings: DirectorSettings;
 	readonly #stack = new AsyncDisposableStack();
 
-	constructor(reals: readonly number[], { hook = "tc", echo = "server" }: WorldOptions = {}) {
+	constructor(reals: readonly number[], { hook = "tc", echo = "server", apart = false }: WorldOptions = {}) {
 		this.#echo = echo;
 		this.#settings = { ...SETTINGS, hook, openChecksums: hook === "tc" ? "refuse" : "accept" };
 		run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
@@ -128,14 +139,16 @@ export class World implements AsyncDisposable {
 		this.reals = new Map(
 			reals.map((n) => {
 				const server = this.#stack.use(new RealServer(n));
-				server.listen(
-					createServer((peer) => {
-						peer.on("error", () => {});
-						peer.write(`${n}\n`);
-						peer.on("data", () => peer.write(`${n}\n`));
-					}),
-					HTTP,
-				);
+				if (apart) server.netns.spawn(process.execPath, "-e", tcpServer(n));
+				else
+					server.listen(
+						createServer((peer) => {
+							peer.on("error", () => {});
+							peer.write(`${n}\n`);
+							peer.on("data", () => peer.write(`${n}\n`));
+						}),
+						HTTP,
+					);
 				return [n, server];
 			}),
 		);
