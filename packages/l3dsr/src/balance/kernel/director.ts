@@ -4,6 +4,7 @@
  */
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
+import { L3dsrError } from "../../errors.ts";
 import type { DirectorSettings, IsHealthy } from "../../model/director.ts";
 import type { DirectorPlan } from "../../model/director-plan.ts";
 import type { Fleet } from "../../model/fleet.ts";
@@ -55,20 +56,46 @@ export class Director implements Disposable {
 	/** What was applied last, for changes that are of health alone. */
 	#last: Applied | undefined;
 
-	private constructor(attachments: readonly Attachment[], tables: SharedTables | undefined) {
+	/** Why the tables of what runs cannot be read: another version made them. It can be taken away all the same. */
+	#foreign: L3dsrError | undefined;
+
+	private constructor(attachments: readonly Attachment[]) {
 		this.#attachments = attachments;
-		this.#tables = tables;
 	}
 
-	/** Takes over what runs in this namespace, which may be nothing. Throws KERNEL_*, DATAPATH_FOREIGN. */
+	/**
+	 * Takes over what runs in this namespace, which may be nothing. What another version made has no services here; `plan`
+	 * and `apply` throw DATAPATH_FOREIGN for it, and `detach` takes it away. Throws KERNEL_*.
+	 */
 	static open(): Director {
-		const attachments = findAttachments();
+		const director = new Director(findAttachments());
 		try {
-			return new Director(attachments, newestTables(attachments));
+			director.#readTables();
+			return director;
 		} catch (error) {
-			for (const attachment of attachments) attachment[Symbol.dispose]();
+			director[Symbol.dispose]();
 			throw error;
 		}
+	}
+
+	/** Those of the programs that are attached; what was known before stays where no program is. */
+	#readTables(): void {
+		try {
+			this.#foreign = undefined;
+			const tables = newestTables(this.#attachments);
+			if (tables === undefined) return;
+			this.#tables?.[Symbol.dispose]();
+			this.#tables = tables;
+		} catch (error) {
+			if (!(error instanceof L3dsrError) || error.code !== "DATAPATH_FOREIGN") throw error;
+			this.#foreign = error;
+			this.#tables?.[Symbol.dispose]();
+			this.#tables = undefined;
+		}
+	}
+
+	#requireOwn(): void {
+		if (this.#foreign !== undefined) throw this.#foreign;
 	}
 
 	/** Whether a program is attached. */
@@ -90,6 +117,7 @@ export class Director implements Disposable {
 	 */
 	plan(wish: BalanceWish, settings: DirectorSettings): DirectorPlan {
 		this.#findAgain();
+		this.#requireOwn();
 		this.useDrains(wish);
 		const input = this.#input(wish, settings, { asks: false });
 		const [tables, attachments, rings] = [this.#tables, this.#attachments, this.#rings];
@@ -183,6 +211,7 @@ export class Director implements Disposable {
 	#applyAll(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
 		this.#last = undefined;
 		this.#findAgain();
+		this.#requireOwn();
 		const input = this.#input(wish, settings, { asks: true });
 		const { plan, hops } = input;
 		this.#settings = settings;
@@ -307,10 +336,7 @@ export class Director implements Disposable {
 		const before = this.#attachments;
 		this.#attachments = findAttachments();
 		for (const attachment of before) attachment[Symbol.dispose]();
-		const tables = newestTables(this.#attachments);
-		if (tables === undefined) return;
-		this.#tables?.[Symbol.dispose]();
-		this.#tables = tables;
+		this.#readTables();
 	}
 
 	/** Whether the programs that this process knows are those that run. */

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, waitFor } from "../../../../../test/support/netns.ts";
+import { findAttachments, mapsOf } from "../../../src/balance/kernel/attachments.ts";
+import { HEADER, MAP } from "../../../src/balance/tables/layout.ts";
 import { l3dsr } from "../run-command.ts";
 import { CONFIG, FLEET, Stage } from "./stage.ts";
 
@@ -104,6 +106,33 @@ test("status without a configuration shows what runs, by addresses", async () =>
 	const { stdout } = await l3dsr("status");
 	assert.match(stdout, /^192\.0\.2\.10 tcp\/80: DSCP 7, 3 of 3 real servers take new flows$/m);
 	assert.match(stdout, /^ {2}10\.1\.0\.1 +10\.1\.0\.1 +up/m);
+	await l3dsr("down");
+});
+
+test("a director that another version has attached is refused by up, and taken away by down", async () => {
+	using stage = new Stage();
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
+	for (const attachment of findAttachments()) {
+		using _attachment = attachment;
+		for (const map of mapsOf(attachment)) {
+			using _map = map;
+			if (map.info.name !== MAP.vips) continue;
+			using memory = map.mapMemory({ writable: true });
+			memory.bytes[HEADER.offsetOf("schema")] = 99;
+		}
+	}
+	const refused = await stage.l3dsr("up");
+	assert.equal(refused.exitCode, 1);
+	assert.match(
+		refused.stderr,
+		/^error\[DATAPATH_FOREIGN\]: read the tables of l3dsr_director at [^\n]+\nhint: another version of l3dsr attached it: run l3dsr down, then l3dsr up/,
+	);
+	assert.match(
+		(await stage.l3dsr("status")).stdout,
+		/^l3dsr up will refuse to read the tables of l3dsr_director/m,
+	);
+	assert.match((await l3dsr("down")).stdout, /^director: detach from dir0 \(xdp\)\n/);
+	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	await l3dsr("down");
 });
 
