@@ -22,7 +22,7 @@ function settings(key: string): string[] {
 test("the units are what systemd takes, in every line", () => {
 	const units = join(folder, "units");
 	mkdirSync(units);
-	for (const name of ["l3dsr.service", "l3dsr@blue.service"]) {
+	for (const name of ["l3dsr.service", "l3dsr-agent.service", "l3dsr@blue.service"]) {
 		const unit = readFileSync(join(ROOT, "systemd", name.replace("@blue", "@")), "utf8");
 		// The packages put the command there; here it is elsewhere, and the manual pages are not installed.
 		const here = unit.replaceAll("/usr/sbin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
@@ -73,20 +73,22 @@ test("it is there before servers that wait for no more than network.target, with
 	assert(settings("After").some((value) => value.split(" ").includes("nftables.service")));
 });
 
-test("the unit is hardened: systemd rates what it could still do as OK or better", (context) => {
-	const { error, stdout, stderr } = spawnSync(
-		"systemd-analyze",
-		["security", "--offline=yes", "--threshold=30", join(ROOT, "systemd/l3dsr.service")],
-		{ encoding: "utf8" },
-	);
-	assert.equal(error, undefined);
-	if (/unrecognized option/.test(stderr)) {
-		context.skip("systemd-analyze security --offline is not there (systemd 250)");
-		return;
-	}
-	const exposure = Number(/Overall exposure level for l3dsr\.service: ([0-9.]+)/.exec(stdout)?.[1]);
-	assert(exposure <= 3, stdout);
-});
+for (const name of ["l3dsr.service", "l3dsr-agent.service"]) {
+	test(`${name} is hardened: systemd rates what it could still do as OK or better`, (context) => {
+		const { error, stdout, stderr } = spawnSync(
+			"systemd-analyze",
+			["security", "--offline=yes", "--threshold=30", join(ROOT, "systemd", name)],
+			{ encoding: "utf8" },
+		);
+		assert.equal(error, undefined);
+		if (/unrecognized option/.test(stderr)) {
+			context.skip("systemd-analyze security --offline is not there (systemd 250)");
+			return;
+		}
+		const exposure = Number(/Overall exposure level for \S+: ([0-9.]+)/.exec(stdout)?.[1]);
+		assert(exposure <= 3, stdout);
+	});
+}
 
 test("with the capabilities that the unit leaves it, up and down work on both datapaths", () => {
 	const [capabilities = ""] = settings("CapabilityBoundingSet");
