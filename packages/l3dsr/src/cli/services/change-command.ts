@@ -3,7 +3,7 @@
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
-import { servicePlaces } from "../../inspect/status/status.ts";
+import { servicePlaces } from "../../inspect/status/service-places.ts";
 import type { DatapathChoice, DatapathSettings } from "../../model/configuration.ts";
 import type { HostState, Step } from "../../plan/host-state.ts";
 import { absentTexts, type ConfiguredHost, describeEverywhere } from "../../reconcile/configured-host.ts";

@@ -3,19 +3,14 @@ import type { Configuration, DatapathChoice } from "../../model/configuration.ts
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { driftOf } from "../../plan/drift.ts";
-import {
-	absentTexts,
-	type ConfiguredHost,
-	describeEverywhere,
-	silencingText,
-} from "../../reconcile/configured-host.ts";
+import { absentTexts, type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
-import type { Assignment } from "../../rewrite/assign.ts";
 import type { DatapathName, HookName, ObservedRule } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
-import { describeReason, refusalOf } from "../../rewrite/reason.ts";
+import { refusalOf } from "../../rewrite/reason.ts";
 import type { DirectorRecord } from "./director-record.ts";
+import { servicePlaces } from "./service-places.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
 
 export interface StatusRecord {
@@ -79,26 +74,4 @@ function hooksOf(rules: readonly ObservedRule[]): StatusRecord["datapath"]["hook
 		return hook === undefined || name === undefined ? [] : [{ hook, interface: name }];
 	});
 	return [...new Map(found.map((one) => [`${one.hook} ${one.interface}`, one])).values()];
-}
-
-/** Where the rules of services run, and why. */
-export function servicePlaces(
-	choice: DatapathChoice,
-	{ rules }: Assignment,
-	{ everywhere }: Pick<ConfiguredHost, "everywhere">,
-): { readonly running: readonly DatapathName[]; readonly why: string } {
-	const ofServices = rules.filter(({ entry }) => signatureOf(entry.rule) !== undefined);
-	const reasons = ofServices
-		// Of a choice, only why not.
-		.filter(({ datapath }) => datapath !== choice)
-		.map(({ reason }) =>
-			reason.kind === "every-interface" && everywhere !== undefined
-				? describeEverywhere(everywhere)
-				: describeReason(reason),
-		);
-	const chosen = choice === "auto" ? "auto" : "as configured";
-	return {
-		running: [...new Set(ofServices.map(({ datapath }) => datapath))].sort(),
-		why: [chosen, [...new Set(reasons)].join("; ")].filter((part) => part !== "").join(": "),
-	};
 }
