@@ -8,6 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -108,8 +109,11 @@ rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
 const throughEnv = `#!/usr/bin/env -S ${UNSET.map((name) => `-u ${name}`).join(" ")} ${runtime} ${FLAG}`;
-// Kernels before 5.1 read no more than this of a first line.
-const firstLine = throughEnv.length < 128 ? throughEnv : `#!${runtime} ${FLAG}`;
+// So much of a first line is read by kernels before 5.1, on which packages run too, and by those that came later.
+const [major = 0, minor = 0] = release().split(".").map(Number);
+const isNewer = major > 5 || (major === 5 && minor >= 1);
+const longest = options.runtime === undefined && isNewer ? 256 : 128;
+const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime} ${FLAG}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");
