@@ -89,12 +89,11 @@ describe("the man pages", () => {
 		for (const { path, name } of pages()) {
 			// A page of several names is one text.
 			if (name === "l3dsr-errors" || host.attempt(`[ -L ${path} ]`).status === 0) continue;
-			const command =
-				name === "l3dsr.yaml" || name === "fleet.yaml"
-					? "l3dsr"
-					: name === "dsr.conf"
-						? "dsrctl"
-						: name.replace(/-(probe|trace|watch|export|import)$/, " $1");
+			const command = ["l3dsr.yaml", "fleet.yaml", "l3dsr-capabilities"].includes(name)
+				? "l3dsr"
+				: name === "dsr.conf"
+					? "dsrctl"
+					: name.replace(/-(probe|trace|watch|export|import)$/, " $1");
 			const text = host.run(`mandoc -Tascii ${path} | col -bx`);
 			assert.match(text, new RegExp(`^ {11}(# .*\\b| +)${command} `, "m"), path);
 		}
