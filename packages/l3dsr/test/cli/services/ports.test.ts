@@ -1,5 +1,5 @@
 /**
- * Services with ports, and real servers on these or on other ports than clients send to: client ── router and director ── this host. The link to the client
+ * Services with ports, and real servers on these or on other ports than clients send to, a real nginx among them: client ── router and director ── this host. The link to the client
  * is narrower than the others, so that the router answers large segments with "fragmentation needed", for the VIP.
  */
 import assert from "node:assert/strict";
@@ -19,8 +19,8 @@ enterNetns();
 const PEER = fileURLToPath(new URL("ports-peer.ts", import.meta.url));
 /** Those with set-port, and those without. */
 const VIPS = [
-	{ vip: "192.0.2.10", dscp: 7, ports: { tcp: 8080, udp: 5353, nobody: 5454 } },
-	{ vip: "2001:db8::10", dscp: 7, ports: { tcp: 8080, udp: 5353, nobody: 5454 } },
+	{ vip: "192.0.2.10", dscp: 7, ports: { tcp: 8080, nginx: 8081, udp: 5353, nobody: 5454 } },
+	{ vip: "2001:db8::10", dscp: 7, ports: { tcp: 8080, nginx: 8081, udp: 5353, nobody: 5454 } },
 	{ vip: "192.0.2.11", dscp: 8 },
 	{ vip: "2001:db8::11", dscp: 8 },
 ];
@@ -84,6 +84,7 @@ function services(more: string): string {
 		(
 			[
 				["tcp", 80, ports?.tcp],
+				["tcp", 81, ports?.nginx],
 				["udp", 53, ports?.udp],
 				["udp", 54, ports?.nobody],
 			] as const
@@ -99,6 +100,58 @@ async function succeed(...argv: string[]): Promise<string> {
 	const { exitCode, stdout, stderr } = await l3dsr(...argv);
 	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
 	return stdout;
+}
+
+/** A real nginx on the ports that packets are sent on to; gives what ends it. */
+async function startNginx(): Promise<() => Promise<void>> {
+	const listen = VIPS.map(({ vip, ports }) => {
+		const address = vip.includes(":") ? `[${vip}]` : vip;
+		return `listen ${address}:${ports?.nginx ?? 81};`;
+	});
+	const file = join(folder, "nginx.conf");
+	writeFileSync(join(folder, "page"), "n".repeat(BYTES));
+	writeFileSync(
+		file,
+		`daemon off; master_process off; pid ${folder}/nginx.pid; error_log stderr;
+		events {}
+		http {
+			access_log off;
+			client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/fastcgi;
+			uwsgi_temp_path ${folder}/uwsgi; scgi_temp_path ${folder}/scgi;
+			server { ${listen.join(" ")} root ${folder}; }
+		}`,
+	);
+	const nginx = spawn("nginx", ["-c", file, "-e", "stderr"], { stdio: ["ignore", "ignore", "pipe"] });
+	let said = "";
+	nginx.stderr.setEncoding("utf8").on("data", (text: string) => {
+		said += text;
+	});
+	const listening = () => run("ss", "-Hltn", "sport = :8081").trim().split("\n").length === 2;
+	await waitFor("nginx", () => {
+		if (nginx.exitCode !== null) throw new Error(`nginx ended: ${said}`);
+		return listening();
+	});
+	return async () => {
+		nginx.kill("SIGKILL");
+		await once(nginx, "close");
+	};
+}
+
+/** Bytes of the page that a client gets from a VIP, by curl. */
+function fetched(vip: string): number {
+	const host = vip.includes(":") ? `[${vip}]` : vip;
+	const command = [
+		"curl",
+		"-sS",
+		"--globoff",
+		"--max-time",
+		"5",
+		"-o",
+		"/dev/null",
+		"-w",
+		"%{size_download}",
+	];
+	return Number(client.run(...(command as [string, ...string[]]), `http://${host}:81/page`));
 }
 
 async function ask(): Promise<unknown> {
@@ -145,6 +198,12 @@ for (const settings of [
 				said += text;
 			});
 			await waitFor("server", () => said.includes("serving"), 20_000);
+			const stopNginx = await startNginx();
+			try {
+				for (const { vip } of VIPS) assert.equal(fetched(vip), BYTES, vip);
+			} finally {
+				await stopNginx();
+			}
 			// What the router has told before is forgotten.
 			ip("route flush cache");
 			assert.deepEqual(await ask(), ALL_ANSWERED);
