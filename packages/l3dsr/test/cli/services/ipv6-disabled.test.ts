@@ -54,8 +54,8 @@ services:
 		const plan = await succeed("up", "-n", "-c", config);
 		assert(plan.endsWith(STOPPED), plan);
 		assert.doesNotMatch(plan, /2001:db8::10\/128|ip6tables/);
-		assert.equal(await succeed("up", "-c", config), plan);
-		assert.equal(await succeed("up", "-c", config), `nothing to do: 1 service is up\n${STOPPED}`);
+		assert.equal(await succeed("up", "-c", config), `${plan}done: 1 service is up, on ${datapath}\n`);
+		assert.equal(await succeed("up", "-c", config), `${STOPPED}nothing to do: 1 service is up\n`);
 		const { stopped } = JSON.parse(await succeed("up", "--json", "-c", config));
 		assert.deepEqual(stopped, [
 			{ service: "web6", vip: "2001:db8::10", reason: "IPv6 is disabled on this host" },
@@ -109,7 +109,7 @@ services:
 test("IPv6 disabled on lo alone is enough; disabled on another interface alone is another matter", async () => {
 	writeFileSync(config, 'datapath: nft\nservices: [{ vip: "2001:db8::10", name: web6, dscp: 7 }]\n');
 	run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1");
-	assert.equal(await succeed("up", "-c", config), `nothing to do: 0 services are up\n${STOPPED}`);
+	assert.equal(await succeed("up", "-c", config), `${STOPPED}nothing to do: no service is up\n`);
 	run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=0", "net.ipv6.conf.eth0.disable_ipv6=1");
 	assert.match(
 		await succeed("up", "-c", config),
