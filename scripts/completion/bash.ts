@@ -69,6 +69,8 @@ function reply(value: Value): string {
 			return compgen('-W "$(ls /sys/class/net 2>/dev/null)"');
 		case "netns":
 			return compgen('-W "$(ls /run/netns 2>/dev/null)"');
+		case "lab":
+			return compgen(`-W "$(ls /run/netns 2>/dev/null | sed -n 's/-director$//p')"`);
 		case "free":
 			return ":";
 	}

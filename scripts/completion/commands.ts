@@ -5,6 +5,7 @@ import { DSCP_CLASSES, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { Command } from "commander";
 import type { CliContext } from "../../packages/l3dsr/src/cli/context.ts";
 import { ACTIONS, OPTIONS } from "../../packages/l3dsr/src/cli/dsrctl/arguments.ts";
+import { FORMAT_NAMES } from "../../packages/l3dsr/src/cli/export/formats.ts";
 import { SUBCOMMANDS } from "../../packages/l3dsr/src/cli/l3dsr.ts";
 import { CHAINS } from "../../packages/l3dsr/src/model/rule.ts";
 import {
@@ -22,7 +23,7 @@ import { TARGET_NAME, TARGET_OPTIONS } from "../../packages/l3dsr/src/syntax/ipt
 /** What may stand in a place: one of some words, or a name that the shell can look up, or what nobody can guess. */
 export type Value =
 	| { readonly kind: "words"; readonly words: readonly string[] }
-	| { readonly kind: "file" | "directory" | "interface" | "netns" | "free" };
+	| { readonly kind: "file" | "directory" | "interface" | "netns" | "lab" | "free" };
 
 export interface CompletedOption {
 	/** With dashes: `-t`, `--table`. */
@@ -188,6 +189,7 @@ function fromTable(option: OptionSpec, family: "ipv4" | "ipv6"): CompletedOption
 function valueByName(name: string, option?: string): Value {
 	if (option === "--dscp-class") return words(Object.keys(DSCP_CLASSES));
 	if (option === "--netns") return { kind: "netns" };
+	if (option === "--down") return { kind: "lab" };
 	if (option === "--interface") return { kind: "interface" };
 	if (/^\[?chain/.test(name)) return CHAIN_NAMES;
 	switch (name) {
@@ -195,6 +197,8 @@ function valueByName(name: string, option?: string): Value {
 		case "filename":
 		case "path":
 			return { kind: "file" };
+		case "format":
+			return words(FORMAT_NAMES);
 		case "dir":
 			return { kind: "directory" };
 		case "name[+]":

@@ -47,6 +47,8 @@ function offer(value: Value): string {
 			return " -a '(__fish_print_interfaces)'";
 		case "netns":
 			return " -a '(command ls /run/netns 2>/dev/null)'";
+		case "lab":
+			return ` -a "(command ls /run/netns 2>/dev/null | string replace -rf -- '-director$' '')"`;
 		case "free":
 			return "";
 	}

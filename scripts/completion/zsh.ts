@@ -66,6 +66,8 @@ function action(value: Value): string {
 			return "_net_interfaces";
 		case "netns":
 			return "_files -W /run/netns";
+		case "lab":
+			return '{compadd -- $(ls /run/netns 2>/dev/null | sed -n "s/-director$//p")}';
 		case "free":
 			return " ";
 	}

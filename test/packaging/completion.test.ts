@@ -31,6 +31,18 @@ describe("bash completion", () => {
 		assert.deepEqual(offered("l3dsr", "up", "--dry"), ["--dry-run"]);
 	});
 
+	it("offers the formats of export and the labs that lab --down can take down", () => {
+		assert.deepEqual(offered("l3dsr", "export", "nets"), ["netscaler"]);
+		assert.ok(offered("l3dsr", "import", "").every((word) => !word.startsWith("-")));
+		const names = ["l3lab-completion-client", "l3lab-completion-director"];
+		for (const name of names) spawnSync("ip", ["netns", "add", name]);
+		try {
+			assert.deepEqual(offered("l3dsr", "lab", "--down", "l3lab-comp"), ["l3lab-completion"]);
+		} finally {
+			for (const name of names) spawnSync("ip", ["netns", "delete", name]);
+		}
+	});
+
 	it("offers dsrctl's actions", () => {
 		assert.deepEqual(offered("dsrctl", "-v", "sta"), ["start", "status"]);
 	});

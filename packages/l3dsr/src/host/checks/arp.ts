@@ -6,6 +6,13 @@ import { type Address, prefixContains, prefixOf, sameAddress } from "@l3dsr/pack
 import type { InterfaceFacts } from "../facts.ts";
 import { type Check, type CheckFinding, titleOf } from "./check.ts";
 
+/** Of its family. */
+function isOnlyAddress(vip: Address, { addresses }: InterfaceFacts): boolean {
+	return !addresses.some(
+		({ address, scope }) => scope === "global" && address.family === vip.family && !sameAddress(address, vip),
+	);
+}
+
 export const checkArp: Check = ({ configuration, facts, guard }) =>
 	configuration.services.flatMap((service): CheckFinding[] => {
 		const { vip } = service;
@@ -29,7 +36,9 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 					check: "arp",
 					severity: "warning",
 					message: `${titleOf(service)} is an address of ${holder.name} too, and this host answers ${vip.family === "ipv4" ? "ARP" : "neighbour discovery"} for it there`,
-					remedy: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director, or the VRRP master`,
+					remedy: isOnlyAddress(vip, holder)
+						? `give the service an address of its own: ${vip.text} is the only one that this host has on ${holder.name}, and without it you may lose your connection to it`
+						: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director or the VRRP master, or you are connected to this address`,
 				},
 			];
 		}
