@@ -19,6 +19,7 @@ import {
 import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES } from "./socket-address.ts";
 
 const AF_UNIX = 1;
+const SHUT_RDWR = 2;
 const SO_REUSEADDR = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
@@ -29,6 +30,7 @@ const listen = libcFunction<[fd: number, backlog: number]>("int listen(int fd, i
 const connect = libcFunction<[fd: number, address: Uint8Array, length: number]>(
 	"int connect(int fd, const void *address, unsigned int length)",
 );
+const shutdown = libcFunction<[fd: number, how: number]>("int shutdown(int fd, int how)");
 const getsockname = libcFunction<[fd: number, address: Uint8Array, length: Uint8Array]>(
 	"int getsockname(int fd, void *address, void *length)",
 );
@@ -114,6 +116,8 @@ export class ListeningSocket implements Disposable {
 
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
+		// A process that was given it and is still about to end would keep the port taken.
+		shutdown(this.#fd, SHUT_RDWR);
 		closeSync(this.#fd);
 		this.#fd = -1;
 		if (this.#path === undefined) return;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
@@ -46,6 +46,16 @@ test("a Unix socket has its permissions from the beginning, and its file goes wi
 	const other = ListeningSocket.unix(join(folder, "b.sock"), { mode: 0o600 });
 	other[Symbol.dispose]();
 	assert.equal(existsSync(join(folder, "b.sock")), false);
+});
+
+test("a port is free again at once, also when a process that was given the socket still has it", () => {
+	const first = ListeningSocket.tcp(Uint8Array.of(127, 0, 0, 1), 0);
+	const { port } = first;
+	const holder = spawn("sleep", ["60"], { stdio: ["ignore", "ignore", "ignore", first.fd] });
+	first[Symbol.dispose]();
+	using _second = ListeningSocket.tcp(Uint8Array.of(127, 0, 0, 1), port);
+	assert.equal(holder.exitCode, null);
+	holder.kill("SIGKILL");
 });
 
 test("takes the place of a socket whose process has ended, and of nothing else", () => {
