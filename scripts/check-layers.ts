@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 		"inspect",
 	],
 	probe: ["model", "vip-path"],
-	serve: ["model", "host"],
+	serve: ["model", "plan", "host", "inspect", "agent"],
 	lab: ["model", "syntax", "plan", "rewrite", "host"],
 	cli: [
 		"model",

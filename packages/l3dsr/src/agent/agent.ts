@@ -3,6 +3,7 @@
  * be killed at any moment.
  */
 import { L3dsrError } from "../errors.ts";
+import { observedDirector } from "../inspect/status/observed-director.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
@@ -16,6 +17,7 @@ import type { AgentRecord } from "./record.ts";
 import { RecordLog } from "./record-log.ts";
 import { begun, ended, heard, newSchedule, nextRunAt, type Schedule } from "./schedule.ts";
 import type { AgentState, AgentView, Condition, RunSummary } from "./state.ts";
+import type { Wish } from "./wish.ts";
 
 export interface AgentOptions {
 	readonly host: AgentHost;
@@ -181,6 +183,10 @@ export class Agent implements AgentState {
 		return this.#keeper.isContended ? "contended" : "right";
 	}
 
+	wish(): Wish | undefined {
+		return this.#keeper.inForce?.wish;
+	}
+
 	plan(): Plan<ConfiguredHost> | undefined {
 		return this.#keeper.verified;
 	}
@@ -204,7 +210,7 @@ export class Agent implements AgentState {
 		}
 		const datapath = await host.openDatapath(wish.settings);
 		const plan = await planHost(host, datapath, this.#keeper.targetOf(wish));
-		return statusOf(plan, wish, wish.settings.datapath);
+		return statusOf(plan, wish, wish.settings.datapath, await observedDirector(plan));
 	}
 
 	records(after?: number): readonly AgentRecord[] {

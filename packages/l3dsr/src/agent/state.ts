@@ -7,6 +7,7 @@ import type { StatusRecord } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
 import type { Plan } from "../reconcile/target.ts";
 import type { AgentRecord, CauseKind, Trigger } from "./record.ts";
+import type { Wish } from "./wish.ts";
 
 /**
  * `starting`: no run has ended. `right`: the last run left the host as its configuration says. `failing`: it could not.
@@ -57,6 +58,8 @@ export interface AgentView {
 
 export interface AgentState {
 	view(): AgentView;
+	/** The configuration in force; before the first run has ended well, what was read. */
+	wish(): Wish | undefined;
 	/** The host as the last run left it, counters as they were then; undefined before the first run has ended. */
 	plan(): Plan<ConfiguredHost> | undefined;
 	/**

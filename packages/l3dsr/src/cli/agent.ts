@@ -1,5 +1,5 @@
 /** `l3dsr agent`: keeps this host what its configuration says, until it is stopped. */
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Agent } from "../agent/agent.ts";
 import { isJournalOnStderr, Journal } from "../agent/journal.ts";
@@ -8,6 +8,7 @@ import { recordLines } from "../agent/record-text.ts";
 import { ServiceManager } from "../agent/service-manager.ts";
 import type { AgentState } from "../agent/state.ts";
 import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
+import { serveAgent } from "../serve/follow.ts";
 import { becomeAgent } from "../host/agent-presence.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -70,6 +71,15 @@ export async function agent(
 		loop.reload();
 	});
 	opened.use(loop.onRun(() => manager.ready(summary(loop))));
+	opened.use(
+		serveAgent(loop, {
+			version: VERSION,
+			// As this process was started.
+			command: [process.execPath, ...process.execArgv, context.programPath, "serve-http"],
+			page: join(dirname(context.programPath), "../dist/web"),
+			onProblem: (problem) => context.stderr.write(`warning: ${problem}\n`),
+		}),
+	);
 	await loop.run();
 	return EXIT.done;
 }

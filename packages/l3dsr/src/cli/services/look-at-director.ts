@@ -1,6 +1,7 @@
 /** The director for `status`: its record, after the drains that are over have been ended. */
 import { asL3dsrError } from "../../errors.ts";
 import type { DirectorRecord } from "../../inspect/status/director-record.ts";
+import { observedDirector } from "../../inspect/status/observed-director.ts";
 import type { DesiredDirector } from "../../model/director.ts";
 import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
 import type { ObservedDirector } from "../../reconcile/director.ts";
@@ -10,17 +11,13 @@ import type { ServiceHost } from "./host.ts";
 /** Undefined on a host that neither directs nor should. */
 export async function lookAtDirector(
 	host: Pick<ServiceHost, "lock">,
-	{ observed: { director }, desired, steps }: Plan<ConfiguredHost>,
+	plan: Plan<ConfiguredHost>,
 ): Promise<DirectorRecord | undefined> {
+	const { observed, desired, steps } = plan;
 	const wanted = desired.director === "none" ? undefined : desired.director;
-	if (wanted === undefined && director.runsAt.length === 0) return undefined;
 	const isDue = steps.some((step) => step.kind === "director" && step.plan.drainsOver > 0);
-	if (wanted !== undefined && isDue) await endDrains(host, director, wanted);
-	const { directorRecord } = await import("../../inspect/status/director-record.ts");
-	const status = await director.status();
-	if (status !== undefined) return directorRecord(status, wanted);
-	const { forward, flows } = wanted?.settings ?? { forward: "resolved", flows: "transition" };
-	return { programs: [], forward, flows, services: [], reasons: [] };
+	if (wanted !== undefined && isDue) await endDrains(host, observed.director, wanted);
+	return await observedDirector(plan);
 }
 
 /** Without an agent nobody else does it. Whoever holds the lock is changing the director, and will do it as well. */

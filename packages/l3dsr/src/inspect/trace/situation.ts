@@ -41,6 +41,8 @@ export interface SituationOptions {
 	readonly local?: readonly Prefix[];
 	/** Where the packet is headed, if that is known already. */
 	readonly to?: string;
+	/** False: rules on nft are not copied to ask the kernel about them, which takes a network namespace. */
+	readonly copyRules?: boolean;
 }
 
 /** Of every packet that is traced. */
@@ -85,7 +87,10 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 		const own = [...local, ...(options.local ?? [])];
 		const beyondPrerouting = onNft.some(({ when }) => when !== "arriving");
 		const network = { interface: chosen.interface, local: own, mark, beyondPrerouting };
-		const rulesReplica = onNft.length === 0 ? undefined : await rulesReplicaOf({ ...network, rules });
+		const rulesReplica =
+			onNft.length === 0 || options.copyRules === false
+				? undefined
+				: await rulesReplicaOf({ ...network, rules });
 		if (rulesReplica instanceof RulesReplica) opened.push(rulesReplica);
 		return {
 			...chosen,
