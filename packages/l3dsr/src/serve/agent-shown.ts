@@ -76,17 +76,20 @@ export class AgentShown implements Shown {
 		const { services } = wish.configuration;
 		const drift = driftOf(state, { steps, services, stopped: desired.stopped });
 		const causes = suspectsFor(tracesOf(observed.state, drift), new Set());
-		const checked = checkHost({ ...wish.configuration, ...wish.settings }, plan);
+		const { findings: checked } = checkHost({ ...wish.configuration, ...wish.settings }, plan);
 		return [
 			...drift.map((one) => driftFinding(one, causes)),
-			...checked.map(({ check, severity, message, remedy }) => ({
-				kind: check,
-				severity,
-				object: null,
-				message,
-				remedy,
-				causes: [],
-			})),
+			// Drift stands above, with what it is about.
+			...checked
+				.filter(({ check }) => check !== "drift")
+				.map(({ check, severity, message, remedy }) => ({
+					kind: check,
+					severity,
+					object: null,
+					message,
+					remedy,
+					causes: [],
+				})),
 		];
 	}
 }

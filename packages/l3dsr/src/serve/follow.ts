@@ -5,10 +5,7 @@ import { AgentShown } from "./agent-shown.ts";
 import { Front, type FrontOptions } from "./front.ts";
 
 /** Until disposed of. What is served begins with the first configuration that is in force. */
-export function serveAgent(
-	state: AgentState,
-	options: Omit<FrontOptions, "settings" | "shown">,
-): Disposable {
+export function serveAgent(state: AgentState, options: Omit<FrontOptions, "settings" | "shown">): Disposable {
 	const shown = new AgentShown(state, options.version);
 	let front: { readonly of: string; readonly served: Front } | undefined;
 	const follow = (): void => {

@@ -1,0 +1,64 @@
+/** What an agent serves: the whole of it, as a person or Prometheus asks. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { enterNetns, ip, waitFor } from "../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
+import { AgentProcess } from "./agent-process.ts";
+
+enterNetns();
+ip("link add eth0 type veth peer name eth0p");
+ip("link set eth0 up");
+ip("address add 10.0.0.5/24 dev eth0");
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-serving-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+const socket = join(folder, "agent.sock");
+const SERVICES = "interfaces: [eth0]\nservices:\n  - { name: web, vip: 192.0.2.10, dscp: 10 }\n";
+const listen = (port: number) => `agent:\n  listen: [127.0.0.1:${port}, ${socket}]\n`;
+const url = (path: string, port = 9470) => `http://127.0.0.1:${port}${path}`;
+
+async function answerOf(path: string, port?: number): Promise<{ status: number; text: string }> {
+	return await waitFor(`an answer to ${path}`, async () => {
+		try {
+			const response = await fetch(url(path, port), { signal: AbortSignal.timeout(5000) });
+			return { status: response.status, text: await response.text() };
+		} catch {
+			return undefined; // the process that speaks HTTP is on its way
+		}
+	});
+}
+
+test("an agent serves what it keeps: state, findings, metrics; and listens where its file says, when it changes", async () => {
+	writeFileSync(config, SERVICES + listen(9470));
+	await using agent = await AgentProcess.start(config);
+
+	const status = assertRecord("status", (await answerOf("/v1/status")).text);
+	assert.deepEqual(
+		status.services.map(({ name, state }) => [name, state]),
+		[["web", "up"]],
+	);
+	const { findings } = assertRecord("findings", (await answerOf("/v1/findings")).text);
+	assert.ok(
+		findings.some(({ kind }) => kind === "listeners"),
+		"nobody listens on the VIP here",
+	);
+	const { text } = await answerOf("/metrics");
+	assert.match(text, /^l3dsr_service_up\{service="web",vip="192\.0\.2\.10",dscp="10"\} 1$/m);
+	assert.match(text, /^l3dsr_agent_condition\{condition="right"\} 1$/m);
+	assert.ok(existsSync(socket));
+
+	ip("address del 192.0.2.10/32 dev lo");
+	await agent.until("repaired");
+	const repaired = await waitFor("the repair among the metrics", async () =>
+		/^l3dsr_repairs_total\{.*\} [1-9]/m.test((await answerOf("/metrics")).text),
+	);
+	assert.ok(repaired);
+
+	writeFileSync(config, SERVICES + listen(9471));
+	assert.equal((await answerOf("/v1/status", 9471)).status, 200);
+	await assert.rejects(fetch(url("/v1/status")));
+});
