@@ -31,6 +31,9 @@ export const event = z.looseObject({
 	tookMs: z.optional(described(number(), "From the first event that was heard to the verified host.")),
 });
 
+/** One line of `l3dsr agent --json`. */
+export const printedEvent = z.looseObject({ schema: schema("agent-event"), ...event.shape });
+
 export const events = record({
 	schema: schema("events"),
 	events: described(list(event), "The latest, the oldest first."),

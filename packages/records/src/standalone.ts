@@ -2,7 +2,7 @@
 import type * as z from "zod/mini";
 import { check } from "./check.ts";
 import { errors } from "./diagnostic.ts";
-import { events } from "./event.ts";
+import { events, printedEvent } from "./event.ts";
 import { exported, imported } from "./export.ts";
 import { findings } from "./finding.ts";
 import { fleet } from "./fleet.ts";
@@ -19,6 +19,7 @@ import { watch, watchLeftOut } from "./watch.ts";
 export const STANDALONE = {
 	status,
 	findings,
+	"agent-event": printedEvent,
 	events,
 	fleet,
 	trace: tracedFrame,

@@ -5,6 +5,7 @@
 export const RECORD_VERSION = {
 	status: 1,
 	findings: 1,
+	"agent-event": 1,
 	events: 1,
 	fleet: 1,
 	trace: 1,

@@ -10,7 +10,7 @@ import type { AgentState } from "../agent/state.ts";
 import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
 import { becomeAgent } from "../host/agent-presence.ts";
 import { serveAgent } from "../serve/follow.ts";
-import type { CliContext } from "./context.ts";
+import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
@@ -98,7 +98,13 @@ function onSignals(
 /** To the journal; where it is not there, or has no room, to standard error. */
 function tell(context: CliContext, journal: Journal | undefined, record: AgentRecord, json: boolean): void {
 	if (journal?.write(record) === true) return;
-	if (json) context.stderr.write(`${JSON.stringify(record)}\n`);
+	if (json)
+		writeJson(
+			context.stderr,
+			"agent-event",
+			{ ...record, message: recordLines(record)[0] ?? record.kind },
+			{ lines: true },
+		);
 	else context.stderr.write(`${plainLines(record).join("\n")}\n`);
 }
 

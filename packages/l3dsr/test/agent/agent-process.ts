@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { waitFor } from "../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
 import type { AgentRecord } from "../../src/agent/record.ts";
 
 const L3DSR = fileURLToPath(new URL("../cli/l3dsr-process.ts", import.meta.url));
@@ -32,13 +33,15 @@ export class AgentProcess implements AsyncDisposable {
 		});
 		assert(this.child.stderr !== null);
 		createInterface(this.child.stderr).on("line", (line) => {
-			try {
+			if (line.startsWith("{")) {
 				const record = JSON.parse(line);
-				if (typeof record.kind === "string") this.records.push(record);
-				else this.said.push(line);
-			} catch {
-				this.said.push(line);
+				if (typeof record.kind === "string") {
+					assertRecord("agent-event", line);
+					this.records.push(record);
+					return;
+				}
 			}
+			this.said.push(line);
 		});
 		this.ended = once(this.child, "close").then(([exitCode, signal]) => ({ exitCode, signal }));
 	}

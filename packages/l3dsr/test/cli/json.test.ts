@@ -78,6 +78,7 @@ const PRINTED: Readonly<
 	watch: "own test",
 	top: "own test",
 	lab: "own test",
+	agent: "own test",
 };
 
 test("each command that has --json has its records here or in its own test", async () => {
