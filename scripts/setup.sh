@@ -22,6 +22,7 @@ iptables iptables
 curl curl
 ethtool ethtool
 iperf3 iperf3
+promtool prometheus
 nginx nginx-light
 ifconfig net-tools
 tcpdump tcpdump
