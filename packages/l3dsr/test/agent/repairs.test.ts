@@ -29,7 +29,8 @@ async function makeEth0(): Promise<void> {
 	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
 	ip("addr add 10.0.0.2/24 dev eth0");
 	ip("addr add fd00::2/64 dev eth0 nodad");
-	ip("link set eth0 up");
+	// Without a link-local address, which would appear between two looks.
+	ip("link set eth0 addrgenmode none up");
 	peer.ip("addr add 10.0.0.1/24 dev eth0");
 	peer.ip("link set eth0 up");
 	await waitFor("carrier", () => readFileSync("/sys/class/net/eth0/operstate", "utf8") === "up\n");

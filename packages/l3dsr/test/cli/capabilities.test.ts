@@ -41,7 +41,8 @@ const CONFIG = {
 	ebpf: configuration("ebpf", `datapath: ebpf\n${services}`),
 };
 ip("link add eth0 type veth peer name p0");
-for (const name of ["eth0", "p0"]) ip(`link set ${name} up`);
+// Without link-local addresses, which appear a second later, between two looks.
+for (const name of ["eth0", "p0"]) ip(`link set ${name} addrgenmode none up`);
 ip("address add 10.0.0.5/24 dev eth0");
 
 async function iptables(...argv: string[]): Promise<Outcome> {
