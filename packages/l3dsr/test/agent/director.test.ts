@@ -1,0 +1,76 @@
+/** The agent on a director: real servers are checked through the VIP's path, and what is found out is directed by. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { l3dsr } from "../cli/run-command.ts";
+import { RealServer, VIP } from "../vip-path/real-server.ts";
+import { AgentProcess } from "./agent-process.ts";
+
+enterNetns();
+run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+ip("link add front type veth peer name clients");
+for (const name of ["front", "clients"]) ip(`link set ${name} addrgenmode none up`);
+ip("address add 10.2.0.1/24 dev front");
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-agent-director-"));
+after(() => rmSync(folder, { recursive: true }));
+const config = join(folder, "l3dsr.yaml");
+writeFileSync(
+	config,
+	"fleet: fleet.yaml\ndirector: { interfaces: front, hook: tc, state: state.json }\nagent: { listen: [] }\n",
+);
+writeFileSync(
+	join(folder, "fleet.yaml"),
+	`vips:
+  - name: web
+    addresses: [${VIP.ipv4.text}]
+    dscp: 7
+    services: [{ port: 8080, protocol: tcp, pool: front }]
+pools:
+  front:
+    check: { type: tcp, interval: 100ms, timeout: 80ms, fall: 2, rise: 2 }
+    reals:
+      - { name: a, addresses: [10.1.1.2] }
+      - { name: b, addresses: [10.1.2.2] }
+`,
+);
+
+async function statesOf(): Promise<string> {
+	const { stdout } = await l3dsr("status", "-c", config, "--json");
+	const { services } = JSON.parse(stdout).director ?? {};
+	const reals: { name: string; state: string; share: number }[] = services?.[0]?.reals ?? [];
+	return reals.map(({ name, state, share }) => `${name} ${state} ${share}`).join(", ");
+}
+
+test("a real server that falls silent gets no new flows until it answers again, and the reason is told", async () => {
+	await using a = new RealServer(1);
+	await using b = new RealServer(2);
+	for (const one of [a, b])
+		one.listen(
+			createServer((peer) => peer.on("error", () => {}).resume()),
+			8080,
+		);
+	await using agent = await AgentProcess.start(config);
+	assert.match(await statesOf(), /^a up 0\.[45]\d*, b up 0\.[45]\d*$/);
+
+	b.fallSilent();
+	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", 15_000);
+	await waitFor("the reason", () =>
+		agent.said.find((line) => line.includes("front/b (10.1.2.2, tcp) fails its check: timeout")),
+	);
+	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
+	assert.deepEqual(repairs, [], "who is healthy is not drift");
+	// A command beside the agent brings no unhealthy real server back.
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+	assert.equal(await statesOf(), "a up 1, b down 0");
+
+	b.speakAgain();
+	await waitFor("b in use again", async () => /b up 0\.[45]/.test(await statesOf()), 15_000);
+	await waitFor("a word of it", () =>
+		agent.said.find((line) => line.includes("front/b (10.1.2.2, tcp) answers its check again")),
+	);
+});
