@@ -71,7 +71,6 @@ const PRINTED: Readonly<
 	import: [[`import ${rules} --json`, "import"]],
 	version: [["version --json", "version"]],
 	down: [["down --json", "plan"]],
-	agent: "own test",
 	drain: "own test",
 	enable: "own test",
 	disable: "own test",
