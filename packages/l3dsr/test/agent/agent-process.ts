@@ -33,15 +33,11 @@ export class AgentProcess implements AsyncDisposable {
 		});
 		assert(this.child.stderr !== null);
 		createInterface(this.child.stderr).on("line", (line) => {
-			if (line.startsWith("{")) {
-				const record = JSON.parse(line);
-				if (typeof record.kind === "string") {
-					assertRecord("agent-event", line);
-					this.records.push(record);
-					return;
-				}
-			}
-			this.said.push(line);
+			// Events are a line each; errors, and what is said without JSON, are not.
+			if (line.startsWith('{"')) {
+				assertRecord("agent-event", line);
+				this.records.push(JSON.parse(line));
+			} else this.said.push(line);
 		});
 		this.ended = once(this.child, "close").then(([exitCode, signal]) => ({ exitCode, signal }));
 	}
