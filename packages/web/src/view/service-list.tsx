@@ -2,7 +2,7 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: rows take the focus, one at a time, and their cells do not
 /** Every service of the host: a grid that draws only the rows in the window. */
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { dscpText, exact, NOTHING, scaled } from "../state/format.ts";
 import { formatRoute } from "../state/route.ts";
 import { matchesFilter, type Order, type Row, type Sorting, sorted } from "../state/services.ts";
@@ -51,12 +51,18 @@ export function ServiceList({ rows, timeline, live, open }: ServiceListProps): J
 	const { ref, rowHeight, first, end } = useVisibleRows<HTMLDivElement>(shown.length);
 	const [active, setActive] = useState<string | undefined>(undefined);
 	const wanted = useRef(false);
-	const at = Math.max(
-		0,
-		shown.findIndex(({ key }) => key === (active ?? open)),
-	);
+	// Keys may come faster than the page is drawn: each moves on from the row that the one before has led to.
+	const latest = useRef<string | undefined>(undefined);
+	latest.current = active ?? open;
+	const indexOf = (wantedKey: string | undefined): number =>
+		Math.max(
+			0,
+			shown.findIndex(({ key }) => key === wantedKey),
+		);
+	const at = indexOf(latest.current);
 
-	useEffect(() => {
+	// Before the next key is handled, which could lead elsewhere.
+	useLayoutEffect(() => {
 		if (!wanted.current) return;
 		wanted.current = false;
 		const row = ref.current?.querySelector<HTMLElement>(`[aria-rowindex="${at + 2}"]`);
@@ -66,11 +72,12 @@ export function ServiceList({ rows, timeline, live, open }: ServiceListProps): J
 
 	const onKeyDown = (event: KeyboardEvent): void => {
 		const page = Math.max(1, Math.floor(innerHeight / rowHeight) - 4);
+		const from = indexOf(latest.current);
 		const moves: Readonly<Record<string, number>> = {
-			ArrowDown: at + 1,
-			ArrowUp: at - 1,
-			PageDown: at + page,
-			PageUp: at - page,
+			ArrowDown: from + 1,
+			ArrowUp: from - 1,
+			PageDown: from + page,
+			PageUp: from - page,
 			Home: 0,
 			End: shown.length - 1,
 		};
@@ -79,9 +86,10 @@ export function ServiceList({ rows, timeline, live, open }: ServiceListProps): J
 		if (key !== undefined) {
 			event.preventDefault();
 			wanted.current = true;
+			latest.current = key;
 			setActive(key);
 		} else if (event.key === "Enter" || event.key === " ") {
-			const row = shown[at];
+			const row = shown[from];
 			if (row === undefined) return;
 			event.preventDefault();
 			location.hash = formatRoute({ place: "services", open: row.key });
