@@ -48,7 +48,7 @@ function offer(value: Value): string {
 		case "netns":
 			return " -a '(command ls /run/netns 2>/dev/null)'";
 		case "lab":
-			return ` -a "(command ls /run/netns 2>/dev/null | string replace -rf -- '-director$' '')"`;
+			return ` -a ${quote("(command ls /run/netns 2>/dev/null | string replace -rf -- '-director$' '')")}`;
 		case "free":
 			return "";
 	}
