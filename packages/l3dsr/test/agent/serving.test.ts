@@ -1,6 +1,6 @@
 /** What an agent serves: the whole of it, as a person or Prometheus asks. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -61,4 +61,16 @@ test("an agent serves what it keeps: state, findings, metrics; and listens where
 	writeFileSync(config, SERVICES + listen(9471));
 	assert.equal((await answerOf("/v1/status", 9471)).status, 200);
 	await assert.rejects(fetch(url("/v1/status")));
+});
+
+test("with the capabilities that the unit leaves it, an agent keeps the host and serves", async () => {
+	const unit = readFileSync(new URL("../../../../systemd/l3dsr-agent.service", import.meta.url), "utf8");
+	const [, names = ""] = /^CapabilityBoundingSet=(.+)$/m.exec(unit) ?? [];
+	const left = names.split(" ").map((name) => `+${name.replace("CAP_", "").toLowerCase()}`);
+	writeFileSync(config, SERVICES + listen(9472));
+	await using agent = await AgentProcess.start(config, {
+		command: ["setpriv", "--no-new-privs", `--bounding-set=-all,${left.join(",")}`],
+	});
+	assert.equal((await answerOf("/v1/status", 9472)).status, 200);
+	assert.deepEqual(agent.said, []);
 });
