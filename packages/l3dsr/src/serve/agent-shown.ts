@@ -8,13 +8,12 @@ import { suspectsFor } from "../host/suspects.ts";
 import { checkHost } from "../inspect/check/check-host.ts";
 import { identifyStatus } from "../inspect/status/identify.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
-import { traceQuestion } from "../inspect/trace/trace-question.ts";
+import { type PacketQuestion, traceQuestion } from "../inspect/trace/trace-question.ts";
 import { jsonText, type Printable } from "../json.ts";
 import type { Finding } from "../model/finding.ts";
 import type { Fleet } from "../model/fleet.ts";
 import { driftOf } from "../plan/drift.ts";
 import type { Shown, ShownEvent } from "./shown.ts";
-import type { TraceQuestion } from "./wire.ts";
 
 export class AgentShown implements Shown {
 	readonly #state: AgentState;
@@ -42,7 +41,7 @@ export class AgentShown implements Shown {
 		// Each is JSON already.
 		jsonText("events", { events: this.#state.records().map(eventRecord) });
 
-	readonly trace = async (question: TraceQuestion): Promise<string> =>
+	readonly trace = async (question: PacketQuestion): Promise<string> =>
 		jsonText("trace", await traceQuestion(question));
 
 	readonly keptEvents = (): readonly ShownEvent[] => this.#state.records().map(shownEvent);

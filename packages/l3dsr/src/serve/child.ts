@@ -2,6 +2,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { asL3dsrError } from "../errors.ts";
+import type { PacketQuestion } from "../inspect/trace/trace-question.ts";
 import { jsonText } from "../json.ts";
 import type { Identity } from "./credentials.ts";
 import type { Shown, ShownEvent } from "./shown.ts";
@@ -12,7 +13,6 @@ import {
 	LineReader,
 	QUESTIONS,
 	type Question,
-	type TraceQuestion,
 } from "./wire.ts";
 
 /** Questions are short lines. */
@@ -119,7 +119,7 @@ export class Child {
 		try {
 			const text =
 				kind === "trace"
-					? await this.#shown.trace(JSON.parse(body) as TraceQuestion)
+					? await this.#shown.trace(JSON.parse(body) as PacketQuestion)
 					: await this.#shown[kind]();
 			this.#write({ kind: "answer", number, body: text });
 		} catch (error) {

@@ -1,5 +1,5 @@
 /** What the agent shows to whoever is allowed to look. Reading changes nothing; each answer is JSON on one line. */
-import type { TraceQuestion } from "./wire.ts";
+import type { PacketQuestion } from "../inspect/trace/trace-question.ts";
 
 export interface ShownEvent {
 	/** From 1, in order. */
@@ -15,7 +15,7 @@ export interface Shown {
 	readonly fleet: () => Promise<string>;
 	readonly events: () => Promise<string>;
 	/** The question has been read but not checked: it comes from a process that is not trusted. Throws L3dsrError. */
-	readonly trace: (question: TraceQuestion) => Promise<string>;
+	readonly trace: (question: PacketQuestion) => Promise<string>;
 	/** The events that are kept, in order. */
 	readonly keptEvents: () => readonly ShownEvent[];
 	/** Each new event, until disposed of. */

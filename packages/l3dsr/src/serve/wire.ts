@@ -12,7 +12,7 @@ export interface Question {
 	readonly kind: QuestionKind;
 	/** The answer has the same. */
 	readonly number: number;
-	/** JSON of a TraceQuestion; empty for the others. */
+	/** JSON of a PacketQuestion; empty for the others. */
 	readonly body: string;
 }
 
@@ -45,20 +45,6 @@ export interface HttpSettings {
 	readonly tls?: { readonly certificate: string; readonly key: string };
 	/** The folder of the page's files. */
 	readonly page: string;
-}
-
-/** A packet that is asked about: what GET /v1/trace has read and checked. */
-export interface TraceQuestion {
-	readonly from: string;
-	readonly to: string;
-	readonly protocol: "tcp" | "udp" | "icmp";
-	readonly port?: number;
-	readonly source?: number;
-	readonly dscp: number;
-	readonly ecn: number;
-	readonly ttl: number;
-	readonly mark: number;
-	readonly interface?: string;
 }
 
 export function encodeMessage({ kind, number, body }: Question | Reply): string {

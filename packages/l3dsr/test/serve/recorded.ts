@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
 import { L3dsrError } from "../../src/errors.ts";
+import type { PacketQuestion } from "../../src/inspect/trace/trace-question.ts";
 import { type AgentSettings, defaultAgentSettings } from "../../src/model/agent-settings.ts";
 import { Front, type FrontOptions } from "../../src/serve/front.ts";
 import type { Shown, ShownEvent } from "../../src/serve/shown.ts";
-import type { TraceQuestion } from "../../src/serve/wire.ts";
 import { readListen } from "../../src/syntax/config/agent-settings.ts";
 
 const samples = new URL("../../../records/samples/", import.meta.url);
@@ -26,7 +26,7 @@ export const COMMAND: readonly [string, ...string[]] = [
 export class RecordedAgent implements Shown {
 	/** How often each was asked for. */
 	readonly asked = { status: 0, findings: 0, fleet: 0, events: 0, trace: 0 };
-	readonly questions: TraceQuestion[] = [];
+	readonly questions: PacketQuestion[] = [];
 	readonly problems: string[] = [];
 	texts: Record<"status" | "findings" | "fleet" | "trace", string> = {
 		status: sample("status-real-server"),
@@ -47,7 +47,7 @@ export class RecordedAgent implements Shown {
 		this.asked.events++;
 		return `{"schema":"l3dsr.events/1","events":[${this.#events.map(({ body }) => body).join(",")}]}`;
 	};
-	readonly trace = async (question: TraceQuestion): Promise<string> => {
+	readonly trace = async (question: PacketQuestion): Promise<string> => {
 		this.questions.push(question);
 		if (question.interface === "nowhere") {
 			throw new L3dsrError({ code: "USAGE", message: "trace a packet: there is no interface nowhere" });

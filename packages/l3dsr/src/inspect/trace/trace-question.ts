@@ -9,7 +9,7 @@ import { packetRecord } from "./record.ts";
 import { liveSituation } from "./situation.ts";
 import { traceAll } from "./trace-all.ts";
 
-/** As it was asked; nothing of it is trusted. */
+/** As it was asked (GET /v1/trace); nothing of it is trusted. */
 export interface PacketQuestion {
 	readonly from: string;
 	readonly to: string;

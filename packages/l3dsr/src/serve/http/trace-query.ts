@@ -1,7 +1,8 @@
 /** The packet that `GET /v1/trace?…` asks about, from its query. Pure. */
+
 import { isDscp, isPort, parseAddress } from "@l3dsr/packet";
+import type { PacketQuestion } from "../../inspect/trace/trace-question.ts";
 import { isInterfaceName } from "../../model/interface-name.ts";
-import type { TraceQuestion } from "../wire.ts";
 
 const PROTOCOLS = ["tcp", "udp", "icmp"] as const;
 const KEYS: readonly string[] = [
@@ -18,7 +19,7 @@ const KEYS: readonly string[] = [
 ];
 
 /** The question, or what is wrong with the query: one sentence each. */
-export function readTraceQuery(query: URLSearchParams): TraceQuestion | readonly string[] {
+export function readTraceQuery(query: URLSearchParams): PacketQuestion | readonly string[] {
 	const wrong: string[] = [];
 	for (const key of new Set(query.keys())) {
 		if (!KEYS.includes(key))
