@@ -84,6 +84,8 @@ export class DirectorDuties implements AsyncDisposable {
 		this.#isQueued = false;
 		const [wanted, checks] = [this.#wanted, this.#checks];
 		if (wanted === undefined || checks === undefined) return;
+		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
+		if (!this.#isNews && !(await this.#needsUpkeep(wanted, checks))) return;
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
 		using director = await this.#options.host.openDirector();
 		// Taken down by an operator, or not attached yet: the loop sees to that.
@@ -97,6 +99,12 @@ export class DirectorDuties implements AsyncDisposable {
 		}
 		director.refreshNextHops();
 		this.#problem = "";
+	}
+
+	async #needsUpkeep({ fleet }: WantedDirector, { isHealthy }: HealthChecks): Promise<boolean> {
+		using director = await this.#options.host.openDirector();
+		director.useDrains(director.wishFor(fleet, isHealthy));
+		return director.needsUpkeep();
 	}
 
 	#sayProblem(error: unknown): void {

@@ -23,7 +23,7 @@ import { Change, type ChangeInput, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
 import { explainFrame } from "./explain.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
-import { type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
+import { type HopOptions, type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
 import { planChange, planStop } from "./plan-change.ts";
 import { refuse } from "./settings.ts";
 import { SharedTables } from "./shared-tables.ts";
@@ -181,9 +181,7 @@ export class Director implements Disposable {
 			...wish.services.flatMap(({ reals }) => reals.map(({ address }) => address)),
 			...standing.flatMap(({ reals }) => reals.map(({ entry }) => entry.address)),
 		];
-		const forward = settings.hook === "tc" ? "kernel" : settings.forward;
-		const tag = settings.vlan === undefined ? {} : { vlan: settings.vlan };
-		const hops = resolveHops(addresses, { forward, ...tag, interfaces, all, asks });
+		const hops = resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks });
 		return { plan, wish, settings, interfaces, hops };
 	}
 
@@ -232,19 +230,32 @@ export class Director implements Disposable {
 	 * a while, so that the kernel keeps its neighbours fresh. Throws KERNEL_*.
 	 */
 	refreshNextHops(): Pick<DirectorChange, "unresolved" | "unreachable"> & { readonly changed: number } {
+		const hops = this.#lookUpHops();
+		if (hops === undefined) return { unresolved: [], unreachable: [], changed: 0 };
+		return { unresolved: hops.unresolved, unreachable: hops.unreachable, changed: this.#writeHops(hops) };
+	}
+
+	/**
+	 * Whether `refreshNextHops` or `endDrains` would write something: for who would have to take a lock for it. The kernel
+	 * is asked to look for neighbours, as by `refreshNextHops`. Throws KERNEL_*.
+	 */
+	needsUpkeep(now = currentTick()): boolean {
+		const hops = this.#lookUpHops();
+		if (hops === undefined) return false;
+		const hasLeft = this.#need()
+			.services()
+			.some(({ reals }) => reals.some(({ entry }) => entry.left !== undefined));
+		return hasLeft || this.#drainsOver(now).length > 0 || this.#otherHops(hops).length > 0;
+	}
+
+	/** Undefined where nothing runs that the ways are for. */
+	#lookUpHops(): ResolvedHops | undefined {
 		const settings = this.#settings ?? this.#standingSettings();
-		if (this.#tables === undefined || settings === undefined)
-			return { unresolved: [], unreachable: [], changed: 0 };
+		if (this.#tables === undefined || settings === undefined) return undefined;
 		const all = listInterfaces();
 		const addresses = this.#tables.services().flatMap(({ reals }) => reals.map(({ entry }) => entry.address));
-		const hops = resolveHops(addresses, {
-			forward: settings.hook === "tc" ? "kernel" : settings.forward,
-			...(settings.vlan === undefined ? {} : { vlan: settings.vlan }),
-			interfaces: all.filter(({ name }) => settings.interfaces.includes(name)),
-			all,
-			asks: true,
-		});
-		return { unresolved: hops.unresolved, unreachable: hops.unreachable, changed: this.#writeHops(hops) };
+		const interfaces = all.filter(({ name }) => settings.interfaces.includes(name));
+		return resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks: true });
 	}
 
 	/** Ends the transitions whose drain is over, and gives free the numbers of reals that have left. Gives how many ended. */
@@ -401,6 +412,15 @@ export class Director implements Disposable {
 			tables.touch();
 		}
 	}
+}
+
+/** What the settings say of how frames go on to the real servers. */
+function waysOf({
+	hook,
+	forward,
+	vlan,
+}: Pick<DirectorSettings, "hook" | "forward" | "vlan">): Pick<HopOptions, "forward" | "vlan"> {
+	return { forward: hook === "tc" ? "kernel" : forward, ...(vlan === undefined ? {} : { vlan }) };
 }
 
 /** Of programs after a change that was cut off, some may have older tables: the newest have everything. */
