@@ -27,7 +27,6 @@ export async function ask(target: CheckTarget, options: AskOptions): Promise<Che
 		case "https":
 			return await askHttp(target, check, by(options));
 		case "udp":
-			return await askDatagram(target, check, options);
 		case "icmp":
 			return await askDatagram(target, check, options);
 		case "exec":
