@@ -162,7 +162,7 @@ describe("from the module by apt, to one file and rules", () => {
 		traffic.unharmedBy(() => {
 			host.run(line("l3dsr import /root/rules.v4 /root/rules.v6"));
 			assert.match(host.run("cat /etc/l3dsr/l3dsr.yaml"), new RegExp(`vip: ${vip}\\s+dscp: ${dscp}`));
-			host.run(line("l3dsr check").replace(" && systemctl enable l3dsr", ""));
+			host.run(line("l3dsr up").replace(" && systemctl enable l3dsr", ""));
 			host.run(line("l3dsr import /root/rules.v4 --to"));
 			host.run(line("iptables-daddr-restore --noflush"));
 			assert.match(
