@@ -9,6 +9,7 @@ import type { ConfiguredHost } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import type { Plan } from "../reconcile/target.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
+import type { Wish } from "../sources/wish.ts";
 import { Counts } from "./counts.ts";
 import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
 import type { Heard } from "./hearing/heard.ts";
@@ -17,7 +18,6 @@ import type { AgentRecord } from "./record.ts";
 import { RecordLog } from "./record-log.ts";
 import { begun, ended, heard, newSchedule, nextRunAt, type Schedule } from "./schedule.ts";
 import type { AgentState, AgentView, Condition, RunSummary } from "./state.ts";
-import type { Wish } from "./wish.ts";
 
 export interface AgentOptions {
 	readonly host: AgentHost;
@@ -208,9 +208,9 @@ export class Agent implements AgentState {
 				hint: "ask again when the agent has started",
 			});
 		}
-		const datapath = await host.openDatapath(wish.settings);
+		const datapath = await host.openDatapath(wish.configuration);
 		const plan = await planHost(host, datapath, this.#keeper.targetOf(wish));
-		return statusOf(plan, wish, wish.settings.datapath, await observedDirector(plan));
+		return statusOf(plan, wish, wish.configuration.datapath, await observedDirector(plan));
 	}
 
 	records(after?: number): readonly AgentRecord[] {

@@ -18,13 +18,14 @@ import { reconcile } from "../reconcile/reconcile.ts";
 import type { Plan, Target } from "../reconcile/target.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
+import type { Wish } from "../sources/wish.ts";
 import { causeOf, type Deed } from "./cause.ts";
 import { contentionDelay, NO_CONTENTION, noteRepair, peaceSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
 import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
 import type { FindingRecord, Trigger } from "./record.ts";
 import type { RecordLog } from "./record-log.ts";
-import { type Wish, WishSource } from "./wish.ts";
+import { WishSource } from "./wish-source.ts";
 
 export interface KeeperOptions {
 	readonly host: AgentHost;
@@ -257,7 +258,7 @@ export class Keeper {
 		readonly warnings: readonly string[];
 	}> {
 		const { host } = this.#options;
-		const datapath = await host.openDatapath(wish.settings);
+		const datapath = await host.openDatapath(wish.configuration);
 		const plans = await explaining(() =>
 			reconcile(host, datapath, [this.targetOf(wish)], {
 				onStep: () => {},
@@ -277,12 +278,7 @@ export class Keeper {
 	targetOf(wish: Wish): Target<ConfiguredHost> {
 		const { host, env } = this.#options;
 		return refusingSilence(
-			configuredTarget(
-				host,
-				{ ...wish.configuration, ...wish.settings },
-				() => servicesElsewhere(host, env),
-				wish.director,
-			),
+			configuredTarget(host, wish.configuration, () => servicesElsewhere(host, env), wish.director),
 		);
 	}
 
@@ -385,7 +381,7 @@ function findingRecord({ kind, object, problem }: FindingRecord): FindingRecord 
 }
 
 function sameWish(a: Wish, b: Wish): boolean {
-	return sameValue([a.configuration, a.settings, a.director], [b.configuration, b.settings, b.director]);
+	return sameValue([a.configuration, a.director], [b.configuration, b.director]);
 }
 
 /** Whatever failed, the host was not touched. */

@@ -6,8 +6,8 @@ import type { Diagnostic } from "../errors.ts";
 import type { StatusRecord } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
 import type { Plan } from "../reconcile/target.ts";
+import type { Wish } from "../sources/wish.ts";
 import type { AgentRecord, CauseKind, Trigger } from "./record.ts";
-import type { Wish } from "./wish.ts";
 
 /**
  * `starting`: no run has ended. `right`: the last run left the host as its configuration says. `failing`: it could not.

@@ -6,9 +6,8 @@ import { checkHost, type HostCheck } from "../inspect/check/check-host.ts";
 import { type ConfiguredHost, configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import type { Plan } from "../reconcile/target.ts";
-import { loadConfiguration } from "../sources/configuration.ts";
-import { type WantedDirector, wantedDirector } from "../sources/director.ts";
-import { resolveSettings } from "../sources/settings.ts";
+import type { WantedDirector } from "../sources/director.ts";
+import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { requirePrivilegesOf } from "./privileges.ts";
@@ -35,18 +34,14 @@ export async function check(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const loaded = await loadConfiguration(host, options.config, env);
-	const { configuration, given, source } = loaded;
-	const settings = resolveSettings(given, env, { hook: "tc" });
-	const resolved = { ...configuration, ...settings };
-	const director = await wantedDirector(host, loaded);
-	const target = configuredTarget(host, resolved, async () => [], director);
+	const { configuration, director, source } = await loadWish(host, options.config, env);
+	const target = configuredTarget(host, configuration, async () => [], director);
 	let found: HostCheck = { findings: [], questions: [] };
 	let skipped: string | undefined;
 	try {
 		requirePrivilegesOf("l3dsr check");
-		const plan = await planHost(host, await host.openDatapath(settings), target);
-		const { findings, questions } = checkHost(resolved, plan);
+		const plan = await planHost(host, await host.openDatapath(configuration), target);
+		const { findings, questions } = checkHost(configuration, plan);
 		found = { findings: [...findings, ...(await directorFindings(plan))].sort(bySeverity), questions };
 	} catch (error) {
 		// The file itself can be checked by anybody.

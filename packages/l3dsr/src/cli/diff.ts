@@ -9,9 +9,8 @@ import type { Step } from "../plan/host-state.ts";
 import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
 import { refusalOf } from "../rewrite/reason.ts";
-import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
-import { wantedDirector } from "../sources/director.ts";
-import { resolveSettings } from "../sources/settings.ts";
+import { servicesElsewhere } from "../sources/configuration.ts";
+import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
@@ -38,19 +37,11 @@ export async function diff(
 	options: Pick<ServiceOptions, "config" | "json">,
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
-	const loaded = await loadConfiguration(host, options.config, env);
-	const { configuration, given, source } = loaded;
-	const settings = resolveSettings(given, env, { hook: "tc" });
-	const elsewhere = () => servicesElsewhere(host, env);
-	const target = configuredTarget(
-		host,
-		{ ...configuration, ...settings },
-		elsewhere,
-		await wantedDirector(host, loaded),
-	);
+	const { configuration, director, source } = await loadWish(host, options.config, env);
+	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env), director);
 	const { observed, state, steps, desired, assignment, directorRefused } = await planHost(
 		host,
-		await host.openDatapath(settings),
+		await host.openDatapath(configuration),
 		target,
 	);
 	const { stopped } = desired;

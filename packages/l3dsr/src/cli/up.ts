@@ -5,9 +5,9 @@ import { L3dsrError } from "../errors.ts";
 import { findAgent } from "../host/agent-presence.ts";
 import { releaseHold } from "../host/hold.ts";
 import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
-import { loadConfiguration, servicesElsewhere } from "../sources/configuration.ts";
-import { type WantedDirector, wantedDirector } from "../sources/director.ts";
-import { resolveSettings } from "../sources/settings.ts";
+import { servicesElsewhere } from "../sources/configuration.ts";
+import type { WantedDirector } from "../sources/director.ts";
+import { loadWish } from "../sources/wish.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { change } from "./services/change-command.ts";
@@ -31,16 +31,12 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 
 export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
 	const { env } = context;
-	const loaded = await loadConfiguration(host, options.config, env);
-	const { configuration, given, source } = loaded;
+	const { configuration, director, source } = await loadWish(host, options.config, env);
 	if (options.dryRun !== true) await requireSameAsAgent(options.config);
-	const settings = resolveSettings(given, env, { hook: "tc" });
-	const director = await wantedDirector(host, loaded);
-	const elsewhere = () => servicesElsewhere(host, env);
-	const target = configuredTarget(host, { ...configuration, ...settings }, elsewhere, director);
+	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env), director);
 	await change(context, host, refusingSilence(target), {
 		...options,
-		settings,
+		settings: configuration,
 		configuration: source,
 		outcome: (count) => outcomeText(count, director),
 		// What down has told it.

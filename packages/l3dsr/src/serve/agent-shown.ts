@@ -75,7 +75,7 @@ export class AgentShown implements Shown {
 		const { services } = wish.configuration;
 		const drift = driftOf(state, { steps, services, stopped: desired.stopped });
 		const causes = suspectsFor(tracesOf(observed.state, drift), new Set());
-		const { findings: checked } = checkHost({ ...wish.configuration, ...wish.settings }, plan);
+		const { findings: checked } = checkHost(wish.configuration, plan);
 		return [
 			...drift.map((one) => driftFinding(one, causes)),
 			// Drift stands above, with what it is about.

@@ -5,8 +5,8 @@ import { configuredTarget } from "../../reconcile/configured-host.ts";
 import { planHost } from "../../reconcile/reconcile.ts";
 import type { Observation } from "../../rewrite/datapath.ts";
 import { configurationIfThere, servicesElsewhere } from "../../sources/configuration.ts";
-import { wantedDirector } from "../../sources/director.ts";
 import { resolveSettings } from "../../sources/settings.ts";
+import { wishOf } from "../../sources/wish.ts";
 import type { CliContext } from "../context.ts";
 import type { ServiceHost } from "./host.ts";
 import { lookAtDirector } from "./look-at-director.ts";
@@ -23,17 +23,15 @@ export async function statusLook(
 	env: CliContext["env"],
 ): Promise<() => Promise<StatusLook>> {
 	const loaded = await configurationIfThere(host, path, env);
-	const settings =
-		loaded === undefined ? resolveSettings({}, env) : resolveSettings(loaded.given, env, { hook: "tc" });
-	const datapath = await host.openDatapath(settings);
-	const configuration = { ...(loaded?.configuration ?? DEFAULT_CONFIGURATION), ...settings };
+	const wish = loaded === undefined ? undefined : await wishOf(host, loaded, env);
+	const configuration = wish?.configuration ?? { ...DEFAULT_CONFIGURATION, ...resolveSettings({}, env) };
+	const datapath = await host.openDatapath(configuration);
 	const elsewhere = () => servicesElsewhere(host, env);
-	const wanted = loaded === undefined ? undefined : await wantedDirector(host, loaded);
-	const target = configuredTarget(host, configuration, elsewhere, wanted);
+	const target = configuredTarget(host, configuration, elsewhere, wish?.director);
 	return async () => {
 		const plan = await planHost(host, datapath, target);
 		const director = await lookAtDirector(host, plan);
-		const record = statusOf(plan, loaded, settings.datapath, director);
+		const record = statusOf(plan, loaded, configuration.datapath, director);
 		return { record, observation: plan.observed.snapshot };
 	};
 }

@@ -5,18 +5,9 @@
 import type { Address } from "@l3dsr/packet";
 import type { L3dsrError } from "../errors.ts";
 import { asL3dsrError } from "../errors.ts";
-import type { DatapathSettings } from "../model/configuration.ts";
-import { type LoadedConfiguration, loadConfiguration } from "../sources/configuration.ts";
-import { type WantedDirector, wantedDirector } from "../sources/director.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
-import { resolveSettings } from "../sources/settings.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
-
-export interface Wish extends LoadedConfiguration {
-	readonly settings: DatapathSettings;
-	/** What it directs; undefined where it is not a director. */
-	readonly director: WantedDirector | undefined;
-}
+import { loadWish, type Wish } from "../sources/wish.ts";
 
 export type Reading =
 	/** Every file says what it said when it was read last. */
@@ -42,10 +33,7 @@ export class WishSource {
 		if (!anew && this.#recorded.isSame()) return { kind: "same" };
 		const files = new RecordedFiles(this.#files);
 		try {
-			const loaded = await loadConfiguration(files, this.#path, this.#env);
-			const settings = resolveSettings(loaded.given, this.#env, { hook: "tc" });
-			const director = await wantedDirector(files, loaded);
-			return { kind: "read", wish: { ...loaded, settings, director } };
+			return { kind: "read", wish: await loadWish(files, this.#path, this.#env) };
 		} catch (error) {
 			return { kind: "refused", error: asL3dsrError(error) };
 		} finally {

@@ -1,0 +1,27 @@
+/** What a host should be, as a whole: its configuration, with the settings that hold, and what it directs. */
+import { type LoadedConfiguration, loadConfiguration } from "./configuration.ts";
+import { type WantedDirector, wantedDirector } from "./director.ts";
+import type { Environment } from "./dsr-conf.ts";
+import { resolveSettings } from "./settings.ts";
+import type { SourceFiles } from "./source-files.ts";
+
+export interface Wish extends LoadedConfiguration {
+	/** Undefined where the host is not a director. */
+	readonly director: WantedDirector | undefined;
+}
+
+/** Throws L3dsrError: CONFIG_* and MODEL_* with all that is wrong with the files, USAGE, STATE_READ. */
+export async function loadWish(files: SourceFiles, path: string, env: Environment): Promise<Wish> {
+	return await wishOf(files, await loadConfiguration(files, path, env), env);
+}
+
+/** Settings that the file does not give are the environment's, or defaults. Throws L3dsrError: USAGE, STATE_READ. */
+export async function wishOf(
+	files: Pick<SourceFiles, "readFile">,
+	loaded: LoadedConfiguration,
+	env: Environment,
+): Promise<Wish> {
+	const settings = resolveSettings(loaded.given, env, { hook: "tc" });
+	const director = await wantedDirector(files, loaded);
+	return { ...loaded, configuration: { ...loaded.configuration, ...settings }, director };
+}
