@@ -43,7 +43,7 @@ export class ServiceManager implements Disposable {
 		this.#tell("STOPPING=1");
 	}
 
-	/** A manager that does not listen is no reason to end. */
+	/** The process goes on if the manager does not listen. */
 	#tell(...lines: readonly string[]): void {
 		try {
 			this.#sender?.send(Buffer.from(lines.map((line) => line.replaceAll("\n", " ")).join("\n")));

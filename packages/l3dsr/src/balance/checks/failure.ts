@@ -37,7 +37,7 @@ const STAGES: Readonly<Record<Stage, string>> = {
 	answer: " after the connection",
 };
 
-/** A UDP service on all addresses answers from that which the route has, whatever it was asked at. */
+/** A UDP service that is bound to all addresses answers from the source address of the route, not from the one it was asked at. */
 const BY_REAL = {
 	accepted: "answered by the real address: no rule there",
 	refused: "refused by the real address: no rule there",
