@@ -41,7 +41,8 @@ export function desiredHost(observed: HostState, wish: Wish): Required<Omit<Desi
 	const stays = new Set(found.map(({ text }) => text));
 	const addresses = observed.addresses.filter((entry) => {
 		const { text } = entry.address;
-		if (isStandardLoopback(entry) || stays.has(text)) return true;
+		if (isStandardLoopback(entry)) return true;
+		if (stays.has(text)) return entry.own !== true || isAlone(entry);
 		if (vips.has(text)) return isAlone(entry);
 		return !ownership.isOurs(entry) || needed(entry.address);
 	});
@@ -136,25 +137,19 @@ function sameChain(a: Rule, b: Rule): boolean {
 class Ownership {
 	readonly #held: ReadonlySet<string>;
 	readonly #found: ReadonlySet<string>;
-	/** Addresses that carry our mark, and those that do not. */
-	readonly #marked: ReadonlySet<string>;
+	/** Addresses that do not carry our mark. */
 	readonly #others: ReadonlySet<string>;
 
 	constructor({ guard, addresses }: HostState) {
 		const textsOf = (of: readonly Address[]) => new Set(of.map(({ text }) => text));
-		const [marked, others] = [true, false].map((ours) =>
-			addresses.filter(({ own }) => (own === true) === ours).map(({ address }) => address),
-		);
 		this.#held = textsOf(guard.held);
 		this.#found = textsOf(guard.found);
-		this.#marked = textsOf(marked ?? []);
-		this.#others = textsOf(others ?? []);
+		this.#others = textsOf(addresses.filter(({ own }) => own !== true).map(({ address }) => address));
 	}
 
-	/** The VIP was on `lo` when `up` first looked after it. */
+	/** The VIP was on `lo` when `up` first looked after it, and somebody else's entry of it still is. */
 	wasThereBefore({ text }: Address): boolean {
-		if (this.#marked.has(text) || !this.#others.has(text)) return false;
-		return !this.#held.has(text) || this.#found.has(text);
+		return this.#others.has(text) && (!this.#held.has(text) || this.#found.has(text));
 	}
 
 	/** `up` has put it there. The mark of the address says so too where somebody has flushed the guard. */

@@ -194,6 +194,26 @@ test("what up has put on lo is taken away, also when the guard that remembers it
 	assert.deepEqual(again.after, after);
 });
 
+test("a VIP that somebody else has put beside ours is theirs, also where up was stopped half-way", () => {
+	const vip = address("192.0.2.2");
+	const ours: LoopbackAddress = { address: vip, prefixLength: 24, label: "lo", own: true };
+	const theirs: LoopbackAddress = { address: vip, prefixLength: 32, label: "lo" };
+	const guard = guardFor([vip], LINKS, [vip]);
+	const state: HostState = {
+		...EMPTY,
+		addresses: [...STANDARD, ours, theirs],
+		guard: { held: [vip], found: [vip], altered: false, ...(guard && { guard }) },
+	};
+	const wanted = wish([service("192.0.2.2", 7)]);
+	const { steps, after } = up(state, wanted);
+	assert.deepEqual(after.addresses, [...STANDARD, theirs]);
+	for (let n = 0; n <= steps.length; n++) {
+		const again = up(steps.slice(0, n).reduce(applyStep, state), wanted).after;
+		assert.deepEqual(again.guard.found, [vip], `stopped after ${n} steps`);
+		assert.deepEqual(up(again, wish([])).after.addresses, [...STANDARD, theirs]);
+	}
+});
+
 test("a wider prefix that somebody has added to a VIP of up's is taken away", () => {
 	const { after } = up(EMPTY, wish([service("192.0.2.1"), service("2001:db8::1")]));
 	const [six] = after.addresses.filter(({ address: { text } }) => text === "2001:db8::1");

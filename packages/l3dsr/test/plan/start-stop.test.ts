@@ -103,28 +103,24 @@ const present = fc
 const host: fc.Arbitrary<ServiceParts> = fc.record({ rules, addresses: present });
 const options = fc.record({ table, insert: fc.boolean() });
 
-/** What the kernel does with a plan: each address once per prefix length, removing only what is there. */
-function applyAddresses(
-	observed: readonly LoopbackAddress[],
-	desired: readonly LoopbackAddress[],
-): LoopbackAddress[] {
-	const { before, after } = planLoopback(observed, desired);
-	const held = [...observed];
-	for (const step of [...before, ...after]) {
-		const { entry } = step;
-		const at = held.findIndex(
-			(one) => sameAddress(one.address, entry.address) && one.prefixLength === entry.prefixLength,
-		);
-		assert.equal(
-			at < 0,
-			step.kind === "add-address",
-			`${step.kind} ${entry.address.text}/${entry.prefixLength}`,
-		);
-		if (step.kind === "add-address") held.push(entry);
-		else if (step.kind === "remove-address") held.splice(at, 1);
-		else held[at] = { ...entry, prefixLength: step.prefixLength };
-	}
-	return held;
+/** What the kernel does with a step: each address once per prefix length, removing only what is there. */
+function applyStep(now: ServiceParts, step: Step): ServiceParts {
+	if (step.kind === "rules") return { ...now, rules: applyRules(now.rules, step.ruleset) };
+	assert(step.kind === "add-address" || step.kind === "remove-address" || step.kind === "resize");
+	const { entry } = step;
+	const held = [...now.addresses];
+	const at = held.findIndex(
+		(one) => sameAddress(one.address, entry.address) && one.prefixLength === entry.prefixLength,
+	);
+	assert.equal(
+		at < 0,
+		step.kind === "add-address",
+		`${step.kind} ${entry.address.text}/${entry.prefixLength}`,
+	);
+	if (step.kind === "add-address") held.push(entry);
+	else if (step.kind === "remove-address") held.splice(at, 1);
+	else held[at] = { ...entry, prefixLength: step.prefixLength };
+	return { ...now, addresses: held };
 }
 
 /** A host of which nothing else is observed. */
@@ -148,10 +144,7 @@ function applyRules(observed: readonly PlacedRule[], { entries }: Ruleset): Plac
 }
 
 function applied(observed: ServiceParts, desired: DesiredParts): ServiceParts {
-	return {
-		rules: applyRules(observed.rules, desired.ruleset),
-		addresses: applyAddresses(observed.addresses, desired.addresses),
-	};
+	return stepsBetween(observed, desired).reduce(applyStep, observed);
 }
 
 /** Addresses as a set: the kernel has its own order. */
@@ -242,14 +235,15 @@ test("a start from nothing and a stop give the host as it was", () => {
 
 test("wherever a change broke off, undoing it gives the host as it was, counters too", () => {
 	fc.assert(
-		fc.property(host, services, services, options, (base, some, others, how) => {
+		fc.property(host, services, options, fc.boolean(), fc.nat(), (base, wanted, how, starts, cut) => {
 			const observed: ServiceParts = {
 				...base,
 				rules: base.rules.map((placed, n) => ({ ...placed, counters: { packets: BigInt(n), bytes: 9n } })),
 			};
-			const halfWay = applied(observed, withoutServices(observed, some));
-			const broken = applied(halfWay, withServices(halfWay, others, how));
-			const before = asBefore(stateOf(observed), stateOf(broken), withoutDiscovered(observed));
+			const desired = starts ? withServices(observed, wanted, how) : withoutServices(observed, wanted);
+			const steps = stepsBetween(observed, desired);
+			const broken = steps.slice(0, cut % (steps.length + 1)).reduce(applyStep, observed);
+			const before = asBefore(stateOf(observed), stateOf(broken), desired);
 			const { ruleset, addresses } = before;
 			assert(addresses !== undefined);
 			const undone = applied(broken, { ruleset, addresses });
