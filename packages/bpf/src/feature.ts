@@ -39,6 +39,9 @@ const ARRAY: MapSpec = {
 	maxEntries: 1,
 };
 
+/** The largest value of an array map before Linux 6.0 (kernel/bpf/arraymap.c), with pages of 4 kB. */
+const KMALLOC_MAX_SIZE = 4 * 1024 * 1024;
+
 /** `BPF_F_PSEUDO_HDR | BPF_F_IPV6` of bpf_l4_csum_replace. */
 const CSUM_FLAGS = (1 << 4) | (1 << 7);
 /** A checksum's place in the frame below: after Ethernet and IPv6, byte 16 of TCP. */
@@ -133,6 +136,15 @@ const FEATURES = {
 		needs: "5.5",
 		ask: () =>
 			succeeds(() => BpfMap.create({ ...ARRAY, flags: BPF_MAP_FLAG.BPF_F_MMAPABLE })[Symbol.dispose]()),
+	},
+	largeArrayValues: {
+		what: "an array map with a value of more than 4 MB",
+		needs: "6.0",
+		ask: () =>
+			succeeds(
+				() => BpfMap.create({ ...ARRAY, valueSize: KMALLOC_MAX_SIZE + 8 })[Symbol.dispose](),
+				ERRNO.E2BIG,
+			),
 	},
 	mapBatch: {
 		what: "reading many elements of a map in one call",
@@ -237,13 +249,13 @@ function findsTypes(question: KernelTypeQuestion): KernelTypes | undefined {
 	}
 }
 
-/** False when the kernel does not know what it is asked for (EINVAL); any other failure is thrown. */
-function succeeds(attempt: () => unknown): boolean {
+/** False when the kernel does not know what it is asked for (EINVAL, unless it says so otherwise); any other failure is thrown. */
+function succeeds(attempt: () => unknown, refusal: number = ERRNO.EINVAL): boolean {
 	try {
 		attempt();
 		return true;
 	} catch (error) {
-		if (error instanceof SyscallError && error.errno === ERRNO.EINVAL) return false;
+		if (error instanceof SyscallError && error.errno === refusal) return false;
 		throw error;
 	}
 }

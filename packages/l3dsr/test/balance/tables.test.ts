@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Address, addressFromBytes, dscp } from "@l3dsr/packet";
 import fc from "fast-check";
 import type { BalancedReal, BalanceWish } from "../../src/balance/service.ts";
-import { REASON_SLOTS, VIP } from "../../src/balance/tables/layout.ts";
+import { LARGEST_TABLE_BEFORE_6_0, REASON_SLOTS, tableSpecs, VIP } from "../../src/balance/tables/layout.ts";
 import { planTables, sameRows, type TablePlan } from "../../src/balance/tables/plan.ts";
 import { decodeReal, encodeReal, type Hop, type RealEntry } from "../../src/balance/tables/real-entry.ts";
 import type { StandingService } from "../../src/balance/tables/state.ts";
@@ -223,4 +223,25 @@ test("with bleach real servers have rows with the codes that reach them, unless 
 		["10.0.0.1", 2n],
 		["10.0.0.2", 2n],
 	]);
+});
+
+test("before Linux 6.0 the memory of flows is smaller, and more services than tables have room for are refused", () => {
+	const options = {
+		bleach: false,
+		referred: () => new Set<number>(),
+		largestTable: () => LARGEST_TABLE_BEFORE_6_0,
+	};
+	const services = (count: number) => wish(Array.from({ length: count }, () => [1, 2]));
+	const { grow } = planTables(services(31), [], undefined, options);
+	assert(grow !== undefined);
+	assert.equal(grow.flowBits, 15);
+	for (const { name, valueSize } of Object.values(tableSpecs(grow))) {
+		assert(valueSize <= LARGEST_TABLE_BEFORE_6_0, `${name}: ${valueSize}`);
+	}
+	assert.throws(() => planTables(services(32), [], undefined, options), {
+		code: "KERNEL_FEATURE",
+		message: /^make tables for 32 services: before Linux 6\.0 a table has at most 4 MB, room for 31 services/,
+	});
+	const free = { ...options, largestTable: () => Number.POSITIVE_INFINITY };
+	assert.equal(planTables(services(32), [], undefined, free).grow?.flowBits, 17);
 });

@@ -2,6 +2,7 @@
  * The director as it runs in the kernel: programs at interfaces, and the tables that they share. The process that changes
  * it may come and go: what is here is found again by the next one.
  */
+import { probeFeature } from "@l3dsr/bpf";
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
@@ -14,7 +15,7 @@ import type { OracleResult } from "../oracle/oracle.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
 import { type BalanceWish, keyText, lowerFleet, sameShape } from "../service.ts";
-import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
+import { ALWAYS_TICKS, LARGEST_TABLE_BEFORE_6_0, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
 import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
@@ -175,6 +176,7 @@ export class Director implements Disposable {
 		const standing = this.#tables?.services() ?? [];
 		const plan = planTables(wish, standing, this.#tables?.capacity, {
 			bleach: settings.bleach,
+			largestTable,
 			referred: ({ number }) => referredReals(this.#need().rings(number)),
 		});
 		const addresses = [
@@ -415,6 +417,13 @@ export class Director implements Disposable {
 }
 
 /** What the settings say of how frames go on to the real servers. */
+/** In bytes. */
+function largestTable(): number {
+	return probeFeature("largeArrayValues").answer === "no"
+		? LARGEST_TABLE_BEFORE_6_0
+		: Number.POSITIVE_INFINITY;
+}
+
 function waysOf({
 	hook,
 	forward,

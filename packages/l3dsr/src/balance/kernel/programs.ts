@@ -1,8 +1,7 @@
 /** Putting a program in its place. */
 import type { Program } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
-import { L3dsrError } from "../../errors.ts";
-import { type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { attachAtFirst, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { refuseTakenXdp } from "../../rewrite/ebpf/kernel/taken-xdp.ts";
 import type { ProgramSettings } from "../compile/about.ts";
 import type { Attachment } from "./attachments.ts";
@@ -54,15 +53,7 @@ export function attach(
 	}
 	for (const other of elsewhere) makeWay(on, other, places[0], undo);
 	refuseTakenXdp(on, places[0], "the director");
-	for (const hook of places) {
-		try {
-			PLACES[hook].attach(on, program);
-			undo.push(() => PLACES[hook].detach(on, id));
-			return hook;
-		} catch (error) {
-			const isMissing = error instanceof L3dsrError && error.code === "KERNEL_FEATURE";
-			if (!isMissing || hook === places.at(-1)) throw error;
-		}
-	}
-	throw new RangeError(`no place for ${program.name}`);
+	const hook = attachAtFirst(places, on, program);
+	undo.push(() => PLACES[hook].detach(on, id));
+	return hook;
 }

@@ -14,11 +14,15 @@ import {
 	seedOf,
 } from "../service.ts";
 import {
+	bucketBitsWithin,
 	type Capacity,
 	FLOW_BITS_DEFAULT,
 	FRAGMENT_BITS_DEFAULT,
+	HEADER,
 	MOST_NUMBERS,
+	REAL,
 	REASON_SLOTS,
+	ringsWithin,
 } from "./layout.ts";
 import type { RealEntry } from "./real-entry.ts";
 import { Allocator, isSameService, powerOfTwo, roomFor, type StandingService } from "./state.ts";
@@ -56,6 +60,8 @@ export interface PlanOptions {
 	readonly bleach: boolean;
 	/** Reals in numbers that slots, *before* included, refer to, of a standing service: these numbers are taken. */
 	readonly referred: (service: StandingService) => ReadonlySet<number>;
+	/** How many bytes a table may have on this kernel; asked where tables are made (default: any number). */
+	readonly largestTable?: () => number;
 }
 
 type Referred = (service: ServiceKey) => ReadonlySet<number>;
@@ -79,14 +85,30 @@ export function planTables(
 	if (fits !== undefined) return { services: fits, rows: rowsOf(wish, fits, options) };
 	// Numbers in a service stay as they are, entries of the memory of flows refer to them; where the service is, changes.
 	const nowhere = standing.map(moved);
-	let grow = capacityFor(wish, capacity);
+	const largest = options.largestTable?.() ?? Number.POSITIVE_INFINITY;
+	let grow = capacityFor(wish, capacity, largest);
 	let services = placeAll(wish, nowhere, grow, referred);
 	while (services === undefined) {
 		if (grow.reals * 2 > MOST_NUMBERS) throw tooMany();
+		requireFit(wish, grow, largest);
 		grow = { ...grow, reals: grow.reals * 2 };
 		services = placeAll(wish, nowhere, grow, referred);
 	}
+	requireFit(wish, grow, largest);
 	return { services, rows: rowsOf(wish, services, options), grow };
+}
+
+/** Throws KERNEL_FEATURE where what cannot be smaller has no room. */
+function requireFit({ services }: BalanceWish, { reals }: Capacity, largest: number): void {
+	const most = ringsWithin(largest);
+	if (services.length <= most && HEADER.size + reals * REAL.size <= largest) return;
+	throw new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message:
+			`make tables for ${services.length} services: before Linux 6.0 a table has at most ${largest >> 20} MB, ` +
+			`room for ${most} services and ${Math.floor(largest / REAL.size / 2)} real servers`,
+		hint: "run this director on a newer kernel, or share the services out among several directors",
+	});
 }
 
 function tooMany(): L3dsrError {
@@ -102,14 +124,21 @@ function moved(service: StandingService): StandingService {
 	return { ...service, first: 0, room: 0, number: -1 };
 }
 
-/** Room for the wish and half as much again; memories keep their size, and so their contents. */
-export function capacityFor({ services }: BalanceWish, before?: Capacity): Capacity {
+/**
+ * Room for the wish and half as much again, as far as tables of `largest` bytes have it; memories keep their size, and
+ * so their contents.
+ */
+export function capacityFor(
+	{ services }: BalanceWish,
+	before?: Capacity,
+	largest = Number.POSITIVE_INFINITY,
+): Capacity {
 	const numbers = services.reduce((sum, { reals }) => sum + roomFor(reals.length + 4), REASON_SLOTS);
 	return {
 		vipBits: before?.vipBits ?? 0,
-		rings: Math.max(4, Math.ceil(services.length * 1.5), before?.rings ?? 0),
+		rings: Math.min(ringsWithin(largest), Math.max(4, Math.ceil(services.length * 1.5), before?.rings ?? 0)),
 		reals: Math.max(powerOfTwo(numbers * 1.5), before?.reals ?? 0),
-		flowBits: before?.flowBits ?? FLOW_BITS_DEFAULT,
+		flowBits: before?.flowBits ?? Math.min(FLOW_BITS_DEFAULT, bucketBitsWithin(largest)),
 		fragmentBits: before?.fragmentBits ?? FRAGMENT_BITS_DEFAULT,
 	};
 }

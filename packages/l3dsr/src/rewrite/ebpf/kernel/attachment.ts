@@ -106,6 +106,23 @@ export const PLACES: Readonly<Record<HookName, HookPlace>> = {
 	"xdp-generic": xdpPlace(xdpGeneric),
 };
 
+/** Attaches to the first of these hooks that the kernel has, and says which. Throws what the last one throws. */
+export function attachAtFirst(
+	hooks: readonly [HookName, ...HookName[]],
+	to: NetInterface,
+	program: Program,
+): HookName {
+	const [hook, next, ...others] = hooks;
+	try {
+		PLACES[hook].attach(to, program);
+		return hook;
+	} catch (error) {
+		const isMissing = error instanceof BpfError && error.code === "FEATURE";
+		if (!isMissing || next === undefined) throw error;
+		return attachAtFirst([next, ...others], to, program);
+	}
+}
+
 /** A program of ours in its place. */
 export interface Standing {
 	readonly hook: HookName;

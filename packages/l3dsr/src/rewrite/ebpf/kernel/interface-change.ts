@@ -1,6 +1,6 @@
 /** One interface from the program that it has to the program that it should have. */
 
-import { BpfError, Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
+import { Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
@@ -11,7 +11,7 @@ import { MAP } from "../compile/identity.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compile/interface-rules.ts";
 import { tooLarge } from "../compile/size.ts";
 import type { CompileTarget } from "../compile/target.ts";
-import { type Attachment, type HookName, PLACES, type Standing } from "./attachment.ts";
+import { type Attachment, attachAtFirst, type HookName, PLACES, type Standing } from "./attachment.ts";
 import { probeChecksumState } from "./checksum-state.ts";
 import { addToBase, type CounterMaps, readCounter, setCounters, slotsFor } from "./counters.ts";
 import { takeAway, type Undo } from "./take-away.ts";
@@ -97,17 +97,8 @@ function hang(
 		return;
 	}
 	refuseTakenXdp(on, hooks[0]);
-	const [first, ...others] = hooks;
-	for (const hook of [first, ...others]) {
-		try {
-			PLACES[hook].attach(on, program);
-			undo.push(() => PLACES[hook].detach(on, id));
-			return;
-		} catch (error) {
-			const missing = error instanceof BpfError && error.code === "FEATURE";
-			if (!missing || hook === hooks.at(-1)) throw error;
-		}
-	}
+	const hook = attachAtFirst(hooks, on, program);
+	undo.push(() => PLACES[hook].detach(on, id));
 }
 
 /** A rule keeps its slot as long as it is the same rule at the same ordinal; no other rule's slot is taken. */
