@@ -78,6 +78,9 @@ const INT = new Layout({ value: "s32" });
 /** What the kernel charges for a refusal that waits to be read, at most; and what every socket may hold. */
 const REFUSAL_BYTES = 2048;
 const LEAST_ROOM_BYTES = 212_992;
+/** More than any answer: the longest are those about one network card with a hundred virtual functions. */
+const ROOM_BYTES = 1 << 18;
+let room: Uint8Array | undefined;
 
 /** Values of socket options; a command opens dozens of sockets. */
 const ON = INT.encode({ value: 1 });
@@ -264,12 +267,12 @@ export class Netlink implements Disposable {
 		}
 	}
 
+	/** One datagram. The kernel fills those of a dump as far as whoever reads them has room, but for 32 KiB at most. */
 	#receive(doing: string): Uint8Array {
-		const nothing = new Uint8Array(1);
-		const length = check(recv(this.#fd, nothing, 1, MSG_PEEK | MSG_TRUNC), doing);
-		const bytes = new Uint8Array(length);
-		check(recv(this.#fd, bytes, length, 0), doing);
-		return bytes;
+		room ??= new Uint8Array(ROOM_BYTES);
+		const length = check(recv(this.#fd, room, room.length, MSG_TRUNC), doing);
+		if (length > room.length) throw malformed(doing, `an answer of ${length} bytes`);
+		return room.slice(0, length);
 	}
 }
 
@@ -332,7 +335,7 @@ export function parseMessages(datagram: Uint8Array, doing: string): readonly Seq
 	for (let at = 0; at + HEADER.size <= datagram.length; ) {
 		const { len, type, flags, seq, pid } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
 		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
-		messages.push({ type, flags, seq, port: pid, payload: datagram.slice(at + HEADER.size, at + len) });
+		messages.push({ type, flags, seq, port: pid, payload: datagram.subarray(at + HEADER.size, at + len) });
 		at += (len + 3) & ~3;
 	}
 	return messages;

@@ -87,13 +87,33 @@ function hasFlows({ protocols }: Selection): boolean {
 export function fragmentsFollow(service: Service, beside: readonly Service[]): boolean {
 	const { selection } = service;
 	if (selection?.ports === undefined) return false;
-	return !beside.some(
+	const own = withoutPorts(selection);
+	const { vip } = service;
+	return !likelyToMeet(service, beside).some(
 		(other) =>
 			other.selection !== undefined &&
-			other.vip.family === service.vip.family &&
-			other.vip.text !== service.vip.text &&
-			selectionsOverlap(withoutPorts(selection), withoutPorts(other.selection)),
+			other.vip.text !== vip.text &&
+			selectionsOverlap(own, withoutPorts(other.selection)),
 	);
+}
+
+/** Services by family and code, of each list that was asked about: every service of it is asked about the whole list. */
+const byCode = new WeakMap<readonly Service[], Map<string, Service[]>>();
+
+/** Those of the family that have the same code, or none; all, for a service without. */
+function likelyToMeet({ vip, selection }: Service, beside: readonly Service[]): readonly Service[] {
+	const { dscp } = selection ?? {};
+	if (dscp === undefined) return beside.filter((other) => other.vip.family === vip.family);
+	let known = byCode.get(beside);
+	if (known === undefined) {
+		known = Map.groupBy(beside, codeKey);
+		byCode.set(beside, known);
+	}
+	return [...(known.get(`${vip.family} ${dscp}`) ?? []), ...(known.get(`${vip.family} any`) ?? [])];
+}
+
+function codeKey({ vip, selection }: Service): string {
+	return `${vip.family} ${selection?.dscp ?? "any"}`;
 }
 
 function withoutPorts({ ports: _, ...selection }: Selection): Selection {

@@ -8,15 +8,16 @@
  * over, and what is no longer configured here but in dsr.conf is handed back to it. So a service moves
  * between the two files without a moment in which nobody rewrites for it.
  */
-import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import { type Address, addressBits } from "@l3dsr/packet";
 import type { InterfaceName } from "../model/interface-name.ts";
 import { type LoweringOptions, lowerService, signatureOf } from "../model/lower-service.ts";
-import { type Rule, sameRule } from "../model/rule.ts";
+import type { Rule } from "../model/rule.ts";
+import { RuleBag } from "../model/rule-bag.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 import type { Service } from "../model/service.ts";
 import { guardFor, settledGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState } from "./host-state.ts";
-import { isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
+import { FreeLabels, isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
 import { keyOfRule, keyOfService } from "./service-keys.ts";
 
 export interface Wish {
@@ -31,11 +32,12 @@ export interface Wish {
 export function desiredHost(observed: HostState, wish: Wish): Required<Omit<DesiredHost, "director">> {
 	const vips = new Map(wish.services.map(({ vip }) => [vip.text, vip]));
 	const ruleset = desiredRuleset(observed, wish);
-	const needed = (address: Address): boolean =>
-		wish.elsewhere.some(({ vip }) => sameAddress(vip, address)) ||
-		ruleset.entries.some(
-			({ rule }) => signatureOf(rule) === undefined && sameAddress(rule.target.daddr, address),
-		);
+	const needed = new Set([
+		...wish.elsewhere.map(({ vip }) => vip.text),
+		...ruleset.entries.flatMap(({ rule }) =>
+			signatureOf(rule) === undefined ? [rule.target.daddr.text] : [],
+		),
+	]);
 	const ownership = new Ownership(observed);
 	const found = [...vips.values()].filter((vip) => ownership.wasThereBefore(vip));
 	const stays = new Set(found.map(({ text }) => text));
@@ -44,12 +46,13 @@ export function desiredHost(observed: HostState, wish: Wish): Required<Omit<Desi
 		if (isStandardLoopback(entry)) return true;
 		if (stays.has(text)) return entry.own !== true || isAlone(entry);
 		if (vips.has(text)) return isAlone(entry);
-		return !ownership.isOurs(entry) || needed(entry.address);
+		return !ownership.isOurs(entry) || needed.has(text);
 	});
 	const present = new Set(addresses.map(({ address }) => address.text));
+	const labels = new FreeLabels([...observed.addresses, ...addresses]);
 	for (const vip of vips.values()) {
 		if (present.has(vip.text)) continue;
-		addresses.push({ ...vipOnLoopback(vip, [...observed.addresses, ...addresses]), own: true });
+		addresses.push({ ...vipOnLoopback(vip, labels), own: true });
 	}
 	const guard = guardFor([...vips.values()], observed.links, found);
 	const settled = guard && settledGuard(observed.guard.guard, guard, bystanders(observed, wish, ruleset));
@@ -70,7 +73,7 @@ function bystanders(
 
 function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: Wish): Ruleset {
 	const wanted = distinctRules(services.flatMap((service) => lowerService(service, lowering)));
-	const missing = new RuleSet(wanted);
+	const missing = new RuleBag(wanted);
 	const keysHere = new Set(services.map(keyOfService));
 	const byKeyElsewhere = new Map(elsewhere.map((service) => [keyOfService(service), service]));
 	const entries: RuleEntry[] = [];
@@ -105,9 +108,9 @@ function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: 
 	for (const { rule, ordinal } of [...observed.rules, ...entries]) {
 		last.set(chainKey(rule), Math.max(ordinal, last.get(chainKey(rule)) ?? 0));
 	}
+	const placesOf = Map.groupBy(places, ({ old, key }) => `${key} ${chainKey(old.rule)}`);
 	for (const rule of [...missing.rules(), ...heirs]) {
-		const index = places.findIndex(({ old, key }) => key === keyOfRule(rule) && sameChain(old.rule, rule));
-		const [place] = index < 0 ? [] : places.splice(index, 1);
+		const place = placesOf.get(`${keyOfRule(rule)} ${chainKey(rule)}`)?.shift();
 		const ordinal = place?.old.ordinal ?? (last.get(chainKey(rule)) ?? 0) + ORDINAL_STEP;
 		last.set(chainKey(rule), Math.max(ordinal, last.get(chainKey(rule)) ?? 0));
 		entries.push({ rule, ordinal });
@@ -127,10 +130,6 @@ function covers({ name, wildcard }: InterfaceName, interfaceName: string): boole
 
 function chainKey({ family, table, chain }: Rule): string {
 	return `${family} ${table} ${chain}`;
-}
-
-function sameChain(a: Rule, b: Rule): boolean {
-	return chainKey(a) === chainKey(b);
 }
 
 /** Who has put the addresses of `lo` there. */
@@ -165,46 +164,11 @@ function isAlone({ address, prefixLength }: LoopbackAddress): boolean {
 
 /** A service that stands twice, in l3dsr.yaml and in an included file, needs its rules once: the first. */
 function distinctRules(rules: readonly Rule[]): Rule[] {
-	const seen = new RuleSet([]);
+	const seen = new RuleBag();
 	return rules.filter((rule) => {
 		const effect = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "comment") };
-		if (seen.take(effect)) {
-			seen.add(effect);
-			return false;
-		}
+		if (seen.has(effect)) return false;
 		seen.add(effect);
 		return true;
 	});
-}
-
-/** Rules to be found again by what they are; a comparison walks a whole rule, so only likely ones are compared. */
-class RuleSet {
-	readonly #buckets = new Map<string, Rule[]>();
-
-	constructor(rules: readonly Rule[]) {
-		for (const rule of rules) this.add(rule);
-	}
-
-	add(rule: Rule): void {
-		const bucket = this.#buckets.get(bucketKey(rule));
-		if (bucket === undefined) this.#buckets.set(bucketKey(rule), [rule]);
-		else bucket.push(rule);
-	}
-
-	/** Takes one that is the same out; false when there is none. */
-	take(rule: Rule): boolean {
-		const bucket = this.#buckets.get(bucketKey(rule)) ?? [];
-		const index = bucket.findIndex((one) => sameRule(one, rule));
-		if (index >= 0) bucket.splice(index, 1);
-		return index >= 0;
-	}
-
-	/** In the order in which VIPs and interfaces were first added. */
-	rules(): Rule[] {
-		return [...this.#buckets.values()].flat();
-	}
-}
-
-function bucketKey({ table, header, target }: Rule): string {
-	return `${table} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
 }

@@ -2,7 +2,7 @@
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
-import { type Rule, sameRule } from "../model/rule.ts";
+import { RuleBag } from "../model/rule-bag.ts";
 import type { Service } from "../model/service.ts";
 import { directorDrift } from "./director-drift.ts";
 import type { HostState, Step } from "./host-state.ts";
@@ -105,12 +105,11 @@ function ruleDrift(
 	{ ruleset, added, removed, repaired }: Extract<Step, { kind: "rules" }>,
 	stopped: readonly StoppedService[],
 ): Finding[] {
-	const kept = ruleset.entries.map(({ rule }) => rule);
+	const kept = new RuleBag(removed.length === 0 ? [] : ruleset.entries.map(({ rule }) => rule));
 	const drift: Finding[] = [...repaired];
 	for (const rule of removed) {
 		const name = signatureOf(rule);
 		const object = name === undefined ? `a rule for ${rule.target.daddr.text}` : `a rule of ${name}`;
-		const twin = (list: readonly Rule[]) => list.some((other) => sameRule(other, rule));
 		const reason = stopped.find(
 			({ service }) => service.name === name && sameAddress(service.vip, rule.target.daddr),
 		)?.reason;
@@ -123,7 +122,7 @@ function ruleDrift(
 				problem: "duplicates the rule of a service here",
 				rule,
 			});
-		} else if (twin(kept)) {
+		} else if (kept.has(rule)) {
 			drift.push({ kind: "rule-duplicate", object, problem: "exists more than once", rule });
 		} else {
 			drift.push({ kind: "rule-superfluous", object, problem: "does not match its service", rule });

@@ -1,5 +1,5 @@
 /** The addresses of `lo`: which ones are VIPs, and the steps from one set of them to another. Pure. */
-import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
+import { type Address, addressBits } from "@l3dsr/packet";
 
 /** An address that `lo` holds. */
 export interface LoopbackAddress {
@@ -26,17 +26,37 @@ export function isStandardLoopback({ address, prefixLength }: LoopbackAddress): 
  * The VIP on `lo`: alone in its prefix, so that `lo` claims no other address. IPv4 gets the lowest free label
  * from `lo:1` on, so that ifconfig shows it too; IPv6 has no labels.
  */
-export function vipOnLoopback(vip: Address, present: readonly LoopbackAddress[]): LoopbackAddress {
+export function vipOnLoopback(vip: Address, labels: FreeLabels): LoopbackAddress {
 	const bare = { address: vip, prefixLength: addressBits(vip.family) };
-	return vip.family === "ipv6" ? bare : { ...bare, label: lowestFreeLabel(present) };
+	return vip.family === "ipv6" ? bare : { ...bare, label: labels.take() };
 }
 
-/** The entry of `lo` that holds this address, at whatever prefix length. */
-export function findOnLoopback<A extends LoopbackAddress>(
-	vip: Address,
+/** The labels `lo:1`, `lo:2`, … that no address has. */
+export class FreeLabels {
+	readonly #taken: ReadonlySet<string | undefined>;
+	#last = 0;
+
+	constructor(present: readonly LoopbackAddress[]) {
+		this.#taken = new Set(present.map(({ label }) => label));
+	}
+
+	/** The lowest, once. */
+	take(): string {
+		do this.#last++;
+		while (this.#taken.has(`lo:${this.#last}`));
+		return `lo:${this.#last}`;
+	}
+}
+
+/** Gives the first entry of `lo` that holds an address, at whatever prefix length. */
+export function loopbackEntries<A extends LoopbackAddress>(
 	present: readonly A[],
-): A | undefined {
-	return present.find(({ address }) => sameAddress(address, vip));
+): (vip: Address) => A | undefined {
+	const byAddress = new Map<string, A>();
+	for (const entry of present) {
+		if (!byAddress.has(entry.address.text)) byAddress.set(entry.address.text, entry);
+	}
+	return ({ text }) => byAddress.get(text);
 }
 
 /** Steps to be made before packets are rewritten to the new addresses, and those that wait until none is any more. */
@@ -54,35 +74,36 @@ export function planLoopback(
 	const remade: LoopbackStep[] = [];
 	const standing = new Map(observed.map((one) => [entryKey(one), one]));
 	const wanted = new Set(desired.map(entryKey));
+	const [standingAt, wantedAt] = [Map.groupBy(observed, addressOf), Map.groupBy(desired, addressOf)];
 	for (const entry of desired) {
 		const old = standing.get(entryKey(entry));
-		const other = old === undefined ? observed.find((one) => isResized(one, entry)) : undefined;
+		const other =
+			old === undefined ? standingAt.get(addressOf(entry))?.find((one) => isResized(one, entry)) : undefined;
 		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
 		else if (old === undefined) added.push({ kind: "add-address", entry });
 	}
 	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
 	const after = observed
-		.filter((entry) => !wanted.has(entryKey(entry)) && !desired.some((one) => isResized(entry, one)))
+		.filter(
+			(entry) =>
+				!wanted.has(entryKey(entry)) &&
+				wantedAt.get(addressOf(entry))?.some((one) => isResized(entry, one)) !== true,
+		)
 		.map((entry): LoopbackStep => ({ kind: "remove-address", entry }))
 		.reverse();
 	return { before: [...added, ...remade], after };
 }
 
-/** The same IPv6 address at another prefix length. */
+/** Of the same address: IPv6 at another prefix length. */
 function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
-	return (
-		a.address.family === "ipv6" && sameAddress(a.address, b.address) && a.prefixLength !== b.prefixLength
-	);
+	return a.address.family === "ipv6" && a.prefixLength !== b.prefixLength;
+}
+
+function addressOf({ address }: LoopbackAddress): string {
+	return address.text;
 }
 
 /** The kernel holds an IPv4 address once for each prefix length. */
 function entryKey({ address, prefixLength }: LoopbackAddress): string {
 	return `${address.text}/${prefixLength}`;
-}
-
-function lowestFreeLabel(present: readonly LoopbackAddress[]): string {
-	const taken = new Set(present.map(({ label }) => label));
-	for (let n = 1; ; n++) {
-		if (!taken.has(`lo:${n}`)) return `lo:${n}`;
-	}
 }

@@ -1,6 +1,7 @@
 /** From a host as it is to the host as it should be, step by step; and back again. Pure. */
-import { type Address, sameAddress } from "@l3dsr/packet";
+import type { Address } from "@l3dsr/packet";
 import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
+import { RuleBag } from "../model/rule-bag.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { guardFor, type VipGuard } from "../model/vip-guard.ts";
 import type { DesiredHost, HostState, RulesStep, Step } from "./host-state.ts";
@@ -27,9 +28,10 @@ function withGuard(
 	wanted: NonNullable<DesiredHost["guard"]>,
 ): Step[] {
 	const desired = wanted === "none" ? undefined : wanted;
-	const leaving = observed.guard.held.filter((vip) =>
-		steps.some((step) => step.kind === "remove-address" && sameAddress(step.entry.address, vip)),
+	const removed = new Set(
+		steps.flatMap((step) => (step.kind === "remove-address" ? [step.entry.address.text] : [])),
 	);
+	const leaving = observed.guard.held.filter(({ text }) => removed.has(text));
 	const now = observed.guard.altered ? null : observed.guard.guard;
 	const during = leaving.length === 0 ? desired : withLeaving(desired, leaving, observed);
 	return [
@@ -45,7 +47,8 @@ function withLeaving(
 	leaving: readonly Address[],
 	{ guard, links }: HostState,
 ): VipGuard | undefined {
-	const found = guard.found.filter((vip) => leaving.some((one) => sameAddress(one, vip)));
+	const texts = new Set(leaving.map(({ text }) => text));
+	const found = guard.found.filter(({ text }) => texts.has(text));
 	const all = guardFor([...(desired?.held ?? []), ...leaving], links, [...(desired?.found ?? []), ...found]);
 	const staying = [desired?.senders, guard.guard?.senders].find((one) => one !== undefined && one.length > 0);
 	return all === undefined || staying === undefined ? all : { ...all, senders: staying };
@@ -75,19 +78,9 @@ function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined
 
 /** Those of `rules` for which `others` have no equal, one for one. */
 function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
-	const left = new Map<string, Rule[]>();
-	for (const rule of others) left.set(bucketKey(rule), [...(left.get(bucketKey(rule)) ?? []), rule]);
-	return rules.filter((rule) => {
-		const bucket = left.get(bucketKey(rule)) ?? [];
-		const index = bucket.findIndex((one) => sameRule(one, rule));
-		if (index >= 0) bucket.splice(index, 1);
-		return index < 0;
-	});
-}
-
-/** A comparison walks a whole rule, so only likely ones are compared. */
-function bucketKey({ family, table, chain, header, target }: Rule): string {
-	return `${family} ${table} ${chain} ${header.inInterface?.name ?? ""} ${target.daddr.text}`;
+	if (others.length === 0) return [...rules];
+	const left = new RuleBag(others);
+	return rules.filter((rule) => !left.take(rule));
 }
 
 /**

@@ -2,7 +2,7 @@
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { type Rule, sameRule, type Table } from "../model/rule.ts";
 import { serviceType, type WrittenService } from "../model/service.ts";
-import { findOnLoopback, isStandardLoopback, type LoopbackAddress } from "./loopback.ts";
+import { isStandardLoopback, type LoopbackAddress, loopbackEntries } from "./loopback.ts";
 import type { PlacedRule } from "./ruleset-editor.ts";
 import { keyOfRule, keyOfService } from "./service-keys.ts";
 import type { ServiceParts } from "./start-stop.ts";
@@ -59,12 +59,13 @@ export function reportServices(
 		if (key !== undefined) groupsOf.set(key, [...(groupsOf.get(key) ?? []), group]);
 	}
 	const rows: ServiceRow[] = [];
+	const entryOf = loopbackEntries(host.addresses);
 	const duplicates: DuplicateRules[] = [];
 	const configured = new Set<string>();
 	for (const written of services) {
 		const key = keyOfService(written.service);
 		const own = key === undefined ? [] : (groupsOf.get(key) ?? []);
-		rows.push(configuredRow(written, own, host.addresses, options));
+		rows.push(configuredRow(written, own, entryOf, options));
 		if (key === undefined || configured.has(key)) continue;
 		configured.add(key);
 		duplicates.push(...duplicatesOf(own, rowAddress(written), written.dscpText ?? ""));
@@ -78,7 +79,7 @@ export function reportServices(
 		const addresses = host.addresses.filter(
 			(entry) => !isStandardLoopback(entry) && !vips.has(entry.address.text),
 		);
-		for (const row of discoveredRows(others, addresses, host.addresses)) rows.push(row);
+		for (const row of discoveredRows(others, addresses, entryOf)) rows.push(row);
 		for (const group of others) {
 			duplicates.push(...duplicatesOf([group], group.rule.target.daddr.text, printedDscp(group.rule)));
 		}
@@ -86,15 +87,17 @@ export function reportServices(
 	return { rows, duplicates };
 }
 
+type EntryOf = (vip: Address) => LoopbackAddress | undefined;
+
 function configuredRow(
 	written: WrittenService,
 	groups: readonly RuleGroup[],
-	addresses: readonly LoopbackAddress[],
+	entryOf: EntryOf,
 	options: ReportOptions,
 ): ServiceRow {
 	const { service } = written;
 	const off = service.vip.family === "ipv6" && !options.ipv6;
-	const entry = off ? undefined : findOnLoopback(service.vip, addresses);
+	const entry = off ? undefined : entryOf(service.vip);
 	const tables = off ? [] : groups.flatMap((group) => group.tables);
 	const type = serviceType(service);
 	const parts = type === "l2dsr" ? [entry !== undefined] : [entry !== undefined, tables.length > 0];
@@ -115,13 +118,13 @@ function configuredRow(
 function discoveredRows(
 	groups: readonly RuleGroup[],
 	addresses: readonly LoopbackAddress[],
-	all: readonly LoopbackAddress[],
+	entryOf: EntryOf,
 ): ServiceRow[] {
 	const pairs: ServiceRow[] = [];
 	const lone: ServiceRow[] = [];
 	for (const { rule, tables } of groups) {
 		const vip = rule.target.daddr;
-		const entry = findOnLoopback(vip, all);
+		const entry = entryOf(vip);
 		for (const table of tables) {
 			const row = { name: vip.text, address: vip.text, table, state: "started", source: "disc" } as const;
 			if (entry === undefined) lone.push({ ...row, type: "iptbl", ...dscpField(printedDscp(rule)) });

@@ -6,7 +6,7 @@ import { lowerService } from "../model/lower-service.ts";
 import type { Rule, Table } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
 import type { DesiredHost, HostState } from "./host-state.ts";
-import { findOnLoopback, isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
+import { FreeLabels, isStandardLoopback, type LoopbackAddress, vipOnLoopback } from "./loopback.ts";
 import { type ChainPlace, RulesetEditor } from "./ruleset-editor.ts";
 import { keyOfRule, keyOfService } from "./service-keys.ts";
 
@@ -31,6 +31,8 @@ export function withServices(
 ): DesiredParts {
 	const editor = new RulesetEditor(host.rules);
 	const addresses = [...host.addresses];
+	const labels = new FreeLabels(addresses);
+	const held = new Set(addresses.map(({ address }) => address.text));
 	const present = new Set(host.rules.map(({ rule }) => keyOfRule(rule)));
 	for (const service of services) {
 		const key = keyOfService(service);
@@ -40,9 +42,9 @@ export function withServices(
 			const place: ChainPlace = { family: service.vip.family, table, chain: "PREROUTING" };
 			editor.apply(place, insert ? { kind: "insert", at: 1, rules } : { kind: "append", rules });
 		}
-		if (findOnLoopback(service.vip, addresses) === undefined) {
-			addresses.push(vipOnLoopback(service.vip, addresses));
-		}
+		if (held.has(service.vip.text)) continue;
+		held.add(service.vip.text);
+		addresses.push(vipOnLoopback(service.vip, labels));
 	}
 	return { ruleset: editor.ruleset(), addresses };
 }

@@ -166,10 +166,11 @@ interface ApplyStep {
  */
 export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
 	const before = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
+	const standing = { nft: byPlace(before("nft")), ebpf: byPlace(before("ebpf")) };
 	const wanted = (name: DatapathName) =>
 		assigned
 			.filter(({ datapath }) => datapath === name)
-			.map(({ entry }) => withMovedCounters(entry, name, observed));
+			.map(({ entry }) => withMovedCounters(entry, standing[name === "nft" ? "ebpf" : "nft"]));
 	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
 	const steps = {
 		nft: { datapath: "nft", ruleset: { entries: nft } },
@@ -202,14 +203,16 @@ function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string
 }
 
 /** A rule that changes its datapath takes its counters along, unless others are asked for. */
-function withMovedCounters(
-	entry: RuleEntry,
-	datapath: DatapathName,
-	observed: readonly ObservedRule[],
-): RuleEntry {
+function withMovedCounters(entry: RuleEntry, elsewhere: ReadonlyMap<string, ObservedRule>): RuleEntry {
 	if (entry.counters !== undefined) return entry;
-	const moved = observed.find((one) => one.datapath !== datapath && sameEntry(one, entry));
-	return moved === undefined ? entry : { ...entry, counters: moved.counters };
+	const moved = elsewhere.get(placeOf(entry));
+	return moved === undefined || !sameRule(moved.rule, entry.rule)
+		? entry
+		: { ...entry, counters: moved.counters };
+}
+
+function byPlace(rules: readonly ObservedRule[]): ReadonlyMap<string, ObservedRule> {
+	return new Map(rules.map((one) => [placeOf(one), one]));
 }
 
 /** By family, table and chain as iptables lists them, then by ordinal. */
@@ -218,8 +221,4 @@ function inListOrder(a: ObservedRule, b: ObservedRule): number {
 	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;
 	const chains: readonly string[] = CHAINS[a.rule.table];
 	return chains.indexOf(a.rule.chain) - chains.indexOf(b.rule.chain) || a.ordinal - b.ordinal;
-}
-
-function sameEntry(a: RuleEntry, b: RuleEntry): boolean {
-	return a.ordinal === b.ordinal && sameRule(a.rule, b.rule);
 }

@@ -5,7 +5,7 @@ import { type LoweringOptions, lowerService, signatureOf } from "../../model/low
 import { type Counters, type Rule, sameRule } from "../../model/rule.ts";
 import { type Service, serviceType } from "../../model/service.ts";
 import type { HostState } from "../../plan/host-state.ts";
-import { findOnLoopback } from "../../plan/loopback.ts";
+import { loopbackEntries } from "../../plan/loopback.ts";
 import { keyOfRule, keyOfService } from "../../plan/service-keys.ts";
 import type { StoppedService } from "../../plan/startable.ts";
 import type { DatapathName, ObservedRule } from "../../rewrite/datapath.ts";
@@ -47,22 +47,30 @@ export function serviceRows(
 	observed: readonly ObservedRule[],
 ): ServiceRow[] {
 	const own = observed.filter(({ rule }) => signatureOf(rule) !== undefined);
+	const ownOf = Map.groupBy(own, ({ rule }) => rule.target.daddr.text);
+	const foreignOf = Map.groupBy(
+		observed.filter(({ rule }) => signatureOf(rule) === undefined),
+		({ rule }) => keyOfRule(rule),
+	);
+	const entryOf = loopbackEntries(state.addresses);
+	const whyStopped = new Map(stopped.map(({ service, reason }) => [service, reason]));
 	const accounted = new Set<ObservedRule>();
 	const rows = (services ?? []).map((service): ServiceRow => {
 		const wanted = lowerService(service, lowering);
-		const found = own.filter(
-			({ rule }) => rule.target.daddr.text === service.vip.text && wanted.some((one) => sameRule(one, rule)),
+		const found = (ownOf.get(service.vip.text) ?? []).filter(({ rule }) =>
+			wanted.some((one) => sameRule(one, rule)),
 		);
 		for (const one of found) accounted.add(one);
 		// A rule of dsrctl's, or typed by hand, does the same until up takes it over.
-		const others = found.length > 0 ? [] : observed.filter((one) => doesWorkOf(one, service));
+		const key = keyOfService(service);
+		const others = found.length > 0 || key === undefined ? [] : (foreignOf.get(key) ?? []);
 		const serving = [...found, ...others];
 		const present =
 			others.length > 0
 				? wanted.length
 				: wanted.filter((one) => found.some(({ rule }) => sameRule(rule, one))).length;
-		const entry = findOnLoopback(service.vip, state.addresses);
-		const reason = stopped.find((one) => one.service === service)?.reason;
+		const entry = entryOf(service.vip);
+		const reason = whyStopped.get(service);
 		const parts = [entry !== undefined, ...wanted.map((_, index) => index < present)];
 		return {
 			name: service.name,
@@ -79,11 +87,6 @@ export function serviceRows(
 	return [...rows, ...strayRows(services, state, own, accounted)];
 }
 
-function doesWorkOf({ rule }: ObservedRule, service: Service): boolean {
-	const key = keyOfRule(rule);
-	return signatureOf(rule) === undefined && key !== undefined && key === keyOfService(service);
-}
-
 /** From its parts: the address, and each rule. */
 function stateOf(parts: readonly boolean[]): ServiceRow["state"] {
 	return parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down";
@@ -95,6 +98,7 @@ function strayRows(
 	own: readonly ObservedRule[],
 	accounted: ReadonlySet<ObservedRule>,
 ): ServiceRow[] {
+	const entryOf = loopbackEntries(state.addresses);
 	const stateFor = (...parts: readonly boolean[]) =>
 		services === undefined ? stateOf(parts) : ("not configured" as const);
 	const stray = new Map<string, ObservedRule[]>();
@@ -107,7 +111,7 @@ function strayRows(
 		const [first] = found;
 		if (first === undefined) return [];
 		const vip = first.rule.target.daddr;
-		const entry = findOnLoopback(vip, state.addresses);
+		const entry = entryOf(vip);
 		return [
 			{
 				name: signatureOf(first.rule) ?? vip.text,
@@ -125,7 +129,7 @@ function strayRows(
 	const bare = state.guard.held
 		.filter((vip) => !known.has(vip.text))
 		.flatMap((vip): ServiceRow[] => {
-			const entry = findOnLoopback(vip, state.addresses);
+			const entry = entryOf(vip);
 			if (entry === undefined && services !== undefined) return [];
 			return [
 				{
