@@ -27,8 +27,10 @@ export const hop = described(
 	"The way to the real server. resolved: frames are written by the program. kernel: the kernel routes them. unresolved: the next hop is not known yet. unreachable: no route leads there.",
 );
 
+export const checkType = () => z.enum(["tcp", "http", "https", "udp", "icmp", "exec"]);
+
 export const check = record({
-	type: z.enum(["tcp", "http", "https", "udp", "icmp", "exec"]),
+	type: checkType(),
 	state: described(z.enum(["healthy", "unhealthy", "unknown"]), "unknown: no result yet."),
 	since: z.optional(described(time(), "When it came into this state.")),
 	failures: described(whole(), "Failures in a row."),
@@ -54,7 +56,7 @@ export const real = record({
 	hop,
 	...counters,
 	rate: z.optional(z.nullable(rate)),
-	check: z.optional(check),
+	check: z.optional(described(check, "What the agent's check has found out; absent where no agent checks.")),
 });
 
 export const directedService = record({

@@ -2,15 +2,29 @@
 import * as z from "zod/mini";
 import { triggers } from "./agent.ts";
 import { diagnostic } from "./diagnostic.ts";
+import { checkType } from "./director.ts";
 import { step } from "./plan.ts";
-import { described, drift, list, number, record, schema, text, time, whole } from "./value.ts";
+import {
+	address,
+	described,
+	drift,
+	flag,
+	list,
+	number,
+	port,
+	record,
+	schema,
+	text,
+	time,
+	whole,
+} from "./value.ts";
 
 export const event = z.looseObject({
 	id: described(whole(), "From 1, in the order in which this agent wrote them."),
 	time: time(),
 	kind: described(
 		text(),
-		"started, stopped, configured, repaired, failed, recovered, configuration-refused, configuration-restored, contention, contention-over, held, released; there may be more. What else an event has depends on its kind.",
+		"started, stopped, configured, repaired, failed, recovered, configuration-refused, configuration-restored, contention, contention-over, held, released, health, upkeep-failed, upkeep-recovered; there may be more. What else an event has depends on its kind.",
 	),
 	severity: z.enum(["info", "notice", "warning", "error"]),
 	message: described(text(), "A sentence."),
@@ -28,6 +42,24 @@ export const event = z.looseObject({
 	drift: z.optional(list(drift)),
 	steps: z.optional(list(step)),
 	errors: z.optional(list(diagnostic)),
+	changes: z.optional(
+		described(
+			list(
+				record({
+					pool: text(),
+					real: text(),
+					address: address(),
+					vip: address(),
+					port: z.optional(port()),
+					type: checkType(),
+					healthy: flag(),
+					reason: z.optional(described(text(), "Why the last check failed.")),
+					previousMs: described(number(), "How long it had been otherwise."),
+				}),
+			),
+			"Of health: the checks whose outcome has changed, one for each VIP address, port and real server.",
+		),
+	),
 	tookMs: z.optional(described(number(), "From the first event that was heard to the verified host.")),
 });
 

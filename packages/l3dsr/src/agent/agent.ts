@@ -11,6 +11,7 @@ import type { Plan } from "../reconcile/target.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
 import { Counts } from "./counts.ts";
+import { DirectorDuties } from "./director-duties.ts";
 import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
 import type { Heard } from "./hearing/heard.ts";
 import { type Evidence, Keeper, type Run } from "./keeper.ts";
@@ -38,6 +39,8 @@ export class Agent implements AgentState {
 	readonly #log: RecordLog;
 	readonly #counts = new Counts();
 	readonly #keeper: Keeper;
+	/** Of a director. */
+	readonly #duties: DirectorDuties;
 	readonly #startedAt: Date;
 	#schedule: Schedule;
 	#heard = new HeardEvidence();
@@ -53,6 +56,11 @@ export class Agent implements AgentState {
 		this.#options = options;
 		this.#log = new RecordLog(() => effects.now());
 		this.#keeper = new Keeper(options, this.#log, this.#counts);
+		this.#duties = new DirectorDuties({
+			host: options.host,
+			log: this.#log,
+			now: () => effects.monotonicMs(),
+		});
 		this.#startedAt = effects.now();
 		this.#schedule = newSchedule(effects.monotonicMs());
 	}
@@ -65,6 +73,7 @@ export class Agent implements AgentState {
 		const { effects, version, configuration, stop } = this.#options;
 		// Before the first look, so that nothing happens unheard in between.
 		using ears = effects.listen((one) => this.#hear(one));
+		await using _duties = this.#duties;
 		await this.#runOnce(ears);
 		this.#log.write({
 			kind: "started",
@@ -90,6 +99,7 @@ export class Agent implements AgentState {
 	}
 
 	#tellOfRun(): void {
+		this.#duties.follow(this.#keeper.inForce?.wish.director);
 		for (const listener of [...this.#runListeners]) listener();
 	}
 
@@ -210,7 +220,12 @@ export class Agent implements AgentState {
 		}
 		const datapath = await host.openDatapath(wish.configuration);
 		const plan = await planHost(host, datapath, this.#keeper.targetOf(wish));
-		return statusOf(plan, wish, wish.configuration.datapath, await observedDirector(plan));
+		return statusOf(
+			plan,
+			wish,
+			wish.configuration.datapath,
+			await observedDirector(plan, this.#duties.found()),
+		);
 	}
 
 	records(after?: number): readonly AgentRecord[] {

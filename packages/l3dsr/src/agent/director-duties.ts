@@ -1,77 +1,104 @@
 /**
  * What a director needs beside repairs while its agent runs: its real servers are checked, drains end on time, and the ways
  * to the real servers are looked up again. Health goes into the director's tables, where every command finds it, so the
- * loop sees no difference in it.
+ * loop sees no difference in it; why is told in records, and in a file beside them (host/found-checks.ts).
  */
+import { foundCheck } from "../balance/checks/found-check.ts";
 import type { CheckState, HealthChecks } from "../balance/checks/health-checks.ts";
-import { asL3dsrError } from "../errors.ts";
+import type { Director } from "../balance/kernel/director.ts";
+import { removeFoundChecks, writeFoundChecks } from "../host/found-checks.ts";
+import type { FoundCheck } from "../model/real-check.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
 import type { WantedDirector } from "../sources/director.ts";
+import { HealthNews } from "./health-news.ts";
+import type { RecordLog } from "./record-log.ts";
+import { Trouble } from "./trouble.ts";
 
 export interface DutiesOptions {
 	readonly host: Pick<HostEffects, "openDirector" | "lock">;
-	/** Told, a sentence each, who became healthy or unhealthy and why, and what does not work. */
-	readonly say: (sentence: string) => void;
+	readonly log: Pick<RecordLog, "write">;
+	/** Milliseconds; never goes back. */
+	readonly now: () => number;
 }
 
-/** How often ways and drains are looked at. */
+/** How often ways and drains are looked at, and what was found out is written. */
 const LOOK_MS = 1000;
 /** Another command that changes the host is given this long; then the next look tries again. */
 const LOCK_WAIT_MS = 1000;
 
 export class DirectorDuties implements AsyncDisposable {
 	readonly #options: DutiesOptions;
+	#followed: WantedDirector | undefined;
+	/** What is checked: `follow` may have been told of something newer. */
 	#wanted: WantedDirector | undefined;
 	#checks: HealthChecks | undefined;
+	/** Kept as long as it runs: it knows the rings, which take milliseconds each. */
+	#director: Director | undefined;
 	#timer: NodeJS.Timeout | undefined;
-	/** Somebody has become healthy or unhealthy, and the tables do not say so yet. */
-	#isNews = false;
+	readonly #news = new HealthNews();
+	/** A result differs from what the file says. */
+	#isUnwritten = false;
 	#isQueued = false;
 	#turn: Promise<void> = Promise.resolve();
 	#ended = false;
-	/** What was said last, so that it is not said every second. */
-	#problem = "";
+	readonly #troubleOfChecks: Trouble;
+	readonly #troubleOfLooks: Trouble;
 
 	constructor(options: DutiesOptions) {
 		this.#options = options;
+		this.#troubleOfChecks = new Trouble(options);
+		this.#troubleOfLooks = new Trouble(options);
 	}
 
 	/** What the host should direct from now on; undefined: nothing. */
 	follow(wanted: WantedDirector | undefined): void {
-		if (wanted === this.#wanted || this.#ended) return;
-		this.#wanted = wanted;
-		this.#then(() => this.#begin());
+		if (wanted === this.#followed || this.#ended) return;
+		this.#followed = wanted;
+		this.#then(() => this.#begin(wanted));
+	}
+
+	/** What the checks have found out; undefined where nothing is checked. */
+	found(): readonly FoundCheck[] | undefined {
+		return this.#checks?.states().map(foundCheck);
 	}
 
 	/** One thing after the other. */
 	#then(work: () => Promise<void>): void {
-		this.#turn = this.#turn.then(work).catch((error: unknown) => this.#sayProblem(error));
+		this.#turn = this.#turn.then(work).catch((error: unknown) => this.#troubleOfLooks.tell(error));
 	}
 
-	async #begin(): Promise<void> {
-		const wanted = this.#wanted;
+	async #begin(wanted: WantedDirector | undefined): Promise<void> {
 		if (wanted === undefined) return await this.#end();
-		this.#checks ??= await this.#newChecks(wanted);
-		this.#checks.start(wanted.fleet);
+		this.#checks ??= await this.#newChecks();
+		const director = await this.#open();
+		this.#checks.start(wanted.fleet, director.healthInTables(wanted.fleet));
+		this.#wanted = wanted;
+		this.#isUnwritten = true;
 		this.#timer ??= setInterval(() => this.#lookSoon(), LOOK_MS);
 	}
 
-	async #newChecks({ fleet }: WantedDirector): Promise<HealthChecks> {
+	/** As it runs now. */
+	async #open(): Promise<Director> {
+		this.#director ??= await this.#options.host.openDirector();
+		this.#director.findAgain();
+		return this.#director;
+	}
+
+	async #newChecks(): Promise<HealthChecks> {
 		const { HealthChecks: Checks } = await import("../balance/checks/health-checks.ts");
-		const { failureText } = await import("../balance/checks/failure.ts");
-		using director = await this.#options.host.openDirector();
 		return new Checks({
-			assume: director.healthInTables(fleet),
-			onProblem: (error) => this.#sayProblem(error),
-			onChange: (state) => {
-				const why = state.failure === undefined ? "" : `: ${failureText(state.failure)}`;
-				this.#options.say(
-					`${titleOf(state)} ${state.healthy ? "answers its check again" : `fails its check${why}`}`,
-				);
-				this.#isNews = true;
+			onProblem: (error) => this.#troubleOfChecks.tell(error),
+			onResult: (state) => this.#note(state),
+			onChange: (state, before) => {
+				this.#news.add(state, before);
 				this.#lookSoon();
 			},
 		});
+	}
+
+	#note({ type, failures, successes }: CheckState): void {
+		if (failures > 0 || successes === 1) this.#isUnwritten = true;
+		if (type !== "icmp" && type !== "udp" && type !== "exec") this.#troubleOfChecks.over();
 	}
 
 	#lookSoon(): void {
@@ -84,52 +111,61 @@ export class DirectorDuties implements AsyncDisposable {
 		this.#isQueued = false;
 		const [wanted, checks] = [this.#wanted, this.#checks];
 		if (wanted === undefined || checks === undefined) return;
-		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
-		if (!this.#isNews && !(await this.#needsUpkeep(wanted, checks))) return;
-		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
-		using director = await this.#options.host.openDirector();
+		const director = await this.#open();
 		// Taken down by an operator, or not attached yet: the loop sees to that.
+		if (director.isRunning) await this.#direct(director, wanted, checks);
+		else this.#close();
+		this.#write(checks);
+		this.#troubleOfLooks.over();
+	}
+
+	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
+		director.useDrains(director.wishFor(wanted.fleet, checks.isHealthy));
+		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
+		if (this.#news.isEmpty && !director.needsUpkeep()) return;
+		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
+		director.findAgain();
 		if (!director.isRunning) return;
-		const wish = director.wishFor(wanted.fleet, checks.isHealthy);
-		director.useDrains(wish);
 		director.endDrains();
-		if (this.#isNews) {
-			director.apply(wish, wanted.settings);
-			this.#isNews = false;
+		// Whose health changes from here on is news for the next look.
+		const changes = this.#news.take();
+		try {
+			if (changes.length > 0)
+				director.apply(director.wishFor(wanted.fleet, checks.isHealthy), wanted.settings);
+			director.refreshNextHops();
+		} catch (error) {
+			this.#news.putBack(changes);
+			throw error;
 		}
-		director.refreshNextHops();
-		this.#problem = "";
+		if (changes.length > 0) this.#options.log.write({ kind: "health", changes });
 	}
 
-	async #needsUpkeep({ fleet }: WantedDirector, { isHealthy }: HealthChecks): Promise<boolean> {
-		using director = await this.#options.host.openDirector();
-		director.useDrains(director.wishFor(fleet, isHealthy));
-		return director.needsUpkeep();
+	#write(checks: HealthChecks): void {
+		if (!this.#isUnwritten) return;
+		// How long each one took is another number each time.
+		writeFoundChecks(checks.states().map(({ tookMs: _, ...state }) => foundCheck(state)));
+		this.#isUnwritten = false;
 	}
 
-	#sayProblem(error: unknown): void {
-		const { code, message } = asL3dsrError(error);
-		if (code === "LOCK_HELD" || message === this.#problem) return;
-		this.#problem = message;
-		this.#options.say(message);
+	#close(): void {
+		this.#director?.[Symbol.dispose]();
+		this.#director = undefined;
 	}
 
 	async #end(): Promise<void> {
 		clearInterval(this.#timer);
 		this.#timer = undefined;
+		this.#wanted = undefined;
 		await this.#checks?.[Symbol.asyncDispose]();
 		this.#checks = undefined;
+		this.#close();
+		removeFoundChecks();
 	}
 
-	/** Ends the checks; what they have found out stays in the tables. */
+	/** Ends the checks; who is healthy stays in the tables. */
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.#ended = true;
-		this.#wanted = undefined;
 		await this.#turn;
 		await this.#end();
 	}
-}
-
-function titleOf({ pool, real, address, type }: CheckState): string {
-	return `${pool}/${real} (${address.text}, ${type})`;
 }

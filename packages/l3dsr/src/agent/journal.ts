@@ -31,6 +31,9 @@ export const MESSAGE_ID: Readonly<Record<AgentRecord["kind"], string>> = {
 	"contention-over": "29c6d8f7e1b04a35c0a9b4e7d2f51836",
 	held: "97e4b1d0c5a24f83b6d27ce8f0a3591b",
 	released: "0c5d7a9e3f1b4682d4e8b0c6a7f29351",
+	health: "3ad15e7c90b84f2e86c1f9d04b7e2a65",
+	"upkeep-failed": "a60f3c92e8d74b15b9e27d41c0f86a3e",
+	"upkeep-recovered": "f18b7e24d3c0496a9d5c02e6b8a1f743",
 };
 
 /**
@@ -69,6 +72,10 @@ function detailFields(record: AgentRecord): [name: string, value: string][] {
 		// A field may be there several times.
 		const objects = record.drift.slice(0, MOST_OBJECTS).map(({ object }) => object);
 		fields.push(...objects.map((object): [string, string] => ["L3DSR_OBJECT", object]));
+	}
+	if ("changes" in record) {
+		const reals = new Set(record.changes.map(({ pool, real }) => `${pool}/${real}`));
+		fields.push(...[...reals].slice(0, MOST_OBJECTS).map((real): [string, string] => ["L3DSR_REAL", real]));
 	}
 	if ("errors" in record) {
 		fields.push(

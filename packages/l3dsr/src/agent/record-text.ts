@@ -1,6 +1,6 @@
 /** Records as people read them: a headline, and one line for each thing that was found and done. Pure. */
 import { renderDiagnostic } from "../errors.ts";
-import type { AgentRecord, Cause, FindingRecord } from "./record.ts";
+import type { AgentRecord, Cause, FindingRecord, HealthChange } from "./record.ts";
 
 /** Of findings, and of commands: what a thousand services would say is in the record, not in the text. */
 const MOST_LINES = 20;
@@ -68,7 +68,57 @@ export function recordLines(record: AgentRecord): string[] {
 			];
 		case "released":
 			return [`keeps this host again, after ${durationText(record.heldMs)}`];
+		case "health":
+			return healthLines(record.changes);
+		case "upkeep-failed": {
+			const [first, ...rest] = record.errors.flatMap((one) => renderDiagnostic(one).split("\n"));
+			return [
+				`real servers cannot be looked after: ${first}`,
+				...rest,
+				"packets go on as the director's tables say; it is tried again every second",
+			];
+		}
+		case "upkeep-recovered":
+			return [`real servers are looked after again, after ${durationText(record.failingMs)}`];
 	}
+}
+
+/** One change is told in the headline; of several, how many there are. */
+function healthLines(changes: readonly HealthChange[]): string[] {
+	const [first, ...more] = changes;
+	if (first === undefined) return ["nobody's health has changed"];
+	if (more.length === 0) return [healthText(first)];
+	const count = (healthy: boolean) => changes.filter((one) => one.healthy === healthy).length;
+	const parts = [
+		[count(false), "fail"],
+		[count(true), "succeed again"],
+	] as const;
+	const headline = parts
+		.filter(([number]) => number > 0)
+		.map(
+			([number, verb]) =>
+				`${number} check${number === 1 ? "" : "s"} of real servers ${number === 1 ? verb.replace(/^\w+/, "$&s") : verb}`,
+		)
+		.join(", ");
+	return [headline, ...shortened(changes.map(healthText))];
+}
+
+/** `front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: timeout`. */
+function healthText({
+	pool,
+	real,
+	address,
+	vip,
+	port,
+	type,
+	healthy,
+	reason,
+	previousMs,
+}: HealthChange): string {
+	const who = `${pool}/${real} (${address})`;
+	const what = `its ${type} check at ${vip}${port === undefined ? "" : ` port ${port}`}`;
+	if (healthy) return `${who} passes ${what} again, after ${durationText(previousMs)}`;
+	return `${who} fails ${what}${reason === undefined ? "" : `: ${reason}`}`;
 }
 
 function servicesText(count: number): string {

@@ -5,6 +5,7 @@
 import type { Diagnostic } from "../errors.ts";
 import type { StepRecord } from "../inspect/describe-step.ts";
 import type { Finding } from "../model/finding.ts";
+import type { CheckType } from "../model/fleet.ts";
 
 /** What wakes the agent. */
 export const TRIGGERS = [
@@ -172,6 +173,38 @@ export interface ReleasedRecord extends Head<"released"> {
 	readonly heldMs: number;
 }
 
+/** What the check of a real server has come to, at one VIP address and port. */
+export interface HealthChange {
+	/** Names in the fleet. */
+	readonly pool: string;
+	readonly real: string;
+	readonly address: string;
+	readonly vip: string;
+	/** Absent for icmp. */
+	readonly port?: number;
+	readonly type: CheckType;
+	readonly healthy: boolean;
+	/** Why the latest check failed. */
+	readonly reason?: string;
+	/** How long it had been otherwise. */
+	readonly previousMs: number;
+}
+
+/** Real servers of a director became healthy or unhealthy, and its tables say so. */
+export interface HealthRecord extends Head<"health"> {
+	readonly changes: readonly HealthChange[];
+}
+
+/** Real servers cannot be checked, or what was found out does not get into the director's tables. Traffic goes on. */
+export interface UpkeepFailedRecord extends Head<"upkeep-failed"> {
+	readonly errors: readonly Diagnostic[];
+}
+
+/** What had failed works again. */
+export interface UpkeepRecoveredRecord extends Head<"upkeep-recovered"> {
+	readonly failingMs: number;
+}
+
 export type AgentRecord =
 	| StartedRecord
 	| StoppedRecord
@@ -184,7 +217,10 @@ export type AgentRecord =
 	| ContentionRecord
 	| ContentionOverRecord
 	| HeldRecord
-	| ReleasedRecord;
+	| ReleasedRecord
+	| HealthRecord
+	| UpkeepFailedRecord
+	| UpkeepRecoveredRecord;
 
 /** A record before it has its number and its time. */
 export type NewRecord = WithoutHead<AgentRecord>;
@@ -198,7 +234,10 @@ export function severityOf(record: NewRecord): Severity {
 		case "configuration-restored":
 		case "contention-over":
 		case "released":
+		case "upkeep-recovered":
 			return "info";
+		case "health":
+			return record.changes.some(({ healthy }) => !healthy) ? "warning" : "notice";
 		case "configured":
 		case "repaired":
 			return record.warnings.length > 0 ? "warning" : "notice";
@@ -206,6 +245,7 @@ export function severityOf(record: NewRecord): Severity {
 		case "contention":
 			return "warning";
 		case "failed":
+		case "upkeep-failed":
 		case "configuration-refused":
 			return "error";
 	}

@@ -2,7 +2,6 @@
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Agent } from "../agent/agent.ts";
-import { DirectorDuties } from "../agent/director-duties.ts";
 import { isJournalOnStderr, Journal } from "../agent/journal.ts";
 import type { AgentRecord, Severity } from "../agent/record.ts";
 import { recordLines } from "../agent/record-text.ts";
@@ -81,11 +80,6 @@ export async function agent(
 			onProblem: (problem) => context.stderr.write(`warning: ${problem}\n`),
 		}),
 	);
-	await using duties = new DirectorDuties({
-		host,
-		say: (sentence) => context.stderr.write(`director: ${sentence}\n`),
-	});
-	opened.use(loop.onRun(() => duties.follow(loop.wish()?.director)));
 	await loop.run();
 	return EXIT.done;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import type { AgentRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { RealServer, VIP } from "../vip-path/real-server.ts";
 import { AgentProcess } from "./agent-process.ts";
@@ -39,11 +40,27 @@ pools:
 `,
 );
 
-async function statesOf(): Promise<string> {
+interface Real {
+	readonly name: string;
+	readonly state: string;
+	readonly share: number;
+	readonly reason?: string;
+	readonly check?: { readonly state: string };
+}
+
+async function realsOf(): Promise<readonly Real[]> {
 	const { stdout } = await l3dsr("status", "-c", config, "--json");
-	const { services } = JSON.parse(stdout).director ?? {};
-	const reals: { name: string; state: string; share: number }[] = services?.[0]?.reals ?? [];
-	return reals.map(({ name, state, share }) => `${name} ${state} ${share}`).join(", ");
+	return JSON.parse(stdout).director?.services?.[0]?.reals ?? [];
+}
+
+async function statesOf(): Promise<string> {
+	return (await realsOf()).map(({ name, state, share }) => `${name} ${state} ${share}`).join(", ");
+}
+
+async function reasonsOf(): Promise<string> {
+	return (await realsOf())
+		.flatMap(({ name, reason }) => (reason === undefined ? [] : [`${name}: ${reason}`]))
+		.join(", ");
 }
 
 test("a real server that falls silent gets no new flows until it answers again, and the reason is told", async () => {
@@ -59,9 +76,23 @@ test("a real server that falls silent gets no new flows until it answers again, 
 
 	b.fallSilent();
 	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", 15_000);
-	await waitFor("the reason", () =>
-		agent.said.find((line) => line.includes("front/b (10.1.2.2, tcp) fails its check: timeout")),
+	const [change] = (await agent.until("health")).changes;
+	assert.deepEqual(
+		{ ...change, previousMs: 0 },
+		{
+			pool: "front",
+			real: "b",
+			address: "10.1.2.2",
+			vip: VIP.ipv4.text,
+			port: 8080,
+			type: "tcp",
+			healthy: false,
+			reason: "timeout",
+			previousMs: 0,
+		},
 	);
+	// A command beside the agent says why as well.
+	await waitFor("the reason", async () => (await reasonsOf()) === "b: its tcp check fails: timeout", 5000);
 	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
 	assert.deepEqual(repairs, [], "who is healthy is not drift");
 	// A command beside the agent brings no unhealthy real server back.
@@ -70,7 +101,12 @@ test("a real server that falls silent gets no new flows until it answers again, 
 
 	b.speakAgain();
 	await waitFor("b in use again", async () => /b up 0\.[45]/.test(await statesOf()), 15_000);
-	await waitFor("a word of it", () =>
-		agent.said.find((line) => line.includes("front/b (10.1.2.2, tcp) answers its check again")),
+	const { message } = await agent.untilRecord<AgentRecord & { readonly message: string }>(
+		(record) => record.kind === "health" && record.changes.every(({ healthy }) => healthy),
 	);
+	assert.match(
+		message,
+		/^front\/b \(10\.1\.2\.2\) passes its tcp check at 192\.0\.2\.10 port 8080 again, after \d/,
+	);
+	await waitFor("no reason", async () => (await reasonsOf()) === "", 5000);
 });

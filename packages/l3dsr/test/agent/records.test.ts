@@ -1,7 +1,7 @@
 /** Records: their order, their text, and that they survive JSON. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentRecord, NewRecord } from "../../src/agent/record.ts";
+import type { AgentRecord, HealthChange, NewRecord } from "../../src/agent/record.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
 import { recordLines } from "../../src/agent/record-text.ts";
 import { RECORDS_KEPT } from "../../src/agent/state.ts";
@@ -95,6 +95,42 @@ test("a refused configuration says what stays in force, and why the new one cann
 		"error[CONFIG_MISSING]: it names no services",
 		"hint: write services: []",
 	]);
+});
+
+const DOWN: HealthChange = {
+	pool: "front",
+	real: "a2",
+	address: "10.1.0.12",
+	vip: "192.0.2.10",
+	port: 443,
+	type: "tcp",
+	healthy: false,
+	reason: "refused by the VIP",
+	previousMs: 5000,
+};
+
+test("a change of health reads as who, which check, and why", () => {
+	assert.deepEqual(textOf({ kind: "health", changes: [DOWN] }), [
+		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP",
+	]);
+	const { reason: _, port: _port, ...rest } = DOWN;
+	assert.deepEqual(textOf({ kind: "health", changes: [{ ...rest, type: "icmp", healthy: true }] }), [
+		"front/a2 (10.1.0.12) passes its icmp check at 192.0.2.10 again, after 5 s",
+	]);
+});
+
+test("changes of health that come together are counted in the headline", () => {
+	const lines = textOf({
+		kind: "health",
+		changes: [DOWN, { ...DOWN, healthy: true }, { ...DOWN, real: "a3" }],
+	});
+	assert.equal(lines[0], "2 checks of real servers fail, 1 check of real servers succeeds again");
+	assert.equal(lines.length, 4);
+	assert.equal(
+		textOf({ kind: "health", changes: Array.from({ length: 1000 }, () => DOWN) }).length,
+		21,
+		"a thousand are a short text",
+	);
 });
 
 function textOf(record: NewRecord): string[] {

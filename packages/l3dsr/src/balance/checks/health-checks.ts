@@ -39,14 +39,15 @@ export interface CheckState extends Health {
 }
 
 export interface HealthChecksOptions {
-	/** After a real server has become healthy or unhealthy. What it throws is not caught: it must not throw. */
-	readonly onChange?: (state: CheckState) => void;
+	/**
+	 * After a real server has become healthy or unhealthy; `before`: what it was until then. What it throws is not caught:
+	 * it must not throw.
+	 */
+	readonly onChange?: (state: CheckState, before: Health) => void;
 	/** After each result. */
 	readonly onResult?: (state: CheckState) => void;
 	/** Why this host cannot check at present: KERNEL_*. Tried again every few seconds. */
 	readonly onProblem?: (error: unknown) => void;
-	/** Of a real server that has not been asked yet: `Director.healthInTables`. Default: it is healthy. */
-	readonly assume?: IsHealthy;
 }
 
 /** Interfaces are looked at again after so long, beside {@link HealthChecks.lookAgain}. */
@@ -81,9 +82,10 @@ export class HealthChecks implements AsyncDisposable {
 
 	/**
 	 * Checks what this fleet asks for from now on. Of questions that stay the same, results are kept; a real server that was
-	 * known before keeps its health with another question. Throws nothing: see `onProblem`.
+	 * known before keeps its health with another question. `assumed`: of one that has not been asked yet
+	 * (`Director.healthInTables`); by default it is healthy. Throws nothing: see `onProblem`.
 	 */
-	start(fleet: Fleet): void {
+	start(fleet: Fleet, assumed: IsHealthy = () => true): void {
 		const targets = new Map(checkTargets(fleet).map((target) => [target.key, target]));
 		const before = this.#byService;
 		for (const [key, { timer }] of this.#watched) {
@@ -96,7 +98,7 @@ export class HealthChecks implements AsyncDisposable {
 		for (const [key, target] of targets) {
 			const known = this.#watched.get(key);
 			if (known !== undefined) known.target = target;
-			const watched = known ?? this.#begin(target, before);
+			const watched = known ?? this.#begin(target, before, assumed);
 			if (known === undefined) added.push(watched);
 			this.#watched.set(key, watched);
 			for (const service of target.services)
@@ -144,13 +146,10 @@ export class HealthChecks implements AsyncDisposable {
 		this.#path = undefined;
 	}
 
-	#begin(target: CheckTarget, before: ReadonlyMap<string, Watched>): Watched {
+	#begin(target: CheckTarget, before: ReadonlyMap<string, Watched>, assumed: IsHealthy): Watched {
 		const { pool, real, services } = target;
 		const isHealthy = services.every(
-			(service) =>
-				before.get(healthKey(service, pool, real))?.health.healthy ??
-				this.#options.assume?.(service, pool, real) ??
-				true,
+			(service) => before.get(healthKey(service, pool, real))?.health.healthy ?? assumed(service, pool, real),
 		);
 		return {
 			target,
@@ -216,7 +215,7 @@ export class HealthChecks implements AsyncDisposable {
 		const { onResult, onChange } = this.#options;
 		if (onResult === undefined && onChange === undefined) return;
 		onResult?.(stateOf(watched));
-		if (watched.health.healthy !== before.healthy) onChange?.(stateOf(watched));
+		if (watched.health.healthy !== before.healthy) onChange?.(stateOf(watched), before);
 	}
 }
 

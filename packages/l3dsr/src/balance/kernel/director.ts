@@ -344,6 +344,11 @@ export class Director implements Disposable {
 		this.#tables = undefined;
 	}
 
+	/** For a process that keeps this: another one may have replaced programs and tables, or have taken them away. */
+	findAgain(): void {
+		if (this.#attachments.length === 0 || !this.#isStanding()) this.#findAgain();
+	}
+
 	/** What is attached now, and its tables: in the meantime another process may have been here. */
 	#findAgain(): void {
 		const before = this.#attachments;

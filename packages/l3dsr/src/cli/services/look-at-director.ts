@@ -1,5 +1,6 @@
 /** The director for `status`: its record, after the drains that are over have been ended. */
 import { asL3dsrError } from "../../errors.ts";
+import { readFoundChecks } from "../../host/found-checks.ts";
 import type { DirectorRecord } from "../../inspect/status/director-record.ts";
 import { observedDirector } from "../../inspect/status/observed-director.ts";
 import type { DesiredDirector } from "../../model/director.ts";
@@ -17,7 +18,7 @@ export async function lookAtDirector(
 	const wanted = desired.director === "none" ? undefined : desired.director;
 	const isDue = steps.some((step) => step.kind === "director" && step.plan.drainsOver > 0);
 	if (wanted !== undefined && isDue) await endDrains(host, observed.director, wanted);
-	return await observedDirector(plan);
+	return await observedDirector(plan, wanted === undefined ? undefined : await readFoundChecks());
 }
 
 /** Without an agent nobody else does it. Whoever holds the lock is changing the director, and will do it as well. */

@@ -3,11 +3,12 @@ import type { Address } from "@l3dsr/packet";
 import type { DirectorStatus, RealStatus, ServiceStatus } from "../../balance/kernel/status.ts";
 import { RING_SLOTS } from "../../balance/maglev.ts";
 import { REASONS, type Reason } from "../../balance/reason.ts";
-import { type BalancedService, lowerFleet, protocolName } from "../../balance/service.ts";
+import { type BalancedService, lowerFleet, protocolName, type ServiceKey } from "../../balance/service.ts";
 import { isSameService } from "../../balance/tables/state.ts";
 import type { DesiredDirector, DirectorSettings } from "../../model/director.ts";
 import { type Affinity, type Pool, type Real, type RealState, usePool } from "../../model/fleet.ts";
 import type { HeldReal } from "../../model/held-real.ts";
+import type { FindCheck, RealCheck } from "../../model/real-check.ts";
 import type { Counters } from "../../model/rule.ts";
 import type { Rate } from "./service-rows.ts";
 
@@ -23,6 +24,7 @@ export interface RealRecord extends Counters {
 	readonly share: number;
 	readonly hop: HopRecord;
 	readonly rate?: Rate | null;
+	readonly check?: RealCheck;
 }
 
 export interface HopRecord {
@@ -61,12 +63,21 @@ export interface DirectorRecord {
 /** What the names in a record come from. */
 interface Names {
 	readonly wanted: Pick<DesiredDirector, "fleet" | "held"> | undefined;
+	/** Undefined where no agent runs. */
+	readonly checkOf: FindCheck | undefined;
 	/** By index. */
 	readonly interfaces: ReadonlyMap<number, string>;
 }
 
-/** Without `wanted`, services and real servers are called by their addresses. */
-export function directorRecord(status: DirectorStatus, wanted?: Names["wanted"]): DirectorRecord {
+/**
+ * Without `wanted`, services and real servers are called by their addresses. `checkOf`: what an agent has found out;
+ * without one, nobody checks.
+ */
+export function directorRecord(
+	status: DirectorStatus,
+	wanted?: Names["wanted"],
+	checkOf?: FindCheck,
+): DirectorRecord {
 	const [first] = status.programs;
 	const interfaces = new Map(
 		status.programs.flatMap(({ interface: on, settings }) =>
@@ -79,7 +90,7 @@ export function directorRecord(status: DirectorStatus, wanted?: Names["wanted"])
 		forward: first?.settings?.forward ?? "resolved",
 		flows: first?.settings?.flows ?? "transition",
 		services: inOrder(status.services, wish).map((service) =>
-			serviceRecord(service, wish, { wanted, interfaces }),
+			serviceRecord(service, wish, { wanted, checkOf, interfaces }),
 		),
 		reasons: (Object.keys(REASONS) as Reason[]).map((reason) => ({
 			reason,
@@ -110,7 +121,7 @@ function serviceRecord(
 	const { address, protocol, port } = status.service;
 	const configured = wish.find((one) => isSameService(one, status.service));
 	const pool = names.wanted?.fleet.pools.find(({ name }) => name === configured?.pool);
-	const reals = status.reals.map((one) => realRecord(one, pool, names));
+	const reals = status.reals.map((one) => realRecord(one, status.service, pool, names));
 	const failing = status.reals.flatMap((one) => (one.failing ? (realOf(pool, one.address)?.name ?? []) : []));
 	const belowFloor = pool !== undefined && usePool(pool, new Set(failing)).belowFloor;
 	const sum = (key: keyof Counters) => reals.reduce((total, one) => total + one[key], 0n);
@@ -134,11 +145,18 @@ function realOf(pool: Pool | undefined, { text }: Address): Real | undefined {
 	return pool?.reals.find(({ addresses }) => addresses.some((one) => one.text === text));
 }
 
-function realRecord(status: RealStatus, pool: Pool | undefined, names: Names): RealRecord {
+function realRecord(
+	status: RealStatus,
+	{ address: vip, protocol, port }: ServiceKey,
+	pool: Pool | undefined,
+	names: Names,
+): RealRecord {
 	const real = realOf(pool, status.address);
 	const state = stateOf(status, real);
 	const held = names.wanted?.held.find((one) => one.pool === pool?.name && one.real === real?.name);
-	const reason = reasonOf(status, state, real, held);
+	const check = names.checkOf?.({ vip: vip.text, protocol, port, address: status.address.text });
+	const hasAgent = names.checkOf !== undefined;
+	const reason = reasonOf(status, state, real, { held, check, hasAgent });
 	return {
 		name: real?.name ?? status.address.text,
 		address: status.address.text,
@@ -150,6 +168,7 @@ function realRecord(status: RealStatus, pool: Pool | undefined, names: Names): R
 		share: status.slots / RING_SLOTS,
 		hop: hopRecord(status, names.interfaces),
 		...status.counters,
+		...(check === undefined ? {} : { check }),
 	};
 }
 
@@ -160,19 +179,33 @@ function stateOf({ up, leaving, slots, failing }: RealStatus, real: Real | undef
 	return failing ? "down" : "disabled";
 }
 
+interface Why {
+	readonly held: HeldReal | undefined;
+	readonly check: RealCheck | undefined;
+	/** An agent runs here, and checks. */
+	readonly hasAgent: boolean;
+}
+
 function reasonOf(
 	{ up, slots, failing, hop }: RealStatus,
 	state: RealRecord["state"],
 	real: Real | undefined,
-	held: HeldReal | undefined,
+	{ held, check, hasAgent }: Why,
 ): string | undefined {
 	if (state === "leaving") return "not in the fleet any more";
 	if (held !== undefined && held.state === real?.state)
 		return `${held.state === "drain" ? "drained" : "disabled"} on this host since ${held.since}`;
-	if (failing) return up ? "its check fails, and so do too many others (floor)" : "its check fails";
+	if (failing)
+		return `${failingText(check, hasAgent)}${up ? "; too many others fail as well, so all are used (floor)" : ""}`;
 	if (real !== undefined && real.state !== "enabled") return `state: ${real.state} in the fleet`;
 	if (up && slots === 0) return real?.weight === 0 ? "weight: 0 in the fleet" : "it has no slot";
 	return hop.to === "unresolved" ? "no next hop is known" : undefined;
+}
+
+/** Without an agent nobody looks whether it is still so. */
+function failingText(check: RealCheck | undefined, hasAgent: boolean): string {
+	if (!hasAgent) return "its check failed when an agent last ran here; nobody checks it now";
+	return check?.reason === undefined ? "its check fails" : `its ${check.type} check fails: ${check.reason}`;
 }
 
 function hopRecord({ hop }: RealStatus, interfaces: ReadonlyMap<number, string>): HopRecord {

@@ -318,8 +318,11 @@ test("another fleet keeps what is known of the same questions and of real server
 
 test("one that has not been asked yet is what the caller assumes", async () => {
 	await using server = new RealServer(1);
-	await using checks = new HealthChecks({ assume: ({ address }) => address.family === "ipv4" });
-	checks.start(fleetOf(server, 9, { type: "tcp" }, { intervalMs: 10_000, timeoutMs: 10_000 }));
+	await using checks = new HealthChecks();
+	checks.start(
+		fleetOf(server, 9, { type: "tcp" }, { intervalMs: 10_000, timeoutMs: 10_000 }),
+		({ address }) => address.family === "ipv4",
+	);
 	assert.deepEqual(
 		checks.states().map(({ vip, healthy, checked }) => [vip.family, healthy, checked]),
 		[

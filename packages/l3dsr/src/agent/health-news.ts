@@ -1,0 +1,47 @@
+/** Whose health has changed since the director's tables were written. Pure. */
+
+import { failureText } from "../balance/checks/failure.ts";
+import type { CheckState } from "../balance/checks/health-checks.ts";
+import type { HealthChange } from "./record.ts";
+
+export class HealthNews {
+	#changes: readonly HealthChange[] = [];
+
+	get isEmpty(): boolean {
+		return this.#changes.length === 0;
+	}
+
+	/** `before`: how it was until now. */
+	add(state: CheckState, before: Pick<CheckState, "since">): void {
+		this.#changes = [...this.#changes, healthChange(state, before)];
+	}
+
+	take(): readonly HealthChange[] {
+		const changes = this.#changes;
+		this.#changes = [];
+		return changes;
+	}
+
+	/** What could not be written into the tables. */
+	putBack(changes: readonly HealthChange[]): void {
+		this.#changes = [...changes, ...this.#changes];
+	}
+}
+
+function healthChange(
+	{ pool, real, address, vip, port, type, healthy, failure, since }: CheckState,
+	before: Pick<CheckState, "since">,
+): HealthChange {
+	return {
+		pool,
+		real,
+		address: address.text,
+		vip: vip.text,
+		...(port === undefined ? {} : { port }),
+		type,
+		healthy,
+		...(failure === undefined ? {} : { reason: failureText(failure) }),
+		// By the wall clock, which can be set back.
+		previousMs: Math.max(0, since - before.since),
+	};
+}
