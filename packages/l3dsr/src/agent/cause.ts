@@ -2,7 +2,7 @@
 import { suspectsFor, type Trace } from "../host/suspects.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import type { Finding } from "../model/finding.ts";
-import type { HostState } from "../plan/host-state.ts";
+import type { ObservedHost } from "../reconcile/observe.ts";
 import type { Cause, CauseKind } from "./record.ts";
 
 /** A change that the kernel told of, and by whom. */
@@ -26,7 +26,7 @@ const OF_RULESET: ReadonlySet<CauseKind> = new Set(["ruleset-flushed", "rules"])
 const OF_NETWORK: ReadonlySet<CauseKind> = new Set(["vip-addresses", "network"]);
 
 export interface Circumstances {
-	readonly observed: HostState;
+	readonly observed: Pick<ObservedHost, "state" | "snapshot">;
 	readonly drift: readonly Finding[];
 	/** A transaction has deleted tables of ours and of others. */
 	readonly flushed: boolean;
@@ -43,7 +43,11 @@ export function causeOf(circumstances: Circumstances): Cause {
 	const { observed, drift, flushed, programGone, links, deeds, running } = circumstances;
 	const traces = tracesOf(observed, drift);
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");
-	const named = KIND_OF.find(([trace]) => traces.has(trace))?.[1] ?? "unknown";
+	// With the other trace beside it, a flush is possible and nothing more.
+	const named =
+		KIND_OF.find(
+			([trace]) => traces.has(trace) && !(trace === "everything-of-nft" && traces.has("rules")),
+		)?.[1] ?? "unknown";
 	const kind =
 		links.length > 0 && (named === "rules" || named === "unknown")
 			? "network"

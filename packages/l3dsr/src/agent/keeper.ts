@@ -226,7 +226,7 @@ export class Keeper {
 			stopped: desired.stopped,
 		});
 		const cause = causeOf({
-			observed: observed.state,
+			observed,
 			drift,
 			flushed: run.evidence.flushed,
 			programGone: run.evidence.programs,

@@ -52,7 +52,7 @@ export async function diff(
 	// New next hops and drains that are over are due, and no difference to what the configuration says.
 	const isDue = (step: Step) => step.kind === "director" && directorDrift(step.plan).length === 0;
 	const differs = refused !== undefined || !steps.every(isDue);
-	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed.state, drift), runningPrograms());
+	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed, drift), runningPrograms());
 	const record = {
 		configuration: source,
 		stopped: stopped.map(stoppedRecord),

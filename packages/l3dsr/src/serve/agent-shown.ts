@@ -74,7 +74,7 @@ export class AgentShown implements Shown {
 		const { state, steps, desired, observed } = plan;
 		const { services } = wish.configuration;
 		const drift = driftOf(state, { steps, services, stopped: desired.stopped });
-		const causes = suspectsFor(tracesOf(observed.state, drift), new Set());
+		const causes = suspectsFor(tracesOf(observed, drift), new Set());
 		const { findings: checked } = checkHost(wish.configuration, plan);
 		return [
 			...drift.map((one) => driftFinding(one, causes)),

@@ -2,15 +2,19 @@
 import type { Trace } from "../../host/suspects.ts";
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
-import type { HostState } from "../../plan/host-state.ts";
+import type { ObservedHost } from "../../reconcile/observe.ts";
 
-export function tracesOf(observed: HostState, drift: readonly Finding[]): Set<Trace> {
+export function tracesOf(
+	{ state, snapshot }: Pick<ObservedHost, "state" | "snapshot">,
+	drift: readonly Finding[],
+): Set<Trace> {
 	const traces = new Set<Trace>();
+	const { guard, findings, rules } = state;
 	const kinds = new Set(drift.map(({ kind }) => kind));
 	const ours =
-		observed.guard.held.length > 0 ||
-		observed.findings.length > 0 ||
-		observed.rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
+		guard.held.length > 0 ||
+		findings.length > 0 ||
+		rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
 		(kinds.has("guard") && !kinds.has("address-missing"));
 	// A host on which up has never run is nobody's doing.
 	if (!ours) return traces;
@@ -18,10 +22,16 @@ export function tracesOf(observed: HostState, drift: readonly Finding[]): Set<Tr
 	// A VIP that has come or gone on lo is another address of the host, too.
 	if (kinds.has("network") && !ofLo && !kinds.has("stopped")) traces.add("network");
 	if (kinds.has("stopped")) traces.add("ipv6");
-	const gone = kinds.has("rule-missing") || kinds.has("guard");
-	const nothingLeft = observed.rules.length === 0 && observed.guard.held.length === 0;
-	if (gone && nothingLeft && observed.findings.length === 0 && !kinds.has("address-missing")) {
+	const rulesGone = kinds.has("rule-missing");
+	const gone = rulesGone || kinds.has("guard");
+	// What runs on eBPF stays where every table is gone.
+	const ofNft =
+		guard.held.length > 0 || guard.altered || snapshot.rules.some(({ datapath }) => datapath === "nft");
+	const nothingLeft = !ofNft && findings.every(({ kind }) => kind === "network");
+	if (gone && nothingLeft && !kinds.has("address-missing")) {
 		traces.add("everything-of-nft");
+		// Where the guard was all that nf_tables had of ours, whoever removes it alone leaves the same.
+		if (!rulesGone) traces.add("rules");
 	} else if (gone || kinds.has("damage") || kinds.has("rule-duplicate") || kinds.has("rule-superfluous")) {
 		traces.add("rules");
 	}

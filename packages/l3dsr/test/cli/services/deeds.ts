@@ -65,13 +65,15 @@ export interface Deed {
 	readonly act: () => unknown;
 	/** Lines of diff, in this order. */
 	readonly said: readonly RegExp[];
-	/** The only likely one that diff names. */
-	readonly cause: string;
+	/** Those that diff names, the likeliest first. */
+	readonly causes: readonly string[];
 	/** Where up has to follow, and not to put back: what makes the host again what it was. */
 	readonly revert?: () => unknown;
 }
 
 const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
+const BY_FLUSH =
+	"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this";
 const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop";
 
 /** A service's rule as `iptables-daddr -A` takes it; on eBPF with the interface. */
@@ -105,25 +107,25 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			what: "a rule is removed",
 			act: () => iptables(`iptables-daddr -D PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
 			said: missing("web"),
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "all rules of IPv4 are removed",
 			act: () => iptables("iptables-daddr -F PREROUTING"),
 			said: missing("web", "dns", "quiet"),
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "a rule stands twice",
 			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
 			said: [/^a rule of web exists more than once$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "a rule of a service that is not configured is added",
 			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "old", 13, "192.0.2.10")}`),
 			said: [/^a rule of old does not match its service$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "the rules of two VIPs change places",
@@ -136,25 +138,25 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				/^a rule of quiet does not match its service$/,
 				...missing("web", "quiet"),
 			],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "an address is removed",
 			act: () => ip("addr del 192.0.2.12/32 dev lo"),
 			said: [/^192\.0\.2\.12 on lo is not there$/],
-			cause: BY_IP,
+			causes: [BY_IP],
 		},
 		{
 			what: "an IPv6 address is removed",
 			act: () => ip("addr del 2001:db8::10/128 dev lo"),
 			said: [/^2001:db8::10 on lo is not there$/],
-			cause: BY_IP,
+			causes: [BY_IP],
 		},
 		{
 			what: "a VIP is there a second time, with a wider prefix",
 			act: () => ip("addr add 192.0.2.12/24 dev lo"),
 			said: [/^192\.0\.2\.12\/24 on lo claims more than the VIP, which is a \/32$/],
-			cause: BY_IP,
+			causes: [BY_IP],
 		},
 		{
 			what: "an IPv6 VIP has a wider prefix",
@@ -163,37 +165,37 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				ip("addr add 2001:db8::10/64 dev lo nodad");
 			},
 			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
-			cause: BY_IP,
+			causes: [BY_IP],
 		},
 		{
 			what: "the guard is removed",
 			act: () => run("nft", "delete table arp l3dsr"),
 			said: [/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
-			cause: BY_HAND,
+			causes: datapath === "nft" ? [BY_HAND] : [BY_FLUSH, BY_HAND],
 		},
 		{
 			what: "one VIP is taken out of the guard",
 			act: () => run("nft", "delete element arp l3dsr silent4 { 192.0.2.12 }"),
 			said: [/^table arp l3dsr does not silence 192\.0\.2\.12: ARP answers for it$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "one VIP is taken out of the guard's memory",
 			act: () => run("nft", "delete element arp l3dsr held4 { 192.0.2.12 }"),
 			said: [/^table arp l3dsr does not hold 192\.0\.2\.12$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "the guard silences an address that is no VIP",
 			act: () => run("nft", "add element arp l3dsr silent4 { 10.0.0.2 }"),
 			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host must answer for$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "a rule of the guard is removed",
 			act: () => run("nft", "flush chain arp l3dsr input"),
 			said: [/^table arp l3dsr has been altered$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 	];
 	const onNft: Deed[] = [
@@ -204,7 +206,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				run("nft", `delete element ${family} l3dsr ${map} { ${key} }`);
 			},
 			said: [/^table ip l3dsr, map raw_PREROUTING_1 /, /^a rule of web is missing$/],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "the elements of two VIPs change places",
@@ -225,13 +227,13 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				/^table ip l3dsr, map .* element 0x2c .*does not do what its comment says .*l3dsr:quiet/,
 				...missing("web", "quiet"),
 			],
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "the table is removed",
 			act: () => run("nft", "delete table ip6 l3dsr"),
 			said: missing("web6"),
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 	];
 	const onEbpf: Deed[] = [
@@ -241,7 +243,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				for (const element of own()) tcxIngress.detach(eth0, element);
 			},
 			said: missing("web", "dns", "quiet", "web6"),
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "another program stands in the place of ours",
@@ -252,14 +254,16 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				tcxIngress.replace(eth0, element, intruder);
 			},
 			said: missing("web", "dns", "quiet", "web6"),
-			cause: BY_HAND,
+			causes: [BY_HAND],
 		},
 		{
 			what: "the host gets an address that the program does not know",
 			act: () => ip("addr add 10.0.0.3/24 dev eth0"),
 			revert: () => ip("addr del 10.0.0.3/24 dev eth0"),
 			said: [/program at tcx ingress of eth0 was made when this host had other addresses$/],
-			cause: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
+			causes: [
+				"the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
+			],
 		},
 	];
 	return [...deeds, ...(datapath === "nft" ? onNft : onEbpf)];
