@@ -1,21 +1,22 @@
 /**
- * `node --conditions=@l3dsr/source request-loop.ts PORT VIP…`: asks each VIP over UDP and over TCP (a connection for each
- * request), some at a time, until stdin ends; then prints how many were answered and how many were not.
+ * `node --conditions=@l3dsr/source request-loop.ts PORT PATIENCE_MS VIP…`: asks each VIP over UDP and over TCP (a connection for each
+ * request), some at a time, until stdin ends. For each line of stdin, and at the end, prints how many were answered and
+ * how many were not.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
-const [port = "", ...vips] = process.argv.slice(2);
+const [port = "", patience = "", ...vips] = process.argv.slice(2);
 let stopped = false;
-process.stdin.resume().on("end", () => {
-	stopped = true;
-});
 
 /** Answered within this time, or lost: nothing is asked twice, but by the kernel (its count of SYNs tells). */
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = Number(patience);
 /** Requests under way at once, for each VIP and protocol. */
 const AT_ONCE = 3;
+/** Between two requests, so that the others on this machine get their share of it. */
+const PAUSE_MS = 5;
 
 interface Count {
 	answered: number;
@@ -24,6 +25,8 @@ interface Count {
 
 async function askByUdp(vip: string, count: Count): Promise<void> {
 	const socket = createSocket(vip.includes(":") ? "udp6" : "udp4");
+	// Where nobody listens, or a firewall refuses: the answer that does not come is counted.
+	socket.on("error", () => {});
 	// A connected socket hears only answers that come from the VIP.
 	socket.connect(Number(port), vip);
 	await once(socket, "connect");
@@ -36,6 +39,7 @@ async function askByUdp(vip: string, count: Count): Promise<void> {
 		} catch {
 			count.lost++;
 		}
+		await delay(PAUSE_MS);
 	}
 	socket.close();
 }
@@ -58,10 +62,12 @@ async function askByTcp(vip: string, count: Count): Promise<void> {
 			count.lost++;
 		}
 		socket.destroy();
+		await delay(PAUSE_MS);
 	}
 }
 
 const counts: Record<string, Count> = {};
+const print = () => process.stdout.write(`${JSON.stringify(counts)}\n`);
 const loops = vips.flatMap((vip) =>
 	Object.entries({ udp: askByUdp, tcp: askByTcp }).flatMap(([protocol, ask]) => {
 		const count = { answered: 0, lost: 0 };
@@ -69,10 +75,11 @@ const loops = vips.flatMap((vip) =>
 		return Array.from({ length: AT_ONCE }, () => ask(vip, count));
 	}),
 );
-const told = setInterval(() => {
-	if (Object.values(counts).some(({ answered }) => answered === 0)) return;
-	process.stdout.write("all answer\n");
-	clearInterval(told);
-}, 10);
+process.stdin.on("data", (lines) => {
+	for (const byte of lines) if (byte === 10) print();
+});
+process.stdin.on("end", () => {
+	stopped = true;
+});
 await Promise.all(loops);
-process.stdout.write(`${JSON.stringify(counts)}\n`);
+print();
