@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
-# program, and the Debian package that has it
+# program, the Debian package that has it, and the unit that the package would enable
 programs() {
 	[ "$1" != dev ] || return 0
 	cat <<LIST
@@ -22,8 +22,8 @@ iptables iptables
 curl curl
 ethtool ethtool
 iperf3 iperf3
-promtool prometheus
-nginx nginx-light
+promtool prometheus prometheus
+nginx nginx-light nginx
 ifconfig net-tools
 tcpdump tcpdump
 tshark tshark
@@ -31,6 +31,12 @@ chromium chromium
 strace strace
 sysctl procps
 systemd-analyze systemd
+dbus-daemon dbus-daemon
+firewalld firewalld firewalld
+ufw ufw ufw
+keepalived keepalived keepalived
+NetworkManager network-manager NetworkManager
+unbound unbound unbound
 LIST
 }
 
@@ -42,9 +48,12 @@ esac
 command -v npm >/dev/null ||
 	fail "npm is not installed; install it (apt-get install npm: its version and Node's do not matter), then run this again"
 
-missing=
-while read -r program package; do
-	[ -z "$program" ] || PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $package"
+missing= units=
+while read -r program package unit; do
+	if [ -n "$program" ] && ! PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null; then
+		missing="$missing $package"
+		units="$units $unit"
+	fi
 done <<LIST
 $(programs "$purpose")
 LIST
@@ -53,7 +62,17 @@ if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || fail "these Debian packages' programs are missing:$missing; install them"
 	echo "setup: apt-get install$missing"
 	apt-get update -qq
+	# Tests start daemons in namespaces of their own. On this machine they are neither started nor enabled.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod +x $policy
+	fi
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	for unit in $units; do
+		! command -v systemctl >/dev/null || systemctl disable --quiet --no-reload "$unit.service" || true
+	done
 fi
 
 case $purpose in
