@@ -3,6 +3,7 @@
 export { addressText, bytesNumber, numberBytes } from "./bytes.ts";
 export { type Command, describeCommand } from "./command.ts";
 export { copyTable, sameTable } from "./copy.ts";
+export { elementKey, type TableCounters } from "./counted.ts";
 export { concatenation, type DataType, type DataTypeName, dataType, integerType } from "./data-type.ts";
 export type { AnonymousSet, Counter, SetElement, Verdict } from "./element.ts";
 export { NftablesError, type NftablesErrorCode, type NftablesErrorOptions } from "./error.ts";
@@ -38,7 +39,7 @@ export type {
 export { expressionKey } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
-export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
+export { type Feature, Nftables, type ReadOptions, RuleSetMemory, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { type PrintableTable, printCommand, printTable } from "./print/print-command.ts";
 export { printRule } from "./print/print-rule.ts";

@@ -11,6 +11,7 @@ import {
 import { AttributeWriter } from "./attribute-writer.ts";
 import { type Codec, UnreadableError } from "./codec.ts";
 import { type Command, describeCommand } from "./command.ts";
+import { elementKey, ruleCounter, type TableCounters } from "./counted.ts";
 import { integerType } from "./data-type.ts";
 import {
 	decodeChain,
@@ -24,7 +25,7 @@ import {
 	MessageBody,
 	type Owned,
 } from "./decode.ts";
-import type { AnonymousSet } from "./element.ts";
+import type { AnonymousSet, Counter } from "./element.ts";
 import { encodeCommands, type Message, partAt } from "./encode.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
@@ -78,6 +79,32 @@ const PROBES: {
 export interface ReadOptions {
 	/** `verdicts`: of sets with names, read the elements of verdict maps alone. Others may have a hundred thousand. */
 	readonly elements?: "verdicts";
+	/** Where rules' sets are remembered for the next reading, in the same network namespace. */
+	readonly memory?: RuleSetMemory;
+}
+
+/**
+ * The sets that belong to single rules, from one reading to the next: such a set never changes, and the kernel gives its
+ * elements only set by set.
+ */
+export class RuleSetMemory {
+	#before = new Map<string, AnonymousSet>();
+	#known = new Map<string, AnonymousSet>();
+
+	/** Another reading begins: what the last one did not meet is forgotten. */
+	begin(): void {
+		this.#before = this.#known;
+		this.#known = new Map();
+	}
+
+	/** The set of this handle, or what `read` gives. */
+	get(table: Table, { handle, flags = [] }: WireSet, read: () => AnonymousSet): AnonymousSet {
+		if (handle === undefined || !flags.includes("constant")) return read();
+		const key = `${table.family} ${table.handle} ${handle}`;
+		const set = this.#known.get(key) ?? this.#before.get(key) ?? read();
+		this.#known.set(key, set);
+		return set;
+	}
 }
 
 export interface TransactOptions {
@@ -159,6 +186,7 @@ export class Nftables implements Disposable {
 		try {
 			for (let attempt = 0; attempt < READINGS; attempt++) {
 				const before = this.generation();
+				options.memory?.begin();
 				const tables = this.#readTables(wanted, options);
 				const generation = this.generation();
 				if (generation === before) return { generation, tables };
@@ -175,8 +203,36 @@ export class Nftables implements Disposable {
 		});
 	}
 
+	/**
+	 * What rules and elements of tables that were read have counted until now, table by table; undefined when the ruleset
+	 * is no longer what was read. Throws NftablesError.
+	 */
+	readCounters({ generation, tables }: Snapshot): readonly TableCounters[] | undefined {
+		if (this.generation() !== generation) return undefined;
+		const counters = tables.map((table) => this.#counters(table));
+		return this.generation() === generation ? counters : undefined;
+	}
+
 	[Symbol.dispose](): void {
 		this.#netlink[Symbol.dispose]();
+	}
+
+	#counters(table: TableContents): TableCounters {
+		const doing = `read the counters of table ${table.family} ${table.name}`;
+		const rules = translated(doing, () => {
+			const payload = request(table, ruleCodec, { table: table.name });
+			return this.#netlink.dump({ type: NFT_MSG.GETRULE, payload, doing }).flatMap(({ payload: bytes }) => {
+				const body = new MessageBody(bytes);
+				const found = ruleCounter(body.bytes);
+				const isOurs = found?.table === table.name && body.family === table.family;
+				return isOurs ? [[found.handle, found.counter] as const] : [];
+			});
+		});
+		const sets = table.sets.filter(({ counters }) => counters === true);
+		return {
+			rules: new Map(rules),
+			elements: new Map(sets.map((set) => [set.name, countersByKey(this.#elements(table, set))])),
+		};
 	}
 
 	#readTables(wanted: readonly TableId[] | undefined, options: ReadOptions): TableContents[] {
@@ -205,16 +261,15 @@ export class Nftables implements Disposable {
 		);
 	}
 
-	#contents(table: Table, reader: ExpressionReader, { elements }: ReadOptions): TableContents {
+	#contents(table: Table, reader: ExpressionReader, { elements, memory }: ReadOptions): TableContents {
 		const name = { table: table.name };
 		const sets = this.#dump(table, NFT_MSG.GETSET, setCodec, { ...name, name: "" }, decodeSetHead);
-		const isWanted = (set: WireSet): boolean =>
-			elements !== "verdicts" || isAnonymous(set) || set.dataType === VERDICT_TYPE;
-		const dumped = sets.map((set) => ({ set, elements: isWanted(set) ? this.#elements(table, set) : [] }));
+		const isWanted = (set: WireSet): boolean => elements !== "verdicts" || set.dataType === VERDICT_TYPE;
 		const anonymous = new Map(
-			dumped
-				.filter(({ set }) => isAnonymous(set))
-				.map(({ set, elements }) => [set.name, decodeAnonymousSet(set, elements)]),
+			sets.filter(isAnonymous).map((set) => {
+				const read = () => decodeAnonymousSet(set, this.#elements(table, set));
+				return [set.name, memory === undefined ? read() : memory.get(table, set, read)];
+			}),
 		);
 		return {
 			...table,
@@ -222,16 +277,16 @@ export class Nftables implements Disposable {
 			rules: this.#dump(table, NFT_MSG.GETRULE, ruleCodec, name, (body) => decodeRule(body, reader)).map(
 				(rule) => withSets(rule, anonymous),
 			),
-			sets: dumped
-				.filter(({ set }) => !isAnonymous(set))
-				.map(({ set, elements }) => decodeSet(set, elements))
+			sets: sets
+				.filter((set) => !isAnonymous(set))
+				.map((set) => decodeSet(set, isWanted(set) ? this.#elements(table, set) : []))
 				.sort((a, b) => (a.name < b.name ? -1 : 1)),
 			objects: this.#dump(table, NFT_MSG.GETOBJ, objectCodec, name, decodeObject),
 			flowtables: this.#dump(table, NFT_MSG.GETFLOWTABLE, flowtableCodec, name, decodeFlowtable),
 		};
 	}
 
-	#elements(table: Table, { name: set }: WireSet): WireElement[] {
+	#elements(table: TableId, { name: set }: { readonly name: string }): WireElement[] {
 		return this.#dump(
 			table,
 			NFT_MSG.GETSETELEM,
@@ -265,6 +320,17 @@ function request<W>({ family }: TableId, codec: Codec<W>, value: W): Uint8Array 
 	writer.raw(NFGENMSG.encode({ family: FAMILIES[family] }));
 	codec.write(writer, value);
 	return writer.take();
+}
+
+function countersByKey(elements: readonly WireElement[]): Map<string, Counter> {
+	return new Map(
+		elements.flatMap(({ key, expression, expressions = [] }) => {
+			const counter = [expression, ...expressions].find((one) => one?.kind === "counter");
+			return key === undefined || counter?.kind !== "counter"
+				? []
+				: [[elementKey(key), { packets: counter.packets, bytes: counter.bytes }] as const];
+		}),
+	);
 }
 
 function isAnonymous({ flags = [] }: WireSet): boolean {

@@ -6,7 +6,6 @@ import { L3dsrError } from "../errors.ts";
 import { observedDirector } from "../inspect/status/observed-director.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
-import { planHost } from "../reconcile/reconcile.ts";
 import type { Plan } from "../reconcile/target.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
@@ -209,7 +208,6 @@ export class Agent implements AgentState {
 	}
 
 	async #look(): Promise<StatusRecord> {
-		const { host } = this.#options;
 		const wish = this.#keeper.inForce?.wish;
 		if (wish === undefined) {
 			throw new L3dsrError({
@@ -218,8 +216,7 @@ export class Agent implements AgentState {
 				hint: "ask again when the agent has started",
 			});
 		}
-		const datapath = await host.openDatapath(wish.configuration);
-		const plan = await planHost(host, datapath, this.#keeper.targetOf(wish));
+		const plan = await this.#keeper.look(wish);
 		return statusOf(
 			plan,
 			wish,

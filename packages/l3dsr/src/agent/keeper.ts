@@ -14,8 +14,10 @@ import {
 	refusingSilence,
 } from "../reconcile/configured-host.ts";
 import { ReconcileError } from "../reconcile/failure.ts";
-import { reconcile } from "../reconcile/reconcile.ts";
+import { PlanMemory } from "../reconcile/plan-memory.ts";
+import { planHost, reconcile } from "../reconcile/reconcile.ts";
 import type { Plan, Target } from "../reconcile/target.ts";
+import type { HostDatapath } from "../rewrite/host-datapath.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
@@ -71,6 +73,15 @@ const OF_FILES: readonly Trigger[] = ["start", "file", "signal", "minute", "lost
 /** What may make possible what was refused before anything was changed. */
 const MAY_HELP: readonly Trigger[] = ["file", "signal", "link", "address"];
 
+/** How the host is made what a wish says. */
+interface Way {
+	readonly wish: Wish;
+	/** Whether `lo` takes IPv6 addresses, of which the kernel tells nobody. */
+	readonly ipv6: boolean;
+	readonly datapath: HostDatapath;
+	readonly target: Target<ConfiguredHost>;
+}
+
 export interface InForce {
 	readonly wish: Wish;
 	/** ISO 8601, UTC. */
@@ -96,6 +107,7 @@ export class Keeper {
 		| { readonly at: number; readonly failures: number; readonly errors: readonly Diagnostic[] }
 		| undefined;
 	#contention = NO_CONTENTION;
+	#way: Way | undefined;
 	#verified: Plan<ConfiguredHost> | undefined;
 	#rightAt: string | undefined;
 
@@ -258,9 +270,9 @@ export class Keeper {
 		readonly warnings: readonly string[];
 	}> {
 		const { host } = this.#options;
-		const datapath = await host.openDatapath(wish.configuration);
+		const { datapath, target } = await this.#wayOf(wish);
 		const plans = await explaining(() =>
-			reconcile(host, datapath, [this.targetOf(wish)], {
+			reconcile(host, datapath, [target], {
 				onStep: () => {},
 				onVerified: (plan) => {
 					this.#verified = plan;
@@ -275,11 +287,28 @@ export class Keeper {
 		};
 	}
 
-	targetOf(wish: Wish): Target<ConfiguredHost> {
+	/** The host as it is now, and what would be done. Changes nothing. */
+	async look(wish: Wish): Promise<Plan<ConfiguredHost>> {
+		const { datapath, target } = await this.#wayOf(wish);
+		return await planHost(this.#options.host, datapath, target);
+	}
+
+	/** The same for the same wish, because both remember what they have seen of the host. */
+	async #wayOf(wish: Wish): Promise<Way> {
 		const { host, env } = this.#options;
-		return refusingSilence(
-			configuredTarget(host, wish.configuration, () => servicesElsewhere(host, env), wish.director),
-		);
+		const ipv6 = host.hasIpv6();
+		if (this.#way?.wish !== wish || this.#way.ipv6 !== ipv6) {
+			const target = refusingSilence(
+				configuredTarget(host, wish.configuration, () => servicesElsewhere(host, env), wish.director),
+			);
+			this.#way = {
+				wish,
+				ipv6,
+				datapath: await host.openDatapath(wish.configuration),
+				target: { ...target, memory: new PlanMemory() },
+			};
+		}
+		return this.#way;
 	}
 
 	/** Undefined: the agent is to end before another command has let go. */

@@ -9,6 +9,7 @@ import { ServiceManager } from "../agent/service-manager.ts";
 import type { AgentState } from "../agent/state.ts";
 import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
 import { becomeAgent } from "../host/agent-presence.ts";
+import { guardObserver } from "../host/vip-guard.ts";
 import { serveAgent } from "../serve/follow.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -28,7 +29,10 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			config: true,
 			privileged: "l3dsr agent",
 		},
-		(host, options) => agent(context, host, options),
+		(host, options) => {
+			const guard = guardObserver();
+			return agent(context, { ...host, guard: async () => guard() }, options);
+		},
 	);
 }
 

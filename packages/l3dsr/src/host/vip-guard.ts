@@ -58,6 +58,20 @@ export function observeGuard(open: Open = here): ObservedGuard {
 	return readGuard(nftables);
 }
 
+/**
+ * The same for who looks again and again, from one network namespace: the table is read anew when nf_tables has changed.
+ */
+export function guardObserver(open: Open = here): () => ObservedGuard {
+	let last: { readonly generation: number; readonly guard: ObservedGuard } | undefined;
+	return () => {
+		using nftables = open();
+		if (last?.generation === nftables.generation()) return last.guard;
+		const { generation, tables } = nftables.read([TABLE]);
+		last = { generation, guard: guardIn(tables) };
+		return last.guard;
+	};
+}
+
 /** Makes the table say this, in one transaction; undefined takes it away. Throws NftablesError. */
 export function applyGuard(desired: VipGuard | undefined, observed: ObservedGuard, open: Open = here): void {
 	using nftables = open();
@@ -75,7 +89,10 @@ export function applyGuard(desired: VipGuard | undefined, observed: ObservedGuar
 }
 
 function readGuard(nftables: Nftables): ObservedGuard {
-	const [contents] = nftables.read([TABLE]).tables;
+	return guardIn(nftables.read([TABLE]).tables);
+}
+
+function guardIn([contents]: readonly TableContents[]): ObservedGuard {
 	return contents === undefined ? NO_GUARD : decodeGuard(contents);
 }
 

@@ -4,6 +4,7 @@ import { NO_GUARD, type ObservedGuard } from "../host/vip-guard.ts";
 import type { LinkAddress } from "../model/vip-guard.ts";
 import type { HostState } from "../plan/host-state.ts";
 import type { LoopbackAddress } from "../plan/loopback.ts";
+import type { ObserveOptions } from "../rewrite/datapath.ts";
 import type { HostDatapath, HostSnapshot } from "../rewrite/host-datapath.ts";
 import { type ObservedDirector, observedDirector } from "./director.ts";
 import type { HostEffects } from "./host-effects.ts";
@@ -27,9 +28,10 @@ export async function observeHost(
 	host: HostEffects,
 	datapath: HostDatapath,
 	scope: Scope,
+	options: ObserveOptions = {},
 ): Promise<ObservedHost> {
 	const [snapshot, guard, interfaces, loopback] = await Promise.all([
-		datapath.observe(),
+		datapath.observe(options),
 		scope === "host" ? host.guard() : NO_GUARD,
 		scope === "host" || scope === "director" ? host.interfaces() : [],
 		scope === "services" ? host.loopbackAddresses() : [],

@@ -8,12 +8,13 @@ import { sameFinding } from "../model/finding.ts";
 import type { RuleEntry } from "../model/ruleset.ts";
 import type { DesiredHost, HostState, Step } from "../plan/host-state.ts";
 import { asBefore, planSteps } from "../plan/plan-steps.ts";
+import type { ObserveOptions } from "../rewrite/datapath.ts";
 import type { HostDatapath, HostSnapshot } from "../rewrite/host-datapath.ts";
 import { applyPlan } from "./apply.ts";
 import { ReconcileError, type Undoing } from "./failure.ts";
 import type { HostEffects } from "./host-effects.ts";
 import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
-import { directorSteps, type Plan, planDesired, type Target } from "./target.ts";
+import { directorSteps, type Plan, planDesired, planTarget, type Target } from "./target.ts";
 
 /** Hears what is found, before anything is changed, of each step before it is made, and what a target was verified by. */
 export interface Listener<D extends DesiredHost = DesiredHost> {
@@ -33,7 +34,7 @@ export async function planHost<D extends DesiredHost>(
 	target: Target<D>,
 ): Promise<Plan<D>> {
 	const observed = await observeHost(host, datapath, target.scope);
-	return planDesired(observed, await target.desired(observed), target.scope);
+	return await planTarget(observed, target);
 }
 
 /** What `reconcile` would do, target by target: each sets out from where the one before would have arrived. */
@@ -50,7 +51,7 @@ export async function rehearse<D extends DesiredHost>(
 			supposed = await observeHost(host, datapath, target.scope);
 			onFound?.(supposed);
 		}
-		const plan = await planDesired(supposed, await target.desired(supposed), target.scope);
+		const plan = await planTarget(supposed, target);
 		requirePossible(plan);
 		plans.push(plan);
 		supposed = { ...supposed, state: afterPlan(plan) };
@@ -108,10 +109,14 @@ class Reconciling<D extends DesiredHost> {
 		try {
 			let observed: ObservedHost | undefined;
 			for (const target of targets) {
-				observed ??= await this.#observe(target);
+				observed ??= await this.#observe(target, { oldCounters: true });
+				let plan: Plan<D> = await this.#plan(observed, target);
+				if (plan.steps.length > 0 && observed.snapshot.oldCounters === true) {
+					observed = await this.#observe(target);
+					plan = await this.#plan(observed, target);
+				}
 				if (found === undefined) this.#listener.onFound?.(observed);
 				found ??= observed;
-				const plan: Plan<D> = await this.#plan(observed, target);
 				plans.push(plan);
 				if (plan.steps.length > 0) observed = await this.#to(target, plan, found);
 				else this.#listener.onVerified?.(plan);
@@ -149,12 +154,12 @@ class Reconciling<D extends DesiredHost> {
 		throw overtaken ?? new ReconcileError({ kind: "unreached", left: plan.steps });
 	}
 
-	async #observe({ scope }: Target<D>): Promise<ObservedHost> {
-		return await observeHost(this.#host, this.#datapath, scope);
+	async #observe({ scope }: Target<D>, options: ObserveOptions = {}): Promise<ObservedHost> {
+		return await observeHost(this.#host, this.#datapath, scope, options);
 	}
 
 	async #plan(observed: ObservedHost, target: Target<D>): Promise<Plan<D>> {
-		const plan = await planDesired(observed, await target.desired(observed), target.scope);
+		const plan = await planTarget(observed, target);
 		requirePossible(plan);
 		return plan;
 	}

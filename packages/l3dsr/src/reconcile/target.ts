@@ -21,6 +21,12 @@ export interface Target<D extends DesiredHost = DesiredHost> {
 	 * verified that, planned again, nothing is left to do.
 	 */
 	readonly edit?: true;
+	/** Of who plans for the same target again and again. */
+	readonly memory?: {
+		/** The plan for a host like one that is remembered, with what was observed now. */
+		get(observed: ObservedHost): Plan<D> | undefined;
+		keep(plan: Plan<D>): void;
+	};
 }
 
 export interface Plan<D extends DesiredHost = DesiredHost> {
@@ -33,6 +39,18 @@ export interface Plan<D extends DesiredHost = DesiredHost> {
 	readonly steps: readonly Step[];
 	/** Why there cannot be the director that is wanted: then none of the steps is about it. */
 	readonly directorRefused?: L3dsrError;
+}
+
+/** Changes nothing. */
+export async function planTarget<D extends DesiredHost>(
+	observed: ObservedHost,
+	target: Target<D>,
+): Promise<Plan<D>> {
+	const known = target.memory?.get(observed);
+	if (known !== undefined) return known;
+	const plan = await planDesired(observed, await target.desired(observed), target.scope);
+	target.memory?.keep(plan);
+	return plan;
 }
 
 /** Changes nothing. */

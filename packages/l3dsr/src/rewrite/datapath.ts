@@ -43,6 +43,8 @@ export interface Observation {
  * and it is good for one change: observe again after it.
  */
 export interface Snapshot extends Observation {
+	/** The counters are those of an earlier observation: a change by this snapshot would set some of them back. */
+	readonly oldCounters?: boolean;
 	/**
 	 * Makes the kernel hold exactly `desired`, and changes only what differs from this snapshot. Counters of rules
 	 * that stay go on. Throws L3dsrError with the old rules still in force. DATAPATH_CHANGED: the kernel no longer
@@ -51,8 +53,16 @@ export interface Snapshot extends Observation {
 	change(desired: Ruleset): Promise<void>;
 }
 
+export interface ObserveOptions {
+	/** Where nothing has changed since an earlier observation, its counters will do: nothing is going to be changed. */
+	readonly oldCounters?: boolean;
+}
+
 export interface Datapath {
 	readonly name: DatapathName;
-	/** Reads the kernel and never changes anything. Throws L3dsrError (KERNEL_*, PROGRAM_*). */
-	observe(): Promise<Snapshot>;
+	/**
+	 * Reads the kernel and never changes anything; what it knows to be unchanged since the last time it does not read again.
+	 * Throws L3dsrError (KERNEL_*, PROGRAM_*).
+	 */
+	observe(options?: ObserveOptions): Promise<Snapshot>;
 }

@@ -5,10 +5,17 @@
 import { asL3dsrError } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
-import { CHAINS, sameRule } from "../model/rule.ts";
+import { CHAINS, type Rule, sameRule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
-import type { Datapath, DatapathName, Observation, ObservedRule, Snapshot } from "./datapath.ts";
+import type {
+	Datapath,
+	DatapathName,
+	Observation,
+	ObservedRule,
+	ObserveOptions,
+	Snapshot,
+} from "./datapath.ts";
 import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
 import { refusedByKernel } from "./ebpf/kernel/access.ts";
@@ -18,12 +25,14 @@ import { refusalOf } from "./reason.ts";
 
 /** What callers use: observe, assign, change. */
 export interface HostDatapath {
-	/** Reads the kernel and never changes anything. Throws L3dsrError (KERNEL_*, PROGRAM_*). */
-	observe(): Promise<HostSnapshot>;
+	/** As that of a {@link Datapath}. */
+	observe(options?: ObserveOptions): Promise<HostSnapshot>;
 }
 
 /** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
 export interface HostSnapshot extends Observation {
+	/** As that of a {@link Snapshot}. */
+	readonly oldCounters?: boolean;
 	/** Interfaces with a director's program, which was met on the way. */
 	readonly directors: readonly string[];
 	/** Where this process may not use eBPF programs, and so has not seen what stands there. */
@@ -58,7 +67,11 @@ export function openDatapath({
 	);
 }
 
-function assignmentFacts({ interfaces: present, limited }: EbpfSnapshot, hook: HookChoice): AssignmentFacts {
+function assignmentFacts(
+	{ interfaces: present, limited }: EbpfSnapshot,
+	hook: HookChoice,
+	sizes: ProgramSizes,
+): AssignmentFacts {
 	const interfaces = new Map(present.map((one) => [one.name, one]));
 	const program = hook === "xdp" || hook === "xdp-generic" ? "xdp" : "tc";
 	const ask = once(() => limited?.missing ?? refusedByKernel());
@@ -70,8 +83,33 @@ function assignmentFacts({ interfaces: present, limited }: EbpfSnapshot, hook: H
 			return hookLacks(rule, program) ?? (on && interfaceLacks(on, hook));
 		},
 		programLacks: (rules) =>
-			programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
+			sizes.get(rules, () =>
+				programLacks(rules, { hook: program, linkHeaderBytes: 14, ipv6ChecksumFlag: false }),
+			),
 	};
+}
+
+/** To know whether many rules fit into a program it is compiled: once for the same rules of an interface. */
+class ProgramSizes {
+	readonly #known = new Map<
+		string,
+		{ readonly rules: readonly Rule[]; readonly lacks: string | undefined }
+	>();
+
+	async get(rules: readonly Rule[], find: () => Promise<string | undefined>): Promise<string | undefined> {
+		const on = rules[0]?.header.inInterface?.name ?? "";
+		const known = this.#known.get(on);
+		const same =
+			known?.rules.length === rules.length && known.rules.every((one, at) => isSame(one, rules[at]));
+		if (known !== undefined && same) return known.lacks;
+		const lacks = await find();
+		this.#known.set(on, { rules, lacks });
+		return lacks;
+	}
+}
+
+function isSame(a: Rule, b: Rule | undefined): boolean {
+	return b !== undefined && sameRule(a, b);
 }
 
 function once<T>(ask: () => T): () => T {
@@ -86,6 +124,7 @@ class CombinedDatapath implements HostDatapath {
 	readonly #nft: NftDatapath;
 	readonly #ebpf: EbpfDatapath;
 	readonly #settings: DatapathSettings;
+	readonly #lacks = new ProgramSizes();
 
 	constructor(nft: NftDatapath, ebpf: EbpfDatapath, settings: DatapathSettings) {
 		this.#nft = nft;
@@ -93,14 +132,15 @@ class CombinedDatapath implements HostDatapath {
 		this.#settings = settings;
 	}
 
-	async observe(): Promise<HostSnapshot> {
-		const [nft, ebpf] = await Promise.all([this.#nft.observe(), this.#ebpf.observe()]);
-		const facts = assignmentFacts(ebpf, this.#settings.hook);
+	async observe(options: ObserveOptions = {}): Promise<HostSnapshot> {
+		const [nft, ebpf] = await Promise.all([this.#nft.observe(options), this.#ebpf.observe()]);
+		const facts = assignmentFacts(ebpf, this.#settings.hook, this.#lacks);
 		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
 		return {
 			rules,
 			findings: [...nft.findings, ...ebpf.findings],
 			directors: ebpf.directors,
+			...(nft.oldCounters === true ? { oldCounters: true } : {}),
 			...(ebpf.limited === undefined
 				? {}
 				: { limited: { ...ebpf.limited, waived: this.#settings.datapath === "nft" } }),

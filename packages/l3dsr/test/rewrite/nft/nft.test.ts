@@ -29,7 +29,15 @@ function entries(...specs: readonly string[]): RuleEntry[] {
 
 async function apply(ruleset: Ruleset): Promise<Observation> {
 	await setRules(nft, ruleset);
-	return await nft.observe();
+	await nft.observe();
+	const again = await nft.observe();
+	const { rules, findings } = await new NftDatapath().observe();
+	assert.deepEqual(
+		[again.rules, again.findings],
+		[rules, findings],
+		"who looks again sees what a newcomer sees",
+	);
+	return again;
 }
 
 function inOrder(list: readonly RuleEntry[]): RuleEntry[] {
@@ -64,6 +72,20 @@ describe("NftDatapath", () => {
 		);
 		await apply({ entries: [] });
 		assert.equal(run("nft", "list", "ruleset"), "");
+	});
+
+	it("does not take an earlier look for the present one when somebody else has changed something", async () => {
+		const [first, second] = entries(
+			"-p tcp -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
+			"-p udp -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
+		) as [RuleEntry, RuleEntry];
+		await apply({ entries: [first, second] });
+		const before = await nft.observe({ oldCounters: true });
+		assert.deepEqual([before.oldCounters, before.rules.length], [true, 2]);
+		run("nft", "flush", "chain", "ip", "l3dsr", "raw_PREROUTING");
+		const after = await nft.observe({ oldCounters: true });
+		assert.deepEqual([after.oldCounters, after.rules], [undefined, []]);
+		await apply({ entries: [first] });
 	});
 
 	it("starts counters where it is told, and at zero otherwise", async () => {

@@ -2,7 +2,7 @@
  * A table as listed → the rules that are really in force. Comments say which rules there should be; compiled
  * again, they say what the kernel should have. A rule counts as observed only where the two agree.
  */
-import { bytesNumber, printRule } from "@l3dsr/nftables";
+import { bytesNumber, elementKey, printRule, type TableCounters } from "@l3dsr/nftables";
 import {
 	CHAINS,
 	type Chain,
@@ -37,8 +37,13 @@ import {
 	tableOf,
 } from "./table.ts";
 
+/** What counts for a rule: a rule of the kernel, by its handle, or an element of a map. */
+type CountedBy = bigint | { readonly map: string; readonly key: string };
+
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
+	/** By what each of the rules is counted. */
+	readonly countedBy: readonly (readonly CountedBy[])[];
 	readonly findings: readonly DatapathFinding[];
 	/** The lookups as they stand, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
@@ -57,10 +62,24 @@ export function readTable(listing: TableListing, readRule: RuleReader): TableRea
 	return new TableReader(listing, readRule).read();
 }
 
+/** The same reading with what its rules have counted since. */
+export function recounted(reading: TableReading, { rules, elements }: TableCounters): TableReading {
+	const counted = (by: CountedBy): Counters | undefined =>
+		typeof by === "bigint" ? rules.get(by) : elements.get(by.map)?.get(by.key);
+	return {
+		...reading,
+		rules: reading.rules.map((rule, index) => {
+			const counters = (reading.countedBy[index] ?? []).map((by) => counted(by) ?? ZERO_COUNTERS);
+			return { ...rule, counters: counters.reduce(sum, ZERO_COUNTERS) };
+		}),
+	};
+}
+
 /** An entry of one chain, by an ordinal that is unique there. */
 interface Owner {
 	readonly entry: RuleEntry;
 	counters: Counters;
+	readonly countedBy: CountedBy[];
 	intact: boolean;
 }
 
@@ -93,7 +112,9 @@ class TableReader {
 			const intact = !asleep && hangsRight;
 			owners.set(
 				chainName(table, chain),
-				new Map(entries.map((entry) => [entry.ordinal, { entry, counters: ZERO_COUNTERS, intact }])),
+				new Map(
+					entries.map((entry) => [entry.ordinal, { entry, counters: ZERO_COUNTERS, countedBy: [], intact }]),
+				),
 			);
 		}
 		const ownersOf = (name: string): Map<number, Owner> => {
@@ -126,24 +147,22 @@ class TableReader {
 		}
 		for (const { kind, name } of others) this.#find(`${kind} ${name}`, "no rule of l3dsr accounts for it");
 
-		const rules = [...owners.values()].flatMap((chain) =>
-			[...chain.values()]
-				.filter(({ intact }) => intact)
-				.sort((a, b) => a.entry.ordinal - b.entry.ordinal)
-				.map(({ entry: { rule, ordinal }, counters }) => ({
-					rule,
-					ordinal,
-					counters,
-					datapath: "nft" as const,
-				})),
+		const intact = [...owners.values()].flatMap((chain) =>
+			[...chain.values()].filter((owner) => owner.intact).sort((a, b) => a.entry.ordinal - b.entry.ordinal),
 		);
+		const rules = intact.map(({ entry: { rule, ordinal }, counters }) => ({
+			rule,
+			ordinal,
+			counters,
+			datapath: "nft" as const,
+		}));
 		const lookups = new Map(
 			chains.map(({ table, chain, items }) => [
 				chainName(table, chain),
 				items.filter((item) => item.kind === "folded"),
 			]),
 		);
-		return { rules, findings: this.#findings, lookups };
+		return { rules, countedBy: intact.map(({ countedBy }) => countedBy), findings: this.#findings, lookups };
 	}
 
 	#find(inside: string, problem: string): void {
@@ -248,7 +267,9 @@ class TableReader {
 			before = found.index;
 			const [ordinal] = rule.ordinals;
 			const owner = ordinal === undefined ? undefined : owners.get(ordinal);
-			if (rule.map === undefined && owner !== undefined) count(owner, found.rule.counters);
+			if (rule.map === undefined && owner !== undefined) {
+				count(owner, found.rule.counters, found.rule.handle);
+			}
 		}
 		for (const { rule } of [...pool.values()].flat()) {
 			const ours = rule.comment !== undefined && /^-?\d+[ /]|^-?\d+$/.test(rule.comment);
@@ -275,7 +296,7 @@ class TableReader {
 				continue;
 			}
 			left.delete(hex(key));
-			if (owner !== undefined) count(owner, found.counters);
+			if (owner !== undefined) count(owner, found.counters, { map: name, key: elementKey(key) });
 		}
 		for (const { key, data, comment } of left.values()) {
 			const says =
@@ -297,10 +318,14 @@ class TableReader {
 	}
 }
 
-function count(owner: Owner, counters: Counters | undefined): void {
+function count(owner: Owner, counters: Counters | undefined, by: CountedBy): void {
 	if (counters === undefined) return;
-	const { packets, bytes } = owner.counters;
-	owner.counters = { packets: packets + counters.packets, bytes: bytes + counters.bytes };
+	owner.counters = sum(owner.counters, counters);
+	owner.countedBy.push(by);
+}
+
+function sum(a: Counters, b: Counters): Counters {
+	return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
 }
 
 function poolOf(chain: ListedChain | undefined): Map<string, { rule: ListedRule; index: number }[]> {

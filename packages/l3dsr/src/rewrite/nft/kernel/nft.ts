@@ -1,13 +1,20 @@
 /** The nft datapath: compiles a ruleset to nf_tables, changes what differs, observes it back. By netlink. */
-import { type Command, Nftables, NftablesError, RulesetMonitor } from "@l3dsr/nftables";
+import {
+	type Command,
+	Nftables,
+	NftablesError,
+	RuleSetMemory,
+	RulesetMonitor,
+	type Snapshot as TablesSnapshot,
+} from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
-import type { Datapath, Snapshot } from "../../datapath.ts";
+import type { Datapath, ObserveOptions, Snapshot } from "../../datapath.ts";
 import { type Change, planChange, type Standing } from "../compile/change.ts";
 import { RuleReader } from "../compile/comment.ts";
 import { listTable } from "../compile/listing.ts";
-import { readTable } from "../compile/observe.ts";
+import { readTable, recounted } from "../compile/observe.ts";
 import { tableOf } from "../compile/table.ts";
 import { BoundSteps } from "./bound-steps.ts";
 
@@ -15,7 +22,8 @@ const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 
 /** Both tables, as they stood at one moment. */
 interface Standings {
-	readonly generation: number;
+	/** What they were read from. */
+	readonly snapshot: TablesSnapshot;
 	readonly tables: { readonly [family in Family]: Standing | undefined };
 }
 
@@ -26,19 +34,24 @@ export class NftDatapath implements Datapath {
 	readonly name = "nft";
 	readonly #open: () => Nftables;
 	readonly #readRule = new RuleReader();
+	readonly #memory = new RuleSetMemory();
+	/** As read last. While the generation is the same, nothing but counters can differ from it. */
+	#last: Standings | undefined;
 
 	/** `open` may open it in another network namespace than that of this process. */
 	constructor(open: () => Nftables = () => new Nftables()) {
 		this.#open = open;
 	}
 
-	async observe(): Promise<Snapshot> {
+	async observe({ oldCounters = false }: ObserveOptions = {}): Promise<Snapshot> {
 		using nftables = this.#open();
-		const standings = this.#read(nftables);
+		const known = oldCounters && this.#isCurrent(nftables) ? this.#last : undefined;
+		const standings = known ?? this.#recount(nftables) ?? this.#read(nftables);
 		const readings = FAMILIES.flatMap((family) => standings.tables[family]?.reading ?? []);
 		return {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
+			...(known === undefined ? {} : { oldCounters: true }),
 			change: async (desired) => this.#change(desired, standings),
 		};
 	}
@@ -60,8 +73,28 @@ export class NftDatapath implements Datapath {
 		});
 	}
 
+	#isCurrent(nftables: Nftables): boolean {
+		return this.#last?.snapshot.generation === nftables.generation();
+	}
+
+	#recount(nftables: Nftables): Standings | undefined {
+		if (this.#last === undefined) return undefined;
+		const { snapshot, tables } = this.#last;
+		const counters = nftables.readCounters(snapshot);
+		if (counters === undefined) return undefined;
+		const standing = (family: Family): Standing | undefined => {
+			const before = tables[family];
+			const at = snapshot.tables.findIndex((one) => one.family === tableOf(family).family);
+			const counted = counters[at];
+			if (before === undefined || counted === undefined) return before;
+			return { listing: before.listing, reading: recounted(before.reading, counted) };
+		};
+		return { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+	}
+
 	#read(nftables: Nftables): Standings {
-		const { generation, tables } = nftables.read(FAMILIES.map(tableOf));
+		const snapshot = nftables.read(FAMILIES.map(tableOf), { memory: this.#memory });
+		const { tables } = snapshot;
 		this.#readRule.begin();
 		const standing = (family: Family): Standing | undefined => {
 			const contents = tables.find((one) => one.family === tableOf(family).family);
@@ -69,7 +102,8 @@ export class NftDatapath implements Datapath {
 			const listing = listTable(contents, family);
 			return { listing, reading: readTable(listing, this.#readRule) };
 		};
-		return { generation, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+		return this.#last;
 	}
 }
 
@@ -80,7 +114,7 @@ export class NftDatapath implements Datapath {
 function changeOnce(
 	nftables: Nftables,
 	desired: Ruleset,
-	{ generation, tables }: Standings,
+	{ snapshot: { generation }, tables }: Standings,
 	monitor?: RulesetMonitor,
 ): boolean {
 	const kernel = { countersInMaps: countersInMaps(nftables, desired, tables) };
