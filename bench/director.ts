@@ -274,7 +274,7 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 					services: [{ port: portOf(80), protocols: ["tcp"], pool: "front", affinity: "flow" }],
 				},
 			),
-			(_service, _pool, name) => name !== `r${dead}`,
+			(_service, _pool, name) => (name === `r${dead}` ? "failing" : "healthy"),
 		);
 	director.apply(wish(-1), SETTINGS);
 	const wishes = Array.from({ length: events + 10 }, (_, n) => wish(n % 1000));

@@ -46,8 +46,8 @@ export const real = record({
 		"As in the fleet's table; null where it is not configured any more.",
 	),
 	state: described(
-		z.enum(["up", "down", "drain", "disabled", "leaving"]),
-		"up: takes new flows. down: its check fails. drain: keeps the flows that it has. disabled: takes nothing. leaving: not configured any more, keeps its flows until the drain is over.",
+		z.enum(["up", "down", "drain", "disabled", "starting", "leaving"]),
+		"up: takes new flows. down: its check fails. drain: keeps the flows that it has. disabled: takes nothing. starting: new, and no check has succeeded yet. leaving: not configured any more, keeps its flows until the drain is over.",
 	),
 	reason: z.optional(described(text(), "Why it does not take new flows.")),
 	weight: described(whole(), "Relative to the others of the pool."),

@@ -53,6 +53,7 @@ export const event = z.looseObject({
 					port: z.optional(port()),
 					type: checkType(),
 					healthy: flag(),
+					isNew: described(flag(), "No check had succeeded since it was added or enabled."),
 					reason: z.optional(described(text(), "Why the last check failed.")),
 					previousMs: described(number(), "How long it had been otherwise."),
 				}),

@@ -120,7 +120,7 @@ export class DirectorDuties implements AsyncDisposable {
 	}
 
 	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
-		director.useDrains(director.wishFor(wanted.fleet, checks.isHealthy));
+		director.useDrains(director.wishFor(wanted.fleet, checks.healthOf));
 		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
 		if (this.#news.isEmpty && !director.needsUpkeep()) return;
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
@@ -131,7 +131,7 @@ export class DirectorDuties implements AsyncDisposable {
 		const changes = this.#news.take();
 		try {
 			if (changes.length > 0)
-				director.apply(director.wishFor(wanted.fleet, checks.isHealthy), wanted.settings);
+				director.apply(director.wishFor(wanted.fleet, checks.healthOf), wanted.settings);
 			director.refreshNextHops();
 		} catch (error) {
 			this.#news.putBack(changes);

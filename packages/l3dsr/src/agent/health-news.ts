@@ -1,6 +1,7 @@
 /** Whose health has changed since the director's tables were written. Pure. */
 
 import { failureText } from "../balance/checks/failure.ts";
+import type { Health } from "../balance/checks/health.ts";
 import type { CheckState } from "../balance/checks/health-checks.ts";
 import type { HealthChange } from "./record.ts";
 
@@ -12,7 +13,7 @@ export class HealthNews {
 	}
 
 	/** `before`: how it was until now. */
-	add(state: CheckState, before: Pick<CheckState, "since">): void {
+	add(state: CheckState, before: Health): void {
 		this.#changes = [...this.#changes, healthChange(state, before)];
 	}
 
@@ -29,8 +30,8 @@ export class HealthNews {
 }
 
 function healthChange(
-	{ pool, real, address, vip, port, type, healthy, failure, since }: CheckState,
-	before: Pick<CheckState, "since">,
+	{ pool, real, address, vip, port, type, state, failure, since }: CheckState,
+	before: Health,
 ): HealthChange {
 	return {
 		pool,
@@ -39,9 +40,10 @@ function healthChange(
 		vip: vip.text,
 		...(port === undefined ? {} : { port }),
 		type,
-		healthy,
+		healthy: state === "healthy",
+		isNew: before.state === "starting",
 		...(failure === undefined ? {} : { reason: failureText(failure) }),
 		// By the wall clock, which can be set back.
-		previousMs: Math.max(0, since - before.since),
+		previousMs: Math.max(0, (state === before.state ? Date.now() : since) - before.since),
 	};
 }

@@ -91,7 +91,7 @@ function healthLines(changes: readonly HealthChange[]): string[] {
 	const count = (healthy: boolean) => changes.filter((one) => one.healthy === healthy).length;
 	const parts = [
 		[count(false), "fail"],
-		[count(true), "succeed again"],
+		[count(true), "succeed"],
 	] as const;
 	const headline = parts
 		.filter(([number]) => number > 0)
@@ -112,13 +112,16 @@ function healthText({
 	port,
 	type,
 	healthy,
+	isNew,
 	reason,
 	previousMs,
 }: HealthChange): string {
 	const who = `${pool}/${real} (${address})`;
 	const what = `its ${type} check at ${vip}${port === undefined ? "" : ` port ${port}`}`;
+	if (healthy && isNew) return `${who} passes ${what} for the first time, and gets flows`;
 	if (healthy) return `${who} passes ${what} again, after ${durationText(previousMs)}`;
-	return `${who} fails ${what}${reason === undefined ? "" : `: ${reason}`}`;
+	const note = isNew ? " (it is new, and gets no flows before its first success)" : "";
+	return `${who} fails ${what}${reason === undefined ? "" : `: ${reason}`}${note}`;
 }
 
 function servicesText(count: number): string {

@@ -184,6 +184,8 @@ export interface HealthChange {
 	readonly port?: number;
 	readonly type: CheckType;
 	readonly healthy: boolean;
+	/** No check had succeeded since it was added or enabled: it gets no flows before. */
+	readonly isNew: boolean;
 	/** Why the latest check failed. */
 	readonly reason?: string;
 	/** How long it had been otherwise. */

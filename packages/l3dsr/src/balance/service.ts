@@ -3,7 +3,7 @@
  * family. Pure.
  */
 import { type Address, type Dscp, PROTOCOL_NUMBER } from "@l3dsr/packet";
-import type { IsHealthy } from "../model/director.ts";
+import type { HealthOf } from "../model/director.ts";
 import {
 	type Affinity,
 	BALANCED_PROTOCOLS,
@@ -12,6 +12,7 @@ import {
 	type Fleet,
 	type FleetVip,
 	type Pool,
+	type RealHealth,
 	usePool,
 } from "../model/fleet.ts";
 import { hashBytes } from "./hash.ts";
@@ -33,8 +34,7 @@ export interface BalancedReal {
 	readonly serves: boolean;
 	/** Keeps the flows that it has. */
 	readonly carries: boolean;
-	/** Its check succeeds, or nobody checks it. */
-	readonly healthy: boolean;
+	readonly health: RealHealth;
 }
 
 export interface BalancedService extends ServiceKey {
@@ -61,10 +61,10 @@ export interface BalanceWish {
 }
 
 /** Without a word of checks everybody is healthy. */
-const ALL_HEALTHY: IsHealthy = () => true;
+const ALL_HEALTHY: HealthOf = () => "healthy";
 
 /** Throws RangeError for a fleet that names a pool which it does not have: syntax refuses those. */
-export function lowerFleet(fleet: Fleet, isHealthy: IsHealthy = ALL_HEALTHY): BalanceWish {
+export function lowerFleet(fleet: Fleet, healthOf: HealthOf = ALL_HEALTHY): BalanceWish {
 	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
 	const addresses = fleet.vips.flatMap(({ addresses, echo }) =>
 		addresses.map((address) => ({ address, echo })),
@@ -76,12 +76,7 @@ export function lowerFleet(fleet: Fleet, isHealthy: IsHealthy = ALL_HEALTHY): Ba
 				if (pool === undefined)
 					throw new RangeError(`VIP ${vip.name} names a pool ${name} that is not there`);
 				return BALANCED_PROTOCOLS.filter((one) => protocols.includes(one)).map((protocol) =>
-					lowerService(
-						vip,
-						pool,
-						{ address, protocol, port: port === "any" ? 0 : port, affinity },
-						isHealthy,
-					),
+					lowerService(vip, pool, { address, protocol, port: port === "any" ? 0 : port, affinity }, healthOf),
 				);
 			}),
 		),
@@ -98,15 +93,13 @@ function lowerService(
 		port,
 		affinity,
 	}: { address: Address; protocol: BalancedProtocol; port: number; affinity: Affinity },
-	isHealthy: IsHealthy,
+	healthOf: HealthOf,
 ): BalancedService {
 	const dscp = vip.dscp[address.family];
 	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
 	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
-	const unhealthy = new Set(
-		pool.reals.flatMap(({ name }) => (isHealthy(key, pool.name, name) ? [] : [name])),
-	);
-	const use = usePool(pool, unhealthy);
+	const health = (real: string) => healthOf(key, pool.name, real);
+	const use = usePool(pool, health);
 	const reals = pool.reals.flatMap(({ name, addresses, weight }) => {
 		const own = addresses.find(({ family }) => family === address.family);
 		if (own === undefined) return [];
@@ -117,7 +110,7 @@ function lowerService(
 				weight,
 				serves: use.serving.has(name),
 				carries: use.carrying.has(name),
-				healthy: !unhealthy.has(name),
+				health: health(name),
 			},
 		];
 	});

@@ -1,5 +1,10 @@
 /** The plan of a director as people read it, one line for each thing that it does. */
-import type { DirectorPlan, PlannedRealChange, PlannedServiceChange } from "../model/director-plan.ts";
+import type {
+	DirectorPlan,
+	PlannedRealChange,
+	PlannedServiceChange,
+	RealUse,
+} from "../model/director-plan.ts";
 import { serviceText } from "../plan/director-drift.ts";
 
 export function describeDirector({
@@ -47,11 +52,18 @@ function describeService(service: PlannedServiceChange): string[] {
 function describeReal({ name, address, from, to }: PlannedRealChange): string {
 	const who = name === address.text ? name : `${name} (${address.text})`;
 	if (to === undefined) return `remove ${who}`;
-	if (from === undefined) return to === "serving" ? `add ${who}` : `add ${who}, ${to}`;
+	if (from === undefined) return to === "serving" ? `add ${who}` : `add ${who}, ${ADDED[to]}`;
 	if (from === to) return `note the health of ${who}`;
 	if (to === "draining") return `drain ${who}`;
+	if (to === "starting") return `send new flows to ${who} when its first check succeeds`;
 	return to === "serving" ? `send new flows to ${who}` : `send nothing to ${who}`;
 }
+
+const ADDED: Readonly<Record<Exclude<RealUse, "serving">, string>> = {
+	draining: "draining",
+	starting: "which gets flows when its first check succeeds",
+	down: "down",
+};
 
 /** `4096 of 65537 slots move (6.3%), their flows stay for 15m`. */
 function movedText({ moved, lost, slots, drainMs }: PlannedServiceChange): string {

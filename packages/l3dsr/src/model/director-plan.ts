@@ -2,8 +2,8 @@
 import type { Address, Dscp } from "@l3dsr/packet";
 import type { Affinity, BalancedProtocol } from "./fleet.ts";
 
-/** What a real server gets: new flows too, the flows that it has, or nothing. */
-export type RealUse = "serving" | "draining" | "down";
+/** What a real server gets: new flows too, the flows that it has, or nothing (`starting`: until its first check succeeds). */
+export type RealUse = "serving" | "draining" | "starting" | "down";
 
 export interface PlannedRealChange {
 	/** Its name in the fleet; its address where the fleet has it no longer. */

@@ -1,6 +1,6 @@
 /** How a host directs, beside what it directs (the fleet): the values of `director:` in l3dsr.yaml. */
 import type { Address } from "@l3dsr/packet";
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, RealHealth } from "./fleet.ts";
 import type { HeldReal } from "./held-real.ts";
 import type { OpenChecksums } from "./open-checksums.ts";
 
@@ -45,13 +45,11 @@ export interface DesiredDirector {
 	readonly held: readonly HeldReal[];
 	/** Where this host's own rules see packets when they are on eBPF. */
 	readonly rulesAt: string;
-	/** Absent: as the last process that ran checks has left it in the tables. */
-	readonly isHealthy?: IsHealthy;
 }
 
-/** Whether a real of a pool is healthy as far as one service is concerned; `port` 0 is any. */
-export type IsHealthy = (
+/** The health of a real of a pool as far as one service is concerned; `port` 0 is any. */
+export type HealthOf = (
 	service: { readonly address: Address; readonly protocol: number; readonly port: number },
 	pool: string,
 	real: string,
-) => boolean;
+) => RealHealth;

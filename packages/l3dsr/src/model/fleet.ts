@@ -137,22 +137,34 @@ export const MOST_ENTRIES = 200_000;
 /** The longest drain: the memory of flows counts its ages in 16 bits of about a second. */
 export const MOST_DRAIN_MS = 12 * 3600_000;
 
+/**
+ * What its check says of a real. `starting`: it is new, and no check has succeeded yet. Without a check, or where nobody
+ * checks, it is healthy.
+ */
+export type RealHealth = "healthy" | "failing" | "starting";
+
 /** The reals of a pool by what they may get, as names. */
 export interface PoolUse {
 	/** Take new flows. */
 	readonly serving: ReadonlySet<string>;
-	/** Keep the flows that they have: those that serve, and those that drain and are healthy. */
+	/** Keep the flows that they have: those that serve, and those that drain and are healthy. None that is starting. */
 	readonly carrying: ReadonlySet<string>;
 	/** Fewer are healthy than the floor allows: the check counts as broken, and its results for nothing. */
 	readonly belowFloor: boolean;
 }
 
-/** Who takes packets, with `unhealthy` the names of those whose check fails. */
-export function usePool(pool: Pool, unhealthy: ReadonlySet<string>): PoolUse {
+/** Who takes packets, with the health of each by its name. */
+export function usePool(pool: Pool, healthOf: (real: string) => RealHealth): PoolUse {
 	const enabled = pool.reals.filter(({ state }) => state === "enabled");
-	const healthy = enabled.filter(({ name }) => !unhealthy.has(name));
-	const belowFloor = healthy.length < pool.floor * enabled.length;
-	const isUsable = ({ name }: Real) => belowFloor || !unhealthy.has(name);
+	// Nobody knows yet whether the check works with one that is new.
+	const known = enabled.filter(({ name }) => healthOf(name) !== "starting");
+	const healthy = known.filter(({ name }) => healthOf(name) === "healthy");
+	const belowFloor = healthy.length < pool.floor * known.length;
+	const allStart = known.length === 0;
+	const isUsable = ({ name }: Real) => {
+		const health = healthOf(name);
+		return health === "healthy" || (health === "starting" ? allStart : belowFloor);
+	};
 	const carrying = pool.reals.filter((real) => real.state !== "disabled" && isUsable(real));
 	const serving = carrying.filter(({ state, weight }) => state === "enabled" && weight > 0);
 	const names = (reals: readonly Real[]) => new Set(reals.map(({ name }) => name));

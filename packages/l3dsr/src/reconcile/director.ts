@@ -30,7 +30,7 @@ export function observedDirector(
 			const plan =
 				desired === "none"
 					? director.planDetach()
-					: director.plan(director.wishFor(desired.fleet, desired.isHealthy), desired.settings);
+					: director.plan(director.wishFor(desired.fleet), desired.settings);
 			return isEmptyPlan(plan) ? undefined : plan;
 		},
 		async status() {
@@ -40,14 +40,14 @@ export function observedDirector(
 		},
 		async endDrains(desired) {
 			using director = await host.openDirector();
-			director.useDrains(director.wishFor(desired.fleet, desired.isHealthy));
+			director.useDrains(director.wishFor(desired.fleet));
 			director.endDrains();
 		},
 		async change(desired) {
 			using director = await host.openDirector();
 			if (desired === "none") director.detach();
 			else {
-				const wish = director.wishFor(desired.fleet, desired.isHealthy);
+				const wish = director.wishFor(desired.fleet);
 				director.useDrains(wish);
 				// A drain that is over ends before the next one begins: its flows have had their time.
 				director.endDrains();

@@ -1,5 +1,6 @@
 /** The effects on the host that this process runs on, in its network namespace. */
 import { changeLoopbackAddresses, listInterfaceAddresses, listLoopbackAddresses } from "../host/addresses.ts";
+import { findAgent } from "../host/agent-presence.ts";
 import { loopbackTakesIpv6 } from "../host/ipv6.ts";
 import { acquireHostLock } from "../host/lock.ts";
 import { applyGuard, observeGuard } from "../host/vip-guard.ts";
@@ -13,7 +14,8 @@ export const SYSTEM_EFFECTS: HostEffects = {
 	},
 	async openDirector() {
 		const { Director } = await import("../balance/kernel/director.ts");
-		return Director.open();
+		// Where nobody checks, a new real server would wait for ever for its first success.
+		return Director.open({ checked: (await findAgent()) !== undefined });
 	},
 	interfaces: async () => listInterfaceAddresses(),
 	loopbackAddresses: async () => listLoopbackAddresses(),

@@ -24,9 +24,11 @@ writeFileSync(
 	config,
 	"fleet: fleet.yaml\ndirector: { interfaces: front, hook: tc, state: state.json }\nagent: { listen: [] }\n",
 );
-writeFileSync(
-	join(folder, "fleet.yaml"),
-	`vips:
+const REALS = ["{ name: a, addresses: [10.1.1.2] }", "{ name: b, addresses: [10.1.2.2] }"];
+function writeFleet(reals: readonly string[]): void {
+	writeFileSync(
+		join(folder, "fleet.yaml"),
+		`vips:
   - name: web
     addresses: [${VIP.ipv4.text}]
     dscp: 7
@@ -34,11 +36,11 @@ writeFileSync(
 pools:
   front:
     check: { type: tcp, interval: 100ms, timeout: 80ms, fall: 2, rise: 2 }
-    reals:
-      - { name: a, addresses: [10.1.1.2] }
-      - { name: b, addresses: [10.1.2.2] }
+    reals: [${reals.join(", ")}]
 `,
-);
+	);
+}
+writeFleet(REALS);
 
 interface Real {
 	readonly name: string;
@@ -87,6 +89,7 @@ test("a real server that falls silent gets no new flows until it answers again, 
 			port: 8080,
 			type: "tcp",
 			healthy: false,
+			isNew: false,
 			reason: "timeout",
 			previousMs: 0,
 		},
@@ -109,4 +112,54 @@ test("a real server that falls silent gets no new flows until it answers again, 
 		/^front\/b \(10\.1\.2\.2\) passes its tcp check at 192\.0\.2\.10 port 8080 again, after \d/,
 	);
 	await waitFor("no reason", async () => (await reasonsOf()) === "", 5000);
+});
+
+test("a real server that is added gets no flows until its first check has succeeded, whatever commands do", async () => {
+	await using a = new RealServer(1);
+	await using b = new RealServer(2);
+	await using c = new RealServer(3);
+	const accept = () => createServer((peer) => peer.on("error", () => {}).resume());
+	for (const one of [a, b]) one.listen(accept(), 8080);
+	writeFleet(REALS);
+	await using agent = await AgentProcess.start(config);
+	assert.match(
+		await statesOf(),
+		/^a up 0\.[45]\d*, b up 0\.[45]\d*$/,
+		"a director that starts directs at once",
+	);
+
+	writeFleet([...REALS, "{ name: c, addresses: [10.1.3.2] }"]);
+	await waitFor(
+		"a reason",
+		async () => /c: .* not succeeded yet: refused by the VIP/.test(await reasonsOf()),
+		15_000,
+	);
+	assert.match(await statesOf(), /^a up 0\.[45]\d*, b up 0\.[45]\d*, c starting 0$/);
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+	assert.match(await statesOf(), /c starting 0$/);
+	const { changes } = await agent.until("health");
+	assert.deepEqual(
+		changes.map(({ real, healthy, isNew }) => [real, healthy, isNew]),
+		[["c", false, true]],
+	);
+	const seen = agent.records.length;
+
+	c.listen(accept(), 8080);
+	await waitFor("c in use", async () => /c up 0\.3/.test(await statesOf()), 15_000);
+	const { changes: after } = await agent.until("health", seen);
+	assert.deepEqual(
+		after.map(({ real, healthy, isNew }) => [real, healthy, isNew]),
+		[["c", true, true]],
+	);
+	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
+	assert.deepEqual(repairs, [], "who is healthy is not drift");
+
+	// Its check failed and succeeded before: nothing of that counts when it has been out of use.
+	assert.equal((await l3dsr("disable", "c", "-c", config)).exitCode, 0);
+	await waitFor("c out of use", async () => /c disabled 0$/.test(await statesOf()), 15_000);
+	c.fallSilent();
+	assert.equal((await l3dsr("enable", "c", "-c", config)).exitCode, 0);
+	assert.match(await statesOf(), /c starting 0$/);
+	c.speakAgain();
+	await waitFor("c in use again", async () => /c up 0\.3/.test(await statesOf()), 15_000);
 });

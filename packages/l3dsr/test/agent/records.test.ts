@@ -105,6 +105,7 @@ const DOWN: HealthChange = {
 	port: 443,
 	type: "tcp",
 	healthy: false,
+	isNew: false,
 	reason: "refused by the VIP",
 	previousMs: 5000,
 };
@@ -119,12 +120,21 @@ test("a change of health reads as who, which check, and why", () => {
 	]);
 });
 
+test("a new real server is said to be new, whether it passes its check or not", () => {
+	assert.deepEqual(textOf({ kind: "health", changes: [{ ...DOWN, isNew: true }] }), [
+		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP (it is new, and gets no flows before its first success)",
+	]);
+	assert.deepEqual(textOf({ kind: "health", changes: [{ ...DOWN, healthy: true, isNew: true }] }), [
+		"front/a2 (10.1.0.12) passes its tcp check at 192.0.2.10 port 443 for the first time, and gets flows",
+	]);
+});
+
 test("changes of health that come together are counted in the headline", () => {
 	const lines = textOf({
 		kind: "health",
 		changes: [DOWN, { ...DOWN, healthy: true }, { ...DOWN, real: "a3" }],
 	});
-	assert.equal(lines[0], "2 checks of real servers fail, 1 check of real servers succeeds again");
+	assert.equal(lines[0], "2 checks of real servers fail, 1 check of real servers succeeds");
 	assert.equal(lines.length, 4);
 	assert.equal(
 		textOf({ kind: "health", changes: Array.from({ length: 1000 }, () => DOWN) }).length,

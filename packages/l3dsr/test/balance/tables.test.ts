@@ -95,7 +95,7 @@ test("a real server's entry is read back as it was written", () => {
 			address: arbitraryAddress,
 			dscp: fc.integer({ min: 0, max: 63 }).map(dscp),
 			up: fc.boolean(),
-			failing: fc.boolean(),
+			health: fc.constantFrom("healthy", "failing", "starting"),
 			left: fc.integer({ min: 1, max: 1 << 30 }),
 			hop: arbitraryHop,
 			base: fc.record({
@@ -103,7 +103,7 @@ test("a real server's entry is read back as it was written", () => {
 				bytes: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
 			}),
 		},
-		{ requiredKeys: ["address", "dscp", "up", "failing", "hop", "base"] },
+		{ requiredKeys: ["address", "dscp", "up", "health", "hop", "base"] },
 	);
 	fc.assert(
 		fc.property(arbitraryEntry, (entry) => {
@@ -120,7 +120,7 @@ const realAt = (n: number): BalancedReal => ({
 	weight: 1,
 	serves: true,
 	carries: true,
-	healthy: true,
+	health: "healthy",
 });
 
 function wish(services: readonly (readonly number[])[]): BalanceWish {
@@ -153,7 +153,7 @@ function standing(plan: TablePlan, keepLeft: boolean): StandingService[] {
 					address: one.address,
 					dscp: service.dscp,
 					up: true,
-					failing: false,
+					health: "healthy",
 					hop: { to: "unresolved" } as const,
 					base: { packets: 0n, bytes: 0n },
 				},

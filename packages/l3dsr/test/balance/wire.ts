@@ -21,7 +21,7 @@ import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import { ip } from "../../../../test/support/netns.ts";
 import { type BalanceWish, lowerFleet } from "../../src/balance/service.ts";
-import type { DirectorSettings, IsHealthy } from "../../src/model/director.ts";
+import type { DirectorSettings, HealthOf } from "../../src/model/director.ts";
 import type { Fleet, FleetVip, Pool, Real } from "../../src/model/fleet.ts";
 
 export const DIRECTOR = "dir0";
@@ -200,9 +200,9 @@ export function fleetOf(
 export function wishOf(
 	reals: readonly Real[],
 	vip: Partial<FleetVip> = {},
-	isHealthy?: IsHealthy,
+	isHealthy: (...real: Parameters<HealthOf>) => boolean = () => true,
 ): BalanceWish {
-	return lowerFleet(fleetOf(reals, vip), isHealthy);
+	return lowerFleet(fleetOf(reals, vip), (...real) => (isHealthy(...real) ? "healthy" : "failing"));
 }
 
 function must(text: string) {

@@ -27,10 +27,11 @@ export const REAL_STATES: Readonly<Record<Real["state"], { readonly tone: Tone; 
 	down: { tone: "bad", sign: "✕" },
 	drain: { tone: "warn", sign: "↘" },
 	leaving: { tone: "warn", sign: "↘" },
+	starting: { tone: "idle", sign: "…" },
 	disabled: { tone: "idle", sign: "■" },
 };
 
-const WORST_FIRST: readonly Real["state"][] = ["down", "leaving", "drain", "disabled", "up"];
+const WORST_FIRST: readonly Real["state"][] = ["down", "leaving", "drain", "starting", "disabled", "up"];
 
 export function poolsOf({ services }: DirectorRecord): readonly PoolView[] {
 	const byName = Map.groupBy(services, ({ pool }) => pool);

@@ -4,8 +4,6 @@ import { type Pool, usePool } from "../../model/fleet.ts";
 import { realText } from "../../model/held-real.ts";
 import type { DirectorCheck } from "./input.ts";
 
-const NOBODY: ReadonlySet<string> = new Set();
-
 export const checkPools: DirectorCheck = ({ fleet }) =>
 	fleet.vips.flatMap((vip) =>
 		vip.services.flatMap(({ pool: name, port, protocols }) => {
@@ -27,7 +25,7 @@ export const checkPools: DirectorCheck = ({ fleet }) =>
 	);
 
 function servingOf(pool: Pool, family: "ipv4" | "ipv6"): string[] {
-	const { serving } = usePool(pool, NOBODY);
+	const { serving } = usePool(pool, () => "healthy");
 	return pool.reals
 		.filter(({ name, addresses }) => serving.has(name) && addresses.some((one) => one.family === family))
 		.map(({ name }) => realText({ pool: pool.name, real: name }));

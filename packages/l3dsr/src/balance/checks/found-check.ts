@@ -13,10 +13,10 @@ export function foundCheck(state: CheckState): FoundCheck {
 	};
 }
 
-function realCheck({ type, healthy, checked, since, failures, failure, tookMs }: CheckState): RealCheck {
+function realCheck({ type, state, checked, since, failures, failure, tookMs }: CheckState): RealCheck {
 	return {
 		type,
-		state: !checked ? "unknown" : healthy ? "healthy" : "unhealthy",
+		state: !checked ? "unknown" : state === "healthy" ? "healthy" : "unhealthy",
 		since: new Date(since).toISOString(),
 		failures,
 		...(failure === undefined ? {} : { reason: failureText(failure) }),

@@ -3,13 +3,13 @@
  *
  *     await using checks = new HealthChecks({ onChange: (change) => … });
  *     checks.start(fleet);
- *     director.apply(lowerFleet(fleet, checks.isHealthy), settings);
+ *     director.apply(lowerFleet(fleet, checks.healthOf), settings);
  *
  * Nothing blocks: each question is a few system calls and a wait on the event loop.
  */
 import type { Address, Port } from "@l3dsr/packet";
-import type { IsHealthy } from "../../model/director.ts";
-import type { CheckType, Fleet } from "../../model/fleet.ts";
+import type { HealthOf } from "../../model/director.ts";
+import type { CheckType, Fleet, RealHealth } from "../../model/fleet.ts";
 import { MOST_CONNECTIONS, removeLeftFilters, VipPath } from "../../vip-path/vip-path.ts";
 import type { ServiceKey } from "../service.ts";
 import { ask, connects } from "./ask.ts";
@@ -40,8 +40,8 @@ export interface CheckState extends Health {
 
 export interface HealthChecksOptions {
 	/**
-	 * After a real server has become healthy or unhealthy; `before`: what it was until then. What it throws is not caught:
-	 * it must not throw.
+	 * After a real server has come into another state, or a new one has failed as often as makes others fail; `before`: what
+	 * it was until then. What it throws is not caught: it must not throw.
 	 */
 	readonly onChange?: (state: CheckState, before: Health) => void;
 	/** After each result. */
@@ -54,6 +54,9 @@ export interface HealthChecksOptions {
 const LOOK_MS = 10_000;
 /** When there is no room for a connection, or this host cannot connect at all. */
 const LATER_MS = 50;
+
+/** Of several services with one question. */
+const WORST_FIRST: readonly RealHealth[] = ["failing", "starting", "healthy"];
 
 interface Watched {
 	target: CheckTarget;
@@ -85,7 +88,7 @@ export class HealthChecks implements AsyncDisposable {
 	 * known before keeps its health with another question. `assumed`: of one that has not been asked yet
 	 * (`Director.healthInTables`); by default it is healthy. Throws nothing: see `onProblem`.
 	 */
-	start(fleet: Fleet, assumed: IsHealthy = () => true): void {
+	start(fleet: Fleet, assumed: HealthOf = () => "healthy"): void {
 		const targets = new Map(checkTargets(fleet).map((target) => [target.key, target]));
 		const before = this.#byService;
 		for (const [key, { timer }] of this.#watched) {
@@ -111,8 +114,8 @@ export class HealthChecks implements AsyncDisposable {
 	}
 
 	/** For `lowerFleet`. Without a check a real server is healthy. */
-	readonly isHealthy: IsHealthy = (service, pool, real) =>
-		this.#byService.get(healthKey(service, pool, real))?.health.healthy ?? true;
+	readonly healthOf: HealthOf = (service, pool, real) =>
+		this.#byService.get(healthKey(service, pool, real))?.health.state ?? "healthy";
 
 	/** What is known, in no particular order. */
 	states(): readonly CheckState[] {
@@ -146,14 +149,15 @@ export class HealthChecks implements AsyncDisposable {
 		this.#path = undefined;
 	}
 
-	#begin(target: CheckTarget, before: ReadonlyMap<string, Watched>, assumed: IsHealthy): Watched {
+	#begin(target: CheckTarget, before: ReadonlyMap<string, Watched>, assumed: HealthOf): Watched {
 		const { pool, real, services } = target;
-		const isHealthy = services.every(
-			(service) => before.get(healthKey(service, pool, real))?.health.healthy ?? assumed(service, pool, real),
+		const states = services.map(
+			(service) => before.get(healthKey(service, pool, real))?.health.state ?? assumed(service, pool, real),
 		);
+		const state = WORST_FIRST.find((one) => states.includes(one)) ?? "healthy";
 		return {
 			target,
-			health: assume(isHealthy, Date.now()),
+			health: assume(state, Date.now()),
 			failure: undefined,
 			tookMs: undefined,
 			succeeded: 0,
@@ -215,7 +219,9 @@ export class HealthChecks implements AsyncDisposable {
 		const { onResult, onChange } = this.#options;
 		if (onResult === undefined && onChange === undefined) return;
 		onResult?.(stateOf(watched));
-		if (watched.health.healthy !== before.healthy) onChange?.(stateOf(watched), before);
+		const { state, failures } = watched.health;
+		const isStuck = state === "starting" && failures === watched.target.check.fall;
+		if (state !== before.state || isStuck) onChange?.(stateOf(watched), before);
 	}
 }
 

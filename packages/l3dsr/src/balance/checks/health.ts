@@ -1,25 +1,25 @@
 /** Whether a real server counts as healthy, from one result to the next, and when it is asked again. Pure. */
-import type { CheckTiming } from "../../model/fleet.ts";
+import type { CheckTiming, RealHealth } from "../../model/fleet.ts";
 
 export interface Health {
 	/** What the director goes by. */
-	readonly healthy: boolean;
-	/** False until the first result: until then `healthy` was assumed. */
+	readonly state: RealHealth;
+	/** False until the first result: until then the state was assumed. */
 	readonly checked: boolean;
 	/** In a row; one of the two is 0. */
 	readonly failures: number;
 	readonly successes: number;
-	/** When it became healthy or unhealthy, or was assumed to be: milliseconds since 1970. */
+	/** When it came into this state, or was assumed to be in it: milliseconds since 1970. */
 	readonly since: number;
 }
 
-export function assume(healthy: boolean, now: number): Health {
-	return { healthy, checked: false, failures: 0, successes: 0, since: now };
+export function assume(state: RealHealth, now: number): Health {
+	return { state, checked: false, failures: 0, successes: 0, since: now };
 }
 
 /**
- * After a result: `fall` failures in a row make it unhealthy, `rise` successes in a row healthy. One that was assumed to be
- * unhealthy, because it has just been added, is healthy after its first success.
+ * After a result: `fall` failures in a row make it fail, `rise` successes in a row make it healthy. One that is new is
+ * starting until its first success; one that was assumed to fail is healthy after its first success, too.
  */
 export function afterResult(
 	before: Health,
@@ -29,9 +29,24 @@ export function afterResult(
 ): Health {
 	const failures = isSuccess ? 0 : before.failures + 1;
 	const successes = isSuccess ? before.successes + 1 : 0;
-	const healthy = before.healthy ? failures < fall : successes >= (before.checked ? rise : 1);
-	const since = healthy === before.healthy ? before.since : now;
-	return { healthy, checked: true, failures, successes, since };
+	const state = stateAfter(before, { failures, successes }, { rise, fall });
+	const since = state === before.state ? before.since : now;
+	return { state, checked: true, failures, successes, since };
+}
+
+function stateAfter(
+	{ state, checked }: Health,
+	{ failures, successes }: Pick<Health, "failures" | "successes">,
+	{ rise, fall }: Pick<CheckTiming, "rise" | "fall">,
+): RealHealth {
+	switch (state) {
+		case "healthy":
+			return failures < fall ? "healthy" : "failing";
+		case "failing":
+			return successes < (checked ? rise : 1) ? "failing" : "healthy";
+		case "starting":
+			return successes === 0 ? "starting" : "healthy";
+	}
 }
 
 /** The first start of a check: anywhere in the first interval, so that a thousand checks are spread over it. */
@@ -49,11 +64,11 @@ const JITTER = 0.1;
  */
 export function nextStart(
 	{ started, ended }: { readonly started: number; readonly ended: number },
-	{ healthy, failures }: Health,
+	{ state, failures }: Health,
 	{ intervalMs, timeoutMs }: CheckTiming,
 	random: number,
 ): number {
-	const isFalling = healthy && failures > 0;
+	const isFalling = state === "healthy" && failures > 0;
 	const wait = isFalling ? timeoutMs : intervalMs * (1 - JITTER / 2 + JITTER * random);
 	return Math.max(ended, started + wait);
 }

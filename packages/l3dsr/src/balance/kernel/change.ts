@@ -120,7 +120,7 @@ export class Change {
 					address: real.address,
 					dscp: wish.dscp,
 					up: real.carries,
-					failing: !real.healthy,
+					health: real.health,
 					hop: this.#input.hops.hopOf(real.address),
 					base: { packets: -counted.packets, bytes: -counted.bytes },
 				});

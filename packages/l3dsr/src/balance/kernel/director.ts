@@ -6,7 +6,7 @@ import { probeFeature } from "@l3dsr/bpf";
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
-import type { DirectorSettings, IsHealthy } from "../../model/director.ts";
+import type { DirectorSettings, HealthOf } from "../../model/director.ts";
 import type { DirectorPlan } from "../../model/director-plan.ts";
 import type { Fleet } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
@@ -15,6 +15,7 @@ import type { OracleResult } from "../oracle/oracle.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
 import { type BalanceWish, keyText, lowerFleet, sameShape } from "../service.ts";
+import { healthInTables } from "../tables/health-in-tables.ts";
 import { ALWAYS_TICKS, LARGEST_TABLE_BEFORE_6_0, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
@@ -47,6 +48,11 @@ interface Applied {
 	readonly stamp: bigint;
 }
 
+export interface DirectorOptions {
+	/** Somebody runs health checks on this host: what is new waits for its first success. */
+	readonly checked: boolean;
+}
+
 export class Director implements Disposable {
 	#tables: SharedTables | undefined;
 	#attachments: readonly Attachment[];
@@ -60,16 +66,20 @@ export class Director implements Disposable {
 	/** Why the tables of what runs cannot be read: another version made them. It can be taken away all the same. */
 	#foreign: L3dsrError | undefined;
 
-	private constructor(attachments: readonly Attachment[]) {
+	/** Somebody runs health checks on this host. */
+	readonly #checked: boolean;
+
+	private constructor(attachments: readonly Attachment[], { checked }: DirectorOptions) {
 		this.#attachments = attachments;
+		this.#checked = checked;
 	}
 
 	/**
 	 * Takes over what runs in this namespace, which may be nothing. What another version made has no services here; `plan`
 	 * and `apply` throw DATAPATH_FOREIGN for it, and `detach` takes it away. Throws KERNEL_*.
 	 */
-	static open(): Director {
-		const director = new Director(findAttachments());
+	static open(options: DirectorOptions = { checked: false }): Director {
+		const director = new Director(findAttachments(), options);
 		try {
 			director.#readTables();
 			return director;
@@ -137,29 +147,16 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * The fleet as services. Without `isHealthy`, a real server of a pool with a check is as healthy as the tables say: as
+	 * The fleet as services. Without `healthOf`, a real server of a pool with a check is as healthy as the tables say: as
 	 * whoever ran the check has left it. Without a check it is healthy.
 	 */
-	wishFor(fleet: Fleet, isHealthy: IsHealthy = this.healthInTables(fleet)): BalanceWish {
-		return lowerFleet(fleet, isHealthy);
+	wishFor(fleet: Fleet, healthOf: HealthOf = this.healthInTables(fleet)): BalanceWish {
+		return lowerFleet(fleet, healthOf);
 	}
 
 	/** As whoever ran the checks last has left it; for checks that begin, and whoever runs none. */
-	healthInTables(fleet: Fleet): IsHealthy {
-		const failing = new Set(
-			(this.#tables?.services() ?? []).flatMap((service) =>
-				service.reals
-					.filter(({ entry }) => entry.failing)
-					.map(({ entry }) => `${keyText(service)} ${entry.address.text}`),
-			),
-		);
-		const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
-		return (service, name, realName) => {
-			const pool = pools.get(name);
-			const addresses = pool?.reals.find((one) => one.name === realName)?.addresses ?? [];
-			const isFailing = addresses.some(({ text }) => failing.has(`${keyText(service)} ${text}`));
-			return pool?.check === undefined || !isFailing;
-		};
+	healthInTables(fleet: Fleet): HealthOf {
+		return healthInTables(fleet, this.#tables?.services() ?? [], { checked: this.#checked });
 	}
 
 	/** How long the services of `wish` drain: for `endDrains` in a process that applies nothing. */

@@ -35,13 +35,13 @@ export function moveService(
 	{ remember, now }: { readonly remember: boolean; readonly now: number },
 ): ServiceChange {
 	const carrying = new Set(leaving.filter((index) => tables.isUp(place.first + index)));
-	wish.reals.forEach(({ carries, healthy }, n) => {
+	wish.reals.forEach(({ carries, health }, n) => {
 		const index = indexes[n];
 		if (!carries || index === undefined) return;
 		carrying.add(index);
 		const number = place.first + index;
-		if (!tables.isUp(number) || tables.isFailing(number) === healthy)
-			tables.setFlags(number, { up: true, failing: !healthy });
+		if (!tables.isUp(number) || tables.health(number) !== health)
+			tables.setFlags(number, { up: true, health });
 	});
 	const rings = tables.rings(place.number);
 	const target = cache.target(wish, indexes);
@@ -51,10 +51,10 @@ export function moveService(
 		tables.setTransition(place.number, since, now);
 	}
 	writeSlots(rings, changes);
-	wish.reals.forEach(({ carries, healthy }, n) => {
+	wish.reals.forEach(({ carries, health }, n) => {
 		const number = place.first + (indexes[n] ?? 0);
-		if (!carries && (tables.isUp(number) || tables.isFailing(number) === healthy))
-			tables.setFlags(number, { up: false, failing: !healthy });
+		if (!carries && (tables.isUp(number) || tables.health(number) !== health))
+			tables.setFlags(number, { up: false, health });
 	});
 	const { address, protocol, port } = wish;
 	return { service: { address, protocol, port }, moved: changes.slots.length, inTransition: begins };

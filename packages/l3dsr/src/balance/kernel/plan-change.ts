@@ -111,7 +111,7 @@ function planService(
 			const from = standingUse({ index, entry }, owned);
 			// A small weight can have no slot at all, and its real serves nevertheless.
 			const isSame =
-				entry.up === real.carries && entry.failing !== real.healthy && (from === to || moved === 0);
+				entry.up === real.carries && entry.health === real.health && (from === to || moved === 0);
 			return isSame ? [] : [{ ...namesOf(real), from, to }];
 		}),
 		...leaving
@@ -172,12 +172,12 @@ function namesOf({ name, address }: BalancedReal) {
 	return { name, address };
 }
 
-function useOf({ serves, carries }: BalancedReal): RealUse {
-	return serves ? "serving" : carries ? "draining" : "down";
+function useOf({ serves, carries, health }: BalancedReal): RealUse {
+	return serves ? "serving" : carries ? "draining" : health === "starting" ? "starting" : "down";
 }
 
 /** By what the tables have: who takes new flows has slots. */
 function standingUse({ index, entry }: NumberedReal, owned: Uint32Array): RealUse {
-	if (!entry.up) return "down";
+	if (!entry.up) return entry.health === "starting" ? "starting" : "down";
 	return (owned[index] ?? 0) > 0 && entry.left === undefined ? "serving" : "draining";
 }

@@ -6,6 +6,7 @@ import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import type { MappedMemory } from "@l3dsr/linux";
 import type { Dscp } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
+import type { RealHealth } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import {
@@ -22,7 +23,7 @@ import {
 	tableSpecs,
 	VIP,
 } from "../tables/layout.ts";
-import { decodeReal, encodeReal, flagsOf, type Hop, type RealEntry } from "../tables/real-entry.ts";
+import { decodeReal, encodeReal, flagsOf, type Hop, healthIn, type RealEntry } from "../tables/real-entry.ts";
 import type { StandingService } from "../tables/state.ts";
 import {
 	decodeVipTable,
@@ -244,12 +245,11 @@ export class SharedTables implements Disposable {
 		return (flags & REAL_FLAG.up) !== 0;
 	}
 
-	isFailing(number: number): boolean {
-		const flags = this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0;
-		return (flags & REAL_FLAG.failing) !== 0;
+	health(number: number): RealHealth {
+		return healthIn(this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0);
 	}
 
-	setFlags(number: number, flags: Pick<RealEntry, "up" | "failing">): void {
+	setFlags(number: number, flags: Pick<RealEntry, "up" | "health">): void {
 		Atomics.store(this.#halves("reals"), (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
 	}
 

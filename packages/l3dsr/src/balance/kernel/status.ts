@@ -1,5 +1,6 @@
 /** What a director does at present, as records. */
 import type { Address, Dscp } from "@l3dsr/packet";
+import type { RealHealth } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
 import type { HookName } from "../../rewrite/ebpf/kernel/attachment.ts";
 import type { ProgramSettings } from "../compile/about.ts";
@@ -13,8 +14,8 @@ import { TICK_MS, ticksBetween } from "./clock.ts";
 export interface RealStatus {
 	readonly address: Address;
 	readonly up: boolean;
-	/** Its health check failed, as far as is known. */
-	readonly failing: boolean;
+	/** As whoever checked last has left it. */
+	readonly health: RealHealth;
 	/** It is not configured any more, and keeps its flows until the drain is over. */
 	readonly leaving: boolean;
 	readonly hop: RealEntry["hop"];
@@ -60,7 +61,7 @@ export function serviceStatus(
 		reals: service.reals.map(({ index, entry }) => ({
 			address: entry.address,
 			up: entry.up,
-			failing: entry.failing,
+			health: entry.health,
 			leaving: entry.left !== undefined,
 			hop: entry.hop,
 			slots: owned[index] ?? 0,

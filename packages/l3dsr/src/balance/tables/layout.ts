@@ -72,6 +72,8 @@ export const REAL_FLAG = {
 	 * that changes the tables and runs no checks itself.
 	 */
 	failing: 4,
+	/** As `failing`: it is new, and no check of it has succeeded yet. */
+	starting: 8,
 } as const;
 
 /** In a real's `ifindex`: no next hop is known; the kernel routes. */

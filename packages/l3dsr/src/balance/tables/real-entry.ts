@@ -1,5 +1,6 @@
 /** A real server's entry as bytes. */
 import { type Address, addressFromBytes, complementOfSum, type Dscp, dscp, type Family } from "@l3dsr/packet";
+import type { RealHealth } from "../../model/fleet.ts";
 import { HOP, REAL, REAL_FLAG } from "./layout.ts";
 
 /** How a frame gets to a real. */
@@ -24,8 +25,8 @@ export interface RealEntry {
 	readonly address: Address;
 	readonly dscp: Dscp;
 	readonly up: boolean;
-	/** Its health check failed, as far as is known. */
-	readonly failing: boolean;
+	/** As whoever checked last has left it. */
+	readonly health: RealHealth;
 	/** Of the number of a real that has left: the TICK when it did. */
 	readonly left?: number;
 	readonly hop: Hop;
@@ -35,12 +36,12 @@ export interface RealEntry {
 
 export const UNRESOLVED: Hop = { to: "unresolved" };
 
-export function encodeReal({ address, dscp: code, up, failing, left, hop, base }: RealEntry): Uint8Array {
+export function encodeReal({ address, dscp: code, up, health, left, hop, base }: RealEntry): Uint8Array {
 	return REAL.encode({
 		address: Uint8Array.from(address.bytes),
 		complement: complementOfSum(address.bytes),
 		start: code << (address.family === "ipv4" ? 2 : 6),
-		flags: flagsOf({ up, failing }),
+		flags: flagsOf({ up, health }),
 		left: left ?? 0,
 		basePackets: base.packets,
 		baseBytes: base.bytes,
@@ -49,8 +50,14 @@ export function encodeReal({ address, dscp: code, up, failing, left, hop, base }
 }
 
 /** Of a number that is taken. */
-export function flagsOf({ up, failing }: Pick<RealEntry, "up" | "failing">): number {
-	return REAL_FLAG.used | (up ? REAL_FLAG.up : 0) | (failing ? REAL_FLAG.failing : 0);
+export function flagsOf({ up, health }: Pick<RealEntry, "up" | "health">): number {
+	return REAL_FLAG.used | (up ? REAL_FLAG.up : 0) | (health === "healthy" ? 0 : REAL_FLAG[health]);
+}
+
+/** The health in the flags of an entry. */
+export function healthIn(flags: number): RealHealth {
+	if ((flags & REAL_FLAG.failing) !== 0) return "failing";
+	return (flags & REAL_FLAG.starting) !== 0 ? "starting" : "healthy";
 }
 
 function encodeHop(hop: Hop) {
@@ -72,7 +79,7 @@ export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undef
 		address: addressFromBytes(entry.address.subarray(0, family === "ipv4" ? 4 : 16)),
 		dscp: dscp((entry.start >> (family === "ipv4" ? 2 : 6)) & 63),
 		up: (entry.flags & REAL_FLAG.up) !== 0,
-		failing: (entry.flags & REAL_FLAG.failing) !== 0,
+		health: healthIn(entry.flags),
 		...(entry.left === 0 ? {} : { left: entry.left }),
 		hop: decodeHop(entry),
 		base: { packets: entry.basePackets, bytes: entry.baseBytes },

@@ -85,6 +85,7 @@ const REAL_TONE: Readonly<Record<RealRecord["state"], Tone>> = {
 	up: "good",
 	drain: "warn",
 	leaving: "warn",
+	starting: "idle",
 	disabled: "idle",
 	down: "bad",
 };

@@ -17,7 +17,7 @@ export interface RealRecord extends Counters {
 	readonly address: string;
 	/** With what the operator has set on this host; null where it is not configured any more. */
 	readonly configured: RealState | null;
-	readonly state: "up" | "down" | "drain" | "disabled" | "leaving";
+	readonly state: "up" | "down" | "drain" | "disabled" | "starting" | "leaving";
 	readonly reason?: string;
 	readonly weight: number;
 	readonly slots: number;
@@ -122,8 +122,10 @@ function serviceRecord(
 	const configured = wish.find((one) => isSameService(one, status.service));
 	const pool = names.wanted?.fleet.pools.find(({ name }) => name === configured?.pool);
 	const reals = status.reals.map((one) => realRecord(one, status.service, pool, names));
-	const failing = status.reals.flatMap((one) => (one.failing ? (realOf(pool, one.address)?.name ?? []) : []));
-	const belowFloor = pool !== undefined && usePool(pool, new Set(failing)).belowFloor;
+	const healths = new Map(
+		status.reals.map(({ address: own, health }) => [realOf(pool, own)?.name, health] as const),
+	);
+	const belowFloor = pool !== undefined && usePool(pool, (real) => healths.get(real) ?? "healthy").belowFloor;
 	const sum = (key: keyof Counters) => reals.reduce((total, one) => total + one[key], 0n);
 	return {
 		name: configured?.vip ?? address.text,
@@ -173,10 +175,10 @@ function realRecord(
 }
 
 /** By what runs: a change of the fleet that has not been applied yet does not count. */
-function stateOf({ up, leaving, slots, failing }: RealStatus, real: Real | undefined): RealRecord["state"] {
+function stateOf({ up, leaving, slots, health }: RealStatus, real: Real | undefined): RealRecord["state"] {
 	if (leaving) return "leaving";
 	if (up) return slots > 0 || real?.state === "enabled" ? "up" : "drain";
-	return failing ? "down" : "disabled";
+	return health === "failing" ? "down" : health === "starting" ? "starting" : "disabled";
 }
 
 interface Why {
@@ -187,7 +189,7 @@ interface Why {
 }
 
 function reasonOf(
-	{ up, slots, failing, hop }: RealStatus,
+	{ up, slots, health, hop }: RealStatus,
 	state: RealRecord["state"],
 	real: Real | undefined,
 	{ held, check, hasAgent }: Why,
@@ -195,11 +197,19 @@ function reasonOf(
 	if (state === "leaving") return "not in the fleet any more";
 	if (held !== undefined && held.state === real?.state)
 		return `${held.state === "drain" ? "drained" : "disabled"} on this host since ${held.since}`;
-	if (failing)
+	if (health === "starting") return startingText(check, hasAgent);
+	if (health === "failing")
 		return `${failingText(check, hasAgent)}${up ? "; too many others fail as well, so all are used (floor)" : ""}`;
 	if (real !== undefined && real.state !== "enabled") return `state: ${real.state} in the fleet`;
 	if (up && slots === 0) return real?.weight === 0 ? "weight: 0 in the fleet" : "it has no slot";
 	return hop.to === "unresolved" ? "no next hop is known" : undefined;
+}
+
+function startingText(check: RealCheck | undefined, hasAgent: boolean): string {
+	if (!hasAgent)
+		return "it waits for its first check, and nobody checks it: start the agent, or run l3dsr up";
+	if (check?.reason === undefined) return "it is new: it gets flows when its first check succeeds";
+	return `it is new, and its ${check.type} check has not succeeded yet: ${check.reason}`;
 }
 
 /** Without an agent nobody looks whether it is still so. */

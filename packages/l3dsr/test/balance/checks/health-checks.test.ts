@@ -55,7 +55,11 @@ async function until(what: string, checks: HealthChecks, is: (state: CheckState)
 
 /** Until the latest result of both families is a success. */
 async function untilSuccess(checks: HealthChecks): Promise<void> {
-	await until("success", checks, ({ checked, healthy, failures }) => checked && healthy && failures === 0);
+	await until(
+		"success",
+		checks,
+		({ checked, state, failures }) => checked && state === "healthy" && failures === 0,
+	);
 }
 
 const reasons = (checks: HealthChecks) => [
@@ -71,7 +75,7 @@ async function expectReason(
 ): Promise<void> {
 	await using checks = new HealthChecks();
 	checks.start(fleetOf(server, port, question, timing));
-	await until(`failure that says ${reason}`, checks, ({ healthy }) => !healthy);
+	await until(`failure that says ${reason}`, checks, ({ state }) => state === "failing");
 	for (const found of reasons(checks)) {
 		if (typeof reason === "string") assert.equal(found, reason);
 		else assert.match(found ?? "", reason);
@@ -104,26 +108,26 @@ test("a real server that answers is healthy, one that dies is not, and it comes 
 	await until(
 		"success",
 		checks,
-		({ counts, healthy, failures }) => counts.succeeded > 1 && healthy && failures === 0,
+		({ counts, state, failures }) => counts.succeeded > 1 && state === "healthy" && failures === 0,
 	);
 	changes.length = 0;
 	server.fallSilent();
-	await until("death", checks, ({ healthy }) => !healthy);
+	await until("death", checks, ({ state }) => state === "failing");
 	assert.deepEqual(reasons(checks), ["timeout"]);
 	for (const protocol of [6, 17])
-		assert.equal(checks.isHealthy({ address: VIP.ipv4, protocol, port }, "front", "a1"), false);
+		assert.equal(checks.healthOf({ address: VIP.ipv4, protocol, port }, "front", "a1"), "failing");
 	assert.equal(
-		checks.isHealthy({ address: VIP.ipv4, protocol: 6, port }, "other", "a1"),
-		true,
+		checks.healthOf({ address: VIP.ipv4, protocol: 6, port }, "other", "a1"),
+		"healthy",
 		"without a check",
 	);
 	server.speakAgain();
-	await until("recovery", checks, ({ healthy }) => healthy);
-	assert.deepEqual(changes.map(({ vip, healthy }) => `${vip.family} ${healthy}`).sort(), [
-		"ipv4 false",
-		"ipv4 true",
-		"ipv6 false",
-		"ipv6 true",
+	await until("recovery", checks, ({ state }) => state === "healthy");
+	assert.deepEqual(changes.map(({ vip, state }) => `${vip.family} ${state}`).sort(), [
+		"ipv4 failing",
+		"ipv4 healthy",
+		"ipv6 failing",
+		"ipv6 healthy",
 	]);
 });
 
@@ -298,7 +302,7 @@ test("another fleet keeps what is known of the same questions and of real server
 	const port = server.listenTcp();
 	await using checks = new HealthChecks();
 	checks.start(fleetOf(server, 9, { type: "tcp" }));
-	await until("death", checks, ({ healthy }) => !healthy);
+	await until("death", checks, ({ state }) => state === "failing");
 	const [before] = checks.states();
 	checks.start(fleetOf(server, 9, { type: "tcp" }, { intervalMs: 70 }));
 	const [after] = checks.states();
@@ -308,10 +312,10 @@ test("another fleet keeps what is known of the same questions and of real server
 	);
 	checks.start(fleetOf(server, 9, { type: "tcp", port: portOf(port) }));
 	assert.ok(
-		checks.states().every(({ healthy, checked }) => !healthy && !checked),
+		checks.states().every(({ state, checked }) => state === "failing" && !checked),
 		"another question",
 	);
-	await until("health after the first success", checks, ({ healthy }) => healthy);
+	await until("health after the first success", checks, ({ state }) => state === "healthy");
 	checks.start({ vips: [], pools: [] });
 	assert.deepEqual(checks.states(), []);
 });
@@ -321,13 +325,13 @@ test("one that has not been asked yet is what the caller assumes", async () => {
 	await using checks = new HealthChecks();
 	checks.start(
 		fleetOf(server, 9, { type: "tcp" }, { intervalMs: 10_000, timeoutMs: 10_000 }),
-		({ address }) => address.family === "ipv4",
+		({ address }) => (address.family === "ipv4" ? "starting" : "failing"),
 	);
 	assert.deepEqual(
-		checks.states().map(({ vip, healthy, checked }) => [vip.family, healthy, checked]),
+		checks.states().map(({ vip, state, checked }) => [vip.family, state, checked]),
 		[
-			["ipv4", true, false],
-			["ipv6", false, false],
+			["ipv4", "starting", false],
+			["ipv6", "failing", false],
 		],
 	);
 });

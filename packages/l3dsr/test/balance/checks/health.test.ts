@@ -15,7 +15,7 @@ const TIMING = { intervalMs: 100, timeoutMs: 80, fall: 3, rise: 2 } as const;
 /** `+` a success, `-` a failure; one a second. */
 function run(
 	results: string,
-	start = assume(true, 0),
+	start = assume("healthy", 0),
 	timing: Parameters<typeof afterResult>[2] = TIMING,
 ): Health {
 	return [...results].reduce(
@@ -37,16 +37,24 @@ for (const [results, healthy, since, what] of [
 ] as const) {
 	test(`fall 3, rise 2, results ${results || "none"}: ${what}`, () => {
 		const health = run(results);
-		assert.equal(health.healthy, healthy);
+		assert.equal(health.state === "healthy", healthy);
 		assert.equal(health.since, since);
 	});
 }
 
 test("one that was assumed to be unhealthy is healthy after its first success", () => {
-	const start = assume(false, 0);
+	const start = assume("failing", 0);
 	assert.deepEqual(
-		["", "+", "-", "-+", "-++"].map((results) => run(results, start).healthy),
+		["", "+", "-", "-+", "-++"].map((results) => run(results, start).state === "healthy"),
 		[false, true, false, false, true],
+	);
+});
+
+test("one that is new starts until its first success, whatever came before it, and is like any other from then on", () => {
+	const start = assume("starting", 0);
+	assert.deepEqual(
+		["", "-", "----", "+", "----+", "+---", "+---+", "+---++"].map((results) => run(results, start).state),
+		["starting", "starting", "starting", "healthy", "healthy", "failing", "failing", "healthy"],
 	);
 });
 
@@ -60,7 +68,7 @@ test("it is unhealthy exactly when the last run of `fall` failures was not follo
 			const lastDown = downs.at(-1);
 			const isUpAgain = lastDown !== undefined && text.slice(lastDown).includes("+".repeat(rise));
 			assert.equal(
-				run(text, assume(true, 0), { ...TIMING, fall, rise }).healthy,
+				run(text, assume("healthy", 0), { ...TIMING, fall, rise }).state === "healthy",
 				lastDown === undefined || isUpAgain,
 			);
 		}),

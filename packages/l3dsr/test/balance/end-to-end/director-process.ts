@@ -43,13 +43,18 @@ const say = (record: object) => process.stdout.write(`${JSON.stringify(record)}\
 
 using director = Director.open();
 const checks = new HealthChecks({
-	onChange: ({ real, vip, healthy }) => {
-		director.apply(lowerFleet(fleet, checks.isHealthy), SETTINGS);
+	onChange: ({ real, vip, state }) => {
+		director.apply(lowerFleet(fleet, checks.healthOf), SETTINGS);
 		// CLOCK_MONOTONIC, which is the same in all processes: from here on nothing new goes to a dead one.
-		say({ real, family: vip.family, healthy, at: Number(process.hrtime.bigint()) / 1e6 });
+		say({
+			real,
+			family: vip.family,
+			healthy: state === "healthy",
+			at: Number(process.hrtime.bigint()) / 1e6,
+		});
 	},
 });
 checks.start(fleet, director.healthInTables(fleet));
-director.apply(lowerFleet(fleet, checks.isHealthy), SETTINGS);
+director.apply(lowerFleet(fleet, checks.healthOf), SETTINGS);
 say({ ready: true });
 await new Promise(() => {});

@@ -12,7 +12,7 @@ import { dscp, type Family, portOf } from "@l3dsr/packet";
 import { ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { Director } from "../../../src/balance/kernel/director.ts";
 import { lowerFleet } from "../../../src/balance/service.ts";
-import type { DirectorSettings, IsHealthy } from "../../../src/model/director.ts";
+import type { DirectorSettings, HealthOf } from "../../../src/model/director.ts";
 import type { EchoMode, Fleet, Real } from "../../../src/model/fleet.ts";
 import { CODE, RealServer, VIP } from "../../vip-path/real-server.ts";
 import { Flow } from "./flow.ts";
@@ -74,8 +74,8 @@ export class DirectorHost implements Disposable {
 		this.#director = this.host.namespace.within(() => Director.open());
 	}
 
-	apply(fleet: Fleet, isHealthy?: IsHealthy): void {
-		this.host.namespace.within(() => this.#director.apply(lowerFleet(fleet, isHealthy), this.#settings));
+	apply(fleet: Fleet, healthOf?: HealthOf): void {
+		this.host.namespace.within(() => this.#director.apply(lowerFleet(fleet, healthOf), this.#settings));
 	}
 
 	/** What a new process does that takes over. */
@@ -231,7 +231,7 @@ export class World implements AsyncDisposable {
 	apply(parts: Parts, dead: readonly number[] = []): void {
 		const names = new Set(dead.map((n) => `r${n}`));
 		for (const director of this.directors)
-			director.apply(this.fleet(parts), (_, __, real) => !names.has(real));
+			director.apply(this.fleet(parts), (_, __, real) => (names.has(real) ? "failing" : "healthy"));
 	}
 
 	/** TCP connections of both families in turn, each with the name of its real server. */

@@ -176,7 +176,7 @@ export class World implements Disposable {
 					address: addressOf(address),
 					dscp: dscp(sketch.dscp),
 					up,
-					failing: false,
+					health: "healthy",
 					hop,
 					base: { packets: 0n, bytes: 0n },
 				});
@@ -238,7 +238,7 @@ export class World implements Disposable {
 					address: addressOf(address),
 					number: firstOf(number) + index,
 					up,
-					failing: false,
+					health: "healthy",
 					hop: oracleHop(hop),
 				})),
 				since,

@@ -1,0 +1,93 @@
+/** What a process takes from the tables as the health of real servers. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lowerFleet } from "../../src/balance/service.ts";
+import { healthInTables } from "../../src/balance/tables/health-in-tables.ts";
+import type { StandingService } from "../../src/balance/tables/state.ts";
+import type { Check, Fleet, Real, RealHealth } from "../../src/model/fleet.ts";
+import { fleetOf, real } from "./wire.ts";
+
+const CHECK: Check = { type: "tcp", intervalMs: 1000, timeoutMs: 500, fall: 3, rise: 2 };
+const fleet = (reals: readonly Real[]): Fleet => fleetOf(reals, {}, { check: CHECK });
+
+/** The tables of these reals, by number, in every service of the fleet. */
+function tablesOf(
+	reals: Readonly<Record<number, { readonly up: boolean; readonly health: RealHealth }>>,
+): StandingService[] {
+	const numbers = Object.keys(reals).map(Number);
+	return lowerFleet(fleet(numbers.map((n) => real(n)))).services.map((service, number) => ({
+		...service,
+		number,
+		first: 32 + 8 * number,
+		room: 8,
+		since: 0,
+		changed: 0,
+		reals: service.reals.map(({ address }, index) => ({
+			index,
+			entry: {
+				address,
+				dscp: service.dscp,
+				hop: { to: "unresolved" },
+				base: { packets: 0n, bytes: 0n },
+				...(reals[numbers[index] ?? 0] ?? { up: true, health: "healthy" }),
+			},
+		})),
+	}));
+}
+
+/** Of each real, in each of its services alike. */
+function healths(reals: readonly Real[], standing: StandingService[], checked: boolean): string {
+	const wanted = fleet(reals);
+	const healthOf = healthInTables(wanted, standing, { checked });
+	return reals
+		.map(({ name }) =>
+			[...new Set(lowerFleet(wanted).services.map((one) => healthOf(one, "front", name)))].join("|"),
+		)
+		.join(" ");
+}
+
+const UP = { up: true, health: "healthy" } as const;
+const three = [real(1), real(2), real(3)];
+
+test("a director that starts knows nothing, and uses everybody at once", () => {
+	assert.equal(healths(three, [], true), "healthy healthy healthy");
+});
+
+test("a real server that is added to a service starts where somebody checks, and is used where nobody does", () => {
+	assert.equal(healths(three, tablesOf({ 1: UP, 2: UP }), true), "healthy healthy starting");
+	assert.equal(healths(three, tablesOf({ 1: UP, 2: UP }), false), "healthy healthy healthy");
+	const known = tablesOf({
+		1: UP,
+		2: { up: false, health: "failing" },
+		3: { up: false, health: "starting" },
+	});
+	assert.equal(healths(three, known, true), "healthy failing starting");
+	assert.equal(healths(three, known, false), "healthy failing healthy", "nobody would ever let it in");
+});
+
+test("one that is enabled again starts, because nothing is known of it any more", () => {
+	const disabled = tablesOf({ 1: UP, 2: UP, 3: { up: false, health: "healthy" } });
+	assert.equal(healths(three, disabled, true), "healthy healthy starting");
+	assert.equal(
+		healths([real(1), real(2), real(3, { state: "disabled" })], disabled, true),
+		"healthy healthy healthy",
+	);
+});
+
+test("where a pool is exchanged as a whole nothing is known of anybody, and all are used", () => {
+	assert.equal(healths(three, tablesOf({ 8: UP, 9: UP }), true), "healthy healthy healthy");
+});
+
+test("below the floor, those that fail are up, and fail nevertheless", () => {
+	assert.equal(
+		healths(three, tablesOf({ 1: UP, 2: { up: true, health: "failing" } }), true),
+		"healthy failing starting",
+	);
+});
+
+test("without a check nobody waits for one", () => {
+	const wanted = fleetOf(three);
+	const healthOf = healthInTables(wanted, tablesOf({ 1: UP }), { checked: true });
+	for (const service of lowerFleet(wanted).services)
+		assert.equal(healthOf(service, "front", "r3"), "healthy");
+});

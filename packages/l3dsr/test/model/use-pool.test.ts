@@ -1,0 +1,54 @@
+/** Who of a pool takes packets, by states, weights, health and floor. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Pool, type Real, type RealHealth, usePool } from "../../src/model/fleet.ts";
+
+const real = (name: string, more: Partial<Real> = {}): Real => ({
+	name,
+	addresses: [],
+	weight: 1,
+	state: "enabled",
+	...more,
+});
+const pool = (reals: readonly Real[], floor = 0.5): Pool => ({ name: "front", reals, drainMs: 1000, floor });
+
+/** `serving/carrying`, and whether the pool is below its floor; a letter for each real. */
+function used(one: Pool, health: Readonly<Record<string, RealHealth>>): string {
+	const { serving, carrying, belowFloor } = usePool(one, (name) => health[name] ?? "healthy");
+	const letters = (names: ReadonlySet<string>) => [...names].sort().join("");
+	return `${letters(serving)}/${letters(carrying)}${belowFloor ? " floor" : ""}`;
+}
+
+const FOUR = pool(["a", "b", "c", "d"].map((name) => real(name)));
+
+test("a real server whose check fails takes nothing", () => {
+	assert.equal(used(FOUR, {}), "abcd/abcd");
+	assert.equal(used(FOUR, { a: "failing", b: "failing" }), "cd/cd");
+});
+
+test("when fewer are healthy than the floor allows, those that fail are used as well", () => {
+	assert.equal(used(FOUR, { a: "failing", b: "failing", c: "failing" }), "abcd/abcd floor");
+	assert.equal(used(pool(FOUR.reals, 0), { a: "failing", b: "failing", c: "failing", d: "failing" }), "/");
+});
+
+test("one that is starting takes nothing, below the floor neither, and does not count for it", () => {
+	assert.equal(used(FOUR, { c: "starting", d: "starting" }), "ab/ab");
+	// One of two that are known is half of them; of four, it would be too few.
+	assert.equal(used(FOUR, { b: "failing", c: "starting", d: "starting" }), "a/a");
+	assert.equal(used(FOUR, { a: "failing", b: "failing", c: "starting" }), "abd/abd floor");
+});
+
+test("where all are starting, all are used", () => {
+	assert.equal(used(FOUR, { a: "starting", b: "starting", c: "starting", d: "starting" }), "abcd/abcd");
+});
+
+test("drained ones and those without a weight keep their flows, and disabled ones take nothing", () => {
+	const reals = [
+		real("a"),
+		real("b", { state: "drain" }),
+		real("c", { weight: 0 }),
+		real("d", { state: "disabled" }),
+	];
+	assert.equal(used(pool(reals), {}), "a/abc");
+	assert.equal(used(pool(reals), { b: "failing" }), "a/ac");
+});
