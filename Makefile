@@ -7,7 +7,7 @@ NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 NODE_TEST := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE) --test --test-concurrency=2
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions soak soak-director soak-end-to-end two-writers differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions soak soak-director soak-end-to-end check-hosts two-writers differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -79,6 +79,10 @@ soak-director: setup-test
 soak-end-to-end: setup-test
 	@L3DSR_E2E_FLOWS=10000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
 		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/end-to-end/*.test.ts
+
+# 200 random hosts, and whether what check and probe say of each is what real clients meet there (some ten minutes).
+check-hosts: setup-test
+	@L3DSR_HOSTS=200 $(NODE) --test packages/l3dsr/test/truth/hosts.test.ts
 
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
 # kernel with the rules of nftables, both against the reference. And two million through the director's programs.

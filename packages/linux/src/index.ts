@@ -139,5 +139,6 @@ export {
 	type RouteRule,
 } from "./rtnetlink/rule.ts";
 export { withSignalsHeld } from "./signal-mask.ts";
+export { listIpv6OnlySockets, type WaitingSocket } from "./socket-diagnosis.ts";
 export { type Connecting, StreamSocket } from "./stream-socket.ts";
 export { UnixDatagramSender } from "./unix-datagram.ts";

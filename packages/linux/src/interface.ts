@@ -38,6 +38,7 @@ const IFLA_XDP_ATTACHED = 2;
 
 const IFF_UP = 0x1;
 const IFF_LOOPBACK = 0x8;
+const IFF_NOARP = 0x80;
 const IFF_LOWER_UP = 0x10000;
 
 /** IFNAMSIZ and ALTIFNAMSIZ, less the final zero. */
@@ -72,6 +73,8 @@ export interface NetInterface {
 	readonly ethernet: boolean;
 	readonly up: boolean;
 	readonly loopback: boolean;
+	/** It resolves addresses by ARP and neighbour discovery; not on a dummy, a tunnel (IFF_NOARP). */
+	readonly arp: boolean;
 	/** Bytes. */
 	readonly mtu: number;
 	/** It has an XDP program, in whatever mode. */
@@ -160,6 +163,7 @@ export function decodeInterface(message: NetlinkMessage): NetInterface {
 		ethernet: ETHERNET_TYPES.has(fixed.type),
 		up: (fixed.flags & IFF_UP) !== 0,
 		loopback: (fixed.flags & IFF_LOOPBACK) !== 0,
+		arp: (fixed.flags & IFF_NOARP) === 0,
 		mtu: u32Attribute(attributes, IFLA_MTU) ?? 0,
 		xdp: xdp !== undefined && (decodeAttributes(xdp).get(IFLA_XDP_ATTACHED)?.[0] ?? 0) !== 0,
 		...(kind === undefined ? {} : { kind }),

@@ -34,7 +34,7 @@ import {
 } from "./socket.ts";
 
 /** Netlink protocols, include/uapi/linux/netlink.h. */
-export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
+export const NETLINK_PROTOCOL = { ROUTE: 0, SOCK_DIAG: 4, NETFILTER: 12 } as const;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;

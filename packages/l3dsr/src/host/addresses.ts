@@ -61,6 +61,8 @@ export interface AddressedInterface {
 	readonly alternativeNames: readonly string[];
 	readonly up: boolean;
 	readonly mtu: number;
+	/** It has no ARP and no neighbour discovery, so nobody hears of its addresses there: a dummy, a tunnel. */
+	readonly silent?: true;
 	/** Of a virtual device: `bridge`, `veth`. */
 	readonly kind?: string;
 	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
@@ -80,13 +82,14 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 	const names = new Map(links.map(({ index, name }) => [index, name]));
 	// A member of a VRF still receives by itself.
 	const vrfs = new Set<number>(links.filter(({ kind }) => kind === "vrf").map(({ index }) => index));
-	return links.map(({ index, name, alternativeNames, up, mtu, kind, linkedTo, master }) => {
+	return links.map(({ index, name, alternativeNames, up, mtu, arp, loopback, kind, linkedTo, master }) => {
 		const linked = linkedTo === undefined ? undefined : names.get(linkedTo);
 		return {
 			name,
 			alternativeNames,
 			up,
 			mtu,
+			...(arp || loopback ? {} : { silent: true as const }),
 			...(kind === undefined ? {} : { kind }),
 			...(linked === undefined ? {} : { linked }),
 			...(master === undefined || vrfs.has(master) ? {} : { port: true as const }),

@@ -1,7 +1,7 @@
 /** What `l3dsr check` looks at, gathered once: the checks (checks/) judge it without touching the host. */
 
 import { readFileSync } from "node:fs";
-import { driverOf, listInterfaces, type Offloads, offloadsOf } from "@l3dsr/linux";
+import { driverOf, listInterfaces, listIpv6OnlySockets, type Offloads, offloadsOf } from "@l3dsr/linux";
 import { Nftables, NftablesError, type Snapshot } from "@l3dsr/nftables";
 import { type Address, addressFromBytes } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
@@ -12,6 +12,8 @@ export interface Listener {
 	readonly protocol: "tcp" | "udp";
 	readonly address: Address;
 	readonly port: number;
+	/** On `::`: it does not take IPv4. */
+	readonly ipv6Only?: true;
 }
 
 export interface InterfaceFacts extends AddressedInterface {
@@ -54,12 +56,7 @@ export function gatherFacts(interfaces: readonly AddressedInterface[], vips: rea
 		],
 		modules: decodeModules(readText("/proc/modules")),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
-		listeners: [
-			...decodeSockets(readText("/proc/net/tcp"), "tcp"),
-			...decodeSockets(readText("/proc/net/tcp6"), "tcp"),
-			...decodeSockets(readText("/proc/net/udp"), "udp"),
-			...decodeSockets(readText("/proc/net/udp6"), "udp"),
-		],
+		listeners: [...listenersOf("tcp"), ...listenersOf("udp")],
 		...findForeignRules(readRuleset()),
 	};
 }
@@ -125,6 +122,26 @@ export function decodeModules(text: string): Map<string, number> {
 			return name === undefined || users === undefined ? [] : [[name, Number(users)] as const];
 		}),
 	);
+}
+
+function listenersOf(protocol: "tcp" | "udp"): Listener[] {
+	const ipv4 = decodeSockets(readText(`/proc/net/${protocol}`), protocol);
+	const ipv6 = decodeSockets(readText(`/proc/net/${protocol}6`), protocol);
+	if (!ipv6.some(isOnAll)) return [...ipv4, ...ipv6];
+	// Files of /proc do not show this.
+	const only = new Set(
+		listIpv6OnlySockets(protocol).map(({ address, port }) => `${addressFromBytes(address).text} ${port}`),
+	);
+	return [
+		...ipv4,
+		...ipv6.map((one) =>
+			only.has(`${one.address.text} ${one.port}`) ? { ...one, ipv6Only: true as const } : one,
+		),
+	];
+}
+
+function isOnAll({ address }: Listener): boolean {
+	return address.bytes.every((byte) => byte === 0);
 }
 
 /** Of /proc/net/tcp and its like: sockets that wait for packets from anybody. */

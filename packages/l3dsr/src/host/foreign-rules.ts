@@ -39,8 +39,8 @@ export interface ForeignRules {
 	readonly trackers: readonly ForeignRule[];
 	/** Places where packets may be dropped or refused: chains with such a verdict or policy. */
 	readonly filters: readonly string[];
-	/** Some rule sends packets that come in elsewhere (NAT of a container, a transparent proxy). */
-	readonly redirects: boolean;
+	/** Places of rules that send packets that come in elsewhere (NAT of a container, a transparent proxy). */
+	readonly redirects: readonly string[];
 	/** Places of iptables rules with the old module's target. */
 	readonly moduleRules: readonly string[];
 }
@@ -77,7 +77,7 @@ export function findForeignRules(all: readonly TableContents[]): ForeignRules {
 		),
 	);
 	const moduleRules: string[] = [];
-	let redirects = false;
+	const redirects = new Set<string>();
 	for (const { place, table, expressions } of rules) {
 		const family = familyOf(table, expressions);
 		const at = basesOf(place).map((base): ForeignRule => {
@@ -89,14 +89,22 @@ export function findForeignRules(all: readonly TableContents[]): ForeignRules {
 			const written = target === "DSCP" || target === "TOS" ? {} : dscpWritten(expressions, index, family);
 			if (written !== undefined) dscpWriters.push(...at.map((rule) => ({ ...rule, ...written })));
 		}
-		redirects ||= expressions.some(sendsElsewhere) && at.some(({ hook }) => hook === "prerouting");
+		if (expressions.some(sendsElsewhere) && at.some(({ hook }) => hook === "prerouting"))
+			redirects.add(place);
 		if (expressions.some(asksTracking)) trackers.push(...at);
 		if (!expressions.some(drops)) continue;
 		const strict = expressions.map(asksWayBack).find((found) => found !== undefined);
 		if (strict !== undefined) reversePathFilters.push(...at.map((rule) => ({ ...rule, strict })));
 		else if (at.some(({ hook }) => FILTERING.has(hook))) filters.add(place);
 	}
-	return { dscpWriters, reversePathFilters, trackers, filters: [...filters], redirects, moduleRules };
+	return {
+		dscpWriters,
+		reversePathFilters,
+		trackers,
+		filters: [...filters],
+		redirects: [...redirects],
+		moduleRules,
+	};
 }
 
 /** Hooks that packets to services, and answers, come by. */

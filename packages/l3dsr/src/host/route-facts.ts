@@ -146,13 +146,17 @@ function pathsOf(
 	}));
 }
 
-/** Of every table, where packets leave this host. */
+/** Types of routes for clients: those that lead to them, and those that refuse them. */
+const CLIENT_ROUTES: ReadonlySet<string> = new Set(["unicast", "blackhole", "unreachable", "prohibit"]);
+
+/** Of every table, but that of this host's own addresses. */
 function clientRoutes(netlink: Netlink): ClientRoute[] {
-	return listRoutes({ type: "unicast" }, netlink)
-		.filter(({ table, nextHops }) => table !== ROUTE_TABLE.local && nextHops.length > 0)
+	return listRoutes({}, netlink)
+		.filter(({ table, type }) => table !== ROUTE_TABLE.local && CLIENT_ROUTES.has(type))
 		.map(({ destination, nextHops }) => ({
 			destination: prefixOf(addressFromBytes(destination.bytes), destination.length),
-			byGateway: nextHops.some(({ gateway }) => gateway !== undefined),
+			// What refuses stands for networks elsewhere.
+			byGateway: nextHops.length === 0 || nextHops.some(({ gateway }) => gateway !== undefined),
 		}));
 }
 

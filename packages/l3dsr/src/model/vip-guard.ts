@@ -21,7 +21,7 @@ export interface VipGuard {
 	readonly held: readonly Address[];
 	/** Those of them that `up` found on `lo`: they are somebody else's, and stay when their service goes. Sorted. */
 	readonly found: readonly Address[];
-	/** Those of IPv4 that no other interface of the host holds, but a dummy: nobody hears of them by ARP. Sorted. */
+	/** Those of IPv4 that no other interface of the host holds, but one without ARP: nobody hears of them by ARP. Sorted. */
 	readonly silent: readonly Address[];
 	readonly senders: readonly ArpSender[];
 }
@@ -33,8 +33,8 @@ export interface LinkAddress {
 	readonly prefixLength: number;
 	/** The interface is a bridge, as container networks have them. */
 	readonly bridge?: true;
-	/** The interface is a dummy, which is as good as the loopback: nobody is to hear of its addresses. */
-	readonly dummy?: true;
+	/** The interface has no ARP (a dummy, a tunnel), so it is as good as the loopback: nobody is to hear of its addresses. */
+	readonly silent?: true;
 }
 
 /**
@@ -51,7 +51,7 @@ export function guardFor(
 	const silent = held.filter(
 		(vip) =>
 			vip.family === "ipv4" &&
-			!links.some(({ address, dummy }) => dummy !== true && sameAddress(address, vip)),
+			!links.some(({ address, silent }) => silent !== true && sameAddress(address, vip)),
 	);
 	const usable = links.filter(
 		({ address }) => address.family === "ipv4" && !silent.some((vip) => sameAddress(vip, address)),

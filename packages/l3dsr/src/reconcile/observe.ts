@@ -61,7 +61,7 @@ function withoutIpv6Label({ address, prefixLength, label, own }: LoopbackAddress
 function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[] {
 	return interfaces
 		.filter(({ name }) => name !== "lo")
-		.flatMap(({ name, kind, addresses }) =>
+		.flatMap(({ name, kind, silent, addresses }) =>
 			addresses
 				.filter(({ scope }) => scope === "global")
 				.map(
@@ -70,7 +70,7 @@ function linkAddresses(interfaces: readonly AddressedInterface[]): LinkAddress[]
 						address,
 						prefixLength,
 						...(kind === "bridge" ? { bridge: true } : {}),
-						...(kind === "dummy" ? { dummy: true } : {}),
+						...(silent === true ? { silent } : {}),
 					}),
 				),
 		);

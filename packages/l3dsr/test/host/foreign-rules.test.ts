@@ -22,7 +22,7 @@ const NOTHING = {
 	reversePathFilters: [],
 	trackers: [],
 	filters: [],
-	redirects: false,
+	redirects: [],
 	moduleRules: [],
 };
 
@@ -116,7 +116,7 @@ test("rules that ask connection tracking, that drop, and that send elsewhere are
 		}`);
 	assert.deepEqual(trackers, [{ place: "table inet fw, chain in", hook: "input", priority: 0 }]);
 	assert.deepEqual(filters, ["table inet fw, chain in", "table inet fw, chain out"]);
-	assert.equal(redirects, true);
+	assert.deepEqual(redirects, ["table inet fw, chain web"]);
 });
 
 test("rules of the old module are seen, and nothing is where there are no rules", () => {

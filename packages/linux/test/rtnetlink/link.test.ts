@@ -65,6 +65,15 @@ function kernelHas(command: string): boolean {
 	}
 }
 
+test("says of a tunnel that it has no ARP", () => {
+	ip("tuntap add tun0 mode tun");
+	assert.deepEqual(
+		["br0", "v0", "tun0", "lo"].map((name) => interfaceByName(name).arp),
+		[true, true, false, true],
+	);
+	ip("link delete tun0");
+});
+
 test("changes an interface: up, name, MTU, bridge; and deletes it with its other end", () => {
 	changeLink(index("v0"), { mtu: 1300, master: index("br0") });
 	changeLink(index("v1"), { up: true });

@@ -16,10 +16,10 @@ function isOnlyAddress(vip: Address, { addresses }: InterfaceFacts): boolean {
 export const checkArp: Check = ({ configuration, facts, guard }) =>
 	configuration.services.flatMap((service): CheckFinding[] => {
 		const { vip } = service;
-		const others = facts.interfaces.filter(({ name, driver }) => name !== "lo" && driver !== "dummy");
+		const others = facts.interfaces.filter((one) => one.name !== "lo" && one.silent !== true);
 		const holder = others.find((one) => holds(one, vip));
-		const silent = guard?.silent.some((one) => sameAddress(one, vip)) === true;
-		if (holder !== undefined && silent) {
+		const isGuarded = guard?.silent.some((one) => sameAddress(one, vip)) === true;
+		if (holder !== undefined && isGuarded) {
 			return [
 				{
 					check: "arp",
@@ -42,7 +42,7 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 				},
 			];
 		}
-		if (vip.family !== "ipv4" || silent) return []; // neighbour discovery does not speak for addresses of lo
+		if (vip.family !== "ipv4" || isGuarded) return []; // neighbour discovery does not speak for addresses of lo
 		if (!facts.routes.delivered.some((one) => sameAddress(one, vip))) return [];
 		const segment = others.find((one) => one.up && answersForOthers(one) && covers(one, vip));
 		if (segment === undefined) return [];

@@ -1,56 +1,71 @@
-/** A VIP without a server behind it answers with resets. */
+/**
+ * A VIP without a server behind it answers with resets. Known are the sockets of TCP and UDP (facts.ts); what hears other
+ * protocols, such as ICMP and GRE, is the kernel or cannot be told.
+ */
 import { PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { Listener } from "../facts.ts";
-import { type Check, titleOf } from "./check.ts";
-
-/** Protocols whose sockets are known (facts.ts). Others, such as ICMP and GRE, are the kernel's or cannot be told. */
-const HEARD: readonly number[] = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
+import { type Check, type CheckFinding, listed, titleOf } from "./check.ts";
 
 export const checkListeners: Check = ({ configuration, facts }) =>
-	configuration.services.flatMap((service) => {
-		if (service.selection?.protocols?.every((number) => !HEARD.includes(number)) === true) return [];
-		const able = facts.listeners.filter(({ address }) => accepts(address, service));
-		const ports = wantedPorts(service);
-		const found =
-			ports === undefined
-				? able.length > 0
-				: able.some(({ protocol, port }) =>
-						ports.some((one) => one.protocols.includes(protocol) && one.first <= port && port <= one.last),
-					);
-		if (found) return [];
-		const what =
-			ports === undefined
-				? ""
-				: ` port ${ports.map(({ first, last }) => (first === last ? first : `${first}-${last}`)).join(", ")}`;
+	configuration.services.flatMap((service): CheckFinding[] => {
+		const wanted = wantedPorts(service);
+		const able = facts.listeners.filter((one) => accepts(one, service));
+		const deaf = wanted.filter(
+			({ protocols, first, last }) =>
+				!able.some(({ protocol, port }) => protocols.includes(protocol) && first <= port && port <= last),
+		);
+		if (deaf.length === 0) return [];
+		const what = deaf.some(({ last }) => last === ANY_PORT.last) ? "" : ` ${listed(portTexts(deaf))}`;
 		return [
 			{
 				check: "listeners",
 				severity: "warning",
-				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects ? ", unless a NAT rule sends them elsewhere" : ""}`,
+				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects.length > 0 ? ", unless a NAT rule sends them elsewhere" : ""}`,
 				remedy: "start the server, and let it listen on the VIP or on all addresses",
 			},
 		];
 	});
 
-function accepts(address: Listener["address"], { vip }: Service): boolean {
+/** `port 80`, or `udp port 53` where the service names more than one protocol. */
+function portTexts(deaf: readonly WantedPort[]): string[] {
+	return deaf.map(({ first, last, protocols, named }) => {
+		const numbers = first === last ? String(first) : `${first}-${last}`;
+		return named ? `${protocols.join(" and ")} port ${numbers}` : `port ${numbers}`;
+	});
+}
+
+function accepts({ address, ipv6Only }: Listener, { vip }: Service): boolean {
 	if (sameAddress(address, vip)) return true;
 	const any = address.bytes.every((byte) => byte === 0);
-	// A socket on :: takes IPv4 as well, unless it is told not to, which /proc does not show.
-	return any && (address.family === vip.family || address.family === "ipv6");
+	return any && (address.family === vip.family || (address.family === "ipv6" && ipv6Only !== true));
 }
 
 interface WantedPort {
 	readonly first: number;
 	readonly last: number;
+	/** One of them is enough. */
 	readonly protocols: readonly string[];
+	/** The service names several, and each is to be heard. */
+	readonly named: boolean;
 }
 
-/** Where the packets arrive once rewritten; undefined: at any port. */
-function wantedPorts({ selection, setPort }: Service): WantedPort[] | undefined {
-	const ranges = setPort === undefined ? selection?.ports : [{ first: setPort, last: setPort }];
-	const numbers = selection?.protocols ?? [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
-	const protocols = (["tcp", "udp"] as const).filter((name) => numbers.includes(PROTOCOL_NUMBER[name]));
-	if (ranges === undefined || protocols.length === 0) return undefined;
-	return ranges.map(({ first, last }) => ({ first, last, protocols }));
+const ANY_PORT = { first: 0, last: 65535 } as const;
+
+/** Where the packets arrive once rewritten; something has to listen in each. */
+function wantedPorts({ selection, setPort }: Service): WantedPort[] {
+	const ranges = (setPort === undefined ? selection?.ports : [{ first: setPort, last: setPort }]) ?? [
+		ANY_PORT,
+	];
+	const numbers = selection?.protocols;
+	const heard = (["tcp", "udp"] as const).filter(
+		(name) => numbers === undefined || numbers.includes(PROTOCOL_NUMBER[name]),
+	);
+	if (heard.length === 0) return [];
+	// Whoever names no protocol, or no port, hardly means all of them.
+	const each = numbers !== undefined && selection?.ports !== undefined;
+	const groups = each ? heard.map((one) => [one]) : [heard];
+	return ranges.flatMap(({ first, last }) =>
+		groups.map((protocols) => ({ first, last, protocols, named: groups.length > 1 })),
+	);
 }

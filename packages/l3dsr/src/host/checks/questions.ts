@@ -36,6 +36,13 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 			how: "l3dsr probe --connect on a director; nft list ruleset",
 		});
 	}
+	if (facts.redirects.length > 0) {
+		questions.push({
+			about: "redirects",
+			question: `do the NAT rules of ${listed(facts.redirects)} send packets to ${vips} to another address or port?`,
+			how: "nft list ruleset; l3dsr probe --connect on a director",
+		});
+	}
 	if (facts.legacyTables.length > 0) {
 		questions.push({
 			about: "iptables-legacy",

@@ -16,9 +16,9 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 			(path) => !isTaken(path, name) && isFiltered(path, name, rpFilter === STRICT),
 		);
 		const far = dropped.filter(({ client }) => client.reach !== "link");
-		const told = far.length > 0 ? far : dropped;
-		const [first] = told;
-		if (first === undefined) return [];
+		if (dropped.length === 0) return [];
+		// Those of connected subnets come last: they matter least.
+		const told = [...far, ...dropped.filter((path) => !far.includes(path))];
 		const named = configuration.interfaces?.some((one) => !one.wildcard && one.name === name) === true;
 		const others = paths.some(
 			(path) =>

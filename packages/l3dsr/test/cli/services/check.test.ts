@@ -184,7 +184,7 @@ const CASES: readonly Case[] = [
 			ip("link set eth1 up");
 			sysctl("net.ipv4.conf.eth1.rp_filter=1");
 		},
-		said: /^warning reverse-path packets from \S+ \(in 0\.0\.0\.0\/0\) that come in by eth1 are dropped by reverse path filtering \(rp_filter 1\): answers to them leave by eth0$/,
+		said: /^warning reverse-path packets from \S+ \(in 0\.0\.0\.0\/0\), 10\.0\.0\.7 \(in 10\.0\.0\.0\/24\) that come in by eth1 are dropped by reverse path filtering \(rp_filter 1\): answers to them leave by eth0$/,
 		remedy: /^sysctl -w net\.ipv4\.conf\.eth1\.rp_filter=2 \(loose\)/,
 		cure: () => sysctl("net.ipv4.conf.eth1.rp_filter=2"),
 	},

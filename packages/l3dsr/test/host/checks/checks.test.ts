@@ -82,7 +82,7 @@ const FACTS: HostFacts = {
 	reversePathFilters: [],
 	trackers: [],
 	filters: [],
-	redirects: false,
+	redirects: [],
 	moduleRules: [],
 };
 const FIT: CheckInput = {
@@ -194,7 +194,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			interfaces: [
 				{ ...LO, addresses: [] },
 				ETH0,
-				{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("192.0.2.10/32")] },
+				{ ...ETH0, name: "dummy0", driver: "dummy", silent: true, addresses: [held("192.0.2.10/32")] },
 			],
 		}),
 		undefined,
@@ -206,7 +206,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 				interfaces: [
 					LO,
 					ETH0,
-					{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("10.0.0.100/32")] },
+					{ ...ETH0, name: "dummy0", driver: "dummy", silent: true, addresses: [held("10.0.0.100/32")] },
 				],
 			}),
 			...services(ON_SEGMENT),
@@ -221,7 +221,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 				interfaces: [
 					LO,
 					{ ...ETH0, arpIgnore: 1 },
-					{ ...ETH0, name: "dummy0", driver: "dummy", addresses: [held("10.0.0.100/32")] },
+					{ ...ETH0, name: "dummy0", driver: "dummy", silent: true, addresses: [held("10.0.0.100/32")] },
 				],
 			}),
 			...services(ON_SEGMENT),
@@ -398,6 +398,54 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"a socket on :: serves an IPv4 VIP",
 		host({ listeners: [{ protocol: "tcp", address: address("::"), port: 80 }] }),
+		undefined,
+	],
+	[
+		"a socket on :: that does not take IPv4",
+		host({ listeners: [{ protocol: "tcp", address: address("::"), port: 80, ipv6Only: true }] }),
+		"warning listeners nothing listens on web (192.0.2.10): clients are refused",
+	],
+	[
+		"a service of two protocols, one of which nobody hears",
+		services({
+			...WEB,
+			selection: { dscp: dscp(7), protocols: [6, 17], ports: [{ first: 80, last: 80 }] },
+		}),
+		"warning listeners nothing listens on web (192.0.2.10) udp port 80: clients are refused",
+	],
+	[
+		"a port that names no protocol, and is heard by one",
+		services({ ...WEB, selection: { dscp: dscp(7), ports: [{ first: 80, last: 80 }] } }),
+		undefined,
+	],
+	[
+		"one port of several at which nobody listens",
+		services({
+			...WEB,
+			selection: {
+				dscp: dscp(7),
+				protocols: [6],
+				ports: [
+					{ first: 80, last: 80 },
+					{ first: 443, last: 444 },
+				],
+			},
+		}),
+		"warning listeners nothing listens on web (192.0.2.10) port 443-444: clients are refused",
+	],
+	[
+		"nobody listens, and a NAT rule sends packets elsewhere",
+		host({ listeners: [], redirects: ["table ip nat, chain PREROUTING"] }),
+		"warning listeners nothing listens on web (192.0.2.10): clients are refused, unless a NAT rule sends them elsewhere",
+	],
+	[
+		"a VIP on a tunnel",
+		{
+			...host({
+				interfaces: [LO, ETH0, { ...ETH0, name: "tun0", silent: true, addresses: [held("192.0.2.10/32")] }],
+			}),
+			guard: undefined,
+		},
 		undefined,
 	],
 	[

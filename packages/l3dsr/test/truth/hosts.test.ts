@@ -1,0 +1,149 @@
+/**
+ * Hosts in namespaces, and what `check` and `probe` say of each, held against what real clients meet: those of the table,
+ * and as many random ones as L3DSR_HOSTS says (make check-hosts); L3DSR_HOSTS_SEED is the seed of the first.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { commandPath, start } from "../../../../test/support/commands.ts";
+import { enterNetns } from "../../../../test/support/netns.ts";
+import { type CheckRecord, clientsNamed, type Flow, falseOf } from "./check-claims.ts";
+import { CARDS, FIT, type Host, hostOf } from "./host.ts";
+import { falseOfProbe, PROBE_WAYS, type ProbeRecord } from "./probe-claims.ts";
+import { CODE, DIRECTOR, PORT, REAL, RealServer, Stage, vipsOf } from "./stage.ts";
+
+enterNetns();
+
+const COUNT = Number(process.env["L3DSR_HOSTS"] ?? 0);
+const FIRST = Number(process.env["L3DSR_HOSTS_SEED"] ?? Math.floor(Math.random() * 1e6));
+/** What check or probe once said wrong, or did not say, each with the seed of a host like it. */
+const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>])[] = [
+	["has a tunnel with the VIPs, whose addresses nobody asks for", 1, { vips: "other", tcp: "real" }],
+	["redirects the port of a service to one that nobody hears", 2, { firewall: "redirect" }],
+	[
+		"refuses a network by a route, and drops clients of its subnets by reverse path filtering",
+		5,
+		{ network: "blackhole", rpFilter: { all: 1, eth0: 1, eth1: 0 }, udp: "other" },
+	],
+	["serves IPv6 alone on ::", 14, { defaultRoute: "halves", tcp: "ipv6" }],
+	[
+		"loses its rules, and answers datagrams from another address",
+		40,
+		{ datapath: "nft", change: "flush", udp: "any", ports: "port" },
+	],
+	[
+		"tracks connections before its rules, and drops what is invalid",
+		8,
+		{ datapath: "nft", table: "mangle", firewall: "invalid", reflectTos: true },
+	],
+];
+/** Of the Internet, in each half of it; and in the network that hosts may have a route to. */
+const CLIENTS = ["203.0.113.50", "37.1.2.3", "172.20.5.9", "2001:db8:c::50"];
+
+const command = commandPath("l3dsr");
+const directory = mkdtempSync(join(tmpdir(), "l3dsr-hosts-"));
+const file = join(directory, "l3dsr.yaml");
+const stage = new Stage();
+after(() => {
+	stage[Symbol.dispose]();
+	rmSync(directory, { recursive: true });
+});
+
+async function differences(host: Host, patiently: boolean): Promise<string[]> {
+	using server = await RealServer.start(host, stage, file, command);
+	const said = check(server);
+	const asked = await flowsOf(host, said, server, patiently);
+	return [
+		...falseOf(host, said, { ...asked, claimed: stage.claimed(Object.values(vipsOf(host))) }),
+		...(await probeDifferences(host, patiently)),
+	];
+}
+
+function check({ netns }: RealServer): CheckRecord {
+	// It exits with 1 when it finds errors.
+	return JSON.parse(netns.run("sh", "-c", `${command} check -c ${file} --json || test $? = 1`));
+}
+
+async function flowsOf(
+	host: Host,
+	said: CheckRecord,
+	server: RealServer,
+	patiently: boolean,
+): Promise<{ readonly flows: Flow[]; readonly reversePathDrops: number }> {
+	const vips = vipsOf(host);
+	const asked = [...new Set([...CLIENTS, ...clientsNamed(said)])].flatMap((client) =>
+		CARDS.flatMap((card) =>
+			(["tcp", "udp"] as const).map((protocol) => {
+				const family = client.includes(":") ? ("ipv6" as const) : ("ipv4" as const);
+				return { client, card, protocol, family };
+			}),
+		),
+	);
+	const before = server.reversePathDrops();
+	const outcomes = await stage.ask(
+		asked.map(({ client, card, protocol, family }) => ({ from: client, card, protocol, host: vips[family] })),
+		"clients",
+		patiently,
+	);
+	return {
+		flows: asked.map((one, at) => ({ ...one, outcome: outcomes[at] ?? "silence" })),
+		reversePathDrops: server.reversePathDrops() - before,
+	};
+}
+
+async function probeDifferences(host: Host, patiently: boolean): Promise<string[]> {
+	const vips = vipsOf(host);
+	const asked = await Promise.all(
+		PROBE_WAYS.map((way) => probe(REAL[way.card][way.family], vips[way.family], way, patiently)),
+	);
+	const questions = (whom: (way: (typeof PROBE_WAYS)[number]) => string) =>
+		PROBE_WAYS.map((way) => {
+			const { card, protocol, family } = way;
+			return { card, protocol, host: whom(way), from: DIRECTOR[card][family] };
+		});
+	const met = await stage.ask(
+		[...questions(({ family }) => vips[family]), ...questions(({ card, family }) => REAL[card][family])],
+		"director",
+		patiently,
+	);
+	return PROBE_WAYS.flatMap((way, at) => {
+		const [said, vip, real] = [asked[at], met[at], met[at + PROBE_WAYS.length]];
+		return said && vip && real ? falseOfProbe(host, way, said, { vip, real }) : ["no probe"];
+	});
+}
+
+/** On the director. */
+async function probe(
+	real: string,
+	vip: string,
+	{ protocol, connects }: (typeof PROBE_WAYS)[number],
+	patiently: boolean,
+): Promise<ProbeRecord> {
+	const how = [...(protocol === "udp" ? ["--udp"] : []), ...(connects ? ["--connect"] : [])];
+	const { outcome } = start(
+		"ip",
+		...(["netns", "exec", stage.director.name, command, "probe", real, "--vip", vip, "--json"] as const),
+		...["--dscp", String(CODE), "--port", String(PORT), "--timeout", patiently ? "3" : "0.6", ...how],
+	);
+	const { stdout, stderr } = await outcome;
+	if (stdout === "") throw new Error(stderr);
+	return JSON.parse(stdout).targets[0];
+}
+
+async function holds(host: Host): Promise<void> {
+	const found = await differences(host, false);
+	// What takes its time on a busy machine is not lost.
+	const sure = found.length === 0 ? [] : await differences(host, true);
+	assert.deepEqual(sure, [], JSON.stringify(host));
+}
+
+describe("check and probe say of a host what its clients meet", () => {
+	for (const [what, seed, host] of CASES) {
+		it(`where it ${what} (seed ${seed})`, async () => await holds({ ...FIT, ...host }));
+	}
+	for (let nth = 0; nth < COUNT; nth++) {
+		it(`on the host of seed ${FIRST + nth}`, async () => await holds(hostOf(FIRST + nth)));
+	}
+});

@@ -1,0 +1,30 @@
+/** Sockets of the kernel's diagnosis, made by Node's own servers. */
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { test } from "node:test";
+import { enterNetns } from "../../../test/support/netns.ts";
+import { listIpv6OnlySockets } from "../src/index.ts";
+
+enterNetns();
+
+test("lists sockets of IPv6 that do not take IPv4, and no others", async () => {
+	const servers = [
+		createServer().listen({ host: "::", port: 81, ipv6Only: true }),
+		createServer().listen({ host: "::", port: 82 }),
+		createServer().listen({ host: "0.0.0.0", port: 83 }),
+	];
+	const [only, both] = [true, false].map((ipv6Only) => createSocket({ type: "udp6", ipv6Only }));
+	assert.ok(only !== undefined && both !== undefined);
+	try {
+		only.bind(91, "::");
+		both.bind(92, "::");
+		for (const one of [...servers, only, both]) await once(one, "listening");
+		const ports = (protocol: "tcp" | "udp") => listIpv6OnlySockets(protocol).map(({ port }) => port);
+		assert.deepEqual([ports("tcp"), ports("udp")], [[81], [91]]);
+		assert.deepEqual(listIpv6OnlySockets("tcp")[0]?.address, new Uint8Array(16));
+	} finally {
+		for (const one of [...servers, only, both]) one.close();
+	}
+});
