@@ -96,7 +96,7 @@ export async function withCommands<T>(
 }
 
 /** Without what makes every Node slower, the yardstick too: how l3dsr takes it is a row of its own. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
 	return { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
 }
 

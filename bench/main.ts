@@ -4,7 +4,8 @@
  *
  *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, director, throughput, commands, rules, interfaces, proving. With --print, or with
+ * Sections: test-run, receive-path, director, throughput, commands, rules, interfaces, proving,
+ * agent. With --print, or with
  * sections named, the result goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
@@ -14,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
+	agentSections,
 	commandSection,
 	directorSections,
 	interfacesSection,
@@ -42,6 +44,7 @@ const EFFORT = {
 			live: { rounds: 11, samples: 6, packets: 8192 },
 			events: 1000,
 		},
+		agent: { starts: 2, repairs: 5, restS: 1, settleS: 15, idleS: 60, scrapeS: 10 },
 	},
 	quick: {
 		testRun: { rounds: 3, tc: { samples: 40, packets: 500 }, xdp: { samples: 3, packets: 10_000 } },
@@ -55,6 +58,7 @@ const EFFORT = {
 			live: { rounds: 3, samples: 3, packets: 8192 },
 			events: 200,
 		},
+		agent: { starts: 1, repairs: 1, restS: 1, settleS: 5, idleS: 60, scrapeS: 5 },
 	},
 } as const;
 
@@ -97,6 +101,7 @@ const SECTIONS: Readonly<Record<string, Measurement>> = {
 		measure: () => interfacesSection(amount.scaling, `${root}bin`, [1, 10, 100, 500]),
 	},
 	proving: { cpus: allCpus, measure: () => provingSection(amount.proving, `${root}bin`) },
+	agent: { cpus: allCpus, measure: () => agentSections(amount.agent, `${root}bin`, [10, 100, 1000]) },
 };
 
 /** RCU's expedited grace periods: 100 times as many test-runs in a second, and none of their own time changes. */

@@ -1,4 +1,5 @@
 /** What is measured, and which table and which bars come of it. */
+import { type AgentEffort, type AgentFigures, COST, FAULT, measureAgent } from "./agent.ts";
 import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
 import {
 	CONTROL,
@@ -325,6 +326,59 @@ function scalingSection(
 			),
 		),
 	};
+}
+
+/** `bin`: the folder of l3dsr's commands. */
+export async function agentSections(
+	effort: AgentEffort,
+	bin: string,
+	sizes: readonly number[],
+): Promise<readonly Section[]> {
+	const measured = await measureAgent(effort, bin, sizes);
+	const spreads = (part: keyof AgentFigures, name: string): (Spread | undefined)[] =>
+		sizes.map((size) => {
+			const series = measured.get(size)?.[part].get(name);
+			return series === undefined ? undefined : spreadOf(series);
+		});
+	const most = sizes.at(-1) ?? 0;
+	const ofMost = (part: keyof AgentFigures, name: string): Series =>
+		seriesOf(measured.get(most)?.[part] ?? new Map(), name);
+	const columns = (digits: number) => sizes.map((size) => ({ name: size.toLocaleString("en"), digits }));
+	return [
+		{
+			table: {
+				title: "From a fault to the repaired host",
+				note: `Milliseconds, beside l3dsr agent, from the fault until the last record of its repair has been read; the greatest of a cell is its p99. Columns: how many services the host has; up to 63 run in a program at tcx, more are told apart by ports and run on nft, which has no program to lose. An interface that is made again is one by ip(8), which takes its share of the time.`,
+				columns: columns(0),
+				rows: Object.values(FAULT).map((name) => ({ name, cells: spreads("repairs", name) })),
+			},
+			bars: Object.values(FAULT).flatMap((name) =>
+				sizes.flatMap((size) => {
+					const series = measured.get(size)?.repairs.get(name);
+					if (series === undefined) return [];
+					const title = `${name}, ${size.toLocaleString("en")} services (p99)`;
+					return [{ name: title, measured: p99(series), atMost: 200, digits: 0, unit: "ms" }];
+				}),
+			),
+		},
+		{
+			table: {
+				title: "What the agent costs",
+				note: `While nothing happens it is watched for ${effort.idleS} s, of which one has the check of the whole host that comes once a minute. Scrapes are of /metrics. Memory is that after the scrapes.`,
+				columns: columns(2),
+				rows: Object.values(COST).map((name) => ({ name, cells: spreads("costs", name) })),
+			},
+			bars: [
+				bar(
+					`agent with ${most.toLocaleString("en")} services, nothing happens`,
+					ofMost("costs", COST.idle),
+					0.2,
+					2,
+					"% of a CPU",
+				),
+			],
+		},
+	];
 }
 
 export interface CommandEffort {

@@ -1,0 +1,305 @@
+/**
+ * `l3dsr agent` beside hosts of different sizes: how long it takes from a fault to the repaired host, and what it costs
+ * while nothing happens and while it is scraped.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tcxIngress } from "@l3dsr/bpf";
+import { addAddress, deleteAddress, interfaceByName } from "@l3dsr/linux";
+import { Nftables } from "@l3dsr/nftables";
+import { environment } from "./commands.ts";
+import type { Series } from "./measure.ts";
+import { Receiver } from "./receiver.ts";
+
+export interface AgentEffort {
+	/** Agents that are started for each size. */
+	readonly starts: number;
+	/** Of each fault under each of them; seven at most, since a thing that is broken more often is taken for contested. */
+	readonly repairs: number;
+	/** Between two faults, at least. */
+	readonly restS: number;
+	/** How long it is left alone after a start, for what a start brings about to be over. */
+	readonly settleS: number;
+	/** How long it is watched while nothing happens. The check of the whole host comes once a minute. */
+	readonly idleS: number;
+	readonly scrapeS: number;
+}
+
+export const FAULT = {
+	flush: "the ruleset is flushed",
+	vip: "a VIP is taken from lo",
+	address: "an interface gets another address",
+	program: "a program is detached",
+	interface: "an interface is made again",
+} as const;
+
+export const COST = {
+	start: "start, until the host is right, ms",
+	idle: "% of a CPU, nothing happens",
+	scraped: "% of a CPU, 10 scrapes a second",
+	http: "% of a CPU, the HTTP process meanwhile",
+	scrape: "a scrape, ms",
+	memory: "resident memory, MB",
+	httpMemory: "resident memory of the HTTP process, MB",
+} as const;
+
+export interface AgentFigures {
+	/** By FAULT: milliseconds from the fault to the repaired host. A fault that leaves the services of a size alone is absent. */
+	readonly repairs: ReadonlyMap<string, Series>;
+	/** By COST. */
+	readonly costs: ReadonlyMap<string, Series>;
+}
+
+/** One code selects one VIP of a family; above that, services differ by port, and are too many for a program. */
+const MOST_BY_CODE = 63;
+const PORT = 9470;
+const SCRAPE_MS = 100;
+const PATIENCE_MS = 60_000;
+
+/** `bin`: the folder of l3dsr's commands. */
+export async function measureAgent(
+	{ starts, repairs, restS, settleS, idleS, scrapeS }: AgentEffort,
+	bin: string,
+	sizes: readonly number[],
+): Promise<ReadonlyMap<number, AgentFigures>> {
+	const measured = new Map<number, AgentFigures>();
+	const folder = mkdtempSync(join(tmpdir(), "l3dsr-agent-"));
+	try {
+		for (const size of sizes) {
+			using host = new Receiver();
+			host.enter();
+			host.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
+			const config = join(folder, `${size}.yaml`);
+			writeFileSync(config, configurationOf(size));
+			const figures = { repairs: new Map<string, number[]>(), costs: new Map<string, number[]>() };
+			for (let start = 0; start < starts; start++) {
+				await using agent = await RunningAgent.start([join(bin, "l3dsr"), "agent", "--json", "-c", config]);
+				note(figures.costs, COST.start, agent.startMs);
+				await sleep(settleS * 1000);
+				if (start === 0) await measureCosts(agent, { idleS, scrapeS }, figures.costs);
+				for (let round = 0; round < repairs; round++)
+					await measureRepairs(agent, host, { size, restMs: restS * 1000 }, figures.repairs);
+			}
+			measured.set(size, figures);
+		}
+		return measured;
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}
+
+function configurationOf(size: number): string {
+	const services = Array.from({ length: size }, (_, index) => {
+		const dscp = (index % MOST_BY_CODE) + 1;
+		const ports =
+			size <= MOST_BY_CODE ? "" : `, protocol: tcp, ports: [${8000 + Math.floor(index / MOST_BY_CODE)}]`;
+		return `  - { name: s${index}, vip: 198.18.${1 + (index >> 8)}.${index & 255}, dscp: ${dscp}${ports} }\n`;
+	});
+	return `interfaces: [v0]\nagent: { listen: ["127.0.0.1:${PORT}"] }\nservices:\n${services.join("")}`;
+}
+
+function note(series: Map<string, number[]>, name: string, value: number): void {
+	const known = series.get(name);
+	if (known === undefined) series.set(name, [value]);
+	else known.push(value);
+}
+
+/** As much of a record as is looked at. */
+interface Told {
+	readonly kind: string;
+	readonly errors?: unknown;
+}
+
+/** Ends the agent, and takes its services down, when it is disposed of. */
+class RunningAgent implements AsyncDisposable {
+	readonly child: ChildProcess;
+	readonly startMs: number;
+	readonly #down: readonly [string, ...string[]];
+	readonly #hears: Set<(record: Told) => void>;
+
+	private constructor(
+		child: ChildProcess,
+		startMs: number,
+		down: readonly [string, ...string[]],
+		hears: Set<(record: Told) => void>,
+	) {
+		this.child = child;
+		this.startMs = startMs;
+		this.#down = down;
+		this.#hears = hears;
+	}
+
+	static async start([program, ...args]: readonly [string, ...string[]]): Promise<RunningAgent> {
+		const begun = performance.now();
+		const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], env: environment() });
+		const hears = new Set<(record: Told) => void>();
+		const said: string[] = [];
+		createInterface(child.stderr).on("line", (line) => {
+			if (!line.startsWith('{"')) said.push(line);
+			else for (const hear of [...hears]) hear(JSON.parse(line) as Told); // as the agent writes them
+		});
+		const ended = once(child, "close").then(() => {
+			throw new Error(`the agent has ended: ${said.join("\n")}`);
+		});
+		ended.catch(() => {});
+		await Promise.race([heard(hears, "started"), ended]);
+		return new RunningAgent(child, performance.now() - begun, [program, "down"], hears);
+	}
+
+	/** The next record of a kind. */
+	async next(kind: string): Promise<void> {
+		await heard(this.#hears, kind);
+	}
+
+	onRecord(hear: (record: Told) => void): Disposable {
+		this.#hears.add(hear);
+		return { [Symbol.dispose]: () => void this.#hears.delete(hear) };
+	}
+
+	get pid(): number {
+		return this.child.pid ?? 0;
+	}
+
+	/** The process that speaks HTTP. */
+	get httpPid(): number {
+		return Number(readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "utf8").split(" ")[0]);
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.child.kill("SIGTERM");
+		if (this.child.exitCode === null) await once(this.child, "close");
+		const [program, ...args] = this.#down;
+		await once(spawn(program, args, { stdio: "ignore", env: environment() }), "close");
+	}
+}
+
+async function heard(hears: Set<(record: Told) => void>, kind: string): Promise<void> {
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	const timer = setTimeout(() => reject(new Error(`no record of ${kind}`)), PATIENCE_MS);
+	const hear = (record: Told): void => {
+		if (record.kind === kind) resolve();
+		if (record.kind === "failed") reject(new Error(`the agent failed: ${JSON.stringify(record.errors)}`));
+	};
+	hears.add(hear);
+	try {
+		await promise;
+	} finally {
+		clearTimeout(timer);
+		hears.delete(hear);
+	}
+}
+
+/** Each fault once. Between two, it rests as long as its own rule has it rest, so that no repair waits for the one before. */
+async function measureRepairs(
+	agent: RunningAgent,
+	host: Receiver,
+	{ size, restMs }: { readonly size: number; readonly restMs: number },
+	repairs: Map<string, number[]>,
+): Promise<void> {
+	const timed = async (name: string, act: () => void): Promise<void> => {
+		const begun = performance.now();
+		const repaired = agent.next("repaired");
+		let last = begun;
+		using _hearing = agent.onRecord(({ kind }) => {
+			if (kind === "repaired") last = performance.now();
+		});
+		act();
+		await repaired;
+		await sleep(Math.max(restMs, Math.min(5 * (last - begun), 6000)));
+		// A fault of several steps may be seen half done, and has more than one repair.
+		note(repairs, name, last - begun);
+	};
+	await timed(FAULT.flush, deleteTables);
+	const lo = interfaceByName("lo").index;
+	await timed(FAULT.vip, () =>
+		deleteAddress({ index: lo, bytes: Uint8Array.of(198, 18, 1, 0), prefixLength: 32 }),
+	);
+	const other = { bytes: Uint8Array.of(198, 19, 0, 1), prefixLength: 24 };
+	await timed(FAULT.address, () => addAddress({ index: interfaceByName("v0").index, ...other }));
+	const back = agent.next("repaired");
+	deleteAddress({ index: interfaceByName("v0").index, ...other });
+	await back;
+	await sleep(restMs);
+	if (size > MOST_BY_CODE) return;
+	await timed(FAULT.program, () => {
+		const on = interfaceByName("v0");
+		for (const program of tcxIngress.query(on)) tcxIngress.detach(on, program);
+	});
+	host.run("ip", "link", "delete", "v0");
+	await sleep(restMs);
+	const batch =
+		"link add v0 address 02:00:00:00:00:02 type veth peer name v1\n" +
+		"link set v0 up\nlink set v1 up\naddress add 198.18.0.1/24 dev v0\n";
+	await timed(FAULT.interface, () => host.feed(batch, "ip", "-batch", "-"));
+}
+
+function deleteTables(): void {
+	using nftables = new Nftables();
+	const tables = nftables.read().tables.filter(({ name }) => name === "l3dsr");
+	nftables.transact(tables.map(({ family, name }) => ({ do: "delete table", table: { family, name } })));
+}
+
+async function measureCosts(
+	agent: RunningAgent,
+	{ idleS, scrapeS }: Pick<AgentEffort, "idleS" | "scrapeS">,
+	costs: Map<string, number[]>,
+): Promise<void> {
+	const share = async (pids: readonly number[], work: () => Promise<void>): Promise<number[]> => {
+		const [before, begun] = [pids.map(processorMs), performance.now()];
+		await work();
+		const tookMs = performance.now() - begun;
+		return pids.map((pid, index) => ((processorMs(pid) - (before[index] ?? 0)) / tookMs) * 100);
+	};
+	const [idle = Number.NaN] = await share([agent.pid], () => sleep(idleS * 1000));
+	note(costs, COST.idle, idle);
+	const [own = Number.NaN, http = Number.NaN] = await share([agent.pid, agent.httpPid], async () => {
+		for (const ms of await scrape(scrapeS)) note(costs, COST.scrape, ms);
+	});
+	note(costs, COST.scraped, own);
+	note(costs, COST.http, http);
+	note(costs, COST.memory, residentMb(agent.pid));
+	note(costs, COST.httpMemory, residentMb(agent.httpPid));
+}
+
+/** Ten a second; milliseconds of each, to its last byte. */
+async function scrape(seconds: number): Promise<number[]> {
+	const scrapes: Promise<number>[] = [];
+	for (let number = 0; number < seconds * (1000 / SCRAPE_MS); number++) {
+		scrapes.push(scrapeOnce());
+		await sleep(SCRAPE_MS);
+	}
+	return await Promise.all(scrapes);
+}
+
+async function scrapeOnce(): Promise<number> {
+	const begun = performance.now();
+	const { promise, resolve, reject } = Promise.withResolvers<number>();
+	get({ host: "127.0.0.1", port: PORT, path: "/metrics", timeout: PATIENCE_MS }, (response) => {
+		if (response.statusCode !== 200) reject(new Error(`a scrape was answered with ${response.statusCode}`));
+		response.on("end", () => resolve(performance.now() - begun));
+		response.on("error", reject);
+		response.resume();
+	}).on("error", reject);
+	return await promise;
+}
+
+/** Of all threads that there are: the second digit of a share needs more than clock ticks. */
+function processorMs(pid: number): number {
+	const threads = readdirSync(`/proc/${pid}/task`);
+	const nanoseconds = threads.map((thread) => {
+		const [spent = "0"] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+		return Number(spent);
+	});
+	return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e6;
+}
+
+function residentMb(pid: number): number {
+	const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+	return Number(kilobytes) / 1024;
+}
