@@ -43,6 +43,11 @@ export function causeOf(circumstances: Circumstances): Cause {
 	const { observed, drift, flushed, programGone, links, deeds, running } = circumstances;
 	const traces = tracesOf(observed, drift);
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");
+	// Of two that are possible, the one that the kernel has told of.
+	const [byRuleset, byNetwork] = [told(deeds, "ruleset"), told(deeds, "network")];
+	if (traces.has("network") && traces.has("rules") && byRuleset !== byNetwork) {
+		traces.delete(byRuleset ? "network" : "rules");
+	}
 	// With the other trace beside it, a flush is possible and nothing more.
 	const named =
 		KIND_OF.find(
@@ -70,6 +75,10 @@ export function causeOf(circumstances: Circumstances): Cause {
 	};
 }
 
+function told(deeds: readonly Deed[], where: Deed["on"]): boolean {
+	return deeds.some(({ on }) => on === where);
+}
+
 function networkCauses(links: readonly string[]): readonly string[] {
-	return links.length > 0 ? links : ["the addresses of this host have changed (DHCP, an operator)"];
+	return links.length > 0 ? links : ["the addresses of this host have changed (DHCP, VRRP, an operator)"];
 }

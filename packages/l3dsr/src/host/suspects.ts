@@ -13,11 +13,6 @@ interface Suspect {
 
 const SUSPECTS: readonly Suspect[] = [
 	{
-		program: "firewalld",
-		leaves: ["everything-of-nft"],
-		how: "firewalld is running; a helper or direct rule of it may flush other tables",
-	},
-	{
 		program: "NetworkManager",
 		leaves: ["addresses"],
 		how: "NetworkManager is running; a profile for lo (since 1.42) removes addresses that it does not list",
@@ -25,7 +20,8 @@ const SUSPECTS: readonly Suspect[] = [
 	{
 		program: "systemd-network",
 		leaves: ["addresses"],
-		how: "systemd-networkd is running; a .network file that matches lo removes foreign addresses",
+		// Seen with 257 (Debian 13), and not with 252 (Debian 12).
+		how: "systemd-networkd is running; with a .network file that matches lo, newer versions remove addresses that others have put there (networkctl reload, netplan apply)",
 	},
 	{
 		program: "keepalived",
@@ -43,10 +39,11 @@ const SUSPECTS: readonly Suspect[] = [
 const BY_HAND: Readonly<Record<Trace, string>> = {
 	"everything-of-nft":
 		"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
-	network: "the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
+	network:
+		"the addresses of this host have changed (DHCP, VRRP, an operator); a reload of l3dsr picks that up",
 	ipv6: "sysctl: net.ipv6.conf.all.disable_ipv6, or that of lo",
 	rules: "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl",
-	addresses: "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop",
+	addresses: "a command typed by hand or a script: ip address, ifdown lo, netplan apply, dsrctl stop",
 };
 
 /** Sentences, the likeliest first. `running` holds names as /proc/PID/comm has them. */

@@ -1,7 +1,10 @@
 /** What a drift looks like as the trace of somebody's doing. */
+import { type Address, sameAddress } from "@l3dsr/packet";
 import type { Trace } from "../../host/suspects.ts";
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
+import { guardFor } from "../../model/vip-guard.ts";
+import type { HostState } from "../../plan/host-state.ts";
 import type { ObservedHost } from "../../reconcile/observe.ts";
 
 export function tracesOf(
@@ -22,6 +25,8 @@ export function tracesOf(
 	// A VIP that has come or gone on lo is another address of the host, too.
 	if (kinds.has("network") && !ofLo && !kinds.has("stopped")) traces.add("network");
 	if (kinds.has("stopped")) traces.add("ipv6");
+	// Either somebody has changed the guard, or it was made while another interface had the VIP, as a VRRP master's has.
+	if (kinds.has("guard") && exposedOf(state).length > 0) traces.add("network");
 	const rulesGone = kinds.has("rule-missing");
 	const gone = rulesGone || kinds.has("guard");
 	// What runs on eBPF stays where every table is gone.
@@ -37,4 +42,11 @@ export function tracesOf(
 	}
 	if (ofLo) traces.add("addresses");
 	return traces;
+}
+
+/** VIPs that the guard ought to silence and does not, with the host's addresses as they are. */
+function exposedOf({ guard: { guard, held }, links }: HostState): readonly Address[] {
+	if (guard === undefined) return [];
+	const wanted = guardFor(held, links)?.silent ?? [];
+	return wanted.filter((vip) => !guard.silent.some((one) => sameAddress(one, vip)));
 }

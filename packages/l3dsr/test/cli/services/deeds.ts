@@ -74,7 +74,9 @@ export interface Deed {
 const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
 const BY_FLUSH =
 	"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this";
-const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, dsrctl stop";
+const BY_NETWORK =
+	"the addresses of this host have changed (DHCP, VRRP, an operator); a reload of l3dsr picks that up";
+const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, netplan apply, dsrctl stop";
 
 /** A service's rule as `iptables-daddr -A` takes it; on eBPF with the interface. */
 function ruleOf(datapath: string, name: string, code: number, vip: string): string {
@@ -161,8 +163,9 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 		{
 			what: "an IPv6 VIP has a wider prefix",
 			act: () => {
-				ip("addr del 2001:db8::10/128 dev lo");
-				ip("addr add 2001:db8::10/64 dev lo nodad");
+				// By one process: an agent must not come in between.
+				const commands = "addr del 2001:db8::10/128 dev lo\naddr add 2001:db8::10/64 dev lo nodad";
+				run("sh", "-c", `echo '${commands}' | ip -batch -`);
 			},
 			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
 			causes: [BY_IP],
@@ -177,7 +180,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			what: "one VIP is taken out of the guard",
 			act: () => run("nft", "delete element arp l3dsr silent4 { 192.0.2.12 }"),
 			said: [/^table arp l3dsr does not silence 192\.0\.2\.12: ARP answers for it$/],
-			causes: [BY_HAND],
+			causes: [BY_NETWORK, BY_HAND],
 		},
 		{
 			what: "one VIP is taken out of the guard's memory",
@@ -261,9 +264,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			act: () => ip("addr add 10.0.0.3/24 dev eth0"),
 			revert: () => ip("addr del 10.0.0.3/24 dev eth0"),
 			said: [/program at tcx ingress of eth0 was made when this host had other addresses$/],
-			causes: [
-				"the addresses of this host have changed (DHCP, an operator); a reload of l3dsr picks that up",
-			],
+			causes: [BY_NETWORK],
 		},
 	];
 	return [...deeds, ...(datapath === "nft" ? onNft : onEbpf)];
