@@ -56,7 +56,11 @@ export interface PathOptions {
 	readonly connections: number;
 	/** Where answers come in; default: every interface that packets can come in by. */
 	readonly interfaces?: readonly string[];
+	/** Where the program is; default: tcx, where the kernel has it (6.6). */
+	readonly hook?: PathHook;
 }
+
+export type PathHook = "tcx" | "clsact";
 
 interface Hold extends Disposable {
 	readonly index: number;
@@ -116,7 +120,8 @@ export class VipPath implements Disposable {
 		for (const on of wanted) {
 			if (kept.some(({ index }) => index === on.index)) continue;
 			const program = this.#programs.get(on.ethernet ? 14 : 0);
-			const hold = program === undefined ? undefined : unlessGone(() => attach(on, program));
+			const hold =
+				program === undefined ? undefined : unlessGone(() => attach(on, program, this.#options.hook));
 			if (hold !== undefined) this.#holds = [...this.#holds, hold];
 		}
 	}
@@ -267,8 +272,12 @@ function padded({ bytes }: Address): Uint8Array {
 	return room;
 }
 
-function attach(on: NetInterface, program: Program): Hold {
-	if (probeFeature("tcx").answer === "yes") {
+function bestHook(): PathHook {
+	return probeFeature("tcx").answer === "yes" ? "tcx" : "clsact";
+}
+
+function attach(on: NetInterface, program: Program, hook: PathHook = bestHook()): Hold {
+	if (hook === "tcx") {
 		const link = TcxLink.attach(on, program, { position: "first" });
 		return { index: on.index, [Symbol.dispose]: () => link[Symbol.dispose]() };
 	}
