@@ -32,7 +32,7 @@ export class DirectorDuties implements AsyncDisposable {
 	/** What is checked: `follow` may have been told of something newer. */
 	#wanted: WantedDirector | undefined;
 	#checks: HealthChecks | undefined;
-	/** Kept as long as it runs: it knows the rings, which take milliseconds each. */
+	/** Kept as long as it runs: a change of health alone then writes nothing else. */
 	#director: Director | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	readonly #news = new HealthNews();

@@ -2,6 +2,9 @@
 import { maglevRing, reassign } from "./maglev.ts";
 import { type BalancedReal, type BalancedService, keyText, seedOf } from "./service.ts";
 
+/** A ring is 128 KiB. Of more services than this, those that come last are computed anew each time. */
+const MOST_RINGS = 512;
+
 interface Cached {
 	/** Whom it was made for, in order. */
 	readonly members: readonly Pick<BalancedReal, "address" | "weight">[];
@@ -46,7 +49,8 @@ export class RingCache {
 			service.reals.map(({ address, weight }) => ({ key: address.bytes, weight })),
 			seed,
 		);
-		this.#rings.set(key, { members: service.reals, ring });
+		if (cached !== undefined || this.#rings.size < MOST_RINGS)
+			this.#rings.set(key, { members: service.reals, ring });
 		return ring;
 	}
 }

@@ -1,10 +1,14 @@
 /** The effects on the host that this process runs on, in its network namespace. */
+import type { RingCache } from "../balance/ring-cache.ts";
 import { changeLoopbackAddresses, listInterfaceAddresses, listLoopbackAddresses } from "../host/addresses.ts";
 import { findAgent } from "../host/agent-presence.ts";
 import { loopbackTakesIpv6 } from "../host/ipv6.ts";
 import { acquireHostLock } from "../host/lock.ts";
 import { applyGuard, observeGuard } from "../host/vip-guard.ts";
 import type { HostEffects } from "./host-effects.ts";
+
+/** They depend on the services that they are of alone: an agent opens its director at each run. */
+let rings: RingCache | undefined;
 
 export const SYSTEM_EFFECTS: HostEffects = {
 	async openDatapath(settings) {
@@ -14,8 +18,10 @@ export const SYSTEM_EFFECTS: HostEffects = {
 	},
 	async openDirector() {
 		const { Director } = await import("../balance/kernel/director.ts");
+		const { RingCache } = await import("../balance/ring-cache.ts");
+		rings ??= new RingCache();
 		// Where nobody checks, a new real server would wait for ever for its first success.
-		return Director.open({ checked: (await findAgent()) !== undefined });
+		return Director.open({ checked: (await findAgent()) !== undefined, rings });
 	},
 	interfaces: async () => listInterfaceAddresses(),
 	loopbackAddresses: async () => listLoopbackAddresses(),

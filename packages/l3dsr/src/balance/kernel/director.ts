@@ -49,14 +49,16 @@ interface Applied {
 }
 
 export interface DirectorOptions {
-	/** Somebody runs health checks on this host: what is new waits for its first success. */
-	readonly checked: boolean;
+	/** Somebody runs health checks on this host: what is new waits for its first success. Default: false. */
+	readonly checked?: boolean;
+	/** Of a process that opens the director again and again: a ring takes milliseconds. Default: its own. */
+	readonly rings?: RingCache;
 }
 
 export class Director implements Disposable {
 	#tables: SharedTables | undefined;
 	#attachments: readonly Attachment[];
-	readonly #rings = new RingCache();
+	readonly #rings: RingCache;
 	/** Of each service, by its key: how long it drains, as it was applied last. */
 	readonly #drains = new Map<string, number>();
 	#settings: DirectorSettings | undefined;
@@ -69,16 +71,20 @@ export class Director implements Disposable {
 	/** Somebody runs health checks on this host. */
 	readonly #checked: boolean;
 
-	private constructor(attachments: readonly Attachment[], { checked }: DirectorOptions) {
+	private constructor(
+		attachments: readonly Attachment[],
+		{ checked = false, rings = new RingCache() }: DirectorOptions,
+	) {
 		this.#attachments = attachments;
 		this.#checked = checked;
+		this.#rings = rings;
 	}
 
 	/**
 	 * Takes over what runs in this namespace, which may be nothing. What another version made has no services here; `plan`
 	 * and `apply` throw DATAPATH_FOREIGN for it, and `detach` takes it away. Throws KERNEL_*.
 	 */
-	static open(options: DirectorOptions = { checked: false }): Director {
+	static open(options: DirectorOptions = {}): Director {
 		const director = new Director(findAttachments(), options);
 		try {
 			director.#readTables();
