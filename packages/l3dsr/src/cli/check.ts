@@ -2,10 +2,9 @@
 import type { Command } from "commander";
 import { asL3dsrError } from "../errors.ts";
 import { bySeverity, type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
-import { checkHost, type HostCheck } from "../inspect/check/check-host.ts";
-import { type ConfiguredHost, configuredTarget } from "../reconcile/configured-host.ts";
+import { checkDirectorOf, checkHost, type HostCheck } from "../inspect/check/check-host.ts";
+import { configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
-import type { Plan } from "../reconcile/target.ts";
 import type { WantedDirector } from "../sources/director.ts";
 import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -42,7 +41,7 @@ export async function check(
 		requirePrivilegesOf("l3dsr check");
 		const plan = await planHost(host, await host.openDatapath(configuration), target);
 		const { findings, questions } = checkHost(configuration, plan);
-		found = { findings: [...findings, ...(await directorFindings(plan))].sort(bySeverity), questions };
+		found = { findings: [...findings, ...(await checkDirectorOf(plan))].sort(bySeverity), questions };
 	} catch (error) {
 		// The file itself can be checked by anybody.
 		const known = asL3dsrError(error);
@@ -81,13 +80,6 @@ export async function check(
 		);
 	}
 	return count("error") > 0 ? EXIT.failed : EXIT.done;
-}
-
-async function directorFindings(plan: Plan<ConfiguredHost>): Promise<CheckFinding[]> {
-	const { director } = plan.desired;
-	if (director === "none") return [];
-	const { checkDirector } = await import("../inspect/check/check-director.ts");
-	return checkDirector(director, plan);
 }
 
 /** `3 services`, `a director for 2 VIPs`, `3 services, and a director for 2 VIPs`. */

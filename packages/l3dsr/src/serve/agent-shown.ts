@@ -5,7 +5,7 @@ import type { AgentRecord } from "../agent/record.ts";
 import { recordLines } from "../agent/record-text.ts";
 import type { AgentState } from "../agent/state.ts";
 import { suspectsFor } from "../host/suspects.ts";
-import { checkHost } from "../inspect/check/check-host.ts";
+import { checkDirectorOf, checkHost } from "../inspect/check/check-host.ts";
 import { identifyStatus } from "../inspect/status/identify.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { type PacketQuestion, traceQuestion } from "../inspect/trace/trace-question.ts";
@@ -31,7 +31,7 @@ export class AgentShown implements Shown {
 	};
 
 	readonly findings = async (): Promise<string> => {
-		const findings = [...this.#ofConfiguration(), ...this.#ofHost()];
+		const findings = [...this.#ofConfiguration(), ...(await this.#ofHost())];
 		return jsonText("findings", { time: new Date().toISOString(), findings });
 	};
 
@@ -68,14 +68,14 @@ export class AgentShown implements Shown {
 	}
 
 	/** As the last run has left it. */
-	#ofHost(): FindingRecord[] {
+	async #ofHost(): Promise<FindingRecord[]> {
 		const [plan, wish] = [this.#state.plan(), this.#state.wish()];
 		if (plan === undefined || wish === undefined) return [];
 		const { state, steps, desired, observed } = plan;
 		const { services } = wish.configuration;
 		const drift = driftOf(state, { steps, services, stopped: desired.stopped });
 		const causes = suspectsFor(tracesOf(observed, drift), new Set());
-		const { findings: checked } = checkHost(wish.configuration, plan);
+		const checked = [...checkHost(wish.configuration, plan).findings, ...(await checkDirectorOf(plan))];
 		return [
 			...drift.map((one) => driftFinding(one, causes)),
 			// Drift stands above, with what it is about.

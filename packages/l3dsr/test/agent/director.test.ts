@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
 import type { AgentRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { RealServer, VIP } from "../vip-path/real-server.ts";
@@ -22,7 +23,7 @@ after(() => rmSync(folder, { recursive: true }));
 const config = join(folder, "l3dsr.yaml");
 writeFileSync(
 	config,
-	"fleet: fleet.yaml\ndirector: { interfaces: front, hook: tc, state: state.json }\nagent: { listen: [] }\n",
+	"fleet: fleet.yaml\ndirector: { interfaces: front, hook: tc, state: state.json }\nagent: { listen: 127.0.0.1:9470 }\n",
 );
 const REALS = ["{ name: a, addresses: [10.1.1.2] }", "{ name: b, addresses: [10.1.2.2] }"];
 function writeFleet(reals: readonly string[]): void {
@@ -65,6 +66,20 @@ async function reasonsOf(): Promise<string> {
 		.join(", ");
 }
 
+async function findingsOf(): Promise<readonly { readonly kind: string; readonly message: string }[]> {
+	return await waitFor("findings", async () => {
+		try {
+			const response = await fetch("http://127.0.0.1:9470/v1/findings", {
+				signal: AbortSignal.timeout(5000),
+			});
+			return assertRecord("findings", await response.text()).findings;
+		} catch (error) {
+			if (error instanceof assert.AssertionError) throw error;
+			return undefined; // the process that speaks HTTP is on its way
+		}
+	});
+}
+
 test("a real server that falls silent gets no new flows until it answers again, and the reason is told", async () => {
 	await using a = new RealServer(1);
 	await using b = new RealServer(2);
@@ -78,6 +93,12 @@ test("a real server that falls silent gets no new flows until it answers again, 
 
 	b.fallSilent();
 	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", 15_000);
+	assert.ok(
+		(await findingsOf()).some(
+			({ kind, message }) => kind === "echo" && message.includes("nobody answers a ping"),
+		),
+		"the checks of a director are among the findings",
+	);
 	const [change] = (await agent.until("health")).changes;
 	assert.deepEqual(
 		{ ...change, previousMs: 0 },

@@ -24,6 +24,14 @@ export function checkHost(configuration: Configuration, plan: Plan<ConfiguredHos
 	return { findings: runChecks(input), questions: questionsOf(input) };
 }
 
+/** What the checks of a director say; none on a host that is not to direct, which does without their code. */
+export async function checkDirectorOf(plan: Plan<ConfiguredHost>): Promise<readonly CheckFinding[]> {
+	const { director } = plan.desired;
+	if (director === "none") return [];
+	const { checkDirector } = await import("./check-director.ts");
+	return checkDirector(director, plan);
+}
+
 function inputOf(
 	configuration: Configuration,
 	{ observed, state, desired, assignment, steps }: Plan<ConfiguredHost>,
