@@ -201,7 +201,7 @@ const WHAT: Readonly<Record<DirectorAnswer["outcome"], string>> = {
 
 function directorOutcome({ outcome: what, real, interface: on }: DirectorAnswer, style: Style): string {
 	if (what === "forward")
-		return style.good(`result: sent to real server ${real} out of ${on ?? "an interface"}`);
+		return style.good(`result: sent to real server ${real}${on === undefined ? "" : ` out of ${on}`}`);
 	return what === "answer" ? style.good("result: answered here") : style.bad("result: dropped");
 }
 

@@ -1,13 +1,15 @@
 /**
- * What the director that runs on an interface does with a packet, and why: told by the reference, with the director's own
- * tables as they are now. Loaded only where a director runs.
+ * What a director does with a packet, and why: told by the reference, with the tables of the director that runs as they are
+ * now, or with those that a configuration asks for. Loaded only where there is one.
  */
 import { addressFromBytes, ETHER_TYPE } from "@l3dsr/packet";
 import { Director } from "../../balance/kernel/director.ts";
 import { NOBODY, RING_SLOTS } from "../../balance/maglev.ts";
-import type { OracleResult } from "../../balance/oracle/oracle.ts";
+import { direct, type OracleResult } from "../../balance/oracle/oracle.ts";
+import { wishedTables } from "../../balance/oracle/wished-tables.ts";
 import { REASONS } from "../../balance/reason.ts";
-import { protocolName } from "../../balance/service.ts";
+import { lowerFleet, protocolName } from "../../balance/service.ts";
+import type { DesiredDirector } from "../../model/director.ts";
 import type { InputPacket } from "./input-packet.ts";
 
 /** What `trace` tells of the director. */
@@ -29,7 +31,7 @@ export interface DirectorAnswer {
 		readonly by: "ring" | "before" | "entry";
 	};
 	readonly real?: string;
-	/** How a forwarded packet leaves: out of an interface, or by the kernel's routing. */
+	/** How a forwarded packet leaves: out of an interface, or by the kernel's routing. Absent where no director runs. */
 	readonly way?: "interface" | "kernel";
 	readonly interface?: string;
 }
@@ -42,49 +44,92 @@ export interface AskedDirector {
 	readonly goesOn: boolean;
 }
 
-export class DirectorOracle implements Disposable {
-	readonly #director: Director;
-	readonly #on: string;
-	readonly #place: string;
-	readonly #mac: Uint8Array | undefined;
-	readonly #interfaces: ReadonlyMap<number, string>;
+/** A director that can be asked what it does with a frame. */
+interface Asked {
+	/** `xdp of eth0`. */
+	readonly place: string;
+	/** Of the interface; absent: any will do. */
+	readonly mac?: Uint8Array;
+	/** Names by index; undefined where the way out of a packet is not known, because no director runs. */
+	readonly interfaces?: ReadonlyMap<number, string>;
+	/** Undefined when there is no director any more. */
+	readonly explain: (frame: Uint8Array) => OracleResult | undefined;
+	readonly close: () => void;
+}
 
-	private constructor(director: Director, on: string) {
-		const programs = director.status().programs;
-		const own = programs.find((one) => one.interface === on);
-		this.#director = director;
+export class DirectorOracle implements Disposable {
+	readonly #asked: Asked;
+	readonly #on: string;
+
+	private constructor(on: string, asked: Asked) {
+		this.#asked = asked;
 		this.#on = on;
-		this.#place = `${own?.hook ?? "a hook"} of ${on}`;
-		this.#mac = own?.settings?.mac;
-		this.#interfaces = new Map(
-			programs.flatMap(({ interface: name, settings }) =>
-				settings === undefined ? [] : [[settings.ifindex, name] as const],
-			),
-		);
 	}
 
-	/** Throws KERNEL_*, DATAPATH_FOREIGN. */
+	/** The one that runs there. Throws KERNEL_*, DATAPATH_FOREIGN. */
 	static open(on: string): DirectorOracle {
-		return new DirectorOracle(Director.open(), on);
+		const director = Director.open();
+		const { programs } = director.status();
+		const own = programs.find((one) => one.interface === on);
+		const mac = own?.settings?.mac;
+		return new DirectorOracle(on, {
+			place: `${own?.hook ?? "a hook"} of ${on}`,
+			...(mac === undefined ? {} : { mac }),
+			interfaces: new Map(
+				programs.flatMap(({ interface: name, settings }) =>
+					settings === undefined ? [] : [[settings.ifindex, name] as const],
+				),
+			),
+			explain: (frame) => director.explain(frame, on),
+			close: () => director[Symbol.dispose](),
+		});
+	}
+
+	/** One that would be started with a configuration: all real servers are healthy, and nothing is in transition. */
+	static configured(
+		on: string,
+		{ settings, fleet }: Pick<DesiredDirector, "settings" | "fleet">,
+	): DirectorOracle {
+		const { hook, flows, vlan, bleach } = settings;
+		const tables = wishedTables(lowerFleet(fleet), { bleach });
+		return new DirectorOracle(on, {
+			place: `${hook} of ${on}`,
+			explain: (frame) =>
+				direct(
+					frame,
+					tables,
+					{
+						ifindex: 0,
+						mac: frame.slice(0, 6),
+						forward: "kernel",
+						flows,
+						hook: hook === "tc" ? "tc" : "xdp",
+						...(vlan === undefined ? {} : { vlan }),
+					},
+					0,
+				),
+			close: () => {},
+		});
 	}
 
 	/** Undefined when no program of the director is there any more. Nothing is changed by asking. */
 	ask({ bytes, vlans }: InputPacket, sourceMac: readonly number[] | undefined): AskedDirector | undefined {
-		const link = frameHeader(bytes, vlans, this.#mac, sourceMac);
+		const link = frameHeader(bytes, vlans, this.#asked.mac, sourceMac);
 		const frame = new Uint8Array(link.length + bytes.length);
 		frame.set(link);
 		frame.set(bytes, link.length);
-		const result = this.#director.explain(frame, this.#on);
+		const result = this.#asked.explain(frame);
 		if (result === undefined) return undefined;
 		const after = result.frame.subarray(link.length);
-		const goesOn = result.what === "pass" || (result.what === "forward" && result.by === "kernel");
+		const runs = this.#asked.interfaces !== undefined;
+		const goesOn = result.what === "pass" || (runs && result.what === "forward" && result.by === "kernel");
 		return { answer: this.#answer(result, after), bytes: after, goesOn };
 	}
 
 	#answer(result: OracleResult, after: Uint8Array): DirectorAnswer {
 		const { what, choice, reason } = result;
 		const head = {
-			place: this.#place,
+			place: this.#asked.place,
 			outcome: what,
 			...(reason === undefined ? {} : { reason, meaning: REASONS[reason].meaning }),
 		};
@@ -117,13 +162,15 @@ export class DirectorOracle implements Disposable {
 		by,
 		ifindex,
 	}: Extract<OracleResult, { what: "forward" }>): Pick<DirectorAnswer, "way" | "interface"> {
+		const { interfaces } = this.#asked;
+		if (interfaces === undefined) return {};
 		if (by === "kernel") return { way: "kernel" };
-		const name = by === "tx" ? this.#on : this.#interfaces.get(ifindex ?? 0);
+		const name = by === "tx" ? this.#on : interfaces.get(ifindex ?? 0);
 		return { way: "interface", ...(name === undefined ? {} : { interface: name }) };
 	}
 
 	[Symbol.dispose](): void {
-		this.#director[Symbol.dispose]();
+		this.#asked.close();
 	}
 }
 

@@ -13,6 +13,7 @@ import { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import { openDatapath } from "../../rewrite/host-datapath.ts";
 import { RulesReplica, type RulesReplicaOptions } from "../../rewrite/nft/kernel/replica.ts";
 import { loadConfiguration } from "../../sources/configuration.ts";
+import { wantedDirector } from "../../sources/director.ts";
 import type { Environment } from "../../sources/dsr-conf.ts";
 import type { SourceFiles } from "../../sources/source-files.ts";
 import type { DirectorOracle } from "./ask-director.ts";
@@ -24,7 +25,7 @@ export interface Situation extends Disposable {
 	/** Why it is this interface, where -i did not say. */
 	readonly interfaceBecause?: string;
 	readonly local: readonly Prefix[];
-	/** The director that runs on the interface: it sees packets before any rule. */
+	/** The director on the interface: it sees packets before any rule. */
 	readonly director?: DirectorOracle;
 	/** The copy of the program that runs on the interface. */
 	readonly programReplica?: ProgramReplica;
@@ -137,7 +138,9 @@ export async function configuredSituation(
 	path: string,
 	options: SituationOptions,
 ): Promise<Situation> {
-	const { configuration, source } = await loadConfiguration(files, path, env);
+	const loaded = await loadConfiguration(files, path, env);
+	const { configuration, source } = loaded;
+	const wanted = await wantedDirector(files, loaded);
 	const [interfaces, local] = await Promise.all([listInterfaceAddresses(), localPrefixes()]);
 	const named = (configuration.interfaces ?? []).filter(({ wildcard }) => !wildcard);
 	const rules = configuration.services.flatMap((service) =>
@@ -149,16 +152,29 @@ export async function configuredSituation(
 			...(configuration.interfaces === undefined ? {} : { interfaces: configuration.interfaces }),
 		}),
 	);
+	const chosen = chooseInterface(options, interfaces, [
+		...(wanted?.settings.interfaces ?? []).map((name) => ({
+			name,
+			because: "the director is configured there",
+		})),
+		...named.map(({ name }) => ({ name, because: HAS_RULES })),
+	]);
+	const director =
+		wanted?.settings.interfaces.includes(chosen.interface) === true
+			? (await import("./ask-director.ts")).DirectorOracle.configured(chosen.interface, wanted)
+			: undefined;
 	return {
-		...chooseInterface(
-			options,
-			interfaces,
-			named.map(({ name }) => ({ name, because: HAS_RULES })),
-		),
+		...chosen,
+		...(director === undefined ? {} : { director }),
 		stops: chainStops(rules, "configuration"),
 		local: [...local, ...configuration.services.map(({ vip }) => hostPrefix(vip)), ...(options.local ?? [])],
 		source,
-		notes: [],
+		notes:
+			director === undefined
+				? []
+				: [
+						"the director is asked as it would start: every real server is healthy, and no flow is remembered; without -c, the one that runs is asked",
+					],
 		[Symbol.dispose](): void {},
 	};
 }

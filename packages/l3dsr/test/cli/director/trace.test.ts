@@ -80,3 +80,36 @@ test("trace tells why a packet is left to the kernel, and where flows of a drain
 	assert.deepEqual([none.outcome, none.reason, none.real], ["pass", "no-real", undefined]);
 	await l3dsr("down");
 });
+
+test("trace -c tells what a configured director would do, and the same as when it runs", async () => {
+	using stage = new Stage();
+	const ports = Array.from({ length: 8 }, (_, n) => String(4000 + n));
+	const choices = async (...args: readonly string[]) => {
+		const found: string[] = [];
+		for (const family of ["ipv4", "ipv6"] as const)
+			for (const port of ports) {
+				const { director } = await traced(family, "--tcp", `80,${port}`, ...args);
+				found.push(`${director.outcome} ${director.choice.slot} ${director.real}`);
+			}
+		return found;
+	};
+	const configured = await choices("-c", stage.config);
+	const { stdout } = await l3dsr(
+		"trace",
+		"--from",
+		CLIENTS.ipv4,
+		"--to",
+		VIPS.ipv4,
+		"--tcp",
+		"80,4000",
+		"-c",
+		stage.config,
+	);
+	assert.match(stdout, /^director, xdp of dir0: forwards it\n {2}service {2}192\.0\.2\.10 tcp\/80\n/m);
+	assert.doesNotMatch(stdout, /way out/);
+	assert.match(stdout, /^result: sent to real server 10\.1\.0\.\d$/m);
+	assert.equal((await traced("ipv4", "--tcp", "81", "-c", stage.config)).director.reason, "no-service");
+	await stage.l3dsr("up");
+	assert.deepEqual(await choices(), configured);
+	await stage.l3dsr("down");
+});
