@@ -2,10 +2,12 @@
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import type { Finding } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
+import type { Rule } from "../model/rule.ts";
 import { RuleBag } from "../model/rule-bag.ts";
 import type { Service } from "../model/service.ts";
 import { directorDrift } from "./director-drift.ts";
 import type { HostState, Step } from "./host-state.ts";
+import { keyOfRule } from "./service-keys.ts";
 import type { StoppedService } from "./startable.ts";
 
 /** Said of what is ours, whole, and made for another set of the host's own addresses. */
@@ -107,7 +109,10 @@ function ruleDrift(
 ): Finding[] {
 	const kept = new RuleBag(removed.length === 0 ? [] : ruleset.entries.map(({ rule }) => rule));
 	const drift: Finding[] = [...repaired];
-	for (const rule of removed) {
+	const takenOver = rulesTakenOver(removed, added);
+	if (takenOver.length > 0) drift.push(takeOver(takenOver));
+	const served = new Set(takenOver.map(keyOfRule));
+	for (const rule of removed.filter((one) => !takenOver.includes(one))) {
 		const name = signatureOf(rule);
 		const object = name === undefined ? `a rule for ${rule.target.daddr.text}` : `a rule of ${name}`;
 		const reason = stopped.find(
@@ -117,7 +122,7 @@ function ruleDrift(
 			drift.push({ kind: "stopped", object, problem: `cannot rewrite: ${reason}`, rule });
 		} else if (name === undefined) {
 			drift.push({
-				kind: "rule-to-take-over",
+				kind: "rule-duplicate",
 				object,
 				problem: "duplicates the rule of a service here",
 				rule,
@@ -130,6 +135,8 @@ function ruleDrift(
 	}
 	for (const rule of added) {
 		const name = signatureOf(rule);
+		// It is not missing where somebody else's rule does the work.
+		if (name !== undefined && served.has(keyOfRule(rule) ?? "")) continue;
 		drift.push(
 			name === undefined
 				? {
@@ -142,4 +149,28 @@ function ruleDrift(
 		);
 	}
 	return drift;
+}
+
+/** Rules of dsrctl or by hand that do the work of services whose own rules are still to come. */
+function rulesTakenOver(removed: readonly Rule[], added: readonly Rule[]): Rule[] {
+	const coming = new Set(
+		added.flatMap((rule) => (signatureOf(rule) === undefined ? [] : (keyOfRule(rule) ?? []))),
+	);
+	return removed.filter((rule) => signatureOf(rule) === undefined && coming.has(keyOfRule(rule) ?? ""));
+}
+
+/** One finding for all: nothing is wrong with these services. */
+function takeOver(rules: readonly Rule[]): Finding {
+	const [first, ...more] = [...new Set(rules.map(({ target }) => target.daddr.text))];
+	const others =
+		more.length === 0 ? "" : more.length === 1 ? ` and ${more[0]}` : ` and ${more.length} more VIPs`;
+	const many = rules.length > 1;
+	return {
+		kind: "rule-to-take-over",
+		object: `${many ? `${rules.length} rules` : "a rule"} of dsrctl or by hand for ${first}${others}`,
+		problem: many
+			? "do the work of services here: up takes them over"
+			: "does the work of a service here: up takes it over",
+		...(many ? {} : { rule: rules[0] }),
+	};
 }

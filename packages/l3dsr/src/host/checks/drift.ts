@@ -4,6 +4,11 @@ import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
 /** What packets suffer from; the rest is untidy. */
 const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "damage"]);
+/**
+ * Services that somebody else's rules serve are served. A director that has not been started yet cannot be told from one
+ * that was taken away.
+ */
+const NOTES: ReadonlySet<Finding["kind"]> = new Set(["rule-to-take-over", "director"]);
 
 export const checkDrift: Check = ({ configuration, drift, started, silencing, facts }) => {
 	const refused: CheckFinding[] =
@@ -40,8 +45,7 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 		...told.map(
 			({ kind, object, problem }): CheckFinding => ({
 				check: "drift",
-				// A director that has not been started yet cannot be told from one that was taken away.
-				severity: ERRORS.has(kind) ? "error" : kind === "director" ? "note" : "warning",
+				severity: ERRORS.has(kind) ? "error" : NOTES.has(kind) ? "note" : "warning",
 				message: `${object} ${problem}`,
 				remedy: "l3dsr diff says what up would do about it; l3dsr up does it",
 			}),

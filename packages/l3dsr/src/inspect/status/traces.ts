@@ -18,8 +18,8 @@ export function tracesOf(
 		guard.held.length > 0 ||
 		findings.length > 0 ||
 		rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
-		(kinds.has("guard") && !kinds.has("address-missing"));
-	// A host on which up has never run is nobody's doing.
+		(kinds.has("guard") && !kinds.has("address-missing") && !kinds.has("rule-to-take-over"));
+	// A host on which up has never run is nobody's doing; nor is one that dsrctl serves.
 	if (!ours) return traces;
 	const ofLo = kinds.has("address-missing") || kinds.has("address-superfluous");
 	// A VIP that has come or gone on lo is another address of the host, too.
