@@ -1,8 +1,8 @@
 /** Who could have changed a host behind l3dsr's back, as far as what is running tells. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** What was found changed: the rules, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
-export type Trace = "rules" | "addresses" | "everything-of-nft" | "network" | "ipv6";
+/** What was found changed: the rules, all of them on an interface with an eBPF program, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
+export type Trace = "rules" | "program" | "addresses" | "everything-of-nft" | "network" | "ipv6";
 
 interface Suspect {
 	/** As /proc/PID/comm has it (at most 15 characters). */
@@ -42,6 +42,8 @@ const BY_HAND: Readonly<Record<Trace, string>> = {
 	network:
 		"the addresses of this host have changed (DHCP, VRRP, an operator); a reload of l3dsr picks that up",
 	ipv6: "sysctl: net.ipv6.conf.all.disable_ipv6, or that of lo",
+	program:
+		"an interface that was deleted and made again comes without its eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool take one away too",
 	rules: "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl",
 	addresses: "a command typed by hand or a script: ip address, ifdown lo, netplan apply, dsrctl stop",
 };
@@ -51,7 +53,7 @@ export function suspectsFor(traces: ReadonlySet<Trace>, running: ReadonlySet<str
 	const found = SUSPECTS.filter(
 		({ program, leaves }) => running.has(program) && leaves.some((trace) => traces.has(trace)),
 	);
-	const order: readonly Trace[] = ["network", "ipv6", "everything-of-nft", "rules", "addresses"];
+	const order: readonly Trace[] = ["network", "ipv6", "everything-of-nft", "program", "rules", "addresses"];
 	return [
 		...found.map(({ how }) => how),
 		...order.filter((trace) => traces.has(trace)).map((t) => BY_HAND[t]),

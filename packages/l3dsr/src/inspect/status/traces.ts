@@ -39,9 +39,25 @@ export function tracesOf(
 		if (!rulesGone) traces.add("rules");
 	} else if (gone || kinds.has("damage") || kinds.has("rule-duplicate") || kinds.has("rule-superfluous")) {
 		traces.add("rules");
+		if (mayBeProgram(drift, rules)) traces.add("program");
 	}
 	if (ofLo) traces.add("addresses");
 	return traces;
+}
+
+/** Rules are missing, and nothing is left of ours on the interfaces that they name, nor in nftables. */
+function mayBeProgram(drift: readonly Finding[], rules: HostState["rules"]): boolean {
+	const ofRules = drift.filter(({ kind }) => kind !== "address-missing" && kind !== "network");
+	const left = rules.filter(({ rule }) => signatureOf(rule) !== undefined).map(({ rule }) => rule.header);
+	const named = new Set(left.map(({ inInterface }) => inInterface?.name));
+	return (
+		ofRules.length > 0 &&
+		!named.has(undefined) &&
+		ofRules.every(({ kind, rule }) => {
+			const name = rule?.header.inInterface?.name;
+			return kind === "rule-missing" && name !== undefined && !named.has(name);
+		})
+	);
 }
 
 /** VIPs that the guard ought to silence and does not, with the host's addresses as they are. */

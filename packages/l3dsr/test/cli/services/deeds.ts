@@ -72,6 +72,8 @@ export interface Deed {
 }
 
 const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
+const BY_PROGRAM =
+	"an interface that was deleted and made again comes without its eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool take one away too";
 const BY_FLUSH =
 	"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this";
 const BY_NETWORK =
@@ -246,7 +248,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				for (const element of own()) tcxIngress.detach(eth0, element);
 			},
 			said: missing("web", "dns", "quiet", "web6"),
-			causes: [BY_HAND],
+			causes: [BY_PROGRAM, BY_HAND],
 		},
 		{
 			what: "another program stands in the place of ours",
@@ -257,7 +259,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				tcxIngress.replace(eth0, element, intruder);
 			},
 			said: missing("web", "dns", "quiet", "web6"),
-			causes: [BY_HAND],
+			causes: [BY_PROGRAM, BY_HAND],
 		},
 		{
 			what: "the host gets an address that the program does not know",

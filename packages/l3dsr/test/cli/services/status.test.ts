@@ -111,6 +111,33 @@ test("a service that dsrctl's rule serves is up, and the rule is told as one tha
 	assert.match(await statusWith(1, "status", "-c", served), /^theirs .* down /m);
 });
 
+test("services that dsrctl serves are one line of drift beside states that are up, and no error of check", async () => {
+	const included = join(folder, "dsr.conf");
+	const file = join(folder, "included.yaml");
+	writeFileSync(included, "192.0.2.21=21\n192.0.2.22=22\n192.0.2.23=23\n");
+	writeFileSync(file, `include: ${included}\n`);
+	try {
+		assert.equal((await runCommand(["dsrctl", "-f", included, "start"], {})).exitCode, 0);
+		const text = await statusWith(4, "status", "-c", file);
+		assert.equal(text.match(/^192\.0\.2\.2[123] .* up /gm)?.length, 3, text);
+		assert.deepEqual(
+			text
+				.split("\n")
+				.filter((line) => /^drift: .*(dsrctl|missing|duplicates|192\.0\.2\.2[123] on lo)/.test(line)),
+			[
+				"drift: 3 rules of dsrctl or by hand for 192.0.2.21 and 2 more VIPs do the work of services here: up takes them over",
+			],
+		);
+		const { findings } = JSON.parse((await l3dsr("check", "-c", file, "--json")).stdout);
+		assert.deepEqual(
+			findings.filter((one: { severity: string }) => one.severity === "error"),
+			[],
+		);
+	} finally {
+		assert.equal((await runCommand(["dsrctl", "-f", included, "stop"], {})).exitCode, 0);
+	}
+});
+
 test("status of a configuration that up will refuse shows what there is, and why", async () => {
 	const refused = join(folder, "refused.yaml");
 	writeFileSync(refused, "datapath: ebpf\ninterfaces: eth7\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
