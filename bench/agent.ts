@@ -24,7 +24,7 @@ export interface AgentEffort {
 	readonly repairs: number;
 	/** Between two faults, at least. */
 	readonly restS: number;
-	/** How long it is left alone after a start, for what a start brings about to be over. */
+	/** How long the first is left alone, for what a start brings about (garbage, too) to be over. */
 	readonly settleS: number;
 	/** How long it is watched while nothing happens. The check of the whole host comes once a minute. */
 	readonly idleS: number;
@@ -81,7 +81,7 @@ export async function measureAgent(
 			for (let start = 0; start < starts; start++) {
 				await using agent = await RunningAgent.start([join(bin, "l3dsr"), "agent", "--json", "-c", config]);
 				note(figures.costs, COST.start, agent.startMs);
-				await sleep(settleS * 1000);
+				await sleep((start === 0 ? settleS : restS) * 1000);
 				if (start === 0) await measureCosts(agent, { idleS, scrapeS }, figures.costs);
 				for (let round = 0; round < repairs; round++)
 					await measureRepairs(agent, host, { size, restMs: restS * 1000 }, figures.repairs);

@@ -60,7 +60,7 @@ export interface AgentState {
 	view(): AgentView;
 	/** The configuration in force; before the first run has ended well, what was read. */
 	wish(): Wish | undefined;
-	/** The host as the last run left it, counters as they were then; undefined before the first run has ended. */
+	/** The host as the last run left it; its counters may be of an earlier one. Undefined before the first run has ended. */
 	plan(): Plan<ConfiguredHost> | undefined;
 	/**
 	 * The host as it is now: one look at the kernel, which all that ask while it is made share. Changes nothing. Rejects

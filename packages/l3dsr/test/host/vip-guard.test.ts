@@ -4,7 +4,13 @@ import { NetworkNamespace } from "@l3dsr/linux";
 import { Nftables, printCommand } from "@l3dsr/nftables";
 import { parseAddress } from "@l3dsr/packet";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
-import { applyGuard, NO_GUARD, observeGuard, planGuardChange } from "../../src/host/vip-guard.ts";
+import {
+	applyGuard,
+	guardObserver,
+	NO_GUARD,
+	observeGuard,
+	planGuardChange,
+} from "../../src/host/vip-guard.ts";
 import { guardFor, type LinkAddress } from "../../src/model/vip-guard.ts";
 
 enterNetns();
@@ -53,10 +59,13 @@ test("a guard that somebody has altered is seen as that, still knows its VIPs, a
 		"add chain arp l3dsr extra",
 		"insert rule arp l3dsr output drop",
 	];
+	const look = guardObserver();
 	for (const alteration of alterations) {
 		applyGuard(guard, observeGuard());
+		assert.deepEqual([look(), look()], [observeGuard(), observeGuard()], "who looks again sees the same");
 		run("nft", alteration);
 		const observed = observeGuard();
+		assert.deepEqual(look(), observed);
 		assert.equal(observed.altered, true, alteration);
 		assert.deepEqual(observed.held, guard?.held);
 		applyGuard(guard, observed);
