@@ -422,6 +422,20 @@ test("generic XDP and native XDP direct alike", () => {
 	assert.deepEqual(director.detach(), [DIRECTOR]);
 });
 
+test("a process that keeps the director finds the ways to real servers by what another one has set", () => {
+	using _wire = new Wire(20);
+	using agent = Director.open();
+	agent.apply(wishOf(reals(3)), SETTINGS);
+	assert.equal(agent.needsUpkeep(), false);
+	{
+		using command = Director.open();
+		command.apply(wishOf(reals(3)), { ...SETTINGS, forward: "kernel" });
+	}
+	agent.findAgain();
+	assert.equal(agent.needsUpkeep(), false, "it would write other ways than the command has");
+	agent.detach();
+});
+
 test("a process that has known the director for long notices what another one has changed", () => {
 	using wire = new Wire(20);
 	using agent = Director.open();

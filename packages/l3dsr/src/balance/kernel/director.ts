@@ -349,7 +349,10 @@ export class Director implements Disposable {
 
 	/** For a process that keeps this: another one may have replaced programs and tables, or have taken them away. */
 	findAgain(): void {
-		if (this.#attachments.length === 0 || !this.#isStanding()) this.#findAgain();
+		if (this.#attachments.length > 0 && this.#isStanding()) return;
+		this.#findAgain();
+		// What it is told to do may be something else by now.
+		this.#settings = undefined;
 	}
 
 	/** What is attached now, and its tables: in the meantime another process may have been here. */
