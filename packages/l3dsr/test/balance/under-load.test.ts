@@ -85,7 +85,10 @@ function dropped(): number {
 		.reduce((sum, { stats64: { rx, tx } }) => sum + rx.dropped + tx.dropped, 0);
 }
 
-/** All that came into the director came out of it, to one of `allowed`. */
+/**
+ * All that came into the director came out of it, to one of `allowed`. What a queue had no room for may have been a packet
+ * of the kernel's own.
+ */
 function assertNoneLost(
 	t: TestContext,
 	outcome: Awaited<ReturnType<Load["finish"]>>,
@@ -98,7 +101,8 @@ function assertNoneLost(
 	assert.equal(other, 0, "packets to an address that is not a real server's");
 	const strangers = got.flatMap((count, n) => (count > 0 && !allowed.includes(n) ? [`${n}: ${count}`] : []));
 	assert.deepEqual(strangers, [], "packets to real servers that none should go to");
-	assert.equal(arrived, sent - full, "packets lost");
+	assert.ok(arrived <= sent, `${arrived} packets came out, and ${sent} went in`);
+	assert.ok(sent - arrived <= full, `${sent - arrived - full} packets lost`);
 }
 
 test("table changes under 50,000 packets a second: none lost, none to a wrong real server, no known flow moved", async (t) => {
