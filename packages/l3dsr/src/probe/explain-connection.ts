@@ -104,7 +104,7 @@ function unanswered({ real }: ProbeTarget, { conversation, small }: Connected): 
 			],
 			next: [
 				`let the director send ICMP errors for the VIP to the real servers, and firewalls pass them (${real.family === "ipv4" ? "ICMP type 3 code 4" : "ICMPv6 type 2"})`,
-				`${on}, until then: sysctl -w net.ipv4.tcp_mtu_probing=1, or advmss on the route back`,
+				`${on}, until then: sysctl -w net.ipv4.tcp_mtu_probing=1, or a smaller MTU of the route back (ip route … mtu lock N)`,
 			],
 		};
 	}

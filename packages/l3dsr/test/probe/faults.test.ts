@@ -1,5 +1,5 @@
 /**
- * The ten classic faults, each made for real in the lab: what docs/guide/troubleshooting.md shows is run there,
+ * The fifteen classic faults, each made for real in the lab: what docs/guide/troubleshooting.md shows is run there,
  * line by line, and must print what is shown. UPDATE_GOLDEN=1 writes the output into the page.
  */
 import assert from "node:assert/strict";
@@ -91,6 +91,27 @@ const SAID: Readonly<
 			probe: /by a rule on 10\.0\.11\.2 in front of ours$/m,
 			trace: /^result: rewritten to 72\.30\.38\.140, an address of this host/m,
 		},
+	},
+	"Connection tracking sees one side": {
+		names: {
+			probe: /^likely: connection tracking on 10\.0\.11\.2 sees one side only/m,
+			check: /^warning\[connection-tracking\]: .* DADDR rules of mangle INPUT/m,
+		},
+	},
+	IP_PKTINFO: { names: { probe: /^likely: .* \(IP_PKTINFO\)$/m } },
+	"The server reflects TOS": {
+		names: { probe: /^likely: 10\.0\.11\.2 reflects the TOS byte \(net\.ipv4\.tcp_reflect_tos\)/m },
+	},
+	"uRPF at the first router": {
+		names: {},
+		shows: {
+			probe: /^likely: spoofing protection .*uRPF at the first router/m,
+			check: /^question: .* \(uRPF of the first router/m,
+		},
+	},
+	"Path MTU": {
+		names: { probe: /^likely: path MTU: large packets from the VIP are lost/m },
+		shows: { check: /^question: do ICMP errors/m },
 	},
 };
 
@@ -203,7 +224,7 @@ describe("docs/guide/troubleshooting.md", () => {
 			updated.push(replay(section, judge));
 		});
 	}
-	it("names each of the ten faults, by the commands that its table says", () => {
+	it("names each of the fifteen faults, by the commands that its table says", () => {
 		if (UPDATE) writeFileSync(PAGE, updated.join(""));
 		assert.equal(sections.length, Object.keys(SAID).length);
 		const rows = preface.split("\n").filter((line) => /^\| \d/.test(line));

@@ -82,6 +82,7 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 		case "listeners":
 			return message.includes("unless a NAT rule") ? undefined : answered;
 		case "reverse-path": {
+			if (message.includes("unless a NAT rule")) return undefined;
 			// What is dropped before, or is for nobody here, does not come to the filter.
 			const comes =
 				(host.change === "none" || host.change === "guard") &&
@@ -97,6 +98,10 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 				: undefined;
 		case "arp": {
 			const claims = observed.claimed.some((vip) => message.includes(vip));
+			// The kernel answers no ARP where its own answers to the sender would be refused.
+			if (host.policy === "blackhole" && message.includes("ARP")) return undefined;
+			// An answer of neighbour discovery has the VIP for its source, which these rules drop.
+			if (host.firewall === "drop-answers" && message.includes("neighbour")) return undefined;
 			if (message.includes("nobody finds it")) return claims ? "somebody answers for it" : undefined;
 			return claims ? undefined : "nobody answers for it";
 		}
@@ -160,7 +165,8 @@ function isExcused(host: Host, { questions }: CheckRecord, { family, protocol }:
 	if (protocol === "udp" && ["any", "both", "ipv6"].includes(host.udp)) return true;
 	// Without ports, a socket at any of them is one of the service; without a protocol, one of either.
 	const hears = (["tcp", "udp"] as const).some((one) => !["none", "real"].includes(host[one]));
-	const silent = ["none", "real", "other"].includes(host[protocol]);
+	const silent =
+		["none", "real", "other"].includes(host[protocol]) || (host[protocol] === "ipv6" && family === "ipv4");
 	if (host.ports === "all" && hears && silent) return true;
 	if (host.ports === "port" && silent && hears) return true;
 	return family === "ipv4" && asks("routing-rules");

@@ -34,13 +34,15 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 		const so =
 			facts.reversePathDrops === 0 ? "" : `, which has dropped ${facts.reversePathDrops} packets so far`;
 		const ways = [...new Set(told.flatMap(({ wayBack }) => wayBack))];
+		// What NAT sends to another address is looked up for that one.
+		const unless = facts.redirects.length === 0 ? "" : ", unless a NAT rule sends them elsewhere";
 		const back =
 			ways.length === 0 ? "no route leads back to them" : `answers to them leave by ${ways.join(", ")}`;
 		return [
 			{
 				check: "reverse-path",
 				severity: ways.length === 0 && severity === "error" ? "warning" : severity,
-				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}${so}): ${back}`,
+				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}${so}): ${back}${unless}`,
 				remedy:
 					ways.length === 0
 						? "add a route to the clients: without one they get no answer either"
@@ -62,19 +64,20 @@ function isFiltered({ wayBack }: PathFacts, name: string, strict: boolean): bool
 function byRule({ facts }: CheckInput): CheckFinding[] {
 	return facts.reversePathFilters.flatMap(({ place, family, strict }): CheckFinding[] => {
 		const paths = facts.routes.paths.filter(
-			({ client }) => client.reach !== "link" && (family ?? client.address.family) === client.address.family,
+			({ client }) => (family ?? client.address.family) === client.address.family,
 		);
 		const names = [...new Set(paths.flatMap(({ arrivals }) => arrivals.map((one) => one.interface)))];
 		return names.flatMap((name): CheckFinding[] => {
 			const met = paths.filter(
 				(path) => path.arrivals.some((one) => one.interface === name) && isFiltered(path, name, strict),
 			);
+			const far = met.filter(({ client }) => client.reach !== "link");
 			if (met.length === 0) return [];
 			return [
 				{
 					check: "reverse-path",
-					severity: "warning",
-					message: `${place} drops packets whose sender is not routed back${strict ? " by the interface that they came in on" : ""}: those from ${clientsText(met)} that come in by ${name}, unless other conditions of the rule leave them out`,
+					severity: far.length === 0 ? "note" : "warning",
+					message: `${place} drops packets whose sender is not routed back${strict ? " by the interface that they came in on" : ""}: those from ${clientsText([...far, ...met.filter((path) => !far.includes(path))])} that come in by ${name}, unless other conditions of the rule leave them out`,
 					remedy: `take that rule away, or exempt ${name} (firewalld: IPv6_rpfilter=no or loose)`,
 				},
 			];
