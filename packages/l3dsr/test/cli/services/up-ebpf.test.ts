@@ -232,11 +232,42 @@ test("an interface that goes away takes its rules along, which every command tel
 		/on datapath ebpf: there is no interface eth4 now\nhint: set datapath auto, or nft/,
 	);
 	add();
-	assert.match(await drift(), /a rule of web is missing\na rule of web6 is missing/);
+	assert.match(
+		await drift(),
+		/a rule of web is missing\na rule of web6 is missing\npossible cause: an interface that was deleted and made again comes without its eBPF program/,
+	);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.match(await succeed("status", "-c", config), /^datapath: ebpf at tcx of eth4 \(as configured\)$/m);
 	await succeed("down");
+});
+
+test("set-port is refused on eBPF, whole, with the way out; auto leaves the other services there", async () => {
+	ip("link add eth5 type veth peer name p5");
+	ip("link set eth5 up");
+	const file = (datapath: string) =>
+		writeFileSync(
+			config,
+			`datapath: ${datapath}\ninterfaces: eth5\nservices:
+  - { vip: 192.0.2.10, name: web, dscp: 7 }
+  - { vip: 192.0.2.11, name: tls, dscp: 8, protocol: tcp, ports: 443, set-port: 8443 }\n`,
+		);
+	file("ebpf");
+	const { exitCode, stderr } = await l3dsr("up", "-c", config);
+	assert.equal(exitCode, 3);
+	assert.match(
+		stderr,
+		/^error\[KERNEL_FEATURE\]: put rule .*"l3dsr:tls".* on datapath ebpf: set-port has its answers translated back in netfilter's output hook\nhint: set datapath auto, or nft/,
+	);
+	assert.doesNotMatch(run("nft", "list", "tables"), /l3dsr/);
+	assert.doesNotMatch(run("ip", "address", "show", "dev", "lo"), /192\.0\.2\./);
+	file("auto");
+	await succeed("up", "-c", config);
+	const { stdout } = await l3dsr("show");
+	assert.match(stdout, /^ebpf .*"l3dsr:web"/m);
+	assert.match(stdout, /^nft .*"l3dsr:tls"/m);
+	await succeed("down");
+	ip("link delete eth5");
 });
 
 test("export of what runs leaves the interfaces that auto has chosen to the host that reads it", async () => {
