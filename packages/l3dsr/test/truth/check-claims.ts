@@ -98,8 +98,6 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 				: undefined;
 		case "arp": {
 			const claims = observed.claimed.some((vip) => message.includes(vip));
-			// The kernel answers no ARP where its own answers to the sender would be refused.
-			if (host.policy === "blackhole" && message.includes("ARP")) return undefined;
 			// An answer of neighbour discovery has the VIP for its source, which these rules drop.
 			if (host.firewall === "drop-answers" && message.includes("neighbour")) return undefined;
 			if (message.includes("nobody finds it")) return claims ? "somebody answers for it" : undefined;

@@ -3,7 +3,7 @@
  * answer: by the guard and by arp_ignore, for addresses that the kernel takes for its own.
  */
 import { type Address, prefixContains, prefixOf, sameAddress } from "@l3dsr/packet";
-import type { InterfaceFacts } from "../facts.ts";
+import type { HostFacts, InterfaceFacts } from "../facts.ts";
 import { type Check, type CheckFinding, titleOf } from "./check.ts";
 
 /** Of its family. */
@@ -30,7 +30,7 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 				},
 			];
 		}
-		if (holder !== undefined) {
+		if (holder !== undefined && answersNeighbours(holder, vip, facts)) {
 			return [
 				{
 					check: "arp",
@@ -45,7 +45,7 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 		if (vip.family !== "ipv4" || isGuarded) return []; // neighbour discovery does not speak for addresses of lo
 		if (!facts.routes.delivered.some((one) => sameAddress(one, vip))) return [];
 		const segment = others.find((one) => one.up && answersForOthers(one) && covers(one, vip));
-		if (segment === undefined) return [];
+		if (segment === undefined || !answersNeighbours(segment, vip, facts)) return [];
 		return [
 			{
 				check: "arp",
@@ -55,6 +55,26 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 			},
 		];
 	});
+
+/** ARP asks as packets do: where reverse path filtering refuses those of the subnet, or no route leads back, nothing answers. */
+function answersNeighbours(
+	{ name, addresses }: InterfaceFacts,
+	vip: Address,
+	{ routes }: HostFacts,
+): boolean {
+	const asked = routes.paths.filter(
+		({ vips, client }) =>
+			client.reach === "link" &&
+			vips.some((one) => sameAddress(one, vip)) &&
+			addresses.some(
+				({ address, prefixLength }) =>
+					address.family === client.address.family &&
+					prefixContains(prefixOf(address, prefixLength), client.address),
+			),
+	);
+	const known = asked.flatMap(({ arrivals }) => arrivals.filter((one) => one.interface === name));
+	return known.length === 0 || known.some(({ taken }) => taken);
+}
 
 function holds({ addresses }: InterfaceFacts, vip: Address): boolean {
 	return addresses.some(({ address }) => sameAddress(address, vip));

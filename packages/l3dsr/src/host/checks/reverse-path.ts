@@ -3,6 +3,7 @@ import type { PathFacts } from "../route-facts.ts";
 import { type Check, type CheckFinding, type CheckInput, clientsText } from "./check.ts";
 
 const STRICT = 1;
+const FAMILIES = ["ipv4", "ipv6"] as const;
 
 export const checkReversePath: Check = (input) => [...bySysctl(input), ...byRule(input)];
 
@@ -62,10 +63,11 @@ function isFiltered({ wayBack }: PathFacts, name: string, strict: boolean): bool
 
 /** Rules of firewalls do the same, for IPv6 too (firewalld: IPv6_rpfilter). Their other conditions are not judged. */
 function byRule({ facts }: CheckInput): CheckFinding[] {
-	return facts.reversePathFilters.flatMap(({ place, family, strict }): CheckFinding[] => {
-		const paths = facts.routes.paths.filter(
-			({ client }) => (family ?? client.address.family) === client.address.family,
-		);
+	const rules = facts.reversePathFilters.flatMap((rule) =>
+		(rule.family === undefined ? FAMILIES : [rule.family]).map((family) => ({ ...rule, family })),
+	);
+	return rules.flatMap(({ place, family, strict }): CheckFinding[] => {
+		const paths = facts.routes.paths.filter(({ client }) => client.address.family === family);
 		const names = [...new Set(paths.flatMap(({ arrivals }) => arrivals.map((one) => one.interface)))];
 		return names.flatMap((name): CheckFinding[] => {
 			const met = paths.filter(

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { lookUpRoute } from "@l3dsr/linux";
 import { addressFromBytes, parseAddress } from "@l3dsr/packet";
-import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { enterNetns, ip, Netns, run } from "../../../../../test/support/netns.ts";
 import { l3dsr } from "../run-command.ts";
 
 enterNetns();
@@ -133,6 +133,41 @@ for (const datapath of ["auto", "ebpf", "nft"]) {
 		await succeed("down");
 	});
 }
+
+test("with interfaces, a bridge that was there before up and goes is no difference to ebpf", async () => {
+	writeFileSync(config, "interfaces: eth0\ndatapath: ebpf\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	ip("link add docker0 type bridge");
+	ip("link set docker0 up");
+	ip("address add 172.17.0.1/16 dev docker0");
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	ip("link del docker0");
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	await succeed("down");
+});
+
+test("a bridge above the named interface holds the address that packets come in for", async () => {
+	using peer = new Netns("peer");
+	ip(`link add eth6 type veth peer name p6 netns ${peer.name}`);
+	ip("link add br6 type bridge");
+	ip("link set eth6 up master br6");
+	ip("link set br6 up");
+	ip("address add 10.6.0.2/24 dev br6");
+	peer.ip("address add 10.6.0.1/24 dev p6");
+	peer.ip("link set p6 up");
+	writeFileSync(config, "interfaces: eth6\ndatapath: ebpf\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+	await succeed("up", "-c", config);
+	peer.run("sh", "-c", `ping -c 1 -W 1 -Q ${7 << 2} 10.6.0.2 || true`);
+	const [row] = JSON.parse(await succeed("status", "-c", config, "--json")).services;
+	assert.equal(row.packets, 1);
+	// An address of its own that comes to it makes a difference.
+	ip("address add 10.6.0.3/24 dev br6");
+	assert.equal((await l3dsr("diff", "-c", config)).exitCode, 4);
+	await succeed("up", "-c", config);
+	await succeed("down");
+	ip("link del br6");
+	ip("link del eth6");
+});
 
 test("a bridge that takes over the address of the interface that was served is served", async () => {
 	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");

@@ -96,7 +96,7 @@ export class EbpfDatapath implements Datapath {
 			interfaces,
 			directors: attachments.directors,
 			rules,
-			findings: [...findings, ...(await this.#stale(attachments))],
+			findings: [...findings, ...(await this.#stale(attachments, interfaces))],
 			change: (desired) => this.#change(desired, interfaces, records),
 		};
 	}
@@ -116,16 +116,14 @@ export class EbpfDatapath implements Datapath {
 	}
 
 	/** Programs that were made when the host had other addresses; the next change makes them anew. */
-	async #stale({ ours }: Attachments): Promise<DatapathFinding[]> {
+	async #stale({ ours }: Attachments, interfaces: readonly NetInterface[]): Promise<DatapathFinding[]> {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
 		const local = reachable(await this.#options.localPrefixes());
 		const others = asking.filter(({ rules }) => !sameValue(reachable(rules.local), local));
 		if (others.length === 0) return [];
-		// A container network that has come since: no director sends to its address, and the next change knows it.
 		const served = new Set(ours.map((one) => one.interface.name));
-		const bridges = [...(this.#options.bridgePrefixes?.() ?? [])].filter(([name]) => !served.has(name));
-		const aside = new Set(reachable(bridges.flatMap(([, prefixes]) => prefixes)));
+		const aside = new Set(reachable(this.#ofContainers(interfaces, served)));
 		return others
 			.filter(({ rules }) => {
 				const known = reachable(rules.local);
@@ -141,6 +139,24 @@ export class EbpfDatapath implements Datapath {
 	}
 
 	/**
+	 * Addresses of bridges beside the interfaces that have rules: container networks, to which no director sends. They come
+	 * and go, and no program knows them. A bridge above such an interface holds the address that packets come in for.
+	 */
+	#ofContainers(interfaces: readonly NetInterface[], served: ReadonlySet<string>): Prefix[] {
+		const byIndex = new Map<number, NetInterface>(interfaces.map((one) => [one.index, one]));
+		const aboveServed = new Set<string>();
+		for (const one of interfaces.filter(({ name }) => served.has(name))) {
+			for (let at: NetInterface | undefined = one; at !== undefined && !aboveServed.has(at.name); ) {
+				aboveServed.add(at.name);
+				at = at.master === undefined ? undefined : byIndex.get(at.master);
+			}
+		}
+		return [...(this.#options.bridgePrefixes?.() ?? [])]
+			.filter(([name]) => !aboveServed.has(name))
+			.flatMap(([, prefixes]) => prefixes);
+	}
+
+	/**
 	 * The host's own prefixes are read now and not with the observation: the plan that this change is part of may
 	 * just have put VIPs on lo.
 	 */
@@ -151,7 +167,11 @@ export class EbpfDatapath implements Datapath {
 	): Promise<void> {
 		const wanted = byInterface(desired.entries);
 		const asksLocal = desired.entries.some(asksForLocal);
-		const local = asksLocal ? await this.#options.localPrefixes() : [];
+		const containers = new Set(
+			asksLocal ? this.#ofContainers(interfaces, new Set(wanted.keys())).map(textOfPrefix) : [],
+		);
+		const all = asksLocal ? await this.#options.localPrefixes() : [];
+		const local = all.filter((prefix) => !containers.has(textOfPrefix(prefix)));
 		using attachments = Attachments.reopen(interfaces, records);
 		const undo: Undo = [];
 		// With it comes the compiler, which rules of nft do without.
@@ -252,8 +272,12 @@ function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonl
 function reachable(local: readonly Prefix[]): string[] {
 	return local
 		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)
-		.map(({ address, length }) => `${address.text}/${length}`)
+		.map(textOfPrefix)
 		.sort();
+}
+
+function textOfPrefix({ address, length }: Prefix): string {
+	return `${address.text}/${length}`;
 }
 
 function inRunningOrder(a: RuleEntry, b: RuleEntry): number {
