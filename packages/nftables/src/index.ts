@@ -38,8 +38,9 @@ export type {
 } from "./expression.ts";
 export { expressionKey } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
+export { TableMemory } from "./memory.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
-export { type Feature, Nftables, type ReadOptions, RuleSetMemory, type TransactOptions } from "./nftables.ts";
+export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { type PrintableTable, printCommand, printTable } from "./print/print-command.ts";
 export { printRule } from "./print/print-rule.ts";

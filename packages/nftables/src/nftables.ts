@@ -30,6 +30,7 @@ import { encodeCommands, type Message, partAt } from "./encode.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
 import { ExpressionReader } from "./expression-codec.ts";
+import type { TableMemory } from "./memory.ts";
 import { RulesetMonitor } from "./monitor.ts";
 import {
 	chain as chainCodec,
@@ -79,32 +80,8 @@ const PROBES: {
 export interface ReadOptions {
 	/** `verdicts`: of sets with names, read the elements of verdict maps alone. Others may have a hundred thousand. */
 	readonly elements?: "verdicts";
-	/** Where rules' sets are remembered for the next reading, in the same network namespace. */
-	readonly memory?: RuleSetMemory;
-}
-
-/**
- * The sets that belong to single rules, from one reading to the next: such a set never changes, and the kernel gives its
- * elements only set by set.
- */
-export class RuleSetMemory {
-	#before = new Map<string, AnonymousSet>();
-	#known = new Map<string, AnonymousSet>();
-
-	/** Another reading begins: what the last one did not meet is forgotten. */
-	begin(): void {
-		this.#before = this.#known;
-		this.#known = new Map();
-	}
-
-	/** The set of this handle, or what `read` gives. */
-	get(table: Table, { handle, flags = [] }: WireSet, read: () => AnonymousSet): AnonymousSet {
-		if (handle === undefined || !flags.includes("constant")) return read();
-		const key = `${table.family} ${table.handle} ${handle}`;
-		const set = this.#known.get(key) ?? this.#before.get(key) ?? read();
-		this.#known.set(key, set);
-		return set;
-	}
+	/** For who reads the same network namespace again and again. */
+	readonly memory?: TableMemory;
 }
 
 export interface TransactOptions {
@@ -268,15 +245,23 @@ export class Nftables implements Disposable {
 		const anonymous = new Map(
 			sets.filter(isAnonymous).map((set) => {
 				const read = () => decodeAnonymousSet(set, this.#elements(table, set));
-				return [set.name, memory === undefined ? read() : memory.get(table, set, read)];
+				const { name: setName, handle, flags = [] } = set;
+				const isFixed = handle !== undefined && flags.includes("constant");
+				return [setName, memory === undefined || !isFixed ? read() : memory.set(table, handle, read)];
 			}),
 		);
+		const rules = this.#dump(table, NFT_MSG.GETRULE, ruleCodec, name, (body) => {
+			const counted = memory === undefined ? undefined : ruleCounter(body.bytes);
+			const known = counted && memory?.rule(table, counted.handle, counted.counter);
+			return known === undefined || counted === undefined
+				? decodeRule(body, reader)
+				: { family: body.family, table: counted.table, value: known };
+		}).map((rule) => withSets(rule, anonymous));
+		for (const rule of rules) memory?.keep(table, rule);
 		return {
 			...table,
 			chains: this.#dump(table, NFT_MSG.GETCHAIN, chainCodec, name, decodeChain),
-			rules: this.#dump(table, NFT_MSG.GETRULE, ruleCodec, name, (body) => decodeRule(body, reader)).map(
-				(rule) => withSets(rule, anonymous),
-			),
+			rules,
 			sets: sets
 				.filter((set) => !isAnonymous(set))
 				.map((set) => decodeSet(set, isWanted(set) ? this.#elements(table, set) : []))

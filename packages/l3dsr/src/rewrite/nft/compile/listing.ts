@@ -37,6 +37,7 @@ export interface ListedMap {
 
 export interface TableListing {
 	readonly family: Family;
+	readonly handle: bigint;
 	/** It has flags, `dormant` and the like, which l3dsr never sets. */
 	readonly flagged: boolean;
 	readonly chains: ReadonlyMap<string, ListedChain>;
@@ -45,14 +46,23 @@ export interface TableListing {
 	readonly others: readonly { readonly kind: string; readonly name: string }[];
 }
 
-export function listTable(contents: TableContents, family: Family): TableListing {
+/** `before`: an earlier listing, of which rules are taken that still stand, and stand under their handles unchanged. */
+export function listTable(contents: TableContents, family: Family, before?: TableListing): TableListing {
+	const isSameTable = before?.handle === contents.handle;
+	const known = new Map(
+		(isSameTable ? [...before.chains.values()] : []).flatMap(({ rules }) =>
+			rules.map((rule) => [rule.handle, rule] as const),
+		),
+	);
 	const chains = new Map<string, ListedChain & { rules: ListedRule[] }>(
 		contents.chains.map(({ name, base }) => [name, { name, base, rules: [] }]),
 	);
-	for (const rule of contents.rules) chains.get(rule.chain)?.rules.push(listRule(rule));
+	for (const rule of contents.rules)
+		chains.get(rule.chain)?.rules.push(listRule(rule, known.get(rule.handle)));
 	const maps = contents.sets.filter(({ data }) => data !== undefined);
 	return {
 		family,
+		handle: contents.handle,
 		flagged: contents.flags.length > 0,
 		chains,
 		maps: new Map(maps.map((set) => [set.name, listMap(set)])),
@@ -64,8 +74,10 @@ export function listTable(contents: TableContents, family: Family): TableListing
 	};
 }
 
-function listRule({ handle, comment, expressions }: Rule): ListedRule {
+function listRule({ handle, comment, expressions }: Rule, known: ListedRule | undefined): ListedRule {
 	const counter = expressions.find((one) => one.kind === "counter");
+	const counters = counter === undefined ? undefined : { packets: counter.packets, bytes: counter.bytes };
+	if (known !== undefined) return { ...known, counters };
 	const lookup = expressions.find(
 		(one) => one.kind === "lookup" && one.destination !== undefined && typeof one.set === "string",
 	);
@@ -73,7 +85,7 @@ function listRule({ handle, comment, expressions }: Rule): ListedRule {
 		handle,
 		comment,
 		key: expressionsKey(expressions),
-		counters: counter === undefined ? undefined : { packets: counter.packets, bytes: counter.bytes },
+		counters,
 		map: lookup?.kind === "lookup" && typeof lookup.set === "string" ? lookup.set : undefined,
 	};
 }

@@ -3,8 +3,8 @@ import {
 	type Command,
 	Nftables,
 	NftablesError,
-	RuleSetMemory,
 	RulesetMonitor,
+	TableMemory,
 	type Snapshot as TablesSnapshot,
 } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
@@ -34,7 +34,7 @@ export class NftDatapath implements Datapath {
 	readonly name = "nft";
 	readonly #open: () => Nftables;
 	readonly #readRule = new RuleReader();
-	readonly #memory = new RuleSetMemory();
+	readonly #memory = new TableMemory();
 	/** As read last. While the generation is the same, nothing but counters can differ from it. */
 	#last: Standings | undefined;
 
@@ -96,10 +96,11 @@ export class NftDatapath implements Datapath {
 		const snapshot = nftables.read(FAMILIES.map(tableOf), { memory: this.#memory });
 		const { tables } = snapshot;
 		this.#readRule.begin();
+		const before = this.#last;
 		const standing = (family: Family): Standing | undefined => {
 			const contents = tables.find((one) => one.family === tableOf(family).family);
 			if (contents === undefined) return undefined;
-			const listing = listTable(contents, family);
+			const listing = listTable(contents, family, before?.tables[family]?.listing);
 			return { listing, reading: readTable(listing, this.#readRule) };
 		};
 		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
