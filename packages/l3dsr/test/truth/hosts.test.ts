@@ -23,6 +23,11 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 	["has a tunnel with the VIPs, whose addresses nobody asks for", 1, { vips: "other", tcp: "real" }],
 	["redirects the port of a service to one that nobody hears", 2, { firewall: "redirect" }],
 	[
+		"drops what no route leads back to, and answers no ARP for VIPs of its interface",
+		5035,
+		{ firewall: "fib-strict", vips: "eth0", policy: "eth1", rpFilter: { all: 0, eth0: 1, eth1: 0 } },
+	],
+	[
 		"refuses a network by a route, and drops clients of its subnets by reverse path filtering",
 		5,
 		{ network: "blackhole", rpFilter: { all: 1, eth0: 1, eth1: 0 }, udp: "other" },

@@ -190,6 +190,27 @@ test("a faulty file changes nothing and is told with every fault", async () => {
 	assert.equal((await l3dsr("up", "-c", "/nowhere/l3dsr.yaml")).exitCode, 2);
 });
 
+for (const [what, text] of [
+	["an empty file", ""],
+	["a file of comments only", "# services:\n"],
+	["a file that sets something and names no services", "datapath: nft\n"],
+] as const) {
+	test(`${what} takes no service away: up refuses it, and says how none are asked for`, async () => {
+		await succeed("up", "-c", config);
+		const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
+		writeFileSync(config, text);
+		const { exitCode, stderr } = await l3dsr("up", "-c", config);
+		assert.equal(exitCode, 2);
+		assert.match(
+			stderr,
+			/^error\[CONFIG_MISSING\]: .* names no services\nhint: write services: \[\] if this host is to have none\n$/,
+		);
+		assert.equal(run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo"), before);
+		writeFileSync(config, "services: []\n");
+		assert.match(await succeed("up", "-c", config), /^done: no service is up$/m);
+	});
+}
+
 test("dsr.conf files are included, and conflicts with them name both places", async () => {
 	const conf = join(folder, "dsr.d");
 	run("mkdir", "-p", conf);
