@@ -167,7 +167,7 @@ export interface WaitSignal {
 }
 
 export interface WaitOptions {
-	/** Default: without end. */
+	/** Default: without end, as Infinity. */
 	readonly timeoutMs?: number;
 	readonly signal?: WaitSignal | undefined;
 }
@@ -182,7 +182,8 @@ export async function untilReadable(fds: readonly number[], options: WaitOptions
 	using waiting = new DisposableStack();
 	return await new Promise<boolean>((resolve, reject) => {
 		for (const fd of fds) waiting.use(watchReadable(fd, () => resolve(true)));
-		if (timeoutMs !== undefined) {
+		// A timer of Node takes Infinity for a millisecond.
+		if (timeoutMs !== undefined && timeoutMs !== Number.POSITIVE_INFINITY) {
 			const timer = setTimeout(() => resolve(false), timeoutMs);
 			waiting.defer(() => clearTimeout(timer));
 		}

@@ -52,6 +52,15 @@ test("nothing to read is told after the time limit, and a signal ends the wait w
 	await assert.rejects(untilReadable([pipe.read], { signal: controller.signal }), { message: "enough" });
 });
 
+test("a time limit of Infinity is none", async () => {
+	using pipe = openPipe();
+	const waiting = untilReadable([pipe.read], { timeoutMs: Number.POSITIVE_INFINITY });
+	using other = openPipe();
+	assert.equal(await untilReadable([other.read], { timeoutMs: 20 }), false);
+	writeSync(pipe.write, "x");
+	assert.equal(await waiting, true);
+});
+
 test("a watcher is called again until it has read everything, and not after it was disposed of", async () => {
 	using pipe = openPipe();
 	writeSync(pipe.write, "abc");

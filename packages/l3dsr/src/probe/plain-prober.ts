@@ -40,6 +40,8 @@ export class PlainProber implements Asker {
 					if ("socket" in launched) flights.add(launched);
 					else settle(next, launched);
 				}
+				// Nothing could be sent: there is nothing to wait for.
+				if (flights.size === 0) continue;
 				await untilReadable(
 					[...flights].map(({ socket }) => socket.fd),
 					{ timeoutMs: nextEvent(flights, options.timeoutMs), signal: options.signal },
