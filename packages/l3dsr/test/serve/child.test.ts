@@ -1,0 +1,105 @@
+/** The agent's end of the pipes: what the process behind them writes, or fails to read, does the agent no harm. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { waitFor } from "../../../../test/support/netns.ts";
+import { Child } from "../../src/serve/child.ts";
+import { RecordedAgent } from "./recorded.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "l3dsr-child-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Runs of random bytes; more of them by hand. */
+const RUNS = Number(process.env["L3DSR_FUZZ_RUNS"] ?? 10);
+
+function started(script: string, agent: RecordedAgent, ends: string[]): Child {
+	return new Child({
+		command: ["/bin/sh", "-c", script],
+		identity: undefined,
+		fds: [],
+		settings: { version: "1", sockets: [], hosts: [], page: folder },
+		shown: agent,
+		onEnd: (how) => ends.push(how),
+	});
+}
+
+/** How a process ends that writes these bytes, and would then run on. */
+async function endAfter(bytes: Uint8Array, agent = new RecordedAgent()): Promise<string> {
+	const file = join(folder, "bytes");
+	writeFileSync(file, bytes);
+	const ends: string[] = [];
+	const child = started(`cat ${file}; exec sleep 1000`, agent, ends);
+	try {
+		await waitFor("the end of the process", () => ends.length > 0);
+		const { pid } = child;
+		assert.ok(pid !== undefined);
+		await waitFor("the process to be gone", () => !isRunning(pid));
+		assert.equal(ends.length, 1, "the end is told once");
+		return ends.join();
+	} finally {
+		child.stop();
+	}
+}
+
+function isRunning(pid: number): boolean {
+	try {
+		return process.kill(pid, 0);
+	} catch {
+		return false;
+	}
+}
+
+describe("the process that speaks HTTP, as the agent sees it", () => {
+	it("is ended when it writes a line that is not a question, or one without an end", async () => {
+		for (const [text, how] of [
+			["status\n", /not a question/],
+			["status 1\nreload 2\n", /not a question/],
+			["settings 1 {}\n", /not a question/],
+			[`status ${"1".repeat(16)}\n`, /not a question/],
+			["\n", /not a question/],
+			["x".repeat(5000), /a line above 4096 bytes/],
+		] as const) {
+			assert.match(await endAfter(Buffer.from(text)), how, text.slice(0, 40));
+		}
+	});
+
+	it("is ended when it writes random bytes", async () => {
+		for (let run = 0; run < RUNS; run++) {
+			const bytes = Buffer.concat([randomBytes(1 + (run % 50) * 100), Buffer.from("\n")]);
+			assert.match(await endAfter(bytes), /not a question|a line above/, bytes.toString("hex"));
+		}
+	});
+
+	it("is told all kept events after it was stopped, and the agent holds at most 4 MiB for it", async () => {
+		const agent = new RecordedAgent();
+		const heard = join(folder, "heard");
+		const ends: string[] = [];
+		const child = started(`exec cat >${heard}`, agent, ends);
+		try {
+			const { pid } = child;
+			assert.ok(pid !== undefined);
+			await waitFor("the settings", () => textOf(heard).startsWith("settings 0 "));
+			process.kill(pid, "SIGSTOP");
+			using _subscription = agent.subscribe((event) => child.tell(event));
+			for (let n = 0; n < 10_000; n++) agent.happen(`event ${n} ${"x".repeat(1000)}`);
+			process.kill(pid, "SIGCONT");
+			await waitFor("the last event", () => textOf(heard).includes("event 9999 "));
+			const kept = agent.keptEvents().reduce((bytes, { body }) => bytes + body.length + 20, 0);
+			assert.ok(textOf(heard).length < (1 << 22) + kept + (1 << 18), `${textOf(heard).length} bytes`);
+			assert.deepEqual(ends, []);
+		} finally {
+			child.stop();
+		}
+	});
+});
+
+function textOf(file: string): string {
+	try {
+		return readFileSync(file, "latin1");
+	} catch {
+		return "";
+	}
+}
