@@ -110,12 +110,12 @@ class Reconciling<D extends DesiredHost> {
 			let observed: ObservedHost | undefined;
 			for (const target of targets) {
 				observed ??= await this.#observe(target, { oldCounters: true });
+				if (found === undefined) this.#listener.onFound?.(observed);
 				let plan: Plan<D> = await this.#plan(observed, target);
 				if (plan.steps.length > 0 && observed.snapshot.oldCounters === true) {
 					observed = await this.#observe(target);
 					plan = await this.#plan(observed, target);
 				}
-				if (found === undefined) this.#listener.onFound?.(observed);
 				found ??= observed;
 				plans.push(plan);
 				if (plan.steps.length > 0) observed = await this.#to(target, plan, found);

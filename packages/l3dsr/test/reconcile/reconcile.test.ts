@@ -164,3 +164,14 @@ test("damage is mended along with an edit; what stays does not fail the edit", a
 	await reconcile(host, host, [append(2)], silent);
 	assert.deepEqual(codes(host), ["192.0.2.1", "192.0.2.2"]);
 });
+
+test("what is found is told even where nothing can be planned", async () => {
+	const host = new MemoryHost();
+	host.findings = [{ datapath: "nft", kind: "damage", object: "table ip l3dsr", problem: "is asleep" }];
+	const heard: string[] = [];
+	const missing = editTarget((editor) => editor.apply(CHAIN, { kind: "delete-rule", rules: [rule(7)] }));
+	const onFound = ({ state }: { readonly state: { readonly findings: readonly { object: string }[] } }) =>
+		heard.push(...state.findings.map(({ object }) => object));
+	await assert.rejects(reconcile(host, host, [missing], { ...silent, onFound }), { name: "L3dsrError" });
+	assert.deepEqual(heard, ["table ip l3dsr"]);
+});
