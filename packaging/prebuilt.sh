@@ -25,7 +25,7 @@ fetch)
 		koromix-*) package=@koromix/${package#koromix-} ;;
 		esac
 		echo "prebuilt: npm pack $package"
-		npm pack --silent "$package" >/dev/null
+		npm pack --silent --prefer-offline "$package" >/dev/null
 	done <"$list"
 	sha512sum --check --quiet "$list"
 	;;
