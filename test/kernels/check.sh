@@ -21,7 +21,7 @@ files() {
 
 check bin/l3dsr lab --datapath nft
 check bin/l3dsr lab --datapath ebpf
-export L3DSR_DIFFERENTIAL_RULESETS=12 L3DSR_NFT_DIFFERENTIAL_RULESETS=4 L3DSR_DIRECTOR_PACKETS=1000
+export L3DSR_DIFFERENTIAL_RULESETS=12 L3DSR_NFT_DIFFERENTIAL_RULESETS=16 L3DSR_DIRECTOR_PACKETS=1000
 files packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/ebpf/listing.test.ts \
 	packages/l3dsr/test/rewrite/nft/differential.test.ts packages/l3dsr/test/balance/differential.test.ts \
 	packages/bpf/test/map.test.ts packages/bpf/test/feature.test.ts packages/nftables/test/read-back.test.ts

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { run, waitFor } from "../../../../test/support/netns.ts";
+import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
 
 /** What a daemon may take to be ready, or to end, on a machine with much else to do. */
 const PATIENCE_MS = 20_000;
@@ -84,13 +84,13 @@ export function succeeds(program: string, ...args: readonly string[]): boolean {
 	}
 }
 
-/** Replaces files and folders by copies, in the test's own mounts alone: whoever writes there changes nothing of the machine. */
-export function copyForTest(...paths: readonly string[]): void {
-	for (const path of paths) {
-		const copy = join(mkdtempSync("/run/copy-"), basename(path));
-		cpSync(path, copy, { recursive: true, preserveTimestamps: true });
-		run("mount", "--bind", copy, path);
-	}
+/** A network namespace, and an /etc of one's own: NetworkManager writes resolv.conf, which is the machine's. */
+export function enterDaemonNetns(): void {
+	enterNetns();
+	const copy = mkdtempSync("/run/etc-");
+	// With owners, which daemons look at.
+	run("cp", "-a", "/etc/.", copy);
+	run("mount", "--bind", copy, "/etc");
 }
 
 /** An empty folder in the place of this one. */

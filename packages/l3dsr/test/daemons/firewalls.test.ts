@@ -2,12 +2,12 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { enterNetns, run } from "../../../../test/support/netns.ts";
+import { run } from "../../../../test/support/netns.ts";
 import { PORT } from "../cli/services/load.ts";
 import { type Act, BusyHost, SERVER_PORT } from "./beside.ts";
-import { copyForTest, Daemon, startBus, succeeds, unitCommand } from "./daemon.ts";
+import { Daemon, enterDaemonNetns, startBus, succeeds, unitCommand } from "./daemon.ts";
 
-enterNetns();
+enterDaemonNetns();
 
 const host = new BusyHost();
 before(() => host.serve());
@@ -64,7 +64,6 @@ test("firewalld starts, reloads and stops, and every packet is rewritten", async
 });
 
 test("ufw is enabled, reloaded, disabled and reset, and every packet is rewritten", async () => {
-	copyForTest("/etc/ufw", "/etc/default/ufw");
 	const allow = () =>
 		["tcp", "udp"].map((protocol) => run("ufw", "allow", `${PORT}:${SERVER_PORT}/${protocol}`));
 	allow();

@@ -1,12 +1,18 @@
 /** Daemons of Debian that manage addresses, started, reloaded and stopped beside services under load. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { type Act, BusyHost, SHARED_VIP } from "./beside.ts";
-import { Daemon, emptyForTest, startBus, succeeds, unitCommand } from "./daemon.ts";
+import { Daemon, emptyForTest, enterDaemonNetns, startBus, succeeds, unitCommand } from "./daemon.ts";
 
-enterNetns();
+/** The machine's, whatever stands in its place afterwards. */
+const etc = openSync("/etc", "r");
+const resolvConf = () => readFileSync(`/proc/self/fd/${etc}/resolv.conf`, "utf8");
+const atFirst = resolvConf();
+after(() => assert.equal(resolvConf(), atFirst, "a daemon has changed the machine's resolv.conf"));
+
+enterDaemonNetns();
 // As in a container: then these daemons do not wait for udev.
 run("mount", "-o", "remount,ro", "/sys");
 

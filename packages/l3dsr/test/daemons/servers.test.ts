@@ -6,13 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
+import { run, waitFor } from "../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { LoadingClient } from "../cli/services/load.ts";
-import { Daemon, succeeds, unitCommand } from "./daemon.ts";
+import { Daemon, enterDaemonNetns, succeeds, unitCommand } from "./daemon.ts";
 
-enterNetns();
+enterDaemonNetns();
 
 const L3DSR = fileURLToPath(new URL("../cli/l3dsr-process.ts", import.meta.url));
 const VIP = "192.0.2.10";
