@@ -20,7 +20,7 @@ test("lists sockets of IPv6 that do not take IPv4, and no others", async () => {
 	try {
 		only.bind(91, "::");
 		both.bind(92, "::");
-		for (const one of [...servers, only, both]) await once(one, "listening");
+		await Promise.all([...servers, only, both].map((one) => once(one, "listening")));
 		const ports = (protocol: "tcp" | "udp") => listIpv6OnlySockets(protocol).map(({ port }) => port);
 		assert.deepEqual([ports("tcp"), ports("udp")], [[81], [91]]);
 		assert.deepEqual(listIpv6OnlySockets("tcp")[0]?.address, new Uint8Array(16));
