@@ -31,6 +31,9 @@ export interface Finding {
 	readonly rule?: Rule;
 }
 
+/** A problem of what is ours, whole, and made for another set of the host's own addresses. */
+export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
+
 export function sameFinding(a: Finding, b: Finding): boolean {
 	return a.kind === b.kind && a.object === b.object && a.problem === b.problem;
 }

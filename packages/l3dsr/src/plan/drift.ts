@@ -1,6 +1,6 @@
 /** A plan read the other way: what is not as it should be, object by object. Pure. */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
-import type { Finding } from "../model/finding.ts";
+import { type Finding, MADE_FOR_OTHER_ADDRESSES } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
 import { RuleBag } from "../model/rule-bag.ts";
@@ -9,9 +9,6 @@ import { directorDrift } from "./director-drift.ts";
 import type { HostState, Step } from "./host-state.ts";
 import { keyOfRule } from "./service-keys.ts";
 import type { StoppedService } from "./startable.ts";
-
-/** Said of what is ours, whole, and made for another set of the host's own addresses. */
-export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
 
 /** What the steps of a plan are for. */
 export interface Purpose {
