@@ -76,10 +76,13 @@ export function directImports(root: string): Plugin {
 				return found === undefined ? statement : found.join(" ") + statement.replace(/[^\n]/g, "");
 			})
 			.replace(DYNAMIC_IMPORT, (statement: string, list: string, specifier: string) => {
-				const paths = new Set(located(list, specifier, importer)?.map(({ path }) => path));
-				const [only, ...others] = paths;
-				if (only === undefined || others.length > 0) return statement;
-				return statement.replace(JSON.stringify(specifier), JSON.stringify(only));
+				const found = located(list, specifier, importer);
+				if (found === undefined) return statement;
+				const loads = [...Map.groupBy(found, ({ path }) => path)].map(([path, names]) => {
+					const bound = names.map(({ name, local }) => `${name}: ${local}`).join(", ");
+					return `{ ${bound} } = await import(${JSON.stringify(path)})`;
+				});
+				return `const ${loads.join(", ")}${statement.replace(/[^\n]/g, "")}`;
 			});
 	}
 

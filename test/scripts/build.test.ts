@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Script } from "node:vm";
 import { commandPath, ROOT } from "../support/commands.ts";
-import { waitFor } from "../support/netns.ts";
+import { enterNetns, waitFor } from "../support/netns.ts";
+
+enterNetns();
 
 let copy: string;
 
@@ -82,6 +84,8 @@ test("a command loads the parts that it needs, and no other", () => {
 	assert.match(runWith(["base", "l3dsr", "rules", "services"], "l3dsr", "up", "--help"), /--dry-run/);
 	assert.match(runWith(["base", "iptables", "rules"], "iptables-daddr", "--help"), /--set-daddr/);
 	assert.match(runWith(["base", "dsrctl", "rules", "services"], "dsrctl", "--version"), /^dsrctl \d/);
+	const rule = "-t raw -A PREROUTING -m dscp --dscp 1 -j DADDR --set-daddr 192.0.2.1".split(" ");
+	assert.equal(runWith(["base", "iptables", "rules", "datapath"], "iptables-daddr", ...rule), "");
 });
 
 test("what the environment asks of Node, a command does not do", () => {

@@ -3,6 +3,7 @@
  * namespace has rules of its own, and so a lock of its own.
  */
 import { statSync } from "node:fs";
+import { LinuxError } from "@l3dsr/linux";
 
 export interface HostLockOptions {
 	/** How long to wait while another holds it: 0 fails at once, Infinity waits for ever. */
@@ -27,12 +28,13 @@ export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/
  */
 export async function acquireHostLock(options: HostLockOptions): Promise<Disposable> {
 	// The FFI is loaded only by commands that change something.
-	const { FileLock, LinuxError, NamespaceLock } = await import("@l3dsr/linux");
+	const { FileLock } = await import("@l3dsr/linux");
 	const { directory, ...waiting } = options;
 	try {
 		return await FileLock.acquire(hostLockPath(directory), waiting);
 	} catch (error) {
 		if (!(error instanceof LinuxError) || error.code !== "PERMISSION") throw error;
+		const { NamespaceLock } = await import("@l3dsr/linux");
 		return await NamespaceLock.acquire("l3dsr", waiting);
 	}
 }
