@@ -3,6 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { FileLock, LinuxError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { fileReason } from "./files.ts";
+import { runFile } from "./run-file.ts";
 
 export interface AgentPresence {
 	readonly process: number;
@@ -11,8 +12,8 @@ export interface AgentPresence {
 }
 
 /** `/run/l3dsr.INODE.agent`, INODE that of the network namespace. Locked as long as the agent lives. */
-export function agentPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
-	return `${directory}/l3dsr.${statSync(namespacePath).ino}.agent`;
+export function agentPath(): string {
+	return runFile("agent");
 }
 
 /** Longer than anybody asks whether there is one. */

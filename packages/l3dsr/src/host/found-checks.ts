@@ -2,14 +2,15 @@
  * What the agent's health checks have found out, for the commands beside it: in a file, which counts as long as the agent
  * that wrote it lives. Who is healthy is in the director's tables; here is why.
  */
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import type { FoundCheck } from "../model/real-check.ts";
 import { type AgentPresence, findAgent } from "./agent-presence.ts";
 import { replaceFile, writeFailure } from "./files.ts";
+import { runFile } from "./run-file.ts";
 
 /** `/run/l3dsr.INODE.checks`, INODE that of the network namespace. */
-export function foundChecksPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
-	return `${directory}/l3dsr.${statSync(namespacePath).ino}.checks`;
+export function foundChecksPath(): string {
+	return runFile("checks");
 }
 
 /** For the agent. All of it, or as it was. Throws L3dsrError (FILE_WRITE). */

@@ -5,6 +5,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
 import { fileReason } from "./files.ts";
+import { runFile } from "./run-file.ts";
 
 export interface Hold {
 	/** The command: `l3dsr down`. */
@@ -14,8 +15,8 @@ export interface Hold {
 }
 
 /** `/run/l3dsr.INODE.held`, INODE that of the network namespace. */
-export function holdPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
-	return `${directory}/l3dsr.${statSync(namespacePath).ino}.held`;
+export function holdPath(): string {
+	return runFile("held");
 }
 
 /** Undefined: the agent may work. A file that cannot be understood holds, too. */

@@ -2,8 +2,8 @@
  * The lock around every change of a host's rules: observe, plan, apply and verify are one. Each network
  * namespace has rules of its own, and so a lock of its own.
  */
-import { statSync } from "node:fs";
 import { LinuxError } from "@l3dsr/linux";
+import { runFile } from "./run-file.ts";
 
 export interface HostLockOptions {
 	/** How long to wait while another holds it: 0 fails at once, Infinity waits for ever. */
@@ -15,8 +15,8 @@ export interface HostLockOptions {
 }
 
 /** `/run/l3dsr.INODE.lock`, INODE that of the network namespace: by default the one this process is in. */
-export function hostLockPath(directory = "/run", namespacePath = "/proc/self/ns/net"): string {
-	return `${directory}/l3dsr.${statSync(namespacePath).ino}.lock`;
+export function hostLockPath(directory?: string, namespacePath?: string): string {
+	return runFile("lock", directory, namespacePath);
 }
 
 /**
