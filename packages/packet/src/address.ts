@@ -92,6 +92,11 @@ export function parseAddress(text: string): Address | undefined {
 	return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
 }
 
+/** 0.0.0.0 or ::, which as a socket's address stands for all. */
+export function isUnspecified({ bytes }: Address): boolean {
+	return bytes.every((byte) => byte === 0);
+}
+
 export function sameAddress(a: Address, b: Address): boolean {
 	return a.family === b.family && a.text === b.text;
 }

@@ -5,6 +5,7 @@ export {
 	addressBits,
 	addressFromBytes,
 	type Family,
+	isUnspecified,
 	maskBytes,
 	type Prefix,
 	parseAddress,

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { driverOf, listInterfaces, listIpv6OnlySockets, type Offloads, offloadsOf } from "@l3dsr/linux";
 import { Nftables, NftablesError, type Snapshot } from "@l3dsr/nftables";
-import { type Address, addressFromBytes } from "@l3dsr/packet";
+import { type Address, addressFromBytes, isUnspecified } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
 import { type ForeignRules, findForeignRules } from "./foreign-rules.ts";
 import { type AskedVip, gatherRouteFacts, type RouteFacts } from "./route-facts.ts";
@@ -127,7 +127,7 @@ export function decodeModules(text: string): Map<string, number> {
 function listenersOf(protocol: "tcp" | "udp"): Listener[] {
 	const ipv4 = decodeSockets(readText(`/proc/net/${protocol}`), protocol);
 	const ipv6 = decodeSockets(readText(`/proc/net/${protocol}6`), protocol);
-	if (!ipv6.some(isOnAll)) return [...ipv4, ...ipv6];
+	if (!ipv6.some(({ address }) => isUnspecified(address))) return [...ipv4, ...ipv6];
 	// Files of /proc do not show this.
 	const only = new Set(
 		listIpv6OnlySockets(protocol).map(({ address, port }) => `${addressFromBytes(address).text} ${port}`),
@@ -138,10 +138,6 @@ function listenersOf(protocol: "tcp" | "udp"): Listener[] {
 			only.has(`${one.address.text} ${one.port}`) ? { ...one, ipv6Only: true as const } : one,
 		),
 	];
-}
-
-function isOnAll({ address }: Listener): boolean {
-	return address.bytes.every((byte) => byte === 0);
 }
 
 /** Of /proc/net/tcp and its like: sockets that wait for packets from anybody. */

@@ -2,7 +2,7 @@
  * A VIP without a server behind it answers with resets. Known are the sockets of TCP and UDP (facts.ts); what hears other
  * protocols, such as ICMP and GRE, is the kernel or cannot be told.
  */
-import { PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
+import { isUnspecified, PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { Listener } from "../facts.ts";
 import { type Check, type CheckFinding, listed, titleOf } from "./check.ts";
@@ -37,7 +37,7 @@ function portTexts(deaf: readonly WantedPort[]): string[] {
 
 function accepts({ address, ipv6Only }: Listener, { vip }: Service): boolean {
 	if (sameAddress(address, vip)) return true;
-	const any = address.bytes.every((byte) => byte === 0);
+	const any = isUnspecified(address);
 	return any && (address.family === vip.family || (address.family === "ipv6" && ipv6Only !== true));
 }
 

@@ -8,6 +8,7 @@ import {
 	type Family,
 	isDscp,
 	isPort,
+	isUnspecified,
 	MAX_PORT,
 	type Port,
 	PROTOCOL_NUMBER,
@@ -97,9 +98,10 @@ export function readVip(text: string): Reading<Address> {
 }
 
 /** What kind of address it is, if clients or directors cannot send packets to it. */
-export function reservedKind({ family, bytes, text }: Address): string | undefined {
+export function reservedKind(address: Address): string | undefined {
+	const { family, bytes, text } = address;
 	const first = bytes[0] ?? 0;
-	if (bytes.every((byte) => byte === 0)) return "the unspecified address";
+	if (isUnspecified(address)) return "the unspecified address";
 	if (family === "ipv4") {
 		if (first === 0) return "an address of this network (0.0.0.0/8)";
 		if (first === 127) return "a loopback address";
