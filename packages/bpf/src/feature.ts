@@ -39,8 +39,8 @@ const ARRAY: MapSpec = {
 	maxEntries: 1,
 };
 
-/** The largest value of an array map before Linux 6.0 (kernel/bpf/arraymap.c), with pages of 4 kB. */
-const KMALLOC_MAX_SIZE = 4 * 1024 * 1024;
+/** In bytes, where `largeArrayValues` is missing: KMALLOC_MAX_SIZE with pages of 4 kB (kernel/bpf/arraymap.c). */
+export const LARGEST_ARRAY_VALUE_BEFORE_6_0 = 4 * 1024 * 1024;
 
 /** `BPF_F_PSEUDO_HDR | BPF_F_IPV6` of bpf_l4_csum_replace. */
 const CSUM_FLAGS = (1 << 4) | (1 << 7);
@@ -142,7 +142,7 @@ const FEATURES = {
 		needs: "6.0",
 		ask: () =>
 			succeeds(
-				() => BpfMap.create({ ...ARRAY, valueSize: KMALLOC_MAX_SIZE + 8 })[Symbol.dispose](),
+				() => BpfMap.create({ ...ARRAY, valueSize: LARGEST_ARRAY_VALUE_BEFORE_6_0 + 8 })[Symbol.dispose](),
 				ERRNO.E2BIG,
 			),
 	},

@@ -23,6 +23,7 @@ export {
 	FEATURE_NAMES,
 	type FeatureAnswer,
 	type FeatureName,
+	LARGEST_ARRAY_VALUE_BEFORE_6_0,
 	probeFeature,
 	requireFeature,
 } from "./feature.ts";

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LARGEST_ARRAY_VALUE_BEFORE_6_0 } from "@l3dsr/bpf";
 import { type Address, addressFromBytes, dscp } from "@l3dsr/packet";
 import fc from "fast-check";
 import type { BalancedReal, BalanceWish } from "../../src/balance/service.ts";
-import { LARGEST_TABLE_BEFORE_6_0, REASON_SLOTS, tableSpecs, VIP } from "../../src/balance/tables/layout.ts";
+import { REASON_SLOTS, tableSpecs, VIP } from "../../src/balance/tables/layout.ts";
 import { planTables, sameRows, type TablePlan } from "../../src/balance/tables/plan.ts";
 import { decodeReal, encodeReal, type Hop, type RealEntry } from "../../src/balance/tables/real-entry.ts";
 import type { StandingService } from "../../src/balance/tables/state.ts";
@@ -229,14 +230,14 @@ test("before Linux 6.0 the memory of flows is smaller, and more services than ta
 	const options = {
 		bleach: false,
 		referred: () => new Set<number>(),
-		largestTable: () => LARGEST_TABLE_BEFORE_6_0,
+		largestTable: () => LARGEST_ARRAY_VALUE_BEFORE_6_0,
 	};
 	const services = (count: number) => wish(Array.from({ length: count }, () => [1, 2]));
 	const { grow } = planTables(services(31), [], undefined, options);
 	assert(grow !== undefined);
 	assert.equal(grow.flowBits, 15);
 	for (const { name, valueSize } of Object.values(tableSpecs(grow))) {
-		assert(valueSize <= LARGEST_TABLE_BEFORE_6_0, `${name}: ${valueSize}`);
+		assert(valueSize <= LARGEST_ARRAY_VALUE_BEFORE_6_0, `${name}: ${valueSize}`);
 	}
 	assert.throws(() => planTables(services(32), [], undefined, options), {
 		code: "KERNEL_FEATURE",

@@ -2,7 +2,7 @@
  * The director as it runs in the kernel: programs at interfaces, and the tables that they share. The process that changes
  * it may come and go: what is here is found again by the next one.
  */
-import { probeFeature } from "@l3dsr/bpf";
+import { LARGEST_ARRAY_VALUE_BEFORE_6_0, probeFeature } from "@l3dsr/bpf";
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
@@ -16,7 +16,7 @@ import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
 import { type BalanceWish, keyText, lowerFleet, sameShape } from "../service.ts";
 import { healthInTables } from "../tables/health-in-tables.ts";
-import { ALWAYS_TICKS, LARGEST_TABLE_BEFORE_6_0, REASON_SLOTS } from "../tables/layout.ts";
+import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
 import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
@@ -25,7 +25,7 @@ import { Change, type ChangeInput, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
 import { explainFrame } from "./explain.ts";
 import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
-import { type HopOptions, type ResolvedHops, resolveHops, sameHop } from "./next-hops.ts";
+import { type ResolvedHops, resolveHops, sameHop, waysOf } from "./next-hops.ts";
 import { planChange, planStop } from "./plan-change.ts";
 import { refuse } from "./settings.ts";
 import { SharedTables } from "./shared-tables.ts";
@@ -427,20 +427,11 @@ export class Director implements Disposable {
 	}
 }
 
-/** What the settings say of how frames go on to the real servers. */
 /** In bytes. */
 function largestTable(): number {
 	return probeFeature("largeArrayValues").answer === "no"
-		? LARGEST_TABLE_BEFORE_6_0
+		? LARGEST_ARRAY_VALUE_BEFORE_6_0
 		: Number.POSITIVE_INFINITY;
-}
-
-function waysOf({
-	hook,
-	forward,
-	vlan,
-}: Pick<DirectorSettings, "hook" | "forward" | "vlan">): Pick<HopOptions, "forward" | "vlan"> {
-	return { forward: hook === "tc" ? "kernel" : forward, ...(vlan === undefined ? {} : { vlan }) };
 }
 
 /** Of programs after a change that was cut off, some may have older tables: the newest have everything. */

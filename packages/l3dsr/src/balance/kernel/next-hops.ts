@@ -9,6 +9,7 @@ import {
 } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 import { type Way, wayTo } from "../../host/way.ts";
+import type { DirectorSettings } from "../../model/director.ts";
 import { type Hop, UNRESOLVED } from "../tables/real-entry.ts";
 
 const MAC_BYTES = 6;
@@ -23,6 +24,15 @@ export interface HopOptions {
 	readonly all: readonly NetInterface[];
 	/** The kernel is asked to look for neighbours that it does not know, or is not sure of. */
 	readonly asks: boolean;
+}
+
+/** What the settings say of how frames go on to the real servers. */
+export function waysOf({
+	hook,
+	forward,
+	vlan,
+}: Pick<DirectorSettings, "hook" | "forward" | "vlan">): Pick<HopOptions, "forward" | "vlan"> {
+	return { forward: hook === "tc" ? "kernel" : forward, ...(vlan === undefined ? {} : { vlan }) };
 }
 
 export interface ResolvedHops {

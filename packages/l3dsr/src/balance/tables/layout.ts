@@ -162,12 +162,12 @@ export const FRAGMENT_BITS_DEFAULT = 12;
 
 export const RING_BYTES = RING_SLOTS * 2;
 
-/** The largest table, in bytes, before Linux 6.0: KMALLOC_MAX_SIZE with pages of 4 kB (kernel/bpf/arraymap.c). */
-export const LARGEST_TABLE_BEFORE_6_0 = 4 * 1024 * 1024;
-/** How many services, and 2^N buckets of a memory, fit into a table of so many bytes. */
+/** How many services fit into a table of so many bytes. */
 export function ringsWithin(bytes: number): number {
 	return Math.floor((bytes - HEADER.size) / RING_BYTES);
 }
+
+/** log2 of the buckets of a memory that do. */
 export function bucketBitsWithin(bytes: number): number {
 	return Math.floor(Math.log2((bytes - HEADER.size) / BUCKET_BYTES));
 }

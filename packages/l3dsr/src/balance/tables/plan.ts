@@ -86,16 +86,12 @@ export function planTables(
 	// Numbers in a service stay as they are, entries of the memory of flows refer to them; where the service is, changes.
 	const nowhere = standing.map(moved);
 	const largest = options.largestTable?.() ?? Number.POSITIVE_INFINITY;
-	let grow = capacityFor(wish, capacity, largest);
-	let services = placeAll(wish, nowhere, grow, referred);
-	while (services === undefined) {
-		if (grow.reals * 2 > MOST_NUMBERS) throw tooMany();
+	for (let grow = capacityFor(wish, capacity, largest); ; grow = { ...grow, reals: grow.reals * 2 }) {
+		if (grow.reals > MOST_NUMBERS) throw tooMany();
 		requireFit(wish, grow, largest);
-		grow = { ...grow, reals: grow.reals * 2 };
-		services = placeAll(wish, nowhere, grow, referred);
+		const services = placeAll(wish, nowhere, grow, referred);
+		if (services !== undefined) return { services, rows: rowsOf(wish, services, options), grow };
 	}
-	requireFit(wish, grow, largest);
-	return { services, rows: rowsOf(wish, services, options), grow };
 }
 
 /** Throws KERNEL_FEATURE where what cannot be smaller has no room. */
