@@ -7,6 +7,7 @@ import { foundCheck } from "../balance/checks/found-check.ts";
 import type { CheckState, HealthChecks } from "../balance/checks/health-checks.ts";
 import type { Director } from "../balance/kernel/director.ts";
 import { removeFoundChecks, writeFoundChecks } from "../host/found-checks.ts";
+import { connects } from "../model/fleet.ts";
 import type { FoundCheck } from "../model/real-check.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
 import type { WantedDirector } from "../sources/director.ts";
@@ -98,7 +99,8 @@ export class DirectorDuties implements AsyncDisposable {
 
 	#note({ type, failures, successes }: CheckState): void {
 		if (failures > 0 || successes === 1) this.#isUnwritten = true;
-		if (type !== "icmp" && type !== "udp" && type !== "exec") this.#troubleOfChecks.over();
+		// What this host cannot do is to connect by the path of the VIP; with a result of that kind it can again.
+		if (connects(type)) this.#troubleOfChecks.over();
 	}
 
 	#lookSoon(): void {

@@ -97,7 +97,7 @@ function healthLines(changes: readonly HealthChange[]): string[] {
 		.filter(([number]) => number > 0)
 		.map(
 			([number, verb]) =>
-				`${number} check${number === 1 ? "" : "s"} of real servers ${number === 1 ? verb.replace(/^\w+/, "$&s") : verb}`,
+				`${number} check${number === 1 ? "" : "s"} of real servers ${number === 1 ? `${verb}s` : verb}`,
 		)
 		.join(", ");
 	return [headline, ...shortened(changes.map(healthText))];

@@ -63,6 +63,11 @@ export interface Real {
 export const CHECK_TYPES = ["tcp", "http", "https", "udp", "icmp", "exec"] as const;
 export type CheckType = (typeof CHECK_TYPES)[number];
 
+/** Whether a check of this type makes a connection, by the path that the VIP's packets take. */
+export function connects(type: CheckType): boolean {
+	return type === "tcp" || type === "http" || type === "https";
+}
+
 /** When a check is run and how its results count. */
 export interface CheckTiming {
 	readonly intervalMs: number;

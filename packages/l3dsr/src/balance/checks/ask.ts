@@ -11,7 +11,7 @@ import type { CheckTarget } from "./targets.ts";
 export type CheckAnswer = CheckFailure | undefined;
 
 export interface AskOptions {
-	/** For what {@link connects}. */
+	/** For checks that connect. */
 	readonly path: VipPath | undefined;
 	/** The question is dropped, its connection reset; the answer then means nothing. */
 	readonly signal: AbortSignal;
@@ -37,9 +37,4 @@ export async function ask(target: CheckTarget, options: AskOptions): Promise<Che
 function by({ path, signal }: AskOptions): { readonly path: VipPath; readonly signal: AbortSignal } {
 	if (path === undefined) throw new RangeError("a check that connects has no path");
 	return { path, signal };
-}
-
-/** Whether a question has to go by {@link VipPath}. */
-export function connects({ check }: CheckTarget): boolean {
-	return check.type === "tcp" || check.type === "http" || check.type === "https";
 }

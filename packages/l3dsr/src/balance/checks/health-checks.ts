@@ -9,10 +9,10 @@
  */
 import type { Address, Port } from "@l3dsr/packet";
 import type { HealthOf } from "../../model/director.ts";
-import type { CheckType, Fleet, RealHealth } from "../../model/fleet.ts";
+import { type CheckType, connects, type Fleet, type RealHealth } from "../../model/fleet.ts";
 import { MOST_CONNECTIONS, removeLeftFilters, VipPath } from "../../vip-path/vip-path.ts";
 import type { ServiceKey } from "../service.ts";
-import { ask, connects } from "./ask.ts";
+import { ask } from "./ask.ts";
 import type { CheckFailure } from "./failure.ts";
 import { afterResult, assume, firstStart, type Health, nextStart } from "./health.ts";
 import { type CheckTarget, checkTargets, healthKey } from "./targets.ts";
@@ -168,7 +168,7 @@ export class HealthChecks implements AsyncDisposable {
 
 	/** Each question has at most one connection at a time. */
 	#openPath(): void {
-		const needed = [...this.#watched.values()].filter(({ target }) => connects(target)).length;
+		const needed = [...this.#watched.values()].filter(({ target }) => connects(target.check.type)).length;
 		if (needed === 0 || (this.#path !== undefined && needed <= this.#room)) return;
 		const room = Math.min(MOST_CONNECTIONS, 2 ** Math.ceil(Math.log2(Math.max(64, needed))));
 		try {
@@ -198,7 +198,7 @@ export class HealthChecks implements AsyncDisposable {
 		const { target } = watched;
 		const path = this.#path;
 		const started = performance.now();
-		if (connects(target) && (path === undefined || path.room === 0))
+		if (connects(target.check.type) && (path === undefined || path.room === 0))
 			return this.#askAt(watched, started + LATER_MS);
 		const { signal } = this.#stopping;
 		const failure = await ask(target, { path, signal });

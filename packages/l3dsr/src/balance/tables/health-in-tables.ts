@@ -33,7 +33,7 @@ export function healthInTables(
 		const health = healthOf(reals.get(own.text));
 		if (health !== "starting") return health;
 		const isKnown = pool.reals.some(({ addresses }) =>
-			addresses.some(({ text }) => reals.has(text) && healthOf(reals.get(text)) !== "starting"),
+			addresses.some(({ text }) => healthOf(reals.get(text)) !== "starting"),
 		);
 		return checked && isKnown ? "starting" : "healthy";
 	};
