@@ -182,7 +182,7 @@ export class Nftables implements Disposable {
 
 	/**
 	 * What rules and elements of tables that were read have counted until now, table by table; undefined when the ruleset
-	 * is no longer what was read. Throws NftablesError.
+	 * has changed since. Throws NftablesError.
 	 */
 	readCounters({ generation, tables }: Snapshot): readonly TableCounters[] | undefined {
 		if (this.generation() !== generation) return undefined;

@@ -185,7 +185,7 @@ weight 0 }
 			);
 		}),
 		{ what: "keepalived reloads", act: () => keepalived?.signal("SIGHUP") },
-		changes("keepalived is no longer master", false, () => writeFileSync(fault, "1")),
+		changes("keepalived stops being master", false, () => writeFileSync(fault, "1")),
 		changes("keepalived is master again", true, () => writeFileSync(fault, "0")),
 		changes("keepalived stops", false, () => keepalived?.stop()),
 	];

@@ -52,7 +52,7 @@ interface Asked {
 	readonly mac?: Uint8Array;
 	/** Names by index; undefined where the way out of a packet is not known, because no director runs. */
 	readonly interfaces?: ReadonlyMap<number, string>;
-	/** Undefined when there is no director any more. */
+	/** Undefined once the director has gone. */
 	readonly explain: (frame: Uint8Array) => OracleResult | undefined;
 	readonly close: () => void;
 }

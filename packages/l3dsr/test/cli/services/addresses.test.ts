@@ -134,7 +134,7 @@ for (const datapath of ["auto", "ebpf", "nft"]) {
 	});
 }
 
-test("with interfaces, a bridge that was there before up and goes is no difference to ebpf", async () => {
+test("with interfaces, a bridge that goes away makes no difference to ebpf, though up has seen it", async () => {
 	writeFileSync(config, "interfaces: eth0\ndatapath: ebpf\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	ip("link add docker0 type bridge");
 	ip("link set docker0 up");
