@@ -20,7 +20,10 @@ import { Receiver } from "./receiver.ts";
 export interface AgentEffort {
 	/** Agents that are started for each size. */
 	readonly starts: number;
-	/** Of each fault under each of them; seven at most, since a thing that is broken more often is taken for contested. */
+	/**
+	 * Of each fault under each of them. Several faults break the same thing, and one that is broken eight times in a minute
+	 * is taken for contested (agent/contention.ts): its repairs wait, and the measurement fails.
+	 */
 	readonly repairs: number;
 	/** Between two faults, at least. */
 	readonly restS: number;
@@ -185,6 +188,7 @@ async function heard(hears: Set<(record: Told) => void>, kind: string): Promise<
 	const hear = (record: Told): void => {
 		if (record.kind === kind) resolve();
 		if (record.kind === "failed") reject(new Error(`the agent failed: ${JSON.stringify(record.errors)}`));
+		if (record.kind === "contention") reject(new Error("the agent takes the faults for another manager's"));
 	};
 	hears.add(hear);
 	try {
