@@ -76,7 +76,7 @@ function howToBegin({ programName }: CliContext): string {
 	return `To see Layer-3 DSR at work on this machine:
   ${programName} lab
 To hand packets with DSCP 1 to a VIP that this host holds on lo:
-  iptables-daddr -t mangle -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr=VIP
+  iptables-daddr -t raw -A PREROUTING -m dscp --dscp 1 -m addrtype --dst-type LOCAL -j DADDR --set-daddr=VIP
 To make this host a real server, VIPs on lo included, write /etc/l3dsr/l3dsr.yaml:
   services:
     - vip: 192.0.2.10   # what clients connect to

@@ -5,7 +5,7 @@
 import { isUnspecified, PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { Listener } from "../facts.ts";
-import { type Check, type CheckFinding, listed, titleOf } from "./check.ts";
+import { type Check, type CheckFinding, type CheckInput, listed, titleOf } from "./check.ts";
 
 export const checkListeners: Check = ({ configuration, facts }) =>
 	configuration.services.flatMap((service): CheckFinding[] => {
@@ -22,10 +22,34 @@ export const checkListeners: Check = ({ configuration, facts }) =>
 				check: "listeners",
 				severity: "warning",
 				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects.length > 0 ? ", unless a NAT rule sends them elsewhere" : ""}`,
-				remedy: "start the server, and let it listen on the VIP or on all addresses",
+				remedy: remedyFor(deaf),
 			},
 		];
 	});
+
+/**
+ * With TCP, the answer has the address of the connection. With UDP, a server on all addresses that does not ask for the
+ * address of each datagram (IP_PKTINFO) answers from the host's own address.
+ */
+function remedyFor(deaf: readonly WantedPort[]): string {
+	const heard = (name: string): boolean => deaf.some(({ protocols }) => protocols.includes(name));
+	if (!heard("udp")) return "start the server, and let it listen on the VIP or on all addresses";
+	const tcp = heard("tcp") ? "; for TCP, all addresses work too" : "";
+	return `start the server, and let it listen on the VIP itself${tcp}`;
+}
+
+/** UDP servers of services that listen on all addresses: from which address they answer cannot be seen from here. */
+export function undecidedUdpServers({ configuration, facts }: CheckInput): Service[] {
+	return configuration.services.filter((service) =>
+		wantedPorts(service).some(({ protocols, first, last }) => {
+			if (!protocols.includes("udp") || last === ANY_PORT.last) return false;
+			const servers = facts.listeners.filter(
+				(one) => one.protocol === "udp" && first <= one.port && one.port <= last && accepts(one, service),
+			);
+			return servers.length > 0 && servers.every(({ address }) => isUnspecified(address));
+		}),
+	);
+}
 
 /** `port 80`, or `udp port 53` where the service names more than one protocol. */
 function portTexts(deaf: readonly WantedPort[]): string[] {

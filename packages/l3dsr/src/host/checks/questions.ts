@@ -1,5 +1,6 @@
 /** What a host cannot know about itself: asked of the operator, with a way to find out. */
-import { type CheckInput, listed, realInterfaces } from "./check.ts";
+import { type CheckInput, listed, realInterfaces, titleOf } from "./check.ts";
+import { undecidedUdpServers } from "./listeners.ts";
 
 export interface CheckQuestion {
 	/** What it is about: `spoofing-protection`. */
@@ -29,6 +30,14 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 			how: "l3dsr probe --connect --send on a director, for an answer that is larger than a packet",
 		},
 	];
+	const undecided = undecidedUdpServers(input);
+	if (undecided.length > 0) {
+		questions.push({
+			about: "udp-source",
+			question: `do the UDP servers of ${listed(undecided.map(titleOf))}, which listen on all addresses, answer from the VIP? They do so only with IP_PKTINFO`,
+			how: "l3dsr probe --udp on a director; let the server listen on the VIP itself",
+		});
+	}
 	if (facts.filters.length > 0) {
 		questions.push({
 			about: "filters",

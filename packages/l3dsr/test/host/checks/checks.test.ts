@@ -4,6 +4,7 @@ import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import type { InterfaceAddress } from "../../../src/host/addresses.ts";
 import { runChecks } from "../../../src/host/checks/all.ts";
 import type { CheckInput } from "../../../src/host/checks/check.ts";
+import { questionsOf } from "../../../src/host/checks/questions.ts";
 import { decodeSockets, type HostFacts, type InterfaceFacts } from "../../../src/host/facts.ts";
 import type { PathFacts } from "../../../src/host/route-facts.ts";
 import { DEFAULT_CONFIGURATION } from "../../../src/model/configuration.ts";
@@ -559,6 +560,42 @@ for (const [what, input, said] of CASES) {
 		for (const { remedy } of findings) assert.notEqual(remedy, "");
 	});
 }
+
+test("a server that is missing is to listen where its answers come from the VIP", () => {
+	const remedyFor = (protocols?: number[]): string | undefined => {
+		const selection = { dscp: dscp(7), ...(protocols === undefined ? {} : { protocols }) };
+		const input = { ...FIT, ...services({ ...WEB, selection }), ...host({ listeners: [] }) };
+		return runChecks(input).find(({ check }) => check === "listeners")?.remedy;
+	};
+	assert.equal(remedyFor([6]), "start the server, and let it listen on the VIP or on all addresses");
+	assert.equal(remedyFor([17]), "start the server, and let it listen on the VIP itself");
+	const both = "start the server, and let it listen on the VIP itself; for TCP, all addresses work too";
+	assert.equal(remedyFor([6, 17]), both);
+	assert.equal(remedyFor(), both);
+});
+
+test("asks from which address a UDP server on all addresses answers, and asks nothing of one on the VIP", () => {
+	const dns: Service = {
+		...WEB,
+		selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 53, last: 53 }] },
+	};
+	const asked = (service: Service, ...servers: HostFacts["listeners"]): string | undefined =>
+		questionsOf({ ...FIT, ...services(service), ...host({ listeners: servers }) }).find(
+			({ about }) => about === "udp-source",
+		)?.question;
+	const server = (text: string, protocol: "tcp" | "udp" = "udp") => ({
+		protocol,
+		address: address(text),
+		port: 53,
+	});
+	const question =
+		"do the UDP servers of web (192.0.2.10), which listen on all addresses, answer from the VIP? They do so only with IP_PKTINFO";
+	assert.equal(asked(dns, server("0.0.0.0")), question);
+	assert.equal(asked(dns, server("::")), question);
+	assert.equal(asked(dns, server("0.0.0.0"), server("192.0.2.10")), undefined);
+	assert.equal(asked(dns, server("0.0.0.0", "tcp")), undefined);
+	assert.equal(asked(WEB, server("0.0.0.0")), undefined, "a service of every port names no server");
+});
 
 test("no remedy takes away the only address that the host can be reached at", () => {
 	const remedies = [[held("192.0.2.10/24")], [...ETH0.addresses, held("192.0.2.10/24")]].map((addresses) => {
