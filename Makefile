@@ -102,7 +102,9 @@ packages: packaging-setup
 	@for dist in el8 el9 el10 fc43; do DIST=$$dist sh packaging/rpm.sh || exit; done
 	@sh packaging/npm.sh
 
-deb: packaging-setup
+deb: setup
+	@sh packaging/setup.sh deb
+	@sh packaging/prebuilt.sh fetch
 	@sh packaging/deb.sh
 
 rpm: packaging-setup
@@ -111,12 +113,12 @@ rpm: packaging-setup
 tarball: packaging-setup
 	@sh packaging/tarball.sh
 
-npm: packaging-setup
+npm: setup
 	@sh packaging/npm.sh
 
 packaging-setup: setup
 	@sh packaging/setup.sh
-	@sh packaging/prebuilt.sh fetch
+	@sh packaging/prebuilt.sh fetch all
 
 # Builds all kinds, installs, upgrades and removes them on hosts without Node. As root, on Debian.
 test-packages: setup-test packaging-setup

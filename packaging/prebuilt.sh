@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings the programs that nobody builds here, by CPU, and compares them with prebuilt.sha512:
-#   prebuilt.sh fetch      the npm packages of every CPU, into build/prebuilt/*.tgz; what is there stays
+#   prebuilt.sh fetch      the npm packages for ARCH and for this machine, into build/prebuilt/*.tgz; what is there stays
+#   prebuilt.sh fetch all  those of every CPU, which the sources of an RPM hold
 #   prebuilt.sh unpack CPU those of one, into build/prebuilt/CPU/{node,koffi,esbuild}; needs no network
 #   prebuilt.sh node       unpacks this machine's, and prints where its Node is: scripts do not look for one in PATH
 # node is the runtime that the packages bring, koffi what it calls the kernel with, esbuild builds.
@@ -16,7 +17,13 @@ flock 9
 
 case ${1:-} in
 fetch)
+	case ${2:-} in
+	all) cpus="x64 arm64" ;;
+	*) cpus="$cpu $build_cpu" ;;
+	esac
 	while read -r _ file; do
+		of=${file##*-linux-}
+		case " $cpus " in *" ${of%%-*} "*) ;; *) continue ;; esac
 		[ ! -e "$file" ] || continue
 		base=${file%.tgz}
 		package=${base%-*}@${base##*-}
@@ -27,7 +34,7 @@ fetch)
 		echo "prebuilt: npm pack $package"
 		npm pack --silent --prefer-offline "$package" >/dev/null
 	done <"$list"
-	sha512sum --check --quiet "$list"
+	sha512sum --check --quiet --ignore-missing "$list"
 	;;
 unpack | node)
 	cpu=${2:-$build_cpu}
@@ -45,7 +52,7 @@ unpack | node)
 	[ "$1" = unpack ] || echo "$PWD/$cpu/node/bin/node"
 	;;
 *)
-	echo "usage: packaging/prebuilt.sh fetch | unpack CPU | node" >&2
+	echo "usage: packaging/prebuilt.sh fetch [all] | unpack CPU | node" >&2
 	exit 2
 	;;
 esac

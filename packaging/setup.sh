@@ -1,6 +1,8 @@
 #!/bin/sh
-# Installs what building packages needs, on Debian; with ARCH what building for that processor needs, and
-# `setup.sh test` what judging them needs.
+# Installs, on Debian, what building packages needs; with ARCH what building for that processor needs:
+#   setup.sh [all]  to build every kind
+#   setup.sh deb    to build a .deb
+#   setup.sh test   to build and judge every kind
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/arch.sh
@@ -8,10 +10,8 @@ cd "$(dirname "$0")/.."
 command -v apt-get >/dev/null || exit 0
 
 wanted() {
-	cat <<LIST
-rpmbuild rpm
-strip binutils
-LIST
+	echo strip binutils
+	[ "$1" = deb ] || echo rpmbuild rpm
 	[ "$1" = test ] || [ "$cpu" != "$build_cpu" ] || return 0
 	[ "$cpu" != "$build_cpu" ] || case $cpu in x64) rpm_arch=aarch64 ;; *) rpm_arch=x86_64 ;; esac
 	package_arch=$(echo "$rpm_arch" | tr _ -)
@@ -41,7 +41,7 @@ missing=
 while read -r program package; do
 	command -v "$program" >/dev/null || [ -e "$program" ] || missing="$missing $package"
 done <<LIST
-$(wanted "${1:-}")
+$(wanted "${1:-all}")
 LIST
 [ -n "$missing" ] || exit 0
 echo "setup: apt-get install$missing"
