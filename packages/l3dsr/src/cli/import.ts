@@ -27,8 +27,22 @@ interface Options extends PrintOptions {
 interface Imported {
 	readonly services: PlacedService[];
 	readonly rules: Rule[];
-	readonly left: { readonly place: string; readonly what: string; readonly why: string }[];
-	readonly notes: string[];
+	readonly left: Left[];
+	readonly notes: Note[];
+}
+
+interface Left {
+	readonly place: string;
+	readonly what: string;
+	readonly why: string;
+	/** A rule that describes no service: only a format of rules takes it. */
+	readonly isRule?: true;
+}
+
+interface Note {
+	readonly text: string;
+	/** Said of services, not of rules. */
+	readonly ofServices?: true;
 }
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
@@ -56,25 +70,34 @@ export async function importFiles(
 	const services = imported.services.map(({ service }) => service);
 	const configuration = { ...DEFAULT_CONFIGURATION, table: tableOf(imported.rules), services };
 	const printed = format.print({ configuration, rules: imported.rules, reals });
-	const left = [...imported.left, ...printed.left.map(({ what, why }) => ({ place: options.to, what, why }))];
-	const conflicts = conflictDiagnostics(imported.services);
+	const asRules = format.of === "rules";
+	const left = [
+		...imported.left.filter(({ isRule }) => !(asRules && isRule === true)),
+		...printed.left.map(({ what, why }) => ({ place: options.to, what, why })),
+	].map(({ place, what, why }) => ({ place, what, why }));
+	const notes = imported.notes
+		.filter(({ ofServices }) => !(asRules && ofServices === true))
+		.map(({ text }) => text);
+	// Rules that overlap are applied one after the other, as before.
+	const conflicts = asRules ? [] : conflictDiagnostics(imported.services);
 	const { stdout, stderr } = context;
 	if (options.json === true) {
 		writeJson(stdout, "import", {
 			format: options.to,
 			text: printed.text,
 			left,
-			notes: imported.notes,
+			notes,
 			conflicts,
 		});
 	} else {
 		stdout.write(printed.text);
 		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${shortened(what)}: ${why}\n`);
-		for (const note of imported.notes) stderr.write(`note: ${note}\n`);
+		for (const note of notes) stderr.write(`note: ${note}\n`);
 		for (const conflict of conflicts) stderr.write(`${renderDiagnostic(conflict)}\n`);
-		stderr.write(
-			`${services.length} service${services.length === 1 ? "" : "s"} taken, ${left.length} line${left.length === 1 ? "" : "s"} left\n`,
-		);
+		const taken = asRules
+			? counted(imported.rules.length - printed.left.length, "rule")
+			: counted(services.length, "service");
+		stderr.write(`${taken} taken, ${counted(left.length, "line")} left\n`);
 		if (options.to === "yaml" && services.length > 0) {
 			stderr.write("next: save it as /etc/l3dsr/l3dsr.yaml, then l3dsr check, l3dsr diff, l3dsr up\n");
 		}
@@ -119,21 +142,26 @@ function importRules(host: ServiceHost, source: string, text: string, imported: 
 	}
 	const raisedLeft = raised.left.flatMap(({ rule, why }) => {
 		const place = rules[rule]?.place;
-		return place === undefined ? [] : [{ place, why }];
+		return place === undefined ? [] : [{ place, why, isRule: true as const }];
 	});
-	for (const { place, why } of [...left, ...raisedLeft].sort((a, b) => a.place.line - b.place.line)) {
-		imported.left.push({ place: placeText(place, source), what: place.text, why });
+	for (const { place, ...rest } of [...left, ...raisedLeft].sort((a, b) => a.place.line - b.place.line)) {
+		imported.left.push({ place: placeText(place, source), what: place.text, ...rest });
 	}
 	if (mended > 0) {
-		imported.notes.push(
-			`${source}: ${mended} DADDR--set-daddr without its blank, as old versions saved it: mended`,
-		);
+		imported.notes.push({
+			text: `${source}: ${mended} DADDR--set-daddr without its blank, as old versions saved it: mended`,
+		});
 	}
 	if (raised.narrowed.length > 0) {
-		imported.notes.push(
-			`${source}: ${raised.narrowed.length} rule${raised.narrowed.length === 1 ? "" : "s"} would rewrite forwarded packets too; services take only what is for this host's own addresses`,
-		);
+		imported.notes.push({
+			text: `${source}: ${counted(raised.narrowed.length, "rule")} would rewrite forwarded packets too; services take only what is for this host's own addresses`,
+			ofServices: true,
+		});
 	}
+}
+
+function counted(count: number, noun: string): string {
+	return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** A line as it fits on a page. */

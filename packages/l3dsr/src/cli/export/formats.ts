@@ -16,6 +16,8 @@ import { usage } from "../option-values.ts";
 export interface ExportFormat {
 	/** A real server's side, or a director's, which must know the real servers. */
 	readonly side: "real server" | "director";
+	/** What it holds, services unless it is rules: those of any chain, whether they describe a service or not. */
+	readonly of?: "rules";
 	readonly summary: string;
 	readonly print: Printer;
 }
@@ -26,6 +28,7 @@ const FORMATS: Readonly<Record<string, ExportFormat>> = {
 	"dsr.conf": { side: "real server", summary: "/etc/dsr.d/*.conf of dsrctl", print: printDsrConf },
 	nft: {
 		side: "real server",
+		of: "rules",
 		summary: "the rules, for nft -f",
 		print: ({ rules, configuration }) => ({
 			text: nftScript(rules),
@@ -36,11 +39,13 @@ const FORMATS: Readonly<Record<string, ExportFormat>> = {
 	},
 	"iptables-save": {
 		side: "real server",
+		of: "rules",
 		summary: "DADDR rules of IPv4, for iptables-daddr-restore",
 		print: printIptablesSave("ipv4"),
 	},
 	"ip6tables-save": {
 		side: "real server",
+		of: "rules",
 		summary: "DADDR rules of IPv6, for ip6tables-daddr-restore",
 		print: printIptablesSave("ipv6"),
 	},

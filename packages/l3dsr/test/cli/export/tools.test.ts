@@ -197,6 +197,28 @@ describe("l3dsr import", () => {
 		]);
 	});
 
+	it("as rules, takes those that describe no service too, and says of no rule that it prints that it is left", async () => {
+		const saved = `*mangle
+-A INPUT -m dscp --dscp 1 -j DADDR --set-daddr 72.30.38.140
+-A INPUT -m mark --mark 3 -j DADDR --set-daddr 72.30.38.143
+-A INPUT ! -s 10.0.0.0/8 -m dscp --dscp 3 -j DADDR --set-daddr 72.30.38.142
+-A FORWARD -m dscp --dscp 2 -j DADDR --set-daddr 72.30.38.141
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+`;
+		const rules = file("rules", saved);
+		const { exitCode, stdout, stderr } = await l3dsr("import", rules, "--to", "iptables-save");
+		assert.equal(stdout.match(/^-A /gm)?.length, 4);
+		assert.equal(
+			stderr.replaceAll(rules, "FILE"),
+			"left: FILE:6: -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT: its target is ACCEPT\n4 rules taken, 1 line left\n",
+		);
+		assert.equal(exitCode, 0);
+		const services = (await l3dsr("import", rules)).stderr;
+		assert.match(services, /^left: .*:4: .* a service cannot ask for ! -s 10\.0\.0\.0\/8$/m);
+		assert.match(services, /^left: .*:5: .* chain FORWARD is not on the way/m);
+	});
+
 	it("reads a folder of dsr.conf, and names its faults by line", async () => {
 		const conf = mkdtempSync(join(folder, "dsr.d-"));
 		writeFileSync(join(conf, "a.conf"), "192.0.2.30 = 0x1c # web\n192.0.2.31\n192.0.2.32=64\n");
