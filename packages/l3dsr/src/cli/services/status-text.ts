@@ -21,9 +21,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 			: []),
 		...(otherRules === 0
 			? []
-			: [
-					`${otherRules} other DADDR rule${otherRules === 1 ? "" : "s"} (iptables-daddr -S, dsrctl -a status)`,
-				]),
+			: [`${otherRules} other DADDR rule${otherRules === 1 ? "" : "s"} (l3dsr show)`]),
 		...(record.configuration === null ? ["no configuration: services as the kernel has them"] : []),
 		...services.flatMap(({ name, vip, reason }) =>
 			reason === undefined ? [] : [stoppedText({ service: name, vip, reason }).trimEnd()],
