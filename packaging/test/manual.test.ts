@@ -55,12 +55,25 @@ describe("the man pages", () => {
 		assert.ok(names.includes("l3dsr-errors(7)"), names.join());
 	});
 
-	it("are rendered without a warning by man and by mandoc", () => {
+	it("are rendered without a warning by man, also where the locale is C, and by mandoc", () => {
 		for (const { path, name, section } of pages()) {
 			assert.equal(host.run(`mandoc -Tlint ${path}`), "", path);
-			const { status, stdout, stderr } = host.attempt(`MANWIDTH=80 man --warnings -P cat ${section} ${name}`);
-			assert.deepEqual({ status, stderr }, { status: 0, stderr: "" }, path);
-			assert.match(stdout, new RegExp(`\\b${name}\\b`));
+			for (const locale of ["C", "C.UTF-8"]) {
+				const { status, stdout, stderr } = host.attempt(
+					`LC_ALL=${locale} MANWIDTH=80 man --warnings -P cat ${section} ${name}`,
+				);
+				assert.deepEqual({ status, stderr }, { status: 0, stderr: "" }, `${path} ${locale}`);
+				assert.match(stdout, new RegExp(`\\b${name}\\b`));
+			}
+		}
+	});
+
+	it("name documents that are installed", () => {
+		for (const { path } of pages()) {
+			const text = host.run(`gzip -dc $(realpath ${path})`).replaceAll("\\-", "-");
+			for (const [document] of text.matchAll(/\/usr\/share\/doc\/[\w./-]*\w/g)) {
+				host.run(`test -e ${document} || { echo ${path} names ${document}; exit 1; }`);
+			}
 		}
 	});
 

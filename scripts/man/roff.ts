@@ -3,6 +3,8 @@
  * links, emphasis. What it does not know it refuses, so that no page is shown half.
  */
 
+import { basename, join } from "node:path/posix";
+
 /** Text with inline markup → roff. */
 export function inline(text: string): string {
 	let roff = "";
@@ -17,11 +19,18 @@ export function inline(text: string): string {
 	return roff;
 }
 
-/** A link to another page of the reference is named as a page, others by their text. */
+/** A link to a page of the manual is named as a page; to another document, by its text and where it is installed. */
 function reference(text: string, target: string): string {
-	const page = PAGES_BY_FILE[target];
-	return page === undefined ? inline(text) : `\\fB${escapeRoff(page.name)}\\fR(${page.section})`;
+	const [file = ""] = target.split("#");
+	if (file === "" || file.includes("://")) return inline(text);
+	const page = PAGES_BY_FILE[file];
+	if (page !== undefined) return `\\fB${escapeRoff(page.name)}\\fR(${page.section})`;
+	const path = `\\fI${escapeRoff(join(INSTALLED, file))}\\fR`;
+	return text === basename(file) ? path : `${inline(text)} (${path})`;
 }
+
+/** Where the package has the pages of docs/reference. */
+const INSTALLED = "/usr/share/doc/l3dsr/docs/reference";
 
 const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly section: number }>> = {
 	"l3dsr.md": { name: "l3dsr", section: 8 },
@@ -34,12 +43,17 @@ const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly s
 	"capabilities.md": { name: "l3dsr-capabilities", section: 7 },
 	"errors.md": { name: "l3dsr-errors", section: 7 },
 	"l3dsr.yaml.md": { name: "l3dsr.yaml", section: 5 },
+	"fleet.yaml.md": { name: "fleet.yaml", section: 5 },
 	"dsr.conf.md": { name: "dsr.conf", section: 5 },
 };
 
-/** Plain text → roff: what roff would read as its own, and all that is not ASCII. */
+/**
+ * Plain text → roff: what roff would read as its own, and all that is not ASCII. Where the locale is C, groff has an
+ * approximation of every character that the pages use, except of the ellipsis.
+ */
 export function escapeRoff(text: string): string {
 	return text
+		.replaceAll("…", "...")
 		.replaceAll("\\", "\\e")
 		.replaceAll("-", "\\-")
 		.replace(/[^\n -~]/gu, (character) => {

@@ -5,7 +5,8 @@ import { inStandardOrder } from "../../scripts/man/sections.ts";
 
 describe("Markdown to man(7)", () => {
 	it("keeps text from being read as requests", () => {
-		assert.equal(escapeRoff("a\\b-c …"), "a\\eb\\-c \\[u2026]");
+		assert.equal(escapeRoff("1 → 2"), "1 \\[u2192] 2");
+		assert.equal(escapeRoff("a\\b-c …"), "a\\eb\\-c ...");
 		assert.equal(body(["'quoted' first"]), "\\&'quoted' first");
 	});
 
@@ -13,7 +14,13 @@ describe("Markdown to man(7)", () => {
 		assert.equal(inline("see [the tool](dsrctl.md)"), "see \\fBdsrctl\\fR(8)");
 		assert.equal(inline("see [probe](probe.md)"), "see \\fBl3dsr\\-probe\\fR(8)");
 		assert.equal(inline("see [errors](errors.md)"), "see \\fBl3dsr\\-errors\\fR(7)");
-		assert.equal(inline("see [the glossary](../glossary.md)"), "see the glossary");
+	});
+
+	it("says where the package has the other documents", () => {
+		const docs = "/usr/share/doc/l3dsr/docs";
+		assert.equal(inline("[words](../glossary.md)"), `words (\\fI${docs}/glossary.md\\fR)`);
+		assert.equal(inline("[api.md](api.md#paths)"), `\\fI${docs}/reference/api.md\\fR`);
+		assert.equal(inline("[above](#files)"), "above");
 	});
 
 	it("makes a list of a table of two columns, and a table of more", () => {
