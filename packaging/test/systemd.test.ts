@@ -118,10 +118,15 @@ describe("under systemd", () => {
 	});
 
 	it("removal stops the unit, and nothing is left or has failed", () => {
-		machine.run("dpkg -r l3dsr");
+		machine.run("mkdir /var/lib/l3dsr; echo '{}' > /var/lib/l3dsr/l3dsr.state.json; dpkg -r l3dsr");
 		assert.doesNotMatch(state(), /192\.0\.2\.10|l3dsr/);
 		assert.match(machine.run("systemctl list-units --all 'l3dsr*' --no-legend; echo none"), /^none$/m);
 		assert.equal(machine.run("systemctl list-units --failed --no-legend"), "");
 		assert.equal(machine.run("ls /etc/systemd/system/multi-user.target.wants | grep l3dsr || :"), "");
+		const left = "find /run /var/lib /usr -xdev -name '*l3dsr*' -not -path '/var/lib/dpkg/*'";
+		assert.equal(machine.run(left), "/var/lib/l3dsr\n/var/lib/l3dsr/l3dsr.state.json\n");
+		machine.run("dpkg -P l3dsr");
+		assert.equal(machine.run(left), "");
+		assert.equal(machine.run("ls /etc/l3dsr"), "l3dsr.yaml\n");
 	});
 });
