@@ -2,7 +2,7 @@
  * The loop: hears, waits for a moment, runs the one reconciler, tells what it did. The kernel is the only state: this may
  * be killed at any moment.
  */
-import { L3dsrError } from "../errors.ts";
+import { type DiagnosticsOf, L3dsrError } from "../errors.ts";
 import { observedDirector } from "../inspect/status/observed-director.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
@@ -26,6 +26,7 @@ export interface AgentOptions {
 	readonly configuration: string;
 	readonly env: Environment;
 	readonly version: string;
+	readonly diagnosticsOf: DiagnosticsOf;
 	/** Ends the loop when it is aborted; its reason is the name of the signal. */
 	readonly stop: AbortSignal;
 }
@@ -58,6 +59,7 @@ export class Agent implements AgentState {
 		this.#duties = new DirectorDuties({
 			host: options.host,
 			log: this.#log,
+			diagnosticsOf: options.diagnosticsOf,
 			now: () => effects.monotonicMs(),
 		});
 		this.#startedAt = effects.now();

@@ -6,6 +6,7 @@
 import { foundCheck } from "../balance/checks/found-check.ts";
 import type { CheckState, HealthChecks } from "../balance/checks/health-checks.ts";
 import type { Director } from "../balance/kernel/director.ts";
+import type { DiagnosticsOf } from "../errors.ts";
 import { removeFoundChecks, writeFoundChecks } from "../host/found-checks.ts";
 import { connects } from "../model/fleet.ts";
 import type { FoundCheck } from "../model/real-check.ts";
@@ -18,6 +19,7 @@ import { Trouble } from "./trouble.ts";
 export interface DutiesOptions {
 	readonly host: Pick<HostEffects, "openDirector" | "lock">;
 	readonly log: Pick<RecordLog, "write">;
+	readonly diagnosticsOf: DiagnosticsOf;
 	/** Milliseconds; never goes back. */
 	readonly now: () => number;
 }

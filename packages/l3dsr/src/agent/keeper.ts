@@ -2,7 +2,8 @@
  * One run of the agent: reads what has changed of the files, makes the host what they say, and tells about it. It knows
  * which configuration is in force, and what was wrong at the last run; when to run is the loop's to know (agent.ts).
  */
-import { asL3dsrError, type Diagnostic, L3dsrError } from "../errors.ts";
+import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
+import { isLockHeld } from "../host/lock.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
 import { explaining } from "../inspect/failure-text.ts";
 import { sameValue } from "../model/rule.ts";
@@ -35,6 +36,7 @@ export interface KeeperOptions {
 	/** Absolute path of the configuration. */
 	readonly configuration: string;
 	readonly env: Environment;
+	readonly diagnosticsOf: DiagnosticsOf;
 	/** Its `aborted` ends the wait for another command. */
 	readonly stop: Pick<AbortSignal, "aborted">;
 }
@@ -181,7 +183,7 @@ export class Keeper {
 		if (reading.kind === "refused") {
 			if (this.#inForce === undefined) throw reading.error;
 			this.#candidate = undefined;
-			this.#refuse(reading.error.diagnostics);
+			this.#refuse(this.#options.diagnosticsOf(reading.error));
 			return;
 		}
 		const read = { wish: reading.wish, readAt: this.#time() };
@@ -219,7 +221,7 @@ export class Keeper {
 			if (this.#inForce === undefined) throw error;
 			// Trying again what has changed the host, and was undone, would change it again.
 			this.#worthRetry = isWithoutChange(error);
-			this.#refuse(asL3dsrError(error).diagnostics);
+			this.#refuse(this.#options.diagnosticsOf(error));
 			return false;
 		}
 	}
@@ -318,7 +320,7 @@ export class Keeper {
 			try {
 				return await host.lock(LOCK_WAIT_MS);
 			} catch (error) {
-				if (asL3dsrError(error).code !== "LOCK_HELD") throw error;
+				if (!isLockHeld(error)) throw error;
 			}
 		}
 		return undefined;
@@ -358,7 +360,7 @@ export class Keeper {
 	}
 
 	#noteFailure(error: unknown): { kind: "failed"; errors: readonly Diagnostic[]; failures: number } {
-		const errors = asL3dsrError(error).diagnostics;
+		const errors = this.#options.diagnosticsOf(error);
 		const failures = (this.#failing?.failures ?? 0) + 1;
 		this.#failing = { at: this.#failing?.at ?? this.#now(), failures, errors };
 		return { kind: "failed", errors, failures };

@@ -1,23 +1,35 @@
 /** Something that fails again and again is told once, and once more when it works again. */
-import { asL3dsrError } from "../errors.ts";
+import type { DiagnosticsOf } from "../errors.ts";
+import { isLockHeld } from "../host/lock.ts";
 import type { RecordLog } from "./record-log.ts";
 
 export class Trouble {
 	readonly #log: Pick<RecordLog, "write">;
+	readonly #diagnosticsOf: DiagnosticsOf;
 	readonly #now: () => number;
 	#told: { readonly message: string; readonly since: number } | undefined;
 
 	/** `now`: milliseconds, never goes back. */
-	constructor({ log, now }: { readonly log: Pick<RecordLog, "write">; readonly now: () => number }) {
+	constructor({
+		log,
+		diagnosticsOf,
+		now,
+	}: {
+		readonly log: Pick<RecordLog, "write">;
+		readonly diagnosticsOf: DiagnosticsOf;
+		readonly now: () => number;
+	}) {
 		this.#log = log;
+		this.#diagnosticsOf = diagnosticsOf;
 		this.#now = now;
 	}
 
 	tell(error: unknown): void {
-		const { code, message, diagnostics } = asL3dsrError(error);
-		if (code === "LOCK_HELD" || message === this.#told?.message) return;
+		const errors = this.#diagnosticsOf(error);
+		const message = errors.map((one) => one.message).join("; ");
+		if (isLockHeld(error) || message === this.#told?.message) return;
 		this.#told = { message, since: this.#told?.since ?? this.#now() };
-		this.#log.write({ kind: "upkeep-failed", errors: diagnostics });
+		this.#log.write({ kind: "upkeep-failed", errors });
 	}
 
 	over(): void {

@@ -3,8 +3,6 @@
  * read before, so that a look at files that nobody has changed costs no parsing.
  */
 import type { Address } from "@l3dsr/packet";
-import type { L3dsrError } from "../errors.ts";
-import { asL3dsrError } from "../errors.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
 import { loadWish, type Wish } from "../sources/wish.ts";
@@ -13,7 +11,7 @@ export type Reading =
 	/** Every file says what it said when it was read last. */
 	| { readonly kind: "same" }
 	| { readonly kind: "read"; readonly wish: Wish }
-	| { readonly kind: "refused"; readonly error: L3dsrError };
+	| { readonly kind: "refused"; readonly error: unknown };
 
 export class WishSource {
 	readonly #files: SourceFiles;
@@ -35,7 +33,7 @@ export class WishSource {
 		try {
 			return { kind: "read", wish: await loadWish(files, this.#path, this.#env) };
 		} catch (error) {
-			return { kind: "refused", error: asL3dsrError(error) };
+			return { kind: "refused", error };
 		} finally {
 			this.#recorded = files;
 		}

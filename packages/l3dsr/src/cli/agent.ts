@@ -12,6 +12,7 @@ import { becomeAgent } from "../host/agent-presence.ts";
 import { guardObserver } from "../host/vip-guard.ts";
 import { serveAgent } from "../serve/follow.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { diagnosticsOf } from "./error-table.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
@@ -61,6 +62,7 @@ export async function agent(
 		configuration,
 		env,
 		version: VERSION,
+		diagnosticsOf,
 		stop: stop.signal,
 	});
 	const journal = isJournalOnStderr(env) ? opened.use(new Journal()) : undefined;
@@ -78,6 +80,7 @@ export async function agent(
 	opened.use(
 		serveAgent(loop, {
 			version: VERSION,
+			diagnosticsOf,
 			// As this process was started.
 			command: [process.execPath, ...process.execArgv, context.programPath, "serve-http"],
 			page: join(dirname(context.programPath), "../dist/web"),

@@ -1,6 +1,5 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
-import { asL3dsrError } from "../errors.ts";
 import { bySeverity, type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
 import { checkDirectorOf, checkHost, type HostCheck } from "../inspect/check/check-host.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
@@ -8,6 +7,7 @@ import { planHost } from "../reconcile/reconcile.ts";
 import type { WantedDirector } from "../sources/director.ts";
 import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { diagnosticsOf } from "./error-table.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { requirePrivilegesOf } from "./privileges.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
@@ -44,9 +44,9 @@ export async function check(
 		found = { findings: [...findings, ...(await checkDirectorOf(plan))].sort(bySeverity), questions };
 	} catch (error) {
 		// The file itself can be checked by anybody.
-		const known = asL3dsrError(error);
-		if (known.code !== "KERNEL_PERMISSION") throw error;
-		skipped = known.message;
+		const [{ code, message }] = diagnosticsOf(error);
+		if (code !== "KERNEL_PERMISSION") throw error;
+		skipped = message;
 	}
 	const { findings, questions } = found;
 	const count = (severity: Severity) => findings.filter((finding) => finding.severity === severity).length;

@@ -4,9 +4,9 @@
  * is held.
  */
 import type { Family } from "@l3dsr/packet";
-import { asL3dsrError } from "../errors.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
-import { EXIT, EXIT_OF } from "./exit-codes.ts";
+import { diagnosticsOf, ERROR_TABLE } from "./error-table.ts";
+import { EXIT } from "./exit-codes.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
 import { printableContext } from "./printable-output.ts";
 import { reportError } from "./report.ts";
@@ -41,10 +41,11 @@ export async function runIptables(given: CliContext, host: IptablesHost): Promis
 		return EXIT.done;
 	} catch (error) {
 		reportError(context, error);
-		const known = asL3dsrError(error);
-		if (known.code === "LOCK_HELD") return EXIT_LOCK_HELD;
-		if (known.diagnostics.some(({ code }) => EXIT_OF[code] === EXIT.usage)) return EXIT.usage;
+		const errors = diagnosticsOf(error);
+		const [{ code }] = errors;
+		if (code === "LOCK_HELD") return EXIT_LOCK_HELD;
+		if (errors.some((one) => ERROR_TABLE[one.code].exit === EXIT.usage)) return EXIT.usage;
 		// The original does not have "not supported here": that is a failure like others, but for a table's name.
-		return known.code === "RULE_TABLE" && !programName.endsWith("-save") ? EXIT.unsupported : EXIT.failed;
+		return code === "RULE_TABLE" && !programName.endsWith("-save") ? EXIT.unsupported : EXIT.failed;
 	}
 }

@@ -1,6 +1,6 @@
 /** `l3dsr probe`: does that server answer from the VIP? What a director's health check must see. */
 import type { Command } from "commander";
-import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { L3dsrError } from "../errors.ts";
 import { readFailure, readText } from "../host/files.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { judgeAnswer } from "../probe/answer.ts";
@@ -12,6 +12,7 @@ import { type Asker, type ProbeOptions, Prober } from "../probe/prober.ts";
 import { reportOf, type TargetReport } from "../probe/report.ts";
 import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
+import { codeOf } from "./error-table.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { bytesOption, secondsOf, usage, wholeNumber } from "./option-values.ts";
@@ -219,7 +220,7 @@ function openProber(targets: readonly ProbeTarget[]): Asker {
 	try {
 		return new Prober();
 	} catch (error) {
-		if (asL3dsrError(error).code !== "KERNEL_PERMISSION") throw error;
+		if (codeOf(error) !== "KERNEL_PERMISSION") throw error;
 		if (targets.every(({ protocol }) => protocol !== "tcp")) return new PlainProber();
 		throw new L3dsrError(
 			{

@@ -1,15 +1,16 @@
 /** How every command says that it failed: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
-import { asL3dsrError, type Diagnostic, L3dsrError, renderDiagnostic } from "../errors.ts";
+import { type Diagnostic, L3dsrError, renderDiagnostic } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { type ExitCode, exitCodeOf } from "./exit-codes.ts";
+import { diagnosticsOf, exitCodeOf } from "./error-table.ts";
+import type { ExitCode } from "./exit-codes.ts";
 
 /** Prints what went wrong and returns the exit code that it leads to. */
 export function reportError(context: CliContext, error: unknown): ExitCode {
-	const known = asL3dsrError(error);
-	if (context.argv.includes("--json")) writeJson(context.stderr, "errors", { errors: known.diagnostics });
-	else context.stderr.write(`${known.diagnostics.map(renderDiagnostic).join("\n")}\n`);
+	const errors = diagnosticsOf(error);
+	if (context.argv.includes("--json")) writeJson(context.stderr, "errors", { errors });
+	else context.stderr.write(`${errors.map(renderDiagnostic).join("\n")}\n`);
 	if (context.argv.includes("--debug")) context.stderr.write(`${traceOf(error)}\n`);
-	return exitCodeOf(known);
+	return exitCodeOf(error);
 }
 
 /**

@@ -19,6 +19,11 @@ export function hostLockPath(directory?: string, namespacePath?: string): string
 	return runFile("lock", directory, namespacePath);
 }
 
+/** Another process has the lock, and the wait for it is over. */
+export function isLockHeld(error: unknown): boolean {
+	return error instanceof LinuxError && error.code === "LOCK_HELD";
+}
+
 /**
  * Takes the lock; held until disposed or until the process ends. Throws LOCK_HELD, which names the holder,
  * when the wait is over.

@@ -1,21 +1,21 @@
 /** Why a host could not be made what it should be, as a person reads it. */
-import { asL3dsrError, L3dsrError } from "../errors.ts";
+import { L3dsrError, withNotes } from "../errors.ts";
 import { type Failure, ReconcileError, type Undoing } from "../reconcile/failure.ts";
 import { refusalOf } from "../rewrite/reason.ts";
 import { describeStep } from "./describe-step.ts";
 
-/** Runs what reconciles. Throws L3dsrError, which says what was undone. */
+/** Runs what reconciles. What it throws says what was undone. */
 export async function explaining<T>(work: () => Promise<T>): Promise<T> {
 	try {
 		return await work();
 	} catch (error) {
 		if (!(error instanceof ReconcileError)) throw error;
-		const known = failureError(error.failure);
-		throw error.undoing === undefined ? known : known.withNotes(undoingNotes(error.undoing));
+		const { failure, undoing } = error;
+		throw withNotes(reasonOf(failure), undoing === undefined ? [] : undoingNotes(undoing), error);
 	}
 }
 
-function failureError(failure: Failure): L3dsrError {
+function reasonOf(failure: Failure): unknown {
 	switch (failure.kind) {
 		case "refused":
 			return refusalOf(failure.rule);
@@ -27,7 +27,7 @@ function failureError(failure: Failure): L3dsrError {
 				hint: "something else may be changing this host at the same time; run it again",
 			});
 		case "failed":
-			return asL3dsrError(failure.error);
+			return failure.error;
 	}
 }
 

@@ -2,7 +2,7 @@
  * Both datapaths of this host as one. Which rule runs on which is decided once for a plan (assign.ts), from facts
  * that were gathered with the observation; what was observed reads as one ruleset again.
  */
-import { asL3dsrError } from "../errors.ts";
+import { withNotes } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, type Rule, sameRule } from "../model/rule.ts";
@@ -185,7 +185,7 @@ class CombinedDatapath implements HostDatapath {
 			return error;
 		} catch (second) {
 			const why = second instanceof Error ? second.message : String(second);
-			return asL3dsrError(error).withNotes([`putting back the rules as they were failed too: ${why}`]);
+			return withNotes(error, [`putting back the rules as they were failed too: ${why}`]);
 		}
 	}
 

@@ -1,7 +1,7 @@
 /** The process that speaks HTTP, as the agent has it: it is told what happens and asks for what it is asked. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
-import { asL3dsrError } from "../errors.ts";
+import type { DiagnosticsOf } from "../errors.ts";
 import type { PacketQuestion } from "../inspect/trace/trace-question.ts";
 import { jsonText } from "../json.ts";
 import type { Identity } from "./credentials.ts";
@@ -31,6 +31,7 @@ export interface ChildOptions {
 	readonly fds: readonly number[];
 	readonly settings: HttpSettings;
 	readonly shown: Shown;
+	readonly diagnosticsOf: DiagnosticsOf;
 	/** It has ended, or was ended because it broke the rules: how, in words. Called once. */
 	readonly onEnd: (how: string) => void;
 }
@@ -40,6 +41,7 @@ export const FIRST_SOCKET_FD = 3;
 
 export class Child {
 	readonly #shown: Shown;
+	readonly #diagnosticsOf: DiagnosticsOf;
 	readonly #process: ChildProcessByStdio<Writable, Readable, null>;
 	readonly #lines = new LineReader(MOST_QUESTION_BYTES);
 	#answering = 0;
@@ -50,8 +52,17 @@ export class Child {
 	readonly #onEnd: (how: string) => void;
 
 	/** Throws what spawn(3) does. */
-	constructor({ command: [program, ...args], identity, fds, settings, shown, onEnd }: ChildOptions) {
+	constructor({
+		command: [program, ...args],
+		identity,
+		fds,
+		settings,
+		shown,
+		diagnosticsOf,
+		onEnd,
+	}: ChildOptions) {
 		this.#shown = shown;
+		this.#diagnosticsOf = diagnosticsOf;
 		this.#onEnd = onEnd;
 		this.#process = spawn(program, args, {
 			stdio: ["pipe", "pipe", "inherit", ...fds],
@@ -123,7 +134,7 @@ export class Child {
 					: await this.#shown[kind]();
 			this.#write({ kind: "answer", number, body: text });
 		} catch (error) {
-			const errors = asL3dsrError(error).diagnostics;
+			const errors = this.#diagnosticsOf(error);
 			this.#write({ kind: "refusal", number, body: jsonText("errors", { errors }) });
 		} finally {
 			this.#answering--;

@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { forbidNewPrivileges, ListeningSocket } from "@l3dsr/linux";
-import { asL3dsrError } from "../errors.ts";
+import type { DiagnosticsOf } from "../errors.ts";
 import { type AgentSettings, type ListenAddress, listenText } from "../model/agent-settings.ts";
 import { Child, FIRST_SOCKET_FD } from "./child.ts";
 import { type Identity, identityFor, readCredentials } from "./credentials.ts";
@@ -22,6 +22,7 @@ export interface FrontOptions {
 	readonly command: readonly [string, ...string[]];
 	/** The folder of the page's files. */
 	readonly page: string;
+	readonly diagnosticsOf: DiagnosticsOf;
 	/** Told what does not work, a sentence each. */
 	readonly onProblem: (problem: string) => void;
 }
@@ -89,13 +90,13 @@ export class Front implements Disposable {
 			this.#said.delete("start");
 		} catch (error) {
 			complete = false;
-			this.#say("start", `cannot serve HTTP: ${asL3dsrError(error).message}`);
+			this.#say("start", `cannot serve HTTP: ${this.#why(error)}`);
 		}
 		if (!complete) this.#again(AGAIN_MS);
 	}
 
 	#startChild(identity: Identity | undefined): Child {
-		const { settings, shown, version, command, page } = this.#options;
+		const { settings, shown, diagnosticsOf, version, command, page } = this.#options;
 		const credentials = readCredentials(settings);
 		const sockets = [...this.#sockets.values()];
 		const name = hostname().toLowerCase();
@@ -117,6 +118,7 @@ export class Front implements Disposable {
 			fds: sockets.map(({ socket }) => socket.fd),
 			settings: http,
 			shown,
+			diagnosticsOf,
 			onEnd: (how) => {
 				this.#child = undefined;
 				if (performance.now() - startedAt > RESTART_MS.settled) this.#restartMs = RESTART_MS.first;
@@ -125,6 +127,13 @@ export class Front implements Disposable {
 				this.#restartMs = Math.min(this.#restartMs * 2, RESTART_MS.most);
 			},
 		});
+	}
+
+	#why(error: unknown): string {
+		return this.#options
+			.diagnosticsOf(error)
+			.map(({ message }) => message)
+			.join("; ");
 	}
 
 	/** True when all of the settings are open. */
@@ -138,7 +147,7 @@ export class Front implements Disposable {
 				this.#said.delete(name);
 			} catch (error) {
 				complete = false;
-				this.#say(name, `cannot serve HTTP at ${name}: ${asL3dsrError(error).message}`);
+				this.#say(name, `cannot serve HTTP at ${name}: ${this.#why(error)}`);
 			}
 		}
 		return complete;

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { waitFor } from "../../../../test/support/netns.ts";
+import { diagnosticsOf } from "../../src/cli/error-table.ts";
 import { Child } from "../../src/serve/child.ts";
 import { RecordedAgent } from "./recorded.ts";
 
@@ -22,6 +23,7 @@ function started(script: string, agent: RecordedAgent, ends: string[]): Child {
 		fds: [],
 		settings: { version: "1", sockets: [], hosts: [], page: folder },
 		shown: agent,
+		diagnosticsOf,
 		onEnd: (how) => ends.push(how),
 	});
 }

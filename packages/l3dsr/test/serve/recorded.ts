@@ -1,6 +1,7 @@
 /** An agent without a loop: what it shows are the samples of packages/records, and what a test adds. */
 import { readFileSync } from "node:fs";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
+import { diagnosticsOf } from "../../src/cli/error-table.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import type { PacketQuestion } from "../../src/inspect/trace/trace-question.ts";
 import { type AgentSettings, defaultAgentSettings } from "../../src/model/agent-settings.ts";
@@ -79,6 +80,7 @@ export class RecordedAgent implements Shown {
 		return new Front({
 			settings: { ...defaultAgentSettings(), listen: listen.map(place), ...settings },
 			shown: this,
+			diagnosticsOf,
 			version: "0.1.0",
 			command,
 			page,

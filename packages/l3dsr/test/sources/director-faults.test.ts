@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exitCodeOf } from "../../src/cli/exit-codes.ts";
+import { exitCodeOf } from "../../src/cli/error-table.ts";
 import { L3dsrError, renderDiagnostic } from "../../src/errors.ts";
 import { type LoadedConfiguration, loadConfiguration } from "../../src/sources/configuration.ts";
 import { SYSTEM_FILES } from "../../src/sources/source-files.ts";

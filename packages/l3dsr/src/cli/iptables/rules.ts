@@ -1,6 +1,6 @@
 /** Reading and changing this host's rules, as every command of iptables-daddr does it. */
 import type { Family } from "@l3dsr/packet";
-import { asL3dsrError, L3dsrError } from "../../errors.ts";
+import { L3dsrError } from "../../errors.ts";
 import { privilegeMissing } from "../../host/capabilities.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import type { Finding } from "../../model/finding.ts";
@@ -12,6 +12,7 @@ import { editTarget } from "../../reconcile/rule-edit.ts";
 import type { Observation, ObservedRule } from "../../rewrite/datapath.ts";
 import { resolveSettings } from "../../sources/settings.ts";
 import type { CliContext } from "../context.ts";
+import { diagnosticsOf } from "../error-table.ts";
 import { sayWaiting } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
@@ -107,13 +108,13 @@ async function lock(host: IptablesHost, seconds: number, context: CliContext): P
 	try {
 		return await host.lock(seconds * 1000, sayWaiting(context));
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code !== "LOCK_HELD") throw error;
+		const [held] = diagnosticsOf(error);
+		if (held.code !== "LOCK_HELD") throw error;
 		const message = "Another app is currently holding the l3dsr lock.";
 		const way =
 			seconds === 0 ? "Perhaps you want to use the -w option?" : `Stopped waiting after ${seconds}s.`;
 		throw new L3dsrError(
-			{ code: "LOCK_HELD", message: `${message} ${way}`, notes: [known.message] },
+			{ code: "LOCK_HELD", message: `${message} ${way}`, notes: [held.message] },
 			{ cause: error },
 		);
 	}

@@ -1,7 +1,8 @@
 /** What up, down, status, check and diff share: their options, and how they begin. */
 import { type Command, Option } from "commander";
-import { asL3dsrError, L3dsrError } from "../../errors.ts";
+import { L3dsrError } from "../../errors.ts";
 import { CONFIG_FILE } from "../../sources/source-files.ts";
+import { diagnosticsOf } from "../error-table.ts";
 import type { ExitCode } from "../exit-codes.ts";
 import { inNamespace } from "../namespace.ts";
 import { secondsOf } from "../option-values.ts";
@@ -63,9 +64,8 @@ export async function offeringConfiguration<T>(
 		requirePrivilegesOf(command);
 		return await work();
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code !== "KERNEL_PERMISSION") throw error;
-		const [first, ...more] = known.diagnostics;
+		const [first, ...more] = diagnosticsOf(error);
+		if (first.code !== "KERNEL_PERMISSION") throw error;
 		const hint = "run it as root, or ask a configuration, which takes no root: -c PATH";
 		throw new L3dsrError([{ ...first, hint }, ...more], { cause: error });
 	}

@@ -1,5 +1,4 @@
 /** The director for `status`: its record, after the drains that are over have been ended. */
-import { asL3dsrError } from "../../errors.ts";
 import { readFoundChecks } from "../../host/found-checks.ts";
 import type { DirectorRecord } from "../../inspect/status/director-record.ts";
 import { observedDirector } from "../../inspect/status/observed-director.ts";
@@ -7,6 +6,7 @@ import type { DesiredDirector } from "../../model/director.ts";
 import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
 import type { ObservedDirector } from "../../reconcile/director.ts";
 import type { Plan } from "../../reconcile/target.ts";
+import { codeOf } from "../error-table.ts";
 import type { ServiceHost } from "./host.ts";
 
 /** Undefined on a host that neither directs nor should. */
@@ -31,6 +31,6 @@ async function endDrains(
 		using _lock = await host.lock(0);
 		await director.endDrains(wanted);
 	} catch (error) {
-		if (asL3dsrError(error).code !== "LOCK_HELD") throw error;
+		if (codeOf(error) !== "LOCK_HELD") throw error;
 	}
 }

@@ -1,11 +1,11 @@
 /** Status again and again, with rates: on a terminal as a screen of its own, elsewhere as one table or record after the other. */
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { asL3dsrError } from "../../errors.ts";
 import { identifyStatus } from "../../inspect/status/identify.ts";
 import { withRates } from "../../inspect/status/rates.ts";
 import type { StatusRecord } from "../../inspect/status/status.ts";
 import { type CliContext, writeJson } from "../context.ts";
+import { diagnosticsOf } from "../error-table.ts";
 import { VERSION } from "../package-version.ts";
 import { statusText } from "../services/status-text.ts";
 import { styleFor } from "../style.ts";
@@ -104,9 +104,9 @@ async function tryLook(look: WatchOptions["look"]): Promise<{ readonly record: S
 	try {
 		return await look();
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code === "INTERNAL") throw error;
-		return known.message;
+		const [{ code, message }] = diagnosticsOf(error);
+		if (code === "INTERNAL") throw error;
+		return message;
 	}
 }
 

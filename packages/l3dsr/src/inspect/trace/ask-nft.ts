@@ -1,8 +1,7 @@
 /** Puts packets to a copy of the rules that run on nft, and compares what comes out with the oracle. */
 
-import { asL3dsrError, L3dsrError } from "../../errors.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
+import { isReplicaFailure, type RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
 import { LARGEST_LOGGED, type Passage } from "../../rewrite/nft/kernel/replica-network.ts";
 import { type Journey, travel } from "./journey.ts";
 import { samePacket } from "./same-packet.ts";
@@ -39,7 +38,7 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 		),
 		countersDiffer: false,
 	});
-	if (rulesReplica instanceof L3dsrError) return mute(true, rulesReplica.message);
+	if (rulesReplica instanceof Error) return mute(true, rulesReplica.message);
 	const { exact } = rulesReplica;
 	try {
 		const passages = rulesReplica.run(
@@ -61,9 +60,8 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 		});
 		return { records: new Map(records), countersDiffer: differ };
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code !== "KERNEL_SYSCALL") throw error;
-		return mute(exact, known.message);
+		if (!isReplicaFailure(error)) throw error;
+		return mute(exact, error.message);
 	}
 }
 

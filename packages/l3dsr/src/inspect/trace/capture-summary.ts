@@ -1,5 +1,4 @@
 /** What there is to say about a capture as a whole. Pure but for the counters of the copies. */
-import { L3dsrError } from "../../errors.ts";
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 import { checksumRecords } from "./record.ts";
 import type { Situation } from "./situation.ts";
@@ -158,7 +157,7 @@ function datapathSummary(
 }
 
 function exactRules({ rulesReplica }: Situation): boolean | undefined {
-	return rulesReplica instanceof L3dsrError ? undefined : rulesReplica?.exact;
+	return rulesReplica instanceof Error ? undefined : rulesReplica?.exact;
 }
 
 /** The kernel made the same of every packet that it was asked about. */

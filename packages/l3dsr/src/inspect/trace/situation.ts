@@ -1,6 +1,5 @@
 /** What a packet is traced through: the rules that run on this host, or those of a configuration. */
 import type { Prefix } from "@l3dsr/packet";
-import { asL3dsrError, type L3dsrError } from "../../errors.ts";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { describeMissing } from "../../host/capabilities.ts";
 import { localPrefixes } from "../../host/local-prefixes.ts";
@@ -11,7 +10,11 @@ import type { ObservedRule } from "../../rewrite/datapath.ts";
 import { Attachments } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import { openDatapath } from "../../rewrite/host-datapath.ts";
-import { RulesReplica, type RulesReplicaOptions } from "../../rewrite/nft/kernel/replica.ts";
+import {
+	isReplicaFailure,
+	RulesReplica,
+	type RulesReplicaOptions,
+} from "../../rewrite/nft/kernel/replica.ts";
 import { loadConfiguration } from "../../sources/configuration.ts";
 import { wantedDirector } from "../../sources/director.ts";
 import type { Environment } from "../../sources/dsr-conf.ts";
@@ -30,7 +33,7 @@ export interface Situation extends Disposable {
 	/** The copy of the program that runs on the interface. */
 	readonly programReplica?: ProgramReplica;
 	/** The copy of the rules that run on nft, or why there is none. */
-	readonly rulesReplica?: RulesReplica | L3dsrError;
+	readonly rulesReplica?: RulesReplica | Error;
 	/** `this host`, or the configuration's file. */
 	readonly source: string;
 	readonly notes: readonly string[];
@@ -117,13 +120,12 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 }
 
 /** Where a namespace cannot be made, the oracle answers alone, and it is said why. */
-async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | L3dsrError> {
+async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | Error> {
 	try {
 		return await RulesReplica.of(options);
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code === "INTERNAL") throw error;
-		return known;
+		if (!isReplicaFailure(error)) throw error;
+		return error;
 	}
 }
 

@@ -1,6 +1,6 @@
 /** Sends packets along the rules, and asks the kernel about each. */
+import { LinuxError } from "@l3dsr/linux";
 import { parsePacket } from "@l3dsr/packet";
-import { asL3dsrError } from "../../errors.ts";
 import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
 import type { AskedDirector } from "./ask-director.ts";
@@ -85,8 +85,7 @@ function askProgram(
 		if (samePacket(bytes, after)) return { ...record, answer: "same" };
 		return { ...record, answer: "different", bytes: Buffer.from(bytes).toString("hex") };
 	} catch (error) {
-		const known = asL3dsrError(error);
-		if (known.code === "INTERNAL") throw error;
-		return { ...record, answer: "not asked", why: known.message };
+		if (!(error instanceof LinuxError)) throw error;
+		return { ...record, answer: "not asked", why: error.message };
 	}
 }

@@ -4,8 +4,8 @@ import { describe, it } from "node:test";
 import { type Command, jump, Nftables, NftablesError, type TransactOptions } from "@l3dsr/nftables";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
-import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
-import { asL3dsrError, type L3dsrError } from "../../../src/errors.ts";
+import { diagnosticsOf, exitCodeOf } from "../../../src/cli/error-table.ts";
+import type { Diagnostic } from "../../../src/errors.ts";
 import type { RuleEntry } from "../../../src/model/ruleset.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
@@ -37,11 +37,11 @@ function disturbed(disturb: (commands: readonly Command[]) => readonly Command[]
 	return new NftDatapath(() => new DisturbedNftables(disturb));
 }
 
-async function refused(action: Promise<unknown>): Promise<L3dsrError> {
+async function refused(action: Promise<unknown>): Promise<Diagnostic> {
 	try {
 		await action;
 	} catch (error) {
-		return asL3dsrError(error);
+		return diagnosticsOf(error)[0];
 	}
 	return assert.fail("nothing was refused");
 }
@@ -60,9 +60,9 @@ describe("what keeps the nft datapath from working", () => {
 	it("no root: says so", () => {
 		const script = `
 			import { NftDatapath } from ${JSON.stringify(new URL("../../../src/rewrite/nft/kernel/nft.ts", import.meta.url).href)};
-			import { asL3dsrError } from ${JSON.stringify(new URL("../../../src/errors.ts", import.meta.url).href)};
+			import { diagnosticsOf } from ${JSON.stringify(new URL("../../../src/cli/error-table.ts", import.meta.url).href)};
 			try { await new NftDatapath().observe(); }
-			catch (error) { console.log(JSON.stringify(asL3dsrError(error).diagnostics[0])); }`;
+			catch (error) { console.log(JSON.stringify(diagnosticsOf(error)[0])); }`;
 		const drop = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
 		const node = [process.execPath, ...FROM_SOURCE, "--input-type=module", "--eval", script];
 		const { stdout, stderr } = spawnSync("setpriv", [...drop, ...node], { encoding: "utf8" });
@@ -73,8 +73,8 @@ describe("what keeps the nft datapath from working", () => {
 	});
 
 	it("a kernel without nf_tables: says so, exit code 3", () => {
-		const error = asL3dsrError(new NftablesError("UNSUPPORTED", "read: the running kernel has no nf_tables"));
-		assert.equal(error.code, "KERNEL_FEATURE");
+		const error = new NftablesError("UNSUPPORTED", "read: the running kernel has no nf_tables");
+		assert.equal(diagnosticsOf(error)[0].code, "KERNEL_FEATURE");
 		assert.equal(exitCodeOf(error), 3);
 	});
 

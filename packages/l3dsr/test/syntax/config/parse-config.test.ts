@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
+import { exitCodeOf } from "../../../src/cli/error-table.ts";
 import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
 import { defaultAgentSettings, listenText } from "../../../src/model/agent-settings.ts";
 import { type ParsedConfig, parseConfig } from "../../../src/syntax/config/parse-config.ts";

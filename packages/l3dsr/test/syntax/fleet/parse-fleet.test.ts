@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
-import { exitCodeOf } from "../../../src/cli/exit-codes.ts";
+import { exitCodeOf } from "../../../src/cli/error-table.ts";
 import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
 import type { Fleet } from "../../../src/model/fleet.ts";
 import { parseFleet } from "../../../src/syntax/fleet/parse-fleet.ts";

@@ -15,8 +15,8 @@ import {
 	xdpGeneric,
 	xdpNative,
 } from "@l3dsr/bpf";
-import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
-import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import { ERRNO, LinuxError, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
+import { L3dsrError } from "../../../errors.ts";
 import { isDirectorProgram } from "../../../programs/director-program.ts";
 import type { DatapathFinding, HookName } from "../../datapath.ts";
 import { MAP, PROGRAM_NAME, REPORT_PROGRAM, RULES_LAYOUT } from "../compile/identity.ts";
@@ -322,9 +322,8 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found): voi
 				ours.push(new Attachment(standing, others.length > 0));
 			} catch (error) {
 				unreadable.push(standing);
-				const known = asL3dsrError(error);
-				if (known.code === "INTERNAL") throw error;
-				report(object, known.message);
+				if (!isUnreadable(error)) throw error;
+				report(object, error.message);
 				continue;
 			}
 			if (others.length > 0) {
@@ -340,6 +339,11 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found): voi
 	const names = here.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
 	const former = names.find((name) => name !== on.name);
 	if (former !== undefined) report(on.name, `runs the rules of ${former}, which it was called before`);
+}
+
+/** What is there is not as ours are, or the kernel does not let us look at it. */
+function isUnreadable(error: unknown): error is Error {
+	return error instanceof L3dsrError || error instanceof LinuxError || error instanceof BpfError;
 }
 
 const VANISHED: readonly unknown[] = [ERRNO.ENODEV, ERRNO.ENOENT];

@@ -5,7 +5,7 @@
 
 import { listInterfaces, type NetInterface } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
-import { asL3dsrError, L3dsrError } from "../../../errors.ts";
+import { L3dsrError, withNotes } from "../../../errors.ts";
 import { type Missing, privilegeMissing } from "../../../host/capabilities.ts";
 import type { DatapathSettings, HookChoice } from "../../../model/configuration.ts";
 import { MADE_FOR_OTHER_ADDRESSES } from "../../../model/finding.ts";
@@ -252,7 +252,7 @@ function takeBack(undo: Undo, error: unknown): unknown {
 			notes.push(`taking back a step failed too: ${second instanceof Error ? second.message : second}`);
 		}
 	}
-	return notes.length === 0 ? error : asL3dsrError(error).withNotes(notes);
+	return notes.length === 0 ? error : withNotes(error, notes);
 }
 
 /** Rules by the interface of their `-i`, which every rule for this datapath has; raw runs before mangle. */

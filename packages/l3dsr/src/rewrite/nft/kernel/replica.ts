@@ -6,7 +6,8 @@
  * a rule that somebody has altered does in the copy what it does here.
  */
 
-import { copyTable, Nftables, sameTable } from "@l3dsr/nftables";
+import { LinuxError } from "@l3dsr/linux";
+import { copyTable, Nftables, NftablesError, sameTable } from "@l3dsr/nftables";
 import { L3dsrError } from "../../../errors.ts";
 import { type Counters, type Rule, sameValue } from "../../../model/rule.ts";
 import { tableOf } from "../compile/table.ts";
@@ -73,7 +74,7 @@ export class RulesReplica implements Disposable {
 		}
 	}
 
-	/** What becomes of packets. Throws L3dsrError (KERNEL_SYSCALL). */
+	/** What becomes of packets. Throws what {@link isReplicaFailure} knows. */
 	run(packets: readonly ArrivingPacket[]): readonly Passage[] {
 		return this.#network.send(packets);
 	}
@@ -90,6 +91,11 @@ export class RulesReplica implements Disposable {
 	[Symbol.dispose](): void {
 		this.#network[Symbol.dispose]();
 	}
+}
+
+/** The kernel does not take the rules or the packets, or does not let us make the copy. */
+export function isReplicaFailure(error: unknown): error is Error {
+	return error instanceof L3dsrError || error instanceof LinuxError || error instanceof NftablesError;
 }
 
 function readTables(): ReturnType<Nftables["read"]>["tables"] {
