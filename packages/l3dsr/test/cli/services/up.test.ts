@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { diagnosticsOf } from "../../../src/cli/error-table.ts";
 import { SYSTEM_HOST } from "../../../src/cli/services/host.ts";
 import { up } from "../../../src/cli/up.ts";
-import { L3dsrError } from "../../../src/errors.ts";
 import type { Ruleset } from "../../../src/model/ruleset.ts";
 import type { Assignment } from "../../../src/rewrite/assign.ts";
 import type { Datapath } from "../../../src/rewrite/datapath.ts";
@@ -145,9 +145,9 @@ test("a step that is refused is undone with all before it, and what was undone i
 	await assert.rejects(
 		up(context, { ...host, openDatapath: async () => nftOnly(refusing) }, { config, wait: 1 }),
 		(error) => {
-			assert(error instanceof L3dsrError);
-			assert.match(error.message, /no more memory/);
-			assert.deepEqual(error.diagnostics[0].notes, [
+			const [{ message, notes }] = diagnosticsOf(error);
+			assert.match(message, /no more memory/);
+			assert.deepEqual(notes, [
 				"undone: ip address del 192.0.2.13/32 dev lo",
 				"undone: nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP",
 			]);
@@ -167,9 +167,8 @@ test("a host that is not as planned afterwards is put back as it was found", asy
 	await assert.rejects(
 		up(context, { ...host, openDatapath: async () => nftOnly(idle) }, { config, wait: 1 }),
 		(error) => {
-			assert(error instanceof L3dsrError);
-			assert.equal(error.code, "DATAPATH_VERIFY");
-			const notes = error.diagnostics[0].notes ?? [];
+			const [{ code, notes = [] }] = diagnosticsOf(error);
+			assert.equal(code, "DATAPATH_VERIFY");
 			assert.match(notes[0] ?? "", /^still to do: iptables-daddr .*l3dsr:web/);
 			assert(notes.includes("undone: ip address del 192.0.2.10/32 dev lo"), notes.join("\n"));
 			return true;
