@@ -9,10 +9,12 @@ import type { ObservedGuard } from "../host/vip-guard.ts";
 import type { DatapathSettings } from "../model/configuration.ts";
 import type { VipGuard } from "../model/vip-guard.ts";
 import type { LoopbackAddress } from "../plan/loopback.ts";
+import type { ProgramMemory } from "../rewrite/ebpf/kernel/program-memory.ts";
 import type { HostDatapath } from "../rewrite/host-datapath.ts";
 
 export interface HostEffects {
-	openDatapath(settings: DatapathSettings): Promise<HostDatapath>;
+	/** `memory` is that of a process that lives long. */
+	openDatapath(settings: DatapathSettings, memory?: ProgramMemory): Promise<HostDatapath>;
 	/** Every interface with its addresses, `lo` too. */
 	interfaces(): Promise<readonly AddressedInterface[]>;
 	/** Addresses of `lo` alone. */

@@ -11,10 +11,10 @@ import type { HostEffects } from "./host-effects.ts";
 let rings: RingCache | undefined;
 
 export const SYSTEM_EFFECTS: HostEffects = {
-	async openDatapath(settings) {
+	async openDatapath(settings, memory) {
 		// Commands that ask no datapath do without it.
 		const { openDatapath } = await import("../rewrite/host-datapath.ts");
-		return openDatapath(settings);
+		return openDatapath(settings, memory);
 	},
 	async openDirector() {
 		const { Director } = await import("../balance/kernel/director.ts");

@@ -20,6 +20,7 @@ import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
 import { refusedByKernel } from "./ebpf/kernel/access.ts";
 import { EbpfDatapath, type EbpfSnapshot, interfaceLacks, type Limited } from "./ebpf/kernel/ebpf.ts";
+import type { ProgramMemory } from "./ebpf/kernel/program-memory.ts";
 import { NftDatapath } from "./nft/kernel/nft.ts";
 import { refusalOf } from "./reason.ts";
 
@@ -53,16 +54,21 @@ export interface HostSnapshot extends Observation {
 
 /**
  * The datapaths of this network namespace. Touches nothing until it is asked to observe. Where a setting is absent:
- * datapath auto, hook auto, open checksums refused.
+ * datapath auto, hook auto, open checksums refused. `memory` is that of a process that lives long.
  */
-export function openDatapath({
-	datapath = "auto",
-	hook = "auto",
-	openChecksums = "refuse",
-}: Partial<DatapathSettings> = {}): HostDatapath {
+export function openDatapath(
+	{ datapath = "auto", hook = "auto", openChecksums = "refuse" }: Partial<DatapathSettings> = {},
+	memory?: ProgramMemory,
+): HostDatapath {
 	return new CombinedDatapath(
 		new NftDatapath(),
-		new EbpfDatapath({ hook, openChecksums, localPrefixes: async () => localPrefixes(), bridgePrefixes }),
+		new EbpfDatapath({
+			hook,
+			openChecksums,
+			localPrefixes: async () => localPrefixes(),
+			bridgePrefixes,
+			...(memory === undefined ? {} : { memory }),
+		}),
 		{ datapath, hook, openChecksums },
 	);
 }

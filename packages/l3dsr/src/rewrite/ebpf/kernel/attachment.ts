@@ -213,14 +213,14 @@ export class Attachments implements Disposable {
 
 	/**
 	 * Asks every hook of every interface that can have something there: a host may have hundreds, and a program
-	 * at few. Throws KERNEL_*.
+	 * at few. `rulesOf` gives the rules of a program that has been met before. Throws KERNEL_*.
 	 */
-	static find(): Attachments {
+	static find(rulesOf: RulesOf = () => undefined): Attachments {
 		const interfaces = listInterfaces();
 		const withIngress = interfacesWithIngress();
 		const found: Found = { ours: [], unreadable: [], findings: [], directors: [] };
 		try {
-			for (const on of interfaces) findAt(on, hooksInUse(on, withIngress.has(on.index)), found);
+			for (const on of interfaces) findAt(on, hooksInUse(on, withIngress.has(on.index)), found, rulesOf);
 			return new Attachments(interfaces, found);
 		} catch (error) {
 			dispose(found);
@@ -277,6 +277,8 @@ export interface ProgramRecord {
 	readonly overtaken: boolean;
 }
 
+type RulesOf = (id: ProgramId) => InterfaceRules | undefined;
+
 interface Found {
 	readonly ours: Attachment[];
 	readonly unreadable: Standing[];
@@ -298,7 +300,7 @@ function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] 
 	];
 }
 
-function findAt(on: NetInterface, hooks: readonly HookName[], found: Found): void {
+function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rulesOf: RulesOf): void {
 	const { ours, unreadable, findings, directors } = found;
 	const before = ours.length;
 	const report = (object: string, problem: string) =>
@@ -319,7 +321,7 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found): voi
 			}
 			const standing = { hook, interface: on, program };
 			try {
-				ours.push(new Attachment(standing, others.length > 0));
+				ours.push(new Attachment(standing, others.length > 0, rulesOf(program.info.id)));
 			} catch (error) {
 				unreadable.push(standing);
 				if (!isUnreadable(error)) throw error;

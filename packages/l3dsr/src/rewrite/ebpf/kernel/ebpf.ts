@@ -16,11 +16,14 @@ import { hookLacks } from "../compile/target.ts";
 import { hiddenPrograms, isRefusal, missingForPrograms, refusedByKernel } from "./access.ts";
 import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
-import type { WantedProgram } from "./interface-change.ts";
+import type { changeInterface, StandingPrograms, WantedProgram } from "./interface-change.ts";
 import { refuseOpenChecksums } from "./open-checksums.ts";
+import type { ProgramMemory } from "./program-memory.ts";
 import { takeAway, type Undo } from "./take-away.ts";
 
 export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
+	/** Of a process that lives long. */
+	readonly memory?: ProgramMemory;
 	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
 	readonly localPrefixes: () => Promise<readonly Prefix[]>;
 	/** Those of them that bridges hold; absent: none. */
@@ -77,7 +80,9 @@ export class EbpfDatapath implements Datapath {
 	}
 
 	async #observeAll(): Promise<EbpfSnapshot> {
-		using attachments = Attachments.find();
+		const { memory } = this.#options;
+		using attachments = Attachments.find((id) => memory?.rulesOf(id));
+		memory?.note(attachments.ours);
 		const rules = attachments.ours.flatMap((attachment): ObservedRule[] => {
 			const slots = attachment.rules.rules.map(({ slot }) => slot);
 			const counters = readCounters(attachment, slots);
@@ -173,6 +178,7 @@ export class EbpfDatapath implements Datapath {
 		const all = asksLocal ? await this.#options.localPrefixes() : [];
 		const local = all.filter((prefix) => !containers.has(textOfPrefix(prefix)));
 		using attachments = Attachments.reopen(interfaces, records);
+		this.#options.memory?.beginChange();
 		const undo: Undo = [];
 		// With it comes the compiler, which rules of nft do without.
 		const compiler = wanted.size === 0 ? undefined : await import("./interface-change.ts");
@@ -185,12 +191,13 @@ export class EbpfDatapath implements Datapath {
 					ours: attachments.ours.filter(isHere),
 					unreadable: attachments.unreadable.filter(isHere),
 				};
-				const ownLocal = entries.some(asksForLocal) ? local : [];
-				compiler?.changeInterface(
-					{ on, entries, local: ownLocal, hooks: this.#hooksFor(on, entries, standing.ours) },
-					standing,
-					undo,
-				);
+				const wantedProgram: WantedProgram = {
+					on,
+					entries,
+					local: entries.some(asksForLocal) ? local : [],
+					hooks: this.#hooksFor(on, entries, standing.ours),
+				};
+				if (compiler !== undefined) this.#changeOne(compiler.changeInterface, wantedProgram, standing, undo);
 			}
 			for (const standing of [...attachments.ours, ...attachments.unreadable]) {
 				if (!wanted.has(standing.interface.name)) takeAway(standing, undo);
@@ -198,6 +205,17 @@ export class EbpfDatapath implements Datapath {
 		} catch (error) {
 			throw takeBack(undo, error);
 		}
+	}
+
+	#changeOne(
+		change: typeof changeInterface,
+		wanted: WantedProgram,
+		standing: Omit<StandingPrograms, "detached">,
+		undo: Undo,
+	): void {
+		const isEmpty = standing.ours.length + standing.unreadable.length === 0;
+		using detached = isEmpty ? this.#options.memory?.detachedFrom(wanted.on) : undefined;
+		change(wanted, { ...standing, ...(detached === undefined ? {} : { detached }) }, undo);
 	}
 
 	#hooksFor(

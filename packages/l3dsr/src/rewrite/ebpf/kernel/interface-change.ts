@@ -31,6 +31,8 @@ export interface WantedProgram {
 export interface StandingPrograms {
 	readonly ours: readonly Attachment[];
 	readonly unreadable: readonly Standing[];
+	/** Where there are none: what was detached by others, or went with its interface. */
+	readonly detached?: Attachment;
 }
 
 /**
@@ -42,18 +44,23 @@ export interface StandingPrograms {
  */
 export function changeInterface(
 	wanted: WantedProgram,
-	{ ours, unreadable }: StandingPrograms,
+	{ ours, unreadable, detached }: StandingPrograms,
 	undo: Undo,
 ): void {
 	const { on, entries, hooks } = wanted;
 	const isWanted = ({ hook }: Standing) => hooks.includes(hook);
 	const current = ours.find((one) => isWanted(one) && !one.overtaken);
-	const counting = current ?? ours[0];
+	const counting = current ?? ours[0] ?? detached;
 	const slotted = assignSlots(entries, counting);
 	const rules: InterfaceRules = { rules: slotted, local: wanted.local };
 	if (current !== undefined && sameValue(current.rules, rules)) {
 		presetCounters(entries, slotted, current, undo);
 		for (const other of [...ours, ...unreadable]) if (other !== current) takeAway(other, undo);
+		return;
+	}
+	if (detached !== undefined && isSameProgram(detached, rules, hooks[0])) {
+		hang(on, detached.program, undefined, hooks, undo);
+		presetCounters(entries, slotted, detached, undo);
 		return;
 	}
 	const standing = current ?? unreadable.find(isWanted);
@@ -70,6 +77,11 @@ export function changeInterface(
 	for (const other of [...ours, ...unreadable]) if (other !== standing) takeAway(other, undo);
 	if (carried !== undefined) carryOver(begun, carried, maps);
 	presetCounters(entries, slotted, maps, undo);
+}
+
+/** For the same kind of interface, as the memory of programs gives it. */
+function isSameProgram({ hook, rules }: Attachment, wanted: InterfaceRules, on: HookName): boolean {
+	return PLACES[hook].program === PLACES[on].program && sameValue(rules, wanted);
 }
 
 function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): void {

@@ -1,0 +1,134 @@
+/** What others have detached comes back as it was: the very same program, and what it has counted. */
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { type ProgramId, tcxIngress } from "@l3dsr/bpf";
+import { interfaceByName, PacketSocket } from "@l3dsr/linux";
+import { failOnLeaks } from "../../../../../test/support/leak.ts";
+import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
+import { EMPTY_RULESET, type Ruleset } from "../../../src/model/ruleset.ts";
+import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
+import { ProgramMemory } from "../../../src/rewrite/ebpf/kernel/program-memory.ts";
+import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
+import { bytesOf, ethernet, ipv4, udp } from "../../packets/build.ts";
+import { setRules } from "../set-rules.ts";
+
+enterNetns();
+failOnLeaks();
+
+const HERE = "02:00:00:00:00:01";
+
+function rules(...dscps: readonly number[]): Ruleset {
+	return {
+		entries: dscps.map((dscp, index) => ({
+			rule: parseRuleSpec(`-i in0 -m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.${dscp}`, {
+				family: "ipv4",
+				table: "raw",
+				chain: "PREROUTING",
+			}),
+			ordinal: (index + 1) * 1024,
+		})),
+	};
+}
+
+function makeInterface(): void {
+	ip(`link add in0 address ${HERE} type veth peer name in0peer`);
+	ip("link set in0 up");
+	ip("link set in0peer up");
+}
+
+function attached(): readonly ProgramId[] {
+	return tcxIngress.query(interfaceByName("in0")).map(({ programId }) => programId);
+}
+
+function detachAll(): void {
+	const on = interfaceByName("in0");
+	for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
+}
+
+async function countOne(datapath: EbpfDatapath, expected: number): Promise<void> {
+	using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });
+	const packet = ipv4({ destination: "192.0.2.10", dscp: 1 }, udp());
+	socket.send([bytesOf(ethernet({ source: "02:00:00:00:00:02", destination: HERE }, packet))]);
+	await waitFor(`${expected} counted packets`, async () => (await counted(datapath)) === expected);
+}
+
+async function counted(datapath: EbpfDatapath): Promise<number> {
+	return Number((await datapath.observe()).rules[0]?.counters.packets ?? -1n);
+}
+
+function open(memory: ProgramMemory): EbpfDatapath {
+	return new EbpfDatapath({ hook: "auto", openChecksums: "refuse", localPrefixes: async () => [], memory });
+}
+
+afterEach(() => ip("link delete in0"));
+
+test("a detached program is attached again, and goes on counting", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const datapath = open(memory);
+	await setRules(datapath, rules(1, 2));
+	await countOne(datapath, 1);
+	const before = attached();
+	detachAll();
+	await setRules(datapath, rules(1, 2));
+	assert.deepEqual(attached(), before);
+	await countOne(datapath, 2);
+});
+
+test("an interface that is made again gets the program of the one before", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const datapath = open(memory);
+	await setRules(datapath, rules(1, 2));
+	await datapath.observe();
+	const before = attached();
+	ip("link delete in0");
+	await datapath.observe();
+	makeInterface();
+	await setRules(datapath, rules(1, 2));
+	assert.deepEqual(attached(), before);
+});
+
+test("other rules for a detached program are a new program, and those that stay go on counting", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const datapath = open(memory);
+	await setRules(datapath, rules(1, 2));
+	await countOne(datapath, 1);
+	const before = attached();
+	detachAll();
+	await setRules(datapath, rules(1, 3));
+	assert.notDeepEqual(attached(), before);
+	await countOne(datapath, 2);
+	assert.deepEqual(
+		(await datapath.observe()).rules.map(({ counters }) => counters.packets),
+		[2n, 0n],
+	);
+});
+
+test("what we have taken away ourselves does not come back", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const datapath = open(memory);
+	await setRules(datapath, rules(1));
+	await countOne(datapath, 1);
+	const before = attached();
+	await setRules(datapath, EMPTY_RULESET);
+	assert.deepEqual(attached(), []);
+	await setRules(datapath, rules(1));
+	assert.notDeepEqual(attached(), before);
+	assert.equal(await counted(datapath), 0);
+});
+
+test("no descriptor of a program is open that has been replaced", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const datapath = open(memory);
+	await setRules(datapath, rules(1));
+	await datapath.observe();
+	const [id] = attached();
+	assert(id !== undefined);
+	await setRules(datapath, rules(2));
+	await datapath.observe();
+	assert.equal(memory.rulesOf(id), undefined);
+});
