@@ -348,7 +348,7 @@ export async function agentSections(
 		{
 			table: {
 				title: "From a fault to the repaired host",
-				note: `Milliseconds, beside l3dsr agent, from the fault until the last record of its repair has been read; the greatest of a cell is its p99. Columns: how many services the host has; they run in a program at tcx; above 63 they are told apart by ports, and 1,000 are too many for a program and run on nft, which has none to lose. An interface that is made again is one by ip(8), which takes its share of the time.`,
+				note: `Milliseconds, beside l3dsr agent, from the fault until the last change of its repair, as its record tells (a look at the whole host follows, and is not counted); the greatest of a cell is its p99. Columns: how many services the host has; they run in a program at tcx; above 63 they are told apart by ports, and 1,000 are too many for a program and run on nft, which has none to lose. An interface that is made again is one by ip(8), which takes its share of the time.`,
 				columns: columns(0),
 				rows: Object.values(FAULT).map((name) => ({ name, cells: spreads("repairs", name) })),
 			},

@@ -61,7 +61,10 @@ export const event = z.looseObject({
 			"Of health: the checks whose outcome has changed, one for each VIP address, port and real server.",
 		),
 	),
-	tookMs: z.optional(described(number(), "From the first event that was heard to the verified host.")),
+	tookMs: z.optional(described(number(), "From the first event that was heard to the last change.")),
+	verifiedMs: z.optional(
+		described(number(), "From the first event to the look that has found nothing left to do."),
+	),
 });
 
 /** One line of `l3dsr agent --json`. */

@@ -72,6 +72,7 @@ export class Agent implements AgentState {
 	 */
 	async run(): Promise<void> {
 		const { effects, version, configuration, stop } = this.#options;
+		using _keeper = this.#keeper;
 		// Before the first look, so that nothing happens unheard in between.
 		using ears = effects.listen((one) => this.#hear(one));
 		await using _duties = this.#duties;

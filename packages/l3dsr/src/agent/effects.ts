@@ -22,6 +22,8 @@ export interface AgentEffects {
 export interface Ears extends Disposable {
 	/** A run begins: what it changes is not news, but is looked at once more after it. */
 	mark(): void;
+	/** Nothing has happened since then, as far as the kernel tells until now. */
+	quietSinceMark(): boolean;
 	/** Names of the interfaces on which rules run on eBPF. */
 	watchPrograms(interfaces: ReadonlySet<string>): void;
 	/** Gives a sentence for each folder that cannot be watched. */

@@ -67,6 +67,7 @@ function detailFields(record: AgentRecord): [name: string, value: string][] {
 		if (record.cause.by !== undefined) fields.push(["L3DSR_BY_PID", String(record.cause.by.process)]);
 	}
 	if ("tookMs" in record) fields.push(["L3DSR_TOOK_MS", record.tookMs.toFixed(1)]);
+	if ("verifiedMs" in record) fields.push(["L3DSR_VERIFIED_MS", record.verifiedMs.toFixed(1)]);
 	if ("configuration" in record) fields.push(["L3DSR_CONFIGURATION", record.configuration]);
 	if ("drift" in record) {
 		// A field may be there several times.

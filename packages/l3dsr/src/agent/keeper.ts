@@ -3,7 +3,6 @@
  * which configuration is in force, and what was wrong at the last run; when to run is the loop's to know (agent.ts).
  */
 import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
-import { isLockHeld } from "../host/lock.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
 import { explaining } from "../inspect/failure-text.ts";
 import { sameValue } from "../model/rule.ts";
@@ -18,6 +17,7 @@ import { ReconcileError } from "../reconcile/failure.ts";
 import { PlanMemory } from "../reconcile/plan-memory.ts";
 import { planHost, reconcile } from "../reconcile/reconcile.ts";
 import type { Plan, Target } from "../reconcile/target.ts";
+import { ProgramMemory } from "../rewrite/ebpf/kernel/program-memory.ts";
 import type { HostDatapath } from "../rewrite/host-datapath.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
@@ -26,6 +26,7 @@ import { causeOf, type Deed } from "./cause.ts";
 import { contentionDelay, NO_CONTENTION, noteRepair, peaceSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
 import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
+import { Grip, LeaveAlone } from "./grip.ts";
 import type { FindingRecord, Trigger } from "./record.ts";
 import type { RecordLog } from "./record-log.ts";
 import { WishSource } from "./wish-source.ts";
@@ -67,9 +68,6 @@ export type RunOutcome = {
 	| { readonly kind: "failed"; readonly errors: readonly Diagnostic[]; readonly failures: number }
 );
 
-/** How long each wait for another command lasts, before it is seen whether the agent is to end. */
-const LOCK_WAIT_MS = 1000;
-
 /** What makes the files be looked at. After an event that was lost, anything may have happened. */
 const OF_FILES: readonly Trigger[] = ["start", "file", "signal", "minute", "lost", "address"];
 /** What may make possible what was refused before anything was changed. */
@@ -90,7 +88,7 @@ export interface InForce {
 	readonly readAt: string;
 }
 
-export class Keeper {
+export class Keeper implements Disposable {
 	readonly #options: KeeperOptions;
 	readonly #log: RecordLog;
 	readonly #counts: Counts;
@@ -110,6 +108,7 @@ export class Keeper {
 		| undefined;
 	#contention = NO_CONTENTION;
 	#way: Way | undefined;
+	readonly #programs = new ProgramMemory();
 	#verified: Plan<ConfiguredHost> | undefined;
 	#rightAt: string | undefined;
 
@@ -160,16 +159,23 @@ export class Keeper {
 	async run(run: Run, ears: Ears): Promise<RunOutcome> {
 		if (run.triggers.some((trigger) => OF_FILES.includes(trigger))) await this.#readFiles(run, ears);
 		ears.mark();
-		const asked = this.#now();
-		using lock = await this.#lock();
-		const waitedMs = this.#now() - asked;
-		if (lock === undefined || this.#noteHold()) return { kind: "settled", waitedMs };
+		if (this.#noteHold()) return { kind: "settled", waitedMs: 0 };
+		const { host, stop, effects } = this.#options;
+		using grip = new Grip({
+			host,
+			stop,
+			ears,
+			isHeld: () => this.#noteHold(),
+			monotonicMs: () => effects.monotonicMs(),
+		});
 		const isFirst = this.#inForce === undefined;
 		try {
-			const changed = (await this.#adoptCandidate(run)) || (await this.#repair(run));
+			const changed = (await this.#adoptCandidate(run, grip)) || (await this.#repair(run, grip));
 			this.#noteSuccess(ears);
-			return { kind: changed ? "changed" : "settled", waitedMs };
+			return { kind: changed ? "changed" : "settled", waitedMs: grip.waitedMs };
 		} catch (error) {
+			const { waitedMs } = grip;
+			if (error instanceof LeaveAlone) return { kind: "settled", waitedMs };
 			if (isFirst) throw error;
 			return { ...this.#noteFailure(error), waitedMs };
 		}
@@ -197,13 +203,13 @@ export class Keeper {
 	}
 
 	/** True: the configuration has changed, and the host is what it says now, whether or not there was something to do. */
-	async #adoptCandidate(run: Run): Promise<boolean> {
+	async #adoptCandidate(run: Run, grip: Grip): Promise<boolean> {
 		const candidate = this.#candidate;
 		if (candidate === undefined) return false;
 		const mayTry = this.#refused === undefined || run.triggers.some((trigger) => MAY_HELP.includes(trigger));
 		if (!mayTry || !this.#worthRetry) return false;
 		try {
-			const { steps, warnings } = await this.#makeSo(candidate.wish);
+			const { steps, warnings, madeAt } = await this.#makeSo(candidate.wish, grip);
 			this.#inForce = candidate;
 			this.#candidate = undefined;
 			this.#refused = undefined;
@@ -214,10 +220,12 @@ export class Keeper {
 				services: candidate.wish.configuration.services.length,
 				steps: steps.map(stepRecord),
 				warnings,
-				tookMs: this.#now() - run.since,
+				tookMs: madeAt - run.since,
+				verifiedMs: this.#now() - run.since,
 			});
 			return steps.length > 0;
 		} catch (error) {
+			if (error instanceof LeaveAlone) throw error;
 			if (this.#inForce === undefined) throw error;
 			// Trying again what has changed the host, and was undone, would change it again.
 			this.#worthRetry = isWithoutChange(error);
@@ -227,10 +235,11 @@ export class Keeper {
 	}
 
 	/** True: something had to be done. */
-	async #repair(run: Run): Promise<boolean> {
+	async #repair(run: Run, grip: Grip): Promise<boolean> {
 		const wish = this.#inForce?.wish;
 		if (wish === undefined) return false;
-		const { steps, plan, warnings } = await this.#makeSo(wish);
+		const { steps, plan, warnings, madeAt } = await this.#makeSo(wish, grip);
+		const verifiedMs = this.#now() - run.since;
 		if (steps.length === 0 || plan === undefined) return false;
 		const { effects } = this.#options;
 		const { observed, state, desired } = plan;
@@ -256,7 +265,8 @@ export class Keeper {
 			drift: drift.map(findingRecord),
 			steps: steps.map(stepRecord),
 			warnings,
-			tookMs: this.#now() - run.since,
+			tookMs: madeAt - run.since,
+			verifiedMs,
 		});
 		const subjects = drift.map(({ object, problem }) => `${object} ${problem}`);
 		const { contention, began } = noteRepair(this.#contention, this.#now(), subjects);
@@ -266,16 +276,26 @@ export class Keeper {
 	}
 
 	/** Throws L3dsrError, with what was undone in its notes. */
-	async #makeSo(wish: Wish): Promise<{
+	async #makeSo(
+		wish: Wish,
+		grip: Grip,
+	): Promise<{
 		readonly plan: Plan<ConfiguredHost> | undefined;
 		readonly steps: Plan["steps"];
 		readonly warnings: readonly string[];
+		/** When the last step had been made; where there was nothing to do, when that was known. */
+		readonly madeAt: number;
 	}> {
 		const { host } = this.#options;
 		const { datapath, target } = await this.#wayOf(wish);
+		let madeAt: number | undefined;
 		const plans = await explaining(() =>
 			reconcile(host, datapath, [target], {
+				beforeChange: () => grip.take(),
 				onStep: () => {},
+				onApplied: () => {
+					madeAt = this.#now();
+				},
 				onVerified: (plan) => {
 					this.#verified = plan;
 				},
@@ -286,6 +306,7 @@ export class Keeper {
 			plan,
 			steps: plan?.steps ?? [],
 			warnings: plan === undefined ? [] : [...warningsOf(plan), ...this.#unwatched],
+			madeAt: madeAt ?? this.#now(),
 		};
 	}
 
@@ -303,30 +324,22 @@ export class Keeper {
 			const target = refusingSilence(
 				configuredTarget(host, wish.configuration, () => servicesElsewhere(host, env), wish.director),
 			);
+			this.#programs.forgetDetached();
 			this.#way = {
 				wish,
 				ipv6,
-				datapath: await host.openDatapath(wish.configuration),
+				datapath: await host.openDatapath(wish.configuration, this.#programs),
 				target: { ...target, memory: new PlanMemory() },
 			};
 		}
 		return this.#way;
 	}
 
-	/** Undefined: the agent is to end before another command has let go. */
-	async #lock(): Promise<Disposable | undefined> {
-		const { host, stop } = this.#options;
-		while (!stop.aborted) {
-			try {
-				return await host.lock(LOCK_WAIT_MS);
-			} catch (error) {
-				if (!isLockHeld(error)) throw error;
-			}
-		}
-		return undefined;
+	[Symbol.dispose](): void {
+		this.#programs[Symbol.dispose]();
 	}
 
-	/** True: an operator has taken the services down, and they are to stay so. Asked under the lock, under which it is said. */
+	/** True: an operator has taken the services down, and they are to stay so. Said under the lock, and so asked once more there. */
 	#noteHold(): boolean {
 		const hold = this.#options.effects.hold();
 		if (hold === undefined) {

@@ -95,8 +95,10 @@ export interface ConfiguredRecord extends Head<"configured"> {
 	readonly steps: readonly StepRecord[];
 	/** What is not as it could be and harms nothing else: interfaces that are not there, services that this host cannot have. */
 	readonly warnings: readonly string[];
-	/** From the first event that was heard to the verified host, in milliseconds. */
+	/** From the first event that was heard to the last change, in milliseconds. */
 	readonly tookMs: number;
+	/** From the first event to the look that has found nothing left to do. */
+	readonly verifiedMs: number;
 }
 
 /** Somebody or something had changed the host, and it is again what its configuration says. */
@@ -106,8 +108,10 @@ export interface RepairedRecord extends Head<"repaired"> {
 	readonly drift: readonly FindingRecord[];
 	readonly steps: readonly StepRecord[];
 	readonly warnings: readonly string[];
-	/** From the first event that was heard to the verified host, in milliseconds. */
+	/** From the first event that was heard to the last change, in milliseconds. */
 	readonly tookMs: number;
+	/** From the first event to the look that has found nothing left to do. */
+	readonly verifiedMs: number;
 }
 
 /** The host could not be made what it should be. It is as it was before the attempt, but for what `notes` say. */

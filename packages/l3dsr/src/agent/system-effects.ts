@@ -17,17 +17,34 @@ export const SYSTEM_AGENT_EFFECTS: AgentEffects = {
 	now: () => new Date(),
 };
 
-function listen(hear: Hear): Ears {
+function listen(tell: Hear): Ears {
 	using opened = new DisposableStack();
-	opened.use(hearNetwork(hear, { nextHops: false }));
-	opened.use(hearRuleset(hear));
+	let count = 0;
+	let countAtMark = 0;
+	const hear: Hear = (heard) => {
+		count++;
+		tell(heard);
+	};
+	const network = opened.use(hearNetwork(hear, { nextHops: false }));
+	const ruleset = opened.use(hearRuleset(hear));
 	const programs = opened.use(new ProgramEars(hear));
 	const files = opened.use(new FileEars(hear));
 	const hold = { path: holdPath(), trigger: "command" } as const;
 	files.watch([hold]);
 	const owned = opened.move();
+	const catchUp = (): void => {
+		for (const one of [network, ruleset, programs, files]) one.read();
+	};
 	return {
-		mark: () => programs.mark(),
+		mark() {
+			catchUp();
+			programs.mark();
+			countAtMark = count;
+		},
+		quietSinceMark() {
+			catchUp();
+			return count === countAtMark;
+		},
 		watchPrograms(names) {
 			programs.watch(names.size === 0 ? [] : listInterfaces().filter(({ name }) => names.has(name)));
 		},

@@ -1,6 +1,6 @@
 /**
  * Observe, plan, apply, verify; on failure the host is put back as it was found. Every command that changes a host
- * does it here. The caller holds the lock.
+ * does it here. The caller holds the lock, or takes it in `beforeChange`.
  */
 import { L3dsrError } from "../errors.ts";
 import { describeMissing } from "../host/capabilities.ts";
@@ -19,7 +19,14 @@ import { directorSteps, type Plan, planDesired, planTarget, type Target } from "
 /** Hears what is found, before anything is changed, of each step before it is made, and what a target was verified by. */
 export interface Listener<D extends DesiredHost = DesiredHost> {
 	onFound?(observed: ObservedHost): void;
+	/**
+	 * Before anything is changed, of who has looked without the lock: takes it, and says whether the host is still as it was
+	 * found; if not, it is looked at once more. What it throws ends the reconciling, with nothing changed.
+	 */
+	beforeChange?(): Promise<"as-found" | "look-again">;
 	onStep(step: Step): void;
+	/** All steps of a plan have been made, and are not verified yet. */
+	onApplied?(): void;
 	/** The last plan for a target: no steps, nothing is left to do. */
 	onVerified?(plan: Plan<D>): void;
 }
@@ -112,7 +119,7 @@ class Reconciling<D extends DesiredHost> {
 				observed ??= await this.#observe(target, { oldCounters: true });
 				if (found === undefined) this.#listener.onFound?.(observed);
 				let plan: Plan<D> = await this.#plan(observed, target);
-				if (plan.steps.length > 0 && observed.snapshot.oldCounters === true) {
+				if (plan.steps.length > 0 && (await this.#mustLookAgain(plan))) {
 					observed = await this.#observe(target);
 					plan = await this.#plan(observed, target);
 				}
@@ -130,24 +137,36 @@ class Reconciling<D extends DesiredHost> {
 		}
 	}
 
+	async #mustLookAgain(plan: Plan<D>): Promise<boolean> {
+		const isStale = (await this.#listener.beforeChange?.()) === "look-again";
+		return isStale || (changesRules(plan) && plan.observed.snapshot.oldCounters === true);
+	}
+
 	/** Gives the host as it is then. */
 	async #to(target: Target<D>, first: Plan<D>, found: ObservedHost): Promise<ObservedHost> {
 		let plan: Plan<D> = first;
 		let onStep = (step: Step): void => this.#listener.onStep(step);
 		let overtaken: L3dsrError | undefined;
 		let made = false;
+		let before: ObservedHost = found;
 		for (let round = 0; round <= MOST_ROUNDS; round++) {
-			this.#begun = { before: found, scope: target.scope, desired: plan.desired };
+			// Of rules that have stood until now, what they have counted until now.
+			if (before.snapshot.oldCounters === true && changesRules(plan)) {
+				const { rules } = plan.observed.state;
+				before = { ...before, snapshot: plan.observed.snapshot, state: { ...before.state, rules } };
+			}
+			this.#begun = { before, scope: target.scope, desired: plan.desired };
 			overtaken = await this.#apply(plan, onStep);
 			made ||= overtaken === undefined;
+			if (overtaken === undefined) this.#listener.onApplied?.();
 			const observed = await this.#observe(target);
-			const before: Plan<D> = plan;
+			const last: Plan<D> = plan;
 			plan =
 				made && target.edit === true
 					? await planDesired(observed, withoutCounters(plan.desired), target.scope)
 					: await this.#plan(observed, target);
 			if (plan.steps.length === 0) this.#listener.onVerified?.(plan);
-			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, before))) return observed;
+			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, last))) return observed;
 			// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
 			onStep = () => {};
 		}
@@ -208,6 +227,11 @@ class Reconciling<D extends DesiredHost> {
 			return { steps, error };
 		}
 	}
+}
+
+/** Then counters have to be those of now: rules that move take theirs along. */
+function changesRules({ steps }: Plan): boolean {
+	return steps.some(({ kind }) => kind === "rules");
 }
 
 function requirePossible({ assignment: { refused }, directorRefused, observed }: Plan): void {

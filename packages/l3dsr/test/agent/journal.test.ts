@@ -34,6 +34,7 @@ const record = new RecordLog(() => new Date(0)).write({
 	steps: [],
 	warnings: [],
 	tookMs: 41.25,
+	verifiedMs: 60.5,
 });
 
 test("an entry has the sentences, what one selects by, and the whole record", () => {

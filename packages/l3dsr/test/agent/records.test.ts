@@ -26,6 +26,7 @@ const repaired: NewRecord = {
 	],
 	warnings: [],
 	tookMs: 45.4,
+	verifiedMs: 71.2,
 };
 
 test("records are numbered, have the time of the wall clock, and reach each subscriber in order", () => {

@@ -31,7 +31,7 @@ export class FileEars implements Disposable {
 	/** Watches nothing at first. Throws SyscallError. */
 	constructor(hear: Hear) {
 		this.#hear = hear;
-		this.#reading = watchReadable(this.#watcher.fd, () => this.#read());
+		this.#reading = watchReadable(this.#watcher.fd, () => this.read());
 	}
 
 	/**
@@ -60,7 +60,8 @@ export class FileEars implements Disposable {
 		return problems;
 	}
 
-	#read(): void {
+	/** What has happened until now. */
+	read(): void {
 		const triggers = new Set<Trigger>();
 		for (const event of this.#watcher.read()) {
 			if (event.kind === "lost") for (const { trigger } of this.#paths) triggers.add(trigger);

@@ -14,5 +14,11 @@ export interface Heard {
 	readonly programs?: true;
 }
 
+/** One way of hearing. It is heard on the event loop, and at once when `read` is called. */
+export interface Ear extends Disposable {
+	/** What has happened until now. */
+	read(): void;
+}
+
 /** Called on the event loop, as often as something happens. */
 export type Hear = (heard: Heard) => void;

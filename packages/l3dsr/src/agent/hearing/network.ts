@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type IfIndex, listInterfaces, type NetworkEvent, NetworkMonitor, watchReadable } from "@l3dsr/linux";
 import type { Deed } from "../cause.ts";
-import type { Hear, Heard } from "./heard.ts";
+import type { Ear, Hear, Heard } from "./heard.ts";
 
 export interface NetworkHearing {
 	/** A director's ways to its real servers: every route, and every neighbour. A real server needs only its own addresses. */
@@ -10,7 +10,7 @@ export interface NetworkHearing {
 }
 
 /** Of this namespace, until disposed of. Throws SyscallError. */
-export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Disposable {
+export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
 	using opened = new DisposableStack();
 	const monitor = opened.use(
 		new NetworkMonitor(["link", "address", "route", "tc", ...(nextHops ? (["neighbour"] as const) : [])]),
@@ -23,7 +23,8 @@ export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Disposabl
 		}
 	};
 	opened.use(watchReadable(monitor.fd, read));
-	return opened.move();
+	const owned = opened.move();
+	return { read, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }
 
 /** Which interfaces there are, to tell one that came from one that changed. */

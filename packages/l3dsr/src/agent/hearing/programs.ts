@@ -30,10 +30,11 @@ export class ProgramEars implements Disposable {
 		this.#interfaces = interfaces;
 		this.#known = interfaces.map((one) => known.get(one.index) ?? programsOf(one));
 		if (interfaces.length === 0) this[Symbol.dispose]();
-		else this.#timer ??= setInterval(() => this.#look(), INTERVAL_MS);
+		else this.#timer ??= setInterval(() => this.read(), INTERVAL_MS);
 	}
 
-	#look(): void {
+	/** What has happened until now. */
+	read(): void {
 		const now = this.#interfaces.map(programsOf);
 		if (now.every((one, at) => one === this.#known[at])) return;
 		this.#known = now;

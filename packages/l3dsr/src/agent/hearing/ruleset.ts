@@ -1,12 +1,12 @@
 /** Changes of nf_tables that are about tables of ours, and that others have made. */
 import { watchReadable } from "@l3dsr/linux";
 import { type RulesetEvent, RulesetMonitor } from "@l3dsr/nftables";
-import type { Hear } from "./heard.ts";
+import type { Ear, Hear } from "./heard.ts";
 
 const OWN_TABLE = "l3dsr";
 
 /** Of this namespace, until disposed of. Throws NftablesError. */
-export function hearRuleset(hear: Hear): Disposable {
+export function hearRuleset(hear: Hear): Ear {
 	using opened = new DisposableStack();
 	const monitor = opened.use(new RulesetMonitor());
 	let concerned = false;
@@ -39,7 +39,8 @@ export function hearRuleset(hear: Hear): Disposable {
 		}
 	};
 	opened.use(watchReadable(monitor.fd, read));
-	return opened.move();
+	const owned = opened.move();
+	return { read, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }
 
 /** What cannot be told may be. */

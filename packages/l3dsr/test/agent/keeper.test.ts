@@ -1,0 +1,155 @@
+/** One run of the agent, on a host that is a variable: when it takes the lock, and when it looks twice. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Counts } from "../../src/agent/counts.ts";
+import type { AgentHost, Ears } from "../../src/agent/effects.ts";
+import { Keeper, type Run } from "../../src/agent/keeper.ts";
+import type { Trigger } from "../../src/agent/record.ts";
+import { RecordLog } from "../../src/agent/record-log.ts";
+import { diagnosticsOf } from "../../src/cli/error-table.ts";
+import type { AddressChange, AddressedInterface } from "../../src/host/addresses.ts";
+import type { Hold } from "../../src/host/hold.ts";
+import { NO_GUARD, type ObservedGuard } from "../../src/host/vip-guard.ts";
+import type { VipGuard } from "../../src/model/vip-guard.ts";
+import { MemoryHost } from "../reconcile/memory-host.ts";
+
+const CONFIG = "services:\n  - { vip: 192.0.2.10, name: web, dscp: 7 }\n";
+
+/** With an `lo` and a guard. */
+class KeptHost extends MemoryHost implements AgentHost {
+	#guard: ObservedGuard = NO_GUARD;
+	readonly dsrConfFolder = "/etc/dsr.d";
+	/** Called while the lock is waited for. */
+	onLock: () => void = () => {};
+
+	readFile(): string {
+		return CONFIG;
+	}
+
+	listFolder(): undefined {
+		return undefined;
+	}
+
+	async addressOf(): Promise<undefined> {
+		return undefined;
+	}
+
+	ownAddresses(): [] {
+		return [];
+	}
+
+	override async interfaces(): Promise<AddressedInterface[]> {
+		const addresses = this.addresses.map((one) => ({ ...one, scope: "global" as const }));
+		return [{ name: "lo", alternativeNames: [], up: true, mtu: 65536, addresses }];
+	}
+
+	override async changeLoopback(changes: readonly AddressChange[]): Promise<void> {
+		for (const { kind, prefixLength = 32, ...entry } of changes) {
+			this.log.push(`${kind} ${entry.address.text}`);
+			if (kind === "add") this.addresses = [...this.addresses, { ...entry, prefixLength }];
+		}
+	}
+
+	override async guard(): Promise<ObservedGuard> {
+		return this.#guard;
+	}
+
+	override async applyGuard(guard: VipGuard | undefined): Promise<void> {
+		this.#guard =
+			guard === undefined ? NO_GUARD : { held: guard.held, found: guard.found, guard, altered: false };
+	}
+
+	override async lock(): Promise<Disposable> {
+		this.log.push("lock");
+		this.onLock();
+		return { [Symbol.dispose]: () => void this.log.push("unlock") };
+	}
+}
+
+interface Kept extends Disposable {
+	readonly host: KeptHost;
+	readonly records: RecordLog;
+	hold: Hold | undefined;
+	isQuiet: boolean;
+	run(trigger: Trigger): Promise<string>;
+}
+
+/** A host that a keeper has made right; what it has done for that is not in the host's log. */
+async function kept(): Promise<Kept> {
+	const host = new KeptHost();
+	const records = new RecordLog(() => new Date(0));
+	const stop = new AbortController().signal;
+	const ears: Ears = {
+		mark() {},
+		quietSinceMark: () => state.isQuiet,
+		watchPrograms() {},
+		watchFiles: () => [],
+		[Symbol.dispose]() {},
+	};
+	const effects = {
+		listen: () => ears,
+		hold: () => state.hold,
+		runningPrograms: () => new Set<string>(),
+		monotonicMs: () => performance.now(),
+		now: () => new Date(0),
+	};
+	const keeper = new Keeper(
+		{ host, effects, diagnosticsOf, configuration: "/l3dsr.yaml", env: {}, stop },
+		records,
+		new Counts(),
+	);
+	const state: Kept = {
+		host,
+		records,
+		hold: undefined,
+		isQuiet: true,
+		async run(trigger) {
+			const evidence = { deeds: [], links: [], programs: false, flushed: false };
+			const run: Run = { triggers: [trigger], since: performance.now(), evidence };
+			return (await keeper.run(run, ears)).kind;
+		},
+		[Symbol.dispose]: () => keeper[Symbol.dispose](),
+	};
+	assert.equal(await state.run("start"), "changed");
+	host.log.length = 0;
+	return state;
+}
+
+test("a run that finds nothing to do leaves the lock to others", async () => {
+	using agent = await kept();
+	assert.equal(await agent.run("address"), "settled");
+	assert.deepEqual(agent.host.log, ["observe"]);
+});
+
+test("a repair is made under the lock, from the look before it", async () => {
+	using agent = await kept();
+	agent.host.addresses = [];
+	assert.equal(await agent.run("address"), "changed");
+	assert.deepEqual(agent.host.log, ["observe", "lock", "add 192.0.2.10", "observe", "unlock"]);
+});
+
+test("a host to which something has happened since it was looked at is looked at again under the lock", async () => {
+	using agent = await kept();
+	const { host } = agent;
+	const { addresses } = host;
+	host.addresses = [];
+	agent.isQuiet = false;
+	host.onLock = () => {
+		host.addresses = addresses;
+	};
+	assert.equal(await agent.run("address"), "settled");
+	assert.deepEqual(host.log, ["observe", "lock", "observe", "unlock"]);
+});
+
+test("a repair that an operator's down has overtaken is not made", async () => {
+	using agent = await kept();
+	const { host, records } = agent;
+	host.addresses = [];
+	host.onLock = () => {
+		agent.hold = { since: "2026-03-01T12:00:00.000Z", by: "l3dsr down" };
+	};
+	assert.equal(await agent.run("address"), "settled");
+	assert.deepEqual(host.log, ["observe", "lock", "unlock"]);
+	assert.deepEqual(host.addresses, []);
+	assert.equal(records.records().at(-1)?.kind, "held");
+});
