@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "../../test/support/netns.ts";
-import { attempt, DEB, DEB_ARCH, debianRoot, done, PACKAGES, VERSION } from "./host.ts";
+import { attempt, DEB, DEB_ARCH, debianRoot, done, PACKAGES, ROOT, VERSION } from "./host.ts";
 
 const OLD = join(PACKAGES, `l3dsr_${VERSION}-1~deb12_${DEB_ARCH}.deb`);
 
@@ -98,6 +98,22 @@ describe("under systemd", () => {
 		assert.match(state(), /192\.0\.2\.10\/32[\s\S]*lo:1/);
 		machine.run("systemctl reload l3dsr");
 		assert.equal(machine.run("journalctl -u l3dsr --output=cat | grep -E 'error|SYS' || :"), "");
+	});
+
+	it("rules and the silence on ARP survive nftables.service, with the guide's drop-in", async () => {
+		const guide = readFileSync(join(ROOT, "docs/guide/real-server.md"), "utf8");
+		const dropIn = /```ini\n(\[Service\]\nExecStartPost=[\s\S]*?)```/.exec(guide)?.[1];
+		assert.ok(dropIn !== undefined, "the guide no longer has the drop-in");
+		mkdirSync(join(root, "etc/systemd/system/nftables.service.d"), { recursive: true });
+		writeFileSync(join(root, "etc/systemd/system/nftables.service.d/l3dsr.conf"), dropIn);
+		machine.run("systemctl daemon-reload");
+		for (const action of ["start", "reload", "restart", "stop"]) {
+			machine.run(`nft add table ip of-others; systemctl ${action} nftables`);
+			// It has flushed every table, ours too.
+			assert.doesNotMatch(state(), /of-others/, action);
+			await waitFor(`rules after ${action}`, () => machine.attempt("l3dsr diff").status === 0);
+		}
+		machine.run("systemctl is-active l3dsr");
 	});
 
 	it("an upgrade and a downgrade leave the unit and its rules as they are", () => {
