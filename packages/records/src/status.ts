@@ -80,6 +80,12 @@ export const status = record({
 		running: described(list(datapath()), "Where rules run now."),
 		hooks: described(list(record({ hook: hook(), interface: text() })), "Where eBPF programs are attached."),
 		why: described(text(), "Why the rules of services run there."),
+		answers: z.optional(
+			described(
+				z.enum(["nft"]),
+				"What translates the answers of programs that set a port. Only where one does.",
+			),
+		),
 		tcChecksum: z.optional(tcChecksum),
 	}),
 	services: list(service),

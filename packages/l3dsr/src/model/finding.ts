@@ -13,6 +13,10 @@ export type FindingKind =
 	| "damage"
 	/** It is whole, and runs on a different datapath or hook than the one it belongs on. */
 	| "misplaced"
+	/** Answers of a service with set-port leave from the server's port, which its clients have not asked. */
+	| "answers-missing"
+	/** Answers are translated for a rule that is not in force any more. */
+	| "answers-superfluous"
 	| "guard"
 	/** A program of the director, or what it directs. */
 	| "director"

@@ -16,6 +16,12 @@ export interface WayBack {
 	readonly client?: Prefix;
 }
 
+/** Protocols whose answers are translated, by number: nf_tables updates the checksum of no others. */
+export const TRANSLATED_BACK: ReadonlyMap<number, "tcp" | "udp"> = new Map([
+	[PROTOCOL_NUMBER.tcp, "tcp"],
+	[PROTOCOL_NUMBER.udp, "udp"],
+]);
+
 /**
  * The way back of a rule. Undefined when it sets no port, and when the port that its clients send to cannot be told
  * from an answer: the rule takes more than one port or protocol, or what it takes does not arrive for this host.

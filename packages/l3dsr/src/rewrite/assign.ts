@@ -10,7 +10,7 @@ import type { DatapathChoice } from "../model/configuration.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Match, Rule } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
-import { wayBackOf } from "../model/way-back.ts";
+import { TRANSLATED_BACK, wayBackOf } from "../model/way-back.ts";
 import type { DatapathName, ObservedRule } from "./datapath.ts";
 import type { Reason } from "./reason.ts";
 
@@ -158,7 +158,8 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
 		return { kind: "live-routes" };
 	}
-	if (wayBackOf(rule) !== undefined) return { kind: "answers" };
+	const way = wayBackOf(rule);
+	if (way !== undefined && !TRANSLATED_BACK.has(way.protocol)) return { kind: "answers" };
 	const lacks = facts.ebpfLacks(rule);
 	return lacks === undefined ? undefined : { kind: "not-in-a-program", lacks };
 }

@@ -6,23 +6,17 @@ import { withNotes } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, type Rule, sameRule } from "../model/rule.ts";
-import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import type { Ruleset } from "../model/ruleset.ts";
 import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
-import type {
-	Datapath,
-	DatapathName,
-	Observation,
-	ObservedRule,
-	ObserveOptions,
-	Snapshot,
-} from "./datapath.ts";
+import type { DatapathName, Observation, ObservedRule, ObserveOptions, Snapshot } from "./datapath.ts";
 import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
 import { refusedByKernel } from "./ebpf/kernel/access.ts";
 import { EbpfDatapath, type EbpfSnapshot, interfaceLacks, type Limited } from "./ebpf/kernel/ebpf.ts";
 import type { ProgramMemory } from "./ebpf/kernel/program-memory.ts";
-import { NftDatapath } from "./nft/kernel/nft.ts";
+import { NftDatapath, type NftSnapshot } from "./nft/kernel/nft.ts";
 import { refusalOf } from "./reason.ts";
+import { answeredOf, stepsBetween } from "./steps-between.ts";
 
 /** What callers use: observe, assign, change. */
 export interface HostDatapath {
@@ -139,7 +133,8 @@ class CombinedDatapath implements HostDatapath {
 	}
 
 	async observe(options: ObserveOptions = {}): Promise<HostSnapshot> {
-		const [nft, ebpf] = await Promise.all([this.#nft.observe(options), this.#ebpf.observe()]);
+		const ebpf = await this.#ebpf.observe();
+		const nft = await this.#nft.observe({ ...options, answered: answeredOf(ebpf.rules) });
 		const facts = assignmentFacts(ebpf, this.#settings.hook, this.#lacks);
 		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
 		return {
@@ -162,15 +157,16 @@ class CombinedDatapath implements HostDatapath {
 	async #change(
 		{ rules }: Assignment,
 		observed: readonly ObservedRule[],
-		snapshots: { readonly [name in DatapathName]: Snapshot },
+		snapshots: { readonly nft: NftSnapshot; readonly ebpf: Snapshot },
 	): Promise<void> {
 		const done: DatapathName[] = [];
 		try {
-			for (const { datapath, ruleset } of stepsBetween(rules, observed)) {
+			for (const step of stepsBetween(rules, observed)) {
 				// A datapath that changes twice is in between as the first change has left it.
-				const snapshot = done.includes(datapath) ? await this.#of(datapath).observe() : snapshots[datapath];
-				await snapshot.change(ruleset);
-				done.push(datapath);
+				const again = done.includes(step.datapath);
+				if (step.datapath === "nft") await (again ? await this.#nft.observe() : snapshots.nft).change(step);
+				else await (again ? await this.#ebpf.observe() : snapshots.ebpf).change(step);
+				done.push(step.datapath);
 			}
 		} catch (error) {
 			throw await this.#putBack(new Set(done), observed, error);
@@ -184,9 +180,11 @@ class CombinedDatapath implements HostDatapath {
 		error: unknown,
 	): Promise<unknown> {
 		try {
-			for (const datapath of done) {
-				const before = observed.filter((one) => one.datapath === datapath);
-				await (await this.#of(datapath).observe()).change({ entries: before });
+			for (const datapath of [...done].reverse()) {
+				const entries = observed.filter((one) => one.datapath === datapath);
+				if (datapath === "nft") {
+					await (await this.#nft.observe()).change({ entries, answered: answeredOf(observed) });
+				} else await (await this.#ebpf.observe()).change({ entries });
 			}
 			return error;
 		} catch (second) {
@@ -194,71 +192,6 @@ class CombinedDatapath implements HostDatapath {
 			return withNotes(error, [`putting back the rules as they were failed too: ${why}`]);
 		}
 	}
-
-	#of(name: DatapathName): Datapath {
-		return name === "nft" ? this.#nft : this.#ebpf;
-	}
-}
-
-interface ApplyStep {
-	readonly datapath: DatapathName;
-	readonly ruleset: Ruleset;
-}
-
-/**
- * The order in which the datapaths change. A rule that moves between them, or whose successor is on the other,
- * is in both for a moment, never in neither: rewriting twice to the same address is rewriting once, and where
- * old and new rule disagree the packet ends as the one or the other has it.
- */
-export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
-	const before = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
-	const standing = { nft: byPlace(before("nft")), ebpf: byPlace(before("ebpf")) };
-	const wanted = (name: DatapathName) =>
-		assigned
-			.filter(({ datapath }) => datapath === name)
-			.map(({ entry }) => withMovedCounters(entry, standing[name === "nft" ? "ebpf" : "nft"]));
-	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
-	const steps = {
-		nft: { datapath: "nft", ruleset: { entries: nft } },
-		ebpf: { datapath: "ebpf", ruleset: { entries: ebpf } },
-	} as const;
-	const [fromNft, fromEbpf] = [without(before("nft"), nft), without(before("ebpf"), ebpf)];
-	// What goes here may have its successor there: whoever gains is first.
-	if (fromEbpf.length === 0 || without(nft, before("nft")).length === 0) return [steps.ebpf, steps.nft];
-	if (fromNft.length === 0 || without(ebpf, before("ebpf")).length === 0) return [steps.nft, steps.ebpf];
-	// Both ways at once: nft holds the old and the new ones until the programs have changed.
-	const places = new Set(nft.map(placeOf));
-	const leaving = fromNft
-		.filter((one) => !places.has(placeOf(one)))
-		.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
-	return [{ datapath: "nft", ruleset: { entries: [...nft, ...leaving] } }, steps.ebpf, steps.nft];
-}
-
-/** Those of `entries` that `others` does not have at the same place. */
-function without<E extends RuleEntry>(entries: readonly E[], others: readonly RuleEntry[]): E[] {
-	const known = new Map(others.map((one) => [placeOf(one), one.rule]));
-	return entries.filter((one) => {
-		const rule = known.get(placeOf(one));
-		return rule === undefined || !sameRule(rule, one.rule);
-	});
-}
-
-/** One rule stands at each place, by datapath. */
-function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
-	return `${family} ${table} ${chain} ${ordinal}`;
-}
-
-/** A rule that changes its datapath takes its counters along, unless others are asked for. */
-function withMovedCounters(entry: RuleEntry, elsewhere: ReadonlyMap<string, ObservedRule>): RuleEntry {
-	if (entry.counters !== undefined) return entry;
-	const moved = elsewhere.get(placeOf(entry));
-	return moved === undefined || !sameRule(moved.rule, entry.rule)
-		? entry
-		: { ...entry, counters: moved.counters };
-}
-
-function byPlace(rules: readonly ObservedRule[]): ReadonlyMap<string, ObservedRule> {
-	return new Map(rules.map((one) => [placeOf(one), one]));
 }
 
 /** By family, table and chain as iptables lists them, then by ordinal. */

@@ -20,7 +20,7 @@ export type Reason =
 	| { readonly kind: "later-chain"; readonly chain: Chain }
 	/** `-m addrtype` of a rule that is not a service's. */
 	| { readonly kind: "live-routes" }
-	/** It sets a port, and its answers are translated back in netfilter's output hook. */
+	/** It sets a port of packets whose answers nftables cannot translate back. */
 	| { readonly kind: "answers" }
 	/** A rule in front of it stays with nft and could match the same packet. */
 	| { readonly kind: "order" }
@@ -50,7 +50,7 @@ export function describeReason(reason: Reason): string {
 		case "live-routes":
 			return "-m addrtype asks the routing table anew for each packet";
 		case "answers":
-			return "set-port has its answers translated back in netfilter's output hook";
+			return "it sets a port, and nftables translates answers back for TCP and UDP only";
 		case "order":
 			return "a rule in front of it stays with nft and could match the same packet";
 		case "not-in-a-program":

@@ -51,6 +51,18 @@ describe("where a rule runs", () => {
 		],
 		["in another chain", `mangle INPUT ${by(1)}`, "nft", "chain INPUT is a netfilter hook behind tc ingress"],
 		[
+			"with a port to set for TCP",
+			"-i in0 -p tcp -m tcp --dport 80 -j DADDR --set-daddr 10.0.0.1 --set-dport 8080",
+			"ebpf",
+			"its interface in0 is known",
+		],
+		[
+			"with a port to set for UDP-Lite",
+			"-i in0 -p udplite -m udplite --dport 80 -j DADDR --set-daddr 10.0.0.1 --set-dport 8080",
+			"nft",
+			"it sets a port, and nftables translates answers back for TCP and UDP only",
+		],
+		[
 			"typed with addrtype",
 			"-i in0 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 10.0.0.1",
 			"nft",

@@ -40,15 +40,16 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 /** How many interfaces are named where programs are attached to more. */
 const MOST_NAMED = 4;
 
-/** `ebpf at tcx of eth0, nft`. */
-function runningText({ running, hooks }: StatusRecord["datapath"]): string {
+/** `ebpf at tcx of eth0, answers of set-port by nft; nft`. */
+function runningText({ running, hooks, answers }: StatusRecord["datapath"]): string {
 	const places = [...Map.groupBy(hooks, ({ hook }) => hook)].map(([hook, at]) => {
 		const names = at.map((one) => one.interface);
 		const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "";
 		return `${hook} of ${names.slice(0, MOST_NAMED).join(", ")}${more}`;
 	});
 	const at = places.length === 0 ? "" : ` at ${places.join(" and ")}`;
-	return running.map((name) => (name === "ebpf" ? `ebpf${at}` : name)).join("; ") || "none";
+	const back = answers === undefined ? "" : `, answers of set-port by ${answers}`;
+	return running.map((name) => (name === "ebpf" ? `ebpf${at}${back}` : name)).join("; ") || "none";
 }
 
 /** Columns of a terminal. */

@@ -3,7 +3,7 @@ import { type Finding, sameFinding } from "../../model/finding.ts";
 import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
 /** What packets suffer from; the rest is untidy. */
-const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "damage"]);
+const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "answers-missing", "damage"]);
 /**
  * Services that somebody else's rules serve are served. A director that has not been started yet cannot be told from one
  * that was taken away.

@@ -9,6 +9,7 @@ import type { DatapathName, HookName, ObservedRule } from "../../rewrite/datapat
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
 import { refusalOf } from "../../rewrite/reason.ts";
+import { answeredOf } from "../../rewrite/steps-between.ts";
 import type { DirectorRecord } from "./director-record.ts";
 import { servicePlaces } from "./service-places.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
@@ -22,6 +23,8 @@ export interface StatusRecord {
 		/** Where programs with rules are attached. */
 		readonly hooks: readonly { readonly hook: HookName; readonly interface: string }[];
 		readonly why: string;
+		/** Where programs set ports: what translates the answers back. */
+		readonly answers?: "nft";
 		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
 		readonly tcChecksum?: TcChecksum;
 	};
@@ -57,6 +60,7 @@ export function statusOf(
 			running,
 			hooks: hooksOf(snapshot.rules),
 			why: servicePlaces(datapath, assignment, desired).why,
+			...(answeredOf(snapshot.rules).length === 0 ? {} : { answers: "nft" }),
 			...(running.includes("ebpf") ? { tcChecksum: tcChecksum() } : {}),
 		},
 		services: serviceRows({ services, lowering: wish.lowering, stopped }, state, snapshot.rules),

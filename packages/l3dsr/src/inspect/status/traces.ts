@@ -7,6 +7,15 @@ import { guardFor } from "../../model/vip-guard.ts";
 import type { HostState } from "../../plan/host-state.ts";
 import type { ObservedHost } from "../../reconcile/observe.ts";
 
+/** Findings that somebody leaves who changes rules, other than by taking all of them. */
+const OF_RULES: readonly Finding["kind"][] = [
+	"damage",
+	"answers-missing",
+	"answers-superfluous",
+	"rule-duplicate",
+	"rule-superfluous",
+];
+
 export function tracesOf(
 	{ state, snapshot }: Pick<ObservedHost, "state" | "snapshot">,
 	drift: readonly Finding[],
@@ -32,12 +41,14 @@ export function tracesOf(
 	// What runs on eBPF stays where every table is gone.
 	const ofNft =
 		guard.held.length > 0 || guard.altered || snapshot.rules.some(({ datapath }) => datapath === "nft");
-	const nothingLeft = !ofNft && findings.every(({ kind }) => kind === "network");
+	const answersGone = kinds.has("answers-missing");
+	const nothingLeft =
+		!ofNft && findings.every(({ kind }) => kind === "network" || kind === "answers-missing");
 	if (gone && nothingLeft && !kinds.has("address-missing")) {
 		traces.add("everything-of-nft");
 		// Where the guard was all that nf_tables had of ours, whoever removes it alone leaves the same.
-		if (!rulesGone) traces.add("rules");
-	} else if (gone || kinds.has("damage") || kinds.has("rule-duplicate") || kinds.has("rule-superfluous")) {
+		if (!rulesGone && !answersGone) traces.add("rules");
+	} else if (gone || OF_RULES.some((kind) => kinds.has(kind))) {
 		traces.add("rules");
 		if (mayBeProgram(drift, rules)) traces.add("program");
 	}
@@ -47,7 +58,9 @@ export function tracesOf(
 
 /** Rules are missing, and nothing is left of ours on the interfaces that they name, nor in nftables. */
 function mayBeProgram(drift: readonly Finding[], rules: HostState["rules"]): boolean {
-	const ofRules = drift.filter(({ kind }) => kind !== "address-missing" && kind !== "network");
+	// Where a program goes, nobody needs the translation of its answers.
+	const others: ReadonlySet<Finding["kind"]> = new Set(["address-missing", "network", "answers-superfluous"]);
+	const ofRules = drift.filter(({ kind }) => !others.has(kind));
 	const left = rules.filter(({ rule }) => signatureOf(rule) !== undefined).map(({ rule }) => rule.header);
 	const named = new Set(left.map(({ inInterface }) => inInterface?.name));
 	return (

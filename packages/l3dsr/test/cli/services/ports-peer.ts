@@ -3,7 +3,7 @@
  * back, until it is killed.
  *
  * `ports-peer.ts ask BYTES VIP…`: asks each VIP at port 80 for so many bytes, at port 53 with a datagram of 4,000 bytes
- * that comes in fragments and goes back in fragments, and at port 54, where nobody listens. Prints a line of JSON.
+ * that comes in fragments and goes back in fragments, and at ports 82 and 54, where nobody listens. Prints a line of JSON.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -31,8 +31,8 @@ async function serve(places: readonly string[]): Promise<void> {
 	process.stdout.write("serving\n");
 }
 
-async function bytesByTcp(vip: string, bytes: number): Promise<number | string> {
-	const socket = connect(80, vip);
+async function bytesByTcp(vip: string, port: number, bytes: number): Promise<number | string> {
+	const socket = connect(port, vip);
 	socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error("nothing came")));
 	let got = 0;
 	try {
@@ -44,10 +44,15 @@ async function bytesByTcp(vip: string, bytes: number): Promise<number | string> 
 		await once(socket, "end");
 		return got;
 	} catch (error) {
-		return `${got} bytes, then ${error instanceof Error ? error.message : error}`;
+		return `${got} bytes, then ${codeOf(error)}`;
 	} finally {
 		socket.destroy();
 	}
+}
+
+/** `ECONNREFUSED` and the like, where the system says it. */
+function codeOf(error: unknown): string {
+	return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }
 
 /** A connected socket hears only what comes from the VIP and the port that it has sent to. */
@@ -68,7 +73,7 @@ async function bytesByUdp(vip: string, port: number): Promise<number | string> {
 			clearInterval(repeat);
 		}
 	} catch (error) {
-		return error instanceof Error && "code" in error ? String(error.code) : String(error);
+		return codeOf(error);
 	} finally {
 		socket.close();
 	}
@@ -80,7 +85,8 @@ else {
 	const answers: Record<string, unknown> = {};
 	for (const vip of vips) {
 		answers[vip] = {
-			tcp: await bytesByTcp(vip, Number(bytes)),
+			tcp: await bytesByTcp(vip, 80, Number(bytes)),
+			closed: await bytesByTcp(vip, 82, 0),
 			udp: await bytesByUdp(vip, 53),
 			nobody: await bytesByUdp(vip, 54),
 		};

@@ -1,29 +1,47 @@
 /**
- * Services with ports, and real servers on these or on other ports than clients send to, a real nginx among them: client ── router and director ── this host. The link to the client
- * is narrower than the others, so that the router answers large segments with "fragmentation needed", for the VIP.
+ * Services with ports, and real servers on these or on other ports than clients send to, a real nginx among them:
+ * client ── router and director ── this host ── guest. The link to the client is narrower than the others, so that the
+ * router answers large segments with "fragmentation needed", for the VIP.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { NetworkNamespace, PacketSocket } from "@l3dsr/linux";
+import { parsePacket } from "@l3dsr/packet";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
-import { l3dsr } from "../run-command.ts";
+import { runL3dsr } from "../../../src/cli/l3dsr.ts";
+import type { HookName } from "../../../src/rewrite/datapath.ts";
+import {
+	bytesOf,
+	ethernet,
+	icmpError,
+	icmpv6Error,
+	ipv4,
+	ipv6,
+	type Payload,
+	tcp,
+	udp,
+} from "../../packets/build.ts";
+import { captureContext } from "../run-command.ts";
 
 enterNetns();
 
 const PEER = fileURLToPath(new URL("ports-peer.ts", import.meta.url));
 /** Those with set-port, and those without. */
 const VIPS = [
-	{ vip: "192.0.2.10", dscp: 7, ports: { tcp: 8080, nginx: 8081, udp: 5353, nobody: 5454 } },
-	{ vip: "2001:db8::10", dscp: 7, ports: { tcp: 8080, nginx: 8081, udp: 5353, nobody: 5454 } },
+	{ vip: "192.0.2.10", dscp: 7, ports: { tcp: 8080, nginx: 8081, closed: 8082, udp: 5353, nobody: 5454 } },
+	{ vip: "2001:db8::10", dscp: 7, ports: { tcp: 8080, nginx: 8081, closed: 8082, udp: 5353, nobody: 5454 } },
 	{ vip: "192.0.2.11", dscp: 8 },
 	{ vip: "2001:db8::11", dscp: 8 },
 ];
+const [HOST_MAC, GUEST_MAC] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+const ETHERNET_HEADER_BYTES = 14;
 const BYTES = 300_000;
 const NARROW = 1300;
 
@@ -33,8 +51,9 @@ const config = join(folder, "l3dsr.yaml");
 
 const router = new Netns("router");
 const client = new Netns("client");
+const guest = new Netns("guest");
 after(() => {
-	for (const netns of [router, client]) netns[Symbol.dispose]();
+	for (const netns of [router, client, guest]) netns[Symbol.dispose]();
 });
 
 /** Between a namespace and the router: the router's end is called `name`. */
@@ -57,6 +76,12 @@ function link(other: Netns | undefined, name: string, net: number): void {
 
 link(undefined, "server", 1);
 link(client, "client", 2);
+ip(`link add eth1 address ${HOST_MAC} type veth peer name eth0 netns ${guest.name} address ${GUEST_MAC}`);
+ip("link set eth1 up");
+guest.ip("link set eth0 up");
+// What the guest sends comes from a VIP, which is an address of this host's, too.
+run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+run("sysctl", "-qw", "net.ipv4.conf.eth1.accept_local=1");
 router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
 router.ip(`link set client mtu ${NARROW}`);
 // The client itself fits the link, and tells servers of more.
@@ -85,6 +110,7 @@ function services(more: string): string {
 			[
 				["tcp", 80, ports?.tcp],
 				["tcp", 81, ports?.nginx],
+				["tcp", 82, ports?.closed],
 				["udp", 53, ports?.udp],
 				["udp", 54, ports?.nobody],
 			] as const
@@ -96,13 +122,27 @@ function services(more: string): string {
 	return `${more}\nservices:\n${all.join("\n")}\n`;
 }
 
-async function succeed(...argv: string[]): Promise<string> {
-	const { exitCode, stdout, stderr } = await l3dsr(...argv);
-	assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: "" });
-	return stdout;
+async function succeed(argv: readonly string[], hook?: HookName): Promise<string> {
+	const { context, printed } = captureContext(...argv);
+	const env = { ...context.env, ...(hook === undefined ? {} : { L3DSR_HOOK: hook }) };
+	const exitCode = await runL3dsr({ ...context, env });
+	assert.deepEqual({ exitCode, stderr: printed.stderr }, { exitCode: 0, stderr: "" });
+	return printed.stdout;
 }
 
-/** A real nginx on the ports that packets are sent on to; gives what ends it. */
+/** Servers on the ports that packets are sent on to. */
+async function startPeer(): Promise<() => Promise<void>> {
+	const places = VIPS.map(({ vip, ports }) => `${vip},${ports?.tcp ?? 80},${ports?.udp ?? 53}`);
+	const peer = spawn(process.execPath, [...FROM_SOURCE, PEER, "serve", ...places], { stdio: "pipe" });
+	let said = "";
+	peer.stdout.setEncoding("utf8").on("data", (text: string) => {
+		said += text;
+	});
+	await waitFor("server", () => said.includes("serving"), 20_000);
+	return ending(peer);
+}
+
+/** A real nginx beside them. */
 async function startNginx(): Promise<() => Promise<void>> {
 	const listen = VIPS.map(({ vip, ports }) => {
 		const address = vip.includes(":") ? `[${vip}]` : vip;
@@ -131,9 +171,13 @@ async function startNginx(): Promise<() => Promise<void>> {
 		if (nginx.exitCode !== null) throw new Error(`nginx ended: ${said}`);
 		return listening();
 	});
+	return ending(nginx);
+}
+
+function ending(server: ChildProcess): () => Promise<void> {
 	return async () => {
-		nginx.kill("SIGKILL");
-		await once(nginx, "close");
+		server.kill("SIGKILL");
+		await once(server, "close");
 	};
 }
 
@@ -177,46 +221,90 @@ async function ask(): Promise<unknown> {
 }
 
 const ALL_ANSWERED = Object.fromEntries(
-	VIPS.map(({ vip }) => [vip, { tcp: BYTES, udp: 4000, nobody: "ECONNREFUSED" }]),
+	VIPS.map(({ vip }) => [
+		vip,
+		{ tcp: BYTES, closed: "0 bytes, then ECONNREFUSED", udp: 4000, nobody: "ECONNREFUSED" },
+	]),
 );
 
-for (const settings of [
-	"datapath: auto",
-	"datapath: nft",
-	"datapath: auto\nhook: xdp-generic\nopen-checksums: accept",
-]) {
-	test(`services with ports and with set-port answer real clients, in fragments and behind a narrow link: ${settings.replaceAll("\n", ", ")}`, async () => {
-		writeFileSync(config, services(settings));
-		await succeed("up", "-c", config);
-		const places = VIPS.map(({ vip, ports }) => `${vip},${ports?.tcp ?? 80},${ports?.udp ?? 53}`);
-		const serving = spawn(process.execPath, [...FROM_SOURCE, PEER, "serve", ...places], {
-			stdio: "pipe",
-		});
-		try {
-			let said = "";
-			serving.stdout.setEncoding("utf8").on("data", (text: string) => {
-				said += text;
-			});
-			await waitFor("server", () => said.includes("serving"), 20_000);
-			const stopNginx = await startNginx();
-			try {
-				for (const { vip } of VIPS) assert.equal(fetched(vip), BYTES, vip);
-			} finally {
-				await stopNginx();
-			}
-			// What the router has told before is forgotten.
-			ip("route flush cache");
-			assert.deepEqual(await ask(), ALL_ANSWERED);
-			assert.match(await succeed("diff", "-c", config), /^no difference/);
-			const { services: rows } = JSON.parse(await succeed("status", "--json", "-c", config));
-			const datapathOf = (name: string) => rows.find((row: { name: string }) => row.name === name)?.datapaths;
-			assert.deepEqual(datapathOf("s0-80"), ["nft"]);
-			assert.deepEqual(datapathOf("s2-80"), [settings.includes("auto") ? "ebpf" : "nft"]);
-		} finally {
-			serving.kill("SIGKILL");
-			await once(serving, "close");
+/** What the guest sends through this host as if it were a real server behind it: answers, and an error about a question. */
+function forwarded(): Uint8Array[] {
+	return VIPS.flatMap(({ vip, ports }) => {
+		if (ports === undefined) return [];
+		const family = vip.includes(":") ? "ipv6" : "ipv4";
+		const there = family === "ipv6" ? "fd00:2::2" : "10.0.2.2";
+		const build = (source: string, destination: string, payload: Payload) =>
+			family === "ipv6" ? ipv6({ source, destination }, payload) : ipv4({ source, destination }, payload);
+		const question = build(there, vip, udp({ sourcePort: 40000, destinationPort: ports.nobody }));
+		const error = family === "ipv6" ? icmpv6Error(question, 1, 4) : icmpError(question, 3, 3);
+		return [
+			build(vip, there, tcp({ sourcePort: ports.tcp, destinationPort: 40000, data: "forwarded" })),
+			build(vip, there, udp({ sourcePort: ports.udp, destinationPort: 40000, data: "forwarded" })),
+			build(vip, there, error),
+		];
+	});
+}
+
+/** From the transport header on: what is in front of it changes on the way. Empty where there is no IP packet. */
+function payloadOf(packet: Uint8Array): string {
+	const parsed = parsePacket(packet);
+	if (typeof parsed === "string") return "";
+	return Buffer.from(packet.subarray(parsed.family === "ipv6" ? 40 : 20)).toString("hex");
+}
+
+/** What this host forwards for the guest reaches the client as it was sent. */
+async function assertForwardedAsSent(): Promise<void> {
+	using there = NetworkNamespace.open(`/run/netns/${client.name}`);
+	using behind = NetworkNamespace.open(`/run/netns/${guest.name}`);
+	using capture = there.within(() => new PacketSocket({ interfaceName: "eth0", ignoreOutgoing: true }));
+	using sender = behind.within(() => new PacketSocket({ interfaceName: "eth0", etherType: 0 }));
+	const packets = forwarded();
+	const [source, destination] = [GUEST_MAC, HOST_MAC];
+	sender.send(packets.map((packet) => bytesOf(ethernet({ source, destination }, packet))));
+	const left = new Set(packets.map(payloadOf));
+	await waitFor("forwarded packets, as they were sent", () => {
+		for (let frame = capture.receive(); frame !== undefined; frame = capture.receive()) {
+			left.delete(payloadOf(frame.bytes.subarray(ETHERNET_HEADER_BYTES)));
 		}
-		await succeed("down");
+		return left.size === 0;
+	});
+}
+
+let endServers: (() => Promise<void>)[] = [];
+before(async () => {
+	// They outlive the VIPs' coming and going.
+	run("sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1", "net.ipv6.ip_nonlocal_bind=1");
+	endServers = await Promise.all([startPeer(), startNginx()]);
+});
+after(async () => {
+	for (const end of endServers) await end();
+});
+
+for (const { datapath, hook } of [
+	{ datapath: "auto", hook: "tcx" },
+	{ datapath: "nft" },
+	{ datapath: "ebpf", hook: "clsact" },
+	{ datapath: "ebpf", hook: "xdp" },
+	{ datapath: "ebpf", hook: "xdp-generic" },
+] as const) {
+	const where = hook === undefined ? datapath : `${datapath} at ${hook}`;
+	test(`services with ports and with set-port answer real clients, in fragments and behind a narrow link, and what is forwarded stays as it is: ${where}`, async () => {
+		writeFileSync(config, services(`datapath: ${datapath}\ninterfaces: eth0\nopen-checksums: accept`));
+		await succeed(["up", "-c", config], hook);
+		for (const { vip } of VIPS) assert.equal(fetched(vip), BYTES, vip);
+		// What the router has told before is forgotten, and the kernel keeps nothing of a handshake.
+		ip("route flush cache");
+		run("sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
+		assert.deepEqual(await ask(), ALL_ANSWERED);
+		run("sysctl", "-qw", "net.ipv4.tcp_syncookies=1");
+		await assertForwardedAsSent();
+		assert.match(await succeed(["diff", "-c", config], hook), /^no difference/);
+		const status = JSON.parse(await succeed(["status", "--json", "-c", config], hook));
+		for (const { name, datapaths } of status.services)
+			assert.deepEqual([name, datapaths], [name, [hook === undefined ? "nft" : "ebpf"]]);
+		assert.deepEqual(status.datapath.hooks, hook === undefined ? [] : [{ interface: "eth0", hook }]);
+		await succeed(["down"]);
 		assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
+		assert.doesNotMatch(run("tc", "filter", "show", "dev", "eth0", "ingress"), /l3dsr/);
 	});
 }

@@ -178,13 +178,15 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 	ip("link set p3 up");
 	const eth3 = interfaceByName("eth3");
 	const ids = () => [xdpNative, tcxIngress].map((hook) => hook.query(eth3).map(({ programId }) => programId));
-	const file = (hook: string) => `interfaces: [eth3]\nhook: ${hook}\nopen-checksums: accept\n${SERVICES}`;
+	const file = (hook: string, setPort = "") =>
+		`interfaces: [eth3]\nhook: ${hook}\nopen-checksums: accept\n${SERVICES}` +
+		`  - { vip: 192.0.2.11, dscp: 8, protocol: tcp, ports: 443${setPort} }\n`;
 	writeFileSync(config, file("tc"));
 	await succeed("up", "-c", config);
 	using foreign = Program.load(verdictSpec("xdp", XDP_PASS, "foreign"));
 	xdpNative.attach(eth3, foreign);
 	const before = ids();
-	writeFileSync(config, file("xdp"));
+	writeFileSync(config, file("xdp", ", set-port: 8443"));
 	const { exitCode, stderr } = await l3dsr("up", "-c", config);
 	assert.deepEqual(
 		{ exitCode, stderr },
@@ -198,6 +200,8 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 		},
 	);
 	assert.deepEqual(ids(), before);
+	assert.deepEqual(nftChains(), []);
+	writeFileSync(config, file("xdp"));
 	assert.match(await drift(), /program at tcx ingress of eth3 is attached to a different hook than xdp/);
 	writeFileSync(config, file("tc"));
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
@@ -242,31 +246,85 @@ test("an interface that goes away takes its rules along, which every command tel
 	await succeed("down");
 });
 
-test("set-port is refused on eBPF, whole, with the way out; auto leaves the other services there", async () => {
+/** What l3dsr has in nf_tables for IPv4, by chains. */
+function nftChains(): string[] {
+	const { nftables } = JSON.parse(run("nft", "-j", "list", "ruleset"));
+	return nftables.flatMap(({ chain }: { chain?: { family: string; table: string; name: string } }) =>
+		chain?.family === "ip" && chain.table === "l3dsr" ? [chain.name] : [],
+	);
+}
+
+test("set-port on eBPF: nft has the way back and nothing else, every command knows of it, and up mends what becomes of it", async () => {
 	ip("link add eth5 type veth peer name p5");
 	ip("link set eth5 up");
-	const file = (datapath: string) =>
+	const file = (more: string, setPort = ", set-port: 8443") =>
 		writeFileSync(
 			config,
-			`datapath: ${datapath}\ninterfaces: eth5\nservices:
+			`interfaces: eth5\n${more}services:
   - { vip: 192.0.2.10, name: web, dscp: 7 }
-  - { vip: 192.0.2.11, name: tls, dscp: 8, protocol: tcp, ports: 443, set-port: 8443 }\n`,
+  - { vip: 192.0.2.11, name: tls, dscp: 8, protocol: tcp, ports: 443${setPort} }\n`,
 		);
-	file("ebpf");
-	const { exitCode, stderr } = await l3dsr("up", "-c", config);
-	assert.equal(exitCode, 3);
-	assert.match(
-		stderr,
-		/^error\[KERNEL_FEATURE\]: put rule .*"l3dsr:tls".* on datapath ebpf: set-port has its answers translated back in netfilter's output hook\nhint: set datapath auto, or nft/,
-	);
-	assert.doesNotMatch(run("nft", "list", "tables"), /l3dsr/);
-	assert.doesNotMatch(run("ip", "address", "show", "dev", "lo"), /192\.0\.2\./);
-	file("auto");
+	file("datapath: ebpf\n");
 	await succeed("up", "-c", config);
-	const { stdout } = await l3dsr("show");
-	assert.match(stdout, /^ebpf .*"l3dsr:web"/m);
-	assert.match(stdout, /^nft .*"l3dsr:tls"/m);
+	assert.deepEqual(nftChains(), ["way_back"]);
+	assert.match(
+		run("nft", "list", "chain", "ip", "l3dsr", "way_back"),
+		/ip saddr 192\.0\.2\.11 .*tcp sport 8443 .*tcp sport set 443 accept/,
+	);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+	const status = /^datapath: ebpf at tcx of eth5, answers of set-port by nft \(as configured\)$/m;
+	assert.match(await succeed("status", "-c", config), status);
+	assert.match((await l3dsr("show")).stdout, /^ebpf .*"l3dsr:tls"/m);
+
+	// As a reload of nftables.service does; the guard goes with it.
+	run("nft", "flush", "ruleset");
+	const flushed = await drift();
+	assert.match(
+		flushed,
+		/table ip l3dsr is missing: answers of services with set-port leave from the wrong port/,
+	);
+	assert.match(flushed, /possible cause: nft flush ruleset takes every table at once/);
+	assert.doesNotMatch(flushed, /a command typed by hand/);
+	assert.equal((await l3dsr("status", "-c", config)).exitCode, 4);
+	assert.match((await l3dsr("check", "-c", config)).stdout, /table ip l3dsr is missing/);
+	await succeed("up", "-c", config);
+	assert.deepEqual(nftChains(), ["way_back"]);
+
+	// A rule taken out, and one put in.
+	run("nft", "flush chain ip l3dsr way_back; add rule ip l3dsr way_back tcp sport 1 tcp sport set 2");
+	const altered = await drift();
+	assert.match(altered, /chain way_back lacks its rule "ip saddr 192\.0\.2\.11 /);
+	assert.match(altered, /chain way_back, handle \d+ translates answers that belong to no rule of l3dsr/);
+	assert.match(altered, /possible cause: a command typed by hand or a script: nft,/);
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+
+	// The interface takes the programs along: what translated their answers has nothing to do any more.
+	ip("link delete eth5");
+	ip("link add eth5 type veth peer name p5");
+	ip("link set eth5 up");
+	const gone = await drift();
+	assert.match(gone, /chain way_back no rule of l3dsr accounts for it/);
+	assert.match(gone, /possible cause: an interface that was deleted and made again/);
+	await succeed("up", "-c", config);
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+
+	// To nft and back, and to no set-port at all.
+	for (const datapath of ["nft", "auto"]) {
+		file(`datapath: ${datapath}\n`);
+		await succeed("up", "-c", config);
+		assert.equal(nftChains().includes("way_back"), true);
+		assert.equal(nftChains().length > 1, datapath === "nft");
+		assert.match(await succeed("diff", "-c", config), /^no difference/);
+	}
+	file("", "");
+	await succeed("up", "-c", config);
+	assert.deepEqual(nftChains(), []);
+	file("");
+	await succeed("up", "-c", config);
+	assert.deepEqual(nftChains(), ["way_back"]);
 	await succeed("down");
+	assert.deepEqual(nftChains(), []);
 	ip("link delete eth5");
 });
 

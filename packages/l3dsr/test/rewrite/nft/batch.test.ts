@@ -36,7 +36,7 @@ function batch(entries: readonly RuleEntry[], standing?: Standing): string {
 	const changes = families.map((family) =>
 		planChange(
 			family,
-			entries.filter(({ rule }) => rule.family === family),
+			{ entries: entries.filter(({ rule }) => rule.family === family) },
 			standing?.listing.family === family ? standing : undefined,
 		),
 	);

@@ -102,9 +102,10 @@ function load(name: string, form: (expressions: readonly Expression[]) => readon
 /** What version 0.1.0 did not do: translate the answers of rules with --set-dport back. */
 const WAYS_BACK = TABLES.map(({ family, name }) => ({
 	datapath: "nft",
-	kind: "damage",
+	kind: "answers-missing",
 	object: `table ${family} ${name}, chain way_back`,
-	problem: "is missing: an older l3dsr did not make it, or somebody deleted it",
+	problem:
+		"is missing: answers of services with set-port leave from the wrong port (an older l3dsr did not make it, or somebody deleted it)",
 }));
 
 function generation(): number {

@@ -10,7 +10,7 @@
  */
 import type { Command, SetElement } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
-import { CHAINS, type Counters, sameRule, ZERO_COUNTERS } from "../../../model/rule.ts";
+import { CHAINS, type Counters, type Rule, sameRule, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
 import type { ObservedRule } from "../../datapath.ts";
 import {
@@ -55,28 +55,35 @@ export interface KernelFacts {
 	readonly countersInMaps: boolean;
 }
 
-/** `entries` are those of the family. Undefined `standing`: there is no table. */
+/** What a table is to hold, of its family. */
+export interface TableWish {
+	readonly entries: readonly RuleEntry[];
+	/** Rules of programs, whose answers are translated back here. */
+	readonly answered?: readonly Rule[];
+}
+
+/** Undefined `standing`: there is no table. */
 export function planChange(
 	family: Family,
-	entries: readonly RuleEntry[],
+	{ entries, answered = [] }: TableWish,
 	standing: Standing | undefined,
 	kernel: KernelFacts = { countersInMaps: true },
 ): Change {
 	const plan = new ChangePlan(family);
-	if (entries.length === 0) {
+	const kept = keepCounters(entries, standing?.reading.rules ?? []);
+	const wish = { entries: kept.entries, answered };
+	const spec = compileEntries(family, wish, standing, kernel, new Set());
+	if (spec === undefined) {
 		if (standing !== undefined) plan.deleteTable();
 		return plan;
 	}
-	const kept = keepCounters(entries, standing?.reading.rules ?? []);
-	const spec = compileEntries(family, kept.entries, standing, kernel, new Set());
-	if (spec === undefined) throw new RangeError("entries compiled to no table");
 	if (standing === undefined) plan.create(spec);
 	else if (mustRebuild(standing, spec)) {
 		plan.deleteTable();
 		plan.create(spec);
 	} else {
 		const renewed = mapsToRenew(standing.listing, spec);
-		const final = renewed.size === 0 ? spec : compileEntries(family, kept.entries, standing, kernel, renewed);
+		const final = renewed.size === 0 ? spec : compileEntries(family, wish, standing, kernel, renewed);
 		plan.update(standing.listing, final ?? spec, kept.reset);
 	}
 	return plan;
@@ -111,7 +118,7 @@ function sameCounters(a: Counters, b: Counters): boolean {
 /** `fresh`: names of maps that must not be used again. */
 function compileEntries(
 	family: Family,
-	entries: readonly RuleEntry[],
+	{ entries, answered }: Required<TableWish>,
 	standing: Standing | undefined,
 	{ countersInMaps }: KernelFacts,
 	fresh: ReadonlySet<string>,
@@ -131,7 +138,7 @@ function compileEntries(
 			chains.push({ table, chain, items });
 		}
 	}
-	return compileTable(family, chains);
+	return compileTable(family, chains, answered);
 }
 
 /** Takes out of `old` the map that has most in common with the item, of those it can use. */

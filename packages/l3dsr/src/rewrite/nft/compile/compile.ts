@@ -165,17 +165,26 @@ function foldableRule(rule: Rule): Foldable | undefined {
 	return { shape, key: dscpKey(rule.family, selector.dscp) };
 }
 
-/** The table of a family; undefined when it has no rules, for then there is no table. */
-export function compileTable(family: Family, chains: readonly ChainItems[]): TableSpec | undefined {
+/**
+ * The table of a family; undefined when nothing is to be in it, for then there is no table. `answered`: rules of the
+ * family that run elsewhere, and whose answers are translated back here.
+ */
+export function compileTable(
+	family: Family,
+	chains: readonly ChainItems[],
+	answered: readonly Rule[] = [],
+): TableSpec | undefined {
 	const compiled = chains.filter(({ items }) => items.length > 0).map((one) => compileChain(family, one));
-	if (compiled.length === 0) return undefined;
 	const rules = chains.flatMap(({ items }) => items.flatMap(itemEntries)).map(({ rule }) => rule);
+	// Programs meet a packet first.
+	const wayBack = wayBackChains(family, waysBack([...answered, ...rules]));
+	if (compiled.length === 0 && wayBack.length === 0) return undefined;
 	const ports = new Set(rules.flatMap(({ target: { dport } }) => (dport === undefined ? [] : [dport])));
 	return {
 		family,
 		chains: [
 			...[...ports].sort((a, b) => a - b).map(portChain),
-			...wayBackChains(family, waysBack(rules)),
+			...wayBack,
 			...compiled.flatMap((one) => one.chains),
 		],
 		maps: compiled.flatMap(({ maps }) => maps),

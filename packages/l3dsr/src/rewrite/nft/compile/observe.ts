@@ -3,6 +3,8 @@
  * again, they say what the kernel should have. A rule counts as observed only where the two agree.
  */
 import { bytesNumber, elementKey, printRule, type TableCounters } from "@l3dsr/nftables";
+import type { Family } from "@l3dsr/packet";
+import type { FindingKind } from "../../../model/finding.ts";
 import {
 	CHAINS,
 	type Chain,
@@ -12,6 +14,7 @@ import {
 	ZERO_COUNTERS,
 } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
+import { waysBack } from "../../../model/way-back.ts";
 import type { DatapathFinding, ObservedRule } from "../../datapath.ts";
 import { type RuleReader, readComment } from "./comment.ts";
 import {
@@ -36,6 +39,7 @@ import {
 	ruleExpressions,
 	tableOf,
 } from "./table.ts";
+import { WAY_BACK_CHAIN } from "./way-back.ts";
 
 /** What counts for a rule: a rule of the kernel, by its handle, or an element of a map. */
 type CountedBy = bigint | { readonly map: string; readonly key: string };
@@ -58,8 +62,28 @@ export function specIdentity(rule: RuleSpec): string {
 	return `${rule.comment ?? ""}\n${specKey(rule)}`;
 }
 
-export function readTable(listing: TableListing, readRule: RuleReader): TableReading {
-	return new TableReader(listing, readRule).read();
+/** `answered`: rules of programs, of this family, whose answers the table should translate back. */
+export function readTable(
+	listing: TableListing,
+	readRule: RuleReader,
+	answered: readonly Rule[] = [],
+): TableReading {
+	return new TableReader(listing, readRule, answered).read();
+}
+
+/** What is wrong when there is no table, though it should translate the answers of rules that are in force elsewhere. */
+export function missingTable(family: Family, answered: readonly Rule[]): DatapathFinding[] {
+	if (waysBack(answered).length === 0) return [];
+	const object = tableObject(family);
+	return [{ datapath: "nft", kind: "answers-missing", object, problem: `is missing: ${UNTRANSLATED}` }];
+}
+
+const UNTRANSLATED =
+	"answers of services with set-port leave from the wrong port (an older l3dsr did not make it, or somebody deleted it)";
+
+function tableObject(family: Family): string {
+	const { family: nft, name } = tableOf(family);
+	return `table ${nft} ${name}`;
 }
 
 /** The same reading with what its rules have counted since. */
@@ -86,11 +110,13 @@ interface Owner {
 class TableReader {
 	readonly #listing: TableListing;
 	readonly #readRule: RuleReader;
+	readonly #answered: readonly Rule[];
 	readonly #findings: DatapathFinding[] = [];
 
-	constructor(listing: TableListing, readRule: RuleReader) {
+	constructor(listing: TableListing, readRule: RuleReader, answered: readonly Rule[]) {
 		this.#listing = listing;
 		this.#readRule = readRule;
+		this.#answered = answered;
 	}
 
 	read(): TableReading {
@@ -103,7 +129,7 @@ class TableReader {
 		}
 		const { flagged: asleep, family, others } = this.#listing;
 		if (asleep) this.#find("", "is asleep (flags dormant): its rules are not in force");
-		const spec = compileTable(family, chains) ?? { family, chains: [], maps: [] };
+		const spec = compileTable(family, chains, this.#answered) ?? { family, chains: [], maps: [] };
 
 		const owners = new Map<string, Map<number, Owner>>();
 		for (const { table, chain, items } of chains) {
@@ -125,10 +151,7 @@ class TableReader {
 			// Those of the model are compared already.
 			if (chain.base !== undefined && !owners.has(chain.name)) {
 				if (!this.#listing.chains.has(chain.name)) {
-					this.#find(
-						`chain ${chain.name}`,
-						"is missing: an older l3dsr did not make it, or somebody deleted it",
-					);
+					this.#find(`chain ${chain.name}`, `is missing: ${UNTRANSLATED}`, "answers-missing");
 					continue;
 				}
 				this.#hangsRight(chain.name, chain.base);
@@ -139,7 +162,9 @@ class TableReader {
 
 		const chainNames = new Set(spec.chains.map(({ name }) => name));
 		for (const { name } of this.#listing.chains.values()) {
-			if (!chainNames.has(name)) this.#find(`chain ${name}`, "no rule of l3dsr accounts for it");
+			if (chainNames.has(name)) continue;
+			const kind = name === WAY_BACK_CHAIN ? "answers-superfluous" : "damage";
+			this.#find(`chain ${name}`, "no rule of l3dsr accounts for it", kind);
 		}
 		const mapNames = new Set(spec.maps.map(({ set }) => set.name));
 		for (const name of this.#listing.maps.keys()) {
@@ -165,11 +190,10 @@ class TableReader {
 		return { rules, countedBy: intact.map(({ countedBy }) => countedBy), findings: this.#findings, lookups };
 	}
 
-	#find(inside: string, problem: string): void {
-		const { family, name } = tableOf(this.#listing.family);
-		const table = `table ${family} ${name}`;
+	#find(inside: string, problem: string, kind: FindingKind = "damage"): void {
+		const table = tableObject(this.#listing.family);
 		const object = inside === "" ? table : `${table}, ${inside}`;
-		this.#findings.push({ datapath: "nft", kind: "damage", object, problem });
+		this.#findings.push({ datapath: "nft", kind, object, problem });
 	}
 
 	/** The items that the comments of a chain speak of, in the order of its rules. */
@@ -258,7 +282,10 @@ class TableReader {
 		for (const rule of wanted.rules) {
 			const found = pool.get(specIdentity(rule))?.shift();
 			if (found === undefined) {
-				if (rule.ordinals.length === 0) this.#find(`chain ${wanted.name}`, `lacks ${this.#frameText(rule)}`);
+				if (rule.ordinals.length === 0) {
+					const kind = wanted.name === WAY_BACK_CHAIN ? "answers-missing" : "damage";
+					this.#find(`chain ${wanted.name}`, `lacks ${this.#frameText(rule)}`, kind);
+				}
 				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);
 				continue;
 			}
@@ -272,6 +299,11 @@ class TableReader {
 			}
 		}
 		for (const { rule } of [...pool.values()].flat()) {
+			if (wanted.name === WAY_BACK_CHAIN) {
+				const problem = "translates answers that belong to no rule of l3dsr";
+				this.#find(`chain ${wanted.name}, handle ${rule.handle}`, problem, "answers-superfluous");
+				continue;
+			}
 			const ours = rule.comment !== undefined && /^-?\d+[ /]|^-?\d+$/.test(rule.comment);
 			const problem = ours
 				? `does not do what its comment says (${rule.comment})`

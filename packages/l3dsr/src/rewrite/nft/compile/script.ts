@@ -13,7 +13,7 @@ export function nftScript(rules: readonly Rule[]): string {
 				.filter((rule) => rule.family === family)
 				.map((rule, index): RuleEntry => ({ rule, ordinal: (index + 1) * ORDINAL_STEP }));
 			if (entries.length === 0) return "";
-			const { swap } = planChange(family, entries, undefined);
+			const { swap } = planChange(family, { entries }, undefined);
 			const table = tableOf(family);
 			const commands = [{ do: "add table", table }, { do: "delete table", table }, ...swap] as const;
 			return commands.map((command) => `${printCommand(command)}\n`).join("");

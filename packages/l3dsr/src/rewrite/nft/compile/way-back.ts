@@ -1,7 +1,7 @@
 /** Answers of services whose port is set, on their way out: their source port is translated back. */
 import { assign, type Expression, field, match, meta, rawField, verdict } from "@l3dsr/nftables";
-import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
-import type { WayBack } from "../../../model/way-back.ts";
+import type { Family } from "@l3dsr/packet";
+import { TRANSLATED_BACK, type WayBack } from "../../../model/way-back.ts";
 import { NEVER, prefix } from "./match.ts";
 import { PORTS_PRESENT } from "./port-match.ts";
 import { quotedPort, quotesOf } from "./quote.ts";
@@ -21,9 +21,8 @@ export function wayBackChains(family: Family, ways: readonly WayBack[]): ChainSp
 	return [{ name: WAY_BACK_CHAIN, base: { type: "filter", hook: "output", priority: PRIORITY }, rules }];
 }
 
-/** Only protocols whose checksum the kernel brings along. */
 function answerRules(family: Family, way: WayBack): RuleSpec[] {
-	const name = (["tcp", "udp"] as const).find((one) => PROTOCOL_NUMBER[one] === way.protocol);
+	const name = TRANSLATED_BACK.get(way.protocol);
 	if (name === undefined) return [];
 	const ip = nftFamily(family);
 	const client = clientCondition(way, field(`${ip} daddr`));

@@ -9,22 +9,35 @@ import {
 } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
+import { type Rule, sameValue } from "../../../model/rule.ts";
 import type { Ruleset } from "../../../model/ruleset.ts";
 import type { Datapath, ObserveOptions, Snapshot } from "../../datapath.ts";
 import { type Change, planChange, type Standing } from "../compile/change.ts";
 import { RuleReader } from "../compile/comment.ts";
 import { listTable } from "../compile/listing.ts";
-import { readTable, recounted } from "../compile/observe.ts";
+import { missingTable, readTable, recounted } from "../compile/observe.ts";
 import { tableOf } from "../compile/table.ts";
 import { BoundSteps } from "./bound-steps.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
+
+/** Rules that run elsewhere, as programs, and whose answers are translated back here. */
+export interface Answered {
+	readonly answered?: readonly Rule[];
+}
+
+/** The same as any datapath's, and its changes set up what becomes of answers, too. */
+export interface NftSnapshot extends Snapshot {
+	change(desired: Ruleset & Answered): Promise<void>;
+}
 
 /** Both tables, as they stood at one moment. */
 interface Standings {
 	/** What they were read from. */
 	readonly snapshot: TablesSnapshot;
 	readonly tables: { readonly [family in Family]: Standing | undefined };
+	/** With which their readings were made. */
+	readonly answered: readonly Rule[];
 }
 
 /** Somebody else changes our own tables, so that the change has to be planned anew: so often before that is an error. */
@@ -43,11 +56,22 @@ export class NftDatapath implements Datapath {
 		this.#open = open;
 	}
 
-	async observe({ oldCounters = false }: ObserveOptions = {}): Promise<Snapshot> {
+	/** `answered`: those rules that are in force now. */
+	async observe({
+		oldCounters = false,
+		answered = [],
+	}: ObserveOptions & Answered = {}): Promise<NftSnapshot> {
 		using nftables = this.#open();
+		if (this.#last !== undefined && !sameValue(this.#last.answered, answered)) this.#last = undefined;
 		const known = oldCounters && this.#isCurrent(nftables) ? this.#last : undefined;
-		const standings = known ?? this.#recount(nftables) ?? this.#read(nftables);
-		const readings = FAMILIES.flatMap((family) => standings.tables[family]?.reading ?? []);
+		const standings = known ?? this.#recount(nftables) ?? this.#read(nftables, answered);
+		const readings = FAMILIES.map(
+			(family) =>
+				standings.tables[family]?.reading ?? {
+					rules: [],
+					findings: missingTable(family, ofFamily(answered, family)),
+				},
+		);
 		return {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
@@ -57,14 +81,14 @@ export class NftDatapath implements Datapath {
 	}
 
 	/** Throws DATAPATH_CHANGED only when others do not stop changing our tables: each attempt is planned anew. */
-	#change(desired: Ruleset, observed: Standings): void {
+	#change(desired: Ruleset & Answered, observed: Standings): void {
 		using nftables = this.#open();
 		for (const { rule, ordinal } of desired.entries) this.#readRule.expect(rule, ordinal);
 		if (changeOnce(nftables, desired, observed)) return;
 		// Somebody has changed something. From here on we hear of what, so that only what concerns us counts.
 		using monitor = new RulesetMonitor();
 		for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-			if (changeOnce(nftables, desired, this.#read(nftables), monitor)) return;
+			if (changeOnce(nftables, desired, this.#read(nftables, observed.answered), monitor)) return;
 		}
 		throw new L3dsrError({
 			code: "DATAPATH_CHANGED",
@@ -79,7 +103,7 @@ export class NftDatapath implements Datapath {
 
 	#recount(nftables: Nftables): Standings | undefined {
 		if (this.#last === undefined) return undefined;
-		const { snapshot, tables } = this.#last;
+		const { snapshot, tables, answered } = this.#last;
 		const counters = nftables.readCounters(snapshot);
 		if (counters === undefined) return undefined;
 		const standing = (family: Family): Standing | undefined => {
@@ -89,10 +113,10 @@ export class NftDatapath implements Datapath {
 			if (before === undefined || counted === undefined) return before;
 			return { listing: before.listing, reading: recounted(before.reading, counted) };
 		};
-		return { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+		return { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") }, answered };
 	}
 
-	#read(nftables: Nftables): Standings {
+	#read(nftables: Nftables, answered: readonly Rule[]): Standings {
 		const snapshot = nftables.read(FAMILIES.map(tableOf), { memory: this.#memory });
 		const { tables } = snapshot;
 		this.#readRule.begin();
@@ -101,9 +125,9 @@ export class NftDatapath implements Datapath {
 			const contents = tables.find((one) => one.family === tableOf(family).family);
 			if (contents === undefined) return undefined;
 			const listing = listTable(contents, family, before?.tables[family]?.listing);
-			return { listing, reading: readTable(listing, this.#readRule) };
+			return { listing, reading: readTable(listing, this.#readRule, ofFamily(answered, family)) };
 		};
-		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") } };
+		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") }, answered };
 		return this.#last;
 	}
 }
@@ -114,7 +138,7 @@ export class NftDatapath implements Datapath {
  */
 function changeOnce(
 	nftables: Nftables,
-	desired: Ruleset,
+	desired: Ruleset & Answered,
 	{ snapshot: { generation }, tables }: Standings,
 	monitor?: RulesetMonitor,
 ): boolean {
@@ -122,7 +146,10 @@ function changeOnce(
 	const changes = FAMILIES.map((family) =>
 		planChange(
 			family,
-			desired.entries.filter(({ rule }) => rule.family === family),
+			{
+				entries: desired.entries.filter(({ rule }) => rule.family === family),
+				answered: ofFamily(desired.answered ?? [], family),
+			},
 			tables[family],
 			kernel,
 		),
@@ -142,6 +169,10 @@ function changeOnce(
 	// The new rules are in force. What is left of the old ones does nothing and is removed next time.
 	ignoringRefusal(() => steps.run(gather("cleanUp")));
 	return true;
+}
+
+function ofFamily(rules: readonly Rule[], family: Family): Rule[] {
+	return rules.filter((rule) => rule.family === family);
 }
 
 /** Maps that nothing looks up do no harm; should this fail too, the next change removes them. */

@@ -1,0 +1,101 @@
+/** From the rules that both datapaths hold to those that they should: in which order the datapaths change. Pure. */
+import { type Rule, sameRule, sameValue } from "../model/rule.ts";
+import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
+import { wayBackOf } from "../model/way-back.ts";
+import type { Assignment } from "./assign.ts";
+import type { DatapathName, ObservedRule } from "./datapath.ts";
+
+/** One datapath is to hold exactly these rules. */
+export type ApplyStep = EbpfStep | NftStep;
+
+interface EbpfStep extends Ruleset {
+	readonly datapath: "ebpf";
+}
+
+interface NftStep extends Ruleset {
+	readonly datapath: "nft";
+	/** Rules of programs, whose answers are translated back in nf_tables. */
+	readonly answered: readonly Rule[];
+}
+
+/** Those of the rules that run as programs and have answers to translate back. */
+export function answeredOf(
+	rules: readonly { readonly rule: Rule; readonly datapath: DatapathName }[],
+): Rule[] {
+	return rules.flatMap(({ rule, datapath }) =>
+		datapath === "ebpf" && wayBackOf(rule) !== undefined ? [rule] : [],
+	);
+}
+
+/**
+ * A rule that moves between the datapaths, or whose successor is on the other, is in both for a moment, never in
+ * neither: rewriting twice to the same address is rewriting once, and where old and new rule disagree the packet ends
+ * as the one or the other has it. Answers of a program's rule are translated from before it comes until after it is gone.
+ */
+export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
+	const held = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
+	const standing = { nft: byPlace(held("nft")), ebpf: byPlace(held("ebpf")) };
+	const wanted = (name: DatapathName) =>
+		assigned
+			.filter(({ datapath }) => datapath === name)
+			.map(({ entry }) => withMovedCounters(entry, standing[name === "nft" ? "ebpf" : "nft"]));
+	const [nft, ebpf] = [wanted("nft"), wanted("ebpf")];
+	const before = answeredOf(observed);
+	const after = answeredOf(assigned.map(({ entry: { rule }, datapath }) => ({ rule, datapath })));
+	const both = [...after, ...before.filter((rule) => !after.some((one) => sameRule(one, rule)))];
+	const toEbpf: ApplyStep = { datapath: "ebpf", entries: ebpf };
+	const toNft: ApplyStep = { datapath: "nft", entries: nft, answered: after };
+	/** Before the programs change: with what they will need, and with what they still need. */
+	const toNftFirst = (entries: readonly RuleEntry[]): ApplyStep => ({
+		datapath: "nft",
+		entries,
+		answered: both,
+	});
+	const [fromNft, fromEbpf] = [without(held("nft"), nft), without(held("ebpf"), ebpf)];
+	const answersCome = !sameValue(both, before);
+	const answersGo = !sameValue(both, after);
+	// What goes here may have its successor there: whoever gains is first.
+	if (fromEbpf.length === 0 || without(nft, held("nft")).length === 0) {
+		const first = answersCome ? [toNftFirst(held("nft").map(uncounted))] : [];
+		return [...first, toEbpf, toNft];
+	}
+	if (fromNft.length === 0 || without(ebpf, held("ebpf")).length === 0) {
+		return [toNftFirst(nft), toEbpf, ...(answersGo ? [toNft] : [])];
+	}
+	// Both ways at once: nft holds the old and the new ones until the programs have changed.
+	const places = new Set(nft.map(placeOf));
+	const leaving = fromNft.filter((one) => !places.has(placeOf(one))).map(uncounted);
+	return [toNftFirst([...nft, ...leaving]), toEbpf, toNft];
+}
+
+/** Its counters go on. */
+function uncounted({ rule, ordinal }: RuleEntry): RuleEntry {
+	return { rule, ordinal };
+}
+
+/** Those of `entries` that `others` does not have at the same place. */
+function without<E extends RuleEntry>(entries: readonly E[], others: readonly RuleEntry[]): E[] {
+	const known = new Map(others.map((one) => [placeOf(one), one.rule]));
+	return entries.filter((one) => {
+		const rule = known.get(placeOf(one));
+		return rule === undefined || !sameRule(rule, one.rule);
+	});
+}
+
+/** One rule stands at each place, by datapath. */
+function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
+	return `${family} ${table} ${chain} ${ordinal}`;
+}
+
+/** A rule that changes its datapath takes its counters along, unless others are asked for. */
+function withMovedCounters(entry: RuleEntry, elsewhere: ReadonlyMap<string, ObservedRule>): RuleEntry {
+	if (entry.counters !== undefined) return entry;
+	const moved = elsewhere.get(placeOf(entry));
+	return moved === undefined || !sameRule(moved.rule, entry.rule)
+		? entry
+		: { ...entry, counters: moved.counters };
+}
+
+function byPlace(rules: readonly ObservedRule[]): ReadonlyMap<string, ObservedRule> {
+	return new Map(rules.map((one) => [placeOf(one), one]));
+}
