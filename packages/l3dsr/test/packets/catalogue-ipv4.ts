@@ -81,6 +81,8 @@ export const IPV4_CASES: readonly PacketCase[] = [
 	v4("TCP cut right behind its checksum", (v) => cut(tcp({ ...toPort(v), data: "" }), 18), ported),
 	v4("UDP cut in front of its checksum", frozen("ipv4", udp(), 6), malformed),
 	v4("UDP cut within its checksum", frozen("ipv4", udp(), 7), malformed),
+	v4("UDP cut within its ports", frozen("ipv4", udp(), 3), malformed),
+	v4("UDP cut to nothing", frozen("ipv4", udp(), 0), malformed),
 	v4("UDP-Lite cut in front of its checksum", frozen("ipv4", udpLite(), 6), malformed),
 	v4("DCCP cut in front of its checksum", frozen("ipv4", dccp(), 6), malformed),
 	v4("SCTP cut within its ports", frozen("ipv4", sctp(), 2), malformed),

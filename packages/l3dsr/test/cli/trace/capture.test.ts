@@ -56,12 +56,13 @@ const everywhere = ({ header: { inInterface: _, ...header }, ...rule }: Rule): R
 function mixedPackets(): Uint8Array[] {
 	const random = fc.sample(arbitraryPacket(), { numRuns: GENERATED, seed: 5 }).map(({ bytes }) => bytes);
 	return Array.from({ length: GENERATED }, (_, id) => {
-		const known = CATALOGUE[id % CATALOGUE.length];
+		// Each of the catalogue with one DSCP after the other.
+		const place = id >> 1;
+		const known = CATALOGUE[place % CATALOGUE.length];
+		const dscp = [1, 7, 10, 0][Math.floor(place / CATALOGUE.length) % 4] ?? 0;
 		const other = random[id] ?? new Uint8Array(0);
 		const packet =
-			id % 2 === 0 && known !== undefined
-				? beforeAndAfter(known, { dscp: [1, 7, 10, 0][(id >> 1) % 4] ?? 0, id: 0 }).before
-				: other;
+			id % 2 === 0 && known !== undefined ? beforeAndAfter(known, { dscp, id: 0 }).before : other;
 		return packet.length >= 20 ? withIdentity(packet, id + 1) : packet;
 	});
 }

@@ -168,7 +168,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		const { exitCode, stdout } = await trace(...asking, "--dscp", "3", "-i", OUT_INTERFACE);
 		assert.match(
 			stdout,
-			/^note: table ip l3dsr, chain raw_PREROUTING, handle \d+: was not written by l3dsr$/m,
+			/^note: table ip l3dsr, chain raw_PREROUTING, handle \d+: was not written by this version of l3dsr$/m,
 		);
 		assert.match(stdout, /^running nft rules: .* makes ANOTHER packet of it: 450c[0-9a-f]{28}c0000242/m);
 		assert.equal(exitCode, 1);

@@ -29,9 +29,12 @@ const six: RuleEntry = {
 	ordinal: 1024,
 };
 
-function handleOf(what: RegExp, table = "ip"): string {
-	const line = run("nft", "-a", "list", "table", table, "l3dsr")
-		.split("\n")
+function handleOf(what: RegExp, family = "ip"): string {
+	const chains = run("nft", "-a", "list", "table", family, "l3dsr").split("\tchain ");
+	const line = chains
+		// A lookup stands in a detour, too.
+		.filter((chain) => !chain.startsWith("raw_PREROUTING_later"))
+		.flatMap((chain) => chain.split("\n"))
 		.find((one) => what.test(one));
 	return /# handle (\d+)/.exec(line ?? "")?.[1] ?? assert.fail(`no line with ${what}`);
 }
@@ -72,7 +75,7 @@ const DEEDS: readonly Deed[] = [
 		title: "a rule that is not ours",
 		commands: () => "insert rule ip l3dsr raw_PREROUTING tcp dport 22 drop",
 		left: ALL,
-		problems: [/chain raw_PREROUTING, handle \d+: was not written by l3dsr/],
+		problems: [/chain raw_PREROUTING, handle \d+: was not written by this version of l3dsr/],
 	},
 	{
 		title: "an element that was deleted: the rule is gone, and nothing else is said",
@@ -127,7 +130,7 @@ const DEEDS: readonly Deed[] = [
 			return `replace rule ip l3dsr raw_PREROUTING handle ${handle} ip dscp != 0 ip saddr 10.0.0.0/8 ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1`;
 		},
 		left: [3072, 4096],
-		problems: [notIntact, notIntact, /was not written by l3dsr/],
+		problems: [notIntact, notIntact, /was not written by this version of l3dsr/],
 	},
 	{
 		title: "a lookup that was deleted",
@@ -148,10 +151,25 @@ const DEEDS: readonly Deed[] = [
 		problems: [/chain raw_PREROUTING: lacks its rule "ip length < 38 jump raw_PREROUTING_check"/],
 	},
 	{
+		title: "a rule of the detour of later fragments that was deleted",
+		commands: () => "flush chain ip l3dsr raw_PREROUTING_later",
+		left: [3072],
+		problems: [/chain raw_PREROUTING_later: lacks its rule "accept"/, /rule 1024: is not intact/],
+	},
+	{
+		title:
+			"the detour of later fragments that was deleted: the rules stay, as with tables of an older version",
+		commands: () =>
+			`delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/goto raw_PREROUTING_later/)}; delete chain ip l3dsr raw_PREROUTING_later`,
+		left: ALL,
+		problems: [/chain raw_PREROUTING_later: is missing/, /chain raw_PREROUTING: lacks its rule "ip frag-off/],
+	},
+	{
 		title: "rules in another order",
 		commands: () => {
 			const comment = "1 -p udp -j DADDR --set-daddr 10.0.0.5";
-			return `add rule ip l3dsr raw_PREROUTING meta l4proto 17 counter packets 0 bytes 0 ip daddr set 10.0.0.5 comment "${comment}"`;
+			const rule = "meta l4proto 17 counter packets 0 bytes 0 ip daddr set 10.0.0.5 comment";
+			return `add rule ip l3dsr raw_PREROUTING ${rule} "${comment}"; insert rule ip l3dsr raw_PREROUTING_later ${rule} "1"`;
 		},
 		left: [1, ...ALL],
 		problems: [/chain raw_PREROUTING: its rules stand in another order than their comments say/],

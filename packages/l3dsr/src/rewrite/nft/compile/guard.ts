@@ -1,8 +1,9 @@
 /**
  * Rules around the rewrite for packets that the kernel's own rewriting would spoil: a transport header that is cut
- * short (the kernel then updates the IPv4 header checksum and not the address), and an IPv6 routing header
- * with segments left (the transport checksum covers another address). Two cheap comparisons in front of each
- * chain send the few packets that could be such to a closer look.
+ * short (the kernel then updates the IPv4 header checksum and not the address; before it checked the length, a write
+ * behind the end stopped it with BUG), an IPv6 routing header with segments left (the transport checksum covers another
+ * address), and later fragments (Linux 5.10 reads and writes their payload as a transport header). Two or three cheap
+ * comparisons in front of each chain send the few packets that could be such to a closer look.
  */
 import {
 	assign,
@@ -18,7 +19,14 @@ import {
 	rawField,
 	verdict,
 } from "@l3dsr/nftables";
-import { type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import {
+	EXTENSION_HEADER,
+	type Family,
+	IPV4_FRAGMENT,
+	IPV6_FRAGMENT_FIELD,
+	PROTOCOL_NUMBER,
+} from "@l3dsr/packet";
+import { PORTS_PRESENT } from "./port-match.ts";
 import type { ChainSpec, RuleSpec } from "./table.ts";
 
 /** Where the protocols whose checksum the kernel updates keep it, in bits from the start of their header. */
@@ -41,12 +49,35 @@ function plainChainName(base: string): string {
 	return `${base}_plain`;
 }
 
+export function laterChainName(base: string): string {
+	return `${base}_later`;
+}
+
+/** A fragment without the transport header. False of what is not a fragment. */
+export function laterFragment(family: Family): readonly Expression[] {
+	const offset =
+		family === "ipv4"
+			? masked(field("ip frag-off"), IPV4_FRAGMENT.offset)
+			: masked(extensionHeader(EXTENSION_HEADER.fragment, 2, 2), IPV6_FRAGMENT_FIELD.offset);
+	return match(offset, "!=", 0);
+}
+
+/** Which chains there are for packets that the rules of a base chain cannot handle. */
+export interface Detours {
+	/** Later fragments go to a chain of their own (laterChain), because a rule reads or writes the transport header. */
+	readonly later: boolean;
+}
+
 /** First in a base chain. */
-export function guardRules(family: Family, base: string): RuleSpec[] {
+export function guardRules(family: Family, base: string, { later }: Detours): RuleSpec[] {
 	const actions = [jump(checkChainName(base))];
 	const guard = (conditions: readonly Expression[]): RuleSpec => ({ conditions, actions, ordinals: [] });
 	if (family === "ipv4") {
-		return [guard(match(field("ip hdrlength"), "!=", 5)), guard(match(field("ip length"), "<", 20 + ENOUGH))];
+		return [
+			...(later ? [toLater(family, base)] : []),
+			guard(match(field("ip hdrlength"), "!=", 5)),
+			guard(match(field("ip length"), "<", 20 + ENOUGH)),
+		];
 	}
 	return [
 		// TCP and UDP are in this range, and no extension header is.
@@ -55,16 +86,19 @@ export function guardRules(family: Family, base: string): RuleSpec[] {
 	];
 }
 
+function toLater(family: Family, base: string): RuleSpec {
+	return { conditions: laterFragment(family), actions: [goTo(laterChainName(base))], ordinals: [] };
+}
+
 /** Returns for packets that the rules of the base chain can handle. */
-export function checkChain(family: Family, base: string): ChainSpec {
-	const rules = family === "ipv4" ? checkIpv4() : checkIpv6(plainChainName(base));
+export function checkChain(family: Family, base: string, detours: Detours): ChainSpec {
+	const rules = family === "ipv4" ? checkIpv4(detours) : checkIpv6(base, detours);
 	return { name: checkChainName(base), rules };
 }
 
-function checkIpv4(): RuleSpec[] {
-	const later = match(masked(field("ip frag-off"), 0x1fff), "!=", 0);
+function checkIpv4({ later }: Detours): RuleSpec[] {
 	return [
-		{ conditions: later, actions: [RETURN], ordinals: [] },
+		...(later ? [] : [{ conditions: laterFragment("ipv4"), actions: [RETURN], ordinals: [] }]),
 		checksumUnknown(),
 		// The kernel would take protocol 58 for ICMPv6 over IPv4 too, whose checksum covers no address.
 		...checksumPresent(["tcp", "udplite"]),
@@ -72,12 +106,14 @@ function checkIpv4(): RuleSpec[] {
 	];
 }
 
-function checkIpv6(plain: string): RuleSpec[] {
+function checkIpv6(base: string, { later }: Detours): RuleSpec[] {
+	const plain = goTo(plainChainName(base));
 	return [
-		{ conditions: match(SEGMENTS_LEFT, "!=", 0), actions: [goTo(plain)], ordinals: [] },
+		...(later ? [toLater("ipv6", base)] : []),
+		{ conditions: match(SEGMENTS_LEFT, "!=", 0), actions: [plain], ordinals: [] },
 		checksumUnknown(),
 		...checksumPresent(CHECKED),
-		{ comment: "no checksum in reach: address only", conditions: [], actions: [goTo(plain)], ordinals: [] },
+		{ comment: "no checksum in reach: address only", conditions: [], actions: [plain], ordinals: [] },
 	];
 }
 
@@ -108,17 +144,24 @@ function protocolIs(name: keyof typeof PROTOCOL_NUMBER): readonly Expression[] {
 
 /** The rules of a base chain once more, with writes that leave the transport checksum alone. */
 export function addressOnlyChain(base: string, rules: readonly RuleSpec[]): ChainSpec {
-	const end: RuleSpec = { conditions: [], actions: [ACCEPT], ordinals: [] };
-	return { name: plainChainName(base), rules: [...rules, end] };
+	return { name: plainChainName(base), rules: [...rules, END] };
 }
+
+/** What the rules of a base chain do to later fragments, for which the kernel leaves the transport checksum alone. */
+export function laterChain(base: string, rules: readonly RuleSpec[]): ChainSpec {
+	return { name: laterChainName(base), rules: [...rules, END] };
+}
+
+/** Nothing returns from a detour to the base chain. */
+const END: RuleSpec = { conditions: [], actions: [ACCEPT], ordinals: [] };
 
 export function portChainName(port: number): string {
 	return `dport_${port}`;
 }
 
 /**
- * Sets the destination port. TCP and UDP only: of other protocols the kernel would leave the checksum wrong. Their
- * ports cannot be reached in later fragments and cut headers, where the rules just do not match.
+ * Sets the destination port. TCP and UDP only: of other protocols the kernel would leave the checksum wrong. Where a
+ * header is cut short before its ports, the rules do not match. They never see later fragments.
  */
 export function portChain(port: number): ChainSpec {
 	return {
@@ -131,7 +174,7 @@ export function portChain(port: number): ChainSpec {
 				ordinals: [],
 			},
 			...(["udp", "tcp"] as const).map((name) => ({
-				conditions: protocolIs(name),
+				conditions: [...protocolIs(name), ...PORTS_PRESENT],
 				actions: assign(field(`${name} dport`), port),
 				ordinals: [],
 			})),

@@ -2,7 +2,6 @@
 import {
 	type Comparison,
 	type Expression,
-	extensionHeader,
 	fibType,
 	field,
 	masked,
@@ -12,18 +11,9 @@ import {
 	type Operand,
 	rawField,
 } from "@l3dsr/nftables";
-import {
-	addressBits,
-	CHECKSUM_OFFSET,
-	type Dscp,
-	EXTENSION_HEADER,
-	IPV4_FRAGMENT,
-	IPV6_FRAGMENT_FIELD,
-	type Prefix,
-	tosOfDscp,
-} from "@l3dsr/packet";
+import { addressBits, CHECKSUM_OFFSET, type Dscp, type Prefix, tosOfDscp } from "@l3dsr/packet";
 import type { InterfaceMatch, Match, Rule } from "../../../model/rule.ts";
-import { compilePorts, compileQuotedPorts } from "./port-match.ts";
+import { asksForPorts, compilePorts, compileQuotedPorts } from "./port-match.ts";
 import { quotesOf } from "./quote.ts";
 import { nftFamily } from "./table.ts";
 
@@ -40,8 +30,9 @@ export interface QuotedPort {
 }
 
 /**
- * A packet meets at most one of them (`--ports` needs two, what follows a rule by its flow has its own). A condition
- * that always holds is left out, and one that never can makes the whole rule one that never matches.
+ * A packet meets at most one of them (`--ports` needs two, ICMP errors have their own). A condition that always holds
+ * is left out, and one that never can makes the whole rule one that never matches. Later fragments are not among the
+ * packets that they see (laterFragments below).
  */
 export type Alternatives = readonly Alternative[];
 
@@ -66,12 +57,17 @@ function compileConditions(rule: Rule): Alternatives {
 	const behind = compilePorts(rule);
 	// One list of conditions that cannot match stands for all of them.
 	if (statements === NEVER || (behind.length === 0 && rule.target.icmpErrors !== true)) {
-		return [{ conditions: match(field(`${nftFamily(rule.family)} version`), "==", 0), port: "own" }];
+		return [matchesNothing(rule)];
 	}
 	const own = behind.map((ports): Alternative => {
 		return { conditions: [...statements, ...protocol(rule), ...ports], port: "own" };
 	});
-	return [...own, ...laterFragments(rule, statements), ...icmpErrors(rule)];
+	const alternatives = [...own, ...icmpErrors(rule)];
+	return alternatives.length === 0 ? [matchesNothing(rule)] : alternatives;
+}
+
+function matchesNothing({ family }: Rule): Alternative {
+	return { conditions: match(field(`${nftFamily(family)} version`), "==", 0), port: "own" };
 }
 
 /** Everything but protocol and ports. */
@@ -88,15 +84,12 @@ function statementsOf(rule: Rule): Condition {
 	return conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
 }
 
-/** Without ports to match, a rule takes later fragments by their protocol already. */
-function laterFragments(rule: Rule, statements: readonly Expression[]): Alternative[] {
-	const asksForPorts = rule.matches.some(({ kind }) => kind === "ports" || kind === "multiport");
-	if (rule.target.laterFragments !== true || !asksForPorts) return [];
-	const offset =
-		rule.family === "ipv4"
-			? masked(field("ip frag-off"), IPV4_FRAGMENT.offset)
-			: masked(extensionHeader(EXTENSION_HEADER.fragment, 2, 2), IPV6_FRAGMENT_FIELD.offset);
-	return [{ conditions: [...statements, ...protocol(rule), ...match(offset, "!=", 0)], port: undefined }];
+/** The conditions under which the rule takes a fragment that has no transport header; undefined where it never does. */
+export function laterFragments(rule: Rule): readonly Expression[] | undefined {
+	// Without ports to match, a rule takes later fragments by their protocol already.
+	if (asksForPorts(rule) && rule.target.laterFragments !== true) return undefined;
+	const statements = statementsOf(rule);
+	return statements === NEVER ? undefined : [...statements, ...protocol(rule)];
 }
 
 /** The error is from anywhere: what the rule says of the source is meant of the client, which is quoted. */

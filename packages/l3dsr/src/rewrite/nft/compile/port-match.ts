@@ -19,7 +19,7 @@ interface PortSets {
 
 /** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
 export function compilePorts(rule: Rule): readonly (readonly Expression[])[] {
-	if (!rule.matches.some(isOfPorts)) return [[]];
+	if (!asksForPorts(rule)) return [[]];
 	return portSetsOf(rule).map(({ sport, dport }) => [
 		...among(field("th sport"), sport),
 		...among(field("th dport"), dport),
@@ -38,6 +38,11 @@ export function compileQuotedPorts(
 		...(isAll(sport) ? match(source, ">=", 0) : among(source, sport)),
 		...(isAll(dport) ? match(destination, ">=", 0) : among(destination, dport)),
 	]);
+}
+
+/** Whether the rule matches on transport ports. */
+export function asksForPorts(rule: Rule): boolean {
+	return rule.matches.some(isOfPorts);
 }
 
 function isOfPorts(one: Match): one is Extract<Match, { kind: "ports" | "multiport" }> {
@@ -105,8 +110,8 @@ function amongValue(
 }
 
 /**
- * Both ports are in this packet. Linux 6.18 reads a port (any aligned field of one, two or four bytes) in a
- * later fragment too, where there is payload; three bytes take the path that looks at the fragment offset.
+ * Both ports are in this packet. In later fragments too, as Linux 5.10 sees it (6.18 does so for aligned fields of one,
+ * two or four bytes): they must not come here.
  */
 export const PORTS_PRESENT: readonly Expression[] = match(rawField("transport", 8, 24), ">=", 0);
 

@@ -2,6 +2,7 @@
 import { assign, type Expression, field, match, meta, rawField, verdict } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { TRANSLATED_BACK, type WayBack } from "../../../model/way-back.ts";
+import { laterFragment } from "./guard.ts";
 import { NEVER, prefix } from "./match.ts";
 import { PORTS_PRESENT } from "./port-match.ts";
 import { quotedPort, quotesOf } from "./quote.ts";
@@ -14,10 +15,14 @@ const PRIORITY = 250;
 
 const ACCEPT = verdict("accept");
 
-/** In the output hook: what the host forwards does not come there, and what it sends is not in fragments yet. */
+/**
+ * In the output hook: what the host forwards does not come there, and what it sends is not in fragments yet, unless a
+ * program makes them itself (raw sockets).
+ */
 export function wayBackChains(family: Family, ways: readonly WayBack[]): ChainSpec[] {
-	const rules = ways.flatMap((way) => [...answerRules(family, way), ...errorRules(family, way)]);
-	if (rules.length === 0) return [];
+	const translations = ways.flatMap((way) => [...answerRules(family, way), ...errorRules(family, way)]);
+	if (translations.length === 0) return [];
+	const rules = [{ conditions: laterFragment(family), actions: [ACCEPT], ordinals: [] }, ...translations];
 	return [{ name: WAY_BACK_CHAIN, base: { type: "filter", hook: "output", priority: PRIORITY }, rules }];
 }
 
