@@ -1,9 +1,7 @@
 /** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
 import type { Command } from "commander";
-import { bySeverity, type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
-import { checkDirectorOf, checkHost, type HostCheck } from "../inspect/check/check-host.ts";
-import { configuredTarget } from "../reconcile/configured-host.ts";
-import { planHost } from "../reconcile/reconcile.ts";
+import { type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
+import { checkHost, type HostCheck } from "../inspect/check/check-host.ts";
 import type { WantedDirector } from "../sources/director.ts";
 import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -34,14 +32,11 @@ export async function check(
 ): Promise<ExitCode> {
 	const { stdout, env } = context;
 	const { configuration, director, source } = await loadWish(host, options.config, env);
-	const target = configuredTarget(host, configuration, async () => [], director);
-	let found: HostCheck = { findings: [], questions: [] };
+	let found: Pick<HostCheck, "findings" | "questions"> = { findings: [], questions: [] };
 	let skipped: string | undefined;
 	try {
 		requirePrivilegesOf("l3dsr check");
-		const plan = await planHost(host, await host.openDatapath(configuration), target);
-		const { findings, questions } = checkHost(configuration, plan);
-		found = { findings: [...findings, ...(await checkDirectorOf(plan))].sort(bySeverity), questions };
+		found = await checkHost(host, configuration, director);
 	} catch (error) {
 		// The file itself can be checked by anybody.
 		const [{ code, message }] = diagnosticsOf(error);

@@ -1,14 +1,9 @@
 /** `l3dsr diff`: desired against observed. Exit code 4 when they differ. */
 import type { Command } from "commander";
-import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import { describeStep, stepRecord } from "../inspect/describe-step.ts";
-import { tracesOf } from "../inspect/status/traces.ts";
-import { directorDrift } from "../plan/director-drift.ts";
-import { driftOf } from "../plan/drift.ts";
-import type { Step } from "../plan/host-state.ts";
-import { absentTexts, configuredTarget, silencingText } from "../reconcile/configured-host.ts";
+import { differenceOf } from "../inspect/difference.ts";
+import { absentTexts, configuredTarget } from "../reconcile/configured-host.ts";
 import { planHost } from "../reconcile/reconcile.ts";
-import { refusalOf } from "../rewrite/reason.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import { loadWish } from "../sources/wish.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -39,23 +34,12 @@ export async function diff(
 	const { stdout, env } = context;
 	const { configuration, director, source } = await loadWish(host, options.config, env);
 	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env), director);
-	const { observed, state, steps, desired, assignment, directorRefused } = await planHost(
-		host,
-		await host.openDatapath(configuration),
-		target,
-	);
-	const { stopped } = desired;
-	const refused =
-		directorRefused?.message ??
-		(assignment.refused === undefined ? silencingText(desired) : refusalOf(assignment.refused).message);
-	const drift = driftOf(state, { steps, services: configuration.services, stopped });
-	// New next hops and drains that are over are due, and no difference to what the configuration says.
-	const isDue = (step: Step) => step.kind === "director" && directorDrift(step.plan).length === 0;
-	const differs = refused !== undefined || !steps.every(isDue);
-	const suspects = steps.length === 0 ? [] : suspectsFor(tracesOf(observed, drift), runningPrograms());
+	const plan = await planHost(host, await host.openDatapath(configuration), target);
+	const { steps, desired } = plan;
+	const { drift, suspects, refused, differs } = differenceOf(configuration, plan);
 	const record = {
 		configuration: source,
-		stopped: stopped.map(stoppedRecord),
+		stopped: desired.stopped.map(stoppedRecord),
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		suspects,
 		...(refused === undefined ? {} : { refused }),

@@ -1,7 +1,6 @@
 /** `l3dsr down`: takes away what `up` has put there, and nothing else. */
 import type { Command } from "commander";
-import { findAgent } from "../host/agent-presence.ts";
-import { readHold, releaseHold, writeHold } from "../host/hold.ts";
+import { holdAgent } from "../host/hold.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import { configuredTarget } from "../reconcile/configured-host.ts";
 import { resolveSettings } from "../sources/settings.ts";
@@ -35,15 +34,7 @@ export async function down(
 		...options,
 		settings: resolveSettings({}, context.env),
 		outcome: () => "no service is up",
-		tellAgent: holdAgent,
+		tellAgent: () => holdAgent("l3dsr down"),
 	});
 	return EXIT.done;
-}
-
-/** An agent that keeps this host would bring everything back. */
-async function holdAgent(): Promise<() => void> {
-	const agent = await findAgent();
-	if (agent === undefined || readHold() !== undefined) return () => {};
-	writeHold({ by: "l3dsr down", since: new Date().toISOString() });
-	return () => void releaseHold();
 }

@@ -9,10 +9,10 @@ import type { DatapathSettings } from "../model/configuration.ts";
 import type { Table } from "../model/rule.ts";
 import type { WrittenService } from "../model/service.ts";
 import type { Step } from "../plan/host-state.ts";
-import { reportServices, type ServiceReport } from "../plan/service-status.ts";
+import { reportServices, type ServiceReport, type Started, startedOf } from "../plan/service-status.ts";
 import { type ObservedHost, observeHost } from "../reconcile/observe.ts";
 import { reconcile, rehearse } from "../reconcile/reconcile.ts";
-import { startTarget, stopTarget } from "../reconcile/start-stop.ts";
+import { dsrctlTargets } from "../reconcile/start-stop.ts";
 import { readDsrctlServices } from "../sources/dsr-conf.ts";
 import { readHostSettings } from "../sources/host-settings.ts";
 import { resolveSettings } from "../sources/settings.ts";
@@ -29,6 +29,13 @@ import { reportError } from "./report.ts";
 
 /** The original's. */
 const EXIT = { done: 0, failed: 1, notAll: 3 } as const;
+
+/** What `check` says and ends with. */
+const CHECKED: Readonly<Record<Started, { readonly text: string; readonly exit: number }>> = {
+	all: { text: "All DSRs started.", exit: EXIT.done },
+	none: { text: "No DSRs started.", exit: EXIT.failed },
+	some: { text: "Some DSRs not started.", exit: EXIT.notAll },
+};
 
 /** Entry of `bin/dsrctl`. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
@@ -138,16 +145,9 @@ async function check(given: Run): Promise<number> {
 		return EXIT.notAll;
 	}
 	const { rows } = await report(given, false);
-	if (rows.every(({ state }) => state === "started")) {
-		context.stdout.write("All DSRs started.\n");
-		return EXIT.done;
-	}
-	if (rows.every(({ state }) => state === "stopped")) {
-		context.stdout.write("No DSRs started.\n");
-		return EXIT.failed;
-	}
-	context.stdout.write("Some DSRs not started.\n");
-	return EXIT.notAll;
+	const { text, exit } = CHECKED[startedOf(rows)];
+	context.stdout.write(`${text}\n`);
+	return exit;
 }
 
 async function status(given: Run): Promise<number> {
@@ -163,18 +163,9 @@ async function status(given: Run): Promise<number> {
 }
 
 async function change({ command, context, host, services, faulty, table, settings }: Run): Promise<number> {
-	const { action, discovered, insert, dryRun, verbosity } = command;
+	const { discovered, insert, dryRun, verbosity } = command;
 	const { stdout } = context;
-	const stopAll = discovered && action !== "start";
-	// All or nothing: a line that is not a service keeps the others from being started.
-	const refused = action !== "stop" && faulty;
-	const configured = services.map(({ service }) => service);
-	const stops = action !== "start" && (stopAll || configured.length > 0);
-	const starts = action !== "stop" && !refused && configured.length > 0;
-	const targets = [
-		...(stops ? [stopTarget(configured, stopAll)] : []),
-		...(starts ? [startTarget(host, configured, { table, insert })] : []),
-	];
+	const { targets, refused } = dsrctlTargets(host, services, { ...command, faulty, table });
 	const print = (step: Step): void => {
 		if (verbosity === 0) return;
 		for (const line of describeStep(step, { insert })) stdout.write(`${line}\n`);

@@ -3,16 +3,12 @@ import type { Command } from "commander";
 import { L3dsrError } from "../errors.ts";
 import { readFailure, readText } from "../host/files.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
-import { judgeAnswer } from "../probe/answer.ts";
+import { askFurther } from "../probe/ask-further.ts";
 import { type Asked, askTargets } from "../probe/ask-targets.ts";
-import { diagnose, largeEcho } from "../probe/diagnose.ts";
-import type { Further } from "../probe/explain.ts";
-import { PlainProber } from "../probe/plain-prober.ts";
-import { type Asker, type ProbeOptions, Prober } from "../probe/prober.ts";
+import { openProber } from "../probe/open-prober.ts";
 import { reportOf, type TargetReport } from "../probe/report.ts";
 import { parseProbeTargets, readProbeTarget } from "../syntax/probe-targets.ts";
 import { type CliContext, writeJson } from "./context.ts";
-import { codeOf } from "./error-table.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { bytesOption, secondsOf, usage, wholeNumber } from "./option-values.ts";
@@ -186,51 +182,6 @@ async function reportsOf(
 			? []
 			: [reportOf(target, answers, connected === undefined ? {} : { connected }, broken)],
 	);
-}
-
-/**
- * Where all is well, whether it also is with ECN bits, as soon as data flows, and with large packets; else, what could
- * be wrong.
- */
-async function askFurther(
-	prober: Asker,
-	{ target, answers, connected }: Asked,
-	ecn: boolean,
-	wait: ProbeOptions,
-): Promise<Further> {
-	if (answers.every((answer) => judgeAnswer(target, answer) === "vip")) {
-		const goesOn = connected?.conversation.kind === "complete";
-		const asked = [...(ecn ? [] : [{ target, ecn: true }]), ...(goesOn ? [largeEcho(target)] : [])];
-		const more = await prober.ask(asked, wait);
-		const withEcn = ecn ? undefined : more[0];
-		const large = goesOn ? more.at(-1) : undefined;
-		return {
-			...(withEcn === undefined ? {} : { ecn: withEcn }),
-			...(connected === undefined
-				? {}
-				: { connected: large === undefined ? connected : { ...connected, large } }),
-		};
-	}
-	if (answers.every(({ kind }) => kind === "unsent")) return {};
-	return { evidence: await diagnose(prober, target, wait) };
-}
-
-/** Without root, UDP and echo are asked by ordinary sockets. */
-function openProber(targets: readonly ProbeTarget[]): Asker {
-	try {
-		return new Prober();
-	} catch (error) {
-		if (codeOf(error) !== "KERNEL_PERMISSION") throw error;
-		if (targets.every(({ protocol }) => protocol !== "tcp")) return new PlainProber();
-		throw new L3dsrError(
-			{
-				code: "KERNEL_PERMISSION",
-				message: "probe: not permitted to open raw sockets (CAP_NET_RAW)",
-				hint: "run it as root, or ask with --udp or --icmp: a SYN+ACK from an address that was not asked reaches no ordinary socket",
-			},
-			{ cause: error },
-		);
-	}
 }
 
 /** `312 of 1000 probed, 2 not as they should be`, over and over on one line of a terminal. */

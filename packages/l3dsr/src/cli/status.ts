@@ -1,7 +1,8 @@
 /** `l3dsr status`, and bare `l3dsr`: what runs, with counters. */
 import type { Command } from "commander";
 import { identifyStatus } from "../inspect/status/identify.ts";
-import type { StatusRecord } from "../inspect/status/status.ts";
+import { statusLook } from "../inspect/status/look.ts";
+import { type Verdict, verdictOf } from "../inspect/status/verdict.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
@@ -9,7 +10,6 @@ import { secondsOf } from "./option-values.ts";
 import { VERSION } from "./package-version.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
-import { statusLook } from "./services/status-look.ts";
 import { statusText } from "./services/status-text.ts";
 import { rulesText } from "./show.ts";
 import { styleFor } from "./style.ts";
@@ -54,13 +54,12 @@ export async function status(
 	else if (record.configuration === null && record.services.length === 0 && record.director === undefined) {
 		context.stdout.write(rulesText(context, observation));
 	} else context.stdout.write(statusText(record, styleFor(context.stdout, context.env), false));
-	return exitCodeOf(record);
+	return EXIT_OF[verdictOf(record)];
 }
 
-/** For scripts and monitoring: a service that does not run weighs more than a difference that harms none. */
-function exitCodeOf({ services, director, drift, refused }: StatusRecord): ExitCode {
-	if (services.some(({ state }) => state === "down" || state === "partial")) return EXIT.failed;
-	if (director?.programs.length === 0 || director?.services.some(({ state }) => state === "down"))
-		return EXIT.failed;
-	return drift.length > 0 || refused !== undefined ? EXIT.drift : EXIT.done;
-}
+/** For scripts and monitoring. */
+const EXIT_OF: Readonly<Record<Verdict, ExitCode>> = {
+	right: EXIT.done,
+	failed: EXIT.failed,
+	differs: EXIT.drift,
+};

@@ -1,11 +1,11 @@
 /** `l3dsr top`: what runs, with rates, on a screen of its own. */
 import type { Command } from "commander";
+import { statusLook } from "../inspect/status/look.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import { secondsOf } from "./option-values.ts";
 import { serviceCommand } from "./services/command.ts";
-import { statusLook } from "./services/status-look.ts";
 import { watchStatus } from "./top/watch-status.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {

@@ -8,6 +8,7 @@ import {
 	type Situation,
 } from "../inspect/trace/situation.ts";
 import { traceAll } from "../inspect/trace/trace-all.ts";
+import { answerAgrees } from "../inspect/trace/traced.ts";
 import { SYSTEM_FILES } from "../sources/source-files.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -116,7 +117,7 @@ async function tracePacket(
 		for (const note of situation.notes) stdout.write(`${style.bad("note:")} ${note}\n`);
 		stdout.write(packetText(record, style, situation.source, situation.interfaceBecause));
 	}
-	return { agreed: record.kernel.every(({ answer, exact }) => exact && answer !== "different"), results };
+	return { agreed: record.kernel.every(answerAgrees), results };
 }
 
 function metaOf({ mark, mac }: Options): PacketMeta {

@@ -1,8 +1,6 @@
 /** `l3dsr up`: makes this host what its configuration says. */
-import { resolve } from "node:path";
 import type { Command } from "commander";
-import { L3dsrError } from "../errors.ts";
-import { findAgent } from "../host/agent-presence.ts";
+import { requireAgentAgrees } from "../host/agent-presence.ts";
 import { releaseHold } from "../host/hold.ts";
 import { configuredTarget, refusingSilence } from "../reconcile/configured-host.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
@@ -32,7 +30,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
 	const { env } = context;
 	const { configuration, director, source } = await loadWish(host, options.config, env);
-	if (options.dryRun !== true) await requireSameAsAgent(options.config);
+	if (options.dryRun !== true) await requireAgentAgrees(options.config);
 	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env), director);
 	await change(context, host, refusingSilence(target), {
 		...options,
@@ -43,17 +41,6 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		onDone: () => void releaseHold(),
 	});
 	return EXIT.done;
-}
-
-/** The agent would make the host what its own file says, at once. */
-async function requireSameAsAgent(path: string): Promise<void> {
-	const agent = await findAgent();
-	if (agent === undefined || agent.configuration === resolve(path)) return;
-	throw new L3dsrError({
-		code: "AGENT_RUNNING",
-		message: `make this host what ${path} says: the agent (process ${agent.process}) keeps it as ${agent.configuration} says`,
-		hint: "change that file, or stop the agent first (systemctl stop l3dsr-agent)",
-	});
 }
 
 function outcomeText(services: number, director: WantedDirector | undefined): string {

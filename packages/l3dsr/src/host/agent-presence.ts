@@ -1,5 +1,6 @@
 /** Whether an agent keeps this host, and what it keeps it to: one at a time in each network namespace. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { FileLock, LinuxError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { fileReason } from "./files.ts";
@@ -58,6 +59,17 @@ export async function findAgent(path: string = agentPath()): Promise<AgentPresen
 		if (!(error instanceof LinuxError) || error.code !== "LOCK_HELD") throw error;
 		return readPresence(path);
 	}
+}
+
+/** Throws AGENT_RUNNING when an agent keeps this host to another file: it would make the host what that one says, at once. */
+export async function requireAgentAgrees(configuration: string): Promise<void> {
+	const agent = await findAgent();
+	if (agent === undefined || agent.configuration === resolve(configuration)) return;
+	throw new L3dsrError({
+		code: "AGENT_RUNNING",
+		message: `make this host what ${configuration} says: the agent (process ${agent.process}) keeps it as ${agent.configuration} says`,
+		hint: "change that file, or stop the agent first (systemctl stop l3dsr-agent)",
+	});
 }
 
 function readPresence(path: string): AgentPresence | undefined {

@@ -4,6 +4,7 @@
  */
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
+import { findAgent } from "./agent-presence.ts";
 import { fileReason } from "./files.ts";
 import { runFile } from "./run-file.ts";
 
@@ -56,4 +57,12 @@ export function releaseHold(path: string = holdPath()): boolean {
 	const held = statSync(path, { throwIfNoEntry: false }) !== undefined;
 	rmSync(path, { force: true });
 	return held;
+}
+
+/** Holds the agent that keeps this host, which would bring everything back; gives what takes that back. */
+export async function holdAgent(by: Hold["by"]): Promise<() => void> {
+	const agent = await findAgent();
+	if (agent === undefined || readHold() !== undefined) return () => {};
+	writeHold({ by, since: new Date().toISOString() });
+	return () => void releaseHold();
 }

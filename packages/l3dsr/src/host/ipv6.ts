@@ -1,5 +1,6 @@
 /** Whether this network namespace has IPv6. */
 import { readFileSync } from "node:fs";
+import { L3dsrError } from "../errors.ts";
 
 /** False when `lo` takes no IPv6 addresses: disabled by sysctl, or the kernel has none. */
 export function loopbackTakesIpv6(): boolean {
@@ -18,4 +19,14 @@ export function ipv6State(): "on" | "off" | "absent" {
 	} catch {
 		return "absent";
 	}
+}
+
+/** Throws L3dsrError (KERNEL_FEATURE) where no rule for IPv6 can be. */
+export function requireIpv6(state: ReturnType<typeof ipv6State>): void {
+	if (state !== "absent") return;
+	throw new L3dsrError({
+		code: "KERNEL_FEATURE",
+		message: "IPv6 is not there: this kernel was started without it",
+		hint: "take ipv6.disable=1 off the kernel's command line, or use iptables-daddr",
+	});
 }

@@ -77,3 +77,32 @@ export function holdReals(
 	});
 	return [...others, ...these].sort((a, b) => (realText(a) < realText(b) ? -1 : 1));
 }
+
+/**
+ * What a command makes of one real server:
+ * - `set`: it is so from now on.
+ * - `as-before`: it was so already.
+ * - `forgotten`: the fleet has lost it, and this host remembers it no longer.
+ * - `fleet`: the fleet's table takes it out of use, and a host cannot bring it back.
+ */
+export interface HoldOutcome {
+	readonly kind: "set" | "as-before" | "forgotten" | "fleet";
+	readonly real: RealName;
+	/** Since when it is held on this host; undefined: it is not. */
+	readonly since?: string;
+	/** What the fleet's table says. */
+	readonly state?: RealState;
+}
+
+export function holdOutcome(
+	real: RealName,
+	{ pools }: Fleet,
+	{ before, after }: { readonly before: readonly HeldReal[]; readonly after: readonly HeldReal[] },
+): HoldOutcome {
+	const [old, now] = [before, after].map((held) => held.find((one) => sameReal(one, real)));
+	if (now !== undefined) return { kind: old === now ? "as-before" : "set", real, since: now.since };
+	const inFleet = pools.find(({ name }) => name === real.pool)?.reals.find(({ name }) => name === real.real);
+	if (inFleet === undefined) return { kind: "forgotten", real };
+	if (inFleet.state !== "enabled") return { kind: "fleet", real, state: inFleet.state };
+	return { kind: old === undefined ? "as-before" : "set", real };
+}

@@ -87,6 +87,14 @@ export function reportServices(
 	return { rows, duplicates };
 }
 
+export type Started = "all" | "some" | "none";
+
+/** Of one service or more. */
+export function startedOf(rows: readonly ServiceRow[]): Started {
+	if (rows.every(({ state }) => state === "started")) return "all";
+	return rows.every(({ state }) => state === "stopped") ? "none" : "some";
+}
+
 type EntryOf = (vip: Address) => LoopbackAddress | undefined;
 
 function configuredRow(

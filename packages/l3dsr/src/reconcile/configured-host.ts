@@ -1,5 +1,6 @@
 /** The host that a configuration asks for, in terms of the host that it is asked of. */
 
+import { type Address, sameAddress } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
 import { absentInterfaces } from "../model/absent-interfaces.ts";
 import type { Configuration } from "../model/configuration.ts";
@@ -15,7 +16,7 @@ import { partServices, type StoppedService } from "../plan/startable.ts";
 import { describeReason, type Reason } from "../rewrite/reason.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { ObservedHost } from "./observe.ts";
-import type { Target } from "./target.ts";
+import type { Plan, Target } from "./target.ts";
 
 export type ServiceConfiguration = Pick<
 	Configuration,
@@ -201,4 +202,10 @@ function vipsOf(services: readonly Service[], { guard, rules }: HostState): Read
 		...guard.held.map(({ text }) => text),
 		...rules.map(({ rule }) => rule.target.daddr.text),
 	]);
+}
+
+/** VIPs that lose their service, and stay on `lo` because `up` has not put them there. */
+export function stayingVips({ observed, desired }: Plan<ConfiguredHost>): readonly Address[] {
+	const held = desired.guard === "none" ? [] : desired.guard.held;
+	return observed.state.guard.found.filter((vip) => !held.some((one) => sameAddress(one, vip)));
 }

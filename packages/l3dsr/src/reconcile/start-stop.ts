@@ -1,5 +1,5 @@
 /** What `dsrctl start` and `stop` ask of a host. */
-import type { Service } from "../model/service.ts";
+import type { Service, WrittenService } from "../model/service.ts";
 import {
 	type DesiredParts,
 	type StartOptions,
@@ -10,6 +10,34 @@ import {
 import { partServices } from "../plan/startable.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { Target } from "./target.ts";
+
+export interface StartStop extends StartOptions {
+	readonly action: string;
+	/** Stops everything of the kind, configured or not. */
+	readonly discovered: boolean;
+	/** A line of the configuration is not a service: it keeps the others from being started. All or nothing. */
+	readonly faulty: boolean;
+}
+
+/** What `start`, `stop` or `restart` (`action`) make of a host, one after the other; `refused`: nothing is started. */
+export function dsrctlTargets(
+	host: Pick<HostEffects, "hasIpv6">,
+	written: readonly WrittenService[],
+	{ action, discovered, faulty, table, insert }: StartStop,
+): { readonly targets: readonly Target<DesiredParts>[]; readonly refused: boolean } {
+	const services = written.map(({ service }) => service);
+	const stopAll = discovered && action !== "start";
+	const refused = action !== "stop" && faulty;
+	const stops = action !== "start" && (stopAll || services.length > 0);
+	const starts = action !== "stop" && !refused && services.length > 0;
+	return {
+		targets: [
+			...(stops ? [stopTarget(services, stopAll)] : []),
+			...(starts ? [startTarget(host, services, { table, insert })] : []),
+		],
+		refused,
+	};
+}
 
 /** Services that this host cannot have are left out. */
 export function startTarget(

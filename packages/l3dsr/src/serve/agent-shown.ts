@@ -5,14 +5,13 @@ import type { AgentRecord } from "../agent/record.ts";
 import { recordLines } from "../agent/record-text.ts";
 import type { AgentState } from "../agent/state.ts";
 import { suspectsFor } from "../host/suspects.ts";
-import { checkDirectorOf, checkHost } from "../inspect/check/check-host.ts";
+import { checkPlan } from "../inspect/check/check-host.ts";
 import { identifyStatus } from "../inspect/status/identify.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import { type PacketQuestion, traceQuestion } from "../inspect/trace/trace-question.ts";
 import { jsonText, type Printable } from "../json.ts";
 import type { Finding } from "../model/finding.ts";
 import type { Fleet } from "../model/fleet.ts";
-import { driftOf } from "../plan/drift.ts";
 import type { Shown, ShownEvent } from "./shown.ts";
 
 export class AgentShown implements Shown {
@@ -71,15 +70,12 @@ export class AgentShown implements Shown {
 	async #ofHost(): Promise<FindingRecord[]> {
 		const [plan, wish] = [this.#state.plan(), this.#state.wish()];
 		if (plan === undefined || wish === undefined) return [];
-		const { state, steps, desired, observed } = plan;
-		const { services } = wish.configuration;
-		const drift = driftOf(state, { steps, services, stopped: desired.stopped });
-		const causes = suspectsFor(tracesOf(observed, drift), new Set());
-		const checked = [...checkHost(wish.configuration, plan).findings, ...(await checkDirectorOf(plan))];
+		const { drift, findings } = await checkPlan(wish.configuration, plan);
+		const causes = suspectsFor(tracesOf(plan.observed, drift), new Set());
 		return [
 			...drift.map((one) => driftFinding(one, causes)),
 			// Drift stands above, with what it is about.
-			...checked
+			...findings
 				.filter(({ check }) => check !== "drift")
 				.map(({ check, severity, message, remedy }) => ({
 					kind: check,

@@ -20,10 +20,25 @@ export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string
 }
 
 /** All of it, or as it was. Throws L3dsrError (FILE_WRITE). */
-export function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
+function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
 	try {
 		replaceFile(path, Buffer.from(formatHeldReals(reals)));
 	} catch (cause) {
 		throw writeFailure("the states of real servers to", path, cause);
+	}
+}
+
+/** The file is written first: whoever comes after a crash does what was asked for. What fails is taken back. */
+export async function keepingHeldReals(
+	path: string,
+	{ before, after }: { readonly before: readonly HeldReal[]; readonly after: readonly HeldReal[] },
+	work: () => Promise<void>,
+): Promise<void> {
+	writeHeldReals(path, after);
+	try {
+		await work();
+	} catch (error) {
+		writeHeldReals(path, before);
+		throw error;
 	}
 }

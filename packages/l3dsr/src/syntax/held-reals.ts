@@ -1,7 +1,12 @@
-/** The file in which `l3dsr drain` and `l3dsr disable` keep what they set: JSON, one record for each real server. */
+/**
+ * What `l3dsr drain` and `l3dsr disable` are told, and the file in which they keep it: JSON, one record for each real
+ * server.
+ */
 import { L3dsrError } from "../errors.ts";
-import type { HeldReal } from "../model/held-real.ts";
+import type { Fleet } from "../model/fleet.ts";
+import { type HeldReal, type RealName, realsMeant, realText, sameReal } from "../model/held-real.ts";
 import { NAME_PATTERN } from "./config/read-value.ts";
+import { didYouMean } from "./suggest.ts";
 
 const SCHEMA = "l3dsr.held/1";
 
@@ -50,5 +55,27 @@ function damaged(source: string, why: string): L3dsrError {
 		code: "STATE_READ",
 		message: `read ${source}, which says what is drained and disabled here: ${why}`,
 		hint: "mend the file, or remove it: then the states of the fleet's table hold alone",
+	});
+}
+
+/** The real servers that words on a command line name, each once. Throws L3dsrError (REAL_NOT_FOUND). */
+export function realsNamed(words: readonly string[], fleet: Fleet, held: readonly HeldReal[]): RealName[] {
+	const found: RealName[] = [];
+	for (const word of words) {
+		const reals = realsMeant(word, fleet, held);
+		if (reals.length === 0) throw notFound(word, fleet);
+		for (const real of reals) if (!found.some((one) => sameReal(one, real))) found.push(real);
+	}
+	return found;
+}
+
+function notFound(word: string, { pools }: Fleet): L3dsrError {
+	const names = pools.flatMap(({ name, reals }) =>
+		reals.flatMap((real) => [real.name, realText({ pool: name, real: real.name })]),
+	);
+	return new L3dsrError({
+		code: "REAL_NOT_FOUND",
+		message: `find real server ${word}: no pool of the fleet has it`,
+		hint: didYouMean(word, names) ?? "l3dsr status lists the real servers",
 	});
 }

@@ -13,6 +13,7 @@ import {
 	describeRule,
 	type ListedRule,
 	listChain,
+	namedAddresses,
 	policyLine,
 	ruleLine,
 } from "../../syntax/iptables/listing.ts";
@@ -21,7 +22,7 @@ import { wordsOfArgv } from "../../syntax/iptables/words.ts";
 import { Problems } from "../../syntax/problems.ts";
 import type { CliContext } from "../context.ts";
 import { VERSION } from "../package-version.ts";
-import { hostAddresses, type IptablesHost } from "./host.ts";
+import type { IptablesHost } from "./host.ts";
 import { changeRules, observeRules, requireAccess, rulesOf, warnOfIpv6Off } from "./rules.ts";
 
 export async function runCommand(context: CliContext, host: IptablesHost, family: Family): Promise<void> {
@@ -140,7 +141,7 @@ async function list(
 		);
 		return [...policies, ...lines].join("");
 	}
-	const hosts = style.numeric ? new Map() : await host.hostNames(hostAddresses(chains.flatMap(here)));
+	const hosts = style.numeric ? new Map() : await host.hostNames(namedAddresses(chains.flatMap(here)));
 	const names = { services: host.services, host: (address: { text: string }) => hosts.get(address.text) };
 	return chains
 		.map((chain) => listChain(chain, here(chain), style, names, at))

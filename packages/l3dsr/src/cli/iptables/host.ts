@@ -1,12 +1,11 @@
 /** What the commands of iptables-daddr need of the host: passed in, so that a test can pass something else. */
 
-import { type Address, addressBits } from "@l3dsr/packet";
+import type { Address } from "@l3dsr/packet";
 import { type Missing, missingFor, readAuthority } from "../../host/capabilities.ts";
 import { readFailure, readText } from "../../host/files.ts";
 import { namesOf } from "../../host/host-name.ts";
 import { ipv6State } from "../../host/ipv6.ts";
 import type { HostSettings } from "../../model/configuration.ts";
-import type { Rule } from "../../model/rule.ts";
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
 import { readHostSettings } from "../../sources/host-settings.ts";
@@ -71,16 +70,4 @@ function readFile(path: string): string {
 	} catch (cause) {
 		throw readFailure("FILE_READ", "", path, cause);
 	}
-}
-
-/** The addresses that iptables looks names up for: those of one host. */
-export function hostAddresses(rules: readonly { readonly rule: Rule }[]): Address[] {
-	const found = new Map<string, Address>();
-	for (const { rule } of rules) {
-		for (const match of [rule.header.source, rule.header.destination]) {
-			if (match === undefined || match.prefix.length < addressBits(rule.family)) continue;
-			found.set(match.prefix.address.text, match.prefix.address);
-		}
-	}
-	return [...found.values()];
 }

@@ -2,6 +2,7 @@
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import { privilegeMissing } from "../../host/capabilities.ts";
+import { requireIpv6 } from "../../host/ipv6.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import type { Finding } from "../../model/finding.ts";
 import type { Chain, Rule, Table } from "../../model/rule.ts";
@@ -30,13 +31,7 @@ export function requireAccess(host: IptablesHost, family: Family): void {
 			hint: "run the same command with sudo",
 		});
 	}
-	if (family === "ipv6" && host.ipv6() === "absent") {
-		throw new L3dsrError({
-			code: "KERNEL_FEATURE",
-			message: "IPv6 is not there: this kernel was started without it",
-			hint: "take ipv6.disable=1 off the kernel's command line, or use iptables-daddr",
-		});
-	}
+	if (family === "ipv6") requireIpv6(host.ipv6());
 }
 
 /** Rules may be set while IPv6 is switched off, but whoever sets them should know. */

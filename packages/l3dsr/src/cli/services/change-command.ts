@@ -1,12 +1,16 @@
 /** What up and down do once they know what the host should be. */
 
-import { type Address, sameAddress } from "@l3dsr/packet";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import { servicePlaces } from "../../inspect/status/service-places.ts";
 import type { DatapathChoice, DatapathSettings } from "../../model/configuration.ts";
-import type { HostState, Step } from "../../plan/host-state.ts";
-import { absentTexts, type ConfiguredHost, describeEverywhere } from "../../reconcile/configured-host.ts";
+import type { Step } from "../../plan/host-state.ts";
+import {
+	absentTexts,
+	type ConfiguredHost,
+	describeEverywhere,
+	stayingVips,
+} from "../../reconcile/configured-host.ts";
 import { reconcile, rehearse } from "../../reconcile/reconcile.ts";
 import type { Plan, Target } from "../../reconcile/target.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
@@ -41,12 +45,6 @@ function placeText({ assignment, desired }: Plan<ConfiguredHost>, choice: Datapa
 	return running.length === 0 ? "" : `, on ${running.join(" and ")}${why}`;
 }
 
-/** VIPs that lose their service, and that `up` has not put on `lo`. */
-function stayingVips({ guard }: HostState, { guard: desired }: ConfiguredHost): readonly Address[] {
-	const held = desired === "none" ? [] : desired.held;
-	return guard.found.filter((vip) => !held.some((one) => sameAddress(one, vip)));
-}
-
 /**
  * Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. A signal waits
  * until the host is whole: changed, or as it was.
@@ -78,7 +76,7 @@ export async function change(
 			return;
 		}
 		for (const one of stopped) stdout.write(stoppedText(stoppedRecord(one)));
-		for (const { text } of stayingVips(observed.state, desired)) {
+		for (const { text } of stayingVips(plan)) {
 			stdout.write(`${text} stays on lo, where it was before l3dsr up\n`);
 		}
 		const outcome = options.outcome(wish.services.length);

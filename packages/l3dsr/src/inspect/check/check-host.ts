@@ -1,31 +1,51 @@
 /** What the checks say of a host and of what a configuration asks of it. */
 import { runChecks } from "../../host/checks/all.ts";
-import { type CheckFinding, type CheckInput, titleOf } from "../../host/checks/check.ts";
+import { bySeverity, type CheckFinding, type CheckInput, titleOf } from "../../host/checks/check.ts";
 import { type CheckQuestion, questionsOf } from "../../host/checks/questions.ts";
 import { gatherFacts } from "../../host/facts.ts";
 import type { Configuration } from "../../model/configuration.ts";
+import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import type { Rule } from "../../model/rule.ts";
 import { driftOf } from "../../plan/drift.ts";
-import { type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
+import { type ConfiguredHost, configuredTarget, silencingText } from "../../reconcile/configured-host.ts";
+import type { HostEffects } from "../../reconcile/host-effects.ts";
+import { planHost } from "../../reconcile/reconcile.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import { refusalOf } from "../../rewrite/reason.ts";
+import type { WantedDirector } from "../../sources/director.ts";
 
 export interface HostCheck {
 	/** Errors come first. */
 	readonly findings: readonly CheckFinding[];
 	/** What this host cannot know. */
 	readonly questions: readonly CheckQuestion[];
+	/** Where the host is not what its configuration says. */
+	readonly drift: readonly Finding[];
 }
 
-/** `plan` is what up would do. Throws L3dsrError (KERNEL_*). */
-export function checkHost(configuration: Configuration, plan: Plan<ConfiguredHost>): HostCheck {
+/** Against what `up` would do. Throws L3dsrError (KERNEL_*). */
+export async function checkHost(
+	host: HostEffects,
+	configuration: Configuration,
+	director: WantedDirector | undefined,
+): Promise<HostCheck> {
+	const target = configuredTarget(host, configuration, async () => [], director);
+	return await checkPlan(configuration, await planHost(host, await host.openDatapath(configuration), target));
+}
+
+/** The same of a host that has been looked at. */
+export async function checkPlan(
+	configuration: Configuration,
+	plan: Plan<ConfiguredHost>,
+): Promise<HostCheck> {
 	const input = inputOf(configuration, plan);
-	return { findings: runChecks(input), questions: questionsOf(input) };
+	const findings = [...runChecks(input), ...(await checkDirectorOf(plan))].sort(bySeverity);
+	return { findings, questions: questionsOf(input), drift: input.drift };
 }
 
 /** What the checks of a director say; none on a host that is not to direct, which does without their code. */
-export async function checkDirectorOf(plan: Plan<ConfiguredHost>): Promise<readonly CheckFinding[]> {
+async function checkDirectorOf(plan: Plan<ConfiguredHost>): Promise<readonly CheckFinding[]> {
 	const { director } = plan.desired;
 	if (director === "none") return [];
 	const { checkDirector } = await import("./check-director.ts");

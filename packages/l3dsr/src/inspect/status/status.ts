@@ -3,13 +3,13 @@ import type { Configuration, DatapathChoice } from "../../model/configuration.ts
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { driftOf } from "../../plan/drift.ts";
-import { absentTexts, type ConfiguredHost, silencingText } from "../../reconcile/configured-host.ts";
+import { absentTexts, type ConfiguredHost } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import type { DatapathName, HookName, ObservedRule } from "../../rewrite/datapath.ts";
 import { type TcChecksum, tcChecksum } from "../../rewrite/ebpf/kernel/checksum-state.ts";
 import { hiddenTexts } from "../../rewrite/hidden-programs.ts";
-import { refusalOf } from "../../rewrite/reason.ts";
 import { answeredOf } from "../../rewrite/steps-between.ts";
+import { refusalText } from "../refusal-text.ts";
 import type { DirectorRecord } from "./director-record.ts";
 import { servicePlaces } from "./service-places.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
@@ -42,18 +42,18 @@ export interface StatusRecord {
 
 /** `configured` is undefined where there is no configuration: then the services are what the kernel has. */
 export function statusOf(
-	{ observed: { snapshot }, state, desired, assignment, steps, directorRefused }: Plan<ConfiguredHost>,
+	plan: Plan<ConfiguredHost>,
 	configured: { readonly source: string; readonly configuration: Configuration } | undefined,
 	datapath: DatapathChoice,
 	director?: DirectorRecord,
 ): StatusRecord {
+	const { state, desired, assignment, steps } = plan;
+	const { snapshot } = plan.observed;
 	const { wish, stopped } = desired;
 	const running = [...new Set(snapshot.rules.map((rule) => rule.datapath))].sort();
 	const services = configured?.configuration.services;
 	const drift = services === undefined ? [] : driftOf(state, { steps, services, stopped });
-	const { refused } = assignment;
-	const refusal =
-		directorRefused?.message ?? (refused === undefined ? silencingText(desired) : refusalOf(refused).message);
+	const refusal = refusalText(plan);
 	return {
 		configuration: configured?.source ?? null,
 		datapath: {

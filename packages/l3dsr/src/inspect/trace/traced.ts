@@ -29,3 +29,8 @@ export interface Traced {
 	readonly kernel: readonly KernelRecord[];
 	readonly context: PacketContext;
 }
+
+/** The kernel, asked by an exact copy, makes no other packet of it. */
+export function answerAgrees({ answer, exact }: Pick<KernelRecord, "answer" | "exact">): boolean {
+	return exact && answer !== "different";
+}

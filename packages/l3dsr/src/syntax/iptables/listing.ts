@@ -168,3 +168,15 @@ export function saveTable(
 	}
 	return [...lines, "COMMIT"].map((line) => `${line}\n`).join("");
 }
+
+/** The addresses that iptables looks names up for: those of one host. */
+export function namedAddresses(rules: readonly { readonly rule: Rule }[]): Address[] {
+	const found = new Map<string, Address>();
+	for (const { rule } of rules) {
+		for (const match of [rule.header.source, rule.header.destination]) {
+			if (match === undefined || match.prefix.length < addressBits(rule.family)) continue;
+			found.set(match.prefix.address.text, match.prefix.address);
+		}
+	}
+	return [...found.values()];
+}

@@ -1,15 +1,20 @@
 /** The looks of `status` and `top`: what runs on this host, as often as it is asked for. */
-import { type StatusRecord, statusOf } from "../../inspect/status/status.ts";
+import { readFoundChecks } from "../../host/found-checks.ts";
 import { DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
-import { configuredTarget } from "../../reconcile/configured-host.ts";
+import { type ConfiguredHost, configuredTarget } from "../../reconcile/configured-host.ts";
+import { endDueDrains } from "../../reconcile/end-drains.ts";
+import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { planHost } from "../../reconcile/reconcile.ts";
+import type { Plan } from "../../reconcile/target.ts";
 import type { Observation } from "../../rewrite/datapath.ts";
 import { configurationIfThere, servicesElsewhere } from "../../sources/configuration.ts";
+import type { Environment } from "../../sources/dsr-conf.ts";
 import { resolveSettings } from "../../sources/settings.ts";
+import type { SourceFiles } from "../../sources/source-files.ts";
 import { wishOf } from "../../sources/wish.ts";
-import type { CliContext } from "../context.ts";
-import type { ServiceHost } from "./host.ts";
-import { lookAtDirector } from "./look-at-director.ts";
+import type { DirectorRecord } from "./director-record.ts";
+import { observedDirector } from "./observed-director.ts";
+import { type StatusRecord, statusOf } from "./status.ts";
 
 export interface StatusLook {
 	readonly record: StatusRecord;
@@ -18,9 +23,9 @@ export interface StatusLook {
 
 /** With the configuration as it is now, if there is one at `path`. Throws L3dsrError (CONFIG_*, MODEL_*, KERNEL_*). */
 export async function statusLook(
-	host: ServiceHost,
+	host: HostEffects & SourceFiles,
 	path: string,
-	env: CliContext["env"],
+	env: Environment,
 ): Promise<() => Promise<StatusLook>> {
 	const loaded = await configurationIfThere(host, path, env);
 	const wish = loaded === undefined ? undefined : await wishOf(host, loaded, env);
@@ -34,4 +39,15 @@ export async function statusLook(
 		const record = statusOf(plan, loaded, configuration.datapath, director);
 		return { record, observation: plan.observed.snapshot };
 	};
+}
+
+/** Undefined on a host that neither directs nor should. Drains that are over are ended first: without an agent nobody else does it. */
+async function lookAtDirector(
+	host: Pick<HostEffects, "lock">,
+	plan: Plan<ConfiguredHost>,
+): Promise<DirectorRecord | undefined> {
+	const { director } = plan.desired;
+	const wanted = director === "none" ? undefined : director;
+	await endDueDrains(host, plan, wanted);
+	return await observedDirector(plan, wanted === undefined ? undefined : await readFoundChecks());
 }

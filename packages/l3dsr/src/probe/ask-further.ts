@@ -1,0 +1,33 @@
+/** What is asked of one real server once its answers are known. */
+import { judgeAnswer } from "./answer.ts";
+import type { Asked } from "./ask-targets.ts";
+import { diagnose, largeEcho } from "./diagnose.ts";
+import type { Further } from "./explain.ts";
+import type { Asker, ProbeOptions } from "./prober.ts";
+
+/**
+ * Where all is well, whether it also is with ECN bits, as soon as data flows, and with large packets; else, what could
+ * be wrong.
+ */
+export async function askFurther(
+	prober: Asker,
+	{ target, answers, connected }: Asked,
+	ecn: boolean,
+	wait: ProbeOptions,
+): Promise<Further> {
+	if (answers.every((answer) => judgeAnswer(target, answer) === "vip")) {
+		const goesOn = connected?.conversation.kind === "complete";
+		const asked = [...(ecn ? [] : [{ target, ecn: true }]), ...(goesOn ? [largeEcho(target)] : [])];
+		const more = await prober.ask(asked, wait);
+		const withEcn = ecn ? undefined : more[0];
+		const large = goesOn ? more.at(-1) : undefined;
+		return {
+			...(withEcn === undefined ? {} : { ecn: withEcn }),
+			...(connected === undefined
+				? {}
+				: { connected: large === undefined ? connected : { ...connected, large } }),
+		};
+	}
+	if (answers.every(({ kind }) => kind === "unsent")) return {};
+	return { evidence: await diagnose(prober, target, wait) };
+}

@@ -1,0 +1,24 @@
+/** Who asks: raw sockets, or what a process without privileges has. */
+import { LinuxError } from "@l3dsr/linux";
+import { L3dsrError } from "../errors.ts";
+import type { ProbeTarget } from "../model/probe-target.ts";
+import { PlainProber } from "./plain-prober.ts";
+import { type Asker, Prober } from "./prober.ts";
+
+/** Without root, UDP and echo are asked by ordinary sockets. Throws L3dsrError (KERNEL_PERMISSION) where that will not do. */
+export function openProber(targets: readonly ProbeTarget[]): Asker {
+	try {
+		return new Prober();
+	} catch (error) {
+		if (!(error instanceof LinuxError) || error.code !== "PERMISSION") throw error;
+		if (targets.every(({ protocol }) => protocol !== "tcp")) return new PlainProber();
+		throw new L3dsrError(
+			{
+				code: "KERNEL_PERMISSION",
+				message: "probe: not permitted to open raw sockets (CAP_NET_RAW)",
+				hint: "run it as root, or ask with --udp or --icmp: a SYN+ACK from an address that was not asked reaches no ordinary socket",
+			},
+			{ cause: error },
+		);
+	}
+}
