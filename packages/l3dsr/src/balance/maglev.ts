@@ -23,32 +23,58 @@ export interface RingMember {
 /** Salts the step size, so that two reals with one offset differ in it. */
 const STEP_SALT = 0x5555_5555_5555_5555n;
 
+/** Members in the order of their turns, side by side. */
+interface Turns {
+	/** Into the list of members. */
+	readonly index: Uint16Array;
+	readonly weight: Float64Array;
+	/** Where the permutation of each begins, and how far it goes with each step. */
+	readonly start: Int32Array;
+	readonly step: Int32Array;
+}
+
 /**
  * Slot → index into `members`, or NOBODY everywhere when no member has a weight. Of two members with the same weight,
  * neither has two slots more than the other. `members` may be in any order; those with the same keys and weights get
  * the same slots.
  */
 export function maglevRing(members: readonly RingMember[], seed: bigint): Uint16Array {
-	const ring = new Uint16Array(RING_SLOTS).fill(NOBODY);
+	return fill(turnsOf(members, seed));
+}
+
+function turnsOf(members: readonly RingMember[], seed: bigint): Turns {
 	// In an order of their own, so that the order of a file does not move flows.
 	const order = members
-		.map((member, index) => ({ index, weight: member.weight, hash: hashBytes(Array.from(member.key), seed) }))
+		.map(({ key, weight }, index) => ({ index, weight, key, hash: hashBytes(Array.from(key), seed) }))
 		.filter(({ weight }) => weight > 0)
 		.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : a.index - b.index));
-	const count = order.length;
+	return {
+		index: Uint16Array.from(order, ({ index }) => index),
+		weight: Float64Array.from(order, ({ weight }) => weight),
+		start: Int32Array.from(order, ({ hash }) => Number(hash % BigInt(RING_SLOTS))),
+		step: Int32Array.from(order, ({ key }) => {
+			const hash = hashBytes(Array.from(key), seed ^ STEP_SALT);
+			return Number(hash % BigInt(RING_SLOTS - 1)) + 1;
+		}),
+	};
+}
+
+/**
+ * A function of its own, which sees nothing but numbers in arrays of one kind: what the compiler has made of its loop stays
+ * valid whoever calls.
+ */
+function fill({ index, weight, start, step }: Turns): Uint16Array {
+	const ring = new Uint16Array(RING_SLOTS).fill(NOBODY);
+	const count = index.length;
 	if (count === 0) return ring;
-	const index = Uint16Array.from(order, (one) => one.index);
-	const weight = Float64Array.from(order, (one) => one.weight);
 	const most = Math.max(...weight);
-	const at = Int32Array.from(order, ({ hash }) => Number(hash % BigInt(RING_SLOTS)));
-	const step = Int32Array.from(order, ({ index: i }) => {
-		const hash = hashBytes(Array.from(members[i]?.key ?? []), seed ^ STEP_SALT);
-		return Number(hash % BigInt(RING_SLOTS - 1)) + 1;
-	});
+	const at = start.slice();
 	const credit = new Float64Array(count);
-	/** Most of the time goes into looking for a free slot: half as many bytes as the ring has are nearer. */
-	const taken = new Uint8Array(RING_SLOTS);
-	for (let filled = 0; ; ) {
+	/** A bit for each slot: what the search goes through has to be near the processor. */
+	const taken = new Int32Array(Math.ceil(RING_SLOTS / 32));
+	const few: FewSlots = { slots: new Int32Array(FEW), count: 0 };
+	let inverse = new Int32Array(0);
+	for (let left = RING_SLOTS; ; ) {
 		for (let i = 0; i < count; i++) {
 			// A member takes a turn for each `most` that its weight adds up to.
 			const saved = (credit[i] as number) + (weight[i] as number);
@@ -58,18 +84,78 @@ export function maglevRing(members: readonly RingMember[], seed: bigint): Uint16
 			}
 			credit[i] = saved - most;
 			let slot = at[i] as number;
-			const by = step[i] as number;
-			while (taken[slot] === 1) {
-				slot += by;
-				if (slot >= RING_SLOTS) slot -= RING_SLOTS;
-			}
-			taken[slot] = 1;
+			if (left > FEW) {
+				const by = step[i] as number;
+				while ((((taken[slot >> 5] as number) >> (slot & 31)) & 1) !== 0) {
+					slot += by;
+					// Without a branch, which no processor could foretell: the steps are random numbers.
+					slot -= RING_SLOTS & ((RING_SLOTS - 1 - slot) >> 31);
+				}
+				taken[slot >> 5] = (taken[slot >> 5] as number) | (1 << (slot & 31));
+				at[i] = slot;
+			} else slot = takeNearest(few, slot, inverse[i] as number);
 			ring[slot] = index[i] as number;
-			slot += by;
-			at[i] = slot >= RING_SLOTS ? slot - RING_SLOTS : slot;
-			if (++filled === RING_SLOTS) return ring;
+			if (--left === 0) return ring;
+			if (left === FEW) {
+				few.count = listFree(taken, few.slots);
+				inverse = step.map(inverseOf);
+			}
 		}
 	}
+}
+
+/**
+ * When this many slots are free, the next one of a member is no longer looked for step by step, which takes as many steps
+ * as there are slots for each that is free, but computed: the steps to each free slot, of which the fewest count.
+ */
+const FEW = 128;
+
+/** Free slots in any order: the first `count` of `slots`. */
+interface FewSlots {
+	readonly slots: Int32Array;
+	count: number;
+}
+
+function listFree(taken: Int32Array, slots: Int32Array): number {
+	let count = 0;
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if ((((taken[slot >> 5] as number) >> (slot & 31)) & 1) === 0) slots[count++] = slot;
+	return count;
+}
+
+/** Takes the free slot that comes first in the permutation of a member which is at `from`. */
+function takeNearest(few: FewSlots, from: number, inverse: number): number {
+	const { slots, count } = few;
+	let nearest = 0;
+	let fewest = RING_SLOTS;
+	for (let n = 0; n < count; n++) {
+		const distance = (slots[n] as number) - from;
+		const steps = multiply(distance + (RING_SLOTS & (distance >> 31)), inverse);
+		if (steps >= fewest) continue;
+		fewest = steps;
+		nearest = n;
+	}
+	const slot = slots[nearest] as number;
+	few.count = count - 1;
+	slots[nearest] = slots[few.count] as number;
+	return slot;
+}
+
+/** `a * b` modulo the number of slots, which is 2^16 + 1: so 2^16 counts as -1. */
+function multiply(a: number, b: number): number {
+	// The only factor with which 32 bits may be too few.
+	if (a === RING_SLOTS - 1) return b === 0 ? 0 : RING_SLOTS - b;
+	const product = Math.imul(a, b);
+	const rest = (product & 0xffff) - (product >>> 16);
+	return rest + (RING_SLOTS & (rest >> 31));
+}
+
+/** What a step has to be multiplied by to give 1: by Fermat's little theorem, its power with the exponent 2^16 - 1. */
+function inverseOf(step: number): number {
+	let inverse = 1;
+	for (let n = 0, power = step; n < 16; n++, power = multiply(power, power))
+		inverse = multiply(inverse, power);
+	return inverse;
 }
 
 /** After so many misses a slot no longer throws its dice; with half of the reals up, one in 2^64 slots gets there. */
@@ -86,23 +172,14 @@ const SLOTS_PER_NUMBER = RING_SLOTS / 2 ** 32;
 export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bigint): Uint16Array {
 	const result = ring.slice();
 	const isUp = new Uint8Array(NOBODY + 1);
-	serves.forEach((does, member) => {
-		if (does) isUp[member] = 1;
-	});
-	const salt = Number(seed & 0xffff_ffffn);
+	for (let member = 0; member < serves.length; member++) if (serves[member] === true) isUp[member] = 1;
+	const salt = Number(seed & 0xffff_ffffn) | 0;
 	/** Members that serve, in the order of their first slots; filled when a slot needs it. */
 	let others: readonly number[] | undefined;
 	for (let slot = 0; slot < RING_SLOTS; slot++) {
 		if (isUp[ring[slot] as number] === 1) continue;
-		let owner = NOBODY;
 		const dice = mix32(salt ^ slot);
-		for (let n = 0; n < THROWS; n++) {
-			const thrown = ring[Math.floor(mix32(dice + n) * SLOTS_PER_NUMBER)] as number;
-			if (isUp[thrown] === 1) {
-				owner = thrown;
-				break;
-			}
-		}
+		let owner = throwDice(ring, isUp, dice);
 		if (owner === NOBODY) {
 			others ??= [...new Set(ring)].filter((member) => isUp[member] === 1);
 			owner = others[dice % Math.max(1, others.length)] ?? NOBODY;
@@ -110,6 +187,15 @@ export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bi
 		result[slot] = owner;
 	}
 	return result;
+}
+
+/** Whom the dice hit that serves, or NOBODY. */
+function throwDice(ring: Uint16Array, isUp: Uint8Array, dice: number): number {
+	for (let n = 0; n < THROWS; n++) {
+		const thrown = ring[Math.floor(mix32(dice + n) * SLOTS_PER_NUMBER)] as number;
+		if (isUp[thrown] === 1) return thrown;
+	}
+	return NOBODY;
 }
 
 /** How many slots each member has; the last element counts those that nobody has. */

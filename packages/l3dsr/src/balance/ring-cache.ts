@@ -1,5 +1,5 @@
 /** The rings of services over their configured pools, computed once for each pool: a ring takes milliseconds. */
-import { maglevRing, reassign } from "./maglev.ts";
+import { maglevRing, NOBODY, reassign } from "./maglev.ts";
 import { type BalancedReal, type BalancedService, keyText, seedOf } from "./service.ts";
 
 /** A ring is 128 KiB. Of more services than this, those that come last are computed anew each time. */
@@ -26,12 +26,11 @@ export class RingCache {
 			service.reals.map(({ serves }) => serves),
 			seed,
 		);
-		const number = new Uint16Array(2 ** 15);
-		number.fill(number.length - 1);
-		numbers.forEach((one, index) => {
-			number[index] = one;
-		});
-		for (let slot = 0; slot < ring.length; slot++) ring[slot] = number[ring[slot] as number] as number;
+		const number = Uint16Array.from(numbers);
+		for (let slot = 0; slot < ring.length; slot++) {
+			const index = ring[slot] as number;
+			if (index !== NOBODY) ring[slot] = number[index] as number;
+		}
 		return ring;
 	}
 

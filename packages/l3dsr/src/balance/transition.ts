@@ -49,7 +49,7 @@ export function emptyRings(): Rings {
 export function moveRing(
 	rings: Rings,
 	target: Uint16Array,
-	carries: (real: number) => boolean,
+	carries: Iterable<number>,
 	remember = true,
 ): RingChange {
 	const { now: ring, before: previous } = rings;
@@ -59,7 +59,8 @@ export function moveRing(
 	const changes = slotChanges(moved);
 	let begins = false;
 	let next = 0;
-	const isAlive = aliveSet(carries);
+	const isAlive = new Uint8Array(NOBODY + 1);
+	for (const real of carries) isAlive[real] = 1;
 	for (let slot = 0; next < moved; slot++) {
 		const value = ring[slot] as number;
 		const from = value & NOBODY;
@@ -76,13 +77,6 @@ export function moveRing(
 		next++;
 	}
 	return { changes, begins };
-}
-
-/** 1 for each real that carries flows. */
-function aliveSet(carries: (real: number) => boolean): Uint8Array {
-	const alive = new Uint8Array(NOBODY + 1);
-	for (let real = 0; real < NOBODY; real++) if (carries(real)) alive[real] = 1;
-	return alive;
 }
 
 /** Every slot that is in transition, as it is after the drain. */

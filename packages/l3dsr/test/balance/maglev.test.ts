@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
@@ -33,6 +34,19 @@ test("every slot has a real, and reals of equal weight differ by at most one slo
 			`${count} reals: ${Math.min(...own)}-${Math.max(...own)}`,
 		);
 	}
+});
+
+test("rings are what they have always been: another version of l3dsr moves no flow", () => {
+	const digest = (ring: Uint16Array) => createHash("sha256").update(ring).digest("hex").slice(0, 16);
+	assert.equal(digest(maglevRing(members(1), SEED)), "bdd02c7d1ec88ce6");
+	assert.equal(digest(maglevRing(members(4), SEED)), "ebab432e7bfd2782");
+	assert.equal(digest(maglevRing(members(1000), SEED)), "b3b4784d3081c004");
+	const weighted = members(7, (i) => i * 3);
+	assert.equal(digest(maglevRing(weighted, SEED)), "c328a825ed62da93");
+	const ring = maglevRing(members(100), SEED);
+	assert.equal(digest(ring), "10dce7a34313437c");
+	const serves = Array.from({ length: 100 }, (_, i) => i % 10 >= 3);
+	assert.equal(digest(reassign(ring, serves, SEED)), "a977213a5479e0fe");
 });
 
 test("a real gets slots in proportion to its weight", () => {

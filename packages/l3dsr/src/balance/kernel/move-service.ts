@@ -45,7 +45,7 @@ export function moveService(
 	});
 	const rings = tables.rings(place.number);
 	const target = cache.target(wish, indexes);
-	const { changes, begins } = moveRing(rings, target, (index) => carrying.has(index), remember);
+	const { changes, begins } = moveRing(rings, target, carrying, remember);
 	if (begins) {
 		const since = slotsInTransition(rings) > 0 ? tables.transition(place.number).since : now;
 		tables.setTransition(place.number, since, now);

@@ -101,7 +101,7 @@ function planService(
 		reals.map(({ index }) => index),
 	);
 	const remember = settings.flows !== "none";
-	const { changes } = moveRing(rings, target, (index) => carrying.has(index), remember);
+	const { changes } = moveRing(rings, target, carrying, remember);
 	const moved = changes.slots.length;
 	const owned = slotsOf(rings);
 	const changed = [
