@@ -12,7 +12,6 @@ import { parseAddress, portOf } from "@l3dsr/packet";
 import { currentTick } from "../packages/l3dsr/src/balance/kernel/clock.ts";
 import { Director } from "../packages/l3dsr/src/balance/kernel/director.ts";
 import { maglevRing, reassign } from "../packages/l3dsr/src/balance/maglev.ts";
-import { type BalanceWish, lowerFleet } from "../packages/l3dsr/src/balance/service.ts";
 import type { Hop } from "../packages/l3dsr/src/balance/tables/real-entry.ts";
 import { IN_TRANSITION } from "../packages/l3dsr/src/balance/transition.ts";
 import type { FlowMode } from "../packages/l3dsr/src/model/director.ts";
@@ -265,21 +264,21 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 	using _wire = new Wire(10);
 	run("ip", "route", "add", "10.1.0.0/16", "via", "10.9.0.254");
 	using director = Director.open();
-	const wish = (dead: number): BalanceWish =>
-		lowerFleet(
-			fleetOf(
-				Array.from({ length: 1000 }, (_, n) => ({ ...real(1), name: `r${n}`, addresses: [address(n)] })),
-				{
-					addresses: [parseAddress(VIPS.ipv4)].flatMap((one) => one ?? []),
-					services: [{ port: portOf(80), protocols: ["tcp"], pool: "front", affinity: "flow" }],
-				},
-			),
-			(_service, _pool, name) => (name === `r${dead}` ? "failing" : "healthy"),
+	const fleet = fleetOf(
+		Array.from({ length: 1000 }, (_, n) => ({ ...real(1), name: `r${n}`, addresses: [address(n)] })),
+		{
+			addresses: [parseAddress(VIPS.ipv4)].flatMap((one) => one ?? []),
+			services: [{ port: portOf(80), protocols: ["tcp"], pool: "front", affinity: "flow" }],
+		},
+	);
+	const apply = (dead: number) =>
+		director.apply(
+			director.wishFor(fleet, (_service, _pool, name) => (name === `r${dead}` ? "failing" : "healthy")),
+			SETTINGS,
 		);
-	director.apply(wish(-1), SETTINGS);
-	const wishes = Array.from({ length: events + 10 }, (_, n) => wish(n % 1000));
-	timed((n) => director.apply(wishes[n] ?? wish(n), SETTINGS), 10);
-	const event = timed((n) => director.apply(wishes[n + 10] ?? wish(n), SETTINGS), events);
+	apply(-1);
+	timed((n) => apply(n), 10);
+	const event = timed((n) => apply((n + 10) % 1000), events);
 	director.detach();
 	return new Map([
 		[CONTROL.ring, timed((n) => maglevRing(members, BigInt(n)), 21)],

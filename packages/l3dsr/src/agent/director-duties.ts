@@ -124,18 +124,21 @@ export class DirectorDuties implements AsyncDisposable {
 	}
 
 	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
-		director.useDrains(director.wishFor(wanted.fleet, checks.healthOf));
 		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
-		if (this.#news.isEmpty && !director.needsUpkeep()) return;
+		if (this.#news.isEmpty) {
+			director.useDrains(director.wishFor(wanted.fleet, checks.healthOf));
+			if (!director.needsUpkeep()) return;
+		}
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
 		director.findAgain();
 		if (!director.isRunning) return;
-		director.endDrains();
 		// Whose health changes from here on is news for the next look.
 		const changes = this.#news.take();
+		const wish = director.wishFor(wanted.fleet, checks.healthOf);
+		director.useDrains(wish);
+		director.endDrains();
 		try {
-			if (changes.length > 0)
-				director.apply(director.wishFor(wanted.fleet, checks.healthOf), wanted.settings);
+			if (changes.length > 0) director.apply(wish, wanted.settings);
 			director.refreshNextHops();
 		} catch (error) {
 			this.#news.putBack(changes);

@@ -98,7 +98,9 @@ function lowerService(
 	const dscp = vip.dscp[address.family];
 	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
 	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
-	const health = (real: string) => healthOf(key, pool.name, real);
+	// Each is asked for several times, of a thousand real servers perhaps, on the way of every change of health.
+	const known = new Map(pool.reals.map(({ name }) => [name, healthOf(key, pool.name, name)]));
+	const health = (real: string) => known.get(real) ?? "healthy";
 	const use = usePool(pool, health);
 	const reals = pool.reals.flatMap(({ name, addresses, weight }) => {
 		const own = addresses.find(({ family }) => family === address.family);
