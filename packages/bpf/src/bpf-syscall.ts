@@ -141,6 +141,8 @@ const COMMANDS = {
 		link_attach_flags: "pointer",
 		revision: "u64",
 	}),
+	/** `name` 0: a program of type TRACING, which says itself where it belongs. */
+	BPF_RAW_TRACEPOINT_OPEN: command(17, { name: "pointer", prog_fd: "u32" }),
 	BPF_BTF_LOAD: command(18, {
 		btf: "pointer",
 		btf_log_buf: "pointer",

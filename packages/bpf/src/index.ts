@@ -10,6 +10,7 @@ export {
 	interfacesWithIngress,
 	removeEmptyClsact,
 } from "./attach/clsact.ts";
+export { ExitLink, PROGRAM_EXIT } from "./attach/exit-link.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
 export { type TcDirection, type TcxAttached, type TcxOptions, tcxEgress, tcxIngress } from "./attach/tcx.ts";
 export { TcxLink, type TcxLinkOptions } from "./attach/tcx-link.ts";

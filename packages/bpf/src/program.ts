@@ -4,6 +4,7 @@ import { closeSync } from "node:fs";
 import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
 import { SLOT_BYTES } from "./asm/instruction.ts";
 import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
+import { encodeContextTypes, FUNCTION_ID } from "./context-types.ts";
 import { BpfMap } from "./map.ts";
 import { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts";
 import {
@@ -27,6 +28,8 @@ const LOG_BYTES_MOST = 1 << 28;
 export interface LoadOptions {
 	/** Maps, by their name in the spec, that exist already and are used instead of new ones; they stay the caller's. */
 	readonly maps?: ReadonlyMap<string, BpfMap>;
+	/** Of a program of type TRACING: the program at whose exit it is to run, which was loaded `traceable`. */
+	readonly traces?: Program;
 }
 
 /** struct bpf_prog_info, in our words. */
@@ -40,6 +43,8 @@ export interface ProgramInfo {
 	readonly mapIds: readonly MapId[];
 	/** Instructions that the verifier went through (Linux 5.16+, else 0). */
 	readonly verifiedInsns: number;
+	/** Was loaded `traceable`, by a kernel that understands it. */
+	readonly isTraceable: boolean;
 	/** Bytes of the program after the verifier's rewriting, and of its machine code (0 when interpreted). */
 	readonly translatedBytes: number;
 	readonly machineCodeBytes: number;
@@ -83,6 +88,7 @@ export class Program implements Disposable {
 			fd = loadInstructions(
 				spec,
 				encodeProgram(spec, (name) => maps.get(name)?.fd ?? -1),
+				options.traces,
 			);
 			const used = new Set(mapsUsed(spec.instructions));
 			for (const [name, map] of maps) {
@@ -161,17 +167,38 @@ export class Program implements Disposable {
 }
 
 /** Loads without a log, which is faster; after a refusal once more with one, for the reason. */
-function loadInstructions(spec: ProgramSpec, instructions: Uint8Array): number {
-	const { result } = tryLoad(spec, instructions, new Uint8Array(0));
+function loadInstructions(spec: ProgramSpec, instructions: Uint8Array, traces: Program | undefined): number {
+	const types = spec.traceable === true ? loadContextTypes(spec.type) : undefined;
+	try {
+		const load = (log: Uint8Array) => tryLoad(spec, instructions, log, { types, traces });
+		return loadWithReason(spec, instructions, load);
+	} finally {
+		if (types !== undefined) closeSync(types.fd);
+	}
+}
+
+/** Undefined where the kernel does not take them: nobody can look on at the program then, and it works all the same. */
+function loadContextTypes(type: ProgramSpec["type"]): LoadedTypes | undefined {
+	const { types, functionInfo } = encodeContextTypes(type);
+	const { result } = bpf("BPF_BTF_LOAD", { btf: types, btf_size: types.length });
+	return result < 0 ? undefined : { fd: result, functionInfo };
+}
+
+function loadWithReason(
+	spec: ProgramSpec,
+	instructions: Uint8Array,
+	load: (log: Uint8Array) => BpfReply<"BPF_PROG_LOAD">,
+): number {
+	const { result } = load(new Uint8Array(0));
 	if (result >= 0) return result;
 	if (result === -ERRNO.EPERM) return check(result, `load program ${spec.name}`);
 	let log = new Uint8Array(LOG_BYTES_FIRST);
-	let again = tryLoad(spec, instructions, log);
+	let again = load(log);
 	// ENOSPC: the log is longer than its place. Only newer kernels say how long.
 	while (again.result === -ERRNO.ENOSPC && log.length < LOG_BYTES_MOST) {
 		const wanted = Math.max(again.attributes().log_true_size, log.length * 8);
 		log = new Uint8Array(Math.min(wanted, LOG_BYTES_MOST));
-		again = tryLoad(spec, instructions, log);
+		again = load(log);
 	}
 	// The second attempt may succeed where the first met a passing shortage.
 	if (again.result >= 0) return again.result;
@@ -181,7 +208,22 @@ function loadInstructions(spec: ProgramSpec, instructions: Uint8Array): number {
 	throw new SyscallError(what, -result);
 }
 
-function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): BpfReply<"BPF_PROG_LOAD"> {
+interface LoadedTypes {
+	readonly fd: number;
+	readonly functionInfo: Uint8Array;
+}
+
+interface Beside {
+	readonly types: LoadedTypes | undefined;
+	readonly traces: Program | undefined;
+}
+
+function tryLoad(
+	spec: ProgramSpec,
+	instructions: Uint8Array,
+	log: Uint8Array,
+	{ types, traces }: Beside,
+): BpfReply<"BPF_PROG_LOAD"> {
 	const license = Buffer.from(`${spec.license}\0`, "ascii");
 	const attempt = () =>
 		withMemoryLimitRaised(() =>
@@ -197,6 +239,15 @@ function tryLoad(spec: ProgramSpec, instructions: Uint8Array, log: Uint8Array): 
 				prog_name: spec.name.slice(0, NAME_BYTES),
 				expected_attach_type:
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
+				...(types === undefined
+					? {}
+					: {
+							prog_btf_fd: types.fd,
+							func_info: types.functionInfo,
+							func_info_cnt: 1,
+							func_info_rec_size: types.functionInfo.length,
+						}),
+				...(traces === undefined ? {} : { attach_prog_fd: traces.fd, attach_btf_id: FUNCTION_ID }),
 			}),
 		);
 	const reply = attempt();
@@ -228,6 +279,7 @@ function readInfo(fd: number): ProgramInfo {
 			tag: Buffer.from(decoded.tag).toString("hex"),
 			mapIds: [...ids.subarray(0, decoded.nr_map_ids)].map(mapIdOf),
 			verifiedInsns: decoded.verified_insns,
+			isTraceable: decoded.nr_func_info > 0,
 			translatedBytes: decoded.xlated_prog_len,
 			machineCodeBytes: decoded.jited_prog_len,
 			runCount: decoded.run_cnt,

@@ -28,12 +28,14 @@ export const BPF_PROG_TYPE = {
 	BPF_PROG_TYPE_SOCKET_FILTER: 1,
 	BPF_PROG_TYPE_SCHED_CLS: 3,
 	BPF_PROG_TYPE_XDP: 6,
+	BPF_PROG_TYPE_TRACING: 26,
 	BPF_PROG_TYPE_SYSCALL: 31,
 } as const;
 export type ProgramTypeName = keyof typeof BPF_PROG_TYPE;
 
 /** enum bpf_attach_type: the types in use. */
 export const BPF_ATTACH_TYPE = {
+	BPF_TRACE_FEXIT: 25,
 	BPF_XDP: 37,
 	BPF_TCX_INGRESS: 46,
 	BPF_TCX_EGRESS: 47,
@@ -87,6 +89,11 @@ export interface ProgramSpec {
 	readonly expectedAttachType?: AttachTypeName;
 	/** Of XDP: takes packets in several buffers, as jumbo frames are (BPF_F_XDP_HAS_FRAGS, Linux 5.18). */
 	readonly takesFragments?: boolean;
+	/**
+	 * Of XDP and SCHED_CLS: an `ExitLink` can look on at its exit. The kernel is told what the program's argument is; one
+	 * that does not understand loads the program without.
+	 */
+	readonly traceable?: boolean;
 	/** `GPL`, or helpers marked gpl_only are refused. */
 	readonly license: string;
 	readonly instructions: readonly Instruction[];

@@ -13,7 +13,7 @@ export interface HelperFunction {
 	readonly result?: "pointer" | "error" | "none";
 }
 
-/** Helpers that programs of type SCHED_CLS, XDP or SYSCALL can call; the argument order is that of bpf-helpers(7). */
+/** Helpers that programs of type SCHED_CLS, XDP, SYSCALL or TRACING can call; the argument order is that of bpf-helpers(7). */
 export const HELPER_FUNCTIONS = {
 	bpf_map_lookup_elem: { id: 1, args: 2, result: "pointer" },
 	bpf_map_update_elem: { id: 2, args: 4, result: "error" },
@@ -56,6 +56,7 @@ export const HELPER_FUNCTIONS = {
 	bpf_skc_lookup_tcp: { id: 99, args: 5, result: "pointer" },
 	bpf_tcp_check_syncookie: { id: 100, args: 5, result: "error" },
 	bpf_tcp_gen_syncookie: { id: 110, args: 5, result: "error" },
+	bpf_probe_read_kernel: { id: 113, args: 3, result: "error" },
 	bpf_jiffies64: { id: 118, args: 0 },
 	bpf_ktime_get_boot_ns: { id: 125, args: 0 },
 	bpf_ringbuf_output: { id: 130, args: 4, result: "error" },

@@ -28,6 +28,8 @@ export interface ProgramOptions {
 	readonly expectedAttachType?: AttachTypeName;
 	/** Of XDP: takes packets in several buffers (BPF_F_XDP_HAS_FRAGS, Linux 5.18); what is proven ends with the first. */
 	readonly takesFragments?: boolean;
+	/** Of XDP and SCHED_CLS: an `ExitLink` can look on at its exit. */
+	readonly traceable?: boolean;
 	/** `GPL` if absent: bpf_trace_printk and a few others ask for it. */
 	readonly license?: string;
 }
@@ -431,13 +433,14 @@ export class ProgramBuilder {
 
 	/** The program as data. Throws BpfError (BUILD) for a path without end or a label never placed. */
 	build(): ProgramSpec {
-		const { name, type, expectedAttachType, takesFragments, license = "GPL" } = this.#options;
+		const { name, type, expectedAttachType, takesFragments, traceable, license = "GPL" } = this.#options;
 		this.#emitter.writeAsides();
 		return {
 			name,
 			type,
 			...(expectedAttachType === undefined ? {} : { expectedAttachType }),
 			...(takesFragments === undefined ? {} : { takesFragments }),
+			...(traceable === undefined ? {} : { traceable }),
 			license,
 			instructions: this.#emitter.finish(),
 			maps: [...this.#maps.values()],

@@ -16,15 +16,10 @@ import { emitArrival } from "./arrival.ts";
 import { emitChoose, emitRefuse } from "./choose.ts";
 import { emitCountReason } from "./count.ts";
 import { emitForward } from "./forward.ts";
-import { allocateStack, type Director, type Packet } from "./frame.ts";
+import { allocateStack, type Director, linkBytes, type Packet } from "./frame.ts";
 import type { ProgramOptions } from "./options.ts";
 import { emitStraight } from "./straight.ts";
 import { emitUnusual } from "./unusual.ts";
-
-/** The program's name in the kernel: by it, ours is found again. */
-
-const ETHERNET_BYTES = 14;
-const TAG_BYTES = 4;
 
 /** Deterministic: the same options give the same bytes. */
 export function compileDirector(options: ProgramOptions): ProgramSpec {
@@ -32,6 +27,7 @@ export function compileDirector(options: ProgramOptions): ProgramSpec {
 		name: DIRECTOR_PROGRAM[options.hook],
 		type: options.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
+		traceable: options.hook === "xdp",
 	});
 	const maps = tableSpecs(options);
 	for (const map of [...Object.values(maps), aboutMap(options)]) p.map(map);
@@ -55,11 +51,6 @@ export function compileDirector(options: ProgramOptions): ProgramSpec {
 	emitFamily(director, "ipv6", data, end);
 	emitLeave(director, leaving);
 	return p.build();
-}
-
-function linkBytes({ mac, vlan }: ProgramOptions): number {
-	if (mac === undefined) return 0;
-	return ETHERNET_BYTES + (vlan === undefined ? 0 : TAG_BYTES);
 }
 
 /** One family's way, from its first byte to the verdict. */

@@ -175,3 +175,12 @@ export const CHECKSUM = struct("transport", { checksum: "be16" });
 export function first4(place: Place): Place {
 	return part(place, 0, 4);
 }
+
+const ETHERNET_BYTES = 14;
+const TAG_BYTES = 4;
+
+/** Bytes of a frame in front of its network header. */
+export function linkBytes({ mac, vlan }: Pick<ProgramOptions, "mac" | "vlan">): number {
+	if (mac === undefined) return 0;
+	return ETHERNET_BYTES + (vlan === undefined ? 0 : TAG_BYTES);
+}

@@ -8,12 +8,14 @@ import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { type Address, addressFromBytes, dscpOfTos } from "@l3dsr/packet";
 import { describeMissing } from "../../host/capabilities.ts";
 import type { Rule } from "../../model/rule.ts";
-import { hasNoProtocol } from "../../rewrite/ebpf/compile/report.ts";
+import { FLOWS_MAP, hasNoProtocol, REPORT_EVENT } from "../../rewrite/ebpf/compile/report.ts";
 import { compileReport } from "../../rewrite/ebpf/compile/report-program.ts";
 import { missingForPrograms } from "../../rewrite/ebpf/kernel/access.ts";
 import { type Attachment, Attachments, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
-import { ReportChannel, type ReportEvent } from "./report-channel.ts";
+import { ReportChannel } from "./report-channel.ts";
 import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
+
+type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
 
 /** A reporting program that hangs in front of one of ours. */
 interface Held {
@@ -28,7 +30,7 @@ interface Held {
 export class EbpfWatcher implements Watcher, Disposable {
 	readonly #options: WatchOptions;
 	/** Made when there is something to watch. */
-	#channel: ReportChannel | undefined;
+	#channel: ReportChannel<ReportEvent> | undefined;
 	/** By the origin that its events carry. */
 	readonly #held = new Map<number, Held>();
 	#origins = 0;
@@ -125,7 +127,7 @@ export class EbpfWatcher implements Watcher, Disposable {
 		if (rules.rules.length === 0) return;
 		// Newer than all else that is needed here.
 		requireFeature("tcx", "look on in front of them");
-		this.#channel ??= new ReportChannel(this.#options);
+		this.#channel ??= new ReportChannel({ event: REPORT_EVENT, flows: FLOWS_MAP }, this.#options);
 		const { maps, ringSpec } = this.#channel;
 		const origin = ++this.#origins;
 		const report = { ...this.#options, origin };

@@ -1,22 +1,20 @@
 /** What the reporting programs of one watcher share: the ring buffer that they write to, credit, and flows. */
 import { BpfMap, type MapSpec, RingBuffer, recordBytes, ringBufferSpec } from "@l3dsr/bpf";
 import type { MappedMemory } from "@l3dsr/linux";
-import {
-	CONTROL,
-	CONTROL_MAP,
-	FLOWS_MAP,
-	REPORT_EVENT,
-	REPORT_MAP,
-} from "../../rewrite/ebpf/compile/report.ts";
+import { CONTROL, CONTROL_MAP, REPORT_MAP } from "../../programs/report.ts";
 import type { WatchOptions } from "./sighting.ts";
 
 /** The reader looks several times a second; the buffer holds what a fifth of a second may bring, and more. */
 const SMALLEST_BUFFER = 256 << 10;
 const LARGEST_BUFFER = 16 << 20;
 
-export type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
+/** What the programs send, and how they tell flows apart. */
+export interface Reported<Event> {
+	readonly event: { readonly size: number; decode(bytes: Uint8Array): Event };
+	readonly flows: MapSpec;
+}
 
-export class ReportChannel implements Disposable {
+export class ReportChannel<Event> implements Disposable {
 	/** By the name that the programs' specs have for them. */
 	readonly maps: ReadonlyMap<string, BpfMap>;
 	readonly ringSpec: MapSpec;
@@ -24,12 +22,17 @@ export class ReportChannel implements Disposable {
 	readonly #memory: MappedMemory;
 	readonly #owned: readonly Disposable[];
 	readonly #rate: number;
+	readonly #event: Reported<Event>["event"];
 	#creditedAtMs = performance.now();
 
 	/** Throws KERNEL_* with nothing left behind. */
-	constructor({ rate, flows }: Pick<WatchOptions, "rate" | "flows">) {
+	constructor(
+		{ event, flows: flowsSpec }: Reported<Event>,
+		{ rate, flows }: Pick<WatchOptions, "rate" | "flows">,
+	) {
 		this.#rate = rate;
-		const room = Math.ceil(rate / 5) * recordBytes(REPORT_EVENT.size);
+		this.#event = event;
+		const room = Math.ceil(rate / 5) * recordBytes(event.size);
 		const bytes = Math.min(LARGEST_BUFFER, Math.max(SMALLEST_BUFFER, room));
 		this.ringSpec = ringBufferSpec(REPORT_MAP.ring, bytes);
 		this.#ring = RingBuffer.create(this.ringSpec);
@@ -44,7 +47,7 @@ export class ReportChannel implements Disposable {
 				[REPORT_MAP.ring, this.#ring.map],
 				[REPORT_MAP.control, control],
 			]);
-			if (flows) maps.set(REPORT_MAP.flows, own(BpfMap.create(FLOWS_MAP)));
+			if (flows) maps.set(REPORT_MAP.flows, own(BpfMap.create(flowsSpec)));
 			this.maps = maps;
 			this.#memory = own(control.mapMemory({ writable: true }));
 		} catch (error) {
@@ -61,9 +64,9 @@ export class ReportChannel implements Disposable {
 	}
 
 	/** Every event since the last time, and new credit for the time that has gone by. */
-	read(): readonly ReportEvent[] {
-		const events: ReportEvent[] = [];
-		this.#ring.read((record) => events.push(REPORT_EVENT.decode(record)));
+	read(): readonly Event[] {
+		const events: Event[] = [];
+		this.#ring.read((record) => events.push(this.#event.decode(record)));
 		const earned = Math.floor(((performance.now() - this.#creditedAtMs) * this.#rate) / 1000);
 		this.#creditedAtMs += (earned * 1000) / this.#rate;
 		const credit = this.#number("credit");

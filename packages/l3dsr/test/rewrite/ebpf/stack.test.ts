@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asm, ringBufferSpec } from "@l3dsr/bpf";
+import { REPORT_MAP } from "../../../src/programs/report.ts";
 import { compileProgram } from "../../../src/rewrite/ebpf/compile/compile.ts";
 import { FIRST_RULE_SLOT } from "../../../src/rewrite/ebpf/compile/interface-rules.ts";
-import { REPORT_MAP } from "../../../src/rewrite/ebpf/compile/report.ts";
 import { compileReport } from "../../../src/rewrite/ebpf/compile/report-program.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { HELPER_TC, OLD_TC, TC, XDP } from "./run.ts";

@@ -3,20 +3,16 @@
  * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
  * it is. What `l3dsr watch` hangs in front of ours while it runs.
  */
-import { BPF_MAP_FLAG, type MapSpec, type Place, part, struct, type View, view, whole } from "@l3dsr/bpf";
+import { type MapSpec, type Place, part, struct, type View, whole } from "@l3dsr/bpf";
 import { hostPrefix } from "../../../model/selection.ts";
 import { emitUnlessIn } from "../../../programs/address-set.ts";
 import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
 import { NO_PROTOCOL } from "../../../programs/packet.ts";
 import { emitLoadPorts, emitNoPorts } from "../../../programs/ports.ts";
+import { emitReportEvent, flowsMap } from "../../../programs/report.ts";
 import type { ParsedPacket } from "./frame.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 import type { ReportFilter, ReportTarget } from "./target.ts";
-
-export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
-
-/** What was not sent: no credit, or no room in the ring buffer. */
-export const CONTROL = struct("control", { credit: "u64", leftOut: "u64" });
 
 /** One event. From `origin` on it is the flow that the packet belongs to. */
 export const REPORT_EVENT = struct("event", {
@@ -43,25 +39,8 @@ export const REPORT_EVENT = struct("event", {
 
 const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
 const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
-const MOST_FLOWS = 65536;
-const BPF_ANY = 0;
-
-/** Maps that the programs of one watcher share, beside the ring buffer. */
-export const CONTROL_MAP: MapSpec = {
-	name: REPORT_MAP.control,
-	type: "BPF_MAP_TYPE_ARRAY",
-	keySize: 4,
-	valueSize: CONTROL.size,
-	maxEntries: 1,
-	flags: BPF_MAP_FLAG.BPF_F_MMAPABLE,
-};
-export const FLOWS_MAP: MapSpec = {
-	name: REPORT_MAP.flows,
-	type: "BPF_MAP_TYPE_LRU_HASH",
-	keySize: FLOW_BYTES,
-	valueSize: 4,
-	maxEntries: MOST_FLOWS,
-};
+/** Flows that have been reported: of the events, what tells them apart. */
+export const FLOWS_MAP: MapSpec = flowsMap(FLOW_BYTES);
 
 /** In the place of the rewrite: its new address, and where the slot of the rule is. Ends at `pass`. */
 export function emitReport(
@@ -74,48 +53,9 @@ export function emitReport(
 	emitFilter(packet, report.filter, to);
 	const event = p.stack("event", REPORT_EVENT);
 	emitEvent(packet, event, report, to, slot);
-	const all = whole(event);
-	const flow: Place = { ...part(all, FLOW_OFFSET, FLOW_BYTES), name: "flow" };
-	const control = p.map(CONTROL_MAP);
-	if (report.flows) {
-		p.comment("a flow that has been reported?");
-		using seen = p.call("bpf_map_lookup_elem", [p.map(FLOWS_MAP), flow], "seen");
-		p.gotoIf(seen, "!=", 0, pass);
-	}
-	const leftOut = p.label("left out");
-	p.comment("may more be said now?");
-	{
-		using pointer = p.mapValue(control);
-		const { credit } = view(pointer, CONTROL);
-		p.gotoIf(credit, "s<=", 0, leftOut);
-		p.comment("one less");
-		using less = p.u64("-1").set(-1);
-		p.atomicAdd(credit, less);
-	}
-	p.comment("when");
-	{
-		using now = p.call("bpf_ktime_get_ns", [], "now");
-		p.store(event.time, now);
-	}
-	p.comment("send the event");
-	{
-		using failed = p.call("bpf_ringbuf_output", [p.map(report.ring), all, REPORT_EVENT.size, 0], "failed");
-		p.gotoIf(failed, "!=", 0, leftOut);
-	}
-	if (report.flows) {
-		p.comment("remember the flow");
-		p.run("bpf_map_update_elem", [FLOWS_MAP, flow, event._pad, BPF_ANY]);
-	}
-	p.comment("the packet goes on as it came");
-	p.goto(pass);
-	p.place(leftOut);
-	p.comment("count what is not said");
-	{
-		using pointer = p.mapValue(control);
-		using one = p.u64("1").set(1);
-		p.atomicAdd(view(pointer, CONTROL).leftOut, one);
-	}
-	p.goto(pass);
+	const key: Place = { ...part(whole(event), FLOW_OFFSET, FLOW_BYTES), name: "flow" };
+	const { ring } = report;
+	emitReportEvent(p, { ring, event, ...(report.flows ? { flow: { map: FLOWS_MAP, key } } : {}) }, pass);
 }
 
 /** Keeps the register of the new address. */

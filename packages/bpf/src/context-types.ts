@@ -1,0 +1,35 @@
+/**
+ * The type of a program's one argument, as the kernel wants to have it from a program that another one traces
+ * (kernel/bpf/verifier.c, bpf_check_attach_target; btf.c, btf_ctx_access).
+ */
+import { BtfBuilder, FUNC_INFO } from "./btf.ts";
+import { BpfError } from "./error.ts";
+import type { ProgramTypeName } from "./spec.ts";
+
+/** Names by which the kernel knows its own type for the context. */
+const CONTEXT: { readonly [type in ProgramTypeName]?: string } = {
+	BPF_PROG_TYPE_SCHED_CLS: "__sk_buff",
+	BPF_PROG_TYPE_XDP: "xdp_md",
+};
+
+export interface ContextTypes {
+	readonly types: Uint8Array;
+	readonly functionInfo: Uint8Array;
+	/** Of the program as a function: what a tracing program names. */
+	readonly functionId: number;
+}
+
+/** Throws BpfError (BUILD) for a type of program that cannot be traced here. */
+export function encodeContextTypes(type: ProgramTypeName): ContextTypes {
+	const name = CONTEXT[type];
+	if (name === undefined) throw new BpfError("BUILD", `make a program traceable: not of type ${type}`);
+	const btf = new BtfBuilder();
+	const verdict = btf.int("int", 4, true);
+	const context = btf.pointer(btf.structure(name, 4));
+	const functionId = btf.func("program", verdict, [{ name: "ctx", type: context }]);
+	const functionInfo = FUNC_INFO.encode({ insn_off: 0, type_id: functionId });
+	return { types: btf.encode(), functionInfo, functionId };
+}
+
+/** The same for each type of program. */
+export const FUNCTION_ID = encodeContextTypes("BPF_PROG_TYPE_XDP").functionId;
