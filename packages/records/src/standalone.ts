@@ -14,7 +14,7 @@ import { status } from "./status.ts";
 import { tracedFrame, traceSummary } from "./trace.ts";
 import type { StandaloneName } from "./version.ts";
 import { version } from "./version-record.ts";
-import { watch, watchLeftOut } from "./watch.ts";
+import { watch, watchForwarded, watchLeftOut } from "./watch.ts";
 
 export const STANDALONE = {
 	status,
@@ -30,6 +30,7 @@ export const STANDALONE = {
 	check,
 	show,
 	watch,
+	"watch-forwarded": watchForwarded,
 	"watch-left-out": watchLeftOut,
 	probe,
 	export: exported,

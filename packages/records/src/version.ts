@@ -16,6 +16,7 @@ export const RECORD_VERSION = {
 	check: 1,
 	show: 1,
 	watch: 1,
+	"watch-forwarded": 1,
 	"watch-left-out": 1,
 	probe: 1,
 	export: 1,

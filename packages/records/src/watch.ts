@@ -1,4 +1,4 @@
-/** Packets that are rewritten, as it happens: a line each of `l3dsr watch --json`. */
+/** Packets that are rewritten or forwarded, as it happens: a line each of `l3dsr watch --json`. */
 import * as z from "zod/mini";
 import {
 	address,
@@ -30,6 +30,24 @@ export const watch = record({
 	bytes: whole(),
 	service: described(z.nullable(text()), "null for a rule that up has not made."),
 	...placedRule,
+});
+
+export const watchForwarded = record({
+	schema: schema("watch-forwarded"),
+	time: time(),
+	client: address(),
+	clientPort: described(z.nullable(whole()), "null in later fragments, and where the protocol has no ports."),
+	vip: described(address(), "The destination that it came with."),
+	port: z.nullable(whole()),
+	protocol: z.nullable(protocol()),
+	dscp: described(dscp(), "That the director set."),
+	real: described(address(), "The real server that it was sent to."),
+	interface: described(text(), "Where it arrived."),
+	bytes: whole(),
+	way: described(
+		z.enum(["back", "redirect", "kernel"]),
+		"How it left: by the interface that it came from, by another one, or by the kernel's routing.",
+	),
 });
 
 export const watchLeftOut = record({

@@ -1,25 +1,13 @@
 /** A sighting as a record (JSON) and as a line of text. */
 import { formatDscp } from "@l3dsr/packet";
-import type { Sighting } from "../inspect/watch/sighting.ts";
+import type { Forwarding, Rewriting, Sighting } from "../inspect/watch/sighting.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import { protocolName } from "../syntax/iptables/names.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import type { Style } from "./style.ts";
 
-export function recordOf(sighting: Sighting) {
-	const {
-		timeMs,
-		client,
-		real,
-		vip,
-		dscp,
-		protocol,
-		ports,
-		interface: name,
-		datapath,
-		bytes,
-		rule,
-	} = sighting;
+/** What a packet that a rule has rewritten and one that a director has forwarded have in common. */
+function headOf({ timeMs, client, vip, dscp, protocol, ports, real, interface: name }: Sighting) {
 	return {
 		time: new Date(timeMs).toISOString(),
 		client: client.text,
@@ -31,6 +19,13 @@ export function recordOf(sighting: Sighting) {
 		dscp,
 		real: real.text,
 		interface: name,
+	};
+}
+
+export function rewritingRecord(sighting: Rewriting) {
+	const { datapath, bytes, rule } = sighting;
+	return {
+		...headOf(sighting),
 		datapath,
 		bytes,
 		/** Of `l3dsr up`; null for a rule by other hands. */
@@ -42,10 +37,13 @@ export function recordOf(sighting: Sighting) {
 	};
 }
 
+export function forwardingRecord(sighting: Forwarding) {
+	return { ...headOf(sighting), bytes: sighting.bytes, way: sighting.way };
+}
+
 /** `13:05:07.123 203.0.113.9:51234 > 198.51.100.7:80 tcp dscp 7 (TOS 0x1c) real 10.0.0.5 eth0 ebpf web`. */
 export function sightingText(sighting: Sighting, style: Style): string {
-	const { client, vip, real, dscp, protocol, ports, interface: name, datapath, rule } = sighting;
-	const service = signatureOf(rule);
+	const { client, vip, real, dscp, protocol, ports, interface: name } = sighting;
 	return `${[
 		style.dim(timeText(new Date(sighting.timeMs))),
 		`${endpoint(client.text, ports?.client)} > ${style.bold(endpoint(vip.text, ports?.destination))}`,
@@ -53,9 +51,27 @@ export function sightingText(sighting: Sighting, style: Style): string {
 		`DSCP ${formatDscp(dscp)}`,
 		`real ${real.text}`,
 		name,
+		...(sighting.by === "rule" ? ruleText(sighting) : ["director", wayText(sighting)]),
+	].join("  ")}\n`;
+}
+
+function ruleText({ datapath, rule }: Rewriting): readonly string[] {
+	const service = signatureOf(rule);
+	return [
 		datapath,
 		service === undefined ? `${rule.table}: -A ${rule.chain} ${formatRuleSpec(rule)}` : `service ${service}`,
-	].join("  ")}\n`;
+	];
+}
+
+function wayText({ way, interface: name }: Forwarding): string {
+	switch (way) {
+		case "back":
+			return `out of ${name}`;
+		case "redirect":
+			return "out of another interface";
+		case "kernel":
+			return "routed by the kernel";
+	}
 }
 
 function endpoint(address: string, port: number | undefined): string {

@@ -1,4 +1,4 @@
-/** `l3dsr watch`: one line for each packet that is rewritten, while it happens. */
+/** `l3dsr watch`: one line for each packet that is rewritten or forwarded, while it happens. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { listInterfaces } from "@l3dsr/linux";
@@ -13,7 +13,7 @@ import { inNamespace } from "./namespace.ts";
 import { addressOption, dscpOption, prefixOption, usage, wholeNumber } from "./option-values.ts";
 import { requirePrivilegesOf } from "./privileges.ts";
 import { type Style, styleFor } from "./style.ts";
-import { recordOf, sightingText } from "./watch-text.ts";
+import { forwardingRecord, rewritingRecord, sightingText } from "./watch-text.ts";
 
 /** How often the kernel is asked what it has seen: a line is at most so old. */
 const LOOK_MS = 25;
@@ -35,11 +35,15 @@ interface Options {
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command
 		.description(
-			"Prints a line for each packet that a rule rewrites, as it happens, until it is stopped. What is watched is " +
-				"the running rules, on both datapaths; they stay as they are, and nothing is left when this ends.",
+			"Prints a line for each packet that a rule rewrites or a director forwards, as it happens, until it is stopped. " +
+				"It watches the running rules, on both datapaths, and the running director; they stay as they are, and nothing " +
+				"is left when this ends.",
 		)
-		.option("--vip <address>", "only packets that get this destination")
-		.option("--dscp <code>", "only packets that come with this DSCP (0-63, or a class such as AF41)")
+		.option("--vip <address>", "only packets of this VIP")
+		.option(
+			"--dscp <code>",
+			"only packets with this DSCP (0-63, or a class such as AF41): as a rule meets it, as a director sets it",
+		)
 		.option("--client <address[/length]>", "only packets from here")
 		.option("-i, --interface <name>", "only packets that arrive there")
 		.option("--flows", "only the first packet of each flow")
@@ -138,8 +142,9 @@ class Teller {
 		if (this.done) return;
 		this.#lines++;
 		const { stdout } = this.#context;
-		if (this.#options.json === true) writeJson(stdout, "watch", recordOf(sighting), { lines: true });
-		else stdout.write(sightingText(sighting, this.#style));
+		if (this.#options.json !== true) stdout.write(sightingText(sighting, this.#style));
+		else if (sighting.by === "rule") writeJson(stdout, "watch", rewritingRecord(sighting), { lines: true });
+		else writeJson(stdout, "watch-forwarded", forwardingRecord(sighting), { lines: true });
 	};
 
 	tellLeftOut(): void {

@@ -5,7 +5,7 @@ import { ABOUT_MAP, MAGIC, SCHEMA } from "../tables/layout.ts";
 import type { ProgramOptions } from "./options.ts";
 
 /** Raised when the program changes in a way for which a running one should be replaced. */
-const REVISION = 1;
+const REVISION = 2;
 
 const ABOUT = new Layout({
 	magic: "u32",

@@ -13,7 +13,7 @@ import { compileReport } from "../../rewrite/ebpf/compile/report-program.ts";
 import { missingForPrograms } from "../../rewrite/ebpf/kernel/access.ts";
 import { type Attachment, Attachments, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { ReportChannel } from "./report-channel.ts";
-import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
+import type { Receive, Rewriting, Watcher, WatchOptions } from "./sighting.ts";
 
 type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
 
@@ -27,7 +27,7 @@ interface Held {
 	readonly rules: ReadonlyMap<number, Rule>;
 }
 
-export class EbpfWatcher implements Watcher, Disposable {
+export class EbpfWatcher implements Watcher {
 	readonly #options: WatchOptions;
 	/** Made when there is something to watch. */
 	#channel: ReportChannel<ReportEvent> | undefined;
@@ -165,12 +165,13 @@ function isGone(error: unknown): boolean {
 	return error instanceof SyscallError && (error.errno === ERRNO.ENODEV || error.errno === ERRNO.ENOENT);
 }
 
-function sightingOf(event: ReportEvent, timeMs: number, name: string, rule: Rule): Sighting {
+function sightingOf(event: ReportEvent, timeMs: number, name: string, rule: Rule): Rewriting {
 	const address = (bytes: Uint8Array): Address =>
 		addressFromBytes(event.version === 4 ? bytes.subarray(0, 4) : bytes);
 	const { sourcePort, destinationPort } = event;
 	return {
 		timeMs,
+		by: "rule",
 		datapath: "ebpf",
 		interface: name,
 		client: address(event.source),

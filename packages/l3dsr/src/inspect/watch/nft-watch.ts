@@ -24,8 +24,9 @@ import { sameValue } from "../../model/rule.ts";
 import { nftFamily } from "../../rewrite/nft/compile/table.ts";
 import { NftDatapath } from "../../rewrite/nft/kernel/nft.ts";
 import { rewriteByRules } from "../../rewrite/oracle/oracle.ts";
+import { asLongAsItSays } from "./cut-packet.ts";
 import { LEFT_OUT, logPrefix, type WatchedChain, watchedChains, watchTable } from "./nft-table.ts";
-import type { Receive, Sighting, Watcher, WatchOptions } from "./sighting.ts";
+import type { Receive, Rewriting, Watcher, WatchOptions } from "./sighting.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 /** NFLOG groups that are tried; few programs use any, and those use small numbers. */
@@ -36,7 +37,7 @@ const MOST_FLOWS = 65536;
 /** Of this process: each has tables of its own. */
 let watchers = 0;
 
-export class NftWatcher implements Watcher, Disposable {
+export class NftWatcher implements Watcher {
 	readonly #options: WatchOptions;
 	readonly #nftables = new Nftables();
 	readonly #datapath = new NftDatapath();
@@ -160,14 +161,14 @@ export class NftWatcher implements Watcher, Disposable {
 		return true;
 	}
 
-	#evaluate(logged: LoggedPacket): Sighting | undefined {
+	#evaluate(logged: LoggedPacket): Rewriting | undefined {
 		const { family, prefix, mark, sourceMac } = logged;
 		const watched = this.#chains.find((one) => one.family === family && logPrefix(one) === prefix);
 		if (watched === undefined) return undefined;
 		const inInterface = this.#nameOf(logged.inInterface);
 		const outInterface = this.#nameOf(logged.outInterface);
 		const { rules, chain } = watched;
-		const result = rewriteByRules(asLongAsItSays(logged.bytes, family), rules, {
+		const result = rewriteByRules(asLongAsItSays(logged.bytes), rules, {
 			inInterface,
 			outInterface,
 			mark,
@@ -186,6 +187,7 @@ export class NftWatcher implements Watcher, Disposable {
 		const original = (at: number) => ((logged.bytes[at] ?? 0) << 8) | (logged.bytes[at + 1] ?? 0);
 		return {
 			timeMs: performance.timeOrigin + performance.now(),
+			by: "rule",
 			datapath: "nft",
 			interface: chain === "OUTPUT" || chain === "POSTROUTING" ? outInterface : inInterface,
 			client: addressFromBytes(packet.source),
@@ -200,7 +202,7 @@ export class NftWatcher implements Watcher, Disposable {
 	}
 
 	/** The conditions that the table does not ask for, and flows. */
-	#isWanted(sighting: Sighting): boolean {
+	#isWanted(sighting: Rewriting): boolean {
 		const { filter, flows } = this.#options;
 		if (filter.vip !== undefined && filter.vip.text !== sighting.vip.text) return false;
 		if (!flows) return true;
@@ -257,14 +259,4 @@ function openLog(): PacketLog {
 
 function asksForLocal({ kind }: { readonly kind: string }): boolean {
 	return kind === "addrtype";
-}
-
-/** The packet as long as its header says: what the kernel logged may be cut, its headers are there. */
-function asLongAsItSays(bytes: Uint8Array, family: Family): Uint8Array {
-	const word = (at: number) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-	const length = family === "ipv4" ? word(2) : 40 + word(4);
-	if (length <= bytes.length) return bytes;
-	const whole = new Uint8Array(length);
-	whole.set(bytes);
-	return whole;
 }

@@ -1,34 +1,53 @@
-/** One packet that a rule has rewritten, as `watch` tells it, whichever datapath saw it. */
 import type { Address, Dscp, Prefix } from "@l3dsr/packet";
 import type { Rule } from "../../model/rule.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
 
-export interface Sighting {
+/** What there is to tell of either. */
+interface Seen {
 	/** Milliseconds since 1970, with fractions. */
 	readonly timeMs: number;
-	readonly datapath: DatapathName;
 	/** Where it arrived; at OUTPUT and POSTROUTING, where it leaves. */
 	readonly interface: string;
 	readonly client: Address;
-	/** The destination that it came with: the real server's own. */
-	readonly real: Address;
-	/** The destination that it got. */
-	readonly vip: Address;
-	/** As it came. */
-	readonly dscp: Dscp;
 	/** What `-p` compares with; absent where the packet does not tell. */
 	readonly protocol?: number;
 	/** As they came; absent in later fragments and protocols without. */
 	readonly ports?: { readonly client: number; readonly destination: number };
 	/** Of the IP packet. One that the card or the kernel has put together of many (GRO) is one. */
 	readonly bytes: number;
+}
+
+export interface Rewriting extends Seen {
+	readonly by: "rule";
+	readonly datapath: DatapathName;
+	/** The destination that it came with: the real server's own. */
+	readonly real: Address;
+	/** The destination that it got. */
+	readonly vip: Address;
+	/** As it came. */
+	readonly dscp: Dscp;
 	/** The last rule that matched. */
 	readonly rule: Rule;
 }
 
+export interface Forwarding extends Seen {
+	readonly by: "director";
+	/** The destination that it came with. */
+	readonly vip: Address;
+	/** The destination that it got. */
+	readonly real: Address;
+	/** That it got. */
+	readonly dscp: Dscp;
+	/** How it left: at XDP out of an interface, or by the kernel's routing. */
+	readonly way: "back" | "redirect" | "kernel";
+}
+
+export type Sighting = Rewriting | Forwarding;
+
 /** Which packets: those that meet every condition that is present. */
 export interface WatchFilter {
 	readonly vip?: Address;
+	/** As it came to a rule, and as it left a director. */
 	readonly dscp?: Dscp;
 	readonly client?: Prefix;
 	readonly interface?: string;
@@ -38,14 +57,14 @@ export interface WatchOptions {
 	readonly filter: WatchFilter;
 	/** Only the first packet of each flow. */
 	readonly flows: boolean;
-	/** Packets per second that each datapath may tell, at least 1. */
+	/** Packets per second that each watcher may tell, at least 1. */
 	readonly rate: number;
 }
 
 export type Receive = (sighting: Sighting) => void;
 
-/** One datapath's eyes. */
-export interface Watcher {
+/** The eyes on one datapath, or on the director. */
+export interface Watcher extends Disposable {
 	/** Tells what was seen since the last time, as long as the rules are those that it was seen with. */
 	read(receive: Receive): void;
 	/** The rules are others than they were: refresh, and read goes on. */
@@ -53,11 +72,11 @@ export interface Watcher {
 	/** Follows the rules, which may have changed. */
 	refresh(receive: Receive): Promise<void>;
 	/**
-	 * Packets that met a rule (nft: that had a DSCP with rules) and were not told, since the beginning: more
-	 * than the rate allows, or seen while the rules changed.
+	 * Packets that met a rule (nft: that had a DSCP with rules; director: that left with a code of a VIP) and were not
+	 * told, since the beginning: more than the rate allows, or seen while the rules changed.
 	 */
 	readonly leftOut: bigint;
-	/** Places with rules that are being watched. */
+	/** Places with rules, or with a director, that are being watched. */
 	readonly places: number;
 	/** What cannot be watched, and why. */
 	readonly notes: readonly string[];

@@ -5,6 +5,7 @@ import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { addressFromBytes, dscp, dscpOfTos, parseAddress, parsePacket, prefixOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../../test/support/netns.ts";
+import type { Rewriting } from "../../../src/inspect/watch/sighting.ts";
 import {
 	type Sighting,
 	Watch,
@@ -57,14 +58,17 @@ async function sightings(
 	watch: Watch,
 	packets: readonly Uint8Array[],
 	last: Uint8Array,
-): Promise<Sighting[]> {
-	const seen: Sighting[] = [];
+): Promise<Rewriting[]> {
+	const seen: Rewriting[] = [];
+	const receive = (one: Sighting) => {
+		if (one.by === "rule") seen.push(one);
+	};
 	send([...packets, last]);
 	const { packet } = decode(last);
 	const isLast = (one: Sighting | undefined) => one?.client.text === addressFromBytes(packet.source).text;
 	await waitFor("the last packet", async () => {
-		watch.read((one) => seen.push(one));
-		if (watch.stale) await watch.refresh((one) => seen.push(one));
+		watch.read(receive);
+		if (watch.stale) await watch.refresh(receive);
 		return seen.some(isLast);
 	});
 	return seen.filter((one) => !isLast(one));
@@ -128,7 +132,7 @@ function expected(bytes: Uint8Array): object[] {
 	];
 }
 
-function told({ timeMs: _time, datapath: _datapath, ...sighting }: Sighting): object {
+function told({ timeMs: _time, by: _by, datapath: _datapath, ...sighting }: Rewriting): object {
 	const { client, real, vip, protocol, ports } = sighting;
 	return { ...sighting, client: client.text, real: real.text, vip: vip.text, protocol, ports };
 }

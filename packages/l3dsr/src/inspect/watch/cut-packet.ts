@@ -1,0 +1,11 @@
+/** Of a packet, watchers get how it begins: its headers. */
+
+/** As long as its header says, with zeros for what was cut off: for who looks at headers alone. */
+export function asLongAsItSays(bytes: Uint8Array): Uint8Array {
+	const word = (at: number) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+	const length = (bytes[0] ?? 0) >> 4 === 4 ? word(2) : 40 + word(4);
+	if (length <= bytes.length) return bytes;
+	const whole = new Uint8Array(length);
+	whole.set(bytes);
+	return whole;
+}

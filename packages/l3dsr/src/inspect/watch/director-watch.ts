@@ -1,0 +1,210 @@
+/**
+ * Watches the director: at the exit of its program at XDP, or behind it at tcx, another one looks on
+ * (balance/compile/report-program.ts). It hangs by a link, so it is gone when this process is, however it ends. What it sends
+ * is a packet as it left; the tables say which VIP it was for.
+ */
+import { ExitLink, Program, type ProgramId, TcxLink, XDP_ACTION } from "@l3dsr/bpf";
+import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
+import { type Address, addressFromBytes, dscpOfTos, parsePacket } from "@l3dsr/packet";
+import { compileDirectorReport, LEFT_EVENT, LEFT_FLOWS_MAP } from "../../balance/compile/report-program.ts";
+import { type Attachment, findAttachments, mapsOf } from "../../balance/kernel/attachments.ts";
+import { SharedTables } from "../../balance/kernel/shared-tables.ts";
+import { describeMissing } from "../../host/capabilities.ts";
+import { missingForPrograms } from "../../rewrite/ebpf/kernel/access.ts";
+import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts";
+import { asLongAsItSays } from "./cut-packet.ts";
+import { ReportChannel } from "./report-channel.ts";
+import type { Forwarding, Receive, Watcher, WatchOptions } from "./sighting.ts";
+
+type LeftEvent = ReturnType<typeof LEFT_EVENT.decode>;
+
+/** A program that looks on at one of ours. */
+interface Held {
+	readonly interface: NetInterface;
+	readonly programId: ProgramId;
+	/** The codes that it was compiled for. */
+	readonly codes: string;
+	readonly link: Disposable;
+}
+
+export class DirectorWatcher implements Watcher {
+	readonly #options: WatchOptions;
+	/** Made when there is something to watch. */
+	#channel: ReportChannel<LeftEvent> | undefined;
+	/** By the origin that its events carry. */
+	readonly #held = new Map<number, Held>();
+	#origins = 0;
+	/** VIPs by real server and code. */
+	#vips: ReadonlyMap<string, Address> = new Map();
+	/** Left as if for a real server, of which the tables know nothing. */
+	#doubtful = 0n;
+	#notes: readonly string[] = [];
+	/** The tables tell when programs change, and each program that is replaced lets go of its onlooker. */
+	readonly stale = false;
+
+	/** Nothing is attached before the first refresh. */
+	constructor(options: WatchOptions) {
+		this.#options = options;
+	}
+
+	get leftOut(): bigint {
+		return (this.#channel?.leftOut ?? 0n) + this.#doubtful;
+	}
+
+	get places(): number {
+		return this.#held.size;
+	}
+
+	get notes(): readonly string[] {
+		return this.#notes;
+	}
+
+	read(receive: Receive): void {
+		const epochMs = Date.now() - Number(process.hrtime.bigint()) / 1e6;
+		for (const event of this.#channel?.read() ?? []) {
+			const held = this.#held.get(event.origin);
+			const sighting = held === undefined ? undefined : this.#sightingOf(event, held, epochMs);
+			const { vip } = this.#options.filter;
+			if (sighting !== undefined && (vip === undefined || vip.text === sighting.vip.text)) receive(sighting);
+		}
+	}
+
+	refresh(receive: Receive): Promise<void> {
+		this.read(receive);
+		const missing = missingForPrograms();
+		this.#notes =
+			missing === undefined ? this.#follow() : [`the director is not watched: ${describeMissing(missing)}`];
+		return Promise.resolve();
+	}
+
+	/** Gives what cannot be watched. */
+	#follow(): readonly string[] {
+		const attachments = findAttachments();
+		try {
+			const asked = this.#options.filter.interface;
+			const wanted = attachments.filter((one) => asked === undefined || one.interface.name === asked);
+			const running = new Set(wanted.map(({ program }) => program.info.id));
+			for (const [origin, { programId }] of this.#held) if (!running.has(programId)) this.#letGo(origin);
+			if (wanted.length === 0) return [];
+			this.#vips = vipsOf(wanted);
+			return wanted.flatMap((one) => this.#look(one) ?? []);
+		} finally {
+			for (const one of attachments) one[Symbol.dispose]();
+		}
+	}
+
+	/** Sees to it that somebody looks on at one program. Gives why that cannot be. */
+	#look(attachment: Attachment): string | undefined {
+		const { hook, interface: on, program, settings } = attachment;
+		const cannot = (why: string) =>
+			`the director at ${PLACES[hook].name} of ${on.name} cannot be watched: ${why}`;
+		if (settings === undefined) return cannot("another version of l3dsr attached it; run l3dsr up");
+		const codes = this.#codes();
+		const text = [...codes].sort((a, b) => a - b).join();
+		const known = [...this.#held].find(([, { programId }]) => programId === program.info.id);
+		if (known !== undefined) {
+			if (known[1].codes === text) return undefined;
+			this.#letGo(known[0]);
+		}
+		if (codes.size === 0) return undefined;
+		if (hook === "clsact")
+			return cannot("nothing can stand behind a program at clsact; it needs Linux >= 6.6, with tcx");
+		if (settings.hook === "xdp" && !program.info.isTraceable)
+			return cannot("an earlier version of l3dsr attached it, or a kernel without BTF runs; run l3dsr up");
+		this.#channel ??= new ReportChannel({ event: LEFT_EVENT, flows: LEFT_FLOWS_MAP }, this.#options);
+		const { maps, ringSpec } = this.#channel;
+		const origin = ++this.#origins;
+		const { client } = this.#options.filter;
+		const report = { origin, codes, flows: this.#options.flows, ...(client === undefined ? {} : { client }) };
+		const spec = compileDirectorReport(settings, report, ringSpec);
+		try {
+			using looking = Program.load(spec, { maps, ...(settings.hook === "xdp" ? { traces: program } : {}) });
+			const link =
+				settings.hook === "xdp"
+					? ExitLink.attach(looking)
+					: TcxLink.attach(on, looking, { position: { after: program.info.id } });
+			this.#held.set(origin, { interface: on, programId: program.info.id, codes: text, link });
+			return undefined;
+		} catch (error) {
+			if (!(error instanceof SyscallError)) throw error;
+			const policy = error.errno === ERRNO.EPERM ? "; a security policy here forbids to trace programs" : "";
+			return cannot(`${error.message}${policy}`);
+		}
+	}
+
+	/** Those of the VIPs, as far as they are asked for. */
+	#codes(): ReadonlySet<number> {
+		const { dscp: asked, vip } = this.#options.filter;
+		const all = [...this.#vips].flatMap(([key, address]) =>
+			vip === undefined || vip.text === address.text ? [Number(key.split(" ")[1])] : [],
+		);
+		return new Set(all.filter((code) => asked === undefined || code === asked));
+	}
+
+	/** Undefined for what was not forwarded: a packet that came with a code, and passed. */
+	#sightingOf(event: LeftEvent, { interface: { name } }: Held, epochMs: number): Forwarding | undefined {
+		const bytes = event.packet.subarray(0, event.length);
+		const packet = parsePacket(asLongAsItSays(bytes));
+		if (typeof packet === "string") return undefined;
+		const dscp = dscpOfTos(packet.tos);
+		const real = addressFromBytes(packet.destination);
+		const vip = this.#vips.get(keyOf(real, dscp));
+		if (vip === undefined) {
+			if (event.verdict === XDP_ACTION.TX || event.verdict === XDP_ACTION.REDIRECT) this.#doubtful++;
+			return undefined;
+		}
+		const { transport } = packet;
+		const at =
+			transport?.portsPresent === true && transport.protocol === packet.protocol
+				? transport.offset
+				: undefined;
+		const word = (offset: number) => ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
+		return {
+			by: "director",
+			timeMs: epochMs + Number(event.time) / 1e6,
+			interface: name,
+			client: addressFromBytes(packet.source),
+			vip,
+			real,
+			dscp,
+			...(packet.protocol === undefined ? {} : { protocol: packet.protocol }),
+			...(at === undefined || at + 4 > bytes.length
+				? {}
+				: { ports: { client: word(at), destination: word(at + 2) } }),
+			bytes: event.length,
+			way:
+				event.verdict === XDP_ACTION.TX
+					? "back"
+					: event.verdict === XDP_ACTION.REDIRECT
+						? "redirect"
+						: "kernel",
+		};
+	}
+
+	#letGo(origin: number): void {
+		this.#held.get(origin)?.link[Symbol.dispose]();
+		this.#held.delete(origin);
+	}
+
+	[Symbol.dispose](): void {
+		for (const origin of [...this.#held.keys()]) this.#letGo(origin);
+		this.#channel?.[Symbol.dispose]();
+	}
+}
+
+/** Of all tables that run: after a change that was cut off there may be two. */
+function vipsOf(attachments: readonly Attachment[]): ReadonlyMap<string, Address> {
+	const vips = new Map<string, Address>();
+	for (const attachment of attachments) {
+		if (attachment.settings === undefined) continue;
+		const place = `${attachment.program.name} of ${attachment.interface.name}`;
+		using tables = withoutVanished(() => SharedTables.open(mapsOf(attachment), place));
+		for (const { address, reals } of tables?.services() ?? [])
+			for (const { entry } of reals) vips.set(keyOf(entry.address, entry.dscp), address);
+	}
+	return vips;
+}
+
+function keyOf(real: Address, code: number): string {
+	return `${real.text} ${code}`;
+}
