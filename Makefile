@@ -77,7 +77,7 @@ soak-director: setup-test
 # Real connections through two directors (some ten minutes): 10,000 of them through every change, 50 real servers that die
 # in silence, 100 killed processes, and a flood of a million SYNs in a drain.
 soak-end-to-end: setup-test
-	@L3DSR_E2E_FLOWS=10000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
+	@L3DSR_E2E_FLOWS=10000 L3DSR_E2E_UDP=2000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
 		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/end-to-end/*.test.ts
 
 # 200 random hosts, and whether what check and probe say of each is what real clients meet there (some ten minutes).

@@ -51,6 +51,7 @@ test("established connections survive every planned change", async (t) => {
 	const changes: readonly (readonly [what: string, change: () => void])[] = [
 		["a second director", () => void world.addDirector(world.fleet(FOUR))],
 		["a real server that is added", () => world.apply({ ...FOUR, 5: {} })],
+		["one that is removed", () => world.apply({ ...FOUR })],
 		["two changes at once", () => world.apply({ ...without1, 5: { weight: 3 } })],
 		["a removed one that comes back", () => world.apply({ ...FOUR, 5: {} })],
 		["a drain", () => world.apply({ ...FOUR, 2: { state: "drain" }, 5: {} })],

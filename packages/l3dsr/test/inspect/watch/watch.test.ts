@@ -318,5 +318,5 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	);
 	await setRules(xdp, { entries: [] });
 	await watch.refresh(() => {});
-	assert.deepEqual(watch.notes, ["no rule is in place yet"]);
+	assert.deepEqual(watch.notes, ["no rule and no director is in place yet"]);
 });
