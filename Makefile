@@ -69,10 +69,11 @@ two-writers: setup-test
 	@L3DSR_TWO_WRITERS=1000 $(NODE) --test packages/l3dsr/test/cli/iptables/two-writers.test.ts
 
 # The director under 50,000 packets a second: 2,000 table changes, 1,000 replacements of the program, and its process
-# killed 100 times.
+# killed 100 times; then its commands and agent, killed 100 times (half an hour in all).
 soak-director: setup-test
 	@L3DSR_DIRECTOR_CHANGES=2000 L3DSR_DIRECTOR_REPLACEMENTS=1000 L3DSR_DIRECTOR_KILLS=100 \
-		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/under-load.test.ts
+		L3DSR_COMMAND_KILLS=100 $(NODE) --test --test-concurrency=1 \
+		packages/l3dsr/test/balance/under-load.test.ts packages/l3dsr/test/cli/director/killed.test.ts
 
 # Real connections through two directors (some ten minutes): 10,000 of them through every change, 50 real servers that die
 # in silence, 100 killed processes, and a flood of a million SYNs in a drain.
