@@ -11,8 +11,8 @@ import {
 	encodeMessage,
 	type HttpSettings,
 	LineReader,
-	QUESTIONS,
 	type Question,
+	UPWARD,
 } from "./wire.ts";
 
 /** Questions are short lines. */
@@ -21,6 +21,9 @@ const MOST_QUESTION_BYTES = 4096;
 const MOST_QUESTIONS = 256;
 /** What it has not read yet, above which it is told no more. */
 const MOST_UNREAD_BYTES = 1 << 22;
+/** How often it is asked whether it still works, and after how many times without an answer it does not. */
+const PING_MS = 5000;
+const MOST_UNANSWERED = { atStart: 12, later: 3 } as const;
 
 export interface ChildOptions {
 	/** The command line. */
@@ -32,7 +35,9 @@ export interface ChildOptions {
 	readonly settings: HttpSettings;
 	readonly shown: Shown;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** It has ended, or was ended because it broke the rules: how, in words. Called once. */
+	/** How often it is asked whether it still works; default: every five seconds. */
+	readonly pingMs?: number;
+	/** It has ended, or was ended because it broke the rules or did not answer: how, in words. Called once. */
 	readonly onEnd: (how: string) => void;
 }
 
@@ -49,6 +54,11 @@ export class Child {
 	#told = 0;
 	#behind = false;
 	#ended = false;
+	readonly #pinging: NodeJS.Timeout;
+	#pinged = 0;
+	/** Pings since the last answer, and how many may be so. */
+	#unanswered = 0;
+	#mostUnanswered: number = MOST_UNANSWERED.atStart;
 	readonly #onEnd: (how: string) => void;
 
 	/** Throws what spawn(3) does. */
@@ -59,6 +69,7 @@ export class Child {
 		settings,
 		shown,
 		diagnosticsOf,
+		pingMs = PING_MS,
 		onEnd,
 	}: ChildOptions) {
 		this.#shown = shown;
@@ -79,6 +90,7 @@ export class Child {
 		this.#write({ kind: "settings", number: 0, body: JSON.stringify(settings) });
 		this.#behind = true;
 		this.#catchUp();
+		this.#pinging = setInterval(() => this.#ping(), pingMs).unref();
 	}
 
 	get pid(): number | undefined {
@@ -94,9 +106,21 @@ export class Child {
 		}
 	}
 
+	/** A stopped or hanging process takes connections and never answers them; it is ended, so that another one does. */
+	#ping(): void {
+		if (this.#unanswered >= this.#mostUnanswered) {
+			this.#process.kill("SIGKILL");
+			this.#end(`it did not answer the agent ${this.#unanswered} times`);
+			return;
+		}
+		this.#unanswered++;
+		this.#write({ kind: "ping", number: ++this.#pinged, body: "" });
+	}
+
 	/** Ends it, without a word to onEnd. */
 	stop(): void {
 		this.#ended = true;
+		clearInterval(this.#pinging);
 		this.#process.stdin.destroy();
 		this.#process.kill("SIGKILL");
 	}
@@ -111,13 +135,16 @@ export class Child {
 	#read(piece: Uint8Array): void {
 		try {
 			for (const line of this.#lines.read(piece)) {
-				const question = decodeMessage(line, QUESTIONS);
-				if (question === undefined || this.#answering >= MOST_QUESTIONS) {
+				const message = decodeMessage(line, UPWARD);
+				if (message === undefined || this.#answering >= MOST_QUESTIONS) {
 					throw new RangeError(
-						question === undefined ? "a line that is not a question" : "too many questions",
+						message === undefined ? "a line that is not a question" : "too many questions",
 					);
 				}
-				void this.#answer(question);
+				if (message.kind === "pong") {
+					this.#unanswered = 0;
+					this.#mostUnanswered = MOST_UNANSWERED.later;
+				} else void this.#answer({ ...message, kind: message.kind });
 			}
 		} catch (error) {
 			this.#process.kill("SIGKILL");
@@ -150,6 +177,7 @@ export class Child {
 	#end(how: string): void {
 		if (this.#ended) return;
 		this.#ended = true;
+		clearInterval(this.#pinging);
 		this.#onEnd(how);
 	}
 }

@@ -20,6 +20,8 @@ export interface FrontOptions {
 	readonly version: string;
 	/** The command line of the process that speaks HTTP. */
 	readonly command: readonly [string, ...string[]];
+	/** As that of the process that speaks HTTP (child.ts). */
+	readonly pingMs?: number;
 	/** The folder of the page's files. */
 	readonly page: string;
 	readonly diagnosticsOf: DiagnosticsOf;
@@ -96,7 +98,7 @@ export class Front implements Disposable {
 	}
 
 	#startChild(identity: Identity | undefined): Child {
-		const { settings, shown, diagnosticsOf, version, command, page } = this.#options;
+		const { settings, shown, diagnosticsOf, version, command, page, pingMs } = this.#options;
 		const credentials = readCredentials(settings);
 		const sockets = [...this.#sockets.values()];
 		const name = hostname().toLowerCase();
@@ -119,6 +121,7 @@ export class Front implements Disposable {
 			settings: http,
 			shown,
 			diagnosticsOf,
+			...(pingMs === undefined ? {} : { pingMs }),
 			onEnd: (how) => {
 				this.#child = undefined;
 				if (performance.now() - startedAt > RESTART_MS.settled) this.#restartMs = RESTART_MS.first;

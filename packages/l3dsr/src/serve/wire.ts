@@ -16,15 +16,24 @@ export interface Question {
 	readonly body: string;
 }
 
-/** `settings` comes first; `event` has the event's id as its number. */
-export const REPLIES = ["settings", "answer", "refusal", "event"] as const;
+/** From the process that speaks HTTP: a question, or the answer to a `ping`, which has its number. */
+export const UPWARD = [...QUESTIONS, "pong"] as const;
+
+/** `settings` comes first; `event` has the event's id as its number; `ping` asks whether the process still works. */
+export const REPLIES = ["settings", "answer", "refusal", "event", "ping"] as const;
 export type ReplyKind = (typeof REPLIES)[number];
 
 /** From the agent. */
 export interface Reply {
 	readonly kind: ReplyKind;
 	readonly number: number;
-	/** JSON: a record, or for `refusal` the record of errors. */
+	/** JSON: a record, or for `refusal` the record of errors; empty for `ping`. */
+	readonly body: string;
+}
+
+export interface Message {
+	readonly kind: (typeof UPWARD)[number] | ReplyKind;
+	readonly number: number;
 	readonly body: string;
 }
 
@@ -47,7 +56,7 @@ export interface HttpSettings {
 	readonly page: string;
 }
 
-export function encodeMessage({ kind, number, body }: Question | Reply): string {
+export function encodeMessage({ kind, number, body }: Message): string {
 	return body === "" ? `${kind} ${number}\n` : `${kind} ${number} ${body}\n`;
 }
 

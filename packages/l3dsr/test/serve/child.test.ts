@@ -16,7 +16,7 @@ after(() => rmSync(folder, { recursive: true }));
 /** Runs of random bytes; more of them by hand. */
 const RUNS = Number(process.env["L3DSR_FUZZ_RUNS"] ?? 10);
 
-function started(script: string, agent: RecordedAgent, ends: string[]): Child {
+function started(script: string, agent: RecordedAgent, ends: string[], pingMs?: number): Child {
 	return new Child({
 		command: ["/bin/sh", "-c", script],
 		identity: undefined,
@@ -24,6 +24,7 @@ function started(script: string, agent: RecordedAgent, ends: string[]): Child {
 		settings: { version: "1", sockets: [], hosts: [], page: folder },
 		shown: agent,
 		diagnosticsOf,
+		...(pingMs === undefined ? {} : { pingMs }),
 		onEnd: (how) => ends.push(how),
 	});
 }
@@ -72,6 +73,30 @@ describe("the process that speaks HTTP, as the agent sees it", () => {
 		for (let run = 0; run < RUNS; run++) {
 			const bytes = Buffer.concat([randomBytes(1 + (run % 50) * 100), Buffer.from("\n")]);
 			assert.match(await endAfter(bytes), /not a question|a line above/, bytes.toString("hex"));
+		}
+	});
+
+	it("is ended when it does not answer, from the start or later, and not as long as it answers", async () => {
+		const answering = (most: number) =>
+			`while read kind number rest; do
+				[ $kind != ping ] || [ $number -gt ${most} ] || { echo pong $number; echo $number >${folder}/pinged; }
+			done`;
+		for (const [answered, how] of [
+			[0, /^it did not answer the agent 12 times$/],
+			[30, /^it did not answer the agent 3 times$/],
+		] as const) {
+			const ends: string[] = [];
+			const child = started(answering(answered), new RecordedAgent(), ends, 20);
+			try {
+				if (answered > 0) {
+					await waitFor("its last answer", () => textOf(join(folder, "pinged")) === `${answered}\n`);
+					assert.deepEqual(ends, []);
+				}
+				await waitFor("the end of the process", () => ends.length > 0);
+				assert.match(ends.join(), how);
+			} finally {
+				child.stop();
+			}
 		}
 	});
 

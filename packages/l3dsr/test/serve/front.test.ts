@@ -381,6 +381,19 @@ describe("what cannot be served", () => {
 		assert.match(agent.problems[0] ?? "", /^cannot serve HTTP at 192\.0\.2\.1:80: .*EADDRNOTAVAIL/);
 	});
 
+	it("is what a stopped process would have to answer: another one takes its place", async () => {
+		const agent = new RecordedAgent();
+		using front = agent.serve([SOCKET], { page: folder, pingMs: 1000 });
+		const answers = async () => (await get("/v1/status").catch(() => undefined))?.status === 200;
+		await waitFor("the server", answers, PATIENCE_MS);
+		const { pid } = front;
+		assert.ok(pid !== undefined);
+		process.kill(pid, "SIGSTOP");
+		await waitFor("another process", () => front.pid !== pid, PATIENCE_MS);
+		await waitFor("its answer", answers, PATIENCE_MS);
+		assert.match(agent.problems.at(-1) ?? "", /has ended \(it did not answer the agent 3 times\)/);
+	});
+
 	it("is a token file that has no token, a user that does not exist, a program that is not there", async () => {
 		const empty = join(folder, "empty");
 		writeFileSync(empty, "\n");

@@ -74,9 +74,9 @@ export class RecordedAgent implements Shown {
 	/** Serves at these places. */
 	serve(
 		listen: readonly string[],
-		more: Partial<AgentSettings & Pick<FrontOptions, "page" | "command">> = {},
+		more: Partial<AgentSettings & Pick<FrontOptions, "page" | "command" | "pingMs">> = {},
 	): Front {
-		const { page = "/nowhere", command = COMMAND, ...settings } = more;
+		const { page = "/nowhere", command = COMMAND, pingMs, ...settings } = more;
 		return new Front({
 			settings: { ...defaultAgentSettings(), listen: listen.map(place), ...settings },
 			shown: this,
@@ -84,6 +84,7 @@ export class RecordedAgent implements Shown {
 			version: "0.1.0",
 			command,
 			page,
+			...(pingMs === undefined ? {} : { pingMs }),
 			onProblem: (problem) => void this.problems.push(problem),
 		});
 	}

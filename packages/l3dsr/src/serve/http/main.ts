@@ -3,7 +3,7 @@
  * It ends when the agent does.
  */
 import type { Readable, Writable } from "node:stream";
-import { decodeMessage, type HttpSettings, LineReader, REPLIES, type Reply } from "../wire.ts";
+import { decodeMessage, encodeMessage, type HttpSettings, LineReader, REPLIES, type Reply } from "../wire.ts";
 import { Answers } from "./answers.ts";
 import { EventStreams, type KnownEvent } from "./event-streams.ts";
 import { Exposition } from "./exposition.ts";
@@ -43,12 +43,14 @@ export async function runHttpProcess(
 }
 
 class HttpProcess {
+	readonly #send: (line: string) => void;
 	readonly #answers: Answers;
 	readonly #streams = new EventStreams(MOST_STREAMS);
 	#events: KnownEvent[] = [];
 	#serving: Serving | undefined;
 
 	constructor(send: (line: string) => void) {
+		this.#send = send;
 		this.#answers = new Answers(send);
 	}
 
@@ -59,6 +61,9 @@ class HttpProcess {
 				return;
 			case "event":
 				this.#event({ id: reply.number, body: reply.body });
+				return;
+			case "ping":
+				this.#send(encodeMessage({ kind: "pong", number: reply.number, body: "" }));
 				return;
 			default:
 				this.#answers.receive(reply);
