@@ -61,7 +61,7 @@ export interface AgentFigures {
 
 /** One code selects one VIP of a family; above that, services differ by port. */
 const MOST_BY_CODE = 63;
-const PORT = 9470;
+export const PORT = 9470;
 const SCRAPE_MS = 100;
 const PATIENCE_MS = 60_000;
 
@@ -97,7 +97,8 @@ export async function measureAgent(
 	}
 }
 
-function configurationOf(size: number): string {
+/** `size` services on v0 of a Receiver. */
+export function configurationOf(size: number): string {
 	const services = Array.from({ length: size }, (_, index) => {
 		const dscp = (index % MOST_BY_CODE) + 1;
 		const ports =
@@ -122,7 +123,7 @@ interface Told {
 }
 
 /** Ends the agent, and takes its services down, when it is disposed of. */
-class RunningAgent implements AsyncDisposable {
+export class RunningAgent implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly startMs: number;
 	readonly #down: readonly [string, ...string[]];
@@ -314,7 +315,7 @@ function processorMs(pid: number): number {
 	return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e6;
 }
 
-function residentMb(pid: number): number {
+export function residentMb(pid: number): number {
 	const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
 	return Number(kilobytes) / 1024;
 }

@@ -1,0 +1,242 @@
+/**
+ * A day in the life of an agent, in fast motion: events, scrapes and reconfigurations of 24 hours without the quiet between
+ * them, while memory and descriptors of both of its processes are watched.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Program, tcxIngress } from "@l3dsr/bpf";
+import { deleteAddress, interfaceByName } from "@l3dsr/linux";
+import { Nftables } from "@l3dsr/nftables";
+import { verdictSpec } from "../packages/bpf/test/programs.ts";
+import { configurationOf, PORT, RunningAgent, residentMb } from "./agent.ts";
+import { environment } from "./commands.ts";
+import { Receiver } from "./receiver.ts";
+
+/** What a busy host may see in 24 hours. */
+export const WHOLE_DAY = { events: 50_000, scrapes: 10_000, reconfigurations: 1000 } as const;
+/** In which it is lived, at least. */
+const WHOLE_DAY_MS = 720_000;
+/** Of its time: what starts and first runs leave behind is not growth. */
+const WARM_UP = 0.25;
+const SAMPLES = 240;
+
+const SERVICES = 60;
+/** So many more come and go with the reconfigurations. */
+const MOST_MORE = 8;
+/** One event in so many takes a VIP away, which the agent puts back. The others only make it look. */
+const FAULT_EACH = 100;
+const RIGHT_WITHIN_MS = 60_000;
+
+export interface Sample {
+	/** Of the day. */
+	readonly share: number;
+	readonly agentMb: number;
+	readonly httpMb: number;
+	readonly agentDescriptors: number;
+	readonly httpDescriptors: number;
+}
+
+export interface Day {
+	readonly events: number;
+	readonly scrapes: number;
+	readonly reconfigurations: number;
+	readonly repairs: number;
+	readonly tookMs: number;
+	readonly samples: readonly Sample[];
+}
+
+/**
+ * What a day has left behind: its last quarter beside the one after the warm-up. Of memory the medians; of descriptors the
+ * least, which is what stays open between two runs.
+ */
+export interface Growth {
+	readonly agentMb: number;
+	readonly httpMb: number;
+	readonly agentDescriptors: number;
+	readonly httpDescriptors: number;
+}
+
+/** `share` of a whole day, of events and of time. Throws where the agent ends, fails, or is not right at the end. */
+export async function liveADay(bin: string, share: number): Promise<Day> {
+	const folder = mkdtempSync(join(tmpdir(), "l3dsr-day-"));
+	const config = join(folder, "l3dsr.yaml");
+	const configure = (more: number): void => {
+		// As configuration management does it: never a half-written file.
+		writeFileSync(`${config}.new`, configurationOf(SERVICES + more));
+		renameSync(`${config}.new`, config);
+	};
+	try {
+		using host = new Receiver();
+		host.enter();
+		host.run("ip", "address", "add", "198.18.0.1/24", "dev", "v0");
+		host.run("ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1");
+		configure(0);
+		await using agent = await RunningAgent.start([join(bin, "l3dsr"), "agent", "--json", "-c", config]);
+		using events = new Events();
+		const day = new Faster(share * WHOLE_DAY_MS);
+		let repairs = 0;
+		using _repairs = agent.onRecord(({ kind }) => {
+			if (kind === "repaired") repairs++;
+		});
+		const samples: Sample[] = [];
+		const counts = {
+			events: Math.ceil(share * WHOLE_DAY.events),
+			scrapes: Math.ceil(share * WHOLE_DAY.scrapes),
+			reconfigurations: Math.ceil(share * WHOLE_DAY.reconfigurations),
+		};
+		const begun = performance.now();
+		await Promise.all([
+			day.paced(counts.events, async (number) => events.happen(number)),
+			day.paced(counts.scrapes, scrape),
+			day.paced(counts.reconfigurations, async (number) => {
+				const configured = agent.next("configured");
+				configure(1 + (number % MOST_MORE));
+				await configured;
+			}),
+			day.paced(SAMPLES, async (number) => {
+				samples.push(sampleOf(agent, number / SAMPLES));
+			}),
+		]);
+		const tookMs = performance.now() - begun;
+		await untilRight(bin, config);
+		return { ...counts, repairs, tookMs, samples };
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}
+
+export function growthOf({ samples }: Pick<Day, "samples">): Growth {
+	const between = (from: number, to: number, what: keyof Growth): number[] =>
+		samples
+			.filter(({ share }) => share >= from && share < to)
+			.map((one) => one[what])
+			.sort((a, b) => a - b);
+	const median = (values: readonly number[]): number => values[values.length >> 1] ?? Number.NaN;
+	const least = ([first = Number.NaN]: readonly number[]): number => first;
+	const grown = (what: keyof Growth, typical: typeof median): number =>
+		typical(between(0.75, 1, what)) - typical(between(WARM_UP, 0.5, what));
+	return {
+		agentMb: grown("agentMb", median),
+		httpMb: grown("httpMb", median),
+		agentDescriptors: grown("agentDescriptors", least),
+		httpDescriptors: grown("httpDescriptors", least),
+	};
+}
+
+/** Spreads what has to happen over a time. */
+class Faster {
+	readonly #begun = performance.now();
+	readonly #lastsMs: number;
+
+	constructor(lastsMs: number) {
+		this.#lastsMs = lastsMs;
+	}
+
+	/** One after the other; what comes late is not waited for. */
+	async paced(count: number, act: (number: number) => Promise<void>): Promise<void> {
+		for (let number = 0; number < count; number++) {
+			const ahead = (number / count) * this.#lastsMs - (performance.now() - this.#begun);
+			if (ahead > 0) await sleep(ahead);
+			await act(number);
+		}
+	}
+}
+
+/** What happens to a host, one way after the other. */
+class Events implements Disposable {
+	/** One process for all of its changes. */
+	readonly #ip: ChildProcess = spawn("ip", ["-batch", "-"], { stdio: ["pipe", "ignore", "inherit"] });
+	readonly #foreign = Program.load(verdictSpec("tc", -1, "foreign"));
+	readonly #nftables = new Nftables();
+
+	happen(number: number): void {
+		if (number % FAULT_EACH === 0) this.#takeVip(Math.floor(number / FAULT_EACH) % SERVICES);
+		else EVENTS[number % EVENTS.length]?.(this, number);
+	}
+
+	changeLink(number: number): void {
+		this.#ip.stdin?.write(`link set d0 mtu ${1400 + (number % 100)}\n`);
+	}
+
+	/** Of others, at the end of the list. */
+	changePrograms(): void {
+		const v0 = interfaceByName("v0");
+		const standing = tcxIngress.query(v0).find(({ programId }) => programId === this.#foreign.info.id);
+		if (standing === undefined) tcxIngress.attach(v0, this.#foreign);
+		else tcxIngress.detach(v0, standing);
+	}
+
+	/** A transaction that leaves our own table as it was. */
+	touchTable(number: number): void {
+		const table = { family: "arp", name: "l3dsr" } as const;
+		const name = `passing${number}`;
+		this.#nftables.transact([
+			{ do: "add chain", table, chain: { name } },
+			{ do: "delete chain", table, chain: name },
+		]);
+	}
+
+	changeForeignTable(number: number): void {
+		const table = { family: "ip", name: `foreign${number}` } as const;
+		this.#nftables.transact([{ do: "add table", table }]);
+		this.#nftables.transact([{ do: "delete table", table }]);
+	}
+
+	#takeVip(index: number): void {
+		const bytes = Uint8Array.of(198, 18, 1, index);
+		deleteAddress({ index: interfaceByName("lo").index, bytes, prefixLength: 32 });
+	}
+
+	[Symbol.dispose](): void {
+		this.#ip.stdin?.end();
+		this.#foreign[Symbol.dispose]();
+		this.#nftables[Symbol.dispose]();
+	}
+}
+
+const EVENTS: readonly ((events: Events, number: number) => void)[] = [
+	(events, number) => events.changeLink(number),
+	(events) => events.changePrograms(),
+	(events, number) => events.touchTable(number),
+	(events, number) => events.changeForeignTable(number),
+];
+
+async function scrape(): Promise<void> {
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	// A connection each: one that is kept may be closed by the other side just as it is used again.
+	const where = { host: "127.0.0.1", port: PORT, path: "/metrics", agent: false, timeout: RIGHT_WITHIN_MS };
+	const request = get(where, (response) => {
+		if (response.statusCode !== 200) reject(new Error(`a scrape was answered with ${response.statusCode}`));
+		response.on("end", resolve);
+		response.on("error", reject);
+		response.resume();
+	});
+	request.on("error", reject);
+	await promise;
+}
+
+function sampleOf(agent: RunningAgent, share: number): Sample {
+	const { pid, httpPid } = agent;
+	return {
+		share,
+		agentMb: residentMb(pid),
+		httpMb: residentMb(httpPid),
+		agentDescriptors: readdirSync(`/proc/${pid}/fd`).length,
+		httpDescriptors: readdirSync(`/proc/${httpPid}/fd`).length,
+	};
+}
+
+async function untilRight(bin: string, config: string): Promise<void> {
+	for (const begun = performance.now(); performance.now() - begun < RIGHT_WITHIN_MS; ) {
+		const diff = spawn(join(bin, "l3dsr"), ["diff", "-c", config], { stdio: "ignore", env: environment() });
+		const [exitCode] = await once(diff, "close");
+		if (exitCode === 0) return;
+		await sleep(500);
+	}
+	throw new Error(`the host is not as ${config} says, ${RIGHT_WITHIN_MS / 1000} s after the day`);
+}

@@ -1,0 +1,28 @@
+/**
+ * `make agent-day`: a day of the agent in fast motion (some 15 minutes), drawn into docs/pictures. L3DSR_AGENT_DAY is the
+ * share of a day that is lived; less than a whole one is printed and not drawn. Fails where
+ * descriptors grow, and memory in a whole day.
+ */
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { enterNetns } from "../test/support/netns.ts";
+import { growthOf, liveADay } from "./agent-day.ts";
+import { plotOf, summaryOf } from "./day-plot.ts";
+
+/** Memory: what heaps of this size move by between two collections. Before a whole day they have not found their size. */
+const ALLOWED = { agentMb: 8, httpMb: 8, agentDescriptors: 0, httpDescriptors: 0 } as const;
+const OF_WHOLE_DAYS: readonly string[] = ["agentMb", "httpMb"];
+
+enterNetns();
+const root = fileURLToPath(new URL("..", import.meta.url));
+const share = Number(process.env["L3DSR_AGENT_DAY"] ?? 1);
+const day = await liveADay(`${root}bin`, share);
+console.log(summaryOf(day).join("\n"));
+if (share === 1) writeFileSync(`${root}docs/pictures/agent-day.svg`, plotOf(day));
+const growth = growthOf(day);
+for (const [what, allowed] of Object.entries(ALLOWED)) {
+	const grown = growth[what as keyof typeof ALLOWED];
+	if (grown <= allowed || (share < 1 && OF_WHOLE_DAYS.includes(what))) continue;
+	console.error(`${what} has grown by ${grown.toFixed(1)} after the warm-up; at most ${allowed} is allowed`);
+	process.exitCode = 1;
+}
