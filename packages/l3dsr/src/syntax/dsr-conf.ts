@@ -10,6 +10,7 @@ import type { WrittenService } from "../model/service.ts";
 import type { Collation } from "./collation.ts";
 import { LIMITS } from "./limits.ts";
 import { parseStrtoul } from "./numbers.ts";
+import { shellWord } from "./shell-word.ts";
 
 /** A line of a configuration file. */
 export interface ConfPlace {
@@ -228,10 +229,11 @@ function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 
 /** What an editor may have put there, and nobody sees. */
 function unrecognized(place: ConfPlace, content: string): DsrConfEntry {
+	const file = shellWord(place.file);
 	const hint = content.startsWith("\ufeff")
-		? "the file begins with a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//' FILE"
+		? `the file begins with a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//' ${file}`
 		: content.endsWith("\r")
-			? "the file has the line ends of Windows: sed -i 's/\\r$//' FILE"
+			? `the file has the line ends of Windows: sed -i 's/\\r$//' ${file}`
 			: undefined;
 	return { kind: "unrecognized", ...place, ...(hint === undefined ? {} : { hint }) };
 }

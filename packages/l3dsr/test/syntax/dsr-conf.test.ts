@@ -206,8 +206,13 @@ test("what an editor has put there is said: line ends of Windows, a byte order m
 	const hints = (text: string) =>
 		read(text).findings.map((finding) => ("hint" in finding ? finding.hint : undefined));
 	assert.deepEqual(hints("192.0.2.10=28\r\n"), [
-		"the file has the line ends of Windows: sed -i 's/\\r$//' FILE",
+		"the file has the line ends of Windows: sed -i 's/\\r$//' a.conf",
 	]);
+	const [entry] = parseDsrConf("/etc/dsr.d/it's new.conf", "192.0.2.10=28\r\n");
+	assert.equal(
+		entry?.kind === "unrecognized" && entry.hint,
+		"the file has the line ends of Windows: sed -i 's/\\r$//' '/etc/dsr.d/it'\\''s new.conf'",
+	);
 	assert.match(hints("\ufeff192.0.2.10=28\n")[0] ?? "", /^the file begins with a byte order mark: sed /);
 	assert.deepEqual(hints("192.0.2.10=x\n"), [undefined]);
 	assert.deepEqual(messages("\ufeff\r\n# empty\r\n \r\n"), []);

@@ -4,6 +4,7 @@
  */
 import type { Position } from "../../errors.ts";
 import type { Problems } from "../problems.ts";
+import { shellWord } from "../shell-word.ts";
 
 export interface Word {
 	/** Without quotes and escapes. */
@@ -16,7 +17,9 @@ export interface Word {
 /** The place of `length` characters of a word from `start` on; the whole word when it was quoted. */
 export function partOf(word: Word, start: number, length: number): Position {
 	if (!word.verbatim) return word.position;
-	return { ...word.position, column: word.position.column + start, length: Math.max(1, length) };
+	// What is missing at the end of a word is shown at its last character.
+	const at = Math.min(start, word.position.length - 1);
+	return { ...word.position, column: word.position.column + at, length: Math.max(1, length) };
 }
 
 /** The rest of a word from `start` on, as a word with its own place. */
@@ -27,7 +30,7 @@ export function tailOf(word: Word, start: number): Word {
 
 /** The words of `argv`, placed in the line that a shell would read back as the same words. */
 export function wordsOfArgv(argv: readonly string[]): Word[] {
-	const shown = argv.map(shellQuote);
+	const shown = argv.map(shellWord);
 	const text = shown.join(" ");
 	let column = 1;
 	return argv.map((word, index) => {
@@ -36,14 +39,6 @@ export function wordsOfArgv(argv: readonly string[]): Word[] {
 		column += raw.length + 1;
 		return { text: word, position, verbatim: raw === word };
 	});
-}
-
-function shellQuote(word: string): string {
-	if (/^[\w@%+=:,./!-]+$/.test(word)) return word;
-	// A line break inside a word would tear the excerpt apart.
-	if (/[\n\r\t]/.test(word))
-		return `$'${word.replace(/[\\'\n\r\t]/g, (c) => JSON.stringify(c).slice(1, -1).replace('\\"', '"') || c)}'`;
-	return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /**

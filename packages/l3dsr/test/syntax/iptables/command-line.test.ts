@@ -314,6 +314,6 @@ test("whatever is typed is read or refused with a place, and nothing else happen
 				}
 			}
 		}),
-		{ numRuns: 3000 },
+		{ numRuns: 3000, examples: [[["-c", ","]]] },
 	);
 });
