@@ -59,7 +59,7 @@ const PAGES: readonly Page[] = [
 		names: ["l3dsr-watch"],
 		section: 8,
 		source: "watch.md",
-		summary: "every packet that is rewritten, as it happens",
+		summary: "print every rewritten packet, live",
 	},
 	{
 		names: ["l3dsr-export", "l3dsr-import"],

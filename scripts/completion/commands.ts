@@ -89,7 +89,7 @@ async function l3dsr(): Promise<CompletedCommand> {
 						const value = choices ?? valueByName(name, option.long);
 						return { names, help: option.description, argument: { name, value, optional: option.optional } };
 					}),
-				{ names: ["--debug"], help: "show where an error came from" },
+				{ names: ["--debug"], help: "print the stack trace of an error" },
 				help,
 			],
 			...(operand === undefined

@@ -79,7 +79,7 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 
 test("a command loads the parts that it needs, and no other", () => {
 	assert.match(runWith([], "l3dsr", "--version"), /^l3dsr \d/);
-	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /make this host what its configuration says/);
+	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /apply the configuration to this host/);
 	assert.match(runWith(["base", "datapath", "ebpf", "l3dsr", "version"], "l3dsr", "version"), /^l3dsr:? /);
 	assert.match(runWith(["base", "l3dsr", "rules", "services"], "l3dsr", "up", "--help"), /--dry-run/);
 	assert.match(runWith(["base", "iptables", "rules"], "iptables-daddr", "--help"), /--set-daddr/);

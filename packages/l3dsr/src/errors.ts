@@ -62,7 +62,7 @@ export type ErrorCode =
 	| "API_UNAVAILABLE"
 	| "INTERNAL";
 
-/** A place in a text that a person wrote: a file, or the command line (`source` "argument"). */
+/** A position in a text that a person wrote: a file, or the command line (`source` "argument"). */
 export interface Position {
 	/** File name as it was given, or `argument`. */
 	readonly source: string;
@@ -140,7 +140,7 @@ export function renderDiagnostic(diagnostic: Diagnostic): string {
 	const place = position === undefined ? "" : `${position.source}:${position.line}:${position.column}: `;
 	lines.push(`${place}error[${diagnostic.code}]: ${diagnostic.message}`);
 	if (position !== undefined) {
-		// A tab in front of the caret must stay a tab, or the caret stands elsewhere than the fault.
+		// A tab before the caret must stay a tab, or the caret is misaligned.
 		const { text, column, length } = printableExcerpt(excerptOf(position));
 		const lead = text.slice(0, column - 1).replace(/[^\t]/g, " ");
 		const gutter = position.source === "argument" ? "" : `${position.line} | `;

@@ -1,10 +1,10 @@
-/** The part of a line that a message shows, with the place in it: all of a usual line, a window of a long one. */
+/** The part of a line that a message shows, with the position in it: all of a short line, a window of a long one. */
 
 import { printable } from "./printable.ts";
 
 /** Longer lines are shown in part. */
 const WIDTH = 400;
-/** How much of what stands before the place is shown then. */
+/** How much text before the position is then shown. */
 const BEFORE = 60;
 const CUT = "…";
 
@@ -12,11 +12,11 @@ export interface Excerpt {
 	readonly text: string;
 	/** Of the place in `text`, from 1. */
 	readonly column: number;
-	/** Of the marked part, as much of it as is shown. */
+	/** Length of the marked part, as far as it is shown. */
 	readonly length: number;
 }
 
-/** `line` is whole: the excerpt of it has the same form. */
+/** `line` is the whole line: its excerpt has the same form. */
 export function excerptOf(line: Excerpt): Excerpt {
 	const { text, column, length } = line;
 	if (text.length <= WIDTH) return line;
@@ -28,7 +28,7 @@ export function excerptOf(line: Excerpt): Excerpt {
 	return { text: shown, column: at, length: Math.max(1, Math.min(length, shown.length - at + 1)) };
 }
 
-/** The same with control characters escaped, as they are printed: the place moves along. */
+/** The same with control characters escaped, as they are printed; the position is adjusted. */
 export function printableExcerpt({ text, column, length }: Excerpt): Excerpt {
 	const before = printable(text.slice(0, column - 1), true);
 	const marked = printable(text.slice(column - 1, column - 1 + length), true);

@@ -1,7 +1,7 @@
 /**
- * Text that cannot move a terminal's cursor: what is not ours (contents of files, arguments, names of interfaces) is
- * printed through this, at the edge (cli/printable-output.ts). Control characters become `\u001b`, which is right
- * within JSON too.
+ * Text that cannot move a terminal's cursor: foreign text (file contents, arguments, interface names) is
+ * printed through this, at the edge (cli/printable-output.ts). Control characters become `\u001b`, which is
+ * valid in JSON too.
  */
 
 /** A control character of C0 or C1. */
@@ -15,8 +15,8 @@ const ON_TERMINAL = new RegExp(
 );
 
 /**
- * `text` with every control character but line feed and tab escaped; on a `terminal`, marks of direction too, and
- * emphasis stays.
+ * `text` with every control character except line feed and tab escaped; on a `terminal`, also marks of text
+ * direction, while emphasis stays.
  */
 export function printable(text: string, terminal: boolean): string {
 	return text.replace(terminal ? ON_TERMINAL : CONTROL, (found) =>

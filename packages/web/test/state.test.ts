@@ -229,7 +229,7 @@ test("the way of a service names its codes, what is in place, and what is missin
 
 test("the outcome of a trace is one sentence, and near misses are those one condition short", () => {
 	const record = trace();
-	assert.equal(outcomeOf(record).text, "No rule matches: it goes up the stack as it is.");
+	assert.equal(outcomeOf(record).text, "No rule matches: it goes up the stack unchanged.");
 	assert.match(
 		outcomeOf({ ...record, rewritten: true, local: true, destination: "192.0.2.1" }).text,
 		/goes up the stack/,

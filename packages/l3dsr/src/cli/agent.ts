@@ -1,4 +1,4 @@
-/** `l3dsr agent`: keeps this host what its configuration says, until it is stopped. */
+/** `l3dsr agent`: keeps the configuration applied to this host, until it is stopped. */
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { Agent } from "../agent/agent.ts";
@@ -23,9 +23,9 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		{
 			description:
-				"Makes this host what its configuration says, as up does, and keeps it so: hears of every change of interfaces, " +
-				"addresses, rules, programs and of its files, and repairs what differs. Tells what it does on standard error, " +
-				"or in the journal where systemd runs it. Ends with SIGTERM or Ctrl-C and leaves the services up; " +
+				"Applies the configuration to this host, as up does, and keeps it applied: monitors interfaces, " +
+				"addresses, rules, programs and its files, and repairs what differs. Reports what it does on standard error, " +
+				"or in the journal under systemd. Ends with SIGTERM or Ctrl-C and leaves the services up; " +
 				"SIGHUP reads the configuration again.",
 			config: true,
 			privileged: "l3dsr agent",
@@ -102,7 +102,7 @@ function onSignals(
 	}
 }
 
-/** To the journal; where it is not there, or has no room, to standard error. */
+/** To the journal; if there is none, or it is full, to standard error. */
 function tell(context: CliContext, journal: Journal | undefined, record: AgentRecord, json: boolean): void {
 	if (journal?.write(record) === true) return;
 	if (json)
@@ -122,7 +122,7 @@ const LABEL: Readonly<Record<Severity, string>> = {
 	error: "error: ",
 };
 
-/** With the time, and what belongs to the headline below it, indented. */
+/** The headline with the time, and its details below it, indented. */
 function plainLines(record: AgentRecord): string[] {
 	const [headline = "", ...rest] = recordLines(record);
 	return [`${record.time} ${LABEL[record.severity]}${headline}`, ...rest.map((line) => `    ${line}`)];

@@ -1,4 +1,4 @@
-/** `l3dsr check`: is the configuration valid, and is this host fit for it? Changes nothing. */
+/** `l3dsr check`: is the configuration valid, and can this host serve it? Changes nothing. */
 import type { Command } from "commander";
 import { type CheckFinding, type Severity, titleOf } from "../host/checks/check.ts";
 import { checkHost, type HostCheck } from "../inspect/check/check-host.ts";
@@ -17,8 +17,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		{
 			description:
-				"Reads the configuration and looks at this host, and explains what is wrong or unwise, and the remedy. " +
-				"Exit code 1 when something is wrong with the host, 2 with the configuration.",
+				"Checks the configuration and this host, and prints each fault or risk with its remedy. " +
+				"Exit code 1 if the host has a fault, 2 if the configuration has one.",
 			config: true,
 		},
 		(host, options) => check(context, host, options),
@@ -85,10 +85,10 @@ function contentsText(services: number, director: WantedDirector | undefined): s
 	return services === 0 ? directing : `${own}, and ${directing}`;
 }
 
-/** How many services are named where more of them have the same finding. */
+/** How many services a finding names if more have the same finding. */
 const NAMED = 3;
 
-/** A finding, split at the service that it is about; `before` is all of it where it names none. */
+/** A finding, split at the name of its service; if it names none, `before` is the whole text. */
 interface Split {
 	readonly finding: CheckFinding;
 	readonly before: string;
@@ -96,7 +96,7 @@ interface Split {
 	readonly after: string;
 }
 
-/** Findings that say the same of more services than are named become one. */
+/** Merges equal findings about more than NAMED services into one. */
 function grouped(findings: readonly CheckFinding[], titles: ReadonlySet<string>): CheckFinding[] {
 	const groups = new Map<string, Split[]>();
 	for (const finding of findings) {
@@ -126,7 +126,7 @@ function splitAtTitle(finding: CheckFinding, titles: ReadonlySet<string>): Split
 	return { finding, before: message, title: "", after: "" };
 }
 
-/** A remedy that is that of the next finding too is said there. */
+/** If the next finding has the same remedy, only that one prints it. */
 function findingText(finding: CheckFinding, next: CheckFinding | undefined, style: Style): string {
 	const { check: name, severity, message, remedy } = finding;
 	const title = `${severity}[${name}]`;

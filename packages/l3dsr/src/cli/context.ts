@@ -26,7 +26,7 @@ export interface CliContext {
 	readonly outputClosed: AbortSignal;
 }
 
-/** `patient`: it prints what it has found and ends, so that its output may wait for a slow reader. */
+/** `patient`: the command prints its result and ends, so its output may wait for a slow reader. */
 export function processContext(
 	programName: string,
 	process: NodeJS.Process,
@@ -50,7 +50,7 @@ export function processContext(
 			return stdout;
 		},
 		get stderr() {
-			// Nothing is left to say it to.
+			// There is nowhere left to report it.
 			stderr ??= standardOutput(process, "stderr", () => {}, patient);
 			return stderr;
 		},
@@ -61,14 +61,14 @@ export function processContext(
 	};
 }
 
-/** What a process ends with: the exit code of its run, or of output that was lost. */
+/** The exit code of a process: that of its run, or that of lost output. */
 export function finalExitCode(process: NodeJS.Process, exitCode: number): number {
 	return exitCode === EXIT.done ? Number(process.exitCode ?? EXIT.done) : exitCode;
 }
 
 /**
- * Prints a record as JSON, the same one that the text output was made of; with `lines` on one line, for
- * records that follow one another.
+ * Prints a record as JSON, the one from which the text output is made; with `lines` on a single line, for a
+ * series of records.
  */
 export function writeJson<N extends StandaloneName>(
 	stream: Output,

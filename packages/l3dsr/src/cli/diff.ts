@@ -17,8 +17,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		{
 			description:
-				"Shows where this host is not what its configuration says, who could have changed it, and what up would do. " +
-				"Exit code 4 when there is a difference.",
+				"Shows where this host differs from its configuration, the possible cause, and what up would do. " +
+				"Exit code 4 if there is a difference.",
 			config: true,
 			privileged: "l3dsr diff",
 		},

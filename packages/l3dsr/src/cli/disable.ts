@@ -9,7 +9,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		context,
 		"disabled",
-		"On a director: sends nothing to a real server, from now on. Its flows are reset by the others. " +
-			"Holds on this director, through restarts, until l3dsr enable.",
+		"On a director: stops all traffic to a real server. Other real servers reset its flows. " +
+			"Applies to this director only, and survives restarts, until l3dsr enable.",
 	);
 }

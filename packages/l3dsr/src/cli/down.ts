@@ -1,4 +1,4 @@
-/** `l3dsr down`: takes away what `up` has put there, and nothing else. */
+/** `l3dsr down`: removes what `up` has added, and nothing else. */
 import type { Command } from "commander";
 import { holdAgent } from "../host/hold.ts";
 import { DEFAULT_CONFIGURATION } from "../model/configuration.ts";
@@ -15,8 +15,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		{
 			description:
-				"Takes away what up has put on this host, as the kernel remembers it: first the rules, then the VIPs that " +
-				"nobody else's rule needs. Needs no configuration.",
+				"Removes what up has added to this host, as recorded in the kernel: first the rules, then the VIPs that " +
+				"no other rule needs. Needs no configuration.",
 			changes: true,
 			privileged: "l3dsr down",
 		},

@@ -1,4 +1,4 @@
-/** `l3dsr drain`: a real server keeps the flows that it has and gets no new ones. */
+/** `l3dsr drain`: a real server keeps its existing flows and gets no new ones. */
 import type { Command } from "commander";
 import type { CliContext } from "./context.ts";
 import type { ExitCode } from "./exit-codes.ts";
@@ -9,7 +9,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		context,
 		"drain",
-		"On a director: sends no new flows to a real server, from now on. Its flows stay until the pool's drain is over. " +
-			"Holds on this director, through restarts, until l3dsr enable.",
+		"On a director: sends no new flows to a real server. Its existing flows stay until the pool's drain is over. " +
+			"Applies to this director only, and survives restarts, until l3dsr enable.",
 	);
 }

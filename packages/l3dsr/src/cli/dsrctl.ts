@@ -43,7 +43,7 @@ export async function main(programName: string): Promise<void> {
 	process.exitCode = finalExitCode(process, await runDsrctl(context, systemHost()));
 }
 
-/** Runs one command line. Never throws: what is wrong is printed, and told by the exit code. */
+/** Runs one command line. Never throws: errors are printed, and set the exit code. */
 export async function runDsrctl(given: CliContext, host: DsrctlHost): Promise<number> {
 	const context = printableContext(given);
 	const command = parseArguments(context.programName, context.argv);
@@ -79,7 +79,7 @@ interface Run {
 	readonly context: CliContext;
 	readonly host: DsrctlHost;
 	readonly services: readonly WrittenService[];
-	/** A line of the configuration is at fault: what needs all of it is refused. */
+	/** A line of the configuration is invalid: actions that need the whole configuration are refused. */
 	readonly faulty: boolean;
 	readonly table: Table;
 	readonly settings: DatapathSettings;
@@ -91,7 +91,7 @@ async function run(command: DsrctlCommand, context: CliContext, host: DsrctlHost
 	const checking = command.action === "check";
 	for (const finding of findings) {
 		if (isFatal(finding) || isAbsence(finding)) context.stderr.write(`${describeFinding(finding)}\n`);
-		// The answer of a check is one line.
+		// `check` prints a single line.
 		else if (!checking || command.verbosity > 0) context.stdout.write(`${describeFinding(finding)}\n`);
 	}
 	const fatal = findings.find(isFatal);

@@ -1,4 +1,4 @@
-/** `l3dsr enable`: takes back what drain and disable have set. */
+/** `l3dsr enable`: undoes drain and disable. */
 import type { Command } from "commander";
 import type { CliContext } from "./context.ts";
 import type { ExitCode } from "./exit-codes.ts";
@@ -9,7 +9,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		context,
 		"enabled",
-		"On a director: takes back what drain and disable have set for a real server. A state in the fleet's table stays: " +
-			"exit code 1 where it keeps the real server out of use.",
+		"On a director: undoes drain and disable for a real server. A state in the fleet's table stays: " +
+			"exit code 1 if it keeps the real server out of use.",
 	);
 }

@@ -1,4 +1,4 @@
-/** `l3dsr export FORMAT`: the table of VIPs as other programs and directors write it. */
+/** `l3dsr export FORMAT`: prints the table of VIPs in the formats of other programs and directors. */
 import { type Command, InvalidArgumentError } from "commander";
 import { configuredTable, observedTable } from "../inspect/vip-table.ts";
 import { resolveSettings } from "../sources/settings.ts";
@@ -22,13 +22,13 @@ interface Options {
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command
 		.description(
-			"Prints the table of VIPs in another format: what runs on this host, or with -c what a configuration says. " +
-				"What the format cannot hold is named on stderr.",
+			"Prints the table of VIPs in another format: what runs on this host, or with -c a configuration. " +
+				"Names on stderr what the format cannot express.",
 		)
 		.argument("<format>", "see below")
-		.option("-c, --config <path>", "a configuration, instead of what runs here; needs no root")
+		.option("-c, --config <path>", "a configuration instead of what runs here; needs no root")
 		.option("--real <address>", "a real server, for a director's formats; repeatable", collectAddress)
-		.option("--netns <name>", "work in this network namespace (ip netns)")
+		.option("--netns <name>", "run in this network namespace (ip netns)")
 		.option("--json", "print the text, and what was left out, as JSON")
 		.addHelpText("after", () => `\nFormats:\n${formatsHelp()}\n`);
 	return async () => {
@@ -51,7 +51,7 @@ export function collectAddress(value: string, before: readonly string[] | undefi
 	return [...(before ?? []), value];
 }
 
-/** The table of this host; rules that are not a service's are named on stderr. */
+/** The table of this host; rules that do not belong to a service are named on stderr. */
 async function runningTable(context: CliContext): Promise<Omit<VipTable, "reals">> {
 	const { left, ...table } = await observedTable(SYSTEM_HOST, resolveSettings({}, context.env));
 	for (const { rule, why } of left) {

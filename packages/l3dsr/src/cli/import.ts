@@ -1,4 +1,4 @@
-/** `l3dsr import`: services, or rules, out of what a host had before: iptables-save files, dsr.conf folders. */
+/** `l3dsr import`: reads services, or rules, from what a host had before: iptables-save files, dsr.conf folders. */
 import { type Command, Option } from "commander";
 import { L3dsrError, type Position, renderDiagnostic } from "../errors.ts";
 import { readFailure } from "../host/files.ts";
@@ -49,7 +49,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	command
 		.description(
 			"Reads iptables-save and ip6tables-save files and dsr.conf files or folders, and prints their VIPs as l3dsr.yaml " +
-				"or any format of export. Changes nothing. What it did not take is named on stderr with the reason.",
+				"or any format of export. Changes nothing. Names on stderr what it left out, with the reason.",
 		)
 		.argument("<files...>", "files and folders; - is stdin")
 		.addOption(new Option("--to <format>", "what to print").choices(FORMAT_NAMES).default("yaml"))
@@ -118,7 +118,10 @@ async function importFile(
 		return;
 	}
 	if (file === "-")
-		throw usage("standard input holds no table of iptables-save", "a dsr.conf is imported by its name");
+		throw usage(
+			"standard input does not contain a table of iptables-save",
+			"name a dsr.conf file to import it",
+		);
 	const { services, diagnostics } = await readDsrConf(host, file, context.env);
 	const configuration = { ...DEFAULT_CONFIGURATION, services: services.map(({ service }) => service) };
 	for (const service of services) imported.services.push(service);

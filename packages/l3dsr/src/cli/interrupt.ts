@@ -1,12 +1,12 @@
-/** Commands that have something to clean up when they are stopped half-way. */
+/** Commands that must clean up when they are stopped half-way. */
 import type { CliContext } from "./context.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
  * Runs `work` with a signal that is aborted by Ctrl-C, SIGTERM, SIGHUP, or when nobody reads the output any
- * longer. Further Ctrl-C are ignored while it cleans up. When a signal stopped it, and `work` has ended one
- * way or the other, this process ends by that same signal, as its caller expects.
+ * longer. Further Ctrl-C are ignored while it cleans up. After a signal, once `work` has ended, this
+ * process ends by that same signal, as its caller expects.
  */
 export async function interruptible<T>(
 	context: CliContext,
@@ -25,7 +25,8 @@ export async function interruptible<T>(
 	try {
 		return await work(controller.signal);
 	} finally {
-		// A signal that came while work did not wait for anything is heard of at the next turn of the event loop.
+		// A signal that arrives while `work` runs without waiting is handled at the next turn of the event
+		// loop.
 		await new Promise((resolve) => setImmediate(resolve));
 		context.outputClosed.removeEventListener("abort", onClosed);
 		for (const signal of SIGNALS) process.off(signal, onSignal);

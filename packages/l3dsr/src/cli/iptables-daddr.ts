@@ -18,11 +18,11 @@ const EXIT_LOCK_HELD = 4;
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
 	const exitCode = await runIptables(context, systemHost());
-	// A lookup of a host's name that takes too long must not hold the process once all is printed.
+	// A slow lookup of a host name must not keep the process alive once everything is printed.
 	context.stdout.write("", () => process.exit(finalExitCode(process, exitCode)));
 }
 
-/** Runs one command line. Never throws: what is wrong is printed to `context.stderr` and told by the exit code. */
+/** Runs one command line. Never throws: errors are printed to `context.stderr` and set the exit code. */
 export async function runIptables(given: CliContext, host: IptablesHost): Promise<number> {
 	const context = printableContext(given);
 	const { programName } = context;

@@ -15,35 +15,35 @@ import { printableContext } from "./printable-output.ts";
 import { commandLineError, reportError } from "./report.ts";
 import type { Subcommand } from "./subcommand.ts";
 
-/** Help, man pages and completion are made from this. */
+/** Help, man pages and completion are generated from this. */
 export const SUBCOMMANDS: readonly Subcommand[] = [
-	{ name: "up", summary: "make this host what its configuration says", load: () => import("./up.ts") },
-	{ name: "down", summary: "take away what up has put there", load: () => import("./down.ts") },
+	{ name: "up", summary: "apply the configuration to this host", load: () => import("./up.ts") },
+	{ name: "down", summary: "remove what up has added", load: () => import("./down.ts") },
 	{
 		name: "agent",
-		summary: "keep this host what its configuration says, as a service",
+		summary: "keep the configuration applied, as a service",
 		streams: true,
 		load: () => import("./agent.ts"),
 	},
 	{ name: "status", summary: "what runs, with counters (the default)", load: () => import("./status.ts") },
 	{
 		name: "top",
-		summary: "what runs, with rates, on a screen of its own",
+		summary: "what runs, with rates, full-screen",
 		streams: true,
 		load: () => import("./top.ts"),
 	},
 	{
 		name: "check",
-		summary: "is the configuration valid, is this host fit for it",
+		summary: "is the configuration valid, and can this host serve it",
 		load: () => import("./check.ts"),
 	},
-	{ name: "diff", summary: "what is not as the configuration says", load: () => import("./diff.ts") },
+	{ name: "diff", summary: "where the host differs from the configuration", load: () => import("./diff.ts") },
 	{
 		name: "drain",
 		summary: "on a director: send no new flows to a real server",
 		load: () => import("./drain.ts"),
 	},
-	{ name: "enable", summary: "on a director: take drain or disable back", load: () => import("./enable.ts") },
+	{ name: "enable", summary: "on a director: undo drain or disable", load: () => import("./enable.ts") },
 	{
 		name: "disable",
 		summary: "on a director: send nothing to a real server",
@@ -64,18 +64,18 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 	},
 	{
 		name: "watch",
-		summary: "every packet that is rewritten, as it happens",
+		summary: "print every rewritten packet, live",
 		streams: true,
 		load: () => import("./watch.ts"),
 	},
 	{
 		name: "export",
-		summary: "the table of VIPs as nft, iptables-save, dsr.conf, A10, NetScaler … write it",
+		summary: "print the table of VIPs for nft, iptables-save, dsr.conf, A10, NetScaler, …",
 		load: () => import("./export.ts"),
 	},
 	{
 		name: "import",
-		summary: "the table of VIPs out of iptables-save files and dsr.conf folders",
+		summary: "read the table of VIPs from iptables-save files and dsr.conf folders",
 		load: () => import("./import.ts"),
 	},
 	{
@@ -86,7 +86,7 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 	},
 	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
 	{ name: "serve-http", summary: "", hidden: true, streams: true, load: () => import("./serve-http.ts") },
-	{ name: "version", summary: "what this is and what it runs on", load: () => import("./version.ts") },
+	{ name: "version", summary: "version, kernel and features", load: () => import("./version.ts") },
 ];
 
 /** Entry of `bin/l3dsr`. Sets the process's exit code; the process ends when nothing is left to do. */
@@ -97,7 +97,7 @@ export async function main(programName: string): Promise<void> {
 	process.exitCode = finalExitCode(process, await runL3dsr(context));
 }
 
-/** Runs one command line. Never throws: every failure is printed to `context.stderr` and told by the exit code. */
+/** Runs one command line. Never throws: every failure is printed to `context.stderr` and sets the exit code. */
 export async function runL3dsr(given: CliContext): Promise<ExitCode> {
 	const context = printableContext(given);
 	try {
@@ -124,7 +124,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 		throw new L3dsrError({
 			code: "USAGE",
 			message,
-			hint: hint ?? `${context.programName} --help lists what there is`,
+			hint: hint ?? `${context.programName} --help lists the choices`,
 		});
 	}
 
@@ -134,7 +134,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 		.exitOverride()
 		.configureOutput({
 			writeOut: (text) => context.stdout.write(text),
-			writeErr: () => {}, // what it says comes with the CommanderError, and is rendered as every error is
+			writeErr: () => {}, // the CommanderError carries the text, which is rendered like every error
 		});
 	for (const subcommand of SUBCOMMANDS) {
 		const command = program
@@ -142,7 +142,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 			.description(subcommand.summary);
 		if (subcommand.name !== wanted) continue;
 		const module = await subcommand.load();
-		command.option("--debug", "show where an error came from");
+		command.option("--debug", "print the stack trace of an error");
 		const run = module.define(command, context);
 		command.action(async () => {
 			exitCode = await run();
@@ -152,7 +152,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	return exitCode;
 }
 
-/** `l3dsr up` where that is what the command line is about, else `l3dsr`. */
+/** `l3dsr up` if the command line names that subcommand, else `l3dsr`. */
 function commandOf({ programName, argv }: CliContext): string {
 	const wanted = wantedOf(withDefault(argv));
 	return SUBCOMMANDS.some(({ name }) => name === wanted) ? `${programName} ${wanted}` : programName;
@@ -164,7 +164,7 @@ function wantedOf(argv: readonly string[]): string | undefined {
 	return operands[0] === "help" ? operands[1] : operands[0];
 }
 
-/** Whether this command line goes on working while it prints. */
+/** Whether this command continues to work while it prints. */
 function streams(argv: readonly string[]): boolean {
 	const wanted = wantedOf(argv);
 	return (

@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 export function define(_command: Command): () => Promise<ExitCode> {
 	return async () => {
 		await runAgent(process.stdin, process.stdout);
-		// A request that is still on its way must not keep the process: nobody waits for it any longer.
+		// A pending request must not keep the process alive: nobody waits for it any longer.
 		process.exit(EXIT.done);
 	};
 }

@@ -12,7 +12,7 @@ import { formatTable } from "./table.ts";
 const ROLES: Readonly<Record<Host, string>> = {
 	client: "asks the VIPs",
 	router: "forwards; has equal-cost routes for the VIPs to both directors",
-	director: "marks DSCP, sends on to a real server; holds no VIP",
+	director: "marks DSCP, forwards to a real server; holds no VIP",
 	director2: "does the same, and agrees with the other",
 	real1: "real server, VIPs on lo",
 	real2: "real server, VIPs on lo",
@@ -28,7 +28,7 @@ export function openingText(style: Style, lab: string, rules: readonly RuleComma
 	const typed =
 		rules.length === 0
 			? `${style.bold("The real servers have no rules")} (--without-rules)\n`
-			: `${style.bold("On each real server")}, where every VIP is an address of lo, these rules were typed:\n${rules
+			: `${style.bold("On each real server")}, where every VIP is an address of lo, these rules were added:\n${rules
 					.map(({ program, args }) => `  # ${program} ${args.join(" ")}\n`)
 					.join("")}`;
 	return [
@@ -63,7 +63,7 @@ export function chapterText(style: Style, chapter: Chapter): string {
 			].join("");
 		case "without-rules":
 			return [
-				`\n${style.bold("The rules taken away, and put back")}\n`,
+				`\n${style.bold("The rules removed, and restored")}\n`,
 				formatTable(
 					["VIP", "without: HTTP", "UDP", "datagram answered from", "again: HTTP", "UDP"],
 					chapter.withoutRules.map((without, index) => {
@@ -142,7 +142,7 @@ function trafficText(style: Style, traffic: readonly VipTraffic[], strays: Volum
 			{ indent: "  ", header: style.dim },
 		),
 		`\n${style.bold("What passed the directors")}: requests only (answers that it saw: ${volumeText(strays)})\n`,
-		formatTable(["VIP", "requests in", "sent on with the DSCP", "answers, past it"], passed, {
+		formatTable(["VIP", "requests in", "forwarded with the DSCP", "answers, bypassing it"], passed, {
 			indent: "  ",
 			header: style.dim,
 		}),

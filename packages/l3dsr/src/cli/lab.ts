@@ -1,4 +1,4 @@
-/** `l3dsr lab`: builds a lab, tells its story, and fails if it could not prove what it claims. */
+/** `l3dsr lab`: builds a lab, prints its story, and fails if a claim cannot be proved. */
 import { type Command, Option } from "commander";
 import { L3dsrError } from "../errors.ts";
 import type { Claim } from "../lab/claims.ts";
@@ -34,9 +34,9 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			"Builds a client, a router, two directors and two real servers in network namespaces, sends real traffic " +
 				"through them, shows what every hop saw, and proves that Layer-3 DSR works. Leaves nothing behind.",
 		)
-		.option("--keep", "leave the lab running, and say how to enter it and how to take it down")
+		.option("--keep", "leave the lab running, and print how to enter it and how to remove it")
 		.option("--down <name>", "take down a lab that was kept")
-		.option("--without-rules", "leave the rules out, to see which claims fail then")
+		.option("--without-rules", "add no rules, to see which claims then fail")
 		.addOption(
 			new Option("--datapath <name>", "what rewrites on the real servers")
 				.choices(["auto", "nft", "ebpf"])
@@ -46,7 +46,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			new Option("--hook <name>", "where, for ebpf").choices(HOOK_NAMES).implies({ datapath: "ebpf" }),
 		)
 		.addOption(
-			new Option("--director <name>", "what directs: l3dsr itself, or an nftables ruleset")
+			new Option("--director <name>", "the director: l3dsr itself, or an nftables ruleset")
 				.choices(BALANCERS)
 				.default("balance"),
 		)
@@ -60,7 +60,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			try {
 				return await tellStory(context, { ...options, rules: options.withoutRules !== true }, signal);
 			} catch (error) {
-				// By now all is cleaned up. What failed in an interrupted lab did so because it was interrupted.
+				// By now everything is cleaned up. A failure in an interrupted lab is due to the interruption.
 				if (signal.aborted) return EXIT.failed;
 				throw error;
 			}
@@ -91,7 +91,7 @@ async function tellStory(context: CliContext, options: Options, signal: AbortSig
 		environment: env,
 		signal,
 	});
-	// Ends the agents, and with them whatever waits for one.
+	// Ends the agents, and with them everything that waits for one.
 	signal.addEventListener("abort", () => void lab[Symbol.asyncDispose]());
 
 	print(openingText(style, lab.topology.name, rules));
@@ -143,7 +143,7 @@ function keptText(context: CliContext, { topology }: Lab): string {
 	const entries = HOSTS.map((host) => `  ip netns exec ${topology.namespaces[host]} bash\n`).join("");
 	const [vip] = VIPS;
 	return [
-		`\nThe lab is left running. Enter a host of it (as root):\n${entries}`,
+		`\nThe lab is still running. Enter one of its hosts (as root):\n${entries}`,
 		`Ask a VIP:\n  ip netns exec ${topology.namespaces.client} curl http://${vip?.vip.text}/\n`,
 		`Take it down:\n  ${context.programName} lab --down ${topology.name}\n`,
 	].join("");
@@ -156,7 +156,7 @@ async function down(context: CliContext, name: string, json: boolean): Promise<E
 	} else {
 		context.stdout.write(`lab ${name} is taken down\n`);
 		if (others.length > 0) {
-			context.stdout.write(`these processes were started in it and still run: ${others.join(" ")}\n`);
+			context.stdout.write(`these processes that were started in it still run: ${others.join(" ")}\n`);
 		}
 	}
 	return EXIT.done;

@@ -1,11 +1,12 @@
-/** `--netns`: a command that works in another network namespace. */
+/** `--netns`: runs a command in another network namespace. */
 import { listNamedNamespaces, NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { requirePrivileges } from "../host/capabilities.ts";
 
 /**
- * Runs `work` here; with `--netns`, with this process in that namespace until it is done. Not in a child process,
- * which would go on when this one is killed. Throws L3dsrError (USAGE) when no namespace has that name.
+ * Runs `work` here; with `--netns`, moves this process into that namespace until `work` is done. Not in a
+ * child process, which would continue if this one is killed. Throws L3dsrError (USAGE) if no namespace has
+ * that name.
  */
 export async function inNamespace<T>(
 	{ netns }: { readonly netns?: string },

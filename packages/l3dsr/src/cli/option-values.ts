@@ -31,7 +31,7 @@ export function wholeNumber(option: string, text: string, least: number, most: n
 	throw usage(`${option}: "${text}" is not a number from ${least} to ${most}`);
 }
 
-/** Longest time that can be asked for, in seconds: a timer of Node counts milliseconds in 31 bits. */
+/** The longest time, in seconds: a timer of Node counts milliseconds in 31 bits. */
 const MAX_SECONDS = 1_000_000;
 
 /** Seconds, with decimals or without. */
@@ -67,7 +67,7 @@ export function prefixOption(option: string, text: string): Prefix {
 	const bits = length === undefined ? most : parseDecimal(length);
 	if (address !== undefined && bits !== undefined && bits <= most && more.length === 0)
 		return prefixOf(address, bits);
-	throw usage(`${option}: "${text}" is not an address, nor one with the length of a prefix`);
+	throw usage(`${option}: "${text}" is neither an address nor a prefix`);
 }
 
 /** Text with escapes as bytes: `\r`, `\n`, `\t`, `\\` and `\xHH` stand for themselves in C; all else is UTF-8. */
@@ -79,7 +79,7 @@ export function bytesOption(option: string, text: string): Uint8Array {
 			if (!part.startsWith("\\")) return Buffer.from(part, "utf8");
 			const hex = part.length === 4 ? part.slice(2) : ESCAPES[part.slice(1)];
 			if (hex !== undefined) return Buffer.from(hex, "hex");
-			throw usage(`${option} does not know ${part}`, "\\r, \\n, \\t, \\\\ and \\xHH");
+			throw usage(`${option}: unknown escape ${part}`, "\\r, \\n, \\t, \\\\ and \\xHH");
 		}),
 	);
 }

@@ -1,17 +1,17 @@
 /**
- * Standard output and error of a process, without Node's streams: process.stdout brings node:net with it, and
- * making it takes as long as a third of Node's own start.
+ * Standard output and error of a process, without Node's streams: process.stdout loads node:net, and
+ * creating it takes a third of the time of Node's own start.
  */
 import { fstatSync, writeSync } from "node:fs";
 
-/** What a command prints to. Every Writable is one. */
+/** Where a command prints to. Every Writable is an Output. */
 export interface Output {
-	/** `written` is called when this output, and all before it, is handed to the kernel. */
+	/** `written` is called once this output, and all before it, has been handed to the kernel. */
 	write(output: string | Uint8Array, written?: () => void): unknown;
 	readonly isTTY?: boolean;
 }
 
-/** `process`, as far as it is needed here. */
+/** The part of `process` that is needed here. */
 interface Streams {
 	readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
 	readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
@@ -20,9 +20,9 @@ interface Streams {
 const DESCRIPTOR = { stdout: 1, stderr: 2 } as const;
 
 /**
- * `name` of the process: a terminal is left to Node, and so is what may not be waited for (`patient` false): a
- * reader that is slow must not hold up a command that has other things to do. `onError` hears once that nothing
- * more can be written (EPIPE: nobody reads it any longer); what is written then, and afterwards, is dropped.
+ * The stream `name` of the process. Node handles a terminal, and output that must not block (`patient`
+ * false): a slow reader must not hold up a command that has other work. `onError` is called once when
+ * nothing more can be written (EPIPE: nobody reads any longer); that output, and all after it, is dropped.
  */
 export function standardOutput(
 	streams: Streams,
@@ -34,13 +34,13 @@ export function standardOutput(
 	return streamOf(streams, name, onError);
 }
 
-/** Devices are looked at by Node, all but the one that programs are often given. */
+/** Node handles devices, except /dev/null, which is common. */
 function mayBeTerminal(fd: number): boolean {
 	try {
 		const { rdev } = fstatSync(fd);
 		return rdev !== 0 && rdev !== DEV_NULL;
 	} catch {
-		return true; // closed, for one: Node knows what to do
+		return true; // closed, for example: Node handles that
 	}
 }
 
@@ -59,7 +59,7 @@ class DescriptorOutput implements Output {
 	readonly #streams: Streams;
 	readonly #name: keyof Streams;
 	readonly #onError: (error: NodeJS.ErrnoException) => void;
-	/** Where the rest goes, once the descriptor has turned out to be one that does not wait. */
+	/** Where the rest goes, once the descriptor turns out to be non-blocking. */
 	#stream: NodeJS.WritableStream | undefined;
 	#failed = false;
 
@@ -76,7 +76,7 @@ class DescriptorOutput implements Output {
 				rest = rest.subarray(writeSync(DESCRIPTOR[this.#name], rest));
 			}
 		} catch (error) {
-			this.#recover(error as NodeJS.ErrnoException); // what fs throws is one
+			this.#recover(error as NodeJS.ErrnoException); // fs throws nothing else
 		}
 		if (this.#stream === undefined) written();
 		else this.#stream.write(rest, written);

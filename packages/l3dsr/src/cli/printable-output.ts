@@ -1,12 +1,12 @@
 /**
- * The edge at which every command prints: text is made printable. What a command says to the terminal itself, and
- * captures, it writes as bytes, which pass as they are.
+ * The edge at which every command prints: text is made printable here. Terminal control sequences and
+ * captures are written as bytes, which pass unchanged.
  */
 import { printable } from "../printable.ts";
 import type { CliContext } from "./context.ts";
 import type { Output } from "./output.ts";
 
-/** The context whose outputs print only what is printable. */
+/** A context whose outputs print only printable text. */
 export function printableContext(context: CliContext): CliContext {
 	let stdout: Output | undefined;
 	let stderr: Output | undefined;
@@ -27,7 +27,7 @@ export function printableContext(context: CliContext): CliContext {
 	};
 }
 
-/** Outputs are made when they are first asked for, which takes time. */
+/** Creating an output takes time, so each is created at its first use. */
 function withoutOutputs({ programName, programPath, argv, env, outputClosed }: CliContext) {
 	return { programName, programPath, argv, env, outputClosed };
 }

@@ -1,9 +1,9 @@
-/** What each command needs to be allowed to do: docs/reference/capabilities.md is the same table. */
+/** The capabilities that each command needs: docs/reference/capabilities.md is the same table. */
 import { type Privilege, requirePrivileges } from "../host/capabilities.ts";
 
 /**
- * What a command cannot do without. eBPF programs are not in it: where they are not allowed, rules run on nftables
- * (`datapath: auto`), and `probe`, `check` and `trace` do the part that they may.
+ * What a command requires. eBPF is not included: where it is not allowed, rules run on nftables (`datapath:
+ * auto`), and `probe`, `check` and `trace` do the part that is allowed.
  */
 export const PRIVILEGES_OF = {
 	"l3dsr up": ["network"],
@@ -14,9 +14,9 @@ export const PRIVILEGES_OF = {
 	"l3dsr diff": ["network"],
 	"l3dsr show": ["network"],
 	"l3dsr watch": ["network"],
-	/** The host; the file is read without it. */
+	/** For the host; reading the file needs none. */
 	"l3dsr check": ["network"],
-	/** What runs; a configuration is asked without it. */
+	/** For what runs; using a configuration needs none. */
 	"l3dsr trace": ["network"],
 	"l3dsr export": ["network"],
 	"l3dsr lab": ["network", "raw-sockets", "namespaces"],
@@ -24,7 +24,7 @@ export const PRIVILEGES_OF = {
 
 export type PrivilegedCommand = keyof typeof PRIVILEGES_OF;
 
-/** Throws KERNEL_PERMISSION, which names what is missing, before the command has done anything. */
+/** Throws KERNEL_PERMISSION, which names the missing capabilities, before the command has done anything. */
 export function requirePrivilegesOf(command: PrivilegedCommand): void {
 	requirePrivileges(command, PRIVILEGES_OF[command]);
 }

@@ -1,4 +1,4 @@
-/** `l3dsr probe`: does that server answer from the VIP? What a director's health check must see. */
+/** `l3dsr probe`: does that server answer from the VIP, as a director's health check expects? */
 import type { Command } from "commander";
 import { L3dsrError } from "../errors.ts";
 import { readFailure, readText } from "../host/files.ts";
@@ -36,20 +36,20 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	command
 		.argument("[rip]", "the real server's own address")
 		.description(
-			"Asks a real server as a director would, by a packet marked with a DSCP, and says who answered and, " +
-				"if it was not the VIP, why. TCP needs root (CAP_NET_RAW), for the answer comes from an address that " +
-				"was not asked; --udp and --icmp do not. Exit code 1 when a VIP does not answer.",
+			"Probes a real server as a director would, with a packet marked with a DSCP, and reports who answered and, " +
+				"if it was not the VIP, why. TCP needs root (CAP_NET_RAW), because the answer comes from another address than " +
+				"the probed one; --udp and --icmp do not. Exit code 1 if a VIP does not answer.",
 		)
-		.option("--dscp <n>", "the code to mark with (0-63, or a class such as AF41)")
+		.option("--dscp <n>", "the code to mark packets with (0-63, or a class such as AF41)")
 		.option("--port <n>", "the service's port")
-		.option("--vip <address>", "who is to answer; without it, any address but the real one")
+		.option("--vip <address>", "expected responder; default: any address but the server's own")
 		.option("--udp", "send a datagram instead of a TCP SYN")
 		.option("--icmp", "send an echo request")
 		.option("--ecn", "set the ECN bits too")
-		.option("--connect", "complete the handshake of TCP, and see whether the server takes what follows")
+		.option("--connect", "complete the TCP handshake, and test whether the server accepts what follows")
 		.option(
 			"--send <text>",
-			"what to send then (\\r, \\n, \\xHH), and wait for an answer; with --udp: the datagram",
+			"data to send after the handshake (\\r, \\n, \\xHH), then wait for an answer; with --udp: the datagram",
 		)
 		.option("--count <n>", "number of probes", (text) => wholeNumber("--count", text, 1, 10_000), 1)
 		.option(
@@ -58,7 +58,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			(text) => secondsOf("--timeout", text, "more than 0", 60),
 			2,
 		)
-		.option("--file <path>", "ask many: lines of RIP VIP DSCP PORT[/udp]; - for stdin")
+		.option("--file <path>", "many targets: lines of RIP VIP DSCP PORT[/udp]; - for stdin")
 		.option("--nagios", "one line and the exit code of a monitoring plugin")
 		.option("--json", "print JSON");
 	return async () => {
@@ -82,7 +82,7 @@ function targetsOf([real]: readonly string[], options: Options): ProbeTarget[] {
 		const single = ["dscp", "port", "vip", "udp", "icmp"].find((name) => name in options);
 		if (single !== undefined || real !== undefined) {
 			throw usage(
-				`--file says what to ask: no ${single === undefined ? "address" : `--${single}`} beside it`,
+				`--file names the targets: no ${single === undefined ? "address" : `--${single}`} beside it`,
 			);
 		}
 		const targets = parseProbeTargets(readTargets(options.file), options.file);
@@ -93,8 +93,7 @@ function targetsOf([real]: readonly string[], options: Options): ProbeTarget[] {
 			hint: "a line for each: RIP VIP DSCP PORT",
 		});
 	}
-	if (real === undefined)
-		throw usage("which real server is to be asked?", "l3dsr probe RIP --dscp N --port P");
+	if (real === undefined) throw usage("which real server?", "l3dsr probe RIP --dscp N --port P");
 	if (options.dscp === undefined) throw usage("--dscp is missing: the code that stands for the VIP");
 	if (options.udp === true && options.icmp === true) throw usage("--udp and --icmp exclude each other");
 	if ((options.icmp === true) === (options.port !== undefined)) {
@@ -169,10 +168,10 @@ async function reportsOf(
 	} finally {
 		progress.end();
 	}
-	// Stopped half-way, a file is told as far as it went.
+	// If stopped half-way, print the results so far.
 	if (file === undefined || nagios === true) signal.throwIfAborted();
 	const [only] = asked;
-	// A person who asks about one server wants to know why; a monitoring system asks again in a minute.
+	// A person who probes one server wants to know why; a monitoring system probes again in a minute.
 	if (file === undefined && nagios !== true && only !== undefined) {
 		const further = await askFurther(prober, only, ecn, { timeoutMs, signal });
 		return [reportOf(only.target, only.answers, further, only.broken)];
@@ -203,9 +202,7 @@ class Progress {
 		const now = performance.now();
 		if (this.#total === 0 || now - this.#shownAt < 100) return;
 		this.#shownAt = now;
-		this.#stream.write(
-			Buffer.from(`\r${this.#done} of ${this.#total} probed, ${this.#failed} not as they should be`),
-		);
+		this.#stream.write(Buffer.from(`\r${this.#done} of ${this.#total} probed, ${this.#failed} failed`));
 	}
 
 	end(): void {

@@ -1,4 +1,4 @@
-/** How l3dsr starts its own commands again: they lie beside the one that runs, in a checkout and installed. */
+/** How l3dsr starts its other commands: they are in the same folder, in a checkout and when installed. */
 import { dirname, join } from "node:path";
 import type { CliContext } from "./context.ts";
 

@@ -4,7 +4,7 @@ import { type CliContext, writeJson } from "./context.ts";
 import { diagnosticsOf, exitCodeOf } from "./error-table.ts";
 import type { ExitCode } from "./exit-codes.ts";
 
-/** Prints what went wrong and returns the exit code that it leads to. */
+/** Prints the failure and returns its exit code. */
 export function reportError(context: CliContext, error: unknown): ExitCode {
 	const errors = diagnosticsOf(error);
 	if (context.argv.includes("--json")) writeJson(context.stderr, "errors", { errors });
@@ -14,12 +14,12 @@ export function reportError(context: CliContext, error: unknown): ExitCode {
 }
 
 /**
- * What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`. `command` is
- * what has more to say: `l3dsr`, or `l3dsr up`.
+ * What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`.
+ * `command` is the command whose --help to suggest: `l3dsr`, or `l3dsr up`.
  */
 export function commandLineError(command: string, message: string): L3dsrError {
 	const [first = "", ...rest] = message.split("\n");
-	// In a word of two letters, one that differs is half of it.
+	// In a two-letter word, one different letter is half of it.
 	const short = /'[^']{1,2}'/.test(first);
 	const suggestion = short ? undefined : /\(Did you mean (.*)\?\)/.exec(rest.join("\n"))?.[1];
 	const diagnostic: Diagnostic = {
@@ -28,7 +28,7 @@ export function commandLineError(command: string, message: string): L3dsrError {
 			.replace(/^error: /, "")
 			.replace(". Expected", ", expected")
 			.replace(/\.$/, ""),
-		hint: suggestion === undefined ? `${command} --help lists what there is` : `did you mean ${suggestion}?`,
+		hint: suggestion === undefined ? `${command} --help lists the choices` : `did you mean ${suggestion}?`,
 	};
 	return new L3dsrError(diagnostic);
 }

@@ -1,4 +1,4 @@
-/** `l3dsr serve-http`: the process that speaks HTTP for the agent, which starts it. Not for people. */
+/** `l3dsr serve-http`: the process that speaks HTTP for the agent. The agent starts it; it is not for users. */
 import type { Command } from "commander";
 import { runHttpProcess } from "../serve/http/main.ts";
 import { ownPrivileges } from "../serve/http/privileges.ts";
@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 
 export function define(_command: Command): () => Promise<ExitCode> {
 	return async () => {
-		// The agent is told to end, and ends this process with it.
+		// Signals go to the agent, which ends this process when it ends.
 		for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 		await runHttpProcess(process.stdin, process.stdout, ownPrivileges);
 		process.exit(EXIT.done);

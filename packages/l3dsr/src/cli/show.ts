@@ -12,7 +12,7 @@ import { styleFor } from "./style.ts";
 import { formatTable } from "./table.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.option("--netns <name>", "look into this network namespace (ip netns)");
+	command.option("--netns <name>", "run in this network namespace (ip netns)");
 	command.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<{ json?: boolean; netns?: string }>();
@@ -26,7 +26,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	};
 }
 
-/** The rules as a table; where there are none, how to begin. */
+/** The rules as a table; if there are none, how to begin. */
 export function rulesText(context: CliContext, observation: Observation): string {
 	return showText(context, recordOf(observation));
 }
@@ -75,15 +75,15 @@ function showText(context: CliContext, { rules, findings }: Shown): string {
 function howToBegin({ programName }: CliContext): string {
 	return `To see Layer-3 DSR at work on this machine:
   ${programName} lab
-To hand packets with DSCP 1 to a VIP that this host holds on lo:
+To rewrite packets with DSCP 1 to a VIP that this host holds on lo:
   iptables-daddr -t raw -A PREROUTING -m dscp --dscp 1 -m addrtype --dst-type LOCAL -j DADDR --set-daddr=VIP
 To make this host a real server, VIPs on lo included, write /etc/l3dsr/l3dsr.yaml:
   services:
     - vip: 192.0.2.10   # what clients connect to
       dscp: 7           # what the director marks their packets with
 and then:
-  ${programName} check    does it fit this host?
-  ${programName} up       make it so
+  ${programName} check    can this host serve it?
+  ${programName} up       apply it
 Everything else: ${programName} --help
 `;
 }

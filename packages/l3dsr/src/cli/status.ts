@@ -15,19 +15,19 @@ import { rulesText } from "./show.ts";
 import { styleFor } from "./style.ts";
 
 interface StatusOptions extends Pick<ServiceOptions, "config" | "json"> {
-	/** Seconds between two looks; true stands for one second. */
+	/** Seconds between two updates; true means one second. */
 	readonly watch?: string | true;
 }
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.option("--watch [seconds]", "the same as l3dsr top (with --json: one record a line)");
+	command.option("--watch [seconds]", "the same as l3dsr top (with --json: one record per line)");
 	return serviceCommand(
 		command,
 		{
 			description:
-				"Shows the services of this host: whether they are up, what they have rewritten, and where the host is not " +
-				"what its configuration says. Without a configuration: what the kernel has. " +
-				"Exit code 0 when every service is up, 1 when one is not, 4 when the host differs otherwise.",
+				"Shows the services of this host: whether they are up, what they have rewritten, and where the host differs " +
+				"from its configuration. Without a configuration: what the kernel has. " +
+				"Exit code 0 if every service is up, 1 if one is not, 4 if the host differs otherwise.",
 			config: true,
 			privileged: "l3dsr status",
 		},

@@ -3,7 +3,7 @@
 export interface TableOptions {
 	/** In front of every line. */
 	readonly indent?: string;
-	/** Columns (from 0) whose entries are numbers, and stand at the right. */
+	/** Columns (from 0) with numbers, which are right-aligned. */
 	readonly right?: readonly number[];
 	/** Applied to the header line. */
 	readonly header?: (line: string) => string;

@@ -1,23 +1,23 @@
-/** The terminal of a command that fills the screen: its keys, its size, and that it is afterwards as it was. */
+/** The terminal of a full-screen command: its keys, its size, and its restoration afterwards. */
 import { printable } from "../printable.ts";
 
 export interface ScreenHandlers {
-	/** Keys were pressed: what the terminal sent. */
+	/** Key presses, as the terminal sent them. */
 	readonly input: (text: string) => void;
-	/** It has another size, or was away and has to be drawn anew. */
+	/** Its size changed, or it was suspended and must be redrawn. */
 	readonly changed: () => void;
 }
 
 export interface Terminal {
 	size(): { readonly columns: number; readonly rows: number };
-	/** Takes the whole screen; dispose gives it back. */
+	/** Takes over the whole screen; dispose restores it. */
 	open(handlers: ScreenHandlers): OpenScreen;
 }
 
 export interface OpenScreen extends Disposable {
-	/** The lines of the screen from the top: text, with the emphasis of style.ts. Lines that are the same stay as they are. */
+	/** The lines of the screen from the top: text, with the emphasis of style.ts. Unchanged lines are not redrawn. */
 	draw(lines: readonly string[]): void;
-	/** As Ctrl-Z does elsewhere: the shell has the terminal until `fg`. */
+	/** Like Ctrl-Z elsewhere: the shell has the terminal until `fg`. */
 	suspend(): void;
 }
 
@@ -26,7 +26,7 @@ const ESC = "\u001b[";
 const ENTER = `${ESC}?1049h${ESC}?25l${ESC}?7l`;
 const LEAVE = `${ESC}?7h${ESC}?25h${ESC}?1049l`;
 
-/** Undefined where standard output is not a terminal. Without a keyboard it is one that nothing is typed at. */
+/** Undefined if standard output is not a terminal. Without a keyboard, it never reports keys. */
 export function terminalOf(process: NodeJS.Process): Terminal | undefined {
 	const { stdout } = process;
 	if (!stdout.isTTY) return undefined;
@@ -46,7 +46,7 @@ class ProcessScreen implements OpenScreen {
 		this.#handlers = handlers;
 		process.stdout.on("resize", this.#redraw);
 		process.on("SIGCONT", this.#resume);
-		// Whatever ends this process, the terminal is left as it was.
+		// Whatever ends this process, the terminal is restored.
 		process.on("exit", this.#leave);
 		if (process.stdin.isTTY) process.stdin.setEncoding("utf8").on("data", this.#input).resume();
 		this.#enter();
@@ -87,7 +87,7 @@ class ProcessScreen implements OpenScreen {
 	suspend(): void {
 		this.#leave();
 		this.#process.kill(this.#process.pid, "SIGTSTP");
-		// Behind fg; or at once, where no shell could take the terminal.
+		// After fg; or at once, if no shell could take the terminal.
 		setImmediate(this.#resume);
 	}
 

@@ -1,4 +1,4 @@
-/** `l3dsr top`: what runs, with rates, on a screen of its own. */
+/** `l3dsr top`: what runs, with rates, full-screen. */
 import type { Command } from "commander";
 import { statusLook } from "../inspect/status/look.ts";
 import type { CliContext } from "./context.ts";
@@ -9,14 +9,14 @@ import { serviceCommand } from "./services/command.ts";
 import { watchStatus } from "./top/watch-status.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
-	command.option("-d, --delay <seconds>", "between two looks", "1");
+	command.option("-d, --delay <seconds>", "between two updates", "1");
 	return serviceCommand(
 		command,
 		{
 			description:
-				"Shows the services of this host with their rates per second, and on a director its real servers, until q is " +
-				"pressed: sorted, filtered and paged by keys, which h lists. Where the output is not a terminal, one table " +
-				"follows the other; with --json, one record a line.",
+				"Shows the services of this host with rates per second, and on a director its real servers, until you press " +
+				"q. Keys sort, filter and scroll; h lists them. If the output is not a terminal, prints one table after the " +
+				"other; with --json, one record per line.",
 			config: true,
 			privileged: "l3dsr top",
 		},

@@ -1,4 +1,4 @@
-/** `l3dsr trace`: what would happen to this packet, rule by rule, and does the running program agree? */
+/** `l3dsr trace`: what would happen to this packet, rule by rule, and does the kernel agree? */
 import { type Command, InvalidArgumentError } from "commander";
 import { packetRecord } from "../inspect/trace/record.ts";
 import {
@@ -36,9 +36,9 @@ interface Options extends TraceOptions {
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	command
 		.description(
-			"Shows what happens to a packet: which rules match and which nearly do, the header before and after, checksums, counters. " +
-				"The kernel is asked too: it runs a copy of the program that runs on the interface, and a copy of the nft rules in a network namespace of its own; the answer must be the same. " +
-				"Nothing is sent and no counter moves. Exit code 1 when the kernel disagrees.",
+			"Shows what happens to a packet: which rules match and which nearly match, the header before and after, checksums, counters. " +
+				"Also asks the kernel, which runs a copy of the interface's program, and a copy of the nft rules in a separate network namespace; the results must agree. " +
+				"Sends nothing and changes no counter. Exit code 1 if the kernel disagrees.",
 		)
 		.argument("[capture]", "a pcap or pcapng file; - is stdin")
 		.option("--from <address>", "source address")
@@ -53,15 +53,15 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		.option("-i, --interface <name>", "where it arrives")
 		.option("--mark <number>", "its packet mark")
 		.option("--mac <address>", "its sender's Ethernet address")
-		.option("--local <address>", "take this address or prefix for this host's own; repeatable", collect)
-		.option("-c, --config <path>", "ask this configuration instead of what runs here; needs no root")
+		.option("--local <address>", "treat this address or prefix as this host's own; repeatable", collect)
+		.option("-c, --config <path>", "use this configuration instead of what runs here; needs no root")
 		.option(
 			"-w, --write <file>",
-			"write the packets as they come out, as pcap; - is stdout, and the text goes to stderr",
+			"write the resulting packets as pcap; - is stdout, and the text then goes to stderr",
 		)
-		.option("-v, --verbose", "tell every packet of a capture in full")
-		.option("--netns <name>", "work in this network namespace (ip netns)")
-		.option("--json", "print JSON; of a capture, one line for each packet and one for the whole");
+		.option("-v, --verbose", "print every packet of a capture in full")
+		.option("--netns <name>", "run in this network namespace (ip netns)")
+		.option("--json", "print JSON; for a capture, one line for each packet and one for the whole");
 	return async () => {
 		const options = command.opts<Options>();
 		const [file] = command.args;

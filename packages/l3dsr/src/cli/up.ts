@@ -17,8 +17,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		command,
 		{
 			description:
-				"Makes this host what its configuration says: VIPs on lo, silent on ARP, and the rules that rewrite to " +
-				"them. Prints what it does. What is right already stays untouched, and so does everything that is not l3dsr's.",
+				"Applies the configuration to this host: VIPs on lo without ARP, and the rules that rewrite to " +
+				"them. Prints what it does. Changes only what differs, and nothing that does not belong to l3dsr.",
 			config: true,
 			privileged: "l3dsr up",
 			changes: true,
@@ -37,7 +37,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		settings: configuration,
 		configuration: source,
 		outcome: (count) => outcomeText(count, director),
-		// What down has told it.
+		// The agent's hold, set by down.
 		onDone: () => void releaseHold(),
 	});
 	return EXIT.done;

@@ -1,4 +1,4 @@
-/** `l3dsr version`: what a bug report needs to know first. */
+/** `l3dsr version`: what a bug report needs first. */
 import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import type { Command } from "commander";

@@ -13,7 +13,7 @@ function headOf({ timeMs, client, vip, dscp, protocol, ports, real, interface: n
 		client: client.text,
 		clientPort: ports?.client ?? null,
 		vip: vip.text,
-		/** The destination port that the packet came with. */
+		/** The packet's original destination port. */
 		port: ports?.destination ?? null,
 		protocol: protocol === undefined ? null : protocolName(protocol),
 		dscp,
@@ -28,7 +28,7 @@ export function rewritingRecord(sighting: Rewriting) {
 		...headOf(sighting),
 		datapath,
 		bytes,
-		/** Of `l3dsr up`; null for a rule by other hands. */
+		/** Of `l3dsr up`; null for any other rule. */
 		service: signatureOf(rule) ?? null,
 		family: rule.family,
 		table: rule.table,

@@ -15,9 +15,9 @@ import { requirePrivilegesOf } from "./privileges.ts";
 import { type Style, styleFor } from "./style.ts";
 import { forwardingRecord, rewritingRecord, sightingText } from "./watch-text.ts";
 
-/** How often the kernel is asked what it has seen: a line is at most so old. */
+/** How often the kernel's events are read: the maximum age of a line. */
 const LOOK_MS = 25;
-/** How often rules that have changed are followed, and what was left out is told. */
+/** How often changed rules are picked up, and omitted packets are reported. */
 const REFRESH_MS = 1000;
 
 interface Options {
@@ -52,12 +52,12 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		)
 		.option(
 			"--rate <packets>",
-			"print at most this many a second, and count the others",
+			"print at most this many per second, and count the others",
 			(text) => wholeNumber("--rate", text, 1, 1_000_000),
 			1000,
 		)
-		.option("--netns <name>", "work in this network namespace (ip netns)")
-		.option("--json", "print JSON, one record a line");
+		.option("--netns <name>", "run in this network namespace (ip netns)")
+		.option("--json", "print JSON, one record per line");
 	return async () => {
 		const options = command.opts<Options>();
 		const filter = filterOf(options);
@@ -127,7 +127,7 @@ class Teller {
 		return this.#lines >= (this.#options.count ?? Number.POSITIVE_INFINITY);
 	}
 
-	/** For people, that it has begun: there may be nothing to see for long. */
+	/** Tell the user that it has begun: the first packet may take long. */
 	begin(): void {
 		this.#note();
 		const { stderr } = this.#context;

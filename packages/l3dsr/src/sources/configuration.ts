@@ -124,7 +124,7 @@ async function readIncluded(
 		import("../syntax/config/read-value.ts"),
 		import("../syntax/config/document.ts"),
 	]);
-	// dsrctl leaves it to the kernel to refuse them, half-way.
+	// dsrctl passes it to the kernel to refuse them, half-way.
 	for (const { service, place } of services) {
 		const reading = readVip(service.vip.text);
 		if (!reading.ok) diagnostics.push({ code: reading.code, message: reading.message, position: place });

@@ -75,7 +75,7 @@ describe("l3dsr trace", () => {
 		const whole = readFileSync(capture);
 		assert.match(
 			said("trace", file("cut.pcap", whole.subarray(0, -5))),
-			/^0: [\s\S]*^2 packets: 1 rewritten[\s\S]*note: the capture ends inside a packet, which is left out/m,
+			/^0: [\s\S]*^2 packets: 1 rewritten[\s\S]*note: the capture ends within a packet, which is left out/m,
 		);
 	});
 
@@ -95,7 +95,7 @@ describe("l3dsr trace", () => {
 			said("trace", "--hex", "45x"),
 			/^2: error\[USAGE\]: --hex needs bytes of two hex digits each/,
 		);
-		assert.match(said("trace", "--hex", "451c"), /^0: [\s\S]*the IP header is cut short: the stack drops it/);
+		assert.match(said("trace", "--hex", "451c"), /^0: [\s\S]*the IP header is truncated: the stack drops it/);
 		const odd = "45 00 00 14 00 00 00 00 40 ff 00 00 c0 00 02 01 0a 00 00 05";
 		assert.match(said("trace", "--hex", odd), /DSCP 0 \(TOS 0x00\), protocol 255, 20 bytes$/m);
 	});
@@ -103,8 +103,8 @@ describe("l3dsr trace", () => {
 	it("says which field of a packet cannot be", () => {
 		const [, , , , ...rest] = packet;
 		for (const [args, message] of [
-			[["--from", "10.0.0.5", "--to", "10.0.0.5", ...rest], "--from and --to are one address"],
-			[["--from", "::1", "--to", "10.0.0.5", ...rest], "--from and --to are of two families"],
+			[["--from", "10.0.0.5", "--to", "10.0.0.5", ...rest], "--from and --to are the same address"],
+			[["--from", "::1", "--to", "10.0.0.5", ...rest], "--from and --to have different address families"],
 			[
 				[...packet.slice(0, 4), "--dscp", "64"],
 				"--dscp: DSCP 64 is out of range, expected 0-63\nhint: 64 looks like a TOS byte \\(0x40\\), which is DSCP 16",
@@ -127,7 +127,7 @@ describe("l3dsr trace", () => {
 		assert.deepEqual(destinations, ["10.0.0.5", "192.0.2.10", "192.0.2.10"]);
 		assert.match(
 			said("trace", capture, "-w", capture),
-			/^2: error\[USAGE\]: -w .* would take the place of the capture that is read/,
+			/^2: error\[USAGE\]: -w .* would overwrite the capture that is being read/,
 		);
 		assert.equal(decodeCapture(readFileSync(capture), "in").packets.length, 3);
 		assert.match(
@@ -159,7 +159,7 @@ describe("who is not root", () => {
 			assert.equal(status, 1);
 			assert.match(
 				stderr,
-				/^error\[KERNEL_PERMISSION\][\s\S]*hint: run it as root, or ask a configuration, which takes no root: -c PATH/,
+				/^error\[KERNEL_PERMISSION\][\s\S]*hint: run it as root, or use a configuration, which needs no root: -c PATH/,
 			);
 		}
 	});

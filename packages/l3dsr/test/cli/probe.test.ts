@@ -97,7 +97,7 @@ describe("l3dsr probe", () => {
 				[REAL.ipv4, vip, "1", "0x04", "tcp/80", "ok N ms"],
 				[REAL.ipv6, VIPS.ipv6[1], "2", "0x08", "udp/7", "ok N ms"],
 				[REAL.ipv4, vip, "2", "0x08", "icmp", `answered by ${otherVip}, not by ${vip}`],
-				["3 probed, 1 not as they should be"],
+				["3 probed, 1 failed"],
 			],
 		);
 	});
@@ -130,21 +130,18 @@ describe("l3dsr probe", () => {
 		);
 		const tcp = asNobody("--dscp", "1", "--port", "80");
 		assert.equal(tcp.status, 1);
-		assert.match(
-			tcp.stderr,
-			/^error\[KERNEL_PERMISSION\]: probe: .*\nhint: run it as root, or ask with --udp/,
-		);
+		assert.match(tcp.stderr, /^error\[KERNEL_PERMISSION\]: probe: .*\nhint: run it as root, or use --udp/);
 	});
 
 	it("refuses a command line that does not say what to ask", async () => {
 		for (const [argv, message] of [
-			[[], "which real server is to be asked?"],
+			[[], "which real server?"],
 			[["10.9.0.2", "--port", "80"], "--dscp is missing: the code that stands for the VIP"],
 			[["10.9.0.2", "--dscp", "1"], "--port is missing: the service's port"],
 			[["10.9.0.2", "--dscp", "1", "--icmp", "--port", "1"], "an echo request has no --port"],
 			[["10.9.0.2", "--dscp", "1", "--icmp", "--udp"], "--udp and --icmp exclude each other"],
-			[["--file", "x", "--dscp", "1"], "--file says what to ask: no --dscp beside it"],
-			[["10.9.0.2", "--file", "x"], "--file says what to ask: no address beside it"],
+			[["--file", "x", "--dscp", "1"], "--file names the targets: no --dscp beside it"],
+			[["10.9.0.2", "--file", "x"], "--file names the targets: no address beside it"],
 			[
 				["10.9.0.2", "--dscp", "1", "--port", "80", "--count", "0"],
 				'--count: "0" is not a number from 1 to 10000',

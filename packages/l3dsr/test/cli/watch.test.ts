@@ -178,10 +178,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 test("watch refuses what it cannot read", async () => {
 	for (const [argv, said] of [
 		[["--vip", "web"], '--vip: "web" is not an IPv4 or IPv6 address'],
-		[
-			["--client", "10.0.0.0/33"],
-			'--client: "10.0.0.0/33" is not an address, nor one with the length of a prefix',
-		],
+		[["--client", "10.0.0.0/33"], '--client: "10.0.0.0/33" is neither an address nor a prefix'],
 		[["-i", "a b"], '--interface: "a b" is not the name of an interface'],
 		[["--dscp", "64"], "DSCP 64 is out of range, expected 0-63"],
 		[["--count", "0"], '--count: "0" is not a number from 1 to'],

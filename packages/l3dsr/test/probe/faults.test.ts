@@ -36,7 +36,7 @@ const SAID: Readonly<
 	>
 > = {
 	"No rule": {
-		names: { probe: /^likely: no rule on 10\.0\.11\.2 matches DSCP 1/m, trace: /^no rule is on its way$/m },
+		names: { probe: /^likely: no rule on 10\.0\.11\.2 matches DSCP 1/m, trace: /^no rule is on its path$/m },
 	},
 	"Wrong DSCP": {
 		names: {

@@ -28,7 +28,7 @@ export function outcomeOf(record: TraceRecord): Outcome {
 	}
 	const none = stops.length === 0 ? "No rule is on its way" : "No rule matches";
 	return local
-		? { tone: "idle", text: `${none}: it goes up the stack as it is.` }
+		? { tone: "idle", text: `${none}: it goes up the stack unchanged.` }
 		: {
 				tone: "warn",
 				text: `${none}, and ${destination ?? "its destination"} is not an address of this host.`,

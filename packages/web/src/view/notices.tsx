@@ -57,7 +57,7 @@ function AgentNotices({ status, nowMs }: { status: StatusRecord; nowMs: number }
 				</Notice>
 			)}
 			{agent?.condition === "failing" ? (
-				<Notice tone="bad" title="The agent cannot make this host what its configuration says">
+				<Notice tone="bad" title="The agent cannot apply the configuration to this host">
 					{failure?.message} {failure?.hint === undefined ? "" : `(${failure.hint})`}
 				</Notice>
 			) : null}
@@ -72,7 +72,7 @@ function AgentNotices({ status, nowMs }: { status: StatusRecord; nowMs: number }
 				</Notice>
 			) : null}
 			{refused === undefined ? null : (
-				<Notice tone="bad" title="l3dsr up cannot make this host what its configuration says">
+				<Notice tone="bad" title="l3dsr up cannot apply the configuration to this host">
 					It will refuse to {refused}.
 				</Notice>
 			)}

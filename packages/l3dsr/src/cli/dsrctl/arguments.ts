@@ -1,8 +1,8 @@
 /** dsrctl's command line, read as getopts(1) does: `-ai`, `-sfoo`, `-s foo`, `--`; options end at the action. */
 
-/** What each action does. Usage, man page and completion are made from this and from OPTIONS. */
+/** What each action does. Usage, man page and completion are generated from this and OPTIONS. */
 export const ACTIONS = {
-	check: "Say whether all, some or none of the configured DSRs are started.",
+	check: "Print whether all, some or none of the configured DSRs are started.",
 	restart: "Stop, then start.",
 	start: "Start the configured DSRs: a rule in PREROUTING and the VIP on lo.",
 	status: "Print a table of the configured DSRs.",
@@ -16,7 +16,7 @@ export interface DsrctlCommand {
 	readonly kind: "run";
 	readonly action: Action;
 	readonly directory: string;
-	/** One file; the directory is not looked at then. */
+	/** One file; the directory is then ignored. */
 	readonly file?: string;
 	/** `-a`: also what is not configured. */
 	readonly discovered: boolean;
@@ -24,7 +24,7 @@ export interface DsrctlCommand {
 	readonly insert: boolean;
 	/** `-n`: change nothing. */
 	readonly dryRun: boolean;
-	/** How often `-v` stood. */
+	/** How often `-v` was given. */
 	readonly verbosity: number;
 	/** Not with `-x`. */
 	readonly header: boolean;
@@ -51,10 +51,10 @@ export const OPTIONS: Readonly<Record<string, DsrctlOption>> = {
 	f: { argument: "file", help: "Read this configuration file only." },
 	h: { help: "Print this help." },
 	i: { help: "Insert rules at the top of the chain instead of appending them." },
-	k: { help: "Accepted, without effect: there is no kernel module to keep." },
+	k: { help: "Accepted and ignored: there is no kernel module to keep." },
 	n: { help: "Do nothing; with -v, print what would be done." },
-	s: { argument: "init:loop", help: "Accepted, without effect: there is no kernel module to wait for." },
-	v: { help: "Print each step; twice, also what is read." },
+	s: { argument: "init:loop", help: "Accepted and ignored: there is no kernel module to wait for." },
+	v: { help: "Print each step; twice: also the files that are read." },
 	x: { help: "No header above the table." },
 };
 
@@ -114,7 +114,7 @@ export function parseArguments(programName: string, argv: readonly string[]): Co
 	const [action, extra] = argv.slice(index);
 	if (action === undefined) return bad("Missing action argument.");
 	if (!isAction(action)) return bad(`Invalid action provided (${action}).`);
-	// An option behind the action was meant to count: `stop -n` must not stop anything.
+	// An option after the action was meant to apply: `stop -n` must not stop anything.
 	if (extra !== undefined) return bad(`Unexpected argument after ${action} (${extra}).`);
 	const file = given.get("f");
 	return {

@@ -5,7 +5,7 @@ import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
 import { type SourceFiles, SYSTEM_FILES } from "../../sources/source-files.ts";
 
 export interface DsrctlHost extends HostEffects, SourceFiles {
-	/** What keeps this process from reading and changing rules and addresses. */
+	/** Why this process cannot read or change rules and addresses. */
 	readonly missing: Missing | undefined;
 	readonly isRoot: boolean;
 }

@@ -1,4 +1,4 @@
-/** The table of `dsrctl status`, as fleets parse it: column for column what it has always been. */
+/** The table of `dsrctl status`. Scripts parse it, so every column stays as in the original. */
 import type { DuplicateRules, ServiceReport, ServiceRow } from "../../plan/service-status.ts";
 
 interface Column {
@@ -35,7 +35,7 @@ export function duplicateLines(duplicates: readonly DuplicateRules[]): string {
 
 function columnsOf(rows: readonly ServiceRow[], { header, discovered }: TableOptions): Column[] {
 	const widest = (title: string, gap: number, cell: Column["cell"]): Column => {
-		// A title that is not printed takes no room either.
+		// A title that is not printed does not widen its column.
 		const width = rows.reduce((most, row) => Math.max(most, cell(row).length), header ? title.length : 0);
 		return { title, width, gap, cell };
 	};

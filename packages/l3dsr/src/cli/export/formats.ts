@@ -1,4 +1,4 @@
-/** Every format that the VIP table can be printed in. */
+/** Every format in which the VIP table can be printed. */
 import { nftScript } from "../../rewrite/nft/compile/script.ts";
 import { printA10 } from "../../syntax/export/a10.ts";
 import { printBrocadeAdx } from "../../syntax/export/brocade-adx.ts";
@@ -14,7 +14,7 @@ import { didYouMean } from "../../syntax/suggest.ts";
 import { usage } from "../option-values.ts";
 
 export interface ExportFormat {
-	/** A real server's side, or a director's, which must know the real servers. */
+	/** For a real server, or for a director, which needs the real servers. */
 	readonly side: "real server" | "director";
 	/** What it holds, services unless it is rules: those of any chain, whether they describe a service or not. */
 	readonly of?: "rules";
@@ -24,7 +24,7 @@ export interface ExportFormat {
 
 const FORMATS: Readonly<Record<string, ExportFormat>> = {
 	yaml: { side: "real server", summary: "l3dsr.yaml", print: printYaml },
-	json: { side: "real server", summary: "l3dsr.yaml, written as JSON", print: printJson },
+	json: { side: "real server", summary: "l3dsr.yaml as JSON", print: printJson },
 	"dsr.conf": { side: "real server", summary: "/etc/dsr.d/*.conf of dsrctl", print: printDsrConf },
 	nft: {
 		side: "real server",
@@ -67,7 +67,7 @@ export function formatsHelp(): string {
 		.join("\n");
 }
 
-/** Throws L3dsrError (USAGE) for a name that is none. */
+/** Throws L3dsrError (USAGE) for an unknown name. */
 export function formatNamed(name: string): ExportFormat {
 	const format = FORMATS[name];
 	if (format !== undefined && Object.hasOwn(FORMATS, name)) return format;

@@ -1,4 +1,4 @@
-/** Prints a table in a format: the text on stdout, what the format cannot hold on stderr. */
+/** Prints a table in a format: the text on stdout, what the format cannot express on stderr. */
 import type { Address } from "@l3dsr/packet";
 import type { Printed, VipTable } from "../../syntax/export/vip-table.ts";
 import { type CliContext, writeJson } from "../context.ts";
@@ -16,7 +16,7 @@ export function formatFor(name: string, { real }: PrintOptions): { format: Expor
 	const reals = (real ?? []).map((text) => addressOption("--real", text));
 	if (format.side === "director" && reals.length === 0) {
 		throw usage(
-			`format ${name} is for a director, which must know the real servers`,
+			`format ${name} is for a director, which needs the real servers`,
 			"name them: --real ADDRESS, one for each",
 		);
 	}

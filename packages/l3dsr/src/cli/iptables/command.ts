@@ -67,7 +67,7 @@ export async function runCommand(context: CliContext, host: IptablesHost, family
 	});
 }
 
-/** Makes the edit of one command (of a command line, or of a rules file) and returns what -v says of it. */
+/** Makes the edit of one command (of a command line, or of a rules file) and returns what -v prints about it. */
 export function makeEdit(
 	editor: RulesetEditor,
 	family: Family,

@@ -16,13 +16,13 @@ export interface IptablesHost extends HostEffects {
 	readonly services: Services;
 	/** Names of hosts, by address text; those without a name are not in it. */
 	hostNames(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>>;
-	/** What keeps this process from reading and changing rules. */
+	/** Why this process cannot read or change rules. */
 	readonly missing: Missing | undefined;
 	readonly isRoot: boolean;
-	/** Whether the kernel has IPv6, and whether it is switched off in this namespace. */
+	/** Whether the kernel has IPv6, and whether it is disabled in this namespace. */
 	ipv6(): "on" | "off" | "absent";
 	readFile(path: string): string;
-	/** What the configuration of this host says of the datapaths. */
+	/** The settings of the datapaths in this host's configuration. */
 	settings(): Promise<HostSettings>;
 	now(): Date;
 }

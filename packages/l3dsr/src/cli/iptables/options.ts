@@ -12,17 +12,17 @@ import type { Problems } from "../../syntax/problems.ts";
 
 export interface ReadOptions<Name extends string> {
 	readonly given: ReadonlyMap<Name, Given>;
-	/** Words that are no options: file names. */
+	/** Words that are not options: file names. */
 	readonly operands: readonly Word[];
 }
 
-/** Reads options of `table`; what is wrong is reported. An optional argument may stand in the next word if it is a number. */
+/** Reads options of `table` and reports errors. An optional argument may be the next word if it is a number. */
 export function readOptions<Name extends string>(
 	words: readonly Word[],
 	table: Readonly<Record<Name, OptionSpec>>,
 	problems: Problems,
 ): ReadOptions<Name> {
-	// Object.entries forgets that the keys are those of the record.
+	// The type of Object.entries loses the record's keys.
 	const entries = Object.entries(table) as [Name, OptionSpec][];
 	const offers = [offerOf(entries)];
 	const given = new Map<Name, Given>();
@@ -44,7 +44,7 @@ export function readOptions<Name extends string>(
 	return { given, operands };
 }
 
-/** `-6` asks for the rules of the other command. */
+/** `-6` means the rules of the other command. */
 export function requireSameFamily(
 	given: ReadonlyMap<string, Given>,
 	family: Family,
@@ -52,7 +52,7 @@ export function requireSameFamily(
 ): void {
 	const other = given.get(family === "ipv4" ? "ipv6" : "ipv4");
 	if (other === undefined) return;
-	const message = `${optionName(other.option)} does not go with this command`;
+	const message = `${optionName(other.option)} is not valid for this command`;
 	const command = family === "ipv4" ? "ip6tables-daddr" : "iptables-daddr";
 	problems.add("RULE_CONFLICT", message, other.at.position, `use ${command} and its -save and -restore`);
 }

@@ -1,4 +1,4 @@
-/** `iptables-daddr-restore`: makes the rules of a file those of the host, all at once. */
+/** `iptables-daddr-restore`: replaces the host's rules with those of a file, all at once. */
 import type { Family } from "@l3dsr/packet";
 import { CHAINS } from "../../model/rule.ts";
 import { waitSeconds } from "../../syntax/iptables/command-line.ts";

@@ -18,7 +18,7 @@ import { sayWaiting } from "../lock-wait.ts";
 import type { Output } from "../output.ts";
 import type { IptablesHost } from "./host.ts";
 
-/** Says what stands in the way of touching rules at all, before the kernel does in its own words. */
+/** Reports why rules cannot be changed at all, before the kernel refuses with an errno. */
 export function requireAccess(host: IptablesHost, family: Family): void {
 	const { missing } = host;
 	if (missing !== undefined) {
@@ -34,11 +34,11 @@ export function requireAccess(host: IptablesHost, family: Family): void {
 	if (family === "ipv6") requireIpv6(host.ipv6());
 }
 
-/** Rules may be set while IPv6 is switched off, but whoever sets them should know. */
+/** Rules may be set while IPv6 is disabled, but the user should know. */
 export function warnOfIpv6Off(host: IptablesHost, family: Family, stderr: Output): void {
 	if (family !== "ipv6" || host.ipv6() !== "off") return;
 	stderr.write(
-		"warning: IPv6 is switched off here (net.ipv6.conf.all.disable_ipv6 = 1): these rules see no packets\n" +
+		"warning: IPv6 is disabled here (net.ipv6.conf.all.disable_ipv6 = 1): these rules see no packets\n" +
 			"hint: sysctl -w net.ipv6.conf.all.disable_ipv6=0\n",
 	);
 }
@@ -53,7 +53,7 @@ export function rulesOf<T extends { readonly rule: Rule }>(
 	return rules.filter(({ rule }) => rule.family === family && rule.table === table && rule.chain === chain);
 }
 
-/** Reads the kernel; what does not belong there is said on stderr. */
+/** Reads the kernel; findings are printed on stderr. */
 export async function observeRules(host: IptablesHost, { env, stderr }: CliContext): Promise<Observation> {
 	const datapath = await host.openDatapath(resolveSettings({}, env));
 	const observation = await datapath.observe();
@@ -70,11 +70,11 @@ export interface Change {
 	readonly waitSeconds: number;
 	readonly context: CliContext;
 	/**
-	 * Makes the edits and gives what is to be said of them; throws when one cannot be made, and then nothing
-	 * changes. Called again when others have changed the rules meanwhile.
+	 * Makes the edits and returns what to print about them; throws if one is not possible, and then nothing
+	 * changes. Called again if others have changed the rules meanwhile.
 	 */
 	edit(editor: RulesetEditor, rules: readonly ObservedRule[]): Promise<string> | string;
-	/** False: everything but the change itself. */
+	/** False: do everything except the change itself. */
 	readonly commit?: boolean;
 }
 

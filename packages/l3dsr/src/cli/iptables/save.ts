@@ -37,7 +37,8 @@ export async function runSave(context: CliContext, host: IptablesHost, family: F
 	}
 	requireAccess(host, family);
 	const observation = await observeRules(host, context);
-	// Every table, also an empty one: what is restored is then what was saved, whatever came in between.
+	// Every table, even an empty one: a restore then gives exactly what was saved, whatever changed in
+	// between.
 	const tables: readonly Table[] = only === undefined ? ["raw", "mangle"] : [only];
 	const text = tables
 		.map((table) => {

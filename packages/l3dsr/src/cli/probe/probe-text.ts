@@ -27,7 +27,7 @@ export function tableText(reports: readonly TargetReport[], style: Style): strin
 		report.ok ? `ok ${timeOf(report)}` : verdictText(report),
 	]);
 	const failed = reports.filter(({ ok }) => !ok).length;
-	const total = `${reports.length} probed, ${failed} not as they should be\n`;
+	const total = `${reports.length} probed, ${failed} failed\n`;
 	return (
 		formatTable(["REAL", "VIP", "DSCP", "TOS", "SERVICE", "RESULT"], rows, { header: style.bold }) +
 		(failed === 0 ? style.good(total) : style.bad(total))
@@ -37,7 +37,7 @@ export function tableText(reports: readonly TargetReport[], style: Style): strin
 /** 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: exit codes of monitoring-plugins.org. */
 export const NAGIOS = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const;
 
-/** One line with performance data. A target that answers some of its probes only is a warning. */
+/** One line with performance data. A target that answers only some of its probes is a warning. */
 export function nagiosText(reports: readonly TargetReport[]): { line: string; status: 0 | 1 | 2 } {
 	const failed = reports.filter(({ ok }) => !ok);
 	const critical = failed.some(
@@ -58,7 +58,7 @@ export function nagiosText(reports: readonly TargetReport[]): { line: string; st
 		`answered=${reports.reduce((sum, { answered }) => sum + answered, 0)};;;0;${reports.reduce((sum, { asked }) => sum + asked, 0)}`,
 		`failed=${failed.length};;;0;${reports.length}`,
 	].join(" ");
-	// A bar parts the text from the data.
+	// A bar separates the text from the data.
 	const line = `L3DSR ${word} - ${said.replaceAll("|", "/")} | ${performance}\n`;
 	return { line, status: word === "OK" ? NAGIOS.ok : word === "WARNING" ? NAGIOS.warning : NAGIOS.critical };
 }
@@ -90,11 +90,11 @@ function verdictText(report: TargetReport): string {
 		case "vip-without-ecn":
 			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but not when ECN bits are set`;
 		case "handshake-ignored":
-			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but nothing behind the SYN is taken`;
+			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but nothing after the SYN is accepted`;
 		case "connection-reset":
 			return `${share}answered by ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, and then reset`;
 		case "request-unanswered":
-			return `${share}connected to ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but the answer to the request does not come`;
+			return `${share}connected to ${vip === undefined ? "" : "the VIP "}${answeredBy ?? ""}, but the answer to the request does not arrive`;
 		case "real-address":
 			return `${share}answered by the real address itself${expected}`;
 		case "other-address":

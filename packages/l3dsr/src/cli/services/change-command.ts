@@ -1,4 +1,4 @@
-/** What up and down do once they know what the host should be. */
+/** What up and down do once they know the desired state of the host. */
 
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
@@ -29,15 +29,15 @@ export interface ChangeOptions {
 	readonly json?: boolean;
 	/** Seconds to wait for the lock. */
 	readonly wait: number;
-	/** How the host is in the end, of so many services: `4 services are up`. */
+	/** The final state of the host, for a number of services: `4 services are up`. */
 	readonly outcome: (services: number) => string;
-	/** What the agent has to know of it, said under the lock before the host changes; gives what takes it back. */
+	/** Tells the agent about it, under the lock and before the host changes; returns a function that takes it back. */
 	readonly tellAgent?: () => Promise<() => void>;
 	/** Once the host is changed, and still under the lock. */
 	readonly onDone?: () => void;
 }
 
-/** `, on nft (no eBPF: …)`: where rules of services run now, and why they do not run where auto prefers them. */
+/** `, on nft (no eBPF: …)`: where the services' rules run now, and why they do not run where auto prefers. */
 function placeText({ assignment, desired }: Plan<ConfiguredHost>, choice: DatapathChoice): string {
 	const { running } = servicePlaces(choice, assignment, desired);
 	const { everywhere } = desired;
@@ -46,8 +46,8 @@ function placeText({ assignment, desired }: Plan<ConfiguredHost>, choice: Datapa
 }
 
 /**
- * Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. A signal waits
- * until the host is whole: changed, or as it was.
+ * Prints the steps as they are made (with `dryRun`: as they would be), or all of them as JSON. A signal
+ * waits until the host is either changed or restored.
  */
 export async function change(
 	context: CliContext,
@@ -99,7 +99,7 @@ export async function change(
 			options.onDone?.();
 		} catch (error) {
 			takeBack?.();
-			// This process is about to end by the signal: what has become of the host is said before.
+			// The signal is about to end this process: report the state of the host first.
 			if (signal.aborted) reportError(context, error);
 			throw error;
 		}

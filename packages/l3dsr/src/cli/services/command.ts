@@ -24,11 +24,11 @@ export interface ServiceCommand {
 	readonly config?: true;
 	/** Changes the host: `-n`, `-w`. */
 	readonly changes?: true;
-	/** What it is called where it cannot do anything without privileges. */
+	/** Its name in the table of privileges, if it cannot do anything without them. */
 	readonly privileged?: PrivilegedCommand;
 }
 
-/** The frame of a command around services: its description and options, and `run` where `--netns` says. */
+/** The frame of a command for services: its description and options; `run` runs in the namespace of `--netns`. */
 export function serviceCommand(
 	command: Command,
 	{ description, config, changes, privileged }: ServiceCommand,
@@ -39,12 +39,12 @@ export function serviceCommand(
 	if (config === true) command.option("-c, --config <path>", "the configuration", CONFIG_FILE);
 	if (changes === true) {
 		command.addOption(
-			new Option("-w, --wait <seconds>", "how long to wait while another command changes this host")
+			new Option("-w, --wait <seconds>", "how long to wait for another command that changes this host")
 				.argParser((text) => secondsOf("--wait", text, "0"))
 				.default(60),
 		);
 	}
-	command.option("--netns <name>", "work in this network namespace (ip netns)");
+	command.option("--netns <name>", "run in this network namespace (ip netns)");
 	command.option("--json", "print JSON");
 	return async () => {
 		const options = command.opts<ServiceOptions>();
@@ -55,7 +55,7 @@ export function serviceCommand(
 	};
 }
 
-/** Work that reads what runs, where a configuration could be asked instead: who is not root is told so. */
+/** Work that reads what runs, for commands that could use a configuration instead: without root, the error says so. */
 export async function offeringConfiguration<T>(
 	command: PrivilegedCommand,
 	work: () => Promise<T>,

@@ -22,7 +22,7 @@ export function directorText(director: DirectorRecord, style: Style, watching: b
 	].join("");
 }
 
-/** What every host gets that has other traffic too. */
+/** Counters that grow on every host with other traffic. */
 const EXPECTED: ReadonlySet<string> = new Set(["not-ip", "other-host", "not-vip", "vlan"]);
 
 const OUTCOMES = { pass: "passed to the kernel:", drop: "dropped:", answer: "answered:" } as const;

@@ -1,4 +1,4 @@
-/** What drain, enable and disable do: they take real servers out of use on this director, or back. */
+/** drain, enable and disable: take real servers out of use on this director, and back. */
 import type { Command } from "commander";
 import { L3dsrError } from "../../errors.ts";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
@@ -20,7 +20,7 @@ import { reportError } from "../report.ts";
 import { type ServiceOptions, serviceCommand } from "./command.ts";
 import type { ServiceHost } from "./host.ts";
 
-/** The command of one state; the words of its arguments are read as `realsMeant` does. */
+/** The command for one state; `realsMeant` reads its arguments. */
 export function defineHold(
 	command: Command,
 	context: CliContext,

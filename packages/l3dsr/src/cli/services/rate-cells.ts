@@ -6,7 +6,7 @@ export function rateCells(rate: Rate | null | undefined): string[] {
 	return [scaled(rate.packets), scaled(rate.bytes * 8)];
 }
 
-/** Three digits that matter, and a unit: `12.3k`. */
+/** Three significant digits and a unit: `12.3k`. */
 function scaled(value: number): string {
 	const units = ["", "k", "M", "G", "T"];
 	let scale = 0;

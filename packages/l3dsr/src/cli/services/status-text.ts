@@ -9,7 +9,7 @@ import { stoppedText } from "./stopped-services.ts";
 
 export function statusText(record: StatusRecord, style: Style, watching: boolean): string {
 	const { services, drift, otherRules, datapath, director } = record;
-	// A host that only directs has no services of its own to speak of.
+	// A host that is only a director has no services of its own.
 	const directsOnly = director !== undefined && services.length === 0;
 	const table =
 		services.length === 0 ? (directsOnly ? "" : "no services\n") : tableText(services, style, watching);
@@ -31,13 +31,13 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 		...(record.refused === undefined
 			? drift.length === 0
 				? []
-				: ["l3dsr diff says more, l3dsr up mends it"]
+				: ["l3dsr diff shows the details, l3dsr up repairs it"]
 			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
 	return `${table}${directing}${lines.map((line) => `${line}\n`).join("")}`;
 }
 
-/** How many interfaces are named where programs are attached to more. */
+/** How many interfaces are named if programs are attached to more. */
 const MOST_NAMED = 4;
 
 /** `ebpf at tcx of eth0, answers of set-port by nft; nft`. */
@@ -69,7 +69,7 @@ const SELECTS: Column = { title: "selects", cell: ({ selects }) => selects };
 const LOOPBACK: Column = { title: "loopback", cell: ({ loopback }) => loopback ?? "--" };
 const STATE: Column = { title: "state", cell: ({ state }) => state };
 
-/** All columns where they fit a terminal; else fewer of them, and what a service selects on a line of its own. */
+/** All columns if they fit the terminal; else fewer, and what a service selects on a separate line. */
 function tableText(services: readonly Row[], style: Style, watching: boolean): string {
 	const counters = watching ? ["packets/s", "bit/s"] : ["packets", "bytes"];
 	const counts = (row: Row): string[] =>
@@ -95,7 +95,7 @@ function tableText(services: readonly Row[], style: Style, watching: boolean): s
 	return [style.bold(head), ...lines].map((line) => `${line}\n`).join("");
 }
 
-/** Indented lines of a terminal's width, broken behind commas. */
+/** Indented lines of the terminal's width, broken after commas. */
 function folded(text: string): string[] {
 	const lines: string[] = [];
 	let line = "";

@@ -1,4 +1,4 @@
-/** Services that a host cannot have, as up, status and diff tell of them. */
+/** Services that are not possible on this host, as up, status and diff report them. */
 import type { StoppedService } from "../../plan/startable.ts";
 
 export interface StoppedRecord {

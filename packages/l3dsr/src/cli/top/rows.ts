@@ -1,9 +1,9 @@
-/** What `top` lists: the services of a host, those that it answers and those that it directs, or real servers. Pure. */
+/** What `top` lists: the services that a host answers or directs, or real servers. Pure. */
 import type { DirectedServiceRecord, RealRecord } from "../../inspect/status/director-record.ts";
 import type { Rate } from "../../inspect/status/service-rows.ts";
 import type { StatusRecord } from "../../inspect/status/status.ts";
 
-/** `good` needs nobody, `bad` a person, and `idle` is out of use on purpose. */
+/** `good` is fine, `bad` needs attention, and `idle` is out of use on purpose. */
 export type Tone = "good" | "warn" | "bad" | "idle";
 
 export interface TopRow {
@@ -110,7 +110,7 @@ export type Order = (typeof ORDERS)[number];
 
 const TONE_RANK: Readonly<Record<Tone, number>> = { bad: 0, warn: 1, idle: 2, good: 3 };
 
-/** What needs a person first, names by their numbers, the largest rate first; `reversed` the other way. Stable. */
+/** What needs attention first, names in natural order, the largest rate first; or `reversed`. Stable. */
 export function sortRows(rows: readonly TopRow[], order: Order, reversed: boolean): readonly TopRow[] {
 	const compare = COMPARE[order];
 	const sorted = compare === undefined ? [...rows] : rows.toSorted(compare);

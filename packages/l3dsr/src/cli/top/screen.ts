@@ -18,7 +18,7 @@ export interface Look {
 	readonly host: string;
 	/** Of the wall clock, `14:03:27`. */
 	readonly time: string;
-	/** Why the last attempt to look has failed; what is shown is older. */
+	/** Why the last update failed; the values shown are older. */
 	readonly failed?: string;
 }
 
@@ -36,7 +36,7 @@ export interface Canvas extends Size {
 	readonly unicode: boolean;
 }
 
-/** What is wrong takes at most so many lines above the table. */
+/** The maximum number of lines for problems above the table. */
 const MOST_PROBLEMS = 3;
 
 export function renderTop(look: Look, state: TopState, { columns, rows, style, unicode }: Canvas): Screen {
@@ -80,7 +80,7 @@ function headLines({ record, host, time, failed }: Look, style: Style, columns: 
 		`${bits} bit/s`,
 	].join("   ");
 	const problems = [
-		...(failed === undefined ? [] : [`cannot look: ${failed}`]),
+		...(failed === undefined ? [] : [`cannot read the host: ${failed}`]),
 		...(record.refused === undefined ? [] : [`l3dsr up will refuse to ${record.refused}`]),
 		...record.drift.map(({ object, problem }) => `drift: ${object} ${problem}`),
 		...record.warnings.map((text) => `warning: ${text}`),
@@ -107,7 +107,7 @@ interface Column {
 	readonly cell: (row: TopRow) => string;
 	/** Numbers stand at the right. */
 	readonly right?: true;
-	/** Columns with a higher number are left out first where the terminal is narrow. */
+	/** On a narrow terminal, columns with a higher number are left out first. */
 	readonly rank: number;
 	/** Wider cells are cut. */
 	readonly most: number;
@@ -139,7 +139,7 @@ function trendText(values: readonly number[] | undefined): string {
 	return values.map(bar).join("").padStart(TREND);
 }
 
-/** The heading, and a line a row. Widths are those of every row, so that scrolling moves nothing sideways. */
+/** The heading, and one line per row. Widths fit all rows, so that scrolling does not move columns. */
 function tableLines(
 	visible: readonly TopRow[],
 	state: TopState,
@@ -209,17 +209,17 @@ const HELP: readonly string[] = [
 	"arrows, j, k   one row down or up",
 	"PgDn, PgUp     a page down or up; Space and b too",
 	"Home, End      the first and the last row; g and G too",
-	`s              sort by the next: ${ORDERS.join(", ")}`,
-	"r              the other way round",
-	"/              only rows with these words; Enter keeps the filter, Esc drops it",
+	`s              sort by the next of: ${ORDERS.join(", ")}`,
+	"r              reverse the order",
+	"/              show only rows with these words; Enter keeps the filter, Esc drops it",
 	"Tab            on a director: services, or real servers",
-	"Ctrl-Z         leave it for a while; fg comes back",
-	"h, ?           this help; any key leaves it",
+	"Ctrl-Z         suspend; fg resumes",
+	"h, ?           this help; any key closes it",
 	"",
 	"Rates are per second, since the look before. States: see l3dsr(8), status.",
 ];
 
-/** At most so many columns, one a character; what is cut off is marked. Already printable, or made so. */
+/** At most this many columns, one per character; a cut is marked. The text is made printable. */
 function clip(text: string, width: number): string {
 	const characters = [...printable(text, true).replace(/[\n\t]/g, " ")];
 	if (characters.length <= width) return characters.join("");

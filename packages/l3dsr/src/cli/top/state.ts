@@ -13,7 +13,7 @@ export interface TopState {
 	/** Keys go into the filter. */
 	readonly typing: boolean;
 	readonly help: boolean;
-	/** Key → what it carried in the last looks, oldest first: packets per second. */
+	/** Key → its packets per second at the last updates, oldest first. */
 	readonly trends: ReadonlyMap<string, readonly number[]>;
 }
 
@@ -28,10 +28,10 @@ export const FIRST_STATE: TopState = {
 	trends: new Map(),
 };
 
-/** Looks that a trend shows. */
+/** Number of updates in a trend. */
 export const TREND = 16;
 
-/** The rows that are to be shown, whichever of them fit. */
+/** The rows to show; not all may fit. */
 export function shownRows(
 	record: StatusRecord,
 	{ view, filter, order, reversed }: TopState,
@@ -39,7 +39,7 @@ export function shownRows(
 	return sortRows(filterRows(rowsOf(record, view), filter), order, reversed);
 }
 
-/** The state after a look. What is not there any more is forgotten. */
+/** The state after an update. Rows that no longer exist are dropped. */
 export function afterLook(state: TopState, record: StatusRecord): TopState {
 	const rows = VIEWS.flatMap((view) => rowsOf(record, view));
 	const trends = new Map(
@@ -53,7 +53,7 @@ export interface Extent {
 	readonly rows: number;
 	/** Of them fit on the screen. */
 	readonly page: number;
-	/** The host directs: it has real servers to show. */
+	/** The host is a director: it has real servers to show. */
 	readonly directs: boolean;
 }
 

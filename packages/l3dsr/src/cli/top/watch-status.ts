@@ -1,4 +1,4 @@
-/** Status again and again, with rates: on a terminal as a screen of its own, elsewhere as one table or record after the other. */
+/** Repeated status with rates: full-screen on a terminal, elsewhere one table or record after the other. */
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { identifyStatus } from "../../inspect/status/identify.ts";
@@ -38,7 +38,7 @@ async function printAgain(context: CliContext, options: WatchOptions): Promise<v
 	}
 }
 
-/** One record for each look, with the rates since the one before. */
+/** One record for each update, with the rates since the previous one. */
 async function* ratedRecords({ look, intervalMs, signal }: WatchOptions): AsyncGenerator<StatusRecord> {
 	let before: StatusRecord | undefined;
 	let lookedAt = performance.now();
@@ -55,7 +55,7 @@ async function* ratedRecords({ look, intervalMs, signal }: WatchOptions): AsyncG
 async function fillScreen(context: CliContext, terminal: Terminal, options: WatchOptions): Promise<void> {
 	const ended = new AbortController();
 	const signal = AbortSignal.any([options.signal, ended.signal]);
-	// A host that cannot be looked at at all is an error of the command, not a screen.
+	// If the host cannot be read at all, the command fails instead of showing a screen.
 	const first = await options.look();
 	let state: TopState = FIRST_STATE;
 	let look: Look = lookOf(withRates(first.record, undefined, 0));
@@ -99,7 +99,7 @@ async function fillScreen(context: CliContext, terminal: Terminal, options: Watc
 	}
 }
 
-/** What cannot be looked at for a moment is said on the screen; a fault of ours ends the command. */
+/** The screen shows a temporary failure to read the host; a bug of ours ends the command. */
 async function tryLook(look: WatchOptions["look"]): Promise<{ readonly record: StatusRecord } | string> {
 	try {
 		return await look();

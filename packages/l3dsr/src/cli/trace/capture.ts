@@ -1,4 +1,4 @@
-/** A capture packet by packet, a line each, and what there is to say about the whole. */
+/** A capture packet by packet, one line each, and a summary. */
 
 import { addressFromBytes, dscpOfTos } from "@l3dsr/packet";
 import {
@@ -38,7 +38,7 @@ export async function traceCapture(
 	const style = styleFor(stdout, env);
 	const all = await traceAll(input.packets, situation, meta);
 	const { results } = all;
-	// Written in pieces: a capture's text can be larger than what one write should hold.
+	// Written in pieces: a capture's text can be too large for one write.
 	let text = "";
 	const print = (more: string): void => {
 		text += more;
@@ -68,7 +68,7 @@ export async function traceCapture(
 	return { agreed: summary.kernel.every(agrees), results };
 }
 
-/** `12  203.0.113.9 → 10.0.0.5 tcp dscp 7: now for 192.0.2.10`. */
+/** `12 203.0.113.9 → 10.0.0.5 tcp dscp 7: rewritten to 192.0.2.10`. */
 function line(number: number, result: Traced | OtherFrame, style: Style): string {
 	if ("notIp" in result) return style.dim(`${number}  no IP packet (${result.notIp})\n`);
 	const { journey, kernel } = result;
@@ -76,21 +76,20 @@ function line(number: number, result: Traced | OtherFrame, style: Style): string
 	if (packet === undefined) return style.dim(`${number}  ${journey.unreadable}: left as it is\n`);
 	const protocol = packet.protocol === undefined ? "protocol unknown" : protocolName(packet.protocol);
 	const head = `${number}  ${addressFromBytes(packet.source).text} → ${addressFromBytes(packet.destination).text} ${protocol} dscp ${dscpOfTos(packet.tos)}`;
-	const what = journey.rewritten ? `now for ${journey.destination?.text}` : "no rule matches";
+	const what = journey.rewritten ? `rewritten to ${journey.destination?.text}` : "no rule matches";
 	const different = kernel.find(({ answer }) => answer === "different");
 	const text = `${head}: ${what}${journey.malformed === undefined ? "" : ` (${journey.malformed})`}`;
 	if (different === undefined) return `${text}\n`;
 	return `${style.bad(`${text}; ${RUNS[different.datapath].short} ANOTHER packet of it`)}\n`;
 }
 
-/** A few kinds of packets are known to come out otherwise. */
-const NFT_LIMITS =
-	"docs/reference/nft-limits.md lists the packets that nft cannot treat as the reference does";
+/** A few kinds of packets are known to differ. */
+const NFT_LIMITS = "docs/reference/nft-limits.md lists the packets that nft handles differently";
 
 function datapathText(summary: DatapathSummary, style: Style): string[] {
 	const { datapath, same, different, notAsked, reasons, exact, countersDiffer } = summary;
 	const { name } = RUNS[datapath];
-	const text = `${name}: a copy of ${datapath === "ebpf" ? "it" : "them"} makes the same of ${same} packets, another of ${different}`;
+	const text = `${name}: a copy of ${datapath === "ebpf" ? "it" : "them"} produces the same for ${same} packets, something else for ${different}`;
 	const why = reasons.map(({ why, packets }) => `${packets}: ${why}`).join("; ");
 	const whole = notAsked === 0 ? text : `${text}; ${notAsked} could not be asked (${why})`;
 	return [
@@ -107,13 +106,13 @@ function summaryText(summary: CaptureSummary, style: Style): string {
 		`${rewritten} rewritten`,
 		`${unchanged} that no rule matches`,
 		...(notIp > 0 ? [`${notIp} without an IP packet`] : []),
-		...(unreadable > 0 ? [`${unreadable} that the stack would not take`] : []),
+		...(unreadable > 0 ? [`${unreadable} that the stack would drop`] : []),
 	];
 	const lines = [`${packets} packets: ${counts.join(", ")}`];
 	if (malformed > 0) lines.push(`${malformed} rewritten with the transport header out of reach`);
 	const sums = `bad checksums: ${badChecksums.before} before, ${badChecksums.after} after, ${badChecksums.new} that were good before`;
 	if (summary.checksumsCompleted > 0) {
-		lines.push(`checksums left to the interface: ${summary.checksumsCompleted}, taken as it completes them`);
+		lines.push(`checksums left to the interface: ${summary.checksumsCompleted}, completed for the trace`);
 	}
 	lines.push(badChecksums.new > 0 ? style.bad(sums) : sums);
 	for (const one of kernel) lines.push(...datapathText(one, style));

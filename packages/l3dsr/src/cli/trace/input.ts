@@ -29,7 +29,7 @@ export interface TraceOptions {
 }
 
 export interface TraceInput {
-	/** One packet, to be told in full; or a capture. */
+	/** One packet, printed in full; or a capture. */
 	readonly kind: "packet" | "capture";
 	readonly packets: readonly (InputPacket | OtherFrame)[];
 	readonly notes: readonly string[];
@@ -65,18 +65,18 @@ function readCapture(file: string): TraceInput {
 	if (unknown !== undefined && packets.every(({ linkType }) => !isKnownLinkType(linkType))) {
 		throw new L3dsrError({
 			code: "CAPTURE_FORMAT",
-			message: `read capture ${file}: its link type ${unknown.linkType} is not known here`,
-			hint: "Ethernet, raw IP and Linux cooked captures are",
+			message: `read capture ${file}: its link type ${unknown.linkType} is not supported`,
+			hint: "supported are Ethernet, raw IP and Linux cooked captures",
 		});
 	}
-	const notes = cutShort ? ["the capture ends inside a packet, which is left out"] : [];
+	const notes = cutShort ? ["the capture ends within a packet, which is left out"] : [];
 	return { kind: "capture", packets: packets.map(packetIn), notes };
 }
 
 function bytesOfHex(text: string): Uint8Array {
 	const digits = text.replace(/0x|[\s:,]/g, "");
 	if (digits.length < 2 || digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) {
-		throw usage("--hex needs bytes of two hex digits each", "blanks and colons between them are welcome");
+		throw usage("--hex needs bytes of two hex digits each", "blanks and colons between them are allowed");
 	}
 	return Uint8Array.from(Buffer.from(digits, "hex"));
 }
@@ -84,8 +84,8 @@ function bytesOfHex(text: string): Uint8Array {
 function packetOfFields(options: TraceOptions): Uint8Array {
 	const source = address("--from", options.from);
 	const destination = address("--to", options.to);
-	if (source.family !== destination.family) throw usage("--from and --to are of two families");
-	if (sameAddress(source, destination)) throw usage("--from and --to are one address");
+	if (source.family !== destination.family) throw usage("--from and --to have different address families");
+	if (sameAddress(source, destination)) throw usage("--from and --to are the same address");
 	return buildPacket({
 		source,
 		destination,
@@ -100,7 +100,7 @@ function address(option: string, text: string | undefined): Address {
 	if (text !== undefined) return addressOption(option, text);
 	throw usage(
 		`${option} is missing`,
-		"a packet is told by --from ADDRESS --to ADDRESS, --dscp N, and --tcp PORT, --udp PORT or --icmp",
+		"describe a packet with --from ADDRESS --to ADDRESS, --dscp N, and --tcp PORT, --udp PORT or --icmp",
 	);
 }
 

@@ -1,4 +1,4 @@
-/** The packets as the rules leave them, as a capture file: what was not captured stays left out. */
+/** The packets after the rules, as a capture file: bytes that were not captured stay missing. */
 
 import { statSync } from "node:fs";
 import { encodePcap, LINK_TYPE } from "@l3dsr/packet";
@@ -9,7 +9,7 @@ import type { Traced } from "../../inspect/trace/traced.ts";
 import type { CliContext } from "../context.ts";
 import { usage } from "../option-values.ts";
 
-/** In frames like those they came in; as bare IP packets where these are of several link types. */
+/** In the original kind of frames; as bare IP packets if the capture mixes link types. */
 export function rewrittenCapture(traced: readonly (Traced | OtherFrame)[]): Uint8Array {
 	const frames = traced.map((one) => ("notIp" in one ? one.frame : one.input.frame));
 	const types = new Set(frames.map(({ linkType }) => linkType));
@@ -38,24 +38,24 @@ function barePacket(one: Traced | OtherFrame): Parameters<typeof encodePcap>[0] 
 const STDOUT = "-";
 
 /**
- * Before anything is done: can the capture be written? Throws L3dsrError (FILE_WRITE, USAGE), also where it
- * would take the place of the one that is read.
+ * Checks in advance that the capture can be written. Throws L3dsrError (FILE_WRITE, USAGE), also if it
+ * would overwrite the capture that is being read.
  */
 export function requireWritable(context: CliContext, path: string, input: string | undefined): void {
 	if (path === STDOUT) {
-		if (context.stdout.isTTY === true) throw usage("-w -: a capture is nothing for a terminal");
+		if (context.stdout.isTTY === true) throw usage("-w -: cannot write a capture to a terminal");
 		return;
 	}
 	const [there, read] = [path, input].map((one) =>
 		one === undefined || one === STDOUT ? undefined : statSync(one, { throwIfNoEntry: false }),
 	);
 	if (there !== undefined && there.ino === read?.ino && there.dev === read.dev) {
-		throw usage(`-w ${path} would take the place of the capture that is read`, "write to another file");
+		throw usage(`-w ${path} would overwrite the capture that is being read`, "write to another file");
 	}
 	reporting(path, () => requireWritableFile(path));
 }
 
-/** Where the text goes: not between the bytes of a capture. */
+/** Where the text goes: never between the bytes of a capture. */
 export function textContext(context: CliContext, path: string | undefined): CliContext {
 	return path === STDOUT ? { ...context, stdout: context.stderr } : context;
 }

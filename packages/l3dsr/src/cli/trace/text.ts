@@ -8,20 +8,19 @@ import type { KernelRecord } from "../../inspect/trace/traced.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
 
-/** Near misses of one place that are named; the rest are counted. */
+/** How many near misses of one place are printed; the rest are counted. */
 const NEAR_MISSES = 5;
 
 const UNREADABLE: Readonly<Record<string, string>> = {
-	"no-ip-version": "neither IPv4 nor IPv6: the stack drops it, no rule is asked",
-	"header-cut": "the IP header is cut short: the stack drops it, no rule is asked",
-	"length-wrong": "its length field does not fit: the stack drops it, no rule is asked",
+	"no-ip-version": "neither IPv4 nor IPv6: the stack drops it, and no rule sees it",
+	"header-cut": "the IP header is truncated: the stack drops it, and no rule sees it",
+	"length-wrong": "its length field is wrong: the stack drops it, and no rule sees it",
 };
 
 const MALFORMED: Readonly<Record<string, string>> = {
-	"transport-cut": "the transport header is cut short: the address is rewritten, no transport checksum",
-	"extension-chain-cut":
-		"the chain of extension headers is cut short: the address is rewritten, nothing else",
-	"extension-chain-long": "more extension headers than are walked: the address is rewritten, nothing else",
+	"transport-cut": "the transport header is truncated: the address is rewritten, but no transport checksum",
+	"extension-chain-cut": "the chain of extension headers is truncated: only the address is rewritten",
+	"extension-chain-long": "more extension headers than l3dsr follows: only the address is rewritten",
 };
 
 export function packetText(record: PacketRecord, style: Style, source: string, because?: string): string {
@@ -30,9 +29,7 @@ export function packetText(record: PacketRecord, style: Style, source: string, b
 	lines.push(style.bold(`${summary(record)}`));
 	lines.push(`in ${record.interface || "no interface"}${assumed}, rules of ${source}`);
 	if (record.vlans.some((id) => id > 0)) {
-		lines.push(
-			`VLAN ${record.vlans.filter((id) => id > 0).join(".")}: taken as it arrives at that VLAN's interface`,
-		);
+		lines.push(`VLAN ${record.vlans.filter((id) => id > 0).join(".")}: treated as on that VLAN's interface`);
 	}
 	if (record.unreadable !== undefined) {
 		lines.push(style.bad(UNREADABLE[record.unreadable] ?? record.unreadable));
@@ -40,7 +37,7 @@ export function packetText(record: PacketRecord, style: Style, source: string, b
 	}
 	lines.push("");
 	if (record.director !== undefined) lines.push(...directorText(record.director, style));
-	if (record.stops.length === 0 && goesOn(record)) lines.push("no rule is on its way");
+	if (record.stops.length === 0 && goesOn(record)) lines.push("no rule is on its path");
 	for (const stop of record.stops) lines.push(...stopText(stop, style));
 	lines.push("", headerText(record, style).trimEnd(), "");
 	for (const { header, before, after } of record.checksums) {
@@ -69,7 +66,7 @@ export function summary(record: PacketRecord): string {
 	return `${value("source")} → ${value("destination")}, DSCP ${value("DSCP")}, ${protocol}${ports}, ${value("length")} bytes`;
 }
 
-/** One without a name is told by its number. */
+/** A protocol without a name is printed as its number. */
 function protocolText(value: string): string {
 	return /^\d+$/.test(value) ? `protocol ${value}` : value;
 }
@@ -93,7 +90,7 @@ function stopText({ datapath, place, rules }: StopRecord, style: Style): string[
 	];
 }
 
-/** One condition short; those that only ask for another DSCP just where they are few, or confused. */
+/** Rules that miss one condition; those that only want another DSCP, only if they are few or confuse DSCP and TOS. */
 function nearMisses(rules: readonly RuleRecord[]): RuleRecord[] {
 	const single = rules.filter(({ failed }) => failed.length === 1);
 	const confused = single.filter(({ failed }) => failed[0]?.hint !== undefined);
@@ -121,7 +118,7 @@ function headerText({ header }: PacketRecord, style: Style): string {
 }
 
 function verdict(checksum: ChecksumVerdict): string {
-	if (checksum.verdict === "unknown") return `not to be told (${checksum.why})`;
+	if (checksum.verdict === "unknown") return `unknown (${checksum.why})`;
 	return checksum.verdict === "none" ? "none" : checksum.verdict;
 }
 
@@ -135,27 +132,27 @@ function kernelText(record: KernelRecord, style: Style): string {
 	if (answer === "not asked") return `${name}: could not be asked: ${why}`;
 	if (answer === "different") {
 		const because = why === undefined ? "" : ` (${why})`;
-		const packet = bytes === undefined ? "does OTHERWISE" : `makes ANOTHER packet of it: ${bytes}`;
+		const packet = bytes === undefined ? "DISAGREES" : `produces a DIFFERENT packet: ${bytes}`;
 		return style.bad(`${name}: ${copy} ${packet}${because}`);
 	}
-	const same = `${name}: ${copy} makes the same of it`;
+	const same = `${name}: ${copy} produces the same packet`;
 	return exact ? same : style.bad(`${same}, but ${NOT_EXACT[datapath]}`);
 }
 
-/** What runs on each datapath, as the output calls it. */
+/** The names that the output uses for what runs on each datapath. */
 export const RUNS = {
 	ebpf: { name: "running program", short: "the running program makes" },
 	nft: { name: "running nft rules", short: "the running nft rules make" },
 } as const;
 
-/** Said of a copy that did not come out as what runs, as when another release, or something else, has made that. */
+/** Printed if the copy is not the same as what runs, for example because another release made that. */
 export const NOT_EXACT = {
-	ebpf: "the running program has OTHER INSTRUCTIONS than this release makes of its rules (l3dsr up replaces it)",
-	nft: "the copy has OTHER INSTRUCTIONS than the running rules (this kernel does not take back what it says)",
+	ebpf: "the running program has DIFFERENT INSTRUCTIONS from those that this release generates for its rules (l3dsr up replaces it)",
+	nft: "the copy has DIFFERENT INSTRUCTIONS from the running rules (this kernel does not accept its own dump)",
 } as const;
 
 const CHECKSUM_COMPLETED =
-	"its sender left the transport checksum to the interface: the packet is taken as that completes it";
+	"its sender left the transport checksum to the interface: the packet is traced with the completed checksum";
 
 function isAboutLocal({ condition }: FailedCondition): boolean {
 	return condition.includes("--dst-type LOCAL");
@@ -194,7 +191,7 @@ function directorText(director: DirectorAnswer, style: Style): string[] {
 
 const WHAT: Readonly<Record<DirectorAnswer["outcome"], string>> = {
 	forward: "forwards it",
-	pass: "leaves it to the kernel",
+	pass: "passes it to the kernel",
 	drop: "drops it",
 	answer: "answers it",
 };
@@ -216,7 +213,7 @@ function outcome(record: PacketRecord, style: Style): string {
 	}
 	if (!rewritten) {
 		const none = stops.length === 0 ? "no rule" : "no rule matches";
-		const then = local ? "it goes up the stack as it is" : "it is forwarded, or dropped";
+		const then = local ? "it goes up the stack unchanged" : "it is forwarded, or dropped";
 		const asked = stops.some(({ rules }) => rules.some(({ failed }) => failed.some(isAboutLocal)));
 		const assume = asked ? ` (--local ${destination} takes it for one)` : "";
 		return `result: ${none}: ${local ? then : `${destination} is not an address of this host${assume}, ${then}`}`;

@@ -21,7 +21,7 @@ export interface StatusLook {
 	readonly observation: Observation;
 }
 
-/** With the configuration as it is now, if there is one at `path`. Throws L3dsrError (CONFIG_*, MODEL_*, KERNEL_*). */
+/** Uses the current configuration, if there is one at `path`. Throws L3dsrError (CONFIG_*, MODEL_*, KERNEL_*). */
 export async function statusLook(
 	host: HostEffects & SourceFiles,
 	path: string,

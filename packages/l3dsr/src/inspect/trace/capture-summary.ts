@@ -24,7 +24,7 @@ export interface CaptureSummary {
 	readonly packets: number;
 	readonly rewritten: number;
 	readonly unchanged: number;
-	/** Frames that hold no IP packet, and packets that the stack would not take. */
+	/** Frames that hold no IP packet, and packets that the stack would drop. */
 	readonly notIp: number;
 	readonly unreadable: number;
 	/** Rewritten, with the transport header out of reach. */

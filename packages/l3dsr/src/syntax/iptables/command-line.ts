@@ -234,7 +234,7 @@ class CommandReader {
 			this.waitSeconds = seconds === undefined ? Number.POSITIVE_INFINITY : waitSeconds(seconds, problems);
 		} else if (name === (family === "ipv4" ? "ipv6" : "ipv4") && restoreTable === undefined) {
 			const other = family === "ipv4" ? "ip6tables-daddr" : "iptables-daddr";
-			const message = `${optionName(given.option)} does not go with this command`;
+			const message = `${optionName(given.option)} is not valid for this command`;
 			problems.add("RULE_CONFLICT", message, given.at.position, `use ${other}`);
 		}
 	}

@@ -68,7 +68,7 @@ test("what is disabled stays so when the director starts anew", async () => {
 	const before = await stage.l3dsr("disable", "a2");
 	assert.equal(
 		before.stdout,
-		"front/a2 is disabled on this host until l3dsr enable front/a2; the director does not run, and l3dsr up will know it\n",
+		"front/a2 is disabled on this host until l3dsr enable front/a2; the director does not run, l3dsr up will apply it\n",
 	);
 	assert.match((await stage.l3dsr("up")).stdout, /2 of 3 real servers in use/);
 	await l3dsr("down");
@@ -82,14 +82,17 @@ test("the state in the fleet's table is not taken back by a host, and a real ser
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	assert.deepEqual(await stage.l3dsr("enable", "a3"), {
 		exitCode: 1,
-		stdout: "front/a3 stays as it is: the fleet's table says state: disabled, change it there\n",
+		stdout: "front/a3 stays as it is: the fleet's table says state: disabled; change it there\n",
 		stderr: "",
 	});
 	await stage.l3dsr("drain", "a3");
 	assert.equal((await statesOf(stage))["a3"], "disabled: state: disabled in the fleet");
 	stage.write("fleet.yaml", FLEET.replace(/.*a3.*\n/, ""));
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
-	assert.equal((await stage.l3dsr("enable", "a3")).stdout, "front/a3 is forgotten: it is not in the fleet\n");
+	assert.equal(
+		(await stage.l3dsr("enable", "a3")).stdout,
+		"front/a3 is removed from the file: it is not in the fleet\n",
+	);
 	assert.deepEqual(JSON.parse(readFileSync(join(stage.folder, "state.json"), "utf8")).reals, []);
 	await l3dsr("down");
 });
@@ -102,7 +105,7 @@ test("a change of the fleet that waits for up is not applied by the way, and not
 	assert.equal(exitCode, 4);
 	assert.match(
 		stderr,
-		/^error\[DIRECTOR_DRIFT\]: change the director alone: [\s\S]*\nnote: web 192\.0\.2\.10 tcp\/80 has \d+ of 65537 slots at other real servers\n[\s\S]*\nhint: nothing has been changed; run l3dsr up first/,
+		/^error\[DIRECTOR_DRIFT\]: change only this state: [\s\S]*\nnote: web 192\.0\.2\.10 tcp\/80 has \d+ of 65537 slots at other real servers\n[\s\S]*\nhint: nothing has been changed; run l3dsr up first/,
 	);
 	assert.throws(() => readFileSync(join(stage.folder, "state.json")), /ENOENT/);
 	await l3dsr("down");

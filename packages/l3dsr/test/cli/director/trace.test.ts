@@ -67,7 +67,7 @@ test("trace tells why a packet is left to the kernel, and where flows of a drain
 	const { stdout } = await l3dsr("trace", "--from", CLIENTS.ipv4, "--to", VIPS.ipv4, "--tcp", "81");
 	assert.match(
 		stdout,
-		/leaves it to the kernel \(no-service\)\n {2}because {2}a VIP, but no service has this protocol/,
+		/passes it to the kernel \(no-service\)\n {2}because {2}a VIP, but no service has this protocol/,
 	);
 
 	const real = (await traced("ipv4", "--tcp", "80,4000")).director.real;

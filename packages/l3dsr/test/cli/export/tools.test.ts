@@ -181,7 +181,7 @@ describe("l3dsr import", () => {
 			"left: FILE:10: -A MINE -m dscp --dscp 0x03 -j DADDR --set-daddr 98.139.183.25: chain MINE is one of its own, or not of table mangle",
 			"left: FILE:11: -A INPUT -m conntrack --ctstate NEW -m dscp --dscp 4 -j DADDR --set-daddr 98.139.183.26: match `conntrack' is not supported",
 			'left: FILE:15: -A PREROUTING -m comment --comment "not -j DADDR" -j RETURN: its target is RETURN',
-			"note: FILE: 1 DADDR--set-daddr without its blank, as old versions saved it: mended",
+			"note: FILE: 1 DADDR--set-daddr without the blank, as old versions saved it: corrected",
 			"note: FILE: 1 rule would rewrite forwarded packets too; services take only what is for this host's own addresses",
 			"3 services taken, 5 lines left",
 			"next: save it as /etc/l3dsr/l3dsr.yaml, then l3dsr check, l3dsr diff, l3dsr up",

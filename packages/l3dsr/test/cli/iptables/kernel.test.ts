@@ -382,7 +382,7 @@ test("without root and without IPv6 it says so, names the remedy and fails with 
 	try {
 		const off = await commands.run("ip6tables-daddr", `${rule} 2001:db8::1`.split(" "));
 		assert.equal(off.exitCode, 0);
-		assert.match(off.stderr, /^warning: IPv6 is switched off here.*\nhint: sysctl -w/);
+		assert.match(off.stderr, /^warning: IPv6 is disabled here.*\nhint: sysctl -w/);
 	} finally {
 		run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
 	}

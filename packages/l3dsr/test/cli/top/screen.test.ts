@@ -82,7 +82,7 @@ describe("the screen", () => {
 			FIRST_STATE,
 			plain(80, 12),
 		);
-		assert.equal(lines[2], "cannot look: nf_tables: EBUSY");
+		assert.equal(lines[2], "cannot read the host: nf_tables: EBUSY");
 		assert.ok(lines.some((line) => line.startsWith("up       web")));
 	});
 

@@ -218,7 +218,7 @@ describe("l3dsr trace, of a capture", () => {
 		const output = join(folder, "completed.pcap");
 		const { exitCode, stdout } = await start(path, "trace", file, "-i", IN_INTERFACE, "-w", output).outcome;
 		assert.equal(exitCode, 0);
-		assert.match(stdout, /^checksums left to the interface: 8, taken as it completes them$/m);
+		assert.match(stdout, /^checksums left to the interface: 8, completed for the trace$/m);
 		assert.match(stdout, /^bad checksums: 0 before, 0 after, 0 that were good before$/m);
 		const arrived = await crossing.send(whole, { pendingChecksums: true });
 		const written = decodeCapture(readFileSync(output), output).packets;
@@ -240,10 +240,13 @@ describe("l3dsr trace, of a capture", () => {
 		const { stdout } = await shell.outcome;
 		assert.match(stdout, new RegExp(`^${packets.length} packets: \\d+ rewritten, `, "m"));
 		assert.match(stdout, /^bad checksums: \d+ before, \d+ after, \d+ that were good before$/m);
-		assert.match(stdout, /^running program: a copy of it makes the same of \d+ packets, another of 0$/m);
 		assert.match(
 			stdout,
-			/^running nft rules: a copy of them makes the same of \d+ packets, another of \d+; \d+ could not be asked \(\d+: the stack drops it in front of nft\)$/m,
+			/^running program: a copy of it produces the same for \d+ packets, something else for 0$/m,
+		);
+		assert.match(
+			stdout,
+			/^running nft rules: a copy of them produces the same for \d+ packets, something else for \d+; \d+ could not be asked \(\d+: the stack drops it in front of nft\)$/m,
 		);
 		assert.match(stdout, /^\d+ .*; the running nft rules make ANOTHER packet of it$/m);
 	});

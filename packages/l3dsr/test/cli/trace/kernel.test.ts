@@ -70,7 +70,7 @@ describe("l3dsr trace, of a packet", () => {
 		assert.match(stdout, /^transport checksum: good before, good after$/m);
 		assert.match(
 			stdout,
-			/^running program: a copy of program \d+ at tcx ingress of in0 makes the same of it$/m,
+			/^running program: a copy of program \d+ at tcx ingress of in0 produces the same packet$/m,
 		);
 		assert.match(stdout, /72\.30\.38\.147, which is not an address of this host: it is forwarded or dropped/);
 	});
@@ -93,7 +93,7 @@ describe("l3dsr trace, of a packet", () => {
 		const inexact = await trace(...asked);
 		assert.match(
 			inexact.stdout,
-			/^running program: .* makes the same of it, but the running .* OTHER INSTRUCTIONS/m,
+			/^running program: .* produces the same packet, but the running .* DIFFERENT INSTRUCTIONS/m,
 		);
 		assert.equal(inexact.exitCode, 1);
 		for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
@@ -104,7 +104,7 @@ describe("l3dsr trace, of a packet", () => {
 		const different = await trace(...asked);
 		assert.match(
 			different.stdout,
-			/^running program: a copy of program \d+ .* makes ANOTHER packet of it: 451c/m,
+			/^running program: a copy of program \d+ .* produces a DIFFERENT packet: 451c/m,
 		);
 		assert.equal(different.exitCode, 1);
 		for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
@@ -115,7 +115,7 @@ describe("l3dsr trace, of a packet", () => {
 			...["--from", "203.0.113.9", "--to", REAL_IPV4, "--dscp", "28", "--tcp", "80", "-i", IN_INTERFACE],
 		);
 		assert.match(stdout, /28 is the TOS byte of DSCP 7: the sender may have been given the TOS byte/);
-		assert.match(stdout, /result: no rule matches: it goes up the stack as it is/);
+		assert.match(stdout, /result: no rule matches: it goes up the stack unchanged/);
 	});
 });
 
@@ -154,7 +154,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		);
 		assert.match(
 			stdout,
-			/^running nft rules: a copy of them, of raw PREROUTING, mangle INPUT, in a network namespace of its own makes the same of it$/m,
+			/^running nft rules: a copy of them, of raw PREROUTING, mangle INPUT, in a network namespace of its own produces the same packet$/m,
 		);
 		assert.deepEqual(
 			(await nft.observe()).rules.map(({ counters }) => counters.packets),
@@ -170,7 +170,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 			stdout,
 			/^note: table ip l3dsr, chain raw_PREROUTING, handle \d+: was not written by this version of l3dsr$/m,
 		);
-		assert.match(stdout, /^running nft rules: .* makes ANOTHER packet of it: 450c[0-9a-f]{28}c0000242/m);
+		assert.match(stdout, /^running nft rules: .* produces a DIFFERENT packet: 450c[0-9a-f]{28}c0000242/m);
 		assert.equal(exitCode, 1);
 
 		// Of one packet the counters tell which rules matched.
@@ -180,7 +180,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		const other = await trace(...asking, "--dscp", "3", "-i", OUT_INTERFACE);
 		assert.match(
 			other.stdout,
-			/^running nft rules: .* does OTHERWISE \(other rules count it than match it here\)$/m,
+			/^running nft rules: .* DISAGREES \(other rules count it than match it here\)$/m,
 		);
 		assert.equal(other.exitCode, 1);
 		await install();
@@ -208,8 +208,8 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		const [written] = decodeCapture(readFileSync(output), output).packets;
 		rmSync(dirname(output), { recursive: true });
 		assert.equal(exitCode, 1);
-		assert.match(stdout, /^running program: .* makes ANOTHER packet of it: 451c[0-9a-f]{28}c000024d/m);
-		assert.match(stdout, /^running nft rules: .* makes the same of it$/m);
+		assert.match(stdout, /^running program: .* produces a DIFFERENT packet: 451c[0-9a-f]{28}c000024d/m);
+		assert.match(stdout, /^running nft rules: .* produces the same packet$/m);
 		assert.equal(written?.bytes.subarray(16, 20).join("."), "192.0.2.88");
 	});
 
