@@ -24,26 +24,26 @@ import { L3dsrError } from "../errors.ts";
 export interface InterfaceAddress {
 	readonly address: Address;
 	readonly prefixLength: number;
-	/** `lo:1`; the interface's own name when none was given; IPv6 has none. */
+	/** `lo:1`; the interface's own name if none was given; IPv6 has none. */
 	readonly label?: string;
 	/** `host` for 127.0.0.1 and ::1, `global` for VIPs. */
 	readonly scope: string;
-	/** `l3dsr up` has put it there. */
+	/** `l3dsr up` has added it. */
 	readonly own?: true;
 }
 
 export interface AddressChange {
 	readonly kind: "add" | "remove";
 	readonly address: Address;
-	/** The address alone (/32 or /128) where absent. */
+	/** Absent: a single address (/32 or /128). */
 	readonly prefixLength?: number;
 	/** IPv4, to add. */
 	readonly label?: string;
-	/** To be known again as what `l3dsr up` has put there. */
+	/** Mark it as added by `l3dsr up`. */
 	readonly own?: true;
 }
 
-/** Who added an address, as the kernel remembers it: ours. Chosen by lot, as nobody assigns these numbers. */
+/** Our value of IFA_PROTO, in which the kernel records who added an address. A random choice: nobody assigns these numbers. */
 const OWN_PROTOCOL = 0x4c;
 
 /** Addresses of `lo` in the kernel's order. Throws LinuxError. */
@@ -57,11 +57,11 @@ export function listLoopbackAddresses(): InterfaceAddress[] {
 /** An interface and what it holds. */
 export interface AddressedInterface {
 	readonly name: string;
-	/** Other names of it, which a configuration may use. */
+	/** Its alternative names, which a configuration may use. */
 	readonly alternativeNames: readonly string[];
 	readonly up: boolean;
 	readonly mtu: number;
-	/** It has no ARP and no neighbour discovery, so nobody hears of its addresses there: a dummy, a tunnel. */
+	/** It has no ARP and no neighbour discovery, so its addresses are not visible there: a dummy, a tunnel. */
 	readonly silent?: true;
 	/** Of a virtual device: `bridge`, `veth`. */
 	readonly kind?: string;
@@ -80,7 +80,7 @@ export function listInterfaceAddresses(): AddressedInterface[] {
 	const isOwn = ownAddresses(all);
 	const held = Map.groupBy(all, ({ index }) => index);
 	const names = new Map(links.map(({ index, name }) => [index, name]));
-	// A member of a VRF still receives by itself.
+	// A member of a VRF still receives packets itself.
 	const vrfs = new Set<number>(links.filter(({ kind }) => kind === "vrf").map(({ index }) => index));
 	return links.map(({ index, name, alternativeNames, up, mtu, arp, loopback, kind, linkedTo, master }) => {
 		const linked = linkedTo === undefined ? undefined : names.get(linkedTo);
@@ -110,8 +110,8 @@ function interfaceAddress(held: HeldAddress, isOwn: (held: HeldAddress) => boole
 }
 
 /**
- * Which addresses are ours. Before Linux 5.18, which remembers who added an address (and says so of 127.0.0.1), they are
- * known by how ours look: IPv4 by a label that is a number, IPv6 deprecated.
+ * Which addresses are ours. Linux 5.18 and later record who added an address (127.0.0.1 has such a record).
+ * On older kernels ours are recognized by their form: IPv4 by a numeric label, IPv6 by being deprecated.
  */
 function ownAddresses(all: readonly HeldAddress[]): (held: HeldAddress) => boolean {
 	if (all.some(({ protocol }) => protocol !== undefined)) return ({ protocol }) => protocol === OWN_PROTOCOL;
@@ -119,8 +119,8 @@ function ownAddresses(all: readonly HeldAddress[]): (held: HeldAddress) => boole
 }
 
 /**
- * Makes the changes in order. Throws L3dsrError (KERNEL_*) that names the first change refused; those before it
- * stand, so observe again before undoing.
+ * Makes the changes in order. Throws L3dsrError (KERNEL_*) that names the first change refused; earlier
+ * changes remain, so observe again before undoing.
  */
 export function changeLoopbackAddresses(changes: readonly AddressChange[]): void {
 	if (changes.length === 0) return;
@@ -147,8 +147,7 @@ function applyChange(change: AddressChange, index: IfIndex, netlink: Netlink): v
 	addAddress(
 		address.family === "ipv4"
 			? { index, bytes, prefixLength, label: label ?? "lo", ...owner }
-			: // An address that nobody else can hold needs no duplicate address detection (it would be tentative,
-				// and not answer, for a second). Deprecated, it is never the source of what this host sends by itself.
+			: // An address that nobody else can hold needs no duplicate address detection (which would delay its use by a second). A deprecated address is never chosen as the source of the host's own packets.
 				{ index, bytes, prefixLength, noDad: true, preferredS: 0, ...owner },
 		netlink,
 	);
@@ -158,7 +157,7 @@ function refusal({ kind, address }: AddressChange, error: unknown): unknown {
 	if (!(error instanceof SyscallError)) return error;
 	const what = `${kind} ${address.text} ${{ add: "to", remove: "from" }[kind]} lo`;
 	const permission = error.errno === ERRNO.EPERM;
-	// What the kernel says to an IPv6 address where net.ipv6.conf.lo.disable_ipv6 is 1.
+	// The kernel's error for an IPv6 address if net.ipv6.conf.lo.disable_ipv6 is 1.
 	const ipv6 = error.errno === ERRNO.EACCES && address.family === "ipv6";
 	return new L3dsrError(
 		{

@@ -1,4 +1,4 @@
-/** Whether an agent keeps this host, and what it keeps it to: one at a time in each network namespace. */
+/** Whether an agent manages this host, and with which configuration: at most one in each network namespace. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { FileLock, LinuxError } from "@l3dsr/linux";
@@ -12,15 +12,15 @@ export interface AgentPresence {
 	readonly configuration: string;
 }
 
-/** `/run/l3dsr.INODE.agent`, INODE that of the network namespace. Locked as long as the agent lives. */
+/** `/run/l3dsr.INODE.agent`, INODE that of the network namespace. Locked while the agent lives. */
 export function agentPath(): string {
 	return runFile("agent");
 }
 
-/** Longer than anybody asks whether there is one. */
+/** Longer than anybody holds the lock to test for an agent. */
 const ASKED_MS = 1000;
 
-/** Says that this process is the agent, until it is disposed of or the process ends. Throws AGENT_RUNNING. */
+/** Registers this process as the agent, until the result is disposed or the process ends. Throws AGENT_RUNNING. */
 export async function becomeAgent(presence: AgentPresence, path: string = agentPath()): Promise<Disposable> {
 	let lock: FileLock;
 	try {
@@ -31,8 +31,8 @@ export async function becomeAgent(presence: AgentPresence, path: string = agentP
 		throw new L3dsrError(
 			{
 				code: "AGENT_RUNNING",
-				message: `start the agent: another one keeps this host already${other === undefined ? "" : `, process ${other.process} with ${other.configuration}`}`,
-				hint: "stop that one first (systemctl stop l3dsr-agent), or leave it to it",
+				message: `start the agent: another one already manages this host${other === undefined ? "" : `, process ${other.process} with ${other.configuration}`}`,
+				hint: "stop that one first (systemctl stop l3dsr-agent), or keep using it",
 			},
 			{ cause: error },
 		);
@@ -49,7 +49,7 @@ export async function becomeAgent(presence: AgentPresence, path: string = agentP
 	return lock;
 }
 
-/** The agent that lives now; undefined when there is none. */
+/** The running agent; undefined if there is none. */
 export async function findAgent(path: string = agentPath()): Promise<AgentPresence | undefined> {
 	if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
 	try {

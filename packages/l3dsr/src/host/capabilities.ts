@@ -1,7 +1,7 @@
 /**
- * What this process may do on this host, found out before anything is changed: from its capabilities and its user
- * namespace, which costs one small file. (Where programs are about to be loaded, bpf(2) itself is asked too:
- * rewrite/ebpf/kernel/access.ts.)
+ * What this process may do on this host, checked before anything is changed: from its capabilities and its
+ * user namespace, which takes reading one small file. (Before programs are loaded, bpf(2) itself is tried
+ * too: rewrite/ebpf/kernel/access.ts.)
  */
 import type { BpfRefusal } from "@l3dsr/bpf";
 import {
@@ -12,11 +12,11 @@ import {
 } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 
-/** Something that the kernel does not let everybody do. */
+/** An operation that the kernel restricts. */
 export type Privilege =
-	/** Rules of nf_tables, to read too, the ARP guard, addresses on `lo`. */
+	/** Rules of nf_tables (even to read them), the ARP guard, addresses on `lo`. */
 	| "network"
-	/** eBPF programs: to load and attach them, and to find them again. */
+	/** eBPF programs: loading and attaching them, and finding them again. */
 	| "programs"
 	/** Packets with any header, sent and received. */
 	| "raw-sockets"
@@ -27,14 +27,14 @@ interface Requirement {
 	/** What it is for. */
 	readonly subject: string;
 	readonly capabilities: readonly CapabilityName[];
-	/** The kernel asks for them in the initial user namespace, not in that of the network namespace. */
+	/** The kernel requires them in the initial user namespace, not in that of the network namespace. */
 	readonly initial: boolean;
 }
 
 /**
- * CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, with which a program can be loaded and attached. Only CAP_SYS_ADMIN can
- * open a program by its id (bpf_prog_get_fd_by_id in kernel/bpf/syscall.c), and nothing else finds ours again: without it
- * what was attached could be neither read nor taken away.
+ * CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, with which a program can be loaded and attached. Only
+ * CAP_SYS_ADMIN can open a program by its id (bpf_prog_get_fd_by_id in kernel/bpf/syscall.c), and there is
+ * no other way to find ours again: without it, an attached program could be neither read nor removed.
  */
 export const REQUIREMENTS: { readonly [P in Privilege]: Requirement } = {
 	network: {
@@ -53,30 +53,30 @@ export const REQUIREMENTS: { readonly [P in Privilege]: Requirement } = {
 
 /** What a process has. */
 export interface Authority {
-	/** Undefined where /proc does not say: then the kernel's own refusals have to do. */
+	/** Undefined if /proc does not tell: then only the kernel's own refusal shows it. */
 	readonly capabilities: ReadonlySet<CapabilityName> | undefined;
-	/** `initial`; another one, which owns the network namespace; or another one, which does not. */
+	/** The initial one; another one that owns the network namespace; or another one that does not. */
 	readonly userNamespace: "initial" | "owner" | "stranger";
 }
 
 /** Why something is not allowed here. */
 export type Missing =
 	| { readonly kind: "capabilities"; readonly names: readonly CapabilityName[] }
-	/** It has them, in a user namespace where they do not count for this. */
+	/** It has them, but in a user namespace where they do not apply. */
 	| { readonly kind: "user-namespace" }
-	/** It has them, in a user namespace that does not own the network namespace. */
+	/** It has them, but in a user namespace that does not own the network namespace. */
 	| { readonly kind: "network-owner" }
-	/** Capabilities are not what is missing. */
+	/** It has the capabilities; something else is missing. */
 	| ({ readonly kind: "bpf" } & BpfRefusal);
 
-/** Of this thread, in the namespaces that it is in now. */
+/** For this thread, in its current namespaces. */
 export function readAuthority(): Authority {
 	const capabilities = effectiveCapabilities();
 	if (inInitialUserNamespace()) return { capabilities, userNamespace: "initial" };
 	return { capabilities, userNamespace: ownsNetworkNamespace() ? "owner" : "stranger" };
 }
 
-/** What keeps a process from using a privilege; undefined where nothing is known to. Pure. */
+/** Why a process cannot use a privilege; undefined if nothing is known to prevent it. Pure. */
 export function missingFor(
 	privilege: Privilege,
 	{ capabilities, userNamespace }: Authority,
@@ -95,9 +95,9 @@ export function describeMissing(missing: Missing): string {
 		case "capabilities":
 			return `this process lacks ${missing.names.join(" and ")}`;
 		case "user-namespace":
-			return "this process is in a user namespace, and the kernel takes eBPF programs from the initial one only";
+			return "this process is in a user namespace, and the kernel accepts eBPF programs only from the initial one";
 		case "network-owner":
-			return "this process is in a user namespace that does not own the network namespace, so that its capabilities do not count there";
+			return "this process is in a user namespace that does not own the network namespace, so its capabilities do not apply there";
 		case "bpf":
 			return `the kernel does not let this process ${missing.doing}: ${missing.reason}`;
 	}
@@ -128,10 +128,10 @@ function remedyFor(missing: Missing): string {
 		case "capabilities":
 			return `run it as root, or give it ${missing.names.join(" and ")} (docs/reference/capabilities.md)`;
 		case "user-namespace":
-			return "run it outside, or set datapath auto or nft";
+			return "run it outside, or set datapath: auto or nft";
 		case "network-owner":
-			return "run it outside, or make a network namespace along with the user namespace: unshare -Urn";
+			return "run it outside, or create a network namespace together with the user namespace: unshare -Urn";
 		case "bpf":
-			return "see what filters bpf(2) here (seccomp, a security module, a container), or set datapath auto or nft";
+			return "find out what blocks bpf(2) here (seccomp, a security module, a container), or set datapath: auto or nft";
 	}
 }

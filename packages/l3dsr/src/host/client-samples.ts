@@ -1,4 +1,4 @@
-/** Clients that stand for all: for each route that leads to some, an address that takes just this route. Pure. */
+/** Sample clients that represent all: for each route to clients, an address that takes exactly this route. Pure. */
 import {
 	type Address,
 	addressBits,
@@ -17,15 +17,15 @@ export interface ClientRoute {
 
 export interface ClientSample {
 	readonly address: Address;
-	/** All addresses that take this route, but those of longer prefixes. */
+	/** All addresses that take this route, except those of longer prefixes. */
 	readonly prefix: Prefix;
 	/** `internet`: a default route or one of its halves; `network`: behind a router; `link`: in a connected subnet. */
 	readonly reach: "internet" | "network" | "link";
 }
 
-/** A full table of the Internet has a million routes: as many are asked for as an operator would want to read of. */
+/** A full Internet routing table has a million routes: only as many are sampled as an operator would want to read about. */
 const MOST_SAMPLES = 32;
-/** At most so many bits long, a prefix is a share of the whole Internet. */
+/** A prefix of at most this length is a share of the whole Internet. */
 const INTERNET_BITS: Readonly<Record<Family, number>> = { ipv4: 7, ipv6: 15 };
 
 const EVERYBODY: Readonly<Record<Family, Prefix>> = {
@@ -34,8 +34,8 @@ const EVERYBODY: Readonly<Record<Family, Prefix>> = {
 };
 
 /**
- * The widest first; one of them stands for all clients that no other route leads to, whether there is a route to those
- * or not. Routes that longer ones cover to the last address have no sample.
+ * The widest first; one represents all clients that no other route leads to, whether or not they have a
+ * route. A route whose addresses are all covered by longer ones has no sample.
  */
 export function clientSamples(
 	family: Family,
@@ -70,12 +70,12 @@ function textOf({ address, length }: Prefix): string {
 	return `${address.text}/${length}`;
 }
 
-/** The host part of the addresses that are tried: none is a network's own or a broadcast address. */
+/** The host part of the addresses to try: never a network or broadcast address. */
 const HOST_PARTS = [7, 1, 2, 3, 77, 130, 200, 5, 6, 9, 10, 20, 50, 100];
 /** Spread over the first 32 bits, for wide prefixes. */
 const SPREAD = Array.from({ length: 64 }, (_, index) => (0x2545f491 * (index + 1)) >>> 0);
 
-/** Clients of the Internet as documents have them (RFC 5737, 3849). */
+/** Internet clients from the documentation ranges (RFC 5737, 3849). */
 const EXAMPLES = [
 	[203, 0, 113, 7],
 	[198, 51, 100, 7],
@@ -87,7 +87,7 @@ function candidates({ address, length }: Prefix): Address[] {
 	if (length === bits) return [address];
 	const near = HOST_PARTS.map((part) => withLastByte(address, part));
 	if (length > INTERNET_BITS[address.family]) {
-		// Behind those at its beginning, some that are spread over it.
+		// First some at its beginning, then some spread over it.
 		return [...near, ...SPREAD.map((value) => spread(address, length, value))];
 	}
 	return [...EXAMPLES, ...SPREAD.map((value) => spread(address, length, value))];
@@ -115,7 +115,7 @@ function spread({ bytes, family }: Address, length: number, value: number): Addr
 	return addressFromBytes(changed);
 }
 
-/** Whether a client can have it: unicast, and not this host's alone. */
+/** Whether a client can have it: unicast, and not only valid on this host. */
 function isClient({ family, bytes }: Address): boolean {
 	const [first = 0, second = 0] = bytes;
 	const last = bytes.at(-1) ?? 0;

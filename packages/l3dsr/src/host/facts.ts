@@ -12,31 +12,31 @@ export interface Listener {
 	readonly protocol: "tcp" | "udp";
 	readonly address: Address;
 	readonly port: number;
-	/** On `::`: it does not take IPv4. */
+	/** On `::`: it does not accept IPv4. */
 	readonly ipv6Only?: true;
 }
 
 export interface InterfaceFacts extends AddressedInterface {
 	/** Effective reverse-path filter for IPv4: 0 off, 1 strict, 2 loose. */
 	readonly rpFilter: number;
-	/** Effective arp_ignore: from 1 on, ARP speaks for addresses of the interface itself alone, from 8 on for none. */
+	/** Effective arp_ignore: from 1 on, ARP answers only for addresses of the interface itself, from 8 on for none. */
 	readonly arpIgnore: number;
 	/** Kind of a virtual device (veth, bridge, vlan), or the driver of a card. */
 	readonly driver?: string;
-	/** Absent where they cannot be told. */
+	/** Absent if unknown. */
 	readonly offloads?: Offloads;
 }
 
 export interface HostFacts extends ForeignRules {
 	readonly interfaces: readonly InterfaceFacts[];
 	readonly routes: RouteFacts;
-	/** Packets that reverse path filtering (rp_filter) has dropped in this namespace, for whatever reason they came. */
+	/** Packets that reverse path filtering (rp_filter) has dropped in this namespace, of any kind. */
 	readonly reversePathDrops: number;
 	/** Tables of iptables-legacy (`ip filter`), whose rules nf_tables does not list. */
 	readonly legacyTables: readonly string[];
 	/** Loaded modules, and how many users each has: rules, for a target of iptables. */
 	readonly modules: ReadonlyMap<string, number>;
-	/** Connections tracked in this namespace; undefined where connection tracking is not loaded. */
+	/** Connections tracked in this namespace; undefined if connection tracking is not loaded. */
 	readonly trackedConnections?: number;
 	readonly listeners: readonly Listener[];
 }
@@ -61,7 +61,7 @@ export function gatherFacts(interfaces: readonly AddressedInterface[], vips: rea
 	};
 }
 
-/** Everything in nf_tables; nothing where the kernel has none, or does not show it without root. */
+/** Everything in nf_tables; empty if the kernel has none, or does not show it without root. */
 function readRuleset(): Snapshot["tables"] {
 	try {
 		using nftables = new Nftables();
@@ -95,7 +95,7 @@ function readOffloads(name: string): Offloads | undefined {
 	try {
 		return offloadsOf(name);
 	} catch {
-		return undefined; // the device has none, or is gone
+		return undefined; // the device has no driver, or is gone
 	}
 }
 
@@ -128,7 +128,7 @@ function listenersOf(protocol: "tcp" | "udp"): Listener[] {
 	const ipv4 = decodeSockets(readText(`/proc/net/${protocol}`), protocol);
 	const ipv6 = decodeSockets(readText(`/proc/net/${protocol}6`), protocol);
 	if (!ipv6.some(({ address }) => isUnspecified(address))) return [...ipv4, ...ipv6];
-	// Files of /proc do not show this.
+	// The files of /proc do not show this.
 	const only = new Set(
 		listIpv6OnlySockets(protocol).map(({ address, port }) => `${addressFromBytes(address).text} ${port}`),
 	);
@@ -140,7 +140,7 @@ function listenersOf(protocol: "tcp" | "udp"): Listener[] {
 	];
 }
 
-/** Of /proc/net/tcp and its like: sockets that wait for packets from anybody. */
+/** From /proc/net/tcp and similar files: sockets that accept packets from any address. */
 export function decodeSockets(text: string, protocol: "tcp" | "udp"): Listener[] {
 	const TCP_LISTEN = "0A";
 	const UDP_UNCONNECTED = "07";

@@ -1,6 +1,6 @@
 /**
- * Files that a person names, read and written in one way. Read are only regular files, and pipes where they are asked
- * for; never more than a limit, and without waiting for somebody who may never come.
+ * Files that a user names, read and written in one way. Only regular files are read, and pipes where they
+ * are allowed; never more than a limit, and without waiting for a writer that may never come.
  */
 import {
 	closeSync,
@@ -19,30 +19,30 @@ import { errnoOfFileError, fileErrorText } from "@l3dsr/linux";
 import { type ErrorCode, L3dsrError } from "../errors.ts";
 
 const MIB = 1 << 20;
-/** Configurations, dsr.conf, saved rules, lists of targets: a hundred thousand services are a tenth of it. */
+/** For configurations, dsr.conf, saved rules, lists of targets: a hundred thousand services take a tenth of it. */
 export const TEXT_LIMIT_BYTES = 64 * MIB;
 export const CAPTURE_LIMIT_BYTES = 1024 * MIB;
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** Paths of descriptors that this process was given: a pipe of the shell's, `<(…)`. */
+/** Paths of descriptors that this process inherited: a pipe from the shell, `<(…)`. */
 const GIVEN_DESCRIPTOR = /^\/(dev\/stdin|(dev|proc\/self)\/fd\/\d+)$/;
 
 /** /dev/null, the empty file. */
 const DEV_NULL = 0x103;
 
-/** A file that this module does not read, though the kernel would. The message is the reason. */
+/** A file that this module refuses to read, although the kernel would allow it. The message is the reason. */
 export class FileRefusal extends Error {
 	override readonly name = "FileRefusal";
 }
 
 /**
- * All of a file; `-` is standard input. Throws what the file system says (ENOENT, EACCES …), and {@link FileRefusal}
- * for what is not a regular file or is longer than `limitBytes`.
+ * The whole content of a file; `-` is standard input. Throws the file system's errors (ENOENT, EACCES …),
+ * and {@link FileRefusal} if it is not a regular file or is longer than `limitBytes`.
  */
 export function readBytes(path: string, limitBytes: number = TEXT_LIMIT_BYTES): Buffer {
 	if (path === "-") return readToEnd(0, limitBytes);
-	// A FIFO is opened at once, too, and then refused.
+	// Opening a FIFO does not block either; it is then refused.
 	const given = GIVEN_DESCRIPTOR.test(path);
 	const fd = openSync(path, constants.O_RDONLY | (given ? 0 : constants.O_NONBLOCK));
 	try {
@@ -67,23 +67,23 @@ export function fileReason(error: unknown): string {
 	return error instanceof FileRefusal ? error.message : fileErrorText(error);
 }
 
-/** The one error about a file that could not be read; `what` is what it was to be: `configuration`. */
+/** The single error for a file that could not be read; `what` is its purpose: `configuration`. */
 export function readFailure(code: ErrorCode, what: string, path: string, cause: unknown): L3dsrError {
 	const name = path === "-" ? "standard input" : path;
 	const subject = what === "" ? name : `${what} ${name}`;
 	const hint =
 		cause instanceof FileRefusal && cause.message.includes("regular file")
-			? { hint: "give a regular file, or pipe it in with - where the command reads standard input" }
+			? { hint: "use a regular file, or pipe it in with - if the command reads standard input" }
 			: {};
 	return new L3dsrError({ code, message: `read ${subject}: ${fileReason(cause)}`, ...hint }, { cause });
 }
 
-/** Throws what keeps a file from being written, before there is anything to write; a new file stays, empty. */
+/** Tests in advance that a file can be written, and throws the reason if not; a new file stays, empty. */
 export function requireWritableFile(path: string): void {
 	closeSync(openToWrite(path, 0));
 }
 
-/** Writes a file anew. Throws what the file system says, and {@link FileRefusal} for a FIFO that nobody reads. */
+/** Overwrites a file. Throws the file system's errors, and {@link FileRefusal} for a FIFO without a reader. */
 export function writeBytes(path: string, bytes: Uint8Array): void {
 	const fd = openToWrite(path, constants.O_TRUNC);
 	try {
@@ -94,8 +94,8 @@ export function writeBytes(path: string, bytes: Uint8Array): void {
 }
 
 /**
- * Puts a file in the place of `path`, and makes its folder if there is none: after a crash it is the old one or the new
- * one. Throws what the file system says.
+ * Replaces the file at `path` atomically, and creates its folder if there is none: after a crash it is the
+ * old file or the new one. Throws the file system's errors.
  */
 export function replaceFile(path: string, bytes: Uint8Array): void {
 	const folder = dirname(path);
@@ -122,7 +122,7 @@ export function replaceFile(path: string, bytes: Uint8Array): void {
 	}
 }
 
-/** The one error about a file that could not be written. */
+/** The single error for a file that could not be written. */
 export function writeFailure(what: string, path: string, cause: unknown): L3dsrError {
 	const subject = what === "" ? path : `${what} ${path}`;
 	return new L3dsrError({ code: "FILE_WRITE", message: `write ${subject}: ${fileReason(cause)}` }, { cause });
@@ -133,7 +133,7 @@ function openToWrite(path: string, more: number): number {
 	try {
 		return openSync(path, flags, 0o666);
 	} catch (error) {
-		if (errnoOfFileError(error) === "ENXIO") throw new FileRefusal("it is a FIFO that nobody reads");
+		if (errnoOfFileError(error) === "ENXIO") throw new FileRefusal("it is a FIFO without a reader");
 		throw error;
 	}
 }
@@ -151,7 +151,7 @@ function readToEnd(fd: number, limitBytes: number): Buffer {
 	}
 }
 
-/** A descriptor may be non-blocking: by us, or by whoever shares it. */
+/** A descriptor may be non-blocking, set by us or by a process that shares it. */
 function patiently(work: () => number): number {
 	for (;;) {
 		try {
@@ -164,7 +164,7 @@ function patiently(work: () => number): number {
 }
 
 function tooLong(limitBytes: number): FileRefusal {
-	return new FileRefusal(`it is longer than ${limitBytes / MIB} MiB, the most that is read`);
+	return new FileRefusal(`it is longer than ${limitBytes / MIB} MiB, the limit`);
 }
 
 function kindOf(stat: ReturnType<typeof fstatSync>): string {

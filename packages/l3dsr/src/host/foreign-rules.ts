@@ -1,4 +1,4 @@
-/** What rules of others do to the packets of services, read from everything that nf_tables has. Pure. */
+/** What foreign rules do to the packets of services, read from all of nf_tables. Pure. */
 import {
 	bytesNumber,
 	type Expression,
@@ -8,11 +8,11 @@ import {
 } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 
-/** A rule of somebody else's, and where packets come to it. */
+/** A foreign rule, and the place where packets reach it. */
 export interface ForeignRule {
 	/** `table ip mangle, chain PREROUTING`. */
 	readonly place: string;
-	/** Of the base chain from which packets come to it. */
+	/** The hook of the base chain from which packets reach it. */
 	readonly hook: string;
 	/** Netfilter priority of that base chain; smaller runs earlier. */
 	readonly priority: number;
@@ -22,24 +22,24 @@ export interface ForeignRule {
 
 /** Writes DSCP. */
 export interface DscpWriter extends ForeignRule {
-	/** What it writes, where that can be told. */
+	/** What it writes, if known. */
 	readonly value?: number;
 }
 
 /** Drops packets whose sender is not routed back (`fib saddr . iif oif missing drop`, rpfilter). */
 export interface ReversePathRule extends ForeignRule {
-	/** They have to be routed back by the interface that they came in on. */
+	/** They have to be routed back through the interface on which they arrived. */
 	readonly strict: boolean;
 }
 
 export interface ForeignRules {
 	readonly dscpWriters: readonly DscpWriter[];
 	readonly reversePathFilters: readonly ReversePathRule[];
-	/** Rules that ask connection tracking what a packet is (`ct state invalid drop`). */
+	/** Rules that match the state of connection tracking (`ct state invalid drop`). */
 	readonly trackers: readonly ForeignRule[];
 	/** Places where packets may be dropped or refused: chains with such a verdict or policy. */
 	readonly filters: readonly string[];
-	/** Places of rules that send packets that come in elsewhere (NAT of a container, a transparent proxy). */
+	/** Places of rules that redirect incoming packets (NAT of a container, a transparent proxy). */
 	readonly redirects: readonly string[];
 	/** Places of iptables rules with the old module's target. */
 	readonly moduleRules: readonly string[];
@@ -107,7 +107,7 @@ export function findForeignRules(all: readonly TableContents[]): ForeignRules {
 	};
 }
 
-/** Hooks that packets to services, and answers, come by. */
+/** Hooks that packets to services, and their answers, pass. */
 const FILTERING: ReadonlySet<string> = new Set([
 	"ingress",
 	"prerouting",
@@ -136,7 +136,7 @@ function asksTracking(one: Expression): boolean {
 /** XT_RPFILTER_LOOSE of include/uapi/linux/netfilter/xt_rpfilter.h. */
 const XT_RPFILTER_LOOSE = 1;
 
-/** Whether an expression asks if the sender of a packet would be routed back: undefined if it does not, else how strictly. */
+/** Whether an expression tests if the sender of a packet is routed back: undefined if not, else how strictly. */
 function asksWayBack(one: Expression): boolean | undefined {
 	if (one.kind === "match" && one.name === "rpfilter") {
 		return ((one.info[0] ?? 0) & XT_RPFILTER_LOOSE) === 0;
@@ -145,10 +145,10 @@ function asksWayBack(one: Expression): boolean | undefined {
 	return asks ? one.flags.includes("iif") : undefined;
 }
 
-/** Where the DSCP is: its bits of the first two bytes of the header. */
+/** The DSCP's bits in the first two bytes of the header. */
 const DSCP_BITS: Readonly<Record<Family, bigint>> = { ipv4: 0x00fcn, ipv6: 0x0fc0n };
 
-/** What the expression at `index` writes into the DSCP; undefined where it does not write there. */
+/** What the expression at `index` writes into the DSCP; undefined if it does not write there. */
 function dscpWritten(
 	expressions: readonly Expression[],
 	index: number,
@@ -156,7 +156,7 @@ function dscpWritten(
 ): { readonly value?: number } | undefined {
 	const write = expressions[index];
 	if (write?.kind !== "payload write" || write.base !== "network" || write.offset >= 2) return undefined;
-	// The first two bytes of the header, as far as they are written, and which of their bits change.
+	// What is written to the first two bytes of the header, and which of their bits change.
 	const shift = BigInt(8 * (2 - write.offset - Math.min(write.length, 2 - write.offset)));
 	const written = expressions
 		.slice(0, index)
@@ -178,7 +178,7 @@ function dscpWritten(
 	return value === undefined ? {} : { value: Number((value & bits) / (bits & -bits)) };
 }
 
-/** From which base chains packets come to a chain: it may be one, or be jumped to, also by way of others. */
+/** The base chains from which packets reach a chain: itself, or chains that jump to it, directly or through others. */
 function baseChains(
 	tables: readonly TableContents[],
 	rules: readonly PlacedRule[],
@@ -203,7 +203,7 @@ function baseChains(
 	};
 }
 
-/** Chains that an expression sends packets to: by itself, or by a verdict map. */
+/** Chains that an expression jumps to: directly, or by a verdict map. */
 function jumpTargets(one: Expression, { sets }: TableContents): string[] {
 	if (one.kind === "verdict") return one.chain === undefined ? [] : [one.chain];
 	if (one.kind !== "lookup" || one.destination !== 0) return [];
@@ -218,10 +218,10 @@ function isVerdict(data: Uint8Array | Verdict | undefined): data is Verdict {
 
 const NFPROTO: Readonly<Record<number, Family>> = { 2: "ipv4", 10: "ipv6" };
 const TABLE_FAMILY: Readonly<Record<string, Family>> = { ip: "ipv4", ip6: "ipv6" };
-/** In network order, as `meta protocol` has them. */
+/** In network order, as in `meta protocol`. */
 const ETHER_TYPE: Readonly<Record<number, Family>> = { 2048: "ipv4", 34525: "ipv6" };
 
-/** By the table, or by what the rule asks of its packets. */
+/** From the table, or from the rule's own matches. */
 function familyOf(table: TableContents, expressions: readonly Expression[]): Family | undefined {
 	const ofTable = TABLE_FAMILY[table.family];
 	if (ofTable !== undefined) return ofTable;

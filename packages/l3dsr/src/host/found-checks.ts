@@ -1,6 +1,6 @@
 /**
- * What the agent's health checks have found out, for the commands beside it: in a file, which counts as long as the agent
- * that wrote it lives. Who is healthy is in the director's tables; here is why.
+ * The results of the agent's health checks, for other commands: in a file that is valid while the agent
+ * that wrote it lives. The director's tables say who is healthy; this file says why.
  */
 import { readFileSync, rmSync } from "node:fs";
 import type { FoundCheck } from "../model/real-check.ts";
@@ -13,7 +13,7 @@ export function foundChecksPath(): string {
 	return runFile("checks");
 }
 
-/** For the agent. All of it, or as it was. Throws L3dsrError (FILE_WRITE). */
+/** For the agent. Writes the whole file or nothing. Throws L3dsrError (FILE_WRITE). */
 export function writeFoundChecks(checks: readonly FoundCheck[], path: string = foundChecksPath()): void {
 	try {
 		replaceFile(path, Buffer.from(`${JSON.stringify({ process: process.pid, checks })}\n`));
@@ -27,7 +27,7 @@ export function removeFoundChecks(path: string = foundChecksPath()): void {
 	rmSync(path, { force: true });
 }
 
-/** Undefined where no agent lives, or it checks nothing. Throws LinuxError when that cannot be told. */
+/** Undefined if no agent lives, or if it checks nothing. Throws LinuxError if that is unknown. */
 export async function readFoundChecks(
 	path: string = foundChecksPath(),
 	agent: () => Promise<Pick<AgentPresence, "process"> | undefined> = findAgent,
@@ -36,9 +36,9 @@ export async function readFoundChecks(
 	if (living === undefined) return undefined;
 	try {
 		const { process, checks } = JSON.parse(readFileSync(path, "utf8"));
-		// Written by an agent alone, and whole.
+		// Only an agent writes it, and atomically.
 		return process === living.process && Array.isArray(checks) ? checks : undefined;
 	} catch {
-		return undefined; // it is not there yet, or it is not a file of the agent
+		return undefined; // it does not exist yet, or it is not a file of the agent
 	}
 }

@@ -1,6 +1,6 @@
 /**
- * The word of an operator to the agent: leave this host alone. `l3dsr down` gives it and `l3dsr up` takes it back; it
- * outlives the agent, whose restart must not bring a host back into service, and ends with a boot.
+ * An operator's order to the agent: leave this host alone. `l3dsr down` gives it and `l3dsr up` revokes it.
+ * It survives the agent, whose restart must not bring a host back into service, and ends with a reboot.
  */
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
@@ -20,7 +20,7 @@ export function holdPath(): string {
 	return runFile("held");
 }
 
-/** Undefined: the agent may work. A file that cannot be understood holds, too. */
+/** Undefined: the agent may work. An unreadable file counts as a hold. */
 export function readHold(path: string = holdPath()): Hold | undefined {
 	try {
 		const { by, since } = JSON.parse(readFileSync(path, "utf8"));
@@ -35,7 +35,7 @@ function modifiedAt(path: string): string {
 	return (statSync(path, { throwIfNoEntry: false })?.mtime ?? new Date()).toISOString();
 }
 
-/** Throws L3dsrError (FILE_WRITE); then no hold is there. */
+/** Throws L3dsrError (FILE_WRITE); then there is no hold. */
 export function writeHold(hold: Hold, path: string = holdPath()): void {
 	try {
 		writeFileSync(path, `${JSON.stringify(hold)}\n`, { mode: 0o644 });
@@ -45,14 +45,14 @@ export function writeHold(hold: Hold, path: string = holdPath()): void {
 			{
 				code: "FILE_WRITE",
 				message: `write ${path}, which tells the agent to leave this host alone: ${fileReason(cause)}`,
-				hint: "make room there, or stop the agent first",
+				hint: "free space there, or stop the agent first",
 			},
 			{ cause },
 		);
 	}
 }
 
-/** True when there was one. */
+/** True if there was one. */
 export function releaseHold(path: string = holdPath()): boolean {
 	const held = statSync(path, { throwIfNoEntry: false }) !== undefined;
 	rmSync(path, { force: true });

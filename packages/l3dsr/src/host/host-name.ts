@@ -1,7 +1,7 @@
-/** Names of hosts, as the resolver of this system knows them (/etc/hosts, DNS). */
+/** Host names, from the system's resolver (/etc/hosts, DNS). */
 import { type Address, parseIpv4 } from "@l3dsr/packet";
 
-/** The first IPv4 address of a name; undefined when it has none, or nobody answers. */
+/** The first IPv4 address of a name; undefined if it has none, or if nobody answers. */
 export async function ipv4AddressOf(name: string): Promise<Address | undefined> {
 	const { lookup } = await import("node:dns/promises");
 	try {
@@ -11,7 +11,7 @@ export async function ipv4AddressOf(name: string): Promise<Address | undefined> 
 	}
 }
 
-/** All lookups together take no longer than this: a listing must come also when no name server answers. */
+/** The limit for all lookups together: a listing must appear even if no name server answers. */
 const LOOKUP_MS = 2000;
 
 /** As getnameinfo(3) says: /etc/hosts, then DNS. By address text; those without a name are not in it. */
@@ -24,7 +24,7 @@ export async function namesOf(addresses: readonly Address[]): Promise<ReadonlyMa
 			const { hostname } = await lookupService(text, 0);
 			if (hostname !== text) names.set(text, hostname);
 		} catch {
-			// No name: the address is printed.
+			// No name: print the address.
 		}
 	});
 	const { setTimeout: delay } = await import("node:timers/promises");

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
 
-/** False when `lo` takes no IPv6 addresses: disabled by sysctl, or the kernel has none. */
+/** False if `lo` cannot have IPv6 addresses: disabled by sysctl, or the kernel has no IPv6. */
 export function loopbackTakesIpv6(): boolean {
 	try {
 		return readFileSync("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "utf8").trim() === "0";
@@ -11,7 +11,7 @@ export function loopbackTakesIpv6(): boolean {
 	}
 }
 
-/** Whether the kernel has IPv6, and whether it is switched off for all interfaces of this namespace. */
+/** Whether the kernel has IPv6, and whether it is disabled for all interfaces of this namespace. */
 export function ipv6State(): "on" | "off" | "absent" {
 	try {
 		const text = readFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "utf8");

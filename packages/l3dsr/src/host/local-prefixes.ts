@@ -1,9 +1,8 @@
 /**
- * What this network namespace takes for itself: its routes of type "local" (`ip route show type local`).
- *
- * The kernel makes those of an IPv6 address only after the address is there: at once when nothing is in the
- * way, a moment later when it is busy, and a second later with duplicate address detection. So the addresses
- * themselves count as well: what is made from this need not be made again when the route comes.
+ * The addresses that this network namespace accepts as its own: its routes of type "local" (`ip route show
+ * type local`). The kernel adds those of an IPv6 address some time after the address: usually at once, a
+ * moment later under load, and a second later with duplicate address detection. So the addresses themselves
+ * count too, and nothing has to be redone when the route appears.
  */
 
 import { listAddresses, listInterfaces, listLocalRoutes } from "@l3dsr/linux";

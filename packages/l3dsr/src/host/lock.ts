@@ -1,6 +1,6 @@
 /**
- * The lock around every change of a host's rules: observe, plan, apply and verify are one. Each network
- * namespace has rules of its own, and so a lock of its own.
+ * The lock around every change of a host's rules: observe, plan, apply and verify run under it together.
+ * Each network namespace has its own rules, and so its own lock.
  */
 import { LinuxError } from "@l3dsr/linux";
 import { runFile } from "./run-file.ts";
@@ -8,7 +8,7 @@ import { runFile } from "./run-file.ts";
 export interface HostLockOptions {
 	/** How long to wait while another holds it: 0 fails at once, Infinity waits for ever. */
 	readonly waitMs: number;
-	/** Told once, who holds it, when the wait gets long. */
+	/** Called once with the holder, when the wait gets long. */
 	readonly onWait?: (holder: string) => void;
 	/** Default /run. */
 	readonly directory?: string;
@@ -26,13 +26,12 @@ export function isLockHeld(error: unknown): boolean {
 
 /**
  * Takes the lock; held until disposed or until the process ends. Throws LOCK_HELD, which names the holder,
- * when the wait is over.
- *
- * Root of a user namespace may change its network namespace and not write to /run. It takes a lock of the namespace
- * itself, which all of its kind take; between it and the host's root, what the kernel refuses to change unseen decides.
+ * after the wait. Root of a user namespace may change its network namespace but not write to /run. It takes
+ * a lock in the namespace itself, as all such processes do; between it and the host's root, only the
+ * kernel's generation check protects a change.
  */
 export async function acquireHostLock(options: HostLockOptions): Promise<Disposable> {
-	// The FFI is loaded only by commands that change something.
+	// Only commands that change something load the FFI.
 	const { FileLock } = await import("@l3dsr/linux");
 	const { directory, ...waiting } = options;
 	try {

@@ -1,7 +1,7 @@
 /**
- * What the kernel does with packets of clients that come in for VIPs, and by which way it answers: asked for by route
- * look-ups with source, destination and input interface, which go through all rules and tables and through reverse path
- * filtering. Nothing is worked out here.
+ * What the kernel does with clients' packets to VIPs, and by which route it answers: from route look-ups
+ * with source, destination and input interface, which apply all rules, tables and reverse path filtering.
+ * Nothing is computed here.
  */
 import {
 	type IfIndex,
@@ -19,34 +19,34 @@ import { type Address, addressFromBytes, type Dscp, type Family, prefixOf, tosOf
 import type { AddressedInterface } from "./addresses.ts";
 import { type ClientRoute, type ClientSample, clientSamples } from "./client-samples.ts";
 
-/** A VIP, and the code under which packets for it come in. */
+/** A VIP, and the code with which its packets arrive. */
 export interface AskedVip {
 	readonly vip: Address;
 	readonly dscp?: Dscp;
 }
 
-/** What becomes of packets of a client to a VIP, and of the answers. */
+/** What happens to a client's packets to a VIP, and to the answers. */
 export interface PathFacts {
-	/** Those that it was asked for; no answer depends on which of them it is. */
+	/** The VIPs of the look-up; the answer is the same for all of them. */
 	readonly vips: readonly Address[];
 	readonly client: ClientSample;
-	/** Interfaces by which answers leave; empty: no route leads to the client. */
+	/** Interfaces by which answers leave; empty: there is no route to the client. */
 	readonly wayBack: readonly string[];
-	/** Interfaces by which the packets may come in, and whether the kernel takes them in there. */
+	/** Interfaces on which the packets may arrive, and whether the kernel accepts them there. */
 	readonly arrivals: readonly { readonly interface: string; readonly taken: boolean }[];
 }
 
 export interface RouteFacts {
-	/** VIPs that the kernel delivers on this host, whatever holds them. */
+	/** VIPs that the kernel delivers on this host, on whichever interface they are. */
 	readonly delivered: readonly Address[];
 	readonly paths: readonly PathFacts[];
-	/** VIPs whose paths cannot be told before they are held: routing rules ask for the source of answers. */
+	/** VIPs whose paths are unknown until the host holds them: routing rules depend on the source of answers. */
 	readonly unknown: readonly Address[];
-	/** Routing rules ask for marks (fwmark), which a look-up does not know. */
+	/** Routing rules match marks (fwmark), which a look-up does not know. */
 	readonly byMark: boolean;
 }
 
-/** VIPs that are asked for one by one, where routing rules tell sources apart. */
+/** How many VIPs to look up one by one, if routing rules distinguish sources. */
 const MOST_VIPS = 32;
 
 /** Throws LinuxError. */
@@ -72,7 +72,7 @@ export function gatherRouteFacts(
 			clients: clientSamples(family, routes, own),
 			arrivals: arrivalsOf(family, vips, interfaces, links),
 		};
-		// Without rules by source, the answer for one VIP is that for all, held or not.
+		// Without rules by source, all VIPs have the same answer, held or not.
 		const groups = bySource
 			? held.slice(0, MOST_VIPS).map((one) => [one])
 			: [held.length > 0 ? [...held, ...ofFamily.filter((one) => !held.includes(one))] : ofFamily];
@@ -89,15 +89,15 @@ export function gatherRouteFacts(
 	};
 }
 
-/** What is the same for all VIPs of a family. */
+/** What all VIPs of a family share. */
 interface Asking {
 	readonly links: readonly NetInterface[];
 	readonly clients: readonly ClientSample[];
-	/** Interfaces with an address of this host's own, VIPs aside. */
+	/** Interfaces with an address of this host, apart from VIPs. */
 	readonly arrivals: readonly { readonly name: string; readonly index: IfIndex; readonly real: Address }[];
 }
 
-/** A host whose own address is on `lo` alone takes packets for it in by every interface. */
+/** A host whose own address is only on `lo` accepts packets for it on every interface. */
 function arrivalsOf(
 	family: Family,
 	vips: readonly AskedVip[],
@@ -122,7 +122,7 @@ function arrivalsOf(
 	return usable.map(({ one, index }) => ({ name: one.name, index, real: onLoopback }));
 }
 
-/** The answers for the first VIP of the group; where it is not held, those for the real address in its place. */
+/** The answers for the first VIP of the group; if the host does not hold it, those for the real address instead. */
 function pathsOf(
 	group: readonly AskedVip[],
 	isHeld: boolean,
@@ -149,13 +149,13 @@ function pathsOf(
 /** Types of routes for clients: those that lead to them, and those that refuse them. */
 const CLIENT_ROUTES: ReadonlySet<string> = new Set(["unicast", "blackhole", "unreachable", "prohibit"]);
 
-/** Of every table, but that of this host's own addresses. */
+/** Of every table except that of this host's own addresses. */
 function clientRoutes(netlink: Netlink): ClientRoute[] {
 	return listRoutes({}, netlink)
 		.filter(({ table, type }) => table !== ROUTE_TABLE.local && CLIENT_ROUTES.has(type))
 		.map(({ destination, nextHops }) => ({
 			destination: prefixOf(addressFromBytes(destination.bytes), destination.length),
-			// What refuses stands for networks elsewhere.
+			// A route that refuses means networks elsewhere.
 			byGateway: nextHops.length === 0 || nextHops.some(({ gateway }) => gateway !== undefined),
 		}));
 }
@@ -176,7 +176,7 @@ function wayBack(
 	return route.nextHops.flatMap((hop) => links.find(({ index }) => index === hop.index)?.name ?? []);
 }
 
-/** Undefined where the kernel refuses: there is no route, one that refuses, or a filter by reverse path. */
+/** Undefined if the kernel refuses: no route, a route that refuses, or reverse path filtering. */
 function ask(lookUp: () => Route): Route | undefined {
 	try {
 		return lookUp();

@@ -1,4 +1,4 @@
-/** Who could have changed a host behind l3dsr's back, as far as what is running tells. */
+/** Who may have changed a host, judged by the running processes. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** What was found changed: the rules, all of them on an interface with an eBPF program, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
@@ -21,12 +21,12 @@ const SUSPECTS: readonly Suspect[] = [
 		program: "systemd-network",
 		leaves: ["addresses"],
 		// Seen with 257 (Debian 13), and not with 252 (Debian 12).
-		how: "systemd-networkd is running; with a .network file that matches lo, newer versions remove addresses that others have put there (networkctl reload, netplan apply)",
+		how: "systemd-networkd is running; with a .network file that matches lo, newer versions remove addresses that others have added (networkctl reload, netplan apply)",
 	},
 	{
 		program: "keepalived",
 		leaves: ["addresses"],
-		how: "keepalived is running; it takes the addresses of its virtual_ipaddress blocks away when it is not master",
+		how: "keepalived is running; it removes the addresses of its virtual_ipaddress blocks when it is not master",
 	},
 	{
 		program: "ldirectord",
@@ -35,17 +35,17 @@ const SUSPECTS: readonly Suspect[] = [
 	},
 ];
 
-/** What is known without looking at who runs. */
+/** What is known without looking at processes. */
 const BY_HAND: Readonly<Record<Trace, string>> = {
 	"everything-of-nft":
-		"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
+		"nft flush ruleset deletes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this",
 	network:
 		"the addresses of this host have changed (DHCP, VRRP, an operator); a reload of l3dsr picks that up",
 	ipv6: "sysctl: net.ipv6.conf.all.disable_ipv6, or that of lo",
 	program:
-		"an interface that was deleted and made again comes without its eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool take one away too",
-	rules: "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl",
-	addresses: "a command typed by hand or a script: ip address, ifdown lo, netplan apply, dsrctl stop",
+		"an interface that was deleted and created again has no eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool can remove one too",
+	rules: "a manual command or a script: nft, tc, bpftool, iptables-daddr, dsrctl",
+	addresses: "a manual command or a script: ip address, ifdown lo, netplan apply, dsrctl stop",
 };
 
 /** Sentences, the likeliest first. `running` holds names as /proc/PID/comm has them. */
@@ -69,7 +69,7 @@ export function runningPrograms(): Set<string> {
 		try {
 			if (networkNamespace(entry) === own) names.add(readFileSync(`/proc/${entry}/comm`, "utf8").trim());
 		} catch {
-			// It has ended meanwhile.
+			// It has exited meanwhile.
 		}
 	}
 	return names;

@@ -20,13 +20,13 @@ import { sameValue } from "../model/rule.ts";
 import { type ArpSender, sortAddresses, type VipGuard } from "../model/vip-guard.ts";
 
 export interface ObservedGuard {
-	/** VIPs that it remembers; none when the table is not there. */
+	/** VIPs that it records; none if the table does not exist. */
 	readonly held: readonly Address[];
-	/** Those of them that were on `lo` before. */
+	/** Those that were on `lo` before. */
 	readonly found: readonly Address[];
-	/** Absent: no table, or one that somebody has altered (then `altered`). */
+	/** Absent: no table, or one that somebody has changed (then `altered`). */
 	readonly guard?: VipGuard;
-	/** The table is there and does not say what l3dsr writes. */
+	/** The table exists but does not contain what l3dsr writes. */
 	readonly altered: boolean;
 }
 
@@ -42,10 +42,10 @@ const SETS = {
 } as const;
 type SetName = keyof typeof SETS;
 const SET_NAMES = Object.keys(SETS) as SetName[];
-/** Tables that earlier builds made lack these, as long as nothing is in them. */
+/** Tables of earlier builds lack these while they are empty. */
 const ADDED_LATER: ReadonlySet<SetName> = new Set(["found4", "found6"]);
 const CHAINS = ["input", "output"] as const;
-/** Somebody else may take the table, or an element of it, away between our look and our change. */
+/** Somebody else may delete the table, or an element of it, between our read and our change. */
 const ATTEMPTS = 4;
 
 /** Opens nf_tables of this network namespace, or of another one. */
@@ -59,7 +59,8 @@ export function observeGuard(open: Open = here): ObservedGuard {
 }
 
 /**
- * The same for who looks again and again, from one network namespace: the table is read anew when nf_tables has changed.
+ * The same for repeated reads from one network namespace: the table is read again only if nf_tables has
+ * changed.
  */
 export function guardObserver(open: Open = here): () => ObservedGuard {
 	let last: { readonly generation: number; readonly guard: ObservedGuard } | undefined;
@@ -72,7 +73,7 @@ export function guardObserver(open: Open = here): () => ObservedGuard {
 	};
 }
 
-/** Makes the table say this, in one transaction; undefined takes it away. Throws NftablesError. */
+/** Sets the table to this state, in one transaction; undefined deletes it. Throws NftablesError. */
 export function applyGuard(desired: VipGuard | undefined, observed: ObservedGuard, open: Open = here): void {
 	using nftables = open();
 	let standing = observed;
@@ -98,13 +99,13 @@ function guardIn([contents]: readonly TableContents[]): ObservedGuard {
 
 function explained(error: unknown): unknown {
 	if (!(error instanceof NftablesError) || error.code !== "UNSUPPORTED") return error;
-	const hint = "l3dsr keeps VIPs silent on ARP with it; the kernel needs CONFIG_NF_TABLES_ARP";
+	const hint = "l3dsr uses it to suppress ARP for VIPs; the kernel needs CONFIG_NF_TABLES_ARP";
 	return new NftablesError(error.code, error.message, { errno: error.errno, hint, cause: error });
 }
 
-/** From what was observed to what is desired; empty when they are the same. */
+/** The commands from observed to desired; empty if they are the same. */
 export function planGuardChange(desired: VipGuard | undefined, observed: ObservedGuard): readonly Command[] {
-	// "Add" makes sure that there is something to delete.
+	// "Add" ensures that there is something to delete.
 	const remove: readonly Command[] = [
 		{ do: "add table", table: TABLE },
 		{ do: "delete table", table: TABLE },
@@ -113,7 +114,7 @@ export function planGuardChange(desired: VipGuard | undefined, observed: Observe
 	if (observed.guard === undefined || !sameValue(observed.guard.senders, desired.senders)) {
 		return [...remove, ...makeGuard(desired)];
 	}
-	// Elements only: chains stay registered, so not one request slips through meanwhile.
+	// Elements only: chains stay registered, so no request slips through meanwhile.
 	const before = elementsOf(observed.guard);
 	const after = elementsOf(desired);
 	return SET_NAMES.flatMap((name) => [
@@ -219,7 +220,7 @@ function prefixValue({ address, length }: NonNullable<ArpSender["neighbours"]>):
 	return { prefix: Uint8Array.from(address.bytes), length };
 }
 
-/** What a table says, however it was written. */
+/** The meaning of a table, however it was written. */
 export function decodeGuard(contents: TableContents): ObservedGuard {
 	const elements = (name: SetName): Address[] => {
 		const set = contents.sets.find((one) => one.name === name && one.key.type.name === SETS[name]);
@@ -232,7 +233,7 @@ export function decodeGuard(contents: TableContents): ObservedGuard {
 		.slice(0, -1)
 		.flatMap((rule) => decodeSender(rule) ?? []);
 	const guard: VipGuard = { held, found, silent: sortAddresses(elements("silent4")), senders };
-	// Whatever was understood, written again, must be what stands there: then nothing else does.
+	// Encoding the decoded state again must give exactly the table: then it contains nothing else.
 	const intact = sameValue(shapeOf(contents.chains, contents.rules), shapeOf(INTACT_CHAINS, rulesOf(guard)));
 	return intact ? { held, found, guard, altered: false } : { held, found, altered: true };
 }
@@ -264,7 +265,7 @@ function decodeSender({ expressions }: Rule): ArpSender | undefined {
 	return neighbours === undefined ? common : { ...common, neighbours };
 }
 
-/** Of the second comparison, if there is one: all bytes that it loads, or those bits that its mask leaves. */
+/** Of the second comparison, if any: all bytes that it loads, or the bits of its mask. */
 function decodePrefix(expressions: readonly Expression[]): ArpSender["neighbours"] {
 	const [, compare] = expressions.filter((one) => one.kind === "compare");
 	if (compare === undefined || compare.value.length > 4) return undefined;

@@ -1,4 +1,4 @@
-/** The way that the kernel's routes lead to an address. */
+/** The kernel's route to an address. */
 import { type IfIndex, lookUpRoute, type Netlink, type Route, SyscallError } from "@l3dsr/linux";
 import type { Address } from "@l3dsr/packet";
 
@@ -6,23 +6,23 @@ export type Way =
 	| {
 			readonly to: "link";
 			readonly index: IfIndex;
-			/** The router, or the address itself where it is on the link. */
+			/** The router, or the address itself if it is on the link. */
 			readonly gateway: Uint8Array;
-			/** Of the route, where it has one. */
+			/** Of the route, if it has one. */
 			readonly mtu?: number;
 	  }
 	/** This host itself. */
 	| { readonly to: "local" }
-	/** No route leads there, or one that refuses. */
+	/** There is no route, or a route that refuses. */
 	| { readonly to: "nowhere" };
 
-/** Throws the errors of netlink that are no answer. */
+/** Throws netlink errors, unless they are an answer. */
 export function wayTo(address: Address, netlink: Netlink): Way {
 	let route: Route;
 	try {
 		route = lookUpRoute({ destination: address.bytes }, netlink);
 	} catch (error) {
-		// ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole): all of them an answer.
+		// ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole): these are answers.
 		if (error instanceof SyscallError) return { to: "nowhere" };
 		throw error;
 	}

@@ -1,4 +1,4 @@
-/** The plan of a director as people read it, one line for each thing that it does. */
+/** The plan of a director as text, one line for each action. */
 import type {
 	DirectorPlan,
 	PlannedRealChange,
@@ -20,7 +20,7 @@ export function describeDirector({
 		...attached.map(
 			(one) => `director: ${one.replaces ? "replace the program at" : "attach to"} ${placeText(one)}`,
 		),
-		// Where the director stops, its services go without a word of each.
+		// If the director stops, its services are not listed one by one.
 		...(action === "stop" ? [] : all),
 		...detached.map((one) => `director: detach from ${placeText(one)}`),
 		...(drainsOver === 0
@@ -74,7 +74,7 @@ function movedText({ moved, lost, slots, drainMs }: PlannedServiceChange): strin
 	return `${head}, the flows of ${lost} are lost and those of ${moved - lost} ${stay}`;
 }
 
-/** As fleet.yaml has it: `15m`, `90s`, `100ms`. */
+/** As in fleet.yaml: `15m`, `90s`, `100ms`. */
 export function durationText(ms: number): string {
 	const units = [
 		["h", 3_600_000],

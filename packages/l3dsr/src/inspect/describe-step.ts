@@ -1,4 +1,4 @@
-/** Steps of a plan as people read them: where there is a command that does the same, that command. */
+/** Steps of a plan as text: an equivalent command, if there is one. */
 
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
@@ -7,13 +7,13 @@ import type { LoopbackAddress } from "../plan/loopback.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import { describeDirector } from "./describe-director.ts";
 
-/** One line for each thing that a step does. `insert`: new rules go to the top of their chain, as `-I` puts them. */
+/** One line for each action of a step. `insert`: new rules go to the top of their chain, as with `-I`. */
 export function describeStep(step: Step, { insert = false }: { readonly insert?: boolean } = {}): string[] {
 	switch (step.kind) {
 		case "guard": {
 			if (step.guard === undefined) return ["nft delete table arp l3dsr"];
 			const held = step.guard.held.map(({ text }) => text).join(", ");
-			return [`nft table arp l3dsr: hold ${held}, silent on ARP`];
+			return [`nft table arp l3dsr: suppress ARP for ${held}`];
 		}
 		case "add-address":
 			return [addressCommand("add", step.entry)];
@@ -29,7 +29,7 @@ export function describeStep(step: Step, { insert = false }: { readonly insert?:
 			return [
 				...step.repaired.map(({ object, problem }) => `repair ${object}: ${problem}`),
 				...step.removed.map((rule) => describeRule("-D", rule)),
-				// Typed in this order, `-I` gives the chain that the plan has.
+				// In this order, `-I` produces the planned chain.
 				...(insert ? step.added.toReversed().map((rule) => describeRule("-I", rule)) : []),
 				...(insert ? [] : step.added.map((rule) => describeRule("-A", rule))),
 			];
@@ -50,7 +50,7 @@ function describeRule(command: "-A" | "-D" | "-I", rule: Rule): string {
 	return `${program} -t ${rule.table} ${command} ${rule.chain} ${formatRuleSpec(rule)}`;
 }
 
-/** Names of the services that a step is about; the VIP where there is no name. */
+/** Names of the services that a step affects; the VIP if there is no name. */
 export function subjectsOf(step: Step): string[] {
 	if (step.kind === "rules") {
 		return [
@@ -66,11 +66,11 @@ export function subjectsOf(step: Step): string[] {
 	return [step.entry.address.text];
 }
 
-/** A step as `--json` and the agent's records have it. */
+/** A step as in `--json` and the agent's records. */
 export interface StepRecord {
 	readonly kind: Step["kind"];
 	readonly subjects: readonly string[];
-	/** One line for each thing that it does. */
+	/** One line for each action. */
 	readonly commands: readonly string[];
 }
 

@@ -22,9 +22,9 @@ function reasonOf(failure: Failure): unknown {
 		case "unreached":
 			return new L3dsrError({
 				code: "DATAPATH_VERIFY",
-				message: "verify the host after the change: it differs from what was applied",
+				message: "verify the host after the change: it differs from the plan",
 				notes: failure.left.flatMap((step) => describeStep(step)).map((line) => `still to do: ${line}`),
-				hint: "something else may be changing this host at the same time; run it again",
+				hint: "something else may be changing this host at the same time; run the command again",
 			});
 		case "failed":
 			return failure.error;

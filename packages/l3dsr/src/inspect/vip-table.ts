@@ -1,4 +1,4 @@
-/** The table of VIPs, as it runs on this host or as a configuration says it: what `export` writes. */
+/** The table of VIPs, as it runs on this host or from a configuration: what `export` writes. */
 import { type Configuration, type DatapathSettings, DEFAULT_CONFIGURATION } from "../model/configuration.ts";
 import type { InterfaceName } from "../model/interface-name.ts";
 import { lowerService, signatureOf } from "../model/lower-service.ts";
@@ -12,7 +12,7 @@ import type { SourceFiles } from "../sources/source-files.ts";
 import { raiseRules, tableOf } from "../syntax/config/raise-rules.ts";
 import type { VipTable } from "../syntax/export/vip-table.ts";
 
-/** Of a configuration file, as it stands there. Throws L3dsrError (CONFIG_*, MODEL_*). */
+/** From a configuration file. Throws L3dsrError (CONFIG_*, MODEL_*). */
 export async function configuredTable(
 	files: SourceFiles,
 	path: string,
@@ -22,7 +22,7 @@ export async function configuredTable(
 	return { configuration, rules: rulesOf(configuration) };
 }
 
-/** As `up` would put them on a host, but for interfaces that it finds out there. */
+/** As `up` would apply them, except for interfaces that it would discover on the host. */
 export function rulesOf({ services, table, interfaces }: Configuration): VipTable["rules"] {
 	return services.flatMap((service) =>
 		lowerService(service, {
@@ -35,7 +35,7 @@ export function rulesOf({ services, table, interfaces }: Configuration): VipTabl
 	);
 }
 
-/** Interfaces that `up` would choose by itself are those of this host; a table for another one leaves the choice to it. */
+/** Interfaces that `up` would choose are specific to this host; a table for another host leaves the choice to it. */
 function withoutChosen(service: Service, chosen: readonly InterfaceName[]): Service {
 	const { interfaces, ...others } = service.selection ?? {};
 	const names = new Set(chosen.map(({ name }) => name));
@@ -47,7 +47,7 @@ function withoutChosen(service: Service, chosen: readonly InterfaceName[]): Serv
 }
 
 export interface ObservedTable extends Omit<VipTable, "reals"> {
-	/** Rules that are not a service's, and why not. */
+	/** Rules that are not part of a service, and why not. */
 	readonly left: readonly { readonly rule: Rule; readonly why: string }[];
 }
 

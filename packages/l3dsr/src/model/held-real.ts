@@ -45,7 +45,7 @@ export function realText({ pool, real }: RealName): string {
 
 /**
  * The real servers that an operator means by a word: `POOL/NAME`, the name in every pool, or an address. Those that are
- * held and not in the fleet any more can be named too, so that they can be forgotten.
+ * held and no longer in the fleet can be named too, so that they can be forgotten.
  */
 export function realsMeant(word: string, fleet: Fleet, held: readonly HeldReal[]): RealName[] {
 	const known = fleet.pools.flatMap((pool) =>

@@ -218,7 +218,7 @@ function unreachable(target: ProbeTarget, answer: Answer): Explanation {
 					? `${real.text} rewrites, but does not hold the VIP: it routes the packet on, and the packet goes in a circle`
 					: `${real.text} rewrites, but the VIP is not to be had there: not on lo, or filtered`,
 			],
-			next: [`on ${real.text}: ip address show dev lo; l3dsr up puts the VIP there`],
+			next: [`on ${real.text}: ip address show dev lo; l3dsr up adds the VIP`],
 		};
 	}
 	return {
@@ -261,7 +261,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 			],
 			causes: [vipMissing, spoofing, filtered],
 			next: [
-				`${on}: l3dsr check; ip address show dev lo; l3dsr up puts the VIP there`,
+				`${on}: l3dsr check; ip address show dev lo; l3dsr up adds the VIP`,
 				`${on}: tcpdump -ni any src ${vip}: what leaves there and does not come is dropped on the way`,
 			],
 		};

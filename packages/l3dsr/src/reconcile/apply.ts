@@ -1,11 +1,11 @@
-/** Makes the steps of a plan. */
+/** Applies the steps of a plan. */
 import type { AddressChange } from "../host/addresses.ts";
 import { NO_GUARD } from "../host/vip-guard.ts";
 import type { Step } from "../plan/host-state.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { Plan } from "./target.ts";
 
-/** Changes of addresses that follow one another are one. Throws what a step fails with; those before it stand. */
+/** Consecutive changes of addresses are applied together. Throws the error of the first failing step; earlier steps remain applied. */
 export async function applyPlan(
 	host: HostEffects,
 	{ observed, desired, assignment, steps }: Plan,

@@ -1,4 +1,4 @@
-/** The host that a configuration asks for, in terms of the host that it is asked of. */
+/** The desired state of a configuration, in terms of the observed host. */
 
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { L3dsrError } from "../errors.ts";
@@ -25,19 +25,19 @@ export type ServiceConfiguration = Pick<
 
 export interface ConfiguredHost extends Required<DesiredHost> {
 	readonly wish: Wish;
-	/** Why the rules name no interface, where programs could have served them. */
+	/** Why the rules name no interface although programs could have served them. */
 	readonly everywhere?: Everywhere;
-	/** Configured, and not possible on this host. */
+	/** Configured but not possible on this host. */
 	readonly stopped: readonly StoppedService[];
 	/** Names of interfaces that the configuration uses and this host does not have. */
 	readonly absent: readonly string[];
-	/** Services whose working rules would give way to rules for those: `up` refuses. */
+	/** Services whose working rules would be replaced by rules for those: `up` refuses. */
 	readonly silenced: readonly string[];
 }
 
-/** Why rules are for every interface, now and later, and so run on nftables. */
+/** Why rules apply to every present and future interface, and so run on nftables. */
 export type Everywhere =
-	/** This interface may bring packets, has no address and comes and goes. */
+	/** Packets may arrive on this interface, which has no address and may come and go. */
 	| { readonly kind: "passing"; readonly interface: string }
 	/** Programs could not run there. */
 	| { readonly kind: "no-programs"; readonly reason: Reason };
@@ -46,13 +46,13 @@ export function describeEverywhere(everywhere: Everywhere): string {
 	if (everywhere.kind === "no-programs") return describeReason(everywhere.reason);
 	return (
 		`packets may arrive on ${everywhere.interface}, which has no address and may come and go; ` +
-		"with interfaces in the configuration, programs serve those"
+		"list interfaces in the configuration, and programs serve those"
 	);
 }
 
 /**
- * `elsewhere` gives the services that dsrctl looks after; it is asked only when something of ours would otherwise go.
- * `director` is what this host should direct: the settings of its configuration and the fleet.
+ * `elsewhere` returns the services that dsrctl manages; it is called only if something of ours would
+ * otherwise be removed. `director` is the desired director: its settings and the fleet.
  */
 export function configuredTarget(
 	host: Pick<HostEffects, "hasIpv6">,
@@ -97,12 +97,12 @@ function requireRuleNames(absent: readonly string[]): void {
 	if (name === undefined) return;
 	throw new L3dsrError({
 		code: "CONFIG_BAD_VALUE",
-		message: `the configuration names interface ${name}, and no interface of this host has this alternative name`,
+		message: `the configuration names interface ${name}, but no interface of this host has this alternative name`,
 		hint: "ip link lists the names; rules cannot wait for a name of more than 15 bytes",
 	});
 }
 
-/** One sentence for each name that no interface has. */
+/** One sentence for each name without an interface. */
 export function absentTexts({ absent }: Pick<ConfiguredHost, "absent">): string[] {
 	return absent.map(
 		(name) =>
@@ -110,10 +110,10 @@ export function absentTexts({ absent }: Pick<ConfiguredHost, "absent">): string[
 	);
 }
 
-/** What up refuses to do, if it refuses. */
+/** What up refuses to do, if anything. */
 export function silencingText({ absent, silenced }: ConfiguredHost): string | undefined {
 	if (silenced.length === 0) return undefined;
-	return `replace the working rules of ${silenced.join(", ")} by rules for ${absent.join(", ")}, which this host does not have`;
+	return `replace the working rules of ${silenced.join(", ")} with rules for ${absent.join(", ")}, which this host does not have`;
 }
 
 /** The same target, which throws CONFIG_BAD_VALUE instead of silencing a service. */
@@ -127,7 +127,7 @@ export function refusingSilence(target: Target<ConfiguredHost>): Target<Configur
 			throw new L3dsrError({
 				code: "CONFIG_BAD_VALUE",
 				message: `refused to ${refused}`,
-				hint: "correct the name in the configuration; or take the services down first (l3dsr down), and rules may wait for the interface",
+				hint: "correct the name in the configuration; or take the services down first (l3dsr down), then rules can wait for the interface",
 			});
 		},
 	};
@@ -152,8 +152,8 @@ interface Lowering {
 }
 
 /**
- * Rules name interfaces where the configuration does, and where that lets them run on eBPF. Otherwise they
- * name none, and are for every interface, now and later.
+ * Rules name interfaces if the configuration does, or if that lets them run on eBPF. Otherwise they name
+ * none, and apply to every present and future interface.
  */
 async function loweringOf(
 	configuration: ServiceConfiguration,
@@ -177,7 +177,7 @@ async function loweringOf(
 	const named: LoweringOptions = { ...lowering, interfaces };
 	if (configuration.interfaces !== undefined) return { lowering: named };
 	if (configuration.datapath === "nft" || interfaces.length === 0) return { lowering };
-	// Who forces eBPF has programs on what is there now, or hears why not.
+	// If eBPF is forced, programs run on the present interfaces, or the command fails with the reason.
 	if (configuration.datapath === "ebpf") return { lowering: named };
 	const rules = startable.flatMap((service) => lowerService(service, named));
 	const { rules: assigned } = await snapshot.assign({
@@ -195,7 +195,7 @@ async function loweringOf(
 	};
 }
 
-/** Addresses that directors do not send to: of services, configured and running, and of those that others have rules for. */
+/** Addresses that directors do not send to: those of configured and running services, and of foreign rules. */
 function vipsOf(services: readonly Service[], { guard, rules }: HostState): ReadonlySet<string> {
 	return new Set([
 		...services.map(({ vip }) => vip.text),

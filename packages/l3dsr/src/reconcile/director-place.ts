@@ -1,4 +1,4 @@
-/** Whether a director can be where its configuration wants it: the interfaces are there, and nothing of ours is in its way. */
+/** Whether a director can run where its configuration puts it: the interfaces exist, and none of our programs conflicts. */
 import { L3dsrError } from "../errors.ts";
 import type { NamedInterface } from "../model/absent-interfaces.ts";
 import type { DesiredDirector } from "../model/director.ts";
@@ -32,11 +32,11 @@ function requireOtherHook(name: string, hook: string, rulesAt: string): void {
 	const [directorAtTc, rulesAtTc] = [hook === "tc", !rulesAt.startsWith("xdp")];
 	if (directorAtTc !== rulesAtTc) return;
 	const why = directorAtTc
-		? "it would direct the packets that these have just rewritten to a VIP"
+		? "it would direct packets that these rules have just rewritten to a VIP"
 		: "an interface has one XDP program";
 	throw new L3dsrError({
 		code: "CONFIG_BAD_VALUE",
-		message: `attach the director to ${name} at ${hook}, where this host's own services are at ${rulesAt}: ${why}`,
+		message: `attach the director to ${name} at ${hook}, because this host's own services run at ${rulesAt}: ${why}`,
 		hint: directorAtTc
 			? "use director.hook: xdp, or datapath: nft for the services"
 			: "use hook: tc or datapath: nft for the services",

@@ -1,4 +1,4 @@
-/** The director as a part of the host: observed, planned and changed with the rest. Loaded only where there is one. */
+/** The director as a part of the host: observed, planned and changed with the rest. Loaded only if there is one. */
 
 import type { DirectorStatus } from "../balance/kernel/status.ts";
 import type { DesiredDirector } from "../model/director.ts";
@@ -8,13 +8,13 @@ import type { HostEffects } from "./host-effects.ts";
 export interface ObservedDirector {
 	/** Interfaces at which a director's program runs. */
 	readonly runsAt: readonly string[];
-	/** What leads from what runs to `desired`. Throws L3dsrError where that cannot be. */
+	/** The plan from what runs to `desired`. Throws L3dsrError if that is not possible. */
 	plan(desired: DesiredDirector | "none"): Promise<DirectorPlan | undefined>;
-	/** What runs; undefined where nothing does. Throws KERNEL_*. */
+	/** What runs; undefined if nothing runs. Throws KERNEL_*. */
 	status(): Promise<DirectorStatus | undefined>;
-	/** Ends the drains that are over, as long as the services of `desired` drain. The caller holds the lock. */
+	/** Ends finished drains, with the drain times of the services in `desired`. The caller holds the lock. */
 	endDrains(desired: DesiredDirector): Promise<void>;
-	/** Does what `plan` says; all of it or nothing. Throws KERNEL_*. */
+	/** Applies `plan`, completely or not at all. Throws KERNEL_*. */
 	change(desired: DesiredDirector | "none"): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export function observedDirector(
 			else {
 				const wish = director.wishFor(desired.fleet);
 				director.useDrains(wish);
-				// A drain that is over ends before the next one begins: its flows have had their time.
+				// A finished drain ends before the next one begins: its flows have had their time.
 				director.endDrains();
 				director.apply(wish, desired.settings);
 			}

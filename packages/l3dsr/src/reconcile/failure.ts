@@ -1,16 +1,16 @@
-/** Why a host could not be made what it should be, as records: the text is made where it is printed. */
+/** Why a change of a host failed, as records: the text is made where it is printed. */
 import type { Step } from "../plan/host-state.ts";
 import type { AssignedRule } from "../rewrite/assign.ts";
 
 export type Failure =
-	/** A rule cannot run on the datapath that it is forced to. Nothing was changed. */
+	/** A rule cannot run on its forced datapath. Nothing was changed. */
 	| { readonly kind: "refused"; readonly rule: AssignedRule }
-	/** Every step was taken, and these are still to do. */
+	/** All steps were applied, but these are still to do. */
 	| { readonly kind: "unreached"; readonly left: readonly Step[] }
-	/** A step, or a look at the host, failed. */
+	/** A step, or reading the host, failed. */
 	| { readonly kind: "failed"; readonly error: unknown };
 
-/** What became of the steps that had been made by then. */
+/** What happened to the steps applied so far. */
 export interface Undoing {
 	/** Empty: nothing had been changed. */
 	readonly steps: readonly Step[];

@@ -1,6 +1,6 @@
 /**
- * Everything that reconciling asks of a host and does to it. One interface, so that every command and the agent do
- * it the same way, and a test can replace a part.
+ * Everything that reconciling reads from a host and changes on it. One interface, so that every command and
+ * the agent do it the same way, and a test can replace a part.
  */
 
 import type { Director } from "../balance/kernel/director.ts";
@@ -19,20 +19,20 @@ export interface HostEffects {
 	interfaces(): Promise<readonly AddressedInterface[]>;
 	/** Addresses of `lo` alone. */
 	loopbackAddresses(): Promise<readonly LoopbackAddress[]>;
-	/** False when `lo` takes no IPv6 addresses. */
+	/** False if `lo` cannot have IPv6 addresses. */
 	hasIpv6(): boolean;
-	/** Throws at the first change that is refused; those before it stand. */
+	/** Throws at the first refused change; earlier changes remain. */
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
 	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
 	/**
-	 * The director of this namespace, running or not. Asked only where one runs or is wanted: with it comes its code. The
-	 * caller disposes of it; what is attached runs on.
+	 * The director of this namespace, running or not. Called only if one runs or is wanted, because it loads
+	 * the director's code. The caller disposes of it; attached programs keep running.
 	 */
 	openDirector(): Promise<Director>;
 	/**
-	 * The lock around every change of this host; `onWait` is told once who holds it when the wait gets long. Throws
-	 * LOCK_HELD when the wait is over.
+	 * The lock around every change of this host; `onWait` is told once who holds it when the wait gets long.
+	 * Throws LOCK_HELD after the wait.
 	 */
 	lock(waitMs: number, onWait?: (holder: string) => void): Promise<Disposable>;
 }

@@ -1,4 +1,4 @@
-/** One look at a host. */
+/** One observation of a host. */
 import type { AddressedInterface } from "../host/addresses.ts";
 import { NO_GUARD, type ObservedGuard } from "../host/vip-guard.ts";
 import type { LinkAddress } from "../model/vip-guard.ts";
@@ -10,8 +10,8 @@ import { type ObservedDirector, observedDirector } from "./director.ts";
 import type { HostEffects } from "./host-effects.ts";
 
 /**
- * Which parts of a host are looked at, and may be changed: the rules (iptables-daddr); the rules and `lo` (dsrctl);
- * the rules, `lo` and the VIP guard (l3dsr); the director alone (l3dsr drain).
+ * Which parts of a host are observed, and may be changed: the rules (iptables-daddr); the rules and `lo`
+ * (dsrctl); the rules, `lo` and the VIP guard (l3dsr); the director alone (l3dsr drain).
  */
 export type Scope = "rules" | "services" | "host" | "director";
 
@@ -20,7 +20,7 @@ export interface ObservedHost {
 	readonly snapshot: HostSnapshot;
 	readonly guard: ObservedGuard;
 	readonly director: ObservedDirector;
-	/** Empty where the scope is the rules or the services. */
+	/** Empty if the scope is the rules or the services. */
 	readonly interfaces: readonly AddressedInterface[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * The last plan for a target that left nothing to do. What it was made from is compared, so that a host on which only
- * counters have moved is not planned again. Pure.
+ * The last plan for a target with nothing to do, with its inputs: a host on which only counters have
+ * changed is not planned again. Pure.
  */
 import { sameRule, sameValue } from "../model/rule.ts";
 import type { DesiredHost } from "../plan/host-state.ts";
@@ -11,14 +11,14 @@ import type { Plan } from "./target.ts";
 export class PlanMemory<D extends DesiredHost> {
 	#last: Plan<D> | undefined;
 
-	/** The plan for a host like the one that it was made for, as if it had been made for this one. */
+	/** If the host equals the remembered one, the plan with this observation. */
 	get(observed: ObservedHost): Plan<D> | undefined {
 		const last = this.#last;
 		if (last === undefined || !isAsBefore(last.observed, observed)) return undefined;
 		return { ...last, observed, state: observed.state };
 	}
 
-	/** With something to do, or a director, whose tables tell more than is compared, it is not kept. */
+	/** A plan with steps is not kept, nor one with a director, whose tables contain more than is compared. */
 	keep(plan: Plan<D>): void {
 		const { steps, assignment, directorRefused, desired, observed } = plan;
 		const isSettled = steps.length === 0 && assignment.refused === undefined && directorRefused === undefined;
@@ -27,7 +27,7 @@ export class PlanMemory<D extends DesiredHost> {
 	}
 }
 
-/** Counters apart. */
+/** Except for counters. */
 function isAsBefore(before: ObservedHost, now: ObservedHost): boolean {
 	return (
 		now.snapshot.findings.length === 0 &&

@@ -16,7 +16,7 @@ import type { HostEffects } from "./host-effects.ts";
 import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
 import { directorSteps, type Plan, planDesired, planTarget, type Target } from "./target.ts";
 
-/** Hears what is found, before anything is changed, of each step before it is made, and what a target was verified by. */
+/** Called with the observation before anything is changed, with each step before it is applied, and with the observation that verified a target. */
 export interface Listener<D extends DesiredHost = DesiredHost> {
 	onFound?(observed: ObservedHost): void;
 	/**
@@ -31,10 +31,10 @@ export interface Listener<D extends DesiredHost = DesiredHost> {
 	onVerified?(plan: Plan<D>): void;
 }
 
-/** Of following a host that goes on changing. */
+/** How often to follow a host that keeps changing. */
 const MOST_ROUNDS = 5;
 
-/** Looks at the host and says what would be done. Changes nothing. */
+/** Observes the host and returns the plan. Changes nothing. */
 export async function planHost<D extends DesiredHost>(
 	host: HostEffects,
 	datapath: HostDatapath,
@@ -44,7 +44,7 @@ export async function planHost<D extends DesiredHost>(
 	return await planTarget(observed, target);
 }
 
-/** What `reconcile` would do, target by target: each sets out from where the one before would have arrived. */
+/** What `reconcile` would do, target by target: each starts from the planned result of the previous one. */
 export async function rehearse<D extends DesiredHost>(
 	host: HostEffects,
 	datapath: HostDatapath,
@@ -77,8 +77,8 @@ function afterPlan({ state, desired }: Plan): HostState {
 }
 
 /**
- * Makes the host what the targets say, one after the other. Gives the first plan for each: no steps, nothing to do.
- * Throws ReconcileError, or what a target throws before anything has been changed.
+ * Applies the targets one after the other. Returns the first plan of each: without steps, there was nothing
+ * to do. Throws ReconcileError, or the error of a target before anything has been changed.
  */
 export async function reconcile<D extends DesiredHost>(
 	host: HostEffects,
@@ -90,7 +90,7 @@ export async function reconcile<D extends DesiredHost>(
 	return await run.toAll(targets);
 }
 
-/** What an undoing needs to know. */
+/** What is needed to undo. */
 interface Begun {
 	readonly before: ObservedHost;
 	readonly scope: Scope;
@@ -101,7 +101,7 @@ class Reconciling<D extends DesiredHost> {
 	readonly #host: HostEffects;
 	readonly #datapath: HostDatapath;
 	readonly #listener: Listener<D>;
-	/** As it was found; undefined until something is about to be changed. */
+	/** The original state; undefined until something is about to be changed. */
 	#begun: Begun | undefined;
 
 	constructor(host: HostEffects, datapath: HostDatapath, listener: Listener<D>) {
@@ -183,7 +183,7 @@ class Reconciling<D extends DesiredHost> {
 		return plan;
 	}
 
-	/** DATAPATH_CHANGED: something else has changed the rules since they were observed, and ours are not made. */
+	/** DATAPATH_CHANGED: something else has changed the rules since they were observed, and ours were not applied. */
 	async #apply(plan: Plan, onStep: Listener["onStep"]): Promise<L3dsrError | undefined> {
 		try {
 			await applyPlan(this.#host, plan, onStep);
@@ -200,12 +200,12 @@ class Reconciling<D extends DesiredHost> {
 		try {
 			for (let round = 0; ; round++) {
 				const now = await observeHost(this.#host, this.#datapath, scope);
-				// What was not as it should be before has to be mended, but not by taking back a change that failed at it.
+				// What was wrong before must be repaired, but not by undoing a change that failed because of it.
 				const findings = now.state.findings.filter(
 					(one) => !before.state.findings.some((other) => sameFinding(one, other)),
 				);
 				const state = { ...now.state, findings };
-				// A director that was there before stays as it is now: what its flows remember cannot be taken back.
+				// A director that ran before stays as it is now: the flows that it remembers cannot be restored.
 				const starts = before.director.runsAt.length === 0 && now.director.runsAt.length > 0;
 				const director = desired.director !== undefined && starts ? { director: "none" as const } : {};
 				const wanted: DesiredHost = { ...asBefore(before.state, state, desired), ...director };
@@ -240,19 +240,19 @@ function requirePossible({ assignment: { refused }, directorRefused, observed }:
 	if (refused !== undefined) throw new ReconcileError({ kind: "refused", rule: refused });
 }
 
-/** A change that cannot see every program of ours could leave one behind that goes on rewriting. */
+/** A change that cannot see all our programs could leave one behind that continues to rewrite. */
 function requireWholeView({ limited }: HostSnapshot): void {
 	const [first, ...others] = limited?.hidden ?? [];
 	if (limited === undefined || limited.waived || first === undefined) return;
 	const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
 	throw new L3dsrError({
 		code: "KERNEL_PERMISSION",
-		message: `look at ${first}${more}, which may be l3dsr's: ${describeMissing(limited.missing)}`,
+		message: `read ${first}${more}, which may be l3dsr's: ${describeMissing(limited.missing)}`,
 		hint: "run it as root on the host itself; or set datapath nft if no program there is l3dsr's",
 	});
 }
 
-/** Nothing is left but findings that the change before has not mended, and that another one would not mend either. */
+/** Only findings are left that the last change has not repaired, and that another one would not repair either. */
 function onlyLeaves({ steps }: Plan, before: Plan): boolean {
 	return steps.every(
 		(step) =>
@@ -264,7 +264,7 @@ function onlyLeaves({ steps }: Plan, before: Plan): boolean {
 	);
 }
 
-/** They go on counting from what was asked for. */
+/** They continue to count from the requested values. */
 function withoutCounters<D extends DesiredHost>(desired: D): D {
 	const entries = desired.ruleset.entries.map(({ rule, ordinal }): RuleEntry => ({ rule, ordinal }));
 	return { ...desired, ruleset: { entries } };

@@ -1,10 +1,10 @@
-/** An edit of the host's rules, as iptables makes them. */
+/** An edit of the host's rules, as with iptables. */
 import { RulesetEditor } from "../plan/ruleset-editor.ts";
 import type { ObservedRule } from "../rewrite/datapath.ts";
 import type { ObservedHost } from "./observe.ts";
 import type { Target } from "./target.ts";
 
-/** `edit` may be called more than once, with what was observed last; what it throws is thrown before any change. */
+/** `edit` may be called more than once, with the latest observation; its errors are thrown before any change. */
 export function editTarget(
 	edit: (editor: RulesetEditor, rules: readonly ObservedRule[]) => Promise<void> | void,
 ): Target {

@@ -49,7 +49,7 @@ export function startTarget(
 	return { scope: "services", desired: ({ state }) => withServices(state, startable, options) };
 }
 
-/** `discovered`: everything of the kind, configured or not. */
+/** `discovered`: everything of this kind, configured or not. */
 export function stopTarget(services: readonly Service[], discovered: boolean): Target<DesiredParts> {
 	return {
 		scope: "services",

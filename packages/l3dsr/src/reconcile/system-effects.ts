@@ -1,4 +1,4 @@
-/** The effects on the host that this process runs on, in its network namespace. */
+/** The effects on this process's host, in its network namespace. */
 import type { RingCache } from "../balance/ring-cache.ts";
 import { changeLoopbackAddresses, listInterfaceAddresses, listLoopbackAddresses } from "../host/addresses.ts";
 import { findAgent } from "../host/agent-presence.ts";
@@ -7,7 +7,7 @@ import { acquireHostLock } from "../host/lock.ts";
 import { applyGuard, observeGuard } from "../host/vip-guard.ts";
 import type { HostEffects } from "./host-effects.ts";
 
-/** They depend on the services that they are of alone: an agent opens its director at each run. */
+/** They depend only on their services: an agent opens its director at each run. */
 let rings: RingCache | undefined;
 
 export const SYSTEM_EFFECTS: HostEffects = {
@@ -20,7 +20,7 @@ export const SYSTEM_EFFECTS: HostEffects = {
 		const { Director } = await import("../balance/kernel/director.ts");
 		const { RingCache } = await import("../balance/ring-cache.ts");
 		rings ??= new RingCache();
-		// Where nobody checks, a new real server would wait for ever for its first success.
+		// Without checks, a new real server would wait forever for its first success.
 		return Director.open({ checked: (await findAgent()) !== undefined, rings });
 	},
 	interfaces: async () => listInterfaceAddresses(),

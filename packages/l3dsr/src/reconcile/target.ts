@@ -1,4 +1,4 @@
-/** What a host should be made into, and the plan that leads there. */
+/** The desired state of a host, and the plan that leads there. */
 import { L3dsrError } from "../errors.ts";
 import { privilegeMissing } from "../host/capabilities.ts";
 import type { Finding } from "../model/finding.ts";
@@ -14,16 +14,16 @@ import type { ObservedHost, Scope } from "./observe.ts";
 
 export interface Target<D extends DesiredHost = DesiredHost> {
 	readonly scope: Scope;
-	/** From what was observed to what should be. Throws L3dsrError when that cannot be told. */
+	/** From the observed to the desired state. Throws L3dsrError if that is not possible. */
 	desired(observed: ObservedHost): D | Promise<D>;
 	/**
-	 * An edit leads somewhere else when it is made again: what it led to is verified. Of every other target it is
-	 * verified that, planned again, nothing is left to do.
+	 * Repeating an edit would change more, so its result is verified. For every other target, planning again
+	 * must leave nothing to do.
 	 */
 	readonly edit?: true;
-	/** Of who plans for the same target again and again. */
+	/** For callers that plan the same target repeatedly. */
 	readonly memory?: {
-		/** The plan for a host like one that is remembered, with what was observed now. */
+		/** The remembered plan for an equal host, with the current observation. */
 		get(observed: ObservedHost): Plan<D> | undefined;
 		keep(plan: Plan<D>): void;
 	};
@@ -32,12 +32,12 @@ export interface Target<D extends DesiredHost = DesiredHost> {
 export interface Plan<D extends DesiredHost = DesiredHost> {
 	readonly observed: ObservedHost;
 	readonly desired: D;
-	/** Where each desired rule runs; `refused` says that the steps cannot be made. */
+	/** Where each desired rule runs; `refused` means that the steps cannot be applied. */
 	readonly assignment: Assignment;
-	/** As observed, with the findings that the plan mends. */
+	/** As observed, with the findings that the plan repairs. */
 	readonly state: HostState;
 	readonly steps: readonly Step[];
-	/** Why there cannot be the director that is wanted: then none of the steps is about it. */
+	/** Why the desired director is not possible: then no step concerns it. */
 	readonly directorRefused?: L3dsrError;
 }
 
@@ -61,7 +61,7 @@ export async function planDesired<D extends DesiredHost>(
 ): Promise<Plan<D>> {
 	const assignment = await observed.snapshot.assign(desired.ruleset);
 	const { state } = observed;
-	// A command that knows no configuration does not know where a service's rule belongs either.
+	// A command without a configuration does not know where a service's rule belongs.
 	const misplaced = scope === "host" ? misplacedRules(assignment, observed) : [];
 	const whole = { ...state, findings: [...state.findings, ...misplaced] };
 	const director = await planDirector(observed, desired, assignment);
@@ -75,7 +75,7 @@ export async function planDesired<D extends DesiredHost>(
 	};
 }
 
-/** What a host, or its wish, can be to blame for. */
+/** Errors due to the host or its desired state, not to us. */
 const REFUSALS: ReadonlySet<string> = new Set([
 	"KERNEL_FEATURE",
 	"KERNEL_PERMISSION",
@@ -102,7 +102,7 @@ async function planDirector(
 	}
 }
 
-/** Throws L3dsrError where the director cannot be as it is wanted. */
+/** Throws L3dsrError if the desired director is not possible. */
 export async function directorSteps(
 	observed: Pick<ObservedHost, "director">,
 	{ director }: Pick<DesiredHost, "director">,
@@ -111,7 +111,7 @@ export async function directorSteps(
 	return plan === undefined ? [] : [{ kind: "director", plan }];
 }
 
-/** Own rules that run on one datapath and belong on the other: the configuration has changed, or the interfaces have. */
+/** Own rules that run on one datapath and belong on the other, because the configuration or the interfaces have changed. */
 function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Finding[] {
 	const standing = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
 	return rules.flatMap(({ entry, datapath, reason }) => {
@@ -119,7 +119,7 @@ function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Find
 		const now = standing.get(placeKey(entry));
 		if (name === undefined || now === undefined || now.datapath === datapath) return [];
 		if (!sameRule(now.rule, entry.rule)) return [];
-		const problem = `runs on ${now.datapath} and belongs on ${datapath}: ${describeReason(reason)}`;
+		const problem = `runs on ${now.datapath} but belongs on ${datapath}: ${describeReason(reason)}`;
 		return [{ kind: "misplaced", object: `a rule of ${name}`, problem, rule: entry.rule }];
 	});
 }

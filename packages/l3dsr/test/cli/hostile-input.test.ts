@@ -47,7 +47,7 @@ describe("a file that never ends", () => {
 	const kinds = [
 		[fifo, /it is a FIFO, not a regular file/],
 		["/dev/zero", /it is a device, not a regular file/],
-		[sparse, /it is longer than \d+ MiB, the most that is read/],
+		[sparse, /it is longer than \d+ MiB, the limit/],
 		[folder, /EISDIR \(is a directory\)|no iptables-save|dsr\.conf/],
 	] as const;
 	const uses: readonly (readonly [what: string, command: (path: string) => readonly string[]])[] = [

@@ -46,7 +46,7 @@ describe("l3dsr", () => {
 	it("lists its subcommands in --help and keeps internal ones out of it", async () => {
 		const { exitCode, stdout } = await run("--help");
 		assert.equal(exitCode, 0);
-		assert.match(stdout, /^ {2}version .*runs on$/m);
+		assert.match(stdout, /^ {2}version .*features$/m);
 		assert.doesNotMatch(stdout, /lab-agent/);
 	});
 

@@ -24,7 +24,7 @@ test("nftables.service flushes every table, and that is noticed, named and mende
 					/^a rule of tcp6 is missing$/m,
 					/^a rule of udp6 is missing$/m,
 				],
-				suspect: /^nft flush ruleset takes every table at once: .*nftables\.service/,
+				suspect: /^nft flush ruleset deletes every table at once: .*nftables\.service/,
 				by: "nft",
 			},
 		}),

@@ -34,11 +34,8 @@ test("whoever runs here and is known to take addresses away is named first; what
 		assert(running.has("keepalived"));
 		assert(!running.has("ldirectord"));
 		const [first, second, ...more] = suspectsFor(new Set(["addresses"]), running);
-		assert.match(
-			first ?? "",
-			/^keepalived is running; it takes the addresses .* away when it is not master$/,
-		);
-		assert.match(second ?? "", /^a command typed by hand or a script: ip address/);
+		assert.match(first ?? "", /^keepalived is running; it removes the addresses .* when it is not master$/);
+		assert.match(second ?? "", /^a manual command or a script: ip address/);
 		assert.deepEqual(more, []);
 		assert.deepEqual(
 			suspectsFor(new Set(["everything-of-nft"]), running).map((text) => text.slice(0, 17)),

@@ -65,7 +65,7 @@ const SAID: Readonly<
 	"TOS and DSCP confused": {
 		names: {
 			probe: /^likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1/m,
-			trace: /^ +4 is the TOS byte of DSCP 1: the rule may have been given the TOS byte for the DSCP$/m,
+			trace: /^ +4 is the TOS byte of DSCP 1: the rule may use the TOS byte as the DSCP$/m,
 		},
 	},
 	"ECN bits": {

@@ -100,7 +100,7 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 			const claims = observed.claimed.some((vip) => message.includes(vip));
 			// An answer of neighbour discovery has the VIP for its source, which these rules drop.
 			if (host.firewall === "drop-answers" && message.includes("neighbour")) return undefined;
-			if (message.includes("nobody finds it")) return claims ? "somebody answers for it" : undefined;
+			if (message.includes("nobody can resolve it")) return claims ? "somebody answers for it" : undefined;
 			return claims ? undefined : "nobody answers for it";
 		}
 		default:
@@ -118,7 +118,7 @@ function isAbout(
 	const ofService = message.includes(`${SERVICE[flow.family]} (`);
 	switch (check) {
 		case "vip-on-loopback":
-			return ofService && !message.includes("takes every address");
+			return ofService && !message.includes("treats every address");
 		case "listeners": {
 			const protocols = [...message.matchAll(/(tcp|udp) port/g)].map(([, name]) => name);
 			return ofService && (protocols.length === 0 || protocols.includes(flow.protocol));
@@ -132,7 +132,7 @@ function isAbout(
 		case "connection-tracking":
 			return table === "mangle" && firewall === "invalid";
 		case "reverse-path":
-			return message.includes(`come in by ${flow.card}`) && isListed(message, flow, by);
+			return message.includes(`arrive on ${flow.card}`) && isListed(message, flow, by);
 		case "way-back":
 			return isListed(message.split("; routes lead to")[0] ?? "", flow, by);
 		default:

@@ -11,7 +11,7 @@ export interface Host {
 	readonly table: "raw" | "mangle";
 	/** The services take everything, or port 8000, or port 8000 of TCP and UDP by name. */
 	readonly ports: "all" | "port" | "protocols";
-	/** The IPv4 VIP lies in the subnet of eth0. */
+	/** The IPv4 VIP is in the subnet of eth0. */
 	readonly onSegment: boolean;
 	/** Where the VIPs are before up: nowhere, or on an interface (`other`: one without a wire), `wide` on lo with the prefix of a network. */
 	readonly vips: "up" | "lo" | "wide" | "other" | "eth0";

@@ -23,7 +23,7 @@ export function outcomeOf(record: TraceRecord): Outcome {
 	if (rewritten) {
 		return {
 			tone: "bad",
-			text: `It becomes a packet for ${destination}, which is not an address of this host: it is forwarded or dropped. Is the VIP on lo? l3dsr up puts it there.`,
+			text: `It becomes a packet for ${destination}, which is not an address of this host: it is forwarded or dropped. Is the VIP on lo? l3dsr up adds it.`,
 		};
 	}
 	const none = stops.length === 0 ? "No rule is on its way" : "No rule matches";

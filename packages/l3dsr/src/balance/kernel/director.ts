@@ -36,7 +36,7 @@ export interface DirectorChange {
 	/** Interfaces at which a program was put in place or replaced, and from which one was taken. */
 	readonly attached: readonly string[];
 	readonly detached: readonly string[];
-	/** Real servers to which no next hop is known yet, or no route leads. */
+	/** Real servers to which its next hop is unknown yet, or no route leads. */
 	readonly unresolved: readonly Address[];
 	readonly unreachable: readonly Address[];
 }

@@ -76,7 +76,7 @@ export const REAL_FLAG = {
 	starting: 8,
 } as const;
 
-/** In a real's `ifindex`: no next hop is known; the kernel routes. */
+/** In a real's `ifindex`: its next hop is unknown; the kernel routes. */
 export const HOP = { unresolved: 0, kernel: 0xffff_ffff } as const;
 
 /** A real server of one service, a cache line: all that rewriting needs. */

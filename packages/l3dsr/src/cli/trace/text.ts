@@ -220,6 +220,6 @@ function outcome(record: PacketRecord, style: Style): string {
 	}
 	if (local) return style.good(`result: rewritten to ${destination}, an address of this host: up the stack`);
 	return style.bad(
-		`result: rewritten to ${destination}, which is not an address of this host: it is forwarded or dropped (is the VIP on lo? l3dsr up puts it there)`,
+		`result: rewritten to ${destination}, which is not an address of this host: it is forwarded or dropped (is the VIP on lo? l3dsr up adds it)`,
 	);
 }

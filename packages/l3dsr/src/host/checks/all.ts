@@ -1,4 +1,4 @@
-/** Every check, in the order in which a packet meets what they are about. */
+/** Every check, in the order in which a packet meets their subjects. */
 import { checkArp } from "./arp.ts";
 import { bySeverity, type Check, type CheckFinding, type CheckInput } from "./check.ts";
 import { checkConnectionTracking } from "./connection-tracking.ts";

@@ -1,6 +1,7 @@
 /**
- * Two hosts must not claim one address: who answers ARP for a VIP gets the clients' packets. Judged by what this host does
- * answer: by the guard and by arp_ignore, for addresses that the kernel takes for its own.
+ * Two hosts must not claim one address: the host that answers ARP for a VIP gets the clients' packets.
+ * Judged by whether this host answers: by the guard and arp_ignore, for addresses that the kernel treats as
+ * its own.
  */
 import { type Address, prefixContains, prefixOf, sameAddress } from "@l3dsr/packet";
 import type { HostFacts, InterfaceFacts } from "../facts.ts";
@@ -24,9 +25,9 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 				{
 					check: "arp",
 					severity: "error",
-					message: `${titleOf(service)} is an address of ${holder.name}, and the guard keeps this host silent for it there: nobody finds it by ARP`,
+					message: `${titleOf(service)} is an address of ${holder.name}, and the ARP guard keeps this host silent for it there: nobody can resolve it by ARP`,
 					remedy:
-						"l3dsr up: the guard is for the addresses of the moment when it is made; with VRRP, let the notify script of keepalived call l3dsr up",
+						"l3dsr up: the ARP guard covers the addresses that existed when it was created; with VRRP, let the notify script of keepalived run l3dsr up",
 				},
 			];
 		}
@@ -37,12 +38,12 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 					severity: "warning",
 					message: `${titleOf(service)} is an address of ${holder.name} too, and this host answers ${vip.family === "ipv4" ? "ARP" : "neighbour discovery"} for it there`,
 					remedy: isOnlyAddress(vip, holder)
-						? `give the service an address of its own: ${vip.text} is the only one that this host has on ${holder.name}, and without it you may lose your connection to it`
+						? `give the service a separate address: ${vip.text} is the only one that this host has on ${holder.name}, and without it you may lose your connection to it`
 						: `ip address del ${vip.text} dev ${holder.name}, unless this host is also the director or the VRRP master, or you are connected to this address`,
 				},
 			];
 		}
-		if (vip.family !== "ipv4" || isGuarded) return []; // neighbour discovery does not speak for addresses of lo
+		if (vip.family !== "ipv4" || isGuarded) return []; // neighbour discovery does not answer for addresses of lo
 		if (!facts.routes.delivered.some((one) => sameAddress(one, vip))) return [];
 		const segment = others.find((one) => one.up && answersForOthers(one) && covers(one, vip));
 		if (segment === undefined || !answersNeighbours(segment, vip, facts)) return [];
@@ -50,13 +51,13 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 			{
 				check: "arp",
 				severity: "error",
-				message: `${titleOf(service)} lies in the subnet of ${segment.name}, and this host answers ARP for it: two hosts claim it`,
-				remedy: "l3dsr up keeps VIPs silent (nft list table arp l3dsr), without any sysctl",
+				message: `${titleOf(service)} is in the subnet of ${segment.name}, and this host answers ARP for it: two hosts claim the address`,
+				remedy: "l3dsr up suppresses ARP for VIPs (nft list table arp l3dsr), without any sysctl",
 			},
 		];
 	});
 
-/** ARP asks as packets do: where reverse path filtering refuses those of the subnet, or no route leads back, nothing answers. */
+/** ARP follows the routes of packets: if reverse path filtering refuses those of the subnet, or no route leads back, the host does not answer. */
 function answersNeighbours(
 	{ name, addresses }: InterfaceFacts,
 	vip: Address,
@@ -80,7 +81,7 @@ function holds({ addresses }: InterfaceFacts, vip: Address): boolean {
 	return addresses.some(({ address }) => sameAddress(address, vip));
 }
 
-/** Whether ARP on the interface speaks for addresses of other interfaces (ip-sysctl: arp_ignore). */
+/** Whether the interface answers ARP for addresses of other interfaces (ip-sysctl: arp_ignore). */
 function answersForOthers({ arpIgnore }: InterfaceFacts): boolean {
 	return arpIgnore === 0 || arpIgnore === 3;
 }

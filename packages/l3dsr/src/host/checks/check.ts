@@ -7,41 +7,41 @@ import type { VipGuard } from "../../model/vip-guard.ts";
 import type { HostFacts, InterfaceFacts } from "../facts.ts";
 import type { PathFacts } from "../route-facts.ts";
 
-/** `error`: packets are lost or go astray; `warning`: they may; `note`: good to know. */
+/** `error`: packets are lost or misdirected; `warning`: they may be; `note`: good to know. */
 export type Severity = "error" | "warning" | "note";
 
 export interface CheckFinding {
 	/** The check that found it. */
 	readonly check: string;
 	readonly severity: Severity;
-	/** A whole sentence, lower case, no full stop: what is found, and what comes of it. */
+	/** A whole sentence, lower case, no full stop: the finding and its effect. */
 	readonly message: string;
 	readonly remedy: string;
 }
 
 export interface CheckInput {
-	/** With those services that this host can have. */
+	/** With the services that are possible on this host. */
 	readonly configuration: Configuration;
-	/** Those that it cannot have, and why. */
+	/** Those that are not possible, and why. */
 	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
-	/** Why up would refuse to put the services on the datapath that is asked for. */
+	/** Why up would refuse to put the services on the configured datapath. */
 	readonly refused?: { readonly message: string; readonly hint?: string };
-	/** Where the host is not what the configuration says; see plan/drift. */
+	/** Where the host differs from the configuration; see plan/drift. */
 	readonly drift: readonly Finding[];
-	/** Something of the services is on this host: rules, VIPs or the guard. */
+	/** Whether a part of the services is on this host: rules, VIPs or the guard. */
 	readonly started: boolean;
-	/** Which services up would rather not silence, if it refuses because of that. */
+	/** Which services up would silence, if it refuses for that reason. */
 	readonly silencing?: string;
-	/** Places of rules by hand that run behind connection tracking: `mangle INPUT`. */
+	/** Chains of hand-written rules that run after connection tracking: `mangle INPUT`. */
 	readonly tracked: readonly string[];
-	/** Families whose services' rules run, or would run, in netfilter: behind what others have there. */
+	/** Families whose services' rules run, or would run, in netfilter, after the rules of others. */
 	readonly inNetfilter: ReadonlySet<Family>;
 	readonly facts: HostFacts;
 	/** As the kernel has it. */
 	readonly guard: VipGuard | undefined;
 	/** Titles (see titleOf) of services whose rules are in force. */
 	readonly ruled: ReadonlySet<string>;
-	/** Interfaces that the rules in force name; undefined when some rule names none, and so means all. */
+	/** Interfaces that the rules in force name; undefined if a rule names none, and so applies to all. */
 	readonly served: ReadonlySet<string> | undefined;
 }
 
@@ -54,7 +54,7 @@ export function bySeverity(a: CheckFinding, b: CheckFinding): number {
 
 export type Check = (input: CheckInput) => CheckFinding[];
 
-/** `web (192.0.2.10)`, or the VIP where that is its name. */
+/** `web (192.0.2.10)`, or only the VIP if that is its name. */
 export function titleOf({ name, vip }: Pick<Service, "name" | "vip">): string {
 	return name === vip.text ? vip.text : `${name} (${vip.text})`;
 }
@@ -63,7 +63,7 @@ export function loopbackOf({ interfaces }: HostFacts): InterfaceFacts | undefine
 	return interfaces.find(({ name }) => name === "lo");
 }
 
-/** Of things of one kind, so many are named. */
+/** How many things of one kind are named. */
 const NAMED = 3;
 
 /** `a, b, c and 4 more`. */
@@ -80,7 +80,7 @@ export function clientsText(paths: readonly PathFacts[]): string {
 	return listed([...new Set(texts)]);
 }
 
-/** Interfaces that carry addresses of this host's own, VIPs aside. */
+/** Interfaces with addresses of this host, apart from VIPs. */
 export function realInterfaces({ configuration, facts }: CheckInput): InterfaceFacts[] {
 	const vips = new Set(configuration.services.map(({ vip }) => vip.text));
 	return facts.interfaces.filter(

@@ -1,8 +1,8 @@
-/** Rewriting behind connection tracking shows it the request for one address and the answer from another. */
+/** If packets are rewritten after connection tracking, it sees the request for one address and the answer from another. */
 import type { Check, CheckFinding } from "./check.ts";
 
 const REMEDY_BY_HAND =
-	"iptables-daddr -t raw -A PREROUTING … in their place: table raw comes before connection tracking";
+	"use iptables-daddr -t raw -A PREROUTING … instead: table raw comes before connection tracking";
 
 export const checkConnectionTracking: Check = ({ configuration, inNetfilter, tracked, facts }) => {
 	const entries = facts.trackedConnections ?? 0;
@@ -15,15 +15,15 @@ export const checkConnectionTracking: Check = ({ configuration, inNetfilter, tra
 					{
 						check: "connection-tracking",
 						severity: "warning",
-						message: `connection tracking is ${state} and table mangle comes after it: it sees half of each flow, and answers are NEW or INVALID to it`,
-						remedy: "table: raw, which comes before it",
+						message: `connection tracking is ${state} and table mangle comes after it: it sees half of each flow, and classifies answers as NEW or INVALID`,
+						remedy: "table: raw, which comes before connection tracking",
 					},
 				];
 	const byHand = tracked.map(
 		(place): CheckFinding => ({
 			check: "connection-tracking",
 			severity: "warning",
-			message: `connection tracking is ${state} and the DADDR rules of ${place} come after it: a firewall that drops what is INVALID to it, or takes only NEW and ESTABLISHED, lets connections hang behind the handshake`,
+			message: `connection tracking is ${state} and the DADDR rules of ${place} come after it: with a firewall that drops INVALID packets, or accepts only NEW and ESTABLISHED, connections hang after the handshake`,
 			remedy: REMEDY_BY_HAND,
 		}),
 	);

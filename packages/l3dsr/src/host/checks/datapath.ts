@@ -1,4 +1,4 @@
-/** A datapath that is forced, and cannot run every rule: up refuses the whole. */
+/** A forced datapath that cannot run every rule: up refuses the whole change. */
 import type { Check } from "./check.ts";
 
 export const checkDatapath: Check = ({ refused }) =>

@@ -1,12 +1,12 @@
-/** Everything that status and diff know: where the host is not what its configuration says. */
+/** Everything that status and diff know: where the host differs from its configuration. */
 import { type Finding, sameFinding } from "../../model/finding.ts";
 import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
 /** What packets suffer from; the rest is untidy. */
 const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "answers-missing", "damage"]);
 /**
- * Services that somebody else's rules serve are served. A director that has not been started yet cannot be told from one
- * that was taken away.
+ * Services that foreign rules serve count as served. A director that was never started looks the same as
+ * one that was removed.
  */
 const NOTES: ReadonlySet<Finding["kind"]> = new Set(["rule-to-take-over", "director"]);
 
@@ -36,7 +36,7 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 	}
 	const told = drift.filter(
 		(one, index) =>
-			// Whether the kernel delivers a VIP is a check of its own.
+			// Whether the kernel delivers a VIP is a separate check.
 			one.kind !== "address-missing" && drift.findIndex((other) => sameFinding(one, other)) === index,
 	);
 	const lo = loopbackOf(facts);
@@ -47,7 +47,7 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 				check: "drift",
 				severity: ERRORS.has(kind) ? "error" : NOTES.has(kind) ? "note" : "warning",
 				message: `${object} ${problem}`,
-				remedy: "l3dsr diff says what up would do about it; l3dsr up does it",
+				remedy: "l3dsr diff shows what up would change; l3dsr up applies it",
 			}),
 		),
 		...(lo?.up === false

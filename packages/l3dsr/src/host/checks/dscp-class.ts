@@ -1,4 +1,4 @@
-/** A code that already means something: marked packets that no director sent would be taken for the VIP's. */
+/** A code that already has a meaning: marked packets that no director sent would be taken for the VIP's. */
 import { formatDscp } from "@l3dsr/packet";
 import { type Check, type CheckFinding, titleOf } from "./check.ts";
 

@@ -23,6 +23,6 @@ export const checkDscpRemarked: Check = ({ configuration, inNetfilter, facts }) 
 			severity: "error",
 			message: `${place} (${hook}) writes DSCP before the rules of services see it: codes may be lost`,
 			remedy:
-				"let that rule leave the services' codes alone, or move it behind (priority above that of the table)",
+				"exclude the services' codes from that rule, or move it after them (a priority above that of the table)",
 		}));
 };

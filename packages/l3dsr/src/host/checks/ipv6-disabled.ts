@@ -1,4 +1,4 @@
-/** Where IPv6 is off, lo takes no IPv6 address: those services stay stopped, and the others run. */
+/** If IPv6 is disabled, lo cannot have an IPv6 address: those services stay stopped, and the others run. */
 import { type Check, titleOf } from "./check.ts";
 
 export const checkIpv6Disabled: Check = ({ stopped }) =>
@@ -7,5 +7,5 @@ export const checkIpv6Disabled: Check = ({ stopped }) =>
 		severity: "warning",
 		message: `${titleOf(service)} stays stopped: ${reason}`,
 		remedy:
-			"sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0 and l3dsr up, or take the service away",
+			"sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0 and l3dsr up, or remove the service",
 	}));

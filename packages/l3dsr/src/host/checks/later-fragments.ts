@@ -1,4 +1,4 @@
-/** Later fragments carry no port: where a code stands for more than one VIP, nobody can tell whose they are. */
+/** Later fragments carry no port: if a code stands for more than one VIP, they cannot be assigned. */
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { fragmentsFollow } from "../../model/lower-service.ts";
 import { type Check, titleOf } from "./check.ts";
@@ -14,6 +14,6 @@ export const checkLaterFragments: Check = ({ configuration: { services } }) =>
 		.map((service) => ({
 			check: "fragments",
 			severity: "warning" as const,
-			message: `large datagrams to ${titleOf(service)} are lost: their later fragments carry no port, and a service of another VIP could be meant`,
-			remedy: "give the service a dscp of its own, or keep its datagrams below the path MTU",
+			message: `large datagrams to ${titleOf(service)} are lost: their later fragments carry no port, and could belong to a service of another VIP`,
+			remedy: "give the service its own dscp, or keep its datagrams below the path MTU",
 		}));

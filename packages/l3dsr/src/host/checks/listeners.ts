@@ -1,6 +1,6 @@
 /**
- * A VIP without a server behind it answers with resets. Known are the sockets of TCP and UDP (facts.ts); what hears other
- * protocols, such as ICMP and GRE, is the kernel or cannot be told.
+ * A VIP without a server answers with resets. Only TCP and UDP sockets are known (facts.ts); other
+ * protocols, such as ICMP and GRE, are handled by the kernel or unknown.
  */
 import { isUnspecified, PROTOCOL_NUMBER, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
@@ -21,24 +21,24 @@ export const checkListeners: Check = ({ configuration, facts }) =>
 			{
 				check: "listeners",
 				severity: "warning",
-				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects.length > 0 ? ", unless a NAT rule sends them elsewhere" : ""}`,
+				message: `nothing listens on ${titleOf(service)}${what}: clients are refused${facts.redirects.length > 0 ? ", unless a NAT rule redirects them" : ""}`,
 				remedy: remedyFor(deaf),
 			},
 		];
 	});
 
 /**
- * With TCP, the answer has the address of the connection. With UDP, a server on all addresses that does not ask for the
- * address of each datagram (IP_PKTINFO) answers from the host's own address.
+ * With TCP, the answer has the address of the connection. With UDP, a server on all addresses that does not
+ * use the address of each datagram (IP_PKTINFO) answers from the host's own address.
  */
 function remedyFor(deaf: readonly WantedPort[]): string {
 	const heard = (name: string): boolean => deaf.some(({ protocols }) => protocols.includes(name));
-	if (!heard("udp")) return "start the server, and let it listen on the VIP or on all addresses";
+	if (!heard("udp")) return "start the server; it must listen on the VIP or on all addresses";
 	const tcp = heard("tcp") ? "; for TCP, all addresses work too" : "";
-	return `start the server, and let it listen on the VIP itself${tcp}`;
+	return `start the server; it must listen on the VIP itself${tcp}`;
 }
 
-/** UDP servers of services that listen on all addresses: from which address they answer cannot be seen from here. */
+/** UDP servers of services that listen on all addresses: the host cannot see from which address they answer. */
 export function undecidedUdpServers({ configuration, facts }: CheckInput): Service[] {
 	return configuration.services.filter((service) =>
 		wantedPorts(service).some(({ protocols, first, last }) => {
@@ -68,15 +68,15 @@ function accepts({ address, ipv6Only }: Listener, { vip }: Service): boolean {
 interface WantedPort {
 	readonly first: number;
 	readonly last: number;
-	/** One of them is enough. */
+	/** One is enough. */
 	readonly protocols: readonly string[];
-	/** The service names several, and each is to be heard. */
+	/** The service names several, and each needs a listener. */
 	readonly named: boolean;
 }
 
 const ANY_PORT = { first: 0, last: 65535 } as const;
 
-/** Where the packets arrive once rewritten; something has to listen in each. */
+/** Where the packets arrive once rewritten; each needs a listener. */
 function wantedPorts({ selection, setPort }: Service): WantedPort[] {
 	const ranges = (setPort === undefined ? selection?.ports : [{ first: setPort, last: setPort }]) ?? [
 		ANY_PORT,
@@ -86,7 +86,7 @@ function wantedPorts({ selection, setPort }: Service): WantedPort[] {
 		(name) => numbers === undefined || numbers.includes(PROTOCOL_NUMBER[name]),
 	);
 	if (heard.length === 0) return [];
-	// Whoever names no protocol, or no port, hardly means all of them.
+	// A service without a protocol or port hardly means all of them.
 	const each = numbers !== undefined && selection?.ports !== undefined;
 	const groups = each ? heard.map((one) => [one]) : [heard];
 	return ranges.flatMap(({ first, last }) =>

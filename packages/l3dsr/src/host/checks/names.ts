@@ -1,11 +1,11 @@
-/** A name that stands for two VIPs tells nobody which one is meant. */
+/** A name that stands for two VIPs is ambiguous. */
 import type { Service } from "../../model/service.ts";
 import type { Check } from "./check.ts";
 
 export const checkNames: Check = ({ configuration }) => {
 	const byName = new Map<string, Service[]>();
 	for (const service of configuration.services) {
-		// One name for the IPv4 and the IPv6 VIP of one thing is fine.
+		// One name for an IPv4 and an IPv6 VIP is fine.
 		const key = `${service.name} ${service.vip.family}`;
 		byName.set(key, [...(byName.get(key) ?? []), service]);
 	}
@@ -17,8 +17,8 @@ export const checkNames: Check = ({ configuration }) => {
 			{
 				check: "names",
 				severity: "note",
-				message: `${first.name} is the name of ${vips.slice(0, -1).join(", ")} and of ${vips.at(-1)}: what status and diff say of it can be meant for each`,
-				remedy: "give each service a name of its own",
+				message: `${first.name} is the name of ${vips.slice(0, -1).join(", ")} and of ${vips.at(-1)}: status and diff cannot tell them apart`,
+				remedy: "give each service its own name",
 			},
 		];
 	});

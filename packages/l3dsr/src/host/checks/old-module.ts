@@ -1,4 +1,4 @@
-/** The module that l3dsr replaces, beside it: each rewrites what the other has rewritten. */
+/** The module that l3dsr replaces, loaded at the same time: each rewrites what the other has rewritten. */
 import type { Check, CheckFinding } from "./check.ts";
 
 const MODULES = ["xt_DADDR", "ipt_DADDR", "ip6t_DADDR"];
@@ -8,8 +8,8 @@ export const checkOldModule: Check = ({ facts }) => {
 		(place): CheckFinding => ({
 			check: "old-module",
 			severity: "error",
-			message: `${place} has a rule of the DADDR kernel module, which rewrites beside l3dsr`,
-			remedy: "l3dsr import takes such rules over from iptables-save; then remove them with iptables -D",
+			message: `${place} has a rule of the DADDR kernel module, which rewrites in addition to l3dsr`,
+			remedy: "import them with l3dsr import, from iptables-save; then remove them with iptables -D",
 		}),
 	);
 	if (rules.length > 0) return rules;
@@ -19,15 +19,15 @@ export const checkOldModule: Check = ({ facts }) => {
 		return used.map((name) => ({
 			check: "old-module",
 			severity: "warning",
-			message: `kernel module ${name} is loaded and in use (${facts.modules.get(name)}): its rules rewrite beside l3dsr`,
+			message: `kernel module ${name} is loaded and in use (${facts.modules.get(name)}): its rules rewrite in addition to l3dsr`,
 			remedy:
-				"find them (iptables-legacy-save, in each network namespace), l3dsr import them, and remove them",
+				"find them (iptables-legacy-save, in each network namespace), import them with l3dsr import, and remove them",
 		}));
 	}
 	return MODULES.filter((name) => facts.modules.has(name)).map((name) => ({
 		check: "old-module",
 		severity: "note",
-		message: `kernel module ${name} is loaded and has no rules: nothing needs it any more`,
+		message: `kernel module ${name} is loaded and has no rules: it is no longer needed`,
 		remedy: `modprobe -r ${name}`,
 	}));
 };

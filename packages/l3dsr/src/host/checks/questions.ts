@@ -1,9 +1,9 @@
-/** What a host cannot know about itself: asked of the operator, with a way to find out. */
+/** What a host cannot know about itself: a question to the operator, with a way to find out. */
 import { type CheckInput, listed, realInterfaces, titleOf } from "./check.ts";
 import { undecidedUdpServers } from "./listeners.ts";
 
 export interface CheckQuestion {
-	/** What it is about: `spoofing-protection`. */
+	/** Its topic: `spoofing-protection`. */
 	readonly about: string;
 	/** A whole question. */
 	readonly question: string;
@@ -26,8 +26,8 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 		},
 		{
 			about: "path-mtu",
-			question: `do ICMP errors for ${vips} (fragmentation needed, packet too big) come from the director to this host?`,
-			how: "l3dsr probe --connect --send on a director, for an answer that is larger than a packet",
+			question: `do ICMP errors for ${vips} (fragmentation needed, packet too big) reach this host from the director?`,
+			how: "l3dsr probe --connect --send on a director, for an answer larger than one packet",
 		},
 	];
 	const undecided = undecidedUdpServers(input);
@@ -55,7 +55,7 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 	if (facts.legacyTables.length > 0) {
 		questions.push({
 			about: "iptables-legacy",
-			question: `what do the rules of iptables-legacy do (${listed(facts.legacyTables)})? They are not read here`,
+			question: `what do the rules of iptables-legacy do (${listed(facts.legacyTables)})? l3dsr cannot read them`,
 			how: "iptables-legacy-save; ip6tables-legacy-save",
 		});
 	}
@@ -63,14 +63,14 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 		questions.push({
 			about: "marks",
 			question:
-				"which packets get the marks that routing rules ask for (ip rule: fwmark)? Routes were looked up without a mark",
+				"which packets get the marks that routing rules match (ip rule: fwmark)? Routes were looked up without a mark",
 			how: "ip rule; nft list ruleset",
 		});
 	}
 	if (facts.routes.unknown.length > 0) {
 		questions.push({
 			about: "routing-rules",
-			question: `which way do answers from ${listed(facts.routes.unknown.map(({ text }) => text))} take? Routing rules go by the source, and the kernel tells only for addresses that it holds`,
+			question: `which way do answers from ${listed(facts.routes.unknown.map(({ text }) => text))} take? Routing rules depend on the source, and the kernel answers only for addresses that it holds`,
 			how: "l3dsr check again after l3dsr up",
 		});
 	}

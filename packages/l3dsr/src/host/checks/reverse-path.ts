@@ -1,4 +1,4 @@
-/** Reverse path filtering drops a packet that came in where its sender is not routed back. */
+/** Reverse path filtering drops a packet that arrived on an interface through which its sender is not routed. */
 import type { PathFacts } from "../route-facts.ts";
 import { type Check, type CheckFinding, type CheckInput, clientsText } from "./check.ts";
 
@@ -7,7 +7,7 @@ const FAMILIES = ["ipv4", "ipv6"] as const;
 
 export const checkReversePath: Check = (input) => [...bySysctl(input), ...byRule(input)];
 
-/** As the kernel answers: it refuses the packet, and its way back says why. */
+/** According to the kernel: it refuses the packet, and the route back says why. */
 function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 	const paths = facts.routes.paths.filter(({ client }) => client.address.family === "ipv4");
 	return facts.interfaces.flatMap(({ name, rpFilter }): CheckFinding[] => {
@@ -18,7 +18,7 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 		);
 		const far = dropped.filter(({ client }) => client.reach !== "link");
 		if (dropped.length === 0) return [];
-		// Those of connected subnets come last: they matter least.
+		// Connected subnets come last: they matter least.
 		const told = [...far, ...dropped.filter((path) => !far.includes(path))];
 		const named = configuration.interfaces?.some((one) => !one.wildcard && one.name === name) === true;
 		const others = paths.some(
@@ -35,19 +35,19 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 		const so =
 			facts.reversePathDrops === 0 ? "" : `, which has dropped ${facts.reversePathDrops} packets so far`;
 		const ways = [...new Set(told.flatMap(({ wayBack }) => wayBack))];
-		// What NAT sends to another address is looked up for that one.
-		const unless = facts.redirects.length === 0 ? "" : ", unless a NAT rule sends them elsewhere";
+		// For packets that NAT redirects, the kernel looks up the new address.
+		const unless = facts.redirects.length === 0 ? "" : ", unless a NAT rule redirects them";
 		const back =
 			ways.length === 0 ? "no route leads back to them" : `answers to them leave by ${ways.join(", ")}`;
 		return [
 			{
 				check: "reverse-path",
 				severity: ways.length === 0 && severity === "error" ? "warning" : severity,
-				message: `packets from ${clientsText(told)} that come in by ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}${so}): ${back}${unless}`,
+				message: `packets from ${clientsText(told)} that arrive on ${name} are dropped by reverse path filtering (rp_filter ${rpFilter}${so}): ${back}${unless}`,
 				remedy:
 					ways.length === 0
-						? "add a route to the clients: without one they get no answer either"
-						: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose)${severity === "error" ? "" : "; if no director sends them here, all is well"}`,
+						? "add a route to the clients: without one they do not get answers either"
+						: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose)${severity === "error" ? "" : "; ignore this if no director sends them here"}`,
 			},
 		];
 	});
@@ -61,7 +61,7 @@ function isFiltered({ wayBack }: PathFacts, name: string, strict: boolean): bool
 	return wayBack.length === 0 || (strict && !wayBack.includes(name));
 }
 
-/** Rules of firewalls do the same, for IPv6 too (firewalld: IPv6_rpfilter). Their other conditions are not judged. */
+/** Firewall rules do the same, also for IPv6 (firewalld: IPv6_rpfilter). Their other conditions are not evaluated. */
 function byRule({ facts }: CheckInput): CheckFinding[] {
 	const rules = facts.reversePathFilters.flatMap((rule) =>
 		(rule.family === undefined ? FAMILIES : [rule.family]).map((family) => ({ ...rule, family })),
@@ -79,8 +79,8 @@ function byRule({ facts }: CheckInput): CheckFinding[] {
 				{
 					check: "reverse-path",
 					severity: far.length === 0 ? "note" : "warning",
-					message: `${place} drops packets whose sender is not routed back${strict ? " by the interface that they came in on" : ""}: those from ${clientsText([...far, ...met.filter((path) => !far.includes(path))])} that come in by ${name}, unless other conditions of the rule leave them out`,
-					remedy: `take that rule away, or exempt ${name} (firewalld: IPv6_rpfilter=no or loose)`,
+					message: `${place} drops packets whose sender is not routed back${strict ? " through the interface on which they arrived" : ""}: those from ${clientsText([...far, ...met.filter((path) => !far.includes(path))])} that arrive on ${name}, unless other conditions of the rule leave them out`,
+					remedy: `remove that rule, or exempt ${name} (firewalld: IPv6_rpfilter=no or loose)`,
 				},
 			];
 		});

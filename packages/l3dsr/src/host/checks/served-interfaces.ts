@@ -1,4 +1,4 @@
-/** A packet that comes in where no rule looks is not rewritten. */
+/** A packet that arrives on an interface without a rule is not rewritten. */
 import { absentInterfaces } from "../../model/absent-interfaces.ts";
 import { isNameForRules } from "../../model/interface-name.ts";
 import { type Check, realInterfaces } from "./check.ts";
@@ -18,10 +18,10 @@ export const checkServedInterfaces: Check = (input) => {
 		.map(({ name, addresses }) => ({
 			check: "interfaces",
 			severity: "warning" as const,
-			message: `${name} has the address ${addresses.find(({ scope }) => scope === "global")?.address.text ?? ""} and no rule of a service: what directors send there is not rewritten`,
+			message: `${name} has the address ${addresses.find(({ scope }) => scope === "global")?.address.text ?? ""} and no rule of a service: packets that directors send there are not rewritten`,
 			remedy: !isNameForRules(name)
-				? "rules cannot hold this name: rename the interface (ip link set), or set datapath: nft"
-				: `l3dsr up, or name ${name} in interfaces; if no director uses it, all is well`,
+				? "a rule cannot contain this name: rename the interface (ip link set), or set datapath: nft"
+				: `l3dsr up, or name ${name} in interfaces; ignore this if no director uses it`,
 		}));
 	return [...absent, ...unserved];
 };

@@ -1,10 +1,10 @@
-/** A rewritten packet is only taken in by a host that its new destination is an address of. */
+/** A host accepts a rewritten packet only if it has the new destination address. */
 import { addressBits, sameAddress } from "@l3dsr/packet";
 import type { Service } from "../../model/service.ts";
 import type { InterfaceAddress } from "../addresses.ts";
 import { type Check, type CheckFinding, loopbackOf, titleOf } from "./check.ts";
 
-/** `up` leaves an address as it is that was there before, with its prefix. */
+/** `up` does not change an address that was there before, nor its prefix. */
 function tooWide(service: Service, { address, prefixLength }: InterfaceAddress): CheckFinding[] {
 	const whole = addressBits(address.family);
 	if (prefixLength === whole) return [];
@@ -12,7 +12,7 @@ function tooWide(service: Service, { address, prefixLength }: InterfaceAddress):
 		{
 			check: "vip-on-loopback",
 			severity: "warning",
-			message: `${titleOf(service)} is on lo as ${address.text}/${prefixLength}, so that this host takes every address of it for its own`,
+			message: `${titleOf(service)} is on lo as ${address.text}/${prefixLength}, so this host treats every address of that prefix as its own`,
 			remedy: `ip address del ${address.text}/${prefixLength} dev lo, then l3dsr up, which adds ${address.text}/${whole}`,
 		},
 	];
@@ -33,11 +33,11 @@ export const checkVipOnLoopback: Check = ({ configuration, facts, ruled }) =>
 				check: "vip-on-loopback",
 				severity: active ? "error" : "note",
 				message: active
-					? `${titleOf(service)} ${what}: what is rewritten to it is forwarded or dropped`
+					? `${titleOf(service)} ${what}: packets rewritten to it are forwarded or dropped`
 					: `${titleOf(service)} ${what}${onLoopback ? "" : " yet"}`,
 				remedy: onLoopback
-					? "ip link set lo up; ip rule must have the table local at first (priority 0)"
-					: "l3dsr up puts it there",
+					? "ip link set lo up; in ip rule, table local must come first (priority 0)"
+					: "l3dsr up adds it",
 			},
 		];
 	});

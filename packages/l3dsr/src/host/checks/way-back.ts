@@ -1,11 +1,11 @@
-/** Answers go straight to the client: where no route leads there, nobody gets one. */
+/** Answers go directly to the client: without a route there, the client gets none. */
 import { type Check, clientsText, listed } from "./check.ts";
 
 export const checkWayBack: Check = ({ facts }) =>
 	(["ipv4", "ipv6"] as const).flatMap((family) => {
 		const paths = facts.routes.paths.filter(({ client }) => client.address.family === family);
 		const lost = paths.filter(({ wayBack }) => wayBack.length === 0);
-		// A host without a network is being built.
+		// A host without a network is still being set up.
 		if (lost.length === 0 || !facts.interfaces.some(({ name, up }) => name !== "lo" && up)) return [];
 		const reached = paths.filter(({ wayBack }) => wayBack.length > 0);
 		const vips = [...new Set(lost.flatMap((path) => path.vips.map(({ text }) => text)))];

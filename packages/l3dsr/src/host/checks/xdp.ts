@@ -1,10 +1,10 @@
-/** What the XDP hook gives up on a device. */
+/** The drawbacks of the XDP hook on a device. */
 import type { OpenChecksums } from "../../model/open-checksums.ts";
 import type { InterfaceFacts } from "../facts.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../open-checksum-devices.ts";
 import { type Check, type CheckFinding, realInterfaces } from "./check.ts";
 
-/** Above it most drivers refuse XDP programs that take one buffer a packet. */
+/** Above this MTU, most drivers refuse XDP programs that need a packet in one buffer. */
 const LARGEST_MTU = 3498;
 
 export const checkXdp: Check = (input) => {
@@ -22,20 +22,20 @@ function openChecksumFindings(on: readonly InterfaceFacts[], openChecksums: Open
 				? {
 						check: "xdp",
 						severity: "warning",
-						message: `XDP on ${name} (${driver}) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower`,
+						message: `XDP on ${name} (${driver}) cannot distinguish an open checksum from a complete one: packets that are rewritten there and forwarded leave with a wrong checksum, and TCP is slower without GRO and segmentation offload`,
 						remedy: "hook: tc on virtual devices",
 					}
 				: {
 						check: "xdp",
 						severity: "error",
-						message: `XDP on ${name} (${driver}) is refused: packets may come without their checksum there, which XDP cannot see`,
-						remedy: "hook: tc; or open-checksums: accept, where nothing that is rewritten is forwarded",
+						message: `XDP on ${name} (${driver}) is refused: packets may arrive there without their checksum, which XDP cannot see`,
+						remedy: "hook: tc; or open-checksums: accept, if no rewritten packet is forwarded",
 					},
 		];
 	});
 }
 
-/** Of programs at XDP of some of the interfaces of a host, whatever they do. */
+/** For XDP programs on some of a host's interfaces, whatever the programs do. */
 export function xdpFindings(
 	on: readonly InterfaceFacts[],
 	all: readonly InterfaceFacts[],
@@ -49,7 +49,7 @@ export function xdpFindings(
 			findings.push({
 				check,
 				severity: "warning",
-				message: `${name} takes VLAN tags off before XDP sees a frame (rx-vlan-offload): frames of ${vlans.join(", ")} meet the rules of ${name}`,
+				message: `${name} removes VLAN tags before XDP sees a frame (rx-vlan-offload): frames of ${vlans.join(", ")} meet the rules of ${name}`,
 				remedy: `ethtool -K ${name} rxvlan off, or hook: tc`,
 			});
 		}
@@ -57,7 +57,7 @@ export function xdpFindings(
 			findings.push({
 				check,
 				severity: "warning",
-				message: `${name} merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then`,
+				message: `${name} merges packets before XDP sees them (large-receive-offload): most drivers then refuse native XDP`,
 				remedy: `ethtool -K ${name} lro off, or hook: tc`,
 			});
 		}

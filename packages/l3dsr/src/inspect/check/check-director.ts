@@ -1,4 +1,4 @@
-/** What the checks of a director say of this host. Apart from check-host.ts: a host that directs nothing does without. */
+/** The results of a director's checks. Separate from check-host.ts, so that other hosts do not load it. */
 import { runDirectorChecks } from "../../balance/checks/all.ts";
 import { gatherDirectorFacts } from "../../balance/checks/gather.ts";
 import type { CheckFinding } from "../../host/checks/check.ts";

@@ -1,4 +1,4 @@
-/** What the checks say of a host and of what a configuration asks of it. */
+/** The results of the checks for a host and its configuration. */
 import { runChecks } from "../../host/checks/all.ts";
 import { bySeverity, type CheckFinding, type CheckInput, titleOf } from "../../host/checks/check.ts";
 import { type CheckQuestion, questionsOf } from "../../host/checks/questions.ts";
@@ -104,7 +104,7 @@ function inputOf(
 	};
 }
 
-/** Undefined when nothing runs yet, or a rule means every interface. */
+/** Undefined if nothing runs yet, or if a rule applies to every interface. */
 function servedInterfaces(rules: readonly Rule[]): Set<string> | undefined {
 	if (rules.length === 0 || rules.some(({ header }) => header.inInterface?.wildcard !== false))
 		return undefined;

@@ -1,4 +1,4 @@
-/** What a director does: `director` in the record of `l3dsr status`, as packages/records describes it. Pure. */
+/** The state of a director: `director` in the record of `l3dsr status`, as packages/records describes it. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { DirectorStatus, RealStatus, ServiceStatus } from "../../balance/kernel/status.ts";
 import { RING_SLOTS } from "../../balance/maglev.ts";
@@ -15,7 +15,7 @@ import type { Rate } from "./service-rows.ts";
 export interface RealRecord extends Counters {
 	readonly name: string;
 	readonly address: string;
-	/** With what the operator has set on this host; null where it is not configured any more. */
+	/** With the operator's setting on this host; null if it is no longer configured. */
 	readonly configured: RealState | null;
 	readonly state: "up" | "down" | "drain" | "disabled" | "starting" | "leaving";
 	readonly reason?: string;
@@ -60,7 +60,7 @@ export interface DirectorRecord {
 	}[];
 }
 
-/** What the names in a record come from. */
+/** The source of the names in a record. */
 interface Names {
 	readonly wanted: Pick<DesiredDirector, "fleet" | "held"> | undefined;
 	/** Undefined where no agent runs. */
@@ -70,8 +70,8 @@ interface Names {
 }
 
 /**
- * Without `wanted`, services and real servers are called by their addresses. `checkOf`: what an agent has found out;
- * without one, nobody checks.
+ * Without `wanted`, addresses serve as names of services and real servers. `checkOf`: the results of an
+ * agent; without one, nobody checks.
  */
 export function directorRecord(
 	status: DirectorStatus,
@@ -101,7 +101,7 @@ export function directorRecord(
 	};
 }
 
-/** As the fleet's table has them; those that it has no longer come last. */
+/** In the order of the fleet's table; those that are no longer in it come last. */
 function inOrder(services: readonly ServiceStatus[], wish: readonly BalancedService[]): ServiceStatus[] {
 	const place = ({ service }: ServiceStatus) => {
 		const index = wish.findIndex((one) => isSameService(one, service));
@@ -174,7 +174,7 @@ function realRecord(
 	};
 }
 
-/** By what runs: a change of the fleet that has not been applied yet does not count. */
+/** According to what runs: a pending change of the fleet does not count. */
 function stateOf({ up, leaving, slots, health }: RealStatus, real: Real | undefined): RealRecord["state"] {
 	if (leaving) return "leaving";
 	if (up) return slots > 0 || real?.state === "enabled" ? "up" : "drain";
@@ -194,7 +194,7 @@ function reasonOf(
 	real: Real | undefined,
 	{ held, check, hasAgent }: Why,
 ): string | undefined {
-	if (state === "leaving") return "not in the fleet any more";
+	if (state === "leaving") return "no longer in the fleet";
 	if (held !== undefined && held.state === real?.state)
 		return `${held.state === "drain" ? "drained" : "disabled"} on this host since ${held.since}`;
 	if (health === "starting") return startingText(check, hasAgent);
@@ -202,19 +202,18 @@ function reasonOf(
 		return `${failingText(check, hasAgent)}${up ? "; too many others fail as well, so all are used (floor)" : ""}`;
 	if (real !== undefined && real.state !== "enabled") return `state: ${real.state} in the fleet`;
 	if (up && slots === 0) return real?.weight === 0 ? "weight: 0 in the fleet" : "it has no slot";
-	return hop.to === "unresolved" ? "no next hop is known" : undefined;
+	return hop.to === "unresolved" ? "its next hop is unknown" : undefined;
 }
 
 function startingText(check: RealCheck | undefined, hasAgent: boolean): string {
-	if (!hasAgent)
-		return "it waits for its first check, and nobody checks it: start the agent, or run l3dsr up";
+	if (!hasAgent) return "it waits for its first check, but no agent runs: start the agent, or run l3dsr up";
 	if (check?.reason === undefined) return "it is new: it gets flows when its first check succeeds";
 	return `it is new, and its ${check.type} check has not succeeded yet: ${check.reason}`;
 }
 
-/** Without an agent nobody looks whether it is still so. */
+/** Without an agent, nobody updates this. */
 function failingText(check: RealCheck | undefined, hasAgent: boolean): string {
-	if (!hasAgent) return "its check failed when an agent last ran here; nobody checks it now";
+	if (!hasAgent) return "its check failed when an agent last ran here; no agent checks it now";
 	return check?.reason === undefined ? "its check fails" : `its ${check.type} check fails: ${check.reason}`;
 }
 

@@ -1,4 +1,4 @@
-/** A status with what it is about: which host, and when. */
+/** A status with its host and time. */
 import { hostname, release } from "node:os";
 import type { Printable } from "../../json.ts";
 import type { StatusRecord } from "./status.ts";

@@ -1,12 +1,12 @@
-/** The director of a plan, as status shows it. */
+/** The director of a plan, as `status` shows it. */
 import { type FoundCheck, findIn } from "../../model/real-check.ts";
 import type { ConfiguredHost } from "../../reconcile/configured-host.ts";
 import type { Plan } from "../../reconcile/target.ts";
 import type { DirectorRecord } from "./director-record.ts";
 
 /**
- * Undefined on a host that neither directs nor should. `checks`: what an agent has found out; undefined where there is
- * none. Reads counters, changes nothing.
+ * Undefined on a host that is not a director and should not be one. `checks`: the results of an agent;
+ * undefined without one. Reads counters, changes nothing.
  */
 export async function observedDirector(
 	{ observed: { director }, desired }: Plan<ConfiguredHost>,

@@ -1,10 +1,10 @@
-/** What was counted between two looks, per second. Pure. */
+/** The increase of counters between two reads, per second. Pure. */
 import type { Counters } from "../../model/rule.ts";
 import type { DirectorRecord } from "./director-record.ts";
 import { countedRate, type Rate, rateOf } from "./service-rows.ts";
 import type { StatusRecord } from "./status.ts";
 
-/** The record with rates; without `before`, none can be told. */
+/** The record with rates; without `before`, there are none. */
 export function withRates(
 	record: StatusRecord,
 	before: StatusRecord | undefined,

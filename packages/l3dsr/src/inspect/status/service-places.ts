@@ -1,4 +1,4 @@
-/** Where the rules of services run: for `up`, which needs no more of the status than this. Pure. */
+/** Where the rules of services run: for `up`, which needs only this part of the status. Pure. */
 import type { DatapathChoice } from "../../model/configuration.ts";
 import { signatureOf } from "../../model/lower-service.ts";
 import { type ConfiguredHost, describeEverywhere } from "../../reconcile/configured-host.ts";
@@ -14,7 +14,7 @@ export function servicePlaces(
 ): { readonly running: readonly DatapathName[]; readonly why: string } {
 	const ofServices = rules.filter(({ entry }) => signatureOf(entry.rule) !== undefined);
 	const reasons = ofServices
-		// Of a choice, only why not.
+		// If it was a choice, only why not eBPF.
 		.filter(({ datapath }) => datapath !== choice)
 		.map(({ reason }) =>
 			reason.kind === "every-interface" && everywhere !== undefined

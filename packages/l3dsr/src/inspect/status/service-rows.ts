@@ -20,27 +20,27 @@ export interface ServiceRow {
 	/** In words, and as values. */
 	readonly selects: string;
 	readonly selection: readonly SelectionRecord[];
-	/** `partial`: the address without all rules, or the other way round. `stopped`: not to be had on this host. */
+	/** `partial`: the address without all rules, or rules without the address. `stopped`: not possible on this host. */
 	readonly state: "up" | "partial" | "down" | "stopped" | "not configured";
 	/** Why it is stopped. */
 	readonly reason?: string;
-	/** Label of the VIP on `lo`; `lo` where it has none. */
+	/** Label of the VIP on `lo`; `lo` if it has none. */
 	readonly loopback: string | null;
 	readonly rules: { readonly present: number; readonly wanted: number };
 	readonly datapaths: readonly DatapathName[];
-	/** What its rules have matched; null for L2DSR, which no rule counts. */
+	/** What its rules have matched; null for L2DSR, which has no rule. */
 	readonly packets: bigint | null;
 	readonly bytes: bigint | null;
 }
 
 export interface ServiceWish {
-	/** Undefined without a configuration: then what runs is all there is to say. */
+	/** Undefined without a configuration: then the record contains only what runs. */
 	readonly services: readonly Service[] | undefined;
 	readonly lowering: LoweringOptions;
 	readonly stopped: readonly StoppedService[];
 }
 
-/** Configured services in their order, then what up has put there for services that are not configured. */
+/** Configured services in their order, then what up has added for services that are no longer configured. */
 export function serviceRows(
 	{ services, lowering, stopped }: ServiceWish,
 	state: HostState,
@@ -61,7 +61,7 @@ export function serviceRows(
 			wanted.some((one) => sameRule(one, rule)),
 		);
 		for (const one of found) accounted.add(one);
-		// A rule of dsrctl's, or typed by hand, does the same until up takes it over.
+		// A rule by dsrctl, or by hand, does the same until up takes it over.
 		const key = keyOfService(service);
 		const others = found.length > 0 || key === undefined ? [] : (foreignOf.get(key) ?? []);
 		const serving = [...found, ...others];
@@ -87,7 +87,7 @@ export function serviceRows(
 	return [...rows, ...strayRows(services, state, own, accounted)];
 }
 
-/** From its parts: the address, and each rule. */
+/** Derived from its parts: the address, and each rule. */
 function stateOf(parts: readonly boolean[]): ServiceRow["state"] {
 	return parts.every(Boolean) ? "up" : parts.some(Boolean) ? "partial" : "down";
 }
@@ -148,14 +148,14 @@ function strayRows(
 	return [...rows, ...bare];
 }
 
-/** What rules select that no configuration explains. */
+/** What rules select that are in no configuration. */
 function raised(rules: readonly Rule[]): Pick<ServiceRow, "selects" | "selection"> {
 	const { services, left } = raiseRules(rules);
 	const selections = services.flatMap(({ service: { selection } }) => selection ?? []);
 	return {
 		selects: [
 			...selections.map(selectionText),
-			...(left.length === 0 ? [] : ["rules that no service has"]),
+			...(left.length === 0 ? [] : ["rules without a service"]),
 		].join("; "),
 		selection: selections.map(selectionRecord),
 	};
@@ -183,7 +183,7 @@ export interface Rate {
 	readonly bytes: number;
 }
 
-/** Null where nothing counts, where the service is new, and where counters were set back in between. */
+/** Null if nothing counts, if the service is new, or if counters were reset in between. */
 export function rateOf(row: ServiceRow, before: readonly ServiceRow[], elapsedMs: number): Rate | null {
 	const old = before.find(
 		(one) => one.name === row.name && one.vip === row.vip && one.selects === row.selects,
@@ -196,7 +196,7 @@ export function rateOf(row: ServiceRow, before: readonly ServiceRow[], elapsedMs
 	);
 }
 
-/** Null where counters were set back in between. */
+/** Null if counters were reset in between. */
 export function countedRate(now: Counters, before: Counters, elapsedMs: number): Rate | null {
 	const packets = now.packets - before.packets;
 	const bytes = now.bytes - before.bytes;

@@ -1,4 +1,4 @@
-/** What runs on this host, and what is not as it should be: the record that `l3dsr status` prints. Pure. */
+/** What runs on this host, and where it differs from the configuration: the record that `l3dsr status` prints. Pure. */
 import type { Configuration, DatapathChoice } from "../../model/configuration.ts";
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
@@ -15,9 +15,9 @@ import { servicePlaces } from "./service-places.ts";
 import { type Rate, type ServiceRow, serviceRows } from "./service-rows.ts";
 
 export interface StatusRecord {
-	/** Name of the file; null when there is none. */
+	/** Name of the file; null if there is none. */
 	readonly configuration: string | null;
-	/** Where rules run now (nowhere, where none does), and why those of services run there. */
+	/** Where rules run now (empty if none runs), and why those of services run there. */
 	readonly datapath: {
 		readonly running: readonly DatapathName[];
 		/** Where programs with rules are attached. */
@@ -29,18 +29,18 @@ export interface StatusRecord {
 		readonly tcChecksum?: TcChecksum;
 	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];
-	/** Only where a director runs, or is configured. */
+	/** Only if a director runs or is configured. */
 	readonly director?: DirectorRecord;
 	readonly drift: readonly Pick<Finding, "kind" | "object" | "problem">[];
-	/** What else is wrong, in sentences. */
+	/** Other problems, as sentences. */
 	readonly warnings: readonly string[];
-	/** Why up cannot make the host so, if it cannot. */
+	/** Why up cannot apply the configuration, if it cannot. */
 	readonly refused?: string;
 	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
 	readonly otherRules: number;
 }
 
-/** `configured` is undefined where there is no configuration: then the services are what the kernel has. */
+/** `configured` is undefined without a configuration: then the services are those in the kernel. */
 export function statusOf(
 	plan: Plan<ConfiguredHost>,
 	configured: { readonly source: string; readonly configuration: Configuration } | undefined,

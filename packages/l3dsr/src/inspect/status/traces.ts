@@ -1,4 +1,4 @@
-/** What a drift looks like as the trace of somebody's doing. */
+/** Infers from a drift what somebody may have done. */
 import { type Address, sameAddress } from "@l3dsr/packet";
 import type { Trace } from "../../host/suspects.ts";
 import type { Finding } from "../../model/finding.ts";
@@ -28,17 +28,18 @@ export function tracesOf(
 		findings.length > 0 ||
 		rules.some(({ rule }) => signatureOf(rule) !== undefined) ||
 		(kinds.has("guard") && !kinds.has("address-missing") && !kinds.has("rule-to-take-over"));
-	// A host on which up has never run is nobody's doing; nor is one that dsrctl serves.
+	// A host on which up has never run, or that dsrctl serves, needs no explanation.
 	if (!ours) return traces;
 	const ofLo = kinds.has("address-missing") || kinds.has("address-superfluous");
-	// A VIP that has come or gone on lo is another address of the host, too.
+	// A VIP that appeared on lo or disappeared also changes the host's addresses.
 	if (kinds.has("network") && !ofLo && !kinds.has("stopped")) traces.add("network");
 	if (kinds.has("stopped")) traces.add("ipv6");
-	// Either somebody has changed the guard, or it was made while another interface had the VIP, as a VRRP master's has.
+	// Either somebody has changed the guard, or it was created while another interface had the VIP, as on a
+	// VRRP master.
 	if (kinds.has("guard") && exposedOf(state).length > 0) traces.add("network");
 	const rulesGone = kinds.has("rule-missing");
 	const gone = rulesGone || kinds.has("guard");
-	// What runs on eBPF stays where every table is gone.
+	// If every table is gone, eBPF programs stay.
 	const ofNft =
 		guard.held.length > 0 || guard.altered || snapshot.rules.some(({ datapath }) => datapath === "nft");
 	const answersGone = kinds.has("answers-missing");
@@ -56,7 +57,7 @@ export function tracesOf(
 	return traces;
 }
 
-/** Rules are missing, and nothing is left of ours on the interfaces that they name, nor in nftables. */
+/** Rules are missing, and nothing of ours is left on the interfaces that they name or in nftables. */
 function mayBeProgram(drift: readonly Finding[], rules: HostState["rules"]): boolean {
 	// Where a program goes, nobody needs the translation of its answers.
 	const others: ReadonlySet<Finding["kind"]> = new Set(["address-missing", "network", "answers-superfluous"]);
@@ -73,7 +74,7 @@ function mayBeProgram(drift: readonly Finding[], rules: HostState["rules"]): boo
 	);
 }
 
-/** VIPs that the guard ought to silence and does not, with the host's addresses as they are. */
+/** VIPs that the guard should silence but does not, with the host's current addresses. */
 function exposedOf({ guard: { guard, held }, links }: HostState): readonly Address[] {
 	if (guard === undefined) return [];
 	const wanted = guardFor(held, links)?.silent ?? [];

@@ -1,6 +1,6 @@
 /**
- * What a director does with a packet, and why: told by the reference, with the tables of the director that runs as they are
- * now, or with those that a configuration asks for. Loaded only where there is one.
+ * What a director does with a packet, and why: computed by the oracle, with the current tables of the
+ * running director, or with those of a configuration. Loaded only if there is a director.
  */
 import { addressFromBytes, ETHER_TYPE } from "@l3dsr/packet";
 import { Director } from "../../balance/kernel/director.ts";
@@ -12,15 +12,15 @@ import { lowerFleet, protocolName } from "../../balance/service.ts";
 import type { DesiredDirector } from "../../model/director.ts";
 import type { InputPacket } from "./input-packet.ts";
 
-/** What `trace` tells of the director. */
+/** What `trace` reports about the director. */
 export interface DirectorAnswer {
 	/** `xdp of eth0`. */
 	readonly place: string;
 	readonly outcome: "forward" | "pass" | "drop" | "answer";
-	/** The counter that it is counted by, and what that means; a forwarded packet is counted for its real server. */
+	/** The counter that counts it, and its meaning; a forwarded packet is counted for its real server. */
 	readonly reason?: string;
 	readonly meaning?: string;
-	/** Of a packet whose real server was looked for. */
+	/** For a packet for which a real server was chosen. */
 	readonly choice?: {
 		readonly vip: string;
 		readonly protocol: string;
@@ -31,7 +31,7 @@ export interface DirectorAnswer {
 		readonly by: "ring" | "before" | "entry";
 	};
 	readonly real?: string;
-	/** How a forwarded packet leaves: out of an interface, or by the kernel's routing. Absent where no director runs. */
+	/** How a forwarded packet leaves: by an interface, or by the kernel's routing. Absent if no director runs. */
 	readonly way?: "interface" | "kernel";
 	readonly interface?: string;
 }
@@ -44,13 +44,13 @@ export interface AskedDirector {
 	readonly goesOn: boolean;
 }
 
-/** A director that can be asked what it does with a frame. */
+/** A director that can explain what it does with a frame. */
 interface Asked {
 	/** `xdp of eth0`. */
 	readonly place: string;
 	/** Of the interface; absent: any will do. */
 	readonly mac?: Uint8Array;
-	/** Names by index; undefined where the way out of a packet is not known, because no director runs. */
+	/** Names by index; undefined if no director runs, so the egress interface is unknown. */
 	readonly interfaces?: ReadonlyMap<number, string>;
 	/** Undefined once the director has gone. */
 	readonly explain: (frame: Uint8Array) => OracleResult | undefined;
@@ -66,7 +66,7 @@ export class DirectorOracle implements Disposable {
 		this.#on = on;
 	}
 
-	/** The one that runs there. Throws KERNEL_*, DATAPATH_FOREIGN. */
+	/** The director that runs there. Throws KERNEL_*, DATAPATH_FOREIGN. */
 	static open(on: string): DirectorOracle {
 		const director = Director.open();
 		const { programs } = director.status();
@@ -85,7 +85,7 @@ export class DirectorOracle implements Disposable {
 		});
 	}
 
-	/** One that would be started with a configuration: all real servers are healthy, and nothing is in transition. */
+	/** A director as a configuration would start it: all real servers are healthy, and nothing is in transition. */
 	static configured(
 		on: string,
 		{ settings, fleet }: Pick<DesiredDirector, "settings" | "fleet">,
@@ -112,7 +112,7 @@ export class DirectorOracle implements Disposable {
 		});
 	}
 
-	/** Undefined when no program of the director is there any more. Nothing is changed by asking. */
+	/** Undefined if the director's program is gone. Changes nothing. */
 	ask({ bytes, vlans }: InputPacket, sourceMac: readonly number[] | undefined): AskedDirector | undefined {
 		const link = frameHeader(bytes, vlans, this.#asked.mac, sourceMac);
 		const frame = new Uint8Array(link.length + bytes.length);
@@ -137,7 +137,7 @@ export class DirectorOracle implements Disposable {
 			choice === undefined || choice.real === NOBODY
 				? undefined
 				: choice.service.reals[choice.real]?.address.text;
-		// A later fragment goes where the first one went, without a choice.
+		// A later fragment follows the first one, without a new choice.
 		const real = what === "forward" ? destinationOf(after) : found;
 		return {
 			...head,
@@ -174,7 +174,7 @@ export class DirectorOracle implements Disposable {
 	}
 }
 
-/** As the frame would arrive there: to the interface's own address, with the tags that the packet came with. */
+/** The frame as it would arrive there: to the interface's own address, with the packet's original tags. */
 function frameHeader(
 	packet: Uint8Array,
 	vlans: readonly number[],

@@ -1,4 +1,4 @@
-/** Puts packets to a copy of the rules that run on nft, and compares what comes out with the oracle. */
+/** Sends packets through a copy of the rules that run on nft, and compares the result with the oracle. */
 
 import type { Rule } from "../../model/rule.ts";
 import { isReplicaFailure, type RulesReplica } from "../../rewrite/nft/kernel/replica.ts";
@@ -9,20 +9,20 @@ import type { Situation } from "./situation.ts";
 import type { KernelRecord, Traced } from "./traced.ts";
 
 export interface NftAnswers {
-	/** Of the packets that come to rules on nft. */
+	/** About the packets that reach rules on nft. */
 	readonly records: ReadonlyMap<Traced, KernelRecord>;
-	/** What the copy counted is not what the oracle counts. */
+	/** The copy counted something else than the oracle. */
 	readonly countersDiffer: boolean;
 }
 
-/** What a packet meets on nft. */
+/** What happens to a packet on nft. */
 interface Question {
 	readonly traced: Traced;
-	/** The packet as it comes there. */
+	/** The packet as it arrives there. */
 	readonly before: Uint8Array;
-	/** By the oracle, of the nft rules alone. */
+	/** By the oracle, for the nft rules alone. */
 	readonly journey: Journey;
-	/** It is not the packet that the oracle has come here. */
+	/** It differs from the packet that the oracle expects here. */
 	readonly diverted: boolean;
 }
 
@@ -51,10 +51,10 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 		const differ = await countersDiffer(rulesReplica, answered);
 		const records = answered.map(({ question, passage }): [Traced, KernelRecord] => {
 			const answer = judge(question.journey, passage);
-			// Of one packet the counters tell which rules matched.
+			// With a single packet, the counters tell which rules matched.
 			const others = differ && questions.length === 1 && answer.answer === "same";
 			const judged = others
-				? { answer: "different" as const, why: "other rules count it than match it here" }
+				? { answer: "different" as const, why: "different rules count it there" }
 				: answer;
 			return [question.traced, { ...recordOf(question, exact), ...bytesOf(question), ...judged }];
 		});
@@ -65,7 +65,7 @@ export async function askNft(packets: readonly Traced[], situation: Situation): 
 	}
 }
 
-/** Undefined for a packet that does not come to rules on nft. */
+/** Undefined for a packet that does not reach rules on nft. */
 function questionOf(traced: Traced, { stops }: Situation): Question | undefined {
 	const { journey, kernel, context } = traced;
 	const onNft = journey.stops.filter(({ stop }) => stop.datapath === "nft");
@@ -80,13 +80,13 @@ function questionOf(traced: Traced, { stops }: Situation): Question | undefined 
 			diverted: false,
 		};
 	}
-	// Where a program in front does something else, this is what nft gets to see.
+	// If the program before it behaves differently, nft sees that program's result.
 	const before = Uint8Array.from(Buffer.from(made, "hex"));
 	const rules = stops.filter(({ datapath }) => datapath === "nft");
 	return { traced, before, journey: travel(before, rules, context), diverted: true };
 }
 
-/** Where nft agrees about a packet that is another one already. */
+/** nft may agree about a packet that already differs. */
 function bytesOf({ journey, diverted }: Question): Pick<KernelRecord, "bytes"> {
 	return diverted ? { bytes: Buffer.from(journey.after).toString("hex") } : {};
 }
@@ -100,20 +100,18 @@ function judge(journey: Journey, passage: Passage): Pick<KernelRecord, "answer" 
 	const notAsked = (why: string) => ({ answer: "not asked", why }) as const;
 	const different = (bytes: Uint8Array) =>
 		({ answer: "different", bytes: Buffer.from(bytes).toString("hex") }) as const;
-	if (packet === undefined) return notAsked("the stack would not take it");
+	if (packet === undefined) return notAsked("the stack would drop it");
 	const { length } = packet;
 	if (length > LARGEST_LOGGED) return notAsked("it is too large");
-	// What is behind the packet in its frame is not part of it: the stack cuts it off.
+	// Bytes after the packet in its frame are not part of it: the stack cuts them off.
 	const alike = (a: Uint8Array, b: Uint8Array) => samePacket(a.subarray(0, length), b.subarray(0, length));
-	if (passage.arrived === undefined) return notAsked("the stack drops it in front of nft");
+	if (passage.arrived === undefined) return notAsked("the stack drops it before nft");
 	const atEntrance = stops.findLast(({ stop }) => stop.when === "arriving")?.after ?? before;
 	if (!alike(passage.arrived, atEntrance)) return different(passage.arrived);
 	if (!stops.some(({ stop }) => stop.when !== "arriving")) return { answer: "same" };
 	if (passage.left === undefined) {
 		const fragment = packet.family === "ipv4" && local && isFragment(before);
-		return notAsked(
-			fragment ? "INPUT gets whole datagrams, no fragments" : "the stack drops it behind PREROUTING",
-		);
+		return notAsked(fragment ? "INPUT sees only whole datagrams" : "the stack drops it after PREROUTING");
 	}
 	if ((passage.left.way === "local") !== local) {
 		return { ...different(passage.left.bytes), why: `it goes the way of what is ${passage.left.way}` };
@@ -125,7 +123,7 @@ function isFragment(bytes: Uint8Array): boolean {
 	return ((((bytes[6] ?? 0) << 8) | (bytes[7] ?? 0)) & 0x3fff) !== 0;
 }
 
-/** Of packets that the stack dropped on the way only what they met counts. */
+/** For packets that the stack dropped on the way, only the chains that they reached count. */
 async function countersDiffer(
 	replica: RulesReplica,
 	answered: readonly { readonly question: Question; readonly passage: Passage }[],

@@ -28,7 +28,7 @@ export interface PacketFields {
 	readonly transport: PacketTransport;
 }
 
-/** The IP packet. Throws a RangeError when the addresses are the same, or of two families. */
+/** The IP packet. Throws a RangeError if the addresses are equal, or of different families. */
 export function buildPacket(fields: PacketFields): Uint8Array {
 	const { source, destination, dscp, ecn, ttl, transport } = fields;
 	if (sameAddress(source, destination)) throw new RangeError("a packet goes from one address to another");

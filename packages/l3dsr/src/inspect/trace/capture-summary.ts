@@ -5,18 +5,18 @@ import type { Situation } from "./situation.ts";
 import type { TracedAll } from "./trace-all.ts";
 import type { KernelRecord } from "./traced.ts";
 
-/** What a copy of what runs on one datapath makes of the packets that come there. */
+/** What the copy of one datapath does with the packets that reach it. */
 export interface DatapathSummary {
 	readonly datapath: "ebpf" | "nft";
-	/** Packets that it made the same of as the oracle. */
+	/** Packets for which it agrees with the oracle. */
 	readonly same: number;
 	readonly different: number;
 	readonly notAsked: number;
-	/** Why not, the commonest first. */
+	/** Why not, the most frequent reason first. */
 	readonly reasons: readonly { readonly why: string; readonly packets: number }[];
 	/** The copy has the instructions of what runs. */
 	readonly exact: boolean;
-	/** What it counted is not what the oracle counted. */
+	/** It counted something else than the oracle. */
 	readonly countersDiffer: boolean;
 }
 
@@ -27,9 +27,9 @@ export interface CaptureSummary {
 	/** Frames that hold no IP packet, and packets that the stack would drop. */
 	readonly notIp: number;
 	readonly unreadable: number;
-	/** Rewritten, with the transport header out of reach. */
+	/** Rewritten, although the transport header could not be found. */
 	readonly malformed: number;
-	/** Packets whose transport checksum was left to the interface, and is taken as that completes it. */
+	/** Packets whose transport checksum was left to the interface; the trace uses the completed one. */
 	readonly checksumsCompleted: number;
 	readonly badChecksums: { readonly before: number; readonly after: number; readonly new: number };
 	readonly rules: readonly {
@@ -38,12 +38,12 @@ export interface CaptureSummary {
 		readonly packets: number;
 		readonly bytes: number;
 	}[];
-	/** What the kernel was asked, by datapath; none where a configuration was. */
+	/** The kernel's results, by datapath; none for a configuration. */
 	readonly kernel: readonly DatapathSummary[];
 	readonly notes: readonly string[];
 }
 
-/** `notes` are said of the whole. */
+/** `notes` are about the whole capture. */
 export function summarize(
 	{ results, nftCountersDiffer }: TracedAll,
 	situation: Situation,
@@ -132,7 +132,7 @@ export function summarize(
 	};
 }
 
-/** Undefined where a datapath runs nothing; `exact` undefined where no copy could be made. */
+/** Undefined if a datapath runs nothing; `exact` is undefined if no copy could be made. */
 function datapathSummary(
 	datapath: DatapathSummary["datapath"],
 	records: readonly KernelRecord[],
@@ -160,7 +160,7 @@ function exactRules({ rulesReplica }: Situation): boolean | undefined {
 	return rulesReplica instanceof Error ? undefined : rulesReplica?.exact;
 }
 
-/** The kernel made the same of every packet that it was asked about. */
+/** The kernel agreed about every packet that it was asked about. */
 export function agrees({ different, exact, countersDiffer }: DatapathSummary): boolean {
 	return different === 0 && exact && !countersDiffer;
 }

@@ -25,7 +25,7 @@ export interface ComparedField {
 	readonly changed: boolean;
 }
 
-/** Every field of both; a rewrite changes values, never which fields there are. */
+/** Every field of both; a rewrite changes values, never the set of fields. */
 export function compareFields(
 	before: readonly HeaderField[],
 	after: readonly HeaderField[],
@@ -36,7 +36,7 @@ export function compareFields(
 	});
 }
 
-/** `packet` is what `bytes` parse as. */
+/** `packet` is the parsed form of `bytes`. */
 export function headerFields(bytes: Uint8Array, packet: ParsedPacket): HeaderField[] {
 	const ip = packet.family === "ipv4" ? ipv4Fields(bytes, packet) : ipv6Fields(bytes, packet);
 	return [...ip, ...transportFields(bytes, packet)];

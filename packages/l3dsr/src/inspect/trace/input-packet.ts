@@ -1,4 +1,4 @@
-/** A packet to be traced, and the frame that it came in. Pure. */
+/** A packet to trace, and its frame. Pure. */
 import {
 	type CapturedPacket,
 	fillTransportChecksum,
@@ -8,18 +8,18 @@ import {
 } from "@l3dsr/packet";
 
 export interface InputPacket {
-	/** From its network header; zeros stand for what was not captured. */
+	/** From its network header; zeros replace what was not captured. */
 	readonly bytes: Uint8Array;
 	/** Bytes of `bytes` that were captured. */
 	readonly capturedBytes: number;
 	readonly sourceMac?: readonly number[];
 	/** Ids of VLAN tags, outermost first. */
 	readonly vlans: readonly number[];
-	/** The frame that it came in, for writing it out again. */
+	/** Its frame, for writing it out again. */
 	readonly frame: CapturedPacket;
-	/** Bytes of the frame in front of the packet. */
+	/** Bytes of the frame before the packet. */
 	readonly offset: number;
-	/** `bytes` have the transport checksum that the frame lacks, because its sender left it to the interface. */
+	/** `bytes` contain the transport checksum, which the frame lacks because its sender left it to the interface. */
 	readonly checksumCompleted: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface OtherFrame {
 	readonly notIp: string;
 }
 
-/** The IP packet in a captured frame, as it is on the wire; zeros stand for what was not captured. */
+/** The IP packet in a captured frame, as on the wire; zeros replace what was not captured. */
 export function packetIn(frame: CapturedPacket): InputPacket | OtherFrame {
 	const found = networkPacketOf(frame.bytes, frame.linkType);
 	if (typeof found === "string") return { frame, notIp: found };
@@ -53,7 +53,7 @@ export function packetIn(frame: CapturedPacket): InputPacket | OtherFrame {
 	};
 }
 
-/** As it is on the wire; undefined for a packet that is so already. */
+/** As on the wire; undefined if the packet already is. */
 function withChecksum(bytes: Uint8Array): Uint8Array | undefined {
 	const packet = parsePacket(bytes);
 	if (typeof packet === "string" || !isLeftToInterface(bytes, packet)) return undefined;

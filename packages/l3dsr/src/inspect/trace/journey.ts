@@ -1,9 +1,9 @@
 /**
- * A packet's way through the rules of a host, told by the oracle: from hook to hook, as the kernel runs them.
- * Pure.
+ * A packet's path through the rules of a host, computed by the oracle: from hook to hook, as the kernel
+ * runs them. Pure.
  *
  * tc ingress or XDP → raw PREROUTING → mangle PREROUTING → routing → mangle INPUT for what is this host's,
- * FORWARD and POSTROUTING for the rest. OUTPUT is not on the way of a packet that arrives.
+ * FORWARD and POSTROUTING for the rest. OUTPUT is not on the path of an arriving packet.
  */
 import {
 	type Address,
@@ -33,7 +33,7 @@ export interface Stop {
 
 export interface StopResult {
 	readonly stop: Stop;
-	/** The packet as it comes there; undefined rules' outcomes of a packet that does not. */
+	/** The packet as it arrives there; undefined if it does not. */
 	readonly before: Uint8Array;
 	readonly after: Uint8Array;
 	/** Indexes of the rules that matched, in order. */
@@ -43,19 +43,19 @@ export interface StopResult {
 export interface Journey {
 	readonly before: Uint8Array;
 	readonly after: Uint8Array;
-	/** What arrived; undefined where no rule is asked, `unreadable` says why. */
+	/** What arrived; undefined if no rule sees it, and `unreadable` says why. */
 	readonly packet?: ParsedPacket;
 	readonly unreadable?: Unreadable;
-	/** Those that the packet comes to. */
+	/** Those that the packet reaches. */
 	readonly stops: readonly StopResult[];
 	readonly rewritten: boolean;
 	readonly malformed?: Malformed;
-	/** Where it is headed in the end, and whether that is an address of this host. */
+	/** Its final destination, and whether that is an address of this host. */
 	readonly destination?: Address;
 	readonly local: boolean;
 }
 
-/** netfilter walks as many IPv6 extension headers as there are. */
+/** netfilter walks all IPv6 extension headers. */
 const WALKS_ON = { extensionLimit: Number.POSITIVE_INFINITY } as const;
 
 const PLACES: readonly { table: Table; chain: Chain; when: Stop["when"] }[] = [
@@ -74,7 +74,7 @@ export function chainStops(rules: readonly Rule[], datapath: Stop["datapath"]): 
 	});
 }
 
-/** Sends a packet (from its network header) along the stops. Never throws. */
+/** Passes a packet (from its network header) through the stops. Never throws. */
 export function travel(input: Uint8Array, stops: readonly Stop[], context: PacketContext): Journey {
 	const arrived = parsePacket(input);
 	if (typeof arrived === "string") {
@@ -93,7 +93,7 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 			routed ??= isLocal();
 			if ((stop.when === "local") !== routed) continue;
 			if (!routed && !forwarded) {
-				// A router counts the packet's hops down first, and has none to send on that ends here.
+				// A router first decrements the hop limit, and does not forward a packet whose limit is used up.
 				if (arrived.ttl <= 1) break;
 				bytes = withTtl(bytes, arrived.family, arrived.ttl - 1);
 				forwarded = true;
@@ -111,7 +111,7 @@ export function travel(input: Uint8Array, stops: readonly Stop[], context: Packe
 	}
 	return {
 		before: input,
-		// The rules' work alone is shown, not the router's.
+		// Shows only the work of the rules, not the router's.
 		after: forwarded ? withTtl(bytes, arrived.family, arrived.ttl) : bytes,
 		packet: arrived,
 		stops: results,

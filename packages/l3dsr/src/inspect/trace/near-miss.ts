@@ -19,13 +19,13 @@ export interface FailedCondition {
 	readonly condition: string;
 	/** What the packet has instead: `the packet has DSCP 7 (TOS 0x1c)`. */
 	readonly packet: string;
-	/** The condition is about DSCP alone: in a table of VIPs every other rule fails so. */
+	/** The condition is only about DSCP: in a table of VIPs every other rule fails this way. */
 	readonly dscpOnly: boolean;
-	/** What may be behind it, where that can be told. */
+	/** The likely reason, if known. */
 	readonly hint?: string;
 }
 
-/** Empty when the rule matches; of another family, undefined. */
+/** Empty if the rule matches; undefined for another family. */
 export function failedConditions(
 	rule: Rule,
 	bytes: Uint8Array,
@@ -88,7 +88,7 @@ function headerValue(field: keyof RuleHeader, packet: ParsedPacket, context: Pac
 			return `it came in ${context.inInterface || "no interface"}`;
 		case "outInterface":
 			return context.outInterface === ""
-				? "where it goes out is not known here"
+				? "its egress interface is unknown here"
 				: `it goes out ${context.outInterface}`;
 		case "protocol":
 			return packet.protocol === undefined
@@ -135,7 +135,7 @@ function portsText(bytes: Uint8Array, { transport, protocol, laterFragment }: Pa
 	return `the packet is ${name}, port ${wordAt(bytes, transport.offset)} to ${wordAt(bytes, transport.offset + 2)}`;
 }
 
-/** The classic confusions of this field: the TOS byte taken for the DSCP, and the other way round. */
+/** The classic confusion of this field: the TOS byte instead of the DSCP, or the reverse. */
 function hintFor(match: Match, packet: ParsedPacket): string | undefined {
 	if (match.kind === "tos" && !match.negated && match.mask === 0xff && match.value === (packet.tos & 0xfc)) {
 		return "the rule compares the ECN bits too: -m dscp leaves them out";
@@ -147,10 +147,10 @@ function hintFor(match: Match, packet: ParsedPacket): string | undefined {
 export function factorOfFour(wanted: Dscp, has: Dscp): string | undefined {
 	if (has === 0 || wanted === 0) return undefined;
 	if (wanted === has * 4) {
-		return `${wanted} is the TOS byte of DSCP ${has}: the rule may have been given the TOS byte for the DSCP`;
+		return `${wanted} is the TOS byte of DSCP ${has}: the rule may use the TOS byte as the DSCP`;
 	}
 	if (has === wanted * 4 && isDscp(has)) {
-		return `${has} is the TOS byte of DSCP ${wanted}: the sender may have been given the TOS byte for the DSCP`;
+		return `${has} is the TOS byte of DSCP ${wanted}: the sender may use the TOS byte as the DSCP`;
 	}
 	return undefined;
 }

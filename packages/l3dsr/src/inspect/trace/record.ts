@@ -1,4 +1,4 @@
-/** What became of one packet: the record that is printed, as text or as JSON. Pure. */
+/** What happened to one packet: the record that is printed, as text or as JSON. Pure. */
 import {
 	addressFromBytes,
 	type ChecksumVerdict,
@@ -43,19 +43,19 @@ export interface PacketRecord {
 	readonly interface: string;
 	readonly mark: number;
 	readonly vlans: readonly number[];
-	/** Why no rule is asked. */
+	/** Why no rule sees it. */
 	readonly unreadable?: string;
 	readonly capturedBytes?: number;
-	/** The packet is taken with the transport checksum that its sender left to the interface. */
+	/** The trace uses the completed transport checksum, which the sender left to the interface. */
 	readonly checksumCompleted: boolean;
-	/** As it arrives; absent where it cannot be read. */
+	/** As it arrives; absent if it cannot be read. */
 	readonly packet?: NonNullable<TraceRecord["packet"]>;
 	/** What a director did with it, before any rule. */
 	readonly director?: DirectorAnswer;
 	readonly stops: readonly StopRecord[];
 	readonly header: readonly ComparedField[];
 	readonly checksums: readonly ChecksumRecord[];
-	/** What the packet adds to counters: those of every rule that matched. */
+	/** What the packet adds to the counters of every rule that matched. */
 	readonly counters: readonly { readonly datapath: string; readonly rule: string; readonly bytes: number }[];
 	readonly malformed?: string;
 	readonly rewritten: boolean;
@@ -66,7 +66,7 @@ export interface PacketRecord {
 	readonly after: string;
 }
 
-/** Everything there is to say about a packet; number 1 is a capture's first. */
+/** The complete record of a packet; number 1 is a capture's first. */
 export function packetRecord(traced: Traced, number: number): PacketRecord {
 	const { input, journey, kernel, context } = traced;
 	const { packet, before, after } = journey;
@@ -127,7 +127,7 @@ function packetFields(bytes: Uint8Array, packet: ParsedPacket): NonNullable<Trac
 	};
 }
 
-/** The packet as the kernel makes it of it, in bytes of the input; the oracle's where the kernel was not asked. */
+/** The packet as the kernel rewrites it, with the input's remaining bytes; the oracle's result if the kernel was not asked. */
 export function outgoingBytes({ kernel, journey }: Traced): Uint8Array {
 	const made = kernel.at(-1)?.bytes;
 	if (made === undefined) return journey.after;
@@ -149,7 +149,7 @@ export function checksumRecords(traced: Traced, packet: ParsedPacket): ChecksumR
 	});
 }
 
-/** Rules see the packet as the ones before them have left it. */
+/** Each rule sees the packet as the rules before it left it. */
 function stopRecord({ stop, before, matched }: StopResult, context: PacketContext): StopRecord {
 	let bytes = before;
 	const rules: RuleRecord[] = [];

@@ -1,7 +1,7 @@
-/** Are two packets the same to whoever receives them? Pure. */
+/** Are two packets the same for their receiver? Pure. */
 import { parsePacket } from "@l3dsr/packet";
 
-/** Byte for byte, but for checksums of zero, which have two spellings: the sum verifies with both. */
+/** Byte for byte, except for checksums of zero, which have two representations: both verify. */
 export function samePacket(a: Uint8Array, b: Uint8Array): boolean {
 	if (a.length !== b.length) return false;
 	let checksums: readonly number[] | undefined;

@@ -1,4 +1,4 @@
-/** What a packet is traced through: the rules that run on this host, or those of a configuration. */
+/** What a trace uses: the rules that run on this host, or those of a configuration. */
 import type { Prefix } from "@l3dsr/packet";
 import { type AddressedInterface, listInterfaceAddresses } from "../../host/addresses.ts";
 import { describeMissing } from "../../host/capabilities.ts";
@@ -25,12 +25,12 @@ import { chainStops, type Stop } from "./journey.ts";
 export interface Situation extends Disposable {
 	readonly stops: readonly Stop[];
 	readonly interface: string;
-	/** Why it is this interface, where -i did not say. */
+	/** Why it is this interface, if -i was not given. */
 	readonly interfaceBecause?: string;
 	readonly local: readonly Prefix[];
 	/** The director on the interface: it sees packets before any rule. */
 	readonly director?: DirectorOracle;
-	/** The copy of the program that runs on the interface. */
+	/** A copy of the program that runs on the interface. */
 	readonly programReplica?: ProgramReplica;
 	/** The copy of the rules that run on nft, or why there is none. */
 	readonly rulesReplica?: RulesReplica | Error;
@@ -41,11 +41,11 @@ export interface Situation extends Disposable {
 
 export interface SituationOptions {
 	readonly interface?: string;
-	/** Taken for addresses of this host too. */
+	/** Additional addresses to treat as this host's. */
 	readonly local?: readonly Prefix[];
-	/** Where the packet is headed, if that is known already. */
+	/** The packet's destination, if already known. */
 	readonly to?: string;
-	/** False: rules on nft are not copied to ask the kernel about them, which takes a network namespace. */
+	/** False: do not copy rules on nft to ask the kernel about them, which needs a network namespace. */
 	readonly copyRules?: boolean;
 }
 
@@ -103,9 +103,7 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 			source: "this host",
 			notes: [
 				...observation.findings.map(({ object, problem }) => `${object}: ${problem}`),
-				...(limited === undefined
-					? []
-					: [`eBPF programs are not looked at: ${describeMissing(limited.missing)}`]),
+				...(limited === undefined ? [] : [`eBPF programs are not read: ${describeMissing(limited.missing)}`]),
 				...interfaceNotes(chosen.interface, interfaces),
 			],
 			...(director === undefined ? {} : { director }),
@@ -175,7 +173,7 @@ export async function configuredSituation(
 			director === undefined
 				? []
 				: [
-						"the director is asked as it would start: every real server is healthy, and no flow is remembered; without -c, the one that runs is asked",
+						"the director is traced as if it had just started: every real server is healthy, and no flow is remembered; without -c, the running director is traced",
 					],
 		[Symbol.dispose](): void {},
 	};
@@ -183,7 +181,7 @@ export async function configuredSituation(
 
 function interfaceNotes(name: string, interfaces: readonly AddressedInterface[]): string[] {
 	if (name === "" || interfaces.some((one) => one.name === name)) return [];
-	return [`there is no interface ${name} here: it is taken for one of Ethernet`];
+	return [`there is no interface ${name} here: it is assumed to be Ethernet`];
 }
 
 const HAS_RULES = "it is the first that has rules";

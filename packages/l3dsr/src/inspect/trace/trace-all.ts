@@ -59,7 +59,7 @@ function trace(input: InputPacket, situation: Situation, meta: PacketMeta): Trac
 			: [askProgram(situation.programReplica, ingress, context)];
 	return { input, journey, kernel, context, ...(asked === undefined ? {} : { director: asked.answer }) };
 
-	/** The rules see what the director has left, if they see it. */
+	/** The rules see the packet as the director left it, if they see it at all. */
 	function directed({ bytes }: InputPacket, { answer, bytes: left, goesOn }: AskedDirector): Journey {
 		const journey = travel(left, goesOn ? situation.stops : [], context);
 		const arrived = parsePacket(bytes);

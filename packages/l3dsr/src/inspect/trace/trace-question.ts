@@ -1,4 +1,4 @@
-/** One packet by its fields through the rules of this host: what the agent is asked over HTTP. */
+/** Traces one packet, given by its fields, through the rules of this host: a request to the agent over HTTP. */
 import { type Address, dscp, isDscp, isPort, LINK_TYPE, parseAddress } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
 import type { Printable } from "../../json.ts";
@@ -9,7 +9,7 @@ import { packetRecord } from "./record.ts";
 import { liveSituation } from "./situation.ts";
 import { traceAll } from "./trace-all.ts";
 
-/** As it was asked (GET /v1/trace); nothing of it is trusted. */
+/** As requested (GET /v1/trace); untrusted. */
 export interface PacketQuestion {
 	readonly from: string;
 	readonly to: string;
@@ -27,8 +27,8 @@ const DEFAULT_PORT = 80;
 const DEFAULT_SOURCE = 40_000;
 
 /**
- * Copies of eBPF programs are asked, too; rules of nftables are not, which would take a network namespace. Changes nothing.
- * Throws L3dsrError: USAGE, KERNEL_*.
+ * Also runs copies of eBPF programs, but not of nftables rules, which would need a network namespace.
+ * Changes nothing. Throws L3dsrError: USAGE, KERNEL_*.
  */
 export async function traceQuestion(question: PacketQuestion): Promise<Printable<"trace">> {
 	const { from, to, protocol, port = DEFAULT_PORT, source = DEFAULT_SOURCE, ecn, ttl, mark } = question;
@@ -42,9 +42,9 @@ export async function traceQuestion(question: PacketQuestion): Promise<Printable
 		isWhole(mark, 0xffff_ffff) &&
 		["tcp", "udp", "icmp"].includes(protocol) &&
 		(question.interface === undefined || isInterfaceName(question.interface));
-	if (!isGood) throw usage("a field is not of its form");
+	if (!isGood) throw usage("a field has the wrong form");
 	if (sender.family !== destination.family || sender.text === destination.text) {
-		throw usage("from and to are not two addresses of one family");
+		throw usage("from and to must be addresses of the same family");
 	}
 	const bytes = buildPacket({
 		source: sender,

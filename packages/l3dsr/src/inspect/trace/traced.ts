@@ -1,30 +1,30 @@
-/** One packet after its way through the rules, and what the kernel's own evaluation says to it. */
+/** One packet after its path through the rules, with the kernel's own result. */
 
 import type { PacketContext } from "../../rewrite/oracle/oracle.ts";
 import type { DirectorAnswer } from "./ask-director.ts";
 import type { InputPacket } from "./input-packet.ts";
 import type { Journey } from "./journey.ts";
 
-/** What the kernel's own evaluation made of the packet, against the oracle. */
+/** The kernel's own result for the packet, compared with the oracle. */
 export interface KernelRecord {
 	readonly datapath: "ebpf" | "nft";
 	readonly place: string;
 	/** Of a program. */
 	readonly programId?: number;
-	/** The copy that was asked has the instructions of what runs. */
+	/** The copy has the same instructions as what runs. */
 	readonly exact: boolean;
-	/** Is it the oracle's packet? `why` not, or why it could not be asked. */
+	/** Is it the oracle's packet? `why` says why not, or why the kernel could not be asked. */
 	readonly answer: "same" | "different" | "not asked";
 	readonly why?: string;
-	/** The packet that the kernel made, in hex, where it is another. */
+	/** The kernel's packet, in hex, if it differs. */
 	readonly bytes?: string;
 }
 
-/** The packet's way, and what the copies of what runs make of it. */
+/** The packet's path, and the results of the copies. */
 export interface Traced {
 	readonly input: InputPacket;
 	readonly journey: Journey;
-	/** What a director in front of the rules did with it. */
+	/** What a director did with it, before the rules. */
 	readonly director?: DirectorAnswer;
 	readonly kernel: readonly KernelRecord[];
 	readonly context: PacketContext;

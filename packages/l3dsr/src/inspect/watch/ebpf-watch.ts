@@ -1,7 +1,7 @@
 /**
- * Watches the eBPF datapath: in front of each program of ours hangs a reporting one, made from the rules that
- * the running program carries (rewrite/ebpf/compile/report.ts). It hangs by a link, so it is gone when this
- * process is, however it ends.
+ * Watches the eBPF datapath: a reporting program runs before each of our programs, generated from the rules
+ * that the running program carries (rewrite/ebpf/compile/report.ts). A link holds it, so it disappears with
+ * this process, however that ends.
  */
 import { BpfError, Program, type ProgramId, requireFeature, TcxLink } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
@@ -17,7 +17,7 @@ import type { Receive, Rewriting, Watcher, WatchOptions } from "./sighting.ts";
 
 type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
 
-/** A reporting program that hangs in front of one of ours. */
+/** A reporting program that runs before one of ours. */
 interface Held {
 	readonly interface: NetInterface;
 	/** Of ours. */
@@ -64,7 +64,7 @@ export class EbpfWatcher implements Watcher {
 		// Both clocks are CLOCK_MONOTONIC, which the programs' time is too.
 		const epochMs = Date.now() - Number(process.hrtime.bigint()) / 1e6;
 		const events = this.#channel?.read() ?? [];
-		// A program that still runs has run all the time: then these events are its work.
+		// A program that still runs has run all the time, so these events come from it.
 		if (events.length > 0) this.#letGoOfReplaced();
 		for (const event of events) {
 			const held = this.#held.get(event.origin);
@@ -93,8 +93,8 @@ export class EbpfWatcher implements Watcher {
 			if (PLACES[attachment.hook].program === "xdp") {
 				notes.push(
 					`the rules of ${name} run at ${PLACES[attachment.hook].name}, which has one program for each interface: ` +
-						"nothing can stand in front of it and look on, and a reporting program in its place would stay when a watcher is killed; " +
-						"see their counters with l3dsr status --watch, or move them to hook tc while you watch",
+						"no second program can run before it, and a reporting program in its place would stay attached if the watcher were killed; " +
+						"watch their counters with l3dsr status --watch, or move them to hook: tc while you watch",
 				);
 				continue;
 			}
@@ -103,7 +103,7 @@ export class EbpfWatcher implements Watcher {
 				this.#hold(attachment);
 			} catch (error) {
 				if (isGone(error)) {
-					this.#stale = true; // replaced between the question and the link
+					this.#stale = true; // replaced between the query and the link
 					continue;
 				}
 				if (!(error instanceof BpfError) || error.code !== "FEATURE") throw error;
@@ -113,7 +113,7 @@ export class EbpfWatcher implements Watcher {
 		this.#notes = notes;
 	}
 
-	/** Takes away reporting programs whose subject no longer runs. */
+	/** Removes reporting programs whose subject no longer runs. */
 	#letGoOfReplaced(): void {
 		for (const [origin, held] of this.#held) {
 			if (isAttached(held)) continue;
@@ -125,7 +125,7 @@ export class EbpfWatcher implements Watcher {
 
 	#hold({ hook, interface: on, program: ours, rules }: Attachment): void {
 		if (rules.rules.length === 0) return;
-		// Newer than all else that is needed here.
+		// The newest feature needed here.
 		requireFeature("tcx", "look on in front of them");
 		this.#channel ??= new ReportChannel({ event: REPORT_EVENT, flows: FLOWS_MAP }, this.#options);
 		const { maps, ringSpec } = this.#channel;
@@ -133,7 +133,7 @@ export class EbpfWatcher implements Watcher {
 		const report = { ...this.#options, origin };
 		const spec = compileReport(rules, on.ethernet ? 14 : 0, report, ringSpec);
 		using program = Program.load(spec, { maps });
-		// clsact runs behind all of tcx.
+		// clsact runs after all of tcx.
 		const position = hook === "tcx" ? { before: ours.info.id } : "last";
 		this.#held.set(origin, {
 			interface: on,
@@ -160,7 +160,7 @@ function isAttached({ hook, interface: on, programId }: Held): boolean {
 	}
 }
 
-/** The interface, or the program that was asked about, is no longer there. */
+/** The interface or the program no longer exists. */
 function isGone(error: unknown): boolean {
 	return error instanceof SyscallError && (error.errno === ERRNO.ENODEV || error.errno === ERRNO.ENOENT);
 }

@@ -1,8 +1,7 @@
 /**
- * What hangs in front of the nft datapath while somebody watches: a table that logs packets whose DSCP has
- * rules, just before the chain with those rules. Pure.
- *
- * The table has an owner: it is gone when the socket that made it is, and nobody else can change it.
+ * What `watch` adds before the nft datapath: a table that logs packets whose DSCP has rules, just before
+ * the chain with those rules. Pure. The table has an owner: it disappears with the socket that created it,
+ * and nobody else can change it.
  */
 import {
 	type Command,
@@ -21,7 +20,7 @@ import { baseChain, chainName } from "../../rewrite/nft/compile/compile.ts";
 import { nftFamily } from "../../rewrite/nft/compile/table.ts";
 import type { WatchFilter } from "./sighting.ts";
 
-/** Headers of any length that is met, and transport ports behind them. */
+/** Headers of any usual length, and the transport ports after them. */
 const SNAP_BYTES = 256;
 export const LEFT_OUT = "left_out";
 
@@ -33,7 +32,7 @@ export interface WatchedChain {
 	readonly rules: readonly Rule[];
 }
 
-/** What its packets are logged under: `raw PREROUTING`. */
+/** The prefix of its log messages: `raw PREROUTING`. */
 export function logPrefix({ table, chain }: Pick<WatchedChain, "table" | "chain">): string {
 	return `${table} ${chain}`;
 }
@@ -60,7 +59,7 @@ export interface TableOptions {
 	readonly filter: WatchFilter;
 }
 
-/** The commands that make the table of a family, or undefined when nothing in it is asked for. */
+/** The commands that create the table of a family, or undefined if nothing in it is watched. */
 export function watchTable(
 	family: Family,
 	chains: readonly WatchedChain[],
@@ -119,7 +118,7 @@ function watchChain(
 	];
 }
 
-/** An address by itself is compared whole. */
+/** A single address is compared as a whole. */
 function prefixValue({ address, length }: Prefix): Value {
 	const bytes = Uint8Array.from(address.bytes);
 	return length === addressBits(address.family) ? bytes : { prefix: bytes, length };

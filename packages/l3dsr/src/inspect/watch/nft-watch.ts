@@ -1,10 +1,8 @@
 /**
  * Watches the nft datapath: packets that a chain with rules is about to see are logged to this process
- * (nft-table.ts), and the reference, to which nft is held on the same packets, says what the rules that
- * the kernel has do to each.
- *
- * The logging table belongs to a socket of this process: when this process dies, however it dies, the kernel takes the
- * table away.
+ * (nft-table.ts), and the oracle, against which tests compare nft, computes what the kernel's rules do to
+ * each. The logging table belongs to a socket of this process: when this process dies, in whatever way, the
+ * kernel deletes the table.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -29,12 +27,12 @@ import { LEFT_OUT, logPrefix, type WatchedChain, watchedChains, watchTable } fro
 import type { Receive, Rewriting, Watcher, WatchOptions } from "./sighting.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
-/** NFLOG groups that are tried; few programs use any, and those use small numbers. */
+/** NFLOG groups to try; few programs use any, and those use small numbers. */
 const FIRST_GROUP = 27_000;
 const GROUPS_TRIED = 64;
 const MOST_FLOWS = 65536;
 
-/** Of this process: each has tables of its own. */
+/** Per process: each has its own tables. */
 let watchers = 0;
 
 export class NftWatcher implements Watcher {
@@ -43,7 +41,7 @@ export class NftWatcher implements Watcher {
 	readonly #datapath = new NftDatapath();
 	readonly #table = `l3dsr_watch_${process.pid}_${++watchers}`;
 	readonly #flows = new Set<string>();
-	/** Of the ruleset when it was last read. */
+	/** Generation of the ruleset at the last read. */
 	#generation: number | undefined;
 	#chains: readonly WatchedChain[] = [];
 	#tables: readonly WatchTable[] = [];
@@ -52,11 +50,11 @@ export class NftWatcher implements Watcher {
 	/** Owns the tables. */
 	#owner: Nftables | undefined;
 	#log: PacketLog | undefined;
-	/** Logged and not looked at yet. */
+	/** Logged but not processed yet. */
 	#pending: LoggedPacket[] = [];
 	/** Seen while the rules changed. */
 	#doubtful = 0;
-	/** Told or not, since the counters were last asked. */
+	/** Reported or not, since the counters were last read. */
 	#seen = 0;
 	#counted = 0n;
 	/** Of tables that are gone. */
@@ -76,7 +74,7 @@ export class NftWatcher implements Watcher {
 		return this.#chains.length;
 	}
 
-	/** Packets wait while it is open what the rules were when they came. */
+	/** Packets wait until it is known which rules were in force when they arrived. */
 	get stale(): boolean {
 		return this.#pending.length > 0;
 	}
@@ -94,18 +92,19 @@ export class NftWatcher implements Watcher {
 		if (this.#chains.some(({ rules }) => rules.some(({ matches }) => matches.some(asksForLocal)))) {
 			this.#local = localPrefixes();
 		}
-		// Only where the limit may have been met is there something to ask for.
+		// Read the counters only if the limit may have been reached.
 		if (this.#seen >= this.#options.rate / 2) this.#countLeftOut();
 		this.#seen = 0;
 		this.read(receive);
-		// What we hang is a change itself, and others may change something meanwhile: until all is quiet.
+		// Adding our table is itself a change, and others may change something meanwhile: repeat until nothing
+		// changes.
 		for (;;) {
 			const generation = this.#nftables.generation();
 			if (generation === this.#generation) return;
 			const { rules } = await this.#datapath.observe();
 			const chains = watchedChains(rules.map(({ rule }) => rule));
 			if (!sameValue(chains, this.#chains)) {
-				// The kernel hands over what it has logged with a delay.
+				// The kernel delivers log messages with a delay.
 				await delay(2 * GATHER_MS);
 				this.#log?.read((packet) => this.#pending.push(packet));
 				this.#doubtful += this.#pending.length;
@@ -138,7 +137,7 @@ export class NftWatcher implements Watcher {
 		this.#counted = sum;
 	}
 
-	/** Makes the tables what the rules ask for; false when they are that already. */
+	/** Updates the tables to match the rules; false if they already do. */
 	#hang(): boolean {
 		const { filter, rate } = this.#options;
 		if (this.#chains.length > 0) this.#log ??= openLog();
@@ -234,7 +233,7 @@ interface WatchTable {
 	readonly commands: readonly Command[];
 }
 
-/** Throws L3dsrError (KERNEL_FEATURE) where tables cannot have owners. */
+/** Throws L3dsrError (KERNEL_FEATURE) if tables cannot have owners. */
 function makeOwned(owner: Nftables, tables: readonly WatchTable[]): void {
 	try {
 		owner.transact(tables.flatMap(({ commands }) => commands));
@@ -245,7 +244,7 @@ function makeOwned(owner: Nftables, tables: readonly WatchTable[]): void {
 			{
 				code: "KERNEL_FEATURE",
 				message: `watch the nft datapath: a table with an owner needs Linux >= 5.12: ${error.message}`,
-				hint: "give the rules an interface (-i), so that they run on datapath ebpf, which can be watched",
+				hint: "give the rules an interface (-i): they then run on datapath ebpf, which can be watched",
 			},
 			{ cause: error },
 		);

@@ -1,10 +1,10 @@
-/** What the reporting programs of one watcher share: the ring buffer that they write to, credit, and flows. */
+/** What the reporting programs of one watcher share: the ring buffer that they write to, their credit, and flows. */
 import { BpfMap, type MapSpec, RingBuffer, recordBytes, ringBufferSpec } from "@l3dsr/bpf";
 import type { MappedMemory } from "@l3dsr/linux";
 import { CONTROL, CONTROL_MAP, REPORT_MAP } from "../../programs/report.ts";
 import type { WatchOptions } from "./sighting.ts";
 
-/** The reader looks several times a second; the buffer holds what a fifth of a second may bring, and more. */
+/** The reader polls several times a second; the buffer holds more than the events of a fifth of a second. */
 const SMALLEST_BUFFER = 256 << 10;
 const LARGEST_BUFFER = 16 << 20;
 
@@ -58,7 +58,7 @@ export class ReportChannel<Event> implements Disposable {
 		Atomics.store(this.#number("credit"), 0, BigInt(rate));
 	}
 
-	/** Packets that were not reported, for want of credit or of room. */
+	/** Packets that were not reported, for lack of credit or space. */
 	get leftOut(): bigint {
 		return Atomics.load(this.#number("leftOut"), 0);
 	}

@@ -11,9 +11,9 @@ interface Seen {
 	readonly client: Address;
 	/** What `-p` compares with; absent where the packet does not tell. */
 	readonly protocol?: number;
-	/** As they came; absent in later fragments and protocols without. */
+	/** As they arrived; absent in later fragments and protocols without ports. */
 	readonly ports?: { readonly client: number; readonly destination: number };
-	/** Of the IP packet. One that the card or the kernel has put together of many (GRO) is one. */
+	/** Of the IP packet. A packet merged from many by the card or the kernel (GRO) counts as one. */
 	readonly bytes: number;
 }
 
@@ -67,7 +67,7 @@ export type Receive = (sighting: Sighting) => void;
 export interface Watcher extends Disposable {
 	/** Tells what was seen since the last time, as long as the rules are those that it was seen with. */
 	read(receive: Receive): void;
-	/** The rules are others than they were: refresh, and read goes on. */
+	/** The rules have changed: call refresh, then read continues. */
 	readonly stale: boolean;
 	/** Follows the rules, which may have changed. */
 	refresh(receive: Receive): Promise<void>;

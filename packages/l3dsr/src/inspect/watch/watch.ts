@@ -15,7 +15,7 @@ export class Watch implements Disposable {
 		this.#watchers = watchers;
 	}
 
-	/** Throws L3dsrError (KERNEL_*) and the errors of the libraries, with nothing left behind. */
+	/** Throws L3dsrError (KERNEL_*) and the errors of the libraries, and leaves nothing behind. */
 	static async open(options: WatchOptions): Promise<Watch> {
 		const watch = new Watch([
 			new EbpfWatcher(options),
@@ -31,22 +31,22 @@ export class Watch implements Disposable {
 		}
 	}
 
-	/** Tells what was seen since the last time. To be called several times a second. */
+	/** Returns the packets since the last call. Call it several times a second. */
 	read(receive: Receive): void {
 		for (const one of this.#watchers) one.read(receive);
 	}
 
-	/** The rules have changed, as far as was noticed: refresh now. */
+	/** The rules are known to have changed: call refresh now. */
 	get stale(): boolean {
 		return this.#watchers.some(({ stale }) => stale);
 	}
 
-	/** Follows the rules, which may have changed. To be called about every second, and when stale. */
+	/** Follows the rules, which may have changed. Call it about every second, and when stale. */
 	async refresh(receive: Receive): Promise<void> {
 		for (const one of this.#watchers) await one.refresh(receive);
 	}
 
-	/** Packets that were not told, since the beginning, as of the last refresh. */
+	/** Packets that were not reported, since the beginning, as of the last refresh. */
 	get leftOut(): bigint {
 		return this.#watchers.reduce((sum, { leftOut }) => sum + leftOut, 0n);
 	}

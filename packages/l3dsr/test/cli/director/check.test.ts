@@ -23,7 +23,7 @@ test("check reads routes, MTU, forwarding, filters and addresses of the director
 	const fit = await stage.l3dsr("check");
 	assert.deepEqual(fit, {
 		exitCode: 0,
-		stdout: `note[drift]: the director does not run\nremedy: l3dsr diff says what up would do about it; l3dsr up does it\n${stage.config}: a director for 1 VIP; 0 errors, 0 warnings, 1 note\n`,
+		stdout: `note[drift]: the director does not run\nremedy: l3dsr diff shows what up would change; l3dsr up applies it\n${stage.config}: a director for 1 VIP; 0 errors, 0 warnings, 1 note\n`,
 		stderr: "",
 	});
 

@@ -56,7 +56,7 @@ test("addresses that were on lo before up keep their label, prefix and order, al
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.match(
 		(await l3dsr("check", "-c", config)).stdout,
-		/^warning\[vip-on-loopback\]: 192\.0\.2\.11 is on lo as 192\.0\.2\.11\/31, so that this host takes every address of it for its own$/m,
+		/^warning\[vip-on-loopback\]: 192\.0\.2\.11 is on lo as 192\.0\.2\.11\/31, so this host treats every address of that prefix as its own$/m,
 	);
 	// A service that goes leaves what it has found; one that up has made goes with its address.
 	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
@@ -273,7 +273,7 @@ for (const name of ["bré", "a+", "+", "a\\b", 'a"b', "a'b", "-i", "!", "*"]) {
 		assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth0 /);
 		assert.match(await succeed("diff", "-c", config), /^no difference/);
 		const { stdout } = await l3dsr("check", "-c", config);
-		if (name !== "*") assert.match(stdout, /and no rule of a service.*rules cannot hold this name/s);
+		if (name !== "*") assert.match(stdout, /and no rule of a service.*a rule cannot contain this name/s);
 		await succeed("down");
 		removeBridge(name);
 	});

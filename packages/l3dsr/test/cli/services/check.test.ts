@@ -85,8 +85,8 @@ const CASES: readonly Case[] = [
 		what: "a VIP in a connected subnet that this host answers ARP for",
 		file: NEIGHBOUR,
 		act: () => ip("addr add 10.0.0.100/32 dev lo label lo:1"),
-		said: /^error arp web \(10\.0\.0\.100\) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it$/,
-		remedy: /^l3dsr up keeps VIPs silent/,
+		said: /^error arp web \(10\.0\.0\.100\) is in the subnet of eth0, and this host answers ARP for it: two hosts claim the address$/,
+		remedy: /^l3dsr up suppresses ARP for VIPs/,
 		cure: up,
 	},
 	{
@@ -110,8 +110,8 @@ const CASES: readonly Case[] = [
 			await up();
 			ip("addr add 10.0.0.100/24 dev eth0");
 		},
-		said: /^error arp web \(10\.0\.0\.100\) is an address of eth0, and the guard keeps this host silent for it there: nobody finds it by ARP$/,
-		remedy: /^l3dsr up: .* keepalived call l3dsr up$/,
+		said: /^error arp web \(10\.0\.0\.100\) is an address of eth0, and the ARP guard keeps this host silent for it there: nobody can resolve it by ARP$/,
+		remedy: /^l3dsr up: .* keepalived run l3dsr up$/,
 		cure: up,
 	},
 	{
@@ -122,8 +122,8 @@ const CASES: readonly Case[] = [
 			await up();
 			ip("addr del 10.0.0.100/24 dev eth0");
 		},
-		said: /^error arp web \(10\.0\.0\.100\) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it$/,
-		remedy: /^l3dsr up keeps VIPs silent/,
+		said: /^error arp web \(10\.0\.0\.100\) is in the subnet of eth0, and this host answers ARP for it: two hosts claim the address$/,
+		remedy: /^l3dsr up suppresses ARP for VIPs/,
 		cure: up,
 	},
 	{
@@ -135,7 +135,7 @@ const CASES: readonly Case[] = [
 			run("nft", "flush", "ruleset");
 		},
 		said: /^error drift a rule of web is missing$/,
-		remedy: /^l3dsr diff says what up would do/,
+		remedy: /^l3dsr diff shows what up would change/,
 		cure: up,
 	},
 	{
@@ -165,7 +165,7 @@ const CASES: readonly Case[] = [
 			await up();
 			ip("addr del 192.0.2.10/32 dev lo");
 		},
-		said: /^error vip-on-loopback web \(192\.0\.2\.10\) is not on lo: what is rewritten to it is forwarded or dropped$/,
+		said: /^error vip-on-loopback web \(192\.0\.2\.10\) is not on lo: packets rewritten to it are forwarded or dropped$/,
 		remedy: /^l3dsr up/,
 		cure: up,
 	},
@@ -184,7 +184,7 @@ const CASES: readonly Case[] = [
 			ip("link set eth1 up");
 			sysctl("net.ipv4.conf.eth1.rp_filter=1");
 		},
-		said: /^warning reverse-path packets from \S+ \(in 0\.0\.0\.0\/0\), 10\.0\.0\.7 \(in 10\.0\.0\.0\/24\) that come in by eth1 are dropped by reverse path filtering \(rp_filter 1\): answers to them leave by eth0$/,
+		said: /^warning reverse-path packets from \S+ \(in 0\.0\.0\.0\/0\), 10\.0\.0\.7 \(in 10\.0\.0\.0\/24\) that arrive on eth1 are dropped by reverse path filtering \(rp_filter 1\): answers to them leave by eth0$/,
 		remedy: /^sysctl -w net\.ipv4\.conf\.eth1\.rp_filter=2 \(loose\)/,
 		cure: () => sysctl("net.ipv4.conf.eth1.rp_filter=2"),
 	},
@@ -194,7 +194,7 @@ const CASES: readonly Case[] = [
 			ip("route del default");
 			sysctl("net.ipv4.conf.all.rp_filter=1");
 		},
-		said: /^warning reverse-path packets from .* that come in by eth0 are dropped .*: no route leads back to them$/,
+		said: /^warning reverse-path packets from .* that arrive on eth0 are dropped .*: no route leads back to them$/,
 		remedy: /^add a route to the clients/,
 		cure: () => ip("route add default via 10.0.0.1 dev eth0"),
 	},
@@ -226,7 +226,7 @@ const CASES: readonly Case[] = [
 				"add table inet qos; add chain inet qos in { type filter hook prerouting priority -200; }; add rule inet qos in ip saddr 203.0.113.1 ip dscp set 0",
 			),
 		said: /^error dscp-remarked table inet qos, chain in \(prerouting\) writes DSCP before the rules of services see it: codes may be lost$/,
-		remedy: /move it behind \(priority above that of the table\)/,
+		remedy: /move it after them \(a priority above that of the table\)/,
 		cure: () =>
 			run(
 				"nft",
@@ -268,8 +268,8 @@ const CASES: readonly Case[] = [
 				"add table inet fw; add chain inet fw pre { type filter hook prerouting priority -150; }; add rule inet fw pre fib saddr . iif oif missing drop",
 			);
 		},
-		said: /^warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back .* that come in by eth1, unless/,
-		remedy: /^take that rule away, or exempt eth1/,
+		said: /^warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back .* that arrive on eth1, unless/,
+		remedy: /^remove that rule, or exempt eth1/,
 		cure: () => run("nft", "delete table inet fw"),
 	},
 	{
@@ -280,7 +280,7 @@ const CASES: readonly Case[] = [
 			ip("addr add 10.1.0.2/24 dev eth1");
 			ip("link set eth1 up");
 		},
-		said: /^warning interfaces eth1 has the address 10\.1\.0\.2 and no rule of a service: what directors send there is not rewritten$/,
+		said: /^warning interfaces eth1 has the address 10\.1\.0\.2 and no rule of a service: packets that directors send there are not rewritten$/,
 		remedy: /^l3dsr up, or name eth1 in interfaces/,
 		cure: up,
 	},
@@ -325,7 +325,7 @@ const CASES: readonly Case[] = [
 			run("ping", "-c1", "10.0.0.2");
 		},
 		said: /^warning connection-tracking connection tracking is active \([0-9]+ entr(y|ies)\) and table mangle comes after it/,
-		remedy: /^table: raw, which comes before it$/,
+		remedy: /^table: raw, which comes before connection tracking$/,
 		cure: () => write(`table: raw\ndatapath: nft\n${WEB}`),
 	},
 	{
@@ -333,7 +333,7 @@ const CASES: readonly Case[] = [
 		file: WEB.replace("ports: 80", "ports: 80, set-port: 8080"),
 		act: () => {},
 		said: /^warning listeners nothing listens on web \(192\.0\.2\.10\) port 8080: clients are refused$/,
-		remedy: /^start the server, and let it listen on the VIP or on all addresses$/,
+		remedy: /^start the server; it must listen on the VIP or on all addresses$/,
 		cure: () => write(WEB),
 	},
 	{
@@ -365,7 +365,7 @@ const CASES: readonly Case[] = [
 		file: `${WEB.trimEnd().slice(0, -1)}, { vip: 192.0.2.11, name: web, dscp: 9 }]\n`,
 		act: () => {},
 		said: /^note names web is the name of 192\.0\.2\.10 and of 192\.0\.2\.11: /,
-		remedy: /^give each service a name of its own$/,
+		remedy: /^give each service its own name$/,
 		cure: () => write(`${WEB.trimEnd().slice(0, -1)}, { vip: 192.0.2.11, name: other, dscp: 9 }]\n`),
 	},
 ];
@@ -389,7 +389,7 @@ for (const { what, file = WEB, act, said, remedy, cure } of CASES) {
 }
 
 const QUESTIONS = `question: does the network let packets from 192.0.2.10 leave by eth0 (uRPF of the first router, port security, the source check of a cloud)? To find out: l3dsr probe on a director, against this host
-question: do ICMP errors for 192.0.2.10 (fragmentation needed, packet too big) come from the director to this host? To find out: l3dsr probe --connect --send on a director, for an answer that is larger than a packet
+question: do ICMP errors for 192.0.2.10 (fragmentation needed, packet too big) reach this host from the director? To find out: l3dsr probe --connect --send on a director, for an answer larger than one packet
 `;
 
 test("has nothing to say of a host that is fit, on either datapath", async () => {

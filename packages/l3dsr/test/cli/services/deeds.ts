@@ -71,14 +71,14 @@ export interface Deed {
 	readonly revert?: () => unknown;
 }
 
-const BY_HAND = "a command typed by hand or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
+const BY_HAND = "a manual command or a script: nft, tc, bpftool, iptables-daddr, dsrctl";
 const BY_PROGRAM =
-	"an interface that was deleted and made again comes without its eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool take one away too";
+	"an interface that was deleted and created again has no eBPF program (a restart of the network, of a bridge, bond or VLAN); tc and bpftool can remove one too";
 const BY_FLUSH =
-	"nft flush ruleset takes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this";
+	"nft flush ruleset deletes every table at once: /etc/nftables.conf begins with it, so a (re)start of nftables.service does this";
 const BY_NETWORK =
 	"the addresses of this host have changed (DHCP, VRRP, an operator); a reload of l3dsr picks that up";
-const BY_IP = "a command typed by hand or a script: ip address, ifdown lo, netplan apply, dsrctl stop";
+const BY_IP = "a manual command or a script: ip address, ifdown lo, netplan apply, dsrctl stop";
 
 /** A service's rule as `iptables-daddr -A` takes it; on eBPF with the interface. */
 function ruleOf(datapath: string, name: string, code: number, vip: string): string {

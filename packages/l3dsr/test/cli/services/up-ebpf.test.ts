@@ -238,7 +238,7 @@ test("an interface that goes away takes its rules along, which every command tel
 	add();
 	assert.match(
 		await drift(),
-		/a rule of web is missing\na rule of web6 is missing\npossible cause: an interface that was deleted and made again comes without its eBPF program/,
+		/a rule of web is missing\na rule of web6 is missing\npossible cause: an interface that was deleted and created again has no eBPF program/,
 	);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);

@@ -70,7 +70,7 @@ test("up makes the host what the file says, prints each step, and then has nothi
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
 	assert.equal(
 		dry,
-		`nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP
+		`nft table arp l3dsr: suppress ARP for 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10
 ip address add 192.0.2.10/32 dev lo label lo:2
 ip address add 192.0.2.11/32 dev lo label lo:3
 ip address add 2001:db8::10/128 dev lo nodad preferred_lft 0
@@ -149,7 +149,7 @@ test("a step that is refused is undone with all before it, and what was undone i
 			assert.match(message, /no more memory/);
 			assert.deepEqual(notes, [
 				"undone: ip address del 192.0.2.13/32 dev lo",
-				"undone: nft table arp l3dsr: hold 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10, silent on ARP",
+				"undone: nft table arp l3dsr: suppress ARP for 192.0.2.10, 192.0.2.11, 192.0.2.12, 2001:db8::10",
 			]);
 			return true;
 		},

@@ -246,7 +246,7 @@ describe("l3dsr trace, of a capture", () => {
 		);
 		assert.match(
 			stdout,
-			/^running nft rules: a copy of them produces the same for \d+ packets, something else for \d+; \d+ could not be asked \(\d+: the stack drops it in front of nft\)$/m,
+			/^running nft rules: a copy of them produces the same for \d+ packets, something else for \d+; \d+ could not be asked \(\d+: the stack drops it before nft\)$/m,
 		);
 		assert.match(stdout, /^\d+ .*; the running nft rules make ANOTHER packet of it$/m);
 	});

@@ -114,7 +114,7 @@ describe("l3dsr trace, of a packet", () => {
 		const { stdout } = await trace(
 			...["--from", "203.0.113.9", "--to", REAL_IPV4, "--dscp", "28", "--tcp", "80", "-i", IN_INTERFACE],
 		);
-		assert.match(stdout, /28 is the TOS byte of DSCP 7: the sender may have been given the TOS byte/);
+		assert.match(stdout, /28 is the TOS byte of DSCP 7: the sender may use the TOS byte/);
 		assert.match(stdout, /result: no rule matches: it goes up the stack unchanged/);
 	});
 });
@@ -178,10 +178,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3, matches: [{ kind: "ecn", ect: 2, negated: true }] }));
 		run("nft", `insert rule ip l3dsr raw_PREROUTING ip dscp 3 ip daddr set 192.0.2.20 return`);
 		const other = await trace(...asking, "--dscp", "3", "-i", OUT_INTERFACE);
-		assert.match(
-			other.stdout,
-			/^running nft rules: .* DISAGREES \(other rules count it than match it here\)$/m,
-		);
+		assert.match(other.stdout, /^running nft rules: .* DISAGREES \(different rules count it there\)$/m);
 		assert.equal(other.exitCode, 1);
 		await install();
 	});
@@ -218,7 +215,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		const hex = "450c001400000000 40ff0001 cb007109 c000020a";
 		const { exitCode, stdout } = await trace("--hex", hex, "-i", OUT_INTERFACE);
 		assert.equal(exitCode, 0);
-		assert.match(stdout, /^running nft rules: could not be asked: the stack drops it in front of nft$/m);
+		assert.match(stdout, /^running nft rules: could not be asked: the stack drops it before nft$/m);
 		assert.match(stdout, /^result: its IPv4 header checksum is wrong: the stack drops it$/m);
 	});
 

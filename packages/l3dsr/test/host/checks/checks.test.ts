@@ -127,7 +127,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"the VIP is not on lo while its rule runs",
 		host({ interfaces: [{ ...LO, addresses: [] }, ETH0], routes: { ...FACTS.routes, delivered: [] } }),
-		"error vip-on-loopback web (192.0.2.10) is not on lo: what is rewritten to it is forwarded or dropped",
+		"error vip-on-loopback web (192.0.2.10) is not on lo: packets rewritten to it are forwarded or dropped",
 	],
 	[
 		"the VIP is not on lo, and up has not run",
@@ -140,7 +140,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"the VIP lies in a connected subnet and ARP answers for it",
 		{ ...host({ interfaces: [LO_ON_SEGMENT, ETH0] }), ...services(ON_SEGMENT) },
-		"error arp web (10.0.0.100) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it",
+		"error arp web (10.0.0.100) is in the subnet of eth0, and this host answers ARP for it: two hosts claim the address",
 	],
 	[
 		"the same, and the guard keeps it silent",
@@ -165,7 +165,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
 			...routed(path("eth1", false)),
 		}),
-		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
+		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
 	],
 	[
 		"the same on an interface that perhaps no director uses",
@@ -173,7 +173,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
 			...routed(path("eth1", false, "eth1")),
 		}),
-		"warning reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
+		"warning reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
 	],
 	[
 		"the same, and packets have been dropped already",
@@ -182,7 +182,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			reversePathDrops: 12,
 			...routed(path("eth1", false, "eth1")),
 		}),
-		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0 are dropped by reverse path filtering (rp_filter 1, which has dropped 12 packets so far): answers to them leave by eth1",
+		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0 are dropped by reverse path filtering (rp_filter 1, which has dropped 12 packets so far): answers to them leave by eth1",
 	],
 	[
 		"no way back to any client",
@@ -213,7 +213,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			...services(ON_SEGMENT),
 			guard: undefined,
 		},
-		"error arp web (10.0.0.100) lies in the subnet of eth0, and this host answers ARP for it: two hosts claim it",
+		"error arp web (10.0.0.100) is in the subnet of eth0, and this host answers ARP for it: two hosts claim the address",
 	],
 	[
 		"the same, and arp_ignore keeps the host silent",
@@ -237,12 +237,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			...services(ON_SEGMENT),
 			guard: guardFor([ON_SEGMENT.vip], []),
 		},
-		"error arp web (10.0.0.100) is an address of eth0, and the guard keeps this host silent for it there: nobody finds it by ARP",
+		"error arp web (10.0.0.100) is an address of eth0, and the ARP guard keeps this host silent for it there: nobody can resolve it by ARP",
 	],
 	[
 		"rules by hand behind connection tracking",
 		{ ...host({ trackers: [WRITER] }), tracked: ["mangle INPUT"] },
-		"warning connection-tracking connection tracking is active and the DADDR rules of mangle INPUT come after it: a firewall that drops what is INVALID to it, or takes only NEW and ESTABLISHED, lets connections hang behind the handshake",
+		"warning connection-tracking connection tracking is active and the DADDR rules of mangle INPUT come after it: with a firewall that drops INVALID packets, or accepts only NEW and ESTABLISHED, connections hang after the handshake",
 	],
 	[
 		"a rule that is missing",
@@ -307,7 +307,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			...host({ interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }] }),
 			served: new Set(["eth0"]),
 		},
-		"warning interfaces eth1 has the address 10.1.0.2 and no rule of a service: what directors send there is not rewritten",
+		"warning interfaces eth1 has the address 10.1.0.2 and no rule of a service: packets that directors send there are not rewritten",
 	],
 	[
 		"an interface that is not there",
@@ -317,17 +317,17 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"the old module with rules",
 		host({ moduleRules: ["table ip mangle, chain PREROUTING"], modules: new Map([["xt_DADDR", 0]]) }),
-		"error old-module table ip mangle, chain PREROUTING has a rule of the DADDR kernel module, which rewrites beside l3dsr",
+		"error old-module table ip mangle, chain PREROUTING has a rule of the DADDR kernel module, which rewrites in addition to l3dsr",
 	],
 	[
 		"the old module, idle",
 		host({ modules: new Map([["xt_DADDR", 0]]) }),
-		"note old-module kernel module xt_DADDR is loaded and has no rules: nothing needs it any more",
+		"note old-module kernel module xt_DADDR is loaded and has no rules: it is no longer needed",
 	],
 	[
 		"the old module, used by rules that nft does not list",
 		host({ modules: new Map([["xt_DADDR", 2]]) }),
-		"warning old-module kernel module xt_DADDR is loaded and in use (2): its rules rewrite beside l3dsr",
+		"warning old-module kernel module xt_DADDR is loaded and in use (2): its rules rewrite in addition to l3dsr",
 	],
 	[
 		"a rule that remarks packets of the other family",
@@ -353,7 +353,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			],
 			...routed(path("eth1", true)),
 		}),
-		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back by the interface that they came in on: those from 203.0.113.7 (in 0.0.0.0/0) that come in by eth0, unless other conditions of the rule leave them out",
+		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back through the interface on which they arrived: those from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0, unless other conditions of the rule leave them out",
 	],
 	[
 		"the same, of the other family",
@@ -383,7 +383,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"rewriting behind connection tracking",
 		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }) },
-		"warning connection-tracking connection tracking is active (12 entries) and table mangle comes after it: it sees half of each flow, and answers are NEW or INVALID to it",
+		"warning connection-tracking connection tracking is active (12 entries) and table mangle comes after it: it sees half of each flow, and classifies answers as NEW or INVALID",
 	],
 	["rewriting before connection tracking", host({ trackedConnections: 12 }), undefined],
 	[
@@ -437,7 +437,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"nobody listens, and a NAT rule sends packets elsewhere",
 		host({ listeners: [], redirects: ["table ip nat, chain PREROUTING"] }),
-		"warning listeners nothing listens on web (192.0.2.10): clients are refused, unless a NAT rule sends them elsewhere",
+		"warning listeners nothing listens on web (192.0.2.10): clients are refused, unless a NAT rule redirects them",
 	],
 	[
 		"a VIP on a tunnel",
@@ -464,7 +464,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 	[
 		"XDP on a device that leaves checksums open",
 		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, driver: "veth" }] }) },
-		"error xdp XDP on eth0 (veth) is refused: packets may come without their checksum there, which XDP cannot see",
+		"error xdp XDP on eth0 (veth) is refused: packets may arrive there without their checksum, which XDP cannot see",
 	],
 	[
 		"the same, accepted",
@@ -472,7 +472,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			...configured({ hook: "xdp", openChecksums: "accept" }),
 			...host({ interfaces: [LO, { ...ETH0, driver: "virtio_net" }] }),
 		},
-		"warning xdp XDP on eth0 (virtio_net) cannot tell an open checksum from a whole one: what is rewritten there and forwarded leaves with a wrong one, and without GRO and segmentation offload TCP gets slower",
+		"warning xdp XDP on eth0 (virtio_net) cannot distinguish an open checksum from a complete one: packets that are rewritten there and forwarded leave with a wrong checksum, and TCP is slower without GRO and segmentation offload",
 	],
 	["native XDP on a card", configured({ hook: "xdp" }), undefined],
 	[
@@ -487,7 +487,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 				],
 			}),
 		},
-		"warning xdp eth0 takes VLAN tags off before XDP sees a frame (rx-vlan-offload): frames of eth0.5 meet the rules of eth0",
+		"warning xdp eth0 removes VLAN tags before XDP sees a frame (rx-vlan-offload): frames of eth0.5 meet the rules of eth0",
 	],
 	[
 		"the same without a VLAN device",
@@ -503,7 +503,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 			...configured({ hook: "xdp" }),
 			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: false, mergesPackets: true } }] }),
 		},
-		"warning xdp eth0 merges packets before XDP sees them (large-receive-offload): most drivers refuse native XDP then",
+		"warning xdp eth0 merges packets before XDP sees them (large-receive-offload): most drivers then refuse native XDP",
 	],
 	[
 		"one name for the VIPs of two families",
@@ -532,12 +532,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 				selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 54, last: 54 }] },
 			},
 		),
-		"warning fragments large datagrams to web (192.0.2.10) are lost: their later fragments carry no port, and a service of another VIP could be meant",
+		"warning fragments large datagrams to web (192.0.2.10) are lost: their later fragments carry no port, and could belong to a service of another VIP",
 	],
 	[
 		"one name for two VIPs",
 		services(WEB, { ...WEB, vip: address("192.0.2.11"), selection: { dscp: dscp(9) } }),
-		"note names web is the name of 192.0.2.10 and of 192.0.2.11: what status and diff say of it can be meant for each",
+		"note names web is the name of 192.0.2.10 and of 192.0.2.11: status and diff cannot tell them apart",
 	],
 	[
 		"native XDP with jumbo frames",
@@ -567,9 +567,9 @@ test("a server that is missing is to listen where its answers come from the VIP"
 		const input = { ...FIT, ...services({ ...WEB, selection }), ...host({ listeners: [] }) };
 		return runChecks(input).find(({ check }) => check === "listeners")?.remedy;
 	};
-	assert.equal(remedyFor([6]), "start the server, and let it listen on the VIP or on all addresses");
-	assert.equal(remedyFor([17]), "start the server, and let it listen on the VIP itself");
-	const both = "start the server, and let it listen on the VIP itself; for TCP, all addresses work too";
+	assert.equal(remedyFor([6]), "start the server; it must listen on the VIP or on all addresses");
+	assert.equal(remedyFor([17]), "start the server; it must listen on the VIP itself");
+	const both = "start the server; it must listen on the VIP itself; for TCP, all addresses work too";
 	assert.equal(remedyFor([6, 17]), both);
 	assert.equal(remedyFor(), both);
 });
@@ -605,7 +605,7 @@ test("no remedy takes away the only address that the host can be reached at", ()
 				?.remedy ?? ""
 		);
 	});
-	assert.match(remedies[0] ?? "", /^give the service an address of its own: 192\.0\.2\.10 is the only one/);
+	assert.match(remedies[0] ?? "", /^give the service a separate address: 192\.0\.2\.10 is the only one/);
 	assert.match(remedies[1] ?? "", /^ip address del 192\.0\.2\.10 dev eth0, unless .* you are connected to/);
 });
 

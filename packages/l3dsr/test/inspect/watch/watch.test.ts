@@ -314,7 +314,7 @@ test("programs at clsact are watched from tcx; those at XDP are named as what ca
 	using watch = await Watch.open(options());
 	assert.match(
 		watch.notes.join("\n"),
-		/^the rules of v0 run at generic XDP, which has one program for each interface: nothing can stand in front of it/,
+		/^the rules of v0 run at generic XDP, which has one program for each interface: no second program can run before it/,
 	);
 	await setRules(xdp, { entries: [] });
 	await watch.refresh(() => {});
