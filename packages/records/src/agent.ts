@@ -1,13 +1,13 @@
-/** What the agent itself does: `agent` in the status that it serves. */
+/** The state of the agent: `agent` in the status that it serves. */
 import * as z from "zod/mini";
 import { diagnostic } from "./diagnostic.ts";
 import { described, list, number, record, text, time, whole } from "./value.ts";
 
-/** What made the agent look at the host. */
+/** What triggered a run of the agent. */
 export const triggers = () =>
 	described(
 		list(text()),
-		"What made the agent look at the host: start, link, address, route, neighbour, ruleset, program, file, signal, command, lost, minute, retry.",
+		"What triggered the run: start, link, address, route, neighbour, ruleset, program, file, signal, command, lost, minute, retry.",
 	);
 
 export const agent = record({
@@ -16,13 +16,13 @@ export const agent = record({
 	startedAt: time(),
 	condition: described(
 		z.enum(["starting", "right", "failing", "contended", "held"]),
-		"starting: no run has ended. right: the last run left the host as its configuration says. failing: it could not. contended: something else changes it back again and again. held: l3dsr down was typed.",
+		"starting: no run has ended. right: after the last run, the host matches its configuration. failing: the last run failed. contended: something else repeatedly changes it back. held: somebody ran l3dsr down.",
 	),
 	configuration: record({
 		source: text(),
 		services: whole(),
-		readAt: described(time(), "When the one in force was read."),
-		refused: z.optional(described(list(diagnostic), "Why the file as it is now is not in force.")),
+		readAt: described(time(), "When the configuration in force was read."),
+		refused: z.optional(described(list(diagnostic), "Why the current file is not in force.")),
 	}),
 	lastRun: z.optional(
 		record({
@@ -32,18 +32,16 @@ export const agent = record({
 			outcome: z.enum(["settled", "changed", "failed"]),
 		}),
 	),
-	rightAt: z.optional(
-		described(time(), "When a run last made the host what its configuration asks, or found it so."),
-	),
-	failure: z.optional(described(list(diagnostic), "What the last run failed with.")),
+	rightAt: z.optional(described(time(), "When a run last left the host matching its configuration.")),
+	failure: z.optional(described(list(diagnostic), "The error of the last run.")),
 	counts: described(
 		record({
 			runs: record({ settled: whole(), changed: whole(), failed: whole() }),
 			repairs: described(z.record(text(), whole()), "By likely cause."),
-			events: described(z.record(text(), whole()), "Events that were heard, by what they were about."),
+			events: described(z.record(text(), whole()), "Events received, by subject."),
 			configurationsRefused: whole(),
 		}),
-		"Since the process began.",
+		"Since the start of the process.",
 	),
 	usage: record({
 		cpuSeconds: number(),

@@ -1,4 +1,4 @@
-/** Whether a configuration is valid and the host fit for it: `l3dsr check --json`. */
+/** Whether a configuration is valid and the host can serve it: `l3dsr check --json`. */
 import * as z from "zod/mini";
 import { severity } from "./finding.ts";
 import { described, list, record, schema, text, whole } from "./value.ts";
@@ -10,7 +10,7 @@ export const check = record({
 	findings: list(record({ check: text(), severity: severity(), message: text(), remedy: text() })),
 	questions: described(
 		list(record({ about: text(), question: text(), how: text() })),
-		"What the host cannot know about itself, and how the operator finds out.",
+		"What the host cannot know about itself, and how the operator can find out.",
 	),
 	skipped: z.optional(record({ what: text(), why: text() })),
 });

@@ -1,4 +1,4 @@
-/** What went wrong: `errors` on stderr with --json, and in what the agent tells. */
+/** Errors: `errors` on stderr with --json, and in the agent's records. */
 import * as z from "zod/mini";
 import { described, list, record, schema, text, whole } from "./value.ts";
 
@@ -8,7 +8,7 @@ export const diagnostic = record({
 	position: z.optional(
 		described(
 			record({ source: text(), line: whole(), column: whole(), length: whole(), text: text() }),
-			"Where in a text that a person wrote; line and column from 1.",
+			"Position in a file or command line; line and column from 1.",
 		),
 	),
 	notes: z.optional(list(text())),

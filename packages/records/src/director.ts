@@ -1,4 +1,4 @@
-/** What a director does at present: `director` in the status. */
+/** The current state of a director: `director` in the status. */
 import * as z from "zod/mini";
 import {
 	address,
@@ -24,7 +24,7 @@ export const hop = described(
 		interface: z.optional(text()),
 		mac: z.optional(described(text(), "Ethernet address of the next hop.")),
 	}),
-	"The way to the real server. resolved: frames are written by the program. kernel: the kernel routes them. unresolved: the next hop is not known yet. unreachable: no route leads there.",
+	"The path to the real server. resolved: the program writes the frames. kernel: the kernel routes them. unresolved: the next hop is not known yet. unreachable: there is no route.",
 );
 
 export const checkType = () => z.enum(["tcp", "http", "https", "udp", "icmp", "exec"]);
@@ -32,31 +32,31 @@ export const checkType = () => z.enum(["tcp", "http", "https", "udp", "icmp", "e
 export const check = record({
 	type: checkType(),
 	state: described(z.enum(["healthy", "unhealthy", "unknown"]), "unknown: no result yet."),
-	since: z.optional(described(time(), "When it came into this state.")),
+	since: z.optional(described(time(), "When it entered this state.")),
 	failures: described(whole(), "Failures in a row."),
 	reason: z.optional(described(text(), "Why the last check failed.")),
 	durationMs: z.optional(described(number(), "How long the last check took.")),
 });
 
 export const real = record({
-	name: described(text(), "As in the fleet's table; the address where it is not configured any more."),
+	name: described(text(), "As in the fleet's table; the address if it is no longer configured."),
 	address: address(),
 	configured: described(
 		z.nullable(z.enum(["enabled", "drain", "disabled"])),
-		"As in the fleet's table; null where it is not configured any more.",
+		"As in the fleet's table; null if it is no longer configured.",
 	),
 	state: described(
 		z.enum(["up", "down", "drain", "disabled", "starting", "leaving"]),
-		"up: takes new flows. down: its check fails. drain: keeps the flows that it has. disabled: takes nothing. starting: new, and no check has succeeded yet. leaving: not configured any more, keeps its flows until the drain is over.",
+		"up: takes new flows. down: its check fails. drain: keeps its existing flows. disabled: takes nothing. starting: new, and no check has succeeded yet. leaving: no longer configured, keeps its flows until the drain is over.",
 	),
 	reason: z.optional(described(text(), "Why it does not take new flows.")),
 	weight: described(whole(), "Relative to the others of the pool."),
 	slots: described(whole(), "Slots of the service's ring, of 65,537."),
-	share: described(number(), "The share of new flows that it gets, 0-1."),
+	share: described(number(), "Its share of new flows, 0-1."),
 	hop,
 	...counters,
 	rate: z.optional(z.nullable(rate)),
-	check: z.optional(described(check, "What the agent's check has found out; absent where no agent checks.")),
+	check: z.optional(described(check, "The result of the agent's check; absent if no agent checks.")),
 });
 
 export const directedService = record({
@@ -76,7 +76,7 @@ export const directedService = record({
 	),
 	transition: described(
 		z.nullable(record({ slots: whole(), seconds: whole() })),
-		"Slots that remember the flows of their previous real server, and for how long they have done so.",
+		"Slots that remember the flows of their previous real server, and since how many seconds.",
 	),
 	...counters,
 	rate: z.optional(z.nullable(rate)),
@@ -86,7 +86,7 @@ export const directedService = record({
 export const director = record({
 	programs: described(
 		list(record({ interface: text(), hook: text(), id: whole() })),
-		"Programs that direct, by interface. id: as bpftool shows it.",
+		"The director's programs, by interface. id: as shown by bpftool.",
 	),
 	forward: z.enum(["resolved", "kernel"]),
 	flows: z.enum(["transition", "always", "none"]),
@@ -105,7 +105,7 @@ export const director = record({
 	announcements: z.optional(
 		described(
 			list(record({ vip: address(), announced: flag(), reason: z.optional(text()) })),
-			"VIPs that are announced to routers, or are not, and why.",
+			"Whether each VIP is announced to routers, and why not.",
 		),
 	),
 });

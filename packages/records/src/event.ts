@@ -1,4 +1,4 @@
-/** What has happened, as the agent tells it: `GET /v1/events`, and the records in the journal. */
+/** What has happened, as the agent reports it: `GET /v1/events`, and the records in the journal. */
 import * as z from "zod/mini";
 import { triggers } from "./agent.ts";
 import { diagnostic } from "./diagnostic.ts";
@@ -20,11 +20,11 @@ import {
 } from "./value.ts";
 
 export const event = z.looseObject({
-	id: described(whole(), "From 1, in the order in which this agent wrote them."),
+	id: described(whole(), "From 1, in the order in which this agent wrote the events."),
 	time: time(),
 	kind: described(
 		text(),
-		"started, stopped, configured, repaired, failed, recovered, configuration-refused, configuration-restored, contention, contention-over, held, released, health, upkeep-failed, upkeep-recovered; there may be more. What else an event has depends on its kind.",
+		"started, stopped, configured, repaired, failed, recovered, configuration-refused, configuration-restored, contention, contention-over, held, released, health, upkeep-failed, upkeep-recovered; there may be more. The other fields of an event depend on its kind.",
 	),
 	severity: z.enum(["info", "notice", "warning", "error"]),
 	message: described(text(), "A sentence."),
@@ -55,10 +55,10 @@ export const event = z.looseObject({
 					healthy: flag(),
 					isNew: described(flag(), "No check had succeeded since it was added or enabled."),
 					reason: z.optional(described(text(), "Why the last check failed.")),
-					previousMs: described(number(), "How long it had been otherwise."),
+					previousMs: described(number(), "How long the previous state lasted."),
 				}),
 			),
-			"Of health: the checks whose outcome has changed, one for each VIP address, port and real server.",
+			"For kind health: the checks whose outcome has changed, one for each VIP address, port and real server.",
 		),
 	),
 	tookMs: z.optional(described(number(), "From the first event that was heard to the last change.")),

@@ -1,4 +1,4 @@
-/** The table of VIPs as other programs write it: `l3dsr export --json`, `import --json`. */
+/** The table of VIPs in the formats of other programs: `l3dsr export --json`, `import --json`. */
 import { diagnostic } from "./diagnostic.ts";
 import { described, list, record, schema, text } from "./value.ts";
 
@@ -6,7 +6,7 @@ export const exported = record({
 	schema: schema("export"),
 	format: text(),
 	text: text(),
-	left: described(list(record({ what: text(), why: text() })), "What the format cannot hold."),
+	left: described(list(record({ what: text(), why: text() })), "What the format cannot express."),
 });
 
 export const imported = record({

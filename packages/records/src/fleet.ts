@@ -54,12 +54,12 @@ export const pool = record({
 		"null: every enabled real server counts as healthy.",
 	),
 	drainSeconds: number(),
-	floor: described(number(), "Fewer healthy real servers than this share, 0-1, and all are used."),
+	floor: described(number(), "If the share of healthy real servers is below this, 0-1, all are used."),
 });
 
 export const fleet = record({
 	schema: schema("fleet"),
-	source: described(z.nullable(text()), "Name of the file; null where this host has no fleet."),
+	source: described(z.nullable(text()), "Name of the file; null if this host has no fleet."),
 	vips: list(vip),
 	pools: list(pool),
 });

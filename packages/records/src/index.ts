@@ -1,6 +1,6 @@
 /**
- * The records that l3dsr prints with --json and that its agent serves, as types, and their versions. The schemas are not
- * loaded by those who only need that.
+ * The records that l3dsr prints with --json and that its agent serves, as types, and their versions.
+ * Importing this does not load the schemas.
  */
 import type * as z from "zod/mini";
 import type { agent } from "./agent.ts";

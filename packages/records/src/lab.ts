@@ -35,7 +35,7 @@ export const lab = record({
 	kept: flag(),
 	datapath: z.enum(["auto", "ebpf", "nft"]),
 	hook: z.optional(text()),
-	director: described(z.enum(["balance", "nft"]), "What directs: l3dsr itself, or nftables."),
+	director: described(z.enum(["balance", "nft"]), "The director: l3dsr itself, or nftables."),
 	namespaces: described(z.record(text(), text()), "Host of the lab → its network namespace."),
 	vips: list(record({ vip: address(), dscp: dscp() })),
 	rules: list(text()),

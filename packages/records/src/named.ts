@@ -1,4 +1,4 @@
-/** The records and their parts that have a name of their own in the JSON Schemas and the OpenAPI document. */
+/** The records and their parts that have their own name in the JSON Schemas and the OpenAPI document. */
 import * as z from "zod/mini";
 import { agent } from "./agent.ts";
 import { diagnostic } from "./diagnostic.ts";
@@ -38,7 +38,7 @@ export function jsonSchemas(
 	for (const [id, schema] of [...standalone, ...Object.entries(PARTS)]) registry.add(schema, { id });
 	const { schemas } = z.toJSONSchema(registry, {
 		uri: (id) => `${base}${id}`,
-		// A reader must take fields that it does not know: later versions have more.
+		// A reader must accept unknown fields: later versions have more.
 		io: "input",
 		override: ({ zodSchema, jsonSchema }) => {
 			const description = z.globalRegistry.get(zodSchema)?.description;

@@ -1,20 +1,19 @@
-/** What is done, or would be, to a host: `l3dsr up --json`, `down --json`, `diff --json`. */
+/** What a command does, or would do, to a host: `l3dsr up --json`, `down --json`, `diff --json`. */
 import * as z from "zod/mini";
 import { address, described, drift, flag, list, record, schema, text } from "./value.ts";
 
 const kind = () => described(text(), "guard, add-address, remove-address, resize, rules; there may be more.");
-const commands = () =>
-	described(list(text()), "One line for each thing that is done, as the command that does the same.");
+const commands = () => described(list(text()), "One line for each action, as an equivalent command.");
 
 export const step = record({
 	kind: kind(),
-	subjects: described(list(text()), "Names of the services that it is about; the VIP where there is none."),
+	subjects: described(list(text()), "Names of the affected services; the VIP if there is no name."),
 	commands: commands(),
 });
 
 export const stopped = described(
 	record({ service: text(), vip: address(), reason: text() }),
-	"A service that this host cannot have.",
+	"A service that is not possible on this host.",
 );
 
 export const plan = record({
@@ -30,7 +29,7 @@ export const diff = record({
 	configuration: text(),
 	stopped: list(stopped),
 	drift: list(drift),
-	suspects: described(list(text()), "Who could have done it, the likeliest first."),
+	suspects: described(list(text()), "Possible causes, the likeliest first."),
 	refused: z.optional(described(text(), "Why up would refuse.")),
 	steps: described(list(step), "What up would do."),
 });

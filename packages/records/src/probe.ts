@@ -6,7 +6,7 @@ export const probe = record({
 	schema: schema("probe"),
 	probed: whole(),
 	failed: whole(),
-	unanswered: described(whole(), "Targets that were not asked to the end: the command was stopped."),
+	unanswered: described(whole(), "Targets whose probing was not finished when the command was stopped."),
 	targets: list(
 		record({
 			real: address(),
@@ -15,13 +15,10 @@ export const probe = record({
 			tos: described(whole(), "The byte that carries the DSCP."),
 			protocol: z.enum(["tcp", "udp", "icmp"]),
 			port: z.optional(port()),
-			ok: described(
-				flag(),
-				"Every answer came from the VIP, and every connection that was asked for went on.",
-			),
+			ok: described(flag(), "Every answer came from the VIP, and every requested connection continued."),
 			connected: described(
 				flag(),
-				"The VIP answered, and a whole connection was asked for (--connect), not only the answer to its first packet.",
+				"The VIP answered, and a whole connection was requested (--connect), not only the answer to its first packet.",
 			),
 			outcome: z.enum([
 				"vip",
@@ -38,7 +35,7 @@ export const probe = record({
 			]),
 			answeredBy: z.optional(address()),
 			asked: whole(),
-			answered: described(whole(), "Answers from the VIP; of connections, those that went on."),
+			answered: described(whole(), "Answers from the VIP; for connections, those that continued."),
 			time: z.optional(record({ minMs: number(), avgMs: number(), maxMs: number() })),
 			found: list(text()),
 			causes: list(text()),

@@ -1,4 +1,4 @@
-/** The schema of each record that stands alone. */
+/** The schema of each standalone record. */
 import type * as z from "zod/mini";
 import { check } from "./check.ts";
 import { errors } from "./diagnostic.ts";
@@ -40,15 +40,15 @@ export const STANDALONE = {
 	version,
 } as const satisfies Record<StandaloneName, z.ZodMiniType>;
 
-/** Name → record, without the field that says which it is. */
+/** Name → record, without the field `schema`. */
 export type Standalone = {
 	readonly [N in StandaloneName]: WithoutSchema<z.output<(typeof STANDALONE)[N]>>;
 };
 type WithoutSchema<T> = T extends unknown ? Omit<T, "schema"> : never;
 
 /**
- * A record before it is printed: what becomes a number may be a bigint still, and what is read as an optional field may
- * not be undefined.
+ * A record before it is printed: a number may still be a bigint, and an optional field must be absent, not
+ * undefined.
  */
 export type Unprinted<T> = T extends number
 	? T | bigint

@@ -1,4 +1,4 @@
-/** What a host does at present: `l3dsr status --json` and `GET /v1/status`. */
+/** The current state of a host: `l3dsr status --json` and `GET /v1/status`. */
 import * as z from "zod/mini";
 import { agent } from "./agent.ts";
 import { director } from "./director.ts";
@@ -37,30 +37,28 @@ export const service = record({
 	name: text(),
 	type: described(z.enum(["l3dsr", "l2dsr"]), "l2dsr: the host only holds the VIP."),
 	vip: address(),
-	selects: described(text(), "What the service takes, in words."),
+	selects: described(text(), "The packets that the service selects, in words."),
 	selection: described(
 		list(selection),
-		"The same as values: a packet that meets every condition of one of these. Empty for l2dsr. More than one, or less than the words say, only where rules are not configured any more.",
+		"The same as values: packets that meet every condition of one of these. Empty for l2dsr. More than one, or less than the words say, only for rules that are no longer configured.",
 	),
 	state: described(
 		z.enum(["up", "partial", "down", "stopped", "not configured"]),
-		"partial: the address without all rules, or the other way round. stopped: this host cannot have it. not configured: left of an earlier configuration.",
+		"partial: the address without all rules, or rules without the address. stopped: not possible on this host. not configured: left over from an earlier configuration.",
 	),
 	reason: z.optional(described(text(), "Why it is stopped.")),
 	loopback: described(
 		z.nullable(text()),
-		"Label of the VIP on lo; lo where it has none; null where it is not there.",
+		"Label of the VIP on lo; lo if it has none; null if the VIP is not there.",
 	),
 	rules: record({ present: whole(), wanted: whole() }),
 	datapaths: list(datapath()),
 	packets: described(
 		z.nullable(counter()),
-		"What its rules have matched; null for l2dsr, which no rule counts.",
+		"What its rules have matched; null for l2dsr, which has no rule.",
 	),
 	bytes: z.nullable(counter()),
-	rate: z.optional(
-		described(z.nullable(rate), "Per second; null where it cannot be told. Only with status --watch."),
-	),
+	rate: z.optional(described(z.nullable(rate), "Per second; null if unknown. Only with status --watch.")),
 });
 
 export const status = record({
@@ -72,10 +70,10 @@ export const status = record({
 		kernel: text(),
 		roles: described(
 			list(z.enum(["real server", "director"])),
-			"What the configuration makes of the host. Empty without a configuration.",
+			"The roles that the configuration gives to the host. Empty without a configuration.",
 		),
 	}),
-	configuration: described(z.nullable(text()), "Name of the file; null where there is none."),
+	configuration: described(z.nullable(text()), "Name of the file; null if there is none."),
 	datapath: record({
 		running: described(list(datapath()), "Where rules run now."),
 		hooks: described(list(record({ hook: hook(), interface: text() })), "Where eBPF programs are attached."),
@@ -92,10 +90,10 @@ export const status = record({
 	director: z.optional(described(director, "Only on a director.")),
 	drift: described(
 		list(drift),
-		"Where the host is not what its configuration says. object and problem are a sentence.",
+		"Where the host differs from its configuration. object and problem together are a sentence.",
 	),
 	warnings: list(text()),
-	refused: z.optional(described(text(), "Why up cannot make the host what its configuration says.")),
-	otherRules: described(whole(), "DADDR rules that are not of services: by hand, or by dsrctl."),
+	refused: z.optional(described(text(), "Why up cannot apply the configuration.")),
+	otherRules: described(whole(), "DADDR rules that do not belong to services: by hand, or by dsrctl."),
 	agent: z.optional(described(agent, "Only from the agent.")),
 });

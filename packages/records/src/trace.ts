@@ -28,11 +28,11 @@ const verdict = record({
 });
 
 const packet = {
-	number: described(whole(), "Of a capture, from 1."),
+	number: described(whole(), "Number in a capture, from 1."),
 	interface: text(),
 	mark: whole(),
 	vlans: list(whole()),
-	unreadable: z.optional(described(text(), "Why no rule is asked.")),
+	unreadable: z.optional(described(text(), "Why no rule sees it.")),
 	capturedBytes: z.optional(whole()),
 	checksumCompleted: described(flag(), "The sender had left the transport checksum to the interface."),
 	packet: z.optional(
@@ -49,7 +49,7 @@ const packet = {
 				ttl: whole(),
 				bytes: whole(),
 			}),
-			"As it arrives; absent where it cannot be read.",
+			"As it arrives; absent if it cannot be read.",
 		),
 	),
 	director: z.optional(
@@ -57,7 +57,7 @@ const packet = {
 			record({
 				place: described(text(), "xdp of eth0."),
 				outcome: z.enum(["forward", "pass", "drop", "answer"]),
-				reason: z.optional(described(text(), "The counter that it is counted by.")),
+				reason: z.optional(described(text(), "The counter that counts it.")),
 				meaning: z.optional(text()),
 				choice: z.optional(
 					record({
@@ -74,9 +74,9 @@ const packet = {
 				),
 				real: z.optional(described(address(), "The real server.")),
 				way: z.optional(z.enum(["interface", "kernel"])),
-				interface: z.optional(described(text(), "Where a forwarded packet leaves.")),
+				interface: z.optional(described(text(), "How a forwarded packet leaves.")),
 			}),
-			"What the director that runs there does with it, before any rule sees it.",
+			"What the director on that interface does with it, before any rule sees it.",
 		),
 	),
 	stops: described(
@@ -108,7 +108,7 @@ const packet = {
 				bytes: z.optional(text()),
 			}),
 		),
-		"What copies of what runs make of the packet. Over HTTP the kernel is not asked.",
+		"What copies of the running datapaths do with the packet. Over HTTP, the kernel is not asked.",
 	),
 	before: described(text(), "The packet in hex."),
 	after: text(),
@@ -123,7 +123,7 @@ const unread = record({
 export const trace = record({
 	schema: schema("trace"),
 	source: z.optional(
-		described(text(), "this host, or the name of a configuration. Not of a capture's packets."),
+		described(text(), "this host, or the name of a configuration. Absent for packets of a capture."),
 	),
 	notes: z.optional(list(text())),
 	...packet,

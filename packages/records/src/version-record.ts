@@ -1,4 +1,4 @@
-/** What this is and what it runs on: `l3dsr version --json`. */
+/** Version, kernel and features: `l3dsr version --json`. */
 import * as z from "zod/mini";
 import { described, record, schema, text } from "./value.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The records that stand alone, and the version of each. It goes up when a field is removed, renamed or gets another
- * meaning; a new field does not change it.
+ * The standalone records, and the version of each. It is increased when a field is removed, is renamed or
+ * changes its meaning; a new field does not change it.
  */
 export const RECORD_VERSION = {
 	status: 1,
@@ -32,7 +32,7 @@ export type SchemaId<N extends StandaloneName = StandaloneName> = {
 	[K in N]: `l3dsr.${K}/${(typeof RECORD_VERSION)[K]}`;
 }[N];
 
-/** What the field `schema` of a record says. */
+/** The value of the field `schema` of a record. */
 export function schemaId<N extends StandaloneName>(name: N): SchemaId<N> {
 	return `l3dsr.${name}/${RECORD_VERSION[name]}` as SchemaId<N>; // the template of the type
 }

@@ -19,16 +19,16 @@ export const watch = record({
 	schema: schema("watch"),
 	time: time(),
 	client: address(),
-	clientPort: described(z.nullable(whole()), "null in later fragments, and where the protocol has no ports."),
+	clientPort: described(z.nullable(whole()), "null in later fragments, and if the protocol has no ports."),
 	vip: address(),
-	port: described(z.nullable(whole()), "The destination port that the packet came with."),
+	port: described(z.nullable(whole()), "The packet's original destination port."),
 	protocol: z.nullable(protocol()),
 	dscp: dscp(),
-	real: described(address(), "The destination that it came with."),
+	real: described(address(), "The packet's original destination."),
 	interface: text(),
 	datapath: datapath(),
 	bytes: whole(),
-	service: described(z.nullable(text()), "null for a rule that up has not made."),
+	service: described(z.nullable(text()), "null for a rule that up did not make."),
 	...placedRule,
 });
 
@@ -52,5 +52,5 @@ export const watchForwarded = record({
 
 export const watchLeftOut = record({
 	schema: schema("watch-left-out"),
-	leftOut: described(counter(), "Packets since the line before that --rate has left out."),
+	leftOut: described(counter(), "Packets since the previous such line that --rate has left out."),
 });

@@ -105,7 +105,7 @@ export class StandIn {
 
 	#api(request: IncomingMessage, path: string, search: string, answer: ServerResponse): void {
 		if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`) {
-			refuse(answer, 401, "HTTP_TOKEN", "a token is needed");
+			refuse(answer, 401, "HTTP_TOKEN", "the token is missing");
 			return;
 		}
 		switch (path) {

@@ -215,8 +215,8 @@ export class Agent implements AgentState {
 		if (wish === undefined) {
 			throw new L3dsrError({
 				code: "CONFIG_MISSING",
-				message: "look at the host: no configuration has been read yet",
-				hint: "ask again when the agent has started",
+				message: "read the host: no configuration has been read yet",
+				hint: "try again when the agent has started",
 			});
 		}
 		const plan = await this.#keeper.look(wish);

@@ -13,7 +13,7 @@ export function recordLines(record: AgentRecord): string[] {
 				`l3dsr ${record.version} keeps this host as ${record.configuration} says: ${servicesText(record.services)}`,
 			];
 		case "stopped":
-			return [`stops (${record.signal}); rules, programs and VIPs stay as they are`];
+			return [`stops (${record.signal}); rules, programs and VIPs stay in place`];
 		case "configured": {
 			const { configuration, services, steps, warnings, tookMs } = record;
 			const headline =
@@ -34,52 +34,52 @@ export function recordLines(record: AgentRecord): string[] {
 			const [first, ...rest] = record.errors.flatMap((one) => renderDiagnostic(one).split("\n"));
 			const attempt = record.failures === 1 ? "" : ` (${record.failures} times in a row)`;
 			return [
-				`this host cannot be made what it should be${attempt}: ${first}`,
+				`the configuration cannot be applied to this host${attempt}: ${first}`,
 				...rest,
 				`next attempt in ${durationText(record.retryMs)}, or when something changes`,
 			];
 		}
 		case "recovered":
 			return [
-				`this host is as it should be again, after ${record.failures} failed attempt${record.failures === 1 ? "" : "s"} in ${durationText(record.failingMs)}`,
+				`this host matches its configuration again, after ${record.failures} failed attempt${record.failures === 1 ? "" : "s"} in ${durationText(record.failingMs)}`,
 			];
 		case "configuration-refused":
 			return [
-				`${record.configuration} cannot be used, and nothing changes: what was read at ${record.keptSince} (${servicesText(record.keptServices)}) stays in force`,
+				`${record.configuration} cannot be used and changes nothing: the configuration read at ${record.keptSince} (${servicesText(record.keptServices)}) stays in force`,
 				...record.errors.flatMap((one) => renderDiagnostic(one).split("\n")),
 			];
 		case "configuration-restored":
 			return [
-				`${record.configuration} can be used again and says what is in force: ${servicesText(record.services)}`,
+				`${record.configuration} is valid again and is the configuration in force: ${servicesText(record.services)}`,
 			];
 		case "contention":
 			return [
 				`something else changes this host back: ${record.repairs} repairs in ${durationText(record.withinMs)} of ${listText(record.subjects)}`,
 				...causeLines(record.cause),
-				`repairs are made less often now, the next one in ${durationText(record.delayMs)}; let one of the two manage it`,
+				`repairs are less frequent now, the next one in ${durationText(record.delayMs)}; let one of the two manage it`,
 			];
 		case "contention-over":
 			return [
-				`nothing has changed this host back for ${durationText(record.quietMs)}: repairs are made at once again`,
+				`nothing has changed this host back for ${durationText(record.quietMs)}: repairs are immediate again`,
 			];
 		case "held":
 			return [
-				`leaves this host alone since ${record.by} (${record.since}): l3dsr up puts the services back under its care`,
+				`leaves this host alone since ${record.by} (${record.since}): l3dsr up lets the agent manage the services again`,
 			];
 		case "released":
-			return [`keeps this host again, after ${durationText(record.heldMs)}`];
+			return [`manages this host again, after ${durationText(record.heldMs)}`];
 		case "health":
 			return healthLines(record.changes);
 		case "upkeep-failed": {
 			const [first, ...rest] = record.errors.flatMap((one) => renderDiagnostic(one).split("\n"));
 			return [
-				`real servers cannot be looked after: ${first}`,
+				`real servers cannot be managed: ${first}`,
 				...rest,
-				"packets go on as the director's tables say; it is tried again every second",
+				"packets still follow the director's tables; the agent tries again every second",
 			];
 		}
 		case "upkeep-recovered":
-			return [`real servers are looked after again, after ${durationText(record.failingMs)}`];
+			return [`real servers are managed again, after ${durationText(record.failingMs)}`];
 	}
 }
 
@@ -120,7 +120,7 @@ function healthText({
 	const what = `its ${type} check at ${vip}${port === undefined ? "" : ` port ${port}`}`;
 	if (healthy && isNew) return `${who} passes ${what} for the first time, and gets flows`;
 	if (healthy) return `${who} passes ${what} again, after ${durationText(previousMs)}`;
-	const note = isNew ? " (it is new, and gets no flows before its first success)" : "";
+	const note = isNew ? " (it is new, and gets no flows until its first success)" : "";
 	return `${who} fails ${what}${reason === undefined ? "" : `: ${reason}`}${note}`;
 }
 
@@ -140,7 +140,7 @@ function findingText({ object, problem }: FindingRecord): string {
 }
 
 function findingsText([first, ...rest]: readonly FindingRecord[]): string {
-	if (first === undefined) return "what could not be named";
+	if (first === undefined) return "something unnamed";
 	const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`;
 	return `${findingText(first)}${more}`;
 }

@@ -49,7 +49,7 @@ export interface AgentView {
 		readonly refused?: readonly Diagnostic[];
 	};
 	readonly lastRun?: RunSummary;
-	/** When a run last made the host what its configuration asks, or found it so: ISO 8601, UTC. */
+	/** When a run last left the host matching its configuration: ISO 8601, UTC. */
 	readonly rightAt?: string;
 	/** What the last run failed with. */
 	readonly failure?: readonly Diagnostic[];

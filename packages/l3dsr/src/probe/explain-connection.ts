@@ -55,27 +55,27 @@ export function explainConnection(target: ProbeTarget, connected: Connected): Ex
 function ignored({ real }: ProbeTarget, repeated: number): Explanation {
 	const again = repeated === 0 ? "" : `, and came again ${repeated === 1 ? "once" : `${repeated} times`}`;
 	return {
-		found: [`SYN+ACK came${again}: no packet behind the SYN was acknowledged`],
+		found: [`SYN+ACK came${again}: no packet after the SYN was acknowledged`],
 		causes: [
-			`connection tracking on ${real.text} sees one side only: requests to ${real.text}, answers from the VIP. A stateful firewall drops the packets behind the SYN as invalid`,
-			`a stateful firewall between this host and ${real.text} sees requests only, for the answers take another way`,
-			`the rule on ${real.text} matches the first packet only (--syn, --tcp-flags, a length)`,
+			`connection tracking on ${real.text} sees one side only: requests to ${real.text}, answers from the VIP. A stateful firewall drops the packets after the SYN as invalid`,
+			`a stateful firewall between this host and ${real.text} sees only requests, because the answers take another path`,
+			`the rule on ${real.text} matches only the first packet (--syn, --tcp-flags, a length)`,
 		],
 		next: [
-			`on ${real.text}: l3dsr check; let the rules run in raw PREROUTING (table: raw), before connection tracking`,
+			`on ${real.text}: l3dsr check; move the rules to raw PREROUTING (table: raw), before connection tracking`,
 		],
 	};
 }
 
 function wasReset({ real }: ProbeTarget, from: string, byReal: boolean): Explanation {
 	return {
-		found: [`${from} reset the connection behind the handshake`],
+		found: [`${from} reset the connection after the handshake`],
 		causes: byReal
 			? [
-					`only the first packet is rewritten: the rule on ${real.text} has a condition that the packets behind the SYN do not meet`,
+					`only the first packet is rewritten: the rule on ${real.text} has a condition that the packets after the SYN do not meet`,
 				]
 			: [
-					"the service closes connections of this client at once: an access list, a limit, a protocol that it does not hear",
+					"the service closes connections of this client at once: an access list, a limit, an unsupported protocol",
 				],
 		next: byReal
 			? [`on ${real.text}: l3dsr show; l3dsr trace`]
@@ -88,29 +88,31 @@ function unanswered({ real }: ProbeTarget, { conversation, small }: Connected): 
 	if (conversation.kind === "unanswered" && conversation.closed) {
 		return {
 			found: ["the service closed the connection without an answer"],
-			causes: [`the service ${on} does not take this request, or this client`],
+			causes: [`the service ${on} does not accept this request, or this client`],
 			next: [`${on}: look at the log of the service`],
 		};
 	}
 	const lost =
 		conversation.kind === "gap"
-			? `${conversation.bytes} bytes of the answer came, and then a segment with others missing before it`
+			? `${conversation.bytes} bytes of the answer arrived, and then a segment after a gap`
 			: "the request was acknowledged, and no answer came";
 	if (small?.kind === "complete" && small.bytes > 0) {
 		return {
-			found: [lost, `with segments of ${SMALL_SEGMENT_BYTES[real.family]} bytes at most the answer comes`],
+			found: [lost, `with segments of ${SMALL_SEGMENT_BYTES[real.family]} bytes at most, the answer arrives`],
 			causes: [
 				"path MTU: large packets from the VIP are lost on their way back, and path MTU discovery fails: the ICMP error goes to the VIP, which is the director, or a firewall drops it",
 			],
 			next: [
-				`let the director send ICMP errors for the VIP to the real servers, and firewalls pass them (${real.family === "ipv4" ? "ICMP type 3 code 4" : "ICMPv6 type 2"})`,
+				`let the director send ICMP errors for the VIP to the real servers, and firewalls let them through (${real.family === "ipv4" ? "ICMP type 3 code 4" : "ICMPv6 type 2"})`,
 				`${on}, until then: sysctl -w net.ipv4.tcp_mtu_probing=1, or a smaller MTU of the route back (ip route … mtu lock N)`,
 			],
 		};
 	}
 	return {
-		found: [lost, ...(small === undefined ? [] : ["with small segments neither"])],
-		causes: [`the service ${on} does not answer this request: it is not a whole one, or the service hangs`],
+		found: [lost, ...(small === undefined ? [] : ["nor with small segments"])],
+		causes: [
+			`the service ${on} does not answer this request: the request is incomplete, or the service hangs`,
+		],
 		next: [`${on}: look at the log of the service; ask it from the host itself`],
 	};
 }
@@ -121,10 +123,10 @@ function explainLarge({ real }: ProbeTarget, large: Answer | undefined): Explana
 	return {
 		found: [`${large.from.text} passes packets of at most ${large.mtu} bytes to ${real.text}`],
 		causes: [
-			`path MTU towards ${real.text}: the ICMP error about a large request quotes a packet to ${real.text}, which the client never sent, so the client goes on with large packets`,
+			`path MTU towards ${real.text}: the ICMP error about a large request quotes a packet to ${real.text}, which the client never sent, so the client continues to send large packets`,
 		],
 		next: [
-			`give the way from the director to ${real.text} the MTU of the others; or lower the segment size of the VIP's clients on the server: advmss on the route back`,
+			`use on the path from the director to ${real.text} the MTU of the others; or lower the segment size of the VIP's clients on the server: advmss on the route back`,
 		],
 	};
 }
@@ -137,7 +139,7 @@ export function explainReflection({ protocol, dscp, real }: ProbeTarget, answer:
 	return {
 		found: [`the answer carries DSCP ${formatDscp(dscp)} too`],
 		causes: [
-			`${real.text} reflects the TOS byte${protocol === "tcp" ? " (net.ipv4.tcp_reflect_tos)" : ""}: its answers carry the code of the VIP, and other real servers on their way would rewrite them`,
+			`${real.text} reflects the TOS byte${protocol === "tcp" ? " (net.ipv4.tcp_reflect_tos)" : ""}: its answers carry the code of the VIP, and other real servers on their path would rewrite them`,
 		],
 		next: [
 			`on ${real.text}: clear-dscp: true for the service${protocol === "tcp" ? ", or sysctl -w net.ipv4.tcp_reflect_tos=0" : ""}`,

@@ -55,7 +55,7 @@ export function explain(target: ProbeTarget, answer: Answer, further: Further = 
 				causes: [
 					`the rule compares the whole TOS byte, not the DSCP: connections that use ECN break ${on} as soon as data flows`,
 				],
-				next: [`${on}, match with -m dscp --dscp ${target.dscp}, which leaves the ECN bits out`],
+				next: [`${on}, match with -m dscp --dscp ${target.dscp}, which ignores the ECN bits`],
 			};
 		case "real-address":
 			return notRewritten(target, evidence);
@@ -66,8 +66,8 @@ export function explain(target: ProbeTarget, answer: Answer, further: Further = 
 			return {
 				found: codesOf(target, evidence),
 				causes: [
-					`a rule ${on} maps ${code} to another VIP than ${vip}, or a rule in front of it takes the packet first`,
-					"the director and the real servers have different maps",
+					`a rule ${on} maps ${code} to another VIP than ${vip}, or a rule before it matches the packet first`,
+					"the director and the real servers have different tables",
 				],
 				next: [`${on}: l3dsr show lists the rules in their order`, `compare the director's code for ${vip}`],
 			};
@@ -77,7 +77,7 @@ export function explain(target: ProbeTarget, answer: Answer, further: Further = 
 				return notRewritten(target, evidence);
 			const elsewhere = evidence?.unmarked.kind === "accepted";
 			return {
-				found: elsewhere ? [`the service does answer at ${real.text}, without a mark`] : [],
+				found: elsewhere ? [`the service answers at ${real.text}, without a mark`] : [],
 				causes: [
 					`the packet is rewritten, but ${elsewhere ? "the service does not listen on the VIP, only on the real address" : `nothing listens there: the service is down ${on}, or on another port`}`,
 				],
@@ -109,9 +109,9 @@ function answeredFromElsewhere(target: ProbeTarget, evidence: Evidence | undefin
 	if (protocol !== "udp" || echo?.kind !== "accepted" || whoIs(target, echo.from) !== "vip") return undefined;
 	return {
 		found: [`an echo with the same mark is answered by ${echo.from.text}: packets are rewritten`],
-		causes: [`the service answers from another address than it was asked at: ${WITHOUT_PKTINFO}`],
+		causes: [`the service answers from another address than the one it was contacted at: ${WITHOUT_PKTINFO}`],
 		next: [
-			`on ${real.text}: ss -ulnp; let the service listen on ${vip?.text ?? echo.from.text} itself, beside its other addresses`,
+			`on ${real.text}: ss -ulnp; let the service listen on ${vip?.text ?? echo.from.text} itself, in addition to its other addresses`,
 		],
 	};
 }
@@ -134,7 +134,7 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 		return {
 			found,
 			causes: [
-				`TOS and DSCP are confused: ${large} is the TOS byte of DSCP ${small}, and one side has written one for the other`,
+				`TOS and DSCP are confused: ${large} is the TOS byte of DSCP ${small}, and one side uses one instead of the other`,
 			],
 			next: [
 				`${on}: l3dsr show; the rule says --dscp ${confused.dscp}, this probe (and the director?) DSCP ${formatDscp(code)}`,
@@ -145,7 +145,7 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 		return {
 			found,
 			causes: [`the rule ${on} is for another DSCP than ${code}`],
-			next: [`make the director and the rule ${on} use one code`],
+			next: [`make the director and the rule ${on} use the same code`],
 		};
 	}
 	const own = evidence?.isOwnAddress === true;
@@ -154,10 +154,10 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 		causes: [
 			...(own
 				? [
-						"packets of this host to itself come in by lo, where the rules of services do not look: ask from the director",
+						"packets of this host to itself arrive on lo, where the rules of services do not apply: probe from the director",
 					]
 				: []),
-			`no rule ${on} matches DSCP ${formatDscp(code)}: it was not loaded, or its other conditions do not fit`,
+			`no rule ${on} matches DSCP ${formatDscp(code)}: it is not loaded, or its other conditions do not match`,
 			...(target.protocol === "udp"
 				? [
 						`datagrams are rewritten and echoes are not, and the service answers from ${real.text}: ${WITHOUT_PKTINFO}`,
@@ -189,9 +189,9 @@ function lostMark({ real, dscp: code }: ProbeTarget, { echo, hops }: Evidence): 
 	];
 	const place =
 		changed === undefined
-			? `behind ${before === undefined ? "this host" : `${before.router.text}: by that router`} or by a rule on ${real.text} in front of ours`
+			? `behind ${before === undefined ? "this host" : `${before.router.text}: by that router`} or by a rule on ${real.text} before ours`
 			: before === undefined
-				? "by this host or the network in front of the first router"
+				? "by this host or the network before the first router"
 				: `by ${before.router.text}`;
 	return {
 		found,
@@ -215,15 +215,15 @@ function unreachable(target: ProbeTarget, answer: Answer): Explanation {
 			found: [`${said}, of a packet to ${answer.about.text}`],
 			causes: [
 				isTimeExceeded(real.family, answer.type)
-					? `${real.text} rewrites, but does not hold the VIP: it routes the packet on, and the packet goes in a circle`
-					: `${real.text} rewrites, but the VIP is not to be had there: not on lo, or filtered`,
+					? `${real.text} rewrites, but does not hold the VIP: it forwards the packet, which loops`
+					: `${real.text} rewrites, but the VIP is not reachable there: not on lo, or filtered`,
 			],
 			next: [`on ${real.text}: ip address show dev lo; l3dsr up adds the VIP`],
 		};
 	}
 	return {
 		found: [said],
-		causes: ["the real server is down, is not routed to, or a filter on the way refuses"],
+		causes: ["the real server is down or has no route, or a filter on the path refuses"],
 		next: [`ip route get ${real.text}; look at ${answer.from.text}`],
 	};
 }
@@ -235,15 +235,15 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 	const datagrams =
 		target.protocol === "udp" ? ["the service does not answer datagrams that it does not understand"] : [];
 	const vipMissing = `${real.text} rewrites the packet, but does not hold ${vip} on lo`;
-	const filtered = "a filter on the way drops packets with that mark, or answers that come from the VIP";
-	const spoofing = `spoofing protection drops answers from ${vip}: uRPF at the first router behind ${real.text}, port security, or the source check of a cloud`;
-	const reversePath = `reverse-path filtering ${on} drops what comes in where this host is not routed back`;
-	const down = `${real.text} is down or not routed to, or a filter drops the packets`;
+	const filtered = "a filter on the path drops packets with that mark, or answers from the VIP";
+	const spoofing = `spoofing protection drops answers from ${vip}: uRPF at the first router after ${real.text}, port security, or the source check of a cloud`;
+	const reversePath = `reverse-path filtering ${on} drops packets that arrive on an interface through which this host is not routed`;
+	const down = `${real.text} is down or has no route, or a filter drops the packets`;
 	if (evidence === undefined) {
 		return {
 			found: [],
 			causes: [...datagrams, vipMissing, reversePath, down],
-			next: [`l3dsr probe ${real.text} alone asks further; ${on}: l3dsr check`],
+			next: [`l3dsr probe ${real.text} without --file or --nagios investigates further; ${on}: l3dsr check`],
 		};
 	}
 	const { unmarked, echo } = evidence;
@@ -251,7 +251,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 		return {
 			found: [`an echo with the same mark is answered by ${echo.from.text}`],
 			causes: [...datagrams, `a filter drops packets to that port, or the service ${on} hangs`],
-			next: [`${on}: look at the firewall and at the service`],
+			next: [`${on}: check the firewall and the service`],
 		};
 	}
 	if (unmarked.kind === "accepted" || unmarked.kind === "refused") {
@@ -262,12 +262,12 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 			causes: [vipMissing, spoofing, filtered],
 			next: [
 				`${on}: l3dsr check; ip address show dev lo; l3dsr up adds the VIP`,
-				`${on}: tcpdump -ni any src ${vip}: what leaves there and does not come is dropped on the way`,
+				`${on}: tcpdump -ni any src ${vip}: packets that leave there but do not arrive are dropped on the path`,
 			],
 		};
 	}
 	return {
-		found: target.dscp === 0 ? [] : ["nothing comes back without a mark either"],
+		found: target.dscp === 0 ? [] : ["no answer without a mark either"],
 		causes: [down, reversePath],
 		next: [`${on}: l3dsr check; sysctl -a -r '\\.rp_filter$'; nstat -az TcpExtIPReversePathFilter`],
 	};
@@ -277,7 +277,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 function codesOf(target: ProbeTarget, evidence: Evidence | undefined): string[] {
 	if (evidence === undefined) return [];
 	const { rewritten } = evidence;
-	if (rewritten.length === 0) return [`no other address than ${target.real.text} answers under any DSCP`];
+	if (rewritten.length === 0) return [`no other address than ${target.real.text} answers to any DSCP`];
 	return rewritten.map(({ dscp: code, by }) => {
 		const which = target.vip !== undefined && sameAddress(by, target.vip) ? "the VIP " : "";
 		return `DSCP ${formatDscp(code)} is answered by ${which}${by.text}`;

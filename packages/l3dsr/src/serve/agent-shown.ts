@@ -91,7 +91,7 @@ export class AgentShown implements Shown {
 
 function driftFinding({ kind, object, problem }: Finding, causes: readonly string[]): FindingRecord {
 	const message = `${object} ${problem}`;
-	return { kind, severity: "error", object, message, remedy: "l3dsr up mends it", causes: [...causes] };
+	return { kind, severity: "error", object, message, remedy: "l3dsr up repairs it", causes: [...causes] };
 }
 
 function eventRecord(record: AgentRecord): Printable<"events">["events"][number] {

@@ -29,8 +29,8 @@ function tokenHash(path: string): string {
 	if (!/^[!-~]+$/.test(token.trim()) || token.trim().length < LEAST_TOKEN) {
 		throw new L3dsrError({
 			code: "CONFIG_BAD_VALUE",
-			message: `read the token from ${path}: its first line is not at least ${LEAST_TOKEN} characters of ASCII without blanks`,
-			hint: `make one: head -c 32 /dev/urandom | base64 > ${path}`,
+			message: `read the token from ${path}: its first line must be at least ${LEAST_TOKEN} ASCII characters without blanks`,
+			hint: `create one: head -c 32 /dev/urandom | base64 > ${path}`,
 		});
 	}
 	return createHash("sha256").update(token.trim()).digest("hex");
@@ -78,6 +78,6 @@ export function identityFor(
 	throw new L3dsrError({
 		code: "CONFIG_BAD_VALUE",
 		message: `serve HTTP as ${user ?? NOBODY}: /etc/passwd has no such user, or it is root`,
-		hint: "make the user (useradd --system l3dsr), or name another one: agent: { user }",
+		hint: "create the user (useradd --system l3dsr), or name another one: agent: { user }",
 	});
 }

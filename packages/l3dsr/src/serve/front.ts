@@ -125,7 +125,7 @@ export class Front implements Disposable {
 			onEnd: (how) => {
 				this.#child = undefined;
 				if (performance.now() - startedAt > RESTART_MS.settled) this.#restartMs = RESTART_MS.first;
-				this.#options.onProblem(`the process that serves HTTP has ended (${how}) and is started again`);
+				this.#options.onProblem(`the process that serves HTTP has ended (${how}) and is restarted`);
 				this.#again(this.#restartMs);
 				this.#restartMs = Math.min(this.#restartMs * 2, RESTART_MS.most);
 			},

@@ -92,7 +92,7 @@ test("a refused configuration says what stays in force, and why the new one cann
 		keptServices: 1,
 	});
 	assert.deepEqual(lines, [
-		"/etc/l3dsr/l3dsr.yaml cannot be used, and nothing changes: what was read at 2026-03-01T11:00:00.000Z (1 service) stays in force",
+		"/etc/l3dsr/l3dsr.yaml cannot be used and changes nothing: the configuration read at 2026-03-01T11:00:00.000Z (1 service) stays in force",
 		"error[CONFIG_MISSING]: it names no services",
 		"hint: write services: []",
 	]);
@@ -123,7 +123,7 @@ test("a change of health reads as who, which check, and why", () => {
 
 test("a new real server is said to be new, whether it passes its check or not", () => {
 	assert.deepEqual(textOf({ kind: "health", changes: [{ ...DOWN, isNew: true }] }), [
-		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP (it is new, and gets no flows before its first success)",
+		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP (it is new, and gets no flows until its first success)",
 	]);
 	assert.deepEqual(textOf({ kind: "health", changes: [{ ...DOWN, healthy: true, isNew: true }] }), [
 		"front/a2 (10.1.0.12) passes its tcp check at 192.0.2.10 port 443 for the first time, and gets flows",

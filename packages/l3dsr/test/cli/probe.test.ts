@@ -52,7 +52,7 @@ describe("l3dsr probe", () => {
 				`10.9.0.2 tcp/80 with DSCP 4 (TOS 0x10): answered by the real address itself, not by ${vip}`,
 				`found: DSCP 1 (TOS 0x04) is answered by the VIP ${vip}`,
 				`found: DSCP 2 (TOS 0x08) is answered by ${otherVip}`,
-				"likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1, and one side has written one for the other",
+				"likely: TOS and DSCP are confused: 4 is the TOS byte of DSCP 1, and one side uses one instead of the other",
 				"next: on 10.9.0.2: l3dsr show; the rule says --dscp 1, this probe (and the director?) DSCP 4 (TOS 0x10)",
 				"",
 			].join("\n"),

@@ -132,7 +132,7 @@ for (const family of FAMILIES) {
 			try {
 				const lost = await probe(family, "--port", "80", ...REQUEST);
 				assert.deepEqual([lost.ok, lost.outcome], [false, "request-unanswered"]);
-				assert.match(lost.found.join("\n"), /with segments of \d+ bytes at most the answer comes/);
+				assert.match(lost.found.join("\n"), /with segments of \d+ bytes at most, the answer arrives/);
 				assert.match(lost.causes.join("\n"), /^path MTU: large packets from the VIP are lost/);
 			} finally {
 				router.ip("link set near mtu 1500");
@@ -172,7 +172,7 @@ for (const family of FAMILIES) {
 				assert.equal(syn.ok, true, "the first packet passes");
 				const whole = await probe(family, "--port", "80", "--connect");
 				assert.deepEqual([whole.ok, whole.outcome], [false, "handshake-ignored"]);
-				assert.match(whole.found.join("\n"), /^SYN\+ACK came.*: no packet behind the SYN was acknowledged$/);
+				assert.match(whole.found.join("\n"), /^SYN\+ACK came.*: no packet after the SYN was acknowledged$/);
 				assert.match(whole.causes[0] ?? "", /^connection tracking on .* sees one side only/);
 				assert.match(whole.next[0] ?? "", /raw PREROUTING/);
 			} finally {
@@ -226,7 +226,7 @@ describe("a probe that the VIP does not answer", () => {
 			const silent = await probe("ipv4", "--port", "80", "--connect");
 			assert.deepEqual([silent.ok, silent.outcome], [false, "silence"]);
 			assert.match(silent.found.join("\n"), /^without a mark, 10\.8\.1\.2 answers/);
-			assert.match(silent.causes.join("\n"), /^spoofing protection .* uRPF at the first router behind/m);
+			assert.match(silent.causes.join("\n"), /^spoofing protection .* uRPF at the first router after/m);
 			assert.match(silent.next.join("\n"), /tcpdump -ni any src 192\.0\.2\.10/);
 		} finally {
 			router.run("sysctl", "-qw", "net.ipv4.conf.far.rp_filter=0");

@@ -73,7 +73,7 @@ describe("explain", () => {
 		});
 		const circle = explain(asked, answer(VIP));
 		assert.deepEqual(circle.found, [`10.0.0.1 says: time to live exceeded, of a packet to ${VIP}`]);
-		assert.match(circle.causes[0] ?? "", /does not hold the VIP: it routes the packet on/);
+		assert.match(circle.causes[0] ?? "", /does not hold the VIP: it forwards the packet/);
 		assert.match(explain(asked, answer("10.0.0.2")).causes[0] ?? "", /^the real server is down/);
 	});
 

@@ -88,7 +88,7 @@ const SAID: Readonly<
 	"A rule before ours": {
 		names: { check: /^error\[dscp-remarked\]/m },
 		shows: {
-			probe: /by a rule on 10\.0\.11\.2 in front of ours$/m,
+			probe: /by a rule on 10\.0\.11\.2 before ours$/m,
 			trace: /^result: rewritten to 72\.30\.38\.140, an address of this host/m,
 		},
 	},

@@ -201,7 +201,7 @@ describe("what the agent serves", () => {
 			assertRecord("errors", wrong.body).errors.map(({ message }) => message),
 			[
 				'there is no field "x": expected from, to, protocol, port, source, dscp, ecn, ttl, mark, interface',
-				"mark is there twice",
+				"mark is given twice",
 				"port is not a number from 1 to 65535",
 				"dscp is not a number from 0 to 63",
 			],
@@ -230,7 +230,7 @@ describe("what the agent serves", () => {
 		stream.socket.destroy();
 	});
 
-	it("is started again when it is killed, with connections waiting meanwhile, and knows all events", async () => {
+	it("is restarted when it is killed, with connections waiting meanwhile, and knows all events", async () => {
 		const { pid } = front;
 		assert.ok(pid !== undefined);
 		process.kill(pid, "SIGKILL");
@@ -240,7 +240,7 @@ describe("what the agent serves", () => {
 		assert.equal(status, 200);
 		assert.match(body, /rules of web were repaired/);
 		assert.notEqual(front.pid, pid);
-		assert.match(agent.problems.at(-1) ?? "", /has ended \(SIGKILL\) and is started again/);
+		assert.match(agent.problems.at(-1) ?? "", /has ended \(SIGKILL\) and is restarted/);
 		const stream = await openStream(0);
 		await waitFor(
 			"the events of before",
@@ -400,7 +400,7 @@ describe("what cannot be served", () => {
 		for (const [settings, said] of [
 			[
 				{ tokenFile: empty },
-				/cannot serve HTTP: read the token from .*empty: its first line is not at least 16/,
+				/cannot serve HTTP: read the token from .*empty: its first line must be at least 16/,
 			],
 			[{ tokenFile: "/nowhere/token" }, /cannot serve HTTP: .*\/nowhere\/token/],
 			[
@@ -420,6 +420,6 @@ describe("what cannot be served", () => {
 		const [program, ...args] = COMMAND;
 		const { status, stderr } = spawnSync(program, args, { input: "", encoding: "utf8" });
 		assert.equal(status, 1);
-		assert.match(stderr, /still has privileges, and does not serve: it runs as root, it has capabilities/);
+		assert.match(stderr, /still has privileges and refuses to serve: it runs as root, it has capabilities/);
 	});
 });

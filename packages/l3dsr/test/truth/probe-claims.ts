@@ -80,8 +80,8 @@ function outcomesOf({ outcome, answeredBy }: ProbeRecord, { protocol, connects }
 /** What a socket that asks the real address may meet where this was found; undefined: it says nothing of it. */
 function realOutcomes(found: string): Outcome[] | undefined {
 	if (/^without a mark, .* answers/.test(found)) return ["answered", "connected", "refused"];
-	if (/^the service does answer at /.test(found)) return ["answered", "connected"];
-	if (found === "nothing comes back without a mark either") return ["silence", "unreachable"];
+	if (/^the service answers at /.test(found)) return ["answered", "connected"];
+	if (found === "no answer without a mark either") return ["silence", "unreachable"];
 	return undefined;
 }
 

@@ -2,7 +2,7 @@
 import type { Check, CheckFinding } from "./check.ts";
 
 const REMEDY_BY_HAND =
-	"use iptables-daddr -t raw -A PREROUTING … instead: table raw comes before connection tracking";
+	"iptables-daddr -t raw -A PREROUTING … instead: table raw comes before connection tracking";
 
 export const checkConnectionTracking: Check = ({ configuration, inNetfilter, tracked, facts }) => {
 	const entries = facts.trackedConnections ?? 0;

@@ -36,8 +36,8 @@ export function refusalOf(asked: Asked, admission: Admission): Refusal | undefin
 	if (!asked.target.startsWith("/")) {
 		return {
 			status: 400,
-			message: "the request's target is not a path",
-			hint: "this server is not a proxy: ask for /v1/status",
+			message: "the request target is not a path",
+			hint: "this server is not a proxy: request /v1/status",
 		};
 	}
 	if (asked.trusted) return undefined;
@@ -50,7 +50,7 @@ function refusedHost({ headers, hostHeaders }: Asked, { hosts }: Admission): Ref
 	return {
 		status: 403,
 		message: "the Host header does not name this host",
-		hint: "ask by address, or add the name to agent: { hosts } in l3dsr.yaml",
+		hint: "use an address in the URL, or add the name to agent: { hosts } in l3dsr.yaml",
 	};
 }
 
@@ -67,7 +67,7 @@ function refusedOrigin({ headers, secure }: Asked): Refusal | undefined {
 	return {
 		status: 403,
 		message: "the request comes from a page of another site",
-		hint: "open the page of this host itself",
+		hint: "open this host's own page",
 	};
 }
 
@@ -80,7 +80,7 @@ function refusedToken({ headers, needsToken }: Asked, { tokenHash }: Admission):
 	}
 	return {
 		status: 401,
-		message: token === undefined ? "a token is needed" : "the token is not the one of this host",
+		message: token === undefined ? "the token is missing" : "the token is wrong",
 		hint: "send Authorization: Bearer TOKEN, with the first line of agent: { token-file }",
 	};
 }

@@ -26,7 +26,7 @@ export class Exposition {
 		const registers = [this.#ofServing];
 		this.#requests = new Counter({
 			name: "l3dsr_http_requests_total",
-			help: "Requests that were answered, by what was asked for and the status of the answer.",
+			help: "Answered requests, by path and status.",
 			labelNames: ["path", "code"],
 			registers,
 		});
@@ -40,7 +40,7 @@ export class Exposition {
 				},
 			});
 		gauge("l3dsr_http_connections", "Open connections.", () => serving().connections);
-		gauge("l3dsr_http_event_streams", "Open streams of events.", () => serving().streams);
+		gauge("l3dsr_http_event_streams", "Open event streams.", () => serving().streams);
 		gauge("l3dsr_http_resident_memory_bytes", "Resident memory of the process that speaks HTTP.", () =>
 			process.memoryUsage.rss(),
 		);

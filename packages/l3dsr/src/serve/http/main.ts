@@ -25,7 +25,7 @@ export async function runHttpProcess(
 	const left = privileges();
 	if (left.length > 0) {
 		throw new Error(
-			`the process that speaks HTTP still has privileges, and does not serve: ${left.join(", ")}`,
+			`the process that speaks HTTP still has privileges and refuses to serve: ${left.join(", ")}`,
 		);
 	}
 	const served = new HttpProcess((line) => void output.write(line));

@@ -60,14 +60,14 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
 	),
 	gauge(
 		"l3dsr_config_last_apply_timestamp_seconds",
-		"When a run last made the host what its configuration asks, or found it so.",
+		"When a run last left the host matching its configuration.",
 		[],
 		({ agent }) => moment(agent?.rightAt),
 	),
 	gauge("l3dsr_config_read_timestamp_seconds", "When the configuration in force was read.", [], ({ agent }) =>
 		moment(agent?.configuration.readAt),
 	),
-	gauge("l3dsr_config_refused", "1 when the file as it is now is not in force.", [], ({ agent }) =>
+	gauge("l3dsr_config_refused", "1 when the current file is not in force.", [], ({ agent }) =>
 		agent === undefined ? [] : [[{}, agent.configuration.refused === undefined ? 0 : 1]],
 	),
 	counter("l3dsr_repairs_total", "Repairs of the host, by likely cause.", ["cause"], ({ agent }) =>
@@ -79,10 +79,10 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
 	gauge("l3dsr_agent_last_run_duration_seconds", "How long the last run took.", [], ({ agent }) =>
 		agent?.lastRun === undefined ? [] : [[{}, agent.lastRun.tookMs / 1000]],
 	),
-	counter("l3dsr_agent_events_total", "Events that the agent has heard.", ["trigger"], ({ agent }) =>
+	counter("l3dsr_agent_events_total", "Events that the agent has received.", ["trigger"], ({ agent }) =>
 		Object.entries(agent?.counts.events ?? {}).map(([trigger, count]) => [{ trigger }, count]),
 	),
-	counter("l3dsr_configurations_refused_total", "Configurations that could not be used.", [], ({ agent }) =>
+	counter("l3dsr_configurations_refused_total", "Configurations that were refused.", [], ({ agent }) =>
 		agent === undefined ? [] : [[{}, agent.counts.configurationsRefused]],
 	),
 	counter(
@@ -126,7 +126,7 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
 	),
 	gauge(
 		"l3dsr_director_next_hops",
-		"Real servers by the state of the way to them.",
+		"Real servers by the state of their next hop.",
 		["state"],
 		({ director }) =>
 			director === undefined
@@ -143,11 +143,8 @@ export const STATUS_METRICS: readonly StatusMetric[] = [
 		({ director }) =>
 			(director?.reasons ?? []).map(({ reason, outcome, packets }) => [{ reason, outcome }, packets]),
 	),
-	gauge(
-		"l3dsr_director_check_up",
-		"1 when the last results of the check make the real server healthy.",
-		REAL,
-		(s) => least(checked(s), realLabels, ({ real }) => (real.check?.state === "healthy" ? 1 : 0)),
+	gauge("l3dsr_director_check_up", "1 when the real server is healthy according to its check.", REAL, (s) =>
+		least(checked(s), realLabels, ({ real }) => (real.check?.state === "healthy" ? 1 : 0)),
 	),
 	gauge("l3dsr_director_check_duration_seconds", "How long the last check took.", REAL, (status) =>
 		summed(

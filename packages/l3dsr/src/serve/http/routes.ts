@@ -101,8 +101,8 @@ export class Routes {
 		}
 		const text = errorsBody(
 			"API_REQUEST",
-			"there is nothing at this path",
-			`there are ${API_PATHS.join(", ")}`,
+			"this path does not exist",
+			`the paths are ${API_PATHS.join(", ")}`,
 		);
 		await refuse(request, response, 404, text);
 		return DONE;
@@ -121,12 +121,7 @@ export class Routes {
 		const last = String(request.headers["last-event-id"] ?? "0");
 		const after = /^\d{1,15}$/.test(last) ? Number(last) : 0;
 		if (streams.add(response, events(), after)) return { stays: true };
-		await refuse(
-			request,
-			response,
-			503,
-			errorsBody("API_UNAVAILABLE", "there are too many streams of events"),
-		);
+		await refuse(request, response, 503, errorsBody("API_UNAVAILABLE", "there are too many event streams"));
 		return DONE;
 	}
 
@@ -141,7 +136,7 @@ export class Routes {
 		this.#traces = this.#traces.filter((at) => now - at < 1000);
 		if (this.#traces.length >= TRACES_A_SECOND) {
 			response.setHeader("retry-after", "1");
-			const message = `at most ${TRACES_A_SECOND} packets are traced in a second`;
+			const message = `at most ${TRACES_A_SECOND} packets are traced per second`;
 			await refuse(request, response, 429, errorsBody("API_UNAVAILABLE", message));
 			return;
 		}

@@ -160,7 +160,7 @@ function answer(
 	if (request.method !== "GET" && request.method !== "HEAD") {
 		response.setHeader("allow", "GET, HEAD");
 		routes.count(path, 405);
-		end(response, 405, errorsBody("API_REQUEST", "only GET is answered: no request changes this host"));
+		end(response, 405, errorsBody("API_REQUEST", "only GET is supported: no request changes this host"));
 		return;
 	}
 	routes.handle(request, response, new URLSearchParams(target.slice(path.length))).then(

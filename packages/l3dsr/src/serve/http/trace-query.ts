@@ -24,7 +24,7 @@ export function readTraceQuery(query: URLSearchParams): PacketQuestion | readonl
 	for (const key of new Set(query.keys())) {
 		if (!KEYS.includes(key))
 			wrong.push(`there is no field ${JSON.stringify(key)}: expected ${KEYS.join(", ")}`);
-		else if (query.getAll(key).length > 1) wrong.push(`${key} is there twice`);
+		else if (query.getAll(key).length > 1) wrong.push(`${key} is given twice`);
 	}
 	const address = (key: "from" | "to"): string => {
 		const text = query.get(key);

@@ -376,7 +376,7 @@ test("without root and without IPv6 it says so, names the remedy and fails with 
 
 	const absent = await runAs(host({ ipv6: () => "absent" }), "ip6tables-daddr", "-L");
 	assert.equal(absent.exitCode, 1);
-	assert.match(absent.stderr, /^error\[KERNEL_FEATURE\]: IPv6 is not there.*\nhint: .*ipv6\.disable=1/);
+	assert.match(absent.stderr, /^error\[KERNEL_FEATURE\]: IPv6 is not available.*\nhint: .*ipv6\.disable=1/);
 
 	run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1");
 	try {

@@ -146,7 +146,7 @@ test("status of a configuration that up will refuse shows what there is, and why
 		text,
 		/^l3dsr up will refuse to put rule .* on datapath ebpf: there is no interface eth7 now$/m,
 	);
-	assert.doesNotMatch(text, /up mends it/);
+	assert.doesNotMatch(text, /up repairs it/);
 	assert.match(JSON.parse(await statusWith(1, "status", "--json", "-c", refused)).refused, /eth7/);
 	const diff = await l3dsr("diff", "-c", refused);
 	assert.deepEqual({ exitCode: diff.exitCode, stderr: diff.stderr }, { exitCode: 4, stderr: "" });

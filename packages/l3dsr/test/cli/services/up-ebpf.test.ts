@@ -209,7 +209,7 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 	assert.deepEqual(ids(), [[foreign.info.id], []]);
 });
 
-test("an interface that goes away takes its rules along, which every command tells; back again, up mends it", async () => {
+test("an interface that goes away takes its rules along, which every command tells; back again, up repairs it", async () => {
 	const add = () => {
 		ip("link add eth4 type veth peer name p4");
 		ip("link set eth4 up");

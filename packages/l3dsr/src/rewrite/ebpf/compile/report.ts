@@ -1,7 +1,7 @@
 /**
  * Looking on: the program of an interface once more, with the same parsing, the same dispatch and the same
  * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
- * it is. What `l3dsr watch` hangs in front of ours while it runs.
+ * it is. What `l3dsr watch` hangs before ours while it runs.
  */
 import { type MapSpec, type Place, part, struct, type View, whole } from "@l3dsr/bpf";
 import { hostPrefix } from "../../../model/selection.ts";

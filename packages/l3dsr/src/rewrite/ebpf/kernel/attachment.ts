@@ -313,7 +313,7 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rule
 			const program = withoutVanished(() => Program.open(id));
 			if (program === undefined) continue;
 			if (program.name !== PROGRAM_NAME[place.program]) {
-				// A watcher in front of ours lets every packet through, and a director those that are not for its VIPs.
+				// A watcher before ours lets every packet through, and a director those that are not for its VIPs.
 				if (isDirectorProgram(program.name)) directors.push(on.name);
 				else if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
 				program[Symbol.dispose]();
