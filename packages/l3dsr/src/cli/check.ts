@@ -38,7 +38,7 @@ export async function check(
 		requirePrivilegesOf("l3dsr check");
 		found = await checkHost(host, configuration, director);
 	} catch (error) {
-		// The file itself can be checked by anybody.
+		// Checking the file needs no privileges.
 		const [{ code, message }] = diagnosticsOf(error);
 		if (code !== "KERNEL_PERMISSION") throw error;
 		skipped = message;

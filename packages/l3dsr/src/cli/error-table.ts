@@ -20,83 +20,84 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 export const ERROR_TABLE: { readonly [C in ErrorCode]: { readonly exit: ExitCode; readonly means: string } } =
 	{
 		// The command line of l3dsr (src/cli)
-		USAGE: { exit: EXIT.usage, means: "a command line of l3dsr that cannot be read" },
+		USAGE: { exit: EXIT.usage, means: "an invalid command line of l3dsr" },
 		// Grammar of iptables rules (src/syntax)
-		RULE_SYNTAX: { exit: EXIT.usage, means: "a rule or command line that cannot be read" },
+		RULE_SYNTAX: { exit: EXIT.usage, means: "a rule or command line with a syntax error" },
 		RULE_UNKNOWN_OPTION: {
 			exit: EXIT.usage,
 			means: "an option that the command, match or target does not have",
 		},
 		RULE_UNSUPPORTED: {
 			exit: EXIT.usage,
-			means: "something iptables has and l3dsr does not: refused by name, never ignored",
+			means: "an iptables feature that l3dsr does not have: refused by name, never ignored",
 		},
 		RULE_BAD_VALUE: {
 			exit: EXIT.usage,
-			means: "an option's argument that is not of the expected form or range",
+			means: "an option's argument has the wrong form or is out of range",
 		},
-		RULE_MISSING: { exit: EXIT.usage, means: "an option or argument that is required is not there" },
-		RULE_CONFLICT: { exit: EXIT.usage, means: "options that cannot stand together" },
+		RULE_MISSING: { exit: EXIT.usage, means: "a required option or argument is missing" },
+		RULE_CONFLICT: { exit: EXIT.usage, means: "options that cannot be combined" },
 		RULE_NOT_FOUND: {
 			exit: EXIT.failed,
 			means: "the chain, policy, rule or rule number that a command names does not exist",
 		},
 		RULE_TABLE: {
 			exit: EXIT.unsupported,
-			means: "a table that iptables-daddr does not have; there are raw and mangle",
+			means: "a table that iptables-daddr does not have; it has raw and mangle",
 		},
 		// eBPF programs before a kernel sees them (@l3dsr/bpf)
 		BPF_BUILD: {
 			exit: EXIT.failed,
-			means: "an eBPF program whose description is not sound, found before it was loaded",
+			means: "an invalid eBPF program, found before it was loaded",
 		},
 		// The configuration file (src/syntax/config) and what it asks for (src/model)
 		CONFIG_SYNTAX: { exit: EXIT.usage, means: "a configuration file that is not YAML" },
 		CONFIG_UNKNOWN_KEY: { exit: EXIT.usage, means: "a key that the configuration does not have" },
 		CONFIG_MISSING: {
 			exit: EXIT.usage,
-			means: "a key that is required, or that another one needs, is not there",
+			means: "a key that is required, or that another key needs, is missing",
 		},
 		CONFIG_BAD_VALUE: {
 			exit: EXIT.usage,
-			means: "a value in the configuration that is not of the expected form or range",
+			means: "a value in the configuration has the wrong form or is out of range",
 		},
 		CONFIG_DSCP_RANGE: { exit: EXIT.usage, means: "a DSCP outside 0-63 in the configuration" },
 		CONFIG_READ: { exit: EXIT.usage, means: "a configuration file or folder that cannot be read" },
 		MODEL_DSCP_CONFLICT: { exit: EXIT.usage, means: "one DSCP selects two VIPs of one family" },
 		MODEL_SELECTION_CONFLICT: {
 			exit: EXIT.usage,
-			means: "a packet can be meant for two services that would do different things to it",
+			means: "a packet could belong to two services that would treat it differently",
 		},
 		MODEL_REWRITE_CHAIN: {
 			exit: EXIT.usage,
-			means: "a packet that one service has rewritten would be selected, and rewritten again, by another",
+			means: "another service would select, and rewrite again, a packet that one service has rewritten",
 		},
 		MODEL_ANSWER_CONFLICT: {
 			exit: EXIT.usage,
-			means: "the answers of two services leave from one port, and set-port would translate the wrong ones",
+			means:
+				"the answers of two services leave from the same port, and set-port would translate the wrong ones",
 		},
 		MODEL_DUPLICATE: {
 			exit: EXIT.usage,
-			means: "a name or address that must be unique in a fleet is there twice",
+			means: "a name or address that must be unique in a fleet is duplicated",
 		},
 		// Files that a command reads or writes
-		FILE_READ: { exit: EXIT.failed, means: "a file that a command was given cannot be read" },
+		FILE_READ: { exit: EXIT.failed, means: "a file that a command should read cannot be read" },
 		STATE_READ: {
 			exit: EXIT.failed,
-			means: "the file with what l3dsr drain and l3dsr disable have set cannot be read",
+			means: "the file with the settings of l3dsr drain and l3dsr disable cannot be read",
 		},
 		REAL_NOT_FOUND: { exit: EXIT.usage, means: "a real server that a command names is not in the fleet" },
 		CAPTURE_FORMAT: {
 			exit: EXIT.failed,
 			means: "a capture file that is neither pcap nor pcapng, or is damaged",
 		},
-		FILE_WRITE: { exit: EXIT.failed, means: "a file that a command was told to write cannot be written" },
-		PROBE_TARGET: { exit: EXIT.usage, means: "a target of probe that cannot be read" },
+		FILE_WRITE: { exit: EXIT.failed, means: "a file that a command should write cannot be written" },
+		PROBE_TARGET: { exit: EXIT.usage, means: "an invalid target of probe" },
 		// The kernel and the system programs (@l3dsr/linux, @l3dsr/bpf, src/rewrite, src/host)
 		KERNEL_PERMISSION: {
 			exit: EXIT.failed,
-			means: "this process lacks a capability, or the kernel refuses it for another reason of privilege",
+			means: "this process lacks a capability or another privilege",
 		},
 		KERNEL_SYSCALL: { exit: EXIT.failed, means: "a system call that failed; the message names its errno" },
 		KERNEL_VERIFIER: {
@@ -105,7 +106,7 @@ export const ERROR_TABLE: { readonly [C in ErrorCode]: { readonly exit: ExitCode
 		},
 		KERNEL_FEATURE: {
 			exit: EXIT.unsupported,
-			means: "the running kernel lacks something that was asked for",
+			means: "the running kernel lacks a requested feature",
 		},
 		PROGRAM_MISSING: {
 			exit: EXIT.unsupported,
@@ -113,49 +114,53 @@ export const ERROR_TABLE: { readonly [C in ErrorCode]: { readonly exit: ExitCode
 		},
 		PROGRAM_FAILED: {
 			exit: EXIT.failed,
-			means: "a program that the lab ran on one of its hosts reported failure",
+			means: "a program that the lab ran on one of its hosts failed",
 		},
 		LOCK_HELD: { exit: EXIT.failed, means: "another l3dsr command is changing this host's rules" },
-		AGENT_RUNNING: { exit: EXIT.failed, means: "an agent keeps this host, and not as this command would" },
+		AGENT_RUNNING: {
+			exit: EXIT.failed,
+			means: "an agent manages this host, with another configuration than this command",
+		},
 		DATAPATH_FOREIGN: {
 			exit: EXIT.failed,
-			means: "something in an object that l3dsr owns was not written by l3dsr, or by a newer one",
+			means:
+				"an object that l3dsr owns contains something that l3dsr did not write, or that a newer version wrote",
 		},
 		DATAPATH_CHANGED: {
 			exit: EXIT.failed,
-			means: "something else changed the rules between l3dsr's look at them and its change",
+			means: "something else changed the rules after l3dsr read them and before it changed them",
 		},
 		DIRECTOR_DRIFT: {
 			exit: EXIT.drift,
 			means:
-				"the director is not what its configuration and the fleet say, and a command would change that too",
+				"the director differs from its configuration and the fleet, and the command would change that too",
 		},
 		DATAPATH_VERIFY: {
 			exit: EXIT.failed,
-			means: "what the kernel has after a change is not what was asked for",
+			means: "the kernel's state after a change is not the requested one",
 		},
 		// The lab (src/lab)
-		LAB_EXISTS: { exit: EXIT.failed, means: "a lab of that name is there already" },
-		LAB_NOT_FOUND: { exit: EXIT.failed, means: "no lab of that name is on this machine" },
+		LAB_EXISTS: { exit: EXIT.failed, means: "a lab with that name exists already" },
+		LAB_NOT_FOUND: { exit: EXIT.failed, means: "no lab with that name exists on this machine" },
 		LAB_AGENT: {
 			exit: EXIT.failed,
 			means: "a process that the lab runs in one of its namespaces failed or did not answer in time",
 		},
 		LAB_CLAIM: {
 			exit: EXIT.failed,
-			means: "something that the lab set out to prove did not hold; the message says what was seen",
+			means: "a claim of the lab did not hold; the message says what was seen",
 		},
 		// What the agent serves (src/serve)
 		API_REQUEST: {
 			exit: EXIT.failed,
-			means: "a request to the agent's HTTP API that cannot be read or answered",
+			means: "an invalid request to the agent's HTTP API",
 		},
 		API_REFUSED: {
 			exit: EXIT.failed,
-			means: "a request to the agent's HTTP API that comes without the token, or from a page of another site",
+			means: "a request to the agent's HTTP API without the token, or from a page of another site",
 		},
 		API_UNAVAILABLE: { exit: EXIT.failed, means: "the agent cannot answer a request to its HTTP API now" },
-		INTERNAL: { exit: EXIT.failed, means: "a fault of l3dsr itself; please report it" },
+		INTERNAL: { exit: EXIT.failed, means: "a bug in l3dsr; please report it" },
 	};
 
 const OF_LINUX: { readonly [C in LinuxErrorCode]: ErrorCode } = {
@@ -211,7 +216,7 @@ function diagnosticOf(error: unknown): Diagnostic {
 	return {
 		code: "INTERNAL",
 		message: `unexpected failure: ${error instanceof Error ? error.message : String(error)}`,
-		hint: "this is a fault of l3dsr; please report it with the output of the same command and --debug",
+		hint: "this is a bug in l3dsr; please report it with the output of the same command and --debug",
 	};
 }
 
@@ -231,7 +236,7 @@ function systemFailure(
 }
 
 function hintFor(errno: string, path: string): string | undefined {
-	if (errno === "ENOSPC" || errno === "EDQUOT") return "make room on that file system (df, df -i)";
+	if (errno === "ENOSPC" || errno === "EDQUOT") return "free space on that file system (df, df -i)";
 	if (errno === "EMFILE" || errno === "ENFILE") return "raise the limit of open files (ulimit -n)";
 	if (errno === "ENOENT" && path.startsWith("/proc")) return "mount it: mount -t proc proc /proc";
 	return undefined;

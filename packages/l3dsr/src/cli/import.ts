@@ -152,7 +152,7 @@ function importRules(host: ServiceHost, source: string, text: string, imported: 
 	}
 	if (mended > 0) {
 		imported.notes.push({
-			text: `${source}: ${mended} DADDR--set-daddr without its blank, as old versions saved it: mended`,
+			text: `${source}: ${mended} DADDR--set-daddr without the blank, as old versions saved it: corrected`,
 		});
 	}
 	if (raised.narrowed.length > 0) {
@@ -167,7 +167,7 @@ function counted(count: number, noun: string): string {
 	return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** A line as it fits on a page. */
+/** A line, shortened to fit on a page. */
 function shortened(line: string): string {
 	return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
 }

@@ -45,7 +45,8 @@ export async function runIptables(given: CliContext, host: IptablesHost): Promis
 		const [{ code }] = errors;
 		if (code === "LOCK_HELD") return EXIT_LOCK_HELD;
 		if (errors.some((one) => ERROR_TABLE[one.code].exit === EXIT.usage)) return EXIT.usage;
-		// The original does not have "not supported here": that is a failure like others, but for a table's name.
+		// The original has no code for "not supported here": it is an ordinary failure, except for a table's
+		// name.
 		return code === "RULE_TABLE" && !programName.endsWith("-save") ? EXIT.unsupported : EXIT.failed;
 	}
 }

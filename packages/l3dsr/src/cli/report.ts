@@ -1,4 +1,4 @@
-/** How every command says that it failed: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
+/** How every command reports a failure: the diagnostics of src/errors.ts, as text or as JSON, on stderr. */
 import { type Diagnostic, L3dsrError, renderDiagnostic } from "../errors.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { diagnosticsOf, exitCodeOf } from "./error-table.ts";

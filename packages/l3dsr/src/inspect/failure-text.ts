@@ -1,4 +1,4 @@
-/** Why a host could not be made what it should be, as a person reads it. */
+/** Why a change of a host failed, as text. */
 import { L3dsrError, withNotes } from "../errors.ts";
 import { type Failure, ReconcileError, type Undoing } from "../reconcile/failure.ts";
 import { refusalOf } from "../rewrite/reason.ts";

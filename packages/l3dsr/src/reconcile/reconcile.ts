@@ -27,7 +27,7 @@ export interface Listener<D extends DesiredHost = DesiredHost> {
 	onStep(step: Step): void;
 	/** All steps of a plan have been made, and are not verified yet. */
 	onApplied?(): void;
-	/** The last plan for a target: no steps, nothing is left to do. */
+	/** The last plan for a target: without steps, nothing is left to do. */
 	onVerified?(plan: Plan<D>): void;
 }
 
@@ -142,7 +142,7 @@ class Reconciling<D extends DesiredHost> {
 		return isStale || (changesRules(plan) && plan.observed.snapshot.oldCounters === true);
 	}
 
-	/** Gives the host as it is then. */
+	/** Returns the resulting state of the host. */
 	async #to(target: Target<D>, first: Plan<D>, found: ObservedHost): Promise<ObservedHost> {
 		let plan: Plan<D> = first;
 		let onStep = (step: Step): void => this.#listener.onStep(step);
@@ -167,7 +167,8 @@ class Reconciling<D extends DesiredHost> {
 					: await this.#plan(observed, target);
 			if (plan.steps.length === 0) this.#listener.onVerified?.(plan);
 			if (plan.steps.length === 0 || (target.scope !== "host" && onlyLeaves(plan, last))) return observed;
-			// Programs know the host's own addresses: our change was one of them, and while a host starts others come too.
+			// Programs contain the host's own addresses: our own change added one, and while a host starts others
+			// follow.
 			onStep = () => {};
 		}
 		throw overtaken ?? new ReconcileError({ kind: "unreached", left: plan.steps });

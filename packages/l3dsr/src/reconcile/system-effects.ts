@@ -12,7 +12,7 @@ let rings: RingCache | undefined;
 
 export const SYSTEM_EFFECTS: HostEffects = {
 	async openDatapath(settings, memory) {
-		// Commands that ask no datapath do without it.
+		// Commands that use no datapath do not load it.
 		const { openDatapath } = await import("../rewrite/host-datapath.ts");
 		return openDatapath(settings, memory);
 	},

@@ -66,7 +66,7 @@ export async function offeringConfiguration<T>(
 	} catch (error) {
 		const [first, ...more] = diagnosticsOf(error);
 		if (first.code !== "KERNEL_PERMISSION") throw error;
-		const hint = "run it as root, or ask a configuration, which takes no root: -c PATH";
+		const hint = "run it as root, or use a configuration, which needs no root: -c PATH";
 		throw new L3dsrError([{ ...first, hint }, ...more], { cause: error });
 	}
 }

@@ -2,7 +2,7 @@
 import { type Finding, sameFinding } from "../../model/finding.ts";
 import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
-/** What packets suffer from; the rest is untidy. */
+/** Drift that affects packets; the rest is only untidy. */
 const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "answers-missing", "damage"]);
 /**
  * Services that foreign rules serve count as served. A director that was never started looks the same as

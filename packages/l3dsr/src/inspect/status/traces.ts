@@ -47,7 +47,7 @@ export function tracesOf(
 		!ofNft && findings.every(({ kind }) => kind === "network" || kind === "answers-missing");
 	if (gone && nothingLeft && !kinds.has("address-missing")) {
 		traces.add("everything-of-nft");
-		// Where the guard was all that nf_tables had of ours, whoever removes it alone leaves the same.
+		// If the guard was our only table in nf_tables, deleting it alone looks the same.
 		if (!rulesGone && !answersGone) traces.add("rules");
 	} else if (gone || OF_RULES.some((kind) => kinds.has(kind))) {
 		traces.add("rules");

@@ -1,4 +1,4 @@
-/** What there is to say about a capture as a whole. Pure but for the counters of the copies. */
+/** The summary of a capture. Pure, except for reading the copies' counters. */
 import { formatRuleSpec } from "../../syntax/iptables/rule-format.ts";
 import { checksumRecords } from "./record.ts";
 import type { Situation } from "./situation.ts";

@@ -32,7 +32,7 @@ export interface Situation extends Disposable {
 	readonly director?: DirectorOracle;
 	/** A copy of the program that runs on the interface. */
 	readonly programReplica?: ProgramReplica;
-	/** The copy of the rules that run on nft, or why there is none. */
+	/** A copy of the rules that run on nft, or why there is none. */
 	readonly rulesReplica?: RulesReplica | Error;
 	/** `this host`, or the configuration's file. */
 	readonly source: string;
@@ -117,7 +117,7 @@ export async function liveSituation(options: SituationOptions, { mark }: PacketM
 	}
 }
 
-/** Where a namespace cannot be made, the oracle answers alone, and it is said why. */
+/** If a namespace cannot be created, only the oracle answers, and the output says why. */
 async function rulesReplicaOf(options: RulesReplicaOptions): Promise<RulesReplica | Error> {
 	try {
 		return await RulesReplica.of(options);

@@ -1,4 +1,4 @@
-/** Sends packets along the rules, and asks the kernel about each. */
+/** Passes packets through the rules, and asks the kernel about each. */
 import { LinuxError } from "@l3dsr/linux";
 import { parsePacket } from "@l3dsr/packet";
 import type { ProgramReplica } from "../../rewrite/ebpf/kernel/replica.ts";

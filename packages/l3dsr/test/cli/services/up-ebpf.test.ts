@@ -295,7 +295,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	const altered = await drift();
 	assert.match(altered, /chain way_back lacks its rule "ip saddr 192\.0\.2\.11 /);
 	assert.match(altered, /chain way_back, handle \d+ translates answers that belong to no rule of l3dsr/);
-	assert.match(altered, /possible cause: a command typed by hand or a script: nft,/);
+	assert.match(altered, /possible cause: a manual command or a script: nft,/);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 
