@@ -16,7 +16,7 @@ import {
 } from "../errors.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 
-/** `means`: one line, quoted by the reference. */
+/** `means`: one line, repeated in the reference. */
 export const ERROR_TABLE: { readonly [C in ErrorCode]: { readonly exit: ExitCode; readonly means: string } } =
 	{
 		// The command line of l3dsr (src/cli)
@@ -220,7 +220,7 @@ function diagnosticOf(error: unknown): Diagnostic {
 	};
 }
 
-/** What a function of Node's says of a file that we did not expect to be missing, full or forbidden. */
+/** An error of a Node function about a file that is unexpectedly missing, full or forbidden. */
 function systemFailure(
 	error: Error & { readonly syscall: unknown },
 	errno: string,

@@ -1,4 +1,4 @@
-/** `l3dsr up`: makes this host what its configuration says. */
+/** `l3dsr up`: applies the configuration to this host. */
 import type { Command } from "commander";
 import { requireAgentAgrees } from "../host/agent-presence.ts";
 import { releaseHold } from "../host/hold.ts";

@@ -26,7 +26,7 @@ export function requireIpv6(state: ReturnType<typeof ipv6State>): void {
 	if (state !== "absent") return;
 	throw new L3dsrError({
 		code: "KERNEL_FEATURE",
-		message: "IPv6 is not there: this kernel was started without it",
-		hint: "take ipv6.disable=1 off the kernel's command line, or use iptables-daddr",
+		message: "IPv6 is not available: this kernel was started without it",
+		hint: "remove ipv6.disable=1 from the kernel command line, or use iptables-daddr",
 	});
 }

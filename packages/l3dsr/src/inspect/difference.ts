@@ -27,7 +27,7 @@ export function differenceOf(
 	const { observed, state, steps, desired } = plan;
 	const refused = refusalText(plan);
 	const drift = driftOf(state, { steps, services, stopped: desired.stopped });
-	// New next hops and drains that are over are due, and no difference to what the configuration says.
+	// New next hops and finished drains are due work, not a difference from the configuration.
 	const isDue = (step: Step) => step.kind === "director" && directorDrift(step.plan).length === 0;
 	return {
 		drift,

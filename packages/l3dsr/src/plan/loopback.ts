@@ -7,7 +7,7 @@ export interface LoopbackAddress {
 	readonly prefixLength: number;
 	/** IPv4 only: `lo:1`, or `lo` where none was given. */
 	readonly label?: string;
-	/** `l3dsr up` has put it there. */
+	/** `l3dsr up` has added it. */
 	readonly own?: true;
 }
 

@@ -6,8 +6,8 @@ import type { Further } from "./explain.ts";
 import type { Asker, ProbeOptions } from "./prober.ts";
 
 /**
- * Where all is well, whether it also is with ECN bits, as soon as data flows, and with large packets; else, what could
- * be wrong.
+ * On success, test ECN bits, data after the handshake, and large packets too; on failure, look for the
+ * cause.
  */
 export async function askFurther(
 	prober: Asker,

@@ -5,7 +5,7 @@ import type { ProbeTarget } from "../model/probe-target.ts";
 import { PlainProber } from "./plain-prober.ts";
 import { type Asker, Prober } from "./prober.ts";
 
-/** Without root, UDP and echo are asked by ordinary sockets. Throws L3dsrError (KERNEL_PERMISSION) where that will not do. */
+/** Without root, ordinary sockets send UDP and echo probes. Throws L3dsrError (KERNEL_PERMISSION) where that will not do. */
 export function openProber(targets: readonly ProbeTarget[]): Asker {
 	try {
 		return new Prober();
@@ -16,7 +16,7 @@ export function openProber(targets: readonly ProbeTarget[]): Asker {
 			{
 				code: "KERNEL_PERMISSION",
 				message: "probe: not permitted to open raw sockets (CAP_NET_RAW)",
-				hint: "run it as root, or ask with --udp or --icmp: a SYN+ACK from an address that was not asked reaches no ordinary socket",
+				hint: "run it as root, or use --udp or --icmp: an ordinary socket does not receive a SYN+ACK from another address",
 			},
 			{ cause: error },
 		);

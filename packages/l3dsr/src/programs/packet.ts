@@ -126,7 +126,7 @@ export interface Stack {
 	};
 	/** The ports, as they stand in the packet and as rules compare them. */
 	readonly ports: View<typeof PORTS.fields>;
-	/** The destination port that the packet came with. */
+	/** The packet's original destination port. */
 	readonly arrivedPort: Place;
 	/** A 16-bit field of the packet, copied here and back. */
 	readonly field: Place;

@@ -8,7 +8,7 @@ import type { HostEffects } from "./host-effects.ts";
 import { planHost, reconcile } from "./reconcile.ts";
 import type { Plan, Target } from "./target.ts";
 
-/** The director as the fleet and these states say; nothing else of the host. */
+/** Only the director, as the fleet and these states define it; nothing else of the host. */
 export function heldTarget(director: DesiredDirector): Target<DesiredHost> {
 	return { scope: "director", desired: () => ({ ruleset: { entries: [] }, director }) };
 }
@@ -40,16 +40,16 @@ export async function planHold(
 	};
 }
 
-/** A change of the fleet that waits for `up` is not applied by the way. */
+/** A pending change of the fleet is left for `up`. */
 function requireApplied({ steps, directorRefused }: Plan, path: string): void {
 	if (directorRefused !== undefined) throw directorRefused;
 	const drift = steps.flatMap((step) => (step.kind === "director" ? directorDrift(step.plan) : []));
 	if (drift.length === 0) return;
 	throw new L3dsrError({
 		code: "DIRECTOR_DRIFT",
-		message: `change the director alone: it is not what ${path} and the fleet say, and that would change too`,
+		message: `change only this state: the director differs from ${path} and the fleet, and that would change too`,
 		notes: drift.slice(0, MOST_NOTES).map(({ object, problem }) => `${object} ${problem}`),
-		hint: "nothing has been changed; run l3dsr up first (-n says what it does)",
+		hint: "nothing has been changed; run l3dsr up first (-n shows what it does)",
 	});
 }
 

@@ -1,4 +1,4 @@
-/** What `dsrctl start` and `stop` ask of a host. */
+/** The targets of `dsrctl start` and `stop`. */
 import type { Service, WrittenService } from "../model/service.ts";
 import {
 	type DesiredParts,
@@ -39,7 +39,7 @@ export function dsrctlTargets(
 	};
 }
 
-/** Services that this host cannot have are left out. */
+/** Services that are not possible on this host are left out. */
 export function startTarget(
 	host: Pick<HostEffects, "hasIpv6">,
 	services: readonly Service[],

@@ -137,9 +137,7 @@ export class Child {
 			for (const line of this.#lines.read(piece)) {
 				const message = decodeMessage(line, UPWARD);
 				if (message === undefined || this.#answering >= MOST_QUESTIONS) {
-					throw new RangeError(
-						message === undefined ? "a line that is not a question" : "too many questions",
-					);
+					throw new RangeError(message === undefined ? "an invalid line" : "too many requests");
 				}
 				if (message.kind === "pong") {
 					this.#unanswered = 0;

@@ -28,7 +28,7 @@ function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
 	}
 }
 
-/** The file is written first: whoever comes after a crash does what was asked for. What fails is taken back. */
+/** The file is written first: after a crash, the next command does what was requested. After a failure, the file is restored. */
 export async function keepingHeldReals(
 	path: string,
 	{ before, after }: { readonly before: readonly HeldReal[]; readonly after: readonly HeldReal[] },

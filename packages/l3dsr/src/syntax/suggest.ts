@@ -27,7 +27,7 @@ const LONGEST_WORD = 64;
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
 	if (word.length > LONGEST_WORD) return undefined;
 	let best: string | undefined;
-	// In a word of two letters, one that differs is half of it.
+	// In a two-letter word, one different letter is half of it.
 	let bestDistance = word.length < 3 ? 1 : Math.max(1, Math.floor(word.length / 3)) + 1;
 	for (const candidate of candidates) {
 		const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());

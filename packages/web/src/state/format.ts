@@ -5,7 +5,7 @@ export const NOTHING = "–";
 
 const UNITS = ["", "k", "M", "G", "T", "P"];
 
-/** Three digits that matter, and a unit: `12.3k`. As `l3dsr top` writes them. */
+/** Three significant digits and a unit: `12.3k`. As `l3dsr top` writes them. */
 export function scaled(value: number | null | undefined): string {
 	if (value === null || value === undefined || !Number.isFinite(value)) return NOTHING;
 	let scale = 0;

@@ -102,7 +102,7 @@ const DONE: Readonly<Record<RealState, string>> = {
 
 function outcomeText({ kind, real, since, state }: HoldOutcome, wanted: RealState, runs: boolean): string {
 	const who = realText(real);
-	const later = runs ? "" : "; the director does not run, and l3dsr up will know it";
+	const later = runs ? "" : "; the director does not run, l3dsr up will apply it";
 	switch (kind) {
 		case "as-before":
 			return since === undefined
@@ -113,7 +113,7 @@ function outcomeText({ kind, real, since, state }: HoldOutcome, wanted: RealStat
 				? `${who} is enabled${later}`
 				: `${who} ${DONE[wanted]} on this host until l3dsr enable ${who}${later}`;
 		case "forgotten":
-			return `${who} is forgotten: it is not in the fleet`;
+			return `${who} is removed from the file: it is not in the fleet`;
 		case "fleet":
 			return `${who} stays as it is: the fleet's table says state: ${state}, change it there`;
 	}

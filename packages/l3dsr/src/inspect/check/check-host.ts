@@ -44,7 +44,7 @@ export async function checkPlan(
 	return { findings, questions: questionsOf(input), drift: input.drift };
 }
 
-/** What the checks of a director say; none on a host that is not to direct, which does without their code. */
+/** The results of a director's checks; none on a host that should not be a director, which does not load their code. */
 async function checkDirectorOf(plan: Plan<ConfiguredHost>): Promise<readonly CheckFinding[]> {
 	const { director } = plan.desired;
 	if (director === "none") return [];

@@ -1,4 +1,4 @@
-/** The looks of `status` and `top`: what runs on this host, as often as it is asked for. */
+/** What `status` and `top` show: the state of this host, read at each call. */
 import { readFoundChecks } from "../../host/found-checks.ts";
 import { DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import { type ConfiguredHost, configuredTarget } from "../../reconcile/configured-host.ts";
@@ -41,7 +41,7 @@ export async function statusLook(
 	};
 }
 
-/** Undefined on a host that neither directs nor should. Drains that are over are ended first: without an agent nobody else does it. */
+/** Undefined on a host that is not a director and should not be one. Drains that are over are ended first: without an agent nobody else does it. */
 async function lookAtDirector(
 	host: Pick<HostEffects, "lock">,
 	plan: Plan<ConfiguredHost>,

@@ -29,9 +29,9 @@ interface Held {
 
 export class EbpfWatcher implements Watcher {
 	readonly #options: WatchOptions;
-	/** Made when there is something to watch. */
+	/** Created when there is something to watch. */
 	#channel: ReportChannel<ReportEvent> | undefined;
-	/** By the origin that its events carry. */
+	/** By the origin in its events. */
 	readonly #held = new Map<number, Held>();
 	#origins = 0;
 	/** Seen while the rules changed. */

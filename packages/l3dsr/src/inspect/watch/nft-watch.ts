@@ -200,7 +200,7 @@ export class NftWatcher implements Watcher {
 		};
 	}
 
-	/** The conditions that the table does not ask for, and flows. */
+	/** The conditions that the table does not test, and flows. */
 	#isWanted(sighting: Rewriting): boolean {
 		const { filter, flows } = this.#options;
 		if (filter.vip !== undefined && filter.vip.text !== sighting.vip.text) return false;

@@ -15,7 +15,7 @@ export interface Reported<Event> {
 }
 
 export class ReportChannel<Event> implements Disposable {
-	/** By the name that the programs' specs have for them. */
+	/** By their name in the programs' specs. */
 	readonly maps: ReadonlyMap<string, BpfMap>;
 	readonly ringSpec: MapSpec;
 	readonly #ring: RingBuffer;
@@ -25,7 +25,7 @@ export class ReportChannel<Event> implements Disposable {
 	readonly #event: Reported<Event>["event"];
 	#creditedAtMs = performance.now();
 
-	/** Throws KERNEL_* with nothing left behind. */
+	/** Throws KERNEL_*, and leaves nothing behind. */
 	constructor(
 		{ event, flows: flowsSpec }: Reported<Event>,
 		{ rate, flows }: Pick<WatchOptions, "rate" | "flows">,
@@ -63,7 +63,7 @@ export class ReportChannel<Event> implements Disposable {
 		return Atomics.load(this.#number("leftOut"), 0);
 	}
 
-	/** Every event since the last time, and new credit for the time that has gone by. */
+	/** Every event since the last call; also grants new credit for the elapsed time. */
 	read(): readonly Event[] {
 		const events: Event[] = [];
 		this.#ring.read((record) => events.push(this.#event.decode(record)));

@@ -6,10 +6,10 @@ import type { DatapathName } from "../../rewrite/datapath.ts";
 interface Seen {
 	/** Milliseconds since 1970, with fractions. */
 	readonly timeMs: number;
-	/** Where it arrived; at OUTPUT and POSTROUTING, where it leaves. */
+	/** The interface on which it arrived; at OUTPUT and POSTROUTING, by which it leaves. */
 	readonly interface: string;
 	readonly client: Address;
-	/** What `-p` compares with; absent where the packet does not tell. */
+	/** What `-p` compares with; absent if the packet does not tell. */
 	readonly protocol?: number;
 	/** As they arrived; absent in later fragments and protocols without ports. */
 	readonly ports?: { readonly client: number; readonly destination: number };
@@ -20,11 +20,11 @@ interface Seen {
 export interface Rewriting extends Seen {
 	readonly by: "rule";
 	readonly datapath: DatapathName;
-	/** The destination that it came with: the real server's own. */
+	/** Its original destination: the real server's own address. */
 	readonly real: Address;
 	/** The destination that it got. */
 	readonly vip: Address;
-	/** As it came. */
+	/** As it arrived. */
 	readonly dscp: Dscp;
 	/** The last rule that matched. */
 	readonly rule: Rule;
@@ -44,7 +44,7 @@ export interface Forwarding extends Seen {
 
 export type Sighting = Rewriting | Forwarding;
 
-/** Which packets: those that meet every condition that is present. */
+/** Selects packets that meet every condition given. */
 export interface WatchFilter {
 	readonly vip?: Address;
 	/** As it came to a rule, and as it left a director. */
@@ -65,7 +65,7 @@ export type Receive = (sighting: Sighting) => void;
 
 /** The eyes on one datapath, or on the director. */
 export interface Watcher extends Disposable {
-	/** Tells what was seen since the last time, as long as the rules are those that it was seen with. */
+	/** Returns the packets since the last call, if the rules have not changed since. */
 	read(receive: Receive): void;
 	/** The rules have changed: call refresh, then read continues. */
 	readonly stale: boolean;

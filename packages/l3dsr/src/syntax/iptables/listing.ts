@@ -169,7 +169,7 @@ export function saveTable(
 	return [...lines, "COMMIT"].map((line) => `${line}\n`).join("");
 }
 
-/** The addresses that iptables looks names up for: those of one host. */
+/** The addresses for which iptables looks up names: those of single hosts. */
 export function namedAddresses(rules: readonly { readonly rule: Rule }[]): Address[] {
 	const found = new Map<string, Address>();
 	for (const { rule } of rules) {
