@@ -38,7 +38,7 @@ export interface Taking {
 
 /** Nobody asks it: for daemons that take it for another interface. */
 export const SHARED_VIP = "192.0.2.14";
-/** One on eBPF, one on nftables (where translated ports are), and one that needs no rule. */
+/** One on eBPF, one on eBPF whose answers nftables translates, and one that needs no rule. */
 const VIPS = [
 	{ vip: "192.0.2.10", dscp: 7 },
 	{ vip: "2001:db8::10", dscp: 7, serverPort: SERVER_PORT },
@@ -67,7 +67,7 @@ export class BusyHost implements AsyncDisposable {
 		const { stdout } = await l3dsr("status", "--json", "-c", this.#config);
 		assert.deepEqual(
 			JSON.parse(stdout).services.map(({ datapaths }: { datapaths: string[] }) => datapaths),
-			[["ebpf"], ["nft"], ["nft"], [], []],
+			[["ebpf"], ["ebpf"], ["ebpf"], [], []],
 		);
 		this.#load = await Load.start(this.client, VIPS, { patienceMs: PATIENCE_MS });
 	}
