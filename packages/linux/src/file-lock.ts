@@ -111,7 +111,7 @@ function open(path: string): number {
 			hint: permission
 				? "run it as root"
 				: full
-					? `make room in ${folder}: df ${folder}, df -i ${folder}`
+					? `free space in ${folder}: df ${folder}, df -i ${folder}`
 					: `${folder} must exist and be writable`,
 			cause,
 		});
@@ -123,7 +123,7 @@ function open(path: string): number {
 
 function notRegular(path: string, cause?: unknown): LinuxError {
 	return new LinuxError("SYSCALL", `open lock file ${path}: it is not a regular file`, {
-		hint: `delete ${path}; the next command makes it anew`,
+		hint: `delete ${path}; the next command creates it again`,
 		cause,
 	});
 }

@@ -368,7 +368,7 @@ function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
 
 /** Only where the send buffer could not be enlarged. */
 function tooLong(doing: string, bytes: number): LinuxError {
-	return new LinuxError("SYSCALL", `${doing}: ${bytes} bytes at once are more than a socket may send here`, {
+	return new LinuxError("SYSCALL", `${doing}: ${bytes} bytes at once exceed what a socket may send here`, {
 		hint: `raise the limit on the host, outside this user namespace: sysctl -w net.core.wmem_max=${bytes}`,
 	});
 }

@@ -16,7 +16,7 @@ export function copyTable(contents: TableContents): readonly Command[] {
 	if (obstacle !== undefined) {
 		throw new NftablesError(
 			"UNSUPPORTED",
-			`copy table ${family} ${name}: ${obstacle} is of a kind that is not copied`,
+			`copy table ${family} ${name}: ${obstacle} is of a kind that cannot be copied`,
 		);
 	}
 	return [

@@ -176,7 +176,7 @@ export class Nftables implements Disposable {
 			monitor?.[Symbol.dispose]();
 		}
 		throw new NftablesError("CHANGED", `read the ruleset: it changed during each of ${READINGS} attempts`, {
-			hint: "try again when nobody changes it",
+			hint: "try again when nothing changes it",
 		});
 	}
 
@@ -360,9 +360,9 @@ function refusedCommand(
 	messages: readonly Message[],
 ): NftablesError {
 	if (error.errno === ERRNO.ERESTART) {
-		return new NftablesError("CHANGED", "change the ruleset: somebody else has changed it meanwhile", {
+		return new NftablesError("CHANGED", "change the ruleset: something else has changed it meanwhile", {
 			errno: errnoName(error.errno),
-			hint: "read it again, and decide anew",
+			hint: "read it again, and decide again",
 			cause: error,
 		});
 	}

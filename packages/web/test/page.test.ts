@@ -228,12 +228,12 @@ describe("updates", () => {
 			},
 		});
 		const { page } = visit;
-		await page.getByText("The agent asks for its token").waitFor();
+		await page.getByText("The agent requires its token").waitFor();
 		assert.equal(await page.locator(".row").count(), 0);
 		const field = page.getByLabel("Token");
 		await field.fill("wrong");
 		await page.getByRole("button", { name: "Show the host" }).click();
-		await page.getByText("The agent does not know this token").waitFor();
+		await page.getByText("The agent rejects this token").waitFor();
 		await field.fill("correct-horse");
 		await page.getByRole("button", { name: "Show the host" }).click();
 		await page.locator(".rows .row").nth(3).waitFor();
@@ -251,7 +251,7 @@ describe("updates", () => {
 			agent: { ...agent, condition: "contended", configuration: { ...agent.configuration, refused: errors } },
 		});
 		const notices = (await visit.texts(".notice")).join("\n");
-		assert.match(notices, /l3dsr\.yaml cannot be used and changes nothing/);
+		assert.match(notices, /l3dsr\.yaml is invalid and changes nothing/);
 		assert.match(notices, /line 4: DSCP 64 is out of range/);
 		assert.match(notices, /Something else changes this host back/);
 		assert.match(notices, /It will refuse to take rules away/);

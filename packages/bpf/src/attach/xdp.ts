@@ -103,7 +103,7 @@ function explain(error: unknown, doing: string, mode: XdpMode): unknown {
 	if (!(error instanceof SyscallError)) return error;
 	if (mode === "native" && error.errno === ERRNO.EOPNOTSUPP) {
 		return new BpfError("FEATURE", `${doing}: the driver of this interface has no XDP`, {
-			hint: "attach to tc ingress instead, or, at some cost, to generic XDP",
+			hint: "attach to tc ingress instead, or to generic XDP, which is slower",
 			cause: error,
 		});
 	}

@@ -10,7 +10,7 @@ export function recordLines(record: AgentRecord): string[] {
 	switch (record.kind) {
 		case "started":
 			return [
-				`l3dsr ${record.version} keeps this host as ${record.configuration} says: ${servicesText(record.services)}`,
+				`l3dsr ${record.version} applies ${record.configuration} to this host: ${servicesText(record.services)}`,
 			];
 		case "stopped":
 			return [`stops (${record.signal}); rules, programs and VIPs stay in place`];
@@ -18,8 +18,8 @@ export function recordLines(record: AgentRecord): string[] {
 			const { configuration, services, steps, warnings, tookMs } = record;
 			const headline =
 				steps.length === 0
-					? `this host is as ${configuration} says: ${servicesText(services)}`
-					: `made this host as ${configuration} says: ${servicesText(services)} (${durationText(tookMs)})`;
+					? `this host matches ${configuration}: ${servicesText(services)}`
+					: `applied ${configuration} to this host: ${servicesText(services)} (${durationText(tookMs)})`;
 			return [headline, ...warningLines(warnings), ...doneLines(record.steps)];
 		}
 		case "repaired":

@@ -4,10 +4,10 @@ import type { LabEvidence, Tally, TrafficKind, VipTraffic, Volume } from "./evid
 import { OTHER_DSCP, REAL_SERVERS } from "./layout.ts";
 
 export const CLAIMS = {
-	datapath: "the rules are in force on the real servers, on the datapath that was asked for",
-	"client-peer": "every answer comes from the VIP that was asked, over TCP, UDP and ICMP",
+	datapath: "the rules are in force on the real servers, on the requested datapath",
+	"client-peer": "every answer comes from the requested VIP, over TCP, UDP and ICMP",
 	"bulk-intact": "downloads arrive whole",
-	"fragments-intact": "datagrams that are fragmented arrive whole, both ways",
+	"fragments-intact": "fragmented datagrams arrive whole, both ways",
 	"director-marks":
 		"the directors send every request on to a real server's own address, marked with its VIP's DSCP",
 	"director-one-way": "the directors forward the requests, and not one byte of the answers",

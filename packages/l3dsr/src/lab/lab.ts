@@ -227,7 +227,7 @@ export function takeDown(name: string, isAgent: (commandLine: readonly string[])
 		throw new L3dsrError({
 			code: "LAB_NOT_FOUND",
 			message: `take down lab ${name}: it has no network namespace (such as ${topologyOf(name).namespaces.client})`,
-			hint: "ls /run/netns shows what there is",
+			hint: "ls /run/netns lists the namespaces",
 		});
 	}
 	const processes = namespaces.flatMap((name) => {

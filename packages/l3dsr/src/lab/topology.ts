@@ -53,14 +53,14 @@ export function buildTopology(name: string): Topology {
 	if (namespacesOf(name).length > 0) {
 		throw new L3dsrError({
 			code: "LAB_EXISTS",
-			message: `build lab ${name}: its network namespaces are there already`,
-			hint: `l3dsr lab --down ${name} takes it away`,
+			message: `build lab ${name}: its network namespaces exist already`,
+			hint: `l3dsr lab --down ${name} removes it`,
 		});
 	}
 	if (!existsSync("/proc/sys/net/ipv6")) {
 		throw new L3dsrError({
 			code: "KERNEL_FEATURE",
-			message: `build lab ${name}: this kernel runs without IPv6, and half of what the lab shows is IPv6`,
+			message: `build lab ${name}: this kernel runs without IPv6, which half of the lab needs`,
 			hint: "boot without ipv6.disable=1",
 		});
 	}

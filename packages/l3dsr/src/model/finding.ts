@@ -36,7 +36,7 @@ export interface Finding {
 }
 
 /** A problem of what is ours, whole, and made for another set of the host's own addresses. */
-export const MADE_FOR_OTHER_ADDRESSES = "was made when this host had other addresses";
+export const MADE_FOR_OTHER_ADDRESSES = "was created when this host had other addresses";
 
 export function sameFinding(a: Finding, b: Finding): boolean {
 	return a.kind === b.kind && a.object === b.object && a.problem === b.problem;

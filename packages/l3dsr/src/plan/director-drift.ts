@@ -5,7 +5,7 @@ import type { Finding } from "../model/finding.ts";
 /** Next hops that have changed and drains that are over are not drift: they are due. */
 export function directorDrift({ action, attached, detached, services }: DirectorPlan): Finding[] {
 	const finding = (object: string, problem: string): Finding => ({ kind: "director", object, problem });
-	if (action === "stop") return [finding("the director", "runs, and the configuration has none")];
+	if (action === "stop") return [finding("the director", "runs, but the configuration has none")];
 	if (action === "start") return [finding("the director", "does not run")];
 	return [
 		...attached
@@ -14,7 +14,7 @@ export function directorDrift({ action, attached, detached, services }: Director
 			.map((one) =>
 				finding(
 					`the director at ${one.interface}`,
-					one.replaces ? "was made with other settings" : "is not there",
+					one.replaces ? "was started with other settings" : "is not there",
 				),
 			),
 		...detached.map((one) =>
@@ -32,8 +32,8 @@ export function serviceText({ vip, address, protocol, port }: PlannedServiceChan
 
 function problemOf({ change, moved, slots, reals }: PlannedServiceChange): string {
 	if (change === "new") return "is not directed";
-	if (change === "gone") return "is directed, and is not in the fleet";
+	if (change === "gone") return "is directed, but is not in the fleet";
 	const names = reals.map(({ name, to }) => `${name} should be ${to ?? "gone"}`);
 	if (names.length > 0) return `differs: ${names.join(", ")}`;
-	return moved > 0 ? `has ${moved} of ${slots} slots at other real servers` : "has other settings";
+	return moved > 0 ? `has ${moved} of ${slots} slots assigned to other real servers` : "has other settings";
 }

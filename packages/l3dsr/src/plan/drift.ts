@@ -46,8 +46,8 @@ function stepDrift(
 			const { address, prefixLength } = step.entry;
 			const wanted = services.some(({ vip }) => sameAddress(vip, address));
 			const problem = wanted
-				? `claims more than the VIP, which is a /${addressBits(address.family)}`
-				: "belongs to no service any more";
+				? `covers more than the VIP, which is a /${addressBits(address.family)}`
+				: "does not belong to a service any more";
 			return [{ kind: "address-superfluous", object: `${address.text}/${prefixLength} on lo`, problem }];
 		}
 	}
@@ -69,7 +69,7 @@ function guardDrift(
 	const answered = exposed.filter(({ family }) => family === "ipv4");
 	if (guard.guard === undefined && exposed.length > 0) {
 		const so = answered.length === 0 ? "" : `: ARP answers for ${textOf(answered)}`;
-		return [{ kind: "guard", object, problem: `is not there${so}` }];
+		return [{ kind: "guard", object, problem: `is missing${so}` }];
 	}
 	if (exposed.length > 0) return [{ kind: "guard", object, problem: `does not hold ${textOf(exposed)}` }];
 	const released = guard.held.filter((vip) => !step.guard?.held.some((held) => sameAddress(held, vip)));
@@ -77,7 +77,8 @@ function guardDrift(
 		const reason = stopped.find(({ service }) =>
 			released.some((vip) => sameAddress(vip, service.vip)),
 		)?.reason;
-		const why = reason === undefined ? ", which no service has any more" : ` of a stopped service: ${reason}`;
+		const why =
+			reason === undefined ? ", which is no longer a VIP of a service" : ` of a stopped service: ${reason}`;
 		const problem = `holds ${textOf(released)}${why}`;
 		return [{ kind: reason === undefined ? "guard" : "stopped", object, problem }];
 	}
@@ -121,7 +122,7 @@ function ruleDrift(
 			drift.push({
 				kind: "rule-duplicate",
 				object,
-				problem: "duplicates the rule of a service here",
+				problem: "duplicates the rule of a service",
 				rule,
 			});
 		} else if (kept.has(rule)) {
@@ -166,8 +167,8 @@ function takeOver(rules: readonly Rule[]): Finding {
 		kind: "rule-to-take-over",
 		object: `${many ? `${rules.length} rules` : "a rule"} of dsrctl or by hand for ${first}${others}`,
 		problem: many
-			? "do the work of services here: up takes them over"
-			: "does the work of a service here: up takes it over",
+			? "do the work of services: up takes them over"
+			: "does the work of a service: up takes it over",
 		...(many ? {} : { rule: rules[0] }),
 	};
 }

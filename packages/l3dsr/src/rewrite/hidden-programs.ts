@@ -6,5 +6,5 @@ import type { HostSnapshot } from "./host-datapath.ts";
 export function hiddenTexts({ limited }: Pick<HostSnapshot, "limited">): string[] {
 	if (limited === undefined) return [];
 	const why = describeMissing(limited.missing);
-	return limited.hidden.map((one) => `${one} may be l3dsr's and was not looked at: ${why}`);
+	return limited.hidden.map((one) => `${one} may be l3dsr's and was not read: ${why}`);
 }

@@ -189,7 +189,7 @@ class CombinedDatapath implements HostDatapath {
 			return error;
 		} catch (second) {
 			const why = second instanceof Error ? second.message : String(second);
-			return withNotes(error, [`putting back the rules as they were failed too: ${why}`]);
+			return withNotes(error, [`restoring the rules failed too: ${why}`]);
 		}
 	}
 }

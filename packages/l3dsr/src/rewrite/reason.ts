@@ -34,25 +34,25 @@ export type Reason =
 export function describeReason(reason: Reason): string {
 	switch (reason.kind) {
 		case "asked-for-nft":
-			return "the configuration asks for nft";
+			return "configured: nft";
 		case "known-interface":
 			return `its interface ${reason.interface} is known`;
 		case "every-interface":
-			return "without -i it means every interface, now and later";
+			return "a rule without -i applies to all interfaces";
 		case "every-other-interface":
-			return "-i with ! means every other interface, now and later";
+			return "-i with ! applies to all other interfaces, present and future";
 		case "interfaces-to-come":
-			return `-i ${reason.interface}+ means interfaces yet to come too`;
+			return `-i ${reason.interface}+ includes future interfaces`;
 		case "no-interface":
 			return `there is no interface ${reason.interface} now`;
 		case "later-chain":
-			return `chain ${reason.chain} is a netfilter hook behind tc ingress`;
+			return `chain ${reason.chain} is a netfilter hook after tc ingress`;
 		case "live-routes":
-			return "-m addrtype asks the routing table anew for each packet";
+			return "-m addrtype looks up the routing table for each packet";
 		case "answers":
-			return "it sets a port, and nftables translates answers back for TCP and UDP only";
+			return "it sets a port, and only nftables translates answers back, for TCP and UDP";
 		case "order":
-			return "a rule in front of it stays with nft and could match the same packet";
+			return "a rule before it stays on nft and could match the same packet";
 		case "not-in-a-program":
 			return reason.lacks;
 		case "not-allowed":
@@ -69,7 +69,7 @@ export function refusalOf({ entry: { rule }, reason }: { entry: RuleEntry; reaso
 		message: `put rule -A ${rule.chain} ${formatRuleSpec(rule)} of table ${rule.table} on datapath ebpf: ${describeReason(reason)}`,
 		hint:
 			reason.kind === "not-allowed"
-				? "run it as root on the host itself, or set datapath auto or nft"
-				: "set datapath auto, or nft, for rules like this",
+				? "run it as root on the host itself, or set datapath: auto or nft"
+				: "set datapath: auto or nft for rules like this",
 	});
 }

@@ -38,11 +38,11 @@ export async function loadConfiguration(
 ): Promise<LoadedConfiguration> {
 	const { saysServices, ...loaded } = await readConfiguration(files, path, env);
 	if (saysServices || loaded.placed.length > 0 || loaded.configuration.director !== undefined) return loaded;
-	const included = loaded.configuration.include === undefined ? "" : ", and nor does what it includes";
+	const included = loaded.configuration.include === undefined ? "" : ", and neither does what it includes";
 	throw new L3dsrError({
 		code: "CONFIG_MISSING",
 		message: `${path} names no services${included}`,
-		hint: "write services: [] if this host is to have none",
+		hint: "write services: [] if this host should have none",
 	});
 }
 

@@ -39,7 +39,7 @@ export function fleetServices(
 			code: "CONFIG_MISSING",
 			message: `no pool of ${path} lists an address of this host (${addresses})`,
 			position,
-			hint: "check the addresses of the host and of the fleet, or write `services: []` beside `fleet` if it serves nothing",
+			hint: "check the addresses of the host and of the fleet, or add `services: []` if it serves nothing",
 		});
 	}
 	return services.map((service) => ({ service, place: position }));

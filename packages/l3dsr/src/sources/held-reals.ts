@@ -13,7 +13,7 @@ export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string
 		text = files.readFile(path);
 	} catch (cause) {
 		if (errnoOfFileError(cause) === "ENOENT") return [];
-		const message = `read ${path}, which says what is drained and disabled here: ${fileReason(cause)}`;
+		const message = `read ${path}, which records what is drained and disabled here: ${fileReason(cause)}`;
 		throw new L3dsrError({ code: "STATE_READ", message }, { cause });
 	}
 	return parseHeldReals(text, path);

@@ -53,8 +53,8 @@ function heldReal(value: unknown): HeldReal | undefined {
 function damaged(source: string, why: string): L3dsrError {
 	return new L3dsrError({
 		code: "STATE_READ",
-		message: `read ${source}, which says what is drained and disabled here: ${why}`,
-		hint: "mend the file, or remove it: then the states of the fleet's table hold alone",
+		message: `read ${source}, which records what is drained and disabled here: ${why}`,
+		hint: "repair the file, or remove it: then only the states of the fleet's table apply",
 	});
 }
 

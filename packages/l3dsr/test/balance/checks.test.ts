@@ -142,12 +142,12 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 	[
 		"a real server that is held and gone",
 		{ held: [{ pool: "front", real: "r9", state: "disabled", since: "2026-01-01T00:00:00.000Z" }] },
-		/^warning\[held\]: front\/r9 is disabled on this host, and the fleet has no such real server/,
+		/^warning\[held\]: front\/r9 is disabled on this host, but is not in the fleet/,
 	],
 	[
 		"no route",
 		{ facts: { ways: new Map([...FACTS.ways, ["10.1.0.1", { to: "nowhere" }]]) } },
-		/^error\[routes\]: no route leads to front\/r1 \(10\.1\.0\.1\): /,
+		/^error\[routes\]: there is no route to front\/r1 \(10\.1\.0\.1\): /,
 	],
 	[
 		"a real server that is the director",
@@ -157,12 +157,12 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 	[
 		"a narrow way out",
 		{ facts: { ways: new Map([...FACTS.ways, ["10.1.0.1", { to: "link", interface: "tun0", mtu: 1400 }]]) } },
-		/^error\[mtu\]: packets of up to 1500 bytes arrive at eth0, but the way to front\/r1 \(10\.1\.0\.1\) by tun0 takes 1400/,
+		/^error\[mtu\]: packets of up to 1500 bytes arrive at eth0, but the path to front\/r1 \(10\.1\.0\.1\) by tun0 takes 1400/,
 	],
 	[
 		"no forwarding, where the kernel is needed now and then",
 		{ facts: { forwardsIpv4: new Set(), forwardsIpv6: false } },
-		/^warning\[forwarding\]: this host does not forward IPv4 that comes in by eth0/,
+		/^warning\[forwarding\]: this host does not forward IPv4 that arrives on eth0/,
 		/^warning\[forwarding\]: this host does not forward IPv6/,
 	],
 	[
@@ -174,7 +174,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 	[
 		"reverse path filtering",
 		{ ...BY_KERNEL, facts: { interfaces: [LO, { ...ETH0, rpFilter: 1 }] } },
-		/^warning\[reverse-path\]: eth0 filters by reverse path/,
+		/^warning\[reverse-path\]: eth0 has strict reverse path filtering/,
 	],
 	[
 		"reverse path filtering of what the program does not send itself",

@@ -363,7 +363,7 @@ test("an interface whose packets may come without checksums is refused unless ac
 	using director = Director.open();
 	assert.throws(
 		() => director.apply(wishOf(reals(1)), { ...SETTINGS, openChecksums: "refuse" }),
-		/veth interface may come without their checksum/,
+		/veth interface may arrive without their checksum/,
 	);
 	assert.equal(director.isRunning, false);
 });

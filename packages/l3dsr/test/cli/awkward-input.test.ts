@@ -59,7 +59,7 @@ describe("l3dsr trace", () => {
 		mkdirSync(join(folder, "folder"));
 		for (const [path, message] of [
 			[file("empty", ""), "it is neither pcap nor pcapng\nhint: it is empty"],
-			[file("text", "45000014"), "it is neither pcap nor pcapng\nhint: a packet in hex goes behind --hex"],
+			[file("text", "45000014"), "it is neither pcap nor pcapng\nhint: use --hex for a packet in hex"],
 			[join(folder, "folder"), "EISDIR \\(is a directory\\)"],
 			[join(folder, "nosuch"), "ENOENT \\(no such file or directory\\)"],
 		] as const) {

@@ -110,7 +110,7 @@ describe("a YAML file", () => {
 		[
 			"that is an alias bomb",
 			`a: &a [1,1,1,1,1,1,1,1,1]\n${[..."bcdefghi"].map((name, at) => `${name}: &${name} [${`*${"abcdefgh"[at]},`.repeat(9).slice(0, -1)}]\n`).join("")}services: *i\n`,
-			/error\[CONFIG_SYNTAX\]: aliases within aliases become too many values/,
+			/error\[CONFIG_SYNTAX\]: nested aliases expand to too many values/,
 		],
 		["with an alias within its own anchor", "services: &s [*s]\n", /error\[CONFIG_/],
 		["that is nested a hundred thousand deep", `services: ${"[".repeat(100_000)}`, /error\[CONFIG_SYNTAX\]/],
@@ -137,7 +137,7 @@ describe("a host that lacks something", () => {
 		[
 			"room in /run",
 			"mount -t tmpfs -o size=4k,nr_inodes=1 tmpfs /run",
-			/error\[KERNEL_SYSCALL\]: open lock file .*ENOSPC.*\nhint: make room in \/run/,
+			/error\[KERNEL_SYSCALL\]: open lock file .*ENOSPC.*\nhint: free space in \/run/,
 		],
 	] as const) {
 		it(`(${what}) is told what to do, and up is not called faulty`, () => {

@@ -20,7 +20,7 @@ test("nftables.service flushes every table, and that is noticed, named and mende
 			act: () => run(...unitCommand("nftables.service", key)),
 			takes: {
 				drift: [
-					/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, 192\.0\.2\.12, 192\.0\.2\.14$/m,
+					/^table arp l3dsr is missing: ARP answers for 192\.0\.2\.10, 192\.0\.2\.12, 192\.0\.2\.14$/m,
 					/^table ip6 l3dsr is missing: answers of services with set-port leave from the wrong port/m,
 				],
 				suspect: /^nft flush ruleset deletes every table at once: .*nftables\.service/,

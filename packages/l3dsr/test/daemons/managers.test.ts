@@ -119,7 +119,7 @@ test("systemd-networkd starts, reloads and stops, and the VIPs that newer ones t
 								suspect: /^systemd-networkd is running; with a \.network file that matches lo/,
 							}
 						: {
-								drift: [/^program at tcx ingress of eth0 was made when this host had other addresses$/m],
+								drift: [/^program at tcx ingress of eth0 was created when this host had other addresses$/m],
 								suspect: /^the addresses of this host have changed/,
 							}),
 					by: "systemd-network",
@@ -170,7 +170,7 @@ weight 0 }
 		takes: {
 			drift: [
 				master
-					? /^table arp l3dsr was made when this host had other addresses$/m
+					? /^table arp l3dsr was created when this host had other addresses$/m
 					: new RegExp(`^table arp l3dsr does not silence ${SHARED_VIP}: ARP answers for it$`, "m"),
 			],
 			suspect: /^the addresses of this host have changed \(DHCP, VRRP, an operator\)/,

@@ -40,16 +40,16 @@ const by = (dscp: number, on = "-i in0 "): string =>
 describe("where a rule runs", () => {
 	for (const [what, spec, datapath, reason] of [
 		["with -i of an interface that is there", by(1), "ebpf", "its interface in0 is known"],
-		["without -i", by(1, ""), "nft", "without -i it means every interface, now and later"],
-		["with ! -i", by(1, "! -i in0 "), "nft", "-i with ! means every other interface, now and later"],
-		["with -i in+", by(1, "-i in+ "), "nft", "-i in+ means interfaces yet to come too"],
+		["without -i", by(1, ""), "nft", "a rule without -i applies to all interfaces"],
+		["with ! -i", by(1, "! -i in0 "), "nft", "-i with ! applies to all other interfaces, present and future"],
+		["with -i in+", by(1, "-i in+ "), "nft", "-i in+ includes future interfaces"],
 		[
 			"with -i of an interface that is not there",
 			by(1, "-i gone0 "),
 			"nft",
 			"there is no interface gone0 now",
 		],
-		["in another chain", `mangle INPUT ${by(1)}`, "nft", "chain INPUT is a netfilter hook behind tc ingress"],
+		["in another chain", `mangle INPUT ${by(1)}`, "nft", "chain INPUT is a netfilter hook after tc ingress"],
 		[
 			"with a port to set for TCP",
 			"-i in0 -p tcp -m tcp --dport 80 -j DADDR --set-daddr 10.0.0.1 --set-dport 8080",
@@ -60,13 +60,13 @@ describe("where a rule runs", () => {
 			"with a port to set for UDP-Lite",
 			"-i in0 -p udplite -m udplite --dport 80 -j DADDR --set-daddr 10.0.0.1 --set-dport 8080",
 			"nft",
-			"it sets a port, and nftables translates answers back for TCP and UDP only",
+			"it sets a port, and only nftables translates answers back, for TCP and UDP",
 		],
 		[
 			"typed with addrtype",
 			"-i in0 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 10.0.0.1",
 			"nft",
-			"-m addrtype asks the routing table anew for each packet",
+			"-m addrtype looks up the routing table for each packet",
 		],
 	] as const) {
 		it(`${what}: ${datapath}`, async () => {

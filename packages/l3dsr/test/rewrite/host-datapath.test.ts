@@ -107,7 +107,7 @@ test("a rule that eBPF cannot hold is refused where eBPF is forced, and nothing 
 	const more = entry(9, "-m dscp --dscp 9 -j DADDR --set-daddr 10.0.0.9");
 	await assert.rejects(
 		setRules(datapath, { entries: [...RULES, more] }),
-		/on datapath ebpf: without -i it means every interface, now and later/,
+		/on datapath ebpf: a rule without -i applies to all interfaces/,
 	);
 	assert.equal((await open("auto").observe()).rules.length, RULES.length);
 	ip("link delete in0");

@@ -62,7 +62,7 @@ const CASES: {
 	"l3dsr.yaml": [
 		[
 			"director: { interfaces: eth0 }\n",
-			"l3dsr.yaml:1:1: error[CONFIG_MISSING]: director needs fleet: what to direct stands in the fleet's table",
+			"l3dsr.yaml:1:1: error[CONFIG_MISSING]: director needs fleet: the VIPs to direct are in the fleet's table",
 			"hint: add fleet: /etc/l3dsr/fleet.yaml",
 		],
 		[
@@ -75,7 +75,7 @@ const CASES: {
 		],
 		[
 			"fleet: [fleet.yaml]\ndirector: { interfaces: eth0 }\n",
-			"l3dsr.yaml:1:8: error[CONFIG_BAD_VALUE]: fleet is not of the expected form, expected a text",
+			"l3dsr.yaml:1:8: error[CONFIG_BAD_VALUE]: fleet has the wrong form, expected a text",
 		],
 		[
 			"fleet: ''\ndirector: { interfaces: eth0 }\n",
@@ -88,7 +88,7 @@ const CASES: {
 		],
 		[
 			"fleet: fleet.yaml\ndirector:\n  interfaces: eth+\n  hook: tc\n  vlan: 5000\n  forward: fast\n  bleech: true\n",
-			"l3dsr.yaml:3:15: error[CONFIG_BAD_VALUE]: eth+ stands for several interfaces, but a director is attached to interfaces by their whole names",
+			"l3dsr.yaml:3:15: error[CONFIG_BAD_VALUE]: eth+ stands for several interfaces, but a director needs full interface names",
 			"hint: list each interface: [eth0, eth1]",
 			'l3dsr.yaml:5:9: error[CONFIG_BAD_VALUE]: "5000" is not a VLAN, expected 1-4094',
 			'l3dsr.yaml:6:12: error[CONFIG_BAD_VALUE]: forward cannot be "fast", expected resolved, kernel',
@@ -100,11 +100,11 @@ const CASES: {
 		["", "l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director is empty, expected a mapping of keys"],
 		[
 			"true",
-			"l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director is not of the expected form, expected a mapping of keys",
+			"l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director has the wrong form, expected a mapping of keys",
 		],
 		[
 			"eth0",
-			"l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director is not of the expected form, expected a mapping of keys",
+			"l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director has the wrong form, expected a mapping of keys",
 		],
 		["[]", "l3dsr.yaml:2:11: error[CONFIG_BAD_VALUE]: director is empty, expected a mapping of keys"],
 		["{}", "l3dsr.yaml:2:11: error[CONFIG_MISSING]: interfaces is missing"],
@@ -114,7 +114,7 @@ const CASES: {
 		],
 		[
 			"{ interfaces: eth+ }",
-			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: eth+ stands for several interfaces, but a director is attached to interfaces by their whole names",
+			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: eth+ stands for several interfaces, but a director needs full interface names",
 			"hint: list each interface: [eth0, eth1]",
 		],
 		[
@@ -124,7 +124,7 @@ const CASES: {
 		["{ interfaces: [eth0, eth0] }", "l3dsr.yaml:2:32: error[CONFIG_BAD_VALUE]: eth0 is listed twice"],
 		[
 			"{ interfaces: { eth0: true } }",
-			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: interfaces is not of the expected form, expected a value or a list of values",
+			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: interfaces has the wrong form, expected a value or a list of values",
 		],
 		[
 			"{ interfaces: eth 0 }",
@@ -132,7 +132,7 @@ const CASES: {
 		],
 		[
 			"{ interfaces: [eth0, [eth1]] }",
-			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: interfaces is not of the expected form, expected a value or a list of values",
+			"l3dsr.yaml:2:25: error[CONFIG_BAD_VALUE]: interfaces has the wrong form, expected a value or a list of values",
 		],
 		[
 			"{ interface: eth0 }",
@@ -160,12 +160,12 @@ const CASES: {
 		],
 		[
 			"{ interfaces: eth0, hook: tc, forward: resolved }",
-			"l3dsr.yaml:2:50: error[CONFIG_BAD_VALUE]: forward: resolved does not go with hook: tc: at tc the kernel routes what the program has rewritten",
+			"l3dsr.yaml:2:50: error[CONFIG_BAD_VALUE]: forward: resolved cannot be combined with hook: tc: at tc the kernel routes rewritten packets",
 			"hint: use forward: kernel, or hook: xdp",
 		],
 		[
 			"{ interfaces: eth0, hook: tc, vlan: 5 }",
-			"l3dsr.yaml:2:47: error[CONFIG_BAD_VALUE]: vlan does not go with hook: tc: the kernel has taken VLAN tags off before tc sees a frame",
+			"l3dsr.yaml:2:47: error[CONFIG_BAD_VALUE]: vlan cannot be combined with hook: tc: the kernel removes VLAN tags before tc sees a frame",
 			"hint: name the VLAN device (eth0.100) in interfaces, without vlan",
 		],
 		[
@@ -178,7 +178,7 @@ const CASES: {
 		],
 		[
 			"{ interfaces: eth0, vlan: [1, 2] }",
-			"l3dsr.yaml:2:37: error[CONFIG_BAD_VALUE]: vlan is not of the expected form, expected a number",
+			"l3dsr.yaml:2:37: error[CONFIG_BAD_VALUE]: vlan has the wrong form, expected a number",
 		],
 		[
 			"{ interfaces: eth0, vlan: eth0.5 }",
@@ -190,7 +190,7 @@ const CASES: {
 		],
 		[
 			"{ interfaces: eth0, bleach: yes }",
-			"l3dsr.yaml:2:39: error[CONFIG_BAD_VALUE]: bleach is not of the expected form, expected true or false",
+			"l3dsr.yaml:2:39: error[CONFIG_BAD_VALUE]: bleach has the wrong form, expected true or false",
 		],
 		[
 			"{ interfaces: eth0, open-checksums: true }",
@@ -220,7 +220,7 @@ const CASES: {
 		],
 		[
 			"vips: []\npools: [front]\n",
-			"fleet.yaml:2:8: error[CONFIG_BAD_VALUE]: pools is not of the expected form, expected a mapping of keys",
+			"fleet.yaml:2:8: error[CONFIG_BAD_VALUE]: pools has the wrong form, expected a mapping of keys",
 		],
 		[
 			"vips: []\npools: { front: { reals: [], reals: [] } }\n",
@@ -238,7 +238,7 @@ const CASES: {
 	VIP: [
 		[
 			"web",
-			"fleet.yaml:2:5: error[CONFIG_BAD_VALUE]: an entry of vips is not of the expected form, expected a mapping of keys",
+			"fleet.yaml:2:5: error[CONFIG_BAD_VALUE]: an entry of vips has the wrong form, expected a mapping of keys",
 		],
 		["{ addresses: 192.0.2.10, dscp: 7 }", "fleet.yaml:2:5: error[CONFIG_MISSING]: name is missing"],
 		["{ name: web, dscp: 7 }", "fleet.yaml:2:5: error[CONFIG_MISSING]: addresses is missing"],
@@ -270,7 +270,7 @@ const CASES: {
 		],
 		[
 			"{ name: web, addresses: 192.0.2.10, dscp: 0 }",
-			"fleet.yaml:2:47: error[CONFIG_DSCP_RANGE]: DSCP 0 cannot stand for a VIP: unmarked packets have it",
+			"fleet.yaml:2:47: error[CONFIG_DSCP_RANGE]: DSCP 0 cannot stand for a VIP: unmarked packets carry it",
 			"hint: choose 1-63",
 		],
 		[
@@ -280,7 +280,7 @@ const CASES: {
 		],
 		[
 			"{ name: web, addresses: 192.0.2.10, dscp: 010 }",
-			"fleet.yaml:2:47: error[CONFIG_BAD_VALUE]: DSCP 010 begins with a zero and can be read in two ways",
+			"fleet.yaml:2:47: error[CONFIG_BAD_VALUE]: DSCP 010 begins with a zero and is ambiguous",
 			"hint: write 10 (decimal) or 8 (octal)",
 		],
 		[
@@ -314,13 +314,13 @@ const CASES: {
 		[
 			"{ name: web, addresses: '2001:db8::10', dscp: 7, services: [{ port: 80, protocol: tcp, pool: front }] }",
 			"fleet.yaml:2:98: error[CONFIG_BAD_VALUE]: VIP web has an IPv6 address, but no real server of pool front has one",
-			"hint: give the real servers IPv6 addresses, or take the VIP's away",
+			"hint: give the real servers IPv6 addresses, or remove the VIP's",
 		],
 	],
 	service: [
 		[
 			"80",
-			"fleet.yaml:2:61: error[CONFIG_BAD_VALUE]: an entry of services is not of the expected form, expected a mapping of keys",
+			"fleet.yaml:2:61: error[CONFIG_BAD_VALUE]: an entry of services has the wrong form, expected a mapping of keys",
 		],
 		[
 			"{ port: 0, protocol: tcp, pool: front }",
@@ -329,7 +329,7 @@ const CASES: {
 		[
 			"{ port: 80-81, protocol: tcp, pool: front }",
 			'fleet.yaml:2:69: error[CONFIG_BAD_VALUE]: "80-81" is not a port, expected 1-65535 or any',
-			"hint: give each port a service of its own, or use port: any",
+			"hint: give each port its own service, or use port: any",
 		],
 		[
 			"{ port: 80, protocol: sctp, pool: front }",
@@ -367,7 +367,7 @@ const CASES: {
 		],
 		[
 			"{ reals: [10.1.0.1] }",
-			"fleet.yaml:4:20: error[CONFIG_BAD_VALUE]: an entry of reals is not of the expected form, expected a mapping of keys",
+			"fleet.yaml:4:20: error[CONFIG_BAD_VALUE]: an entry of reals has the wrong form, expected a mapping of keys",
 		],
 		[
 			"{ reals: [], drain: 15 }",
@@ -395,7 +395,7 @@ const CASES: {
 		[
 			"{ name: a, addresses: [10.1.0.1, 10.1.0.2] }",
 			"fleet.yaml:4:53: error[CONFIG_BAD_VALUE]: real server a has two addresses of one family, 10.1.0.1 and 10.1.0.2",
-			"hint: make each a real server of its own",
+			"hint: make each a separate real server",
 		],
 		[
 			"{ name: a, addresses: 10.1.0.1 }, { name: a, addresses: 10.1.0.2 }",
@@ -423,7 +423,7 @@ const CASES: {
 	check: [
 		[
 			"http",
-			"fleet.yaml:4:30: error[CONFIG_BAD_VALUE]: check is not of the expected form, expected a mapping of keys",
+			"fleet.yaml:4:30: error[CONFIG_BAD_VALUE]: check has the wrong form, expected a mapping of keys",
 		],
 		[
 			"{ type: ping, interval: 1s, timeout: 1s }",
@@ -450,7 +450,7 @@ const CASES: {
 		],
 		[
 			"{ type: http, path: healthz, interval: 1s, timeout: 1s }",
-			'fleet.yaml:4:50: error[CONFIG_BAD_VALUE]: "healthz" is not the path of a request, expected / and printable ASCII without blanks',
+			'fleet.yaml:4:50: error[CONFIG_BAD_VALUE]: "healthz" is not a request path, expected / and printable ASCII without blanks',
 			"hint: write /healthz",
 		],
 		[
@@ -459,7 +459,7 @@ const CASES: {
 		],
 		[
 			"{ type: tcp, fall: 0, interval: 1s, timeout: 1s }",
-			"fleet.yaml:4:49: error[CONFIG_BAD_VALUE]: fall is not of the expected form, expected at least 1",
+			"fleet.yaml:4:49: error[CONFIG_BAD_VALUE]: fall has the wrong form, expected at least 1",
 		],
 	],
 };
@@ -493,7 +493,7 @@ test("refuses more than the tables of a director hold", async () => {
 	const fleet = (count: number, size: number) =>
 		`vips: [${vips(count)}]\npools: { front: { reals: [${reals(size)}] } }\n`;
 	const [pool] = await refusalOf(CONFIG, fleet(0, 4097));
-	assert.match(pool ?? "", /pool front has 4097 real servers, at most 4096 are balanced$/);
+	assert.match(pool ?? "", /pool front has 4097 real servers, the limit is 4096$/);
 	const [services] = await refusalOf(CONFIG, fleet(2049, 1));
 	assert.match(services ?? "", /the fleet has 2049 services \(.*\), and a director holds at most 2048$/);
 	const [entries] = await refusalOf(CONFIG, fleet(500, 401));

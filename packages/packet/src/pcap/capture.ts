@@ -16,6 +16,6 @@ export function decodeCapture(bytes: Uint8Array, source: string): Capture {
 	throw new PacketError(
 		"CAPTURE_FORMAT",
 		`read capture ${source}: it is neither pcap nor pcapng`,
-		bytes.length === 0 ? "it is empty" : "a packet in hex goes behind --hex",
+		bytes.length === 0 ? "it is empty" : "use --hex for a packet in hex",
 	);
 }

@@ -61,8 +61,8 @@ export function decodePcap(bytes: Uint8Array, source: string): Capture {
 export function damaged(source: string, offset: number, what: string): PacketError {
 	return new PacketError(
 		"CAPTURE_FORMAT",
-		`read capture ${source}: at byte ${offset} it says ${what}`,
-		"the file is damaged; editcap may save what is before that place",
+		`read capture ${source}: at byte ${offset} it has ${what}`,
+		"the file is damaged; editcap may recover what is before that position",
 	);
 }
 

@@ -132,7 +132,7 @@ function withEvent(events: readonly EventRecord[], event: EventRecord): readonly
 /** Rates change all the time and are not announced; states are, and the agent's silence. */
 function announce(before: Snapshot, after: Snapshot): string | undefined {
 	if (before.connection.state !== after.connection.state) {
-		if (after.connection.state === "lost") return "The agent does not answer. What is shown is old.";
+		if (after.connection.state === "lost") return "The agent does not answer. The values are outdated.";
 		if (before.connection.state === "lost" && after.connection.state === "live")
 			return "The agent answers again.";
 	}

@@ -17,16 +17,16 @@ export function outcomeOf(record: TraceRecord): Outcome {
 	if (rewritten && local) {
 		return {
 			tone: "good",
-			text: `It becomes a packet for ${destination}, an address of this host, and goes up the stack.`,
+			text: `It is rewritten to ${destination}, an address of this host, and goes up the stack.`,
 		};
 	}
 	if (rewritten) {
 		return {
 			tone: "bad",
-			text: `It becomes a packet for ${destination}, which is not an address of this host: it is forwarded or dropped. Is the VIP on lo? l3dsr up adds it.`,
+			text: `It is rewritten to ${destination}, which is not an address of this host: it is forwarded or dropped. Is the VIP on lo? l3dsr up adds it.`,
 		};
 	}
-	const none = stops.length === 0 ? "No rule is on its way" : "No rule matches";
+	const none = stops.length === 0 ? "No rule is on its path" : "No rule matches";
 	return local
 		? { tone: "idle", text: `${none}: it goes up the stack unchanged.` }
 		: {

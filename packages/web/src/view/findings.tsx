@@ -1,4 +1,4 @@
-/** What is not as it should be, and what to do about it. */
+/** Drift and faults, with their remedies. */
 
 import type { FindingRecord } from "@l3dsr/records";
 import type { JSX } from "preact";

@@ -45,7 +45,7 @@ function AgentNotices({ status, nowMs }: { status: StatusRecord; nowMs: number }
 	return (
 		<>
 			{refusedFile.length === 0 || agent === undefined ? null : (
-				<Notice tone="bad" title={`${agent.configuration.source} cannot be used and changes nothing`}>
+				<Notice tone="bad" title={`${agent.configuration.source} is invalid and changes nothing`}>
 					What was read at {clock(Date.parse(agent.configuration.readAt), nowMs)} stays in force.
 					{refusedFile.map(({ message, position, hint }) => (
 						<span class="line" key={message}>
@@ -62,12 +62,12 @@ function AgentNotices({ status, nowMs }: { status: StatusRecord; nowMs: number }
 				</Notice>
 			) : null}
 			{agent?.condition === "contended" ? (
-				<Notice tone="warn" title="Something else changes this host back again and again">
+				<Notice tone="warn" title="Something else repeatedly changes this host back">
 					Repairs are made less often. The events below name what is changed and who may do it.
 				</Notice>
 			) : null}
 			{agent?.condition === "held" ? (
-				<Notice tone="idle" title="The agent leaves this host alone: l3dsr down was typed">
+				<Notice tone="idle" title="The agent leaves this host alone after l3dsr down">
 					<code>l3dsr up</code> puts the services back under its care.
 				</Notice>
 			) : null}
@@ -113,7 +113,7 @@ function TokenForm({
 				if (token.trim() !== "") useToken(token.trim());
 			}}
 		>
-			<p class="title">{refused ? "The agent does not know this token" : "The agent asks for its token"}</p>
+			<p class="title">{refused ? "The agent rejects this token" : "The agent requires its token"}</p>
 			<label>
 				Token{" "}
 				<input

@@ -24,9 +24,9 @@ export function Way({ way }: { way: WayData }): JSX.Element {
 function description({ toDirector, toReal, back, real }: WayData): string {
 	return (
 		`The client sends ${toDirector.address}, ${toDirector.code}. ` +
-		`The director sends on ${toReal.address}, ${toReal.code}. ` +
+		`The director forwards ${toReal.address}, ${toReal.code}. ` +
 		`The real server: ${real.lines.join(", ")}. ` +
-		`The answer goes ${back.address}, past the director.`
+		`The answer goes ${back.address}, bypassing the director.`
 	);
 }
 

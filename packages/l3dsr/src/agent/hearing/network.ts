@@ -40,7 +40,7 @@ class Links {
 			return `interface ${name} was deleted`;
 		}
 		this.#names.set(index, name);
-		if (before === undefined) return `interface ${name} was made`;
+		if (before === undefined) return `interface ${name} was created`;
 		return before === name ? undefined : `interface ${before} was renamed to ${name}`;
 	}
 }

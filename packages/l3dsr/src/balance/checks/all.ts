@@ -33,7 +33,7 @@ const checkInterfaces: DirectorCheck = (input) => {
 			({ name }): CheckFinding => ({
 				check: "director",
 				severity: "error",
-				message: `${name} is down: no packet for a VIP arrives there`,
+				message: `${name} is down: packets for VIPs cannot arrive there`,
 				remedy: `ip link set ${name} up`,
 			}),
 		),
@@ -53,8 +53,7 @@ const openChecksums: DirectorCheck = (input) => {
 				check: "xdp",
 				severity: "warning",
 				message: `packets may come to ${name} (${driver}) without their checksum, which XDP cannot see: real servers would drop them`,
-				remedy:
-					"switch off checksum offload of every sender behind it (ethtool -K DEV tx off), or use hook: tc",
+				remedy: "disable checksum offload on every sender behind it (ethtool -K DEV tx off), or use hook: tc",
 			},
 		];
 	});

@@ -13,12 +13,12 @@ export const checkPools: DirectorCheck = ({ fleet }) =>
 				const serving = servingOf(pool, family);
 				if (serving.length > 1) return [];
 				const service = `${vip.name} ${text} ${protocols.join(",")}/${port}`;
-				const remedy = `add real servers to pool ${pool.name}, or l3dsr enable those that are taken out`;
+				const remedy = `add real servers to pool ${pool.name}, or l3dsr enable those that are out of use`;
 				if (serving.length === 0) {
 					const message = `no real server takes new flows of ${service}: pool ${pool.name} has none that is enabled and has a weight`;
 					return [{ check: "pool", severity: "error", message, remedy }];
 				}
-				const message = `${serving[0]} alone takes the flows of ${service}: if it fails, nobody does`;
+				const message = `${serving[0]} alone takes the flows of ${service}: if it fails, no real server is left`;
 				return [{ check: "pool", severity: "note", message, remedy }];
 			});
 		}),
@@ -42,6 +42,6 @@ export const checkHeld: DirectorCheck = ({ fleet, held }) =>
 		.map((one) => ({
 			check: "held",
 			severity: "warning",
-			message: `${realText(one)} is ${one.state === "drain" ? "drained" : "disabled"} on this host, and the fleet has no such real server: one of that name would start out of use`,
-			remedy: `l3dsr enable ${realText(one)} forgets it`,
+			message: `${realText(one)} is ${one.state === "drain" ? "drained" : "disabled"} on this host, but is not in the fleet: a new real server with that name would start out of use`,
+			remedy: `l3dsr enable ${realText(one)} removes this state`,
 		}));

@@ -9,7 +9,7 @@ export const checkForwarding: DirectorCheck = (input) => {
 	const severity = always ? "error" : "warning";
 	const lost = always
 		? "packets for the VIPs are rewritten and then dropped"
-		: "packets for real servers whose next hop is not known at the moment are dropped";
+		: "packets for real servers whose next hop is currently unknown are dropped";
 	const ipv4 = ownInterfaces(input).filter(({ name }) => !facts.forwardsIpv4.has(name));
 	const findings: CheckFinding[] = [];
 	if (families.has("ipv4") && ipv4.length > 0) {
@@ -17,7 +17,7 @@ export const checkForwarding: DirectorCheck = (input) => {
 		findings.push({
 			check: "forwarding",
 			severity,
-			message: `this host does not forward IPv4 that comes in by ${names.join(", ")}: ${lost}`,
+			message: `this host does not forward IPv4 that arrives on ${names.join(", ")}: ${lost}`,
 			remedy: names.map((name) => `sysctl -w net.ipv4.conf.${name}.forwarding=1`).join("; "),
 		});
 	}
@@ -43,8 +43,8 @@ export const checkReversePath: DirectorCheck = (input) => {
 			check: "reverse-path",
 			severity: always ? "warning" : "note",
 			message: always
-				? `${name} filters by reverse path (rp_filter 1): packets of clients whom no route by ${name} leads back to are dropped after they were rewritten`
-				: `${name} filters by reverse path (rp_filter 1): what the program passes to the kernel from clients whom no route by ${name} leads back to is dropped`,
+				? `${name} has strict reverse path filtering (rp_filter 1): packets of clients that are not routed back through ${name} are dropped after they were rewritten`
+				: `${name} has strict reverse path filtering (rp_filter 1): packets that the program passes to the kernel are dropped if their clients are not routed back through ${name}`,
 			remedy: `sysctl -w net.ipv4.conf.${name}.rp_filter=2 (loose); net.ipv4.conf.all.rp_filter must not be 1 either`,
 		}));
 };
@@ -58,7 +58,7 @@ export const checkRedirects: DirectorCheck = (input) => {
 		.map(({ name }) => ({
 			check: "redirects",
 			severity: "warning",
-			message: `the kernel sends ICMP redirects for packets that leave by ${name} where they came in, as those for the VIPs do: routers may learn a wrong way`,
+			message: `the kernel sends ICMP redirects for packets that leave by ${name}, the interface on which they arrived, as packets for the VIPs do: routers may learn a wrong route`,
 			remedy: `sysctl -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.${name}.send_redirects=0`,
 		}));
 };
@@ -73,7 +73,7 @@ export const checkDscpAfterwards: DirectorCheck = (input) => {
 		.map(({ place, hook }) => ({
 			check: "dscp-remarked",
 			severity: always ? "error" : "warning",
-			message: `${place} (${hook}) writes DSCP after the director has: ${always ? "real servers do not see the codes" : "packets that the kernel sends for the director may lose their code"}`,
-			remedy: "let that rule leave packets for real servers alone",
+			message: `${place} (${hook}) writes DSCP after the director: ${always ? "real servers do not see the codes" : "packets that the kernel sends for the director may lose their code"}`,
+			remedy: "exclude packets for real servers from that rule",
 		}));
 };

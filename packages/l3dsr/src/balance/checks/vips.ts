@@ -15,16 +15,16 @@ export const checkVipsHere: DirectorCheck = (input) => {
 			const own = served.some((one) => one.text === text);
 			if (!checked && own) return [];
 			const why = checked
-				? "health checks that this host makes through the VIP would end on this host itself"
-				: "what the program passes to the kernel ends here, and programs on this host reach themselves under the VIP";
+				? "health checks through the VIP would end on this host itself"
+				: "packets that the program passes to the kernel end here, and programs on this host reach themselves at the VIP";
 			return [
 				{
 					check: "vip-here",
 					severity: checked ? "error" : "warning",
 					message: `VIP ${text} (${vip.name}) is an address of this director, on ${on}: ${why}`,
 					remedy: own
-						? "let real servers of this pool be other hosts than its directors"
-						: `ip address del ${text} dev ${on}; a director needs no address of the VIP`,
+						? "use other hosts as real servers of this pool than its directors"
+						: `ip address del ${text} dev ${on}; a director does not need the VIP's address`,
 				},
 			];
 		}),
@@ -44,7 +44,7 @@ export const checkEcho: DirectorCheck = (input) => {
 				{
 					check: "echo",
 					severity: "warning",
-					message: `pings of VIP ${name} are not answered: echo: reply needs XDP, and this director is at tc`,
+					message: `pings of VIP ${name} are not answered: echo: reply needs XDP, but this director runs at tc`,
 					remedy: "hook: xdp or xdp-generic; or echo: server",
 				},
 			];

@@ -44,7 +44,7 @@ export const checkRoutes: DirectorCheck = (input) => {
 					{
 						check: "routes",
 						severity: "error" as const,
-						message: `no route leads to ${list(nowhere.map(({ text }) => text))}: packets for them are passed to the kernel, which drops them`,
+						message: `there is no route to ${list(nowhere.map(({ text }) => text))}: packets for them are passed to the kernel, which drops them`,
 						remedy:
 							"ip route get ADDRESS shows the kernel's answer; add a route, or correct the fleet's table",
 					},
@@ -55,7 +55,7 @@ export const checkRoutes: DirectorCheck = (input) => {
 					{
 						check: "routes",
 						severity: "note" as const,
-						message: `${list(local.map(({ text }) => text))} is this host itself: its packets go up through this host's kernel`,
+						message: `${list(local.map(({ text }) => text))} is this host itself: the kernel delivers its packets locally`,
 						remedy:
 							"serve the VIP here as on every real server: l3dsr up does if the pool lists this host's address",
 					},
@@ -76,8 +76,8 @@ export const checkMtu: DirectorCheck = (input) => {
 			{
 				check: "mtu",
 				severity: "error",
-				message: `packets of up to ${largest.mtu} bytes arrive at ${largest.name}, but the way to ${list(reals.map(({ text }) => text))} by ${first.way.interface} takes ${first.way.mtu}: larger ones are not forwarded (too-big)`,
-				remedy: "give the way out at least the MTU of the way in (ip link set DEV mtu N; ip route … mtu N)",
+				message: `packets of up to ${largest.mtu} bytes arrive at ${largest.name}, but the path to ${list(reals.map(({ text }) => text))} by ${first.way.interface} takes ${first.way.mtu}: larger ones are not forwarded (too-big)`,
+				remedy: "raise the egress MTU to at least the ingress MTU (ip link set DEV mtu N; ip route … mtu N)",
 			},
 		];
 	});

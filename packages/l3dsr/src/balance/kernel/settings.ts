@@ -19,7 +19,7 @@ export function refuse(on: NetInterface, { hook, vlan, openChecksums }: Director
 		throw new L3dsrError({
 			code: "KERNEL_FEATURE",
 			message: `${doing}: its frames have no Ethernet header, which XDP needs`,
-			hint: "use hook tc, with forward: kernel",
+			hint: "use hook: tc, with forward: kernel",
 		});
 	}
 	if (hook === "tc" && vlan !== undefined) {

@@ -420,6 +420,6 @@ function foreign(place: string, why: string): L3dsrError {
 	return new L3dsrError({
 		code: "DATAPATH_FOREIGN",
 		message: `read the tables of ${place}: ${why}`,
-		hint: "another version of l3dsr attached it: run l3dsr down, then l3dsr up; flows in a transition move then",
+		hint: "another version of l3dsr attached it: run l3dsr down, then l3dsr up; this moves flows in a transition",
 	});
 }

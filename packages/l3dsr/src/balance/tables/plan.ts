@@ -103,15 +103,15 @@ function requireFit({ services }: BalanceWish, { reals }: Capacity, largest: num
 		message:
 			`make tables for ${services.length} services: before Linux 6.0 a table has at most ${largest >> 20} MB, ` +
 			`room for ${most} services and ${Math.floor(largest / REAL.size / 2)} real servers`,
-		hint: "run this director on a newer kernel, or share the services out among several directors",
+		hint: "run this director on a newer kernel, or split the services among several directors",
 	});
 }
 
 function tooMany(): L3dsrError {
 	return new L3dsrError({
 		code: "KERNEL_FEATURE",
-		message: `make tables for the director: they have room for ${MOST_NUMBERS} real servers, those that are leaving included`,
-		hint: "exchange the real servers in several steps, and wait for the drain in between",
+		message: `make tables for the director: they have room for ${MOST_NUMBERS} real servers, including those that are leaving`,
+		hint: "replace the real servers in several steps, and wait for the drain in between",
 	});
 }
 

@@ -28,7 +28,7 @@ export function readListen(text: string): Reading<ListenAddress> {
 		const whole = parseAddress(text);
 		const written = whole?.family === "ipv6" ? `[${whole.text}]` : whole?.text;
 		return bad(
-			`"${text}" is not a place to listen, expected ADDRESS:PORT, [IPV6-ADDRESS]:PORT or the path of a Unix socket`,
+			`"${text}" is not a listening address, expected ADDRESS:PORT, [IPV6-ADDRESS]:PORT or the path of a Unix socket`,
 			written === undefined ? undefined : `write ${written}:${AGENT_PORT}`,
 		);
 	}

@@ -53,7 +53,7 @@ export class ConfigDocument {
 			this.#document.toJS({ maxAliasCount: LIMITS.yamlAliases });
 		} catch (error) {
 			if (!(error instanceof ReferenceError || error instanceof RangeError)) throw error;
-			const message = "aliases within aliases become too many values, or refer to themselves";
+			const message = "nested aliases expand to too many values, or refer to themselves";
 			this.report("CONFIG_SYNTAX", message, this.position(0, 0));
 			this.#readable = false;
 		}
@@ -194,7 +194,7 @@ function parse(text: string, source: string, lineCounter: LineCounter): ReturnTy
 	if (text.length > LIMITS.yamlLength) {
 		throw new L3dsrError({
 			code: "CONFIG_SYNTAX",
-			message: `${source} has ${text.length} characters, at most ${LIMITS.yamlLength} are read`,
+			message: `${source} has ${text.length} characters, the limit is ${LIMITS.yamlLength}`,
 			hint: "is this the right file?",
 		});
 	}

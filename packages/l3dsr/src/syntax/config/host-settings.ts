@@ -23,7 +23,7 @@ export function parseHostSettings(text: string, source: string): HostSettings {
 	if (!document.readable && first !== undefined) throw new L3dsrError([first, ...rest]);
 	const datapath = choice("datapath", DATAPATH_CHOICES, "a datapath");
 	const hook = choice("hook", HOOK_CHOICES, "a hook");
-	const openChecksums = choice("open-checksums", OPEN_CHECKSUM_CHOICES, "what may become of open checksums");
+	const openChecksums = choice("open-checksums", OPEN_CHECKSUM_CHOICES, "a policy for open checksums");
 	return {
 		table: choice("table", TABLES, "a table for services") ?? DEFAULT_CONFIGURATION.table,
 		given: {

@@ -115,7 +115,7 @@ class ConfigReader {
 				: { agent: readAgentSettings((result.success ? result.data.agent : undefined) ?? {}, this.#values) };
 		const services = arrayAt(values, "services");
 		if (services.length > LIMITS.services) {
-			const message = `there are ${services.length} services, at most ${LIMITS.services} are taken`;
+			const message = `there are ${services.length} services, the limit is ${LIMITS.services}`;
 			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(["services"]));
 			return EMPTY;
 		}
@@ -172,7 +172,7 @@ class ConfigReader {
 		if (vip === undefined) return [];
 		const real = this.#values.one([...path, "real"], (text) => readReal(text, vip.family));
 		if (vips.length > 1 && this.#values.has([...path, "real"])) {
-			const message = "real is an address of one family, and this service has VIPs of both";
+			const message = "real is an address of one family, but this service has VIPs of both";
 			const place = this.#document.placeOfKey(path, "real");
 			this.#document.report("CONFIG_BAD_VALUE", message, place, { hint: "write a service for each VIP" });
 		}
@@ -206,7 +206,7 @@ class ConfigReader {
 		const families = new Set(vips.map(({ family }) => family));
 		if (vips.length === families.size) return vips;
 		const message = "a list of VIPs holds one IPv4 and one IPv6 address";
-		const hint = "write a service for each VIP: they need conditions that tell their packets apart";
+		const hint = "write a service for each VIP, with conditions that separate their packets";
 		this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(path), { hint });
 		return [];
 	}
@@ -220,16 +220,16 @@ class ConfigReader {
 		if (only === undefined || others.length > 0 || only.first !== only.last) {
 			this.#document.report(
 				"CONFIG_BAD_VALUE",
-				"set-port needs ports with one port: answers are translated back to it, and do not say which of several it was",
+				"set-port needs exactly one port in ports: answers are translated back to it",
 				this.#document.place([...path, only === undefined ? "set-port" : "ports"]),
-				{ hint: "give each port a service of its own" },
+				{ hint: "give each port its own service" },
 			);
 		} else if (other !== undefined) {
 			this.#document.report(
 				"CONFIG_BAD_VALUE",
 				`set-port is for TCP and UDP: the port of IP protocol ${other} cannot be translated both ways`,
 				this.#document.place([...path, "protocol"]),
-				{ hint: "take set-port away, or make the protocol a service of its own" },
+				{ hint: "remove set-port, or give the protocol its own service" },
 			);
 		}
 	}
@@ -243,7 +243,7 @@ class ConfigReader {
 				if (!this.#values.has([...path, key])) continue;
 				this.#document.report(
 					"CONFIG_MISSING",
-					`${key} says nothing without dscp, mark, interface or real: an L2DSR service is not rewritten`,
+					`${key} has no effect without dscp, mark, interface or real: an L2DSR service is not rewritten`,
 					this.#document.placeOfKey(path, key),
 				);
 			}
@@ -257,7 +257,7 @@ class ConfigReader {
 				"CONFIG_BAD_VALUE",
 				`IP protocol ${portless} has no ports`,
 				this.#document.place([...path, "protocol"]),
-				{ hint: `take ${key} away, or make it a service of its own` },
+				{ hint: `remove ${key}, or make it a separate service` },
 			);
 		}
 	}

@@ -84,7 +84,7 @@ function withoutField(service: Service, field: keyof Selection): Service {
 function raiseRule(rule: Rule): Service | string {
 	const { header, target } = rule;
 	if (rule.chain !== "PREROUTING" && rule.chain !== "INPUT") {
-		return `chain ${rule.chain} is not on the way of packets that arrive for this host`;
+		return `chain ${rule.chain} is not on the path of packets that arrive for this host`;
 	}
 	const vip = readVip(target.daddr.text);
 	if (!vip.ok) return vip.message;
@@ -114,7 +114,7 @@ function raiseRule(rule: Rule): Service | string {
 		return "it selects by neither DSCP, mark, interface nor real address";
 	}
 	const portless = protocols?.some((number) => !PORT_PROTOCOLS.includes(number)) === true;
-	if (target.dport !== undefined && portless) return "it sets a port of a protocol that has none";
+	if (target.dport !== undefined && portless) return "it sets a port for a protocol without ports";
 	if (target.dport !== undefined && wayBackOf(rule) === undefined)
 		return "it sets the port of more than one port, whose answers could not be translated back";
 	const name = signatureOf(rule);
@@ -128,7 +128,7 @@ function raiseRule(rule: Rule): Service | string {
 }
 
 function noService(condition: string): string {
-	return `a service cannot ask for ${condition}`;
+	return `a service cannot match ${condition}`;
 }
 
 function selectionOfMatches(matches: readonly Match[], { family, header }: Rule): Selection | string {

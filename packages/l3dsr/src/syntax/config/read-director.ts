@@ -36,7 +36,7 @@ export function readDirector(
 	if (!hasFleet) {
 		document.report(
 			"CONFIG_MISSING",
-			"director needs fleet: what to direct stands in the fleet's table",
+			"director needs fleet: the VIPs to direct are in the fleet's table",
 			document.placeOfKey([], "director"),
 			{ hint: "add fleet: /etc/l3dsr/fleet.yaml" },
 		);
@@ -65,7 +65,7 @@ function readWholeName(text: string): Reading<string> {
 	const { name, wildcard } = reading.value;
 	if (wildcard) {
 		return bad(
-			`${text} stands for several interfaces, but a director is attached to interfaces by their whole names`,
+			`${text} stands for several interfaces, but a director needs full interface names`,
 			"list each interface: [eth0, eth1]",
 		);
 	}
@@ -88,7 +88,7 @@ function reportAtTc(document: ConfigDocument, forward: ForwardMode | undefined):
 	if (document.at([...AT, "vlan"]) !== undefined) {
 		document.report(
 			"CONFIG_BAD_VALUE",
-			"vlan does not go with hook: tc: the kernel has taken VLAN tags off before tc sees a frame",
+			"vlan cannot be combined with hook: tc: the kernel removes VLAN tags before tc sees a frame",
 			document.place([...AT, "vlan"]),
 			{ hint: "name the VLAN device (eth0.100) in interfaces, without vlan" },
 		);
@@ -96,7 +96,7 @@ function reportAtTc(document: ConfigDocument, forward: ForwardMode | undefined):
 	if (forward === "resolved") {
 		document.report(
 			"CONFIG_BAD_VALUE",
-			"forward: resolved does not go with hook: tc: at tc the kernel routes what the program has rewritten",
+			"forward: resolved cannot be combined with hook: tc: at tc the kernel routes rewritten packets",
 			document.place([...AT, "forward"]),
 			{ hint: "use forward: kernel, or hook: xdp" },
 		);

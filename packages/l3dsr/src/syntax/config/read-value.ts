@@ -47,10 +47,7 @@ export function readDscp(text: string): Reading<Dscp> {
 	if (/^0[0-9]+$/.test(text)) {
 		const decimal = Number(text);
 		const octal = /^[0-7]+$/.test(text) ? ` or ${Number.parseInt(text, 8)} (octal)` : "";
-		return bad(
-			`DSCP ${text} begins with a zero and can be read in two ways`,
-			`write ${decimal} (decimal)${octal}`,
-		);
+		return bad(`DSCP ${text} begins with a zero and is ambiguous`, `write ${decimal} (decimal)${octal}`);
 	}
 	const number = parseYamlNumber(text);
 	if (number === undefined && !/^-?[0-9]+(\.[0-9]+)?$/.test(text)) {

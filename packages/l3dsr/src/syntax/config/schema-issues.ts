@@ -71,7 +71,7 @@ function reportIssue(document: ConfigDocument, issue: z.core.$ZodIssue, file: Fi
 			"CONFIG_BAD_VALUE",
 			isEmpty(document, path)
 				? `${what} is empty${takesList ? ", expected a value or a list of values" : expected(issue)}`
-				: `${what} is not of the expected form${takesList ? ", expected a value or a list of values" : expected(issue)}`,
+				: `${what} has the wrong form${takesList ? ", expected a value or a list of values" : expected(issue)}`,
 			document.place(path),
 		);
 	}

@@ -28,7 +28,7 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 					message: `a packet that is rewritten to ${rewriter.vip.text} would then be rewritten to ${placed[second]?.service.vip.text}`,
 					position: later.place,
 					notes: [`the other service is at ${spot(earlier.place)}`],
-					hint: "let no service select what another one makes: its new port, or DSCP 0",
+					hint: "no service may select what another one produces: its new port, or DSCP 0",
 				},
 			];
 		}
@@ -36,10 +36,10 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 			return [
 				{
 					code: "MODEL_ANSWER_CONFLICT",
-					message: `answers from port ${rewriter.setPort} of VIP ${rewriter.vip.text} could be those of two services: set-port translates the port of its own answers back`,
+					message: `answers from port ${rewriter.setPort} of VIP ${rewriter.vip.text} could belong to two services: set-port translates back only the answers of its own service`,
 					position: later.place,
 					notes: [`the other service is at ${spot(earlier.place)}`],
-					hint: "let the servers behind them listen on ports of their own",
+					hint: "let their servers listen on different ports",
 				},
 			];
 		}
@@ -60,10 +60,10 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 		return [
 			{
 				code: "MODEL_SELECTION_CONFLICT",
-				message: `a packet can be meant for VIP ${later.service.vip.text} and for VIP ${vip.text}: their selections overlap`,
+				message: `a packet could belong to VIP ${later.service.vip.text} or to VIP ${vip.text}: their selections overlap`,
 				position: later.place,
 				notes: [`the other service is at ${spot(earlier.place)}`],
-				hint: "tell them apart by dscp, mark, ports, interface or real address",
+				hint: "separate them by dscp, mark, ports, interface or real address",
 			},
 		];
 	});
@@ -92,7 +92,7 @@ function hintFor(earlier: Selection, later: Selection): { hint?: string } {
 		`${keys.join(", ")} ${keys.length === 1 ? "is a condition" : "are conditions"}`;
 	if (here === undefined || here.length === 0) return {};
 	const rest = there === undefined || there.length === 0 ? "" : `, and ${there.join(", ")} of the other`;
-	return { hint: `${list(here)} of one of them only${rest}: a packet can meet both` };
+	return { hint: `${list(here)} of only one of them${rest}: a packet can match both` };
 }
 
 function spot({ source, line, column }: Position): string {

@@ -26,7 +26,7 @@ export class ValueReader {
 		const scalars = this.#document.scalars(path);
 		const values: T[] = [];
 		if (scalars.length > LIMITS.listEntries) {
-			const message = `${path.at(-1)} has ${scalars.length} entries, at most ${LIMITS.listEntries} are taken`;
+			const message = `${path.at(-1)} has ${scalars.length} entries, the limit is ${LIMITS.listEntries}`;
 			const hint = path.at(-1) === "ports" ? { hint: "write ranges, such as 8000-8099" } : {};
 			this.#document.report("CONFIG_BAD_VALUE", message, this.#document.place(path), hint);
 			return undefined;

@@ -92,20 +92,20 @@ function whyNoListener(
 	reals: readonly Address[],
 	limits: DirectorLimits,
 ): string | undefined {
-	if (selection === undefined) return "L2DSR: the director sends its packets as they are, by MAC address";
+	if (selection === undefined) return "L2DSR: the director sends its packets unchanged, by MAC address";
 	if (!limits.families.includes(vip.family)) return limits.familyWhy ?? `it is ${vip.family}`;
-	if (selection.dscp === undefined) return "it is not told by a DSCP, which is what the director sets";
-	if (selection.mark !== undefined) return "it asks for a packet mark, which no director can set";
+	if (selection.dscp === undefined) return "it is not selected by a DSCP, which is what the director sets";
+	if (selection.mark !== undefined) return "it matches a packet mark, which a director cannot set";
 	if (selection.dscp === 0 && limits.zeroWhy !== undefined) return limits.zeroWhy;
 	if (realsOf(vip, selection.real, reals).length === 0)
-		return `no real server is ${vip.family}, or none is its own`;
+		return `no real server is ${vip.family}, or none matches its real address`;
 	const { protocols, ports } = selection;
 	const others = protocols?.filter(
 		(number) => number !== PROTOCOL_NUMBER.tcp && number !== PROTOCOL_NUMBER.udp,
 	);
-	if (others !== undefined && others.length > 0) return "it takes protocols other than tcp and udp";
-	if (protocols !== undefined && ports === undefined) return "it takes a protocol on all ports";
-	if (ports?.some(isWide) === true) return "it takes a range of ports that would be many virtual servers";
+	if (others !== undefined && others.length > 0) return "it has protocols other than tcp and udp";
+	if (protocols !== undefined && ports === undefined) return "it has a protocol on all ports";
+	if (ports?.some(isWide) === true) return "it has a range of ports, which would need many virtual servers";
 	return undefined;
 }
 

@@ -19,11 +19,11 @@ export function printDsrConf({ configuration }: VipTable): Printed {
 
 function whyNot({ vip, selection, setPort, clearDscp }: Service): string | undefined {
 	if (vip.text.includes(":") && vip.text.includes("."))
-		return "its VIP has a dotted tail, which dsr.conf does not read";
-	if (setPort !== undefined || clearDscp) return "dsr.conf has no set-port and no clear-dscp";
+		return "its VIP is written with embedded IPv4, which dsr.conf does not accept";
+	if (setPort !== undefined || clearDscp) return "dsr.conf has neither set-port nor clear-dscp";
 	if (selection === undefined) return undefined;
 	const { dscp, ...others } = selection;
 	const [other] = Object.keys(others);
-	if (other !== undefined) return `dsr.conf cannot ask for ${other}`;
+	if (other !== undefined) return `dsr.conf cannot express ${other}`;
 	return dscp === undefined ? "it has no DSCP" : undefined;
 }

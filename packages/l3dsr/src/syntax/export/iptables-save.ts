@@ -36,7 +36,9 @@ function notes(rules: readonly Rule[], table: Table): string {
 	const beyond = rules.some(
 		(rule) => rule.table === table && (rule.target.clearDscp || rule.target.dport !== undefined),
 	);
-	return beyond ? "# --set-dport and --clear-dscp are of iptables-daddr; the DADDR module has neither\n" : "";
+	return beyond
+		? "# --set-dport and --clear-dscp exist only in iptables-daddr, not in the DADDR module\n"
+		: "";
 }
 
 /** Without what only adds packets that the module does not take. */

@@ -133,7 +133,8 @@ export function printNftDirector(table: VipTable): Printed {
 		return first === undefined ? "" : replacing(directorTable(family, own, first.reals));
 	});
 	const text = tables.length === 0 ? "" : NOTES + tables.join("");
-	const why = "its real servers are not those of the other VIPs: this director hands all VIPs to the same";
+	const why =
+		"its real servers differ from those of the other VIPs: this director sends all VIPs to the same real servers";
 	return { text, left: [...left, ...split.map(({ service }) => ({ what: service.name, why }))] };
 }
 

@@ -39,7 +39,7 @@ function tooMuch({ vips, pools }: Fleet, place: PlaceOf): Diagnostic[] {
 	const tooManyReals = pools
 		.filter(({ reals }) => reals.length > MOST_REALS)
 		.map(({ name, reals }): Diagnostic => {
-			const message = `pool ${name} has ${reals.length} real servers, at most ${MOST_REALS} are balanced`;
+			const message = `pool ${name} has ${reals.length} real servers, the limit is ${MOST_REALS}`;
 			const hint = "split the pool, and give each part a VIP";
 			return { code: "CONFIG_BAD_VALUE", message, position: place(["pools", name, "reals"]), hint };
 		});
@@ -55,9 +55,9 @@ function tooMuch({ vips, pools }: Fleet, place: PlaceOf): Diagnostic[] {
 	}
 	const limits = [
 		[services, MOST_SERVICES, "services (one for each address, protocol and port)"],
-		[entries, MOST_ENTRIES, "real servers, each counted once for each service"],
+		[entries, MOST_ENTRIES, "real servers, each counted once per service"],
 	] as const;
-	const hint = "port: any is one service for all ports; or split the fleet, and its directors";
+	const hint = "use port: any for all ports; or split the fleet and its directors";
 	const position = place(["vips"]);
 	return [
 		...tooManyReals,
@@ -152,7 +152,7 @@ function missingFamilies(vip: FleetVip, pool: Pool, position: Position): Diagnos
 			code: "CONFIG_BAD_VALUE",
 			message: `VIP ${vip.name} has an ${nameOf(family)} address, but no real server of pool ${pool.name} has one`,
 			position,
-			hint: `give the real servers ${nameOf(family)} addresses, or take the VIP's away`,
+			hint: `give the real servers ${nameOf(family)} addresses, or remove the VIP's`,
 		}));
 }
 
@@ -170,7 +170,7 @@ function portToCheck(
 			code: "CONFIG_MISSING",
 			message: `the check of pool ${name} needs a port: VIP ${vip.name} uses the pool for port any`,
 			position,
-			hint: "name a port at which a healthy real server answers, such as `port: 80`",
+			hint: "name a port on which a healthy real server answers, such as `port: 80`",
 		},
 	];
 }

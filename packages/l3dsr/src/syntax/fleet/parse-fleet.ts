@@ -201,7 +201,7 @@ class FleetReader {
 				"CONFIG_BAD_VALUE",
 				`real server ${name} has two addresses of one family, ${earlier.text} and ${text}`,
 				this.#document.place([...path, "addresses", index]),
-				{ hint: "make each a real server of its own" },
+				{ hint: "make each a separate real server" },
 			);
 		}
 		return { name, addresses, weight, state };

@@ -40,7 +40,7 @@ export function readCode(text: string): Reading<Dscp> {
 	const reading = readDscp(text);
 	if (!reading.ok) return { ...reading, message: reading.message.replace("0-63", "1-63") };
 	if (reading.value !== 0) return reading;
-	return bad("DSCP 0 cannot stand for a VIP: unmarked packets have it", "choose 1-63", "CONFIG_DSCP_RANGE");
+	return bad("DSCP 0 cannot stand for a VIP: unmarked packets carry it", "choose 1-63", "CONFIG_DSCP_RANGE");
 }
 
 /** The address of a real server: one that packets can be routed to. */
@@ -63,7 +63,7 @@ export const PATH_PATTERN = /^\/[!-~]*$/;
 export function readRequestPath(text: string): Reading<string> {
 	if (PATH_PATTERN.test(text)) return good(text);
 	const start = text.startsWith("/") ? undefined : `write /${text}`;
-	return bad(`"${text}" is not the path of a request, expected / and printable ASCII without blanks`, start);
+	return bad(`"${text}" is not a request path, expected / and printable ASCII without blanks`, start);
 }
 
 export function readServicePort(text: string): Reading<Port | "any"> {
@@ -73,7 +73,7 @@ export function readServicePort(text: string): Reading<Port | "any"> {
 	const several = /^[0-9]+ *[-,:] *[0-9]+$/.test(text);
 	return bad(
 		`"${text}" is not a port, expected 1-${MAX_PORT} or any`,
-		several ? "give each port a service of its own, or use port: any" : undefined,
+		several ? "give each port its own service, or use port: any" : undefined,
 	);
 }
 

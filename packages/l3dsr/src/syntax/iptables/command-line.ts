@@ -221,12 +221,7 @@ class CommandReader {
 		this.modes.set(name, given);
 		if (name === "table" && restoreTable !== undefined) {
 			const message = "The -t option cannot be used in iptables-daddr-restore.";
-			problems.add(
-				"RULE_CONFLICT",
-				message,
-				given.at.position,
-				"the table is named by a line of its own: *raw",
-			);
+			problems.add("RULE_CONFLICT", message, given.at.position, "name the table on a separate line: *raw");
 		} else if (name === "setCounters") {
 			this.#setCounters(given, rest);
 		} else if (name === "wait") {
@@ -294,7 +289,7 @@ export function readCommand(
 	const before = problems.count;
 	const tooMany = words[LIMITS.words];
 	if (tooMany !== undefined) {
-		const message = `a command has ${words.length} words, at most ${LIMITS.words} are read`;
+		const message = `a command has ${words.length} words, the limit is ${LIMITS.words}`;
 		problems.add("RULE_SYNTAX", message, tooMany.position);
 		return undefined;
 	}
@@ -315,7 +310,7 @@ export function readCommand(
 	if (restoreTable !== undefined && (name === "list" || name === "list-rules")) {
 		problems.add(
 			"RULE_UNSUPPORTED",
-			`${optionName(given.option)} does not belong in a rules file`,
+			`${optionName(given.option)} is not allowed in a rules file`,
 			given.at.position,
 		);
 		return undefined;

@@ -55,7 +55,7 @@ export const COMMAND_OPTIONS = {
 		long: ["policy"],
 		short: "P",
 		argument: "chain target",
-		help: "nothing: the policy is always ACCEPT, which is the only target taken",
+		help: "nothing: the policy is always ACCEPT, the only target accepted",
 	},
 	"delete-chain": {
 		long: ["delete-chain"],
@@ -124,8 +124,8 @@ export type ModeName = keyof typeof MODE_OPTIONS;
 
 /** Commands of iptables that are not here: letter and long name → why, and what to do instead. */
 export const OTHER_COMMANDS: Readonly<Record<string, string>> = {
-	"-N": "rules stand in the built-in chains",
-	"--new-chain": "rules stand in the built-in chains",
+	"-N": "rules are only in the built-in chains",
+	"--new-chain": "rules are only in the built-in chains",
 	"-E": "there are no user-defined chains",
 	"--rename-chain": "there are no user-defined chains",
 };
@@ -144,10 +144,10 @@ export const SAVE_OPTIONS = {
 
 /** iptables-daddr-restore. */
 export const RESTORE_OPTIONS = {
-	counters: { long: ["counters"], short: "c", help: "set the counters that stand in the file" },
-	noflush: { long: ["noflush"], short: "n", help: "keep the rules that are there" },
+	counters: { long: ["counters"], short: "c", help: "restore the counters in the file" },
+	noflush: { long: ["noflush"], short: "n", help: "keep the existing rules" },
 	test: { long: ["test"], short: "t", help: "read and check the file, change nothing" },
-	table: { long: ["table"], short: "T", argument: "table", help: "restore this table of the file only" },
+	table: { long: ["table"], short: "T", argument: "table", help: "restore only this table of the file" },
 	verbose: { long: ["verbose"], short: "v", help: "say what is done" },
 	wait: MODE_OPTIONS.wait,
 	waitInterval: MODE_OPTIONS.waitInterval,

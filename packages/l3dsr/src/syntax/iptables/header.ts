@@ -41,7 +41,7 @@ export const HEADER_OPTIONS: Readonly<Record<HeaderKey, OptionSpec>> = {
 		short: "i",
 		argument: "name[+]",
 		negatable: true,
-		help: "interface that the packet came in by ([+] for wildcard)",
+		help: "interface on which the packet arrived ([+] for wildcard)",
 	},
 	outInterface: {
 		long: ["out-interface"],
@@ -128,7 +128,7 @@ export function parseHeaders(
 	const count = sources.length * destinations.length;
 	if (count > LIMITS.rulesOfCommand) {
 		const lists = [given.get("source"), given.get("destination")].flatMap((one) => one?.value ?? []);
-		const message = `the addresses make ${count} rules, at most ${LIMITS.rulesOfCommand} are made by one command`;
+		const message = `the addresses make ${count} rules, the limit of one command is ${LIMITS.rulesOfCommand}`;
 		problems.add("RULE_BAD_VALUE", message, lists.at(-1)?.position, "write prefixes, or several commands");
 		return [];
 	}
@@ -247,8 +247,7 @@ function parseInterface(given: Given, problems: Problems): InterfaceMatch | unde
 		problems.add("RULE_BAD_VALUE", message, word.position, hint);
 	if (text === "") return bad("Empty interface is likely to be undesired");
 	if (isTooLongForRules(text)) return bad(`interface name \`${text}' must be shorter than IFNAMSIZ (15)`);
-	if (/[\s/"'\\!]|[^\x21-\x7e]/.test(text))
-		return bad(`interface name \`${text}' has a character that it cannot have`);
+	if (/[\s/"'\\!]|[^\x21-\x7e]/.test(text)) return bad(`interface name \`${text}' has an invalid character`);
 	if (text === "+") {
 		if (given.negated) return bad("rule would never match: every interface is inverted");
 		return undefined;

@@ -43,7 +43,7 @@ export function commandHelp(program: string, version: string, family: Family): s
 		`       ${program} [-t table] -F [chain]`,
 		"",
 		`A rule-specification is any of the matches below and -j ${TARGET_NAME} --set-daddr address.`,
-		"Long options may be shortened to what is unique, and take --option=value too.",
+		"Long options may be abbreviated as long as they are unique, and accept --option=value.",
 		...section("Commands:", Object.values(COMMAND_OPTIONS)),
 		...section("Options:", Object.values(MODE_OPTIONS)),
 		...section("Rule:", [...header, MATCH_OPTION, JUMP_OPTION]),
@@ -69,7 +69,7 @@ export function restoreHelp(program: string, version: string): string {
 		"",
 		`Usage: ${program} [-c] [-n] [-t] [-v] [-T table] [-w [seconds]] [file]`,
 		"",
-		"Reads the file (or stdin) and makes its rules those of the tables that it names, all at once.",
+		"Reads the file (or stdin) and replaces the rules of the tables that it names, all at once.",
 		...section("Options:", Object.values(RESTORE_OPTIONS)),
 	]);
 }

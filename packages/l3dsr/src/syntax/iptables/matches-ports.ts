@@ -192,7 +192,7 @@ export const MULTIPORT: MatchSyntax<"multiport"> = {
 				"RULE_BAD_VALUE",
 				"too many ports specified",
 				first.value.position,
-				`${MULTIPORT_MAX} at most, a range counts as two: write another rule`,
+				`the limit is ${MULTIPORT_MAX}, a range counts as two: write another rule`,
 			);
 		}
 		if (bad) return undefined;

@@ -329,13 +329,13 @@ const COMMENT: MatchSyntax<"comment"> = {
 		if (one === undefined) return undefined;
 		const { text, position } = one.value;
 		if (Buffer.byteLength(text) > COMMENT_MAX_BYTES) {
-			const message = `comment: text is ${Buffer.byteLength(text)} bytes long, at most ${COMMENT_MAX_BYTES} are kept`;
+			const message = `comment: text is ${Buffer.byteLength(text)} bytes long, the limit is ${COMMENT_MAX_BYTES}`;
 			return context.problems.add("RULE_BAD_VALUE", message, position);
 		}
 		// A saved file has one rule a line, and a control character other than a tab could move a terminal's cursor.
 		// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 		if (/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/.test(text)) {
-			return context.problems.add("RULE_BAD_VALUE", "comment: text holds a control character", position);
+			return context.problems.add("RULE_BAD_VALUE", "comment: text contains a control character", position);
 		}
 		return { kind: "comment", text };
 	},

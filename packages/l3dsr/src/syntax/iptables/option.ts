@@ -139,7 +139,7 @@ export function scanOptions<Owner>(
 			problems.add("RULE_SYNTAX", `${optionName(option)} cannot be inverted with !`, bang.position);
 		}
 		if (value?.text === "!" && option.negatable === true) {
-			const message = `! stands behind ${at.text}`;
+			const message = `! is after ${at.text}`;
 			problems.add("RULE_SYNTAX", message, value.position, `put it before the option: ! ${at.text}`);
 			value = rest.takeBare() ?? value;
 		}

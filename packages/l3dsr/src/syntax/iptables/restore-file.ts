@@ -168,7 +168,7 @@ function readLine(
 		case "version":
 		case "list":
 		case "list-rules":
-			problems.add("RULE_UNSUPPORTED", "this command does not belong in a rules file", first.position);
+			problems.add("RULE_UNSUPPORTED", "this command is not allowed in a rules file", first.position);
 			return undefined;
 		case "append":
 		case "insert":

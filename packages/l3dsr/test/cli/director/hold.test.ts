@@ -105,7 +105,7 @@ test("a change of the fleet that waits for up is not applied by the way, and not
 	assert.equal(exitCode, 4);
 	assert.match(
 		stderr,
-		/^error\[DIRECTOR_DRIFT\]: change only this state: [\s\S]*\nnote: web 192\.0\.2\.10 tcp\/80 has \d+ of 65537 slots at other real servers\n[\s\S]*\nhint: nothing has been changed; run l3dsr up first/,
+		/^error\[DIRECTOR_DRIFT\]: change only this state: [\s\S]*\nnote: web 192\.0\.2\.10 tcp\/80 has \d+ of 65537 slots assigned to other real servers\n[\s\S]*\nhint: nothing has been changed; run l3dsr up first/,
 	);
 	assert.throws(() => readFileSync(join(stage.folder, "state.json")), /ENOENT/);
 	await l3dsr("down");
@@ -136,7 +136,7 @@ test("a word that names no real server, and a state file that cannot be read, ar
 			assert.equal(exitCode, 1, name);
 			assert.match(
 				stderr,
-				/^error\[STATE_READ\]: read .*state\.json, which says what is drained and disabled here: /,
+				/^error\[STATE_READ\]: read .*state\.json, which records what is drained and disabled here: /,
 			);
 			assert.ok(stderr.includes(why), stderr);
 		}

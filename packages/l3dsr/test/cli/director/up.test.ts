@@ -91,7 +91,7 @@ test("a director that the configuration has no longer is taken away by up", asyn
 	stage.write("l3dsr.yaml", "services: []\n");
 	assert.match(
 		(await stage.l3dsr("status")).stdout,
-		/^drift: the director runs, and the configuration has none$/m,
+		/^drift: the director runs, but the configuration has none$/m,
 	);
 	assert.equal(
 		(await stage.l3dsr("up")).stdout,

@@ -215,7 +215,7 @@ COMMIT
 		);
 		assert.equal(exitCode, 0);
 		const services = (await l3dsr("import", rules)).stderr;
-		assert.match(services, /^left: .*:4: .* a service cannot ask for ! -s 10\.0\.0\.0\/8$/m);
+		assert.match(services, /^left: .*:4: .* a service cannot match ! -s 10\.0\.0\.0\/8$/m);
 		assert.match(services, /^left: .*:5: .* chain FORWARD is not on the way/m);
 	});
 

@@ -250,7 +250,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	assert.match(
 		await succeed("status", "-c", config),
-		/datapath: ebpf at xdp of eth0; nft .*docker0 is a bridge, which takes no native XDP program/,
+		/datapath: ebpf at xdp of eth0; nft .*docker0 is a bridge, which does not support native XDP/,
 	);
 	await succeed("down");
 	// Forced, it is refused whole, and check says so before.
@@ -260,7 +260,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	);
 	const checked = await l3dsr("check", "-c", config);
 	assert.equal(checked.exitCode, 1);
-	assert.match(checked.stdout, /docker0 is a bridge, which takes no native XDP program/);
+	assert.match(checked.stdout, /docker0 is a bridge, which does not support native XDP/);
 	const { exitCode, stdout } = await l3dsr("up", "-c", config);
 	assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
 	ip("link del docker0");

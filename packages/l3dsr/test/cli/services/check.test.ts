@@ -310,8 +310,8 @@ const CASES: readonly Case[] = [
 		what: "a datapath that cannot run what it is asked to",
 		file: `datapath: ebpf\n${WEB.replace("dscp: 7", "interface: eth+")}`,
 		act: () => {},
-		said: /^error datapath up will refuse to put rule .*: -i eth\+ means interfaces yet to come too$/,
-		remedy: /^set datapath auto, or nft, for rules like this$/,
+		said: /^error datapath up will refuse to put rule .*: -i eth\+ includes future interfaces$/,
+		remedy: /^set datapath: auto or nft for rules like this$/,
 		cure: () => write(WEB.replace("dscp: 7", "interface: eth+")),
 	},
 	{

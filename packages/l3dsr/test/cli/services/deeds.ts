@@ -159,7 +159,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 		{
 			what: "a VIP is there a second time, with a wider prefix",
 			act: () => ip("addr add 192.0.2.12/24 dev lo"),
-			said: [/^192\.0\.2\.12\/24 on lo claims more than the VIP, which is a \/32$/],
+			said: [/^192\.0\.2\.12\/24 on lo covers more than the VIP, which is a \/32$/],
 			causes: [BY_IP],
 		},
 		{
@@ -169,13 +169,13 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 				const commands = "addr del 2001:db8::10/128 dev lo\naddr add 2001:db8::10/64 dev lo nodad";
 				run("sh", "-c", `echo '${commands}' | ip -batch -`);
 			},
-			said: [/^2001:db8::10\/64 on lo claims more than the VIP, which is a \/128$/],
+			said: [/^2001:db8::10\/64 on lo covers more than the VIP, which is a \/128$/],
 			causes: [BY_IP],
 		},
 		{
 			what: "the guard is removed",
 			act: () => run("nft", "delete table arp l3dsr"),
-			said: [/^table arp l3dsr is not there: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
+			said: [/^table arp l3dsr is missing: ARP answers for 192\.0\.2\.10, .*192\.0\.2\.13$/],
 			causes: datapath === "nft" ? [BY_HAND] : [BY_FLUSH, BY_HAND],
 		},
 		{
@@ -265,7 +265,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			what: "the host gets an address that the program does not know",
 			act: () => ip("addr add 10.0.0.3/24 dev eth0"),
 			revert: () => ip("addr del 10.0.0.3/24 dev eth0"),
-			said: [/program at tcx ingress of eth0 was made when this host had other addresses$/],
+			said: [/program at tcx ingress of eth0 was created when this host had other addresses$/],
 			causes: [BY_NETWORK],
 		},
 	];

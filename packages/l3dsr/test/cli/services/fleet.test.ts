@@ -74,7 +74,7 @@ test("a fleet that does not know this host does not take it out of service", asy
 		stderr,
 		/l3dsr\.yaml:1:8: error\[CONFIG_MISSING\]: no pool of .*fleet\.yaml lists an address of this host/,
 	);
-	assert.match(stderr, /hint: check the addresses .* or write `services: \[\]`/);
+	assert.match(stderr, /hint: check the addresses .* or add `services: \[\]`/);
 	assert.deepEqual(vips(), before);
 });
 

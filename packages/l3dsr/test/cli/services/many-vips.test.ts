@@ -117,14 +117,14 @@ test("two of them that one packet could be meant for are refused, with both plac
 		lines.some((one) => one.startsWith(`${config}:${line}:`) && one.includes(rest));
 	assert(at(3, "DSCP 1 already selects VIP 192.0.2.1"), stderr);
 	assert(
-		at(5, "a packet can be meant for VIP 192.0.2.4 and for VIP 192.0.2.3: their selections overlap"),
+		at(5, "a packet could belong to VIP 192.0.2.4 or to VIP 192.0.2.3: their selections overlap"),
 		stderr,
 	);
 	assert(at(6, "DSCP 1 already selects VIP 192.0.2.2"), stderr);
 	assert.match(
 		stderr,
-		/^hint: interface is a condition of one of them only, and real of the other: a packet can meet both$/m,
+		/^hint: interface is a condition of only one of them, and real of the other: a packet can match both$/m,
 	);
-	assert.match(stderr, /^hint: interface is a condition of one of them only: a packet can meet both$/m);
+	assert.match(stderr, /^hint: interface is a condition of only one of them: a packet can match both$/m);
 	assert(lines.includes(`note: first used at ${config}:2:29`), stderr);
 });

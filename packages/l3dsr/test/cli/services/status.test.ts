@@ -101,7 +101,7 @@ test("a service that dsrctl's rule serves is up, and the rule is told as one tha
 	assert.match(text, /^theirs .* up +[1-9].*\n {2}DSCP 20 \(TOS 0x50\)$/m);
 	assert.match(
 		text,
-		/^drift: a rule of dsrctl or by hand for 192\.0\.2\.20 does the work of a service here: up takes it over$/m,
+		/^drift: a rule of dsrctl or by hand for 192\.0\.2\.20 does the work of a service: up takes it over$/m,
 	);
 	await runCommand(
 		"iptables-daddr -D PREROUTING -m dscp --dscp 20 -j DADDR --set-daddr 192.0.2.20".split(" "),
@@ -125,7 +125,7 @@ test("services that dsrctl serves are one line of drift beside states that are u
 				.split("\n")
 				.filter((line) => /^drift: .*(dsrctl|missing|duplicates|192\.0\.2\.2[123] on lo)/.test(line)),
 			[
-				"drift: 3 rules of dsrctl or by hand for 192.0.2.21 and 2 more VIPs do the work of services here: up takes them over",
+				"drift: 3 rules of dsrctl or by hand for 192.0.2.21 and 2 more VIPs do the work of services: up takes them over",
 			],
 		);
 		const { findings } = JSON.parse((await l3dsr("check", "-c", file, "--json")).stdout);

@@ -86,7 +86,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	// The host gets another address: the program has to know it.
 	ip("addr add 10.0.0.3/24 dev eth0");
 	const said = await drift();
-	assert.match(said, /program at tcx ingress of eth0 was made when this host had other addresses/);
+	assert.match(said, /program at tcx ingress of eth0 was created when this host had other addresses/);
 	assert.match(said, /possible cause: the addresses of this host have changed/);
 	await succeed("up", "-c", config);
 	const before = await packets();
@@ -196,7 +196,7 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 				`error[KERNEL_SYSCALL]: attach the rules of eth3 to XDP: program foreign (id ${foreign.info.id}) ` +
 				"is at XDP, and an interface has one XDP program\n" +
 				"note: nothing had been changed\n" +
-				"hint: use hook tc, or take that program away (ip link set dev NAME xdp off)\n",
+				"hint: use hook: tc, or remove that program (ip link set dev NAME xdp off)\n",
 		},
 	);
 	assert.deepEqual(ids(), before);
@@ -233,7 +233,7 @@ test("an interface that goes away takes its rules along, which every command tel
 	assert.equal(refused.exitCode, 3);
 	assert.match(
 		refused.stderr,
-		/on datapath ebpf: there is no interface eth4 now\nhint: set datapath auto, or nft/,
+		/on datapath ebpf: there is no interface eth4 now\nhint: set datapath: auto or nft/,
 	);
 	add();
 	assert.match(
@@ -336,7 +336,7 @@ test("export of what runs leaves the interfaces that auto has chosen to the host
 	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
 	const conf = await l3dsr("export", "dsr.conf");
 	assert.match(conf.stdout, /^192\.0\.2\.10=7\n192\.0\.2\.12\n$/m);
-	assert.match(conf.stderr, /192\.0\.2\.11: dsr\.conf cannot ask for interfaces/);
+	assert.match(conf.stderr, /192\.0\.2\.11: dsr\.conf cannot express interfaces/);
 	const yaml = (await l3dsr("export", "yaml")).stdout;
 	assert.equal(
 		yaml,

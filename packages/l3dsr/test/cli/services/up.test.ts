@@ -202,7 +202,7 @@ for (const [what, text] of [
 		assert.equal(exitCode, 2);
 		assert.match(
 			stderr,
-			/^error\[CONFIG_MISSING\]: .* names no services\nhint: write services: \[\] if this host is to have none\n$/,
+			/^error\[CONFIG_MISSING\]: .* names no services\nhint: write services: \[\] if this host should have none\n$/,
 		);
 		assert.equal(run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo"), before);
 		writeFileSync(config, "services: []\n");

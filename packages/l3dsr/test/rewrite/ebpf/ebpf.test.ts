@@ -315,7 +315,7 @@ describe("programs of others", () => {
 				datapath: "ebpf",
 				kind: "damage",
 				object: "tcx ingress of in0",
-				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
+				problem: `before (id ${before.info.id}) runs before ours and may withhold packets from it`,
 			},
 		]);
 		await setRules(open(), { entries: entries(plain(1)) });
@@ -344,7 +344,7 @@ describe("programs of others", () => {
 				datapath: "ebpf",
 				kind: "damage",
 				object: "clsact ingress of in0",
-				problem: `before (id ${before.info.id}) runs before ours and may keep packets from it`,
+				problem: `before (id ${before.info.id}) runs before ours and may withhold packets from it`,
 			},
 		]);
 		await setRules(open("clsact"), { entries: entries(plain(1)) });
@@ -398,7 +398,7 @@ describe("programs of ours that are not as they should be", () => {
 				datapath: "ebpf",
 				kind: "damage",
 				object: "in0",
-				problem: "has programs of ours at tcx ingress and clsact ingress: a packet is counted by each",
+				problem: "has programs of ours at tcx ingress and clsact ingress: each counts a packet",
 			},
 		]);
 		await setRules(open(), { entries: entries(plain(1)) });
@@ -488,7 +488,7 @@ describe("an interface that", () => {
 				datapath: "ebpf",
 				kind: "damage",
 				object: "in1",
-				problem: "runs the rules of in0, which it was called before",
+				problem: "runs the rules of in0, its former name",
 			},
 		]);
 		await setRules(open(), EMPTY_RULESET);

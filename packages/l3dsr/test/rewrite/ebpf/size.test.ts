@@ -65,7 +65,7 @@ for (const target of [TC, XDP]) {
 			}
 			assert.match(
 				(await programLacks(rules(shape, least), target)) ?? "",
-				/rules make a program of \d+ instructions/,
+				/rules compile to a program of \d+ instructions/,
 			);
 			const slotted = rules(shape, most).map((rule, i) => ({ rule, ordinal: i, slot: FIRST_RULE_SLOT + i }));
 			using program = Program.load(

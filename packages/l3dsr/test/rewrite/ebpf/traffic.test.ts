@@ -37,7 +37,7 @@ for (const hook of ["xdp", "xdp-generic"] as const) {
 			(error: unknown) =>
 				error instanceof L3dsrError &&
 				error.code === "KERNEL_FEATURE" &&
-				/XDP of in0: packets of a veth interface may come without their checksum/.test(error.message),
+				/XDP of in0: packets of a veth interface may arrive without their checksum/.test(error.message),
 		);
 		const { rules, findings } = await open(hook).observe();
 		assert.deepEqual({ rules, findings }, { rules: [], findings: [] });

@@ -172,7 +172,7 @@ const DEEDS: readonly Deed[] = [
 			return `add rule ip l3dsr raw_PREROUTING ${rule} "${comment}"; insert rule ip l3dsr raw_PREROUTING_later ${rule} "1"`;
 		},
 		left: [1, ...ALL],
-		problems: [/chain raw_PREROUTING: its rules stand in another order than their comments say/],
+		problems: [/chain raw_PREROUTING: its rules are not in the order of their comments/],
 	},
 	{
 		title: "a chain, a set and a counter of others",
@@ -191,7 +191,7 @@ const DEEDS: readonly Deed[] = [
 		title: "a table put to sleep",
 		commands: () => "add table ip l3dsr { flags dormant; }",
 		left: [],
-		problems: [/table ip l3dsr: is asleep \(flags dormant\): its rules are not in force/],
+		problems: [/table ip l3dsr: is dormant \(flags dormant\): its rules are not in force/],
 	},
 	{
 		title: "a chain moved to another hook",

@@ -142,7 +142,7 @@ hint: 64 looks like a TOS byte (0x40), which is DSCP 16`,
 	[
 		"a DSCP that may be octal",
 		"services: [{ vip: 192.0.2.1, dscp: 010 }]",
-		`l3dsr.yaml:1:36: error[CONFIG_BAD_VALUE]: DSCP 010 begins with a zero and can be read in two ways
+		`l3dsr.yaml:1:36: error[CONFIG_BAD_VALUE]: DSCP 010 begins with a zero and is ambiguous
 1 | services: [{ vip: 192.0.2.1, dscp: 010 }]
                                        ^^^
 hint: write 10 (decimal) or 8 (octal)`,
@@ -158,11 +158,11 @@ note: first used at l3dsr.yaml:2:29`,
 	[
 		"selections that overlap",
 		"services:\n  - { vip: 192.0.2.1, dscp: 1 }\n  - { vip: 192.0.2.2, mark: 4 }\n",
-		`l3dsr.yaml:3:29: error[MODEL_SELECTION_CONFLICT]: a packet can be meant for VIP 192.0.2.2 and for VIP 192.0.2.1: their selections overlap
+		`l3dsr.yaml:3:29: error[MODEL_SELECTION_CONFLICT]: a packet could belong to VIP 192.0.2.2 or to VIP 192.0.2.1: their selections overlap
 3 |   - { vip: 192.0.2.2, mark: 4 }
                                 ^
 note: the other service is at l3dsr.yaml:2:29
-hint: tell them apart by dscp, mark, ports, interface or real address`,
+hint: separate them by dscp, mark, ports, interface or real address`,
 	],
 	[
 		"a service that selects what another one made",
@@ -171,7 +171,7 @@ hint: tell them apart by dscp, mark, ports, interface or real address`,
 3 |   - { vip: 192.0.2.2, dscp: 0 }
                                 ^
 note: the other service is at l3dsr.yaml:2:29
-hint: let no service select what another one makes: its new port, or DSCP 0`,
+hint: no service may select what another one produces: its new port, or DSCP 0`,
 	],
 	[
 		"a list where one word is expected",
@@ -206,7 +206,7 @@ hint: did you mean dscp?`,
 	[
 		"ports that select nothing by themselves",
 		"services:\n  - vip: 192.0.2.1\n    ports: 80\n",
-		`l3dsr.yaml:3:5: error[CONFIG_MISSING]: ports says nothing without dscp, mark, interface or real: an L2DSR service is not rewritten
+		`l3dsr.yaml:3:5: error[CONFIG_MISSING]: ports has no effect without dscp, mark, interface or real: an L2DSR service is not rewritten
 3 |     ports: 80
         ^^^^^`,
 	],
@@ -216,7 +216,7 @@ hint: did you mean dscp?`,
 		`l3dsr.yaml:1:49: error[CONFIG_BAD_VALUE]: IP protocol 1 has no ports
 1 | services: [{ vip: 192.0.2.1, dscp: 1, protocol: icmp, ports: 80 }]
                                                     ^^^^
-hint: take ports away, or make it a service of its own`,
+hint: remove ports, or make it a separate service`,
 	],
 	[
 		"text that is not YAML",
@@ -235,14 +235,14 @@ hint: take ports away, or make it a service of its own`,
 	[
 		"a list where a mapping belongs",
 		"- 192.0.2.1\n",
-		`l3dsr.yaml:1:1: error[CONFIG_BAD_VALUE]: the configuration is not of the expected form, expected a mapping of keys
+		`l3dsr.yaml:1:1: error[CONFIG_BAD_VALUE]: the configuration has the wrong form, expected a mapping of keys
 1 | - 192.0.2.1
     ^^^^^^^^^^^`,
 	],
 	[
 		"a boolean in words",
 		"services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]",
-		`l3dsr.yaml:1:51: error[CONFIG_BAD_VALUE]: clear-dscp is not of the expected form, expected true or false
+		`l3dsr.yaml:1:51: error[CONFIG_BAD_VALUE]: clear-dscp has the wrong form, expected true or false
 1 | services: [{ vip: 192.0.2.1, dscp: 1, clear-dscp: yes }]
                                                       ^^^`,
 	],
@@ -292,9 +292,9 @@ const REFUSED: readonly (readonly [string, string])[] = [
 	],
 	[
 		"vip: 192.0.2.1, dscp: 1, ports: [80, { a: 1 }]",
-		"ports is not of the expected form, expected a value or a list of values",
+		"ports has the wrong form, expected a value or a list of values",
 	],
-	["vip: 192.0.2.1, dscp: [1, 2]", "dscp is not of the expected form"],
+	["vip: 192.0.2.1, dscp: [1, 2]", "dscp has the wrong form"],
 ];
 for (const [service, message] of REFUSED) {
 	test(`refuses the service "${service}"`, () => {
@@ -398,7 +398,7 @@ test("set-port is refused where an answer does not say which port its client has
 		"    ports: [80, 443]\n    set-port: 8080\n",
 		"    ports: 80-81\n    set-port: 8080\n",
 	]) {
-		assert.match(problemsOf(service(lines)), /set-port needs ports with one port/);
+		assert.match(problemsOf(service(lines)), /set-port needs exactly one port in ports/);
 	}
 	const sctp = service("    protocol: [tcp, sctp]\n    ports: 80\n    set-port: 8080\n");
 	assert.match(problemsOf(sctp), /set-port is for TCP and UDP: the port of IP protocol 132/);
@@ -412,7 +412,7 @@ services:
 `;
 	assert.match(
 		problemsOf(services("vip: 192.0.2.10, protocol: tcp, ports: 443, set-port: 8080")),
-		/error\[MODEL_ANSWER_CONFLICT\]: answers from port 8080 of VIP 192.0.2.10 could be those of two services/,
+		/error\[MODEL_ANSWER_CONFLICT\]: answers from port 8080 of VIP 192.0.2.10 could belong to two services/,
 	);
 	assert.match(
 		problemsOf(services("vip: 192.0.2.10, protocol: tcp, ports: 8000-9000")),
@@ -449,7 +449,7 @@ test("a list of an IPv4 and an IPv6 VIP is a service for each, with one name and
 	);
 	assert.match(
 		problemsOf("services: [{ vip: [192.0.2.1, 2001:db8::1], real: 10.0.0.2, dscp: 7 }]\n"),
-		/real is an address of one family, and this service has VIPs of both/,
+		/real is an address of one family, but this service has VIPs of both/,
 	);
 });
 

@@ -130,8 +130,8 @@ const check = (more: string) => pool(`check: { interval: 1s, timeout: 1s, ${more
 /** A fault, and the line that names it. */
 const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])[] = [
 	["YAML that is not closed", "vips: [", /^fleet\.yaml:1:8: error\[CONFIG_SYNTAX\]/],
-	["a text for a file", "hello\n", /the fleet is not of the expected form, expected a mapping of keys/],
-	["a list for a file", "- 1\n", /the fleet is not of the expected form/],
+	["a text for a file", "hello\n", /the fleet has the wrong form, expected a mapping of keys/],
+	["a list for a file", "- 1\n", /the fleet has the wrong form/],
 	["a key twice", "vips: []\nvips: []\n", /CONFIG_SYNTAX\]: map keys must be unique/],
 	["an unknown key", "vips: []\npoolz: {}\n", /the fleet has no key poolz\n[\s\S]*did you mean pools\?/],
 	["an unknown key of a VIP", vip("adresses: x"), /a VIP has no key adresses\n[\s\S]*did you mean addresses/],
@@ -140,8 +140,8 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 	["an unknown key of a real server", real("addresses: 10.0.0.1, wait: 1"), /a real server has no key wait/],
 	["an unknown key of a check", check("type: tcp, intervall: 1s"), /a check has no key intervall/],
 	["an unknown family", vip("echo: kernel").replace("7", "{ ipv4: 7, ip6: 9 }"), /dscp has no key ip6/],
-	["VIPs that are not a list", "vips: { a: 1 }\n", /vips is not of the expected form, expected a list/],
-	["a VIP that is a word", "vips: [web]\n", /an entry of vips is not of the expected form/],
+	["VIPs that are not a list", "vips: { a: 1 }\n", /vips has the wrong form, expected a list/],
+	["a VIP that is a word", "vips: [web]\n", /an entry of vips has the wrong form/],
 	["a VIP without a name", "vips: [{ addresses: 192.0.2.1, dscp: 1 }]\n", /name is missing/],
 	["a VIP without an address", "vips: [{ name: a, dscp: 1 }]\n", /addresses is missing/],
 	["a VIP without a code", "vips: [{ name: a, addresses: 192.0.2.1 }]\n", /dscp is missing/],
@@ -154,7 +154,7 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 	["DSCP 0", vip("").replace("7", "0"), /CONFIG_DSCP_RANGE\]: DSCP 0 cannot stand for a VIP/],
 	["DSCP 64", vip("").replace("7", "64"), /CONFIG_DSCP_RANGE\]: DSCP 64 is out of range/],
 	["a TOS byte", vip("").replace("7", "0x1c0"), /DSCP 0x1c0 is out of range/],
-	["an octal code", vip("").replace("7", "010"), /DSCP 010 begins with a zero and can be read in two ways/],
+	["an octal code", vip("").replace("7", "010"), /DSCP 010 begins with a zero and is ambiguous/],
 	["an unknown class", vip("").replace("7", "AF99"), /"AF99" is no(t a)? DSCP/],
 	[
 		"a code for one family of two",
@@ -232,7 +232,7 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 	[
 		"a path that is not absolute",
 		check("type: http, path: healthz"),
-		/"healthz" is not the path of a request/,
+		/"healthz" is not a request path/,
 	],
 	["a status that is none", check("type: http, expect: 99"), /"99" is not an HTTP status code/],
 	["half a byte", check("type: udp, send: 0x123"), /"0x123" is not 0x and pairs of hexadecimal digits/],
@@ -243,7 +243,7 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 			"pools: { front: { reals: [], check: { interval: 1s, timeout: 1s, type: tcp } } }\n",
 		/the check of pool front needs a port: VIP w uses the pool for port any\n[\s\S]*port: 80/,
 	],
-	["fall 0", check("type: tcp, fall: 0"), /fall is not of the expected form/],
+	["fall 0", check("type: tcp, fall: 0"), /fall has the wrong form/],
 ];
 
 describe("a fault of a fleet file is reported with its place", () => {

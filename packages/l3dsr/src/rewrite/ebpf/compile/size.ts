@@ -40,5 +40,5 @@ export function tooLarge({ instructions }: ProgramSpec, rules: number): string |
 	const slots = instructions.reduce((sum, one) => sum + asm.slotsOf(one), 0);
 	const jumps = instructions.filter(({ target }) => target !== undefined).length;
 	if (slots + SLOTS_ADDED_PER_RULE * rules <= MOST_SLOTS && jumps <= MOST_JUMPS) return undefined;
-	return `its interface's ${rules} rules make a program of ${slots} instructions, ${jumps} of them jumps, more than one may have`;
+	return `its interface's ${rules} rules compile to a program of ${slots} instructions with ${jumps} jumps, which is too large`;
 }

@@ -53,7 +53,7 @@ function programGone(id: number, place: string, on: string): L3dsrError {
 	return new L3dsrError({
 		code: "DATAPATH_CHANGED",
 		message: `change program ${id} at ${place} of ${on}: it is no longer there`,
-		hint: "something else took it away meanwhile; repeat the command",
+		hint: "something else removed it meanwhile; run the command again",
 	});
 }
 
@@ -175,7 +175,7 @@ export class Attachment implements Standing, Disposable {
 		throw new L3dsrError({
 			code: "DATAPATH_FOREIGN",
 			message: `read the rules of ${place}: it has no map ${name}`,
-			hint: "it was not attached by this l3dsr; see it with bpftool prog show",
+			hint: "this version of l3dsr did not attach it; inspect it with bpftool prog show",
 		});
 	}
 
@@ -329,18 +329,18 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rule
 				continue;
 			}
 			if (others.length > 0) {
-				report(object, `${others.join(", ")} runs before ours and may keep packets from it`);
+				report(object, `${others.join(", ")} runs before ours and may withhold packets from it`);
 			}
 		}
 	}
 	const here = ours.slice(before);
 	if (here.length > 1) {
 		const places = here.map(({ hook }) => PLACES[hook].name);
-		report(on.name, `has programs of ours at ${places.join(" and ")}: a packet is counted by each`);
+		report(on.name, `has programs of ours at ${places.join(" and ")}: each counts a packet`);
 	}
 	const names = here.flatMap(({ rules }) => rules.rules.map(({ rule }) => rule.header.inInterface?.name));
 	const former = names.find((name) => name !== on.name);
-	if (former !== undefined) report(on.name, `runs the rules of ${former}, which it was called before`);
+	if (former !== undefined) report(on.name, `runs the rules of ${former}, its former name`);
 }
 
 /** What is there is not as ours are, or the kernel does not let us look at it. */

@@ -38,10 +38,10 @@ const NO_LINK_HEADER = new Set([
 /** Why no program of ours can read the packets of this interface; undefined if it can. */
 export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): string | undefined {
 	if (hook === "xdp" && on.kind === "bridge")
-		return `${on.name} is a bridge, which takes no native XDP program`;
+		return `${on.name} is a bridge, which does not support native XDP`;
 	if (on.ethernet) return undefined;
 	if (hook === "xdp" || hook === "xdp-generic") return `${on.name} has no Ethernet header, which XDP needs`;
-	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is not known`;
+	return NO_LINK_HEADER.has(on.type) ? undefined : `the link-layer header of ${on.name} is unknown`;
 }
 
 export interface Limited {
@@ -267,7 +267,7 @@ function takeBack(undo: Undo, error: unknown): unknown {
 		try {
 			step();
 		} catch (second) {
-			notes.push(`taking back a step failed too: ${second instanceof Error ? second.message : second}`);
+			notes.push(`undoing a step failed too: ${second instanceof Error ? second.message : second}`);
 		}
 	}
 	return notes.length === 0 ? error : withNotes(error, notes);
@@ -311,6 +311,6 @@ function interfaceGone(name: string): L3dsrError {
 	return new L3dsrError({
 		code: "KERNEL_SYSCALL",
 		message: `attach the rules of ${name}: there is no such interface`,
-		hint: "it may have gone away meanwhile; repeat the command",
+		hint: "it may have disappeared meanwhile; run the command again",
 	});
 }

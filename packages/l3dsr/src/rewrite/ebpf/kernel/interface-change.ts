@@ -89,8 +89,8 @@ function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): voi
 	if (why === undefined) return;
 	throw new L3dsrError({
 		code: "KERNEL_FEATURE",
-		message: `make a program of the rules of ${on.name}: ${why}`,
-		hint: "set datapath nft, or auto",
+		message: `compile the rules of ${on.name}: ${why}`,
+		hint: "set datapath: nft or auto",
 	});
 }
 

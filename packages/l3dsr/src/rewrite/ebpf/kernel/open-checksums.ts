@@ -24,8 +24,8 @@ export function refuseOpenChecksums(on: NetInterface): void {
 	if (source === undefined) return;
 	throw new L3dsrError({
 		code: "KERNEL_FEATURE",
-		message: `attach to XDP of ${on.name}: packets of a ${source} interface may come without their checksum, which XDP cannot see`,
+		message: `attach to XDP of ${on.name}: packets of a ${source} interface may arrive without their checksum, which XDP cannot see`,
 		notes: ["rewritten there and forwarded, they would leave with a wrong checksum"],
-		hint: "use hook tc, which sees it; or, where this host forwards nothing that it rewrites, set open-checksums: accept",
+		hint: "use hook: tc, which sees it; or, if this host does not forward what it rewrites, set open-checksums: accept",
 	});
 }

@@ -16,8 +16,8 @@ export function refuseTakenXdp(on: NetInterface, hook: HookName, what = "the rul
 				code: "KERNEL_SYSCALL",
 				message: `attach ${what} of ${on.name} to ${PLACES[hook].name}: program ${program.name} (id ${id}) is at ${PLACES[at].name}, and an interface has one XDP program`,
 				hint: ours
-					? "move the rules to hook tc first, then here"
-					: "use hook tc, or take that program away (ip link set dev NAME xdp off)",
+					? "move the rules to hook: tc first, then here"
+					: "use hook: tc, or remove that program (ip link set dev NAME xdp off)",
 			});
 		}
 	}

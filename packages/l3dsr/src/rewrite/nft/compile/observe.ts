@@ -80,7 +80,7 @@ export function missingTable(family: Family, answered: readonly Rule[]): Datapat
 }
 
 const UNTRANSLATED =
-	"answers of services with set-port leave from the wrong port (an older l3dsr did not make it, or somebody deleted it)";
+	"answers of services with set-port leave from the wrong port (an older l3dsr did not create it, or somebody deleted it)";
 
 function tableObject(family: Family): string {
 	const { family: nft, name } = tableOf(family);
@@ -129,7 +129,7 @@ class TableReader {
 			}
 		}
 		const { flagged: asleep, family, others } = this.#listing;
-		if (asleep) this.#find("", "is asleep (flags dormant): its rules are not in force");
+		if (asleep) this.#find("", "is dormant (flags dormant): its rules are not in force");
 		const spec = compileTable(family, chains, this.#answered) ?? { family, chains: [], maps: [] };
 
 		const owners = new Map<string, Map<number, Owner>>();
@@ -159,7 +159,7 @@ class TableReader {
 			if (missing && detours.has(chain.name)) {
 				this.#find(
 					`chain ${chain.name}`,
-					"is missing: an older l3dsr did not make it, or somebody deleted it",
+					"is missing: an older l3dsr did not create it, or somebody deleted it",
 				);
 				continue;
 			}
@@ -235,7 +235,7 @@ class TableReader {
 		}
 		const order = items.flatMap(itemEntries).map(({ ordinal }) => ordinal);
 		if (order.some((ordinal, index) => ordinal < (order[index - 1] ?? ordinal))) {
-			this.#find(`chain ${name}`, "its rules stand in another order than their comments say");
+			this.#find(`chain ${name}`, "its rules are not in the order of their comments");
 		}
 		return items;
 	}
@@ -275,12 +275,12 @@ class TableReader {
 		if (type !== wanted.type || hook !== wanted.hook || priority !== wanted.priority) {
 			this.#find(
 				`chain ${name}`,
-				`is of type ${type} at ${hook}, priority ${priority}, and was made otherwise`,
+				`is of type ${type} at ${hook}, priority ${priority}, which l3dsr did not create`,
 			);
 			return false;
 		}
 		if (policy !== "accept")
-			this.#find(`chain ${name}`, `has the policy ${policy}, and was made with accept`);
+			this.#find(`chain ${name}`, `has the policy ${policy}, but l3dsr created it with accept`);
 		return true;
 	}
 
@@ -298,8 +298,7 @@ class TableReader {
 				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);
 				continue;
 			}
-			if (found.index < before)
-				this.#find(`chain ${wanted.name}`, "its rules stand in another order than they should");
+			if (found.index < before) this.#find(`chain ${wanted.name}`, "its rules are in the wrong order");
 			before = found.index;
 			const [ordinal] = rule.ordinals;
 			const owner = ordinal === undefined ? undefined : owners.get(ordinal);
@@ -355,7 +354,7 @@ class TableReader {
 	#break(owner: Owner | undefined, where: string): void {
 		if (owner === undefined || !owner.intact) return;
 		owner.intact = false;
-		this.#find(`${where}, rule ${owner.entry.ordinal}`, "is not intact: a part of it is missing or altered");
+		this.#find(`${where}, rule ${owner.entry.ordinal}`, "is incomplete: a part of it is missing or changed");
 	}
 }
 

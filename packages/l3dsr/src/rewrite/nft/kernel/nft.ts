@@ -93,7 +93,7 @@ export class NftDatapath implements Datapath {
 		throw new L3dsrError({
 			code: "DATAPATH_CHANGED",
 			message: `change the rules: another program changed table l3dsr of nftables during each of ${ATTEMPTS} attempts`,
-			hint: "nft monitor shows who does; run this again when they have done",
+			hint: "nft monitor shows who does; run the command again when it has stopped",
 		});
 	}
 

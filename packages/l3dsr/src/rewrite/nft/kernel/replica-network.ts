@@ -152,7 +152,7 @@ export class ReplicaNetwork implements Disposable {
 		this.#socket.send([...frames, LAST_FRAME]);
 		for (let last = false; !last; ) {
 			if (!this.#log.wait(deadline - performance.now())) {
-				throw notCarried("they did not come through in time");
+				throw notCarried("they did not pass in time");
 			}
 			this.#log.read((packet) => {
 				const header = packet.linkHeader;

@@ -106,7 +106,7 @@ function readTables(): ReturnType<Nftables["read"]>["tables"] {
 function changedMeanwhile(): L3dsrError {
 	return new L3dsrError({
 		code: "DATAPATH_FOREIGN",
-		message: "copy the nft rules: they change while they are read",
-		hint: "try again when nobody changes them",
+		message: "copy the nft rules: they changed while they were read",
+		hint: "try again when nothing changes them",
 	});
 }
