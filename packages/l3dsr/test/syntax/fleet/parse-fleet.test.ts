@@ -229,11 +229,7 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 		check("type: tcp, path: /x"),
 		/a check of type tcp has no path[\s\S]*path belongs to http, https/,
 	],
-	[
-		"a path that is not absolute",
-		check("type: http, path: healthz"),
-		/"healthz" is not a request path/,
-	],
+	["a path that is not absolute", check("type: http, path: healthz"), /"healthz" is not a request path/],
 	["a status that is none", check("type: http, expect: 99"), /"99" is not an HTTP status code/],
 	["half a byte", check("type: udp, send: 0x123"), /"0x123" is not 0x and pairs of hexadecimal digits/],
 	["an exec check without a command", check("type: exec"), /a check of type exec has no command/],
