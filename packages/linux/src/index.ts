@@ -29,6 +29,18 @@ export {
 export { IpSocket, type IpSocketOptions, SilentPort, sourceAddressFor } from "./ip-socket.ts";
 export { type Decoded, type Encodable, type Fields, type FieldType, Layout } from "./layout.ts";
 export {
+	decodeLegacyTable,
+	type LegacyChain,
+	type LegacyExtension,
+	type LegacyFamily,
+	type LegacyHook,
+	type LegacyRule,
+	type LegacyTable,
+	type LegacyTarget,
+	listLegacyTables,
+	readLegacyTable,
+} from "./legacy-tables.ts";
+export {
 	addressOf,
 	type CArgument,
 	check,

@@ -1,11 +1,21 @@
 /** What `l3dsr check` looks at, gathered once: the checks (checks/) judge it without touching the host. */
 
 import { readFileSync } from "node:fs";
-import { driverOf, listInterfaces, listIpv6OnlySockets, type Offloads, offloadsOf } from "@l3dsr/linux";
-import { Nftables, NftablesError, type Snapshot } from "@l3dsr/nftables";
+import {
+	driverOf,
+	LinuxError,
+	listInterfaces,
+	listIpv6OnlySockets,
+	listLegacyTables,
+	type Offloads,
+	offloadsOf,
+	readLegacyTable,
+} from "@l3dsr/linux";
+import { Nftables, NftablesError, type Snapshot, type TableContents } from "@l3dsr/nftables";
 import { type Address, addressFromBytes, isUnspecified } from "@l3dsr/packet";
 import type { AddressedInterface } from "./addresses.ts";
 import { type ForeignRules, findForeignRules } from "./foreign-rules.ts";
+import { tableOfLegacy } from "./legacy-rules.ts";
 import { type AskedVip, gatherRouteFacts, type RouteFacts } from "./route-facts.ts";
 
 export interface Listener {
@@ -32,7 +42,7 @@ export interface HostFacts extends ForeignRules {
 	readonly routes: RouteFacts;
 	/** Packets that reverse path filtering (rp_filter) has dropped in this namespace, of any kind. */
 	readonly reversePathDrops: number;
-	/** Tables of iptables-legacy (`ip filter`), whose rules nf_tables does not list. */
+	/** Tables of iptables-legacy (`ip filter`) whose rules could not be read. */
 	readonly legacyTables: readonly string[];
 	/** Loaded modules, and how many users each has: rules, for a target of iptables. */
 	readonly modules: ReadonlyMap<string, number>;
@@ -45,19 +55,17 @@ export interface HostFacts extends ForeignRules {
 export function gatherFacts(interfaces: readonly AddressedInterface[], vips: readonly AskedVip[]): HostFacts {
 	const links = listInterfaces();
 	const kinds = new Map(links.map(({ name, kind }) => [name, kind]));
+	const legacy = readLegacyTables();
 	const tracked = readNumber("/proc/sys/net/netfilter/nf_conntrack_count");
 	return {
 		interfaces: interfaces.map((one) => ({ ...one, ...interfaceFacts(one.name, kinds.get(one.name)) })),
 		routes: gatherRouteFacts(vips, interfaces),
 		reversePathDrops: decodeCounter(readText("/proc/net/netstat"), "TcpExt:", "IPReversePathFilter"),
-		legacyTables: [
-			...tableNames("/proc/net/ip_tables_names", "ip"),
-			...tableNames("/proc/net/ip6_tables_names", "ip6"),
-		],
+		legacyTables: legacy.unread,
 		modules: decodeModules(readText("/proc/modules")),
 		...(tracked === undefined ? {} : { trackedConnections: tracked }),
 		listeners: [...listenersOf("tcp"), ...listenersOf("udp")],
-		...findForeignRules(readRuleset()),
+		...findForeignRules([...readRuleset(), ...legacy.tables]),
 	};
 }
 
@@ -72,6 +80,23 @@ function readRuleset(): Snapshot["tables"] {
 		if (hidden) return [];
 		throw error;
 	}
+}
+
+/** Everything in iptables-legacy, and the tables (`ip filter`) that the kernel does not show to this process. */
+function readLegacyTables(): { readonly tables: Snapshot["tables"]; readonly unread: string[] } {
+	const tables: TableContents[] = [];
+	const unread: string[] = [];
+	for (const family of ["ipv4", "ipv6"] as const) {
+		for (const name of listLegacyTables(family)) {
+			try {
+				tables.push(tableOfLegacy(readLegacyTable(family, name)));
+			} catch (error) {
+				if (!(error instanceof LinuxError)) throw error;
+				unread.push(`${family === "ipv4" ? "ip" : "ip6"} ${name}`);
+			}
+		}
+	}
+	return { tables, unread };
 }
 
 function interfaceFacts(
@@ -106,12 +131,6 @@ export function decodeCounter(text: string, group: string, name: string): number
 		.filter((line) => line.startsWith(group))
 		.map((line) => line.split(" "));
 	return Number(values?.[names?.indexOf(name) ?? -1] ?? 0);
-}
-
-function tableNames(path: string, family: string): string[] {
-	return readText(path)
-		.split("\n")
-		.flatMap((name) => (name === "" ? [] : [`${family} ${name}`]));
 }
 
 /** Of /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */

@@ -1,4 +1,5 @@
 /** What a host cannot know about itself: a question to the operator, with a way to find out. */
+import { OF_LEGACY } from "../legacy-rules.ts";
 import { type CheckInput, listed, realInterfaces, titleOf } from "./check.ts";
 import { undecidedUdpServers } from "./listeners.ts";
 
@@ -42,14 +43,14 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 		questions.push({
 			about: "filters",
 			question: `do the rules of ${listed(facts.filters)} let packets to ${vips}, and the answers, pass?`,
-			how: "l3dsr probe --connect on a director; nft list ruleset",
+			how: `l3dsr probe --connect on a director; ${listingOf(facts.filters)}`,
 		});
 	}
 	if (facts.redirects.length > 0) {
 		questions.push({
 			about: "redirects",
 			question: `do the NAT rules of ${listed(facts.redirects)} send packets to ${vips} to another address or port?`,
-			how: "nft list ruleset; l3dsr probe --connect on a director",
+			how: `${listingOf(facts.redirects)}; l3dsr probe --connect on a director`,
 		});
 	}
 	if (facts.legacyTables.length > 0) {
@@ -75,4 +76,14 @@ export function questionsOf(input: CheckInput): CheckQuestion[] {
 		});
 	}
 	return questions;
+}
+
+/** Commands that list the rules of these places. */
+function listingOf(places: readonly string[]): string {
+	const legacy = places.filter((place) => place.includes(OF_LEGACY));
+	return [
+		...(legacy.length < places.length ? ["nft list ruleset"] : []),
+		...(legacy.some((place) => place.startsWith("table ip ")) ? ["iptables-legacy-save"] : []),
+		...(legacy.some((place) => place.startsWith("table ip6 ")) ? ["ip6tables-legacy-save"] : []),
+	].join("; ");
 }

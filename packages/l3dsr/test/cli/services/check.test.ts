@@ -258,6 +258,15 @@ const CASES: readonly Case[] = [
 		cure: () => run("nft", "delete table ip qos"),
 	},
 	{
+		what: "a rule of iptables-legacy that remarks",
+		file: `table: mangle\ndatapath: nft\n${WEB}`,
+		act: () =>
+			run("iptables-legacy", ..."-t mangle -A PREROUTING -s 203.0.113.1 -j DSCP --set-dscp 0".split(" ")),
+		said: /^error dscp-remarked table ip mangle of iptables-legacy, chain PREROUTING \(prerouting\) writes DSCP before/,
+		remedy: /^let that rule leave the services' codes alone/,
+		cure: () => run("iptables-legacy", ..."-t mangle -F".split(" ")),
+	},
+	{
 		what: "a firewall that drops what is not routed back",
 		act: () => {
 			ip("link add eth1 type veth peer name peer1");
