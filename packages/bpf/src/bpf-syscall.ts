@@ -193,6 +193,36 @@ export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>
 	return { result, attributes: () => attributes.decode(bytes) };
 }
 
+/** A call that is made again and again, with the same attributes: they are encoded once. */
+export class RepeatedCall<C extends BpfCommand> {
+	/** The attributes as the kernel has left them. */
+	readonly bytes: Uint8Array;
+	readonly #number: number;
+	readonly #first: Uint8Array;
+	/** Has the memory that attributes point to. */
+	readonly #values: Encodable<FieldsOf<C>>;
+
+	constructor(name: C, values: Encodable<FieldsOf<C>>) {
+		const { number, attributes } = COMMANDS[name] as {
+			number: number;
+			attributes: Layout<FieldsOf<C>>; // COMMANDS[name] for this very C
+		};
+		this.#number = number;
+		this.#values = values;
+		this.#first = attributes.encode(values);
+		this.bytes = this.#first.slice();
+	}
+
+	/** The result, as that of {@link bpf}. */
+	run(): number {
+		this.bytes.set(this.#first);
+		inFlight.add(this.#values);
+		const result = syscall(callNumber(), this.#number, this.bytes, this.bytes.byteLength);
+		inFlight.delete(this.#values);
+		return result;
+	}
+}
+
 /** struct bpf_prog_info, as far as it is used. */
 export const BPF_PROG_INFO = new Layout({
 	type: "u32",

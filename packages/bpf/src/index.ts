@@ -12,7 +12,14 @@ export {
 } from "./attach/clsact.ts";
 export { ExitLink, PROGRAM_EXIT } from "./attach/exit-link.ts";
 export type { AttachableProgram, Attached, Hook } from "./attach/hook.ts";
-export { type TcDirection, type TcxAttached, type TcxOptions, tcxEgress, tcxIngress } from "./attach/tcx.ts";
+export {
+	type TcDirection,
+	type TcxAttached,
+	TcxList,
+	type TcxOptions,
+	tcxEgress,
+	tcxIngress,
+} from "./attach/tcx.ts";
 export { TcxLink, type TcxLinkOptions } from "./attach/tcx-link.ts";
 export { xdpGeneric, xdpNative } from "./attach/xdp.ts";
 export { BPF_MAP_INFO, BPF_PROG_INFO } from "./bpf-syscall.ts";

@@ -1,7 +1,7 @@
 /** tcx (Linux 6.6+), in either direction: an ordered list of programs per interface, changed under a revision number. */
 
-import { check, ERRNO } from "@l3dsr/linux";
-import { bpf } from "../bpf-syscall.ts";
+import { check, ERRNO, type IfIndex } from "@l3dsr/linux";
+import { bpf, RepeatedCall } from "../bpf-syscall.ts";
 import { BpfError } from "../error.ts";
 import { requireFeature } from "../feature.ts";
 import { programIdOf } from "../object-id.ts";
@@ -109,6 +109,60 @@ function tcxHook(direction: TcDirection): Hook<TcxAttached, TcxOptions> {
 export const tcxIngress: Hook<TcxAttached, TcxOptions> = tcxHook("ingress");
 /** Packets that this host sends, from the network stack or a bridge, before they reach the driver's queue. */
 export const tcxEgress: Hook<TcxAttached, TcxOptions> = tcxHook("egress");
+
+/** What the kernel has answered. */
+interface Listing {
+	readonly result: number;
+	readonly attributes: Uint8Array;
+	readonly programs: Uint8Array;
+}
+
+/** The list of one interface, asked again and again at the least cost: of changes of it the kernel tells nobody. */
+export class TcxList {
+	readonly #doing: string;
+	readonly #call: RepeatedCall<"BPF_PROG_QUERY">;
+	readonly #programs = new Uint8Array(MOST_PROGRAMS * Uint32Array.BYTES_PER_ELEMENT);
+	#known: Listing;
+
+	/** As it is now is what it is compared with first. Throws as {@link changed}. */
+	constructor(direction: TcDirection, on: { readonly index: IfIndex; readonly name: string }) {
+		this.#doing = `list the programs at tcx ${direction} of ${on.name}`;
+		this.#call = new RepeatedCall("BPF_PROG_QUERY", {
+			target_ifindex: on.index,
+			attach_type: ATTACH_TYPES[direction],
+			prog_ids: this.#programs,
+			count: MOST_PROGRAMS,
+		});
+		this.#known = this.#checked(this.#call.run());
+	}
+
+	/**
+	 * Another list than at the last call, or one that was another in between. Throws SyscallError (ENODEV: the interface is
+	 * gone), and BpfError (FEATURE) where the kernel has no tcx.
+	 */
+	changed(): boolean {
+		const { result, attributes, programs } = this.#known;
+		const now = this.#call.run();
+		if (now === result && sameBytes(this.#call.bytes, attributes) && sameBytes(this.#programs, programs))
+			return false;
+		this.#known = this.#checked(now);
+		return true;
+	}
+
+	#checked(result: number): Listing {
+		// Nothing was ever attached here, or the last program has gone.
+		if (result !== -ERRNO.ENOENT) {
+			if (result === -ERRNO.EINVAL) requireFeature("tcx", this.#doing, USE_CLSACT);
+			check(result, this.#doing);
+		}
+		return { result, attributes: this.#call.bytes.slice(), programs: this.#programs.slice() };
+	}
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+	for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+	return true;
+}
 
 /** The kernel would answer EBUSY or ENOENT, which explains nothing. */
 function refuseLinked(current: TcxAttached, doing: string): void {

@@ -38,7 +38,6 @@ function listen(tell: Hear): Ears {
 	return {
 		mark() {
 			catchUp();
-			programs.mark();
 			countAtMark = count;
 		},
 		quietSinceMark() {

@@ -1,44 +1,41 @@
 /**
  * Programs at tcx that are not as they were. Of tcx the kernel tells nobody (of clsact and of XDP by netlink it does), so
- * interfaces on which programs of ours run there are asked again and again: 13 µs each time.
+ * interfaces on which programs of ours run there are asked again and again.
  */
-import { BpfError, tcxIngress } from "@l3dsr/bpf";
+import { BpfError, TcxList } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
-import type { Hear } from "./heard.ts";
+import type { Ear, Hear } from "./heard.ts";
 
-/** Half of the time within which a host is to be repaired. */
-const INTERVAL_MS = 100;
+/** A host is to be repaired within 200 ms, and attaching a program again takes some 30 of them. Waking up is what costs. */
+const INTERVAL_MS = 150;
 
-export class ProgramEars implements Disposable {
+export class ProgramEars implements Ear {
 	readonly #hear: Hear;
-	#interfaces: readonly NetInterface[] = [];
-	#known: readonly string[] = [];
+	#lists: ReadonlyMap<string, TcxList | undefined> = new Map();
 	#timer: NodeJS.Timeout | undefined;
 
 	constructor(hear: Hear) {
 		this.#hear = hear;
 	}
 
-	/** A run begins: what is there from now on is known, and whatever the run changes is looked at once more after it. */
-	mark(): void {
-		this.#known = this.#interfaces.map(programsOf);
-	}
-
 	/** Interfaces on which rules run on eBPF; none: nobody is asked. */
 	watch(interfaces: readonly NetInterface[]): void {
-		const known = new Map(this.#interfaces.map(({ index }, at) => [index, this.#known[at]]));
-		this.#interfaces = interfaces;
-		this.#known = interfaces.map((one) => known.get(one.index) ?? programsOf(one));
+		this.#lists = new Map(
+			interfaces.map((on) => {
+				const key = `${on.index} ${on.name}`;
+				return [key, this.#lists.get(key) ?? listOf(on)];
+			}),
+		);
 		if (interfaces.length === 0) this[Symbol.dispose]();
 		else this.#timer ??= setInterval(() => this.read(), INTERVAL_MS);
 	}
 
 	/** What has happened until now. */
 	read(): void {
-		const now = this.#interfaces.map(programsOf);
-		if (now.every((one, at) => one === this.#known[at])) return;
-		this.#known = now;
-		this.#hear({ trigger: "program", programs: true });
+		let isOther = false;
+		// Each is asked: what has changed of the others is known then, too.
+		for (const list of this.#lists.values()) if (hasChanged(list)) isOther = true;
+		if (isOther) this.#hear({ trigger: "program", programs: true });
 	}
 
 	[Symbol.dispose](): void {
@@ -47,15 +44,22 @@ export class ProgramEars implements Disposable {
 	}
 }
 
-/** Ids in their order, and the revision, which tells of a program that went and came back. */
-function programsOf(on: NetInterface): string {
+/** Undefined where there is nothing to ask: the interface is gone, or the kernel has no tcx, and programs are at clsact. */
+function listOf(on: NetInterface): TcxList | undefined {
+	return unlessGone(() => new TcxList("ingress", on));
+}
+
+/** Of an interface that goes, links tell. */
+function hasChanged(list: TcxList | undefined): boolean {
+	return unlessGone(() => list?.changed()) ?? false;
+}
+
+function unlessGone<T>(ask: () => T): T | undefined {
 	try {
-		const attached = tcxIngress.query(on);
-		return `${attached[0]?.revision}: ${attached.map(({ programId }) => programId).join(" ")}`;
+		return ask();
 	} catch (error) {
-		// The interface is gone, of which links tell; or the kernel has no tcx, and then programs are at clsact.
-		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) return "gone";
-		if (error instanceof BpfError && error.code === "FEATURE") return "no tcx";
+		if (error instanceof SyscallError && error.errno === ERRNO.ENODEV) return undefined;
+		if (error instanceof BpfError && error.code === "FEATURE") return undefined;
 		throw error;
 	}
 }
