@@ -92,7 +92,13 @@ export async function liveADay(bin: string, share: number): Promise<Day> {
 		const begun = performance.now();
 		await Promise.all([
 			day.paced(counts.events, async (number) => events.happen(number)),
-			day.paced(counts.scrapes, scrape),
+			day.paced(counts.scrapes, async () => {
+				await scrape().catch((cause) => {
+					throw new Error(`scrape the agent: ${cause.message}; it has said: ${agent.said.join("; ")}`, {
+						cause,
+					});
+				});
+			}),
 			day.paced(counts.reconfigurations, async (number) => {
 				const configured = agent.next("configured");
 				configure(1 + (number % MOST_MORE));
@@ -141,7 +147,8 @@ class Faster {
 	async paced(count: number, act: (number: number) => Promise<void>): Promise<void> {
 		for (let number = 0; number < count; number++) {
 			const ahead = (number / count) * this.#lastsMs - (performance.now() - this.#begun);
-			if (ahead > 0) await sleep(ahead);
+			// Who is late still lets the others have their turn.
+			await sleep(Math.max(0, ahead));
 			await act(number);
 		}
 	}
@@ -199,12 +206,13 @@ class Events implements Disposable {
 	}
 }
 
-const EVENTS: readonly ((events: Events, number: number) => void)[] = [
-	(events, number) => events.changeLink(number),
-	(events) => events.changePrograms(),
-	(events, number) => events.touchTable(number),
-	(events, number) => events.changeForeignTable(number),
-];
+const link = (events: Events, number: number): void => events.changeLink(number);
+const own = (events: Events, number: number): void => events.touchTable(number);
+const foreign = (events: Events, number: number): void => events.changeForeignTable(number);
+const programs = (events: Events): void => events.changePrograms();
+
+/** In turn. */
+const EVENTS = [link, own, foreign, link, own, foreign, link, programs] as const;
 
 async function scrape(): Promise<void> {
 	const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -128,13 +128,17 @@ export class RunningAgent implements AsyncDisposable {
 	readonly startMs: number;
 	readonly #down: readonly [string, ...string[]];
 	readonly #hears: Set<(record: Told) => void>;
+	/** What it has written beside records: errors. */
+	readonly said: readonly string[];
 
 	private constructor(
 		child: ChildProcess,
 		startMs: number,
 		down: readonly [string, ...string[]],
 		hears: Set<(record: Told) => void>,
+		said: readonly string[],
 	) {
+		this.said = said;
 		this.child = child;
 		this.startMs = startMs;
 		this.#down = down;
@@ -155,7 +159,7 @@ export class RunningAgent implements AsyncDisposable {
 		});
 		ended.catch(() => {});
 		await Promise.race([heard(hears, "started"), ended]);
-		return new RunningAgent(child, performance.now() - begun, [program, "down"], hears);
+		return new RunningAgent(child, performance.now() - begun, [program, "down"], hears, said);
 	}
 
 	/** The next record of a kind. */
