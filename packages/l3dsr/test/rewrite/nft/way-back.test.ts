@@ -3,16 +3,34 @@
  * and others leave by a raw socket and are seen on the other end of the wire.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { IpSocket, PacketSocket } from "@l3dsr/linux";
-import { parsePacket, quoteOf, wordAt } from "@l3dsr/packet";
+import { type Family, parsePacket, quoteOf, wordAt } from "@l3dsr/packet";
+import fc from "fast-check";
 import { enterNetns, ip, Netns, waitFor } from "../../../../../test/support/netns.ts";
 import { waysBack } from "../../../src/model/way-back.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
-import { translateBack } from "../../../src/rewrite/oracle/way-back.ts";
+import { translateBack, type WayBackResult } from "../../../src/rewrite/oracle/way-back.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
-import { icmp, icmpError, icmpv6Error, ipv4, ipv6, type Payload, tcp, udp } from "../../packets/build.ts";
+import {
+	cut,
+	dccp,
+	extension,
+	icmp,
+	icmpError,
+	icmpv6Error,
+	ipv4,
+	ipv6,
+	type Payload,
+	type PortFields,
+	raw,
+	sctp,
+	tcp,
+	udp,
+	udpLite,
+} from "../../packets/build.ts";
 import { assertEquivalentPacket, describePacket } from "../../packets/diff.ts";
+import { fragmentOf } from "../../packets/fragment.ts";
 import { setRules } from "../set-rules.ts";
 
 enterNetns();
@@ -40,6 +58,9 @@ const rules = (["ipv4", "ipv6"] as const).flatMap((family) =>
 	].map((spec) => parseRuleSpec(spec, { family, table: "raw", chain: "PREROUTING" })),
 );
 
+const PORTS = [80, 8080, 53, 5353, 5454, 54];
+const ETHERNET_HEADER_BYTES = 14;
+
 function packetsOf(family: "ipv4" | "ipv6"): Uint8Array[] {
 	const [vip, client, other] = [VIP[family], CLIENT[family], OTHER[family]];
 	const build = (source: string, destination: string, payload: Payload, id: number) =>
@@ -50,7 +71,7 @@ function packetsOf(family: "ipv4" | "ipv6"): Uint8Array[] {
 	const packets: Uint8Array[] = [];
 	const add = (source: string, destination: string, payload: Payload) =>
 		packets.push(build(source, destination, payload, packets.length + 1));
-	for (const sourcePort of [80, 8080, 53, 5353, 5454, 54]) {
+	for (const sourcePort of PORTS) {
 		for (const destination of [client, other]) {
 			const ports = { sourcePort, destinationPort: 40000, data: "answer" };
 			add(vip, destination, tcp(ports));
@@ -78,50 +99,156 @@ function packetsOf(family: "ipv4" | "ipv6"): Uint8Array[] {
 	return packets;
 }
 
-test("answers and errors leave as the oracle translates them, and nothing else is changed", async () => {
-	const nft = new NftDatapath();
-	await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
-	assert.deepEqual((await nft.observe()).findings, []);
+const nft = new NftDatapath();
+before(() => setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }));
+
+/** What becomes of packets of one family that this host sends; each has an identity of its own. */
+async function leave(sent: readonly Uint8Array[]): Promise<Uint8Array[]> {
 	using socket = new IpSocket();
 	using capture = new PacketSocket({ interfaceName: "out0" });
-	for (const family of ["ipv4", "ipv6"] as const) {
-		const ways = waysBack(rules.filter((rule) => rule.family === family));
-		assert.equal(ways.length, 4);
-		const sent = packetsOf(family);
-		const left: Uint8Array[] = [];
-		for (const packet of sent) {
-			const parsed = parsePacket(packet);
-			assert(typeof parsed !== "string");
-			assert.equal(socket.send(packet, parsed.destination), 0, describePacket(packet));
-		}
-		await waitFor("all packets", () => {
-			for (;;) {
-				const frame = capture.receive();
-				if (frame === undefined) break;
-				const bytes = frame.bytes.slice(14);
-				const parsed = parsePacket(bytes);
-				// Neighbour discovery of the interface is not ours.
-				if (
-					typeof parsed !== "string" &&
-					parsed.family === family &&
-					![135, 133, 143].includes(bytes[40] ?? 0)
-				)
-					left.push(bytes);
-			}
-			return left.length >= sent.length;
-		});
-		let translated = 0;
-		for (const [index, packet] of sent.entries()) {
-			const expected = translateBack(packet, ways);
-			if (expected.translated) translated++;
-			const same = left.find((one) => identity(one) === identity(packet));
-			assert(same !== undefined, `lost: ${describePacket(packet)} (${index})`);
-			assertEquivalentPacket(same, expected.bytes, describePacket(packet));
-		}
-		assert.ok(translated >= 20, `${translated} were translated`);
-		assert.ok(sent.some((packet) => isError(packet) && translateBack(packet, ways).translated));
+	for (const packet of sent) {
+		const destination = packet.subarray(...((packet[0] ?? 0) >> 4 === 4 ? [16, 20] : [24, 40]));
+		assert.equal(socket.send(packet, destination), 0, describePacket(packet));
 	}
-});
+	const left = new Map<number, Uint8Array>();
+	const wanted = new Set(sent.map(identity));
+	await waitFor("all packets", () => {
+		for (let frame = capture.receive(); frame !== undefined; frame = capture.receive()) {
+			const bytes = frame.bytes.slice(ETHERNET_HEADER_BYTES);
+			// Neighbour discovery has none.
+			if (wanted.has(identity(bytes))) left.set(identity(bytes), bytes);
+		}
+		return left.size === sent.length;
+	});
+	return sent.map((packet) => left.get(identity(packet)) ?? assert.fail("lost"));
+}
+
+/** How many of them the oracle translates; fails where one left as anything else than it says. */
+async function assertTranslated(family: Family, sent: readonly Uint8Array[]): Promise<number> {
+	const ways = waysBack(rules.filter((rule) => rule.family === family));
+	const left = await leave(sent);
+	const expected = sent.map((packet) => translateBack(packet, ways));
+	for (const [index, packet] of sent.entries()) {
+		const [actual, { bytes }] = [left[index], expected[index]] as [Uint8Array, WayBackResult];
+		assertEquivalentPacket(actual, bytes, describePacket(packet));
+	}
+	return expected.filter(({ translated }) => translated).length;
+}
+
+for (const family of ["ipv4", "ipv6"] as const) {
+	test(`answers and errors leave as the oracle translates them, and nothing else is changed: ${family}`, async () => {
+		assert.deepEqual((await nft.observe()).findings, []);
+		assert.equal(waysBack(rules.filter((rule) => rule.family === family)).length, 4);
+		const sent = packetsOf(family);
+		const translated = await assertTranslated(family, sent);
+		assert.ok(translated >= 20 && translated < sent.length, `${translated} were translated`);
+		assert.ok((await assertTranslated(family, sent.filter(isError))) > 0);
+	});
+
+	test(`random packets of this host leave as the oracle says, whole, in fragments and cut short: ${family}`, async () => {
+		let translated = 0;
+		await fc.assert(
+			fc.asyncProperty(arbitraryBatch(family), async (batch) => {
+				translated += await assertTranslated(family, batch);
+			}),
+			{ numRuns: 25, endOnFailure: true },
+		);
+		assert.ok(translated > 50, `${translated} were translated`);
+	});
+}
+
+/** Packets that this host could send, each with an identity of its own. */
+function arbitraryBatch(family: Family): fc.Arbitrary<readonly Uint8Array[]> {
+	return fc
+		.array(arbitrarySent(family), { minLength: 40, maxLength: 40 })
+		.map((builds) => builds.map((build, index) => build(index + 1)));
+}
+
+type Build = (id: number) => Uint8Array;
+
+function arbitrarySent(family: Family): fc.Arbitrary<Build> {
+	const [here, there] = [
+		[VIP[family], VIP[family], VIP[family], family === "ipv4" ? "192.0.2.99" : "2001:db8:a::99"],
+		[CLIENT[family], OTHER[family]],
+	];
+	const fields = fc.record({
+		sourcePort: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...PORTS) }, fc.nat(0xffff)),
+		destinationPort: fc.constantFrom(40000, ...PORTS),
+		data: fc.uint8Array({ maxLength: 40 }),
+	});
+	const wrong = fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 0xfffe }));
+	const message = fc.oneof(
+		{
+			weight: 4,
+			arbitrary: fc.tuple(fields, wrong).map(([some, by]) => tcp({ ...some, checksumError: by })),
+		},
+		{
+			weight: 4,
+			arbitrary: fc.tuple(fields, wrong).map(([some, by]) => udp({ ...some, checksumError: by })),
+		},
+		fields.map((some) => udp({ ...some, checksum: 0 })),
+		fields.map(udpLite),
+		fields.map(dccp),
+		fields.map(sctp),
+		fields.map(({ data }) => raw(253, data)),
+	);
+	const quoted = fc
+		.record({
+			source: fc.constantFrom(...there),
+			destination: fc.constantFrom(...here),
+			ports: fields.map((some) => ({
+				...some,
+				sourcePort: some.destinationPort,
+				destinationPort: some.sourcePort,
+			})),
+			kind: fc.constantFrom<((fields: PortFields) => Payload)[]>(tcp, tcp, udp, udp, udpLite, sctp),
+			fragment: rarely(fc.constantFrom(0, 8)),
+			keep: rarely(fc.integer({ min: 0, max: 60 })),
+			type: fc.constantFrom(...(family === "ipv4" ? [3, 3, 11, 12, 8] : [1, 1, 2, 3, 4, 128])),
+		})
+		.map(({ ports, kind, fragment, keep = 1000, type, ...addresses }) => {
+			const whole = family === "ipv4" ? ipv4(addresses, kind(ports)) : ipv6(addresses, kind(ports));
+			const start = (fragment === undefined ? whole : fragmentOf(whole, fragment, fragment + 16)).subarray(
+				0,
+				keep,
+			);
+			return family === "ipv4" ? icmpError(start, type) : icmpv6Error(start, type);
+		});
+	return fc
+		.record({
+			source: fc.constantFrom(...here),
+			destination: fc.constantFrom(...there),
+			payload: fc.oneof({ weight: 2, arbitrary: message }, quoted),
+			options: rarely(fc.integer({ min: 1, max: 10 })),
+			extensions: rarely(
+				fc.constantFrom(
+					[extension.hopByHop()],
+					[extension.destinationOptions(2)],
+					[extension.hopByHop(), extension.destinationOptions(1)],
+					[extension.fragment(0, false)],
+				),
+			),
+			cutTo: rarely(fc.integer({ min: 0, max: 30 })),
+			fragment: rarely(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 40 }))),
+		})
+		.map(
+			({ payload, options = 0, extensions = [], cutTo, fragment, ...addresses }): Build =>
+				(id) => {
+					const body = cutTo === undefined ? payload : cut(payload, cutTo);
+					const whole =
+						family === "ipv4"
+							? ipv4({ ...addresses, id, options: new Array(options * 4).fill(1) }, body)
+							: ipv6({ ...addresses, flowLabel: id, extensions }, body);
+					const length = whole.length - (family === "ipv4" ? 20 + options * 4 : 40);
+					if (fragment === undefined || fragment[0] * 8 >= length) return whole;
+					return fragmentOf(whole, fragment[0] * 8, fragment[0] * 8 + fragment[1]);
+				},
+		);
+}
+
+function rarely<T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
+	return fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
+}
 
 function identity(packet: Uint8Array): number {
 	return (packet[0] ?? 0) >> 4 === 4 ? wordAt(packet, 4) : wordAt(packet, 2);
