@@ -66,7 +66,7 @@ async function repairOf(
 }
 
 /** What is the same on both is tried on one. */
-const ONLY_ON_EBPF = /program|host gets/;
+const ONLY_ON_EBPF = /program|host gets|table that translates/;
 
 for (const datapath of ["nft", "ebpf"] as const) {
 	describe(`on ${datapath}`, () => {

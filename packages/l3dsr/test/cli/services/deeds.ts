@@ -12,7 +12,7 @@ const { exit, mov } = asm;
 
 export const SERVICES = `services:
   - { vip: 192.0.2.10, name: web, dscp: 7 }
-  - { vip: 192.0.2.11, name: dns, dscp: 9, protocol: udp, ports: 53 }
+  - { vip: 192.0.2.11, name: dns, dscp: 9, protocol: udp, ports: 53, set-port: 5353 }
   - { vip: 192.0.2.13, name: quiet, dscp: 11 }
   - { vip: "2001:db8::10", name: web6, dscp: 7 }
   - { vip: 192.0.2.12, name: plain }
@@ -202,6 +202,20 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			said: [/^table arp l3dsr has been altered$/],
 			causes: [BY_HAND],
 		},
+		{
+			what: "the rules that translate answers back are removed",
+			act: () => run("nft", "flush chain ip l3dsr way_back"),
+			said: [/^table ip l3dsr, chain way_back lacks its rule "ip saddr 192\.0\.2\.11 /],
+			causes: [BY_HAND],
+		},
+		{
+			what: "the chain that translates answers back is removed",
+			act: () => run("nft", "flush chain ip l3dsr way_back; delete chain ip l3dsr way_back"),
+			said: [
+				/^table ip l3dsr, chain way_back is missing: answers of services with set-port leave from the wrong/,
+			],
+			causes: [BY_HAND],
+		},
 	];
 	const onNft: Deed[] = [
 		{
@@ -260,6 +274,12 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			},
 			said: missing("web", "dns", "quiet", "web6"),
 			causes: [BY_PROGRAM, BY_HAND],
+		},
+		{
+			what: "the table that translates answers back is removed",
+			act: () => run("nft", "delete table ip l3dsr"),
+			said: [/^table ip l3dsr is missing: answers of services with set-port leave from the wrong port/],
+			causes: [BY_HAND],
 		},
 		{
 			what: "the host gets an address that the program does not know",
