@@ -240,7 +240,7 @@ describe("a probe that the VIP does not answer", () => {
 		const [report] = JSON.parse(stdout).targets;
 		assert.equal(report.outcome, "real-address");
 		assert.equal(report.found[0], "10.8.0.2 is an address of this host itself");
-		assert.match(report.causes[0], /come in by lo/);
+		assert.match(report.causes[0], /arrive on lo/);
 	});
 });
 
@@ -251,7 +251,7 @@ describe("probe", () => {
 		[
 			"data with an unknown escape",
 			["--port", "80", "--connect", "--send", "\\q"],
-			/--send does not know \\q/,
+			/--send: unknown escape \\q/,
 		],
 	] as const) {
 		it(`refuses ${what}`, async () => {

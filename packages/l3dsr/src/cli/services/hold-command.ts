@@ -115,6 +115,6 @@ function outcomeText({ kind, real, since, state }: HoldOutcome, wanted: RealStat
 		case "forgotten":
 			return `${who} is removed from the file: it is not in the fleet`;
 		case "fleet":
-			return `${who} stays as it is: the fleet's table says state: ${state}, change it there`;
+			return `${who} stays as it is: the fleet's table says state: ${state}; change it there`;
 	}
 }

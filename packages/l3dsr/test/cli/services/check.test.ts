@@ -242,7 +242,7 @@ const CASES: readonly Case[] = [
 				'add table netdev qos; add chain netdev qos in { type filter hook ingress device "eth0" priority 0; }; add rule netdev qos in ip dscp set 0',
 			),
 		said: /^error dscp-remarked table netdev qos, chain in \(ingress\) writes DSCP before/,
-		remedy: /^let that rule leave the services' codes alone/,
+		remedy: /^exclude the services' codes from that rule/,
 		cure: () => run("nft", "delete table netdev qos"),
 	},
 	{
@@ -254,7 +254,7 @@ const CASES: readonly Case[] = [
 				"add table ip qos; add chain ip qos voice; add rule ip qos voice ip dscp set 0; add chain ip qos in { type filter hook prerouting priority -310; }; add rule ip qos in jump voice",
 			),
 		said: /^error dscp-remarked table ip qos, chain voice \(prerouting\) writes DSCP before/,
-		remedy: /^let that rule leave the services' codes alone/,
+		remedy: /^exclude the services' codes from that rule/,
 		cure: () => run("nft", "delete table ip qos"),
 	},
 	{
@@ -349,7 +349,7 @@ const CASES: readonly Case[] = [
 		what: "XDP on a device whose packets may come without their checksum",
 		file: `hook: xdp\n${WEB}`,
 		act: () => {},
-		said: /^error xdp XDP on eth0 \(veth\) is refused: packets may come without their checksum there/,
+		said: /^error xdp XDP on eth0 \(veth\) is refused: packets may arrive there without their checksum/,
 		remedy: /^hook: tc; or open-checksums: accept/,
 		cure: () => write(`hook: tc\n${WEB}`),
 	},
