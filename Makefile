@@ -4,7 +4,9 @@
 
 NODE      := node_modules/.bin/node --conditions=@l3dsr/source
 # Each test file is a process of its own: with what they import compiled once, they take half the time.
-NODE_TEST := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE) --test --test-concurrency=2
+CACHED    := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE)
+NODE_TEST := $(CACHED) --test --test-concurrency=2
+TEST      := $(CACHED) scripts/test.ts
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
 .PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions agent-day soak soak-director soak-end-to-end check-hosts two-writers differential test-kernels clean
@@ -21,7 +23,7 @@ demo:
 	@bin/l3dsr lab
 
 test: setup-test check
-	@$(NODE_TEST) $(TESTS)
+	@$(TEST) $(TESTS)
 
 # Format and lint, types, layer rules, generated files. On the checkout's own Node, these programs too.
 check: export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -41,7 +43,7 @@ format: setup
 
 # Writes the golden files anew; review the difference before committing it.
 golden: setup-test
-	@UPDATE_GOLDEN=1 $(NODE_TEST) $(TESTS)
+	@UPDATE_GOLDEN=1 $(TEST) $(TESTS)
 
 # What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
 bench: setup-test

@@ -9,9 +9,9 @@
  * sections named, the result goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
+import { expediteGracePeriods } from "../test/support/grace-periods.ts";
 import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
@@ -104,11 +104,6 @@ const SECTIONS: Readonly<Record<string, Measurement>> = {
 	agent: { cpus: allCpus, measure: () => agentSections(amount.agent, `${root}bin`, [10, 100, 1000]) },
 };
 
-/** RCU's expedited grace periods: 100 times as many test-runs in a second, and none of their own time changes. */
-const EXPEDITED = "/sys/kernel/rcu_expedited";
-
-const expeditedBefore = readFileSync(EXPEDITED, "utf8");
-process.on("exit", () => writeFileSync(EXPEDITED, expeditedBefore));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
 const unknown = named.find((name) => !(name in SECTIONS));
@@ -123,7 +118,8 @@ for (const [name, section] of Object.entries(SECTIONS)) {
 	if (named.length > 0 && !named.includes(name)) continue;
 	const start = performance.now();
 	runOn(section.cpus);
-	writeFileSync(EXPEDITED, section.testRuns ? "1" : expeditedBefore);
+	// 100 times as many test-runs in a second, and none of their own time changes.
+	expediteGracePeriods(section.testRuns === true);
 	sections.push(...[await section.measure()].flat());
 	console.error(`bench: ${name} took ${((performance.now() - start) / 1000).toFixed(0)} s`);
 }

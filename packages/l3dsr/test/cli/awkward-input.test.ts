@@ -186,7 +186,7 @@ describe("l3dsr watch", () => {
 	});
 
 	it("fails when its output cannot be written, and leaves no table", () => {
-		const ping = "(ping -c 40 -i 0.05 -Q 0x1c 127.0.0.1 > /dev/null &)";
+		const ping = "(ping -c 40 -i 0.05 -W 1 -Q 0x1c 127.0.0.1 > /dev/null &)";
 		assert.equal(shell(`${ping}; timeout 20 "$0" watch > /dev/full`).status, 1);
 		assert.equal(run("nft", "list", "tables"), "table ip l3dsr\n");
 	});
