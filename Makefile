@@ -9,7 +9,7 @@ NODE_TEST := $(CACHED) --test --test-concurrency=2
 TEST      := $(CACHED) scripts/test.ts
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions agent-day soak soak-director soak-end-to-end check-hosts two-writers differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions agent-day soak soak-director soak-end-to-end check-hosts two-writers properties differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -91,6 +91,12 @@ agent-day: setup-test
 # 200 random hosts, and whether what check and probe say of each is what real clients meet there (some ten minutes).
 check-hosts: setup-test
 	@L3DSR_HOSTS=200 $(NODE) --test packages/l3dsr/test/truth/hosts.test.ts
+
+# All properties and fuzz tests with many times as many random cases as `make test` has, each for a minute at most.
+PROPERTIES = $(shell grep -lE 'fast-check|property-runs' $(TESTS))
+TIMES     ?= 50
+properties: setup-test
+	@L3DSR_PROPERTY_TIMES=$(TIMES) $(CACHED) --import ./test/support/property-runs.ts scripts/test.ts $(PROPERTIES)
 
 # Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
 # kernel with the rules of nftables, both against the reference. And two million through the director's programs.

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../test/support/property-runs.ts";
 import { AttributeWriter } from "../src/attribute-writer.ts";
 import { UnreadableError } from "../src/codec.ts";
 import {
@@ -120,7 +121,7 @@ describe("an expression", () => {
 				assert.equal(expressionKey(one) === expressionKey(second), alike);
 				if (alike) same++;
 			}),
-			{ numRuns: 1000 },
+			{ numRuns: runs(1000) },
 		);
 		assert.ok(same > 100);
 	});
@@ -188,7 +189,7 @@ describe("bytes of any kind", () => {
 					}
 				},
 			),
-			{ numRuns: 3000 },
+			{ numRuns: runs(3000) },
 		);
 		assert.ok(readable > 0);
 	});

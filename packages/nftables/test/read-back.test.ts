@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
+import { runs } from "../../../test/support/property-runs.ts";
 import {
 	copyTable,
 	dataType,
@@ -191,7 +192,7 @@ describe("elements", () => {
 				]);
 				assert.deepEqual(nft.read([table]).tables[0]?.sets[0]?.elements, elements);
 			}),
-			{ numRuns: 60 },
+			{ numRuns: runs(60) },
 		);
 	});
 });

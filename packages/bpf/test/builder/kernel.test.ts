@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
+import { runs } from "../../../../test/support/property-runs.ts";
 import * as bpf from "../../src/index.ts";
 
 failOnLeaks();
@@ -54,7 +55,7 @@ test("arithmetic on constants and values gives in the kernel what it means", () 
 			});
 			assert.equal(BigInt(output.verdict >>> 0), BigInt.asUintN(32, expected ^ (expected >> 32n)));
 		}),
-		{ numRuns: 60 },
+		{ numRuns: runs(60) },
 	);
 });
 
@@ -157,7 +158,7 @@ test("a checksum follows what changes in the packet, and never becomes 0", () =>
 				if (checksum !== 0) assert.notEqual(after, 0);
 			},
 		),
-		{ numRuns: 80 },
+		{ numRuns: runs(80) },
 	);
 });
 

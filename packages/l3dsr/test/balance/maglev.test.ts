@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../test/support/property-runs.ts";
 import {
 	maglevRing,
 	NOBODY,
@@ -67,7 +68,7 @@ test("a real gets slots in proportion to its weight", () => {
 				return Math.abs((counts[i] ?? 0) - share * RING_SLOTS) <= 1 + share * weights.length;
 			});
 		}),
-		{ numRuns: 30, examples: [[[100, ...Array<number>(19).fill(1)]], [[0, 1, 100]]] },
+		{ numRuns: runs(30), examples: [[[100, ...Array<number>(19).fill(1)]], [[0, 1, 100]]] },
 	);
 });
 
@@ -180,7 +181,7 @@ test("directors agree on every slot, whatever the order of the deaths and recove
 				return moved(follow(one), follow(other)) === 0;
 			},
 		),
-		{ numRuns: 5 },
+		{ numRuns: runs(5) },
 	);
 });
 

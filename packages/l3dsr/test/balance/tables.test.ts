@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { LARGEST_ARRAY_VALUE_BEFORE_6_0 } from "@l3dsr/bpf";
 import { type Address, addressFromBytes, dscp } from "@l3dsr/packet";
 import fc from "fast-check";
+import { runs } from "../../../../test/support/property-runs.ts";
 import type { BalancedReal, BalanceWish } from "../../src/balance/service.ts";
 import { REASON_SLOTS, tableSpecs, VIP } from "../../src/balance/tables/layout.ts";
 import { planTables, sameRows, type TablePlan } from "../../src/balance/tables/plan.ts";
@@ -54,7 +55,7 @@ test("every row of a VIP table has an entry of its own, and is read back as it w
 			assert.ok(sameRows(read.rows, rows));
 			assert.deepEqual({ ...read, rows: [] }, { ...table, rows: [] });
 		}),
-		{ numRuns: 25 },
+		{ numRuns: runs(25) },
 	);
 });
 
@@ -196,7 +197,7 @@ test("whatever is added and removed, each real keeps its number in its service, 
 				before = now;
 			}
 		}),
-		{ numRuns: 60 },
+		{ numRuns: runs(60) },
 	);
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { NOBODY, RING_SLOTS } from "../../src/balance/maglev.ts";
 import {
 	emptyRings,
@@ -117,6 +118,6 @@ test("after any changes the rings say what was asked for last, and refer only to
 			assert.equal(slot0(rings).real, last);
 			for (const real of referredReals(rings)) assert.ok(steps.some(([asked]) => asked === real));
 		}),
-		{ numRuns: 30 },
+		{ numRuns: runs(30) },
 	);
 });

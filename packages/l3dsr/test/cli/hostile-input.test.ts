@@ -9,6 +9,7 @@ import { after, describe, it, test } from "node:test";
 import fc from "fast-check";
 import { commandPath } from "../../../../test/support/commands.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { runL3dsr } from "../../src/cli/l3dsr.ts";
 import { printable } from "../../src/printable.ts";
 import { captureContext, l3dsr } from "./run-command.ts";
@@ -210,7 +211,7 @@ describe("what is not ours is printed without control characters", () => {
 					assert.doesNotMatch(stdout + stderr, CONTROL, JSON.stringify(argv));
 				}
 			}),
-			{ numRuns: 12 },
+			{ numRuns: runs(12) },
 		);
 	});
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import { type Rule, ZERO_COUNTERS } from "../../src/model/rule.ts";
 import { ORDINAL_STEP } from "../../src/model/ruleset.ts";
@@ -189,6 +190,6 @@ test("any sequence of edits leaves the list that a plain array would have, with 
 				assert.ok(Number.isSafeInteger(ordinal) && ordinal > (ordinals[index - 1] ?? 0));
 			}
 		}),
-		{ numRuns: 200 },
+		{ numRuns: runs(200) },
 	);
 });

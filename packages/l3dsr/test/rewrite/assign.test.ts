@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { dscp, parseAddress } from "@l3dsr/packet";
 import fc from "fast-check";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { lowerService } from "../../src/model/lower-service.ts";
 import type { Rule } from "../../src/model/rule.ts";
 import { type AssignmentFacts, assignDatapaths, neverMeet } from "../../src/rewrite/assign.ts";
@@ -173,7 +174,7 @@ describe("the two datapaths one after the other", () => {
 					if (first.length > 0 && second.length > 0) early++;
 				},
 			),
-			{ numRuns: 1500 },
+			{ numRuns: runs(1500) },
 		);
 		assert.ok(early > 100, `only ${early} rulesets were split`);
 	});
@@ -186,7 +187,7 @@ describe("the two datapaths one after the other", () => {
 				if (!result.evaluated) return;
 				assert.ok(!result.outcomes.every(({ matched }) => matched));
 			}),
-			{ numRuns: 2000 },
+			{ numRuns: runs(2000) },
 		);
 	});
 });

@@ -5,14 +5,15 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { enterNetns, waitFor } from "../../../../test/support/netns.ts";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { RecordedAgent } from "./recorded.ts";
 
 enterNetns();
 
 const PATIENCE_MS = 60_000;
 const PORT = 9470;
-/** Requests; more of them by hand. */
-const RUNS = Number(process.env["L3DSR_FUZZ_RUNS"] ?? 200);
+/** Requests. */
+const RUNS = runs(200);
 const REQUEST = Buffer.from(
 	"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip;q=1, *;q=0\r\nConnection: close\r\n\r\n",
 );

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { waitFor } from "../../../../test/support/netns.ts";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { diagnosticsOf } from "../../src/cli/error-table.ts";
 import { Child } from "../../src/serve/child.ts";
 import { RecordedAgent } from "./recorded.ts";
@@ -13,8 +14,8 @@ import { RecordedAgent } from "./recorded.ts";
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-child-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Runs of random bytes; more of them by hand. */
-const RUNS = Number(process.env["L3DSR_FUZZ_RUNS"] ?? 10);
+/** Runs of random bytes. */
+const RUNS = runs(10);
 
 function started(script: string, agent: RecordedAgent, ends: string[], pingMs?: number): Child {
 	return new Child({

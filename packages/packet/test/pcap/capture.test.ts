@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { run } from "../../../../test/support/netns.ts";
+import { runs } from "../../../../test/support/property-runs.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../../../l3dsr/test/packets/build.ts";
 import { PacketError } from "../../src/error.ts";
 import { decodeCapture } from "../../src/pcap/capture.ts";
@@ -169,7 +170,7 @@ test("any bytes at all are a capture or a CAPTURE_FORMAT, and every frame of any
 				}
 			},
 		),
-		{ numRuns: 2000 },
+		{ numRuns: runs(2000) },
 	);
 });
 

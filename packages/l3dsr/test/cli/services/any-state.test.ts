@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { enterNetns, ip, run } from "../../../../../test/support/netns.ts";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { runCommand } from "../dsrctl/transcript.ts";
 import { l3dsr } from "../run-command.ts";
 
@@ -139,7 +140,7 @@ for (const datapath of ["auto", "nft"]) {
 					assert.doesNotMatch((await l3dsr("show")).stdout, /l3dsr:/);
 				},
 			),
-			{ includeErrorInReport: true, numRuns: Number(process.env["L3DSR_STATES"] ?? 8) },
+			{ includeErrorInReport: true, numRuns: runs(8) },
 		);
 	});
 }

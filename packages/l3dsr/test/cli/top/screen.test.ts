@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { styleFor } from "../../../src/cli/style.ts";
 import { decodeKeys, type Key } from "../../../src/cli/top/keys.ts";
 import { ORDERS, rowsOf, sortRows } from "../../../src/cli/top/rows.ts";
@@ -142,7 +143,7 @@ describe("the screen", () => {
 					assert.doesNotMatch(line, control);
 				}
 			}),
-			{ numRuns: 300 },
+			{ numRuns: runs(300) },
 		);
 	});
 });

@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { verdictSpec } from "../../../../bpf/test/programs.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import { type Rule, ZERO_COUNTERS } from "../../../src/model/rule.ts";
@@ -136,7 +137,7 @@ describe("what is observed", () => {
 					assert.deepEqual(pairs(observed.rules), pairs(list));
 				},
 			),
-			{ numRuns: 25, endOnFailure: true },
+			{ numRuns: runs(25), endOnFailure: true },
 		);
 		await setRules(datapath, EMPTY_RULESET);
 		for (const name of ["in0", "in1"]) assert.deepEqual(tcxIngress.query(interfaceByName(name)), []);

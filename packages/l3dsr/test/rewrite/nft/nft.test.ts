@@ -4,6 +4,7 @@ import { type Command, Nftables, type TransactOptions } from "@l3dsr/nftables";
 import { dscp } from "@l3dsr/packet";
 import fc from "fast-check";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { type Rule, ZERO_COUNTERS } from "../../../src/model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../src/model/ruleset.ts";
 import type { Observation } from "../../../src/rewrite/datapath.ts";
@@ -68,7 +69,7 @@ describe("NftDatapath", () => {
 				const observed = await apply(ruleset);
 				assertObserved(observed, ruleset.entries);
 			}),
-			{ numRuns: 40 },
+			{ numRuns: runs(40) },
 		);
 		await apply({ entries: [] });
 		assert.equal(run("nft", "list", "ruleset"), "");
@@ -161,7 +162,7 @@ describe("NftDatapath", () => {
 				assertObserved(observed, list);
 				for (const one of observed.rules) assert.equal(one.counters.packets, BigInt(one.ordinal + 6));
 			}),
-			{ numRuns: 40, endOnFailure: true },
+			{ numRuns: runs(40), endOnFailure: true },
 		);
 	});
 

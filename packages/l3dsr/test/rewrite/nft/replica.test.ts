@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import type { Chain, Rule, Table } from "../../../src/model/rule.ts";
 import { hostPrefix } from "../../../src/model/selection.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
@@ -215,7 +216,7 @@ describe("a copy of the nft rules", () => {
 					);
 				},
 			),
-			{ numRuns: 15, endOnFailure: true },
+			{ numRuns: runs(15), endOnFailure: true },
 		);
 	});
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePacket } from "@l3dsr/packet";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { type PacketContext, rewriteByRules } from "../../../src/rewrite/oracle/oracle.ts";
 import { arbitraryMatchingRule, arbitraryPacket, VOCABULARY } from "../../packets/arbitrary.ts";
 import { bytesOf, internetChecksum, word } from "../../packets/build.ts";
@@ -51,7 +52,7 @@ test("a rewritten valid packet has the checksums that full recomputation gives",
 			assert.equal((transportResidue(bytes) ?? 0) % 0xffff, 0, "the packet was not valid");
 			assert.equal((transportResidue(result.bytes) ?? 0) % 0xffff, 0);
 		}),
-		{ numRuns: 1000 },
+		{ numRuns: runs(1000) },
 	);
 });
 
@@ -82,7 +83,7 @@ test("only the fields that the rewrite names change, and nothing of a later frag
 			assert.deepEqual([...rewritten.destination], rule.target.daddr.bytes);
 			assert.equal(rewritten.tos & 0x03, packet.tos & 0x03, "ECN");
 		}),
-		{ numRuns: 1000 },
+		{ numRuns: runs(1000) },
 	);
 });
 
@@ -101,7 +102,7 @@ test("what a rule does to a packet is what the rules one by one do to it", () =>
 			assertSamePacket(atOnce.bytes, current, "rules in one go differ from rules one by one");
 			assert.deepEqual(atOnce.outcomes, outcomes);
 		}),
-		{ numRuns: 1000 },
+		{ numRuns: runs(1000) },
 	);
 });
 
@@ -114,7 +115,7 @@ test("a packet that no rule matches comes out as it was", () => {
 			assertSamePacket(result.bytes, bytes, "changed without a match");
 			assert.equal(result.malformed, undefined);
 		}),
-		{ numRuns: 1000 },
+		{ numRuns: runs(1000) },
 	);
 });
 
@@ -136,7 +137,7 @@ test("any bytes whatever are rewritten or left alone, without an exception and i
 			assert.equal(result.bytes.length, bytes.length);
 			if (!result.evaluated) assertSamePacket(result.bytes, before, "an unreadable packet changed");
 		}),
-		{ numRuns: 2000 },
+		{ numRuns: runs(2000) },
 	);
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { DEFAULT_CONFIGURATION } from "../../../src/model/configuration.ts";
 import { lowerService } from "../../../src/model/lower-service.ts";
 import { findConflicts } from "../../../src/model/selection.ts";
@@ -42,7 +43,7 @@ for (const [name, print] of [
 				const { configuration } = parseConfig(print(table).text, "printed");
 				assert.deepEqual(configuration, table.configuration);
 			}),
-			{ numRuns: 40, endOnFailure: true },
+			{ numRuns: runs(40), endOnFailure: true },
 		);
 	});
 }
@@ -66,7 +67,7 @@ test("services exported as iptables-save and imported again are the same service
 				[...all].sort((a, b) => (a.vip.text < b.vip.text ? -1 : 1));
 			assert.deepEqual(inOrder(found), inOrder(services));
 		}),
-		{ numRuns: 60, endOnFailure: true },
+		{ numRuns: runs(60), endOnFailure: true },
 	);
 });
 
@@ -97,6 +98,6 @@ test("what dsr.conf can hold is read from it as the same services, and the rest 
 				bare.filter(onlyCode).map(plain),
 			);
 		}),
-		{ numRuns: 60, endOnFailure: true },
+		{ numRuns: runs(60), endOnFailure: true },
 	);
 });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { Family } from "@l3dsr/packet";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import { type CommandLine, OTHER_FAMILY, readCommand } from "../../../src/syntax/iptables/command-line.ts";
 import { COMMAND_OPTIONS, MODE_OPTIONS } from "../../../src/syntax/iptables/command-options.ts";
@@ -314,6 +315,6 @@ test("whatever is typed is read or refused with a place, and nothing else happen
 				}
 			}
 		}),
-		{ numRuns: 3000, examples: [[["-c", ","]]] },
+		{ numRuns: runs(3000), examples: [[["-c", ","]]] },
 	);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { L3dsrError } from "../../../src/errors.ts";
 import { type Counters, type Rule, ZERO_COUNTERS } from "../../../src/model/rule.ts";
 import { saveTable } from "../../../src/syntax/iptables/listing.ts";
@@ -52,7 +53,7 @@ test("reading what is saved of 1,000 random rulesets gives the same rules and co
 				assert.equal(again.length, listed.length);
 			},
 		),
-		{ numRuns: 1000 },
+		{ numRuns: runs(1000) },
 	);
 });
 
@@ -120,6 +121,6 @@ test("any text is read or refused, and nothing else happens", () => {
 				assert.ok(error instanceof L3dsrError, String(error));
 			}
 		}),
-		{ numRuns: 2000 },
+		{ numRuns: runs(2000) },
 	);
 });

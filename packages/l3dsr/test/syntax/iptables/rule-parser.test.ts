@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runs } from "../../../../../test/support/property-runs.ts";
 import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryRule } from "../../arbitrary/rule.ts";
@@ -13,6 +14,6 @@ test("reading what is printed of a rule gives the same rule, and printing it the
 			assert.deepEqual(again, rule);
 			assert.equal(formatRuleSpec(again), text);
 		}),
-		{ numRuns: 3000 },
+		{ numRuns: runs(3000) },
 	);
 });
