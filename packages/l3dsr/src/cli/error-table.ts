@@ -239,6 +239,9 @@ function hintFor(errno: string, path: string): string | undefined {
 	if (errno === "ENOSPC" || errno === "EDQUOT") return "free space on that file system (df, df -i)";
 	if (errno === "EMFILE" || errno === "ENFILE") return "raise the limit of open files (ulimit -n)";
 	if (errno === "ENOENT" && path.startsWith("/proc")) return "mount it: mount -t proc proc /proc";
+	if (errno === "EROFS" && path.startsWith("/proc/sys")) {
+		return "this container has a read-only /proc/sys: run it on the host, or in a privileged container";
+	}
 	return undefined;
 }
 

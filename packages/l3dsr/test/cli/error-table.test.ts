@@ -40,6 +40,14 @@ describe("what a failure is to a user", () => {
 		assert.equal(missing.code, "KERNEL_SYSCALL");
 		assert.match(missing.message, /^stat \/proc\/nothing: /);
 		assert.equal(missing.hint, "mount it: mount -t proc proc /proc");
+		const path = "/proc/sys/net/ipv4/conf/all/forwarding";
+		const readOnly = Object.assign(new Error(`EROFS: read-only file system, open '${path}'`), {
+			code: "EROFS",
+			errno: -30,
+			syscall: "open",
+			path,
+		});
+		assert.match(diagnosticsOf(readOnly)[0].hint ?? "", /^this container has a read-only \/proc\/sys: /);
 		const [unexpected] = diagnosticsOf(new TypeError("x is undefined"));
 		assert.equal(unexpected.code, "INTERNAL");
 		assert.equal(unexpected.message, "unexpected failure: x is undefined");
