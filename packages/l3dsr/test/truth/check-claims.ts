@@ -156,8 +156,7 @@ function isListed(message: string, { client, family }: Flow, by: "address" | "pr
 /** What check asks in its questions, and what it does not claim to look at. */
 function isExcused(host: Host, { questions }: CheckRecord, { family, protocol }: Flow): boolean {
 	const asks = (about: string) => questions.some((one) => one.about === about);
-	if (host.firewall === "drop" || host.firewall === "drop-answers") return asks("filters");
-	if (host.firewall === "legacy-drop" || host.firewall === "legacy-rpfilter") return asks("iptables-legacy");
+	if (["drop", "drop-answers", "legacy-drop"].includes(host.firewall)) return asks("filters");
 	if (host.firewall === "redirect") return asks("redirects");
 	// A socket does not show whether it uses IP_PKTINFO.
 	if (protocol === "udp" && ["any", "both", "ipv6"].includes(host.udp)) return true;

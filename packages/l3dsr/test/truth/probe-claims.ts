@@ -105,7 +105,10 @@ function causeOf(host: Host, { protocol, connects }: ProbeWay): RegExp | undefin
 		deaf ? (listening === "real" ? /does not listen on the VIP/ : /nothing listens there/) : undefined,
 		listening === "ipv6" ? /$/ : undefined,
 		protocol === "udp" && (listening === "any" || listening === "both") ? /IP_PKTINFO/ : undefined,
-		host.reflectTos && protocol === "tcp" && connects && !deaf ? /tcp_reflect_tos/ : undefined,
+		// A rule that remarks leaves no code to reflect.
+		host.reflectTos && host.firewall !== "remark" && protocol === "tcp" && connects && !deaf
+			? /tcp_reflect_tos/
+			: undefined,
 	];
 	const [only, ...others] = faults.filter((one) => one !== undefined);
 	return others.length === 0 && only?.source !== "$" ? only : undefined;
