@@ -122,11 +122,12 @@ function cut(text: string, room: number): string[] {
 
 /**
  * A string of nft stands in double quotes and knows no escape. So the double quote becomes a single one,
- * as a shell would take it too, and what is in the way is written as %XX.
+ * as a shell would take it too, and what is in the way is written as %XX (control characters by what is not one, as
+ * in printable.ts).
  */
 function quote(text: string): string {
 	return text
-		.replace(/[%~'\p{Cc}]/gu, (character) => `%${hex(character.charCodeAt(0))}`)
+		.replace(/[%~']|[^ -~\u00a0-\uffff]/g, (character) => `%${hex(character.charCodeAt(0))}`)
 		.replaceAll('"', "'");
 }
 
