@@ -4,7 +4,10 @@
  * Nothing is loaded until the first call: koffi costs about 10 ms, and a program that only reads text must
  * not pay them. Each function is declared when it is first called, too.
  */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ERRNO, errnoName, errnoText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 
@@ -30,18 +33,31 @@ function load(): Loaded {
 
 /**
  * koffi's own entrance reads ELF headers and compiles code for other systems to find its binary: 10 ms of the
- * 12 that it takes. The binary itself is all that is needed; where it is not at its usual place, or is for
- * another C library (musl), the entrance finds the right one.
+ * 12 that it takes; and Node's search for a package is twice what loading the binary takes. The binary itself is all that
+ * is needed; where it is not at its usual place, or is for another C library (musl), the entrance finds the right one.
  */
 function requireKoffi(): Koffi {
-	// require(), because a call in the middle of synchronous code cannot wait for import(). It is untyped.
-	const require = createRequire(import.meta.url);
 	const { arch } = process;
-	try {
-		return require(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`) as Koffi;
-	} catch {
-		return require("koffi") as Koffi;
+	const binary = `node_modules/@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`;
+	for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+		const koffi = loadAddon(join(at, binary));
+		if (koffi !== undefined) return koffi as Koffi;
+		if (at === dirname(at)) break;
 	}
+	// require(), because a call in the middle of synchronous code cannot wait for import(). It is untyped.
+	return createRequire(import.meta.url)("koffi") as Koffi;
+}
+
+/** What the addon at `path` exports; undefined where there is none, or none for this system. */
+function loadAddon(path: string): unknown {
+	if (!existsSync(path)) return undefined;
+	const addon = { exports: {} };
+	try {
+		process.dlopen(addon, path);
+	} catch {
+		return undefined;
+	}
+	return addon.exports;
 }
 
 /** Whether any C function has been called: for tests that a path stays free of FFI. */

@@ -5,6 +5,8 @@ const HEADER_BYTES = 4;
 
 export class AttributeWriter {
 	#bytes = Buffer.allocUnsafe(1024);
+	/** Of the same memory. Its methods are V8's own, those of Buffer are JavaScript: a command runs each for the first time. */
+	#view = viewOf(this.#bytes);
 	#length = 0;
 
 	/** How many bytes are written and not taken yet. */
@@ -22,7 +24,7 @@ export class AttributeWriter {
 	/** The attribute's bytes follow, until {@link end} is given what this returns. */
 	begin(type: number, nested: boolean): number {
 		const at = this.#reserve(HEADER_BYTES);
-		this.#bytes.writeUInt16LE(nested ? type | NLA_F_NESTED : type, at + 2);
+		this.#view.setUint16(at + 2, nested ? type | NLA_F_NESTED : type, true);
 		return at;
 	}
 
@@ -30,7 +32,7 @@ export class AttributeWriter {
 	end(begun: number): void {
 		const length = this.#length - begun;
 		if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes does not fit`);
-		this.#bytes.writeUInt16LE(length, begun);
+		this.#view.setUint16(begun, length, true);
 		const padding = -length & 3;
 		if (padding === 0) return;
 		const at = this.#reserve(padding);
@@ -39,23 +41,23 @@ export class AttributeWriter {
 
 	u8(value: number): void {
 		const at = this.#reserve(1);
-		this.#bytes.writeUInt8(value, at);
+		this.#view.setUint8(at, value);
 	}
 
 	be16(value: number): void {
 		const at = this.#reserve(2);
-		this.#bytes.writeUInt16BE(value, at);
+		this.#view.setUint16(at, value);
 	}
 
 	/** Signed numbers too, in two's complement. */
 	be32(value: number): void {
 		const at = this.#reserve(4);
-		this.#bytes.writeUInt32BE(value >>> 0, at);
+		this.#view.setUint32(at, value >>> 0);
 	}
 
 	be64(value: bigint): void {
 		const at = this.#reserve(8);
-		this.#bytes.writeBigUInt64BE(BigInt.asUintN(64, value), at);
+		this.#view.setBigUint64(at, value);
 	}
 
 	raw(value: Uint8Array): void {
@@ -79,8 +81,13 @@ export class AttributeWriter {
 			const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
 			larger.set(this.#bytes.subarray(0, at));
 			this.#bytes = larger;
+			this.#view = viewOf(larger);
 		}
 		this.#length = needed;
 		return at;
 	}
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+	return new DataView(buffer, byteOffset, byteLength);
 }

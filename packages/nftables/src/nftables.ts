@@ -1,4 +1,5 @@
 /** A conversation with nf_tables of one network namespace: transactions and dumps. */
+import { readFileSync } from "node:fs";
 import {
 	ERRNO,
 	errnoName,
@@ -61,9 +62,15 @@ const PROBED = { family: "ip", name: "nftables-probe" } as const;
  * Older kernels pass over attributes that they do not know.
  */
 const PROBES: {
-	readonly [feature in Feature]: { readonly commands: readonly Command[]; readonly refused: number };
+	readonly [feature in Feature]: {
+		/** The Linux version that brought it, major and minor number. Older kernels may have it, too (Enterprise Linux). */
+		readonly since: readonly [number, number];
+		readonly commands: readonly Command[];
+		readonly refused: number;
+	};
 } = {
 	"element counters": {
+		since: [5, 7],
 		commands: [
 			{ do: "add table", table: PROBED },
 			{
@@ -76,6 +83,17 @@ const PROBES: {
 		refused: 1,
 	},
 };
+
+/** Whether the running kernel says that it is this version or a later one: `6.18.44-fc-v669`. */
+function isAtLeast([major, minor]: readonly [number, number]): boolean {
+	let running = "";
+	try {
+		// As uname(2) has it. node:os would have to be loaded for it.
+		running = readFileSync("/proc/sys/kernel/osrelease", "latin1");
+	} catch {}
+	const [, first, second] = /^(\d+)\.(\d+)/.exec(running) ?? [];
+	return Number(first) > major || (Number(first) === major && Number(second) >= minor);
+}
 
 export interface ReadOptions {
 	/** `verdicts`: of sets with names, read the elements of verdict maps alone. Others may have a hundred thousand. */
@@ -114,9 +132,13 @@ export class Nftables implements Disposable {
 		}
 	}
 
-	/** Whether the running kernel can do it; nothing is changed to find out. Throws NftablesError. */
-	supports(feature: Feature): boolean {
-		const { commands, refused } = PROBES[feature];
+	/**
+	 * Whether the running kernel can do it: by its version, and where that is older, or with `ask`, by what it answers to a
+	 * transaction that changes nothing. Throws NftablesError.
+	 */
+	supports(feature: Feature, { ask = false }: { readonly ask?: boolean } = {}): boolean {
+		const { since, commands, refused } = PROBES[feature];
+		if (!ask && isAtLeast(since)) return true;
 		try {
 			this.transact(commands);
 		} catch (error) {

@@ -112,6 +112,14 @@ describe("a transaction", () => {
 		assert.equal(refusal(() => nft.transact(nowhere)).command, 0);
 	});
 
+	it("is not needed to know what the kernel can do; asked, it says what its version says, and changes nothing", () => {
+		using nft = new Nftables();
+		const before = run("nft", "-a", "list", "ruleset");
+		assert.equal(nft.supports("element counters"), true);
+		assert.equal(nft.supports("element counters", { ask: true }), true);
+		assert.equal(run("nft", "-a", "list", "ruleset"), before);
+	});
+
 	it("without commands asks the kernel nothing", () => {
 		using nft = new Nftables();
 		const before = nft.generation();
