@@ -283,8 +283,8 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 		flushed,
 		/table ip l3dsr is missing: answers of services with set-port leave from the wrong port/,
 	);
-	assert.match(flushed, /possible cause: nft flush ruleset takes every table at once/);
-	assert.doesNotMatch(flushed, /a command typed by hand/);
+	assert.match(flushed, /possible cause: nft flush ruleset /);
+	assert.doesNotMatch(flushed, /a script: nft,/);
 	assert.equal((await l3dsr("status", "-c", config)).exitCode, 4);
 	assert.match((await l3dsr("check", "-c", config)).stdout, /table ip l3dsr is missing/);
 	await succeed("up", "-c", config);
@@ -305,7 +305,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	ip("link set eth5 up");
 	const gone = await drift();
 	assert.match(gone, /chain way_back no rule of l3dsr accounts for it/);
-	assert.match(gone, /possible cause: an interface that was deleted and made again/);
+	assert.match(gone, /possible cause: an interface that was deleted and /);
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 
