@@ -105,7 +105,7 @@ function load(name: string, form: (expressions: readonly Expression[]) => readon
  */
 const NOT_THERE_YET = new RegExp(
 	`, chain \\w+(, handle \\d+)?: (${[
-		"is missing: (answers of services with set-port leave from the wrong port|an older l3dsr did not make it)",
+		"is missing: (answers of services with set-port leave from the wrong port|an older l3dsr did not create it)",
 		'lacks its rule "[^"]*(@th,8,24 >= 0 (udp|tcp) dport set|_later)',
 		"was not written by this version",
 	].join("|")})`,
