@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { enterNetns, waitFor } from "../../../../../test/support/netns.ts";
+import { enterNetns } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
 import { DIRECTOR_MAC } from "../../balance/wire.ts";
 import { ethernet, ipv4, tcp } from "../../packets/build.ts";
@@ -65,14 +65,11 @@ test("a command or an agent that is killed moves no established flow, and the ne
 		assert.deepEqual(realsOf(), established, `after ${command}, the ${turn + 1}th`);
 	}
 	stage.write("fleet.yaml", FLEET);
-	const enabled = await waitFor("enable", async () => {
-		const outcome = await stage.l3dsr("enable", "a1");
-		return outcome.exitCode === 0 ? outcome : undefined;
-	});
-	assert.equal(enabled.stderr, "");
-	const up = await stage.l3dsr("up");
-	assert.equal(up.exitCode, 0, up.stderr);
-	assert.deepEqual((await stage.l3dsr("diff")).exitCode, 0);
+	for (const [command, ...args] of [["up"], ["enable", "a1"]] as const) {
+		const { exitCode, stderr } = await stage.l3dsr(command, ...args);
+		assert.equal(exitCode, 0, stderr);
+	}
+	assert.equal((await stage.l3dsr("diff")).exitCode, 0);
 	assert.deepEqual(realsOf(), established, "at the end");
 	t.diagnostic(`${KILLS} processes, ${died} of them killed, ${FRAMES.length} flows unharmed`);
 	await stage.l3dsr("down");
