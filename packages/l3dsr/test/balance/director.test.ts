@@ -158,6 +158,45 @@ for (const [what, after] of [
 	});
 }
 
+test("after each death and recovery among several services, in one process, nothing is left to do", () => {
+	using _wire = new Wire(10);
+	using director = Director.open();
+	const services = [80, 443].map((port) => ({
+		port: portOf(port),
+		protocols: ["tcp"] as const,
+		pool: "front",
+		affinity: "flow" as const,
+	}));
+	const wish = (dead: readonly string[]) =>
+		wishOf(reals(4), { services }, ({ address, port }, _pool, name) => {
+			return !dead.includes(`${name} ${address.family} ${port}`);
+		});
+	director.apply(wish([]), SETTINGS);
+	const events: readonly (readonly string[])[] = [
+		["r1 ipv4 80"],
+		["r1 ipv4 80", "r2 ipv6 443"],
+		["r2 ipv6 443", "r3 ipv6 443"],
+		["r3 ipv6 443"],
+		[],
+	];
+	for (const dead of events) {
+		const change = director.apply(wish(dead), SETTINGS);
+		assert.equal(change.services.length, dead.length === 2 && dead[0] === "r2 ipv6 443" ? 2 : 1, `${dead}`);
+		using other = Director.open();
+		assert.deepEqual(other.plan(wish(dead), SETTINGS).services, [], `after ${dead}`);
+		for (const { service, reals: all } of director.status().services) {
+			const down = all.flatMap(({ slots }, n) => (slots === 0 ? [`r${n + 1}`] : []));
+			const wanted = dead.filter((one) => one.endsWith(` ${service.address.family} ${service.port}`));
+			assert.deepEqual(
+				down,
+				wanted.map((one) => one.split(" ")[0]),
+				`slots after ${dead}`,
+			);
+		}
+	}
+	director.detach();
+});
+
 test("two changes in one drain keep the flows of the first real servers and those that began in between", () => {
 	using wire = new Wire(20);
 	using director = Director.open();

@@ -24,7 +24,7 @@ import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
 import { explainFrame } from "./explain.ts";
-import { type MovableService, moveService, type ServiceChange } from "./move-service.ts";
+import { isSettled, type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import { type ResolvedHops, resolveHops, sameHop, waysOf } from "./next-hops.ts";
 import { planChange, planStop } from "./plan-change.ts";
 import { refuse } from "./settings.ts";
@@ -32,6 +32,7 @@ import { SharedTables } from "./shared-tables.ts";
 import { type DirectorStatus, serviceStatus } from "./status.ts";
 
 export interface DirectorChange {
+	/** Those that have been looked at; of a change of health, those that it is about. */
 	readonly services: readonly ServiceChange[];
 	/** Interfaces at which a program was put in place or replaced, and from which one was taken. */
 	readonly attached: readonly string[];
@@ -204,8 +205,10 @@ export class Director implements Disposable {
 			return undefined;
 		const how = { remember: settings.flows !== "none", now: currentTick() };
 		const services = last.services.flatMap((service, n) => {
-			const own = wish.services[n];
-			return own === undefined ? [] : [moveService(tables, this.#rings, { ...service, wish: own }, how)];
+			const [own, before] = [wish.services[n], last.wish.services[n]];
+			if (own === undefined || before === undefined) return [];
+			const wanted = { ...service, wish: own };
+			return isSettled(tables, wanted, before) ? [] : [moveService(tables, this.#rings, wanted, how)];
 		});
 		this.#last = { ...last, wish };
 		return { services, attached: [], detached: [], unresolved: [], unreachable: [] };

@@ -59,3 +59,26 @@ export function moveService(
 	const { address, protocol, port } = wish;
 	return { service: { address, protocol, port }, moved: changes.slots.length, inTransition: begins };
 }
+
+/**
+ * Whether a service, which was moved to `before`, is there still, and the wish is the same: then its 65,537 slots need not
+ * be looked at. Somebody else who has changed it has changed a mark.
+ */
+export function isSettled(
+	tables: SharedTables,
+	{ wish, place, indexes }: Pick<MovableService, "wish" | "place" | "indexes">,
+	before: BalancedService,
+): boolean {
+	return wish.reals.every(({ serves, carries, health }, n) => {
+		const [index, was] = [indexes[n], before.reals[n]];
+		if (index === undefined || was === undefined) return false;
+		const number = place.first + index;
+		return (
+			was.serves === serves &&
+			was.carries === carries &&
+			was.health === health &&
+			tables.isUp(number) === carries &&
+			tables.health(number) === health
+		);
+	});
+}
