@@ -14,7 +14,7 @@ export interface LoadPlaceOptions {
 	/** The value's name; that of the place if absent. */
 	readonly name?: string;
 	readonly in?: Placement;
-	/** Loads into the register of this value instead of a new one; if a call has lost it, into that which it had. */
+	/** Loads into the register of this value instead of a new one; if a call has lost it, into its previous one. */
 	readonly into?: Value;
 }
 

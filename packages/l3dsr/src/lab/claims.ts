@@ -90,7 +90,7 @@ const JUDGES: Readonly<Record<ClaimId, Judge>> = {
 		...firstOf(
 			strays.answers.packets > 0 ? `${volume(strays.answers)} of answers came to the directors` : undefined,
 			strays.others.packets > 0
-				? `${volume(strays.others)} that were no requests came to the directors`
+				? `${volume(strays.others)} other than requests reached the directors`
 				: undefined,
 			total(traffic, "answers").bytes === 0 ? "there were no answers" : undefined,
 		),

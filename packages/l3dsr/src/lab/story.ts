@@ -200,7 +200,7 @@ function atDirectors(seen: Seen): Sighting[] {
 	return DIRECTORS.flatMap((director) => [...seen[director]]);
 }
 
-/** What passed a director and was no request: from the client to a VIP, in; to a real server, out. */
+/** What passed a director except requests: from the client to a VIP, in; to a real server, out. */
 function straysOf(sightings: readonly Sighting[]): DirectorStrays {
 	const vips = new Set(VIPS.map(({ vip }) => vip.text));
 	const servers = new Set(

@@ -1,7 +1,7 @@
 /** Which services a host can have at all. Pure. */
 import type { Service } from "../model/service.ts";
 
-/** Not wrong, and not to be had here. */
+/** Valid, but not possible on this host. */
 export interface StoppedService {
 	readonly service: Service;
 	/** `IPv6 is disabled on this host`. */

@@ -17,7 +17,7 @@ const PATIENCE_MS = 15_000;
 export class AgentProcess implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly records: AgentRecord[] = [];
-	/** Lines that are no records: errors. */
+	/** Lines that are not records: errors. */
 	readonly said: string[] = [];
 	readonly ended: Promise<{ readonly exitCode: number | null; readonly signal: NodeJS.Signals | null }>;
 

@@ -54,7 +54,7 @@ test("one that comes back every two minutes is repaired at once for ever", () =>
 	assert.deepEqual([said, contentionDelay(contention, 99 * 120_000)], [[], 0]);
 });
 
-test("different things that break are no fight", () => {
+test("breaking different things does not count as a fight", () => {
 	const { said } = repairs(every(100, 200), (at) => `a rule of s${at} is missing`);
 	assert.deepEqual(said, []);
 });

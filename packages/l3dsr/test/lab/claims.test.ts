@@ -97,7 +97,7 @@ const CONTRADICTIONS: Readonly<Record<ClaimId, readonly [Partial<LabEvidence>, s
 		],
 		[
 			{ strays: { answers: nothing, others: volume } },
-			"10 packets (1.0 kB) that were no requests came to the directors",
+			"10 packets (1.0 kB) other than requests reached the directors",
 		],
 		[withVip({ answers: nothing }), "there were no answers"],
 	],

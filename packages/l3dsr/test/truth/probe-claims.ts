@@ -90,7 +90,11 @@ function causeOf(host: Host, { protocol, connects }: ProbeWay): RegExp | undefin
 	const listening = host[protocol];
 	const deaf = listening === "real" || listening === "other" || listening === "none";
 	const faults: (RegExp | undefined)[] = [
-		host.change === "none" ? undefined : host.change === "address" ? /does not hold|is not to be had/ : /$/,
+		host.change === "none"
+			? undefined
+			: host.change === "address"
+				? /does not hold|is not reachable there/
+				: /$/,
 		host.vips === "up" ? undefined : /$/,
 		host.policy === "none" || host.policy === "mark" ? undefined : /$/,
 		host.firewall === "none"

@@ -20,7 +20,7 @@ export class EventStreamReader {
 	#afterReturn = false;
 	#begun = false;
 
-	/** The events that are complete with this piece of the stream. Comments (`: …`) are no events. */
+	/** The events that are complete with this piece of the stream. Comments (`: …`) are not events. */
 	read(piece: string): StreamedEvent[] {
 		let text = piece;
 		if (!this.#begun && text !== "") {

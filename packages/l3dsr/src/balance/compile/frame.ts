@@ -37,7 +37,7 @@ export const STATE = {
 	udp: 8,
 	/** Later fragments of its datagram follow it to its real. */
 	firstFragment: 16,
-	/** The next hop is that which the kernel's table gave, on the stack. */
+	/** The next hop from the kernel's table, on the stack. */
 	hopOnStack: 32,
 	/** No next hop: the kernel routes. */
 	byKernel: 64,

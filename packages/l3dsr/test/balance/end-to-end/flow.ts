@@ -6,7 +6,7 @@ import { type Address, parseAddress } from "@l3dsr/packet";
 export class Flow implements Disposable {
 	/** What the real server said it is, at first. */
 	real: string | undefined;
-	/** Why it is no use any more. */
+	/** Why it can no longer be used. */
 	broken: string | undefined;
 	readonly #socket: Socket;
 	#said = "";

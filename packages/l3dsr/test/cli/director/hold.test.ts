@@ -145,7 +145,7 @@ test("a word that names no real server, and a state file that cannot be read, ar
 	await l3dsr("down");
 });
 
-test("a host that is no director has nothing to drain", async () => {
+test("a host that is not a director has nothing to drain", async () => {
 	using stage = new Stage();
 	stage.write("l3dsr.yaml", "services: []\n");
 	const { exitCode, stderr } = await stage.l3dsr("drain", "a1");

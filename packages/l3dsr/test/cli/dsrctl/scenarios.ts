@@ -360,7 +360,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
 		],
 	},
 	"discovered-other-rules": {
-		title: "rules with other matches are discovered, and are no service's",
+		title: "rules with other matches are discovered, and belong to no service",
 		files: { "c.conf": "192.0.2.10=28\n" },
 		steps: [
 			"iptables-daddr -t TABLE -A PREROUTING -p tcp -m dscp --dscp 28 -j DADDR --set-daddr 192.0.2.10",

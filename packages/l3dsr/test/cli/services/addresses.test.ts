@@ -120,7 +120,7 @@ for (const datapath of ["ebpf", "nft"]) {
 }
 
 for (const datapath of ["auto", "ebpf", "nft"]) {
-	test(`without interfaces, a bridge that comes and goes is no difference to ${datapath}`, async () => {
+	test(`without interfaces, a bridge that comes and goes makes no difference to ${datapath}`, async () => {
 		writeFileSync(config, `datapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
 		await succeed("up", "-c", config);
 		ip("link add docker0 type bridge");
@@ -242,7 +242,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 	ip("link add docker0 type bridge");
 	ip("link set docker0 up");
 	ip("address add 172.17.0.1/16 dev docker0");
-	// A container network that comes later is no difference; what is there from the start is served too.
+	// A container network that comes later makes no difference; what is there from the start is served too.
 	assert.match(await succeed("up", "-c", config), /^nothing to do/);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	await succeed("down");

@@ -191,7 +191,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 		{
-			what: "the guard silences an address that is no VIP",
+			what: "the guard silences an address that is not a VIP",
 			act: () => run("nft", "add element arp l3dsr silent4 { 10.0.0.2 }"),
 			said: [/^table arp l3dsr silences 10\.0\.0\.2, which this host must answer for$/],
 			causes: [BY_HAND],

@@ -169,7 +169,7 @@ test("a watcher leaves the director as it was, and nothing behind", async () => 
 		assert.equal(programs().length, standing.length + 1);
 		assert.deepEqual(programs().slice(0, 1), standing, "it stands behind the director");
 		director.apply(wishOf([real(1), real(2)]), HOOKS.tc);
-		assert.deepEqual(director.status().programs.length, 1, "a watcher is no director");
+		assert.deepEqual(director.status().programs.length, 1, "a watcher is not a director");
 	}
 	assert.deepEqual(programs().length, standing.length);
 });

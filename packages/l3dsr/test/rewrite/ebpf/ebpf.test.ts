@@ -506,7 +506,7 @@ describe("an interface that", () => {
 });
 
 describe("a frame of a VLAN", () => {
-	it("is not for the rules of the card; a tag of priority only is no VLAN", async () => {
+	it("is not for the rules of the card; a priority tag does not count as a VLAN", async () => {
 		addVeth("in0");
 		await setRules(open(), { entries: entries(plain(1), plain(2)) });
 		using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });

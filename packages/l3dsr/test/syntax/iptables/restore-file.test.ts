@@ -57,7 +57,7 @@ test("reading what is saved of 1,000 random rulesets gives the same rules and co
 	);
 });
 
-test("comments, empty lines, Windows line ends and blanks at the end are no obstacle", () => {
+test("comments, empty lines, Windows line ends and blanks at the end are accepted", () => {
 	const text =
 		"# saved\r\n\r\n*raw\r\n:PREROUTING ACCEPT [5:6]\r\n-A PREROUTING -j DADDR --set-daddr 192.0.2.1 \r\nCOMMIT\r\n#";
 	const [table, more] = parseRestoreFile(text, context);
