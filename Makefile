@@ -25,13 +25,14 @@ demo:
 test: setup-test check
 	@$(TEST) $(TESTS)
 
-# Format and lint, types, layer rules, generated files. On the checkout's own Node, these programs too.
+# Format and lint, types, layer rules, English, generated files. On the checkout's own Node, these programs too.
 check: export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 check:
 	@node_modules/.bin/biome ci --colors=off .
 	@node_modules/.bin/tsc --noEmit
 	@node_modules/.bin/tsc --noEmit -p packages/web
 	@$(NODE) scripts/check-layers.ts
+	@$(NODE) scripts/check-english.ts
 	@$(NODE) scripts/config-schema.ts --check
 
 # Writes the JSON Schemas and the OpenAPI document anew.
