@@ -43,6 +43,11 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		8,
 		{ datapath: "nft", table: "mangle", firewall: "invalid", reflectTos: true },
 	],
+	[
+		"has its VIPs on another interface too, and lo is down",
+		700001,
+		{ datapath: "ebpf", vips: "other", change: "lo-down", defaultRoute: "halves" },
+	],
 ];
 /** Of the Internet, in each half of it; and in the network that hosts may have a route to. */
 const CLIENTS = ["203.0.113.50", "37.1.2.3", "172.20.5.9", "2001:db8:c::50"];

@@ -1,4 +1,5 @@
 /** Everything that status and diff know: where the host differs from its configuration. */
+import { sameAddress } from "@l3dsr/packet";
 import { type Finding, sameFinding } from "../../model/finding.ts";
 import { type Check, type CheckFinding, loopbackOf } from "./check.ts";
 
@@ -40,6 +41,10 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 			one.kind !== "address-missing" && drift.findIndex((other) => sameFinding(one, other)) === index,
 	);
 	const lo = loopbackOf(facts);
+	// A VIP that another interface has too is delivered all the same.
+	const isLost = configuration.services.some(
+		({ vip }) => !facts.routes.delivered.some((one) => sameAddress(one, vip)),
+	);
 	return [
 		...refused,
 		...told.map(
@@ -54,7 +59,7 @@ export const checkDrift: Check = ({ configuration, drift, started, silencing, fa
 			? [
 					{
 						check: "drift",
-						severity: "error" as const,
+						severity: isLost ? ("error" as const) : ("warning" as const),
 						message: "lo is down: the kernel delivers nothing to its addresses",
 						remedy: "ip link set lo up",
 					},

@@ -440,6 +440,16 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning listeners nothing listens on web (192.0.2.10): clients are refused, unless a NAT rule redirects them",
 	],
 	[
+		"lo is down, and nothing else has the VIP",
+		host({ interfaces: [{ ...LO, up: false }, ETH0], routes: { ...FACTS.routes, delivered: [] } }),
+		"error drift lo is down: the kernel delivers nothing to its addresses",
+	],
+	[
+		"lo is down, and another interface has the VIP too",
+		host({ interfaces: [{ ...LO, up: false }, ETH0] }),
+		"warning drift lo is down: the kernel delivers nothing to its addresses",
+	],
+	[
 		"a VIP on a tunnel",
 		{
 			...host({
