@@ -8,7 +8,14 @@ import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
 import { CHAINS, type Rule, sameRule } from "../model/rule.ts";
 import type { Ruleset } from "../model/ruleset.ts";
 import { type Assignment, type AssignmentFacts, assignAsObserved, assignDatapaths } from "./assign.ts";
-import type { DatapathName, Observation, ObservedRule, ObserveOptions, Snapshot } from "./datapath.ts";
+import type {
+	DatapathFinding,
+	DatapathName,
+	Observation,
+	ObservedRule,
+	ObserveOptions,
+	Snapshot,
+} from "./datapath.ts";
 import { programLacks } from "./ebpf/compile/size.ts";
 import { hookLacks } from "./ebpf/compile/target.ts";
 import { refusedByKernel } from "./ebpf/kernel/access.ts";
@@ -135,11 +142,14 @@ class CombinedDatapath implements HostDatapath {
 	async observe(options: ObserveOptions = {}): Promise<HostSnapshot> {
 		const ebpf = await this.#ebpf.observe();
 		const nft = await this.#nft.observe({ ...options, answered: answeredOf(ebpf.rules) });
+		// Answers could be those of a program that this process may not read.
+		const hidden = this.#settings.datapath !== "nft" && (ebpf.limited?.hidden ?? []).length > 0;
+		const isCertain = ({ kind }: DatapathFinding) => !hidden || kind !== "answers-superfluous";
 		const facts = assignmentFacts(ebpf, this.#settings.hook, this.#lacks);
 		const rules = [...nft.rules, ...ebpf.rules].sort(inListOrder);
 		return {
 			rules,
-			findings: [...nft.findings, ...ebpf.findings],
+			findings: [...nft.findings.filter(isCertain), ...ebpf.findings],
 			directors: ebpf.directors,
 			...(nft.oldCounters === true ? { oldCounters: true } : {}),
 			...(ebpf.limited === undefined

@@ -171,6 +171,19 @@ test("a process that cannot look at programs changes nothing beside one that may
 	await clear();
 });
 
+test("a process that cannot look at programs does not call what translates their answers left over", async () => {
+	const config = configuration(
+		"answers",
+		"services: [{ vip: 192.0.2.10, dscp: 7, protocol: tcp, ports: 443, set-port: 8443 }]\n",
+	);
+	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
+	assert.match((await l3dsr("diff", "-c", config)).stdout, /^no difference/);
+	const { stdout } = await withCapabilities(NET, () => l3dsr("diff", "-c", config));
+	assert.match(stdout, /a rule of 192\.0\.2\.10 is missing/);
+	assert.doesNotMatch(stdout, /way_back/);
+	await clear();
+});
+
 test("a director is refused, and named, where programs are not allowed", async () => {
 	using stage = new Stage();
 	const before = traces();
