@@ -159,7 +159,7 @@ test("a process that cannot look at programs changes nothing beside one that may
 		assert.deepEqual([exitCode, stdout], [1, ""]);
 		assert.match(
 			stderr,
-			/look at program \d+ at tcx ingress of eth0, which may be l3dsr's: this process lacks CAP_SYS_ADMIN\nhint: .*datapath nft/,
+			/read program \d+ at tcx ingress of eth0, which may be l3dsr's: this process lacks CAP_SYS_ADMIN\nhint: .*datapath nft/,
 		);
 		assert.deepEqual(traces(), before);
 	}
