@@ -65,7 +65,7 @@ const PAGES: readonly Page[] = [
 		names: ["l3dsr-export", "l3dsr-import"],
 		section: 8,
 		source: "export.md",
-		summary: "the table of VIPs as other programs write it, and out of their files",
+		summary: "print the table of VIPs in the formats of other programs, and read such formats",
 	},
 	{
 		names: ["l3dsr.yaml"],

@@ -253,7 +253,7 @@ describe("updates", () => {
 		const notices = (await visit.texts(".notice")).join("\n");
 		assert.match(notices, /l3dsr\.yaml is invalid and changes nothing/);
 		assert.match(notices, /line 4: DSCP 64 is out of range/);
-		assert.match(notices, /Something else changes this host back/);
+		assert.match(notices, /Something else repeatedly changes this host back/);
 		assert.match(notices, /It will refuse to take rules away/);
 	});
 });

@@ -136,7 +136,7 @@ describe("l3dsr lab", () => {
 	it("fails without the rules, and says which claims failed and why", async () => {
 		const { exitCode, stdout, stderr } = await lab("--without-rules").outcome;
 		assert.equal(exitCode, 1);
-		assert.match(stdout, /^ {2}FAILED {2}every answer comes from the VIP that was asked/m);
+		assert.match(stdout, /^ {2}FAILED {2}every answer comes from the requested VIP/m);
 		assert.match(stdout, /^ {2}proved {2}a packet with another DSCP is left alone$/m);
 		assert.match(
 			stderr,
@@ -163,7 +163,7 @@ describe("l3dsr lab", () => {
 
 	it("leaves nothing behind when Ctrl-C comes while the rules are added", async () => {
 		const started = lab();
-		await waitFor("start of the lab", () => started.stdout().includes("these rules were typed"), 20_000);
+		await waitFor("start of the lab", () => started.stdout().includes("these rules were added"), 20_000);
 		interrupt(started);
 		assert.equal((await started.outcome).signal, "SIGINT");
 		await assertNothingLeft();

@@ -263,7 +263,7 @@ const CASES: readonly Case[] = [
 		act: () =>
 			run("iptables-legacy", ..."-t mangle -A PREROUTING -s 203.0.113.1 -j DSCP --set-dscp 0".split(" ")),
 		said: /^error dscp-remarked table ip mangle of iptables-legacy, chain PREROUTING \(prerouting\) writes DSCP before/,
-		remedy: /^let that rule leave the services' codes alone/,
+		remedy: /^exclude the services' codes from that rule/,
 		cure: () => run("iptables-legacy", ..."-t mangle -F".split(" ")),
 	},
 	{

@@ -68,7 +68,7 @@ interface Deed {
 
 const ALL = [1024, 2048, 3072, 4096];
 const MAP = "ip l3dsr raw_PREROUTING_1";
-const notIntact = /rule \d+: is not intact/;
+const notIntact = /rule \d+: is incomplete/;
 
 const DEEDS: readonly Deed[] = [
 	{
@@ -115,13 +115,13 @@ const DEEDS: readonly Deed[] = [
 			return `replace rule ip l3dsr raw_PREROUTING handle ${handleOf(/"3072 -p/)} ${rule}`;
 		},
 		left: [1024, 2048, 4096],
-		problems: [/rule 3072: is not intact/, /does not do what its comment says \(3072 -p/],
+		problems: [/rule 3072: is incomplete/, /does not do what its comment says \(3072 -p/],
 	},
 	{
 		title: "one of the two parts of a rule that was deleted",
 		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/"3072\/2"/)}`,
 		left: [1024, 2048, 4096],
-		problems: [/rule 3072: is not intact/],
+		problems: [/rule 3072: is incomplete/],
 	},
 	{
 		title: "a lookup that got one condition more",
@@ -154,7 +154,7 @@ const DEEDS: readonly Deed[] = [
 		title: "a rule of the detour of later fragments that was deleted",
 		commands: () => "flush chain ip l3dsr raw_PREROUTING_later",
 		left: [3072],
-		problems: [/chain raw_PREROUTING_later: lacks its rule "accept"/, /rule 1024: is not intact/],
+		problems: [/chain raw_PREROUTING_later: lacks its rule "accept"/, /rule 1024: is incomplete/],
 	},
 	{
 		title:
