@@ -157,7 +157,7 @@ test("status of a configuration that up will refuse shows what there is, and why
 	for (const verb of [["up"], ["up", "-n"]]) {
 		const { exitCode, stdout, stderr } = await l3dsr(...verb, "-c", refused);
 		assert.deepEqual({ exitCode, stdout }, { exitCode: 3, stdout: "" });
-		assert.match(stderr, /^error\[KERNEL_FEATURE\]: put rule .*\nhint: set datapath auto/);
+		assert.match(stderr, /^error\[KERNEL_FEATURE\]: put rule .*\nhint: set datapath: auto/);
 	}
 });
 
