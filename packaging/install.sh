@@ -63,6 +63,7 @@ install -m 755 packaging/stop-datapath "$destdir$home/stop-datapath"
 # The operator's files: none comes along, so none is ever replaced.
 install -d "$destdir/etc/l3dsr" "$destdir/etc/dsr.d"
 install -Dm 644 -t "$destdir/usr/lib/systemd/system" systemd/*
+install -Dm 644 -t "$destdir/usr/lib/sysusers.d" packaging/sysusers/l3dsr.conf
 install -Dm 644 -t "$destdir/usr/share/l3dsr" docs/reference/l3dsr.schema.json docs/reference/fleet.schema.json
 
 doc=$destdir/usr/share/doc/l3dsr

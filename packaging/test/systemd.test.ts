@@ -116,6 +116,10 @@ describe("under systemd", () => {
 		machine.run("systemctl is-active l3dsr");
 	});
 
+	it("the process that speaks HTTP has a user of its own, who cannot log in", () => {
+		assert.match(machine.run("getent passwd l3dsr"), /:\/usr\/sbin\/nologin$/m);
+	});
+
 	it("an upgrade and a downgrade leave the unit and its rules as they are", () => {
 		const unit = () =>
 			machine.run("systemctl show l3dsr -p ActiveState,ActiveEnterTimestampMonotonic,InvocationID");
