@@ -9,7 +9,7 @@ NODE_TEST := $(CACHED) --test --test-concurrency=2
 TEST      := $(CACHED) scripts/test.ts
 TESTS     := $(shell find test packages -name '*.test.ts' -not -path '*/node_modules/*' | sort)
 
-.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions agent-day soak soak-director soak-end-to-end check-hosts two-writers properties differential test-kernels clean
+.PHONY: setup setup-test demo test check schema format golden screenshots bench bench-quick hot-functions agent-day agent-kills soak soak-director soak-end-to-end check-hosts two-writers properties differential test-kernels clean
 .PHONY: packages deb rpm tarball npm packaging-setup test-packages
 
 setup:
@@ -88,6 +88,10 @@ soak-end-to-end: setup-test
 # memory or descriptors grow after the warm-up, and draws docs/pictures/agent-day.svg. L3DSR_AGENT_DAY=0.1 is a tenth of it, not drawn.
 agent-day: setup-test
 	@$(NODE) bench/day-main.ts
+
+# An agent killed 50 times while it starts and 50 times while it repairs (some five minutes).
+agent-kills: setup-test
+	@L3DSR_AGENT_KILLS=50 $(NODE) --test packages/l3dsr/test/agent/survival.test.ts
 
 # 200 random hosts, and whether what check and probe say of each is what real clients meet there (some ten minutes).
 check-hosts: setup-test

@@ -71,13 +71,15 @@ interface Kept extends Disposable {
 	readonly records: RecordLog;
 	hold: Hold | undefined;
 	isQuiet: boolean;
+	/** By the wall clock. */
+	now: Date;
 	run(trigger: Trigger): Promise<string>;
 }
 
 /** A host that a keeper has made right; what it has done for that is not in the host's log. */
 async function kept(): Promise<Kept> {
 	const host = new KeptHost();
-	const records = new RecordLog(() => new Date(0));
+	const records = new RecordLog(() => state.now);
 	const stop = new AbortController().signal;
 	const ears: Ears = {
 		mark() {},
@@ -91,7 +93,7 @@ async function kept(): Promise<Kept> {
 		hold: () => state.hold,
 		runningPrograms: () => new Set<string>(),
 		monotonicMs: () => performance.now(),
-		now: () => new Date(0),
+		now: () => state.now,
 	};
 	const keeper = new Keeper(
 		{ host, effects, diagnosticsOf, configuration: "/l3dsr.yaml", env: {}, stop },
@@ -103,6 +105,7 @@ async function kept(): Promise<Kept> {
 		records,
 		hold: undefined,
 		isQuiet: true,
+		now: new Date("2026-03-01T12:00:00Z"),
 		async run(trigger) {
 			const evidence = { deeds: [], links: [], programs: false, flushed: false };
 			const run: Run = { triggers: [trigger], since: performance.now(), evidence };
@@ -152,4 +155,33 @@ test("a repair that an operator's down has overtaken is not made", async () => {
 	assert.deepEqual(host.log, ["observe", "lock", "unlock"]);
 	assert.deepEqual(host.addresses, []);
 	assert.equal(records.records().at(-1)?.kind, "held");
+});
+
+test("a wall clock that jumps changes the times of records, and nothing that is measured or waited for", async () => {
+	using agent = await kept();
+	const { host, records } = agent;
+	for (const jump of ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"]) {
+		const { addresses } = host;
+		host.addresses = [];
+		host.onLock = () => {
+			throw new Error("the disk is full");
+		};
+		assert.equal(await agent.run("address"), "failed");
+		agent.now = new Date(jump);
+		host.onLock = () => {};
+		assert.equal(await agent.run("retry"), "changed");
+		assert.deepEqual(host.addresses, addresses);
+		const told = records.records().slice(-2);
+		assert.deepEqual(
+			told.map(({ kind, time }) => [kind, time]),
+			[
+				["repaired", new Date(jump).toISOString()],
+				["recovered", new Date(jump).toISOString()],
+			],
+		);
+		for (const record of told) {
+			if (record.kind === "repaired") assert(record.verifiedMs >= 0 && record.verifiedMs < 60_000);
+			if (record.kind === "recovered") assert(record.failingMs >= 0 && record.failingMs < 60_000);
+		}
+	}
 });
