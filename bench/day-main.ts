@@ -1,6 +1,6 @@
 /**
  * `make agent-day`: a day of the agent in fast motion (some 15 minutes), drawn into docs/pictures. L3DSR_AGENT_DAY is the
- * share of a day that is lived; less than a whole one is printed and not drawn. Fails where
+ * share of a day that is lived; less than a quarter is printed and not drawn. Fails where
  * descriptors grow, and memory in a whole day.
  */
 import { writeFileSync } from "node:fs";
@@ -11,6 +11,8 @@ import { plotOf, summaryOf } from "./day-plot.ts";
 
 /** Memory: what heaps of this size move by between two collections. Before a whole day they have not found their size. */
 const ALLOWED = { agentMb: 8, httpMb: 8, agentDescriptors: 0, httpDescriptors: 0 } as const;
+/** Of a day. */
+const LEAST_DRAWN = 0.25;
 const OF_WHOLE_DAYS: readonly string[] = ["agentMb", "httpMb"];
 
 enterNetns();
@@ -18,7 +20,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const share = Number(process.env["L3DSR_AGENT_DAY"] ?? 1);
 const day = await liveADay(`${root}bin`, share);
 console.log(summaryOf(day).join("\n"));
-if (share === 1) writeFileSync(`${root}docs/pictures/agent-day.svg`, plotOf(day));
+if (share >= LEAST_DRAWN) writeFileSync(`${root}docs/pictures/agent-day.svg`, plotOf(day));
 const growth = growthOf(day);
 for (const [what, allowed] of Object.entries(ALLOWED)) {
 	const grown = growth[what as keyof typeof ALLOWED];

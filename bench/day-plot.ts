@@ -38,16 +38,15 @@ rect { fill: #ffffff }
 
 /** An SVG document. */
 export function plotOf(day: Day): string {
-	const { samples } = day;
 	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="title desc">
-<title id="title">The agent's memory and descriptors over a day in fast motion</title>
+<title id="title">The agent's memory and descriptors over ${24 * day.share} hours in fast motion</title>
 <desc id="desc">${summaryOf(day).join(". ")}.</desc>
 <style>${STYLE}
 </style>
 <rect width="${WIDTH}" height="${HEIGHT}"/>
-<text class="title" x="16" y="26">A day of l3dsr agent in fast motion</text>
-${panel("Resident memory, MB", TOPS.memory, MEMORY, samples)}
-${panel("Open descriptors", TOPS.descriptors, DESCRIPTORS, samples)}
+<text class="title" x="16" y="26">${24 * day.share} hours of l3dsr agent in fast motion</text>
+${panel("Resident memory, MB", TOPS.memory, MEMORY, day)}
+${panel("Open descriptors", TOPS.descriptors, DESCRIPTORS, day)}
 ${summaryOf(day)
 	.map((text, index) => `<text class="small" x="16" y="${440 + index * 17}">${text}</text>`)
 	.join("\n")}
@@ -57,13 +56,13 @@ ${summaryOf(day)
 
 /** What the picture shows, as sentences without their full stops. */
 export function summaryOf(day: Day): string[] {
-	const { events, scrapes, reconfigurations, repairs, tookMs, samples } = day;
+	const { events, scrapes, failedScrapes, reconfigurations, repairs, tookMs, samples } = day;
 	const growth = growthOf(day);
 	const last = samples.at(-1);
 	const signed = (value: number, digits: number) => `${value < 0 ? "" : "+"}${value.toFixed(digits)}`;
 	const minutes = (tookMs / 60_000).toFixed(1);
 	return [
-		`${count(events)} events, ${count(scrapes)} scrapes, ${count(reconfigurations)} reconfigurations and ${count(repairs)} repairs in ${minutes} minutes`,
+		`${count(events)} events, ${count(scrapes)} scrapes (${count(failedScrapes)} failed), ${count(reconfigurations)} reconfigurations and ${count(repairs)} repairs in ${minutes} minutes`,
 		`From the second quarter to the last: agent ${signed(growth.agentMb, 1)} MB and ${signed(growth.agentDescriptors, 0)} descriptors (${last?.agentMb.toFixed(0)} MB at the end), ` +
 			`HTTP process ${signed(growth.httpMb, 1)} MB and ${signed(growth.httpDescriptors, 0)} (${last?.httpMb.toFixed(0)} MB)`,
 	];
@@ -73,7 +72,8 @@ function count(value: number): string {
 	return value.toLocaleString("en");
 }
 
-function panel(title: string, top: number, lines: readonly Line[], samples: readonly Sample[]): string {
+function panel(title: string, top: number, lines: readonly Line[], { samples, share }: Day): string {
+	const hours = 24 * share;
 	const { left, right, height } = PANEL;
 	const most = Math.max(...lines.flatMap(({ valueIn }) => samples.map(valueIn)));
 	const step = niceStep(most / 4);
@@ -98,9 +98,9 @@ function panel(title: string, top: number, lines: readonly Line[], samples: read
 			({ name, style }, index) =>
 				`<text class="${style}" text-anchor="end" x="${right - index * 110}" y="${top - 10}">${name}</text>`,
 		),
-		...["0 h", "6 h", "12 h", "18 h", "24 h"].map(
-			(text, index) =>
-				`<text class="small" text-anchor="middle" x="${left + ((right - left) * index) / 4}" y="${top + height + 17}">${text}</text>`,
+		...[0, 1, 2, 3, 4].map(
+			(index) =>
+				`<text class="small" text-anchor="middle" x="${left + ((right - left) * index) / 4}" y="${top + height + 17}">${hours * (index / 4)} h</text>`,
 		),
 	].join("\n");
 }
