@@ -25,6 +25,14 @@ export interface AskedVip {
 	readonly dscp?: Dscp;
 }
 
+export interface Arrival {
+	readonly interface: string;
+	/** The kernel accepts the packets there, once rewritten. */
+	readonly taken: boolean;
+	/** As `wayBack`, from the real address, which packets have before they are rewritten; absent: the same. */
+	readonly wayBackFromReal?: readonly string[];
+}
+
 /** What happens to a client's packets to a VIP, and to the answers. */
 export interface PathFacts {
 	/** The VIPs of the look-up; the answer is the same for all of them. */
@@ -32,8 +40,8 @@ export interface PathFacts {
 	readonly client: ClientSample;
 	/** Interfaces by which answers leave; empty: there is no route to the client. */
 	readonly wayBack: readonly string[];
-	/** Interfaces on which the packets may arrive, and whether the kernel accepts them there. */
-	readonly arrivals: readonly { readonly interface: string; readonly taken: boolean }[];
+	/** Interfaces on which the packets may arrive. */
+	readonly arrivals: readonly Arrival[];
 }
 
 export interface RouteFacts {
@@ -71,6 +79,7 @@ export function gatherRouteFacts(
 			links,
 			clients: clientSamples(family, routes, own),
 			arrivals: arrivalsOf(family, vips, interfaces, links),
+			bySource,
 		};
 		// Without rules by source, all VIPs have the same answer, held or not.
 		const groups = bySource
@@ -95,6 +104,8 @@ interface Asking {
 	readonly clients: readonly ClientSample[];
 	/** Interfaces with an address of this host, apart from VIPs. */
 	readonly arrivals: readonly { readonly name: string; readonly index: IfIndex; readonly real: Address }[];
+	/** Routing rules distinguish sources. */
+	readonly bySource: boolean;
 }
 
 /** A host whose own address is only on `lo` accepts packets for it on every interface. */
@@ -126,7 +137,7 @@ function arrivalsOf(
 function pathsOf(
 	group: readonly AskedVip[],
 	isHeld: boolean,
-	{ links, clients, arrivals }: Asking,
+	{ links, clients, arrivals, bySource }: Asking,
 	netlink: Netlink,
 ): PathFacts[] {
 	const [first] = group;
@@ -141,7 +152,9 @@ function pathsOf(
 			const source = client.address.bytes;
 			const destination = (vip ?? real).bytes;
 			const route = ask(() => lookUpRoute({ source, destination, inputIndex: index, tos }, netlink));
-			return { interface: name, taken: route?.type === "local" };
+			const taken = route?.type === "local";
+			if (!bySource) return { interface: name, taken };
+			return { interface: name, taken, wayBackFromReal: wayBack(client.address, real, links, netlink) };
 		}),
 	}));
 }
@@ -166,11 +179,11 @@ function isLocal({ bytes }: Address, netlink: Netlink): boolean {
 
 function wayBack(
 	{ bytes }: Address,
-	vip: Address | undefined,
+	sender: Address | undefined,
 	links: readonly NetInterface[],
 	netlink: Netlink,
 ): string[] {
-	const from = vip === undefined ? {} : { source: vip.bytes };
+	const from = sender === undefined ? {} : { source: sender.bytes };
 	const route = ask(() => lookUpRoute({ destination: bytes, ...from, whole: true }, netlink));
 	if (route?.type !== "unicast") return [];
 	return route.nextHops.flatMap((hop) => links.find(({ index }) => index === hop.index)?.name ?? []);

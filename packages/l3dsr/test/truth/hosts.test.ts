@@ -48,6 +48,18 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		700001,
 		{ datapath: "ebpf", vips: "other", change: "lo-down", defaultRoute: "halves" },
 	],
+	[
+		"looks for the way back in a rule before its own, from the real address",
+		700064,
+		{
+			datapath: "nft",
+			table: "mangle",
+			firewall: "fib-strict",
+			policy: "eth1",
+			network: "blackhole",
+			udp: "any",
+		},
+	],
 ];
 /** Of the Internet, in each half of it; and in the network that hosts may have a route to. */
 const CLIENTS = ["203.0.113.50", "37.1.2.3", "172.20.5.9", "2001:db8:c::50"];

@@ -1,9 +1,5 @@
 /** A rule that rewrites DSCP before ours sees the packet hides the code. */
-import type { Table } from "../../model/rule.ts";
-import type { Check } from "./check.ts";
-
-/** Netfilter priorities of the tables in PREROUTING (linux/netfilter_ipv4.h). */
-const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
+import { type Check, TABLE_PRIORITY } from "./check.ts";
 
 export const checkDscpRemarked: Check = ({ configuration, inNetfilter, facts }) => {
 	// A program at tc ingress or XDP sees packets before netfilter does.
@@ -16,7 +12,7 @@ export const checkDscpRemarked: Check = ({ configuration, inNetfilter, facts }) 
 		.filter(({ family }) => (family === undefined ? families.size > 0 : families.has(family)))
 		.filter(
 			({ hook, priority }) =>
-				hook === "ingress" || (hook === "prerouting" && priority <= PRIORITY[configuration.table]),
+				hook === "ingress" || (hook === "prerouting" && priority <= TABLE_PRIORITY[configuration.table]),
 		)
 		.map(({ place, hook }) => ({
 			check: "dscp-remarked",

@@ -1,6 +1,6 @@
 /** Reverse path filtering drops a packet that arrived on an interface through which its sender is not routed. */
 import type { PathFacts } from "../route-facts.ts";
-import { type Check, type CheckFinding, type CheckInput, clientsText } from "./check.ts";
+import { type Check, type CheckFinding, type CheckInput, clientsText, TABLE_PRIORITY } from "./check.ts";
 
 const STRICT = 1;
 const FAMILIES = ["ipv4", "ipv6"] as const;
@@ -14,7 +14,7 @@ function bySysctl({ configuration, facts }: CheckInput): CheckFinding[] {
 		const ofInterface = paths.filter(({ arrivals }) => arrivals.some((one) => one.interface === name));
 		if (rpFilter === 0) return [];
 		const dropped = ofInterface.filter(
-			(path) => !isTaken(path, name) && isFiltered(path, name, rpFilter === STRICT),
+			(path) => !isTaken(path, name) && isFiltered(path.wayBack, name, rpFilter === STRICT),
 		);
 		const far = dropped.filter(({ client }) => client.reach !== "link");
 		if (dropped.length === 0) return [];
@@ -57,22 +57,27 @@ function isTaken({ arrivals }: PathFacts, name: string): boolean {
 	return arrivals.some((one) => one.interface === name && one.taken);
 }
 
-function isFiltered({ wayBack }: PathFacts, name: string, strict: boolean): boolean {
+function isFiltered(wayBack: readonly string[], name: string, strict: boolean): boolean {
 	return wayBack.length === 0 || (strict && !wayBack.includes(name));
 }
 
 /** Firewall rules do the same, also for IPv6 (firewalld: IPv6_rpfilter). Their other conditions are not evaluated. */
-function byRule({ facts }: CheckInput): CheckFinding[] {
+function byRule({ configuration, inNetfilter, facts }: CheckInput): CheckFinding[] {
 	const rules = facts.reversePathFilters.flatMap((rule) =>
 		(rule.family === undefined ? FAMILIES : [rule.family]).map((family) => ({ ...rule, family })),
 	);
-	return rules.flatMap(({ place, family, strict }): CheckFinding[] => {
+	return rules.flatMap(({ place, hook, priority, family, strict }): CheckFinding[] => {
+		// The look-up for the sender starts from the packet's destination: there, still the real address.
+		const isBefore =
+			inNetfilter.has(family) && (hook === "ingress" || priority < TABLE_PRIORITY[configuration.table]);
 		const paths = facts.routes.paths.filter(({ client }) => client.address.family === family);
 		const names = [...new Set(paths.flatMap(({ arrivals }) => arrivals.map((one) => one.interface)))];
 		return names.flatMap((name): CheckFinding[] => {
-			const met = paths.filter(
-				(path) => path.arrivals.some((one) => one.interface === name) && isFiltered(path, name, strict),
-			);
+			const met = paths.filter(({ arrivals, wayBack }) => {
+				const arrival = arrivals.find((one) => one.interface === name);
+				if (arrival === undefined) return false;
+				return isFiltered((isBefore ? arrival.wayBackFromReal : undefined) ?? wayBack, name, strict);
+			});
 			const far = met.filter(({ client }) => client.reach !== "link");
 			if (met.length === 0) return [];
 			return [
