@@ -100,7 +100,7 @@ test("memory of a map that programs only read is not mapped to be written", () =
 	assert.equal(memory.bytes[0], 0);
 });
 
-test("a tail call runs the program that the array has, and goes on where it has none", () => {
+test("a tail call runs the array's program, and continues if the slot is empty", () => {
 	const verdict = (name: string, result: number) => {
 		const p = new bpf.ProgramBuilder({ name, type: "BPF_PROG_TYPE_SCHED_CLS" });
 		p.exit(result);

@@ -48,7 +48,7 @@ test("says that a watched folder is gone, and watches the one that takes its pla
 	rmSync(`${inner}.old`, { recursive: true });
 });
 
-test("a folder that is no longer watched tells of nothing", () => {
+test("a folder that is no longer watched reports nothing", () => {
 	using watcher = new FolderWatcher();
 	watcher.watch(folder);
 	watcher.unwatch(folder);

@@ -55,7 +55,7 @@ test("receive gives up after its time-out", () => {
 	assert.ok(took >= 29, `${took} ms`);
 });
 
-test("a checksum left to the interface is told from one that is there", () => {
+test("a checksum left to the interface is distinguished from a complete one", () => {
 	using sender = new PacketSocket({ interfaceName: "v0", etherType: 0, offloads: true });
 	using receiver = new PacketSocket({ interfaceName: "v1", etherType: EXPERIMENTAL, timestamps: true });
 	const before = BigInt(Date.now() - 1000) * 1_000_000n;

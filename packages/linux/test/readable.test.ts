@@ -34,7 +34,7 @@ test("a descriptor is readable once somebody has written, and this thread goes o
 	assert.ok(turns > 0);
 });
 
-test("the first of several descriptors is enough, and what is there already is told at once", async () => {
+test("the first readable descriptor ends the wait, and one that is readable already ends it at once", async () => {
 	using one = openPipe();
 	using other = openPipe();
 	writeSync(other.write, "x");
@@ -42,7 +42,7 @@ test("the first of several descriptors is enough, and what is there already is t
 	assert.equal(await untilReadable([one.read, other.read], { timeoutMs: 5000 }), true);
 });
 
-test("nothing to read is told after the time limit, and a signal ends the wait with its reason", async () => {
+test("the wait ends with false after the time limit, and with the signal's reason when aborted", async () => {
 	using pipe = openPipe();
 	assert.equal(await untilReadable([pipe.read], { timeoutMs: 1 }), false);
 	const controller = new AbortController();

@@ -100,7 +100,7 @@ describe("a transaction", () => {
 		assert.equal(nft.generation(), generation + 2);
 	});
 
-	it("of ten thousand rules is one transaction, and each that is refused is told of", () => {
+	it("of ten thousand rules is one transaction, and each refused rule is reported", () => {
 		using nft = new Nftables();
 		const rules = Array.from({ length: 10_000 }, (_, port): Command => {
 			const expressions = [...match(field("th dport"), "==", port), verdict("accept")];
@@ -112,7 +112,7 @@ describe("a transaction", () => {
 		assert.equal(refusal(() => nft.transact(nowhere)).command, 0);
 	});
 
-	it("is not needed to know what the kernel can do; asked, it says what its version says, and changes nothing", () => {
+	it("is not needed to know what the kernel supports; asked, the kernel agrees with its version, and nothing changes", () => {
 		using nft = new Nftables();
 		const before = run("nft", "-a", "list", "ruleset");
 		assert.equal(nft.supports("element counters"), true);
@@ -144,7 +144,7 @@ describe("a transaction", () => {
 });
 
 describe("reading", () => {
-	it("gives a table as it is at one moment while another one is reloaded without a pause", async () => {
+	it("reads a table as of one moment while another is reloaded without a pause", async () => {
 		run("nft", "flush", "ruleset");
 		using nft = new Nftables();
 		const rules = Array.from({ length: 500 }, (_, port): Command => {
@@ -186,7 +186,7 @@ describe("a table with an owner", () => {
 });
 
 describe("a process without privileges", () => {
-	it("is told that it takes root", () => {
+	it("gets an error that says that it needs root", () => {
 		const script = `
 			import { Nftables } from "@l3dsr/nftables";
 			try { using nft = new Nftables(); nft.transact([{ do: "add table", table: { family: "ip", name: "t" } }]); }

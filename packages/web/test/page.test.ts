@@ -172,7 +172,7 @@ describe("what is shown equals the API", () => {
 });
 
 describe("updates", () => {
-	test("arrive by server-sent events, and what changed is told to screen readers", async () => {
+	test("arrive by server-sent events, and screen readers announce the change", async () => {
 		const status = realServer();
 		await using visit = await browser.visit(status, { context: { viewport: { width: 1400, height: 900 } } });
 		const { agent, page } = visit;

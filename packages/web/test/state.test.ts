@@ -149,7 +149,7 @@ describe("the session", () => {
 	});
 });
 
-test("a verdict names what is not up, and what else is wrong", () => {
+test("a verdict names services that are not up, and other faults", () => {
 	const { headline, beside, tone } = verdictOf(realServer(), findings().findings);
 	assert.deepEqual(
 		[headline, beside, tone],

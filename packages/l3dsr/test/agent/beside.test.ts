@@ -100,7 +100,7 @@ test("rules and VIPs outlive an agent that is killed, and the next one finds not
 	assert.deepEqual(steps, []);
 });
 
-test("with a file that cannot be used there is no start, and the exit code is that of up", async () => {
+test("an unusable file prevents the start, and the exit code is that of up", async () => {
 	writeFileSync(config, "");
 	const agent = new AgentProcess(config);
 	assert.equal((await agent.ended).exitCode, 2);

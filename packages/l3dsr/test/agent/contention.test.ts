@@ -41,7 +41,7 @@ test("the eighth repair of the same thing within a minute says so, once", () => 
 	assert.deepEqual(said, [{ at: 1400, repairs: 8, delayMs: 1000 }]);
 });
 
-test("a manager that comes back every 45 seconds is noticed, too", () => {
+test("a manager that comes back every 45 seconds is noticed", () => {
 	const { said } = repairs(every(45_000, 14));
 	assert.deepEqual(
 		said.map(({ at, repairs }) => [at, repairs]),
@@ -72,7 +72,7 @@ test("each further repair is put off twice as long, up to half a minute", () => 
 	assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
 });
 
-test("what is not contested does not prolong it, and after a quiet time it is over", () => {
+test("uncontested repairs do not prolong it, and it ends after a quiet time", () => {
 	const { contention } = repairs(every(100, 8));
 	const other = noteRepair(contention, 900, ["a rule of dns is missing"]);
 	assert.equal(contentionDelay(other.contention, 900), 800);

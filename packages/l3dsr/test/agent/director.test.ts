@@ -80,7 +80,7 @@ async function findingsOf(): Promise<readonly { readonly kind: string; readonly 
 	});
 }
 
-test("a real server that falls silent gets no new flows until it answers again, and the reason is told", async () => {
+test("a real server that stops answering gets no new flows until it answers again, and the reason is shown", async () => {
 	await using a = new RealServer(1);
 	await using b = new RealServer(2);
 	for (const one of [a, b])

@@ -121,7 +121,7 @@ test("a change of health reads as who, which check, and why", () => {
 	]);
 });
 
-test("a new real server is said to be new, whether it passes its check or not", () => {
+test("a new real server is reported as new, whether or not it passes its check", () => {
 	assert.deepEqual(textOf({ kind: "health", changes: [{ ...DOWN, isNew: true }] }), [
 		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP (it is new, and gets no flows until its first success)",
 	]);

@@ -98,7 +98,7 @@ test("without a memory of flows no slot is ever in transition", () => {
 	assert.equal(slotsInTransition(rings), 0);
 });
 
-test("a change to what is there already changes nothing", () => {
+test("a change to the present state changes nothing", () => {
 	const rings = settled(1);
 	move(rings, 2);
 	assert.equal(move(rings, 2).changes.slots.length, 0);

@@ -148,7 +148,7 @@ describe("l3dsr trace", () => {
 });
 
 describe("who is not root", () => {
-	it("is told that a configuration can be asked", () => {
+	it("gets the hint to ask for a configuration", () => {
 		for (const args of [
 			["trace", ...packet],
 			["export", "yaml"],
@@ -166,7 +166,7 @@ describe("who is not root", () => {
 });
 
 describe("l3dsr watch", () => {
-	it("takes a class for a DSCP, knows a TOS byte, and names what is not there", async () => {
+	it("accepts a class for a DSCP, recognises a TOS byte, and names an unknown class", async () => {
 		assert.match(
 			said("watch", "--dscp", "64"),
 			/^2: error\[USAGE\]: --dscp: DSCP 64 .*\nhint: 64 looks like a TOS byte/,

@@ -256,7 +256,7 @@ for (const { title, enter, first, why } of UNPRIVILEGED) {
 	});
 }
 
-test("a user namespace that does not own the network namespace is told so", () => {
+test("a user namespace that does not own the network namespace gets an error that says so", () => {
 	const script = "packages/l3dsr/test/cli/l3dsr-process.ts";
 	assert.throws(
 		() => run("unshare", "-Ur", process.execPath, ...FROM_SOURCE, script, "up", "-c", CONFIG.auto),

@@ -141,7 +141,7 @@ describe("a host that lacks something", () => {
 			/error\[KERNEL_SYSCALL\]: open lock file .*ENOSPC.*\nhint: free space in \/run/,
 		],
 	] as const) {
-		it(`(${what}) is told what to do, and up is not called faulty`, () => {
+		it(`(${what}) gets a hint, and up does not call its own code faulty`, () => {
 			const text = within(mounts, "up", "-c", config());
 			assert.match(text, expected);
 			assert.doesNotMatch(text, /INTERNAL/);
@@ -158,7 +158,7 @@ const EMPHASIS = new RegExp(`${String.fromCharCode(0x1b)}\\[(1|2|22|31|32|39)m`,
 /** What may come out: no control but line feed and tab. */
 const CONTROL = /[^\P{Cc}\n\t]/u;
 
-describe("what is not ours is printed without control characters", () => {
+describe("text from others is printed without control characters", () => {
 	it("whatever the text, on a terminal and elsewhere, and what is printable stays as it is", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (text) => {

@@ -34,7 +34,7 @@ test("everything arrives, in a file and through a pipe", () => {
 	assert.equal(shell('"$@" 2>/dev/null | cat', String(COUNT)).stdout, LINES);
 });
 
-test("a pipe that somebody has made non-blocking takes everything, too", () => {
+test("a non-blocking pipe also receives everything", () => {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-output-"));
 	try {
 		// dd shares the pipe. Nothing is read before the printer says that it has worked, which it could not say

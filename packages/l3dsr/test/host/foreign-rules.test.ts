@@ -119,7 +119,7 @@ test("rules that ask connection tracking, that drop, and that send elsewhere are
 	assert.deepEqual(redirects, ["table inet fw, chain web"]);
 });
 
-test("rules of the old module are seen, and nothing is where there are no rules", () => {
+test("rules of the old module are found, and nothing is found without rules", () => {
 	const daddr = { kind: "target", name: "DADDR", revision: 0, info: new Uint8Array(4) } as const;
 	const mangle: TableContents = {
 		family: "ip",

@@ -163,7 +163,7 @@ describe("judge", () => {
 		}
 	}
 
-	it("proves nothing of VIPs that were not asked", () => {
+	it("makes no claim about VIPs that were not asked", () => {
 		const held = judge({ ...good, traffic: [], otherDscp: [] }).filter((claim) => claim.held);
 		assert.deepEqual(
 			held.map(({ id }) => id),

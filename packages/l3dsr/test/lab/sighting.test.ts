@@ -68,7 +68,7 @@ describe("sightingOf", () => {
 		}
 	});
 
-	it("leaves out neighbour discovery, multicast, and what is not an IP packet", () => {
+	it("leaves out neighbour discovery, multicast and frames that are not IP", () => {
 		assert.equal(see(ipv6({}, icmpv6({ type: 135 }))), undefined);
 		assert.equal(see(ipv6({}, icmpv6({ type: 136 }))), undefined);
 		assert.equal(see(ipv6({ destination: "ff02::16" }, icmpv6({ type: 143 }))), undefined);

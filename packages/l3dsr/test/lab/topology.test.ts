@@ -40,7 +40,7 @@ describe("buildTopology", () => {
 		assert.deepEqual(listNamedNamespaces(), []);
 	});
 
-	it("refuses a name that is taken, and leaves what is there alone", () => {
+	it("refuses a name that is taken, and does not change its owner", () => {
 		buildTopology("l3topology");
 		try {
 			assert.throws(

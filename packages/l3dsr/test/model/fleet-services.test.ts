@@ -33,7 +33,7 @@ test("a host answers for the VIPs whose pools list one of its addresses, also wh
 	assert.deepEqual(answeredBy("10.0.0.9"), []);
 });
 
-test("a code that stands for several VIPs of a host is told apart by protocol and port, any other is not", () => {
+test("only a code that stands for several VIPs of a host is matched with protocol and port", () => {
 	assert.deepEqual(answeredBy("10.0.0.2", "2001:db8:1::2"), [
 		"web 192.0.2.10 7 6 80",
 		"web 2001:db8::10 7 - -",

@@ -130,7 +130,7 @@ describe("edits of a chain", () => {
 		);
 	});
 
-	test("what is not there is refused in the words of iptables, and nothing changes", () => {
+	test("a missing chain, rule or table is refused in the words of iptables, and nothing changes", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		const before = editor.ruleset();
 		const index = (kind: string): string => `Index of ${kind} too big.`;

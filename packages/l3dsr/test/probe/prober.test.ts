@@ -136,7 +136,7 @@ describe("a probe", () => {
 		assert.equal(refusal?.kind === "refused" && refusal.dscp, 9);
 	});
 
-	it("waits no longer than it is told to, and asks once more in between", async () => {
+	it("waits no longer than its limit, and asks once more in between", async () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0" });
 		const began = performance.now();

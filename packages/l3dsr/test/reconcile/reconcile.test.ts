@@ -141,7 +141,7 @@ test("others that never stop changing the rules are a failure that says so", asy
 	assert.deepEqual(codes(host), []);
 });
 
-test("an edit that cannot be made changes nothing and is thrown as it is", async () => {
+test("an impossible edit changes nothing, and its error is passed on", async () => {
 	const host = new MemoryHost();
 	const target = editTarget((editor) => editor.apply(CHAIN, { kind: "delete-rule", rules: [rule(1)] }));
 	await assert.rejects(reconcile(host, host, [target], silent), { code: "RULE_NOT_FOUND" });
@@ -165,7 +165,7 @@ test("damage is mended along with an edit; what stays does not fail the edit", a
 	assert.deepEqual(codes(host), ["192.0.2.1", "192.0.2.2"]);
 });
 
-test("what is found is told even where nothing can be planned", async () => {
+test("findings are reported even if nothing can be planned", async () => {
 	const host = new MemoryHost();
 	host.findings = [{ datapath: "nft", kind: "damage", object: "table ip l3dsr", problem: "is asleep" }];
 	const heard: string[] = [];

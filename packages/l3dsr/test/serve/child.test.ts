@@ -101,7 +101,7 @@ describe("the process that speaks HTTP, as the agent sees it", () => {
 		}
 	});
 
-	it("is told all kept events after it was stopped, and the agent holds at most 4 MiB for it", async () => {
+	it("gets all kept events after it was stopped, and the agent buffers at most 4 MiB for it", async () => {
 		const agent = new RecordedAgent();
 		const heard = join(folder, "heard");
 		const ends: string[] = [];

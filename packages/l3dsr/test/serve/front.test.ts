@@ -178,7 +178,7 @@ describe("what the agent serves", () => {
 		}
 	});
 
-	it("gives the packet of a trace to the agent as checked values, and refuses what is not one", async () => {
+	it("passes the packet of a trace to the agent as checked values, and refuses invalid ones", async () => {
 		const { status, body } = await local(
 			"/v1/trace?from=203.0.113.9&to=10.0.0.5&dscp=28&port=443&interface=eth0",
 		);

@@ -33,7 +33,7 @@ test("a status becomes counters and gauges in base units, with the labels of eac
 	);
 });
 
-test("a director's real servers, next hops and reasons are metrics, too", async () => {
+test("a director's real servers, next hops and reasons are metrics as well", async () => {
 	const text = await textOf(sample("status-director"));
 	const labels = 'vip="192.0.2.10",protocol="tcp",port="443"';
 	for (const line of [

@@ -79,7 +79,7 @@ for (const [title, text, expected] of accepted) {
 	});
 }
 
-test("a service that is written twice, in whatever spelling, is said and counts once", () => {
+test("a service written twice, in any spelling, is reported and counts once", () => {
 	const text = "w2=7\n2A00::1=10\n192.0.2.81=7\n2a00:0::1=012\n192.0.2.81\nw2\n192.0.2.81=8\n";
 	const lines = (type: string, previous: number, duplicate: number): string =>
 		`- Prev: ${type} at "a.conf", line ${previous}.\n- Dup:  ${type} at "a.conf", line ${duplicate}.`;
@@ -202,7 +202,7 @@ test("any text gives entries with places in it, and nothing else happens", () =>
 	);
 });
 
-test("what an editor has put there is said: line ends of Windows, a byte order mark", () => {
+test("reports what an editor has added: line ends of Windows, a byte order mark", () => {
 	const hints = (text: string) =>
 		read(text).findings.map((finding) => ("hint" in finding ? finding.hint : undefined));
 	assert.deepEqual(hints("192.0.2.10=28\r\n"), [

@@ -186,7 +186,7 @@ test("only root may run it, but everybody may ask for help", async () => {
 	}
 });
 
-test("a table in l3dsr.yaml that is none keeps everything as it is", async () => {
+test("an invalid table in l3dsr.yaml changes nothing", async () => {
 	const settings = (host: DsrctlHost): Partial<DsrctlHost> => ({
 		readFile: (path) => (path === "/etc/l3dsr/l3dsr.yaml" ? "table: nat\n" : host.readFile(path)),
 	});
@@ -255,7 +255,7 @@ describe("when a change fails half-way", () => {
 		assert.equal((await runCommand(["dsrctl", "check"])).stdout, "No DSRs started.\n");
 	});
 
-	test("an undoing that fails too is said", async () => {
+	test("a failed undo is reported", async () => {
 		let changes = 0;
 		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			async changeLoopback(steps) {

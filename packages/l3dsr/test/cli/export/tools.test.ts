@@ -228,7 +228,7 @@ COMMIT
 		assert.match(stderr, /a\.conf:3: 192\.0\.2\.32=64: DSCP 64 is out of range/);
 	});
 
-	it("does not print what is not text", async () => {
+	it("does not print binary data", async () => {
 		const { exitCode, stdout, stderr } = await l3dsr("import", file("binary", "\u0000\u0001\n"));
 		assert.deepEqual([exitCode, stdout], [1, ""]);
 		assert.match(stderr, /^error\[FILE_READ\]: read .*binary: it is not text\n$/);

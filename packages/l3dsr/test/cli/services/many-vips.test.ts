@@ -64,7 +64,7 @@ function answerer(real: string, code: number): string | undefined {
 }
 
 for (const datapath of ["ebpf", "nft"]) {
-	test(`182 VIPs with 61 codes, each answering for itself alone: ${datapath}`, async () => {
+	test(`182 VIPs with 61 codes, each answering only its own requests: ${datapath}`, async () => {
 		const count = write(datapath);
 		assert.equal(count, 182);
 		const { exitCode, stderr } = await l3dsr("up", "-c", config);

@@ -87,7 +87,7 @@ test("status shows drift, and without a configuration what the kernel has", asyn
 	assert.match(stray, /^web .* not configured .*\n {2}DSCP 7 \(TOS 0x1c\), tcp\/udp 80,443$/m);
 });
 
-test("a service that dsrctl's rule serves is up, and the rule is told as one that up would take over", async () => {
+test("a service that dsrctl's rule serves is up, and the rule is listed as one that up would take over", async () => {
 	const served = join(folder, "served.yaml");
 	writeFileSync(served, "datapath: nft\nservices: [{ vip: 192.0.2.20, name: theirs, dscp: 20 }]\n");
 	ip("addr add 192.0.2.20/32 dev lo label lo:9");

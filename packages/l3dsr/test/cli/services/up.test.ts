@@ -121,7 +121,7 @@ function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 	};
 }
 
-test("a step that is refused is undone with all before it, and what was undone is said", async () => {
+test("after a refused step all earlier steps are undone, and the undone steps are listed", async () => {
 	await succeed("up", "-c", config);
 	const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
 	writeFileSync(config, SERVICES.replace("dscp: 7", "dscp: 9").replace("192.0.2.12", "192.0.2.13"));
@@ -178,7 +178,7 @@ test("a host that is not as planned afterwards is put back as it was found", asy
 	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
 });
 
-test("a faulty file changes nothing and is told with every fault", async () => {
+test("a faulty file changes nothing, and every fault is reported", async () => {
 	await succeed("up", "-c", config);
 	const before = run("nft", "-s", "list", "ruleset");
 	writeFileSync(config, `${SERVICES}  - { vip: 192.0.2.99, dscp: 7 }\n`);

@@ -41,7 +41,7 @@ for (const [name, payload] of WITH_CHECKSUM) {
 	});
 }
 
-test("ICMPv6 and OSPFv3 have a checksum over the addresses, ICMP has none", () => {
+test("the checksums of ICMPv6 and OSPFv3 cover the addresses, that of ICMP does not", () => {
 	assert.deepEqual(verdicts(ipv6({}, icmpv6())), [undefined, "good"]);
 	assert.deepEqual(verdicts(ipv6({}, icmpv6({ checksumError: 1 }))), [undefined, "bad"]);
 	assert.deepEqual(verdicts(ipv6({}, ospfv3())), [undefined, "good"]);

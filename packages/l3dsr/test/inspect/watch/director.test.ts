@@ -78,7 +78,7 @@ async function told(
 }
 
 for (const [hook, settings] of Object.entries(HOOKS)) {
-	test(`at ${hook}, each packet that a director forwards is told once, with its VIP and real server`, async (t) => {
+	test(`at ${hook}, each packet that a director forwards is shown once, with its VIP and real server`, async (t) => {
 		using stage = new Stage();
 		const { wire, director } = stage;
 		director.apply(wishOf([real(1), real(2), real(3)]), settings);
@@ -111,7 +111,7 @@ for (const [hook, settings] of Object.entries(HOOKS)) {
 		}
 	});
 
-	test(`at ${hook}, filters and flows leave what is asked for, the rate holds, and new programs are followed`, async (t) => {
+	test(`at ${hook}, filters, --flows and --rate apply, and new programs are followed`, async (t) => {
 		using stage = new Stage();
 		const { wire, director } = stage;
 		director.apply(wishOf([real(1)]), settings);

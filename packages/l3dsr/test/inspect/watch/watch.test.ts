@@ -152,7 +152,7 @@ function flat(value: object): Record<string, true> {
 }
 
 for (const datapath of ["ebpf", "nft"] as const) {
-	test(`on ${datapath}, exactly what is rewritten is told: every kind of packet, each as the reference says`, async () => {
+	test(`on ${datapath}, exactly the rewritten packets are shown: every kind of packet, each as the reference says`, async () => {
 		await apply(datapath, RULES);
 		const cases = CATALOGUE.filter(({ kernel }) => kernel !== "drops before prerouting");
 		const packets = [7, 9, 11].flatMap((code) =>
@@ -171,7 +171,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 		assert.equal(watch.leftOut, 0n);
 	});
 
-	test(`on ${datapath}, filters leave only what is asked for, flows come once, and the rate holds`, async () => {
+	test(`on ${datapath}, filters, --flows and --rate apply`, async () => {
 		await apply(datapath, RULES);
 		const from = (source: string, code: number, port = 40000) =>
 			ipv4({ source, destination: REAL4, dscp: code }, udp({ sourcePort: port }));

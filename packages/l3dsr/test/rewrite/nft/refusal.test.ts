@@ -147,7 +147,7 @@ describe("another program that changes nftables between our look and our change"
 		run("nft", "delete table ip somebody");
 	});
 
-	it("between filling the new maps and putting the rules in, too: nothing is left of the first attempt", async () => {
+	it("also between filling the new maps and adding the rules: the first attempt leaves nothing", async () => {
 		await apply([entry]);
 		let transactions = 0;
 		const datapath = disturbed((commands) => {
@@ -179,7 +179,7 @@ describe("another program that changes nftables between our look and our change"
 		run("nft", "flush ruleset");
 	});
 
-	it("in our own tables at each attempt ends in an error that says so, with what is there left alone", async () => {
+	it("in our own tables at each attempt ends in an error that says so, and leaves the tables as they are", async () => {
 		await apply([entry]);
 		let others = 0;
 		const datapath = disturbed((commands) => {

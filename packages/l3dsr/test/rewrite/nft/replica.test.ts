@@ -108,7 +108,7 @@ describe("a copy of the nft rules", () => {
 		assert.deepEqual([own?.arrived !== undefined, own?.left], [true, undefined]);
 	});
 
-	it("answers for mark, sender, local addresses and interface as they are said to be, on lo too", async () => {
+	it("answers for the given mark, sender, local addresses and interface, also on lo", async () => {
 		const mac = SENDER_MAC_BYTES.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 		for (const on of [IN_INTERFACE, "lo"]) {
 			// The loopback is not an Ethernet device: no rule by sender matches there.

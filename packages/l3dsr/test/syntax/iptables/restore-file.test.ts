@@ -65,7 +65,7 @@ test("comments, empty lines, Windows line ends and blanks at the end are accepte
 	assert.equal(table?.commands.length, 1);
 });
 
-test("everything wrong with a file is said at once, by line", () => {
+test("all faults of a file are reported at once, by line", () => {
 	const lines = [
 		"*raw",
 		"-A PREROUTING -j DADDR",
