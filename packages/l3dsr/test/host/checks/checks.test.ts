@@ -356,6 +356,35 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back through the interface on which they arrived: those from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0, unless other conditions of the rule leave them out",
 	],
 	[
+		"such a firewall before the rewriting, by the route from the real address",
+		{
+			...configured({ table: "mangle" }),
+			...host({
+				reversePathFilters: [
+					{ place: "table inet fw, chain pre", hook: "prerouting", priority: -290, strict: true },
+				],
+				...routed({
+					...path("eth0", true),
+					arrivals: [{ interface: "eth0", taken: true, wayBackFromReal: [] }],
+				}),
+			}),
+		},
+		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back through the interface on which they arrived: those from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0, unless other conditions of the rule leave them out",
+	],
+	[
+		"such a firewall behind the rewriting, where the route from the VIP counts",
+		host({
+			reversePathFilters: [
+				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -290, strict: true },
+			],
+			...routed({
+				...path("eth0", true),
+				arrivals: [{ interface: "eth0", taken: true, wayBackFromReal: [] }],
+			}),
+		}),
+		undefined,
+	],
+	[
 		"the same, of the other family",
 		host({
 			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
