@@ -21,7 +21,7 @@ files() {
 
 check bin/l3dsr lab --datapath nft
 check bin/l3dsr lab --datapath ebpf
-export L3DSR_DIFFERENTIAL_RULESETS=12 L3DSR_NFT_DIFFERENTIAL_RULESETS=16 L3DSR_DIRECTOR_PACKETS=1000
+export L3DSR_DIFFERENTIAL_RULESETS=12 L3DSR_NFT_DIFFERENTIAL_RULESETS=32 L3DSR_DIRECTOR_PACKETS=1000
 # Some hosts forbid to trace programs; here nothing does.
 export L3DSR_REQUIRE_TRACING=1
 files packages/bpf/test/exit-link.test.ts packages/l3dsr/test/inspect/watch/director.test.ts
