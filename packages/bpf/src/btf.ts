@@ -24,6 +24,27 @@ const BTF_INT_SIGNED = 1 << 24;
 /** struct bpf_func_info: which type a function of the program has, by the slot where it begins. */
 export const FUNC_INFO = new Layout({ insn_off: "u32", type_id: "u32" });
 
+/** Types that the kernel has taken, for a program of one function. */
+export interface LoadedTypes {
+	readonly fd: number;
+	readonly functionInfo: Uint8Array;
+}
+
+/** What BPF_PROG_LOAD takes of them. */
+export function typeAttributes({ fd, functionInfo }: LoadedTypes): {
+	readonly prog_btf_fd: number;
+	readonly func_info: Uint8Array;
+	readonly func_info_cnt: number;
+	readonly func_info_rec_size: number;
+} {
+	return {
+		prog_btf_fd: fd,
+		func_info: functionInfo,
+		func_info_cnt: 1,
+		func_info_rec_size: functionInfo.length,
+	};
+}
+
 /** A list of types. Each method adds one, and gives its id; types may refer to others by id, before or after them. */
 export class BtfBuilder {
 	readonly #types: Uint8Array[] = [];

@@ -25,6 +25,7 @@ import {
 	storeImm,
 } from "./asm/index.ts";
 import { bpf } from "./bpf-syscall.ts";
+import { type LoadedTypes, typeAttributes } from "./btf.ts";
 import { type CoreRelocation, encodeTypes, FIELD_PROPERTIES, LOCAL_FIELD } from "./core-relocation.ts";
 import { BpfError } from "./error.ts";
 import { BPF_PROG_TYPE } from "./spec.ts";
@@ -170,14 +171,12 @@ function loadTypes(types: Uint8Array, doing: string): number {
 	return check(result, doing);
 }
 
-interface LoadedTypes {
-	readonly fd: number;
-	readonly functionInfo: Uint8Array;
+interface RelocatedTypes extends LoadedTypes {
 	readonly relocations: Uint8Array;
 	readonly relocationCount: number;
 }
 
-function loadProgram(code: Uint8Array, types: LoadedTypes | undefined, doing: string): number {
+function loadProgram(code: Uint8Array, types: RelocatedTypes | undefined, doing: string): number {
 	const load = (log: Uint8Array) =>
 		bpf("BPF_PROG_LOAD", {
 			prog_type: BPF_PROG_TYPE.BPF_PROG_TYPE_SYSCALL,
@@ -191,10 +190,7 @@ function loadProgram(code: Uint8Array, types: LoadedTypes | undefined, doing: st
 			...(types === undefined
 				? {}
 				: {
-						prog_btf_fd: types.fd,
-						func_info: types.functionInfo,
-						func_info_cnt: 1,
-						func_info_rec_size: types.functionInfo.length,
+						...typeAttributes(types),
 						core_relos: types.relocations,
 						core_relo_cnt: types.relocationCount,
 						core_relo_rec_size: types.relocations.length / types.relocationCount,

@@ -4,6 +4,7 @@ import { closeSync } from "node:fs";
 import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
 import { SLOT_BYTES } from "./asm/instruction.ts";
 import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
+import { type LoadedTypes, typeAttributes } from "./btf.ts";
 import { encodeContextTypes, FUNCTION_ID } from "./context-types.ts";
 import { BpfMap } from "./map.ts";
 import { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts";
@@ -208,11 +209,6 @@ function loadWithReason(
 	throw new SyscallError(what, -result);
 }
 
-interface LoadedTypes {
-	readonly fd: number;
-	readonly functionInfo: Uint8Array;
-}
-
 interface Beside {
 	readonly types: LoadedTypes | undefined;
 	readonly traces: Program | undefined;
@@ -239,14 +235,7 @@ function tryLoad(
 				prog_name: spec.name.slice(0, NAME_BYTES),
 				expected_attach_type:
 					spec.expectedAttachType === undefined ? 0 : BPF_ATTACH_TYPE[spec.expectedAttachType],
-				...(types === undefined
-					? {}
-					: {
-							prog_btf_fd: types.fd,
-							func_info: types.functionInfo,
-							func_info_cnt: 1,
-							func_info_rec_size: types.functionInfo.length,
-						}),
+				...(types === undefined ? {} : typeAttributes(types)),
 				...(traces === undefined ? {} : { attach_prog_fd: traces.fd, attach_btf_id: FUNCTION_ID }),
 			}),
 		);
