@@ -1,9 +1,10 @@
 /** Rules of iptables-legacy in the shape that nf_tables has for those of iptables-nft, so that both are judged alike. Pure. */
 import type { LegacyHook, LegacyRule, LegacyTable } from "@l3dsr/linux";
 import type { Expression, TableContents } from "@l3dsr/nftables";
+import { TABLE_PRIORITY } from "../model/rule.ts";
 
-/** Netfilter priorities of the tables (enum nf_ip_hook_priorities); nat has others where it changes the source. */
-const PRIORITY: Readonly<Record<string, number>> = { raw: -300, mangle: -150, filter: 0, security: 50 };
+/** Of the tables that are not ours, too; nat has others where it changes the source. */
+const PRIORITY: Readonly<Record<string, number>> = { ...TABLE_PRIORITY, filter: 0, security: 50 };
 const NAT_PRIORITY: Readonly<Record<LegacyHook, number>> = {
 	prerouting: -100,
 	output: -100,

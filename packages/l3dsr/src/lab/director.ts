@@ -1,6 +1,7 @@
 /** What the lab's directors run: l3dsr's own datapath, or nf_tables; and what its client marks by itself. */
 import { assign, type Command, field, match, meta, type PrintableTable } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
+import { TABLE_PRIORITY } from "../model/rule.ts";
 import { directorTable, tableCommands } from "../syntax/export/nft-director.ts";
 import { addressOf, DIRECTOR_DEVICE, FAMILIES, OTHER_DSCP, REAL_SERVERS, VIPS } from "./layout.ts";
 
@@ -58,7 +59,7 @@ export function clientRuleset(families: readonly Family[]): readonly Command[] {
 			];
 		}),
 	);
-	const base = { type: "filter", hook: "output", priority: MANGLE_PRIORITY, policy: "accept" } as const;
+	const base = { type: "filter", hook: "output", priority: TABLE_PRIORITY.mangle, policy: "accept" } as const;
 	const table: PrintableTable = {
 		family: "inet",
 		name: "marking",
@@ -67,6 +68,3 @@ export function clientRuleset(families: readonly Family[]): readonly Command[] {
 	};
 	return tableCommands(table);
 }
-
-/** NF_IP_PRI_MANGLE */
-const MANGLE_PRIORITY = -150;

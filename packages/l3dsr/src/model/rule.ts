@@ -16,6 +16,9 @@ export const CHAINS = {
 export type Table = keyof typeof CHAINS;
 export type Chain = (typeof CHAINS)[Table][number];
 
+/** Priorities of the tables at netfilter's hooks (linux/netfilter_ipv4.h, enum nf_ip_hook_priorities). */
+export const TABLE_PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
+
 /** A value that a `!` in front may turn round. */
 export interface Negatable {
 	readonly negated: boolean;
@@ -104,6 +107,15 @@ export interface Rule {
 export interface Counters {
 	readonly packets: bigint;
 	readonly bytes: bigint;
+}
+
+export function isOfPorts(one: Match): one is Extract<Match, { kind: "ports" | "multiport" }> {
+	return one.kind === "ports" || one.kind === "multiport";
+}
+
+/** Whether any match of the rule looks at transport ports. */
+export function asksForPorts(rule: Rule): boolean {
+	return rule.matches.some(isOfPorts);
 }
 
 export const ZERO_COUNTERS: Counters = Object.freeze({ packets: 0n, bytes: 0n });

@@ -2,7 +2,6 @@
 import type { Family } from "@l3dsr/packet";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Finding } from "../../model/finding.ts";
-import type { Table } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
 import type { VipGuard } from "../../model/vip-guard.ts";
 import type { HostFacts, InterfaceFacts } from "../facts.ts";
@@ -47,9 +46,6 @@ export interface CheckInput {
 }
 
 const ORDER: readonly Severity[] = ["error", "warning", "note"];
-
-/** Netfilter priorities of the tables in PREROUTING (linux/netfilter_ipv4.h). */
-export const TABLE_PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
 
 /** For sorting: errors first. */
 export function bySeverity(a: CheckFinding, b: CheckFinding): number {

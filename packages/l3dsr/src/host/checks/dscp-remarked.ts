@@ -1,5 +1,6 @@
 /** A rule that rewrites DSCP before ours sees the packet hides the code. */
-import { type Check, TABLE_PRIORITY } from "./check.ts";
+import { TABLE_PRIORITY } from "../../model/rule.ts";
+import type { Check } from "./check.ts";
 
 export const checkDscpRemarked: Check = ({ configuration, inNetfilter, facts }) => {
 	// A program at tc ingress or XDP sees packets before netfilter does.

@@ -1,6 +1,7 @@
 /** Reverse path filtering drops a packet that arrived on an interface through which its sender is not routed. */
+import { TABLE_PRIORITY } from "../../model/rule.ts";
 import type { PathFacts } from "../route-facts.ts";
-import { type Check, type CheckFinding, type CheckInput, clientsText, TABLE_PRIORITY } from "./check.ts";
+import { type Check, type CheckFinding, type CheckInput, clientsText } from "./check.ts";
 
 const STRICT = 1;
 const FAMILIES = ["ipv4", "ipv6"] as const;

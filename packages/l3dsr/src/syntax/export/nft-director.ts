@@ -29,6 +29,7 @@ import {
 	verdict,
 } from "@l3dsr/nftables";
 import { type Address, type Dscp, type Family, PROTOCOL_NUMBER } from "@l3dsr/packet";
+import { TABLE_PRIORITY } from "../../model/rule.ts";
 import { type Listener, listenersOf } from "./director.ts";
 import type { Printed, VipTable } from "./vip-table.ts";
 
@@ -193,7 +194,12 @@ export function directorTable(
 		[...echo, ...to(saddr, daddr, echoId)],
 		[verdict("drop")],
 	];
-	const base = { type: "filter", hook: "prerouting", priority: RAW_PRIORITY, policy: "accept" } as const;
+	const base = {
+		type: "filter",
+		hook: "prerouting",
+		priority: TABLE_PRIORITY.raw,
+		policy: "accept",
+	} as const;
 	return {
 		family: ip,
 		name: "director",
@@ -209,9 +215,6 @@ function onPort({ protocol, port }: MarkedVip): readonly Expression[] {
 		...(port === undefined ? [] : match(field("th dport"), "==", port)),
 	];
 }
-
-/** NF_IP_PRI_RAW */
-const RAW_PRIORITY = -300;
 
 /** What makes a table of this form. */
 export function tableCommands({ chains, rules, ...table }: PrintableTable): readonly Command[] {

@@ -2,7 +2,7 @@
 
 import { type Comparison, ETHERNET, type Label, type Place, type Value, view } from "@l3dsr/bpf";
 import { PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
-import type { Match, NumberRange, Rule } from "../../../model/rule.ts";
+import { isOfPorts, type Match, type NumberRange, type Rule } from "../../../model/rule.ts";
 import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
 import { loadTos } from "../../../programs/ip-header.ts";
 import { KIND, NO_PROTOCOL } from "../../../programs/packet.ts";
@@ -15,11 +15,6 @@ export interface ConditionContext {
 	readonly tosOnStack: boolean;
 	/** The code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
 	readonly checkDscp: boolean;
-}
-
-/** Whether any match of the rule looks at ports. */
-export function asksForPorts(rule: Rule): boolean {
-	return rule.matches.some(isOfPorts);
 }
 
 /** Whether the rule asks for `addrtype LOCAL`. */
@@ -120,10 +115,6 @@ function emitQuoted(packet: ParsedPacket, rule: Rule, protocol: number, miss: La
 }
 
 type Ports = Readonly<Record<"source" | "destination", Place>>;
-
-function isOfPorts({ kind }: Match): boolean {
-	return kind === "ports" || kind === "multiport";
-}
 
 /** The destination as the rules so far left it. */
 export function destinationNow({ stack, destination }: ParsedPacket): Place {

@@ -5,7 +5,7 @@
 
 import type { Label } from "@l3dsr/bpf";
 import { complementOfSum, prefixContains } from "@l3dsr/packet";
-import type { Rule } from "../../../model/rule.ts";
+import { asksForPorts, type Rule } from "../../../model/rule.ts";
 import { emitCountIn } from "../../../programs/count.ts";
 import { emitForgetWay } from "../../../programs/forget.ts";
 import { loadDscp, loadTos } from "../../../programs/ip-header.ts";
@@ -17,7 +17,7 @@ import {
 	hasPortsAndChecksum,
 	keepDifference,
 } from "../../../programs/transport-checksum.ts";
-import { asksForLocal, asksForPorts, destinationNow, emitConditions } from "./conditions.ts";
+import { asksForLocal, destinationNow, emitConditions } from "./conditions.ts";
 import type { DispatchGroup } from "./dispatch.ts";
 import { ACTION, type ParsedPacket } from "./frame.ts";
 import { emitLocal } from "./local-addresses.ts";

@@ -20,10 +20,12 @@ import {
 } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import {
+	asksForPorts,
 	type Chain,
 	type Counters,
 	type Match,
 	type Rule,
+	TABLE_PRIORITY,
 	type Table,
 	ZERO_COUNTERS,
 } from "../../../model/rule.ts";
@@ -41,7 +43,6 @@ import {
 	dscpPlace,
 	laterFragments,
 } from "./match.ts";
-import { asksForPorts } from "./port-match.ts";
 import { quotedPort } from "./quote.ts";
 import {
 	type BaseChain,
@@ -53,9 +54,6 @@ import {
 	type TableSpec,
 } from "./table.ts";
 import { wayBackChains } from "./way-back.ts";
-
-/** Priorities are those of iptables' tables (linux/netfilter_ipv4.h). */
-const PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
 
 const HOOKS: Readonly<Record<Chain, BaseChain["hook"]>> = {
 	PREROUTING: "prerouting",
@@ -72,7 +70,7 @@ export function chainName(table: Table, chain: Chain): string {
 export function baseChain(table: Table, chain: Chain): BaseChain {
 	// A route chain looks the route up again for a packet whose destination changed, as mangle OUTPUT does.
 	const type = table === "mangle" && chain === "OUTPUT" ? "route" : "filter";
-	return { type, hook: HOOKS[chain], priority: PRIORITY[table] };
+	return { type, hook: HOOKS[chain], priority: TABLE_PRIORITY[table] };
 }
 
 /** A stretch of a chain: one rule by itself, or rules that share a lookup. */
@@ -309,13 +307,14 @@ function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): Ru
 /** What the item does to later fragments: it counts them, rewrites the address, and cannot reach a port. */
 function compileLater(item: Item, family: Family): RuleSpec[] {
 	const [first] = itemEntries(item);
-	if (first === undefined || laterFragments(first.rule) === undefined) return [];
+	const conditions = first === undefined ? undefined : laterFragments(first.rule);
+	if (first === undefined || conditions === undefined) return [];
 	if (item.kind === "folded") return [compileLookup(item, family, NORMAL[family], clearActions)];
 	const { rule, ordinal } = first;
 	return [
 		{
 			comment: secondaryComment(ordinal, 0),
-			conditions: laterFragments(rule) ?? [],
+			conditions,
 			counter: ZERO_COUNTERS,
 			actions: followingActions(rule, NORMAL[family], undefined),
 			ordinals: [ordinal],

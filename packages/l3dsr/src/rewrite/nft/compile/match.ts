@@ -12,8 +12,8 @@ import {
 	rawField,
 } from "@l3dsr/nftables";
 import { addressBits, CHECKSUM_OFFSET, type Dscp, type Prefix, tosOfDscp } from "@l3dsr/packet";
-import type { InterfaceMatch, Match, Rule } from "../../../model/rule.ts";
-import { asksForPorts, compilePorts, compileQuotedPorts } from "./port-match.ts";
+import { asksForPorts, type InterfaceMatch, isOfPorts, type Match, type Rule } from "../../../model/rule.ts";
+import { compilePorts, compileQuotedPorts } from "./port-match.ts";
 import { quotesOf } from "./quote.ts";
 import { nftFamily } from "./table.ts";
 
@@ -116,9 +116,7 @@ function icmpErrors(rule: Rule): Alternative[] {
 /** Those that need no protocol. */
 function freeMatches(rule: Rule): FreeMatch[] {
 	const rank = (one: Match): number => (one.kind === "ttl" && one.comparison === "lt" ? 1 : 0);
-	return rule.matches
-		.flatMap((one) => (one.kind === "ports" || one.kind === "multiport" ? [] : [one]))
-		.sort((a, b) => rank(a) - rank(b));
+	return rule.matches.flatMap((one) => (isOfPorts(one) ? [] : [one])).sort((a, b) => rank(a) - rank(b));
 }
 
 /** Cheap to compare and most telling first: DSCP stands in front, because matches come before the header. */

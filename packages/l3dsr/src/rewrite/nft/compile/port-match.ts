@@ -8,7 +8,14 @@ import {
 	rawField,
 } from "@l3dsr/nftables";
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
-import { type Match, type NumberRange, PORT_MODULES, type Rule } from "../../../model/rule.ts";
+import {
+	asksForPorts,
+	isOfPorts,
+	type Match,
+	type NumberRange,
+	PORT_MODULES,
+	type Rule,
+} from "../../../model/rule.ts";
 
 const ALL: readonly NumberRange[] = [{ first: 0, last: 0xffff }];
 
@@ -38,15 +45,6 @@ export function compileQuotedPorts(
 		...(isAll(sport) ? match(source, ">=", 0) : among(source, sport)),
 		...(isAll(dport) ? match(destination, ">=", 0) : among(destination, dport)),
 	]);
-}
-
-/** Whether the rule matches on transport ports. */
-export function asksForPorts(rule: Rule): boolean {
-	return rule.matches.some(isOfPorts);
-}
-
-function isOfPorts(one: Match): one is Extract<Match, { kind: "ports" | "multiport" }> {
-	return one.kind === "ports" || one.kind === "multiport";
 }
 
 function portSetsOf(rule: Rule): readonly PortSets[] {
