@@ -383,9 +383,14 @@ describe("what cannot be served", () => {
 
 	it("is what a stopped process would have to answer: another one takes its place", async () => {
 		const agent = new RecordedAgent();
-		using front = agent.serve([SOCKET], { page: folder, pingMs: 1000 });
+		const pingMs = 1000;
+		using front = agent.serve([SOCKET], { page: folder, pingMs });
 		const answers = async () => (await get("/v1/status").catch(() => undefined))?.status === 200;
 		await waitFor("the server", answers, PATIENCE_MS);
+		// While it starts, it may leave more pings unanswered. What it asks for an answer comes behind its pong.
+		const served = performance.now();
+		const pinged = async () => performance.now() - served > pingMs && (await answers());
+		await waitFor("an answer behind the first ping", pinged, PATIENCE_MS);
 		const { pid } = front;
 		assert.ok(pid !== undefined);
 		process.kill(pid, "SIGSTOP");
