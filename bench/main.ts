@@ -120,23 +120,33 @@ for (const [name, section] of Object.entries(SECTIONS)) {
 	runOn(section.cpus);
 	// 100 times as many test-runs in a second, and none of their own time changes.
 	expediteGracePeriods(section.testRuns === true);
-	sections.push(...[await section.measure()].flat());
+	try {
+		sections.push(...[await section.measure()].flat());
+	} catch (error) {
+		// Minutes of measuring are worth reading, though they are not the whole that the docs show.
+		console.log(renderReport(reportOf(sections)));
+		throw error;
+	}
 	console.error(`bench: ${name} took ${((performance.now() - start) / 1000).toFixed(0)} s`);
 }
-const report: Report = {
-	machine: {
-		cpu: cpus()[0]?.model ?? "an unknown CPU",
-		cpus: cpus().length,
-		kernel: release(),
-		node: process.versions.node,
-		date: new Date().toISOString().slice(0, 10),
-	},
-	effort,
-	bars: sections.flatMap(({ bars }) => bars),
-	tables: sections.map(({ table }) => table),
-};
+const report = reportOf(sections);
 if (named.length === 0 && !args.includes("--print")) {
 	writeReport(report, `${root}docs/performance.md`, `${root}docs/performance.json`);
 	console.error("bench: wrote docs/performance.md and docs/performance.json");
 }
 console.log(renderReport(report));
+
+function reportOf(measured: readonly Section[]): Report {
+	return {
+		machine: {
+			cpu: cpus()[0]?.model ?? "an unknown CPU",
+			cpus: cpus().length,
+			kernel: release(),
+			node: process.versions.node,
+			date: new Date().toISOString().slice(0, 10),
+		},
+		effort,
+		bars: measured.flatMap(({ bars }) => bars),
+		tables: measured.map(({ table }) => table),
+	};
+}
