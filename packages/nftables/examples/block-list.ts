@@ -1,6 +1,5 @@
 /**
- * Drops what comes from the networks of a list, and counts what it has dropped. Run it as root, best in a network
- * namespace of its own:
+ * Drops packets from the listed networks and counts them. Run it as root, best in a new network namespace:
  *
  *     unshare --net node block-list.ts 192.0.2.0/24 198.51.100.7/32
  */
@@ -21,7 +20,7 @@ import {
 const table = { family: "ip", name: "blocklist" } as const;
 const blocked: SetSpec = { name: "blocked", key: { type: dataType("ipv4_addr") }, flags: ["interval"] };
 
-/** `192.0.2.0/24` as the first and the last address of the network. */
+/** The first and last address of a network such as `192.0.2.0/24`. */
 function rangeOf(prefix: string): { key: Uint8Array; last: Uint8Array } {
 	const [address = "", length = "32"] = prefix.split("/");
 	const key = Uint8Array.from(address.split(".").map(Number));
@@ -31,7 +30,7 @@ function rangeOf(prefix: string): { key: Uint8Array; last: Uint8Array } {
 
 try {
 	using nftables = new Nftables();
-	// Made anew in one transaction: no packet passes between the old table and the new one.
+	// One transaction replaces the table: no packet passes between the old table and the new one.
 	nftables.transact([
 		{ do: "add table", table },
 		{ do: "delete table", table },

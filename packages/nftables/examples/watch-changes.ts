@@ -1,5 +1,5 @@
 /**
- * Tells of every change of nf_tables, and of the program that made it, until it is interrupted. Run it as root:
+ * Prints every change of nf_tables and the program that made it, until it is interrupted. Run it as root:
  *
  *     node watch-changes.ts
  */

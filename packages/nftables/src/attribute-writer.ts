@@ -1,34 +1,39 @@
-/** Netlink attributes, written one behind the other into one buffer that grows. Numbers are in network order. */
+/** Writes netlink attributes one after the other into one growing buffer. Numbers are in network order. */
 
 const NLA_F_NESTED = 0x8000;
 const HEADER_BYTES = 4;
 
 export class AttributeWriter {
 	#bytes = Buffer.allocUnsafe(1024);
-	/** Of the same memory. Its methods are V8's own, those of Buffer are JavaScript: a command runs each for the first time. */
+	/**
+	 * The same memory. The methods of DataView are built into V8; those of Buffer are JavaScript, which a
+	 * short command runs uncompiled.
+	 */
 	#view = viewOf(this.#bytes);
 	#length = 0;
 
-	/** How many bytes are written and not taken yet. */
+	/** Bytes written since the last {@link take}. */
 	get length(): number {
 		return this.#length;
 	}
 
-	/** Everything written since the last call, in memory of its own. */
+	/** A copy of everything written since the last call. */
 	take(): Uint8Array {
 		const bytes = new Uint8Array(this.#bytes.subarray(0, this.#length));
 		this.#length = 0;
 		return bytes;
 	}
 
-	/** The attribute's bytes follow, until {@link end} is given what this returns. */
+	/**
+	 * Begins an attribute: the bytes written next belong to it, until {@link end} is called with the result.
+	 */
 	begin(type: number, nested: boolean): number {
 		const at = this.#reserve(HEADER_BYTES);
 		this.#view.setUint16(at + 2, nested ? type | NLA_F_NESTED : type, true);
 		return at;
 	}
 
-	/** Throws RangeError when the attribute is longer than its length field can say (65,535 bytes). */
+	/** Throws RangeError if the attribute exceeds what its length field can hold (65,535 bytes). */
 	end(begun: number): void {
 		const length = this.#length - begun;
 		if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes does not fit`);
@@ -49,7 +54,7 @@ export class AttributeWriter {
 		this.#view.setUint16(at, value);
 	}
 
-	/** Signed numbers too, in two's complement. */
+	/** Also writes signed numbers, in two's complement. */
 	be32(value: number): void {
 		const at = this.#reserve(4);
 		this.#view.setUint32(at, value >>> 0);
@@ -65,7 +70,7 @@ export class AttributeWriter {
 		this.#bytes.set(value, at);
 	}
 
-	/** UTF-8 and a final zero. */
+	/** UTF-8 with a terminating zero. */
 	text(value: string): void {
 		const size = Buffer.byteLength(value);
 		const at = this.#reserve(size + 1);
@@ -73,7 +78,7 @@ export class AttributeWriter {
 		this.#bytes[at + size] = 0;
 	}
 
-	/** May replace the buffer: to be called before it is looked at. */
+	/** May replace the buffer: call it before you use `#bytes`. */
 	#reserve(size: number): number {
 		const at = this.#length;
 		const needed = at + size;

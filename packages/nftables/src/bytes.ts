@@ -1,6 +1,6 @@
-/** Numbers and addresses as the bytes of a register. */
+/** Converts numbers and addresses to the bytes of a register and back. */
 
-/** The lowest `length` bytes of a number, in the order of the network or of the host (little-endian). */
+/** The lowest `length` bytes of a number, in network or host (little-endian) order. */
 export function numberBytes(
 	value: number | bigint,
 	length: number,
@@ -15,7 +15,7 @@ export function numberBytes(
 	return bytes;
 }
 
-/** The number that bytes are. */
+/** The number that the bytes encode. */
 export function bytesNumber(bytes: Uint8Array, order: "network" | "host" = "network"): bigint {
 	let value = 0n;
 	for (let at = 0; at < bytes.length; at++) {
@@ -24,7 +24,7 @@ export function bytesNumber(bytes: Uint8Array, order: "network" | "host" = "netw
 	return value;
 }
 
-/** The first `length` bits set. */
+/** A mask with the first `length` bits set. */
 export function prefixMask(length: number, bytes: number): Uint8Array {
 	return Uint8Array.from(
 		{ length: bytes },
@@ -32,13 +32,13 @@ export function prefixMask(length: number, bytes: number): Uint8Array {
 	);
 }
 
-/** How many leading bits are set, and undefined where a bit behind them is set too. */
+/** The number of leading bits that are set; undefined if a later bit is set too. */
 export function prefixLength(mask: Uint8Array): number | undefined {
 	const bits = [...mask].map((byte) => byte.toString(2).padStart(8, "0")).join("");
 	return /^1*0*$/.test(bits) ? bits.lastIndexOf("1") + 1 : undefined;
 }
 
-/** `192.0.2.1`, and `2001:db8::1` as RFC 5952 writes it. */
+/** An address as text, `192.0.2.1`; IPv6 addresses in the form of RFC 5952. */
 export function addressText(bytes: Uint8Array): string {
 	if (bytes.length === 4) return [...bytes].join(".");
 	const words = Array.from({ length: 8 }, (_, at) => ((bytes[2 * at] ?? 0) << 8) | (bytes[2 * at + 1] ?? 0));

@@ -1,14 +1,17 @@
 /**
- * Both directions of what nf_tables says in netlink attributes, declared once: a codec turns a value into the
- * inside of an attribute and back. {@link attributes} makes one of a table of named attributes, in the order
- * in which they are written.
+ * Codecs for the netlink attributes of nf_tables: each declares once how a value is written into an
+ * attribute's payload and read back. {@link attributes} makes a codec from a table of named attributes and
+ * writes them in the table's order.
  */
 import type { AttributeWriter } from "./attribute-writer.ts";
 
 const NLA_TYPE_MASK = 0x3fff;
 const HEADER_BYTES = 4;
 
-/** The kernel sent something that cannot be read: a length that does not fit, or a value without a name here. */
+/**
+ * The kernel sent something that this package cannot read: a length that does not fit, or a number without a
+ * name here.
+ */
 export class UnreadableError extends Error {
 	override readonly name = "UnreadableError";
 }
@@ -17,13 +20,13 @@ export interface Codec<T> {
 	write(writer: AttributeWriter, value: T): void;
 	/** Throws {@link UnreadableError}. */
 	read(bytes: Buffer, from: number, to: number): T;
-	/** The inside is attributes again. */
+	/** The payload consists of attributes. */
 	readonly nested?: boolean;
-	/** Of named attributes: their names by number. */
+	/** The names of nested attributes, by number. */
 	readonly names?: ReadonlyMap<number, string>;
 }
 
-/** Calls `visit` with each attribute's type and the place of its inside. Throws {@link UnreadableError}. */
+/** Calls `visit` with each attribute's type and the bounds of its payload. Throws {@link UnreadableError}. */
 export function eachAttribute(
 	bytes: Buffer,
 	from: number,
@@ -84,7 +87,7 @@ export const be64: Codec<bigint> = {
 	},
 };
 
-/** Ends at its first zero, or with its attribute. */
+/** Text that ends at its first zero or at the end of its attribute. */
 export const text: Codec<string> = {
 	write: (writer, value) => writer.text(value),
 	read(bytes, from, to) {
@@ -93,13 +96,13 @@ export const text: Codec<string> = {
 	},
 };
 
-/** The inside as it is, in memory of its own. */
+/** A copy of the payload. */
 export const raw: Codec<Uint8Array> = {
 	write: (writer, value) => writer.raw(value),
 	read: (bytes, from, to) => new Uint8Array(bytes.subarray(from, to)),
 };
 
-/** A number that has a name. Reading throws {@link UnreadableError} for one that has none. */
+/** A number with a name. Reading an unnamed number throws {@link UnreadableError}. */
 export function named<const N extends Readonly<Record<string, number>>>(
 	names: N,
 	number: Codec<number> = be32,
@@ -118,7 +121,7 @@ export function named<const N extends Readonly<Record<string, number>>>(
 	};
 }
 
-/** Bits that have names, as the list of those that are set, lowest first; others are passed over. */
+/** A bit mask as the list of the names of its set bits, lowest first. Bits without a name are skipped. */
 export function knownFlags<const N extends Readonly<Record<string, number>>>(
 	names: N,
 ): Codec<readonly (keyof N & string)[]> {
@@ -134,7 +137,10 @@ export function knownFlags<const N extends Readonly<Record<string, number>>>(
 	};
 }
 
-/** Bits that have names, as the list of those that are set, lowest first. Throws for a bit without a name. */
+/**
+ * A bit mask as the list of the names of its set bits, lowest first. Throws {@link UnreadableError} for a bit
+ * without a name.
+ */
 export function flags<const N extends Readonly<Record<string, number>>>(
 	names: N,
 	number: Codec<number> = be32,
@@ -156,29 +162,31 @@ export function flags<const N extends Readonly<Record<string, number>>>(
 	};
 }
 
-/** One named attribute: its number (NFTA_…) and what is in it. */
+/** One named attribute: its number (NFTA_…) and the codec of its payload. */
 export interface Attribute<V> {
 	readonly type: number;
 	readonly codec: Codec<V>;
-	/** What its absence means: it is read as this when it is absent. */
+	/** The value to read when the attribute is absent. */
 	readonly absent?: V;
-	/** It is written even where its absence would say the same. */
+	/** Write the attribute even if its value equals `absent`. */
 	readonly always?: boolean;
 }
 
-/** With `absent`: not written when it is this, and read as this when it is absent. */
+/** If `absent` is given, a value equal to it is not written, and an absent attribute reads as it. */
 export function attribute<V>(type: number, codec: Codec<V>, absent?: V): Attribute<V> {
 	return absent === undefined ? { type, codec } : { type, codec, absent };
 }
 
-/** Written always, as nft does; older kernels do not say it, and mean `absent`. */
+/** Always written, as nft does. Older kernels do not send it and mean `absent`. */
 export function presumed<V>(type: number, codec: Codec<V>, absent: V): Attribute<V> {
 	return { type, codec, absent, always: true };
 }
 
 type Attributes<T> = { readonly [K in keyof T]-?: Attribute<Exclude<T[K], undefined>> };
 
-/** Attributes by name. A value that is undefined is not written; what is not in `table` is passed over. */
+/**
+ * Attributes by name. Undefined values are not written; attributes that `table` does not list are skipped.
+ */
 export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
 	const entries = Object.entries<Attribute<unknown>>(table);
 	const byType = new Map(entries.map(([name, one]) => [one.type, { name, ...one }]));
@@ -189,7 +197,7 @@ export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
 		nested: true,
 		names: new Map(entries.map(([name, { type }]) => [type, name])),
 		write(writer, value) {
-			const given: { readonly [name: string]: unknown } = value as never; // its keys are those of the table
+			const given: { readonly [name: string]: unknown } = value as never; // the keys of `value` are those of the table
 			for (const [name, { type, codec, absent, always }] of entries) {
 				const one = given[name];
 				if (one === undefined || (one === absent && always !== true)) continue;
@@ -202,7 +210,7 @@ export function attributes<T extends object>(table: Attributes<T>): Codec<T> {
 				const one = byType.get(type);
 				if (one !== undefined) value[one.name] = one.codec.read(bytes, first, last);
 			});
-			return value as T; // each attribute's codec gives the type that the table says
+			return value as T; // each attribute's codec returns the type that the table declares
 		},
 	};
 }
@@ -214,7 +222,7 @@ export function writeAttribute<V>(writer: AttributeWriter, type: number, codec: 
 	writer.end(begun);
 }
 
-/** A codec of another shape for the same attributes. */
+/** A codec that converts the values of another codec for the same attributes. */
 export function mapped<T, W>(wire: Codec<W>, toWire: (value: T) => W, fromWire: (value: W) => T): Codec<T> {
 	return {
 		...(wire.nested === true ? { nested: true } : {}),
@@ -223,7 +231,7 @@ export function mapped<T, W>(wire: Codec<W>, toWire: (value: T) => W, fromWire: 
 	};
 }
 
-/** Any number of attributes of one type, in their order. */
+/** Any number of attributes of one type, in order. */
 export function listOf<V>(type: number, codec: Codec<V>): Codec<readonly V[]> {
 	return {
 		nested: true,

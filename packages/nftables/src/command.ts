@@ -1,4 +1,4 @@
-/** Changes, as values: a list of them is one transaction. */
+/** Changes as values. A list of commands is one transaction. */
 
 import type { SetElement, Verdict } from "./element.ts";
 import type { ChainSpec, RuleSpec, TableId, TableSpec } from "./ruleset.ts";
@@ -6,16 +6,16 @@ import type { SetSpec } from "./set.ts";
 import type { OBJECT_TYPES } from "./uapi.ts";
 
 export type Command =
-	/** Makes the table, or changes its flags where it exists. */
+	/** Creates the table, or changes the flags of an existing one. */
 	| { readonly do: "add table"; readonly table: TableSpec }
-	/** With everything in it. */
+	/** Deletes the table with everything in it. */
 	| { readonly do: "delete table"; readonly table: TableId }
-	/** Makes the chain, or changes its policy where it exists. */
+	/** Creates the chain, or changes the policy of an existing one. */
 	| { readonly do: "add chain"; readonly table: TableId; readonly chain: ChainSpec }
 	| { readonly do: "delete chain"; readonly table: TableId; readonly chain: string }
-	/** Deletes its rules. */
+	/** Deletes the chain's rules. */
 	| { readonly do: "flush chain"; readonly table: TableId; readonly chain: string }
-	/** At the end of the chain, or directly before or after the rule with a handle. */
+	/** Adds the rule at the end of the chain, or directly before or after the rule with a handle. */
 	| {
 			readonly do: "add rule";
 			readonly table: TableId;
@@ -30,7 +30,7 @@ export type Command =
 	| {
 			readonly do: "add elements" | "delete elements";
 			readonly table: TableId;
-			/** A set of the table, or one that the transaction makes. */
+			/** A set of the table, or one that the same transaction creates. */
 			readonly set: Pick<SetSpec, "name" | "key" | "data" | "flags">;
 			readonly elements: readonly SetElement[];
 	  }
@@ -45,7 +45,7 @@ export type Command =
 			readonly object: { readonly type: keyof typeof OBJECT_TYPES; readonly name: string };
 	  };
 
-/** `rule in chain ip filter input`: what a command is about, for messages. */
+/** Describes the command's object for messages: `rule in chain ip filter input`. */
 export function describeCommand(command: Command): string {
 	const { table } = command;
 	const place =
@@ -84,7 +84,7 @@ export function describeCommand(command: Command): string {
 	}
 }
 
-/** A verdict with the word that nft has for it. */
+/** Distinguishes a verdict from the bytes of a value. */
 export function isVerdict(data: Uint8Array | Verdict | undefined): data is Verdict {
 	return data !== undefined && !(data instanceof Uint8Array);
 }

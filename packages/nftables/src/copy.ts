@@ -1,4 +1,4 @@
-/** A table as the commands that make it once more, in this namespace or another one. */
+/** Copies a table: the commands that create it again, in this namespace or another one. */
 import type { Command } from "./command.ts";
 import type { SetElement } from "./element.ts";
 import { NftablesError } from "./error.ts";
@@ -6,7 +6,10 @@ import type { Expression } from "./expression.ts";
 import { expressionKey } from "./expression-key.ts";
 import type { TableContents } from "./ruleset.ts";
 
-/** Makes a table like this one, its counters at zero. Throws NftablesError for what cannot be made once more. */
+/**
+ * The commands that create an equal table with counters at zero. Throws NftablesError if a copy would lose
+ * something.
+ */
 export function copyTable(contents: TableContents): readonly Command[] {
 	const { family, name, flags, comment, chains, sets, rules, objects, flowtables } = contents;
 	const table = { family, name };
@@ -49,7 +52,7 @@ export function copyTable(contents: TableContents): readonly Command[] {
 	];
 }
 
-/** The same to the last expression; counters and handles apart. */
+/** Whether two tables are equal in every expression, except for counters and handles. */
 export function sameTable(a: TableContents, b: TableContents): boolean {
 	return tableKey(a) === tableKey(b);
 }

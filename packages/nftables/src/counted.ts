@@ -1,17 +1,17 @@
-/** What packets change of a table that nobody changes: its counters, read out of messages of which nothing else is read. */
+/** Reads the counters of tables whose rules did not change. It skips the rest of each message. */
 import { be64, eachAttribute, text, UnreadableError } from "./codec.ts";
 import type { Counter } from "./element.ts";
 import { NFGENMSG } from "./uapi.ts";
 
-/** Numbers of one table. */
+/** The counters of one table. */
 export interface TableCounters {
-	/** Of each rule that has a counter, by its handle: the first that it has. */
+	/** The first counter of each rule that has one, by the rule's handle. */
 	readonly rules: ReadonlyMap<bigint, Counter>;
-	/** Of each element that has one, by the name of its set and {@link elementKey}. */
+	/** The counter of each element that has one, by set name and {@link elementKey}. */
 	readonly elements: ReadonlyMap<string, ReadonlyMap<string, Counter>>;
 }
 
-/** A key of a set as a key of a map. */
+/** A set's key as a string, for use as a key of a Map. */
 export function elementKey(key: Uint8Array): string {
 	return Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
 }
@@ -21,11 +21,13 @@ const RULE = { table: 1, handle: 3, expressions: 4 } as const;
 const EXPRESSION = { data: 2 } as const;
 const COUNTER = { bytes: 1, packets: 2 } as const;
 const HEADER_BYTES = 4;
-/** `counter`, as two numbers: comparing texts would take as long as all the rest. */
+/**
+ * The name `counter` as two numbers: a comparison of strings would take as long as the rest of the reading.
+ */
 const NAME = Buffer.from("counter\0");
 const [NAME_BEGIN, NAME_END] = [NAME.readUInt32LE(0), NAME.readUInt32LE(4)];
 
-/** Undefined for a rule without a counter. Throws UnreadableError. */
+/** The rule's first counter; undefined if it has none. Throws UnreadableError. */
 export function ruleCounter(
 	message: Buffer,
 ): { readonly table: string; readonly handle: bigint; readonly counter: Counter } | undefined {
@@ -40,13 +42,13 @@ export function ruleCounter(
 	return handle === undefined || counter === undefined ? undefined : { table, handle, counter };
 }
 
-/** Of a list of expressions. */
+/** The first counter in a list of expressions. */
 function firstCounter(bytes: Buffer, from: number, to: number): Counter | undefined {
 	for (let at = from; at + HEADER_BYTES <= to; ) {
 		const length = bytes.readUInt16LE(at);
 		if (length < HEADER_BYTES || at + length > to)
 			throw new UnreadableError("an expression that does not fit");
-		// The name comes first, and its attribute is that of a text.
+		// The name comes first, in an attribute of its own.
 		const name = at + 2 * HEADER_BYTES;
 		const fits = name + NAME.length <= at + length;
 		if (fits && bytes.readUInt32LE(name) === NAME_BEGIN && bytes.readUInt32LE(name + 4) === NAME_END) {

@@ -1,4 +1,4 @@
-/** NFTA_DATA_*: what is in a register, or a verdict. */
+/** NFTA_DATA_*: the value of a register, or a verdict. */
 import {
 	attribute,
 	attributes,
@@ -31,7 +31,6 @@ const data: Codec<WireData> = attributes<WireData>({
 	verdict: attribute(VERDICT, verdict),
 });
 
-/** Bytes, or a verdict. */
 export const anyData: Codec<Uint8Array | Verdict> = mapped(
 	data,
 	(value): WireData => (value instanceof Uint8Array ? { value } : { verdict: value }),

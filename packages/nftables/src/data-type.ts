@@ -1,15 +1,18 @@
-/** Types of the keys and data of sets: what nft(8) reads and prints them as. The kernel cares for their size alone. */
+/**
+ * Types of the keys and data of sets, which tell nft(8) how to read and print them. The kernel uses only
+ * their size.
+ */
 
 export interface DataType {
-	/** As nft calls it; of a concatenation, joined by ` . `. */
+	/** nft's name; the names of a concatenation's parts are joined by ` . `. */
 	readonly name: string;
-	/** enum datatypes of nft; of a concatenation, six bits for each part. */
+	/** nft's number (enum datatypes); a concatenation has six bits for each part. */
 	readonly id: number;
-	/** Bytes in a register; of a concatenation, each part rounded up to four. */
+	/** Size in a register, in bytes; each part of a concatenation is rounded up to four. */
 	readonly bytes: number;
-	/** `host`: the kernel keeps it as a number of its own. */
+	/** `host`: the kernel stores it in host order. */
 	readonly order: "network" | "host";
-	/** Of a concatenation. */
+	/** The parts of a concatenation. */
 	readonly parts?: readonly DataType[];
 }
 
@@ -51,7 +54,7 @@ export function dataType(name: DataTypeName): DataType {
 	return { name, ...TYPES[name] };
 }
 
-/** A number of any size in network order. */
+/** An integer of any size, in network order. */
 export function integerType(bytes: number): DataType {
 	return { name: "integer", id: INTEGER_ID, bytes, order: "network" };
 }
@@ -66,12 +69,12 @@ export function concatenation(...parts: readonly DataType[]): DataType {
 	};
 }
 
-/** The type that the kernel was told a set's keys or data have. */
+/** The type with the number and size that the kernel reports for a set's keys or data. */
 export function dataTypeOf(id: number, bytes: number): DataType {
 	if (id > 63) {
 		const parts: number[] = [];
 		for (let rest = id; rest > 0; rest = Math.floor(rest / 64)) parts.unshift(rest % 64);
-		// Of an integer within a concatenation the size is what the other parts leave.
+		// An integer in a concatenation has the size that the other parts leave.
 		const known = parts.map((one) => BY_ID.get(one));
 		const size = known.reduce((sum, one) => sum + (((one?.bytes ?? 0) + 3) & ~3), 0);
 		return {

@@ -1,4 +1,4 @@
-/** Netlink messages of nf_tables to values. */
+/** Decodes netlink messages of nf_tables to values. */
 
 import { type Codec, eachAttribute, UnreadableError } from "./codec.ts";
 import type { Expression } from "./expression.ts";
@@ -22,7 +22,7 @@ import type { BaseChain, Chain, NamedObject, Rule, Table } from "./ruleset.ts";
 import { type Family, familyOf, HOOKS, type Hook, NFGENMSG, OBJECT_TYPES } from "./uapi.ts";
 import { decodeComment } from "./user-data.ts";
 
-/** struct nfgenmsg and attributes, as a dump or a notification has them. */
+/** A message's struct nfgenmsg and attributes, from a dump or a notification. */
 export class MessageBody {
 	readonly family: Family | undefined;
 	readonly bytes: Buffer;
@@ -51,7 +51,7 @@ export function decodeTable(body: MessageBody): Table {
 	};
 }
 
-/** What belongs to a table, with the table's name. */
+/** An object of a table, with the table's name. */
 export interface Owned<T> {
 	readonly family: Family | undefined;
 	readonly table: string;
@@ -86,7 +86,7 @@ function decodeBase(
 	const devices = hook.devices ?? (hook.device === undefined ? [] : [hook.device]);
 	return {
 		type,
-		hook: found[0] as Hook, // the names of HOOKS
+		hook: found[0] as Hook, // `found` comes from the names of HOOKS
 		priority: hook.priority,
 		policy,
 		...(devices.length === 0 ? {} : { devices }),

@@ -1,11 +1,11 @@
-/** What sets hold, and rules too: verdicts, counters, elements. */
+/** Verdicts, counters and elements: the contents of sets that rules have too. */
 import type { DataType } from "./data-type.ts";
 import type { VERDICTS } from "./uapi.ts";
 
-/** What becomes of the packet, or which chain it comes to. */
+/** What happens to the packet, or the chain that handles it next. */
 export interface Verdict {
 	readonly verdict: keyof typeof VERDICTS;
-	/** Of `jump` and `goto`. */
+	/** The chain of `jump` and `goto`. */
 	readonly chain?: string;
 }
 
@@ -15,23 +15,23 @@ export interface Counter {
 }
 
 export interface SetElement {
-	/** Absent only for `*`, which stands for every other key. */
+	/** Absent only for `*`, the catch-all element. */
 	readonly key?: Uint8Array;
-	/** The element is the range `key`–`last`, both inclusive. */
+	/** If present, the element is the range `key`–`last`, both inclusive. */
 	readonly last?: Uint8Array;
-	/** Of a map. */
+	/** Maps only. */
 	readonly data?: Uint8Array | Verdict;
-	/** What the element has counted, or starts with; Linux 5.7. */
+	/** What the element has counted, or its initial values; since Linux 5.7. */
 	readonly counter?: Counter;
 	readonly comment?: string;
-	/** It has attributes that this package does not know (a timeout, an expression). */
+	/** The element has attributes that this package does not know (a timeout, an expression). */
 	readonly more?: true;
 }
 
-/** Without a name: it belongs to one rule, as `{ 80, 443 }` does. */
+/** A set without a name that belongs to one rule, like `{ 80, 443 }`. */
 export interface AnonymousSet {
 	readonly key: DataType;
-	/** Of a map; `verdict` of a verdict map. */
+	/** Maps only; `verdict` for a verdict map. */
 	readonly data?: DataType | "verdict";
 	readonly elements: readonly SetElement[];
 }

@@ -1,4 +1,4 @@
-/** Commands to the netlink messages of one transaction. */
+/** Encodes commands as the netlink messages of one transaction. */
 import { NLM_F } from "@l3dsr/linux";
 import { AttributeWriter } from "./attribute-writer.ts";
 import { type Codec, eachAttribute } from "./codec.ts";
@@ -22,16 +22,16 @@ import { FAMILIES, HOOKS, NFGENMSG, NFT_MSG, OBJECT_TYPES } from "./uapi.ts";
 import { encodeComment } from "./user-data.ts";
 
 export interface Message {
-	/** Subsystem and number, NFT_MSG_*. */
+	/** Subsystem and message number, NFT_MSG_*. */
 	readonly type: number;
 	readonly flags: number;
 	/** struct nfgenmsg and attributes. */
 	readonly payload: Uint8Array;
-	/** Index of its command. */
+	/** Index of the command that it belongs to. */
 	readonly command: number;
 }
 
-/** An attribute holds less than 64 KiB; an element with its comment and counter takes some 250 bytes. */
+/** An attribute holds less than 64 KiB; an element with a comment and a counter takes about 250 bytes. */
 const ELEMENTS_AT_ONCE = 128;
 
 /** Throws RangeError for values that do not fit into their attributes. */
@@ -44,7 +44,7 @@ export function encodeCommands(commands: readonly Command[]): readonly Message[]
 class Encoder {
 	readonly messages: Message[] = [];
 	readonly #writer = new AttributeWriter();
-	/** Numbers of the sets that the transaction makes. */
+	/** The number of sets that the transaction has created so far. */
 	#sets = 0;
 	readonly #setIds = new Map<string, number>();
 	#command: Command | undefined;
@@ -174,7 +174,7 @@ class Encoder {
 		return id === undefined ? { name } : { name, id };
 	}
 
-	/** The sets of a rule come in front of it. */
+	/** A rule's anonymous sets must be created before the rule. */
 	#makeSets(table: TableId, { expressions }: RuleSpec): ReadonlyMap<AnonymousSet, number> {
 		const sets = new Map<AnonymousSet, number>();
 		for (const one of expressions) {
@@ -236,8 +236,8 @@ const CODECS: Readonly<Record<number, Pick<Codec<unknown>, "names">>> = {
 };
 
 /**
- * What of a message stands at this byte of its payload, for the error when the kernel objects to it: `its chain`,
- * `expression 3 (lookup)`. Undefined where that has no name.
+ * Names the part of a message at this byte of its payload, for the error when the kernel rejects it: `its
+ * chain`, `expression 3 (lookup)`. Undefined if that part has no name.
  */
 export function partAt({ type, payload }: Message, offset: number): string | undefined {
 	const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);

@@ -1,9 +1,9 @@
-/** What the functions of this package throw. */
+/** The error that the functions of this package throw. */
 
 /**
- * - `PERMISSION`: the kernel refused it for want of CAP_NET_ADMIN.
- * - `UNSUPPORTED`: the running kernel has no nf_tables, or lacks what was asked for.
- * - `CHANGED`: the ruleset is not of the generation that the transaction was made for; nothing was changed.
+ * - `PERMISSION`: the process lacks CAP_NET_ADMIN.
+ * - `UNSUPPORTED`: the running kernel has no nf_tables, or lacks the requested feature.
+ * - `CHANGED`: the ruleset has another generation than the transaction expects; nothing was changed.
  * - `REFUSED`: the kernel refused a command; nothing was changed.
  * - `UNREADABLE`: the kernel sent something that this package cannot read.
  */
@@ -12,11 +12,11 @@ export type NftablesErrorCode = "PERMISSION" | "UNSUPPORTED" | "CHANGED" | "REFU
 export interface NftablesErrorOptions extends ErrorOptions {
 	/** What to do next. */
 	readonly hint?: string | undefined;
-	/** `ENOENT` and the like. */
+	/** The name of the errno, such as `ENOENT`. */
 	readonly errno?: string | undefined;
-	/** The kernel's own sentence, where it gives one. */
+	/** The kernel's own message (extended ACK), if it sent one. */
 	readonly explanation?: string | undefined;
-	/** Index of the command that was refused. */
+	/** Index of the refused command. */
 	readonly command?: number | undefined;
 }
 

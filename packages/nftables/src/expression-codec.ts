@@ -1,4 +1,7 @@
-/** Expressions to netlink attributes and back: NFTA_EXPR_NAME, NFTA_EXPR_DATA and the tables of each kind. */
+/**
+ * Encodes expressions as netlink attributes and decodes them: NFTA_EXPR_NAME, NFTA_EXPR_DATA and the
+ * attributes of each kind.
+ */
 import type { AttributeWriter } from "./attribute-writer.ts";
 import {
 	attribute,
@@ -58,7 +61,7 @@ import {
 
 const EXPR = { name: 1, data: 2 } as const;
 
-/** The name of the set that a lookup refers to, as a message says it: anonymous ones by their number in the batch. */
+/** How a message refers to a lookup's set. An anonymous set also has its number in the transaction. */
 export interface SetReference {
 	readonly name: string;
 	readonly id?: number;
@@ -123,7 +126,7 @@ interface WireBitwise {
 const bitwise = attributes<WireBitwise>({
 	source: attribute(1, be32),
 	register: attribute(2, be32),
-	/** Kernels before 5.6 have one operation, and do not name it. */
+	/** Kernels before 5.6 have one operation and no attribute for it. */
 	operation: presumed(6, named(BITWISE_OPERATIONS), "mask"),
 	length: attribute(3, be32),
 	mask: attribute(4, valueData),
@@ -253,7 +256,7 @@ const xtables = attributes<WireXtables>({
 	info: attribute(3, raw),
 });
 
-/** The kernel's name of an expression, and its inside. */
+/** The kernel's name of an expression, and its data. */
 interface Inside<W> {
 	readonly name: string;
 	readonly codec: Codec<W>;
@@ -261,10 +264,10 @@ interface Inside<W> {
 }
 
 function inside<W>(name: string, codec: Codec<W>, value: W): Inside<unknown> {
-	return { name, codec: codec as Codec<unknown>, value }; // the two belong together
+	return { name, codec: codec as Codec<unknown>, value }; // `value` has the type of `codec`
 }
 
-/** `setOf` says by which name the message refers to a lookup's set. */
+/** `setOf` returns how the message refers to a lookup's set. */
 export function writeExpression(
 	writer: AttributeWriter,
 	expression: Expression,
@@ -363,7 +366,7 @@ function insideOf(
 	}
 }
 
-/** Reads the inside of an expression of that name. Throws UnreadableError for what it has no words for. */
+/** Reads the data of an expression of one kind. Throws UnreadableError for a form that it does not know. */
 type Reader = (bytes: Buffer, from: number, to: number) => Expression;
 
 const READERS: { readonly [name: string]: Reader } = {
@@ -450,13 +453,15 @@ function unknown(name: string): UnreadableError {
 }
 
 /**
- * Reads expressions, and gives the same value for the same bytes: most rules of a chain have most of their
- * expressions in common.
+ * Reads expressions and returns the same value for the same bytes: the rules of a chain mostly have the same
+ * expressions.
  */
 export class ExpressionReader {
 	readonly #known = new Map<string, Expression>();
 
-	/** Bytes from–to are NFTA_EXPR_NAME and NFTA_EXPR_DATA. Throws UnreadableError when there is no name. */
+	/**
+	 * Bytes `from`–`to` hold NFTA_EXPR_NAME and NFTA_EXPR_DATA. Throws UnreadableError if there is no name.
+	 */
 	read(bytes: Buffer, from: number, to: number): Expression {
 		const key = bytes.toString("latin1", from, to);
 		const known = this.#known.get(key);
@@ -486,7 +491,7 @@ export function readExpression(bytes: Buffer, from: number, to: number): Express
 	return { kind: "other", name, data: raw.read(bytes, first, last) };
 }
 
-/** Attributes whose inside is one expression. */
+/** An attribute that contains one expression. */
 export const expressionInside: Codec<Expression> = {
 	nested: true,
 	write: (writer, expression) =>

@@ -1,11 +1,11 @@
-/** What expressions do, as texts to compare by. */
+/** Converts expressions to strings that can be compared. */
 import { AttributeWriter } from "./attribute-writer.ts";
 import type { Expression } from "./expression.ts";
 import { writeExpression } from "./expression-codec.ts";
 
 const scratch = new AttributeWriter();
 
-/** Two expressions have the same text exactly when they do the same; a counter's numbers do not count. */
+/** Two expressions have the same key exactly when they do the same. The numbers of counters are ignored. */
 export function expressionKey(expression: Expression): string {
 	if (expression.kind === "counter") return "counter;";
 	let key = keys.get(expression);
@@ -16,7 +16,10 @@ export function expressionKey(expression: Expression): string {
 	return key;
 }
 
-/** Of the expressions that rules are mostly made of: a rule has half a dozen, and a ruleset a thousand rules. */
+/**
+ * A fast path for the most frequent expressions: a ruleset can have a thousand rules with six expressions
+ * each.
+ */
 function commonKey(one: Expression): string | undefined {
 	switch (one.kind) {
 		case "payload":
@@ -39,7 +42,7 @@ function commonKey(one: Expression): string | undefined {
 	}
 }
 
-/** By its attributes, in hexadecimal: no other kind's text looks like that. */
+/** The attributes in hexadecimal, which no key of {@link commonKey} looks like. */
 function encodedKey(expression: Expression): string {
 	let set = "";
 	let bytes: Uint8Array;

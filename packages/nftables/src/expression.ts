@@ -1,9 +1,9 @@
 /**
- * The expressions of a rule: the instructions of nf_tables' virtual machine, as values.
+ * The expressions of a rule: the instructions of the nf_tables virtual machine, as values.
  *
- * Registers are numbered as the kernel dumps them: 1–4 are of 16 bytes, 8–23 of four bytes each (register 1 is
- * 8–11). Values in registers are bytes: in network order where they come from a packet, in the order of the host
- * (little-endian) where the kernel has them as numbers of its own, such as a mark.
+ * Registers have the numbers that the kernel dumps: 1–4 hold 16 bytes, 8–23 hold four bytes each (register 1
+ * is 8–11). Values in registers are bytes: in network order if they come from a packet, in host order
+ * (little-endian) if the kernel keeps them as numbers, such as a mark.
  */
 import type { AnonymousSet, Counter, Verdict } from "./element.ts";
 import type {
@@ -26,7 +26,7 @@ export type PayloadBase = keyof typeof PAYLOAD_BASES;
 export type MetaKey = keyof typeof META_KEYS;
 export type CtKey = keyof typeof CT_KEYS;
 
-/** Bytes of the packet into a register. A rule ends without a match when the packet has not got them. */
+/** Loads bytes of the packet into a register. The rule ends without a match if the packet is too short. */
 export interface Payload {
 	readonly kind: "payload";
 	readonly base: PayloadBase;
@@ -37,20 +37,20 @@ export interface Payload {
 	readonly register: number;
 }
 
-/** A register's bytes into the packet. */
+/** Writes a register's bytes to the packet. */
 export interface PayloadWrite {
 	readonly kind: "payload write";
 	readonly base: PayloadBase;
 	readonly offset: number;
 	readonly length: number;
 	readonly register: number;
-	/** Byte of the base at which an Internet checksum stands that covers what is written. */
+	/** Offset from the base of an Internet checksum that covers the written bytes. */
 	readonly checksum?: number;
-	/** The transport checksum covers it too, as part of the pseudo-header. */
+	/** The transport checksum covers them too, as part of the pseudo-header. */
 	readonly pseudoHeader: boolean;
 }
 
-/** Something that the kernel knows of the packet, into a register. */
+/** Loads metadata of the packet into a register. */
 export interface Meta {
 	readonly kind: "meta";
 	readonly key: MetaKey;
@@ -63,7 +63,7 @@ export interface MetaWrite {
 	readonly register: number;
 }
 
-/** Goes on where a register compares so with the value, as bytes from the first to the last. */
+/** Continues if the comparison of a register with the value holds; bytes are compared from first to last. */
 export interface Compare {
 	readonly kind: "compare";
 	readonly register: number;
@@ -71,7 +71,7 @@ export interface Compare {
 	readonly value: Uint8Array;
 }
 
-/** Goes on where a register is within the two values (both inclusive), or outside. */
+/** Continues if a register is inside (or outside) the range; both ends are inclusive. */
 export interface Range {
 	readonly kind: "range";
 	readonly register: number;
@@ -97,15 +97,15 @@ export interface ByteOrder {
 	readonly source: number;
 	readonly register: number;
 	readonly operation: "to host" | "to network";
-	/** Bytes in all, and of each number. */
+	/** Total length in bytes, and bytes of each number. */
 	readonly length: number;
 	readonly size: number;
 }
 
-/** Goes on where a register is (not) in a set, or loads what a map has for it. */
+/** Continues if a register is (or is not) in a set, or loads a map's data for it. */
 export interface Lookup {
 	readonly kind: "lookup";
-	/** Name of a set or map of the table, or one that is made with the rule and goes with it. */
+	/** Name of a set or map of the table, or a set that is created and deleted with the rule. */
 	readonly set: string | AnonymousSet;
 	readonly register: number;
 	/** Register for a map's data; 0 for a verdict map. */
@@ -127,7 +127,7 @@ export interface CounterExpression extends Counter {
 	readonly kind: "counter";
 }
 
-/** A look into the routing tables. */
+/** A lookup in the routing tables (FIB). */
 export interface Fib {
 	readonly kind: "fib";
 	readonly result: keyof typeof FIB_RESULTS;
@@ -135,7 +135,7 @@ export interface Fib {
 	readonly register: number;
 }
 
-/** A field of an extension header or option, or whether it is there. */
+/** Loads a field of an extension header or option, or whether the header is present. */
 export interface ExtensionHeader {
 	readonly kind: "exthdr";
 	readonly operation: keyof typeof EXTHDR_OPERATIONS;
@@ -143,12 +143,12 @@ export interface ExtensionHeader {
 	readonly type: number;
 	readonly offset: number;
 	readonly length: number;
-	/** Loads one byte: 1 where the header is there. */
+	/** Loads one byte: 1 if the header is present, else 0. */
 	readonly present: boolean;
 	readonly register: number;
 }
 
-/** Of connection tracking. */
+/** Loads data of connection tracking. */
 export interface Ct {
 	readonly kind: "ct";
 	readonly key: CtKey;
@@ -160,26 +160,26 @@ export interface Limit {
 	readonly kind: "limit";
 	readonly type: keyof typeof LIMIT_TYPES;
 	readonly rate: bigint;
-	/** The time for `rate`. */
+	/** The period of `rate`. */
 	readonly perSeconds: bigint;
 	readonly burst: number;
-	/** Goes on where the limit is passed. */
+	/** Continue if the packet exceeds the limit. */
 	readonly over: boolean;
 }
 
 export interface Log {
 	readonly kind: "log";
 	readonly prefix?: string;
-	/** Of NFLOG; without one it is the kernel's own log. */
+	/** NFLOG group; if absent, the packet goes to the kernel log. */
 	readonly group?: number;
 	readonly snapLength?: number;
 	readonly queueThreshold?: number;
-	/** As in syslog(3). */
+	/** Log level of syslog(3). */
 	readonly level?: number;
 	readonly flags?: number;
 }
 
-/** A named object of the table: `counter name x`. */
+/** A reference to a named object of the table: `counter name x`. */
 export interface ObjectReference {
 	readonly kind: "object";
 	readonly type: keyof typeof OBJECT_TYPES;
@@ -189,7 +189,7 @@ export interface ObjectReference {
 export interface Hash {
 	readonly kind: "hash";
 	readonly type: keyof typeof HASH_TYPES;
-	/** Of jhash: where its input begins, and how many bytes it has. */
+	/** The input of jhash: its first register and its length in bytes. */
 	readonly source?: number;
 	readonly length?: number;
 	readonly modulus: number;
@@ -212,7 +212,7 @@ export interface Reject {
 	readonly code?: number;
 }
 
-/** A match or target of iptables, made by iptables-nft. */
+/** A match or target of iptables, created by iptables-nft. */
 export interface Xtables {
 	readonly kind: "match" | "target";
 	readonly name: string;
@@ -221,11 +221,13 @@ export interface Xtables {
 	readonly info: Uint8Array;
 }
 
-/** What this package does not know, as it came: it can be written again, and compared. */
+/**
+ * An expression that this package does not know, as the kernel sent it. It can be compared and written again.
+ */
 export interface OtherExpression {
 	readonly kind: "other";
 	readonly name: string;
-	/** Netlink attributes; absent where the expression has none. */
+	/** Netlink attributes; absent if the expression has none. */
 	readonly data?: Uint8Array;
 }
 

@@ -1,4 +1,4 @@
-/** Fields of packets that nft(8) has names for, by their place. The builder and the printer share them. */
+/** Places of the packet fields that nft(8) has names for. The builder and the printer share them. */
 import { type DataType, dataType, integerType } from "./data-type.ts";
 import type { PayloadBase } from "./expression.ts";
 
@@ -8,12 +8,12 @@ export interface Field {
 	readonly offset: number;
 	/** Bytes. */
 	readonly length: number;
-	/** The bits of those bytes that are the field, where it is not all of them. */
+	/** The bits that belong to the field, if not all of the bytes do. */
 	readonly mask?: number;
 	readonly type: DataType;
-	/** Byte of the base at which a checksum stands that covers the field. */
+	/** Offset from the base of a checksum that covers the field. */
 	readonly checksum?: number;
-	/** Transport checksums cover it too. */
+	/** Transport checksums cover the field too. */
 	readonly pseudoHeader?: true;
 }
 
@@ -32,7 +32,7 @@ const transport = (offset: number, length: number, more: Partial<Field> = {}): F
 const port = dataType("inet_service");
 const ipv4 = dataType("ipv4_addr");
 const ipv6 = dataType("ipv6_addr");
-/** Of the IPv4 header. */
+/** The checksum of the IPv4 header. */
 const header = { checksum: 10 } as const;
 
 export const FIELDS = {
@@ -76,7 +76,7 @@ export const FIELDS = {
 
 export type FieldName = keyof typeof FIELDS;
 
-/** Bits below the field within its bytes. */
+/** The number of bits below the field in its bytes. */
 export function shiftOf({ mask }: Pick<Field, "mask">): number {
 	if (mask === undefined || mask === 0) return 0;
 	return 31 - Math.clz32(mask & -mask);

@@ -1,4 +1,4 @@
-/** The one entrance of `@l3dsr/nftables`: nf_tables by netlink, as values. */
+/** The entry point of `@l3dsr/nftables`: nf_tables over netlink, with values. */
 
 export { addressText, bytesNumber, numberBytes } from "./bytes.ts";
 export { type Command, describeCommand } from "./command.ts";

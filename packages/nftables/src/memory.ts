@@ -1,22 +1,25 @@
-/** What a reading need not decode again, because it cannot have changed: rules but for their counters, and their sets. */
+/**
+ * Keeps decoded rules, and their anonymous sets, from one reading to the next: only their counters can
+ * change.
+ */
 import type { AnonymousSet, Counter } from "./element.ts";
 import type { Rule, Table } from "./ruleset.ts";
 
 /**
- * From one reading of a network namespace to the next. A rule stands under its handle as it was made, and so does the set
- * of a single rule; and no handle is given twice.
+ * Rules and sets of one network namespace, by handle. The kernel never changes the rule or anonymous set of a
+ * handle, and never gives a handle twice.
  */
 export class TableMemory {
 	#before = new Map<string, AnonymousSet | Rule>();
 	#known = new Map<string, AnonymousSet | Rule>();
 
-	/** Another reading begins: what the last one did not meet is forgotten. */
+	/** Begins another reading: forgets everything that the last reading did not meet. */
 	begin(): void {
 		this.#before = this.#known;
 		this.#known = new Map();
 	}
 
-	/** The set of this handle, or what `read` gives. */
+	/** The set with this handle, or the result of `read`. */
 	set(table: Table, handle: bigint, read: () => AnonymousSet): AnonymousSet {
 		const key = `${placeOf(table)} set ${handle}`;
 		const known = this.#known.get(key) ?? this.#before.get(key);
@@ -25,7 +28,7 @@ export class TableMemory {
 		return set;
 	}
 
-	/** The rule of this handle with what its counter says now; undefined for one that is not known. */
+	/** The rule with this handle and its counter's current values; undefined if the rule is not known. */
 	rule(table: Table, handle: bigint, { packets, bytes }: Counter): Rule | undefined {
 		const known = this.#before.get(`${placeOf(table)} rule ${handle}`);
 		if (known === undefined || !("expressions" in known)) return undefined;
@@ -35,7 +38,7 @@ export class TableMemory {
 		return { ...known, expressions };
 	}
 
-	/** With more than one counter, or none, it is decoded each time. */
+	/** A rule with several counters, or none, is decoded each time. */
 	keep(table: Table, rule: Rule): void {
 		if (rule.expressions.filter(({ kind }) => kind === "counter").length !== 1) return;
 		this.#known.set(`${placeOf(table)} rule ${rule.handle}`, rule);

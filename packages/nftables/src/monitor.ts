@@ -1,4 +1,4 @@
-/** Hears of every change of a network namespace's ruleset, whoever makes it. */
+/** Receives every change of a network namespace's ruleset, whichever process made it. */
 import { ERRNO, NETLINK_PROTOCOL, Netlink, type NetlinkMessage, SyscallError } from "@l3dsr/linux";
 import { attribute, attributes, text, UnreadableError } from "./codec.ts";
 import {
@@ -14,7 +14,7 @@ import { ExpressionReader } from "./expression-codec.ts";
 import type { Chain, Rule, Table, TableId } from "./ruleset.ts";
 import { type Family, MULTICAST_GROUP, NFT_MSG } from "./uapi.ts";
 
-/** What happened. The kernel tells of each object of a transaction, and in the end of the new generation. */
+/** A change. The kernel reports each object of a transaction, and then the new generation. */
 export type RulesetEvent =
 	| {
 			readonly kind: "generation";
@@ -26,9 +26,9 @@ export type RulesetEvent =
 	| { readonly kind: "chain"; readonly change: Change; readonly table: TableId; readonly chain: Chain }
 	| { readonly kind: "rule"; readonly change: Change; readonly table: TableId; readonly rule: Rule }
 	| { readonly kind: "set"; readonly change: Change; readonly table: TableId; readonly set: string }
-	/** Elements, objects, and what this package has no values for, by the number of its message. */
+	/** Elements, objects, and messages that this package has no values for; `type` is the message number. */
 	| { readonly kind: "other"; readonly type: number; readonly table?: TableId }
-	/** The kernel had to drop events: read the ruleset again. */
+	/** The kernel dropped events: read the ruleset again. */
 	| { readonly kind: "lost" };
 
 export type Change = "added" | "deleted";
@@ -38,7 +38,7 @@ const BUFFER_BYTES = 1 << 20;
 export class RulesetMonitor implements Disposable {
 	readonly #netlink: Netlink;
 
-	/** Events from now on, of the namespace of the calling thread. Throws NftablesError. */
+	/** Receives the events of the calling thread's network namespace from now on. Throws NftablesError. */
 	constructor() {
 		const doing = "listen for changes of the ruleset";
 		try {
@@ -61,17 +61,20 @@ export class RulesetMonitor implements Disposable {
 		}
 	}
 
-	/** To wait for on the event loop (`watchReadable` of `@l3dsr/linux`) until there is something to {@link read}. */
+	/**
+	 * Descriptor to watch in the event loop (`watchReadable` of `@l3dsr/linux`); when it is readable, call
+	 * {@link read}.
+	 */
 	get fd(): number {
 		return this.#netlink.fd;
 	}
 
-	/** Waits until there is something to read; false when there is nothing after `timeoutMs`. */
+	/** Waits until an event can be read. Returns false if there is none after `timeoutMs`. */
 	wait(timeoutMs: number): boolean {
 		return this.#netlink.waitForUnsolicited(timeoutMs, "wait for changes of the ruleset");
 	}
 
-	/** Everything that is there now. Does not wait. */
+	/** Returns all pending events. Does not wait. */
 	read(): readonly RulesetEvent[] {
 		const events: RulesetEvent[] = [];
 		const reader = new ExpressionReader();
@@ -88,9 +91,9 @@ export class RulesetMonitor implements Disposable {
 	}
 
 	/**
-	 * Whether the changes behind generation `since` were all about other tables than these: gives the latest generation
-	 * that the kernel has told of, `until` or a later one where that is asked for. Undefined where one of them was about
-	 * these tables, or where that cannot be told. Changes in `own` are left out.
+	 * Whether all changes after generation `since` affected other tables than these. Returns the latest
+	 * reported generation; with `until`, waits for that one. Returns undefined if a change affected one of
+	 * the tables, or if that is unknown. Ignores the generations in `own`.
 	 */
 	follow(
 		tables: readonly TableId[],
@@ -109,7 +112,7 @@ export class RulesetMonitor implements Disposable {
 					continue;
 				}
 				const { generation } = event;
-				// What the kernel tells of a change comes before its generation.
+				// The kernel reports a change before the generation that it leads to.
 				if (!isReached(since, generation) && own?.has(generation) !== true) {
 					if (concerned) return undefined;
 					latest = generation;
@@ -125,15 +128,15 @@ export class RulesetMonitor implements Disposable {
 	}
 }
 
-/** The kernel tells of a change directly behind it. */
+/** The kernel reports a change at once; this is the longest wait for the report, in milliseconds. */
 const TOLD_WITHIN_MS = 1000;
 
-/** `generation` is `wanted` or a later one; the number begins anew after 32 bits. */
+/** Whether `generation` is `wanted` or a later one. The number wraps at 32 bits. */
 function isReached(generation: number, wanted: number): boolean {
 	return (generation - wanted) >>> 0 < 0x8000_0000;
 }
 
-/** What cannot be told may be. */
+/** An event without a table may affect any of them. */
 function isAbout(
 	{ table }: Exclude<RulesetEvent, { kind: "generation" | "lost" }>,
 	tables: readonly TableId[],
@@ -152,7 +155,7 @@ function eventOf({ type, payload }: NetlinkMessage, reader: ExpressionReader): R
 	}
 }
 
-/** Whatever belongs to a table names it in its first attribute: NFTA_*_TABLE. */
+/** Every object of a table has the table's name in its first attribute: NFTA_*_TABLE. */
 function otherEvent(type: number, body: MessageBody): RulesetEvent {
 	try {
 		const { table } = body.read(OWNED);

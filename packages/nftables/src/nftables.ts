@@ -1,4 +1,4 @@
-/** A conversation with nf_tables of one network namespace: transactions and dumps. */
+/** A netlink socket to nf_tables in one network namespace: transactions and dumps. */
 import { readFileSync } from "node:fs";
 import {
 	ERRNO,
@@ -49,21 +49,24 @@ import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts
 import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
 import { FAMILIES, NFGENMSG, NFT_MSG, OBJECT_TYPES, SUBSYSTEM } from "./uapi.ts";
 
-/** A ruleset that changes all the time is read so often before that is an error. */
+/** How often a changing ruleset is read before that is an error. */
 const READINGS = 64;
 
-/** `element counters`: the elements of sets and maps count packets (Linux 5.7). */
+/** `element counters`: elements of sets and maps count packets (Linux 5.7). */
 export type Feature = "element counters";
 
 const PROBED = { family: "ip", name: "nftables-probe" } as const;
 
 /**
- * Transactions that every kernel refuses, in the end; one that knows the feature refuses the command `refused` first.
- * Older kernels pass over attributes that they do not know.
+ * Transactions that every kernel refuses in the end. A kernel that knows the feature refuses the command
+ * `refused` first; older kernels ignore attributes that they do not know.
  */
 const PROBES: {
 	readonly [feature in Feature]: {
-		/** The Linux version that brought it, major and minor number. Older kernels may have it, too (Enterprise Linux). */
+		/**
+		 * The Linux version (major and minor) that introduced the feature. Older kernels may have a backport
+		 * (Enterprise Linux).
+		 */
 		readonly since: readonly [number, number];
 		readonly commands: readonly Command[];
 		readonly refused: number;
@@ -84,11 +87,13 @@ const PROBES: {
 	},
 };
 
-/** Whether the running kernel says that it is this version or a later one: `6.18.44-fc-v669`. */
+/**
+ * Whether the running kernel reports this version or a later one, from a release such as `6.18.44-fc-v669`.
+ */
 function isAtLeast([major, minor]: readonly [number, number]): boolean {
 	let running = "";
 	try {
-		// As uname(2) has it. node:os would have to be loaded for it.
+		// The release that uname(2) reports; reading it here saves loading node:os.
 		running = readFileSync("/proc/sys/kernel/osrelease", "latin1");
 	} catch {}
 	const [, first, second] = /^(\d+)\.(\d+)/.exec(running) ?? [];
@@ -96,26 +101,31 @@ function isAtLeast([major, minor]: readonly [number, number]): boolean {
 }
 
 export interface ReadOptions {
-	/** `verdicts`: of sets with names, read the elements of verdict maps alone. Others may have a hundred thousand. */
+	/**
+	 * `verdicts`: read only the elements of verdict maps among the named sets. Other sets may have a hundred
+	 * thousand elements.
+	 */
 	readonly elements?: "verdicts";
-	/** For who reads the same network namespace again and again. */
+	/** Speeds up repeated readings of the same network namespace. */
 	readonly memory?: TableMemory;
 }
 
 export interface TransactOptions {
-	/** Refuses the transaction (`CHANGED`) unless the ruleset is still of this generation ({@link Snapshot}). */
+	/** Refuse the transaction (`CHANGED`) unless the ruleset still has this generation ({@link Snapshot}). */
 	readonly generation?: number;
 }
 
 export class Nftables implements Disposable {
 	readonly #netlink: Netlink;
 
-	/** Of the network namespace of the calling thread, for good. Throws NftablesError. */
+	/**
+	 * Opens a socket in the network namespace of the calling thread; it stays there. Throws NftablesError.
+	 */
 	constructor() {
 		this.#netlink = translated("open a socket of netfilter", () => new Netlink(NETLINK_PROTOCOL.NETFILTER));
 	}
 
-	/** All commands come into force at once, or none does. Throws NftablesError. */
+	/** All commands take effect at once, or none does. Throws NftablesError. */
 	transact(commands: readonly Command[], { generation }: TransactOptions = {}): void {
 		if (commands.length === 0) return;
 		const messages = encodeCommands(commands);
@@ -133,8 +143,8 @@ export class Nftables implements Disposable {
 	}
 
 	/**
-	 * Whether the running kernel can do it: by its version, and where that is older, or with `ask`, by what it answers to a
-	 * transaction that changes nothing. Throws NftablesError.
+	 * Whether the running kernel supports the feature. Decides by the kernel's version; if that is too old,
+	 * or with `ask`, by its answer to a transaction that changes nothing. Throws NftablesError.
 	 */
 	supports(feature: Feature, { ask = false }: { readonly ask?: boolean } = {}): boolean {
 		const { since, commands, refused } = PROBES[feature];
@@ -152,7 +162,9 @@ export class Nftables implements Disposable {
 		);
 	}
 
-	/** Changes with each change of the namespace's ruleset, whoever makes it. Throws NftablesError. */
+	/**
+	 * Increases with each change of the namespace's ruleset, whichever process made it. Throws NftablesError.
+	 */
 	generation(): number {
 		const doing = "ask nf_tables for its generation";
 		return translated(doing, () => {
@@ -161,12 +173,12 @@ export class Nftables implements Disposable {
 		});
 	}
 
-	/** Whether there is such a table. Throws NftablesError. */
+	/** Whether the table exists. Throws NftablesError. */
 	hasTable(table: TableId): boolean {
 		return this.#table(table) !== undefined;
 	}
 
-	/** A named counter's numbers; undefined when there is no such counter. Throws NftablesError. */
+	/** The values of a named counter; undefined if it does not exist. Throws NftablesError. */
 	counter(table: TableId, name: string): { readonly packets: bigint; readonly bytes: bigint } | undefined {
 		const doing = `read counter ${table.family} ${table.name} ${name}`;
 		return translated(doing, () => {
@@ -177,8 +189,8 @@ export class Nftables implements Disposable {
 	}
 
 	/**
-	 * Reads the given tables, or all: as they are at one moment. Those that do not exist are left out. Throws
-	 * NftablesError (`CHANGED` when the ruleset changes faster than it can be read).
+	 * Reads the given tables, or all, in one consistent state. Tables that do not exist are left out. Throws
+	 * NftablesError (`CHANGED` if the ruleset changes faster than it can be read).
 	 */
 	read(wanted?: readonly TableId[], options: ReadOptions = {}): Snapshot {
 		let monitor: RulesetMonitor | undefined;
@@ -189,7 +201,8 @@ export class Nftables implements Disposable {
 				const tables = this.#readTables(wanted, options);
 				const generation = this.generation();
 				if (generation === before) return { generation, tables };
-				// Somebody changes something all the time: what it is tells whether these tables were read as they are.
+				// The ruleset changes all the time: the monitor knows whether the changes affected these
+				// tables.
 				const reached = wanted && monitor?.follow(wanted, before, { until: generation });
 				if (reached !== undefined) return { generation: reached, tables };
 				monitor ??= new RulesetMonitor();
@@ -203,8 +216,8 @@ export class Nftables implements Disposable {
 	}
 
 	/**
-	 * What rules and elements of tables that were read have counted until now, table by table; undefined when the ruleset
-	 * has changed since. Throws NftablesError.
+	 * The current counters of rules and elements in the tables of a snapshot; undefined if the ruleset has
+	 * changed since. Throws NftablesError.
 	 */
 	readCounters({ generation, tables }: Snapshot): readonly TableCounters[] | undefined {
 		if (this.generation() !== generation) return undefined;
@@ -255,7 +268,7 @@ export class Nftables implements Disposable {
 			this.#netlink
 				.dump({ type: NFT_MSG.GETTABLE, payload: NFGENMSG.encode({}), doing })
 				.map(({ payload }) => new MessageBody(payload))
-				// A family of a newer kernel is not ours to read.
+				// Skip tables of families that only newer kernels have.
 				.flatMap((body) => (body.family === undefined ? [] : [decodeTable(body)])),
 		);
 	}
@@ -303,7 +316,7 @@ export class Nftables implements Disposable {
 		).flatMap(({ elements = [] }) => elements);
 	}
 
-	/** Kernels before 5.10 do not choose by table for every kind, so others' answers are left out here. */
+	/** Kernels before 5.10 cannot filter every kind by table, so objects of other tables are skipped here. */
 	#dump<W, T>(
 		table: TableId,
 		type: number,
@@ -344,7 +357,7 @@ function isAnonymous({ flags = [] }: WireSet): boolean {
 	return flags.includes("anonymous");
 }
 
-/** The rule with the sets that belong to it in place of their names. */
+/** Replaces the names of anonymous sets in a rule by the sets. */
 function withSets(rule: Rule, anonymous: ReadonlyMap<string, AnonymousSet>): Rule {
 	if (anonymous.size === 0) return rule;
 	const expressions = rule.expressions.map((one): Expression => {
@@ -413,7 +426,7 @@ function failure(
 			hint: "run it as root",
 		});
 	}
-	// What netlink answers where no subsystem of that number is registered.
+	// Netlink's answer if no subsystem with that number is registered.
 	if (error.errno === ERRNO.EPROTONOSUPPORT || (error.errno === ERRNO.EINVAL && command === undefined)) {
 		return new NftablesError("UNSUPPORTED", `${doing}: the running kernel has no nf_tables: ${reason}`, {
 			...options,

@@ -70,7 +70,7 @@ export const chain: Codec<WireChain> = attributes<WireChain>({
 	userData: attribute(12, raw),
 });
 
-/** All of a rule but its expressions, which are read and written one by one. */
+/** All attributes of a rule except its expressions, which are written and read one by one. */
 export interface WireRule {
 	readonly table?: string;
 	readonly chain?: string;
@@ -95,7 +95,7 @@ export interface WireSet {
 	readonly keyLength?: number;
 	readonly dataType?: number;
 	readonly dataLength?: number;
-	/** Number of the set within the transaction. */
+	/** Number of the set in its transaction. */
 	readonly id?: number;
 	readonly description?: { readonly size?: number; readonly fields?: readonly { readonly length: number }[] };
 	readonly timeout?: bigint;
@@ -173,7 +173,7 @@ export const elements: Codec<WireElements> = attributes<WireElements>({
 export interface WireObject {
 	readonly table: string;
 	readonly name?: string;
-	/** A number of OBJECT_TYPES, or of a kind that is newer. */
+	/** A number of OBJECT_TYPES, or of a type that only newer kernels have. */
 	readonly type?: number;
 	readonly data?: Uint8Array;
 }

@@ -1,4 +1,4 @@
-/** Packets that nftables logs to a group (NFLOG): uapi/linux/netfilter/nfnetlink_log.h. */
+/** Receives packets that nftables logs to a group (NFLOG): uapi/linux/netfilter/nfnetlink_log.h. */
 import {
 	type Attributes,
 	attribute,
@@ -37,26 +37,26 @@ const BE32 = new Layout({ value: "be32" });
 /** struct nfulnl_msg_packet_hw */
 const HARDWARE = new Layout({ length: "be16", _pad: "u16", address: { bytes: 8 } });
 
-/** The kernel gathers packets for so long before it sends them. */
+/** How long the kernel collects packets before it sends them, in milliseconds. */
 export const GATHER_MS = 20;
 const BUFFER_BYTES = 4 << 20;
 
 export interface LoggedPacket {
 	readonly family: "ipv4" | "ipv6";
-	/** Of the rule that logged it. */
+	/** The log prefix of the rule that logged the packet. */
 	readonly prefix: string;
-	/** From the network header, as much as the rule's `snaplen` lets through. */
+	/** The packet from its network header, up to the rule's `snaplen`. */
 	readonly bytes: Uint8Array;
 	readonly mark: number;
 	readonly inInterface?: number;
 	readonly outInterface?: number;
-	/** Source address of the link-layer header, where there is one. */
+	/** Source address of the link-layer header, if it has one. */
 	readonly sourceMac?: readonly number[];
-	/** The link-layer header that it came with, where it has one. */
+	/** The received link-layer header, if the packet has one. */
 	readonly linkHeader?: Uint8Array;
 }
 
-/** The receiving end of one group; it belongs to nobody else as long as this is open. */
+/** The receiver of one group. No other socket can receive the group while this is open. */
 export class PacketLog implements Disposable {
 	readonly group: number;
 	readonly #netlink: Netlink;
@@ -68,7 +68,7 @@ export class PacketLog implements Disposable {
 		this.#netlink = netlink;
 	}
 
-	/** Takes the first free group of `groups`. Throws SyscallError (EPERM, or none is free). */
+	/** Takes the first free group of `groups`. Throws SyscallError (EPERM, or no group is free). */
 	static open(groups: readonly number[]): PacketLog {
 		const netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
 		try {
@@ -84,12 +84,12 @@ export class PacketLog implements Disposable {
 		}
 	}
 
-	/** Packets that the kernel logged and could not hand over, because nobody read them in time. */
+	/** The number of packets that the kernel dropped because nobody read them in time. */
 	get lost(): number {
 		return this.#lost;
 	}
 
-	/** Hands over every packet that is there now. */
+	/** Passes every pending packet to `receive`. */
 	read(receive: (packet: LoggedPacket) => void): void {
 		for (;;) {
 			try {
@@ -99,7 +99,7 @@ export class PacketLog implements Disposable {
 					if (message.type === NFULNL_MSG_PACKET) this.#receive(message, receive);
 				}
 			} catch (error) {
-				// What was lost is told by the numbers of the packets that follow.
+				// The sequence numbers of the following packets tell how many were lost.
 				if (!(error instanceof SyscallError) || error.errno !== ERRNO.ENOBUFS) throw error;
 			}
 		}
@@ -129,7 +129,7 @@ export class PacketLog implements Disposable {
 		});
 	}
 
-	/** Waits until there is something to read; false when there is nothing after `timeoutMs`. */
+	/** Waits until a packet can be read. Returns false if there is none after `timeoutMs`. */
 	wait(timeoutMs: number): boolean {
 		return this.#netlink.waitForUnsolicited(timeoutMs, "wait for logged packets");
 	}
@@ -139,7 +139,7 @@ export class PacketLog implements Disposable {
 	}
 }
 
-/** False when the group cannot be had. */
+/** Returns false if the group is taken. */
 function bind(netlink: Netlink, group: number): boolean {
 	const configure = (...attributes: readonly Uint8Array[]) =>
 		netlink.change({
@@ -150,7 +150,7 @@ function bind(netlink: Netlink, group: number): boolean {
 	try {
 		configure(attribute(NFULA_CFG.CMD, Uint8Array.of(NFULNL_CFG_CMD_BIND)));
 	} catch (error) {
-		// What the kernel says of a group that belongs to another socket, and of missing privileges.
+		// EPERM: the kernel's answer if another socket has the group, and also if privileges are missing.
 		if (error instanceof SyscallError && error.errno === ERRNO.EPERM) return false;
 		throw error;
 	}

@@ -1,9 +1,9 @@
-/** What nf_tables holds, as values: tables, chains, rules and what else is in a table. Sets are in `set.ts`. */
+/** The contents of nf_tables as values: tables, chains, rules and other objects. `set.ts` has the sets. */
 import type { Expression } from "./expression.ts";
 import type { NamedSet } from "./set.ts";
 import type { Family, Hook, OBJECT_TYPES, TableFlag } from "./uapi.ts";
 
-/** Names a table. */
+/** Identifies a table. */
 export interface TableId {
 	readonly family: Family;
 	readonly name: string;
@@ -17,7 +17,10 @@ export interface TableSpec extends TableId {
 export interface Table extends TableSpec {
 	readonly flags: readonly TableFlag[];
 	readonly handle: bigint;
-	/** Netlink port of the socket that owns it: only that socket can change it, and takes it along when it closes. */
+	/**
+	 * Netlink port of the socket that owns the table: only that socket can change it, and the table is
+	 * deleted when the socket closes.
+	 */
 	readonly owner?: number;
 }
 
@@ -25,16 +28,16 @@ export interface Table extends TableSpec {
 export interface BaseChain {
 	readonly type: "filter" | "route" | "nat";
 	readonly hook: Hook;
-	/** Smaller runs earlier. */
+	/** Chains with lower priorities run first. */
 	readonly priority: number;
 	readonly policy: "accept" | "drop";
-	/** Of ingress and egress. */
+	/** Hooks ingress and egress only. */
 	readonly devices?: readonly string[];
 }
 
 export interface ChainSpec {
 	readonly name: string;
-	/** Absent in chains that are only jumped to. */
+	/** Absent for chains that only jumps reach. */
 	readonly base?: BaseChain;
 	readonly comment?: string;
 }
@@ -45,7 +48,7 @@ export interface Chain extends ChainSpec {
 
 export interface RuleSpec {
 	readonly expressions: readonly Expression[];
-	/** At most 128 bytes in UTF-8, as nft(8) has it. */
+	/** At most 128 bytes of UTF-8, the limit of nft. */
 	readonly comment?: string;
 }
 
@@ -54,30 +57,30 @@ export interface Rule extends RuleSpec {
 	readonly handle: bigint;
 }
 
-/** A named object: a counter and the like. */
+/** A named object, such as a counter. */
 export interface NamedObject {
-	/** `unknown` for a kind of a newer kernel. */
+	/** `unknown`: a type that only newer kernels have. */
 	readonly type: keyof typeof OBJECT_TYPES | "unknown";
 	readonly name: string;
-	/** Of a counter. */
+	/** Counters only. */
 	readonly counter?: { readonly packets: bigint; readonly bytes: bigint };
 }
 
-/** A whole table, everything in the kernel's order. */
+/** A whole table; everything is in the kernel's order. */
 export interface TableContents extends Table {
 	readonly chains: readonly Chain[];
 	/** In order within each chain. */
 	readonly rules: readonly Rule[];
-	/** Those that have names; the sets of single rules are in their lookups. */
+	/** Named sets; an anonymous set is in the lookup of its rule. */
 	readonly sets: readonly NamedSet[];
 	readonly objects: readonly NamedObject[];
 	/** Names. */
 	readonly flowtables: readonly string[];
 }
 
-/** What was read, and what it was read at. */
+/** The tables that were read, and their generation. */
 export interface Snapshot {
-	/** Changes with each change of the namespace's ruleset, whoever makes it. */
+	/** Increases with each change of the namespace's ruleset, whichever process made it. */
 	readonly generation: number;
 	readonly tables: readonly TableContents[];
 }

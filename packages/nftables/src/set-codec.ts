@@ -1,4 +1,7 @@
-/** Sets and elements between their values and the kernel's attributes: intervals become beginnings and ends. */
+/**
+ * Converts sets and elements between their values and the kernel's attributes: each interval becomes a start
+ * and an end.
+ */
 import { type DataType, dataTypeOf } from "./data-type.ts";
 import type { AnonymousSet, SetElement } from "./element.ts";
 import type { Expression } from "./expression.ts";
@@ -13,9 +16,9 @@ import {
 	type SetUserData,
 } from "./user-data.ts";
 
-/** Elements cannot compare. */
+/** An expression that the kernel refuses for elements. */
 const NOT_A_COUNTER: Expression = { kind: "other", name: "cmp" };
-/** What each element of the set gets: a counter, without numbers of its own. */
+/** The expression that each element of the set gets: a counter that starts at zero. */
 const A_COUNTER: Expression = { kind: "other", name: "counter", data: new Uint8Array(0) };
 
 /** The set itself, without elements. */
@@ -49,7 +52,7 @@ function encodeData(data: DataType | "verdict"): Pick<WireSet, "dataType" | "dat
 		: { dataType: data.id, dataLength: data.bytes };
 }
 
-/** The kernel gives it a name; the rule of the same transaction refers to it by `id`. */
+/** The kernel names the set; the rule of the same transaction refers to it by `id`. */
 export function encodeAnonymousSet(
 	table: string,
 	{ key, data, elements }: AnonymousSet,
@@ -60,7 +63,7 @@ export function encodeAnonymousSet(
 	const encoded = encodeElements(elements, interval);
 	const [first] = elements;
 	let size = interval ? 2 * elements.length : elements.length;
-	// As nft does: what is below the first interval is said to be outside.
+	// Like nft: add an end element for the values below the first interval.
 	if (interval && first?.key?.some((byte) => byte !== 0) === true) {
 		encoded.unshift({ flags: ["interval end"], key: new Uint8Array(key.bytes) });
 		size++;
@@ -82,7 +85,7 @@ export function encodeAnonymousSet(
 	};
 }
 
-/** `interval`: of a set with that flag, whose elements are ranges or ranges of one key. */
+/** `interval`: the set has this flag, and each element is a range or a single key. */
 export function encodeElements(elements: readonly SetElement[], interval: boolean): WireElement[] {
 	return elements.flatMap((one): WireElement[] => {
 		if (!interval || one.key === undefined) return [encodeElement(one)];
@@ -92,7 +95,7 @@ export function encodeElements(elements: readonly SetElement[], interval: boolea
 	});
 }
 
-/** Of a set of concatenated ranges, where each element has both its ends. */
+/** For a set of concatenated ranges, whose elements hold both ends. */
 export function encodeRangeElements(elements: readonly SetElement[]): WireElement[] {
 	return elements.map((one) => {
 		const keyEnd = one.last ?? one.key;
@@ -109,7 +112,7 @@ function encodeElement({ key, data, counter, comment }: SetElement, openEnd = fa
 	};
 }
 
-/** The next key; undefined behind the last. */
+/** The next key; undefined after the last one. */
 function successor(key: Uint8Array): Uint8Array | undefined {
 	return step(key, 1);
 }
@@ -129,7 +132,7 @@ function step(key: Uint8Array, by: 1 | -1): Uint8Array | undefined {
 	return undefined;
 }
 
-/** The values of a set that was dumped with its elements, which are sorted by key. */
+/** The set and its elements from a dump. The elements are sorted by key. */
 export function decodeSet(wire: WireSet, dumped: readonly WireElement[]): NamedSet {
 	const { flags = [], keyType = 0, keyLength = 0, description, userData, expression, expressions } = wire;
 	const kept = decodeSetUserData(userData ?? new Uint8Array(0));
@@ -168,7 +171,7 @@ export function decodeAnonymousSet(wire: WireSet, dumped: readonly WireElement[]
 	};
 }
 
-/** Whether a number without a name is one of the host's, only the user data says. */
+/** Only the user data says whether a number without a named type is in host order. */
 function keyTypeOf(id: number, bytes: number, { keyOrder }: SetUserData): DataType {
 	const type = dataTypeOf(id, bytes);
 	return type.name === "integer" ? { ...type, order: keyOrder } : type;
@@ -202,7 +205,7 @@ export function decodeElements(dumped: readonly WireElement[], flags: readonly S
 	return elements;
 }
 
-/** By key; the end of an interval before the beginning of the next. */
+/** Sorts by key; the end of an interval comes before the start of the next. */
 function byKey(a: WireElement, b: WireElement): number {
 	const order = Buffer.compare(a.key ?? new Uint8Array(0), b.key ?? new Uint8Array(0));
 	const end = ({ flags }: WireElement): number => (flags?.includes("interval end") === true ? 0 : 1);

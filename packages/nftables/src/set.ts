@@ -4,16 +4,16 @@ import type { SetElement } from "./element.ts";
 import type { PayloadBase } from "./expression.ts";
 import type { SetFlag } from "./uapi.ts";
 
-/** A field of the packet by its place, in bits: what `typeof` in a set's definition names. */
+/** The place of a packet field, in bits, that `typeof` in a set's definition refers to. */
 export interface FieldPlace {
 	readonly base: PayloadBase;
 	readonly offset: number;
 	readonly length: number;
-	/** A field that nft has a name for. Absent: it is written by its place, `@nh,8,8`. */
+	/** The field's name in nft. If absent, it is printed as `@nh,8,8`. */
 	readonly name?: NamedField;
 }
 
-/** Fields that a set can be declared `typeof`; by nft's numbers of protocol and field. */
+/** Fields that a set's `typeof` can name, by nft's numbers of protocol and field. */
 export const NAMED_FIELDS = {
 	"ip saddr": [12, 11],
 	"ip daddr": [12, 12],
@@ -24,26 +24,29 @@ export type NamedField = keyof typeof NAMED_FIELDS;
 
 export interface SetType {
 	readonly type: DataType;
-	/** Where keys or data come from, for those who read the set's definition: `typeof @nh,8,8`. */
+	/** Where keys or data come from, for readers of the set's definition: `typeof @nh,8,8`. */
 	readonly typeof?: FieldPlace;
 }
 
-/** What makes a set; its elements are added beside it. */
+/** The definition of a set, without elements. */
 export interface SetSpec {
 	readonly name: string;
 	readonly key: SetType;
-	/** Makes it a map. */
+	/** If present, the set is a map. */
 	readonly data?: SetType | "verdict";
-	/** Beside `map`, which follows from `data`. */
+	/** Without `map`, which follows from `data`. */
 	readonly flags?: readonly Exclude<SetFlag, "map">[];
-	/** Most elements. */
+	/** The maximum number of elements. */
 	readonly size?: number;
-	/** Each element counts the packets that meet it (Linux 5.7). `refused` is refused by kernels that know it. */
+	/**
+	 * Each element counts the packets that match it (Linux 5.7). `refused` requests a form that kernels with
+	 * the feature refuse.
+	 */
 	readonly counters?: boolean | "refused";
 	readonly comment?: string;
 }
 
-/** As the kernel has it. */
+/** A set as the kernel reports it. */
 export interface NamedSet extends SetSpec {
 	readonly flags: readonly Exclude<SetFlag, "map">[];
 	readonly handle: bigint;

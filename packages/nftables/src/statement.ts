@@ -1,6 +1,6 @@
 /**
- * What nft(8) calls statements, each as the expressions that it stands for: `match(field("ip dscp"), "!=", 0)`,
- * `assign(field("ip daddr"), address)`. The same as nft makes of the same words.
+ * nft(8)'s statements, each as the list of its expressions: `match(field("ip dscp"), "!=", 0)`,
+ * `assign(field("ip daddr"), address)`. nft produces the same expressions for the same statement.
  */
 import { numberBytes, prefixMask } from "./bytes.ts";
 import { type DataType, dataType, integerType } from "./data-type.ts";
@@ -17,22 +17,22 @@ import type {
 import { FIELDS, type Field, type FieldName, shiftOf } from "./field.ts";
 import type { Comparison } from "./uapi.ts";
 
-/** What rules compare and assign in: the first of 16 bytes. */
+/** The register for comparisons and writes: the first of 16 bytes. */
 const REGISTER = 1;
 
-/** Something that has a value in each packet. */
+/** Something with a value in each packet. */
 export interface Operand {
-	/** Loads it into register 1. */
+	/** Loads the value into register 1. */
 	readonly load: readonly Expression[];
 	/** Bytes. */
 	readonly length: number;
 	readonly type: DataType;
-	/** The bits of those bytes that count, and how many are below them. */
+	/** The bits of those bytes that belong to the value, and the number of bits below them. */
 	readonly mask?: number;
 	readonly shift: number;
-	/** Where it is in the packet, if it is. */
+	/** Its place, if it is in the packet. */
 	readonly place?: Pick<Field, "base" | "offset" | "checksum" | "pseudoHeader">;
-	/** A name, compared with zeros behind it or by its beginning. */
+	/** A name, which is compared with its trailing zeros, or by prefix. */
 	readonly text?: true;
 }
 
@@ -41,7 +41,7 @@ export interface NumberRange {
 	readonly last: number;
 }
 
-/** What an operand is compared with. Numbers are the field's own: of `ip dscp`, 0–63. */
+/** What an operand is compared with. A number is the field's own value: 0–63 for `ip dscp`. */
 export type Value =
 	| number
 	| Uint8Array
@@ -53,9 +53,9 @@ export type Value =
 	| { readonly anyOf: readonly NumberRange[] }
 	/** Addresses, or other bytes. */
 	| { readonly oneOf: readonly Uint8Array[] }
-	/** A set of the table. */
+	/** A named set of the table. */
 	| { readonly set: string }
-	/** Of an interface; a wildcard is the beginning of one. */
+	/** The name of an interface; a wildcard is a prefix of one. */
 	| { readonly name: string; readonly wildcard: boolean };
 
 export function field(name: FieldName): Operand {
@@ -73,7 +73,7 @@ function operandOf(name: FieldName): Operand {
 	const { base, offset, length, mask, type, checksum, pseudoHeader }: Field = FIELDS[name];
 	const load = payload(base, offset, length);
 	return {
-		// A device without Ethernet headers has no field of one.
+		// A device without Ethernet headers does not have these fields.
 		load: name === "ether saddr" ? [...match(meta("iiftype"), "==", ARPHRD_ETHER), load] : [load],
 		length,
 		type,
@@ -90,7 +90,7 @@ function operandOf(name: FieldName): Operand {
 
 const ARPHRD_ETHER = 1;
 
-/** Bytes by their place, as nft's `@nh,8,8`. Offset and length in bits, multiples of eight. */
+/** Bytes at an offset, like nft's `@nh,8,8`. Offset and length in bits, multiples of eight. */
 export function rawField(base: PayloadBase, offset: number, length: number): Operand {
 	if (offset % 8 !== 0 || length % 8 !== 0)
 		throw new RangeError("a field by its place begins and ends with a byte");
@@ -137,13 +137,13 @@ export function meta(key: keyof typeof META_TYPES): Operand {
 	};
 }
 
-/** What the routing tables say of an address: `fib daddr type`. */
+/** The type that the routing tables give an address: `fib daddr type`. */
 export function fibType(flags: Fib["flags"]): Operand {
 	const load: Expression = { kind: "fib", result: "type", flags, register: REGISTER };
 	return { load: [load], length: 4, type: dataType("fib_addrtype"), shift: 0 };
 }
 
-/** Whether an IPv6 extension header is there: compared with 1 or 0. */
+/** Whether an IPv6 extension header is present; compare it with 1 or 0. */
 export function hasExtensionHeader(type: number): Operand {
 	const { load, ...operand } = extensionHeader(type, 0, 1);
 	return {
@@ -153,7 +153,7 @@ export function hasExtensionHeader(type: number): Operand {
 	};
 }
 
-/** A field of an IPv6 extension header, in bytes of the header. */
+/** A field of an IPv6 extension header; offset and length in bytes of the header. */
 export function extensionHeader(type: number, offset: number, length: number): Operand {
 	const header: ExtensionHeader = {
 		kind: "exthdr",
@@ -168,8 +168,8 @@ export function extensionHeader(type: number, offset: number, length: number): O
 }
 
 /**
- * Several values one behind the other, hashed by `jhash` to a number below `modulus`. Without a seed the kernel draws
- * one for each rule.
+ * Concatenates the values and hashes them with `jhash` to a number below `modulus`. Without a seed, the
+ * kernel picks one for each rule.
  */
 export function jhash(parts: readonly Operand[], modulus: number, seed?: number): Operand {
 	let place = HASHED_PLACE;
@@ -194,16 +194,16 @@ export function jhash(parts: readonly Operand[], modulus: number, seed?: number)
 	return { load: [...loads, hash], length: 4, type: host(4), shift: 0 };
 }
 
-/** Counted in registers of four bytes: behind register 1, and all there are. */
+/** In units of four-byte registers: the first after register 1, and the total number. */
 const HASHED_PLACE = 4;
 const REGISTERS = 16;
 
-/** Only some bits of it: `ip frag-off & 0x1fff`. What is compared then is a number of all its bytes. */
+/** Selects bits of the operand: `ip frag-off & 0x1fff`. The compared value is a number of all its bytes. */
 export function masked(operand: Operand, mask: number): Operand {
 	return { ...operand, mask, shift: 0 };
 }
 
-/** Goes on where the comparison holds. */
+/** Continues if the comparison holds. */
 export function match(left: Operand, operator: Comparison, right: Value): readonly Expression[] {
 	const load = [...left.load, ...masking(left)];
 	if (typeof right === "number") return [...load, compare(operator, bytesOf(left, right))];
@@ -246,7 +246,7 @@ function compare(operator: Comparison, value: Uint8Array): Expression {
 	return { kind: "compare", register: REGISTER, operator, value };
 }
 
-/** Of whole bytes nothing but those bytes is loaded. */
+/** A prefix of whole bytes is compared by loading only those bytes. */
 function matchPrefix(
 	left: Operand,
 	operator: Comparison,
@@ -285,7 +285,7 @@ function bytesOf({ length, shift, type }: Operand, value: number): Uint8Array {
 	return numberBytes(BigInt(value) << BigInt(shift), length, type.order);
 }
 
-/** Writes a value into the packet: the field's own number, or its bytes. Checksums are updated. */
+/** Writes a value to the packet: the field's number, or its bytes. Updates checksums. */
 export function assign(left: Operand, value: number | Uint8Array): readonly Expression[] {
 	const { place } = left;
 	if (place === undefined) throw new RangeError("only what is in the packet can be written");
@@ -294,7 +294,7 @@ export function assign(left: Operand, value: number | Uint8Array): readonly Expr
 	return [{ kind: "immediate", register: REGISTER, value: bytes }, write(place, left.length)];
 }
 
-/** Writes what the kernel keeps with the packet: `meta mark set 7`. */
+/** Writes metadata that the kernel keeps with the packet: `meta mark set 7`. */
 export function assignMeta(key: keyof typeof META_TYPES, value: number): readonly Expression[] {
 	return [
 		{ kind: "immediate", register: REGISTER, value: bytesOf(meta(key), value) },
@@ -302,7 +302,10 @@ export function assignMeta(key: keyof typeof META_TYPES, value: number): readonl
 	];
 }
 
-/** Writes what a map (of the table, or of this rule) has for `key`; ends the rule where it has nothing. */
+/**
+ * Writes a map's data for `key`; the map belongs to the table or to this rule. The rule ends if the map has
+ * no such key.
+ */
 export function assignFromMap(
 	left: Operand,
 	key: Operand,
@@ -317,7 +320,7 @@ export function assignFromMap(
 	];
 }
 
-/** Checksums are of words of two bytes: a single byte is written together with its neighbour. */
+/** Checksums cover words of two bytes, so a single byte is written together with its neighbour. */
 function assignBits(
 	{ length, shift }: Operand,
 	place: NonNullable<Operand["place"]>,
@@ -359,17 +362,17 @@ export function verdict(kind: Exclude<VerdictExpression["verdict"], "jump" | "go
 	return { kind: "verdict", verdict: kind };
 }
 
-/** Comes back when the chain is through. */
+/** Continues after this rule when the chain ends. */
 export function jump(chain: string): VerdictExpression {
 	return { kind: "verdict", verdict: "jump", chain };
 }
 
-/** Does not come back. */
+/** Does not continue after this rule. */
 export function goTo(chain: string): VerdictExpression {
 	return { kind: "verdict", verdict: "goto", chain };
 }
 
-/** Counts the packets that come to it, from the given numbers on. */
+/** Counts the packets that reach it, starting from the given values. */
 export function counter(packets = 0n, bytes = 0n): Expression {
 	return { kind: "counter", packets, bytes };
 }

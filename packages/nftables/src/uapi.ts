@@ -1,12 +1,14 @@
-/** Numbers of include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h and netfilter.h, under names for people. */
+/**
+ * Constants of include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h and netfilter.h, with readable names.
+ */
 import { Layout } from "@l3dsr/linux";
 
-/** What begins every message to and from netfilter: struct nfgenmsg. `family` is an NFPROTO_*. */
+/** struct nfgenmsg, the header of every netfilter message. `family` is an NFPROTO_*. */
 export const NFGENMSG = new Layout({ family: "u8", version: "u8", resource: "be16" });
 
 /** NFNL_SUBSYS_NFTABLES */
 export const SUBSYSTEM = 10;
-/** NFNLGRP_NFTABLES: who listens hears of every change. */
+/** NFNLGRP_NFTABLES: members receive every change. */
 export const MULTICAST_GROUP = 7;
 
 const message = (number: number): number => (SUBSYSTEM << 8) | number;
@@ -39,10 +41,10 @@ export const NFT_MSG = {
 
 /** NFPROTO_* */
 export const FAMILIES = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
-/** Family of a table, as nft(8) calls it. */
+/** Family of a table, by nft(8)'s name. */
 export type Family = keyof typeof FAMILIES;
 
-/** Undefined for a family that nf_tables has not got. */
+/** Undefined for a number that is not an nf_tables family. */
 export function familyOf(number: number): Family | undefined {
 	return FAMILY_NAMES.get(number);
 }

@@ -1,11 +1,11 @@
 /**
- * User data: what the kernel keeps for programs and does not look at. nft(8) keeps comments in it, and how the keys
- * and data of a set are to be printed (libnftnl's udata.h): type, length and value in a byte each, numbers in the
- * order of the host.
+ * User data: bytes that the kernel stores for programs and does not interpret. nft(8) stores comments and the
+ * printed form of a set's keys and data there (libnftnl's udata.h): one byte of type, one of length, then the
+ * value; numbers are in host order.
  */
 import { type FieldPlace, NAMED_FIELDS, type NamedField, type SetSpec, type SetType } from "./set.ts";
 
-/** NFTNL_UDATA_*_COMMENT: of tables, chains and rules, and of elements. */
+/** NFTNL_UDATA_*_COMMENT: for tables, chains, rules and elements. */
 const COMMENT = 0;
 /** NFTNL_UDATA_SET_ELEM_FLAGS and its SET_ELEM_F_INTERVAL_OPEN. */
 const ELEMENT_FLAGS = 1;
@@ -31,7 +31,7 @@ const BASES = { link: 1, network: 2, transport: 3, inner: 4 } as const;
 const BYTE_ORDER = { host: 1, network: 2 } as const;
 
 const LONGEST = 255;
-/** NFTNL_UDATA_COMMENT_MAXLEN: nft(8) refuses longer comments, without their final zero. */
+/** NFTNL_UDATA_COMMENT_MAXLEN: nft(8) refuses longer comments; without the terminating zero. */
 export const COMMENT_BYTES = 128;
 
 function entry(type: number, value: Uint8Array): Uint8Array {
@@ -50,12 +50,12 @@ function text(type: number, value: string): Uint8Array {
 	return entry(type, Buffer.from(`${value}\0`, "utf8"));
 }
 
-/** Of a table, chain, rule or element. Throws RangeError for one that does not fit. */
+/** The comment of a table, chain, rule or element as user data. Throws RangeError if it is too long. */
 export function encodeComment(comment: string): Uint8Array {
 	return text(COMMENT, comment);
 }
 
-/** Of an element: its comment, and that it is an interval without an end. */
+/** An element's comment, and whether it is an interval without an end, as user data. */
 export function encodeElementUserData(comment: string | undefined, openEnd: boolean): Uint8Array {
 	return Buffer.concat([
 		...(comment === undefined ? [] : [encodeComment(comment)]),
@@ -63,12 +63,12 @@ export function encodeElementUserData(comment: string | undefined, openEnd: bool
 	]);
 }
 
-/** Undefined when there is none. */
+/** Undefined if there is none. */
 export function decodeComment(data: Uint8Array): string | undefined {
 	return textOf(entriesOf(data).get(COMMENT));
 }
 
-/** What nft prints a set from. */
+/** What nft needs to print a set. */
 export function encodeSetUserData({
 	key,
 	data,
@@ -80,7 +80,7 @@ export function encodeSetUserData({
 	}
 	const ofData = data === undefined || data === "verdict" ? undefined : typeofEntry(SET.dataTypeof, data);
 	const ofKey = typeofEntry(SET.keyTypeof, key);
-	// nft reads a definition by `typeof` only where both are there.
+	// nft accepts a definition by `typeof` only if both key and data have one.
 	if (ofKey !== undefined && (data === undefined || ofData !== undefined)) {
 		parts.push(ofKey, ...(ofData === undefined ? [] : [ofData]));
 	}
@@ -150,12 +150,12 @@ const NAMED_PLACES: Readonly<Record<NamedField, FieldPlace>> = {
 	"ip6 daddr": { base: "network", offset: 192, length: 128 },
 };
 
-/** A field that has a name, for a set's `typeof`. */
+/** The place of a named field, for a set's `typeof`. */
 export function namedPlace(name: NamedField): FieldPlace {
 	return { ...NAMED_PLACES[name], name };
 }
 
-/** What somebody else wrote may be anything: it is read as far as it can be. */
+/** Other programs may have written anything: read as many entries as possible. */
 function entriesOf(bytes: Uint8Array): Map<number, Uint8Array> {
 	const entries = new Map<number, Uint8Array>();
 	for (let at = 0; at + 2 <= bytes.length; ) {

@@ -1,4 +1,4 @@
-/** Bytes of any kind are read to a value or refused; what is written is read back. */
+/** Any bytes are either decoded or refused; what is encoded decodes to the same value. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
@@ -102,7 +102,7 @@ const expression: fc.Arbitrary<Expression> = fc.oneof(
 );
 
 describe("an expression", () => {
-	it("is read back as it was written", () => {
+	it("is decoded to the value that was encoded", () => {
 		fc.assert(
 			fc.property(expression, (one) => {
 				const bytes = written(one);
@@ -111,7 +111,7 @@ describe("an expression", () => {
 		);
 	});
 
-	it("has the same key as another one exactly when both are written alike, counters apart", () => {
+	it("has the same key as another exactly when both have the same encoding, except for counters", () => {
 		const other = expression.filter(({ kind }) => kind !== "counter");
 		let same = 0;
 		fc.assert(
@@ -126,7 +126,7 @@ describe("an expression", () => {
 		assert.ok(same > 100);
 	});
 
-	it("of a form that is not known is kept as it came", () => {
+	it("is kept as received if its form is unknown", () => {
 		const known = written({ kind: "meta", key: "mark", register: 1 });
 		// A key of meta that no kernel has yet.
 		known.writeUInt32BE(0xfffe, known.indexOf(Buffer.of(0, 0, 0, 3)));
@@ -135,7 +135,7 @@ describe("an expression", () => {
 		assert.deepEqual(written(read), known);
 	});
 
-	it("is the same value for the same bytes, counters apart", () => {
+	it("is the same object for the same bytes, unless it is a counter", () => {
 		const reader = new ExpressionReader();
 		const meta = written({ kind: "meta", key: "mark", register: 1 });
 		assert.equal(reader.read(meta, 0, meta.length), reader.read(Buffer.from(meta), 0, meta.length));
@@ -144,7 +144,7 @@ describe("an expression", () => {
 	});
 });
 
-describe("what is written", () => {
+describe("encoded data", () => {
 	it("is the same wherever the buffer has to grow", () => {
 		for (let before = 0; before < 1100; before++) {
 			const writer = new AttributeWriter();
@@ -164,7 +164,7 @@ describe("what is written", () => {
 	});
 });
 
-describe("bytes of any kind", () => {
+describe("arbitrary bytes", () => {
 	const decoders = [
 		decodeTable,
 		decodeChain,
@@ -194,7 +194,7 @@ describe("bytes of any kind", () => {
 		assert.ok(readable > 0);
 	});
 
-	it("with a rule's message cut short or altered at one place are decoded or refused", () => {
+	it("are decoded or refused when a rule's message is truncated or changed at one place", () => {
 		const writer = new AttributeWriter();
 		writer.raw(Uint8Array.of(2, 0, 0, 0));
 		const list = writer.begin(4, true);
@@ -222,7 +222,7 @@ describe("bytes of any kind", () => {
 		}
 	});
 
-	it("as user data never throw", () => {
+	it("never throw when they are read as user data", () => {
 		fc.assert(
 			fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
 				decodeComment(bytes);

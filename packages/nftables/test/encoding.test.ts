@@ -1,4 +1,4 @@
-/** What this package sends for a command is what nft(8) sends for the same one, attribute by attribute. */
+/** This package sends the same attributes for a command as nft(8) does. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { enterNetns } from "../../../test/support/netns.ts";
@@ -32,7 +32,7 @@ enterNetns();
 const IP = { family: "ip", name: "t" } as const;
 const IP6 = { family: "ip6", name: "t" } as const;
 
-/** Attributes as a tree; what is not nested, in hexadecimal. */
+/** Attributes as a tree; payloads that are not nested are in hexadecimal. */
 type Tree = readonly (readonly [type: number, value: string | Tree])[];
 
 function treeOf(bytes: Buffer, from: number, to: number): Tree {
@@ -46,7 +46,7 @@ function treeOf(bytes: Buffer, from: number, to: number): Tree {
 	return tree;
 }
 
-/** Attributes that stand for nothing: how nft numbers them depends on what it has done before. */
+/** Attributes without meaning: nft's numbers in them depend on its earlier commands. */
 const ANONYMOUS = {
 	names: ["__set%d\0", "__map%d\0"].map((name) => Buffer.from(name).toString("hex")),
 	userData: 13,
@@ -56,7 +56,7 @@ const ELEMENTS = 3;
 const BITWISE = Buffer.from("bitwise\0").toString("hex");
 const LOOKUP = Buffer.from("lookup\0").toString("hex");
 
-/** A message's tree, without what nft numbers as it goes, and what it leaves out sometimes and sends sometimes. */
+/** A message's tree without nft's running numbers and the attributes that nft sends only sometimes. */
 function messageTree({ type, payload }: { readonly type: number; readonly payload: Uint8Array }): {
 	type: number;
 	family: number;
@@ -69,7 +69,7 @@ function messageTree({ type, payload }: { readonly type: number; readonly payloa
 		tree.some(([one, value]) => one === 2 && ANONYMOUS.names.includes(String(value)));
 	const attributes = tree
 		.filter(([one]) => one !== SET_ID[type])
-		// From what its rule compares, which the kernel does not care for.
+		// Derived from the rule's comparison; the kernel ignores it.
 		.filter(([one]) => !(anonymous && one === ANONYMOUS.userData))
 		.map(([one, value]): Tree[number] => {
 			if (type === NFT_MSG.NEWSETELEM && one === ELEMENTS && typeof value !== "string") {
@@ -90,7 +90,7 @@ function plainExpression(expression: string | Tree): string | Tree {
 			one,
 			typeof data === "string" ? data : data.filter(([inner]) => inner !== type),
 		]);
-	// NFTA_BITWISE_OP: a mask, which is what its absence means. NFTA_LOOKUP_SET_ID: the number of an anonymous set.
+	// NFTA_BITWISE_OP: a mask, which is also the default. NFTA_LOOKUP_SET_ID: the number of an anonymous set.
 	if (name === BITWISE) return without(6);
 	return name === LOOKUP ? without(4) : expression;
 }
@@ -134,7 +134,7 @@ const MAP: SetSpec = {
 const address = Uint8Array.of(10, 0, 0, 1);
 const address6 = Uint8Array.from([0xfc, ...new Array<number>(14).fill(0), 1]);
 
-/** A rule's expressions, and the same in nft's words. */
+/** A rule's expressions, and the same rule in nft's syntax. */
 const RULES: readonly (readonly [
 	table: typeof IP | typeof IP6,
 	script: string,
@@ -274,7 +274,7 @@ const RULES: readonly (readonly [
 	],
 ];
 
-describe("what is sent for", () => {
+describe("sends the same messages as nft(8) for", () => {
 	it("tables, chains, maps and their elements", () => {
 		const commands: Command[] = [
 			...FRAME,
@@ -340,7 +340,7 @@ describe("what is sent for", () => {
 		);
 	});
 
-	it("deletions, and a rule in front of and behind another", () => {
+	it("deletions, and a rule before and after another", () => {
 		using nft = new Nftables();
 		const handle = nft.read([IP]).tables[0]?.rules[0]?.handle ?? assert.fail("no rule");
 		const rule = { expressions: [verdict("accept")] };

@@ -7,17 +7,17 @@ import { Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
 enterNetns();
 failOnLeaks();
 
-/** Everything up to the next generation. */
+/** All events up to the next generation. */
 function nextChange(monitor: RulesetMonitor): RulesetEvent[] {
 	const events: RulesetEvent[] = [];
 	while (!events.some(({ kind }) => kind === "generation")) {
-		assert.ok(monitor.wait(5000), "the monitor was told of nothing");
+		assert.ok(monitor.wait(5000), "the monitor received no event");
 		events.push(...monitor.read());
 	}
 	return events;
 }
 
-it("tells of every object of a change, of the new generation and of who made it", () => {
+it("reports every object of a change, the new generation and the program that made it", () => {
 	using monitor = new RulesetMonitor();
 	using nft = new Nftables();
 	assert.deepEqual(monitor.read(), []);

@@ -1,4 +1,7 @@
-/** What npm would publish, installed into an empty folder, runs the examples there, whatever is in the checkout. */
+/**
+ * Installs the package as npm would publish it into an empty folder, and runs its examples there without the
+ * checkout.
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -25,7 +28,7 @@ before(() => {
 		mkdirSync(join(scope, name));
 		run("tar", "-xzf", join(folder, packed.trim()), "-C", join(scope, name), "--strip-components=1");
 	}
-	// What comes from the registry.
+	// The dependencies from the registry.
 	for (const name of ["koffi", "@koromix"]) {
 		symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
 	}
@@ -33,7 +36,7 @@ before(() => {
 	writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
 });
 
-test("block-list.ts makes its table from a list of networks, and again from another one", () => {
+test("block-list.ts creates its table from a list of networks, and replaces it with that of another list", () => {
 	const blockList = (...networks: readonly string[]): string =>
 		execFileSync(process.execPath, [join(folder, "examples/block-list.ts"), ...networks], {
 			encoding: "utf8",
@@ -46,7 +49,7 @@ test("block-list.ts makes its table from a list of networks, and again from anot
 	assert.match(blockList("10.0.0.0/8"), /elements = \{ 10\.0\.0\.0-10\.255\.255\.255 \}/);
 });
 
-test("watch-changes.ts tells of a change and of the program that made it", async () => {
+test("watch-changes.ts prints a change and the program that made it", async () => {
 	const child = spawn(process.execPath, [join(folder, "examples/watch-changes.ts")], {
 		stdio: ["ignore", "pipe", "inherit"],
 	});
@@ -67,7 +70,7 @@ test("watch-changes.ts tells of a change and of the program that made it", async
 	}
 });
 
-test("types come with the package", () => {
+test("the package contains its types", () => {
 	const program = join(folder, "typed.ts");
 	writeFileSync(
 		program,

@@ -13,14 +13,14 @@ import {
 } from "../src/index.ts";
 
 describe("a printed rule", () => {
-	it("cannot move the cursor of a terminal, and does not end a string early", () => {
+	it("cannot move a terminal's cursor or end a string early", () => {
 		const rule = { expressions: [verdict("accept")], comment: '\u001b[2J"; drop\n\u202e' };
 		assert.equal(printRule(rule, "ip"), 'accept comment "?[2J?; drop??"');
 		const table = { family: "ip", name: "t\u001b[1A" } as const;
 		assert.equal(printCommand({ do: "delete table", table }), "delete table ip t?[1A");
 	});
 
-	it("names fields by what the rule has asked for before", () => {
+	it("names fields by the protocol that the rule has matched before", () => {
 		const port = match(field("th dport"), "==", 80);
 		const address = match(field("ip daddr"), "==", Uint8Array.of(192, 0, 2, 1));
 		assert.equal(printRule({ expressions: address }, "inet"), "@nh,128,32 3221225985");
@@ -39,7 +39,7 @@ describe("a printed rule", () => {
 		);
 	});
 
-	it("writes IPv6 addresses as RFC 5952 has them", () => {
+	it("shows IPv6 addresses in the form of RFC 5952", () => {
 		const text = (...words: readonly number[]): string =>
 			addressText(Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff])));
 		assert.equal(text(0, 0, 0, 0, 0, 0, 0, 0), "::");
@@ -49,7 +49,7 @@ describe("a printed rule", () => {
 		assert.equal(text(1, 0, 0, 0, 0, 0, 0, 0), "1::");
 	});
 
-	it("writes elements with their ranges, counters, comments and data", () => {
+	it("shows elements with their ranges, counters, comments and data", () => {
 		const set = { name: "s", key: { type: dataType("inet_service") }, data: "verdict" } as const;
 		const elements = [
 			{

@@ -1,4 +1,4 @@
-/** What nft(8) has made is read, made once more, and printed, and is the same each time. */
+/** Rulesets of nft(8) survive reading, copying and printing unchanged. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,12 +40,12 @@ function assertSame(found: readonly TableContents[], wanted: readonly TableConte
 		const keys = ({ rules }: TableContents): string[][] =>
 			rules.map(({ expressions }) => expressions.map(expressionKey));
 		assert.deepEqual(keys(other), keys(table), `rules of ${table.family} ${table.name}`);
-		assert.ok(sameTable(other, table), `${printTable(other)} is not ${printTable(table)}`);
+		assert.ok(sameTable(other, table), `${printTable(other)} differs from ${printTable(table)}`);
 	}
 	assert.equal(found.length, wanted.length);
 }
 
-/** nft prints a counter's numbers, which a copy does not take along. */
+/** nft prints the values of counters, which a copy does not keep. */
 function withoutCounts(listing: string): string {
 	return listing.replace(/packets \d+ bytes \d+/g, "packets 0 bytes 0");
 }
@@ -53,7 +53,7 @@ function withoutCounts(listing: string): string {
 describe("a ruleset of nft(8)", () => {
 	beforeEach(() => run("nft", "flush", "ruleset"));
 
-	it("is read without an expression that this package does not know", () => {
+	it("contains no expression that this package does not know", () => {
 		run("nft", "-f", EVERYTHING);
 		const rules = readAll().flatMap((table) => table.rules);
 		assert.equal(rules.length, 33);
@@ -65,7 +65,7 @@ describe("a ruleset of nft(8)", () => {
 		}
 	});
 
-	it("is copied so that nft lists the same", () => {
+	it("is listed by nft as before after it is copied", () => {
 		run("nft", "-f", EVERYTHING);
 		const tables = readAll();
 		const listed = tables.map(({ family, name }) => run("nft", "-s", "list", "table", family, name));
@@ -79,7 +79,7 @@ describe("a ruleset of nft(8)", () => {
 		}
 	});
 
-	it("is printed so that nft reads the same", () => {
+	it("is read by nft as before after it is printed", () => {
 		run("nft", "-f", EVERYTHING);
 		const tables = readAll();
 		const file = join(folder, "printed.nft");
@@ -89,7 +89,7 @@ describe("a ruleset of nft(8)", () => {
 		assertSame(readAll(), tables);
 	});
 
-	it("has comments, counters, sizes, flags and owners in its values", () => {
+	it("has its comments, counters, sizes, flags and owners", () => {
 		run("nft", "-f", EVERYTHING);
 		const table = readAll().find(({ family }) => family === "ip") ?? assert.fail("no table");
 		const map = table.sets.find(({ name }) => name === "m");
@@ -125,7 +125,7 @@ describe("a ruleset of nft(8)", () => {
 		});
 	});
 
-	it("of iptables-nft has the names of its matches and targets", () => {
+	it("has the names of matches and targets if iptables-nft created it", () => {
 		run(
 			"iptables-nft",
 			"-t",
@@ -150,7 +150,7 @@ describe("a ruleset of nft(8)", () => {
 		assert.deepEqual(kinds, ["match dscp", "target DSCP"]);
 	});
 
-	it("is not copied when it holds what a copy would lose", () => {
+	it("is not copied if the copy would lose something", () => {
 		run(
 			"nft",
 			"add table ip t; add set ip t s { type ipv4_addr; timeout 1h; }; add element ip t s { 10.0.0.1 }",
@@ -166,7 +166,7 @@ describe("a ruleset of nft(8)", () => {
 });
 
 describe("elements", () => {
-	it("come back as they were added, singly and as ranges", () => {
+	it("are read as they were added, one by one and as ranges", () => {
 		run("nft", "flush", "ruleset");
 		using nft = new Nftables();
 		const table = { family: "ip", name: "t" } as const;

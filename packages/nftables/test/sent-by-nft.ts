@@ -1,8 +1,8 @@
-/** The messages that nft(8) sends for a script, as it prints them itself with --debug=mnl. */
+/** The messages that nft(8) sends for a script, taken from its own --debug=mnl output. */
 import { spawnSync } from "node:child_process";
 
 export interface SentMessage {
-	/** Subsystem and number. */
+	/** Subsystem and message number. */
 	readonly type: number;
 	/** struct nfgenmsg and attributes. */
 	readonly payload: Uint8Array;
@@ -11,7 +11,7 @@ export interface SentMessage {
 const NEW_OR_DELETE: ReadonlySet<number> = new Set([0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 18, 20]);
 const SUBSYSTEM = 10;
 
-/** Runs the script, and gives the changes that it asked for. Throws with what nft says when it refuses. */
+/** Runs the script and returns the changes that it sent. Throws with nft's message if nft refuses it. */
 export function sentByNft(script: string): SentMessage[] {
 	const { status, stdout, stderr } = spawnSync("nft", ["--debug=mnl", "-f", "-"], {
 		input: script,

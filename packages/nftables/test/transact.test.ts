@@ -38,7 +38,7 @@ function refusal(work: () => unknown): NftablesError {
 describe("a transaction", () => {
 	beforeEach(() => run("nft", "flush", "ruleset"));
 
-	it("changes nothing when one of its commands is refused, and names that command", () => {
+	it("changes nothing if the kernel refuses one of its commands, and names that command", () => {
 		using nft = new Nftables();
 		const accept = { expressions: [verdict("accept")], comment: "to nowhere" };
 		const error = refusal(() =>
@@ -55,7 +55,7 @@ describe("a transaction", () => {
 		assert.equal(run("nft", "list", "ruleset"), "");
 	});
 
-	it("is refused with the part of the command that the kernel objects to", () => {
+	it("is refused with the part of the command that the kernel rejects", () => {
 		using nft = new Nftables();
 		nft.transact(MADE);
 		const add = (expressions: readonly Expression[], chain = "c"): Command => ({
@@ -79,7 +79,7 @@ describe("a transaction", () => {
 		]);
 	});
 
-	it("is refused when the ruleset is of another generation than it was made for", () => {
+	it("is refused if the ruleset has another generation than expected", () => {
 		using nft = new Nftables();
 		nft.transact(MADE);
 		const { generation } = nft.read([table]);
@@ -92,7 +92,7 @@ describe("a transaction", () => {
 		assert.equal(nft.hasTable(table), false);
 	});
 
-	it("makes the next generation by one, so that a second transaction can be bound to it", () => {
+	it("increases the generation by one, so that a second transaction can depend on it", () => {
 		using nft = new Nftables();
 		const { generation } = nft.read([]);
 		nft.transact(MADE, { generation });
@@ -100,7 +100,7 @@ describe("a transaction", () => {
 		assert.equal(nft.generation(), generation + 2);
 	});
 
-	it("of ten thousand rules is one transaction, and each refused rule is reported", () => {
+	it("can hold ten thousand rules, and reports each refused rule", () => {
 		using nft = new Nftables();
 		const rules = Array.from({ length: 10_000 }, (_, port): Command => {
 			const expressions = [...match(field("th dport"), "==", port), verdict("accept")];
@@ -112,7 +112,7 @@ describe("a transaction", () => {
 		assert.equal(refusal(() => nft.transact(nowhere)).command, 0);
 	});
 
-	it("is not needed to know what the kernel supports; asked, the kernel agrees with its version, and nothing changes", () => {
+	it("is not needed to know what the kernel supports, and changes nothing if it is used to ask", () => {
 		using nft = new Nftables();
 		const before = run("nft", "-a", "list", "ruleset");
 		assert.equal(nft.supports("element counters"), true);
@@ -120,14 +120,14 @@ describe("a transaction", () => {
 		assert.equal(run("nft", "-a", "list", "ruleset"), before);
 	});
 
-	it("without commands asks the kernel nothing", () => {
+	it("without commands sends nothing to the kernel", () => {
 		using nft = new Nftables();
 		const before = nft.generation();
 		nft.transact([]);
 		assert.equal(nft.generation(), before);
 	});
 
-	it("refuses values that do not fit before anything is sent", () => {
+	it("is refused before anything is sent if a value does not fit", () => {
 		using nft = new Nftables();
 		const rule = { expressions: [verdict("accept")], comment: "x".repeat(300) };
 		assert.throws(() => nft.transact([...MADE, { do: "add rule", table, chain: "c", rule }]), RangeError);
@@ -144,7 +144,7 @@ describe("a transaction", () => {
 });
 
 describe("reading", () => {
-	it("reads a table as of one moment while another is reloaded without a pause", async () => {
+	it("reads a table in one consistent state while another is reloaded without a pause", async () => {
 		run("nft", "flush", "ruleset");
 		using nft = new Nftables();
 		const rules = Array.from({ length: 500 }, (_, port): Command => {
@@ -159,10 +159,10 @@ describe("reading", () => {
 			for (let count = 0; count < 10; count++) {
 				const { tables, generation } = nft.read([table]);
 				assert.equal(tables[0]?.rules.length, 500);
-				// It is one that was in force then.
+				// The generation was in force during the reading.
 				assert.ok(generation >= before && generation <= nft.generation());
 			}
-			assert.ok(nft.generation() > before, "nobody else has changed anything");
+			assert.ok(nft.generation() > before, "nothing else changed the ruleset");
 		} finally {
 			if (loop.pid !== undefined) process.kill(-loop.pid, "SIGKILL");
 			await once(loop, "close");
@@ -171,7 +171,7 @@ describe("reading", () => {
 });
 
 describe("a table with an owner", () => {
-	it("is gone with the socket that made it, and nobody else can change it meanwhile", () => {
+	it("is deleted when the socket that created it closes, and nothing else can change it before", () => {
 		const owned = { family: "ip", name: "owned", flags: ["owner"] } as const;
 		using other = new Nftables();
 		{
@@ -186,7 +186,7 @@ describe("a table with an owner", () => {
 });
 
 describe("a process without privileges", () => {
-	it("gets an error that says that it needs root", () => {
+	it("gets an error that tells it to run as root", () => {
 		const script = `
 			import { Nftables } from "@l3dsr/nftables";
 			try { using nft = new Nftables(); nft.transact([{ do: "add table", table: { family: "ip", name: "t" } }]); }

@@ -3,23 +3,23 @@ import type { Bitwise, Compare, Expression, Payload } from "../expression.ts";
 import { FIELDS, type Field, type FieldName } from "../field.ts";
 import { valueText } from "./value.ts";
 
-/** What a register holds. */
+/** The contents of a register. */
 export interface Held {
 	readonly text: string;
 	readonly type: DataType;
 	/** Bytes. */
 	readonly length: number;
 	readonly shift: number;
-	/** The part of the packet that it is. */
+	/** The part of the packet that was loaded. */
 	readonly payload?: Payload;
 	readonly mask?: Bitwise & { operation: "mask" };
-	/** Of an address, only its first bits are left. */
+	/** Number of leading bits that were kept of an address. */
 	readonly prefix?: number;
-	/** A constant. */
+	/** The value, if it is a constant. */
 	readonly value?: Uint8Array;
 }
 
-/** Of a register's first four bytes, counted in fours. */
+/** The number of a register's first four bytes, in units of four bytes. */
 export function place(register: number): number {
 	return register < 8 ? (register - 1) * 4 : register - 8;
 }
@@ -119,7 +119,7 @@ export function extensionHeader({
 	return { text, type: integerType(length), length, shift: 0 };
 }
 
-/** A value beside its operand: of an address of which only the beginning is compared, with its length. */
+/** A compared value as text; if only the beginning of an address is compared, with the prefix length. */
 export function comparedText(held: Held, value: Uint8Array): string {
 	const name = FIELD_NAMES.find((one) => one === held.text);
 	const field: Field | undefined = name === undefined ? undefined : FIELDS[name];

@@ -1,4 +1,4 @@
-/** Commands and whole tables in nft's syntax: what `nft -f` reads. */
+/** Prints commands and whole tables in nft's syntax, which `nft -f` reads. */
 import type { Command } from "../command.ts";
 import type { SetElement } from "../element.ts";
 import type { BaseChain, ChainSpec, NamedObject, RuleSpec, TableSpec } from "../ruleset.ts";
@@ -52,7 +52,7 @@ export function printCommand(command: Command): string {
 	}
 }
 
-/** A table as it was read, or as it is to be made. */
+/** A table that was read, or that will be created. */
 export interface PrintableTable extends TableSpec {
 	readonly chains: readonly ChainSpec[];
 	readonly rules: readonly (RuleSpec & { readonly chain: string })[];
@@ -110,7 +110,7 @@ function setParts({ key, data, flags = [], size, counters, comment }: SetSpec): 
 	];
 }
 
-/** They follow from the rest of the definition. */
+/** Flags that follow from the rest of the definition. */
 const HIDDEN_FLAGS: ReadonlySet<string> = new Set(["anonymous", "object", "concatenated", "expression"]);
 
 function typeText(key: SetType, data: SetSpec["data"]): string {

@@ -1,6 +1,6 @@
 /**
- * A rule in nft's syntax: registers are followed through the expressions, and each comparison, write and verdict
- * is written with what its registers then hold. What nft(8) reads back from it is the same rule.
+ * Prints a rule in nft's syntax. The printer tracks what each register holds, and prints each comparison,
+ * write and verdict with it. nft(8) reads the same rule from the result.
  */
 import { bytesNumber, prefixLength } from "../bytes.ts";
 import { type DataType, dataType, integerType } from "../data-type.ts";
@@ -29,7 +29,7 @@ import {
 } from "./held.ts";
 import { boundText, printable, valueText } from "./value.ts";
 
-/** `rule` as nft reads it behind `add rule ip filter input`. */
+/** The rule in the syntax that nft reads after `add rule ip filter input`. */
 export function printRule({ expressions, comment }: RuleSpec, family: Family): string {
 	const words = new RulePrinter(family).print(expressions);
 	if (comment !== undefined) words.push(`comment "${printable(comment)}"`);
@@ -38,11 +38,11 @@ export function printRule({ expressions, comment }: RuleSpec, family: Family): s
 
 class RulePrinter {
 	readonly #family: Family;
-	/** By the place of their first four bytes. */
+	/** Contents of the registers, by the place of their first four bytes. */
 	readonly #registers = new Map<number, Held>();
-	/** Those that were loaded since the last statement. */
+	/** Registers that were loaded since the last statement. */
 	readonly #fresh = new Set<number>();
-	/** What the rule has asked for so far. */
+	/** The protocol that the rule has matched so far. */
 	#protocol: number | undefined;
 	#network: "ip" | "ip6" | "arp" | undefined;
 
@@ -74,7 +74,7 @@ class RulePrinter {
 		return words;
 	}
 
-	/** Undefined for what only loads a register. */
+	/** Returns undefined for an expression that only loads a register. */
 	#expression(one: Expression): string | undefined {
 		switch (one.kind) {
 			case "payload":
@@ -198,7 +198,7 @@ class RulePrinter {
 		);
 	}
 
-	/** Several registers in a row, as a concatenation. Of a named set the rule does not say how many. */
+	/** Adjacent registers as a concatenation. For a named set, the rule does not contain the length. */
 	#joined(register: number, length = Number.POSITIVE_INFINITY): string {
 		const texts: string[] = [];
 		for (let at = place(register); at < place(register) + length / 4; ) {
@@ -225,7 +225,7 @@ class RulePrinter {
 		};
 	}
 
-	/** The field that these bits of the packet are, in a packet such as the rule has asked for. */
+	/** The field at these bits of the packet, given the protocol that the rule has matched. */
 	#fieldAt({ base, offset, length }: Payload, mask: number | undefined): FieldName | undefined {
 		return FIELD_NAMES.find((name) => {
 			const field: Field = FIELDS[name];
@@ -239,7 +239,7 @@ class RulePrinter {
 		});
 	}
 
-	/** The address of which only the first bytes were loaded. */
+	/** The address whose first bytes were loaded. */
 	#addressAt({ base, offset, length }: Payload): FieldName | undefined {
 		return FIELD_NAMES.find((name) => {
 			const field: Field = FIELDS[name];
@@ -254,7 +254,7 @@ class RulePrinter {
 		if (protocol === "ip" || protocol === "ip6" || protocol === "arp") return this.#network === protocol;
 		if (protocol === "icmp") return this.#protocol === 1;
 		if (protocol === "icmpv6") return this.#protocol === 58;
-		// Comparisons of ports are the same for all protocols that have them.
+		// Comparisons of ports are the same for all protocols that have ports.
 		return protocol === "th" && (this.#protocol === undefined || WITH_PORTS.has(this.#protocol));
 	}
 
@@ -292,7 +292,7 @@ class RulePrinter {
 		return `${held.text} ${isPlain ? "" : `${operator} `}${comparedText(held, value)}`;
 	}
 
-	/** What the packet is from here on. */
+	/** Records what the comparison says about the packet. */
 	#learn(held: Held, operator: string, value: Uint8Array): void {
 		if (operator !== "==") return;
 		if (held.text === "meta l4proto" || held.text === "ip protocol") this.#protocol = value[0];
@@ -301,7 +301,7 @@ class RulePrinter {
 		}
 	}
 
-	/** nft asks for Ethernet in front of the fields of its header by itself. */
+	/** nft itself adds the match on Ethernet before fields of the Ethernet header. */
 	#impliedByEther(one: Compare, next: Expression | undefined): boolean {
 		const isEther = this.#held(one.register).text === "meta iiftype" && bytesNumber(one.value, "host") === 1n;
 		return (
@@ -312,7 +312,7 @@ class RulePrinter {
 		);
 	}
 
-	/** nft asks for the protocol in front of `tcp dport` and `icmp type` by itself. */
+	/** nft itself adds the match on the protocol before `tcp dport` and `icmp type`. */
 	#impliedByField(one: Compare, next: Expression | undefined, user: Expression | undefined): boolean {
 		const [protocol = 0] = one.value;
 		const asksProtocol = this.#held(one.register).text === "meta l4proto" && one.operator === "==";
@@ -340,7 +340,7 @@ class RulePrinter {
 		return undefined;
 	}
 
-	/** By its bits: of a named field nft 1.0.6 makes another key for a named map. */
+	/** The key as raw bits: nft 1.0.6 creates another key if a named map has a named field. */
 	#rawKey(register: number): string {
 		const { payload, mask } = this.#held(register);
 		if (payload === undefined || mask === undefined) return this.#joined(register);
@@ -378,7 +378,7 @@ class RulePrinter {
 		return !name.startsWith("th ") && this.#mayMean(name);
 	}
 
-	/** A field of some bits: what is around it was loaded and stays. */
+	/** A write to some bits of a field: the surrounding bits were loaded and stay. */
 	#assignedBits(
 		write: PayloadWrite,
 		{ payload }: Held,

@@ -1,8 +1,8 @@
-/** Values in registers as nft(8) writes them. */
+/** Prints values of registers in nft(8)'s syntax. */
 import { addressText, bytesNumber } from "../bytes.ts";
 import type { DataType } from "../data-type.ts";
 
-/** Those that are words of nft's grammar: it needs no /etc/protocols to read them. */
+/** Protocols that are words of nft's grammar: nft reads them without /etc/protocols. */
 const PROTOCOLS: Readonly<Record<number, string>> = {
 	1: "icmp",
 	6: "tcp",
@@ -51,10 +51,10 @@ const NAMES: Readonly<Record<string, Readonly<Record<number, string>>>> = {
 	icmpv6_type: ICMPV6_TYPES,
 };
 
-/** Numbers of more bytes than this are written in hexadecimal: they are not counted in. */
+/** Longer numbers are printed in hexadecimal. */
 const DECIMAL_BYTES = 4;
 
-/** A value, with `shift` bits below it that are not its own. */
+/** Prints a value; the lowest `shift` bits are not part of it. */
 export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string {
 	if (type.parts !== undefined) return concatenated(bytes, type.parts);
 	if (
@@ -74,18 +74,18 @@ export function valueText(bytes: Uint8Array, type: DataType, shift = 0): string 
 	return bytes.length > DECIMAL_BYTES ? `0x${value.toString(16)}` : String(value);
 }
 
-/** A key of a set: bits of the packet that have no name in hexadecimal, as the bits that they are. */
+/** Prints a key of a set; bits of the packet without a field name are printed in hexadecimal. */
 export function keyText(bytes: Uint8Array, type: DataType, shift: number): string {
 	if (type.name !== "integer" || type.order === "host") return valueText(bytes, type, shift);
 	return `0x${(bytesNumber(bytes, type.order) >> BigInt(shift)).toString(16)}`;
 }
 
-/** An end of a range: nft takes no names there. */
+/** Prints one end of a range: nft accepts no names there. */
 export function boundText(bytes: Uint8Array, type: DataType, shift: number): string {
 	return valueText(bytes, NAMES[type.name] === undefined ? type : { ...type, name: "integer" }, shift);
 }
 
-/** Quoted; what is not followed by zeros is the beginning of a name. A star of the name itself is escaped. */
+/** A quoted name. A name that no zero follows is a prefix. A star in the name itself is escaped. */
 function interfaceText(bytes: Uint8Array): string {
 	const end = bytes.indexOf(0);
 	const name = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString("utf8");
@@ -104,7 +104,7 @@ function concatenated(bytes: Uint8Array, parts: readonly DataType[]): string {
 		.join(" . ");
 }
 
-/** Nothing in it moves a terminal's cursor, or ends a quoted string. */
+/** Escapes control characters and quotes: the text cannot move a terminal's cursor or end a quoted string. */
 export function printable(text: string): string {
 	return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"]/gu, "?");
 }
