@@ -1,6 +1,6 @@
 /**
- * The loop: hears, waits for a moment, runs the one reconciler, tells what it did. The kernel is the only state: this may
- * be killed at any moment.
+ * The agent's loop: it collects events, waits for the burst to end, runs the reconciler and records the result. All
+ * state is in the kernel, so the agent may be killed at any moment.
  */
 import { type DiagnosticsOf, L3dsrError } from "../errors.ts";
 import { observedDirector } from "../inspect/status/observed-director.ts";
@@ -27,11 +27,11 @@ export interface AgentOptions {
 	readonly env: Environment;
 	readonly version: string;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** Ends the loop when it is aborted; its reason is the name of the signal. */
+	/** Aborting it ends the loop; the reason is the name of the signal. */
 	readonly stop: AbortSignal;
 }
 
-/** Of a burst; more than that explains nothing. */
+/** The most events of one burst that are kept as evidence of a cause; the rest are dropped. */
 const MOST_EVIDENCE = 100;
 
 export class Agent implements AgentState {
@@ -39,13 +39,13 @@ export class Agent implements AgentState {
 	readonly #log: RecordLog;
 	readonly #counts = new Counts();
 	readonly #keeper: Keeper;
-	/** Of a director. */
+	/** A director's upkeep; idle on a real server. */
 	readonly #duties: DirectorDuties;
 	readonly #startedAt: Date;
 	#schedule: Schedule;
 	#heard = new HeardEvidence();
 	#timer: NodeJS.Timeout | undefined;
-	/** Set while the loop turns. */
+	/** Sets the timer again; does nothing while a run is in progress. */
 	#arm: () => void = () => {};
 	#lastRun: RunSummary | undefined;
 	#looking: Promise<StatusRecord> | undefined;
@@ -67,13 +67,13 @@ export class Agent implements AgentState {
 	}
 
 	/**
-	 * Makes the host what its configuration says, and keeps it so until `stop` is aborted; a run that has begun is ended
-	 * first. Throws L3dsrError when it cannot be made so at the start.
+	 * Brings the host into the configured state and keeps it there until `stop` is aborted. A run in progress is
+	 * finished first. Throws L3dsrError if the first run fails.
 	 */
 	async run(): Promise<void> {
 		const { effects, version, configuration, stop } = this.#options;
 		using _keeper = this.#keeper;
-		// Before the first look, so that nothing happens unheard in between.
+		// Listen before the first look, so that no change in between is missed.
 		using ears = effects.listen((one) => this.#hear(one));
 		await using _duties = this.#duties;
 		await this.#runOnce(ears);
@@ -89,7 +89,7 @@ export class Agent implements AgentState {
 		this.#log.write({ kind: "stopped", signal: String(stop.reason) });
 	}
 
-	/** One run after the other, each at its time. */
+	/** Runs the reconciler each time it is due, one run at a time. */
 	async #turn(ears: Ears): Promise<void> {
 		const { stop } = this.#options;
 		while (!stop.aborted) {
@@ -105,14 +105,14 @@ export class Agent implements AgentState {
 		for (const listener of [...this.#runListeners]) listener();
 	}
 
-	/** Called at the end of each run, until disposed of: what {@link view} gives is new then. */
+	/** Calls `listener` after each run, when {@link view} has new values, until disposed of. */
 	onRun(listener: () => void): Disposable {
 		const own = () => listener();
 		this.#runListeners.add(own);
 		return { [Symbol.dispose]: () => void this.#runListeners.delete(own) };
 	}
 
-	/** Until the next run is due, which what is heard meanwhile brings forward. */
+	/** Waits until the next run is due; an event can make it due earlier. */
 	async #untilDue(stop: AbortSignal): Promise<void> {
 		const { promise, resolve } = Promise.withResolvers<void>();
 		this.#arm = () => {
@@ -150,7 +150,7 @@ export class Agent implements AgentState {
 		}
 	}
 
-	/** SIGHUP: reads everything again, and runs at once. */
+	/** SIGHUP: reads all files again and runs at once. */
 	reload(): void {
 		this.#hear({ trigger: "signal" });
 	}
@@ -237,7 +237,7 @@ export class Agent implements AgentState {
 	}
 }
 
-/** What was heard since the last run, beside the triggers. */
+/** What was heard since the last run, in addition to the triggers. */
 class HeardEvidence {
 	#heard: Heard[] = [];
 	#programs = false;
@@ -251,7 +251,7 @@ class HeardEvidence {
 		this.#flushed ||= flushed === true;
 	}
 
-	/** Begins anew. */
+	/** Returns the evidence and starts again with none. */
 	take(): Evidence {
 		const heard = this.#heard;
 		const evidence = {

@@ -1,19 +1,22 @@
-/** The likely cause of a repair, from what was found changed and from what the kernel told of who changed it. Pure. */
+/**
+ * Finds the likely cause of a repair from the drift and from what the kernel reported about who made the change.
+ * Pure.
+ */
 import { suspectsFor, type Trace } from "../host/suspects.ts";
 import { tracesOf } from "../inspect/status/traces.ts";
 import type { Finding } from "../model/finding.ts";
 import type { ObservedHost } from "../reconcile/observe.ts";
 import type { Cause, CauseKind } from "./record.ts";
 
-/** A change that the kernel told of, and by whom. */
+/** A change that the kernel reported, and the process that made it. */
 export interface Deed {
 	readonly on: "ruleset" | "network";
 	readonly process: number;
-	/** As /proc/PID/comm has it, or as the kernel says. */
+	/** From /proc/PID/comm, or as the kernel reports it. */
 	readonly program?: string;
 }
 
-/** The one that explains most comes first. */
+/** In order: the first trace that was found decides the kind. */
 const KIND_OF: readonly (readonly [trace: Trace, kind: CauseKind])[] = [
 	["everything-of-nft", "ruleset-flushed"],
 	["ipv6", "ipv6"],
@@ -28,14 +31,14 @@ const OF_NETWORK: ReadonlySet<CauseKind> = new Set(["vip-addresses", "network"])
 export interface Circumstances {
 	readonly observed: Pick<ObservedHost, "state" | "snapshot">;
 	readonly drift: readonly Finding[];
-	/** A transaction has deleted tables of ours and of others. */
+	/** One transaction deleted tables of ours and of others. */
 	readonly flushed: boolean;
-	/** Programs of ours were seen to be gone from an interface. */
+	/** A program of ours was found detached from an interface. */
 	readonly programGone: boolean;
-	/** Interfaces that came or went, as sentences. */
+	/** Interfaces that were created, deleted or renamed, as sentences. */
 	readonly links: readonly string[];
 	readonly deeds: readonly Deed[];
-	/** Names of processes, as /proc/PID/comm has them; asked only where it matters. */
+	/** Process names from /proc/PID/comm; called only when the cause depends on them. */
 	readonly running: () => ReadonlySet<string>;
 }
 
@@ -43,12 +46,12 @@ export function causeOf(circumstances: Circumstances): Cause {
 	const { observed, drift, flushed, programGone, links, deeds, running } = circumstances;
 	const traces = tracesOf(observed, drift);
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");
-	// Of two that are possible, the one that the kernel has told of.
+	// If both are possible, keep the one that the kernel reported.
 	const [byRuleset, byNetwork] = [told(deeds, "ruleset"), told(deeds, "network")];
 	if (traces.has("network") && traces.has("rules") && byRuleset !== byNetwork) {
 		traces.delete(byRuleset ? "network" : "rules");
 	}
-	// With the other trace beside it, a flush is possible and nothing more.
+	// If rules remain as well, a flush is possible but not certain.
 	const named =
 		KIND_OF.find(
 			([trace]) => traces.has(trace) && !(trace === "everything-of-nft" && traces.has("rules")),

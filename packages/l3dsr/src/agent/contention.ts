@@ -1,32 +1,32 @@
 /**
- * Notices that something else manages the same thing: what is repaired is changed again and again. Then repairs are made
- * less and less often, so that two managers do not keep a host busy for ever. Pure: times are milliseconds of a clock that
- * never goes back.
+ * Detects that something else manages the same objects: what was repaired is changed again and again. Repairs are
+ * then made less and less often, so that two managers do not keep a host busy for ever. Pure: times are milliseconds
+ * of a monotonic clock.
  *
- * A single person who breaks a thing a few times is not a manager; a daemon that changes it every two minutes is.
+ * A person who breaks a thing a few times is not a manager; a daemon that changes it every two minutes is.
  */
 
-/** So many repairs of the same thing within so long. */
+/** An object is contested after this many repairs within this time. */
 const LIMITS: readonly { readonly repairs: number; readonly withinMs: number }[] = [
 	{ repairs: 8, withinMs: 60_000 },
 	{ repairs: 12, withinMs: 600_000 },
 ];
 const REMEMBERED_MS = Math.max(...LIMITS.map(({ withinMs }) => withinMs));
-/** Things that are remembered; more than that are not one manager's doing. */
+/** The most objects remembered; the one repaired longest ago is dropped first. */
 const MOST_SUBJECTS = 1000;
 
 const FIRST_DELAY_MS = 1000;
 const MOST_DELAY_MS = 30_000;
-/** Nothing contested was repaired for so long: it is over. */
+/** Contention is over when no contested object has needed a repair for this long. */
 export const PEACE_MS = 180_000;
 
 export interface Contention {
-	/** Thing → when it was repaired, the latest last. */
+	/** Object → the times of its repairs, oldest first. */
 	readonly repairs: ReadonlyMap<string, readonly number[]>;
-	/** Absent: nothing is contested. */
+	/** Absent if nothing is contested. */
 	readonly contest?: {
 		readonly subjects: ReadonlySet<string>;
-		/** Of its last repair. */
+		/** When a contested object was last repaired. */
 		readonly at: number;
 		readonly delayMs: number;
 	};
@@ -34,7 +34,7 @@ export interface Contention {
 
 export const NO_CONTENTION: Contention = { repairs: new Map() };
 
-/** What a repair has shown. */
+/** The contention that a repair revealed. */
 export interface Contested {
 	readonly subjects: readonly string[];
 	readonly repairs: number;
@@ -44,11 +44,11 @@ export interface Contested {
 
 export interface Noted {
 	readonly contention: Contention;
-	/** Something has become contested just now. */
+	/** Set if an object has just become contested. */
 	readonly began?: Contested;
 }
 
-/** After a repair of these things. */
+/** Records a repair of these objects. */
 export function noteRepair(before: Contention, now: number, subjects: readonly string[]): Noted {
 	const repairs = new Map(
 		[...before.repairs]
@@ -57,7 +57,7 @@ export function noteRepair(before: Contention, now: number, subjects: readonly s
 	);
 	for (const subject of new Set(subjects)) {
 		const times = repairs.get(subject) ?? [];
-		// Last in the map is what was repaired last.
+		// Insert again, to keep the map in order of the last repair.
 		repairs.delete(subject);
 		repairs.set(subject, [...times, now]);
 	}
@@ -95,12 +95,15 @@ function exceededLimit(
 	return undefined;
 }
 
-/** How long the next repair is put off from `now` on; 0: it is not. */
+/** How long after `now` the next repair may be made, in ms; 0: at once. */
 export function contentionDelay({ contest }: Contention, now: number): number {
 	return contest === undefined ? 0 : Math.max(0, contest.at + contest.delayMs - now);
 }
 
-/** Undefined while it goes on. Otherwise nothing is contested any longer, and this is for how long nothing was repaired. */
+/**
+ * How long no contested object has needed a repair, in ms, if that is long enough to end the contention; else
+ * undefined.
+ */
 export function peaceSince({ contest }: Contention, now: number): number | undefined {
 	if (contest === undefined || now - contest.at < PEACE_MS) return undefined;
 	return now - contest.at;

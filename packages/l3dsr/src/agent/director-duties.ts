@@ -1,7 +1,7 @@
 /**
- * What a director needs beside repairs while its agent runs: its real servers are checked, drains end on time, and the ways
- * to the real servers are looked up again. Health goes into the director's tables, where every command finds it, so the
- * loop sees no difference in it; why is told in records, and in a file beside them (host/found-checks.ts).
+ * What the agent does for a director beside repairs: it checks the real servers, ends drains on time, and looks up
+ * the next hops again. It writes health into the director's tables, where every command finds it, so the loop sees no
+ * drift. The reasons go into records and into a file beside the tables (host/found-checks.ts).
  */
 import { foundCheck } from "../balance/checks/found-check.ts";
 import type { CheckState, HealthChecks } from "../balance/checks/health-checks.ts";
@@ -20,26 +20,26 @@ export interface DutiesOptions {
 	readonly host: Pick<HostEffects, "openDirector" | "lock">;
 	readonly log: Pick<RecordLog, "write">;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** Milliseconds; never goes back. */
+	/** Monotonic clock, in milliseconds. */
 	readonly now: () => number;
 }
 
-/** How often ways and drains are looked at, and what was found out is written. */
+/** How often next hops and drains are looked at, and changed results are written to the file. */
 const LOOK_MS = 1000;
-/** Another command that changes the host is given this long; then the next look tries again. */
+/** How long to wait for another command to release the lock; after that, the next look tries again. */
 const LOCK_WAIT_MS = 1000;
 
 export class DirectorDuties implements AsyncDisposable {
 	readonly #options: DutiesOptions;
 	#followed: WantedDirector | undefined;
-	/** What is checked: `follow` may have been told of something newer. */
+	/** What the checks run for; `#followed` may be newer. */
 	#wanted: WantedDirector | undefined;
 	#checks: HealthChecks | undefined;
-	/** Kept as long as it runs: a change of health alone then writes nothing else. */
+	/** Kept open while the director runs, so that a change of health rewrites nothing else. */
 	#director: Director | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	readonly #news = new HealthNews();
-	/** A result differs from what the file says. */
+	/** Set if a result differs from the file's. */
 	#isUnwritten = false;
 	#isQueued = false;
 	#turn: Promise<void> = Promise.resolve();
@@ -53,19 +53,19 @@ export class DirectorDuties implements AsyncDisposable {
 		this.#troubleOfLooks = new Trouble(options);
 	}
 
-	/** What the host should direct from now on; undefined: nothing. */
+	/** Sets what the host should direct from now on; undefined: nothing. */
 	follow(wanted: WantedDirector | undefined): void {
 		if (wanted === this.#followed || this.#ended) return;
 		this.#followed = wanted;
 		this.#then(() => this.#begin(wanted));
 	}
 
-	/** What the checks have found out; undefined where nothing is checked. */
+	/** The results of the checks; undefined if nothing is checked. */
 	found(): readonly FoundCheck[] | undefined {
 		return this.#checks?.states().map(foundCheck);
 	}
 
-	/** One thing after the other. */
+	/** Queues work; jobs run one at a time. */
 	#then(work: () => Promise<void>): void {
 		this.#turn = this.#turn.then(work).catch((error: unknown) => this.#troubleOfLooks.tell(error));
 	}
@@ -80,7 +80,7 @@ export class DirectorDuties implements AsyncDisposable {
 		this.#timer ??= setInterval(() => this.#lookSoon(), LOOK_MS);
 	}
 
-	/** As it runs now. */
+	/** Opens the running director, once. */
 	async #open(): Promise<Director> {
 		this.#director ??= await this.#options.host.openDirector();
 		this.#director.findAgain();
@@ -101,7 +101,8 @@ export class DirectorDuties implements AsyncDisposable {
 
 	#note({ type, failures, successes }: CheckState): void {
 		if (failures > 0 || successes === 1) this.#isUnwritten = true;
-		// What this host cannot do is to connect by the path of the VIP; with a result of that kind it can again.
+		// The only failure of this kind is that this host cannot connect along the VIP's path; such a result shows that
+		// it can again.
 		if (connects(type)) this.#troubleOfChecks.over();
 	}
 
@@ -116,7 +117,7 @@ export class DirectorDuties implements AsyncDisposable {
 		const [wanted, checks] = [this.#wanted, this.#checks];
 		if (wanted === undefined || checks === undefined) return;
 		const director = await this.#open();
-		// Taken down by an operator, or not attached yet: the loop sees to that.
+		// If it is not running, an operator took it down or it is not attached yet; the loop handles both.
 		if (director.isRunning) await this.#direct(director, wanted, checks);
 		else this.#close();
 		this.#write(checks);
@@ -124,7 +125,7 @@ export class DirectorDuties implements AsyncDisposable {
 	}
 
 	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
-		// A command that does not wait for the lock fails while it is held: so it is taken when there is something to do.
+		// Commands that do not wait for the lock fail while it is held, so take it only if there is work.
 		if (this.#news.isEmpty) {
 			director.useDrains(director.wishFor(wanted.fleet, checks.healthOf));
 			if (!director.needsUpkeep()) return;
@@ -132,7 +133,7 @@ export class DirectorDuties implements AsyncDisposable {
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
 		director.findAgain();
 		if (!director.isRunning) return;
-		// Whose health changes from here on is news for the next look.
+		// A result that arrives after this is left for the next look.
 		const changes = this.#news.take();
 		const wish = director.wishFor(wanted.fleet, checks.healthOf);
 		director.useDrains(wish);
@@ -149,7 +150,7 @@ export class DirectorDuties implements AsyncDisposable {
 
 	#write(checks: HealthChecks): void {
 		if (!this.#isUnwritten) return;
-		// How long each one took is another number each time.
+		// Leave out the duration: it differs each time.
 		writeFoundChecks(checks.states().map(({ tookMs: _, ...state }) => foundCheck(state)));
 		this.#isUnwritten = false;
 	}
@@ -169,7 +170,7 @@ export class DirectorDuties implements AsyncDisposable {
 		removeFoundChecks();
 	}
 
-	/** Ends the checks; who is healthy stays in the tables. */
+	/** Ends the checks; the tables keep the last known health. */
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.#ended = true;
 		await this.#turn;

@@ -1,4 +1,6 @@
-/** What the loop asks of the world beyond the host that it keeps: passed in, so that a test can pass something else. */
+/**
+ * What the loop needs from the world beyond the host that it manages. It is passed in, so that a test can replace it.
+ */
 import type { Hold } from "../host/hold.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
@@ -7,25 +9,25 @@ import type { Hear } from "./hearing/heard.ts";
 export interface AgentHost extends HostEffects, SourceFiles {}
 
 export interface AgentEffects {
-	/** Events from now on. Throws L3dsrError, or what its parts throw. */
+	/** Starts to report events. Throws L3dsrError, or what its parts throw. */
 	listen(hear: Hear): Ears;
-	/** The word of an operator to leave the host alone. */
+	/** An operator's order to leave the host alone, if there is one. */
 	hold(): Hold | undefined;
-	/** Names of the processes in this network namespace, as /proc/PID/comm has them. */
+	/** Names of the processes in this network namespace, from /proc/PID/comm. */
 	runningPrograms(): ReadonlySet<string>;
-	/** Milliseconds since some time in the past; never goes back. */
+	/** Monotonic clock, in milliseconds. */
 	monotonicMs(): number;
-	/** The wall clock: for records alone. */
+	/** The wall clock, used only for records. */
 	now(): Date;
 }
 
 export interface Ears extends Disposable {
-	/** A run begins: what it changes is not news, but is looked at once more after it. */
+	/** Marks the start of a run. The run's own changes do not count as events, but one more look follows it. */
 	mark(): void;
-	/** Nothing has happened since then, as far as the kernel tells until now. */
+	/** True if the kernel has reported no event since the mark. */
 	quietSinceMark(): boolean;
-	/** Names of the interfaces on which rules run on eBPF. */
+	/** Watches the programs of these interfaces: those whose rules run on eBPF. */
 	watchPrograms(interfaces: ReadonlySet<string>): void;
-	/** Gives a sentence for each folder that cannot be watched. */
+	/** Watches these paths. Returns one sentence for each folder that cannot be watched. */
 	watchFiles(paths: readonly { readonly path: string; readonly isFolder: boolean }[]): readonly string[];
 }

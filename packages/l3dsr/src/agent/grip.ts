@@ -1,24 +1,24 @@
 /**
- * The host in the hands of one run, from its first change to its end. Looking does without the lock, so that commands need
- * not wait for an agent that has nothing to do.
+ * One run's lock on the host, held from its first change to its end. Looking needs no lock, so commands do not wait
+ * for an agent that has nothing to do.
  */
 import { isLockHeld } from "../host/lock.ts";
 import type { AgentHost, Ears } from "./effects.ts";
 
-/** How long each wait for another command lasts, before it is seen whether the agent is to end. */
+/** How long to wait for another command before checking again whether the agent should stop. */
 const LOCK_WAIT_MS = 1000;
 
 export interface GripOptions {
 	readonly host: Pick<AgentHost, "lock">;
-	/** Its `aborted` ends the wait for another command. */
+	/** If it is aborted, the wait for another command ends. */
 	readonly stop: Pick<AbortSignal, "aborted">;
 	readonly ears: Pick<Ears, "quietSinceMark">;
-	/** An operator wants the host left alone. */
+	/** True if an operator wants the host left alone. */
 	readonly isHeld: () => boolean;
 	readonly monotonicMs: () => number;
 }
 
-/** Nothing is to be changed after all: an operator wants the host left alone, or the agent is to end. */
+/** No change may be made: an operator wants the host left alone, or the agent is stopping. */
 export class LeaveAlone extends Error {}
 
 export class Grip implements Disposable {
@@ -30,12 +30,15 @@ export class Grip implements Disposable {
 		this.#options = options;
 	}
 
-	/** For another command to let go of the host. */
+	/** Time spent waiting for another command to release the host, in ms. */
 	get waitedMs(): number {
 		return this.#waitedMs;
 	}
 
-	/** Before each change of the run: is the host still as it was found before the first? Throws LeaveAlone. */
+	/**
+	 * Called before each change of the run: takes the lock once, and tells whether the host may have changed since it
+	 * was looked at. Throws LeaveAlone.
+	 */
 	async take(): Promise<"as-found" | "look-again"> {
 		if (this.#lock !== undefined) return "as-found";
 		const { monotonicMs, isHeld, ears } = this.#options;
@@ -46,7 +49,7 @@ export class Grip implements Disposable {
 		return ears.quietSinceMark() ? "as-found" : "look-again";
 	}
 
-	/** Undefined: the agent is to end before another command has let go. */
+	/** Undefined if the agent is stopped before the other command releases the lock. */
 	async #untilFree(): Promise<Disposable | undefined> {
 		const { host, stop } = this.#options;
 		while (!stop.aborted) {

@@ -1,4 +1,4 @@
-/** Whose health has changed since the director's tables were written. Pure. */
+/** The health changes not yet written to the director's tables. Pure. */
 
 import { failureText } from "../balance/checks/failure.ts";
 import type { Health } from "../balance/checks/health.ts";
@@ -12,7 +12,7 @@ export class HealthNews {
 		return this.#changes.length === 0;
 	}
 
-	/** `before`: how it was until now. */
+	/** `before`: the previous health. */
 	add(state: CheckState, before: Health): void {
 		this.#changes = [...this.#changes, healthChange(state, before)];
 	}
@@ -23,7 +23,7 @@ export class HealthNews {
 		return changes;
 	}
 
-	/** What could not be written into the tables. */
+	/** Takes back changes that could not be written to the tables. */
 	putBack(changes: readonly HealthChange[]): void {
 		this.#changes = [...changes, ...this.#changes];
 	}
@@ -43,7 +43,7 @@ function healthChange(
 		healthy: state === "healthy",
 		isNew: before.state === "starting",
 		...(failure === undefined ? {} : { reason: failureText(failure) }),
-		// By the wall clock, which can be set back.
+		// These times are of the wall clock, which can be set back.
 		previousMs: Math.max(0, (state === before.state ? Date.now() : since) - before.since),
 	};
 }

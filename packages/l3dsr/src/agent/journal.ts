@@ -1,6 +1,6 @@
 /**
- * Records for the journal of systemd, by its native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/): fields that
- * `journalctl` selects by, and the sentences as MESSAGE.
+ * Writes records to the systemd journal by its native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/): the
+ * fields that `journalctl` selects by, and the sentences as MESSAGE.
  */
 import { fstatSync } from "node:fs";
 import { LinuxError, UnixDatagramSender } from "@l3dsr/linux";
@@ -11,10 +11,10 @@ import { recordLines } from "./record-text.ts";
 const SOCKET = "/run/systemd/journal/socket";
 const STDERR = 2;
 
-/** Of a datagram; the kernel's own limit is 208 KiB by default. */
+/** Largest datagram; the kernel's default limit is 208 KiB. */
 const MOST_BYTES = 128 * 1024;
 
-/** syslog(3). */
+/** Priorities of syslog(3). */
 const PRIORITY: Readonly<Record<Severity, number>> = { error: 3, warning: 4, notice: 5, info: 6 };
 
 /** One number for each kind, for `journalctl MESSAGE_ID=…` and catalogues. */
@@ -37,12 +37,12 @@ export const MESSAGE_ID: Readonly<Record<AgentRecord["kind"], string>> = {
 };
 
 /**
- * What `journalctl -u UNIT` is to show: messages of root about a unit count as the unit's, so that both units of this
- * package tell of the host.
+ * The unit that `journalctl -u UNIT` shows the records under. Root's messages about a unit count as the unit's own,
+ * so both units of this package report about the host.
  */
 const UNIT = "l3dsr.service";
 
-/** The datagram of a record. Without its JSON where that is too large: the sentences are always there. */
+/** A record's datagram. If the record's JSON does not fit, it is left out; the sentences never are. */
 export function encodeJournalEntry(record: AgentRecord, mostBytes: number = MOST_BYTES): Uint8Array {
 	const fields: [name: string, value: string][] = [
 		["MESSAGE", printable(recordLines(record).join("\n"), false)],
@@ -59,7 +59,7 @@ export function encodeJournalEntry(record: AgentRecord, mostBytes: number = MOST
 	return entry.length + whole.length <= mostBytes ? Buffer.concat([entry, whole]) : entry;
 }
 
-/** What one selects by. */
+/** Fields to select records by. */
 function detailFields(record: AgentRecord): [name: string, value: string][] {
 	const fields: [string, string][] = [];
 	if ("cause" in record) {
@@ -70,7 +70,7 @@ function detailFields(record: AgentRecord): [name: string, value: string][] {
 	if ("verifiedMs" in record) fields.push(["L3DSR_VERIFIED_MS", record.verifiedMs.toFixed(1)]);
 	if ("configuration" in record) fields.push(["L3DSR_CONFIGURATION", record.configuration]);
 	if ("drift" in record) {
-		// A field may be there several times.
+		// A journal entry may have the same field several times.
 		const objects = record.drift.slice(0, MOST_OBJECTS).map(({ object }) => object);
 		fields.push(...objects.map((object): [string, string] => ["L3DSR_OBJECT", object]));
 	}
@@ -88,7 +88,7 @@ function detailFields(record: AgentRecord): [name: string, value: string][] {
 
 const MOST_OBJECTS = 50;
 
-/** A value of several lines goes by its length (64 bits, little endian). */
+/** A value with several lines is preceded by its length (64 bits, little endian). */
 function encodeField(name: string, value: string): Uint8Array {
 	const bytes = Buffer.from(value);
 	if (!bytes.includes(0x0a)) return Buffer.concat([Buffer.from(`${name}=`), bytes, Buffer.of(0x0a)]);
@@ -104,7 +104,9 @@ export class Journal implements Disposable {
 		this.#sender = new UnixDatagramSender(path);
 	}
 
-	/** False where it could not be told: the journal is not there, does not read, or has no room. Never waits. */
+	/**
+	 * False if the record could not be sent: there is no journal, it does not read, or its queue is full. Never waits.
+	 */
 	write(record: AgentRecord): boolean {
 		try {
 			return this.#sender.send(encodeJournalEntry(record));
@@ -119,7 +121,9 @@ export class Journal implements Disposable {
 	}
 }
 
-/** Whether what this process writes to standard error ends in the journal: systemd says by which file (JOURNAL_STREAM). */
+/**
+ * Whether this process's standard error goes to the journal: compares it with the device and inode in JOURNAL_STREAM.
+ */
 export function isJournalOnStderr(env: Readonly<Record<string, string | undefined>>): boolean {
 	const stream = env["JOURNAL_STREAM"];
 	if (stream === undefined) return false;

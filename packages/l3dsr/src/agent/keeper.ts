@@ -1,6 +1,7 @@
 /**
- * One run of the agent: reads what has changed of the files, makes the host what they say, and tells about it. It knows
- * which configuration is in force, and what was wrong at the last run; when to run is the loop's to know (agent.ts).
+ * One run of the agent: reads the files that changed, brings the host into the state they describe, and records what
+ * it did. The keeper knows which configuration is in force and what went wrong last time; the loop (agent.ts) decides
+ * when to run.
  */
 import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
@@ -38,45 +39,48 @@ export interface KeeperOptions {
 	readonly configuration: string;
 	readonly env: Environment;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** Its `aborted` ends the wait for another command. */
+	/** If it is aborted, the wait for another command ends. */
 	readonly stop: Pick<AbortSignal, "aborted">;
 }
 
-/** What a run is for. */
+/** Why a run is made. */
 export interface Run {
 	readonly triggers: readonly Trigger[];
-	/** When the first of them was heard, by the clock that never goes back. */
+	/** When the first trigger was heard, by the monotonic clock. */
 	readonly since: number;
 	readonly evidence: Evidence;
 }
 
-/** What was heard beside the triggers. */
+/** What was heard in addition to the triggers. */
 export interface Evidence {
 	readonly deeds: readonly Deed[];
-	/** What became of interfaces, as sentences. */
+	/** Interfaces that were created, deleted or renamed, as sentences. */
 	readonly links: readonly string[];
 	readonly programs: boolean;
 	readonly flushed: boolean;
 }
 
 export type RunOutcome = {
-	/** Of the time that it took: for another command to let go of the host. */
+	/** The part of the run's time spent waiting for another command to release the host, in ms. */
 	readonly waitedMs: number;
 } & (
 	| { readonly kind: "settled" | "changed" }
-	/** `failures` in a row. It is told once the next attempt is known. */
+	/**
+	 * `failures`: how many runs in a row have failed. The loop writes the record, because it knows when the next
+	 * attempt is.
+	 */
 	| { readonly kind: "failed"; readonly errors: readonly Diagnostic[]; readonly failures: number }
 );
 
-/** What makes the files be looked at. After an event that was lost, anything may have happened. */
+/** Triggers after which the files are read. After a lost event anything may have changed. */
 const OF_FILES: readonly Trigger[] = ["start", "file", "signal", "minute", "lost", "address"];
-/** What may make possible what was refused before anything was changed. */
+/** Triggers after which a configuration that was refused before any change may succeed. */
 const MAY_HELP: readonly Trigger[] = ["file", "signal", "link", "address"];
 
-/** How the host is made what a wish says. */
+/** The datapath and target for one wish. */
 interface Way {
 	readonly wish: Wish;
-	/** Whether `lo` takes IPv6 addresses, of which the kernel tells nobody. */
+	/** Whether `lo` takes IPv6 addresses; the kernel reports no event for that. */
 	readonly ipv6: boolean;
 	readonly datapath: HostDatapath;
 	readonly target: Target<ConfiguredHost>;
@@ -93,13 +97,13 @@ export class Keeper implements Disposable {
 	readonly #log: RecordLog;
 	readonly #counts: Counts;
 	readonly #source: WishSource;
-	/** The host was made so. Undefined until that has been done once. */
+	/** The configuration that the host was last brought into. Undefined before the first success. */
 	#inForce: InForce | undefined;
-	/** Read without an error, and not in force. */
+	/** A configuration that was read without an error but is not in force yet. */
 	#candidate: InForce | undefined;
-	/** Why what the files say now is not in force. */
+	/** Why the files' current content is not in force. */
 	#refused: readonly Diagnostic[] | undefined;
-	/** The candidate was refused, and it may be tried again when something has happened that may help. */
+	/** Whether the refused candidate may be tried again after an event that may help. */
 	#worthRetry = false;
 	#unwatched: readonly string[] = [];
 	#held: { readonly since: string; readonly at: number } | undefined;
@@ -119,7 +123,7 @@ export class Keeper implements Disposable {
 		this.#source = new WishSource(options.host, options.configuration, options.env);
 	}
 
-	/** In force; before the first run has ended well, what was read. */
+	/** The configuration in force; before the first success, the one that was read. */
 	get inForce(): InForce | undefined {
 		return this.#inForce ?? this.#candidate;
 	}
@@ -140,22 +144,22 @@ export class Keeper implements Disposable {
 		return this.#contention.contest !== undefined;
 	}
 
-	/** As the host was found, or left, the last time that nothing was left to do. */
+	/** The last plan that left nothing to do. */
 	get verified(): Plan<ConfiguredHost> | undefined {
 		return this.#verified;
 	}
 
-	/** When that was: ISO 8601, UTC. */
+	/** When the host was last verified: ISO 8601, UTC. */
 	get rightAt(): string | undefined {
 		return this.#rightAt;
 	}
 
-	/** How long the next repair is put off because something else changes it back; 0: not at all. */
+	/** How long the next repair is put off because of contention, in ms; 0: not at all. */
 	get contentionMs(): number {
 		return contentionDelay(this.#contention, this.#now());
 	}
 
-	/** Throws L3dsrError at the first run alone: then there is nothing to keep the host to. */
+	/** Throws L3dsrError only on the first run, when there is no configuration in force to keep. */
 	async run(run: Run, ears: Ears): Promise<RunOutcome> {
 		if (run.triggers.some((trigger) => OF_FILES.includes(trigger))) await this.#readFiles(run, ears);
 		ears.mark();
@@ -196,13 +200,13 @@ export class Keeper implements Disposable {
 		this.#worthRetry = true;
 		if (this.#inForce !== undefined && sameWish(read.wish, this.#inForce.wish)) {
 			this.#candidate = undefined;
-			// A reload asks for it again, though nothing is new.
+			// After a reload the configuration counts as read anew, even if it is the same.
 			if (anew) this.#inForce = read;
 			this.#noteRestored();
 		} else this.#candidate = read;
 	}
 
-	/** True: the configuration has changed, and the host is what it says now, whether or not there was something to do. */
+	/** True if a new configuration was put into force with at least one step. */
 	async #adoptCandidate(run: Run, grip: Grip): Promise<boolean> {
 		const candidate = this.#candidate;
 		if (candidate === undefined) return false;
@@ -227,14 +231,14 @@ export class Keeper implements Disposable {
 		} catch (error) {
 			if (error instanceof LeaveAlone) throw error;
 			if (this.#inForce === undefined) throw error;
-			// Trying again what has changed the host, and was undone, would change it again.
+			// If the attempt changed the host and was undone, another attempt would change it again.
 			this.#worthRetry = isWithoutChange(error);
 			this.#refuse(this.#options.diagnosticsOf(error));
 			return false;
 		}
 	}
 
-	/** True: something had to be done. */
+	/** True if the host needed a repair. */
 	async #repair(run: Run, grip: Grip): Promise<boolean> {
 		const wish = this.#inForce?.wish;
 		if (wish === undefined) return false;
@@ -275,7 +279,7 @@ export class Keeper implements Disposable {
 		return true;
 	}
 
-	/** Throws L3dsrError, with what was undone in its notes. */
+	/** Throws L3dsrError whose notes say what was undone. */
 	async #makeSo(
 		wish: Wish,
 		grip: Grip,
@@ -283,7 +287,7 @@ export class Keeper implements Disposable {
 		readonly plan: Plan<ConfiguredHost> | undefined;
 		readonly steps: Plan["steps"];
 		readonly warnings: readonly string[];
-		/** When the last step had been made; where there was nothing to do, when that was known. */
+		/** When the last step was finished; if there were no steps, when that was known. */
 		readonly madeAt: number;
 	}> {
 		const { host } = this.#options;
@@ -310,13 +314,13 @@ export class Keeper implements Disposable {
 		};
 	}
 
-	/** The host as it is now, and what would be done. Changes nothing. */
+	/** Plans against the host as it is now. Changes nothing. */
 	async look(wish: Wish): Promise<Plan<ConfiguredHost>> {
 		const { datapath, target } = await this.#wayOf(wish);
 		return await planHost(this.#options.host, datapath, target);
 	}
 
-	/** The same for the same wish, because both remember what they have seen of the host. */
+	/** Returns the same objects for the same wish, because they remember what they saw of the host. */
 	async #wayOf(wish: Wish): Promise<Way> {
 		const { host, env } = this.#options;
 		const ipv6 = host.hasIpv6();
@@ -339,7 +343,10 @@ export class Keeper implements Disposable {
 		this.#programs[Symbol.dispose]();
 	}
 
-	/** True: an operator has taken the services down, and they are to stay so. Said under the lock, and so asked once more there. */
+	/**
+	 * True if an operator took the services down and has not brought them back. The hold is written under the lock, so
+	 * ask again once the lock is held.
+	 */
 	#noteHold(): boolean {
 		const hold = this.#options.effects.hold();
 		if (hold === undefined) {
@@ -428,7 +435,7 @@ function sameWish(a: Wish, b: Wish): boolean {
 	return sameValue([a.configuration, a.director], [b.configuration, b.director]);
 }
 
-/** Whatever failed, the host was not touched. */
+/** True if the failure left the host untouched. */
 function isWithoutChange(error: unknown): boolean {
 	for (let cause = error; cause instanceof Error; cause = cause.cause) {
 		if (cause instanceof ReconcileError)

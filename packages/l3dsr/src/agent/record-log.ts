@@ -1,4 +1,4 @@
-/** The records of this process: numbered, kept for a while, and handed to those who subscribe. */
+/** The records of this process: numbers them, keeps the latest, and hands each to the subscribers. */
 import { type AgentRecord, type NewRecord, severityOf } from "./record.ts";
 import { type AgentState, RECORDS_KEPT } from "./state.ts";
 
@@ -18,7 +18,7 @@ export class RecordLog implements Pick<AgentState, "records" | "subscribe"> {
 	write(record: NewRecord): AgentRecord {
 		const id = ++this.#lastId;
 		const time = this.#now().toISOString();
-		const whole = { ...record, id, time, severity: severityOf(record) } as AgentRecord; // each kind with its head
+		const whole = { ...record, id, time, severity: severityOf(record) } as AgentRecord; // adds the same head to every kind
 		this.#kept.push(whole);
 		if (this.#kept.length > RECORDS_KEPT) this.#kept.shift();
 		for (const subscriber of [...this.#subscribers]) subscriber(whole);
@@ -30,7 +30,7 @@ export class RecordLog implements Pick<AgentState, "records" | "subscribe"> {
 	}
 
 	subscribe(listener: Subscriber): Disposable {
-		// Each subscription is one of its own, also of a function that has one already.
+		// Wrap it, so that a function that subscribes twice has two subscriptions.
 		const subscriber: Subscriber = (record) => listener(record);
 		this.#subscribers.add(subscriber);
 		return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };

@@ -1,11 +1,11 @@
-/** Records as people read them: a headline, and one line for each thing that was found and done. Pure. */
+/** Turns records into text for people: a headline, then one line for each finding and action. Pure. */
 import { renderDiagnostic } from "../errors.ts";
 import type { AgentRecord, Cause, FindingRecord, HealthChange } from "./record.ts";
 
-/** Of findings, and of commands: what a thousand services would say is in the record, not in the text. */
+/** The most lines for findings or commands; the record has all of them. */
 const MOST_LINES = 20;
 
-/** The headline first. Not yet printable: names of files and of programs may hold anything. */
+/** The headline comes first. Not yet safe to print: file and program names may contain any character. */
 export function recordLines(record: AgentRecord): string[] {
 	switch (record.kind) {
 		case "started":
@@ -83,7 +83,7 @@ export function recordLines(record: AgentRecord): string[] {
 	}
 }
 
-/** One change is told in the headline; of several, how many there are. */
+/** A single change is in the headline; for several, the headline gives their number. */
 function healthLines(changes: readonly HealthChange[]): string[] {
 	const [first, ...more] = changes;
 	if (first === undefined) return ["nobody's health has changed"];

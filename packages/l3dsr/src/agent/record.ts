@@ -1,42 +1,42 @@
 /**
- * What the agent tells: one record for each thing that happened to the host or was done to it. Plain data (JSON keeps it
- * whole), for the journal, the HTTP API and the page; record-text.ts makes sentences of it.
+ * The agent's records: one for each thing that happened to the host or was done to it. Plain data that JSON
+ * preserves, for the journal, the HTTP API and the page; record-text.ts turns it into sentences.
  */
 import type { Diagnostic } from "../errors.ts";
 import type { StepRecord } from "../inspect/describe-step.ts";
 import type { Finding } from "../model/finding.ts";
 import type { CheckType } from "../model/fleet.ts";
 
-/** What wakes the agent. */
+/** The events that start a run. */
 export const TRIGGERS = [
 	"start",
-	/** An interface came, went or changed, XDP programs by netlink among it. */
+	/** An interface was created, deleted or changed, or its XDP program changed. */
 	"link",
 	"address",
 	"route",
 	"neighbour",
-	/** A change of nf_tables that this process has not made. */
+	/** Another process changed nf_tables. */
 	"ruleset",
-	/** The programs of an interface on which ours run. */
+	/** The programs of an interface changed on which ours run. */
 	"program",
 	/** The configuration, or a file that it includes. */
 	"file",
 	/** SIGHUP: `systemctl reload`. */
 	"signal",
-	/** Another command has changed what the agent is to do: `up` or `down`. */
+	/** Another command changed what the agent has to do: `up` or `down`. */
 	"command",
-	/** The kernel could not tell of everything that happened. */
+	/** Events were lost. */
 	"lost",
-	/** The check once a minute. */
+	/** The check that runs once a minute. */
 	"minute",
-	/** After a failure. */
+	/** The next attempt after a failure. */
 	"retry",
 ] as const;
 export type Trigger = (typeof TRIGGERS)[number];
 
 /** The likely causes of a repair. */
 export const CAUSES = [
-	/** Everything of nf_tables is gone at once. */
+	/** All of nf_tables was removed at once. */
 	"ruleset-flushed",
 	/** Rules or tables of ours were changed. */
 	"rules",
@@ -44,7 +44,7 @@ export const CAUSES = [
 	"program",
 	/** VIPs on lo were changed. */
 	"vip-addresses",
-	/** Interfaces or the host's own addresses changed, and what is made for them has to follow. */
+	/** Interfaces or the host's own addresses changed, and what depends on them had to follow. */
 	"network",
 	/** IPv6 was switched off or on. */
 	"ipv6",
@@ -54,9 +54,9 @@ export type CauseKind = (typeof CAUSES)[number];
 
 export interface Cause {
 	readonly kind: CauseKind;
-	/** Sentences, the likeliest first: who could have done it. */
+	/** Sentences that name who could have made the change, the most likely first. */
 	readonly suspects: readonly string[];
-	/** Who the kernel says made the change, where it says so. */
+	/** The process that made the change, if the kernel reports it. */
 	readonly by?: { readonly process: number; readonly program?: string };
 }
 
@@ -66,14 +66,14 @@ export type Severity = "info" | "notice" | "warning" | "error";
 
 interface Head<K extends string> {
 	readonly kind: K;
-	/** From 1, in the order in which this process wrote them. */
+	/** Counts from 1 in the order in which this process wrote the records. */
 	readonly id: number;
-	/** Of the wall clock: ISO 8601 with milliseconds, UTC. */
+	/** By the wall clock: ISO 8601 with milliseconds, UTC. */
 	readonly time: string;
 	readonly severity: Severity;
 }
 
-/** The agent runs, and this host is what its configuration says. */
+/** The agent started, and the host matches its configuration. */
 export interface StartedRecord extends Head<"started"> {
 	readonly version: string;
 	readonly process: number;
@@ -81,94 +81,99 @@ export interface StartedRecord extends Head<"started"> {
 	readonly services: number;
 }
 
-/** The agent ends by itself or was told to. The datapath goes on. */
+/** The agent stopped. The datapath keeps running. */
 export interface StoppedRecord extends Head<"stopped"> {
 	readonly signal: string;
 }
 
-/** The host was made what a configuration asks for: at the start, or because the configuration has changed. */
+/** The host was changed to match a configuration: at the start, or because the configuration changed. */
 export interface ConfiguredRecord extends Head<"configured"> {
 	readonly triggers: readonly Trigger[];
 	readonly configuration: string;
 	readonly services: number;
-	/** None: the host was so already. */
+	/** Empty if the host already matched. */
 	readonly steps: readonly StepRecord[];
-	/** What is not as it could be and harms nothing else: interfaces that are not there, services that this host cannot have. */
+	/** Defects that affect nothing else: interfaces that do not exist, services that this host cannot have. */
 	readonly warnings: readonly string[];
-	/** From the first event that was heard to the last change, in milliseconds. */
+	/** From the first event to the last change, in milliseconds. */
 	readonly tookMs: number;
-	/** From the first event to the look that has found nothing left to do. */
+	/** From the first event to the look that found nothing left to do, in milliseconds. */
 	readonly verifiedMs: number;
 }
 
-/** Somebody or something had changed the host, and it is again what its configuration says. */
+/** Somebody or something changed the host, and the agent repaired it. */
 export interface RepairedRecord extends Head<"repaired"> {
 	readonly triggers: readonly Trigger[];
 	readonly cause: Cause;
 	readonly drift: readonly FindingRecord[];
 	readonly steps: readonly StepRecord[];
 	readonly warnings: readonly string[];
-	/** From the first event that was heard to the last change, in milliseconds. */
+	/** From the first event to the last change, in milliseconds. */
 	readonly tookMs: number;
-	/** From the first event to the look that has found nothing left to do. */
+	/** From the first event to the look that found nothing left to do, in milliseconds. */
 	readonly verifiedMs: number;
 }
 
-/** The host could not be made what it should be. It is as it was before the attempt, but for what `notes` say. */
+/**
+ * The host could not be brought into the configured state. Apart from what `notes` say, it is as it was before the
+ * attempt.
+ */
 export interface FailedRecord extends Head<"failed"> {
 	readonly triggers: readonly Trigger[];
-	/** With what was undone in their notes. */
+	/** Their notes say what was undone. */
 	readonly errors: readonly Diagnostic[];
-	/** In a row, this one included. */
+	/** Failed runs in a row, this one included. */
 	readonly failures: number;
-	/** When it is tried again, in milliseconds from now. */
+	/** Time until the next attempt, in milliseconds. */
 	readonly retryMs: number;
 }
 
-/** What had failed works again. */
+/** A run succeeded after failures. */
 export interface RecoveredRecord extends Head<"recovered"> {
-	/** How many attempts had failed, and for how long. */
+	/** How many runs failed; `failingMs`: for how long. */
 	readonly failures: number;
 	readonly failingMs: number;
 }
 
-/** The configuration cannot be used. The one that was read last without an error stays in force. */
+/** The configuration cannot be used. The last usable one stays in force. */
 export interface ConfigurationRefusedRecord extends Head<"configuration-refused"> {
 	readonly configuration: string;
 	readonly errors: readonly Diagnostic[];
-	/** When the one in force was read (as `time`), and how many services it has. */
+	/** When the configuration in force was read (same format as `time`), and how many services it has. */
 	readonly keptSince: string;
 	readonly keptServices: number;
 }
 
-/** The configuration can be used again, and says what is in force. */
+/** The file can be used again, and matches the configuration in force. */
 export interface ConfigurationRestoredRecord extends Head<"configuration-restored"> {
 	readonly configuration: string;
 	readonly services: number;
 }
 
-/** The same repair was needed again and again: something else manages this host too. Repairs are made less often. */
+/**
+ * The same repair was needed again and again: something else manages this host too. The agent now repairs less often.
+ */
 export interface ContentionRecord extends Head<"contention"> {
-	/** What is changed back. */
+	/** The objects that are changed back. */
 	readonly subjects: readonly string[];
 	readonly cause: Cause;
-	/** So many repairs within so many milliseconds. */
+	/** This many repairs within `withinMs`. */
 	readonly repairs: number;
 	readonly withinMs: number;
-	/** The next repair is not made before so many milliseconds have passed. */
+	/** Time until the next repair, in milliseconds. */
 	readonly delayMs: number;
 }
 
-/** For a while nothing has been changed back. Repairs are made at once again. */
+/** Nothing has been changed back for a while. The agent repairs at once again. */
 export interface ContentionOverRecord extends Head<"contention-over"> {
 	readonly quietMs: number;
 }
 
-/** An operator took the services of this host down. The agent leaves it alone until `l3dsr up`. */
+/** An operator took this host's services down. The agent makes no repairs until `l3dsr up`. */
 export interface HeldRecord extends Head<"held"> {
-	/** As `time`. */
+	/** Same format as `time`. */
 	readonly since: string;
-	/** The command: `l3dsr down`. */
+	/** The command, `l3dsr down`. */
 	readonly by: string;
 }
 
@@ -177,7 +182,7 @@ export interface ReleasedRecord extends Head<"released"> {
 	readonly heldMs: number;
 }
 
-/** What the check of a real server has come to, at one VIP address and port. */
+/** The result of checking one real server at one VIP and port. */
 export interface HealthChange {
 	/** Names in the fleet. */
 	readonly pool: string;
@@ -188,25 +193,28 @@ export interface HealthChange {
 	readonly port?: number;
 	readonly type: CheckType;
 	readonly healthy: boolean;
-	/** No check had succeeded since it was added or enabled: it gets no flows before. */
+	/** True if no check had succeeded since the real server was added or enabled; until then it gets no flows. */
 	readonly isNew: boolean;
 	/** Why the latest check failed. */
 	readonly reason?: string;
-	/** How long it had been otherwise. */
+	/** How long the previous state lasted. */
 	readonly previousMs: number;
 }
 
-/** Real servers of a director became healthy or unhealthy, and its tables say so. */
+/** Real servers became healthy or unhealthy, and the director's tables say so. */
 export interface HealthRecord extends Head<"health"> {
 	readonly changes: readonly HealthChange[];
 }
 
-/** Real servers cannot be checked, or what was found out does not get into the director's tables. Traffic goes on. */
+/**
+ * The agent cannot check real servers, or cannot write the results to the director's tables. The director still
+ * forwards packets.
+ */
 export interface UpkeepFailedRecord extends Head<"upkeep-failed"> {
 	readonly errors: readonly Diagnostic[];
 }
 
-/** What had failed works again. */
+/** The upkeep that failed works again. */
 export interface UpkeepRecoveredRecord extends Head<"upkeep-recovered"> {
 	readonly failingMs: number;
 }
@@ -228,7 +236,7 @@ export type AgentRecord =
 	| UpkeepFailedRecord
 	| UpkeepRecoveredRecord;
 
-/** A record before it has its number and its time. */
+/** A record without its head (id, time, severity). */
 export type NewRecord = WithoutHead<AgentRecord>;
 type WithoutHead<R extends AgentRecord> = R extends AgentRecord ? Omit<R, "id" | "time" | "severity"> : never;
 

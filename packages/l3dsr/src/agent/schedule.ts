@@ -1,36 +1,36 @@
 /**
- * When the agent runs the reconciler, and what for. Pure: times are milliseconds of a clock that never goes back, and come
- * from outside.
+ * Decides when the agent runs the reconciler, and why. Pure: the caller passes times, in milliseconds of a monotonic
+ * clock.
  *
- * An event waits for a moment for others, so that a burst is one run. Runs spend a budget that grows with time, so that a
- * host on which something happens without a pause does not spend its time on looking. What an operator does is never made
- * to wait.
+ * An event waits a moment for others, so that a burst causes one run. Runs spend a CPU budget that grows with time,
+ * so that a host with events all the time does not spend all its time looking. What an operator does never waits for
+ * the budget.
  */
 import type { Trigger } from "./record.ts";
 
-/** A burst is over when nothing has come for so long; but what came first does not wait longer than that. */
+/** A burst ends after `quietMs` without an event, or `patienceMs` after its first event. */
 interface Gathering {
 	readonly quietMs: number;
 	readonly patienceMs: number;
 }
 
 const PROMPT: Gathering = { quietMs: 15, patienceMs: 60 };
-/** A program that writes a file in several steps leaves it broken in between. */
+/** Longer: while a program writes a file in several steps, the file is incomplete. */
 const OF_FILES: Gathering = { quietMs: 100, patienceMs: 1000 };
 
-/** The check in any case: so long after the last run. */
+/** A run is made this long after the last one, even without an event. */
 export const CHECK_MS = 60_000;
 
-/** While events do not end, this share of the time is spent on runs, and after a quiet time so much at once. */
+/** The share of CPU time that runs may use while events keep coming, and the most that a quiet time can save up. */
 const SHARE = 0.2;
 const MOST_BUDGET_MS = 1000;
 const MOST_REST_MS = 5000;
 
-/** After a failure: twice as long each time. Events bring the next attempt forward, but not below the first of them. */
+/** The delay doubles with each failure. Events bring the next attempt forward, but not below this first delay. */
 const FIRST_RETRY_MS = 1000;
 const MOST_RETRY_MS = 60_000;
 
-/** What an operator has just done, and looks for the effect of. */
+/** Triggers caused by an operator, who waits for the result. */
 const URGENT: ReadonlySet<Trigger> = new Set(["start", "file", "signal", "command"]);
 
 interface Pending {
@@ -40,16 +40,16 @@ interface Pending {
 }
 
 export interface Schedule {
-	/** What was heard since the last run began. */
+	/** Triggers heard since the last run began. */
 	readonly pending: Pending | undefined;
 	readonly running: boolean;
-	/** What is not urgent waits until then. */
+	/** Until then, only urgent triggers start a run. */
 	readonly restUntil: number;
-	/** What runs may still take of the processor, in milliseconds, as it was at a time; less than nothing: a rest is due. */
+	/** CPU time that runs may still use, in milliseconds, computed at time `at`; if negative, a rest is due. */
 	readonly budget: { readonly ms: number; readonly at: number };
-	/** When the next run is due though nothing happens, and why. */
+	/** When the next run is due without an event, and why. */
 	readonly due: { readonly at: number; readonly trigger: "minute" | "retry" };
-	/** In a row. */
+	/** Failed runs in a row. */
 	readonly failures: number;
 }
 
@@ -71,7 +71,7 @@ export function heard(schedule: Schedule, now: number, trigger: Trigger): Schedu
 	return { ...schedule, pending: { firstAt: pending?.firstAt ?? now, lastAt: now, triggers } };
 }
 
-/** When the next run begins if nothing more is heard; Infinity while one is running. */
+/** When the next run begins if no more events arrive; Infinity while one is in progress. */
 export function nextRunAt({ pending, running, restUntil, due }: Schedule): number {
 	if (running) return Number.POSITIVE_INFINITY;
 	if (pending === undefined) return Math.max(due.at, restUntil);
@@ -84,11 +84,11 @@ export function nextRunAt({ pending, running, restUntil, due }: Schedule): numbe
 export interface Begun {
 	readonly schedule: Schedule;
 	readonly triggers: readonly Trigger[];
-	/** When the first of them was heard. */
+	/** When the first trigger was heard. */
 	readonly since: number;
 }
 
-/** A run begins: what was heard until now is what it is for. */
+/** Begins a run for the triggers heard so far. */
 export function begun(schedule: Schedule, now: number): Begun {
 	const { pending, due } = schedule;
 	const triggers = pending === undefined ? [due.trigger] : [...pending.triggers];
@@ -102,7 +102,7 @@ export function begun(schedule: Schedule, now: number): Begun {
 export interface RunEnd {
 	readonly failed: boolean;
 	readonly tookMs: number;
-	/** How long repairs are put off because something else changes them back; 0: not at all. */
+	/** How long repairs are put off because of contention, in ms; 0: not at all. */
 	readonly contentionMs: number;
 }
 

@@ -1,10 +1,13 @@
-/** What is told to whoever started this process: sd_notify(3) and its watchdog. Without systemd, nothing. */
+/**
+ * Reports to the service manager that started this process: sd_notify(3) and its watchdog. Does nothing without
+ * systemd.
+ */
 import { LinuxError, UnixDatagramSender } from "@l3dsr/linux";
 
 export interface ServiceManagerOptions {
 	/** $NOTIFY_SOCKET. */
 	readonly socket: string | undefined;
-	/** $WATCHDOG_USEC, and $WATCHDOG_PID where it is said for whom that is. */
+	/** $WATCHDOG_USEC and $WATCHDOG_PID; the latter names the process that the watchdog is for. */
 	readonly watchdogUs?: string | undefined;
 	readonly watchdogProcess?: string | undefined;
 }
@@ -13,14 +16,14 @@ export class ServiceManager implements Disposable {
 	readonly #sender: UnixDatagramSender | undefined;
 	readonly #watchdog: NodeJS.Timeout | undefined;
 
-	/** Throws LinuxError for a name of a socket that cannot be one. */
+	/** Throws LinuxError if the socket's name is not valid. */
 	constructor({ socket, watchdogUs, watchdogProcess }: ServiceManagerOptions) {
 		if (socket === undefined || socket === "") return;
 		this.#sender = new UnixDatagramSender(socket);
 		const forUs = watchdogProcess === undefined || watchdogProcess === String(process.pid);
 		const limitMs = Number(watchdogUs) / 1000;
 		if (!forUs || !(limitMs > 0)) return;
-		// It comes from the event loop: a loop that hangs says nothing.
+		// Sent from the event loop, so a blocked loop sends nothing and the watchdog expires.
 		this.#watchdog = setInterval(() => this.#tell("WATCHDOG=1"), limitMs / 3);
 		this.#watchdog.unref();
 	}
@@ -29,12 +32,12 @@ export class ServiceManager implements Disposable {
 		this.#tell("READY=1", `STATUS=${status}`);
 	}
 
-	/** One line. */
+	/** `status`: one line. */
 	status(status: string): void {
 		this.#tell(`STATUS=${status}`);
 	}
 
-	/** Until it is ready again. */
+	/** Reloading lasts until `ready` is called. */
 	reloading(monotonicMs: number): void {
 		this.#tell("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicMs * 1000)}`);
 	}
@@ -43,7 +46,7 @@ export class ServiceManager implements Disposable {
 		this.#tell("STOPPING=1");
 	}
 
-	/** The process goes on if the manager does not listen. */
+	/** Ignores errors: the process works without a service manager that listens. */
 	#tell(...lines: readonly string[]): void {
 		try {
 			this.#sender?.send(Buffer.from(lines.map((line) => line.replaceAll("\n", " ")).join("\n")));

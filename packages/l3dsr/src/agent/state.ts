@@ -1,6 +1,6 @@
 /**
- * What the agent shows of itself, to whoever serves it: metrics, the HTTP API, the page. Reading changes nothing, and
- * nobody who reads can hold up the loop.
+ * What the agent shows of itself, for the metrics, the HTTP API and the page. Reading changes nothing, and a reader
+ * cannot delay the loop.
  */
 import type { Diagnostic } from "../errors.ts";
 import type { StatusRecord } from "../inspect/status/status.ts";
@@ -10,12 +10,12 @@ import type { Wish } from "../sources/wish.ts";
 import type { AgentRecord, CauseKind, Trigger } from "./record.ts";
 
 /**
- * `starting`: no run has ended. `right`: the last run left the host as its configuration says. `failing`: it could not.
- * `contended`: something else changes it back again and again. `held`: `l3dsr down` was typed.
+ * `starting`: no run has ended. `right`: the last run left the host as configured. `failing`: the last run failed.
+ * `contended`: something else keeps changing it back. `held`: an operator ran `l3dsr down`.
  */
 export type Condition = "starting" | "right" | "failing" | "contended" | "held";
 
-/** One observe → plan → apply → verify. */
+/** One run: observe → plan → apply → verify. */
 export interface RunSummary {
 	/** When it began: ISO 8601, UTC. */
 	readonly time: string;
@@ -24,11 +24,11 @@ export interface RunSummary {
 	readonly outcome: "settled" | "changed" | "failed";
 }
 
-/** Since the process began. */
+/** Counted since the process began. */
 export interface AgentCounts {
 	readonly runs: Readonly<Record<RunSummary["outcome"], number>>;
 	readonly repairs: Readonly<Record<CauseKind, number>>;
-	/** Events that were heard, by what they were about. */
+	/** Events by trigger. */
 	readonly events: Readonly<Record<Trigger, number>>;
 	readonly configurationsRefused: number;
 }
@@ -43,35 +43,38 @@ export interface AgentView {
 	readonly configuration: {
 		readonly source: string;
 		readonly services: number;
-		/** When the one in force was read: ISO 8601, UTC. */
+		/** When the configuration in force was read: ISO 8601, UTC. */
 		readonly readAt: string;
-		/** Why the file as it is now is not in force. */
+		/** Why the file's current content is not in force. */
 		readonly refused?: readonly Diagnostic[];
 	};
 	readonly lastRun?: RunSummary;
 	/** When a run last left the host matching its configuration: ISO 8601, UTC. */
 	readonly rightAt?: string;
-	/** What the last run failed with. */
+	/** The errors of the last run, if it failed. */
 	readonly failure?: readonly Diagnostic[];
 	readonly counts: AgentCounts;
 }
 
 export interface AgentState {
 	view(): AgentView;
-	/** The configuration in force; before the first run has ended well, what was read. */
+	/** The configuration in force; before the first success, the one that was read. */
 	wish(): Wish | undefined;
-	/** The host as the last run left it; its counters may be of an earlier one. Undefined before the first run has ended. */
+	/** The host as the last run left it; its counters may be older. Undefined before the first run has ended. */
 	plan(): Plan<ConfiguredHost> | undefined;
 	/**
-	 * The host as it is now: one look at the kernel, which all that ask while it is made share. Changes nothing. Rejects
-	 * with L3dsrError (KERNEL_*).
+	 * Looks at the host now; calls made during a look share its result. Changes nothing. Rejects with L3dsrError
+	 * (KERNEL_*).
 	 */
 	status(): Promise<StatusRecord>;
-	/** The latest records (at most {@link RECORDS_KEPT}), oldest first; only those with a greater id than `after`. */
+	/** The latest records, at most {@link RECORDS_KEPT}, oldest first; only those with an id above `after`. */
 	records(after?: number): readonly AgentRecord[];
-	/** Called at the end of each run, until disposed of: what `view` gives is new then. It must not throw. */
+	/** Calls `listener` after each run, when `view` has new values, until disposed of. It must not throw. */
 	onRun(listener: () => void): Disposable;
-	/** Called with each new record, in order, until disposed of. What it throws is not caught: it must not throw. */
+	/**
+	 * Calls `listener` with each new record, in order, until disposed of. It must not throw: nothing catches what it
+	 * throws.
+	 */
 	subscribe(listener: (record: AgentRecord) => void): Disposable;
 }
 

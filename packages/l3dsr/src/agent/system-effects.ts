@@ -1,4 +1,4 @@
-/** The world of this process, in its network namespace. */
+/** The real effects of this process, in its network namespace. */
 import { listInterfaces } from "@l3dsr/linux";
 import { holdPath, readHold } from "../host/hold.ts";
 import { runningPrograms } from "../host/suspects.ts";

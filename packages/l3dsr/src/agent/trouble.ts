@@ -1,4 +1,4 @@
-/** Something that fails again and again is told once, and once more when it works again. */
+/** Reports a repeated failure once, and once more when it has ended. */
 import type { DiagnosticsOf } from "../errors.ts";
 import { isLockHeld } from "../host/lock.ts";
 import type { RecordLog } from "./record-log.ts";
@@ -9,7 +9,7 @@ export class Trouble {
 	readonly #now: () => number;
 	#told: { readonly message: string; readonly since: number } | undefined;
 
-	/** `now`: milliseconds, never goes back. */
+	/** `now`: monotonic clock, in milliseconds. */
 	constructor({
 		log,
 		diagnosticsOf,

@@ -1,6 +1,6 @@
 /**
- * What the agent keeps a host to: the configuration as it was read last without an error. Files are compared with what was
- * read before, so that a look at files that nobody has changed costs no parsing.
+ * Reads the configuration that the agent keeps a host in. It compares the files with the last reading, so that
+ * unchanged files are not parsed again.
  */
 import type { Address } from "@l3dsr/packet";
 import type { Environment } from "../sources/dsr-conf.ts";
@@ -8,7 +8,7 @@ import type { SourceFiles } from "../sources/source-files.ts";
 import { loadWish, type Wish } from "../sources/wish.ts";
 
 export type Reading =
-	/** Every file says what it said when it was read last. */
+	/** No file has changed since the last reading. */
 	| { readonly kind: "same" }
 	| { readonly kind: "read"; readonly wish: Wish }
 	| { readonly kind: "refused"; readonly error: unknown };
@@ -26,7 +26,7 @@ export class WishSource {
 		this.#recorded = new RecordedFiles(files);
 	}
 
-	/** `anew`: reads and resolves everything again, the addresses of host names among it. */
+	/** `anew`: reads and resolves everything again, including the addresses of host names. */
 	async read({ anew = false }: { readonly anew?: boolean } = {}): Promise<Reading> {
 		if (!anew && this.#recorded.isSame()) return { kind: "same" };
 		const files = new RecordedFiles(this.#files);
@@ -39,13 +39,13 @@ export class WishSource {
 		}
 	}
 
-	/** What was asked for at the last reading, there or not: the configuration, and what it includes. */
+	/** Paths requested at the last reading, whether they exist or not: the configuration and what it includes. */
 	get paths(): readonly { readonly path: string; readonly isFolder: boolean }[] {
 		return this.#recorded.paths;
 	}
 }
 
-/** Remembers what it was asked, and what the answer was. */
+/** Remembers each request and its answer. */
 class RecordedFiles implements SourceFiles {
 	readonly dsrConfFolder: string;
 	readonly #files: SourceFiles;
@@ -81,7 +81,7 @@ class RecordedFiles implements SourceFiles {
 		return own;
 	}
 
-	/** False when nothing was asked yet. Of host names it is not known. */
+	/** False before the first request. Does not check whether host names resolve differently. */
 	isSame(): boolean {
 		return (
 			this.#texts.size > 0 &&

@@ -1,6 +1,7 @@
 /**
- * Files that change in whatever way: written in place, renamed over, reached by a symbolic link that is set anew (itself or
- * one of the folders on the way), deleted and made again. The folders on the way are watched, for the names that are passed.
+ * Watches files for any kind of change: written in place, replaced by a rename, deleted and created again, or reached
+ * through a symbolic link that was changed, at the file or in a folder of its path. It watches each folder along the
+ * path for the names that the path uses.
  */
 import { lstatSync, readlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -8,15 +9,15 @@ import { FolderWatcher, SyscallError, watchReadable } from "@l3dsr/linux";
 import type { Trigger } from "../record.ts";
 import type { Hear } from "./heard.ts";
 
-/** The kernel follows no more links on one path (path_resolution(7)). */
+/** The kernel follows at most this many symbolic links in one path (path_resolution(7)). */
 const MOST_LINKS = 40;
-/** A folder of which every entry counts. */
+/** Stands for every entry of a folder. */
 const EVERY_NAME = "*";
 
 export interface WatchedPath {
 	readonly path: string;
 	readonly trigger: Trigger;
-	/** It may be a folder, whose entries count too. */
+	/** The path may be a folder; then a change of any entry counts. */
 	readonly entries?: boolean;
 }
 
@@ -25,18 +26,18 @@ export class FileEars implements Disposable {
 	readonly #watcher = new FolderWatcher();
 	readonly #reading: Disposable;
 	#paths: readonly WatchedPath[] = [];
-	/** Folder → name of an entry → what a change of it is. */
+	/** Folder → name of an entry → triggers of a change to it. */
 	#names = new Map<string, Map<string, Set<Trigger>>>();
 
-	/** Watches nothing at first. Throws SyscallError. */
+	/** Watches no path yet. Throws SyscallError. */
 	constructor(hear: Hear) {
 		this.#hear = hear;
 		this.#reading = watchReadable(this.#watcher.fd, () => this.read());
 	}
 
 	/**
-	 * These from now on, and no others. They need not be there. Gives a sentence for each folder that the kernel does not
-	 * let us watch (ENOSPC beyond sysctl fs.inotify.max_user_watches).
+	 * Replaces the watched paths; they need not exist. Returns one sentence for each folder that the kernel refuses to
+	 * watch (ENOSPC beyond sysctl fs.inotify.max_user_watches).
 	 */
 	watch(paths: readonly WatchedPath[]): string[] {
 		this.#paths = paths;
@@ -46,7 +47,7 @@ export class FileEars implements Disposable {
 			if (entries === true) note(wanted, path, EVERY_NAME, trigger);
 		}
 		for (const folder of this.#names.keys()) if (!wanted.has(folder)) this.#watcher.unwatch(folder);
-		// Each again: what stands at the path may be another folder than before. What is watched already stays so.
+		// Watch every folder again: the path may now lead to another one. Watching a folder twice changes nothing.
 		const problems: string[] = [];
 		for (const folder of wanted.keys()) {
 			try {
@@ -60,7 +61,7 @@ export class FileEars implements Disposable {
 		return problems;
 	}
 
-	/** What has happened until now. */
+	/** Handles the events so far. */
 	read(): void {
 		const triggers = new Set<Trigger>();
 		for (const event of this.#watcher.read()) {
@@ -75,7 +76,7 @@ export class FileEars implements Disposable {
 			}
 		}
 		if (triggers.size === 0) return;
-		// The way to a file may be another one now.
+		// The path to a file may have changed.
 		this.watch(this.#paths);
 		for (const trigger of triggers) this.#hear({ trigger });
 	}
@@ -96,7 +97,7 @@ function note(
 	names.set(folder, ofFolder.set(name, (ofFolder.get(name) ?? new Set()).add(trigger)));
 }
 
-/** Every entry of every folder that is passed on the way to `path`, links followed; as far as there is a way. */
+/** Every directory entry that the lookup of `path` uses, symbolic links followed, as far as the path exists. */
 export function stepsTo(path: string): { readonly folder: string; readonly name: string }[] {
 	const steps: { readonly folder: string; readonly name: string }[] = [];
 	let left = resolve(path).split("/").filter(Boolean);
@@ -123,7 +124,7 @@ export function stepsTo(path: string): { readonly folder: string; readonly name:
 	}
 }
 
-/** Where a symbolic link leads; undefined for what is none, or is not there. */
+/** The target of a symbolic link; undefined if the path is not one or does not exist. */
 function linkAt(path: string): string | undefined {
 	try {
 		return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined;

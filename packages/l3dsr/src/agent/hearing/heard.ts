@@ -1,24 +1,24 @@
-/** What comes from outside into the loop. */
+/** Events that the loop receives. */
 import type { Deed } from "../cause.ts";
 import type { Trigger } from "../record.ts";
 
 export interface Heard {
 	readonly trigger: Trigger;
-	/** Who did it, where the kernel tells. */
+	/** Who made the change, if the kernel tells. */
 	readonly deed?: Deed;
 	/** What happened to an interface, as a sentence: `interface eth0 was deleted`. */
 	readonly link?: string;
-	/** A transaction of nf_tables has deleted tables of ours and of others. */
+	/** One nf_tables transaction deleted tables of ours and of others. */
 	readonly flushed?: true;
-	/** Programs are not as they were. */
+	/** Programs were attached, detached or replaced. */
 	readonly programs?: true;
 }
 
-/** One way of hearing. It is heard on the event loop, and at once when `read` is called. */
+/** A source of events. It reports from the event loop, and immediately when `read` is called. */
 export interface Ear extends Disposable {
-	/** What has happened until now. */
+	/** Reports the events so far. */
 	read(): void;
 }
 
-/** Called on the event loop, as often as something happens. */
+/** Called on the event loop for each event. */
 export type Hear = (heard: Heard) => void;

@@ -5,11 +5,14 @@ import type { Deed } from "../cause.ts";
 import type { Ear, Hear, Heard } from "./heard.ts";
 
 export interface NetworkHearing {
-	/** A director's ways to its real servers: every route, and every neighbour. A real server needs only its own addresses. */
+	/**
+	 * Whether to report every route and every neighbour, because a director's next hops depend on them. A real server
+	 * needs only its own addresses.
+	 */
 	readonly nextHops: boolean;
 }
 
-/** Of this namespace, until disposed of. Throws SyscallError. */
+/** Reports changes in this network namespace until disposed of. Throws SyscallError. */
 export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
 	using opened = new DisposableStack();
 	const monitor = opened.use(
@@ -27,11 +30,11 @@ export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
 	return { read, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }
 
-/** Which interfaces there are, to tell one that came from one that changed. */
+/** Keeps the names of the interfaces, to tell a new interface from one that changed. */
 class Links {
 	readonly #names = new Map<IfIndex, string>(listInterfaces().map(({ index, name }) => [index, name]));
 
-	/** What happened, where it is more than a change of the interface. */
+	/** A sentence if the interface was created, deleted or renamed. */
 	note(event: NetworkEvent & { readonly kind: "link" }): string | undefined {
 		const { index, name } = event.interface;
 		const before = this.#names.get(index);
@@ -56,7 +59,7 @@ function heardOf(event: NetworkEvent, links: Links, nextHops: boolean): Heard | 
 		case "address":
 			return { trigger: "address", ...deedOf(event.by) };
 		case "route":
-			// Of routes, a real server needs to know which addresses are its own.
+			// Of the routes, a real server needs only those of its own addresses (type local).
 			return nextHops || event.route.type === "local" ? { trigger: "route" } : undefined;
 		case "neighbour":
 			return { trigger: "neighbour" };
@@ -71,7 +74,7 @@ function deedOf(by: number | undefined): { readonly deed?: Deed } {
 	return { deed: { on: "network", process: by, ...(program === undefined ? {} : { program }) } };
 }
 
-/** What `ip` has done it has done before one can look. */
+/** Undefined if the process has already ended, as `ip` usually has. */
 function programOf(pid: number): string | undefined {
 	try {
 		return readFileSync(`/proc/${pid}/comm`, "utf8").trim();

@@ -1,12 +1,15 @@
 /**
- * Programs at tcx that are not as they were. Of tcx the kernel tells nobody (of clsact and of XDP by netlink it does), so
- * interfaces on which programs of ours run there are asked again and again.
+ * Detects changes of programs at tcx. The kernel reports changes at clsact and XDP by netlink but none at tcx, so we
+ * poll the interfaces on which our programs run there.
  */
 import { BpfError, TcxList } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
 import type { Ear, Hear } from "./heard.ts";
 
-/** A host is to be repaired within 200 ms, and attaching a program again takes some 30 of them. Waking up is what costs. */
+/**
+ * A repair should take less than 200 ms in total, and attaching a program again takes about 30. Shorter intervals
+ * cost more CPU because of the wake-ups.
+ */
 const INTERVAL_MS = 150;
 
 export class ProgramEars implements Ear {
@@ -18,7 +21,7 @@ export class ProgramEars implements Ear {
 		this.#hear = hear;
 	}
 
-	/** Interfaces on which rules run on eBPF; none: nobody is asked. */
+	/** Polls these interfaces, whose rules run on eBPF; with none, it stops polling. */
 	watch(interfaces: readonly NetInterface[]): void {
 		this.#lists = new Map(
 			interfaces.map((on) => {
@@ -30,10 +33,10 @@ export class ProgramEars implements Ear {
 		else this.#timer ??= setInterval(() => this.read(), INTERVAL_MS);
 	}
 
-	/** What has happened until now. */
+	/** Reports the changes so far. */
 	read(): void {
 		let isOther = false;
-		// Each is asked: what has changed of the others is known then, too.
+		// Ask every list, so that one event covers all interfaces.
 		for (const list of this.#lists.values()) if (hasChanged(list)) isOther = true;
 		if (isOther) this.#hear({ trigger: "program", programs: true });
 	}
@@ -44,12 +47,12 @@ export class ProgramEars implements Ear {
 	}
 }
 
-/** Undefined where there is nothing to ask: the interface is gone, or the kernel has no tcx, and programs are at clsact. */
+/** Undefined if the interface is gone, or if the kernel has no tcx (programs are then at clsact). */
 function listOf(on: NetInterface): TcxList | undefined {
 	return unlessGone(() => new TcxList("ingress", on));
 }
 
-/** Of an interface that goes, links tell. */
+/** False for an interface that is gone: the link events report that. */
 function hasChanged(list: TcxList | undefined): boolean {
 	return unlessGone(() => list?.changed()) ?? false;
 }

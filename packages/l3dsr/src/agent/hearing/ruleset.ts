@@ -1,16 +1,16 @@
-/** Changes of nf_tables that are about tables of ours, and that others have made. */
+/** Reports nf_tables changes by other processes that concern our tables. */
 import { watchReadable } from "@l3dsr/linux";
 import { type RulesetEvent, RulesetMonitor } from "@l3dsr/nftables";
 import type { Ear, Hear } from "./heard.ts";
 
 const OWN_TABLE = "l3dsr";
 
-/** Of this namespace, until disposed of. Throws NftablesError. */
+/** Reports changes in this network namespace until disposed of. Throws NftablesError. */
 export function hearRuleset(hear: Hear): Ear {
 	using opened = new DisposableStack();
 	const monitor = opened.use(new RulesetMonitor());
 	let concerned = false;
-	/** Of the transaction that is being told of. */
+	/** Tables deleted by the transaction that is being reported. */
 	let deleted = { own: false, others: false };
 	const read = (): void => {
 		for (const event of monitor.read()) {
@@ -23,7 +23,7 @@ export function hearRuleset(hear: Hear): Ear {
 					deleted = isAboutOurs(event) ? { ...deleted, own: true } : { ...deleted, others: true };
 				}
 			} else {
-				// The kernel tells of each object of a transaction, and in the end who has made it.
+				// The kernel reports each object of a transaction first, and at the end the process that committed it.
 				const { process: by, program } = event;
 				if (concerned && by !== process.pid) {
 					const name = program === undefined ? {} : { program };
@@ -43,7 +43,7 @@ export function hearRuleset(hear: Hear): Ear {
 	return { read, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }
 
-/** What cannot be told may be. */
+/** An event that names no table may concern ours. */
 function isAboutOurs({ table }: Exclude<RulesetEvent, { kind: "generation" | "lost" }>): boolean {
 	return table === undefined || table.name === OWN_TABLE;
 }
