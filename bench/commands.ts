@@ -6,7 +6,6 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { rootCertificates } from "node:tls";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { vipOf } from "./packets.ts";
@@ -20,7 +19,6 @@ export const RESTORED = 1000;
 
 export const COMMAND = {
 	node: "an empty Node process",
-	certificates: "an empty Node process, NODE_EXTRA_CA_CERTS set",
 	version: "l3dsr --version",
 	help: "l3dsr --help",
 	iptables: "iptables -A",
@@ -57,13 +55,9 @@ export async function withCommands<T>(
 		writeFileSync(nothing, "");
 		const [file, services] = [join(folder, "services.conf"), serviceLines()];
 		writeFileSync(file, services);
-		const authorities = join(folder, "certificates.pem");
-		writeFileSync(authorities, rootCertificates.join("\n"));
-		const withCertificates = ["env", `NODE_EXTRA_CA_CERTS=${authorities}`, process.execPath, nothing];
 		const l3dsr = join(bin, "l3dsr");
 		const candidates = [
 			timed(owner, COMMAND.node, [process.execPath, nothing]),
-			timed(owner, COMMAND.certificates, withCertificates),
 			timed(owner, COMMAND.version, [l3dsr, "--version"]),
 			timed(owner, COMMAND.help, [l3dsr, "--help"]),
 			added(owner, COMMAND.iptables, "iptables", ["-j", "MARK", "--set-mark", "1"]),
@@ -95,9 +89,9 @@ export async function withCommands<T>(
 	}
 }
 
-/** Without what makes every Node slower, the yardstick too: how l3dsr takes it is a row of its own. */
+/** Without what could make Node slower, the yardstick too. */
 export function environment(): NodeJS.ProcessEnv {
-	return { ...process.env, NODE_EXTRA_CA_CERTS: undefined, NODE_OPTIONS: undefined };
+	return { ...process.env, NODE_OPTIONS: undefined };
 }
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];

@@ -12,7 +12,7 @@ import { release } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { hotFunctions, writeCodeCache } from "./code-cache.ts";
+import { CACHED_UNDER, FREE_FLAGS, hotFunctions, writeCodeCache } from "./code-cache.ts";
 import { buildPage } from "./page.ts";
 import { bundleParts } from "./parts.ts";
 
@@ -36,24 +36,15 @@ const COMMANDS: Readonly<Record<string, string>> = {
 	"ip6tables-daddr-restore": "iptables-daddr.ts",
 };
 
-/**
- * Variables that Node must not see: what they ask for is done before any program runs. With NODE_EXTRA_CA_CERTS it
- * reads all certificates of the host, twice the time that it takes to start; l3dsr speaks no TLS. NODE_OPTIONS of an
- * operator's shell are for other programs.
- */
-const UNSET = ["NODE_EXTRA_CA_CERTS", "NODE_OPTIONS"];
+/** A variable that Node must not see: an operator's shell has it for other programs, and Node may refuse to start. */
+const UNSET = "NODE_OPTIONS";
 
-/**
- * A fifth of what a command takes went into optimising code, in threads beside it that rarely end before it does.
- * Without them a function is optimised when it is due, by the thread that needs it. Of V8's flags this is one of the few
- * under which it still takes a cache that was made without (and Node's own).
- */
-const FLAG = "--no-concurrent-recompilation";
+/** Of Node, on the first line of each command. */
+const FLAGS = [...FREE_FLAGS, CACHED_UNDER].join(" ");
 
 /**
  * What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. V8 takes
- * a cache under the flags alone that it was made with (FLAG is none of them), and that goes for Node's own modules, too:
- * hence no other flag on the first line, and none while a part is loaded.
+ * a cache under the flags alone that it was made with.
  */
 const LOADER = `"use strict";
 const { readFileSync } = require("node:fs");
@@ -108,12 +99,12 @@ await buildPage(root, `${out}dist.new/web`);
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
-const throughEnv = `#!/usr/bin/env -S ${UNSET.map((name) => `-u ${name}`).join(" ")} ${runtime} ${FLAG}`;
+const throughEnv = `#!/usr/bin/env -S -u ${UNSET} ${runtime} ${FLAGS}`;
 // So much of a first line is read by kernels before 5.1, on which packages run too, and by those that came later.
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const isNewer = major > 5 || (major === 5 && minor >= 1);
 const longest = options.runtime === undefined && isNewer ? 256 : 128;
-const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime} ${FLAG}`;
+const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime} ${CACHED_UNDER}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const bundle = file.replace(/\.ts$/, ".cjs");

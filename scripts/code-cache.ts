@@ -22,6 +22,21 @@ export const PREFIX_LENGTH = 40;
 /** How each function begins, a line for each. Written by bench/hot-functions.ts. */
 export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
 
+/**
+ * Flags of V8 that commands run under, but do not matter to a cache. A fifth of what a command took went into optimising
+ * code, in threads beside it that rarely end before it does: without concurrent recompilation, a function is optimised
+ * when it is due, by the thread that needs it.
+ */
+export const FREE_FLAGS: readonly string[] = ["--no-concurrent-recompilation"];
+
+/**
+ * The flag that commands run under, and that V8 compares with that of a cache. Without it an eighth of Node's start goes
+ * into hashing anew, with a seed of this process, what comes with Node's snapshot. That protects who lets others fill its
+ * tables, as the process that speaks HTTP does (it runs without the flag, cli/agent.ts). The caches of Node's own modules
+ * are made without it and are not taken: a command should need no module but those that every Node has loaded.
+ */
+export const CACHED_UNDER = "--no-rehash-snapshot";
+
 /** For the inspector: from 0, the column counted in characters. */
 interface Place {
 	readonly lineNumber: number;
@@ -62,9 +77,11 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	}
 	ask("Debugger.disable");
 	session.disconnect();
-	// A cache is taken only under the flags that it was made with.
 	setFlagsFromString("--flush-bytecode");
-	return script.createCachedData();
+	setFlagsFromString(CACHED_UNDER);
+	const cache = script.createCachedData();
+	setFlagsFromString(CACHED_UNDER.replace("--no-", "--"));
+	return cache;
 }
 
 /** Where each of the functions has its parameters, as [start, end): inside them is inside no other function. */

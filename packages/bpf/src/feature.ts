@@ -5,7 +5,7 @@
  * reason of its own (no permission, no memory). Only yes and no are remembered.
  */
 
-import { ERRNO, errnoName, SyscallError } from "@l3dsr/linux";
+import { ERRNO, errnoName, kernelRelease, SyscallError } from "@l3dsr/linux";
 import { add, call, exit, HELPER_FUNCTIONS, type Instruction, jlt, mov } from "./asm/index.ts";
 import { bpf } from "./bpf-syscall.ts";
 import { BpfError } from "./error.ts";
@@ -209,7 +209,7 @@ export function requireFeature(name: FeatureName, doing: string, hint?: string):
 	if (answer.answer !== "no") return;
 	throw new BpfError(
 		"FEATURE",
-		`${doing}: ${FEATURES[name].what} needs Linux >= ${answer.needs}, running ${process.getBuiltinModule("node:os").release()}`,
+		`${doing}: ${FEATURES[name].what} needs Linux >= ${answer.needs}, running ${kernelRelease()}`,
 		{ hint },
 	);
 }

@@ -8,8 +8,7 @@
  * /sys/kernel/btf/vmlinux takes dozens.
  */
 import { closeSync } from "node:fs";
-import { release } from "node:os";
-import { check, ERRNO, SyscallError } from "@l3dsr/linux";
+import { check, ERRNO, kernelRelease, SyscallError } from "@l3dsr/linux";
 import {
 	type AccessBytes,
 	add,
@@ -209,7 +208,7 @@ function loadProgram(code: Uint8Array, types: RelocatedTypes | undefined, doing:
 		.at(-1);
 	throw new BpfError(
 		"FEATURE",
-		`${doing}: the kernel cannot tell: this needs Linux >= 5.17 with BTF (CONFIG_DEBUG_INFO_BTF), running ${release()}`,
+		`${doing}: the kernel cannot tell: this needs Linux >= 5.17 with BTF (CONFIG_DEBUG_INFO_BTF), running ${kernelRelease()}`,
 		{ cause: new SyscallError(doing, -again, reason === "" ? undefined : reason) },
 	);
 }

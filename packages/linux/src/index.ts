@@ -153,4 +153,5 @@ export {
 export { withSignalsHeld } from "./signal-mask.ts";
 export { listIpv6OnlySockets, type WaitingSocket } from "./socket-diagnosis.ts";
 export { type Connecting, StreamSocket } from "./stream-socket.ts";
+export { hostName, isKernelAtLeast, kernelRelease } from "./uname.ts";
 export { UnixDatagramSender } from "./unix-datagram.ts";

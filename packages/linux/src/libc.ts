@@ -5,7 +5,6 @@
  * not pay them. Each function is declared when it is first called, too.
  */
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ERRNO, errnoName, errnoText } from "./errno.ts";
@@ -45,7 +44,7 @@ function requireKoffi(): Koffi {
 		if (at === dirname(at)) break;
 	}
 	// require(), because a call in the middle of synchronous code cannot wait for import(). It is untyped.
-	return createRequire(import.meta.url)("koffi") as Koffi;
+	return process.getBuiltinModule("node:module").createRequire(import.meta.url)("koffi") as Koffi;
 }
 
 /** What the addon at `path` exports; undefined where there is none, or none for this system. */

@@ -1,9 +1,9 @@
 /** A netlink socket to nf_tables in one network namespace: transactions and dumps. */
-import { readFileSync } from "node:fs";
 import {
 	ERRNO,
 	errnoName,
 	errnoText,
+	isKernelAtLeast,
 	NETLINK_PROTOCOL,
 	Netlink,
 	NetlinkRefusal,
@@ -87,19 +87,6 @@ const PROBES: {
 	},
 };
 
-/**
- * Whether the running kernel reports this version or a later one, from a release such as `6.18.44-fc-v669`.
- */
-function isAtLeast([major, minor]: readonly [number, number]): boolean {
-	let running = "";
-	try {
-		// The release that uname(2) reports; reading it here saves loading node:os.
-		running = readFileSync("/proc/sys/kernel/osrelease", "latin1");
-	} catch {}
-	const [, first, second] = /^(\d+)\.(\d+)/.exec(running) ?? [];
-	return Number(first) > major || (Number(first) === major && Number(second) >= minor);
-}
-
 export interface ReadOptions {
 	/**
 	 * `verdicts`: read only the elements of verdict maps among the named sets. Other sets may have a hundred
@@ -148,7 +135,7 @@ export class Nftables implements Disposable {
 	 */
 	supports(feature: Feature, { ask = false }: { readonly ask?: boolean } = {}): boolean {
 		const { since, commands, refused } = PROBES[feature];
-		if (!ask && isAtLeast(since)) return true;
+		if (!ask && isKernelAtLeast(since)) return true;
 		try {
 			this.transact(commands);
 		} catch (error) {

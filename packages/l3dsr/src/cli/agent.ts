@@ -81,8 +81,13 @@ export async function agent(
 		serveAgent(loop, {
 			version: VERSION,
 			diagnosticsOf,
-			// As this process was started.
-			command: [process.execPath, ...process.execArgv, context.programPath, "serve-http"],
+			// As this process was started, but with a hash seed of its own: others choose what it fills tables with.
+			command: [
+				process.execPath,
+				...process.execArgv.filter((flag) => flag !== "--no-rehash-snapshot"),
+				context.programPath,
+				"serve-http",
+			],
 			page: join(dirname(context.programPath), "../dist/web"),
 			onProblem: (problem) => context.stderr.write(`warning: ${problem}\n`),
 		}),

@@ -97,6 +97,9 @@ export async function main(programName: string): Promise<void> {
 	process.exitCode = finalExitCode(process, await runL3dsr(context));
 }
 
+/** Columns, where it does not go to a terminal. */
+const HELP_WIDTH = 80;
+
 /** Runs one command line. Never throws: every failure is printed to `context.stderr` and sets the exit code. */
 export async function runL3dsr(given: CliContext): Promise<ExitCode> {
 	const context = printableContext(given);
@@ -135,6 +138,12 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 		.configureOutput({
 			writeOut: (text) => context.stdout.write(text),
 			writeErr: () => {}, // the CommanderError carries the text, which is rendered like every error
+			// commander's own ask process.stdout and process.stderr, which take as long to load as commander.
+			getOutHelpWidth: () =>
+				(context.stdout.isTTY === true ? context.terminal : undefined)?.size().columns ?? HELP_WIDTH,
+			getErrHelpWidth: () => HELP_WIDTH,
+			getOutHasColors: () => false,
+			getErrHasColors: () => false,
 		});
 	for (const subcommand of SUBCOMMANDS) {
 		const command = program

@@ -1,6 +1,6 @@
 /** `l3dsr version`: what a bug report needs first. */
 import { readFileSync } from "node:fs";
-import { arch, release } from "node:os";
+import { kernelRelease } from "@l3dsr/linux";
 import type { Command } from "commander";
 import { type TcChecksum, tcChecksum } from "../rewrite/ebpf/kernel/checksum-state.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -13,8 +13,8 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 		const record = {
 			l3dsr: VERSION,
 			node: process.versions.node,
-			kernel: release(),
-			architecture: arch(),
+			kernel: kernelRelease(),
+			architecture: process.arch,
 			distribution: distribution(),
 		};
 		const checksum = tcChecksum();

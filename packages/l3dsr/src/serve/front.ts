@@ -3,9 +3,8 @@
  * process does, or does not do, the agent goes on.
  */
 import { mkdirSync } from "node:fs";
-import { hostname } from "node:os";
 import { dirname } from "node:path";
-import { forbidNewPrivileges, ListeningSocket } from "@l3dsr/linux";
+import { forbidNewPrivileges, hostName, ListeningSocket } from "@l3dsr/linux";
 import type { DiagnosticsOf } from "../errors.ts";
 import { type AgentSettings, type ListenAddress, listenText } from "../model/agent-settings.ts";
 import { Child, FIRST_SOCKET_FD } from "./child.ts";
@@ -101,7 +100,7 @@ export class Front implements Disposable {
 		const { settings, shown, diagnosticsOf, version, command, page, pingMs } = this.#options;
 		const credentials = readCredentials(settings);
 		const sockets = [...this.#sockets.values()];
-		const name = hostname().toLowerCase();
+		const name = hostName().toLowerCase();
 		const http: HttpSettings = {
 			version,
 			sockets: sockets.map(({ listen }, index) => ({

@@ -1,6 +1,6 @@
 /** Repeated status with rates: full-screen on a terminal, elsewhere one table or record after the other. */
-import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
+import { hostName } from "@l3dsr/linux";
 import { identifyStatus } from "../../inspect/status/identify.ts";
 import { withRates } from "../../inspect/status/rates.ts";
 import type { StatusRecord } from "../../inspect/status/status.ts";
@@ -111,7 +111,7 @@ async function tryLook(look: WatchOptions["look"]): Promise<{ readonly record: S
 }
 
 function lookOf(record: StatusRecord): Look {
-	return { record, host: hostname(), time: clock() };
+	return { record, host: hostName(), time: clock() };
 }
 
 function clock(): string {

@@ -1,5 +1,5 @@
 /** A status with its host and time. */
-import { hostname, release } from "node:os";
+import { hostName, kernelRelease } from "@l3dsr/linux";
 import type { Printable } from "../../json.ts";
 import type { StatusRecord } from "./status.ts";
 
@@ -11,7 +11,7 @@ export function identifyStatus(record: StatusRecord, version: string, now = new 
 	];
 	return {
 		time: now.toISOString(),
-		host: { name: hostname(), l3dsr: version, kernel: release(), roles },
+		host: { name: hostName(), l3dsr: version, kernel: kernelRelease(), roles },
 		...record,
 	};
 }
