@@ -1,12 +1,12 @@
 /**
- * Counts packets and bytes by IP protocol (IPv4 and IPv6) and lets every packet pass: a whole program, from
- * the Ethernet header to per-CPU counters, for tcx and clsact.
+ * Counts packets and bytes by IP protocol (IPv4 and IPv6) and lets every packet pass. A complete program for
+ * tcx and clsact, from the Ethernet header to per-CPU counters.
  *
  *     node count-by-protocol.ts        # as root: runs it on three packets
  */
 import * as bpf from "@l3dsr/bpf";
 
-/** One element of the map, per CPU. */
+/** One element of the map, on each CPU. */
 export const COUNTER = bpf.struct("counter", { packets: "u64", bytes: "u64" });
 
 export const COUNTERS = bpf.mapSpec({

@@ -1,6 +1,6 @@
 /**
- * Drops UDP over IPv6 to one port, at XDP: walks the extension headers, eight at most, so that none of them
- * hides the port. Whatever cannot be followed to the end passes.
+ * Drops UDP over IPv6 to one port at XDP. It follows up to eight extension headers, so they cannot hide the
+ * port. A packet that it cannot follow to the end passes.
  *
  *     node drop-udp-port.ts 53        # as root: runs it on a datagram to port 53 and one to port 54
  */

@@ -1,5 +1,5 @@
 /**
- * Sends a record of each packet to a ring buffer, and reads the records on the event loop: what `for await` is for.
+ * Sends a record of each packet to a ring buffer, and reads the records in the event loop with `for await`.
  *
  *     node watch-ports.ts        # as root: shows the datagrams that it sends to itself
  */

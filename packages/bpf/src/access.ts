@@ -1,4 +1,6 @@
-/** Whether bpf(2) may be used here at all, found out by the cheapest calls of each kind. Nothing is left behind. */
+/**
+ * Finds out whether this process may use bpf(2), with the cheapest call of each kind. Leaves nothing behind.
+ */
 import { check, ERRNO, SyscallError } from "@l3dsr/linux";
 import { exit, mov } from "./asm/index.ts";
 import { bpf } from "./bpf-syscall.ts";
@@ -7,7 +9,7 @@ import { Program } from "./program.ts";
 import type { MapSpec, ProgramTypeName } from "./spec.ts";
 import { VerifierError } from "./verifier-log.ts";
 
-/** A use of bpf(2) that is refused. */
+/** A refused use of bpf(2). */
 export interface BpfRefusal {
 	/** `create maps`, `load programs of type BPF_PROG_TYPE_XDP`, `find programs by their id`. */
 	readonly doing: string;
@@ -24,9 +26,9 @@ const SMALLEST: MapSpec = {
 };
 
 /**
- * The first use that is refused, of those that programs of these types and their maps need: to be created, loaded, and
- * found again. Undefined when all are allowed. Missing capabilities refuse, and so do a seccomp filter, a security module
- * and a kernel without bpf(2).
+ * The first refused operation among those that programs of these types and their maps need: creating, loading
+ * and finding them. Undefined if all are allowed. Missing capabilities, a seccomp filter, a security module
+ * or a kernel without bpf(2) cause a refusal.
  */
 export function probeBpfAccess(types: readonly ProgramTypeName[]): BpfRefusal | undefined {
 	const uses: readonly (readonly [doing: string, attempt: () => void])[] = [
@@ -46,7 +48,7 @@ function loadSmallest(type: ProgramTypeName): void {
 	Program.load({ name: "probe", type, license: "GPL", maps: [], instructions })[Symbol.dispose]();
 }
 
-/** No program has the id 0: who may ask hears that, and who may not hears EPERM. */
+/** No program has the id 0: a process that may ask gets ENOENT, any other gets EPERM. */
 function findNone(): void {
 	const { result } = bpf("BPF_PROG_GET_FD_BY_ID", { id: 0 });
 	if (result !== -ERRNO.ENOENT) check(result, "open program 0");
@@ -58,7 +60,7 @@ function reasonOf(attempt: () => void): string | undefined {
 		return undefined;
 	} catch (error) {
 		if (error instanceof SyscallError) return error.reason;
-		// Of a program of two instructions: the verifier has nothing against it as it is.
+		// The program is valid, so something other than the verifier refused it.
 		if (error instanceof VerifierError) return error.message;
 		throw error;
 	}

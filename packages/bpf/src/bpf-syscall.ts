@@ -1,6 +1,6 @@
 /**
- * bpf(2): its commands and the part of `union bpf_attr` that each takes (include/uapi/linux/bpf.h, as of
- * Linux 6.18). A kernel that is older accepts the longer structure as long as what it does not know is 0.
+ * bpf(2): its commands and the part of `union bpf_attr` that each uses (include/uapi/linux/bpf.h, as of Linux
+ * 6.18). An older kernel accepts the longer structure if the fields that it does not know are 0.
  */
 import { type Decoded, type Encodable, type Fields, Layout, syscall } from "@l3dsr/linux";
 import { BpfError } from "./error.ts";
@@ -54,7 +54,9 @@ function command<const F extends Fields>(
 	return { number, attributes: new Layout(fields) };
 }
 
-/** enum bpf_cmd, with the attributes of each command. Fields that the kernel writes are read from the reply. */
+/**
+ * enum bpf_cmd with the attributes of each command. Fields that the kernel writes are read from the reply.
+ */
 const COMMANDS = {
 	BPF_MAP_CREATE: command(0, {
 		map_type: "u32",
@@ -75,7 +77,7 @@ const COMMANDS = {
 	BPF_MAP_LOOKUP_ELEM: command(1, MAP_ELEMENT),
 	BPF_MAP_UPDATE_ELEM: command(2, MAP_ELEMENT),
 	BPF_MAP_DELETE_ELEM: command(3, MAP_ELEMENT),
-	/** `value` is where the next key goes. */
+	/** `value` receives the next key. */
 	BPF_MAP_GET_NEXT_KEY: command(4, MAP_ELEMENT),
 	BPF_PROG_LOAD: command(5, {
 		prog_type: "u32",
@@ -103,7 +105,7 @@ const COMMANDS = {
 		fd_array: "pointer",
 		core_relos: "pointer",
 		core_relo_rec_size: "u32",
-		/** Written by the kernel: bytes of the whole log (Linux 6.4). */
+		/** Written by the kernel: the size of the whole log in bytes (Linux 6.4). */
 		log_true_size: "u32",
 	}),
 	BPF_PROG_ATTACH: command(8, PROGRAM_ATTACH),
@@ -141,7 +143,7 @@ const COMMANDS = {
 		link_attach_flags: "pointer",
 		revision: "u64",
 	}),
-	/** `name` 0: a program of type TRACING, which says itself where it belongs. */
+	/** `name` 0: a TRACING program, whose own attributes say where it attaches. */
 	BPF_RAW_TRACEPOINT_OPEN: command(17, { name: "pointer", prog_fd: "u32" }),
 	BPF_BTF_LOAD: command(18, {
 		btf: "pointer",
@@ -154,7 +156,7 @@ const COMMANDS = {
 	BPF_MAP_LOOKUP_BATCH: command(24, MAP_BATCH),
 	BPF_MAP_UPDATE_BATCH: command(26, MAP_BATCH),
 	BPF_MAP_DELETE_BATCH: command(27, MAP_BATCH),
-	/** Of `union bpf_attr`'s link_create, the form that tcx takes. */
+	/** link_create of `union bpf_attr`, in the form for tcx. */
 	BPF_LINK_CREATE: command(28, {
 		prog_fd: "u32",
 		target_ifindex: "u32",
@@ -171,16 +173,16 @@ export type BpfCommand = keyof Commands;
 type FieldsOf<C extends BpfCommand> = Commands[C]["attributes"] extends Layout<infer F> ? F : never;
 
 export interface BpfReply<C extends BpfCommand> {
-	/** What the call returned (a descriptor, or 0), or `-errno`. */
+	/** The return value of the call (a descriptor, or 0), or `-errno`. */
 	readonly result: number;
-	/** The attributes as the kernel left them. */
+	/** The attributes after the call. */
 	attributes(): Decoded<FieldsOf<C>>;
 }
 
-/** Holds the memory that attributes point to, so that it outlives the call whatever the optimiser does. */
+/** Keeps the memory that attributes point to alive during the call, whatever the optimiser does. */
 const inFlight = new Set<object>();
 
-/** One bpf(2) call. Memory given for pointers is read and written by the kernel in place. */
+/** One bpf(2) call. The kernel reads and writes the memory behind pointers in place. */
 export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>>): BpfReply<C> {
 	const { number, attributes } = COMMANDS[name] as {
 		number: number;
@@ -193,13 +195,13 @@ export function bpf<C extends BpfCommand>(name: C, values: Encodable<FieldsOf<C>
 	return { result, attributes: () => attributes.decode(bytes) };
 }
 
-/** A call that is made again and again, with the same attributes: they are encoded once. */
+/** A call that is repeated with the same attributes, which are encoded once. */
 export class RepeatedCall<C extends BpfCommand> {
-	/** The attributes as the kernel has left them. */
+	/** The attributes after the call. */
 	readonly bytes: Uint8Array;
 	readonly #number: number;
 	readonly #first: Uint8Array;
-	/** Has the memory that attributes point to. */
+	/** Keeps the memory that the attributes point to. */
 	readonly #values: Encodable<FieldsOf<C>>;
 
 	constructor(name: C, values: Encodable<FieldsOf<C>>) {
@@ -213,7 +215,7 @@ export class RepeatedCall<C extends BpfCommand> {
 		this.bytes = this.#first.slice();
 	}
 
-	/** The result, as that of {@link bpf}. */
+	/** Returns the result as {@link bpf} does. */
 	run(): number {
 		this.bytes.set(this.#first);
 		inFlight.add(this.#values);
@@ -223,7 +225,7 @@ export class RepeatedCall<C extends BpfCommand> {
 	}
 }
 
-/** struct bpf_prog_info, as far as it is used. */
+/** struct bpf_prog_info, up to the last field that is used. */
 export const BPF_PROG_INFO = new Layout({
 	type: "u32",
 	id: "u32",

@@ -1,4 +1,7 @@
-/** BTF, the kernel's format of types (include/uapi/linux/btf.h), as far as programs of ours bring types with them. */
+/**
+ * The subset of BTF, the kernel's type format (include/uapi/linux/btf.h), that our programs use for their own
+ * types.
+ */
 import { Layout } from "@l3dsr/linux";
 
 const BTF_HEADER = new Layout({
@@ -12,7 +15,9 @@ const BTF_HEADER = new Layout({
 	str_len: "u32",
 });
 const BTF_TYPE = new Layout({ name_off: "u32", info: "u32", size_or_type: "u32" });
-/** What follows a type of these kinds: for each member of a structure, for each parameter of a prototype, once. */
+/**
+ * Data that follows a type of these kinds, once for each member of a structure or parameter of a prototype.
+ */
 const BTF_MEMBER = new Layout({ name_off: "u32", type: "u32", offset: "u32" });
 const BTF_PARAMETER = new Layout({ name_off: "u32", type: "u32" });
 const BTF_INT = new Layout({ encoding: "u32" });
@@ -21,16 +26,16 @@ const KIND = { INT: 1, PTR: 2, STRUCT: 4, FUNC: 12, FUNC_PROTO: 13 } as const;
 const KIND_SHIFT = 24;
 const BTF_INT_SIGNED = 1 << 24;
 
-/** struct bpf_func_info: which type a function of the program has, by the slot where it begins. */
+/** struct bpf_func_info: the type of the function that begins at a slot. */
 export const FUNC_INFO = new Layout({ insn_off: "u32", type_id: "u32" });
 
-/** Types that the kernel has taken, for a program of one function. */
+/** Types that the kernel has accepted, for a program with one function. */
 export interface LoadedTypes {
 	readonly fd: number;
 	readonly functionInfo: Uint8Array;
 }
 
-/** What BPF_PROG_LOAD takes of them. */
+/** The attributes of BPF_PROG_LOAD for these types. */
 export function typeAttributes({ fd, functionInfo }: LoadedTypes): {
 	readonly prog_btf_fd: number;
 	readonly func_info: Uint8Array;
@@ -45,7 +50,7 @@ export function typeAttributes({ fd, functionInfo }: LoadedTypes): {
 	};
 }
 
-/** A list of types. Each method adds one, and gives its id; types may refer to others by id, before or after them. */
+/** A list of types. Each method adds one and returns its id; types may refer to earlier and later ids. */
 export class BtfBuilder {
 	readonly #types: Uint8Array[] = [];
 	#strings = "\0";
@@ -60,7 +65,7 @@ export class BtfBuilder {
 		return this.#add("", KIND.PTR, 0, to);
 	}
 
-	/** Members at offset 0: none, or one. */
+	/** Members are at offset 0: none, or one. */
 	structure(name: string, bytes: number, member?: { readonly name: string; readonly type: number }): number {
 		if (member === undefined) return this.#add(name, KIND.STRUCT, 0, bytes);
 		const { type } = member;
@@ -68,7 +73,7 @@ export class BtfBuilder {
 		return this.#add(name, KIND.STRUCT, 1, bytes, encoded);
 	}
 
-	/** A function of the program with its prototype: the function's id. */
+	/** Adds a function of the program with its prototype; returns the function's id. */
 	func(
 		name: string,
 		result: number,
@@ -81,7 +86,7 @@ export class BtfBuilder {
 		return this.#add(name, KIND.FUNC, 0, prototype);
 	}
 
-	/** Where a string begins among the strings. */
+	/** The offset of a string in the string section. */
 	string(text: string): number {
 		if (text === "") return 0;
 		const at = this.#strings.length;
@@ -89,7 +94,7 @@ export class BtfBuilder {
 		return at;
 	}
 
-	/** What BPF_BTF_LOAD takes. */
+	/** The bytes for BPF_BTF_LOAD. */
 	encode(): Uint8Array {
 		const types = Buffer.concat(this.#types);
 		const strings = Buffer.from(this.#strings, "latin1");

@@ -1,6 +1,6 @@
-/** From values to the bytes of a key, a value or a record, and back. Every `struct()` is one. */
+/** Converts values to the bytes of a key, a value or a record, and back. Every `struct()` is a codec. */
 
-/** `In`: what is taken to be encoded; `Out`: what comes back. */
+/** `In`: the type that is encoded; `Out`: the type that decoding returns. */
 export interface Codec<In, Out = In> {
 	/** Bytes. */
 	readonly size: number;
@@ -8,14 +8,14 @@ export interface Codec<In, Out = In> {
 	decode(bytes: Uint8Array): Out;
 }
 
-/** A number of 32 bits in the machine's order: the index of an array, a counter. */
+/** A 32-bit number in host order: an array's index, a counter. */
 export const U32: Codec<number> = {
 	size: 4,
 	encode: (value) => Buffer.from(Uint32Array.of(value).buffer),
 	decode: (bytes) => viewOf(bytes).getUint32(0, true),
 };
 
-/** A number of 64 bits in the machine's order. */
+/** A 64-bit number in host order. */
 export const U64: Codec<bigint | number, bigint> = {
 	size: 8,
 	encode: (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer),

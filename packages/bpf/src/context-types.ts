@@ -1,12 +1,12 @@
 /**
- * The type of a program's one argument, as the kernel wants to have it from a program that another one traces
+ * The BTF type of a program's argument, which the kernel requires of a program that another one traces
  * (kernel/bpf/verifier.c, bpf_check_attach_target; btf.c, btf_ctx_access).
  */
 import { BtfBuilder, FUNC_INFO } from "./btf.ts";
 import { BpfError } from "./error.ts";
 import type { ProgramTypeName } from "./spec.ts";
 
-/** Names by which the kernel knows its own type for the context. */
+/** The kernel's names of its own context types. */
 const CONTEXT: { readonly [type in ProgramTypeName]?: string } = {
 	BPF_PROG_TYPE_SCHED_CLS: "__sk_buff",
 	BPF_PROG_TYPE_XDP: "xdp_md",
@@ -15,7 +15,7 @@ const CONTEXT: { readonly [type in ProgramTypeName]?: string } = {
 export interface ContextTypes {
 	readonly types: Uint8Array;
 	readonly functionInfo: Uint8Array;
-	/** Of the program as a function: what a tracing program names. */
+	/** Id of the program's function, which a tracing program refers to. */
 	readonly functionId: number;
 }
 
@@ -31,5 +31,5 @@ export function encodeContextTypes(type: ProgramTypeName): ContextTypes {
 	return { types: btf.encode(), functionInfo, functionId };
 }
 
-/** The same for each type of program. */
+/** The same number for every type of program. */
 export const FUNCTION_ID = encodeContextTypes("BPF_PROG_TYPE_XDP").functionId;

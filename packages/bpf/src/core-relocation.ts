@@ -1,17 +1,21 @@
 /**
- * CO-RE relocations of fields, and the types that they are about, as the kernel takes them with a program
- * (include/uapi/linux/btf.h, struct bpf_core_relo in bpf.h; kernel/bpf/verifier.c, tools/lib/bpf/relo_core.c).
+ * CO-RE relocations of fields and their local types, in the form in which the kernel takes them with a
+ * program (include/uapi/linux/btf.h, struct bpf_core_relo in bpf.h; kernel/bpf/verifier.c,
+ * tools/lib/bpf/relo_core.c).
  *
- * A relocation names a structure and a field of ours by name; the kernel looks for those of its own and puts the answer
- * in the place of what is true of ours.
+ * A relocation names a local structure and field. The kernel looks up its own structure and field of these
+ * names, and replaces the immediate for the local one by its own.
  */
 import { Layout } from "@l3dsr/linux";
 import { BtfBuilder, FUNC_INFO } from "./btf.ts";
 
-/** Ours: a number of 32 bits, alone in its structure. The kernel takes any integer for it. */
+/** The local field: a 32-bit number, alone in its structure. The kernel accepts any integer for it. */
 export const LOCAL_FIELD = { bytes: 4, registerBits: 64 } as const;
 
-/** enum bpf_core_relo_kind, with what each is for {@link LOCAL_FIELD}: the immediate that the kernel replaces. */
+/**
+ * enum bpf_core_relo_kind, each with its value for {@link LOCAL_FIELD}: the immediate that the kernel
+ * replaces.
+ */
 export const FIELD_PROPERTIES = [
 	/** BPF_CORE_FIELD_EXISTS */
 	{ kind: 2, local: 1 },
@@ -19,7 +23,10 @@ export const FIELD_PROPERTIES = [
 	{ kind: 0, local: 0 },
 	/** BPF_CORE_FIELD_BYTE_SIZE */
 	{ kind: 1, local: LOCAL_FIELD.bytes },
-	/** BPF_CORE_FIELD_LSHIFT_U64, BPF_CORE_FIELD_RSHIFT_U64: by these two shifts, a load of it is the number. */
+	/**
+	 * BPF_CORE_FIELD_LSHIFT_U64, BPF_CORE_FIELD_RSHIFT_U64: these two shifts extract the number after the
+	 * load.
+	 */
 	{ kind: 4, local: LOCAL_FIELD.registerBits - 8 * LOCAL_FIELD.bytes },
 	{ kind: 5, local: LOCAL_FIELD.registerBits - 8 * LOCAL_FIELD.bytes },
 	/** BPF_CORE_FIELD_SIGNED */
@@ -27,9 +34,9 @@ export const FIELD_PROPERTIES = [
 ] as const;
 
 export interface CoreRelocation {
-	/** Slot of the instruction whose immediate it is for. */
+	/** Slot of the instruction with the immediate. */
 	readonly instruction: number;
-	/** Index of the field that was asked for. */
+	/** Index of the requested field. */
 	readonly field: number;
 	readonly kind: number;
 }
@@ -41,10 +48,10 @@ const CORE_RELOCATION = new Layout({
 	kind: "u32",
 });
 const SLOT_BYTES = 8;
-/** The way to the one member of the structure. */
+/** The access string of the structure's only member. */
 const FIRST_MEMBER = "0:0";
 
-/** What BPF_BTF_LOAD takes, and what BPF_PROG_LOAD then takes with it. */
+/** The bytes for BPF_BTF_LOAD, and the relocations for BPF_PROG_LOAD. */
 export interface EncodedTypes {
 	readonly types: Uint8Array;
 	readonly functionInfo: Uint8Array;

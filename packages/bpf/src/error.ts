@@ -1,10 +1,12 @@
-/** What the functions of this package throw, beside the errors of `@l3dsr/linux` for system calls. */
+/**
+ * The error that the functions of this package throw, besides the errors of `@l3dsr/linux` for system calls.
+ */
 
 /**
- * - `BUILD`: a program or map whose description is not sound, found before the kernel saw it.
+ * - `BUILD`: the description of a program or map is wrong; the kernel has not seen it.
  * - `VERIFIER`: the kernel's verifier refused a program ({@link VerifierError}).
- * - `FEATURE`: the running kernel, or a driver, lacks what was asked for.
- * - `HELD`: a program belongs to a link of another process, and only that one can change it.
+ * - `FEATURE`: the running kernel, or a driver, lacks the feature.
+ * - `HELD`: a link of another process holds the program, and only that process can change it.
  */
 export type BpfErrorCode = "BUILD" | "VERIFIER" | "FEATURE" | "HELD";
 

@@ -1,8 +1,8 @@
 /**
- * What the running kernel can, found out by trying: distributions backport, so versions tell little.
+ * Probes what the running kernel supports. Distributions backport features, so version numbers say little.
  *
- * An answer is yes, no (with the first mainline release that can), or unknown, when the attempt failed for a
- * reason of its own (no permission, no memory). Only yes and no are remembered.
+ * The answer is yes, no (with the first mainline release that has it), or unknown if the attempt failed for
+ * another reason (no permission, no memory). Only yes and no are cached.
  */
 
 import { ERRNO, errnoName, kernelRelease, SyscallError } from "@l3dsr/linux";
@@ -19,15 +19,15 @@ import { VerifierError } from "./verifier-log.ts";
 
 export type FeatureAnswer =
 	| { readonly answer: "yes" }
-	/** `needs`: the first mainline release that has it, `6.6`. */
+	/** `needs`: the first mainline release that has it, such as `6.6`. */
 	| { readonly answer: "no"; readonly needs: string }
 	| { readonly answer: "unknown"; readonly reason: string };
 
 interface Feature {
-	/** As a sentence's subject: `tcx ingress`. */
+	/** The name as the subject of a sentence: `tcx ingress`. */
 	readonly what: string;
 	readonly needs: string;
-	/** True or false for a certain answer; throws, or returns an errno name, when it could not tell. */
+	/** Returns true or false if the answer is certain; otherwise throws, or returns an errno name. */
 	readonly ask: () => boolean | string;
 }
 
@@ -39,12 +39,15 @@ const ARRAY: MapSpec = {
 	maxEntries: 1,
 };
 
-/** In bytes, where `largeArrayValues` is missing: KMALLOC_MAX_SIZE with pages of 4 kB (kernel/bpf/arraymap.c). */
+/**
+ * In bytes, for kernels without `largeArrayValues`: KMALLOC_MAX_SIZE with pages of 4 kB
+ * (kernel/bpf/arraymap.c).
+ */
 export const LARGEST_ARRAY_VALUE_BEFORE_6_0 = 4 * 1024 * 1024;
 
 /** `BPF_F_PSEUDO_HDR | BPF_F_IPV6` of bpf_l4_csum_replace. */
 const CSUM_FLAGS = (1 << 4) | (1 << 7);
-/** A checksum's place in the frame below: after Ethernet and IPv6, byte 16 of TCP. */
+/** Offset of the checksum in the frame below: after Ethernet and IPv6, byte 16 of TCP. */
 const CSUM_OFFSET = 14 + 40 + 16;
 
 /** Ethernet, IPv6 and an empty TCP header between two documentation addresses. */
@@ -74,7 +77,7 @@ const FEATURES = {
 		what: "bpf_l4_csum_replace with BPF_F_IPV6",
 		needs: "6.16",
 		ask: () => {
-			// The helper knows its flags when it runs, not when the program is loaded.
+			// The helper checks its flags when it runs, not when the program is loaded.
 			const instructions = [
 				mov.imm(2, CSUM_OFFSET),
 				mov.imm(3, 0),
@@ -186,7 +189,7 @@ export const FEATURE_NAMES = Object.keys(FEATURES) as readonly FeatureName[]; //
 
 const known = new Map<FeatureName, FeatureAnswer>();
 
-/** Asks the kernel, once per process unless it could not tell. Never throws. */
+/** Probes the kernel, once per process unless the answer is unknown. Never throws. */
 export function probeFeature(name: FeatureName): FeatureAnswer {
 	const remembered = known.get(name);
 	if (remembered !== undefined) return remembered;
@@ -195,14 +198,15 @@ export function probeFeature(name: FeatureName): FeatureAnswer {
 	return answer;
 }
 
-/** What a feature is called, for tables and messages: `tcx ingress`. */
+/** The feature's name for tables and messages: `tcx ingress`. */
 export function describeFeature(name: FeatureName): string {
 	return FEATURES[name].what;
 }
 
 /**
- * Throws BpfError (FEATURE) (`DOING: tcx ingress needs Linux >= 6.6, running 6.1.0`) when the kernel is known to lack
- * it. Where that could not be told, what follows may still work, and says its own reason if not.
+ * Throws BpfError (FEATURE) (`DOING: tcx ingress needs Linux >= 6.6, running 6.1.0`) if the kernel certainly
+ * lacks the feature. If the answer is unknown, the caller's attempt may still work, or fails with its own
+ * reason.
  */
 export function requireFeature(name: FeatureName, doing: string, hint?: string): void {
 	const answer = probeFeature(name);
@@ -239,7 +243,7 @@ function loads(type: ProgramTypeName, instructions: readonly Instruction[]): boo
 	}
 }
 
-/** Undefined when the kernel cannot tell. */
+/** Undefined if the kernel cannot look up types. */
 function findsTypes(question: KernelTypeQuestion): KernelTypes | undefined {
 	try {
 		return lookUpKernelTypes(question);
@@ -249,7 +253,10 @@ function findsTypes(question: KernelTypeQuestion): KernelTypes | undefined {
 	}
 }
 
-/** False when the kernel does not know what it is asked for (EINVAL, unless it says so otherwise); any other failure is thrown. */
+/**
+ * Returns false if the attempt fails with `refusal` (default EINVAL), which means that the kernel lacks the
+ * feature. Other failures are thrown.
+ */
 function succeeds(attempt: () => unknown, refusal: number = ERRNO.EINVAL): boolean {
 	try {
 		attempt();

@@ -1,4 +1,4 @@
-/** The one entrance of `@l3dsr/bpf`: eBPF from TypeScript, knowing nothing of L3DSR. */
+/** The entry point of `@l3dsr/bpf`: eBPF from TypeScript. It knows nothing of L3DSR. */
 
 export { type BpfRefusal, probeBpfAccess } from "./access.ts";
 export * as asm from "./asm/index.ts";

@@ -1,10 +1,10 @@
 /**
- * What the running kernel says of its own types: the ids of functions that programs may call (kfuncs), and where a
- * field of a structure is.
+ * Asks the running kernel for its types: the ids of kernel functions that programs may call (kfuncs), and the
+ * places of structure fields.
  *
- * The kernel looks for itself, in one program of type SYSCALL that is loaded, run once and gone: functions by
- * bpf_btf_find_by_name_kind, fields by CO-RE relocations (Documentation/bpf/llvm_reloc.rst), which put offsets into
- * instructions while the program is loaded. That takes a millisecond; reading 100,000 types of
+ * The kernel does the lookup itself, in one SYSCALL program that is loaded and run once: functions with
+ * bpf_btf_find_by_name_kind, fields with CO-RE relocations (Documentation/bpf/llvm_reloc.rst), which put
+ * offsets into instructions at load time. That takes a millisecond; reading the 100,000 types of
  * /sys/kernel/btf/vmlinux takes dozens.
  */
 import { closeSync } from "node:fs";
@@ -32,22 +32,24 @@ import { BPF_PROG_TYPE } from "./spec.ts";
 const BTF_KIND_FUNC = 12;
 const BPF_F_SLEEPABLE = 1 << 4;
 const LICENSE = Buffer.from("GPL\0");
-/** Longest name of a function or field, with its final zero: what the look-up's stack has room for. */
+/**
+ * Longest name of a function or field, with its terminating zero: the space on the lookup program's stack.
+ */
 const NAME_BYTES = 128;
 const LOG_BYTES = 1 << 16;
 
-/** A field whose place only the running kernel knows. */
+/** A field whose place depends on the running kernel. */
 export interface KernelFieldName {
 	/** Without `struct`: `sk_buff`. */
 	readonly structure: string;
-	/** A number or a bit field; of an anonymous structure within, too. */
+	/** A number or a bit field, possibly in an anonymous structure. */
 	readonly field: string;
 }
 
-/** Where a field's bits are: `(*(uN *)(address + offset) >> shift) & (2^bits - 1)`. */
+/** The place of a field's bits: `(*(uN *)(address + offset) >> shift) & (2^bits - 1)`. */
 export interface KernelField {
 	readonly offset: number;
-	/** Bytes of the load that has all its bits. */
+	/** Size of a load that covers all its bits. */
 	readonly bytes: AccessBytes;
 	readonly shift: number;
 	readonly bits: number;
@@ -61,17 +63,20 @@ export interface KernelTypeQuestion {
 }
 
 export interface KernelTypes {
-	/** For each function asked for, in order: the BTF id that a call has, or undefined where the kernel itself lacks it. */
+	/**
+	 * For each requested function, in order: its BTF id for calls, or undefined if the kernel itself lacks
+	 * it.
+	 */
 	readonly functions: readonly (number | undefined)[];
-	/** For each field asked for, in order. */
+	/** For each requested field, in order. */
 	readonly fields: readonly (KernelField | undefined)[];
 }
 
-/** In the context that the program leaves its answers in, a u64 each. */
+/** Size of an answer in the program's context, a u64. */
 const ANSWER_BYTES = 8;
 
 /**
- * Asks the kernel. Throws BpfError (FEATURE) on a kernel that cannot tell: before 5.17, or without BTF; SyscallError
+ * Throws BpfError (FEATURE) if the kernel cannot answer: before 5.17, or without BTF. Throws SyscallError
  * without the privilege to load programs.
  */
 export function lookUpKernelTypes({ functions = [], fields = [] }: KernelTypeQuestion): KernelTypes {
@@ -97,7 +102,7 @@ function checkName(name: string): void {
 	);
 }
 
-/** r6 has the context, in which the answers go one after the other. */
+/** r6 has the context, where the answers follow one another. */
 function questions(
 	functions: readonly string[],
 	fields: readonly KernelFieldName[],
@@ -126,7 +131,8 @@ function questions(
 		for (const { kind, local } of FIELD_PROPERTIES) {
 			relocations.push({ instruction: instructions.length, field: index, kind });
 			instructions.push(mov.imm(1, local));
-			// A field that is not there: the kernel spoils the other relocations, which must not be reached then.
+			// If the field does not exist, the kernel makes the other relocations invalid instructions, which
+			// must not be reached.
 			if (kind === FIELD_PROPERTIES[0].kind) instructions.push(jeq.imm(1, 0, past));
 			instructions.push(store(8, 6, answer, 1));
 			answer += ANSWER_BYTES;
@@ -137,7 +143,7 @@ function questions(
 	return { instructions, relocations };
 }
 
-/** Loads and runs the program; the kernel writes the answers. */
+/** Loads and runs the program, which writes the answers. */
 function run(
 	instructions: readonly Instruction[],
 	relocations: readonly CoreRelocation[],
@@ -213,7 +219,7 @@ function loadProgram(code: Uint8Array, types: RelocatedTypes | undefined, doing:
 	);
 }
 
-/** The id in the lower half, a descriptor of the module that has the function in the upper; or `-errno`. */
+/** The id is in the lower half, the descriptor of the function's module in the upper; or it is `-errno`. */
 function functionId(answer: bigint): number | undefined {
 	if (BigInt.asIntN(64, answer) <= 0n) return undefined;
 	const module = Number(answer >> 32n);

@@ -1,20 +1,20 @@
 /**
  * Many elements in one call (Linux 5.6+, per-CPU arrays 5.13+): 64 updates cost a tenth of 64 calls.
  *
- * Each function says whether the kernel could: the caller then goes on with single operations.
+ * Each function reports whether the kernel supports it; if not, the caller uses single operations.
  */
 import { check, ERRNO } from "@l3dsr/linux";
 import { bpf } from "./bpf-syscall.ts";
 import type { MapElement } from "./spec.ts";
 
-/** The part of a map that these need. */
+/** The part of a map that these functions need. */
 interface BatchMap {
 	readonly fd: number;
 	readonly valueBytes: number;
 	readonly info: { readonly name: string; readonly keySize: number; readonly maxEntries: number };
 }
 
-/** Most memory for one call's keys and values. */
+/** Maximum size of the keys and values in one call, in bytes. */
 const CHUNK_BYTES = 1 << 20;
 
 /** EINVAL: no such command (before 5.6). ENOTSUPP: not for this type of map. */
@@ -22,12 +22,12 @@ function isUnsupported(result: number): boolean {
 	return result === -ERRNO.EINVAL || result === -ERRNO.ENOTSUPP || result === -ERRNO.EOPNOTSUPP;
 }
 
-/** All elements; undefined when the kernel has no batch for this map. */
+/** All elements; undefined if the kernel has no batch operation for this map. */
 export function lookupBatch(map: BatchMap): readonly MapElement[] | undefined {
 	const { keySize, maxEntries, name } = map.info;
 	let chunk = Math.max(1, Math.min(maxEntries, Math.floor(CHUNK_BYTES / (keySize + map.valueBytes))));
 	const elements: MapElement[] = [];
-	// Where to go on: a key, or for hashes a bucket number, which is at most a u32.
+	// The position to continue from: a key, or for hashes the number of a bucket, which is at most a u32.
 	let position: Uint8Array | null = null;
 	for (;;) {
 		const keys = new Uint8Array(chunk * keySize);
@@ -42,7 +42,7 @@ export function lookupBatch(map: BatchMap): readonly MapElement[] | undefined {
 			count: chunk,
 		});
 		if (position === null && isUnsupported(reply.result)) return undefined;
-		// A hash bucket with more elements than the chunk: ask for more at once.
+		// A hash bucket has more elements than the chunk: ask for more at once.
 		if (reply.result === -ERRNO.ENOSPC && chunk < maxEntries) {
 			chunk = Math.min(maxEntries, chunk * 4);
 			continue;
@@ -61,7 +61,10 @@ export function lookupBatch(map: BatchMap): readonly MapElement[] | undefined {
 	}
 }
 
-/** Sets all elements, whose values must have `valueBytes`; false when the kernel has no batch for this map. */
+/**
+ * Sets all elements, whose values must have `valueBytes`. Returns false if the kernel has no batch operation
+ * for this map.
+ */
 export function updateBatch(map: BatchMap, elements: readonly MapElement[]): boolean {
 	if (elements.length === 0) return true;
 	const reply = bpf("BPF_MAP_UPDATE_BATCH", {
@@ -75,7 +78,10 @@ export function updateBatch(map: BatchMap, elements: readonly MapElement[]): boo
 	return true;
 }
 
-/** Removes all keys; false when the kernel has no batch for this map, or one of the keys is not there. */
+/**
+ * Removes all keys. Returns false if the kernel has no batch operation for this map, or if a key does not
+ * exist.
+ */
 export function deleteBatch(map: BatchMap, keys: readonly Uint8Array[]): boolean {
 	if (keys.length === 0) return true;
 	const reply = bpf("BPF_MAP_DELETE_BATCH", {

@@ -1,4 +1,4 @@
-/** Maps as the kernel has them: each object owns a descriptor. */
+/** Maps in the kernel: each object owns a descriptor. */
 
 import { closeSync } from "node:fs";
 import {
@@ -15,7 +15,7 @@ import { deleteBatch, lookupBatch, updateBatch } from "./map-batch.ts";
 import { type MapId, mapIdOf } from "./object-id.ts";
 import { BPF_MAP_FLAG, BPF_MAP_TYPE, type MapElement, type MapSpec, NAME_BYTES } from "./spec.ts";
 
-/** What an update does about a key that is there already, or not yet (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
+/** How an update treats a key that exists or does not exist (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
 const UPDATE_FLAGS = { any: 0, new: 1, existing: 2 } as const;
 export type UpdateMode = keyof typeof UPDATE_FLAGS;
 
@@ -27,14 +27,14 @@ const PER_CPU_TYPES: ReadonlySet<number> = new Set([
 
 const PAGE_BYTES = 4096;
 
-/** struct bpf_map_info, in our words. */
+/** The fields of struct bpf_map_info. */
 export interface MapInfo {
 	readonly id: MapId;
-	/** BPF_MAP_TYPE_*; a number, because the kernel may know more types than we do. */
+	/** BPF_MAP_TYPE_*; a number, because the kernel may have types that are not listed here. */
 	readonly type: number;
 	readonly name: string;
 	readonly keySize: number;
-	/** Bytes; for per-CPU maps, of one CPU's value. */
+	/** In bytes; for per-CPU maps, the size of one CPU's value. */
 	readonly valueSize: number;
 	readonly maxEntries: number;
 	readonly flags: number;
@@ -43,7 +43,10 @@ export interface MapInfo {
 /** A map with its elements. Keys and values are bytes; see {@link perCpuValues} for those of per-CPU maps. */
 export class BpfMap implements Disposable {
 	readonly info: MapInfo;
-	/** Bytes of a value as user space sees it: of all CPUs together, each rounded up to 8, for a per-CPU map. */
+	/**
+	 * Size of a value in user space, in bytes: for a per-CPU map all CPUs' values together, each rounded up
+	 * to 8.
+	 */
 	readonly valueBytes: number;
 	#fd: number;
 
@@ -55,7 +58,10 @@ export class BpfMap implements Disposable {
 			: this.info.valueSize;
 	}
 
-	/** Creates the map with its contents, frozen if so wanted. Throws SyscallError with nothing left behind. */
+	/**
+	 * Creates the map with its contents, and freezes it if the spec says so. Throws SyscallError; then
+	 * nothing is left behind.
+	 */
 	static create(spec: MapSpec): BpfMap {
 		const { result } = withMemoryLimitRaised(() =>
 			bpf("BPF_MAP_CREATE", {
@@ -78,7 +84,7 @@ export class BpfMap implements Disposable {
 		}
 	}
 
-	/** The map with that id. Throws SyscallError (ENOENT) when it is gone. */
+	/** Opens the map with that id. Throws SyscallError (ENOENT) if it is gone. */
 	static open(id: MapId): BpfMap {
 		return BpfMap.#own(check(bpf("BPF_MAP_GET_FD_BY_ID", { id }).result, `open map ${id}`));
 	}
@@ -92,13 +98,13 @@ export class BpfMap implements Disposable {
 		}
 	}
 
-	/** Throws when the map has been disposed. */
+	/** Throws if the map has been disposed. */
 	get fd(): number {
 		if (this.#fd < 0) throw new RangeError(`map ${this.info.name} is closed`);
 		return this.#fd;
 	}
 
-	/** A copy of the value of `key`, or undefined when the map does not have it. */
+	/** A copy of the value of `key`, or undefined if the map does not have it. */
 	lookup(key: Uint8Array): Uint8Array | undefined {
 		this.#checkKey(key);
 		const value = new Uint8Array(this.valueBytes);
@@ -108,7 +114,10 @@ export class BpfMap implements Disposable {
 		return value;
 	}
 
-	/** Sets the value of `key`. A per-CPU map takes one CPU's value for all of them, or the values of all. */
+	/**
+	 * Sets the value of `key`. For a per-CPU map, one CPU's value applies to all; or pass the values of all
+	 * CPUs.
+	 */
 	update(key: Uint8Array, value: Uint8Array, mode: UpdateMode = "any"): void {
 		this.#checkKey(key);
 		const { result } = bpf("BPF_MAP_UPDATE_ELEM", {
@@ -120,7 +129,10 @@ export class BpfMap implements Disposable {
 		check(result, `update an element of map ${this.info.name}`);
 	}
 
-	/** Removes `key`; false when it was not there. Throws SyscallError (EINVAL) for arrays, which keep all. */
+	/**
+	 * Removes `key`; returns false if it did not exist. Throws SyscallError (EINVAL) for arrays, whose
+	 * elements cannot be removed.
+	 */
 	delete(key: Uint8Array): boolean {
 		this.#checkKey(key);
 		const { result } = bpf("BPF_MAP_DELETE_ELEM", { map_fd: this.fd, key });
@@ -129,7 +141,7 @@ export class BpfMap implements Disposable {
 		return true;
 	}
 
-	/** The key that follows `key` in the map's own order, or the first one; undefined after the last. */
+	/** The key after `key` in the map's own order, or the first one; undefined after the last. */
 	nextKey(key?: Uint8Array): Uint8Array | undefined {
 		if (key !== undefined) this.#checkKey(key);
 		const next = new Uint8Array(this.info.keySize);
@@ -139,7 +151,10 @@ export class BpfMap implements Disposable {
 		return next;
 	}
 
-	/** All elements, in as few calls as the kernel allows. Elements that come and go meanwhile may be missed. */
+	/**
+	 * All elements, in as few calls as the kernel allows. It may miss elements that are added or removed
+	 * meanwhile.
+	 */
 	entries(): readonly MapElement[] {
 		const batch = lookupBatch(this);
 		if (batch !== undefined) return batch;
@@ -151,7 +166,10 @@ export class BpfMap implements Disposable {
 		return elements;
 	}
 
-	/** Sets many elements, in one call where the kernel can. Not atomic: a failure leaves the first ones set. */
+	/**
+	 * Sets many elements, in one call if the kernel supports it. Not atomic: after a failure, the first ones
+	 * are set.
+	 */
 	updateAll(elements: readonly MapElement[]): void {
 		const whole = elements.map(({ key, value }) => {
 			this.#checkKey(key);
@@ -161,14 +179,14 @@ export class BpfMap implements Disposable {
 		for (const { key, value } of whole) this.update(key, value);
 	}
 
-	/** Removes many keys, in one call where the kernel can; those that are not there are passed over. */
+	/** Removes many keys, in one call if the kernel supports it; ignores missing keys. */
 	deleteAll(keys: readonly Uint8Array[]): void {
 		for (const key of keys) this.#checkKey(key);
 		if (deleteBatch(this, keys)) return;
 		for (const key of keys) this.delete(key);
 	}
 
-	/** From now on user space cannot write the map (programs still can). */
+	/** From now on user space cannot write to the map (programs still can). */
 	freeze(): void {
 		check(bpf("BPF_MAP_FREEZE", { map_fd: this.fd }).result, `freeze map ${this.info.name}`);
 	}
@@ -190,7 +208,7 @@ export class BpfMap implements Disposable {
 		return new MappedMemory(this.fd, bytes, `map the memory of map ${name}`, options);
 	}
 
-	/** Closes the descriptor; the map lives on while a program or another descriptor holds it. */
+	/** Closes the descriptor; the map lives on while a program or another descriptor refers to it. */
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
 		closeSync(this.#fd);
@@ -216,7 +234,9 @@ export class BpfMap implements Disposable {
 	}
 }
 
-/** Each CPU's part of an element's value, by CPU number as far as those are dense. */
+/**
+ * Splits an element's value into one value for each CPU, in the order of CPU numbers (if those have no gaps).
+ */
 export function perCpuValues(map: Pick<BpfMap, "info">, value: Uint8Array): readonly Uint8Array[] {
 	const step = roundUp(map.info.valueSize, 8);
 	return Array.from({ length: value.length / step }, (_, cpu) =>
@@ -224,7 +244,7 @@ export function perCpuValues(map: Pick<BpfMap, "info">, value: Uint8Array): read
 	);
 }
 
-/** The sums over all CPUs of a per-CPU value that consists of u64 counters. */
+/** Sums a per-CPU value of u64 counters over all CPUs. */
 export function sumPerCpu(map: Pick<BpfMap, "info">, value: Uint8Array): readonly bigint[] {
 	const sums = Array.from({ length: map.info.valueSize / 8 }, () => 0n);
 	for (const part of perCpuValues(map, value)) {
@@ -234,7 +254,7 @@ export function sumPerCpu(map: Pick<BpfMap, "info">, value: Uint8Array): readonl
 	return sums;
 }
 
-/** The key of an array's element. */
+/** The key of the array element with this index. */
 export function arrayKey(index: number): Uint8Array {
 	const key = new Uint8Array(4);
 	new DataView(key.buffer).setUint32(0, index, true);

@@ -1,16 +1,16 @@
-/** Ids of programs and maps, which the compiler keeps apart from each other and from other numbers. */
+/** Ids of programs and maps, as types that the compiler distinguishes. */
 
-/** Of a loaded program; the kernel gives each number once. */
+/** Id of a loaded program; the kernel uses each number once. */
 export type ProgramId = number & { readonly __brand: "ProgramId" };
-/** Of a map. */
+/** Id of a map. */
 export type MapId = number & { readonly __brand: "MapId" };
 
-/** A number that names a program. Throws RangeError for what cannot be one. */
+/** Throws RangeError for a number that cannot be the id of a program. */
 export function programIdOf(value: number): ProgramId {
 	return checked(value, "program") as ProgramId;
 }
 
-/** A number that names a map. Throws RangeError for what cannot be one. */
+/** Throws RangeError for a number that cannot be the id of a map. */
 export function mapIdOf(value: number): MapId {
 	return checked(value, "map") as MapId;
 }

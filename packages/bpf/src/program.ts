@@ -1,4 +1,4 @@
-/** Programs as the kernel has them: each object owns a descriptor, and those of the maps made with it. */
+/** Programs in the kernel: each object owns a descriptor, and those of the maps that were created with it. */
 
 import { closeSync } from "node:fs";
 import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
@@ -19,34 +19,37 @@ import {
 import { TypedMap, type TypedMapSpec } from "./typed-map.ts";
 import { VerifierError } from "./verifier-log.ts";
 
-/** log_level: every instruction of the path that failed, with the state before it. */
+/** log_level: logs every instruction of the failing path, with the state before it. */
 const BPF_LOG_LEVEL1 = 1;
 const BPF_F_XDP_HAS_FRAGS = 1 << 5;
 const LOG_BYTES_FIRST = 1 << 18;
-/** What the kernel takes at most (UINT_MAX >> 2); a log of a program that is refused is far shorter. */
+/** The kernel's limit (UINT_MAX >> 2); the log of a refused program is far shorter. */
 const LOG_BYTES_MOST = 1 << 28;
 
 export interface LoadOptions {
-	/** Maps, by their name in the spec, that exist already and are used instead of new ones; they stay the caller's. */
+	/** Existing maps that are used instead of new ones, by their name in the spec. The caller keeps them. */
 	readonly maps?: ReadonlyMap<string, BpfMap>;
-	/** Of a program of type TRACING: the program at whose exit it is to run, which was loaded `traceable`. */
+	/** TRACING only: the program at whose exit it runs, which was loaded `traceable`. */
 	readonly traces?: Program;
 }
 
-/** struct bpf_prog_info, in our words. */
+/** The fields of struct bpf_prog_info. */
 export interface ProgramInfo {
 	readonly id: ProgramId;
-	/** BPF_PROG_TYPE_*; a number, because the kernel may know more types than we do. */
+	/** BPF_PROG_TYPE_*; a number, because the kernel may have types that are not listed here. */
 	readonly type: number;
 	readonly name: string;
-	/** Hash over the instructions, 16 hex digits. */
+	/** Hash of the instructions, 16 hex digits. */
 	readonly tag: string;
 	readonly mapIds: readonly MapId[];
-	/** Instructions that the verifier went through (Linux 5.16+, else 0). */
+	/** Number of instructions that the verifier processed (Linux 5.16+, else 0). */
 	readonly verifiedInsns: number;
-	/** Was loaded `traceable`, by a kernel that understands it. */
+	/** Whether the program was loaded `traceable` and the kernel supports that. */
 	readonly isTraceable: boolean;
-	/** Bytes of the program after the verifier's rewriting, and of its machine code (0 when interpreted). */
+	/**
+	 * Size in bytes of the program after the verifier's rewriting, and of its machine code (0 if
+	 * interpreted).
+	 */
 	readonly translatedBytes: number;
 	readonly machineCodeBytes: number;
 	/** Runs and nanoseconds, counted while sysctl kernel.bpf_stats_enabled is on. */
@@ -57,7 +60,7 @@ export interface ProgramInfo {
 /** A loaded program. `using program = Program.load(spec)`. */
 export class Program implements Disposable {
 	readonly info: ProgramInfo;
-	/** The maps that it was loaded with, by their name in the spec; none for a program opened by id. */
+	/** The maps that it was loaded with, by their name in the spec; empty for a program opened by id. */
 	readonly maps: ReadonlyMap<string, BpfMap>;
 	readonly #owned: readonly BpfMap[];
 	#fd: number;
@@ -70,10 +73,10 @@ export class Program implements Disposable {
 	}
 
 	/**
-	 * Creates the maps of the spec and loads the program. Maps that no instruction names are bound to it, so
-	 * that they live as long as the program (Linux 5.10+).
+	 * Creates the maps of the spec and loads the program. Maps that no instruction names are bound to it and
+	 * live as long as the program (Linux 5.10+).
 	 *
-	 * Throws VerifierError, SyscallError or BpfError (BUILD) with nothing left behind.
+	 * Throws VerifierError, SyscallError or BpfError (BUILD); then nothing is left behind.
 	 */
 	static load(spec: ProgramSpec, options: LoadOptions = {}): Program {
 		const maps = new Map<string, BpfMap>();
@@ -103,7 +106,7 @@ export class Program implements Disposable {
 		}
 	}
 
-	/** The program with that id. Throws SyscallError (ENOENT) when it is gone. */
+	/** Opens the program with that id. Throws SyscallError (ENOENT) if it is gone. */
 	static open(id: ProgramId): Program {
 		const fd = check(bpf("BPF_PROG_GET_FD_BY_ID", { id }).result, `open program ${id}`);
 		try {
@@ -114,7 +117,7 @@ export class Program implements Disposable {
 		}
 	}
 
-	/** Throws when the program has been disposed. */
+	/** Throws if the program has been disposed. */
 	get fd(): number {
 		if (this.#fd < 0) throw new RangeError(`program ${this.info.name} is closed`);
 		return this.#fd;
@@ -125,8 +128,8 @@ export class Program implements Disposable {
 	}
 
 	/**
-	 * The map that the spec calls so, as bytes; by its own spec (`mapSpec`), with its keys and values. It stays the
-	 * program's. Throws RangeError when there is none.
+	 * The map with this name in the spec, as bytes; with its own spec (`mapSpec`), as keys and values. The
+	 * program keeps it. Throws RangeError if there is none.
 	 */
 	map(name: string): BpfMap;
 	map<KeyIn, Key, ValueIn, Value>(
@@ -141,7 +144,7 @@ export class Program implements Disposable {
 		return typeof which === "string" ? map : new TypedMap(map, which);
 	}
 
-	/** Opens every map that the program holds, in the kernel's order; the caller disposes of them. */
+	/** Opens every map of the program, in the kernel's order; the caller disposes of them. */
 	openMaps(): readonly BpfMap[] {
 		const maps: BpfMap[] = [];
 		try {
@@ -153,12 +156,12 @@ export class Program implements Disposable {
 		}
 	}
 
-	/** The description as it is now: run counts grow, a map may have been bound since. */
+	/** The current description: run counts increase, and maps may have been bound since. */
 	readInfo(): ProgramInfo {
 		return readInfo(this.fd);
 	}
 
-	/** Closes the descriptors; an attached program runs on. */
+	/** Closes the descriptors; an attached program continues to run. */
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
 		closeSync(this.#fd);
@@ -167,7 +170,7 @@ export class Program implements Disposable {
 	}
 }
 
-/** Loads without a log, which is faster; after a refusal once more with one, for the reason. */
+/** Loads without a log, which is faster; after a refusal again with one, for the reason. */
 function loadInstructions(spec: ProgramSpec, instructions: Uint8Array, traces: Program | undefined): number {
 	const types = spec.traceable === true ? loadContextTypes(spec.type) : undefined;
 	try {
@@ -178,7 +181,7 @@ function loadInstructions(spec: ProgramSpec, instructions: Uint8Array, traces: P
 	}
 }
 
-/** Undefined where the kernel does not take them: nobody can look on at the program then, and it works all the same. */
+/** Undefined if the kernel refuses them: then the program cannot be traced, but works all the same. */
 function loadContextTypes(type: ProgramSpec["type"]): LoadedTypes | undefined {
 	const { types, functionInfo } = encodeContextTypes(type);
 	const { result } = bpf("BPF_BTF_LOAD", { btf: types, btf_size: types.length });
@@ -195,13 +198,13 @@ function loadWithReason(
 	if (result === -ERRNO.EPERM) return check(result, `load program ${spec.name}`);
 	let log = new Uint8Array(LOG_BYTES_FIRST);
 	let again = load(log);
-	// ENOSPC: the log is longer than its place. Only newer kernels say how long.
+	// ENOSPC: the log is longer than the buffer. Only newer kernels report its length.
 	while (again.result === -ERRNO.ENOSPC && log.length < LOG_BYTES_MOST) {
 		const wanted = Math.max(again.attributes().log_true_size, log.length * 8);
 		log = new Uint8Array(Math.min(wanted, LOG_BYTES_MOST));
 		again = load(log);
 	}
-	// The second attempt may succeed where the first met a passing shortage.
+	// The second attempt may succeed if the first failed for a temporary shortage.
 	if (again.result >= 0) return again.result;
 	const text = Buffer.from(log.subarray(0, log.indexOf(0))).toString("utf8");
 	if (text.trim() !== "") throw new VerifierError(spec, -result, text);
@@ -240,7 +243,8 @@ function tryLoad(
 			}),
 		);
 	const reply = attempt();
-	// The verifier gives up with EAGAIN when a signal is pending; a profiler sends them faster than it is done.
+	// The verifier gives up with EAGAIN if a signal is pending; a profiler can send signals faster than it
+	// finishes.
 	return reply.result === -ERRNO.EAGAIN ? withSignalsHeld(attempt) : reply;
 }
 

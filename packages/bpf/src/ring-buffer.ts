@@ -1,9 +1,9 @@
 /**
- * The reading end of a BPF_MAP_TYPE_RINGBUF (Linux 5.8+): records in the order in which programs reserved
- * them, in memory that is shared with the kernel (Documentation/bpf/ringbuf.rst).
+ * Reads a BPF_MAP_TYPE_RINGBUF (Linux 5.8+): records in the order in which programs reserved them, in memory
+ * shared with the kernel (Documentation/bpf/ringbuf.rst).
  *
- * A reader takes what is there ({@link RingBuffer.read}), or waits for it on the event loop ({@link RingBuffer.records}).
- * A program that finds the buffer full is told so.
+ * A reader takes the available records ({@link RingBuffer.read}), or waits for them in the event loop
+ * ({@link RingBuffer.records}). If the buffer is full, the program's call fails.
  */
 import { MappedMemory, untilReadable, type WaitSignal } from "@l3dsr/linux";
 import type { Codec } from "./codec.ts";
@@ -11,32 +11,32 @@ import { BpfMap } from "./map.ts";
 import { BPF_MAP_TYPE, type MapSpec } from "./spec.ts";
 
 const PAGE_BYTES = 4096;
-/** In front of each record: its length with the two bits below, and a number for the kernel's own use. */
+/** Before each record: its length with the two bits below, and a number for the kernel's own use. */
 const HEADER_BYTES = 8;
 /** The program that reserved the record has not submitted it yet. */
 const BPF_RINGBUF_BUSY_BIT = 0x8000_0000;
 const BPF_RINGBUF_DISCARD_BIT = 0x4000_0000;
 
-/** Records copied in one go, before whoever iterates sees the first. */
+/** The maximum number of records that are copied before the iterating code sees the first. */
 const MOST_AT_ONCE = 1024;
 
-/** Bytes that a record of `length` bytes takes in the buffer. */
+/** Space that a record of `length` bytes takes in the buffer, in bytes. */
 export function recordBytes(length: number): number {
 	return HEADER_BYTES + ((length + 7) & ~7);
 }
 
-/** A ring buffer with room for at least `bytes`. */
+/** A ring buffer with space for at least `bytes`. */
 export function ringBufferSpec(name: string, bytes: number): MapSpec {
 	const maxEntries = Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(bytes)));
 	return { name, type: "BPF_MAP_TYPE_RINGBUF", keySize: 0, valueSize: 0, maxEntries };
 }
 
-/** `R`: what records are decoded to; bytes without a decoder. */
+/** `R`: the type of decoded records; without a decoder, records are bytes. */
 export class RingBuffer<R = Uint8Array> implements Disposable {
 	readonly map: BpfMap;
 	readonly #consumer: MappedMemory;
 	readonly #pages: MappedMemory;
-	/** How far we have read and how far programs have reserved, in bytes since the beginning. */
+	/** The positions of the reader and of the programs' reservations, in bytes since the beginning. */
 	readonly #consumerPosition: BigUint64Array;
 	readonly #producerPosition: BigUint64Array;
 	readonly #data: Uint8Array;
@@ -44,14 +44,15 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 	readonly #mask: bigint;
 	readonly #decode: (bytes: Uint8Array) => R;
 
-	/** Takes over `map`. Throws SyscallError. */
+	/** Takes ownership of `map`. Throws SyscallError. */
 	constructor(map: BpfMap, decode: (bytes: Uint8Array) => R) {
 		const { name, type, maxEntries } = map.info;
 		if (type !== BPF_MAP_TYPE.BPF_MAP_TYPE_RINGBUF) throw new RangeError(`map ${name} is not a ring buffer`);
 		this.map = map;
 		this.#decode = decode;
 		const doing = `map the memory of ring buffer ${name}`;
-		// The consumer's page may be written; the producer's and the data, which is there twice, only read.
+		// The consumer's page is writable; the producer's page and the data, which is mapped twice, are
+		// read-only.
 		this.#consumer = new MappedMemory(map.fd, PAGE_BYTES, doing, { writable: true });
 		try {
 			this.#pages = new MappedMemory(map.fd, 2 * PAGE_BYTES + 2 * maxEntries, doing);
@@ -68,7 +69,10 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 		this.#mask = BigInt(maxEntries) - 1n;
 	}
 
-	/** `record`: what programs send, a `struct()`; bytes if it is left out. Throws SyscallError with nothing left behind. */
+	/**
+	 * `record`: the records' `struct()`; bytes if it is left out. Throws SyscallError; then nothing is left
+	 * behind.
+	 */
 	static create(spec: MapSpec): RingBuffer;
 	static create<R>(spec: MapSpec, record: Pick<Codec<never, R>, "decode">): RingBuffer<R>;
 	static create(spec: MapSpec, record?: Pick<Codec<never, unknown>, "decode">): RingBuffer<unknown> {
@@ -81,7 +85,10 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 		}
 	}
 
-	/** Hands over a copy of every record that is complete, at most `most`, and frees their room; how many. */
+	/**
+	 * Passes a copy of every complete record to `receive`, at most `most`, and frees their space. Returns
+	 * their number.
+	 */
 	read(receive: (record: R) => void, most = Number.POSITIVE_INFINITY): number {
 		let position = Atomics.load(this.#consumerPosition, 0);
 		const end = Atomics.load(this.#producerPosition, 0);
@@ -106,8 +113,8 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 	}
 
 	/**
-	 * The records as they come, waited for by epoll, until `signal` aborts. A program that sends with BPF_RB_NO_WAKEUP does
-	 * not wake the reader.
+	 * Waits for records with epoll and yields them, until `signal` aborts. A program that sends with
+	 * BPF_RB_NO_WAKEUP does not wake the reader.
 	 */
 	async *records(signal?: WaitSignal): AsyncGenerator<R, void, void> {
 		while (signal?.aborted !== true) {
@@ -122,7 +129,7 @@ export class RingBuffer<R = Uint8Array> implements Disposable {
 		return this.records();
 	}
 
-	/** False when the signal aborts first. */
+	/** Returns false if the signal aborts first. */
 	async #isReadable(signal: WaitSignal | undefined): Promise<boolean> {
 		try {
 			return await untilReadable([this.map.fd], { signal });

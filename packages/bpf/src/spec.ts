@@ -1,8 +1,8 @@
 /**
- * Programs and maps as plain, deterministic data: what is wanted, before any kernel has seen it.
+ * Descriptions of programs and maps as plain, deterministic data, before any kernel has seen them.
  *
- * A spec holds no descriptor; instructions name the maps that they use. Loading (program.ts,
- * src/bpf/map.ts) turns a spec into an object that owns a descriptor.
+ * A spec holds no descriptor; instructions refer to maps by name. Loading (program.ts, map.ts) turns a spec
+ * into an object that owns a descriptor.
  */
 import { encodeInstructions } from "./asm/encode.ts";
 import { buildError, type Instruction, slotsOf } from "./asm/instruction.ts";
@@ -52,32 +52,32 @@ export const BPF_MAP_FLAG = {
 	BPF_F_MMAPABLE: 1 << 10,
 } as const;
 
-/** The longest name that the kernel keeps: BPF_OBJ_NAME_LEN less its final zero. */
+/** The longest name that the kernel keeps: BPF_OBJ_NAME_LEN without the terminating zero. */
 export const NAME_BYTES = 15;
 
-/** One element that a map holds from the start; for a per-CPU map, the value that every CPU gets. */
+/** An element that a map holds from the start; in a per-CPU map, every CPU gets this value. */
 export interface MapElement {
 	readonly key: Uint8Array;
 	readonly value: Uint8Array;
 }
 
 export interface MapSpec {
-	/** Letters, digits, `_` and `.`, at most 15; what instructions refer to. */
+	/** Letters, digits, `_` and `.`, at most 15; instructions refer to it. */
 	readonly name: string;
 	readonly type: MapTypeName;
-	/** Bytes of a key (4 for arrays). */
+	/** Size of a key in bytes (4 for arrays). */
 	readonly keySize: number;
-	/** Bytes of a value; for per-CPU maps, of one CPU's. */
+	/** Size of a value in bytes; for per-CPU maps, of one CPU's value. */
 	readonly valueSize: number;
 	readonly maxEntries: number;
 	/** BPF_MAP_FLAG bits; 0 if absent. */
 	readonly flags?: number;
 	readonly contents?: readonly MapElement[];
-	/** Contents are final: with BPF_F_RDONLY_PROG, the verifier knows them as constants. */
+	/** The contents are final: with BPF_F_RDONLY_PROG, the verifier treats them as constants. */
 	readonly frozen?: boolean;
 }
 
-/** A map of programs, for `tailCall`. The kernel empties it when the last process that has it open ends. */
+/** A map of programs for `tailCall`. The kernel empties it when the last process that has it open ends. */
 export function programArraySpec(name: string, maxEntries: number): MapSpec {
 	return { name, type: "BPF_MAP_TYPE_PROG_ARRAY", keySize: 4, valueSize: 4, maxEntries };
 }
@@ -87,17 +87,19 @@ export interface ProgramSpec {
 	readonly name: string;
 	readonly type: ProgramTypeName;
 	readonly expectedAttachType?: AttachTypeName;
-	/** Of XDP: takes packets in several buffers, as jumbo frames are (BPF_F_XDP_HAS_FRAGS, Linux 5.18). */
+	/**
+	 * XDP only: accepts packets in several buffers, such as jumbo frames (BPF_F_XDP_HAS_FRAGS, Linux 5.18).
+	 */
 	readonly takesFragments?: boolean;
 	/**
-	 * Of XDP and SCHED_CLS: an `ExitLink` can look on at its exit. The kernel is told what the program's argument is; one
-	 * that does not understand loads the program without.
+	 * XDP and SCHED_CLS only: an `ExitLink` can observe its exit. The program is loaded with the type of its
+	 * argument, or without it if the kernel does not support that.
 	 */
 	readonly traceable?: boolean;
-	/** `GPL`, or helpers marked gpl_only are refused. */
+	/** Without `GPL`, helpers marked gpl_only are refused. */
 	readonly license: string;
 	readonly instructions: readonly Instruction[];
-	/** Every map that the instructions name, and those that only travel with the program (bound to it). */
+	/** Every map that the instructions name, and maps that are only bound to the program. */
 	readonly maps: readonly MapSpec[];
 }
 
@@ -109,8 +111,8 @@ export function mapsUsed(instructions: readonly Instruction[]): readonly string[
 /**
  * The program's bytes with each map reference replaced by `fdOf(name)`.
  *
- * Throws BpfError (BUILD) for a map that `spec.maps` does not have, a label that does not exist, or a
- * number that does not fit its field.
+ * Throws BpfError (BUILD) for a map that `spec.maps` lacks, an unknown label, or a number that does not fit
+ * its field.
  */
 export function encodeProgram(spec: ProgramSpec, fdOf: (mapName: string) => number): Uint8Array {
 	const known = new Set(spec.maps.map((map) => map.name));
@@ -121,7 +123,7 @@ export function encodeProgram(spec: ProgramSpec, fdOf: (mapName: string) => numb
 }
 
 /**
- * The comment in force at a slot (the number in a verifier's log line), or undefined before the first comment
+ * The comment that covers a slot (the number in a verifier's log line); undefined before the first comment
  * and past the end.
  */
 export function commentAt(spec: Pick<ProgramSpec, "instructions">, slot: number): string | undefined {

@@ -1,14 +1,15 @@
 /**
- * Structures that programs and user space share: one table of fields says what the builder loads and stores, and what
- * user space encodes and decodes. Keys and values of maps, records of ring buffers, the stack, packet headers, contexts.
+ * Structures that programs and user space share: one table of fields defines what the builder loads and
+ * stores and what user space encodes and decodes. For keys and values of maps, records of ring buffers, the
+ * stack, packet headers and contexts.
  */
 import { type FieldType, Layout } from "@l3dsr/linux";
 import type { ByteOrder, ValueKind } from "./builder/kind.ts";
 import type { Field, Fields, Structure } from "./builder/view.ts";
 
 /**
- * As for `Layout` of @l3dsr/linux: in C's order and natural alignment. `raw16` to `raw64` are bits in the order in which
- * they stand in memory, which programs compare, copy and sum without regard to it.
+ * The types of `Layout` in @l3dsr/linux, in C's order and natural alignment. `raw16` to `raw64` are bits in
+ * memory order, which programs compare, copy and sum without a byte order.
  */
 export type StructFieldType = FieldType | "raw16" | "raw32" | "raw64";
 export type StructFields = { readonly [name: string]: StructFieldType };
@@ -35,7 +36,7 @@ export class Struct<F extends StructFields, P extends Fields = Placed<F>>
 {
 	/** For notes and errors: `ipv4` in `ipv4.source`. */
 	readonly name: string;
-	/** Bytes, padding at the end included, as `size`. */
+	/** Size in bytes with the padding at the end; equal to `size`. */
 	readonly bytes: number;
 	readonly fields: P;
 
@@ -53,7 +54,9 @@ export class Struct<F extends StructFields, P extends Fields = Placed<F>>
 	}
 }
 
-/** The structure of these fields. `refine` changes what programs see: other kinds of fields, or more of them. */
+/**
+ * Defines a structure. `refine` changes the fields that programs see: other kinds of fields, or more of them.
+ */
 export function struct<const F extends StructFields>(name: string, declared: F): Struct<F>;
 export function struct<const F extends StructFields, P extends Fields>(
 	name: string,
@@ -76,7 +79,7 @@ function encodedFields<F extends StructFields>(declared: F): Encoded<F> {
 	return Object.fromEntries(encoded) as Encoded<F>; // raw16 became u16, and so on
 }
 
-/** A field as programs see it, before it has its place. */
+/** A field as programs see it, without its offset. */
 type UnplacedField = Omit<Field, "offset">;
 
 function unplaced(bytes: number, order: ByteOrder, kind: ValueKind = "scalar"): UnplacedField {
@@ -95,11 +98,11 @@ const UNPLACED: Readonly<Record<Extract<StructFieldType, string>, UnplacedField>
 	raw16: unplaced(2, "none"),
 	raw32: unplaced(4, "none"),
 	raw64: unplaced(8, "none"),
-	/** An address that the program has stored for itself: its context, an entry of a map. */
+	/** An address that the program has stored for itself, such as its context or an element of a map. */
 	pointer: unplaced(8, "none", "pointer"),
 };
 
-/** Bytes and text are not one number: `part` has parts of them. */
+/** Bytes and text are not a single number; use `part` for parts of them. */
 function unplacedOf(type: StructFieldType): UnplacedField {
 	if (typeof type === "string") return UNPLACED[type];
 	return unplaced("bytes" in type ? type.bytes : type.text, "none");

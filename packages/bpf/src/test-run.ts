@@ -1,25 +1,32 @@
-/** BPF_PROG_TEST_RUN: a packet in, the program's verdict and the packet out, with no interface involved. */
+/**
+ * BPF_PROG_TEST_RUN: runs a program on a packet and returns its verdict and the resulting packet, without an
+ * interface.
+ */
 import { ERRNO, SyscallError } from "@l3dsr/linux";
 import { bpf } from "./bpf-syscall.ts";
 import type { Program } from "./program.ts";
 
 /** Flags of a test-run, uapi/linux/bpf.h. */
 export const BPF_F_TEST = {
-	/** XDP: the frames are real ones, and go where the verdict sends them (Linux 5.18). */
+	/** XDP: the frames are real, and go where the verdict sends them (Linux 5.18). */
 	BPF_F_TEST_XDP_LIVE_FRAMES: 1 << 1,
-	/** SCHED_CLS: the packet comes with its sum (CHECKSUM_COMPLETE), which must be right afterwards, else EBADMSG. */
+	/**
+	 * SCHED_CLS: the packet has a checksum (CHECKSUM_COMPLETE), which must be right afterwards, else EBADMSG.
+	 */
 	BPF_F_TEST_SKB_CHECKSUM_COMPLETE: 1 << 2,
 } as const;
 
-/** A program may make the packet longer (bpf_skb_adjust_room): room for that in the output. */
+/** Space in the output for programs that make the packet longer (bpf_skb_adjust_room). */
 const GROWTH_BYTES = 512;
 
 export interface TestRunInput {
-	/** The packet, from its link-layer header on; at least 14 bytes for SCHED_CLS and XDP. */
+	/** The packet from its link-layer header; at least 14 bytes for SCHED_CLS and XDP. */
 	readonly data: Uint8Array;
-	/** SKB or XDP, encoded: fields of the context that the program is to find. */
+	/** SKB or XDP, encoded: the fields of the program's context. */
 	readonly context?: Uint8Array;
-	/** How often to run it (default 1). XDP and tc see the packet as the run before left it. */
+	/**
+	 * Number of runs (default 1). Each run of XDP and tc programs sees the packet that the previous one left.
+	 */
 	readonly repeat?: number;
 	/** BPF_F_TEST bits. */
 	readonly flags?: number;
@@ -29,13 +36,13 @@ export interface TestRunOutput {
 	/** What the program returned: TC_ACT_* or XDP_*. */
 	readonly verdict: number;
 	readonly data: Uint8Array;
-	/** The context as the program left it; empty when none was given. */
+	/** The context after the run; empty if none was given. */
 	readonly context: Uint8Array;
-	/** Nanoseconds of one run, the mean over all. */
+	/** The mean time of one run, in nanoseconds. */
 	readonly durationNs: number;
 }
 
-/** Runs the program. Throws SyscallError: EBADMSG when it broke a packet's CHECKSUM_COMPLETE. */
+/** Runs the program. Throws SyscallError: EBADMSG if it broke a packet's CHECKSUM_COMPLETE. */
 export function testRun(program: Pick<Program, "fd" | "name">, input: TestRunInput): TestRunOutput {
 	const data = new Uint8Array(input.data.length + GROWTH_BYTES);
 	const context = new Uint8Array(input.context?.length ?? 0);
@@ -66,28 +73,28 @@ export function testRun(program: Pick<Program, "fd" | "name">, input: TestRunInp
 }
 
 export interface LiveFramesInput {
-	/** The frame; every one of them is a copy of it as it is here. */
+	/** The frame; each sent frame is a copy of it. */
 	readonly data: Uint8Array;
-	/** XDP with `data_end` = the frame's length and the `ingress_ifindex` that it arrives on. */
+	/** XDP with `data_end` = the frame's length and the `ingress_ifindex` where it arrives. */
 	readonly context: Uint8Array;
-	/** How many frames. */
+	/** The number of frames. */
 	readonly repeat: number;
 	/** Frames between two rounds of the network stack, at most 256 (default 64). */
 	readonly batchSize?: number;
 }
 
-/** What the kernel takes without being told (TEST_XDP_BATCH in net/bpf/test_run.c). */
+/** The kernel's default (TEST_XDP_BATCH in net/bpf/test_run.c). */
 const DEFAULT_BATCH = 64;
 
 /**
- * Feeds frames through an XDP program into the interface of the context, as if they had arrived there: XDP_PASS
- * takes them up the stack. Returns nanoseconds per frame. Linux 5.18+. Throws SyscallError.
+ * Sends frames through an XDP program into the context's interface, as if they had arrived there: XDP_PASS
+ * passes them to the stack. Returns nanoseconds per frame. Linux 5.18+. Throws SyscallError.
  */
 export function sendLiveFrames(program: Pick<Program, "fd" | "name">, input: LiveFramesInput): number {
 	const batchSize = input.batchSize ?? DEFAULT_BATCH;
 	let nanoseconds = 0;
-	// One batch a call: between two batches the kernel gives up with EINTR when the thread has work pending (libuv's
-	// io_uring gives it some), and does not say how many frames it has sent.
+	// One batch for each call: between two batches the kernel gives up with EINTR if the thread has pending
+	// work (libuv's io_uring causes some), and does not report how many frames it has sent.
 	for (let sent = 0; sent < input.repeat; sent += batchSize) {
 		const count = Math.min(batchSize, input.repeat - sent);
 		nanoseconds += count * sendBatch(program, input, count);

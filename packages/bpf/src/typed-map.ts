@@ -1,17 +1,20 @@
-/** Maps whose keys and values are values of TypeScript: declared once, for the program and for user space. */
+/** Maps with TypeScript values as keys and values, declared once for the program and for user space. */
 import { type Codec, U32 } from "./codec.ts";
 import { BpfMap, perCpuValues, type UpdateMode } from "./map.ts";
 import { type MapSpec, type MapTypeName, programArraySpec } from "./spec.ts";
 
-/** Maps that have a value for each CPU. */
+/** Map types with a value for each CPU. */
 export type PerCpuMapType = Extract<MapTypeName, `${string}PERCPU${string}`>;
 
-/** A spec that knows what its keys and values are; `Value` as it comes back, which per-CPU maps give once for each CPU. */
+/**
+ * A spec with the types of its keys and values. `Value` is what a lookup returns: for per-CPU maps, one value
+ * for each CPU.
+ */
 export interface TypedMapSpec<KeyIn = never, Key = unknown, ValueIn = never, Value = unknown>
 	extends MapSpec {
 	readonly key: Codec<KeyIn, Key>;
 	readonly value: Codec<ValueIn, unknown>;
-	/** The whole value as user space sees it. */
+	/** Decodes the whole value as user space sees it. */
 	readonly decodeValue: (map: BpfMap, bytes: Uint8Array) => Value;
 }
 
@@ -20,7 +23,7 @@ export interface MapDeclaration<T extends MapTypeName, KeyIn, Key, ValueIn, Valu
 	readonly type: T;
 	readonly key: Codec<KeyIn, Key>;
 	readonly value: Codec<ValueIn, Value>;
-	/** What the map holds from the start. */
+	/** The initial contents. */
 	readonly contents?: readonly { readonly key: KeyIn; readonly value: ValueIn }[];
 }
 
@@ -42,7 +45,7 @@ export function mapSpec<T extends MapTypeName, KeyIn, Key, ValueIn, Value>(
 		valueSize: value.size,
 		key,
 		value,
-		// The type's name says which of the two it is.
+		// the type's name determines which of the two it is
 		decodeValue: decodeValue as (
 			map: BpfMap,
 			bytes: Uint8Array,
@@ -50,13 +53,13 @@ export function mapSpec<T extends MapTypeName, KeyIn, Key, ValueIn, Value>(
 	};
 }
 
-/** A map with its elements as values. `using` closes the map below. */
+/** A map with typed keys and values. `using` closes the underlying map. */
 export class TypedMap<KeyIn, Key, ValueIn, Value> implements Disposable {
-	/** The same as bytes, with its descriptor. */
+	/** The same map as bytes, with its descriptor. */
 	readonly map: BpfMap;
 	readonly #spec: TypedMapSpec<KeyIn, Key, ValueIn, Value>;
 
-	/** Throws RangeError for a map whose keys or values have another size than the spec says. */
+	/** Throws RangeError if the sizes of the map's keys or values differ from the spec. */
 	constructor(map: BpfMap, spec: TypedMapSpec<KeyIn, Key, ValueIn, Value>) {
 		const { keySize, valueSize, name } = map.info;
 		if (keySize !== spec.keySize || valueSize !== spec.valueSize) {
@@ -68,30 +71,36 @@ export class TypedMap<KeyIn, Key, ValueIn, Value> implements Disposable {
 		this.#spec = spec;
 	}
 
-	/** Throws SyscallError with nothing left behind. */
+	/** Throws SyscallError; then nothing is left behind. */
 	static create<KeyIn, Key, ValueIn, Value>(
 		spec: TypedMapSpec<KeyIn, Key, ValueIn, Value>,
 	): TypedMap<KeyIn, Key, ValueIn, Value> {
 		return new TypedMap(BpfMap.create(spec), spec);
 	}
 
-	/** Undefined when the map does not have it. */
+	/** Undefined if the map does not have the key. */
 	lookup(key: KeyIn): Value | undefined {
 		const bytes = this.map.lookup(this.#spec.key.encode(key));
 		return bytes === undefined ? undefined : this.#spec.decodeValue(this.map, bytes);
 	}
 
-	/** A per-CPU map gets the same value for every CPU. */
+	/** In a per-CPU map, every CPU gets the same value. */
 	update(key: KeyIn, value: ValueIn, mode: UpdateMode = "any"): void {
 		this.map.update(this.#spec.key.encode(key), this.#spec.value.encode(value), mode);
 	}
 
-	/** False when it was not there. Throws SyscallError (EINVAL) for arrays, which keep all. */
+	/**
+	 * Returns false if the key did not exist. Throws SyscallError (EINVAL) for arrays, whose elements cannot
+	 * be removed.
+	 */
 	delete(key: KeyIn): boolean {
 		return this.map.delete(this.#spec.key.encode(key));
 	}
 
-	/** All elements, in as few calls as the kernel allows. Elements that come and go meanwhile may be missed. */
+	/**
+	 * All elements, in as few calls as the kernel allows. It may miss elements that are added or removed
+	 * meanwhile.
+	 */
 	entries(): readonly { readonly key: Key; readonly value: Value }[] {
 		return this.map.entries().map(({ key, value }) => ({
 			key: this.#spec.key.decode(key),
@@ -99,7 +108,10 @@ export class TypedMap<KeyIn, Key, ValueIn, Value> implements Disposable {
 		}));
 	}
 
-	/** Sets many elements, in one call where the kernel can. Not atomic: a failure leaves the first ones set. */
+	/**
+	 * Sets many elements, in one call if the kernel supports it. Not atomic: after a failure, the first ones
+	 * are set.
+	 */
 	updateAll(elements: readonly { readonly key: KeyIn; readonly value: ValueIn }[]): void {
 		this.map.updateAll(
 			elements.map(({ key, value }) => ({
@@ -109,7 +121,7 @@ export class TypedMap<KeyIn, Key, ValueIn, Value> implements Disposable {
 		);
 	}
 
-	/** Removes many keys, in one call where the kernel can; those that are not there are passed over. */
+	/** Removes many keys, in one call if the kernel supports it; ignores missing keys. */
 	deleteAll(keys: readonly KeyIn[]): void {
 		this.map.deleteAll(keys.map((key) => this.#spec.key.encode(key)));
 	}
@@ -120,8 +132,8 @@ export class TypedMap<KeyIn, Key, ValueIn, Value> implements Disposable {
 }
 
 /**
- * Programs by index, for `tailCall`. The kernel empties the array when the last process that has it open ends, even while
- * a program uses it (prog_array_map_clear): whoever owns it has to live as long.
+ * Programs by index, for `tailCall`. The kernel empties the array when the last process that has it open
+ * ends, even while a program uses it (prog_array_map_clear), so its owner must live as long as the program.
  */
 export class ProgramArray implements Disposable {
 	readonly map: BpfMap;
@@ -135,18 +147,21 @@ export class ProgramArray implements Disposable {
 		return new ProgramArray(BpfMap.create(programArraySpec(name, maxEntries)));
 	}
 
-	/** Puts a program of the array's kind at `index`, in the place of the one there. Throws SyscallError (EINVAL for another kind). */
+	/**
+	 * Puts a program of the array's type at `index` and replaces the one there. Throws SyscallError (EINVAL
+	 * for another type).
+	 */
 	set(index: number, program: { readonly fd: number }): void {
 		this.map.update(U32.encode(index), U32.encode(program.fd));
 	}
 
-	/** The id of the program there. */
+	/** The id of the program at `index`. */
 	get(index: number): number | undefined {
 		const id = this.map.lookup(U32.encode(index));
 		return id === undefined ? undefined : U32.decode(id);
 	}
 
-	/** False when none was there. */
+	/** Returns false if the slot was empty. */
 	clear(index: number): boolean {
 		return this.map.delete(U32.encode(index));
 	}

@@ -1,4 +1,7 @@
-/** What the verifier's log says: the line that tells, the instruction it is about, and the rest to be kept. */
+/**
+ * Reads the verifier's log: the decisive lines, the instruction that they are about, and the number of other
+ * lines.
+ */
 import { errnoName } from "@l3dsr/linux";
 import { BpfError } from "./error.ts";
 import { commentAt, type ProgramSpec } from "./spec.ts";
@@ -6,18 +9,18 @@ import { commentAt, type ProgramSpec } from "./spec.ts";
 export interface VerifierReport {
 	/** The refusal: the lines after the last trace of an instruction or state, without the statistics. */
 	readonly telling: readonly string[];
-	/** The instruction slot that the refusal is about; absent when the log names none. */
+	/** The instruction slot that the refusal is about; absent if the log names none. */
 	readonly slot?: number;
 	/** Non-empty lines of the log that are not in `telling`. */
 	readonly omittedLines: number;
 }
 
-/** What follows the refusal: numbers, in every log, and the states in which a loop was found to be endless. */
+/** Lines after the refusal: the statistics of every log, and the states of an endless loop. */
 const EPILOGUE = /^(processed \d+ insns|verification time |stack depth |(cur|old) state: )/;
 
 /**
- * Traces of what was looked at: instructions (`5: (61) r2 = …`), register states (`5: R1=ctx()`, `R0=…`), paths
- * (`from 4 to 7: …`), precision tracking, source lines, function boundaries.
+ * Trace lines: instructions (`5: (61) r2 = …`), register states (`5: R1=ctx()`, `R0=…`), paths (`from 4 to 7:
+ * …`), precision tracking, source lines, function boundaries.
  */
 const TRACE = [
 	/^\d+: /,
@@ -28,13 +31,13 @@ const TRACE = [
 	/^\s/,
 ];
 
-/** The one refusal that the kernel writes onto the line of the instruction's trace. */
+/** The only refusal that the kernel writes on the same line as an instruction's trace. */
 const ENDLESS = /infinite loop detected at insn \d+$/;
 
 const INSTRUCTION = /^(\d+): \([0-9a-f]{2}\) /;
 const NAMED_INSTRUCTION = /\binsn (\d+)\b/;
 
-/** Reads a log as the kernel wrote it; any text gives a report. */
+/** Accepts any text and returns a report. */
 export function parseVerifierLog(log: string): VerifierReport {
 	const lines = log
 		.split("\n")
@@ -63,7 +66,7 @@ function slotOf(telling: readonly string[], before: readonly string[]): number |
 	return undefined;
 }
 
-/** A program that the verifier refused. The message is the telling line; `log` is all of what it said. */
+/** The verifier refused a program. The message is the decisive line; `log` is the whole log. */
 export class VerifierError extends BpfError {
 	override readonly name = "VerifierError";
 	readonly errno: number;

@@ -9,7 +9,7 @@ enterNetns();
 
 const TYPES = ["BPF_PROG_TYPE_SCHED_CLS", "BPF_PROG_TYPE_XDP"] as const;
 
-test("says which use of bpf(2) is the first that a process may not make, and why", async () => {
+test("names the first use of bpf(2) that a process may not make, and the reason", async () => {
 	const denied = async (...names: CapabilityName[]) =>
 		await withCapabilities(names, async () => probeBpfAccess(TYPES)?.doing);
 	const { doing, reason } = (await withCapabilities([], async () => probeBpfAccess(TYPES))) ?? {};

@@ -24,14 +24,14 @@ let peer: Netns;
 
 before(() => {
 	peer = new Netns("peer");
-	// No router solicitations and the like among the packets that are counted.
+	// Keeps router solicitations and the like out of the counted packets.
 	const quiet = "net.ipv6.conf.default.disable_ipv6=1";
 	run("sysctl", "-qw", quiet);
 	peer.run("sysctl", "-qw", quiet);
 });
 after(() => peer[Symbol.dispose]());
 
-/** A fresh pair for each test: v0 here, v1 (192.0.2.2) at the peer. */
+/** A new pair for each test: v0 here, v1 (192.0.2.2) in the peer's namespace. */
 beforeEach(() => {
 	const { name } = peer;
 	if (run("ip", "-o", "link").includes(" v0@")) ip("link delete v0");
@@ -42,7 +42,7 @@ beforeEach(() => {
 	peer.ip("link set v1 up");
 });
 
-/** Packets from the peer to us, until the answer comes. */
+/** Sends packets from the peer to us, until the answer comes. */
 function ping(): void {
 	peer.run("ping", "-n", "-c", "1", "-W", "5", "192.0.2.1");
 }
@@ -58,7 +58,7 @@ const HOOKS: readonly { readonly hook: Hook<Attached, object>; readonly kind: "t
 	];
 
 for (const { hook, kind, pass } of HOOKS) {
-	test(`a program at ${hook.name} sees packets, outlives its descriptor, is replaced and taken away`, () => {
+	test(`a program at ${hook.name} sees packets, outlives its descriptor, is replaced and detached`, () => {
 		const v0 = interfaceByName("v0");
 		assert.deepEqual(hook.query(v0), []);
 		const first = Program.load(countingSpec(kind, pass, "t_first"));
@@ -88,7 +88,7 @@ for (const { hook, kind, pass } of HOOKS) {
 		ping();
 		assert.ok(seen(second.map("t_seen")).runs >= 1);
 
-		// What has been replaced is gone, and cannot be replaced or detached again.
+		// A replaced program is gone and cannot be replaced or detached again.
 		assert.throws(() => hook.replace(v0, current, second), { message: /ENOENT/ });
 		assert.throws(() => hook.detach(v0, current), { message: /ENOENT/ });
 		hook.detach(v0, replaced);
@@ -98,7 +98,7 @@ for (const { hook, kind, pass } of HOOKS) {
 		assert.equal(seen(second.map("t_seen")).runs, runs);
 	});
 
-	test(`${hook.name} names the interface that vanished`, () => {
+	test(`${hook.name} names the interface that has disappeared`, () => {
 		const v0 = interfaceByName("v0");
 		ip("link delete v0");
 		using program = Program.load(verdictSpec(kind, pass));
@@ -107,7 +107,7 @@ for (const { hook, kind, pass } of HOOKS) {
 	});
 }
 
-test("programs at tcx run in the order asked for, and a refused change leaves the list alone", () => {
+test("programs at tcx run in the requested order, and a refused change leaves the list unchanged", () => {
 	const v0 = interfaceByName("v0");
 	const load = (name: string) => Program.load(verdictSpec("tc", TC_NEXT, name));
 	using a = load("t_a");
@@ -144,7 +144,7 @@ test("programs at tcx run in the order asked for, and a refused change leaves th
 
 const BPF_LINK_CREATE = 28;
 
-test("a program that someone's link holds at tcx is shown as such, and refused with the link named", () => {
+test("a program that another process's link holds at tcx is refused with the link's id", () => {
 	const v0 = interfaceByName("v0");
 	using program = Program.load(verdictSpec("tc", TC_NEXT, "t_linked"));
 	const attributes = new Uint8Array(64);
@@ -167,12 +167,12 @@ test("a program that someone's link holds at tcx is shown as such, and refused w
 	assert.deepEqual(tcxIngress.query(v0), []);
 });
 
-test("frames of a live test-run arrive on the interface, each seen by the program at tcx", () => {
+test("frames of a live test run arrive on the interface, and the program at tcx sees each of them", () => {
 	const v0 = interfaceByName("v0");
 	using counter = Program.load(countingSpec("tc", TC_NEXT));
 	tcxIngress.attach(v0, counter);
 	using pass = Program.load(verdictSpec("xdp", XDP_PASS));
-	// Not IP, so that the stack drops it behind tc.
+	// Not IP, so the stack drops it after tc.
 	const data = Uint8Array.from(
 		{ length: 64 },
 		(_, n) => [0xa5, 0x88, 0xb5][n === 12 ? 1 : n === 13 ? 2 : 0] ?? 0,
@@ -187,9 +187,9 @@ test("frames of a live test-run arrive on the interface, each seen by the progra
 });
 
 for (const { hook, kind, pass } of HOOKS) {
-	// Live frames come in behind native XDP, and do not go out.
+	// Live frames enter after native XDP and do not leave the host.
 	if (hook.name === xdpNative.name || hook.name.endsWith("egress")) continue;
-	test(`no packet goes unseen while the program at ${hook.name} is replaced again and again`, async () => {
+	test(`no packet is missed while the program at ${hook.name} is replaced repeatedly`, async () => {
 		const v0 = interfaceByName("v0");
 		using counters = BpfMap.create(SEEN);
 		const maps = new Map([[SEEN.name, counters]]);
@@ -200,7 +200,7 @@ for (const { hook, kind, pass } of HOOKS) {
 		const frames = 20_000;
 		let expected = 0;
 		let replaced = 0;
-		// How often a round meets the frames is the scheduler's choice: go on until it was often enough.
+		// The scheduler decides how often a round meets the frames: continue until enough did.
 		while (replaced < 5) {
 			const start = expected;
 			expected += frames;
@@ -220,7 +220,7 @@ for (const { hook, kind, pass } of HOOKS) {
 	});
 }
 
-/** Lets frames arrive on v0, from another process. */
+/** Makes frames arrive on v0, sent by another process. */
 function sendFrames(count: number): { readonly ended: boolean; readonly done: Promise<unknown> } {
 	let ended = false;
 	const done = runScript("packages/bpf/test/live-frames-sender.ts", "v0", String(count)).finally(() => {
@@ -234,7 +234,7 @@ function sendFrames(count: number): { readonly ended: boolean; readonly done: Pr
 	};
 }
 
-test("clsact leaves the filters of others alone, and its qdisc while they need it", () => {
+test("clsact keeps the filters of others, and its qdisc while they need it", () => {
 	const v0 = interfaceByName("v0");
 	run("tc", ..."qdisc add dev v0 clsact".split(" "));
 	run("tc", ..."filter add dev v0 ingress prio 7 protocol ip u32 match u32 0 0".split(" "));
@@ -263,7 +263,7 @@ test("clsact leaves the filters of others alone, and its qdisc while they need i
 	assert.equal(removeEmptyClsact(v0), false);
 });
 
-test("a program that asks clsact to be first runs in front of all programs, whatever priorities they have", () => {
+test("a program that asks to be first in clsact runs before all others, whatever their priorities", () => {
 	const v0 = interfaceByName("v0");
 	const load = (name: string) => Program.load(verdictSpec("tc", TC_NEXT, name));
 	const order = () => clsactIngress.query(v0).map(({ name, priority }) => `${name} ${priority}`);
@@ -304,7 +304,7 @@ test("a program that clsact refuses leaves no qdisc behind", () => {
 	assert.doesNotMatch(run("tc", ..."qdisc show dev v0".split(" ")), /clsact/);
 });
 
-test("a plain ingress qdisc serves as well as clsact", () => {
+test("a plain ingress qdisc works in place of clsact", () => {
 	const v0 = interfaceByName("v0");
 	run("tc", ..."qdisc add dev v0 ingress".split(" "));
 	using program = Program.load(countingSpec("tc", TC_NEXT));
@@ -317,7 +317,7 @@ test("a plain ingress qdisc serves as well as clsact", () => {
 	assert.equal(removeEmptyClsact(v0), false);
 });
 
-test("a plain ingress qdisc is in the way of a program that looks at what goes out", () => {
+test("a plain ingress qdisc prevents attaching a program to egress", () => {
 	const v0 = interfaceByName("v0");
 	run("tc", ..."qdisc add dev v0 ingress".split(" "));
 	using program = Program.load(verdictSpec("tc", TC_NEXT));
@@ -327,7 +327,7 @@ test("a plain ingress qdisc is in the way of a program that looks at what goes o
 	});
 });
 
-test("a program at egress sees what this host sends, and one at ingress what it gets", () => {
+test("a program at egress sees the packets that this host sends, one at ingress those that it receives", () => {
 	const v0 = interfaceByName("v0");
 	using out = Program.load(countingSpec("tc", TC_NEXT, "t_out"));
 	using link = TcxLink.attach(v0, out, { direction: "egress" });
@@ -339,7 +339,7 @@ test("a program at egress sees what this host sends, and one at ingress what it 
 	assert.ok(seen(out.map("t_seen")).runs >= 1);
 });
 
-test("native XDP on a veth with jumbo frames takes only a program that takes fragments", () => {
+test("native XDP on a veth with jumbo frames accepts only a program that takes fragments", () => {
 	const v0 = interfaceByName("v0");
 	ip("link set v0 mtu 9000");
 	peer.ip("link set v1 mtu 9000");
@@ -350,7 +350,7 @@ test("native XDP on a veth with jumbo frames takes only a program that takes fra
 	assert.equal(xdpNative.query(v0).length, 1);
 });
 
-test("an interface takes one XDP program, whoever attached it", () => {
+test("an interface takes one XDP program, whichever process attached it", () => {
 	const v0 = interfaceByName("v0");
 	using one = Program.load(verdictSpec("xdp", XDP_PASS, "t_one"));
 	using two = Program.load(verdictSpec("xdp", XDP_PASS, "t_two"));
@@ -361,7 +361,7 @@ test("an interface takes one XDP program, whoever attached it", () => {
 	assert.deepEqual(xdpNative.query(v0), [{ programId: one.info.id }]);
 });
 
-test("native XDP on a driver without it is refused with the way out", () => {
+test("native XDP on a driver without it is refused with an alternative", () => {
 	ip("link add bridge0 type bridge");
 	using program = Program.load(verdictSpec("xdp", XDP_PASS));
 	assert.throws(() => xdpNative.attach(interfaceByName("bridge0"), program), {
@@ -377,7 +377,7 @@ const ioctl = libcFunction<[fd: number, request: number, argument: Uint8Array]>(
 	"int ioctl(int fd, unsigned long request, void *argument)",
 );
 
-/** Lets a packet of 20 bytes arrive on a tun device made for it. */
+/** Makes a packet of 20 bytes arrive on a new tun device. */
 function arriveOnTun(name: string, whenUp: (tun: NetInterface) => void): void {
 	const fd = openSync("/dev/net/tun", "r+");
 	try {
@@ -397,7 +397,7 @@ for (const [hook, pass] of [
 	[tcxIngress, TC_NEXT],
 	[clsactIngress, TC_OK],
 ] as const) {
-	test(`a packet of a device without link-layer header begins at the network header at ${hook.name}`, async () => {
+	test(`a packet from a device without link-layer header starts at the network header at ${hook.name}`, async () => {
 		using program = Program.load(countingSpec("tc", pass));
 		arriveOnTun("tun0", (tun) => {
 			assert.equal(tun.ethernet, false);

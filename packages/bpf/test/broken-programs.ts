@@ -1,4 +1,4 @@
-/** Programs that the verifier refuses, each for a reason of its own. */
+/** Programs that the verifier refuses, each for a different reason. */
 import {
 	add,
 	call,

@@ -19,11 +19,11 @@ function frame(type: number, offset: number, byte: number): Uint8Array {
 	return data;
 }
 
-test("count-by-protocol has the listing that is kept of it", () => {
+test("count-by-protocol has the stored listing", () => {
 	assertGolden("count-by-protocol.txt", formatListing(countByProtocol().instructions));
 });
 
-test("count-by-protocol counts IPv4 and IPv6 by protocol, nothing else, and lets all pass", () => {
+test("count-by-protocol counts IPv4 and IPv6 by protocol, nothing else, and passes all packets", () => {
 	using program = Program.load(countByProtocol());
 	const packets = [
 		frame(0x0800, 23, 6),
@@ -48,7 +48,7 @@ test("count-by-protocol counts IPv4 and IPv6 by protocol, nothing else, and lets
 	]);
 });
 
-/** IPv6 with these headers one after the other: [number, bytes]; the last is the transport. */
+/** IPv6 with these headers one after the other: [number, bytes]; the last is the transport header. */
 function ipv6(...headers: readonly (readonly [number: number, bytes: readonly number[]])[]): Uint8Array {
 	const data = new Uint8Array(54 + headers.reduce((sum, [, bytes]) => sum + bytes.length, 0));
 	data.set([0x86, 0xdd, 0x60], 12);

@@ -35,7 +35,7 @@ function target(traceable: boolean): Program {
 	return Program.load(p.build());
 }
 
-/** Sends the verdict, and the first bytes of the packet as it is then. */
+/** Sends the verdict and the first bytes of the resulting packet. */
 function onlooker(ring: RingBuffer, traces: Program): Program {
 	const p = new ProgramBuilder({
 		name: "onlooker",
@@ -49,7 +49,7 @@ function onlooker(ring: RingBuffer, traces: Program): Program {
 		using verdict = p.load(ctx.verdict);
 		p.store(event.verdict, verdict);
 	}
-	// struct xdp_buff begins with where the packet does.
+	// struct xdp_buff begins with the address of the packet.
 	const buffer = p.stack("buffer", struct("buffer", { data: "u64" }));
 	{
 		using address = p.load(ctx.context);
@@ -64,7 +64,7 @@ function onlooker(ring: RingBuffer, traces: Program): Program {
 	return Program.load(p.build(), { maps: new Map([["ring", ring.map]]), traces });
 }
 
-/** Why root may not do it here: a security policy of the host. `make test-kernels` runs this where nothing forbids it. */
+/** Why root may not use it here: a security policy of the host. `make test-kernels` runs this without one. */
 function forbidden(): string | false {
 	using ring = RingBuffer.create(RING);
 	using traced = target(true);
@@ -78,7 +78,7 @@ function forbidden(): string | false {
 	}
 }
 
-test("a program at the exit of another one sees each verdict, and the packet as it leaves", {
+test("a program at the exit of another one sees each verdict and the resulting packet", {
 	skip: forbidden(),
 }, () => {
 	using ring = RingBuffer.create(RING);

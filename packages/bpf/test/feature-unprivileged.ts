@@ -1,4 +1,4 @@
-/** Asks for every feature first as nobody, then as root, and prints both answers as JSON. */
+/** Probes every feature first as nobody, then as root, and prints both answers as JSON. */
 import { FEATURE_NAMES, probeFeature } from "../src/feature.ts";
 
 const answers = () => FEATURE_NAMES.map((name) => probeFeature(name).answer);

@@ -8,7 +8,7 @@ failOnLeaks();
 
 const skip = !kernelHas("kernelContext") && "this kernel does not tell of its types";
 
-test("functions and fields of the kernel are found in one question, and what it lacks is undefined", {
+test("one question finds functions and fields of the kernel; those that it lacks are undefined", {
 	skip,
 }, () => {
 	const { functions, fields } = bpf.lookUpKernelTypes({
@@ -30,13 +30,15 @@ test("functions and fields of the kernel are found in one question, and what it 
 	assert.deepEqual(missing, [undefined, undefined]);
 });
 
-test("a question without fields needs no types, and one without functions no function", { skip }, () => {
+test("a question without fields needs no types, and one without functions needs no function", {
+	skip,
+}, () => {
 	assert.equal(bpf.lookUpKernelTypes({ functions: ["bpf_cast_to_kern_ctx"] }).fields.length, 0);
 	const { fields } = bpf.lookUpKernelTypes({ fields: [{ structure: "sk_buff", field: "mark" }] });
 	assert.equal(fields[0]?.bytes, 4);
 });
 
-test("a name that is not one of C is refused before the kernel is asked", () => {
+test("a name that is not a C identifier is refused before the kernel is asked", () => {
 	for (const name of ["", "a b", "x".repeat(128)])
 		assert.throws(() => bpf.lookUpKernelTypes({ functions: [name] }), {
 			code: "BUILD",
@@ -44,7 +46,7 @@ test("a name that is not one of C is refused before the kernel is asked", () => 
 		});
 });
 
-test("a program reads a field of the kernel's own structure at the place that was found", { skip }, () => {
+test("a program reads a field of a kernel structure at the place that was found", { skip }, () => {
 	const { functions, fields } = bpf.lookUpKernelTypes({
 		functions: ["bpf_cast_to_kern_ctx"],
 		fields: [

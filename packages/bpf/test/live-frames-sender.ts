@@ -1,4 +1,4 @@
-/** Lets frames that are not IP arrive on an interface: `live-frames-sender.ts INTERFACE COUNT`. */
+/** Makes frames that are not IP arrive on an interface: `live-frames-sender.ts INTERFACE COUNT`. */
 import { interfaceByName } from "@l3dsr/linux";
 import { XDP } from "../src/builder/context.ts";
 import { Program } from "../src/program.ts";

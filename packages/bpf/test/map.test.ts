@@ -31,7 +31,7 @@ const ARRAY: MapSpec = {
 	maxEntries: 5,
 };
 
-test("a hash gives back what was put in, tells new from existing, and forgets what is deleted", () => {
+test("a hash returns what was stored, distinguishes new from existing keys, and drops deleted ones", () => {
 	using map = BpfMap.create(HASH);
 	const key = Uint8Array.of(1, 2);
 	assert.equal(map.lookup(key), undefined);
@@ -46,7 +46,7 @@ test("a hash gives back what was put in, tells new from existing, and forgets wh
 	assert.equal(map.delete(key), false);
 });
 
-test("many elements go in and out whole, however the kernel is asked", () => {
+test("many elements are written and read completely, with and without batch calls", () => {
 	using map = BpfMap.create(HASH);
 	const elements = Array.from({ length: 300 }, (_, n) => ({
 		key: Uint8Array.of(n & 0xff, n >> 8),
@@ -63,7 +63,7 @@ test("many elements go in and out whole, however the kernel is asked", () => {
 	assert.deepEqual(map.entries(), []);
 });
 
-test("a map type without batch operations is served by single ones", () => {
+test("a map type without batch operations uses single ones", () => {
 	using map = BpfMap.create({
 		name: "t_devmap",
 		type: "BPF_MAP_TYPE_DEVMAP_HASH",
@@ -115,7 +115,7 @@ test("a per-CPU array keeps a value for each CPU", () => {
 	assert.deepEqual(last && sumPerCpu(map, last.value), [(cpus * (cpus - 1n)) / 2n, cpus]);
 });
 
-test("memory of a mapped array is the map itself, and zeros after disposal", () => {
+test("the memory of a mapped array is the map itself, and zeros after disposal", () => {
 	using map = BpfMap.create({ ...ARRAY, flags: BPF_MAP_FLAG.BPF_F_MMAPABLE });
 	const memory = map.mapMemory({ writable: true });
 	memory.bytes[8] = 42;
@@ -137,7 +137,7 @@ test("a frozen map refuses writes from user space", () => {
 	assert.deepEqual(map.lookup(arrayKey(0)), u64(1n));
 });
 
-test("a map is found again by its id", () => {
+test("a map is found by its id", () => {
 	using map = BpfMap.create(HASH);
 	map.update(Uint8Array.of(1, 1), u64(9n));
 	using again = BpfMap.open(map.info.id);
@@ -149,7 +149,7 @@ test("a map is found again by its id", () => {
 	});
 });
 
-test("keys and values of the wrong size, and maps that are closed, are refused before the kernel is asked", () => {
+test("keys and values of the wrong size, and closed maps, are refused before the kernel is called", () => {
 	const map = BpfMap.create(HASH);
 	assert.throws(() => map.lookup(Uint8Array.of(1)), /a key of map t_hash has 2 bytes, this one 1/);
 	assert.throws(() => map.update(Uint8Array.of(1, 2), Uint8Array.of(1)), /a value of map t_hash has 8 bytes/);
@@ -158,7 +158,7 @@ test("keys and values of the wrong size, and maps that are closed, are refused b
 	assert.throws(() => map.lookup(Uint8Array.of(1, 2)), /map t_hash is closed/);
 });
 
-test("a map that cannot be filled leaves no descriptor", () => {
+test("a map that cannot be filled leaves no descriptor open", () => {
 	const contents = [{ key: arrayKey(9), value: u64(1n) }];
 	assert.throws(() => BpfMap.create({ ...ARRAY, contents }), { code: "SYSCALL" });
 });

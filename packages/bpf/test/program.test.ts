@@ -14,10 +14,10 @@ import { countingSpec, SEEN, seen, TC_OK, verdictSpec, XDP_PASS } from "./progra
 enterNetns();
 failOnLeaks();
 
-/** 60 bytes of a frame that is not IP, so that the kernel looks no further. */
+/** 60 bytes of a frame that is not IP, so the kernel does not parse it further. */
 const FRAME = Uint8Array.from({ length: 60 }, (_, n) => (n === 12 ? 0x88 : n === 13 ? 0xb5 : n));
 
-test("a program is loaded with its maps, run on a packet, and known by id, name and tag", () => {
+test("a program is loaded with its maps, run on a packet, and found by id, name and tag", () => {
 	using program = Program.load(countingSpec("tc", TC_OK));
 	assert.equal(program.info.name, "t_count");
 	assert.match(program.info.tag, /^[0-9a-f]{16}$/);
@@ -38,7 +38,7 @@ test("a program is loaded with its maps, run on a packet, and known by id, name 
 	assert.equal(seen(opened).runs, 100);
 });
 
-test("a program that takes long to verify is loaded while signals keep arriving, as a profiler sends them", () => {
+test("a program that takes long to verify is loaded while a profiler keeps sending signals", () => {
 	const instructions = [
 		mov.imm(0, 0),
 		{ ...add.imm(0, 1), symbol: "again" },
@@ -68,7 +68,7 @@ test("the same instructions have the same tag, whatever their maps", () => {
 	assert.notEqual(one.info.tag, other.info.tag);
 });
 
-test("a map that exists is used instead of a new one, and stays open", () => {
+test("an existing map is used instead of a new one, and stays open", () => {
 	using counters = BpfMap.create(SEEN);
 	{
 		using first = Program.load(countingSpec("tc", TC_OK), { maps: new Map([["t_seen", counters]]) });
@@ -80,7 +80,7 @@ test("a map that exists is used instead of a new one, and stays open", () => {
 	assert.deepEqual(second.info.mapIds, [counters.info.id]);
 });
 
-test("a map that no instruction names travels with the program", () => {
+test("a map that no instruction names is bound to the program", () => {
 	const note: MapSpec = {
 		name: "t_note",
 		type: "BPF_MAP_TYPE_ARRAY",
@@ -98,7 +98,7 @@ test("a map that no instruction names travels with the program", () => {
 	assert.deepEqual(Buffer.from(opened.lookup(arrayKey(0)) ?? []).toString(), "note");
 });
 
-test("an XDP program sees the context that it is given and returns its verdict", () => {
+test("an XDP program sees its context and returns its verdict", () => {
 	using program = Program.load(verdictSpec("xdp", XDP_PASS));
 	const context = XDP.encode({ data_end: FRAME.length });
 	const output = testRun(program, { data: FRAME, context });
@@ -107,20 +107,20 @@ test("an XDP program sees the context that it is given and returns its verdict",
 	assert.ok(output.durationNs >= 0);
 });
 
-test("a tc program reads and writes the context that it is given", () => {
+test("a tc program reads and writes its context", () => {
 	const instructions = [load(4, 2, 1, 8), add.imm(2, 1), store(4, 1, 8, 2), mov.imm(0, 0), exit()];
 	using program = Program.load({ ...verdictSpec("tc", TC_OK), instructions });
 	const output = testRun(program, { data: FRAME, context: SKB.encode({ mark: 41 }) });
 	assert.equal(SKB.decode(output.context).mark, 42);
 });
 
-test("a program that breaks CHECKSUM_COMPLETE is found out", () => {
+test("a program that breaks CHECKSUM_COMPLETE is detected", () => {
 	const ip = Buffer.from("450000280001000040060000c0000201c6336407", "hex");
 	const data = Buffer.concat([Buffer.alloc(12), Buffer.from([8, 0]), ip, Buffer.alloc(20)]);
 	const flags = BPF_F_TEST.BPF_F_TEST_SKB_CHECKSUM_COMPLETE;
 	using good = Program.load(verdictSpec("tc", TC_OK));
 	assert.equal(testRun(good, { data, flags }).verdict, TC_OK);
-	// Writes one byte of the transport header and leaves skb->csum as it was.
+	// Writes one byte of the transport header without updating skb->csum.
 	const spec: ProgramSpec = {
 		...countingSpec("tc", TC_OK),
 		maps: [],
@@ -141,7 +141,7 @@ test("a program that breaks CHECKSUM_COMPLETE is found out", () => {
 	assert.throws(() => testRun(bad, { data, flags }), { code: "SYSCALL", message: /EBADMSG/ });
 });
 
-test("a program that is gone cannot be opened, and a closed one not used", () => {
+test("a program that is gone cannot be opened, and a closed one cannot be used", () => {
 	const program = Program.load(verdictSpec("tc", TC_OK));
 	const { id } = program.info;
 	program[Symbol.dispose]();

@@ -23,7 +23,7 @@ export function verdictSpec(kind: keyof typeof TYPES, verdict: number, name = "t
 	};
 }
 
-/** Two u64: how often the program ran, and the first byte of the packet that it saw last. */
+/** Two u64: the number of runs, and the first byte of the last packet. */
 export const SEEN: MapSpec = {
 	name: "t_seen",
 	type: "BPF_MAP_TYPE_ARRAY",
@@ -32,7 +32,10 @@ export const SEEN: MapSpec = {
 	maxEntries: 1,
 };
 
-/** A program that counts its runs in the map t_seen, notes the packet's first byte, and returns `verdict`. */
+/**
+ * A program that counts its runs in the map t_seen, stores the packet's first byte there, and returns
+ * `verdict`.
+ */
 export function countingSpec(kind: keyof typeof TYPES, verdict: number, name = "t_count"): ProgramSpec {
 	const { data, end } = PACKET[kind];
 	return {

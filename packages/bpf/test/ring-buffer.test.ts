@@ -19,7 +19,7 @@ failOnLeaks();
 const RING = ringBufferSpec("ring", 4096);
 const RECORD_BYTES = 12;
 
-/** Sends the packet's mark, three times, as one record; its verdict is what the helper returned. */
+/** Sends the packet's mark three times as one record; its verdict is the helper's result. */
 const SENDER: ProgramSpec = {
 	name: "sender",
 	type: "BPF_PROG_TYPE_SCHED_CLS",
@@ -48,7 +48,7 @@ function record(mark: number): Uint8Array {
 	return new Uint8Array(Uint32Array.of(mark, mark, mark).buffer);
 }
 
-test("records come out whole and in order, round and round the buffer", () => {
+test("records arrive complete and in order, several times around the buffer", () => {
 	using ring = RingBuffer.create(RING);
 	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
 	let mark = 0;
@@ -64,13 +64,13 @@ test("records come out whole and in order, round and round the buffer", () => {
 	}
 });
 
-test("a full buffer refuses further records, and takes them again once it has been read", () => {
+test("a full buffer refuses further records, and accepts them again once it has been read", () => {
 	using ring = RingBuffer.create(RING);
 	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
 	const fits = Math.floor(4096 / recordBytes(RECORD_BYTES));
 	let accepted = 0;
 	while (accepted <= fits && send(sender, accepted) === 0) accepted++;
-	// The kernel never fills the last byte: positions that are equal mean "empty".
+	// The kernel never fills the last byte, because equal positions mean "empty".
 	assert.ok(accepted === fits || accepted === fits - 1, `${accepted} of ${fits}`);
 	const marks: number[] = [];
 	const read = (bytes: Uint8Array) => marks.push(new DataView(bytes.buffer).getUint32(0, true));
@@ -81,7 +81,7 @@ test("a full buffer refuses further records, and takes them again once it has be
 	assert.equal(ring.read(read), 0);
 });
 
-test("a linked program hangs in front of another until the link is let go", () => {
+test("a program attached by a link runs before another until the link is closed", () => {
 	const on = interfaceByName("lo");
 	using theirs = Program.load(verdictSpec("tc", 0, "theirs"));
 	using ours = Program.load(verdictSpec("tc", -1, "ours"));
@@ -99,7 +99,7 @@ test("a linked program hangs in front of another until the link is let go", () =
 	});
 });
 
-test("records that are waited for come as they are sent, and the wait ends with its signal", async () => {
+test("a reader that waits gets records as they are sent, until its signal aborts", async () => {
 	using ring = RingBuffer.create(RING);
 	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
 	const controller = new AbortController();
@@ -114,7 +114,7 @@ test("records that are waited for come as they are sent, and the wait ends with 
 	assert.deepEqual(received, [record(1), record(2), record(3)]);
 });
 
-test("a reader that leaves the loop leaves nothing behind, and can begin again", async () => {
+test("a reader that leaves the loop leaves nothing behind, and can start again", async () => {
 	using ring = RingBuffer.create(RING);
 	using sender = Program.load(SENDER, { maps: new Map([["ring", ring.map]]) });
 	for (const mark of [7, 8]) {

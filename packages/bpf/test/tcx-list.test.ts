@@ -13,7 +13,7 @@ function detachAll(): void {
 	for (const one of tcxIngress.query(in0)) tcxIngress.detach(in0, one);
 }
 
-test("a list that is asked again tells of every change once", () => {
+test("reports every change of the list once", () => {
 	using first = Program.load(verdictSpec("tc", -1));
 	using second = Program.load(verdictSpec("tc", -1));
 	const list = new TcxList("ingress", in0);
@@ -33,7 +33,7 @@ test("a list that is asked again tells of every change once", () => {
 	assert.equal(list.changed(), false);
 });
 
-test("a list that was emptied and filled again is another one", () => {
+test("reports a list that was emptied and filled again as changed", () => {
 	using first = Program.load(verdictSpec("tc", -1));
 	using second = Program.load(verdictSpec("tc", -1));
 	tcxIngress.attach(in0, first);
@@ -44,7 +44,7 @@ test("a list that was emptied and filled again is another one", () => {
 	detachAll();
 });
 
-test("the list of an interface that is gone is an error", () => {
+test("throws if the interface is gone", () => {
 	const list = new TcxList("ingress", in0);
 	ip("link delete in0");
 	assert.throws(

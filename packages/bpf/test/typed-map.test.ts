@@ -17,7 +17,7 @@ const FLOWS = bpf.mapSpec({
 	contents: [{ key: { port: 53, protocol: 17 }, value: { packets: 1 } }],
 });
 
-test("a typed map takes and gives values", () => {
+test("a typed map accepts and returns values", () => {
 	using map = bpf.TypedMap.create(FLOWS);
 	assert.deepEqual(map.lookup({ port: 53, protocol: 17 }), { packets: 1n, bytes: 0n });
 	map.update({ port: 443, protocol: 6 }, { packets: 2n, bytes: 120 });
@@ -58,7 +58,7 @@ test("a program and user space share one declaration of key, value and context",
 	assert.deepEqual(flows.lookup({ port: 53, protocol: 17 }), { packets: 2n, bytes: 64n });
 });
 
-test("a per-CPU map gives one value for each CPU", () => {
+test("a per-CPU map returns one value for each CPU", () => {
 	const spec = bpf.mapSpec({
 		name: "per_cpu",
 		type: "BPF_MAP_TYPE_PERCPU_ARRAY",
@@ -85,7 +85,7 @@ test("a map whose keys or values have another size is refused", () => {
 	});
 });
 
-test("memory of a map that programs only read is not mapped to be written", () => {
+test("the memory of a map that programs only read cannot be mapped writable", () => {
 	const { BPF_F_MMAPABLE, BPF_F_RDONLY_PROG } = bpf.BPF_MAP_FLAG;
 	using map = bpf.BpfMap.create({
 		name: "constant",

@@ -92,8 +92,8 @@ const REFUSALS: { readonly [N in keyof typeof BROKEN_PROGRAMS]: Refusal } = {
 };
 
 for (const [name, refusal] of Object.entries(REFUSALS)) {
-	if (name === "long-log") continue; // 1 MB: not kept as a file
-	test(`finds the telling lines of a real log: ${name}`, () => {
+	if (name === "long-log") continue; // 1 MB: too large to store
+	test(`finds the decisive lines of a real log: ${name}`, () => {
 		const log = readFileSync(new URL(`verifier-logs/${name}.log`, import.meta.url), "utf8");
 		const report = parseVerifierLog(log);
 		assert.match(report.telling.join("\n"), refusal.telling);
@@ -106,7 +106,7 @@ for (const [name, refusal] of Object.entries(REFUSALS)) {
 
 for (const [name, spec] of Object.entries(BROKEN_PROGRAMS)) {
 	const refusal = REFUSALS[name as keyof typeof BROKEN_PROGRAMS];
-	test(`says why this kernel refuses a program, and for which of its steps: ${name}`, () => {
+	test(`reports why this kernel refuses a program, and at which of its steps: ${name}`, () => {
 		assert.throws(
 			() => Program.load(spec),
 			(error: unknown) => {
@@ -131,7 +131,7 @@ for (const [name, spec] of Object.entries(BROKEN_PROGRAMS)) {
 	});
 }
 
-test("keeps the whole of a log that is longer than the first place for it", () => {
+test("keeps the whole log if it is longer than the first buffer", () => {
 	assert.throws(
 		() => Program.load(BROKEN_PROGRAMS["long-log"]),
 		(error: unknown) => {
@@ -144,7 +144,7 @@ test("keeps the whole of a log that is longer than the first place for it", () =
 	);
 });
 
-test("reads any text as a log", () => {
+test("accepts any text as a log", () => {
 	fc.assert(
 		fc.property(
 			fc.string({ unit: fc.constantFrom("\n", "1", ": ", "(61) ", "R1=", "insn ", "x") }),

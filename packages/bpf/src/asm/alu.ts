@@ -35,7 +35,10 @@ export interface AluOperation {
 	readonly reg32: (dst: Register, src: Register) => Instruction;
 }
 
-/** The operation of these opcode bits (and offset: 1 makes division signed, 8/16/32 makes a move extend). */
+/**
+ * The operation with these opcode bits. Offset 1 makes division signed; 8, 16 or 32 makes a move extend the
+ * sign.
+ */
 function alu(operation: number, offset = 0): AluOperation {
 	const imm = (kind: number) => (dst: Register, immediate: number) => ({
 		opcode: kind | operation | BPF_K,
@@ -62,9 +65,9 @@ export const add = alu(BPF_ADD);
 export const sub = alu(BPF_SUB);
 /** `dst *= src` */
 export const mul = alu(BPF_MUL);
-/** `dst /= src`, unsigned; by zero gives 0 */
+/** `dst /= src`, unsigned; division by zero gives 0 */
 export const div = alu(BPF_DIV);
-/** `dst %= src`, unsigned; by zero leaves dst */
+/** `dst %= src`, unsigned; division by zero leaves dst unchanged */
 export const mod = alu(BPF_MOD);
 /** `dst s/= src`, signed (Linux 6.6) */
 export const sdiv = alu(BPF_DIV, 1);
@@ -78,9 +81,9 @@ export const and = alu(BPF_AND);
 export const xor = alu(BPF_XOR);
 /** `dst <<= src` */
 export const lsh = alu(BPF_LSH);
-/** `dst >>= src`, zeros shifted in */
+/** `dst >>= src`, shifts zeros in */
 export const rsh = alu(BPF_RSH);
-/** `dst s>>= src`, the sign shifted in */
+/** `dst s>>= src`, shifts the sign in */
 export const arsh = alu(BPF_ARSH);
 
 /** `dst = -dst` */
@@ -103,12 +106,12 @@ export function movsx32(bits: 8 | 16, dst: Register, src: Register): Instruction
 	return alu(BPF_MOV, bits).reg32(dst, src);
 }
 
-/** `dst = be16|be32|be64(dst)`: host to big endian or back; bits above are cleared */
+/** `dst = be16|be32|be64(dst)`: host to big endian or back; clears the higher bits */
 export function toBigEndian(bits: 16 | 32 | 64, dst: Register): Instruction {
 	return { opcode: BPF_ALU | BPF_END | BPF_TO_BE, dst, src: 0, offset: 0, immediate: bits };
 }
 
-/** `dst = le16|le32|le64(dst)`: on a little-endian host, clears the bits above */
+/** `dst = le16|le32|le64(dst)`: on a little-endian host, clears the higher bits */
 export function toLittleEndian(bits: 16 | 32 | 64, dst: Register): Instruction {
 	return { opcode: BPF_ALU | BPF_END | BPF_TO_LE, dst, src: 0, offset: 0, immediate: bits };
 }

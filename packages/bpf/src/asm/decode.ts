@@ -1,15 +1,15 @@
-/** Bytes to instructions: the inverse of encoding, without the names that encoding dropped. */
+/** Decodes bytes to instructions: the inverse of encoding, without the names that encoding drops. */
 import { buildError, type Instruction, type Register, SLOT_BYTES } from "./instruction.ts";
 import { BPF_LD_IMM64 } from "./opcode.ts";
 
 function asRegister(value: number): Register | undefined {
-	// The type is the range.
+	// the type is this range
 	return value <= 10 ? (value as Register) : undefined;
 }
 
 /**
- * Decodes a program, as encoded or as the kernel gives it back. Opcodes are not judged: one that is unknown
- * decodes, and the listing says so. Throws BpfError (BUILD) where bytes cannot be instructions.
+ * Decodes a program, as encoded or as the kernel returns it. Unknown opcodes are decoded too; the listing
+ * marks them. Throws BpfError (BUILD) if the bytes cannot be instructions.
  */
 export function decodeInstructions(bytes: Uint8Array): readonly Instruction[] {
 	if (bytes.length % SLOT_BYTES !== 0) {

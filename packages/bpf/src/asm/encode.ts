@@ -1,8 +1,11 @@
-/** Instructions to bytes, and the offsets of labels. Little-endian hosts (x86-64, arm64, riscv64). */
+/**
+ * Encodes instructions as bytes and computes the offsets of labels, for little-endian hosts (x86-64, arm64,
+ * riscv64).
+ */
 import { buildError, type Instruction, type MapReference, SLOT_BYTES, slotsOf } from "./instruction.ts";
 import { BPF_CALL, BPF_CLASS_MASK, BPF_JA, BPF_JMP, BPF_JMP32, BPF_LD_IMM64, BPF_OP_MASK } from "./opcode.ts";
 
-/** label → slot. Throws BpfError (BUILD) on a label that is given twice. */
+/** Maps each label to its slot. Throws BpfError (BUILD) for a duplicate label. */
 export function labelOffsets(instructions: readonly Instruction[]): ReadonlyMap<string, number> {
 	const offsets = new Map<string, number>();
 	let slot = 0;
@@ -17,14 +20,14 @@ export function labelOffsets(instructions: readonly Instruction[]): ReadonlyMap<
 	return offsets;
 }
 
-/** A call or BPF_JA of class JMP32 carries its distance in the immediate, every other jump in the offset. */
+/** A call or BPF_JA of class JMP32 has its distance in the immediate, every other jump in the offset. */
 export function distanceIsImmediate(opcode: number): boolean {
 	const operation = opcode & BPF_OP_MASK;
 	const kind = opcode & BPF_CLASS_MASK;
 	return (kind === BPF_JMP && operation === BPF_CALL) || (kind === BPF_JMP32 && operation === BPF_JA);
 }
 
-/** Puts numbers in the place of labels. The result has the same symbols, and no targets. */
+/** Replaces the labels of jumps by distances. The result has the same symbols, and no targets. */
 export function resolveLabels(instructions: readonly Instruction[]): readonly Instruction[] {
 	const offsets = labelOffsets(instructions);
 	let slot = 0;
@@ -41,10 +44,10 @@ export function resolveLabels(instructions: readonly Instruction[]): readonly In
 }
 
 /**
- * The bytes of a program: 8 a slot, as BPF_PROG_LOAD takes them.
+ * Encodes a program for BPF_PROG_LOAD: 8 bytes a slot.
  *
- * `descriptorOf` gives the number in the place of a map reference. Throws BpfError (BUILD) for a label
- * that is unknown or given twice and for a number that does not fit its field.
+ * `descriptorOf` returns the number that replaces a map reference. Throws BpfError (BUILD) for an unknown or
+ * duplicate label and for a number that does not fit its field.
  */
 export function encodeInstructions(
 	instructions: readonly Instruction[],

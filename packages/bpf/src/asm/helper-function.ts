@@ -1,19 +1,25 @@
-/** The kernel's helper functions by name: number, arguments, and what a call does to packet pointers. */
+/** The kernel's helper functions by name: number, arguments, and effect on packet pointers. */
 
 export interface HelperFunction {
 	/** BPF_FUNC_*, uapi/linux/bpf.h. */
 	readonly id: number;
 	readonly args: 0 | 1 | 2 | 3 | 4 | 5;
-	/** bpf_helper_changes_pkt_data() in net/core/filter.c: the packet may move, every pointer to it is lost. */
+	/**
+	 * bpf_helper_changes_pkt_data() in net/core/filter.c: the packet may move, which invalidates every
+	 * pointer to it.
+	 */
 	readonly movesPacket?: true;
 	/**
-	 * `pointer`: an address or 0. `error`: 0 or more, or `-errno`. `none`: nothing that may be read. Otherwise a number
-	 * without sign.
+	 * `pointer`: an address or 0. `error`: 0 or more, or `-errno`. `none`: the result must not be read.
+	 * Default: an unsigned number.
 	 */
 	readonly result?: "pointer" | "error" | "none";
 }
 
-/** Helpers that programs of type SCHED_CLS, XDP, SYSCALL or TRACING can call; the argument order is that of bpf-helpers(7). */
+/**
+ * Helpers that programs of type SCHED_CLS, XDP, SYSCALL or TRACING can call, with arguments in the order of
+ * bpf-helpers(7).
+ */
 export const HELPER_FUNCTIONS = {
 	bpf_map_lookup_elem: { id: 1, args: 2, result: "pointer" },
 	bpf_map_update_elem: { id: 2, args: 4, result: "error" },
@@ -85,7 +91,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
 	Object.entries(HELPER_FUNCTIONS).map(([name, { id }]) => [id, name]),
 );
 
-/** The name of a helper's number, if it is in the table. */
+/** The name of the helper with this number, if the table has it. */
 export function helperName(id: number): string | undefined {
 	return NAMES.get(id);
 }

@@ -1,4 +1,4 @@
-/** The assembler: instructions as values, to bytes and back, and their listing. */
+/** The assembler: encodes, decodes and lists instructions, which are values. */
 export * from "./alu.ts";
 export { decodeInstructions } from "./decode.ts";
 export { encodeInstructions, labelOffsets, resolveLabels } from "./encode.ts";

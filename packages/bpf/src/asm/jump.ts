@@ -23,7 +23,7 @@ import {
 	BPF_X,
 } from "./opcode.ts";
 
-/** Where a jump goes: a label, or slots relative to the next instruction. */
+/** The destination of a jump: a label, or a number of slots relative to the next instruction. */
 export type Target = string | number;
 
 /** One condition in its four forms; `op` stands for its operator. */
@@ -88,7 +88,7 @@ export function ja(target: Target): Instruction {
 	return { opcode: BPF_JMP | BPF_JA, dst: 0, src: 0, immediate: 0, ...to(target) };
 }
 
-/** `goto target` with 32 bits of distance (Linux 6.6) */
+/** `goto target` with a 32-bit distance (Linux 6.6) */
 export function ja32(target: Target): Instruction {
 	const opcode = BPF_JMP32 | BPF_JA;
 	if (typeof target === "number") return { opcode, dst: 0, src: 0, offset: 0, immediate: target };

@@ -1,4 +1,4 @@
-/** The annotated listing of a program: what an auditor reads and golden files keep. */
+/** The annotated listing of a program, for auditors and golden files. */
 import { distanceIsImmediate, encodeInstructions, resolveLabels } from "./encode.ts";
 import { type Instruction, SLOT_BYTES, slotsOf } from "./instruction.ts";
 import { formatInstruction } from "./pseudo-c.ts";
@@ -6,14 +6,14 @@ import { formatInstruction } from "./pseudo-c.ts";
 const TEXT_COLUMN = 40;
 
 /**
- * One line a slot: its number (as in the verifier's log), the bytes, pseudo-C, and the note; above
- * it the group's comment and the label. Map references show as zero bytes and by name.
+ * One line for each slot: its number (as in the verifier's log), bytes, pseudo-C and note; the group's
+ * comment and the label are above it. Map references have zero bytes and the map's name.
  *
  * ```
  * ; find the IPv4 header
  *    0  61 12 4c 00 00 00 00 00  r2 = *(u32 *)(r1 + 76)                  ; data = ctx.data
  * ```
- * Ends with a newline. Throws BpfError (BUILD) where encoding would.
+ * Ends with a newline. Throws BpfError (BUILD) as encoding does.
  */
 export function formatListing(instructions: readonly Instruction[]): string {
 	const bytes = encodeInstructions(instructions, () => 0);

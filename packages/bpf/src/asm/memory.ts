@@ -43,7 +43,7 @@ export function store(bytes: AccessBytes, dst: Register, offset: number, src: Re
 	return { opcode: BPF_STX | BPF_MEM | SIZE_BITS[bytes], dst, src, offset, immediate: 0 };
 }
 
-/** `*(uN *)(dst + offset) = immediate`, for 8 bytes sign-extended from 32 bits */
+/** `*(uN *)(dst + offset) = immediate`, sign-extended from 32 bits if 8 bytes are written */
 export function storeImm(bytes: AccessBytes, dst: Register, offset: number, immediate: number): Instruction {
 	return { opcode: BPF_ST | BPF_MEM | SIZE_BITS[bytes], dst, src: 0, offset, immediate };
 }
@@ -60,7 +60,7 @@ function atomic(operation: number) {
 
 /** `lock *(uN *)(dst + offset) += src` */
 export const atomicAdd = atomic(BPF_ADD);
-/** `lock *(uN *)(dst + offset) |= src` (Linux 5.12, like all the following) */
+/** `lock *(uN *)(dst + offset) |= src` (Linux 5.12, as all the following) */
 export const atomicOr = atomic(BPF_OR);
 /** `lock *(uN *)(dst + offset) &= src` */
 export const atomicAnd = atomic(BPF_AND);
@@ -89,7 +89,7 @@ export function loadMap(dst: Register, name: string): Instruction {
 	return { opcode: BPF_LD_IMM64, dst, src: BPF_PSEUDO_MAP_FD, offset: 0, immediate: 0n, map: { name } };
 }
 
-/** `dst = map[name] + valueOffset`: address of that byte of an array map's values */
+/** `dst = map[name] + valueOffset`: the address of that byte in the values of an array map */
 export function loadMapValue(dst: Register, name: string, valueOffset: number): Instruction {
 	return {
 		opcode: BPF_LD_IMM64,

@@ -1,5 +1,5 @@
 /**
- * The bit fields of an eBPF opcode, in the spelling of uapi/linux/bpf.h and bpf_common.h
+ * The bit fields of an eBPF opcode, with the names of uapi/linux/bpf.h and bpf_common.h
  * (Documentation/bpf/standardization/instruction-set.rst).
  */
 
@@ -35,7 +35,7 @@ export const BPF_MOV = 0xb0;
 export const BPF_ARSH = 0xc0;
 export const BPF_END = 0xd0;
 
-/** Bit 3 of BPF_END in class ALU: to little or to big endian. In class ALU64: swap always (Linux 6.6). */
+/** Bit 3 of BPF_END: class ALU converts to little or big endian, class ALU64 always swaps (Linux 6.6). */
 export const BPF_TO_LE = 0x00;
 export const BPF_TO_BE = 0x08;
 
@@ -69,19 +69,21 @@ export const BPF_MEM = 0x60;
 export const BPF_MEMSX = 0x80;
 export const BPF_ATOMIC = 0xc0;
 
-/** Operation of an atomic, in its immediate; the ones with BPF_FETCH put the old value into src (or r0). */
+/**
+ * The operation of an atomic instruction, in its immediate; with BPF_FETCH the old value goes to src (or r0).
+ */
 export const BPF_FETCH = 0x01;
 export const BPF_XCHG = 0xe0 | BPF_FETCH;
 export const BPF_CMPXCHG = 0xf0 | BPF_FETCH;
 
-/** The only two-slot instruction: `dst = imm64`, by class LD, mode IMM, size DW. */
+/** The only two-slot instruction: `dst = imm64`, with class LD, mode IMM, size DW. */
 export const BPF_LD_IMM64 = BPF_LD | BPF_IMM | BPF_DW;
 
-/** What the `src` field of BPF_LD_IMM64 says about its immediate. */
+/** Values of `src` in BPF_LD_IMM64: the meaning of its immediate. */
 export const BPF_PSEUDO_MAP_FD = 1;
 export const BPF_PSEUDO_MAP_VALUE = 2;
 
-/** What the `src` field of a BPF_CALL says: 0 a helper's number, 1 a subprogram, relative to the next. */
+/** Values of `src` in BPF_CALL: with 0 the immediate is a helper's number, with 1 a relative subprogram. */
 export const BPF_PSEUDO_CALL = 1;
-/** `src` of a call of a function of the kernel itself, whose BTF id the immediate has. */
+/** `src` of a call to a kernel function (kfunc); the immediate is its BTF id. */
 export const BPF_PSEUDO_KFUNC_CALL = 2;

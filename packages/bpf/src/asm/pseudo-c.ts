@@ -1,4 +1,4 @@
-/** One instruction in the notation that the kernel's verifier log and llvm-objdump share. */
+/** Formats one instruction in the notation that the kernel's verifier log and llvm-objdump share. */
 import { distanceIsImmediate } from "./encode.ts";
 import { helperName } from "./helper-function.ts";
 import type { Instruction } from "./instruction.ts";
@@ -47,7 +47,7 @@ const SIZE_BITS: Readonly<Record<number, number>> = {
 	[op.BPF_DW]: 64,
 };
 
-/** `r0 = *(u32 *)(r1 + 76)`. Labels, maps and helpers by name where the instruction or the table has them. */
+/** `r0 = *(u32 *)(r1 + 76)`. Labels, maps and helpers appear by name if the name is known. */
 export function formatInstruction(instruction: Instruction): string {
 	return format(instruction) ?? `(unknown instruction, opcode 0x${hex(instruction.opcode)})`;
 }
@@ -142,7 +142,7 @@ function signed(distance: number): string {
 	return distance < 0 ? `${distance}` : `+${distance}`;
 }
 
-/** Small numbers are counts and read best in decimal; large ones are patterns: addresses, masks, types. */
+/** Small numbers are counts and read best in decimal; large ones are addresses, masks or types. */
 function hexImmediate(value: number | bigint): string {
 	if (value >= -0x8000 && value <= 255) return `${value}`;
 	const bits = typeof value === "bigint" ? BigInt.asUintN(64, value) : value >>> 0;

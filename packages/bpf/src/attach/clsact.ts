@@ -1,6 +1,6 @@
 /**
- * The clsact qdisc, in either direction, by rtnetlink: for kernels before tcx. Programs are filters of the kind `bpf` in
- * direct-action mode, ordered by priority.
+ * The clsact qdisc in both directions over rtnetlink, for kernels before tcx. Programs are filters of kind
+ * `bpf` in direct-action mode, ordered by priority.
  */
 
 import {
@@ -32,7 +32,9 @@ const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
 
-/** TC_H_CLSACT, which is TC_H_INGRESS, too: the qdisc's parent; below it, its ingress and egress. */
+/**
+ * TC_H_CLSACT (equal to TC_H_INGRESS), the parent of the qdisc, and below it the qdisc's ingress and egress.
+ */
 const PARENT_CLSACT = 0xffff_fff1;
 const PARENTS = { ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 const HANDLE_CLSACT = 0xffff_0000;
@@ -55,37 +57,40 @@ const TCMSG = new Layout({
 	ifindex: "s32",
 	handle: "u32",
 	parent: "u32",
-	/** Of a filter: the protocol, in network byte order, and above it the priority. */
+	/** Protocol of a filter in network byte order, with the priority above it. */
 	protocol: "be16",
 	priority: "u16",
 });
 
 export interface ClsactAttached extends Attached {
-	/** Filters run in the order of their priorities, 1 first. */
+	/** Filters run in the order of their priorities, lowest first. */
 	readonly priority: number;
 	readonly handle: number;
-	/** Ethernet protocol that the filter is for; 3 is all of them. */
+	/** Ethernet protocol that the filter matches; 3 is ETH_P_ALL. */
 	readonly protocol: number;
-	/** As given when it was attached. */
+	/** The name given at attachment. */
 	readonly name: string;
 	readonly directAction: boolean;
 }
 
 export interface ClsactOptions {
 	/**
-	 * `first`: in front of all programs. Default: the kernel's choice, 49152 for the first filter and one less for
-	 * each further one, which is behind those whose priority somebody chose.
+	 * `first`: before all other programs. Default: the kernel picks 49152 for the first filter and one less
+	 * for each further one, so explicit priorities usually run earlier.
 	 */
 	readonly priority?: number | "first";
 }
 
-/** One of the two directions. */
+/** The hook for one direction. */
 function clsactHook(direction: TcDirection): Hook<ClsactAttached, ClsactOptions> {
 	const name = `clsact ${direction}`;
 	const parent = PARENTS[direction];
 	return {
 		name,
-		/** Adds the qdisc if the interface has none. A plain `ingress` qdisc excludes clsact, and serves for ingress as well. */
+		/**
+		 * Adds the qdisc if the interface has none. A plain `ingress` qdisc excludes clsact, but also works
+		 * for ingress.
+		 */
 		attach(to, program, options = {}) {
 			using netlink = new Netlink();
 			const added = addQdisc(netlink, to, direction);
@@ -94,7 +99,7 @@ function clsactHook(direction: TcDirection): Hook<ClsactAttached, ClsactOptions>
 				putFilter(netlink, to, program, {
 					parent,
 					flags: NLM_F.CREATE | NLM_F.EXCL,
-					// Beside others at one priority the kernel has to choose the number.
+					// If others have the same priority, the kernel must pick the handle.
 					handle: priority === "first" ? 0 : 1,
 					priority: priority === "first" ? firstPriority(netlink, to, parent) : priority,
 					protocol: ETH_P_ALL,
@@ -109,7 +114,7 @@ function clsactHook(direction: TcDirection): Hook<ClsactAttached, ClsactOptions>
 			const doing = `replace program ${current.programId} by ${program.name} at ${name} of ${on.name}`;
 			requirePresent(query(on, parent), current, doing);
 			using netlink = new Netlink();
-			// Without CREATE, the filter must be there: NEWTFILTER then exchanges its program in one step.
+			// Without CREATE, the filter must exist: NEWTFILTER then replaces its program in one step.
 			const { handle, priority, protocol } = current;
 			putFilter(netlink, on, program, { parent, flags: 0, handle, priority, protocol, doing });
 		},
@@ -136,14 +141,14 @@ export const clsactEgress: Hook<ClsactAttached, ClsactOptions> = clsactHook("egr
 function query(on: NetInterface, parent: number): readonly ClsactAttached[] {
 	using netlink = new Netlink();
 	const messages = listFilters(netlink, on, parent);
-	// For an interface that does not exist the kernel lists nothing and reports no error.
+	// For an interface that does not exist, the kernel returns an empty list and no error.
 	if (messages.length === 0) interfaceByIndex(on.index);
 	return messages.flatMap(decodeFilter).sort((a, b) => a.priority - b.priority);
 }
 
 /**
- * One less than the lowest priority of a program; where that is taken, or 0, the same: of programs that share a
- * priority, the kernel runs the newest first.
+ * One less than the lowest priority in use. If that priority is taken or 0, the lowest itself: the kernel
+ * runs the newest of the programs with equal priority first.
  */
 function firstPriority(netlink: Netlink, on: NetInterface, parent: number): number {
 	const messages = listFilters(netlink, on, parent);
@@ -154,7 +159,7 @@ function firstPriority(netlink: Netlink, on: NetInterface, parent: number): numb
 	return before > 0 && !taken.has(before) ? before : first.priority;
 }
 
-/** Numbers of the interfaces that have a qdisc which can hold such filters: one question, however many they are. */
+/** Indexes of the interfaces with a qdisc that can hold such filters, from one dump. */
 export function interfacesWithIngress(): ReadonlySet<number> {
 	using netlink = new Netlink();
 	const doing = "list the qdiscs";
@@ -164,7 +169,7 @@ export function interfacesWithIngress(): ReadonlySet<number> {
 	return new Set(fixed.filter(({ parent }) => parent === PARENT_CLSACT).map(({ ifindex }) => ifindex));
 }
 
-/** Takes the clsact qdisc away when no filter of anyone is left in it. True if it did. */
+/** Deletes the clsact qdisc if no filter is left in it, whoever added it. Returns true if it was deleted. */
 export function removeEmptyClsact(from: NetInterface): boolean {
 	using netlink = new Netlink();
 	if (qdiscKind(netlink, from) !== "clsact") return false;
@@ -179,7 +184,7 @@ export function removeEmptyClsact(from: NetInterface): boolean {
 	return true;
 }
 
-/** False when the interface has one already. */
+/** Returns false if the interface already has one. */
 function addQdisc(netlink: Netlink, to: NetInterface, direction: TcDirection): boolean {
 	const doing = `add a clsact qdisc to ${to.name}`;
 	const fixed = TCMSG.encode({ ifindex: to.index, handle: HANDLE_CLSACT, parent: PARENT_CLSACT });
@@ -201,7 +206,9 @@ function addQdisc(netlink: Netlink, to: NetInterface, direction: TcDirection): b
 	}
 }
 
-/** Filters are named by priority and handle only: another program may have got ours since the caller looked. */
+/**
+ * Priority and handle alone identify a filter: another program may have taken ours since the caller looked.
+ */
 function requirePresent(present: readonly ClsactAttached[], current: ClsactAttached, doing: string): void {
 	const same = present.some(
 		({ programId, handle, priority, protocol }) =>
@@ -241,7 +248,7 @@ function putFilter(
 }
 
 function qdiscKind(netlink: Netlink, on: NetInterface): string | undefined {
-	// Strict checking refuses an interface in the request for a dump: look for it in the answer.
+	// Strict checking refuses an interface index in a dump request, so filter the answer.
 	const messages = netlink.dump({
 		type: RTM_GETQDISC,
 		payload: TCMSG.encode({}),
@@ -264,13 +271,15 @@ function listFilters(netlink: Netlink, on: NetInterface, parent: number): readon
 			doing: `list the filters of ${on.name}`,
 		});
 	} catch (error) {
-		// There is no such qdisc: no filters, then.
+		// There is no such qdisc, so there are no filters.
 		if (error instanceof SyscallError && error.errno === ERRNO.EINVAL) return [];
 		throw error;
 	}
 }
 
-/** A filter that runs a program in chain 0; none for the priority's own entry (handle 0) and other kinds. */
+/**
+ * Decodes a filter that runs a program in chain 0; skips other kinds and the priority's own entry (handle 0).
+ */
 function decodeFilter({ payload }: NetlinkMessage): readonly ClsactAttached[] {
 	const { handle, protocol, priority } = TCMSG.decode(payload);
 	const attributes = decodeAttributes(payload.subarray(TCMSG.size));

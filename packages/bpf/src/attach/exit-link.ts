@@ -1,7 +1,7 @@
 /**
- * A program of type TRACING at the exit of another program (fexit, Linux 5.5+): it runs each time that the other one has
- * returned, and sees its argument and its verdict. For programs that only look on: nothing can stand in front of or behind
- * a program at XDP.
+ * A TRACING program at the exit of another program (fexit, Linux 5.5+). It runs each time the other one
+ * returns, and sees its argument and verdict. It can only observe, but works at XDP, where no second program
+ * can be attached.
  */
 import { closeSync } from "node:fs";
 import { check } from "@l3dsr/linux";
@@ -9,15 +9,15 @@ import { bpf } from "../bpf-syscall.ts";
 import { struct } from "../struct.ts";
 import type { AttachableProgram } from "./hook.ts";
 
-/** What a program at the exit of another one is called with. */
+/** The context of a program at the exit of another one. */
 export const PROGRAM_EXIT = struct("exit", {
-	/** What the other one had in r1, as the kernel has it: the address of a `struct xdp_buff`, of a `struct sk_buff`. */
+	/** The other program's r1 inside the kernel: the address of a `struct xdp_buff` or `struct sk_buff`. */
 	context: "u64",
-	/** What it returned: an `int`, in the lower half. */
+	/** The other program's return value: an `int` in the lower half. */
 	verdict: "u64",
 });
 
-/** Held there as long as this is not disposed of, and gone with the process. */
+/** Keeps the program attached until it is disposed of or the process ends. */
 export class ExitLink implements Disposable {
 	#fd: number;
 
@@ -25,7 +25,7 @@ export class ExitLink implements Disposable {
 		this.#fd = fd;
 	}
 
-	/** `program` was loaded with `traces`. Throws SyscallError; nothing is attached then. */
+	/** `program` must have been loaded with `traces`. Throws SyscallError; then nothing is attached. */
 	static attach(program: AttachableProgram): ExitLink {
 		const { result } = bpf("BPF_RAW_TRACEPOINT_OPEN", { prog_fd: program.fd });
 		return new ExitLink(check(result, `link program ${program.name} to the exit of another program`));

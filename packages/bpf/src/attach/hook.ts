@@ -1,10 +1,10 @@
-/** The shape that all hooks share: where a program can hang, and how it is put, exchanged, found and taken away. */
+/** The interface that all hooks share: attach, replace, find and detach programs. */
 
 import type { NetInterface } from "@l3dsr/linux";
 import type { ProgramId } from "../object-id.ts";
 import type { Program } from "../program.ts";
 
-/** The part of a program that attaching needs; the name is for messages. */
+/** The part of a program that attaching needs; messages use the name. */
 export type AttachableProgram = Pick<Program, "fd" | "name">;
 
 /** A program as the kernel lists it at a hook. */
@@ -13,23 +13,24 @@ export interface Attached {
 }
 
 /**
- * One way to hang programs on an interface. Nothing is pinned and no link is made: a program stays attached when
- * the process ends, and is found again by `query`.
+ * A place where programs can be attached to an interface. Nothing is pinned and no link is created: a program
+ * stays attached when the process ends, and `query` finds it again.
  *
- * Every function throws SyscallError (ENODEV when the interface is gone) or BpfError (FEATURE, HELD); the hook is then as it was.
+ * Every function throws SyscallError (ENODEV if the interface is gone) or BpfError (FEATURE, HELD), and then
+ * changes nothing.
  */
 export interface Hook<A extends Attached, O = Record<string, never>> {
-	/** As people read it: `tcx ingress`. */
+	/** The name for messages: `tcx ingress`. */
 	readonly name: string;
-	/** Adds the program beside those that are there. */
+	/** Adds the program to those that are attached. */
 	attach(to: NetInterface, program: AttachableProgram, options?: O): void;
 	/**
-	 * Puts the program in the place of `current`, an element of the latest `query`. Atomic: every packet meets
-	 * one of the two. Fails when `current` is no longer there.
+	 * Replaces `current`, an element of the latest `query`. Atomic: every packet passes one of the two
+	 * programs. Fails if `current` is no longer attached.
 	 */
 	replace(on: NetInterface, current: A, program: AttachableProgram): void;
-	/** All programs here, whoever attached them, in the order in which they run. */
+	/** All attached programs of any owner, in the order in which they run. */
 	query(on: NetInterface): readonly A[];
-	/** Takes away `current`, an element of the latest `query`; no other program is touched. */
+	/** Detaches `current`, an element of the latest `query`, and no other program. */
 	detach(from: NetInterface, current: A): void;
 }

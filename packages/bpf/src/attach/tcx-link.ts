@@ -1,6 +1,6 @@
 /**
- * tcx through a bpf link (Linux 6.6+): the program hangs there as long as somebody holds the link's
- * descriptor, and is gone with the process however that ends. For programs that only look on.
+ * tcx through a bpf link (Linux 6.6+): the program stays attached while a process holds the link's
+ * descriptor, and is detached when that process ends in any way. For programs that only observe.
  */
 
 import { closeSync } from "node:fs";
@@ -15,7 +15,7 @@ export interface TcxLinkOptions extends TcxOptions {
 	readonly direction?: TcDirection;
 }
 
-/** A program held at tcx of one interface. Disposing takes it away. */
+/** A program that a link attaches to tcx of one interface. Disposal detaches it. */
 export class TcxLink implements Disposable {
 	#fd: number;
 
@@ -23,7 +23,7 @@ export class TcxLink implements Disposable {
 		this.#fd = fd;
 	}
 
-	/** Throws SyscallError or BpfError (FEATURE); nothing is attached then. */
+	/** Throws SyscallError or BpfError (FEATURE); then nothing is attached. */
 	static attach(to: NetInterface, program: AttachableProgram, options: TcxLinkOptions = {}): TcxLink {
 		const { direction = "ingress" } = options;
 		const { flags, relative } = encodePosition(options.position ?? "last");

@@ -1,4 +1,7 @@
-/** tcx (Linux 6.6+), in either direction: an ordered list of programs per interface, changed under a revision number. */
+/**
+ * tcx (Linux 6.6+) in both directions: an ordered list of programs for each interface, with a revision
+ * number.
+ */
 
 import { check, ERRNO, type IfIndex } from "@l3dsr/linux";
 import { bpf, RepeatedCall } from "../bpf-syscall.ts";
@@ -18,7 +21,7 @@ export const ATTACH_TYPES = {
 	ingress: BPF_ATTACH_TYPE.BPF_TCX_INGRESS,
 	egress: BPF_ATTACH_TYPE.BPF_TCX_EGRESS,
 } as const;
-/** Seen from the network stack: what comes in, what goes out. */
+/** The direction as seen from the network stack. */
 export type TcDirection = keyof typeof ATTACH_TYPES;
 
 /** The kernel's limit (BPF_MPROG_MAX) on programs at one hook. */
@@ -27,20 +30,26 @@ const MOST_PROGRAMS = 64;
 const USE_CLSACT = "attach to clsact instead";
 
 export interface TcxAttached extends Attached {
-	/** Attached through a link, by someone else: only the link's owner can detach or replace it. */
+	/**
+	 * Present if another process attached the program through a link: only the link's owner can detach or
+	 * replace it.
+	 */
 	readonly linkId?: number;
-	/** Of the whole list, when this was read: what a change may insist on. */
+	/** Revision of the whole list when it was read; a change can require it. */
 	readonly revision: bigint;
 }
 
 export interface TcxOptions {
-	/** Default `last`. A program that ends with TC_ACT_OK, not TCX_NEXT, keeps packets from those behind it. */
+	/**
+	 * Default `last`. A program that returns TC_ACT_OK instead of TCX_NEXT hides packets from the following
+	 * programs.
+	 */
 	readonly position?: "first" | "last" | { readonly before: number } | { readonly after: number };
-	/** Refuse (ESTALE) when the list is no longer at this revision. */
+	/** Refuse (ESTALE) if the list has another revision. */
 	readonly expectedRevision?: bigint;
 }
 
-/** One of the two directions. */
+/** The hook for one direction. */
 function tcxHook(direction: TcDirection): Hook<TcxAttached, TcxOptions> {
 	const name = `tcx ${direction}`;
 	const attach_type = ATTACH_TYPES[direction];
@@ -110,21 +119,24 @@ export const tcxIngress: Hook<TcxAttached, TcxOptions> = tcxHook("ingress");
 /** Packets that this host sends, from the network stack or a bridge, before they reach the driver's queue. */
 export const tcxEgress: Hook<TcxAttached, TcxOptions> = tcxHook("egress");
 
-/** What the kernel has answered. */
+/** An answer of the kernel. */
 interface Listing {
 	readonly result: number;
 	readonly attributes: Uint8Array;
 	readonly programs: Uint8Array;
 }
 
-/** The list of one interface, asked again and again at the least cost: of changes of it the kernel tells nobody. */
+/**
+ * The list of one interface, for frequent polling at the lowest cost: the kernel sends no notification of
+ * changes.
+ */
 export class TcxList {
 	readonly #doing: string;
 	readonly #call: RepeatedCall<"BPF_PROG_QUERY">;
 	readonly #programs = new Uint8Array(MOST_PROGRAMS * Uint32Array.BYTES_PER_ELEMENT);
 	#known: Listing;
 
-	/** As it is now is what it is compared with first. Throws as {@link changed}. */
+	/** The current list is the first that {@link changed} compares with. Throws as {@link changed} does. */
 	constructor(direction: TcDirection, on: { readonly index: IfIndex; readonly name: string }) {
 		this.#doing = `list the programs at tcx ${direction} of ${on.name}`;
 		this.#call = new RepeatedCall("BPF_PROG_QUERY", {
@@ -137,8 +149,8 @@ export class TcxList {
 	}
 
 	/**
-	 * Another list than at the last call, or one that was another in between. Throws SyscallError (ENODEV: the interface is
-	 * gone), and BpfError (FEATURE) where the kernel has no tcx.
+	 * Whether the list has changed since the last call, even if it has changed back. Throws SyscallError
+	 * (ENODEV: the interface is gone), and BpfError (FEATURE) if the kernel has no tcx.
 	 */
 	changed(): boolean {
 		const { result, attributes, programs } = this.#known;
@@ -150,7 +162,7 @@ export class TcxList {
 	}
 
 	#checked(result: number): Listing {
-		// Nothing was ever attached here, or the last program has gone.
+		// Nothing was ever attached here, or the last program is gone.
 		if (result !== -ERRNO.ENOENT) {
 			if (result === -ERRNO.EINVAL) requireFeature("tcx", this.#doing, USE_CLSACT);
 			check(result, this.#doing);
@@ -172,7 +184,7 @@ function refuseLinked(current: TcxAttached, doing: string): void {
 	});
 }
 
-/** Flags, and the program that they refer to, of BPF_PROG_ATTACH and BPF_LINK_CREATE. */
+/** Flags and the program that they refer to, for BPF_PROG_ATTACH and BPF_LINK_CREATE. */
 export function encodePosition(position: NonNullable<TcxOptions["position"]>): {
 	readonly flags: number;
 	readonly relative: number;

@@ -1,4 +1,7 @@
-/** XDP by rtnetlink: one program per interface and mode, native (in the driver) or generic (after it). */
+/**
+ * XDP over rtnetlink: one program for each interface and mode, native (in the driver) or generic (in the
+ * stack).
+ */
 
 import {
 	attribute,
@@ -28,7 +31,7 @@ const IFLA_XDP_EXPECTED_FD = 8;
 const XDP_FLAGS_UPDATE_IF_NOEXIST = 1 << 0;
 const XDP_FLAGS_REPLACE = 1 << 4;
 
-/** The request's flag for a mode, and the attribute that holds the id of the program attached in it. */
+/** The request's flag for a mode, and the attribute with the id of the program attached in it. */
 const MODES = {
 	native: { flag: 1 << 2, idAttribute: 5 },
 	generic: { flag: 1 << 1, idAttribute: 6 },
@@ -65,7 +68,7 @@ function xdpHook(mode: XdpMode): Hook<Attached> {
 
 	return {
 		name,
-		/** EBUSY or EEXIST when a program is there already, in whatever mode. */
+		/** Fails with EBUSY or EEXIST if a program is attached already, in any mode. */
 		attach(to: NetInterface, program: AttachableProgram): void {
 			const doing = `attach program ${program.name} to ${name} of ${to.name}`;
 			set(to, program.fd, XDP_FLAGS_UPDATE_IF_NOEXIST, undefined, doing);
@@ -94,7 +97,7 @@ function xdpHook(mode: XdpMode): Hook<Attached> {
 	};
 }
 
-/** In the driver, before the kernel has a packet of its own. Not every driver can. */
+/** In the driver, before the kernel allocates an skb. Not every driver supports it. */
 export const xdpNative: Hook<Attached> = xdpHook("native");
 /** In the network stack, on any interface; slower than tc. */
 export const xdpGeneric: Hook<Attached> = xdpHook("generic");

@@ -28,10 +28,10 @@ const OPERATIONS: Readonly<Record<ArithmeticOperator, alu.AluOperation>> = {
 	"s>>=": alu.arsh,
 };
 
-/** What means the same in either byte order. */
+/** Operators with the same result in either byte order. */
 const BITWISE: ReadonlySet<string> = new Set(["=", "&=", "|=", "^="]);
 
-/** Makes values and emits their arithmetic. */
+/** Creates values and emits their arithmetic. */
 export class Arithmetic implements ValueOwner {
 	readonly #emitter: Emitter;
 
@@ -39,21 +39,21 @@ export class Arithmetic implements ValueOwner {
 		this.#emitter = emitter;
 	}
 
-	/** A value with a register of its own, not yet set. */
+	/** A new value in a free register, not yet set. */
 	allocate(type: ValueType, placement: Placement): Value {
 		const value = new Value(this, type);
 		this.#emitter.flow?.take(value, placement);
 		return value;
 	}
 
-	/** A value that is in `register` already: a result, an argument. */
+	/** A value that already is in `register`: a result, an argument. */
 	adopt(type: ValueType, register: Register): Value {
 		const value = new Value(this, type);
 		this.#emitter.flow?.put(register, value);
 		return value;
 	}
 
-	/** Runs `use` with a register that holds a 64-bit pattern, free again afterwards. */
+	/** Runs `use` with a register that holds a 64-bit pattern, and frees it afterwards. */
 	withConstant(pattern: bigint, use: (register: Register) => void): void {
 		const type = {
 			name: `0x${pattern.toString(16)}`,
@@ -67,9 +67,9 @@ export class Arithmetic implements ValueOwner {
 		use(this.#emitter.write(temporary));
 	}
 
-	/** The bits that `number` has beside `value`. Throws BpfError (BUILD) when it does not fit. */
+	/** The bits of `number` in an operation with `value`. Throws BpfError (BUILD) if they do not fit. */
 	bitsBeside(value: ValueType, number: number | bigint): bigint {
-		// A plain value is as wide as its register; only in network order do its own bytes decide.
+		// A host-order value is as wide as its register; only in network order does its own size count.
 		const type = value.order === "network" ? value : { bytes: value.width / 8, order: "host" as const };
 		const bits = constantBits(type, number);
 		if (bits === undefined)
@@ -77,7 +77,7 @@ export class Arithmetic implements ValueOwner {
 		return bits;
 	}
 
-	/** Throws BpfError (BUILD) for two values in different byte orders. */
+	/** Throws BpfError (BUILD) if the two values have different byte orders. */
 	checkOrders(left: ValueType, right: ValueType): void {
 		if (left.order === "none" || right.order === "none" || left.order === right.order) return;
 		throw this.#emitter.error(
@@ -98,7 +98,7 @@ export class Arithmetic implements ValueOwner {
 		const dst = operator === "=" ? emitter.write(value) : emitter.read(value);
 		const note = `${value.name} ${operator} ${describe(operand)}`;
 		if (operand instanceof Value) {
-			// What is written through a copy of the frame pointer, nobody follows.
+			// Writes through a copy of the frame pointer cannot be tracked.
 			if (operand.kind === "stack") emitter.flow.assumeWritten();
 			this.#withValue(value, dst, operator, operand, note);
 		} else this.#withNumber(value, dst, operator, operand, note);
@@ -141,7 +141,7 @@ export class Arithmetic implements ValueOwner {
 		}
 	}
 
-	/** The verifier's rule: a constant shifts what is proven, anything else forgets it. */
+	/** The verifier's rule: a constant moves the proven range, any other operand drops it. */
 	#moveProof(value: Value, operator: ArithmeticOperator, operand: Operand): void {
 		const { flow } = this.#emitter;
 		if (flow === undefined) return;
@@ -159,7 +159,7 @@ export class Arithmetic implements ValueOwner {
 		);
 	}
 
-	/** `value ^= unknown; value ^= unknown`: changes nothing, but the verifier does not see that. */
+	/** `value ^= unknown; value ^= unknown`: no change, but the verifier does not see that. */
 	forget(value: Value, unknown: Value): void {
 		const emitter = this.#emitter;
 		const [dst, src] = [emitter.read(value), emitter.read(unknown)];
@@ -171,7 +171,7 @@ export class Arithmetic implements ValueOwner {
 		const emitter = this.#emitter;
 		const successor = new Value(this, type);
 		const register = emitter.read(value);
-		// What counts on the upper half of a 32-bit value being 0 must find it so.
+		// Later code relies on the upper half of a 32-bit value being 0.
 		if (type.width < value.width) emitter.emit(alu.mov.reg32(register, register), `${type.name}, lower half`);
 		if (swap) {
 			const { bytes } = value;
@@ -189,7 +189,7 @@ export class Arithmetic implements ValueOwner {
 	}
 }
 
-/** An operand as notes and errors show it. */
+/** An operand as text for notes and errors. */
 export function describe(operand: Operand): string {
 	if (operand instanceof Value) return operand.name;
 	if (operand >= -9 && operand <= 255) return `${operand}`;

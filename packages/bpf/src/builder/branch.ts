@@ -1,4 +1,4 @@
-/** Conditions, if/else, and dispatch on a number. */
+/** Conditions, if/else, and switch on a number. */
 import type { Register } from "../asm/instruction.ts";
 import * as asm from "../asm/jump.ts";
 import { type Arithmetic, describe } from "./arithmetic.ts";
@@ -8,7 +8,7 @@ import type { Memory } from "./memory.ts";
 import { type Operand, Value } from "./value.ts";
 import type { Place } from "./view.ts";
 
-/** As in C, unsigned; `s` before it: signed; `&`: any bit in common. */
+/** As in C, unsigned; with `s`, signed; `&`: the operands share a bit. */
 export type Comparison = "==" | "!=" | ">" | ">=" | "<" | "<=" | "s>" | "s>=" | "s<" | "s<=" | "&";
 
 const CONDITIONS: Readonly<Record<Comparison, asm.JumpCondition>> = {
@@ -41,15 +41,15 @@ const OPPOSITE: Readonly<Record<Exclude<Comparison, "&">, Comparison>> = {
 const UNSIGNED: ReadonlySet<Comparison> = new Set([">", ">=", "<", "<="]);
 const ORDERLESS: ReadonlySet<Comparison> = new Set(["==", "!=", "&"]);
 
-/** One branch of a dispatch: the numbers that lead to it, and what it does. */
+/** One case of a switch: its numbers and its body. */
 export interface Case {
 	readonly values: readonly number[];
-	/** For its label; `case N` if absent. */
+	/** The name of its label; default `case N`. */
 	readonly name?: string;
 	readonly body: () => void;
 }
 
-/** Below this many numbers, comparing one after the other takes no more steps than halving. */
+/** Up to this many numbers, comparing one after the other takes no more steps than a binary search. */
 const LINEAR = 3;
 
 export class Branch {
@@ -101,7 +101,7 @@ export class Branch {
 		}
 	}
 
-	/** `if (set >> value) & 1 goto label`, `value` being less than 64 */
+	/** `if (set >> value) & 1 goto label`; `value` must be less than 64 */
 	gotoIfMember(value: Value, set: bigint, label: Label): void {
 		const members = membersOf(set);
 		const [only] = members;
@@ -109,7 +109,7 @@ export class Branch {
 		else this.#gotoIfBit(value, set, `one of ${describeMembers(members)}`, label);
 	}
 
-	/** `if !((set >> value) & 1) goto label`, `value` being less than 64 */
+	/** `if !((set >> value) & 1) goto label`; `value` must be less than 64 */
 	gotoUnlessMember(value: Value, set: bigint, label: Label): void {
 		const members = membersOf(set);
 		const [only] = members;
@@ -129,7 +129,7 @@ export class Branch {
 		this.gotoIf(bits, "&", 1, label);
 	}
 
-	/** `if (left comparison right) { body }`, the body behind all else. */
+	/** `if (left comparison right) { body }`, with the body at the end of the program */
 	unlikely(left: Value | Place, comparison: Comparison, right: Operand, body: () => void): void {
 		const emitter = this.#emitter;
 		if (emitter.flow === undefined) return;
@@ -139,7 +139,7 @@ export class Branch {
 		this.aside(aside, back, body);
 	}
 
-	/** Places `back` here, and `label: { body } goto back` behind all else. */
+	/** Places `back` here, and `label: { body } goto back` at the end of the program. */
 	aside(label: Label, back: Label, body: () => void): void {
 		const emitter = this.#emitter;
 		emitter.place(back, "all values");
@@ -162,7 +162,7 @@ export class Branch {
 		const emitter = this.#emitter;
 		const end = emitter.label("end");
 		const second = emitter.label(comparison === "&" ? "then" : "else");
-		// There is no "no bit in common" to jump on, so that the branches change places.
+		// No jump tests for "no bit in common", so the branches are swapped.
 		if (comparison === "&") this.gotoIf(left, comparison, right, second);
 		else this.gotoIf(left, OPPOSITE[comparison], right, second);
 		this.#block(comparison === "&" ? otherwise : then, end);
@@ -171,7 +171,10 @@ export class Branch {
 		emitter.place(end);
 	}
 
-	/** Goes to the case that has the number of `subject`, by halving; several comparisons for dozens of numbers. */
+	/**
+	 * Jumps to the case with the number of `subject` by binary search; dozens of numbers take several
+	 * comparisons.
+	 */
 	dispatch(subject: Value | Place, cases: readonly Case[], otherwise: () => void): void {
 		const emitter = this.#emitter;
 		const labels = cases.map((one) => emitter.label(one.name ?? `case ${one.values.join(",")}`));
@@ -180,7 +183,7 @@ export class Branch {
 		if (subject instanceof Value) {
 			this.#search(subject, this.#entries(subject, cases, labels), fallback);
 		} else {
-			// Out of the way of the branches: they find its register free.
+			// Loaded into a temporary register, which is free again in the branches.
 			const value = this.#memory.load(subject, {});
 			this.#search(value, this.#entries(value, cases, labels), fallback);
 			for (const label of [...labels, fallback]) label.incoming?.release(value);
@@ -196,7 +199,9 @@ export class Branch {
 		emitter.place(end);
 	}
 
-	/** Goes to the label of the number that `subject` is, one of those in `labels`, by halving. */
+	/**
+	 * Jumps by binary search to the label of the number in `subject`, which must be one of those in `labels`.
+	 */
 	select(subject: Value, labels: ReadonlyMap<number, Label>): void {
 		const runs: Run[] = [];
 		for (const [first, label] of [...labels].sort(([a], [b]) => a - b)) {
@@ -229,7 +234,7 @@ export class Branch {
 		});
 	}
 
-	/** Numbers in the order that comparisons of registers have, whatever the byte order, with their labels. */
+	/** Numbers with their labels, in the order in which registers compare, in either byte order. */
 	#entries(subject: Value, cases: readonly Case[], labels: readonly Label[]): readonly Entry[] {
 		const entries = cases.flatMap(({ values }, index) =>
 			values.map((value) => ({
@@ -307,7 +312,7 @@ export class Branch {
 		this.#emitter.emit(build(dst, immediate, label.name), note);
 	}
 
-	/** The upper half of a 32-bit value is 0, so that it compares with a 64-bit one at its width. */
+	/** The upper half of a 32-bit value is 0, so it can be compared at the width of a 64-bit one. */
 	#jumpOnRegister(
 		left: Value,
 		width: 32 | 64,
@@ -322,7 +327,7 @@ export class Branch {
 	}
 }
 
-/** Numbers from `first` up to the next run's go to `label`. */
+/** The numbers from `first` to the next run lead to `label`. */
 interface Run {
 	readonly first: number;
 	readonly label: Label;

@@ -1,4 +1,4 @@
-/** Calls of helper functions: operands into r1-r5 with no move that is not needed. */
+/** Calls of helper functions: moves operands to r1-r5 with no needless move. */
 import { add, mov } from "../asm/alu.ts";
 import { HELPER_FUNCTIONS, type HelperFunction, type HelperName } from "../asm/helper-function.ts";
 import type { Register } from "../asm/instruction.ts";
@@ -11,10 +11,10 @@ import type { Emitter } from "./emitter.ts";
 import { type Operand, Value } from "./value.ts";
 import { ADDRESS, type Address, type Fields, isPlace, type Place, type View } from "./view.ts";
 
-/** An argument: a value, a number, a map; a view or a place stands for its address. */
+/** An argument: a value, a number or a map; a view or a place passes its address. */
 export type Argument = Operand | MapSpec | View<Fields> | Place;
 
-/** Those whose second argument is a key, and whose third, if any, a value. */
+/** Helpers whose second argument is a key, and whose third, if any, is a value. */
 const ELEMENT_HELPERS: ReadonlySet<HelperName> = new Set([
 	"bpf_map_lookup_elem",
 	"bpf_map_update_elem",
@@ -22,7 +22,7 @@ const ELEMENT_HELPERS: ReadonlySet<HelperName> = new Set([
 	"bpf_map_lookup_percpu_elem",
 ]);
 
-/** A function of the kernel that programs may call (kfunc), by the id that `lookUpKernelTypes` gives. */
+/** A kernel function that programs may call (kfunc), by the id that `lookUpKernelTypes` returns. */
 export interface KernelFunction {
 	readonly name: string;
 	readonly id: number;
@@ -55,12 +55,12 @@ export class Call {
 		this.#place(args);
 		emitter.emit(call(helper.id), `${result} = ${name}(${args.map(describeArgument).join(", ")})`);
 		emitter.flow?.afterCall(name, helper.movesPacket === true);
-		// What else is given by its address may be where the helper writes.
+		// The helper may write to any other argument that is an address.
 		if (!readsElement) for (const argument of args) this.#noteWritten(argument);
 		return this.#result(result, helper.result);
 	}
 
-	/** A function of the kernel itself. */
+	/** A call of a kernel function. */
 	callKernelFunction({ name, id }: KernelFunction, args: readonly Argument[], result: string): Value {
 		const emitter = this.#emitter;
 		this.#place(args);
@@ -84,7 +84,10 @@ export class Call {
 		}
 	}
 
-	/** A key and a value have the sizes of their map, and have been written. Whether the helper is one that takes them. */
+	/**
+	 * Requires that the key and value have the map's sizes and have been written. Returns whether the helper
+	 * takes them.
+	 */
 	#checkElement(name: HelperName, args: readonly Argument[]): boolean {
 		if (!ELEMENT_HELPERS.has(name)) return false;
 		const [map, key, value] = args;
@@ -117,7 +120,7 @@ export class Call {
 		if (memory?.base.kind === "stack") this.#emitter.flow?.write(memory.offset, memory.bytes);
 	}
 
-	/** Registers first, as if all at once; then what comes from nowhere. */
+	/** First the arguments in registers, as one parallel move; then constants and addresses. */
 	#place(args: readonly Argument[]): void {
 		const moves: Move[] = [];
 		const rest: (() => void)[] = [];
@@ -141,7 +144,7 @@ export class Call {
 		for (const emit of rest) emit();
 	}
 
-	/** Emits moves so that none overwrites what another still reads; a ring goes through r0. */
+	/** Emits moves so that none overwrites a register that another still reads; a cycle goes through r0. */
 	#parallel(pending: readonly Move[]): void {
 		let open = pending;
 		while (open.length > 0) {
@@ -169,7 +172,7 @@ export class Call {
 	}
 }
 
-/** The memory whose address an argument is. */
+/** The memory to which an argument points. */
 function memoryOf(argument: Argument): Address | undefined {
 	if (argument instanceof Value || typeof argument === "number" || typeof argument === "bigint")
 		return undefined;

@@ -1,8 +1,8 @@
 /**
- * Sums in ones' complement, as Internet checksums have them (RFC 1071).
+ * Sums in ones' complement for Internet checksums (RFC 1071).
  *
- * The byte order of such a sum does not matter as long as it is the same everywhere (section 2B): the words
- * are added as they stand in memory.
+ * The byte order of such a sum does not matter if it is the same everywhere (section 2B): the words are added
+ * as they are in memory.
  */
 import * as alu from "../asm/alu.ts";
 import type { Arithmetic } from "./arithmetic.ts";
@@ -25,14 +25,14 @@ export class Checksum {
 		this.#memory = memory;
 	}
 
-	/** The successor of `sum` (64 bits, at most `most`) has 32. */
+	/** Replaces `sum` (64 bits, at most `most`) by a value of 32 bits. */
 	fold(sum: Value, most: bigint): Value {
 		const type: ValueType = { name: sum.name, width: 32, bytes: 4, order: "none", kind: "scalar" };
 		let bound = most;
 		for (; afterFold(bound, 32n) > U32; bound = afterFold(bound, 32n)) this.#fold(sum, 32);
 		const register = this.#emitter.read(sum);
 		{
-			// The last carry: added in 32 bits, which also cuts off what has been added.
+			// The last carry: a 32-bit addition also cuts off the upper half.
 			using carry = this.#carry(sum, 32);
 			this.#emitter.emit(alu.add.reg32(register, this.#emitter.read(carry)), `${sum.name} += carry`);
 		}
@@ -41,7 +41,7 @@ export class Checksum {
 		return successor;
 	}
 
-	/** `*field += sum`; `sum` (at most `most`) is as it was afterwards. */
+	/** `*field += sum`; `sum` (at most `most`) is unchanged afterwards. */
 	add(field: Place, sum: Value, most: bigint): void {
 		if (field.field.bytes !== 2)
 			throw this.#emitter.error(`${field.name} has ${field.field.bytes} bytes; Internet checksums have 2`);
@@ -69,7 +69,7 @@ export class Checksum {
 	}
 }
 
-/** The most that folding at `bits` leaves of a sum that is at most `most`. */
+/** The largest result of folding a sum of at most `most` at `bits`. */
 function afterFold(most: bigint, bits: bigint): bigint {
 	const mask = (1n << bits) - 1n;
 	const carry = most >> bits;

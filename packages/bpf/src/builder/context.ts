@@ -1,12 +1,12 @@
 /**
- * The contexts that programs start with in r1 (include/uapi/linux/bpf.h), for programs and for test-runs alike:
- * `p.context(SKB).mark` loads what `SKB.encode({ mark: 7 })` sets.
+ * The contexts that programs receive in r1 (include/uapi/linux/bpf.h), for programs and test runs:
+ * `p.context(SKB).mark` loads the value that `SKB.encode({ mark: 7 })` sets.
  */
 import { struct } from "../struct.ts";
 import type { ValueKind } from "./kind.ts";
 import type { Field } from "./view.ts";
 
-/** 32 bits in the context, a whole pointer in the register: the verifier sees to that. */
+/** 32 bits in the context, a whole pointer in the register: the verifier rewrites the load. */
 function pointer(field: Field, kind: ValueKind): Field {
 	return { ...field, bytes: 4, order: "host", kind };
 }
@@ -71,7 +71,7 @@ export const SKB = struct(
 			data: pointer(skb.data, "packet"),
 			data_end: pointer(skb.data_end, "packet end"),
 			data_meta: pointer(skb.data_meta, "packet meta"),
-			/** The rest of its 32 bits is padding, which the verifier does not let a program read. */
+			/** The verifier does not allow a program to read the padding that follows it. */
 			tstamp_type: { ...skb.tstamp_type, bytes: 1 },
 		};
 	},

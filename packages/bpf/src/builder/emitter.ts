@@ -1,6 +1,6 @@
 /**
- * The ground of the builder: instructions with the comment in force, labels with the flow that reaches them,
- * and nothing emitted where nothing can arrive.
+ * The base of the builder: emits instructions under the current comment, tracks the flow that reaches each
+ * label, and drops code that no path reaches.
  */
 
 import { buildError, type Instruction, type Register } from "../asm/instruction.ts";
@@ -9,12 +9,12 @@ import { Flow } from "./flow.ts";
 import { type Line, tidy } from "./tidy.ts";
 import type { Value } from "./value.ts";
 
-/** A place in the program that jumps can go to; placed once, before or after them. */
+/** A place that jumps can go to, from before or after it. It is placed once. */
 export class Label {
 	readonly name: string;
-	/** What holds along every jump so far. */
+	/** The flow that holds along every jump so far. */
 	incoming: Flow | undefined;
-	/** What held when it was placed: what a jump back has to bring. */
+	/** The flow when it was placed: a jump back must satisfy it. */
 	placed: Flow | undefined;
 	isPlaced = false;
 	isTarget = false;
@@ -24,18 +24,18 @@ export class Label {
 	}
 }
 
-/** `all values`: also those whose scope has ended, for code written before that (asides). */
+/** `all values`: also those whose scope has ended, for code that was written earlier (asides). */
 type Keeps = "values in scope" | "all values" | "nothing";
 
 export class Emitter {
 	readonly programName: string;
-	/** Undefined where no path arrives: what is emitted there is dropped. */
+	/** Undefined if no path arrives here: emitted code is then dropped. */
 	flow: Flow | undefined = new Flow();
-	/** The stack pointer, and nothing else. */
+	/** Only the stack pointer. */
 	readonly bare = new Flow();
 	readonly #lines: Line[] = [];
 	readonly #labels: Label[] = [];
-	/** Names of labels, with the last number that was put behind each. */
+	/** Names of labels with the last number that was appended to each. */
 	readonly #labelNames = new Map<string, number>();
 	readonly #asides: (() => void)[] = [];
 	#held: ReadonlySet<Value> = new Set();
@@ -46,7 +46,7 @@ export class Emitter {
 		this.programName = programName;
 	}
 
-	/** An error that says where in the program. */
+	/** An error with its place in the program. */
 	error(message: string, hint?: string): Error {
 		const where = this.#comment === undefined ? "" : ` ("${this.#comment}")`;
 		return buildError(`build program ${this.programName}${where}: ${message}`, hint);
@@ -56,7 +56,7 @@ export class Emitter {
 		this.#comment = text;
 	}
 
-	/** Writes `body` behind everything else, with the comment that is in force now. */
+	/** Emits `body` at the end of the program, under the current comment. */
 	aside(body: () => void): void {
 		const comment = this.#comment;
 		this.#asides.push(() => {
@@ -65,7 +65,7 @@ export class Emitter {
 		});
 	}
 
-	/** Writes what was put aside, and what that put aside. The path before must have ended. */
+	/** Emits the asides, including those that asides add. The path before them must have ended. */
 	writeAsides(): void {
 		for (let next = this.#asides.shift(); next !== undefined; next = this.#asides.shift()) {
 			if (this.flow !== undefined)
@@ -75,12 +75,12 @@ export class Emitter {
 		}
 	}
 
-	/** In an aside: values whose scope has ended by now are those of the place that it goes back to, and stay. */
+	/** In an aside, values whose scope has ended by now belong to the code that it returns to, and stay. */
 	holdEnded(): void {
 		this.#held = new Set(this.flow?.ended());
 	}
 
-	/** Runs `body`; the comment that was in force is in force again afterwards. */
+	/** Runs `body`, and restores the current comment afterwards. */
 	scoped(body: () => void): void {
 		const outer = this.#comment;
 		body();
@@ -97,7 +97,7 @@ export class Emitter {
 		this.#pending = [];
 	}
 
-	/** A new label; its name gets a number where it is taken. */
+	/** A new label; a number is appended to a name that is taken. */
 	label(name: string): Label {
 		let [unique, n] = [name, this.#labelNames.get(name) ?? 1];
 		while (this.#labelNames.has(unique)) unique = `${name}.${++n}`;
@@ -108,7 +108,7 @@ export class Emitter {
 		return label;
 	}
 
-	/** What stays in registers at the label: all that `keeps` says and every path there has. */
+	/** Registers at the label hold what `keeps` allows and every path has. */
 	place(label: Label, keeps: Keeps = "values in scope"): void {
 		if (label.isPlaced) throw this.error(`label ${label.name} is placed twice`);
 		label.isPlaced = true;
@@ -119,7 +119,7 @@ export class Emitter {
 		}
 		if (keeps === "nothing") {
 			this.flow?.loseAll(`nothing is kept at ${label.name}`);
-			// Asides may still come here, and with them this is not the end of every path.
+			// Asides may still jump here, so this is not the end of every path.
 			this.flow ??= this.bare.clone();
 		}
 		if (this.flow === undefined) return;
@@ -128,7 +128,7 @@ export class Emitter {
 		this.#pending.push(label.name);
 	}
 
-	/** Notes that the jump just emitted goes to `label` with the present flow. */
+	/** Records that the jump just emitted goes to `label` with the current flow. */
 	arrive(label: Label): void {
 		if (this.flow === undefined) return;
 		label.isTarget = true;
@@ -158,7 +158,7 @@ export class Emitter {
 		this.flow = undefined;
 	}
 
-	/** The register that `value` is in, to read it. Throws BpfError (BUILD) when it is lost or unset. */
+	/** The register of `value`, for reading. Throws BpfError (BUILD) if the value is lost or unset. */
 	read(value: Value): Register {
 		const register = this.write(value);
 		if (this.flow !== undefined && !this.flow.isAssigned(value))
@@ -166,7 +166,7 @@ export class Emitter {
 		return register;
 	}
 
-	/** The register that `value` is in, to write it. */
+	/** The register of `value`, for writing. */
 	write(value: Value): Register {
 		if (this.flow === undefined) return 0;
 		const register = this.flow.find(value);
@@ -178,7 +178,10 @@ export class Emitter {
 		return register;
 	}
 
-	/** The instructions, tidied. Throws BpfError (BUILD) for an open end or a label never placed. */
+	/**
+	 * The tidied instructions. Throws BpfError (BUILD) for a path without an end or a label that was never
+	 * placed.
+	 */
 	finish(): readonly Instruction[] {
 		if (this.flow !== undefined)
 			throw this.error("the program can run past its end", "end every path with exit");

@@ -1,17 +1,17 @@
 /**
- * What is known at one point of a program, along every path to it: which register holds which value, and how
- * far packet pointers are proven in bounds. The builder's counterpart of the verifier's state.
+ * What is known at one point of a program along every path to it: the value in each register, and the proven
+ * range of packet pointers. The builder's counterpart of the verifier's state.
  */
 import { buildError, type Register } from "../asm/instruction.ts";
 import type { Placement, Value } from "./value.ts";
 
 interface Occupant {
 	readonly value: Value;
-	/** Written to. A register that is only taken cannot be read. */
+	/** Whether it has been written. A register that is only allocated cannot be read. */
 	readonly assigned: boolean;
 }
 
-/** r0 first: it is not an argument of a call, so a temporary there is in nobody's way. */
+/** r0 first: it is not an argument of calls, so a temporary there causes no moves. */
 const SCRATCH: readonly Register[] = [0, 5, 4, 3, 2, 1];
 const KEPT: readonly Register[] = [6, 7, 8, 9];
 const LOST_BY_CALL: readonly Register[] = [0, 1, 2, 3, 4, 5];
@@ -22,12 +22,12 @@ export const STACK_BYTES = 512;
 const WHOLE_STACK = (1n << BigInt(STACK_BYTES)) - 1n;
 
 export class Flow {
-	/** By register. */
+	/** Indexed by register. */
 	#occupants: (Occupant | undefined)[] = [];
 	#proven = new Map<Value, number>();
-	/** Values whose stack slot holds them, with what is proven of each. */
+	/** Values that are in their stack slot, with the proven range of each. */
 	#parked = new Map<Value, number>();
-	/** A bit for each byte of the stack that every path here has written, the lowest address first. */
+	/** One bit for each byte of the stack that every path has written, lowest address first. */
 	#written = 0n;
 
 	clone(): Flow {
@@ -45,7 +45,7 @@ export class Flow {
 
 	find(value: Value): Register | undefined {
 		const { home } = value;
-		// Where it is or was last, most likely.
+		// Check the register that it was in last first.
 		if (home !== undefined && this.#occupants[home]?.value === value) return home;
 		return ALL.find((register) => this.#occupants[register]?.value === value);
 	}
@@ -55,7 +55,7 @@ export class Flow {
 		return register !== undefined && this.#occupants[register]?.assigned === true;
 	}
 
-	/** Takes a register for `value`. Throws BpfError (BUILD) when none is free. */
+	/** Allocates a register for `value`. Throws BpfError (BUILD) if none is free. */
 	take(value: Value, placement: Placement): Register {
 		const candidates = placement === "scratch" ? SCRATCH : placement === "kept" ? KEPT : [placement];
 		const free = candidates.find((register) => this.#occupants[register] === undefined);
@@ -72,7 +72,7 @@ export class Flow {
 		return free;
 	}
 
-	/** The value is in its stack slot, and its register free. */
+	/** Moves the value to its stack slot and frees its register. */
 	park(value: Value): void {
 		const proven = this.proven(value);
 		this.release(value);
@@ -80,27 +80,27 @@ export class Flow {
 		value.lostBecause = "it is parked on the stack: restore() it";
 	}
 
-	/** What was proven of a value when it was parked; undefined when it is not parked here. */
+	/** The proven range of a parked value; undefined if it is not parked here. */
 	parked(value: Value): number | undefined {
 		return this.#parked.get(value);
 	}
 
-	/** Whether the register is taken. */
+	/** Whether the register is free. */
 	isFree(register: Register): boolean {
 		return this.#occupants[register] === undefined;
 	}
 
-	/** Notes that these bytes of the stack, `offset` below 0, have been written. */
+	/** Records that these bytes of the stack, at `offset` below 0, have been written. */
 	write(offset: number, bytes: number): void {
 		this.#written |= stackBits(offset, bytes);
 	}
 
-	/** Nothing is known of the stack any more: it counts as written. */
+	/** The contents of the stack are unknown from here on; they count as written. */
 	assumeWritten(): void {
 		this.#written = WHOLE_STACK;
 	}
 
-	/** Whether every path here has written all of these bytes of the stack. */
+	/** Whether every path has written all of these bytes of the stack. */
 	isWritten(offset: number, bytes: number): boolean {
 		const bits = stackBits(offset, bytes);
 		return (this.#written & bits) === bits;
@@ -112,14 +112,14 @@ export class Flow {
 			this.#occupants[register] = { value, assigned: true };
 	}
 
-	/** Puts `value` into a register, whoever was there. */
+	/** Puts `value` into a register and displaces the value there. */
 	put(register: Register, value: Value): void {
 		this.#lose(register, `its register was taken by ${value.name}`);
 		this.#occupants[register] = { value, assigned: true };
 		value.home = register;
 	}
 
-	/** The register of `value` holds `successor` from here on, proven as far. */
+	/** From here on, the register of `value` holds `successor`, with the same proven range. */
 	replace(value: Value, successor: Value): void {
 		const register = this.find(value);
 		const proven = this.#proven.get(value);
@@ -147,7 +147,7 @@ export class Flow {
 		else this.#proven.delete(value);
 	}
 
-	/** Takes a value that was lost back into the register that it had, not yet set. */
+	/** Gives a lost value its previous register again, not yet set. */
 	revive(value: Value): void {
 		if (value.home !== undefined && this.find(value) === undefined) this.take(value, value.home);
 	}
@@ -165,7 +165,9 @@ export class Flow {
 		this.assumeWritten();
 	}
 
-	/** After a call: argument and result registers are gone, and packet pointers if the packet may have moved. */
+	/**
+	 * After a call: argument and result registers are lost, and packet pointers if the packet may have moved.
+	 */
 	afterCall(helper: string, movesPacket: boolean): void {
 		for (const register of LOST_BY_CALL)
 			this.#lose(register, `it was in r${register}, lost by the call of ${helper}`);
@@ -180,7 +182,7 @@ export class Flow {
 		}
 	}
 
-	/** What holds both here and there: where two paths meet. */
+	/** Keeps what holds on both paths that meet here. */
 	meet(other: Flow, place: string): void {
 		for (const register of ALL) {
 			const here = this.#occupants[register];
@@ -206,17 +208,17 @@ export class Flow {
 		this.#written &= other.#written;
 	}
 
-	/** Frees the registers of values whose scope ended after this was noted. */
+	/** Frees the registers of values whose scope has ended, except the given ones. */
 	releaseEnded(except: ReadonlySet<Value>): void {
 		for (const value of this.ended()) if (!except.has(value)) this.release(value);
 	}
 
-	/** Values whose scope has ended, and which still have a register here. */
+	/** Values whose scope has ended but that still have a register here. */
 	ended(): readonly Value[] {
 		return this.#occupants.flatMap((occupant) => (occupant?.value.hasEnded ? [occupant.value] : []));
 	}
 
-	/** The first reason why `this` does not have all that `head` relies on, for a jump back to it. */
+	/** The first thing that `head` requires and this flow lacks, for a jump back to it. */
 	lackOf(head: Flow): string | undefined {
 		for (const register of ALL) {
 			const needed = head.#occupants[register];

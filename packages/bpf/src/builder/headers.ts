@@ -1,10 +1,10 @@
 /** Packet headers. Multi-byte fields are in network order. */
 import { struct } from "../struct.ts";
 
-/** IEEE 802.3; `type` counts at byte 12. */
+/** IEEE 802.3; `type` is at byte 12. */
 export const ETHERNET = struct("ethernet", { destination: { bytes: 6 }, source: { bytes: 6 }, type: "be16" });
 
-/** IEEE 802.1Q, after the two addresses' type 0x8100 or 0x88a8. */
+/** IEEE 802.1Q, after type 0x8100 or 0x88a8 in the Ethernet header. */
 export const VLAN = struct("vlan", { tci: "be16", type: "be16" });
 
 /** RFC 791, without options. */
@@ -33,7 +33,7 @@ export const IPV6 = struct("ipv6", {
 	destination: { bytes: 16 },
 });
 
-/** What the extension headers of IPv6 begin with; `length` in units of 8 bytes, the first not counted. */
+/** The beginning of every IPv6 extension header; `length` is in units of 8 bytes without the first. */
 export const IPV6_EXTENSION = struct("extension", { nextHeader: "u8", length: "u8" });
 
 /** RFC 8200, 4.4: `segmentsLeft` at byte 3. */

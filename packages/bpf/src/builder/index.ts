@@ -1,4 +1,4 @@
-/** The program builder: names, fields, blocks and calls, on top of the assembler. */
+/** The program builder: names, fields, blocks and calls on top of the assembler. */
 export type { Case, Comparison } from "./branch.ts";
 export type { Argument, KernelFunction } from "./call.ts";
 export { SKB, TC_ACT, XDP, XDP_ACTION } from "./context.ts";

@@ -1,7 +1,7 @@
-/** What a number in a register or in memory is, beside its size. */
+/** Properties of a number in a register or in memory, besides its size. */
 
-/** Byte order of a number in memory or in a register; `none` where it has no meaning (bytes, raw sums). */
+/** Byte order of a number in memory or in a register; `none` if it has no meaning (bytes, raw sums). */
 export type ByteOrder = "host" | "network" | "none";
 
-/** What a register holds; the packet pointers are those of contexts. */
+/** The kind of a register's contents; the packet pointers are those of the context. */
 export type ValueKind = "scalar" | "packet" | "packet end" | "packet meta" | "stack" | "pointer";

@@ -1,4 +1,4 @@
-/** The memory of array maps, at an address that the program has without a call. */
+/** The memory of array maps, which programs address without a call. */
 import { loadMapValue } from "../asm/memory.ts";
 import type { MapSpec } from "../spec.ts";
 import type { Arithmetic } from "./arithmetic.ts";
@@ -8,12 +8,12 @@ import type { Placement, Value, ValueType } from "./value.ts";
 import { type Fields, type Structure, type View, view } from "./view.ts";
 
 export interface ElementOptions {
-	/** Bytes in front of the first element; default 0. */
+	/** Bytes before the first element; default 0. */
 	readonly offset?: number;
-	/** The pointer's name; that of the structure if absent. */
+	/** The pointer's name; default: the structure's name. */
 	readonly name?: string;
 	readonly in?: Placement;
-	/** In the register of this pointer instead of a new one. */
+	/** Use the register of this pointer instead of a new one. */
 	readonly into?: Value;
 }
 

@@ -1,4 +1,4 @@
-/** Loads and stores of places, and the proof that a packet has the bytes. */
+/** Loads and stores of places, and the proof that the packet is long enough. */
 import * as alu from "../asm/alu.ts";
 import type { Instruction, Register } from "../asm/instruction.ts";
 import { jgt } from "../asm/jump.ts";
@@ -11,10 +11,13 @@ import { type Operand, type Placement, Value, type ValueType } from "./value.ts"
 import { ADDRESS, type Field, type Fields, isPlace, type Place, part, type View } from "./view.ts";
 
 export interface LoadPlaceOptions {
-	/** The value's name; that of the place if absent. */
+	/** The value's name; default: the place's name. */
 	readonly name?: string;
 	readonly in?: Placement;
-	/** Loads into the register of this value instead of a new one; if a call has lost it, into its previous one. */
+	/**
+	 * Load into the register of this value instead of a new one; if a call has lost it, into its previous
+	 * register.
+	 */
 	readonly into?: Value;
 }
 
@@ -47,7 +50,7 @@ export class Memory {
 		return value;
 	}
 
-	/** A field of one of the kernel's own structures, of which `base` is the address. */
+	/** A field of a kernel structure at the address `base`. */
 	loadKernelField(base: Value, field: KernelField, name: string): Value {
 		const width = field.bytes === 8 ? 64 : 32;
 		const type: ValueType = { name, width, bytes: width / 8, order: "none", kind: "scalar" };
@@ -77,7 +80,7 @@ export class Memory {
 		this.#storeBits(place, bytes, base, pattern, note);
 	}
 
-	/** Constant bytes, in as few stores as there are. */
+	/** Stores constant bytes with as few instructions as possible. */
 	storeBytes(place: Place, bytes: Uint8Array): void {
 		this.#checkLength(place, bytes);
 		const base = this.#address(place);
@@ -93,7 +96,9 @@ export class Memory {
 		for (const [offset, length] of pieces(bytes.length, 8, [place])) store(offset, length);
 	}
 
-	/** The whole of a structure of 4 or 8 bytes in one store: other CPUs see none of its fields without the rest. */
+	/**
+	 * Stores a whole structure of 4 or 8 bytes at once, so other CPUs see all of its fields change together.
+	 */
 	storeFields(target: View<Fields>, values: Readonly<Record<string, Operand>>): void {
 		const { name, base, offset, bytes } = target[ADDRESS];
 		if (bytes !== 4 && bytes !== 8)
@@ -149,12 +154,12 @@ export class Memory {
 	}): Value {
 		const type = { name: place.name, width: 64, bytes: 8, order: "none", kind: "scalar" } as const;
 		const bits = this.#arithmetic.allocate(type, "scratch").set(value);
-		// A value is as wide as its register; a load, as the field that it came from.
+		// A value is as wide as its register or, if it was loaded, as its field.
 		if (value.bytes > place.field.bytes) bits.and(fieldMask(place));
 		return shift === 0 ? bits : bits.lsh(shift);
 	}
 
-	/** `result = *place; if result == expected then *place = replacement`, as one step (Linux 5.12). */
+	/** `result = *place; if result == expected then *place = replacement`, atomically (Linux 5.12). */
 	compareExchange(place: Place, expected: Operand, replacement: Value, name: string): Value {
 		const bytes = this.#atomicBytes(place);
 		const base = this.#address(place);
@@ -167,7 +172,7 @@ export class Memory {
 		return result;
 	}
 
-	/** `*to = *from`, as many bytes as both have, at most `largest` at once. */
+	/** `*to = *from`, for the bytes that both have, at most `largest` bytes at once. */
 	copyBytes(to: Place, from: Place, largest: 4 | 8): void {
 		const { bytes } = to.field;
 		if (bytes !== from.field.bytes) {
@@ -181,7 +186,7 @@ export class Memory {
 		}
 	}
 
-	/** Pieces of at most 4 bytes with what each must be, for comparisons with immediates. */
+	/** Pieces of at most 4 bytes with their expected values, for comparisons with immediates. */
 	comparisons(
 		place: Place,
 		bytes: Uint8Array,
@@ -198,7 +203,7 @@ export class Memory {
 			.filter((piece) => piece.mask !== 0n);
 	}
 
-	/** `place += by` as load, add, store: for memory that no other CPU writes. */
+	/** `place += by` as load, add, store: only for memory that no other CPU writes. */
 	increment(place: Place, by: Operand | Place): void {
 		using sum = this.load(place, { name: "sum" });
 		if (isPlace(by)) {
@@ -226,7 +231,7 @@ export class Memory {
 			using loaded = this.load(end, {});
 			this.#proveAgainst(base, bytes, loaded, otherwise);
 		} else this.#proveAgainst(base, bytes, end, otherwise);
-		// What was loaded for the comparison is not there for those who go on at `otherwise`.
+		// The value loaded for the comparison does not exist on the path to `otherwise`.
 		emitter.flow?.prove(base, bytes);
 	}
 
@@ -270,7 +275,7 @@ export class Memory {
 	#accessBytes(place: Place): asm.AccessBytes {
 		const { bytes } = place.field;
 		if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) {
-			// The verifier follows the stack by whole words, also where the processor would not mind.
+			// The verifier tracks the stack by aligned words, even if the processor allows unaligned access.
 			if (place.base.kind !== "stack" || place.offset % bytes === 0) return bytes;
 			throw this.#emitter.error(
 				`${place.name} has ${bytes} bytes and is at ${place.offset} of the stack, which does not divide by them`,
@@ -290,7 +295,7 @@ export class Memory {
 		);
 	}
 
-	/** The register of a place's base; a packet must be proven to reach to the end of the place. */
+	/** The register of a place's base. For a packet, the whole place must be proven. */
 	#address(place: Place): Register {
 		const { flow } = this.#emitter;
 		const register = this.#emitter.read(place.base);
@@ -313,12 +318,15 @@ function typeOf(name: string, field: Field): ValueType {
 	return { name, width, bytes, order: field.order, kind: field.kind };
 }
 
-/** The bits of a field, from bit 0 on. */
+/** The bits of a field, starting at bit 0. */
 function fieldMask({ field }: Place): bigint {
 	return (1n << BigInt(8 * field.bytes)) - 1n;
 }
 
-/** `length` bytes as accesses of at most `largest` bytes each, aligned in those of `places` that are on the stack. */
+/**
+ * Splits `length` bytes into accesses of at most `largest` bytes each, aligned for every stack place in
+ * `places`.
+ */
 function pieces(
 	length: number,
 	largest: 4 | 8,

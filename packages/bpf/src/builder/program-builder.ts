@@ -1,10 +1,9 @@
 /**
- * Builds a program so that its source reads like the packet's journey.
+ * Builds a program whose source reads in the order in which a packet is processed.
  *
- * Each method emits what its doc says, at the present point of the program. The builder follows every path
- * with what is known along it (flow.ts): a value lost by a call, a packet byte read without
- * proof, a number in the wrong byte order are errors of the build, with the name of the value. Where no path
- * arrives, nothing is emitted.
+ * Each method emits what its doc says at the current point of the program. The builder tracks what is known
+ * along every path (flow.ts). A value that a call has lost, an unproven packet byte and a number in the wrong
+ * byte order are build errors that name the value. Code that no path reaches is not emitted.
  */
 import { mov } from "../asm/alu.ts";
 import type { HelperName } from "../asm/helper-function.ts";
@@ -26,11 +25,14 @@ export interface ProgramOptions {
 	readonly name: string;
 	readonly type: ProgramTypeName;
 	readonly expectedAttachType?: AttachTypeName;
-	/** Of XDP: takes packets in several buffers (BPF_F_XDP_HAS_FRAGS, Linux 5.18); what is proven ends with the first. */
+	/**
+	 * XDP only: accepts packets in several buffers (BPF_F_XDP_HAS_FRAGS, Linux 5.18); only the first buffer
+	 * can be proven.
+	 */
 	readonly takesFragments?: boolean;
-	/** Of XDP and SCHED_CLS: an `ExitLink` can look on at its exit. */
+	/** XDP and SCHED_CLS only: an `ExitLink` can observe its exit. */
 	readonly traceable?: boolean;
-	/** `GPL` if absent: bpf_trace_printk and a few others ask for it. */
+	/** Default `GPL`: bpf_trace_printk and a few others require it. */
 	readonly license?: string;
 }
 
@@ -63,17 +65,17 @@ export class ProgramBuilder {
 		this.#stack = new Stack(this.#emitter, frame);
 	}
 
-	/** What the following instructions are for: shown above them in listings, quoted in verifier errors. */
+	/** The purpose of the following instructions: shown above them in listings, quoted in verifier errors. */
 	comment(text: string): void {
 		this.#emitter.comment(text);
 	}
 
-	/** The context that the program was called with, in r1 until a call or `keep`. */
+	/** The context of the program, in r1 until a call or `keep`. */
 	context<F extends Fields>(structure: Structure<F>): View<F> {
 		return view(this.#context, structure);
 	}
 
-	/** `r6..r9 = value`: from here on it outlives calls. A view keeps its base. */
+	/** `r6..r9 = value`: from here on it survives calls. For a view, moves its base. */
 	keep(kept: Value | View<Fields>): void {
 		const value = kept instanceof Value ? kept : kept[ADDRESS].base;
 		const { flow } = this.#emitter;
@@ -88,41 +90,42 @@ export class ProgramBuilder {
 		this.#emitter.emit(mov.reg(to, from), `keep ${value.name}`);
 	}
 
-	/** A 32-bit value, in a register of its own, to be set before it is read. */
+	/** A 32-bit value in a new register, which must be set before it is read. */
 	u32(name: string, placement: Placement = "scratch"): Value {
 		return this.#arithmetic.allocate({ name, width: 32, bytes: 4, order: "none", kind: "scalar" }, placement);
 	}
 
-	/** A 64-bit value, in a register of its own, to be set before it is read. */
+	/** A 64-bit value in a new register, which must be set before it is read. */
 	u64(name: string, placement: Placement = "scratch"): Value {
 		return this.#arithmetic.allocate({ name, width: 64, bytes: 8, order: "none", kind: "scalar" }, placement);
 	}
 
-	/** A pointer into a packet, of which nothing is proven, in a register of its own, to be set before it is read. */
+	/** A packet pointer with nothing proven, in a new register, which must be set before it is read. */
 	packetPointer(name: string, placement: Placement = "scratch"): Value {
 		return this.#arithmetic.allocate({ ...pointer(name), kind: "packet" }, placement);
 	}
 
-	/** A pointer to a map's memory, in a register of its own, to be set (`mapValue`) before it is read. */
+	/** A pointer to a map's memory in a new register, which must be set (`mapValue`) before it is read. */
 	pointer(name: string, placement: Placement = "scratch"): Value {
 		return this.#arithmetic.allocate(pointer(name), placement);
 	}
 
 	/**
-	 * The value has its register again, to be set anew: after `release`, or where a call or a join of paths has lost it.
-	 * Nothing where it still has it. So a value can be in the same register on all the paths that meet somewhere.
+	 * Gives the value its previous register again, to be set anew: after `release`, or after a call or a join
+	 * of paths has lost it. Does nothing if it still has the register. With this, a value can be in the same
+	 * register on all the paths that meet at a label.
 	 */
 	revive(value: Value): void {
 		this.#emitter.flow?.revive(value);
 	}
 
-	/** The registers of these values are free from here on, on this path; `using` does it at the end of a scope. */
+	/** Frees the registers of these values on this path; `using` does so at the end of a scope. */
 	release(...values: readonly (Value | View<Fields>)[]): void {
 		for (const value of values)
 			this.#arithmetic.release(value instanceof Value ? value : value[ADDRESS].base);
 	}
 
-	/** `name = value`: the same in another register; a packet pointer stays proven as far. */
+	/** `name = value`, in another register; a packet pointer keeps its proven range. */
 	copy(value: Value, name: string, placement: Placement = "scratch"): Value {
 		const { width, bytes, order } = value;
 		const kind = value.kind === "stack" ? "pointer" : value.kind;
@@ -145,22 +148,22 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * `*to = *from`, as many bytes as both have, through a register; at most `largest` at once (4 where 4 have just been
-	 * stored: a processor forwards no two stores to one load)
+	 * `*to = *from`, for the bytes that both have, through a register, at most `largest` bytes at once (4
+	 * after a store of 4: processors do not forward two stores to one load)
 	 */
 	copyBytes(to: Place, from: Place, largest: 4 | 8 = 8): void {
 		this.#memory.copyBytes(to, from, largest);
 	}
 
-	/** All bytes of a structure, or of a place, are 0. */
+	/** Sets all bytes of a structure or a place to 0. */
 	clear(target: View<Fields> | Place): void {
 		const place = isPlace(target) ? target : whole(target);
 		this.#memory.storeBytes(place, new Uint8Array(place.field.bytes));
 	}
 
 	/**
-	 * A structure of 4 or 8 bytes by one store, so that no other CPU sees one field without the others; fields that are
-	 * not given are 0.
+	 * Stores a structure of 4 or 8 bytes at once, so other CPUs see its fields change together; missing
+	 * fields become 0.
 	 */
 	storeFields<F extends Fields>(target: View<F>, values: { readonly [K in keyof F]?: Operand }): void {
 		const given = Object.entries<Operand | undefined>(values);
@@ -171,14 +174,14 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * `name = *place; if (name == expected) *place = replacement`, as one step that no other CPU can come between
-	 * (Linux 5.12). In r0, which must be free.
+	 * `name = *place; if (name == expected) *place = replacement`, atomically (Linux 5.12). Uses r0, which
+	 * must be free.
 	 */
 	compareExchange(place: Place, expected: Operand, replacement: Value, name = `${place.name} before`): Value {
 		return this.#memory.compareExchange(place, expected, replacement, name);
 	}
 
-	/** `*place += by`, not atomic: for per-CPU memory and the stack */
+	/** `*place += by`, not atomic: only for per-CPU memory and the stack */
 	increment(place: Place, by: Operand | Place): void {
 		this.#memory.increment(place, by);
 	}
@@ -188,23 +191,23 @@ export class ProgramBuilder {
 		this.#memory.atomicAdd(place, by);
 	}
 
-	/** `if base + bytes > end goto otherwise`, once: nothing where a path has proven as much already */
+	/** `if base + bytes > end goto otherwise`; emits nothing if the path has proven as much already */
 	prove(base: Value, bytes: number, end: Value | Place, otherwise: Label): void {
 		this.#memory.prove(base, bytes, end, otherwise);
 	}
 
 	/**
-	 * The sum in 32 bits, carries added back as ones' complement has it (RFC 1071). `most`: the largest number
-	 * that the sum can be, which says how often to fold. The old value is gone.
+	 * Folds a ones' complement sum to 32 bits by adding the carries (RFC 1071). `most`, the largest possible
+	 * sum, determines how often. The old value is gone.
 	 */
 	fold(sum: Value, most: bigint): Value {
 		return this.#checksum.fold(sum, most);
 	}
 
 	/**
-	 * `*checksum += sum` in ones' complement, for a field that the packet's own sum is zero with: `sum` is what was
-	 * there minus what is there now (the new words complemented, RFC 1624). The result is 0 only if both are 0, so
-	 * that protocols in which 0 has a meaning of its own are right too.
+	 * `*checksum += sum` in ones' complement, for a field that makes the packet's own sum zero. `sum` is the
+	 * old words minus the new ones (new words complemented, RFC 1624). The result is 0 only if both are 0, so
+	 * it is also right for protocols in which 0 has a special meaning.
 	 */
 	addToChecksum(
 		checksum: Place,
@@ -215,32 +218,32 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * Changes nothing but what the verifier knows of the value: that it is one of a few numbers, by which it would
-	 * follow each way on as a path of its own. `unknown`: any number that the verifier does not know.
+	 * Changes nothing except that the verifier no longer knows the value as one of a few numbers, for each of
+	 * which it would follow a path of its own. `unknown`: any number that the verifier does not know.
 	 */
 	forget(value: Value, unknown: Value): void {
 		this.#arithmetic.forget(value, unknown);
 	}
 
-	/** A structure on the stack, aligned to 8 bytes; not cleared. */
+	/** A structure on the stack, aligned to 8 bytes and not cleared. */
 	stack<F extends Fields>(name: string, structure: Structure<F>): View<F> {
 		return this.#stack.structure(name, structure);
 	}
 
 	/**
-	 * `*slot = value`: the value has no register until {@link restore}, and needs none. Its slot on the stack is its own.
-	 * What is proven of a packet pointer stays proven, until a call may move the packet.
+	 * `*slot = value`: stores the value in its own stack slot and frees its register until {@link restore}. A
+	 * packet pointer keeps its proven range until a call may move the packet.
 	 */
 	park(value: Value): void {
 		this.#stack.park(value);
 	}
 
-	/** `value = *slot`: a parked value is back, in the register that it had if that is free. */
+	/** `value = *slot`: loads a parked value, into its previous register if that is free. */
 	restore(value: Value, placement?: Placement): void {
 		this.#stack.restore(value, placement);
 	}
 
-	/** Declares a map, for the arguments of calls. The program's spec has it from here on. */
+	/** Declares a map for the arguments of calls and adds it to the program's spec. */
 	map(spec: MapSpec): MapSpec {
 		const other = this.#maps.get(spec.name);
 		if (other !== undefined && other !== spec)
@@ -250,16 +253,17 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * `name = &map[0] + offset`: the memory of an array map (not per-CPU) without a call; bytes follow by index. `into`: in
-	 * the register of this pointer instead of a new one.
+	 * `name = &map[0] + offset`: the memory of an array map (not per-CPU) without a call; elements follow by
+	 * index. `into`: use the register of this pointer instead of a new one.
 	 */
 	mapValue(map: MapSpec, offset = 0, placement: Placement | { readonly into: Value } = "scratch"): Value {
 		return this.#mapMemory.value(this.map(map), offset, placement);
 	}
 
 	/**
-	 * `name = &map[0] + offset + index * size of structure; if index is past the end goto otherwise`: the structure with
-	 * that number in the memory of an array of one element, and the proof that the verifier asks for. `index` is as it was.
+	 * `name = &map[0] + offset + index * size of structure; if index is past the end goto otherwise`: the
+	 * structure with that index in the memory of an array with one element, with the proof that the verifier
+	 * needs. `index` is unchanged.
 	 */
 	element<F extends Fields>(
 		map: MapSpec,
@@ -272,8 +276,8 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * Runs the program at `index` of a program array in place of this one, with the same context; goes on here when the
-	 * array has none there, or after 33 such calls. Values in r0-r5 are lost.
+	 * Runs the program at `index` of a program array instead of this one, with the same context. Continues
+	 * here if the slot is empty, or after 33 such calls. Values in r0-r5 are lost.
 	 */
 	tailCall(programs: MapSpec, index: Operand, context: View<Fields>): void {
 		this.map(programs);
@@ -282,25 +286,28 @@ export class ProgramBuilder {
 		this.run("bpf_tail_call", [context, programs, index]);
 	}
 
-	/** `result = helper(arguments)` in r0. Values in r0-r5 are lost, and packet pointers if the packet may move. */
+	/**
+	 * `result = helper(arguments)` in r0. Values in r0-r5 are lost, and packet pointers if the packet may
+	 * move.
+	 */
 	call(helper: HelperName, args: readonly Argument[], result: string = helper): Value {
 		return this.#call.call(helper, args, result);
 	}
 
 	/**
-	 * `result = function(arguments)` in r0: a function of the kernel itself, found by `lookUpKernelTypes`. The result is a
+	 * `result = function(arguments)` in r0: a kernel function found by `lookUpKernelTypes`. The result is a
 	 * pointer; values in r0-r5 are lost. Needs the JIT compiler.
 	 */
 	callKernelFunction(called: KernelFunction, args: readonly Argument[], result: string = called.name): Value {
 		return this.#call.callKernelFunction(called, args, result);
 	}
 
-	/** `name = base->field`, of a structure of the kernel, at the place that `lookUpKernelTypes` gives */
+	/** `name = base->field`, for a kernel structure, with the offset that `lookUpKernelTypes` returns */
 	loadKernelField(base: Value, field: KernelField, name: string): Value {
 		return this.#memory.loadKernelField(base, field, name);
 	}
 
-	/** `helper(arguments)`, whose result nobody looks at. Values in r0-r5 are lost, as by `call`. */
+	/** `helper(arguments)`, without the result. Values in r0-r5 are lost, as with `call`. */
 	run(helper: HelperName, args: readonly Argument[]): void {
 		this.release(this.call(helper, args));
 	}
@@ -318,7 +325,9 @@ export class ProgramBuilder {
 		return entry;
 	}
 
-	/** A place to go to, before or after it is placed. Its name gets a number where it is taken. */
+	/**
+	 * A label, which can be used before or after it is placed. A number is appended to a name that is taken.
+	 */
 	label(name: string): Label {
 		return this.#emitter.label(name);
 	}
@@ -328,7 +337,7 @@ export class ProgramBuilder {
 		this.#emitter.place(label);
 	}
 
-	/** `label:`, where nothing that was in a register is needed any more: so any path can go there, from asides too */
+	/** `label:`, where no register is needed any more, so any path can jump there, including asides */
 	placeBare(label: Label): void {
 		this.#emitter.place(label, "nothing");
 	}
@@ -348,7 +357,7 @@ export class ProgramBuilder {
 		this.#branch.gotoUnless(left, comparison, right, label);
 	}
 
-	/** `if (*place & mask) != (bytes & mask) goto label`, for what is longer than a register */
+	/** `if (*place & mask) != (bytes & mask) goto label`, for values longer than a register */
 	gotoUnlessBytes(
 		place: Place,
 		bytes: Uint8Array,
@@ -358,30 +367,41 @@ export class ProgramBuilder {
 		this.#branch.gotoUnlessBytes(place, bytes, mask, label);
 	}
 
-	/** `if value is one of members goto label`: one step for any number of members, 0-63, as is the value */
+	/**
+	 * `if value is one of members goto label`: one step for any number of members; members and value are 0-63
+	 */
 	gotoIfMember(value: Value, members: Iterable<number>, label: Label): void {
 		this.#branch.gotoIfMember(value, setOf(members), label);
 	}
 
-	/** `if value is not one of members goto label`: one step for any number of members, 0-63, as is the value */
+	/**
+	 * `if value is not one of members goto label`: one step for any number of members; members and value are
+	 * 0-63
+	 */
 	gotoUnlessMember(value: Value, members: Iterable<number>, label: Label): void {
 		this.#branch.gotoUnlessMember(value, setOf(members), label);
 	}
 
-	/** `goto labels[value]`, for a value that is one of these numbers; by halving, where neighbours share a label as one */
+	/**
+	 * `goto labels[value]`, for a value that is one of these numbers, by binary search; neighbours with the
+	 * same label count as one
+	 */
 	gotoOneOf(value: Value, labels: ReadonlyMap<number, Label>): void {
 		this.#branch.select(value, labels);
 	}
 
 	/**
-	 * `if (left comparison right) { body }`, with the body behind the program, so that the common way is the straight
-	 * one. What it comes back with must be what was known here: a value that its calls lose, it has to load again.
+	 * `if (left comparison right) { body }`, with the body at the end of the program, so the usual path is
+	 * straight. The body must restore what was known here: it must load the values again that its calls lose.
 	 */
 	unlikely(left: Value | Place, comparison: Comparison, right: Operand, body: () => void): void {
 		this.#branch.unlikely(left, comparison, right, body);
 	}
 
-	/** `if base + bytes > end { body }`, with the body behind the program; it has to prove as much, or to go elsewhere. */
+	/**
+	 * `if base + bytes > end { body }`, with the body at the end of the program; the body must prove as much,
+	 * or jump elsewhere.
+	 */
 	unlessProven(base: Value, bytes: number, end: Value | Place, body: () => void): void {
 		const short = this.label(`${base.name} short`);
 		this.prove(base, bytes, end, short);
@@ -389,8 +409,8 @@ export class ProgramBuilder {
 	}
 
 	/**
-	 * `name: { body }`: `again` is the label to go back to. At its head a loop has what a call leaves, the stack and
-	 * r6-r9: whatever else was in a register is lost.
+	 * `name: { body }`: `again` is the label to jump back to. At its head a loop has only what survives a
+	 * call, the stack and r6-r9; other registers are lost.
 	 */
 	loop(name: string, body: (again: Label) => void): void {
 		this.#emitter.flow?.loseScratch(`only what is kept is there at the head of loop ${name}`);
@@ -410,7 +430,9 @@ export class ProgramBuilder {
 		this.#branch.ifElse(left, comparison, right, then, otherwise);
 	}
 
-	/** `switch (subject) { case … default: otherwise }`, without falling through; a binary search of immediates */
+	/**
+	 * `switch (subject) { case … default: otherwise }`, without fall-through; a binary search with immediates
+	 */
 	switch(subject: Value | Place, cases: readonly Case[], otherwise: () => void = () => {}): void {
 		this.#branch.dispatch(subject, cases, otherwise);
 	}
@@ -423,7 +445,7 @@ export class ProgramBuilder {
 			const register = this.#emitter.read(result);
 			if (register !== 0) this.#emitter.emit(mov.reg(0, register), `result = ${result.name}`);
 		} else {
-			// The path ends here: whatever was in r0 is not needed any more.
+			// The path ends here, so r0 is free.
 			const occupant = flow.occupant(0);
 			if (occupant !== undefined) flow.release(occupant);
 			this.u64("result", 0).set(result);
@@ -431,7 +453,10 @@ export class ProgramBuilder {
 		this.#emitter.exit();
 	}
 
-	/** The program as data. Throws BpfError (BUILD) for a path without end or a label never placed. */
+	/**
+	 * The program as data. Throws BpfError (BUILD) for a path without an end or a label that was never
+	 * placed.
+	 */
 	build(): ProgramSpec {
 		const { name, type, expectedAttachType, takesFragments, traceable, license = "GPL" } = this.#options;
 		this.#emitter.writeAsides();
@@ -448,7 +473,7 @@ export class ProgramBuilder {
 	}
 }
 
-/** Numbers as the bits of a u64. */
+/** The numbers as bits of a u64. */
 function setOf(members: Iterable<number>): bigint {
 	let set = 0n;
 	for (const member of members) set |= 1n << BigInt(member);

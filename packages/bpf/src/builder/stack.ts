@@ -1,4 +1,4 @@
-/** The stack: structures of the program's own, and values that have no register for a while. */
+/** The stack: structures of the program, and values that have no register for a while. */
 import type { Register } from "../asm/instruction.ts";
 import * as asm from "../asm/memory.ts";
 import type { Emitter } from "./emitter.ts";
@@ -11,7 +11,9 @@ const SLOT_BYTES = 8;
 export class Stack {
 	readonly #emitter: Emitter;
 	readonly #frame: Value;
-	/** Where each value is parked, below the frame pointer: always in the same slot, so that paths can meet. */
+	/**
+	 * The offset of each parked value from the frame pointer: always the same slot, so that paths can meet.
+	 */
 	readonly #slots = new Map<Value, number>();
 	#bytes = 0;
 
@@ -24,7 +26,9 @@ export class Stack {
 		return view(this.#frame, structure, this.#take(name, structure.bytes), name);
 	}
 
-	/** `*slot = value`: its register is free. All 64 bits, which is what the verifier keeps its knowledge for. */
+	/**
+	 * `*slot = value`, and frees its register. Stores all 64 bits, as the verifier tracks only whole slots.
+	 */
 	park(value: Value): void {
 		const emitter = this.#emitter;
 		const { flow } = emitter;
@@ -37,7 +41,7 @@ export class Stack {
 		flow.park(value);
 	}
 
-	/** `value = *slot`, with what was proven of it; in the register that it had, where that is free. */
+	/** `value = *slot`, with its proven range, in its previous register if that is free. */
 	restore(value: Value, placement?: Placement): void {
 		const emitter = this.#emitter;
 		const { flow } = emitter;
@@ -56,7 +60,7 @@ export class Stack {
 		return this.#emitter.read(this.#frame);
 	}
 
-	/** The offset of this many bytes, aligned to 8, below the frame pointer. */
+	/** Reserves this many bytes, aligned to 8; returns their offset from the frame pointer. */
 	#take(name: string, bytes: number): number {
 		this.#bytes += Math.ceil(bytes / SLOT_BYTES) * SLOT_BYTES;
 		if (this.#bytes > STACK_BYTES) {

@@ -1,4 +1,4 @@
-/** What a person writing assembly does not write: jumps to jumps, jumps to the next line, dead code. */
+/** Removes what no person would write in assembly: jumps to jumps, jumps to the next line, dead code. */
 import type { Instruction } from "../asm/instruction.ts";
 import {
 	BPF_CLASS_MASK,
@@ -19,10 +19,10 @@ import {
 	BPF_OP_MASK,
 } from "../asm/opcode.ts";
 
-/** One instruction before the labels have become its symbol. */
+/** An instruction whose labels are not yet its symbol. */
 export interface Line {
 	readonly instruction: Instruction;
-	/** The comment in force, repeated on every line that it covers. */
+	/** The current comment, repeated on every line that it covers. */
 	readonly comment: string | undefined;
 	readonly labels: readonly string[];
 }
@@ -46,8 +46,8 @@ const GOTO = BPF_JMP | BPF_JA;
 const EXIT = BPF_JMP | BPF_EXIT;
 
 /**
- * A line while it is worked on: changed in place, and of one shape, which instructions are not. A program has
- * hundreds of lines, looked at a dozen times, at each change of a ruleset.
+ * A line during tidying: mutable, and always of the same shape, which makes it faster than an instruction.
+ * Every change of a ruleset visits hundreds of lines a dozen times each.
  */
 interface Draft {
 	readonly line: Line;
@@ -56,7 +56,7 @@ interface Draft {
 	labels: readonly string[];
 }
 
-/** Lines to instructions with symbols and comments. */
+/** Converts lines to instructions with symbols and comments. */
 export function tidy(lines: readonly Line[]): readonly Instruction[] {
 	let drafts = lines.map((line): Draft => {
 		const { opcode, target } = line.instruction;
@@ -78,7 +78,7 @@ function labelIndex(drafts: readonly Draft[]): ReadonlyMap<string, number> {
 	return indexOf;
 }
 
-/** A jump to `goto X` goes to X. */
+/** Makes a jump to `goto X` go to X. */
 function threadJumps(drafts: readonly Draft[]): void {
 	const indexOf = labelIndex(drafts);
 	for (const draft of drafts) {
@@ -125,7 +125,7 @@ function withoutNeedlessJumps(drafts: readonly Draft[]): readonly Draft[] {
 	return kept;
 }
 
-/** The conditional jump that is taken where this one is not. */
+/** The conditional jump with the opposite condition. */
 function oppositeOf(opcode: number): number | undefined {
 	const kind = opcode & BPF_CLASS_MASK;
 	if (kind !== BPF_JMP && kind !== BPF_JMP32) return undefined;
@@ -133,7 +133,7 @@ function oppositeOf(opcode: number): number | undefined {
 	return opposite === undefined ? undefined : (opcode & ~BPF_OP_MASK) | opposite;
 }
 
-/** Drops what no path reaches (the verifier refuses it). */
+/** Drops unreachable lines, which the verifier refuses. */
 function withoutDeadLines(drafts: readonly Draft[]): Draft[] {
 	const indexOf = labelIndex(drafts);
 	const reached = new Set<Draft>();
@@ -148,7 +148,9 @@ function withoutDeadLines(drafts: readonly Draft[]): Draft[] {
 	return drafts.filter((draft) => reached.has(draft));
 }
 
-/** One symbol for each line that is jumped to (the outermost of its labels), and each comment once, where it begins. */
+/**
+ * Gives each jump target one symbol (the outermost of its labels), and keeps each comment once, at its start.
+ */
 function name(drafts: readonly Draft[]): readonly Instruction[] {
 	const alias = new Map<string, string>();
 	for (const { labels } of drafts) {

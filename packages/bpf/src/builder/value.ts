@@ -1,11 +1,16 @@
-/** A value in a register, by name. Which register, and whether it still is in one, the flow knows. */
+/** A named value in a register. The flow knows which register it is in, if any. */
 import type { Register } from "../asm/instruction.ts";
 import type { ByteOrder, ValueKind } from "./kind.ts";
 
-/** `scratch`: r0-r5, lost by the next call. `kept`: r6-r9, for values that outlive calls. Or one register. */
+/**
+ * `scratch`: r0-r5, lost by the next call. `kept`: r6-r9, for values that survive calls. Or a specific
+ * register.
+ */
 export type Placement = "scratch" | "kept" | Register;
 
-/** A second operand. Numbers are meant in host order, and converted where the first operand is not. */
+/**
+ * A second operand. Numbers are in host order; they are converted if the first operand is in network order.
+ */
 export type Operand = Value | number | bigint;
 
 export type ArithmeticOperator =
@@ -26,26 +31,26 @@ export interface ValueType {
 	readonly name: string;
 	/** Operations of a 32-bit value clear the upper half of its register. */
 	readonly width: 32 | 64;
-	/** Bytes that the number has: what a conversion of byte order swaps. */
+	/** Size of the number in bytes: what a byte swap covers. */
 	readonly bytes: number;
 	readonly order: ByteOrder;
 	readonly kind: ValueKind;
-	/** It may be negative, as the results of helpers that fail with `-errno` are. */
+	/** It may be negative, as the result of a helper that fails with `-errno`. */
 	readonly isSigned?: boolean;
 }
 
-/** What a value asks of its builder. */
+/** What a value needs from its builder. */
 export interface ValueOwner {
 	arithmetic(value: Value, operator: ArithmeticOperator, operand: Operand): void;
 	negate(value: Value): void;
-	/** The same register under a new type; the old value is gone. `swap` emits the change of byte order. */
+	/** Gives the register a new type; the old value is gone. `swap` emits the change of byte order. */
 	retype(value: Value, type: ValueType, swap: boolean): Value;
 	release(value: Value): void;
 }
 
 /**
- * A named value. Operations change it in place and return it. Held with `using`, its register is free again at
- * the end of the scope; otherwise when a call or a join of branches loses it.
+ * A named value. Operations change it in place and return it. With `using`, its register is free at the end
+ * of the scope; otherwise when a call or a join of branches loses it.
  */
 export class Value implements ValueType, Disposable {
 	readonly name: string;
@@ -54,11 +59,11 @@ export class Value implements ValueType, Disposable {
 	readonly order: ByteOrder;
 	readonly kind: ValueKind;
 	readonly isSigned: boolean;
-	/** The register that it is in, or was in last. */
+	/** Its current or last register. */
 	home: Register | undefined;
-	/** Why no register holds it any longer, for the error of its next use. */
+	/** Why it is in no register any more, for the error of its next use. */
 	lostBecause: string | undefined;
-	/** Its `using` has ended: where paths meet again, nothing holds a register for it. */
+	/** Its `using` has ended: it loses its register where paths meet. */
 	hasEnded = false;
 	readonly #owner: ValueOwner;
 
@@ -76,7 +81,7 @@ export class Value implements ValueType, Disposable {
 	set(operand: Operand): this {
 		return this.#apply("=", operand);
 	}
-	/** `value += operand`. Of a packet pointer: a number keeps what is proven, a value forgets it. */
+	/** `value += operand`. For a packet pointer: a number keeps the proven range, a value drops it. */
 	add(operand: Operand): this {
 		return this.#apply("+=", operand);
 	}
@@ -112,11 +117,11 @@ export class Value implements ValueType, Disposable {
 	lsh(operand: Operand): this {
 		return this.#apply("<<=", operand);
 	}
-	/** `value >>= operand`, zeros shifted in */
+	/** `value >>= operand`, shifts zeros in */
 	rsh(operand: Operand): this {
 		return this.#apply(">>=", operand);
 	}
-	/** `value s>>= operand`, the sign shifted in */
+	/** `value s>>= operand`, shifts the sign in */
 	arsh(operand: Operand): this {
 		return this.#apply("s>>=", operand);
 	}
@@ -126,15 +131,15 @@ export class Value implements ValueType, Disposable {
 		return this;
 	}
 
-	/** The number in host order (a byte swap, if it came in network order). This value is gone. */
+	/** The number in host order (a byte swap if it is in network order). This value is gone. */
 	toHost(): Value {
 		return this.#owner.retype(this, { ...this.#type(), order: "host" }, this.order === "network");
 	}
-	/** The number in network order (a byte swap, if it is in host order). This value is gone. */
+	/** The number in network order (a byte swap if it is in host order). This value is gone. */
 	toNetwork(): Value {
 		return this.#owner.retype(this, { ...this.#type(), order: "network" }, this.order === "host");
 	}
-	/** The bits as they are: arithmetic takes them for a plain number, as sums in ones' complement want. */
+	/** The unchanged bits as a plain number, for example for sums in ones' complement. */
 	raw(width: 32 | 64 = this.width): Value {
 		return this.#owner.retype(this, { ...this.#type(), order: "none", width, bytes: width / 8 }, false);
 	}

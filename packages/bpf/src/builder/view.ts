@@ -1,4 +1,4 @@
-/** Memory by name: a view is a structure (`struct()`) at an address, and a place is one of its fields there. */
+/** Named memory: a view is a structure (`struct()`) at an address, a place is one field of it. */
 
 import { buildError } from "../asm/instruction.ts";
 import type { ByteOrder, ValueKind } from "./kind.ts";
@@ -10,31 +10,31 @@ export interface Field {
 	readonly kind: ValueKind;
 	/** Byte offset in the structure. */
 	readonly offset: number;
-	/** Bytes of the number within `bytes`, where the kernel keeps a shorter one in a longer field. */
+	/** Size of the number in bytes if it is shorter than the field. */
 	readonly significant?: number;
 }
 
 export type Fields = Readonly<Record<string, Field>>;
 
-/** What programs see of a `struct()`. */
+/** A `struct()` as programs see it. */
 export interface Structure<F extends Fields = Fields> {
 	readonly name: string;
-	/** Padding at the end included. */
+	/** Including the padding at the end. */
 	readonly bytes: number;
 	readonly fields: F;
 }
 
-/** One field at one address: what can be loaded and stored. */
+/** A field at an address, which can be loaded and stored. */
 export interface Place {
 	/** `ipv4.daddr` */
 	readonly name: string;
 	readonly base: Value;
-	/** From the register of `base`. */
+	/** Relative to the register of `base`. */
 	readonly offset: number;
 	readonly field: Field;
 }
 
-/** The address that a view stands for, as an operand of calls. */
+/** The address of a view, as an operand of calls. */
 export interface Address {
 	readonly name: string;
 	readonly base: Value;
@@ -44,7 +44,7 @@ export interface Address {
 
 export const ADDRESS: unique symbol = Symbol("address");
 
-/** A structure at an address: one Place a field, by the field's name. */
+/** A structure at an address: one Place for each field, by the field's name. */
 export type View<F extends Fields = Fields> = { readonly [K in keyof F]: Place } & {
 	readonly [ADDRESS]: Address;
 };
@@ -62,24 +62,24 @@ export function view<F extends Fields>(
 	for (const [key, field] of Object.entries(structure.fields)) {
 		places[key] = { name: `${name}.${key}`, base, offset: offset + field.offset, field };
 	}
-	// One Place a key of F, and ADDRESS.
+	// One Place for each key of F, and ADDRESS.
 	return places as View<F>;
 }
 
-/** Whether something is a place, and not a view, a value, a map or a number. */
+/** Distinguishes a place from a view, a value, a map or a number. */
 export function isPlace(something: unknown): something is Place {
 	return typeof something === "object" && something !== null && "base" in something && "field" in something;
 }
 
-/** All bytes of a view as one place, as for copying. */
+/** All bytes of a view as one place, for example for copying. */
 export function whole(something: View<Fields>): Place {
 	const { name, base, offset, bytes: length } = something[ADDRESS];
 	return { name, base, offset, field: { bytes: length, order: "none", kind: "scalar", offset: 0 } };
 }
 
 /**
- * The bytes `offset` to `offset + length` of a place, in memory order: a number where a register holds them. Throws
- * BpfError (BUILD) beyond the place.
+ * The bytes `offset` to `offset + length` of a place, in memory order; a number if they fit a register.
+ * Throws BpfError (BUILD) beyond the place's end.
  */
 export function part(place: Place, offset: number, length: number): Place {
 	const { bytes: size } = place.field;

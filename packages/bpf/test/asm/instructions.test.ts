@@ -34,8 +34,9 @@ describe("instructions", () => {
 		});
 	}
 
-	it("read the same to LLVM's disassembler", () => {
-		// llvm-mc's output is kept, so that the check needs no LLVM; UPDATE_GOLDEN=1 asks it again where it is.
+	it("read the same in LLVM's disassembler", () => {
+		// llvm-mc's output is stored, so the check needs no LLVM; UPDATE_GOLDEN=1 runs llvm-mc if it is
+		// installed.
 		const golden = new URL("../golden/llvm-mc.txt", import.meta.url);
 		const rows: readonly Row[] = [...ALU, ...JUMPS, ...MEMORY];
 		if (process.env["UPDATE_GOLDEN"] !== undefined) {
@@ -57,7 +58,7 @@ describe("instructions", () => {
 		assert.deepEqual(ours, theirs);
 	});
 
-	it("survive decode and encode, whatever their bits", () => {
+	it("are the same after encoding and decoding, whatever their bits", () => {
 		const register = fc.integer({ min: 0, max: 10 });
 		const slot = fc.record(
 			{
@@ -88,7 +89,7 @@ describe("instructions", () => {
 		);
 	});
 
-	it("decode from any bytes, or are refused with a typed error", () => {
+	it("are decoded from any bytes, or refused with a typed error", () => {
 		fc.assert(
 			fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
 				try {
@@ -103,7 +104,7 @@ describe("instructions", () => {
 });
 
 describe("labels", () => {
-	it("count slots, so that a 64-bit immediate between jump and label takes two", () => {
+	it("count slots: a 64-bit immediate between jump and label counts twice", () => {
 		const program = [
 			asm.jeq.imm(1, 0, "out"),
 			asm.loadImm64(2, 5n),
@@ -127,7 +128,7 @@ describe("labels", () => {
 		assert.deepEqual([call?.src, call?.immediate, call?.offset], [1, 1, 0]);
 	});
 
-	it("must exist, once", () => {
+	it("must exist exactly once", () => {
 		assert.throws(
 			() => asm.encodeInstructions([asm.ja("nowhere")], noMaps),
 			rejects("BUILD", /no label nowhere/),
@@ -141,7 +142,7 @@ describe("labels", () => {
 });
 
 describe("encodeInstructions", () => {
-	it("puts descriptors and value offsets in the place of maps", () => {
+	it("replaces maps by descriptors and value offsets", () => {
 		const program = [asm.loadMap(1, "counters"), asm.loadMapValue(2, "table", 24)];
 		const bytes = asm.encodeInstructions(program, ({ name }) => (name === "table" ? 5 : 4));
 		assert.equal(toHex(bytes), "18110000040000000000000000000000" + "18220000050000000000000018000000");

@@ -9,7 +9,7 @@ failOnLeaks();
 
 const { add, call, callSubprogram, exit, mov, store, storeImm } = asm;
 
-/** What the kernel makes of the instructions that LLVM 14 cannot check. */
+/** Results in the kernel of the instructions that LLVM 14 cannot check. */
 const CASES: readonly (readonly [title: string, instructions: readonly asm.Instruction[], r0: number])[] = [
 	["s/=", [mov.imm(0, -7), asm.sdiv.imm(0, 2), exit()], -3],
 	["s%=", [mov.imm32(0, -7), asm.smod.imm32(0, 4), exit()], -3],

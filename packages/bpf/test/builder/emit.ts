@@ -1,4 +1,4 @@
-/** Programs of tests: what the builder emits for a few steps, and what it refuses. */
+/** For tests: the instructions that the builder emits for a few steps, and the errors that it throws. */
 import assert from "node:assert/strict";
 import { formatInstruction } from "../../src/asm/index.ts";
 import * as bpf from "../../src/builder/index.ts";
@@ -9,7 +9,7 @@ export function builder(): bpf.ProgramBuilder {
 	return new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
 }
 
-/** Pseudo-C of a program that `body` begins and that ends in `exit 0`, without the ending. */
+/** Pseudo-C of a program that starts with `body` and ends with `exit 0`, without that ending. */
 export function emitted(body: (p: bpf.ProgramBuilder) => void): readonly string[] {
 	const p = builder();
 	body(p);
@@ -40,7 +40,7 @@ export function refuses(body: (p: bpf.ProgramBuilder) => void, message: RegExp):
 	);
 }
 
-/** Context, packet and end of a program at tc, with 34 bytes proven. */
+/** Context, packet and end of a tc program, with 34 bytes proven. */
 export function packet(
 	p: bpf.ProgramBuilder,
 	otherwise = p.label("pass"),

@@ -29,7 +29,7 @@ function run(build: (p: bpf.ProgramBuilder) => void, data = FRAME): bpf.TestRunO
 	return bpf.testRun(program, { data });
 }
 
-test("arithmetic on constants and values gives in the kernel what it means", () => {
+test("arithmetic on constants and values has the defined result in the kernel", () => {
 	const operations = fc.array(
 		fc.record({
 			operation: fc.constantFrom(...(Object.keys(MODEL) as Operation[])), // the keys of MODEL
@@ -107,7 +107,7 @@ function onesComplementSum(words: readonly number[]): number {
 	return sum;
 }
 
-test("a checksum follows what changes in the packet, and never becomes 0", () => {
+test("a checksum follows every change of the packet, and never becomes 0", () => {
 	const words = layoutOfWords(6);
 	const word32 = fc.oneof(fc.constantFrom(0, 0xffff_ffff, 1, 0xffff_0000), fc.nat(0xffff_ffff));
 	fc.assert(
@@ -119,7 +119,7 @@ test("a checksum follows what changes in the packet, and never becomes 0", () =>
 				const frame = FRAME.slice();
 				const view = new DataView(frame.buffer);
 				for (const [index, number] of numbers.entries()) view.setUint32(16 + 4 * index, number, true);
-				// The checksum makes the sum of everything 0xffff, which is zero.
+				// The checksum makes the sum of all words 0xffff, which is zero.
 				const halves = (at: number, length: number) =>
 					Array.from({ length: length / 2 }, (_, index) => view.getUint16(at + 2 * index, true));
 				const checksum = 0xffff - onesComplementSum(halves(16, 24));
@@ -135,7 +135,7 @@ test("a checksum follows what changes in the packet, and never becomes 0", () =>
 						using old = p.load(bpf.part(all, offset, 4));
 						change.add(old);
 					}
-					// Four words become 0, but the first becomes `next`: less that one.
+					// Four words become 0, but the first becomes `next`.
 					for (const offset of [4, 8, 12]) p.store(bpf.part(all, offset, 4), 0);
 					p.store(bpf.part(all, 0, 4), next);
 					{
@@ -162,12 +162,12 @@ test("a checksum follows what changes in the packet, and never becomes 0", () =>
 	);
 });
 
-/** A 16-bit checksum and so many 32-bit words behind it. */
+/** A 16-bit checksum followed by `count` 32-bit words. */
 function layoutOfWords(count: number) {
 	return bpf.struct("words", { checksum: "be16", words: { bytes: 4 * count } });
 }
 
-test("a loop that goes back to its label is bounded for the verifier too", () => {
+test("a loop that jumps back to its label is bounded for the verifier too", () => {
 	const output = run((p) => {
 		const sum = p.u32("sum").set(0);
 		const n = p.u32("n").set(10);
@@ -181,7 +181,7 @@ test("a loop that goes back to its label is bounded for the verifier too", () =>
 	assert.equal(output.verdict, 55);
 });
 
-test("a dispatch takes each number to its own case, in either byte order", () => {
+test("a switch takes each number to its own case, in either byte order", () => {
 	const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
 	const ctx = p.context(bpf.SKB);
 	const short = p.label("short");
@@ -214,7 +214,7 @@ test("an element beyond a map's memory is not touched, and those within are", ()
 		valueSize: 28,
 		maxEntries: 1,
 	};
-	// 12 bytes: not a power of two, so that the distance is a product.
+	// 12 bytes is not a power of two, so the offset is a product.
 	const element = bpf.struct("element", { number: "u32", rest: { bytes: 8 } });
 	const verdicts = [0, 1, 2, 0xffff_ffff].map((mark) => {
 		const p = new bpf.ProgramBuilder({ name: "t", type: "BPF_PROG_TYPE_SCHED_CLS" });
@@ -242,7 +242,7 @@ test("an element beyond a map's memory is not touched, and those within are", ()
 	]);
 });
 
-test("a parked packet pointer is back with its proof, and the kernel takes it so", () => {
+test("a parked packet pointer comes back with its proof, and the kernel accepts it", () => {
 	const { verdict } = run((p) => {
 		const ctx = p.context(bpf.SKB);
 		p.keep(ctx);
@@ -265,7 +265,7 @@ test("a parked packet pointer is back with its proof, and the kernel takes it so
 	assert.equal(verdict, FRAME[52]);
 });
 
-test("fields are stored together as they would be one by one", () => {
+test("fields stored together have the same values as fields stored one by one", () => {
 	const fields = bpf.struct("fields", { a: "u16", b: "be16", c: "raw32" });
 	for (const together of [true, false]) {
 		const { data } = run((p) => {
@@ -291,7 +291,7 @@ test("fields are stored together as they would be one by one", () => {
 	}
 });
 
-test("compare-and-exchange writes only over what was expected, and says what was there", () => {
+test("compare-and-exchange replaces only the expected value, and returns the old one", () => {
 	const word = bpf.struct("word", { value: "u64" });
 	for (const [expected, left] of [
 		[5, 9],

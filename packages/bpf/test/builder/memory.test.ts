@@ -20,7 +20,7 @@ const HASH: bpf.MapSpec = {
 const PAIR = bpf.struct("pair", { first: "u32", second: "u32" });
 
 describe("a parked value", () => {
-	it("frees its register, and comes back to it with what was proven of it", () => {
+	it("frees its register, and returns to it with its proven range", () => {
 		const code = emitted((p) => {
 			const { data, pass } = packet(p);
 			p.park(data);
@@ -39,7 +39,7 @@ describe("a parked value", () => {
 		]);
 	});
 
-	it("is refused where it is read before it is restored", () => {
+	it("is refused if it is read before it is restored", () => {
 		refuses((p) => {
 			const value = p.u64("value").set(1);
 			p.park(value);
@@ -47,7 +47,7 @@ describe("a parked value", () => {
 		}, /value is no longer in a register: it is parked on the stack: restore\(\) it/);
 	});
 
-	it("is refused where not every path has parked it", () => {
+	it("is refused if not every path has parked it", () => {
 		refuses((p) => {
 			const value = p.u64("value").set(1);
 			p.if(p.context(bpf.SKB).len, "==", 0, () => p.park(value));
@@ -55,7 +55,7 @@ describe("a parked value", () => {
 		}, /value is not parked on every path here/);
 	});
 
-	it("is refused when it points into a packet that a call may have moved", () => {
+	it("is refused if it points into a packet that a call may have moved", () => {
 		refuses((p) => {
 			const { ctx, data } = packet(p);
 			p.park(data);
@@ -66,7 +66,7 @@ describe("a parked value", () => {
 });
 
 describe("an element of a map's memory", () => {
-	it("is found by its number, which is compared with how many there are", () => {
+	it("is found by its index, which is compared with the number of elements", () => {
 		const code = emitted((p) => {
 			const none = p.label("none");
 			using index = p.load(p.context(bpf.SKB).mark);
@@ -85,7 +85,7 @@ describe("an element of a map's memory", () => {
 		]);
 	});
 
-	it("is refused in a map that has no address, or no room for it", () => {
+	it("is refused in a map that has no address, or no space for it", () => {
 		refuses((p) => void p.mapValue(HASH), /address of map hash: it is a BPF_MAP_TYPE_HASH of 4 elements/);
 		refuses((p) => void p.mapValue({ ...MEMORY, maxEntries: 2 }), /only an array of one has an address/);
 		refuses((p) => {
@@ -96,7 +96,7 @@ describe("an element of a map's memory", () => {
 });
 
 describe("bytes on the stack", () => {
-	it("are written and copied by accesses that are aligned there", () => {
+	it("are written and copied with aligned accesses", () => {
 		const code = emitted((p) => {
 			const slots = p.stack("slots", bpf.struct("slots", { head: "u32", body: { bytes: 12 } }));
 			p.storeBytes(slots.body, new Uint8Array(12).fill(1));
@@ -117,14 +117,14 @@ describe("bytes on the stack", () => {
 		}, /slots.body has 8 bytes and is at -12 of the stack, which does not divide by them/);
 	});
 
-	it("are cleared, padding and all", () => {
+	it("are cleared with their padding", () => {
 		const code = emitted((p) => p.clear(p.stack("pair", PAIR)));
 		assert.deepEqual(code, ["*(u64 *)(r10 - 8) = 0"]);
 	});
 });
 
 describe("a part of a place", () => {
-	it("is refused past its end", () => {
+	it("is refused past the place's end", () => {
 		refuses((p) => {
 			bpf.part(p.stack("pair", PAIR).first, 2, 4);
 		}, /take bytes 2-5 of pair.first: it has bytes 0-3/);
@@ -132,12 +132,12 @@ describe("a part of a place", () => {
 });
 
 describe("fields stored together", () => {
-	it("are one store of constants", () => {
+	it("become one store of constants", () => {
 		const code = emitted((p) => p.storeFields(p.stack("pair", PAIR), { first: 1, second: 2 }));
 		assert.deepEqual(code, ["r0 = 0x200000001 ll", "*(u64 *)(r10 - 8) = r0"]);
 	});
 
-	it("keep values to the bytes of their fields", () => {
+	it("are masked to the bytes of their fields", () => {
 		const halves = bpf.struct("halves", { low: "u16", high: "u16", rest: "u32" });
 		const code = emitted((p) => {
 			using value = p.u32("value").set(5);
@@ -154,7 +154,7 @@ describe("fields stored together", () => {
 		]);
 	});
 
-	it("are refused where they overlap, or are more than one store", () => {
+	it("are refused if they overlap, or need more than one store", () => {
 		refuses((p) => {
 			const three = bpf.struct("three", { a: "u32", b: "u32", c: "u32" });
 			p.storeFields(p.stack("three", three), { a: 1 });
@@ -165,7 +165,7 @@ describe("fields stored together", () => {
 describe("a key of a map", () => {
 	const key = bpf.struct("key", { port: "u32", protocol: "u32" });
 
-	it("is refused when it has another size", () => {
+	it("is refused if it has another size", () => {
 		refuses((p) => {
 			const stack = p.stack("key", key);
 			p.clear(stack);
@@ -173,7 +173,7 @@ describe("a key of a map", () => {
 		}, /key.port has 4 bytes, a key of map hash has 8/);
 	});
 
-	it("is refused when a path has not written all of it", () => {
+	it("is refused if a path has not written all of it", () => {
 		refuses((p) => {
 			const stack = p.stack("key", key);
 			p.store(stack.port, 1);
@@ -182,7 +182,7 @@ describe("a key of a map", () => {
 		}, /key, a key of map hash, is not written in all its bytes on every path here/);
 	});
 
-	it("is taken when every path has written it, or a helper has", () => {
+	it("is accepted if every path has written it, or a helper has", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			p.keep(ctx);
@@ -196,7 +196,7 @@ describe("a key of a map", () => {
 		assert.equal(code.at(-1), "*(u32 *)(r0 + 0) = 1");
 	});
 
-	it("goes for the value of an update as well", () => {
+	it("is checked, and so is the value of an update", () => {
 		refuses((p) => {
 			const stack = p.stack("key", key);
 			const value = p.stack("value", PAIR);
@@ -215,7 +215,7 @@ describe("results of helpers", () => {
 		}, /bpf_skb_pull_data may be negative/);
 	});
 
-	it("are not read of a helper that has none", () => {
+	it("cannot be read if the helper returns none", () => {
 		refuses((p) => {
 			using entry = p.lookup(HASH, written(p), p.label("none"));
 			p.exit(p.call("bpf_spin_lock", [entry]));

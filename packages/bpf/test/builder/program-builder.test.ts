@@ -24,7 +24,7 @@ describe("constants", () => {
 		it(title, () => assert.deepEqual(emitted(body), expected));
 	}
 
-	it("meet a field of network order in its order, at no cost", () => {
+	it("are converted to the order of a field in network order, at no cost", () => {
 		const code = emitted((p) => {
 			const { ip, pass } = packet(p);
 			p.gotoIf(ip.fragment, "&", 0x1fff, pass);
@@ -51,7 +51,7 @@ describe("constants", () => {
 });
 
 describe("byte order", () => {
-	it("must be the host's for arithmetic and for which is larger", () => {
+	it("must be host order for arithmetic and for less or greater comparisons", () => {
 		refuses((p) => p.load(packet(p).ip.totalLength).add(1), /ipv4.totalLength is in network order/);
 		refuses((p) => {
 			const { ip, pass } = packet(p);
@@ -92,7 +92,7 @@ describe("byte order", () => {
 });
 
 describe("registers", () => {
-	it("are free again where a scope ends", () => {
+	it("are free again at the end of a scope", () => {
 		const code = emitted((p) => {
 			for (let n = 0; n < 20; n++) {
 				using counter = p.u32("counter");
@@ -103,7 +103,7 @@ describe("registers", () => {
 		assert.equal(code[19], "w0 = 19");
 	});
 
-	it("are free where paths meet again after the scope of a value that each had", () => {
+	it("are free where paths meet after the scope of a value that each path had", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			for (let n = 0; n < 10; n++) {
@@ -120,7 +120,7 @@ describe("registers", () => {
 		assert.equal(code.length, 30);
 	});
 
-	it("of 32 bits compare with 64 at full width, and are cut to size", () => {
+	it("of 32 bits are compared with 64 at full width, and truncated to size", () => {
 		const code = emitted((p) => {
 			const narrow = p.u32("narrow").set(1);
 			const wide = p.u64("wide").set(2);
@@ -137,7 +137,7 @@ describe("registers", () => {
 		}, /f.wide has 64 bits, narrow 32/);
 	});
 
-	it("run out with the names of those that hold them", () => {
+	it("run out with an error that names the values in them", () => {
 		refuses((p) => {
 			for (let n = 0; n < 6; n++) p.u32(`v${n}`);
 		}, /allocate v5: no scratch register is free \(r0 v0, r5 v1, r4 v2, r3 v3, r2 v4, r1 ctx\)/);
@@ -151,7 +151,7 @@ describe("registers", () => {
 		}, /a is no longer in a register: it was in r2, lost by the call of bpf_ktime_get_ns/);
 	});
 
-	it("are those they were before where a value that is lost is loaded again", () => {
+	it("stay the same if a lost value is loaded again", () => {
 		const code = emitted((p) => {
 			const { ctx, data, end, pass } = packet(p);
 			p.keep(ctx);
@@ -173,7 +173,7 @@ describe("registers", () => {
 		}, /allocate data: no r0 register is free \(r0 other\)/);
 	});
 
-	it("that are kept outlive calls", () => {
+	it("that are kept survive calls", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			p.keep(ctx);
@@ -183,7 +183,7 @@ describe("registers", () => {
 		assert.deepEqual(code, ["r6 = r1", "call bpf_ktime_get_ns#5", "r3 = *(u32 *)(r6 + 0)"]);
 	});
 
-	it("lose packet pointers, kept or not, where the packet may move", () => {
+	it("lose packet pointers, kept or not, if the packet may move", () => {
 		refuses((p) => {
 			const { ctx, data, ip } = packet(p);
 			p.keep(data);
@@ -192,7 +192,7 @@ describe("registers", () => {
 		}, /data is no longer in a register: bpf_skb_pull_data may move the packet/);
 	});
 
-	it("are known after a join only if every path has the same there", () => {
+	it("are known after a join only if every path has the same value in them", () => {
 		refuses((p) => {
 			const ctx = p.context(bpf.SKB);
 			p.keep(ctx);
@@ -214,7 +214,7 @@ describe("registers", () => {
 	});
 });
 
-describe("values that have one register on all paths", () => {
+describe("values with the same register on all paths", () => {
 	const memory = {
 		name: "memory",
 		type: "BPF_MAP_TYPE_ARRAY",
@@ -223,7 +223,7 @@ describe("values that have one register on all paths", () => {
 		maxEntries: 1,
 	} as const;
 
-	it("come back after a call has lost them, each to its own register", () => {
+	it("return after a call has lost them, each to its own register", () => {
 		const code = emitted((p) => {
 			const at = p.pointer("at", 9);
 			const sum = p.u32("sum", 4);
@@ -236,7 +236,7 @@ describe("values that have one register on all paths", () => {
 		assert.deepEqual(code, ["call bpf_get_smp_processor_id#8", "r9 = map memory value + 8", "w4 = 3"]);
 	});
 
-	it("are where they were when paths meet that found them in different ways", () => {
+	it("are in the same place where paths meet that found them in different ways", () => {
 		assert.doesNotThrow(() =>
 			emitted((p) => {
 				const ctx = p.context(bpf.SKB);
@@ -257,7 +257,7 @@ describe("values that have one register on all paths", () => {
 		);
 	});
 
-	it("cannot be read before they are set anew", () => {
+	it("cannot be read before they are set again", () => {
 		refuses((p) => {
 			const value = p.u32("value", 4);
 			value.set(1);
@@ -276,7 +276,7 @@ describe("values that have one register on all paths", () => {
 		}, /allocate value: no r4 register is free \(r4 other\)/);
 	});
 
-	it("a pointer into a packet can only be read as far as it is proven", () => {
+	it("a packet pointer can only be read as far as it is proven", () => {
 		refuses((p) => {
 			const { data } = packet(p);
 			const at = p.packetPointer("at", 7);
@@ -288,7 +288,7 @@ describe("values that have one register on all paths", () => {
 });
 
 describe("calls", () => {
-	it("move nothing that is in its place, and put the rest there at once", () => {
+	it("move no argument that is in its place, and load the rest directly", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			const difference = p.u64("difference", 4).set(7);
@@ -297,7 +297,7 @@ describe("calls", () => {
 		assert.deepEqual(code, ["r4 = 7", "r2 = 50", "r3 = 0", "r5 = 16", "call bpf_l4_csum_replace#11"]);
 	});
 
-	it("exchange registers by way of r0", () => {
+	it("exchange registers through r0", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			const a = p.u32("a", 2).set(1);
@@ -312,7 +312,7 @@ describe("calls", () => {
 		assert.deepEqual(ring.slice(1), ["r0 = r2", "r2 = r1", "r1 = r0", "call bpf_csum_update#40"]);
 	});
 
-	it("take a place for its address", () => {
+	it("pass a place as its address", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			const numbers = p.stack("numbers", struct("numbers", { first: "u32", second: "u32" }));
@@ -322,7 +322,7 @@ describe("calls", () => {
 		assert.ok(code.includes("r3 += -4"));
 	});
 
-	it("leave r0 free when their result is not asked for", () => {
+	it("leave r0 free if their result is not needed", () => {
 		const code = emitted((p) => {
 			p.run("bpf_ktime_get_ns", []);
 			p.u32("a", 0).set(1);
@@ -330,7 +330,7 @@ describe("calls", () => {
 		assert.deepEqual(code, ["call bpf_ktime_get_ns#5", "w0 = 1"]);
 	});
 
-	it("take as many arguments as the helper has", () => {
+	it("need as many arguments as the helper has", () => {
 		refuses((p) => void p.call("bpf_redirect", [1]), /bpf_redirect takes 2 arguments, 1 are given/);
 	});
 });
@@ -358,7 +358,7 @@ describe("the packet", () => {
 		}, /tcp.source is bytes 34-35 of data, of which 34 are proven/);
 	});
 
-	it("is proven after a join as far as the least of the paths", () => {
+	it("is proven after a join as far as on the path that has proven least", () => {
 		refuses((p) => {
 			const { ctx, data, end, pass, ip } = packet(p, undefined, 14);
 			p.if(ctx.len, ">", 60, () => p.prove(data, 34, end, pass));
@@ -366,7 +366,7 @@ describe("the packet", () => {
 		}, /ipv4.tos is bytes 15-15 of data, of which 14 are proven/);
 	});
 
-	it("is proven against the end in the context as well", () => {
+	it("is proven against the end in the context too", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			const pass = p.label("pass");
@@ -383,7 +383,7 @@ describe("the packet", () => {
 		]);
 	});
 
-	it("that is too short can be made longer aside", () => {
+	it("that is too short can be made longer in an aside", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		const drop = p.label("drop");
@@ -406,7 +406,7 @@ describe("the packet", () => {
 		assert.equal(code.at(-1), "goto long enough");
 	});
 
-	it("is copied in as few accesses as there are", () => {
+	it("is copied with as few accesses as possible", () => {
 		const code = emitted((p) => {
 			const { data, end, pass } = packet(p);
 			p.prove(data, 54, end, pass);
@@ -426,7 +426,7 @@ describe("the packet", () => {
 		}, /ipv4.source has 4 bytes, ipv4.tos has 1: they cannot be copied/);
 	});
 
-	it("takes constant bytes as immediates", () => {
+	it("receives constant bytes as immediates", () => {
 		const code = emitted((p) => {
 			const stack = p.stack("s", struct("s", { sixteen: { bytes: 16 } }));
 			p.storeBytes(stack.sixteen, Uint8Array.of(0xfc, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
@@ -457,7 +457,7 @@ describe("the packet", () => {
 });
 
 describe("branches", () => {
-	it("jump over what does not apply", () => {
+	it("jump over the case that does not apply", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			using mark = p.load(ctx.mark);
@@ -478,7 +478,7 @@ describe("branches", () => {
 		]);
 	});
 
-	it("on bits change places, because there is no jump on none", () => {
+	it("on bits are swapped, because no jump tests for no common bit", () => {
 		const code = emitted((p) => {
 			const ctx = p.context(bpf.SKB);
 			p.if(ctx.mark, "&", 1, () => p.store(ctx.mark, 8));
@@ -486,7 +486,7 @@ describe("branches", () => {
 		assert.deepEqual(code.slice(1, 4), ["if w0 & 1 goto then", "goto end", "then: *(u32 *)(r1 + 8) = 8"]);
 	});
 
-	it("that end need no way on", () => {
+	it("that end need no jump to the end", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		p.if(
@@ -527,7 +527,7 @@ describe("branches", () => {
 		]);
 	});
 
-	it("on membership are one step for any number of members", () => {
+	it("on membership take one step for any number of members", () => {
 		const test = (go: "gotoIfMember" | "gotoUnlessMember", members: number[]) =>
 			emitted((p) => {
 				const out = p.label("out");
@@ -546,7 +546,7 @@ describe("branches", () => {
 		assert.deepEqual(test("gotoUnlessMember", [...Array(64).keys()]), []);
 	});
 
-	it("that are unlikely are out of the way, under the comment of their place, and come back", () => {
+	it("that are unlikely are at the end, under the comment of their place, and jump back", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		p.comment("look at the mark");
@@ -567,7 +567,7 @@ describe("branches", () => {
 		assert.equal(commentAt(spec, 5), "look at the mark");
 	});
 
-	it("that are unlikely can use what was in scope, and must not lose what is needed after them", () => {
+	it("that are unlikely can use the values in scope, and must not lose those that are needed later", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		{
@@ -589,7 +589,7 @@ describe("branches", () => {
 		}, /jump back to back: skb.mark is not in r0/);
 	});
 
-	it("to one of several labels halve what neighbours share", () => {
+	it("to one of several labels treat neighbours with the same label as one", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		const mark = p.load(ctx.mark);
@@ -617,7 +617,7 @@ describe("branches", () => {
 		}
 	});
 
-	it("of a dispatch on 64 numbers are found in at most eight comparisons", () => {
+	it("of a switch on 64 numbers are found in at most eight comparisons", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		const cases = Array.from({ length: 64 }, (_, n) => ({ values: [n], body: () => p.exit(n + 100) }));
@@ -630,7 +630,7 @@ describe("branches", () => {
 		}
 	});
 
-	it("of a dispatch must differ", () => {
+	it("of a switch must differ", () => {
 		refuses((p) => {
 			const ctx = p.context(bpf.SKB);
 			p.switch(ctx.mark, [{ values: [1, 1], body: () => p.exit(0) }]);
@@ -639,7 +639,7 @@ describe("branches", () => {
 });
 
 describe("labels", () => {
-	it("can be gone back to with what was known there", () => {
+	it("can be jumped back to with the values that were known there", () => {
 		const p = builder();
 		const n = p.u32("n").set(8);
 		const again = p.label("again");
@@ -664,7 +664,7 @@ describe("labels", () => {
 		}, /jump back to back: (m is not in r0|ctx is not in r1)/);
 	});
 
-	it("of loops have what is kept, and only that", () => {
+	it("of loops keep r6-r9 and the stack, and nothing else", () => {
 		const p = builder();
 		const left = p.u64("left", "kept").set(3);
 		p.loop("again", (again) => {
@@ -680,7 +680,7 @@ describe("labels", () => {
 		}, /scratch is no longer in a register: only what is kept is there at the head of loop again/);
 	});
 
-	it("that are bare can be reached with anything, and have nothing", () => {
+	it("that are bare can be reached with any registers, and keep none", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		const pass = p.label("pass");
@@ -700,7 +700,7 @@ describe("labels", () => {
 		}, /kept is no longer in a register: nothing is kept at bare/);
 	});
 
-	it("must be placed, once, and every path must end", () => {
+	it("must be placed once, and every path must end", () => {
 		refuses((p) => p.goto(p.label("nowhere")), /label nowhere is jumped to and never placed/);
 		refuses((p) => {
 			const label = p.label("twice");
@@ -710,7 +710,7 @@ describe("labels", () => {
 		refuses((p) => void p.u32("a").set(1), /can run past its end/);
 	});
 
-	it("of jumps to jumps are taken at once, and a jump over a jump is turned round", () => {
+	it("of jumps to jumps are taken at once, and a jump over a jump is inverted", () => {
 		const p = builder();
 		const ctx = p.context(bpf.SKB);
 		const [a, b, pass] = [p.label("a"), p.label("b"), p.label("pass")];
@@ -732,8 +732,8 @@ describe("labels", () => {
 	});
 });
 
-describe("what the verifier knows", () => {
-	it("is forgotten without a change", () => {
+describe("the verifier's knowledge of a value", () => {
+	it("is dropped without a change", () => {
 		const code = emitted((p) => {
 			const unknown = p.load(p.context(bpf.SKB).mark);
 			p.forget(p.u32("narrow").set(1), unknown);
@@ -744,7 +744,7 @@ describe("what the verifier knows", () => {
 });
 
 describe("checksums", () => {
-	it("are folded as often as their sum can be large", () => {
+	it("are folded as often as the largest sum requires", () => {
 		const fold = (most: bigint) =>
 			emitted((p) => {
 				p.fold(p.u64("sum").set(1), most);
@@ -762,7 +762,7 @@ describe("checksums", () => {
 });
 
 describe("structures", () => {
-	it("have the offsets by which user space encodes them", () => {
+	it("have the same offsets as in user space", () => {
 		for (const name of ["len", "mark", "data", "data_end", "vlan_tci", "gso_size", "tstamp"] as const)
 			assert.equal(bpf.SKB.fields[name].offset, bpf.SKB.offsetOf(name));
 		assert.equal(bpf.XDP.fields.data_end.offset, bpf.XDP.offsetOf("data_end"));
@@ -776,7 +776,7 @@ describe("structures", () => {
 		);
 	});
 
-	it("as a whole are one place", () => {
+	it("are one place as a whole", () => {
 		const code = emitted((p) => {
 			const ports = p.stack("ports", struct("ports", { source: "be16", destination: "be16" }));
 			p.store(bpf.whole(ports), 0);
@@ -803,7 +803,7 @@ describe("comments", () => {
 	});
 });
 
-/** Runs a program of jumps on r0 (the mark) and moves: enough to follow a dispatch. */
+/** Runs a program of jumps on r0 (the mark) and moves: enough to follow a switch. */
 function interpret(spec: ProgramSpec, mark: number): { result: number; jumps: number } {
 	const indexOf = new Map(spec.instructions.map(({ symbol }, index) => [symbol, index]));
 	let r0 = 0;
