@@ -33,7 +33,7 @@ export interface Circumstances {
 	readonly drift: readonly Finding[];
 	/** One transaction deleted tables of ours and of others. */
 	readonly flushed: boolean;
-	/** A program of ours was found detached from an interface. */
+	/** The programs of an interface on which ours run have changed. */
 	readonly programGone: boolean;
 	/** Interfaces that were created, deleted or renamed, as sentences. */
 	readonly links: readonly string[];
@@ -51,7 +51,7 @@ export function causeOf(circumstances: Circumstances): Cause {
 	if (traces.has("network") && traces.has("rules") && byRuleset !== byNetwork) {
 		traces.delete(byRuleset ? "network" : "rules");
 	}
-	// If rules remain as well, a flush is possible but not certain.
+	// If both traces are there, a flush is only one possibility.
 	const named =
 		KIND_OF.find(
 			([trace]) => traces.has(trace) && !(trace === "everything-of-nft" && traces.has("rules")),

@@ -1,4 +1,4 @@
-/** What the agent's loop knows, as the records that are served. */
+/** Turns what the agent's loop knows into the records that are served. */
 import { readdirSync } from "node:fs";
 import type { FindingRecord, FleetRecord } from "@l3dsr/records";
 import type { AgentRecord } from "../agent/record.ts";
@@ -37,7 +37,7 @@ export class AgentShown implements Shown {
 	readonly fleet = async (): Promise<string> => jsonText("fleet", fleetRecord(this.#state.wish()?.fleet));
 
 	readonly events = async (): Promise<string> =>
-		// Each is JSON already.
+		// These are JSON already.
 		jsonText("events", { events: this.#state.records().map(eventRecord) });
 
 	readonly trace = async (question: PacketQuestion): Promise<string> =>
@@ -66,7 +66,7 @@ export class AgentShown implements Shown {
 		];
 	}
 
-	/** As the last run has left it. */
+	/** The findings of the host as the last run left it. */
 	async #ofHost(): Promise<FindingRecord[]> {
 		const [plan, wish] = [this.#state.plan(), this.#state.wish()];
 		if (plan === undefined || wish === undefined) return [];
@@ -74,7 +74,7 @@ export class AgentShown implements Shown {
 		const causes = suspectsFor(tracesOf(plan.observed, drift), new Set());
 		return [
 			...drift.map((one) => driftFinding(one, causes)),
-			// Drift stands above, with what it is about.
+			// Drift is listed above, with its object.
 			...findings
 				.filter(({ check }) => check !== "drift")
 				.map(({ check, severity, message, remedy }) => ({
@@ -108,7 +108,7 @@ function usage(): { cpuSeconds: number; residentBytes: number; openDescriptors: 
 	return {
 		cpuSeconds: (user + system) / 1e6,
 		residentBytes: process.memoryUsage.rss(),
-		// The descriptor of the folder that is read is one of them.
+		// One of the descriptors is the folder that readdir has open.
 		openDescriptors: readdirSync("/proc/self/fd").length - 1,
 	};
 }

@@ -1,4 +1,4 @@
-/** The process that speaks HTTP, as the agent has it: it is told what happens and asks for what it is asked. */
+/** The HTTP process as the agent sees it: the agent sends it events and answers its questions. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import type { DiagnosticsOf } from "../errors.ts";
@@ -17,31 +17,34 @@ import {
 
 /** Questions are short lines. */
 const MOST_QUESTION_BYTES = 4096;
-/** Questions that are being answered, above which the other side is not the program that it should be. */
+/** The most questions in progress; a process that asks more is not ours, and is ended. */
 const MOST_QUESTIONS = 256;
-/** What it has not read yet, above which it is told no more. */
+/** The most bytes that it may leave unread; beyond that, no more events are sent. */
 const MOST_UNREAD_BYTES = 1 << 22;
-/** How often it is asked whether it still works, and after how many times without an answer it does not. */
+/** How often the process is pinged, and how many unanswered pings end it. */
 const PING_MS = 5000;
 const MOST_UNANSWERED = { atStart: 12, later: 3 } as const;
 
 export interface ChildOptions {
 	/** The command line. */
 	readonly command: readonly [string, ...string[]];
-	/** Undefined: as this process. */
+	/** The user to run as; undefined: this process's user. */
 	readonly identity: Identity | undefined;
-	/** Of sockets: each is given to the process at the descriptor that `settings` names. */
+	/** Descriptors of sockets. The process gets each at the descriptor that `settings` names. */
 	readonly fds: readonly number[];
 	readonly settings: HttpSettings;
 	readonly shown: Shown;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** How often it is asked whether it still works; default: every five seconds. */
+	/** Milliseconds between pings; default: 5000. */
 	readonly pingMs?: number;
-	/** It has ended, or was ended because it broke the rules or did not answer: how, in words. Called once. */
+	/**
+	 * Called once, when the process has ended, or was ended because it broke the protocol or did not answer. `how`: the
+	 * reason, in words.
+	 */
 	readonly onEnd: (how: string) => void;
 }
 
-/** The first descriptor behind stdin, stdout and stderr. */
+/** The first descriptor after stdin, stdout and stderr. */
 export const FIRST_SOCKET_FD = 3;
 
 export class Child {
@@ -50,18 +53,18 @@ export class Child {
 	readonly #process: ChildProcessByStdio<Writable, Readable, null>;
 	readonly #lines = new LineReader(MOST_QUESTION_BYTES);
 	#answering = 0;
-	/** The last event that it was told. */
+	/** Id of the last event sent. */
 	#told = 0;
 	#behind = false;
 	#ended = false;
 	readonly #pinging: NodeJS.Timeout;
 	#pinged = 0;
-	/** Pings since the last answer, and how many may be so. */
+	/** Pings since the last answer, and the most allowed. */
 	#unanswered = 0;
 	#mostUnanswered: number = MOST_UNANSWERED.atStart;
 	readonly #onEnd: (how: string) => void;
 
-	/** Throws what spawn(3) does. */
+	/** Throws what node's spawn throws. */
 	constructor({
 		command: [program, ...args],
 		identity,
@@ -80,10 +83,10 @@ export class Child {
 			cwd: "/",
 			env: {},
 			...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
-		}) as ChildProcessByStdio<Writable, Readable, null>; // by its stdio
+		}) as ChildProcessByStdio<Writable, Readable, null>; // follows from stdio
 		this.#process.on("error", (error) => this.#end(error.message));
 		this.#process.on("exit", (code, signal) => this.#end(signal ?? `exit code ${code}`));
-		this.#process.stdin.on("error", () => {}); // it has ended, which is told by exit
+		this.#process.stdin.on("error", () => {}); // the process has ended; "exit" reports that
 		this.#process.stdin.on("drain", () => this.#catchUp());
 		this.#process.stdout.on("error", () => {});
 		this.#process.stdout.on("data", (piece: Uint8Array) => this.#read(piece));
@@ -106,7 +109,7 @@ export class Child {
 		}
 	}
 
-	/** A stopped or hanging process takes connections and never answers them; it is ended, so that another one does. */
+	/** A stopped or blocked process accepts connections but never answers them, so it is ended and replaced. */
 	#ping(): void {
 		if (this.#unanswered >= this.#mostUnanswered) {
 			this.#process.kill("SIGKILL");
@@ -117,7 +120,7 @@ export class Child {
 		this.#write({ kind: "ping", number: ++this.#pinged, body: "" });
 	}
 
-	/** Ends it, without a word to onEnd. */
+	/** Ends the process without calling onEnd. */
 	stop(): void {
 		this.#ended = true;
 		clearInterval(this.#pinging);
@@ -125,7 +128,7 @@ export class Child {
 		this.#process.kill("SIGKILL");
 	}
 
-	/** What has happened while it did not read. */
+	/** Sends the events that were held back while it did not read. */
 	#catchUp(): void {
 		if (!this.#behind) return;
 		this.#behind = false;
@@ -168,7 +171,7 @@ export class Child {
 
 	#write(message: Parameters<typeof encodeMessage>[0]): void {
 		const { stdin } = this.#process;
-		// Who does not read gets no answer; the one who asked has stopped waiting.
+		// A process that does not read gets no answer; its client has given up by then.
 		if (stdin.writable && stdin.writableLength <= MOST_UNREAD_BYTES) stdin.write(encodeMessage(message));
 	}
 

@@ -1,4 +1,7 @@
-/** What the process that speaks HTTP is given because it may not read it: the certificate, its key, and the token's hash. */
+/**
+ * What the HTTP process may not read itself, so that the agent passes it on: the certificate, its key and the token's
+ * hash.
+ */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
@@ -25,7 +28,7 @@ export function readCredentials({ tls, tokenFile }: AgentSettings): HttpCredenti
 
 function tokenHash(path: string): string {
 	const [token = ""] = read("the token", path).split("\n");
-	// As a header can carry it.
+	// The token must fit into a header.
 	if (!/^[!-~]+$/.test(token.trim()) || token.trim().length < LEAST_TOKEN) {
 		throw new L3dsrError({
 			code: "CONFIG_BAD_VALUE",
@@ -47,7 +50,7 @@ function read(what: string, path: string): string {
 export interface Identity {
 	readonly uid: number;
 	readonly gid: number;
-	/** The user exists for this alone, so that its group may read, too. */
+	/** The user exists only for this process, so its group may use the Unix socket. */
 	readonly own: boolean;
 }
 
@@ -55,9 +58,9 @@ const OWN_USER = "l3dsr";
 const NOBODY = "nobody";
 
 /**
- * Whom the process that speaks HTTP runs as: `user`, else `l3dsr`, else `nobody`. Undefined where this process is not root,
- * and stays who it is. `passwd` is the text of /etc/passwd. Throws L3dsrError (CONFIG_BAD_VALUE): there is no such user, or it
- * is root.
+ * The user that the HTTP process runs as: `user`, else `l3dsr`, else `nobody`. Undefined if this process is not root;
+ * both then run as the same user. `passwd` is the text of /etc/passwd. Throws L3dsrError (CONFIG_BAD_VALUE) if the
+ * user does not exist or is root.
  */
 export function identityFor(
 	user: string | undefined,

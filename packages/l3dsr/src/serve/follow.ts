@@ -1,10 +1,10 @@
-/** Serves as the configuration in force says, from one configuration to the next. */
+/** Serves HTTP as the configuration in force says, and follows its changes. */
 import type { AgentState } from "../agent/state.ts";
 import { defaultAgentSettings } from "../model/agent-settings.ts";
 import { AgentShown } from "./agent-shown.ts";
 import { Front, type FrontOptions } from "./front.ts";
 
-/** Until disposed of. What is served begins with the first configuration that is in force. */
+/** Serves until disposed of, from the first configuration in force. */
 export function serveAgent(state: AgentState, options: Omit<FrontOptions, "settings" | "shown">): Disposable {
 	const shown = new AgentShown(state, options.version);
 	let front: { readonly of: string; readonly served: Front } | undefined;

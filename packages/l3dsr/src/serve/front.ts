@@ -1,6 +1,6 @@
 /**
- * The agent's side of what is served: it opens the sockets and keeps the process that speaks HTTP running. Whatever that
- * process does, or does not do, the agent goes on.
+ * The agent's side of serving HTTP: it opens the sockets and keeps the HTTP process running. Nothing that process
+ * does or fails to do stops the agent.
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -15,21 +15,21 @@ import type { HttpSettings } from "./wire.ts";
 export interface FrontOptions {
 	readonly settings: AgentSettings;
 	readonly shown: Shown;
-	/** Of l3dsr. */
+	/** Version of l3dsr. */
 	readonly version: string;
-	/** The command line of the process that speaks HTTP. */
+	/** The command line of the HTTP process. */
 	readonly command: readonly [string, ...string[]];
-	/** As that of the process that speaks HTTP (child.ts). */
+	/** Milliseconds between pings (child.ts). */
 	readonly pingMs?: number;
 	/** The folder of the page's files. */
 	readonly page: string;
 	readonly diagnosticsOf: DiagnosticsOf;
-	/** Told what does not work, a sentence each. */
+	/** Called with each problem, as a sentence. */
 	readonly onProblem: (problem: string) => void;
 }
 
 const RESTART_MS = { first: 100, most: 30_000, settled: 10_000 } as const;
-/** How often it is tried again what could not be opened or read. */
+/** How often to try again to open or read what failed. */
 const AGAIN_MS = 10_000;
 
 interface OpenSocket {
@@ -45,22 +45,22 @@ export class Front implements Disposable {
 	#timer: NodeJS.Timeout | undefined;
 	#restartMs: number = RESTART_MS.first;
 	#closed = false;
-	/** What was said last, of each thing that can be wrong. */
+	/** The last problem reported about each object. */
 	readonly #said = new Map<string, string>();
 
-	/** Opens what can be opened at once; nothing is thrown. */
+	/** Opens what it can at once; reports the rest and never throws. */
 	constructor(options: FrontOptions) {
 		this.#options = options;
 		this.#subscription = options.shown.subscribe((event) => this.#child?.tell(event));
 		if (options.settings.listen.length > 0) this.#start();
 	}
 
-	/** Of the process that speaks HTTP now. */
+	/** Process id of the current HTTP process. */
 	get pid(): number | undefined {
 		return this.#child?.pid;
 	}
 
-	/** Where it listens: `127.0.0.1:9470`, `/run/l3dsr/agent.sock`. */
+	/** The open listening addresses: `127.0.0.1:9470`, `/run/l3dsr/agent.sock`. */
 	get listening(): readonly string[] {
 		return [...this.#sockets.keys()];
 	}
@@ -75,7 +75,7 @@ export class Front implements Disposable {
 		this.#sockets.clear();
 	}
 
-	/** Once more what has not worked; a process that runs has to start anew when there is another socket. */
+	/** Opens and starts what is missing; restarts a running process if a socket was added. */
 	#start(): void {
 		const before = this.#sockets.size;
 		let complete: boolean;
@@ -138,7 +138,7 @@ export class Front implements Disposable {
 			.join("; ");
 	}
 
-	/** True when all of the settings are open. */
+	/** True if every socket of the settings is open. */
 	#openSockets(identity: Identity | undefined): boolean {
 		let complete = true;
 		for (const listen of this.#options.settings.listen) {
@@ -161,7 +161,7 @@ export class Front implements Disposable {
 		this.#timer = setTimeout(() => this.#start(), afterMs).unref();
 	}
 
-	/** What is wrong again and again is said once. */
+	/** Reports a repeated problem once. */
 	#say(about: string, problem: string): void {
 		if (this.#said.get(about) === problem) return;
 		this.#said.set(about, problem);
@@ -169,7 +169,7 @@ export class Front implements Disposable {
 	}
 }
 
-/** The group of the user that is there for this alone may connect to the Unix socket. */
+/** If the user exists only for the HTTP process, its group may connect to the Unix socket. */
 function open(listen: ListenAddress, identity: Identity | undefined): ListeningSocket {
 	if (listen.kind === "tcp") return ListeningSocket.tcp(Uint8Array.from(listen.address.bytes), listen.port);
 	mkdirSync(dirname(listen.path), { recursive: true, mode: 0o755 });

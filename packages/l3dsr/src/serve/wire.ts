@@ -1,33 +1,33 @@
 /**
- * What the agent and the process that speaks HTTP say to each other over two pipes. A message is a line: a word, a number,
- * and JSON. Nothing that the other process can ask for changes the host. Pure.
+ * The protocol between the agent and the HTTP process, over two pipes. A message is a line: a word, a number and
+ * JSON. No message from the HTTP process can change the host. Pure.
  */
 
-/** What can be asked for. */
+/** What the HTTP process can ask for. */
 export const QUESTIONS = ["status", "findings", "events", "fleet", "trace"] as const;
 export type QuestionKind = (typeof QUESTIONS)[number];
 
-/** From the process that speaks HTTP. */
+/** Sent by the HTTP process. */
 export interface Question {
 	readonly kind: QuestionKind;
-	/** The answer has the same. */
+	/** The answer has the same number. */
 	readonly number: number;
-	/** JSON of a PacketQuestion; empty for the others. */
+	/** JSON of a PacketQuestion for `trace`; else empty. */
 	readonly body: string;
 }
 
-/** From the process that speaks HTTP: a question, or the answer to a `ping`, which has its number. */
+/** Messages from the HTTP process: a question, or `pong` with the number of the `ping`. */
 export const UPWARD = [...QUESTIONS, "pong"] as const;
 
-/** `settings` comes first; `event` has the event's id as its number; `ping` asks whether the process still works. */
+/** `settings` comes first; the number of an `event` is its id; `ping` asks whether the process still works. */
 export const REPLIES = ["settings", "answer", "refusal", "event", "ping"] as const;
 export type ReplyKind = (typeof REPLIES)[number];
 
-/** From the agent. */
+/** Sent by the agent. */
 export interface Reply {
 	readonly kind: ReplyKind;
 	readonly number: number;
-	/** JSON: a record, or for `refusal` the record of errors; empty for `ping`. */
+	/** JSON: a record, or the error record for `refusal`; empty for `ping`. */
 	readonly body: string;
 }
 
@@ -37,16 +37,16 @@ export interface Message {
 	readonly body: string;
 }
 
-/** What the process that speaks HTTP has to know. */
+/** What the HTTP process needs to know. */
 export interface HttpSettings {
 	readonly version: string;
-	/** Sockets that listen, which the process was started with. */
+	/** Listening sockets that the process inherits. */
 	readonly sockets: readonly {
 		readonly fd: number;
-		/** Who may connect is for the file's permissions to say: no token, and any name of the host. */
+		/** The file's permissions decide who may connect: no token is needed, and any host name is accepted. */
 		readonly trusted: boolean;
 	}[];
-	/** Names by which clients may call this host, in lower case; addresses are always allowed. */
+	/** Names that clients may use for this host, in lower case; addresses are always allowed. */
 	readonly hosts: readonly string[];
 	/** SHA-256 of the token, in hex. */
 	readonly tokenHash?: string;
@@ -60,7 +60,7 @@ export function encodeMessage({ kind, number, body }: Message): string {
 	return body === "" ? `${kind} ${number}\n` : `${kind} ${number} ${body}\n`;
 }
 
-/** Undefined for a line that is not a message of one of `kinds`. */
+/** Undefined if the line is not a message of one of `kinds`. */
 export function decodeMessage<K extends string>(
 	line: string,
 	kinds: readonly K[],
@@ -72,18 +72,18 @@ export function decodeMessage<K extends string>(
 
 const LINE_FEED = 0x0a;
 
-/** Puts the pieces that a pipe delivers together to lines. */
+/** Joins the pieces that a pipe delivers into lines. */
 export class LineReader {
 	readonly #mostBytes: number;
 	#pieces: Uint8Array[] = [];
 	#bytes = 0;
 
-	/** Lines above `mostBytes` are a fault of the other side. */
+	/** A line above `mostBytes` is a fault of the other side. */
 	constructor(mostBytes: number) {
 		this.#mostBytes = mostBytes;
 	}
 
-	/** The lines that end with this piece. Throws RangeError when one is too long. */
+	/** The lines completed by this piece. Throws RangeError if one is too long. */
 	read(piece: Uint8Array): string[] {
 		const lines: string[] = [];
 		let start = 0;

@@ -1,6 +1,7 @@
 /**
- * Whether a request is answered at all: which name it calls this host by, from which page it comes, and its token. Names
- * keep pages of other sites out whose name was made to lead here (DNS rebinding). Pure.
+ * Decides whether to answer a request at all: by the host name it uses, the page that sent it, and its token.
+ * Checking the host name stops pages of other sites whose name was made to resolve to this host (DNS rebinding).
+ * Pure.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
@@ -15,14 +16,14 @@ export interface Admission {
 
 export interface Asked {
 	readonly headers: IncomingHttpHeaders;
-	/** How often the request has the Host header. */
+	/** The number of Host headers in the request. */
 	readonly hostHeaders: number;
-	/** As it stands in the request line. */
+	/** The target in the request line, unchanged. */
 	readonly target: string;
-	/** It came over a Unix socket. */
+	/** True if the request came over a Unix socket. */
 	readonly trusted: boolean;
 	readonly secure: boolean;
-	/** What is asked for needs the token, where there is one. */
+	/** True if the path needs the token, where one is configured. */
 	readonly needsToken: boolean;
 }
 
@@ -54,13 +55,13 @@ function refusedHost({ headers, hostHeaders }: Asked, { hosts }: Admission): Ref
 	};
 }
 
-/** Lower case, without port, brackets and the dot at the end; undefined for what is not HOST or HOST:PORT. */
+/** The host in lower case, without port, brackets or trailing dot; undefined if the text is not HOST or HOST:PORT. */
 function hostName(text: string): string | undefined {
 	const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/.exec(text) ?? [];
 	return bracketed ?? plain?.toLowerCase().replace(/\.$/, "");
 }
 
-/** A browser says which page asks, but for the page that it goes to itself. */
+/** A browser names the page that sent the request in Origin, except when the user opens a page. */
 function refusedOrigin({ headers, secure }: Asked): Refusal | undefined {
 	const { origin, host } = headers;
 	if (origin === undefined || origin === `${secure ? "https" : "http"}://${host}`) return undefined;

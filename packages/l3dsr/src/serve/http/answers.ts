@@ -1,13 +1,13 @@
 /**
- * What the agent has answered: asked for when somebody wants to know, at most once at a time and once in a while, however
- * many want to know it.
+ * Caches the agent's answers: however many clients ask, each question goes to the agent at most once at a time, and
+ * not again until the answer is too old.
  */
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { encodeMessage, type Question, type QuestionKind, type Reply } from "../wire.ts";
 
-/** How old an answer may be that is given again, in milliseconds. */
+/** The age up to which an answer is given again, in milliseconds. */
 const FRESH_MS: Readonly<Record<Exclude<QuestionKind, "trace">, number>> = {
 	status: 1000,
 	findings: 10_000,
@@ -20,7 +20,7 @@ export type SharedKind = keyof typeof FRESH_MS;
 
 const compress = promisify(gzip);
 
-/** A record of the agent's, with what is made of it at most once. */
+/** One record of the agent's; what is derived from it is computed at most once. */
 export class Answer {
 	/** JSON. */
 	readonly bytes: Buffer;
@@ -44,7 +44,7 @@ export class Answer {
 	}
 }
 
-/** The agent could not answer: JSON of the record of errors. */
+/** The agent could not answer. `errors`: JSON of the error record. */
 export class AgentRefusal extends Error {
 	readonly errors: string;
 
@@ -68,20 +68,20 @@ export class Answers {
 	readonly #kept = new Map<SharedKind, { readonly at: number; readonly answer: Promise<Answer> }>();
 	#asked = 0;
 
-	/** `send` hands a line to the agent; `now` in milliseconds, never goes back. */
+	/** `send` passes a line to the agent; `now`: monotonic clock, in milliseconds. */
 	constructor(send: (line: string) => void, now: () => number = () => performance.now()) {
 		this.#send = send;
 		this.#now = now;
 	}
 
-	/** Rejects with AgentRefusal, or Error when the agent is silent. */
+	/** Rejects with AgentRefusal, or with Error if the agent does not answer. */
 	get(kind: SharedKind): Promise<Answer> {
 		const kept = this.#kept.get(kind);
 		if (kept !== undefined && this.#now() - kept.at < FRESH_MS[kind]) return kept.answer;
 		const answer = this.#ask({ kind, body: "" });
 		const fresh = { at: this.#now(), answer };
 		this.#kept.set(kind, fresh);
-		// What failed is asked for again the next time.
+		// Do not keep a failure: the next request asks again.
 		answer.catch(() => {
 			if (this.#kept.get(kind) === fresh) this.#kept.delete(kind);
 		});
@@ -92,12 +92,12 @@ export class Answers {
 		return this.#ask({ kind: "trace", body });
 	}
 
-	/** Something has happened: what was answered before is old. An answer under way may be, too. */
+	/** Drops all answers, including those on their way, because something has changed. */
 	forget(): void {
 		this.#kept.clear();
 	}
 
-	/** What came from the agent: an answer or a refusal. */
+	/** Handles an answer or a refusal from the agent. */
 	receive({ kind, number, body }: Reply): void {
 		const waiting = this.#waiting.get(number);
 		if (waiting === undefined) return;

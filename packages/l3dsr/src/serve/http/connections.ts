@@ -1,11 +1,11 @@
-/** The connections of a server: no more than a number, of which the one that has been idle longest gives way. */
+/** Limits the number of a server's connections: a new one beyond the limit closes the one idle longest. */
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 
 export class Connections {
 	readonly #most: number;
 	readonly #all = new Set<Socket>();
-	/** Those that wait for a request, or for the rest of one, by their key; the longest waiting first. */
+	/** Connections that wait for a request or the rest of one, by key, the longest idle first. */
 	readonly #idle = new Map<unknown, Socket>();
 
 	constructor(most: number) {
@@ -16,7 +16,7 @@ export class Connections {
 		return this.#all.size;
 	}
 
-	/** Takes care of the connections of a server; of several, of all together. */
+	/** Counts this server's connections; with several servers, the limit is for all of them together. */
 	watch(server: Server): void {
 		server.on("connection", (socket: Socket) => this.#add(socket));
 		server.on("request", ({ socket }, response) => {
@@ -39,13 +39,13 @@ export class Connections {
 			if (this.#idle.get(key) === socket) this.#idle.delete(key);
 		});
 		if (this.#all.size <= this.#most) return;
-		// Where every other one is being answered, that is the newest.
+		// If every other connection is being answered, the new one is the idle one.
 		const [longest = socket] = this.#idle.values();
 		longest.destroy();
 	}
 }
 
-/** A TLS socket and the TCP socket below it have the same. */
+/** The same key for a TLS socket and the TCP socket below it. */
 function keyOf(socket: Socket): unknown {
 	return socket.remotePort === undefined ? socket : `${socket.remoteAddress} ${socket.remotePort}`;
 }

@@ -1,9 +1,9 @@
-/** Server-sent events (WHATWG HTML, 9.2): every open stream, and what each gets. */
+/** Server-sent events (WHATWG HTML, 9.2): the open streams and what is sent to them. */
 import type { ServerResponse } from "node:http";
 
-/** What a stream has not read yet, above which it is cut off. */
+/** The most bytes that a client may leave unread before its stream is closed. */
 const MOST_UNREAD_BYTES = 1 << 20;
-/** A comment now and then, so that proxies and dead peers are noticed. */
+/** How often to send a comment, so that proxies keep the stream open and dead peers are noticed. */
 const HEARTBEAT_MS = 15_000;
 
 export interface KnownEvent {
@@ -17,7 +17,7 @@ export class EventStreams {
 	readonly #open = new Set<ServerResponse>();
 	readonly #heartbeat: NodeJS.Timeout;
 
-	/** At most so many at once. */
+	/** `most`: how many streams may be open at once. */
 	constructor(most: number) {
 		this.#most = most;
 		this.#heartbeat = setInterval(() => this.#write(": alive\n\n"), HEARTBEAT_MS).unref();
@@ -27,7 +27,7 @@ export class EventStreams {
 		return this.#open.size;
 	}
 
-	/** False when there are too many. `known`: in order; those with an id above `after` are sent first. */
+	/** False if there are too many streams. `known`: in order; those with an id above `after` are sent first. */
 	add(response: ServerResponse, known: readonly KnownEvent[], after: number): boolean {
 		if (this.#open.size >= this.#most) return false;
 		response.writeHead(200, {
@@ -35,7 +35,7 @@ export class EventStreams {
 			"cache-control": "no-store",
 			"x-accel-buffering": "no",
 		});
-		// An agent that has begun anew counts from one again.
+		// An agent that was restarted counts from one again.
 		const last = known.at(-1)?.id ?? 0;
 		const from = after > last ? 0 : after;
 		const text = known
@@ -52,7 +52,7 @@ export class EventStreams {
 		this.#write(eventText(event));
 	}
 
-	/** The status, or the findings, have changed. `time`: RFC 3339. */
+	/** Tells clients that the status or the findings have changed. `time`: RFC 3339. */
 	status(time: string): void {
 		this.#write(`event: status\ndata: ${JSON.stringify({ time })}\n\n`);
 	}

@@ -1,11 +1,11 @@
-/** `/metrics`: the text for Prometheus, written anew only when the status is. */
+/** `/metrics` in the Prometheus text format, written again only if the status is new. */
 import type { StatusRecord } from "@l3dsr/records";
 import { Counter, Gauge, Registry } from "prom-client";
 import { Answer } from "./answers.ts";
 import { registerMetric } from "./metric.ts";
 import { STATUS_METRICS } from "./metrics.ts";
 
-/** Of the process that speaks HTTP itself. */
+/** The HTTP process's own numbers. */
 export interface Serving {
 	readonly connections: number;
 	readonly streams: number;
@@ -61,15 +61,18 @@ export class Exposition {
 
 	static readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
 
-	/** `path`: one of a fixed set. */
+	/** `path`: one of a fixed set of names. */
 	count(path: string, code: number): void {
 		this.#requests.inc({ path, code: String(code) });
 	}
 
-	/** `status` is the answer that holds it. What is said of the process itself is as old. */
+	/**
+	 * `status`: the answer that holds the status record. The numbers of the process itself are computed at the same
+	 * time.
+	 */
 	text(status: Answer): Promise<Answer> {
 		if (this.#written?.of !== status) {
-			this.#status = status.parsed as StatusRecord; // what the agent has made, which tests hold to its schema
+			this.#status = status.parsed as StatusRecord; // the agent's own record; tests hold it to its schema
 			const texts = Promise.all([this.#ofHost.metrics(), this.#ofServing.metrics()]);
 			this.#written = { of: status, text: texts.then((parts) => new Answer(parts.join("\n"))) };
 		}

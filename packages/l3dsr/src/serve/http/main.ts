@@ -1,5 +1,5 @@
 /**
- * The process that speaks HTTP: it knows what the agent tells it over a pipe, has no privileges, and cannot change anything.
+ * The HTTP process: it knows only what the agent sends it over a pipe, has no privileges and cannot change anything.
  * It ends when the agent does.
  */
 import type { Readable, Writable } from "node:stream";
@@ -13,10 +13,10 @@ import { type Serving, serve } from "./server.ts";
 
 const MOST_STREAMS = 64;
 const MOST_EVENTS = 1000;
-/** A status of tens of thousands of services. */
+/** Large enough for a status of tens of thousands of services. */
 const MOST_LINE_BYTES = 1 << 27;
 
-/** Runs until `input`, the pipe from the agent, ends. `privileges`: what this process could still do. */
+/** Runs until `input`, the pipe from the agent, ends. `privileges`: the privileges that this process still has. */
 export async function runHttpProcess(
 	input: Readable,
 	output: Writable,
@@ -57,7 +57,7 @@ class HttpProcess {
 	async receive(reply: Reply): Promise<void> {
 		switch (reply.kind) {
 			case "settings":
-				await this.#begin(JSON.parse(reply.body) as HttpSettings); // what the agent writes
+				await this.#begin(JSON.parse(reply.body) as HttpSettings); // written by the agent
 				return;
 			case "event":
 				this.#event({ id: reply.number, body: reply.body });
@@ -100,7 +100,7 @@ class HttpProcess {
 	}
 }
 
-/** Where the page cannot be read, the rest is served without it. */
+/** If the page cannot be read, everything else is still served. */
 function pageIn(folder: string): ReturnType<typeof readPage> {
 	try {
 		return readPage(folder);

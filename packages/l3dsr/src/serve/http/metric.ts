@@ -1,4 +1,4 @@
-/** A metric whose values are read off a record when it is scraped. */
+/** A metric whose values are taken from a record at each scrape. */
 import { Counter, Gauge, type Registry } from "prom-client";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -11,7 +11,7 @@ export interface MetricAbout {
 	readonly labels: readonly string[];
 }
 
-/** Puts it into a registry. `samples`: called at each scrape; no two of them have the same labels. */
+/** Registers a metric. `samples` is called at each scrape; no two samples may have the same labels. */
 export function registerMetric(
 	registry: Registry,
 	{ name, help, type, labels }: MetricAbout,

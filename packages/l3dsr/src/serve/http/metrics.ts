@@ -1,6 +1,6 @@
 /**
- * The metrics of a host, read off the status that the agent gives. docs/reference/metrics.md lists them; base units, and no
- * label whose values clients can choose. Pure.
+ * A host's metrics, taken from the agent's status record. docs/reference/metrics.md lists them. They use base units,
+ * and have no label whose values a client can choose. Pure.
  */
 import type { DirectedServiceRecord, RealRecord, ServiceRecord, StatusRecord } from "@l3dsr/records";
 import type { Labels, MetricAbout, Sample } from "./metric.ts";
@@ -226,7 +226,7 @@ function checked(status: StatusRecord): RealOf[] {
 	return realsOf(status).filter(({ real }) => real.check !== undefined);
 }
 
-/** Each real server's way once, however many services it has. */
+/** The state of each real server's next hop, once for each address even if it serves several services. */
 function hopsOf(services: readonly DirectedServiceRecord[]): string[] {
 	const ways = new Map(
 		services.flatMap(({ reals }) => reals.map(({ address, hop }) => [address, hop.state] as const)),
@@ -238,7 +238,7 @@ function moment(time: string | undefined): Sample[] {
 	return time === undefined ? [] : [[{}, Date.parse(time) / 1000]];
 }
 
-/** Those with the same labels are one sample: services of one name and VIP may differ in their ports only. */
+/** Adds up items with the same labels: services with the same name and VIP may differ only in their ports. */
 function summed<T>(
 	items: readonly T[],
 	labelsOf: (item: T) => Labels,

@@ -1,4 +1,4 @@
-/** The page's files, read once: only these can be asked for, by exactly their names. */
+/** The page's files, read once. Only these can be requested, by their exact names. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, string>> = {
 	".webmanifest": "application/manifest+json",
 };
 
-/** By path: `/` is index.html. Empty where there is no such folder. Files of other kinds are left out. */
+/** The files by path; `/` is index.html. Empty if the folder does not exist. Skips files of unknown types. */
 export function readPage(folder: string): ReadonlyMap<string, PageFile> {
 	const files = new Map<string, PageFile>();
 	for (const name of namesIn(folder)) {

@@ -1,7 +1,7 @@
-/** Whether this process has privileges: if it has any, it does not speak to the network. */
+/** Tells whether this process has privileges; if it has any, it does not serve HTTP. */
 import { readFileSync } from "node:fs";
 
-/** What is left of them, in words; empty when there is nothing. `status` is the text of /proc/self/status. */
+/** The privileges left, in words; empty if there are none. `status` is the text of /proc/self/status. */
 export function privilegesOf(status: string): string[] {
 	const field = (name: string): string | undefined =>
 		new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1]?.trim();

@@ -1,4 +1,4 @@
-/** What is at each path. */
+/** The paths of the HTTP API and their answers. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
@@ -10,7 +10,7 @@ import { Exposition } from "./exposition.ts";
 import type { PageFile } from "./page-files.ts";
 import { readTraceQuery } from "./trace-query.ts";
 
-/** Path → what the agent is asked for. */
+/** Path → the agent's answer that it returns. */
 const RECORDS: Readonly<Record<string, SharedKind>> = {
 	"/v1/status": "status",
 	"/v1/findings": "findings",
@@ -25,14 +25,14 @@ const compress = promisify(gzip);
 export interface RoutesOptions {
 	readonly answers: Answers;
 	readonly streams: EventStreams;
-	/** The events that are known, in order. */
+	/** The known events, in order. */
 	readonly events: () => readonly KnownEvent[];
 	readonly exposition: Exposition;
 	readonly page: ReadonlyMap<string, PageFile>;
 }
 
 export interface Handled {
-	/** The answer is a stream that goes on. */
+	/** The response is a stream that stays open. */
 	readonly stays: boolean;
 }
 
@@ -40,19 +40,19 @@ const DONE: Handled = { stays: false };
 
 export class Routes {
 	readonly #options: RoutesOptions;
-	/** When the latest traces were asked for, in milliseconds. */
+	/** When the recent traces were requested, in milliseconds. */
 	#traces: number[] = [];
 
 	constructor(options: RoutesOptions) {
 		this.#options = options;
 	}
 
-	/** The page itself may be read by everybody: it asks for the token, and shows nothing without it. */
+	/** False for the page's own files: the page asks for the token and shows nothing without it. */
 	needsToken(path: string): boolean {
 		return !this.#options.page.has(path);
 	}
 
-	/** For the metrics: what was asked for, by a name of a fixed set. */
+	/** Counts a request for the metrics, under one of a fixed set of names. */
 	count(path: string, code: number): void {
 		const known = API_PATHS.includes(path) ? path : this.#options.page.has(path) ? "page" : "other";
 		this.#options.exposition.count(known, code);
@@ -90,7 +90,7 @@ export class Routes {
 				error instanceof AgentRefusal
 					? error.errors
 					: errorsBody("API_UNAVAILABLE", error instanceof Error ? error.message : String(error));
-			// A trace that the agent refuses is one that cannot be made.
+			// If the agent refuses a trace, the client's question is at fault.
 			await refuse(
 				request,
 				response,
@@ -146,7 +146,7 @@ export class Routes {
 	}
 }
 
-/** The record of errors with one in it. */
+/** The JSON of an error record with one error. */
 export function errorsBody(code: ErrorCode, message: string, hint?: string): string {
 	return jsonText("errors", { errors: [{ code, message, ...(hint === undefined ? {} : { hint }) }] });
 }
@@ -166,7 +166,7 @@ interface SendOptions {
 	readonly cache?: string;
 }
 
-/** Compressed for whoever takes that; 304 where they have it already. */
+/** Compresses the body if the client accepts that; sends 304 if the client has it already. */
 async function send(
 	request: IncomingMessage,
 	response: ServerResponse,

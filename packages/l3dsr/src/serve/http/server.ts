@@ -1,4 +1,4 @@
-/** The servers: one for each socket, with their limits, and what every answer has in common. */
+/** The HTTP servers, one for each socket: their limits, and what all answers have in common. */
 import {
 	createServer,
 	type IncomingMessage,
@@ -12,12 +12,12 @@ import { type Admission, refusalOf } from "./admission.ts";
 import { Connections } from "./connections.ts";
 import { errorsBody, type Routes } from "./routes.ts";
 
-/** Of all sockets together. */
+/** For all sockets together. */
 const MOST_CONNECTIONS = 256;
 const LIMITS = {
 	/** Bytes of the request line and the headers. */
 	maxHeaderSize: 8192,
-	/** From the first byte of a request to the end of its headers, and to its end. */
+	/** Milliseconds from the first byte of a request to the end of its headers, and to its end. */
 	headersTimeout: 5000,
 	requestTimeout: 5000,
 	keepAliveTimeout: 65_000,
@@ -26,7 +26,7 @@ const LIMITS = {
 	insecureHTTPParser: false,
 } as const satisfies ServerOptions;
 const MOST_HEADERS = 64;
-/** Without a byte read or written, a connection is at its end: also that of a client who does not read. */
+/** A connection is closed after this long without a byte read or written, even if the client is just not reading. */
 const SILENCE_MS = 70_000;
 const UNREAD_MS = 10_000;
 
@@ -45,7 +45,7 @@ export interface Serving {
 	readonly close: () => void;
 }
 
-/** Serves on every socket of the settings. Rejects when one cannot be used. */
+/** Serves on every socket of the settings. Rejects if one cannot be used. */
 export async function serve(settings: HttpSettings, routes: Routes): Promise<Serving> {
 	const connections = new Connections(MOST_CONNECTIONS);
 	const admission: Admission = {
@@ -67,7 +67,7 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 			server.once("error", reject);
 			server.listen({ fd }, resolve);
 		});
-		// One connection that cannot be taken (no descriptor is left) does not end the server.
+		// A connection that cannot be accepted (no descriptor left) does not stop the server.
 		server.on("error", () => {});
 	}
 	return {
@@ -81,7 +81,7 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 	};
 }
 
-/** Nobody is told what was wrong with a request that is not one. */
+/** The client is not told what was wrong with a malformed request. */
 function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
 	if (!socket.writable || error.code === "ECONNRESET") {
 		socket.destroy();
@@ -91,7 +91,7 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
 	socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
-/** Codes of Node's parser that have a status of their own. */
+/** Error codes of Node's parser with a status other than 400. */
 const UNREADABLE: Readonly<Record<string, string>> = {
 	HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
 	ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
@@ -128,12 +128,12 @@ function answer(
 ): void {
 	const target = request.url ?? "";
 	const path = target.split("?", 1)[0] ?? "";
-	// A body is not read: the connection ends with the answer.
+	// The body is not read, so the connection closes after the answer.
 	if (request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined) {
 		response.setHeader("connection", "close");
 	}
 	for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
-	// Whoever does not take the answer is not waited for.
+	// Do not wait for a client that does not read the answer.
 	const unread = setTimeout(() => response.destroy(), UNREAD_MS).unref();
 	response.on("close", () => clearTimeout(unread));
 	response.on("error", () => response.destroy());

@@ -1,4 +1,4 @@
-/** The packet that `GET /v1/trace?…` asks about, from its query. Pure. */
+/** Reads the packet to trace from the query of `GET /v1/trace?…`. Pure. */
 
 import { isDscp, isPort, parseAddress } from "@l3dsr/packet";
 import type { PacketQuestion } from "../../inspect/trace/trace-question.ts";
@@ -18,7 +18,7 @@ const KEYS: readonly string[] = [
 	"interface",
 ];
 
-/** The question, or what is wrong with the query: one sentence each. */
+/** The question, or one sentence for each fault in the query. */
 export function readTraceQuery(query: URLSearchParams): PacketQuestion | readonly string[] {
 	const wrong: string[] = [];
 	for (const key of new Set(query.keys())) {
