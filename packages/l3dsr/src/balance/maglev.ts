@@ -18,6 +18,8 @@ export interface RingMember {
 	readonly key: ArrayLike<number>;
 	/** 0 has no slot. */
 	readonly weight: number;
+	/** What its slots have, less than NOBODY. Default: its index in the list of members. */
+	readonly number?: number;
 }
 
 /** Salts the step size, so that two reals with one offset differ in it. */
@@ -25,8 +27,7 @@ const STEP_SALT = 0x5555_5555_5555_5555n;
 
 /** Members in the order of their turns, side by side. */
 interface Turns {
-	/** Into the list of members. */
-	readonly index: Uint16Array;
+	readonly number: Uint16Array;
 	readonly weight: Float64Array;
 	/** Where the permutation of each begins, and how far it goes with each step. */
 	readonly start: Int32Array;
@@ -34,7 +35,7 @@ interface Turns {
 }
 
 /**
- * Slot → index into `members`, or NOBODY everywhere when no member has a weight. Of two members with the same weight,
+ * Slot → number of the member, or NOBODY everywhere when no member has a weight. Of two members with the same weight,
  * neither has two slots more than the other. `members` may be in any order; those with the same keys and weights get
  * the same slots.
  */
@@ -45,11 +46,17 @@ export function maglevRing(members: readonly RingMember[], seed: bigint): Uint16
 function turnsOf(members: readonly RingMember[], seed: bigint): Turns {
 	// In an order of their own, so that the order of a file does not move flows.
 	const order = members
-		.map(({ key, weight }, index) => ({ index, weight, key, hash: hashBytes(Array.from(key), seed) }))
+		.map(({ key, weight, number }, index) => ({
+			index,
+			number: number ?? index,
+			weight,
+			key,
+			hash: hashBytes(Array.from(key), seed),
+		}))
 		.filter(({ weight }) => weight > 0)
 		.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : a.index - b.index));
 	return {
-		index: Uint16Array.from(order, ({ index }) => index),
+		number: Uint16Array.from(order, ({ number }) => number),
 		weight: Float64Array.from(order, ({ weight }) => weight),
 		start: Int32Array.from(order, ({ hash }) => Number(hash % BigInt(RING_SLOTS))),
 		step: Int32Array.from(order, ({ key }) => {
@@ -63,9 +70,9 @@ function turnsOf(members: readonly RingMember[], seed: bigint): Turns {
  * A function of its own, which sees nothing but numbers in arrays of one kind: what the compiler has made of its loop stays
  * valid whoever calls.
  */
-function fill({ index, weight, start, step }: Turns): Uint16Array {
+function fill({ number, weight, start, step }: Turns): Uint16Array {
 	const ring = new Uint16Array(RING_SLOTS).fill(NOBODY);
-	const count = index.length;
+	const count = number.length;
 	if (count === 0) return ring;
 	const most = Math.max(...weight);
 	const at = start.slice();
@@ -94,7 +101,7 @@ function fill({ index, weight, start, step }: Turns): Uint16Array {
 				taken[slot >> 5] = (taken[slot >> 5] as number) | (1 << (slot & 31));
 				at[i] = slot;
 			} else slot = takeNearest(few, slot, inverse[i] as number);
-			ring[slot] = index[i] as number;
+			ring[slot] = number[i] as number;
 			if (--left === 0) return ring;
 			if (left === FEW) {
 				few.count = listFree(taken, few.slots);
@@ -164,7 +171,7 @@ const THROWS = 64;
 const SLOTS_PER_NUMBER = RING_SLOTS / 2 ** 32;
 
 /**
- * The ring with the slots of members that do not serve given to those that do. A slot throws its own dice over all
+ * The ring with the slots of members that do not serve (`serves`: by number) given to those that do. A slot throws its own dice over all
  * slots of the configured ring, which has each member as often as its weight says, until the throw hits one that
  * serves: as long as that one serves, the slot stays with it, whoever else comes and goes. Every other slot stays
  * as it is. NOBODY everywhere when nobody serves.
@@ -175,18 +182,37 @@ export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bi
 	for (let member = 0; member < serves.length; member++) if (serves[member] === true) isUp[member] = 1;
 	const salt = Number(seed & 0xffff_ffffn) | 0;
 	/** Members that serve, in the order of their first slots; filled when a slot needs it. */
-	let others: readonly number[] | undefined;
-	for (let slot = 0; slot < RING_SLOTS; slot++) {
-		if (isUp[ring[slot] as number] === 1) continue;
+	let others: Uint16Array | undefined;
+	const count = findOrphans(ring, isUp);
+	for (let n = 0; n < count; n++) {
+		const slot = FOUND[n] as number;
 		const dice = mix32(salt ^ slot);
 		let owner = throwDice(ring, isUp, dice);
 		if (owner === NOBODY) {
-			others ??= [...new Set(ring)].filter((member) => isUp[member] === 1);
+			others ??= serving(ring, isUp);
 			owner = others[dice % Math.max(1, others.length)] ?? NOBODY;
 		}
 		result[slot] = owner;
 	}
 	return result;
+}
+
+/** Room for what a look through a ring finds; nobody keeps it. */
+const FOUND = new Uint32Array(RING_SLOTS);
+
+/**
+ * The slots of members that are not up, in `FOUND`; gives how many. A function of its own, as `fill`: most of the time
+ * between a death and the tables is spent here and in the like of it.
+ */
+function findOrphans(ring: Uint16Array, isUp: Uint8Array): number {
+	let count = 0;
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if (isUp[ring[slot] as number] === 0) FOUND[count++] = slot;
+	return count;
+}
+
+function serving(ring: Uint16Array, isUp: Uint8Array): Uint16Array {
+	return Uint16Array.from(new Set(ring.filter((member) => isUp[member] === 1)));
 }
 
 /** Whom the dice hit that serves, or NOBODY. */

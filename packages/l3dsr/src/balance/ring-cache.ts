@@ -6,9 +6,10 @@ import { type BalancedReal, type BalancedService, keyText, seedOf } from "./serv
 const MOST_RINGS = 512;
 
 interface Cached {
-	/** Whom it was made for, in order. */
+	/** Whom it was made for, in order, and the number of each. */
 	readonly members: readonly Pick<BalancedReal, "address" | "weight">[];
-	/** Index into the service's reals, by slot. */
+	readonly numbers: readonly number[];
+	/** Number of the real, by slot: a change of health has nothing to translate. */
 	readonly ring: Uint16Array;
 }
 
@@ -21,17 +22,11 @@ export class RingCache {
 	 */
 	target(service: BalancedService, numbers: readonly number[]): Uint16Array {
 		const seed = seedOf(service);
-		const ring = reassign(
-			this.#configured(service, seed),
-			service.reals.map(({ serves }) => serves),
-			seed,
-		);
-		const number = Uint16Array.from(numbers);
-		for (let slot = 0; slot < ring.length; slot++) {
-			const index = ring[slot] as number;
-			if (index !== NOBODY) ring[slot] = number[index] as number;
-		}
-		return ring;
+		const serves: boolean[] = [];
+		service.reals.forEach((real, n) => {
+			serves[numbers[n] ?? NOBODY] = real.serves;
+		});
+		return reassign(this.#configured(service, numbers, seed), serves, seed);
 	}
 
 	/** Forgets services that are gone. */
@@ -40,23 +35,34 @@ export class RingCache {
 		for (const key of this.#rings.keys()) if (!keys.has(key)) this.#rings.delete(key);
 	}
 
-	#configured(service: BalancedService, seed: bigint): Uint16Array {
+	#configured(service: BalancedService, numbers: readonly number[], seed: bigint): Uint16Array {
 		const key = keyText(service);
 		const cached = this.#rings.get(key);
-		if (cached !== undefined && sameMembers(cached.members, service.reals)) return cached.ring;
+		if (cached !== undefined && isFor(cached, service.reals, numbers)) return cached.ring;
 		const ring = maglevRing(
-			service.reals.map(({ address, weight }) => ({ key: address.bytes, weight })),
+			service.reals.map(({ address, weight }, n) => ({
+				key: address.bytes,
+				weight,
+				number: numbers[n] ?? NOBODY,
+			})),
 			seed,
 		);
 		if (cached !== undefined || this.#rings.size < MOST_RINGS)
-			this.#rings.set(key, { members: service.reals, ring });
+			this.#rings.set(key, { members: service.reals, numbers, ring });
 		return ring;
 	}
 }
 
-function sameMembers(a: Cached["members"], b: Cached["members"]): boolean {
+function isFor(
+	{ members, numbers: own }: Cached,
+	reals: readonly BalancedReal[],
+	numbers: readonly number[],
+): boolean {
 	return (
-		a.length === b.length &&
-		a.every(({ address, weight }, n) => weight === b[n]?.weight && address.text === b[n].address.text)
+		members.length === reals.length &&
+		members.every(
+			({ address, weight }, n) =>
+				own[n] === numbers[n] && weight === reals[n]?.weight && address.text === reals[n].address.text,
+		)
 	);
 }

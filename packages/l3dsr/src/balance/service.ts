@@ -98,23 +98,20 @@ function lowerService(
 	const dscp = vip.dscp[address.family];
 	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
 	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
-	// Each is asked for several times, of a thousand real servers perhaps, on the way of every change of health.
-	const known = new Map(pool.reals.map(({ name }) => [name, healthOf(key, pool.name, name)]));
-	const health = (real: string) => known.get(real) ?? "healthy";
-	const use = usePool(pool, health);
-	const reals = pool.reals.flatMap(({ name, addresses, weight }) => {
+	const healths = pool.reals.map(({ name }) => healthOf(key, pool.name, name));
+	const { serves, carries } = usePool(pool, healths);
+	const reals: BalancedReal[] = [];
+	pool.reals.forEach(({ name, addresses, weight }, n) => {
 		const own = addresses.find(({ family }) => family === address.family);
-		if (own === undefined) return [];
-		return [
-			{
-				name,
-				address: own,
-				weight,
-				serves: use.serving.has(name),
-				carries: use.carrying.has(name),
-				health: health(name),
-			},
-		];
+		if (own === undefined) return;
+		reals.push({
+			name,
+			address: own,
+			weight,
+			serves: serves[n] === true,
+			carries: carries[n] === true,
+			health: healths[n] ?? "healthy",
+		});
 	});
 	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
 }

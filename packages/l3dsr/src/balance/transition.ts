@@ -53,30 +53,37 @@ export function moveRing(
 	remember = true,
 ): RingChange {
 	const { now: ring, before: previous } = rings;
-	let moved = 0;
-	for (let slot = 0; slot < RING_SLOTS; slot++)
-		if (((ring[slot] as number) & NOBODY) !== (target[slot] as number)) moved++;
+	const moved = findMoved(ring, target);
 	const changes = slotChanges(moved);
+	if (moved === 0) return { changes, begins: false };
 	let begins = false;
-	let next = 0;
 	const isAlive = new Uint8Array(NOBODY + 1);
 	for (const real of carries) isAlive[real] = 1;
-	for (let slot = 0; next < moved; slot++) {
+	for (let n = 0; n < moved; n++) {
+		const slot = FOUND[n] as number;
 		const value = ring[slot] as number;
 		const from = value & NOBODY;
-		const to = target[slot] as number;
-		if (from === to) continue;
 		const before = previous[slot] as number;
 		const isMoving = (value & IN_TRANSITION) !== 0;
 		// A transition that is under way goes on even if nobody is left to go back to: others have entries here.
 		const remembers = remember && (isMoving || isAlive[from] === 1);
 		if (remembers) begins = true;
-		changes.slots[next] = slot;
-		changes.now[next] = to | (remembers ? IN_TRANSITION : 0);
-		changes.before[next] = !remembers || (isMoving && isAlive[before] === 1) ? before : from;
-		next++;
+		changes.slots[n] = slot;
+		changes.now[n] = (target[slot] as number) | (remembers ? IN_TRANSITION : 0);
+		changes.before[n] = !remembers || (isMoving && isAlive[before] === 1) ? before : from;
 	}
 	return { changes, begins };
+}
+
+/** Room for what a look through a ring finds; nobody keeps it. */
+const FOUND = new Uint32Array(RING_SLOTS);
+
+/** The slots whose real is another one than in `target`, in `FOUND`; gives how many. A short loop over numbers alone is fast. */
+function findMoved(ring: Uint16Array, target: Uint16Array): number {
+	let count = 0;
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if (((ring[slot] as number) & NOBODY) !== (target[slot] as number)) FOUND[count++] = slot;
+	return count;
 }
 
 /** Every slot that is in transition, as it is after the drain. */
@@ -104,6 +111,12 @@ export function writeSlots(rings: Rings, { slots, now, before }: SlotChanges): v
 	// A store that none before it can be seen after, on any processor.
 	Atomics.store(rings.now, first, now[0] as number);
 	for (let i = 1; i < slots.length; i++) rings.now[slots[i] as number] = now[i] as number;
+}
+
+/** Whether any slot is in transition. */
+export function isInTransition({ now }: Rings): boolean {
+	for (let slot = 0; slot < RING_SLOTS; slot++) if (((now[slot] as number) & IN_TRANSITION) !== 0) return true;
+	return false;
 }
 
 /** Slots in transition. */

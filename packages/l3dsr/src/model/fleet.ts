@@ -148,30 +148,34 @@ export const MOST_DRAIN_MS = 12 * 3600_000;
  */
 export type RealHealth = "healthy" | "failing" | "starting";
 
-/** The reals of a pool by what they may get, as names. */
+/** What the reals of a pool may get, in the order of the pool. */
 export interface PoolUse {
-	/** Take new flows. */
-	readonly serving: ReadonlySet<string>;
-	/** Keep the flows that they have: those that serve, and those that drain and are healthy. None that is starting. */
-	readonly carrying: ReadonlySet<string>;
+	/** Takes new flows. */
+	readonly serves: readonly boolean[];
+	/** Keeps the flows that it has: those that serve, and those that drain and are healthy. None that is starting. */
+	readonly carries: readonly boolean[];
 	/** Fewer are healthy than the floor allows: the check counts as broken, and its results for nothing. */
 	readonly belowFloor: boolean;
 }
 
-/** Who takes packets, with the health of each by its name. */
-export function usePool(pool: Pool, healthOf: (real: string) => RealHealth): PoolUse {
-	const enabled = pool.reals.filter(({ state }) => state === "enabled");
-	// Nobody knows yet whether the check works with one that is new.
-	const known = enabled.filter(({ name }) => healthOf(name) !== "starting");
-	const healthy = known.filter(({ name }) => healthOf(name) === "healthy");
-	const belowFloor = healthy.length < pool.floor * known.length;
-	const allStart = known.length === 0;
-	const isUsable = ({ name }: Real) => {
-		const health = healthOf(name);
-		return health === "healthy" || (health === "starting" ? allStart : belowFloor);
+/** Who takes packets, with the health of each, in the order of the pool; of whom nothing is said is healthy. */
+export function usePool({ reals, floor }: Pick<Pool, "reals" | "floor">, healths: readonly RealHealth[]): PoolUse {
+	let [known, healthy] = [0, 0];
+	reals.forEach(({ state }, n) => {
+		// Nobody knows yet whether the check works with one that is new.
+		if (state !== "enabled" || healths[n] === "starting") return;
+		known++;
+		if (healths[n] === "healthy") healthy++;
+	});
+	const belowFloor = healthy < floor * known;
+	const usable: Readonly<Record<RealHealth, boolean>> = {
+		healthy: true,
+		failing: belowFloor,
+		starting: known === 0,
 	};
-	const carrying = pool.reals.filter((real) => real.state !== "disabled" && isUsable(real));
-	const serving = carrying.filter(({ state, weight }) => state === "enabled" && weight > 0);
-	const names = (reals: readonly Real[]) => new Set(reals.map(({ name }) => name));
-	return { serving: names(serving), carrying: names(carrying), belowFloor };
+	const carries = reals.map(({ state }, n) => state !== "disabled" && usable[healths[n] ?? "healthy"]);
+	const serves = reals.map(
+		({ state, weight }, n) => carries[n] === true && state === "enabled" && weight > 0,
+	);
+	return { serves, carries, belowFloor };
 }

@@ -14,9 +14,16 @@ const pool = (reals: readonly Real[], floor = 0.5): Pool => ({ name: "front", re
 
 /** `serving/carrying`, and whether the pool is below its floor; a letter for each real. */
 function used(one: Pool, health: Readonly<Record<string, RealHealth>>): string {
-	const { serving, carrying, belowFloor } = usePool(one, (name) => health[name] ?? "healthy");
-	const letters = (names: ReadonlySet<string>) => [...names].sort().join("");
-	return `${letters(serving)}/${letters(carrying)}${belowFloor ? " floor" : ""}`;
+	const { serves, carries, belowFloor } = usePool(
+		one,
+		one.reals.map(({ name }) => health[name] ?? "healthy"),
+	);
+	const letters = (which: readonly boolean[]) =>
+		one.reals
+			.filter((_, n) => which[n])
+			.map(({ name }) => name)
+			.join("");
+	return `${letters(serves)}/${letters(carries)}${belowFloor ? " floor" : ""}`;
 }
 
 const FOUR = pool(["a", "b", "c", "d"].map((name) => real(name)));

@@ -25,9 +25,9 @@ export const checkPools: DirectorCheck = ({ fleet }) =>
 	);
 
 function servingOf(pool: Pool, family: "ipv4" | "ipv6"): string[] {
-	const { serving } = usePool(pool, () => "healthy");
+	const { serves } = usePool(pool, []);
 	return pool.reals
-		.filter(({ name, addresses }) => serving.has(name) && addresses.some((one) => one.family === family))
+		.filter(({ addresses }, n) => serves[n] === true && addresses.some((one) => one.family === family))
 		.map(({ name }) => realText({ pool: pool.name, real: name }));
 }
 

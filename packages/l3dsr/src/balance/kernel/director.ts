@@ -19,7 +19,7 @@ import { healthInTables } from "../tables/health-in-tables.ts";
 import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
 import type { StandingService } from "../tables/state.ts";
-import { endTransition, referredReals, slotsInTransition, writeSlots } from "../transition.ts";
+import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
 import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
@@ -275,7 +275,7 @@ export class Director implements Disposable {
 			writeSlots(rings, endTransition(rings));
 		}
 		for (const service of this.#tables.services())
-			if (slotsInTransition(this.#tables.rings(service.number)) === 0) this.#freeLeft(service, now);
+			if (!isInTransition(this.#tables.rings(service.number))) this.#freeLeft(service, now);
 		return over.length;
 	}
 
@@ -283,7 +283,7 @@ export class Director implements Disposable {
 		return (this.#tables?.services() ?? []).filter((service) => {
 			const drain = this.#drains.get(keyText(service));
 			if (drain === undefined || ticksBetween(service.changed, now) < drain) return false;
-			return slotsInTransition(this.#need().rings(service.number)) > 0;
+			return isInTransition(this.#need().rings(service.number));
 		});
 	}
 
@@ -291,7 +291,7 @@ export class Director implements Disposable {
 	nextDrainEnd(now = currentTick()): number | undefined {
 		const left = (this.#tables?.services() ?? []).flatMap((service) => {
 			const drain = this.#drains.get(keyText(service));
-			if (drain === undefined || slotsInTransition(this.#need().rings(service.number)) === 0) return [];
+			if (drain === undefined || !isInTransition(this.#need().rings(service.number))) return [];
 			return [Math.max(0, drain - ticksBetween(service.changed, now)) * TICK_MS];
 		});
 		return left.length === 0 ? undefined : Math.min(...left);

@@ -2,7 +2,7 @@
 import type { RingCache } from "../ring-cache.ts";
 import type { BalancedService, ServiceKey } from "../service.ts";
 import type { ServicePlace } from "../tables/vip-table.ts";
-import { moveRing, slotsInTransition, writeSlots } from "../transition.ts";
+import { isInTransition, moveRing, writeSlots } from "../transition.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
 /** What a change did to one service. */
@@ -47,7 +47,7 @@ export function moveService(
 	const target = cache.target(wish, indexes);
 	const { changes, begins } = moveRing(rings, target, carrying, remember);
 	if (begins) {
-		const since = slotsInTransition(rings) > 0 ? tables.transition(place.number).since : now;
+		const since = isInTransition(rings) ? tables.transition(place.number).since : now;
 		tables.setTransition(place.number, since, now);
 	}
 	writeSlots(rings, changes);

@@ -125,7 +125,12 @@ function serviceRecord(
 	const healths = new Map(
 		status.reals.map(({ address: own, health }) => [realOf(pool, own)?.name, health] as const),
 	);
-	const belowFloor = pool !== undefined && usePool(pool, (real) => healths.get(real) ?? "healthy").belowFloor;
+	const belowFloor =
+		pool !== undefined &&
+		usePool(
+			pool,
+			pool.reals.map((real) => healths.get(real.name) ?? "healthy"),
+		).belowFloor;
 	const sum = (key: keyof Counters) => reals.reduce((total, one) => total + one[key], 0n);
 	return {
 		name: configured?.vip ?? address.text,
