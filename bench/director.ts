@@ -248,7 +248,10 @@ export const CONTROL = {
 	event: "a death among 1,000 reals, from the event to the kernel",
 } as const;
 
-/** Milliseconds of the control plane's work. `event`: one figure for each event, not the middle of several. */
+/**
+ * Milliseconds of the control plane's work. `event`: one figure for each event, not the middle of several; what the agent
+ * does in DirectorDuties, once it has the lock.
+ */
 export function measureControl(events: number): ReadonlyMap<string, Series> {
 	const members = Array.from({ length: 100 }, (_, n) => ({ key: [10, 1, 0, n], weight: 1 }));
 	const timed = (work: (n: number) => void, rounds: number) =>
@@ -271,11 +274,14 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 			services: [{ port: portOf(80), protocols: ["tcp"], pool: "front", affinity: "flow" }],
 		},
 	);
-	const apply = (dead: number) =>
-		director.apply(
-			director.wishFor(fleet, (_service, _pool, name) => (name === `r${dead}` ? "failing" : "healthy")),
-			SETTINGS,
-		);
+	const apply = (n: number) => {
+		const dead = `r${n}`;
+		director.findAgain();
+		const wish = director.wishFor(fleet, (_service, _pool, name) => (name === dead ? "failing" : "healthy"));
+		director.useDrains(wish);
+		director.endDrains();
+		director.apply(wish, SETTINGS);
+	};
 	apply(-1);
 	timed((n) => apply(n), 10);
 	const event = timed((n) => apply((n + 10) % 1000), events);

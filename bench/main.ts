@@ -4,7 +4,7 @@
  *
  *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, director, throughput, commands, rules, interfaces, proving,
+ * Sections: test-run, receive-path, director, director-changes, throughput, commands, rules, interfaces, proving,
  * agent. With --print, or with
  * sections named, the result goes to stdout only.
  */
@@ -16,6 +16,7 @@ import { enterNetns } from "../test/support/netns.ts";
 import { type Report, renderReport, writeReport } from "./report.ts";
 import {
 	agentSections,
+	changesSection,
 	commandSection,
 	directorSections,
 	interfacesSection,
@@ -42,8 +43,8 @@ const EFFORT = {
 		director: {
 			testRun: { rounds: 11, samples: 6, packets: 20_000, flowBits: 17, vips: [1, 64, 1000] },
 			live: { rounds: 11, samples: 6, packets: 8192 },
-			events: 1000,
 		},
+		events: 1000,
 		agent: { starts: 5, repairs: 2, restS: 1, settleS: 30, idleS: 60, scrapeS: 10 },
 	},
 	quick: {
@@ -56,8 +57,8 @@ const EFFORT = {
 		director: {
 			testRun: { rounds: 3, samples: 3, packets: 10_000, flowBits: 17, vips: [1, 64, 1000] },
 			live: { rounds: 3, samples: 3, packets: 8192 },
-			events: 200,
 		},
+		events: 200,
 		agent: { starts: 1, repairs: 1, restS: 1, settleS: 5, idleS: 60, scrapeS: 5 },
 	},
 } as const;
@@ -90,6 +91,7 @@ const SECTIONS: Readonly<Record<string, Measurement>> = {
 	"receive-path": { cpus: oneCpu, testRuns: true, measure: () => receivePathSection(amount.receivePath) },
 	"test-run": { cpus: oneCpu, testRuns: true, measure: () => testRunSection(amount.testRun) },
 	director: { cpus: oneCpu, testRuns: true, measure: () => directorSections(amount.director) },
+	"director-changes": { cpus: allCpus, measure: async () => changesSection(amount.events) },
 	throughput: { cpus: oneCpu, measure: () => throughputSection(amount.throughput) },
 	commands: { cpus: allCpus, measure: () => commandSection(amount.commands, `${root}bin`) },
 	rules: {

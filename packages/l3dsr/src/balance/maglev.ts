@@ -206,8 +206,7 @@ const FOUND = new Uint32Array(RING_SLOTS);
  */
 function findOrphans(ring: Uint16Array, isUp: Uint8Array): number {
 	let count = 0;
-	for (let slot = 0; slot < RING_SLOTS; slot++)
-		if (isUp[ring[slot] as number] === 0) FOUND[count++] = slot;
+	for (let slot = 0; slot < RING_SLOTS; slot++) if (isUp[ring[slot] as number] === 0) FOUND[count++] = slot;
 	return count;
 }
 

@@ -115,7 +115,8 @@ export function writeSlots(rings: Rings, { slots, now, before }: SlotChanges): v
 
 /** Whether any slot is in transition. */
 export function isInTransition({ now }: Rings): boolean {
-	for (let slot = 0; slot < RING_SLOTS; slot++) if (((now[slot] as number) & IN_TRANSITION) !== 0) return true;
+	for (let slot = 0; slot < RING_SLOTS; slot++)
+		if (((now[slot] as number) & IN_TRANSITION) !== 0) return true;
 	return false;
 }
 

@@ -159,7 +159,10 @@ export interface PoolUse {
 }
 
 /** Who takes packets, with the health of each, in the order of the pool; of whom nothing is said is healthy. */
-export function usePool({ reals, floor }: Pick<Pool, "reals" | "floor">, healths: readonly RealHealth[]): PoolUse {
+export function usePool(
+	{ reals, floor }: Pick<Pool, "reals" | "floor">,
+	healths: readonly RealHealth[],
+): PoolUse {
 	let [known, healthy] = [0, 0];
 	reals.forEach(({ state }, n) => {
 		// Nobody knows yet whether the check works with one that is new.

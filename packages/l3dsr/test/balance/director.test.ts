@@ -142,11 +142,9 @@ for (const [what, after] of [
 		const fresh = sendFlows(wire, flowFrames(300, SYN));
 		assert.notDeepEqual(fresh, before);
 		assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), fresh, "flows that began meanwhile");
-		assert.ok((director.nextDrainEnd() ?? 0) > 890_000);
 		assert.equal(director.endDrains(), 0, "the drain is not over");
 		const over = currentTick() + ticksOf(900_000) + 1;
 		assert.ok(director.endDrains(over) > 0);
-		assert.equal(director.nextDrainEnd(), undefined);
 		assert.deepEqual(sendFlows(wire, flowFrames(300, ACK)), fresh, "after the drain");
 		const { services } = director.status();
 		assert.ok(

@@ -68,7 +68,7 @@ export class Change {
 			try {
 				programs = this.#putPrograms(tables, grown !== undefined);
 			} catch (error) {
-				for (const number of fresh) tables.freeReal(number);
+				for (const number of fresh) tables.reals.free(number);
 				throw error;
 			}
 		} catch (error) {
@@ -99,7 +99,7 @@ export class Change {
 			const [from, to] = [standing.rings(service.number), tables.rings(planned.place.number)];
 			to.before.set(from.before);
 			to.now.set(from.now);
-			for (const { index, entry } of service.reals) tables.putReal(planned.place.first + index, entry);
+			for (const { index, entry } of service.reals) tables.reals.put(planned.place.first + index, entry);
 		}
 		return tables;
 	}
@@ -116,7 +116,7 @@ export class Change {
 				if (standing !== undefined) continue;
 				const number = place.first + index;
 				const counted = tables.counted(number);
-				tables.putReal(number, {
+				tables.reals.put(number, {
 					address: real.address,
 					dscp: wish.dscp,
 					up: real.carries,
@@ -216,14 +216,14 @@ export class Change {
 		if (ended === undefined) return;
 		for (let slot = 0; slot < REASON_SLOTS; slot++) {
 			const total = ended.get(slot);
-			if (total !== undefined) tables.setBase(slot, total);
+			if (total !== undefined) tables.reals.setBase(slot, total);
 		}
 		for (const service of before) {
 			const planned = this.#plannedOf(service);
 			if (planned === undefined) continue;
 			for (const { index } of service.reals) {
 				const total = ended.get(service.first + index);
-				if (total !== undefined) tables.setBase(planned.place.first + index, total);
+				if (total !== undefined) tables.reals.setBase(planned.place.first + index, total);
 			}
 		}
 	}
@@ -232,7 +232,7 @@ export class Change {
 	#forgetServices(tables: SharedTables, before: readonly StandingService[]): void {
 		for (const service of before) {
 			if (this.#plannedOf(service) !== undefined) continue;
-			for (const { index } of service.reals) tables.freeReal(service.first + index);
+			for (const { index } of service.reals) tables.reals.free(service.first + index);
 		}
 	}
 
@@ -244,13 +244,13 @@ export class Change {
 		for (const { index, standing } of reals) {
 			if (standing === undefined) continue;
 			const number = place.first + index;
-			if (standing.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, address.family);
-			if (standing.left !== undefined) tables.setLeft(number, 0);
+			if (standing.dscp !== wish.dscp) tables.reals.setDscp(number, wish.dscp, address.family);
+			if (standing.left !== undefined) tables.reals.setLeft(number, 0);
 		}
 		for (const { index, entry } of leaving) {
 			const number = place.first + index;
-			if (entry.left === undefined) tables.setLeft(number, Math.max(1, this.#now));
-			if (entry.dscp !== wish.dscp) tables.setDscp(number, wish.dscp, address.family);
+			if (entry.left === undefined) tables.reals.setLeft(number, Math.max(1, this.#now));
+			if (entry.dscp !== wish.dscp) tables.reals.setDscp(number, wish.dscp, address.family);
 		}
 		const remember = this.#input.settings.flows !== "none";
 		return moveService(tables, this.#rings, movable(planned), { remember, now: this.#now });

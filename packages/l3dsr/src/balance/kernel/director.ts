@@ -14,15 +14,16 @@ import { PLACES, withoutVanished } from "../../rewrite/ebpf/kernel/attachment.ts
 import type { OracleResult } from "../oracle/oracle.ts";
 import { REASONS, type Reason } from "../reason.ts";
 import { RingCache } from "../ring-cache.ts";
-import { type BalanceWish, keyText, lowerFleet, sameShape } from "../service.ts";
+import { type BalanceWish, lowerFleet, sameShape } from "../service.ts";
 import { healthInTables } from "../tables/health-in-tables.ts";
 import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
-import type { StandingService } from "../tables/state.ts";
+import type { StandingPlace } from "../tables/state.ts";
 import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
-import { currentTick, TICK_MS, ticksBetween, ticksOf } from "./clock.ts";
+import { currentTick, ticksBetween } from "./clock.ts";
+import { Drains } from "./drains.ts";
 import { explainFrame } from "./explain.ts";
 import { isSettled, type MovableService, moveService, type ServiceChange } from "./move-service.ts";
 import { type ResolvedHops, resolveHops, sameHop, waysOf } from "./next-hops.ts";
@@ -60,8 +61,7 @@ export class Director implements Disposable {
 	#tables: SharedTables | undefined;
 	#attachments: readonly Attachment[];
 	readonly #rings: RingCache;
-	/** Of each service, by its key: how long it drains, as it was applied last. */
-	readonly #drains = new Map<string, number>();
+	readonly #drains = new Drains();
 	#settings: DirectorSettings | undefined;
 	/** What was applied last, for changes that are of health alone. */
 	#last: Applied | undefined;
@@ -143,7 +143,7 @@ export class Director implements Disposable {
 		return {
 			...planChange({ ...input, tables, attachments, rings }),
 			hops: hops.length,
-			drainsOver: this.#drainsOver(currentTick()).length,
+			drainsOver: tables === undefined ? 0 : this.#drains.over(tables, currentTick()).length,
 		};
 	}
 
@@ -167,8 +167,8 @@ export class Director implements Disposable {
 	}
 
 	/** How long the services of `wish` drain: for `endDrains` in a process that applies nothing. */
-	useDrains({ services }: Pick<BalanceWish, "services">): void {
-		for (const service of services) this.#drains.set(keyText(service), ticksOf(service.drainMs));
+	useDrains(wish: Pick<BalanceWish, "services">): void {
+		this.#drains.use(wish);
 	}
 
 	#input(wish: BalanceWish, settings: DirectorSettings, { asks }: { readonly asks: boolean }): ChangeInput {
@@ -199,7 +199,7 @@ export class Director implements Disposable {
 	/** Undefined when the wish differs from the one before in more than who is healthy, or another process has been here. */
 	#applyHealth(wish: BalanceWish, settings: DirectorSettings): DirectorChange | undefined {
 		const [tables, last] = [this.#tables, this.#last];
-		if (tables === undefined || last === undefined || tables.stamp !== last.stamp) return undefined;
+		if (tables === undefined || last === undefined || tables.reals.stamp !== last.stamp) return undefined;
 		if (!this.#isStanding()) return undefined;
 		if (JSON.stringify(settings) !== JSON.stringify(last.settings) || !sameShape(wish, last.wish))
 			return undefined;
@@ -228,8 +228,8 @@ export class Director implements Disposable {
 		this.useDrains(wish);
 		this.#rings.keepOnly(wish.services);
 		this.#writeHops(hops);
-		tables.touch();
-		this.#last = { wish, settings, services: plan.services.map(movable), stamp: tables.stamp };
+		tables.reals.touch();
+		this.#last = { wish, settings, services: plan.services.map(movable), stamp: tables.reals.stamp };
 		return { services, attached, detached, unresolved: hops.unresolved, unreachable: hops.unreachable };
 	}
 
@@ -250,10 +250,9 @@ export class Director implements Disposable {
 	needsUpkeep(now = currentTick()): boolean {
 		const hops = this.#lookUpHops();
 		if (hops === undefined) return false;
-		const hasLeft = this.#need()
-			.services()
-			.some(({ reals }) => reals.some(({ entry }) => entry.left !== undefined));
-		return hasLeft || this.#drainsOver(now).length > 0 || this.#otherHops(hops).length > 0;
+		const tables = this.#need();
+		const hasLeft = tables.places().some((place) => tables.reals.hasLeft(place));
+		return hasLeft || this.#drains.over(tables, now).length > 0 || this.#otherHops(hops).length > 0;
 	}
 
 	/** Undefined where nothing runs that the ways are for. */
@@ -268,33 +267,15 @@ export class Director implements Disposable {
 
 	/** Ends the transitions whose drain is over, and gives free the numbers of reals that have left. Gives how many ended. */
 	endDrains(now = currentTick()): number {
-		if (this.#tables === undefined) return 0;
-		const over = this.#drainsOver(now);
+		const tables = this.#tables;
+		if (tables === undefined) return 0;
+		const over = this.#drains.over(tables, now);
 		for (const { number } of over) {
-			const rings = this.#tables.rings(number);
+			const rings = tables.rings(number);
 			writeSlots(rings, endTransition(rings));
 		}
-		for (const service of this.#tables.services())
-			if (!isInTransition(this.#tables.rings(service.number))) this.#freeLeft(service, now);
+		for (const place of tables.places()) if (tables.reals.hasLeft(place)) this.#freeLeft(place, now);
 		return over.length;
-	}
-
-	#drainsOver(now: number): readonly StandingService[] {
-		return (this.#tables?.services() ?? []).filter((service) => {
-			const drain = this.#drains.get(keyText(service));
-			if (drain === undefined || ticksBetween(service.changed, now) < drain) return false;
-			return isInTransition(this.#need().rings(service.number));
-		});
-	}
-
-	/** In milliseconds: when a drain ends next; undefined when no service is in transition. */
-	nextDrainEnd(now = currentTick()): number | undefined {
-		const left = (this.#tables?.services() ?? []).flatMap((service) => {
-			const drain = this.#drains.get(keyText(service));
-			if (drain === undefined || !isInTransition(this.#need().rings(service.number))) return [];
-			return [Math.max(0, drain - ticksBetween(service.changed, now)) * TICK_MS];
-		});
-		return left.length === 0 ? undefined : Math.min(...left);
 	}
 
 	/** What runs, what it has, and what it counted. */
@@ -397,9 +378,9 @@ export class Director implements Disposable {
 		const tables = this.#need();
 		const changes = this.#otherHops(hops);
 		const used = changes.filter(({ entry }) => entry.hop.to === "interface");
-		for (const { number } of used) tables.clearHop(number);
+		for (const { number } of used) tables.reals.clearHop(number);
 		if (used.length > 0) waitForGracePeriod();
-		for (const { number, entry, hop } of changes) tables.setHop(number, entry, hop);
+		for (const { number, entry, hop } of changes) tables.reals.setHop(number, entry, hop);
 		return changes.length;
 	}
 
@@ -415,17 +396,18 @@ export class Director implements Disposable {
 			);
 	}
 
-	#freeLeft({ number, first, reals }: StandingService, now: number): void {
+	#freeLeft(place: StandingPlace, now: number): void {
 		const tables = this.#need();
-		const left = reals.filter(({ entry }) => entry.left !== undefined);
-		if (left.length === 0) return;
+		const { number, first } = place;
+		if (isInTransition(tables.rings(number))) return;
+		const left = tables.reals.of(place).filter(({ entry }) => entry.left !== undefined);
 		const referred = referredReals(tables.rings(number));
 		const remembersAlways = this.#attachments.some(({ settings }) => settings?.flows === "always");
 		for (const { index, entry } of left) {
 			const isOld = ticksBetween(entry.left ?? 0, now) > ALWAYS_TICKS;
 			if (referred.has(index) || (remembersAlways && !isOld)) continue;
-			tables.freeReal(first + index);
-			tables.touch();
+			tables.reals.free(first + index);
+			tables.reals.touch();
 		}
 	}
 }

@@ -1,6 +1,7 @@
 /** A service from the slots that it has to those that it should have: all that a health event asks for. */
 import type { RingCache } from "../ring-cache.ts";
 import type { BalancedService, ServiceKey } from "../service.ts";
+import { flagsOf } from "../tables/real-entry.ts";
 import type { ServicePlace } from "../tables/vip-table.ts";
 import { isInTransition, moveRing, writeSlots } from "../transition.ts";
 import type { SharedTables } from "./shared-tables.ts";
@@ -34,14 +35,14 @@ export function moveService(
 	{ wish, place, indexes, leaving }: MovableService,
 	{ remember, now }: { readonly remember: boolean; readonly now: number },
 ): ServiceChange {
-	const carrying = new Set(leaving.filter((index) => tables.isUp(place.first + index)));
+	const carrying = new Set(leaving.filter((index) => tables.reals.isUp(place.first + index)));
 	wish.reals.forEach(({ carries, health }, n) => {
 		const index = indexes[n];
 		if (!carries || index === undefined) return;
 		carrying.add(index);
 		const number = place.first + index;
-		if (!tables.isUp(number) || tables.health(number) !== health)
-			tables.setFlags(number, { up: true, health });
+		if (tables.reals.flags(number) !== flagsOf({ up: true, health }))
+			tables.reals.setFlags(number, { up: true, health });
 	});
 	const rings = tables.rings(place.number);
 	const target = cache.target(wish, indexes);
@@ -53,8 +54,8 @@ export function moveService(
 	writeSlots(rings, changes);
 	wish.reals.forEach(({ carries, health }, n) => {
 		const number = place.first + (indexes[n] ?? 0);
-		if (!carries && (tables.isUp(number) || tables.health(number) !== health))
-			tables.setFlags(number, { up: false, health });
+		if (!carries && tables.reals.flags(number) !== flagsOf({ up: false, health }))
+			tables.reals.setFlags(number, { up: false, health });
 	});
 	const { address, protocol, port } = wish;
 	return { service: { address, protocol, port }, moved: changes.slots.length, inTransition: begins };
@@ -72,13 +73,11 @@ export function isSettled(
 	return wish.reals.every(({ serves, carries, health }, n) => {
 		const [index, was] = [indexes[n], before.reals[n]];
 		if (index === undefined || was === undefined) return false;
-		const number = place.first + index;
 		return (
 			was.serves === serves &&
 			was.carries === carries &&
 			was.health === health &&
-			tables.isUp(number) === carries &&
-			tables.health(number) === health
+			tables.reals.flags(place.first + index) === flagsOf({ up: carries, health })
 		);
 	});
 }

@@ -3,28 +3,22 @@
  * one aligned store, or into what nothing refers to yet.
  */
 import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
-import type { MappedMemory } from "@l3dsr/linux";
-import type { Dscp } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
-import type { RealHealth } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import {
 	BUCKET_BYTES,
 	type Capacity,
 	HEADER,
-	HOP,
 	MAGIC,
 	MAP,
 	REAL,
-	REAL_FLAG,
 	RING_BYTES,
 	SCHEMA,
 	tableSpecs,
 	VIP,
 } from "../tables/layout.ts";
-import { decodeReal, encodeReal, flagsOf, type Hop, healthIn, type RealEntry } from "../tables/real-entry.ts";
-import type { StandingService } from "../tables/state.ts";
+import type { StandingPlace, StandingService } from "../tables/state.ts";
 import {
 	decodeVipTable,
 	encodeVipTable,
@@ -34,6 +28,8 @@ import {
 	type VipTable,
 } from "../tables/vip-table.ts";
 import type { Rings } from "../transition.ts";
+import { RealTable } from "./real-table.ts";
+import { type SharedMemory, sharedMemory } from "./shared-memory.ts";
 
 type TableName = keyof typeof MAP;
 const MAPPED = ["vips", "ring", "before", "reals", "flows", "fragments"] as const;
@@ -42,17 +38,17 @@ type MappedName = (typeof MAPPED)[number];
 /** A map, and its memory where it is shared. */
 interface Table extends Disposable {
 	readonly map: BpfMap;
-	readonly memory?: MappedMemory;
+	readonly shared?: SharedMemory;
 }
 
 function tableOf(map: BpfMap, isMapped: boolean): Table {
 	try {
-		const memory = isMapped ? map.mapMemory({ writable: true }) : undefined;
+		const shared = isMapped ? sharedMemory(map) : undefined;
 		return {
 			map,
-			...(memory === undefined ? {} : { memory }),
+			...(shared === undefined ? {} : { shared }),
 			[Symbol.dispose]() {
-				memory?.[Symbol.dispose]();
+				shared?.memory[Symbol.dispose]();
 				map[Symbol.dispose]();
 			},
 		};
@@ -75,11 +71,9 @@ export class SharedTables implements Disposable {
 	/** Of the VIP table: what its rows are and where. Their transitions are read from the memory. */
 	#vips: VipTable;
 	readonly #sizes: Omit<Capacity, "vipBits">;
-	/** By the memory that they are of. */
-	readonly #numbers = {
-		halves: new WeakMap<ArrayBufferLike, Uint16Array>(),
-		words: new WeakMap<ArrayBufferLike, Uint32Array>(),
-	};
+	readonly #reals: RealTable;
+	/** The VIP table's rows in the order in which they stand there. */
+	#rows: { readonly of: VipTable; readonly rows: readonly VipRow[] } | undefined;
 	#rowOffsets:
 		| { readonly of: VipTable; readonly offsets: ReadonlyMap<number, readonly number[]> }
 		| undefined;
@@ -87,6 +81,7 @@ export class SharedTables implements Disposable {
 	private constructor(tables: Map<TableName, Table>, vips: VipTable) {
 		this.#tables = tables;
 		this.#vips = vips;
+		this.#reals = new RealTable(this.#shared("reals"));
 		const entries = (name: TableName, bytes: number) =>
 			Math.floor((this.#map(name).info.valueSize - HEADER.size) / bytes);
 		this.#sizes = {
@@ -134,7 +129,8 @@ export class SharedTables implements Disposable {
 				rest.delete(map);
 				tables.set(name, tableOf(map, isMapped(name)));
 			}
-			const vips = decodeVipTable(tables.get("vips")?.memory?.bytes ?? new Uint8Array(HEADER.size));
+			const bytes = tables.get("vips")?.shared?.memory.bytes;
+			const vips = decodeVipTable(bytes ?? new Uint8Array(HEADER.size));
 			if (vips === undefined) throw foreign(place, "its tables are of another version");
 			return new SharedTables(tables, vips);
 		} catch (error) {
@@ -143,6 +139,11 @@ export class SharedTables implements Disposable {
 		} finally {
 			for (const map of rest) map[Symbol.dispose]();
 		}
+	}
+
+	get reals(): RealTable {
+		if (this.#tables.size === 0) throw new RangeError("the tables have been let go");
+		return this.#reals;
 	}
 
 	get capacity(): Capacity {
@@ -156,7 +157,15 @@ export class SharedTables implements Disposable {
 
 	/** The rows of the VIP table with the transitions as they are now. */
 	vipTable(): VipTable {
-		return decodeVipTable(this.bytes("vips")) ?? this.#vips;
+		if (this.#rows?.of !== this.#vips) {
+			const rows = decodeVipTable(this.bytes("vips"))?.rows ?? this.#vips.rows;
+			this.#rows = { of: this.#vips, rows };
+		}
+		const rows = this.#rows.rows.map((row): VipRow => {
+			if (row.kind === "real" || row.place === undefined) return row;
+			return { ...row, place: { ...row.place, ...this.transition(row.place.number) } };
+		});
+		return { ...this.#vips, rows };
 	}
 
 	/** Maps by the names that programs know them by. */
@@ -165,9 +174,13 @@ export class SharedTables implements Disposable {
 	}
 
 	bytes(name: MappedName): Uint8Array {
-		const memory = this.#tables.get(name)?.memory;
-		if (memory === undefined) throw new RangeError(`table ${name} is not mapped`);
-		return memory.bytes;
+		return this.#shared(name).memory.bytes;
+	}
+
+	#shared(name: MappedName): SharedMemory {
+		const shared = this.#tables.get(name)?.shared;
+		if (shared === undefined) throw new RangeError(`table ${name} is not mapped`);
+		return shared;
 	}
 
 	/** Another descriptor of one of the maps. */
@@ -179,7 +192,7 @@ export class SharedTables implements Disposable {
 	makeVips(rows: readonly VipRow[], hash: VipHash): NewVipTable {
 		const table: VipTable = { rows, ...hash, generation: this.generation + 1n };
 		const own = tableOf(BpfMap.create(tableSpecs({ ...this.#sizes, vipBits: hash.bits }).vips), true);
-		own.memory?.bytes.set(encodeVipTable(table));
+		own.shared?.memory.bytes.set(encodeVipTable(table));
 		let isOurs = false;
 		return {
 			table,
@@ -206,80 +219,19 @@ export class SharedTables implements Disposable {
 		return { now: ring("ring"), before: ring("before") };
 	}
 
-	/** The services of the VIP table with their reals. */
-	services(): readonly StandingService[] {
+	/** The services of the VIP table. */
+	places(): readonly StandingPlace[] {
 		return this.vipTable().rows.flatMap((row) => {
 			if (row.kind !== "service") return [];
 			const { address, protocol, port, place } = row;
 			const { seed: _, ...where } = place;
-			const reals = Array.from({ length: place.room }, (_unused, index) => index).flatMap((index) => {
-				const entry = this.real(place.first + index, address.family);
-				return entry === undefined ? [] : [{ index, entry }];
-			});
-			return [{ address, protocol, port, ...where, reals }];
+			return [{ address, protocol, port, ...where }];
 		});
 	}
 
-	real(number: number, family: "ipv4" | "ipv6"): RealEntry | undefined {
-		const at = realAt(number);
-		return decodeReal(this.bytes("reals").subarray(at, at + REAL.size), family);
-	}
-
-	/** For a number to which no slot refers. What says that it is taken is written last. */
-	putReal(number: number, entry: RealEntry): void {
-		const bytes = encodeReal(entry);
-		const { offset, bytes: size } = field(REAL, "flags");
-		const flags = bytes.slice(offset, offset + size);
-		bytes.fill(0, offset, offset + size);
-		this.bytes("reals").set(bytes, realAt(number));
-		this.#halves("reals")[(realAt(number) + offset) / 2] = new DataView(flags.buffer).getUint16(0, true);
-	}
-
-	freeReal(number: number): void {
-		const at = realAt(number);
-		this.#halves("reals")[(at + REAL.offsetOf("flags")) / 2] = 0;
-	}
-
-	isUp(number: number): boolean {
-		const flags = this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0;
-		return (flags & REAL_FLAG.up) !== 0;
-	}
-
-	health(number: number): RealHealth {
-		return healthIn(this.#halves("reals")[(realAt(number) + FLAGS_AT) / 2] ?? 0);
-	}
-
-	setFlags(number: number, flags: Pick<RealEntry, "up" | "health">): void {
-		Atomics.store(this.#halves("reals"), (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
-	}
-
-	/** TICK when the real left the configuration; 0 when it is in it. */
-	setLeft(number: number, tick: number): void {
-		Atomics.store(this.#words("reals"), (realAt(number) + REAL.offsetOf("left")) / 4, tick);
-	}
-
-	setDscp(number: number, code: Dscp, family: "ipv4" | "ipv6"): void {
-		const start = code << (family === "ipv4" ? 2 : 6);
-		const swapped = ((start & 0xff) << 8) | (start >> 8);
-		Atomics.store(this.#halves("reals"), (realAt(number) + REAL.offsetOf("start")) / 2, swapped);
-	}
-
-	/** First half of a new next hop: until `setHop` the program asks the kernel. */
-	clearHop(number: number): void {
-		Atomics.store(this.#words("reals"), (realAt(number) + REAL.offsetOf("ifindex")) / 4, HOP.unresolved);
-	}
-
-	/** Second half, when no program can still be at the old one (waitForGracePeriod). */
-	setHop(number: number, entry: RealEntry, hop: Hop): void {
-		const bytes = encodeReal({ ...entry, hop });
-		const at = realAt(number);
-		const from = REAL.offsetOf("nextHop");
-		const ifindexAt = REAL.offsetOf("ifindex");
-		this.bytes("reals").set(bytes.subarray(from, ifindexAt), at + from);
-		const view = new DataView(bytes.buffer, bytes.byteOffset);
-		const mtuAt = REAL.offsetOf("mtu");
-		Atomics.store(this.#words("reals"), (at + mtuAt) / 4, view.getUint32(mtuAt, true));
-		Atomics.store(this.#words("reals"), (at + ifindexAt) / 4, view.getUint32(ifindexAt, true));
+	/** The services of the VIP table with their reals. */
+	services(): readonly StandingService[] {
+		return this.places().map((place) => ({ ...place, reals: this.reals.of(place) }));
 	}
 
 	/** When the transition of the service with this ring began, and when its last change was; the program compares ages. */
@@ -311,20 +263,6 @@ export class SharedTables implements Disposable {
 		return this.#rowOffsets.offsets.get(ring) ?? [];
 	}
 
-	/** Goes up whenever numbers of reals are given, freed or changed in more than whether they are up. */
-	get stamp(): bigint {
-		return this.#stamp()[0] ?? 0n;
-	}
-
-	touch(): void {
-		Atomics.add(this.#stamp(), 0, 1n);
-	}
-
-	#stamp(): BigUint64Array {
-		const { buffer, byteOffset } = this.bytes("reals");
-		return new BigUint64Array(buffer, byteOffset + HEADER.offsetOf("generation"), 1);
-	}
-
 	/** What the counters of these numbers stand at, with what they began with. */
 	counters(numbers: Iterable<number>): ReadonlyMap<number, Counters> {
 		const map = this.#map("counters");
@@ -336,28 +274,13 @@ export class SharedTables implements Disposable {
 		const read = new Map<number, Counters>();
 		for (const number of numbers) {
 			const [packets = 0n, bytes = 0n] = sumPerCpu(map, all.get(number) ?? new Uint8Array(0));
-			const base = this.base(number);
+			const base = this.#reals.base(number);
 			read.set(number, {
 				packets: BigInt.asUintN(64, packets + base.packets),
 				bytes: BigInt.asUintN(64, bytes + base.bytes),
 			});
 		}
 		return read;
-	}
-
-	base(number: number): Counters {
-		const at = realAt(number);
-		const { basePackets, baseBytes } = REAL.decode(this.bytes("reals").subarray(at, at + REAL.size));
-		return { packets: basePackets, bytes: baseBytes };
-	}
-
-	/** The program does not read it. */
-	setBase(number: number, { packets, bytes }: Counters): void {
-		const at = realAt(number);
-		const { buffer, byteOffset } = this.bytes("reals");
-		const view = new DataView(buffer, byteOffset + at, REAL.size);
-		view.setBigUint64(REAL.offsetOf("basePackets"), BigInt.asUintN(64, packets), true);
-		view.setBigUint64(REAL.offsetOf("baseBytes"), BigInt.asUintN(64, bytes), true);
 	}
 
 	/** What the counter of a number has counted, whatever it began with. */
@@ -382,38 +305,13 @@ export class SharedTables implements Disposable {
 		this.bytes(name).set(HEADER.encode({ magic: MAGIC, schema: SCHEMA, generation: this.generation }));
 	}
 
-	/** A table as numbers of 16 bits, and of 32; all fields are aligned to their size. */
-	#halves(name: MappedName): Uint16Array {
-		const { buffer, byteOffset, byteLength } = this.bytes(name);
-		const known = this.#numbers.halves.get(buffer);
-		if (known !== undefined) return known;
-		const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
-		this.#numbers.halves.set(buffer, halves);
-		return halves;
-	}
-
 	#words(name: MappedName): Uint32Array {
-		const { buffer, byteOffset, byteLength } = this.bytes(name);
-		const known = this.#numbers.words.get(buffer);
-		if (known !== undefined) return known;
-		const words = new Uint32Array(buffer, byteOffset, byteLength / 4);
-		this.#numbers.words.set(buffer, words);
-		return words;
+		return this.#shared(name).words;
 	}
 }
 
 function isMapped(name: TableName): name is MappedName {
 	return name !== "counters";
-}
-
-const FLAGS_AT = REAL.offsetOf("flags");
-
-function realAt(number: number): number {
-	return HEADER.size + number * REAL.size;
-}
-
-function field(layout: typeof REAL, name: "flags"): { readonly offset: number; readonly bytes: number } {
-	return { offset: layout.offsetOf(name), bytes: 2 };
 }
 
 function foreign(place: string, why: string): L3dsrError {

@@ -22,10 +22,15 @@ export function healthInTables(
 			new Map(service.reals.map((one) => [one.entry.address.text, one])),
 		]),
 	);
-	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
+	const pools = new Map(
+		fleet.pools.map((pool) => [
+			pool.name,
+			{ ...pool, byName: new Map(pool.reals.map((real) => [real.name, real])) },
+		]),
+	);
 	return (service, name, realName) => {
 		const pool = pools.get(name);
-		const real = pool?.reals.find((one) => one.name === realName);
+		const real = pool?.byName.get(realName);
 		if (pool?.check === undefined || real === undefined || real.state === "disabled") return "healthy";
 		const reals = services.get(keyText(service));
 		const own = real.addresses.find(({ family }) => family === service.address.family);

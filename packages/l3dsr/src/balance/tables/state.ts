@@ -14,7 +14,8 @@ export interface NumberedReal {
 	readonly entry: RealEntry;
 }
 
-export interface StandingService extends ServiceKey {
+/** A service without its reals: where it is in the tables. */
+export interface StandingPlace extends ServiceKey {
 	/** Of its ring. */
 	readonly number: number;
 	/** Numbers of its reals: from `first` on, `room` of them. */
@@ -24,6 +25,9 @@ export interface StandingService extends ServiceKey {
 	/** TICKs: when the transition began, and when its last change was. */
 	readonly since: number;
 	readonly changed: number;
+}
+
+export interface StandingService extends StandingPlace {
 	/** Taken numbers only, those of reals that have left included. */
 	readonly reals: readonly NumberedReal[];
 }

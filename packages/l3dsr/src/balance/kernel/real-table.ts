@@ -1,0 +1,153 @@
+/** The table of real servers: each entry under the number that slots, flows and counters have for it. */
+import type { Dscp, Family } from "@l3dsr/packet";
+import type { Counters } from "../../model/rule.ts";
+import { HEADER, HOP, REAL, REAL_FLAG } from "../tables/layout.ts";
+import { decodeReal, encodeReal, flagsOf, type Hop, type RealEntry } from "../tables/real-entry.ts";
+import type { NumberedReal, StandingPlace } from "../tables/state.ts";
+import type { SharedMemory } from "./shared-memory.ts";
+
+/** Each write is right at every moment: one aligned store, or into what nothing refers to yet. */
+export class RealTable {
+	readonly #memory: SharedMemory;
+	/** Entries as they were read last, with their bytes: of a thousand, hardly any has changed when it is read again. */
+	readonly #decoded = new Map<number, { readonly bytes: Uint8Array; readonly entry: RealEntry }>();
+
+	constructor(memory: SharedMemory) {
+		this.#memory = memory;
+	}
+
+	/** Those of a service: taken numbers only. */
+	of({
+		first,
+		room,
+		address: { family },
+	}: Pick<StandingPlace, "first" | "room" | "address">): NumberedReal[] {
+		const found: NumberedReal[] = [];
+		for (let index = 0; index < room; index++) {
+			const entry = this.entry(first + index, family);
+			if (entry !== undefined) found.push({ index, entry });
+		}
+		return found;
+	}
+
+	/** Whether a real of this service has left the configuration. */
+	hasLeft({ first, room }: Pick<StandingPlace, "first" | "room">): boolean {
+		const { words } = this.#memory;
+		for (let number = first; number < first + room; number++)
+			if ((this.flags(number) & REAL_FLAG.used) !== 0 && words[(realAt(number) + LEFT_AT) / 4] !== 0)
+				return true;
+		return false;
+	}
+
+	/** Undefined for a number that is free. */
+	entry(number: number, family: Family): RealEntry | undefined {
+		if ((this.flags(number) & REAL_FLAG.used) === 0) return undefined;
+		const at = realAt(number);
+		const bytes = this.#memory.memory.bytes.subarray(at, at + REAL.size);
+		const known = this.#decoded.get(number);
+		if (known?.entry.address.family === family && Buffer.compare(known.bytes, bytes) === 0)
+			return known.entry;
+		// What is read may be written meanwhile: by its own copy an entry is one thing.
+		const copy = bytes.slice();
+		const entry = decodeReal(copy, family);
+		if (entry !== undefined) this.#decoded.set(number, { bytes: copy, entry });
+		return entry;
+	}
+
+	/** For a number to which no slot refers. What says that it is taken is written last. */
+	put(number: number, entry: RealEntry): void {
+		const bytes = encodeReal(entry);
+		const { offset, bytes: size } = field(REAL, "flags");
+		const flags = bytes.slice(offset, offset + size);
+		bytes.fill(0, offset, offset + size);
+		this.#memory.memory.bytes.set(bytes, realAt(number));
+		this.#memory.halves[(realAt(number) + offset) / 2] = new DataView(flags.buffer).getUint16(0, true);
+	}
+
+	free(number: number): void {
+		const at = realAt(number);
+		this.#memory.halves[(at + REAL.offsetOf("flags")) / 2] = 0;
+	}
+
+	/** As flagsOf (real-entry.ts) makes them; 0: the number is free. */
+	flags(number: number): number {
+		return this.#memory.halves[(realAt(number) + FLAGS_AT) / 2] ?? 0;
+	}
+
+	isUp(number: number): boolean {
+		return (this.flags(number) & REAL_FLAG.up) !== 0;
+	}
+
+	setFlags(number: number, flags: Pick<RealEntry, "up" | "health">): void {
+		Atomics.store(this.#memory.halves, (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
+	}
+
+	/** TICK when the real left the configuration; 0 when it is in it. */
+	setLeft(number: number, tick: number): void {
+		Atomics.store(this.#memory.words, (realAt(number) + LEFT_AT) / 4, tick);
+	}
+
+	setDscp(number: number, code: Dscp, family: Family): void {
+		const start = code << (family === "ipv4" ? 2 : 6);
+		const swapped = ((start & 0xff) << 8) | (start >> 8);
+		Atomics.store(this.#memory.halves, (realAt(number) + REAL.offsetOf("start")) / 2, swapped);
+	}
+
+	/** First half of a new next hop: until `setHop` the program asks the kernel. */
+	clearHop(number: number): void {
+		Atomics.store(this.#memory.words, (realAt(number) + REAL.offsetOf("ifindex")) / 4, HOP.unresolved);
+	}
+
+	/** Second half, when no program can still be at the old one (waitForGracePeriod). */
+	setHop(number: number, entry: RealEntry, hop: Hop): void {
+		const bytes = encodeReal({ ...entry, hop });
+		const at = realAt(number);
+		const from = REAL.offsetOf("nextHop");
+		const ifindexAt = REAL.offsetOf("ifindex");
+		this.#memory.memory.bytes.set(bytes.subarray(from, ifindexAt), at + from);
+		const view = new DataView(bytes.buffer, bytes.byteOffset);
+		const mtuAt = REAL.offsetOf("mtu");
+		Atomics.store(this.#memory.words, (at + mtuAt) / 4, view.getUint32(mtuAt, true));
+		Atomics.store(this.#memory.words, (at + ifindexAt) / 4, view.getUint32(ifindexAt, true));
+	}
+
+	/** Goes up whenever numbers of reals are given, freed or changed in more than whether they are up. */
+	get stamp(): bigint {
+		return this.#stamp()[0] ?? 0n;
+	}
+
+	touch(): void {
+		Atomics.add(this.#stamp(), 0, 1n);
+	}
+
+	#stamp(): BigUint64Array {
+		const { buffer, byteOffset } = this.#memory.memory.bytes;
+		return new BigUint64Array(buffer, byteOffset + HEADER.offsetOf("generation"), 1);
+	}
+
+	base(number: number): Counters {
+		const at = realAt(number);
+		const { basePackets, baseBytes } = REAL.decode(this.#memory.memory.bytes.subarray(at, at + REAL.size));
+		return { packets: basePackets, bytes: baseBytes };
+	}
+
+	/** The program does not read it. */
+	setBase(number: number, { packets, bytes }: Counters): void {
+		const at = realAt(number);
+		const { buffer, byteOffset } = this.#memory.memory.bytes;
+		const view = new DataView(buffer, byteOffset + at, REAL.size);
+		view.setBigUint64(REAL.offsetOf("basePackets"), BigInt.asUintN(64, packets), true);
+		view.setBigUint64(REAL.offsetOf("baseBytes"), BigInt.asUintN(64, bytes), true);
+	}
+}
+
+const FLAGS_AT = REAL.offsetOf("flags");
+const LEFT_AT = REAL.offsetOf("left");
+
+function realAt(number: number): number {
+	return HEADER.size + number * REAL.size;
+}
+
+function field(layout: typeof REAL, name: "flags"): { readonly offset: number; readonly bytes: number } {
+	return { offset: layout.offsetOf(name), bytes: 2 };
+}
