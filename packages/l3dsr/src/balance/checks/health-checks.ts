@@ -14,7 +14,7 @@ import { MOST_CONNECTIONS, removeLeftFilters, VipPath } from "../../vip-path/vip
 import type { ServiceKey } from "../service.ts";
 import { ask } from "./ask.ts";
 import type { CheckFailure } from "./failure.ts";
-import { afterResult, assume, firstStart, type Health, nextStart } from "./health.ts";
+import { afterResult, assume, firstStart, type Health, nextStart, startBeside } from "./health.ts";
 import { type CheckTarget, checkTargets, healthKey } from "./targets.ts";
 
 /** What is known of one real server by one question. Plain data. */
@@ -65,7 +65,12 @@ interface Watched {
 	tookMs: number | undefined;
 	succeeded: number;
 	failed: number;
+	/** Set while the next one is waited for. */
 	timer: NodeJS.Timeout | undefined;
+	/** Questions that have not ended. */
+	underWay: number;
+	/** When the question started that succeeded last; an older one has nothing to say any more. */
+	succeededAt: number;
 }
 
 export class HealthChecks implements AsyncDisposable {
@@ -163,10 +168,12 @@ export class HealthChecks implements AsyncDisposable {
 			succeeded: 0,
 			failed: 0,
 			timer: undefined,
+			underWay: 0,
+			succeededAt: Number.NEGATIVE_INFINITY,
 		};
 	}
 
-	/** Each question has at most one connection at a time. */
+	/** Each question has one connection at a time, and hardly ever two. */
 	#openPath(): void {
 		const needed = [...this.#watched.values()].filter(({ target }) => connects(target.check.type)).length;
 		if (needed === 0 || (this.#path !== undefined && needed <= this.#room)) return;
@@ -185,26 +192,41 @@ export class HealthChecks implements AsyncDisposable {
 
 	#askAt(watched: Watched, at: number): void {
 		if (this.#stopping.signal.aborted) return;
-		watched.timer = setTimeout(
-			() => {
-				const asking = this.#ask(watched).finally(() => this.#underWay.delete(asking));
-				this.#underWay.add(asking);
-			},
-			Math.max(0, at - performance.now()),
-		);
+		forget(watched);
+		const start = () => {
+			watched.timer = undefined;
+			const asking = this.#ask(watched).finally(() => this.#underWay.delete(asking));
+			this.#underWay.add(asking);
+		};
+		const wait = at - performance.now();
+		// A timer takes a millisecond at least.
+		if (wait <= 0) start();
+		else watched.timer = setTimeout(start, wait);
 	}
 
 	async #ask(watched: Watched): Promise<void> {
 		const { target } = watched;
+		const { check } = target;
 		const path = this.#path;
 		const started = performance.now();
-		if (connects(target.check.type) && (path === undefined || path.room === 0))
+		if (connects(check.type) && (path === undefined || path.room === 0))
 			return this.#askAt(watched, started + LATER_MS);
 		const { signal } = this.#stopping;
+		watched.underWay++;
+		const beside = startBeside(started, watched.underWay, watched.health, check);
+		// A script may not expect to run twice at a time.
+		if (beside !== undefined && check.type !== "exec") this.#askAt(watched, beside);
 		const failure = await ask(target, { path, signal });
 		const ended = performance.now();
+		watched.underWay--;
 		if (signal.aborted || this.#watched.get(target.key) !== watched) return;
-		this.#enter(watched, failure, ended - started);
+		if (started >= watched.succeededAt) {
+			if (failure === undefined) watched.succeededAt = started;
+			this.#enter(watched, failure, ended - started);
+		}
+		// What was to start beside a failure is not needed after a success.
+		if (failure === undefined) forget(watched);
+		if (watched.underWay > 0 || watched.timer !== undefined) return;
 		const next = nextStart({ started, ended }, watched.health, watched.target.check, Math.random());
 		this.#askAt(watched, next);
 	}
@@ -223,6 +245,12 @@ export class HealthChecks implements AsyncDisposable {
 		const isStuck = state === "starting" && failures === watched.target.check.fall;
 		if (state !== before.state || isStuck) onChange?.(stateOf(watched), before);
 	}
+}
+
+/** The next start, if there is one. */
+function forget(watched: Watched): void {
+	clearTimeout(watched.timer);
+	watched.timer = undefined;
 }
 
 function stateOf({ target, health, failure, tookMs, succeeded, failed }: Watched): CheckState {

@@ -58,17 +58,35 @@ export function firstStart(now: number, { intervalMs }: CheckTiming, random: num
 const JITTER = 0.1;
 
 /**
- * When a check starts again that started at `started` and ended at `ended`. After a failure of one that still counts as
- * healthy it does not wait for the whole interval but for its timeout: three failures are found in little more than three
- * timeouts. What is late is left out, not made up for. `random`: 0 to 1.
+ * When a check starts again that started at `started` and ended at `ended`, with no other one under way. After a failure
+ * of one that still counts as healthy it does not wait for the whole interval but for its timeout. What is late is left
+ * out, not made up for. `random`: 0 to 1.
  */
 export function nextStart(
 	{ started, ended }: { readonly started: number; readonly ended: number },
-	{ state, failures }: Health,
-	{ intervalMs, timeoutMs }: CheckTiming,
+	health: Health,
+	{ intervalMs, timeoutMs }: Pick<CheckTiming, "intervalMs" | "timeoutMs">,
 	random: number,
 ): number {
-	const isFalling = state === "healthy" && failures > 0;
-	const wait = isFalling ? timeoutMs : intervalMs * (1 - JITTER / 2 + JITTER * random);
+	const wait = isFalling(health) ? timeoutMs : intervalMs * (1 - JITTER / 2 + JITTER * random);
 	return Math.max(ended, started + wait);
+}
+
+/**
+ * When the next one starts beside a check that has just started, `underWay` of them in all, without waiting for its end:
+ * after a first failure they follow each other at half of the timeout, as many as are missing until it is down. Each still
+ * has its whole timeout. Undefined: not at all.
+ */
+export function startBeside(
+	started: number,
+	underWay: number,
+	health: Health,
+	{ timeoutMs, fall }: Pick<CheckTiming, "timeoutMs" | "fall">,
+): number | undefined {
+	if (!isFalling(health) || health.failures + underWay >= fall) return undefined;
+	return started + timeoutMs / 2;
+}
+
+function isFalling({ state, failures }: Health): boolean {
+	return state === "healthy" && failures > 0;
 }

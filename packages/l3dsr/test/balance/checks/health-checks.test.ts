@@ -83,10 +83,20 @@ async function expectReason(
 }
 
 /** UDP services in a process of their own: Node would open the sockets when this one is in its own namespace again. */
-async function udpServer(server: RealServer, answer: string, addresses: readonly string[]): Promise<number> {
-	const script = `for (const address of ${JSON.stringify(addresses)}) {
+/** `silentAt`: questions that get no answer, counted from 1. */
+async function udpServer(
+	server: RealServer,
+	answer: string,
+	addresses: readonly string[],
+	silentAt: readonly number[] = [],
+): Promise<number> {
+	const script = `let asked = 0;
+	const silentAt = ${JSON.stringify(silentAt)};
+	for (const address of ${JSON.stringify(addresses)}) {
 		const socket = require("dgram").createSocket(address.includes(":") ? "udp6" : "udp4");
-		socket.on("message", (_, { port, address }) => socket.send(${JSON.stringify(answer)}, port, address));
+		socket.on("message", (_, { port, address }) => {
+			if (!silentAt.includes(++asked)) socket.send(${JSON.stringify(answer)}, port, address);
+		});
 		socket.bind(5353, address, () => console.log("bound"));
 	}`;
 	const child = server.netns.spawn(process.execPath, "-e", script);
@@ -247,6 +257,28 @@ test("udp: any answer, or one that begins as expected; nobody there, no rule, si
 	);
 	server.fallSilent();
 	await expectReason(server, port, question, "timeout");
+});
+
+test("after a failure the next questions run beside each other, and an answer to one makes an older one worthless", async () => {
+	await using server = new RealServer(1);
+	// The second fails; the third is still waited for when the fourth, which starts beside it, is answered.
+	const port = await udpServer(server, "pong", [VIP.ipv4.text], [2, 3]);
+	let results = "";
+	await using checks = new HealthChecks({
+		onResult: ({ failure }) => {
+			results += failure === undefined ? "+" : "-";
+		},
+	});
+	const fleet = fleetOf(
+		server,
+		port,
+		{ type: "udp", send: Uint8Array.of(1) },
+		{ intervalMs: 50, timeoutMs: 600, fall: 3 },
+	);
+	checks.start({ ...fleet, vips: fleet.vips.map((vip) => ({ ...vip, addresses: [VIP.ipv4] })) });
+	// Before the first success the neighbour may be unknown.
+	await waitFor("answers", () => (results.match(/[+]/g) ?? []).length > 15, 10_000);
+	assert.match(results.slice(results.indexOf("+")), /^\+-\++$/);
 });
 
 test("icmp: an echo by the VIP's path", async () => {

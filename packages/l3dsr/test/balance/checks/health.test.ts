@@ -8,6 +8,7 @@ import {
 	firstStart,
 	type Health,
 	nextStart,
+	startBeside,
 } from "../../../src/balance/checks/health.ts";
 
 const TIMING = { intervalMs: 100, timeoutMs: 80, fall: 3, rise: 2 } as const;
@@ -102,6 +103,16 @@ test("after a failure it is asked again when the timeout is over, until it is do
 	assert.equal(nextStart({ started: 1000, ended: 1001 }, run("-"), TIMING, 0.5), 1080);
 	assert.equal(nextStart({ started: 1000, ended: 1080 }, run("--"), TIMING, 0.5), 1080);
 	assert.equal(nextStart({ started: 1000, ended: 1080 }, run("---"), TIMING, 0.5), 1100);
+});
+
+test("after a first failure checks start beside each other at half of the timeout, as many as are missing", () => {
+	const beside = (results: string, underWay: number) => startBeside(1000, underWay, run(results), TIMING);
+	assert.equal(beside("+", 1), undefined, "nothing has failed");
+	assert.equal(beside("-", 1), 1040);
+	assert.equal(beside("-", 2), undefined, "two that are under way and a failure make three");
+	assert.equal(beside("--", 1), undefined);
+	assert.equal(beside("---", 1), undefined, "it is down");
+	assert.equal(startBeside(1000, 1, assume("starting", 0), TIMING), undefined);
 });
 
 test("what ended late is not asked twice at once", () => {
