@@ -1,4 +1,4 @@
-/** Every check of a director, in the order in which a packet meets what they are about. Pure. */
+/** All checks of a director, in the order in which a packet meets what they check. Pure. */
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { xdpFindings } from "../../host/checks/xdp.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../../host/open-checksum-devices.ts";
@@ -42,7 +42,7 @@ const checkInterfaces: DirectorCheck = (input) => {
 	];
 };
 
-/** Where they are refused, up says so. */
+/** If such interfaces are refused, `up` reports that. */
 const openChecksums: DirectorCheck = (input) => {
 	const { hook, openChecksums: choice } = input.settings;
 	if (hook === "tc" || choice === "refuse") return [];

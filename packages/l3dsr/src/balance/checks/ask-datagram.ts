@@ -1,6 +1,6 @@
 /**
- * udp and icmp: a datagram to the real server with the VIP's DSCP, as a director sends it. The socket is not connected, so
- * it takes the answer from whichever address it comes.
+ * udp and icmp checks: send the real server a datagram with the VIP's DSCP, as a director does. The socket is not
+ * connected, so it receives answers from any address.
  */
 import { DatagramSocket, SyscallError, watchReadable } from "@l3dsr/linux";
 import { addressFromBytes, echoRequestMessage, sameAddress, tosOfDscp } from "@l3dsr/packet";
@@ -11,7 +11,7 @@ import type { CheckTarget } from "./targets.ts";
 type DatagramCheck = Extract<Check, { readonly type: "udp" | "icmp" }>;
 
 const HOPS = 64;
-/** What an echo request carries: ping(8) has as much. */
+/** The payload of an echo request, as long as ping(8)'s. */
 const ECHO_DATA = new TextEncoder().encode("l3dsr health check".padEnd(56, "."));
 
 export async function askDatagram(
@@ -28,7 +28,7 @@ export async function askDatagram(
 		throw error;
 	}
 	using own = socket;
-	// The kernel puts identifier and checksum of its own into an echo.
+	// The kernel fills in an echo request's identifier and checksum.
 	const data =
 		check.type === "udp"
 			? check.send
@@ -54,7 +54,7 @@ export async function askDatagram(
 const SUCCESS = "success";
 const TIMEOUT: CheckFailure = { kind: "timeout", stage: "connect" };
 
-/** What the first event says that says anything; undefined when none has come. */
+/** The result of the first relevant event; undefined if there is none yet. */
 function answerIn(
 	socket: DatagramSocket,
 	{ vip, address, port }: CheckTarget,
@@ -69,7 +69,7 @@ function answerIn(
 			if (isReal) return { kind: "answered-by-real", how: "refused" };
 			return { kind: "icmp-error", from: from.text, type: event.type, code: event.code };
 		}
-		// What comes from another port is somebody else's.
+		// A datagram from another port is not an answer.
 		if (check.type === "udp" && event.port !== port) continue;
 		if (isReal) return { kind: "answered-by-real", how: check.type === "udp" ? "datagram" : "echo" };
 		if (!isVip) return { kind: "answered-by-other", from: from.text };

@@ -1,4 +1,4 @@
-/** exec: a program of the operator's; exit status 0 is the answer. It is told whom to ask, and asks in its own way. */
+/** exec check: runs the operator's program, which gets the target in its environment; exit status 0 means success. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { tosOfDscp } from "@l3dsr/packet";
 import type { Check } from "../../model/fleet.ts";
@@ -7,7 +7,7 @@ import type { CheckTarget } from "./targets.ts";
 
 type ExecCheck = Extract<Check, { readonly type: "exec" }>;
 
-/** Of what it prints, for the reason of a failure. */
+/** How much of the output is kept for the reason of a failure. */
 const OUTPUT_BYTES = 1024;
 
 export async function askExec(
@@ -16,7 +16,7 @@ export async function askExec(
 	{ signal }: { readonly signal: AbortSignal },
 ): Promise<CheckFailure | undefined> {
 	const [program = "", ...args] = command;
-	// A process group of its own, so that what it has started ends with it.
+	// Its own process group, so that the processes it starts are killed with it.
 	const child = spawn(program, args, {
 		detached: true,
 		stdio: ["ignore", "pipe", "pipe"],
@@ -47,7 +47,7 @@ export async function askExec(
 		child.once("error", ({ message }) => end({ kind: "not-started", detail: message }));
 		child.once("exit", (status, ended) => {
 			if (isLate) return end({ kind: "timeout", stage: "answer" });
-			// What it still wanted to say is in the pipes.
+			// Its last output may still be in the pipes.
 			setImmediate(() => {
 				if (status === null) end({ kind: "killed", signal: ended ?? "a signal", output });
 				else end(status === 0 ? undefined : { kind: "exit", status, output });
@@ -61,7 +61,7 @@ function kill({ pid }: ChildProcess): void {
 	try {
 		process.kill(-pid, "SIGKILL");
 	} catch {
-		// It has ended by itself.
+		// The process has already exited.
 	}
 }
 

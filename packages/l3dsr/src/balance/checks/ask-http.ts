@@ -1,4 +1,4 @@
-/** http and https: a GET by the VIP's path; the status code is the answer. */
+/** http and https checks: a GET along the VIP's path, judged by its status code. */
 import { once } from "node:events";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { isIP, Socket } from "node:net";
@@ -28,7 +28,7 @@ export async function askHttp(
 	const deadline = performance.now() + check.timeoutMs;
 	const connected = await connect(target, options, check.timeoutMs);
 	if (!("connection" in connected)) return connected;
-	// Answers come to the socket as long as the connection is not disposed of.
+	// The socket receives packets only until the connection is disposed of.
 	using connection = connected.connection;
 	const socket = new Socket({ fd: connection.release(), readable: true, writable: true });
 	try {
@@ -58,12 +58,12 @@ function exchange(
 			resolve(failure);
 			asked?.destroy();
 		};
-		// Once around the event loop: what has come while this process was busy still counts.
+		// Wait one turn of the event loop, so that an answer that arrived while this process was busy still counts.
 		const timer = setTimeout(() => setImmediate(() => end({ kind: "timeout", stage })), timeoutMs);
 		const onAbort = () => end({ kind: "timeout", stage });
 		signal.addEventListener("abort", onAbort, { once: true });
 		const onError = (error: NodeJS.ErrnoException) => end(failureOf(error, stage));
-		// Of a socket that is reset in the end nobody wants to hear.
+		// Keep this listener, so that an error after the result does not end the process.
 		socket.on("error", onError);
 		const ask = (stream: Duplex) => {
 			stage = "answer";
@@ -71,7 +71,7 @@ function exchange(
 				method: "GET",
 				path: check.path,
 				headers: { Host: hostHeader(target, check), "User-Agent": "l3dsr-check", Connection: "close" },
-				// Instead of an agent.
+				// Used instead of an agent.
 				createConnection: () => stream,
 			});
 			asked.on("error", onError);
@@ -89,7 +89,7 @@ function judge({ statusCode = 0 }: IncomingMessage, { expect }: HttpCheck): Chec
 	return expect.includes(statusCode) ? undefined : { kind: "status", status: statusCode, expected: expect };
 }
 
-/** As a browser that asks for the VIP would have it. */
+/** The Host header that a browser would send for this VIP. */
 function hostHeader({ vip, port }: CheckTarget, { type, host }: HttpCheck): string {
 	if (host !== undefined) return host;
 	const name = vip.family === "ipv6" ? `[${vip.text}]` : vip.text;
@@ -101,24 +101,24 @@ function tlsOptions(socket: Socket, { vip }: CheckTarget, { host, verify }: Http
 	return {
 		socket,
 		host: name,
-		// A server is not told the name where it is an address (RFC 6066).
+		// SNI must not be an address (RFC 6066, section 3).
 		...(isIP(name) === 0 ? { servername: name } : {}),
 		rejectUnauthorized: verify !== false,
 		secureContext: verify === false ? trustingNobody() : trustingAuthorities(),
 	};
 }
 
-/** `www.example.com` of `www.example.com:8443`, `2001:db8::1` of `[2001:db8::1]:8443`. */
+/** Removes the port: `www.example.com:8443` gives `www.example.com`, `[2001:db8::1]:8443` gives `2001:db8::1`. */
 function nameIn(host: string): string {
 	if (isIP(host) !== 0) return host;
 	return host.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
-// Made once: to read hundreds of certificates takes a tenth of a second.
+// Created once, because reading hundreds of certificates takes about 100 ms.
 let authorities: SecureContext | undefined;
 let nobody: SecureContext | undefined;
 
-/** Node's authorities and those of this system, where a company's own are. */
+/** Node's certificate authorities and this system's, which may include a company's own. */
 function trustingAuthorities(): SecureContext {
 	authorities ??= createSecureContext({
 		ca: [...new Set([...getCACertificates("default"), ...getCACertificates("system")])],
@@ -131,7 +131,7 @@ function trustingNobody(): SecureContext {
 	return nobody;
 }
 
-/** Codes of Node and OpenSSL that a certificate is refused with. */
+/** Error codes of Node and OpenSSL for a refused certificate. */
 const CERTIFICATE_CODES: ReadonlySet<string> = new Set([
 	"ERR_TLS_CERT_ALTNAME_INVALID",
 	"UNABLE_TO_GET_ISSUER_CERT",

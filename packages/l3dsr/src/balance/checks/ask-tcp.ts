@@ -1,4 +1,4 @@
-/** tcp: a connection by the VIP's path, which is reset as soon as it is there. */
+/** tcp check: connects along the VIP's path and resets the connection as soon as it is established. */
 import { ERRNO, SyscallError, watchWritable } from "@l3dsr/linux";
 import type { PathConnection, PathOutcome, VipPath } from "../../vip-path/vip-path.ts";
 import type { CheckFailure } from "./failure.ts";
@@ -19,7 +19,7 @@ export async function askTcp(
 	return undefined;
 }
 
-/** A connection that the VIP has answered, which is the caller's to dispose of; or why there is none. */
+/** Connects. The caller disposes of the connection; if the VIP did not answer, returns why. */
 export async function connect(
 	{ vip, address, dscp, port }: CheckTarget,
 	{ path, signal }: ConnectOptions,
@@ -50,7 +50,7 @@ function outcomeWithin(
 			watcher[Symbol.dispose]();
 			resolve(failure);
 		};
-		// When the time is over, what has come while this process was busy still counts.
+		// At the timeout, an answer that arrived while this process was busy still counts.
 		const look = () => {
 			const outcome = connection.outcome();
 			end(outcome === undefined ? { kind: "timeout", stage: "connect" } : failureOf(outcome));
@@ -61,7 +61,10 @@ function outcomeWithin(
 	});
 }
 
-/** Without a note of the program, an answer has come by an interface at which it is not: as it was, from the real address. */
+/**
+ * If the program noted no answer, it came in at an interface without the program; then the source was not rewritten,
+ * so it is the real address.
+ */
 function failureOf(outcome: PathOutcome): CheckFailure | undefined {
 	const { kind, by } = outcome;
 	if (kind === "connected") return by === "vip" ? undefined : { kind: "answered-by-real", how: "accepted" };

@@ -1,4 +1,4 @@
-/** One question to one real server by the VIP's path, by whichever way its check has. */
+/** Checks one real server once, along the VIP's path, with the method of its check type. */
 import type { VipPath } from "../../vip-path/vip-path.ts";
 import { askDatagram } from "./ask-datagram.ts";
 import { askExec } from "./ask-exec.ts";
@@ -7,17 +7,17 @@ import { askTcp } from "./ask-tcp.ts";
 import type { CheckFailure } from "./failure.ts";
 import type { CheckTarget } from "./targets.ts";
 
-/** Undefined: the answer was as it should be. */
+/** Undefined if the answer was right. */
 export type CheckAnswer = CheckFailure | undefined;
 
 export interface AskOptions {
-	/** For checks that connect. */
+	/** For the check types that connect. */
 	readonly path: VipPath | undefined;
-	/** The question is dropped, its connection reset; the answer then means nothing. */
+	/** Aborting it drops the question and resets its connection; the result then means nothing. */
 	readonly signal: AbortSignal;
 }
 
-/** Does not take longer than the check's timeout. Never rejects for what the real server does. */
+/** Takes at most the check's timeout. Never rejects because of what the real server does. */
 export async function ask(target: CheckTarget, options: AskOptions): Promise<CheckAnswer> {
 	const { check } = target;
 	switch (check.type) {

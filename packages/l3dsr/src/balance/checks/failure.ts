@@ -1,34 +1,34 @@
-/** Why a check failed, and the sentence that says so. Pure. */
+/** Why a check failed, and the sentence for it. Pure. */
 import { errnoName, errnoText } from "@l3dsr/linux";
 
-/** At what point nothing came any more. */
+/** The stage at which the real server stopped answering. */
 export type Stage = "connect" | "tls" | "answer";
 
 export type CheckFailure =
-	/** A RST, or "port unreachable", from the VIP: the path is right, and nobody listens. */
+	/** A RST or a "port unreachable" from the VIP: the path works, but nothing listens on the port. */
 	| { readonly kind: "refused" }
-	/** The real server answered from its own address: it has no rule for the code, or the code was lost on the way. */
+	/** The real server answered from its own address: it has no rule for the code, or the code was lost on the path. */
 	| { readonly kind: "answered-by-real"; readonly how: "accepted" | "refused" | "datagram" | "echo" }
 	| { readonly kind: "answered-by-other"; readonly from: string }
-	/** Nothing came within the timeout. */
+	/** No answer within the timeout. */
 	| { readonly kind: "timeout"; readonly stage: Stage }
-	/** The connection was there, and ended before the answer. */
+	/** The connection was established but closed before the answer. */
 	| { readonly kind: "closed"; readonly stage: Stage }
-	/** The network says that it cannot be reached. */
+	/** An ICMP error says that the real server cannot be reached. */
 	| { readonly kind: "unreachable"; readonly errno: number }
 	| { readonly kind: "icmp-error"; readonly from: string; readonly type: number; readonly code: number }
-	/** This host could not send. */
+	/** This host could not send the question. */
 	| { readonly kind: "unsent"; readonly errno: number }
 	| { readonly kind: "status"; readonly status: number; readonly expected: readonly number[] }
 	| { readonly kind: "not-http"; readonly detail: string }
-	/** The certificate is not valid for the name, or not trusted. `code` as OpenSSL or Node have it. */
+	/** The certificate does not match the name or is not trusted. `code` is OpenSSL's or Node's. */
 	| { readonly kind: "certificate"; readonly code: string; readonly detail: string }
 	| { readonly kind: "tls"; readonly detail: string }
-	/** Of udp: the datagram does not begin as expected. */
+	/** udp: the datagram does not begin as expected. */
 	| { readonly kind: "wrong-answer" }
 	| { readonly kind: "exit"; readonly status: number; readonly output: string }
 	| { readonly kind: "killed"; readonly signal: string; readonly output: string }
-	/** Of exec: the program could not be started. */
+	/** exec: the program could not be started. */
 	| { readonly kind: "not-started"; readonly detail: string };
 
 const STAGES: Readonly<Record<Stage, string>> = {
@@ -37,7 +37,7 @@ const STAGES: Readonly<Record<Stage, string>> = {
 	answer: " after the connection",
 };
 
-/** A UDP service that is bound to all addresses answers from the source address of the route, not from the one it was asked at. */
+/** A UDP service bound to all addresses answers from the source address of the route, not from the VIP. */
 const BY_REAL = {
 	accepted: "answered by the real address: no rule there",
 	refused: "refused by the real address: no rule there",
@@ -45,7 +45,7 @@ const BY_REAL = {
 	echo: "answered by the real address: no rule there",
 } as const;
 
-/** `refused by the VIP`: one line. What is not ours in it is escaped where it is printed. */
+/** One line, such as `refused by the VIP`. Text from outside is not escaped here, but where it is printed. */
 export function failureText(failure: CheckFailure): string {
 	switch (failure.kind) {
 		case "refused":
@@ -89,7 +89,7 @@ function errorText(errno: number): string {
 	return `${errnoName(errno)} (${errnoText(errno)})`;
 }
 
-/** Of what a program printed, the first line. */
+/** The first line that the program printed. */
 function outputText(output: string): string {
 	const line = firstLine(output);
 	return line === "" ? "" : `: ${line}`;

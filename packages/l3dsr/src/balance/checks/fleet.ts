@@ -1,4 +1,4 @@
-/** What the fleet's table and the operator leave of each pool. */
+/** Checks which real servers of each pool are left, given the fleet's table and the operator's overrides. */
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { type Pool, usePool } from "../../model/fleet.ts";
 import { realText } from "../../model/held-real.ts";

@@ -1,4 +1,4 @@
-/** The state of a check as it is told to others. Pure. */
+/** Turns the state of a check into the record that other processes read. Pure. */
 import { type FoundCheck, type RealCheck, realKey } from "../../model/real-check.ts";
 import { failureText } from "./failure.ts";
 import type { CheckState } from "./health-checks.ts";

@@ -1,4 +1,4 @@
-/** Reads what the checks of a director look at. */
+/** Reads the facts that a director's checks need. */
 import { readFileSync } from "node:fs";
 import { listInterfaces, Netlink } from "@l3dsr/linux";
 import type { HostFacts } from "../../host/facts.ts";
@@ -6,7 +6,7 @@ import { wayTo } from "../../host/way.ts";
 import type { Fleet } from "../../model/fleet.ts";
 import type { DirectorFacts, RealWay } from "./input.ts";
 
-/** Of this network namespace. Throws LinuxError. */
+/** Reads the facts of this network namespace. Throws LinuxError. */
 export function gatherDirectorFacts(fleet: Fleet, host: HostFacts): DirectorFacts {
 	using netlink = new Netlink();
 	const links = new Map(listInterfaces(netlink).map((one) => [one.index, one]));
@@ -26,7 +26,7 @@ export function gatherDirectorFacts(fleet: Fleet, host: HostFacts): DirectorFact
 		ways,
 		forwardsIpv4: new Set(names.filter((name) => isOn(`ipv4/conf/${name}/forwarding`))),
 		forwardsIpv6: isOn("ipv6/conf/all/forwarding"),
-		// The kernel sends them if either says so (ip-sysctl: send_redirects).
+		// The kernel sends redirects if either setting says so (ip-sysctl: send_redirects).
 		sendsRedirects: new Set(
 			names.filter((name) => ["all", name].some((of) => isOn(`ipv4/conf/${of}/send_redirects`))),
 		),
@@ -37,6 +37,6 @@ function isOn(sysctl: string): boolean {
 	try {
 		return Number(readFileSync(`/proc/sys/net/${sysctl}`, "utf8")) > 0;
 	} catch {
-		return false; // there is no IPv6, or the interface has gone
+		return false; // no IPv6, or the interface is gone
 	}
 }

@@ -17,18 +17,18 @@ import type { CheckFailure } from "./failure.ts";
 import { afterResult, assume, firstStart, type Health, nextStart, startBeside } from "./health.ts";
 import { type CheckTarget, checkTargets, healthKey } from "./targets.ts";
 
-/** What is known of one real server by one question. Plain data. */
+/** What is known about one real server from one question. Plain data. */
 export interface CheckState extends Health {
 	/** Names in the fleet. */
 	readonly pool: string;
 	readonly real: string;
 	readonly vip: Address;
-	/** Of the real server. */
+	/** Address of the real server. */
 	readonly address: Address;
 	readonly type: CheckType;
-	/** Of the VIP; absent for icmp. */
+	/** Port of the VIP; absent for icmp. */
 	readonly port?: Port;
-	/** Whose health it is. */
+	/** The services whose health this is. */
 	readonly services: readonly ServiceKey[];
 	/** Why the latest check failed; absent after a success. */
 	readonly failure?: CheckFailure;
@@ -40,22 +40,24 @@ export interface CheckState extends Health {
 
 export interface HealthChecksOptions {
 	/**
-	 * After a real server has come into another state, or a new one has failed as often as makes others fail; `before`: what
-	 * it was until then. What it throws is not caught: it must not throw.
+	 * Called after a real server has changed state, or after a new one has failed as many times as would make another
+	 * one fail; `before`: its previous health. It must not throw: nothing catches what it throws.
 	 */
 	readonly onChange?: (state: CheckState, before: Health) => void;
-	/** After each result. */
+	/** Called after each result. */
 	readonly onResult?: (state: CheckState) => void;
-	/** Why this host cannot check at present: KERNEL_*. Tried again every few seconds. */
+	/**
+	 * Called with the reason why this host cannot check at present (KERNEL_*). The checks try again every few seconds.
+	 */
 	readonly onProblem?: (error: unknown) => void;
 }
 
-/** Interfaces are looked at again after so long, beside {@link HealthChecks.lookAgain}. */
+/** How often to look at the interfaces again, in addition to {@link HealthChecks.lookAgain}. */
 const LOOK_MS = 10_000;
-/** When there is no room for a connection, or this host cannot connect at all. */
+/** How long a check is put off if there is no room for a connection, or if this host cannot connect at all. */
 const LATER_MS = 50;
 
-/** Of several services with one question. */
+/** If several services share a question, the worst state counts. */
 const WORST_FIRST: readonly RealHealth[] = ["failing", "starting", "healthy"];
 
 interface Watched {
@@ -65,18 +67,18 @@ interface Watched {
 	tookMs: number | undefined;
 	succeeded: number;
 	failed: number;
-	/** Set while the next one is waited for. */
+	/** Set while the next check is waiting to start. */
 	timer: NodeJS.Timeout | undefined;
-	/** Questions that have not ended. */
+	/** Checks in progress. */
 	underWay: number;
-	/** When the question started that succeeded last; an older one has nothing to say any more. */
+	/** When the latest successful check started; results of older checks are ignored. */
 	succeededAt: number;
 }
 
 export class HealthChecks implements AsyncDisposable {
 	readonly #options: HealthChecksOptions;
 	readonly #watched = new Map<string, Watched>();
-	/** By healthKey, of every service whose pool has a check. */
+	/** By healthKey, for every service whose pool has a check. */
 	#byService: ReadonlyMap<string, Watched> = new Map();
 	#path: VipPath | undefined;
 	#room = 0;
@@ -89,9 +91,9 @@ export class HealthChecks implements AsyncDisposable {
 	}
 
 	/**
-	 * Checks what this fleet asks for from now on. Of questions that stay the same, results are kept; a real server that was
-	 * known before keeps its health with another question. `assumed`: of one that has not been asked yet
-	 * (`Director.healthInTables`); by default it is healthy. Throws nothing: see `onProblem`.
+	 * Replaces the checks by those of this fleet. Unchanged questions keep their results; a known real server with a
+	 * new question keeps its health. `assumed`: the health of a real server that has not been checked yet
+	 * (`Director.healthInTables`); default: healthy. Never throws: see `onProblem`.
 	 */
 	start(fleet: Fleet, assumed: HealthOf = () => "healthy"): void {
 		const targets = new Map(checkTargets(fleet).map((target) => [target.key, target]));
@@ -118,22 +120,22 @@ export class HealthChecks implements AsyncDisposable {
 		for (const watched of added) this.#askAt(watched, firstStart(now, watched.target.check, Math.random()));
 	}
 
-	/** For `lowerFleet`. Without a check a real server is healthy. */
+	/** For `lowerFleet`. A real server without a check is healthy. */
 	readonly healthOf: HealthOf = (service, pool, real) =>
 		this.#byService.get(healthKey(service, pool, real))?.health.state ?? "healthy";
 
-	/** What is known, in no particular order. */
+	/** All states, in no particular order. */
 	states(): readonly CheckState[] {
 		return [...this.#watched.values()].map(stateOf);
 	}
 
-	/** What is known of a real server as far as one service is concerned; undefined without a check. */
+	/** The state of a real server for one service; undefined if it has no check. */
 	stateOf(service: ServiceKey, pool: string, real: string): CheckState | undefined {
 		const watched = this.#byService.get(healthKey(service, pool, real));
 		return watched === undefined ? undefined : stateOf(watched);
 	}
 
-	/** For when interfaces, addresses or routes of this host have changed. */
+	/** Call this after interfaces, addresses or routes of this host have changed. */
 	lookAgain(): void {
 		try {
 			if (this.#path === undefined) this.#openPath();
@@ -143,7 +145,7 @@ export class HealthChecks implements AsyncDisposable {
 		}
 	}
 
-	/** Ends all checks; nothing of them is left. */
+	/** Ends all checks and waits for those in progress. */
 	async [Symbol.asyncDispose](): Promise<void> {
 		clearInterval(this.#look);
 		for (const { timer } of this.#watched.values()) clearTimeout(timer);
@@ -173,7 +175,7 @@ export class HealthChecks implements AsyncDisposable {
 		};
 	}
 
-	/** Each question has one connection at a time, and hardly ever two. */
+	/** Makes room for the connections. A question rarely has more than one at a time. */
 	#openPath(): void {
 		const needed = [...this.#watched.values()].filter(({ target }) => connects(target.check.type)).length;
 		if (needed === 0 || (this.#path !== undefined && needed <= this.#room)) return;
@@ -199,7 +201,7 @@ export class HealthChecks implements AsyncDisposable {
 			this.#underWay.add(asking);
 		};
 		const wait = at - performance.now();
-		// A timer takes a millisecond at least.
+		// A timer takes at least a millisecond.
 		if (wait <= 0) start();
 		else watched.timer = setTimeout(start, wait);
 	}
@@ -214,7 +216,7 @@ export class HealthChecks implements AsyncDisposable {
 		const { signal } = this.#stopping;
 		watched.underWay++;
 		const beside = startBeside(started, watched.underWay, watched.health, check);
-		// A script may not expect to run twice at a time.
+		// A script may not expect to run twice at the same time.
 		if (beside !== undefined && check.type !== "exec") this.#askAt(watched, beside);
 		const failure = await ask(target, { path, signal });
 		const ended = performance.now();
@@ -224,7 +226,7 @@ export class HealthChecks implements AsyncDisposable {
 			if (failure === undefined) watched.succeededAt = started;
 			this.#enter(watched, failure, ended - started);
 		}
-		// What was to start beside a failure is not needed after a success.
+		// After a success, a check scheduled beside the failed one is not needed.
 		if (failure === undefined) forget(watched);
 		if (watched.underWay > 0 || watched.timer !== undefined) return;
 		const next = nextStart({ started, ended }, watched.health, watched.target.check, Math.random());
@@ -247,7 +249,7 @@ export class HealthChecks implements AsyncDisposable {
 	}
 }
 
-/** The next start, if there is one. */
+/** Cancels the next start, if there is one. */
 function forget(watched: Watched): void {
 	clearTimeout(watched.timer);
 	watched.timer = undefined;

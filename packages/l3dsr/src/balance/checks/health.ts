@@ -1,15 +1,15 @@
-/** Whether a real server counts as healthy, from one result to the next, and when it is asked again. Pure. */
+/** Decides from each result whether a real server is healthy, and when to check it again. Pure. */
 import type { CheckTiming, RealHealth } from "../../model/fleet.ts";
 
 export interface Health {
-	/** What the director goes by. */
+	/** The state that the director uses. */
 	readonly state: RealHealth;
-	/** False until the first result: until then the state was assumed. */
+	/** False until the first result; until then the state is assumed. */
 	readonly checked: boolean;
-	/** In a row; one of the two is 0. */
+	/** Results in a row; one of the two is 0. */
 	readonly failures: number;
 	readonly successes: number;
-	/** When it came into this state, or was assumed to be in it: milliseconds since 1970. */
+	/** When this state began or was assumed, in milliseconds since 1970. */
 	readonly since: number;
 }
 
@@ -18,8 +18,9 @@ export function assume(state: RealHealth, now: number): Health {
 }
 
 /**
- * After a result: `fall` failures in a row make it fail, `rise` successes in a row make it healthy. One that is new is
- * starting until its first success; one that was assumed to fail is healthy after its first success, too.
+ * The health after a result: `fall` failures in a row make a real server failing, `rise` successes in a row make it
+ * healthy. A new one stays starting until its first success; one that was assumed to be failing also becomes healthy
+ * at its first success.
  */
 export function afterResult(
 	before: Health,
@@ -49,18 +50,20 @@ function stateAfter(
 	}
 }
 
-/** The first start of a check: anywhere in the first interval, so that a thousand checks are spread over it. */
+/** When a check first starts: at a random time in the first interval, which spreads a thousand checks. */
 export function firstStart(now: number, { intervalMs }: CheckTiming, random: number): number {
 	return now + random * intervalMs;
 }
 
-/** How much a start is moved about, as a share of the interval: what has come to start together parts again. */
+/**
+ * By how much a start is moved at random, as a share of the interval, so that checks that coincide spread out again.
+ */
 const JITTER = 0.1;
 
 /**
- * When a check starts again that started at `started` and ended at `ended`, with no other one under way. After a failure
- * of one that still counts as healthy it does not wait for the whole interval but for its timeout. What is late is left
- * out, not made up for. `random`: 0 to 1.
+ * When a check starts again after one that ran from `started` to `ended`, with no other in progress. After a failure
+ * of a real server that still counts as healthy, the next check waits only for the timeout instead of the interval.
+ * Missed starts are skipped. `random`: 0 to 1.
  */
 export function nextStart(
 	{ started, ended }: { readonly started: number; readonly ended: number },
@@ -73,9 +76,9 @@ export function nextStart(
 }
 
 /**
- * When the next one starts beside a check that has just started, `underWay` of them in all, without waiting for its end:
- * after a first failure they follow each other at half of the timeout, as many as are missing until it is down. Each still
- * has its whole timeout. Undefined: not at all.
+ * When another check starts beside one that has just started, without waiting for its end; `underWay`: the checks in
+ * progress. After a first failure, the checks still missing to mark the real server down start half a timeout apart.
+ * Each still has its whole timeout. Undefined: no check starts beside it.
  */
 export function startBeside(
 	started: number,

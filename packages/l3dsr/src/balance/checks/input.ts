@@ -1,4 +1,4 @@
-/** What the checks of a director judge, without touching the host. */
+/** The input of a director's checks, which do not touch the host themselves. */
 import type { Address } from "@l3dsr/packet";
 import type { CheckFinding } from "../../host/checks/check.ts";
 import type { InterfaceFacts } from "../../host/facts.ts";
@@ -10,25 +10,25 @@ import type { HeldReal } from "../../model/held-real.ts";
 export interface DirectorCheckInput {
 	readonly settings: DirectorSettings;
 	readonly fleet: Fleet;
-	/** What the operator has set on this host. */
+	/** The operator's overrides on this host. */
 	readonly held: readonly HeldReal[];
-	/** VIPs that this host answers as a real server. */
+	/** VIPs that this host serves as a real server. */
 	readonly served: readonly Address[];
-	/** Why up would refuse to attach the director. */
+	/** Why `up` would refuse to attach the director. */
 	readonly refused?: { readonly message: string; readonly hint?: string };
 	readonly facts: DirectorFacts;
 }
 
 export interface DirectorFacts {
-	/** All of this namespace. */
+	/** All interfaces of this namespace. */
 	readonly interfaces: readonly InterfaceFacts[];
 	readonly dscpWriters: readonly DscpWriter[];
-	/** The way to each real server's address, by its text. */
+	/** The route to each real server, by the text of its address. */
 	readonly ways: ReadonlyMap<string, RealWay>;
-	/** Interfaces that forward IPv4, as the kernel calls it: what comes in there may go out elsewhere. */
+	/** Interfaces with IPv4 forwarding enabled. */
 	readonly forwardsIpv4: ReadonlySet<string>;
 	readonly forwardsIpv6: boolean;
-	/** Interfaces at which the kernel tells senders of a shorter way (ICMP redirect). */
+	/** Interfaces on which the kernel sends ICMP redirects. */
 	readonly sendsRedirects: ReadonlySet<string>;
 }
 
@@ -38,19 +38,19 @@ export type RealWay =
 
 export type DirectorCheck = (input: DirectorCheckInput) => CheckFinding[];
 
-/** Families that the fleet's VIPs have. */
+/** The address families of the fleet's VIPs. */
 export function familiesOf({ vips }: Fleet): ReadonlySet<Address["family"]> {
 	return new Set(vips.flatMap(({ addresses }) => addresses.map(({ family }) => family)));
 }
 
-/** The director's own interfaces. */
+/** The interfaces of the director. */
 export function ownInterfaces({ settings, facts }: DirectorCheckInput): InterfaceFacts[] {
 	return facts.interfaces.filter(({ name, alternativeNames }) =>
 		[name, ...alternativeNames].some((one) => settings.interfaces.includes(one)),
 	);
 }
 
-/** Whether the kernel's routing sends what the program has rewritten. */
+/** True if the kernel routes the rewritten packets. */
 export function kernelForwards({ settings: { hook, forward } }: DirectorCheckInput): boolean {
 	return hook === "tc" || forward === "kernel";
 }

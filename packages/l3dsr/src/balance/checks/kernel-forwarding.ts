@@ -1,4 +1,4 @@
-/** What the kernel does with packets that the program has rewritten and does not send itself. */
+/** Checks what the kernel does with rewritten packets that the program does not send itself. */
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { type DirectorCheck, familiesOf, kernelForwards, ownInterfaces } from "./input.ts";
 
@@ -33,7 +33,10 @@ export const checkForwarding: DirectorCheck = (input) => {
 	return findings;
 };
 
-/** The source of a forwarded packet is a client, from anywhere: strict filtering wants the way back to be the way in. */
+/**
+ * The source of a forwarded packet is a client at any address. Strict reverse path filtering drops it unless the
+ * route back uses the same interface.
+ */
 export const checkReversePath: DirectorCheck = (input) => {
 	if (!familiesOf(input.fleet).has("ipv4")) return [];
 	const always = kernelForwards(input);
@@ -49,7 +52,10 @@ export const checkReversePath: DirectorCheck = (input) => {
 		}));
 };
 
-/** A director with one arm sends packets out where they came in: the kernel would tell the router to go there itself. */
+/**
+ * A one-armed director sends packets out of the interface they came in on, so the kernel would tell the router to
+ * send them to the real server directly.
+ */
 export const checkRedirects: DirectorCheck = (input) => {
 	if (!kernelForwards(input) || !familiesOf(input.fleet).has("ipv4")) return [];
 	const out = new Set([...input.facts.ways.values()].map((way) => (way.to === "link" ? way.interface : "")));
@@ -63,7 +69,7 @@ export const checkRedirects: DirectorCheck = (input) => {
 		}));
 };
 
-/** Every hook of netfilter comes after XDP and tc ingress. */
+/** Every netfilter hook comes after XDP and tc ingress. */
 export const checkDscpAfterwards: DirectorCheck = (input) => {
 	const always = kernelForwards(input);
 	const families = familiesOf(input.fleet);

@@ -1,31 +1,31 @@
-/** What has to be asked for a fleet's pools: one question for each VIP address, port and real server. Pure. */
+/** The questions to ask for a fleet's pools: one for each VIP address, port and real server. Pure. */
 import { type Address, type Dscp, type Port, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import type { Check, Fleet, FleetService, FleetVip, Pool, Real } from "../../model/fleet.ts";
 import { keyText, type ServiceKey } from "../service.ts";
 
 export interface CheckTarget {
-	/** The same for the same question, whatever else of the fleet changes. */
+	/** Stays the same for the same question, whatever else in the fleet changes. */
 	readonly key: string;
 	readonly check: Check;
 	/** Names in the fleet. */
 	readonly pool: string;
 	readonly real: string;
 	readonly vip: Address;
-	/** The real server's address of the VIP's family. */
+	/** The real server's address in the VIP's family. */
 	readonly address: Address;
 	readonly dscp: Dscp;
-	/** Of the VIP; absent for icmp, and for exec with a service of every port. */
+	/** Port of the VIP; absent for icmp, and for exec if the service covers every port. */
 	readonly port?: Port;
-	/** Whose health it is: several services can have the same question. */
+	/** The services whose health this is; several services can share a question. */
 	readonly services: readonly ServiceKey[];
 }
 
-/** By these the health of a real server is found for one service. */
+/** Key of a real server's health for one service. */
 export function healthKey(service: ServiceKey, pool: string, real: string): string {
 	return `${keyText(service)} ${pool} ${real}`;
 }
 
-/** Disabled real servers are not asked, nor those of a pool without a check or of a service without a port to ask at. */
+/** Leaves out disabled real servers, pools without a check, and services without a port to check. */
 export function checkTargets(fleet: Fleet): CheckTarget[] {
 	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
 	const found = new Map<string, CheckTarget & { services: ServiceKey[] }>();
@@ -87,14 +87,14 @@ function isAsked({ state }: Real): boolean {
 	return state !== "disabled";
 }
 
-/** The check's own, or that of the service. */
+/** The check's port, or else the service's. */
 function portOf(check: Check, service: FleetService): Port | undefined {
 	if (check.type === "icmp") return undefined;
 	const own = check.type === "exec" ? undefined : check.port;
 	return own ?? (service.port === "any" ? undefined : service.port);
 }
 
-/** All of a check but its timing: with another interval it is still the same question. */
+/** Everything of a check but its timing: a new interval does not make a new question. */
 function questionOf({
 	intervalMs: _,
 	timeoutMs: _timeout,

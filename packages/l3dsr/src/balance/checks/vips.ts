@@ -1,8 +1,8 @@
-/** VIPs on the director itself. */
+/** Checks for VIPs on the director itself. */
 import type { CheckFinding } from "../../host/checks/check.ts";
 import type { DirectorCheck, DirectorCheckInput } from "./input.ts";
 
-/** A socket to an address of the host itself never leaves the host. */
+/** A socket that connects to one of the host's own addresses never sends a packet out. */
 export const checkVipsHere: DirectorCheck = (input) => {
 	const { fleet, served } = input;
 	return fleet.vips.flatMap((vip) =>

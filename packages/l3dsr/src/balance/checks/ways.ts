@@ -1,4 +1,4 @@
-/** The ways from the director to its real servers. */
+/** Checks the routes from the director to its real servers. */
 import type { Address } from "@l3dsr/packet";
 import type { CheckFinding } from "../../host/checks/check.ts";
 import { type DirectorCheck, type DirectorCheckInput, ownInterfaces, type RealWay } from "./input.ts";
@@ -10,7 +10,7 @@ interface PlacedReal {
 	readonly way: RealWay;
 }
 
-/** Each address once: pools share real servers. */
+/** Lists each address once, because pools can share real servers. */
 function placedReals({ fleet, facts }: DirectorCheckInput): PlacedReal[] {
 	const seen = new Set<string>();
 	return fleet.pools.flatMap((pool) =>
@@ -63,7 +63,7 @@ export const checkRoutes: DirectorCheck = (input) => {
 	];
 };
 
-/** A packet that does not fit is passed to the kernel, whose ICMP error the client cannot use. */
+/** A packet that does not fit goes to the kernel, and the client cannot use the ICMP error that the kernel sends. */
 export const checkMtu: DirectorCheck = (input) => {
 	const largest = ownInterfaces(input).toSorted((a, b) => b.mtu - a.mtu)[0];
 	if (largest === undefined) return [];

@@ -1,10 +1,10 @@
-/** What a program was compiled for, in a map that travels with it: so that another process knows what it finds. */
+/** What a program was compiled for, stored in a map of its own, so that another process can tell what it finds. */
 import { BPF_MAP_FLAG, type MapSpec } from "@l3dsr/bpf";
 import { Layout } from "@l3dsr/linux";
 import { ABOUT_MAP, MAGIC, SCHEMA } from "../tables/layout.ts";
 import type { ProgramOptions } from "./options.ts";
 
-/** Raised when the program changes in a way for which a running one should be replaced. */
+/** Raise it if the program changes so that running programs should be replaced. */
 const REVISION = 2;
 
 const ABOUT = new Layout({
@@ -13,9 +13,9 @@ const ABOUT = new Layout({
 	revision: "u32",
 	ifindex: "u32",
 	mac: { bytes: 6 },
-	/** 0: none. */
+	/** 0: no tag. */
 	vlan: "u16",
-	/** Positions in the lists below. */
+	/** Indexes into the lists below. */
 	hook: "u8",
 	forward: "u8",
 	flows: "u8",
@@ -30,13 +30,13 @@ const FLOWS = ["transition", "always", "none"] as const;
 const CLOCKS = ["bpf_ktime_get_ns", "bpf_ktime_get_coarse_ns"] as const;
 const FLAG = { hasMac: 1, anyPort: 2, echoReply: 4, bleach: 8, ipv6ChecksumFlag: 16 } as const;
 
-/** The options without the sizes and the hash of the tables, which are read from the tables themselves. */
+/** The options without the tables' sizes and hash, which are read from the tables. */
 export type ProgramSettings = Omit<
 	ProgramOptions,
 	"multiplier" | "vipBits" | "rings" | "reals" | "flowBits" | "fragmentBits"
 >;
 
-/** The map's value. Programs with the same tables and the same value are the same. */
+/** The map's value. Two programs with the same tables and the same value are the same. */
 export function encodeAbout(settings: ProgramSettings): Uint8Array {
 	const { ifindex, mac, vlan, hook, forward, flows, clock } = settings;
 	const flags =
@@ -60,7 +60,7 @@ export function encodeAbout(settings: ProgramSettings): Uint8Array {
 	});
 }
 
-/** Undefined for a value that is not one of ours, or of another schema. */
+/** Undefined if the value is not ours or has another schema. */
 export function decodeAbout(value: Uint8Array): ProgramSettings | undefined {
 	const about = ABOUT.decode(value);
 	if (about.magic !== MAGIC || about.schema !== SCHEMA) return undefined;

@@ -1,4 +1,4 @@
-/** The start of the program: finds the frame, and sees that it is for this host. */
+/** The start of the program: finds the frame and checks that it is addressed to this host. */
 import { ETHERNET, type Label, SKB, type Value, VLAN, view, XDP } from "@l3dsr/bpf";
 import { ETHER_TYPE } from "@l3dsr/packet";
 import { type Director, loadContext } from "./frame.ts";
@@ -8,17 +8,17 @@ const VLAN_ID_MASK = 0x0fff;
 const PACKET_HOST = 0;
 /** The shortest IP header. */
 const SHORTEST = 20;
-/** At tc the rest of a packet may be out of reach until it is asked for: as much as headers can need. */
+/** At tc, the rest of a packet may be unreadable until the program pulls it in; this is as much as headers can need. */
 const PULLED_BYTES = 2048;
 
 export interface Arrival {
-	/** Start of the frame, proven up to 20 bytes of its network header. In r6. */
+	/** Start of the frame, proven up to 20 bytes into its network header. In r6. */
 	readonly data: Value;
-	/** End of what can be read. In r2. */
+	/** End of the readable bytes. In r2. */
 	readonly end: Value;
 }
 
-/** `isIpv6`: where IPv6 goes; IPv4 goes on here. */
+/** Jumps to `isIpv6` for IPv6; falls through for IPv4. */
 export function emitArrival(director: Director, isIpv6: Label): Arrival {
 	return director.options.hook === "tc" ? arriveAtTc(director, isIpv6) : arriveAtXdp(director, isIpv6);
 }
@@ -84,7 +84,7 @@ function arriveAtTc(director: Director, isIpv6: Label): Arrival {
 	return { data, end };
 }
 
-/** At tc, what headers can need is made readable, as far as the packet has it. Values in r0-r5 are lost. */
+/** At tc, makes the headers readable, as far as the packet has them. Values in r0-r5 are lost. */
 function emitPull({ p, slots }: Director): void {
 	p.comment("have the kernel pull the headers in");
 	using base = p.load(slots.context, { name: "context" });
@@ -97,8 +97,8 @@ function emitPull({ p, slots }: Director): void {
 }
 
 /**
- * Finds the frame again, where nothing is in registers any more: `data` with the IP header proven, and its end. At tc
- * what may be out of reach is pulled in first.
+ * Loads the frame again when no register holds it: `data`, with the IP header proven; returns its end. At tc it first
+ * pulls in the headers.
  */
 export function findAgain(director: Director, data: Value, headerBytes: number): Value {
 	const { p, options, link, leave } = director;
@@ -112,7 +112,7 @@ export function findAgain(director: Director, data: Value, headerBytes: number):
 	return end;
 }
 
-/** Bytes from the network header to the end of what arrived, padding included. `end` may be gone afterwards. */
+/** Bytes from the network header to the end of the received frame, padding included. `end` may be gone afterwards. */
 export function arrivedBytes(director: Director, data: Value, end: Value): Value {
 	const { p, options, slots, link } = director;
 	const arrived = p.u64("arrived");

@@ -1,12 +1,12 @@
 /**
- * Buckets of eight entries of 64 bits, a cache line each: the memory of flows and that of fragments. Which of the eight it
- * is goes by the stack, so that the verifier does not go on once for each.
+ * Buckets of eight 64-bit entries, one cache line each, used by the memory of flows and the memory of fragments. The
+ * index of an entry goes through the stack, so that the verifier does not explore each of the eight separately.
  */
 import { type Label, type Value, view } from "@l3dsr/bpf";
 import { BUCKET_BYTES, BUCKET_ENTRIES } from "../tables/layout.ts";
 import { ENTRY64, type Packet, TAG } from "./frame.ts";
 
-/** `bucket` := its entry with the tag; goes to `miss` when it has none. */
+/** `bucket` := its entry with the tag; jumps to `miss` if there is none. */
 export function emitFindTag(packet: Packet, bucket: Value, tag: Value, miss: Label): void {
 	const { p, slots } = packet;
 	const hit = p.label("entry found");
@@ -26,19 +26,19 @@ export function emitFindTag(packet: Packet, bucket: Value, tag: Value, miss: Lab
 }
 
 export interface Room {
-	/** An entry with this tag is as good as a free one. */
+	/** An entry with this tag may be replaced like a free one. */
 	readonly tag?: Value;
-	/** `score` := how well the entry `all` can be done without, less than 2^29; `all` is gone. */
+	/** `score` := how dispensable the entry `all` is, less than 2^29; `all` is gone. */
 	readonly score: (score: Value, all: Value) => void;
 }
 
-/** `bucket` := its entry that is free, or else the one with the highest score. */
+/** `bucket` := its free entry or, if all are taken, the one with the highest score. */
 export function emitMakeRoom(packet: Packet, bucket: Value, { tag, score: emitScore }: Room): void {
 	const { p, slots } = packet;
 	const done = p.label("entry chosen");
 	const fitting: Label[] = [];
 	{
-		/** The score, and in the last three bits which entry it is of. */
+		/** The score, with the entry's index in the lowest three bits. */
 		using best = p.u32("best").set(0);
 		for (let n = 0; n < BUCKET_ENTRIES; n++) {
 			const fits = p.label(`entry ${n} fits`);
@@ -69,7 +69,7 @@ export function emitMakeRoom(packet: Packet, bucket: Value, { tag, score: emitSc
 	emitToEntry(packet, bucket);
 }
 
-/** `bucket` := its entry at the offset in the stack's `entry`. */
+/** Adds the offset in the stack's `entry` to `bucket`. */
 function emitToEntry({ p, slots }: Packet, bucket: Value): void {
 	using offset = p.load(slots.entry, { name: "entry offset" });
 	offset.and(BUCKET_BYTES - 8);

@@ -1,4 +1,4 @@
-/** From a flow to its real server: hash, slot, and where the slot is in transition, the memory of flows. */
+/** From a flow to its real server: hash, slot and, if the slot is in transition, the memory of flows. */
 import { IPV4, IPV6, view } from "@l3dsr/bpf";
 import { NOBODY } from "../maglev.ts";
 import { IN_TRANSITION } from "../transition.ts";
@@ -6,13 +6,13 @@ import { emitFlowMemory } from "./flow-memory.ts";
 import { ADDRESS4, ADDRESS6, type Packet, START, STATE, VIP_ENTRY } from "./frame.ts";
 import { emitMix, loadSlot, slotOf } from "./slot.ts";
 
-/** IPv4 sources below this value in their first byte may be clients; above are multicast and what is reserved. */
+/** IPv4 clients have a first byte below this; from here on addresses are multicast or reserved. */
 const IPV4_SOURCES_END = 224;
 const LOOPBACK_NET = 127;
-/** IPv6: link-local, site-local and multicast addresses begin with 16 bits from here on. */
+/** IPv6: addresses whose first 16 bits are this or more are link-local, site-local or multicast. */
 const IPV6_SOURCES_END = 0xfe80;
 
-/** What keeps a packet of a service from being forwarded, whichever real it would get. */
+/** The tests that can refuse a service's packet, whichever real it would go to. */
 export function emitRefuse(packet: Packet): void {
 	const { p, slots, leave } = packet;
 	emitCheckSource(packet);
@@ -21,14 +21,14 @@ export function emitRefuse(packet: Packet): void {
 	emitCheckHops(packet);
 }
 
-/** Decided before anything is written: a packet that has no hop left goes to the kernel as it came. */
+/** Tested before anything is written: a packet without a hop left goes to the kernel unchanged. */
 export function emitCheckHops({ p, family, data, link, leave }: Packet): void {
 	p.comment("the last hop?");
 	const hops = family === "ipv4" ? view(data, IPV4, link).ttl : view(data, IPV6, link).hopLimit;
 	p.gotoIf(hops, "<=", 1, leave("hops"));
 }
 
-/** A source that no client can have, or the VIP itself. */
+/** Refuses a source that no client can have, or the VIP itself. */
 export function emitCheckSource({ p, family, data, link, leave }: Packet): void {
 	p.comment("may a client have this source?");
 	if (family === "ipv4") {
@@ -39,7 +39,7 @@ export function emitCheckSource({ p, family, data, link, leave }: Packet): void 
 			p.gotoIf(from, "==", to, leave("source"));
 			from.and(0xff);
 			p.gotoIf(from, "==", LOOPBACK_NET, leave("source"));
-			// 0 wraps round: one comparison for both ends.
+			// 0 wraps round, so one comparison covers both ends.
 			from.sub(1);
 			p.gotoIf(from, ">=", IPV4_SOURCES_END - 1, leave("source"));
 		}
@@ -61,7 +61,7 @@ export function emitCheckSource({ p, family, data, link, leave }: Packet): void 
 	p.gotoIf(start, ">=", IPV6_SOURCES_END, leave("source"));
 }
 
-/** `real` := the number of the packet's real in the whole table. `vip`, `ports` and `hash` are gone. */
+/** `real` := the number of the packet's real in the whole table. Uses up `vip`, `ports` and `hash`. */
 export function emitChoose(packet: Packet): void {
 	const { p, options, slots, maps, family, hash, ports, vip, real, leave } = packet;
 	const entry = view(vip, VIP_ENTRY);

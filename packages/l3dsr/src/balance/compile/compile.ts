@@ -1,9 +1,9 @@
 /**
- * The director's program of one interface.
+ * The director's program for one interface.
  *
- * A packet's journey: for this host? → IPv4 or IPv6 → a plain header with TCP or UDP → service → hash → slot, and in a
- * transition the memory of flows → real → does it fit, where does it go → address, DSCP, hop, checksums → count → out.
- * What is unusual leaves the straight line before anything is written and comes back to it where its flow is known.
+ * Path of a packet: for this host? → IPv4 or IPv6 → a plain header with TCP or UDP → service → hash → slot, and in a
+ * transition the memory of flows → real → does it fit, where does it go → address, DSCP, hop, checksums → count →
+ * out. Any other packet leaves this path before anything is written, and returns to it once its flow is known.
  */
 import { type Label, ProgramBuilder, type ProgramSpec, type Value } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
@@ -53,10 +53,10 @@ export function compileDirector(options: ProgramOptions): ProgramSpec {
 	return p.build();
 }
 
-/** One family's way, from its first byte to the verdict. */
+/** The path of one family's packets, from the first byte to the verdict. */
 function emitFamily(director: Director, family: Family, data: Value, end: Value): void {
 	const { p } = director;
-	// Each has its register all the way; where it is not needed yet, others may use it.
+	// Each value keeps its register all the way; before it is set, others may use the register.
 	const packet: Packet = {
 		...director,
 		family,
@@ -81,7 +81,7 @@ function emitFamily(director: Director, family: Family, data: Value, end: Value)
 	emitForward(packet);
 }
 
-/** Counts what is not forwarded under its reason. */
+/** Counts the packets that are not forwarded, by reason. */
 function emitLeave(director: Director, leaving: ReadonlyMap<Reason, Label>): void {
 	const { p, options, slots } = director;
 	const ways = { pass: p.label("pass"), drop: p.label("drop") };

@@ -1,9 +1,9 @@
-/** Counting what is not forwarded. */
+/** Counts packets that are not forwarded. */
 import { view } from "@l3dsr/bpf";
 import { COUNTER } from "../../programs/count.ts";
 import type { Director } from "./frame.ts";
 
-/** Adds one packet to the reason in the stack's `key`. */
+/** Counts one packet for the reason in the stack's `key`. */
 export function emitCountReason({ p, slots, maps }: Director): void {
 	const counted = p.label("counted");
 	{

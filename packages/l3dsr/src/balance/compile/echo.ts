@@ -1,4 +1,4 @@
-/** A ping of the VIP: answered by the kernel, by the program, or by a real server. */
+/** A ping to the VIP: answered by the kernel, by the program or by a real server. */
 import { IPV4, IPV6, part, struct, type Value, view, XDP_ACTION } from "@l3dsr/bpf";
 import { REASONS } from "../reason.ts";
 import { ECHO } from "../tables/layout.ts";
@@ -8,12 +8,12 @@ import { emitFoldAt } from "./find-service.ts";
 import { ADDRESS4, ADDRESS6, MACS, type Packet, STATE, VIP_ENTRY } from "./frame.ts";
 import type { Ways } from "./transport.ts";
 
-/** TTL and hop limit of an answer. */
+/** TTL and hop limit of a reply. */
 const REPLY_HOPS = 64;
 const REPLY_TYPE = { ipv4: 0, ipv6: 129 } as const;
 const ICMP_START = struct("icmp", { typeCode: "be16", checksum: "be16" });
 
-/** `icmp`: an echo request, with 8 bytes proven; it is gone afterwards. */
+/** `icmp`: an echo request, proven for 8 bytes; gone afterwards. */
 export function emitEcho(packet: Packet, icmp: Value, ways: Ways): void {
 	const { p, options, slots, family, data, link, hash, ports, sumAt, vip, leave } = packet;
 	const { echo, room } = view(vip, VIP_ENTRY);
@@ -47,7 +47,7 @@ export function emitEcho(packet: Packet, icmp: Value, ways: Ways): void {
 	p.goto(ways.found);
 }
 
-/** Answers from here, when nothing stands between the IP header and the request. */
+/** Replies from the program, if nothing stands between the IP header and the request. */
 function emitReply(packet: Packet, icmp: Value): void {
 	const { p, slots, family, data, link, leave } = packet;
 	p.comment("answer it: nothing but a plain, whole packet");

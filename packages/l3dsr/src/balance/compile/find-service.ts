@@ -1,4 +1,4 @@
-/** A packet's entry in the VIP table: by a hash that has no collisions among those that are in it. */
+/** Finds a packet's entry in the VIP table, by a hash without collisions among the table's entries. */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
 import { FOLD, MIX } from "../hash.ts";
 import { entriesAt, FILTER_BITS, groupBitsOf, SHIFTS_AT, VIP } from "../tables/layout.ts";
@@ -7,8 +7,8 @@ import { ADDRESS4, ADDRESS6, ENTRY64, first4, HEADER_BYTES, type Packet, SHIFT, 
 const VERSION = { ipv4: 4 << 24, ipv6: 6 << 24 } as const;
 
 /**
- * `vip` := the entry of the service with the packet's destination, `ports` and `protocol` (which is gone), or of that
- * service's port `any`; goes to `miss` when there is none.
+ * `vip` := the entry of the service with the packet's destination, `ports` and `protocol` (which is gone), or else of
+ * the service for any port; jumps to `miss` if there is none.
  */
 export function emitFindService(packet: Packet, protocol: Value, miss: Label): void {
 	const { p, family, ports, options } = packet;
@@ -32,7 +32,7 @@ export function emitFindService(packet: Packet, protocol: Value, miss: Label): v
 	p.place(found);
 }
 
-/** `vip` := the entry of the destination alone; goes to `miss` when it has none. */
+/** `vip` := the entry of the destination address alone; jumps to `miss` if there is none. */
 export function emitFindAddress(packet: Packet, miss: Label): void {
 	const { p, family } = packet;
 	p.comment("find the destination in the VIP table");
@@ -40,7 +40,7 @@ export function emitFindAddress(packet: Packet, miss: Label): void {
 	emitFindEntry(packet, match, miss);
 }
 
-/** Goes to `otherwise` when the destination is certainly not in the VIP table. */
+/** Jumps to `otherwise` if the destination is certainly not in the VIP table. */
 export function emitFilter(packet: Packet, otherwise: Label): void {
 	const { p, family, data, link, maps } = packet;
 	p.comment("can the destination be in the VIP table?");
@@ -54,12 +54,12 @@ export function emitFilter(packet: Packet, otherwise: Label): void {
 		at.add(offset);
 	}
 	using word = p.load(view(at, ENTRY64).all, { name: "filter" });
-	// A shift counts modulo 64.
+	// Shift counts are taken modulo 64.
 	word.rsh(bit);
 	p.gotoUnless(word, "&", 1, otherwise);
 }
 
-/** `vip` := the entry with this destination and `match`; goes to `miss` when there is none. */
+/** `vip` := the entry with this destination and `match`; jumps to `miss` if there is none. */
 function emitFindEntry(packet: Packet, match: Value, miss: Label): void {
 	const { p, family, data, vip, link, maps } = packet;
 	p.revive(vip);

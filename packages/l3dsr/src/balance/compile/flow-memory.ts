@@ -1,8 +1,8 @@
 /**
- * The memory of flows: buckets of eight entries, a cache line each. In a slot that is in transition, a flow that has an
- * entry follows it; one that begins gets an entry; all others go where the slot's flows went before.
+ * The memory of flows: buckets of eight entries, one cache line each. In a slot that is in transition, a flow with an
+ * entry follows the entry; a flow that begins gets an entry; all other flows go where the slot's flows went before.
  *
- * An entry is one store of 64 bits: no processor sees half of one.
+ * An entry is written by one 64-bit store, so no CPU ever sees half of it.
  */
 import { type Label, type Value, view } from "@l3dsr/bpf";
 import { NOBODY } from "../maglev.ts";
@@ -20,7 +20,7 @@ import { emitFindTag, emitMakeRoom } from "./bucket.ts";
 import { ENTRY64, HEADER_BYTES, type Packet, REAL_ENTRY, STATE, VIP_ENTRY } from "./frame.ts";
 import { loadSlot, slotOf } from "./slot.ts";
 
-/** An unconfirmed entry makes room before any confirmed one, however old that is. */
+/** An unconfirmed entry is replaced before any confirmed one, however old that is. */
 const UNCONFIRMED = 0x1_0000;
 
 /** `now` on the stack := the time in ticks. Values in r0-r5 are lost. */
@@ -30,7 +30,7 @@ export function emitNow({ p, options, slots }: Packet): void {
 	p.store(slots.now, now);
 }
 
-/** `real` := the flow's real in its service; the stack's `slot` has what the ring says. Goes to `chosen`. */
+/** `real` := the flow's real in its service; the stack's `slot` has the ring's value. Jumps to `chosen`. */
 export function emitFlowMemory(packet: Packet, chosen: Label): void {
 	const { p, options, slots, maps, hash, vip, real } = packet;
 	const entry = view(vip, VIP_ENTRY);
@@ -110,7 +110,10 @@ export function emitFlowMemory(packet: Packet, chosen: Label): void {
 	p.goto(chosen);
 }
 
-/** An entry with the flow's tag is at `bucket`: follows it to `chosen`, or finds that it does not count, to `decide`. */
+/**
+ * An entry with the flow's tag is at `bucket`: follows it and jumps to `chosen`, or jumps to `decide` if it does not
+ * count.
+ */
 function emitFollow(
 	packet: Packet,
 	{ bucket, tag }: { bucket: Value; tag: Value },
@@ -167,7 +170,7 @@ function emitFollow(
 	p.goto(chosen);
 }
 
-/** Goes to `otherwise` when the packet may not leave an entry, or needs none. */
+/** Jumps to `otherwise` if the packet may not leave an entry or needs none. */
 function emitUnlessWanted({ p, options, slots }: Packet, otherwise: Label): void {
 	using state = p.load(slots.state, { name: "state" });
 	if (options.flows === "always") {
@@ -181,7 +184,7 @@ function emitUnlessWanted({ p, options, slots }: Packet, otherwise: Label): void
 	p.place(wanted);
 }
 
-/** The age, and more if it is not confirmed. */
+/** The score is the age, and higher if the entry is not confirmed. */
 function emitScore({ p, slots }: Packet, score: Value, all: Value): void {
 	all.rsh(FLOW_BITS.confirmed);
 	p.load(slots.now, { into: score });
@@ -195,7 +198,7 @@ function emitScore({ p, slots }: Packet, score: Value, all: Value): void {
 	p.place(confirmed);
 }
 
-/** Goes to `otherwise` unless the service has a real with this number, and it is up. */
+/** Jumps to `otherwise` unless the service has a real with this number and it is up. */
 function emitUnlessUp({ p, options, maps, vip }: Packet, real: Value, otherwise: Label): void {
 	const entry = view(vip, VIP_ENTRY);
 	{

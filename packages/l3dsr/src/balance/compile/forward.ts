@@ -1,6 +1,6 @@
 /**
- * Forwarding: destination, DSCP, hop limit and checksums, in that order of the header's bytes; nothing else of the packet
- * changes. Whatever could stop it has been asked before the first byte is written.
+ * Forwards a packet: writes destination, DSCP, hop limit and checksums, in this order, and nothing else. Every test
+ * that could stop it comes before the first write.
  */
 import { IPV4, IPV6, part, type Value, view } from "@l3dsr/bpf";
 import { emitCount } from "../../programs/count.ts";
@@ -23,7 +23,7 @@ const U32 = 0xffff_ffffn;
 const U16 = 0xffffn;
 const NOT_DSCP = { ipv4: 0xff03, ipv6: 0xf03f } as const;
 
-/** `real` has the number of the real in the whole table. Ends the program. */
+/** `real`: the number of the real in the whole table. Ends the program. */
 export function emitForward(packet: Packet): void {
 	const { p, slots, maps, real, state } = { ...packet, state: packet.slots.state };
 	p.comment("its number, for the memory of fragments and the counters");
@@ -49,7 +49,7 @@ export function emitForward(packet: Packet): void {
 	emitWayOut(forwarded);
 }
 
-/** At tc a merged packet may be larger than any MTU and is cut up again on its way out. */
+/** At tc, a packet may be larger than any MTU because it was merged; it is segmented again when it is sent. */
 function emitFits({ p, options, slots, entry, leave }: Forwarded): void {
 	if (options.hook === "tc") return;
 	p.comment("does it fit the way out?");
@@ -62,7 +62,7 @@ function emitRewrite(packet: Forwarded): void {
 	const real = view(entry, REAL_ENTRY);
 	const ip4 = view(data, IPV4, link);
 	const ip6 = view(data, IPV6, link);
-	// The kernel takes a hop off itself where it forwards.
+	// If the kernel forwards the packet, it decrements the hop limit itself.
 	const takesHop = options.hook === "xdp" && options.forward === "resolved";
 	if (takesHop) {
 		p.comment("one hop less");
@@ -89,7 +89,7 @@ function emitRewrite(packet: Forwarded): void {
 		p.comment("update the header checksum (RFC 1624)");
 		const header = before.raw(64);
 		after.xor(0xffff);
-		// The hop is the first byte of its word: one less is one less there, as the words stand in memory.
+		// The hop limit is the first byte of its word, so in memory order the word also decreases by one.
 		header
 			.add(after)
 			.add(sum)
@@ -116,7 +116,7 @@ function emitAddComplement({ p, entry }: Forwarded, sum: Value): void {
 	sum.add(complement);
 }
 
-/** IPv6 at tc: no field makes up for the new Traffic Class in the card's sum of the packet: new - old is told. */
+/** IPv6 has no header checksum to offset the new Traffic Class in skb->csum at tc, so add new - old to it. */
 export function emitTellClass({ p, options, slots }: Packet, before: Value, after: Value): void {
 	if (options.hook === "tc") {
 		const change = before.raw(64).xor(0xffff).add(after);
@@ -141,8 +141,8 @@ function emitTransportChecksum(packet: Forwarded, sum: Value, most: bigint): voi
 }
 
 /**
- * At tc the checksum may be only half of one (CHECKSUM_PARTIAL), or the card's sum of the whole packet has to follow
- * (CHECKSUM_COMPLETE): the kernel's helper knows. `change`: new - old, in 32 bits.
+ * At tc, the checksum may be partial (CHECKSUM_PARTIAL), or skb->csum may have to change as well (CHECKSUM_COMPLETE);
+ * the kernel's helper handles both. `change`: new - old, in 32 bits.
  */
 function emitWithHelper(packet: Forwarded, change: Value): void {
 	const { p, family, data, sumAt, slots, options } = packet;
@@ -158,7 +158,7 @@ function emitWithHelper(packet: Forwarded, change: Value): void {
 	const done = p.label("checksums done");
 	const uncovered = p.label("no checksum");
 	p.gotoIf(slots.state, "&", STATE.noChecksum, isIpv6 ? uncovered : done);
-	// Before Linux 6.16 the helper changes the card's sum as for IPv4, where the header checksum makes up for it.
+	// Before Linux 6.16 the helper updates skb->csum as for IPv4, where the header checksum offsets the change.
 	if (isIpv6 && !ipv6ChecksumFlag) emitTellSum(packet, change);
 	p.comment("update the transport checksum: it may be partial, or the card's sum");
 	{

@@ -1,6 +1,6 @@
 /**
- * The memory of fragments: which real the first fragment of a datagram went to, for those that follow and have no ports.
- * Buckets of eight entries, as in the memory of flows.
+ * The memory of fragments: the real that a datagram's first fragment went to, for the later fragments, which have no
+ * ports. Buckets of eight entries, as in the memory of flows.
  */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
 import { FOLD } from "../hash.ts";
@@ -13,7 +13,7 @@ import { emitMix } from "./slot.ts";
 
 const AGE_MASK = 0xfff;
 
-/** Tag and bucket of the datagram that the fragment is of. `now` is on the stack afterwards; r0-r5 are lost. */
+/** Tag and bucket of the fragment's datagram. Afterwards `now` is on the stack; r0-r5 are lost. */
 function findBucket(packet: Packet): { bucket: Value; tag: Value } {
 	const { p, options, maps, slots, family, data, link } = packet;
 	emitNow(packet);
@@ -49,7 +49,7 @@ function findBucket(packet: Packet): { bucket: Value; tag: Value } {
 	return { bucket, tag };
 }
 
-/** Remembers that the datagram went to the real whose number is in the stack's `key`. Values in r0-r5 are lost. */
+/** Remembers that the datagram went to the real in the stack's `key`. Values in r0-r5 are lost. */
 export function emitRememberDatagram(packet: Packet): void {
 	const { p, slots } = packet;
 	const { bucket, tag } = findBucket(packet);
@@ -75,7 +75,7 @@ export function emitRememberDatagram(packet: Packet): void {
 	p.release(bucket, tag);
 }
 
-/** `real` := the number of the real to which the datagram's first fragment went; goes to `unknown` without one. */
+/** `real` := the number of the real that the datagram's first fragment went to; jumps to `unknown` if there is none. */
 export function emitRecallDatagram(packet: Packet, unknown: Label): void {
 	const { p, slots, options, real } = packet;
 	const { bucket, tag } = findBucket(packet);

@@ -1,4 +1,4 @@
-/** An ICMP error from the way to a client goes to the real server of the flow that it quotes. */
+/** Sends an ICMP error from the path to a client to the real server of the flow that it quotes. */
 
 import {
 	IPV4,
@@ -17,10 +17,10 @@ import { ADDRESS4, ADDRESS6, type Packet, PORTS, STATE } from "./frame.ts";
 import { emitUnlessExtension } from "./read-ipv6.ts";
 import { pointerTo, type Ways } from "./transport.ts";
 
-/** Unreachable (fragmentation needed), time exceeded, parameter problem; too big is a type of its own in IPv6. */
+/** Unreachable (fragmentation needed), time exceeded, parameter problem; in IPv6, packet too big has its own type. */
 const ERRORS = { ipv4: [3, 11, 12], ipv6: [1, 2, 3, 4] } as const;
 const ICMP_BYTES = 8;
-/** Of the quoted transport header, as much as every router quotes. */
+/** How much of the transport header every router quotes, in bytes. */
 const QUOTED_BYTES = 8;
 
 /** `at`: the ICMP header, with 8 bytes proven. */
@@ -82,14 +82,14 @@ export function emitIcmpError(packet: Packet, icmp: Value, end: Value, ways: Way
 	p.goto(ways.found);
 }
 
-/** What a router quotes must have come from the VIP that it writes to. */
+/** The quoted packet must have come from the VIP that the error is addressed to. */
 function sameAddress({ p }: Packet, quoted: Place, vip: Place, otherwise: Label): void {
 	using left = p.load(quoted);
 	using right = p.load(vip);
 	p.gotoIf(left, "!=", right, otherwise);
 }
 
-/** `protocol`, and the stack's `offset`, := those of the quoted transport header. */
+/** Sets `protocol` and the stack's `offset` to those of the quoted transport header. */
 function emitQuotedIpv4(packet: Packet, quoted: Value, protocol: Value, other: Label): void {
 	const { p, slots, data, link } = packet;
 	const ip = view(quoted, IPV4, ICMP_BYTES);

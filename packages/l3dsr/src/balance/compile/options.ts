@@ -1,32 +1,32 @@
-/** What a director's program is compiled for, beside its tables. */
+/** What a director's program is compiled for, besides its tables. */
 import type { FlowMode, ForwardMode } from "../../model/director.ts";
 
 export type HookKind = "xdp" | "tc";
 
 export interface ProgramOptions {
 	readonly hook: HookKind;
-	/** The interface that the program is for: index, and MAC address (none where frames have no Ethernet header). */
+	/** The interface that the program is for: its index, and its MAC address unless frames have no Ethernet header. */
 	readonly ifindex: number;
 	readonly mac?: Uint8Array;
-	/** 1–4094: frames with this tag, and no others. Only XDP. */
+	/** 1–4094: only frames with this VLAN tag. XDP only. */
 	readonly vlan?: number;
 	/**
-	 * `resolved`: out of an interface, by the next hop in the tables. `kernel`: up the stack, which routes; for devices
-	 * that cannot send a frame at XDP, and always at tc.
+	 * `resolved`: sent from an interface, to the next hop in the tables. `kernel`: passed up the stack, which routes
+	 * it; for devices that cannot send frames at XDP, and always at tc.
 	 */
 	readonly forward: ForwardMode;
 	readonly flows: FlowMode;
-	/** Some service has port `any`: a second look into the VIP table. */
+	/** Some service covers any port, which needs a second lookup in the VIP table. */
 	readonly anyPort: boolean;
-	/** Some VIP is answered by the program. */
+	/** The program answers pings to some VIP. */
 	readonly echoReply: boolean;
-	/** Real servers are in the VIP table too: what comes straight to them with a code of ours is bleached. */
+	/** Real servers are in the VIP table too: packets sent directly to them lose a code of ours. */
 	readonly bleach: boolean;
-	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc asks. */
+	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16+). Only tc uses it. */
 	readonly ipv6ChecksumFlag: boolean;
-	/** Linux 5.11 has the cheaper clock. */
+	/** The cheaper clock needs Linux 5.11. */
 	readonly clock: "bpf_ktime_get_ns" | "bpf_ktime_get_coarse_ns";
-	/** Of the VIP table: by this its entries are found. */
+	/** Multiplier of the hash that finds entries of the VIP table. */
 	readonly multiplier: bigint;
 	readonly vipBits: number;
 	readonly rings: number;

@@ -1,4 +1,4 @@
-/** An IPv4 header about which there is something else: options, a fragment, another protocol. */
+/** Reads an IPv4 header that is not plain: with options, of a fragment, or of another protocol. */
 
 import { IPV4, type Label, struct, type Value, view } from "@l3dsr/bpf";
 import { IPV4_FRAGMENT, PROTOCOL_NUMBER } from "@l3dsr/packet";
@@ -7,10 +7,10 @@ import { loadContext, type Packet, STATE } from "./frame.ts";
 
 const OPTION = { end: 0, noOperation: 1, looseRoute: 131, strictRoute: 137 } as const;
 const OPTION_START = struct("option", { type: "u8", size: "u8" });
-/** 40 bytes of options are 40 of them at most. */
+/** 40 bytes can hold at most 40 options. */
 const MOST_OPTIONS = 40;
 
-/** The stack's `length`, `offset` and `protocol` := those of the packet and its transport header. */
+/** Sets the stack's `length`, `offset` and `protocol` to those of the packet and its transport header. */
 export function emitReadIpv4(packet: Packet, end: Value, later: Label): void {
 	const { p, slots, data, link, leave } = packet;
 	const ip = view(data, IPV4, link);
@@ -42,7 +42,7 @@ export function emitReadIpv4(packet: Packet, end: Value, later: Label): void {
 	emitReadFragment(packet, later);
 }
 
-/** A route in them, or options that cannot be read, are for the kernel. */
+/** Source routes, and options that cannot be read, are left to the kernel. */
 function emitReadOptions(packet: Packet): void {
 	const { p, slots, data, link, leave } = packet;
 	const refuse = leave("options");
@@ -103,7 +103,7 @@ function emitReadOptions(packet: Packet): void {
 	p.place(done);
 }
 
-/** A later fragment goes to `later`; a first one is noted. */
+/** Jumps to `later` for a later fragment; notes a first one. */
 function emitReadFragment({ p, slots, data, link, leave }: Packet, later: Label): void {
 	const ip = view(data, IPV4, link);
 	p.comment("a fragment?");

@@ -1,4 +1,4 @@
-/** An IPv6 header that is followed by something else than TCP or UDP: extension headers, fragments, another protocol. */
+/** Reads an IPv6 header that is not followed by TCP or UDP: extension headers, fragments, another protocol. */
 
 import { IPV6, IPV6_EXTENSION, IPV6_FRAGMENT, IPV6_ROUTING, type Label, type Value, view } from "@l3dsr/bpf";
 import { EXTENSION_HEADER, EXTENSION_LIMIT, IPV6_FRAGMENT_FIELD, PROTOCOL_NUMBER } from "@l3dsr/packet";
@@ -6,16 +6,16 @@ import { arrivedBytes } from "./arrival.ts";
 import { loadContext, type Packet, STATE } from "./frame.ts";
 import { pointerTo } from "./transport.ts";
 
-/** Every extension header has as much. */
+/** The smallest extension header. */
 const LEAST_BYTES = 8;
 
 const { hopByHop, routing, fragment, authentication, destinationOptions, mobility, hip, shim6 } =
 	EXTENSION_HEADER;
-/** The numbers below 64, and those above. */
+/** The protocol numbers below 64, and the others. */
 const LOW = [hopByHop, routing, fragment, authentication, destinationOptions];
 const HIGH = [mobility, hip, shim6];
 
-/** Goes to `otherwise` when `protocol` is not an extension header that is walked over. */
+/** Jumps to `otherwise` unless `protocol` is an extension header to walk over. */
 export function emitUnlessExtension({ p }: Pick<Packet, "p">, protocol: Value, otherwise: Label): void {
 	const walked = p.label("extension header");
 	const low = p.label("below 64");
@@ -27,7 +27,7 @@ export function emitUnlessExtension({ p }: Pick<Packet, "p">, protocol: Value, o
 	p.place(walked);
 }
 
-/** The stack's `length`, `offset` and `protocol` := those of the packet and its transport header. */
+/** Sets the stack's `length`, `offset` and `protocol` to those of the packet and its transport header. */
 export function emitReadIpv6(packet: Packet, end: Value, later: Label): void {
 	const { p, slots, data, link, leave } = packet;
 	const ip = view(data, IPV6, link);

@@ -1,9 +1,10 @@
 /**
- * Looking on at a director: a program that sees each packet as the director's program leaves it, and sends the start of those
- * that carry a code of its VIPs. What `l3dsr watch` adds while it runs; the director's program stays as it is.
+ * Observes a director: a program that sees each packet as the director's program leaves it, and reports the start of
+ * those that carry a code of its VIPs. `l3dsr watch` attaches it while it runs; the director's program is not
+ * changed.
  *
- * At XDP it runs at the exit of the director's program, by tracing (fexit): an interface has one XDP program, and what it
- * sends out goes by no other place. At tc it stands behind it.
+ * At XDP it traces the exit of the director's program (fexit), because an interface has only one XDP program and the
+ * frames that it sends pass no other hook. At tc it is attached after it.
  */
 import {
 	IPV4,
@@ -29,27 +30,27 @@ import { emitReportEvent, flowsMap } from "../../programs/report.ts";
 import type { ProgramSettings } from "./about.ts";
 import { linkBytes } from "./frame.ts";
 
-/** The program's name in the kernel: nobody takes it for a director. */
+/** The program's name in the kernel, different from a director's. */
 const REPORT_PROGRAM = "l3dsr_looks_on";
 
-/** Of a packet: its header with options or some extension headers, up to the ports. */
+/** Bytes reported of a packet: enough for a header with options or some extension headers, up to the ports. */
 const SENT_BYTES = 160;
 
-/** One event: a packet with a code of a VIP, as it left the director's program. */
+/** One event: a packet with a code of a VIP after the director's program. */
 export const LEFT_EVENT = struct("event", {
 	/** CLOCK_MONOTONIC, nanoseconds. */
 	time: "u64",
-	/** Of the packet, all of it. */
+	/** Length of the whole packet. */
 	length: "u32",
 	origin: "u32",
-	/** XDP_ACTION; at tc 0. */
+	/** XDP_ACTION; 0 at tc. */
 	verdict: "u32",
 	_pad: "u32",
-	/** How it begins, without the link's header; what is behind `length` means nothing. */
+	/** The start of the packet, without the link header; bytes beyond `length` are undefined. */
 	packet: { bytes: SENT_BYTES },
 });
 
-/** What tells flows apart. Behind IP options or extension headers ports are not looked for. */
+/** The key of a flow. Ports after IP options or extension headers are not read. */
 const FLOW = struct("flow", {
 	source: { bytes: 16 },
 	real: { bytes: 16 },
@@ -60,17 +61,17 @@ const FLOW = struct("flow", {
 export const LEFT_FLOWS_MAP: MapSpec = flowsMap(FLOW.bytes);
 
 export interface DirectorReport {
-	/** Number of this program among those that share the ring buffer: what its events carry. */
+	/** Number of this program among those that share the ring buffer; its events carry it. */
 	readonly origin: number;
-	/** Packets with these DSCPs are sent, each 0-63. */
+	/** Reports packets with these DSCPs, each 0-63. */
 	readonly codes: ReadonlySet<number>;
-	/** Only packets from here. */
+	/** Reports only packets from this prefix. */
 	readonly client?: Prefix;
-	/** Only the first packet of each flow. */
+	/** Reports only the first packet of each flow. */
 	readonly flows: boolean;
 }
 
-/** For the program that was compiled for `settings`, with events to `ring`. */
+/** Compiles the program that observes the one compiled for `settings`, with events to `ring`. */
 export function compileDirectorReport(
 	settings: ProgramSettings,
 	report: DirectorReport,
@@ -116,10 +117,10 @@ export function compileDirectorReport(
 type Event = View<typeof LEFT_EVENT.fields>;
 type Flow = View<typeof FLOW.fields>;
 
-/** What a `struct xdp_buff` begins with (include/net/xdp.h). */
+/** The first fields of `struct xdp_buff` (include/net/xdp.h). */
 const XDP_BUFF = struct("xdp_buff", { data: "u64", end: "u64" });
 
-/** Tracing programs read the kernel's memory by a helper, which does not mind an address that is not there. */
+/** Tracing programs read kernel memory by a helper, which fails safely on a bad address. */
 function readAtXdp(p: ProgramBuilder, event: Event, link: number, pass: Label): void {
 	const ctx = p.context(PROGRAM_EXIT);
 	p.comment("the verdict: passed on, sent back or sent elsewhere");

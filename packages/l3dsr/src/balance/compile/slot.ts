@@ -1,10 +1,10 @@
-/** The hash of a flow, and its slot in a ring. */
+/** The hash of a flow and its slot in a ring. */
 import { type MapSpec, type Value, view } from "@l3dsr/bpf";
 import { MIX, MIX_SHIFTS } from "../hash.ts";
 import { RING_SLOTS } from "../maglev.ts";
 import { HEADER_BYTES, type Packet, RING_SLOT, VIP_ENTRY } from "./frame.ts";
 
-/** mix64 */
+/** `mix64` of ../hash.ts. */
 export function emitMix({ p }: Pick<Packet, "p">, hash: Value): void {
 	const [first, second, last] = MIX_SHIFTS;
 	const fold = (bits: number) => {

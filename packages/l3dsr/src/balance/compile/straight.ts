@@ -1,6 +1,6 @@
 /**
- * The commonest packets in one straight line: TCP, and UDP, right behind a plain IP header. A packet about which there is
- * anything else leaves it for `unusual` with nothing written.
+ * The straight path for the most common packets: TCP or UDP directly after a plain IP header. Any other packet jumps
+ * to `unusual` before anything is written.
  */
 
 import { IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
@@ -11,10 +11,10 @@ import { type Packet, PORTS } from "./frame.ts";
 import { emitTcpState, emitUdpState, HEADER_LENGTH } from "./transport.ts";
 
 const { tcp, udp } = PROTOCOL_NUMBER;
-/** Version 4, and a header of five words: no options. */
+/** Version 4 and a header of five words, so no options. */
 const PLAIN_HEADER = 0x45;
 
-/** Up to the service, then to `found`. `end` is gone afterwards. */
+/** Continues to the service and jumps to `found`. `end` is gone afterwards. */
 export function emitStraight(packet: Packet, end: Value, unusual: Label, found: Label): void {
 	const { p, slots, family, data, link, hash, ports, sumAt, leave } = packet;
 	const header = HEADER_LENGTH[family];
@@ -71,7 +71,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 	p.goto(found);
 }
 
-/** Of the IP packet, at most what arrived. */
+/** Length of the IP packet; at most what was received. */
 function emitLength(packet: Packet, end: Value, unusual: Label): Value {
 	const { p, family, data, link } = packet;
 	const length =

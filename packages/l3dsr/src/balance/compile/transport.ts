@@ -1,21 +1,24 @@
-/** Transport headers, wherever they are in a packet. */
+/** Transport headers, at any offset in a packet. */
 import { IPV4, IPV6, type Label, TCP, UDP, type Value, view } from "@l3dsr/bpf";
 import { type Packet, STATE } from "./frame.ts";
 
 export const HEADER_LENGTH = { ipv4: IPV4.bytes, ipv6: IPV6.bytes } as const;
 const FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
-/** No header of a packet is further from its start; the verifier wants to see so. */
+/** No header is further from the start of its packet; the mask proves that to the verifier. */
 const OFFSET_MASK = 0x7fff;
 
-/** Where a packet goes on once it is known whose it is. */
+/** Where a packet continues once its service or its real is known. */
 export interface Ways {
-	/** The service is found; values as Packet has them. */
+	/** The service is found; the values are as in Packet. */
 	readonly found: Label;
 	/** The number of the real is known. */
 	readonly numbered: Label;
 }
 
-/** `start of the frame + link + *offset`, proven for `length` bytes, which are all of the packet; else to `otherwise`. */
+/**
+ * `start of the frame + link + *offset`, proven for `length` bytes within the packet; jumps to `otherwise` if they
+ * are not.
+ */
 export function pointerTo(packet: Packet, end: Value, length: number, otherwise: Label, name: string): Value {
 	const { p, slots, data, link } = packet;
 	{
@@ -35,7 +38,7 @@ export function pointerTo(packet: Packet, end: Value, length: number, otherwise:
 	return at;
 }
 
-/** The stack's `state` |= what the TCP header at `at` says. */
+/** Adds the bits of the TCP header at `at` to the stack's `state`. */
 export function emitTcpState({ p, slots }: Packet, at: Value): void {
 	const { flags } = view(at, TCP);
 	p.unlikely(flags, "&", FLAG.syn | FLAG.rst, () => {
@@ -62,7 +65,7 @@ export function emitTcpState({ p, slots }: Packet, at: Value): void {
 	});
 }
 
-/** The stack's `state` |= what the UDP header at `at` says. */
+/** Adds the bits of the UDP header at `at` to the stack's `state`. */
 export function emitUdpState({ p, slots }: Packet, at: Value): void {
 	using state = p.load(slots.state, { name: "state" });
 	state.or(STATE.udp | STATE.udpChecksum);

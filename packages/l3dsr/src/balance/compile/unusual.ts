@@ -1,6 +1,6 @@
 /**
- * Everything but plain TCP and UDP: the way of a packet about which there is something else. Nothing is in registers when
- * it begins, and nothing of the packet has been written.
+ * The path of all packets but plain TCP and UDP. When it begins, no register holds anything, and nothing of the
+ * packet has been written.
  */
 
 import { ICMP, IPV4, IPV6, type Label, part, TCP, UDP, type Value, view } from "@l3dsr/bpf";
@@ -61,7 +61,7 @@ export function emitUnusual(packet: Packet, ways: Ways): void {
 	emitLaterFragment(packet, ways);
 }
 
-/** A packet for a real server: if it carries a code of ours from outside, the code is cleared. */
+/** A packet sent directly to a real server: clears a code of ours that came from outside. */
 function emitBleach(packet: Packet): void {
 	const { p, family, data, link, vip, leave } = packet;
 	const { kind, codes } = view(vip, VIP_ENTRY);
@@ -90,7 +90,7 @@ function emitBleach(packet: Packet): void {
 	p.goto(leave("bleached"));
 }
 
-/** TCP or UDP wherever it begins, up to its service. */
+/** TCP or UDP at any offset, up to its service. */
 function emitTransport(packet: Packet, protocol: Value, end: Value, number: 6 | 17, found: Label): void {
 	const { p, family, data, link, hash, ports, sumAt, leave } = packet;
 	p.comment(number === tcp ? "TCP, wherever it begins" : "UDP, wherever it begins");
@@ -125,7 +125,7 @@ function emitIcmp(packet: Packet, end: Value, ways: Ways): void {
 	emitEcho(packet, at, ways);
 }
 
-/** A later fragment has no ports: it follows the first one. */
+/** A later fragment has no ports, so it follows the first one. */
 function emitLaterFragment(packet: Packet, ways: Ways): void {
 	const { p, slots, family, data, sumAt, vip, leave } = packet;
 	const unknown = p.label("datagram unknown");

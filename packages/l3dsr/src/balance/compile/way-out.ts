@@ -1,4 +1,4 @@
-/** How a rewritten frame leaves: out of an interface by a next hop that is known, or by the kernel's routing. */
+/** Sends a rewritten frame: from an interface to a known next hop, or by the kernel's routing. */
 import { ETHERNET, IPV4, IPV6, part, struct, view, XDP_ACTION } from "@l3dsr/bpf";
 import { PASS } from "../../programs/packet.ts";
 import { REASONS } from "../reason.ts";
@@ -8,12 +8,14 @@ import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
-/** uapi/linux/bpf.h: struct bpf_fib_lookup, by what goes in and (after `|`) what comes out. */
+/** uapi/linux/bpf.h: struct bpf_fib_lookup; inputs first, outputs after `|`. */
 const FIB_LOOKUP = struct("fib", {
 	family: "u8",
 	protocol: "u8",
 	ports: { bytes: 4 },
-	/** | the MTU, where the packet is larger */
+	/**
+	 *  the MTU, if the packet is larger
+	 */
 	totalLength: "u16",
 	ifindex: "u32",
 	/** | flow label, route metric */
@@ -27,8 +29,8 @@ const FIB_LOOKUP = struct("fib", {
 });
 
 /**
- * The stack's `ifindex` := where the frame goes out. Where the tables have no next hop, the kernel's routing table is
- * asked; where that has none either, the kernel gets the packet and looks for the neighbour.
+ * Sets the stack's `ifindex` to the interface to send from. Without a next hop in the tables, it asks the kernel's
+ * routing table; if that has none either, the kernel gets the packet and resolves the neighbour.
  */
 export function emitNextHop(packet: Forwarded): void {
 	const { p, slots, entry } = packet;
@@ -94,7 +96,7 @@ function emitAskKernel(packet: Forwarded): void {
 	p.place(found);
 }
 
-/** The verdict. */
+/** Ends the program with the verdict. */
 export function emitWayOut(packet: Forwarded): void {
 	const { p, options, data, slots, entry } = packet;
 	if (options.hook === "tc" || options.forward === "kernel") {
@@ -110,7 +112,7 @@ export function emitWayOut(packet: Forwarded): void {
 	emitSend(packet);
 }
 
-/** Back out of the interface that it came from, or out of another one. */
+/** Sends from the interface it came in on, or redirects to another one. */
 function emitSend({ p, options, slots }: Forwarded): void {
 	const other = p.label("other interface");
 	using ifindex = p.load(slots.ifindex);
@@ -145,7 +147,7 @@ function emitOtherWay(packet: Forwarded): void {
 	emitByKernel(packet);
 }
 
-/** The hop that was taken is given back: the kernel takes its own. */
+/** Restores the hop limit, because the kernel decrements it itself. */
 function emitByKernel({ p, family, data, link }: Forwarded): void {
 	p.comment("the kernel routes it, and takes the hop itself");
 	const ip4 = view(data, IPV4, link);
