@@ -1,6 +1,6 @@
 /**
- * Asks itself by UDP, and waits for the answer on the event loop: sockets that mark what they send (here DSCP 7), with a
- * time limit and without a thread that blocks.
+ * Sends itself a UDP datagram and waits for the answer in the event loop: with marked packets (here DSCP 7)
+ * and a time limit, and without blocking a thread.
  *
  *     node wait-for-datagram.ts
  */

@@ -1,6 +1,6 @@
 /**
- * What this thread may ask of the kernel: its capabilities (capabilities(7)), and the user namespace in which they
- * count (user_namespaces(7)). Read from /proc, without a privileged call.
+ * The capabilities of this thread (capabilities(7)), and the user namespace in which they apply
+ * (user_namespaces(7)). Read from /proc, without a privileged call.
  */
 import { closeSync, constants, openSync, readFileSync, readlinkSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
@@ -17,10 +17,10 @@ export const CAPABILITIES = {
 } as const;
 export type CapabilityName = keyof typeof CAPABILITIES;
 
-/** USER_NS_INIT_INO of include/uapi/linux/nsfs.h: the inode of the user namespace that the system booted with. */
+/** USER_NS_INIT_INO of include/uapi/linux/nsfs.h: the inode of the initial user namespace. */
 const INITIAL_USER_NAMESPACE = 0xeffffffd;
 
-/** The names of {@link CAPABILITIES} that are in this thread's effective set; undefined where /proc does not say. */
+/** The names of {@link CAPABILITIES} in this thread's effective set; undefined if /proc does not show it. */
 export function effectiveCapabilities(): ReadonlySet<CapabilityName> | undefined {
 	const bits = unlessUnreadable(() => decodeEffective(readFileSync("/proc/thread-self/status", "latin1")));
 	if (bits === undefined) return undefined;
@@ -28,13 +28,16 @@ export function effectiveCapabilities(): ReadonlySet<CapabilityName> | undefined
 	return new Set(names.filter((name) => (bits >> BigInt(CAPABILITIES[name])) & 1n));
 }
 
-/** `CapEff:\t000001ffffffffff` of /proc/PID/status, as a bit set; undefined where the line is missing. */
+/** `CapEff:\t000001ffffffffff` of /proc/PID/status, as a bit set; undefined if the line is missing. */
 export function decodeEffective(status: string): bigint | undefined {
 	const [, hex] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
 	return hex === undefined ? undefined : BigInt(`0x${hex}`);
 }
 
-/** Whether capabilities of this process count everywhere, as bpf(2) asks for; true where /proc does not say. */
+/**
+ * Whether this process is in the initial user namespace, whose capabilities bpf(2) requires; true if /proc
+ * does not show it.
+ */
 export function inInitialUserNamespace(): boolean {
 	const link = unlessUnreadable(() => readlinkSync("/proc/self/ns/user"));
 	return link === undefined || link === `user:[${INITIAL_USER_NAMESPACE}]`;
@@ -44,8 +47,8 @@ export function inInitialUserNamespace(): boolean {
 const NS_GET_USERNS = 0xb701;
 
 /**
- * Whether capabilities of this process count in the network namespace of this thread: the user namespace that owns it is
- * that of the process, or below it. Throws SyscallError.
+ * Whether the capabilities of this process apply to the network namespace of this thread: the owning user
+ * namespace is the process's own or a descendant. Throws SyscallError.
  */
 export function ownsNetworkNamespace(): boolean {
 	const fd = openSync("/proc/thread-self/ns/net", constants.O_RDONLY);

@@ -1,10 +1,13 @@
-/** Which CPUs the kernel may ever have: the number of values in an element of a per-CPU map. */
+/**
+ * The CPUs that the kernel may ever have: their number is the number of values in an element of a per-CPU
+ * map.
+ */
 import { readFileSync } from "node:fs";
 import { LinuxError } from "./error.ts";
 
 const POSSIBLE = "/sys/devices/system/cpu/possible";
 
-/** How many CPUs a kernel CPU list (`0-3,8-11`) names. Throws LinuxError (SYSCALL) for other text. */
+/** The number of CPUs in a kernel CPU list (`0-3,8-11`). Throws LinuxError (SYSCALL) for other text. */
 export function countCpus(list: string): number {
 	let count = 0;
 	for (const range of list.trim().split(",")) {
@@ -20,7 +23,7 @@ export function countCpus(list: string): number {
 
 let possible: number | undefined;
 
-/** Number of possible CPUs; it cannot change while the kernel runs. */
+/** The number of possible CPUs; it cannot change while the kernel runs. */
 export function possibleCpus(): number {
 	possible ??= countCpus(readFileSync(POSSIBLE, "utf8"));
 	return possible;

@@ -1,8 +1,9 @@
 /**
- * Ordinary datagram sockets, UDP and ICMP echo, that mark what they send (ip(7), ipv6(7), icmp(7)). They need no
- * privilege, and being unconnected they take an answer from any address. ICMP errors come by the error queue.
+ * Ordinary datagram sockets, UDP and ICMP echo, that mark the packets they send (ip(7), ipv6(7), icmp(7)).
+ * They need no privilege. They are unconnected, so they receive answers from any address. ICMP errors arrive
+ * in the error queue.
  *
- * Echo sockets are for the groups in net.ipv4.ping_group_range.
+ * Echo sockets are restricted to the groups in net.ipv4.ping_group_range.
  */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
@@ -25,13 +26,19 @@ import { decodeSocketAddress, encodeSocketAddress, familyOfBytes, SOCKADDR_BYTES
 
 const IPPROTO = { ipv4: { udp: 17, icmp: 1 }, ipv6: { udp: 17, icmp: 58 } } as const;
 
-/** include/uapi/linux/in.h, in6.h: the level and, in this order, TOS, TTL, errors, and TOS of what comes in. */
+/**
+ * include/uapi/linux/in.h, in6.h: the level, then the options for TOS, TTL, errors, and TOS of received
+ * packets.
+ */
 const OPTIONS = {
 	ipv4: { level: 0, tos: 1, ttl: 2, receiveErrors: 11, receiveTos: 13 },
 	ipv6: { level: 41, tos: 67, ttl: 16, receiveErrors: 25, receiveTos: 66 },
 } as const;
 
-/** include/uapi/linux/errqueue.h: struct sock_extended_err, behind which stands the address of who complains. */
+/**
+ * include/uapi/linux/errqueue.h: struct sock_extended_err, followed by the address of the sender of the
+ * error.
+ */
 const EXTENDED_ERROR = new Layout({
 	errno: "u32",
 	origin: "u8",
@@ -53,7 +60,7 @@ export type DatagramEvent =
 			/** 0 for an echo. */
 			readonly port: number;
 			readonly tos: number;
-			/** What it carries, at most 2,048 bytes of it. */
+			/** The payload, up to 2,048 bytes. */
 			readonly data: Uint8Array;
 	  }
 	| {
@@ -61,7 +68,7 @@ export type DatagramEvent =
 			readonly from: Uint8Array;
 			readonly type: number;
 			readonly code: number;
-			/** Where the packet that it is about was going. */
+			/** The destination of the packet that caused the error. */
 			readonly about: Uint8Array;
 	  };
 
@@ -71,12 +78,15 @@ interface Message {
 	readonly data: Uint8Array;
 }
 
-/** A socket with a port, or echo identifier, of its own. */
+/** A socket with its own port or echo identifier. */
 export class DatagramSocket implements Disposable {
 	readonly #options: (typeof OPTIONS)[keyof typeof OPTIONS];
 	#fd: number;
 
-	/** `like`: 4 or 16 bytes of an address of the family. Throws SyscallError: EACCES where echo is not for this user. */
+	/**
+	 * `like`: an address of the family, 4 or 16 bytes. Throws SyscallError: EACCES if this user may not use
+	 * echo sockets.
+	 */
 	constructor(protocol: "udp" | "icmp", like: ArrayLike<number>, tos: number, ttl: number) {
 		const family = familyOfBytes(like);
 		const name = family === AF_INET ? "ipv4" : "ipv6";
@@ -100,18 +110,21 @@ export class DatagramSocket implements Disposable {
 		}
 	}
 
-	/** To wait for (`untilReadable`) until there is something to {@link take}: an answer or an error. */
+	/**
+	 * Descriptor to wait for (`untilReadable`): when it is readable, {@link take} returns an answer or an
+	 * error.
+	 */
 	get fd(): number {
 		return this.#fd;
 	}
 
-	/** Gives 0, or `-errno` of why this host could not. */
+	/** Returns 0, or `-errno` if this host could not send. */
 	send(data: Uint8Array, destination: ArrayLike<number>, port: number): number {
 		const address = encodeSocketAddress(destination, port);
 		return Math.min(0, sendto(this.#fd, data, data.length, MSG_DONTWAIT, address, address.length));
 	}
 
-	/** What has come, an answer before an error; undefined when nothing has. */
+	/** The next answer, else the next error; undefined if there is none. */
 	take(): DatagramEvent | undefined {
 		const answer = this.#receive(MSG_DONTWAIT);
 		if (answer !== undefined) {
@@ -144,7 +157,7 @@ export class DatagramSocket implements Disposable {
 		for (;;) {
 			const result = recvmsg(this.#fd, header, flags);
 			if (result === -ERRNO.EINTR) continue;
-			if (result < 0) return undefined; // nothing there; an error that is pending is in the error queue as well
+			if (result < 0) return undefined; // nothing there; a pending error is also in the error queue
 			const { controllen } = MSGHDR.decode(header);
 			return { name, control: control.subarray(0, Number(controllen)), data: data.subarray(0, result) };
 		}

@@ -2,7 +2,7 @@
  * Error numbers of Linux: name, number, text.
  *
  * Numbers are those of include/uapi/asm-generic/errno*.h, which every architecture that Node runs on shares
- * (MIPS and SPARC do not). ENOTSUPP (524) is not for user space, yet bpf(2) returns it.
+ * (MIPS and SPARC do not). ENOTSUPP (524) is internal to the kernel, yet bpf(2) returns it.
  */
 
 const TABLE = {
@@ -150,22 +150,22 @@ const BY_NUMBER: ReadonlyMap<number, readonly [name: string, text: string]> = ne
 	Object.entries(TABLE).map(([name, [number, text]]) => [number, [name, text]]),
 );
 
-/** `ENOENT` for 2; `errno 4711` for a number that has no name. */
+/** `ENOENT` for 2; `errno 4711` for a number without a name. */
 export function errnoName(errno: number): string {
 	return BY_NUMBER.get(errno)?.[0] ?? `errno ${errno}`;
 }
 
-/** `no such file or directory` for 2, in lower case as our messages want it. */
+/** `no such file or directory` for 2; lower case, for use in messages. */
 export function errnoText(errno: number): string {
 	return BY_NUMBER.get(errno)?.[1] ?? "unknown error";
 }
 
-/** The name of the errno that one of Node's file functions threw: `ENOENT`; undefined for any other error. */
+/** The name of the errno in an error of Node's file functions: `ENOENT`; undefined for any other error. */
 export function errnoOfFileError(error: unknown): string | undefined {
 	return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }
 
-/** What Node's file functions threw: `ENOENT (no such file or directory)`. */
+/** An error of Node's file functions as text: `ENOENT (no such file or directory)`. */
 export function fileErrorText(error: unknown): string {
 	const name = errnoOfFileError(error);
 	if (name === undefined) return String(error);

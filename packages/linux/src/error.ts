@@ -1,9 +1,9 @@
-/** What the functions of this package throw. */
+/** The error that the functions of this package throw. */
 
 /**
- * - `PERMISSION`: the kernel refused it for want of a capability (EPERM), or a file's mode did.
+ * - `PERMISSION`: the process lacks a capability (EPERM), or a file's mode forbids it.
  * - `SYSCALL`: a system call failed; the message names its errno.
- * - `UNSUPPORTED`: the running kernel or processor lacks what was asked for.
+ * - `UNSUPPORTED`: the running kernel or processor lacks the feature.
  * - `LOCK_HELD`: another process holds the lock.
  */
 export type LinuxErrorCode = "PERMISSION" | "SYSCALL" | "UNSUPPORTED" | "LOCK_HELD";

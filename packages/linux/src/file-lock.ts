@@ -1,4 +1,4 @@
-/** flock(2) on a file: one process at a time, and the kernel lets go when its holder dies. */
+/** flock(2) on a file: one process at a time holds it, and the kernel releases it when the holder dies. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { monotonicMs } from "./clock.ts";
@@ -11,27 +11,27 @@ const LOCK_NB = 4;
 
 const flock = libcFunction<[fd: number, operation: number]>("int flock(int fd, int operation)");
 
-/** How often a waiter tries: short against the time of a command, long against the price of a system call. */
+/** Interval between attempts: short for a command, long compared to a system call. */
 const RETRY_MS = 20;
 
 export interface FileLockOptions {
 	/** How long to wait for another holder: 0 (the default) fails at once, Infinity waits for ever. */
 	readonly waitMs?: number;
-	/** Told once, when the wait has lasted a second: `process 7 (l3dsr)`, or `another process`. */
+	/** Called once, after a wait of one second, with `process 7 (l3dsr)` or `another process`. */
 	readonly onWait?: (holder: string) => void;
 }
 
 const LONG_WAIT_MS = 1000;
 
-/** A lock that can be tried. */
+/** A lock that can be attempted. */
 export interface Attempt {
-	/** False while somebody else holds it. Throws when it cannot be had at all. */
+	/** Returns false while another process holds the lock. Throws if it cannot be taken at all. */
 	take(): boolean;
 	/** `process 7 (l3dsr)`, or `another process`. */
 	holder(): string;
 }
 
-/** Returns when the lock `name` is taken. Throws LOCK_HELD, which names the holder, when the wait is over. */
+/** Returns when the lock `name` is taken. After `waitMs`, throws LOCK_HELD with the holder. */
 export async function untilTaken(
 	name: string,
 	{ waitMs = 0, onWait }: FileLockOptions,
@@ -65,8 +65,8 @@ export class FileLock implements Disposable {
 	}
 
 	/**
-	 * Takes the lock on `path`, creating the file (mode 0600) if it is not there; the file stays. Throws
-	 * LOCK_HELD with the holder's process id when the wait is over, LinuxError when the file cannot be opened.
+	 * Takes the lock on `path`. Creates the file (mode 0600) if it does not exist, and never deletes it.
+	 * Throws LOCK_HELD with the holder's process id after `waitMs`, LinuxError if the file cannot be opened.
 	 */
 	static async acquire(path: string, options: FileLockOptions = {}): Promise<FileLock> {
 		const fd = open(path);
@@ -86,7 +86,7 @@ export class FileLock implements Disposable {
 		}
 	}
 
-	/** Lets go. A second call does nothing. */
+	/** Releases the lock. A second call does nothing. */
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
 		closeSync(this.#fd);
@@ -94,7 +94,7 @@ export class FileLock implements Disposable {
 	}
 }
 
-/** A FIFO in its place must not keep us waiting for its reader. */
+/** If the file is a FIFO, do not wait for its reader. */
 const OPEN_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
 function open(path: string): number {
@@ -133,7 +133,7 @@ function holderText(fd: number): string {
 	return pid === undefined ? "another process" : `process ${pid}${programOf(pid)}`;
 }
 
-/** ` (l3dsr)`; empty where it cannot be told. */
+/** ` (l3dsr)`; empty if it is not known. */
 function programOf(pid: number): string {
 	try {
 		return ` (${readFileSync(`/proc/${pid}/comm`, "utf8").trim()})`;
@@ -142,7 +142,10 @@ function programOf(pid: number): string {
 	}
 }
 
-/** Who holds it, from /proc/locks (`1: FLOCK ADVISORY WRITE 1234 00:1b:5678 0 EOF`); unknown across PID namespaces. */
+/**
+ * The holder's process id, from /proc/locks (`1: FLOCK ADVISORY WRITE 1234 00:1b:5678 0 EOF`); unknown across
+ * PID namespaces.
+ */
 function holder(fd: number): number | undefined {
 	try {
 		const { ino } = fstatSync(fd);

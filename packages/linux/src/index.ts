@@ -1,4 +1,7 @@
-/** The one entrance of `@l3dsr/linux`: system calls, netlink, sockets and namespaces, knowing nothing of L3DSR. */
+/**
+ * The entry point of `@l3dsr/linux`: system calls, netlink, sockets and namespaces. It knows nothing of
+ * L3DSR.
+ */
 
 export {
 	CAPABILITIES,

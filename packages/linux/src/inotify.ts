@@ -1,4 +1,4 @@
-/** inotify(7): what happens to the entries of folders. */
+/** inotify(7): reports changes of the entries of folders. */
 import { closeSync, readSync } from "node:fs";
 import { ERRNO, errnoOfFileError } from "./errno.ts";
 import { Layout } from "./layout.ts";
@@ -23,9 +23,9 @@ const ENTRIES = IN.ATTRIB | IN.CLOSE_WRITE | IN.MODIFY | IN.MOVED_FROM | IN.MOVE
 const SELF = IN.DELETE_SELF | IN.MOVE_SELF;
 const IN_CLOEXEC_NONBLOCK = 0o2004000;
 
-/** struct inotify_event, in front of its name. */
+/** struct inotify_event, which precedes the name. */
 const EVENT = new Layout({ watch: "s32", mask: "u32", cookie: "u32", length: "u32" });
-/** Room for some hundred events; one with the longest name has 272 bytes. */
+/** Space for about a hundred events; one with the longest name has 272 bytes. */
 const BUFFER_BYTES = 16_384;
 
 const inotifyInit = libcFunction<[flags: number]>("int inotify_init1(int flags)");
@@ -35,28 +35,31 @@ const addWatch = libcFunction<[fd: number, path: Uint8Array, mask: number]>(
 const removeWatch = libcFunction<[fd: number, watch: number]>("int inotify_rm_watch(int fd, int wd)");
 
 export type FolderEvent =
-	/** Something happened to the entry `name` of a folder: it was made, written, renamed, deleted, given other rights. */
+	/** The entry `name` of a folder was created, written, renamed, deleted, or its attributes changed. */
 	| { readonly kind: "entry"; readonly folder: string; readonly name: string }
-	/** The folder itself was deleted or renamed: it is no longer watched. */
+	/** The folder itself was deleted or renamed, and is no longer watched. */
 	| { readonly kind: "gone"; readonly folder: string }
-	/** The kernel had to drop events: look at everything again. */
+	/** The kernel dropped events: read everything again. */
 	| { readonly kind: "lost" };
 
 export class FolderWatcher implements Disposable {
 	#fd: number;
 	readonly #folders = new Map<number, string>();
 
-	/** Watches nothing at first. Throws SyscallError (EMFILE beyond sysctl fs.inotify.max_user_instances). */
+	/** Watches nothing yet. Throws SyscallError (EMFILE beyond sysctl fs.inotify.max_user_instances). */
 	constructor() {
 		this.#fd = check(inotifyInit(IN_CLOEXEC_NONBLOCK), "open an inotify instance");
 	}
 
-	/** To wait for (`watchReadable`) until there is something to {@link read}. */
+	/** Descriptor to watch (`watchReadable`); when it is readable, call {@link read}. */
 	get fd(): number {
 		return this.#fd;
 	}
 
-	/** False when there is no such folder. Throws SyscallError (EACCES, ENOSPC beyond fs.inotify.max_user_watches). */
+	/**
+	 * Returns false if the folder does not exist. Throws SyscallError (EACCES, ENOSPC beyond
+	 * fs.inotify.max_user_watches).
+	 */
 	watch(folder: string): boolean {
 		const result = addWatch(this.#fd, Buffer.from(`${folder}\0`), ENTRIES | SELF | IN.ONLYDIR);
 		if (result === -ERRNO.ENOENT || result === -ERRNO.ENOTDIR) return false;
@@ -72,7 +75,7 @@ export class FolderWatcher implements Disposable {
 		}
 	}
 
-	/** Everything that is there now. Does not wait. */
+	/** Returns all pending events. Does not wait. */
 	read(): readonly FolderEvent[] {
 		const events: FolderEvent[] = [];
 		const buffer = new Uint8Array(BUFFER_BYTES);
@@ -103,7 +106,7 @@ export class FolderWatcher implements Disposable {
 	#eventOf(watch: number, mask: number, name: Uint8Array): FolderEvent | undefined {
 		if ((mask & IN.Q_OVERFLOW) !== 0) return { kind: "lost" };
 		const folder = this.#folders.get(watch);
-		if (folder === undefined) return undefined; // of a watch that was taken away meanwhile
+		if (folder === undefined) return undefined; // an event of a watch that was removed meanwhile
 		if ((mask & (SELF | IN.IGNORED)) === 0) {
 			const end = name.indexOf(0);
 			return {
@@ -112,7 +115,7 @@ export class FolderWatcher implements Disposable {
 				name: Buffer.from(end < 0 ? name : name.subarray(0, end)).toString(),
 			};
 		}
-		// A folder that was renamed is still the same object: what stands at its path now is another one.
+		// The watch follows a renamed folder; the folder at its path is now another one.
 		this.#folders.delete(watch);
 		if ((mask & IN.IGNORED) === 0) removeWatch(this.#fd, watch);
 		return { kind: "gone", folder };

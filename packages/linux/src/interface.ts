@@ -1,4 +1,4 @@
-/** Network interfaces as rtnetlink knows them (and not /sys, which may be another namespace's). */
+/** Network interfaces from rtnetlink (not from /sys, which may belong to another namespace). */
 
 import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
@@ -41,7 +41,7 @@ const IFF_LOOPBACK = 0x8;
 const IFF_NOARP = 0x80;
 const IFF_LOWER_UP = 0x10000;
 
-/** IFNAMSIZ and ALTIFNAMSIZ, less the final zero. */
+/** IFNAMSIZ and ALTIFNAMSIZ without the terminating zero. */
 const NAME_BYTES = 15;
 const ALTERNATIVE_NAME_BYTES = 127;
 
@@ -56,16 +56,16 @@ export const IFINFOMSG = new Layout({
 });
 
 /**
- * ARPHRD_* types whose packets reach tc with an Ethernet header in front (include/uapi/linux/if_arp.h): 1
- * Ethernet and 772 loopback. All others (tun, wireguard, ipip, ppp, rawip …) begin at the network header, or
- * with a header that is not Ethernet's.
+ * ARPHRD_* types whose packets reach tc with an Ethernet header (include/uapi/linux/if_arp.h): 1 Ethernet and
+ * 772 loopback. On all others (tun, wireguard, ipip, ppp, rawip …), packets begin with the network header or
+ * another link-layer header.
  */
 const ETHERNET_TYPES: ReadonlySet<number> = new Set([1, 772]);
 
 export interface NetInterface {
 	readonly index: IfIndex;
 	readonly name: string;
-	/** Further names (`ip link property add`), which every command takes instead of the name. */
+	/** Further names (`ip link property add`), which every command accepts instead of the name. */
 	readonly alternativeNames: readonly string[];
 	/** ARPHRD_*: 1 Ethernet, 772 loopback, 65534 none (tun, wireguard). */
 	readonly type: number;
@@ -73,33 +73,34 @@ export interface NetInterface {
 	readonly ethernet: boolean;
 	readonly up: boolean;
 	readonly loopback: boolean;
-	/** It resolves addresses by ARP and neighbour discovery; not on a dummy, a tunnel (IFF_NOARP). */
+	/** It resolves addresses by ARP and neighbour discovery; false for dummies and tunnels (IFF_NOARP). */
 	readonly arp: boolean;
 	/** Bytes. */
 	readonly mtu: number;
-	/** It has an XDP program, in whatever mode. */
+	/** It has an XDP program in any mode. */
 	readonly xdp: boolean;
-	/** Driver of a virtual device (`veth`, `tun`, `vlan`, `bond`); absent for a real card. */
+	/** Kind of a virtual device (`veth`, `tun`, `vlan`, `bond`); absent for hardware. */
 	readonly kind?: string;
-	/** It can send and receive: the cable is plugged in, the other end is up. */
+	/** It can send and receive: the cable is plugged in, the peer is up. */
 	readonly carrier: boolean;
 	/** Six bytes on Ethernet. */
 	readonly linkAddress: Uint8Array;
-	/** Index of the interface that it is tied to in this namespace: below a VLAN, the other end of a veth. */
+	/** Index of the associated interface in this namespace: the parent of a VLAN, the peer of a veth. */
 	readonly linkedTo?: IfIndex;
-	/** Of a VLAN device: the number that its frames carry. */
+	/** VLAN devices only: the VLAN id of their frames. */
 	readonly vlanId?: number;
 	/** Index of the bridge, bond or VRF that it belongs to. */
 	readonly master?: number;
 }
 
 /**
- * The interface of that name, or alternative name, in this namespace. Throws LinuxError (SYSCALL) when there is none.
+ * The interface with that name, or alternative name, in this namespace. Throws LinuxError (SYSCALL) if there
+ * is none.
  */
 export function interfaceByName(name: string): NetInterface {
 	const doing = `look up interface ${name}`;
 	const bytes = Buffer.byteLength(name);
-	// The kernel would answer a longer name with ERANGE.
+	// The kernel would answer ERANGE to a longer name.
 	if (name === "" || name.includes("\0") || bytes > ALTERNATIVE_NAME_BYTES) {
 		throw new LinuxError("SYSCALL", `${doing}: not a name that an interface can have`);
 	}
@@ -107,12 +108,12 @@ export function interfaceByName(name: string): NetInterface {
 	return lookUp(IFINFOMSG.encode({}), attribute(type, textValue(name)), doing);
 }
 
-/** The interface with that index in this namespace. Throws LinuxError (SYSCALL) when there is none. */
+/** The interface with that index in this namespace. Throws LinuxError (SYSCALL) if there is none. */
 export function interfaceByIndex(index: IfIndex): NetInterface {
 	return lookUp(IFINFOMSG.encode({ index }), new Uint8Array(0), `look up interface number ${index}`);
 }
 
-/** All interfaces of this namespace, in the order of their index. */
+/** All interfaces of this namespace, in the order of their indexes. */
 export function listInterfaces(netlink?: Netlink): readonly NetInterface[] {
 	const request = { type: RTM_GETLINK, payload: IFINFOMSG.encode({}), doing: "list interfaces" };
 	const messages = withRtnetlink(netlink, (socket) => socket.dump(request));
@@ -143,7 +144,7 @@ export function decodeLinkMessage(message: NetlinkMessage): {
 	};
 }
 
-/** Of a message RTM_NEWLINK or RTM_DELLINK. */
+/** Decodes a message RTM_NEWLINK or RTM_DELLINK. */
 export function decodeInterface(message: NetlinkMessage): NetInterface {
 	const { fixed, attributes } = decodeLinkMessage(message);
 	const info = attributes.get(IFLA_LINKINFO);
@@ -152,7 +153,7 @@ export function decodeInterface(message: NetlinkMessage): NetInterface {
 	const vlanId = kind === "vlan" ? vlanIdOf(infos?.get(IFLA_INFO_DATA)) : undefined;
 	const xdp = attributes.get(IFLA_XDP);
 	const properties = attributes.get(IFLA_PROP_LIST);
-	// The number of an interface in another namespace says nothing here.
+	// The index of an interface in another namespace has no meaning here.
 	const linkedTo = attributes.has(IFLA_LINK_NETNSID) ? 0 : (u32Attribute(attributes, IFLA_LINK) ?? 0);
 	const master = u32Attribute(attributes, IFLA_MASTER) ?? 0;
 	return {

@@ -1,10 +1,10 @@
 /**
- * Whole IP packets out by the kernel's own routes, and answers in before the kernel has judged them.
+ * Sends whole IP packets over the kernel's routes, and receives answers before the kernel has judged them.
  *
- * For questions whose answer comes from another address than the one that was asked: no ordinary socket takes
- * it. Packets leave by raw(7) with a header of our own, so routes and neighbours are the kernel's. Answers are
- * read from packet(7) sockets for one protocol on all interfaces: they see what comes in, once, before
- * netfilter, reverse-path filters and the check for martian sources.
+ * An ordinary socket does not receive an answer from another address than the one that it sent to; this one
+ * does. Packets leave through raw(7) sockets with our own IP header, so the kernel picks routes and
+ * neighbours. Answers come from packet(7) sockets for one protocol on all interfaces: these see each incoming
+ * packet once, before netfilter, reverse path filtering and the check for martian sources.
  */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
@@ -44,15 +44,15 @@ const listen = libcFunction<[number, number]>("int listen(int fd, int backlog)")
 
 export interface IpSocketOptions {
 	/**
-	 * Receives every TCP packet to this port, and ICMP; otherwise, answers to first packets: SYN+ACK, RST, UDP
-	 * and ICMP.
+	 * Receives every TCP packet to this port, and ICMP. Default: only answers to first packets, which are
+	 * SYN+ACK, RST, UDP and ICMP.
 	 */
 	readonly tcpPort?: number;
 }
 
 /** Sends and receives both families. `using socket = new IpSocket()`. */
 export class IpSocket implements Disposable {
-	/** Senders and receivers by family; a family that the kernel does not have is not there. */
+	/** Senders and receivers by family; a family that the kernel lacks is missing. */
 	readonly #senders = new Map<number, number>();
 	readonly #receivers: number[] = [];
 	readonly #buffer = new Uint8Array(2048);
@@ -74,7 +74,7 @@ export class IpSocket implements Disposable {
 		}
 	}
 
-	/** Sends a packet that begins at its IP header. Gives 0, or `-errno` of why this host could not. */
+	/** Sends a packet that begins with its IP header. Returns 0, or `-errno` if this host could not send. */
 	send(packet: Uint8Array, destination: ArrayLike<number>): number {
 		const fd = this.#senders.get(familyOfBytes(destination));
 		if (fd === undefined) return -ERRNO.EAFNOSUPPORT;
@@ -85,12 +85,12 @@ export class IpSocket implements Disposable {
 		}
 	}
 
-	/** The descriptors to wait for (`untilReadable`) until there is something to {@link receive}. */
+	/** The descriptors to wait for (`untilReadable`): when one is readable, call {@link receive}. */
 	get fds(): readonly number[] {
 		return this.#receivers;
 	}
 
-	/** What has come in by now, each packet from its IP header on and at most 256 bytes. */
+	/** All pending packets, each from its IP header on, at most 256 bytes of it. */
 	receive(): Uint8Array[] {
 		return this.#receivers.flatMap((fd) => this.#drain(fd));
 	}
@@ -100,7 +100,7 @@ export class IpSocket implements Disposable {
 		while (packets.length < 256) {
 			const length = recv(fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT);
 			if (length === -ERRNO.EAGAIN) break;
-			// An interface that goes down reports it once to every socket on all interfaces.
+			// An interface that goes down reports that once to every socket on all interfaces.
 			if (length === -ERRNO.EINTR || length === -ERRNO.ENETDOWN) continue;
 			packets.push(this.#buffer.slice(0, check(length, "receive answers")));
 		}
@@ -116,7 +116,7 @@ export class IpSocket implements Disposable {
 
 function openReceiver(family: number, filter: typeof ANSWERS): number {
 	const doing = "open a packet socket on all interfaces";
-	// Protocol 0 until the filter is there: otherwise packets get in between.
+	// Protocol 0 until the filter is attached: otherwise unfiltered packets arrive in between.
 	const fd = check(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0), doing);
 	try {
 		attachFilter(fd, family === AF_INET ? filter.ipv4 : filter.ipv6, doing);
@@ -134,18 +134,18 @@ function openReceiver(family: number, filter: typeof ANSWERS): number {
 }
 
 /**
- * A port of this host that no other process gets, and at which the kernel stays silent: what arrives there is
- * neither delivered nor answered. Without it the kernel would answer a SYN+ACK that no connection waits for
- * with a reset of its own, and a datagram with an ICMP error, both to an address that was not asked.
+ * Reserves a port of this host at which the kernel stays silent: packets to it are neither delivered nor
+ * answered. Otherwise the kernel would answer an unexpected SYN+ACK with a reset, and a datagram with an ICMP
+ * error.
  *
- * It is a socket that listens and has a filter which takes nothing: `tcp_filter` in net/ipv4/tcp_ipv4.c drops
- * in silence, before anything could be sent in return. No firewall rule and no privilege is needed.
+ * It is a listening socket with a filter that accepts nothing: `tcp_filter` in net/ipv4/tcp_ipv4.c drops the
+ * packet silently, before anything could be sent in return. No firewall rule and no privilege is needed.
  */
 export class SilentPort implements Disposable {
 	readonly port: number;
 	#fd: number;
 
-	/** On an address of this host (4 or 16 bytes). Throws SyscallError. */
+	/** `address`: an address of this host, 4 or 16 bytes. Throws SyscallError. */
 	constructor(protocol: "tcp" | "udp", address: ArrayLike<number>) {
 		const doing = `reserve a ${protocol} port`;
 		const type = protocol === "tcp" ? SOCK_STREAM : SOCK_DGRAM;
@@ -170,7 +170,7 @@ export class SilentPort implements Disposable {
 }
 
 /**
- * The address that this host sends from to a destination, by its routes. Sends nothing. Throws SyscallError:
+ * The source address that this host's routes select for a destination. Sends nothing. Throws SyscallError:
  * ENETUNREACH without a route.
  */
 export function sourceAddressFor(destination: ArrayLike<number>, tos: number): Uint8Array {
@@ -181,7 +181,7 @@ export function sourceAddressFor(destination: ArrayLike<number>, tos: number): U
 		const value = OPTION_INT.encode({ value: tos });
 		const [level, name] = family === AF_INET ? [IPPROTO_IP, IP_TOS] : [IPPROTO_IPV6, IPV6_TCLASS];
 		check(setsockopt(fd, level, name, value, value.length), doing);
-		const address = encodeSocketAddress(destination, 9); // connect(2) of a datagram socket asks only for a route
+		const address = encodeSocketAddress(destination, 9); // connect(2) of a datagram socket only looks up a route
 		const result = connect(fd, address, address.length);
 		if (result < 0) throw new SyscallError(doing, -result);
 		return nameOf(fd, doing).address;

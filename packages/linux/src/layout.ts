@@ -1,13 +1,15 @@
 /**
  * C structures as tables of fields: each is declared once, by name and type, in the kernel's order.
  *
- * Offsets follow from C's rule of natural alignment; padding that the kernel names is named here too. Numbers
- * are little-endian, as on every machine that koffi and BPF have in common with Node; fields that travel on
- * the wire say so (`be16`, `be32`).
+ * Offsets follow C's rule of natural alignment; padding that the kernel names is named here too. Numbers are
+ * little-endian, as on every machine that koffi, BPF and Node all support; fields in network order have the
+ * types `be16` and `be32`.
  */
 import { addressOf } from "./libc.ts";
 
-/** `pointer` is a u64 that holds an address; `bytes` and `text` are fixed arrays, text ending at its first 0. */
+/**
+ * `pointer` is a u64 that holds an address; `bytes` and `text` are fixed arrays; text ends at its first 0.
+ */
 export type FieldType =
 	| "u8"
 	| "u16"
@@ -41,7 +43,7 @@ type Output<T extends FieldType> = T extends "u64" | "be64" | "pointer"
 			? string
 			: number;
 
-/** Values to encode: a field that is not given is 0. */
+/** Values to encode; a missing field is 0. */
 export type Encodable<F extends Fields> = { readonly [N in keyof F]?: Input<F[N]> | undefined };
 export type Decoded<F extends Fields> = { readonly [N in keyof F]: Output<F[N]> };
 
@@ -66,7 +68,7 @@ function roundUp(value: number, step: number): number {
 	return Math.ceil(value / step) * step;
 }
 
-/** A structure: its size and offsets in bytes, and both directions of conversion. */
+/** A structure: its size and offsets in bytes, and its conversion in both directions. */
 export class Layout<const F extends Fields> {
 	readonly size: number;
 	readonly #places: readonly Place[];
@@ -90,7 +92,7 @@ export class Layout<const F extends Fields> {
 		return this.#places;
 	}
 
-	/** Bytes from the start of the structure. Throws RangeError for a name that it does not have. */
+	/** Bytes from the start of the structure. Throws RangeError for an unknown name. */
 	offsetOf(name: keyof F & string): number {
 		const place = this.#places.find((candidate) => candidate.name === name);
 		if (place === undefined) throw new RangeError(`no field ${name}`);
@@ -98,7 +100,7 @@ export class Layout<const F extends Fields> {
 	}
 
 	/**
-	 * The structure's bytes. Memory given for a pointer is referred to by its address only: keep it referenced
+	 * The structure's bytes. Memory given for a pointer is stored only as an address: keep it referenced
 	 * until the kernel is done with it. Throws RangeError for text or bytes longer than their field.
 	 */
 	encode(values: Encodable<F>): Uint8Array {
@@ -112,7 +114,9 @@ export class Layout<const F extends Fields> {
 		return bytes;
 	}
 
-	/** Reads the structure. Fields past the end of `bytes` are 0: an older kernel's structure may be shorter. */
+	/**
+	 * Reads the structure. Fields past the end of `bytes` are 0: an older kernel's structure may be shorter.
+	 */
 	decode(bytes: Uint8Array): Decoded<F> {
 		let whole = bytes;
 		if (bytes.byteLength < this.size) {
@@ -122,7 +126,7 @@ export class Layout<const F extends Fields> {
 		const view = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
 		const values: { [name: string]: unknown } = {};
 		for (const { name, type, offset } of this.#places) values[name] = take(whole, view, offset, type);
-		return values as Decoded<F>; // the table gives each name the type that F says
+		return values as Decoded<F>; // the table gives each name the type that F declares
 	}
 }
 

@@ -1,5 +1,5 @@
 /**
- * Tables of iptables-legacy, which nf_tables does not list: read as iptables-legacy-save reads them
+ * Tables of iptables-legacy, which nf_tables does not list, read as iptables-legacy-save reads them
  * (include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h, netfilter/x_tables.h).
  */
 import { closeSync, readFileSync } from "node:fs";
@@ -19,9 +19,9 @@ export type LegacyHook = (typeof HOOKS)[number];
 
 interface FamilyLayout {
 	readonly family: number;
-	/** Of the socket options. */
+	/** Level of the socket options. */
 	readonly level: number;
-	/** Bytes of struct ipt_ip or ip6t_ip6, which the entry begins with. */
+	/** Size of struct ipt_ip or ip6t_ip6, with which an entry begins, in bytes. */
 	readonly selector: number;
 	readonly names: string;
 }
@@ -33,7 +33,7 @@ const FAMILIES = {
 
 export type LegacyFamily = keyof typeof FAMILIES;
 
-/** struct ipt_getinfo: offsets are of entries. */
+/** struct ipt_getinfo: the offsets are those of entries. */
 const INFO = new Layout({
 	name: { text: 32 },
 	validHooks: "u32",
@@ -44,7 +44,7 @@ const INFO = new Layout({
 });
 /** struct ipt_get_entries, whose entries are aligned to 8 bytes. */
 const ENTRIES = new Layout({ name: { text: 32 }, size: "u32", _pad: "u32" });
-/** What follows the selector in struct ipt_entry and ip6t_entry. */
+/** The fields after the selector in struct ipt_entry and ip6t_entry. */
 const ENTRY_TAIL = new Layout({ cacheInfo: "u32", targetOffset: "u16", nextOffset: "u16", comeFrom: "u32" });
 /** struct xt_entry_match and xt_entry_target, without their data. */
 const EXTENSION = new Layout({ size: "u16", name: { text: 29 }, revision: "u8" });
@@ -59,9 +59,9 @@ export interface LegacyExtension {
 export type LegacyTarget =
 	| { readonly kind: "extension"; readonly extension: LegacyExtension }
 	| { readonly kind: "verdict"; readonly verdict: "accept" | "drop" | "queue" | "return" }
-	/** To a chain of the same table, with -j or -g. */
+	/** A jump to a chain of the same table, with -j or -g. */
 	| { readonly kind: "jump"; readonly chain: string }
-	/** A rule without a target: it counts. */
+	/** A rule without a target, which only counts. */
 	| { readonly kind: "none" };
 
 export interface LegacyRule {
@@ -72,7 +72,7 @@ export interface LegacyRule {
 
 export interface LegacyChain {
 	readonly name: string;
-	/** Of a built-in chain. */
+	/** Built-in chains only. */
 	readonly base?: { readonly hook: LegacyHook; readonly policy: "accept" | "drop" };
 }
 
@@ -84,7 +84,7 @@ export interface LegacyTable {
 	readonly rules: readonly LegacyRule[];
 }
 
-/** Names of the tables that this network namespace has. To ask for another one would make it. */
+/** Names of the tables that this network namespace has. A request for any other table would create it. */
 export function listLegacyTables(family: LegacyFamily): readonly string[] {
 	try {
 		return readFileSync(FAMILIES[family].names, "utf8")
@@ -95,13 +95,16 @@ export function listLegacyTables(family: LegacyFamily): readonly string[] {
 	}
 }
 
-/** Reads a table that {@link listLegacyTables} has named. Throws SyscallError (EPERM without CAP_NET_ADMIN). */
+/**
+ * Reads a table that {@link listLegacyTables} has returned. Throws SyscallError (EPERM without
+ * CAP_NET_ADMIN).
+ */
 export function readLegacyTable(family: LegacyFamily, name: string): LegacyTable {
 	const { family: domain, level } = FAMILIES[family];
 	const doing = `read table ${name} of iptables-legacy (${family})`;
 	const fd = check(socket(domain, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW), doing);
 	try {
-		// Between the two questions the table may become another: then the kernel answers EAGAIN.
+		// If the table changes between the two requests, the kernel answers EAGAIN.
 		for (let attempt = 0; attempt < 10; attempt++) {
 			const info = INFO.encode({ name });
 			check(getsockopt(fd, level, GET_INFO, info, lengthOf(info)), doing);
@@ -130,7 +133,9 @@ interface Entry {
 	readonly target: LegacyExtension;
 }
 
-/** `info`: struct ipt_getinfo; `entries`: the entry table. Throws LinuxError for bytes that no kernel sends. */
+/**
+ * `info`: struct ipt_getinfo; `entries`: the entry table. Throws LinuxError for bytes that no kernel sends.
+ */
 export function decodeLegacyTable(family: LegacyFamily, info: Uint8Array, entries: Uint8Array): LegacyTable {
 	const { name, validHooks, hookEntry, underflow } = INFO.decode(info);
 	const list = decodeEntries(family, entries);
@@ -140,10 +145,10 @@ export function decodeLegacyTable(family: LegacyFamily, info: Uint8Array, entrie
 			: [{ hook, first: word(hookEntry, index * 4), last: word(underflow, index * 4) }],
 	);
 	const chains: LegacyChain[] = [];
-	/** By the offset of their first rule, which is where a jump leads. */
+	/** Chains by the offset of their first rule, which is the destination of a jump. */
 	const named = new Map<number, string>();
 	for (const { offset, next, target } of list) {
-		// The table ends with such an entry too, behind which is nothing.
+		// Such an entry also ends the table; nothing follows it.
 		if (target.name === "ERROR" && next < entries.byteLength) named.set(next, text(target.info));
 		const base = bases.find(({ last }) => last === offset);
 		const policy = verdictOf(target, next) === "drop" ? "drop" : "accept";
@@ -155,7 +160,7 @@ export function decodeLegacyTable(family: LegacyFamily, info: Uint8Array, entrie
 	for (const [index, { offset, next, matches, target }] of list.entries()) {
 		const base = bases.find(({ first, last }) => first <= offset && offset <= last);
 		chain = base?.hook.toUpperCase() ?? named.get(offset) ?? chain;
-		// Built-in chains end with their policy, others with a return that nobody has written.
+		// A built-in chain ends with its policy, any other with an implicit return.
 		const isLast = base === undefined ? list[index + 1]?.target.name === "ERROR" : base.last === offset;
 		if (chain === undefined || target.name === "ERROR" || isLast) continue;
 		rules.push({ chain, matches, target: targetOf(target, next, named) });
@@ -169,7 +174,7 @@ function decodeEntries(family: LegacyFamily, bytes: Uint8Array): Entry[] {
 	for (let offset = 0; offset < bytes.byteLength; ) {
 		const entry = bytes.subarray(offset);
 		const { targetOffset, nextOffset } = ENTRY_TAIL.decode(entry.subarray(selector));
-		// The tail, to a multiple of 8, and two counters of 64 bits.
+		// The tail, rounded up to a multiple of 8, and two counters of 64 bits.
 		const header = Math.ceil((selector + ENTRY_TAIL.size) / 8) * 8 + 16;
 		if (
 			targetOffset < header ||

@@ -1,8 +1,8 @@
 /**
- * Calls into the C library, the one door to FFI.
+ * Calls of the C library, the only use of FFI.
  *
- * Nothing is loaded until the first call: koffi costs about 10 ms, and a program that only reads text must
- * not pay them. Each function is declared when it is first called, too.
+ * Nothing is loaded until the first call: koffi costs about 10 ms, which a program that only reads text must
+ * not pay. Each function, too, is declared at its first call.
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { ERRNO, errnoName, errnoText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 
-/** A C argument: integers as they are, memory as the view that owns it, or an address as bigint. */
+/** A C argument: an integer, memory as a view, or an address as bigint. */
 export type CArgument = number | bigint | Uint8Array | null;
 
 type Koffi = typeof import("koffi");
@@ -31,9 +31,10 @@ function load(): Loaded {
 }
 
 /**
- * koffi's own entrance reads ELF headers and compiles code for other systems to find its binary: 10 ms of the
- * 12 that it takes; and Node's search for a package is twice what loading the binary takes. The binary itself is all that
- * is needed; where it is not at its usual place, or is for another C library (musl), the entrance finds the right one.
+ * koffi's own entry point reads ELF headers and compiles code for other systems to find its binary, which
+ * takes 10 of its 12 ms; Node's search for a package takes twice as long as loading the binary. Only the
+ * binary is needed. If it is not at its usual place, or is for another C library (musl), the entry point
+ * finds the right one.
  */
 function requireKoffi(): Koffi {
 	const { arch } = process;
@@ -47,7 +48,7 @@ function requireKoffi(): Koffi {
 	return process.getBuiltinModule("node:module").createRequire(import.meta.url)("koffi") as Koffi;
 }
 
-/** What the addon at `path` exports; undefined where there is none, or none for this system. */
+/** The exports of the addon at `path`; undefined if there is none, or none for this system. */
 function loadAddon(path: string): unknown {
 	if (!existsSync(path)) return undefined;
 	const addon = { exports: {} };
@@ -59,7 +60,7 @@ function loadAddon(path: string): unknown {
 	return addon.exports;
 }
 
-/** Whether any C function has been called: for tests that a path stays free of FFI. */
+/** Whether any C function has been called, for tests that a path does without FFI. */
 export function isLibcLoaded(): boolean {
 	return loaded !== undefined;
 }
@@ -67,9 +68,9 @@ export function isLibcLoaded(): boolean {
 /**
  * Declares a function of the C library by its prototype, `int flock(int fd, int operation)`.
  *
- * The function must be one that reports failure by -1 and errno. The value that comes back is its result, or
- * `-errno` after a failure, as inside the kernel: no result is negative otherwise. Callers that cannot go on
- * pass it through {@link check}.
+ * The function must report failure by -1 and errno. The returned value is its result, or `-errno` after a
+ * failure, as inside the kernel: no result is negative otherwise. Callers that cannot continue pass it to
+ * {@link check}.
  */
 export function libcFunction<A extends readonly CArgument[]>(prototype: string): (...args: A) => number {
 	let call: ((...args: A) => number | bigint) | undefined;
@@ -77,14 +78,15 @@ export function libcFunction<A extends readonly CArgument[]>(prototype: string):
 		const { koffi, library } = load();
 		call ??= library.func(prototype);
 		const result = call(...args);
-		// errno is stale after success: look at it only now.
+		// errno is stale after success: read it only now.
 		return Number(result) === -1 ? -koffi.errno() : Number(result);
 	};
 }
 
 /**
- * The same for a function that may wait: it runs in one of libuv's threads, and this one goes on. The result is -1 after a
- * failure, whose errno stays in that thread. Memory is given by address ({@link addressOf}), and is the caller's to keep.
+ * The same for a function that may wait: it runs in one of libuv's threads while this one continues. The
+ * result is -1 after a failure, whose errno stays in that thread. Memory is passed by address
+ * ({@link addressOf}), and the caller must keep it.
  */
 export function libcFunctionInThread<A extends readonly (number | bigint)[]>(
 	prototype: string,
@@ -104,8 +106,8 @@ const syscall6 = libcFunction<[number, CArgument, CArgument, CArgument, CArgumen
 );
 
 /**
- * syscall(2): the result, or `-errno`. Memory arguments stay referenced until the call returns; memory that
- * is only pointed to from within another argument is the caller's to keep (see {@link addressOf}).
+ * syscall(2): the result, or `-errno`. Memory arguments stay referenced until the call returns; the caller
+ * must keep memory that only another argument points to (see {@link addressOf}).
  */
 export function syscall(number: number, ...args: readonly CArgument[]): number {
 	const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = args.map((argument) =>
@@ -115,30 +117,32 @@ export function syscall(number: number, ...args: readonly CArgument[]): number {
 }
 
 /**
- * The address of a view's first byte, for a pointer within a structure. The view must stay referenced until
- * the kernel is done with it, and must not be resized or transferred.
+ * The address of a view's first byte, for a pointer in a structure. The view must stay referenced until the
+ * kernel is done with it, and must not be resized or transferred.
  */
 export function addressOf(memory: Uint8Array): bigint {
 	return memory.byteLength === 0 ? 0n : load().koffi.address(memory);
 }
 
-/** The memory at an address that is valid for `length` bytes as long as the view is used: for mmap(2). */
+/**
+ * The memory at an address, which must be valid for `length` bytes as long as the view is used: for mmap(2).
+ */
 export function viewOf(address: bigint, length: number): Uint8Array {
 	return new Uint8Array(load().koffi.view(address, length));
 }
 
-/** A system call that failed: `code` is PERMISSION for EPERM, else SYSCALL. */
+/** A system call failed: `code` is PERMISSION for EPERM, else SYSCALL. */
 export class SyscallError extends LinuxError {
 	override readonly name = "SyscallError";
 	readonly errno: number;
-	/** The kernel's own sentence about the refusal, where it gave one. */
+	/** The kernel's own message about the refusal, if it sent one. */
 	readonly explanation?: string;
-	/** Why, without what was being done: `ENOENT (no such file or directory)`. */
+	/** The reason alone: `ENOENT (no such file or directory)`. */
 	readonly reason: string;
 
 	/**
-	 * `doing` names the act and its object: `attach program l3dsr_tc to eth0`. `explanation` is the kernel's own
-	 * sentence about the refusal, where it gave one.
+	 * `doing` names the action and its object: `attach program l3dsr_tc to eth0`. `explanation` is the
+	 * kernel's own message about the refusal, if it sent one.
 	 */
 	constructor(doing: string, errno: number, explanation?: string) {
 		const denied = errno === ERRNO.EPERM;
@@ -156,7 +160,7 @@ export class SyscallError extends LinuxError {
 	}
 }
 
-/** The result of a call, when it is not `-errno`. Throws {@link SyscallError} saying what was being done. */
+/** Returns the result of a call unless it is `-errno`. Otherwise throws {@link SyscallError} with `doing`. */
 export function check(result: number, doing: string): number {
 	if (result < 0) throw new SyscallError(doing, -result);
 	return result;

@@ -1,6 +1,6 @@
 /**
- * Sockets that take connections, for a process that is started with them: their descriptors stay those of this process, so
- * that a server which dies is replaced without a connection being refused.
+ * Listening sockets whose descriptors this process keeps and passes to a server process: if that dies, it is
+ * replaced without a refused connection.
  */
 import { chmodSync, chownSync, closeSync, lstatSync, unlinkSync } from "node:fs";
 import { errnoOfFileError } from "./errno.ts";
@@ -23,7 +23,7 @@ const SHUT_RDWR = 2;
 const SO_REUSEADDR = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
-/** sizeof(sun_path), unix(7), the zero byte at the end included. */
+/** sizeof(sun_path), unix(7), with the terminating zero. */
 const UNIX_PATH_BYTES = 108;
 
 const listen = libcFunction<[fd: number, backlog: number]>("int listen(int fd, int backlog)");
@@ -38,7 +38,7 @@ const getsockname = libcFunction<[fd: number, address: Uint8Array, length: Uint8
 export interface UnixSocketOptions {
 	/** Permissions of the file. */
 	readonly mode: number;
-	/** Group of the file; root's where absent. */
+	/** Group of the file; default root's. */
 	readonly group?: number;
 	readonly backlog?: number;
 }
@@ -55,7 +55,10 @@ export class ListeningSocket implements Disposable {
 		this.#inode = path === undefined ? undefined : lstatSync(path).ino;
 	}
 
-	/** `address`: 4 or 16 bytes; `port` 0 takes a free one. Throws SyscallError: EADDRINUSE, EADDRNOTAVAIL, EACCES. */
+	/**
+	 * `address`: 4 or 16 bytes; `port` 0 takes a free one. Throws SyscallError: EADDRINUSE, EADDRNOTAVAIL,
+	 * EACCES.
+	 */
 	static tcp(address: Uint8Array, port: number, backlog = 128): ListeningSocket {
 		const doing = `listen on TCP port ${port}`;
 		const family = familyOfBytes(address);
@@ -75,8 +78,8 @@ export class ListeningSocket implements Disposable {
 	}
 
 	/**
-	 * A socket file that a process which has ended left at `path` is replaced. Throws SyscallError (EADDRINUSE: somebody
-	 * listens there), LinuxError (SYSCALL: something else than a socket is there).
+	 * Replaces the socket file that an ended process has left at `path`. Throws SyscallError (EADDRINUSE: a
+	 * process listens there), LinuxError (SYSCALL: the file is not a socket).
 	 */
 	static unix(path: string, { mode, group, backlog = 128 }: UnixSocketOptions): ListeningSocket {
 		const doing = `listen on ${path}`;
@@ -104,7 +107,7 @@ export class ListeningSocket implements Disposable {
 		return this.#fd;
 	}
 
-	/** Of TCP: the port that it listens on. */
+	/** TCP only: the port that it listens on. */
 	get port(): number {
 		const bytes = new Uint8Array(SOCKADDR_BYTES);
 		check(
@@ -116,7 +119,8 @@ export class ListeningSocket implements Disposable {
 
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
-		// A process that was given it and is still about to end would keep the port taken.
+		// Otherwise a process that has a copy of the descriptor and is about to end would keep the port in
+		// use.
 		shutdown(this.#fd, SHUT_RDWR);
 		closeSync(this.#fd);
 		this.#fd = -1;
@@ -155,7 +159,7 @@ function removeStale(path: string, name: Uint8Array, doing: string): void {
 	}
 	const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
 	try {
-		// Who listens is left alone: bind(2) then says that the address is in use.
+		// If a process listens there, leave the file: bind(2) then reports that the address is in use.
 		if (connect(fd, name, name.length) < 0) unlinkSync(path);
 	} finally {
 		closeSync(fd);

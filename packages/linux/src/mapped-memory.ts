@@ -14,7 +14,7 @@ const mmap = libcFunction<
 const munmap = libcFunction<[address: bigint, length: number]>("int munmap(intptr_t address, size_t length)");
 
 export interface MapOptions {
-	/** Writes to `bytes` reach the object. Default false: they are a fault of the program (SIGSEGV). */
+	/** Writes to `bytes` reach the object. Default false: a write crashes the process (SIGSEGV). */
 	readonly writable?: boolean;
 }
 
@@ -23,19 +23,21 @@ interface Range {
 	readonly length: number;
 }
 
-/** Address space is given back once nothing can reach the view any more. */
+/** Frees the address space once no view can be reached any more. */
 const unreachable = new FinalizationRegistry<Range>(({ address, length }) => munmap(address, length));
 
 /**
- * Memory shared with the kernel object behind a descriptor, let go when disposed. Whoever kept a view then
- * reads zeros: empty pages take the object's place, because JavaScript cannot take a view back.
+ * Memory shared with the kernel object behind a descriptor, released when disposed. Views that still exist
+ * then read zeros: JavaScript cannot revoke a view, so empty pages replace the object.
  */
 export class MappedMemory implements Disposable {
 	readonly bytes: Uint8Array;
 	readonly #range: Range;
 	#open = true;
 
-	/** Maps the first `length` bytes of `fd`, a multiple of the page size. Throws SyscallError saying `doing`. */
+	/**
+	 * Maps the first `length` bytes of `fd`, a multiple of the page size. Throws SyscallError with `doing`.
+	 */
 	constructor(fd: number, length: number, doing: string, options: MapOptions = {}) {
 		const protection = options.writable === true ? PROT_READ | PROT_WRITE : PROT_READ;
 		const address = BigInt(check(mmap(0n, length, protection, MAP_SHARED, fd, 0), doing));

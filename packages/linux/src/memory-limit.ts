@@ -1,4 +1,7 @@
-/** RLIMIT_MEMLOCK, to which kernels before 5.11 charge maps and programs: too low for root, too, by default. */
+/**
+ * RLIMIT_MEMLOCK, to which kernels before 5.11 charge maps and programs; the default is too low, for root
+ * too.
+ */
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { libcFunction } from "./libc.ts";
@@ -11,7 +14,7 @@ const setrlimit = libcFunction<[resource: number, limit: Uint8Array]>(
 	"int setrlimit(int resource, const void *limit)",
 );
 
-/** Makes the call; when it is refused with EPERM, lifts this process's limit and makes it once more. */
+/** Makes the call; if it fails with EPERM, raises this process's limit and makes it again. */
 export function withMemoryLimitRaised<T extends { readonly result: number }>(call: () => T): T {
 	const first = call();
 	if (first.result !== -ERRNO.EPERM) return first;

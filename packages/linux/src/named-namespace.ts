@@ -1,4 +1,4 @@
-/** Network namespaces with a name, as ip-netns(8) keeps them: bind mounts of nsfs files below /run/netns. */
+/** Network namespaces with names, as ip-netns(8) keeps them: bind mounts of nsfs files below /run/netns. */
 import { closeSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync } from "node:fs";
 import { ERRNO, errnoOfFileError, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
@@ -22,7 +22,7 @@ const umount2 = libcFunction<[target: Uint8Array, flags: number]>(
 	"int umount2(const void *target, int flags)",
 );
 
-/** The file that stands for the namespace `name`. Throws LinuxError (SYSCALL) for what is not a file's name. */
+/** The file of the namespace `name`. Throws LinuxError (SYSCALL) if that is not a valid file name. */
 export function namedNamespacePath(name: string): string {
 	if (name === "" || name === "." || name === ".." || /[/\0]/.test(name) || Buffer.byteLength(name) > 255) {
 		throw new LinuxError("SYSCALL", `network namespace "${name}": not a name that a namespace can have`);
@@ -30,16 +30,19 @@ export function namedNamespacePath(name: string): string {
 	return `${FOLDER}/${name}`;
 }
 
-/** Names of all there are, sorted. */
+/** The names of all of them, sorted. */
 export function listNamedNamespaces(): string[] {
 	try {
 		return readdirSync(FOLDER).sort();
 	} catch {
-		return []; // the folder comes with the first namespace
+		return []; // the first namespace creates the folder
 	}
 }
 
-/** Throws LinuxError: SYSCALL when the name is taken, PERMISSION without CAP_SYS_ADMIN; nothing is left then. */
+/**
+ * Throws LinuxError: SYSCALL if the name is taken, PERMISSION without CAP_SYS_ADMIN; then nothing is left
+ * behind.
+ */
 export function createNamedNamespace(name: string): NetworkNamespace {
 	const path = namedNamespacePath(name);
 	const doing = `create network namespace ${name}`;
@@ -63,14 +66,14 @@ export function createNamedNamespace(name: string): NetworkNamespace {
 }
 
 /**
- * Takes the name away. The namespace goes, with its interfaces, rules and addresses, when the last process in it ends
- * and nobody holds it open. Throws LinuxError: SYSCALL when there is none of that name, PERMISSION.
+ * Deletes the name. The namespace and its interfaces, rules and addresses are deleted when the last process
+ * in it ends and nothing holds it open. Throws LinuxError: SYSCALL if the name does not exist, PERMISSION.
  */
 export function deleteNamedNamespace(name: string): void {
 	const path = namedNamespacePath(name);
 	const doing = `delete network namespace ${name}`;
 	const result = umount2(cText(path), MNT_DETACH);
-	// Nothing is mounted there after a reboot of a host whose /run is on a disk, or when a creation was killed.
+	// Nothing is mounted there after a reboot if /run is on a disk, or if a creation was killed.
 	if (result < 0 && result !== -ERRNO.EINVAL) throw new SyscallError(doing, -result);
 	try {
 		unlinkSync(path);
@@ -94,7 +97,7 @@ export function namespaceProcesses(namespace: NetworkNamespace): number[] {
 		.map(Number);
 }
 
-/** Its mounts shall reach every mount namespace of this machine, as those of ip-netns(8) do. */
+/** Its mounts must reach every mount namespace of this machine, as those of ip-netns(8) do. */
 function prepareFolder(doing: string): void {
 	try {
 		mkdirSync(FOLDER, { recursive: true, mode: 0o755 });

@@ -1,11 +1,11 @@
-/** Netlink attributes: type, length and value, padded to four bytes; a value may be attributes again. */
+/** Netlink attributes: type, length and value, padded to four bytes; a value can consist of attributes. */
 import { LinuxError } from "./error.ts";
 
 const HEADER_BYTES = 4;
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 
-/** Attributes by type; the kernel sends each once, or the last counts. */
+/** Attributes by type; of several with one type, the last counts. */
 export type Attributes = ReadonlyMap<number, Uint8Array>;
 
 /** One attribute with its padding. */
@@ -19,7 +19,7 @@ export function attribute(type: number, value: Uint8Array): Uint8Array {
 	return bytes;
 }
 
-/** An attribute whose value is attributes. */
+/** An attribute whose value consists of attributes. */
 export function nestedAttribute(type: number, ...values: readonly Uint8Array[]): Uint8Array {
 	return attribute(type | NLA_F_NESTED, Buffer.concat(values));
 }
@@ -31,19 +31,22 @@ export function u32Value(value: number): Uint8Array {
 	return bytes;
 }
 
-/** Text with its final zero. */
+/** Text with a terminating zero. */
 export function textValue(text: string): Uint8Array {
 	return Buffer.from(`${text}\0`, "utf8");
 }
 
-/** Attributes by type. Throws LinuxError (SYSCALL) when one does not fit. */
+/** Attributes by type. Throws LinuxError (SYSCALL) if one does not fit. */
 export function decodeAttributes(bytes: Uint8Array): Attributes {
 	const attributes = new Map<number, Uint8Array>();
 	eachAttribute(bytes, (type, at, end) => attributes.set(type, bytes.subarray(at + HEADER_BYTES, end)));
 	return attributes;
 }
 
-/** Attributes in their order, for lists in which all have one type. Throws LinuxError (SYSCALL) when one does not fit. */
+/**
+ * Attributes in order, for lists whose attributes have the same type. Throws LinuxError (SYSCALL) if one does
+ * not fit.
+ */
 export function attributeSequence(
 	bytes: Uint8Array,
 ): { readonly type: number; readonly value: Uint8Array; readonly whole: Uint8Array }[] {
@@ -55,7 +58,7 @@ export function attributeSequence(
 	return attributes;
 }
 
-/** `at` and `end`: where it begins, with its header, and ends, without its padding. */
+/** `at` and `end`: the start of the attribute with its header, and its end without padding. */
 function eachAttribute(bytes: Uint8Array, take: (type: number, at: number, end: number) => void): void {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 	for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
@@ -76,14 +79,14 @@ function paddedEnd(at: number, end: number): number {
 	return at + ((end - at + 3) & ~3);
 }
 
-/** An attribute of 32 bits; undefined when it is not there. */
+/** An attribute of 32 bits; undefined if it is absent. */
 export function u32Attribute(attributes: Attributes, type: number): number | undefined {
 	const value = attributes.get(type);
 	if (value === undefined || value.length < 4) return undefined;
 	return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
 }
 
-/** An attribute of text, up to its first zero; undefined when it is not there. */
+/** A text attribute, up to its first zero; undefined if it is absent. */
 export function textAttribute(attributes: Attributes, type: number): string | undefined {
 	const value = attributes.get(type);
 	return value === undefined ? undefined : textOf(value);

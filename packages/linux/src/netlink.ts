@@ -1,4 +1,7 @@
-/** Netlink: one request, its answer matched by sequence number, errors with the kernel's own explanation. */
+/**
+ * Netlink: requests and their answers, matched by sequence number, with the kernel's own explanation of
+ * errors.
+ */
 
 import { closeSync } from "node:fs";
 import { monotonicMs } from "./clock.ts";
@@ -58,7 +61,7 @@ export const NLM_F = {
 	CREATE: 0x400,
 	APPEND: 0x800,
 } as const;
-/** Flags of an answer (the same bits as some of a request). */
+/** Flags of an answer (some have the same bits as flags of a request). */
 const NLM_F_MULTI = 0x2;
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
@@ -67,7 +70,7 @@ const NLM_F_DUMP_INTR = 0x10;
 const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 
-/** The kernel answers at once; a socket that says nothing for so long never will. */
+/** The kernel answers at once; after this time without an answer there will be none. */
 const ANSWER_TIMEOUT_S = 5;
 
 const HEADER = new Layout({ len: "u32", type: "u16", flags: "u16", seq: "u32", pid: "u32" });
@@ -75,14 +78,14 @@ const SOCKADDR_NL = new Layout({ family: "u16", _pad: "u16", pid: "u32", groups:
 const TIMEVAL = new Layout({ sec: "u64", usec: "u64" });
 const INT = new Layout({ value: "s32" });
 
-/** What the kernel charges for a refusal that waits to be read, at most; and what every socket may hold. */
+/** The most that the kernel charges for an unread refusal, and the buffer size that every socket may have. */
 const REFUSAL_BYTES = 2048;
 const LEAST_ROOM_BYTES = 212_992;
-/** More than any answer: the longest are those about one network card with a hundred virtual functions. */
+/** More than any answer: the longest are those about a network card with a hundred virtual functions. */
 const ROOM_BYTES = 1 << 18;
 let room: Uint8Array | undefined;
 
-/** Values of socket options; a command opens dozens of sockets. */
+/** Values of socket options, encoded once: a command opens dozens of sockets. */
 const ON = INT.encode({ value: 1 });
 const TIMEOUT = TIMEVAL.encode({ sec: ANSWER_TIMEOUT_S });
 
@@ -93,23 +96,23 @@ export interface NetlinkMessage {
 	readonly payload: Uint8Array;
 }
 
-/** What the kernel sends by itself. */
+/** A message that the kernel sends without a request. */
 export interface UnsolicitedMessage extends NetlinkMessage {
-	/** The netlink port of the socket whose request made the kernel tell; 0: nobody's. */
+	/** The netlink port of the socket whose request caused the message; 0: none. */
 	readonly port: number;
 }
 
-/** A request: message type (RTM_* or NFT_MSG_*), the fixed structure and attributes in `payload`. */
+/** A request: message type (RTM_* or NFT_MSG_*), and the fixed structure and attributes in `payload`. */
 export interface NetlinkRequest {
 	readonly type: number;
-	/** NLM_F bits beside REQUEST, ACK and DUMP, which the functions below add. */
+	/** NLM_F bits besides REQUEST, ACK and DUMP, which the functions below add. */
 	readonly flags?: number;
 	readonly payload: Uint8Array;
-	/** What is being done to what, for the error: `attach program x to eth0`. */
+	/** The action and its object, for errors: `attach program x to eth0`. */
 	readonly doing: string;
 }
 
-/** A netlink socket, of rtnetlink unless told otherwise. */
+/** A netlink socket; default protocol rtnetlink. */
 export class Netlink implements Disposable {
 	#fd: number;
 	#isBound = false;
@@ -117,34 +120,37 @@ export class Netlink implements Disposable {
 
 	constructor(protocol: (typeof NETLINK_PROTOCOL)[keyof typeof NETLINK_PROTOCOL] = NETLINK_PROTOCOL.ROUTE) {
 		this.#fd = check(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "open a netlink socket");
-		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors are mute and dumps are longer.
+		// Kernels before 4.12 (EXT_ACK) and 4.20 (STRICT_CHK) refuse; then errors have no explanation and
+		// dumps are longer.
 		for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
 			setsockopt(this.#fd, SOL_NETLINK, option, ON, ON.length);
 		}
 		setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, TIMEOUT, TIMEOUT.length);
 	}
 
-	/** Asks for a change and waits for the kernel to acknowledge it. Throws SyscallError with its explanation. */
+	/**
+	 * Requests a change and waits for its acknowledgement. Throws SyscallError with the kernel's explanation.
+	 */
 	change(request: NetlinkRequest): void {
 		this.#exchange(request, NLM_F.ACK);
 	}
 
-	/** Asks for one object. Throws SyscallError (ENODEV and the like). */
+	/** Requests one object. Throws SyscallError (ENODEV and the like). */
 	get(request: NetlinkRequest): NetlinkMessage {
 		const [message] = this.#exchange(request, 0);
 		if (message === undefined) throw malformed(request.doing, "an answer without a message");
 		return message;
 	}
 
-	/** Asks for all objects. Throws SyscallError. */
+	/** Requests all objects. Throws SyscallError. */
 	dump(request: NetlinkRequest): readonly NetlinkMessage[] {
 		return this.#exchange(request, NLM_F.DUMP);
 	}
 
 	/**
-	 * Changes of netfilter's subsystem `subsystem` that come into force together, or not at all; with a `generation`,
-	 * only while the subsystem is of that generation (else ERESTART). Throws the NetlinkRefusal of the first that
-	 * is refused.
+	 * Applies several changes of the netfilter subsystem `subsystem`, all or none; with `generation`, only if
+	 * the subsystem still has that generation (else ERESTART). Throws the NetlinkRefusal of the first refused
+	 * change.
 	 */
 	changeTogether(
 		subsystem: number,
@@ -157,7 +163,7 @@ export class Netlink implements Disposable {
 		const begin = { ...mark, type: NFNL_MSG_BATCH_BEGIN, payload: withGeneration(mark.payload, generation) };
 		const all = [begin, ...requests, { ...mark, type: NFNL_MSG_BATCH_END }];
 		const first = this.#seq + 1;
-		// The last change is acknowledged; of the others one hears only when they are refused.
+		// Only the last change is acknowledged; of the others only refusals are reported.
 		const last = first + requests.length;
 		const bytes = Buffer.concat(
 			all.map((request) => {
@@ -178,17 +184,20 @@ export class Netlink implements Disposable {
 				if (message.seq < first || message.type !== NLMSG_ERROR) continue;
 				const place = message.seq - first;
 				refusal ??= refusalOf(message, all[place]?.doing ?? doing, place === 0 ? undefined : place - 1);
-				// A batch that is refused as a whole is answered with its beginning.
+				// The answer to a batch that is refused as a whole has the sequence number of its beginning.
 				if (message.seq === last || (message.seq === first && refusal !== undefined)) done = true;
 			}
 		}
 		if (refusal !== undefined) throw refusal;
 	}
 
-	/** Receives what the kernel sends to a multicast group of the protocol, by {@link unsolicited}. Throws SyscallError. */
+	/**
+	 * Receives the messages of a multicast group of the protocol through {@link unsolicited}. Throws
+	 * SyscallError.
+	 */
 	joinGroup(group: number, doing: string): void {
 		if (!this.#isBound) {
-			// Membership goes by the port that the kernel gives when it is bound, or when it first sends.
+			// Membership needs a port, which the kernel assigns when the socket is bound or first sends.
 			const address = SOCKADDR_NL.encode({ family: AF_NETLINK });
 			check(bind(this.#fd, address, address.length), doing);
 			this.#isBound = true;
@@ -197,12 +206,15 @@ export class Netlink implements Disposable {
 		check(setsockopt(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, value, value.length), doing);
 	}
 
-	/** To wait for on the event loop (`untilReadable`) until there is something for {@link unsolicited}. */
+	/**
+	 * Descriptor to wait for in the event loop (`untilReadable`); when it is readable, call
+	 * {@link unsolicited}.
+	 */
 	get fd(): number {
 		return this.#fd;
 	}
 
-	/** Waits until there is something for {@link unsolicited}; false when there is nothing after `timeoutMs`. */
+	/** Waits until {@link unsolicited} has a message. Returns false if there is none after `timeoutMs`. */
 	waitForUnsolicited(timeoutMs: number, doing: string): boolean {
 		const deadline = monotonicMs() + timeoutMs;
 		const pollfd = POLLFD.encode({ fd: this.#fd, events: POLLIN });
@@ -213,7 +225,7 @@ export class Netlink implements Disposable {
 	}
 
 	/**
-	 * The messages of one datagram that the kernel sent by itself, or undefined when there is none now.
+	 * The messages of one datagram that the kernel sent without a request; undefined if none is pending.
 	 * Throws SyscallError (ENOBUFS) once after some were lost.
 	 */
 	unsolicited(doing: string): readonly UnsolicitedMessage[] | undefined {
@@ -226,8 +238,8 @@ export class Netlink implements Disposable {
 	}
 
 	/**
-	 * How many bytes the kernel may hold for {@link unsolicited}: more than sysctl net.core.rmem_max allows, but not for a
-	 * process in a user namespace of its own.
+	 * The most bytes that the kernel may queue for {@link unsolicited}. Can exceed sysctl net.core.rmem_max,
+	 * except in a user namespace other than the initial one.
 	 */
 	holdAtMost(bytes: number): void {
 		enlargeBuffer(this.#fd, "receive", bytes);
@@ -248,13 +260,14 @@ export class Netlink implements Disposable {
 		let interrupted = false;
 		for (;;) {
 			for (const message of parseMessages(this.#receive(doing), doing)) {
-				if (message.seq !== seq) continue; // the rest of an answer that an earlier request gave up
+				if (message.seq !== seq) continue; // the rest of an answer that an earlier request did not read
 				if (message.type === NLMSG_ERROR) {
 					const failure = decodeFailure(message, doing);
 					if (failure !== undefined) throw failure;
 					return messages;
 				}
-				// What changed while it was dumped may be missing or twice there: begin again after the end.
+				// Objects that changed during the dump may be missing or appear twice: dump again after the
+				// end.
 				interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
 				if (message.type === NLMSG_DONE) {
 					const { value } = INT.decode(message.payload);
@@ -267,7 +280,10 @@ export class Netlink implements Disposable {
 		}
 	}
 
-	/** One datagram. The kernel fills those of a dump as far as whoever reads them has room, but for 32 KiB at most. */
+	/**
+	 * Receives one datagram. In a dump, the kernel fills each one up to the size of the receiver's buffer, at
+	 * most 32 KiB.
+	 */
 	#receive(doing: string): Uint8Array {
 		room ??= new Uint8Array(ROOM_BYTES);
 		const length = check(recv(this.#fd, room, room.length, MSG_TRUNC), doing);
@@ -286,11 +302,11 @@ function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uin
 	return Buffer.concat([header, request.payload]);
 }
 
-/** The kernel refused one of several changes, or all of them as a whole. */
+/** The kernel refused one of several changes, or all of them together. */
 export class NetlinkRefusal extends SyscallError {
-	/** Index of the refused change among those that were asked for; absent when it was none of them by itself. */
+	/** Index of the refused change in the list; absent if no single change was refused. */
 	readonly request?: number;
-	/** Where in that request's payload the attribute begins that the kernel objects to, where it says. */
+	/** Offset in that request's payload of the attribute that the kernel rejects, if it reports one. */
 	readonly attributeOffset?: number;
 
 	constructor(
@@ -329,7 +345,7 @@ interface SequencedMessage extends UnsolicitedMessage {
 	readonly seq: number;
 }
 
-/** Cuts a datagram into its messages. Throws LinuxError (SYSCALL) for lengths that cannot be. */
+/** Splits a datagram into its messages. Throws LinuxError (SYSCALL) for invalid lengths. */
 export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
 	const messages: SequencedMessage[] = [];
 	for (let at = 0; at + HEADER.size <= datagram.length; ) {
@@ -341,7 +357,10 @@ export function parseMessages(datagram: Uint8Array, doing: string): readonly Seq
 	return messages;
 }
 
-/** The error of an NLMSG_ERROR message, with the kernel's sentence where it gives one; undefined for an ack. */
+/**
+ * The error of an NLMSG_ERROR message, with the kernel's own message if it sent one; undefined for an
+ * acknowledgement.
+ */
 export function decodeFailure(message: NetlinkMessage, doing: string): SyscallError | undefined {
 	const { value } = INT.decode(message.payload);
 	if (value === 0) return undefined;
@@ -353,10 +372,10 @@ function explanation(message: NetlinkMessage): string | undefined {
 	return textAttribute(extendedAck(message), NLMSGERR_ATTR_MSG);
 }
 
-/** What the kernel adds to a refusal; nothing where it adds nothing, or where that cannot be read. */
+/** The attributes that the kernel adds to a refusal; empty if there are none, or if they cannot be read. */
 function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
 	if ((flags & NLM_F_ACK_TLVS) === 0) return new Map();
-	// struct nlmsgerr: the error, the request's header and, unless capped, all of the request.
+	// struct nlmsgerr: the error, the request's header and, unless capped, the whole request.
 	const header = payload.subarray(INT.size, INT.size + HEADER.size);
 	const echoed = (flags & NLM_F_CAPPED) === 0 ? HEADER.decode(header).len : HEADER.size;
 	try {
@@ -366,7 +385,7 @@ function extendedAck({ flags, payload }: NetlinkMessage): Attributes {
 	}
 }
 
-/** Only where the send buffer could not be enlarged. */
+/** Only if the send buffer could not be enlarged. */
 function tooLong(doing: string, bytes: number): LinuxError {
 	return new LinuxError("SYSCALL", `${doing}: ${bytes} bytes at once exceed what a socket may send here`, {
 		hint: `raise the limit on the host, outside this user namespace: sysctl -w net.core.wmem_max=${bytes}`,

@@ -1,4 +1,4 @@
-/** Network namespaces: open, enter and leave them, with setns(2) and unshare(2). */
+/** Opens, enters and leaves network namespaces with setns(2) and unshare(2). */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { errnoOfFileError, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
@@ -12,11 +12,11 @@ const unshare = libcFunction<[flags: number]>("int unshare(int flags)");
 const setns = libcFunction<[fd: number, type: number]>("int setns(int fd, int type)");
 
 /**
- * A network namespace that is held open: it lives at least until this is disposed, whatever happens to its name.
+ * An open network namespace: it exists at least until this is disposed, whatever happens to its name.
  *
- * Sockets stay in the namespace in which they were opened, and a process starts in the one of the thread that starts
- * it; so {@link within} is enough to work in another namespace from one process. /sys keeps showing the interfaces of
- * the namespace that mounted it.
+ * A socket stays in the namespace in which it was opened, and a process starts in the namespace of the thread
+ * that starts it, so {@link within} is enough to work in other namespaces from one process. /sys keeps
+ * showing the interfaces of the namespace that mounted it.
  */
 export class NetworkNamespace implements Disposable {
 	#fd: number;
@@ -26,14 +26,14 @@ export class NetworkNamespace implements Disposable {
 	}
 
 	/**
-	 * The namespace at `path`: `/run/netns/NAME`, `/proc/PID/ns/net`. Throws LinuxError: PERMISSION, or SYSCALL when
-	 * nothing is there or it is something else.
+	 * The namespace at `path`: `/run/netns/NAME`, `/proc/PID/ns/net`. Throws LinuxError: PERMISSION, or
+	 * SYSCALL if the path does not exist or is not a network namespace.
 	 */
 	static open(path: string): NetworkNamespace {
 		const doing = `open network namespace ${path}`;
 		let fd: number;
 		try {
-			// A FIFO in its place must not keep us waiting.
+			// If the file is a FIFO, do not wait for its writer.
 			fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
 		} catch (cause) {
 			const denied = errnoOfFileError(cause) === "EACCES";
@@ -42,14 +42,14 @@ export class NetworkNamespace implements Disposable {
 		return new NetworkNamespace(fd);
 	}
 
-	/** The one that this thread is in. */
+	/** The namespace of this thread. */
 	static current(): NetworkNamespace {
 		return NetworkNamespace.open(OWN);
 	}
 
 	/**
-	 * A new one, without a name: nothing is left of it however the process ends. Throws SyscallError, EPERM without
-	 * CAP_SYS_ADMIN.
+	 * A new one without a name: nothing is left of it, however the process ends. Throws SyscallError, EPERM
+	 * without CAP_SYS_ADMIN.
 	 */
 	static create(): NetworkNamespace {
 		const doing = "make a network namespace";
@@ -72,14 +72,15 @@ export class NetworkNamespace implements Disposable {
 		return `/proc/${process.pid}/fd/${this.#fd}`;
 	}
 
-	/** Tells one namespace from another, as `lsns` and `/proc/PID/ns/net` show it. */
+	/** Identifies the namespace, as in `lsns` and `/proc/PID/ns/net`. */
 	get inode(): number {
 		return fstatSync(this.#fd).ino;
 	}
 
 	/**
-	 * Runs `work` with this thread in the namespace, and comes back before anything else of this process can
-	 * run: `work` must not wait. Sockets that it opens, and processes that it starts, stay in the namespace.
+	 * Runs `work` with this thread in the namespace, and returns to the old one before any other code of this
+	 * process can run: `work` must not be asynchronous. Sockets that it opens, and processes that it starts,
+	 * stay in the namespace.
 	 */
 	within<T>(work: () => T): T {
 		using home = NetworkNamespace.current();
@@ -92,8 +93,9 @@ export class NetworkNamespace implements Disposable {
 	}
 
 	/**
-	 * Moves the calling thread into it for good, and with it the threads that are started later. For a process that
-	 * has just begun: Node's threads that already run stay behind. Throws LinuxError (SYSCALL, PERMISSION).
+	 * Moves the calling thread into it for good, and with it the threads that are started later. For a
+	 * process that has just started: Node's other threads stay behind. Throws LinuxError (SYSCALL,
+	 * PERMISSION).
 	 */
 	enter(): void {
 		check(setns(this.#fd, CLONE_NEWNET), "enter a network namespace");

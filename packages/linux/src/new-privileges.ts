@@ -8,8 +8,8 @@ const prctl = libcFunction<[option: number, a: number, b: number, c: number, d: 
 );
 
 /**
- * From now on no program that this thread starts, nor any that those start, gets privileges by its file: set-user-ID bits and
- * file capabilities do nothing. Cannot be taken back.
+ * From now on this thread, and all programs started from it, gain no privileges by executing a file:
+ * set-user-ID bits and file capabilities have no effect. Cannot be undone.
  */
 export function forbidNewPrivileges(): void {
 	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forbid new privileges");

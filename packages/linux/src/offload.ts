@@ -1,4 +1,6 @@
-/** What a network device does to packets before programs see them, as `ethtool -k` shows it. */
+/**
+ * Offloads of a network device, which change packets before programs see them, as `ethtool -k` shows them.
+ */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
@@ -20,13 +22,16 @@ const ETHTOOL_DRVINFO = new Layout({ cmd: "u32", driver: { text: 32 }, _rest: { 
 const IFREQ_DATA = new Layout({ name: { text: 16 }, data: "pointer", _rest: { bytes: 16 } });
 
 export interface Offloads {
-	/** rx-vlan-offload: it takes VLAN tags off frames, and keeps them beside. */
+	/** rx-vlan-offload: the device removes VLAN tags from frames and reports them separately. */
 	readonly takesVlanTags: boolean;
-	/** large-receive-offload: it makes one packet of several. */
+	/** large-receive-offload: the device merges several packets into one. */
 	readonly mergesPackets: boolean;
 }
 
-/** Of the interface of that name in this namespace. Throws SyscallError (ENODEV; EOPNOTSUPP: the device has none). */
+/**
+ * The offloads of the interface with that name in this namespace. Throws SyscallError (ENODEV; EOPNOTSUPP:
+ * the device has none).
+ */
 export function offloadsOf(name: string): Offloads {
 	const value = ETHTOOL_VALUE.encode({ cmd: ETHTOOL_GFLAGS });
 	ethtool(name, value, `read the offloads of ${name}`);
@@ -35,8 +40,8 @@ export function offloadsOf(name: string): Offloads {
 }
 
 /**
- * The driver of the interface of that name in this namespace, `virtio_net`; undefined where it has none, or is not
- * there. /sys would say it of the namespace in which /sys was mounted.
+ * The driver of the interface with that name in this namespace, such as `virtio_net`; undefined if it has
+ * none or does not exist. /sys would show the namespace in which /sys was mounted.
  */
 export function driverOf(name: string): string | undefined {
 	const value = ETHTOOL_DRVINFO.encode({ cmd: ETHTOOL_GDRVINFO });
@@ -50,7 +55,10 @@ export function driverOf(name: string): string | undefined {
 	return driver === "" ? undefined : driver;
 }
 
-/** Whether the device, and not the kernel, completes the checksums of what it sends (`ethtool -K tx`). Throws SyscallError. */
+/**
+ * Sets whether the device or the kernel completes the checksums of sent packets (`ethtool -K tx`). Throws
+ * SyscallError.
+ */
 export function setTransmitChecksums(name: string, byDevice: boolean): void {
 	const value = ETHTOOL_VALUE.encode({ cmd: ETHTOOL_STXCSUM, data: byDevice ? 1 : 0 });
 	ethtool(name, value, `set who computes the checksums of what ${name} sends`);

@@ -2,8 +2,8 @@
  * AF_PACKET sockets (packet(7)): whole frames in and out of one interface, for captures, for `probe` and for
  * injecting test packets.
  *
- * Calls block the thread at most as long as they are told to. A receive buffer that is large enough is what
- * keeps frames from being lost between two calls.
+ * Calls block the thread at most for their time limit. Only a large receive buffer prevents losing frames
+ * between two calls.
  */
 
 import { closeSync } from "node:fs";
@@ -84,10 +84,10 @@ const IFREQ = new Layout({ name: { text: 16 }, ifindex: "s32", _rest: { bytes: 2
 const STATISTICS = new Layout({ packets: "u32", drops: "u32", freezes: "u32" });
 const TIMESPEC = new Layout({ seconds: "u64", nanoseconds: "u64" });
 
-/** Of all protocols (include/uapi/linux/if_ether.h). */
+/** All protocols (include/uapi/linux/if_ether.h). */
 export const ETH_P_ALL = 0x0003;
 const ETH_P_8021Q = 0x8100;
-/** Two MAC addresses: where a VLAN tag goes back in. */
+/** After two MAC addresses: where a VLAN tag is put back. */
 const VLAN_TAG_OFFSET = 12;
 
 const LARGEST_FRAME = 0x40000;
@@ -104,34 +104,40 @@ const sendmmsg = libcFunction<[number, Memory, number, number]>(
 	"int sendmmsg(int fd, void *messages, unsigned int count, int flags)",
 );
 
-/** A checksum that the interface (or whoever receives the frame) is to complete: CHECKSUM_PARTIAL. */
+/** A checksum that the interface (or the receiver of the frame) must complete: CHECKSUM_PARTIAL. */
 export interface PendingChecksum {
-	/** Offset in the frame at which the sum begins: the transport header. */
+	/** Offset in the frame at which the sum starts: the transport header. */
 	readonly startBytes: number;
 	/** Offset of the checksum field from there; the field holds the pseudo-header's sum, not complemented. */
 	readonly offsetBytes: number;
 }
 
 export interface OutgoingFrame {
-	/** From the link-layer header on; on devices that have none, from the network header on. */
+	/** From the link-layer header on, or the network header on devices without one. */
 	readonly bytes: Uint8Array;
 	/** Only on sockets opened with `offloads`. */
 	readonly pendingChecksum?: PendingChecksum;
 }
 
 export interface IncomingFrame {
-	/** As on the wire: a VLAN tag that the kernel had put aside is back in its place. */
+	/** As on the wire: a VLAN tag that the kernel had removed is back in its place. */
 	readonly bytes: Uint8Array;
-	/** Of the frame, larger than `bytes.length` when it did not fit (256 KiB). */
+	/** Length of the frame, larger than `bytes.length` if it did not fit (256 KiB). */
 	readonly lengthBytes: number;
 	readonly packetType: PacketType;
 	readonly etherType: number;
 	readonly ifindex: number;
-	/** "pending": left to the interface to complete (CHECKSUM_PARTIAL); "valid": verified by it or by the stack. */
+	/**
+	 * "pending": left to the interface to complete (CHECKSUM_PARTIAL); "valid": verified by the interface or
+	 * the stack.
+	 */
 	readonly checksum: "pending" | "valid" | "unknown";
-	/** Segment size of a frame merged or not yet split (GRO, GSO); known on sockets opened with `offloads`. */
+	/**
+	 * Segment size of a frame that was merged or is not yet split (GRO, GSO); only on sockets opened with
+	 * `offloads`.
+	 */
 	readonly segmentBytes?: number;
-	/** Nanoseconds since 1970; on sockets opened with `timestamps`. */
+	/** Nanoseconds since 1970; only on sockets opened with `timestamps`. */
 	readonly timestampNs?: bigint;
 }
 
@@ -142,10 +148,10 @@ export interface PacketSocketOptions {
 	readonly etherType?: number;
 	/** Default 8 MiB; at most net.core.rmem_max without CAP_NET_ADMIN. The socket itself needs CAP_NET_RAW. */
 	readonly receiveBufferBytes?: number;
-	/** Leave out what this host sends; default false. */
+	/** Skip packets that this host sends; default false. */
 	readonly ignoreOutgoing?: boolean;
 	readonly timestamps?: boolean;
-	/** Send and see frames with their offload state (PACKET_VNET_HDR). */
+	/** Send and receive frames with their offload state (PACKET_VNET_HDR). */
 	readonly offloads?: boolean;
 }
 
@@ -155,13 +161,13 @@ export class PacketSocket implements Disposable {
 	readonly interfaceName: string;
 	readonly #offloads: boolean;
 	#fd: number;
-	/** Memory that recvmsg fills; the message header points into the other three. */
+	/** Memory that recvmsg fills; the message header points to the other three. */
 	readonly #frame = new Uint8Array(LARGEST_FRAME);
 	readonly #address = new Uint8Array(SOCKADDR_LL.size);
 	readonly #control = new Uint8Array(CONTROL_BYTES);
 	readonly #iovec: Uint8Array;
 	readonly #message = new Uint8Array(MSGHDR.size);
-	/** What the header must say before each call: recvmsg overwrites its lengths. */
+	/** The header before each call: recvmsg overwrites its lengths. */
 	readonly #emptyMessage: Uint8Array;
 
 	/** Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that does not exist. */
@@ -170,7 +176,7 @@ export class PacketSocket implements Disposable {
 		const doing = `open a packet socket on ${interfaceName}`;
 		this.interfaceName = interfaceName;
 		this.#offloads = options.offloads ?? false;
-		// Protocol 0 until bound: otherwise frames of other interfaces get in between the two calls.
+		// Protocol 0 until bound: otherwise frames of other interfaces arrive between the two calls.
 		this.#fd = check(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), doing);
 		try {
 			this.ifindex = interfaceIndex(this.#fd, interfaceName, doing);
@@ -205,11 +211,14 @@ export class PacketSocket implements Disposable {
 		check(setsockopt(this.#fd, level, name, memory, memory.length), doing);
 	}
 
-	/** Sends frames in order, each as it is. Throws SyscallError; frames before the one refused are out. */
+	/**
+	 * Sends frames in order, unchanged. Throws SyscallError; the frames before the refused one have been
+	 * sent.
+	 */
 	send(frames: readonly (OutgoingFrame | Uint8Array)[]): void {
 		const doing = `send on ${this.interfaceName}`;
 		const bodies = frames.map((frame) => this.#withOffloadHeader(frame));
-		// All in one piece of memory, which the argument of the call keeps from being collected.
+		// One buffer for everything, because the call's argument keeps only that one alive.
 		const iovecsAt = bodies.length * MMSGHDR.size;
 		const bodiesAt = iovecsAt + bodies.length * IOVEC.size;
 		const memory = new Uint8Array(bodies.reduce((end, body) => end + body.length, bodiesAt));
@@ -226,7 +235,8 @@ export class PacketSocket implements Disposable {
 		while (sent < bodies.length) {
 			const rest = memory.subarray(sent * MMSGHDR.size);
 			const result = sendmmsg(this.#fd, rest, bodies.length - sent, MSG_DONTWAIT);
-			// A full send buffer or device queue drains by itself; one that does not in a second never will.
+			// A full send buffer or device queue drains by itself; if it is still full after a second, it
+			// never will.
 			const full = result === -ERRNO.EAGAIN || result === -ERRNO.ENOBUFS;
 			if (full && this.#wait(POLLOUT, 1000)) continue;
 			if (result !== -ERRNO.EINTR) sent += check(result, doing);
@@ -251,14 +261,16 @@ export class PacketSocket implements Disposable {
 		return Buffer.concat([header, bytes]);
 	}
 
-	/** The next frame, or undefined when none has come after `timeoutMs` (0: do not wait). */
+	/** The next frame; undefined if none has arrived after `timeoutMs` (0: do not wait). */
 	receive(timeoutMs = 0): IncomingFrame | undefined {
 		const frame = this.#receiveNow();
 		if (frame !== undefined || timeoutMs <= 0) return frame;
 		return this.#wait(POLLIN, timeoutMs) ? this.#receiveNow() : undefined;
 	}
 
-	/** Frames that the kernel had to throw away because the receive buffer was full, since the last call. */
+	/**
+	 * The number of frames that the kernel dropped since the last call because the receive buffer was full.
+	 */
 	takeDropped(): number {
 		const statistics = new Uint8Array(STATISTICS.size);
 		check(
@@ -274,7 +286,7 @@ export class PacketSocket implements Disposable {
 		return STATISTICS.decode(statistics).drops;
 	}
 
-	/** False after `timeoutMs` without the event. */
+	/** Returns false if the event has not happened after `timeoutMs`. */
 	#wait(event: number, timeoutMs: number): boolean {
 		const deadline = monotonicMs() + timeoutMs;
 		const pollfd = POLLFD.encode({ fd: this.#fd, events: event });
@@ -348,7 +360,7 @@ function interfaceIndex(fd: number, name: string, doing: string): number {
 	return IFREQ.decode(request).ifindex;
 }
 
-/** The control messages of a received message (cmsg(3)); each begins at a multiple of 8. */
+/** The control messages of a received message (cmsg(3)); each starts at a multiple of 8. */
 export function* controlMessages(
 	control: Uint8Array,
 ): Generator<{ readonly level: number; readonly type: number; readonly data: Uint8Array }> {

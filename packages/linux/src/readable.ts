@@ -1,8 +1,10 @@
 /**
- * Waiting for descriptors on Node's event loop (epoll(7)): sockets, ring buffers, whatever the kernel can poll.
+ * Waits for descriptors in Node's event loop (epoll(7)): sockets, ring buffers, everything that the kernel
+ * can poll.
  *
- * Node gives no access to its own epoll instance. This has one of its own, for all descriptors of the process, in which one
- * of libuv's threads waits as long as anybody does; it keeps the process alive meanwhile. Nothing is left when nobody waits.
+ * Node does not expose its own epoll instance. This module has one for all descriptors of the process; one of
+ * libuv's threads waits in it as long as anything waits, and keeps the process alive. Nothing is left when
+ * nothing waits any more.
  */
 import { closeSync, readSync, writeSync } from "node:fs";
 import { arch } from "node:process";
@@ -13,7 +15,7 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL = { ADD: 1, DEL: 2, MOD: 3 } as const;
 const EPOLLIN = 0x001;
 const EPOLLOUT = 0x004;
-/** After one event the descriptor is quiet until it is armed again: a reader that is slow is not called twice. */
+/** After one event the descriptor is disabled until it is armed again: a slow reader is not called twice. */
 const EPOLLONESHOT = 1 << 30;
 const EFD_CLOEXEC_NONBLOCK = 0o2004000;
 const FOR_EVER = -1;
@@ -45,7 +47,7 @@ interface Listener {
 
 class Poller {
 	readonly #epoll: number;
-	/** Written to make the thread come back. */
+	/** A write to it makes the thread return. */
 	readonly #wake: number;
 	readonly #listeners = new Map<number, Listener>();
 	readonly #events = new Uint8Array(EVENT.size * MOST_EVENTS);
@@ -74,7 +76,7 @@ class Poller {
 		this.#wait();
 	}
 
-	/** Before the descriptor is closed; what is closed already, the kernel has taken out itself. */
+	/** Must precede closing the descriptor; the kernel itself has removed a closed one. */
 	remove(fd: number): void {
 		if (!this.#listeners.delete(fd)) return;
 		this.#control(EPOLL_CTL.DEL, fd, 0);
@@ -94,7 +96,7 @@ class Poller {
 		});
 	}
 
-	/** Promises that were kept just now may wait anew before the thread does. */
+	/** Promises that have just been resolved may wait again before the thread does. */
 	#goOn(): void {
 		setImmediate(() => {
 			if (this.#listeners.size > 0) this.#wait();
@@ -112,7 +114,7 @@ class Poller {
 			const listener = this.#listeners.get(fd);
 			if (listener === undefined) continue;
 			listener.ready();
-			// Level-triggered: if something is there still, it is told at once.
+			// Level-triggered: if data is left, it is reported at once.
 			if (this.#listeners.get(fd) === listener)
 				this.#control(EPOLL_CTL.MOD, fd, listener.events | EPOLLONESHOT);
 		}
@@ -138,15 +140,15 @@ class Poller {
 let poller: Poller | undefined;
 
 /**
- * Calls `ready` on the event loop whenever there is something to read from `fd`, until it is disposed of, which must be
- * before the descriptor is closed. Reads must not block: there may be nothing after all. Throws SyscallError (EPERM for a
- * descriptor that cannot be polled, a file's), RangeError when somebody waits for it already.
+ * Calls `ready` in the event loop whenever `fd` is readable, until disposed, which must precede closing the
+ * descriptor. Reads must not block: the descriptor may be empty after all. Throws SyscallError (EPERM for a
+ * descriptor that cannot be polled, such as a file's), RangeError if something already waits for it.
  */
 export function watchReadable(fd: number, ready: () => void): Disposable {
 	return watch(fd, EPOLLIN, ready);
 }
 
-/** The same for when something can be written to `fd`: a connection is there, or has failed. */
+/** The same for writable: a connection is established, or has failed. */
 export function watchWritable(fd: number, ready: () => void): Disposable {
 	return watch(fd, EPOLLOUT, ready);
 }
@@ -158,7 +160,10 @@ function watch(fd: number, events: number, ready: () => void): Disposable {
 	return { [Symbol.dispose]: () => own.remove(fd) };
 }
 
-/** The part of an AbortSignal that a wait needs: projects without types of Node or of browsers have none. */
+/**
+ * The part of an AbortSignal that a wait needs, for projects that have the types of neither Node nor
+ * browsers.
+ */
 export interface WaitSignal {
 	readonly aborted: boolean;
 	readonly reason: unknown;
@@ -167,14 +172,14 @@ export interface WaitSignal {
 }
 
 export interface WaitOptions {
-	/** Default: without end, as Infinity. */
+	/** Default: Infinity, no limit. */
 	readonly timeoutMs?: number;
 	readonly signal?: WaitSignal | undefined;
 }
 
 /**
- * True once there is something to read from one of the descriptors, false after `timeoutMs`. Rejects with the signal's
- * reason when it aborts, or as {@link watchReadable} throws.
+ * Returns true once one of the descriptors is readable, false after `timeoutMs`. Rejects with the signal's
+ * reason if it aborts, or as {@link watchReadable} throws.
  */
 export async function untilReadable(fds: readonly number[], options: WaitOptions = {}): Promise<boolean> {
 	const { timeoutMs, signal } = options;
@@ -182,7 +187,7 @@ export async function untilReadable(fds: readonly number[], options: WaitOptions
 	using waiting = new DisposableStack();
 	return await new Promise<boolean>((resolve, reject) => {
 		for (const fd of fds) waiting.use(watchReadable(fd, () => resolve(true)));
-		// A timer of Node takes Infinity for a millisecond.
+		// A timer of Node treats Infinity as one millisecond.
 		if (timeoutMs !== undefined && timeoutMs !== Number.POSITIVE_INFINITY) {
 			const timer = setTimeout(() => resolve(false), timeoutMs);
 			waiting.defer(() => clearTimeout(timer));

@@ -1,4 +1,4 @@
-/** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)) from and to plain bytes of an address. */
+/** Converts the bytes of an address to struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)) and back. */
 import { Layout } from "./layout.ts";
 import { check } from "./libc.ts";
 import { AF_INET, AF_INET6, getsockname, OPTION_INT } from "./socket.ts";
@@ -17,7 +17,7 @@ const SOCKADDR_IN6 = new Layout({
 	scopeId: "u32",
 });
 
-/** Room for either, to be filled by getsockname(2). */
+/** Space for either, for getsockname(2) to fill. */
 export const SOCKADDR_BYTES = SOCKADDR_IN6.size;
 
 export interface SocketAddress {
@@ -36,13 +36,13 @@ export function encodeSocketAddress(address: ArrayLike<number>, port: number): U
 	return layout.encode({ family, port, address: Uint8Array.from(address) });
 }
 
-/** What getsockname(2) has filled in. */
+/** Decodes the result of getsockname(2). */
 export function decodeSocketAddress(bytes: Uint8Array): SocketAddress {
 	const { family, port, address } = SOCKADDR_IN.decode(bytes);
 	return family === AF_INET ? { address, port } : SOCKADDR_IN6.decode(bytes);
 }
 
-/** Where a socket is bound. Throws SyscallError. */
+/** The address that a socket is bound to. Throws SyscallError. */
 export function nameOf(fd: number, doing: string): SocketAddress {
 	const address = new Uint8Array(SOCKADDR_BYTES);
 	check(getsockname(fd, address, OPTION_INT.encode({ value: address.length })), doing);

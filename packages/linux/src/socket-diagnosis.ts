@@ -1,4 +1,4 @@
-/** Sockets of this network namespace, as the kernel's socket diagnosis lists them (sock_diag(7)). */
+/** Lists sockets of this network namespace with the kernel's socket diagnosis (sock_diag(7)). */
 import { ERRNO } from "./errno.ts";
 import { Layout } from "./layout.ts";
 import { SyscallError } from "./libc.ts";
@@ -9,10 +9,13 @@ import { AF_INET6 } from "./socket.ts";
 const SOCK_DIAG_BY_FAMILY = 20;
 const INET_DIAG_SKV6ONLY = 11;
 const IPPROTO = { tcp: 6, udp: 17 } as const;
-/** TCP_LISTEN and TCP_CLOSE of include/net/tcp_states.h: the second is a socket of UDP that is not connected. */
+/**
+ * TCP_LISTEN and TCP_CLOSE of include/net/tcp_states.h; TCP_CLOSE is also the state of an unconnected UDP
+ * socket.
+ */
 const WAITING_STATES = (1 << 10) | (1 << 7);
 
-/** struct inet_diag_req_v2; its socket id is left out, for a dump asks for all. */
+/** struct inet_diag_req_v2; its socket id stays 0, because a dump asks for all. */
 const REQUEST = new Layout({
 	family: "u8",
 	protocol: "u8",
@@ -48,8 +51,8 @@ export interface WaitingSocket {
 }
 
 /**
- * Sockets of IPv6 that do not take IPv4 (IPV6_V6ONLY): TCP in state LISTEN, UDP without a peer. Empty where the kernel has
- * no socket diagnosis of the protocol. Throws SyscallError.
+ * IPv6 sockets that do not accept IPv4 (IPV6_V6ONLY): TCP in state LISTEN, UDP without a peer. Empty if the
+ * kernel has no socket diagnosis for the protocol. Throws SyscallError.
  */
 export function listIpv6OnlySockets(protocol: keyof typeof IPPROTO): readonly WaitingSocket[] {
 	using netlink = new Netlink(NETLINK_PROTOCOL.SOCK_DIAG);

@@ -1,6 +1,6 @@
 /**
- * Classic BPF programs for SO_ATTACH_FILTER (socket(7), Documentation/networking/filter.rst): what a socket is
- * to receive is decided in the kernel, so that a busy host does not flood it.
+ * Classic BPF programs for SO_ATTACH_FILTER (socket(7), Documentation/networking/filter.rst): the kernel
+ * selects what a socket receives, so that a busy host does not flood it.
  */
 import { Layout } from "./layout.ts";
 import { check } from "./libc.ts";
@@ -9,7 +9,7 @@ import { SO_ATTACH_FILTER, SOL_SOCKET, setsockopt } from "./socket.ts";
 const SOCK_FILTER = new Layout({ code: "u16", jumpTrue: "u8", jumpFalse: "u8", k: "u32" });
 const SOCK_FPROG = new Layout({ length: "u16", filter: "pointer" });
 
-/** Codes of include/uapi/linux/bpf_common.h, put together. */
+/** Combined opcodes of include/uapi/linux/bpf_common.h. */
 const LD_BYTE = 0x30;
 const LD_HALF = 0x28;
 const LD_BYTE_AT_X = 0x50;
@@ -26,7 +26,7 @@ export type FilterInstruction = readonly [code: number, jumpTrue: number, jumpFa
 /** Receives nothing. */
 export const NOTHING: readonly FilterInstruction[] = [[RET, 0, 0, 0]];
 
-/** Longer than the headers that an answer is told by, and those that an ICMP error quotes. */
+/** Longer than the headers that identify an answer, and those that an ICMP error quotes. */
 const KEPT_BYTES = 256;
 
 const TCP_DESTINATION_PORT_OFFSET = 2;
@@ -35,8 +35,8 @@ const RST = 0x04;
 const SYN_ACK = 0x12;
 
 /**
- * Of the packets that begin at the network header: ICMP, UDP, and of TCP the two answers to a SYN (SYN+ACK
- * and RST). IPv6 extension headers are not looked behind: no answer of a kernel has one.
+ * For packets that begin with the network header: passes ICMP, UDP, and the two TCP answers to a SYN (SYN+ACK
+ * and RST). It does not parse IPv6 extension headers, which no kernel's answer has.
  */
 export const ANSWERS: Readonly<Record<"ipv4" | "ipv6", readonly FilterInstruction[]>> = {
 	ipv4: [
@@ -69,8 +69,8 @@ export const ANSWERS: Readonly<Record<"ipv4" | "ipv6", readonly FilterInstructio
 };
 
 /**
- * Of the packets that begin at the network header: ICMP, and all TCP to one port of this host: a whole connection.
- * Later fragments have no port, and are left out.
+ * For packets that begin with the network header: passes ICMP, and all TCP to one port of this host, thus a
+ * whole connection. Later fragments have no port, and are dropped.
  */
 export function tcpTo(port: number): typeof ANSWERS {
 	return {
@@ -98,7 +98,9 @@ export function tcpTo(port: number): typeof ANSWERS {
 	};
 }
 
-/** From now on the socket receives what the program returns a length for. Throws SyscallError. */
+/**
+ * From now on, the socket receives only packets for which the program returns a length. Throws SyscallError.
+ */
 export function attachFilter(fd: number, program: readonly FilterInstruction[], doing: string): void {
 	const filter = Buffer.concat(
 		program.map(([code, jumpTrue, jumpFalse, k]) => SOCK_FILTER.encode({ code, jumpTrue, jumpFalse, k })),

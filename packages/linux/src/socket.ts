@@ -1,4 +1,4 @@
-/** The socket calls of the C library, and the numbers and structures that several kinds of socket share. */
+/** The socket calls of the C library, and the constants and structures that several kinds of socket share. */
 import { Layout } from "./layout.ts";
 import { libcFunction } from "./libc.ts";
 
@@ -58,7 +58,7 @@ export const SOCKADDR_LL = new Layout({
 export const socket = libcFunction<[domain: number, type: number, protocol: number]>(
 	"int socket(int domain, int type, int protocol)",
 );
-/** Calls of connecting and naming, connect(2), listen(2), getsockname(2). */
+/** Calls to connect, listen and read names: connect(2), listen(2), getsockname(2). */
 export const connect = libcFunction<[fd: number, address: Uint8Array, length: number]>(
 	"int connect(int fd, void *address, unsigned int length)",
 );
@@ -96,8 +96,8 @@ export const ioctl = libcFunction<[fd: number, request: number, data: Uint8Array
 );
 
 /**
- * Lets a socket hold so many bytes: more than net.core.wmem_max and rmem_max allow, where the process has CAP_NET_ADMIN in
- * the initial user namespace; elsewhere as many of them as those allow.
+ * Sets the size of a socket's buffer in bytes. With CAP_NET_ADMIN in the initial user namespace it may exceed
+ * net.core.wmem_max and rmem_max; otherwise these limit it.
  */
 export function enlargeBuffer(fd: number, side: "send" | "receive", bytes: number): void {
 	const value = OPTION_INT.encode({ value: bytes });

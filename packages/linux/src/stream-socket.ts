@@ -1,10 +1,11 @@
 /**
- * TCP connections that are marked from their SYN on (ip(7), ipv6(7)). The sockets of Node know their type of service only
- * when they are connected, and do not choose a port before.
+ * TCP connections that are marked from their SYN on (ip(7), ipv6(7)). Node's own sockets can set the type of
+ * service only after they are connected, and cannot choose a port before.
  *
- * A socket is bound to an address of this host and to a port that the kernel chooses, connected without waiting, and can be
- * given to Node by its descriptor: `new net.Socket({ fd: socket.release() })`. Whoever closes it resets the connection, so
- * that neither side remembers it: ports would run out otherwise. What has been written and not yet been sent is lost then.
+ * A socket is bound to an address of this host and a port of the kernel's choice, and connected without
+ * waiting. Node can take over its descriptor: `new net.Socket({ fd: socket.release() })`. Closing resets the
+ * connection, so neither side keeps state; otherwise ports would run out. Data that has been written but not
+ * sent is then lost.
  */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
@@ -34,19 +35,19 @@ import { encodeSocketAddress, familyOfBytes, nameOf } from "./socket-address.ts"
 const TYPE_OF_SERVICE = { ipv4: [0, 1], ipv6: [41, 67] } as const;
 const LINGER = new Layout({ onoff: "u32", seconds: "u32" });
 
-/** How a connection stands: under way, there, or failed (`errno`, such as ECONNREFUSED). */
+/** The state of a connection: pending, established, or failed (`errno`, such as ECONNREFUSED). */
 export type Connecting =
 	| { readonly state: "connecting" | "connected" }
 	| { readonly state: "failed"; readonly errno: number };
 
 export class StreamSocket implements Disposable {
-	/** Of this host; no other socket is bound to it. */
+	/** A port of this host to which no other socket is bound. */
 	readonly port: number;
 	#fd: number;
 
 	/**
-	 * `local`: 4 or 16 bytes of an address of this host. `tos`: the type of service or traffic class, ECN bits 0. Throws
-	 * SyscallError: EADDRNOTAVAIL for an address that this host does not have.
+	 * `local`: an address of this host, 4 or 16 bytes. `tos`: the type of service or traffic class, with ECN
+	 * bits 0. Throws SyscallError: EADDRNOTAVAIL if this host does not have the address.
 	 */
 	constructor(local: ArrayLike<number>, tos: number) {
 		const doing = "open a TCP socket";
@@ -67,19 +68,19 @@ export class StreamSocket implements Disposable {
 		}
 	}
 
-	/** To wait for (`watchWritable`) until {@link state} has changed. */
+	/** Descriptor to wait for (`watchWritable`) until {@link state} has changed. */
 	get fd(): number {
 		return this.#fd;
 	}
 
-	/** Begins to connect. Gives 0, or `-errno` of why this host could not. Once. */
+	/** Starts to connect. Returns 0, or `-errno` if this host could not. Call it once. */
 	connect(destination: ArrayLike<number>, port: number): number {
 		const address = encodeSocketAddress(destination, port);
 		const result = connect(this.#fd, address, address.length);
 		return result === -ERRNO.EINPROGRESS ? 0 : result;
 	}
 
-	/** After a failure it can be asked once. */
+	/** After a failure it can be read once. */
 	state(): Connecting {
 		const wait = POLLFD.encode({ fd: this.#fd, events: POLLOUT });
 		if (check(poll(wait, 1, 0), "look at a TCP socket") === 0) return { state: "connecting" };
@@ -90,14 +91,14 @@ export class StreamSocket implements Disposable {
 		return errno === 0 ? { state: "connected" } : { state: "failed", errno };
 	}
 
-	/** The descriptor, which is the caller's from here on. */
+	/** The descriptor, which then belongs to the caller. */
 	release(): number {
 		const fd = this.#fd;
 		this.#fd = -1;
 		return fd;
 	}
 
-	/** Ends the connection by a RST. Nothing after `release`. */
+	/** Ends the connection with a RST. Does nothing after `release`. */
 	[Symbol.dispose](): void {
 		if (this.#fd < 0) return;
 		closeSync(this.#fd);

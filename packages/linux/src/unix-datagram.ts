@@ -1,4 +1,4 @@
-/** Datagrams to a Unix socket of somebody else's: sd_notify(3), the journal's native protocol, syslog. */
+/** Sends datagrams to another process's Unix socket: sd_notify(3), the journal's native protocol, syslog. */
 import { closeSync } from "node:fs";
 import { ERRNO } from "./errno.ts";
 import { LinuxError } from "./error.ts";
@@ -15,8 +15,8 @@ export class UnixDatagramSender implements Disposable {
 	#fd: number;
 
 	/**
-	 * `path` as systemd writes it: `/run/systemd/notify`, or `@name` for an abstract socket. Whether somebody listens there
-	 * shows when something is sent. Throws LinuxError (SYSCALL) for a path that cannot be one.
+	 * `path` as systemd writes it: `/run/systemd/notify`, or `@name` for an abstract socket. Only `send`
+	 * finds out whether a process listens there. Throws LinuxError (SYSCALL) for an invalid path.
 	 */
 	constructor(path: string) {
 		this.#path = path;
@@ -25,8 +25,8 @@ export class UnixDatagramSender implements Disposable {
 	}
 
 	/**
-	 * Sends one datagram, and never waits. False when the receiver's queue is full. Throws SyscallError: ENOENT or
-	 * ECONNREFUSED when nobody listens, EMSGSIZE when it is too large.
+	 * Sends one datagram and never waits. Returns false if the receiver's queue is full. Throws SyscallError:
+	 * ENOENT or ECONNREFUSED if no process listens, EMSGSIZE if it is too large.
 	 */
 	send(bytes: Uint8Array): boolean {
 		for (;;) {
@@ -51,7 +51,7 @@ export class UnixDatagramSender implements Disposable {
 	}
 }
 
-/** struct sockaddr_un, only as long as the name: abstract names are as long as they are said to be. */
+/** struct sockaddr_un, cut to the length of the name, because the length is part of an abstract name. */
 function addressOf(path: string): Uint8Array {
 	const name = Buffer.from(path);
 	if ((!path.startsWith("/") && !path.startsWith("@")) || name.length >= PATH_BYTES || name.includes(0)) {

@@ -14,7 +14,7 @@ import {
 
 enterNetns();
 
-test("reads the effective set of a thread, which may be less than root's", async () => {
+test("reads the effective set of a thread, which may be smaller than root's", async () => {
 	assert.deepEqual(effectiveCapabilities(), new Set(Object.keys(CAPABILITIES)));
 	await withCapabilities(["CAP_NET_RAW"], async () => {
 		assert.deepEqual(effectiveCapabilities(), new Set(["CAP_NET_RAW"]));
@@ -22,12 +22,12 @@ test("reads the effective set of a thread, which may be less than root's", async
 	assert.equal(effectiveCapabilities()?.size, Object.keys(CAPABILITIES).length);
 });
 
-test("finds the set among the other lines of /proc/PID/status, and says where there is none", () => {
+test("finds the set among the other lines of /proc/PID/status, or reports that it is missing", () => {
 	assert.equal(decodeEffective("Name:\tx\nCapPrm:\tff\nCapEff:\t0000000000003000\nCapBnd:\tff\n"), 0x3000n);
 	assert.equal(decodeEffective("Name:\tx\n"), undefined);
 });
 
-test("root of the host is in the initial user namespace, and owns the namespaces that it makes", () => {
+test("root of the host is in the initial user namespace, and owns the namespaces that it creates", () => {
 	assert.equal(inInitialUserNamespace(), true);
 	assert.equal(ownsNetworkNamespace(), true);
 });

@@ -12,7 +12,7 @@ import { FileLock } from "../src/file-lock.ts";
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-lock-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Another process that holds the lock until its stdin ends. */
+/** Starts another process that holds the lock until its stdin ends. */
 async function holder(path: string): Promise<ChildProcess> {
 	const script = `
 		import { FileLock } from "./packages/linux/src/file-lock.ts";
@@ -52,7 +52,7 @@ test("names the process that holds it", async () => {
 	}
 });
 
-test("waits for the holder to let go, or to die", async () => {
+test("waits until the holder releases it or dies", async () => {
 	const path = join(folder, "c.lock");
 	const child = await holder(path);
 	const waiting = FileLock.acquire(path, { waitMs: 10_000 });
@@ -61,7 +61,7 @@ test("waits for the holder to let go, or to die", async () => {
 	assert.equal(lock.path, path);
 });
 
-test("says which file could not be opened", async () => {
+test("names the file that could not be opened", async () => {
 	await assert.rejects(FileLock.acquire(join(folder, "none", "d.lock")), {
 		code: "SYSCALL",
 		message: `open lock file ${join(folder, "none", "d.lock")}: ENOENT (no such file or directory)`,

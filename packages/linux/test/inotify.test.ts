@@ -1,4 +1,4 @@
-/** Files as editors and configuration management change them. */
+/** Changes files as editors and configuration management do. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ function namesIn(events: readonly FolderEvent[]): string[] {
 	return [...new Set(events.flatMap((event) => (event.kind === "entry" ? [event.name] : [])))].sort();
 }
 
-test("tells which entry was written, renamed over, linked anew and deleted", async () => {
+test("reports which entry was written, replaced by a rename, linked and deleted", async () => {
 	using watcher = new FolderWatcher();
 	assert.equal(watcher.watch(folder), true);
 	assert.deepEqual(watcher.read(), []);
@@ -30,7 +30,7 @@ test("tells which entry was written, renamed over, linked anew and deleted", asy
 	assert.deepEqual(namesIn(watcher.read()), ["plain"]);
 });
 
-test("says that a watched folder is gone, and watches the one that takes its place", () => {
+test("reports that a watched folder is gone, and watches its replacement", () => {
 	using watcher = new FolderWatcher();
 	const inner = join(folder, "inner");
 	mkdirSync(inner);
@@ -42,7 +42,7 @@ test("says that a watched folder is gone, and watches the one that takes its pla
 	assert.equal(watcher.watch(inner), true);
 	renameSync(inner, `${inner}.old`);
 	assert.deepEqual(watcher.read(), [{ kind: "gone", folder: inner }]);
-	// What stands elsewhere now is nobody's business.
+	// The renamed folder is no longer watched.
 	writeFileSync(join(`${inner}.old`, "file"), "");
 	assert.deepEqual(watcher.read(), []);
 	rmSync(`${inner}.old`, { recursive: true });
@@ -56,7 +56,7 @@ test("a folder that is no longer watched reports nothing", () => {
 	assert.deepEqual(watcher.read(), []);
 });
 
-test("a file is not a folder", () => {
+test("does not watch a file", () => {
 	using watcher = new FolderWatcher();
 	writeFileSync(join(folder, "file"), "");
 	assert.equal(watcher.watch(join(folder, "file")), false);

@@ -14,7 +14,7 @@ test("places fields by C's rule of alignment and rounds the size up", () => {
 	assert.equal(layout.size, 32);
 });
 
-test("has the sizes and offsets that a C compiler finds in linux/bpf.h", () => {
+test("has the sizes and offsets that a C compiler computes from linux/bpf.h", () => {
 	assert.equal(BPF_PROG_INFO.size, 232);
 	assert.equal(BPF_PROG_INFO.offsetOf("map_ids"), 56);
 	assert.equal(BPF_PROG_INFO.offsetOf("jited_ksyms"), 112);
@@ -27,7 +27,7 @@ test("has the sizes and offsets that a C compiler finds in linux/bpf.h", () => {
 	assert.equal(XDP.size, 24);
 });
 
-test("writes each type in its byte order and reads it back", () => {
+test("encodes each type in its byte order and decodes it", () => {
 	const layout = new Layout({
 		u8: "u8",
 		u16: "u16",
@@ -78,7 +78,7 @@ test("refuses text that does not fit its field", () => {
 	assert.throws(() => layout.encode({ name: "eth10" }), /field name takes at most 4 bytes/);
 });
 
-test("counts the CPUs of a list with holes", () => {
+test("counts the CPUs of a list with gaps", () => {
 	assert.equal(countCpus("0\n"), 1);
 	assert.equal(countCpus("0-3,8,10-11"), 7);
 	assert.throws(() => countCpus("none"), { code: "SYSCALL" });

@@ -1,4 +1,4 @@
-/** Rules that iptables-legacy has made, read back. */
+/** Reads back rules that iptables-legacy has created. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ function restore(family: "ipv4" | "ipv6", input: string): void {
 }
 
 for (const family of ["ipv4", "ipv6"] as const) {
-	test(`reads chains, matches and targets of ${family} as iptables-legacy has written them`, () => {
+	test(`reads chains, matches and targets of ${family} that iptables-legacy has created`, () => {
 		assert.deepEqual(listLegacyTables(family), [], "to list tables makes none");
 		restore(
 			family,
@@ -66,14 +66,14 @@ COMMIT
 	});
 }
 
-test("a table that is not there is an error that names it", () => {
+test("names a missing table in the error", () => {
 	assert.throws(
 		() => readLegacyTable("ipv4", "nowhere"),
 		/^SyscallError: read table nowhere of iptables-legacy \(ipv4\): ENOENT/,
 	);
 });
 
-test("any bytes are a table or an error of this package", () => {
+test("decodes any bytes to a table or an error of this package", () => {
 	fc.assert(
 		fc.property(
 			fc.constantFrom("ipv4" as const, "ipv6" as const),

@@ -19,7 +19,7 @@ test("calls the C library by prototype and returns its result", () => {
 	assert.equal(getpid(), process.pid);
 });
 
-test("turns -1 into -errno, and does not read a stale errno after success", () => {
+test("turns -1 into -errno, and ignores a stale errno after success", () => {
 	const close = libcFunction<[fd: number]>("int close(int fd)");
 	const getppid = libcFunction<[]>("int getppid()");
 	assert.equal(close(-1), -ERRNO.EBADF);

@@ -14,7 +14,7 @@ ip("link set lo up");
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-listen-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** What a server that is given the descriptor sends to a client. */
+/** The answer that a server with this descriptor sends to a client. */
 async function answerOf(listening: ListeningSocket, to: NetConnectOpts): Promise<string> {
 	const server = createServer((peer) => peer.end("hello"));
 	server.listen({ fd: listening.fd });
@@ -28,7 +28,7 @@ async function answerOf(listening: ListeningSocket, to: NetConnectOpts): Promise
 	}
 }
 
-test("a server that is given the descriptor takes connections to the TCP port", async () => {
+test("a server that receives the descriptor accepts connections to the TCP port", async () => {
 	for (const [bytes, host] of [
 		[[127, 0, 0, 1], "127.0.0.1"],
 		[[...Array(15).fill(0), 1], "::1"],
@@ -38,7 +38,7 @@ test("a server that is given the descriptor takes connections to the TCP port", 
 	}
 });
 
-test("a Unix socket has its permissions from the beginning, and its file goes with it", async () => {
+test("a Unix socket has its permissions from the start, and disposal deletes its file", async () => {
 	const path = join(folder, "a.sock");
 	const listening = ListeningSocket.unix(path, { mode: 0o660 });
 	assert.equal(statSync(path).mode & 0o777, 0o660);
@@ -48,7 +48,7 @@ test("a Unix socket has its permissions from the beginning, and its file goes wi
 	assert.equal(existsSync(join(folder, "b.sock")), false);
 });
 
-test("a port is free again at once, also when a process that was given the socket still has it", () => {
+test("a port is free again at once, even if a process that received the socket still has it", () => {
 	const first = ListeningSocket.tcp(Uint8Array.of(127, 0, 0, 1), 0);
 	const { port } = first;
 	const holder = spawn("sleep", ["60"], { stdio: ["ignore", "ignore", "ignore", first.fd] });
@@ -58,7 +58,7 @@ test("a port is free again at once, also when a process that was given the socke
 	holder.kill("SIGKILL");
 });
 
-test("takes the place of a socket whose process has ended, and of nothing else", () => {
+test("a Unix socket replaces the file of an ended process, and nothing else", () => {
 	const path = join(folder, "c.sock");
 	spawnSync(process.execPath, [
 		"-e",
@@ -74,7 +74,7 @@ test("takes the place of a socket whose process has ended, and of nothing else",
 	assert.ok(existsSync(plain));
 });
 
-test("a program that is started after forbidNewPrivileges cannot get new ones", () => {
+test("a program that is started after forbidNewPrivileges gains no privileges", () => {
 	forbidNewPrivileges();
 	const { stdout } = spawnSync("grep", ["NoNewPrivs", "/proc/self/status"], { encoding: "utf8" });
 	assert.equal(stdout, "NoNewPrivs:\t1\n");

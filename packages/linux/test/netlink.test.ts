@@ -27,7 +27,7 @@ import {
 enterNetns();
 failOnLeaks();
 
-test("writes attributes as the kernel lays them out and reads them back", () => {
+test("encodes attributes in the kernel's layout and decodes them", () => {
 	const bytes = Buffer.concat([
 		attribute(3, textValue("lo")),
 		nestedAttribute(43, attribute(1, u32Value(-1)), attribute(3, u32Value(2))),
@@ -59,7 +59,7 @@ test("reads any bytes as attributes and messages, or throws a typed error", () =
 	);
 });
 
-test("tells interfaces with an Ethernet header from those without", () => {
+test("distinguishes interfaces with an Ethernet header from those without", () => {
 	ip("link add veth0 type veth peer name veth1");
 	ip("link add bridge0 mtu 9000 type bridge");
 	ip("tuntap add mode tun name tun0");
@@ -90,12 +90,12 @@ test("tells interfaces with an Ethernet header from those without", () => {
 	assert.equal(interfaceByName("bridge0").mtu, 9000);
 });
 
-test("finds an interface whose name has the longest form that there is", () => {
+test("finds an interface whose name has the maximum length", () => {
 	ip("link add abcdefghijklmno type ifb");
 	assert.equal(interfaceByName("abcdefghijklmno").name, "abcdefghijklmno");
 });
 
-test("says which interface there is not", () => {
+test("names the missing interface in the error", () => {
 	assert.throws(() => interfaceByName("eth9"), {
 		code: "SYSCALL",
 		message: "look up interface eth9: ENODEV (there is no such interface)",
@@ -107,7 +107,7 @@ test("says which interface there is not", () => {
 	assert.throws(() => interfaceByName(""), { message: /not a name/ });
 });
 
-test("gives the kernel's own explanation of a refusal", () => {
+test("returns the kernel's own explanation of a refusal", () => {
 	using netlink = new Netlink();
 	const { index } = interfaceByName("lo");
 	// IFLA_XDP with a descriptor that is not a program, in two modes at once.
@@ -116,7 +116,7 @@ test("gives the kernel's own explanation of a refusal", () => {
 	assert.throws(() => netlink.change({ type: RTM_SETLINK, payload, doing: "attach x to lo" }), {
 		message: /^attach x to lo: E[A-Z]+/,
 	});
-	// An attribute that is too short for its type is refused by the policy, with a sentence.
+	// The attribute is too short for its type, so the kernel's policy refuses it with a message.
 	const short = Buffer.concat([IFINFOMSG.encode({ index }), attribute(4, Uint8Array.of(1, 2))]);
 	assert.throws(() => netlink.change({ type: RTM_SETLINK, payload: short, doing: "set mtu of lo" }), {
 		message: /^set mtu of lo: (ERANGE|EINVAL): Attribute failed policy validation$/,
@@ -125,7 +125,7 @@ test("gives the kernel's own explanation of a refusal", () => {
 	assert.equal(IFINFOMSG.decode(lo.payload).index, index);
 });
 
-test("lists interfaces that do not fit one datagram", () => {
+test("lists more interfaces than fit one datagram", () => {
 	for (let n = 0; n < 60; n++) ip(`link add many${n} type ifb`);
 	const names = listInterfaces().map(({ name }) => name);
 	assert.equal(names.filter((name) => name.startsWith("many")).length, 60);

@@ -9,7 +9,7 @@ enterNetns();
 
 const module = (name: string): string => fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url));
 
-test("a process that enters a namespace sees that one's interfaces, and its open sockets keep their own", () => {
+test("a process that enters a namespace sees its interfaces, and keeps the old namespace's open sockets", () => {
 	using peer = new Netns("peer");
 	ip(`link add here0 type veth peer name there0 netns ${peer.name}`);
 	ip("link set here0 up");
@@ -29,7 +29,7 @@ test("a process that enters a namespace sees that one's interfaces, and its open
 	assert.equal(run(process.execPath, ...args), "88b5\nENODEV\n");
 });
 
-test("a namespace that is not there is named in the error", () => {
+test("names a missing namespace in the error", () => {
 	assert.throws(() => enterNetworkNamespace("/run/netns/nosuch"), {
 		code: "SYSCALL",
 		message: "open network namespace /run/netns/nosuch: ENOENT (no such file or directory)",

@@ -5,7 +5,7 @@ import { offloadsOf } from "../src/offload.ts";
 
 enterNetns();
 
-test("offloads are those that ethtool shows and sets", () => {
+test("reads the offloads that ethtool shows and sets", () => {
 	ip("link add eth0 type veth peer name eth1");
 	for (const on of [false, true, false]) {
 		run("ethtool", "-K", "eth0", "rxvlan", on ? "on" : "off");

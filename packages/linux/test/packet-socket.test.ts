@@ -13,7 +13,7 @@ ip("link set v1 address 02:00:00:00:00:02");
 ip("link set v0 up");
 ip("link set v1 up");
 
-/** An EtherType for local experiments: nothing in the stack sends or takes it. */
+/** An EtherType for local experiments: the stack neither sends nor receives it. */
 const EXPERIMENTAL = 0x88b5;
 
 function frame(text: string, etherType = EXPERIMENTAL, tag: readonly number[] = []): Uint8Array {
@@ -21,7 +21,7 @@ function frame(text: string, etherType = EXPERIMENTAL, tag: readonly number[] = 
 	return Buffer.from([...mac, ...tag, etherType >> 8, etherType & 0xff, ...Buffer.from(text.padEnd(46))]);
 }
 
-test("frames arrive on the other end in order and byte for byte", () => {
+test("frames arrive at the other end in order and byte for byte", () => {
 	using sender = new PacketSocket({ interfaceName: "v0", etherType: 0 });
 	using receiver = new PacketSocket({ interfaceName: "v1", etherType: EXPERIMENTAL });
 	const frames = Array.from({ length: 300 }, (_, i) => frame(`frame ${i}`));
@@ -36,7 +36,7 @@ test("frames arrive on the other end in order and byte for byte", () => {
 	assert.equal(receiver.receive(), undefined);
 });
 
-test("a VLAN tag that the kernel put aside is back in the frame", () => {
+test("a VLAN tag that the kernel has removed is back in the frame", () => {
 	using sender = new PacketSocket({ interfaceName: "v0", etherType: 0 });
 	using receiver = new PacketSocket({ interfaceName: "v1", ignoreOutgoing: true });
 	const tagged = frame("tagged", EXPERIMENTAL, [0x81, 0x00, 0x60, 0x2a]);
@@ -47,7 +47,7 @@ test("a VLAN tag that the kernel put aside is back in the frame", () => {
 	assert.equal(received?.lengthBytes, tagged.length);
 });
 
-test("receive gives up after its time-out", () => {
+test("receive returns after its time limit", () => {
 	using receiver = new PacketSocket({ interfaceName: "v1", etherType: EXPERIMENTAL });
 	const start = performance.now();
 	assert.equal(receiver.receive(30), undefined);
@@ -55,7 +55,7 @@ test("receive gives up after its time-out", () => {
 	assert.ok(took >= 29, `${took} ms`);
 });
 
-test("a checksum left to the interface is distinguished from a complete one", () => {
+test("a checksum that the interface must complete is distinguished from a complete one", () => {
 	using sender = new PacketSocket({ interfaceName: "v0", etherType: 0, offloads: true });
 	using receiver = new PacketSocket({ interfaceName: "v1", etherType: EXPERIMENTAL, timestamps: true });
 	const before = BigInt(Date.now() - 1000) * 1_000_000n;
@@ -70,7 +70,7 @@ test("a checksum left to the interface is distinguished from a complete one", ()
 	assert.ok((plain?.timestampNs ?? 0n) > before);
 });
 
-test("frames that found no room in the receive buffer are counted", () => {
+test("frames that do not fit the receive buffer are counted", () => {
 	using sender = new PacketSocket({ interfaceName: "v0", etherType: 0 });
 	using receiver = new PacketSocket({
 		interfaceName: "v1",
@@ -85,7 +85,7 @@ test("frames that found no room in the receive buffer are counted", () => {
 	assert.equal(receiver.takeDropped(), 0);
 });
 
-test("an interface that does not exist is named in the error, and nothing stays open", () => {
+test("a missing interface is named in the error, and nothing stays open", () => {
 	for (const interfaceName of ["nosuch0", "a-name-too-long-for-an-interface"]) {
 		assert.throws(() => new PacketSocket({ interfaceName }), {
 			code: "SYSCALL",

@@ -24,7 +24,7 @@ function openPipe(): Disposable & { readonly read: number; readonly write: numbe
 	};
 }
 
-test("a descriptor is readable once somebody has written, and this thread goes on meanwhile", async () => {
+test("a descriptor is readable after a write, and this thread continues meanwhile", async () => {
 	using pipe = openPipe();
 	let turns = 0;
 	const turning = setInterval(() => turns++, 1);
@@ -34,7 +34,7 @@ test("a descriptor is readable once somebody has written, and this thread goes o
 	assert.ok(turns > 0);
 });
 
-test("the first readable descriptor ends the wait, and one that is readable already ends it at once", async () => {
+test("the first readable descriptor ends the wait, at once if it is readable already", async () => {
 	using one = openPipe();
 	using other = openPipe();
 	writeSync(other.write, "x");
@@ -42,7 +42,7 @@ test("the first readable descriptor ends the wait, and one that is readable alre
 	assert.equal(await untilReadable([one.read, other.read], { timeoutMs: 5000 }), true);
 });
 
-test("the wait ends with false after the time limit, and with the signal's reason when aborted", async () => {
+test("the wait returns false after the time limit, and throws the signal's reason when aborted", async () => {
 	using pipe = openPipe();
 	assert.equal(await untilReadable([pipe.read], { timeoutMs: 1 }), false);
 	const controller = new AbortController();
@@ -52,7 +52,7 @@ test("the wait ends with false after the time limit, and with the signal's reaso
 	await assert.rejects(untilReadable([pipe.read], { signal: controller.signal }), { message: "enough" });
 });
 
-test("a time limit of Infinity is none", async () => {
+test("waits without end if the time limit is Infinity", async () => {
 	using pipe = openPipe();
 	const waiting = untilReadable([pipe.read], { timeoutMs: Number.POSITIVE_INFINITY });
 	using other = openPipe();
@@ -78,13 +78,13 @@ test("a watcher is called again until it has read everything, and not after it w
 	assert.equal(read, "abc");
 });
 
-test("a descriptor that is waited for already is refused", async () => {
+test("a second wait for the same descriptor is refused", async () => {
 	using pipe = openPipe();
 	using _ = watchReadable(pipe.read, () => {});
 	await assert.rejects(untilReadable([pipe.read]), /is waited for already/);
 });
 
-test("a process that waits can exit, and one where nobody waits any more ends by itself", async () => {
+test("a process can exit during a wait, and ends by itself after the last one", async () => {
 	const url = new URL("../src/readable.ts", import.meta.url).href;
 	const run = (code: string) =>
 		promisify(execFile)(process.execPath, [...process.execArgv, "--input-type=module", "--eval", code], {

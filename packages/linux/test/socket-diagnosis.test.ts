@@ -1,4 +1,4 @@
-/** Sockets of the kernel's diagnosis, made by Node's own servers. */
+/** Lists sockets that Node's own servers have opened. */
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ import { listIpv6OnlySockets } from "../src/index.ts";
 
 enterNetns();
 
-test("lists sockets of IPv6 that do not take IPv4, and no others", async () => {
+test("lists IPv6 sockets that do not accept IPv4, and no others", async () => {
 	const servers = [
 		createServer().listen({ host: "::", port: 81, ipv6Only: true }),
 		createServer().listen({ host: "::", port: 82 }),

@@ -21,9 +21,9 @@ async function settled(socket: StreamSocket): Promise<ReturnType<StreamSocket["s
 }
 
 for (const family of ["ipv4", "ipv6"] as const) {
-	test(`a connection over ${family} carries its type of service from the SYN on, and goes on as a socket of Node`, async () => {
+	test(`a connection over ${family} has its type of service from the SYN on, and becomes a socket of Node`, async () => {
 		await using server = createServer((peer) => {
-			peer.on("error", () => {}); // the other end resets what it closes
+			peer.on("error", () => {}); // the peer resets the connections that it closes
 			peer.end("hello");
 		});
 		server.listen(0, family === "ipv4" ? "127.0.0.1" : "::1");
@@ -46,7 +46,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
 	});
 }
 
-test("a refused connection says so, and an address of another host cannot be bound", async () => {
+test("reports a refused connection, and cannot bind to an address of another host", async () => {
 	using socket = new StreamSocket(LOCAL.ipv4, TOS);
 	assert.equal(socket.connect(LOCAL.ipv4, 1), 0);
 	assert.deepEqual(await settled(socket), { state: "failed", errno: ERRNO.ECONNREFUSED });

@@ -1,4 +1,4 @@
-/** Datagrams to a socket that another program listens on. */
+/** Sends datagrams to a socket of another program. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { LinuxError, SyscallError, UnixDatagramSender } from "../src/index.ts";
 const folder = mkdtempSync(join(tmpdir(), "linux-unix-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Binds, says so, and prints what `count` datagrams held. */
+/** Binds, reports that, and prints the contents of `count` datagrams. */
 const RECEIVER = `
 import socket, sys
 path, count = sys.argv[1], int(sys.argv[2])
@@ -22,7 +22,7 @@ for _ in range(count): print(s.recv(65536).decode(), flush=True)
 `;
 
 for (const path of [join(folder, "socket"), `@l3dsr-test-${process.pid}`]) {
-	test(`a datagram reaches ${path.startsWith("@") ? "an abstract socket" : "a socket in a folder"} whole`, async () => {
+	test(`a complete datagram reaches ${path.startsWith("@") ? "an abstract socket" : "a socket in a folder"}`, async () => {
 		const receiver = spawn("python3", ["-c", RECEIVER, path, "2"], { stdio: ["ignore", "pipe", "inherit"] });
 		let said = "";
 		receiver.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -38,7 +38,7 @@ for (const path of [join(folder, "socket"), `@l3dsr-test-${process.pid}`]) {
 	});
 }
 
-test("says that nobody listens, and what cannot be a socket's name", () => {
+test("reports that no process listens, or that the path is invalid", () => {
 	using sender = new UnixDatagramSender(join(folder, "nobody"));
 	assert.throws(
 		() => sender.send(Buffer.from("x")),

@@ -1,4 +1,4 @@
-/** Addresses that interfaces hold: listed, added, changed and deleted by rtnetlink. */
+/** Lists, adds, changes and deletes addresses of interfaces over rtnetlink. */
 import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
@@ -18,7 +18,7 @@ import {
 /** struct ifaddrmsg. */
 const IFADDRMSG = new Layout({ family: "u8", prefixLength: "u8", flags: "u8", scope: "u8", index: "u32" });
 const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, CACHEINFO: 6, FLAGS: 8, PROTO: 11 } as const;
-/** struct ifa_cacheinfo: lifetimes in seconds, time stamps in hundredths. */
+/** struct ifa_cacheinfo: lifetimes in seconds, timestamps in hundredths of a second. */
 const IFA_CACHEINFO = new Layout({ preferred: "u32", valid: "u32", created: "u32", updated: "u32" });
 const FOR_EVER = 0xffffffff;
 
@@ -40,28 +40,28 @@ export interface HeldAddress {
 	/** 4 or 16, network order. */
 	readonly bytes: Uint8Array;
 	readonly prefixLength: number;
-	/** `global`, `host`, `link` …; a number where it has no name. */
+	/** `global`, `host`, `link` …; a number if it has no name. */
 	readonly scope: string;
-	/** IPv4 alone: `lo:1`, or the interface's own name. */
+	/** IPv4 only: `lo:1`, or the interface's own name. */
 	readonly label?: string;
-	/** The other end of a point-to-point address. */
+	/** The remote end of a point-to-point address. */
 	readonly peer?: Uint8Array;
 	/** IPv4: an earlier address has the same subnet. IPv6: a temporary address. */
 	readonly secondary: boolean;
 	/** Its preferred lifetime is over: the kernel does not choose it as a source (IPv6). */
 	readonly deprecated: boolean;
-	/** IPv6: duplicate address detection has not ended. */
+	/** IPv6: duplicate address detection has not finished. */
 	readonly tentative: boolean;
-	/** IPv6: another host has it, so this one does not use it. */
+	/** IPv6: another host has the address, so this one does not use it. */
 	readonly duplicate: boolean;
-	/** No route to its subnet was made for it. */
+	/** The kernel created no route to its subnet. */
 	readonly noPrefixRoute: boolean;
 	/**
-	 * Who added it (`proto` of ip-address(8), Linux 5.18): 1-3 the kernel itself, others as programs agree; absent where
-	 * nobody has said.
+	 * Who added it (`proto` of ip-address(8), Linux 5.18): 1-3 the kernel itself, others by convention of
+	 * programs; absent if not set.
 	 */
 	readonly protocol?: number;
-	/** Seconds that are left; Infinity for an address that does not expire. */
+	/** Remaining seconds; Infinity for an address that does not expire. */
 	readonly preferredS: number;
 	readonly validS: number;
 }
@@ -73,13 +73,13 @@ export interface NewAddress {
 	readonly prefixLength: number;
 	/** Default: global. */
 	readonly scope?: ScopeName;
-	/** IPv4 alone; at most 15 bytes. Default: the interface's name. */
+	/** IPv4 only; at most 15 bytes. Default: the interface's name. */
 	readonly label?: string;
 	/** IPv6: usable at once, without duplicate address detection. */
 	readonly noDad?: boolean;
-	/** Makes no route to the subnet. */
+	/** Create no route to the subnet. */
 	readonly noPrefixRoute?: boolean;
-	/** 4-255: remembered with the address (Linux 5.18; older kernels forget it). */
+	/** 4-255: stored with the address (Linux 5.18; older kernels ignore it). */
 	readonly protocol?: number;
 	/** Seconds; 0 makes it deprecated: the kernel does not choose it as a source (IPv6). Default: for ever. */
 	readonly preferredS?: number;
@@ -87,31 +87,31 @@ export interface NewAddress {
 	readonly validS?: number;
 }
 
-/** What tells one address of an interface from another. */
+/** The fields that identify an address of an interface. */
 export type AddressKey = Pick<NewAddress, "index" | "bytes" | "prefixLength">;
 
-/** What every interface holds, IPv4 first, in the kernel's order. Throws SyscallError. */
+/** The addresses of all interfaces, IPv4 first, in the kernel's order. Throws SyscallError. */
 export function listAddresses(netlink?: Netlink): readonly HeldAddress[] {
 	const request = { type: RTM.GETADDR, payload: IFADDRMSG.encode({}), doing: "list addresses" };
 	return withRtnetlink(netlink, (socket) => socket.dump(request).flatMap(decodeAddress));
 }
 
-/** Throws SyscallError: EEXIST when the interface holds it already, EACCES for IPv6 where that is disabled. */
+/** Throws SyscallError: EEXIST if the interface already has it, EACCES if IPv6 is disabled there. */
 export function addAddress(address: NewAddress, netlink?: Netlink): void {
 	change(address, NLM_F.CREATE | NLM_F.EXCL, "add", netlink);
 }
 
 /**
- * Changes the lifetimes of an address in place, or adds it where it is not there. The kernel cannot change a label or
- * a scope. Throws SyscallError.
+ * Changes the lifetimes of an address in place, or adds the address. The kernel cannot change a label or a
+ * scope. Throws SyscallError.
  */
 export function replaceAddress(address: NewAddress, netlink?: Netlink): void {
 	change(address, NLM_F.CREATE | NLM_F.REPLACE, "replace", netlink);
 }
 
 /**
- * Deleting the first address of an IPv4 subnet deletes the secondary ones too, unless promote_secondaries is set.
- * Throws SyscallError: EADDRNOTAVAIL when the interface does not hold it.
+ * Deleting the first address of an IPv4 subnet also deletes the secondary ones, unless promote_secondaries is
+ * set. Throws SyscallError: EADDRNOTAVAIL if the interface does not have it.
  */
 export function deleteAddress(address: AddressKey, netlink?: Netlink): void {
 	const { index, bytes, prefixLength } = address;
@@ -154,13 +154,13 @@ function prefixText({ bytes, prefixLength }: AddressKey): string {
 	return `${addressText(bytes)}/${prefixLength}`;
 }
 
-/** None where the message is not about an IP address. */
+/** Empty if the message is not about an IP address. */
 export function decodeAddress({ payload }: NetlinkMessage): HeldAddress[] {
 	const fixed = IFADDRMSG.decode(payload);
 	const { family, prefixLength, scope, index } = fixed;
 	if (family !== AF_INET && family !== AF_INET6) return [];
 	const attributes = decodeAttributes(payload.subarray(IFADDRMSG.size));
-	// IFA_ADDRESS is the other end where there is one.
+	// IFA_ADDRESS is the remote end if there is one.
 	const other = attributes.get(IFA.ADDRESS);
 	const bytes = attributes.get(IFA.LOCAL) ?? other;
 	if (bytes === undefined) return [];

@@ -1,4 +1,4 @@
-/** Interfaces created, changed and deleted, by rtnetlink. */
+/** Creates, changes and deletes interfaces over rtnetlink. */
 import type { IfIndex } from "../if-index.ts";
 import { IFINFOMSG } from "../interface.ts";
 import { type Netlink, NLM_F } from "../netlink.ts";
@@ -23,7 +23,7 @@ const VETH_INFO_PEER = 1;
 const IFLA_VLAN_ID = 1;
 const IFF_UP = 1;
 
-/** What every new interface can have from its first moment. */
+/** Settings that any new interface can have from the start. */
 export interface LinkSettings {
 	/** At most 15 bytes. */
 	readonly name: string;
@@ -34,7 +34,7 @@ export interface LinkSettings {
 	readonly mtu?: number;
 	/** Six bytes on Ethernet. */
 	readonly linkAddress?: ArrayLike<number>;
-	/** Where it is born. Default: the namespace of this thread. */
+	/** The namespace in which it is created. Default: the namespace of this thread. */
 	readonly namespace?: NetworkNamespace;
 }
 
@@ -42,26 +42,29 @@ export interface LinkSettings {
 export type NewLink = LinkSettings &
 	(
 		| { readonly kind: "dummy" | "bridge" }
-		/** Two interfaces: what goes into one comes out of the other. The kernel does not make the peer up. */
+		/**
+		 * Two connected interfaces: a packet sent by one is received by the other. The kernel does not set
+		 * the peer up.
+		 */
 		| { readonly kind: "veth"; readonly peer: Omit<LinkSettings, "up"> }
 		/** 802.1Q, on the interface with index `parent`; `id` is 1 to 4094. */
 		| { readonly kind: "vlan"; readonly parent: IfIndex; readonly id: number }
 	);
 
-/** What is not given stays as it is. */
+/** Missing fields stay as they are. */
 export interface LinkChange {
 	readonly up?: boolean;
-	/** Kernels before 6.2 rename only what is down. */
+	/** Kernels before 6.2 rename only interfaces that are down. */
 	readonly name?: string;
 	readonly mtu?: number;
 	readonly linkAddress?: ArrayLike<number>;
-	/** Index of the bridge, bond or VRF to put it into; 0 takes it out. */
+	/** Index of the bridge, bond or VRF to join; 0 leaves it. */
 	readonly master?: number;
-	/** Moves it there; it loses its addresses. */
+	/** Moves the interface there; it loses its addresses. */
 	readonly namespace?: NetworkNamespace;
 }
 
-/** Throws SyscallError: EEXIST when the name is taken, EOPNOTSUPP when the kernel has no such kind. */
+/** Throws SyscallError: EEXIST if the name is taken, EOPNOTSUPP if the kernel lacks the kind. */
 export function createLink(link: NewLink, netlink?: Netlink): void {
 	const payload = Buffer.concat([
 		header(link),
@@ -74,7 +77,7 @@ export function createLink(link: NewLink, netlink?: Netlink): void {
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.NEWLINK, flags, payload, doing }));
 }
 
-/** Throws SyscallError: ENODEV when there is no interface with that index. */
+/** Throws SyscallError: ENODEV if there is no interface with that index. */
 export function changeLink(index: IfIndex, change: LinkChange, netlink?: Netlink): void {
 	const payload = Buffer.concat([
 		header({ index, ...change }),
@@ -85,19 +88,19 @@ export function changeLink(index: IfIndex, change: LinkChange, netlink?: Netlink
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.NEWLINK, payload, doing }));
 }
 
-/** Deletes a virtual interface, with its other end if it is a veth. Throws SyscallError: EOPNOTSUPP for a real one. */
+/** Deletes a virtual interface, and the peer of a veth. Throws SyscallError: EOPNOTSUPP for hardware. */
 export function deleteLink(index: IfIndex, netlink?: Netlink): void {
 	const doing = `delete interface ${index}`;
 	const payload = IFINFOMSG.encode({ index });
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELLINK, payload, doing }));
 }
 
-/** Gives it another name beside its own, at most 127 bytes (Linux 5.5). Throws SyscallError: EEXIST when it is taken. */
+/** Adds another name of at most 127 bytes (Linux 5.5). Throws SyscallError: EEXIST if it is taken. */
 export function addAlternativeName(index: IfIndex, name: string, netlink?: Netlink): void {
 	changeProperty(RTM.NEWLINKPROP, NLM_F.CREATE | NLM_F.EXCL | NLM_F.APPEND, index, name, "add", netlink);
 }
 
-/** Throws SyscallError: ENOENT when it does not have it. */
+/** Throws SyscallError: ENOENT if the interface does not have that name. */
 export function deleteAlternativeName(index: IfIndex, name: string, netlink?: Netlink): void {
 	changeProperty(RTM.DELLINKPROP, 0, index, name, "delete", netlink);
 }

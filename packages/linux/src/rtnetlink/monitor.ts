@@ -1,4 +1,7 @@
-/** Hears of changes of a network namespace's links, addresses, routes and neighbours, whoever makes them. */
+/**
+ * Reports changes of a network namespace's links, addresses, routes and neighbours, whichever process made
+ * them.
+ */
 import { ERRNO } from "../errno.ts";
 import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { decodeInterface, IFINFOMSG, type NetInterface } from "../interface.ts";
@@ -47,12 +50,12 @@ export type NetworkEvent =
 			readonly neighbour: Neighbour;
 			readonly by?: number;
 	  }
-	/** A queueing discipline or filter of tc, clsact among them. Of tcx the kernel tells nothing. */
+	/** A queueing discipline or filter of tc, including clsact. The kernel reports no changes of tcx. */
 	| { readonly kind: "tc"; readonly change: NetworkChange; readonly index: IfIndex; readonly by?: number }
-	/** The kernel had to drop events: list what matters again. */
+	/** The kernel dropped events: list everything again. */
 	| { readonly kind: "lost" };
 
-/** `set`: new, or changed. `by` is the process that asked for it, where that can be told. */
+/** `set`: new, or changed. `by` is the process that made the change, if known. */
 export type NetworkChange = "set" | "deleted";
 
 /** struct tcmsg. */
@@ -66,13 +69,13 @@ const TCMSG = new Layout({
 	info: "u32",
 });
 const BUFFER_BYTES = 1 << 20;
-/** Linux numbers processes below this; libraries that choose a port of their own put a count above it (libnl). */
+/** Process ids on Linux are below 2^22; libraries that choose their own port add a counter above (libnl). */
 const PROCESS_BITS = 22;
 
 export class NetworkMonitor implements Disposable {
 	readonly #netlink = new Netlink();
 
-	/** Events from now on, of the namespace of the calling thread. Throws SyscallError. */
+	/** Receives the events of the calling thread's network namespace from now on. Throws SyscallError. */
 	constructor(topics: readonly NetworkTopic[]) {
 		try {
 			for (const topic of topics) {
@@ -86,7 +89,10 @@ export class NetworkMonitor implements Disposable {
 		}
 	}
 
-	/** A burst of a thousand addresses must not be lost; who may not ask for more room has the usual one. */
+	/**
+	 * A burst of a thousand addresses must not be lost; without the privilege, the buffer keeps its usual
+	 * size.
+	 */
 	#holdMore(): void {
 		try {
 			this.#netlink.holdAtMost(BUFFER_BYTES);
@@ -95,12 +101,12 @@ export class NetworkMonitor implements Disposable {
 		}
 	}
 
-	/** To wait for (`watchReadable`) until there is something to {@link read}. */
+	/** Descriptor to watch (`watchReadable`); when it is readable, call {@link read}. */
 	get fd(): number {
 		return this.#netlink.fd;
 	}
 
-	/** Everything that is there now. Does not wait. Throws SyscallError. */
+	/** Returns all pending events. Does not wait. Throws SyscallError. */
 	read(): readonly NetworkEvent[] {
 		const events: NetworkEvent[] = [];
 		for (;;) {
@@ -126,7 +132,7 @@ function eventsOf(message: UnsolicitedMessage): NetworkEvent[] {
 	switch (message.type) {
 		case RTM.NEWLINK:
 		case RTM.DELLINK: {
-			// What a bridge tells of its ports has another family and other attributes.
+			// A bridge's messages about its ports have another family and other attributes.
 			if (IFINFOMSG.decode(message.payload).family !== 0) return [];
 			const change = message.type === RTM.NEWLINK ? "set" : "deleted";
 			return [{ kind: "link", change, interface: decodeInterface(message), ...head }];
@@ -160,8 +166,9 @@ function eventsOf(message: UnsolicitedMessage): NetworkEvent[] {
 }
 
 /**
- * The kernel gives the first netlink socket of a process the process's own number as its port, and further ones negative
- * numbers (netlink_autobind in net/netlink/af_netlink.c). A port may also be chosen freely, so this is a hint.
+ * The kernel gives the first netlink socket of a process the process id as its port, and further ones
+ * negative numbers (netlink_autobind in net/netlink/af_netlink.c). A process may also choose a port, so this
+ * is a hint.
  */
 function processOf(port: number): number | undefined {
 	return port === 0 || port >= 0x8000_0000 ? undefined : port & ((1 << PROCESS_BITS) - 1);

@@ -1,4 +1,4 @@
-/** Neighbours: which link-layer address an IP address has (ARP, neighbour discovery), by rtnetlink. */
+/** Neighbours over rtnetlink: the link-layer addresses of IP addresses (ARP, neighbour discovery). */
 import { type IfIndex, ifIndexOf } from "../if-index.ts";
 import { Layout } from "../layout.ts";
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
@@ -35,13 +35,13 @@ const NTF_PROXY = 0x08;
 const NTF_ROUTER = 0x80;
 
 export interface Neighbour {
-	/** Index of the interface that it is reached by. */
+	/** Index of the interface through which it is reached. */
 	readonly index: IfIndex;
 	/** 4 or 16, network order. */
 	readonly bytes: Uint8Array;
-	/** Six bytes on Ethernet; absent while it is not known. */
+	/** Six bytes on Ethernet; absent while unknown. */
 	readonly linkAddress?: Uint8Array;
-	/** `reachable`, `stale`, `failed`, `permanent` …; a number where it has no name. */
+	/** `reachable`, `stale`, `failed`, `permanent` …; a number if it has no name. */
 	readonly state: string;
 	readonly router: boolean;
 }
@@ -50,21 +50,21 @@ export interface NewNeighbour {
 	readonly index: IfIndex;
 	readonly bytes: ArrayLike<number>;
 	readonly linkAddress: ArrayLike<number>;
-	/** Default: permanent, which the kernel never asks about again. */
+	/** Default: permanent, which the kernel never resolves again. */
 	readonly state?: NeighbourState;
 }
 
 export type NeighbourKey = Pick<NewNeighbour, "index" | "bytes">;
 
-/** Of every interface, or of the one that is given. Proxy entries are left out. Throws SyscallError. */
+/** The neighbours of all interfaces, or of the given one, without proxy entries. Throws SyscallError. */
 export function listNeighbours(index?: IfIndex, netlink?: Netlink): readonly Neighbour[] {
-	// A strict kernel takes no index in the header of a dump: choose here.
+	// With strict checking, the kernel accepts no index in a dump request: filter the answer.
 	const request = { type: RTM.GETNEIGH, payload: NDMSG.encode({}), doing: "list neighbours" };
 	const all = withRtnetlink(netlink, (socket) => socket.dump(request).flatMap(decodeNeighbour));
 	return index === undefined ? all : all.filter((one) => one.index === index);
 }
 
-/** Adds it, or changes the one that is there. Throws SyscallError. */
+/** Adds the neighbour, or changes the existing one. Throws SyscallError. */
 export function replaceNeighbour(neighbour: NewNeighbour, netlink?: Netlink): void {
 	const { index, bytes, linkAddress, state = "permanent" } = neighbour;
 	const payload = Buffer.concat([
@@ -76,7 +76,10 @@ export function replaceNeighbour(neighbour: NewNeighbour, netlink?: Netlink): vo
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.NEWNEIGH, flags, payload, doing }));
 }
 
-/** Asks the kernel to resolve it now (it sends ARP or a neighbour solicitation), and to keep it fresh. Throws SyscallError. */
+/**
+ * Makes the kernel resolve it now (with ARP or a neighbour solicitation), and keep it fresh. Throws
+ * SyscallError.
+ */
 export function resolveNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlink): void {
 	const payload = Buffer.concat([
 		NDMSG.encode({ family: familyOf(bytes), index, state: STATES.none, flags: NTF_USE }),
@@ -88,7 +91,7 @@ export function resolveNeighbour({ index, bytes }: NeighbourKey, netlink?: Netli
 	);
 }
 
-/** Throws SyscallError: ENOENT when it is not there. */
+/** Throws SyscallError: ENOENT if it does not exist. */
 export function deleteNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlink): void {
 	const payload = Buffer.concat([
 		NDMSG.encode({ family: familyOf(bytes), index }),
@@ -98,7 +101,7 @@ export function deleteNeighbour({ index, bytes }: NeighbourKey, netlink?: Netlin
 	withRtnetlink(netlink, (socket) => socket.change({ type: RTM.DELNEIGH, payload, doing }));
 }
 
-/** None for proxy entries, and where the message is not about an IP address. */
+/** Empty for proxy entries, and if the message is not about an IP address. */
 export function decodeNeighbour({ payload }: NetlinkMessage): Neighbour[] {
 	const { family, index, state, flags } = NDMSG.decode(payload);
 	if ((family !== AF_INET && family !== AF_INET6) || (flags & NTF_PROXY) !== 0) return [];

@@ -1,4 +1,4 @@
-/** What the kinds of rtnetlink objects share: message types, families, scopes, the socket. */
+/** Definitions shared by all kinds of rtnetlink objects: message types, families, scopes, the socket. */
 import { Layout } from "../layout.ts";
 import { Netlink } from "../netlink.ts";
 import { attribute } from "../netlink-attribute.ts";
@@ -30,7 +30,7 @@ export const RTM = {
 	DELLINKPROP: 109,
 } as const;
 
-/** struct rtmsg; struct fib_rule_hdr has the same shape, with an action where this has a type. */
+/** struct rtmsg; struct fib_rule_hdr has the same layout, with an action in place of the type. */
 export const RTMSG = new Layout({
 	family: "u8",
 	destinationLength: "u8",
@@ -43,7 +43,7 @@ export const RTMSG = new Layout({
 	flags: "u32",
 });
 
-/** As /etc/iproute2/rt_scopes names them. */
+/** The names in /etc/iproute2/rt_scopes. */
 const SCOPES = { global: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
 export type ScopeName = keyof typeof SCOPES;
 
@@ -51,7 +51,7 @@ export function scopeNumber(name: ScopeName): number {
 	return SCOPES[name];
 }
 
-/** `global`; the number as text where it has no name. */
+/** `global`; the number as text if it has no name. */
 export function scopeName(number: number): string {
 	return nameIn(SCOPES, number);
 }
@@ -62,7 +62,7 @@ export function nameIn(table: Readonly<Record<string, number>>, number: number):
 	return String(number);
 }
 
-/** An IP address (4 or 16 bytes, network order) with the number of leading bits that count. */
+/** An IP address (4 or 16 bytes, network order) with the length of its prefix in bits. */
 export interface IpPrefix {
 	readonly bytes: Uint8Array;
 	readonly length: number;
@@ -75,12 +75,12 @@ export function familyOf(bytes: ArrayLike<number>): number {
 	throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
 }
 
-/** All zeros, as long as an address of the family. */
+/** All zeros, with the length of an address of the family. */
 export function zeroAddress(family: number): Uint8Array {
 	return new Uint8Array(family === AF_INET ? 4 : 16);
 }
 
-/** Attributes of those that are given. */
+/** The attributes whose values are defined. */
 export function given(
 	...entries: readonly (readonly [type: number, value: Uint8Array | undefined])[]
 ): Uint8Array {
@@ -89,7 +89,7 @@ export function given(
 	);
 }
 
-/** Runs `work` with the socket that is given, or with one that is opened for it. */
+/** Runs `work` with the given socket, or with one that is opened for it. */
 export function withRtnetlink<T>(netlink: Netlink | undefined, work: (netlink: Netlink) => T): T {
 	if (netlink !== undefined) return work(netlink);
 	using own = new Netlink();

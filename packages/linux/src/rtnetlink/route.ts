@@ -1,4 +1,4 @@
-/** Routes: listed, added, deleted, and asked for as the kernel would choose, by rtnetlink. */
+/** Lists, adds and deletes routes over rtnetlink, and looks up the route that the kernel would choose. */
 
 import { ERRNO } from "../errno.ts";
 import { LinuxError } from "../error.ts";
@@ -56,10 +56,10 @@ const RTNH_F_LINKDOWN = 16;
 /** struct rtnexthop. */
 const RTNEXTHOP = new Layout({ len: "u16", flags: "u8", hops: "u8", index: "s32" });
 
-/** Well-known tables, as /etc/iproute2/rt_tables names them. */
+/** Well-known tables, with the names in /etc/iproute2/rt_tables. */
 export const ROUTE_TABLE = { default: 253, main: 254, local: 255 } as const;
 
-/** RTN_* of include/uapi/linux/rtnetlink.h, as ip-route(8) names them. */
+/** RTN_* of include/uapi/linux/rtnetlink.h, with the names of ip-route(8). */
 const TYPES = {
 	unicast: 1,
 	local: 2,
@@ -74,7 +74,7 @@ const TYPES = {
 } as const;
 export type RouteType = keyof typeof TYPES;
 
-/** RTPROT_*: who made a route. */
+/** RTPROT_*: the origin of a route. */
 const PROTOCOLS = {
 	unspec: 0,
 	redirect: 1,
@@ -88,15 +88,15 @@ const PROTOCOLS = {
 };
 export type RouteProtocol = keyof typeof PROTOCOLS;
 
-/** One way out of this host. */
+/** One next hop of a route. */
 export interface NextHop {
-	/** Index of the interface; absent for a route that leads nowhere (blackhole). */
+	/** Index of the interface; absent for a route without one (blackhole). */
 	readonly index?: IfIndex;
-	/** Absent where the destination is on the link. An IPv4 route may have an IPv6 gateway (RFC 5549). */
+	/** Absent if the destination is on the link. An IPv4 route may have an IPv6 gateway (RFC 5549). */
 	readonly gateway?: Uint8Array;
-	/** Share among several, from 1. */
+	/** Relative share among several next hops, from 1. */
 	readonly weight: number;
-	/** The gateway counts as reachable on the link, whatever its address. */
+	/** The gateway is assumed to be on the link, whatever its address. */
 	readonly onLink: boolean;
 	/** The interface is down or has no carrier. */
 	readonly down: boolean;
@@ -105,22 +105,24 @@ export interface NextHop {
 export interface Route {
 	/** `length` is 0 for a default route. */
 	readonly destination: IpPrefix;
-	/** IPv6 alone: routes that hold for packets from these addresses. */
+	/** IPv6 only: the route applies to packets from these addresses. */
 	readonly from?: IpPrefix;
-	/** `unicast`, `local`, `blackhole` …; a number where it has no name. */
+	/** `unicast`, `local`, `blackhole` …; a number if it has no name. */
 	readonly type: string;
 	readonly table: number;
-	/** `kernel`, `static`, `ra` …; a number where it has no name. */
+	/** `kernel`, `static`, `ra` …; a number if it has no name. */
 	readonly protocol: string;
 	/** `global`, `link`, `host` … */
 	readonly scope: string;
-	/** Lower wins; 0 for IPv4 where none was given, 1024 for IPv6. */
+	/** The lowest wins; default 0 for IPv4, 1024 for IPv6. */
 	readonly metric: number;
-	/** The source that this host uses when a program does not choose (IPv4: for a looked-up route always there). */
+	/**
+	 * Preferred source address, used when a program does not choose one (always present in an IPv4 lookup).
+	 */
 	readonly source?: Uint8Array;
-	/** At least one, but for routes that lead nowhere. */
+	/** At least one, except for routes without an interface. */
 	readonly nextHops: readonly NextHop[];
-	/** Bytes, where the route has one of its own. */
+	/** In bytes, if the route has its own MTU. */
 	readonly mtu?: number;
 }
 
@@ -151,36 +153,36 @@ export interface NewRoute {
 	}[];
 }
 
-/** A packet whose way is asked for. Everything but the destination narrows the question. */
+/** A packet whose route is looked up. Every optional field narrows the lookup. */
 export interface RouteQuestion {
 	readonly destination: ArrayLike<number>;
 	readonly source?: ArrayLike<number>;
-	/** It arrives by this interface: is it forwarded, delivered, or refused (rp_filter)? */
+	/** The packet arrives on this interface: is it forwarded, delivered, or refused (rp_filter)? */
 	readonly inputIndex?: number;
-	/** This host sends it by this interface. */
+	/** This host sends the packet from this interface. */
 	readonly outputIndex?: number;
 	readonly mark?: number;
 	/** The IPv4 TOS or IPv6 traffic class. */
 	readonly tos?: number;
-	/** IP protocol number; ports count where it has them. */
+	/** IP protocol number; ports are used if the protocol has them. */
 	readonly protocol?: number;
 	readonly sourcePort?: number;
 	readonly destinationPort?: number;
-	/** Answer with the route itself, with its own prefix and all its next hops, not with the one that is chosen. */
+	/** Return the whole route with its prefix and all its next hops, instead of the chosen next hop. */
 	readonly whole?: boolean;
 }
 
-/** All routes that the filter lets through, IPv4 first, in the kernel's order. Throws SyscallError. */
+/** All routes that match the filter, IPv4 first, in the kernel's order. Throws SyscallError. */
 export function listRoutes(filter: RouteFilter = {}, netlink?: Netlink): readonly Route[] {
 	return dumpRoutes(filter, netlink, routeOf);
 }
 
-/** Destinations of the routes of type "local" of both families, IPv4 first. Throws SyscallError. */
+/** Destinations of all routes of type "local", IPv4 first. Throws SyscallError. */
 export function listLocalRoutes(netlink?: Netlink): readonly IpPrefix[] {
 	return dumpRoutes({ table: ROUTE_TABLE.local, type: "local" }, netlink, destinationOf);
 }
 
-/** `read` takes of each route what is needed: a host may have many. */
+/** `read` extracts what is needed from each route, because a host may have many. */
 function dumpRoutes<T>(
 	filter: RouteFilter,
 	netlink: Netlink | undefined,
@@ -201,13 +203,13 @@ function dumpRoutes<T>(
 				for (const message of socket.dump({ type: RTM.GETROUTE, payload, doing: "list routes" })) {
 					const route = decodeRouteMessage(message);
 					if (route?.fixed.family !== family || isCached(route)) continue;
-					// Kernels that cannot choose (before 4.20) send every route.
+					// Kernels that cannot filter (before 4.20) send every route.
 					if (type !== 0 && route.fixed.type !== type) continue;
 					if (filter.table === undefined || tableOf(route) === filter.table) found.push(read(route));
 				}
 				return found;
 			} catch (error) {
-				// A table that nothing has been put into yet does not exist.
+				// A table that has never had a route does not exist.
 				if (error instanceof SyscallError && error.errno === ERRNO.ENOENT) return [];
 				throw error;
 			}
@@ -216,10 +218,10 @@ function dumpRoutes<T>(
 }
 
 /**
- * The route that the kernel takes for a packet, by all rules and tables: its one next hop, and the source that this
- * host would use. Throws SyscallError: ENETUNREACH, EHOSTUNREACH, EACCES for routes that refuse, EINVAL for a
- * blackhole; for a packet that arrives (`inputIndex`) and would be dropped, by reverse path filtering or for want of a
- * route, EXDEV and the like, or EINVAL whatever the reason (Linux 6.14 and newer).
+ * The route that the kernel takes for a packet by all rules and tables: its one next hop, and this host's
+ * source address. Throws SyscallError: ENETUNREACH, EHOSTUNREACH, EACCES for routes that refuse, EINVAL for a
+ * blackhole. For an incoming packet (`inputIndex`) that would be dropped, by reverse path filtering or
+ * without a route: EXDEV and the like, or EINVAL whatever the reason (Linux 6.14 and newer).
  */
 export function lookUpRoute(question: RouteQuestion, netlink?: Netlink): Route {
 	const { destination, source, inputIndex, outputIndex, mark, tos = 0, protocol } = question;
@@ -251,17 +253,19 @@ export function lookUpRoute(question: RouteQuestion, netlink?: Netlink): Route {
 	return routeOf(route);
 }
 
-/** Throws SyscallError: EEXIST when there is one for the same destination and metric (and next hop, for IPv6). */
+/**
+ * Throws SyscallError: EEXIST if there is one with the same destination and metric (and next hop, for IPv6).
+ */
 export function addRoute(route: NewRoute, netlink?: Netlink): void {
 	changeRoute(route, RTM.NEWROUTE, NLM_F.CREATE | NLM_F.EXCL, "add", netlink);
 }
 
-/** Adds it, instead of the one for the same destination and metric if there is one. Throws SyscallError. */
+/** Adds the route, or replaces the one with the same destination and metric. Throws SyscallError. */
 export function replaceRoute(route: NewRoute, netlink?: Netlink): void {
 	changeRoute(route, RTM.NEWROUTE, NLM_F.CREATE | NLM_F.REPLACE, "replace", netlink);
 }
 
-/** Deletes the first route that has everything that is given. Throws SyscallError: ESRCH when there is none. */
+/** Deletes the first route that matches all given fields. Throws SyscallError: ESRCH if there is none. */
 export function deleteRoute(route: NewRoute, netlink?: Netlink): void {
 	changeRoute(route, RTM.DELROUTE, 0, "delete", netlink);
 }
@@ -340,20 +344,20 @@ interface RouteMessage {
 	readonly attributes: Attributes;
 }
 
-/** Undefined where the message is not about an IP route. */
+/** Undefined if the message is not about an IP route. */
 function decodeRouteMessage({ payload }: NetlinkMessage): RouteMessage | undefined {
 	const fixed = RTMSG.decode(payload);
 	if (fixed.family !== AF_INET && fixed.family !== AF_INET6) return undefined;
 	return { fixed, attributes: decodeAttributes(payload.subarray(RTMSG.size)) };
 }
 
-/** None where the message is not about an IP route. */
+/** Empty if the message is not about an IP route. */
 export function decodeIpRoute(message: NetlinkMessage): Route[] {
 	const route = decodeRouteMessage(message);
 	return route === undefined || isCached(route) ? [] : [routeOf(route)];
 }
 
-/** Caches of single destinations are not routes. */
+/** Cached single destinations are not routes. */
 function isCached({ fixed }: RouteMessage): boolean {
 	return (fixed.flags & RTM_F_CLONED) !== 0;
 }
@@ -434,7 +438,7 @@ function numberOf(value: number | undefined): Uint8Array | undefined {
 	return value === undefined ? undefined : u32Value(value);
 }
 
-/** be16. */
+/** The port as be16. */
 function portOf(port: number | undefined): Uint8Array | undefined {
 	return port === undefined ? undefined : Uint8Array.of(port >> 8, port & 0xff);
 }

@@ -1,4 +1,4 @@
-/** Rules of policy routing: which table a packet's route is looked up in, by rtnetlink. */
+/** Policy routing rules over rtnetlink, which select the table for a packet's route. */
 import { type Netlink, type NetlinkMessage, NLM_F } from "../netlink.ts";
 import { decodeAttributes, textAttribute, textValue, u32Attribute, u32Value } from "../netlink-attribute.ts";
 import { AF_INET, AF_INET6 } from "../socket.ts";
@@ -15,18 +15,18 @@ const FRA = {
 	OIFNAME: 17,
 	L3MDEV: 19,
 } as const;
-/** FR_ACT_* of include/uapi/linux/fib_rules.h; `table` looks up in the rule's table. */
+/** FR_ACT_* of include/uapi/linux/fib_rules.h; `table` looks up a route in the rule's table. */
 const ACTIONS = { table: 1, goto: 2, nop: 3, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
 const FIB_RULE_INVERT = 2;
 const UNMASKED = 0xffffffff;
 
 export interface RouteRule {
 	readonly family: "ipv4" | "ipv6";
-	/** Lower is asked first. */
+	/** The rule with the lowest priority comes first. */
 	readonly priority: number;
-	/** `table`, `goto`, `blackhole`, `unreachable`, `prohibit` …; a number where it has no name. */
+	/** `table`, `goto`, `blackhole`, `unreachable`, `prohibit` …; a number if it has no name. */
 	readonly action: string;
-	/** Of the action `table`; 0 with `l3mdev`, whose table is the VRF's. */
+	/** Action `table` only; 0 with `l3mdev`, whose table is the VRF's. */
 	readonly table: number;
 	readonly source?: IpPrefix;
 	readonly destination?: IpPrefix;
@@ -34,9 +34,9 @@ export interface RouteRule {
 	readonly outputInterface?: string;
 	readonly mark?: { readonly value: number; readonly mask: number };
 	readonly tos?: number;
-	/** It holds for packets of a VRF. */
+	/** The rule applies to packets of a VRF. */
 	readonly l3mdev: boolean;
-	/** It holds for what does not match. */
+	/** The rule applies to packets that do not match. */
 	readonly inverted: boolean;
 }
 
@@ -53,7 +53,7 @@ export interface NewRouteRule {
 	readonly tos?: number;
 }
 
-/** Of both families, IPv4 first, in the order in which the kernel asks them. Throws SyscallError. */
+/** The rules of both families, IPv4 first, in the kernel's order. Throws SyscallError. */
 export function listRouteRules(netlink?: Netlink): readonly RouteRule[] {
 	return withRtnetlink(netlink, (socket) =>
 		[AF_INET, AF_INET6].flatMap((family) =>
@@ -64,12 +64,12 @@ export function listRouteRules(netlink?: Netlink): readonly RouteRule[] {
 	);
 }
 
-/** Throws SyscallError: EEXIST when there is one like it. */
+/** Throws SyscallError: EEXIST if an equal rule exists. */
 export function addRouteRule(rule: NewRouteRule, netlink?: Netlink): void {
 	changeRule(rule, RTM.NEWRULE, NLM_F.CREATE | NLM_F.EXCL, "add", netlink);
 }
 
-/** Deletes the first rule that has everything that is given. Throws SyscallError: ENOENT when there is none. */
+/** Deletes the first rule that matches all given fields. Throws SyscallError: ENOENT if there is none. */
 export function deleteRouteRule(rule: NewRouteRule, netlink?: Netlink): void {
 	changeRule(rule, RTM.DELRULE, 0, "delete", netlink);
 }

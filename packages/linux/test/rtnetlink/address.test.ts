@@ -1,4 +1,4 @@
-/** Addresses and local routes beside what ip(8) says of the same namespace. */
+/** Compares addresses and local routes with ip(8)'s in the same namespace. */
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -31,7 +31,7 @@ interface Listed {
 	}[];
 }
 
-test("a namespace that nothing has been put into has no addresses and no local routes", () => {
+test("a new namespace has no addresses and no local routes", () => {
 	const script = `
 		import { listAddresses, listLocalRoutes } from "./packages/linux/src/index.ts";
 		process.stdout.write(JSON.stringify([listAddresses(), listLocalRoutes()]));`;
@@ -39,7 +39,7 @@ test("a namespace that nothing has been put into has no addresses and no local r
 	assert.equal(execFileSync("unshare", args, { cwd: ROOT, encoding: "utf8" }), "[[],[]]");
 });
 
-test("lists what ip lists, of both families, with labels, scopes and peers", () => {
+test("lists the same as ip for both families, with labels, scopes and peers", () => {
 	ip("link", "set", "lo", "up");
 	ip("link", "add", "a0", "type", "veth", "peer", "name", "a1");
 	for (const device of ["a0", "a1"]) ip("link", "set", device, "up");
@@ -63,7 +63,7 @@ test("lists what ip lists, of both families, with labels, scopes and peers", () 
 	assert.deepEqual(found.sort(), expected.sort());
 });
 
-test("an address that it adds is the one that ip shows, with its label, scope and flags", () => {
+test("ip shows an added address with its label, scope and flags", () => {
 	ip("link", "add", "name", "d0", "type", "bridge");
 	const { index } = interfaceByName("d0");
 	addAddress({ index, bytes: [192, 0, 2, 7], prefixLength: 32, label: "d0:7", scope: "link" });
@@ -83,7 +83,7 @@ test("an address that it adds is the one that ip shows, with its label, scope an
 	});
 });
 
-test("replacing an address changes its lifetime and leaves it where it is", () => {
+test("replacing an address changes its lifetime and keeps its place", () => {
 	const { index } = interfaceByName("d0");
 	const held = () => listAddresses().filter((one) => one.index === index && one.bytes.length === 16);
 	const before = held().map(({ bytes }) => addressFromBytes(bytes).text);
@@ -96,7 +96,7 @@ test("replacing an address changes its lifetime and leaves it where it is", () =
 	);
 });
 
-test("deletes the address of the given prefix length and no other", () => {
+test("deletes the address with the given prefix length and no other", () => {
 	const { index } = interfaceByName("d0");
 	ip("address", "add", "192.0.2.7/31", "dev", "d0");
 	deleteAddress({ index, bytes: [192, 0, 2, 7], prefixLength: 32 });

@@ -1,4 +1,4 @@
-/** Interfaces and named namespaces, made without ip(8) and looked at with it. */
+/** Creates interfaces and named namespaces without ip(8), and reads them with it. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -25,7 +25,7 @@ enterNetns();
 
 const index = (name: string): IfIndex => interfaceByName(name).index;
 
-test("creates dummy, bridge, veth and VLAN interfaces with what they are given", () => {
+test("creates dummy, bridge, veth and VLAN interfaces with their settings", () => {
 	createLink({ kind: "bridge", name: "d0", mtu: 1400, linkAddress: [2, 0, 0, 0, 0, 1], up: true });
 	createLink({ kind: "bridge", name: "br0" });
 	createLink({ kind: "veth", name: "v0", index: 70, up: true, peer: { name: "v1", mtu: 9000 } });
@@ -39,7 +39,7 @@ test("creates dummy, bridge, veth and VLAN interfaces with what they are given",
 	});
 });
 
-test("creates a VLAN and a dummy where the kernel has them, and names the kind that it lacks", () => {
+test("creates a VLAN and a dummy if the kernel supports them, or names the missing kind", () => {
 	const vlan = { kind: "vlan", name: "d0.7", parent: index("d0"), id: 7 } as const;
 	if (kernelHas("link add link d0 name probe type vlan id 8")) {
 		createLink(vlan);
@@ -65,7 +65,7 @@ function kernelHas(command: string): boolean {
 	}
 }
 
-test("says of a tunnel that it has no ARP", () => {
+test("reports that a tunnel has no ARP", () => {
 	ip("tuntap add tun0 mode tun");
 	assert.deepEqual(
 		["br0", "v0", "tun0", "lo"].map((name) => interfaceByName(name).arp),
@@ -74,7 +74,7 @@ test("says of a tunnel that it has no ARP", () => {
 	ip("link delete tun0");
 });
 
-test("changes an interface: up, name, MTU, bridge; and deletes it with its other end", () => {
+test("sets an interface up, renames it, changes its MTU and bridge, and deletes it with its peer", () => {
 	changeLink(index("v0"), { mtu: 1300, master: index("br0") });
 	changeLink(index("v1"), { up: true });
 	assert.deepEqual([interfaceByName("v1").up, interfaceByName("v0").mtu], [true, 1300]);
@@ -99,7 +99,7 @@ test("finds an interface by its alternative names, short and long", () => {
 	assert.throws(() => interfaceByName("x".repeat(128)), /not a name that an interface can have/);
 });
 
-test("a named namespace is one of ip's, and work in it leaves this process where it was", () => {
+test("ip lists a named namespace, and work in it leaves this process in its own", () => {
 	const before = NetworkNamespace.current().inode;
 	using there = createNamedNamespace("rtnl-test");
 	assert.ok(listNamedNamespaces().includes("rtnl-test"));
@@ -109,7 +109,7 @@ test("a named namespace is one of ip's, and work in it leaves this process where
 		there.within(() => listInterfaces().map(({ name }) => name)),
 		["lo", "there0"],
 	);
-	// The number of the other end belongs to the other namespace.
+	// The index of the peer belongs to the other namespace.
 	assert.equal(interfaceByName("here0").linkedTo, undefined);
 	const seen = there.within(() => spawnSync("ls", ["/proc/self/net/dev_snmp6"], { encoding: "utf8" }));
 	assert.match(seen.stdout, /there0/);
@@ -127,7 +127,7 @@ test("a named namespace is one of ip's, and work in it leaves this process where
 	assert.throws(() => createNamedNamespace("../x"), /not a name that a namespace can have/);
 });
 
-test("a namespace that ip made can be deleted, and ip deletes one that was made here", () => {
+test("deletes a namespace that ip created, and ip deletes one that was created here", () => {
 	run("ip", "netns", "add", "rtnl-theirs");
 	deleteNamedNamespace("rtnl-theirs");
 	createNamedNamespace("rtnl-ours")[Symbol.dispose]();

@@ -1,4 +1,4 @@
-/** What the kernel tells of its network, against what ip(8) does to it. */
+/** Compares the kernel's events with the changes that ip(8) makes. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ failOnLeaks();
 
 ip("link add v0 type veth peer name v1");
 
-/** Events until one is `wanted`. */
+/** Collects events until one is `wanted`. */
 async function heard(
 	monitor: NetworkMonitor,
 	wanted: (event: NetworkEvent) => boolean,
@@ -27,7 +27,7 @@ async function heard(
 	return events;
 }
 
-test("tells of an address with the process that changed it", async () => {
+test("reports an address with the process that changed it", async () => {
 	using monitor = new NetworkMonitor(["address"]);
 	const child = spawnSync("ip", ["address", "add", "192.0.2.7/32", "dev", "lo", "label", "lo:7"]);
 	const [event] = await heard(monitor, ({ kind }) => kind === "address");
@@ -42,7 +42,7 @@ test("tells of an address with the process that changed it", async () => {
 	assert.equal(gone.change, "deleted");
 });
 
-test("tells of interfaces that change, come and go", async () => {
+test("reports interfaces that are added, changed and deleted", async () => {
 	using monitor = new NetworkMonitor(["link"]);
 	ip("link set v0 mtu 1400");
 	await heard(monitor, (event) => event.kind === "link" && event.interface.mtu === 1400);
@@ -52,7 +52,7 @@ test("tells of interfaces that change, come and go", async () => {
 	await heard(monitor, (event) => event.kind === "link" && event.change === "deleted");
 });
 
-test("tells of routes, neighbours and filters", async () => {
+test("reports routes, neighbours and filters", async () => {
 	using monitor = new NetworkMonitor(["route", "neighbour", "tc"]);
 	ip("link set v0 up");
 	ip("link set v1 up");
@@ -72,7 +72,7 @@ test("tells of routes, neighbours and filters", async () => {
 	await heard(monitor, (event) => event.kind === "tc" && event.change === "deleted");
 });
 
-test("hears only of the topics that were asked for", async () => {
+test("reports only the requested topics", async () => {
 	using monitor = new NetworkMonitor(["link"]);
 	ip("address add 192.0.2.8/32 dev lo");
 	ip("link set v0 mtu 1300");
@@ -80,9 +80,9 @@ test("hears only of the topics that were asked for", async () => {
 	assert.deepEqual([...new Set(events.map(({ kind }) => kind))], ["link"]);
 });
 
-test("says once that events were lost, and goes on", async () => {
+test("reports once that events were lost, and continues", async () => {
 	using monitor = new NetworkMonitor(["address"]);
-	// More than its room holds while nobody reads.
+	// More than the buffer holds while nothing reads.
 	const lines = Array.from({ length: 4000 }, (_, n) => `10.${n >> 8}.${n & 255}.1/32 dev lo`);
 	const batch = (verb: string) => lines.map((line) => `address ${verb} ${line}\n`).join("");
 	for (const verb of ["add", "del"]) spawnSync("ip", ["-batch", "-"], { input: batch(verb) });

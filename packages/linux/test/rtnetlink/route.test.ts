@@ -1,4 +1,4 @@
-/** Routes, rules and neighbours beside what ip(8) says of the same namespace. */
+/** Compares routes, rules and neighbours with ip(8)'s in the same namespace. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
@@ -46,7 +46,7 @@ const index = (name: string): IfIndex => interfaceByName(name).index;
 const text = (address: Uint8Array | undefined): string | undefined =>
 	address === undefined ? undefined : addressFromBytes(address).text;
 
-test("lists the routes to this host that ip lists", () => {
+test("lists the same local routes as ip", () => {
 	ip("route add local 192.0.2.64/26 dev lo");
 	ip("-6 route add local 2001:db8:64::/64 dev lo");
 	const expected = ["-4", "-6"].flatMap((family) =>
@@ -113,7 +113,7 @@ test("reads several next hops with their weights, and a gateway of the other fam
 	assert.deepEqual(hops("192.0.2.16"), [[index("a0"), "2001:db8:1::2", 1]]);
 });
 
-test("looks up the way of a packet: next hop, source, and whether it is delivered here", () => {
+test("looks up the route of a packet: next hop, source, and whether it is delivered here", () => {
 	const out = lookUpRoute({ destination: bytes("203.0.113.77") });
 	assert.deepEqual([out.nextHops[0]?.index, text(out.source)], [index("b0"), "203.0.113.1"]);
 	const here = lookUpRoute({
@@ -126,7 +126,7 @@ test("looks up the way of a packet: next hop, source, and whether it is delivere
 	assert.equal(six.nextHops[0]?.index, index("a0"));
 });
 
-test("a look-up that reverse path filtering refuses says so, and one without a route too", () => {
+test("reports a lookup that reverse path filtering refuses, and one without a route", () => {
 	ip("route add blackhole 192.0.2.240/28");
 	const arriving = {
 		destination: bytes("198.51.100.1"),
@@ -151,7 +151,7 @@ test("a look-up that reverse path filtering refuses says so, and one without a r
 	});
 });
 
-test("a rule by source and mark decides the table, and goes when it is deleted", () => {
+test("a rule with source and mark selects the table, until it is deleted", () => {
 	const rule = {
 		family: "ipv4",
 		priority: 100,
