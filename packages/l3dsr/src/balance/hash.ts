@@ -1,6 +1,6 @@
 /**
- * The hashes that directors have in common: the same inputs give the same real server on every director, and in the
- * program as in the oracle. Changing one of them moves flows, and needs a new schema (tables/layout.ts).
+ * The hashes that all directors share: the same input gives the same real server on every director, and in the
+ * program as in the oracle. A change to one of them moves flows, and needs a new schema (tables/layout.ts).
  */
 
 const U64 = (1n << 64n) - 1n;
@@ -17,14 +17,14 @@ export function mix64(value: bigint): bigint {
 	return h ^ (h >> BigInt(MIX_SHIFTS[2]));
 }
 
-/** FNV-1a with a mix at its end: for names of things, not for packets. */
+/** FNV-1a followed by mix64: for names, not for packets. */
 export function hashBytes(bytes: Iterable<number>, seed = 0n): bigint {
 	let h = 0xcbf29ce484222325n ^ seed;
 	for (const byte of bytes) h = ((h ^ BigInt(byte)) * 0x100000001b3n) & U64;
 	return mix64(h);
 }
 
-/** murmur3's 32-bit finaliser: the dice of slots, which are thrown ten thousands of times for one death. */
+/** murmur3's 32-bit finaliser: the dice of slots, thrown tens of thousands of times when a real server goes down. */
 export function mix32(value: number): number {
 	let h = value | 0;
 	h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -32,19 +32,22 @@ export function mix32(value: number): number {
 	return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** The factor by which the first half of an IPv6 address joins the second: 2^64 divided by the golden ratio. */
+/**
+ * The first half of an IPv6 address is multiplied by this before the second is combined with it: 2^64 divided by the
+ * golden ratio.
+ */
 export const FOLD = 0x9e3779b97f4a7c15n;
 
 /**
- * An address as one 64-bit number. IPv4: its four bytes as a little-endian load gives them. IPv6: both halves, loaded
- * so, the first times FOLD.
+ * An address as one 64-bit number. IPv4: its four bytes, loaded as little-endian. IPv6: both halves, loaded as
+ * little-endian, the first multiplied by FOLD.
  */
 export function foldAddress(address: ArrayLike<number>): bigint {
 	if (address.length === 4) return littleEndian(address, 0, 4);
 	return (littleEndian(address, 0, 8) * FOLD + littleEndian(address, 8, 8)) & U64;
 }
 
-/** The bit of an address in a filter of 2^`bits`. */
+/** The bit of an address in a filter of 2^`bits` bits. */
 export function filterBit(address: ArrayLike<number>, bits: number): number {
 	return Number(((foldAddress(address) * MIX[0]) & U64) >> BigInt(64 - bits));
 }
@@ -55,14 +58,14 @@ function littleEndian(bytes: ArrayLike<number>, offset: number, length: number):
 	return value;
 }
 
-/** What a flow is told apart by. Ports are 0 where they take no part. */
+/** What identifies a flow. Ports that do not take part are 0. */
 export interface FlowKey {
 	readonly source: ArrayLike<number>;
 	readonly sourcePort: number;
 	readonly destinationPort: number;
 }
 
-/** Both ports as a little-endian load of the transport header's first four bytes gives them. */
+/** Both ports as one little-endian load of the transport header's first four bytes. */
 export function portsWord({ sourcePort, destinationPort }: Omit<FlowKey, "source">): number {
 	return (swap16(sourcePort) | (swap16(destinationPort) << 16)) >>> 0;
 }
@@ -71,7 +74,7 @@ function swap16(value: number): number {
 	return ((value & 0xff) << 8) | ((value >> 8) & 0xff);
 }
 
-/** The hash of a flow to a service with this seed. The destination's address takes part through the seed. */
+/** The hash of a flow to a service with this seed. The destination address is part of the seed. */
 export function flowHash(flow: FlowKey, seed: bigint): bigint {
 	const ports = BigInt(portsWord(flow));
 	const folded = foldAddress(flow.source);
@@ -79,13 +82,13 @@ export function flowHash(flow: FlowKey, seed: bigint): bigint {
 	return mix64(key ^ seed);
 }
 
-/** What the fragments of one datagram have in common, as bytes of the packet. */
+/** What all fragments of one datagram share, in packet byte order. */
 export interface DatagramKey {
 	readonly source: ArrayLike<number>;
 	readonly destination: ArrayLike<number>;
-	/** IPv4: two bytes; IPv6: four, of the fragment header. */
+	/** IPv4: two bytes; IPv6: four, from the fragment header. */
 	readonly identification: ArrayLike<number>;
-	/** IPv4's protocol; IPv6: the fragment header's next header. */
+	/** IPv4: the protocol; IPv6: the fragment header's next header. */
 	readonly protocol: number;
 }
 
@@ -96,7 +99,7 @@ export function datagramHash({ source, destination, identification, protocol }: 
 	return mix64((addresses & U64) ^ (id | (BigInt(protocol) << 32n)));
 }
 
-/** The upper half of a hash as a tag that is never 0, which means "free". */
+/** The upper half of a hash as a tag. It is never 0, because 0 marks a free entry. */
 export function tagOf(hash: bigint): number {
 	return (Number(hash >> 32n) | 1) >>> 0;
 }

@@ -1,50 +1,49 @@
 /**
- * Which real server has which slot: Maglev (Eisenbud et al., NSDI 2016, section 3.4) with weights over the configured
- * pool, and the slots of reals that are down given to others, slot by slot.
+ * Assigns slots to real servers: Maglev (Eisenbud et al., NSDI 2016, section 3.4) with weights over the configured
+ * pool, and then the slots of reals that are down reassigned, slot by slot.
  *
- * Pure. The result depends on what is configured and on who is down, never on the order in which it came about: so
- * directors agree without talking to each other.
+ * Pure. The result depends only on the configuration and on which reals are down, never on the order of events, so
+ * directors agree without communicating.
  */
 import { hashBytes, mix32 } from "./hash.ts";
 
-/** A prime, as Maglev's permutations want: each step size goes through all the slots. */
+/** A prime, as Maglev's permutations require: each step size visits all slots. */
 export const RING_SLOTS = 65537;
-/** In a slot: nobody. A slot has 15 bits for its real. */
+/** The value of a slot without a real. A slot has 15 bits for its real. */
 export const NOBODY = 0x7fff;
 
-/** A real server of one service, as far as its slots go. */
+/** A real server of one service, as the ring needs it. */
 export interface RingMember {
-	/** What its permutation is made from: the bytes of its address. */
+	/** The seed of its permutation: the bytes of its address. */
 	readonly key: ArrayLike<number>;
-	/** 0 has no slot. */
+	/** 0: gets no slots. */
 	readonly weight: number;
-	/** What its slots have, less than NOBODY. Default: its index in the list of members. */
+	/** The value of its slots, less than NOBODY. Default: its index in the list of members. */
 	readonly number?: number;
 }
 
-/** Salts the step size, so that two reals with one offset differ in it. */
+/** Salts the step size, so that two reals with the same start differ in their steps. */
 const STEP_SALT = 0x5555_5555_5555_5555n;
 
-/** Members in the order of their turns, side by side. */
+/** Members in the order of their turns, in parallel arrays. */
 interface Turns {
 	readonly number: Uint16Array;
 	readonly weight: Float64Array;
-	/** Where the permutation of each begins, and how far it goes with each step. */
+	/** Where each permutation begins, and its step size. */
 	readonly start: Int32Array;
 	readonly step: Int32Array;
 }
 
 /**
- * Slot → number of the member, or NOBODY everywhere when no member has a weight. Of two members with the same weight,
- * neither has two slots more than the other. `members` may be in any order; those with the same keys and weights get
- * the same slots.
+ * Slot → number of its member; NOBODY in all slots if no member has a weight. Two members with the same weight differ
+ * by at most one slot. `members` may be in any order; the same keys and weights get the same slots.
  */
 export function maglevRing(members: readonly RingMember[], seed: bigint): Uint16Array {
 	return fill(turnsOf(members, seed));
 }
 
 function turnsOf(members: readonly RingMember[], seed: bigint): Turns {
-	// In an order of their own, so that the order of a file does not move flows.
+	// Sort them, so that their order in the file does not matter.
 	const order = members
 		.map(({ key, weight, number }, index) => ({
 			index,
@@ -67,8 +66,8 @@ function turnsOf(members: readonly RingMember[], seed: bigint): Turns {
 }
 
 /**
- * A function of its own, which sees nothing but numbers in arrays of one kind: what the compiler has made of its loop stays
- * valid whoever calls.
+ * A separate function that only sees typed arrays of numbers, so that the JIT's code for its loop stays valid for
+ * every caller.
  */
 function fill({ number, weight, start, step }: Turns): Uint16Array {
 	const ring = new Uint16Array(RING_SLOTS).fill(NOBODY);
@@ -77,13 +76,13 @@ function fill({ number, weight, start, step }: Turns): Uint16Array {
 	const most = Math.max(...weight);
 	const at = start.slice();
 	const credit = new Float64Array(count);
-	/** A bit for each slot: what the search goes through has to be near the processor. */
+	/** One bit per slot, so that the search stays in the CPU cache. */
 	const taken = new Int32Array(Math.ceil(RING_SLOTS / 32));
 	const few: FewSlots = { slots: new Int32Array(FEW), count: 0 };
 	let inverse = new Int32Array(0);
 	for (let left = RING_SLOTS; ; ) {
 		for (let i = 0; i < count; i++) {
-			// A member takes a turn for each `most` that its weight adds up to.
+			// A member gets a turn each time its weights add up to `most`.
 			const saved = (credit[i] as number) + (weight[i] as number);
 			if (saved < most) {
 				credit[i] = saved;
@@ -95,7 +94,7 @@ function fill({ number, weight, start, step }: Turns): Uint16Array {
 				const by = step[i] as number;
 				while ((((taken[slot >> 5] as number) >> (slot & 31)) & 1) !== 0) {
 					slot += by;
-					// Without a branch, which no processor could foretell: the steps are random numbers.
+					// No branch: the steps are random, so a CPU could not predict it.
 					slot -= RING_SLOTS & ((RING_SLOTS - 1 - slot) >> 31);
 				}
 				taken[slot >> 5] = (taken[slot >> 5] as number) | (1 << (slot & 31));
@@ -112,12 +111,12 @@ function fill({ number, weight, start, step }: Turns): Uint16Array {
 }
 
 /**
- * When this many slots are free, the next one of a member is no longer looked for step by step, which takes as many steps
- * as there are slots for each that is free, but computed: the steps to each free slot, of which the fewest count.
+ * When only this many slots are free, a member's next slot is computed instead of searched: from the number of steps
+ * to each free slot, the smallest wins. A search takes RING_SLOTS / (free slots) steps on average.
  */
 const FEW = 128;
 
-/** Free slots in any order: the first `count` of `slots`. */
+/** The free slots, in any order: the first `count` of `slots`. */
 interface FewSlots {
 	readonly slots: Int32Array;
 	count: number;
@@ -130,7 +129,7 @@ function listFree(taken: Int32Array, slots: Int32Array): number {
 	return count;
 }
 
-/** Takes the free slot that comes first in the permutation of a member which is at `from`. */
+/** Takes the free slot that comes first in a member's permutation after `from`. */
 function takeNearest(few: FewSlots, from: number, inverse: number): number {
 	const { slots, count } = few;
 	let nearest = 0;
@@ -148,16 +147,19 @@ function takeNearest(few: FewSlots, from: number, inverse: number): number {
 	return slot;
 }
 
-/** `a * b` modulo the number of slots, which is 2^16 + 1: so 2^16 counts as -1. */
+/** `a * b` modulo the number of slots, 2^16 + 1, where 2^16 counts as -1. */
 function multiply(a: number, b: number): number {
-	// The only factor with which 32 bits may be too few.
+	// Only with this factor may 32 bits be too few.
 	if (a === RING_SLOTS - 1) return b === 0 ? 0 : RING_SLOTS - b;
 	const product = Math.imul(a, b);
 	const rest = (product & 0xffff) - (product >>> 16);
 	return rest + (RING_SLOTS & (rest >> 31));
 }
 
-/** What a step has to be multiplied by to give 1: by Fermat's little theorem, its power with the exponent 2^16 - 1. */
+/**
+ * The number that gives 1 when multiplied by the step: its power with the exponent 2^16 - 1, by Fermat's little
+ * theorem.
+ */
 function inverseOf(step: number): number {
 	let inverse = 1;
 	for (let n = 0, power = step; n < 16; n++, power = multiply(power, power))
@@ -165,23 +167,23 @@ function inverseOf(step: number): number {
 	return inverse;
 }
 
-/** After so many misses a slot no longer throws its dice; with half of the reals up, one in 2^64 slots gets there. */
+/** A slot stops throwing dice after this many misses; with half of the reals up, that happens to one slot in 2^64. */
 const THROWS = 64;
-/** From 32 bits to a slot. */
+/** Scales 32 bits to a slot. */
 const SLOTS_PER_NUMBER = RING_SLOTS / 2 ** 32;
 
 /**
- * The ring with the slots of members that do not serve (`serves`: by number) given to those that do. A slot throws its own dice over all
- * slots of the configured ring, which has each member as often as its weight says, until the throw hits one that
- * serves: as long as that one serves, the slot stays with it, whoever else comes and goes. Every other slot stays
- * as it is. NOBODY everywhere when nobody serves.
+ * The ring with the slots of members that do not serve (`serves`: by number) reassigned to members that do. Such a
+ * slot throws its own dice over all slots of the configured ring, where each member has slots by its weight, until it
+ * hits a member that serves. The slot stays with that member while it serves, whatever happens to others. All other
+ * slots stay unchanged. NOBODY in all slots if no member serves.
  */
 export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bigint): Uint16Array {
 	const result = ring.slice();
 	const isUp = new Uint8Array(NOBODY + 1);
 	for (let member = 0; member < serves.length; member++) if (serves[member] === true) isUp[member] = 1;
 	const salt = Number(seed & 0xffff_ffffn) | 0;
-	/** Members that serve, in the order of their first slots; filled when a slot needs it. */
+	/** Members that serve, in the order of their first slots; computed when needed. */
 	let others: Uint16Array | undefined;
 	const count = findOrphans(ring, isUp);
 	for (let n = 0; n < count; n++) {
@@ -197,12 +199,12 @@ export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bi
 	return result;
 }
 
-/** Room for what a look through a ring finds; nobody keeps it. */
+/** Reused for the result of each search of a ring. */
 const FOUND = new Uint32Array(RING_SLOTS);
 
 /**
- * The slots of members that are not up, in `FOUND`; gives how many. A function of its own, as `fill`: most of the time
- * between a death and the tables is spent here and in the like of it.
+ * Stores the slots of members that are not up in `FOUND` and returns their number. A separate function, like `fill`,
+ * because most of the time from a failure to the tables is spent in such loops.
  */
 function findOrphans(ring: Uint16Array, isUp: Uint8Array): number {
 	let count = 0;
@@ -214,7 +216,7 @@ function serving(ring: Uint16Array, isUp: Uint8Array): Uint16Array {
 	return Uint16Array.from(new Set(ring.filter((member) => isUp[member] === 1)));
 }
 
-/** Whom the dice hit that serves, or NOBODY. */
+/** The first serving member that the dice hit, or NOBODY. */
 function throwDice(ring: Uint16Array, isUp: Uint8Array, dice: number): number {
 	for (let n = 0; n < THROWS; n++) {
 		const thrown = ring[Math.floor(mix32(dice + n) * SLOTS_PER_NUMBER)] as number;
@@ -223,7 +225,7 @@ function throwDice(ring: Uint16Array, isUp: Uint8Array, dice: number): number {
 	return NOBODY;
 }
 
-/** How many slots each member has; the last element counts those that nobody has. */
+/** The number of slots of each member; the last element counts slots without one. */
 export function slotCounts(ring: Uint16Array, members: number): number[] {
 	const counts = new Array<number>(members + 1).fill(0);
 	for (const owner of ring) {

@@ -1,9 +1,9 @@
-/** Why a packet was not forwarded, each with a counter of its own; the numbers are elements of the counters. */
+/** The reasons for not forwarding a packet, each with its own counter; the numbers are indexes into the counters. */
 
-/** What happens to such a packet: it goes to the kernel, is dropped, or answered. */
+/** What happens to such a packet: it goes to the kernel, is dropped or is answered. */
 export type Outcome = "pass" | "drop" | "answer";
 
-/** reason → its counter, and what it means, as people read it. */
+/** reason → its counter, and its meaning as shown to people. */
 export const REASONS = {
 	"not-ip": { slot: 0, outcome: "pass", meaning: "neither IPv4 nor IPv6, or a truncated header" },
 	"other-host": { slot: 1, outcome: "pass", meaning: "the frame is for another MAC address, or a broadcast" },
@@ -41,7 +41,7 @@ export const REASONS = {
 		outcome: "pass",
 		meaning: "straight to a real server with a code of ours, which was cleared",
 	},
-	/** Beside the real's own counter. */
+	/** Counted in addition to the real's own counter. */
 	"by-kernel": {
 		slot: 20,
 		outcome: "pass",

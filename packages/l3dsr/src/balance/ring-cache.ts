@@ -1,15 +1,15 @@
-/** The rings of services over their configured pools, computed once for each pool: a ring takes milliseconds. */
+/** The rings of services over their configured pools, each computed once, because that takes milliseconds. */
 import { maglevRing, NOBODY, reassign } from "./maglev.ts";
 import { type BalancedReal, type BalancedService, keyText, seedOf } from "./service.ts";
 
-/** A ring is 128 KiB. Of more services than this, those that come last are computed anew each time. */
+/** A ring takes 128 KiB. Rings of further services are computed again each time. */
 const MOST_RINGS = 512;
 
 interface Cached {
-	/** Whom it was made for, in order, and the number of each. */
+	/** The members that it was computed for, in order, and the number of each. */
 	readonly members: readonly Pick<BalancedReal, "address" | "weight">[];
 	readonly numbers: readonly number[];
-	/** Number of the real, by slot: a change of health has nothing to translate. */
+	/** The number of each slot's real, so that a change of health needs no translation. */
 	readonly ring: Uint16Array;
 }
 
@@ -17,8 +17,8 @@ export class RingCache {
 	readonly #rings = new Map<string, Cached>();
 
 	/**
-	 * Number of the real (`numbers`: by its place in the service's list) that each slot is to have: of the configured
-	 * ring, with the slots of those that do not serve given to others.
+	 * The number of the real that each slot should have: the configured ring, with the slots of reals that do not serve
+	 * reassigned. `numbers`: the number of each real, in the service's order.
 	 */
 	target(service: BalancedService, numbers: readonly number[]): Uint16Array {
 		const seed = seedOf(service);
@@ -29,7 +29,7 @@ export class RingCache {
 		return reassign(this.#configured(service, numbers, seed), serves, seed);
 	}
 
-	/** Forgets services that are gone. */
+	/** Drops the rings of removed services. */
 	keepOnly(services: readonly BalancedService[]): void {
 		const keys = new Set(services.map(keyText));
 		for (const key of this.#rings.keys()) if (!keys.has(key)) this.#rings.delete(key);

@@ -1,5 +1,5 @@
 /**
- * A fleet as the director's tables have it: one service for each address, protocol and port, with the reals of its
+ * A fleet as the director's tables hold it: one service for each address, protocol and port, with the reals of its
  * family. Pure.
  */
 import { type Address, type Dscp, PROTOCOL_NUMBER } from "@l3dsr/packet";
@@ -17,12 +17,12 @@ import {
 } from "../model/fleet.ts";
 import { hashBytes } from "./hash.ts";
 
-/** By these a service is found in a packet, and again in tables that another process wrote. */
+/** Identifies a service in a packet, and in tables that another process wrote. */
 export interface ServiceKey {
 	readonly address: Address;
 	/** IP protocol number: 6 or 17. */
 	readonly protocol: number;
-	/** 0: every port that no other service of this address and protocol has. */
+	/** 0: every port without another service of this address and protocol. */
 	readonly port: number;
 }
 
@@ -30,9 +30,9 @@ export interface BalancedReal {
 	readonly name: string;
 	readonly address: Address;
 	readonly weight: number;
-	/** Takes new flows. */
+	/** True if it takes new flows. */
 	readonly serves: boolean;
-	/** Keeps the flows that it has. */
+	/** True if it keeps its current flows. */
 	readonly carries: boolean;
 	readonly health: RealHealth;
 }
@@ -44,7 +44,7 @@ export interface BalancedService extends ServiceKey {
 	readonly dscp: Dscp;
 	readonly affinity: Affinity;
 	readonly drainMs: number;
-	/** Every configured one, whether it serves or not: the ring is made over all of them. */
+	/** All configured reals, whether they serve or not: the ring is computed over all of them. */
 	readonly reals: readonly BalancedReal[];
 }
 
@@ -53,17 +53,17 @@ export interface BalancedAddress {
 	readonly echo: EchoMode;
 }
 
-/** All that a director should balance. */
+/** Everything that a director should balance. */
 export interface BalanceWish {
-	/** VIPs, those without a service included. */
+	/** All VIPs, including those without a service. */
 	readonly addresses: readonly BalancedAddress[];
 	readonly services: readonly BalancedService[];
 }
 
-/** Without a word of checks everybody is healthy. */
+/** The default without checks. */
 const ALL_HEALTHY: HealthOf = () => "healthy";
 
-/** Throws RangeError for a fleet that names a pool which it does not have: syntax refuses those. */
+/** Throws RangeError if the fleet names a pool that it does not have; the syntax layer refuses such a fleet. */
 export function lowerFleet(fleet: Fleet, healthOf: HealthOf = ALL_HEALTHY): BalanceWish {
 	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
 	const addresses = fleet.vips.flatMap(({ addresses, echo }) =>
@@ -116,22 +116,22 @@ function lowerService(
 	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
 }
 
-/** The same on every director: what a service's hashes begin with. */
+/** The start of a service's hashes, the same on every director. */
 export function seedOf({ address, protocol, port }: ServiceKey): bigint {
 	return hashBytes([...address.bytes, port >> 8, port & 255, protocol]);
 }
 
-/** Tables have no other protocols. */
+/** The tables hold no other protocols. */
 export function protocolName(number: number): BalancedProtocol {
 	return BALANCED_PROTOCOLS.find((one) => PROTOCOL_NUMBER[one] === number) ?? "tcp";
 }
 
-/** As text, for maps by service: `192.0.2.10 6 443`. */
+/** Text key of a service for maps: `192.0.2.10 6 443`. */
 export function keyText({ address, protocol, port }: ServiceKey): string {
 	return `${address.text} ${protocol} ${port}`;
 }
 
-/** The codes by which each real server's address may be reached: what must not come in from outside. */
+/** The codes of each real server's address, which packets from outside must not carry. */
 export function codesByReal({
 	services,
 }: BalanceWish): ReadonlyMap<string, { address: Address; codes: bigint }> {
@@ -145,7 +145,7 @@ export function codesByReal({
 	return found;
 }
 
-/** Whether two wishes differ at most in which reals serve and carry: then only slots and marks have to change. */
+/** True if two wishes differ at most in which reals serve and carry, so that only slots and marks have to change. */
 export function sameShape(a: BalanceWish, b: BalanceWish): boolean {
 	return (
 		a.addresses.length === b.addresses.length &&

@@ -1,24 +1,24 @@
 /**
- * What happens to slots that change: a slot in transition remembers the real that it had *before*, so that flows that
- * began there stay there until the drain is over (the idea of JET, CoNEXT 2021, applied to Maglev's slots).
+ * Transitions of slots: a slot in transition remembers the real that it had *before*, so that older flows stay there
+ * until the drain ends (the idea of JET, CoNEXT 2021, applied to Maglev's slots).
  */
 import { NOBODY, RING_SLOTS } from "./maglev.ts";
 
-/** In a slot of the ring: it is in transition. */
+/** Set in a slot of the ring that is in transition. */
 export const IN_TRANSITION = 0x8000;
 
 /** The two rings of a service as the program reads them. */
 export interface Rings {
 	/** The real of each slot, with IN_TRANSITION. */
 	readonly now: Uint16Array;
-	/** The real of each slot before the transition; read only where it is in one. */
+	/** The real of each slot before its transition; read only for slots in transition. */
 	readonly before: Uint16Array;
 }
 
-/** Slots to write, side by side: a change can be of all 65,537. */
+/** Slots to write, in parallel arrays; a change can affect all 65,537. */
 export interface SlotChanges {
 	readonly slots: Uint32Array;
-	/** What each becomes in the ring, and in the ring before. */
+	/** The new values for the ring and for the ring before. */
 	readonly now: Uint16Array;
 	readonly before: Uint16Array;
 }
@@ -26,7 +26,7 @@ export interface SlotChanges {
 export interface RingChange {
 	/** Slots whose real changes. */
 	readonly changes: SlotChanges;
-	/** Some slot begins a transition, or goes on with one that it is in: the service's drain begins anew. */
+	/** True if a slot begins or continues a transition, so that the service's drain begins again. */
 	readonly begins: boolean;
 }
 
@@ -34,7 +34,7 @@ function slotChanges(count: number): SlotChanges {
 	return { slots: new Uint32Array(count), now: new Uint16Array(count), before: new Uint16Array(count) };
 }
 
-/** A ring in which nobody has a slot: a service that has just been made. */
+/** Rings without a real in any slot, for a new service. */
 export function emptyRings(): Rings {
 	return { now: new Uint16Array(RING_SLOTS).fill(NOBODY), before: new Uint16Array(RING_SLOTS).fill(NOBODY) };
 }
@@ -65,7 +65,7 @@ export function moveRing(
 		const from = value & NOBODY;
 		const before = previous[slot] as number;
 		const isMoving = (value & IN_TRANSITION) !== 0;
-		// A transition that is under way goes on even if nobody is left to go back to: others have entries here.
+		// A transition in progress continues even without a real to go back to, because other flows have entries here.
 		const remembers = remember && (isMoving || isAlive[from] === 1);
 		if (remembers) begins = true;
 		changes.slots[n] = slot;
@@ -75,10 +75,13 @@ export function moveRing(
 	return { changes, begins };
 }
 
-/** Room for what a look through a ring finds; nobody keeps it. */
+/** Reused for the result of each search of a ring. */
 const FOUND = new Uint32Array(RING_SLOTS);
 
-/** The slots whose real is another one than in `target`, in `FOUND`; gives how many. A short loop over numbers alone is fast. */
+/**
+ * Stores the slots whose real differs from `target` in `FOUND` and returns their number. A short loop that only
+ * handles numbers is fast.
+ */
 function findMoved(ring: Uint16Array, target: Uint16Array): number {
 	let count = 0;
 	for (let slot = 0; slot < RING_SLOTS; slot++)
@@ -86,7 +89,7 @@ function findMoved(ring: Uint16Array, target: Uint16Array): number {
 	return count;
 }
 
-/** Every slot that is in transition, as it is after the drain. */
+/** Every slot in transition, as it is after the drain. */
 export function endTransition(rings: Rings): SlotChanges {
 	const changes = slotChanges(slotsInTransition(rings));
 	for (let slot = 0, next = 0; next < changes.slots.length; slot++) {
@@ -101,14 +104,14 @@ export function endTransition(rings: Rings): SlotChanges {
 }
 
 /**
- * Writes changes in the order that keeps every moment right: where a slot went before is there when its bit says that it
- * is read. Each store is one of 16 bits, which no program sees half of.
+ * Writes the changes in an order that is right at every moment: the previous real of a slot is written before the bit
+ * that makes the program read it. Each is a 16-bit store, which no program sees half of.
  */
 export function writeSlots(rings: Rings, { slots, now, before }: SlotChanges): void {
 	const [first] = slots;
 	if (first === undefined) return;
 	for (let i = 0; i < slots.length; i++) rings.before[slots[i] as number] = before[i] as number;
-	// A store that none before it can be seen after, on any processor.
+	// On every CPU, this store becomes visible only after those before it.
 	Atomics.store(rings.now, first, now[0] as number);
 	for (let i = 1; i < slots.length; i++) rings.now[slots[i] as number] = now[i] as number;
 }
@@ -120,21 +123,21 @@ export function isInTransition({ now }: Rings): boolean {
 	return false;
 }
 
-/** Slots in transition. */
+/** The number of slots in transition. */
 export function slotsInTransition({ now }: Rings): number {
 	let count = 0;
 	for (let slot = 0; slot < RING_SLOTS; slot++) count += (now[slot] as number) >> 15;
 	return count;
 }
 
-/** Slots by the real that has them. */
+/** The number of slots of each real. */
 export function slotsOf({ now }: Pick<Rings, "now">): Uint32Array {
 	const owned = new Uint32Array(NOBODY + 1);
 	for (const value of now) owned[value & NOBODY] = (owned[value & NOBODY] ?? 0) + 1;
 	return owned;
 }
 
-/** Reals that any slot refers to, *before* included: their numbers are taken. */
+/** Reals that any slot refers to, *before* included; their numbers are taken. */
 export function referredReals(rings: Rings): ReadonlySet<number> {
 	const found = new Uint8Array(NOBODY + 1);
 	for (let slot = 0; slot < RING_SLOTS; slot++) {

@@ -1,4 +1,4 @@
-/** The director's programs as the kernel has them: found at the hooks of every interface, without pins or files. */
+/** Finds the director's programs in the kernel, at the hooks of every interface, without pins or files. */
 import { arrayKey, type BpfMap, Program } from "@l3dsr/bpf";
 import { listInterfaces, type NetInterface } from "@l3dsr/linux";
 import { isDirectorProgram } from "../../programs/director-program.ts";
@@ -6,16 +6,16 @@ import { HOOK_NAMES, type HookName, PLACES, withoutVanished } from "../../rewrit
 import { decodeAbout, type ProgramSettings } from "../compile/about.ts";
 import { ABOUT_MAP } from "../tables/layout.ts";
 
-/** A program of ours in its place. Owns its descriptor. */
+/** An attached program of ours. Owns its descriptor. */
 export interface Attachment extends Disposable {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
-	/** What it was compiled for; undefined when another version made it. */
+	/** What it was compiled for; undefined if another version made it. */
 	readonly settings?: ProgramSettings;
 }
 
-/** All of them, by interface; the caller disposes of each. Throws KERNEL_*. */
+/** All attachments, by interface; the caller disposes of each. Throws KERNEL_*. */
 export function findAttachments(interfaces = listInterfaces()): readonly Attachment[] {
 	const found: Attachment[] = [];
 	try {
@@ -58,7 +58,7 @@ function settingsOf(program: Program): ProgramSettings | undefined {
 	}
 }
 
-/** What {@link SharedTables.open} takes over. */
+/** The program's maps, to pass to {@link SharedTables.open}. */
 export function mapsOf({ program }: Attachment): readonly BpfMap[] {
 	return program.openMaps();
 }

@@ -1,4 +1,4 @@
-/** One change of the director, from the tables and programs that stand to those that are wanted. */
+/** One change of the director, from the current tables and programs to the wanted ones. */
 import { Program } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
 import type { DirectorSettings } from "../../model/director.ts";
@@ -83,7 +83,7 @@ export class Change {
 		return { tables, services, ...programs };
 	}
 
-	/** New tables of a size that fits, with what stands copied: numbers within services stay. */
+	/** Makes larger tables and copies the current content; numbers within services stay the same. */
 	#makeTables(before: readonly StandingService[]): SharedTables {
 		const { plan } = this.#input;
 		const capacity = plan.grow;
@@ -108,7 +108,10 @@ export class Change {
 		return this.#input.plan.services.find(({ wish }) => isSameService(wish, service));
 	}
 
-	/** Writes what nothing refers to yet: new reals, and the rings of new services. Gives the numbers of new reals. */
+	/**
+	 * Writes what nothing refers to yet: new reals, and the rings of new services. Returns the numbers of the new
+	 * reals.
+	 */
 	#prepare(tables: SharedTables): number[] {
 		const fresh: number[] = [];
 		for (const { wish, place, reals, isStanding } of this.#input.plan.services) {
@@ -141,7 +144,7 @@ export class Change {
 		return fresh;
 	}
 
-	/** Every interface gets the program that it should have, if it has another one. All of them, or none. */
+	/** Replaces the program of each interface that needs another one: on all of them, or on none. */
 	#putPrograms(tables: SharedTables, isNew: boolean) {
 		const { plan, interfaces, settings } = this.#input;
 		const others = isNew || sameRows(plan.rows, tables.vipTable().rows) ? undefined : this.#otherVips(tables);
@@ -209,7 +212,7 @@ export class Change {
 		return Program.load(spec, { maps });
 	}
 
-	/** Each counter of new tables begins where the old one ended, what was counted until the swap included. */
+	/** Starts each counter of the new tables at the old one's final value, including what was counted until the swap. */
 	#carryCounters(tables: SharedTables, before: readonly StandingService[]): void {
 		const numbers = before.flatMap(({ first, reals }) => reals.map(({ index }) => first + index));
 		const ended = this.#standing?.counters([...Array(REASON_SLOTS).keys(), ...numbers]);
@@ -228,7 +231,7 @@ export class Change {
 		}
 	}
 
-	/** The numbers of services that are gone: no program refers to them any more. */
+	/** Frees the numbers of removed services; no program refers to them any more. */
 	#forgetServices(tables: SharedTables, before: readonly StandingService[]): void {
 		for (const service of before) {
 			if (this.#plannedOf(service) !== undefined) continue;
@@ -236,7 +239,7 @@ export class Change {
 		}
 	}
 
-	/** A standing service: its reals' marks, then its slots. */
+	/** Updates a service that is in the tables already: the marks of its reals, then its slots. */
 	#moveService(tables: SharedTables, planned: PlannedService): ServiceChange {
 		const { wish, place, reals, leaving, isStanding } = planned;
 		const { address, protocol, port } = wish;
@@ -257,13 +260,13 @@ export class Change {
 	}
 }
 
-/** Last step first; one that fails keeps none of the others from being taken back. */
+/** Undoes the steps, last one first; a failed undo does not stop the others. */
 function takeBack(undo: readonly (() => void)[]): void {
 	for (const step of [...undo].reverse()) {
 		try {
 			step();
 		} catch {
-			// The error that led here says what has failed; what runs now, the next look at the kernel says.
+			// The original error says what failed; the next look at the kernel shows what runs.
 		}
 	}
 }

@@ -1,20 +1,20 @@
-/** The tables' clock: what the program reads as bpf_ktime_get_ns(). */
+/** The tables' clock, which the program reads as bpf_ktime_get_ns(). */
 import { TICK_SHIFT } from "../tables/layout.ts";
 
-/** A tick in milliseconds. */
+/** Milliseconds per tick. */
 export const TICK_MS = 2 ** TICK_SHIFT / 1e6;
 
-/** CLOCK_MONOTONIC in ticks, 32 bits of it. */
+/** CLOCK_MONOTONIC in ticks, the lower 32 bits. */
 export function currentTick(): number {
 	return Number(BigInt.asUintN(32, process.hrtime.bigint() >> BigInt(TICK_SHIFT)));
 }
 
-/** So many ticks that at least `ms` have passed. */
+/** The number of ticks after which at least `ms` have passed. */
 export function ticksOf(ms: number): number {
 	return Math.ceil((ms * 1e6) / 2 ** TICK_SHIFT) + 1;
 }
 
-/** From one tick to a later one, as the program counts: in 16 bits. */
+/** Ticks from one time to a later one, modulo 2^16 as in the program. */
 export function ticksBetween(from: number, to: number): number {
 	return (to - from) & 0xffff;
 }

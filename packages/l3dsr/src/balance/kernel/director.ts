@@ -1,6 +1,6 @@
 /**
- * The director as it runs in the kernel: programs at interfaces, and the tables that they share. The process that changes
- * it may come and go: what is here is found again by the next one.
+ * The director as it runs in the kernel: programs at interfaces, and the tables that they share. Its processes may
+ * come and go: each finds the running director again.
  */
 import { LARGEST_ARRAY_VALUE_BEFORE_6_0, probeFeature } from "@l3dsr/bpf";
 import { interfaceByName, listInterfaces, waitForGracePeriod } from "@l3dsr/linux";
@@ -33,12 +33,12 @@ import { SharedTables } from "./shared-tables.ts";
 import { type DirectorStatus, serviceStatus } from "./status.ts";
 
 export interface DirectorChange {
-	/** Those that have been looked at; of a change of health, those that it is about. */
+	/** The services that were updated; after a change of health alone, only the affected ones. */
 	readonly services: readonly ServiceChange[];
-	/** Interfaces at which a program was put in place or replaced, and from which one was taken. */
+	/** Interfaces at which a program was attached or replaced, and those at which one was detached. */
 	readonly attached: readonly string[];
 	readonly detached: readonly string[];
-	/** Real servers to which its next hop is unknown yet, or no route leads. */
+	/** Real servers whose next hop is not known yet, and those without a route. */
 	readonly unresolved: readonly Address[];
 	readonly unreachable: readonly Address[];
 }
@@ -51,9 +51,12 @@ interface Applied {
 }
 
 export interface DirectorOptions {
-	/** Somebody runs health checks on this host: what is new waits for its first success. Default: false. */
+	/** Health checks run on this host, so new real servers wait for their first success. Default: false. */
 	readonly checked?: boolean;
-	/** Of a process that opens the director again and again: a ring takes milliseconds. Default: its own. */
+	/**
+	 * Rings to reuse, for a process that opens the director repeatedly: computing one takes milliseconds. Default: a
+	 * new cache.
+	 */
 	readonly rings?: RingCache;
 }
 
@@ -63,13 +66,13 @@ export class Director implements Disposable {
 	readonly #rings: RingCache;
 	readonly #drains = new Drains();
 	#settings: DirectorSettings | undefined;
-	/** What was applied last, for changes that are of health alone. */
+	/** The last change, reused while only health changes. */
 	#last: Applied | undefined;
 
-	/** Why the tables of what runs cannot be read: another version made them. It can be taken away all the same. */
+	/** Set if another version made the running tables, so that they cannot be read. `detach` still works. */
 	#foreign: L3dsrError | undefined;
 
-	/** Somebody runs health checks on this host. */
+	/** Health checks run on this host. */
 	readonly #checked: boolean;
 
 	private constructor(
@@ -82,8 +85,8 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * Takes over what runs in this namespace, which may be nothing. What another version made has no services here; `plan`
-	 * and `apply` throw DATAPATH_FOREIGN for it, and `detach` takes it away. Throws KERNEL_*.
+	 * Takes over what runs in this namespace, if anything. If another version made it, the director has no services;
+	 * `plan` and `apply` throw DATAPATH_FOREIGN, and `detach` removes it. Throws KERNEL_*.
 	 */
 	static open(options: DirectorOptions = {}): Director {
 		const director = new Director(findAttachments(), options);
@@ -96,7 +99,7 @@ export class Director implements Disposable {
 		}
 	}
 
-	/** Those of the programs that are attached; what was known before stays where no program is. */
+	/** Reads the tables of the attached programs; without a program, keeps the known tables. */
 	#readTables(): void {
 		try {
 			this.#foreign = undefined;
@@ -116,22 +119,22 @@ export class Director implements Disposable {
 		if (this.#foreign !== undefined) throw this.#foreign;
 	}
 
-	/** Whether a program is attached. */
+	/** True if a program is attached. */
 	get isRunning(): boolean {
 		return this.#attachments.length > 0;
 	}
 
 	/**
-	 * Makes the kernel direct as `wish` says. Every packet meets the old state or the new one, slot by slot. Throws
-	 * KERNEL_*; then programs and tables are as they were.
+	 * Makes the kernel direct as `wish` says. Every packet meets either the old state or the new one, slot by slot.
+	 * Throws KERNEL_*; programs and tables are then unchanged.
 	 */
 	apply(wish: BalanceWish, settings: DirectorSettings): DirectorChange {
 		return this.#applyHealth(wish, settings) ?? this.#applyAll(wish, settings);
 	}
 
 	/**
-	 * What `apply` would do, with what is due besides: next hops and the ends of drains. Writes nothing, and does not ask
-	 * the kernel to look for neighbours. Throws what `apply` would throw before it changes anything.
+	 * What `apply` would do, and what else is due: next hops and the ends of drains. Writes nothing, and does not make
+	 * the kernel resolve neighbours. Throws what `apply` would throw before its first change.
 	 */
 	plan(wish: BalanceWish, settings: DirectorSettings): DirectorPlan {
 		this.#findAgain();
@@ -154,19 +157,22 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * The fleet as services. Without `healthOf`, a real server of a pool with a check is as healthy as the tables say: as
-	 * whoever ran the check has left it. Without a check it is healthy.
+	 * The fleet as services. Without `healthOf`, a real server of a pool with a check has the health in the tables, as
+	 * the last process that ran checks left it. A real server without a check is healthy.
 	 */
 	wishFor(fleet: Fleet, healthOf: HealthOf = this.healthInTables(fleet)): BalanceWish {
 		return lowerFleet(fleet, healthOf);
 	}
 
-	/** As whoever ran the checks last has left it; for checks that begin, and whoever runs none. */
+	/**
+	 * The health that the last process with checks left in the tables; for checks that begin, and for processes without
+	 * checks.
+	 */
 	healthInTables(fleet: Fleet): HealthOf {
 		return healthInTables(fleet, this.#tables?.services() ?? [], { checked: this.#checked });
 	}
 
-	/** How long the services of `wish` drain: for `endDrains` in a process that applies nothing. */
+	/** Sets the drains of the services of `wish`, for a process that calls `endDrains` but never `apply`. */
 	useDrains(wish: Pick<BalanceWish, "services">): void {
 		this.#drains.use(wish);
 	}
@@ -191,12 +197,15 @@ export class Director implements Disposable {
 		return { plan, wish, settings, interfaces, hops };
 	}
 
-	/** The next `apply` looks at everything again: for when somebody else has changed programs or interfaces. */
+	/** Makes the next `apply` look at everything again, because somebody else has changed programs or interfaces. */
 	lookAgain(): void {
 		this.#last = undefined;
 	}
 
-	/** Undefined when the wish differs from the one before in more than who is healthy, or another process has been here. */
+	/**
+	 * Applies a change of health alone. Undefined if the wish differs in more than that, or if another process has
+	 * changed something.
+	 */
 	#applyHealth(wish: BalanceWish, settings: DirectorSettings): DirectorChange | undefined {
 		const [tables, last] = [this.#tables, this.#last];
 		if (tables === undefined || last === undefined || tables.reals.stamp !== last.stamp) return undefined;
@@ -234,8 +243,8 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * Looks up the way to every real server again: for whenever routes, neighbours or interfaces have changed, and once in
-	 * a while, so that the kernel keeps its neighbours fresh. Throws KERNEL_*.
+	 * Looks up the next hop of every real server again. Call it when routes, neighbours or interfaces change, and
+	 * regularly, so that the kernel keeps its neighbour entries fresh. Throws KERNEL_*.
 	 */
 	refreshNextHops(): Pick<DirectorChange, "unresolved" | "unreachable"> & { readonly changed: number } {
 		const hops = this.#lookUpHops();
@@ -244,8 +253,8 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * Whether `refreshNextHops` or `endDrains` would write something: for who would have to take a lock for it. The kernel
-	 * is asked to look for neighbours, as by `refreshNextHops`. Throws KERNEL_*.
+	 * Whether `refreshNextHops` or `endDrains` would write something, and so needs the lock. Makes the kernel resolve
+	 * neighbours, like `refreshNextHops`. Throws KERNEL_*.
 	 */
 	needsUpkeep(now = currentTick()): boolean {
 		const hops = this.#lookUpHops();
@@ -255,7 +264,7 @@ export class Director implements Disposable {
 		return hasLeft || this.#drains.over(tables, now).length > 0 || this.#otherHops(hops).length > 0;
 	}
 
-	/** Undefined where nothing runs that the ways are for. */
+	/** Undefined if nothing runs that needs next hops. */
 	#lookUpHops(): ResolvedHops | undefined {
 		const settings = this.#settings ?? this.#standingSettings();
 		if (this.#tables === undefined || settings === undefined) return undefined;
@@ -265,7 +274,10 @@ export class Director implements Disposable {
 		return resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks: true });
 	}
 
-	/** Ends the transitions whose drain is over, and gives free the numbers of reals that have left. Gives how many ended. */
+	/**
+	 * Ends the transitions whose drain is over, and frees the numbers of removed reals. Returns how many transitions
+	 * ended.
+	 */
 	endDrains(now = currentTick()): number {
 		const tables = this.#tables;
 		if (tables === undefined) return 0;
@@ -278,7 +290,7 @@ export class Director implements Disposable {
 		return over.length;
 	}
 
-	/** What runs, what it has, and what it counted. */
+	/** What is attached, what it serves and what it has counted. */
 	status(now = currentTick()): DirectorStatus {
 		const tables = this.#tables;
 		const services = tables?.services() ?? [];
@@ -296,7 +308,7 @@ export class Director implements Disposable {
 			services: services.map((service) =>
 				serviceStatus(service, this.#need().rings(service.number), counters, now),
 			),
-			// One for each key of REASONS.
+			// one for each key of REASONS
 			reasons: Object.fromEntries(
 				Object.entries(REASONS).map(([reason, { slot }]) => [reason, packets(slot)]),
 			) as Record<Reason, bigint>,
@@ -304,8 +316,8 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * What the program at an interface does with a frame that arrives there now, and how its real server is found. Undefined
-	 * where no program of ours is attached. Nothing is changed by asking.
+	 * What the program at an interface would do with this frame now, and how its real server is found. Undefined if no
+	 * program of ours is attached. Changes nothing.
 	 */
 	explain(frame: Uint8Array, interfaceName: string, now = currentTick()): OracleResult | undefined {
 		const attachment = this.#attachments.find(({ interface: { name } }) => name === interfaceName);
@@ -313,7 +325,7 @@ export class Director implements Disposable {
 		return explainFrame(frame, this.#tables, attachment.settings, now);
 	}
 
-	/** Takes every program away; the tables go with the last of them. Throws KERNEL_*. */
+	/** Detaches every program; the kernel frees the tables with the last one. Throws KERNEL_*. */
 	detach(): readonly string[] {
 		const detached = this.#attachments.map(({ interface: { name } }) => name);
 		for (const { hook, interface: on, program } of this.#attachments)
@@ -322,7 +334,7 @@ export class Director implements Disposable {
 		return detached;
 	}
 
-	/** Lets go of the descriptors; what is attached runs on. */
+	/** Closes the descriptors; attached programs keep running. */
 	[Symbol.dispose](): void {
 		for (const attachment of this.#attachments) attachment[Symbol.dispose]();
 		this.#attachments = [];
@@ -331,15 +343,15 @@ export class Director implements Disposable {
 		this.#tables = undefined;
 	}
 
-	/** For a process that keeps this: another one may have replaced programs and tables, or have taken them away. */
+	/** For a process that keeps this object: looks again if another process has replaced or removed the programs. */
 	findAgain(): void {
 		if (this.#attachments.length > 0 && this.#isStanding()) return;
 		this.#findAgain();
-		// What it is told to do may be something else by now.
+		// The other process may have used other settings.
 		this.#settings = undefined;
 	}
 
-	/** What is attached now, and its tables: in the meantime another process may have been here. */
+	/** Finds the attached programs and their tables again, as another process may have changed them. */
 	#findAgain(): void {
 		const before = this.#attachments;
 		this.#attachments = findAttachments();
@@ -347,7 +359,7 @@ export class Director implements Disposable {
 		this.#readTables();
 	}
 
-	/** Whether the programs that this process knows are those that run. */
+	/** True if the programs that this process knows are still attached. */
 	#isStanding(): boolean {
 		return this.#attachments.every(
 			({ hook, interface: on, program }) =>
@@ -360,7 +372,7 @@ export class Director implements Disposable {
 		return this.#tables;
 	}
 
-	/** How the running programs were told to work, for a process that has not applied anything yet. */
+	/** The settings of the running programs, for a process that has not applied any. */
 	#standingSettings(): Pick<DirectorSettings, "interfaces" | "hook" | "forward" | "vlan"> | undefined {
 		const [first] = this.#attachments;
 		if (first?.settings === undefined) return undefined;
@@ -373,7 +385,7 @@ export class Director implements Disposable {
 		};
 	}
 
-	/** All that change at once: one wait for the programs to have left the old ones. */
+	/** Writes all changed next hops together, so that it waits only once for the programs to leave the old ones. */
 	#writeHops(hops: Pick<ResolvedHops, "hopOf">): number {
 		const tables = this.#need();
 		const changes = this.#otherHops(hops);
@@ -384,7 +396,7 @@ export class Director implements Disposable {
 		return changes.length;
 	}
 
-	/** Entries whose next hop is another one than in the tables. */
+	/** Entries whose next hop differs from the one in the tables. */
 	#otherHops({ hopOf }: Pick<ResolvedHops, "hopOf">) {
 		return this.#need()
 			.services()
@@ -412,14 +424,14 @@ export class Director implements Disposable {
 	}
 }
 
-/** In bytes. */
+/** The most bytes that a table may have on this kernel. */
 function largestTable(): number {
 	return probeFeature("largeArrayValues").answer === "no"
 		? LARGEST_ARRAY_VALUE_BEFORE_6_0
 		: Number.POSITIVE_INFINITY;
 }
 
-/** Of programs after a change that was cut off, some may have older tables: the newest have everything. */
+/** After an interrupted change, some programs may have older tables; the newest are complete. */
 function newestTables(attachments: readonly Attachment[]): SharedTables | undefined {
 	let newest: SharedTables | undefined;
 	try {

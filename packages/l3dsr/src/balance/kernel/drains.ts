@@ -1,4 +1,4 @@
-/** How long each service drains, and whose drain is over. */
+/** The drain of each service, and the services whose drain is over. */
 import { type BalanceWish, keyText } from "../service.ts";
 import type { StandingPlace } from "../tables/state.ts";
 import { isInTransition } from "../transition.ts";
@@ -6,11 +6,11 @@ import { currentTick, ticksBetween, ticksOf } from "./clock.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
 export class Drains {
-	/** Of each service, by its key, as it was applied last: in ticks. */
+	/** Drain of each service in ticks, by its key, as last applied. */
 	readonly #lengths = new Map<string, number>();
 	/**
-	 * Of tables: rings without a slot in transition, and when each was changed last. As long as that is the same, their
-	 * 65,537 slots need not be looked at again: with a thousand services an agent would do nothing else.
+	 * For each set of tables, the rings without a slot in transition and the time of their last change. Until that time
+	 * differs, their 65,537 slots are not searched again, which would keep an agent with a thousand services busy.
 	 */
 	readonly #quiet = new WeakMap<SharedTables, Map<number, number>>();
 
@@ -18,7 +18,7 @@ export class Drains {
 		for (const service of services) this.#lengths.set(keyText(service), ticksOf(service.drainMs));
 	}
 
-	/** Those in transition whose drain is over; none of which it is not known how long they drain. */
+	/** Services in transition whose drain is over. Leaves out services whose drain is not known. */
 	over(tables: SharedTables, now: number): readonly StandingPlace[] {
 		return tables.places().filter((service) => {
 			const length = this.#lengths.get(keyText(service));
@@ -32,7 +32,7 @@ export class Drains {
 		this.#quiet.set(tables, quiet);
 		if (quiet.get(number) === changed) return false;
 		const isMoving = isInTransition(tables.rings(number));
-		// A change that comes later in the same tick has the same time.
+		// A later change in the same tick would have the same time.
 		if (!isMoving && changed !== currentTick()) quiet.set(number, changed);
 		return isMoving;
 	}

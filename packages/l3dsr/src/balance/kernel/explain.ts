@@ -1,4 +1,4 @@
-/** What the running director does with a frame, and why: the oracle with the tables as they are. Nothing is changed. */
+/** Explains what the running director does with a frame: runs the oracle on the current tables. Changes nothing. */
 import { dscp } from "@l3dsr/packet";
 import type { ProgramSettings } from "../compile/about.ts";
 import { tagOf } from "../hash.ts";
@@ -22,7 +22,7 @@ import {
 import type { Hop as TableHop } from "../tables/real-entry.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
-/** `frame` as it arrives at the interface that the program of `settings` is attached to. `now`: a tick. */
+/** `frame`: as received by the interface of the program compiled for `settings`. `now`: a tick. */
 export function explainFrame(
 	frame: Uint8Array,
 	tables: SharedTables,
@@ -79,7 +79,7 @@ function oracleTables(tables: SharedTables): OracleTables {
 	};
 }
 
-/** That the kernel's table may know a way is left out: it is asked packet by packet. */
+/** Does not ask the kernel's routing table, although the program would, for each packet. */
 function hopOf(hop: TableHop): Hop {
 	if (hop.to === "unresolved") return { to: "nowhere" };
 	if (hop.to === "kernel") return hop;
@@ -89,7 +89,7 @@ function hopOf(hop: TableHop): Hop {
 	return { to: "interface", ifindex: hop.ifindex, macs, mtu: hop.mtu };
 }
 
-/** The entry of a hash in a shared memory of buckets, 0 if it has none. */
+/** The entry of a hash in shared buckets; 0 if there is none. */
 function entryOf(tables: SharedTables, name: "flows" | "fragments", hash: bigint): bigint {
 	const { flowBits, fragmentBits } = tables.capacity;
 	const bits = name === "flows" ? flowBits : fragmentBits;
@@ -125,7 +125,7 @@ class SharedFlows implements Flows {
 		};
 	}
 
-	/** Whoever only asks leaves no entry. */
+	/** Explaining a packet leaves no entry. */
 	set(): void {}
 }
 

@@ -1,4 +1,4 @@
-/** A service from the slots that it has to those that it should have: all that a health event asks for. */
+/** Moves a service from its current slots to the wanted ones; a change of health needs no more than this. */
 import type { RingCache } from "../ring-cache.ts";
 import type { BalancedService, ServiceKey } from "../service.ts";
 import { flagsOf } from "../tables/real-entry.ts";
@@ -6,28 +6,28 @@ import type { ServicePlace } from "../tables/vip-table.ts";
 import { isInTransition, moveRing, writeSlots } from "../transition.ts";
 import type { SharedTables } from "./shared-tables.ts";
 
-/** What a change did to one service. */
+/** The result of a change for one service. */
 export interface ServiceChange {
 	readonly service: ServiceKey;
-	/** Slots that have another real than before. */
+	/** Slots whose real has changed. */
 	readonly moved: number;
-	/** Its drain has begun, or begun anew. */
+	/** A drain has begun or begun again. */
 	readonly inTransition: boolean;
 }
 
-/** A service that is in the tables, with the numbers of its reals. */
+/** A service in the tables, with the numbers of its reals. */
 export interface MovableService {
 	readonly wish: BalancedService;
 	readonly place: Pick<ServicePlace, "number" | "first">;
 	/** Numbers within the service, in the order of the wish's reals. */
 	readonly indexes: readonly number[];
-	/** Numbers of reals that have left and keep their flows. */
+	/** Numbers of removed reals that keep their flows. */
 	readonly leaving: readonly number[];
 }
 
 /**
- * In the order that keeps every moment right: who comes up is marked first, then slots change, then who went down is
- * marked. `remember`: flows of slots that change are remembered.
+ * Writes in an order that is right at every moment: first it marks reals that come up, then it changes slots, then it
+ * marks reals that went down. `remember`: flows of changed slots are remembered.
  */
 export function moveService(
 	tables: SharedTables,
@@ -62,8 +62,8 @@ export function moveService(
 }
 
 /**
- * Whether a service, which was moved to `before`, is there still, and the wish is the same: then its 65,537 slots need not
- * be looked at. Somebody else who has changed it has changed a mark.
+ * True if a service that was moved to `before` is still in that state and the wish is the same, so that its 65,537
+ * slots need not be compared. Any other process that changes the service also changes a mark.
  */
 export function isSettled(
 	tables: SharedTables,

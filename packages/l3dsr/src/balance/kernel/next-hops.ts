@@ -1,4 +1,4 @@
-/** Where frames for real servers go, as the kernel's routes and neighbours say. Read again whenever these change. */
+/** The next hops of real servers, from the kernel's routes and neighbours. Read again whenever these change. */
 import {
 	type IfIndex,
 	listNeighbours,
@@ -16,17 +16,17 @@ const MAC_BYTES = 6;
 
 export interface HopOptions {
 	readonly forward: "resolved" | "kernel";
-	/** Frames carry this tag. */
+	/** Frames carry this VLAN tag. */
 	readonly vlan?: number;
-	/** Interfaces at which the program can send: those that it is attached to. */
+	/** Interfaces from which the program can send: those that it is attached to. */
 	readonly interfaces: readonly NetInterface[];
-	/** All of this namespace. */
+	/** All interfaces of this namespace. */
 	readonly all: readonly NetInterface[];
-	/** The kernel is asked to look for neighbours that it does not know, or is not sure of. */
+	/** Makes the kernel resolve neighbours that are unknown or not confirmed. */
 	readonly asks: boolean;
 }
 
-/** What the settings say of how frames go on to the real servers. */
+/** Which part of the settings decides how frames are sent to the real servers. */
 export function waysOf({
 	hook,
 	forward,
@@ -37,15 +37,13 @@ export function waysOf({
 
 export interface ResolvedHops {
 	readonly hopOf: (address: Address) => Hop;
-	/** Of these no neighbour is known; the kernel has been asked to look for them. */
+	/** Addresses without a known neighbour; the kernel has been asked to resolve them. */
 	readonly unresolved: readonly Address[];
-	/** To these there is no route. */
+	/** Addresses without a route. */
 	readonly unreachable: readonly Address[];
 }
 
-/**
- * Looks up the way to each address. With `asks`, neighbours in use stay known. Throws SyscallError.
- */
+/** Looks up the next hop of each address. With `asks`, neighbours in use stay known. Throws SyscallError. */
 export function resolveHops(addresses: readonly Address[], options: HopOptions): ResolvedHops {
 	using netlink = new Netlink();
 	const neighbours = new Map(
@@ -78,10 +76,10 @@ export function resolveHops(addresses: readonly Address[], options: HopOptions):
 }
 
 const FRESH: ReadonlySet<string> = new Set(["reachable", "noarp", "permanent"]);
-/** States in which the kernel uses the address that it has. */
+/** Neighbour states in which the kernel uses the known address. */
 const USABLE: ReadonlySet<string> = new Set([...FRESH, "stale", "delay", "probe"]);
 
-/** Of others the kernel is not sure, and is asked to look. */
+/** A neighbour in any other state is not confirmed, and the kernel is asked to resolve it. */
 function isFresh(neighbour: Neighbour | undefined): boolean {
 	return neighbour !== undefined && FRESH.has(neighbour.state);
 }
@@ -95,7 +93,8 @@ function hopOf(
 	if (out === undefined) return UNRESOLVED;
 	const mtu = Math.min(route.mtu ?? out.mtu, out.mtu);
 	if (forward === "kernel") return { to: "kernel", mtu };
-	// With a tag, the way is a VLAN device of that number on one of ours; without, one of ours itself.
+	// With a tag, the route must use a VLAN device of that number on one of our interfaces; without one, one of our
+	// interfaces.
 	const index = vlan === undefined ? out.index : out.vlanId === vlan ? out.linkedTo : undefined;
 	const sender = interfaces.find((one) => one.index === index);
 	if (sender?.linkAddress.length !== MAC_BYTES) return { to: "kernel", mtu };

@@ -1,4 +1,4 @@
-/** What a change would do to the director that runs. Reads the tables and writes nothing. */
+/** Plans a change of the running director. Reads the tables and writes nothing. */
 import type { NetInterface } from "@l3dsr/linux";
 import type { DirectorSettings } from "../../model/director.ts";
 import type {
@@ -28,7 +28,7 @@ export interface PlanInput {
 	readonly interfaces: readonly NetInterface[];
 }
 
-/** All of it but next hops and drains. */
+/** The plan without next hops and drains. */
 export function planChange(input: PlanInput): Omit<DirectorPlan, "hops" | "drainsOver"> {
 	const { tables, attachments, plan } = input;
 	const standing = tables?.services() ?? [];
@@ -43,7 +43,7 @@ export function planChange(input: PlanInput): Omit<DirectorPlan, "hops" | "drain
 	};
 }
 
-/** As {@link Change} replaces them: all of them where the tables or the rows of the VIP table are others. */
+/** The programs that {@link Change} would replace: all of them if the tables or the rows of the VIP table change. */
 function planPrograms({
 	tables,
 	attachments,
@@ -73,7 +73,7 @@ function planPrograms({
 	return { attached, detached: detached.map(placeOf) };
 }
 
-/** Undefined where it stays as it is. */
+/** Undefined if the service stays the same. */
 function planService(
 	{ tables, rings: cache, settings }: PlanInput,
 	{ wish, reals, leaving, isStanding }: PlannedService,
@@ -109,7 +109,7 @@ function planService(
 			const to = useOf(real);
 			if (entry === undefined || entry.left !== undefined) return [{ ...namesOf(real), to }];
 			const from = standingUse({ index, entry }, owned);
-			// A small weight can have no slot at all, and its real serves nevertheless.
+			// A real with a small weight can have no slot and still serve.
 			const isSame =
 				entry.up === real.carries && entry.health === real.health && (from === to || moved === 0);
 			return isSame ? [] : [{ ...namesOf(real), from, to }];
@@ -131,7 +131,7 @@ function planService(
 	return { ...head, change: "changed", moved, lost, ...others, reals: changed };
 }
 
-/** Slots whose real takes its flows along. */
+/** The number of slots that lose their flows, because their previous real carries none any more. */
 function lostSlots(slots: Uint32Array, { now }: Rings, carrying: ReadonlySet<number>): number {
 	let lost = 0;
 	for (const slot of slots) {
@@ -145,7 +145,7 @@ function goneService(service: StandingService): PlannedServiceChange {
 	return { ...headOf(service), slots: RING_SLOTS, change: "gone", moved: 0, lost: 0, drainMs: 0, reals: [] };
 }
 
-/** What a director whose programs are all taken away loses. */
+/** The plan for detaching all of a director's programs. */
 export function planStop(
 	attachments: readonly Attachment[],
 	services: readonly StandingService[],
@@ -176,7 +176,7 @@ function useOf({ serves, carries, health }: BalancedReal): RealUse {
 	return serves ? "serving" : carries ? "draining" : health === "starting" ? "starting" : "down";
 }
 
-/** By what the tables have: who takes new flows has slots. */
+/** The use of a real, read from the tables: a real that takes new flows has slots. */
 function standingUse({ index, entry }: NumberedReal, owned: Uint32Array): RealUse {
 	if (!entry.up) return entry.health === "starting" ? "starting" : "down";
 	return (owned[index] ?? 0) > 0 && entry.left === undefined ? "serving" : "draining";

@@ -1,4 +1,4 @@
-/** What the program at an interface is compiled for. */
+/** What to compile the program of an interface for. */
 import { probeFeature } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
 import type { DirectorSettings } from "../../model/director.ts";
@@ -26,7 +26,7 @@ export function programSettings(
 	};
 }
 
-/** `standing` is undefined for a program of another version. */
+/** `standing`: undefined if another version made the program. */
 export function sameSettings(standing: ProgramSettings | undefined, wanted: ProgramSettings): boolean {
 	return standing !== undefined && Buffer.compare(encodeAbout(standing), encodeAbout(wanted)) === 0;
 }

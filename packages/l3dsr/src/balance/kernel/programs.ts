@@ -1,4 +1,4 @@
-/** Putting a program in its place. */
+/** Attaches a program. */
 import type { Program } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
 import { attachAtFirst, type HookName, PLACES } from "../../rewrite/ebpf/kernel/attachment.ts";
@@ -15,15 +15,15 @@ export function attachmentAt(
 	return { hook, interface: on, program, settings, [Symbol.dispose]: () => program[Symbol.dispose]() };
 }
 
-/** Our programs at an interface: at the wanted hook, and at others. */
+/** Our programs at an interface: the one at the wanted hook, and any at other hooks. */
 export interface StandingAt {
 	readonly current: Attachment | undefined;
 	readonly elsewhere: readonly Attachment[];
 }
 
 /**
- * An interface has one XDP program, native or generic: one of ours at the other mode has to go first. For that moment
- * packets for the VIPs are the kernel's.
+ * An interface has one XDP program, native or generic, so a program of ours in the other mode is detached first. For
+ * that moment the kernel gets the packets for the VIPs.
  */
 function makeWay(
 	on: NetInterface,
@@ -36,7 +36,7 @@ function makeWay(
 	undo.push(() => PLACES[hook].attach(on, program));
 }
 
-/** Puts the program in the place of `current`, or where nothing of ours is. What takes it back is added to `undo`. */
+/** Attaches the program in place of `current`, or where none of ours is. Adds to `undo` the step that reverses it. */
 export function attach(
 	on: NetInterface,
 	program: Program,

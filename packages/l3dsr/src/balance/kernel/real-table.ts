@@ -1,4 +1,4 @@
-/** The table of real servers: each entry under the number that slots, flows and counters have for it. */
+/** The table of real servers: each entry is at the number that slots, flows and counters use. */
 import type { Dscp, Family } from "@l3dsr/packet";
 import type { Counters } from "../../model/rule.ts";
 import { HEADER, HOP, REAL, REAL_FLAG } from "../tables/layout.ts";
@@ -6,17 +6,17 @@ import { decodeReal, encodeReal, flagsOf, type Hop, type RealEntry } from "../ta
 import type { NumberedReal, StandingPlace } from "../tables/state.ts";
 import type { SharedMemory } from "./shared-memory.ts";
 
-/** Each write is right at every moment: one aligned store, or into what nothing refers to yet. */
+/** Each write is safe at any moment: it is one aligned store, or goes to a place that nothing refers to yet. */
 export class RealTable {
 	readonly #memory: SharedMemory;
-	/** Entries as they were read last, with their bytes: of a thousand, hardly any has changed when it is read again. */
+	/** Decoded entries and their bytes. Of a thousand entries, few have changed by the next read. */
 	readonly #decoded = new Map<number, { readonly bytes: Uint8Array; readonly entry: RealEntry }>();
 
 	constructor(memory: SharedMemory) {
 		this.#memory = memory;
 	}
 
-	/** Those of a service: taken numbers only. */
+	/** The entries of a service, only of taken numbers. */
 	of({
 		first,
 		room,
@@ -30,7 +30,7 @@ export class RealTable {
 		return found;
 	}
 
-	/** Whether a real of this service has left the configuration. */
+	/** True if a real of this service was removed from the configuration. */
 	hasLeft({ first, room }: Pick<StandingPlace, "first" | "room">): boolean {
 		const { words } = this.#memory;
 		for (let number = first; number < first + room; number++)
@@ -39,7 +39,7 @@ export class RealTable {
 		return false;
 	}
 
-	/** Undefined for a number that is free. */
+	/** Undefined if the number is free. */
 	entry(number: number, family: Family): RealEntry | undefined {
 		if ((this.flags(number) & REAL_FLAG.used) === 0) return undefined;
 		const at = realAt(number);
@@ -47,14 +47,14 @@ export class RealTable {
 		const known = this.#decoded.get(number);
 		if (known?.entry.address.family === family && Buffer.compare(known.bytes, bytes) === 0)
 			return known.entry;
-		// What is read may be written meanwhile: by its own copy an entry is one thing.
+		// Copy the bytes, because another process may write them during decoding.
 		const copy = bytes.slice();
 		const entry = decodeReal(copy, family);
 		if (entry !== undefined) this.#decoded.set(number, { bytes: copy, entry });
 		return entry;
 	}
 
-	/** For a number to which no slot refers. What says that it is taken is written last. */
+	/** Only for a number that no slot refers to. Writes the flag that marks it as taken last. */
 	put(number: number, entry: RealEntry): void {
 		const bytes = encodeReal(entry);
 		const { offset, bytes: size } = field(REAL, "flags");
@@ -69,7 +69,7 @@ export class RealTable {
 		this.#memory.halves[(at + REAL.offsetOf("flags")) / 2] = 0;
 	}
 
-	/** As flagsOf (real-entry.ts) makes them; 0: the number is free. */
+	/** `flags`: from flagsOf (real-entry.ts), or 0 to free the number. */
 	flags(number: number): number {
 		return this.#memory.halves[(realAt(number) + FLAGS_AT) / 2] ?? 0;
 	}
@@ -82,7 +82,7 @@ export class RealTable {
 		Atomics.store(this.#memory.halves, (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
 	}
 
-	/** TICK when the real left the configuration; 0 when it is in it. */
+	/** `tick`: when the real was removed from the configuration; 0 if it is configured. */
 	setLeft(number: number, tick: number): void {
 		Atomics.store(this.#memory.words, (realAt(number) + LEFT_AT) / 4, tick);
 	}
@@ -93,12 +93,12 @@ export class RealTable {
 		Atomics.store(this.#memory.halves, (realAt(number) + REAL.offsetOf("start")) / 2, swapped);
 	}
 
-	/** First half of a new next hop: until `setHop` the program asks the kernel. */
+	/** First half of a change of next hop: until `setHop`, the program asks the kernel. */
 	clearHop(number: number): void {
 		Atomics.store(this.#memory.words, (realAt(number) + REAL.offsetOf("ifindex")) / 4, HOP.unresolved);
 	}
 
-	/** Second half, when no program can still be at the old one (waitForGracePeriod). */
+	/** Second half, after no program can be using the old one (waitForGracePeriod). */
 	setHop(number: number, entry: RealEntry, hop: Hop): void {
 		const bytes = encodeReal({ ...entry, hop });
 		const at = realAt(number);
@@ -111,7 +111,7 @@ export class RealTable {
 		Atomics.store(this.#memory.words, (at + ifindexAt) / 4, view.getUint32(ifindexAt, true));
 	}
 
-	/** Goes up whenever numbers of reals are given, freed or changed in more than whether they are up. */
+	/** Increases whenever numbers of reals are assigned, freed or changed in more than health. */
 	get stamp(): bigint {
 		return this.#stamp()[0] ?? 0n;
 	}
@@ -131,7 +131,7 @@ export class RealTable {
 		return { packets: basePackets, bytes: baseBytes };
 	}
 
-	/** The program does not read it. */
+	/** The program does not read the base. */
 	setBase(number: number, { packets, bytes }: Counters): void {
 		const at = realAt(number);
 		const { buffer, byteOffset } = this.#memory.memory.bytes;

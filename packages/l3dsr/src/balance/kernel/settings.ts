@@ -1,18 +1,18 @@
-/** How a host directs, beside what it directs. */
+/** How a host directs, as opposed to what it directs. */
 import type { NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../errors.ts";
 import type { DirectorSettings } from "../../model/director.ts";
 import type { HookName } from "../../rewrite/ebpf/kernel/attachment.ts";
 import { refuseOpenChecksums } from "../../rewrite/ebpf/kernel/open-checksums.ts";
 
-/** Where a program of a hook can be, the best place first. */
+/** The places where a hook's program can be attached, best first. */
 export const PLACES_OF: Readonly<Record<DirectorSettings["hook"], readonly [HookName, ...HookName[]]>> = {
 	xdp: ["xdp"],
 	"xdp-generic": ["xdp-generic"],
 	tc: ["tcx", "clsact"],
 };
 
-/** Throws KERNEL_FEATURE for an interface at which the director cannot work as `settings` say. */
+/** Throws KERNEL_FEATURE if the director cannot work at this interface with `settings`. */
 export function refuse(on: NetInterface, { hook, vlan, openChecksums }: DirectorSettings): void {
 	const doing = `attach the director to ${on.name}`;
 	if (hook !== "tc" && !on.ethernet) {

@@ -1,15 +1,15 @@
-/** The memory of a map that programs read while it is written. */
+/** The memory of a map that programs read while this process writes it. */
 import type { BpfMap } from "@l3dsr/bpf";
 import type { MappedMemory } from "@l3dsr/linux";
 
-/** Byte by byte, and as numbers of 16 and of 32 bits: all fields are aligned to their size. */
+/** The memory as bytes, and as 16-bit and 32-bit numbers; all fields are aligned to their size. */
 export interface SharedMemory {
 	readonly memory: MappedMemory;
 	readonly halves: Uint16Array;
 	readonly words: Uint32Array;
 }
 
-/** Maps all of it, to be read and written. Throws SyscallError. */
+/** Maps the whole value for reading and writing. Throws SyscallError. */
 export function sharedMemory(map: BpfMap): SharedMemory {
 	const memory = map.mapMemory({ writable: true });
 	const { buffer, byteOffset, byteLength } = memory.bytes;

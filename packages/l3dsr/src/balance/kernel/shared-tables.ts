@@ -1,6 +1,6 @@
 /**
- * The director's tables in memory that the program reads while they are written. Each write here is right at every moment:
- * one aligned store, or into what nothing refers to yet.
+ * The director's tables in shared memory, which the program reads while they are written. Each write is safe at any
+ * moment: it is one aligned store, or goes to a place that nothing refers to yet.
  */
 import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import { L3dsrError } from "../../errors.ts";
@@ -35,7 +35,7 @@ type TableName = keyof typeof MAP;
 const MAPPED = ["vips", "ring", "before", "reals", "flows", "fragments"] as const;
 type MappedName = (typeof MAPPED)[number];
 
-/** A map, and its memory where it is shared. */
+/** A map, and its memory if it is shared. */
 interface Table extends Disposable {
 	readonly map: BpfMap;
 	readonly shared?: SharedMemory;
@@ -58,21 +58,21 @@ function tableOf(map: BpfMap, isMapped: boolean): Table {
 	}
 }
 
-/** A VIP table that has been made, and is not in use yet. */
+/** A new VIP table that is not in use yet. */
 export interface NewVipTable extends Disposable {
 	readonly table: VipTable;
 	readonly map: BpfMap;
-	/** Puts it into the place of the one before, which is let go. */
+	/** Replaces the previous VIP table, which is closed. */
 	adopt(): void;
 }
 
 export class SharedTables implements Disposable {
 	readonly #tables: Map<TableName, Table>;
-	/** Of the VIP table: what its rows are and where. Their transitions are read from the memory. */
+	/** The rows of the VIP table and their places. Their transitions are read from memory. */
 	#vips: VipTable;
 	readonly #sizes: Omit<Capacity, "vipBits">;
 	readonly #reals: RealTable;
-	/** The VIP table's rows in the order in which they stand there. */
+	/** The VIP table's rows in the table's order. */
 	#rows: { readonly of: VipTable; readonly rows: readonly VipRow[] } | undefined;
 	#rowOffsets:
 		| { readonly of: VipTable; readonly offsets: ReadonlyMap<number, readonly number[]> }
@@ -93,8 +93,8 @@ export class SharedTables implements Disposable {
 	}
 
 	/**
-	 * New tables of this size with the rows of `vips`. Memories of flows and fragments are those of `from`, if they are
-	 * given. Throws KERNEL_* with nothing left behind.
+	 * Creates tables of this size with the rows of `vips`. Shares the memories of flows and fragments of `from`, if
+	 * given. Throws KERNEL_* and leaves nothing behind.
 	 */
 	static create(capacity: Omit<Capacity, "vipBits">, vips: VipTable, from?: SharedTables): SharedTables {
 		const specs = tableSpecs({ ...capacity, vipBits: vips.bits });
@@ -116,8 +116,8 @@ export class SharedTables implements Disposable {
 	}
 
 	/**
-	 * Those of a program, which are in `maps`; takes these over, and lets go of those that are not tables. Throws
-	 * DATAPATH_FOREIGN for maps that another version wrote.
+	 * Opens the tables of a program from its `maps`: keeps these and closes the other maps. Throws DATAPATH_FOREIGN if
+	 * another version made them.
 	 */
 	static open(maps: readonly BpfMap[], place: string): SharedTables {
 		const tables = new Map<TableName, Table>();
@@ -150,12 +150,12 @@ export class SharedTables implements Disposable {
 		return { ...this.#sizes, vipBits: this.#vips.bits };
 	}
 
-	/** Goes up with each VIP table. */
+	/** Increases with each new VIP table. */
 	get generation(): bigint {
 		return this.#vips.generation;
 	}
 
-	/** The rows of the VIP table with the transitions as they are now. */
+	/** The rows of the VIP table with their current transitions. */
 	vipTable(): VipTable {
 		if (this.#rows?.of !== this.#vips) {
 			const rows = decodeVipTable(this.bytes("vips"))?.rows ?? this.#vips.rows;
@@ -168,7 +168,7 @@ export class SharedTables implements Disposable {
 		return { ...this.#vips, rows };
 	}
 
-	/** Maps by the names that programs know them by. */
+	/** Maps by the names that programs use. */
 	maps(): Map<string, BpfMap> {
 		return new Map([...this.#tables.values()].map(({ map }) => [map.info.name, map]));
 	}
@@ -188,7 +188,7 @@ export class SharedTables implements Disposable {
 		return BpfMap.open(this.#map(name).info.id);
 	}
 
-	/** A map for another VIP table. Throws KERNEL_* with nothing left behind. */
+	/** Makes a map for a new VIP table. Throws KERNEL_* and leaves nothing behind. */
 	makeVips(rows: readonly VipRow[], hash: VipHash): NewVipTable {
 		const table: VipTable = { rows, ...hash, generation: this.generation + 1n };
 		const own = tableOf(BpfMap.create(tableSpecs({ ...this.#sizes, vipBits: hash.bits }).vips), true);
@@ -219,7 +219,7 @@ export class SharedTables implements Disposable {
 		return { now: ring("ring"), before: ring("before") };
 	}
 
-	/** The services of the VIP table. */
+	/** The services in the VIP table. */
 	places(): readonly StandingPlace[] {
 		return this.vipTable().rows.flatMap((row) => {
 			if (row.kind !== "service") return [];
@@ -229,12 +229,14 @@ export class SharedTables implements Disposable {
 		});
 	}
 
-	/** The services of the VIP table with their reals. */
+	/** The services in the VIP table, with their reals. */
 	services(): readonly StandingService[] {
 		return this.places().map((place) => ({ ...place, reals: this.reals.of(place) }));
 	}
 
-	/** When the transition of the service with this ring began, and when its last change was; the program compares ages. */
+	/**
+	 * Sets when the transition of the service with this ring began and when it last changed; the program compares ages.
+	 */
 	setTransition(ring: number, since: number, changed: number): void {
 		for (const at of this.#rowsOf(ring)) {
 			Atomics.store(this.#words("vips"), (at + VIP.offsetOf("since")) / 4, since);
@@ -249,7 +251,7 @@ export class SharedTables implements Disposable {
 		return { since: read("since"), changed: read("changed") };
 	}
 
-	/** Where the rows of the VIP table are that have this ring: the service's, and its VIP's. */
+	/** The places of the VIP table's rows with this ring: the service's, and its VIP's. */
 	#rowsOf(ring: number): readonly number[] {
 		if (this.#rowOffsets?.of !== this.#vips) {
 			const offsets = new Map<number, number[]>();
@@ -263,7 +265,7 @@ export class SharedTables implements Disposable {
 		return this.#rowOffsets.offsets.get(ring) ?? [];
 	}
 
-	/** What the counters of these numbers stand at, with what they began with. */
+	/** The counters of these numbers, each added to its base. */
 	counters(numbers: Iterable<number>): ReadonlyMap<number, Counters> {
 		const map = this.#map("counters");
 		const all = new Map(
@@ -283,7 +285,7 @@ export class SharedTables implements Disposable {
 		return read;
 	}
 
-	/** What the counter of a number has counted, whatever it began with. */
+	/** The counter of a number without its base. */
 	counted(number: number): Counters {
 		const map = this.#map("counters");
 		const [packets = 0n, bytes = 0n] = sumPerCpu(map, map.lookup(arrayKey(number)) ?? new Uint8Array(0));

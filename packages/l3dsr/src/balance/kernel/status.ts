@@ -1,4 +1,4 @@
-/** What a director does at present, as records. */
+/** The current state of a director, as records. */
 import type { Address, Dscp } from "@l3dsr/packet";
 import type { RealHealth } from "../../model/fleet.ts";
 import type { Counters } from "../../model/rule.ts";
@@ -14,12 +14,12 @@ import { TICK_MS, ticksBetween } from "./clock.ts";
 export interface RealStatus {
 	readonly address: Address;
 	readonly up: boolean;
-	/** As whoever checked last has left it. */
+	/** From the last check. */
 	readonly health: RealHealth;
-	/** It is not configured any more, and keeps its flows until the drain is over. */
+	/** The real is no longer configured, and keeps its flows until the drain ends. */
 	readonly leaving: boolean;
 	readonly hop: RealEntry["hop"];
-	/** Of RING_SLOTS. */
+	/** Slots out of RING_SLOTS. */
 	readonly slots: number;
 	readonly counters: Counters;
 }
@@ -27,10 +27,10 @@ export interface RealStatus {
 export interface ServiceStatus {
 	readonly service: ServiceKey;
 	readonly affinity: StandingService["affinity"];
-	/** Undefined for a service without real servers. */
+	/** Undefined if the service has no real servers. */
 	readonly dscp: Dscp | undefined;
 	readonly reals: readonly RealStatus[];
-	/** Slots in transition; how long ago the last change was, in seconds, if there are any. */
+	/** Slots in transition, and the seconds since the last change, if there are any. */
 	readonly transition?: { readonly slots: number; readonly seconds: number };
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the director remembers, as if it had room for everything: a program with as many buckets decides alike as long as
- * none of them overflows.
+ * The director's memories without a limit of size. A program decides the same as long as none of its buckets
+ * overflows.
  */
 
 import type { FlowMode } from "../../model/director.ts";
@@ -10,7 +10,7 @@ import { ALWAYS_TICKS, FRAGMENT_TICKS } from "../tables/layout.ts";
 export interface FlowEntry {
 	/** Number of the real within its service. */
 	readonly real: number;
-	/** Seen again after its first packet. */
+	/** True once the flow was seen again after its first packet. */
 	readonly confirmed: boolean;
 	readonly tick: number;
 }
@@ -23,7 +23,7 @@ export interface Flows {
 
 /** The memory of fragments, by the hash of the datagram. */
 export interface Fragments {
-	/** The number of the real, in the whole table, to which the datagram's first fragment went. */
+	/** The number, in the whole table, of the real that the datagram's first fragment went to. */
 	get(hash: bigint, now: number): number | undefined;
 	set(hash: bigint, number: number, now: number): void;
 }
@@ -44,13 +44,13 @@ export class FlowMemory implements Flows {
 		this.#entries.set(this.#key(hash), entry);
 	}
 
-	/** Two flows that share a bucket and a tag are one for the program. */
+	/** The program cannot distinguish two flows that share a bucket and a tag. */
 	#key(hash: bigint): string {
 		return `${hash & this.#mask} ${tagOf(hash)}`;
 	}
 }
 
-/** How old an entry may be to be trusted, in ticks. */
+/** The age up to which an entry is trusted, in ticks. */
 export function entryLimit(mode: FlowMode, transitionTicks: number): number {
 	return mode === "always" ? ALWAYS_TICKS : transitionTicks & 0xffff;
 }

@@ -1,6 +1,7 @@
 /**
- * The director on plain bytes: what happens to a frame, given the tables. Written from reference/director-packets.md and
- * independent of the compiler, which is held to it on the same frames.
+ * The director on plain bytes: what happens to a frame, given the tables. It was written from
+ * reference/director-packets.md, independently of the compiler, whose programs are compared with it on the same
+ * frames.
  */
 import { type Address, addressFromBytes, type Dscp, replaceInChecksum } from "@l3dsr/packet";
 import type { FlowMode } from "../../model/director.ts";
@@ -24,11 +25,11 @@ import {
 	wordAt,
 } from "./packet.ts";
 
-/** How a frame gets to a real: to a neighbour whose addresses are known, or by the kernel's routing. */
+/** How a frame gets to a real: to a neighbour with known addresses, or by the kernel's routing. */
 export type Hop =
 	| { readonly to: "interface"; readonly ifindex: number; readonly macs: Uint8Array; readonly mtu: number }
 	| { readonly to: "kernel"; readonly mtu: number }
-	/** No next hop is known, and the kernel's table knows none either. */
+	/** No next hop is known, neither here nor to the kernel. */
 	| { readonly to: "nowhere" };
 
 export interface OracleReal {
@@ -42,15 +43,15 @@ export interface OracleReal {
 export interface OracleService {
 	readonly address: Address;
 	readonly protocol: number;
-	/** 0: any. */
+	/** 0: any port. */
 	readonly port: number;
 	readonly dscp: Dscp;
 	readonly affinity: Affinity;
 	readonly seed: bigint;
 	readonly rings: Rings;
-	/** By number within the service. */
+	/** By their numbers within the service. */
 	readonly reals: readonly OracleReal[];
-	/** Ticks: when the transition began, and when its last change was. */
+	/** When the transition began and when it last changed, in ticks. */
 	readonly since: number;
 	readonly changed: number;
 }
@@ -58,28 +59,28 @@ export interface OracleService {
 export interface OracleVip {
 	readonly address: Address;
 	readonly echo: EchoMode;
-	/** The service whose ring decides who answers a ping. */
+	/** The service whose ring decides which real answers a ping. */
 	readonly first?: OracleService;
 }
 
 export interface OracleTables {
 	readonly vips: readonly OracleVip[];
 	readonly services: readonly OracleService[];
-	/** With `bleach`: which codes must not reach which real server from outside. */
+	/** With `bleach`: the codes that packets from outside must not carry to each real server. */
 	readonly codes: readonly { readonly address: Address; readonly codes: bigint }[];
 	readonly flows: Flows;
 	readonly fragments: Fragments;
 }
 
 export interface OracleOptions {
-	/** The interface that the frame arrives on. */
+	/** The interface that receives the frame. */
 	readonly ifindex: number;
 	readonly mac: Uint8Array;
-	/** Frames have this tag. */
+	/** Frames carry this VLAN tag. */
 	readonly vlan?: number;
 	readonly forward: "resolved" | "kernel";
 	readonly flows: FlowMode;
-	/** At tc a packet may be one of several merged, larger than any MTU, and a frame cannot be sent back from there. */
+	/** At tc, a packet may be merged from several and larger than any MTU, and frames cannot be sent back out. */
 	readonly hook?: "xdp" | "tc";
 }
 
@@ -87,27 +88,27 @@ export interface OracleOptions {
 export interface Choice {
 	readonly service: OracleService;
 	readonly slot: number;
-	/** `ring`: by the slot; `before`: by what the slot had before its transition; `entry`: by the memory of flows. */
+	/** `ring`: by the slot; `before`: by the slot's real before its transition; `entry`: by the memory of flows. */
 	readonly by: "ring" | "before" | "entry";
-	/** Number of the real within the service; NOBODY, if no real takes new flows. */
+	/** Number of the real within the service; NOBODY if no real takes new flows. */
 	readonly real: number;
 }
 
 export type OracleResult = {
-	/** The frame as it leaves, a new array. */
+	/** The frame as it is sent, a new array. */
 	readonly frame: Uint8Array;
-	/** Of a packet that got as far as the choice. */
+	/** Set if the packet got as far as the choice. */
 	readonly choice?: Choice;
 } & (
 	| { readonly what: "pass" | "drop" | "answer"; readonly reason: Reason }
-	/** Out of an interface (`tx`: the one that it came from), or by the kernel. */
+	/** Sent from an interface (`tx`: the one it came in on), or by the kernel. */
 	| {
 			readonly what: "forward";
 			readonly by: "tx" | "redirect" | "kernel";
 			readonly ifindex?: number;
 			/** The real's number in the whole table. */
 			readonly number: number;
-			/** What its byte counter takes. */
+			/** The length that its byte counter adds. */
 			readonly length: number;
 			readonly reason?: Reason;
 	  }
@@ -118,17 +119,17 @@ interface Known {
 	readonly packet: ReadPacket;
 	readonly service: OracleService;
 	readonly flow: FlowKey;
-	/** A TCP packet that begins a connection; one that may not leave an entry; one of UDP. */
+	/** Begins a TCP connection; may not leave an entry; is UDP. */
 	readonly begins: boolean;
 	readonly leavesNoEntry: boolean;
 	readonly isUdp: boolean;
-	/** Where the checksum is that covers the destination, from the network header. */
+	/** Where the checksum that covers the destination is, from the network header. */
 	readonly checksum?: number;
 }
 
 const FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
 
-/** What the director does with a frame at `now` (ticks). Only the memories of `tables` change. Never throws. */
+/** What the director does with a frame at `now`, in ticks. Changes only the memories of `tables`. Never throws. */
 export function direct(
 	frame: Uint8Array,
 	tables: OracleTables,
@@ -281,7 +282,7 @@ class Director {
 		});
 	}
 
-	/** Right behind a header that has nothing else: what the program answers itself. */
+	/** True if the echo request directly follows a plain header; only then does the program answer. */
 	#hasNoOptions({ transport }: ReadPacket): boolean {
 		return transport === (this.#family === 4 ? 20 : 40);
 	}
@@ -294,7 +295,7 @@ class Director {
 		const at = this.#family === 4 ? 12 : 8;
 		this.#ip.set(destination, at);
 		this.#ip.set(source, at + source.length);
-		// The words of the addresses have changed places only: no checksum changes.
+		// The addresses only swap places, so no checksum changes.
 		if (this.#family === 4) this.#putInHeader(8, [64, ICMP]);
 		else this.#ip[7] = 64;
 		const before = this.#ip.slice(transport, transport + 2);
@@ -348,7 +349,7 @@ class Director {
 		return this.#forward(real, service.dscp, packet.length, known.checksum);
 	}
 
-	/** The number of the flow's real within its service. Leaves or renews its entry. */
+	/** The number of the flow's real within its service. Writes or renews its entry. */
 	#realOf(hash: bigint, { service, begins, leavesNoEntry, isUdp }: Known): number {
 		const { flows: mode } = this.#options;
 		const { rings, reals } = service;
@@ -378,7 +379,7 @@ class Director {
 		return found(real, goesBack ? "before" : "ring");
 	}
 
-	/** Address, DSCP, hop limit, checksums, MAC addresses. */
+	/** Writes address, DSCP, hop limit, checksums and MAC addresses. */
 	#forward(real: OracleReal, code: Dscp, length: number, checksum: number | undefined): OracleResult {
 		const { hop, number } = real;
 		const isTc = this.#options.hook === "tc";
@@ -400,7 +401,7 @@ class Director {
 		return { ...out, by: isSame ? "tx" : "redirect", ifindex: hop.ifindex };
 	}
 
-	/** Stores `after` at an even offset of the IP header and brings IPv4's header checksum along. */
+	/** Stores `after` at an even offset of the IP header, and updates the IPv4 header checksum. */
 	#putInHeader(offset: number, after: readonly number[]): void {
 		const before = this.#ip.slice(offset, offset + after.length);
 		this.#ip.set(after, offset);

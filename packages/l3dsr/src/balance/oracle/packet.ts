@@ -1,4 +1,4 @@
-/** Reads a packet for a VIP as the director does: how far it can be followed, and why not. */
+/** Reads a packet for a VIP as the director does: how far it can be parsed, and if not, why. */
 import type { Reason } from "../reason.ts";
 
 export const TCP = 6;
@@ -22,14 +22,14 @@ const NO_OPERATION = 1;
 const LOOSE_SOURCE_ROUTE = 131;
 const STRICT_SOURCE_ROUTE = 137;
 
-/** How a packet is part of a datagram. */
+/** A packet's place in a fragmented datagram. */
 export interface Fragment {
 	readonly identification: Uint8Array;
-	/** What all fragments of the datagram name as what they carry. */
+	/** The protocol of the datagram, the same in all fragments. */
 	readonly protocol: number;
 	/** In bytes. */
 	readonly offset: number;
-	/** The first of several: at offset 0, and more follow. */
+	/** The first of several fragments: at offset 0, with more to follow. */
 	readonly isFirst: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface ReadPacket {
 	/** Of the transport header. */
 	readonly protocol: number;
 	readonly transport: number;
-	/** Of the IP packet: what follows is padding. */
+	/** Length of the IP packet; bytes beyond it are padding. */
 	readonly length: number;
 	readonly fragment?: Fragment;
 }
@@ -47,7 +47,7 @@ export function wordAt(bytes: Uint8Array, offset: number): number {
 	return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
 }
 
-/** `bytes` from the network header on, at least a header without options long, and of version 4. */
+/** `bytes`: from the network header, at least as long as a header without options, and of version 4. */
 export function readIpv4(bytes: Uint8Array): ReadPacket | Reason {
 	const header = ((bytes[0] ?? 0) & 15) * 4;
 	const length = wordAt(bytes, 2);
@@ -60,7 +60,7 @@ export function readIpv4(bytes: Uint8Array): ReadPacket | Reason {
 	return { protocol, transport: header, length, ...(offset > 0 || more ? { fragment } : {}) };
 }
 
-/** Whether options can be read to their end and route nowhere. */
+/** True if the options can be parsed and contain no source route. */
 function optionsAllowed(options: Uint8Array): boolean {
 	for (let at = 0; at < options.length; ) {
 		const type = options[at];
@@ -74,7 +74,7 @@ function optionsAllowed(options: Uint8Array): boolean {
 	return true;
 }
 
-/** `bytes` from the network header on, at least 40, and of version 6. */
+/** `bytes`: from the network header, at least 40 bytes, and of version 6. */
 export function readIpv6(bytes: Uint8Array): ReadPacket | Reason {
 	const length = 40 + wordAt(bytes, 4);
 	if (length > bytes.length) return "length";
@@ -107,7 +107,7 @@ function extensionBytes(header: number, length: number): number {
 	return header === AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
 }
 
-/** A flow as a client sends it. */
+/** A flow in the direction from client to VIP. */
 export interface Flow {
 	readonly protocol: number;
 	readonly source: Uint8Array;
@@ -115,12 +115,12 @@ export interface Flow {
 	readonly destinationPort: number;
 }
 
-/** How much of the quoted packet's transport header a router quotes at least. */
+/** The least that a router quotes of the quoted packet's transport header, in bytes. */
 const QUOTED_BYTES = 8;
 
 /**
- * The flow whose packet from the VIP (`vip`) an ICMP error quotes, turned round: as its client sends it. Undefined for
- * an error about anything else. `icmp`: from the ICMP header to the end of the packet.
+ * The flow of a packet from `vip` that an ICMP error quotes, in the direction from its client. Undefined if the error
+ * quotes anything else. `icmp`: from the ICMP header to the end of the packet.
  */
 export function quotedFlow(icmp: Uint8Array, vip: Uint8Array): Flow | undefined {
 	const family = vip.length === 4 ? 4 : 6;
@@ -152,7 +152,7 @@ function quotedTransport4(quoted: Uint8Array): Found | undefined {
 	return { protocol: quoted[9] ?? 0, offset: header };
 }
 
-/** Behind one extension header at most. */
+/** After at most one extension header. */
 function quotedTransport6(quoted: Uint8Array): Found | undefined {
 	const header = quoted[6] ?? 0;
 	if (!EXTENSIONS.includes(header)) return { protocol: header, offset: 40 };
@@ -161,11 +161,11 @@ function quotedTransport6(quoted: Uint8Array): Found | undefined {
 	return { protocol: quoted[40] ?? 0, offset: 40 + extensionBytes(header, quoted[41] ?? 0) };
 }
 
-/** Whether a packet may come from this address at all. */
+/** True if a packet may have this source. */
 export function isClientAddress(source: Uint8Array, vip: Uint8Array): boolean {
 	if (Buffer.compare(source, vip) === 0) return false;
 	const first = source[0] ?? 0;
 	if (source.length === 4) return first !== 0 && first !== 127 && first < 224;
-	// The unspecified address, loopback and mapped IPv4; link-local, site-local and multicast.
+	// Not the unspecified address, loopback or mapped IPv4; not link-local, site-local or multicast.
 	return source.subarray(0, 8).some((byte) => byte !== 0) && wordAt(source, 0) < 0xfe80;
 }

@@ -1,4 +1,4 @@
-/** The oracle's tables of a wish, as they are when a director has just started. Pure. */
+/** The oracle's tables for a wish, as in a director that has just started. Pure. */
 import { RingCache } from "../ring-cache.ts";
 import { type BalancedService, type BalanceWish, codesByReal, seedOf } from "../service.ts";
 import { FLOW_BITS_DEFAULT, FRAGMENT_BITS_DEFAULT } from "../tables/layout.ts";
@@ -6,7 +6,7 @@ import { emptyRings } from "../transition.ts";
 import { FlowMemory, FragmentMemory } from "./memory.ts";
 import type { Hop, OracleService, OracleTables } from "./oracle.ts";
 
-/** The way to a real server is asked of the kernel by a director that runs: here none restricts anything. */
+/** A running director asks the kernel for the route to a real server; here no route restricts a packet. */
 const ANY_WAY: Hop = { to: "kernel", mtu: 0xffff_ffff };
 
 export function wishedTables(wish: BalanceWish, { bleach }: { readonly bleach: boolean }): OracleTables {

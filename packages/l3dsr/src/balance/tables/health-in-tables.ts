@@ -1,5 +1,6 @@
 /**
- * The health of a fleet's real servers as the tables have it: for whoever runs no checks, and for checks that begin. Pure.
+ * The health of a fleet's real servers as the tables hold it, for processes without checks and for checks that begin.
+ * Pure.
  */
 import type { HealthOf } from "../../model/director.ts";
 import type { Fleet, RealHealth } from "../../model/fleet.ts";
@@ -7,9 +8,9 @@ import { keyText } from "../service.ts";
 import type { NumberedReal, StandingService } from "./state.ts";
 
 /**
- * Where somebody checks, a real that comes to a service that directs already is starting: new in it, or enabled again.
- * In a service of which nothing is known everybody is healthy: a director that starts directs at once. Where nobody
- * checks, nobody waits for a check.
+ * If health checks run, a real server that is new in a running service, or enabled again there, is starting. In a
+ * service without any known health every real server is healthy, so that a director that starts can direct at once.
+ * Without health checks every new real server is healthy.
  */
 export function healthInTables(
 	fleet: Fleet,
@@ -44,7 +45,7 @@ export function healthInTables(
 	};
 }
 
-/** One that was disabled is neither up nor said to fail: nothing is known of it any more. */
+/** A real that was disabled is neither up nor failing: nothing is known about it. */
 function healthOf(real: NumberedReal | undefined): RealHealth {
 	if (real === undefined) return "starting";
 	const { health, up } = real.entry;

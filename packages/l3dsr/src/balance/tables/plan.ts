@@ -1,6 +1,7 @@
 /**
- * From the tables as they stand to those of a wish: which service gets which ring and numbers, which real which number,
- * and what has to be written. Pure: rings are computed where they are (ring-cache.ts), in the order that apply.ts has.
+ * Plans the tables of a wish from the current ones: the ring and numbers of each service, the number of each real,
+ * and what has to be written. Pure: rings are computed where they are needed (ring-cache.ts), and change.ts decides
+ * the order.
  */
 import { sameAddress } from "@l3dsr/packet";
 import { L3dsrError } from "../../errors.ts";
@@ -28,10 +29,10 @@ import type { RealEntry } from "./real-entry.ts";
 import { Allocator, isSameService, powerOfTwo, roomFor, type StandingService } from "./state.ts";
 import type { ServicePlace, VipRow } from "./vip-table.ts";
 
-/** A wished real and the number that it gets; `standing`: the entry that it has there already. */
+/** A wished real and its number; `standing`: the entry that it already has. */
 export interface PlannedReal {
 	readonly real: BalancedReal;
-	/** Within its service. */
+	/** Number within its service. */
 	readonly index: number;
 	readonly standing?: RealEntry;
 }
@@ -41,32 +42,32 @@ export interface PlannedService {
 	readonly place: ServicePlace;
 	/** In the order of the wish. */
 	readonly reals: readonly PlannedReal[];
-	/** Reals that are not configured any more, and keep their flows until the drain is over. */
+	/** Reals that are no longer configured, and keep their flows until the drain ends. */
 	readonly leaving: readonly { readonly index: number; readonly entry: RealEntry }[];
-	/** It is in the tables already. */
+	/** True if the service is in the tables already. */
 	readonly isStanding: boolean;
 }
 
 export interface TablePlan {
 	readonly services: readonly PlannedService[];
-	/** The rows of the VIP table, as they are to be. */
+	/** The wanted rows of the VIP table. */
 	readonly rows: readonly VipRow[];
-	/** The tables are too small: everything goes into new ones of this size. */
+	/** Set if the tables are too small: everything moves to new ones of this size. */
 	readonly grow?: Capacity;
 }
 
 export interface PlanOptions {
-	/** Real servers have rows of their own, so that codes from outside can be cleared. */
+	/** Real servers have their own rows, so that codes from outside can be cleared. */
 	readonly bleach: boolean;
-	/** Reals in numbers that slots, *before* included, refer to, of a standing service: these numbers are taken. */
+	/** The reals that the slots of a current service refer to, *before* included; their numbers are taken. */
 	readonly referred: (service: StandingService) => ReadonlySet<number>;
-	/** How many bytes a table may have on this kernel; asked where tables are made (default: any number). */
+	/** The most bytes that a table may have on this kernel; asked only if new tables are needed (default: no limit). */
 	readonly largestTable?: () => number;
 }
 
 type Referred = (service: ServiceKey) => ReadonlySet<number>;
 
-/** Plans new tables where those that stand are too small, or there are none. */
+/** Plans new tables if there are none or they are too small. */
 export function planTables(
 	wish: BalanceWish,
 	standing: readonly StandingService[],
@@ -74,7 +75,7 @@ export function planTables(
 	options: PlanOptions,
 ): TablePlan {
 	const asked = new Map<string, ReadonlySet<number>>();
-	/** Of the service as it stands, wherever it is going to be; a look through its rings, for those that need it. */
+	/** Reads the rings of the current service, once and only if needed. */
 	const referred: Referred = (key) => {
 		const own = standing.find((one) => isSameService(one, key));
 		const known = asked.get(keyText(key)) ?? (own === undefined ? new Set<number>() : options.referred(own));
@@ -83,7 +84,7 @@ export function planTables(
 	};
 	const fits = capacity === undefined ? undefined : placeAll(wish, standing, capacity, referred);
 	if (fits !== undefined) return { services: fits, rows: rowsOf(wish, fits, options) };
-	// Numbers in a service stay as they are, entries of the memory of flows refer to them; where the service is, changes.
+	// Numbers within a service stay, because entries of the memory of flows refer to them; the service's place changes.
 	const nowhere = standing.map(moved);
 	const largest = options.largestTable?.() ?? Number.POSITIVE_INFINITY;
 	for (let grow = capacityFor(wish, capacity, largest); ; grow = { ...grow, reals: grow.reals * 2 }) {
@@ -94,7 +95,7 @@ export function planTables(
 	}
 }
 
-/** Throws KERNEL_FEATURE where what cannot be smaller has no room. */
+/** Throws KERNEL_FEATURE if the tables do not fit in this kernel's limit. */
 function requireFit({ services }: BalanceWish, { reals }: Capacity, largest: number): void {
 	const most = ringsWithin(largest);
 	if (services.length <= most && HEADER.size + reals * REAL.size <= largest) return;
@@ -115,14 +116,14 @@ function tooMany(): L3dsrError {
 	});
 }
 
-/** Nowhere yet, in tables that are about to be made. */
+/** Without a place, for tables that are about to be made. */
 function moved(service: StandingService): StandingService {
 	return { ...service, first: 0, room: 0, number: -1 };
 }
 
 /**
- * Room for the wish and half as much again, as far as tables of `largest` bytes have it; memories keep their size, and
- * so their contents.
+ * Room for the wish and half as much again, as far as tables of `largest` bytes allow; memories keep their size and
+ * so their content.
  */
 export function capacityFor(
 	{ services }: BalanceWish,
@@ -183,7 +184,7 @@ function leavingOf({ reals }: StandingService, wish: BalancedService) {
 	return reals.filter(({ entry }) => !wanted.has(entry.address.text));
 }
 
-/** A real keeps its number; a new one gets one that nobody has and no slot refers to. */
+/** A known real keeps its number; a new one gets a number that no real has and no slot refers to. */
 function placeReals(
 	wish: BalancedService,
 	own: StandingService | undefined,
@@ -232,7 +233,7 @@ function rowsOf(
 	return [...services, ...vips, ...reals];
 }
 
-/** Whether two VIP tables differ in anything but when their transitions were: then a new one is needed. */
+/** True if two VIP tables differ at most in the times of their transitions, so that no new table is needed. */
 export function sameRows(a: readonly VipRow[], b: readonly VipRow[]): boolean {
 	if (a.length !== b.length) return false;
 	const texts = (rows: readonly VipRow[]) => rows.map(textOf).sort().join("\n");

@@ -1,4 +1,4 @@
-/** A real server's entry as bytes. */
+/** Encodes and decodes the entry of a real server. */
 import { type Address, addressFromBytes, complementOfSum, type Dscp, dscp, type Family } from "@l3dsr/packet";
 import type { RealHealth } from "../../model/fleet.ts";
 import { HOP, REAL, REAL_FLAG } from "./layout.ts";
@@ -8,26 +8,26 @@ export type Hop =
 	| {
 			readonly to: "interface";
 			readonly ifindex: number;
-			/** Of the neighbour, and of the interface: six bytes each. */
+			/** MAC addresses of the neighbour and of our interface: six bytes each. */
 			readonly nextHop: Uint8Array;
 			readonly ownMac: Uint8Array;
-			/** The largest IP packet. */
+			/** The largest IP packet, in bytes. */
 			readonly mtu: number;
 	  }
-	/** By the kernel's routing, out of an interface at which the program cannot send. */
+	/** By the kernel's routing, via an interface from which the program cannot send. */
 	| { readonly to: "kernel"; readonly mtu: number }
 	| { readonly to: "unresolved" };
 
-/** What does not restrict anything. */
+/** An MTU without effect. */
 const ANY_MTU = 0xffff_ffff;
 
 export interface RealEntry {
 	readonly address: Address;
 	readonly dscp: Dscp;
 	readonly up: boolean;
-	/** As whoever checked last has left it. */
+	/** From the last check. */
 	readonly health: RealHealth;
-	/** Of the number of a real that has left: the TICK when it did. */
+	/** TICK when the real was removed, if it was. */
 	readonly left?: number;
 	readonly hop: Hop;
 	/** Modulo 2^64. */
@@ -49,7 +49,7 @@ export function encodeReal({ address, dscp: code, up, health, left, hop, base }:
 	});
 }
 
-/** Of a number that is taken. */
+/** The flags of a taken number. */
 export function flagsOf({ up, health }: Pick<RealEntry, "up" | "health">): number {
 	return REAL_FLAG.used | (up ? REAL_FLAG.up : 0) | (health === "healthy" ? 0 : REAL_FLAG[health]);
 }
@@ -71,7 +71,7 @@ function encodeHop(hop: Hop) {
 	}
 }
 
-/** Undefined for a number that is free. */
+/** Undefined if the number is free. */
 export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undefined {
 	const entry = REAL.decode(bytes);
 	if ((entry.flags & REAL_FLAG.used) === 0) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The director's tables as values: which service has which ring and numbers, and which real has which number. Pure; read
- * from the shared tables (kernel/shared-tables.ts) and changed towards a wish (plan.ts).
+ * The director's tables as values: the ring and numbers of each service, and the number of each real. Pure; they are
+ * read from the shared tables (kernel/shared-tables.ts) and changed towards a wish (plan.ts).
  */
 import { sameAddress } from "@l3dsr/packet";
 import type { Affinity } from "../../model/fleet.ts";
@@ -8,7 +8,7 @@ import type { ServiceKey } from "../service.ts";
 import { REASON_SLOTS } from "./layout.ts";
 import type { RealEntry } from "./real-entry.ts";
 
-/** A real by the number that it has in its service. */
+/** A real with its number in its service. */
 export interface NumberedReal {
 	readonly index: number;
 	readonly entry: RealEntry;
@@ -16,19 +16,19 @@ export interface NumberedReal {
 
 /** A service without its reals: where it is in the tables. */
 export interface StandingPlace extends ServiceKey {
-	/** Of its ring. */
+	/** Number of its ring. */
 	readonly number: number;
-	/** Numbers of its reals: from `first` on, `room` of them. */
+	/** The numbers of its reals: `room` of them, from `first`. */
 	readonly first: number;
 	readonly room: number;
 	readonly affinity: Affinity;
-	/** TICKs: when the transition began, and when its last change was. */
+	/** When the transition began and when it last changed, in TICKs. */
 	readonly since: number;
 	readonly changed: number;
 }
 
 export interface StandingService extends StandingPlace {
-	/** Taken numbers only, those of reals that have left included. */
+	/** Only taken numbers, including those of removed reals. */
 	readonly reals: readonly NumberedReal[];
 }
 
@@ -36,7 +36,7 @@ export function isSameService(a: ServiceKey, b: ServiceKey): boolean {
 	return a.protocol === b.protocol && a.port === b.port && sameAddress(a.address, b.address);
 }
 
-/** Half as many again as there are reals, so that some may leave and come: a power of two, 8 at least. */
+/** Half as many again as there are reals, so that some can leave and join: a power of two, at least 8. */
 export function roomFor(reals: number): number {
 	return powerOfTwo(Math.max(8, Math.ceil(reals * 1.5)));
 }
@@ -45,7 +45,7 @@ export function powerOfTwo(atLeast: number): number {
 	return 2 ** Math.ceil(Math.log2(Math.max(1, atLeast)));
 }
 
-/** Rings and numbers of the tables, as they are handed out. */
+/** Assigns rings and numbers of the tables. */
 export class Allocator {
 	readonly #rings: number;
 	readonly #numbers: number;
@@ -64,7 +64,7 @@ export class Allocator {
 		}
 	}
 
-	/** Undefined when the tables are full. */
+	/** Undefined if the tables are full. */
 	take(
 		reals: number,
 	): { readonly number: number; readonly first: number; readonly room: number } | undefined {

@@ -1,6 +1,6 @@
 /**
- * The VIP table as bytes: services by VIP, protocol and port, VIPs and (for bleaching) real servers by their address
- * alone. A hash finds each in one step, because it was chosen so that no two of them meet.
+ * Encodes the VIP table: services by VIP, protocol and port; VIPs and (for bleaching) real servers by their address
+ * alone. A hash chosen without collisions finds each entry in one step.
  */
 import { type Address, addressFromBytes } from "@l3dsr/packet";
 import type { EchoMode } from "../../model/fleet.ts";
@@ -23,23 +23,23 @@ import {
 const U64 = (1n << 64n) - 1n;
 const ALL_PORTS = 0xffff_ffff;
 
-/** Where a service's ring and reals are in the other tables, and what its hashes are made of. */
+/** The place of a service's ring and reals in the other tables, and the seed of its hashes. */
 export interface ServicePlace {
 	/** Number of its ring. */
 	readonly number: number;
-	/** Numbers of its reals: from `first` on, `room` of them. */
+	/** The numbers of its reals: `room` of them, from `first`. */
 	readonly first: number;
 	readonly room: number;
 	readonly seed: bigint;
 	readonly affinity: "flow" | "source";
-	/** TICKs: when the transition began, and when its last change was. */
+	/** When the transition began and when it last changed, in TICKs. */
 	readonly since: number;
 	readonly changed: number;
 }
 
 export type VipRow =
 	| (ServiceKey & { readonly kind: "service"; readonly place: ServicePlace })
-	/** `place`: of the service whose ring decides who answers a ping. */
+	/** `place`: of the service whose ring decides which real answers a ping. */
 	| {
 			readonly kind: "vip";
 			readonly address: Address;
@@ -48,35 +48,38 @@ export type VipRow =
 	  }
 	| { readonly kind: "real"; readonly address: Address; readonly codes: bigint };
 
-/** `port | protocol << 16 | version << 24`, the port as it stands in a packet; of an address alone only the version. */
+/**
+ * `port | protocol << 16 | version << 24`, with the port in packet byte order; for an address alone, only the
+ * version.
+ */
 function matchOf(row: VipRow): number {
 	const version = row.address.family === "ipv4" ? 4 : 6;
 	const { port, protocol } = row.kind === "service" ? row : { port: 0, protocol: 0 };
 	return (((port & 255) << 8) | (port >> 8) | (protocol << 16) | (version << 24)) >>> 0;
 }
 
-/** What the program multiplies to find the row. */
+/** The number that the program multiplies to find the row. */
 function keyOf(row: VipRow): bigint {
 	const match = BigInt(matchOf(row));
 	const folded = foldAddress(row.address.bytes);
 	return row.address.family === "ipv4" ? folded | (match << 32n) : folded ^ match;
 }
 
-/** By these an entry is found: see findPlaces. */
+/** The parameters of the hash that finds an entry: see findPlaces. */
 export interface VipHash {
 	readonly multiplier: bigint;
-	/** log2 of the entries. */
+	/** log2 of the number of entries. */
 	readonly bits: number;
-	/** One for each group of keys: by how many entries it is moved. */
+	/** For each group of keys, how many entries it is shifted. */
 	readonly shifts: Uint16Array;
 }
 
 const MULTIPLIERS = 64;
 
 /**
- * A hash without collisions (hash and displace; Belazzouggui et al., ESA 2009): the upper bits of `key * multiplier` are
- * an entry, the bits below them a group, and each group is moved by as many entries as it takes for none of its keys to
- * meet another. At least half of the entries stay empty.
+ * A hash without collisions (hash and displace; Belazzouggui et al., ESA 2009). The upper bits of `key * multiplier`
+ * select an entry, the bits below them a group. Each group is shifted by the number of entries at which none of its
+ * keys collides. At least half of the entries stay empty.
  */
 export function planVipTable(rows: readonly VipRow[]): VipHash {
 	const keys = rows.map(keyOf);
@@ -90,7 +93,7 @@ export function planVipTable(rows: readonly VipRow[]): VipHash {
 	}
 }
 
-/** The entry before it is moved, and the group. */
+/** The entry before the shift, and the group. */
 function placeOf(
 	key: bigint,
 	multiplier: bigint,
@@ -102,7 +105,7 @@ function placeOf(
 	return { entry: Number(hash >> BigInt(64 - bits)), group: Number(group) };
 }
 
-/** The largest groups first, while there is most room. Undefined when one of them fits nowhere. */
+/** Places the largest groups first, while there is most room. Undefined if a group fits nowhere. */
 function shiftGroups(keys: readonly bigint[], multiplier: bigint, bits: number): Uint16Array | undefined {
 	const groups = new Map<number, number[]>();
 	for (const key of keys) {
@@ -127,7 +130,7 @@ export interface VipTable extends VipHash {
 	readonly generation: bigint;
 }
 
-/** The value of the map, header included. */
+/** The map's value, header included. */
 export function encodeVipTable(table: VipTable): Uint8Array {
 	const { rows, multiplier, bits, shifts, generation } = table;
 	const bytes = new Uint8Array(entriesAt(bits) + VIP.size * 2 ** bits);
@@ -143,7 +146,7 @@ export function encodeVipTable(table: VipTable): Uint8Array {
 	return bytes;
 }
 
-/** Where a row is in the map's value. */
+/** The offset of a row in the map's value. */
 export function offsetOf(row: VipRow, { multiplier, bits, shifts }: VipHash): number {
 	const { entry, group } = placeOf(keyOf(row), multiplier, bits);
 	return entriesAt(bits) + ((entry + (shifts[group] ?? 0)) & (2 ** bits - 1)) * VIP.size;
@@ -169,7 +172,7 @@ function encodeRow(row: VipRow): Uint8Array {
 	});
 }
 
-/** The table as it stands in a map. Undefined for what is not one of ours, or of another schema. */
+/** The table in a map's value. Undefined if the value is not ours or has another schema. */
 export function decodeVipTable(bytes: Uint8Array): VipTable | undefined {
 	const { magic, schema, generation, multiplier, bits } = HEADER.decode(bytes);
 	if (magic !== MAGIC || schema !== SCHEMA || bits > 16) return undefined;
