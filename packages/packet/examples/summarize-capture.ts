@@ -1,6 +1,6 @@
 /**
- * Counts the IP packets of a capture by DSCP: `node summarize-capture.ts FILE.pcap`. Reads what tcpdump, tshark and dumpcap
- * write.
+ * Counts the IP packets of a capture by DSCP: `node summarize-capture.ts FILE.pcap`. Reads the files of
+ * tcpdump, tshark and dumpcap.
  */
 import { readFileSync } from "node:fs";
 import { decodeCapture, dscpOfTos, formatDscp, networkPacketOf, parsePacket } from "@l3dsr/packet";

@@ -1,20 +1,20 @@
 /**
  * IP addresses and prefixes as immutable values.
  *
- * General IP libraries read `010.0.0.1` as 8.0.0.1 (inet_aton's octal); here a number with a leading zero
- * is not an address at all, so that nobody's packets go to a place that was not written down.
+ * General IP libraries read `010.0.0.1` as 8.0.0.1 (inet_aton's octal). Here a number with a leading zero is
+ * not valid, so packets cannot go to an address that nobody wrote.
  */
 
 export type Family = "ipv4" | "ipv6";
 
-/** An address: `bytes` in network order (4 or 16), `text` canonical (dotted quad; RFC 5952). */
+/** An address: `bytes` in network order (4 or 16), `text` in canonical form (dotted quad; RFC 5952). */
 export interface Address {
 	readonly family: Family;
 	readonly text: string;
 	readonly bytes: readonly number[];
 }
 
-/** An address with the number of leading bits that count; bits behind them are zero. */
+/** An address with a prefix length; the bits after the prefix are zero. */
 export interface Prefix {
 	readonly address: Address;
 	/** 0–32 or 0–128. */
@@ -26,11 +26,12 @@ export function addressBits(family: Family): number {
 	return family === "ipv4" ? 32 : 128;
 }
 
-/** The address that `bytes` (4 or 16, network order) spell. Throws a RangeError on any other length. */
+/** The address with these bytes (4 or 16, network order). Throws a RangeError for any other length. */
 export function addressFromBytes(bytes: ArrayLike<number>): Address {
 	const { length } = bytes;
 	if (length !== 4 && length !== 16) throw new RangeError(`an address has 4 or 16 bytes, not ${length}`);
-	// A host with many VIPs makes thousands of them in a command that is never compiled: loops, no closures.
+	// Loops instead of closures: a command on a host with many VIPs creates thousands of addresses in code
+	// that V8 never optimises.
 	const copy: number[] = [];
 	for (let at = 0; at < length; at++) copy.push((bytes[at] ?? 0) & 0xff);
 	Object.freeze(copy);
@@ -39,7 +40,7 @@ export function addressFromBytes(bytes: ArrayLike<number>): Address {
 		: Object.freeze({ family: "ipv6", text: formatIpv6(copy), bytes: copy });
 }
 
-/** Dotted quad of four decimal numbers without leading zeros, else undefined. */
+/** A dotted quad of four decimal numbers without leading zeros; else undefined. */
 export function parseIpv4(text: string): Address | undefined {
 	const parts = text.split(".");
 	if (parts.length !== 4) return undefined;
@@ -53,7 +54,7 @@ export function parseIpv4(text: string): Address | undefined {
 	return addressFromBytes(bytes);
 }
 
-/** RFC 4291 section 2.2 text forms (embedded IPv4 too; no zone), else undefined. */
+/** The text forms of RFC 4291 section 2.2 (with embedded IPv4, without a zone); else undefined. */
 export function parseIpv6(text: string): Address | undefined {
 	let head = text;
 	const tail: number[] = [];
@@ -63,7 +64,7 @@ export function parseIpv6(text: string): Address | undefined {
 		if (embedded === undefined || lastColon < 0) return undefined;
 		tail.push(...embedded.bytes);
 		head = text.slice(0, lastColon);
-		// "::1.2.3.4" leaves ":" as its head, "a::1.2.3.4" leaves "a:": the elision keeps both its colons.
+		// The head of "::1.2.3.4" is ":", that of "a::1.2.3.4" is "a:": restore the second colon.
 		if (head.endsWith(":")) head += ":";
 	}
 	const halves = head.split("::");
@@ -87,12 +88,12 @@ export function parseIpv6(text: string): Address | undefined {
 	return addressFromBytes([...left, ...new Array<number>(16 - known).fill(0), ...(right ?? []), ...tail]);
 }
 
-/** Either family, told apart by its shape; undefined when it is neither. */
+/** An address of either family; else undefined. */
 export function parseAddress(text: string): Address | undefined {
 	return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
 }
 
-/** 0.0.0.0 or ::, which as a socket's address stands for all. */
+/** 0.0.0.0 or ::, which as a socket's address stands for all addresses. */
 export function isUnspecified({ bytes }: Address): boolean {
 	return bytes.every((byte) => byte === 0);
 }
@@ -101,7 +102,7 @@ export function sameAddress(a: Address, b: Address): boolean {
 	return a.family === b.family && a.text === b.text;
 }
 
-/** The prefix with every bit behind `length` cleared. Throws a RangeError when `length` does not fit. */
+/** The prefix, with every bit after `length` cleared. Throws a RangeError if `length` is out of range. */
 export function prefixOf(address: Address, length: number): Prefix {
 	if (!Number.isInteger(length) || length < 0 || length > addressBits(address.family)) {
 		throw new RangeError(`a prefix of ${address.text} cannot be ${length} bits long`);
@@ -132,7 +133,7 @@ function formatIpv6(bytes: readonly number[]): string {
 	const groups: number[] = [];
 	for (let at = 0; at < 16; at += 2) groups.push(((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
 	const elided = longestZeros(groups);
-	// IPv4-mapped addresses keep their dotted tail (RFC 5952 section 5), as inet_ntop prints them.
+	// IPv4-mapped addresses end with a dotted quad (RFC 5952 section 5), as inet_ntop prints them.
 	if (elided.start === 0 && elided.length === 5 && groups[5] === 0xffff) {
 		return `::ffff:${bytes.slice(12).join(".")}`;
 	}
@@ -149,7 +150,7 @@ function formatIpv6(bytes: readonly number[]): string {
 	return text;
 }
 
-/** The first of the longest runs of at least two zeros; `start` -1 where there is none. */
+/** The first of the longest runs of at least two zeros; `start` is -1 if there is none. */
 function longestZeros(groups: readonly number[]): { readonly start: number; readonly length: number } {
 	let [bestStart, bestLength] = [-1, 1];
 	for (let start = 0; start < groups.length; start++) {

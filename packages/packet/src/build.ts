@@ -1,28 +1,30 @@
-/** Packets from a few fields, with right lengths and checksums. RFC 791, 8200, 9293, 768, 792, 4443. */
+/**
+ * Builds packets from a few fields, with correct lengths and checksums. RFC 791, 8200, 9293, 768, 792, 4443.
+ */
 import type { Address, Family } from "./address.ts";
 import { putWord } from "./bytes.ts";
 import { internetChecksum, pseudoHeaderSum } from "./checksum.ts";
 import { PROTOCOL_NUMBER } from "./protocol.ts";
 
-/** What the IP header says. */
+/** Fields of the IP header. */
 export interface IpFields {
 	readonly source: Address;
-	/** Of the same family. */
+	/** Of the same family as the source. */
 	readonly destination: Address;
-	/** TOS or Traffic Class, ECN bits and all. */
+	/** TOS or Traffic Class, including the ECN bits. */
 	readonly tos: number;
 	/** TTL or hop limit. */
 	readonly ttl: number;
-	/** IPv4's flag; IPv6 never fragments on the way. */
+	/** IPv4's flag; IPv6 routers never fragment. */
 	readonly dontFragment?: boolean;
 }
 
 export interface TcpFields {
 	readonly sourcePort: number;
 	readonly destinationPort: number;
-	/** Unsigned 32 bit. */
+	/** Unsigned, 32 bits. */
 	readonly sequence: number;
-	/** Unsigned 32 bit; 0 where absent. It counts only with TCP_FLAG.ack. */
+	/** Unsigned, 32 bits; default 0. Only used with TCP_FLAG.ack. */
 	readonly acknowledgement?: number;
 	/** TCP_FLAG bits. */
 	readonly flags: number;
@@ -75,12 +77,12 @@ export function udpPacket(ip: IpFields, { sourcePort, destinationPort, data }: U
 	putWord(datagram, 2, destinationPort);
 	putWord(datagram, 4, datagram.length);
 	datagram.set(data, 8);
-	// 0 would say that there is no checksum.
+	// 0 would mean that there is no checksum.
 	putWord(datagram, 6, transportChecksum(ip, PROTOCOL_NUMBER.udp, datagram) || 0xffff);
 	return ipPacket(ip, PROTOCOL_NUMBER.udp, datagram);
 }
 
-/** What ping sends. */
+/** The packet that ping sends. */
 export function echoRequestPacket(ip: IpFields, fields: EchoFields): Uint8Array {
 	const { family } = ip.source;
 	const message = echoRequestMessage(family, fields);
@@ -102,7 +104,10 @@ export function echoRequestMessage(family: Family, { id, sequence, data }: EchoF
 	return message;
 }
 
-/** An IP header in front of `payload`. Throws a RangeError for addresses of two families and payloads that do not fit. */
+/**
+ * Adds an IP header to `payload`. Throws a RangeError if the addresses have different families or the payload
+ * is too long.
+ */
 export function ipPacket(
 	{ source, destination, tos, ttl, dontFragment = false }: IpFields,
 	protocol: number,

@@ -1,6 +1,6 @@
-/** Numbers in network order, in the bytes of a packet. */
+/** Reads and writes numbers in network order in the bytes of a packet. */
 
-/** Zero past the end: callers have checked that the byte is there, or read a missing one as zero. */
+/** Zero past the end: callers have checked that the byte exists, or treat a missing one as zero. */
 export function byteAt(bytes: ArrayLike<number>, offset: number): number {
 	return bytes[offset] ?? 0;
 }

@@ -1,25 +1,32 @@
-/** The Internet checksum (RFC 1071), and how it is updated in place (RFC 1624, equation 3). */
+/** The Internet checksum (RFC 1071) and its incremental update (RFC 1624, equation 3). */
 
-/** Sum of the 16-bit words of `bytes` (network order; an odd last byte is padded with zero), not yet folded. */
+/**
+ * The sum of the 16-bit words of `bytes` (network order; an odd last byte is padded with zero), not folded.
+ */
 export function sumOfWords(bytes: ArrayLike<number>): number {
 	let sum = 0;
 	for (let i = 0; i < bytes.length; i += 2) sum += ((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0);
 	return sum;
 }
 
-/** Adds the carries back in until 16 bits are left. Keeps a sum that is not zero away from zero. */
+/** Adds the carries until 16 bits are left. A sum other than zero never becomes zero. */
 export function foldSum(sum: number): number {
 	let folded = sum;
 	while (folded > 0xffff) folded = (folded & 0xffff) + Math.floor(folded / 0x10000);
 	return folded;
 }
 
-/** The checksum over bytes whose own field is zero; `more` is the sum of what is covered beside them. */
+/**
+ * The checksum of bytes whose own checksum field is zero; `more` is the sum of everything else that it
+ * covers.
+ */
 export function internetChecksum(bytes: ArrayLike<number>, more = 0): number {
 	return ~foldSum(sumOfWords(bytes) + more) & 0xffff;
 }
 
-/** Sum of the pseudo-header that transport checksums cover; `length` is that of the transport's header and data. */
+/**
+ * The sum of the pseudo-header of transport checksums; `length` is the length of transport header and data.
+ */
 export function pseudoHeaderSum(
 	source: ArrayLike<number>,
 	destination: ArrayLike<number>,
@@ -30,11 +37,12 @@ export function pseudoHeaderSum(
 }
 
 /**
- * The checksum after `before` became `after` (both of even length, at even offsets from where the checksum
- * begins to count). Only the difference is applied, so a checksum that was wrong stays wrong.
+ * The checksum after `before` has become `after` (both of even length, at even offsets in the covered data).
+ * Only the difference is applied, so a wrong checksum stays wrong.
  *
- * Of the two spellings of zero this yields 0x0000, never 0xffff, as the kernel's csum_fold(csum_add(…)) does:
- * the extra 0xffff (a zero of ones' complement) keeps the sum off the one value that would fold to 0xffff.
+ * Of the two representations of zero, the result is 0x0000 and never 0xffff, as with the kernel's
+ * csum_fold(csum_add(…)): the extra 0xffff (a ones' complement zero) avoids the only sum that would fold to
+ * 0xffff.
  */
 export function replaceInChecksum(
 	checksum: number,
@@ -50,7 +58,8 @@ export function replaceInChecksum(
 
 /**
  * The complement of the ones' complement sum of an address's 32-bit words, as a little-endian machine loads
- * them. Of its two zeros the one that is not 0: so a sum with it is never 0, and no checksum becomes 0.
+ * them. Of the two zeros it returns the one that is not 0, so a sum with it is never 0 and no checksum
+ * becomes 0.
  */
 export function complementOfSum(address: readonly number[]): number {
 	const view = new DataView(Uint8Array.from(address).buffer);

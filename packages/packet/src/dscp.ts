@@ -1,9 +1,11 @@
-/** The six-bit code in the IP header (RFC 2474), and the only place that converts it to and from a TOS byte. */
+/**
+ * The six-bit code in the IP header (RFC 2474), and the only place that converts it to and from a TOS byte.
+ */
 
 /** 0–63. */
 export type Dscp = number & { readonly __brand: "Dscp" };
 
-/** How many values a DSCP has. */
+/** The number of DSCP values. */
 export const DSCP_COUNT = 64;
 
 export function isDscp(value: number): value is Dscp {
@@ -26,14 +28,14 @@ export function tosOfDscp(value: Dscp): number {
 	return value << 2;
 }
 
-/** `7 (TOS 0x1c)`: 7, 28 and 0x1c are the classic confusion of this field, so people see all of it. */
+/** `7 (TOS 0x1c)`: 7, 28 and 0x1c are often confused, so messages show both forms. */
 export function formatDscp(value: Dscp): string {
 	return `${value} (TOS 0x${tosOfDscp(value).toString(16).padStart(2, "0")})`;
 }
 
 /**
- * Class names as `iptables -m dscp --dscp-class` takes them (RFC 2474, 2597, 3246), and those that nft and the RFCs
- * have beside them: DF (default forwarding, RFC 4594), LE (lower effort, RFC 8622), VA (VOICE-ADMIT, RFC 5865).
+ * Class names that `iptables -m dscp --dscp-class` accepts (RFC 2474, 2597, 3246), and further ones of nft
+ * and the RFCs: DF (default forwarding, RFC 4594), LE (lower effort, RFC 8622), VA (VOICE-ADMIT, RFC 5865).
  */
 export const DSCP_CLASSES: Readonly<Record<string, Dscp>> = Object.freeze({
 	...Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`CS${n}`, dscp(n * 8)])),

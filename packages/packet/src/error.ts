@@ -1,6 +1,6 @@
-/** What the functions of this package throw. */
+/** The error that the functions of this package throw. */
 
-/** `CAPTURE_FORMAT`: bytes that are neither pcap nor pcapng, or damaged. */
+/** `CAPTURE_FORMAT`: the bytes are neither pcap nor pcapng, or are damaged. */
 export type PacketErrorCode = "CAPTURE_FORMAT";
 
 /** The message says what was read and what is wrong with it. */

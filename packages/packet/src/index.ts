@@ -1,4 +1,7 @@
-/** The one entrance of `@l3dsr/packet`: addresses, DSCP, packets read and built, checksums and captures. */
+/**
+ * The entry point of `@l3dsr/packet`: addresses, DSCP, parsing and building of packets, checksums and
+ * captures.
+ */
 
 export {
 	type Address,

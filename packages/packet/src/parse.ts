@@ -1,12 +1,12 @@
 /**
- * Reads an IP packet as ip_tables and ip6_tables do: which protocol a rule's `-p` compares with, where the
- * transport header stands, and whether it is in this packet at all.
+ * Parses an IP packet as ip_tables and ip6_tables do: the protocol that a rule's `-p` compares with, the
+ * place of the transport header, and whether this packet contains it.
  */
 import type { Family } from "./address.ts";
 import { byteAt, wordAt } from "./bytes.ts";
 import { CHECKSUM_OFFSET, EXTENSION_HEADER, EXTENSION_LIMIT, PORT_PROTOCOLS } from "./protocol.ts";
 
-/** Headers that the kernel's ipv6_find_hdr walks over: what follows is what `-p` sees. */
+/** Headers that the kernel's ipv6_find_hdr skips: `-p` matches the header after them. */
 const KERNEL_WALKS: ReadonlySet<number> = new Set([
 	EXTENSION_HEADER.hopByHop,
 	EXTENSION_HEADER.routing,
@@ -15,7 +15,7 @@ const KERNEL_WALKS: ReadonlySet<number> = new Set([
 	EXTENSION_HEADER.destinationOptions,
 ]);
 
-/** Headers that the rewrite looks behind in addition; to `-p` each of them is the last header. */
+/** Further headers that the rewrite skips; for `-p` each of them is the last header. */
 const REWRITE_WALKS: ReadonlySet<number> = new Set([
 	...KERNEL_WALKS,
 	EXTENSION_HEADER.mobility,
@@ -23,53 +23,55 @@ const REWRITE_WALKS: ReadonlySet<number> = new Set([
 	EXTENSION_HEADER.shim6,
 ]);
 
-/** Why bytes are not an IP packet that the kernel would take in: its stack drops them before netfilter sees them. */
+/** Why the kernel would not accept bytes as an IP packet: its stack drops them before netfilter. */
 export type Unreadable = "no-ip-version" | "header-cut" | "length-wrong";
 
-/** Something that keeps the transport header out of reach although the packet should have it. */
+/** Why the transport header cannot be reached although the packet should have one. */
 export type Malformed = "transport-cut" | "extension-chain-cut" | "extension-chain-long";
 
-/** A transport header that begins inside this packet. Offsets count from the network header. */
+/** A transport header that begins in this packet. Offsets count from the network header. */
 export interface Transport {
 	readonly protocol: number;
 	readonly offset: number;
-	/** Of the checksum whose pseudo-header holds the destination, where the protocol has one. */
+	/** Offset of the checksum whose pseudo-header contains the destination, if the protocol has one. */
 	readonly checksumOffset?: number;
-	/** The checksum field is completely in the packet. */
+	/** The whole checksum field is in the packet. */
 	readonly checksumPresent: boolean;
-	/** Both ports are completely in the packet. */
+	/** Both ports are in the packet. */
 	readonly portsPresent: boolean;
 }
 
 export interface ParsedPacket {
 	readonly family: Family;
-	/** Bytes of the IP packet. What follows (link-layer padding) is not part of it. */
+	/** Length of the IP packet in bytes, without what follows it (link-layer padding). */
 	readonly length: number;
 	/** IPv4 TOS or IPv6 Traffic Class: DSCP and ECN. */
 	readonly tos: number;
 	/** TTL or hop limit. */
 	readonly ttl: number;
-	/** Where the destination address stands: 16 or 24. */
+	/** Offset of the destination address: 16 or 24. */
 	readonly destinationOffset: number;
 	readonly source: Uint8Array;
 	readonly destination: Uint8Array;
 	/**
-	 * What `-p` compares with: IPv6, the header at which ipv6_find_hdr stops. Undefined where it finds none:
-	 * a broken chain, or a later fragment whose own chain begins in the first.
+	 * The protocol that `-p` compares with; for IPv6, the header at which ipv6_find_hdr stops. Undefined if
+	 * it finds none: a broken chain, or a later fragment whose chain begins in the first fragment.
 	 */
 	readonly protocol?: number;
-	/** Neither unfragmented nor a first fragment. */
+	/** A fragment other than the first. */
 	readonly laterFragment: boolean;
-	/** Undefined in later fragments, behind "no next header" and in broken extension chains. */
+	/** Undefined in later fragments, after "no next header" and in broken extension chains. */
 	readonly transport?: Transport;
-	/** A routing header with segments left: the pseudo-header has another destination than this one. */
+	/**
+	 * A routing header has segments left: the pseudo-header contains another destination than the IP header.
+	 */
 	readonly routedFurther: boolean;
 	readonly malformed?: Malformed;
 }
 
 /**
- * The packet at the start of `bytes` (the network header), or why it is not one. Checksums are not looked at.
- * `extensionLimit` is the number of IPv6 extension headers that are walked. Never throws.
+ * Parses the packet at the start of `bytes` (the network header), or returns why it is not a packet. Does not
+ * check checksums. `extensionLimit` is the number of IPv6 extension headers to follow. Never throws.
  */
 export function parsePacket(bytes: Uint8Array, extensionLimit = EXTENSION_LIMIT): ParsedPacket | Unreadable {
 	const first = bytes[0];
@@ -79,7 +81,7 @@ export function parsePacket(bytes: Uint8Array, extensionLimit = EXTENSION_LIMIT)
 	return "no-ip-version";
 }
 
-/** The checks are those of the kernel's ip_rcv_core, the header checksum apart. */
+/** Makes the checks of the kernel's ip_rcv_core, except for the header checksum. */
 function parseIpv4Packet(bytes: Uint8Array): ParsedPacket | Unreadable {
 	const headerLength = (byteAt(bytes, 0) & 0x0f) * 4;
 	if (bytes.length < 20 || headerLength < 20 || bytes.length < headerLength) return "header-cut";
@@ -102,11 +104,11 @@ function parseIpv4Packet(bytes: Uint8Array): ParsedPacket | Unreadable {
 	};
 }
 
-/** The checks are those of the kernel's ip6_rcv_core. */
+/** Makes the checks of the kernel's ip6_rcv_core. */
 function parseIpv6Packet(bytes: Uint8Array, extensionLimit: number): ParsedPacket | Unreadable {
 	if (bytes.length < 40) return "header-cut";
 	const payloadLength = wordAt(bytes, 4);
-	// A jumbogram (RFC 2675) says 0 and has its length in the hop-by-hop header: it is all that is there.
+	// A jumbogram (RFC 2675) has length 0 here and the real one in the hop-by-hop header: take all bytes.
 	const jumbo = payloadLength === 0 && byteAt(bytes, 6) === EXTENSION_HEADER.hopByHop;
 	const length = jumbo ? bytes.length : 40 + payloadLength;
 	if (length > bytes.length) return "length-wrong";
@@ -131,7 +133,7 @@ function walkExtensionHeaders(bytes: Uint8Array, length: number, limit: number):
 	let header = byteAt(bytes, 6);
 	let offset = 40;
 	let routedFurther = false;
-	/** Set at the first header that ipv6_find_hdr does not walk over. */
+	/** Set at the first header that ipv6_find_hdr does not skip. */
 	let protocol: number | undefined;
 	const broken = (malformed: Malformed): ChainEnd => ({
 		...(protocol === undefined ? {} : { protocol }),
@@ -142,7 +144,7 @@ function walkExtensionHeaders(bytes: Uint8Array, length: number, limit: number):
 	for (let walked = 0; REWRITE_WALKS.has(header); walked++) {
 		if (!KERNEL_WALKS.has(header)) protocol ??= header;
 		if (walked >= limit) return broken("extension-chain-long");
-		// As much as ipv6_find_hdr asks for; a header may still reach past the end of the packet.
+		// The bytes that ipv6_find_hdr requires; a header may still extend past the end of the packet.
 		const needed = header === EXTENSION_HEADER.routing || header === EXTENSION_HEADER.fragment ? 4 : 2;
 		if (offset + needed > length) return broken("extension-chain-cut");
 		const next = byteAt(bytes, offset);
@@ -181,7 +183,7 @@ function transportAt(
 		portsPresent: ports && offset + 4 <= length,
 	};
 	const cut = (inHeader !== undefined && !transport.checksumPresent) || (ports && !transport.portsPresent);
-	// Behind an extension header that reaches past the end, it is the chain that is cut.
+	// After an extension header that extends past the end, the chain is cut.
 	if (cut) return { transport, malformed: offset > length ? "extension-chain-cut" : "transport-cut" };
 	return { transport };
 }

@@ -1,6 +1,9 @@
-/** Transport ports (RFC 9293, RFC 768): numbers that the compiler keeps apart from protocols, DSCPs and lengths. */
+/**
+ * Transport ports (RFC 9293, RFC 768), as a type that the compiler distinguishes from protocols, DSCPs and
+ * lengths.
+ */
 
-/** 0–65535. A packet can carry 0; configuration names ports from 1 on. */
+/** 0–65535. A packet can have port 0; a configuration cannot. */
 export type Port = number & { readonly __brand: "Port" };
 
 export const MAX_PORT = 65535;

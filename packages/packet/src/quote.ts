@@ -1,4 +1,4 @@
-/** The packet that an ICMP error quotes: what the flow is that the error is about. */
+/** The packet that an ICMP error quotes: it identifies the flow that the error is about. */
 import { byteAt, wordAt } from "./bytes.ts";
 import type { ParsedPacket } from "./parse.ts";
 import { type Port, portOf } from "./port.ts";
@@ -14,7 +14,7 @@ import {
 /** Type, code, checksum, and four bytes that depend on the type. */
 const ICMP_BYTES = 8;
 
-/** Offsets count from the network header of the packet that quotes. */
+/** Offsets count from the network header of the quoting packet. */
 export interface Quote {
 	readonly source: Uint8Array;
 	readonly destination: Uint8Array;
@@ -22,16 +22,16 @@ export interface Quote {
 	readonly protocol: number;
 	readonly sourcePort: Port;
 	readonly destinationPort: Port;
-	/** Of the quoted transport header, which may be cut off behind the ports. */
+	/** Offset of the quoted transport header, which may be cut off after the ports. */
 	readonly transportOffset: number;
-	/** Of the ICMP message's own checksum. */
+	/** Offset of the ICMP message's own checksum. */
 	readonly checksumOffset: number;
 }
 
 /**
- * What an ICMP error quotes, as far as its ports are in it: right behind the quoted IP header, with IPv6 also behind a
- * fragment header. Undefined for everything else: no error, a quoted later fragment, a protocol without ports, a
- * quote that is cut short. `bytes` is the packet that `packet` was parsed from. Never throws.
+ * The packet that an ICMP error quotes, if its ports directly follow the quoted IP header (or an IPv6
+ * fragment header). Undefined for everything else: not an error, a quoted later fragment, a protocol without
+ * ports, a quote that is too short. `bytes` is the packet that `packet` was parsed from. Never throws.
  */
 export function quoteOf(bytes: Uint8Array, packet: ParsedPacket): Quote | undefined {
 	const { family, transport, length } = packet;

@@ -1,10 +1,10 @@
-/** Are the checksums of a packet right? Summed in full, unlike checksums that are updated in place. */
+/** Verifies the checksums of a packet by summing all of its bytes. */
 import { byteAt, putWord, wordAt } from "./bytes.ts";
 import { foldSum, internetChecksum, pseudoHeaderSum, sumOfWords } from "./checksum.ts";
 import type { ParsedPacket } from "./parse.ts";
 import { EXTENSION_HEADER, PROTOCOL_NUMBER } from "./protocol.ts";
 
-/** `none`: a UDP datagram without one. `unknown`: it covers what is not here, `why` says what. */
+/** `none`: a UDP datagram without a checksum. `unknown`: some covered bytes are missing; `why` names them. */
 export type ChecksumVerdict =
 	| { readonly verdict: "good" | "bad" | "none" }
 	| { readonly verdict: "unknown"; readonly why: string };
@@ -12,11 +12,11 @@ export type ChecksumVerdict =
 export interface Checksums {
 	/** IPv4 only. */
 	readonly header?: ChecksumVerdict;
-	/** Of protocols with a checksum that covers the addresses. */
+	/** For protocols with a checksum that covers the addresses. */
 	readonly transport?: ChecksumVerdict;
 }
 
-/** `complete`: all bytes of the packet were captured; what was not is zeros in `bytes`. */
+/** `complete`: all bytes of the packet were captured; `bytes` has zeros for missing ones. */
 export function verifyChecksums(bytes: Uint8Array, packet: ParsedPacket, complete: boolean): Checksums {
 	const transport = transportVerdict(bytes, packet, complete);
 	if (packet.family === "ipv6") return transport === undefined ? {} : { transport };
@@ -45,8 +45,9 @@ function transportVerdict(
 }
 
 /**
- * The sender left the sum to its card (CHECKSUM_PARTIAL), and the packet was captured before that: the field
- * holds the pseudo-header's sum alone. Of whole packets of TCP and UDP, which are all that senders do this with.
+ * The sender left the checksum to its network card (CHECKSUM_PARTIAL), and the packet was captured before
+ * that: the field contains only the sum of the pseudo-header. Applies to whole packets of TCP and UDP, the
+ * only protocols with this offload.
  */
 export function isLeftToInterface(bytes: Uint8Array, packet: ParsedPacket): boolean {
 	const { transport, length } = packet;
@@ -57,7 +58,7 @@ export function isLeftToInterface(bytes: Uint8Array, packet: ParsedPacket): bool
 	return wordAt(bytes, checksumOffset) === pseudo && transportVerdict(bytes, packet, true)?.verdict === "bad";
 }
 
-/** What the checksum covers: everything, unless UDP-Lite (RFC 3828) or DCCP (RFC 4340, 9.2) say less. */
+/** The covered bytes: everything, unless UDP-Lite (RFC 3828) or DCCP (RFC 4340, 9.2) covers less. */
 function coveredBy(protocol: number, message: Uint8Array): Uint8Array {
 	if (protocol === PROTOCOL_NUMBER.udplite) {
 		const coverage = wordAt(message, 4);
@@ -72,7 +73,7 @@ function pseudoHeaderOf({ source, destination, transport }: ParsedPacket, length
 	return pseudoHeaderSum(source, destination, transport?.protocol ?? 0, length);
 }
 
-/** The first fragment of several; later ones have no transport header. */
+/** The first of several fragments; later ones have no transport header. */
 function isFragment(bytes: Uint8Array, { family, transport }: ParsedPacket): boolean {
 	if (family === "ipv4") return (wordAt(bytes, 6) & 0x3fff) !== 0;
 	let header = byteAt(bytes, 6);
@@ -86,7 +87,7 @@ function isFragment(bytes: Uint8Array, { family, transport }: ParsedPacket): boo
 	return false;
 }
 
-/** Writes the right transport checksum into a whole, unfragmented packet; `packet` is what it parses as. */
+/** Writes the correct transport checksum into a whole, unfragmented packet; `packet` is its parse result. */
 export function fillTransportChecksum(bytes: Uint8Array, packet: ParsedPacket): void {
 	const { transport, length } = packet;
 	if (transport?.checksumOffset === undefined) return;

@@ -5,7 +5,7 @@ import { foldSum, replaceInChecksum, sumOfWords } from "../src/checksum.ts";
 
 const evenBytes = fc.array(fc.tuple(fc.nat(255), fc.nat(255)), { minLength: 1, maxLength: 20 });
 
-/** The recomputation that the incremental update must agree with. */
+/** The full computation, with which the incremental update must agree. */
 function fullChecksum(bytes: number[]): number {
 	return ~foldSum(sumOfWords(bytes)) & 0xffff;
 }
@@ -18,7 +18,7 @@ test("the incremental update equals the full recomputation", () => {
 			const now = after.slice(0, same).flat();
 			const full = fullChecksum([...rest.flat(), ...now]);
 			const updated = replaceInChecksum(fullChecksum([...rest.flat(), ...old]), old, now);
-			// All words zero is the one sum that full recomputation complements to the other spelling of zero.
+			// Only for a sum of zero does the full computation give the other representation of zero.
 			assert.equal(updated, full === 0xffff ? 0 : full);
 		}),
 	);
@@ -35,7 +35,7 @@ test("a checksum that is wrong by some amount stays wrong by that amount", () =>
 	);
 });
 
-test("both spellings of zero update to the same checksum", () => {
+test("both representations of zero update to the same checksum", () => {
 	assert.equal(
 		replaceInChecksum(0, [0x12, 0x34], [0x56, 0x78]),
 		replaceInChecksum(0xffff, [0x12, 0x34], [0x56, 0x78]),
@@ -43,6 +43,6 @@ test("both spellings of zero update to the same checksum", () => {
 	assert.equal(replaceInChecksum(0xffff, [0, 0], [0, 0]), 0);
 });
 
-test("RFC 1624, section 4: the example that equation 2 gets wrong comes out as 0x0000", () => {
+test("RFC 1624, section 4: the example in which equation 2 fails gives 0x0000", () => {
 	assert.equal(replaceInChecksum(0xdd2f, [0x55, 0x55], [0x32, 0x85]), 0x0000);
 });

@@ -1,4 +1,7 @@
-/** What npm would publish, installed into an empty folder, runs the example and every block of the README there. */
+/**
+ * Installs the package as npm would publish it into an empty folder, and runs the example and every block of
+ * the README there.
+ */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** Starts the page: connects to the agent that served it, and draws whatever has changed. */
+/** Starts the page: connects to the agent that served it, and draws every change. */
 import { render } from "preact";
 import { AgentClient } from "./api/agent-client.ts";
 import { parseRoute } from "./state/route.ts";
@@ -21,7 +21,7 @@ const client = new AgentClient({
 });
 
 let drawing = false;
-/** At most once a frame, however much has changed. */
+/** Draws at most once a frame, however much has changed. */
 function draw(): void {
 	if (drawing) return;
 	drawing = true;
@@ -41,7 +41,7 @@ function draw(): void {
 	});
 }
 
-/** What a tab among many says. */
+/** The title, which a browser shows in the tab. */
 function title(): string {
 	const { connection, status } = session.snapshot;
 	const host = status?.host.name ?? "l3dsr";

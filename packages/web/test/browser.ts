@@ -1,4 +1,4 @@
-/** Debian's Chromium, driven by playwright-core, and pages of a stand-in for the agent. */
+/** Debian's Chromium, driven by playwright-core, with pages of a simulated agent. */
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,10 +12,10 @@ import { StandIn } from "./stand-in.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** A browser, and the page as it is built. Dispose when done. */
+/** A browser with the built page. Dispose of it when done. */
 export class TestBrowser implements AsyncDisposable {
 	readonly folder: string;
-	/** What a browser loads, in bytes, compressed. */
+	/** The compressed size of each file that a browser loads, in bytes. */
 	readonly sizes: ReadonlyMap<string, number>;
 	readonly #browser: Browser;
 
@@ -30,7 +30,7 @@ export class TestBrowser implements AsyncDisposable {
 		const [browser, sizes] = await Promise.all([
 			chromium.launch({
 				executablePath: "/usr/bin/chromium",
-				// Tests run as root, whom its sandbox does not take.
+				// Tests run as root, which Chromium's sandbox does not support.
 				args: ["--no-sandbox", "--disable-dev-shm-usage"],
 			}),
 			buildPage(ROOT, folder),
@@ -38,7 +38,7 @@ export class TestBrowser implements AsyncDisposable {
 		return new TestBrowser(browser, folder, sizes);
 	}
 
-	/** An agent of a host, and a page of it that is connected. */
+	/** Starts an agent of a host, and a connected page. */
 	async visit(status: StatusRecord, options: VisitOptions = {}): Promise<Visit> {
 		const agent = new StandIn(this.folder, status);
 		options.prepare?.(agent);
@@ -47,13 +47,13 @@ export class TestBrowser implements AsyncDisposable {
 		return new Visit(agent, shown);
 	}
 
-	/** A page at this address, a minute after `time`, as soon as it shows anything. */
+	/** Opens a page at this address, a minute after `time`; returns as soon as it shows something. */
 	async open(url: string, time: string, options: BrowserContextOptions = {}): Promise<ShownPage> {
 		const context = await this.#browser.newContext({
 			viewport: { width: 1280, height: 800 },
 			timezoneId: "UTC",
 			locale: "en-GB",
-			// A pulse that goes on for ever is work for nothing.
+			// An endless animation would waste CPU time.
 			reducedMotion: "reduce",
 			...options,
 		});
@@ -62,7 +62,7 @@ export class TestBrowser implements AsyncDisposable {
 		const shown: ShownPage = { page, complaints: [], origins: new Set() };
 		page.on("pageerror", ({ message }) => shown.complaints.push(message));
 		page.on("console", (message) => {
-			// The browser tells of each answer that is not 200; the page itself writes nothing.
+			// The browser reports each answer that is not 200; the page itself logs nothing.
 			if (!message.text().startsWith("Failed to load resource")) shown.complaints.push(message.text());
 		});
 		page.on("request", (request) => shown.origins.add(new URL(request.url()).origin));
@@ -79,10 +79,10 @@ export class TestBrowser implements AsyncDisposable {
 	}
 }
 
-/** The page waits so many times shorter than it says: a test sees a minute in a second or two. */
+/** The page's timers run this many times faster: a test sees a minute in a second or two. */
 const HURRY = 40;
 
-/** Runs in the page, before it. */
+/** Runs in the page before its own code. */
 function hurry(times: number): void {
 	const original = globalThis.setTimeout;
 	const hurried = (run: () => void, ms = 0): unknown => original(run, ms / times);
@@ -92,16 +92,16 @@ function hurry(times: number): void {
 export interface VisitOptions {
 	readonly hash?: string;
 	readonly context?: BrowserContextOptions;
-	/** Before the page is loaded. */
+	/** Called before the page is loaded. */
 	readonly prepare?: (agent: StandIn) => void;
 }
 
-/** A page, and what the browser complained of. */
+/** A page, and the browser's complaints about it. */
 export interface ShownPage {
 	readonly page: Page;
 	/** Errors of scripts, and violations of the policy. */
 	readonly complaints: string[];
-	/** Where the page sent requests to. */
+	/** The origins of the page's requests. */
 	readonly origins: Set<string>;
 }
 
@@ -119,7 +119,7 @@ export class Visit implements AsyncDisposable, ShownPage {
 		this.origins = origins;
 	}
 
-	/** Until the page has asked so many times more, and shows the last answer. */
+	/** Waits until the page has polled `count` more times and shows the last answer. */
 	async looks(count: number): Promise<void> {
 		const wanted = this.agent.looks + count + 1;
 		await waitFor(`${count} looks of the page`, () => this.agent.looks >= wanted, 30_000);

@@ -1,4 +1,4 @@
-/** Hosts that a page may show: the samples of the records, grown, with counters that go on. */
+/** Hosts for the page: the samples of the records, enlarged, with counters that increase. */
 import { readFileSync } from "node:fs";
 import type {
 	DirectedServiceRecord,
@@ -18,7 +18,7 @@ export const findings = (): FindingsRecord => sample("findings") as FindingsReco
 export const events = (): EventsRecord => sample("events") as EventsRecord;
 export const trace = (): TraceRecord => sample("trace") as TraceRecord;
 
-/** As hosts are: name, addresses, code, what is taken. */
+/** Typical services: name, addresses, DSCP, conditions. */
 const SERVICES: readonly (readonly [
 	name: string,
 	host: number,
@@ -40,7 +40,7 @@ const SERVICES: readonly (readonly [
 	["quic", 90, 30, "udp", "443"],
 ];
 
-/** A real server of some services, all of them up but one. */
+/** A real server of several services, all but one of them up. */
 export function shopServer(): StatusRecord {
 	const status = realServer();
 	const services = SERVICES.flatMap(([name, host, dscp, protocols, ports]) =>
@@ -69,7 +69,7 @@ function range(text: string): { first: number; last: number } {
 	return { first: Number(first), last: Number(last) };
 }
 
-/** A director of two pools: of one a real server is down and one is drained. */
+/** A director of two pools; in one of them a real server is down and one is drained. */
 export function shopDirector(): StatusRecord {
 	const status = director();
 	const { director: directing } = status;
@@ -137,7 +137,7 @@ export function manyServices(count: number): StatusRecord {
 	return { ...status, services, drift: [] };
 }
 
-/** The same host `seconds` later: each service has gone on by a rate of its own. */
+/** The same host `seconds` later: the counters of each service have increased at its own rate. */
 export function later(status: StatusRecord, seconds: number): StatusRecord {
 	const timeMs = Date.parse(status.time) + seconds * 1000;
 	const wave = (index: number): number => {

@@ -1,4 +1,4 @@
-/** The page in Debian's Chromium, against a stand-in for the agent: what is shown is what the API says. */
+/** Compares the page in Debian's Chromium with the API of a simulated agent. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { StatusRecord } from "@l3dsr/records";
@@ -27,7 +27,7 @@ after(async () => await browser[Symbol.asyncDispose]());
 
 const PLACES = ["#services", "#pools", "#findings", "#events", "#trace"];
 
-describe("what is shown equals the API", () => {
+describe("the page shows", () => {
 	test("services with state, VIP, code, conditions and counters, in the order of the configuration", async () => {
 		const status = realServer();
 		await using visit = await browser.visit(status, { context: { viewport: { width: 1900, height: 1000 } } });
@@ -99,7 +99,7 @@ describe("what is shown equals the API", () => {
 		}
 	});
 
-	test("findings with remedies, and events with what was done", async () => {
+	test("findings with their remedies, and events with the actions taken", async () => {
 		await using visit = await browser.visit(realServer(), {
 			hash: "#findings",
 			prepare: (agent) => {
@@ -128,7 +128,7 @@ describe("what is shown equals the API", () => {
 		assert.match(listed[0] ?? "", /CONFIG_DSCP_RANGE: DSCP 64 is out of range/);
 	});
 
-	test("rates are the difference of counters over the time of the records", async () => {
+	test("rates as the difference of counters over the time between records", async () => {
 		const status = realServer();
 		await using visit = await browser.visit(status, {
 			prepare: (agent) => {
@@ -153,7 +153,7 @@ describe("what is shown equals the API", () => {
 		assert.deepEqual(await visit.texts(".traffic .value"), ["4.50k /s", "24.0M bit/s"]);
 	});
 
-	test("the picture of the way names addresses and codes, and where it is broken", async () => {
+	test("a picture of the way, with addresses and codes, and where it is broken", async () => {
 		const status = realServer();
 		const key = encodeURIComponent("dns 192.0.2.53 DSCP 10 (TOS 0x28), udp/tcp 53");
 		await using visit = await browser.visit(status, { hash: `#services/${key}` });
@@ -196,7 +196,7 @@ describe("updates", () => {
 		await page.getByText("2 of 4 services are not up").waitFor();
 	});
 
-	test("a killed agent is shown as such, and what was seen stays; when it answers again, so does the page", async () => {
+	test("report a killed agent, keep the old data, and resume when it answers again", async () => {
 		const status = shopServer();
 		await using visit = await browser.visit(status, {
 			prepare: (agent) => {
@@ -221,7 +221,7 @@ describe("updates", () => {
 		await waitFor("rates", async () => !(await visit.texts(".rows .packets")).includes("–"));
 	});
 
-	test("an agent that wants a token is asked with it, and nothing is shown before", async () => {
+	test("start only after an agent that requires a token has accepted it", async () => {
 		await using visit = await browser.visit(realServer(), {
 			prepare: (agent) => {
 				agent.token = "correct-horse";
@@ -240,7 +240,7 @@ describe("updates", () => {
 		assert.equal(await page.locator(".notice").count(), 0);
 	});
 
-	test("what keeps an agent from its work stands above everything else", async () => {
+	test("put the reason why an agent cannot work above everything else", async () => {
 		const status = realServer();
 		const { agent } = status;
 		assert.ok(agent !== undefined);
@@ -259,7 +259,7 @@ describe("updates", () => {
 });
 
 describe("a thousand services", () => {
-	test("are a list that draws what is in the window, moves nothing when counters change, and has an end", async () => {
+	test("are a list that draws the visible rows, keeps its layout when counters change, and has an end", async () => {
 		await using visit = await browser.visit(manyServices(1000), {
 			prepare: (agent) => {
 				agent.beforeStatus = () => {
@@ -273,7 +273,7 @@ describe("a thousand services", () => {
 			Object.assign(globalThis, { moved });
 			new PerformanceObserver((list) => {
 				const sources = list.getEntries().flatMap((entry) => (entry as LayoutShift).sources);
-				// Digits at the right edge of their cell are wider or narrower; the cell is where it was.
+				// Only the digits at the right edge of the cell change their width; the cell stays in place.
 				for (const { node } of sources) if (node instanceof Element) moved.push(node.outerHTML.slice(0, 200));
 			}).observe({ type: "layout-shift", buffered: true });
 		});
@@ -282,7 +282,7 @@ describe("a thousand services", () => {
 		await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
 		await page.locator(".rows .name", { hasText: "service-1000" }).waitFor();
 		await visit.looks(3);
-		assert.ok((await page.locator(".rows .row").count()) < 60, "only rows in the window are in the document");
+		assert.ok((await page.locator(".rows .row").count()) < 60, "only visible rows are in the document");
 		assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), height);
 		assert.deepEqual(await page.evaluate(() => (globalThis as unknown as { moved: string[] }).moved), []);
 		assert.equal(await page.getByRole("grid").getAttribute("aria-rowcount"), "1001");
@@ -314,7 +314,7 @@ describe("a thousand services", () => {
 		await page.getByText("No service has nothing like it.").waitFor();
 	});
 
-	test("are reached by the keyboard alone", async () => {
+	test("are reached with the keyboard alone", async () => {
 		await using visit = await browser.visit(manyServices(1000));
 		const { page } = visit;
 		const focused = (): Promise<string> =>
@@ -329,7 +329,7 @@ describe("a thousand services", () => {
 		await page.keyboard.press("Enter");
 		assert.equal(await page.evaluate(() => document.activeElement?.id), "content");
 		await page.getByRole("searchbox").focus();
-		// Past the buttons that sort, to the one row that the Tab key reaches.
+		// Past the buttons for sorting, to the one row that the Tab key reaches.
 		await waitFor("a row that has the focus", async () => {
 			await page.keyboard.press("Tab");
 			return (await focused()) === "service-1";
@@ -344,7 +344,7 @@ describe("a thousand services", () => {
 				const box = document.activeElement?.getBoundingClientRect();
 				return box !== undefined && box.top >= 0 && box.bottom <= innerHeight;
 			}),
-			"what has the focus is in the window",
+			"the focused element is visible",
 		);
 		await page.keyboard.press("Enter");
 		await page.getByRole("heading", { name: "service-1000" }).waitFor();
@@ -364,7 +364,7 @@ describe("on every screen", () => {
 		vip: "2001:db8:1111:2222:3333:4444:5555:6666",
 	};
 	for (const host of [shopServer(), shopDirector()]) {
-		test(`from 360 pixels to 4k, nothing of a ${host.host.roles[0]} is cut off at the side, in any place`, async () => {
+		test(`from 360 pixels to 4k, no place of a ${host.host.roles[0]} is cut off at the side`, async () => {
 			const [first, ...others] = host.services;
 			const services = first === undefined ? [] : [{ ...first, ...long }, ...others];
 			const status = { ...host, services };
@@ -395,7 +395,7 @@ describe("on every screen", () => {
 		});
 	}
 
-	test("colours follow the system, or the reader", async () => {
+	test("colours follow the system or the reader's choice", async () => {
 		await using visit = await browser.visit(realServer(), { context: { colorScheme: "dark" } });
 		const { page } = visit;
 		const ground = (): Promise<string> =>
@@ -413,7 +413,7 @@ describe("on every screen", () => {
 });
 
 describe("the trace form", () => {
-	test("asks for the packet that it shows, and shows which rule nearly matched and why", async () => {
+	test("traces the packet that it shows, and explains which rule nearly matched", async () => {
 		await using visit = await browser.visit(realServer(), {
 			hash: "#trace",
 			prepare: (agent) => {
@@ -442,13 +442,13 @@ describe("the trace form", () => {
 		assert.equal(rows, trace().header.length);
 	});
 
-	test("says what the agent says of a packet that cannot be", async () => {
+	test("shows the agent's error for an impossible packet", async () => {
 		await using visit = await browser.visit(realServer(), { hash: "#trace?from=203.0.113.9&to=nowhere" });
 		await visit.page.getByText('to: "nowhere" is not an address (an IPv4 or IPv6 address)').waitFor();
 	});
 });
 
-test("what a name holds is text, and never a part of the page", async () => {
+test("a name is shown as text, and never becomes part of the page", async () => {
 	const status = realServer();
 	const [web, ...others] = status.services;
 	assert.ok(web !== undefined);
@@ -460,7 +460,7 @@ test("what a name holds is text, and never a part of the page", async () => {
 	assert.deepEqual(visit.complaints, []);
 });
 
-test("everything that can be used has a name for screen readers", async () => {
+test("every control has a name for screen readers", async () => {
 	for (const status of [shopServer(), shopDirector()]) {
 		await using visit = await browser.visit(status, { prepare: (agent) => (agent.trace = trace()) });
 		for (const hash of PLACES) {
@@ -500,7 +500,7 @@ test("the pictures of README and docs can be taken", async () => {
 	);
 });
 
-/** As Chromium reports it; TypeScript's DOM does not know it. */
+/** Chromium's entry, which TypeScript's DOM types lack. */
 interface LayoutShift extends PerformanceEntry {
 	readonly sources: readonly { readonly node: Node | null }[];
 }

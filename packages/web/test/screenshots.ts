@@ -1,6 +1,6 @@
 /**
- * The pictures of the page in the README and in docs/guide/page.md: `make screenshots` writes them, and the test of the
- * page makes them too, so that none is of a page which no longer exists.
+ * The pictures of the page in the README and in docs/guide/page.md. `make screenshots` writes them; the
+ * page's test takes them too, so they cannot show a page that no longer exists.
  *
  *     screenshots.ts FOLDER
  */
@@ -30,7 +30,7 @@ const OF_DIRECTOR: readonly Picture[] = [
 
 export const PICTURES: readonly Picture[] = [...OF_REAL_SERVER, ...OF_DIRECTOR];
 
-/** Moments that the curves show. */
+/** The number of moments in the curves. */
 const MOMENTS = 60;
 
 /** Calls `taken` with each picture as a PNG. */

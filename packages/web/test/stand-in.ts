@@ -1,6 +1,6 @@
 /**
- * Stands in for the agent's HTTP side: serves the built page under a strict Content-Security-Policy, and records that a
- * test changes as it likes. What it answers is checked against the schemas by the test of the stand-in itself.
+ * Simulates the agent's HTTP side: serves the built page under a strict Content-Security-Policy, and records
+ * that a test can change. Its own test checks its answers against the schemas.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -14,7 +14,7 @@ import type {
 	TraceRecord,
 } from "@l3dsr/records";
 
-/** Nothing but files of the page's own origin: no inline script, no inline style, no frame around it. */
+/** Only files of the page's own origin: no inline script, no inline style, no embedding in a frame. */
 export const POLICY =
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
@@ -31,20 +31,20 @@ export class StandIn {
 	findings: readonly FindingRecord[] = [];
 	events: EventRecord[] = [];
 	trace: TraceRecord | undefined;
-	/** What `Authorization` must be, where anything. */
+	/** The required `Authorization`, if any. */
 	token: string | undefined;
 	/** Query of the last trace. */
 	traced = "";
-	/** How often the status was asked for. */
+	/** The number of requests for the status. */
 	looks = 0;
-	/** Called before each status is answered: counters go on. */
+	/** Called before each status is answered, to increase the counters. */
 	beforeStatus: () => void = () => {};
 	readonly #folder: string;
 	readonly #server: Server;
 	readonly #streams = new Set<ServerResponse>();
 	#port = 0;
 
-	/** `folder` has the built page. */
+	/** `folder` contains the built page. */
 	constructor(folder: string, status: StatusRecord) {
 		this.#folder = folder;
 		this.status = status;
@@ -55,7 +55,7 @@ export class StandIn {
 		return `http://127.0.0.1:${this.#port}/`;
 	}
 
-	/** On the port that it had before, if it had one. */
+	/** Listens on its previous port, if it had one. */
 	async start(): Promise<void> {
 		await new Promise<void>((resolve, reject) => {
 			this.#server.once("error", reject).listen(this.#port, "127.0.0.1", resolve);
@@ -63,7 +63,7 @@ export class StandIn {
 		this.#port = (this.#server.address() as AddressInfo).port;
 	}
 
-	/** As kill -9 does: every connection ends at once. */
+	/** Like kill -9: every connection ends at once. */
 	async kill(): Promise<void> {
 		this.#streams.clear();
 		const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -71,7 +71,7 @@ export class StandIn {
 		await closed;
 	}
 
-	/** Something happened: an event, and whoever reads the stream hears of it. */
+	/** Adds an event, and sends it to the readers of the stream. */
 	happen(event: EventRecord): void {
 		this.events = [...this.events, event];
 		this.#tell(streamed(event));

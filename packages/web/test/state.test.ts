@@ -1,4 +1,4 @@
-/** What the page makes of the records, without a browser. */
+/** Tests the page's conversion of records, without a browser. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { StatusRecord } from "@l3dsr/records";
@@ -28,13 +28,13 @@ describe("server-sent events", () => {
 		{ name: "message", data: "", id: "7" },
 	];
 
-	test("are read with their name, their data and the last id; comments are none", () => {
+	test("are read with their name, their data and the last id, without comments", () => {
 		assert.deepEqual(read([stream]), wanted);
 		assert.deepEqual(read(["\ufeffdata: x\n\n"]), [{ name: "message", data: "x", id: "" }]);
 		assert.deepEqual(read(["data: not ended\n"]), []);
 	});
 
-	test("are the same wherever the network cuts the stream", () => {
+	test("are the same wherever the network splits the stream", () => {
 		fc.assert(
 			fc.property(fc.array(fc.integer({ min: 0, max: stream.length })), (cuts) => {
 				const places = [0, ...cuts.toSorted((a, b) => a - b), stream.length];
@@ -49,7 +49,7 @@ describe("the timeline", () => {
 		{ key: "a", packets, bytes: packets === null ? null : packets * 100 },
 	];
 
-	test("has the difference over the time, and a gap where counters were set back or nothing counts", () => {
+	test("divides the difference by the time, and has a gap after a reset or without counters", () => {
 		const timeline = new Timeline();
 		timeline.add(1000, sample(10));
 		assert.equal(timeline.rate("a"), null);
@@ -64,7 +64,7 @@ describe("the timeline", () => {
 		assert.deepEqual(timeline.times(2), [6, 7]);
 	});
 
-	test("takes no moment twice, and forgets what has been gone for its whole length", () => {
+	test("ignores a repeated moment, and forgets keys that have been missing for its whole length", () => {
 		const timeline = new Timeline(5);
 		timeline.add(1000, sample(1));
 		timeline.add(1000, sample(9));
@@ -74,7 +74,7 @@ describe("the timeline", () => {
 		assert.equal(timeline.times().length, 5);
 	});
 
-	test("sums rates that there are", () => {
+	test("sums only the rates that exist", () => {
 		const timeline = new Timeline();
 		const both = (a: number, b: number) => [...sample(a), { key: "b", packets: b, bytes: 0 }];
 		timeline.add(1000, both(1, 100));
@@ -83,7 +83,7 @@ describe("the timeline", () => {
 		assert.deepEqual(timeline.rate("sum"), { packets: 2, bits: 1600 }, "b was set back");
 	});
 
-	test("of a host with a hundred services stays as large as it is", () => {
+	test("of a host with a hundred services does not grow", () => {
 		const session = new Session(() => 0);
 		let status = manyServices(100);
 		for (let n = 0; n < 2 * LENGTH; n++) {
@@ -100,7 +100,7 @@ describe("the timeline", () => {
 describe("the session", () => {
 	const statusOf = (record: StatusRecord) => ({ kind: "status", record }) as const;
 
-	test("says since when the agent is silent, and that it answers again", () => {
+	test("reports since when the agent is silent, and that it answers again", () => {
 		let nowMs = 5000;
 		const session = new Session(() => nowMs);
 		session.receive(statusOf(realServer()));
@@ -116,7 +116,7 @@ describe("the session", () => {
 		assert.match(session.snapshot.announcement, /answers again/);
 	});
 
-	test("announces what changed its state, and never a rate", () => {
+	test("announces changed states, and never a rate", () => {
 		const session = new Session(() => 0);
 		const status = manyServices(3);
 		session.receive(statusOf(status));
@@ -132,7 +132,7 @@ describe("the session", () => {
 		assert.equal(session.snapshot.announcement, "2 services changed their state.");
 	});
 
-	test("keeps events newest first, a thousand of them, and takes none twice", () => {
+	test("keeps the newest thousand events in order, each once", () => {
 		const session = new Session(() => 0);
 		const [event] = events().events;
 		assert.ok(event !== undefined);
@@ -193,7 +193,7 @@ test("a pool has the real servers of all its services, each in its worst state",
 	assert.deepEqual([a2?.state, a2?.addresses], ["down", ["2001:db8:1::1", "10.1.0.12"]]);
 });
 
-test("rows are found by any of their words, and sorted without mixing those that are alike", () => {
+test("rows are found by any of their words, and sorted without reordering equal ones", () => {
 	const rows = rowsOf(realServer());
 	const found = (filter: string): readonly string[] =>
 		rows.filter((row) => matchesFilter(row, filter)).map(({ vip }) => vip);
@@ -212,7 +212,7 @@ test("rows are found by any of their words, and sorted without mixing those that
 	);
 });
 
-test("the way of a service names its codes, what is in place, and what is missing", () => {
+test("the way of a service names its codes, its configuration, and what is missing", () => {
 	const [web, , dns, held] = realServer().services;
 	assert.ok(web !== undefined && dns !== undefined && held !== undefined);
 	const way = wayToHere(web, "real1.example.net");
@@ -227,7 +227,7 @@ test("the way of a service names its codes, what is in place, and what is missin
 	assert.deepEqual(wayFromHere(directed, "d").real.lines, ["a1 50 %", "a4 50 %"]);
 });
 
-test("the outcome of a trace is one sentence, and near misses are those one condition short", () => {
+test("the outcome of a trace is one sentence, and near misses fail in one condition", () => {
 	const record = trace();
 	assert.equal(outcomeOf(record).text, "No rule matches: it goes up the stack unchanged.");
 	assert.match(
@@ -242,7 +242,7 @@ test("the outcome of a trace is one sentence, and near misses are those one cond
 	assert.equal(nearMisses(Array(6).fill(byCode)).length, 0, "in a table of VIPs every other rule is");
 });
 
-test("places in the address come back as they were", () => {
+test("places in the URL are the same after they are read back", () => {
 	fc.assert(
 		fc.property(
 			fc.constantFrom("services", "pools", "trace" as const),
@@ -258,7 +258,7 @@ test("places in the address come back as they were", () => {
 	assert.deepEqual(parseRoute("#nowhere/%zz"), { place: "services", open: "%zz", fields: {} });
 });
 
-test("numbers are short and exact where they should be", () => {
+test("numbers are short, or exact if they should be", () => {
 	assert.deepEqual([0, 7, 999.6, 12_345, 1.5e9, null, undefined].map(scaled), [
 		"0",
 		"7",

@@ -1,11 +1,15 @@
-/** Colours that everybody can read: WCAG 2.2, 1.4.3, contrast of 4.5 between each text and its ground. */
+/**
+ * Colours that everybody can read: WCAG 2.2, 1.4.3 requires a contrast of 4.5 between text and background.
+ */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const tokens = readFileSync(new URL("../src/style/tokens.css", import.meta.url), "utf8");
 
-/** Custom properties of each block: light first, then dark by the system, then light and dark by choice. */
+/**
+ * Custom properties of each block: light first, then the system's dark theme, then light and dark by choice.
+ */
 const blocks = [...tokens.matchAll(/:root[^{]*\{([^}]*)\}/g)].map(
 	([, body = ""]) =>
 		new Map(
@@ -26,7 +30,7 @@ function contrast(a: string, b: string): number {
 	return (light + 0.05) / (dark + 0.05);
 }
 
-test("each text has a contrast of 4.5 on each ground, light and dark", () => {
+test("each text has a contrast of 4.5 on each background, light and dark", () => {
 	const [light, dark] = blocks;
 	assert.ok(light !== undefined && dark !== undefined);
 	for (const colours of [light, dark]) {
@@ -45,7 +49,7 @@ test("each text has a contrast of 4.5 on each ground, light and dark", () => {
 	}
 });
 
-test("dark by the reader's choice is dark as the system has it", () => {
+test("the reader's dark theme equals the system's", () => {
 	const [, bySystem, , byChoice] = blocks;
 	assert.ok(bySystem !== undefined && bySystem.size > 10);
 	assert.deepEqual([...(byChoice ?? [])], [...bySystem]);

@@ -1,4 +1,4 @@
-/** `make screenshots`: writes the pictures of the page into the folder that it is given. */
+/** `make screenshots`: writes the pictures of the page to the given folder. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { TestBrowser } from "./browser.ts";
 import { takePictures } from "./screenshots.ts";

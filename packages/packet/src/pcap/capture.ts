@@ -1,7 +1,7 @@
 /**
- * Capture files as tcpdump, Wireshark and switches write them: bytes ⇄ packets. Pure.
+ * Capture files of tcpdump, Wireshark and switches: converts bytes to packets and back. Pure.
  *
- * Read: pcap (microseconds and nanoseconds, either byte order) and pcapng. Written: pcap with nanoseconds.
+ * Reads pcap (microseconds and nanoseconds, either byte order) and pcapng; writes pcap with nanoseconds.
  * Sources: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
  */
 import { PacketError } from "../error.ts";
@@ -9,7 +9,7 @@ import type { Capture } from "./captured-packet.ts";
 import { decodePcap, isPcap } from "./pcap.ts";
 import { decodePcapng, isPcapng } from "./pcapng.ts";
 
-/** Throws PacketError (CAPTURE_FORMAT) for what is not a capture, and for one that is damaged. */
+/** Throws PacketError (CAPTURE_FORMAT) if the bytes are not a capture, or a damaged one. */
 export function decodeCapture(bytes: Uint8Array, source: string): Capture {
 	if (isPcapng(bytes)) return decodePcapng(bytes, source);
 	if (isPcap(bytes)) return decodePcap(bytes, source);

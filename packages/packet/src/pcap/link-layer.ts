@@ -1,38 +1,38 @@
-/** Where the IP packet begins in a captured frame. */
+/** Finds the IP packet in a captured frame. */
 
 import { wordAt } from "../bytes.ts";
 import { ETHER_TYPE } from "../protocol.ts";
 
-/** Of the registry of link types that captures name (draft-ietf-opsawg-pcaplinktype). */
+/** From the registry of link types in captures (draft-ietf-opsawg-pcaplinktype). */
 export const LINK_TYPE = {
 	ethernet: 1,
 	raw: 101,
-	/** LINKTYPE_LINUX_SLL and SLL2: what tcpdump -i any writes. */
+	/** LINKTYPE_LINUX_SLL and SLL2, which tcpdump -i any writes. */
 	linuxCooked: 113,
 	linuxCooked2: 276,
 	rawIpv4: 228,
 	rawIpv6: 229,
 } as const;
 
-/** What some systems write for raw IP, although it is not a link type but their own DLT_RAW. */
+/** Some systems write their own DLT_RAW for raw IP, although it is not a link type. */
 const OTHER_RAW = new Set([12, 14]);
 
 const VLAN_TAGS: ReadonlySet<number> = new Set([ETHER_TYPE.vlan, ETHER_TYPE.serviceVlan, 0x9100]);
-/** What the cooked header's packet type says of a packet that this host sent. */
+/** The packet type in a cooked header of a packet that this host sent. */
 const OUTGOING = 4;
 
 export interface NetworkPacket {
-	/** Bytes in front of the IP header. */
+	/** Bytes before the IP header. */
 	readonly offset: number;
-	/** Six bytes, where the link has such addresses. */
+	/** Six bytes, if the link has such addresses. */
 	readonly sourceMac?: readonly number[];
-	/** VLAN ids of the tags in front of the packet, outermost first; priority tags (id 0) too. */
+	/** VLAN ids of the tags before the packet, outermost first, including priority tags (id 0). */
 	readonly vlans: readonly number[];
-	/** The host that captured it sent it (known of Linux cooked captures only). */
+	/** The capturing host sent it (known only in Linux cooked captures). */
 	readonly outgoing: boolean;
 }
 
-/** Why no IP packet is to be found. */
+/** Why no IP packet was found. */
 export type NotIp = "link-type-unknown" | "not-ip" | "frame-cut";
 
 export function isKnownLinkType(linkType: number): boolean {

@@ -1,4 +1,4 @@
-/** The classic format: a header of 24 bytes, then each packet behind 16 of its own. */
+/** The classic format: a header of 24 bytes, then each packet with a header of 16 bytes. */
 import { PacketError } from "../error.ts";
 import type { Capture, CapturedPacket } from "./captured-packet.ts";
 
@@ -6,7 +6,7 @@ const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const MAGIC_NANOSECONDS = 0xa1b23c4d;
 const FILE_HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
-/** What libpcap takes for the largest packet that can be meant (MAXIMUM_SNAPLEN); beyond it the file is damaged. */
+/** libpcap's limit for a packet (MAXIMUM_SNAPLEN); if one is larger, the file is damaged. */
 export const LARGEST_PACKET_BYTES = 262_144;
 
 interface Variant {
@@ -35,7 +35,7 @@ export function decodePcap(bytes: Uint8Array, source: string): Capture {
 	if (variant === undefined || bytes.length < FILE_HEADER_BYTES) return { packets: [], cutShort: true };
 	const { littleEndian, nanoseconds } = variant;
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	// The upper bits say how long the frame check sequence is, not what the frame is.
+	// The upper bits are the length of the frame check sequence, not part of the link type.
 	const linkType = view.getUint32(20, littleEndian) & 0xffff;
 	const packets: CapturedPacket[] = [];
 	let at = FILE_HEADER_BYTES;
@@ -66,7 +66,7 @@ export function damaged(source: string, offset: number, what: string): PacketErr
 	);
 }
 
-/** A file with nanoseconds, little-endian. Every packet is of the given link type. */
+/** A little-endian file with nanoseconds. All packets have the given link type. */
 export function encodePcap(
 	packets: readonly Omit<CapturedPacket, "linkType">[],
 	linkType: number,

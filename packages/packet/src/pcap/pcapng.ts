@@ -1,11 +1,11 @@
-/** The newer format: blocks, of which those that describe interfaces and hold packets are read. */
+/** The newer format, which consists of blocks. Only those with interfaces and packets are read. */
 import type { Capture, CapturedPacket } from "./captured-packet.ts";
 import { damaged, LARGEST_PACKET_BYTES } from "./pcap.ts";
 
 const BLOCK = {
 	section: 0x0a0d0d0a,
 	interface: 1,
-	/** Obsolete; old files have it. */
+	/** Obsolete, but found in old files. */
 	packet: 2,
 	simplePacket: 3,
 	enhancedPacket: 6,
@@ -33,7 +33,7 @@ export function decodePcapng(bytes: Uint8Array, source: string): Capture {
 	let littleEndian = true;
 	let at = 0;
 	while (at + 12 <= bytes.length) {
-		// A section may be of another byte order than the one before it; its own type reads the same both ways.
+		// Each section can have another byte order; the type of its header reads the same in both.
 		if (view.getUint32(at, true) === BLOCK.section) {
 			const magic = view.getUint32(at + 8, true);
 			littleEndian = magic === BYTE_ORDER_MAGIC;
@@ -60,7 +60,7 @@ export function decodePcapng(bytes: Uint8Array, source: string): Capture {
 	return { packets, cutShort: at < bytes.length };
 }
 
-/** The body of a block. Numbers that are not there read as 0; callers have checked lengths where it matters. */
+/** The body of a block. Missing numbers read as 0; callers have checked lengths that matter. */
 class Block {
 	readonly bytes: Uint8Array;
 	readonly #view: DataView;
@@ -107,7 +107,7 @@ function readInterface(block: Block): CaptureInterface {
 	return { linkType: block.u16(0), snapLength: block.u32(4), unitsPerSecond, offsetSeconds };
 }
 
-/** Undefined for blocks that hold no packet. */
+/** Undefined for blocks that contain no packet. */
 function readPacket(
 	type: number,
 	block: Block,

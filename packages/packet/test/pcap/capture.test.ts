@@ -13,7 +13,7 @@ import type { CapturedPacket } from "../../src/pcap/captured-packet.ts";
 import { LINK_TYPE, networkPacketOf } from "../../src/pcap/link-layer.ts";
 import { encodePcap } from "../../src/pcap/pcap.ts";
 
-/** Numbers of either byte order. */
+/** Writes numbers in either byte order. */
 function numbers(littleEndian: boolean) {
 	const write = (bytes: number, value: number): Uint8Array => {
 		const view = new DataView(new ArrayBuffer(bytes));
@@ -61,7 +61,7 @@ for (const littleEndian of [true, false]) {
 		});
 	}
 
-	test(`reads pcapng with two interfaces, a resolution of its own, and blocks it does not know, ${order}`, () => {
+	test(`reads pcapng with two interfaces, another resolution, and unknown blocks, ${order}`, () => {
 		const block = (type: number, body: Uint8Array) => {
 			const padded = bytesOf(body, new Uint8Array((4 - (body.length % 4)) % 4));
 			return bytesOf(u32(type), u32(padded.length + 12), padded, u32(padded.length + 12));
@@ -91,7 +91,7 @@ for (const littleEndian of [true, false]) {
 	});
 }
 
-test("tcpdump reads what is written, and what tcpdump writes is read", () => {
+test("tcpdump reads the written file, and its own file is read", () => {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-pcap-"));
 	try {
 		const packets = [frame, ethernet({}, ipv6({ dscp: 10 }, udp()))].map((bytes, index) => ({
@@ -127,7 +127,7 @@ const arbitraryPackets = fc.array(
 	{ maxLength: 5 },
 );
 
-test("what is written is read as the same packets; a file cut anywhere gives the packets before the cut", () => {
+test("written packets are read back; a file cut anywhere gives the packets before the cut", () => {
 	fc.assert(
 		fc.property(arbitraryPackets, fc.nat(), (made, cut) => {
 			const packets = made.map(({ bytes, timestampNs, more }) => ({
@@ -148,7 +148,7 @@ test("what is written is read as the same packets; a file cut anywhere gives the
 	);
 });
 
-test("any bytes at all are a capture or a CAPTURE_FORMAT, and every frame of any bytes has an answer", () => {
+test("any bytes are either a capture or a CAPTURE_FORMAT error, and no frame throws", () => {
 	const heads = [[0xd4, 0xc3, 0xb2, 0xa1], [0xa1, 0xb2, 0x3c, 0x4d], [0x0a, 0x0d, 0x0d, 0x0a], []];
 	const sections = [[], [28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a], [0, 0, 0, 28, 0x1a, 0x2b, 0x3c, 0x4d]];
 	fc.assert(
@@ -174,7 +174,7 @@ test("any bytes at all are a capture or a CAPTURE_FORMAT, and every frame of any
 	);
 });
 
-test("finds the IP packet behind Ethernet, VLAN tags, and both cooked headers", () => {
+test("finds the IP packet after Ethernet, VLAN tags, and both cooked headers", () => {
 	const at = (bytes: Uint8Array, linkType: number) => {
 		const found = networkPacketOf(bytes, linkType);
 		return typeof found === "string" ? found : [found.offset, found.vlans, found.outgoing];

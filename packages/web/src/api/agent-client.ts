@@ -1,28 +1,28 @@
 /**
- * Reads the agent's HTTP API (docs/reference/openapi.yaml) and says what it heard. The stream of events says when
- * something has changed; counters are asked for once a second while somebody looks.
+ * Reads the agent's HTTP API (docs/reference/openapi.yaml) and passes on its answers. The stream of events
+ * reports changes; counters are polled once a second while the page is visible.
  */
 import type { ErrorsRecord, EventRecord, FindingsRecord, StatusRecord, TraceRecord } from "@l3dsr/records";
 import type { Message } from "../state/session.ts";
 import { EventStreamReader } from "./event-stream.ts";
 
-/** How often counters are asked for; less often where an answer takes long, so that looking costs little. */
+/** Interval for polling counters; longer if answers take long, so that the page costs little. */
 const LOOK_MS = 1000;
 const ANSWER_SHARE = 10;
-/** Nothing at all for so long, and the agent counts as silent. */
+/** Without any data for this time, the agent counts as silent. */
 const SILENCE_MS = 5000;
-/** Before it is tried again: at first, and at most. */
+/** Delay before a new attempt: at first, and at most. */
 const RETRY_MS = { first: 500, most: 5000 } as const;
 
 export interface AgentClientOptions {
-	/** Where the API is, with a slash at its end. */
+	/** URL of the API, with a slash at its end. */
 	readonly base: string;
 	readonly receive: (message: Message) => void;
-	/** Whether anybody looks: the page is not in the background. */
+	/** Whether the page is visible, not in the background. */
 	readonly watched: () => boolean;
 }
 
-/** What the agent answers instead of what was asked for. */
+/** The agent's answer if it refuses a request. */
 export class Refusal extends Error {
 	readonly status: number;
 	readonly hint: string | undefined;
@@ -49,7 +49,7 @@ export class AgentClient {
 		this.#watched = watched;
 	}
 
-	/** Connects, and again whenever it was cut off, for as long as the page is there. */
+	/** Connects, and reconnects after every interruption, as long as the page is open. */
 	async run(): Promise<never> {
 		let retryMs: number = RETRY_MS.first;
 		for (;;) {
@@ -61,18 +61,21 @@ export class AgentClient {
 		}
 	}
 
-	/** What happens to this packet. Throws Refusal with the agent's reason, TypeError when it does not answer. */
+	/**
+	 * The result of tracing a packet. Throws Refusal with the agent's reason, TypeError if it does not
+	 * answer.
+	 */
 	async trace(fields: Readonly<Record<string, string>>): Promise<TraceRecord> {
 		return (await this.#json(`v1/trace?${new URLSearchParams(fields)}`)) as TraceRecord;
 	}
 
-	/** Tries again with this token, at once. It is kept for as long as the page is there. */
+	/** Tries again at once with this token, and keeps it as long as the page is open. */
 	useToken(token: string): void {
 		this.#token = token;
 		this.#lookNow();
 	}
 
-	/** Somebody looks again: what is shown may be old. */
+	/** The page is visible again: its contents may be old. */
 	look(): void {
 		this.#lookNow();
 	}
@@ -82,7 +85,7 @@ export class AgentClient {
 		this.#round = round;
 		let why = "the connection was closed";
 		try {
-			// The stream first: it begins with what has happened, and tells of what changes behind the answers.
+			// The stream first: it starts with past events, and then reports changes after the other answers.
 			const stream = await this.#get("v1/events", round.signal, "text/event-stream");
 			await this.#readFindings();
 			await Promise.race([this.#follow(stream, round.signal), this.#count(round.signal)]);
@@ -117,7 +120,7 @@ export class AgentClient {
 		}
 	}
 
-	/** Asks for the status again and again. */
+	/** Polls the status. */
 	async #count(signal: AbortSignal): Promise<void> {
 		while (!signal.aborted) {
 			const startedMs = performance.now();
@@ -150,7 +153,7 @@ export class AgentClient {
 		return answer;
 	}
 
-	/** Until the time is over, or `#lookNow` is called. */
+	/** Returns after the time, or when `#lookNow` is called. */
 	#pause(ms: number): Promise<void> {
 		return new Promise((resolve) => {
 			const timer = setTimeout(resolve, ms);

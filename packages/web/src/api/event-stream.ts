@@ -1,13 +1,13 @@
 /**
- * Reads a stream of server-sent events (WHATWG HTML, "9.2.6 Interpreting an event stream"). Read by fetch() and not by
- * EventSource, which cannot send a bearer token. Pure.
+ * Parses a stream of server-sent events (WHATWG HTML, "9.2.6 Interpreting an event stream"). It comes from
+ * fetch() because EventSource cannot send a bearer token. Pure.
  */
 
 export interface StreamedEvent {
-	/** `message` where the stream names none. */
+	/** `message` if the stream gives no name. */
 	readonly name: string;
 	readonly data: string;
-	/** The last id that the stream gave, of this event or one before; empty where there was none. */
+	/** The last id in the stream, of this event or an earlier one; empty if there was none. */
 	readonly id: string;
 }
 
@@ -16,7 +16,7 @@ export class EventStreamReader {
 	#name = "";
 	#data: string[] = [];
 	#id = "";
-	/** A line that ended in CR, of which an LF may follow in the next piece. */
+	/** The last line ended with CR, so the next piece may begin with its LF. */
 	#afterReturn = false;
 	#begun = false;
 

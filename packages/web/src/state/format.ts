@@ -1,11 +1,11 @@
-/** Numbers, times and codes as the page writes them. Pure. */
+/** Formats numbers, times and codes for the page. Pure. */
 
-/** Where there is nothing to show. */
+/** Stands for a missing value. */
 export const NOTHING = "–";
 
 const UNITS = ["", "k", "M", "G", "T", "P"];
 
-/** Three significant digits and a unit: `12.3k`. As `l3dsr top` writes them. */
+/** Three significant digits and a unit: `12.3k`, as in `l3dsr top`. */
 export function scaled(value: number | null | undefined): string {
 	if (value === null || value === undefined || !Number.isFinite(value)) return NOTHING;
 	let scale = 0;
@@ -35,7 +35,7 @@ export function percent(share: number): string {
 	return `${value >= 10 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} %`;
 }
 
-/** How long, roughly: `4 s`, `3 min`, `2 h`, `5 d`. */
+/** An approximate duration: `4 s`, `3 min`, `2 h`, `5 d`. */
 export function duration(ms: number): string {
 	const seconds = Math.max(0, Math.round(ms / 1000));
 	if (seconds < 60) return `${seconds} s`;
@@ -45,13 +45,13 @@ export function duration(ms: number): string {
 	return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
 }
 
-/** Of an action: `0.8 ms`, `12 ms`, `1.2 s`. */
+/** The duration of an action: `0.8 ms`, `12 ms`, `1.2 s`. */
 export function elapsed(ms: number): string {
 	if (ms < 10) return `${ms.toFixed(1)} ms`;
 	return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** `14:03:27` of the reader's own day and time zone; another day has its date in front. */
+/** `14:03:27` in the reader's time zone, with the date if it is another day. */
 export function clock(timeMs: number, nowMs: number): string {
 	const time = new Date(timeMs);
 	const two = (value: number): string => String(value).padStart(2, "0");

@@ -7,7 +7,7 @@ type Real = DirectedServiceRecord["reals"][number];
 export interface PoolView {
 	readonly name: string;
 	readonly services: readonly DirectedServiceRecord[];
-	/** Of any of its services, by their names, in the order of the configuration. */
+	/** The real servers of all its services by name, in the order of the configuration. */
 	readonly reals: readonly PoolReal[];
 	readonly tone: Tone;
 }
@@ -17,7 +17,7 @@ export interface PoolReal {
 	/** One for each family. */
 	readonly addresses: readonly string[];
 	readonly weight: number;
-	/** Of the worst of its services. */
+	/** The worst state in any of its services. */
 	readonly state: Real["state"];
 	readonly reason?: string;
 }
@@ -61,7 +61,7 @@ function toneOf(services: readonly DirectedServiceRecord[], reals: readonly Pool
 	return reals.some(({ state }) => state === "down") ? "warn" : "good";
 }
 
-/** The real server of that name as the service has it. */
+/** The record of that real server in the service. */
 export function cellOf(service: DirectedServiceRecord, real: PoolReal): Real | undefined {
 	return service.reals.find(({ name }) => name === real.name);
 }

@@ -1,17 +1,20 @@
-/** Where the reader is: the part of the address behind #, so that every place can be linked to and gone back to. Pure. */
+/**
+ * The reader's place on the page, which is the part of the URL after #, so every place has a link and a
+ * history entry. Pure.
+ */
 
 export const PLACES = ["services", "pools", "findings", "events", "trace"] as const;
 export type Place = (typeof PLACES)[number];
 
 export interface Route {
 	readonly place: Place;
-	/** What is open there: the key of a service, the name of a pool. */
+	/** The open object: the key of a service, the name of a pool. */
 	readonly open?: string;
-	/** Of the trace form: its fields. */
+	/** The fields of the trace form. */
 	readonly fields: Readonly<Record<string, string>>;
 }
 
-/** `#services/KEY`, `#trace?to=10.0.0.5&dscp=7`. What is not a place is the first one. */
+/** `#services/KEY`, `#trace?to=10.0.0.5&dscp=7`. An unknown place leads to the first one. */
 export function parseRoute(hash: string): Route {
 	const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
 	const [name = "", ...rest] = path.split("/");
@@ -34,7 +37,7 @@ export function formatRoute({
 	return `#${place}${opened}${query === "" ? "" : `?${query}`}`;
 }
 
-/** Of a link that somebody cut short, as it stands. */
+/** Decodes part of a link; a truncated link stays as it is. */
 function decoded(text: string): string {
 	try {
 		return decodeURIComponent(text);

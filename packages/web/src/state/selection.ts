@@ -1,4 +1,4 @@
-/** What a service selects beside its code. Pure. */
+/** The conditions of a service besides its DSCP. Pure. */
 import type { SelectionRecord } from "@l3dsr/records";
 
 /** `tcp 80,443, on eth0`: without the DSCP, which has a column of its own. */
@@ -6,7 +6,7 @@ export function conditionsText(selection: readonly SelectionRecord[]): string {
 	return selection.map((one) => conditions(one).join(", ")).join("; ");
 }
 
-/** The codes of a service, each once. */
+/** The DSCPs of a service, each once. */
 export function codesOf(selection: readonly SelectionRecord[]): readonly number[] {
 	return [...new Set(selection.flatMap(({ dscp }) => (dscp === undefined ? [] : [dscp])))];
 }

@@ -1,25 +1,25 @@
-/** The services of a host as rows of one list: those that it answers, and those that it directs. Pure. */
+/** The services of a host as rows of one list: those that it answers and those that it directs. Pure. */
 import type { DirectedServiceRecord, ServiceRecord, StatusRecord } from "@l3dsr/records";
 import { codesOf, conditionsText } from "./selection.ts";
 import type { Rate } from "./timeline.ts";
 
-/** `good` needs nobody; `bad` is what a person should look at first. */
+/** `good` needs no attention; `bad` needs it first. */
 export type Tone = "good" | "warn" | "bad" | "idle";
 
 export interface Row {
-	/** The same in one record and the next, and in the timeline. */
+	/** Stays the same from one record to the next, and in the timeline. */
 	readonly key: string;
 	readonly role: "real server" | "director";
 	readonly name: string;
 	readonly vip: string;
 	readonly codes: readonly number[];
-	/** Conditions beside the code: `tcp 80,443`. */
+	/** Conditions besides the DSCP: `tcp 80,443`. */
 	readonly takes: string;
 	readonly state: string;
 	readonly tone: Tone;
 	readonly sign: string;
 	readonly reason?: string;
-	/** Datapaths of a real server's rules; the pool of a directed service. */
+	/** Datapaths of a real server's rules, or the pool of a directed service. */
 	readonly by: string;
 	readonly packets: number | null;
 	readonly bytes: number | null;
@@ -51,7 +51,7 @@ export const serviceKey = ({ name, vip, selects }: ServiceRecord): string => `${
 export const directedKey = ({ vip, protocol, port }: DirectedServiceRecord): string =>
 	`directed ${vip} ${protocol} ${port}`;
 
-/** In the order of the configuration, those that the host answers first. */
+/** In the order of the configuration; the services that the host answers come first. */
 export function rowsOf({ services, director }: StatusRecord): readonly Row[] {
 	return [...services.map(serviceRow), ...(director?.services ?? []).map(directedRow)];
 }
@@ -99,7 +99,7 @@ export interface Sorting {
 	readonly descending: boolean;
 }
 
-/** Every word of `filter` is somewhere in the row; `dscp 7` asks for that code, `!up` for what is not up. */
+/** Every word of `filter` must occur in the row; `dscp 7` selects that DSCP, `!up` all states but up. */
 export function matchesFilter(row: Row, filter: string): boolean {
 	const text = `${row.name} ${row.vip} ${row.takes} ${row.state} ${row.by}`.toLowerCase();
 	const words = filter.toLowerCase().match(/dscp\s+\d+|\S+/g) ?? [];
@@ -110,7 +110,7 @@ export function matchesFilter(row: Row, filter: string): boolean {
 	});
 }
 
-/** A stable order: rows that are alike stay as configured. */
+/** A stable sort: equal rows stay in the order of the configuration. */
 export function sorted(
 	rows: readonly Row[],
 	{ order, descending }: Sorting,
@@ -130,7 +130,7 @@ export function sorted(
 		.map(({ row }) => row);
 }
 
-/** How many rows are of each tone. */
+/** The number of rows of each tone. */
 export function census(rows: readonly Row[]): Readonly<Record<Tone, number>> {
 	const counts = { good: 0, warn: 0, bad: 0, idle: 0 };
 	for (const { tone } of rows) counts[tone]++;

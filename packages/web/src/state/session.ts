@@ -1,6 +1,6 @@
 /**
- * What the page knows: the latest records, what has happened, and whether the agent still says so. Messages go in one
- * way, and everything that is shown is made of a snapshot that comes out.
+ * The data of the page: the latest records, past events, and the state of the connection. Messages go in; the
+ * page draws the snapshot that comes out.
  */
 import type { DirectedServiceRecord, EventRecord, FindingRecord, StatusRecord } from "@l3dsr/records";
 import { directedKey, rowsOf } from "./services.ts";
@@ -9,15 +9,15 @@ import { type Sample, Timeline } from "./timeline.ts";
 export type Message =
 	| { readonly kind: "status"; readonly record: StatusRecord }
 	| { readonly kind: "findings"; readonly findings: readonly FindingRecord[] }
-	/** What happened now, or before the page has connected. */
+	/** A new event, or one from before the page connected. */
 	| { readonly kind: "event"; readonly event: EventRecord }
 	| { readonly kind: "heard" }
 	| { readonly kind: "lost"; readonly why: string }
 	| { readonly kind: "token wanted"; readonly refused: boolean };
 
 /**
- * `live`: the agent was heard of a moment ago. `lost`: it is not heard of any more, and what is shown is old. `token
- * wanted`: it answers nobody without its token; `refused` when one was given.
+ * `live`: the agent has just sent data. `lost`: the agent is silent, and the page shows old data. `token
+ * wanted`: the agent requires its token; `refused` if it rejected one.
  */
 export type Connection =
 	| { readonly state: "connecting" }
@@ -31,17 +31,17 @@ export interface Snapshot {
 	readonly findings: readonly FindingRecord[];
 	/** Newest first. */
 	readonly events: readonly EventRecord[];
-	/** By this page's clock: when the agent was last heard of. */
+	/** When the agent last sent data, by this page's clock. */
 	readonly heardMs: number | undefined;
 	readonly timeline: Timeline;
-	/** What a screen reader is told: the latest change that matters. */
+	/** The latest important change, for screen readers. */
 	readonly announcement: string;
 }
 
-/** Events that are kept. */
+/** The maximum number of events kept. */
 const MOST_EVENTS = 1000;
 
-/** Of the timeline. */
+/** The timeline's key for the sum of all services. */
 export const TOTAL = "total";
 export const realKey = (service: DirectedServiceRecord, address: string): string =>
 	`${directedKey(service)} ${address}`;
@@ -70,7 +70,7 @@ export class Session {
 		return this.#snapshot;
 	}
 
-	/** `changed` is called after each message that changed the snapshot. One listener: the page. */
+	/** `changed` is called after each message that changed the snapshot. There is one listener, the page. */
 	listen(changed: () => void): void {
 		this.#changed = changed;
 	}
@@ -123,13 +123,16 @@ function next(before: Snapshot, message: Message, nowMs: number): Snapshot {
 	}
 }
 
-/** A connection begins with what the agent still knows; what happened before the agent was started again stays. */
+/**
+ * A connection starts with the events that the agent still has; events from before a restart of the agent
+ * stay.
+ */
 function withEvent(events: readonly EventRecord[], event: EventRecord): readonly EventRecord[] {
 	if (events.some(({ id, time }) => id === event.id && time === event.time)) return events;
 	return [event, ...events].slice(0, MOST_EVENTS);
 }
 
-/** Rates change all the time and are not announced; states are, and the agent's silence. */
+/** Rates change all the time and are not announced; changed states and a silent agent are. */
 function announce(before: Snapshot, after: Snapshot): string | undefined {
 	if (before.connection.state !== after.connection.state) {
 		if (after.connection.state === "lost") return "The agent does not answer. The values are outdated.";

@@ -1,6 +1,6 @@
 /**
- * The last minutes of every rate, in the page's own memory: one ring of moments, and one ring of values for each key.
- * The agent keeps no history, so a page that was just opened has none.
+ * The last minutes of every rate, in the page's memory: a ring of times, and a ring of values for each key.
+ * The agent keeps no history, so a new page starts empty.
  */
 /** Per second. */
 export interface Rate {
@@ -10,7 +10,7 @@ export interface Rate {
 
 export interface Sample {
 	readonly key: string;
-	/** Null where nothing counts. */
+	/** Null if nothing counts packets. */
 	readonly packets: number | null;
 	readonly bytes: number | null;
 }
@@ -20,11 +20,11 @@ interface Track {
 	readonly bits: Float32Array;
 	last: { readonly packets: number; readonly bytes: number; readonly timeMs: number } | undefined;
 	rate: Rate | null;
-	/** Moment at which it was last part of a sample. */
+	/** The last moment at which it was part of a sample. */
 	seen: number;
 }
 
-/** Moments in the past that are kept: five minutes of one a second. */
+/** The number of past moments that are kept: five minutes at one a second. */
 export const LENGTH = 300;
 
 export class Timeline {
@@ -39,7 +39,7 @@ export class Timeline {
 		this.#times = new Float64Array(length);
 	}
 
-	/** Takes the counters of one moment. A moment that is not later than the one before changes nothing. */
+	/** Adds the counters of one moment. Ignores a moment that is not later than the last one. */
 	add(timeMs: number, samples: Iterable<Sample>): void {
 		if (timeMs <= this.#lastMs) return;
 		this.#lastMs = timeMs;
@@ -60,7 +60,7 @@ export class Timeline {
 		}
 		for (const [key, track] of this.#tracks) {
 			if (track.seen === this.#moments) continue;
-			// Gone for as long as anything is remembered of it.
+			// It has been missing for the whole length of the timeline.
 			if (this.#moments - track.seen >= this.length) this.#tracks.delete(key);
 			track.rate = null;
 			track.last = undefined;
@@ -69,7 +69,10 @@ export class Timeline {
 		}
 	}
 
-	/** Makes `key` the sum of others at the latest moment, as far as they have rates: one that was set back spoils none. */
+	/**
+	 * Makes `key` the sum of the other keys' rates at the latest moment; a key without a rate (after a reset)
+	 * is left out.
+	 */
 	sum(key: string, parts: Iterable<string>): void {
 		const rates = [...parts].map((part) => this.rate(part)).filter((rate) => rate !== null);
 		const rate =
@@ -84,7 +87,7 @@ export class Timeline {
 		track.bits[at] = rate?.bits ?? Number.NaN;
 	}
 
-	/** Null where it cannot be told: the first moment of a key, counters that were set back, nothing that counts. */
+	/** Null if the rate is unknown: the first moment of a key, reset counters, no counter. */
 	rate(key: string): Rate | null {
 		return this.#tracks.get(key)?.rate ?? null;
 	}
@@ -93,12 +96,12 @@ export class Timeline {
 		return this.#tracks.size;
 	}
 
-	/** Seconds since 1970 of every moment that is kept, oldest first, at most `most`. */
+	/** Times of the kept moments in seconds since 1970, oldest first, at most `most`. */
 	times(most = this.length): number[] {
 		return this.#indices(most).map((index) => (this.#times[index] ?? 0) / 1000);
 	}
 
-	/** Values of a key at those moments; null where there is none. */
+	/** Values of a key at those moments; null if there is none. */
 	values(key: string, unit: keyof Rate, most = this.length): (number | null)[] {
 		const ring = this.#tracks.get(key)?.[unit];
 		return this.#indices(most).map((index) => {

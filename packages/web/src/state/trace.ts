@@ -1,4 +1,4 @@
-/** What became of a traced packet, in a sentence, and which rules it nearly met. Pure. */
+/** The outcome of a traced packet in one sentence, and the rules that nearly matched. Pure. */
 import type { TraceRecord } from "@l3dsr/records";
 import type { Tone } from "./services.ts";
 
@@ -37,10 +37,13 @@ export function outcomeOf(record: TraceRecord): Outcome {
 
 type RuleTrace = TraceRecord["stops"][number]["rules"][number];
 
-/** Near misses that are named; the rest are counted. */
+/** Number of near misses that are named; the rest are counted. */
 const MOST = 5;
 
-/** One condition short. Those that only ask for another DSCP where they are few, or where there is a hint. */
+/**
+ * Rules that fail in one condition. Those that only want another DSCP are listed if they are few, or if there
+ * is a hint.
+ */
 export function nearMisses(rules: readonly RuleTrace[]): readonly RuleTrace[] {
 	const single = rules.filter(({ matched, failed }) => !matched && failed.length === 1);
 	const first = single.filter(({ failed }) => failed[0]?.hint !== undefined || failed[0]?.dscpOnly === false);

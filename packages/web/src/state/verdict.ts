@@ -1,4 +1,4 @@
-/** The one sentence about a host: is it all right? Pure. */
+/** The state of a host in one sentence. Pure. */
 import type { FindingRecord, StatusRecord } from "@l3dsr/records";
 import { counted } from "./format.ts";
 import { poolsOf } from "./pools.ts";
@@ -7,7 +7,7 @@ import { rowsOf, type Tone } from "./services.ts";
 export interface Verdict {
 	readonly tone: Tone;
 	readonly headline: string;
-	/** What else there is to say, in a few words. */
+	/** Further details in a few words. */
 	readonly beside: string;
 }
 
@@ -43,7 +43,7 @@ export function verdictOf(status: StatusRecord, findings: readonly FindingRecord
 	return { tone: rows.length === 0 ? "idle" : tone, headline, beside };
 }
 
-/** How often the agent has repaired the host, and what for most often. */
+/** The number of repairs by the agent, and their most frequent reason. */
 export function repairsOf({ agent }: StatusRecord): {
 	readonly total: number;
 	readonly mostly: string | undefined;
@@ -55,14 +55,14 @@ export function repairsOf({ agent }: StatusRecord): {
 }
 
 export interface RealCount {
-	/** Take new flows of every service that uses them. */
+	/** Up for every service that uses them: they get new flows. */
 	readonly up: number;
-	/** A check of theirs fails. */
+	/** Real servers with a failing check. */
 	readonly down: number;
 	readonly total: number;
 }
 
-/** Of a director: its real servers, each once however many services use it. */
+/** Directors only: its real servers, each counted once even if several services use it. */
 export function realsOf({ director }: StatusRecord): RealCount | undefined {
 	if (director === undefined) return undefined;
 	const pools = poolsOf(director).flatMap(({ reals }) => reals);

@@ -1,26 +1,28 @@
-/** The way of a service's packets, as far as this host knows it: three stops and what is between them. Pure. */
+/**
+ * The way of a service's packets, as far as this host knows it: three stops and the hops between them. Pure.
+ */
 import type { DirectedServiceRecord, ServiceRecord } from "@l3dsr/records";
 import { dscpText, percent } from "./format.ts";
 import { codesOf, conditionsText } from "./selection.ts";
 import type { Tone } from "./services.ts";
 
-/** One of the three that a packet meets. */
+/** One of the three hosts on the way. */
 export interface Stop {
 	readonly title: string;
-	/** What is in place there, a line each. */
+	/** The configuration at this stop, one line each. */
 	readonly lines: readonly string[];
-	/** This host, of which the page knows more than of the others. */
+	/** This host, about which the page knows most. */
 	readonly here?: boolean;
 	readonly tone?: Tone;
 }
 
-/** What is between two stops. */
+/** The hop between two stops. */
 export interface Hop {
 	/** `to 192.0.2.10`. */
 	readonly address: string;
 	/** `DSCP 7 (TOS 0x1c)`. */
 	readonly code: string;
-	/** Nothing gets through at present. */
+	/** No packets pass at present. */
 	readonly broken?: boolean;
 }
 
@@ -30,14 +32,14 @@ export interface Way {
 	readonly real: Stop;
 	readonly toDirector: Hop;
 	readonly toReal: Hop;
-	/** Of the answer, which the director never sees. */
+	/** The way of the answer, which bypasses the director. */
 	readonly back: Hop;
 }
 
-/** Real servers that are named. */
+/** The number of real servers that are named. */
 const MOST_NAMED = 3;
 
-/** As a real server sees it. */
+/** The way as a real server sees it. */
 export function wayToHere(service: ServiceRecord, host: string): Way {
 	const { vip, selection, state, reason, loopback, rules, datapaths, type } = service;
 	const codes = codesOf(selection);
@@ -71,12 +73,12 @@ export function wayToHere(service: ServiceRecord, host: string): Way {
 	};
 }
 
-/** What fits into the picture. */
+/** Shortens the name to fit the picture. */
 function shortName(host: string): string {
 	return host.split(".")[0] || host;
 }
 
-/** As a director sees it. */
+/** The way as a director sees it. */
 export function wayFromHere(service: DirectedServiceRecord, host: string): Way {
 	const { vip, protocol, port, dscp, pool, reals, state } = service;
 	const takers = reals.filter(({ share }) => share > 0).toSorted((a, b) => b.share - a.share);

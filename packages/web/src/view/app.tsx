@@ -1,4 +1,4 @@
-/** The page: what is shown is made of one snapshot and the place in the address. */
+/** Draws the page from one snapshot and the place in the URL. */
 import type { StatusRecord, TraceRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
 import { formatRoute, type Place, type Route } from "../state/route.ts";
@@ -14,7 +14,7 @@ import { ServiceDetail } from "./service-detail.tsx";
 import { ServiceList } from "./service-list.tsx";
 import { Trace } from "./trace.tsx";
 
-/** Events beside everything else, where there is room. */
+/** Number of events beside the other content, if there is space. */
 const RAIL_EVENTS = 30;
 
 export interface AppProps {

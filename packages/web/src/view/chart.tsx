@@ -1,4 +1,4 @@
-/** Five minutes of a rate, with axes and a cursor (uPlot); its numbers are in words too. */
+/** Five minutes of a rate, with axes and a cursor (uPlot); the numbers are also available as text. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
@@ -13,7 +13,7 @@ interface ChartProps {
 	readonly timeline: Timeline;
 	readonly name: string;
 	readonly series: string;
-	/** Without axes, to stand in a line with figures. */
+	/** Without axes, for use beside figures. */
 	readonly small?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What the agent noticed and did, newest first. */
+/** The events and repairs of the agent, newest first. */
 
 import type { EventRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
@@ -24,7 +24,7 @@ interface EventsProps {
 	/** Newest first. */
 	readonly events: readonly EventRecord[];
 	readonly nowMs: number;
-	/** At most so many; all where there is a page for them. */
+	/** The maximum number; all of them on their own page. */
 	readonly most?: number;
 }
 

@@ -1,4 +1,4 @@
-/** The host at a glance: is it all right, what does it carry, who keeps it so. */
+/** The host at a glance: its state, its traffic, and the state of its agent. */
 import type { StatusRecord } from "@l3dsr/records";
 import type { ComponentChildren, JSX } from "preact";
 import { duration, NOTHING, scaled } from "../state/format.ts";
@@ -14,7 +14,7 @@ interface GlanceProps {
 	readonly status: StatusRecord;
 	readonly nowMs: number;
 	readonly live: boolean;
-	/** On a small screen, in one line: the reader looks at something else. */
+	/** One line on a small screen, because the reader is looking at something else. */
 	readonly brief: boolean;
 }
 
@@ -94,7 +94,7 @@ function Figure({
 	);
 }
 
-/** How many services are how, as one bar. */
+/** The number of services in each state, as a bar. */
 function Census({ status }: { status: StatusRecord }): JSX.Element {
 	const counts = census(rowsOf(status));
 	const total = Math.max(1, counts.good + counts.warn + counts.bad + counts.idle);
@@ -102,7 +102,7 @@ function Census({ status }: { status: StatusRecord }): JSX.Element {
 	return (
 		<svg class="census" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
 			{(["bad", "warn", "idle", "good"] as const).map((tone) => {
-				// What is not up is seen, however few of a thousand it is.
+				// Services that are not up stay visible, even if they are few among a thousand.
 				const width = counts[tone] === 0 ? 0 : Math.max(1.5, (counts[tone] / total) * 100);
 				const at = x;
 				x += width;

@@ -1,4 +1,4 @@
-/** Whose page this is, whether it is live, and how it looks. */
+/** The name of the host, the connection, and the colour theme. */
 import type { StatusRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";

@@ -1,4 +1,4 @@
-/** What a reader must know before trusting the rest: the agent is silent, fails, is held, or keeps an older file. */
+/** Warnings about the whole page: the agent is silent, fails, is on hold, or uses an older file. */
 import type { StatusRecord } from "@l3dsr/records";
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";

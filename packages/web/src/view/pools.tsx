@@ -1,4 +1,4 @@
-/** The pools of a director, and the matrix of one: its real servers by the services that use them. */
+/** The pools of a director, and the matrix of one pool: its real servers by the services that use them. */
 
 import type { DirectedServiceRecord, DirectorRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
@@ -11,7 +11,7 @@ import { realKey } from "../state/session.ts";
 import type { Timeline } from "../state/timeline.ts";
 import { Sign } from "./sign.tsx";
 
-/** Services that stand side by side; a pool with more shows them in pages. */
+/** The number of services side by side; a larger pool has several pages. */
 const COLUMNS = 12;
 
 interface PoolsProps {

@@ -1,4 +1,4 @@
-/** One service: its packets' way, its rate, and what is in place for it. */
+/** One service: the way of its packets, its rate, and its configuration. */
 
 import type { DirectedServiceRecord, ServiceRecord, StatusRecord } from "@l3dsr/records";
 import type { ComponentChildren, JSX } from "preact";
@@ -74,7 +74,7 @@ export function ServiceDetail({ row, status, timeline, live }: ServiceDetailProp
 	);
 }
 
-/** What the trace form starts with. */
+/** The initial fields of the trace form. */
 function traceFields({ codes, takes, role, vip }: Row): Readonly<Record<string, string>> {
 	const [protocol = "", port = ""] = /\b(tcp|udp)\b(?: (\d+))?/.exec(takes)?.slice(1) ?? [];
 	return {

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/a11y/useSemanticElements: a table cannot leave out the rows that are not in the window
 // biome-ignore-all lint/a11y/useFocusableInteractive: rows take the focus, one at a time, and their cells do not
-/** Every service of the host: a grid that draws only the rows in the window. */
+/** Every service of the host: a grid that draws only the visible rows. */
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { dscpText, exact, NOTHING, scaled } from "../state/format.ts";
@@ -14,7 +14,7 @@ import { useVisibleRows } from "./use-visible-rows.ts";
 interface ServiceListProps {
 	readonly rows: readonly Row[];
 	readonly timeline: Timeline;
-	/** Rates are old when the agent is not heard of. */
+	/** Rates are old if the agent is silent. */
 	readonly live: boolean;
 	readonly open: string | undefined;
 }
@@ -37,7 +37,7 @@ const COLUMNS: readonly Column[] = [
 	{ title: "Last minute", kind: "spark" },
 ];
 
-/** Of these the largest is of interest first. */
+/** Orders that start with the largest value. */
 const DESCENDING_FIRST: ReadonlySet<Order> = new Set(["packets", "bits"]);
 
 export function ServiceList({ rows, timeline, live, open }: ServiceListProps): JSX.Element {
@@ -51,7 +51,7 @@ export function ServiceList({ rows, timeline, live, open }: ServiceListProps): J
 	const { ref, rowHeight, first, end } = useVisibleRows<HTMLDivElement>(shown.length);
 	const [active, setActive] = useState<string | undefined>(undefined);
 	const wanted = useRef(false);
-	// Keys may come faster than the page is drawn: each moves on from the row that the one before has led to.
+	// Keys may arrive faster than the page is drawn: each continues from the row that the last key reached.
 	const latest = useRef<string | undefined>(undefined);
 	latest.current = active ?? open;
 	const indexOf = (wantedKey: string | undefined): number =>
@@ -103,7 +103,7 @@ export function ServiceList({ rows, timeline, live, open }: ServiceListProps): J
 		else setSorting({ order: "configured", descending: false });
 	};
 
-	// The row that has the focus stays in the document wherever the window is.
+	// The focused row stays in the document, wherever the visible part is.
 	const drawn = shown.slice(first, end).map((row, index) => ({ row, index: first + index }));
 	const kept = shown[at];
 	if (kept !== undefined && (at < first || at >= end)) drawn.push({ row: kept, index: at });
@@ -197,7 +197,7 @@ interface ServiceRowProps {
 	readonly row: Row;
 	readonly index: number;
 	readonly top: number;
-	/** By the Tab key: one row of the grid is. */
+	/** The Tab key reaches one row of the grid. */
 	readonly reachable: boolean;
 	readonly open: boolean;
 	readonly timeline: Timeline;

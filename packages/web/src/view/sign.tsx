@@ -1,4 +1,4 @@
-/** A state as a sign and a colour, and for those who see neither as a word. */
+/** A state as a symbol and a colour, and as a word for readers who see neither. */
 import type { JSX } from "preact";
 import type { Tone } from "../state/services.ts";
 

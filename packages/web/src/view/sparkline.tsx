@@ -1,9 +1,9 @@
-/** The last minute of a rate as a line, without axes: its shape, next to the number. */
+/** The last minute of a rate as a line without axes, next to the number. */
 import type { JSX } from "preact";
 
 const WIDTH = 96;
 const HEIGHT = 24;
-/** Moments that are drawn. */
+/** The number of moments drawn. */
 export const SPAN = 60;
 
 /** `values`: oldest first, null where there is none; the newest is at the right edge. */

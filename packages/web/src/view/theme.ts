@@ -1,4 +1,7 @@
-/** Light, dark, or as the system has it: kept for this browser, and told to those that draw with colours. */
+/**
+ * Light, dark, or the system's theme. The choice is stored in this browser and passed to code that draws with
+ * colours.
+ */
 
 export const THEMES = ["system", "light", "dark"] as const;
 export type Theme = (typeof THEMES)[number];
@@ -15,7 +18,7 @@ export function setTheme(wanted: Theme): void {
 	try {
 		localStorage.setItem(KEY, wanted);
 	} catch {
-		// A browser that keeps nothing shows it until the page is closed.
+		// A browser without storage keeps the choice until the page is closed.
 	}
 	applyTheme(wanted);
 	for (const listener of listeners) listener();
@@ -26,7 +29,7 @@ export function applyTheme(wanted: Theme): void {
 	else document.documentElement.dataset["theme"] = wanted;
 }
 
-/** Calls `changed` whenever colours have changed; returns how to stop that. */
+/** Calls `changed` whenever colours have changed; returns a function that stops this. */
 export function onColours(changed: () => void): () => void {
 	const system = matchMedia("(prefers-color-scheme: dark)");
 	listeners.add(changed);

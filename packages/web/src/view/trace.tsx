@@ -1,4 +1,4 @@
-/** What happens to this packet? The form, and the agent's answer. */
+/** The form to trace a packet, and the agent's answer. */
 import type { TraceRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -13,7 +13,7 @@ type Fields = Readonly<Record<string, string>>;
 type Ask = (fields: Fields) => Promise<TraceRecord>;
 
 interface TraceProps {
-	/** Of the address: what is asked. */
+	/** The fields in the URL. */
 	readonly fields: Fields;
 	readonly trace: Ask;
 	readonly director: boolean;

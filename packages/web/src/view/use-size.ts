@@ -1,4 +1,4 @@
-/** How large an element is, in CSS pixels, kept up to date. */
+/** The size of an element in CSS pixels, kept up to date. */
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 

@@ -1,17 +1,17 @@
 /**
- * Which rows of a long list are in the window: the list is as high as all of them together, and only these are in the
- * document. The page scrolls, not the list.
+ * The visible rows of a long list. The list is as high as all rows together, but only the visible ones are in
+ * the document. The page scrolls, not the list.
  */
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
-/** Rows beyond the window that are drawn too, so that scrolling shows no gap. */
+/** Rows beyond the visible part that are drawn too, so that scrolling shows no gap. */
 const MARGIN = 6;
 
 export interface VisibleRows<T extends HTMLElement> {
-	/** Of the element that holds the rows. */
+	/** The element that contains the rows. */
 	readonly ref: RefObject<T | null>;
-	/** Pixels: `--row` of the style sheet. */
+	/** In pixels: `--row` of the style sheet. */
 	readonly rowHeight: number;
 	/** From `first` up to, but without, `end`. */
 	readonly first: number;

@@ -1,9 +1,11 @@
-/** The way of a service's packets: from the client through the director to the real server, and straight back. */
+/**
+ * The way of a service's packets: from the client through the director to the real server, and directly back.
+ */
 import type { JSX } from "preact";
 import type { Hop, Stop, Way as WayData } from "../state/way.ts";
 import { type Size, useSize } from "./use-size.ts";
 
-/** Narrower than this many times the font's size, the stops stand below one another. */
+/** Below this many times the font size, the stops are one below the other. */
 const WIDE_REM = 54;
 
 export function Way({ way }: { way: WayData }): JSX.Element {
@@ -20,7 +22,7 @@ export function Way({ way }: { way: WayData }): JSX.Element {
 	);
 }
 
-/** What the picture shows, in words. */
+/** The picture in words. */
 function description({ toDirector, toReal, back, real }: WayData): string {
 	return (
 		`The client sends ${toDirector.address}, ${toDirector.code}. ` +
@@ -73,7 +75,7 @@ function Picture({
 	);
 }
 
-/** Below one another, the way back along the left edge. */
+/** The stops one below the other, with the way back along the left edge. */
 function Down({ way, size, rem }: PictureProps): JSX.Element {
 	const { client, director, real, toDirector, toReal, back } = way;
 	const margin = rem * 2.1;
@@ -123,7 +125,7 @@ function Down({ way, size, rem }: PictureProps): JSX.Element {
 	);
 }
 
-/** Side by side, the way back below. */
+/** The stops side by side, with the way back below. */
 function Across({ way, size, rem }: PictureProps): JSX.Element {
 	const { client, director, real, toDirector, toReal, back } = way;
 	const most = Math.max(client.lines.length, director.lines.length, real.lines.length);
