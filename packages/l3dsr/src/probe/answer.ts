@@ -1,12 +1,12 @@
-/** What came back to a probe, and what that means. Pure. */
+/** The answer to a probe and its meaning. Pure. */
 import { type Address, type Dscp, type Family, sameAddress } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 
-/** What came back first. Times in milliseconds since the packet was sent. */
+/** The first answer. Times are in milliseconds since the packet was sent. */
 export type Answer =
 	/** A SYN+ACK, a datagram, an echo reply. */
 	| { readonly kind: "accepted"; readonly from: Address; readonly afterMs: number; readonly dscp: Dscp }
-	/** A TCP reset, or the ICMP error of a port that nobody listens at: from the host that was asked. */
+	/** A TCP reset, or the ICMP error for a port without a listener, from the probed host. */
 	| { readonly kind: "refused"; readonly from: Address; readonly afterMs: number; readonly dscp?: Dscp }
 	| {
 			readonly kind: "icmp";
@@ -14,20 +14,20 @@ export type Answer =
 			readonly afterMs: number;
 			readonly type: number;
 			readonly code: number;
-			/** As our packet carried it when the sender of the error got it; needs raw sockets. */
+			/** The DSCP of our packet as the sender of the error received it; needs raw sockets. */
 			readonly dscp?: Dscp;
-			/** Bytes that fit the next link: the packet was larger. */
+			/** The next link's MTU in bytes; our packet was larger. */
 			readonly mtu?: number;
-			/** Where our packet was going by then: not to the address that was asked, if it had been rewritten. */
+			/** The destination of our packet when the error was sent; not the probed address if it had been rewritten. */
 			readonly about: Address;
 	  }
 	| { readonly kind: "none" }
-	/** This host could not send. */
+	/** This host could not send the probe. */
 	| { readonly kind: "unsent"; readonly errno: number };
 
 /**
- * `vip`: as it should be. `real-address`: not rewritten. `other-address`: rewritten to something else.
- * `refused`: a reset; `by` says by whom. `unreachable`: an ICMP error. `silence`: nothing within the time.
+ * `vip`: as it should be. `real-address`: not rewritten. `other-address`: rewritten to something else. `refused`: a
+ * reset, sent by `by`. `unreachable`: an ICMP error. `silence`: no answer in time.
  */
 export type Outcome =
 	| "vip"
@@ -38,12 +38,12 @@ export type Outcome =
 	| "silence"
 	| "unsent";
 
-/** Which of the addresses in question a packet came from. */
+/** Which of the known addresses a packet came from. */
 export type Who = "vip" | "real-address" | "other-address";
 
-/** Who answered: the address that was asked, the one that is expected, or another one. */
+/** Who answered: the VIP, the probed real address, or another address. */
 export function whoIs(target: ProbeTarget, from: Address): Who {
-	// The VIP first: `probe VIP --vip VIP` asks whether the address answers as itself.
+	// The VIP first: for `probe VIP --vip VIP` both addresses are the same.
 	if (target.vip !== undefined && sameAddress(from, target.vip)) return "vip";
 	if (sameAddress(from, target.real)) return "real-address";
 	return target.vip === undefined ? "vip" : "other-address";
@@ -62,7 +62,7 @@ export function judgeAnswer(target: ProbeTarget, answer: Answer): Outcome {
 	}
 }
 
-/** Destination unreachable (RFC 792, 1812) by code. */
+/** Codes of "destination unreachable" (RFC 792, 1812). */
 const UNREACHABLE: Readonly<Record<number, string>> = {
 	0: "network unreachable",
 	1: "host unreachable",
@@ -87,7 +87,7 @@ const UNREACHABLE_V6: Readonly<Record<number, string>> = {
 	6: "route rejected",
 };
 
-/** `host unreachable`, of an ICMP error of either family. */
+/** Text of an ICMP error of either family, such as `host unreachable`. */
 export function icmpText(family: Family, type: number, code: number): string {
 	const [unreachable, timeExceeded] = family === "ipv4" ? [3, 11] : [1, 3];
 	const names = family === "ipv4" ? UNREACHABLE : UNREACHABLE_V6;
@@ -96,7 +96,7 @@ export function icmpText(family: Family, type: number, code: number): string {
 	return `ICMP type ${type}, code ${code}`;
 }
 
-/** The code of "port unreachable": what UDP has for a reset. */
+/** "Port unreachable", which is to UDP what a reset is to TCP. */
 export function isPortUnreachable(family: Family, type: number, code: number): boolean {
 	return family === "ipv4" ? type === 3 && code === 3 : type === 1 && code === 4;
 }

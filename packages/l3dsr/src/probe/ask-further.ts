@@ -1,4 +1,4 @@
-/** What is asked of one real server once its answers are known. */
+/** The further questions to a real server, chosen by its first answers. */
 import { judgeAnswer } from "./answer.ts";
 import type { Asked } from "./ask-targets.ts";
 import { diagnose, largeEcho } from "./diagnose.ts";

@@ -1,4 +1,4 @@
-/** Asks many targets, each some times: by their first packet, or by whole connections. */
+/** Probes many targets, each several times, with first packets or whole connections. */
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer } from "./answer.ts";
 import { type Connection, connect } from "./connector.ts";
@@ -8,30 +8,30 @@ import type { Asker, Probe } from "./prober.ts";
 
 export interface AskTargetsOptions {
 	readonly timeoutMs: number;
-	/** To each target. */
+	/** How often each target is probed. */
 	readonly count: number;
 	readonly ecn: boolean;
-	/** TCP: go on behind the handshake. */
+	/** TCP: continue after the handshake. */
 	readonly connect: boolean;
-	/** What is sent then, or as a datagram. */
+	/** Sent after the handshake, or as a datagram. */
 	readonly data?: Uint8Array;
 	readonly signal: AbortSignal;
-	/** `good`: the VIP answered, and the connection went on. */
+	/** `good`: the VIP answered, and the connection (if any) worked. */
 	readonly onAnswer: (good: boolean) => void;
 }
 
-/** What a target was asked, and what came. */
+/** The probes of one target and their answers. */
 export interface Asked {
 	readonly target: ProbeTarget;
-	/** Fewer than `count` where the signal has stopped it. */
+	/** Fewer than `count` if the signal stopped it. */
 	readonly answers: readonly Answer[];
-	/** The first connection that did not go on, or the first of all; absent where the VIP answered no SYN. */
+	/** The first connection that failed, else the first one; absent if the VIP answered no SYN. */
 	readonly connected?: Connected;
-	/** Connections that did not go on. */
+	/** The number of connections that failed. */
 	readonly broken: number;
 }
 
-/** In the order of the targets. When the signal aborts, what has come by then. */
+/** In the order of the targets. If the signal aborts, returns what has arrived. */
 export async function askTargets(
 	prober: Asker,
 	targets: readonly ProbeTarget[],
@@ -81,7 +81,7 @@ async function askByPacket(
 	}));
 }
 
-/** Connections at a time: each has sockets of its own. */
+/** Connections at the same time; each has its own sockets. */
 const AT_A_TIME = 32;
 
 async function connectAll(
@@ -116,7 +116,7 @@ async function connectTarget(target: ProbeTarget, options: AskTargetsOptions): P
 	return { target, answers, connected, broken: bad.length };
 }
 
-/** Where an answer does not come, or not whole: the same, and the server is told to send small segments. */
+/** If an answer is missing or incomplete: connects again, and asks the server for small segments. */
 async function withSmallSegments(
 	target: ProbeTarget,
 	conversation: Conversation,

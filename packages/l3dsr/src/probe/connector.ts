@@ -1,7 +1,7 @@
 /**
- * Connects through the path of a VIP: as a director and a client would do it together, by packets of its own. The
- * local kernel takes no part: a port at which it keeps silent belongs to the connection (`SilentPort`), so it sends
- * no reset for a SYN+ACK that it did not ask for.
+ * Connects along a VIP's path, in the roles of both director and client, with its own packets. The local kernel takes
+ * no part: the connection uses a port on which the kernel stays silent (`SilentPort`), so it sends no reset for a
+ * SYN+ACK that it did not expect.
  */
 import { randomBytes } from "node:crypto";
 import { IpSocket, SilentPort, SyscallError, sourceAddressFor, untilReadable } from "@l3dsr/linux";
@@ -13,10 +13,10 @@ import { decodePacket, type Envelope, type IncomingPacket, type Ports } from "./
 import { answerIn, DEFAULTS } from "./prober.ts";
 
 export interface ConnectOptions {
-	/** For the answer to the SYN, and once more for all that follows. */
+	/** For the answer to the SYN, and again for everything after it. */
 	readonly timeoutMs: number;
 	readonly ecn?: boolean;
-	/** Sent behind the handshake: then an answer is waited for. */
+	/** Sent after the handshake; then waits for an answer. */
 	readonly request?: Uint8Array;
 	/** See ConversationSpec. */
 	readonly segmentBytes?: number;
@@ -24,16 +24,16 @@ export interface ConnectOptions {
 }
 
 export interface Connection {
-	/** To the SYN. */
+	/** The answer to the SYN. */
 	readonly answer: Answer;
-	/** Where the VIP answered. */
+	/** Set if the VIP answered. */
 	readonly conversation?: Conversation;
 }
 
-/** What has not been acknowledged is sent again so many times within the time. */
+/** How often unacknowledged data is sent within the time. */
 const ATTEMPTS = 4;
 
-/** Asks a real server's TCP service. Throws SyscallError (EPERM) without CAP_NET_RAW. */
+/** Connects to a real server's TCP service. Throws SyscallError (EPERM) without CAP_NET_RAW. */
 export async function connect(target: ProbeTarget, options: ConnectOptions): Promise<Connection> {
 	const tos = tosOfDscp(target.dscp) | (options.ecn === true ? DEFAULTS.ect0 : 0);
 	let source: Uint8Array;
@@ -101,7 +101,7 @@ class Connecting {
 		return { answer, conversation: this.#conversation.outcome() };
 	}
 
-	/** Sends the SYN until something answers it. */
+	/** Sends the SYN again until an answer arrives. */
 	async #open(): Promise<Answer> {
 		const sentAt = performance.now();
 		const failed = this.#send(this.#conversation.syn());
@@ -113,7 +113,7 @@ class Connecting {
 				const found = answerIn(packet, performance.now() - sentAt);
 				const goesOn = found.kind === "accepted" && judgeAnswer(this.#target, found) === "vip";
 				if (goesOn) this.#take(packet);
-				// Nothing but a SYN+ACK begins a connection.
+				// Only a SYN+ACK begins a connection.
 				if (!goesOn || this.#conversation.begun) answer ??= found;
 			},
 		);

@@ -1,7 +1,7 @@
 /**
- * One TCP connection as a client has it whose packets take a VIP's path: sent to the real server with the VIP's code,
- * answered by the VIP. Says what to send next, and how far the connection came. RFC 9293, as much as a client needs
- * that sends once. Pure.
+ * One TCP connection from the client's side along a VIP's path: sent to the real server with the VIP's code, answered
+ * by the VIP. Decides what to send next, and how far the connection got. It implements as much of RFC 9293 as a
+ * client that sends once needs. Pure.
  */
 import { type Address, sameAddress, TCP_FLAG } from "@l3dsr/packet";
 import {
@@ -15,39 +15,39 @@ import {
 	USUAL_SEGMENT_BYTES,
 } from "./packet.ts";
 
-/** How far a connection came once SYN+ACK was there. */
+/** How far a connection got after the SYN+ACK. */
 export type Conversation =
-	/** The server has taken everything, and its answer (where one was asked for) has come: so many bytes of it. */
+	/** The server acknowledged everything, and its answer (if one was expected) arrived, `bytes` long. */
 	| { readonly kind: "complete"; readonly bytes: number }
-	/** Nothing that followed the SYN+ACK was acknowledged. The SYN+ACK came again so many times. */
+	/** Nothing after the SYN+ACK was acknowledged. The SYN+ACK was repeated `repeated` times. */
 	| { readonly kind: "ignored"; readonly repeated: number }
 	| { readonly kind: "reset"; readonly from: Address }
-	/** The request was acknowledged, and no answer came; `closed`: but the end of the connection. */
+	/** The request was acknowledged but not answered; `closed`: the server then closed the connection. */
 	| { readonly kind: "unanswered"; readonly closed: boolean }
-	/** Of the answer came so many bytes, then something behind the next ones: those are lost. */
+	/** `bytes` of the answer arrived, then data after a gap: the data in between was lost. */
 	| { readonly kind: "gap"; readonly bytes: number };
 
 export interface ConversationSpec {
 	readonly envelope: Envelope;
 	readonly ports: Ports;
-	/** Of the SYN. */
+	/** Sequence number of the SYN. */
 	readonly sequence: number;
-	/** Sent behind the handshake; without it the connection is closed at once, which the server has to acknowledge. */
+	/** Sent after the handshake; without it the connection is closed at once, which the server must acknowledge. */
 	readonly request?: Uint8Array;
-	/** The largest segment that this side says it takes; default: what a client behind Ethernet takes. */
+	/** The maximum segment size to announce; default: that of a client on Ethernet. */
 	readonly segmentBytes?: number;
 }
 
-/** Enough of an answer: as much as fits the window. */
+/** Enough of an answer; it fits the window. */
 const ENOUGH_BYTES = 60_000;
 
 type Segment = Extract<Incoming, { kind: "tcp" }>;
 
 export class TcpConversation {
 	readonly #spec: ConversationSpec;
-	/** Who answered the SYN. */
+	/** The address that answered the SYN. */
 	#peer: Address | undefined;
-	/** The next sequence number of the server. */
+	/** The server's next sequence number. */
 	#expected = 0;
 	#repeated = 0;
 	#taken = false;
@@ -66,7 +66,7 @@ export class TcpConversation {
 		return encodeSyn(envelope, ports, sequence, segmentBytes ?? USUAL_SEGMENT_BYTES[envelope.source.family]);
 	}
 
-	/** Takes a segment that came to our port, and gives what to send in return. */
+	/** Takes a segment that arrived at our port and returns the replies to send. */
 	take({ source, content }: IncomingPacket & { readonly content: Segment }): Uint8Array[] {
 		if (content.sourcePort !== this.#spec.ports.destinationPort) return [];
 		if ((content.flags & TCP_FLAG.rst) !== 0) {
@@ -108,7 +108,7 @@ export class TcpConversation {
 		return [this.#segment(TCP_FLAG.ack, this.#taken ? this.#end - this.#spec.sequence : 1)];
 	}
 
-	/** What has not been acknowledged yet, to be sent (again). */
+	/** What has not been acknowledged, to be sent (again). */
 	again(): Uint8Array[] {
 		if (this.#peer === undefined) return [this.syn()];
 		if (this.#taken) return [];
@@ -118,18 +118,18 @@ export class TcpConversation {
 			: [this.#segment(TCP_FLAG.psh | TCP_FLAG.ack, 1, request)];
 	}
 
-	/** Whether SYN+ACK has come. */
+	/** True if the SYN+ACK has arrived. */
 	get begun(): boolean {
 		return this.#peer !== undefined;
 	}
 
-	/** Whether nothing more is to be waited for. */
+	/** True if there is nothing left to wait for. */
 	get over(): boolean {
 		if (this.#resetBy !== undefined || this.#finished || this.#bytes >= ENOUGH_BYTES) return true;
 		return this.#taken && this.#spec.request === undefined;
 	}
 
-	/** How far it came. */
+	/** How far the connection got. */
 	outcome(): Conversation {
 		const asked = this.#spec.request !== undefined;
 		const done = this.#taken && (!asked || (this.#bytes > 0 && !this.#gap));
@@ -140,13 +140,13 @@ export class TcpConversation {
 		return { kind: "unanswered", closed: this.#finished };
 	}
 
-	/** Takes the connection away on the server, whatever became of it. */
+	/** Makes the server drop the connection, in any state. */
 	reset(): Uint8Array {
 		const { envelope, ports, sequence } = this.#spec;
 		return encodeReset(envelope, ports, this.#taken ? this.#end : sequence + 1);
 	}
 
-	/** The sequence number behind all that is sent. */
+	/** The sequence number after everything sent. */
 	get #end(): number {
 		const { sequence, request } = this.#spec;
 		return (sequence + 1 + (request?.length ?? 1)) >>> 0;
@@ -163,7 +163,7 @@ export class TcpConversation {
 	}
 }
 
-/** The difference of two sequence numbers. */
+/** The signed difference of two sequence numbers. */
 function signed(difference: number): number {
 	return difference | 0;
 }

@@ -1,7 +1,7 @@
 /**
- * Further questions about a real server whose VIP did not answer, all asked at once: every other DSCP, the same
- * code by echo (a reply repeats the TOS byte that arrived), the service without a mark, and the
- * way hop by hop (an ICMP error quotes the header as that hop got it).
+ * Further questions about a real server whose VIP did not answer, all asked at once: every other DSCP; the same code
+ * by echo (a reply repeats the TOS byte that arrived); the service without a mark; and each hop of the path (an ICMP
+ * error quotes the header as that hop received it).
  */
 import { lookUpRoute, SyscallError } from "@l3dsr/linux";
 import { type Address, type Dscp, dscp, sameAddress } from "@l3dsr/packet";
@@ -13,7 +13,7 @@ import type { Asker, Probe, ProbeOptions } from "./prober.ts";
 const HOPS = 16;
 const CODES: readonly Dscp[] = Array.from({ length: 64 }, (_, code) => dscp(code));
 
-/** Asks on; takes as long as one time-out at most. */
+/** Asks the further questions; takes at most one timeout. */
 export async function diagnose(prober: Asker, target: ProbeTarget, options: ProbeOptions): Promise<Evidence> {
 	const { port: _, ...portless } = target;
 	const codes = CODES.filter((code) => code !== target.dscp);
@@ -42,10 +42,10 @@ export async function diagnose(prober: Asker, target: ProbeTarget, options: Prob
 	};
 }
 
-/** What fits Ethernet, and is usual everywhere. */
+/** The MTU of Ethernet, which most paths support. */
 const LARGE_PACKET_BYTES = 1500;
 
-/** An echo as large as the largest usual packet, not to be fragmented, with the mark of the target. */
+/** An echo request of that size with the target's mark, which must not be fragmented. */
 export function largeEcho({ port: _, ...portless }: ProbeTarget): Probe {
 	const headerBytes = portless.real.family === "ipv4" ? 28 : 48;
 	return {
@@ -58,7 +58,7 @@ function isOwnAddress({ bytes }: Address): boolean {
 	try {
 		return lookUpRoute({ destination: bytes }).type === "local";
 	} catch (error) {
-		if (error instanceof SyscallError) return false; // no route at all
+		if (error instanceof SyscallError) return false; // there is no route
 		throw error;
 	}
 }

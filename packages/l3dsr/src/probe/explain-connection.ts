@@ -1,28 +1,28 @@
-/** Why a connection does not go on although the VIP answers the SYN, and what else it shows. Pure. */
+/** Why a connection fails although the VIP answers the SYN, and what else the connection shows. Pure. */
 import { type Family, formatDscp, sameAddress } from "@l3dsr/packet";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import type { Answer } from "./answer.ts";
 import type { Conversation } from "./conversation.ts";
 import { type Explanation, NOTHING } from "./explanation.ts";
 
-/** Segments that fit every path: RFC 9293 (IPv4), RFC 8200 (IPv6: 1280 less the headers). */
+/** Segments that fit every path: RFC 9293 (IPv4), RFC 8200 (IPv6: 1280 minus the headers). */
 export const SMALL_SEGMENT_BYTES: Readonly<Record<Family, number>> = { ipv4: 536, ipv6: 1220 };
 
-/** A connection through the path of a VIP, and what was asked because of it. */
+/** A connection along a VIP's path, and what was asked because of it. */
 export interface Connected {
 	readonly conversation: Conversation;
-	/** The same with small segments, where an answer did not come or came with a gap. */
+	/** The same connection with small segments, if an answer was missing or had a gap. */
 	readonly small?: Conversation;
-	/** To an echo request of 1,500 bytes that must not be fragmented, with the same mark. */
+	/** The answer to an echo request of 1,500 bytes with the same mark, which must not be fragmented. */
 	readonly large?: Answer;
 }
 
-/** Of a connection that goes as it should: nothing. */
+/** Nothing for a connection that worked. */
 export type ConnectionOutcome =
-	/** What follows the SYN+ACK is not taken. */
+	/** What follows the SYN+ACK is ignored. */
 	| "handshake-ignored"
 	| "connection-reset"
-	/** The request is taken, and no answer comes, or not all of it. */
+	/** The request is acknowledged, but its answer is missing or incomplete. */
 	| "request-unanswered";
 
 export function judgeConnection({ conversation }: Connected): ConnectionOutcome | undefined {
@@ -117,7 +117,7 @@ function unanswered({ real }: ProbeTarget, { conversation, small }: Connected): 
 	};
 }
 
-/** Large requests of clients: an error about one quotes the real address, which the client does not know. */
+/** Large requests from clients: the ICMP error quotes the real address, which the client does not know. */
 function explainLarge({ real }: ProbeTarget, large: Answer | undefined): Explanation {
 	if (large?.kind !== "icmp" || large.mtu === undefined) return NOTHING;
 	return {
@@ -131,7 +131,7 @@ function explainLarge({ real }: ProbeTarget, large: Answer | undefined): Explana
 	};
 }
 
-/** Whether an answer carries the code of the VIP itself. An echo reply always does (RFC 1812, 4.3.2.5). */
+/** Whether an answer carries the VIP's own code. An echo reply always does (RFC 1812, 4.3.2.5). */
 export function explainReflection({ protocol, dscp, real }: ProbeTarget, answer: Answer): Explanation {
 	const reflected =
 		answer.kind === "accepted" && protocol !== "icmp" && dscp !== 0 && answer.dscp === (dscp as number);

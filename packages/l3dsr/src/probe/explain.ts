@@ -1,4 +1,4 @@
-/** Why the VIP did not answer: what follows from the answer, and from those to further questions. Pure. */
+/** Why the VIP did not answer: conclusions from its answer and from those to further questions. Pure. */
 
 import { errnoName, errnoText } from "@l3dsr/linux";
 import { type Address, type Dscp, formatDscp, sameAddress, tosOfDscp } from "@l3dsr/packet";
@@ -7,35 +7,35 @@ import { type Answer, icmpText, isTimeExceeded, judgeAnswer, whoIs } from "./ans
 import { type Connected, explainConnection, explainReflection } from "./explain-connection.ts";
 import { type Explanation, joined, NOTHING } from "./explanation.ts";
 
-/** What the further questions brought. */
+/** The answers to the further questions. */
 export interface Evidence {
-	/** The same without a mark. */
+	/** To the same probe without a mark. */
 	readonly unmarked: Answer;
-	/** An echo with the same mark. */
+	/** To an echo request with the same mark. */
 	readonly echo: Answer;
-	/** The service under each other code that something else than the real address answered. */
+	/** For each other code under which another address than the real one answered: the code and that address. */
 	readonly rewritten: readonly { readonly dscp: Dscp; readonly by: Address }[];
-	/** Routers on the way, the nearest first, and the code that each got. */
+	/** Routers on the path, nearest first, and the code that each received. */
 	readonly hops: readonly { readonly router: Address; readonly dscp: Dscp }[];
-	/** The real address is one of the host that asks: its packets take another way than those of a director. */
+	/** The real address belongs to this host, so its packets take another path than a director's. */
 	readonly isOwnAddress: boolean;
 }
 
-/** Whether the VIP answers, but not to packets that also have ECN bits. */
+/** True if the VIP answers, but not packets that also have ECN bits. */
 export function failsWithEcn(target: ProbeTarget, ecn: Answer | undefined): boolean {
 	return ecn !== undefined && "from" in ecn && whoIs(target, ecn.from) !== "vip";
 }
 
-/** What was asked beside the probe itself. */
+/** What was asked in addition to the probe itself. */
 export interface Further {
 	/** The answer to the same probe with ECN bits. */
 	readonly ecn?: Answer;
 	readonly evidence?: Evidence;
-	/** The connection that followed, where one was asked for and the VIP answered. */
+	/** The connection that followed, if one was asked for and the VIP answered. */
 	readonly connected?: Connected;
 }
 
-/** The facts and what follows; without further questions, only what the answer itself says. */
+/** The facts and conclusions; without further questions, only what the answer itself shows. */
 export function explain(target: ProbeTarget, answer: Answer, further: Further = {}): Explanation {
 	const { ecn, evidence, connected } = further;
 	const { real } = target;
@@ -102,7 +102,7 @@ export function explain(target: ProbeTarget, answer: Answer, further: Further = 
 const WITHOUT_PKTINFO =
 	"it listens on all addresses (0.0.0.0 or ::) and does not ask the kernel for the address of each datagram (IP_PKTINFO)";
 
-/** A datagram is rewritten, and its answer comes from another address of the server all the same. */
+/** The datagram was rewritten, but its answer comes from another address of the server. */
 function answeredFromElsewhere(target: ProbeTarget, evidence: Evidence | undefined): Explanation | undefined {
 	const { real, protocol, vip } = target;
 	const echo = evidence?.echo;
@@ -116,7 +116,7 @@ function answeredFromElsewhere(target: ProbeTarget, evidence: Evidence | undefin
 	};
 }
 
-/** The real address answered: either the server has no such rule, or the mark did not get there. */
+/** The real address answered: either the server has no such rule, or the mark did not arrive. */
 function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Explanation {
 	const { real, dscp: code } = target;
 	const vip = target.vip?.text ?? "a VIP";
@@ -168,10 +168,10 @@ function notRewritten(target: ProbeTarget, evidence: Evidence | undefined): Expl
 	};
 }
 
-/** Where the mark was changed; undefined when it was not, as far as can be seen. */
+/** Where the mark was changed; undefined if no change was seen. */
 function lostMark({ real, dscp: code }: ProbeTarget, { echo, hops }: Evidence): Explanation | undefined {
 	const changed = hops.find((hop) => hop.dscp !== code);
-	// An echo that was rewritten may have been answered without its mark: only the real address tells.
+	// If an echo request was rewritten, its reply may have no mark; only a reply from the real address tells.
 	const reply = echo.kind === "accepted" && sameAddress(echo.from, real) ? echo.dscp : code;
 	const arrived = changed?.dscp ?? reply;
 	if (arrived === code) return undefined;
@@ -273,7 +273,7 @@ function silent(target: ProbeTarget, evidence: Evidence | undefined): Explanatio
 	};
 }
 
-/** Under which codes the server rewrites. */
+/** The codes that the server rewrites. */
 function codesOf(target: ProbeTarget, evidence: Evidence | undefined): string[] {
 	if (evidence === undefined) return [];
 	const { rewritten } = evidence;

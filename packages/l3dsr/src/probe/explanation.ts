@@ -1,8 +1,8 @@
-/** What is said of a target beside who answered. Pure. */
+/** What is reported about a target besides who answered. Pure. */
 export interface Explanation {
 	/** Observed facts. */
 	readonly found: readonly string[];
-	/** What is probably wrong, the likeliest first. */
+	/** What is probably wrong, the most likely cause first. */
 	readonly causes: readonly string[];
 	/** What to do next. */
 	readonly next: readonly string[];
@@ -10,7 +10,7 @@ export interface Explanation {
 
 export const NOTHING: Explanation = { found: [], causes: [], next: [] };
 
-/** One after the other. */
+/** The parts in order, as one. */
 export function joined(...parts: readonly Explanation[]): Explanation {
 	return {
 		found: parts.flatMap(({ found }) => found),

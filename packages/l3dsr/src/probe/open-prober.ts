@@ -1,11 +1,14 @@
-/** Who asks: raw sockets, or what a process without privileges has. */
+/** Chooses the prober: raw sockets, or what an unprivileged process may use. */
 import { LinuxError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import type { ProbeTarget } from "../model/probe-target.ts";
 import { PlainProber } from "./plain-prober.ts";
 import { type Asker, Prober } from "./prober.ts";
 
-/** Without root, ordinary sockets send UDP and echo probes. Throws L3dsrError (KERNEL_PERMISSION) where that will not do. */
+/**
+ * Without root, ordinary sockets send UDP and echo probes. Throws L3dsrError (KERNEL_PERMISSION) if these are not
+ * enough.
+ */
 export function openProber(targets: readonly ProbeTarget[]): Asker {
 	try {
 		return new Prober();

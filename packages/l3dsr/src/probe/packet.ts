@@ -1,4 +1,4 @@
-/** The packets of a probe as bytes, and what can come back. Pure. */
+/** Encodes the packets of a probe and decodes the possible answers. Pure. */
 import {
 	type Address,
 	addressFromBytes,
@@ -13,12 +13,12 @@ import {
 	udpPacket,
 } from "@l3dsr/packet";
 
-/** What the IP header says. */
+/** The fields of the IP header. */
 export interface Envelope {
 	readonly source: Address;
 	/** Of the same family. */
 	readonly destination: Address;
-	/** TOS or Traffic Class, ECN bits and all. */
+	/** TOS or Traffic Class, including the ECN bits. */
 	readonly tos: number;
 	/** TTL or hop limit. */
 	readonly ttl: number;
@@ -31,14 +31,14 @@ export interface Ports {
 
 const WINDOW = 64_240;
 
-/** What a packet carries that came as an answer. */
+/** The content of a packet that may be an answer. */
 export type Incoming =
 	| (Ports & {
 			readonly kind: "tcp";
 			readonly flags: number;
 			readonly sequence: number;
 			readonly acknowledgement: number;
-			/** As its headers say: of the packet, not of what was kept of it. */
+			/** From the headers: the packet's length, not the length of what was captured. */
 			readonly dataBytes: number;
 	  })
 	| (Ports & { readonly kind: "udp" })
@@ -47,12 +47,12 @@ export type Incoming =
 			readonly kind: "icmp-error";
 			readonly type: number;
 			readonly code: number;
-			/** Bytes: what fits the next link, where the error is that a packet does not (RFC 1191, 8201). */
+			/** The next link's MTU in bytes, if the error says that a packet does not fit (RFC 1191, 8201). */
 			readonly mtu?: number;
 			readonly quoted: Quoted;
 	  };
 
-/** The header of one of our packets, as an ICMP error gives it back. */
+/** The header of one of our packets as an ICMP error quotes it. */
 export interface Quoted {
 	readonly tos: number;
 	readonly destination: Address;
@@ -69,10 +69,10 @@ export interface IncomingPacket {
 	readonly content: Incoming;
 }
 
-/** What a client behind Ethernet takes in one segment. */
+/** The segment size that a client on Ethernet announces. */
 export const USUAL_SEGMENT_BYTES: Readonly<Record<Family, number>> = { ipv4: 1460, ipv6: 1440 };
 
-/** A connection's first packet, with the one option that every stack sends: the segment size. */
+/** A connection's first packet, with the one option that every stack sends: the maximum segment size. */
 export function encodeSyn(
 	envelope: Envelope,
 	ports: Ports,
@@ -84,14 +84,14 @@ export function encodeSyn(
 }
 
 /**
- * Ends what a SYN began. `sequence` is the one that the other side expects next: it takes no other reset at
+ * Resets what a SYN began. `sequence` must be the one that the other side expects next; it accepts no other reset at
  * once (RFC 5961).
  */
 export function encodeReset(envelope: Envelope, ports: Ports, sequence: number): Uint8Array {
 	return encodeSegment(envelope, ports, { sequence, flags: TCP_FLAG.rst, window: 0 });
 }
 
-/** Any segment; the window is that of a client that has read everything, where none is given. */
+/** Any segment; the default window is that of a client that has read everything. */
 export function encodeSegment(
 	envelope: Envelope,
 	ports: Ports,
@@ -112,7 +112,7 @@ function unfragmented(envelope: Envelope): IpFields {
 	return { ...envelope, dontFragment: true };
 }
 
-/** The answer in a packet that begins at its IP header; undefined when it is none, or cut short. */
+/** The answer in a packet that begins at its IP header; undefined if it is not an answer or is cut short. */
 export function decodePacket(bytes: Uint8Array): IncomingPacket | undefined {
 	const header = decodeIp(bytes);
 	if (header === undefined) return undefined;
@@ -127,9 +127,9 @@ interface IpHeader {
 	readonly destination: Address;
 	readonly tos: number;
 	readonly protocol: number;
-	/** As much of it as there is. */
+	/** As much of the payload as was captured. */
 	readonly payload: Uint8Array;
-	/** As the header says. */
+	/** From the header. */
 	readonly payloadBytes: number;
 }
 
@@ -159,7 +159,7 @@ function decodeIp(bytes: Uint8Array): IpHeader | undefined {
 	};
 }
 
-/** Types of ICMP that are an echo reply, and those that quote the packet which they are about. */
+/** The ICMP types of an echo reply, and those that quote the packet that caused them. */
 const ICMP_TYPES = {
 	[PROTOCOL_NUMBER.icmp]: { reply: 0, request: 8, errors: ICMP_ERROR_TYPES.ipv4 },
 	[PROTOCOL_NUMBER.icmpv6]: { reply: 129, request: 128, errors: ICMP_ERROR_TYPES.ipv6 },
@@ -197,7 +197,7 @@ function decodeContent({ protocol, payload, payloadBytes }: IpHeader): Incoming 
 	return type === 2 ? { ...error, mtu: view.getUint32(4) } : error;
 }
 
-/** RFC 792: the header and at least eight bytes of what it carried. */
+/** RFC 792: the header and at least eight bytes after it. */
 function decodeQuoted(bytes: Uint8Array): Quoted | undefined {
 	const header = decodeIp(bytes);
 	if (header === undefined || header.payload.length < 8) return undefined;

@@ -1,9 +1,9 @@
 /**
- * Probes without privileges: UDP and ICMP echo by ordinary sockets, which take an answer from any address. TCP
- * cannot be probed so: a SYN+ACK from an address that was not asked reaches no ordinary socket.
+ * Probes without privileges: UDP and ICMP echo from ordinary sockets that accept answers from any address. TCP cannot
+ * be probed this way: a SYN+ACK from an unexpected address reaches no ordinary socket.
  *
- * It sees less than `Prober`: what this host's firewall or reverse-path filter drops, and the mark that an ICMP
- * error quotes.
+ * It sees less than `Prober`: neither what this host's firewall or reverse path filter drops, nor the mark that an
+ * ICMP error quotes.
  */
 
 import { type DatagramEvent, DatagramSocket, ERRNO, SyscallError, untilReadable } from "@l3dsr/linux";
@@ -40,7 +40,7 @@ export class PlainProber implements Asker {
 					if ("socket" in launched) flights.add(launched);
 					else settle(next, launched);
 				}
-				// Nothing could be sent: there is nothing to wait for.
+				// Nothing was sent, so there is nothing to wait for.
 				if (flights.size === 0) continue;
 				await untilReadable(
 					[...flights].map(({ socket }) => socket.fd),
@@ -76,7 +76,7 @@ function launch(index: number, probe: Probe | undefined): Flight | Answer {
 			ttl,
 		);
 		const payload = probe.data ?? probeData(port);
-		// The kernel puts in its own identifier and checksum.
+		// The kernel fills in its own identifier and checksum.
 		const data =
 			protocol === "icmp" ? echoRequestMessage(real.family, { id: 0, sequence: 1, data: payload }) : payload;
 		const sent = socket.send(data, real.bytes, port);
@@ -97,7 +97,7 @@ function nextEvent(flights: ReadonlySet<Flight>, timeoutMs: number): number {
 	return Math.max(0, Math.min(...due));
 }
 
-/** Undefined while it may still come; halfway, what may have been lost is sent again. */
+/** Undefined while an answer may still arrive; halfway, sends the probe again in case it was lost. */
 function answerTo(flight: Flight, timeoutMs: number): Answer | undefined {
 	const age = performance.now() - flight.sentAt;
 	const event = flight.socket.take();

@@ -1,10 +1,10 @@
 /**
- * Sends probes, many at a time, and tells their answers apart.
+ * Sends many probes at a time and matches their answers.
  *
- * A TCP probe is a SYN from a port at which our own kernel keeps silent (`SilentPort`). The SYN+ACK, from
- * whichever address, names the sequence number that we chose at random, which no two probes share. A reset on
- * the same way as the SYN then takes the half-open connection away again: it has the same marks, so that it is
- * rewritten to the same VIP. A SYN+ACK that comes late, or once more, is answered in the same way.
+ * A TCP probe is a SYN from a port on which our own kernel stays silent (`SilentPort`). The SYN+ACK, from whatever
+ * address, acknowledges the random sequence number that no two probes share. A reset then removes the half-open
+ * connection: it takes the same path with the same mark, so that it is rewritten to the same VIP. A late or repeated
+ * SYN+ACK is also answered with a reset.
  */
 
 import { randomBytes, randomInt } from "node:crypto";
@@ -26,43 +26,43 @@ import {
 
 export interface Probe {
 	readonly target: ProbeTarget;
-	/** Set the ECN bits to ECT(0), as the data of a connection with ECN has them. */
+	/** Set the ECN bits to ECT(0), like the data packets of a connection with ECN. */
 	readonly ecn?: boolean;
 	/** TTL or hop limit; default 64. */
 	readonly ttl?: number;
-	/** What a datagram or an echo request carries; default: see probeData. */
+	/** Payload of a datagram or echo request; default: see probeData. */
 	readonly data?: Uint8Array;
 }
 
 export interface ProbeOptions {
-	/** An answer that has not come by then counts as none. A lost packet is sent again halfway. */
+	/** How long to wait for an answer. Halfway, a probe is sent again in case it was lost. */
 	readonly timeoutMs: number;
-	/** Probes that wait for an answer at a time; default 256. */
+	/** The most probes that wait for an answer at the same time; default 256. */
 	readonly inFlight?: number;
 	readonly signal?: AbortSignal;
 	readonly onAnswer?: (index: number, answer: Answer) => void;
 }
 
-/** Who can be asked for answers: with raw sockets or without. */
+/** A prober, with raw sockets or without. */
 export interface Asker extends Disposable {
-	/** The answer to each probe, in their order. One call at a time. */
+	/** The answer to each probe, in the same order. One call at a time. */
 	ask(probes: readonly Probe[], options: ProbeOptions): Promise<Answer[]>;
 }
 
 export const DEFAULTS = { inFlight: 256, ttl: 64, ect0: 0x02 } as const;
-/** How long a SYN+ACK that comes late, or again, is answered with a reset: a server gives up sending it after a minute. */
+/** How long a late or repeated SYN+ACK is answered with a reset: a server stops sending it after a minute. */
 const LATE_MS = 60_000;
-/** Probes that are over are remembered for that, at most so many. */
+/** The most finished probes remembered for that. */
 const MOST_REMEMBERED = 4096;
-/** Sent in a row before answers are looked for: what they took is measured when they are read. */
+/** Probes sent in a row before answers are read; an answer's time is measured when it is read. */
 const BURST = 16;
 
 const DNS_PORT = 53;
-/** A question that every name server answers: the name servers of the root. RFC 1035. */
+/** A question that every name server answers: the NS records of the root. RFC 1035. */
 const DNS_QUERY = Uint8Array.of(0x4c, 0x33, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1);
 const DATA = new TextEncoder().encode("l3dsr probe\n");
 
-/** A probe on its way. */
+/** A probe in flight. */
 interface Flight {
 	readonly index: number;
 	readonly target: ProbeTarget;
@@ -80,12 +80,12 @@ interface Flight {
 /** `using prober = new Prober()`. Throws KERNEL_PERMISSION without CAP_NET_RAW. */
 export class Prober implements Asker {
 	readonly #socket = new IpSocket();
-	/** Probes by the key that their answers carry: those that wait, and those that were over a while ago. */
+	/** Probes by the key in their answers: those that wait, and those finished recently. */
 	readonly #flights = new Map<string, Flight>();
-	/** Keys of probes that are over, the oldest first, with the time when each is forgotten. */
+	/** Keys of finished probes, oldest first, and the time when each is forgotten. */
 	readonly #over = new Map<string, number>();
 	readonly #waiting = new Set<Flight>();
-	/** Reserved ports by protocol and address, the longest unused first. */
+	/** Reserved ports by protocol and address, the one unused longest first. */
 	readonly #ports = new Map<string, SilentPort[]>();
 	readonly #sources = new Map<string, Address | number>();
 	readonly #echoId = randomInt(0x10000);
@@ -110,7 +110,7 @@ export class Prober implements Asker {
 			}
 			const mayLaunch = next < probes.length && this.#waiting.size < limit;
 			if (mayLaunch)
-				await new Promise((resolve) => setImmediate(resolve)); // signals, and output
+				await new Promise((resolve) => setImmediate(resolve)); // let signals and output be handled
 			else if (this.#waiting.size > 0) {
 				const { signal } = options;
 				await untilReadable(this.#socket.fds, { timeoutMs: this.#nextEvent(options), signal });
@@ -186,7 +186,7 @@ export class Prober implements Asker {
 		});
 		switch (content.kind) {
 			case "tcp":
-				// SYN takes one sequence number, and its answer acknowledges just that.
+				// A SYN takes one sequence number, and the answer acknowledges exactly that.
 				return own(this.#flights.get(keyOf("tcp", (content.acknowledgement - 1) >>> 0)), turned(content));
 			case "udp":
 				return own(this.#flights.get(keyOf("udp", content.destinationPort)), turned(content));
@@ -201,7 +201,7 @@ export class Prober implements Asker {
 		}
 	}
 
-	/** Sends once more what may have been lost, and gives up what has had its time. */
+	/** Sends probes again that may have been lost, and gives up those whose time is over. */
 	#lookAtClock({ timeoutMs }: ProbeOptions, settle: (index: number, answer: Answer) => void): void {
 		const now = performance.now();
 		for (const flight of this.#waiting) {
@@ -214,7 +214,7 @@ export class Prober implements Asker {
 		}
 	}
 
-	/** Milliseconds until the clock has something to do. Flights are in the order in which they left. */
+	/** Milliseconds until the next clock event. Flights are in the order in which they were sent. */
 	#nextEvent({ timeoutMs }: ProbeOptions): number {
 		const [oldest] = this.#waiting;
 		if (oldest === undefined) return 0;
@@ -232,7 +232,7 @@ export class Prober implements Asker {
 		settle(flight.index, answer);
 	}
 
-	/** Forgets the probes whose late answers nobody waits for any more. */
+	/** Forgets finished probes for which no late answer is expected any more. */
 	#forgetOld(): void {
 		const now = performance.now();
 		for (const [key, until] of this.#over) {
@@ -244,7 +244,7 @@ export class Prober implements Asker {
 
 	#lease(protocol: "tcp" | "udp", source: Address): SilentPort {
 		const idle = this.#portsFor(protocol, source);
-		// A port rests while others do: answers that come late must not be taken for another probe's.
+		// Use each port as rarely as possible, so that a late answer is not taken for another probe's.
 		return (
 			(idle.length >= DEFAULTS.inFlight ? idle.shift() : undefined) ?? new SilentPort(protocol, source.bytes)
 		);
@@ -257,7 +257,7 @@ export class Prober implements Asker {
 		return ports;
 	}
 
-	/** The address to send from, or the errno of why there is none. */
+	/** The source address to use, or the errno if there is none. */
 	#sourceFor(real: Address, tos: number): Address | number {
 		const key = `${real.text} ${tos}`;
 		let source = this.#sources.get(key);
@@ -302,7 +302,7 @@ function keyOf(protocol: ProbeTarget["protocol"], number: number): string {
 	return `${protocol} ${number}`;
 }
 
-/** What a datagram or an echo request carries. */
+/** Payload of a datagram or an echo request. */
 export function probeData(port: number): Uint8Array {
 	return port === DNS_PORT ? DNS_QUERY : DATA;
 }

@@ -1,4 +1,4 @@
-/** Answers to one target, as many as it was asked, put into the record that text and JSON are made of. Pure. */
+/** Combines all answers of one target into the record that text and JSON are made from. Pure. */
 import { type Dscp, tosOfDscp } from "@l3dsr/packet";
 import type { ProbeProtocol, ProbeTarget } from "../model/probe-target.ts";
 import { type Answer, judgeAnswer, type Outcome } from "./answer.ts";
@@ -14,24 +14,27 @@ export interface TargetReport extends Explanation {
 	readonly tos: number;
 	readonly protocol: ProbeProtocol;
 	readonly port?: number;
-	/** Every answer came from the VIP, and every connection that was asked for went on. */
+	/** Every answer came from the VIP, and every connection that was asked for worked. */
 	readonly ok: boolean;
-	/** The VIP answered, and a whole connection was asked for, not only the answer to its first packet. */
+	/** The VIP answered, and whole connections were asked for, not only answers to first packets. */
 	readonly connected: boolean;
-	/** Of the first answer that was not the VIP's, or `vip`. `vip-without-ecn`: only to packets without ECN bits. */
+	/**
+	 * The outcome of the first answer that was not the VIP's, else `vip`. `vip-without-ecn`: only packets without ECN
+	 * bits are answered.
+	 */
 	readonly outcome: Outcome | "vip-without-ecn" | ConnectionOutcome;
 	/** The address that answered. */
 	readonly answeredBy?: string;
 	readonly asked: number;
-	/** Answers from the VIP; of connections, those that went on. */
+	/** Answers from the VIP; for connections, those that worked. */
 	readonly answered: number;
-	/** Milliseconds until these answers; absent without one. */
+	/** Milliseconds until these answers; absent if there are none. */
 	readonly time?: { readonly minMs: number; readonly avgMs: number; readonly maxMs: number };
 }
 
 /**
- * `answers`: at least one. The evidence goes with the first that was not the VIP's, and `connected` with the first
- * connection that did not go on. `broken`: how many did not.
+ * `answers`: at least one. The evidence belongs to the first that was not the VIP's, and `connected` to the first
+ * connection that failed. `broken`: how many failed.
  */
 export function reportOf(
 	target: ProbeTarget,
