@@ -31,13 +31,6 @@ export interface RoutesOptions {
 	readonly page: ReadonlyMap<string, PageFile>;
 }
 
-export interface Handled {
-	/** The response is a stream that stays open. */
-	readonly stays: boolean;
-}
-
-const DONE: Handled = { stays: false };
-
 export class Routes {
 	readonly #options: RoutesOptions;
 	/** When the recent traces were requested, in milliseconds. */
@@ -58,31 +51,31 @@ export class Routes {
 		this.#options.exposition.count(known, code);
 	}
 
-	async handle(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<Handled> {
+	async handle(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<void> {
 		const path = (request.url ?? "").split("?", 1)[0] ?? "";
 		response.on("finish", () => this.count(path, response.statusCode));
 		const file = this.#options.page.get(path);
 		if (file !== undefined) {
 			await send(request, response, file, { type: file.type, cache: "no-cache" });
-			return DONE;
+			return;
 		}
 		const record = RECORDS[path];
 		try {
 			if (record !== undefined) {
 				await send(request, response, await this.#options.answers.get(record), { type: "application/json" });
-				return DONE;
+				return;
 			}
 			switch (path) {
 				case "/v1/events":
 					return await this.#events(request, response);
 				case "/v1/trace":
 					await this.#trace(request, response, query);
-					return DONE;
+					return;
 				case "/metrics": {
 					const status = await this.#options.answers.get("status");
 					const type = Exposition.contentType;
 					await send(request, response, await this.#options.exposition.text(status), { type });
-					return DONE;
+					return;
 				}
 			}
 		} catch (error) {
@@ -97,7 +90,7 @@ export class Routes {
 				path === "/v1/trace" && error instanceof AgentRefusal ? 400 : 503,
 				text,
 			);
-			return DONE;
+			return;
 		}
 		const text = errorsBody(
 			"API_REQUEST",
@@ -105,24 +98,22 @@ export class Routes {
 			`the paths are ${API_PATHS.join(", ")}`,
 		);
 		await refuse(request, response, 404, text);
-		return DONE;
 	}
 
-	async #events(request: IncomingMessage, response: ServerResponse): Promise<Handled> {
+	async #events(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		const { answers, events, streams } = this.#options;
 		if (!(request.headers.accept ?? "").includes("text/event-stream")) {
 			await send(request, response, await answers.get("events"), { type: "application/json" });
-			return DONE;
+			return;
 		}
 		if (request.method === "HEAD") {
 			response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" }).end();
-			return DONE;
+			return;
 		}
 		const last = String(request.headers["last-event-id"] ?? "0");
 		const after = /^\d{1,15}$/.test(last) ? Number(last) : 0;
-		if (streams.add(response, events(), after)) return { stays: true };
+		if (streams.add(response, events(), after)) return;
 		await refuse(request, response, 503, errorsBody("API_UNAVAILABLE", "there are too many event streams"));
-		return DONE;
 	}
 
 	async #trace(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<void> {

@@ -28,6 +28,7 @@ const LIMITS = {
 const MOST_HEADERS = 64;
 /** A connection is closed after this long without a byte read or written, even if the client is just not reading. */
 const SILENCE_MS = 70_000;
+/** A connection is closed if its client has not read an answer this long after it was written. */
 const UNREAD_MS = 10_000;
 
 const SECURITY_HEADERS = {
@@ -59,6 +60,8 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 			answer({ request, response, trusted, secure }, admission, routes);
 		const server = secure ? await secureServer(settings.tls, handle) : createServer(LIMITS, handle);
 		server.maxHeadersCount = MOST_HEADERS;
+		// A client that has said all that it has to say (`nc -N`) still gets its answer. Node documents no option for it.
+		Object.assign(server, { httpAllowHalfOpen: true });
 		server.setTimeout(SILENCE_MS);
 		connections.watch(server);
 		server.on("clientError", refuseUnreadable);
@@ -133,9 +136,7 @@ function answer(
 		response.setHeader("connection", "close");
 	}
 	for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
-	// Do not wait for a client that does not read the answer.
-	const unread = setTimeout(() => response.destroy(), UNREAD_MS).unref();
-	response.on("close", () => clearTimeout(unread));
+	destroyIfUnread(response);
 	response.on("error", () => response.destroy());
 	const hostHeaders = request.rawHeaders.filter(
 		(name, index) => index % 2 === 0 && name.toLowerCase() === "host",
@@ -163,16 +164,19 @@ function answer(
 		end(response, 405, errorsBody("API_REQUEST", "only GET is supported: no request changes this host"));
 		return;
 	}
-	routes.handle(request, response, new URLSearchParams(target.slice(path.length))).then(
-		({ stays }) => {
-			if (stays) clearTimeout(unread);
-		},
-		(error: unknown) => {
-			process.stderr.write(`answer ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
-			if (response.headersSent) response.destroy();
-			else end(response, 500, errorsBody("INTERNAL", "this request could not be answered"));
-		},
-	);
+	routes.handle(request, response, new URLSearchParams(target.slice(path.length))).catch((error: unknown) => {
+		process.stderr.write(`answer ${path}: ${error instanceof Error ? error.message : String(error)}\n`);
+		if (response.headersSent) response.destroy();
+		else end(response, 500, errorsBody("INTERNAL", "this request could not be answered"));
+	});
+}
+
+/** The time starts when the whole answer has been written, not while the agent is asked for it. A stream never ends. */
+function destroyIfUnread(response: ServerResponse): void {
+	response.once("prefinish", () => {
+		const unread = setTimeout(() => response.destroy(), UNREAD_MS).unref();
+		response.once("close", () => clearTimeout(unread));
+	});
 }
 
 function end(response: ServerResponse, status: number, body: string): void {
