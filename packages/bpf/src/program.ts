@@ -2,6 +2,7 @@
 
 import { closeSync } from "node:fs";
 import { check, ERRNO, SyscallError, withMemoryLimitRaised, withSignalsHeld } from "@l3dsr/linux";
+import { withDescriptors } from "./asm/encode.ts";
 import { SLOT_BYTES } from "./asm/instruction.ts";
 import { BPF_PROG_INFO, type BpfReply, bpf } from "./bpf-syscall.ts";
 import { type LoadedTypes, typeAttributes } from "./btf.ts";
@@ -11,6 +12,7 @@ import { type MapId, mapIdOf, type ProgramId, programIdOf } from "./object-id.ts
 import {
 	BPF_ATTACH_TYPE,
 	BPF_PROG_TYPE,
+	type EncodedProgram,
 	encodeProgram,
 	mapsUsed,
 	NAME_BYTES,
@@ -78,25 +80,23 @@ export class Program implements Disposable {
 	 *
 	 * Throws VerifierError, SyscallError or BpfError (BUILD); then nothing is left behind.
 	 */
-	static load(spec: ProgramSpec, options: LoadOptions = {}): Program {
+	static load(program: ProgramSpec | EncodedProgram, options: LoadOptions = {}): Program {
+		const encoded = "code" in program ? program : encodeProgram(program);
 		const maps = new Map<string, BpfMap>();
 		const owned: BpfMap[] = [];
 		let fd = -1;
 		try {
-			for (const mapSpec of spec.maps) {
+			for (const mapSpec of encoded.maps) {
 				const given = options.maps?.get(mapSpec.name);
 				const map = given ?? BpfMap.create(mapSpec);
 				if (given === undefined) owned.push(map);
 				maps.set(mapSpec.name, map);
 			}
-			fd = loadInstructions(
-				spec,
-				encodeProgram(spec, (name) => maps.get(name)?.fd ?? -1),
-				options.traces,
-			);
-			const used = new Set(mapsUsed(spec.instructions));
+			const instructions = withDescriptors(encoded.code, ({ name }) => maps.get(name)?.fd ?? -1);
+			fd = loadInstructions(encoded, instructions, options.traces);
+			const used = mapsUsed(encoded.code);
 			for (const [name, map] of maps) {
-				if (!used.has(name)) bindMap(fd, spec.name, map);
+				if (!used.has(name)) bindMap(fd, encoded.name, map);
 			}
 			return new Program(fd, maps, owned);
 		} catch (error) {
@@ -171,7 +171,11 @@ export class Program implements Disposable {
 }
 
 /** Loads without a log, which is faster; after a refusal again with one, for the reason. */
-function loadInstructions(spec: ProgramSpec, instructions: Uint8Array, traces: Program | undefined): number {
+function loadInstructions(
+	spec: EncodedProgram,
+	instructions: Uint8Array,
+	traces: Program | undefined,
+): number {
 	const types = spec.traceable === true ? loadContextTypes(spec.type) : undefined;
 	try {
 		const load = (log: Uint8Array) => tryLoad(spec, instructions, log, { types, traces });
@@ -189,13 +193,14 @@ function loadContextTypes(type: ProgramSpec["type"]): LoadedTypes | undefined {
 }
 
 function loadWithReason(
-	spec: ProgramSpec,
+	spec: EncodedProgram,
 	instructions: Uint8Array,
 	load: (log: Uint8Array) => BpfReply<"BPF_PROG_LOAD">,
 ): number {
 	const { result } = load(new Uint8Array(0));
 	if (result >= 0) return result;
-	if (result === -ERRNO.EPERM) return check(result, `load program ${spec.name}`);
+	const { instructions: explained } = spec;
+	if (result === -ERRNO.EPERM || explained === undefined) return check(result, `load program ${spec.name}`);
 	let log = new Uint8Array(LOG_BYTES_FIRST);
 	let again = load(log);
 	// ENOSPC: the log is longer than the buffer. Only newer kernels report its length.
@@ -207,7 +212,7 @@ function loadWithReason(
 	// The second attempt may succeed if the first failed for a temporary shortage.
 	if (again.result >= 0) return again.result;
 	const text = Buffer.from(log.subarray(0, log.indexOf(0))).toString("utf8");
-	if (text.trim() !== "") throw new VerifierError(spec, -result, text);
+	if (text.trim() !== "") throw new VerifierError({ ...spec, instructions: explained }, -result, text);
 	const what = `load program ${spec.name} (${spec.type}, ${instructions.length / SLOT_BYTES} instructions)`;
 	throw new SyscallError(what, -result);
 }
@@ -218,7 +223,7 @@ interface Beside {
 }
 
 function tryLoad(
-	spec: ProgramSpec,
+	spec: EncodedProgram,
 	instructions: Uint8Array,
 	log: Uint8Array,
 	{ types, traces }: Beside,

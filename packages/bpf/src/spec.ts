@@ -4,7 +4,7 @@
  * A spec holds no descriptor; instructions refer to maps by name. Loading (program.ts, map.ts) turns a spec
  * into an object that owns a descriptor.
  */
-import { encodeInstructions } from "./asm/encode.ts";
+import { type EncodedInstructions, encodeWithoutMaps } from "./asm/encode.ts";
 import { buildError, type Instruction, slotsOf } from "./asm/instruction.ts";
 
 /** enum bpf_map_type, uapi/linux/bpf.h: the types in use. */
@@ -103,23 +103,29 @@ export interface ProgramSpec {
 	readonly maps: readonly MapSpec[];
 }
 
-/** Names of the maps that instructions refer to, each once, in order of first use. */
-export function mapsUsed(instructions: readonly Instruction[]): readonly string[] {
-	return [...new Set(instructions.flatMap((instruction) => instruction.map?.name ?? []))];
+/** A program with encoded instructions, for a program that is loaded repeatedly with different map contents. */
+export interface EncodedProgram extends Omit<ProgramSpec, "instructions"> {
+	readonly code: EncodedInstructions;
+	/** Without them, a refused load throws SyscallError instead of VerifierError. */
+	readonly instructions?: ProgramSpec["instructions"];
 }
 
 /**
- * The program's bytes with each map reference replaced by `fdOf(name)`.
- *
  * Throws BpfError (BUILD) for a map that `spec.maps` lacks, an unknown label, or a number that does not fit
  * its field.
  */
-export function encodeProgram(spec: ProgramSpec, fdOf: (mapName: string) => number): Uint8Array {
+export function encodeProgram(spec: ProgramSpec): EncodedProgram {
+	const code = encodeWithoutMaps(spec.instructions);
 	const known = new Set(spec.maps.map((map) => map.name));
-	return encodeInstructions(spec.instructions, ({ name }) => {
+	for (const name of mapsUsed(code)) {
 		if (!known.has(name)) throw buildError(`encode program ${spec.name}: no map ${name} in its spec`);
-		return fdOf(name);
-	});
+	}
+	return { ...spec, code };
+}
+
+/** Names of the maps that the instructions refer to. */
+export function mapsUsed({ maps }: EncodedInstructions): ReadonlySet<string> {
+	return new Set([...maps.values()].map(({ name }) => name));
 }
 
 /**

@@ -66,6 +66,8 @@ function slotOf(telling: readonly string[], before: readonly string[]): number |
 	return undefined;
 }
 
+type Explained = Pick<ProgramSpec, "name" | "instructions">;
+
 /** The verifier refused a program. The message is the decisive line; `log` is the whole log. */
 export class VerifierError extends BpfError {
 	override readonly name = "VerifierError";
@@ -73,7 +75,7 @@ export class VerifierError extends BpfError {
 	readonly log: string;
 	readonly report: VerifierReport;
 
-	constructor(spec: ProgramSpec, errno: number, log: string) {
+	constructor(spec: Explained, errno: number, log: string) {
 		const report = parseVerifierLog(log);
 		const [first = "the verifier gave no reason", ...rest] = report.telling;
 		super("VERIFIER", `load program ${spec.name}: ${errnoName(errno)}: ${first}`, {
@@ -85,7 +87,7 @@ export class VerifierError extends BpfError {
 	}
 }
 
-function place(spec: ProgramSpec, { slot, omittedLines }: VerifierReport): string {
+function place(spec: Explained, { slot, omittedLines }: VerifierReport): string {
 	const omitted = `${omittedLines} log ${omittedLines === 1 ? "line" : "lines"} omitted`;
 	if (slot === undefined) return `at no instruction in particular (${omitted})`;
 	const comment = commentAt(spec, slot);

@@ -3,11 +3,11 @@ import { Session } from "node:inspector";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns } from "../../../test/support/netns.ts";
-import { add, exit, jlt, load, mov, store } from "../src/asm/index.ts";
+import { add, exit, jlt, load, loadMapValue, mov, store } from "../src/asm/index.ts";
 import { SKB, XDP } from "../src/builder/context.ts";
 import { arrayKey, BpfMap } from "../src/map.ts";
 import { Program } from "../src/program.ts";
-import type { MapSpec, ProgramSpec } from "../src/spec.ts";
+import { encodeProgram, type MapSpec, type ProgramSpec } from "../src/spec.ts";
 import { BPF_F_TEST, testRun } from "../src/test-run.ts";
 import { countingSpec, SEEN, seen, TC_OK, verdictSpec, XDP_PASS } from "./programs.ts";
 
@@ -150,5 +150,45 @@ test("a program that is gone cannot be opened, and a closed one cannot be used",
 	assert.throws(() => Program.open(id), {
 		code: "SYSCALL",
 		message: `open program ${id}: ENOENT (no such file or directory)`,
+	});
+});
+
+test("an encoded program is loaded again and again, each time with other contents of its maps", () => {
+	const table = (verdict: number): MapSpec => ({
+		name: "t_table",
+		type: "BPF_MAP_TYPE_ARRAY",
+		keySize: 4,
+		valueSize: 8,
+		maxEntries: 1,
+		contents: [{ key: arrayKey(0), value: Uint8Array.of(0, 0, 0, 0, verdict, 0, 0, 0) }],
+	});
+	const encoded = encodeProgram({
+		name: "t_encoded",
+		type: "BPF_PROG_TYPE_SCHED_CLS",
+		license: "GPL",
+		instructions: [loadMapValue(1, "t_table", 4), load(4, 0, 1, 0), exit()],
+		maps: [table(0)],
+	});
+	for (const verdict of [1, 2]) {
+		using program = Program.load({ ...encoded, maps: [table(verdict)] });
+		assert.equal(testRun(program, { data: FRAME }).verdict, verdict);
+	}
+});
+
+test("a refused program without its instructions is an error of the system call, without a reason", () => {
+	const spec: ProgramSpec = {
+		name: "t_refused",
+		type: "BPF_PROG_TYPE_SCHED_CLS",
+		license: "GPL",
+		instructions: [exit()],
+		maps: [],
+	};
+	const encoded = encodeProgram(spec);
+	assert.throws(() => Program.load(encoded), { name: "VerifierError", message: /R0 !read_ok/ });
+	const { instructions: _, ...bare } = encoded;
+	assert.throws(() => Program.load(bare), { name: "SyscallError", message: /load program t_refused: / });
+	assert.throws(() => encodeProgram({ ...spec, instructions: [loadMapValue(1, "t_none", 0), exit()] }), {
+		code: "BUILD",
+		message: /no map t_none/,
 	});
 });

@@ -43,36 +43,60 @@ export function resolveLabels(instructions: readonly Instruction[]): readonly In
 	});
 }
 
+/** Encoded instructions, 8 bytes a slot, with 0 in the place of each map. */
+export interface EncodedInstructions {
+	readonly bytes: Uint8Array;
+	/** First byte of the instruction → the map that it refers to. */
+	readonly maps: ReadonlyMap<number, MapReference>;
+}
+
 /**
- * Encodes a program for BPF_PROG_LOAD: 8 bytes a slot.
- *
- * `descriptorOf` returns the number that replaces a map reference. Throws BpfError (BUILD) for an unknown or
- * duplicate label and for a number that does not fit its field.
+ * Encodes everything except map descriptors. Throws BpfError (BUILD) for an unknown or duplicate label and for a number
+ * that does not fit its field.
  */
+export function encodeWithoutMaps(instructions: readonly Instruction[]): EncodedInstructions {
+	const resolved = resolveLabels(instructions);
+	const slots = resolved.reduce((sum, instruction) => sum + slotsOf(instruction), 0);
+	const bytes = new Uint8Array(slots * SLOT_BYTES);
+	const maps = new Map<number, MapReference>();
+	const view = new DataView(bytes.buffer);
+	let at = 0;
+	for (const instruction of resolved) {
+		if (instruction.map !== undefined) maps.set(at, instruction.map);
+		at = writeInstruction(view, at, instruction);
+	}
+	return { bytes, maps };
+}
+
+/** The bytes for BPF_PROG_LOAD. `descriptorOf` returns the number that replaces a map reference. */
+export function withDescriptors(
+	{ bytes, maps }: EncodedInstructions,
+	descriptorOf: (map: MapReference) => number,
+): Uint8Array {
+	const linked = bytes.slice();
+	const view = new DataView(linked.buffer);
+	for (const [at, reference] of maps) {
+		view.setInt32(at + IMMEDIATE_OFFSET, descriptorOf(reference), true);
+		view.setInt32(at + SLOT_BYTES + IMMEDIATE_OFFSET, reference.valueOffset ?? 0, true);
+	}
+	return linked;
+}
+
+/** Encodes with map descriptors. Throws like {@link encodeWithoutMaps}. */
 export function encodeInstructions(
 	instructions: readonly Instruction[],
 	descriptorOf: (map: MapReference) => number,
 ): Uint8Array {
-	const resolved = resolveLabels(instructions);
-	const slots = resolved.reduce((sum, instruction) => sum + slotsOf(instruction), 0);
-	const bytes = new Uint8Array(slots * SLOT_BYTES);
-	const view = new DataView(bytes.buffer);
-	let at = 0;
-	for (const instruction of resolved) {
-		at = writeInstruction(view, at, instruction, descriptorOf);
-	}
-	return bytes;
+	return withDescriptors(encodeWithoutMaps(instructions), descriptorOf);
 }
 
+/** Of the immediate in `struct bpf_insn`. */
+const IMMEDIATE_OFFSET = 4;
+
 /** Writes one instruction at byte `at`; returns the byte after it. */
-function writeInstruction(
-	view: DataView,
-	at: number,
-	instruction: Instruction,
-	descriptorOf: (map: MapReference) => number,
-): number {
+function writeInstruction(view: DataView, at: number, instruction: Instruction): number {
 	const { opcode, dst, src, offset, map } = instruction;
-	const [low, high] = immediates(instruction, descriptorOf);
+	const [low, high] = immediates(instruction);
 	if (offset < -0x8000 || offset > 0x7fff) {
 		throw buildError(`assemble: offset ${offset} at instruction ${at / SLOT_BYTES} does not fit 16 bits`);
 	}
@@ -85,17 +109,13 @@ function writeInstruction(
 	view.setUint8(at, opcode);
 	view.setUint8(at + 1, dst | (src << 4));
 	view.setInt16(at + 2, offset, true);
-	view.setInt32(at + 4, low, true);
+	view.setInt32(at + IMMEDIATE_OFFSET, low, true);
 	if (opcode !== BPF_LD_IMM64) return at + SLOT_BYTES;
-	view.setInt32(at + SLOT_BYTES + 4, high, true);
+	view.setInt32(at + SLOT_BYTES + IMMEDIATE_OFFSET, high, true);
 	return at + 2 * SLOT_BYTES;
 }
 
-function immediates(
-	{ immediate, map }: Instruction,
-	descriptorOf: (map: MapReference) => number,
-): readonly [low: number, high: number] {
-	if (map !== undefined) return [descriptorOf(map), map.valueOffset ?? 0];
+function immediates({ immediate }: Instruction): readonly [low: number, high: number] {
 	if (typeof immediate === "number") return [immediate, 0];
 	return [Number(BigInt.asIntN(32, immediate)), Number(BigInt.asIntN(32, immediate >> 32n))];
 }

@@ -1,7 +1,14 @@
 /** The assembler: encodes, decodes and lists instructions, which are values. */
 export * from "./alu.ts";
 export { decodeInstructions } from "./decode.ts";
-export { encodeInstructions, labelOffsets, resolveLabels } from "./encode.ts";
+export {
+	type EncodedInstructions,
+	encodeInstructions,
+	encodeWithoutMaps,
+	labelOffsets,
+	resolveLabels,
+	withDescriptors,
+} from "./encode.ts";
 export * from "./helper-function.ts";
 export {
 	type Instruction,
