@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { type ProgramId, tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName, PacketSocket } from "@l3dsr/linux";
+import { type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
 import { EMPTY_RULESET, type Ruleset } from "../../../src/model/ruleset.ts";
@@ -18,9 +19,13 @@ failOnLeaks();
 const HERE = "02:00:00:00:00:01";
 
 function rules(...dscps: readonly number[]): Ruleset {
+	return rulesWith("", ...dscps);
+}
+
+function rulesWith(match: string, ...dscps: readonly number[]): Ruleset {
 	return {
 		entries: dscps.map((dscp, index) => ({
-			rule: parseRuleSpec(`-i in0 -m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.${dscp}`, {
+			rule: parseRuleSpec(`-i in0 ${match} -m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.${dscp}`, {
 				family: "ipv4",
 				table: "raw",
 				chain: "PREROUTING",
@@ -45,10 +50,14 @@ function detachAll(): void {
 	for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
 }
 
-async function countOne(datapath: EbpfDatapath, expected: number): Promise<void> {
+function sendOne(): void {
 	using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });
 	const packet = ipv4({ destination: "192.0.2.10", dscp: 1 }, udp());
 	socket.send([bytesOf(ethernet({ source: "02:00:00:00:00:02", destination: HERE }, packet))]);
+}
+
+async function countOne(datapath: EbpfDatapath, expected: number): Promise<void> {
+	sendOne();
 	await waitFor(`${expected} counted packets`, async () => (await counted(datapath)) === expected);
 }
 
@@ -56,8 +65,21 @@ async function counted(datapath: EbpfDatapath): Promise<number> {
 	return Number((await datapath.observe()).rules[0]?.counters.packets ?? -1n);
 }
 
-function open(memory: ProgramMemory): EbpfDatapath {
-	return new EbpfDatapath({ hook: "auto", openChecksums: "refuse", localPrefixes: async () => [], memory });
+function open(memory: ProgramMemory, local: () => readonly Prefix[] = () => []): EbpfDatapath {
+	return new EbpfDatapath({
+		hook: "auto",
+		openChecksums: "refuse",
+		localPrefixes: async () => local(),
+		memory,
+	});
+}
+
+function addresses(...texts: readonly string[]): readonly Prefix[] {
+	return texts.map((text) => {
+		const address = parseAddress(text);
+		assert(address !== undefined, text);
+		return prefixOf(address, address.family === "ipv4" ? 32 : 128);
+	});
 }
 
 afterEach(() => ip("link delete in0"));
@@ -87,6 +109,50 @@ test("an interface that is made again gets the program of the one before", async
 	makeInterface();
 	await setRules(datapath, rules(1, 2));
 	assert.deepEqual(attached(), before);
+});
+
+test("addresses to which no director sends do not keep a program from coming back", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	let local = addresses("192.0.2.10", "fe80::1");
+	const datapath = open(memory, () => local);
+	const wanted = rulesWith("-m addrtype --dst-type LOCAL", 1);
+	await setRules(datapath, wanted);
+	await datapath.observe();
+	const before = attached();
+	ip("link delete in0");
+	await datapath.observe();
+	makeInterface();
+	local = addresses("192.0.2.10", "fe80::2", "fe80::3");
+	await setRules(datapath, wanted);
+	assert.deepEqual(attached(), before);
+	detachAll();
+	local = addresses("192.0.2.10", "192.0.2.11");
+	await setRules(datapath, wanted);
+	assert.notDeepEqual(attached(), before);
+});
+
+test("a new address of the host is a new program, made of the remembered code", async () => {
+	makeInterface();
+	using memory = new ProgramMemory();
+	const many = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
+	let local = addresses(...many);
+	const datapath = open(memory, () => local);
+	const wanted = rulesWith("-m addrtype --dst-type LOCAL", 1);
+	await setRules(datapath, wanted);
+	// Packets arrive in order: when a later one has been counted, this one has been let go.
+	sendOne();
+	const before = attached();
+	local = addresses(...many, "192.0.2.10");
+	await setRules(datapath, wanted);
+	assert.notDeepEqual(attached(), before);
+	await countOne(datapath, 1);
+	local = addresses(...many);
+	await setRules(datapath, wanted);
+	sendOne();
+	local = addresses(...many, "192.0.2.10");
+	await setRules(datapath, wanted);
+	await countOne(datapath, 2);
 });
 
 test("other rules for a detached program are a new program, and those that stay go on counting", async () => {

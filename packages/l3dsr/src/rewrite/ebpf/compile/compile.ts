@@ -6,7 +6,16 @@
  * the same rules give the same bytes.
  */
 
-import { IPV4, IPV6, type MapSpec, ProgramBuilder, type ProgramSpec, type Value, view } from "@l3dsr/bpf";
+import {
+	type EncodedProgram,
+	IPV4,
+	IPV6,
+	type MapSpec,
+	ProgramBuilder,
+	type ProgramSpec,
+	type Value,
+	view,
+} from "@l3dsr/bpf";
 import { ETHER_TYPE, type Family } from "@l3dsr/packet";
 import { COUNTER_BYTES, emitCount } from "../../../programs/count.ts";
 import { emitDscpFilter, emitHeaderBounds, loadDscp } from "../../../programs/ip-header.ts";
@@ -37,11 +46,7 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 		type: target.hook === "tc" ? "BPF_PROG_TYPE_SCHED_CLS" : "BPF_PROG_TYPE_XDP",
 		license: "Dual BSD/GPL",
 	});
-	const dispatches = new Map<Family, Dispatch>();
-	for (const family of FAMILIES) {
-		const dispatch = planDispatch(rules.rules.filter(({ rule }) => rule.family === family));
-		if (dscpsOf(dispatch).length > 0) dispatches.set(family, dispatch);
-	}
+	const dispatches = planDispatches(rules);
 	const maps = {
 		rules: p.map(rulesMap(rules, dispatches)),
 		counters: p.map(counterMap(MAP.counters, "BPF_MAP_TYPE_PERCPU_ARRAY", slots)),
@@ -82,6 +87,28 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 	p.comment("let the packet go on");
 	p.exit(PASS[target.hook]);
 	return p.build();
+}
+
+/**
+ * The program with the map contents of `rules`: they compile to the same code as the program's own rules, as
+ * code-memory.ts knows of them.
+ */
+export function withContentsOf(rules: InterfaceRules, program: EncodedProgram): EncodedProgram {
+	const contents = new Map(
+		[rulesMap(rules, planDispatches(rules)), ...FAMILIES.map((family) => localMap(family, rules.local))].map(
+			(map) => [map.name, map],
+		),
+	);
+	return { ...program, maps: program.maps.map((map) => contents.get(map.name) ?? map) };
+}
+
+function planDispatches({ rules }: InterfaceRules): ReadonlyMap<Family, Dispatch> {
+	const dispatches = new Map<Family, Dispatch>();
+	for (const family of FAMILIES) {
+		const dispatch = planDispatch(rules.filter(({ rule }) => rule.family === family));
+		if (dscpsOf(dispatch).length > 0) dispatches.set(family, dispatch);
+	}
+	return dispatches;
 }
 
 /** What both headers have. */

@@ -24,18 +24,19 @@ export function emitLocal(packet: Packet, miss: Label): void {
 		emitUnlessIn(p, destination, local, miss);
 		return;
 	}
-	const single = singleAddresses(family, local);
 	const found = p.label("local");
-	emitIfIn(
-		p,
-		destination,
-		local.filter((prefix) => !single.includes(prefix)),
-		found,
-	);
+	emitIfIn(p, destination, comparedPrefixes({ family, local }), found);
 	{
 		using _entry = p.lookup(maps.local, destination, miss, "local address");
 	}
 	p.place(found);
+}
+
+/** The prefixes that `emitLocal` compares with: the rest are in the map. */
+export function comparedPrefixes({ family, local }: Pick<Packet, "family" | "local">): readonly Prefix[] {
+	if (!isLookup({ family, local })) return local;
+	const single = new Set(singleAddresses(family, local));
+	return local.filter((prefix) => !single.has(prefix));
 }
 
 /** What `emitLocal` looks addresses up in. */

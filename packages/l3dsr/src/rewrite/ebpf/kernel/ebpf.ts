@@ -12,6 +12,7 @@ import { MADE_FOR_OTHER_ADDRESSES } from "../../../model/finding.ts";
 import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
+import { reachable, textOfPrefix } from "../compile/reachable.ts";
 import { hookLacks } from "../compile/target.ts";
 import { hiddenPrograms, isRefusal, missingForPrograms, refusedByKernel } from "./access.ts";
 import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
@@ -215,7 +216,12 @@ export class EbpfDatapath implements Datapath {
 	): void {
 		const isEmpty = standing.ours.length + standing.unreadable.length === 0;
 		using detached = isEmpty ? this.#options.memory?.detachedFrom(wanted.on) : undefined;
-		change(wanted, { ...standing, ...(detached === undefined ? {} : { detached }) }, undo);
+		change(
+			wanted,
+			{ ...standing, ...(detached === undefined ? {} : { detached }) },
+			undo,
+			this.#options.memory?.code,
+		);
 	}
 
 	#hooksFor(
@@ -284,18 +290,6 @@ function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonl
 		else same.push(entry);
 	}
 	return found;
-}
-
-/** As texts, sorted. Without link-local addresses, which no director sends to, and which come and go with every container. */
-function reachable(local: readonly Prefix[]): string[] {
-	return local
-		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)
-		.map(textOfPrefix)
-		.sort();
-}
-
-function textOfPrefix({ address, length }: Prefix): string {
-	return `${address.text}/${length}`;
 }
 
 function inRunningOrder(a: RuleEntry, b: RuleEntry): number {

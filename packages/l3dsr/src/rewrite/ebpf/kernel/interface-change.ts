@@ -1,14 +1,16 @@
 /** One interface from the program that it has to the program that it should have. */
 
-import { Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
+import { encodeProgram, type LoadOptions, Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
 import type { Prefix } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
 import { type Counters, type Rule, sameRule, sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry } from "../../../model/ruleset.ts";
-import { compileProgram } from "../compile/compile.ts";
+import type { CodeMemory, ProgramSource } from "../compile/code-memory.ts";
+import { compileProgram, withContentsOf } from "../compile/compile.ts";
 import { MAP } from "../compile/identity.ts";
 import { FIRST_RULE_SLOT, type InterfaceRules, type SlottedRule } from "../compile/interface-rules.ts";
+import { reachable } from "../compile/reachable.ts";
 import { tooLarge } from "../compile/size.ts";
 import type { CompileTarget } from "../compile/target.ts";
 import { type Attachment, attachAtFirst, type HookName, PLACES, type Standing } from "./attachment.ts";
@@ -46,6 +48,7 @@ export function changeInterface(
 	wanted: WantedProgram,
 	{ ours, unreadable, detached }: StandingPrograms,
 	undo: Undo,
+	code?: CodeMemory,
 ): void {
 	const { on, entries, hooks } = wanted;
 	const isWanted = ({ hook }: Standing) => hooks.includes(hook);
@@ -53,7 +56,7 @@ export function changeInterface(
 	const counting = current ?? ours[0] ?? detached;
 	const slotted = assignSlots(entries, counting);
 	const rules: InterfaceRules = { rules: slotted, local: wanted.local };
-	if (current !== undefined && sameValue(current.rules, rules)) {
+	if (current !== undefined && isSameProgram(current, rules, current.hook)) {
 		presetCounters(entries, slotted, current, undo);
 		for (const other of [...ours, ...unreadable]) if (other !== current) takeAway(other, undo);
 		return;
@@ -67,21 +70,49 @@ export function changeInterface(
 	const needed = slotsFor(Math.max(...slotted.map(({ slot }) => slot)) + 1);
 	const room = counting?.counters.info.maxEntries ?? 0;
 	const shared = room >= needed ? counting : undefined;
-	const spec = compileProgram(rules, compileTarget(on, entries, hooks[0]), Math.max(room, needed));
-	refuseTooLarge(on, spec, slotted.length);
-	using program = Program.load(spec, shared === undefined ? {} : { maps: mapsByName(shared) });
+	const source = { rules, target: compileTarget(on, entries, hooks[0]), slots: Math.max(room, needed) };
+	using program = loadProgram(on, source, shared === undefined ? {} : { maps: mapsByName(shared) }, code);
 	const maps = { counters: program.map(MAP.counters), base: program.map(MAP.base) };
 	const carried = shared === undefined ? counting : undefined;
-	const begun = startCounters(slotted, counting, carried, maps);
+	const begun = startCounters(slotted, { counting, shared, carried }, maps);
 	hang(on, program, standing, hooks, undo);
 	for (const other of [...ours, ...unreadable]) if (other !== standing) takeAway(other, undo);
 	if (carried !== undefined) carryOver(begun, carried, maps);
 	presetCounters(entries, slotted, maps, undo);
 }
 
-/** For the same kind of interface, as the memory of programs gives it. */
+/** With what `code` remembers, nothing is compiled where only addresses of the host have changed. */
+function loadProgram(
+	on: NetInterface,
+	source: ProgramSource,
+	options: LoadOptions,
+	code: CodeMemory | undefined,
+): Program {
+	const known = code?.get(on.name, source);
+	if (known !== undefined) {
+		try {
+			return Program.load(withContentsOf(source.rules, known), options);
+		} catch {
+			// The compiled program is refused with a reason.
+			code?.forget(on.name);
+		}
+	}
+	const { rules, target, slots } = source;
+	const spec = compileProgram(rules, target, slots);
+	refuseTooLarge(on, spec, rules.rules.length);
+	const encoded = encodeProgram(spec);
+	const program = Program.load(encoded, options);
+	code?.keep(on.name, source, encoded);
+	return program;
+}
+
+/** On the same kind of interface. An address to which no director sends makes no difference, as for the check of programs. */
 function isSameProgram({ hook, rules }: Attachment, wanted: InterfaceRules, on: HookName): boolean {
-	return PLACES[hook].program === PLACES[on].program && sameValue(rules, wanted);
+	return (
+		PLACES[hook].program === PLACES[on].program &&
+		sameValue(rules.rules, wanted.rules) &&
+		sameValue(reachable(rules.local), reachable(wanted.local))
+	);
 }
 
 function refuseTooLarge(on: NetInterface, spec: ProgramSpec, rules: number): void {
@@ -127,21 +158,29 @@ function assignSlots(entries: readonly RuleEntry[], counting: Attachment | undef
 	});
 }
 
+/** The program whose counters go on: in the same maps, or copied to new ones. */
+interface Predecessor {
+	readonly counting: Attachment | undefined;
+	readonly shared: Attachment | undefined;
+	readonly carried: Attachment | undefined;
+}
+
 /**
  * Before the program runs: new rules begin at zero, rules that move to new maps at what they had, which is
  * given back by slot.
  */
 function startCounters(
 	slotted: readonly SlottedRule[],
-	counting: Attachment | undefined,
-	carried: Attachment | undefined,
+	{ counting, shared, carried }: Predecessor,
 	maps: CounterMaps,
 ): ReadonlyMap<number, Counters> {
 	const kept = new Set(counting?.rules.rules.map(({ slot }) => slot));
 	const begun = new Map<number, Counters>();
 	for (const { slot } of slotted) {
-		if (!kept.has(slot)) setCounters(maps, slot, ZERO_COUNTERS);
-		else if (carried !== undefined) {
+		// A new map counts from zero.
+		if (!kept.has(slot)) {
+			if (shared !== undefined) setCounters(maps, slot, ZERO_COUNTERS);
+		} else if (carried !== undefined) {
 			const start = readCounter(carried, slot);
 			begun.set(slot, start);
 			setCounters(maps, slot, start);

@@ -6,6 +6,7 @@
  */
 import { Program, type ProgramId } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
+import { CodeMemory } from "../compile/code-memory.ts";
 import type { InterfaceRules } from "../compile/interface-rules.ts";
 import { Attachment, type HookName } from "./attachment.ts";
 
@@ -22,6 +23,7 @@ interface Remembered {
 const MOST_DETACHED = 16;
 
 export class ProgramMemory implements Disposable {
+	readonly code = new CodeMemory();
 	/** What was met last is last. */
 	readonly #known = new Map<ProgramId, Remembered>();
 	#attached: ReadonlySet<ProgramId> = new Set();
