@@ -1,6 +1,6 @@
 /**
- * A day in the life of an agent, in fast motion: events, scrapes and reconfigurations of 24 hours without the quiet between
- * them, while memory and descriptors of both of its processes are watched.
+ * A day of an agent in fast motion: the events, scrapes and reconfigurations of 24 hours without the idle
+ * time between them. Measures memory and descriptors of both of its processes.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,23 +19,27 @@ import { Receiver } from "./receiver.ts";
 
 /** What a busy host may see in 24 hours. */
 export const WHOLE_DAY = { events: 50_000, scrapes: 10_000, reconfigurations: 1000 } as const;
-/** In which it is lived, at least. */
+/** The minimum duration of the run. */
 const WHOLE_DAY_MS = 720_000;
-/** Of its time: what starts and first runs leave behind is not growth. */
+/**
+ * Share of the run before growth is measured: memory that the start and the first runs take is not growth.
+ */
 const WARM_UP = 0.25;
 const SAMPLES = 240;
 
 const SERVICES = 60;
-/** So many more come and go with the reconfigurations. */
+/** The most services that a reconfiguration adds. */
 const MOST_MORE = 8;
-/** One event in so many takes a VIP away, which the agent puts back. The others only make it look. */
+/**
+ * One event in this many removes a VIP, which the agent adds again. The others only make it check the host.
+ */
 const FAULT_EACH = 100;
-/** Of the scrapes. */
+/** Share of the scrapes. */
 const MOST_FAILED = 0.01;
 const RIGHT_WITHIN_MS = 60_000;
 
 export interface Sample {
-	/** Of the day. */
+	/** Share of the day. */
 	readonly share: number;
 	readonly agentMb: number;
 	readonly httpMb: number;
@@ -44,7 +48,7 @@ export interface Sample {
 }
 
 export interface Day {
-	/** Of 24 hours. */
+	/** Share of 24 hours. */
 	readonly share: number;
 	readonly events: number;
 	readonly scrapes: number;
@@ -56,8 +60,8 @@ export interface Day {
 }
 
 /**
- * What a day has left behind: its last quarter beside the one after the warm-up. Of memory the medians; of descriptors the
- * least, which is what stays open between two runs.
+ * The growth during a day: its last quarter compared with the one after the warm-up. For memory the medians;
+ * for descriptors the minimum, which is the number that stays open between two runs.
  */
 export interface Growth {
 	readonly agentMb: number;
@@ -66,12 +70,14 @@ export interface Growth {
 	readonly httpDescriptors: number;
 }
 
-/** `share` of a whole day, of events and of time. Throws where the agent ends, fails, or is not right at the end. */
+/**
+ * `share` of a whole day, of events and of time. Throws if the agent ends, fails, or is not right at the end.
+ */
 export async function liveADay(bin: string, share: number): Promise<Day> {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-day-"));
 	const config = join(folder, "l3dsr.yaml");
 	const configure = (more: number): void => {
-		// As configuration management does it: never a half-written file.
+		// Like configuration management: never a half-written file.
 		writeFileSync(`${config}.new`, configurationOf(SERVICES + more));
 		renameSync(`${config}.new`, config);
 	};
@@ -111,7 +117,8 @@ export async function liveADay(bin: string, share: number): Promise<Day> {
 			}),
 		]);
 		const tookMs = performance.now() - begun;
-		// On a machine that is busy, one may take longer than the five seconds that the server waits for a request.
+		// On a busy machine, a scrape may take longer than the five seconds that the server waits for a
+		// request.
 		if (failedScrapes > counts.scrapes * MOST_FAILED)
 			throw new Error(
 				`${failedScrapes} of ${counts.scrapes} scrapes failed; it has said: ${agent.said.join("; ")}`,
@@ -141,7 +148,7 @@ export function growthOf({ samples }: Pick<Day, "samples">): Growth {
 	};
 }
 
-/** Spreads what has to happen over a time. */
+/** Distributes actions over a time. */
 class Faster {
 	readonly #begun = performance.now();
 	readonly #lastsMs: number;
@@ -150,20 +157,23 @@ class Faster {
 		this.#lastsMs = lastsMs;
 	}
 
-	/** One after the other; what comes late is not waited for. */
+	/**
+	 * Performs the actions one after the other at their times; after a late one, the next follow without a
+	 * wait.
+	 */
 	async paced(count: number, act: (number: number) => Promise<void>): Promise<void> {
 		for (let number = 0; number < count; number++) {
 			const ahead = (number / count) * this.#lastsMs - (performance.now() - this.#begun);
-			// Who is late still lets the others have their turn.
+			// Let other actions run even if this one is late.
 			await sleep(Math.max(0, ahead));
 			await act(number);
 		}
 	}
 }
 
-/** What happens to a host, one way after the other. */
+/** Events of a host, of several kinds in turn. */
 class Events implements Disposable {
-	/** One process for all of its changes. */
+	/** One process for all its changes. */
 	readonly #ip: ChildProcess = spawn("ip", ["-batch", "-"], { stdio: ["pipe", "ignore", "inherit"] });
 	readonly #foreign = Program.load(verdictSpec("tc", -1, "foreign"));
 	readonly #nftables = new Nftables();
@@ -177,7 +187,7 @@ class Events implements Disposable {
 		this.#ip.stdin?.write(`link set d0 mtu ${1400 + (number % 100)}\n`);
 	}
 
-	/** Of others, at the end of the list. */
+	/** Attaches or detaches another program at the end of the list. */
 	changePrograms(): void {
 		const v0 = interfaceByName("v0");
 		const standing = tcxIngress.query(v0).find(({ programId }) => programId === this.#foreign.info.id);
@@ -185,7 +195,7 @@ class Events implements Disposable {
 		else tcxIngress.detach(v0, standing);
 	}
 
-	/** A transaction that leaves our own table as it was. */
+	/** A transaction that leaves our own table unchanged. */
 	touchTable(number: number): void {
 		const table = { family: "arp", name: "l3dsr" } as const;
 		const name = `passing${number}`;
@@ -223,7 +233,7 @@ const EVENTS = [link, own, foreign, link, own, foreign, link, programs] as const
 
 async function scrape(): Promise<void> {
 	const { promise, resolve, reject } = Promise.withResolvers<void>();
-	// A connection each: one that is kept may be closed by the other side just as it is used again.
+	// A new connection each time: the server may close a kept one just as it is used again.
 	const where = { host: "127.0.0.1", port: PORT, path: "/metrics", agent: false, timeout: RIGHT_WITHIN_MS };
 	const request = get(where, (response) => {
 		if (response.statusCode !== 200) reject(new Error(`a scrape was answered with ${response.statusCode}`));

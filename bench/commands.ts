@@ -1,6 +1,6 @@
 /**
- * Wall time of commands, from starting the process to its end: by then the rule is active. Beside them, as
- * yardsticks, `iptables -A` of this host and a Node process that does nothing.
+ * Wall time of commands from the start of the process to its end, when the rule is active. `iptables -A` of
+ * this host and an empty Node process are measured for comparison.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,10 +11,10 @@ import { Owner } from "./owner.ts";
 import { vipOf } from "./packets.ts";
 import { Receiver } from "./receiver.ts";
 
-/** Services of each family that dsrctl and l3dsr are measured with. */
+/** Services of each family for dsrctl and l3dsr. */
 export const SERVICES = 60;
 
-/** Rules, each with an address and a port of its own, that are restored at once. */
+/** Number of rules, each with its own address and port, that are restored at once. */
 export const RESTORED = 1000;
 
 export const COMMAND = {
@@ -36,14 +36,14 @@ export const COMMAND = {
 } as const;
 
 /**
- * Milliseconds of each of COMMAND. `bin`: the folder of l3dsr's commands. Moves this process from namespace
- * to namespace; the commands run on every CPU that it may use.
+ * Milliseconds of each of COMMAND. `bin`: the folder of l3dsr's commands. Moves this process between
+ * namespaces; the commands run on every CPU that it may use.
  */
 export async function measureCommands(effort: Effort, bin: string): Promise<Map<string, Series>> {
 	return withCommands(bin, (candidates) => interleave(candidates, effort));
 }
 
-/** Each of COMMAND where it has what it needs, as a candidate of that name. */
+/** Passes each of COMMAND that can run here to `use`, as a candidate with that name. */
 export async function withCommands<T>(
 	bin: string,
 	use: (candidates: readonly Candidate[]) => Promise<T>,
@@ -89,14 +89,14 @@ export async function withCommands<T>(
 	}
 }
 
-/** Without what could make Node slower, the yardstick too. */
+/** Without variables that could make Node slower, also for the empty process. */
 export function environment(): NodeJS.ProcessEnv {
 	return { ...process.env, NODE_OPTIONS: undefined };
 }
 
 const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
 
-/** A file of iptables-save; no two rules match the same packets. */
+/** A file of iptables-save in which no two rules match the same packets. */
 export function savedRules(count: number): string {
 	const rules = Array.from(
 		{ length: count },
@@ -107,7 +107,7 @@ export function savedRules(count: number): string {
 	return `*raw\n:PREROUTING ACCEPT [0:0]\n${rules.join("")}COMMIT\n`;
 }
 
-/** Restored where there is nothing yet; that is flushed again outside the measured time. */
+/** Restores into empty tables, which are flushed again outside the measured time. */
 function restored(owner: Owner, command: readonly [string, string]): Candidate {
 	const restore = inside(owner.use(new Receiver()), COMMAND.restore, command);
 	const flush = [join(dirname(command[0]), "iptables-daddr"), "-t", "raw", "-F"];
@@ -150,7 +150,7 @@ function running(owner: Owner, up: readonly string[]): Receiver {
 	return receiver;
 }
 
-/** A rule appended where there is none yet; it is taken away again outside the measured time. */
+/** Appends the first rule, and deletes it again outside the measured time. */
 function added(owner: Owner, name: string, program: string, rest: readonly string[]): Candidate {
 	const args = ["-t", "raw", "PREROUTING", "-m", "dscp", "--dscp", "1", ...rest];
 	const line = (verb: string) => [program, ...args.slice(0, 2), verb, ...args.slice(2)];

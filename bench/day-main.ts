@@ -1,7 +1,7 @@
 /**
- * `make agent-day`: a day of the agent in fast motion (some 15 minutes), drawn into docs/pictures. L3DSR_AGENT_DAY is the
- * share of a day that is lived; less than a quarter is printed and not drawn. Fails where
- * descriptors grow, and memory in a whole day.
+ * `make agent-day`: a day of the agent in fast motion (about 15 minutes), plotted into docs/pictures.
+ * L3DSR_AGENT_DAY is the share of a day; less than a quarter is printed and not plotted. Fails if descriptors
+ * grow, or memory in a whole day.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,9 +9,12 @@ import { enterNetns } from "../test/support/netns.ts";
 import { growthOf, liveADay } from "./agent-day.ts";
 import { plotOf, summaryOf } from "./day-plot.ts";
 
-/** Memory: what heaps of this size move by between two collections. Before a whole day they have not found their size. */
+/**
+ * Memory: heaps of this size vary by this much between two collections. In less than a day they have not
+ * reached their final size.
+ */
 const ALLOWED = { agentMb: 8, httpMb: 8, agentDescriptors: 0, httpDescriptors: 0 } as const;
-/** Of a day. */
+/** Share of a day. */
 const LEAST_DRAWN = 0.25;
 const OF_WHOLE_DAYS: readonly string[] = ["agentMb", "httpMb"];
 

@@ -1,4 +1,4 @@
-/** The picture of an agent's day: memory above, descriptors below, of both of its processes. Pure. */
+/** Plots an agent's day: memory above, descriptors below, for both of its processes. Pure. */
 import { type Day, growthOf, type Sample } from "./agent-day.ts";
 
 const WIDTH = 760;
@@ -54,7 +54,7 @@ ${summaryOf(day)
 `;
 }
 
-/** What the picture shows, as sentences without their full stops. */
+/** The contents of the picture as sentences without their full stops. */
 export function summaryOf(day: Day): string[] {
 	const { events, scrapes, failedScrapes, reconfigurations, repairs, tookMs, samples } = day;
 	const growth = growthOf(day);

@@ -1,10 +1,10 @@
 /**
- * What directing costs: nanoseconds per packet in the kernel's test-run and across a veth, and milliseconds from an event
- * to the kernel.
+ * The cost of directing: nanoseconds per packet in the kernel's test run and across a veth, and milliseconds
+ * from an event to the kernel.
  *
- * A test-run hands an XDP program the packet as the run before left it, which is then no packet for the VIP any more. So a
- * program in front writes the headers anew each time, another flow's each time if need be, and goes on by a tail call.
- * What that costs is measured with an empty program behind it, and taken off.
+ * A test run passes an XDP program the packet that the last run left, which no longer goes to the VIP. So a
+ * program in front writes new headers each time, if needed of another flow each time, and continues with a
+ * tail call. Its own cost is measured with an empty program behind it, and subtracted.
  */
 import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
@@ -49,7 +49,10 @@ const NEXT_HOP: Hop = {
 	mtu: 1500,
 };
 
-/** `vips` VIPs of a family each, with a service for TCP on port 80 and four reals; the first one has all features. */
+/**
+ * `vips` VIPs of one family, each with a service for TCP port 80 and four real servers; the first one has all
+ * features.
+ */
 function sketch(vips: number, all: boolean): WorldSketch {
 	const addresses = (["ipv4", "ipv6"] as const).flatMap((family) =>
 		Array.from({ length: Math.ceil(vips / 2) }, (_, n) =>
@@ -80,7 +83,7 @@ function sketch(vips: number, all: boolean): WorldSketch {
 	};
 }
 
-/** Slots by turns to the four reals; in transition from another one, if asked for. */
+/** Fills the rings with the four real servers in turn; optionally in transition from another one. */
 function fillRings(world: World, services: number, moving = false): void {
 	for (let service = 0; service < services; service++) {
 		const { now, before } = world.rings(service);
@@ -97,7 +100,7 @@ export interface DirectorEffort {
 	readonly rounds: number;
 	readonly samples: number;
 	readonly packets: number;
-	/** Entries of the memory of flows, log2 of its buckets: 17 are a million. */
+	/** Size of the flow memory, as log2 of its buckets: 17 hold a million entries. */
 	readonly flowBits: number;
 	readonly vips: readonly number[];
 }
@@ -115,11 +118,11 @@ export const DIRECTING = {
 	always: "512k flows in turn, each with an entry (flows: always)",
 	other: "packet that is for no VIP",
 } as const;
-/** These do not leave by the interface. */
+/** Cases whose packets do not leave by the interface. */
 const PASSED: readonly string[] = [DIRECTING.empty, DIRECTING.realServer, DIRECTING.other];
 export const vipsName = (vips: number) => `known TCP flow, ${vips} VIP${vips === 1 ? "" : "s"}`;
 
-/** Nanoseconds per packet of each case, net of the source with an empty program behind it. */
+/** Nanoseconds per packet of each case, less the source's cost with an empty program behind it. */
 export async function measureDirecting(effort: DirectorEffort): Promise<ReadonlyMap<string, Series>> {
 	using held = new Owner();
 	const world = (vips: number, all: boolean, flows: FlowMode, moving = false) => {
@@ -164,7 +167,7 @@ export async function measureDirecting(effort: DirectorEffort): Promise<Readonly
 		[DIRECTING.other, traffic(1, ACK, "ipv4", "203.0.113.9"), all],
 		...effort.vips.map((vips) => [vipsName(vips), one, world(2 * vips, false, "transition")] as const),
 	];
-	// The flow gets its entry by a SYN; the memory is full when each flow has been seen once.
+	// A SYN creates the flow's entry; the memory is full when each flow has been seen once.
 	held.use(new Source(traffic(1, SYN), remembered)).test(2);
 	held.use(new Source(syns, flooded)).test(flowCount * 8);
 	held.use(new Source(many, always)).test(flowCount * 2);
@@ -193,7 +196,7 @@ export const WAY_OUT = {
 	kernel: "routed by the kernel",
 } as const;
 
-/** Nanoseconds per live frame in a veth and out of it again, by way out. Needs a namespace of its own. */
+/** Nanoseconds per live frame into a veth and out again, for each way out. Needs a namespace of its own. */
 export async function measureWaysOut(
 	effort: Omit<DirectorEffort, "vips" | "flowBits">,
 ): Promise<ReadonlyMap<string, Series>> {
@@ -226,7 +229,7 @@ export async function measureWaysOut(
 	const bounce = new ProgramBuilder({ name: "bench_bounce", type: "BPF_PROG_TYPE_XDP" });
 	bounce.exit(XDP_ACTION.TX);
 	const bouncing = held.use(Program.load(bounce.build()));
-	// Frames leave a veth at XDP only while it has a program itself.
+	// A veth transmits frames at XDP only while it has a program itself.
 	xdpNative.attach(interfaceByName(DIRECTOR), bouncing);
 	const cases = [
 		[WAY_OUT.bounce, bouncing],
@@ -249,8 +252,8 @@ export const CONTROL = {
 } as const;
 
 /**
- * Milliseconds of the control plane's work. `event`: one figure for each event, not the middle of several; what the agent
- * does in DirectorDuties, once it has the lock.
+ * Milliseconds of the control plane's work. `event`: one figure for each event, not a median; it is the work
+ * of the agent in DirectorDuties after it has taken the lock.
  */
 export function measureControl(events: number): ReadonlyMap<string, Series> {
 	const members = Array.from({ length: 100 }, (_, n) => ({ key: [10, 1, 0, n], weight: 1 }));

@@ -1,10 +1,10 @@
 /**
- * Wall time of dsrctl with 60 IPv4 and 60 IPv6 services, in a network namespace of its own, as root:
+ * Wall time of dsrctl with 60 IPv4 and 60 IPv6 services, in a new network namespace, as root:
  *
  *     make setup && unshare -n node --conditions=@l3dsr/source bench/dsrctl.ts [runs]
  *
- * Prints milliseconds, fastest and median of the runs (default 7), and what they should stay below. Run it
- * on a quiet machine: most of the time is the start of Node itself, which the first line shows.
+ * Prints milliseconds, fastest and median of the runs (default 7), and their limits. Run it on a quiet
+ * machine: most of the time is the start of Node itself, which the first line shows.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ interface Measured {
 	/** Milliseconds. */
 	readonly limit?: number;
 	readonly command: readonly string[];
-	/** Undoes what the command did, outside the measurement. */
+	/** Undoes the command, outside the measurement. */
 	readonly reset?: readonly string[];
 }
 
@@ -59,7 +59,7 @@ try {
 	execFileSync("ip", ["link", "set", "lo", "up"]);
 	console.log(`${"ms".padEnd(22)}${"fastest".padStart(8)}${"median".padStart(8)}${"limit".padStart(8)}`);
 	for (const one of CASES) {
-		// What is measured next finds the services running.
+		// The next measurement needs the services running.
 		if (one.name === "start, nothing to do") execute(run("start"));
 		const times = measure(one);
 		const cells = [times[0], times[Math.floor(times.length / 2)], one.limit];

@@ -1,6 +1,7 @@
 /**
- * Writes scripts/hot-functions.txt: how each function begins that the commands of bench/commands.ts run. The
- * build compiles these ahead (scripts/code-cache.ts). As root; in network namespaces of its own.
+ * Writes scripts/hot-functions.txt: the beginning of each function that the commands of bench/commands.ts
+ * run. The build compiles these ahead (scripts/code-cache.ts). Run it as root; it works in its own network
+ * namespaces.
  *
  *     make hot-functions
  */
@@ -12,7 +13,7 @@ import { HOT_FUNCTIONS, PREFIX_LENGTH } from "../scripts/code-cache.ts";
 import { enterNetns } from "../test/support/netns.ts";
 import { withCommands } from "./commands.ts";
 
-/** A file that NODE_V8_COVERAGE asks for, as far as it matters here. */
+/** The parts of a NODE_V8_COVERAGE file that are used here. */
 interface Coverage {
 	readonly result: readonly {
 		readonly url: string;
@@ -27,7 +28,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-hot-"));
 try {
 	await withCommands(join(root, "bin"), async (commands) => {
-		process.env["NODE_V8_COVERAGE"] = folder; // for what is started from here on
+		process.env["NODE_V8_COVERAGE"] = folder; // for processes started from here on
 		for (const { measure } of commands) await measure();
 	});
 	const hot = [...functionsRun(folder)].sort();
@@ -37,7 +38,7 @@ try {
 	rmSync(folder, { recursive: true });
 }
 
-/** Beginnings of the functions of bundles that have run. */
+/** The beginnings of the functions of bundles that have run. */
 function functionsRun(coverage: string): Set<string> {
 	const found = new Set<string>();
 	for (const name of readdirSync(coverage)) {

@@ -1,6 +1,6 @@
 /**
- * A source of packets inside the kernel: an XDP program run by test-run on live frames. Before it lets a
- * frame go, it writes the next of 64 headers into it, because frames are used again and come back rewritten.
+ * A source of packets inside the kernel: an XDP program in a test run on live frames. Before it sends a
+ * frame, it writes the next of 64 headers into it, because frames are reused and come back rewritten.
  */
 import { asm, Program, type ProgramSpec, sendLiveFrames, XDP } from "@l3dsr/bpf";
 
@@ -9,21 +9,24 @@ const { add, and, call, exit, HELPER_FUNCTIONS, jgt, load, loadMapValue, mov, mu
 const XDP_PASS = 2;
 const XDP_ABORTED = 0;
 const ETHERNET_BYTES = 14;
-/** Of network and transport header that each frame gets anew: IPv4 and UDP, with room for IPv6 and UDP. */
+/**
+ * Bytes of network and transport header that are rewritten in each frame: IPv4 and UDP, with space for IPv6
+ * and UDP.
+ */
 const HEADER_BYTES = 48;
 const HEADERS = 64;
-/** In the map's value: the number of the next header, then the headers. */
+/** Offset in the map's value, after the number of the next header. */
 const HEADERS_OFFSET = 8;
 const MAP = "bench_headers";
 
 export interface FrameSource {
-	/** Frames that differ in their network and transport headers only; sent in turn. */
+	/** Frames that differ only in their network and transport headers; sent in turn. */
 	readonly frames: readonly Uint8Array[];
 	/** Undefined: up the stack from `ingress`. Else out of the interface with this index (XDP_REDIRECT). */
 	readonly redirectTo?: number;
 }
 
-/** Loads the source's program. Throws RangeError for frames that it cannot make from one another. */
+/** Loads the source's program. Throws RangeError for frames that differ in more than their headers. */
 export function loadFrameSource(source: FrameSource): LiveFrames {
 	return new LiveFrames(source);
 }
@@ -44,7 +47,7 @@ export class LiveFrames implements Disposable {
 		this.#program = Program.load(sourceSpec(source));
 	}
 
-	/** Nanoseconds per frame, all that happens to it on its way included. `ingress`: index of the interface. */
+	/** Nanoseconds per frame for its whole way. `ingress`: index of the interface. */
 	send(ingress: number, count: number): number {
 		const context = XDP.encode({ data_end: this.#data.length, ingress_ifindex: ingress });
 		return sendLiveFrames(this.#program, { data: this.#data, context, repeat: count });

@@ -1,12 +1,11 @@
 /**
  * `make bench`, `make bench-quick`: measures everything in one run and writes docs/performance.md and
- * docs/performance.json. As root; all of it happens in network namespaces of its own.
+ * docs/performance.json. Run it as root; it works in its own network namespaces.
  *
  *     node --conditions=@l3dsr/source bench/main.ts [--quick] [--print] [SECTION …]
  *
- * Sections: test-run, receive-path, director, director-changes, throughput, commands, rules, interfaces, proving,
- * agent. With --print, or with
- * sections named, the result goes to stdout only.
+ * Sections: test-run, receive-path, director, director-changes, throughput, commands, rules, interfaces,
+ * proving, agent. With --print, or with sections named, the result goes to stdout only.
  */
 import { execFileSync } from "node:child_process";
 import { cpus, release, setPriority } from "node:os";
@@ -68,7 +67,7 @@ const named = args.filter((arg) => !arg.startsWith("-"));
 const effort = args.includes("--quick") || process.env["BENCH_QUICK"] === "1" ? "quick" : "full";
 const amount = EFFORT[effort];
 
-/** All of this process, and what it starts, on these CPUs (as taskset(1) writes them). */
+/** Moves this process, and the processes that it starts, to these CPUs (in the format of taskset(1)). */
 function runOn(list: string): void {
 	execFileSync("taskset", ["-a", "-p", "-c", list, String(process.pid)], { stdio: "ignore" });
 }
@@ -77,12 +76,14 @@ const allCpus = /^Cpus_allowed_list:\s*(\S+)$/m.exec(
 	execFileSync("cat", ["/proc/self/status"], { encoding: "utf8" }),
 )?.[1];
 if (allCpus === undefined) throw new Error("/proc/self/status does not tell the CPUs");
-/** The last one: the first takes most interrupts. */
+/** The last one: the first handles most interrupts. */
 const oneCpu = /\d+$/.exec(allCpus)?.[0] ?? "0";
 
 interface Measurement {
 	readonly cpus: string;
-	/** The kernel's test-run is called so often that its waiting for RCU would take nearly all the time. */
+	/**
+	 * This section calls the kernel's test run so often that waiting for RCU would take nearly all the time.
+	 */
 	readonly testRuns?: true;
 	measure(): Promise<Section | readonly Section[]>;
 }
@@ -120,12 +121,12 @@ for (const [name, section] of Object.entries(SECTIONS)) {
 	if (named.length > 0 && !named.includes(name)) continue;
 	const start = performance.now();
 	runOn(section.cpus);
-	// 100 times as many test-runs in a second, and none of their own time changes.
+	// 100 times as many test runs in a second, without a change to their own time.
 	expediteGracePeriods(section.testRuns === true);
 	try {
 		sections.push(...[await section.measure()].flat());
 	} catch (error) {
-		// Minutes of measuring are worth reading, though they are not the whole that the docs show.
+		// Print the minutes of measurements, although the docs show only a complete run.
 		console.log(renderReport(reportOf(sections)));
 		throw error;
 	}

@@ -1,6 +1,6 @@
-/** Interleaved measuring: A B C A B C …, so that what else the machine does falls on all of them alike. */
+/** Interleaved measuring: A B C A B C …, so that other work on the machine affects all of them alike. */
 
-/** Something that can be measured again and again. */
+/** Something that can be measured repeatedly. */
 export interface Candidate {
 	readonly name: string;
 	/** One sample, in the unit of the whole comparison. */
@@ -8,11 +8,11 @@ export interface Candidate {
 }
 
 export interface Effort {
-	/** Each gives one figure per candidate; their spread is what the report shows. */
+	/** Each round gives one figure per candidate; the report shows their spread. */
 	readonly rounds: number;
-	/** Of each candidate in a round. */
+	/** Samples of each candidate in a round. */
 	readonly samples: number;
-	/** Whether an uncounted sample of each comes first (default true). */
+	/** Start with an uncounted sample of each (default true). */
 	readonly warmUp?: boolean;
 }
 
@@ -41,7 +41,7 @@ export async function interleave(
 	return series;
 }
 
-/** Mean of the middle half: blind to the samples that an interrupt or another process fell into. */
+/** The mean of the middle half: ignores samples that an interrupt or another process has disturbed. */
 export function midmean(values: Series): number {
 	const sorted = [...values].sort((a, b) => a - b);
 	const cut = Math.floor(sorted.length / 4);
@@ -59,7 +59,7 @@ export function spreadOf(series: Series): Spread {
 	return { median: (low + high) / 2, min: first, max: sorted.at(-1) ?? first };
 }
 
-/** Round by round: what `a` and `b` have in common, noise included, drops out. */
+/** Combines the series round by round, which cancels what `a` and `b` have in common, including noise. */
 export function paired(a: Series, b: Series, combine: (a: number, b: number) => number): Series {
 	if (a.length !== b.length) throw new RangeError("series of different rounds cannot be paired");
 	return a.map((value, round) => combine(value, b[round] ?? Number.NaN));
@@ -73,7 +73,7 @@ export function ratio(a: Series, b: Series): Series {
 	return paired(a, b, (left, right) => left / right);
 }
 
-/** The series of that name; one that was not measured is a mistake of the bench. */
+/** The series with that name; throws if it was not measured, which is a mistake in the bench. */
 export function seriesOf(measured: ReadonlyMap<string, Series>, name: string): Series {
 	const series = measured.get(name);
 	if (series === undefined) throw new RangeError(`${name} was not measured`);

@@ -1,4 +1,4 @@
-/** Holds what has to be given back in the end, last first (DisposableStack, which Node 20 lacks). */
+/** Disposes of resources in reverse order (DisposableStack, which Node 20 lacks). */
 export class Owner implements Disposable {
 	readonly #held: Disposable[] = [];
 

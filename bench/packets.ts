@@ -1,4 +1,4 @@
-/** The packets and rules that everything here is measured with. */
+/** The packets and rules of all measurements. */
 import { dscp, type Family } from "@l3dsr/packet";
 import { lowerService } from "../packages/l3dsr/src/model/lower-service.ts";
 import type { Rule } from "../packages/l3dsr/src/model/rule.ts";
@@ -11,10 +11,10 @@ import { daddrRule } from "../packages/l3dsr/test/packets/rules.ts";
 export const REAL_IP = { ipv4: "198.18.0.1", ipv6: "2001:db8:18::1" } as const;
 export const SOURCE = { ipv4: "198.19.0.1", ipv6: "2001:db8:19::1" } as const;
 
-/** DSCP 1–63; DSCP 0 is the traffic that nobody marked. */
+/** DSCP 1–63; unmarked traffic has DSCP 0. */
 export const MOST_VIPS = 63;
 
-/** No rule is ever for this DSCP but with 63 VIPs, and there only unmarked traffic matches nothing. */
+/** A DSCP without a rule, except with 63 VIPs, where only unmarked traffic matches nothing. */
 export const OTHER_DSCP = 0;
 
 export function vipOf(family: Family, dscp: number): string {
@@ -30,7 +30,7 @@ export function vipRules(family: Family, vips: number, device?: string): Rule[] 
 	);
 }
 
-/** The same as services, which rewrite only what arrives for an address of this host. */
+/** The same as services, which rewrite only packets to an address of this host. */
 export function serviceRules(family: Family, vips: number, device: string): Rule[] {
 	const interfaces = [{ name: device, wildcard: false }];
 	return vipRules(family, vips).flatMap(({ target }, index) =>
@@ -48,7 +48,7 @@ export function slotted(rules: readonly Rule[]): SlottedRule[] {
 const TRANSPORT = { tcp, udp } as const;
 export type Transport = keyof typeof TRANSPORT;
 
-/** An Ethernet frame to the real server: by default to the MAC address of the receiver (receiver.ts). */
+/** An Ethernet frame to the real server, by default to the MAC address of the receiver (receiver.ts). */
 export function frame(
 	family: Family,
 	transport: Transport,

@@ -1,4 +1,7 @@
-/** Wall time of `trace` and `probe` in bulk. Each run must succeed: trace when the kernel agrees, probe when every VIP answers. */
+/**
+ * Wall time of `trace` and `probe` in bulk. Each run must succeed: the kernel agrees with trace, and every
+ * VIP answers probe.
+ */
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +26,10 @@ export const PROVING = {
 	probe: `l3dsr probe, ${TARGETS} targets`,
 } as const;
 
-/** Milliseconds of each of PROVING. `bin`: the folder of l3dsr's commands. Moves this process between namespaces. */
+/**
+ * Milliseconds of each of PROVING. `bin`: the folder of l3dsr's commands. Moves this process between
+ * namespaces.
+ */
 export async function measureProving(effort: Effort, bin: string): Promise<Map<string, Series>> {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-bench-"));
 	try {

@@ -1,4 +1,4 @@
-/** What each way of rewriting adds to the receive path of a namespace. */
+/** The cost that each way of rewriting adds to the receive path of a namespace. */
 import { type Attached, type Hook, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
 import { EbpfWatcher } from "../packages/l3dsr/src/inspect/watch/ebpf-watch.ts";
@@ -13,23 +13,25 @@ import { frame, MOST_VIPS, serviceRules, vipOf, vipRules } from "./packets.ts";
 import { Receiver } from "./receiver.ts";
 import { emptySpec } from "./test-run.ts";
 
-/** With drop_unicast_in_l2_multicast set (receiver.ts), IP drops such packets behind the routing decision. */
+/** With drop_unicast_in_l2_multicast set (receiver.ts), IP drops these packets after the routing decision. */
 const BROADCAST_MAC = "ff:ff:ff:ff:ff:ff";
 
-/** Packets per second that `l3dsr watch` tells unless told otherwise. */
+/** Default rate of `l3dsr watch`, in packets per second. */
 const WATCH_RATE = 1000;
 
-/** Prepares the receiver that this process has entered; what is returned counts the packets it has rewritten. */
+/**
+ * Prepares the receiver that this process has entered; returns a function that counts the rewritten packets.
+ */
 type SetUp = (receiver: Receiver, owner: Owner) => Promise<(() => number | Promise<number>) | undefined>;
 
 export interface Path {
 	readonly name: string;
 	readonly family: Family;
-	/** DSCPs from 1 on that the packets carry in turn. */
+	/** The packets have DSCPs from 1 on in turn; this is their number. */
 	readonly dscps: number;
-	/** `veth`: over a cable, through the driver's receive routine and its native XDP hook. */
+	/** `veth`: over a veth pair, through the driver's receive routine and its native XDP hook. */
 	readonly arrival: "stack" | "veth";
-	/** The path that this one's cost is told net of; none for such a path itself. */
+	/** The path whose cost is subtracted; absent for such a path itself. */
 	readonly base?: string;
 	readonly setUp: SetUp;
 }
@@ -43,7 +45,7 @@ function empty(hook: Hook<Attached, object>, kind: "tc" | "xdp"): SetUp {
 	};
 }
 
-/** l3dsr, applied as its commands do it. `hook` is of ebpf, whose rules name their interface. */
+/** l3dsr's rules, applied as its commands apply them. `hook`: for ebpf, whose rules name their interface. */
 function ours(family: Family, vips: number, hook?: HookName, services = false): SetUp {
 	return async ({ device }) => {
 		const datapath = openDatapath({
@@ -63,7 +65,7 @@ function ours(family: Family, vips: number, hook?: HookName, services = false): 
 	};
 }
 
-/** What `l3dsr watch` hangs in front of the rules: still there, or there once and gone. */
+/** Attaches the program of `l3dsr watch` before the rules: still there, or detached again. */
 function watched(rules: SetUp, still: boolean): SetUp {
 	return async (receiver, owner) => {
 		const count = await rules(receiver, owner);
@@ -89,8 +91,8 @@ function nftLinear(rules: number): SetUp {
 }
 
 /**
- * iptables has no target that rewrites the destination so early, but MARK is in the kernel and not
- * terminal either: what is measured is the walk over the rules.
+ * iptables has no target that rewrites the destination this early. MARK is in the kernel and does not end the
+ * chain either, so this measures the walk over the rules.
  */
 function iptables(rules: number): SetUp {
 	return async (receiver) => {
@@ -142,14 +144,15 @@ export const PATHS: readonly Path[] = [
 	{ ...cable, name: "ebpf at tcx, 1 VIP, over a veth cable", setUp: ours("ipv4", 1, "tcx") },
 ];
 
-/** Of the receive path's measurement: how many frames make one sample. */
+/** The receive path's effort: how many frames make one sample. */
 export interface ReceiveEffort extends Effort {
 	readonly frames: number;
 }
 
 /**
- * Nanoseconds per packet of each path, from the frame's arrival to its end. Moves this process from namespace
- * to namespace: run it in one of its own (`enterNetns`). Throws if a packet did not arrive, or was not rewritten.
+ * Nanoseconds per packet of each path, from the frame's arrival to its end. Moves this process between
+ * namespaces: run it in a namespace of its own (`enterNetns`). Throws if a packet did not arrive, or was not
+ * rewritten.
  */
 export async function measureReceivePath(
 	effort: ReceiveEffort,

@@ -1,7 +1,7 @@
 /**
  * A network namespace whose receive path is measured. Packets pass tc and the netfilter hook PREROUTING, are
- * routed, and end there, the same way for every destination: an IPv4 packet because its frame was a link-layer
- * broadcast (drop_unicast_in_l2_multicast), an IPv6 packet on a blackhole route.
+ * routed, and end there, in the same way for every destination: an IPv4 packet because its frame was a
+ * link-layer broadcast (drop_unicast_in_l2_multicast), an IPv6 packet on a blackhole route.
  */
 
 import { execFileSync } from "node:child_process";
@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { enterNetworkNamespace, interfaceByName, type NetInterface } from "@l3dsr/linux";
 import type { Family } from "@l3dsr/packet";
 
-/** One route for the real server's address and all VIPs, so that each lookup is as long as the other. */
+/** One route for the real server's address and all VIPs, so that every lookup takes equally long. */
 const SET_UP = `
 set -e
 cd /proc/sys/net/ipv4
@@ -32,7 +32,7 @@ let made = 0;
 
 export class Receiver implements Disposable {
 	readonly name: string;
-	/** Where packets arrive, and the other end of its cable. */
+	/** The interface where packets arrive, and its peer. */
 	readonly device: NetInterface;
 	readonly peer: NetInterface;
 
@@ -45,7 +45,7 @@ export class Receiver implements Disposable {
 		this.peer = interfaceByName("v1");
 	}
 
-	/** This process, and what it starts from now on, is in the namespace. */
+	/** Moves this process, and the processes that it starts from now on, into the namespace. */
 	enter(): void {
 		enterNetworkNamespace(`/run/netns/${this.name}`);
 	}
@@ -54,12 +54,12 @@ export class Receiver implements Disposable {
 		return execFileSync("ip", ["netns", "exec", this.name, program, ...args], { encoding: "utf8" });
 	}
 
-	/** The same, with `input` to read. */
+	/** The same, with `input` on stdin. */
 	feed(input: string, program: string, ...args: readonly string[]): void {
 		execFileSync("ip", ["netns", "exec", this.name, program, ...args], { input });
 	}
 
-	/** IP packets that have arrived so far; this process must have entered. */
+	/** The number of IP packets that have arrived; this process must have entered. */
 	received(family: Family): number {
 		if (family === "ipv6") {
 			const text = readFileSync("/proc/self/net/snmp6", "utf8");

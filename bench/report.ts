@@ -1,4 +1,4 @@
-/** Figures as Markdown and JSON, both from the same record. */
+/** Writes figures as Markdown and JSON, both from the same record. */
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Series, Spread } from "./measure.ts";
 import { spreadOf } from "./measure.ts";
@@ -13,19 +13,19 @@ export interface Machine {
 
 export interface Row {
 	readonly name: string;
-	/** One for each of the table's columns; undefined where there is nothing to say. */
+	/** One for each column of the table; undefined if there is no figure. */
 	readonly cells: readonly (Spread | undefined)[];
 }
 
 export interface Table {
 	readonly title: string;
-	/** What the numbers are, and how they were come by. */
+	/** The meaning of the numbers, and how they were measured. */
 	readonly note: string;
 	readonly columns: readonly { readonly name: string; readonly digits: number }[];
 	readonly rows: readonly Row[];
 }
 
-/** A limit that the project set itself, and what was measured. */
+/** A limit that the project has set itself, and the measured figure. */
 export interface Bar {
 	readonly name: string;
 	readonly measured: Spread;
@@ -36,7 +36,7 @@ export interface Bar {
 
 export interface Report {
 	readonly machine: Machine;
-	/** `quick` figures are of few rounds. */
+	/** `quick`: only a few rounds. */
 	readonly effort: "full" | "quick";
 	readonly bars: readonly Bar[];
 	readonly tables: readonly Table[];
@@ -79,7 +79,7 @@ export function renderReport(report: Report): string {
 	].join("\n\n");
 }
 
-/** `58.1 (55.0 … 61.2)`: median, least and most of the rounds. */
+/** `58.1 (55.0 … 61.2)`: median, minimum and maximum of the rounds. */
 function cell(spread: Spread | undefined, digits: number): string {
 	if (spread === undefined) return "";
 	const [median, min, max] = [spread.median, spread.min, spread.max].map((value) => value.toFixed(digits));
@@ -94,14 +94,14 @@ function markdownTable(head: readonly string[], rows: readonly (readonly string[
 const BEGIN = "<!-- made by make bench: begin -->";
 const END = "<!-- made by make bench: end -->";
 
-/** The page with what stands between its markers replaced. Throws RangeError when it has no markers. */
+/** Replaces the text between the page's markers. Throws RangeError if it has no markers. */
 export function replaceGenerated(page: string, text: string): string {
 	const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
 	if (begin < 0 || end < begin) throw new RangeError("the page has no place for generated tables");
 	return `${page.slice(0, begin)}${BEGIN}\n\n${text}\n\n${page.slice(end)}`;
 }
 
-/** Puts the report into the page, and beside it the JSON. */
+/** Writes the report into the page, and the JSON beside it. */
 export function writeReport(report: Report, pagePath: string, jsonPath: string): void {
 	writeFileSync(pagePath, replaceGenerated(readFileSync(pagePath, "utf8"), renderReport(report)));
 	writeFileSync(jsonPath, `${JSON.stringify(report, null, "\t")}\n`);

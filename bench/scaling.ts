@@ -1,4 +1,4 @@
-/** How the cost of a command grows with what it finds: rules on nft, and interfaces with a program each. */
+/** How the cost of a command grows with the host: rules on nft, and interfaces with one program each. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +23,10 @@ export const INTERFACE_COMMANDS = {
 /** Size → command → milliseconds. */
 export type Scaling = ReadonlyMap<number, ReadonlyMap<string, Series>>;
 
-/** Rules that each have an address and a port of their own, so that none shares a lookup. `bin`: the commands. */
+/**
+ * Rules with distinct addresses and ports, so that none shares a lookup. `bin`: the folder of l3dsr's
+ * commands.
+ */
 export async function measureRules(effort: Effort, bin: string, sizes: readonly number[]): Promise<Scaling> {
 	const [daddr, restore] = [join(bin, "iptables-daddr"), join(bin, "iptables-daddr-restore")];
 	return measureSizes(effort, sizes, (size, host, folder) => {
@@ -41,7 +44,7 @@ export async function measureRules(effort: Effort, bin: string, sizes: readonly 
 	});
 }
 
-/** Ends of veth cables, each named in the configuration, with one service. */
+/** veth interfaces that the configuration names, each with one service. */
 export async function measureInterfaces(
 	effort: Effort,
 	bin: string,
@@ -87,7 +90,7 @@ async function measureSizes(
 	}
 }
 
-/** What the candidate does is undone again outside the measured time, in the namespace that it has entered. */
+/** Undoes the candidate's work outside the measured time, in the namespace that it has entered. */
 function undone({ name, measure }: Candidate, undo: readonly string[]): Candidate {
 	return {
 		name,
@@ -99,7 +102,7 @@ function undone({ name, measure }: Candidate, undo: readonly string[]): Candidat
 	};
 }
 
-/** A command on a host that `fill` has filled; outside the measured time it is filled, and all is taken away again. */
+/** A command on a host that `fill` has filled; filling and clearing happen outside the measured time. */
 function filled(
 	host: Receiver,
 	fill: readonly string[],

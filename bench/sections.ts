@@ -1,4 +1,4 @@
-/** What is measured, and which table and which bars come of it. */
+/** Turns measurements into sections: their tables and bars. */
 import { type AgentEffort, type AgentFigures, COST, FAULT, measureAgent } from "./agent.ts";
 import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
 import {
@@ -104,7 +104,10 @@ export interface DirectingEffort {
 	readonly live: Omit<DirectorEffort, "vips" | "flowBits">;
 }
 
-/** Packets by themselves, and across a veth. Ratios are to the real server's program, and to the bounced frame. */
+/**
+ * Packets alone, and across a veth. Ratios are relative to the real server's program, and to the bounced
+ * frame.
+ */
 export async function directorSections(effort: DirectingEffort): Promise<readonly Section[]> {
 	const directing = await measureDirecting(effort.testRun);
 	const realServer = seriesOf(directing, DIRECTING.realServer);
@@ -166,7 +169,10 @@ export async function directorSections(effort: DirectingEffort): Promise<readonl
 	];
 }
 
-/** What the control plane takes. It is one process on all CPUs, as an agent is: its compiler has threads of its own. */
+/**
+ * The time of the control plane. It runs as one process on all CPUs, like an agent, whose compiler has its
+ * own threads.
+ */
 export function changesSection(events: number): Section {
 	const control = measureControl(events);
 	return {
@@ -278,7 +284,7 @@ export async function throughputSection(effort: ThroughputEffort): Promise<Secti
 	};
 }
 
-/** `bin`: the folder of l3dsr's commands. A size's figures are those of a host that has so many rules. */
+/** `bin`: the folder of l3dsr's commands. The figures of a size are those of a host with that many rules. */
 export async function rulesSection(effort: Effort, bin: string, sizes: readonly number[]): Promise<Section> {
 	const measured = await measureRules(effort, bin, sizes);
 	return scalingSection(measured, sizes, Object.values(RULE_COMMANDS), {

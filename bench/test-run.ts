@@ -1,9 +1,9 @@
 /**
- * Nanoseconds per packet of each program shape in the kernel's test-run, net of a program that does nothing.
+ * Nanoseconds per packet of each program shape in the kernel's test run, less those of an empty program.
  *
- * The test-run hands the program the packet as the run before left it, so from the second run on the
- * destination is the VIP already. The programs do not branch on the destination: what is measured is the
- * whole rewrite, with a difference of zero.
+ * A test run passes the program the packet that the last run left, so from the second run on the destination
+ * is already the VIP. The programs do not branch on the destination: the whole rewrite is measured, with a
+ * difference of zero.
  */
 
 import { asm, BPF_F_TEST, Program, type ProgramSpec, probeFeature, testRun } from "@l3dsr/bpf";
@@ -21,7 +21,7 @@ const { exit, mov } = asm;
 
 const known = probeChecksumState();
 
-/** What programs are compiled for on this kernel; `helper`: tc on a kernel that does not say how a checksum stands. */
+/** Compile targets on this kernel; `helper`: tc on a kernel that does not report the state of a checksum. */
 export const TARGET = {
 	tc: {
 		hook: "tc",
@@ -33,7 +33,7 @@ export const TARGET = {
 	xdp: { hook: "xdp", linkHeaderBytes: 14, ipv6ChecksumFlag: false },
 } as const satisfies Record<string, CompileTarget>;
 
-/** A test-run happens on the loopback device: frames to its address are for this host. */
+/** A test run uses the loopback device: frames to its address are for this host. */
 const OWN_MAC = "00:00:00:00:00:00";
 
 const HOOKS = ["tc", "xdp"] as const;
@@ -46,7 +46,7 @@ interface Shape {
 	readonly family: Family;
 	readonly transport: Transport;
 	readonly dscp: number;
-	/** As a card hands it over that has summed the whole packet (CHECKSUM_COMPLETE): at tc only. */
+	/** As a network card passes it that has summed the whole packet (CHECKSUM_COMPLETE): only at tc. */
 	readonly summed?: true;
 }
 
@@ -61,7 +61,7 @@ export const SHAPES: readonly Shape[] = [
 	{ name: "IPv6 TCP, CHECKSUM_COMPLETE", family: "ipv6", transport: "tcp", dscp: 1, summed: true },
 ];
 
-/** A program that lets every packet go on. */
+/** A program that passes every packet on. */
 export function emptySpec(hook: HookKind): ProgramSpec {
 	return {
 		name: "bench_empty",
@@ -84,18 +84,18 @@ export interface TestRunFigure {
 	readonly shape: string;
 	readonly match: boolean;
 	readonly summed: boolean;
-	/** Nanoseconds per packet, net of the empty program of the same round. */
+	/** Nanoseconds per packet, less those of the empty program in the same round. */
 	readonly net: Series;
 }
 
-/** How many packets make one sample, how many samples a round. */
+/** The number of packets in a sample, and of samples in a round. */
 export interface TestRunEffort {
 	readonly rounds: number;
 	readonly tc: { readonly samples: number; readonly packets: number };
 	readonly xdp: { readonly samples: number; readonly packets: number };
 }
 
-/** Needs root and no particular namespace: no interface is involved. */
+/** Needs root but no network namespace: no interface is involved. */
 export async function measureTestRun(
 	effort: TestRunEffort,
 	shapes: readonly Shape[] = SHAPES,
@@ -133,13 +133,13 @@ export async function measureTestRun(
 const SAMPLE: Readonly<
 	Record<HookKind, (program: Program, data: Uint8Array, repeat: number, flags: number) => number>
 > = {
-	// The kernel's own figure is in whole nanoseconds; a call costs so little that ours, over short samples
-	// that nothing interrupts, is finer.
+	// The kernel's own figure is in whole nanoseconds. A call costs so little that our figure, over short
+	// samples without interrupts, is more precise.
 	tc(program, data, repeat, flags) {
 		const start = process.hrtime.bigint();
 		testRun(program, { data, repeat, flags });
 		return Number(process.hrtime.bigint() - start) / repeat;
 	},
-	// Each call rewrites the kernel's XDP dispatcher, which takes milliseconds: only the kernel's figure will do.
+	// Each call rewrites the kernel's XDP dispatcher, which takes milliseconds, so use the kernel's figure.
 	xdp: (program, data, repeat) => testRun(program, { data, repeat }).durationNs,
 };

@@ -1,7 +1,7 @@
 /**
  * iperf3 through the lab: client, router, director, router, real server, all on one CPU, so that bits per
- * second tell what a bit costs on its whole way. The director does the same work in every case; with no
- * rewriting it hands the packet on with its old destination, and the router takes it to the real server.
+ * second show the cost of a bit on its whole way. The director does the same work in every case; without
+ * rewriting it passes the packet on with its old destination, and the router sends it to the real server.
  */
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -40,7 +40,7 @@ export interface ThroughputEffort {
 	readonly seconds: number;
 }
 
-/** Gbit/s of TCP from the client to a VIP, by way. Moves this process between namespaces. */
+/** Gbit/s of TCP from the client to a VIP, for each way. Moves this process between namespaces. */
 export async function measureThroughput(
 	effort: ThroughputEffort,
 	family: Family,
@@ -54,7 +54,7 @@ export async function measureThroughput(
 		if (vip === undefined) throw new RangeError(`the lab has no VIP of ${family}`);
 		const real = addressOf("real1", family).text;
 		const [ip, nft] = family === "ipv4" ? (["-4", "ip"] as const) : (["-6", "ip6"] as const);
-		// By one director alone.
+		// Through one director only.
 		const way = `route replace ${vip.vip.text} via ${addressOf("director", family).text}\n`;
 		const route = `${way}rule add iif director-out lookup 100\nroute add ${vip.vip.text} via ${real} table 100\n`;
 		await inHost(topology, "router", { command: ["ip", ip, "-batch", "-"], input: route, environment });
@@ -112,7 +112,7 @@ async function iperfServer({ namespaces }: Topology): Promise<ChildProcess> {
 function iperf({ namespaces }: Topology, to: string, seconds: number): number {
 	const args = ["netns", "exec", namespaces.client, "iperf3", "-J", "-c", to, "-p", String(PORT)];
 	const text = execFileSync("ip", [...args, "-t", String(seconds)], { encoding: "utf8" });
-	// iperf3's own format: what the receiver counted.
+	// iperf3's own format: the receiver's figures.
 	const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
 	return end.sum_received.bits_per_second / 1e9;
 }

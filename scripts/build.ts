@@ -1,7 +1,7 @@
 /**
  * Bundles every command into dist/ and writes bin/NAME for each, with the absolute path of a Node in its
- * first line: dsrctl must start with an empty PATH, from cron and from boot scripts. docs/design/start-up.md says
- * why it all looks as it does.
+ * first line: dsrctl must start with an empty PATH, from cron and from boot scripts. docs/design/start-up.md
+ * explains the design.
  *
  * For packages: --out DIR builds there instead of here, --runtime PATH is the Node of the first lines, and
  * --no-code-cache leaves the caches to code-cache.ts.
@@ -24,7 +24,10 @@ const out = options.out === undefined ? root : `${resolve(options.out)}/`;
 const { version } = JSON.parse(readFileSync(`${root}packages/l3dsr/package.json`, "utf8"));
 const runtime = options.runtime ?? process.execPath;
 
-/** command → entry file under packages/l3dsr/src/cli. One program serves several names, as with iptables. */
+/**
+ * Maps commands to entry files under packages/l3dsr/src/cli. One program serves several names, as with
+ * iptables.
+ */
 const COMMANDS: Readonly<Record<string, string>> = {
 	l3dsr: "l3dsr.ts",
 	dsrctl: "dsrctl.ts",
@@ -36,15 +39,18 @@ const COMMANDS: Readonly<Record<string, string>> = {
 	"ip6tables-daddr-restore": "iptables-daddr.ts",
 };
 
-/** A variable that Node must not see: an operator's shell has it for other programs, and Node may refuse to start. */
+/**
+ * A variable that Node must not see: an operator sets it for other programs, and Node may refuse to start
+ * with it.
+ */
 const UNSET = "NODE_OPTIONS";
 
-/** Of Node, on the first line of each command. */
+/** Node's flags on the first line of each command. */
 const FLAGS = [...FREE_FLAGS, CACHED_UNDER].join(" ");
 
 /**
- * What stands at NAME.cjs. Without the cache, or when V8 does not take it, the source is compiled as usual. V8 takes
- * a cache under the flags alone that it was made with.
+ * The contents of NAME.cjs. Without the cache, or if V8 refuses it, the source is compiled as usual. V8
+ * accepts a cache only under the flags that it was made with.
  */
 const LOADER = `"use strict";
 const { readFileSync } = require("node:fs");
@@ -95,12 +101,12 @@ for (const file of entries) {
 }
 await buildPage(root, `${out}dist.new/web`);
 
-// Built beside the old and swapped in: a build that fails takes nothing away.
+// Built beside the old folder and swapped in: a build that fails deletes nothing.
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
 const throughEnv = `#!/usr/bin/env -S -u ${UNSET} ${runtime} ${FLAGS}`;
-// So much of a first line is read by kernels before 5.1, on which packages run too, and by those that came later.
+// The length of a first line that kernels read: before 5.1, on which packages also run, and since then.
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const isNewer = major > 5 || (major === 5 && minor >= 1);
 const longest = options.runtime === undefined && isNewer ? 256 : 128;
@@ -110,7 +116,7 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 	const bundle = file.replace(/\.ts$/, ".cjs");
 	const path = `${out}bin/${name}`;
 	const start = `require("../dist/${bundle}").main(${JSON.stringify(name)});`;
-	// The version is asked for often, by inventories, and needs no program, nor the streams of process.stdout.
+	// Inventories ask for the version often; the answer needs no program, nor the streams of process.stdout.
 	const answer = `process.argv[3] === undefined && /^(-V|--version)$/.test(process.argv[2])`;
 	const line =
 		name === "l3dsr"
@@ -124,12 +130,12 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');
 
 /**
- * Writes a part, as a rule with V8's code cache beside it, so that starting it compiles nothing, and returns the name of its
- * file. V8 ignores a cache that another V8 made, or one with other flags, but of the source it compares only the
- * length: the hash of the source in both names is what ties them together.
+ * Writes a part, usually with V8's code cache beside it, so that starting it compiles nothing. Returns the
+ * name of its file. V8 ignores a cache of another V8 or with other flags, but compares only the length of the
+ * source: the hash of the source in both names connects them.
  */
 function compileAhead(part: string, source: string): string {
-	// Latin-1 is read fastest; esbuild escapes what is beyond ASCII, but not in regular expressions.
+	// Latin-1 is read fastest; esbuild escapes characters beyond ASCII, but not in regular expressions.
 	if (Buffer.byteLength(source) !== source.length)
 		throw new Error(`${part}: a regular expression is not ASCII`);
 	const file = `${part}.${createHash("sha256").update(source).digest("hex").slice(0, 16)}.js`;

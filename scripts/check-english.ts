@@ -1,6 +1,7 @@
 /**
- * Finds a few constructions that are not plain English, in documents, messages, comments and test titles:
- * check-english.ts [ROOT]. Only what can be found mechanically and is rarely right; CONTRIBUTING has the rest.
+ * Finds a few constructions that are not plain English in documents, messages, comments and test titles:
+ * check-english.ts [ROOT]. It checks only patterns that a program can find and that are rarely right;
+ * CONTRIBUTING has the rest.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -21,7 +22,7 @@ const PATTERNS: readonly Pattern[] = [
 	{ find: /\bthereof\b/gi, advice: 'write "of it" or name the thing' },
 ];
 
-/** Folders with text of ours. */
+/** Folders with our own text. */
 const FOLDERS = ["bench", "docs", "examples", "packages", "packaging", "scripts", "test"];
 const TEXTS = /\.(?:md|tsx?|ya?ml|sh|css|html)$/;
 /** Generated, installed, or about these constructions themselves. */

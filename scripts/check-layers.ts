@@ -1,7 +1,7 @@
 /**
- * Fails on an import that the layout forbids (DESIGN: imports point down): one package importing another that its
- * package.json does not declare or past its `exports`, one layer of the product importing a layer above it, an npm
- * package outside the place that owns it, and files that import each other in a circle.
+ * Fails on an import that the layout forbids (DESIGN: imports point down): a package that imports another
+ * without declaring it in package.json, or past its `exports`; a layer of the product that imports a layer
+ * above it; an npm package outside the place that owns it; and files that import each other in a cycle.
  *
  *     check-layers.ts [ROOT]
  */
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = process.argv[2] ?? fileURLToPath(new URL("..", import.meta.url));
 
-/** Layer of packages/l3dsr/src → the layers it may import, beside itself and errors.ts. */
+/** Maps layers of packages/l3dsr/src to the layers that they may import, besides themselves and errors.ts. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	model: [],
 	syntax: ["model"],
@@ -56,12 +56,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 	],
 };
 
-/** What every layer may import. */
+/** Files that every layer may import. */
 const OF_EVERY_LAYER: ReadonlySet<string> = new Set(
 	["errors.ts", "json.ts", "printable.ts"].map((name) => `packages/l3dsr/src/${name}`),
 );
 
-/** Package of npm → the only places that may import it: a package, or `l3dsr/LAYER`. */
+/** Maps npm packages to the only places that may import them: a package, or `l3dsr/LAYER`. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 	koffi: ["linux"],
 	preact: ["web"],
@@ -73,10 +73,10 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
 };
 
 interface SourceFile {
-	/** Below the root. */
+	/** Relative to the root. */
 	readonly path: string;
 	readonly package: string;
-	/** `l3dsr/host`; the package's name where it has no layers. */
+	/** `l3dsr/host`; the package's name if it has no layers. */
 	readonly place: string;
 	/** `lazy`: by import(), when a function runs. */
 	readonly imports: readonly { readonly specifier: string; readonly lazy: boolean }[];
@@ -157,7 +157,7 @@ function checkRelative(file: SourceFile, specifier: string): void {
 	}
 	if (file.package !== "l3dsr" || OF_EVERY_LAYER.has(target.path)) return;
 	const [layer = "", other = ""] = [file.place, target.place].map((place) => place.split("/")[1] ?? "");
-	if (layer === "") return; // what every layer may import
+	if (layer === "") return; // every layer may import these files
 	const allowed = MAY_IMPORT[layer];
 	if (allowed === undefined)
 		problems.push(`${file.path}: "${layer}" is not a layer; add it to scripts/check-layers.ts and DESIGN`);
@@ -165,7 +165,9 @@ function checkRelative(file: SourceFile, specifier: string): void {
 		problems.push(`${file.path}: ${layer} may not import ${other} (${specifier})`);
 }
 
-/** Each circle of imports once, by a walk in depth. Imports made only when a function runs do not count. */
+/**
+ * Finds each import cycle once, by depth-first search. Imports that happen when a function runs do not count.
+ */
 function circles(): string[][] {
 	const found: string[][] = [];
 	const done = new Set<string>();

@@ -1,13 +1,13 @@
 /**
- * V8's code cache of a part: the bytecode of the functions that commands run (hot-functions.txt), and of no other.
- * All functions would be twice the size, which takes longer to read than it saves; a cache made by running the
- * commands would differ with the host that builds. So the functions are compiled without being run: V8 compiles what
- * a debugger looks for breakpoints in.
+ * V8's code cache of a part: the bytecode of only those functions that commands run (hot-functions.txt). A
+ * cache of all functions would be twice the size and take longer to read than it saves; a cache made by
+ * running the commands would depend on the building host. So the functions are compiled without being run: V8
+ * compiles a function when a debugger asks for its breakpoints.
  *
- *     code-cache.ts DIRECTORY     makes the caches of dist/, by the Node that runs this
+ *     code-cache.ts DIRECTORY     makes the caches of dist/, with the Node that runs this
  *
- * That is how packages are built. It has to be the processor's own Node (emulated, if need be): V8 takes a cache that
- * the same version made on another processor, and crashes.
+ * Packages are built like that. It must be the processor's own Node (emulated, if necessary): V8 accepts a
+ * cache that the same version made on another processor, and crashes.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
@@ -16,28 +16,32 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
-/** Functions are identified by how they begin, without line ends: enough to tell nearly all of them apart. */
+/**
+ * Functions are identified by their first characters without line ends, which is enough to distinguish nearly
+ * all of them.
+ */
 export const PREFIX_LENGTH = 40;
 
-/** How each function begins, a line for each. Written by bench/hot-functions.ts. */
+/** The beginning of each function, one per line. Written by bench/hot-functions.ts. */
 export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
 
 /**
- * Flags of V8 that commands run under, but do not matter to a cache. A fifth of what a command took went into optimising
- * code, in threads beside it that rarely end before it does: without concurrent recompilation, a function is optimised
- * when it is due, by the thread that needs it.
+ * Flags of V8 that commands run under, but that do not affect a cache. A fifth of a command's time went into
+ * optimising code in parallel threads that rarely finish before it does. Without concurrent recompilation,
+ * the thread that needs a function optimises it when it is due.
  */
 export const FREE_FLAGS: readonly string[] = ["--no-concurrent-recompilation"];
 
 /**
- * The flag that commands run under, and that V8 compares with that of a cache. Without it an eighth of Node's start goes
- * into hashing anew, with a seed of this process, what comes with Node's snapshot. That protects who lets others fill its
- * tables, as the process that speaks HTTP does (it runs without the flag, cli/agent.ts). The caches of Node's own modules
- * are made without it and are not taken: a command should need no module but those that every Node has loaded.
+ * The flag that commands run under, and that must be the same for a cache. Without it an eighth of Node's
+ * start goes into hashing Node's snapshot again with a seed of this process. The seed protects programs whose
+ * tables others can fill, such as the process that speaks HTTP (it runs without the flag, cli/agent.ts). The
+ * caches of Node's own modules are made without the flag and are refused, so a command should need only the
+ * modules that every Node has loaded.
  */
 export const CACHED_UNDER = "--no-rehash-snapshot";
 
-/** For the inspector: from 0, the column counted in characters. */
+/** For the inspector: counted from 0, the column in characters. */
 interface Place {
 	readonly lineNumber: number;
 	readonly columnNumber: number;
@@ -48,13 +52,14 @@ export function writeCodeCache(file: string, hot: readonly string[]): void {
 	writeFileSync(`${file}.cache`, codeCache(readFileSync(file, "latin1"), hot));
 }
 
-/** The beginnings of the functions. One that no part has any longer does no harm. */
+/** The beginnings of the functions. One that no part contains any longer does no harm. */
 export function hotFunctions(): string[] {
 	return readFileSync(HOT_FUNCTIONS, "utf8").split("\n").filter(Boolean);
 }
 
 function codeCache(source: string, hot: readonly string[]): Uint8Array {
-	// V8 drops bytecode that has not run for a while, when it collects garbage: the same source would give another cache.
+	// V8 drops bytecode that has not run for a while when it collects garbage, so the same source would give
+	// another cache.
 	setFlagsFromString("--no-flush-bytecode");
 	const session = new Session();
 	session.connect();
@@ -70,7 +75,7 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	});
 	ask("Debugger.enable");
 	const script = new Script(source, { filename: "part" });
-	script.runInThisContext(); // makes the part's object, and calls nothing: now the inspector tells of the script
+	script.runInThisContext(); // creates the part's object and calls nothing: now the inspector reports the script
 	if (scriptId === undefined) throw new Error("code-cache: the inspector does not tell of the script");
 	for (const [start, end] of placesIn(source, hot)) {
 		ask("Debugger.getPossibleBreakpoints", { start: { scriptId, ...start }, end: { scriptId, ...end } });
@@ -84,7 +89,10 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	return cache;
 }
 
-/** Where each of the functions has its parameters, as [start, end): inside them is inside no other function. */
+/**
+ * The parameters of each of the functions, as [start, end): a position in them is not inside any other
+ * function.
+ */
 function placesIn(source: string, hot: readonly string[]): (readonly [start: Place, end: Place])[] {
 	const lineStarts = [0];
 	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);

@@ -1,6 +1,6 @@
 /**
- * Writes what is generated from schemas into docs/reference: the JSON Schemas of l3dsr.yaml, fleet.yaml and the records, and
- * the OpenAPI document; with --check only compares.
+ * Writes the files in docs/reference that are generated from schemas: the JSON Schemas of l3dsr.yaml,
+ * fleet.yaml and the records, and the OpenAPI document. With --check it only compares.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,7 @@ const GENERATED = {
 	"openapi.yaml": stringify(openApi(version), { lineWidth: 110, aliasDuplicateObjects: false }),
 };
 
-/** Of every record that a command prints. */
+/** The schema of every record that a command prints. */
 function recordSchemas(): object {
 	const names = Object.keys(STANDALONE) as StandaloneName[]; // its keys
 	return {

@@ -1,7 +1,7 @@
 /**
- * For esbuild: an import from an entrance (`@l3dsr/bpf`, or a folder's index.ts) becomes one from the module that has
- * what is imported. esbuild takes away what nobody uses of a module behind an entrance, but puts the rest into the
- * chunk that everybody loads: every command would load the assembler, for the sake of the class BpfError.
+ * For esbuild: replaces an import from an entry point (`@l3dsr/bpf`, or a folder's index.ts) by one from the
+ * module that defines the name. esbuild removes unused parts of modules behind an entry point, but puts the
+ * rest into the chunk that everything loads: every command would load the assembler for the class BpfError.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -11,12 +11,14 @@ import type { Plugin } from "esbuild";
 const STATIC_IMPORT = /^import \{([^}]*)\} from "([^"]+)";/gm;
 const DYNAMIC_IMPORT = /const \{([^}]*)\} = await import\("([^"]+)"\)/g;
 
-/** Name in an entrance → the module that has it, and its name there; `*` is the module as a whole. */
+/**
+ * Maps a name of an entry point to the module that defines it, and its name there; `*` is the whole module.
+ */
 type Exports = ReadonlyMap<string, { readonly path: string; readonly name: string }>;
 
 export function directImports(root: string): Plugin {
 	const known = new Map<string, Exports>();
-	/** What a module exports. Of one that is not an entrance, what it defines. */
+	/** The exports of a module. For a module that is not an entry point, its own definitions. */
 	function exportsOf(path: string): Exports {
 		const before = known.get(path);
 		if (before !== undefined) return before;
@@ -43,7 +45,7 @@ export function directImports(root: string): Plugin {
 		return found;
 	}
 
-	/** The module that is imported, if that is an entrance. */
+	/** The imported module, if it is an entry point. */
 	function entrance(specifier: string, importer: string): string | undefined {
 		const [, library] = /^@l3dsr\/(\w+)$/.exec(specifier) ?? [];
 		if (library !== undefined) return join(root, "packages", library, "src/index.ts");
@@ -52,7 +54,7 @@ export function directImports(root: string): Plugin {
 			: undefined;
 	}
 
-	/** The values of `list`, and where each is; undefined if `specifier` is not an entrance. */
+	/** The values of `list` and their places; undefined if `specifier` is not an entry point. */
 	function located(list: string, specifier: string, importer: string) {
 		const path = entrance(specifier, importer);
 		if (path === undefined || !existsSync(path)) return undefined;
@@ -72,7 +74,7 @@ export function directImports(root: string): Plugin {
 						? `import * as ${local} from ${JSON.stringify(path)};`
 						: `import { ${name} as ${local} } from ${JSON.stringify(path)};`,
 				);
-				// As many lines as before: positions in messages stay.
+				// Keep the number of lines, so that positions in messages stay right.
 				return found === undefined ? statement : found.join(" ") + statement.replace(/[^\n]/g, "");
 			})
 			.replace(DYNAMIC_IMPORT, (statement: string, list: string, specifier: string) => {

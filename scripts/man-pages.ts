@@ -1,6 +1,6 @@
 /**
- * Writes the man pages below a directory, from docs/reference and the commands' own tables:
- * man-pages.ts DIRECTORY EPOCH, where EPOCH (seconds since 1970) is their date.
+ * Writes the man pages below a directory, from docs/reference and the commands' own tables: man-pages.ts
+ * DIRECTORY EPOCH. EPOCH (seconds since 1970) is their date.
  */
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -99,7 +99,7 @@ const PAGES: readonly Page[] = [
 	},
 ];
 
-/** Of a page whose document begins with its commands. */
+/** The synopsis of a page whose document begins with its commands. */
 const SYNOPSIS = ["l3dsr [command] [options]", "l3dsr --version", "l3dsr [command] --help"];
 
 async function main(directory: string, epoch: number): Promise<void> {
@@ -113,7 +113,7 @@ async function main(directory: string, epoch: number): Promise<void> {
 			join(folder, `${first}.${page.section}`),
 			render(page, date, page.source === "l3dsr.md" ? options : []),
 		);
-		// The pages are compressed when they are installed, and links lead to what is there then.
+		// The pages are compressed when they are installed, so the links lead to the compressed names.
 		for (const other of others) {
 			symlinkSync(`${first}.${page.section}.gz`, join(folder, `${other}.${page.section}.gz`));
 		}
@@ -143,7 +143,10 @@ function render(page: Page, date: string, options: readonly string[]): string {
 	].join("\n")}\n`;
 }
 
-/** The first block of plain text before any heading, indented or fenced, is the synopsis: no session, no file. */
+/**
+ * The first block of plain text before any heading, indented or fenced, is the synopsis: not a console
+ * session, not a file.
+ */
 function takeSynopsis(
 	lead: readonly string[],
 ): readonly [synopsis: readonly string[], rest: readonly string[]] {
@@ -167,7 +170,10 @@ function takeSynopsis(
 	return [[], lead];
 }
 
-/** What `l3dsr COMMAND --help` says of every command: the page has it whatever its prose leaves out. */
+/**
+ * The options of `l3dsr COMMAND --help` for every command, so the page has them even if its prose leaves some
+ * out.
+ */
 async function subcommandOptions(): Promise<readonly string[]> {
 	const out: string[] = [".SH OPTIONS OF EACH COMMAND"];
 	for (const command of await definedSubcommands()) {

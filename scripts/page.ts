@@ -1,6 +1,7 @@
 /**
- * Builds the page that the agent serves (packages/web) into a folder: one document, one script, one style sheet, an icon.
- * Names of script and style sheet tell their content, so that no browser mixes those of two releases.
+ * Builds the page that the agent serves (packages/web) into a folder: one document, one script, one style
+ * sheet, an icon. The names of script and style sheet depend on their content, so that no browser mixes those
+ * of two releases.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +10,10 @@ import { build } from "esbuild";
 
 const SOURCE = "packages/web/src";
 
-/** `root` is the checkout; `folder` is made. Returns the sizes of what a browser loads, in bytes, compressed. */
+/**
+ * `root` is the checkout; `folder` is created. Returns the compressed sizes of the files that a browser
+ * loads, in bytes.
+ */
 export async function buildPage(root: string, folder: string): Promise<ReadonlyMap<string, number>> {
 	const { outputFiles } = await build({
 		absWorkingDir: root,

@@ -1,15 +1,15 @@
 /**
- * The commands' code as few files, each compiled ahead: a run loads the parts that it needs, and no other.
+ * The commands' code in a few files, each compiled ahead: a run loads only the parts that it needs.
  *
- * esbuild makes a chunk of the modules that the same entries need: some eighty, too many to open one by one.
- * They are put together by PARTS, each chunk a function within the file of its part, as with CommonJS.
+ * esbuild makes a chunk of the modules that the same entries need: about eighty, too many to open one by one.
+ * PARTS combines them; each chunk becomes a function in the file of its part, as with CommonJS.
  */
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
 import { directImports } from "./direct-imports.ts";
 
-/** A part: its chunks, and its text: an expression, an object of functions by the chunks' names. */
+/** A part: its chunks and its text, which is an expression: an object of functions by the chunks' names. */
 export interface Part {
 	readonly text: string;
 	readonly chunks: readonly string[];
@@ -23,9 +23,9 @@ const DIRECTOR = ["director", "director-record"];
 const YAML = ["parse-config", "service-conflicts", "host-settings"];
 
 /**
- * Part → what its chunks are needed by: at least one entry of each list, and at once (not by import()). A chunk
- * belongs to the first part that it fits; one that fits none, to a part named after the only entry that needs it,
- * or to `shared`.
+ * Maps parts to the entries that need their chunks: at least one entry of each list, and statically (not by
+ * import()). A chunk belongs to the first part that it fits; any other to a part named after the only entry
+ * that needs it, or to `shared`.
  */
 const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly string[])[]])[] = [
 	["base", [["iptables-daddr"]]],
@@ -43,10 +43,15 @@ const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly stri
 	["top", [["top", "watch-status"]]],
 ];
 
-/** Of each chunk's function: where its exports go, require() of Node, of chunks and Node, and import(). */
+/**
+ * Parameters of each chunk's function: its exports, require() for Node, for chunks and Node, and import().
+ */
 const PARAMETERS = "__exports,require,__load,__import,__url";
 
-/** l3dsr starts no command through commander, and node:child_process takes as long to load as commander itself. */
+/**
+ * l3dsr starts no command through commander, and node:child_process takes as long to load as commander
+ * itself.
+ */
 const withoutChildProcess: Plugin = {
 	name: "without-child-process",
 	setup({ onLoad }) {
@@ -59,7 +64,7 @@ const withoutChildProcess: Plugin = {
 	},
 };
 
-/** Bundles `entries` (paths below `root`). Returns the parts by name, and entry → chunk. */
+/** Bundles `entries` (paths below `root`). Returns the parts by name, and the chunk of each entry. */
 export async function bundleParts(
 	root: string,
 	entries: readonly string[],
@@ -81,7 +86,7 @@ export async function bundleParts(
 		define: { "import.meta.url": "__url" },
 		minifySyntax: true,
 		minifyWhitespace: true,
-		lineLimit: 160, // so that a stack trace tells lines
+		lineLimit: 160, // so that stack traces have useful lines
 		plugins: [withoutChildProcess, directImports(root)],
 		logLevel: "warning",
 	});
@@ -105,7 +110,7 @@ export async function bundleParts(
 	};
 }
 
-/** Chunk → the names of the entries that load it at once. */
+/** Maps chunks to the names of the entries that load them statically. */
 function entriesNeeding(outputs: Metafile["outputs"]): ReadonlyMap<string, ReadonlySet<string>> {
 	const needing = new Map(Object.keys(outputs).map((path) => [basename(path), new Set<string>()]));
 	for (const [path, { entryPoint }] of Object.entries(outputs)) {
@@ -132,8 +137,8 @@ function partOf(needing: ReadonlySet<string>): string {
 }
 
 /**
- * What esbuild writes for a module, as the body of a function. Values are taken over as they are when a module has
- * run: nothing exported changes later. Whatever statement is not known here stays, and then does not compile.
+ * Converts esbuild's output for a module to the body of a function. Values are copied when a module has run:
+ * no export changes later. An unknown statement stays as it is and then does not compile.
  */
 function asCommonJs(text: string, chunk: string): string {
 	let head = "";

@@ -1,6 +1,6 @@
 /**
- * Runs test files, each as a process of its own: those that take longest first, so that none of them is left for the end.
- * Says at the end which took longest.
+ * Runs each test file in its own process, slowest files first so that none of them is left for the end.
+ * Reports the slowest at the end.
  *
  *     test.ts FILE...
  */
@@ -13,7 +13,7 @@ import { expediteGracePeriods } from "../test/support/grace-periods.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Files that take more than some ten seconds, by what was said at the end of a run. */
+/** Files that take more than about ten seconds, from the report of a run. */
 const LONGEST = [
 	"test/packaging/libraries.test.ts",
 	"packages/l3dsr/test/lab/lab-command.test.ts",
@@ -34,7 +34,7 @@ const LONGEST = [
 	"packages/l3dsr/test/cli/iptables/kernel.test.ts",
 ];
 const SLOWEST = 10;
-/** Tests wait for timers, for answers and for other processes half of their time. */
+/** Half of the time, tests wait for timers, for answers and for other processes. */
 const CONCURRENCY = availableParallelism() + 1;
 
 const given = process.argv.slice(2).map((file) => resolve(file));

@@ -41,7 +41,7 @@ export function bashCompletion(command: CompletedCommand): string {
 	].join("\n");
 }
 
-/** Sets COMPREPLY to what may stand behind `previous`. */
+/** Sets COMPREPLY to the words that can follow `previous`. */
 function place(command: CompletedCommand, indent: string): readonly string[] {
 	const names = command.options.flatMap((option) => option.names).join(" ");
 	const cases = command.options.flatMap((option) =>

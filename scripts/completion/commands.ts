@@ -20,7 +20,7 @@ import type { OptionSpec } from "../../packages/l3dsr/src/syntax/iptables/option
 import { JUMP_OPTION, MATCH_OPTION } from "../../packages/l3dsr/src/syntax/iptables/rule-parser.ts";
 import { TARGET_NAME, TARGET_OPTIONS } from "../../packages/l3dsr/src/syntax/iptables/target.ts";
 
-/** What may stand in a place: one of some words, or a name that the shell can look up, or what nobody can guess. */
+/** The values allowed in a place: one of several words, a name that the shell can look up, or anything. */
 export type Value =
 	| { readonly kind: "words"; readonly words: readonly string[] }
 	| { readonly kind: "file" | "directory" | "interface" | "netns" | "lab" | "free" };
@@ -29,7 +29,7 @@ export interface CompletedOption {
 	/** With dashes: `-t`, `--table`. */
 	readonly names: readonly string[];
 	readonly help: string;
-	/** Absent when it takes no argument; `optional` when the argument may be left out. */
+	/** Absent if it takes no argument; `optional` if the argument may be left out. */
 	readonly argument?: { readonly name: string; readonly value: Value; readonly optional: boolean };
 }
 
@@ -37,7 +37,7 @@ export interface CompletedCommand {
 	readonly name: string;
 	readonly summary: string;
 	readonly options: readonly CompletedOption[];
-	/** What its operands are; none when absent. */
+	/** The kind of its operands; absent if it has none. */
 	readonly operand?: { readonly name: string; readonly value: Value };
 	readonly subcommands: readonly CompletedCommand[];
 }
@@ -185,7 +185,7 @@ function fromTable(option: OptionSpec, family: "ipv4" | "ipv6"): CompletedOption
 	};
 }
 
-/** The tables say what an argument is called; this says what the shell may offer for it. */
+/** The tables name an argument; this says what the shell can offer for it. */
 function valueByName(name: string, option?: string): Value {
 	if (option === "--dscp-class") return words(Object.keys(DSCP_CLASSES));
 	if (option === "--netns") return { kind: "netns" };

@@ -30,7 +30,7 @@ function optionArguments({ names, help, argument }: CompletedOption): string {
 	const spelled = names.map((name) =>
 		name.startsWith("--") ? ` -l ${name.slice(2)}` : ` -s ${name.slice(1)}`,
 	);
-	// An argument that may be left out is not a reason to ask for one.
+	// Do not ask for an optional argument.
 	const value = argument === undefined || argument.optional ? "" : ` -r${offer(argument.value)}`;
 	return `${spelled.join("")}${value} -d ${quote(help)}`;
 }

@@ -1,4 +1,4 @@
-/** Completion of one command for zsh, by its own _arguments. */
+/** Completion of one command for zsh, with zsh's own _arguments. */
 import type { CompletedCommand, CompletedOption, Value } from "./commands.ts";
 
 export function zshCompletion(command: CompletedCommand): string {
@@ -45,7 +45,7 @@ function optionSpec({ names, help, argument }: CompletedOption): string {
 	return names.map((name) => quote(`*${name}[${plain(help)}]${rest}`)).join(" ");
 }
 
-/** Brackets and colons mean something in a spec. */
+/** Brackets and colons have a meaning in a spec. */
 function plain(text: string): string {
 	return text.replace(/[\\[\]:]/g, "\\$&");
 }

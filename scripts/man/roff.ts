@@ -1,11 +1,11 @@
 /**
- * Markdown, as the pages of docs/reference use it, to man(7): headings, paragraphs, lists, tables, code,
- * links, emphasis. What it does not know it refuses, so that no page is shown half.
+ * Converts Markdown, as the pages of docs/reference use it, to man(7): headings, paragraphs, lists, tables,
+ * code, links, emphasis. It refuses anything else, so that no part of a page is missing.
  */
 
 import { basename, join } from "node:path/posix";
 
-/** Text with inline markup → roff. */
+/** Converts text with inline markup to roff. */
 export function inline(text: string): string {
 	let roff = "";
 	for (const part of text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\([^)]+\))/)) {
@@ -19,7 +19,10 @@ export function inline(text: string): string {
 	return roff;
 }
 
-/** A link to a page of the manual is named as a page; to another document, by its text and where it is installed. */
+/**
+ * A link to a page of the manual becomes that page's name; a link to another document becomes its text and
+ * its installed path.
+ */
 function reference(text: string, target: string): string {
 	const [file = ""] = target.split("#");
 	if (file === "" || file.includes("://")) return inline(text);
@@ -29,7 +32,7 @@ function reference(text: string, target: string): string {
 	return text === basename(file) ? path : `${inline(text)} (${path})`;
 }
 
-/** Where the package has the pages of docs/reference. */
+/** Where the package installs the pages of docs/reference. */
 const INSTALLED = "/usr/share/doc/l3dsr/docs/reference";
 
 const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly section: number }>> = {
@@ -48,8 +51,8 @@ const PAGES_BY_FILE: Readonly<Record<string, { readonly name: string; readonly s
 };
 
 /**
- * Plain text → roff: what roff would read as its own, and all that is not ASCII. Where the locale is C, groff has an
- * approximation of every character that the pages use, except of the ellipsis.
+ * Converts plain text to roff: escapes roff's own characters and everything that is not ASCII. In locale C,
+ * groff approximates every character that the pages use, except the ellipsis.
  */
 export function escapeRoff(text: string): string {
 	return text
@@ -61,7 +64,7 @@ export function escapeRoff(text: string): string {
 		});
 }
 
-/** Filled text, broken so that no source line is long, and none begins like a request. */
+/** Filled text, with lines that are not long and do not begin like a request. */
 export function fill(text: string): string {
 	const lines: string[] = [];
 	let line = "";
@@ -79,13 +82,13 @@ function guard(line: string): string {
 	return /^[.']/.test(line) ? `\\&${line}` : line;
 }
 
-/** Text as it stands. */
+/** Text that is printed unchanged. */
 export function literal(lines: readonly string[]): string {
 	const shown = lines.map((line) => guard(escapeRoff(line.replaceAll("\t", "        ").trimEnd())));
 	return [".RS 4", ".nf", ...shown, ".fi", ".RE"].join("\n");
 }
 
-/** Body of a page. */
+/** The body of a page. */
 export function body(markdown: readonly string[]): string {
 	const out: string[] = [];
 	let index = 0;
@@ -101,7 +104,7 @@ export function body(markdown: readonly string[]): string {
 	let afterHeading = true;
 	while (index < markdown.length) {
 		const line = next();
-		// A heading makes its own space, and so do lists.
+		// A heading adds its own space, and so do lists.
 		const space = afterHeading ? [] : [".PP"];
 		const heading = /^(##+) (.*)$/.exec(line);
 		if (line.trim() === "") {
@@ -142,12 +145,12 @@ export function body(markdown: readonly string[]): string {
 	return out.join("\n");
 }
 
-/** In capitals, as is the custom; but a command line keeps its letters, for `-n` is not `-N`. */
+/** In capitals, by convention; but a command line keeps its letters, because `-n` is not `-N`. */
 function sectionHeading(title: string): string {
 	return `.SH ${inline(/\[-|`/.test(title) ? title : title.toUpperCase())}`;
 }
 
-/** Two columns are a list of terms; more are a table for tbl(1). */
+/** Two columns become a list of terms, more become a table for tbl(1). */
 function table(rows: readonly string[]): string {
 	const [header = [], , ...cells] = rows.map((row) =>
 		row
@@ -159,7 +162,8 @@ function table(rows: readonly string[]): string {
 		return cells.map(([term = "", text = ""]) => `.TP\n${guard(inline(term))}\n${fill(text)}`).join("\n");
 	}
 	const widest = (column: number) => Math.max(...cells.map((row) => (row[column] ?? "").length));
-	// The last columns share what the first leaves: text is broken where it does not fit, but not names in front.
+	// The last columns share the width that the first leaves: text is wrapped if it does not fit, but names
+	// in front are not.
 	const broken = header.map(
 		(_, column) =>
 			widest(column) > 16 && (column > 0 || cells.some((row) => (row[column] ?? "").includes(" "))),

@@ -1,11 +1,14 @@
-/** The sections that every page of a command has, man-pages(7), in Markdown: for pages whose document has none of its own. */
+/**
+ * The sections that every page of a command has, man-pages(7), in Markdown: for pages whose document lacks
+ * them.
+ */
 
-/** In this order, behind everything else. */
+/** In this order, after everything else. */
 export const STANDARD_SECTIONS = ["Exit status", "Environment", "Files", "See also"] as const;
 
 export type StandardSection = (typeof STANDARD_SECTIONS)[number];
 
-/** Headings of the documents that are one of these. */
+/** Headings in the documents that mean one of these. */
 const ALSO_CALLED: Readonly<Record<string, StandardSection>> = { "Exit codes": "Exit status" };
 
 const L3DSR_EXIT = [
@@ -44,7 +47,7 @@ const SERVICES_FILES = [
 	"| `/usr/share/doc/l3dsr/examples` | configurations to begin with |",
 ];
 
-/** Document → the sections that it leaves out. */
+/** Maps documents to the sections that they leave out. */
 export const DEFAULT_SECTIONS: Readonly<Record<string, Partial<Record<StandardSection, readonly string[]>>>> =
 	{
 		"l3dsr.md": {
@@ -108,7 +111,10 @@ export const DEFAULT_SECTIONS: Readonly<Record<string, Partial<Record<StandardSe
 		},
 	};
 
-/** `lines` from the first heading on, with the standard sections last and in their order, those of `defaults` included. */
+/**
+ * `lines` from the first heading on, with the standard sections last and in their order, including those of
+ * `defaults`.
+ */
 export function inStandardOrder(
 	lines: readonly string[],
 	defaults: Partial<Record<StandardSection, readonly string[]>>,
@@ -130,7 +136,7 @@ export function inStandardOrder(
 	return { own, standard: ordered };
 }
 
-/** Each begins with its heading of the second level; code is not looked into. */
+/** Splits at headings of the second level, except in code. */
 function sectionsOf(lines: readonly string[]): string[][] {
 	const sections: string[][] = [];
 	let code = false;

@@ -20,7 +20,7 @@ const report: Report = {
 	],
 };
 
-test("the report says of each bar what was measured and whether it is met", () => {
+test("the report shows each bar with the measured figure and whether it is met", () => {
 	assert.equal(
 		renderReport(report),
 		`Measured on 2026-01-02: A CPU (2 CPUs), Linux 6.18.0, Node 20.1.0, few rounds.
@@ -42,7 +42,7 @@ What it shows.
 	);
 });
 
-test("the page in docs has a place for the tables, and keeps what is around it", () => {
+test("the page in docs has a place for the tables, and keeps the text around it", () => {
 	const page = readFileSync(new URL("../../docs/performance.md", import.meta.url), "utf8");
 	const once = replaceGenerated(page, "| tables |");
 	assert.match(once, /^# Performance[\s\S]*begin -->\n\n\| tables \|\n\n<!--[\s\S]*end -->\n/);

@@ -1,4 +1,4 @@
-/** Runs every piece of the bench with tiny counts: what it measures is checked, how fast it was is not. */
+/** Runs every part of the bench with tiny counts and checks what it measures, not how fast it was. */
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { test } from "node:test";
@@ -51,7 +51,7 @@ test("every packet reaches the end of each receive path and is rewritten on the 
 	for (const series of measured.values()) assert.ok(series.every((ns) => ns > 0));
 });
 
-test("a way that rewrites nothing is noticed", async () => {
+test("a receive path that rewrites nothing is detected", async () => {
 	const [path] = PATHS;
 	assert.ok(path !== undefined);
 	const idle = { ...path, setUp: async () => () => 0 };
@@ -60,7 +60,7 @@ test("a way that rewrites nothing is noticed", async () => {
 	});
 });
 
-test("the director is measured at each kind of packet, at each way out and at each change", async () => {
+test("the director is measured with each kind of packet, each way out and each change", async () => {
 	const few = { rounds: 1, samples: 1, packets: 64 };
 	const directing = await measureDirecting({ ...few, flowBits: 4, vips: [1, 3] });
 	assert.deepEqual(
@@ -93,7 +93,7 @@ test("commands are timed on hosts with different numbers of rules and interfaces
 	}
 });
 
-test("each command does what it is timed at", async () => {
+test("each timed command does its work", async () => {
 	const measured = await measureCommands({ rounds: 1, samples: 1, warmUp: false }, bin);
 	assert.deepEqual([...measured.keys()], Object.values(COMMAND));
 	for (const series of measured.values()) assert.ok(series.every((ms) => ms > 0));
@@ -105,7 +105,7 @@ test("trace and probe succeed in bulk", async () => {
 	for (const series of measured.values()) assert.ok(series.every((ms) => ms > 0));
 });
 
-test("the agent repairs each fault that it is timed at, and its costs are measured", async () => {
+test("the agent repairs each timed fault, and its costs are measured", async () => {
 	const effort = { starts: 1, repairs: 1, restS: 0.3, settleS: 0, idleS: 0.1, scrapeS: 0.3 };
 	const figures = (await measureAgent(effort, bin, [64])).get(64);
 	assert.deepEqual([...(figures?.repairs.keys() ?? [])], Object.values(FAULT));

@@ -10,7 +10,7 @@ import { matchesShown, parseConsoleBlocks } from "./console.ts";
 
 enterNetns();
 
-/** Pages that a test beside their command runs, with the command's exit codes and a clock that stands still. */
+/** Pages that another test runs beside the command, with the command's exit codes and a fixed clock. */
 const RUN_ELSEWHERE = ["docs/reference/iptables-daddr.md"];
 
 const bin = dirname(commandPath("l3dsr"));
@@ -27,7 +27,7 @@ describe("commands shown in documents", () => {
 	for (const document of documents) {
 		const steps = parseConsoleBlocks(readFileSync(join(ROOT, document), "utf8"));
 		if (steps.length === 0) continue;
-		it(`of ${document} do what is shown`, () => {
+		it(`of ${document} print what the document shows`, () => {
 			using host = new Netns("docs");
 			const directory = mkdtempSync(join(tmpdir(), "l3dsr-docs-"));
 			try {
@@ -55,7 +55,7 @@ describe("commands shown in documents", () => {
 		});
 	}
 
-	it("are there: the README shows how to begin", () => {
+	it("include the start in the README", () => {
 		const shown = parseConsoleBlocks(readFileSync(join(ROOT, "README.md"), "utf8"));
 		assert.ok(shown.some(({ command }) => command.startsWith("iptables-daddr ")));
 	});
@@ -64,14 +64,14 @@ describe("commands shown in documents", () => {
 describe("parseConsoleBlocks", () => {
 	const block = (...lines: readonly string[]) => ["```console", ...lines, "```"].join("\n");
 
-	it("takes commands with their output, and joins continued lines", () => {
+	it("reads commands with their output, and joins continued lines", () => {
 		assert.deepEqual(parseConsoleBlocks(`text\n\n${block("# a \\", "    b", "out", "$ c")}`), [
 			{ line: 4, command: "a b", expected: ["out"] },
 			{ line: 7, command: "c", expected: [] },
 		]);
 	});
 
-	it("leaves other blocks alone, and those that say why they are not run", () => {
+	it("ignores other blocks, and those that say why they are not run", () => {
 		assert.deepEqual(parseConsoleBlocks("```sh\n# rm -r /\n```"), []);
 		assert.deepEqual(parseConsoleBlocks(`<!-- not run: reboots -->\n\n${block("# reboot")}`), []);
 		assert.equal(parseConsoleBlocks(`<!-- not run: reboots -->\n\ntext\n${block("# id")}`).length, 1);
@@ -83,14 +83,14 @@ describe("parseConsoleBlocks", () => {
 });
 
 describe("matchesShown", () => {
-	it("compares line by line, blanks at the end aside", () => {
+	it("compares line by line, except for trailing blanks", () => {
 		assert.ok(matchesShown("a  \nb\n", ["a", "b"]));
 		assert.ok(!matchesShown("a\nb\n", ["a"]));
 		assert.ok(!matchesShown("a\n", ["a", "b"]));
 		assert.ok(!matchesShown("a.c", ["abc"]));
 	});
 
-	it("takes … for any text, or for any lines", () => {
+	it("accepts any text, or any lines, for …", () => {
 		assert.ok(matchesShown("took 5 ms\n", ["took … ms"]));
 		assert.ok(!matchesShown("took 5 s\n", ["took … ms"]));
 		assert.ok(matchesShown("a\nb\nc\nd\n", ["a", "…", "d"]));

@@ -1,9 +1,9 @@
 /**
- * Runs what a document shows. In a ```console block a line that begins with "# " or "$ " is a command (a
- * backslash at its end goes on in the next line), and the lines below it are its output, in which "…" stands
- * for anything: on a line of its own for any lines, inside a line for any text.
+ * Parses the commands that a document shows. In a ```console block, a line that begins with "# " or "$ " is a
+ * command (a backslash at its end continues it on the next line), and the lines below it are its output. "…"
+ * in the output stands for any lines if it is alone on a line, else for any text.
  *
- * A block right behind `<!-- not run: REASON -->` is shown only.
+ * A block directly after `<!-- not run: REASON -->` is not run.
  */
 
 export interface Step {
@@ -13,7 +13,9 @@ export interface Step {
 	readonly expected: readonly string[];
 }
 
-/** Every command of the document's console blocks, in order. Throws on a block that does not begin with one. */
+/**
+ * Every command of the document's console blocks, in order. Throws on a block that does not begin with one.
+ */
 export function parseConsoleBlocks(markdown: string): Step[] {
 	const steps: { line: number; command: string; expected: string[] }[] = [];
 	let inside = false;
@@ -49,7 +51,7 @@ export function parseConsoleBlocks(markdown: string): Step[] {
 	return steps;
 }
 
-/** Whether output is as shown. Blanks at the ends of lines, and empty lines at the end, do not count. */
+/** Whether the output matches the document. Trailing blanks and empty lines at the end do not count. */
 export function matchesShown(output: string, expected: readonly string[]): boolean {
 	const lines = trimmed(output.split("\n"));
 	return linesMatch(lines, trimmed(expected));

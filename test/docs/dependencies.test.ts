@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
-/** Of the workspace and each of its packages, without the packages themselves. */
+/** Dependencies of the workspace and each of its packages, without the packages themselves. */
 const pinned: Record<string, string> = Object.fromEntries(
 	["package.json", ...packageManifests()]
 		.map((path) => JSON.parse(read(path)))
@@ -32,7 +32,7 @@ describe("docs/design/dependencies.md", () => {
 		}
 	});
 
-	it("is of pinned versions only", () => {
+	it("contains only pinned versions", () => {
 		for (const [name, version] of Object.entries(pinned)) assert.match(version, /^\d+\.\d+\.\d+$/, name);
 	});
 });

@@ -9,7 +9,7 @@ const [, ...sections] = readFileSync(
 ).split(/^## /m);
 
 describe("docs/reference/errors.md", () => {
-	it("has a section for each code of cli/error-table.ts in the same order, and for no other", () => {
+	it("has a section for each code of cli/error-table.ts in the same order, and no other", () => {
 		assert.deepEqual(
 			sections.map((section) => section.split("\n")[0]),
 			Object.keys(ERROR_TABLE),

@@ -6,7 +6,7 @@ import { completedCommands } from "../../scripts/completion/commands.ts";
 
 const commands = await completedCommands();
 
-/** What bash offers for the last of `words`. */
+/** The words that bash offers for the last of `words`. */
 function offered(...words: readonly string[]): readonly string[] {
 	const command = commands.find(({ name }) => name === words[0]);
 	assert.ok(command !== undefined);
@@ -25,13 +25,13 @@ describe("bash completion", () => {
 		assert.equal(commands.length, 8);
 	});
 
-	it("offers l3dsr's subcommands, and the options of the one that was typed", () => {
+	it("offers l3dsr's subcommands, and the options of the typed one", () => {
 		assert.ok(offered("l3dsr", "").includes("status"));
 		assert.ok(!offered("l3dsr", "").includes("lab-agent"));
 		assert.deepEqual(offered("l3dsr", "up", "--dry"), ["--dry-run"]);
 	});
 
-	it("offers the formats of export and the labs that lab --down can take down", () => {
+	it("offers the formats of export and the labs that lab --down can delete", () => {
 		assert.deepEqual(offered("l3dsr", "export", "nets"), ["netscaler"]);
 		assert.ok(offered("l3dsr", "import", "").every((word) => !word.startsWith("-")));
 		const names = ["l3lab-completion-client", "l3lab-completion-director"];

@@ -1,4 +1,4 @@
-/** The libraries as npm packs them: installed into an empty folder, where their examples run. */
+/** The libraries as npm packs them, installed into an empty folder, where their examples run. */
 import assert from "node:assert/strict";
 import {
 	copyFileSync,
@@ -18,7 +18,7 @@ import { enterNetns, run } from "../support/netns.ts";
 enterNetns();
 
 const PACKAGES = fileURLToPath(new URL("../../packages/", import.meta.url));
-/** Those that have examples, and what they need of the others. */
+/** Libraries with examples, and their dependencies among the others. */
 const LIBRARIES = ["linux", "packet", "bpf", "nftables"].filter((name) =>
 	existsSync(join(PACKAGES, name, "examples")),
 );
@@ -44,12 +44,12 @@ function pack(name: string): string {
 
 for (const library of LIBRARIES) {
 	const examples = join(PACKAGES, library, "examples");
-	// What an example prints is kept beside it. Those without are run by a test of their package, which knows when to
-	// end one that watches (packages/nftables/test/packed.test.ts).
+	// The output of an example is stored beside it. An example without it is run by a test of its package,
+	// which can end one that watches (packages/nftables/test/packed.test.ts).
 	const kept = (name: string) => existsSync(join(examples, name.replace(/\.ts$/, ".txt")));
 	for (const file of readdirSync(examples).filter((name) => name.endsWith(".ts") && kept(name))) {
-		test(`${library}'s example ${file} runs on the package that npm installs, and prints what is kept of it`, () => {
-			// Node strips types everywhere but below node_modules.
+		test(`${library}'s example ${file} runs on the package that npm installs, and prints the stored output`, () => {
+			// Node strips types everywhere except below node_modules.
 			copyFileSync(join(folder, "node_modules/@l3dsr", library, "examples", file), join(folder, file));
 			const printed = run("sh", "-euc", `cd '${folder}'; '${process.execPath}' --no-warnings ${file}`);
 			assert.equal(printed, readFileSync(join(examples, file.replace(/\.ts$/, ".txt")), "utf8"));

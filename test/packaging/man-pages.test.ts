@@ -4,7 +4,7 @@ import { body, escapeRoff, inline } from "../../scripts/man/roff.ts";
 import { inStandardOrder } from "../../scripts/man/sections.ts";
 
 describe("Markdown to man(7)", () => {
-	it("keeps text from being read as requests", () => {
+	it("escapes text that would be read as requests", () => {
 		assert.equal(escapeRoff("1 → 2"), "1 \\[u2192] 2");
 		assert.equal(escapeRoff("a\\b-c …"), "a\\eb\\-c ...");
 		assert.equal(body(["'quoted' first"]), "\\&'quoted' first");
@@ -16,14 +16,14 @@ describe("Markdown to man(7)", () => {
 		assert.equal(inline("see [errors](errors.md)"), "see \\fBl3dsr\\-errors\\fR(7)");
 	});
 
-	it("says where the package has the other documents", () => {
+	it("shows where the package installs the other documents", () => {
 		const docs = "/usr/share/doc/l3dsr/docs";
 		assert.equal(inline("[words](../glossary.md)"), `words (\\fI${docs}/glossary.md\\fR)`);
 		assert.equal(inline("[api.md](api.md#paths)"), `\\fI${docs}/reference/api.md\\fR`);
 		assert.equal(inline("[above](#files)"), "above");
 	});
 
-	it("makes a list of a table of two columns, and a table of more", () => {
+	it("converts a table of two columns to a list, and others to a table", () => {
 		assert.equal(body(["| a | b |", "|---|---|", "| `-x` | text |"]), ".TP\n\\fB\\-x\\fR\ntext");
 		assert.match(body(["| a | b | c |", "|---|---|---|", "| 1 | 2 | 3 |"]), /^\.TS\n[\s\S]*\.TE$/);
 	});
@@ -33,13 +33,13 @@ describe("Markdown to man(7)", () => {
 		assert.equal(body(["## l3dsr up [-n] [-c PATH]"]), ".SH l3dsr up [\\-n] [\\-c PATH]");
 	});
 
-	it("keeps code as it stands, without trailing blanks", () => {
+	it("keeps code unchanged, without trailing blanks", () => {
 		assert.equal(body(["## H", "```", ".x  ", "```"]), ".SH H\n.RS 4\n.nf\n\\&.x\n.fi\n.RE");
 	});
 });
 
 describe("the standard sections of a page", () => {
-	it("stand last and in the order of man-pages(7); a document's own take the place of the defaults", () => {
+	it("are last and in the order of man-pages(7); a document's own sections replace the defaults", () => {
 		const { own, standard } = inStandardOrder(
 			["## Files", "own", "## Use", "text", "```", "## no heading", "```", "## Exit codes", "0 or 1"],
 			{ Files: ["default"], "See also": ["others"] },

@@ -1,4 +1,4 @@
-/** packaging/prebuilt.sha512, the programs from npm that packages bring, beside what this checkout is built with. */
+/** Compares packaging/prebuilt.sha512, the npm programs in packages, with those that build this checkout. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -28,7 +28,7 @@ describe("packaging/prebuilt.sha512", () => {
 		assert.equal(new Set(listed.map(({ name, version }) => `${name} ${version}`)).size, 3);
 	});
 
-	it("has the Node, the koffi and the esbuild that package-lock.json has, to the byte", () => {
+	it("has the same Node, koffi and esbuild as package-lock.json, to the byte", () => {
 		const { packages } = JSON.parse(read("package-lock.json"));
 		for (const { sum, name, cpu, version } of listed) {
 			const prefix = { node: "node-", esbuild: "@esbuild/" }[name] ?? "@koromix/koffi-";
@@ -39,7 +39,7 @@ describe("packaging/prebuilt.sha512", () => {
 		}
 	});
 
-	it("has a runtime of the Node that the package asks for", () => {
+	it("has a runtime of the Node version that the package requires", () => {
 		const { engines } = JSON.parse(read("packages/l3dsr/package.json"));
 		for (const { name, version } of listed) {
 			if (name === "node") assert.ok(Number(version.split(".")[0]) >= Number(engines.node.slice(2)), version);

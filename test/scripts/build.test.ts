@@ -1,4 +1,4 @@
-/** The commands as they are built: compiled ahead, and compiled anew where that is of no use. */
+/** The built commands: compiled ahead, and compiled at the start if that is not possible. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -32,7 +32,7 @@ function run(name: string, ...args: readonly string[]): string {
 	return stdout;
 }
 
-test("each part is compiled ahead, for this Node", () => {
+test("each part is compiled ahead for this Node", () => {
 	const parts = compiled().map((name) => name.replace(/\.[0-9a-f]{16}\.js$/, ""));
 	for (const part of ["base", "datapath", "ebpf", "iptables", "l3dsr", "rules", "services", "yaml"]) {
 		assert.ok(parts.includes(part), `${part} among ${parts}`);
@@ -59,7 +59,7 @@ function flags(): string[] {
 	return line.split(" ").filter((word) => word.startsWith("--"));
 }
 
-test("a command loads no module of Node that an empty process does not load, but small ones", () => {
+test("a command loads only small modules of Node beyond those of an empty process", () => {
 	const list = join(copy, "list.cjs");
 	const to = join(copy, "list.json");
 	writeFileSync(
@@ -93,12 +93,14 @@ test("a command loads no module of Node that an empty process does not load, but
 	}
 });
 
-/** What makes the parts run; what commander takes for the name of a global; and a global of every Node. */
+/**
+ * Modules that run the parts; a name that commander has in common with a global; and a global of every Node.
+ */
 const SMALL = new Set(["NativeModule vm", "NativeModule process", "NativeModule internal/abort_controller"]);
 
 const target = ["-j", "DADDR", "--set-daddr", "192.0.2.1"];
 
-test("the page of the agent is built: what its document loads is there, and nothing else", () => {
+test("the agent's page contains exactly the files that its document loads", () => {
 	const web = join(dist(), "web");
 	const document = readFileSync(join(web, "index.html"), "utf8");
 	const loaded = [...document.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, file = ""]) => file);
@@ -111,7 +113,7 @@ test("the page of the agent is built: what its document loads is there, and noth
 	);
 });
 
-/** Runs a command in a copy that has these parts alone. */
+/** Runs a command in a copy that has only these parts. */
 function runWith(parts: readonly string[], name: string, ...args: readonly string[]): string {
 	const kept = mkdtempSync(join(tmpdir(), "l3dsr-parts-"));
 	try {
@@ -130,7 +132,7 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 	}
 }
 
-test("a command loads the parts that it needs, and no other", () => {
+test("a command loads only the parts that it needs", () => {
 	assert.match(runWith([], "l3dsr", "--version"), /^l3dsr \d/);
 	assert.match(runWith(["base", "l3dsr"], "l3dsr", "--help"), /apply the configuration to this host/);
 	assert.match(runWith(["base", "datapath", "ebpf", "l3dsr", "version"], "l3dsr", "version"), /^l3dsr:? /);
@@ -141,14 +143,14 @@ test("a command loads the parts that it needs, and no other", () => {
 	assert.equal(runWith(["base", "iptables", "rules", "datapath"], "iptables-daddr", ...rule), "");
 });
 
-test("what the environment asks of Node, a command does not do", () => {
+test("a command ignores the environment's options for Node", () => {
 	const env = { ...process.env, NODE_OPTIONS: "--no-such-option" };
 	const { status, stderr } = spawnSync(join(copy, "bin", "l3dsr"), ["--help"], { encoding: "utf8", env });
 	assert.equal(stderr, "");
 	assert.equal(status, 0);
 });
 
-test("a running command is called by its own name", async () => {
+test("a running command has its own name as process name", async () => {
 	const child = spawn(join(copy, "bin", "iptables-daddr-restore"), [], {
 		stdio: ["pipe", "ignore", "ignore"],
 	});
@@ -161,7 +163,7 @@ test("a running command is called by its own name", async () => {
 	}
 });
 
-test("a cache that V8 does not take, and none at all, do no harm", () => {
+test("a command works without a cache, or with one that V8 refuses", () => {
 	const [name] = compiled().filter((one) => one.startsWith("iptables."));
 	assert.ok(name !== undefined);
 	const version = run("iptables-daddr", "--version");

@@ -1,4 +1,4 @@
-/** What `make check` refuses of the wording: each fault is put into a text of its own. */
+/** Wordings that `make check` refuses: each is written into a separate text. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { FROM_SOURCE } from "../support/node.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../scripts/check-english.ts", import.meta.url));
 
-/** What the check says of a tree whose only text is this. */
+/** The result of the check for a tree whose only text is this. */
 function check(text: string): { readonly status: number | null; readonly said: string } {
 	const root = mkdtempSync(join(tmpdir(), "l3dsr-english-"));
 	try {

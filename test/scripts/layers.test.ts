@@ -1,4 +1,4 @@
-/** What `make check` refuses of the layout: each fault is put into a copy of the sources. */
+/** Layouts that `make check` refuses: each fault is made in a copy of the sources. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import { FROM_SOURCE } from "../support/node.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What the check says of the sources once `change` has been made to a copy of them. */
+/** The result of the check after `change` was made to a copy of the sources. */
 function checkAfter(change: (root: string) => void): {
 	readonly status: number | null;
 	readonly said: string;
@@ -39,7 +39,7 @@ test("accepts the sources as they are", () => {
 	assert.equal(status, 0, said);
 });
 
-test("refuses an import cycle, an import that is not declared, and one from a layer above", () => {
+test("refuses an import cycle, an undeclared import, and an import from a higher layer", () => {
 	const { status, said } = checkAfter((root) => {
 		const add = (file: string, line: string) => appendFileSync(join(root, "packages", file), `\n${line}\n`);
 		add(

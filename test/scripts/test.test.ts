@@ -23,12 +23,12 @@ function file(name: string, body: string): string {
 }
 
 function runTests(...files: readonly string[]): { status: number | null; stdout: string; stderr: string } {
-	// Tests that run tests are told so by this variable, and report to the one that runs them.
+	// Node sets this variable in tests, and a test run in them would report to the outer one.
 	const { NODE_TEST_CONTEXT: _, ...env } = process.env;
 	return spawnSync(process.execPath, [...FROM_SOURCE, runner, ...files], { encoding: "utf8", env });
 }
 
-test("every file runs, the slowest are named, a failure fails the whole, and the kernel is left as it was", () => {
+test("runs every file, names the slowest, fails if one fails, and restores the kernel's setting", () => {
 	const before = readFileSync(SETTING, "utf8");
 	const good = file("good.test.mjs", "");
 	const bad = file("bad.test.mjs", "throw new Error('no')");

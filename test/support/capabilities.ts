@@ -1,4 +1,4 @@
-/** Tests of what a process without all of root's capabilities can do, within the test's own process. */
+/** Restricts the test's own process to some of root's capabilities. */
 import { addressOf, CAPABILITIES, type CapabilityName, check, Layout, libcFunction } from "@l3dsr/linux";
 
 /** struct __user_cap_header_struct, and the two halves of struct __user_cap_data_struct (linux/capability.h). */
@@ -19,8 +19,8 @@ const capset = libcFunction<[header: Uint8Array, data: Uint8Array]>(
 );
 
 /**
- * Runs `work` while this thread has only these of the named capabilities; the others of root (of files and processes) it
- * keeps. Programs that it starts have all.
+ * Runs `work` while this thread has only these of the named capabilities; it keeps root's other ones (for
+ * files and processes). Programs that it starts have all.
  */
 export async function withCapabilities<T>(
 	names: readonly CapabilityName[],
@@ -57,12 +57,14 @@ const SECCOMP_MODE_FILTER = 2;
 const FPROG = new Layout({ length: "u16", _pad1: "u16", _pad2: "u32", filter: "pointer" });
 const FILTER = new Layout({ code: "u16", whenTrue: "u8", whenFalse: "u8", value: "u32" });
 
-/** From now on, this thread gets EPERM from bpf(2), as the seccomp filter of a container has it. x86-64 and arm64. */
+/**
+ * From now on, this thread gets EPERM from bpf(2), as under a container's seccomp filter. x86-64 and arm64.
+ */
 export function forbidBpf(): void {
 	const number = process.arch === "arm64" ? 280 : 321;
 	const filter = Buffer.concat([
 		FILTER.encode({ code: 0x20, value: 0 }), // the number of the call
-		FILTER.encode({ code: 0x15, whenFalse: 1, value: number }), // is it that of bpf?
+		FILTER.encode({ code: 0x15, whenFalse: 1, value: number }), // is it bpf's?
 		FILTER.encode({ code: 0x06, value: 0x0005_0001 }), // SECCOMP_RET_ERRNO | EPERM
 		FILTER.encode({ code: 0x06, value: 0x7fff_0000 }), // SECCOMP_RET_ALLOW
 	]);

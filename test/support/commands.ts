@@ -5,13 +5,13 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Path of `bin/NAME`; what it runs is built anew first if a source is newer. */
+/** Path of `bin/NAME`; builds the commands first if a source is newer. */
 export function commandPath(name: string): string {
 	execFileSync("sh", [`${ROOT}scripts/build.sh`], { stdio: ["ignore", "ignore", "inherit"] });
 	return `${ROOT}bin/${name}`;
 }
 
-/** What runs the command behind it as a user who is not root, and may read a checkout in root's own folder. */
+/** Runs the command after it as a user who is not root, but can read a checkout in root's own folder. */
 export const AS_NOBODY: readonly [program: string, ...args: string[]] = [
 	"setpriv",
 	"--reuid=65534",
@@ -28,15 +28,15 @@ export interface Outcome {
 	readonly stderr: string;
 }
 
-/** A command that has been started, and what came of it. */
+/** A started command and its result. */
 export interface Started {
 	readonly child: ChildProcess;
-	/** What it has printed so far. */
+	/** The output so far. */
 	stdout(): string;
 	readonly outcome: Promise<Outcome>;
 }
 
-/** Starts it as a shell does: in a process group of its own, which `interrupt` reaches. */
+/** Starts it like a shell: in its own process group, which `interrupt` signals. */
 export function start(path: string, ...args: readonly string[]): Started {
 	const child = spawn(path, args, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
 	const text = { stdout: "", stderr: "" };
@@ -50,7 +50,7 @@ export function start(path: string, ...args: readonly string[]): Started {
 	return { child, stdout: () => text.stdout, outcome };
 }
 
-/** What Ctrl-C at a terminal does: the signal goes to the command and to all that it has started there. */
+/** Like Ctrl-C in a terminal: signals the command and all the processes that it has started there. */
 export function interrupt({ child }: Started): void {
 	if (child.pid === undefined) throw new Error("the command was not started");
 	process.kill(-child.pid, "SIGINT");

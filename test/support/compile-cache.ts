@@ -1,4 +1,4 @@
-/** Imported before a source: keeps what is compiled, so that the next process starts in a third of the time. */
+/** Imported before a source: caches compiled code, so that the next process starts in a third of the time. */
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
 

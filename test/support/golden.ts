@@ -1,10 +1,13 @@
-/** Comparison with a golden file; UPDATE_GOLDEN=1 writes it anew. */
+/** Compares with a golden file; UPDATE_GOLDEN=1 rewrites it. */
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What compares a text with the file NAME below `folder`: `goldenIn(new URL("./golden/", import.meta.url))`. */
+/**
+ * A function that compares a text with the file NAME below `folder`: `goldenIn(new URL("./golden/",
+ * import.meta.url))`.
+ */
 export function goldenIn(folder: URL): (name: string, actual: string) => void {
 	return (name, actual) => {
 		const path = fileURLToPath(new URL(name, folder));

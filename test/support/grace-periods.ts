@@ -1,7 +1,7 @@
 /**
- * Which grace periods of RCU the kernel uses. Attaching and detaching programs, changing nf_tables, and taking namespaces
- * away each wait for one: some 20 ms, in which nothing is done; an expedited one takes 0.1 ms. What the kernel does
- * is the same. The setting is that of the whole machine, and is put back when this process ends.
+ * Selects the kernel's kind of RCU grace periods. Attaching and detaching programs, changing nf_tables and
+ * deleting namespaces each wait for one: about 20 ms, or 0.1 ms if it is expedited. The result is the same.
+ * The setting applies to the whole machine, and is restored when this process ends.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -9,12 +9,12 @@ const SETTING = "/sys/kernel/rcu_expedited";
 
 let before: string | undefined;
 
-/** False where the machine's setting cannot be written, or is somebody else's at this time. */
+/** Returns false if the setting cannot be written, or if another process has changed it. */
 export function expediteGracePeriods(wanted: boolean): boolean {
 	try {
 		if (before === undefined) {
 			const found = readFileSync(SETTING, "utf8").trim();
-			// Whoever has switched it on switches it off.
+			// The process that has switched it on switches it off.
 			if (found !== "0") return false;
 			writeFileSync(SETTING, found);
 			before = found;

@@ -1,7 +1,10 @@
-/** What tests need of the kernel beyond what every supported one has. */
+/** Requirements of tests on the kernel, beyond what every supported kernel has. */
 import { describeFeature, type FeatureName, probeFeature } from "@l3dsr/bpf";
 
-/** Whether this kernel has it. Throws where it has to (CI sets L3DSR_REQUIRE_KERNEL=1), and when it cannot be told. */
+/**
+ * Whether this kernel has the feature. Throws if it must have it (CI sets L3DSR_REQUIRE_KERNEL=1), or if that
+ * is unknown.
+ */
 export function kernelHas(name: FeatureName): boolean {
 	const { answer } = probeFeature(name);
 	if (answer === "yes") return true;

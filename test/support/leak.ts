@@ -1,4 +1,4 @@
-/** Fails each test that leaves a descriptor of a BPF object or a netlink or packet socket behind. */
+/** Fails each test that leaves open a descriptor of a BPF object, or a netlink or packet socket. */
 
 import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
@@ -7,7 +7,7 @@ import { libcFunction } from "@l3dsr/linux";
 
 const SOL_SOCKET = 1;
 const SO_DOMAIN = 39;
-/** Node's own sockets come and go as they like; these kinds it never has. */
+/** Node opens and closes sockets of its own, but never of these kinds. */
 const FAMILIES = new Map([
 	[16, "AF_NETLINK"],
 	[17, "AF_PACKET"],
@@ -41,7 +41,7 @@ export function ownedDescriptors(): readonly string[] {
 	});
 }
 
-/** Call once at the top of a test file. */
+/** Call it once at the top of a test file. */
 export function failOnLeaks(): void {
 	let before: readonly string[] = [];
 	beforeEach(() => {

@@ -5,13 +5,13 @@ import { enterNetns, ip, Netns, waitFor } from "./netns.ts";
 
 enterNetns();
 
-test("a file in a namespace sees no interface but its loopback, in /sys too", () => {
+test("a file in a namespace sees only the loopback interface, in /sys too", () => {
 	assert.deepEqual(readdirSync("/sys/class/net"), ["lo"]);
 	assert.match(ip("-o link show"), /^1: lo: <LOOPBACK,UP,LOWER_UP>.*\n$/);
 	assert.deepEqual(readdirSync("/run/netns"), []);
 });
 
-test("a peer namespace has its own links and goes with its processes when disposed", async () => {
+test("a peer namespace has its own links, and disposal deletes it with its processes", async () => {
 	{
 		using peer = new Netns("peer");
 		ip(`link add v0 type veth peer name v1 netns ${peer.name}`);

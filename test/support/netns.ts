@@ -1,11 +1,11 @@
 /**
- * Network namespaces for tests that touch the kernel.
+ * Network namespaces for tests that use the kernel.
  *
- * A test file that begins with `enterNetns()` runs, as a whole, in a network namespace of its own. setns(2)
- * would change the namespace of one thread of a shared process, so the file is executed a second time under
- * unshare(1), and its results go to the test runner as if nothing had happened. Mounts and processes have
- * their own namespaces too: whatever the file leaves behind (interfaces, further namespaces, servers) is gone
- * with it, also after a crash, a time-out or SIGINT.
+ * A test file that begins with `enterNetns()` runs completely in its own network namespace. setns(2) would
+ * change the namespace of one thread of a shared process, so the file is run a second time under unshare(1),
+ * and its results go to the test runner as usual. Mounts and processes have their own namespaces too:
+ * everything that the file leaves behind (interfaces, further namespaces, servers) is deleted with it, even
+ * after a crash, a timeout or SIGINT.
  */
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
@@ -15,7 +15,9 @@ import { FROM_SOURCE } from "./node.ts";
 
 const ENTERED = "L3DSR_TEST_NETNS";
 
-/** A /sys and a /run of its own (named namespaces, lock files), the loopback up, then the command. */
+/**
+ * Mounts its own /sys and /run (named namespaces, lock files), sets the loopback up, then runs the command.
+ */
 const PREPARE = `
 set -e
 mount -t sysfs sysfs /sys
@@ -25,8 +27,8 @@ ip link set lo up
 exec "$@"`;
 
 /**
- * Call it before anything else in a test file. Throws (so the file fails) when not root: a kernel test that
- * did not run must not look as if it had passed.
+ * Call it before anything else in a test file. Throws (so the file fails) if not root: a kernel test that did
+ * not run must not look as if it had passed.
  */
 export function enterNetns(): void {
 	if (process.env[ENTERED] !== undefined) return;
@@ -45,19 +47,19 @@ export function enterNetns(): void {
 	process.exit(status ?? 1);
 }
 
-/** Runs a program to its end and gives its stdout; throws an error with its stderr when it fails. */
+/** Runs a program to its end and returns its stdout; throws an error with its stderr if it fails. */
 export function run(program: string, ...args: readonly string[]): string {
 	return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** `ip("link add v0 type veth peer name v1")`: one command of ip(8), words parted by blanks. */
+/** `ip("link add v0 type veth peer name v1")`: one command of ip(8), with words separated by blanks. */
 export function ip(command: string): string {
 	return run("ip", ...command.trim().split(/\s+/));
 }
 
 let created = 0;
 
-/** A further namespace beside the file's own, for peers: `using client = new Netns("client")`. */
+/** A further namespace for peers, besides the file's own: `using client = new Netns("client")`. */
 export class Netns implements Disposable {
 	readonly name: string;
 	readonly #children: ChildProcess[] = [];
@@ -68,12 +70,12 @@ export class Netns implements Disposable {
 		this.ip("link set lo up");
 	}
 
-	/** As {@link run}, within. */
+	/** Like {@link run}, in the namespace. */
 	run(program: string, ...args: readonly string[]): string {
 		return run("ip", "netns", "exec", this.name, program, ...args);
 	}
 
-	/** As {@link ip}, within. */
+	/** Like {@link ip}, in the namespace. */
 	ip(command: string): string {
 		return run("ip", "-n", this.name, ...command.trim().split(/\s+/));
 	}
@@ -91,7 +93,7 @@ export class Netns implements Disposable {
 	}
 }
 
-/** Runs a TypeScript file as a process of its own; gives its stdout, throws with its stderr when it fails. */
+/** Runs a TypeScript file in its own process; returns its stdout, throws with its stderr if it fails. */
 export async function runScript(file: string, ...args: readonly string[]): Promise<string> {
 	const child = spawn(process.execPath, [...FROM_SOURCE, file, ...args], { stdio: "pipe" });
 	let stdout = "";
@@ -107,7 +109,10 @@ export async function runScript(file: string, ...args: readonly string[]): Promi
 	return stdout;
 }
 
-/** Waits until `condition` gives something truthy and returns it; fails after the deadline, naming `what`. */
+/**
+ * Waits until `condition` returns something truthy, and returns that. Fails after the deadline, with `what`
+ * in the error.
+ */
 export async function waitFor<T>(
 	what: string,
 	condition: () => T | Promise<T>,

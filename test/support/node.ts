@@ -1,8 +1,9 @@
-/** How a process of this checkout's Node runs the sources as they are. */
+/** How to run the sources directly with this checkout's Node. */
 
 /**
- * Arguments for `process.execPath` in front of a TypeScript file: with this condition the packages of the workspace
- * resolve to their sources, not to what they are built to. What is compiled is kept, also where the environment is empty.
+ * Arguments for `process.execPath` before a TypeScript file: with this condition the packages of the
+ * workspace resolve to their sources instead of their builds. Compiled code is cached, even with an empty
+ * environment.
  */
 export const FROM_SOURCE: readonly string[] = [
 	"--conditions=@l3dsr/source",

@@ -14,17 +14,18 @@ after(() => rmSync(folder, { recursive: true }));
 const config = join(folder, "l3dsr.yaml");
 const text = readFileSync(join(ROOT, "systemd/l3dsr.service"), "utf8");
 
-/** Values of every line `key=…` of a unit. */
+/** The values of all lines `key=…` of a unit. */
 function settings(key: string): string[] {
 	return [...text.matchAll(new RegExp(`^${key}=(.*)$`, "gm"))].map(([, value = ""]) => value);
 }
 
-test("the units are what systemd takes, in every line", () => {
+test("systemd accepts the units, in every line", () => {
 	const units = join(folder, "units");
 	mkdirSync(units);
 	for (const name of ["l3dsr.service", "l3dsr-agent.service", "l3dsr@blue.service"]) {
 		const unit = readFileSync(join(ROOT, "systemd", name.replace("@blue", "@")), "utf8");
-		// The packages put the command there; here it is elsewhere, and the manual pages are not installed.
+		// The packages install the command there; here it is elsewhere, and the manual pages are not
+		// installed.
 		const here = unit.replaceAll("/usr/sbin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
 		writeFileSync(join(units, name), here);
 		const { status, stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", join(units, name)], {
@@ -37,13 +38,13 @@ test("the units are what systemd takes, in every line", () => {
 	}
 });
 
-test("it is there before servers that wait for no more than network.target, without a cycle", () => {
+test("l3dsr.service starts before servers that wait only for network.target, without a cycle", () => {
 	const units = join(folder, "order");
 	mkdirSync(units);
 	const unit = text.replaceAll("/usr/sbin/l3dsr", commandPath("l3dsr")).replace(/^Documentation=.*$/m, "");
 	writeFileSync(join(units, "l3dsr.service"), unit);
 	const server = (lines: string) => `[Unit]\n${lines}\n[Service]\nExecStart=/bin/true\n`;
-	// As the distributions order them.
+	// The order in the distributions' units.
 	const servers = {
 		apache2: "After=network.target remote-fs.target nss-lookup.target",
 		nginx: "After=network-online.target remote-fs.target nss-lookup.target\nWants=network-online.target",
@@ -69,12 +70,12 @@ test("it is there before servers that wait for no more than network.target, with
 			name,
 		);
 	}
-	// And behind what empties the tables at boot.
+	// And after the units that flush the tables at boot.
 	assert(settings("After").some((value) => value.split(" ").includes("nftables.service")));
 });
 
 for (const name of ["l3dsr.service", "l3dsr-agent.service"]) {
-	test(`${name} is hardened: systemd rates what it could still do as OK or better`, (context) => {
+	test(`${name} is hardened: systemd rates its remaining exposure as OK or better`, (context) => {
 		const { error, stdout, stderr } = spawnSync(
 			"systemd-analyze",
 			["security", "--offline=yes", "--threshold=30", join(ROOT, "systemd", name)],
@@ -90,7 +91,7 @@ for (const name of ["l3dsr.service", "l3dsr-agent.service"]) {
 	});
 }
 
-test("with the capabilities that the unit leaves it, up and down work on both datapaths", () => {
+test("with the capabilities that the unit keeps, up and down work on both datapaths", () => {
 	const [capabilities = ""] = settings("CapabilityBoundingSet");
 	const left = capabilities
 		.split(" ")
