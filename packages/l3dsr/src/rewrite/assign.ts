@@ -1,9 +1,9 @@
 /**
- * Which datapath runs which rule (`datapath: auto`), and why. Pure.
+ * Assigns each rule to a datapath (`datapath: auto`), with the reason. Pure.
  *
- * A program at tc ingress or XDP sees a packet before every netfilter hook, so a rule may go there only if
- * running it early changes nothing: either every rule in front of it goes there too, or those that stay
- * with nft can never meet the same packet.
+ * A program at tc ingress or XDP sees a packet before every netfilter hook. So a rule may go there only if running it
+ * early changes nothing: every rule before it goes there too, or those that stay on nft can never match the same
+ * packet.
  */
 import type { Missing } from "../host/capabilities.ts";
 import type { DatapathChoice } from "../model/configuration.ts";
@@ -14,22 +14,22 @@ import { TRANSLATED_BACK, wayBackOf } from "../model/way-back.ts";
 import type { DatapathName, ObservedRule } from "./datapath.ts";
 import type { Reason } from "./reason.ts";
 
-/** What the assignment needs to know of the host. */
+/** What the assignment needs to know about the host. */
 export interface AssignmentFacts {
 	/** Names of the interfaces that exist now. */
 	readonly interfaces: ReadonlySet<string>;
-	/** What keeps this process from using programs; undefined if it may. Asked when a rule could go into one. */
+	/** Why this process cannot use programs; undefined if it can. Called only for a rule that could go into one. */
 	readonly ebpfMissing: () => Missing | undefined;
-	/** Why the program of a rule's interface cannot express it (rewrite/ebpf knows); else undefined. */
+	/** Why the program of a rule's interface cannot express the rule (rewrite/ebpf decides); undefined if it can. */
 	readonly ebpfLacks: (rule: Rule) => string | undefined;
-	/** Why the rules of one interface, each of which could, cannot be one program; else undefined. */
+	/** Why the rules of one interface do not fit into one program although each of them would; undefined if they do. */
 	readonly programLacks: (rules: readonly Rule[]) => Promise<string | undefined>;
 }
 
 export interface AssignedRule {
 	readonly entry: RuleEntry;
 	readonly datapath: DatapathName;
-	/** Why not the other datapath. */
+	/** Why the rule does not run on the other datapath. */
 	readonly reason: Reason;
 }
 
@@ -38,13 +38,13 @@ export interface Assignment {
 	/** Interface → its rules, in the order in which they run (raw before mangle). */
 	readonly ebpf: ReadonlyMap<string, readonly RuleEntry[]>;
 	readonly nft: Ruleset;
-	/** The first rule that cannot run on the datapath that it is forced to. */
+	/** The first rule that cannot run on the datapath the configuration demands. */
 	readonly refused?: AssignedRule;
 }
 
 /**
- * Assigns every rule: `auto` prefers eBPF where it is exact, the others force. Rules that cannot go where they are
- * forced to are `refused`.
+ * Assigns every rule: `auto` prefers eBPF if it is exact, the other choices are binding. Rules that cannot run where
+ * they must are `refused`.
  */
 export async function assignDatapaths(
 	ruleset: Ruleset,
@@ -57,7 +57,9 @@ export async function assignDatapaths(
 	return refused === undefined ? assignment : { ...assignment, refused };
 }
 
-/** Where rules ran when they were observed; on nft where that was a program of an interface that is gone. */
+/**
+ * Assigns rules to where they ran when observed; to nft if that was a program of an interface that no longer exists.
+ */
 export function assignAsObserved(
 	{ entries }: Ruleset,
 	observed: readonly ObservedRule[],
@@ -154,7 +156,7 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	if (!facts.interfaces.has(inInterface.name)) return { kind: "no-interface", interface: inInterface.name };
 	const missing = facts.ebpfMissing();
 	if (missing !== undefined) return { kind: "not-allowed", missing };
-	// Services accept the addresses of the time of their last reload, whoever makes the next change.
+	// A service accepts the addresses that the host had at the last reload, whichever process makes the next change.
 	if (signatureOf(rule) === undefined && rule.matches.some(({ kind }) => kind === "addrtype")) {
 		return { kind: "live-routes" };
 	}
@@ -164,14 +166,14 @@ function ebpfObstacle(rule: Rule, facts: AssignmentFacts): Reason | undefined {
 	return lacks === undefined ? undefined : { kind: "not-in-a-program", lacks };
 }
 
-/** Why this rule cannot run ahead of `kept`, which stand in front of it and stay with nft. */
+/** Why this rule cannot run before `kept`, the rules in front of it that stay on nft. */
 function orderObstacle(rule: Rule, kept: readonly Rule[]): Reason | undefined {
 	return kept.some((other) => !neverMeet(other, rule)) ? { kind: "order" } : undefined;
 }
 
 /**
- * True if no packet can match both, whatever either rewrites: they differ by interface, or by DSCP as long
- * as neither clears it.
+ * True if no packet can match both, whatever either rewrites: they differ by interface, or by DSCP and neither clears
+ * it.
  */
 export function neverMeet(a: Rule, b: Rule): boolean {
 	const inA = a.header.inInterface;

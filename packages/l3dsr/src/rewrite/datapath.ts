@@ -1,8 +1,8 @@
 /**
- * A datapath: the component that rewrites packets. Two of them implement this interface, `nft` and `ebpf`.
+ * A datapath: the component that rewrites packets. `nft` and `ebpf` implement this interface.
  *
- * The kernel is the only state. `observe` reads it and gives a snapshot, and the snapshot makes the change: one
- * atomic change, so that packets see the old rules or the new ones, never none.
+ * The kernel holds all state. `observe` reads it into a snapshot, and the snapshot makes the change: one atomic
+ * change, so that packets see either the old rules or the new ones.
  */
 import type { Finding } from "../model/finding.ts";
 import type { Counters, Rule } from "../model/rule.ts";
@@ -20,13 +20,13 @@ export interface ObservedRule {
 	readonly ordinal: number;
 	readonly counters: Counters;
 	readonly datapath: DatapathName;
-	/** On eBPF: of its program, on the interface that the rule names. */
+	/** On eBPF: the hook of its program, on the rule's interface. */
 	readonly hook?: HookName;
 }
 
 /**
- * Something in a place that l3dsr owns which no l3dsr rule accounts for, or a rule that is not intact. The object
- * is named as its own tool names it: `table ip l3dsr, chain raw_PREROUTING, handle 12`.
+ * An object in a place that l3dsr owns that belongs to no l3dsr rule, or a rule that is not intact. Objects are named
+ * as their own tools name them: `table ip l3dsr, chain raw_PREROUTING, handle 12`.
  */
 export interface DatapathFinding extends Finding {
 	readonly datapath: DatapathName;
@@ -39,30 +39,30 @@ export interface Observation {
 }
 
 /**
- * What one datapath had when it was observed. It holds values only (handles, ids, a generation), no descriptors,
- * and it is good for one change: observe again after it.
+ * What one datapath held when it was observed. It contains only values (handles, ids, a generation), no descriptors,
+ * and serves for one change: observe again after it.
  */
 export interface Snapshot extends Observation {
-	/** The counters are those of an earlier observation: a change by this snapshot would set some of them back. */
+	/** Counters are from an earlier observation: a change with this snapshot would set some of them back. */
 	readonly oldCounters?: boolean;
 	/**
-	 * Makes the kernel hold exactly `desired`, and changes only what differs from this snapshot. Counters of rules
-	 * that stay go on. Throws L3dsrError with the old rules still in force. DATAPATH_CHANGED: the kernel no longer
-	 * has what was observed, so that the caller has to observe and plan again.
+	 * Makes the kernel hold exactly `desired`, and changes only what differs from this snapshot. Rules that stay keep
+	 * their counters. Throws L3dsrError with the old rules still in force. DATAPATH_CHANGED: the kernel no longer holds
+	 * what was observed, so the caller must observe and plan again.
 	 */
 	change(desired: Ruleset): Promise<void>;
 }
 
 export interface ObserveOptions {
-	/** Where nothing has changed since an earlier observation, its counters will do: nothing is going to be changed. */
+	/** If nothing has changed since an earlier observation, its counters are enough, because no change will follow. */
 	readonly oldCounters?: boolean;
 }
 
 export interface Datapath {
 	readonly name: DatapathName;
 	/**
-	 * Reads the kernel and never changes anything; what it knows to be unchanged since the last time it does not read again.
-	 * Throws L3dsrError (KERNEL_*, PROGRAM_*).
+	 * Reads the kernel and never changes anything. Does not read again what it knows to be unchanged. Throws L3dsrError
+	 * (KERNEL_*, PROGRAM_*).
 	 */
 	observe(options?: ObserveOptions): Promise<Snapshot>;
 }

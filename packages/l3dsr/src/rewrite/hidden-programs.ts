@@ -1,8 +1,11 @@
-/** What is said of programs that a process may not look at. A file of its own: whoever says it loads no datapath. Pure. */
+/**
+ * Messages about programs that a process may not read. In a separate file, so that printing them loads no datapath.
+ * Pure.
+ */
 import { describeMissing } from "../host/capabilities.ts";
 import type { HostSnapshot } from "./host-datapath.ts";
 
-/** One sentence for each program that could not be looked at. */
+/** One sentence for each program that could not be read. */
 export function hiddenTexts({ limited }: Pick<HostSnapshot, "limited">): string[] {
 	if (limited === undefined) return [];
 	const why = describeMissing(limited.missing);

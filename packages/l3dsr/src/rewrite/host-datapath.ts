@@ -1,6 +1,6 @@
 /**
- * Both datapaths of this host as one. Which rule runs on which is decided once for a plan (assign.ts), from facts
- * that were gathered with the observation; what was observed reads as one ruleset again.
+ * Combines both datapaths of this host. The assignment of rules (assign.ts) is decided once per plan, from facts
+ * gathered with the observation; the observed rules read as one ruleset.
  */
 import { withNotes } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
@@ -25,37 +25,37 @@ import { NftDatapath, type NftSnapshot } from "./nft/kernel/nft.ts";
 import { refusalOf } from "./reason.ts";
 import { answeredOf, stepsBetween } from "./steps-between.ts";
 
-/** What callers use: observe, assign, change. */
+/** The interface for callers: observe, assign, change. */
 export interface HostDatapath {
-	/** As that of a {@link Datapath}. */
+	/** As in {@link Datapath}. */
 	observe(options?: ObserveOptions): Promise<HostSnapshot>;
 }
 
-/** What both datapaths had, and the interfaces that there were. Good for one change: observe again after it. */
+/** What both datapaths held, and the interfaces that existed. Serves for one change: observe again after it. */
 export interface HostSnapshot extends Observation {
-	/** As that of a {@link Snapshot}. */
+	/** As in {@link Snapshot}. */
 	readonly oldCounters?: boolean;
-	/** Interfaces with a director's program, which was met on the way. */
+	/** Interfaces with a director's program, found during the observation. */
 	readonly directors: readonly string[];
-	/** Where this process may not use eBPF programs, and so has not seen what stands there. */
+	/** Set if this process may not use eBPF programs, so that it has not seen the attached ones. */
 	readonly limited?: Limited & {
-		/** The configuration asks for nft: whoever wrote it knows that no program there is ours. */
+		/** The configuration demands nft, so its author knows that no program there is ours. */
 		readonly waived: boolean;
 	};
 	/** Where each rule would run, and why. Pure. */
 	assign(ruleset: Ruleset): Promise<Assignment>;
-	/** The same rules, or some of them, where they ran when `observed` was read. Pure. */
+	/** Assigns the same rules, or some of them, to where they ran in `observed`. Pure. */
 	assignAsObserved(ruleset: Ruleset, observed: readonly ObservedRule[]): Assignment;
 	/**
-	 * Makes the kernel hold exactly these rules, where they are assigned. Throws what a {@link Snapshot} does, and
-	 * KERNEL_FEATURE, before anything changes, for an assignment that is refused.
+	 * Makes the kernel hold exactly these rules, as assigned. Throws what a {@link Snapshot} throws, and
+	 * KERNEL_FEATURE, before any change, if the assignment is refused.
 	 */
 	change(assignment: Assignment): Promise<void>;
 }
 
 /**
- * The datapaths of this network namespace. Touches nothing until it is asked to observe. Where a setting is absent:
- * datapath auto, hook auto, open checksums refused. `memory` is that of a process that lives long.
+ * The datapaths of this network namespace. Touches nothing until asked to observe. Defaults: datapath auto, hook
+ * auto, open checksums refused. `memory`: for a long-running process.
  */
 export function openDatapath(
 	{ datapath = "auto", hook = "auto", openChecksums = "refuse" }: Partial<DatapathSettings> = {},
@@ -96,7 +96,7 @@ function assignmentFacts(
 	};
 }
 
-/** To know whether many rules fit into a program it is compiled: once for the same rules of an interface. */
+/** Compiles many rules to find out whether they fit into a program, once for the same rules of an interface. */
 class ProgramSizes {
 	readonly #known = new Map<
 		string,
@@ -142,7 +142,7 @@ class CombinedDatapath implements HostDatapath {
 	async observe(options: ObserveOptions = {}): Promise<HostSnapshot> {
 		const ebpf = await this.#ebpf.observe();
 		const nft = await this.#nft.observe({ ...options, answered: answeredOf(ebpf.rules) });
-		// Answers could be those of a program that this process may not read.
+		// The answers may belong to a program that this process may not read.
 		const hidden = this.#settings.datapath !== "nft" && (ebpf.limited?.hidden ?? []).length > 0;
 		const isCertain = ({ kind }: DatapathFinding) => !hidden || kind !== "answers-superfluous";
 		const facts = assignmentFacts(ebpf, this.#settings.hook, this.#lacks);
@@ -172,7 +172,7 @@ class CombinedDatapath implements HostDatapath {
 		const done: DatapathName[] = [];
 		try {
 			for (const step of stepsBetween(rules, observed)) {
-				// A datapath that changes twice is in between as the first change has left it.
+				// If a datapath changes twice, the first change has left it in between.
 				const again = done.includes(step.datapath);
 				if (step.datapath === "nft") await (again ? await this.#nft.observe() : snapshots.nft).change(step);
 				else await (again ? await this.#ebpf.observe() : snapshots.ebpf).change(step);
@@ -183,7 +183,7 @@ class CombinedDatapath implements HostDatapath {
 		}
 	}
 
-	/** Each datapath undoes its own failed change; this undoes what the other one had finished. */
+	/** Each datapath undoes its own failed change; this undoes the completed change of the other. */
 	async #putBack(
 		done: ReadonlySet<DatapathName>,
 		observed: readonly ObservedRule[],
@@ -204,7 +204,7 @@ class CombinedDatapath implements HostDatapath {
 	}
 }
 
-/** By family, table and chain as iptables lists them, then by ordinal. */
+/** In the order of iptables: by family, table and chain, then by ordinal. */
 function inListOrder(a: ObservedRule, b: ObservedRule): number {
 	if (a.rule.family !== b.rule.family) return a.rule.family === "ipv4" ? -1 : 1;
 	if (a.rule.table !== b.rule.table) return a.rule.table === "raw" ? -1 : 1;

@@ -1,4 +1,4 @@
-/** Why a rule runs on the datapath that it runs on, as a record. */
+/** Why a rule runs on its datapath, as a record. */
 import { L3dsrError } from "../errors.ts";
 import { describeMissing, type Missing } from "../host/capabilities.ts";
 import type { Chain } from "../model/rule.ts";
@@ -6,7 +6,7 @@ import type { RuleEntry } from "../model/ruleset.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 
 export type Reason =
-	/** The configuration, or the environment, asks for nft. */
+	/** The configuration or the environment demands nft. */
 	| { readonly kind: "asked-for-nft" }
 	| { readonly kind: "known-interface"; readonly interface: string }
 	/** No `-i`. */
@@ -16,15 +16,15 @@ export type Reason =
 	/** `-i eth+`. */
 	| { readonly kind: "interfaces-to-come"; readonly interface: string }
 	| { readonly kind: "no-interface"; readonly interface: string }
-	/** A chain behind tc ingress. */
+	/** A chain after tc ingress. */
 	| { readonly kind: "later-chain"; readonly chain: Chain }
-	/** `-m addrtype` of a rule that is not a service's. */
+	/** `-m addrtype` in a rule that does not belong to a service. */
 	| { readonly kind: "live-routes" }
 	/** It sets a port of packets whose answers nftables cannot translate back. */
 	| { readonly kind: "answers" }
-	/** A rule in front of it stays with nft and could match the same packet. */
+	/** A rule before it stays on nft and could match the same packet. */
 	| { readonly kind: "order" }
-	/** What the program of its interface, or the interface, lacks. */
+	/** What the interface or its program lacks. */
 	| { readonly kind: "not-in-a-program"; readonly lacks: string }
 	/** This process may not use eBPF. */
 	| { readonly kind: "not-allowed"; readonly missing: Missing }
@@ -62,7 +62,10 @@ export function describeReason(reason: Reason): string {
 	}
 }
 
-/** KERNEL_FEATURE, KERNEL_PERMISSION: a rule cannot run on the datapath ebpf, which it is forced to. */
+/**
+ * The error (KERNEL_FEATURE or KERNEL_PERMISSION) for a rule that cannot run on the datapath ebpf although the
+ * configuration demands it.
+ */
 export function refusalOf({ entry: { rule }, reason }: { entry: RuleEntry; reason: Reason }): L3dsrError {
 	return new L3dsrError({
 		code: reason.kind === "not-allowed" ? "KERNEL_PERMISSION" : "KERNEL_FEATURE",

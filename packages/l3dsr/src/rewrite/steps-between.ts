@@ -1,11 +1,11 @@
-/** From the rules that both datapaths hold to those that they should: in which order the datapaths change. Pure. */
+/** The order in which the datapaths change, from the rules that both hold to those that they should hold. Pure. */
 import { type Rule, sameRule, sameValue } from "../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../model/ruleset.ts";
 import { wayBackOf } from "../model/way-back.ts";
 import type { Assignment } from "./assign.ts";
 import type { DatapathName, ObservedRule } from "./datapath.ts";
 
-/** One datapath is to hold exactly these rules. */
+/** Makes one datapath hold exactly these rules. */
 export type ApplyStep = EbpfStep | NftStep;
 
 interface EbpfStep extends Ruleset {
@@ -14,11 +14,11 @@ interface EbpfStep extends Ruleset {
 
 interface NftStep extends Ruleset {
 	readonly datapath: "nft";
-	/** Rules of programs, whose answers are translated back in nf_tables. */
+	/** Rules of programs whose answers nf_tables translates back. */
 	readonly answered: readonly Rule[];
 }
 
-/** Those of the rules that run as programs and have answers to translate back. */
+/** The rules that run as programs and whose answers must be translated back. */
 export function answeredOf(
 	rules: readonly { readonly rule: Rule; readonly datapath: DatapathName }[],
 ): Rule[] {
@@ -28,9 +28,10 @@ export function answeredOf(
 }
 
 /**
- * A rule that moves between the datapaths, or whose successor is on the other, is in both for a moment, never in
- * neither: rewriting twice to the same address is rewriting once, and where old and new rule disagree the packet ends
- * as the one or the other has it. Answers of a program's rule are translated from before it comes until after it is gone.
+ * A rule that moves between the datapaths, or whose successor is on the other one, is in both for a moment, never in
+ * neither. Rewriting twice to the same address is the same as rewriting once, and if the old and the new rule
+ * disagree, the packet ends up as one of them says. Answers of a program's rule are translated from before the rule
+ * is added until after it is gone.
  */
 export function stepsBetween(assigned: Assignment["rules"], observed: readonly ObservedRule[]): ApplyStep[] {
 	const held = (name: DatapathName) => observed.filter(({ datapath }) => datapath === name);
@@ -45,7 +46,7 @@ export function stepsBetween(assigned: Assignment["rules"], observed: readonly O
 	const both = [...after, ...before.filter((rule) => !after.some((one) => sameRule(one, rule)))];
 	const toEbpf: ApplyStep = { datapath: "ebpf", entries: ebpf };
 	const toNft: ApplyStep = { datapath: "nft", entries: nft, answered: after };
-	/** Before the programs change: with what they will need, and with what they still need. */
+	/** Before the programs change: with the answers of both the old and the new rules. */
 	const toNftFirst = (entries: readonly RuleEntry[]): ApplyStep => ({
 		datapath: "nft",
 		entries,
@@ -54,7 +55,7 @@ export function stepsBetween(assigned: Assignment["rules"], observed: readonly O
 	const [fromNft, fromEbpf] = [without(held("nft"), nft), without(held("ebpf"), ebpf)];
 	const answersCome = !sameValue(both, before);
 	const answersGo = !sameValue(both, after);
-	// What goes here may have its successor there: whoever gains is first.
+	// A rule that goes here may have its successor there, so the datapath that gains rules changes first.
 	if (fromEbpf.length === 0 || without(nft, held("nft")).length === 0) {
 		const first = answersCome ? [toNftFirst(held("nft").map(uncounted))] : [];
 		return [...first, toEbpf, toNft];
@@ -62,18 +63,18 @@ export function stepsBetween(assigned: Assignment["rules"], observed: readonly O
 	if (fromNft.length === 0 || without(ebpf, held("ebpf")).length === 0) {
 		return [toNftFirst(nft), toEbpf, ...(answersGo ? [toNft] : [])];
 	}
-	// Both ways at once: nft holds the old and the new ones until the programs have changed.
+	// Rules move both ways: nft holds the old and the new ones until the programs have changed.
 	const places = new Set(nft.map(placeOf));
 	const leaving = fromNft.filter((one) => !places.has(placeOf(one))).map(uncounted);
 	return [toNftFirst([...nft, ...leaving]), toEbpf, toNft];
 }
 
-/** Its counters go on. */
+/** Without new counters, so that the existing ones go on. */
 function uncounted({ rule, ordinal }: RuleEntry): RuleEntry {
 	return { rule, ordinal };
 }
 
-/** Those of `entries` that `others` does not have at the same place. */
+/** The `entries` that `others` does not have at the same place. */
 function without<E extends RuleEntry>(entries: readonly E[], others: readonly RuleEntry[]): E[] {
 	const known = new Map(others.map((one) => [placeOf(one), one.rule]));
 	return entries.filter((one) => {
@@ -82,12 +83,12 @@ function without<E extends RuleEntry>(entries: readonly E[], others: readonly Ru
 	});
 }
 
-/** One rule stands at each place, by datapath. */
+/** Each place has one rule on each datapath. */
 function placeOf({ rule: { family, table, chain }, ordinal }: RuleEntry): string {
 	return `${family} ${table} ${chain} ${ordinal}`;
 }
 
-/** A rule that changes its datapath takes its counters along, unless others are asked for. */
+/** A rule that moves to the other datapath keeps its counters, unless others are asked for. */
 function withMovedCounters(entry: RuleEntry, elsewhere: ReadonlyMap<string, ObservedRule>): RuleEntry {
 	if (entry.counters !== undefined) return entry;
 	const moved = elsewhere.get(placeOf(entry));

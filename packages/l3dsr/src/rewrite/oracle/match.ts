@@ -1,4 +1,4 @@
-/** Does a rule match a packet? Each match decides as its xt_* module in the kernel does. */
+/** Decides whether a rule matches a packet. Each match decides as its xt_* module in the kernel does. */
 import {
 	addressFromBytes,
 	dscpOfTos,
@@ -13,27 +13,27 @@ import {
 } from "@l3dsr/packet";
 import type { InterfaceMatch, Match, NumberRange, Rule, RuleHeader } from "../../model/rule.ts";
 
-/** What the kernel knows of a packet beside its bytes. */
+/** What the kernel knows about a packet besides its bytes. */
 export interface PacketContext {
-	/** Empty at hooks that have no such interface, as in the kernel. */
+	/** Empty at hooks without an input interface, as in the kernel. */
 	readonly inInterface: string;
 	readonly outInterface: string;
-	/** Unsigned 32 bit. */
+	/** Unsigned, 32 bits. */
 	readonly mark: number;
-	/** Of the Ethernet header; undefined on devices that have none (then `-m mac` never matches). */
+	/** From the Ethernet header; undefined on devices without one (then `-m mac` never matches). */
 	readonly sourceMac?: readonly number[];
-	/** Routes of type "local": what `-m addrtype --dst-type LOCAL` asks for. */
+	/** Routes of type "local", for `-m addrtype --dst-type LOCAL`. */
 	readonly local: readonly Prefix[];
 }
 
-/** The first condition of a rule that a packet does not meet, in the order in which the kernel asks. */
+/** The first condition of a rule that a packet does not meet, in the order of the kernel. */
 export type FailedMatch =
 	| { readonly part: "family" }
 	| { readonly part: "header"; readonly field: keyof RuleHeader }
-	/** `index` into the rule's matches. */
+	/** `index`: in the rule's matches. */
 	| { readonly part: "match"; readonly index: number };
 
-/** Undefined when the rule matches. `bytes` is the packet that `packet` was parsed from. */
+/** Undefined if the rule matches. `packet` was parsed from `bytes`. */
 export function firstFailedMatch(
 	rule: Rule,
 	packet: ParsedPacket,
@@ -47,8 +47,8 @@ export function firstFailedMatch(
 }
 
 /**
- * What remains of a rule for a packet that belongs to what it takes without saying so in a transport header of its own:
- * a later fragment, or an ICMP error whose quote shows an answer of a flow of the rule. Undefined for other packets.
+ * The remaining conditions of a rule for a packet that it takes without a matching transport header of its own: a
+ * later fragment, or an ICMP error that quotes an answer of one of the rule's flows. Undefined for other packets.
  */
 function followedRule(rule: Rule, packet: ParsedPacket, bytes: Uint8Array): Rule | undefined {
 	const { icmpErrors = false, laterFragments = false, daddr } = rule.target;
@@ -64,7 +64,7 @@ function followedRule(rule: Rule, packet: ParsedPacket, bytes: Uint8Array): Rule
 	if (!sameAddress(addressFromBytes(quote.source), daddr)) return undefined;
 	if (source && prefixContains(source.prefix, addressFromBytes(quote.destination)) === source.negated)
 		return undefined;
-	// The answer's ports are those of the flow the other way round.
+	// An answer has the flow's ports swapped.
 	const ports = { source: quote.destinationPort, destination: quote.sourcePort };
 	if (!rule.matches.every((match) => portsMatch(match, protocol.number, ports))) return undefined;
 	return { ...rule, matches, header };
@@ -129,7 +129,7 @@ function matches(match: Match, packet: ParsedPacket, bytes: Uint8Array, context:
 			return ((context.mark & match.mask) >>> 0 === match.value >>> 0) !== match.negated;
 		case "mac": {
 			const { sourceMac } = context;
-			// Without an Ethernet header xt_mac says no before it looks at the `!`.
+			// Without an Ethernet header, xt_mac does not match, even with `!`.
 			if (sourceMac === undefined) return false;
 			return match.source.every((byte, i) => byte === sourceMac[i]) !== match.negated;
 		}
@@ -158,7 +158,7 @@ interface Ports {
 	readonly destination: number;
 }
 
-/** Whether these ports are what a match asks for; true of a match that asks for something else. */
+/** True if the match accepts these ports, or is not about ports. */
 function portsMatch(match: Match, protocol: number | undefined, ports: Ports): boolean {
 	if (match.kind === "ports") {
 		const { source, destination } = match;
@@ -178,12 +178,12 @@ function portsMatch(match: Match, protocol: number | undefined, ports: Ports): b
 }
 
 /**
- * The ports that a rule can match on: in an unfragmented packet or a first fragment, with both ports in it.
- * (xt_tcp and its like ask for their whole header and drop what is shorter; here such a packet has ports.)
+ * The ports that a rule can match: those of an unfragmented packet or a first fragment that contains both. (xt_tcp
+ * and others need the whole header and drop shorter packets; here such a packet has ports.)
  */
 function portsOf(packet: ParsedPacket, bytes: Uint8Array): Ports | undefined {
 	const { transport } = packet;
-	// Behind a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel.
+	// After a mobility, HIP or shim6 header there are no ports for a rule, as in the kernel.
 	if (transport === undefined || !transport.portsPresent || transport.protocol !== packet.protocol) {
 		return undefined;
 	}

@@ -1,13 +1,13 @@
 /**
- * The rewrite on plain bytes: what a chain of DADDR rules does to a packet. Both datapaths are held to it,
- * and `trace` explains with it.
+ * The rewrite on plain bytes: what a chain of DADDR rules does to a packet. Both datapaths are tested against it, and
+ * `trace` explains with it.
  *
- * Where the xt_* modules drop a malformed packet ("hotdrop": a transport header that is cut short, a TCP
- * fragment at offset 8), the rule just does not match here, or matches by its ports if they are there:
- * judging packets is the stack's business.
+ * Where the xt_* modules drop a malformed packet ("hotdrop": a truncated transport header, a TCP fragment at offset
+ * 8), the rule here just does not match, or matches by its ports if they are there: judging packets is the job of the
+ * stack.
  *
- * An SCTP packet keeps its port under `--set-dport`: its CRC covers the whole packet, which no hook can see
- * cheaply, and the wrong CRC would lose it.
+ * An SCTP packet keeps its port with `--set-dport`: its CRC covers the whole packet, so no hook can update it
+ * cheaply, and a wrong CRC would lose the packet.
  */
 
 import {
@@ -22,7 +22,7 @@ import { type FailedMatch, firstFailedMatch, type PacketContext } from "./match.
 import { rewritePacket } from "./rewrite.ts";
 
 export type { FailedMatch, PacketContext } from "./match.ts";
-/** What became of one rule: it matched, or `failed` is the first of its conditions that the packet misses. */
+/** The result of one rule: it matched, or `failed` is the first of its conditions that the packet does not meet. */
 export type RuleOutcome =
 	| { readonly matched: true }
 	| { readonly matched: false; readonly failed: FailedMatch };
@@ -34,19 +34,19 @@ export type RewriteResult =
 			readonly bytes: Uint8Array;
 			/** One for each rule, in order. */
 			readonly outcomes: readonly RuleOutcome[];
-			/** What each rule that matched adds to its byte counter: the length of the IP packet. */
+			/** What each matching rule adds to its byte counter: the length of the IP packet. */
 			readonly length: number;
-			/** The packet as it came in. */
+			/** The packet as received. */
 			readonly packet: ParsedPacket;
-			/** Counted once for a packet that was rewritten and whose transport header is out of reach. */
+			/** Counted once for a rewritten packet whose transport header cannot be reached. */
 			readonly malformed?: Malformed;
 	  }
-	/** Not an IP packet that the stack takes in: no rule is asked, no counter moves. */
+	/** Not an IP packet that the stack accepts: no rule is evaluated, no counter changes. */
 	| { readonly evaluated: false; readonly bytes: Uint8Array; readonly unreadable: Unreadable };
 
 /**
- * Sends a packet (`input`, from its network header) through the rules of one chain in order; DADDR is not
- * terminal, so each rule sees what the ones before it did. Never throws, never drops, never touches `input`.
+ * Sends a packet (`input`, from its network header) through the rules of one chain in order. DADDR is not terminal,
+ * so each rule sees the changes of the earlier ones. Never throws, never drops, never changes `input`.
  */
 export function rewriteByRules(
 	input: Uint8Array,

@@ -11,10 +11,10 @@ import {
 } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../model/rule.ts";
 
-/** Where an IPv4 header keeps its checksum. */
+/** Offset of the checksum in an IPv4 header. */
 const HEADER_CHECKSUM_OFFSET = 10;
 
-/** Rewrites `bytes` in place; `packet` is what they parse as, and its family is the target's. */
+/** Rewrites `bytes` in place; `packet` was parsed from them, and has the target's family. */
 export function rewritePacket(bytes: Uint8Array, packet: ParsedPacket, target: DaddrTarget): void {
 	const before = packet.destination;
 	const after = Uint8Array.from(target.daddr.bytes);
@@ -40,8 +40,8 @@ export function rewritePacket(bytes: Uint8Array, packet: ParsedPacket, target: D
 }
 
 /**
- * In an ICMP error: the port that the server answered from, before its answer was translated. The quoted checksum stays
- * as it is quoted; that of the message follows.
+ * In an ICMP error: sets the port to the one that the server answered from, before its answer was translated. The
+ * quoted checksum stays; that of the message is updated.
  */
 function setQuotedPort(bytes: Uint8Array, packet: ParsedPacket, port: number): void {
 	const quote = quoteOf(bytes, packet);
@@ -62,7 +62,7 @@ export function replaceQuotedPort(
 	putWord(bytes, checksumOffset, replaceInChecksum(wordAt(bytes, checksumOffset), before, after));
 }
 
-/** Stores `after` at `offset` of the IP header, and in IPv4 brings the header checksum along. */
+/** Stores `after` at `offset` of the IP header, and in IPv4 updates the header checksum. */
 function replaceInHeader(bytes: Uint8Array, packet: ParsedPacket, offset: number, after: Uint8Array): void {
 	if (packet.family === "ipv4") {
 		const before = bytes.slice(offset, offset + after.length);
@@ -81,7 +81,7 @@ export function replaceInTransportChecksum(
 	const { checksumOffset, protocol } = transport;
 	if (checksumOffset === undefined) return;
 	const old = wordAt(bytes, checksumOffset);
-	// UDP's 0 says "no checksum" (RFC 768, RFC 6935); it stays, and a computed 0 goes out as 0xffff.
+	// A UDP checksum of 0 means none (RFC 768, RFC 6935) and stays; a computed 0 is sent as 0xffff.
 	if (protocol === PROTOCOL_NUMBER.udp && old === 0) return;
 	const updated = replaceInChecksum(old, before, after);
 	const zeroIsSpecial = protocol === PROTOCOL_NUMBER.udp || protocol === PROTOCOL_NUMBER.udplite;

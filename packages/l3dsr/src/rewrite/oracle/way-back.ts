@@ -1,4 +1,4 @@
-/** What becomes of an answer on its way out, where rules set a port: the source port is translated back. */
+/** What happens to an answer on its way out if rules set a port: its source port is translated back. */
 import {
 	addressFromBytes,
 	type ParsedPacket,
@@ -21,14 +21,14 @@ export type WayBackResult =
 			readonly translated: true;
 			/** A new array, as long as the input. */
 			readonly bytes: Uint8Array;
-			/** Which of the ways. */
+			/** Index of the way that was used. */
 			readonly way: number;
 	  };
 
 /**
- * A packet of this host (`input`, from its network header), as it leaves: an answer's source port is the one that the
- * client has sent to, and so is the destination port in what an ICMP error of this host quotes. The first way that
- * an answer has is taken. Packets that the host forwards do not come here.
+ * Translates a packet that this host sends (`input`, from its network header): the source port of an answer becomes
+ * the one that the client sent to, and so does the destination port that an ICMP error of this host quotes. The first
+ * matching way is used. Forwarded packets do not come here.
  */
 export function translateBack(input: Uint8Array, ways: readonly WayBack[]): WayBackResult {
 	const bytes = Uint8Array.from(input);
@@ -49,7 +49,7 @@ export function translateBack(input: Uint8Array, ways: readonly WayBack[]): WayB
 	return { translated: true, bytes, way };
 }
 
-/** A whole transport checksum has to be there, as on the way in; and ports as a rule sees them. */
+/** True if the packet has a whole transport checksum, as on the way in, and ports as a rule sees them. */
 function answerOf(way: WayBack, packet: ParsedPacket, bytes: Uint8Array): boolean {
 	const { transport } = packet;
 	return (
@@ -63,7 +63,9 @@ function answerOf(way: WayBack, packet: ParsedPacket, bytes: Uint8Array): boolea
 	);
 }
 
-/** An ICMP error of this host about a packet that came for the VIP: it quotes that as the rules have left it. */
+/**
+ * True for an ICMP error of this host about a packet for the VIP: it quotes that packet as the rules have changed it.
+ */
 function quotes(way: WayBack, packet: ParsedPacket, bytes: Uint8Array): boolean {
 	const quote = quoteOf(bytes, packet);
 	return (

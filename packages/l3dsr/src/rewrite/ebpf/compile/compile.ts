@@ -1,9 +1,9 @@
 /**
- * The rules of one interface → one program, specialised to them.
+ * Compiles the rules of one interface to one specialised program.
  *
- * The packet's journey: protocol → bounds → does this DSCP have rules? → VLAN → length → transport header →
- * rules → count → new address → transport checksum. What no rule needs is not in the program. Deterministic:
- * the same rules give the same bytes.
+ * Path of a packet: protocol → bounds → does this DSCP have rules? → VLAN → length → transport header → rules → count
+ * → new address → transport checksum. The program leaves out what no rule needs. Deterministic: the same rules give
+ * the same bytes.
  */
 
 import {
@@ -39,7 +39,7 @@ import type { CompileTarget } from "./target.ts";
 
 const FAMILIES = ["ipv4", "ipv6"] as const;
 
-/** `slots`: how many counters the counter maps hold, more than any slot of the rules. */
+/** `slots`: the number of counters in the counter maps, greater than any slot of the rules. */
 export function compileProgram(rules: InterfaceRules, target: CompileTarget, slots: number): ProgramSpec {
 	const p = new ProgramBuilder({
 		name: PROGRAM_NAME[target.hook],
@@ -111,7 +111,7 @@ function planDispatches({ rules }: InterfaceRules): ReadonlyMap<Family, Dispatch
 	return dispatches;
 }
 
-/** What both headers have. */
+/** The fields that both IP headers have. */
 function headerOf(
 	family: Family,
 	data: Value,
@@ -122,7 +122,7 @@ function headerOf(
 	return { source, destination, hopLimit: ttl };
 }
 
-/** One family's way, from its first byte to the verdict. */
+/** The path of one family's packets, from the first byte to the verdict. */
 function emitFamily(packet: Packet, dispatch: Dispatch): void {
 	const { p, target } = packet;
 	const inTable = tableDscps(dispatch);
@@ -155,7 +155,10 @@ function emitFamily(packet: Packet, dispatch: Dispatch): void {
 	if (dispatch.groups.length > 0) emitGroups(parsed, dispatch.groups);
 }
 
-/** Leaves for `pass` when the DSCP's rule is for this host's addresses and the packet is not. Gives the DSCP. */
+/**
+ * Jumps to `pass` if the DSCP's rule is for this host's addresses and the packet's destination is not one. Returns
+ * the DSCP.
+ */
 function emitIfLocal(packet: Packet, dscp: Value, { plain, plainLocal }: Dispatch): Value {
 	const { p, ctx, end, pass } = packet;
 	if (plainLocal.size === 0) return dscp;
@@ -172,7 +175,7 @@ function emitIfLocal(packet: Packet, dscp: Value, { plain, plainLocal }: Dispatc
 	return loadDscp(packet, 3);
 }
 
-/** One DSCP, one address: look it up, rewrite, count. */
+/** The case of one DSCP with one address: look it up, rewrite, count. */
 function emitFromTable(packet: ParsedPacket, dscp: Value): void {
 	const { p, target, stack, pass } = packet;
 	p.comment("one rule for this DSCP: find its entry in the table");

@@ -1,4 +1,4 @@
-/** The matches of a rule as code: each falls through when it holds and goes to `miss` when it does not. */
+/** Emits the matches of a rule: each falls through if it holds, and jumps to `miss` if not. */
 
 import { type Comparison, ETHERNET, type Label, type Place, type Value, view } from "@l3dsr/bpf";
 import { PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
@@ -9,20 +9,20 @@ import { KIND, NO_PROTOCOL } from "../../../programs/packet.ts";
 import { quotedAddresses } from "../../../programs/quote.ts";
 import type { ParsedPacket } from "./frame.ts";
 
-/** What the conditions of a rule need to know beside the rule. */
+/** What the conditions of a rule depend on besides the rule. */
 export interface ConditionContext {
 	/** The TOS byte is on the stack, because a rule of the group may clear the DSCP. */
 	readonly tosOnStack: boolean;
-	/** The code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
+	/** The code must compare the DSCP itself: it may have been cleared, or the group is for any DSCP. */
 	readonly checkDscp: boolean;
 }
 
-/** Whether the rule asks for `addrtype LOCAL`. */
+/** True if the rule has `addrtype LOCAL`. */
 export function asksForLocal(rule: Rule): boolean {
 	return rule.matches.some(({ kind }) => kind === "addrtype");
 }
 
-/** Everything that the rule asks for, in the order of ip_tables. */
+/** All conditions of the rule, in the order of ip_tables. */
 export function emitConditions(
 	packet: ParsedPacket,
 	rule: Rule,
@@ -63,8 +63,9 @@ function emitFragment({ p, kind }: ParsedPacket, { header: { fragment } }: Rule,
 }
 
 /**
- * A rule that takes more than packets with a transport header of their own: whatever else it asks for, and then one of
- * protocol and ports, a later fragment of the protocol, an ICMP error that quotes them.
+ * For a rule that also takes packets without their own transport header. Besides its other conditions, one of three
+ * must hold: protocol and ports match, the packet is a later fragment of the protocol, or it is an ICMP error that
+ * quotes the ports.
  */
 function emitFollowing(packet: ParsedPacket, rule: Rule, context: ConditionContext, miss: Label): void {
 	const { p, kind } = packet;
@@ -97,7 +98,7 @@ function emitFollowing(packet: ParsedPacket, rule: Rule, context: ConditionConte
 	p.place(met);
 }
 
-/** Falls through for an ICMP error that quotes an answer of a flow of the rule. */
+/** Falls through for an ICMP error that quotes an answer of one of the rule's flows. */
 function emitQuoted(packet: ParsedPacket, rule: Rule, protocol: number, miss: Label): void {
 	const { p, quote } = packet;
 	if (quote === undefined) throw new TypeError("a rule asks for a quote that is not read");
@@ -106,7 +107,7 @@ function emitQuoted(packet: ParsedPacket, rule: Rule, protocol: number, miss: La
 	p.gotoIf(quote.all.protocol, "!=", protocol, miss);
 	p.gotoUnlessBytes(source, Uint8Array.from(rule.target.daddr.bytes), miss);
 	if (rule.header.source !== undefined) emitPrefix(packet, destination, rule.header.source, miss);
-	// The answer's ports are those of the flow the other way round.
+	// An answer has the flow's ports swapped.
 	const ports = { source: quote.ports.destination, destination: quote.ports.source };
 	for (const match of rule.matches) {
 		if (match.kind === "ports") emitPortRanges(packet, match, ports, miss);
@@ -116,7 +117,7 @@ function emitQuoted(packet: ParsedPacket, rule: Rule, protocol: number, miss: La
 
 type Ports = Readonly<Record<"source" | "destination", Place>>;
 
-/** The destination as the rules so far left it. */
+/** The destination as changed by the rules so far. */
 export function destinationNow({ stack, destination }: ParsedPacket): Place {
 	const { field } = destination;
 	return { ...stack.address, name: "destination", field: { ...field, order: "none", offset: 0 } };
@@ -132,7 +133,7 @@ function emitPrefix(
 	else emitUnlessIn(p, address, [prefix], miss);
 }
 
-/** What `-p` compares with, in IPv4. */
+/** What `-p` compares with in IPv4. */
 function protocolOf({ p, kind }: ParsedPacket): Value {
 	return p.copy(kind, "protocol").and(0xff);
 }
@@ -149,7 +150,7 @@ function emitProtocol(
 	p.gotoIf(protocol, missIf(negated), number, miss);
 }
 
-/** How a value and what is asked for compare when the match does not hold. */
+/** The comparison that holds if the match does not. */
 function missIf(negated: boolean): Comparison {
 	return negated ? "==" : "!=";
 }
@@ -212,7 +213,7 @@ function emitMatch(packet: ParsedPacket, match: Match, context: ConditionContext
 	}
 }
 
-/** TOS or Traffic Class as the rules so far left it. */
+/** TOS or Traffic Class as changed by the rules so far. */
 function tosNow(packet: ParsedPacket, { tosOnStack }: ConditionContext): Value {
 	return tosOnStack ? packet.p.load(packet.stack.slots.tos) : loadTos(packet);
 }
@@ -223,7 +224,7 @@ function emitMac(
 	miss: Label,
 ): void {
 	p.comment("source MAC");
-	// Without an Ethernet header xt_mac says no before it looks at the `!`.
+	// Without an Ethernet header, xt_mac does not match, even with `!`.
 	const other = negated ? p.label("other") : miss;
 	if (target.linkHeaderBytes > 0)
 		p.gotoUnlessBytes(view(data, ETHERNET).source, Uint8Array.from(source), other);
@@ -288,7 +289,7 @@ function emitListedPorts(
 	p.place(listed);
 }
 
-/** Goes to `hit` when the value is in the range, else falls through. */
+/** Jumps to `hit` if the value is in the range, else falls through. */
 function emitIfInRange({ p }: ParsedPacket, value: Value, { first, last }: NumberRange, hit: Label): void {
 	if (first === last) {
 		p.gotoIf(value, "==", first, hit);
@@ -300,7 +301,7 @@ function emitIfInRange({ p }: ParsedPacket, value: Value, { first, last }: Numbe
 	p.place(below);
 }
 
-/** Goes to `miss` unless the value is in the range (with `negated`: if it is). */
+/** Jumps to `miss` unless the value is in the range (with `negated`: if it is). */
 function emitRange(
 	packet: ParsedPacket,
 	what: string,

@@ -1,9 +1,9 @@
 /**
- * Which rules can meet a packet, told by its DSCP: the plan that the compiler turns into code. Pure.
+ * Decides by a packet's DSCP which rules can match it: the plan that the compiler turns into code. Pure.
  *
- * Most DSCPs have one plain rule (this code, that VIP): those share one piece of code and a table that is
- * indexed by DSCP. The others get straight-line code for exactly the rules that can match them; DSCPs with
- * the same rules share it.
+ * Most DSCPs have one plain rule (this code, that VIP). These share one piece of code and a table indexed by DSCP.
+ * Each other DSCP gets straight-line code for exactly the rules that can match it; DSCPs with the same rules share
+ * it.
  */
 import { DSCP_COUNT, dscp as toDscp, tosOfDscp } from "@l3dsr/packet";
 import type { Rule } from "../../../model/rule.ts";
@@ -12,7 +12,7 @@ import type { SlottedRule } from "./interface-rules.ts";
 /** A rule in the straight-line code of one group. */
 export interface ListedRule {
 	readonly rule: SlottedRule;
-	/** Whether the code has to compare the DSCP itself: it may have been cleared, or the group is of any DSCP. */
+	/** The code must compare the DSCP itself: it may have been cleared, or the group is for any DSCP. */
 	readonly checkDscp: boolean;
 }
 
@@ -23,14 +23,14 @@ export interface DispatchGroup {
 }
 
 export interface Dispatch {
-	/** DSCP → its only rule, which asks for nothing else and only rewrites the address. */
+	/** DSCP → its only rule, which has no other match and only rewrites the address. */
 	readonly plain: ReadonlyMap<number, SlottedRule>;
 	/** The same with `addrtype --dst-type LOCAL`, as services have it. */
 	readonly plainLocal: ReadonlyMap<number, SlottedRule>;
 	readonly groups: readonly DispatchGroup[];
 }
 
-/** Rule bodies beyond which one group for all DSCPs is better than a group for each kind of DSCP. */
+/** With more rule bodies than this, one group for all DSCPs is better than one for each kind of DSCP. */
 const MOST_BODIES = 256;
 
 /** `rules`: of one family, in the order in which they run. */
@@ -57,17 +57,17 @@ export function planDispatch(rules: readonly SlottedRule[]): Dispatch {
 	return { plain, plainLocal, groups: bodiesIn(groups) > MOST_BODIES ? [oneGroup(rules, groups)] : groups };
 }
 
-/** How many times the code of a rule is in the program: once for each group that it is in. */
+/** How often code for a rule is emitted: once in each group that contains it. */
 export function bodiesIn(groups: readonly DispatchGroup[]): number {
 	return groups.reduce((sum, group) => sum + group.rules.length, 0);
 }
 
-/** The DSCPs whose rule is an entry of the table. */
+/** The DSCPs whose rule is in the table. */
 export function tableDscps({ plain, plainLocal }: Dispatch): number[] {
 	return [...plain.keys(), ...plainLocal.keys()];
 }
 
-/** The DSCPs for which anything may happen, ascending. */
+/** The DSCPs for which any rule exists, ascending. */
 export function dscpsOf(dispatch: Dispatch): number[] {
 	const inGroups = dispatch.groups.flatMap(({ dscps }) => dscps);
 	return [...tableDscps(dispatch), ...inGroups].sort((a, b) => a - b);
@@ -75,11 +75,11 @@ export function dscpsOf(dispatch: Dispatch): number[] {
 
 interface AcceptingRule {
 	readonly rule: SlottedRule;
-	/** Of the packets that can meet its matches on the TOS byte. */
+	/** The DSCPs of packets that its TOS matches accept. */
 	readonly dscps: ReadonlySet<number>;
 }
 
-/** Rules that can match a packet which arrives with this DSCP, in order. */
+/** The rules that can match a packet received with this DSCP, in order. */
 function rulesFor(rules: readonly AcceptingRule[], code: number): ListedRule[] {
 	const listed: ListedRule[] = [];
 	let cleared = false;
@@ -99,7 +99,7 @@ function oneGroup(rules: readonly SlottedRule[], groups: readonly DispatchGroup[
 
 const EVERY_DSCP: readonly number[] = Array.from({ length: DSCP_COUNT }, (_, code) => code);
 
-/** Most rules ask for one DSCP: then no other needs to be tried. */
+/** Most rules name one DSCP, so the others need no test. */
 function acceptedDscps(rule: Rule): ReadonlySet<number> {
 	const [asked] = rule.matches.flatMap((match) =>
 		match.kind === "dscp" && !match.negated ? [match.dscp] : [],
@@ -108,7 +108,7 @@ function acceptedDscps(rule: Rule): ReadonlySet<number> {
 	return new Set(candidates.filter((code) => acceptsDscp(rule, code)));
 }
 
-/** Whether a packet with this DSCP, and any ECN bits, can meet the rule's matches on the TOS byte. */
+/** True if a packet with this DSCP and any ECN bits can meet the rule's matches on the TOS byte. */
 function acceptsDscp(rule: Rule, code: number): boolean {
 	const tos = tosOfDscp(toDscp(code));
 	return [0, 1, 2, 3].some((ecn) =>
@@ -121,7 +121,7 @@ function acceptsDscp(rule: Rule, code: number): boolean {
 	);
 }
 
-/** A DSCP, or a DSCP and a destination of this host, and nothing else in; an address and nothing else out. */
+/** A plain rule matches a DSCP and perhaps a destination of this host, and only sets the address. */
 function plainKind({ header, matches, target }: Rule): "plain" | "plainLocal" | undefined {
 	if (target.dport !== undefined || target.clearDscp) return undefined;
 	if (Object.entries(header).some(([field, value]) => field !== "inInterface" && value !== undefined)) {

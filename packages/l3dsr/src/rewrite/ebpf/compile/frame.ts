@@ -1,4 +1,4 @@
-/** Where a generated program keeps what: registers, stack, kinds of transport, and the layout of its maps. */
+/** The layout of a generated program: registers, stack, kinds of transport, and its maps. */
 import { type MapSpec, type Place, type ProgramBuilder, part, struct, type View, view } from "@l3dsr/bpf";
 import type { Prefix } from "@l3dsr/packet";
 import {
@@ -18,28 +18,28 @@ export interface Packet extends AnyPacket {
 	readonly maps: ProgramMaps;
 	/** The host's own prefixes of this family. */
 	readonly local: readonly Prefix[];
-	/** What an ICMP error quotes, where a rule asks. */
+	/** What an ICMP error quotes, if a rule needs it. */
 	readonly quote?: Quote;
 }
 
-/** A packet whose headers have been read, extension headers and all. */
+/** A packet whose headers have been read, including extension headers. */
 export type ParsedPacket = Packet & AnyParsedPacket;
 
-/** What rules asked for so far. */
+/** What the rules so far asked for, as bits. */
 export const ACTION = { rewrite: 1, clearDscp: 2, setPort: 4, setQuotedPort: 8 } as const;
 
 /**
- * The verifier remembers what number is in the first half of 8 bytes, and goes on once for each: what differs from
- * packet to packet, and from rule to rule, is in second halves.
+ * The verifier tracks a number stored in the first half of 8 bytes, and explores each value separately. So values
+ * that differ between packets or rules are in second halves.
  */
 const SLOTS = struct("stack", {
-	/** Extension headers walked over so far: a number that the verifier has to know, and does for all of 8 bytes. */
+	/** Extension headers walked over so far. The verifier must know this number, and it does if all 8 bytes are used. */
 	walked: "u64",
-	/** Of the counter map. */
+	/** Key of the counter map. */
 	key: "u32",
 	/** Bytes of the IP packet. */
 	length: "u32",
-	/** Flags of a helper, across a call. */
+	/** Flags of a helper, kept across a call. */
 	flags: "u32",
 	/** What `-p` compares with (IPv6); NO_PROTOCOL if there is none. */
 	protocol: "u32",
@@ -47,35 +47,35 @@ const SLOTS = struct("stack", {
 	/** ACTION bits. */
 	actions: "u32",
 	_first2: "u32",
-	/** The TOS byte as the rules so far left it. */
+	/** The TOS byte as changed by the rules so far. */
 	tos: "u32",
 	_first3: "u32",
-	/** Whether the destination, as the rules so far left it, is one of this host's. */
+	/** Whether the current destination is an address of this host. */
 	destinationLocal: "u32",
 	_first4: "u32",
-	/** Of the new IPv6 address: the complement of its sum. */
+	/** For the new IPv6 address: the complement of its sum. */
 	addressComplement: "u32",
 	_first5: "u32",
-	/** Whether the packet has ports at all. */
+	/** Whether the packet has ports. */
 	hasPorts: "u32",
 	_first6: "u32",
-	/** Where in the transport header the checksum is that follows a port; 0 if no port can be set. */
+	/** Offset in the transport header of the checksum that covers a port; 0 if no port can be set. */
 	portChecksum: "u32",
 	_first7: "u32",
-	/** Other than 0: a routing header that has been walked over has segments left. */
+	/** Not 0: a routing header that was walked over has segments left. */
 	routed: "u32",
 	_first8: "u32",
 	/** Offset of the transport checksum from the start of the packet. */
 	checksumOffset: "u32",
 	_first9: "u32",
-	/** Slot that counts why the transport header is out of reach; NOTHING_WRONG. */
+	/** Slot that counts why the transport header cannot be reached, or NOTHING_WRONG. */
 	malformed: "u32",
 	_first10: "u32",
-	/** How the packet's checksum stands (checksum-state.ts). */
+	/** State of the packet's checksum (checksum-state.ts). */
 	checksumState: "u32",
 });
 
-/** What is copied out of the packet; in second halves as well, however it came there. */
+/** Values copied from the packet; also in second halves. */
 const COPIED = struct("copied", {
 	_first1: "u32",
 	arrivedPort: "be16",
@@ -86,10 +86,10 @@ const COPIED = struct("copied", {
 	ports: { bytes: 4 },
 });
 
-/** Named places on the stack; each is written before the program reads it. */
+/** Named places on the stack; the program writes each before it reads it. */
 export interface Stack extends AnyStack {
 	readonly slots: View<typeof SLOTS.fields>;
-	/** The destination as the rules so far left it. */
+	/** The destination as changed by the rules so far. */
 	readonly address: Place;
 }
 

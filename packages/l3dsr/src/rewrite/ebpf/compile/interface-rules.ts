@@ -1,8 +1,8 @@
 /**
  * What one program was compiled from: the rules of one interface, each with its counter slot.
  *
- * It travels with the program, as JSON text in its read-only map, so that the kernel alone can tell what
- * runs. A schema version guards against reading what another release wrote.
+ * The program carries it as JSON text in its read-only map, so that the kernel alone can tell what runs. A schema
+ * version prevents misreading what another release wrote.
  */
 import { type Prefix, parseAddress, prefixOf } from "@l3dsr/packet";
 import { L3dsrError } from "../../../errors.ts";
@@ -10,13 +10,13 @@ import { isChainOf, type Rule, type Table } from "../../../model/rule.ts";
 import { formatRuleSpec } from "../../../syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../syntax/iptables/rule-parser.ts";
 
-/** Raised whenever the text or the layout of the maps changes its meaning. */
+/** Raise it if the text or the maps' layout changes its meaning. */
 export const SCHEMA_VERSION = 1;
 
-/** Slots below this one count malformed packets (`MALFORMED_SLOT`), the rest count rules. */
+/** Slots below this one count malformed packets (`MALFORMED_SLOT`), the others count rules. */
 export const FIRST_RULE_SLOT = 8;
 
-/** A rule in its place, and the slot of the counter maps that counts it. */
+/** A rule and the slot of the counter maps that counts it. */
 export interface SlottedRule {
 	readonly rule: Rule;
 	readonly ordinal: number;
@@ -26,7 +26,7 @@ export interface SlottedRule {
 export interface InterfaceRules {
 	/** In the order in which they run. */
 	readonly rules: readonly SlottedRule[];
-	/** The host's own addresses at compile time (routes of type "local"); empty unless a rule asks (`addrtype`). */
+	/** The host's own addresses at compile time (routes of type "local"); empty unless a rule has `addrtype`. */
 	readonly local: readonly Prefix[];
 }
 
@@ -58,8 +58,8 @@ export function encodeInterfaceRules(rules: InterfaceRules): Uint8Array {
 }
 
 /**
- * Throws L3dsrError (DATAPATH_FOREIGN) when the text is of another schema or not ours. `place` names the
- * program for the message: `program l3dsr_tc on eth0`.
+ * Throws L3dsrError (DATAPATH_FOREIGN) if the text has another schema or is not ours. `place` names the program in
+ * the message: `program l3dsr_tc on eth0`.
  */
 export function decodeInterfaceRules(text: Uint8Array, place: string): InterfaceRules {
 	const refuse = (why: string, cause?: unknown): L3dsrError =>
@@ -105,7 +105,7 @@ export function decodeInterfaceRules(text: Uint8Array, place: string): Interface
 	};
 }
 
-/** The named fields of a JSON object, of which nothing is known yet; undefined for anything else. */
+/** The fields of a JSON object, as unknown values; undefined if the value is not an object. */
 function fieldsOf<T>(value: unknown): { readonly [K in keyof T]?: unknown } | undefined {
 	return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
 }

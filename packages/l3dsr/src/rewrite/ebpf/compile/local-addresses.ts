@@ -1,6 +1,6 @@
 /**
- * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; a
- * host with many VIPs holds as many, and those are one lookup.
+ * `addrtype LOCAL`: is the destination one of this host's own addresses? A few are compared one by one; many, as on a
+ * host with many VIPs, are looked up in a map.
  */
 import { BPF_MAP_FLAG, type Label, type MapSpec } from "@l3dsr/bpf";
 import { addressBits, type Family, type Prefix } from "@l3dsr/packet";
@@ -8,15 +8,15 @@ import { emitIfIn, emitUnlessIn } from "../../../programs/address-set.ts";
 import type { Packet } from "./frame.ts";
 import { MAP } from "./identity.ts";
 
-/** Single addresses beyond which a lookup is cheaper than comparing. */
+/** With more single addresses than this, a lookup is cheaper than comparisons. */
 const MOST_COMPARED = 4;
 
-/** Whether `emitLocal` calls the kernel, so that r0-r5 are lost. */
+/** True if `emitLocal` calls the kernel, so that r0-r5 are lost. */
 export function isLookup({ family, local }: Pick<Packet, "family" | "local">): boolean {
 	return singleAddresses(family, local).length > MOST_COMPARED;
 }
 
-/** Falls through when the packet's destination, as it arrived, is one of this host's, else goes to `miss`. */
+/** Falls through if the packet's original destination is one of this host's addresses, else jumps to `miss`. */
 export function emitLocal(packet: Packet, miss: Label): void {
 	const { p, destination, family, local, maps } = packet;
 	p.comment("destination is this host's");
@@ -39,7 +39,7 @@ export function comparedPrefixes({ family, local }: Pick<Packet, "family" | "loc
 	return local.filter((prefix) => !single.has(prefix));
 }
 
-/** What `emitLocal` looks addresses up in. */
+/** The map in which `emitLocal` looks addresses up. */
 export function localMap(family: Family, local: readonly Prefix[]): MapSpec {
 	const single = singleAddresses(family, local);
 	return {

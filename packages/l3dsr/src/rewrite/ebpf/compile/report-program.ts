@@ -1,4 +1,4 @@
-/** The reporting program of one interface: what runs there, compiled once more with events for rewrites. */
+/** The reporting program of one interface: the running program's rules, compiled again to report rewrites. */
 
 import type { MapSpec, ProgramSpec } from "@l3dsr/bpf";
 import { compileProgram } from "./compile.ts";
@@ -7,8 +7,8 @@ import type { InterfaceRules } from "./interface-rules.ts";
 import type { ReportTarget } from "./target.ts";
 
 /**
- * `ring` is the buffer that events go to. The counter map is the program's own: the rules' counters do not
- * move when somebody watches.
+ * `ring`: the buffer for events. The program has its own counter map, so watching does not change the rules'
+ * counters.
  */
 export function compileReport(
 	rules: InterfaceRules,

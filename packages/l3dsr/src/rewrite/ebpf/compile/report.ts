@@ -1,7 +1,7 @@
 /**
- * Looking on: the program of an interface once more, with the same parsing, the same dispatch and the same
- * rules, which at the point of rewriting sends an event into a ring buffer instead and leaves the packet as
- * it is. What `l3dsr watch` hangs before ours while it runs.
+ * Observing rewrites: an interface's program compiled again, with the same parsing, dispatch and rules, but instead
+ * of rewriting a packet it sends an event to a ring buffer. `l3dsr watch` attaches it before our program while it
+ * runs.
  */
 import { type MapSpec, type Place, part, struct, type View, whole } from "@l3dsr/bpf";
 import { hostPrefix } from "../../../model/selection.ts";
@@ -14,7 +14,7 @@ import type { ParsedPacket } from "./frame.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 import type { ReportFilter, ReportTarget } from "./target.ts";
 
-/** One event. From `origin` on it is the flow that the packet belongs to. */
+/** One event. From `origin` on, it identifies the packet's flow. */
 export const REPORT_EVENT = struct("event", {
 	/** CLOCK_MONOTONIC, nanoseconds. */
 	time: "u64",
@@ -25,13 +25,13 @@ export const REPORT_EVENT = struct("event", {
 	slot: "u32",
 	/** 4 or 6 */
 	version: "u32",
-	/** What `-p` compares with; 0xffffffff where there is none. */
+	/** What `-p` compares with; 0xffffffff if there is none. */
 	protocol: "u32",
-	/** IPv4 in the first four bytes. */
+	/** IPv4: in the first four bytes. */
 	source: { bytes: 16 },
 	real: { bytes: 16 },
 	vip: { bytes: 16 },
-	/** Both 0 in a packet without ports. */
+	/** Both are 0 for a packet without ports. */
 	sourcePort: "be16",
 	destinationPort: "be16",
 	_pad: "u32",
@@ -39,10 +39,10 @@ export const REPORT_EVENT = struct("event", {
 
 const FLOW_OFFSET = REPORT_EVENT.offsetOf("origin");
 const FLOW_BYTES = REPORT_EVENT.size - FLOW_OFFSET;
-/** Flows that have been reported: of the events, what tells them apart. */
+/** Flows already reported, by the part of an event that identifies a flow. */
 export const FLOWS_MAP: MapSpec = flowsMap(FLOW_BYTES);
 
-/** In the place of the rewrite: its new address, and where the slot of the rule is. Ends at `pass`. */
+/** Emitted instead of the rewrite, for its new address and the place of the rule's slot. Ends at `pass`. */
 export function emitReport(
 	packet: ParsedPacket,
 	report: ReportTarget & { readonly ring: MapSpec },
@@ -127,7 +127,7 @@ function emitEvent(
 	});
 }
 
-/** Sixteen bytes; those behind an IPv4 address are 0. */
+/** Copies sixteen bytes; those after an IPv4 address are 0. */
 function emitCopyAddress({ p }: ParsedPacket, to: Place, address: Place): void {
 	const { bytes } = address.field;
 	p.copyBytes(bytes === 16 ? to : part(to, 0, 4), address);
@@ -136,7 +136,7 @@ function emitCopyAddress({ p }: ParsedPacket, to: Place, address: Place): void {
 	p.store(part(to, 8, 8), 0);
 }
 
-/** True where the event has no protocol to show. */
+/** True if the event has no protocol to show. */
 export function hasNoProtocol(protocol: number): boolean {
 	return protocol === NO_PROTOCOL;
 }

@@ -1,19 +1,19 @@
 /**
- * The new destination, written into the packet, and the difference that it makes to checksums.
+ * Writes the new destination into the packet, and computes the difference for checksums.
  *
- * A checksum field takes what was there less what is there now: `old + ~new` in ones' complement (RFC 1624). Sums
- * are of words as they stand in memory: a ones' complement sum does not care (RFC 1071, section 2B).
+ * A checksum field changes by the old value minus the new one: `old + ~new` in ones' complement (RFC 1624). Words are
+ * added in memory order, which a ones' complement sum allows (RFC 1071, section 2B).
  */
 import { IPV4, type Place, view } from "@l3dsr/bpf";
 import { NOT_DSCP, START } from "../../../programs/ip-header.ts";
 import type { Difference } from "../../../programs/transport-checksum.ts";
 import { type Packet, word } from "./frame.ts";
 
-/** Memory that holds the new address, and for IPv6 the complement of its sum (u32). */
+/** Memory with the new address and, for IPv6, the complement of its sum (u32). */
 export interface NewAddress {
 	readonly address: Place;
 	readonly complement?: Place;
-	/** How many bytes of it were stored at once, if just now. */
+	/** How many bytes were stored at once, if that was just before. */
 	readonly storedBytes?: 4;
 }
 
@@ -50,7 +50,7 @@ export function emitRewriteAddress(
 	return { sum: change, most: 5n * U32 };
 }
 
-/** DSCP := 0, ECN kept. Values in r0-r5 are lost. */
+/** DSCP := 0; ECN is kept. Values in r0-r5 are lost. */
 export function emitClearDscp(packet: Packet): void {
 	const { p, data, family, skb, target } = packet;
 	if (target.report !== undefined) return;
@@ -65,7 +65,8 @@ export function emitClearDscp(packet: Packet): void {
 		change.add(cleared.xor(0xffff));
 		p.addToChecksum(headerChecksum(packet), change, 2n * 0xffffn);
 	} else if (skb !== undefined) {
-		// No field of the packet makes up for the change: a sum that the card made (CHECKSUM_COMPLETE) has to.
+		// No field of the packet offsets the change, so a checksum of the whole packet by the NIC (CHECKSUM_COMPLETE)
+		// must change.
 		p.comment("tell the sum of the whole packet: new - old");
 		change.xor(0xffff).add(cleared);
 		p.run("bpf_csum_update", [skb, change]);

@@ -1,6 +1,6 @@
 /**
- * Straight-line code for DSCPs that have more than one plain rule: every rule in order, each seeing the
- * destination, DSCP and port as the ones before left them. The packet itself is written once, at the end.
+ * Straight-line code for DSCPs with more than one plain rule: runs every rule in order, each with the destination,
+ * DSCP and port as changed by the earlier ones. The packet itself is written once, at the end.
  */
 
 import type { Label } from "@l3dsr/bpf";
@@ -28,16 +28,16 @@ import { emitPortChecksum, emitSetPort } from "./set-port.ts";
 /** The TOS byte without its DSCP. */
 const ECN = 0x03;
 
-/** What some rule of the groups needs, and so all of them have ready. */
+/** What any rule of the groups needs; it is prepared for all of them. */
 interface Needs {
 	readonly setsPort: boolean;
 	readonly clears: "every rule" | boolean;
 	readonly local: boolean;
-	/** In a quote: an ICMP error is about a flow whose port a rule sets. */
+	/** An ICMP error may quote a flow whose port a rule sets. */
 	readonly setsQuotedPort: boolean;
 }
 
-/** All groups of one family: what they compare is made ready, the group's rules run, the packet is written. */
+/** All groups of one family: prepares the values to compare, runs the group's rules, writes the packet. */
 export function emitGroups(packet: ParsedPacket, groups: readonly DispatchGroup[]): void {
 	const { p } = packet;
 	const rules = groups.flatMap((group) => group.rules.map(({ rule }) => rule.rule));
@@ -73,7 +73,7 @@ export function emitGroups(packet: ParsedPacket, groups: readonly DispatchGroup[
 	emitWrite(packet, needs);
 }
 
-/** Destination, TOS byte and whether the destination is ours, as rules compare them. */
+/** Prepares what rules compare: destination, TOS byte, and whether the destination is ours. */
 function emitMakeReady(packet: ParsedPacket, needs: Needs): void {
 	const { p, stack } = packet;
 	const { slots } = stack;
@@ -122,7 +122,7 @@ function emitPorts(packet: ParsedPacket, groups: readonly DispatchGroup[], { set
 	p.place(ready);
 }
 
-/** The rules of one group in order, each seeing what the ones before it left. */
+/** The rules of one group in order, each with the values that the earlier ones left. */
 function emitRules(packet: ParsedPacket, group: DispatchGroup, needs: Needs): void {
 	const { p } = packet;
 	for (const { rule, checkDscp } of group.rules) {
@@ -134,7 +134,7 @@ function emitRules(packet: ParsedPacket, group: DispatchGroup, needs: Needs): vo
 	}
 }
 
-/** What a rule that matched asks for, for the rules after it and for the end. */
+/** Notes what a matching rule asks for, for later rules and for the end. */
 function emitRemember(packet: ParsedPacket, rule: Rule, needs: Needs): void {
 	const { p, family, local, stack } = packet;
 	const { target } = rule;
@@ -172,7 +172,7 @@ function emitRemember(packet: ParsedPacket, rule: Rule, needs: Needs): void {
 	}
 }
 
-/** Whether ICMP errors that the rule takes have a port set in what they quote. */
+/** True if the rule also sets the port in flows that ICMP errors quote. */
 function setsQuotedPort({ header, target }: Rule): boolean {
 	return (
 		target.icmpErrors === true &&
@@ -187,7 +187,7 @@ function emitAsk({ p, stack }: ParsedPacket, actions: number): void {
 	p.store(stack.slots.actions, asked);
 }
 
-/** Everything that the rules asked for, written into the packet. */
+/** Writes everything that the rules asked for into the packet. */
 function emitWrite(packet: ParsedPacket, needs: Needs): void {
 	const { p, family, stack, target, pass } = packet;
 	const { actions, addressComplement, key } = stack.slots;

@@ -1,4 +1,4 @@
-/** `--set-dport`: the port and its checksum. */
+/** `--set-dport`: writes the port and updates its checksum. */
 
 import type { Value } from "@l3dsr/bpf";
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
@@ -12,16 +12,19 @@ import {
 } from "../../../programs/transport-checksum.ts";
 import { ACTION, type Packet, type ParsedPacket } from "./frame.ts";
 
-/** Flags of bpf_skb_store_bytes; the size of the change for bpf_l4_csum_replace. */
+/** Flags of bpf_skb_store_bytes; for bpf_l4_csum_replace, the size of the change. */
 const BPF_F_RECOMPUTE_CSUM = 1;
 const TWO_BYTES = 2;
 
 const { udp, udplite } = PROTOCOL_NUMBER;
 
-/** Of the destination port in the transport header. */
+/** Offset of the destination port in the transport header. */
 const PORT_OFFSET = 2;
 
-/** The stack's `portChecksum`, which is 0, := where the checksum is that can follow the port of this packet, if there is one. */
+/**
+ * Sets the stack's `portChecksum`, which is 0, to the offset of the checksum that covers this packet's port, if it
+ * has one that can be updated.
+ */
 export function emitPortChecksum(packet: ParsedPacket): void {
 	const { p, kind, transport, family, stack } = packet;
 	const { portChecksum } = stack.slots;
@@ -45,7 +48,7 @@ export function emitPortChecksum(packet: ParsedPacket): void {
 	p.place(done);
 }
 
-/** Writes the port that rules have set, if they have; the address has been written. Ends at `pass`. */
+/** Writes the port that the rules have set, if any; the address is already written. Ends at `pass`. */
 export function emitSetPort(packet: ParsedPacket): void {
 	const { p, kind, skb, stack, pass } = packet;
 	const { slots, field, ports } = stack;
@@ -113,7 +116,7 @@ function emitStorePort(packet: ParsedPacket, flags: number): void {
 	copyIntoPacket(packet, offset, stack.ports.destination, pass, flags);
 }
 
-/** Of the checksum that follows the port, from the start of the packet. */
+/** Offset of the checksum that covers the port, from the start of the packet. */
 function checksumOffset({ p, transport, stack }: ParsedPacket): Value {
 	const offset = p.copy(transport, "checksum offset");
 	using inHeader = p.load(stack.slots.portChecksum);

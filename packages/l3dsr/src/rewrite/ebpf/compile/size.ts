@@ -1,25 +1,25 @@
-/** How large a program may be. */
+/** Limits on the size of a program. */
 import { asm, type ProgramSpec } from "@l3dsr/bpf";
 import type { Rule } from "../../../model/rule.ts";
 import { bodiesIn, planDispatch } from "./dispatch.ts";
 import type { CompileTarget } from "./target.ts";
 
 /**
- * Jumps reach 32767 slots, and the verifier's own additions (map lookups made inline, mostly of counters) count
- * too: this many slots, with ten more for each rule, is what a program may have.
+ * Jumps reach 32767 slots, and code that the verifier adds (inlined map lookups, mostly for counters) counts too. A
+ * program may have this many slots, minus ten for each rule.
  */
 const MOST_SLOTS = 28_000;
 const SLOTS_ADDED_PER_RULE = 10;
 
-/** The verifier keeps 8192 branches of one path in mind (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+/** The verifier tracks 8192 branches of one path (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MOST_JUMPS = 8000;
 
-/** Rule bodies that fit whatever they ask for, so that nothing needs to be compiled to know. */
+/** This many rule bodies always fit, so nothing has to be compiled to find out. */
 const BODIES_THAT_FIT = 64;
 
 /**
- * Why the rules of one interface cannot be one program; undefined if they can. The compiler is loaded only for rules
- * that may be too many.
+ * Why the rules of one interface do not fit into one program; undefined if they do. Loads the compiler only if there
+ * may be too many rules.
  */
 export async function programLacks(
 	rules: readonly Rule[],
@@ -35,7 +35,7 @@ export async function programLacks(
 	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
 }
 
-/** Why the kernel would refuse a program for its size. */
+/** Why the kernel would refuse a program of this size. */
 export function tooLarge({ instructions }: ProgramSpec, rules: number): string | undefined {
 	const slots = instructions.reduce((sum, one) => sum + asm.slotsOf(one), 0);
 	const jumps = instructions.filter(({ target }) => target !== undefined).length;

@@ -1,7 +1,6 @@
 /**
- * The commonest packets in one straight line: TCP, and UDP with a checksum, right behind a plain IP header, for a
- * DSCP that has an entry in the table. A packet about which there is anything else has not been touched when
- * it leaves this line for the general way.
+ * The straight path for the most common packets: TCP, or UDP with a checksum, directly after a plain IP header, for a
+ * DSCP in the table. Any other packet leaves it unchanged for the general path.
  */
 
 import { IPV4, IPV6, type Label, type Place, UDP, type Value, view } from "@l3dsr/bpf";
@@ -24,15 +23,15 @@ import { findEntry } from "./table.ts";
 
 const { tcp, udp } = PROTOCOL_NUMBER;
 
-/** How a hook brings the checksum along. Its registers are free again when it is disposed of. */
+/** How a hook updates the checksum. Disposing of it frees its registers. */
 interface ChecksumUpdate extends Disposable {
-	/** Which it is, on the way of one protocol. */
+	/** Sets the protocol, on the path of that protocol. */
 	prepare(protocol: typeof tcp | typeof udp): void;
-	/** On the way that both have again. */
+	/** Runs where the paths of both protocols have joined again. */
 	run(difference: Difference): void;
 }
 
-/** `dscp` has an entry in the table. Ends in the verdict, or at `general`. */
+/** `dscp` is in the table. Ends with the verdict, or jumps to `general`. */
 export function emitStraight(packet: Packet, dscp: Value, general: Label): void {
 	const { p, end, skb, target } = packet;
 	p.comment("in a straight line: TCP or UDP behind a plain header");
@@ -69,7 +68,7 @@ function checksumUpdate(packet: Packet, general: Label): ChecksumUpdate {
 		: byState(packet, skb, general);
 }
 
-/** Finds out how the checksum stands, and gives the DSCP again, which that has lost. */
+/** Reads the checksum's state, and loads the DSCP again, which the call loses. */
 function lookAtState(
 	packet: Packet,
 	skb: NonNullable<Packet["skb"]>,
@@ -84,7 +83,7 @@ function lookAtState(
 	return loadDscp(packet, 3);
 }
 
-/** The packet's length, kept. Goes to `general` for options, fragments, and a length that is not that of an ordinary packet. */
+/** The packet's length, kept. Jumps to `general` for options, fragments, and a length beyond what was received. */
 function emitPlainHeader(packet: Packet, general: Label): Value {
 	const { p, data, family, target } = packet;
 	const ip4 = view(data, IPV4, target.linkHeaderBytes);
@@ -108,18 +107,18 @@ function loadProtocol({ p, data, family, target }: Packet): Value {
 	return p.load(view(data, IPV4, target.linkHeaderBytes).protocol);
 }
 
-/** UDP's checksum 0 is none: that is for the general way. */
+/** A UDP checksum of 0 means none, which is left to the general path. */
 function emitIfNone(packet: Packet, checksum: Place, general: Label): void {
 	const { p } = packet;
 	p.unlikely(checksum, "==", 0, () => {
-		// With more proven than on the other ways to there, the verifier would go on from there twice.
+		// If more were proven here than on other paths to `general`, the verifier would explore it twice.
 		p.comment("UDP without checksum: back to what is proven of every packet");
 		findAgain(packet);
 		p.goto(general);
 	});
 }
 
-/** tc. IPv6 UDP without checksum is not for the helper: nothing would make up for the address in the card's sum. */
+/** For tc. The helper cannot handle IPv6 UDP without a checksum: nothing would offset the new address in skb->csum. */
 function withHelper(packet: Packet, skb: NonNullable<Packet["skb"]>, general: Label): ChecksumUpdate {
 	const { p, data, end, family, stack, target } = packet;
 	const header = target.linkHeaderBytes + HEADER_BYTES[family];
@@ -155,7 +154,7 @@ function withHelper(packet: Packet, skb: NonNullable<Packet["skb"]>, general: La
 	};
 }
 
-/** tc, where the kernel says how the checksum stands. */
+/** For tc, if the kernel reports the checksum's state. */
 function byState(packet: Packet, skb: NonNullable<Packet["skb"]>, general: Label): ChecksumUpdate {
 	const { p, stack } = packet;
 	const hand = byHand(packet, general);
@@ -171,7 +170,7 @@ function byState(packet: Packet, skb: NonNullable<Packet["skb"]>, general: Label
 	};
 }
 
-/** XDP, and where the checksum is written like there. */
+/** For XDP, and where the checksum is written in the same way. */
 function byHand(packet: Packet, general: Label): ChecksumUpdate & { readonly field: () => Place } {
 	const { p, data, end, family, target } = packet;
 	const header = target.linkHeaderBytes + HEADER_BYTES[family];

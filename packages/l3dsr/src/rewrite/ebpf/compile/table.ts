@@ -1,6 +1,6 @@
 /**
- * The read-only map that travels with a program: tables of the DSCPs that have one rule, by DSCP, and the
- * rules as text. The text is for user space, which finds it by the header; the tables are the program's own.
+ * The read-only map of a program: a table, by DSCP, of the DSCPs with one rule, and the rules as text. User space
+ * reads the text, which it finds by the header; the program reads the tables.
  */
 
 import { BPF_MAP_FLAG, type MapSpec, type Place, type Placement, struct, type Value, view } from "@l3dsr/bpf";
@@ -12,10 +12,10 @@ import { MAP, RULES_LAYOUT } from "./identity.ts";
 import { encodeInterfaceRules, type InterfaceRules, SCHEMA_VERSION } from "./interface-rules.ts";
 import type { NewAddress } from "./rewrite-address.ts";
 
-/** Their sizes are powers of two: a shift finds an entry. */
+/** Sizes are powers of two, so that a shift finds an entry. */
 const ENTRY = {
 	ipv4: struct("entry", { address: { bytes: 4 }, slot: "u32" }),
-	/** `complement`: of the address's sum, in ones' complement and 32 bits. */
+	/** `complement`: complement of the ones' complement sum of the address, in 32 bits. */
 	ipv6: struct("entry", { address: { bytes: 16 }, complement: "u32", slot: "u32", _pad: { bytes: 8 } }),
 } as const;
 
@@ -23,17 +23,17 @@ const TABLE_OFFSET: Readonly<Record<Family, number>> = {
 	ipv4: RULES_LAYOUT.tablesOffset,
 	ipv6: RULES_LAYOUT.tablesOffset + DSCP_COUNT * ENTRY.ipv4.bytes,
 };
-/** How extension headers are walked over (programs/extension-headers.ts). */
+/** Which extension headers are walked over (programs/extension-headers.ts). */
 export const EXTENSIONS_OFFSET = TABLE_OFFSET.ipv6 + DSCP_COUNT * ENTRY.ipv6.bytes;
 const TEXT_OFFSET = EXTENSIONS_OFFSET + STEPS_BYTES;
 
-/** What a DSCP's entry says: the new address, and the counter's slot. */
+/** An entry of the table: the new address and the counter's slot. */
 export interface Entry {
 	readonly to: NewAddress;
 	readonly slot: Place;
 }
 
-/** The entry of `dscp`, which is gone. */
+/** Finds the entry of `dscp`, which is gone afterwards. */
 export function findEntry({ p, family, maps }: Packet, dscp: Value, placement?: Placement): Entry {
 	const pointer = p.mapValue(maps.rules, TABLE_OFFSET[family], placement);
 	{

@@ -1,15 +1,15 @@
-/** What a program of rules is compiled for, beside its rules. */
+/** What a program of rules is compiled for, besides its rules. */
 import type { MapSpec } from "@l3dsr/bpf";
 import type { Address, Dscp, Prefix } from "@l3dsr/packet";
 import type { Rule } from "../../../model/rule.ts";
 import type { ProgramTarget } from "../../../programs/packet.ts";
 
 export interface CompileTarget extends ProgramTarget {
-	/** Report to `ring` what would be rewritten, and rewrite nothing (report.ts). Only tc. */
+	/** Report to `ring` what would be rewritten, without rewriting (report.ts). Only tc. */
 	readonly report?: ReportTarget & { readonly ring: MapSpec };
 }
 
-/** Which packets are reported: those that meet every condition that is present. */
+/** The packets to report: those that meet every condition given. */
 export interface ReportFilter {
 	readonly vip?: Address;
 	readonly dscp?: Dscp;
@@ -17,7 +17,7 @@ export interface ReportFilter {
 }
 
 export interface ReportTarget {
-	/** Number of this program among those that share the ring buffer: what its events carry. */
+	/** Number of this program among those that share the ring buffer; its events carry it. */
 	readonly origin: number;
 	readonly filter: ReportFilter;
 	/** Only the first packet of each flow. */

@@ -1,29 +1,32 @@
-/** Whether this process may use eBPF, and what it cannot know of programs where it may not. */
+/** Whether this process may use eBPF and, if not, which programs it cannot read. */
 import { type Attached, clsactIngress, interfacesWithIngress, probeBpfAccess, tcxIngress } from "@l3dsr/bpf";
 import { ERRNO, listInterfaces, type NetInterface, SyscallError } from "@l3dsr/linux";
 import { type Missing, missingFor, readAuthority } from "../../../host/capabilities.ts";
 import { PROGRAM_NAME } from "../compile/identity.ts";
 
-/** From its capabilities alone. */
+/** Decides from the process's capabilities alone. */
 export function missingForPrograms(): Missing | undefined {
 	return missingFor("programs", readAuthority());
 }
 
-/** What bpf(2) refuses although capabilities would allow it: a container's filter, a security module. */
+/**
+ * Asks bpf(2), which may refuse although the capabilities would allow it: a container's seccomp filter, a security
+ * module.
+ */
 export function refusedByKernel(): Missing | undefined {
 	const refusal = probeBpfAccess(["BPF_PROG_TYPE_SCHED_CLS", "BPF_PROG_TYPE_XDP"]);
 	return refusal === undefined ? undefined : { kind: "bpf", ...refusal };
 }
 
-/** A refusal of bpf(2) itself, not of what it was asked for: ENOSYS is a kernel, or a filter, without the call. */
+/** True if bpf(2) itself is refused, not only its arguments: ENOSYS means a kernel or a filter without the call. */
 export function isRefusal(error: unknown): boolean {
 	const errors: readonly number[] = [ERRNO.EPERM, ERRNO.EACCES, ERRNO.ENOSYS];
 	return error instanceof SyscallError && errors.includes(error.errno);
 }
 
 /**
- * Programs at hooks where ours would be, which this process can count but not look at: `program 12 at tcx ingress of
- * eth0`. Empty where the hooks cannot be asked either: who may not ask there may not have attached there.
+ * Programs at our hooks that this process can count but not read: `program 12 at tcx ingress of eth0`. Empty if it
+ * may not query the hooks either; then it cannot have attached anything there.
  */
 export function hiddenPrograms(interfaces: readonly NetInterface[] = listInterfaces()): string[] {
 	const withIngress = interfacesWithIngress();
@@ -33,7 +36,7 @@ export function hiddenPrograms(interfaces: readonly NetInterface[] = listInterfa
 			tcxIngress.name,
 			on,
 		),
-		// The filter's name is the program's, and everybody may read it.
+		// A tc filter has its program's name, which any process may read.
 		...describe(
 			withIngress.has(on.index)
 				? asked(() => clsactIngress.query(on)).filter(({ name }) => name === PROGRAM_NAME.tc)
@@ -49,7 +52,7 @@ function asked<A extends Attached>(query: () => readonly A[]): readonly A[] {
 	try {
 		return query();
 	} catch {
-		return []; // the interface is gone, or this hook is not there, or not for us
+		return []; // the interface is gone, or the hook is missing or not allowed
 	}
 }
 

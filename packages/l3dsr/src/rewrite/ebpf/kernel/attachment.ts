@@ -1,4 +1,4 @@
-/** Our programs as the kernel has them: found at the hooks of every interface, with the rules they were made of. */
+/** Finds our programs in the kernel, at the hooks of every interface, with the rules they were compiled from. */
 import {
 	type Attached,
 	arrayKey,
@@ -24,20 +24,20 @@ import { decodeInterfaceRules, type InterfaceRules } from "../compile/interface-
 
 export { HOOK_NAMES, type HookName } from "../../datapath.ts";
 
-/** What each hook does, blind to what its `query` tells beside the program's id. */
+/** The operations of each hook. They use no more of a query's result than the program's id. */
 export interface HookPlace {
 	readonly program: keyof typeof PROGRAM_NAME;
 	/** For messages: `tcx ingress`. */
 	readonly name: string;
 	attach(to: NetInterface, program: Program): void;
-	/** Throws when program `id` is no longer there. */
+	/** Throws if program `id` is no longer there. */
 	replace(on: NetInterface, id: number, program: Program): void;
 	detach(from: NetInterface, id: number): void;
-	/** Ids of all programs, in the order in which they run; empty where the kernel lacks the hook. */
+	/** Ids of all programs, in the order in which they run; empty if the kernel lacks the hook. */
 	query(on: NetInterface): readonly ProgramId[];
 }
 
-/** The element of a query that is program `id`; one that is gone makes the hook itself say so. */
+/** The element of a query that is program `id`; if it is gone, the hook's own error says so. */
 function elementOf<A extends Attached>(
 	elements: readonly A[],
 	id: number,
@@ -60,7 +60,7 @@ function programGone(id: number, place: string, on: string): L3dsrError {
 const tcx: HookPlace = {
 	program: "tc",
 	name: tcxIngress.name,
-	// First, so that a program that lets packets in at once does not keep them from us.
+	// Attach first, so that a program that accepts packets early does not hide them from ours.
 	attach: (to, program) => tcxIngress.attach(to, program, { position: "first" }),
 	replace: (on, id, program) => tcxIngress.replace(on, tcxElement(on, id), program),
 	detach: (from, id) => tcxIngress.detach(from, tcxElement(from, id)),
@@ -106,7 +106,7 @@ export const PLACES: Readonly<Record<HookName, HookPlace>> = {
 	"xdp-generic": xdpPlace(xdpGeneric),
 };
 
-/** Attaches to the first of these hooks that the kernel has, and says which. Throws what the last one throws. */
+/** Attaches to the first of these hooks that the kernel has, and returns which. Throws the error of the last one. */
 export function attachAtFirst(
 	hooks: readonly [HookName, ...HookName[]],
 	to: NetInterface,
@@ -123,28 +123,28 @@ export function attachAtFirst(
 	}
 }
 
-/** A program of ours in its place. */
+/** A program of ours and its place. */
 export interface Standing {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
 }
 
-/** A program of ours, its descriptors open. Dispose when done; the program runs on. */
+/** A program of ours with open descriptors. Dispose of it when done; the program keeps running. */
 export class Attachment implements Standing, Disposable {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly program: Program;
 	readonly rules: InterfaceRules;
-	/** Programs of others run before it at its hook. */
+	/** True if other programs run before it at its hook. */
 	readonly overtaken: boolean;
 	readonly counters: BpfMap;
 	readonly base: BpfMap;
 	readonly #maps: readonly BpfMap[];
 
 	/**
-	 * Takes over `standing.program`, unless it throws: L3dsrError (DATAPATH_FOREIGN) when its maps are not as ours
-	 * are. `rules` where they have been read before.
+	 * Takes over `standing.program` unless it throws: L3dsrError (DATAPATH_FOREIGN) if its maps are not ours. `rules`:
+	 * if they have been read before.
 	 */
 	constructor(standing: Standing, overtaken: boolean, rules?: InterfaceRules) {
 		const { hook, interface: on, program } = standing;
@@ -193,14 +193,14 @@ function textOf(value: Uint8Array): Uint8Array {
 	return value.subarray(offset, offset + view.getUint32(textLengthOffset, true));
 }
 
-/** What is attached in this namespace: ours, and what stands in their way. */
+/** What is attached in this namespace: our programs, and what is in their way. */
 export class Attachments implements Disposable {
 	readonly interfaces: readonly NetInterface[];
 	readonly ours: readonly Attachment[];
-	/** Ours by their name, but their rules cannot be read: the next change takes them away. */
+	/** Ours by their names, but with unreadable rules; the next change removes them. */
 	readonly unreadable: readonly Standing[];
 	readonly findings: readonly DatapathFinding[];
-	/** Interfaces with a director's program: balance/ knows more. */
+	/** Interfaces with a director's program; balance/ reads those. */
 	readonly directors: readonly string[];
 
 	private constructor(interfaces: readonly NetInterface[], { ours, unreadable, findings, directors }: Found) {
@@ -212,8 +212,8 @@ export class Attachments implements Disposable {
 	}
 
 	/**
-	 * Asks every hook of every interface that can have something there: a host may have hundreds, and a program
-	 * at few. `rulesOf` gives the rules of a program that has been met before. Throws KERNEL_*.
+	 * Queries only hooks that may have programs, because a host can have hundreds of interfaces and few programs.
+	 * `rulesOf` returns the rules of a known program. Throws KERNEL_*.
 	 */
 	static find(rulesOf: RulesOf = () => undefined): Attachments {
 		const interfaces = listInterfaces();
@@ -228,7 +228,7 @@ export class Attachments implements Disposable {
 		}
 	}
 
-	/** What was found as values, which outlive the descriptors. */
+	/** The result as values, which outlive the descriptors. */
 	record(): readonly ProgramRecord[] {
 		const of = ({ hook, interface: on, program }: Standing) => ({
 			hook,
@@ -242,8 +242,8 @@ export class Attachments implements Disposable {
 	}
 
 	/**
-	 * Opens the very programs that were found before, without asking the hooks again. Throws L3dsrError
-	 * (DATAPATH_CHANGED) when one of them is gone.
+	 * Opens the programs found before, without querying the hooks. Throws L3dsrError (DATAPATH_CHANGED) if one of them
+	 * is gone.
 	 */
 	static reopen(interfaces: readonly NetInterface[], records: readonly ProgramRecord[]): Attachments {
 		const found: Found = { ours: [], unreadable: [], findings: [], directors: [] };
@@ -267,12 +267,12 @@ export class Attachments implements Disposable {
 	}
 }
 
-/** A program of ours as it was found. */
+/** A program of ours, as found. */
 export interface ProgramRecord {
 	readonly hook: HookName;
 	readonly interface: NetInterface;
 	readonly programId: ProgramId;
-	/** Absent when they could not be read. */
+	/** Absent if they could not be read. */
 	readonly rules?: InterfaceRules;
 	readonly overtaken: boolean;
 }
@@ -291,7 +291,7 @@ function dispose({ ours, unreadable }: Pick<Attachments, "ours" | "unreadable">)
 	for (const { program } of unreadable) program[Symbol.dispose]();
 }
 
-/** Those of which the list of interfaces does not tell already that nothing is there. */
+/** The hooks that may have programs, judging by the list of interfaces. */
 function hooksInUse(on: NetInterface, hasIngress: boolean): readonly HookName[] {
 	return [
 		"tcx",
@@ -313,7 +313,7 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rule
 			const program = withoutVanished(() => Program.open(id));
 			if (program === undefined) continue;
 			if (program.name !== PROGRAM_NAME[place.program]) {
-				// A watcher before ours lets every packet through, and a director those that are not for its VIPs.
+				// A watcher before our program passes every packet on, and a director passes those that are not for its VIPs.
 				if (isDirectorProgram(program.name)) directors.push(on.name);
 				else if (program.name !== REPORT_PROGRAM) others.push(`${program.name} (id ${id})`);
 				program[Symbol.dispose]();
@@ -343,14 +343,14 @@ function findAt(on: NetInterface, hooks: readonly HookName[], found: Found, rule
 	if (former !== undefined) report(on.name, `runs the rules of ${former}, its former name`);
 }
 
-/** What is there is not as ours are, or the kernel does not let us look at it. */
+/** True if its maps are not like ours, or the kernel does not let us read it. */
 function isUnreadable(error: unknown): error is Error {
 	return error instanceof L3dsrError || error instanceof LinuxError || error instanceof BpfError;
 }
 
 const VANISHED: readonly unknown[] = [ERRNO.ENODEV, ERRNO.ENOENT];
 
-/** Undefined when the interface or program went away between two questions. */
+/** Undefined if the interface or program disappeared between two queries. */
 export function withoutVanished<T>(ask: () => T): T | undefined {
 	try {
 		return ask();

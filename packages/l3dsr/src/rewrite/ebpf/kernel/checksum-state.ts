@@ -1,4 +1,4 @@
-/** Whether the running kernel tells a program how a packet's checksum stands, and where. */
+/** Whether the running kernel lets a program read the state and place of a packet's checksum. */
 import { BpfError, lookUpKernelTypes, Program, ProgramBuilder, SKB } from "@l3dsr/bpf";
 import { LinuxError } from "@l3dsr/linux";
 import type { ChecksumState } from "../../../programs/packet.ts";
@@ -13,7 +13,7 @@ export type ChecksumStateAnswer =
 
 let known: ChecksumStateAnswer | undefined;
 
-/** Asks the kernel, once per process unless it could not tell. Takes a millisecond. Never throws. */
+/** Asks the kernel, once per process unless the answer is unknown. Takes a millisecond. Never throws. */
 export function probeChecksumState(): ChecksumStateAnswer {
 	if (known !== undefined) return known;
 	const answer = ask();
@@ -39,20 +39,20 @@ function ask(): ChecksumStateAnswer {
 	}
 }
 
-/** Who writes the transport checksum at tc, as reports show it, and why it is not the program itself. */
+/** What writes the transport checksum at tc, as reports show it, and why the program itself does not. */
 export interface TcChecksum {
 	readonly by: "program" | "helper" | "unknown";
 	readonly why?: string;
 }
 
-/** For programs that are compiled from now on. */
+/** For programs compiled from now on. */
 export function tcChecksum(): TcChecksum {
 	const known = probeChecksumState();
 	if (known.answer === "yes") return { by: "program" };
 	return { by: known.answer === "no" ? "helper" : "unknown", why: known.reason };
 }
 
-/** Without the JIT compiler, the kernel refuses programs that call its functions. Throws VerifierError then. */
+/** Without the JIT, the kernel refuses programs that call kernel functions. Throws VerifierError then. */
 function tryState({ cast, ipSummed }: ChecksumState): void {
 	const p = new ProgramBuilder({ name: "l3dsr_probe", type: "BPF_PROG_TYPE_SCHED_CLS" });
 	using skb = p.callKernelFunction(cast, [p.context(SKB)], "sk_buff");

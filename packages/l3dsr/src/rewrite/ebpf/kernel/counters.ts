@@ -1,7 +1,7 @@
 /**
- * Counters of rules: what the programs count (per CPU, never written from here), plus a base that only we
- * write. So a counter can be set or zeroed under traffic without losing a packet, and lives on while the
- * programs that count into it are replaced.
+ * Counters of rules: the programs' counts (per CPU, never written from here) plus a base that only we write. So a
+ * counter can be set or zeroed under traffic without losing a packet, and survives the replacement of the programs
+ * that count.
  */
 
 import { arrayKey, type BpfMap, sumPerCpu } from "@l3dsr/bpf";
@@ -13,7 +13,7 @@ export interface CounterMaps {
 	readonly base: BpfMap;
 }
 
-/** The counter maps of programs have room for this many slots, or a power of two above what is needed. */
+/** The counter maps have at least this many slots, in powers of two. */
 const LEAST_SLOTS = 256;
 
 export function slotsFor(needed: number): number {
@@ -22,10 +22,10 @@ export function slotsFor(needed: number): number {
 	return slots;
 }
 
-/** So few are read one by one: two calls each, while all at once are copied and decoded whether used or not. */
+/** Up to this many slots are read one by one with two calls each; reading all at once copies and decodes every slot. */
 const FEW_SLOTS = 16;
 
-/** The counters of these slots, and perhaps of others. */
+/** The counters of at least these slots. */
 export function readCounters(maps: CounterMaps, slots: readonly number[]): ReadonlyMap<number, Counters> {
 	if (slots.length <= FEW_SLOTS) return new Map(slots.map((slot) => [slot, readCounter(maps, slot)]));
 	const base = new Map<number, Counters>();
@@ -38,7 +38,7 @@ export function readCounters(maps: CounterMaps, slots: readonly number[]): Reado
 	return read;
 }
 
-/** Makes a slot read as `counters` now; what is counted from here on adds to it. Gives the step back. */
+/** Sets a slot to `counters` now; later counts are added. Returns the undo step. */
 export function setCounters(maps: CounterMaps, slot: number, counters: Counters): () => void {
 	const before = maps.base.lookup(arrayKey(slot)) ?? new Uint8Array(COUNTER_BYTES);
 	const counted = live(maps.counters, maps.counters.lookup(arrayKey(slot)) ?? new Uint8Array(0));
@@ -49,14 +49,14 @@ export function setCounters(maps: CounterMaps, slot: number, counters: Counters)
 	return () => maps.base.update(arrayKey(slot), before);
 }
 
-/** What a slot reads as now. */
+/** The current value of a slot. */
 export function readCounter(maps: CounterMaps, slot: number): Counters {
 	const key = arrayKey(slot);
 	const counted = live(maps.counters, maps.counters.lookup(key) ?? new Uint8Array(0));
 	return sum(counted, decode(maps.base.lookup(key) ?? new Uint8Array(COUNTER_BYTES)));
 }
 
-/** Adds to what a slot reads as, whatever is being counted meanwhile. */
+/** Adds to a slot, even while it is being counted. */
 export function addToBase({ base }: CounterMaps, slot: number, more: Counters): void {
 	const key = arrayKey(slot);
 	base.update(key, encode(sum(decode(base.lookup(key) ?? new Uint8Array(COUNTER_BYTES)), more)));
@@ -67,7 +67,7 @@ function live(map: BpfMap, value: Uint8Array): Counters {
 	return { packets, bytes };
 }
 
-/** The base may be "negative": all arithmetic is modulo 2^64, as the kernel's. */
+/** The base may be "negative": all arithmetic is modulo 2^64, as in the kernel. */
 function sum(a: Counters, b: Counters | undefined): Counters {
 	return {
 		packets: BigInt.asUintN(64, a.packets + (b?.packets ?? 0n)),

@@ -1,6 +1,6 @@
 /**
- * The eBPF datapath: one program per interface that has rules, replaced as a whole, observed back from the
- * kernel's own query interface. Nothing is pinned, no file is kept.
+ * The eBPF datapath: one program for each interface with rules, replaced as a whole and observed through the kernel's
+ * query interface. Nothing is pinned, and no file is kept.
  */
 
 import { listInterfaces, type NetInterface } from "@l3dsr/linux";
@@ -23,20 +23,20 @@ import type { ProgramMemory } from "./program-memory.ts";
 import { takeAway, type Undo } from "./take-away.ts";
 
 export interface EbpfOptions extends Pick<DatapathSettings, "hook" | "openChecksums"> {
-	/** Of a process that lives long. */
+	/** For a long-running process. */
 	readonly memory?: ProgramMemory;
-	/** Routes of type "local" of this namespace; asked only when a rule has `addrtype`. */
+	/** Routes of type "local" of this namespace; called only if a rule has `addrtype`. */
 	readonly localPrefixes: () => Promise<readonly Prefix[]>;
-	/** Those of them that bridges hold; absent: none. */
+	/** The local routes of bridges among them; absent: none. */
 	readonly bridgePrefixes?: () => ReadonlyMap<string, readonly Prefix[]>;
 }
 
-/** ARPHRD_* of devices whose packets begin at the network header, as seen at tc (if_arp.h). */
+/** ARPHRD_* types of devices without a link-layer header at tc (if_arp.h). */
 const NO_LINK_HEADER = new Set([
 	/* PPP */ 512, /* RAWIP */ 519, /* TUNNEL */ 768, /* TUNNEL6 */ 769, /* SIT */ 776, /* NONE */ 65534,
 ]);
 
-/** Why no program of ours can read the packets of this interface; undefined if it can. */
+/** Why our programs cannot read the packets of this interface; undefined if they can. */
 export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): string | undefined {
 	if (hook === "xdp" && on.kind === "bridge")
 		return `${on.name} is a bridge, which does not support native XDP`;
@@ -47,16 +47,16 @@ export function interfaceLacks(on: NetInterface, hook: EbpfOptions["hook"]): str
 
 export interface Limited {
 	readonly missing: Missing;
-	/** Programs that may be ours, and could not be looked at: `program 12 at tcx ingress of eth0`. */
+	/** Programs that may be ours but could not be read: `program 12 at tcx ingress of eth0`. */
 	readonly hidden: readonly string[];
 }
 
-/** With the interfaces that there were. */
+/** A snapshot with the interfaces that existed. */
 export interface EbpfSnapshot extends Snapshot {
 	readonly interfaces: readonly NetInterface[];
 	/** Interfaces with a director's program. */
 	readonly directors: readonly string[];
-	/** Where this process may not use programs: then what stands there was not observed. */
+	/** Set if this process may not use programs; attached ones were then not observed. */
 	readonly limited?: Limited;
 }
 
@@ -107,7 +107,7 @@ export class EbpfDatapath implements Datapath {
 		};
 	}
 
-	/** Programs at another hook than the one asked for. */
+	/** Programs at a hook other than the wanted one. */
 	#elsewhere({ ours }: Attachments): DatapathFinding[] {
 		const { hook } = this.#options;
 		if (hook === "auto") return [];
@@ -121,7 +121,7 @@ export class EbpfDatapath implements Datapath {
 			}));
 	}
 
-	/** Programs that were made when the host had other addresses; the next change makes them anew. */
+	/** Programs compiled when the host had other addresses; the next change replaces them. */
 	async #stale({ ours }: Attachments, interfaces: readonly NetInterface[]): Promise<DatapathFinding[]> {
 		const asking = ours.filter(({ rules }) => rules.rules.some(asksForLocal));
 		if (asking.length === 0) return [];
@@ -145,8 +145,9 @@ export class EbpfDatapath implements Datapath {
 	}
 
 	/**
-	 * Addresses of bridges beside the interfaces that have rules: container networks, to which no director sends. They come
-	 * and go, and no program knows them. A bridge above such an interface holds the address that packets come in for.
+	 * Addresses of bridges other than the interfaces with rules: container networks, to which no director sends. They
+	 * come and go, and no program includes them. A bridge on top of an interface with rules holds the address that
+	 * packets are sent to, so it is included.
 	 */
 	#ofContainers(interfaces: readonly NetInterface[], served: ReadonlySet<string>): Prefix[] {
 		const byIndex = new Map<number, NetInterface>(interfaces.map((one) => [one.index, one]));
@@ -162,10 +163,7 @@ export class EbpfDatapath implements Datapath {
 			.flatMap(([, prefixes]) => prefixes);
 	}
 
-	/**
-	 * The host's own prefixes are read now and not with the observation: the plan that this change is part of may
-	 * just have put VIPs on lo.
-	 */
+	/** The host's own prefixes are read now, not with the observation, because this plan may just have put VIPs on lo. */
 	async #change(
 		desired: Ruleset,
 		interfaces: readonly NetInterface[],
@@ -181,7 +179,7 @@ export class EbpfDatapath implements Datapath {
 		using attachments = Attachments.reopen(interfaces, records);
 		this.#options.memory?.beginChange();
 		const undo: Undo = [];
-		// With it comes the compiler, which rules of nft do without.
+		// Imports the compiler, which rules on nft do not need.
 		const compiler = wanted.size === 0 ? undefined : await import("./interface-change.ts");
 		try {
 			for (const [name, entries] of wanted) {
@@ -242,7 +240,7 @@ export class EbpfDatapath implements Datapath {
 	}
 }
 
-/** Of a process that may not look: it makes no change either, and the rules go elsewhere (assign.ts). */
+/** For a process that may not read programs: it makes no change either, and the rules go to nft (assign.ts). */
 function unobserved(missing: Missing): EbpfSnapshot {
 	const interfaces = listInterfaces();
 	return {
@@ -257,7 +255,7 @@ function unobserved(missing: Missing): EbpfSnapshot {
 	};
 }
 
-/** What will do for each choice, the best first. */
+/** The hooks for each choice, best first. */
 const HOOKS_OF: Readonly<Record<Exclude<HookChoice, "auto">, WantedProgram["hooks"]>> = {
 	tc: ["tcx", "clsact"],
 	tcx: ["tcx"],
@@ -266,7 +264,7 @@ const HOOKS_OF: Readonly<Record<Exclude<HookChoice, "auto">, WantedProgram["hook
 	"xdp-generic": ["xdp-generic"],
 };
 
-/** Takes back what was done; gives the error to throw, with a note of each step that failed as well. */
+/** Undoes the steps; returns the error to throw, with a note for each step that failed to undo. */
 function takeBack(undo: Undo, error: unknown): unknown {
 	const notes: string[] = [];
 	for (const step of undo.reverse()) {
@@ -279,7 +277,7 @@ function takeBack(undo: Undo, error: unknown): unknown {
 	return notes.length === 0 ? error : withNotes(error, notes);
 }
 
-/** Rules by the interface of their `-i`, which every rule for this datapath has; raw runs before mangle. */
+/** Rules by the interface in `-i`, which every rule of this datapath has; raw runs before mangle. */
 function byInterface(entries: readonly RuleEntry[]): ReadonlyMap<string, readonly RuleEntry[]> {
 	const found = new Map<string, RuleEntry[]>();
 	for (const entry of [...entries].sort(inRunningOrder)) {

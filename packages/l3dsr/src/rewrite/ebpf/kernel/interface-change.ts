@@ -1,4 +1,4 @@
-/** One interface from the program that it has to the program that it should have. */
+/** Changes one interface from its current program to the wanted one. */
 
 import { encodeProgram, type LoadOptions, Program, type ProgramSpec, probeFeature } from "@l3dsr/bpf";
 import { type NetInterface, waitForGracePeriod } from "@l3dsr/linux";
@@ -23,26 +23,26 @@ export interface WantedProgram {
 	readonly on: NetInterface;
 	/** In the order in which they run; at least one. */
 	readonly entries: readonly RuleEntry[];
-	/** The host's own prefixes, if a rule asks for them. */
+	/** The host's own prefixes, if a rule needs them. */
 	readonly local: readonly Prefix[];
-	/** Hooks that will do, the best first; all take the same type of program. */
+	/** The acceptable hooks, best first; all take the same type of program. */
 	readonly hooks: readonly [HookName, ...HookName[]];
 }
 
-/** What stands at one interface now. */
+/** The current programs at one interface. */
 export interface StandingPrograms {
 	readonly ours: readonly Attachment[];
 	readonly unreadable: readonly Standing[];
-	/** Where there are none: what was detached by others, or went with its interface. */
+	/** Set if there are none: the program that others detached, or that disappeared with its interface. */
 	readonly detached?: Attachment;
 }
 
 /**
- * Puts the wanted program in the place of ours, in one step for the packets, and takes away ours at other
- * hooks. Counters of rules that stay go on. Throws L3dsrError; what had been done by then is in `undo`.
+ * Replaces our program with the wanted one, in one step for packets, and detaches ours at other hooks. Rules that
+ * stay keep their counters. Throws L3dsrError; `undo` then holds the steps done so far.
  *
- * Where the new program cannot take the place of the old one (another hook, or others have got in front), a
- * packet meets both for a moment: it is rewritten twice, and counted twice.
+ * If the new program cannot replace the old one directly (another hook, or others have got in front), a packet meets
+ * both for a moment: it is rewritten twice and counted twice.
  */
 export function changeInterface(
 	wanted: WantedProgram,
@@ -144,7 +144,7 @@ function hang(
 	undo.push(() => PLACES[hook].detach(on, id));
 }
 
-/** A rule keeps its slot as long as it is the same rule at the same ordinal; no other rule's slot is taken. */
+/** A rule keeps its slot while it is the same rule at the same ordinal; no other rule takes the slot. */
 function assignSlots(entries: readonly RuleEntry[], counting: Attachment | undefined): SlottedRule[] {
 	const before = counting?.rules.rules ?? [];
 	const taken = new Set(before.map(({ slot }) => slot));
@@ -166,8 +166,8 @@ interface Predecessor {
 }
 
 /**
- * Before the program runs: new rules begin at zero, rules that move to new maps at what they had, which is
- * given back by slot.
+ * Called before the program runs: new rules begin at zero, and rules that move to new maps at their current values.
+ * Returns these, by slot.
  */
 function startCounters(
 	slotted: readonly SlottedRule[],
@@ -189,7 +189,7 @@ function startCounters(
 	return begun;
 }
 
-/** What the old program counted after `begun` was read, until the last packet had left it. */
+/** Adds what the old program counted after `begun` was read, until the last packet left it. */
 function carryOver(begun: ReadonlyMap<number, Counters>, carried: Attachment, maps: CounterMaps): void {
 	waitForGracePeriod();
 	for (const [slot, start] of begun) {
@@ -211,7 +211,7 @@ function presetCounters(
 	});
 }
 
-/** What a program for these rules is compiled for, on this interface and kernel. */
+/** The target to compile these rules for, on this interface and kernel. */
 export function compileTarget(
 	on: NetInterface,
 	rules: readonly { readonly rule: Rule }[],

@@ -1,18 +1,18 @@
 /**
- * XDP and packets whose transport checksum the sender has left open.
+ * XDP and packets with an open transport checksum.
  *
- * Between a host and its own virtual machines and containers a packet travels with half a checksum: the
- * receiving end, or the card on the way out, completes it (CHECKSUM_PARTIAL). A program at tc is told; one at
- * XDP sees only the bytes and cannot tell half a checksum from a whole one. Updating it as a whole one goes
- * unnoticed when this host is the end, and puts a wrong checksum on the wire when it forwards the packet.
- * Real cards never deliver such packets.
+ * Between a host and its own virtual machines and containers a packet travels with a partial checksum
+ * (CHECKSUM_PARTIAL); the receiver, or the NIC when the packet is sent, completes it. A program at tc can read this
+ * state; one at XDP sees only the bytes and cannot tell a partial checksum from a complete one. Updating it as a
+ * complete one does no harm if this host is the destination, but a wrong checksum goes out if the host forwards the
+ * packet. Real NICs never deliver such packets.
  */
 
 import { driverOf, type NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../../errors.ts";
 import { OPEN_CHECKSUM_DEVICES } from "../../../host/open-checksum-devices.ts";
 
-/** What delivers packets with open checksums there; undefined for a real card. */
+/** What delivers packets with open checksums to this interface; undefined for a real NIC. */
 export function openChecksumSource(on: NetInterface): string | undefined {
 	const driver = on.kind ?? driverOf(on.name);
 	return driver !== undefined && OPEN_CHECKSUM_DEVICES.has(driver) ? driver : undefined;

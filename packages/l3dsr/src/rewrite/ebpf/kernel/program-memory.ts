@@ -1,8 +1,8 @@
 /**
- * What a process that lives long remembers of our programs: the rules that they carry, which are read and parsed once, and
- * the programs themselves. One that somebody has detached, or whose interface has gone, is kept open, so that it can be
- * attached again, counters and all, without being compiled and verified once more. The kernel stays the only state: this
- * saves time, and may be lost.
+ * What a long-running process remembers of our programs: their rules, read and parsed once, and the programs
+ * themselves. A program that was detached, or whose interface is gone, is kept open, so that it can be attached again
+ * with its counters, without being compiled and verified again. The kernel still holds all state; this only saves
+ * time and may be lost.
  */
 import { Program, type ProgramId } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
@@ -11,35 +11,35 @@ import type { InterfaceRules } from "../compile/interface-rules.ts";
 import { Attachment, type HookName } from "./attachment.ts";
 
 interface Remembered {
-	/** Open, so that its id belongs to no other program. */
+	/** Kept open, so that its id is not reused. */
 	readonly program: Program;
 	readonly rules: InterfaceRules;
 	readonly hook: HookName;
-	/** Where it stood last. */
+	/** Where it was attached last. */
 	readonly on: NetInterface;
 }
 
-/** Interfaces that come and go are remembered up to so many. */
+/** The most detached programs kept, since interfaces may come and go. */
 const MOST_DETACHED = 16;
 
 export class ProgramMemory implements Disposable {
 	readonly code = new CodeMemory();
-	/** What was met last is last. */
+	/** In order of use, the latest last. */
 	readonly #known = new Map<ProgramId, Remembered>();
 	#attached: ReadonlySet<ProgramId> = new Set();
-	/** Attached when a change of ours began. */
+	/** Programs attached when our latest change began. */
 	#changed: ReadonlySet<ProgramId> = new Set();
 
-	/** Of a program that has been met before. */
+	/** The rules of a known program. */
 	rulesOf(id: ProgramId): InterfaceRules | undefined {
 		return this.#known.get(id)?.rules;
 	}
 
-	/** These are attached now, and no others. */
+	/** Notes that exactly these are attached now. */
 	note(attachments: readonly Attachment[]): void {
 		this.#attached = new Set(attachments.map(({ program }) => program.info.id));
 		const places = new Set(attachments.map(({ interface: on }) => on.name));
-		// We have taken it away ourselves, or another program of ours stands in its place.
+		// We detached it ourselves, or another program of ours has replaced it.
 		this.#forget((id, { on }) => !this.#attached.has(id) && (this.#changed.has(id) || places.has(on.name)));
 		this.#changed = new Set();
 		for (const { program, rules, hook, interface: on } of attachments) {
@@ -54,8 +54,8 @@ export class ProgramMemory implements Disposable {
 	}
 
 	/**
-	 * What stood on an interface of this name and kind before it was detached, opened anew: the caller disposes of it. It is
-	 * attached nowhere.
+	 * The program that was detached from an interface of this name and kind, opened again; the caller disposes of it.
+	 * It is attached nowhere.
 	 */
 	detachedFrom(on: NetInterface): Attachment | undefined {
 		const found = [...this.#known].findLast(
@@ -73,12 +73,12 @@ export class ProgramMemory implements Disposable {
 		}
 	}
 
-	/** A change of ours is about to be made: what it takes away is not to come back. */
+	/** Call it before a change of ours, so that what the change detaches is not attached again. */
 	beginChange(): void {
 		this.#changed = this.#attached;
 	}
 
-	/** Something else is wanted from now on. */
+	/** Forgets the detached programs, because other rules are wanted from now on. */
 	forgetDetached(): void {
 		this.#forget((id) => !this.#attached.has(id));
 	}

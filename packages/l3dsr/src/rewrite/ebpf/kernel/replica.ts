@@ -1,9 +1,9 @@
 /**
- * A copy of a running program that counts into maps of its own: what the program does to a packet can be
- * asked of the kernel (BPF_PROG_TEST_RUN) without the packet showing up in anybody's counters.
+ * A copy of a running program with its own counter maps: the kernel can show what the program does to a packet
+ * (BPF_PROG_TEST_RUN) without changing the real counters.
  *
- * The copy is compiled from the rules that travel with the running program. Whether it came out as the very
- * same instructions, the kernel says: it hashes every program's instructions, map numbers left out.
+ * The copy is compiled from the rules that the running program carries. The kernel tells whether both have the same
+ * instructions: it hashes every program's instructions, without map numbers.
  */
 import { Program, SKB, testRun } from "@l3dsr/bpf";
 import { L3dsrError } from "../../../errors.ts";
@@ -14,21 +14,21 @@ import { type Attachment, PLACES } from "./attachment.ts";
 import { readCounters } from "./counters.ts";
 import { compileTarget } from "./interface-change.ts";
 
-/** The frame's link-layer header in a test-run, which always has one. */
+/** A test run always has this link-layer header. */
 const ETHERNET_BYTES = 14;
 const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
 /**
- * As receiver: a test-run happens on the loopback device, whose address this is, and the frame is for this
- * host. As sender, where that is not known: no card has it.
+ * As the receiver: a test run uses the loopback device, which has this address, so the frame is for this host. As the
+ * sender, if it is unknown: no NIC has it.
  */
 const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
 
 export class ProgramReplica implements Disposable {
-	/** Of the running program. */
+	/** Id of the running program. */
 	readonly id: number;
 	/** `tcx ingress of eth0`. */
 	readonly place: string;
-	/** The copy's instructions are those of the running program. */
+	/** True if the copy has the same instructions as the running program. */
 	readonly exact: boolean;
 	readonly #program: Program;
 	readonly #attachment: Attachment;
@@ -41,7 +41,7 @@ export class ProgramReplica implements Disposable {
 		this.#attachment = attachment;
 	}
 
-	/** Throws L3dsrError (KERNEL_*). `attachment` must stay open while the copy is used. */
+	/** Throws L3dsrError (KERNEL_*). Keep `attachment` open while the copy is used. */
 	static of(attachment: Attachment): ProgramReplica {
 		const { interface: on, hook, rules, counters, program: running } = attachment;
 		const target = compileTarget(on, rules.rules, hook);
@@ -49,15 +49,15 @@ export class ProgramReplica implements Disposable {
 		const program = Program.load(compileProgram(rules, target, slots));
 		const exact = program.info.tag === running.info.tag;
 		if (target.linkHeaderBytes === ETHERNET_BYTES) return new ProgramReplica(attachment, program, exact);
-		// A device without link-layer header: a test-run has one, so the packet is read behind it.
+		// The device has no link-layer header, but a test run has, so the packet begins after it.
 		program[Symbol.dispose]();
 		const behindHeader = { ...target, linkHeaderBytes: ETHERNET_BYTES } as const;
 		return new ProgramReplica(attachment, Program.load(compileProgram(rules, behindHeader, slots)), exact);
 	}
 
 	/**
-	 * What becomes of a packet (from its network header). Throws L3dsrError (KERNEL_SYSCALL) for one that the
-	 * kernel does not take into a test-run, as one larger than its buffers.
+	 * What becomes of a packet, given from its network header. Throws L3dsrError (KERNEL_SYSCALL) if the kernel does
+	 * not accept it for a test run, for example because it is larger than the kernel's buffers.
 	 */
 	run(packet: Uint8Array, { mark, sourceMac }: { mark: number; sourceMac?: readonly number[] }): Uint8Array {
 		const type = (packet[0] ?? 0) >> 4 === 6 ? ETHER_TYPE[6] : ETHER_TYPE[4];

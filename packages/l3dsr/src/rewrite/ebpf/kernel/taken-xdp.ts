@@ -1,11 +1,11 @@
-/** XDP takes one program for an interface, native or generic: what to say when it is there already. */
+/** An interface takes only one XDP program, native or generic: the error if there is one already. */
 import { Program } from "@l3dsr/bpf";
 import type { NetInterface } from "@l3dsr/linux";
 import { L3dsrError } from "../../../errors.ts";
 import { PROGRAM_NAME } from "../compile/identity.ts";
 import { type HookName, PLACES } from "./attachment.ts";
 
-/** Throws L3dsrError (KERNEL_SYSCALL) when `hook` is of XDP and a program is in the way. */
+/** Throws L3dsrError (KERNEL_SYSCALL) if `hook` is an XDP hook and another program is attached. */
 export function refuseTakenXdp(on: NetInterface, hook: HookName, what = "the rules"): void {
 	if (PLACES[hook].program !== "xdp") return;
 	for (const at of ["xdp", "xdp-generic"] as const) {

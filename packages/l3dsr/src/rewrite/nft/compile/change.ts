@@ -1,12 +1,11 @@
 /**
- * (table as listed, rules that should be) → transactions. What is right already is left standing, so its
- * counters go on and no packet misses it.
+ * Plans a change: from a table as listed and the rules that should be in it, to transactions. What is already right
+ * stays, so its counters go on and no packet misses it.
  *
- * One transaction is atomic for a packet that looks at one chain, but not for one that has read the old rules
- * and then looks up a map: it sees the map's elements of the new generation. So where rules change around a
- * map, the maps of the old rules keep their elements until the rules are gone, and the new rules' maps are
- * filled before the rules come: prepare, swap, clean up. After each of the three the old rules or the new ones
- * are in force.
+ * A transaction is atomic for a packet that looks at one chain, but not for one that has read the old rules and then
+ * looks up a map: it sees the map's elements of the new generation. So if rules around a map change, the maps of the
+ * old rules keep their elements until these rules are gone, and the new rules' maps are filled before the rules are
+ * added: prepare, swap, clean up. After each of the three, either the old rules or the new ones are in force.
  */
 import type { Command, SetElement } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
@@ -34,35 +33,35 @@ import {
 	tableOf,
 } from "./table.ts";
 
-/** Each list is one transaction; an empty one is not run. */
+/** Each list is one transaction; an empty list is skipped. */
 export interface Change {
 	readonly prepare: readonly Command[];
 	readonly swap: readonly Command[];
 	readonly cleanUp: readonly Command[];
-	/** Takes back what `prepare` made, when `swap` fails. */
+	/** Removes what `prepare` made, if `swap` fails. */
 	readonly undo: readonly Command[];
 }
 
-/** A table as it was observed. */
+/** A table, as observed. */
 export interface Standing {
 	readonly listing: TableListing;
 	readonly reading: TableReading;
 }
 
-/** What the running kernel can. */
+/** What the running kernel supports. */
 export interface KernelFacts {
-	/** Elements of maps count (Linux 5.7). Else each rule stays a rule of its own. */
+	/** Map elements can have counters (Linux 5.7). Otherwise each rule stays a separate rule. */
 	readonly countersInMaps: boolean;
 }
 
-/** What a table is to hold, of its family. */
+/** What one family's table should hold. */
 export interface TableWish {
 	readonly entries: readonly RuleEntry[];
-	/** Rules of programs, whose answers are translated back here. */
+	/** Rules of programs whose answers this table translates back. */
 	readonly answered?: readonly Rule[];
 }
 
-/** Undefined `standing`: there is no table. */
+/** `standing`: undefined if there is no table. */
 export function planChange(
 	family: Family,
 	{ entries, answered = [] }: TableWish,
@@ -89,7 +88,7 @@ export function planChange(
 	return plan;
 }
 
-/** Gives each entry the counters to start with, and says in which chains which ordinals must start anew. */
+/** Sets each entry's initial counters; `reset`: the keys of entries whose counters must start again. */
 function keepCounters(
 	entries: readonly RuleEntry[],
 	observed: readonly ObservedRule[],
@@ -115,7 +114,7 @@ function sameCounters(a: Counters, b: Counters): boolean {
 	return a.packets === b.packets && a.bytes === b.bytes;
 }
 
-/** `fresh`: names of maps that must not be used again. */
+/** `fresh`: names of maps that must not be reused. */
 function compileEntries(
 	family: Family,
 	{ entries, answered }: Required<TableWish>,
@@ -141,7 +140,7 @@ function compileEntries(
 	return compileTable(family, chains, answered);
 }
 
-/** Takes out of `old` the map that has most in common with the item, of those it can use. */
+/** Takes from `old` the map that shares most with the item, among those it can use. */
 function reuse(item: Omit<FoldedItem, "map">, old: FoldedItem[]): string | undefined {
 	const own = new Set(item.entries.map(({ ordinal }) => ordinal));
 	let best: { index: number; shared: number } | undefined;
@@ -154,7 +153,7 @@ function reuse(item: Omit<FoldedItem, "map">, old: FoldedItem[]): string | undef
 	return best === undefined ? undefined : old.splice(best.index, 1)[0]?.map;
 }
 
-/** Gives out names of maps for a chain that are not taken. */
+/** Returns unused map names for a chain. */
 function freeNames(taken: ReadonlySet<string>): (chain: string) => string {
 	const last = new Map<string, number>();
 	return (chain) => {
@@ -165,7 +164,7 @@ function freeNames(taken: ReadonlySet<string>): (chain: string) => string {
 	};
 }
 
-/** Something about the table that cannot be changed in place. */
+/** True if something about the table cannot be changed in place. */
 function mustRebuild({ listing }: Standing, spec: TableSpec): boolean {
 	if (listing.flagged || listing.others.length > 0) return true;
 	const chainsDiffer = spec.chains.some(({ name, base }) => {
@@ -189,7 +188,7 @@ function cannotHold(old: ListedMap | undefined, { set: { key, data } }: MapSpec)
 	);
 }
 
-/** Maps whose contents change while the rules around them change too. */
+/** Maps whose content changes while rules around them change too. */
 function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 	const renew = new Set<string>();
 	const maps = new Map(spec.maps.map((map) => [map.set.name, map]));
@@ -250,7 +249,7 @@ class ChangePlan implements Change {
 	update(listing: TableListing, spec: TableSpec, reset: ReadonlySet<string>): void {
 		for (const chain of spec.chains) {
 			const old = listing.chains.get(chain.name);
-			// Of a chain that exists, this changes the policy.
+			// If the chain exists, this changes its policy.
 			if (old === undefined || (old.base !== undefined && old.base.policy !== "accept"))
 				this.#addChain(chain);
 		}
@@ -287,7 +286,7 @@ class ChangePlan implements Change {
 		for (const element of map.elements) list.push(this.#elementCommand(map, element));
 	}
 
-	/** Each by itself, so that the kernel says which it refuses. */
+	/** One command for each element, so that the kernel reports which one it refuses. */
 	#elementCommand({ set }: MapSpec, { key, data, comment, counters }: ElementSpec): Command {
 		const element: SetElement = { key, data, comment, counter: counters };
 		return { do: "add elements", table: this.#table, set, elements: [element] };
@@ -315,7 +314,7 @@ class ChangePlan implements Change {
 		}
 	}
 
-	/** Keeps the longest run of rules that stand in the right order, and puts the others around them. */
+	/** Keeps the longest run of rules in the right order, and inserts the others around them. */
 	#updateRules(old: ListedChain | undefined, chain: ChainSpec, reset: ReadonlySet<string>): void {
 		const pool = new Map<string, number[]>();
 		for (const [index, rule] of (old?.rules ?? []).entries()) {
@@ -337,8 +336,8 @@ class ChangePlan implements Change {
 		}
 		let before: bigint | undefined;
 		const commands: Command[] = [];
-		// From the end, so that each new rule knows the standing rule behind it; then turned round, because
-		// each is put directly in front of that one.
+		// Go from the end, so that each new rule knows the existing rule after it; then reverse the commands, because
+		// each rule is inserted directly before that one.
 		for (let index = chain.rules.length - 1; index >= 0; index--) {
 			const rule = chain.rules[index];
 			const place = kept.get(index);
@@ -360,7 +359,7 @@ class ChangePlan implements Change {
 	}
 
 	#removeChains(chains: readonly ListedChain[]): void {
-		// Base chains first: they jump to the others.
+		// Base chains first, because they jump to the others.
 		const order = [...chains].sort((a, b) => Number(a.base === undefined) - Number(b.base === undefined));
 		for (const { name } of order) this.swap.push({ do: "flush chain", table: this.#table, chain: name });
 		for (const { name } of order) this.swap.push({ do: "delete chain", table: this.#table, chain: name });
@@ -373,9 +372,9 @@ function baseOf(name: string): string {
 	return `${table}_${chain}`;
 }
 
-/** Indices of the longest strictly rising selection of `places`, with their values. */
+/** Indices of the longest strictly increasing subsequence of `places`, with their values. */
 function longestRise(places: readonly (number | undefined)[]): Map<number, number> {
-	/** Index of the smallest value that ends a rise of length i + 1. */
+	/** The index of the smallest value that ends an increasing subsequence of length i + 1. */
 	const ends: number[] = [];
 	const previous = new Map<number, number>();
 	for (const [index, place] of places.entries()) {

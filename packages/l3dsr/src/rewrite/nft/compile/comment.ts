@@ -1,10 +1,10 @@
 /**
- * The comments that carry rules through the kernel: `ORDINAL RULESPEC`, in the words of `iptables -S`.
+ * The comments that hold rules in the kernel: `ORDINAL RULESPEC`, in the syntax of `iptables -S`.
  *
- * A comment of nft holds 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). Where a rule is longer, the commonest phrases
- * are abbreviated, so that services' rules still fit the element of a map. What is longer even so is cut into
- * pieces: the first stays with the rule, `ORDINAL (1/3) ...`, the others are the comments of rules in a chain
- * that nothing jumps to.
+ * An nft comment holds 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). In a longer rule the most common phrases are
+ * abbreviated, so that rules of services fit the element of a map. If it is still too long, it is cut into pieces:
+ * the first stays with the rule, `ORDINAL (1/3) ...`, and the others are comments of rules in a chain that nothing
+ * jumps to.
  */
 
 import { L3dsrError } from "../../../errors.ts";
@@ -15,7 +15,7 @@ import { parseRuleSpec } from "../../../syntax/iptables/rule-parser.ts";
 
 const COMMENT_BYTES = 128;
 
-/** What a comment says. `piece` counts from 1. */
+/** The content of a comment. `piece` counts from 1. */
 export interface RuleComment {
 	readonly ordinal: number;
 	readonly piece: number;
@@ -23,7 +23,7 @@ export interface RuleComment {
 	readonly text: string;
 }
 
-/** The comments of a rule, the first of them its own. */
+/** The comments of a rule; the first is for the rule itself. */
 export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...string[]] {
 	const text = ruleText(rule);
 	const whole = `${ordinal} ${text}`;
@@ -39,7 +39,7 @@ export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...
 
 const texts = new WeakMap<Rule, string>();
 
-/** A rule is printed several times on its way into the kernel. */
+/** Cached, because a rule is printed several times on its way into the kernel. */
 function ruleText(rule: Rule): string {
 	const known = texts.get(rule);
 	if (known !== undefined) return known;
@@ -48,7 +48,7 @@ function ruleText(rule: Rule): string {
 	return text;
 }
 
-/** Undefined for a comment that is none of a rule. */
+/** Undefined if the comment is not one of a rule. */
 export function readComment(comment: string): RuleComment | undefined {
 	const found = /^(-?\d{1,16}) (?:\((\d+)\/(\d+)\) )?(.*)$/s.exec(comment);
 	if (found === null) return undefined;
@@ -58,20 +58,20 @@ export function readComment(comment: string): RuleComment | undefined {
 }
 
 /**
- * Reads rules from the texts of their comments, and remembers them from one reading of the tables to the next: a
- * ruleset is observed again after each change of it.
+ * Parses rules from their comments, and remembers them from one reading of the tables to the next, because a ruleset
+ * is observed again after each change.
  */
 export class RuleReader {
 	#known = new Map<string, Rule | undefined>();
 	#before: ReadonlyMap<string, Rule | undefined> = new Map();
 
-	/** Another reading begins: what the last one did not meet is forgotten. */
+	/** Starts a new reading, and forgets what the previous one did not use. */
 	begin(): void {
 		this.#before = this.#known;
 		this.#known = new Map();
 	}
 
-	/** The rule that the texts of a rule's comments spell together; undefined when they spell none. */
+	/** The rule that these comments form together; undefined if they form none. */
 	read(texts: readonly string[], place: ChainPlace): Rule | undefined {
 		const key = keyOf(texts, place);
 		if (this.#known.has(key)) return this.#known.get(key);
@@ -80,7 +80,7 @@ export class RuleReader {
 		return rule;
 	}
 
-	/** It is about to be written: read back, it need not be parsed again. */
+	/** Remembers a rule that is about to be written, so that it need not be parsed when read back. */
 	expect(rule: Rule, ordinal: number): void {
 		const texts = ruleComments(ordinal, rule).map((comment) => readComment(comment)?.text ?? "");
 		this.#known.set(keyOf(texts, rule), rule);
@@ -96,13 +96,13 @@ function readRule(texts: readonly string[], place: ChainPlace): Rule | undefined
 	try {
 		return spec === undefined ? undefined : parseRuleSpec(spec, place);
 	} catch (error) {
-		// Not what l3dsr writes, or written by a newer one: the caller says what it found instead.
+		// Not written by l3dsr, or by a newer version; the caller reports what it found instead.
 		if (error instanceof L3dsrError) return undefined;
 		throw error;
 	}
 }
 
-/** In pieces of at most `room` bytes, no character cut in two. */
+/** Cuts text into pieces of at most `room` bytes, without splitting a character. */
 function cut(text: string, room: number): string[] {
 	const pieces: string[] = [];
 	let piece = "";
@@ -121,9 +121,8 @@ function cut(text: string, room: number): string[] {
 }
 
 /**
- * A string of nft stands in double quotes and knows no escape. So the double quote becomes a single one,
- * as a shell would take it too, and what is in the way is written as %XX (control characters by what is not one, as
- * in printable.ts).
+ * nft strings are in double quotes and have no escapes. So a double quote becomes a single quote, which a shell
+ * accepts too, and other problematic characters become %XX (control characters a placeholder, as in printable.ts).
  */
 function quote(text: string): string {
 	return text
@@ -131,7 +130,7 @@ function quote(text: string): string {
 		.replaceAll('"', "'");
 }
 
-/** Written `~1`, `~2` … in a quoted text. Never change one: the kernel may hold it. */
+/** Written as `~1`, `~2` … in a quoted text. Never change one, because the kernel may hold it. */
 const PHRASES = [
 	"-m dscp --dscp 0x",
 	" -m addrtype --dst-type LOCAL",

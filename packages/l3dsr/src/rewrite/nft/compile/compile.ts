@@ -1,6 +1,6 @@
 /**
- * Ruleset → tables. Neighbouring rules that differ only in their DSCP and destination become one lookup in
- * a map; every other rule is an nft rule (or two, for `--ports`).
+ * Compiles a ruleset to tables. Adjacent rules that differ only in DSCP and destination become one map lookup; every
+ * other rule becomes an nft rule (or two, for `--ports`).
  */
 import {
 	assign,
@@ -68,12 +68,12 @@ export function chainName(table: Table, chain: Chain): string {
 }
 
 export function baseChain(table: Table, chain: Chain): BaseChain {
-	// A route chain looks the route up again for a packet whose destination changed, as mangle OUTPUT does.
+	// A chain of type route looks up the route again after the destination changed, like mangle OUTPUT.
 	const type = table === "mangle" && chain === "OUTPUT" ? "route" : "filter";
 	return { type, hook: HOOKS[chain], priority: TABLE_PRIORITY[table] };
 }
 
-/** A stretch of a chain: one rule by itself, or rules that share a lookup. */
+/** Part of a chain: a single rule, or rules that share a lookup. */
 export type Item = LinearItem | FoldedItem;
 
 export interface LinearItem {
@@ -83,14 +83,14 @@ export interface LinearItem {
 
 export interface FoldedItem {
 	readonly kind: "folded";
-	/** What the entries have in common, as text: equal for items that could share a map. */
+	/** What the entries have in common, as text; items with equal shapes could share a map. */
 	readonly shape: string;
 	readonly entries: readonly RuleEntry[];
 	/** Name of the map. */
 	readonly map: string;
 }
 
-/** A chain of the model with its entries in order, cut into items. */
+/** A chain of the model, with its entries in order and grouped into items. */
 export interface ChainItems {
 	readonly table: Table;
 	readonly chain: Chain;
@@ -98,8 +98,8 @@ export interface ChainItems {
 }
 
 /**
- * Cuts the entries of one chain, in ordinal order, into items. `nameMap` is asked once for each lookup; where it
- * gives no name, its rules stay rules of nft.
+ * Groups the entries of one chain, in ordinal order, into items. `nameMap` is called once for each lookup; if it
+ * returns no name, the rules stay separate.
  */
 export function foldEntries(
 	entries: readonly RuleEntry[],
@@ -128,9 +128,10 @@ export function foldEntries(
 }
 
 /**
- * Whether rules that could share a lookup should have one. Two or more: always. One by itself, too, if it asks
- * for nothing that tells it from others of its host, because a second rule is then another element, and counters
- * go on. But a thousand rules that each have an address or a port of their own would be a thousand maps.
+ * True if rules that could share a lookup should have one: two or more always should. A single rule should too,
+ * unless it has a match that distinguishes it from other rules of its host, because a second rule is then only
+ * another element, and counters go on. But a thousand rules that each have their own address or port would need a
+ * thousand maps.
  */
 export function deservesLookup({ entries }: Pick<FoldedItem, "entries">): boolean {
 	const [first, second] = entries;
@@ -147,14 +148,14 @@ interface Foldable {
 	readonly key: number;
 }
 
-/** Undefined for an entry that cannot be an element of a map. */
+/** Undefined if the entry cannot be an element of a map. */
 export function foldableShape({ rule, ordinal }: RuleEntry): Foldable | undefined {
 	let foldable = shapes.get(rule);
 	if (foldable === undefined) {
 		foldable = foldableRule(rule) ?? "no";
 		shapes.set(rule, foldable);
 	}
-	// An element has one comment, and a short one.
+	// An element has one comment, of limited length.
 	return foldable === "no" || ruleComments(ordinal, rule).length > 1 ? undefined : foldable;
 }
 
@@ -163,11 +164,11 @@ const shapes = new WeakMap<Rule, Foldable | "no">();
 function foldableRule(rule: Rule): Foldable | undefined {
 	const [selector, ...others] = rule.matches.filter((one) => one.kind === "dscp");
 	if (selector === undefined || selector.negated || others.length > 0) return undefined;
-	// With DSCP cleared, a rule for DSCP 0 further down would still match what this lookup has rewritten.
+	// After the DSCP is cleared, a later rule for DSCP 0 would still match what this lookup has rewritten.
 	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
 	const [only, ...alternatives] = compileMatches(withoutDscp(rule));
 	if (only === undefined || alternatives.length > 0) return undefined;
-	// Of later fragments, a lookup sees all or none.
+	// A lookup takes either all later fragments or none.
 	if (asksForPorts(rule) && rule.target.laterFragments === true) return undefined;
 	const { clearDscp, dport = "" } = rule.target;
 	const shape = `${clearDscp} ${dport} ${expressionsKey(only.conditions)}`;
@@ -175,8 +176,8 @@ function foldableRule(rule: Rule): Foldable | undefined {
 }
 
 /**
- * The table of a family; undefined when nothing is to be in it, for then there is no table. `answered`: rules of the
- * family that run elsewhere, and whose answers are translated back here.
+ * The table of one family; undefined if it would be empty, because then there is no table. `answered`: rules of the
+ * family that run as programs, and whose answers this table translates back.
  */
 export function compileTable(
 	family: Family,
@@ -204,7 +205,7 @@ export function itemEntries(item: Item): readonly RuleEntry[] {
 	return item.kind === "linear" ? [item.entry] : item.entries;
 }
 
-/** The chains that stand for one chain of the model, the base chain last, and their maps. */
+/** The nft chains of one chain of the model, base chain last, and their maps. */
 export function compileChain(
 	family: Family,
 	{ table, chain, items }: ChainItems,
@@ -237,21 +238,21 @@ export function compileChain(
 	return { chains, maps };
 }
 
-/** Whether the rule means other things for a packet whose transport header is elsewhere. */
+/** True if the rule means something else for a packet without its own transport header. */
 function needsTransport(rule: Rule): boolean {
 	return asksForPorts(rule) || rule.target.dport !== undefined || rule.target.icmpErrors === true;
 }
 
-/** How a rewrite stores the destination, and what goes with it. */
+/** How a rewrite stores the destination, and what belongs to it. */
 interface Write {
-	/** Behind the name of a map. */
+	/** Appended to the name of a map. */
 	readonly suffix: string;
 	readonly target: Operand;
-	/** What a map that is read for it says of its data. */
+	/** The declared data type of maps for this write. */
 	readonly data: SetType;
-	/** The main rules carry the rules' texts and counters; their doubles only add to the counters. */
+	/** The main rules have the rule texts and the counters; their copies only add to the counters. */
 	readonly main: boolean;
-	/** What each rule's target compiles to. */
+	/** The compiled target of each rule. */
 	readonly actions: WeakMap<Rule, readonly Expression[]>;
 }
 
@@ -272,7 +273,7 @@ const NORMAL: Readonly<Record<Family, Write>> = {
 
 const IPV6_DADDR: FieldPlace = { base: "network", offset: 192, length: 128 };
 
-/** By its bits, so that the kernel does not see an address in them and leaves the transport checksum alone. */
+/** Written as raw bits, so that the kernel does not recognise an address and leaves the transport checksum alone. */
 const ADDRESS_ONLY: Write = {
 	suffix: "_plain",
 	target: rawField(IPV6_DADDR.base, IPV6_DADDR.offset, IPV6_DADDR.length),
@@ -285,7 +286,7 @@ function compileItem(item: Item, family: Family, write: Write): RuleSpec[] {
 	return item.kind === "linear" ? compileLinear(item.entry, write) : [compileLookup(item, family, write)];
 }
 
-/** The comment of a rule that belongs to `ordinal` and is not its first: the `index`-th, from 0. */
+/** The comment of a further nft rule of `ordinal`: the `index`-th, from 0. */
 function secondaryComment(ordinal: number, index: number): string {
 	return index === 0 ? `${ordinal}` : `${ordinal}/${index + 1}`;
 }
@@ -304,7 +305,7 @@ function compileLinear({ rule, ordinal, counters }: RuleEntry, write: Write): Ru
 	});
 }
 
-/** What the item does to later fragments: it counts them, rewrites the address, and cannot reach a port. */
+/** What the item does to later fragments: counts them and rewrites the address; they have no port to write. */
 function compileLater(item: Item, family: Family): RuleSpec[] {
 	const [first] = itemEntries(item);
 	const conditions = first === undefined ? undefined : laterFragments(first.rule);
@@ -322,7 +323,7 @@ function compileLater(item: Item, family: Family): RuleSpec[] {
 	];
 }
 
-/** A rule's target is compiled once, as its matches are. */
+/** Cached: a rule's target is compiled once, like its matches. */
 function targetActions(rule: Rule, write: Write): readonly Expression[] {
 	let actions = write.actions.get(rule);
 	if (actions === undefined) {
@@ -333,7 +334,7 @@ function targetActions(rule: Rule, write: Write): readonly Expression[] {
 	return actions;
 }
 
-/** For what follows the rule by its flow: the port is not in a transport header of its own. */
+/** For packets that the rule takes because of their flow: the port is not in a transport header of the packet. */
 function followingActions(
 	rule: Rule,
 	write: Write,
@@ -347,7 +348,7 @@ function followingActions(
 	];
 }
 
-/** After the destination: DSCP, and the port in a chain of its own, because each protocol needs a rule. */
+/** After the destination: the DSCP, and the port in a separate chain, because each protocol needs a rule. */
 function furtherActions(rule: Rule): readonly Expression[] {
 	const { dport } = rule.target;
 	return [...clearActions(rule), ...(dport === undefined ? [] : [jump(portChainName(dport))])];
@@ -357,7 +358,7 @@ function clearActions({ target, family }: Rule): readonly Expression[] {
 	return target.clearDscp ? assign(field(`${nftFamily(family)} dscp`), 0) : [];
 }
 
-/** With what its rules have in common to do beside the address. */
+/** `further`: what all its rules do besides the address. */
 function compileLookup(
 	item: FoldedItem,
 	family: Family,
@@ -369,7 +370,7 @@ function compileLookup(
 	const { rule } = first;
 	const map = item.map + write.suffix;
 	const shared = compileMatches(withoutDscp(rule))[0]?.conditions ?? [];
-	// Most packets that are none of ours have DSCP 0: they need no lookup, unless a rule asks for it.
+	// Most other packets have DSCP 0 and need no lookup, unless a rule asks for it.
 	const dscp = match(field(`${nftFamily(family)} dscp`), "!=", 0);
 	const asksForZero = item.entries.some(({ rule: { matches } }) =>
 		matches.some((one) => one.kind === "dscp" && one.dscp === 0),
@@ -381,7 +382,7 @@ function compileLookup(
 
 const bare = new WeakMap<Rule, Rule>();
 
-/** The same value each time, so that it is compiled once. */
+/** Returns the same object each time, so that it is compiled once. */
 function withoutDscp(rule: Rule): Rule {
 	let rest = bare.get(rule);
 	if (rest === undefined) {
@@ -391,7 +392,7 @@ function withoutDscp(rule: Rule): Rule {
 	return rest;
 }
 
-/** Most DSCPs that there are. */
+/** The number of DSCPs. */
 const MAP_SIZE = 64;
 
 function compileMap(item: FoldedItem, family: Family, write: Write): MapSpec {
@@ -421,7 +422,7 @@ function compileElement({ rule, ordinal, counters }: RuleEntry, write: Write): E
 	};
 }
 
-/** Rules that hold the rest of comments too long for one; nothing jumps to their chain. */
+/** Rules that hold the rest of comments that are too long; nothing jumps to their chain. */
 function furtherText({ rule, ordinal }: RuleEntry): RuleSpec[] {
 	const [, ...more] = ruleComments(ordinal, rule);
 	return more.map((comment) => ({ comment, conditions: [], actions: [CONTINUE], ordinals: [ordinal] }));

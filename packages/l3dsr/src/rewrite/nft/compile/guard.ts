@@ -1,9 +1,9 @@
 /**
- * Rules around the rewrite for packets that the kernel's own rewriting would spoil: a transport header that is cut
- * short (the kernel then updates the IPv4 header checksum and not the address; before it checked the length, a write
- * behind the end stopped it with BUG), an IPv6 routing header with segments left (the transport checksum covers another
- * address), and later fragments (Linux 5.10 reads and writes their payload as a transport header). Two or three cheap
- * comparisons in front of each chain send the few packets that could be such to a closer look.
+ * Rules around the rewrite for packets that the kernel's own rewriting would damage. A truncated transport header:
+ * the kernel updates the IPv4 header checksum but not the address; before it checked the length, a write beyond the
+ * end hit a BUG. An IPv6 routing header with segments left: the transport checksum covers another address. Later
+ * fragments: Linux 5.10 reads and writes their payload as a transport header. Two or three cheap comparisons before
+ * each chain send the few suspect packets to a closer check.
  */
 import {
 	assign,
@@ -29,16 +29,16 @@ import {
 import { PORTS_PRESENT } from "./port-match.ts";
 import type { ChainSpec, RuleSpec } from "./table.ts";
 
-/** Where the protocols whose checksum the kernel updates keep it, in bits from the start of their header. */
+/** Offset of the checksum of each protocol whose checksum the kernel updates, in bits from the start of its header. */
 const CHECKSUM_BITS = {
 	tcp: 128,
 	icmpv6: 16,
 	udplite: 48,
 } as const;
-// UDP is not among them: where its checksum field is missing the kernel takes it for one without a checksum.
+// Not UDP: if its checksum field is missing, the kernel treats the packet as one without a checksum.
 const CHECKED = ["tcp", "icmpv6", "udplite"] as const;
 
-/** With so many bytes behind an IPv4 header without options, or the IPv6 header, TCP's checksum is there. */
+/** With this many bytes after an IPv4 header without options or the IPv6 header, TCP's checksum is there. */
 const ENOUGH = CHECKSUM_BITS.tcp / 8 + 2;
 
 export function checkChainName(base: string): string {
@@ -53,7 +53,7 @@ export function laterChainName(base: string): string {
 	return `${base}_later`;
 }
 
-/** A fragment without the transport header. False of what is not a fragment. */
+/** Matches a fragment without the transport header. */
 export function laterFragment(family: Family): readonly Expression[] {
 	const offset =
 		family === "ipv4"
@@ -62,13 +62,13 @@ export function laterFragment(family: Family): readonly Expression[] {
 	return match(offset, "!=", 0);
 }
 
-/** Which chains there are for packets that the rules of a base chain cannot handle. */
+/** The extra chains for packets that the rules of a base chain cannot handle. */
 export interface Detours {
-	/** Later fragments go to a chain of their own (laterChain), because a rule reads or writes the transport header. */
+	/** Later fragments go to a separate chain (laterChain), because a rule reads or writes the transport header. */
 	readonly later: boolean;
 }
 
-/** First in a base chain. */
+/** The first rules of a base chain. */
 export function guardRules(family: Family, base: string, { later }: Detours): RuleSpec[] {
 	const actions = [jump(checkChainName(base))];
 	const guard = (conditions: readonly Expression[]): RuleSpec => ({ conditions, actions, ordinals: [] });
@@ -80,7 +80,7 @@ export function guardRules(family: Family, base: string, { later }: Detours): Ru
 		];
 	}
 	return [
-		// TCP and UDP are in this range, and no extension header is.
+		// TCP and UDP are in this range, but no extension header is.
 		guard(match(field("ip6 nexthdr"), "!=", { first: 1, last: 42 })),
 		guard(match(field("ip6 length"), "<", ENOUGH)),
 	];
@@ -100,7 +100,7 @@ function checkIpv4({ later }: Detours): RuleSpec[] {
 	return [
 		...(later ? [] : [{ conditions: laterFragment("ipv4"), actions: [RETURN], ordinals: [] }]),
 		checksumUnknown(),
-		// The kernel would take protocol 58 for ICMPv6 over IPv4 too, whose checksum covers no address.
+		// Over IPv4, the kernel would also take protocol 58 for ICMPv6, whose checksum covers no address.
 		...checksumPresent(["tcp", "udplite"]),
 		{ comment: "cut short: left alone", conditions: [], actions: [ACCEPT], ordinals: [] },
 	];
@@ -117,19 +117,19 @@ function checkIpv6(base: string, { later }: Detours): RuleSpec[] {
 	];
 }
 
-/** Of the routing header (43): how many stops are still to come. */
+/** In the routing header (43): the number of segments left. */
 const SEGMENTS_LEFT: Operand = extensionHeader(43, 3, 1);
 const ACCEPT = verdict("accept");
 const RETURN = verdict("return");
 
-/** The kernel changes the checksums of no other protocol (but UDP's). */
+/** The kernel does not change the checksum of any other protocol except UDP. */
 function checksumUnknown(): RuleSpec {
 	const numbers = CHECKED.map((name) => PROTOCOL_NUMBER[name]).sort((a, b) => a - b);
 	const anyOf = numbers.map((one) => ({ first: one, last: one }));
 	return { conditions: match(meta("l4proto"), "!=", { anyOf }), actions: [RETURN], ordinals: [] };
 }
 
-/** Reading the field fails, and the rule with it, where the field is not in the packet. */
+/** If the field is not in the packet, reading it fails, and the rule does not match. */
 function checksumPresent(protocols: readonly (typeof CHECKED)[number][]): RuleSpec[] {
 	return protocols.map((name) => ({
 		conditions: [...protocolIs(name), ...match(rawField("transport", CHECKSUM_BITS[name], 16), ">=", 0)],
@@ -142,17 +142,17 @@ function protocolIs(name: keyof typeof PROTOCOL_NUMBER): readonly Expression[] {
 	return match(meta("l4proto"), "==", PROTOCOL_NUMBER[name]);
 }
 
-/** The rules of a base chain once more, with writes that leave the transport checksum alone. */
+/** The rules of a base chain again, with writes that leave the transport checksum alone. */
 export function addressOnlyChain(base: string, rules: readonly RuleSpec[]): ChainSpec {
 	return { name: plainChainName(base), rules: [...rules, END] };
 }
 
-/** What the rules of a base chain do to later fragments, for which the kernel leaves the transport checksum alone. */
+/** What a base chain's rules do to later fragments, whose transport checksum the kernel leaves alone. */
 export function laterChain(base: string, rules: readonly RuleSpec[]): ChainSpec {
 	return { name: laterChainName(base), rules: [...rules, END] };
 }
 
-/** Nothing returns from a detour to the base chain. */
+/** No packet returns from a detour to the base chain. */
 const END: RuleSpec = { conditions: [], actions: [ACCEPT], ordinals: [] };
 
 export function portChainName(port: number): string {
@@ -160,8 +160,8 @@ export function portChainName(port: number): string {
 }
 
 /**
- * Sets the destination port. TCP and UDP only: of other protocols the kernel would leave the checksum wrong. Where a
- * header is cut short before its ports, the rules do not match. They never see later fragments.
+ * Sets the destination port. TCP and UDP only: for other protocols the kernel would leave a wrong checksum. The rules
+ * do not match a header that is truncated before its ports. They never see later fragments.
  */
 export function portChain(port: number): ChainSpec {
 	return {

@@ -1,20 +1,20 @@
 /**
- * What rules and elements do, as texts to compare by. nft(8), which wrote the tables of version 0.1.0, has more than
- * one form for some conditions, depending on its version; these are one here.
+ * Text keys for comparing what rules and elements do. nft(8), which wrote the tables of version 0.1.0, has several
+ * forms for some conditions, depending on its version; here they are equal.
  */
 import { type Expression, expressionKey, type PayloadWrite } from "@l3dsr/nftables";
 import type { RuleSpec } from "./table.ts";
 
 const COUNTER = "counter";
 
-/** Equal for rules that do the same, their counters' numbers and comments apart. */
+/** Equal for rules that do the same, regardless of counter values and comments. */
 export function specKey({ conditions, counter, actions }: RuleSpec): string {
 	return partKey(conditions) + (counter === undefined ? "" : COUNTER) + partKey(actions);
 }
 
 const parts = new WeakMap<readonly Expression[], string>();
 
-/** Compiled conditions and actions are shared by all who compile the same rule. */
+/** Cached: all compilations of a rule share its conditions and actions. */
 function partKey(expressions: readonly Expression[]): string {
 	let key = parts.get(expressions);
 	if (key === undefined) {
@@ -24,7 +24,7 @@ function partKey(expressions: readonly Expression[]): string {
 	return key;
 }
 
-/** As {@link specKey}, of a rule as the kernel has it. */
+/** Like {@link specKey}, for a rule as the kernel has it. */
 export function expressionsKey(expressions: readonly Expression[]): string {
 	let key = "";
 	for (let at = 0; at < expressions.length; at++) {
@@ -35,7 +35,7 @@ export function expressionsKey(expressions: readonly Expression[]): string {
 			key += run.key;
 			at = run.last;
 		} else if (one.kind === "range" && one.operator === "==") {
-			// nft 1.1.2 and later have one expression for what were two comparisons.
+			// nft 1.1.2 and later use one expression instead of two comparisons.
 			const { register } = one;
 			key += expressionKey({ kind: "compare", register, operator: ">=", value: one.first });
 			key += expressionKey({ kind: "compare", register, operator: "<=", value: one.last });
@@ -48,7 +48,7 @@ export function expressionsKey(expressions: readonly Expression[]): string {
 
 const UDP_CHECKSUM = 6;
 
-/** nft 1.1 has the kernel find UDP's checksum as that of any protocol, and sees to datagrams that have none. */
+/** nft 1.1 lets the kernel find UDP's checksum like that of any protocol, and handles datagrams without one. */
 function isUdpPortWrite(one: Expression): one is PayloadWrite {
 	return (
 		one.kind === "payload write" &&
@@ -59,10 +59,7 @@ function isUdpPortWrite(one: Expression): one is PayloadWrite {
 	);
 }
 
-/**
- * Neighbouring bytes of the packet that are compared one after the other: nft compares them at once where they fit
- * into a register.
- */
+/** Comparisons of adjacent bytes of the packet; nft merges them if they fit into a register. */
 function comparedRun(
 	expressions: readonly Expression[],
 	from: number,

@@ -1,4 +1,4 @@
-/** A table as the kernel has it, in the terms in which ours are compared. Pure. */
+/** A table as the kernel has it, in a form that compares with ours. Pure. */
 import type { Chain, NamedSet, Rule, TableContents } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import type { Counters } from "../../../model/rule.ts";
@@ -7,7 +7,7 @@ import { expressionsKey } from "./identity.ts";
 export interface ListedRule {
 	readonly handle: bigint;
 	readonly comment: string | undefined;
-	/** What it does: see {@link expressionsKey}. */
+	/** What the rule does: see {@link expressionsKey}. */
 	readonly key: string;
 	readonly counters: Counters | undefined;
 	/** The first map that the rule looks up. */
@@ -16,7 +16,7 @@ export interface ListedRule {
 
 export interface ListedChain {
 	readonly name: string;
-	/** All that the chain is beside its rules; absent in chains that are only jumped to. */
+	/** Everything about the chain except its rules; absent in chains that are only jumped to. */
 	readonly base: Chain["base"];
 	readonly rules: readonly ListedRule[];
 }
@@ -31,22 +31,22 @@ export interface ListedElement {
 export interface ListedMap {
 	readonly name: string;
 	readonly set: NamedSet;
-	/** Undefined when they are not of the form that l3dsr writes. */
+	/** Undefined if they are not in the form that l3dsr writes. */
 	readonly elements: readonly ListedElement[] | undefined;
 }
 
 export interface TableListing {
 	readonly family: Family;
 	readonly handle: bigint;
-	/** It has flags, `dormant` and the like, which l3dsr never sets. */
+	/** The table has flags, such as `dormant`, which l3dsr never sets. */
 	readonly flagged: boolean;
 	readonly chains: ReadonlyMap<string, ListedChain>;
 	readonly maps: ReadonlyMap<string, ListedMap>;
-	/** Kind and name of everything else. */
+	/** Kind and name of all other objects. */
 	readonly others: readonly { readonly kind: string; readonly name: string }[];
 }
 
-/** `before`: an earlier listing, of which rules are taken that still stand, and stand under their handles unchanged. */
+/** `before`: an earlier listing. Rules that still exist, unchanged under the same handles, are taken from it. */
 export function listTable(contents: TableContents, family: Family, before?: TableListing): TableListing {
 	const isSameTable = before?.handle === contents.handle;
 	const known = new Map(

@@ -1,4 +1,4 @@
-/** The matches of a rule as conditions of nf_tables, each with the meaning that its xt_* module gives it. */
+/** Compiles the matches of a rule to nf_tables conditions, each with the meaning that its xt_* module gives it. */
 import {
 	type Comparison,
 	type Expression,
@@ -17,22 +17,22 @@ import { compilePorts, compileQuotedPorts } from "./port-match.ts";
 import { quotesOf } from "./quote.ts";
 import { nftFamily } from "./table.ts";
 
-/** All of these conditions at once. */
+/** All of these conditions must hold. */
 export interface Alternative {
 	readonly conditions: readonly Expression[];
-	/** Where a port is that the rule may set: the packet's own, one that an ICMP error quotes, or nowhere. */
+	/** The port that the rule may set: the packet's own, one that an ICMP error quotes, or none. */
 	readonly port: "own" | QuotedPort | undefined;
 }
 
-/** A port in an ICMP message, in bytes from its start. */
+/** Offset of a port in an ICMP message, in bytes from its start. */
 export interface QuotedPort {
 	readonly offset: number;
 }
 
 /**
- * A packet meets at most one of them (`--ports` needs two, ICMP errors have their own). A condition that always holds
- * is left out, and one that never can makes the whole rule one that never matches. Later fragments are not among the
- * packets that they see (laterFragments below).
+ * A packet meets at most one of them (`--ports` needs two, ICMP errors have their own). Conditions that always hold
+ * are left out; one that can never hold makes the whole rule NEVER. They do not see later fragments (laterFragments
+ * below).
  */
 export type Alternatives = readonly Alternative[];
 
@@ -42,7 +42,7 @@ type Condition = readonly Expression[] | typeof NEVER;
 
 const compiled = new WeakMap<Rule, Alternatives>();
 
-/** A rule is compiled once, however often it is planned, observed and compared. */
+/** Cached: a rule is compiled once, however often it is planned, observed and compared. */
 export function compileMatches(rule: Rule): Alternatives {
 	let alternatives = compiled.get(rule);
 	if (alternatives === undefined) {
@@ -55,7 +55,7 @@ export function compileMatches(rule: Rule): Alternatives {
 function compileConditions(rule: Rule): Alternatives {
 	const statements = statementsOf(rule);
 	const behind = compilePorts(rule);
-	// One list of conditions that cannot match stands for all of them.
+	// A single NEVER replaces all lists of conditions that cannot match.
 	if (statements === NEVER || (behind.length === 0 && rule.target.icmpErrors !== true)) {
 		return [matchesNothing(rule)];
 	}
@@ -70,29 +70,29 @@ function matchesNothing({ family }: Rule): Alternative {
 	return { conditions: match(field(`${nftFamily(family)} version`), "==", 0), port: "own" };
 }
 
-/** Everything but protocol and ports. */
+/** All conditions except protocol and ports. */
 function statementsOf(rule: Rule): Condition {
 	const free = freeMatches(rule);
 	const routed = (one: FreeMatch): boolean => one.kind === "addrtype";
 	const conditions = [
 		...free.filter((one) => !routed(one)).map((one) => freeMatch(rule, one)),
 		...headerConditions(rule),
-		// Looks into the routing tables: for packets that met all the rest.
+		// A lookup in the routing tables comes last, for packets that met everything else.
 		...free.filter(routed).map((one) => freeMatch(rule, one)),
 	];
 	if (conditions.includes(NEVER)) return NEVER;
 	return conditions.flatMap((condition) => (condition === NEVER ? [] : condition));
 }
 
-/** The conditions under which the rule takes a fragment that has no transport header; undefined where it never does. */
+/** The conditions under which the rule takes a fragment without a transport header; undefined if it never does. */
 export function laterFragments(rule: Rule): readonly Expression[] | undefined {
-	// Without ports to match, a rule takes later fragments by their protocol already.
+	// Without ports to match, a rule already takes later fragments by their protocol.
 	if (asksForPorts(rule) && rule.target.laterFragments !== true) return undefined;
 	const statements = statementsOf(rule);
 	return statements === NEVER ? undefined : [...statements, ...protocol(rule)];
 }
 
-/** The error is from anywhere: what the rule says of the source is meant of the client, which is quoted. */
+/** The error may come from any address: the rule's source condition is for the client, which is quoted. */
 function icmpErrors(rule: Rule): Alternative[] {
 	const { source, protocol: asked, ...header } = rule.header;
 	if (rule.target.icmpErrors !== true || asked === undefined) return [];
@@ -103,7 +103,7 @@ function icmpErrors(rule: Rule): Alternative[] {
 		const client = source === undefined ? [] : prefix(quote.destination, source.prefix, source.negated);
 		if (client === NEVER) return [];
 		const vip = match(quote.source, "==", Uint8Array.from(rule.target.daddr.bytes));
-		// The answer's ports are those of the flow the other way round.
+		// An answer has the flow's ports swapped.
 		return compileQuotedPorts(rule, { source: quote.destinationPort, destination: quote.sourcePort }).map(
 			(ports) => ({
 				conditions: [...statements, ...quote.conditions, ...vip, ...client, ...ports],
@@ -113,13 +113,13 @@ function icmpErrors(rule: Rule): Alternative[] {
 	});
 }
 
-/** Those that need no protocol. */
+/** The matches that need no protocol. */
 function freeMatches(rule: Rule): FreeMatch[] {
 	const rank = (one: Match): number => (one.kind === "ttl" && one.comparison === "lt" ? 1 : 0);
 	return rule.matches.flatMap((one) => (isOfPorts(one) ? [] : [one])).sort((a, b) => rank(a) - rank(b));
 }
 
-/** Cheap to compare and most telling first: DSCP stands in front, because matches come before the header. */
+/** Cheapest and most selective first: DSCP is in front, because matches come before the header. */
 function headerConditions({ header, family }: Rule): Condition[] {
 	const ip = nftFamily(family);
 	const { source, destination, inInterface, outInterface, fragment } = header;
@@ -134,7 +134,7 @@ function headerConditions({ header, family }: Rule): Condition[] {
 	];
 }
 
-/** `-p`: IPv6, the last header of the chain, as ipv6_find_hdr finds it. */
+/** `-p`; for IPv6, the last header of the chain, like ipv6_find_hdr. */
 function protocol({ header }: Rule): readonly Expression[] {
 	if (header.protocol === undefined) return [];
 	const { number: value, negated } = header.protocol;
@@ -159,7 +159,7 @@ function freeMatch({ family }: Rule, one: FreeMatch): Condition {
 		case "addrtype":
 			return match(fibType(["daddr"]), equals(one.negated), RTN_LOCAL);
 		case "length": {
-			// The field of the IPv6 header does not count the header itself.
+			// The IPv6 length field does not count the header itself.
 			const own = family === "ipv4" ? 0 : 40;
 			return numberRange(field(`${ip} length`), one.first - own, one.last - own, 0xffff, one.negated);
 		}
@@ -177,12 +177,12 @@ function equals(negated: boolean): "==" | "!=" {
 	return negated ? "!=" : "==";
 }
 
-/** A condition that does not look at the packet. */
+/** A condition that does not depend on the packet. */
 function constant(holds: boolean): Condition {
 	return holds ? [] : NEVER;
 }
 
-/** `left` in first–last, where `left` can be 0–`most`. */
+/** `left` is in first–last, where `left` can be 0–`most`. */
 function numberRange(left: Operand, first: number, last: number, most: number, negated: boolean): Condition {
 	if (last < 0 || first > most) return constant(negated);
 	const low = Math.max(0, first);
@@ -191,14 +191,14 @@ function numberRange(left: Operand, first: number, last: number, most: number, n
 	return match(left, equals(negated), low === high ? low : { first: low, last: high });
 }
 
-/** The kernel compares the masked byte with the whole value: bits of it outside the mask never match. */
+/** The kernel compares the masked byte with the whole value, so a value with bits outside the mask never matches. */
 function tos(ip: "ip" | "ip6", { value, mask, negated }: Extract<Match, { kind: "tos" }>): Condition {
 	if ((value & ~mask) !== 0) return constant(negated);
 	if (mask === 0) return constant(!negated);
 	const operator: Comparison = equals(negated);
 	if (mask === 0xfc) return match(field(`${ip} dscp`), operator, value >> 2);
 	if (mask === 0x03) return match(field(`${ip} ecn`), operator, value);
-	// Traffic Class lies across two bytes, four bits into the first word of the header.
+	// Traffic Class spans two bytes, beginning four bits into the first word of the header.
 	const [left, shift] = ip === "ip" ? [rawField("network", 8, 8), 0] : [rawField("network", 0, 16), 4];
 	return match(masked(left, mask << shift), operator, value << shift);
 }
@@ -228,7 +228,7 @@ function interfaceName(key: "iifname" | "oifname", { name, wildcard, negated }: 
 	return match(meta(key), equals(negated), { name, wildcard });
 }
 
-/** Key of a DSCP in a map: the bits as they stand in the byte (IPv4) or 16 bits (IPv6) that hold them. */
+/** Key of a DSCP in a map: its bits in place, within the byte (IPv4) or 16 bits (IPv6) that hold them. */
 export function dscpKey(family: Rule["family"], value: Dscp): number {
 	return family === "ipv4" ? tosOfDscp(value) : tosOfDscp(value) << 4;
 }
@@ -237,7 +237,7 @@ export function dscpKeyBytes(family: Rule["family"], value: Dscp): Uint8Array {
 	return numberBytes(dscpKey(family, value), dscpPlace(family).length / 8);
 }
 
-/** Where the DSCP is, whole bytes around it, in bits of the network header. */
+/** The place of the DSCP as whole bytes, in bits of the network header. */
 export function dscpPlace(family: Rule["family"]): {
 	readonly base: "network";
 	readonly offset: number;
@@ -248,7 +248,7 @@ export function dscpPlace(family: Rule["family"]): {
 		: { base: "network", offset: 0, length: 16 };
 }
 
-/** What looks a DSCP up in a map. */
+/** The operand that looks a DSCP up in a map. */
 export function dscpOperand(family: Rule["family"]): Operand {
 	const { base, offset, length } = dscpPlace(family);
 	return masked(rawField(base, offset, length), dscpKey(family, ALL_BITS));

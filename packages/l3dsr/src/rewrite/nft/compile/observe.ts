@@ -1,6 +1,6 @@
 /**
- * A table as listed → the rules that are really in force. Comments say which rules there should be; compiled
- * again, they say what the kernel should have. A rule counts as observed only where the two agree.
+ * From a listed table to the rules that are really in force. Comments say which rules should exist; compiling these
+ * again says what the kernel should have. A rule counts as observed only if both agree.
  */
 import { bytesNumber, elementKey, printRule, type TableCounters } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
@@ -42,19 +42,19 @@ import {
 } from "./table.ts";
 import { WAY_BACK_CHAIN } from "./way-back.ts";
 
-/** What counts for a rule: a rule of the kernel, by its handle, or an element of a map. */
+/** What counts for a rule: an nft rule, by its handle, or an element of a map. */
 type CountedBy = bigint | { readonly map: string; readonly key: string };
 
 export interface TableReading {
 	readonly rules: readonly ObservedRule[];
-	/** By what each of the rules is counted. */
+	/** What each of the rules is counted by. */
 	readonly countedBy: readonly (readonly CountedBy[])[];
 	readonly findings: readonly DatapathFinding[];
-	/** The lookups as they stand, intact or not, by the name of their base chain. */
+	/** The existing lookups, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
 }
 
-/** What makes a rule of the kernel the same rule: its comment and what it does, counters apart. */
+/** Identifies an nft rule: its comment and what it does, without counters. */
 export function listedIdentity({ comment, key }: ListedRule): string {
 	return `${comment ?? ""}\n${key}`;
 }
@@ -63,7 +63,7 @@ export function specIdentity(rule: RuleSpec): string {
 	return `${rule.comment ?? ""}\n${specKey(rule)}`;
 }
 
-/** `answered`: rules of programs, of this family, whose answers the table should translate back. */
+/** `answered`: rules of this family that run as programs, whose answers the table should translate back. */
 export function readTable(
 	listing: TableListing,
 	readRule: RuleReader,
@@ -72,7 +72,7 @@ export function readTable(
 	return new TableReader(listing, readRule, answered).read();
 }
 
-/** What is wrong when there is no table, though it should translate the answers of rules that are in force elsewhere. */
+/** The findings if there is no table, although it should translate the answers of rules that run as programs. */
 export function missingTable(family: Family, answered: readonly Rule[]): DatapathFinding[] {
 	if (waysBack(answered).length === 0) return [];
 	const object = tableObject(family);
@@ -87,7 +87,7 @@ function tableObject(family: Family): string {
 	return `table ${nft} ${name}`;
 }
 
-/** The same reading with what its rules have counted since. */
+/** The same reading with newer counters. */
 export function recounted(reading: TableReading, { rules, elements }: TableCounters): TableReading {
 	const counted = (by: CountedBy): Counters | undefined =>
 		typeof by === "bigint" ? rules.get(by) : elements.get(by.map)?.get(by.key);
@@ -100,7 +100,7 @@ export function recounted(reading: TableReading, { rules, elements }: TableCount
 	};
 }
 
-/** An entry of one chain, by an ordinal that is unique there. */
+/** An entry of one chain, by its ordinal, which is unique there. */
 interface Owner {
 	readonly entry: RuleEntry;
 	counters: Counters;
@@ -148,7 +148,7 @@ class TableReader {
 			const base = [...owners.keys()].find((one) => name === one || name.startsWith(`${one}_`));
 			return (base === undefined ? undefined : owners.get(base)) ?? new Map();
 		};
-		// An older l3dsr knew no detours for later fragments: its rules are intact without them.
+		// An older l3dsr made no detours for later fragments; its rules are intact without them.
 		const detours = new Set([...owners.keys()].map(laterChainName));
 		for (const chain of spec.chains) {
 			const missing = !this.#listing.chains.has(chain.name);
@@ -163,7 +163,7 @@ class TableReader {
 				);
 				continue;
 			}
-			// Those of the model are compared already.
+			// Chains of the model have been compared already.
 			if (chain.base !== undefined && !owners.has(chain.name)) this.#hangsRight(chain.name, chain.base);
 			this.#compareChain(chain, ownersOf(chain.name));
 		}
@@ -205,7 +205,7 @@ class TableReader {
 		this.#findings.push({ datapath: "nft", kind, object, problem });
 	}
 
-	/** The items that the comments of a chain speak of, in the order of its rules. */
+	/** The items that the comments of a chain describe, in the order of its rules. */
 	#readChain(table: Table, chain: Chain): Item[] {
 		const { chains, family } = this.#listing;
 		const name = chainName(table, chain);
@@ -264,7 +264,7 @@ class TableReader {
 		return shape === undefined ? undefined : { kind: "folded", shape, entries, map };
 	}
 
-	/** The chain is at the hook where it should be. */
+	/** Checks that the chain is at the right hook. */
 	#hangsRight(name: string, wanted: BaseChain): boolean {
 		const base = this.#listing.chains.get(name)?.base;
 		if (base === undefined) {
@@ -350,7 +350,7 @@ class TableReader {
 		return `its rule "${printRule({ expressions }, nftFamily(this.#listing.family))}"`;
 	}
 
-	/** A part of the rule is missing or altered: it is not reported as a rule. */
+	/** Part of the rule is missing or altered, so it is not reported as a rule. */
 	#break(owner: Owner | undefined, where: string): void {
 		if (owner === undefined || !owner.intact) return;
 		owner.intact = false;
@@ -383,7 +383,7 @@ function hex(bytes: Uint8Array): string {
 	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
 }
 
-/** Hexadecimal without zeros in front. */
+/** Hexadecimal without leading zeros. */
 function number(bytes: Uint8Array): string {
 	return bytesNumber(bytes).toString(16);
 }

@@ -1,4 +1,4 @@
-/** The conditions of a rule on transport ports, worked out to one set for each port. */
+/** The port conditions of a rule, computed as one set for each port. */
 import {
 	type Expression,
 	field,
@@ -24,7 +24,7 @@ interface PortSets {
 	readonly dport: readonly NumberRange[];
 }
 
-/** Disjoint alternatives: `--ports` needs two, ports that exclude each other none. */
+/** Disjoint alternatives: `--ports` needs two, contradictory ports none. */
 export function compilePorts(rule: Rule): readonly (readonly Expression[])[] {
 	if (!asksForPorts(rule)) return [[]];
 	return portSetsOf(rule).map(({ sport, dport }) => [
@@ -41,7 +41,7 @@ export function compileQuotedPorts(
 	{ source, destination }: { readonly source: Operand; readonly destination: Operand },
 ): readonly (readonly Expression[])[] {
 	return portSetsOf(rule).map(({ sport, dport }) => [
-		// Both have to be there, whatever is asked of them.
+		// Both ports must be there, whatever the conditions on them.
 		...(isAll(sport) ? match(source, ">=", 0) : among(source, sport)),
 		...(isAll(dport) ? match(destination, ">=", 0) : among(destination, dport)),
 	]);
@@ -61,7 +61,7 @@ function portSetsOf(rule: Rule): readonly PortSets[] {
 	return alternatives.filter(({ sport, dport }) => sport.length > 0 && dport.length > 0);
 }
 
-/** The grammar asks for a protocol with ports; a rule made otherwise matches what its modules can match. */
+/** The grammar requires a protocol with ports; a rule made otherwise matches what its modules can match. */
 function protocolFits({ header }: Rule, one: Extract<Match, { kind: "ports" | "multiport" }>): boolean {
 	const given = header.protocol;
 	if (given === undefined || given.negated) return one.kind === "multiport";
@@ -83,8 +83,8 @@ function setsOf(one: Extract<Match, { kind: "ports" | "multiport" }>): PortSets[
 	if (one.direction === "source") return [{ sport: inside, dport: ALL }];
 	if (one.direction === "destination") return [{ sport: ALL, dport: inside }];
 	if (one.negated) return [{ sport: inside, dport: inside }];
-	// By its source port, or else by its destination port. DADDR never changes the source port, so a packet
-	// that the first alternative caught is none for the second.
+	// Matches by the source port, or else by the destination port. DADDR never changes the source port, so the second
+	// alternative never matches a packet that the first has taken.
 	return [
 		{ sport: inside, dport: ALL },
 		{ sport: complement(inside), dport: inside },
@@ -108,8 +108,8 @@ function amongValue(
 }
 
 /**
- * Both ports are in this packet. In later fragments too, as Linux 5.10 sees it (6.18 does so for aligned fields of one,
- * two or four bytes): they must not come here.
+ * Both ports are in this packet. Linux 5.10 also finds them in later fragments (6.18 does so for aligned fields of
+ * one, two or four bytes), so later fragments must not get here.
  */
 export const PORTS_PRESENT: readonly Expression[] = match(rawField("transport", 8, 24), ">=", 0);
 
@@ -118,7 +118,7 @@ function setOf(ranges: readonly NumberRange[], negated: boolean): NumberRange[] 
 	return negated ? complement(merged) : merged;
 }
 
-/** Sorted, and grown together where they overlap or touch, as nft keeps the intervals of a set. */
+/** Sorted, with overlapping and adjacent ranges merged, as nft keeps the intervals of a set. */
 function mergeRanges(list: readonly NumberRange[]): NumberRange[] {
 	const merged: { first: number; last: number }[] = [];
 	for (const { first, last } of [...list].sort((a, b) => a.first - b.first)) {
@@ -129,7 +129,7 @@ function mergeRanges(list: readonly NumberRange[]): NumberRange[] {
 	return merged;
 }
 
-/** Of a set as `mergeRanges` gives it. */
+/** `set`: as returned by `mergeRanges`. */
 function complement(set: readonly NumberRange[]): NumberRange[] {
 	const gaps: NumberRange[] = [];
 	let next = 0;

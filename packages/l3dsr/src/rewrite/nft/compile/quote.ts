@@ -1,6 +1,6 @@
 /**
- * The packet that an ICMP error quotes, by its place in the message: right behind its IP header, which with IPv4 has no
- * options, or with IPv6 behind a fragment header too.
+ * The packet that an ICMP error quotes, by its offset in the message: directly after its IP header, which must be
+ * plain for IPv4, or for IPv6 also after a fragment header.
  */
 import { type Expression, masked, match, meta, type Operand, rawField } from "@l3dsr/nftables";
 import {
@@ -13,7 +13,7 @@ import {
 } from "@l3dsr/packet";
 import { PORTS_PRESENT } from "./port-match.ts";
 
-/** Bytes in front of what an ICMP message quotes. */
+/** Bytes of an ICMP message before the quote. */
 const ICMP_BYTES = 8;
 const ICMP_CHECKSUM_OFFSET = 2;
 
@@ -24,11 +24,11 @@ export interface QuotedPacket {
 	readonly destination: Operand;
 	readonly sourcePort: Operand;
 	readonly destinationPort: Operand;
-	/** Of the source port, in bytes from the start of the message. */
+	/** Offset of the source port, in bytes from the start of the message. */
 	readonly portsOffset: number;
 }
 
-/** What a quoted packet of this protocol may look like. */
+/** The possible forms of a quoted packet of this protocol. */
 export function quotesOf(family: Family, protocol: number): readonly QuotedPacket[] {
 	return family === "ipv4" ? [quotedIpv4(protocol)] : [quotedIpv6(protocol), quotedFragment(protocol)];
 }
@@ -37,7 +37,7 @@ function quotedIpv4(protocol: number): QuotedPacket {
 	return {
 		conditions: [
 			...icmpError("ipv4"),
-			// Version 4, five words of header.
+			// Version 4 and a header of five words.
 			...match(at(0, 1), "==", 0x45),
 			...match(masked(at(6, 2), IPV4_FRAGMENT.offset), "==", 0),
 			...match(at(9, 1), "==", protocol),
@@ -84,7 +84,7 @@ function icmpError(family: Family): readonly Expression[] {
 	];
 }
 
-/** So many bytes of the quoted packet. */
+/** These bytes of the quoted packet. */
 function at(offset: number, bytes: number): Operand {
 	return rawField("transport", 8 * (ICMP_BYTES + offset), 8 * bytes);
 }
@@ -97,7 +97,7 @@ function portsAt(offset: number): Pick<QuotedPacket, "sourcePort" | "destination
 	};
 }
 
-/** A port in an ICMP message, to be written: the message's checksum covers it. */
+/** A port in an ICMP message as a place to write; the message's checksum covers it. */
 export function quotedPort(offset: number): Operand {
 	return {
 		...rawField("transport", 8 * offset, 16),

@@ -1,11 +1,11 @@
-/** Rules as a script for `nft -f`: what the datapath itself sends on a host that has none yet. Pure. */
+/** Rules as a script for `nft -f`: what the datapath itself sends on a host without any rules. Pure. */
 import { printCommand } from "@l3dsr/nftables";
 import type { Rule } from "../../../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry } from "../../../model/ruleset.ts";
 import { planChange } from "./change.ts";
 import { tableOf } from "./table.ts";
 
-/** Replaces l3dsr's tables on the host that runs it, in one transaction. Rules in the order of their chains. */
+/** Replaces l3dsr's tables on the host that runs it, in one transaction. Rules are in the order of their chains. */
 export function nftScript(rules: readonly Rule[]): string {
 	return (["ipv4", "ipv6"] as const)
 		.map((family) => {

@@ -1,12 +1,12 @@
-/** A table of nf_tables as plain data: what a ruleset compiles to, before anything has touched the kernel. */
+/** An nf_tables table as plain data: the result of compiling a ruleset, before it is sent to the kernel. */
 import type { Expression, SetSpec, TableId } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import type { Counters } from "../../../model/rule.ts";
 
-/** The one table of each family. Nothing else may live in it. */
+/** The name of the one table in each family. It must contain nothing else. */
 const TABLE_NAME = "l3dsr";
 
-/** The family as nf_tables calls it: of tables, and of the header protocol. */
+/** The family's name in nf_tables: of tables, and of the header protocol. */
 export function nftFamily(family: Family): "ip" | "ip6" {
 	return family === "ipv4" ? "ip" : "ip6";
 }
@@ -38,12 +38,12 @@ export interface ChainSpec {
 export interface RuleSpec {
 	readonly comment?: string;
 	readonly conditions: readonly Expression[];
-	/** Present in rules that count: what they start with. */
+	/** Initial values of the counter, if the rule counts. */
 	readonly counter?: Counters;
 	readonly actions: readonly Expression[];
 	/** The map that the rule looks up. */
 	readonly map?: string;
-	/** Of the entries that this rule is a part of; none for the frame around them. */
+	/** The ordinals of the entries that this rule belongs to; empty for the rules around them. */
 	readonly ordinals: readonly number[];
 }
 
@@ -54,13 +54,13 @@ export interface MapSpec {
 }
 
 export interface ElementSpec {
-	/** The DSCP's bits as the header holds them. */
+	/** The DSCP's bits in their place in the header. */
 	readonly key: Uint8Array;
 	/** The destination. */
 	readonly data: Uint8Array;
 	readonly comment: string;
 	readonly ordinal: number;
-	/** What the element starts with. */
+	/** Initial values of the counter. */
 	readonly counters: Counters;
 }
 

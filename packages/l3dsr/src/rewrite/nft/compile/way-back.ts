@@ -1,4 +1,4 @@
-/** Answers of services whose port is set, on their way out: their source port is translated back. */
+/** Translates answers of services with `set-port` on their way out: restores their source port. */
 import { assign, type Expression, field, match, meta, rawField, verdict } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { TRANSLATED_BACK, type WayBack } from "../../../model/way-back.ts";
@@ -10,14 +10,14 @@ import { type ChainSpec, nftFamily, type RuleSpec } from "./table.ts";
 
 export const WAY_BACK_CHAIN = "way_back";
 
-/** Behind connection tracking (-200) and NAT (-100), which know the flow by the server's port. */
+/** After connection tracking (-200) and NAT (-100), which know the flow by the server's port. */
 const PRIORITY = 250;
 
 const ACCEPT = verdict("accept");
 
 /**
- * In the output hook: what the host forwards does not come there, and what it sends is not in fragments yet, unless a
- * program makes them itself (raw sockets).
+ * In the output hook: forwarded packets do not pass it, and what the host sends is not fragmented yet, unless a
+ * program makes fragments itself (raw sockets).
  */
 export function wayBackChains(family: Family, ways: readonly WayBack[]): ChainSpec[] {
 	const translations = ways.flatMap((way) => [...answerRules(family, way), ...errorRules(family, way)]);
@@ -50,7 +50,7 @@ function answerRules(family: Family, way: WayBack): RuleSpec[] {
 	return [translate(none, assign(rawField("transport", 0, 16), way.to)), usual];
 }
 
-/** This host's ICMP errors quote what came for the VIP as the rules have left it. */
+/** This host's ICMP errors quote the packet for the VIP as the rules have changed it. */
 function errorRules(family: Family, way: WayBack): RuleSpec[] {
 	return quotesOf(family, way.protocol).flatMap((quote): RuleSpec[] => {
 		const client = clientCondition(way, quote.source);

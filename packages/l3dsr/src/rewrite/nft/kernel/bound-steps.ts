@@ -1,19 +1,19 @@
 /**
- * Transactions one after the other, each bound to the ruleset that it was planned on. When somebody else has changed
- * nf_tables since, the kernel refuses it; where that was not about our tables, as the kernel itself tells, the plan is
- * still right and is sent again for the new generation. So a firewall that reloads without a pause is not an obstacle.
+ * Runs transactions in order, each bound to the ruleset that it was planned on. If another process has changed
+ * nf_tables since, the kernel refuses it. If the kernel reports that our tables were not affected, the plan is still
+ * right and is sent again for the new generation. So a firewall that reloads all the time does not block us.
  */
 import { type Command, type Nftables, NftablesError, type RulesetMonitor } from "@l3dsr/nftables";
 import { tableOf } from "../compile/table.ts";
 
-/** Each takes less than a millisecond, and a reload some milliseconds. */
+/** Each attempt takes less than a millisecond, and a reload some milliseconds. */
 const ATTEMPTS = 256;
 
 const OURS = [tableOf("ipv4"), tableOf("ipv6")];
 
 export class BoundSteps {
 	readonly #nftables: Nftables;
-	/** Listening since before the ruleset was read; absent where nobody has changed it yet. */
+	/** Has listened since before the ruleset was read; absent until another process has changed the ruleset. */
 	readonly #monitor: RulesetMonitor | undefined;
 	#generation: number;
 	/** Generations that we have made ourselves. */
@@ -25,7 +25,7 @@ export class BoundSteps {
 		this.#monitor = monitor;
 	}
 
-	/** False when our tables are not as they were when they were read, or when that cannot be told. */
+	/** False if our tables have changed since they were read, or if that cannot be determined. */
 	run(commands: readonly Command[]): boolean {
 		if (commands.length === 0) return true;
 		for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -47,7 +47,7 @@ export class BoundSteps {
 		return true;
 	}
 
-	/** Takes over the generation that others have made; false when they changed our tables. */
+	/** Accepts a generation made by others; false if they changed our tables. */
 	#follow(): boolean {
 		const latest = this.#monitor?.follow(OURS, this.#generation, { own: this.#own });
 		if (latest === undefined) return false;
@@ -56,7 +56,7 @@ export class BoundSteps {
 	}
 }
 
-/** The kernel counts each transaction, and leaves out 0 (nf_tables_commit). */
+/** The kernel counts each transaction and skips 0 (nf_tables_commit). */
 function after(generation: number): number {
 	return (generation + 1) >>> 0 || 1;
 }

@@ -1,4 +1,4 @@
-/** The nft datapath: compiles a ruleset to nf_tables, changes what differs, observes it back. By netlink. */
+/** The nft datapath: compiles a ruleset to nf_tables, changes what differs, and observes the result, all by netlink. */
 import {
 	type Command,
 	Nftables,
@@ -21,26 +21,26 @@ import { BoundSteps } from "./bound-steps.ts";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 
-/** Rules that run elsewhere, as programs, and whose answers are translated back here. */
+/** Rules that run as programs, and whose answers are translated back here. */
 export interface Answered {
 	readonly answered?: readonly Rule[];
 }
 
-/** The same as any datapath's, and its changes set up what becomes of answers, too. */
+/** Like any datapath's snapshot; its changes also set up the translation of answers. */
 export interface NftSnapshot extends Snapshot {
 	change(desired: Ruleset & Answered): Promise<void>;
 }
 
-/** Both tables, as they stood at one moment. */
+/** Both tables, read at one moment. */
 interface Standings {
-	/** What they were read from. */
+	/** The snapshot that they were read from. */
 	readonly snapshot: TablesSnapshot;
 	readonly tables: { readonly [family in Family]: Standing | undefined };
-	/** With which their readings were made. */
+	/** The rules whose answers the readings assume. */
 	readonly answered: readonly Rule[];
 }
 
-/** Somebody else changes our own tables, so that the change has to be planned anew: so often before that is an error. */
+/** If others change our own tables, the change is planned again; after this many attempts it fails. */
 const ATTEMPTS = 16;
 
 export class NftDatapath implements Datapath {
@@ -48,15 +48,15 @@ export class NftDatapath implements Datapath {
 	readonly #open: () => Nftables;
 	readonly #readRule = new RuleReader();
 	readonly #memory = new TableMemory();
-	/** As read last. While the generation is the same, nothing but counters can differ from it. */
+	/** The last reading. While the generation is the same, only counters can differ from it. */
 	#last: Standings | undefined;
 
-	/** `open` may open it in another network namespace than that of this process. */
+	/** `open` may open it in a network namespace other than this process's. */
 	constructor(open: () => Nftables = () => new Nftables()) {
 		this.#open = open;
 	}
 
-	/** `answered`: those rules that are in force now. */
+	/** `answered`: the rules that are in force now. */
 	async observe({
 		oldCounters = false,
 		answered = [],
@@ -80,12 +80,13 @@ export class NftDatapath implements Datapath {
 		};
 	}
 
-	/** Throws DATAPATH_CHANGED only when others do not stop changing our tables: each attempt is planned anew. */
+	/** Plans again after each attempt; throws DATAPATH_CHANGED only if others keep changing our tables. */
 	#change(desired: Ruleset & Answered, observed: Standings): void {
 		using nftables = this.#open();
 		for (const { rule, ordinal } of desired.entries) this.#readRule.expect(rule, ordinal);
 		if (changeOnce(nftables, desired, observed)) return;
-		// Somebody has changed something. From here on we hear of what, so that only what concerns us counts.
+		// Another process has changed something. From here on, listen to what it is, so that only changes to our tables
+		// count.
 		using monitor = new RulesetMonitor();
 		for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
 			if (changeOnce(nftables, desired, this.#read(nftables, observed.answered), monitor)) return;
@@ -133,8 +134,8 @@ export class NftDatapath implements Datapath {
 }
 
 /**
- * False when our tables are not those that `standings` were read from; then nothing is changed. Without a `monitor`, any
- * change of nf_tables counts as one of our tables.
+ * False if our tables are not those that `standings` were read from; then nothing is changed. Without a `monitor`,
+ * any change of nf_tables counts as one of our tables.
  */
 function changeOnce(
 	nftables: Nftables,
@@ -166,7 +167,7 @@ function changeOnce(
 		undo(nftables, gather("undo"));
 		throw error;
 	}
-	// The new rules are in force. What is left of the old ones does nothing and is removed next time.
+	// The new rules are in force. Leftovers of the old ones do nothing, and the next change removes them.
 	ignoringRefusal(() => steps.run(gather("cleanUp")));
 	return true;
 }
@@ -175,7 +176,7 @@ function ofFamily(rules: readonly Rule[], family: Family): Rule[] {
 	return rules.filter((rule) => rule.family === family);
 }
 
-/** Maps that nothing looks up do no harm; should this fail too, the next change removes them. */
+/** Maps that nothing looks up do no harm; if this fails too, the next change removes them. */
 function undo(nftables: Nftables, commands: readonly Command[]): void {
 	ignoringRefusal(() => nftables.transact(commands));
 }

@@ -1,8 +1,8 @@
 /**
- * A network namespace without a name in which packets arrive at an interface called like this host's, and go
- * the way that they would go here: PREROUTING, then INPUT for what is this host's own, FORWARD and POSTROUTING
- * for the rest. Behind each the packet is taken down, byte by byte. Nothing leaves the namespace, and nothing
- * of it is left when this process ends, however it ends.
+ * An unnamed network namespace in which packets arrive at an interface with the same name as this host's, and take
+ * the same path: PREROUTING, then INPUT for the host's own addresses, or FORWARD and POSTROUTING for others. After
+ * each of these the packet is recorded byte by byte. Nothing leaves the namespace, and it disappears with this
+ * process, however it ends.
  */
 
 import { writeFileSync } from "node:fs";
@@ -36,47 +36,47 @@ import { byteAt, foldSum, type Prefix, putWord, sumOfWords } from "@l3dsr/packet
 import { L3dsrError } from "../../../errors.ts";
 
 export interface ReplicaNetworkOptions {
-	/** Where packets arrive; empty where no name is known. */
+	/** The interface that packets arrive at; empty if no name is known. */
 	readonly interface: string;
 	/** Routes of type "local". */
 	readonly local: readonly Prefix[];
-	/** Of every packet. */
+	/** Mark of every packet. */
 	readonly mark: number;
-	/** Let packets go on behind PREROUTING. */
+	/** Let packets continue after PREROUTING. */
 	readonly beyondPrerouting: boolean;
 }
 
 export interface ArrivingPacket {
-	/** From the network header, of IPv4 or IPv6. */
+	/** From the network header, IPv4 or IPv6. */
 	readonly bytes: Uint8Array;
 	readonly sourceMac?: readonly number[];
 }
 
-/** What became of a packet. The stack may have dropped it before either place. */
+/** What became of a packet. The stack may have dropped it before either point. */
 export interface Passage {
-	/** Behind PREROUTING. */
+	/** The packet after PREROUTING. */
 	readonly arrived?: Uint8Array;
-	/** Behind INPUT, or behind POSTROUTING; there with the TTL (hop limit) that it came with. */
+	/** The packet after INPUT or POSTROUTING; in the latter case with its original TTL (hop limit). */
 	readonly left?: { readonly way: "local" | "forwarded"; readonly bytes: Uint8Array };
 }
 
 const NO_MAC = [0, 0, 0, 0, 0, 0] as const;
 const ETHER_TYPE = { 4: [0x08, 0x00], 6: [0x86, 0xdd] } as const;
 /**
- * Receiver of the frames: a locally administered group, with the packet's number in the last four bytes. It
- * travels with the packet, is not part of it, and no rule of ours asks for it.
+ * Destination MAC address of the frames: a locally administered group address with the packet's number in the last
+ * four bytes. It travels with the packet without being part of it, and no rule of ours matches on it.
  */
 const GROUP_MAC = 0x03;
-/** A packet that is taken down before any rule: when it has come, those before it have. */
+/** A packet that is recorded before any rule: once it has arrived, all earlier ones have too. */
 const LAST_MAC = [GROUP_MAC, 0xff, 0xff, 0xff, 0xff, 0xff] as const;
-/** A namespace of its own has all groups of NFLOG to itself. */
+/** The namespace has all NFLOG groups to itself. */
 const LOG_GROUP = 1;
-/** What a log message has room for. */
+/** The most bytes that a log message holds. */
 export const LARGEST_LOGGED = 0xffff - 4;
 const LARGEST_MTU = 65535;
 const BATCH_FRAMES = 128;
 const BATCH_BYTES = 256 * 1024;
-/** For a batch, which takes less than a millisecond on an idle machine. */
+/** For one batch, which takes less than a millisecond on an idle machine. */
 const BATCH_TIMEOUT_MS = 10_000;
 
 export class ReplicaNetwork implements Disposable {
@@ -119,7 +119,7 @@ export class ReplicaNetwork implements Disposable {
 		return this.#namespace.within(work);
 	}
 
-	/** Sends packets in order and says what became of each. Throws L3dsrError (KERNEL_SYSCALL). */
+	/** Sends packets in order and returns what became of each. Throws L3dsrError (KERNEL_SYSCALL). */
 	send(packets: readonly ArrivingPacket[]): readonly Passage[] {
 		const passages = packets.map((): { -readonly [K in keyof Passage]: Passage[K] } => ({}));
 		let batch: Uint8Array[] = [];
@@ -136,7 +136,7 @@ export class ReplicaNetwork implements Disposable {
 			bytes = 0;
 		};
 		for (const [number, packet] of packets.entries()) {
-			// A merged packet that no interface takes from outside.
+			// A merged packet that no interface accepts from outside.
 			if (packet.bytes.length > LARGEST_MTU) continue;
 			const frame = frameOf(packet, number);
 			if (batch.length === BATCH_FRAMES || bytes + frame.length > BATCH_BYTES) flush();
@@ -156,7 +156,7 @@ export class ReplicaNetwork implements Disposable {
 			}
 			this.#log.read((packet) => {
 				const header = packet.linkHeader;
-				// What the stack of the namespace sends by itself has none of ours.
+				// Packets that the namespace's stack sends itself do not have our MAC address.
 				if (header === undefined || header[0] !== GROUP_MAC) return;
 				if (header[1] === 0xff) last = true;
 				else receive(packet, new DataView(header.buffer, header.byteOffset).getUint32(2));
@@ -179,14 +179,17 @@ function notCarried(why: string): L3dsrError {
 	});
 }
 
-/** The loopback has its other end in itself; every other name is one end of a pair. */
+/** The loopback device receives what it sends; any other name is one end of a veth pair. */
 function interfaceNames(name: string): { readonly arrival: string; readonly sender: string } {
 	if (name === "lo") return { arrival: name, sender: name };
 	const arrival = name === "" ? "l3dsr-none" : name;
 	return { arrival, sender: arrival === "l3dsr-peer" ? "l3dsr-peer2" : "l3dsr-peer" };
 }
 
-/** Routers that trust everybody: what a packet's way is, the rules and the local addresses alone decide. */
+/**
+ * Makes the namespace a router that accepts every source, so that only the rules and the local addresses decide a
+ * packet's path.
+ */
 function setUpStack(): void {
 	const settings: Readonly<Record<string, number>> = {
 		"ipv4/ip_forward": 1,
@@ -200,14 +203,14 @@ function setUpStack(): void {
 		"ipv6/conf/default/disable_ipv6": 0,
 		"ipv6/conf/all/forwarding": 1,
 		"ipv6/conf/default/accept_dad": 0,
-		// No address of its own for any interface.
+		// No automatic addresses on the interfaces.
 		"ipv6/conf/default/addr_gen_mode": 1,
 	};
 	for (const [name, value] of Object.entries(settings)) {
 		try {
 			writeFileSync(`/proc/sys/net/${name}`, String(value));
 		} catch {
-			// A kernel without IPv6 has not all of them; a packet that then does not get through is said to.
+			// A kernel without IPv6 lacks some of them; a packet that then does not get through is reported.
 		}
 	}
 }
@@ -219,7 +222,7 @@ function setUpLinks(arrival: string, sender: string): void {
 	for (const name of new Set(["lo", arrival, sender])) changeLink(interfaceByName(name).index, { up: true });
 }
 
-/** What is not local goes to where it came from, and is taken off before it gets there. */
+/** Packets that are not local are routed back to the sender, and recorded before they get there. */
 function setUpRoutes(local: readonly Prefix[], sender: string): void {
 	using netlink = new Netlink();
 	const loopback = interfaceByName("lo").index;
@@ -240,13 +243,13 @@ function setUpRoutes(local: readonly Prefix[], sender: string): void {
 		try {
 			replaceRoute(way, netlink);
 		} catch (error) {
-			// A stack without IPv6 refuses that family's routes, and has no rules for it either.
+			// A stack without IPv6 refuses routes of that family, and has no rules for it either.
 			if (!(error instanceof SyscallError)) throw error;
 		}
 	}
 }
 
-/** Priorities in front of raw's (-300), and between mangle's (-150) and those of what comes next (dstnat, -100). */
+/** Priorities before raw's (-300), and between mangle's (-150) and the next ones (dstnat, -100). */
 function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): Command[] {
 	const table = { family: "inet", name: "l3dsr_replica" } as const;
 	const log = (prefix: string): Expression => ({ kind: "log", prefix, group: LOG_GROUP, queueThreshold: 64 });
@@ -261,7 +264,7 @@ function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): Command[] 
 	];
 	const isLast = match(rawField("link", 0, 48), "==", Uint8Array.from(LAST_MAC));
 	const logAtOnce: Expression = { kind: "log", group: LOG_GROUP, queueThreshold: 1 };
-	// INPUT sees datagrams of IPv4 whole: a fragment would wait there for the others.
+	// INPUT sees IPv4 datagrams reassembled, so a fragment would wait there for the others.
 	const localFragment = [
 		...match(meta("nfproto"), "==", NFPROTO_IPV4),
 		...match(masked(field("ip frag-off"), 0x3fff), "!=", 0),
@@ -286,7 +289,7 @@ function tapTable({ mark, beyondPrerouting }: ReplicaNetworkOptions): Command[] 
 		),
 		...chain("local", "input", -140, [log("local"), drop]),
 		...chain("forwarded", "postrouting", -140, [log("forwarded"), drop]),
-		// Errors that the stack answers with.
+		// Drop the errors that the stack sends.
 		...chain("own", "output", -450, [drop]),
 	];
 }
@@ -306,14 +309,14 @@ function frameOf({ bytes, sourceMac }: ArrivingPacket, number: number): Uint8Arr
 	return frame;
 }
 
-/** The smallest IPv4 packet that a stack takes. */
+/** The smallest IPv4 packet that a stack accepts. */
 const LAST_FRAME = ((): Uint8Array => {
 	const header = Uint8Array.of(0x45, 0, 0, 20, 0, 0, 0, 0, 1, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2);
 	putWord(header, 10, ~foldSum(sumOfWords(header)) & 0xffff);
 	return Uint8Array.from([...LAST_MAC, ...NO_MAC, ...ETHER_TYPE[4], ...header]);
 })();
 
-/** Undoes what routers do: the header checksum of a packet that came this far was right. */
+/** Undoes the changes by routing: the header checksum of a packet that got this far was right. */
 function withTtlRestored(bytes: Uint8Array): Uint8Array {
 	const copy = Uint8Array.from(bytes);
 	if (byteAt(copy, 0) >> 4 === 6) {

@@ -1,9 +1,9 @@
 /**
- * A copy of the rules that run on nft, in a network namespace of its own: what they do to a packet can be asked
- * of the kernel itself without a packet on this host's network, and without a count in anybody's counters.
+ * A copy, in a separate network namespace, of the rules that run on nft: the kernel can show what they do to a packet
+ * without a packet on this host's network and without changing the real counters.
  *
- * The copy is what the kernel holds, instruction for instruction, not what the rules' texts would compile to:
- * a rule that somebody has altered does in the copy what it does here.
+ * The copy is what the kernel holds, instruction by instruction, not what the rules' texts would compile to: a rule
+ * that was altered behaves in the copy as it does here.
  */
 
 import { LinuxError } from "@l3dsr/linux";
@@ -27,7 +27,7 @@ export interface RulesReplicaOptions extends ReplicaNetworkOptions {
 }
 
 export class RulesReplica implements Disposable {
-	/** The copy's instructions are those that run. */
+	/** True if the copy's instructions are those that run. */
 	readonly exact: boolean;
 	readonly #network: ReplicaNetwork;
 	readonly #datapath: NftDatapath;
@@ -45,7 +45,7 @@ export class RulesReplica implements Disposable {
 		this.exact = exact;
 	}
 
-	/** Throws NftablesError, and L3dsrError: KERNEL_*, PROGRAM_*, or DATAPATH_FOREIGN when `rules` are not what runs. */
+	/** Throws NftablesError, and L3dsrError: KERNEL_*, PROGRAM_*, or DATAPATH_FOREIGN if `rules` are not what runs. */
 	static async of(options: RulesReplicaOptions): Promise<RulesReplica> {
 		const tables = readTables();
 		const network = await ReplicaNetwork.open(options);
@@ -74,7 +74,7 @@ export class RulesReplica implements Disposable {
 		}
 	}
 
-	/** What becomes of packets. Throws what {@link isReplicaFailure} knows. */
+	/** What becomes of packets. Throws the errors that {@link isReplicaFailure} accepts. */
 	run(packets: readonly ArrivingPacket[]): readonly Passage[] {
 		return this.#network.send(packets);
 	}
@@ -93,7 +93,7 @@ export class RulesReplica implements Disposable {
 	}
 }
 
-/** The kernel does not take the rules or the packets, or does not let us make the copy. */
+/** True if the kernel does not accept the rules or the packets, or does not let us make the copy. */
 export function isReplicaFailure(error: unknown): error is Error {
 	return error instanceof L3dsrError || error instanceof LinuxError || error instanceof NftablesError;
 }
