@@ -59,6 +59,6 @@ export function jsonSchemas(
 }
 
 /** `trace-summary` → `TraceSummary`. */
-function titleOf(name: string): string {
+export function titleOf(name: string): string {
 	return name.replace(/(^|-)(.)/g, (_, __, letter: string) => letter.toUpperCase());
 }

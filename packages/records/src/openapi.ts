@@ -20,7 +20,8 @@ const refusal = (description: string): Json => ({
 const REFUSALS: Json = {
 	"401": refusal("The token is missing or wrong."),
 	"403": refusal("The Host or Origin header does not name this server."),
-	"503": refusal("The agent has no data yet, or does not answer."),
+	"500": refusal("A fault of l3dsr."),
+	"503": refusal("The agent has no data yet, or does not answer; or too many event streams are open."),
 };
 
 const get = (summary: string, responses: Json, more: Json = {}): Json => ({

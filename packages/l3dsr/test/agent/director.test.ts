@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
-import { assertRecord } from "../../../../test/support/records.ts";
+import { assertDescribed, assertRecord } from "../../../../test/support/records.ts";
 import type { AgentRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { RealServer, VIP } from "../vip-path/real-server.ts";
@@ -66,13 +66,18 @@ async function reasonsOf(): Promise<string> {
 		.join(", ");
 }
 
-async function findingsOf(): Promise<readonly { readonly kind: string; readonly message: string }[]> {
-	return await waitFor("findings", async () => {
+async function served<N extends "status" | "findings" | "fleet" | "events" | "trace">(name: N, query = "") {
+	const path = `/v1/${name}${query}`;
+	return await waitFor(`an answer to ${path}`, async () => {
 		try {
-			const response = await fetch("http://127.0.0.1:9470/v1/findings", {
-				signal: AbortSignal.timeout(5000),
+			const response = await fetch(`http://127.0.0.1:9470${path}`, { signal: AbortSignal.timeout(5000) });
+			const body = await response.text();
+			assertDescribed(path, {
+				status: response.status,
+				type: response.headers.get("content-type") ?? "",
+				body,
 			});
-			return assertRecord("findings", await response.text()).findings;
+			return assertRecord(name, body);
 		} catch (error) {
 			if (error instanceof assert.AssertionError) throw error;
 			return undefined; // the process that speaks HTTP is on its way
@@ -94,11 +99,23 @@ test("a real server that stops answering gets no new flows until it answers agai
 	b.fallSilent();
 	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", 15_000);
 	assert.ok(
-		(await findingsOf()).some(
+		(await served("findings")).findings.some(
 			({ kind, message }) => kind === "echo" && message.includes("nobody answers a ping"),
 		),
 		"the checks of a director are among the findings",
 	);
+	const { director } = await served("status");
+	assert.deepEqual(
+		director?.services[0]?.reals.map(({ name, check }) => [name, check?.state, check?.reason]),
+		[
+			["a", "healthy", undefined],
+			["b", "unhealthy", "timeout"],
+		],
+	);
+	assert.equal((await served("fleet")).pools[0]?.check?.intervalMs, 100);
+	const traced = await served("trace", `?from=10.2.0.2&to=${VIP.ipv4.text}&port=8080`);
+	assert.equal("director" in traced && traced.director?.real, "10.1.1.2");
+	assert.ok((await served("events")).events.some(({ kind }) => kind === "health"));
 	const [change] = (await agent.until("health")).changes;
 	assert.deepEqual(
 		{ ...change, previousMs: 0 },

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, waitFor } from "../../../../test/support/netns.ts";
-import { assertRecord } from "../../../../test/support/records.ts";
+import { assertDescribed, assertRecord } from "../../../../test/support/records.ts";
 import { AgentProcess } from "./agent-process.ts";
 
 enterNetns();
@@ -25,8 +25,12 @@ async function answerOf(path: string, port?: number): Promise<{ status: number; 
 	return await waitFor(`an answer to ${path}`, async () => {
 		try {
 			const response = await fetch(url(path, port), { signal: AbortSignal.timeout(5000) });
-			return { status: response.status, text: await response.text() };
-		} catch {
+			const answer = { status: response.status, text: await response.text() };
+			const type = response.headers.get("content-type") ?? undefined;
+			assertDescribed(path, { status: answer.status, type, body: answer.text });
+			return answer;
+		} catch (error) {
+			if (error instanceof assert.AssertionError) throw error;
 			return undefined; // the process that speaks HTTP is on its way
 		}
 	});
@@ -46,6 +50,8 @@ test("an agent serves what it keeps: state, findings, metrics; and listens where
 		findings.some(({ kind }) => kind === "listeners"),
 		"nobody listens on the VIP here",
 	);
+	assertRecord("fleet", (await answerOf("/v1/fleet")).text);
+	assertRecord("trace", (await answerOf("/v1/trace?from=203.0.113.9&to=10.0.0.5&dscp=10")).text);
 	const { text } = await answerOf("/metrics");
 	assert.match(text, /^l3dsr_service_up\{service="web",vip="192\.0\.2\.10",dscp="10"\} 1$/m);
 	assert.match(text, /^l3dsr_agent_condition\{condition="right"\} 1$/m);
@@ -57,6 +63,12 @@ test("an agent serves what it keeps: state, findings, metrics; and listens where
 		/^l3dsr_repairs_total\{.*\} [1-9]/m.test((await answerOf("/metrics")).text),
 	);
 	assert.ok(repaired);
+
+	const { events } = assertRecord("events", (await answerOf("/v1/events")).text);
+	assert.deepEqual(
+		events.map(({ kind }) => kind),
+		agent.records.map(({ kind }) => kind),
+	);
 
 	writeFileSync(config, SERVICES + listen(9471));
 	assert.equal((await answerOf("/v1/status", 9471)).status, 200);

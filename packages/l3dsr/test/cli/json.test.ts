@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -47,39 +47,38 @@ writeFileSync(
 	]),
 );
 
-/** Command → what its lines are; of those whose own tests hold them to their records, nothing. */
-const PRINTED: Readonly<
-	Record<string, "own test" | readonly (readonly [args: string, ...StandaloneName[]])[]>
-> = {
-	up: [
-		[`up -n -c ${config} --json`, "plan"],
-		[`up -c ${config} --json`, "plan"],
-	],
-	status: [
-		[`status -c ${config} --json`, "status"],
-		["status -c /nowhere/l3dsr.yaml --json", "errors"],
-		["status --json", "status"],
-	],
-	diff: [[`diff -c ${config} --json`, "diff"]],
-	check: [[`check -c ${config} --json`, "check"]],
-	show: [["show --json", "show"]],
-	trace: [
-		[`trace -c ${config} --from 203.0.113.9 --to 10.0.0.5 --dscp 10 --tcp 80 --json`, "trace"],
-		[`trace ${capture} -c ${config} --json`, "trace", "trace", "trace-summary"],
-	],
-	export: [[`export json -c ${config} --json`, "export"]],
-	import: [[`import ${rules} --json`, "import"]],
-	version: [["version --json", "version"]],
-	down: [["down --json", "plan"]],
-	drain: "own test",
-	enable: "own test",
-	disable: "own test",
-	probe: "own test",
-	watch: "own test",
-	top: "own test",
-	lab: "own test",
-	agent: "own test",
-};
+/** Command → what its lines are, or which other test holds them to their schemas. */
+const PRINTED: Readonly<Record<string, string | readonly (readonly [args: string, ...StandaloneName[]])[]>> =
+	{
+		up: [
+			[`up -n -c ${config} --json`, "plan"],
+			[`up -c ${config} --json`, "plan"],
+		],
+		status: [
+			[`status -c ${config} --json`, "status"],
+			["status -c /nowhere/l3dsr.yaml --json", "errors"],
+			["status --json", "status"],
+		],
+		diff: [[`diff -c ${config} --json`, "diff"]],
+		check: [[`check -c ${config} --json`, "check"]],
+		show: [["show --json", "show"]],
+		trace: [
+			[`trace -c ${config} --from 203.0.113.9 --to 10.0.0.5 --dscp 10 --tcp 80 --json`, "trace"],
+			[`trace ${capture} -c ${config} --json`, "trace", "trace", "trace-summary"],
+		],
+		export: [[`export json -c ${config} --json`, "export"]],
+		import: [[`import ${rules} --json`, "import"]],
+		version: [["version --json", "version"]],
+		down: [["down --json", "plan"]],
+		drain: "director/hold.test.ts",
+		enable: "director/hold.test.ts",
+		disable: "director/hold.test.ts",
+		probe: "probe.test.ts",
+		watch: "watch.test.ts",
+		top: "top/terminal.test.ts",
+		lab: "../lab/lab-command.test.ts",
+		agent: "../agent/agent-process.ts",
+	};
 
 test("each command that has --json has its records here or in its own test", async () => {
 	const found: string[] = [];
@@ -90,10 +89,16 @@ test("each command that has --json has its records here or in its own test", asy
 		if (command.options.some(({ long }) => long === "--json")) found.push(name);
 	}
 	assert.deepEqual(found.sort(), Object.keys(PRINTED).sort());
+	for (const [name, other] of Object.entries(PRINTED)) {
+		if (typeof other !== "string") continue;
+		const text = readFileSync(new URL(other, import.meta.url), "utf8");
+		assert.match(text, /\bassertRecord\(/, `${other} holds the records of ${name} to their schemas`);
+		assert.ok(text.includes(`"${name}"`), `${other} runs ${name}`);
+	}
 });
 
 for (const [name, lines] of Object.entries(PRINTED)) {
-	if (lines === "own test") continue;
+	if (typeof lines === "string") continue;
 	for (const [args, ...records] of lines) {
 		test(`${args.replaceAll(`${folder}/`, "")} prints ${records.join(", ")} as the schemas describe`, async () => {
 			const { stdout, stderr } = await l3dsr(...args.split(" "));

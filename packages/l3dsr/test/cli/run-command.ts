@@ -1,5 +1,6 @@
 /** Runs l3dsr within the test's own process: what it prints and its exit code. */
 import { Writable } from "node:stream";
+import { assertRecords } from "../../../../test/support/records.ts";
 import type { CliContext } from "../../src/cli/context.ts";
 import { runL3dsr } from "../../src/cli/l3dsr.ts";
 
@@ -37,7 +38,14 @@ export function captureContext(...argv: string[]): CapturedContext {
 	};
 }
 
+/** What it prints with --json must be records that the schemas describe. */
 export async function l3dsr(...argv: string[]): Promise<Outcome> {
 	const { context, printed } = captureContext(...argv);
-	return { exitCode: await runL3dsr(context), ...printed };
+	const exitCode = await runL3dsr(context);
+	if (argv.includes("--json")) {
+		assertRecords(printed.stdout);
+		// Beside warnings, which are text.
+		if (printed.stderr.startsWith("{")) assertRecords(printed.stderr);
+	}
+	return { exitCode, ...printed };
 }

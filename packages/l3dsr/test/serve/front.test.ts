@@ -10,7 +10,12 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
-import { assertRecord } from "../../../../test/support/records.ts";
+import {
+	assertDescribed,
+	assertEventDescribed,
+	assertRecord,
+	OPENAPI,
+} from "../../../../test/support/records.ts";
 import type { Front } from "../../src/serve/front.ts";
 import { COMMAND, RecordedAgent, sample } from "./recorded.ts";
 
@@ -30,11 +35,24 @@ interface Got {
 	readonly body: string;
 }
 
-/** A new connection each; over the Unix socket unless `host` is said. */
-function get(
+/** A new connection each; over the Unix socket unless `host` is said. The response must be one that openapi.yaml describes. */
+async function get(
 	path: string,
 	headers: Record<string, string> = {},
 	{ method = "GET", host }: { method?: string; host?: string } = {},
+): Promise<Got> {
+	const got = await ask(path, headers, { method, host });
+	const isDescribed = (path.split("?", 1)[0] ?? "") in OPENAPI.paths;
+	if (method === "GET" && isDescribed && got.headers["content-encoding"] === undefined) {
+		assertDescribed(path, { ...got, type: got.headers["content-type"] });
+	}
+	return got;
+}
+
+function ask(
+	path: string,
+	headers: Record<string, string>,
+	{ method, host }: { readonly method: string; readonly host: string | undefined },
 ): Promise<Got> {
 	return new Promise((resolve, reject) => {
 		const where = host === undefined ? { socketPath: SOCKET } : { host, port: PORT };
@@ -227,6 +245,9 @@ describe("what the agent serves", () => {
 		);
 		const ids = [...stream.text().matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
 		assert.deepEqual(ids, [last, last + 1]);
+		const data = [...stream.text().matchAll(/^event: event\ndata: (.*)$/gm)];
+		assert.equal(data.length, ids.length);
+		for (const [, json = ""] of data) assertEventDescribed(json);
 		stream.socket.destroy();
 	});
 
