@@ -5,6 +5,7 @@ import { diagnostic } from "./diagnostic.ts";
 import { directedService, director, real } from "./director.ts";
 import { event } from "./event.ts";
 import { finding } from "./finding.ts";
+import { keeping } from "./keeping.ts";
 import { step } from "./plan.ts";
 import { STANDALONE } from "./standalone.ts";
 import { selection, service } from "./status.ts";
@@ -17,6 +18,7 @@ const PARTS = {
 	Director: director,
 	Event: event,
 	Finding: finding,
+	Keeping: keeping,
 	Real: real,
 	Selection: selection,
 	Service: service,

@@ -1,5 +1,6 @@
 /** What a command does, or would do, to a host: `l3dsr up --json`, `down --json`, `diff --json`. */
 import * as z from "zod/mini";
+import { keeping } from "./keeping.ts";
 import { address, described, drift, flag, list, record, schema, text } from "./value.ts";
 
 const kind = () => described(text(), "guard, add-address, remove-address, resize, rules; there may be more.");
@@ -22,6 +23,7 @@ export const plan = record({
 	dryRun: flag(),
 	stopped: list(stopped),
 	steps: list(step),
+	keeping,
 });
 
 export const diff = record({

@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { agent } from "./agent.ts";
 import { director } from "./director.ts";
+import { keeping } from "./keeping.ts";
 import {
 	address,
 	counter,
@@ -95,5 +96,6 @@ export const status = record({
 	warnings: list(text()),
 	refused: z.optional(described(text(), "Why up cannot apply the configuration.")),
 	otherRules: described(whole(), "DADDR rules that do not belong to services: by hand, or by dsrctl."),
+	keeping,
 	agent: z.optional(described(agent, "Only from the agent.")),
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
+import { assertRecord } from "../../../../test/support/records.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { AgentProcess } from "./agent-process.ts";
 
@@ -22,11 +23,50 @@ test("an operator's down stays, also after a restart of the agent, until up", as
 	writeFileSync(config, BOTH);
 	{
 		await using agent = await AgentProcess.start(config);
-		assert.equal((await l3dsr("down")).exitCode, 0);
+		const { pid } = agent.child;
+		const keeps = `agent: process ${pid} keeps this host as ${config} says`;
+		assert.match((await l3dsr("status", "-c", config)).stdout, new RegExp(`^${keeps}$`, "m"));
+		const other = join(folder, "other.yaml");
+		writeFileSync(other, WEB);
+		assert.match(
+			(await l3dsr("status", "-c", other)).stdout,
+			new RegExp(`^${keeps}, and not as ${other} says$`, "m"),
+		);
+		const up = await l3dsr("up", "-c", config);
+		assert.equal(
+			up.stdout,
+			`nothing to do: 2 services are up\nthe agent (process ${pid}) keeps this host so\n`,
+		);
+		const planned = await l3dsr("up", "-n", "-c", other);
+		assert.match(
+			planned.stdout,
+			new RegExp(`^the agent .* keeps this host as ${config} says: l3dsr up with ${other} is refused`, "m"),
+		);
+		const down = await l3dsr("down");
+		assert.match(
+			down.stdout,
+			new RegExp(
+				`^done: no service is up\nthe agent \\(process ${pid}\\) leaves this host alone until l3dsr up, also`,
+				"m",
+			),
+		);
 		await agent.until("held");
+		const { keeping } = assertRecord("plan", (await l3dsr("down", "--json")).stdout);
+		assert.deepEqual(
+			[keeping.agent, keeping.hold?.by],
+			[{ process: pid, configuration: config }, "l3dsr down"],
+		);
+		assert.match(
+			(await l3dsr("status", "-c", config)).stdout,
+			new RegExp(`^agent: process ${pid} leaves this host alone until l3dsr up \\(l3dsr down, 20`, "m"),
+		);
 		agent.child.kill("SIGHUP");
 		await waitFor("no VIP", () => !isOnLo("192.0.2.12"));
 	}
+	assert.match(
+		(await l3dsr("status", "-c", config)).stdout,
+		/^agent: none runs, and one that starts leaves /m,
+	);
 	await using agent = await AgentProcess.start(config);
 	await agent.until("held");
 	assert.equal(isOnLo("192.0.2.12"), false);

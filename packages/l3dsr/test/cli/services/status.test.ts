@@ -220,6 +220,7 @@ test("a rate is the difference over the time, and none where counters were set b
 		datapath: { running: [], hooks: [], why: "" },
 		drift: [],
 		warnings: [],
+		keeping: { agent: null, hold: null },
 		otherRules: 0,
 	};
 	const rated = { ...row(3000n), rate: { packets: 4000, bytes: 6_000_000 } };
@@ -254,6 +255,7 @@ test("status fits the columns of a terminal, however long names, addresses and s
 				],
 				drift: [],
 				warnings: [],
+				keeping: { agent: null, hold: null },
 				otherRules: 0,
 			};
 			const text = statusText(record, styleFor({}, {}), watching);

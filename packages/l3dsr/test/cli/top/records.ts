@@ -29,6 +29,7 @@ export function status(changes: Partial<StatusRecord> = {}): StatusRecord {
 		services: [service({ name: "web" })],
 		drift: [],
 		warnings: [],
+		keeping: { agent: null, hold: null },
 		otherRules: 0,
 		...changes,
 	};
