@@ -73,6 +73,8 @@ class ProcessScreen implements OpenScreen {
 
 	readonly #resume = (): void => {
 		this.#enter();
+		// Only the shell heard of a new size meanwhile; Node reads it on this signal alone.
+		this.#process.emit("SIGWINCH", "SIGWINCH");
 		this.#handlers.changed();
 	};
 

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { enterNetns, ip, waitFor } from "../../../../../test/support/netns.ts";
+import { enterNetns, ip, run, waitFor } from "../../../../../test/support/netns.ts";
 import { FROM_SOURCE } from "../../../../../test/support/node.ts";
 import { assertRecord } from "../../../../../test/support/records.ts";
 import { l3dsr } from "../run-command.ts";
@@ -31,14 +31,17 @@ before(async () => {
 const ENTER = "\u001b[?1049h";
 const LEAVE = "\u001b[?1049l";
 
+const L3DSR = `${process.execPath} ${FROM_SOURCE.join(" ")} packages/l3dsr/test/cli/l3dsr-process.ts`;
+
 /** A command on a terminal of its own, which script(1) makes. */
 class OnTerminal {
 	readonly #child;
+	readonly #nameFile = join(mkdtempSync(join(folder, "tty-")), "name");
 	#seen = "";
 	readonly ended: Promise<number | null>;
 
 	constructor(columns: number, rows: number, command: string) {
-		const inner = `stty cols ${columns} rows ${rows}; exec ${process.execPath} ${FROM_SOURCE.join(" ")} packages/l3dsr/test/cli/l3dsr-process.ts ${command}`;
+		const inner = `tty > ${this.#nameFile}; stty cols ${columns} rows ${rows}; exec ${command}`;
 		this.#child = spawn("script", ["--quiet", "--return", "--flush", "--command", inner, "/dev/null"], {
 			stdio: ["pipe", "pipe", "inherit"],
 			env: { ...process.env, TERM: "xterm", LANG: "C.UTF-8", LC_ALL: "" },
@@ -56,18 +59,32 @@ class OnTerminal {
 
 	/** What it got since `mark`, a length of `seen`. */
 	async shows(pattern: RegExp, mark = 0): Promise<void> {
-		await waitFor(`${pattern} on the terminal`, () => pattern.test(this.#seen.slice(mark)), 20_000);
+		await waitFor(`${pattern} on the terminal`, () => pattern.test(this.#seen.slice(mark)), 20_000).catch(
+			(error) => {
+				this.#child.kill();
+				throw new Error(`${error.message}, but ${JSON.stringify(this.#seen.slice(mark))}`);
+			},
+		);
 	}
 
+	/** Returns a mark. */
 	type(keys: string): number {
 		const mark = this.#seen.length;
 		this.#child.stdin.write(keys);
 		return mark;
 	}
+
+	/** As a window that is made larger or smaller. Returns a mark. */
+	resize(columns: number, rows: number): number {
+		const mark = this.#seen.length;
+		const name = readFileSync(this.#nameFile, "utf8").trim();
+		run("stty", "-F", name, "cols", String(columns), "rows", String(rows));
+		return mark;
+	}
 }
 
 test("top fills the screen, pages through services, and leaves the terminal as it was at q", async () => {
-	const terminal = new OnTerminal(90, 20, `top -c ${config} --delay 0.05`);
+	const terminal = new OnTerminal(90, 20, `${L3DSR} top -c ${config} --delay 0.05`);
 	await terminal.shows(/1-\d+ of 40 services/);
 	assert.ok(terminal.seen.startsWith(ENTER), JSON.stringify(terminal.seen.slice(0, 40)));
 	await terminal.shows(/40 of 40 services up/);
@@ -84,12 +101,37 @@ test("top fills the screen, pages through services, and leaves the terminal as i
 });
 
 test("status --watch is the same, and Ctrl-C ends it", async () => {
-	const terminal = new OnTerminal(80, 12, `status -c ${config} --watch 0.05`);
+	const terminal = new OnTerminal(80, 12, `${L3DSR} status -c ${config} --watch 0.05`);
 	await terminal.shows(/of 40 services/);
 	assert.ok(terminal.seen.startsWith(ENTER));
 	terminal.type("\u0003");
 	assert.equal(await terminal.ended, 0);
 	assert.ok(terminal.seen.trimEnd().endsWith(LEAVE));
+});
+
+test("the screen follows the size of the terminal, also while it is suspended with Ctrl-Z", async () => {
+	const terminal = new OnTerminal(90, 20, "bash --noprofile --norc -i");
+	await terminal.shows(/[#$] $/);
+	terminal.type(`${L3DSR} top -c ${config} --delay 0.05\r`);
+	// Above the services are three lines and the heading, below them the keys.
+	await terminal.shows(/1-15 of 40 services/);
+	let mark = terminal.resize(90, 12);
+	await terminal.shows(/1-7 of 40 services/, mark);
+
+	mark = terminal.type("\u001a");
+	await terminal.shows(/Stopped/, mark);
+	const left = terminal.seen.slice(mark);
+	assert.ok(left.indexOf(LEAVE) >= 0 && left.indexOf(LEAVE) < left.indexOf("Stopped"), JSON.stringify(left));
+	terminal.resize(90, 16);
+	mark = terminal.type("fg\r");
+	await terminal.shows(/1-11 of 40 services/, mark);
+	assert.ok(terminal.seen.slice(mark).includes(ENTER));
+	mark = terminal.type("\u001b[F");
+	await terminal.shows(/30-40 of 40 services/, mark);
+	mark = terminal.type("q");
+	await terminal.shows(/[#$] $/, mark);
+	terminal.type("exit 7\r");
+	assert.equal(await terminal.ended, 7);
 });
 
 /** What `top` prints into a pipe until it is enough. */
@@ -121,7 +163,7 @@ test("with --json, each look is a record on one line, with rates from the second
 });
 
 test("what cannot be looked at is an error, and no screen", async () => {
-	const terminal = new OnTerminal(80, 24, `top -c ${folder}/none.yaml`);
+	const terminal = new OnTerminal(80, 24, `${L3DSR} top -c ${folder}/none.yaml`);
 	assert.equal(await terminal.ended, 2);
 	assert.match(terminal.seen, /none\.yaml/);
 	assert.ok(!terminal.seen.includes(ENTER));
