@@ -6,6 +6,7 @@ import { ERRNO, errnoOfFileError, fileErrorText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { check, libcFunction } from "./libc.ts";
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
@@ -83,6 +84,21 @@ export class FileLock implements Disposable {
 		} catch (error) {
 			closeSync(fd);
 			throw error;
+		}
+	}
+
+	/**
+	 * Whether somebody holds the lock on `path`. Those who ask at the same time are not taken for holders: they take it shared.
+	 * Creates the file if it is not there. Throws LinuxError when it cannot be opened.
+	 */
+	static isHeld(path: string): boolean {
+		const fd = open(path);
+		try {
+			const result = flock(fd, LOCK_SH | LOCK_NB);
+			if (result !== -ERRNO.EAGAIN) check(result, `lock ${path}`);
+			return result !== 0;
+		} finally {
+			closeSync(fd);
 		}
 	}
 

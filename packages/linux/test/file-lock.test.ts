@@ -68,3 +68,17 @@ test("names the file that could not be opened", async () => {
 		hint: `${join(folder, "none")} must exist and be writable`,
 	});
 });
+
+test("tells whether it is held, and does not take others who ask for a holder", async () => {
+	const path = join(folder, "held.lock");
+	assert.equal(FileLock.isHeld(path), false);
+	{
+		using _lock = await FileLock.acquire(path);
+		assert.equal(FileLock.isHeld(path), true);
+	}
+	const asker = spawn("flock", ["--shared", path, "sh", "-c", "echo asks; cat"]);
+	await once(asker.stdout, "data");
+	assert.equal(FileLock.isHeld(path), false);
+	asker.stdin.end();
+	await once(asker, "exit");
+});

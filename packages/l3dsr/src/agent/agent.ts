@@ -3,6 +3,7 @@
  * state is in the kernel, so the agent may be killed at any moment.
  */
 import { type DiagnosticsOf, L3dsrError } from "../errors.ts";
+import type { Keeping } from "../host/hold.ts";
 import { observedDirector } from "../inspect/status/observed-director.ts";
 import { type StatusRecord, statusOf } from "../inspect/status/status.ts";
 import type { ConfiguredHost } from "../reconcile/configured-host.ts";
@@ -224,8 +225,14 @@ export class Agent implements AgentState {
 			plan,
 			wish,
 			wish.configuration.datapath,
+			this.#keeping(),
 			await observedDirector(plan, this.#duties.found()),
 		);
+	}
+
+	#keeping(): Keeping {
+		const { configuration, effects } = this.#options;
+		return { agent: { process: process.pid, configuration }, hold: effects.hold() ?? null };
 	}
 
 	records(after?: number): readonly AgentRecord[] {

@@ -9,6 +9,7 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { change } from "./services/change-command.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
+import { leavingAloneText } from "./services/keeping-text.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
@@ -35,6 +36,7 @@ export async function down(
 		settings: resolveSettings({}, context.env),
 		outcome: () => "no service is up",
 		tellAgent: () => holdAgent("l3dsr down"),
+		keeping: leavingAloneText,
 	});
 	return EXIT.done;
 }

@@ -11,6 +11,7 @@ import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { change } from "./services/change-command.ts";
 import { type ServiceOptions, serviceCommand } from "./services/command.ts";
 import type { ServiceHost } from "./services/host.ts";
+import { keepingSoText } from "./services/keeping-text.ts";
 
 export function define(command: Command, context: CliContext): () => Promise<ExitCode> {
 	return serviceCommand(
@@ -30,7 +31,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 export async function up(context: CliContext, host: ServiceHost, options: ServiceOptions): Promise<ExitCode> {
 	const { env } = context;
 	const { configuration, director, source } = await loadWish(host, options.config, env);
-	if (options.dryRun !== true) await requireAgentAgrees(options.config);
+	if (options.dryRun !== true) requireAgentAgrees(options.config);
 	const target = configuredTarget(host, configuration, () => servicesElsewhere(host, env), director);
 	await change(context, host, refusingSilence(target), {
 		...options,
@@ -39,6 +40,7 @@ export async function up(context: CliContext, host: ServiceHost, options: Servic
 		outcome: (count) => outcomeText(count, director),
 		// The agent's hold, set by down.
 		onDone: () => void releaseHold(),
+		keeping: (keeping) => keepingSoText(keeping, options.config),
 	});
 	return EXIT.done;
 }

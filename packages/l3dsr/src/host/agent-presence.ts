@@ -50,20 +50,14 @@ export async function becomeAgent(presence: AgentPresence, path: string = agentP
 }
 
 /** The running agent; undefined if there is none. */
-export async function findAgent(path: string = agentPath()): Promise<AgentPresence | undefined> {
-	if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
-	try {
-		using _lock = await FileLock.acquire(path);
-		return undefined;
-	} catch (error) {
-		if (!(error instanceof LinuxError) || error.code !== "LOCK_HELD") throw error;
-		return readPresence(path);
-	}
+export function findAgent(path: string = agentPath()): AgentPresence | undefined {
+	if (statSync(path, { throwIfNoEntry: false }) === undefined || !FileLock.isHeld(path)) return undefined;
+	return readPresence(path);
 }
 
 /** Throws AGENT_RUNNING when an agent keeps this host to another file: it would make the host what that one says, at once. */
-export async function requireAgentAgrees(configuration: string): Promise<void> {
-	const agent = await findAgent();
+export function requireAgentAgrees(configuration: string): void {
+	const agent = findAgent();
 	if (agent === undefined || agent.configuration === resolve(configuration)) return;
 	throw new L3dsrError({
 		code: "AGENT_RUNNING",

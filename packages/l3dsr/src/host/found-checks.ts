@@ -28,11 +28,11 @@ export function removeFoundChecks(path: string = foundChecksPath()): void {
 }
 
 /** Undefined if no agent lives, or if it checks nothing. Throws LinuxError if that is unknown. */
-export async function readFoundChecks(
+export function readFoundChecks(
 	path: string = foundChecksPath(),
-	agent: () => Promise<Pick<AgentPresence, "process"> | undefined> = findAgent,
-): Promise<readonly FoundCheck[] | undefined> {
-	const living = await agent();
+	agent: () => Pick<AgentPresence, "process"> | undefined = findAgent,
+): readonly FoundCheck[] | undefined {
+	const living = agent();
 	if (living === undefined) return undefined;
 	try {
 		const { process, checks } = JSON.parse(readFileSync(path, "utf8"));

@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { L3dsrError } from "../errors.ts";
-import { findAgent } from "./agent-presence.ts";
+import { type AgentPresence, findAgent } from "./agent-presence.ts";
 import { fileReason } from "./files.ts";
 import { runFile } from "./run-file.ts";
 
@@ -59,10 +59,21 @@ export function releaseHold(path: string = holdPath()): boolean {
 	return held;
 }
 
+/** Who keeps this host as its configuration says. */
+export interface Keeping {
+	/** Null if no agent runs. */
+	readonly agent: AgentPresence | null;
+	/** Null unless an operator told agents to leave this host alone. */
+	readonly hold: Hold | null;
+}
+
+export function observeKeeping(): Keeping {
+	return { agent: findAgent() ?? null, hold: readHold() ?? null };
+}
+
 /** Holds the agent that keeps this host, which would bring everything back; gives what takes that back. */
-export async function holdAgent(by: Hold["by"]): Promise<() => void> {
-	const agent = await findAgent();
-	if (agent === undefined || readHold() !== undefined) return () => {};
+export function holdAgent(by: Hold["by"]): () => void {
+	if (findAgent() === undefined || readHold() !== undefined) return () => {};
 	writeHold({ by, since: new Date().toISOString() });
 	return () => void releaseHold();
 }

@@ -21,7 +21,7 @@ export const SYSTEM_EFFECTS: HostEffects = {
 		const { RingCache } = await import("../balance/ring-cache.ts");
 		rings ??= new RingCache();
 		// Without checks, a new real server would wait forever for its first success.
-		return Director.open({ checked: (await findAgent()) !== undefined, rings });
+		return Director.open({ checked: findAgent() !== undefined, rings });
 	},
 	interfaces: async () => listInterfaceAddresses(),
 	loopbackAddresses: async () => listLoopbackAddresses(),

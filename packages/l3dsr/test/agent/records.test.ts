@@ -1,6 +1,8 @@
 /** Records: their order, their text, and that they survive JSON. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { MESSAGE_ID } from "../../src/agent/journal.ts";
 import type { AgentRecord, HealthChange, NewRecord } from "../../src/agent/record.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
 import { recordLines } from "../../src/agent/record-text.ts";
@@ -48,6 +50,13 @@ test("records are numbered, have the time of the wall clock, and reach each subs
 		log.records(1).map(({ id }) => id),
 		[2],
 	);
+});
+
+test("the published schema names each kind of record", () => {
+	const path = new URL("../../../../docs/reference/records.schema.json", import.meta.url);
+	const { description } = JSON.parse(readFileSync(path, "utf8")).$defs.Event.properties.kind;
+	const [named = ""] = description.split(";", 1);
+	assert.deepEqual(named.split(", ").sort(), Object.keys(MESSAGE_ID).sort());
 });
 
 test("only the latest records are kept", () => {

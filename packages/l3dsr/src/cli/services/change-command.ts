@@ -1,5 +1,6 @@
 /** What up and down do once they know the desired state of the host. */
 
+import { type Keeping, observeKeeping } from "../../host/hold.ts";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import { servicePlaces } from "../../inspect/status/service-places.ts";
@@ -32,9 +33,11 @@ export interface ChangeOptions {
 	/** The final state of the host, for a number of services: `4 services are up`. */
 	readonly outcome: (services: number) => string;
 	/** Tells the agent about it, under the lock and before the host changes; returns a function that takes it back. */
-	readonly tellAgent?: () => Promise<() => void>;
+	readonly tellAgent?: () => () => void;
 	/** Once the host is changed, and still under the lock. */
 	readonly onDone?: () => void;
+	/** What an agent that runs here makes of it, or would; undefined if there is nothing to say. */
+	readonly keeping: (keeping: Keeping) => string | undefined;
 }
 
 /** `, on nft (no eBPF: …)`: where the services' rules run now, and why they do not run where auto prefers. */
@@ -63,6 +66,7 @@ export async function change(
 	};
 	const finish = (plan: Plan<ConfiguredHost>): void => {
 		const { steps, desired, observed } = plan;
+		const keeping = observeKeeping();
 		const { stopped, wish } = desired;
 		for (const text of hiddenTexts(observed.snapshot)) context.stderr.write(`warning: ${text}\n`);
 		for (const text of absentTexts(desired)) context.stderr.write(`warning: ${text}\n`);
@@ -72,6 +76,7 @@ export async function change(
 				dryRun: options.dryRun === true,
 				stopped: stopped.map(stoppedRecord),
 				steps: steps.map(stepRecord),
+				keeping,
 			});
 			return;
 		}
@@ -83,6 +88,8 @@ export async function change(
 		if (steps.length === 0) stdout.write(`nothing to do: ${outcome}\n`);
 		else if (options.dryRun !== true)
 			stdout.write(`done: ${outcome}${placeText(plan, options.settings.datapath)}\n`);
+		const kept = options.keeping(keeping);
+		if (kept !== undefined) stdout.write(`${kept}\n`);
 	};
 	if (options.dryRun === true) {
 		for (const plan of await explaining(() => rehearse(host, datapath, [target]))) {
@@ -93,10 +100,11 @@ export async function change(
 	}
 	using _lock = await host.lock(options.wait * 1000, sayWaiting(context));
 	await interruptible(context, async (signal) => {
-		const takeBack = await options.tellAgent?.();
+		const takeBack = options.tellAgent?.();
 		try {
-			(await explaining(() => reconcile(host, datapath, [target], { onStep: print }))).forEach(finish);
+			const plans = await explaining(() => reconcile(host, datapath, [target], { onStep: print }));
 			options.onDone?.();
+			plans.forEach(finish);
 		} catch (error) {
 			takeBack?.();
 			// The signal is about to end this process: report the state of the host first.

@@ -1,6 +1,7 @@
 /** drain, enable and disable: take real servers out of use on this director, and back. */
 import type { Command } from "commander";
 import { L3dsrError } from "../../errors.ts";
+import { observeKeeping } from "../../host/hold.ts";
 import { describeStep, stepRecord } from "../../inspect/describe-step.ts";
 import { explaining } from "../../inspect/failure-text.ts";
 import type { RealState } from "../../model/fleet.ts";
@@ -81,6 +82,7 @@ async function hold(
 			dryRun: options.dryRun === true,
 			stopped: [],
 			steps: change.steps.map(stepRecord),
+			keeping: observeKeeping(),
 		});
 	} else for (const one of outcomes) stdout.write(`${outcomeText(one, state, change.runs)}\n`);
 	return outcomes.some(({ kind }) => kind === "fleet") ? EXIT.failed : EXIT.done;

@@ -4,6 +4,7 @@ import type { StatusRecord } from "../../inspect/status/status.ts";
 import type { Style } from "../style.ts";
 import { formatTable } from "../table.ts";
 import { directorText } from "./director-text.ts";
+import { isKept, keepingText } from "./keeping-text.ts";
 import { rateCells } from "./rate-cells.ts";
 import { stoppedText } from "./stopped-services.ts";
 
@@ -14,6 +15,7 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 	const table =
 		services.length === 0 ? (directsOnly ? "" : "no services\n") : tableText(services, style, watching);
 	const directing = director === undefined ? "" : directorText(director, style, watching);
+	const kept = keepingText(record.keeping, record.configuration);
 	const lines = [
 		...(directsOnly ? [] : [`datapath: ${runningText(datapath)} (${datapath.why})`]),
 		...(datapath.tcChecksum?.by === "helper"
@@ -28,10 +30,13 @@ export function statusText(record: StatusRecord, style: Style, watching: boolean
 		),
 		...record.warnings.map((text) => style.bad(`warning: ${text}`)),
 		...drift.map(({ object, problem }) => style.bad(`drift: ${object} ${problem}`)),
+		...(kept === undefined ? [] : [kept]),
 		...(record.refused === undefined
 			? drift.length === 0
 				? []
-				: ["l3dsr diff shows the details, l3dsr up repairs it"]
+				: [
+						`l3dsr diff shows the details, ${isKept(record.keeping, record.configuration) ? "the agent" : "l3dsr up"} repairs it`,
+					]
 			: [style.bad(`l3dsr up will refuse to ${record.refused}`)]),
 	];
 	return `${table}${directing}${lines.map((line) => `${line}\n`).join("")}`;

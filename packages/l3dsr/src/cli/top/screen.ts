@@ -1,6 +1,7 @@
 /** The screen of `top`: state and the latest look → lines of a width and a height. Pure. */
 import type { StatusRecord } from "../../inspect/status/status.ts";
 import { printable } from "../../printable.ts";
+import { keepingText } from "../services/keeping-text.ts";
 import { rateCells } from "../services/rate-cells.ts";
 import type { Style } from "../style.ts";
 import { ORDERS, rowsOf, type Tone, type TopRow } from "./rows.ts";
@@ -81,6 +82,7 @@ function headLines({ record, host, time, failed }: Look, style: Style, columns: 
 	].join("   ");
 	const problems = [
 		...(failed === undefined ? [] : [`cannot read the host: ${failed}`]),
+		...(record.keeping.hold === null ? [] : [keepingText(record.keeping, record.configuration) ?? ""]),
 		...(record.refused === undefined ? [] : [`l3dsr up will refuse to ${record.refused}`]),
 		...record.drift.map(({ object, problem }) => `drift: ${object} ${problem}`),
 		...record.warnings.map((text) => `warning: ${text}`),

@@ -1,5 +1,6 @@
 /** What `status` and `top` show: the state of this host, read at each call. */
 import { readFoundChecks } from "../../host/found-checks.ts";
+import { observeKeeping } from "../../host/hold.ts";
 import { DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import { type ConfiguredHost, configuredTarget } from "../../reconcile/configured-host.ts";
 import { endDueDrains } from "../../reconcile/end-drains.ts";
@@ -36,7 +37,7 @@ export async function statusLook(
 	return async () => {
 		const plan = await planHost(host, datapath, target);
 		const director = await lookAtDirector(host, plan);
-		const record = statusOf(plan, loaded, configuration.datapath, director);
+		const record = statusOf(plan, loaded, configuration.datapath, observeKeeping(), director);
 		return { record, observation: plan.observed.snapshot };
 	};
 }
@@ -49,5 +50,5 @@ async function lookAtDirector(
 	const { director } = plan.desired;
 	const wanted = director === "none" ? undefined : director;
 	await endDueDrains(host, plan, wanted);
-	return await observedDirector(plan, wanted === undefined ? undefined : await readFoundChecks());
+	return await observedDirector(plan, wanted === undefined ? undefined : readFoundChecks());
 }

@@ -1,4 +1,5 @@
 /** What runs on this host, and where it differs from the configuration: the record that `l3dsr status` prints. Pure. */
+import type { Keeping } from "../../host/hold.ts";
 import type { Configuration, DatapathChoice } from "../../model/configuration.ts";
 import type { Finding } from "../../model/finding.ts";
 import { signatureOf } from "../../model/lower-service.ts";
@@ -36,6 +37,8 @@ export interface StatusRecord {
 	readonly warnings: readonly string[];
 	/** Why up cannot apply the configuration, if it cannot. */
 	readonly refused?: string;
+	/** Whether an agent runs here. */
+	readonly keeping: Keeping;
 	/** DADDR rules that are not l3dsr's services: by hand, or dsrctl's. */
 	readonly otherRules: number;
 }
@@ -45,6 +48,7 @@ export function statusOf(
 	plan: Plan<ConfiguredHost>,
 	configured: { readonly source: string; readonly configuration: Configuration } | undefined,
 	datapath: DatapathChoice,
+	keeping: Keeping,
 	director?: DirectorRecord,
 ): StatusRecord {
 	const { state, desired, assignment, steps } = plan;
@@ -68,6 +72,7 @@ export function statusOf(
 		drift: drift.map(({ kind, object, problem }) => ({ kind, object, problem })),
 		warnings: [...hiddenTexts(snapshot), ...absentTexts(desired)],
 		...(refusal === undefined ? {} : { refused: refusal }),
+		keeping,
 		otherRules: snapshot.rules.filter(({ rule }) => signatureOf(rule) === undefined).length,
 	};
 }
