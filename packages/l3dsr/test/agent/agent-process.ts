@@ -1,4 +1,4 @@
-/** The agent as a process of its own, from the sources: its records are read as they come. */
+/** The agent as a process, run from the sources; its records are read as they arrive. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import type { AgentRecord } from "../../src/agent/record.ts";
 
 const L3DSR = fileURLToPath(new URL("../cli/l3dsr-process.ts", import.meta.url));
 
-/** What it may take on a machine with much else to do; how long it takes is for the benchmark. */
+/** How long a test waits on a busy machine; the benchmark measures the real time. */
 const PATIENCE_MS = 15_000;
 
 export class AgentProcess implements AsyncDisposable {
@@ -33,7 +33,7 @@ export class AgentProcess implements AsyncDisposable {
 		});
 		assert(this.child.stderr !== null);
 		createInterface(this.child.stderr).on("line", (line) => {
-			// Events are a line each; errors, and what is said without JSON, are not.
+			// Each event is one line; errors, and output without JSON, are not events.
 			if (line.startsWith('{"')) {
 				assertRecord("agent-event", line);
 				this.records.push(JSON.parse(line));
@@ -48,7 +48,7 @@ export class AgentProcess implements AsyncDisposable {
 		return agent;
 	}
 
-	/** The first record of a kind behind `after` others. */
+	/** The first record of a kind after `after` others. */
 	async until<K extends AgentRecord["kind"]>(
 		kind: K,
 		after = 0,
@@ -56,7 +56,7 @@ export class AgentProcess implements AsyncDisposable {
 		return await this.untilRecord((record) => record.kind === kind, after, kind);
 	}
 
-	/** The first that is `wanted`, behind `after` others. */
+	/** The first `wanted` record after `after` others. */
 	async untilRecord<R extends AgentRecord>(
 		wanted: (record: AgentRecord) => boolean,
 		after = 0,

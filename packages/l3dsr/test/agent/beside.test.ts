@@ -1,4 +1,4 @@
-/** The agent beside operators, and when it or its files are broken. */
+/** The agent beside operators, and after it or its files have failed. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ const BOTH = `${WEB}  - { vip: 192.0.2.12, name: plain }\n`;
 
 const isOnLo = (vip: string): boolean => ip(`-o addr show dev lo to ${vip}`) !== "";
 
-test("an operator's down stays, also after a restart of the agent, until up", async () => {
+test("an operator's down stays in force until up, even after the agent is restarted", async () => {
 	writeFileSync(config, BOTH);
 	{
 		await using agent = await AgentProcess.start(config);
@@ -92,7 +92,7 @@ test("up with another file and a second agent are refused while an agent keeps t
 	assert.equal(agent.child.exitCode, null);
 });
 
-test("a file that cannot be used changes nothing, and what was read before is still repaired", async () => {
+test("an unusable file changes nothing, and the last good configuration is still repaired", async () => {
 	writeFileSync(config, BOTH);
 	await using agent = await AgentProcess.start(config);
 	for (const text of ["", "services: [\n", "servics: []\n"]) {
@@ -107,7 +107,7 @@ test("a file that cannot be used changes nothing, and what was read before is st
 	await agent.until("repaired", known);
 	writeFileSync(config, BOTH);
 	await agent.until("configuration-restored", known);
-	// As configuration management does it: a link that is set to another folder in one step.
+	// Like configuration management: one step switches a link to another folder.
 	for (const [name, text] of [
 		["one", BOTH],
 		["two", WEB],
@@ -126,7 +126,7 @@ test("a file that cannot be used changes nothing, and what was read before is st
 	rmSync(config);
 });
 
-test("rules and VIPs outlive an agent that is killed, and the next one finds nothing to do", async () => {
+test("rules and VIPs outlive a killed agent, and the next agent finds nothing to do", async () => {
 	writeFileSync(config, BOTH);
 	{
 		await using agent = await AgentProcess.start(config);

@@ -12,7 +12,7 @@ import {
 
 const VIP = "192.0.2.10 on lo is not there";
 
-/** Repairs at these times; gives what was said, and where it ended. */
+/** Repairs at these times; returns the messages, and the final state. */
 function repairs(
 	times: readonly number[],
 	subject: (at: number) => string = () => VIP,
@@ -30,18 +30,18 @@ function repairs(
 
 const every = (ms: number, count: number) => Array.from({ length: count }, (_, n) => n * ms);
 
-test("a person who breaks a thing seven times within a minute is repaired at once each time", () => {
+test("seven faults of the same thing within a minute are each repaired at once", () => {
 	const { contention, said } = repairs(every(5000, 7));
 	assert.deepEqual(said, []);
 	assert.equal(contentionDelay(contention, 30_000), 0);
 });
 
-test("the eighth repair of the same thing within a minute says so, once", () => {
+test("the eighth repair of the same thing within a minute is reported, once", () => {
 	const { said } = repairs(every(200, 20));
 	assert.deepEqual(said, [{ at: 1400, repairs: 8, delayMs: 1000 }]);
 });
 
-test("a manager that comes back every 45 seconds is noticed", () => {
+test("a manager that returns every 45 seconds is noticed", () => {
 	const { said } = repairs(every(45_000, 14));
 	assert.deepEqual(
 		said.map(({ at, repairs }) => [at, repairs]),
@@ -49,7 +49,7 @@ test("a manager that comes back every 45 seconds is noticed", () => {
 	);
 });
 
-test("one that comes back every two minutes is repaired at once for ever", () => {
+test("a manager that returns every two minutes is always repaired at once", () => {
 	const { contention, said } = repairs(every(120_000, 100));
 	assert.deepEqual([said, contentionDelay(contention, 99 * 120_000)], [[], 0]);
 });
@@ -59,7 +59,7 @@ test("breaking different things does not count as a fight", () => {
 	assert.deepEqual(said, []);
 });
 
-test("each further repair is put off twice as long, up to half a minute", () => {
+test("each further repair waits twice as long, up to half a minute", () => {
 	let { contention } = repairs(every(100, 8));
 	let now = 700;
 	const delays: number[] = [];
@@ -72,7 +72,7 @@ test("each further repair is put off twice as long, up to half a minute", () => 
 	assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
 });
 
-test("uncontested repairs do not prolong it, and it ends after a quiet time", () => {
+test("uncontested repairs do not prolong the contention, and it ends after a quiet time", () => {
 	const { contention } = repairs(every(100, 8));
 	const other = noteRepair(contention, 900, ["a rule of dns is missing"]);
 	assert.equal(contentionDelay(other.contention, 900), 800);
@@ -80,7 +80,7 @@ test("uncontested repairs do not prolong it, and it ends after a quiet time", ()
 	assert.equal(peaceSince(other.contention, 700 + PEACE_MS), PEACE_MS);
 });
 
-test("what it remembers is bounded", () => {
+test("the memory of past repairs is bounded", () => {
 	const { contention } = repairs(every(1, 5000), (at) => `thing ${at}`);
 	assert(contention.repairs.size <= 1000);
 	const later = noteRepair(contention, 10_000_000, [VIP]).contention;

@@ -1,4 +1,4 @@
-/** The agent on a director: real servers are checked through the VIP's path, and what is found out is directed by. */
+/** The agent on a director: it checks real servers through the VIP's path, and directs by the results. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -80,7 +80,7 @@ async function served<N extends "status" | "findings" | "fleet" | "events" | "tr
 			return assertRecord(name, body);
 		} catch (error) {
 			if (error instanceof assert.AssertionError) throw error;
-			return undefined; // the process that speaks HTTP is on its way
+			return undefined; // the process that speaks HTTP is still starting
 		}
 	});
 }
@@ -132,7 +132,7 @@ test("a real server that stops answering gets no new flows until it answers agai
 			previousMs: 0,
 		},
 	);
-	// A command beside the agent says why as well.
+	// A command beside the agent also gives the reason.
 	await waitFor("the reason", async () => (await reasonsOf()) === "b: its tcp check fails: timeout", 5000);
 	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
 	assert.deepEqual(repairs, [], "who is healthy is not drift");
@@ -152,7 +152,7 @@ test("a real server that stops answering gets no new flows until it answers agai
 	await waitFor("no reason", async () => (await reasonsOf()) === "", 5000);
 });
 
-test("a real server that is added gets no flows until its first check has succeeded, whatever commands do", async () => {
+test("an added real server gets no flows until its first check has succeeded, whatever commands do", async () => {
 	await using a = new RealServer(1);
 	await using b = new RealServer(2);
 	await using c = new RealServer(3);
@@ -192,7 +192,7 @@ test("a real server that is added gets no flows until its first check has succee
 	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
 	assert.deepEqual(repairs, [], "who is healthy is not drift");
 
-	// Its check failed and succeeded before: nothing of that counts when it has been out of use.
+	// Its check failed and succeeded before; after a time out of use, these results do not count.
 	assert.equal((await l3dsr("disable", "c", "-c", config)).exitCode, 0);
 	await waitFor("c out of use", async () => /c disabled 0$/.test(await statesOf()), 15_000);
 	c.fallSilent();

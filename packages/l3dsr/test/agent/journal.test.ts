@@ -1,10 +1,10 @@
-/** What the journal and the service manager receive, byte by byte. */
+/** The entries for the journal and the service manager, byte by byte. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeJournalEntry, MESSAGE_ID } from "../../src/agent/journal.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
 
-/** Fields of an entry, in order, as the journal reads them. */
+/** Fields of an entry in order, as the journal reads them. */
 function fieldsOf(entry: Uint8Array): [name: string, value: string][] {
 	const bytes = Buffer.from(entry);
 	const fields: [string, string][] = [];
@@ -37,7 +37,7 @@ const record = new RecordLog(() => new Date(0)).write({
 	verifiedMs: 60.5,
 });
 
-test("an entry has the sentences, what one selects by, and the whole record", () => {
+test("an entry has the sentences, the fields to filter by, and the whole record", () => {
 	const fields = new Map(fieldsOf(encodeJournalEntry(record)));
 	assert.equal(
 		fields.get("MESSAGE"),
@@ -52,13 +52,13 @@ test("an entry has the sentences, what one selects by, and the whole record", ()
 	assert.deepEqual(JSON.parse(fields.get("L3DSR_RECORD") ?? ""), record);
 });
 
-test("a record that is too large for a datagram goes without its JSON, and with its sentences", () => {
+test("a record that is too large for a datagram is sent without its JSON, but with its sentences", () => {
 	const entry = encodeJournalEntry(record, 600);
 	const names = fieldsOf(entry).map(([name]) => name);
 	assert(names.includes("MESSAGE") && !names.includes("L3DSR_RECORD"));
 });
 
-test("each kind of record has a message id of its own, 128 bits as the journal writes them", () => {
+test("each kind of record has its own message id, 128 bits in the journal's format", () => {
 	const ids = Object.values(MESSAGE_ID);
 	assert.equal(new Set(ids).size, ids.length);
 	for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/);

@@ -1,4 +1,4 @@
-/** One run of the agent, on a host that is a variable: when it takes the lock, and when it looks twice. */
+/** One run of the agent on a simulated host: when it takes the lock, and when it reads the host twice. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Counts } from "../../src/agent/counts.ts";
@@ -19,7 +19,7 @@ const CONFIG = "services:\n  - { vip: 192.0.2.10, name: web, dscp: 7 }\n";
 class KeptHost extends MemoryHost implements AgentHost {
 	#guard: ObservedGuard = NO_GUARD;
 	readonly dsrConfFolder = "/etc/dsr.d";
-	/** Called while the lock is waited for. */
+	/** Called during the wait for the lock. */
 	onLock: () => void = () => {};
 
 	readFile(): string {
@@ -71,12 +71,12 @@ interface Kept extends Disposable {
 	readonly records: RecordLog;
 	hold: Hold | undefined;
 	isQuiet: boolean;
-	/** By the wall clock. */
+	/** The wall clock. */
 	now: Date;
 	run(trigger: Trigger): Promise<string>;
 }
 
-/** A host that a keeper has made right; what it has done for that is not in the host's log. */
+/** A host that a keeper has made right; its log omits the steps for that. */
 async function kept(): Promise<Kept> {
 	const host = new KeptHost();
 	const records = new RecordLog(() => state.now);
@@ -124,14 +124,14 @@ test("a run that finds nothing to do leaves the lock to others", async () => {
 	assert.deepEqual(agent.host.log, ["observe"]);
 });
 
-test("a repair is made under the lock, from the look before it", async () => {
+test("a repair is made under the lock, from the reading before it", async () => {
 	using agent = await kept();
 	agent.host.addresses = [];
 	assert.equal(await agent.run("address"), "changed");
 	assert.deepEqual(agent.host.log, ["observe", "lock", "add 192.0.2.10", "observe", "unlock"]);
 });
 
-test("a host to which something has happened since it was looked at is looked at again under the lock", async () => {
+test("a host that has changed since it was read is read again under the lock", async () => {
 	using agent = await kept();
 	const { host } = agent;
 	const { addresses } = host;
@@ -144,7 +144,7 @@ test("a host to which something has happened since it was looked at is looked at
 	assert.deepEqual(host.log, ["observe", "lock", "observe", "unlock"]);
 });
 
-test("a repair that an operator's down has overtaken is not made", async () => {
+test("a repair is not made if an operator's down came first", async () => {
 	using agent = await kept();
 	const { host, records } = agent;
 	host.addresses = [];
@@ -157,7 +157,7 @@ test("a repair that an operator's down has overtaken is not made", async () => {
 	assert.equal(records.records().at(-1)?.kind, "held");
 });
 
-test("a wall clock that jumps changes the times of records, and nothing that is measured or waited for", async () => {
+test("a jump of the wall clock changes the times of records, but no measured time or delay", async () => {
 	using agent = await kept();
 	const { host, records } = agent;
 	for (const jump of ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"]) {

@@ -1,4 +1,4 @@
-/** Records: their order, their text, and that they survive JSON. */
+/** Records: their order, their text, and their JSON form. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -31,7 +31,7 @@ const repaired: NewRecord = {
 	verifiedMs: 71.2,
 };
 
-test("records are numbered, have the time of the wall clock, and reach each subscriber in order", () => {
+test("records have numbers and the wall clock's time, and reach each subscriber in order", () => {
 	const log = new RecordLog(() => NOON);
 	const heard: number[][] = [[], []];
 	const [first] = heard.map((ids) => log.subscribe(({ id }) => ids.push(id)));
@@ -66,12 +66,12 @@ test("only the latest records are kept", () => {
 	assert.deepEqual([ids.length, ids[0], ids.at(-1)], [RECORDS_KEPT, 6, RECORDS_KEPT + 5]);
 });
 
-test("a record is the same after a way through JSON", () => {
+test("a record is the same after it was written and read as JSON", () => {
 	const record = new RecordLog(() => NOON).write(repaired);
 	assert.deepEqual(JSON.parse(JSON.stringify(record)), record);
 });
 
-test("a repair reads as what was found, who did it, and what was done", () => {
+test("the text of a repair names the finding, who caused it, and the steps", () => {
 	assert.deepEqual(textOf(repaired), [
 		"repaired in 45 ms: 192.0.2.10 on lo is not there",
 		"changed by: keepalived, process 812",
@@ -80,7 +80,7 @@ test("a repair reads as what was found, who did it, and what was done", () => {
 	]);
 });
 
-test("a repair of a thousand services is a text of a few dozen lines", () => {
+test("the text of a repair of a thousand services has a few dozen lines", () => {
 	const many = Array.from({ length: 1000 }, (_, index) => ({
 		kind: "rule-missing" as const,
 		object: `a rule of s${index}`,
@@ -92,7 +92,7 @@ test("a repair of a thousand services is a text of a few dozen lines", () => {
 	assert.ok(lines.length < 30);
 });
 
-test("a refused configuration says what stays in force, and why the new one cannot be used", () => {
+test("a refused configuration names the one in force, and why the new one cannot be used", () => {
 	const lines = textOf({
 		kind: "configuration-refused",
 		configuration: "/etc/l3dsr/l3dsr.yaml",
@@ -120,7 +120,7 @@ const DOWN: HealthChange = {
 	previousMs: 5000,
 };
 
-test("a change of health reads as who, which check, and why", () => {
+test("a change of health names the real server, the check, and the reason", () => {
 	assert.deepEqual(textOf({ kind: "health", changes: [DOWN] }), [
 		"front/a2 (10.1.0.12) fails its tcp check at 192.0.2.10 port 443: refused by the VIP",
 	]);
@@ -139,7 +139,7 @@ test("a new real server is reported as new, whether or not it passes its check",
 	]);
 });
 
-test("changes of health that come together are counted in the headline", () => {
+test("simultaneous changes of health are counted in the headline", () => {
 	const lines = textOf({
 		kind: "health",
 		changes: [DOWN, { ...DOWN, healthy: true }, { ...DOWN, real: "a3" }],

@@ -1,6 +1,6 @@
 /**
- * Every single thing that an outsider can do to a host, done while the agent runs: it is repaired, one record names what
- * was found and the likely cause, and nothing else is touched.
+ * Every change that an outsider can make to a host while the agent runs: the agent repairs it, one record
+ * names the finding and the likely cause, and nothing else is touched.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,12 +24,12 @@ const config = join(folder, "l3dsr.yaml");
 const peer = new Netns("peer");
 after(() => peer[Symbol.dispose]());
 
-/** A card with its addresses, and what is behind it. */
+/** A network card with its addresses, and the host behind it. */
 async function makeEth0(): Promise<void> {
 	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
 	ip("addr add 10.0.0.2/24 dev eth0");
 	ip("addr add fd00::2/64 dev eth0 nodad");
-	// Without a link-local address, which would appear between two looks.
+	// Without a link-local address, which would appear between two readings.
 	ip("link set eth0 addrgenmode none up");
 	peer.ip("addr add 10.0.0.1/24 dev eth0");
 	peer.ip("link set eth0 up");
@@ -47,8 +47,8 @@ async function isRight(): Promise<boolean> {
 }
 
 /**
- * The record of a repair of what `said` describes. A deed of several steps may be seen half done: then there is another
- * one for the rest.
+ * The record of a repair of what `said` describes. If a fault of several steps is seen half done, another
+ * record has the rest.
  */
 async function repairOf(
 	agent: AgentProcess,
@@ -65,7 +65,7 @@ async function repairOf(
 	return record;
 }
 
-/** What is the same on both is tried on one. */
+/** Faults that are the same on both datapaths are tried on one. */
 const ONLY_ON_EBPF = /program|host gets|table that translates/;
 
 for (const datapath of ["nft", "ebpf"] as const) {
@@ -92,7 +92,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 			({ what }) => datapath === "nft" || ONLY_ON_EBPF.test(what),
 		);
 		for (const { what, act, said, revert } of deeds) {
-			test(`${what}: repaired, and said why, and nothing else is touched`, async () => {
+			test(`${what}: repaired with a reason, and nothing else is touched`, async () => {
 				let theirs = "";
 				const { cause, triggers } = await repairOf(
 					agent,
@@ -104,7 +104,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 				);
 				assert.notEqual(cause.kind, "unknown");
 				assert(cause.suspects.length > 0, JSON.stringify(cause));
-				assert(!triggers.includes("minute"), "it was heard of, not found by chance");
+				assert(!triggers.includes("minute"), "an event reported it, not the periodic check");
 				assert.equal(foreignState(eth0, foreign), theirs);
 				if (revert !== undefined) await repairOf(agent, revert, said);
 			});

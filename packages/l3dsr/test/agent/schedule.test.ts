@@ -21,7 +21,7 @@ function rested(now: number, end: Partial<RunEnd> = {}): Schedule {
 	return ended(begun(newSchedule(now), now).schedule, now, { ...WELL, tookMs: 0, ...end });
 }
 
-test("a start runs at once, and the next run is a minute after it", () => {
+test("a start runs at once, and the next run comes a minute later", () => {
 	const schedule = newSchedule(1000);
 	assert(nextRunAt(schedule) <= 1100);
 	assert.deepEqual(begun(schedule, 1000).triggers, ["start"]);
@@ -38,19 +38,19 @@ test("a single event is answered within 20 ms, and a burst by one run at its end
 	assert.deepEqual([triggers, since], [["address", "ruleset"], 500]);
 });
 
-test("a burst without an end does not put off its run", () => {
+test("an endless burst does not delay its run", () => {
 	let schedule = rested(0);
 	for (let at = 500; at < 600; at += 5) schedule = heard(schedule, at, "route");
 	assert.equal(nextRunAt(schedule), 560);
 });
 
-test("files have longer to be written in several steps", () => {
+test("files get more time, because they may be written in several steps", () => {
 	let schedule = rested(0);
 	for (let at = 500; at <= 900; at += 50) schedule = heard(schedule, at, "file");
 	assert.equal(nextRunAt(schedule), 1000);
 });
 
-test("what is heard while a run goes on is for the next one", () => {
+test("events during a run are for the next one", () => {
 	const running = begun(heard(rested(0), 500, "link"), 515).schedule;
 	assert.equal(nextRunAt(running), Number.POSITIVE_INFINITY);
 	const after = ended(heard(running, 520, "address"), 530, WELL);
@@ -58,7 +58,7 @@ test("what is heard while a run goes on is for the next one", () => {
 	assert.deepEqual(begun(after, 535).triggers, ["address"]);
 });
 
-test("a failure is tried again after a second, then twice as long each time up to a minute", () => {
+test("a failure is retried after a second, then twice as long each time up to a minute", () => {
 	let schedule = rested(0);
 	let now = 0;
 	const waits: number[] = [];
@@ -69,19 +69,19 @@ test("a failure is tried again after a second, then twice as long each time up t
 	}
 	assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
 	assert.deepEqual(begun(schedule, now).triggers, ["retry"]);
-	// An event may be what was missing; what an operator does is not made to wait at all.
+	// An event may remove the cause; an operator's request never waits.
 	assert.equal(nextRunAt(heard(schedule, now - 59_990, "link")), now - 59_000);
 	assert.equal(nextRunAt(heard(schedule, now - 59_990, "file")), now - 59_890);
 	assert.equal(ended(begun(schedule, now).schedule, now, WELL).failures, 0);
 });
 
-test("contention puts off the repair of what others change, and not what an operator asks for", () => {
+test("contention delays the repair of others' changes, but not an operator's request", () => {
 	const contended = rested(0, { contentionMs: 4000 });
 	assert.equal(nextRunAt(heard(contended, 100, "ruleset")), 4000);
 	assert.equal(nextRunAt(heard(contended, 100, "signal")), 115);
 });
 
-test("under events without an end, runs take a fifth of the time", () => {
+test("under endless events, runs take a fifth of the time", () => {
 	let schedule = rested(0);
 	let now = 0;
 	let spent = 0;
@@ -96,7 +96,7 @@ test("under events without an end, runs take a fifth of the time", () => {
 	assert(spent / now > 0.15 && spent / now < 0.21, `${spent / now}`);
 });
 
-test("whatever happens, a run comes within a minute after the last, and none while one goes on", () => {
+test("in any case, a run comes within a minute after the last, and never during another", () => {
 	const event = fc.record({
 		afterMs: fc.nat(20_000),
 		trigger: fc.constantFrom<Trigger>(...TRIGGERS),

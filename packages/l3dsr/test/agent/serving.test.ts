@@ -1,4 +1,4 @@
-/** What an agent serves: the whole of it, as a person or Prometheus asks. */
+/** The agent's HTTP side as a person or Prometheus uses it. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,7 @@ async function answerOf(path: string, port?: number): Promise<{ status: number; 
 	});
 }
 
-test("an agent serves what it keeps: state, findings, metrics; and listens where its file says, when it changes", async () => {
+test("an agent serves state, findings and metrics, and changes its address when its file does", async () => {
 	writeFileSync(config, SERVICES + listen(9470));
 	await using agent = await AgentProcess.start(config);
 
@@ -48,7 +48,7 @@ test("an agent serves what it keeps: state, findings, metrics; and listens where
 	const { findings } = assertRecord("findings", (await answerOf("/v1/findings")).text);
 	assert.ok(
 		findings.some(({ kind }) => kind === "listeners"),
-		"nobody listens on the VIP here",
+		"nothing listens on the VIP here",
 	);
 	assertRecord("fleet", (await answerOf("/v1/fleet")).text);
 	assertRecord("trace", (await answerOf("/v1/trace?from=203.0.113.9&to=10.0.0.5&dscp=10")).text);
@@ -75,7 +75,7 @@ test("an agent serves what it keeps: state, findings, metrics; and listens where
 	await assert.rejects(fetch(url("/v1/status")));
 });
 
-test("with the capabilities that the unit leaves it, an agent keeps the host and serves", async () => {
+test("with the capabilities that the unit keeps, an agent maintains the host and serves", async () => {
 	const unit = readFileSync(new URL("../../../../systemd/l3dsr-agent.service", import.meta.url), "utf8");
 	const [, names = ""] = /^CapabilityBoundingSet=(.+)$/m.exec(unit) ?? [];
 	const left = names.split(" ").map((name) => `+${name.replace("CAP_", "").toLowerCase()}`);

@@ -1,4 +1,4 @@
-/** What may happen to an agent itself: it is killed at any moment, and its disk is full. */
+/** Faults of the agent itself: it is killed at any moment, or its disk is full. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,9 +13,9 @@ import { AgentProcess } from "./agent-process.ts";
 
 enterNetns();
 
-/** Kills at random moments; 50 by `make agent-kills`. */
+/** Kills at random moments; `make agent-kills` makes 50. */
 const KILLS = Number(process.env["L3DSR_AGENT_KILLS"] ?? 2);
-/** What starting, and repairing, may take from source: any moment of it. */
+/** How long a start or a repair may take from source; the kill comes at any moment of it. */
 const MOMENTS_MS = { start: 1500, repair: 150 } as const;
 
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-survival-"));
@@ -50,7 +50,7 @@ async function kill(agent: AgentProcess): Promise<void> {
 	await agent.ended;
 }
 
-test("an agent that is killed while it starts or repairs leaves nothing that keeps the next one from being right", async () => {
+test("after an agent is killed during its start or a repair, the next one repairs the host", async () => {
 	for (let round = 0; round < KILLS; round++) {
 		const starting = new AgentProcess(config);
 		await setTimeout(Math.random() * MOMENTS_MS.start);
@@ -69,7 +69,7 @@ test("an agent that is killed while it starts or repairs leaves nothing that kee
 	}
 });
 
-test("on a full disk repairs go on, and down says why it cannot keep the agent away", async () => {
+test("on a full disk repairs continue, and down explains why it cannot keep the agent away", async () => {
 	run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/run");
 	try {
 		await using agent = await AgentProcess.start(config);

@@ -1,6 +1,6 @@
 /**
- * Random rules in canonical form: what `parseRuleSpec` gives back for the text that `formatRuleSpec`
- * prints of them. Every match, both families, every table and chain.
+ * Random rules in canonical form, which `parseRuleSpec` returns for the text that `formatRuleSpec` prints.
+ * Every match, both families, every table and chain.
  */
 import {
 	addressBits,
@@ -29,7 +29,7 @@ import {
 import type { RuleEntry, Ruleset } from "../../src/model/ruleset.ts";
 import { ORDINAL_STEP } from "../../src/model/ruleset.ts";
 
-/** Plain objects, as the parser makes them (fast-check's own have no prototype). */
+/** Plain objects, as the parser creates them (fast-check's own have no prototype). */
 function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
 	return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
 }
@@ -42,7 +42,7 @@ export function arbitraryAddress(family: Family): fc.Arbitrary<ReturnType<typeof
 	return fc.array(byte, { minLength: length, maxLength: length }).map(addressFromBytes);
 }
 
-/** Never the full range un-negated: that is not a match at all. */
+/** Never the full range without negation, because that is not a match at all. */
 function arbitraryRange(most: number): fc.Arbitrary<NumberRange> {
 	const end = fc.integer({ min: 0, max: most });
 	return fc
@@ -116,7 +116,7 @@ function arbitraryFreeMatch(chain: Chain): fc.Arbitrary<Match> {
 	return fc.oneof(...all);
 }
 
-/** A protocol with the port matches that go with it. */
+/** A protocol with its port matches. */
 const arbitraryPorts: fc.Arbitrary<{ readonly number: number; readonly matches: readonly Match[] }> = fc
 	.constantFrom(...PORT_MODULES)
 	.chain((module) => {
@@ -180,7 +180,7 @@ export const arbitraryPlace: fc.Arbitrary<{ readonly table: Table; readonly chai
 	...(["raw", "mangle"] as const).flatMap((table) => CHAINS[table].map((chain) => ({ table, chain }))),
 );
 
-/** Narrow the rules down to what a test can use: one family, table or chain, certain matches. */
+/** Restricts the rules to those that a test can use: one family, table or chain, certain matches. */
 export interface RuleLimits {
 	readonly family?: Family;
 	readonly table?: Table;
@@ -230,7 +230,7 @@ export function arbitraryRule(limits: RuleLimits = {}): fc.Arbitrary<Rule> {
 		.filter((rule) => limits.accept?.(rule) ?? true);
 }
 
-/** Rules in order, with ordinals as appending them one after the other gives. */
+/** Rules in order, with the ordinals that they get when they are appended one by one. */
 export function arbitraryRuleset(
 	limits: RuleLimits & { readonly maxLength?: number } = {},
 ): fc.Arbitrary<Ruleset> {

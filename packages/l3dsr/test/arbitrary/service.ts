@@ -1,4 +1,4 @@
-/** Random services, as a configuration may have them. */
+/** Random services that a configuration may have. */
 import { addressBits, addressFromBytes, dscp, type Family, PROTOCOL_NUMBER, prefixOf } from "@l3dsr/packet";
 import fc from "fast-check";
 import { PORT_MODULES } from "../../src/model/rule.ts";
@@ -46,7 +46,7 @@ const arbitraryMark = fc
 	)
 	.map(([value, mask]) => ({ value: (value & mask) >>> 0, mask }));
 
-/** With DSCP, mark, interface or real address, and whatever goes with them; `name` is the VIP's text. */
+/** With DSCP, mark, interface or real address, and their other fields; `name` is the VIP's text. */
 export const arbitraryService: fc.Arbitrary<Service> = fc
 	.constantFrom<Family>("ipv4", "ipv6")
 	.chain((family) =>

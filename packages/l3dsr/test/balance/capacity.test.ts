@@ -1,4 +1,4 @@
-/** The table of docs/guide/capacity.md, against what the tables really take. */
+/** Compares the table of docs/guide/capacity.md with the real size of the tables. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { real, wishOf } from "./wire.ts";
 
 const PAGE = fileURLToPath(new URL("../../../../docs/guide/capacity.md", import.meta.url));
 
-test("the memory that the capacity page names is what the tables take", () => {
+test("the tables take the memory that the capacity page names", () => {
 	const rows = [
 		...readFileSync(PAGE, "utf8").matchAll(/^\| ([\d,]+) \| (\d+) \| (\d+) MB \| ([\d.]+) MB \|$/gm),
 	];

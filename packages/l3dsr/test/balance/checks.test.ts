@@ -1,4 +1,4 @@
-/** What each check of a director finds, and that a fit host has none. */
+/** The finding of each check of a director; a healthy host has none. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "@l3dsr/packet";
@@ -49,7 +49,7 @@ type Change = Partial<Omit<DirectorCheckInput, "facts" | "settings">> & {
 	readonly settings?: Partial<DirectorCheckInput["settings"]>;
 };
 
-/** `severity[check]: message`, of each finding. */
+/** `severity[check]: message` of each finding. */
 function found({ facts = {}, settings = {}, ...more }: Change): string[] {
 	const findings = runDirectorChecks({
 		...FIT,
@@ -72,7 +72,7 @@ const CHECKED = fleetOf(
 	{ check: { type: "tcp", intervalMs: 1000, timeoutMs: 500, fall: 3, rise: 2 } },
 );
 
-test("a fit host has no finding, by either way of forwarding", () => {
+test("a healthy host has no finding with either way of forwarding", () => {
 	assert.deepEqual(found({}), []);
 	assert.deepEqual(found(BY_KERNEL), []);
 });
@@ -206,14 +206,14 @@ for (const [title, change, ...expected] of CASES) {
 	});
 }
 
-test("a rule that writes DSCP into what this host sends itself is none of the director's", () => {
+test("a rule that sets the DSCP of packets that this host sends itself does not affect the director", () => {
 	for (const hook of ["output", "input"]) {
 		const dscpWriters = [{ place: "table ip mangle, chain X", hook, priority: -150 }];
 		assert.deepEqual(found({ ...BY_KERNEL, facts: { dscpWriters } }), []);
 	}
 });
 
-test("a VIP that this host serves too, without health checks, may be on it", () => {
+test("without health checks, a VIP that this host also serves may be on it", () => {
 	const served = [address("192.0.2.10")];
 	assert.deepEqual(found({ served, facts: { interfaces: [HOLDS_VIP, ETH0] } }), []);
 });

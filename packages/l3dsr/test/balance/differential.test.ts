@@ -1,4 +1,7 @@
-/** The program against the oracle, on random frames. `make differential` runs the long form: L3DSR_DIRECTOR_PACKETS. */
+/**
+ * Compares the program with the oracle on random frames. `make differential` runs the long form:
+ * L3DSR_DIRECTOR_PACKETS.
+ */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
@@ -13,7 +16,7 @@ import { OWN_IFINDEX, OWN_MAC, World, type WorldOptions } from "./program/world.
 enterNetns();
 failOnLeaks();
 
-/** All together. */
+/** Total number of packets. */
 const PACKETS = Number(process.env["L3DSR_DIRECTOR_PACKETS"] ?? 100_000);
 const SEED = Number(process.env["L3DSR_DIRECTOR_SEED"] ?? 1);
 /** Packets between two changes of the rings. */
@@ -24,7 +27,7 @@ interface Variant extends WorldOptions {
 	readonly any: boolean;
 }
 
-/** A test-run happens on the loopback device, and tc is told which frames are for it. */
+/** A test run uses the loopback device; tc needs to know which frames are for it. */
 const LOOPBACK_MAC = new Uint8Array(6);
 
 const VARIANTS: readonly Variant[] = [
@@ -38,7 +41,7 @@ const VARIANTS: readonly Variant[] = [
 	{ forward: "kernel", flows: "always", any: false, hook: "tc", mac: LOOPBACK_MAC, ipv6ChecksumFlag: false },
 ];
 
-/** The clock's tick; waits until it is safe that it does not change while one packet is looked at. */
+/** The clock's tick; waits until it is certain not to change while one packet is processed. */
 function steadyTick(): number {
 	for (;;) {
 		const now = process.hrtime.bigint();
@@ -68,7 +71,7 @@ after(() => {
 VARIANTS.forEach((variant, number) => {
 	const { any, ...options } = variant;
 	const name = `${options.forward}, flows ${options.flows}${any ? ", port any" : ""}${options.vlan ? ", VLAN" : ""}${options.hook === "tc" ? `, tc${options.ipv6ChecksumFlag === false ? " before Linux 6.16" : ""}` : ""}`;
-	test(`random packets come out of the program as the oracle says, and are counted alike: ${name}`, () => {
+	test(`the program and the oracle agree on random packets and on their counters: ${name}`, () => {
 		const isTc = options.hook === "tc";
 		ip(`link add dir${number} type veth peer name dirp${number}`);
 		links.push(`dir${number}`);
@@ -79,7 +82,7 @@ VARIANTS.forEach((variant, number) => {
 		for (let n = 0; n < PACKETS / VARIANTS.length; n++) {
 			if (n % ROUND === 0) randomRings(random, world, sketch.services, steadyTick());
 			const frame = randomFrame(random, options.vlan, isTc ? "00:00:00:00:00:00" : undefined);
-			// The kernel makes no packet of less.
+			// The kernel accepts no shorter packet.
 			if (isTc && frame.length < SHORTEST_AT_TC) continue;
 			const now = steadyTick();
 			const expected = direct(frame, world.tables(), { ifindex: OWN_IFINDEX, mac: OWN_MAC, ...options }, now);
@@ -123,7 +126,7 @@ class Tally {
 	}
 }
 
-/** Equal, or different only in how a checksum of zero is spelled. */
+/** Equal, except that a zero checksum may have either representation. */
 function sameFrame(a: Uint8Array, b: Uint8Array): boolean {
 	if (a.length !== b.length) return false;
 	for (let i = 0; i < a.length; i++) {

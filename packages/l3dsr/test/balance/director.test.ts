@@ -1,4 +1,6 @@
-/** The director in the kernel: changes, take-over, next hops, counters; with packets across a real interface. */
+/**
+ * The director in the kernel: changes, takeover, next hops, counters; with packets across a real interface.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
@@ -19,7 +21,7 @@ failOnLeaks();
 const SYN = 0x02;
 const ACK = 0x10;
 
-/** One frame of each of `flows` TCP flows of one family. */
+/** One frame for each of `flows` TCP flows of one family. */
 function flowFrames(flows: number, flags: number, family: "ipv4" | "ipv6" = "ipv4"): Uint8Array[] {
 	return Array.from({ length: flows }, (_, n) => {
 		const segment = tcp({ sourcePort: 1024 + (n % 60000), destinationPort: 80, data: "" });
@@ -39,12 +41,12 @@ function flowFrames(flows: number, flags: number, family: "ipv4" | "ipv6" = "ipv
 	});
 }
 
-/** Which real server got the packet: the last byte of its address. */
+/** The real server that got the packet: the last byte of its address. */
 function realsOf(frames: readonly Uint8Array[]): number[] {
 	return frames.map((frame) => frame[(frame[12] ?? 0) === 0x86 ? 14 + 39 : 14 + 19] ?? 0);
 }
 
-/** Real servers of flows that stay in order across the wire. */
+/** The real servers of flows that stay in order on the wire. */
 function sendFlows(wire: Wire, frames: readonly Uint8Array[]): number[] {
 	const result: number[] = [];
 	for (let at = 0; at < frames.length; at += 64) {
@@ -58,7 +60,7 @@ function sendFlows(wire: Wire, frames: readonly Uint8Array[]): number[] {
 
 const reals = (count: number) => Array.from({ length: count }, (_, i) => real(i + 1));
 
-test("frames for a VIP leave with the real server's address, the DSCP, one hop less and the router's MAC address", () => {
+test("frames for a VIP leave with the real server's address, the DSCP, one hop less and the router's MAC", () => {
 	using wire = new Wire(10);
 	using director = Director.open();
 	assert.equal(director.isRunning, false);
@@ -78,14 +80,14 @@ test("frames for a VIP leave with the real server's address, the DSCP, one hop l
 				: ipv6({ source: "2001:db8:c::0", destination: `2001:db8:1::${to}`, dscp: 7, hopLimit: 63 }, segment);
 		const frame = bytesOf(ethernet({ destination: ROUTER_MAC, source: DIRECTOR_MAC }, expected));
 		const flagsAt = 14 + (family === "ipv4" ? 20 : 40) + 13;
-		// The flags differ from those that the checksum was made with, in the same way on both sides.
+		// The flags differ from those under the checksum, in the same way on both sides.
 		frame[flagsAt] = SYN;
 		assert.deepEqual(Buffer.from(back).toString("hex"), Buffer.from(frame).toString("hex"));
 	}
 	assert.deepEqual(director.detach(), [DIRECTOR]);
 });
 
-test("flows are spread over the real servers and stay where they are", () => {
+test("flows are spread over the real servers and stay with them", () => {
 	using wire = new Wire(10);
 	using director = Director.open();
 	director.apply(wishOf(reals(4)), SETTINGS);
@@ -103,7 +105,7 @@ test("flows are spread over the real servers and stay where they are", () => {
 	director.detach();
 });
 
-test("a real server's death moves its own flows only; when it is back, new flows come to it and the others stay", () => {
+test("a real server's death moves only its own flows; after its recovery it gets new ones, the others stay", () => {
 	using wire = new Wire(10);
 	using director = Director.open();
 	director.apply(wishOf(reals(5)), SETTINGS);
@@ -156,7 +158,7 @@ for (const [what, after] of [
 	});
 }
 
-test("after each death and recovery among several services, in one process, nothing is left to do", () => {
+test("after each death and recovery among several services, a process has nothing left to do", () => {
 	using _wire = new Wire(10);
 	using director = Director.open();
 	const services = [80, 443].map((port) => ({
@@ -217,7 +219,7 @@ test("two changes in one drain keep the flows of the first real servers and thos
 	director.detach();
 });
 
-test("UDP flows in changed slots go on to the real server that they had", () => {
+test("UDP flows in changed slots stay with their real server", () => {
 	using wire = new Wire(20);
 	using director = Director.open();
 	director.apply(wishOf([real(1)]), SETTINGS);
@@ -229,7 +231,7 @@ test("UDP flows in changed slots go on to the real server that they had", () => 
 	director.detach();
 });
 
-test("another process finds what runs, in the middle of a transition, and goes on", () => {
+test("another process finds the running director in the middle of a transition, and continues", () => {
 	using wire = new Wire(20);
 	let before: number[];
 	let ids: readonly number[];
@@ -316,7 +318,7 @@ test("tables that become too small are replaced by larger ones, with flows, tran
 	director.detach();
 });
 
-test("a real server that comes back in the place of another begins to count at zero", () => {
+test("a real server that returns with another's number starts to count at zero", () => {
 	using wire = new Wire(20);
 	using director = Director.open();
 	director.apply(wishOf([real(1)]), SETTINGS);
@@ -334,7 +336,7 @@ test("a real server that comes back in the place of another begins to count at z
 	director.detach();
 });
 
-test("a next hop that changes is followed by refreshNextHops(); without one the kernel's table is asked, then the kernel", async () => {
+test("refreshNextHops() follows a changed next hop; without one it asks the kernel's table, then the kernel", async () => {
 	using wire = new Wire(20);
 	using director = Director.open();
 	director.apply(wishOf([real(1)]), SETTINGS);
@@ -354,11 +356,11 @@ test("a next hop that changes is followed by refreshNextHops(); without one the 
 		lost.unresolved.map(({ text }) => text),
 		["10.1.0.1"],
 	);
-	// The kernel asks for the router; until it knows it, frames are the kernel's to keep or to drop.
+	// The kernel resolves the router; until then it keeps or drops frames.
 	const before = director.status().reasons["by-kernel"];
 	wire.send([frame]);
 	await waitFor("the packet that went to the kernel", () => director.status().reasons["by-kernel"] > before);
-	// With a neighbour that the tables do not have yet, the program finds it itself.
+	// The program itself finds a neighbour that the tables do not have yet.
 	run("sysctl", "-qw", "net.ipv4.ip_forward=1");
 	ip(`neigh replace 10.9.0.254 lladdr ${ROUTER_MAC} dev ${DIRECTOR} nud permanent`);
 	assert.deepEqual(macOf(wire.exchange([frame], 1000)), ["0200000000fe"]);
@@ -373,7 +375,7 @@ test("without a route the real server is reported as unreachable", () => {
 	director.detach();
 });
 
-test("a foreign XDP program in the way is left alone, and nothing is left behind", () => {
+test("a foreign XDP program is left in place, and nothing of ours is left behind", () => {
 	using _wire = new Wire(10);
 	const p = new ProgramBuilder({ name: "other", type: "BPF_PROG_TYPE_XDP" });
 	p.exit(XDP_ACTION.PASS);
@@ -405,7 +407,7 @@ test("an interface whose packets may come without checksums is refused unless ac
 	assert.equal(director.isRunning, false);
 });
 
-test("an empty fleet takes every packet for the VIP to the kernel, and a fleet without VIPs has no service", () => {
+test("with an empty fleet every packet for the VIP goes to the kernel; a fleet without VIPs has no service", () => {
 	using wire = new Wire(10);
 	using director = Director.open();
 	director.apply(wishOf([]), SETTINGS);
@@ -416,7 +418,7 @@ test("an empty fleet takes every packet for the VIP to the kernel, and a fleet w
 	director.detach();
 });
 
-test("at tc the kernel routes what the director has rewritten, and takes the hop", () => {
+test("at tc the kernel routes the rewritten packets, and decrements the hop limit", () => {
 	using wire = new Wire(10);
 	run("sysctl", "-qw", "net.ipv4.ip_forward=1");
 	run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.dir0.rp_filter=0");
@@ -459,7 +461,7 @@ test("generic XDP and native XDP direct alike", () => {
 	assert.deepEqual(director.detach(), [DIRECTOR]);
 });
 
-test("a process that keeps the director finds the ways to real servers by what another one has set", () => {
+test("a process that keeps the director finds the routes to real servers that another one has set", () => {
 	using _wire = new Wire(20);
 	using agent = Director.open();
 	agent.apply(wishOf(reals(3)), SETTINGS);
@@ -473,7 +475,7 @@ test("a process that keeps the director finds the ways to real servers by what a
 	agent.detach();
 });
 
-test("a process that has known the director for long notices what another one has changed", () => {
+test("a process that has held the director open notices another one's changes", () => {
 	using wire = new Wire(20);
 	using agent = Director.open();
 	agent.apply(wishOf(reals(3)), SETTINGS);
@@ -481,13 +483,13 @@ test("a process that has known the director for long notices what another one ha
 		using command = Director.open();
 		command.apply(wishOf([...reals(3), real(9)]), SETTINGS);
 	}
-	// Of the agent's own wish only the health changes, but its numbers may be others by now.
+	// Of the agent's own wish only the health changes, but the table numbers may have changed since.
 	const isHealthy = (_service: unknown, _pool: string, name: string) => name !== "r1";
 	agent.apply(wishOf(reals(3), {}, isHealthy), SETTINGS);
 	agent.endDrains(currentTick() + ticksOf(900_000) + 1);
 	assert.ok(sendFlows(wire, flowFrames(100, ACK)).every((one) => one === 2 || one === 3));
 	{
-		// A program of its own, with tables of its own.
+		// A separate program with its own tables.
 		using command = Director.open();
 		command.detach();
 		using again = Director.open();
@@ -500,7 +502,7 @@ test("a process that has known the director for long notices what another one ha
 	agent.detach();
 });
 
-test("what the director does with a frame is explained before it is sent, in a transition too", () => {
+test("the explanation of a frame agrees with what the director then does, even in a transition", () => {
 	using wire = new Wire(20);
 	using director = Director.open();
 	director.apply(wishOf(reals(4)), SETTINGS);
@@ -532,7 +534,7 @@ test("what the director does with a frame is explained before it is sent, in a t
 	director.detach();
 });
 
-test("when one of two interfaces refuses its program, the other one is as it was", () => {
+test("if one of two interfaces refuses its program, the other one is unchanged", () => {
 	using wire = new Wire(10);
 	ip("link add dir1 type veth peer name wire1");
 	ip("link set dir1 up");

@@ -1,4 +1,4 @@
-/** The memory of flows when there is no room in it. */
+/** The memory of flows when it is full. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
@@ -15,7 +15,7 @@ failOnLeaks();
 const FLOWS = 400;
 const FLOOD = 1 << 20;
 
-/** Every slot is in transition: from real server (slot + 1) modulo 4 to slot modulo 4. */
+/** Every slot is in transition, from real server (slot + 1) modulo 4 to slot modulo 4. */
 function world(flowBits: number): World {
 	const made = new World(
 		{
@@ -71,7 +71,7 @@ function realsOf(made: World, network: number, flags: number): number[] {
 	});
 }
 
-test("a flood of a million SYNs during a drain leaves established flows where they are, and those that began in it", () => {
+test("a flood of a million SYNs during a drain moves neither established nor new flows", () => {
 	using made = world(17);
 	const old = realsOf(made, 20, ACK);
 	const begun = realsOf(made, 30, SYN);
@@ -79,7 +79,7 @@ test("a flood of a million SYNs during a drain leaves established flows where th
 	assert.notDeepEqual(
 		realsOf(made, 31, ACK),
 		realsOf(made, 31, SYN),
-		"a flow without entry goes elsewhere than one that begins",
+		"a flow without entry goes to another real server than a new one",
 	);
 	using flood = new Source(traffic(FLOOD, SYN), made.program);
 	flood.test(FLOOD);
@@ -88,20 +88,20 @@ test("a flood of a million SYNs during a drain leaves established flows where th
 	assert.deepEqual(realsOf(made, 30, ACK), begun);
 });
 
-test("in a memory that is full, entries seen once make room before any that was seen twice", () => {
+test("in a full memory, entries seen once are dropped before any that was seen twice", () => {
 	using made = world(6);
-	// 64 buckets of 8: these flows alone are four fifths of them.
+	// 64 buckets of 8: these flows alone fill four fifths of them.
 	const begun = realsOf(made, 30, SYN);
 	const kept = realsOf(made, 30, ACK).filter((one, n) => one === begun[n]).length;
 	using flood = new Source(traffic(1 << 16, SYN), made.program);
 	flood.test(1 << 16);
 	const after = realsOf(made, 30, ACK).filter((one, n) => one === begun[n]).length;
-	// A bucket that had eight confirmed entries has given up one of them.
+	// A bucket with eight confirmed entries has given up one of them.
 	assert.ok(after >= kept - 64, `${after} of ${kept} flows stay`);
 	assert.ok(after > FLOWS / 2);
 });
 
-test("a RST, and a packet of a flow that nobody knows, leave no entry", () => {
+test("a RST, and a packet of an unknown flow, leave no entry", () => {
 	using made = world(12);
 	realsOf(made, 40, 0x04);
 	realsOf(made, 41, ACK);

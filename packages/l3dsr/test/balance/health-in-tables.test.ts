@@ -1,4 +1,4 @@
-/** What a process takes from the tables as the health of real servers. */
+/** The health of real servers that a process reads from the tables. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lowerFleet } from "../../src/balance/service.ts";
@@ -10,7 +10,7 @@ import { fleetOf, real } from "./wire.ts";
 const CHECK: Check = { type: "tcp", intervalMs: 1000, timeoutMs: 500, fall: 3, rise: 2 };
 const fleet = (reals: readonly Real[]): Fleet => fleetOf(reals, {}, { check: CHECK });
 
-/** The tables of these reals, by number, in every service of the fleet. */
+/** The tables of these real servers, by number, in every service of the fleet. */
 function tablesOf(
 	reals: Readonly<Record<number, { readonly up: boolean; readonly health: RealHealth }>>,
 ): StandingService[] {
@@ -35,7 +35,7 @@ function tablesOf(
 	}));
 }
 
-/** Of each real, in each of its services alike. */
+/** The health of each real server, which is the same in all of its services. */
 function healths(reals: readonly Real[], standing: StandingService[], checked: boolean): string {
 	const wanted = fleet(reals);
 	const healthOf = healthInTables(wanted, standing, { checked });
@@ -49,11 +49,11 @@ function healths(reals: readonly Real[], standing: StandingService[], checked: b
 const UP = { up: true, health: "healthy" } as const;
 const three = [real(1), real(2), real(3)];
 
-test("a director that starts knows nothing, and uses everybody at once", () => {
+test("a director that starts knows no results, and uses all real servers at once", () => {
 	assert.equal(healths(three, [], true), "healthy healthy healthy");
 });
 
-test("a real server that is added to a service starts where somebody checks, and is used where nobody does", () => {
+test("an added real server is starting if it is checked, and used if it is not", () => {
 	assert.equal(healths(three, tablesOf({ 1: UP, 2: UP }), true), "healthy healthy starting");
 	assert.equal(healths(three, tablesOf({ 1: UP, 2: UP }), false), "healthy healthy healthy");
 	const known = tablesOf({
@@ -65,7 +65,7 @@ test("a real server that is added to a service starts where somebody checks, and
 	assert.equal(healths(three, known, false), "healthy failing healthy", "nobody would ever let it in");
 });
 
-test("one that is enabled again starts, because nothing is known of it any more", () => {
+test("a real server that is enabled again is starting, because its results are no longer known", () => {
 	const disabled = tablesOf({ 1: UP, 2: UP, 3: { up: false, health: "healthy" } });
 	assert.equal(healths(three, disabled, true), "healthy healthy starting");
 	assert.equal(
@@ -74,18 +74,18 @@ test("one that is enabled again starts, because nothing is known of it any more"
 	);
 });
 
-test("where a pool is exchanged as a whole nothing is known of anybody, and all are used", () => {
+test("if a whole pool is replaced, no result is known, and all real servers are used", () => {
 	assert.equal(healths(three, tablesOf({ 8: UP, 9: UP }), true), "healthy healthy healthy");
 });
 
-test("below the floor, those that fail are up, and fail nevertheless", () => {
+test("below the floor, failing real servers are used, but are still reported as failing", () => {
 	assert.equal(
 		healths(three, tablesOf({ 1: UP, 2: { up: true, health: "failing" } }), true),
 		"healthy failing starting",
 	);
 });
 
-test("without a check nobody waits for one", () => {
+test("without a check no real server waits for one", () => {
 	const wanted = fleetOf(three);
 	const healthOf = healthInTables(wanted, tablesOf({ 1: UP }), { checked: true });
 	for (const service of lowerFleet(wanted).services)

@@ -1,4 +1,6 @@
-/** The annotated listings that an auditor reads: the director's program at XDP and at tc, each accepted by this kernel. */
+/**
+ * The annotated listings for auditors: the director's program at XDP and at tc, each accepted by this kernel.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asm, Program } from "@l3dsr/bpf";
@@ -62,7 +64,7 @@ for (const options of [
 	{ ...XDP, vipBits: 4, rings: 1, reals: 33, flowBits: 1, fragmentBits: 1 },
 	{ ...XDP, vipBits: 12, rings: 1000, reals: 131072 },
 ] satisfies ProgramOptions[]) {
-	test(`the kernel takes the program with ${describe(options)}`, () => {
+	test(`the kernel accepts the program with ${describe(options)}`, () => {
 		using program = Program.load(compileDirector(options));
 		assert.ok(program.info.id > 0);
 	});

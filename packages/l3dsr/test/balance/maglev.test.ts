@@ -18,14 +18,14 @@ function members(count: number, weight: (index: number) => number = () => 1): Ri
 	return Array.from({ length: count }, (_, i) => ({ key: [10, 0, i >> 8, i & 255], weight: weight(i) }));
 }
 
-/** Slots that differ between two rings, as a share of all. */
+/** The share of slots that differ between two rings. */
 function moved(a: Uint16Array, b: Uint16Array): number {
 	let count = 0;
 	for (let slot = 0; slot < RING_SLOTS; slot++) if (a[slot] !== b[slot]) count++;
 	return count / RING_SLOTS;
 }
 
-test("every slot has a real, and reals of equal weight differ by at most one slot", () => {
+test("every slot has a real server, and with equal weights their shares differ by at most one slot", () => {
 	for (const count of [1, 2, 3, 10, 100, 1000]) {
 		const counts = slotCounts(maglevRing(members(count), SEED), count);
 		assert.equal(counts[count], 0, `${count} reals: slots without a real`);
@@ -37,7 +37,7 @@ test("every slot has a real, and reals of equal weight differ by at most one slo
 	}
 });
 
-test("rings are what they have always been: another version of l3dsr moves no flow", () => {
+test("rings are the same in all versions: an upgrade of l3dsr moves no flow", () => {
 	const digest = (ring: Uint16Array) => createHash("sha256").update(ring).digest("hex").slice(0, 16);
 	assert.equal(digest(maglevRing(members(1), SEED)), "bdd02c7d1ec88ce6");
 	assert.equal(digest(maglevRing(members(4), SEED)), "ebab432e7bfd2782");
@@ -50,7 +50,7 @@ test("rings are what they have always been: another version of l3dsr moves no fl
 	assert.equal(digest(reassign(ring, serves, SEED)), "a977213a5479e0fe");
 });
 
-test("a real gets slots in proportion to its weight", () => {
+test("a real server gets slots in proportion to its weight", () => {
 	fc.assert(
 		fc.property(fc.array(fc.integer({ min: 0, max: 100 }), { minLength: 1, maxLength: 20 }), (weights) => {
 			const counts = slotCounts(
@@ -62,7 +62,7 @@ test("a real gets slots in proportion to its weight", () => {
 			);
 			const total = weights.reduce((sum, weight) => sum + weight, 0);
 			if (total === 0) return counts[weights.length] === RING_SLOTS;
-			// Each is at most one turn off, and shares in what all of them are off by together.
+			// Each is off by at most one turn, plus its share of what all of them are off by together.
 			return weights.every((weight, i) => {
 				const share = weight / total;
 				return Math.abs((counts[i] ?? 0) - share * RING_SLOTS) <= 1 + share * weights.length;
@@ -72,7 +72,7 @@ test("a real gets slots in proportion to its weight", () => {
 	);
 });
 
-test("the order in which reals are listed moves no slot", () => {
+test("the order in which real servers are listed moves no slot", () => {
 	const some = members(40, (i) => (i % 4) + 1);
 	const other = [...some].reverse();
 	const a = maglevRing(some, SEED);
@@ -97,7 +97,7 @@ test("the order in which reals are listed moves no slot", () => {
 	);
 });
 
-test("adding a real moves little more than its share", () => {
+test("an added real server moves little more than its share", () => {
 	for (const count of [2, 10, 100]) {
 		const share = moved(maglevRing(members(count), SEED), maglevRing(members(count + 1), SEED));
 		const ideal = 1 / (count + 1);
@@ -105,7 +105,7 @@ test("adding a real moves little more than its share", () => {
 	}
 });
 
-test("a real that goes down moves its own slots only, and back up takes exactly those again", () => {
+test("a real server that goes down moves only its own slots, and gets exactly those back", () => {
 	const ring = maglevRing(members(100), SEED);
 	const serves = new Array<boolean>(100).fill(true);
 	for (const dead of [3, 50, 99, 0]) {
@@ -135,7 +135,7 @@ test("a real that goes down moves its own slots only, and back up takes exactly 
 	);
 });
 
-test("with 30 of 100 down, those that are up share their slots evenly", () => {
+test("with 30 of 100 down, the others share their slots evenly", () => {
 	const ring = maglevRing(members(100), SEED);
 	const serves = Array.from({ length: 100 }, (_, i) => i % 10 >= 3);
 	const counts = slotCounts(reassign(ring, serves, SEED), 100).slice(0, 100);
@@ -157,7 +157,7 @@ test("substitutes are chosen by weight", () => {
 	assert.ok(Math.abs((counts[1] ?? 0) / RING_SLOTS - 0.75) < 0.01, `${counts}`);
 });
 
-test("directors agree on every slot, whatever the order of the deaths and recoveries that each has seen", () => {
+test("directors agree on every slot, whatever the order of deaths and recoveries that each has seen", () => {
 	const ring = maglevRing(
 		members(30, (i) => 1 + (i % 3)),
 		SEED,
@@ -168,7 +168,7 @@ test("directors agree on every slot, whatever the order of the deaths and recove
 			fc.array(fc.tuple(fc.nat(29), fc.boolean()), { maxLength: 40 }),
 			fc.array(fc.boolean(), { minLength: 30, maxLength: 30 }),
 			(one, other, end) => {
-				// Each director follows its own events; in the end both know the same of everybody.
+				// Each director follows its own events; in the end all have the same state.
 				const follow = (events: readonly (readonly [number, boolean])[]) => {
 					const serves = new Array<boolean>(30).fill(true);
 					let last = reassign(ring, serves, SEED);
@@ -185,7 +185,7 @@ test("directors agree on every slot, whatever the order of the deaths and recove
 	);
 });
 
-test("when nobody serves, nobody has a slot; when one of many serves, it has them all", () => {
+test("no slot has a real server if none serves, and all have the same one if only one serves", () => {
 	const ring = maglevRing(members(500), SEED);
 	assert.ok(reassign(ring, [], SEED).every((owner) => owner === NOBODY));
 	const alone = reassign(

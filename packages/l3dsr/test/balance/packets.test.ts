@@ -1,4 +1,4 @@
-/** What happens to every kind of packet: one line for each, through the oracle and through the program. */
+/** Every kind of packet: one line for each, through the oracle and through the program. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { failOnLeaks } from "../../../../test/support/leak.ts";

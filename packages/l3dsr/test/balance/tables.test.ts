@@ -32,7 +32,7 @@ const place = {
 	changed: 78,
 } as const;
 
-/** Each address at most once, so that no two rows have one key. */
+/** Each address at most once, so that no two rows have the same key. */
 const arbitraryRows: fc.Arbitrary<readonly VipRow[]> = fc
 	.uniqueArray(arbitraryAddress, { selector: ({ text }) => text, maxLength: 300 })
 	.map((addresses) =>
@@ -44,7 +44,7 @@ const arbitraryRows: fc.Arbitrary<readonly VipRow[]> = fc
 		]),
 	);
 
-test("every row of a VIP table has an entry of its own, and is read back as it was written", () => {
+test("every row of a VIP table has its own entry, and is read back as it was written", () => {
 	fc.assert(
 		fc.property(arbitraryRows, (rows) => {
 			const hash = planVipTable(rows);
@@ -59,7 +59,7 @@ test("every row of a VIP table has an entry of its own, and is read back as it w
 	);
 });
 
-test("a table of a thousand VIPs with two services each is found and stays small", () => {
+test("a table of a thousand VIPs with two services each is complete and stays small", () => {
 	const rows = Array.from({ length: 1000 }, (_, n) => addressFromBytes([192, 0, n >> 8, n & 255])).flatMap(
 		(address): VipRow[] => [
 			{ kind: "service", address, protocol: 6, port: 80, place },
@@ -71,7 +71,7 @@ test("a table of a thousand VIPs with two services each is found and stays small
 	assert.ok(2 ** bits * VIP.size <= 1 << 20, `${bits} bits`);
 });
 
-test("a table that another version wrote is not read", () => {
+test("a table of another version is not read", () => {
 	const bytes = encodeVipTable({ rows: [], ...planVipTable([]), generation: 1n });
 	const schema = bytes.slice();
 	schema[4] = 99;
@@ -143,7 +143,9 @@ function wish(services: readonly (readonly number[])[]): BalanceWish {
 	};
 }
 
-/** The tables after a plan has been carried out; `keepLeft`: reals that have left still have their numbers. */
+/**
+ * The tables after a plan was carried out; `keepLeft`: real servers that have left still have their numbers.
+ */
 function standing(plan: TablePlan, keepLeft: boolean): StandingService[] {
 	return plan.services.map(({ wish: service, place: where, reals, leaving }) => ({
 		...service,
@@ -165,7 +167,7 @@ function standing(plan: TablePlan, keepLeft: boolean): StandingService[] {
 	}));
 }
 
-test("whatever is added and removed, each real keeps its number in its service, and no two have one", () => {
+test("after any additions and removals, each real server keeps its own number in its service", () => {
 	const nobody = { bleach: false, referred: () => new Set<number>() };
 	const arbitraryPools = fc.array(fc.uniqueArray(fc.nat(60), { maxLength: 40 }), {
 		minLength: 1,
@@ -201,7 +203,7 @@ test("whatever is added and removed, each real keeps its number in its service, 
 	);
 });
 
-test("the number of a real that has left is not given away while a slot refers to it", () => {
+test("the number of a real server that has left is not reused while a slot refers to it", () => {
 	const first = planTables(wish([[1]]), [], undefined, { bleach: false, referred: () => new Set() });
 	const plan = planTables(
 		wish([[2]]),
@@ -218,7 +220,7 @@ test("the number of a real that has left is not given away while a slot refers t
 	);
 });
 
-test("with bleach real servers have rows with the codes that reach them, unless they are VIPs themselves", () => {
+test("with bleach, real servers have rows with the codes that reach them, unless they are VIPs themselves", () => {
 	const plan = planTables(wish([[1, 2], [2]]), [], undefined, { bleach: true, referred: () => new Set() });
 	const rows = plan.rows.flatMap((row) => (row.kind === "real" ? [[row.address.text, row.codes]] : []));
 	assert.deepEqual(rows, [
@@ -227,7 +229,7 @@ test("with bleach real servers have rows with the codes that reach them, unless 
 	]);
 });
 
-test("before Linux 6.0 the memory of flows is smaller, and more services than tables have room for are refused", () => {
+test("before Linux 6.0 the memory of flows is smaller, and services that exceed the tables are refused", () => {
 	const options = {
 		bleach: false,
 		referred: () => new Set<number>(),

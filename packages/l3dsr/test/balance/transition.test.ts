@@ -18,14 +18,14 @@ const all = (real: number) => new Uint16Array(RING_SLOTS).fill(real);
 const everybody = [1, 2, 3, 4];
 const allBut = (dead: number) => everybody.filter((real) => real !== dead);
 
-/** Rings in which every slot has `real`, as if it had always been so. */
+/** Rings in which every slot has had `real` for a long time. */
 function settled(real: number): Rings {
 	const rings = emptyRings();
 	writeSlots(rings, moveRing(rings, all(real), everybody).changes);
 	return rings;
 }
 
-/** Moves every slot to `real`; `carries`: who still has flows. */
+/** Moves every slot to `real`; `carries`: the real servers that still have flows. */
 function move(rings: Rings, real: number, carries: Iterable<number> = everybody) {
 	const change = moveRing(rings, all(real), carries);
 	writeSlots(rings, change.changes);
@@ -42,7 +42,7 @@ test("the slots of a new service are not in transition", () => {
 	assert.deepEqual(slot0(settled(3)), { real: 3, isMoving: false, before: NOBODY });
 });
 
-test("a planned change puts slots into transition, with their previous real as before", () => {
+test("a planned change puts slots into transition and keeps their previous real server", () => {
 	const rings = settled(1);
 	const change = move(rings, 2);
 	assert.equal(change.begins, true);
@@ -57,7 +57,7 @@ test("a death needs no transition", () => {
 	assert.deepEqual(slot0(rings), { real: 2, isMoving: false, before: NOBODY });
 });
 
-test("a second change during a transition keeps the oldest real that carries flows", () => {
+test("a second change during a transition keeps the oldest real server that has flows", () => {
 	const rings = settled(1);
 	move(rings, 2);
 	move(rings, 3);
@@ -66,7 +66,7 @@ test("a second change during a transition keeps the oldest real that carries flo
 	assert.deepEqual(slot0(rings), { real: 4, isMoving: true, before: 3 });
 });
 
-test("a death during a transition leaves the slot in transition: flows that began meanwhile have entries", () => {
+test("a death during a transition leaves the slot in transition, because flows that began in it have entries", () => {
 	const rings = settled(1);
 	move(rings, 2);
 	move(rings, 3, [3]);
@@ -84,7 +84,7 @@ test("a change back puts the slot into transition again, and the end of the drai
 	assert.equal(endTransition(rings).slots.length, 0);
 });
 
-test("when the last real drains, its flows stay with it", () => {
+test("if the last real server drains, its flows stay with it", () => {
 	const rings = settled(1);
 	move(rings, NOBODY);
 	assert.deepEqual(slot0(rings), { real: NOBODY, isMoving: true, before: 1 });
@@ -98,13 +98,13 @@ test("without a memory of flows no slot is ever in transition", () => {
 	assert.equal(slotsInTransition(rings), 0);
 });
 
-test("a change to the present state changes nothing", () => {
+test("a change to the current state changes nothing", () => {
 	const rings = settled(1);
 	move(rings, 2);
 	assert.equal(move(rings, 2).changes.slots.length, 0);
 });
 
-test("after any changes the rings say what was asked for last, and refer only to reals that were asked for", () => {
+test("after any changes the rings have the latest state, and refer only to configured real servers", () => {
 	fc.assert(
 		fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(63)), { minLength: 1, maxLength: 8 }), (steps) => {
 			const rings = emptyRings();

@@ -1,5 +1,5 @@
 /**
- * The director under traffic: table changes, replacements of the program and processes killed on the way lose nothing.
+ * The director under load: table changes, replacements of the program and killed processes lose no packet.
  * `make soak-director` runs the long form: 2,000 changes, 1,000 replacements, 100 kills.
  */
 import assert from "node:assert/strict";
@@ -41,7 +41,10 @@ const CHANGES_UNTIL_KILLED = fileURLToPath(new URL("./changes-until-killed.ts", 
 const reals = (count: number, from = 1) => Array.from({ length: count }, (_, i) => real(from + i));
 
 interface Load {
-	/** Stops the traffic. Packets sent, those that a full queue lost before the director, and those that came out, by real. */
+	/**
+	 * Stops the traffic. Returns the packets sent, those that a full queue lost before the director, and
+	 * those that came out, by real server.
+	 */
 	finish(): Promise<{
 		readonly sent: number;
 		readonly dropped: number;
@@ -65,7 +68,7 @@ async function startLoad(wire: Wire): Promise<Load> {
 				const sum = got.reduce((a, b) => a + b, 0);
 				return { sent, dropped: lost, got, other, sum };
 			};
-			// What has not come after a while is lost: the assertion shows it.
+			// A packet that has not arrived after a while is lost, and the assertion fails.
 			await waitFor("all packets", () => done().sum + done().other + done().dropped >= sent, 5000).catch(
 				() => {},
 			);
@@ -74,7 +77,7 @@ async function startLoad(wire: Wire): Promise<Load> {
 	};
 }
 
-/** Packets that a veth had no room for: on the way in, and on the way out. */
+/** Packets dropped by a full veth queue, on the way in and on the way out. */
 function dropped(): number {
 	const links = JSON.parse(ip("-j -s link show")) as {
 		ifname: string;
@@ -86,8 +89,8 @@ function dropped(): number {
 }
 
 /**
- * All that came into the director came out of it, to one of `allowed`. What a queue had no room for may have been a packet
- * of the kernel's own.
+ * All packets that entered the director came out of it, to one of `allowed`. A full queue may also have
+ * dropped packets of the kernel's own.
  */
 function assertNoneLost(
 	t: TestContext,
@@ -105,7 +108,7 @@ function assertNoneLost(
 	assert.ok(sent - arrived <= full, `${sent - arrived - full} packets lost`);
 }
 
-test("table changes under 50,000 packets a second: none lost, none to a wrong real server, no known flow moved", async (t) => {
+test("table changes under 50,000 packets a second lose no packet, misdirect none, and move no known flow", async (t) => {
 	using wire = new Wire(50);
 	using director = Director.open();
 	director.apply(wishOf(reals(8)), SETTINGS);
@@ -113,7 +116,7 @@ test("table changes under 50,000 packets a second: none lost, none to a wrong re
 	let moved = 0;
 	const start = performance.now();
 	for (let turn = 0; turn < CHANGES; turn++) {
-		// Two more come and go, weights change, one drains: never a death, so no flow may move.
+		// Two real servers join and leave, weights change, one drains; none dies, so no flow may move.
 		const all = [...reals(8), ...(turn % 2 === 0 ? reals(2, 20) : [])].map((one, n) => ({
 			...one,
 			weight: 1 + ((turn + n) % 3),
@@ -136,7 +139,7 @@ test("table changes under 50,000 packets a second: none lost, none to a wrong re
 	director.detach();
 });
 
-test("deaths and recoveries under load: no packet to a dead real server once it is known to be dead", async (t) => {
+test("under load, no packet goes to a dead real server once its death is known", async (t) => {
 	using wire = new Wire(50);
 	using director = Director.open();
 	const dead = wishOf(reals(4), {}, (_service, _pool, name) => name !== "r2");
@@ -155,7 +158,7 @@ test("deaths and recoveries under load: no packet to a dead real server once it 
 	director.detach();
 });
 
-test("replacements of the program under 50,000 packets a second: none lost, no flow moved", async (t) => {
+test("replacing the program under 50,000 packets a second loses no packet and moves no flow", async (t) => {
 	using wire = new Wire(50);
 	using director = Director.open();
 	director.apply(wishOf(reals(4)), SETTINGS);
@@ -178,7 +181,7 @@ test("replacements of the program under 50,000 packets a second: none lost, no f
 	director.detach();
 });
 
-test("a process killed at any moment of its changes leaves traffic unharmed, and the next one goes on", async (t) => {
+test("a process killed at any moment of its changes does not disturb traffic, and the next one continues", async (t) => {
 	using wire = new Wire(50);
 	{
 		using director = Director.open();
@@ -188,7 +191,7 @@ test("a process killed at any moment of its changes leaves traffic unharmed, and
 	for (let turn = 0; turn < KILLS; turn++) {
 		const child = fork(CHANGES_UNTIL_KILLED, [], { execArgv: [...FROM_SOURCE] });
 		await once(child, "message");
-		// Somewhere in its next changes, of milliseconds each.
+		// At some point of its next changes, which take milliseconds each.
 		await busyFor(Math.floor(Math.random() * 40));
 		await kill(child);
 		using next = Director.open();

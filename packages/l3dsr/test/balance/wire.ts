@@ -1,6 +1,7 @@
 /**
- * A director's interface with a wire to look at: a veth pair in the file's namespace. What is sent on `wire0` arrives at
- * `dir0`, where the director is; what it sends out again arrives at `wire0` and is counted there, by destination.
+ * A director's interface with an observable wire: a veth pair in the file's namespace. Frames sent on `wire0`
+ * arrive at `dir0`, where the director is attached; the frames that it sends arrive at `wire0` and are
+ * counted there by destination.
  */
 import {
 	arrayKey,
@@ -44,10 +45,12 @@ export const SETTINGS: DirectorSettings = {
 };
 
 const MAP = "wire_count";
-/** One counter for each real of a family, and two for what goes elsewhere. */
+/** One counter for each real server of a family, and two for other destinations. */
 const SLOTS = 2 * (OTHER + 1);
 
-/** An XDP program that counts by destination. Frames leave a veth's peer at XDP only if there is a program on it. */
+/**
+ * An XDP program that counts by destination. A veth transmits frames at XDP only if its peer has a program.
+ */
 function counter(): Program {
 	const p = new ProgramBuilder({ name: "wire_count", type: "BPF_PROG_TYPE_XDP" });
 	const map = p.map({
@@ -107,7 +110,7 @@ export class Wire implements Disposable {
 	readonly #counter: Program;
 	#socket: PacketSocket | undefined;
 
-	/** `reals`: how many real servers the director's host knows the way to, behind one router. */
+	/** `reals`: the number of real servers to which the director's host has routes, behind one router. */
 	constructor(reals = 0) {
 		ip(`link add ${DIRECTOR} address ${DIRECTOR_MAC} type veth peer name ${WIRE}`);
 		ip(`address add 10.9.0.1/24 dev ${DIRECTOR}`);
@@ -123,13 +126,16 @@ export class Wire implements Disposable {
 		xdpNative.attach(interfaceByName(WIRE), this.#counter);
 	}
 
-	/** Frames out of the wire, to the director. */
+	/** Sends frames to the director. */
 	send(frames: readonly Uint8Array[]): void {
 		this.#socket ??= new PacketSocket({ interfaceName: WIRE, etherType: 0 });
 		this.#socket.send(frames);
 	}
 
-	/** What of `frames` the director sent out again, in order; waits for as many as went in. */
+	/**
+	 * Sends `frames` and returns those that the director sent out again, in order; waits for as many as went
+	 * in.
+	 */
 	exchange(frames: readonly Uint8Array[], timeoutMs = 2000): Uint8Array[] {
 		using capture = new PacketSocket({ interfaceName: WIRE, ignoreOutgoing: true });
 		this.send(frames);
@@ -143,7 +149,10 @@ export class Wire implements Disposable {
 		return back;
 	}
 
-	/** Packets that arrived at the wire, by number of the real server; `other` to anything else. Both families together. */
+	/**
+	 * Packets that arrived at the wire, by number of the real server; `other` for anything else. Both
+	 * families together.
+	 */
 	arrived(): { readonly reals: readonly number[]; readonly other: number } {
 		const map = this.#counter.map(MAP);
 		const read = (slot: number) =>
@@ -176,7 +185,7 @@ export function real(n: number, more: Partial<Real> = {}): Real {
 	};
 }
 
-/** One VIP of both families with TCP and UDP on port 80, and more if asked for. */
+/** One VIP of both families with TCP and UDP on port 80, and optionally more. */
 export function fleetOf(
 	reals: readonly Real[],
 	vip: Partial<FleetVip> = {},

@@ -1,4 +1,4 @@
-/** Health checks of real servers in namespaces: every type, every reason. */
+/** Health checks of real servers in namespaces: every type and every reason. */
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -44,7 +44,7 @@ function fleetOf(server: RealServer, port: number, question: CheckQuestion, timi
 	};
 }
 
-/** Until both families have a result that was begun after now, and `is` holds of all. */
+/** Waits until both families have a result that was begun after now, and `is` holds for all. */
 async function until(what: string, checks: HealthChecks, is: (state: CheckState) => boolean): Promise<void> {
 	try {
 		await waitFor(what, () => checks.states().length > 0 && checks.states().every(is), 10_000);
@@ -53,7 +53,7 @@ async function until(what: string, checks: HealthChecks, is: (state: CheckState)
 	}
 }
 
-/** Until the latest result of both families is a success. */
+/** Waits until the latest result of both families is a success. */
 async function untilSuccess(checks: HealthChecks): Promise<void> {
 	await until(
 		"success",
@@ -82,8 +82,10 @@ async function expectReason(
 	}
 }
 
-/** UDP services in a process of their own: Node would open the sockets when this one is in its own namespace again. */
-/** `silentAt`: questions that get no answer, counted from 1. */
+/**
+ * UDP services in their own process: Node would open the sockets after this process has left the namespace.
+ */
+/** `silentAt`: numbers of the requests that get no answer, from 1. */
 async function udpServer(
 	server: RealServer,
 	answer: string,
@@ -108,13 +110,13 @@ async function udpServer(
 	return 5353;
 }
 
-test("a real server that answers is healthy, one that dies is not, and it comes back", async () => {
+test("an answering real server is healthy, a dead one is unhealthy, and it recovers", async () => {
 	await using server = new RealServer(1);
 	const port = server.listenTcp();
 	const changes: CheckState[] = [];
 	await using checks = new HealthChecks({ onChange: (state) => changes.push(state) });
 	checks.start(fleetOf(server, port, { type: "tcp" }, { intervalMs: 300, timeoutMs: 300 }));
-	// Until the kernel has found the neighbours of a new wire, checks may fail.
+	// Checks may fail until the kernel has resolved the neighbours on a new link.
 	await until(
 		"success",
 		checks,
@@ -141,7 +143,7 @@ test("a real server that answers is healthy, one that dies is not, and it comes 
 	]);
 });
 
-test("the reason is kept: refused by the VIP, and answered by the real address", async () => {
+test("the reason is reported: refused at the VIP, and answered at the real address", async () => {
 	await using server = new RealServer(1);
 	await expectReason(server, 9, { type: "tcp" }, "refused by the VIP");
 	const port = server.listenTcp();
@@ -154,7 +156,7 @@ test("the reason is kept: refused by the VIP, and answered by the real address",
 	await untilSuccess(checks);
 });
 
-test("a check's own port is asked instead of the service's, and once for all services", async () => {
+test("a check uses its own port instead of the service's, once for all services", async () => {
 	await using server = new RealServer(1);
 	const port = server.listenTcp();
 	await using checks = new HealthChecks();
@@ -169,7 +171,7 @@ test("a check's own port is asked instead of the service's, and once for all ser
 	);
 });
 
-test("http: status, host and path; what is not HTTP, and what hangs up or says nothing", async () => {
+test("http: checks status, host and path, and detects other protocols, closed and silent connections", async () => {
 	await using server = new RealServer(1);
 	const asked: string[] = [];
 	const http = createHttpServer(({ method, url, headers: { host } }, response) => {
@@ -195,7 +197,7 @@ test("http: status, host and path; what is not HTTP, and what hangs up or says n
 	await expectReason(server, server.listenTcp(), question, "timeout after the connection");
 });
 
-test("https: the certificate and its name are checked, or not, as configured", async () => {
+test("https: checks the certificate and its name, or not, as configured", async () => {
 	await using server = new RealServer(1);
 	const [key, cert] = ["key", "cert"].map((name) =>
 		join(tmpdir(), `l3dsr-check-${process.pid}-${name}.pem`),
@@ -233,7 +235,7 @@ test("https: the certificate and its name are checked, or not, as configured", a
 	await expectReason(server, server.listenTcp(), question, "timeout during the TLS handshake");
 });
 
-test("udp: any answer, or one that begins as expected; nobody there, no rule, silence", async () => {
+test("udp: accepts any answer, or an expected beginning, and detects a closed port, no rule, silence", async () => {
 	await using server = new RealServer(1);
 	const question = { type: "udp", send: new TextEncoder().encode("ping") } as const;
 	const port = await udpServer(server, "pong and more", [VIP.ipv4.text, VIP.ipv6.text]);
@@ -259,9 +261,9 @@ test("udp: any answer, or one that begins as expected; nobody there, no rule, si
 	await expectReason(server, port, question, "timeout");
 });
 
-test("after a failure the next questions run beside each other, and an answer to one makes an older one worthless", async () => {
+test("after a failure the next requests overlap, and an answer to one cancels an older one", async () => {
 	await using server = new RealServer(1);
-	// The second fails; the third is still waited for when the fourth, which starts beside it, is answered.
+	// The second fails; the third is still pending when the fourth, which starts during it, is answered.
 	const port = await udpServer(server, "pong", [VIP.ipv4.text], [2, 3]);
 	let results = "";
 	await using checks = new HealthChecks({
@@ -276,12 +278,12 @@ test("after a failure the next questions run beside each other, and an answer to
 		{ intervalMs: 50, timeoutMs: 600, fall: 3 },
 	);
 	checks.start({ ...fleet, vips: fleet.vips.map((vip) => ({ ...vip, addresses: [VIP.ipv4] })) });
-	// Before the first success the neighbour may be unknown.
+	// Before the first success, the neighbour may be unknown.
 	await waitFor("answers", () => (results.match(/[+]/g) ?? []).length > 15, 10_000);
 	assert.match(results.slice(results.indexOf("+")), /^\+-\++$/);
 });
 
-test("icmp: an echo by the VIP's path", async () => {
+test("icmp: sends an echo request along the VIP's path", async () => {
 	await using server = new RealServer(1);
 	writeFileSync("/proc/sys/net/ipv4/ping_group_range", "0 0");
 	await using checks = new HealthChecks();
@@ -293,7 +295,7 @@ test("icmp: an echo by the VIP's path", async () => {
 	await expectReason(server, 80, { type: "icmp" }, "this host could not send: EACCES (permission denied)");
 });
 
-test("exec: the exit status decides, what is printed says why, and what is late is ended", async () => {
+test("exec: the exit status decides, the output is the reason, and a late command is ended", async () => {
 	await using server = new RealServer(1);
 	const timing = { intervalMs: 500, timeoutMs: 500 };
 	const shell = (script: string) => ({ type: "exec", command: ["/bin/sh", "-c", script] }) as const;
@@ -329,7 +331,7 @@ test("exec: the exit status decides, what is printed says why, and what is late 
 	});
 });
 
-test("another fleet keeps what is known of the same questions and of real servers that stay", async () => {
+test("a new fleet keeps the results of unchanged requests and remaining real servers", async () => {
 	await using server = new RealServer(1);
 	const port = server.listenTcp();
 	await using checks = new HealthChecks();
@@ -340,19 +342,19 @@ test("another fleet keeps what is known of the same questions and of real server
 	const [after] = checks.states();
 	assert.ok(
 		(after?.counts.failed ?? 0) >= (before?.counts.failed ?? 1),
-		"the same question with another interval",
+		"the same request with another interval",
 	);
 	checks.start(fleetOf(server, 9, { type: "tcp", port: portOf(port) }));
 	assert.ok(
 		checks.states().every(({ state, checked }) => state === "failing" && !checked),
-		"another question",
+		"another request",
 	);
 	await until("health after the first success", checks, ({ state }) => state === "healthy");
 	checks.start({ vips: [], pools: [] });
 	assert.deepEqual(checks.states(), []);
 });
 
-test("one that has not been asked yet is what the caller assumes", async () => {
+test("a real server without a result has the health that the caller assumes", async () => {
 	await using server = new RealServer(1);
 	await using checks = new HealthChecks();
 	checks.start(

@@ -1,4 +1,4 @@
-/** From results to health, and from one start to the next. */
+/** From results to health, and from one check to the next. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import {
 
 const TIMING = { intervalMs: 100, timeoutMs: 80, fall: 3, rise: 2 } as const;
 
-/** `+` a success, `-` a failure; one a second. */
+/** `+` is a success, `-` a failure; one each second. */
 function run(
 	results: string,
 	start = assume("healthy", 0),
@@ -43,7 +43,7 @@ for (const [results, healthy, since, what] of [
 	});
 }
 
-test("one that was assumed to be unhealthy is healthy after its first success", () => {
+test("a real server that is assumed unhealthy is healthy after its first success", () => {
 	const start = assume("failing", 0);
 	assert.deepEqual(
 		["", "+", "-", "-+", "-++"].map((results) => run(results, start).state === "healthy"),
@@ -51,7 +51,7 @@ test("one that was assumed to be unhealthy is healthy after its first success", 
 	);
 });
 
-test("one that is new starts until its first success, whatever came before it, and is like any other from then on", () => {
+test("a new one is starting until its first success, whatever came before, and then like any other", () => {
 	const start = assume("starting", 0);
 	assert.deepEqual(
 		["", "-", "----", "+", "----+", "+---", "+---+", "+---++"].map((results) => run(results, start).state),
@@ -62,7 +62,7 @@ test("one that is new starts until its first success, whatever came before it, a
 const results = fc.string({ unit: fc.constantFrom("+", "-"), maxLength: 40 });
 const counts = fc.integer({ min: 1, max: 10 });
 
-test("it is unhealthy exactly when the last run of `fall` failures was not followed by a run of `rise` successes", () => {
+test("it is unhealthy exactly if the last run of `fall` failures has no later run of `rise` successes", () => {
 	fc.assert(
 		fc.property(results, counts, counts, (text, fall, rise) => {
 			const downs = [...text.matchAll(new RegExp(`(?=-{${fall}})`, "g"))].map(({ index }) => index + fall);
@@ -76,7 +76,7 @@ test("it is unhealthy exactly when the last run of `fall` failures was not follo
 	);
 });
 
-test("only one of the two counts is not zero, and it counts the end of the results", () => {
+test("at most one of the two counters is not zero, and it counts the latest results", () => {
 	fc.assert(
 		fc.property(results, (text) => {
 			const { failures, successes } = run(text);
@@ -86,7 +86,7 @@ test("only one of the two counts is not zero, and it counts the end of the resul
 	);
 });
 
-test("first starts are spread over an interval, and later ones are an interval apart on average", () => {
+test("first checks are spread over an interval, and later ones come once an interval on average", () => {
 	fc.assert(
 		fc.property(fc.double({ min: 0, max: 1, noNaN: true }), (random) => {
 			const first = firstStart(1000, TIMING, random);
@@ -99,13 +99,13 @@ test("first starts are spread over an interval, and later ones are an interval a
 	assert.equal(nextStart({ started: 1000, ended: 1001 }, run("+"), TIMING, 0.5), 1100);
 });
 
-test("after a failure it is asked again when the timeout is over, until it is down; then at its interval", () => {
+test("after a failure it is checked again at the timeout, until it is down; then once an interval", () => {
 	assert.equal(nextStart({ started: 1000, ended: 1001 }, run("-"), TIMING, 0.5), 1080);
 	assert.equal(nextStart({ started: 1000, ended: 1080 }, run("--"), TIMING, 0.5), 1080);
 	assert.equal(nextStart({ started: 1000, ended: 1080 }, run("---"), TIMING, 0.5), 1100);
 });
 
-test("after a first failure checks start beside each other at half of the timeout, as many as are missing", () => {
+test("after a first failure, the missing checks start in parallel at half of the timeout", () => {
 	const beside = (results: string, underWay: number) => startBeside(1000, underWay, run(results), TIMING);
 	assert.equal(beside("+", 1), undefined, "nothing has failed");
 	assert.equal(beside("-", 1), 1040);
@@ -115,6 +115,6 @@ test("after a first failure checks start beside each other at half of the timeou
 	assert.equal(startBeside(1000, 1, assume("starting", 0), TIMING), undefined);
 });
 
-test("what ended late is not asked twice at once", () => {
+test("a check that ended late does not start two checks at once", () => {
 	assert.equal(nextStart({ started: 1000, ended: 5000 }, run("+"), TIMING, 0.5), 5000);
 });

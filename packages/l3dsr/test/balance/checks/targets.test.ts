@@ -1,4 +1,4 @@
-/** From a fleet to what has to be asked. */
+/** From a fleet to the requests of its checks. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dscp, parseAddress, portOf } from "@l3dsr/packet";
@@ -44,14 +44,14 @@ const asked = (fleet: Fleet) =>
 			`${vip.text} ${code} ${to.text} ${port ?? "-"} for ${services.map((one) => `${one.protocol}/${one.port}`)}`,
 	);
 
-test("each family is asked at its own address, with its own code, at the service's port", () => {
+test("each family is checked at its own address, with its own code, at the service's port", () => {
 	assert.deepEqual(asked(fleetOf({ ...TIMING, type: "tcp" }, [service(443, ["tcp", "udp"])])), [
 		"192.0.2.10 7 10.1.0.11 443 for 6/443,17/443",
 		"2001:db8::10 9 2001:db8:1::11 443 for 6/443,17/443",
 	]);
 });
 
-test("services that are checked at one port share the question", () => {
+test("services that are checked at one port share the request", () => {
 	const fleet = fleetOf({ ...TIMING, type: "tcp", port: portOf(80) }, [
 		service(443, ["tcp"]),
 		service("any", ["udp"]),
@@ -62,7 +62,7 @@ test("services that are checked at one port share the question", () => {
 	]);
 });
 
-test("without its own port, each service is asked at its port; an echo is one for all", () => {
+test("without a port of the check, each service is checked at its own; one echo serves all", () => {
 	const services = [service(80, ["tcp"]), service(443, ["tcp"])];
 	assert.equal(asked(fleetOf({ ...TIMING, type: "tcp" }, services)).length, 4);
 	assert.deepEqual(asked(fleetOf({ ...TIMING, type: "icmp" }, services)), [
@@ -71,7 +71,7 @@ test("without its own port, each service is asked at its port; an echo is one fo
 	]);
 });
 
-test("disabled real servers, other families and pools without a check are not asked; those that drain are", () => {
+test("disabled real servers, other families and pools without a check are not checked; draining ones are", () => {
 	const reals = [
 		real("off", ["10.1.0.1"], "disabled"),
 		real("leaving", ["10.1.0.2"], "drain"),
@@ -84,7 +84,7 @@ test("disabled real servers, other families and pools without a check are not as
 	assert.deepEqual(asked(fleetOf(undefined, [service(80, ["tcp"])])), []);
 });
 
-test("a question stays the same when only its timing changes, and is another with another path, port or code", () => {
+test("a request is the same if only its timing changes, and another if path, port or code change", () => {
 	const http = { ...TIMING, type: "http", path: "/", expect: [200] } as const;
 	const keys = (check: Check) => checkTargets(fleetOf(check, [service(80, ["tcp"])])).map(({ key }) => key);
 	assert.deepEqual(keys(http), keys({ ...http, intervalMs: 200, fall: 1 }));

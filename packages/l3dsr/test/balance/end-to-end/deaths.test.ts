@@ -1,5 +1,5 @@
 /**
- * Real servers that die in silence, and directors' processes that are killed. L3DSR_E2E_DEATHS, L3DSR_E2E_KILLS: how many;
+ * Real servers that die silently, and killed director processes. L3DSR_E2E_DEATHS, L3DSR_E2E_KILLS: how many;
  * `make soak-end-to-end` has 50 and 100. Times are printed and not asserted.
  */
 import assert from "node:assert/strict";
@@ -25,7 +25,7 @@ interface Change {
 	readonly real: string;
 	readonly family: string;
 	readonly healthy: boolean;
-	/** Of CLOCK_MONOTONIC, in milliseconds. */
+	/** CLOCK_MONOTONIC, in milliseconds. */
 	readonly at: number;
 }
 
@@ -72,7 +72,7 @@ class DirectorProcess {
 	}
 }
 
-/** Nothing that is sent to the real server arrives any more, and nobody says so. */
+/** Silently drops everything that is sent to the real server. */
 function die(world: World, n: number): Disposable {
 	const addresses = Object.values(world.reals.get(n)?.addresses ?? {});
 	const routes = addresses.map(({ bytes }) => ({
@@ -113,7 +113,7 @@ function percentiles(values: readonly number[]): string {
 	return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`;
 }
 
-test("a silent real server is found, nothing new goes to it, and its old connections are reset", async (t) => {
+test("a silent real server is detected, gets nothing new, and its old connections are reset", async (t) => {
 	await using world = new World([1, 2, 3]);
 	const director = world.addDirector(world.fleet(ALL));
 	await world.ready();
@@ -127,7 +127,7 @@ test("a silent real server is found, nothing new goes to it, and its old connect
 		const own = flows.filter(({ real }) => real === String(n));
 		assert.ok(own.length > 0);
 		const count = child.changes.length;
-		// Anywhere in the interval of the checks.
+		// At any point of the interval of the checks.
 		await delay(Math.random() * 100);
 		const since = now();
 		{
@@ -155,13 +155,13 @@ test("a silent real server is found, nothing new goes to it, and its old connect
 	);
 });
 
-/** By the last word of each check. */
+/** By the latest result of each check. */
 function isAllHealthy(changes: readonly Change[]): boolean {
 	const last = new Map(changes.map(({ real, family, healthy }) => [`${real} ${family}`, healthy]));
 	return [...last.values()].every((healthy) => healthy);
 }
 
-test("a director's process that is killed at any moment breaks no connection, and the next one goes on", async (t) => {
+test("a director process killed at any moment breaks no connection, and the next one continues", async (t) => {
 	await using world = new World([1, 2, 3]);
 	const director = world.addDirector(world.fleet(ALL));
 	await world.ready();

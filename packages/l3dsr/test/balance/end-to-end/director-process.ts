@@ -1,6 +1,7 @@
 /**
- * A director's process as a host runs it: it takes over what runs, checks the real servers, and changes the tables with
- * every change of health. Run by deaths.test.ts in a namespace, with names and addresses of the real servers as JSON.
+ * A director process as on a real host: it takes over the running director, checks the real servers, and
+ * updates the tables with every change of health. deaths.test.ts runs it in a namespace, with names and
+ * addresses of the real servers as JSON.
  */
 import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import { HealthChecks } from "../../../src/balance/checks/health-checks.ts";
@@ -45,7 +46,7 @@ using director = Director.open();
 const checks = new HealthChecks({
 	onChange: ({ real, vip, state }) => {
 		director.apply(lowerFleet(fleet, checks.healthOf), SETTINGS);
-		// CLOCK_MONOTONIC, which is the same in all processes: from here on nothing new goes to a dead one.
+		// CLOCK_MONOTONIC, which is the same in all processes: from here on a dead one gets nothing new.
 		say({
 			real,
 			family: vip.family,

@@ -1,6 +1,6 @@
 /**
- * Real connections through two directors while everything about the pool changes: none breaks but those of a real server
- * that dies. L3DSR_E2E_FLOWS: how many connections; `make soak-end-to-end` has 10,000.
+ * Real connections through two directors while everything about the pool changes: only those of a dying real
+ * server break. L3DSR_E2E_FLOWS: number of connections; `make soak-end-to-end` has 10,000.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,10 @@ enterNetns();
 const FLOWS = Number(process.env["L3DSR_E2E_FLOWS"] ?? 400);
 const OPTIONS = { apart: FLOWS > 5000 };
 
-/** Every flow that is not broken asks, and is answered or breaks; gives those that have broken, with their reasons. */
+/**
+ * Every working flow sends a request, which is answered or breaks it; returns the broken ones with their
+ * reasons.
+ */
 async function exercise(flows: readonly Flow[], rounds = 2): Promise<Flow[]> {
 	for (let round = 0; round < rounds; round++) {
 		for (const flow of flows) flow.ask();
@@ -92,7 +95,7 @@ test("established connections survive every planned change", async (t) => {
 	for (const flow of flows) flow[Symbol.dispose]();
 });
 
-test("a real server's death breaks its own connections and no others, and they end quickly", async (t) => {
+test("a real server's death breaks only its own connections, and these end quickly", async (t) => {
 	await using world = new World([1, 2, 3, 4], OPTIONS);
 	world.addDirector(world.fleet(FOUR));
 	world.addDirector(world.fleet(FOUR));

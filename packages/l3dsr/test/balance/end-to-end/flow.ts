@@ -4,9 +4,9 @@ import { type NetworkNamespace, StreamSocket } from "@l3dsr/linux";
 import { type Address, parseAddress } from "@l3dsr/packet";
 
 export class Flow implements Disposable {
-	/** What the real server said it is, at first. */
+	/** The name of the real server in its first answer. */
 	real: string | undefined;
-	/** Why it can no longer be used. */
+	/** Why the connection cannot be used any more. */
 	broken: string | undefined;
 	readonly #socket: Socket;
 	#said = "";
@@ -32,14 +32,14 @@ export class Flow implements Disposable {
 		const socket = namespace.within(() => new StreamSocket(local.bytes, 0));
 		const result = socket.connect(vip.bytes, port);
 		if (result < 0) throw new Error(`connect: errno ${-result}`);
-		// What it reads first is that the connection is there, or why not.
+		// The first read tells whether the connection exists, or why not.
 		return new Flow(new Socket({ fd: socket.release(), readable: true, writable: true }));
 	}
 
-	/** Answers that are still expected. */
+	/** Number of answers that are still expected. */
 	awaited = 1;
 
-	/** Asks once more; {@link awaited} is 0 again when the answer has come. */
+	/** Sends another request; {@link awaited} is 0 again when the answer has arrived. */
 	ask(): void {
 		if (this.broken !== undefined) return;
 		this.awaited++;

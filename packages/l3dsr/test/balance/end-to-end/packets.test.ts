@@ -1,4 +1,4 @@
-/** What else there is beside TCP that goes well: UDP, fragments, a narrow path, traceroute, ping, and a flood. */
+/** Traffic other than normal TCP: UDP, fragments, a small path MTU, traceroute, ping, and a flood. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -30,7 +30,7 @@ async function next(socket: DatagramSocket): Promise<DatagramEvent | undefined> 
 	return socket.take();
 }
 
-/** Which real server answers a datagram of so many bytes, and what it says of their number. */
+/** The real server that answers a datagram of this size, and the size that it reports. */
 async function askUdp(
 	socket: DatagramSocket,
 	family: "ipv4" | "ipv6",
@@ -47,7 +47,7 @@ async function askUdp(
 	throw new Error(`no answer to a datagram of ${bytes} bytes over ${family}`);
 }
 
-test("UDP: flows stay with their real server through changes, and fragmented datagrams arrive whole", async (t) => {
+test("UDP: flows stay with their real server during changes, and fragmented datagrams arrive complete", async (t) => {
 	await using world = new World([1, 2, 3, 4, 5]);
 	for (let n = 0; n < 2; n++) world.addDirector(world.fleet(FOUR));
 	await Promise.all([1, 2, 3, 4, 5].map((n) => world.serveUdp(n)));
@@ -77,7 +77,7 @@ test("UDP: flows stay with their real server through changes, and fragmented dat
 	t.diagnostic(`${flows.length} UDP flows, 3 changes, 0 moved`);
 });
 
-test("path MTU: down and up through a hop of 1,400 bytes, where the errors come to the VIP", async () => {
+test("path MTU: downloads and uploads work over a hop of 1,400 bytes whose ICMP errors go to the VIP", async () => {
 	await using world = new World([1, 2]);
 	const content = randomBytes(1 << 20);
 	const digest = createHash("sha256").update(content).digest("hex");
@@ -96,7 +96,7 @@ test("path MTU: down and up through a hop of 1,400 bytes, where the errors come 
 	}
 	const director = world.addDirector(world.fleet({ 1: {}, 2: {} }));
 	await world.ready();
-	// This router complains of its own narrow hop, and the complaint comes back to it on its way to the real server.
+	// This router reports its own small MTU, and the error returns to it on its way to the real server.
 	run("sysctl", "-qw", `net.ipv4.conf.${director.host.device}.accept_local=1`);
 	ip("route replace 10.2.0.0/24 dev client mtu 1400");
 	ip("-6 route replace 2001:db8:2::/64 dev client metric 1 mtu 1400");
@@ -169,7 +169,7 @@ test("traceroute to the VIP shows every hop, and the real server answers as the 
 	}
 });
 
-test("ping of the VIP: a real server answers, or the program, or nobody", async () => {
+test("ping of the VIP is answered by a real server, by the program, or not at all", async () => {
 	const ping = async (world: World, family: "ipv4" | "ipv6") => {
 		const command = [
 			"netns",
@@ -205,14 +205,14 @@ test("ping of the VIP: a real server answers, or the program, or nobody", async 
 	}
 });
 
-test("a SYN flood while a drain runs harms no established connection", async (t) => {
+test("a SYN flood during a drain harms no established connection", async (t) => {
 	await using world = new World([1, 2, 3, 4]);
 	const director = world.addDirector(world.fleet(FOUR));
 	await world.ready();
 	const flows = await world.open(200);
 	world.apply({ ...FOUR, 1: { state: "drain" } });
 	assert.ok(director.slotsInTransition > 0);
-	// Answers to senders that nobody is.
+	// Answers to spoofed senders.
 	ip("route add blackhole 198.18.0.0/15");
 	const routerMac = Buffer.from(interfaceByName("client").linkAddress);
 	const ethernetHeader = Buffer.concat([routerMac, Buffer.from("0200000000010800", "hex")]);
@@ -231,7 +231,7 @@ test("a SYN flood while a drain runs harms no established connection", async (t)
 		});
 		socket.send(frames);
 		sent += frames.length;
-		// Connections go on meanwhile.
+		// Connections continue meanwhile.
 		if (sent % 6400 === 0) for (const flow of flows) flow.ask();
 		if (sent % 640 === 0) await new Promise((resolve) => setImmediate(resolve));
 	}

@@ -1,10 +1,10 @@
 /**
- * Directors, real servers and a client in namespaces of their own, around a router that is the test's namespace:
+ * Directors, real servers and a client in their own namespaces, around a router that is the test's namespace:
  *
  *     client ── router ══ dir1, dir2 (equal-cost routes for the VIPs)
  *                 └────── real1, real2 …
  *
- * The directors' programs are at tc: frames of veth come without their checksums. Their kernels forward.
+ * The directors' programs are at tc, because frames of veth have no checksums. Their kernels forward.
  */
 import { createServer } from "node:net";
 import { DatagramSocket, NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
@@ -29,7 +29,7 @@ export const SETTINGS: DirectorSettings = {
 };
 const FAMILIES = ["ipv4", "ipv6"] as const;
 
-/** A host with one wire to the router: 10.N.0.2 and 2001:db8:N::2. */
+/** A host with one link to the router: 10.N.0.2 and 2001:db8:N::2. */
 class Neighbour implements Disposable {
 	readonly netns: Netns;
 	readonly namespace: NetworkNamespace;
@@ -60,7 +60,7 @@ class Neighbour implements Disposable {
 	}
 }
 
-/** A host that directs; the process that changes its tables can be exchanged for another one. */
+/** A director host; another process can take over the changes of its tables. */
 export class DirectorHost implements Disposable {
 	readonly host: Neighbour;
 	readonly #settings: DirectorSettings;
@@ -78,7 +78,7 @@ export class DirectorHost implements Disposable {
 		this.host.namespace.within(() => this.#director.apply(lowerFleet(fleet, healthOf), this.#settings));
 	}
 
-	/** What a new process does that takes over. */
+	/** Simulates a new process that takes over. */
 	restart(): void {
 		this.#director[Symbol.dispose]();
 		this.#director = this.host.namespace.within(() => Director.open());
@@ -94,7 +94,7 @@ export class DirectorHost implements Disposable {
 	}
 
 	[Symbol.dispose](): void {
-		// Another process may have put its own program in the place of ours.
+		// Another process may have replaced our program by its own.
 		this.restart();
 		this.host.namespace.within(() => this.#director.detach());
 		this.#director[Symbol.dispose]();
@@ -102,7 +102,7 @@ export class DirectorHost implements Disposable {
 	}
 }
 
-/** The service of real server `n` as a program: it says its number, and says it again whenever it is asked. */
+/** The service of real server `n` as a program: it sends its number, and sends it again for each request. */
 function tcpServer(n: number): string {
 	return `require("net").createServer((peer) => {
 		peer.on("error", () => {});
@@ -111,14 +111,14 @@ function tcpServer(n: number): string {
 	}).listen(${HTTP}, "::", 4096);`;
 }
 
-/** How reals take part, by their number; absent: not configured. */
+/** Configuration of the real servers by their number; absent: not configured. */
 export type Parts = Readonly<Record<number, Partial<Pick<Real, "weight" | "state">>>>;
 
 export interface WorldOptions {
 	/** Default: tc, where nobody has to complete checksums. */
 	readonly hook?: "tc" | "xdp-generic";
 	readonly echo?: EchoMode;
-	/** Each service in a process of its own: for more connections than one process may have files open. */
+	/** Each service in its own process: for more connections than one process may have open files. */
 	readonly apart?: boolean;
 }
 
@@ -154,7 +154,7 @@ export class World implements AsyncDisposable {
 		);
 	}
 
-	/** One more director; packets for the VIPs are shared among all of them. */
+	/** Adds a director; packets for the VIPs are shared among all of them. */
 	addDirector(fleet: Fleet): DirectorHost {
 		const n = this.directors.length + 3;
 		const director = new DirectorHost(`dir${n}`, n, this.#settings);
@@ -207,7 +207,7 @@ export class World implements AsyncDisposable {
 		};
 	}
 
-	/** Has a UDP service on real server `n` that answers with `n` and the length of what it got. */
+	/** Starts a UDP service on real server `n` that answers with `n` and the length of the request. */
 	async serveUdp(n: number): Promise<void> {
 		const script = `for (const address of ${JSON.stringify(FAMILIES.map((family) => VIP[family].text))}) {
 			const socket = require("dgram").createSocket(address.includes(":") ? "udp6" : "udp4");
@@ -222,12 +222,12 @@ export class World implements AsyncDisposable {
 		await waitFor("UDP sockets", () => bound.split("\n").length > FAMILIES.length, 20_000);
 	}
 
-	/** A datagram socket of the client's. */
+	/** A datagram socket of the client. */
 	datagramSocket(protocol: "udp" | "icmp", family: Family, ttl = 64): DatagramSocket {
 		return this.client.namespace.within(() => new DatagramSocket(protocol, VIP[family].bytes, 0, ttl));
 	}
 
-	/** Every director at once. `dead`: reals whose check fails. */
+	/** Changes every director. `dead`: real servers whose check fails. */
 	apply(parts: Parts, dead: readonly number[] = []): void {
 		const names = new Set(dead.map((n) => `r${n}`));
 		for (const director of this.directors)
@@ -252,7 +252,7 @@ export class World implements AsyncDisposable {
 		return flows;
 	}
 
-	/** The wires work in both directions: neighbours are known. */
+	/** Waits until the links work in both directions and neighbours are known. */
 	async ready(): Promise<void> {
 		await waitFor("first connections of both families", async () => {
 			const some = await this.open(4);

@@ -1,4 +1,4 @@
-/** Random worlds and random frames for them, from a seed: the same seed gives the same. */
+/** Random worlds and random frames for them; the same seed gives the same ones. */
 import { NOBODY, RING_SLOTS } from "../../../src/balance/maglev.ts";
 import { IN_TRANSITION } from "../../../src/balance/transition.ts";
 import {
@@ -127,7 +127,10 @@ function realSketches(random: Random, family: "ipv4" | "ipv6", forward: "resolve
 	}));
 }
 
-/** VIPs of both families with services of every kind; `any`: with port `any`, which programs are compiled for. */
+/**
+ * VIPs of both families with services of every kind. `any`: some have port `any`, for which the programs are
+ * then compiled.
+ */
 export function randomSketch(random: Random, any: boolean, forward: "resolved" | "kernel"): WorldSketch {
 	const services = (["ipv4", "ipv6"] as const).flatMap((family): ServiceSketch[] => {
 		const [first, second] = VIPS[family];
@@ -161,7 +164,7 @@ export function randomSketch(random: Random, any: boolean, forward: "resolved" |
 	};
 }
 
-/** Slots in every state, whether it can come about or not. */
+/** Slots in every state, even in impossible ones. */
 export function randomRings(
 	random: Random,
 	world: World,
@@ -172,7 +175,7 @@ export function randomRings(
 		const { now: ring, before } = world.rings(number);
 		const somebody = () => (random.onceIn(20) ? NOBODY : random.below(reals.length));
 		const anybody = () => (random.onceIn(20) ? random.one([NOBODY, 7, 0x7ffe]) : random.below(reals.length));
-		// A pattern of 251 slots, over and over: 65,537 dice would take longer than the packets.
+		// A repeated pattern of 251 slots: 65,537 random numbers would take longer than the packets.
 		const pattern = Array.from({ length: 251 }, () => [
 			somebody() | (random.onceIn(2) ? IN_TRANSITION : 0),
 			anybody(),
@@ -214,7 +217,7 @@ function transport(random: Random): Payload {
 	}
 }
 
-/** The checksum is made wrong by it, which is as good as any: it has to stay as wrong. */
+/** This makes the checksum wrong, which is fine: it has to stay equally wrong. */
 function withByte(payload: Payload, offset: number, value: number): Payload {
 	return {
 		protocol: payload.protocol,
@@ -248,7 +251,7 @@ function extensions(random: Random): Extension[] {
 	);
 }
 
-/** What a router says of a packet that a real server sent: mostly from a VIP to a client. */
+/** A router's error about a packet that a real server has sent, mostly from a VIP to a client. */
 function icmpError(random: Random, family: "ipv4" | "ipv6", vip: string): Payload {
 	const body = random.one([tcp, udp])({
 		sourcePort: random.one(PORTS),
@@ -315,7 +318,7 @@ const OPTIONS = [
 	[148, 4, 0, 0, 0, 0, 0, 0],
 ];
 
-/** A frame, usually one that is for this director. */
+/** A frame, usually for this director. */
 export function randomFrame(random: Random, vlan: number | undefined, mac = "02:00:00:00:00:01"): Uint8Array {
 	const family = random.one(["ipv4", "ipv6"] as const);
 	const vip = random.one(VIPS[family]);

@@ -1,6 +1,7 @@
 /**
- * Packets for a director's program from inside the kernel, hundreds of thousands a second: a program in front of it writes
- * the headers anew each time, another flow's each time if need be, and goes on by a tail call.
+ * A source of hundreds of thousands of packets a second for a director's program, inside the kernel: a
+ * program in front of it writes new headers each time, if needed of another flow each time, and continues
+ * with a tail call.
  */
 import {
 	arrayKey,
@@ -20,7 +21,7 @@ import {
 import { bytesOf, ethernet, ipv4, ipv6, tcp } from "../../packets/build.ts";
 
 export const OWN_MAC_TEXT = "02:00:00:00:00:01";
-/** The frame that is written anew: as much as headers have, a whole number of 64-bit words. */
+/** The rewritten part of the frame: the length of the headers, a whole number of 64-bit words. */
 const FRAME_BYTES = 80;
 const SOURCE_AT = { ipv4: 26, ipv6: 34 } as const;
 export const VIPS = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
@@ -30,9 +31,9 @@ export const ACK = 0x10;
 
 export interface Traffic {
 	readonly frame: Uint8Array;
-	/** So many flows in turn, a power of two: sources that differ. */
+	/** The number of flows in turn, a power of two; their sources differ. */
 	readonly flows: number;
-	/** Where the source address has the 24 bits that change; undefined for one flow. */
+	/** Offset of the 24 changing bits of the source address; undefined for one flow. */
 	readonly sourceAt?: number;
 }
 
@@ -52,7 +53,7 @@ export function traffic(
 	return { frame: whole.slice(0, Math.max(FRAME_BYTES, whole.length)), flows, sourceAt: SOURCE_AT[family] };
 }
 
-/** A program that writes the next packet of `traffic` and hands it on to another. */
+/** A program that writes the next packet of `traffic` and passes it to another program. */
 export class Source implements Disposable {
 	readonly #program: Program;
 	readonly #next: BpfMap;
@@ -74,12 +75,12 @@ export class Source implements Disposable {
 		});
 	}
 
-	/** Nanoseconds per packet of a test-run. */
+	/** Nanoseconds per packet of a test run. */
 	test(repeat: number): number {
 		return testRun(this.#program, { data: this.#frame, repeat }).durationNs;
 	}
 
-	/** Throws RangeError when the program behind it does something else with the packet than is to be measured. */
+	/** Throws RangeError if the program behind it has another verdict than the one to be measured. */
 	expect(verdict: number, name: string): void {
 		const actual = testRun(this.#program, { data: this.#frame }).verdict;
 		if (actual !== verdict) throw new RangeError(`${name}: verdict ${actual}, expected ${verdict}`);
@@ -98,7 +99,7 @@ export class Source implements Disposable {
 }
 
 const MEMORY = struct("memory", { number: "u64", frame: { bytes: FRAME_BYTES } });
-/** Odd: as the number grows, all 24 bits change and none comes twice. */
+/** Odd: as the number grows, all 24 bits change and no value repeats. */
 const SPREAD = 0x9e3779b1;
 
 function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefined, programs: MapSpec) {
@@ -131,7 +132,7 @@ function sourceSpec(frame: Uint8Array, flows: number, sourceAt: number | undefin
 			.and(flows - 1)
 			.mul(SPREAD)
 			.and(0xff_ffff);
-		// The first byte stays: it says what kind of address it is.
+		// The first byte stays, because it determines the kind of address.
 		p.store(part(to, sourceAt + 1, 2), number);
 		number.rsh(16);
 		p.store(part(to, sourceAt + 3, 1), number);

@@ -1,6 +1,6 @@
 /**
- * A director's tables twice: as plain values for the oracle, and in the maps of a loaded program. Both see the same
- * packets, and must come out alike.
+ * A director's tables twice: as plain values for the oracle, and in the maps of a loaded program. Both
+ * process the same packets, and must agree.
  */
 import { arrayKey, BPF_F_TEST, BpfMap, Program, sumPerCpu, testRun, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName, type MappedMemory } from "@l3dsr/linux";
@@ -35,7 +35,7 @@ import type { Affinity, EchoMode } from "../../../src/model/fleet.ts";
 export const OWN_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 export const OWN_IFINDEX = 7;
 const TC_SHOT = 2;
-/** Numbers of reals that each service has. */
+/** The number of table entries for each service's real servers. */
 const ROOM = 8;
 const firstOf = (service: number) => REASON_SLOTS + service * ROOM;
 
@@ -83,7 +83,7 @@ interface Service {
 	changed: number;
 }
 
-/** Bits of the memories: small, but roomy for what the tests send. */
+/** Size of the memories in bits: small, but large enough for the tests' packets. */
 export const MEMORY_BITS = 12;
 
 export class World implements Disposable {
@@ -98,7 +98,10 @@ export class World implements Disposable {
 	#tables: OracleTables | undefined;
 	readonly #table: VipHash;
 
-	/** `attachTo`: a veth; a program that is in use already is test-run without a change of the kernel's dispatcher. */
+	/**
+	 * `attachTo`: a veth; with a program that is attached, a test run does not change the kernel's
+	 * dispatcher.
+	 */
 	constructor(sketch: WorldSketch, options: WorldOptions, attachTo?: string) {
 		this.#sketch = sketch;
 		this.#services = sketch.services.map((one, number) => ({
@@ -141,14 +144,14 @@ export class World implements Disposable {
 		this.write();
 	}
 
-	/** The tables' bytes as they are shared with the program. */
+	/** The bytes of a table, shared with the program. */
 	bytes(name: keyof typeof MAP): Uint8Array {
 		const memory = this.#memory.get(name);
 		if (memory === undefined) throw new RangeError(name);
 		return memory.bytes;
 	}
 
-	/** The rings of a service, shared with the program: in them slots that nobody has written have real 0. */
+	/** The rings of a service, shared with the program; unwritten slots have real server 0. */
 	rings(service: number): Rings {
 		const ring = (name: "ring" | "before") => {
 			const { buffer, byteOffset } = this.bytes(name);
@@ -157,7 +160,7 @@ export class World implements Disposable {
 		return { now: ring("ring"), before: ring("before") };
 	}
 
-	/** When the transition of a service began, and when its last change was, in ticks. */
+	/** Sets when a service's transition began, and when its last change was, in ticks. */
 	setTransition(service: number, since: number, changed: number): void {
 		const found = this.#services[service];
 		if (found === undefined) throw new RangeError(`service ${service}`);
@@ -165,7 +168,7 @@ export class World implements Disposable {
 		found.changed = changed;
 	}
 
-	/** Takes the values over into the program's tables. */
+	/** Copies the values to the program's tables. */
 	write(): void {
 		this.#tables = undefined;
 		const rows = this.#rows();
@@ -253,7 +256,10 @@ export class World implements Disposable {
 		return { services, vips, codes, flows: this.#flows, fragments: this.#fragments };
 	}
 
-	/** `summed`: as a card hands a packet over that it has summed; throws when the program breaks that sum. */
+	/**
+	 * `summed`: the packet comes as from a network card that has summed it; throws if the program breaks that
+	 * sum.
+	 */
 	run(frame: Uint8Array, summed = false): { readonly verdict: string; readonly frame: Uint8Array } {
 		const { verdict, data } = testRun(this.program, {
 			data: frame,
@@ -279,7 +285,7 @@ export class World implements Disposable {
 		return { reasons, reals };
 	}
 
-	/** Entries of the memory of flows that are in use, as `bucket: entry`, in no order. */
+	/** The used entries of the memory of flows as `bucket: entry`, in no particular order. */
 	rememberedFlows(): string[] {
 		const bytes = this.bytes("flows");
 		const view = new DataView(
