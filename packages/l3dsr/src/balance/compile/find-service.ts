@@ -1,7 +1,10 @@
 /** Finds a packet's entry in the VIP table, by a hash without collisions among the table's entries. */
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
+import { PASS } from "../../programs/packet.ts";
 import { FOLD, MIX } from "../hash.ts";
+import { REASONS } from "../reason.ts";
 import { entriesAt, FILTER_BITS, groupBitsOf, SHIFTS_AT, VIP } from "../tables/layout.ts";
+import { emitCountReason } from "./count.ts";
 import { ADDRESS4, ADDRESS6, ENTRY64, first4, HEADER_BYTES, type Packet, SHIFT, VIP_ENTRY } from "./frame.ts";
 
 const VERSION = { ipv4: 4 << 24, ipv6: 6 << 24 } as const;
@@ -40,9 +43,13 @@ export function emitFindAddress(packet: Packet, miss: Label): void {
 	emitFindEntry(packet, match, miss);
 }
 
-/** Jumps to `otherwise` if the destination is certainly not in the VIP table. */
-export function emitFilter(packet: Packet, otherwise: Label): void {
-	const { p, family, data, link, maps } = packet;
+/**
+ * If the destination is certainly not in the VIP table, counts the packet and passes it to the kernel right here: on a
+ * host with other traffic nearly all packets are such ones, and each jump costs time.
+ */
+export function emitFilter(packet: Packet): void {
+	const { p, family, data, link, maps, options, slots } = packet;
+	const maybe = p.label("maybe a VIP");
 	p.comment("can the destination be in the VIP table?");
 	using bit = p.u64("bit");
 	const { destination } = family === "ipv4" ? view(data, IPV4, link) : view(data, IPV6, link);
@@ -56,7 +63,12 @@ export function emitFilter(packet: Packet, otherwise: Label): void {
 	using word = p.load(view(at, ENTRY64).all, { name: "filter" });
 	// Shift counts are taken modulo 64.
 	word.rsh(bit);
-	p.gotoUnless(word, "&", 1, otherwise);
+	p.gotoIf(word, "&", 1, maybe);
+	p.comment("no: count it as not-vip, and to the kernel");
+	p.store(slots.key, REASONS["not-vip"].slot);
+	emitCountReason(packet);
+	p.exit(PASS[options.hook]);
+	p.place(maybe);
 }
 
 /** `vip` := the entry with this destination and `match`; jumps to `miss` if there is none. */

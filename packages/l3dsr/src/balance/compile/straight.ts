@@ -16,7 +16,7 @@ const PLAIN_HEADER = 0x45;
 
 /** Continues to the service and jumps to `found`. `end` is gone afterwards. */
 export function emitStraight(packet: Packet, end: Value, unusual: Label, found: Label): void {
-	const { p, slots, family, data, link, hash, ports, sumAt, leave } = packet;
+	const { p, slots, family, data, link, hash, ports, sumAt } = packet;
 	const header = HEADER_LENGTH[family];
 	p.comment("in a straight line: TCP or UDP behind a plain header");
 	p.prove(data, link + header + UDP.bytes, end, unusual);
@@ -24,7 +24,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 	if (family === "ipv4") {
 		const ip = view(data, IPV4, link);
 		p.gotoIf(ip.versionIhl, "!=", PLAIN_HEADER, unusual);
-		emitFilter(packet, leave("not-vip"));
+		emitFilter(packet);
 		p.gotoIf(ip.fragment, "&", IPV4_FRAGMENT.more | IPV4_FRAGMENT.offset, unusual);
 		p.load(ip.protocol, { into: protocol });
 	} else {
@@ -33,7 +33,7 @@ export function emitStraight(packet: Packet, end: Value, unusual: Label, found: 
 			using version = p.load(part(ip.versionClassFlow, 0, 1), { name: "version" }).and(0xf0);
 			p.gotoIf(version, "!=", 0x60, unusual);
 		}
-		emitFilter(packet, leave("not-vip"));
+		emitFilter(packet);
 		p.load(ip.nextHeader, { into: protocol });
 	}
 	p.revive(sumAt);
