@@ -18,15 +18,17 @@ export class RingCache {
 
 	/**
 	 * The number of the real that each slot should have: the configured ring, with the slots of reals that do not serve
-	 * reassigned. `numbers`: the number of each real, in the service's order.
+	 * reassigned. `numbers`: the number of each real, in the service's order. Do not write to it: it may be the cache's.
 	 */
 	target(service: BalancedService, numbers: readonly number[]): Uint16Array {
 		const seed = seedOf(service);
+		const configured = this.#configured(service, numbers, seed);
+		if (service.reals.every(({ serves }) => serves)) return configured;
 		const serves: boolean[] = [];
 		service.reals.forEach((real, n) => {
 			serves[numbers[n] ?? NOBODY] = real.serves;
 		});
-		return reassign(this.#configured(service, numbers, seed), serves, seed);
+		return reassign(configured, serves, seed);
 	}
 
 	/** Drops the rings of removed services. */

@@ -83,10 +83,16 @@ const FOUND = new Uint32Array(RING_SLOTS);
  * handles numbers is fast.
  */
 function findMoved(ring: Uint16Array, target: Uint16Array): number {
+	// Most rings equal their target and have no slot in transition.
+	if (Buffer.compare(bytesOf(ring), bytesOf(target)) === 0) return 0;
 	let count = 0;
 	for (let slot = 0; slot < RING_SLOTS; slot++)
 		if (((ring[slot] as number) & NOBODY) !== (target[slot] as number)) FOUND[count++] = slot;
 	return count;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Uint16Array): Uint8Array {
+	return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Every slot in transition, as it is after the drain. */
@@ -130,11 +136,20 @@ export function slotsInTransition({ now }: Rings): number {
 	return count;
 }
 
-/** The number of slots of each real. */
-export function slotsOf({ now }: Pick<Rings, "now">): Uint32Array {
-	const owned = new Uint32Array(NOBODY + 1);
-	for (const value of now) owned[value & NOBODY] = (owned[value & NOBODY] ?? 0) + 1;
-	return owned;
+/** In one pass: how many slots each real with a number below `room` has, and how many slots are in transition. */
+export function useOfRing(
+	{ now }: Pick<Rings, "now">,
+	room: number,
+): { readonly owned: Uint32Array; readonly moving: number } {
+	const owned = new Uint32Array(room);
+	let moving = 0;
+	for (let slot = 0; slot < RING_SLOTS; slot++) {
+		const value = now[slot] as number;
+		const real = value & NOBODY;
+		if (real < room) owned[real] = (owned[real] as number) + 1;
+		moving += value >> 15;
+	}
+	return { owned, moving };
 }
 
 /** Reals that any slot refers to, *before* included; their numbers are taken. */

@@ -10,6 +10,8 @@ export interface ObservedDirector {
 	readonly runsAt: readonly string[];
 	/** The plan from what runs to `desired`. Throws L3dsrError if that is not possible. */
 	plan(desired: DesiredDirector | "none"): Promise<DirectorPlan | undefined>;
+	/** As long as it is the same, a plan without steps stays without steps; undefined if nothing runs that can be read. */
+	mark(): Promise<string | undefined>;
 	/** What runs; undefined if nothing runs. Throws KERNEL_*. */
 	status(): Promise<DirectorStatus | undefined>;
 	/** Ends finished drains, with the drain times of the services in `desired`. The caller holds the lock. */
@@ -32,6 +34,11 @@ export function observedDirector(
 					? director.planDetach()
 					: director.plan(director.wishFor(desired.fleet), desired.settings);
 			return isEmptyPlan(plan) ? undefined : plan;
+		},
+		async mark() {
+			if (runsAt.length === 0) return undefined;
+			using director = await host.openDirector();
+			return director.mark();
 		},
 		async status() {
 			if (runsAt.length === 0) return undefined;

@@ -9,21 +9,22 @@ import type { ObservedHost } from "./observe.ts";
 import type { Plan } from "./target.ts";
 
 export class PlanMemory<D extends DesiredHost> {
-	#last: Plan<D> | undefined;
+	#last: { readonly plan: Plan<D>; readonly mark: string | undefined } | undefined;
 
 	/** If the host equals the remembered one, the plan with this observation. */
-	get(observed: ObservedHost): Plan<D> | undefined {
+	get(observed: ObservedHost, mark: string | undefined): Plan<D> | undefined {
 		const last = this.#last;
-		if (last === undefined || !isAsBefore(last.observed, observed)) return undefined;
-		return { ...last, observed, state: observed.state };
+		if (last === undefined || last.mark !== mark || !isAsBefore(last.plan.observed, observed))
+			return undefined;
+		return { ...last.plan, observed, state: observed.state };
 	}
 
-	/** A plan with steps is not kept, nor one with a director, whose tables contain more than is compared. */
-	keep(plan: Plan<D>): void {
+	/** A plan with steps is not kept, nor one with a director of which nothing is known. */
+	keep(plan: Plan<D>, mark: string | undefined): void {
 		const { steps, assignment, directorRefused, desired, observed } = plan;
 		const isSettled = steps.length === 0 && assignment.refused === undefined && directorRefused === undefined;
 		const directs = (desired.director ?? "none") !== "none" || observed.director.runsAt.length > 0;
-		this.#last = isSettled && !directs ? plan : undefined;
+		this.#last = isSettled && (!directs || mark !== undefined) ? { plan, mark } : undefined;
 	}
 }
 

@@ -23,9 +23,9 @@ export interface Target<D extends DesiredHost = DesiredHost> {
 	readonly edit?: true;
 	/** For callers that plan the same target repeatedly. */
 	readonly memory?: {
-		/** The remembered plan for an equal host, with the current observation. */
-		get(observed: ObservedHost): Plan<D> | undefined;
-		keep(plan: Plan<D>): void;
+		/** The remembered plan for an equal host, with the current observation. `mark`: of the director that runs. */
+		get(observed: ObservedHost, mark: string | undefined): Plan<D> | undefined;
+		keep(plan: Plan<D>, mark: string | undefined): void;
 	};
 }
 
@@ -46,10 +46,12 @@ export async function planTarget<D extends DesiredHost>(
 	observed: ObservedHost,
 	target: Target<D>,
 ): Promise<Plan<D>> {
-	const known = target.memory?.get(observed);
+	const { memory } = target;
+	const mark = memory === undefined ? undefined : await observed.director.mark();
+	const known = memory?.get(observed, mark);
 	if (known !== undefined) return known;
 	const plan = await planDesired(observed, await target.desired(observed), target.scope);
-	target.memory?.keep(plan);
+	memory?.keep(plan, mark);
 	return plan;
 }
 

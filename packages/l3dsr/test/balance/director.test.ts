@@ -105,6 +105,38 @@ test("flows are spread over the real servers and stay with them", () => {
 	director.detach();
 });
 
+test("a director's mark stays the same while packets are counted, and changes with everything a plan depends on", () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	assert.equal(director.mark(), undefined, "nothing runs");
+	const marks: (string | undefined)[] = [];
+	const mark = (what: string) => {
+		const found = director.mark();
+		assert.ok(found !== undefined && !marks.includes(found), what);
+		marks.push(found);
+	};
+	director.apply(wishOf(reals(5)), SETTINGS);
+	mark("it runs");
+	sendFlows(wire, flowFrames(300, ACK));
+	assert.equal(director.mark(), marks[0]);
+	using other = Director.open();
+	assert.equal(other.mark(), marks[0], "in another process");
+	other.apply(
+		wishOf(reals(5), {}, (_service, _pool, name) => name !== "r3"),
+		SETTINGS,
+	);
+	mark("one has died");
+	other.apply(wishOf(reals(4)), SETTINGS);
+	mark("one has left");
+	other.apply(wishOf([real(1, { weight: 5 }), ...reals(4).slice(1)]), SETTINGS);
+	mark("a weight has changed");
+	other.apply(wishOf(reals(4)), { ...SETTINGS, bleach: !SETTINGS.bleach });
+	director.findAgain();
+	mark("another program runs");
+	director.detach();
+	assert.equal(director.mark(), undefined, "nothing runs any more");
+});
+
 test("a real server's death moves only its own flows; after its recovery it gets new ones, the others stay", () => {
 	using wire = new Wire(10);
 	using director = Director.open();

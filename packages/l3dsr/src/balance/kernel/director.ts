@@ -150,6 +150,20 @@ export class Director implements Disposable {
 		};
 	}
 
+	/**
+	 * All that a plan depends on but time, routes and neighbours, which `needsUpkeep` looks at: as long as it is the same,
+	 * a plan that had nothing to do has nothing to do. Undefined where nothing runs that can be read.
+	 */
+	mark(): string | undefined {
+		if (this.#tables === undefined || !this.isRunning) return undefined;
+		const programs = this.#attachments.map(({ hook, interface: on, program }) => [
+			on.index,
+			hook,
+			program.info.id,
+		]);
+		return `${JSON.stringify(programs)} ${this.#tables.digest()}`;
+	}
+
 	/** What `detach` would do. */
 	planDetach(): DirectorPlan {
 		this.#findAgain();

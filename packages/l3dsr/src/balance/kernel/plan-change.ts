@@ -12,7 +12,7 @@ import type { RingCache } from "../ring-cache.ts";
 import { type BalancedReal, type BalanceWish, protocolName, type ServiceKey } from "../service.ts";
 import { type PlannedService, sameRows, type TablePlan } from "../tables/plan.ts";
 import { isSameService, type NumberedReal, type StandingService } from "../tables/state.ts";
-import { moveRing, type Rings, slotsOf } from "../transition.ts";
+import { moveRing, type Rings, useOfRing } from "../transition.ts";
 import type { Attachment } from "./attachments.ts";
 import { programSettings, sameSettings } from "./program-settings.ts";
 import { PLACES_OF } from "./settings.ts";
@@ -103,23 +103,28 @@ function planService(
 	const remember = settings.flows !== "none";
 	const { changes } = moveRing(rings, target, carrying, remember);
 	const moved = changes.slots.length;
-	const owned = slotsOf(rings);
+	let counted: Uint32Array | undefined;
+	/** Counts the slots of all reals when the first of them is asked for. */
+	const slots = (index: number) => {
+		counted ??= useOfRing(rings, own.room).owned;
+		return counted[index] ?? 0;
+	};
 	const changed = [
 		...reals.flatMap(({ real, index, standing: entry }): PlannedRealChange[] => {
 			const to = useOf(real);
 			if (entry === undefined || entry.left !== undefined) return [{ ...namesOf(real), to }];
-			const from = standingUse({ index, entry }, owned);
+			const isMarked = entry.up === real.carries && entry.health === real.health;
 			// A real with a small weight can have no slot and still serve.
-			const isSame =
-				entry.up === real.carries && entry.health === real.health && (from === to || moved === 0);
-			return isSame ? [] : [{ ...namesOf(real), from, to }];
+			if (isMarked && moved === 0) return [];
+			const from = standingUse({ index, entry }, slots);
+			return isMarked && from === to ? [] : [{ ...namesOf(real), from, to }];
 		}),
 		...leaving
 			.filter(({ entry }) => entry.left === undefined)
 			.map((one) => ({
 				name: one.entry.address.text,
 				address: one.entry.address,
-				from: standingUse(one, owned),
+				from: standingUse(one, slots),
 			})),
 	];
 	const others = {
@@ -177,7 +182,7 @@ function useOf({ serves, carries, health }: BalancedReal): RealUse {
 }
 
 /** The use of a real, read from the tables: a real that takes new flows has slots. */
-function standingUse({ index, entry }: NumberedReal, owned: Uint32Array): RealUse {
+function standingUse({ index, entry }: NumberedReal, slots: (index: number) => number): RealUse {
 	if (!entry.up) return entry.health === "starting" ? "starting" : "down";
-	return (owned[index] ?? 0) > 0 && entry.left === undefined ? "serving" : "draining";
+	return slots(index) > 0 && entry.left === undefined ? "serving" : "draining";
 }

@@ -126,18 +126,23 @@ export class RealTable {
 	}
 
 	base(number: number): Counters {
-		const at = realAt(number);
-		const { basePackets, baseBytes } = REAL.decode(this.#memory.memory.bytes.subarray(at, at + REAL.size));
-		return { packets: basePackets, bytes: baseBytes };
+		const view = this.#view(number);
+		return {
+			packets: view.getBigUint64(REAL.offsetOf("basePackets"), true),
+			bytes: view.getBigUint64(REAL.offsetOf("baseBytes"), true),
+		};
 	}
 
 	/** The program does not read the base. */
 	setBase(number: number, { packets, bytes }: Counters): void {
-		const at = realAt(number);
-		const { buffer, byteOffset } = this.#memory.memory.bytes;
-		const view = new DataView(buffer, byteOffset + at, REAL.size);
+		const view = this.#view(number);
 		view.setBigUint64(REAL.offsetOf("basePackets"), BigInt.asUintN(64, packets), true);
 		view.setBigUint64(REAL.offsetOf("baseBytes"), BigInt.asUintN(64, bytes), true);
+	}
+
+	#view(number: number): DataView {
+		const { buffer, byteOffset } = this.#memory.memory.bytes;
+		return new DataView(buffer, byteOffset + realAt(number), REAL.size);
 	}
 }
 

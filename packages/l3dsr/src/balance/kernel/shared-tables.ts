@@ -2,6 +2,7 @@
  * The director's tables in shared memory, which the program reads while they are written. Each write is safe at any
  * moment: it is one aligned store, or goes to a place that nothing refers to yet.
  */
+import { createHash } from "node:crypto";
 import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import { L3dsrError } from "../../errors.ts";
 import type { Counters } from "../../model/rule.ts";
@@ -290,6 +291,14 @@ export class SharedTables implements Disposable {
 		const map = this.#map("counters");
 		const [packets = 0n, bytes = 0n] = sumPerCpu(map, map.lookup(arrayKey(number)) ?? new Uint8Array(0));
 		return { packets, bytes };
+	}
+
+	/**
+	 * Of VIPs and real servers. It changes with whatever changes slots, except for the end of a drain: with who is up, with
+	 * when a transition began, or with the stamp.
+	 */
+	digest(): string {
+		return createHash("sha256").update(this.bytes("vips")).update(this.bytes("reals")).digest("base64");
 	}
 
 	[Symbol.dispose](): void {

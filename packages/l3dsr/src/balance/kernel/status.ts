@@ -8,7 +8,7 @@ import type { Reason } from "../reason.ts";
 import type { ServiceKey } from "../service.ts";
 import type { RealEntry } from "../tables/real-entry.ts";
 import type { StandingService } from "../tables/state.ts";
-import { type Rings, slotsInTransition, slotsOf } from "../transition.ts";
+import { type Rings, useOfRing } from "../transition.ts";
 import { TICK_MS, ticksBetween } from "./clock.ts";
 
 export interface RealStatus {
@@ -52,8 +52,7 @@ export function serviceStatus(
 	now: number,
 ): ServiceStatus {
 	const { address, protocol, port, affinity, first, changed } = service;
-	const slots = slotsInTransition(rings);
-	const owned = slotsOf(rings);
+	const { owned, moving: slots } = useOfRing(rings, service.room);
 	return {
 		service: { address, protocol, port },
 		affinity,
