@@ -51,7 +51,7 @@ function functionsRun(coverage: string): Set<string> {
 				if (whole === undefined || whole.count === 0) continue;
 				const text = source.slice(whole.startOffset, whole.startOffset + 2 * PREFIX_LENGTH);
 				const prefix = text.replaceAll("\n", "").slice(0, PREFIX_LENGTH);
-				if (/\(|=>/.test(prefix)) found.add(prefix);
+				if (/\(|=>/.test(prefix) && !prefix.startsWith('"')) found.add(prefix); // those of chunks are known
 			}
 		}
 	}

@@ -17,7 +17,7 @@ for command in bin/*; do
 	chmod 755 "$stage/$command"
 done
 cp bin/package.json "$stage/bin/"
-cp dist/*.cjs dist/*.js "$stage/dist/"
+cp dist/*.js "$stage/dist/"
 cp -r dist/web "$stage/dist/"
 "$node" packaging/documents.mjs "$stage" README.md LICENSE CHANGELOG.md docs examples
 

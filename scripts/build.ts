@@ -49,34 +49,43 @@ const UNSET = "NODE_OPTIONS";
 const FLAGS = [...FREE_FLAGS, CACHED_UNDER].join(" ");
 
 /**
- * The contents of NAME.cjs. Without the cache, or if V8 refuses it, the source is compiled as usual. V8
- * accepts a cache only under the flags that it was made with.
+ * Loads chunks, in every command. Node compiles it each time, so it is short. PARTS maps a part to its file and
+ * the length of that file. All files are read into the same memory, so that the kernel need not clear new
+ * pages; Node reads a longer file. Without the cache, or if V8 refuses it, the source is compiled as usual.
  */
-const LOADER = `"use strict";
-const { readFileSync } = require("node:fs");
-const { Script } = require("node:vm");
-const FILE_OF = TABLE;
+const LOADER = `const parts = PARTS;
+const dist = require("node:path").dirname(__dirname) + "/dist";
+const room = Buffer.allocUnsafeSlow(1 << 19);
 const chunks = Object.create(null);
 const modules = Object.create(null);
-function part(file) {
-	const path = __dirname + "/" + file;
+function read(path) {
+	const fd = fs.openSync(path);
+	try {
+		const length = fs.readSync(fd, room, 0, room.length, null);
+		return length < room.length ? room.subarray(0, length) : fs.readFileSync(path);
+	} finally {
+		fs.closeSync(fd);
+	}
+}
+function part([file, length]) {
+	const path = dist + "/" + file;
+	let source = read(path);
+	if (source.length !== length) source = fs.readFileSync(path);
+	source = source.latin1Slice();
 	let cachedData;
 	try {
-		cachedData = readFileSync(path + ".cache");
+		cachedData = read(path + ".cache");
 	} catch {}
-	const script = new Script(readFileSync(path, "latin1"), { filename: file, cachedData });
-	return script.runInThisContext();
+	return new (require("node:vm").Script)(source, { filename: file, cachedData }).runInThisContext();
 }
 function load(name) {
 	if (name in modules) return modules[name];
-	if (!name.startsWith("./")) return require(name);
-	if (!(name in chunks)) Object.assign(chunks, part(FILE_OF[name]));
+	if (name.startsWith("node:")) return require(name);
+	if (!(name in chunks)) Object.assign(chunks, part(parts[name.slice(0, name.indexOf("/"))]));
 	const exports = (modules[name] = {});
-	chunks[name](exports, require, load, async (wanted) => load(wanted), "file://" + __filename);
+	chunks[name](exports, require, load, async (wanted) => load(wanted), "file://" + dist + "/" + name, dist);
 	return exports;
-}
-module.exports = load("ENTRY");
-`;
+}`;
 
 const present = new Set(readdirSync(`${root}packages/l3dsr/src/cli`));
 const entries = [...new Set(Object.values(COMMANDS))].filter((file) => present.has(file));
@@ -87,18 +96,10 @@ const { parts, chunkOf } = await bundleParts(
 	entries.map((file) => `packages/l3dsr/src/cli/${file}`),
 );
 const hot = hotFunctions();
-const fileOf: Record<string, string> = {};
-for (const [part, { text, chunks }] of parts) {
-	const file = compileAhead(part, text);
-	for (const chunk of chunks) fileOf[chunk] = file;
-}
-for (const file of entries) {
-	const loader = LOADER.replace("TABLE", JSON.stringify(fileOf)).replace(
-		"ENTRY",
-		chunkOf.get(`packages/l3dsr/src/cli/${file}`) ?? "",
-	);
-	writeFileSync(`${out}dist.new/${file.replace(/\.ts$/, ".cjs")}`, loader);
-}
+const files = Object.fromEntries(
+	[...parts].map(([part, text]) => [part, [compileAhead(part, text), text.length]]),
+);
+const loader = LOADER.replace("PARTS", JSON.stringify(files));
 await buildPage(root, `${out}dist.new/web`);
 
 // Built beside the old folder and swapped in: a build that fails deletes nothing.
@@ -113,9 +114,8 @@ const longest = options.runtime === undefined && isNewer ? 256 : 128;
 const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime} ${CACHED_UNDER}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
-	const bundle = file.replace(/\.ts$/, ".cjs");
 	const path = `${out}bin/${name}`;
-	const start = `require("../dist/${bundle}").main(${JSON.stringify(name)});`;
+	const start = `load("${chunkOf.get(`packages/l3dsr/src/cli/${file}`)}").main("${name}");`;
 	// Inventories ask for the version often; the answer needs no program, nor the streams of process.stdout.
 	const answer = `process.argv[3] === undefined && /^(-V|--version)$/.test(process.argv[2])`;
 	const line =
@@ -124,7 +124,10 @@ for (const [name, file] of Object.entries(COMMANDS)) {
 			: start;
 	// Started by env, the process would be called node.
 	const title = `try { fs.writeFileSync("/proc/self/comm", "${name}"); } catch {}`;
-	writeFileSync(path, `${firstLine}\nconst fs = require("node:fs");\n${title}\n${line}\n`);
+	writeFileSync(
+		path,
+		`${firstLine}\n"use strict";\nconst fs = require("node:fs");\n${title}\n${loader}\n${line}\n`,
+	);
 	chmodSync(path, 0o755);
 }
 writeFileSync(`${out}bin/package.json`, '{ "type": "commonjs" }\n');

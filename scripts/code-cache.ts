@@ -1,8 +1,8 @@
 /**
- * V8's code cache of a part: the bytecode of only those functions that commands run (hot-functions.txt). A
- * cache of all functions would be twice the size and take longer to read than it saves; a cache made by
- * running the commands would depend on the building host. So the functions are compiled without being run: V8
- * compiles a function when a debugger asks for its breakpoints.
+ * V8's code cache of a part: the bytecode of only those functions that commands run (the chunks themselves, and
+ * hot-functions.txt). A cache of all functions would be twice the size and take longer to read than it saves; a
+ * cache made by running the commands would depend on the building host. So the functions are compiled without
+ * being run: V8 compiles a function when a debugger asks for its breakpoints.
  *
  *     code-cache.ts DIRECTORY     makes the caches of dist/, with the Node that runs this
  *
@@ -21,6 +21,9 @@ import { Script } from "node:vm";
  * all of them.
  */
 export const PREFIX_LENGTH = 40;
+
+/** Each chunk is a function of its part: its name, and then this. It runs when it is loaded. */
+export const CHUNK_HEAD = "(__exports,require,__load,__import,__url,__dir){";
 
 /** The beginning of each function, one per line. Written by bench/hot-functions.ts. */
 export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
@@ -98,7 +101,7 @@ function placesIn(source: string, hot: readonly string[]): (readonly [start: Pla
 	for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
 	const text = source.replaceAll("\n", "");
 	const places: [Place, Place][] = [];
-	for (const prefix of hot) {
+	for (const prefix of [CHUNK_HEAD, ...hot]) {
 		const inside = parametersOf(prefix);
 		for (let at = text.indexOf(prefix); at >= 0; at = text.indexOf(prefix, at + 1)) {
 			places.push([placeAt(at + inside), placeAt(at + inside + 1)]);

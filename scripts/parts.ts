@@ -7,13 +7,11 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
+import { CHUNK_HEAD } from "./code-cache.ts";
 import { directImports } from "./direct-imports.ts";
 
-/** A part: its chunks and its text, which is an expression: an object of functions by the chunks' names. */
-export interface Part {
-	readonly text: string;
-	readonly chunks: readonly string[];
-}
+/** PART/NUMBER. */
+export type ChunkName = string;
 
 /** Entries, by the names of their files, that are needed together. */
 const SERVICES = ["up", "down", "status", "check", "diff", "dsrctl"];
@@ -39,14 +37,9 @@ const PARTS: readonly (readonly [part: string, neededBy: readonly (readonly stri
 	["hold", [HOLD]],
 	["director", [DIRECTOR]],
 	["iptables", [IPTABLES]],
-	["yaml", [YAML]],
+	["yaml", [[...YAML, "document", "read-value"]]],
 	["top", [["top", "watch-status"]]],
 ];
-
-/**
- * Parameters of each chunk's function: its exports, require() for Node, for chunks and Node, and import().
- */
-const PARAMETERS = "__exports,require,__load,__import,__url";
 
 /**
  * l3dsr starts no command through commander, and node:child_process takes as long to load as commander
@@ -64,11 +57,18 @@ const withoutChildProcess: Plugin = {
 	},
 };
 
-/** Bundles `entries` (paths below `root`). Returns the parts by name, and the chunk of each entry. */
+/**
+ * Bundles `entries` (paths below `root`). Returns the text of each part, an expression: an object of functions by
+ * the names of chunks; and the chunk of each entry. The function of a chunk takes its exports, require() for Node,
+ * require() for chunks and Node, import(), and the URL and the folder that import.meta has.
+ */
 export async function bundleParts(
 	root: string,
 	entries: readonly string[],
-): Promise<{ readonly parts: ReadonlyMap<string, Part>; readonly chunkOf: ReadonlyMap<string, string> }> {
+): Promise<{
+	readonly parts: ReadonlyMap<string, string>;
+	readonly chunkOf: ReadonlyMap<string, ChunkName>;
+}> {
 	const { outputFiles, metafile } = await build({
 		absWorkingDir: root,
 		entryPoints: [...entries],
@@ -83,7 +83,7 @@ export async function bundleParts(
 		format: "esm",
 		chunkNames: "[name]-[hash]",
 		external: ["koffi"],
-		define: { "import.meta.url": "__url" },
+		define: { "import.meta.url": "__url", "import.meta.dirname": "__dir" },
 		minifySyntax: true,
 		minifyWhitespace: true,
 		lineLimit: 160, // so that stack traces have useful lines
@@ -92,22 +92,26 @@ export async function bundleParts(
 	});
 	const needing = entriesNeeding(metafile.outputs);
 	const texts = new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
-	const parts = new Map<string, { bodies: string[]; chunks: string[] }>();
-	for (const [chunk, text] of [...texts].sort(([a], [b]) => (a < b ? -1 : 1))) {
-		const part = partOf(needing.get(chunk) ?? new Set());
-		const body = `${JSON.stringify(`./${chunk}`)}(${PARAMETERS}){${asCommonJs(text, chunk)}}`;
-		const { bodies, chunks } = parts.get(part) ?? { bodies: [], chunks: [] };
-		parts.set(part, { bodies: [...bodies, body], chunks: [...chunks, `./${chunk}`] });
+	const counts = new Map<string, number>();
+	const nameOf = new Map<string, ChunkName>();
+	for (const file of [...texts.keys()].sort()) {
+		const part = partOf(needing.get(file) ?? new Set());
+		const number = counts.get(part) ?? 0;
+		counts.set(part, number + 1);
+		nameOf.set(`./${file}`, `${part}/${number}`);
 	}
-	const chunkOf = new Map<string, string>();
-	for (const [path, { entryPoint }] of Object.entries(metafile.outputs))
-		if (entryPoint !== undefined) chunkOf.set(entryPoint, `./${basename(path)}`);
-	return {
-		parts: new Map(
-			[...parts].map(([part, { bodies, chunks }]) => [part, { text: `({${bodies.join(",\n")}})`, chunks }]),
-		),
-		chunkOf,
-	};
+	const bodies = new Map<string, string[]>();
+	for (const [file, name] of nameOf) {
+		const body = `"${name}"${CHUNK_HEAD}${asCommonJs(texts.get(basename(file)) ?? "", file, nameOf)}}`;
+		const [part = ""] = name.split("/");
+		bodies.set(part, [...(bodies.get(part) ?? []), body]);
+	}
+	const chunkOf = new Map<string, ChunkName>();
+	for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
+		const name = nameOf.get(`./${basename(path)}`);
+		if (entryPoint !== undefined && name !== undefined) chunkOf.set(entryPoint, name);
+	}
+	return { parts: new Map([...bodies].map(([part, all]) => [part, `({${all.join(",\n")}})`])), chunkOf };
 }
 
 /** Maps chunks to the names of the entries that load them statically. */
@@ -140,22 +144,28 @@ function partOf(needing: ReadonlySet<string>): string {
  * Converts esbuild's output for a module to the body of a function. Values are copied when a module has run:
  * no export changes later. An unknown statement stays as it is and then does not compile.
  */
-function asCommonJs(text: string, chunk: string): string {
+function asCommonJs(text: string, file: string, nameOf: ReadonlyMap<string, ChunkName>): string {
+	const named = (specifier: string): string => JSON.stringify(nameOf.get(specifier) ?? specifier);
 	let head = "";
 	const statement =
-		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?("(?:node:|\.\/)[^"]+")\s*;/g;
-	const rest = text.replace(statement, (_, names?: string, whole?: string, specifier?: string) => {
-		const bound = names === undefined ? whole : `{${names.replace(/\s+as\s+/g, ":")}}`;
-		head += `${bound === undefined ? "" : `const ${bound}=`}__load(${specifier});\n`;
-		return "";
-	});
+		/(?<=^|[;}\n])import\s*(?:(?:\{([^}]*)\}|(?:\*\s*as\s+)?([\w$]+))\s*from\s*)?"((?:node:|\.\/)[^"]+)"\s*;/g;
+	const rest = text.replace(
+		statement,
+		(_, names: string | undefined, whole: string | undefined, specifier: string) => {
+			const bound = names === undefined ? whole : `{${names.replace(/\s+as\s+/g, ":")}}`;
+			head += `${bound === undefined ? "" : `const ${bound}=`}__load(${named(specifier)});\n`;
+			return "";
+		},
+	);
 	const exported = /\bexport\s*\{([^}]*)\}\s*;\s*$/.exec(rest);
-	if (exported === null) throw new Error(`${chunk} exports nothing`);
+	if (exported === null) throw new Error(`${file} exports nothing`);
 	const tail = (exported[1] ?? "")
 		.split(",")
 		.map((name) => name.trim().split(/\s+as\s+/))
 		.map(([local, name = local]) => `__exports.${name}=${local};`)
 		.join("");
-	const body = rest.slice(0, exported.index).replace(/\bimport\(("[^"]+")\)/g, "__import($1)");
+	const body = rest
+		.slice(0, exported.index)
+		.replace(/\bimport\("([^"]+)"\)/g, (_, specifier: string) => `__import(${named(specifier)})`);
 	return `"use strict";${head}${body}${tail}`;
 }

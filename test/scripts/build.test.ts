@@ -120,8 +120,7 @@ function runWith(parts: readonly string[], name: string, ...args: readonly strin
 		cpSync(copy, kept, { recursive: true, verbatimSymlinks: true });
 		for (const file of readdirSync(join(kept, "dist"))) {
 			const [part = ""] = file.split(".");
-			if (!file.endsWith(".cjs") && !parts.includes(part))
-				rmSync(join(kept, "dist", file), { recursive: true });
+			if (!parts.includes(part)) rmSync(join(kept, "dist", file), { recursive: true });
 		}
 		const { status, stdout, stderr } = spawnSync(join(kept, "bin", name), args, { encoding: "utf8" });
 		assert.equal(stderr, "");

@@ -6,7 +6,6 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ERRNO, errnoName, errnoText } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 
@@ -39,7 +38,7 @@ function load(): Loaded {
 function requireKoffi(): Koffi {
 	const { arch } = process;
 	const binary = `node_modules/@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`;
-	for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+	for (let at = import.meta.dirname; ; at = dirname(at)) {
 		const koffi = loadAddon(join(at, binary));
 		if (koffi !== undefined) return koffi as Koffi;
 		if (at === dirname(at)) break;

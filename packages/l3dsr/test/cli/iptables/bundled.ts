@@ -31,7 +31,7 @@ export class BundledCommands implements Disposable {
 			conditions: ["@l3dsr/source"],
 			format: "cjs",
 			external: ["koffi"],
-			define: { "import.meta.url": "import_meta_url" },
+			define: { "import.meta.url": "import_meta_url", "import.meta.dirname": "__dirname" },
 			banner: { js: 'const import_meta_url = require("node:url").pathToFileURL(__filename).href;' },
 			logLevel: "error",
 		});
