@@ -1,20 +1,20 @@
-/** Interfaces that a configuration names and a host does not have. */
+/** Interfaces that a configuration names but a host does not have. */
 import type { InterfaceName } from "./interface-name.ts";
 import type { Service } from "./service.ts";
 
 export interface NamedInterface {
 	readonly name: string;
-	/** Other names of it (`ip link property add`). */
+	/** Its alternative names (`ip link property add`). */
 	readonly alternativeNames: readonly string[];
 }
 
-/** What names interfaces. */
+/** A configuration that names interfaces. */
 export interface Named {
 	readonly interfaces?: readonly InterfaceName[];
 	readonly services: readonly Service[];
 }
 
-/** Names that the configuration uses and no interface has, each once; `eth+` may wait for its first. */
+/** Names in the configuration that no interface has, each once; `eth+` may wait for its first interface. */
 export function absentInterfaces(
 	{ interfaces = [], services }: Named,
 	present: readonly NamedInterface[],

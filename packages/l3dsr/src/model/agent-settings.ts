@@ -1,4 +1,4 @@
-/** What l3dsr.yaml says of the agent itself: where it shows what it does, and to whom. */
+/** The agent's own settings in l3dsr.yaml: where it serves its state, and to whom. */
 import { type Address, parseAddress } from "@l3dsr/packet";
 
 export type ListenAddress =
@@ -6,15 +6,15 @@ export type ListenAddress =
 	| { readonly kind: "tcp"; readonly address: Address; readonly port: number };
 
 export interface AgentSettings {
-	/** Where HTTP is served; empty: nowhere. */
+	/** Where to serve HTTP; empty: nowhere. */
 	readonly listen: readonly ListenAddress[];
-	/** Names by which this host is called in URLs, beside its own host name, localhost and addresses. */
+	/** Further names of this host in URLs, besides its host name, localhost and addresses. */
 	readonly hosts: readonly string[];
-	/** Files of PEM: the certificate, with those that lead to the root behind it, and its key. TCP speaks HTTPS then. */
+	/** PEM files: the certificate, followed by its chain to the root, and its key. TCP sockets then use HTTPS. */
 	readonly tls?: { readonly certificate: string; readonly key: string };
-	/** A file whose first line is the token that clients of TCP must send. */
+	/** A file whose first line is the token that TCP clients must send. */
 	readonly tokenFile?: string;
-	/** Whom the process that speaks HTTP runs as. */
+	/** The user that the HTTP process runs as. */
 	readonly user?: string;
 }
 
@@ -28,7 +28,7 @@ export function listenText(listen: ListenAddress): string {
 export const AGENT_SOCKET = "/run/l3dsr/agent.sock";
 export const AGENT_PORT = 9470;
 
-/** Where the file says nothing: the Unix socket, and loopback. */
+/** The defaults: the Unix socket and loopback. */
 export function defaultAgentSettings(): AgentSettings {
 	const loopback = parseAddress("127.0.0.1");
 	if (loopback === undefined) throw new RangeError("127.0.0.1 is an address");

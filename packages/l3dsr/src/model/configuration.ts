@@ -1,4 +1,4 @@
-/** What l3dsr.yaml says, as values: the wish that `up` makes the kernel match. */
+/** The content of l3dsr.yaml as values: the wish that `up` applies to the kernel. */
 
 import type { AgentSettings } from "./agent-settings.ts";
 import type { DirectorConfiguration } from "./director.ts";
@@ -15,8 +15,8 @@ export const HOOKS = ["tc", "xdp", "xdp-generic"] as const;
 export type Hook = (typeof HOOKS)[number];
 
 /**
- * What may be asked for where no file says it. `tc` is tcx, or clsact before Linux 6.6; `auto` is where a program
- * of ours is attached already, else `tc`.
+ * The choices outside of a file. `tc` is tcx, or clsact before Linux 6.6; `auto` is the hook where a program of ours
+ * is attached already, else `tc`.
  */
 export const HOOK_CHOICES = ["auto", "tc", "tcx", "clsact", "xdp", "xdp-generic"] as const;
 export type HookChoice = (typeof HOOK_CHOICES)[number];
@@ -28,30 +28,30 @@ export interface DatapathSettings {
 	readonly openChecksums: OpenChecksums;
 }
 
-/** What a configuration says to every command that changes rules. */
+/** The part of a configuration that every command that changes rules uses. */
 export interface HostSettings {
-	/** Of services' rules. */
+	/** The table of services' rules. */
 	readonly table: Table;
-	/** The keys that stand in the file. */
+	/** The keys present in the file. */
 	readonly given: Partial<DatapathSettings>;
 }
 
 export interface Configuration extends DatapathSettings {
-	/** Where packets from directors arrive. Absent: wherever the host has a global address. */
+	/** Where packets from directors arrive. Absent: any interface that may receive them. */
 	readonly interfaces?: readonly InterfaceName[];
 	readonly table: Table;
-	/** A folder of dsr.conf files, or one such file, whose services are this host's too. */
+	/** A folder of dsr.conf files, or one such file, whose services this host also has. */
 	readonly include?: string;
-	/** The fleet's table, whose services for this host are its too. */
+	/** The fleet's table; this host also has its services for this host. */
 	readonly fleet?: string;
-	/** This host directs the packets for the fleet's VIPs. */
+	/** Set if this host directs the packets for the fleet's VIPs. */
 	readonly director?: DirectorConfiguration;
-	/** Where the agent shows what it does; absent where the file does not say. */
+	/** Where the agent serves its state; absent if the file does not say. */
 	readonly agent?: AgentSettings;
 	readonly services: readonly Service[];
 }
 
-/** What a file that says nothing asks for. */
+/** The configuration of an empty file. */
 export const DEFAULT_CONFIGURATION: Configuration = Object.freeze({
 	datapath: "auto",
 	hook: "tc",

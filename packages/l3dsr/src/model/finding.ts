@@ -9,33 +9,33 @@ export type FindingKind =
 	| "rule-duplicate"
 	| "rule-to-take-over"
 	| "rule-to-hand-back"
-	/** An object of a datapath that is not as l3dsr made it, or that l3dsr did not make. */
+	/** An object of a datapath that l3dsr did not make, or that was altered. */
 	| "damage"
-	/** It is whole, and runs on a different datapath or hook than the one it belongs on. */
+	/** Intact, but on another datapath or hook than it should be. */
 	| "misplaced"
-	/** Answers of a service with set-port leave from the server's port, which its clients have not asked. */
+	/** Answers of a service with set-port leave from the server's port, which is not the port that its clients asked. */
 	| "answers-missing"
-	/** Answers are translated for a rule that is not in force any more. */
+	/** Answers are translated for a rule that is no longer in force. */
 	| "answers-superfluous"
 	| "guard"
 	/** A program of the director, or what it directs. */
 	| "director"
 	/** The host's own addresses have changed. */
 	| "network"
-	/** Left of a service that this host cannot have any more. */
+	/** Part of a service that this host can no longer have. */
 	| "stopped";
 
 export interface Finding {
 	readonly kind: FindingKind;
 	/** `192.0.2.1 on lo`, `a rule of web`, `table ip l3dsr, map raw_PREROUTING_1`. */
 	readonly object: string;
-	/** What is wrong with the object, as the end of a sentence that begins with it: `is missing`. */
+	/** What is wrong with the object, worded to follow its name in a sentence: `is missing`. */
 	readonly problem: string;
-	/** Where it is about a rule. */
+	/** Set if the finding is about a rule. */
 	readonly rule?: Rule;
 }
 
-/** A problem of what is ours, whole, and made for another set of the host's own addresses. */
+/** The problem of an intact object of ours that was made for other addresses of the host. */
 export const MADE_FOR_OTHER_ADDRESSES = "was created when this host had other addresses";
 
 export function sameFinding(a: Finding, b: Finding): boolean {

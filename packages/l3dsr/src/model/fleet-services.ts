@@ -1,10 +1,10 @@
-/** What a fleet asks of one of its real servers: the services that it answers for the VIPs of its pools. Pure. */
+/** What a fleet requires of one of its real servers: the services that it answers for the VIPs of its pools. Pure. */
 import { type Address, type Dscp, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import type { Fleet, FleetService, FleetVip } from "./fleet.ts";
 import type { NumberRange } from "./rule.ts";
 import type { Service } from "./service.ts";
 
-/** The VIP's packets of one family, and which of its services send some here. */
+/** One family's packets for a VIP, and the services of the VIP that send packets here. */
 interface Answered {
 	readonly vip: FleetVip;
 	readonly address: Address;
@@ -13,11 +13,11 @@ interface Answered {
 }
 
 /**
- * The services of the host that holds `own`: every VIP with a pool that lists one of these addresses, whatever the real
- * server's state, because flows go on while it drains. In the order of the fleet.
+ * The services of the host that holds `own`: every VIP with a pool that lists one of these addresses, in the order of
+ * the fleet. A real server's state does not matter, because its flows go on while it drains.
  *
- * A code that stands for one VIP here selects by itself, so that fragments and ICMP errors, which have no ports, arrive
- * too. Only a code that stands for several is told apart by protocol and port.
+ * If a code stands for only one VIP here, the code alone selects packets, so that fragments and ICMP errors, which
+ * have no ports, arrive too. Only a code for several VIPs also needs protocol and port.
  */
 export function servicesOfReal(fleet: Fleet, own: readonly Address[]): Service[] {
 	const mine = new Set(own.map(({ text }) => text));

@@ -1,7 +1,7 @@
-/** Real servers that the operator of one director has taken out of use there, whatever the fleet says. Pure. */
+/** Real servers that the operator of one director has taken out of use there, overriding the fleet. Pure. */
 import type { Fleet, RealState } from "./fleet.ts";
 
-/** By name: the fleet may lose it and get it back. */
+/** By name, because the fleet may lose the real server and get it back. */
 export interface RealName {
 	readonly pool: string;
 	readonly real: string;
@@ -16,8 +16,8 @@ export interface HeldReal extends RealName {
 const STRICTNESS: Readonly<Record<RealState, number>> = { enabled: 0, drain: 1, disabled: 2 };
 
 /**
- * The fleet with the states that hold on this host: of the fleet's and the operator's, the one that lets less through. So
- * what is taken out of use in the fleet's table is never brought back by a host that has something of its own.
+ * The fleet with the states that apply on this host: for each real server the more restrictive one of the fleet's and
+ * the operator's. So a host's override never brings back what the fleet's table takes out of use.
  */
 export function withHeld(fleet: Fleet, held: readonly HeldReal[]): Fleet {
 	if (held.length === 0) return fleet;
@@ -44,8 +44,8 @@ export function realText({ pool, real }: RealName): string {
 }
 
 /**
- * The real servers that an operator means by a word: `POOL/NAME`, the name in every pool, or an address. Those that are
- * held and no longer in the fleet can be named too, so that they can be forgotten.
+ * The real servers that an operator's word names: `POOL/NAME`, the name in every pool, or an address. Held ones that
+ * are no longer in the fleet can also be named, so that they can be forgotten.
  */
 export function realsMeant(word: string, fleet: Fleet, held: readonly HeldReal[]): RealName[] {
 	const known = fleet.pools.flatMap((pool) =>
@@ -61,7 +61,9 @@ export function realsMeant(word: string, fleet: Fleet, held: readonly HeldReal[]
 		.map(({ pool, real }) => ({ pool, real }));
 }
 
-/** The held ones after `reals` have been given `state`. One that is held so already keeps its time. */
+/**
+ * The held real servers after `reals` were set to `state`. One that was already held with that state keeps its time.
+ */
 export function holdReals(
 	held: readonly HeldReal[],
 	reals: readonly RealName[],
@@ -79,18 +81,18 @@ export function holdReals(
 }
 
 /**
- * What a command makes of one real server:
- * - `set`: it is so from now on.
- * - `as-before`: it was so already.
- * - `forgotten`: the fleet has lost it, and this host remembers it no longer.
+ * The result of a command for one real server:
+ * - `set`: the state was changed.
+ * - `as-before`: it already had that state.
+ * - `forgotten`: it is no longer in the fleet, and this host no longer remembers it.
  * - `fleet`: the fleet's table takes it out of use, and a host cannot bring it back.
  */
 export interface HoldOutcome {
 	readonly kind: "set" | "as-before" | "forgotten" | "fleet";
 	readonly real: RealName;
-	/** Since when it is held on this host; undefined: it is not. */
+	/** Since when it has been held on this host; undefined: it is not. */
 	readonly since?: string;
-	/** What the fleet's table says. */
+	/** Its state in the fleet's table. */
 	readonly state?: RealState;
 }
 

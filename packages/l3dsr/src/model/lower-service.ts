@@ -1,4 +1,4 @@
-/** A service as rules: what `up` and `dsrctl` put into the kernel for it. */
+/** Turns a service into rules: what `up` and `dsrctl` put into the kernel. */
 import { PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import type { InterfaceName } from "./interface-name.ts";
 import {
@@ -14,26 +14,26 @@ import { selectionsOverlap } from "./selection.ts";
 import type { Selection, Service } from "./service.ts";
 
 export interface LoweringOptions {
-	/** Where the rules stand: PREROUTING of this table. */
+	/** The rules go to PREROUTING of this table. */
 	readonly table: Table;
-	/** For services that do not name interfaces themselves: one rule each. Absent: any interface, one rule. */
+	/** For services that name no interfaces themselves: one rule each. Absent: one rule for any interface. */
 	readonly interfaces?: readonly InterfaceName[];
-	/** Only packets that arrive for one of this host's own addresses, so that forwarded traffic is left alone. */
+	/** Match only packets for one of this host's own addresses, so that forwarded traffic is left alone. */
 	readonly localOnly: boolean;
 	/**
-	 * Every service of the host. With it, later fragments follow a service with ports where only its VIP can be meant;
-	 * without it they do not.
+	 * All services of the host. If given, later fragments go to a service with ports where only its VIP is possible;
+	 * otherwise they never do.
 	 */
 	readonly beside?: readonly Service[];
-	/** Sign the rules with the service's name, so that `up` and `down` know them as their own. */
+	/** Sign the rules with the service's name, so that `up` and `down` recognise them as their own. */
 	readonly signed: boolean;
 }
 
 const SIGNATURE = "l3dsr:";
-/** xt_multiport holds 15 ports, and a range takes two of them. */
+/** xt_multiport holds 15 ports; a range takes two. */
 const MULTIPORT_SLOTS = 15;
 
-/** The rules of a service, none for L2DSR. Rules of one service select disjoint packets. */
+/** The rules of a service; none for L2DSR. Rules of one service match disjoint packets. */
 export function lowerService(service: Service, options: LoweringOptions): Rule[] {
 	const { selection } = service;
 	if (selection === undefined) return [];
@@ -75,14 +75,14 @@ export function lowerService(service: Service, options: LoweringOptions): Rule[]
 	);
 }
 
-/** Packets of its flows come without being of its protocol: ICMP errors, which quote them. */
+/** True if ICMP errors can belong to its flows: they quote its protocol without having it. */
 function hasFlows({ protocols }: Selection): boolean {
 	return protocols?.every((number) => PORT_PROTOCOLS.includes(number)) === true;
 }
 
 /**
- * Whether later fragments, which carry no port, go to a service that asks for ports: only if no service of another VIP
- * could be meant, whatever the ports are.
+ * True if later fragments, which have no ports, go to a service with ports: only if no service of another VIP could
+ * be meant by any ports.
  */
 export function fragmentsFollow(service: Service, beside: readonly Service[]): boolean {
 	const { selection } = service;
@@ -97,10 +97,10 @@ export function fragmentsFollow(service: Service, beside: readonly Service[]): b
 	);
 }
 
-/** Services by family and code, of each list that was asked about: every service of it is asked about the whole list. */
+/** Caches the services of each list by family and code, because each service is compared with the whole list. */
 const byCode = new WeakMap<readonly Service[], Map<string, Service[]>>();
 
-/** Those of the family that have the same code, or none; all, for a service without. */
+/** Services of the same family with the same code or without one; for a service without a code, all. */
 function likelyToMeet({ vip, selection }: Service, beside: readonly Service[]): readonly Service[] {
 	const { dscp } = selection ?? {};
 	if (dscp === undefined) return beside.filter((other) => other.vip.family === vip.family);
@@ -120,7 +120,7 @@ function withoutPorts({ ports: _, ...selection }: Selection): Selection {
 	return selection;
 }
 
-/** The service's name when the rule carries the signature of one, else undefined: somebody else's rule. */
+/** The service's name if the rule has a signature, else undefined: it is not ours. */
 export function signatureOf(rule: Rule): string | undefined {
 	for (const match of rule.matches) {
 		if (match.kind === "comment" && match.text.startsWith(SIGNATURE)) {
@@ -130,7 +130,7 @@ export function signatureOf(rule: Rule): string | undefined {
 	return undefined;
 }
 
-/** The rule without the two matches by which a service's rule is safer, and known, than one typed by hand. */
+/** The rule without the two matches that only a service's rule has, for safety and as its signature. */
 export function bareRule(rule: Rule): Rule {
 	return {
 		...rule,
@@ -140,7 +140,7 @@ export function bareRule(rule: Rule): Rule {
 	};
 }
 
-/** Longest name that fits a signature: xt_comment holds 255 bytes. */
+/** Longest name that fits into a signature: xt_comment holds 255 bytes. */
 export const MAX_NAME_BYTES = 255 - SIGNATURE.length;
 
 interface Transport {

@@ -1,3 +1,3 @@
 export const OPEN_CHECKSUM_CHOICES = ["refuse", "accept"] as const;
-/** What becomes of XDP on devices that deliver packets with an open checksum (veth, virtio). */
+/** How to treat XDP on devices that deliver packets with an open checksum (veth, virtio). */
 export type OpenChecksums = (typeof OPEN_CHECKSUM_CHOICES)[number];

@@ -1,4 +1,4 @@
-/** Whom a probe asks: a real server, by a packet that is marked as a director would mark it. */
+/** The target of a probe: a real server, and the mark that a director would put on the packet. */
 import type { Address, Dscp, Port } from "@l3dsr/packet";
 
 export type ProbeProtocol = "tcp" | "udp" | "icmp";
@@ -8,8 +8,8 @@ export interface ProbeTarget {
 	readonly real: Address;
 	readonly dscp: Dscp;
 	readonly protocol: ProbeProtocol;
-	/** Of the service; none for ICMP. */
+	/** Port of the service; none for ICMP. */
 	readonly port?: Port;
-	/** Who is to answer. Without it, any address but the real one will do. */
+	/** The expected responder; without it, any address except the real one. */
 	readonly vip?: Address;
 }

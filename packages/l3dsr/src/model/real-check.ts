@@ -1,13 +1,13 @@
-/** What health checks have found out about real servers: as the agent tells it, and as `status` shows it. Plain data. */
+/** The results of health checks, as the agent reports them and `status` shows them. Plain data. */
 import type { CheckType } from "./fleet.ts";
 
 export interface RealCheck {
 	readonly type: CheckType;
 	/** `unknown`: no result yet. */
 	readonly state: "healthy" | "unhealthy" | "unknown";
-	/** When it came into this state: ISO 8601, UTC. */
+	/** When this state began: ISO 8601, UTC. */
 	readonly since: string;
-	/** In a row. */
+	/** Failures in a row. */
 	readonly failures: number;
 	/** Why the latest check failed; absent after a success. */
 	readonly reason?: string;
@@ -15,28 +15,28 @@ export interface RealCheck {
 	readonly durationMs?: number;
 }
 
-/** A service and a real server of it, by what both have in a packet. */
+/** A service and one of its real servers, identified by what their packets contain. */
 export interface DirectedReal {
 	readonly vip: string;
 	/** IP protocol number. */
 	readonly protocol: number;
-	/** 0: any. */
+	/** 0: any port. */
 	readonly port: number;
-	/** Of the real server. */
+	/** Address of the real server. */
 	readonly address: string;
 }
 
-/** Undefined where nobody checks. */
+/** Undefined if no checks run. */
 export type FindCheck = (real: DirectedReal) => RealCheck | undefined;
 
-/** One question, and the services whose real server it is asked of. */
+/** One question, and the services and real servers that it is asked for. */
 export interface FoundCheck {
-	/** As {@link realKey} has them. */
+	/** Keys from {@link realKey}. */
 	readonly reals: readonly string[];
 	readonly check: RealCheck;
 }
 
-/** By these a check is found: `192.0.2.10 6 443 10.1.0.11`. */
+/** Key of a check: `192.0.2.10 6 443 10.1.0.11`. */
 export function realKey({ vip, protocol, port, address }: DirectedReal): string {
 	return `${vip} ${protocol} ${port} ${address}`;
 }

@@ -1,13 +1,13 @@
-/** Rules to be found again by what they are, however many there are. Pure. */
+/** A collection of rules that finds equal rules quickly, however many there are. Pure. */
 import { type Rule, sameRule } from "./rule.ts";
 
 interface Held {
 	readonly rule: Rule;
-	/** Of its adding. */
+	/** Its position in the order of adding. */
 	readonly number: number;
 }
 
-/** Each as often as it was added. */
+/** Holds each rule as often as it was added. */
 export class RuleBag {
 	readonly #byHint = new Map<string, Held[]>();
 	#added = 0;
@@ -28,7 +28,7 @@ export class RuleBag {
 		return this.#byHint.get(hintOf(rule))?.some((one) => sameRule(one.rule, rule)) === true;
 	}
 
-	/** Takes one that is the same out; false when there is none. */
+	/** Takes an equal rule out; false if there is none. */
 	take(rule: Rule): boolean {
 		const likely = this.#byHint.get(hintOf(rule)) ?? [];
 		const index = likely.findIndex((one) => sameRule(one.rule, rule));
@@ -36,7 +36,7 @@ export class RuleBag {
 		return index >= 0;
 	}
 
-	/** Those of a VIP and an interface together, in the order in which these were first added. */
+	/** The rules, grouped by VIP and interface, in the order in which each group was first added. */
 	rules(): Rule[] {
 		const held = [...this.#byHint.values()].flat().sort((a, b) => a.number - b.number);
 		const rules = held.map(({ rule }) => rule);
@@ -45,8 +45,8 @@ export class RuleBag {
 }
 
 /**
- * The same for rules that are the same, and different for most others: a comparison walks a whole rule, and many rules
- * may have one VIP, or one port.
+ * The same for equal rules, and different for most others. Comparing whole rules is slow, and many rules may share a
+ * VIP or a port.
  */
 function hintOf(rule: Rule): string {
 	const { source, destination } = rule.header;

@@ -1,13 +1,12 @@
 /**
- * A rule: matches and the DADDR target, in a table and chain, as iptables has them.
+ * A rule: matches and the DADDR target, in a table and chain, as in iptables.
  *
- * The shape follows ip_tables itself: one header (at most one of each), then module matches in the order
- * in which they were written. All values are plain, immutable data; two rules are the same rule when
- * `sameRule` says so.
+ * The shape follows ip_tables: one header (at most one of each), then module matches in the order in which they were
+ * written. All values are plain, immutable data; `sameRule` decides whether two rules are equal.
  */
 import type { Address, Dscp, Family, Port, Prefix } from "@l3dsr/packet";
 
-/** Chains of each table, in the order in which iptables prints them. */
+/** The chains of each table, in the order in which iptables prints them. */
 export const CHAINS = {
 	raw: ["PREROUTING", "OUTPUT"],
 	mangle: ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
@@ -16,15 +15,15 @@ export const CHAINS = {
 export type Table = keyof typeof CHAINS;
 export type Chain = (typeof CHAINS)[Table][number];
 
-/** Priorities of the tables at netfilter's hooks (linux/netfilter_ipv4.h, enum nf_ip_hook_priorities). */
+/** The tables' priorities at netfilter's hooks (linux/netfilter_ipv4.h, enum nf_ip_hook_priorities). */
 export const TABLE_PRIORITY: Readonly<Record<Table, number>> = { raw: -300, mangle: -150 };
 
-/** A value that a `!` in front may turn round. */
+/** A value that a preceding `!` negates. */
 export interface Negatable {
 	readonly negated: boolean;
 }
 
-/** `eth0`, or with `wildcard` every name that starts so (`eth+`; a lone `+` is every interface). */
+/** `eth0`, or with `wildcard` every name that begins with it (`eth+`; a lone `+` is every interface). */
 export interface InterfaceMatch extends Negatable {
 	readonly name: string;
 	readonly wildcard: boolean;
@@ -36,7 +35,7 @@ export interface RuleHeader {
 	readonly destination?: Negatable & { readonly prefix: Prefix };
 	readonly inInterface?: InterfaceMatch;
 	readonly outInterface?: InterfaceMatch;
-	/** IP protocol number, 1–255 (0, "all", is not a match). For IPv6 the last header of the chain. */
+	/** IP protocol number, 1–255 (0, "all", is not a match). For IPv6, the last header of the chain. */
 	readonly protocol?: Negatable & { readonly number: number };
 	/** `-f`, IPv4 only: second and further fragments. */
 	readonly fragment?: Negatable;
@@ -60,7 +59,7 @@ export type Match =
 	| (Negatable & { readonly kind: "mark"; readonly value: number; readonly mask: number })
 	/** Source address of the Ethernet header, six bytes. */
 	| (Negatable & { readonly kind: "mac"; readonly source: readonly number[] })
-	/** `-m tcp` and its like; without ports it only asks for the protocol's first fragment. */
+	/** `-m tcp` and the like; without ports it only matches unfragmented packets and first fragments of the protocol. */
 	| {
 			readonly kind: "ports";
 			readonly module: PortModule;
@@ -74,23 +73,25 @@ export type Match =
 	  })
 	/** `--dst-type LOCAL`: the destination is an address of this host (in its network namespace). */
 	| (Negatable & { readonly kind: "addrtype"; readonly destinationType: "LOCAL" })
-	/** Of the IP packet: IPv4 total length; IPv6 payload length + 40. */
+	/** Length of the IP packet: IPv4 total length; IPv6 payload length + 40. */
 	| (Negatable & NumberRange & { readonly kind: "length" })
 	/** IPv4 TTL (`-m ttl`) or IPv6 hop limit (`-m hl`); only "eq" can be negated. */
 	| (Negatable & { readonly kind: "ttl"; readonly comparison: "eq" | "lt" | "gt"; readonly value: number })
 	/** Matches everything; at most 255 bytes of text. */
 	| { readonly kind: "comment"; readonly text: string };
 
-/** The rewrite. `daddr` is of the rule's family. */
+/** The rewrite. `daddr` has the rule's family. */
 export interface DaddrTarget {
 	readonly daddr: Address;
-	/** New transport destination port, 1–65535, in packets that have one. */
+	/** New transport destination port, 1–65535, in packets with ports. */
 	readonly dport?: Port;
 	/** DSCP := 0 after the rewrite, ECN bits kept. */
 	readonly clearDscp: boolean;
-	/** Take ICMP errors too that quote an answer of a flow which the rule takes. Needs `-p` of a protocol with ports. */
+	/**
+	 * Also take ICMP errors that quote an answer of one of the rule's flows. Needs `-p` with a protocol that has ports.
+	 */
 	readonly icmpErrors?: boolean;
-	/** Take later fragments too, which carry no port: whatever of the rule's protocol meets its other conditions. */
+	/** Also take later fragments, which have no ports: those of the rule's protocol that meet its other conditions. */
 	readonly laterFragments?: boolean;
 }
 
@@ -103,7 +104,7 @@ export interface Rule {
 	readonly target: DaddrTarget;
 }
 
-/** Packets and bytes (of the IP packet) that a rule has matched. u64 in the kernel. */
+/** The packets and bytes (of IP packets) that a rule has matched. u64 in the kernel. */
 export interface Counters {
 	readonly packets: bigint;
 	readonly bytes: bigint;
@@ -113,17 +114,17 @@ export function isOfPorts(one: Match): one is Extract<Match, { kind: "ports" | "
 	return one.kind === "ports" || one.kind === "multiport";
 }
 
-/** Whether any match of the rule looks at transport ports. */
+/** True if any match of the rule looks at transport ports. */
 export function asksForPorts(rule: Rule): boolean {
 	return rule.matches.some(isOfPorts);
 }
 
 export const ZERO_COUNTERS: Counters = Object.freeze({ packets: 0n, bytes: 0n });
 
-/** Any object, seen as plain data. */
+/** Any object, as plain data. */
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Structural equality of plain data, blind to the order of keys and to keys that are undefined. */
+/** Structural equality of plain data. Ignores the order of keys, and keys that are undefined. */
 export function sameValue(a: unknown, b: unknown): boolean {
 	if (a === b) return true;
 	if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
@@ -133,7 +134,7 @@ export function sameValue(a: unknown, b: unknown): boolean {
 		return true;
 	}
 	if (Array.isArray(b)) return false;
-	// A thousand rules are compared with a thousand more than once in a command: no copies here.
+	// One command may compare a thousand rules with a thousand others several times, so make no copies.
 	const [left, right] = [a as Fields, b as Fields];
 	let defined = 0;
 	for (const key in left) {

@@ -1,16 +1,16 @@
 /**
- * Rules in order. The order of a chain may be spread over two datapaths, so each rule carries an ordinal
- * with it into the kernel; sorted by it, what was observed reads as one chain again.
+ * Rules in order. A chain may be spread over two datapaths, so each rule carries an ordinal into the kernel; sorted
+ * by it, the observed rules form one chain again.
  */
 import type { Counters, Rule } from "./rule.ts";
 
-/** A rule in its place. `ordinal` is a safe integer, unique within a family's table and chain. */
+/** A rule and its place. `ordinal` is a safe integer, unique within a family's table and chain. */
 export interface RuleEntry {
 	readonly rule: Rule;
 	readonly ordinal: number;
 	/**
-	 * Desired: counters to set (as `-restore -c` and `-Z` do); undefined keeps those of the same rule at
-	 * the same ordinal, and starts a new rule at zero.
+	 * Desired: counters to set (as by `-restore -c` and `-Z`); undefined keeps those of the same rule at the same
+	 * ordinal, and starts a new rule at zero.
 	 */
 	readonly counters?: Counters;
 }
@@ -22,5 +22,5 @@ export interface Ruleset {
 
 export const EMPTY_RULESET: Ruleset = Object.freeze({ entries: Object.freeze([]) });
 
-/** Distance between the ordinals of neighbours when there is freedom to choose: room to insert between. */
+/** The usual distance between neighbouring ordinals, which leaves room to insert rules. */
 export const ORDINAL_STEP = 1024;

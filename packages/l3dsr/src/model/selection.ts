@@ -1,6 +1,6 @@
 /**
- * Whole selections against each other: can one packet be meant for two services? A pure, exact answer,
- * because a selection is a box: one set for each field, and boxes meet when they meet in every field.
+ * Compares whole selections: can one packet be meant for two services? The answer is exact, because a selection has
+ * one set for each field, and two selections overlap if and only if they overlap in every field. Pure.
  */
 import {
 	type Address,
@@ -15,19 +15,19 @@ import type { InterfaceName } from "./interface-name.ts";
 import type { NumberRange } from "./rule.ts";
 import type { Selection, Service } from "./service.ts";
 
-/** Two services of one configuration that cannot stand together; indexes into the list that was asked about. */
+/** Two services of one configuration that exclude each other; indexes into the given list. */
 export interface Conflict {
 	/**
-	 * `overlap`: there is a packet that both select, and they would do different things to it.
-	 * `chain`: a packet that `first` has rewritten is then selected by `second`, and rewritten again.
-	 * `answer`: `first` sets a port, and an answer of `second` leaves from the same address and port.
+	 * `overlap`: both select the same packet and would do different things to it. `chain`: `second` selects a packet
+	 * that `first` has rewritten, and rewrites it again. `answer`: `first` sets a port, and an answer of `second`
+	 * leaves from the same address and port.
 	 */
 	readonly kind: "overlap" | "chain" | "answer";
 	readonly first: number;
 	readonly second: number;
 }
 
-/** True when some packet of the family meets both selections. */
+/** True if some packet of the family meets both selections. */
 export function selectionsOverlap(a: Selection, b: Selection): boolean {
 	return (
 		meet(a.dscp, b.dscp, (x, y) => x === y) &&
@@ -40,9 +40,9 @@ export function selectionsOverlap(a: Selection, b: Selection): boolean {
 }
 
 /**
- * Every conflict, in the order of the later service, and `most` of them at most: where thousands of services share a
- * code, each pair of them conflicts. Services that would do the same thing to a packet
- * that both select (one VIP under several codes, a line that stands twice) do not conflict.
+ * Every conflict, in the order of the later service, up to `most`: if thousands of services share a code, each pair
+ * of them conflicts. Services that would do the same thing to a packet that both select (one VIP with several codes,
+ * a duplicate line) do not conflict.
  */
 export function findConflicts(services: readonly Service[], most = Number.POSITIVE_INFINITY): Conflict[] {
 	const conflicts: Conflict[] = [];
@@ -72,7 +72,10 @@ export function findConflicts(services: readonly Service[], most = Number.POSITI
 	return conflicts;
 }
 
-/** Of different VIPs and codes, which nothing clears: so are nearly all pairs, and no conflict has such services. */
+/**
+ * True if VIPs and codes differ and no code is cleared. Nearly all pairs are like this, and such services cannot
+ * conflict.
+ */
 function differByCode(a: Service, b: Service): boolean {
 	const [codeA, codeB] = [a.selection?.dscp, b.selection?.dscp];
 	if (codeA === undefined || codeB === undefined || codeA === codeB) return false;
@@ -81,7 +84,7 @@ function differByCode(a: Service, b: Service): boolean {
 
 type Placed = { readonly service: Service; readonly index: number; readonly selection: Selection };
 
-/** The answers of both services leave from the same port, and only those of one are to be translated, or otherwise. */
+/** A conflict if the answers of both services leave from the same port but must be treated differently. */
 function answerConflict(a: Placed, b: Placed): Conflict | undefined {
 	const { vip } = a.service;
 	if (vip.text !== b.service.vip.text || !meet(a.selection.protocols, b.selection.protocols, someMeet(equal)))
@@ -110,7 +113,7 @@ function sameOutcome(a: Service, b: Service): boolean {
 	return a.vip.text === b.vip.text && a.setPort === b.setPort && a.clearDscp === b.clearDscp;
 }
 
-/** The packets of a selection as they are once the service has rewritten them. */
+/** The packets of a selection after the service has rewritten them. */
 function imageOf(service: Service, selection: Selection): Selection {
 	const image: Selection = {
 		...selection,
@@ -122,12 +125,12 @@ function imageOf(service: Service, selection: Selection): Selection {
 	return { ...image, ports: [{ first: service.setPort, last: service.setPort }] };
 }
 
-/** The prefix that holds this address alone. */
+/** The prefix that contains only this address. */
 export function hostPrefix(address: Address): Prefix {
 	return prefixOf(address, addressBits(address.family));
 }
 
-/** A condition that is absent is met by every packet. */
+/** Every packet meets an absent condition. */
 function meet<T>(a: T | undefined, b: T | undefined, test: (a: T, b: T) => boolean): boolean {
 	return a === undefined || b === undefined || test(a, b);
 }

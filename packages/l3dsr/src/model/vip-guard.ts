@@ -1,27 +1,30 @@
 /**
- * The VIP guard: what keeps a real server from claiming a VIP on its segment, where the director (or
- * another real server) answers for it. Linux answers ARP on every interface for every address it holds, the
- * loopback's too, and puts a VIP as sender into the ARP requests that it makes for packets from the VIP.
- * (IPv6 does neither: neighbour discovery speaks only for addresses of the interface itself.)
+ * The VIP guard: stops a real server from claiming a VIP on its segment, where the director (or another real server)
+ * answers for it. Linux answers ARP on every interface for all of its addresses, including the loopback's, and uses a
+ * VIP as the sender of the ARP requests that it makes for packets from the VIP. (IPv6 does neither: neighbour
+ * discovery only uses addresses of the interface itself.)
  *
- * It is also the kernel's memory of which VIPs `l3dsr up` holds on `lo`, so that no state file is needed.
+ * The guard also stores in the kernel which VIPs `l3dsr up` keeps on `lo`, so that no state file is needed.
  */
 import { type Address, addressBits, type Prefix, prefixOf, sameAddress } from "@l3dsr/packet";
 
-/** The sender that an ARP request through `interface` gets when it would have been a VIP. */
+/** The sender to put into an ARP request through `interface` that would have had a VIP. */
 export interface ArpSender {
 	readonly interface: string;
-	/** For requests about neighbours in this prefix; absent: about any other. */
+	/** For requests for neighbours in this prefix; absent: for all others. */
 	readonly neighbours?: Prefix;
 	readonly sender: Address;
 }
 
 export interface VipGuard {
-	/** VIPs of both families that `up` looks after; IPv4 first, sorted. */
+	/** VIPs of both families that `up` maintains; IPv4 first, sorted. */
 	readonly held: readonly Address[];
-	/** Those of them that `up` found on `lo`: they are somebody else's, and stay when their service goes. Sorted. */
+	/**
+	 * Those of them that `up` found on `lo`: they belong to somebody else, and stay when their service is removed.
+	 * Sorted.
+	 */
 	readonly found: readonly Address[];
-	/** Those of IPv4 that no other interface of the host holds, but one without ARP: nobody hears of them by ARP. Sorted. */
+	/** The IPv4 VIPs that are on no other interface of the host with ARP; ARP must not announce these. Sorted. */
 	readonly silent: readonly Address[];
 	readonly senders: readonly ArpSender[];
 }
@@ -31,14 +34,14 @@ export interface LinkAddress {
 	readonly interface: string;
 	readonly address: Address;
 	readonly prefixLength: number;
-	/** The interface is a bridge, as container networks have them. */
+	/** The interface is a bridge, as container networks use. */
 	readonly bridge?: true;
-	/** The interface has no ARP (a dummy, a tunnel), so it is as good as the loopback: nobody is to hear of its addresses. */
+	/** The interface has no ARP (a dummy, a tunnel), so it is like the loopback: its addresses must not be announced. */
 	readonly silent?: true;
 }
 
 /**
- * The guard of these VIPs, of which `found` were on `lo` before, on a host whose interfaces (but `lo`) have these
+ * The guard for these VIPs, of which `found` were on `lo` before, on a host whose interfaces (except `lo`) have these
  * addresses. Without VIPs: none.
  */
 export function guardFor(
@@ -59,7 +62,7 @@ export function guardFor(
 	const names = [...new Set(usable.map((link) => link.interface))].sort();
 	const senders = names.flatMap((name) => {
 		const own = usable.filter((link) => link.interface === name);
-		// The longest prefix that holds the neighbour decides, as in routing.
+		// The longest prefix that contains the neighbour decides, as in routing.
 		const subnets = own
 			.filter(({ prefixLength }) => prefixLength < addressBits("ipv4"))
 			.sort((a, b) => b.prefixLength - a.prefixLength)
@@ -77,9 +80,9 @@ export function guardFor(
 }
 
 /**
- * The guard `whole` for a host where `standing` runs, without changes that nothing needs. A bystander is an interface
- * that no director uses. It needs no sender: without one its requests come from 0.0.0.0, which neighbours answer.
- * Senders of interfaces that are gone do no harm.
+ * The guard `whole`, adapted to a host where `standing` is in force, without unnecessary changes. A bystander is an
+ * interface that no director uses. It needs no sender: without one, its requests come from 0.0.0.0, which neighbours
+ * answer. Senders of interfaces that no longer exist do no harm.
  */
 export function settledGuard(
 	standing: VipGuard | undefined,
@@ -97,7 +100,7 @@ export function settledGuard(
 	return { ...whole, senders };
 }
 
-/** Each once; IPv4 first, then by value. */
+/** Each address once; IPv4 first, then by value. */
 export function sortAddresses(addresses: readonly Address[]): Address[] {
 	const byText = new Map(addresses.map((address) => [address.text, address]));
 	return [...byText.values()].sort((a, b) => {

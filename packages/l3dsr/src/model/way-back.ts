@@ -1,10 +1,10 @@
-/** Rules that set a port, seen from the answers: what has to be translated back on its way out. */
+/** The answers of rules that set a port: what to translate back on its way out. */
 import { type Address, CHECKSUM_OFFSET, PROTOCOL_NUMBER, type Prefix } from "@l3dsr/packet";
 import { type Rule, sameValue } from "./rule.ts";
 
 /**
- * An answer from `vip` and port `from`, of this protocol and to a client of `client`, leaves from port `to`: that to
- * which the client has sent. Stateless: which packets a rule takes says all of it.
+ * An answer of this protocol from `vip` and port `from` to a client in `client` leaves from port `to`, which the
+ * client sent to. Stateless: the rule's matches contain everything needed.
  */
 export interface WayBack {
 	readonly vip: Address;
@@ -16,15 +16,15 @@ export interface WayBack {
 	readonly client?: Prefix;
 }
 
-/** Protocols whose answers are translated, by number: nf_tables updates the checksum of no others. */
+/** Protocols whose answers are translated, by number: nf_tables updates only their checksums. */
 export const TRANSLATED_BACK: ReadonlyMap<number, "tcp" | "udp"> = new Map([
 	[PROTOCOL_NUMBER.tcp, "tcp"],
 	[PROTOCOL_NUMBER.udp, "udp"],
 ]);
 
 /**
- * The way back of a rule. Undefined when it sets no port, and when the port that its clients send to cannot be told
- * from an answer: the rule takes more than one port or protocol, or what it takes does not arrive for this host.
+ * The way back of a rule. Undefined if it sets no port, or if the port that clients send to does not follow from an
+ * answer: the rule takes more than one port or protocol, or packets that are not for this host.
  */
 export function wayBackOf({ chain, header, matches, target }: Rule): WayBack | undefined {
 	if (chain !== "PREROUTING" && chain !== "INPUT") return undefined;
@@ -32,7 +32,7 @@ export function wayBackOf({ chain, header, matches, target }: Rule): WayBack | u
 	const { daddr: vip, dport: from } = target;
 	if (from === undefined || protocol === undefined || protocol.negated || source?.negated === true)
 		return undefined;
-	// The ports of other protocols are not set.
+	// The rewrite does not set ports of other protocols.
 	if (!(protocol.number in CHECKSUM_OFFSET.ipv4)) return undefined;
 	const asked = matches.filter(({ kind }) => kind === "ports" || kind === "multiport");
 	const [only] = asked;
@@ -57,7 +57,9 @@ export function wayBackOf({ chain, header, matches, target }: Rule): WayBack | u
 	};
 }
 
-/** The ways back of rules, each once, in the order of the rules. Of two for one answer, the first is taken. */
+/**
+ * The ways back of rules, each once, in the order of the rules. If two match the same answer, the first one is used.
+ */
 export function waysBack(rules: readonly Rule[]): WayBack[] {
 	const ways: WayBack[] = [];
 	for (const rule of rules) {

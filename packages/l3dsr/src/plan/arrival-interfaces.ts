@@ -1,15 +1,15 @@
-/** Where packets from directors arrive: which interfaces the rules of services name. Pure. */
+/** Chooses the interfaces that the rules of services name: those where packets from directors arrive. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { Configuration } from "../model/configuration.ts";
 import { type InterfaceName, isNameForRules } from "../model/interface-name.ts";
 
-/** An interface and what it holds. */
+/** An interface and its addresses. */
 export interface RealInterface {
 	readonly name: string;
 	readonly up: boolean;
-	/** Of a virtual device: `bridge`, `veth`. */
+	/** Type of a virtual device: `bridge`, `veth`. */
 	readonly kind?: string;
-	/** It belongs to a bridge or a bond, where its packets arrive. */
+	/** It belongs to a bridge or bond, which receives its packets. */
 	readonly port?: true;
 	/** The interface below it. */
 	readonly linked?: string;
@@ -17,30 +17,30 @@ export interface RealInterface {
 }
 
 export interface Arrival {
-	/** Those that the configuration names, else every one that may bring packets now. */
+	/** The interfaces that the configuration names, or else every one that may receive packets now. */
 	readonly interfaces: readonly InterfaceName[];
 	/**
-	 * One that may bring packets, has no address of the host, and comes and goes with a container or a tunnel. Rules that
-	 * name interfaces would never be complete.
+	 * An interface that may receive packets, has no address, and comes and goes with a container or tunnel. If there is
+	 * one, rules that name interfaces would never be complete.
 	 */
 	readonly passing?: string;
 }
 
-/** Devices that hand no packets of others to the host. */
+/** Devices that deliver no packets from other hosts. */
 const SINKS = new Set(["dummy", "ifb", "nlmon", "vrf"]);
-/** Devices that containers, virtual machines and daemons make for themselves. */
+/** Devices that containers, virtual machines and daemons create for themselves. */
 const PASSING = new Set(["veth", "tun"]);
-/** Devices that take packets out of those that arrive at the interface below them. */
+/** Devices that take some of the packets that arrive at the interface below them. */
 const ON_TOP = new Set(["vlan", "macvlan", "macvtap", "ipvlan"]);
 
 /**
- * Linux takes packets for any of its addresses on any interface: one without an address may bring them too, to an address
- * on `lo` or on another interface. Left out are those that cannot (ports of a bridge or bond, the second end of a veth), and those that nobody
- * routes to a host by: bridges without an address, and what lies below a VLAN that has one. An interface whose name no rule
- * can hold does not stop the others; `check` says so.
+ * Linux accepts packets for any of its addresses on any interface, so an interface without an address may receive
+ * them too, for an address on `lo` or another interface. Left out are interfaces that cannot (ports of a bridge or
+ * bond, the second end of a veth), and those that nobody routes through: bridges without an address, and interfaces
+ * below a VLAN that has one. An interface whose name no rule can hold does not stop the others; `check` reports it.
  *
- * `vips` are addresses that say nothing of the host. `served` has rules already: beside them, a bridge that came later is
- * a container network until it is the only one left.
+ * `vips`: addresses to ignore. `served`: interfaces that already have rules; a bridge that was added later counts as
+ * a container network, unless no other interface is left.
  */
 export function arrivalInterfaces(
 	{ interfaces }: Pick<Configuration, "interfaces">,
@@ -74,12 +74,12 @@ export function arrivalInterfaces(
 	};
 }
 
-/** A veth whose other end is in this namespace too brings nothing but what this host sends. */
+/** If both ends of a veth are in this namespace, it only delivers what this host sends. */
 function isOwnEnd({ kind, linked }: RealInterface): boolean {
 	return kind === "veth" && linked !== undefined;
 }
 
-/** An address that a director can send to: not one of the loopback, and not link-local. */
+/** True for an address that a director can send to: not loopback and not link-local. */
 function isReachable({ address: { family, bytes }, scope }: RealInterface["addresses"][number]): boolean {
 	if (scope === "host") return false;
 	const [first, second = 0] = bytes;

@@ -1,12 +1,11 @@
 /**
- * What `l3dsr up` and `down` make of a host: from the host as it is and the services that it should have, the
- * host as it should be. Pure.
+ * What `l3dsr up` and `down` want: from the observed host and its wanted services to the desired host. Pure.
  *
- * What is ours: rules that carry a service's signature, and the VIPs that up has put on lo, as the guard and the
- * addresses themselves remember. Everything else stays as it is, a VIP that was on lo before with its label and its
- * prefix too, but for two things: the rule that dsrctl makes for the same VIP and code is taken
- * over, and what is no longer configured here but in dsr.conf is handed back to it. So a service moves
- * between the two files without a moment in which nobody rewrites for it.
+ * We own the rules that carry a service's signature, and the VIPs that up has added to lo, as recorded in the guard
+ * and in the addresses' mark. Everything else stays, including a VIP that was on lo before, with its label and
+ * prefix. There are two exceptions: a rule of dsrctl for the same VIP and code is taken over, and a service that was
+ * removed here but is in dsr.conf is handed back. So a service can move between the two files without a moment in
+ * which its packets are not rewritten.
  */
 import { type Address, addressBits } from "@l3dsr/packet";
 import type { InterfaceName } from "../model/interface-name.ts";
@@ -23,9 +22,9 @@ import { keyOfRule, keyOfService } from "./service-keys.ts";
 export interface Wish {
 	readonly services: readonly Service[];
 	readonly lowering: LoweringOptions;
-	/** Services that dsr.conf asks for and this configuration does not include: dsrctl's. */
+	/** Services in dsr.conf that this configuration does not include; they belong to dsrctl. */
 	readonly elsewhere: readonly Service[];
-	/** Where packets from directors arrive, if the configuration says so. */
+	/** The interfaces where packets from directors arrive, if the configuration names them. */
 	readonly interfaces?: readonly InterfaceName[];
 }
 
@@ -59,7 +58,7 @@ export function desiredHost(observed: HostState, wish: Wish): Required<Omit<Desi
 	return { ruleset, addresses, guard: settled ?? "none" };
 }
 
-/** Interfaces that the configuration does not name; where it names none, bridges without a rule of a service. */
+/** Interfaces that the configuration does not name; if it names none, bridges without a rule of a service. */
 function bystanders(
 	{ links }: HostState,
 	{ interfaces }: Wish,
@@ -77,7 +76,7 @@ function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: 
 	const keysHere = new Set(services.map(keyOfService));
 	const byKeyElsewhere = new Map(elsewhere.map((service) => [keyOfService(service), service]));
 	const entries: RuleEntry[] = [];
-	/** Places of rules that go because another one does their work, and what that is. */
+	/** Places of rules that another rule replaces, and the key of that rule. */
 	const places: { old: RuleEntry; key: string }[] = [];
 	const handedBack = new Map<string, Service>();
 	for (const { rule, ordinal } of observed.rules) {
@@ -118,7 +117,7 @@ function desiredRuleset(observed: HostState, { services, lowering, elsewhere }: 
 	return { entries: entries.sort(byPlace) };
 }
 
-/** IPv4 first, then table by table, and within a chain by ordinal. */
+/** IPv4 first, then by table, and by ordinal within a chain. */
 function byPlace(a: RuleEntry, b: RuleEntry): number {
 	const [left, right] = [chainKey(a.rule), chainKey(b.rule)];
 	return left === right ? a.ordinal - b.ordinal : left < right ? -1 : 1;
@@ -132,11 +131,11 @@ function chainKey({ family, table, chain }: Rule): string {
 	return `${family} ${table} ${chain}`;
 }
 
-/** Who has put the addresses of `lo` there. */
+/** Decides who added each address of `lo`. */
 class Ownership {
 	readonly #held: ReadonlySet<string>;
 	readonly #found: ReadonlySet<string>;
-	/** Addresses that do not carry our mark. */
+	/** Addresses without our mark. */
 	readonly #others: ReadonlySet<string>;
 
 	constructor({ guard, addresses }: HostState) {
@@ -146,23 +145,23 @@ class Ownership {
 		this.#others = textsOf(addresses.filter(({ own }) => own !== true).map(({ address }) => address));
 	}
 
-	/** The VIP was on `lo` when `up` first looked after it, and somebody else's entry of it still is. */
+	/** True if the VIP was on `lo` when `up` first saw it, and that entry is still there. */
 	wasThereBefore({ text }: Address): boolean {
 		return this.#others.has(text) && (!this.#held.has(text) || this.#found.has(text));
 	}
 
-	/** `up` has put it there. The mark of the address says so too where somebody has flushed the guard. */
+	/** True if `up` added it. The address's mark also says so if the guard was flushed. */
 	isOurs({ address: { text }, own }: LoopbackAddress): boolean {
 		return own === true || (this.#held.has(text) && !this.#found.has(text));
 	}
 }
 
-/** On `lo` as a VIP should be: alone in its prefix. */
+/** True if its prefix on `lo` covers only the VIP. */
 function isAlone({ address, prefixLength }: LoopbackAddress): boolean {
 	return prefixLength === addressBits(address.family);
 }
 
-/** A service that stands twice, in l3dsr.yaml and in an included file, needs its rules once: the first. */
+/** A service that is in both l3dsr.yaml and an included file needs its rules once; keeps the first. */
 function distinctRules(rules: readonly Rule[]): Rule[] {
 	const seen = new RuleBag();
 	return rules.filter((rule) => {

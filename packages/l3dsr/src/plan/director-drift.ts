@@ -1,15 +1,15 @@
-/** Where a director is not what it should be. Pure. */
+/** The drift of a director. Pure. */
 import type { DirectorPlan, PlannedServiceChange } from "../model/director-plan.ts";
 import type { Finding } from "../model/finding.ts";
 
-/** Next hops that have changed and drains that are over are not drift: they are due. */
+/** Changed next hops and ended drains are not drift: updating them is routine. */
 export function directorDrift({ action, attached, detached, services }: DirectorPlan): Finding[] {
 	const finding = (object: string, problem: string): Finding => ({ kind: "director", object, problem });
 	if (action === "stop") return [finding("the director", "runs, but the configuration has none")];
 	if (action === "start") return [finding("the director", "does not run")];
 	return [
 		...attached
-			// A program that makes way for the next one says nothing that its services do not say.
+			// If services are listed, they already cover a program that is replaced.
 			.filter(({ replaces }) => !replaces || services.length === 0)
 			.map((one) =>
 				finding(
@@ -24,7 +24,7 @@ export function directorDrift({ action, attached, detached, services }: Director
 	];
 }
 
-/** `web 192.0.2.10 tcp/80`; without a name where the fleet has it no longer. */
+/** `web 192.0.2.10 tcp/80`; without the name if the fleet no longer has it. */
 export function serviceText({ vip, address, protocol, port }: PlannedServiceChange): string {
 	const place = `${address.text} ${protocol}/${port === 0 ? "any" : port}`;
 	return vip === undefined ? place : `${vip} ${place}`;

@@ -1,4 +1,4 @@
-/** A plan read the other way: what is not as it should be, object by object. Pure. */
+/** The drift that a plan repairs, object by object. Pure. */
 import { type Address, addressBits, sameAddress } from "@l3dsr/packet";
 import { type Finding, MADE_FOR_OTHER_ADDRESSES } from "../model/finding.ts";
 import { signatureOf } from "../model/lower-service.ts";
@@ -10,16 +10,16 @@ import type { HostState, Step } from "./host-state.ts";
 import { keyOfRule } from "./service-keys.ts";
 import type { StoppedService } from "./startable.ts";
 
-/** What the steps of a plan are for. */
+/** What a plan's steps are meant to achieve. */
 export interface Purpose {
 	readonly steps: readonly Step[];
-	/** Of the configuration. */
+	/** The configured services. */
 	readonly services: readonly Service[];
 	/** Those of them that this host cannot have. */
 	readonly stopped: readonly StoppedService[];
 }
 
-/** What each step of a plan mends. */
+/** What each step of a plan repairs. */
 export function driftOf(observed: HostState, { steps, services, stopped }: Purpose): Finding[] {
 	return steps.flatMap((step) => stepDrift(observed, step, services, stopped));
 }
@@ -53,7 +53,7 @@ function stepDrift(
 	}
 }
 
-/** The guard that only changes along with the addresses is not reported by itself. */
+/** A guard that changes only because addresses change is not reported separately. */
 function guardDrift(
 	{ guard, addresses }: HostState,
 	step: Extract<Step, { kind: "guard" }>,
@@ -133,7 +133,7 @@ function ruleDrift(
 	}
 	for (const rule of added) {
 		const name = signatureOf(rule);
-		// It is not missing where somebody else's rule does the work.
+		// A rule is not missing if a foreign rule does its work.
 		if (name !== undefined && served.has(keyOfRule(rule) ?? "")) continue;
 		drift.push(
 			name === undefined
@@ -149,7 +149,7 @@ function ruleDrift(
 	return drift;
 }
 
-/** Rules of dsrctl or by hand that do the work of services whose own rules are still to come. */
+/** Rules of dsrctl, or added by hand, that do the work of services whose own rules are yet to be added. */
 function rulesTakenOver(removed: readonly Rule[], added: readonly Rule[]): Rule[] {
 	const coming = new Set(
 		added.flatMap((rule) => (signatureOf(rule) === undefined ? [] : (keyOfRule(rule) ?? []))),
@@ -157,7 +157,7 @@ function rulesTakenOver(removed: readonly Rule[], added: readonly Rule[]): Rule[
 	return removed.filter((rule) => signatureOf(rule) === undefined && coming.has(keyOfRule(rule) ?? ""));
 }
 
-/** One finding for all: nothing is wrong with these services. */
+/** One finding for all of them, because nothing is wrong with these services. */
 function takeOver(rules: readonly Rule[]): Finding {
 	const [first, ...more] = [...new Set(rules.map(({ target }) => target.daddr.text))];
 	const others =

@@ -1,4 +1,4 @@
-/** A host as it is, a host as it should be, and the steps between the two. */
+/** The observed host, the desired host, and the steps between them. */
 import type { Address } from "@l3dsr/packet";
 import type { DesiredDirector } from "../model/director.ts";
 import type { DirectorPlan } from "../model/director-plan.ts";
@@ -9,13 +9,13 @@ import type { LinkAddress, VipGuard } from "../model/vip-guard.ts";
 import type { LoopbackAddress, LoopbackStep } from "./loopback.ts";
 import type { PlacedRule } from "./ruleset-editor.ts";
 
-/** What was not observed is empty. */
+/** Fields that were not observed are empty. */
 export interface HostState {
 	/** Every rule of every chain, in ordinal order within each. */
 	readonly rules: readonly PlacedRule[];
-	/** What the datapaths found that no rule accounts for. */
+	/** Objects that the datapaths found and that belong to no rule. */
 	readonly findings: readonly Finding[];
-	/** Of `lo`. */
+	/** The addresses of `lo`. */
 	readonly addresses: readonly LoopbackAddress[];
 	readonly guard: {
 		readonly held: readonly Address[];
@@ -23,27 +23,27 @@ export interface HostState {
 		readonly guard?: VipGuard;
 		readonly altered: boolean;
 	};
-	/** Of every other interface. */
+	/** The addresses of all other interfaces. */
 	readonly links: readonly LinkAddress[];
 }
 
-/** What is absent stays as it is. */
+/** Absent fields mean no change. */
 export interface DesiredHost {
 	readonly ruleset: Ruleset;
-	/** Of `lo`, all of them. */
+	/** All addresses of `lo`. */
 	readonly addresses?: readonly LoopbackAddress[];
 	readonly guard?: VipGuard | "none";
 	readonly director?: DesiredDirector | "none";
 }
 
-/** Made in the order of the plan; each leaves a host on which no packet is rewritten to a wrong address. */
+/** Steps are made in the order of the plan. After each, no packet is rewritten to a wrong address. */
 export type Step =
-	/** Before VIPs come and after they have gone, so that no moment answers ARP for them. */
+	/** Made before VIPs are added and after they are removed, so that the host never answers ARP for them. */
 	| { readonly kind: "guard"; readonly guard: VipGuard | undefined }
 	| LoopbackStep
 	/** All rules of the host at once. */
 	| RulesStep
-	/** The director, at the end: it comes when everything else stands, or not at all. */
+	/** The director comes last, and only if everything else succeeded. */
 	| DirectorStep;
 
 export interface DirectorStep {
@@ -56,6 +56,6 @@ export interface RulesStep {
 	readonly ruleset: Ruleset;
 	readonly added: readonly Rule[];
 	readonly removed: readonly Rule[];
-	/** What the same change mends. */
+	/** The drift that the same change repairs. */
 	readonly repaired: readonly Finding[];
 }

@@ -1,11 +1,14 @@
-/** The names that a configuration uses for interfaces, as the names that packets are matched by. Pure. */
+/** Replaces the interface names in a configuration by the names that packets are matched by. Pure. */
 
 import type { Named, NamedInterface } from "../model/absent-interfaces.ts";
 import type { InterfaceName } from "../model/interface-name.ts";
 import { signatureOf } from "../model/lower-service.ts";
 import type { Rule } from "../model/rule.ts";
 
-/** The same with each alternative name replaced by the interface's own: rules know no other. */
+/**
+ * The same configuration with each alternative name replaced by the interface's own name, the only one that rules can
+ * match.
+ */
 export function withOwnNames<C extends Named>(configuration: C, present: readonly NamedInterface[]): C {
 	const own = new Map(
 		present.flatMap(({ name, alternativeNames }) => alternativeNames.map((one) => [one, name] as const)),
@@ -31,8 +34,8 @@ export function withOwnNames<C extends Named>(configuration: C, present: readonl
 }
 
 /**
- * Services whose rules work now and would give way to rules for interfaces that are not there, as a typing error makes
- * them. Where nothing works yet, as at boot, rules may wait for their interface.
+ * Services whose rules work now, but would be replaced by rules for interfaces that do not exist, as after a typing
+ * error. If no rule works yet, as at boot, rules may wait for their interface.
  */
 export function silencedServices(
 	running: readonly Rule[],

@@ -1,37 +1,40 @@
-/** The addresses of `lo`: which ones are VIPs, and the steps from one set of them to another. Pure. */
+/** The addresses of `lo`: which of them are VIPs, and the steps from one set of addresses to another. Pure. */
 import { type Address, addressBits } from "@l3dsr/packet";
 
-/** An address that `lo` holds. */
+/** An address on `lo`. */
 export interface LoopbackAddress {
 	readonly address: Address;
 	readonly prefixLength: number;
-	/** IPv4 only: `lo:1`, or `lo` where none was given. */
+	/** IPv4 only: `lo:1`, or `lo` if no label was given. */
 	readonly label?: string;
-	/** `l3dsr up` has added it. */
+	/** Added by `l3dsr up`. */
 	readonly own?: true;
 }
 
 export type LoopbackStep =
 	| { readonly kind: "add-address"; readonly entry: LoopbackAddress }
 	| { readonly kind: "remove-address"; readonly entry: LoopbackAddress }
-	/** IPv6, which holds an address once whatever its prefix: it is made again, and away for an instant. */
+	/**
+	 * IPv6, which has an address only once whatever its prefix: it is removed and added again, and missing for an
+	 * instant.
+	 */
 	| { readonly kind: "resize"; readonly entry: LoopbackAddress; readonly prefixLength: number };
 
-/** 127.0.0.1/8 and ::1/128, which every host has and nobody may take away. */
+/** 127.0.0.1/8 and ::1/128, which every host has and which must never be removed. */
 export function isStandardLoopback({ address, prefixLength }: LoopbackAddress): boolean {
 	return address.text === "::1" || (address.text === "127.0.0.1" && prefixLength === 8);
 }
 
 /**
- * The VIP on `lo`: alone in its prefix, so that `lo` claims no other address. IPv4 gets the lowest free label
- * from `lo:1` on, so that ifconfig shows it too; IPv6 has no labels.
+ * The VIP on `lo`, with a prefix that covers no other address. IPv4 gets the lowest free label from `lo:1`, so that
+ * ifconfig shows it; IPv6 has no labels.
  */
 export function vipOnLoopback(vip: Address, labels: FreeLabels): LoopbackAddress {
 	const bare = { address: vip, prefixLength: addressBits(vip.family) };
 	return vip.family === "ipv6" ? bare : { ...bare, label: labels.take() };
 }
 
-/** The labels `lo:1`, `lo:2`, … that no address has. */
+/** Assigns labels `lo:1`, `lo:2`, … that no address has. */
 export class FreeLabels {
 	readonly #taken: ReadonlySet<string | undefined>;
 	#last = 0;
@@ -40,7 +43,7 @@ export class FreeLabels {
 		this.#taken = new Set(present.map(({ label }) => label));
 	}
 
-	/** The lowest, once. */
+	/** Takes the lowest free label. */
 	take(): string {
 		do this.#last++;
 		while (this.#taken.has(`lo:${this.#last}`));
@@ -48,7 +51,7 @@ export class FreeLabels {
 	}
 }
 
-/** Gives the first entry of `lo` that holds an address, at whatever prefix length. */
+/** Returns the first entry of `lo` for an address, with any prefix length. */
 export function loopbackEntries<A extends LoopbackAddress>(
 	present: readonly A[],
 ): (vip: Address) => A | undefined {
@@ -59,13 +62,16 @@ export function loopbackEntries<A extends LoopbackAddress>(
 	return ({ text }) => byAddress.get(text);
 }
 
-/** Steps to be made before packets are rewritten to the new addresses, and those that wait until none is any more. */
+/**
+ * Steps to make before packets are rewritten to the new addresses, and steps to make once none are rewritten to the
+ * old ones.
+ */
 export interface LoopbackPlan {
 	readonly before: readonly LoopbackStep[];
 	readonly after: readonly LoopbackStep[];
 }
 
-/** From `observed` to `desired`. */
+/** The steps from `observed` to `desired`. */
 export function planLoopback(
 	observed: readonly LoopbackAddress[],
 	desired: readonly LoopbackAddress[],
@@ -82,7 +88,7 @@ export function planLoopback(
 		if (other !== undefined) remade.push({ kind: "resize", entry: other, prefixLength: entry.prefixLength });
 		else if (old === undefined) added.push({ kind: "add-address", entry });
 	}
-	// Last first: removing the first address of a subnet takes the later (secondary) ones of it along.
+	// Last one first: removing the first address of a subnet also removes its later (secondary) ones.
 	const after = observed
 		.filter(
 			(entry) =>
@@ -94,7 +100,7 @@ export function planLoopback(
 	return { before: [...added, ...remade], after };
 }
 
-/** Of the same address: IPv6 at another prefix length. */
+/** The same IPv6 address with another prefix length. */
 function isResized(a: LoopbackAddress, b: LoopbackAddress): boolean {
 	return a.address.family === "ipv6" && a.prefixLength !== b.prefixLength;
 }
@@ -103,7 +109,7 @@ function addressOf({ address }: LoopbackAddress): string {
 	return address.text;
 }
 
-/** The kernel holds an IPv4 address once for each prefix length. */
+/** The kernel may have an IPv4 address once for each prefix length. */
 function entryKey({ address, prefixLength }: LoopbackAddress): string {
 	return `${address.text}/${prefixLength}`;
 }

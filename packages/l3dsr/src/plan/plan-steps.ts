@@ -1,4 +1,4 @@
-/** From a host as it is to the host as it should be, step by step; and back again. Pure. */
+/** The steps from the observed host to the desired one, and back again. Pure. */
 import type { Address } from "@l3dsr/packet";
 import { type Counters, type Rule, sameRule, sameValue } from "../model/rule.ts";
 import { RuleBag } from "../model/rule-bag.ts";
@@ -10,7 +10,7 @@ import type { PlacedRule } from "./ruleset-editor.ts";
 
 const NO_LOOPBACK_STEPS: LoopbackPlan = { before: [], after: [] };
 
-/** No steps: the host is as it should be. */
+/** No steps if the host is already as desired. */
 export function planSteps(observed: HostState, desired: DesiredHost): Step[] {
 	const { before, after } =
 		desired.addresses === undefined ? NO_LOOPBACK_STEPS : planLoopback(observed.addresses, desired.addresses);
@@ -21,7 +21,7 @@ export function planSteps(observed: HostState, desired: DesiredHost): Step[] {
 	return desired.guard === undefined ? steps : withGuard(steps, observed, desired.guard);
 }
 
-/** VIPs that leave are guarded until they have gone. */
+/** VIPs to be removed are guarded until they are gone. */
 function withGuard(
 	steps: readonly Step[],
 	observed: HostState,
@@ -41,7 +41,7 @@ function withGuard(
 	];
 }
 
-/** With the senders that stay, so that only elements change. */
+/** Keeps existing senders, so that only elements change. */
 function withLeaving(
 	desired: VipGuard | undefined,
 	leaving: readonly Address[],
@@ -54,7 +54,7 @@ function withLeaving(
 	return all === undefined || staying === undefined ? all : { ...all, senders: staying };
 }
 
-/** Undefined when the rules are the same, in their places, with the counters that are asked for, and whole. */
+/** Undefined if the same rules are in the same places, intact, and with the wanted counters. */
 function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined {
 	const standing = new Map(observed.rules.map((one) => [placeKey(one), one]));
 	let counted = false;
@@ -71,12 +71,12 @@ function rulesStep(observed: HostState, ruleset: Ruleset): RulesStep | undefined
 	const removed = [...standing.values()].map(({ rule }) => rule);
 	const same = added.length === 0 && removed.length === 0 && !counted;
 	if (same && observed.findings.length === 0) return undefined;
-	// A rule that only moves is neither.
+	// A rule that only moves is neither removed nor added.
 	const [gone, come] = [without(removed, added), without(added, removed)];
 	return { kind: "rules", ruleset, added: come, removed: gone, repaired: observed.findings };
 }
 
-/** Those of `rules` for which `others` have no equal, one for one. */
+/** The `rules` without an equal in `others`, counted one by one. */
 function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
 	if (others.length === 0) return [...rules];
 	const left = new RuleBag(others);
@@ -84,8 +84,8 @@ function without(rules: readonly Rule[], others: readonly Rule[]): Rule[] {
 }
 
 /**
- * What a plan undoes to: the host as it was, in what `desired` was about, whatever it is now. A rule that comes
- * back brings along what it had counted.
+ * The state to return to when a plan is undone: the host as it was, in everything that `desired` covers, whatever has
+ * happened since. Rules that are restored keep their counts.
  */
 export function asBefore(before: HostState, now: HostState, desired: DesiredHost): DesiredHost {
 	const standing = new Map(now.rules.map((one) => [placeKey(one), one.rule]));
@@ -97,12 +97,12 @@ export function asBefore(before: HostState, now: HostState, desired: DesiredHost
 	return {
 		ruleset: { entries },
 		...(desired.addresses === undefined ? {} : { addresses: before.addresses }),
-		// What somebody has put into the guard cannot be made again.
+		// A guard that somebody altered cannot be restored.
 		...(desired.guard === undefined || before.guard.altered ? {} : { guard: before.guard.guard ?? "none" }),
 	};
 }
 
-/** One rule stands at each place of a chain. */
+/** Each place of a chain has one rule. */
 function placeKey({ rule: { family, table, chain }, ordinal }: RuleEntry | PlacedRule): string {
 	return `${family} ${table} ${chain} ${ordinal}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Edits of rules as the commands of iptables make them: what the kernel has + edits → what it should have.
- * Pure; the answer goes to a datapath's `apply`.
+ * Edits rules like the commands of iptables: from the kernel's current rules and the edits to the wanted rules. Pure;
+ * the result goes to a datapath's `change`.
  */
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../errors.ts";
@@ -15,7 +15,7 @@ import {
 } from "../model/rule.ts";
 import { ORDINAL_STEP, type RuleEntry, type Ruleset } from "../model/ruleset.ts";
 
-/** A rule in its place, with what it has counted. */
+/** A rule in its place, with its counters. */
 export interface PlacedRule {
 	readonly rule: Rule;
 	readonly ordinal: number;
@@ -29,10 +29,10 @@ export interface ChainPlace {
 	readonly chain: Chain;
 }
 
-/** `at` is a rule number as people count, from 1. */
+/** `at` is a rule number, counted from 1. */
 export type ChainEdit =
 	| { readonly kind: "append"; readonly rules: readonly Rule[]; readonly counters?: Counters }
-	/** Several rules go in one after the other, each at `at`: the last stands first, as in iptables. */
+	/** Inserts several rules one after the other, each at `at`, so that the last one ends up first, as in iptables. */
 	| {
 			readonly kind: "insert";
 			readonly at: number;
@@ -41,12 +41,12 @@ export type ChainEdit =
 	  }
 	| { readonly kind: "replace"; readonly at: number; readonly rule: Rule; readonly counters?: Counters }
 	| { readonly kind: "delete-number"; readonly at: number }
-	/** The first rule that is the same, for each. */
+	/** For each rule, deletes the first equal one. */
 	| { readonly kind: "delete-rule"; readonly rules: readonly Rule[] }
-	/** Changes nothing; fails when one is not there. */
+	/** Changes nothing; fails if one of the rules does not exist. */
 	| { readonly kind: "check"; readonly rules: readonly Rule[] }
 	| { readonly kind: "flush" }
-	/** Counters to zero: of one rule, or of the chain. */
+	/** Zeroes the counters of one rule or of the whole chain. */
 	| { readonly kind: "zero"; readonly at?: number };
 
 interface Working {
@@ -54,11 +54,11 @@ interface Working {
 	readonly ordinal: number;
 	/** As observed, or as set. */
 	readonly counters: Counters;
-	/** Observed at this ordinal, and nothing set: its counters simply go on. */
+	/** Observed at this ordinal without a new value, so its counters simply go on. */
 	readonly untouched: boolean;
 }
 
-/** Holds the rules of a host while edits are made one after the other. */
+/** Holds the rules of a host during a series of edits. */
 export class RulesetEditor {
 	readonly #chains = new Map<string, { readonly place: ChainPlace; rules: Working[] }>();
 
@@ -77,14 +77,14 @@ export class RulesetEditor {
 		}
 	}
 
-	/** The rules of a chain as they stand now, in order. */
+	/** The current rules of a chain, in order. */
 	chain(place: ChainPlace): readonly PlacedRule[] {
 		return this.#rulesOf(place);
 	}
 
 	/**
-	 * Makes one edit. Throws L3dsrError (RULE_NOT_FOUND, in iptables' words) at `position` when the rule or
-	 * number that it names is not there; nothing is changed then.
+	 * Makes one edit. If the rule or number that it names does not exist, throws L3dsrError (RULE_NOT_FOUND, in
+	 * iptables' words) at `position` and changes nothing.
 	 */
 	apply(place: ChainPlace, edit: ChainEdit, position?: Position): void {
 		const rules = this.#rulesOf(place);
@@ -136,7 +136,7 @@ export class RulesetEditor {
 		}
 	}
 
-	/** What the host should have now. */
+	/** The ruleset that the host should have now. */
 	ruleset(): Ruleset {
 		const entries: RuleEntry[] = [];
 		for (const { rules } of this.#chains.values()) {
@@ -159,8 +159,8 @@ function keyOf({ family, table, chain }: ChainPlace): string {
 }
 
 /**
- * Puts a rule in at an index, with an ordinal between its neighbours'. When there is no room the whole
- * chain is numbered anew; counters move with their rules, but what arrives in between is not counted.
+ * Inserts a rule at an index, with an ordinal between its neighbours'. If there is no room, the whole chain gets new
+ * ordinals; counters move with their rules, but packets in between are not counted.
  */
 function insert(rules: Working[], index: number, rule: Rule, counters: Counters = ZERO_COUNTERS): void {
 	const before = rules[index - 1]?.ordinal ?? 0;

@@ -1,4 +1,4 @@
-/** What runs, service by service, and what else of the kind is on the host: the record that `dsrctl` prints. Pure. */
+/** The status of each service, and what else of the kind is on the host: the record that `dsrctl` prints. Pure. */
 import { type Address, sameAddress } from "@l3dsr/packet";
 import { type Rule, sameRule, type Table } from "../model/rule.ts";
 import { serviceType, type WrittenService } from "../model/service.ts";
@@ -8,19 +8,19 @@ import { keyOfRule, keyOfService } from "./service-keys.ts";
 import type { ServiceParts } from "./start-stop.ts";
 
 export interface ServiceRow {
-	/** `loopb`: an address without a rule; `iptbl`: a rule without an address; both found, not configured. */
+	/** `loopb`: an address without a rule; `iptbl`: a rule without an address. Both are discovered, not configured. */
 	readonly type: "l3dsr" | "l2dsr" | "loopb" | "iptbl";
 	readonly state: "started" | "partial" | "stopped";
-	/** As written; discovered: canonical. */
+	/** As written; for discovered services, canonical. */
 	readonly name: string;
-	/** The same as numbers, where a host name was written. */
+	/** The numeric address, if the name is a host name. */
 	readonly address: string;
 	readonly dscp?: string;
-	/** Label of the VIP on `lo`; `lo` for IPv6; absent when it is not there. */
+	/** Label of the VIP on `lo`; `lo` for IPv6; absent if the VIP is not there. */
 	readonly loopback?: string;
-	/** Where its rule stands; absent when there is none. */
+	/** Table of its rule; absent if it has none. */
 	readonly table?: Table;
-	/** Of what is configured: the table that its rule stands in, or would. */
+	/** For configured services: the table where its rule is or would be. */
 	readonly configuredTable?: Table;
 	readonly source: "conf" | "disc";
 }
@@ -38,15 +38,15 @@ export interface ServiceReport {
 }
 
 export interface ReportOptions {
-	/** False: IPv6 services are stopped, whatever is left of them. */
+	/** False: IPv6 services are stopped, even if parts of them are still there. */
 	readonly ipv6: boolean;
-	/** Where new rules go: of a rule in both tables, this one is named. */
+	/** The table for new rules; also the one reported for a rule that is in both tables. */
 	readonly table: Table;
-	/** Report also what is not configured. */
+	/** Also report what is not configured. */
 	readonly discovered: boolean;
 }
 
-/** Configured services in their order, then, where asked for, what was discovered: pairs, addresses, rules. */
+/** Configured services in their order, then what was discovered, if requested: pairs, addresses, rules. */
 export function reportServices(
 	host: ServiceParts,
 	services: readonly WrittenService[],
@@ -89,7 +89,7 @@ export function reportServices(
 
 export type Started = "all" | "some" | "none";
 
-/** Of one service or more. */
+/** Combines the state of several rows. */
 export function startedOf(rows: readonly ServiceRow[]): Started {
 	if (rows.every(({ state }) => state === "started")) return "all";
 	return rows.every(({ state }) => state === "stopped") ? "none" : "some";
@@ -157,12 +157,12 @@ function discoveredRows(
 	return [...pairs, ...bare, ...lone];
 }
 
-/** Rules of PREROUTING that match and do the same, comments and tables aside. */
+/** Rules of PREROUTING with the same matches and target, regardless of comments and tables. */
 interface RuleGroup {
-	/** Of the first of them. */
+	/** The first of them. */
 	readonly rule: Rule;
 	readonly count: number;
-	/** Each once, `raw` before `mangle`. */
+	/** Each table once, `raw` before `mangle`. */
 	readonly tables: readonly Table[];
 }
 
@@ -172,7 +172,7 @@ function groupRules(placed: readonly PlacedRule[]): RuleGroup[] {
 	for (const { rule } of placed) {
 		if (rule.chain !== "PREROUTING") continue;
 		const bare = essence(rule);
-		// The comparison walks the whole rule: hold it to the rules that have a chance.
+		// Comparing whole rules is slow, so compare only those with the same VIP and code.
 		const bucketKey = `${rule.target.daddr.text} ${printedDscp(rule)}`;
 		const bucket = buckets.get(bucketKey) ?? [];
 		buckets.set(bucketKey, bucket);
@@ -191,7 +191,7 @@ function groupRules(placed: readonly PlacedRule[]): RuleGroup[] {
 	}));
 }
 
-/** What two rules share when one of them is superfluous. */
+/** The parts of a rule that must be equal for another one to be superfluous. */
 function essence(rule: Rule): Rule {
 	return { ...rule, table: "raw", matches: rule.matches.filter(({ kind }) => kind !== "comment") };
 }
@@ -205,7 +205,7 @@ function rowAddress({ service, vipText }: WrittenService): string {
 	return isNumeric(service.vip, vipText) ? vipText : service.vip.text;
 }
 
-/** No host name holds a colon, and an IPv4 address has but one spelling. */
+/** A host name has no colon, and an IPv4 address has only one spelling. */
 function isNumeric(vip: Address, text: string): boolean {
 	return vip.family === "ipv6" || vip.text === text;
 }
@@ -215,7 +215,7 @@ function dscpMatch(rule: Rule): { readonly negated: boolean; readonly dscp: numb
 	return undefined;
 }
 
-/** `0x1e`, as iptables prints it; empty where the rule does not ask for a code. */
+/** `0x1e`, as iptables prints it; empty if the rule matches no code. */
 function printedDscp(rule: Rule): string {
 	const match = dscpMatch(rule);
 	if (match === undefined) return "";

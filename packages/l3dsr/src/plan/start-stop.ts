@@ -1,7 +1,4 @@
-/**
- * What `dsrctl start` and `stop` make of a host: rules in PREROUTING and VIPs on `lo`. Observed in, desired out.
- * Pure.
- */
+/** What `dsrctl start` and `stop` want: rules in PREROUTING and VIPs on `lo`, computed from the observed host. Pure. */
 import { lowerService } from "../model/lower-service.ts";
 import type { Rule, Table } from "../model/rule.ts";
 import type { Service } from "../model/service.ts";
@@ -10,20 +7,20 @@ import { FreeLabels, isStandardLoopback, type LoopbackAddress, vipOnLoopback } f
 import { type ChainPlace, RulesetEditor } from "./ruleset-editor.ts";
 import { keyOfRule, keyOfService } from "./service-keys.ts";
 
-/** What start and stop look at. */
+/** The parts of the host that start and stop look at. */
 export type ServiceParts = Pick<HostState, "rules" | "addresses">;
 
-/** Rules and addresses; the rest of the host stays as it is. */
+/** Rules and addresses; the rest of the host is not changed. */
 export type DesiredParts = Required<Omit<DesiredHost, "guard" | "director">>;
 
 export interface StartOptions {
-	/** Where new rules go: PREROUTING of this table. */
+	/** New rules go to PREROUTING of this table. */
 	readonly table: Table;
-	/** New rules at the top of the chain, each above the one before it, instead of at its end. */
+	/** Insert new rules at the top of the chain, each above the previous one, instead of appending them. */
 	readonly insert: boolean;
 }
 
-/** The host with every part of these services that it lacks, added in their order. */
+/** The host plus every missing part of these services, in their order. */
 export function withServices(
 	host: ServiceParts,
 	services: readonly Service[],
@@ -63,7 +60,7 @@ export function withoutServices(host: ServiceParts, services: readonly Service[]
 	);
 }
 
-/** The host without any rule in PREROUTING and without any address on `lo` but the standard ones. */
+/** The host without any rule in PREROUTING, and without any address on `lo` except the standard ones. */
 export function withoutDiscovered(host: ServiceParts): DesiredParts {
 	return keep(
 		host,

@@ -1,7 +1,7 @@
-/** Which services a host can have at all. Pure. */
+/** Which services this host can have. Pure. */
 import type { Service } from "../model/service.ts";
 
-/** Valid, but not possible on this host. */
+/** A valid service that is not possible on this host. */
 export interface StoppedService {
 	readonly service: Service;
 	/** `IPv6 is disabled on this host`. */
@@ -13,7 +13,7 @@ export interface PartedServices {
 	readonly stopped: readonly StoppedService[];
 }
 
-/** `ipv6`: whether `lo` takes IPv6 addresses. Each list is in the order of `services`. */
+/** `ipv6`: whether `lo` takes IPv6 addresses. Both lists are in the order of `services`. */
 export function partServices(
 	services: readonly Service[],
 	{ ipv6 }: { readonly ipv6: boolean },

@@ -1,8 +1,8 @@
-/** Is an address in one of a few prefixes? */
+/** Tests whether an address is in one of a few prefixes. */
 import type { Label, Place, ProgramBuilder } from "@l3dsr/bpf";
 import { maskBytes, type Prefix } from "@l3dsr/packet";
 
-/** Goes to `miss` unless the address is in one of the prefixes. */
+/** Jumps to `miss` unless the address is in one of the prefixes. */
 export function emitUnlessIn(
 	p: ProgramBuilder,
 	address: Place,
@@ -17,7 +17,7 @@ export function emitUnlessIn(
 	p.place(found);
 }
 
-/** Goes to `hit` if the address is in one of the prefixes. */
+/** Jumps to `hit` if the address is in one of the prefixes. */
 export function emitIfIn(p: ProgramBuilder, address: Place, prefixes: readonly Prefix[], hit: Label): void {
 	for (const prefix of prefixes) {
 		const other = p.label("other");

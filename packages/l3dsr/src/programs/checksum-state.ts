@@ -1,16 +1,16 @@
 /**
- * The transport checksum written without a helper, at tc: the program looks up how the packet's checksum stands, in the
- * kernel's own `sk_buff`, and does what bpf_l4_csum_replace would do, at a third of its cost.
+ * Writes the transport checksum at tc without a helper: the program reads the state of the packet's checksum in the
+ * kernel's `sk_buff`, and does what bpf_l4_csum_replace would do, at a third of its cost.
  *
- * | ip_summed            | what is in the field                          | what is done                             |
+ * | ip_summed            | content of the field                          | action                                   |
  * |----------------------|-----------------------------------------------|------------------------------------------|
  * | NONE, UNNECESSARY    | the checksum                                  | add old - new                            |
  * | PARTIAL              | the pseudo-header's sum, not complemented     | add new - old                            |
- * | COMPLETE, IPv4       | the checksum; skb->csum sums the whole packet | add old - new, and tell skb->csum of it  |
+ * | COMPLETE, IPv4       | the checksum; skb->csum sums the whole packet | add old - new, and update skb->csum      |
  * | COMPLETE, IPv6       | the same                                      | add old - new: address and field cancel  |
  *
- * Documentation/networking/checksum-offloads.rst, include/linux/skbuff.h. IPv4's header checksum makes up for the address
- * in skb->csum; IPv6 has none.
+ * Documentation/networking/checksum-offloads.rst, include/linux/skbuff.h. In skb->csum, IPv4's header checksum offsets the
+ * address; IPv6 has none.
  */
 import type { Place, Value } from "@l3dsr/bpf";
 import type { ChecksumState, Packet } from "./packet.ts";
@@ -21,7 +21,7 @@ const CHECKSUM = { COMPLETE: 2, PARTIAL: 3 } as const;
 
 const U32 = 0xffff_ffffn;
 
-/** `state` := how the packet's checksum stands. Values in r0-r5 are lost. */
+/** `state` := the state of the packet's checksum. Values in r0-r5 are lost. */
 export function emitChecksumState(
 	{ p }: Pick<Packet, "p">,
 	skb: NonNullable<Packet["skb"]>,
@@ -34,7 +34,7 @@ export function emitChecksumState(
 	p.store(state, summed);
 }
 
-/** The checksum follows the address, as its `state` asks for. `difference` is gone afterwards. */
+/** Updates the checksum for the new address, as `state` requires. `difference` is gone afterwards. */
 export function emitByState(
 	packet: Pick<Packet, "p" | "family">,
 	skb: NonNullable<Packet["skb"]>,

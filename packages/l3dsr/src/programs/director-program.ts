@@ -1,4 +1,7 @@
-/** The director's program in the kernel, by hook. Apart from its compiler, which hosts that direct nothing do without. */
+/**
+ * Names of the director's program in the kernel, by hook. Separate from its compiler, which hosts without a director
+ * do not load.
+ */
 export const DIRECTOR_PROGRAM = { xdp: "l3dsr_director", tc: "l3dsr_direct_tc" } as const;
 
 const NAMES: ReadonlySet<string> = new Set(Object.values(DIRECTOR_PROGRAM));

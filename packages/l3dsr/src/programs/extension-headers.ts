@@ -1,15 +1,15 @@
 /**
- * How each next header of IPv6 is walked over, as a table for the program: so the walk does the same steps for
- * every header, and the verifier, which follows each branch on its own, has one way through each of them.
+ * How to walk over each IPv6 next header, as a table for the program. The walk takes the same steps for every header,
+ * so the verifier, which explores each branch separately, has only one path per header.
  */
 
 import { struct, type Value, type View, view } from "@l3dsr/bpf";
 import { EXTENSION_HEADER } from "@l3dsr/packet";
 import type { Packet } from "./packet.ts";
 
-/** `size = ((length & lengthMask) + more) << shift`; a field that the header does not have is masked out. */
+/** `size = ((length & lengthMask) + more) << shift`; the mask clears a field that the header does not have. */
 const STEP = struct("step", {
-	/** STEP_FLAG bits; 0: no extension header. */
+	/** STEP_FLAG bits; 0: not an extension header. */
 	flags: "u8",
 	lengthMask: "u8",
 	more: "u8",
@@ -21,9 +21,9 @@ const STEP = struct("step", {
 
 export const STEP_FLAG = {
 	walked: 1,
-	/** Four bytes are looked at, otherwise two. (That number less two.) */
+	/** Four bytes are read, otherwise two. (The value is that number minus two.) */
 	four: 2,
-	/** `-p` stops here; only the rewrite looks behind it. */
+	/** `-p` stops here; only the rewrite looks at what follows. */
 	stops: 4,
 } as const;
 
@@ -31,7 +31,7 @@ const { walked, four, stops } = STEP_FLAG;
 
 type Step = Readonly<Record<Exclude<keyof typeof STEP.fields, "_pad">, number>>;
 
-/** Units of eight bytes, the first of which is not counted. */
+/** The length is in units of eight bytes and does not count the first. */
 const usual: Step = {
 	flags: walked,
 	lengthMask: 0xff,
@@ -41,12 +41,12 @@ const usual: Step = {
 	fragmentMask: 0,
 };
 
-/** The first five are those that ipv6_find_hdr in the kernel walks over. */
+/** ipv6_find_hdr in the kernel walks over the first five. */
 const STEPS: Readonly<Record<number, Step>> = {
 	[EXTENSION_HEADER.hopByHop]: usual,
 	[EXTENSION_HEADER.destinationOptions]: usual,
 	[EXTENSION_HEADER.routing]: { ...usual, flags: walked | four, segmentsLeftMask: 0xff },
-	// Units of four bytes, the first two of which are not counted.
+	// The length is in units of four bytes and does not count the first two.
 	[EXTENSION_HEADER.authentication]: { ...usual, more: 2, shift: 2 },
 	// Eight bytes; the upper 13 bits of its field are the offset.
 	[EXTENSION_HEADER.fragment]: { ...usual, flags: walked | four, lengthMask: 0, fragmentMask: 0xfff8 },
@@ -66,7 +66,7 @@ export function findStep(
 	return { pointer, step: view(pointer, STEP) };
 }
 
-/** Bytes of the table. */
+/** Size of the table in bytes. */
 export const STEPS_BYTES = 256 * STEP.bytes;
 
 /** The table: one entry for each number. */

@@ -1,8 +1,11 @@
-/** What the verifier had better not know: it follows each path on its own as long as it knows something of it. */
+/** Makes the verifier forget values: it explores paths separately as long as it knows different values on them. */
 import type { Place } from "@l3dsr/bpf";
 import type { Packet, ParsedPacket } from "./packet.ts";
 
-/** Each place := number, but not for the verifier: otherwise every number there would be a way of its own from then on. */
+/**
+ * Stores the number in each place without the verifier knowing it; otherwise it would explore a separate path for
+ * each number.
+ */
 export function storeUnknown({ p, stack }: Packet, number: number, ...places: readonly Place[]): void {
 	using value = p.u32(places.map(({ name }) => name).join(", ")).set(number);
 	{
@@ -13,8 +16,8 @@ export function storeUnknown({ p, stack }: Packet, number: number, ...places: re
 }
 
 /**
- * So that the verifier goes on once, not once for each way through the headers: it follows each on its own as long
- * as registers differ in what it knows of them.
+ * Makes all paths through the headers look alike, so that the verifier continues only once: it explores paths
+ * separately as long as it knows different values in registers.
  */
 export function emitForgetWay({ p, transport, kind, family, stack, asksProtocol }: ParsedPacket): void {
 	const { length, protocol } = stack.slots;

@@ -1,11 +1,11 @@
-/** From the start of an IPv4 packet whose DSCP has rules to: it is readable; transport, kind and length are known. */
+/** Reads an IPv4 packet whose DSCP has rules: afterwards its transport, kind and length are known. */
 
 import { IPV4, view } from "@l3dsr/bpf";
 import { IPV4_FRAGMENT } from "@l3dsr/packet";
 import { KIND, type Packet, type ParsedPacket } from "./packet.ts";
 import { arrivedBytes } from "./packet-bytes.ts";
 
-/** Version 4, and a header of five words: no options. */
+/** Version 4 and a header of five words, so no options. */
 export const PLAIN_HEADER = 0x45;
 
 export function emitParseIpv4<P extends Packet>(packet: P): P & ParsedPacket {

@@ -1,4 +1,4 @@
-/** From the start of an IPv6 packet whose DSCP has rules to: it is readable; transport, kind and length are known. */
+/** Reads an IPv6 packet whose DSCP has rules: afterwards its transport, kind and length are known. */
 
 import {
 	type Fields,
@@ -17,7 +17,7 @@ import { emitForgetWay, storeUnknown } from "./forget.ts";
 import { KIND, NO_PROTOCOL, type Packet, type ParsedPacket } from "./packet.ts";
 import { arrivedBytes, copyTwoOrFour, packetEnd } from "./packet-bytes.ts";
 
-/** Commonest transports first: with one of them there is nothing to walk. */
+/** The most common transports first; with these there is nothing to walk over. */
 const QUICK_TRANSPORTS = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp, PROTOCOL_NUMBER.icmpv6];
 
 export function emitParseIpv6<P extends Packet>(packet: P): P & ParsedPacket {
@@ -48,7 +48,10 @@ export function emitParseIpv6<P extends Packet>(packet: P): P & ParsedPacket {
 	return parsed;
 }
 
-/** `kind` and `transport` go from header to header; the stack's `protocol` keeps the first that the kernel stops at. */
+/**
+ * `kind` and `transport` advance from header to header; the stack's `protocol` keeps the first one where the kernel
+ * stops.
+ */
 function emitWalk(packet: ParsedPacket, done: Label): void {
 	const { p, kind, transport, stack } = packet;
 	const { slots } = stack;
@@ -125,7 +128,10 @@ function emitWalk(packet: ParsedPacket, done: Label): void {
 	kind.set(KIND.laterFragment | KIND.chainLong);
 }
 
-/** Reads the first bytes of an extension header; leaves for one of the labels when `kind` is none, or it is not there. */
+/**
+ * Reads the first bytes of an extension header; jumps to one of the labels if `kind` is not one, or if it is not in
+ * the packet.
+ */
 function emitRead(
 	packet: ParsedPacket,
 	{ atTransport, chainCut, chainLong }: Readonly<Record<"atTransport" | "chainCut" | "chainLong", Label>>,
@@ -162,7 +168,7 @@ function extensionAt<F extends Fields>({ extension }: Packet["stack"], header: S
 	return view(extension.base, header, extension.offset);
 }
 
-/** The stack's `protocol` := `kind`, unless there is one. */
+/** Sets the stack's `protocol` to `kind`, unless it is set already. */
 function emitStopHere({ p, kind, stack }: ParsedPacket): void {
 	p.if(stack.slots.protocol, "==", NO_PROTOCOL, () => p.store(stack.slots.protocol, kind));
 }

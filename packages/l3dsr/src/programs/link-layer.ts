@@ -1,10 +1,10 @@
-/** What comes before the IP header: the protocol, and whose frame it is. */
+/** What precedes the IP header: the ethertype, and whose frame it is. */
 import { ETHERNET, type ProgramBuilder, SKB, type Value, view, XDP } from "@l3dsr/bpf";
 import type { Family } from "@l3dsr/packet";
 import { HEADER_BYTES } from "./ip-header.ts";
 import type { Packet, ProgramTarget } from "./packet.ts";
 
-/** Of a tag's control information. */
+/** The VLAN number in a tag's control information. */
 export const VLAN_ID_MASK = 0x0fff;
 
 /** skb->pkt_type, uapi/linux/if_packet.h. */
@@ -12,7 +12,7 @@ export const PACKET_TYPE = { host: 0, otherHost: 3 } as const;
 
 /** A packet of any protocol. */
 export interface Arrival extends Pick<Packet, "ctx" | "skb" | "data" | "end" | "pass"> {
-	/** Behind a VLAN tag that the kernel has taken off. */
+	/** The ethertype; after a VLAN tag that the kernel has removed. */
 	readonly etherType: Value;
 }
 
@@ -27,22 +27,22 @@ export function emitArrival(p: ProgramBuilder, target: ProgramTarget, families: 
 	const end = p.load(ctx.data_end, { name: "end" });
 	p.comment("read the protocol");
 	if (skb !== undefined) return { ctx, skb, data, end, pass, etherType: p.load(skb.protocol) };
-	// Whatever is shorter than the shortest header is none of ours.
+	// Anything shorter than the shortest header is not ours.
 	const shortest = families.map((family) => HEADER_BYTES[family]).sort((a, b) => a - b)[0] ?? 0;
 	p.prove(data, ETHERNET.bytes + shortest, end, pass);
 	return { ctx, skb, data, end, pass, etherType: p.load(view(data, ETHERNET).type) };
 }
 
 /**
- * Only what netfilter would see as coming in here. A tagged frame belongs to a VLAN device, and a rule with
- * `-i eth0` is not for it; VLAN 0 is only a priority. At XDP a tag that the card has not taken off hides the
- * ethertype, so nothing is to be done; a frame for another host comes that far only in promiscuous mode.
+ * Keeps only frames that netfilter would see as received on this interface. A tagged frame belongs to a VLAN device,
+ * and a rule with `-i eth0` does not apply to it; VLAN 0 only sets a priority. At XDP nothing needs to be done: a tag
+ * that the NIC has not removed hides the ethertype, and a frame for another host only gets there in promiscuous mode.
  */
 export function emitFrameFilter({ p, skb, pass }: Packet): void {
 	if (skb === undefined) return;
 	p.comment("a frame for another host goes through a bridge, or to a sniffer, and never up to IP");
 	p.gotoIf(skb.pkt_type, "==", PACKET_TYPE.otherHost, pass);
 	p.comment("a frame of another VLAN is not from this interface");
-	// Before Linux 6.2 the number stays when a VLAN device has taken the tag off.
+	// Before Linux 6.2, the number stays after a VLAN device has removed the tag.
 	p.unlikely(skb.vlan_tci, "&", VLAN_ID_MASK, () => p.gotoIf(skb.vlan_present, "!=", 0, pass));
 }

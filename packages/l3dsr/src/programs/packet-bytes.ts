@@ -1,19 +1,16 @@
-/**
- * What differs between the places where a program can hang: how it reads and writes what is behind the proven
- * header, and how long a packet is.
- */
+/** What differs between hooks: how to read and write beyond the proven header, and how long a packet is. */
 import { type Label, type Place, part, struct, type Value, view, whole } from "@l3dsr/bpf";
 import type { Packet } from "./packet.ts";
 
 /**
- * No header of a packet is further from its start: eight extension headers have 16 KB. The verifier allows a
- * packet pointer to move by a number below 64 KB, and needs to see that.
+ * No header is further from the start of its packet; even eight extension headers take only 16 KB. The verifier must
+ * see that a packet pointer moves by less than 64 KB.
  */
 const OFFSET_MASK = 0x7fff;
 
 /**
- * `*to = as many bytes of the packet from `offset` on`; goes to `otherwise` when it does not have them. Values in r0-r5
- * are lost: what is not in linear memory, at tc, has to be asked for.
+ * `*to = as many bytes of the packet from `offset` on`; jumps to `otherwise` if the packet is shorter. Values in
+ * r0-r5 are lost, because at tc a helper reads what is not in linear memory.
  */
 export function copyFromPacket(packet: Packet, offset: Value, to: Place, otherwise: Label): void {
 	const { p, skb } = packet;
@@ -35,8 +32,8 @@ export function copyFromPacket(packet: Packet, offset: Value, to: Place, otherwi
 }
 
 /**
- * The first two bytes, or all four (`length`), of `*to = four bytes of the packet from `offset` on`; goes to
- * `otherwise` when it does not have so many.
+ * Copies two bytes, or four (`length`), of `*to = four bytes of the packet from `offset` on`; jumps to `otherwise` if
+ * the packet is shorter.
  */
 export function copyTwoOrFour(
 	packet: Packet,
@@ -53,13 +50,13 @@ export function copyTwoOrFour(
 	}
 	using at = pointer(packet, offset);
 	p.copyBytes(part(to, 0, 2), placeAt(packet, at, 2, otherwise));
-	// Who asked for four knows that they are there.
+	// With four, the packet is known to have them.
 	const two = p.label("two");
 	p.copyBytes(to, placeAt(packet, at, 4, two));
 	p.place(two);
 }
 
-/** `*(packet + offset) = *from`; goes to `otherwise` when the packet does not have as many bytes. Packet pointers are lost. */
+/** `*(packet + offset) = *from`; jumps to `otherwise` if the packet is shorter. Packet pointers are lost. */
 export function copyIntoPacket(
 	packet: Packet,
 	offset: Value,
@@ -82,13 +79,13 @@ export function pointer({ p, ctx }: Packet, offset: Value): Value {
 	return p.load(ctx.data, { name: "at" }).add(distance);
 }
 
-/** So many bytes at a packet pointer; goes to `otherwise` when linear memory, at XDP the packet, ends before. */
+/** `length` bytes at a packet pointer; jumps to `otherwise` if linear memory (at XDP, the packet) ends before. */
 export function placeAt({ p, ctx }: Packet, at: Value, length: number, otherwise: Label): Place {
 	p.prove(at, length, ctx.data_end, otherwise);
 	return whole(view(at, struct(`${length} bytes`, { all: { bytes: length } })));
 }
 
-/** Bytes from the network header to the end of what arrived, link-layer padding included. */
+/** Bytes from the network header to the end of the received frame, link-layer padding included. */
 export function arrivedBytes({ p, skb, data, end, target }: Packet): Value {
 	const arrived = p.u64("arrived");
 	if (skb !== undefined) p.load(skb.len, { into: arrived });

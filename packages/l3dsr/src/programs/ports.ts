@@ -5,7 +5,7 @@ import { storeUnknown } from "./forget.ts";
 import { KIND, type ParsedPacket } from "./packet.ts";
 import { copyFromPacket, packetEnd } from "./packet-bytes.ts";
 
-/** What `emitLoadPorts` and `emitPortChecksum` begin with. */
+/** Resets what `emitLoadPorts` and `emitPortChecksum` set. */
 export function emitNoPorts(packet: ParsedPacket): void {
 	const { slots, ports, arrivedPort } = packet.stack;
 	packet.p.comment("no ports yet");
@@ -13,8 +13,8 @@ export function emitNoPorts(packet: ParsedPacket): void {
 }
 
 /**
- * Puts the ports on the stack, and notes that there are any: in an unfragmented packet or
- * first fragment of a protocol with ports, both of them in the packet.
+ * Puts the ports on the stack and notes that there are ports, if the packet is unfragmented or a first fragment, of a
+ * protocol with ports, and contains both.
  */
 export function emitLoadPorts(packet: ParsedPacket): void {
 	const { p, kind, transport, family, stack } = packet;

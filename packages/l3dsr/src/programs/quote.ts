@@ -1,4 +1,4 @@
-/** The packet that an ICMP error quotes, on the stack: what the flow is that the error is about. */
+/** The packet that an ICMP error quotes, copied to the stack: it shows which flow the error is about. */
 import {
 	IPV4,
 	IPV6,
@@ -24,12 +24,12 @@ import { HEADER_BYTES } from "./ip-header.ts";
 import { KIND, NO_PROTOCOL, type ParsedPacket, PORTS } from "./packet.ts";
 import { copyFromPacket, copyIntoPacket, packetEnd } from "./packet-bytes.ts";
 
-/** Differs from packet to packet: in second halves, as on the rest of the stack. */
+/** These values differ between packets, so they are in second halves, as on the rest of the stack. */
 const QUOTE = struct("quote", {
-	/** The quoted IP header; IPv4's without options. */
+	/** The quoted IP header; for IPv4, without options. */
 	header: { bytes: 40 },
 	_first1: "u32",
-	/** Of the quoted transport header; NO_PROTOCOL in a packet that quotes none. */
+	/** Protocol of the quoted transport header; NO_PROTOCOL in a packet that quotes none. */
 	protocol: "u32",
 	_first2: "u32",
 	/** Offset of the quoted transport header from the start of the packet. */
@@ -46,7 +46,7 @@ const PORT_BYTES = 4;
 
 export interface Quote {
 	readonly all: View<typeof QUOTE.fields>;
-	/** As they are quoted: the source port is that of the one who is told of the error. */
+	/** As quoted: the source port belongs to the receiver of the error. */
 	readonly ports: View<typeof PORTS.fields>;
 }
 
@@ -65,8 +65,9 @@ export function quotedAddresses(
 }
 
 /**
- * Puts on the stack what an ICMP error quotes, if its ports are in the packet: behind the quoted IP header, with IPv6
- * also behind a fragment header. Values in r0-r5 are lost. (quoteOf in @l3dsr/packet is the same on plain bytes.)
+ * Puts on the stack what an ICMP error quotes, if the packet contains the quoted ports: directly after the quoted IP
+ * header, for IPv6 also after a fragment header. Values in r0-r5 are lost. (quoteOf in @l3dsr/packet does the same on
+ * plain bytes.)
  */
 export function emitLoadQuote(packet: ParsedPacket, quote: Quote): void {
 	const { p, kind, transport, family, stack } = packet;
@@ -111,13 +112,16 @@ export function emitLoadQuote(packet: ParsedPacket, quote: Quote): void {
 	p.place(done);
 }
 
-/** Of the quoted transport; behind an IPv6 fragment header, `emitBehindIpv6` has put it there. */
+/** Protocol of the quoted transport header; after an IPv6 fragment header, `emitBehindIpv6` has stored it there. */
 function protocolOf({ family }: ParsedPacket, { all }: Quote): Place {
 	const { base, offset } = all.header;
 	return family === "ipv4" ? view(base, IPV4, offset).protocol : view(base, IPV6, offset).nextHeader;
 }
 
-/** `offset` += the quoted header's length; goes to `otherwise` for another version, a broken header, a later fragment. */
+/**
+ * Adds the quoted header's length to `offset`; jumps to `otherwise` for another version, a broken header or a later
+ * fragment.
+ */
 function emitBehindIpv4({ p }: ParsedPacket, { all }: Quote, offset: Value, otherwise: Label): void {
 	const ip = view(all.header.base, IPV4, all.header.offset);
 	using header = p.load(ip.versionIhl, { name: "quoted header" });
@@ -157,7 +161,7 @@ function emitBehindIpv6(packet: ParsedPacket, { all }: Quote, offset: Value, oth
 	p.place(behind);
 }
 
-/** Goes to `otherwise` when the packet ends before `offset + length`. */
+/** Jumps to `otherwise` if the packet ends before `offset + length`. */
 function emitUnlessInPacket(packet: ParsedPacket, offset: Value, length: number, otherwise: Label): void {
 	const { p } = packet;
 	using end = packetEnd(packet);
@@ -166,9 +170,9 @@ function emitUnlessInPacket(packet: ParsedPacket, offset: Value, length: number,
 }
 
 /**
- * The quoted port in front of (source) or behind (destination) := what is on the stack; the message's checksum follows, the
- * quoted one stays. Whatever the card has summed of the packet stays right: both changes cancel out. Values in r0-r5
- * are lost. Goes to `otherwise` when the packet cannot be written.
+ * Sets the quoted port before `offset` (source) or after it (destination) to the value on the stack. Updates the
+ * message's checksum but not the quoted one. A sum of the packet by the NIC stays right, because both changes cancel
+ * out. Values in r0-r5 are lost. Jumps to `otherwise` if the packet cannot be written.
  */
 export function emitSetQuotedPort(
 	packet: ParsedPacket,

@@ -1,6 +1,6 @@
 /**
- * Reporting: what programs that look on at packets have in common. They send events into a ring buffer as long as the reader
- * gives them credit, and count what they have not sent.
+ * What reporting programs have in common: they send events to a ring buffer while the reader gives them credit, and
+ * count the events that they do not send.
  */
 import {
 	BPF_MAP_FLAG,
@@ -15,10 +15,10 @@ import {
 
 export const REPORT_MAP = { ring: "l3dsr_events", control: "l3dsr_watch_ctl", flows: "l3dsr_flows" } as const;
 
-/** What was not sent: no credit, or no room in the ring buffer. */
+/** Events not sent, for lack of credit or of room in the ring buffer. */
 export const CONTROL = struct("control", { credit: "u64", leftOut: "u64" });
 
-/** Maps that the programs of one watcher share, beside the ring buffer. */
+/** The map that all programs of one watcher share, besides the ring buffer. */
 export const CONTROL_MAP: MapSpec = {
 	name: REPORT_MAP.control,
 	type: "BPF_MAP_TYPE_ARRAY",
@@ -31,7 +31,7 @@ export const CONTROL_MAP: MapSpec = {
 const MOST_FLOWS = 65536;
 const BPF_ANY = 0;
 
-/** Of flows that have been reported, by what tells them apart. */
+/** The map of flows already reported, with the size of a flow's key. */
 export function flowsMap(keyBytes: number): MapSpec {
 	return {
 		name: REPORT_MAP.flows,
@@ -44,13 +44,13 @@ export function flowsMap(keyBytes: number): MapSpec {
 
 export interface Report {
 	readonly ring: MapSpec;
-	/** All of it has been written but the time. */
+	/** Everything is written except the time. */
 	readonly event: View & { readonly time: Place; readonly _pad: Place };
 	/** Only the first packet of each flow. */
 	readonly flow?: { readonly map: MapSpec; readonly key: Place };
 }
 
-/** Sends the event, or counts that it was not sent. Ends the program at `pass`. */
+/** Sends the event, or counts it as not sent. Ends the program at `pass`. */
 export function emitReportEvent(
 	p: ProgramBuilder,
 	{ ring, event, flow }: Report,

@@ -1,8 +1,8 @@
 /**
- * The transport checksum after the address has changed.
+ * Updates the transport checksum after the address has changed.
  *
- * At tc the kernel's own helper does it: the checksum may be only half of one (CHECKSUM_PARTIAL), or the
- * card's sum of the whole packet may have to follow (CHECKSUM_COMPLETE). At XDP there is only the field.
+ * At tc the kernel's helper does it, because the checksum may be partial (CHECKSUM_PARTIAL), or skb->csum may have to
+ * change as well (CHECKSUM_COMPLETE). At XDP there is only the field.
  */
 import type { Label, Place, Value } from "@l3dsr/bpf";
 import { CHECKSUM_OFFSET, type Family, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
@@ -10,10 +10,10 @@ import { emitCount, MALFORMED_SLOT, NOTHING_WRONG } from "./count.ts";
 import { KIND, type Packet, type ParsedPacket, type ProgramTarget } from "./packet.ts";
 import { copyFromPacket, copyIntoPacket, packetEnd, placeAt, pointer } from "./packet-bytes.ts";
 
-/** What a checksum field takes. */
+/** What to add to a checksum field. */
 export interface Difference {
 	readonly sum: Value;
-	/** The largest that it can be. */
+	/** The largest possible value. */
 	readonly most: bigint;
 }
 
@@ -22,7 +22,7 @@ export const CSUM_FLAG = { BPF_F_PSEUDO_HDR: 0x10, BPF_F_MARK_MANGLED_0: 0x20, B
 
 const { tcp, udp, udplite, sctp } = PROTOCOL_NUMBER;
 
-/** Protocols of the family with the same offset of the checksum, as `[offset, protocols]`. */
+/** The family's protocols by the offset of their checksum, as `[offset, protocols]`. */
 export function checksummed(family: Family, concerned = (_protocol: number) => true): [number, number[]][] {
 	const byOffset = new Map<number, number[]>();
 	for (const [name, offset] of Object.entries(CHECKSUM_OFFSET[family])) {
@@ -37,7 +37,7 @@ export function hasPortsAndChecksum(protocol: number): boolean {
 	return PORT_PROTOCOLS.includes(protocol) && protocol in CHECKSUM_OFFSET.ipv4;
 }
 
-/** At tc, new - old as helpers take it, in 32 bits; at XDP as checksum fields take it. Kept in the place of `data`. */
+/** At tc, new - old as helpers take it, in 32 bits; at XDP, as checksum fields take it. Kept in the place of `data`. */
 export function keepDifference({ p, data, skb }: Packet, difference: Difference): Difference {
 	p.release(data);
 	const sum = skb === undefined ? difference.sum : helperDifference({ p }, difference);
@@ -45,13 +45,13 @@ export function keepDifference({ p, data, skb }: Packet, difference: Difference)
 	return { ...difference, sum };
 }
 
-/** `new - old` in 32 bits, of `old - new`. */
+/** `new - old` in 32 bits, from `old - new`. */
 export function helperDifference({ p }: Pick<Packet, "p">, { sum, most }: Difference): Value {
 	const folded = sum.width === 32 ? sum : p.fold(sum, most);
 	return folded.xor(0xffff_ffff);
 }
 
-/** Flags of the helper for a protocol's checksum, after the address has changed. */
+/** The helper's flags for a protocol's checksum, after the address has changed. */
 export function helperFlags(family: Family, target: ProgramTarget, protocol: number): number {
 	return (
 		CSUM_FLAG.BPF_F_PSEUDO_HDR |
@@ -61,8 +61,8 @@ export function helperFlags(family: Family, target: ProgramTarget, protocol: num
 }
 
 /**
- * Before Linux 6.16 the helper changes the card's sum as for IPv4, where the header checksum makes up for the
- * address. Adding the address first leaves that sum as it was, which is right for IPv6.
+ * Before Linux 6.16 the helper updates skb->csum as for IPv4, where the header checksum offsets the address. Adding
+ * the address first keeps skb->csum unchanged, which is right for IPv6.
  */
 export function emitTellSum({ p, family, skb, target }: Packet, difference: Value): void {
 	if (family !== "ipv6" || skb === undefined || target.ipv6ChecksumFlag) return;
@@ -70,7 +70,7 @@ export function emitTellSum({ p, family, skb, target }: Packet, difference: Valu
 	p.run("bpf_csum_update", [skb, difference]);
 }
 
-/** Brings the transport checksum along, if the packet has one that covers the destination, and goes to `done`. */
+/** Updates the transport checksum, if the packet has one that covers the destination, and jumps to `done`. */
 export function emitTransportChecksum(packet: ParsedPacket, difference: Difference, done: Label): void {
 	const { p, kind, transport, stack } = packet;
 	const uncovered = p.label("no checksum");
@@ -88,8 +88,8 @@ export function emitTransportChecksum(packet: ParsedPacket, difference: Differen
 }
 
 /**
- * `checksum` (the transport header's offset) := the checksum's. Goes to `uncovered` when there is none in the packet,
- * with the reason in the stack's `malformed` if there should be.
+ * Turns `checksum` from the offset of the transport header into that of the checksum. Jumps to `uncovered` if the
+ * packet has none, with the reason in the stack's `malformed` if it should have one.
  */
 function emitPlace(packet: ParsedPacket, checksum: Value, uncovered: Label): void {
 	const { p, kind, family, stack } = packet;
@@ -204,8 +204,8 @@ function emitByHand(packet: ParsedPacket, checksum: Value, { sum, most }: Differ
 }
 
 /**
- * No transport checksum follows the address. In IPv4 the header checksum makes up for it; in IPv6 nothing
- * does, and the card's sum of the whole packet has to be told.
+ * No transport checksum covers the address. In IPv4 the header checksum offsets it; in IPv6 nothing does, so
+ * skb->csum must be updated.
  */
 function emitUncovered(packet: ParsedPacket, difference: Value, done: Label): void {
 	const { p, family, skb, stack } = packet;
