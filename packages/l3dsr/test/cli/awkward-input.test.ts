@@ -1,4 +1,7 @@
-/** trace, watch, probe, export and import with what people really type and pipe: each says what is wrong, or does it. */
+/**
+ * trace, watch, probe, export and import with the input that people really type and pipe: each works, or
+ * explains the fault.
+ */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -16,7 +19,7 @@ enterNetns();
 
 const l3dsr = commandPath("l3dsr");
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-awkward-"));
-/** A process that has to start first may have to wait for many others. */
+/** A process may have to wait for many others before it starts. */
 const PATIENCE_MS = 60_000;
 const packet = ["--from", "203.0.113.9", "--to", "10.0.0.5", "--dscp", "7"];
 const capture = file("in.pcap", encodePcap([0, 7, 7].map(frameWith), LINK_TYPE.ethernet));
@@ -32,7 +35,7 @@ function file(name: string, contents: string | Uint8Array): string {
 	return path;
 }
 
-/** Through a shell; what it says on stderr comes first. */
+/** Runs it through a shell; its stderr comes first. */
 function shell(command: string) {
 	const { status, stdout, stderr } = spawnSync("bash", ["-c", command, l3dsr], { encoding: "latin1" });
 	return { status, stdout, stderr };
@@ -55,7 +58,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 describe("l3dsr trace", () => {
-	it("says of a capture what is wrong with it", () => {
+	it("explains what is wrong with a capture", () => {
 		mkdirSync(join(folder, "folder"));
 		for (const [path, message] of [
 			[file("empty", ""), "it is neither pcap nor pcapng\nhint: it is empty"],
@@ -79,7 +82,7 @@ describe("l3dsr trace", () => {
 		);
 	});
 
-	it("takes hex with blanks, colons and 0x, and says which packet is none", () => {
+	it("accepts hex with blanks, colons and 0x, and names the packet that is invalid", () => {
 		const hex = Buffer.from(ipv4({ destination: "10.0.0.5", dscp: 7 }, tcp())).toString("hex");
 		const bytes = hex.match(/../g) ?? [];
 		for (const form of [
@@ -100,7 +103,7 @@ describe("l3dsr trace", () => {
 		assert.match(said("trace", "--hex", odd), /DSCP 0 \(TOS 0x00\), protocol 255, 20 bytes$/m);
 	});
 
-	it("says which field of a packet cannot be", () => {
+	it("names the invalid field of a packet", () => {
 		const [, , , , ...rest] = packet;
 		for (const [args, message] of [
 			[["--from", "10.0.0.5", "--to", "10.0.0.5", ...rest], "--from and --to are the same address"],
@@ -118,7 +121,7 @@ describe("l3dsr trace", () => {
 		assert.match(said("trace", ...packet, "-i", "nosuch"), /^0: note: there is no interface nosuch here/);
 	});
 
-	it("writes a capture to stdout, never over the one that it reads, and says at once where it cannot", () => {
+	it("writes a capture to stdout, never over its input, and reports at once if it cannot", () => {
 		const { stdout, stderr } = shell(`"$0" trace ${capture} -w -`);
 		assert.match(stderr, /^3 packets: 2 rewritten/m);
 		const destinations = decodeCapture(Buffer.from(stdout, "latin1"), "stdout").packets.map(({ bytes }) =>
@@ -140,15 +143,15 @@ describe("l3dsr trace", () => {
 		);
 	});
 
-	it("ends quietly when nobody reads on, and fails when its output cannot be written", () => {
+	it("ends quietly if its reader has stopped, and fails if its output cannot be written", () => {
 		const head = shell(`"$0" trace ${capture} -v | head -1; echo "\${PIPESTATUS[0]}"`);
 		assert.deepEqual([head.stdout.split("\n").slice(-2), head.stderr], [["0", ""], ""]);
 		assert.equal(shell(`"$0" trace ${capture} > /dev/full`).status, 1);
 	});
 });
 
-describe("who is not root", () => {
-	it("gets the hint to ask for a configuration", () => {
+describe("without root", () => {
+	it("suggests a configuration in the error", () => {
 		for (const args of [
 			["trace", ...packet],
 			["export", "yaml"],
@@ -166,7 +169,7 @@ describe("who is not root", () => {
 });
 
 describe("l3dsr watch", () => {
-	it("accepts a class for a DSCP, recognises a TOS byte, and names an unknown class", async () => {
+	it("accepts a class as DSCP, recognises a TOS byte, and names an unknown class", async () => {
 		assert.match(
 			said("watch", "--dscp", "64"),
 			/^2: error\[USAGE\]: --dscp: DSCP 64 .*\nhint: 64 looks like a TOS byte/,
@@ -185,7 +188,7 @@ describe("l3dsr watch", () => {
 		assert.equal((await watching.outcome).signal, "SIGINT");
 	});
 
-	it("fails when its output cannot be written, and leaves no table", () => {
+	it("fails if its output cannot be written, and leaves no table", () => {
 		const ping = "(ping -c 40 -i 0.05 -W 1 -Q 0x1c 127.0.0.1 > /dev/null &)";
 		assert.equal(shell(`${ping}; timeout 20 "$0" watch > /dev/full`).status, 1);
 		assert.equal(run("nft", "list", "tables"), "table ip l3dsr\n");
@@ -193,7 +196,7 @@ describe("l3dsr watch", () => {
 });
 
 describe("l3dsr probe", () => {
-	it("takes no file without targets for good news", () => {
+	it("does not succeed for a file without targets", () => {
 		const empty = file("none", "# nothing\n\n");
 		assert.match(
 			said("probe", "--file", empty),
@@ -206,14 +209,14 @@ describe("l3dsr probe", () => {
 		assert.match(shell('"$0" probe --file - <&-').stderr, /read targets from -: there is none/);
 	});
 
-	it("tells what it knows so far when it is stopped", async () => {
+	it("prints the results so far when it is stopped", async () => {
 		const self = "10.0.0.5 192.0.2.10 0 80\n";
-		// Nobody is there, and nobody says so.
+		// No host has this address, so nothing answers.
 		ip("neighbour replace 10.0.0.99 lladdr 02:00:00:00:00:99 dev eth0");
 		const targets = file("targets", `${self}10.0.0.99 192.0.2.10 7 80\n`);
 		using cable = new PacketSocket({ interfaceName: "p0", etherType: 0x0800 });
 		const probing = start(l3dsr, "probe", "--file", targets, "--timeout", "4", "--json");
-		// What is not answered is asked once more; by then the other one's answer has been read.
+		// An unanswered target is probed again; by then the other answer has been read.
 		let asked = 0;
 		await waitFor(
 			"the second question",

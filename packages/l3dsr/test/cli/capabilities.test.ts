@@ -1,4 +1,4 @@
-/** What each command may do with which capabilities: the data of docs/reference/capabilities.md. */
+/** The capabilities that each command needs: the data of docs/reference/capabilities.md. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +41,7 @@ const CONFIG = {
 	ebpf: configuration("ebpf", `datapath: ebpf\n${services}`),
 };
 ip("link add eth0 type veth peer name p0");
-// Without link-local addresses, which appear a second later, between two looks.
+// Without link-local addresses, which appear a second later, between two readings.
 for (const name of ["eth0", "p0"]) ip(`link set ${name} addrgenmode none up`);
 ip("address add 10.0.0.5/24 dev eth0");
 
@@ -52,13 +52,13 @@ async function iptables(...argv: string[]): Promise<Outcome> {
 }
 
 interface Row {
-	/** As the documentation writes it. */
+	/** The command in the documentation's form. */
 	readonly command: string;
 	readonly nft: readonly CapabilityName[];
 	readonly ebpf: readonly CapabilityName[];
-	/** One of the commands. Absent: it is tested elsewhere. */
+	/** Runs the command. Absent: it is tested elsewhere. */
 	readonly run?: (datapath: "nft" | "ebpf") => Promise<Outcome>;
-	/** It looks at services that run. */
+	/** The command reads running services. */
 	readonly looks?: true;
 }
 
@@ -97,7 +97,7 @@ const ROWS: readonly Row[] = [
 	{ command: "`l3dsr lab`", nft: LAB, ebpf: LAB },
 ];
 
-/** Whatever a command could have changed. */
+/** Everything that a command could have changed. */
 function traces(): unknown {
 	using nftables = new Nftables();
 	return {
@@ -131,7 +131,7 @@ for (const row of ROWS) {
 	}
 }
 
-test("without CAP_SYS_ADMIN, auto runs on nft and says why, ebpf is refused, and neither leaves a program", async () => {
+test("without CAP_SYS_ADMIN, auto explains why it uses nft, ebpf is refused, and neither leaves a program", async () => {
 	for (const names of [NET, [...NET, "CAP_BPF"], [...NET, "CAP_BPF", "CAP_PERFMON"]] as const) {
 		const before = traces();
 		const forced = await withCapabilities(names, () => l3dsr("up", "-c", CONFIG.ebpf));
@@ -151,7 +151,7 @@ test("without CAP_SYS_ADMIN, auto runs on nft and says why, ebpf is refused, and
 	}
 });
 
-test("a process that cannot look at programs changes nothing beside one that may be ours, unless told that none is", async () => {
+test("without access to programs a process changes nothing beside a possible one of ours, unless told that none is", async () => {
 	assert.equal((await l3dsr("up", "-c", CONFIG.auto)).exitCode, 0);
 	const before = traces();
 	for (const command of [["up", "-c", CONFIG.auto], ["down"]]) {
@@ -171,7 +171,7 @@ test("a process that cannot look at programs changes nothing beside one that may
 	await clear();
 });
 
-test("a process that cannot look at programs does not call what translates their answers left over", async () => {
+test("a process without access to programs does not call the translation of their answers a remnant", async () => {
 	const config = configuration(
 		"answers",
 		"services: [{ vip: 192.0.2.10, dscp: 7, protocol: tcp, ports: 443, set-port: 8443 }]\n",
@@ -184,7 +184,7 @@ test("a process that cannot look at programs does not call what translates their
 	await clear();
 });
 
-test("a director is refused, and named, where programs are not allowed", async () => {
+test("a director that may not load programs is refused with the missing capability", async () => {
 	using stage = new Stage();
 	const before = traces();
 	const up = await withCapabilities(NET, () => stage.l3dsr("up"));
@@ -195,13 +195,13 @@ test("a director is refused, and named, where programs are not allowed", async (
 	assert.match(stdout, /l3dsr up will refuse to direct packets: this process lacks CAP_SYS_ADMIN/);
 });
 
-test("check reads the file for anybody, and says which part it has left out", async () => {
+test("check validates the file for any user, and names the parts that it has skipped", async () => {
 	const { exitCode, stdout } = await withCapabilities([], () => l3dsr("check", "-c", CONFIG.auto));
 	assert.equal(exitCode, 0);
 	assert.match(stdout, /^skipped: the checks of this host.*lacks CAP_NET_ADMIN/m);
 });
 
-test("--netns and lab name the first capability that they lack", async () => {
+test("--netns and lab name the first missing capability", async () => {
 	ip("netns add elsewhere");
 	const there = await withCapabilities(NET, () => l3dsr("show", "--netns", "elsewhere"));
 	assert.match(there.stderr, /--netns elsewhere: this process lacks CAP_SYS_ADMIN/);
@@ -214,7 +214,7 @@ test("--netns and lab name the first capability that they lack", async () => {
 	}
 });
 
-test("probe needs CAP_NET_RAW for TCP alone", async () => {
+test("probe needs CAP_NET_RAW only for TCP", async () => {
 	const target = ["10.0.0.5", "--vip", "192.0.2.10", "--dscp", "7"];
 	const tcp = await withCapabilities([], () => l3dsr("probe", ...target, "--port", "80"));
 	assert.deepEqual([tcp.exitCode, tcp.stdout], [1, ""]);
@@ -240,7 +240,7 @@ const UNPRIVILEGED = [
 ];
 
 for (const { title, enter, first, why } of UNPRIVILEGED) {
-	test(`${title}, auto runs on nft and says why, and ebpf is refused`, () => {
+	test(`${title}, auto runs on nft and explains why, and ebpf is refused`, () => {
 		const commands = ["up", "status", "diff"].map((verb) => `${verb} -c ${CONFIG.auto}`);
 		const lines = [...first, `up -c ${CONFIG.ebpf}`, ...commands, "down", "show"];
 		const script = "packages/l3dsr/test/cli/run-as-root-of-namespace.ts";
@@ -264,7 +264,7 @@ test("a user namespace that does not own the network namespace gets an error tha
 	);
 });
 
-test("what is missing is decided by the capabilities and the user namespace alone", () => {
+test("only capabilities and user namespace decide what is missing", () => {
 	const all = new Set(Object.keys(CAPABILITIES) as CapabilityName[]); // keys of the literal
 	const ask = (privilege: Privilege, authority: Partial<Authority>): string => {
 		const missing = missingFor(privilege, { capabilities: all, userNamespace: "initial", ...authority });
@@ -284,7 +284,7 @@ test("what is missing is decided by the capabilities and the user namespace alon
 	assert.match(ask("network", { userNamespace: "stranger" }), /does not own the network namespace/);
 });
 
-test("docs/reference/capabilities.md has this table, and every command that asks for privileges is in it", () => {
+test("docs/reference/capabilities.md has this table, and every command that needs privileges is in it", () => {
 	const text = readFileSync("docs/reference/capabilities.md", "utf8");
 	const cell = (names: readonly CapabilityName[]) => names.join(", ");
 	for (const { command, nft, ebpf } of ROWS) {

@@ -10,8 +10,8 @@ import { L3dsrError, withNotes } from "../../src/errors.ts";
 import { explaining } from "../../src/inspect/failure-text.ts";
 import { ReconcileError } from "../../src/reconcile/failure.ts";
 
-describe("what a failure is to a user", () => {
-	it("errors of the libraries keep their message and hint, and get a code and an exit code", () => {
+describe("the error for a user", () => {
+	it("keeps message and hint of library errors, and has a code and an exit code", () => {
 		const errors = [
 			new LinuxError("PERMISSION", "open a socket: EPERM", { hint: "run it as root" }),
 			new NftablesError("CHANGED", "change the ruleset: ERESTART"),
@@ -27,7 +27,7 @@ describe("what a failure is to a user", () => {
 		assert.deepEqual(errors.map(exitCodeOf), [1, 1, 3, 1]);
 	});
 
-	it("a file that is not there is named, and what nobody expected is a fault of ours", () => {
+	it("names a missing file, and calls an unexpected error a bug", () => {
 		const failureOf = (work: () => unknown): unknown => {
 			try {
 				work();
@@ -53,7 +53,7 @@ describe("what a failure is to a user", () => {
 		assert.equal(unexpected.message, "unexpected failure: x is undefined");
 	});
 
-	it("notes of every layer stand behind those of the failure, whose code and exit code stay", () => {
+	it("has the notes of every layer after those of the failure, whose code and exit code stay", () => {
 		const bpf = new BpfError("FEATURE", "attach a program: no tcx", { notes: ["one"] });
 		const twice = withNotes(withNotes(bpf, ["two"]), ["three"]);
 		assert.deepEqual(diagnosticsOf(twice)[0].notes, ["one", "two", "three"]);
@@ -66,7 +66,7 @@ describe("what a failure is to a user", () => {
 		assert.equal(noted.cause, ours);
 	});
 
-	it("a change that failed says what was undone, and what became of the host can be asked of its causes", async () => {
+	it("shows what was undone after a failed change, and has the host's state in its causes", async () => {
 		const failure = {
 			kind: "failed",
 			error: new LinuxError("SYSCALL", "add 10.0.0.1 to lo: ENOMEM"),

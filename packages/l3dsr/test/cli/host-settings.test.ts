@@ -1,4 +1,4 @@
-/** `datapath:` of /etc/l3dsr/l3dsr.yaml holds for iptables-daddr and dsrctl as it holds for l3dsr. */
+/** `datapath:` of /etc/l3dsr/l3dsr.yaml applies to iptables-daddr and dsrctl as it does to l3dsr. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -47,7 +47,7 @@ for (const [text, expected] of [
 	});
 }
 
-test("a setting that cannot be told changes nothing, and the error says where it stands", async () => {
+test("an invalid setting changes nothing, and the error names its place", async () => {
 	writeFileSync(CONFIG, "datapath: bpf\n");
 	for (const [name, argv] of [
 		["iptables-daddr", RULE],
@@ -63,7 +63,7 @@ test("a setting that cannot be told changes nothing, and the error says where it
 	assert.deepEqual(await datapaths(), []);
 });
 
-test("dsrctl refuses to start where its rules cannot run on the datapath that the file names", async () => {
+test("dsrctl refuses to start if its rules cannot run on the file's datapath", async () => {
 	writeFileSync(CONFIG, "datapath: ebpf\n");
 	writeFileSync("/etc/dsr.d/a.conf", "192.0.2.10=10\n");
 	const { status, stderr } = command("dsrctl", "start");

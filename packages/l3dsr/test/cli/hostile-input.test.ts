@@ -1,4 +1,7 @@
-/** Files that never end, files that are not files, text that moves a terminal's cursor, and a host without its parts. */
+/**
+ * Endless files, files that are not regular, text that moves a terminal's cursor, and a host that lacks
+ * parts.
+ */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -33,7 +36,7 @@ function file(name: string, text: string | Uint8Array): string {
 	return path;
 }
 
-/** A process of its own: a call that waits for ever would hang this one. */
+/** Runs in its own process: an endless call would hang this one. */
 function said(program: string, args: readonly string[], input?: string): string {
 	const { status, stdout, stderr, error } = spawnSync(program, args, {
 		encoding: "utf8",
@@ -44,7 +47,7 @@ function said(program: string, args: readonly string[], input?: string): string 
 	return `${status}: ${stdout}${stderr}`;
 }
 
-describe("a file that never ends", () => {
+describe("an endless file", () => {
 	const kinds = [
 		[fifo, /it is a FIFO, not a regular file/],
 		["/dev/zero", /it is a device, not a regular file/],
@@ -80,7 +83,7 @@ describe("a file that never ends", () => {
 		}
 	});
 
-	it("as the lock file does not hold a command", () => {
+	it("as the lock file does not block a command", () => {
 		const inode = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
 		const lock = `/run/l3dsr.${inode}.lock`;
 		rmSync(lock, { force: true });
@@ -93,7 +96,7 @@ describe("a file that never ends", () => {
 		rmSync(lock);
 	});
 
-	it("may be a pipe where - asks for standard input, or the shell gives its descriptor", () => {
+	it("may be a pipe if - asks for standard input, or if the shell passes its descriptor", () => {
 		const rules = "*raw\n-A PREROUTING -m dscp --dscp 7 -j DADDR --set-daddr 192.0.2.10\nCOMMIT\n";
 		assert.match(said(command, ["import", "-"], rules), /^0: /);
 		const check = `${command} check -c <(echo 'services: [{ vip: 192.0.2.10, dscp: 7 }]')`;
@@ -148,18 +151,18 @@ describe("a host that lacks something", () => {
 		});
 	}
 
-	it("(/dev/null) needs it for nothing", () => {
+	it("(/dev/null) works if it is not needed", () => {
 		const text = within("mount -t tmpfs tmpfs /dev", "up", "-n", "-c", config());
 		assert.match(text, /^0: /);
 	});
 });
 
 const EMPHASIS = new RegExp(`${String.fromCharCode(0x1b)}\\[(1|2|22|31|32|39)m`, "g");
-/** What may come out: no control but line feed and tab. */
+/** Allowed output: no control characters except line feed and tab. */
 const CONTROL = /[^\P{Cc}\n\t]/u;
 
-describe("text from others is printed without control characters", () => {
-	it("whatever the text, on a terminal and elsewhere, and what is printable stays as it is", () => {
+describe("foreign text is printed without control characters", () => {
+	it("in any text, on a terminal and elsewhere, and printable characters stay", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (text) => {
 				assert.doesNotMatch(printable(text, false), CONTROL);
@@ -215,7 +218,7 @@ describe("text from others is printed without control characters", () => {
 		);
 	});
 
-	it("the caret stands below the fault behind escaped text", async () => {
+	it("and the caret is below the fault after escaped text", async () => {
 		const path = file("caret.yaml", "\u001b[2Jx: 1\nservices: []\n");
 		const { stderr } = await l3dsr("diff", "-c", path);
 		const [, excerpt = "", caret = ""] = stderr.split("\n");
@@ -223,7 +226,7 @@ describe("text from others is printed without control characters", () => {
 		assert.equal(caret.indexOf("^"), excerpt.indexOf("\\u001b"));
 	});
 
-	it("from names of interfaces, in what up and status say", async () => {
+	it("if it is an interface's name in the output of up and status", async () => {
 		ip("link add name e\u001b[1A type bridge");
 		ip("address add 10.0.9.1/24 dev e\u001b[1A");
 		ip("link set e\u001b[1A up");
@@ -242,7 +245,7 @@ describe("text from others is printed without control characters", () => {
 	});
 });
 
-test("up says whom it waits for when the wait gets long", async () => {
+test("up names the holder of the lock if the wait gets long", async () => {
 	const inode = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
 	const config = file("wait.yaml", "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	const holder = spawn("flock", [`/run/l3dsr.${inode}.lock`, "sh", "-c", "echo held; cat"]);

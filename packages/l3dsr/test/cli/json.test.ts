@@ -80,7 +80,7 @@ const PRINTED: Readonly<Record<string, string | readonly (readonly [args: string
 		agent: "../agent/agent-process.ts",
 	};
 
-test("each command that has --json has its records here or in its own test", async () => {
+test("each command with --json has its records here or in its own test", async () => {
 	const found: string[] = [];
 	for (const { name, load, hidden } of SUBCOMMANDS) {
 		if (hidden === true) continue;
@@ -103,7 +103,7 @@ for (const [name, lines] of Object.entries(PRINTED)) {
 		test(`${args.replaceAll(`${folder}/`, "")} prints ${records.join(", ")} as the schemas describe`, async () => {
 			const { stdout, stderr } = await l3dsr(...args.split(" "));
 			const text = (stdout === "" ? stderr : stdout).trimEnd();
-			// A record that stands alone is indented; those that follow one another are a line each.
+			// A single record is indented; several records are one line each.
 			const printed = records.length === 1 ? [text] : text.split("\n");
 			assert.equal(printed.length, records.length, `${name}: ${text}`);
 			printed.forEach((one, index) => {
@@ -115,7 +115,7 @@ for (const [name, lines] of Object.entries(PRINTED)) {
 	}
 }
 
-test("what a service selects is values: numbers as numbers, protocols by name", async () => {
+test("a service's selection consists of values: numbers as numbers, protocols by name", async () => {
 	await l3dsr("up", "-c", config);
 	try {
 		const { stdout } = await l3dsr("status", "-c", config, "--json");

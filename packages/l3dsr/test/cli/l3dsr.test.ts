@@ -33,7 +33,7 @@ async function run(...argv: string[]): Promise<Outcome> {
 }
 
 describe("l3dsr", () => {
-	it("prints its version, alone and with what it runs on", async () => {
+	it("prints its version, alone and with its environment", async () => {
 		assert.deepEqual(await run("--version"), { exitCode: 0, stdout: `l3dsr ${VERSION}\n`, stderr: "" });
 		const { exitCode, stdout } = await run("version", "--json");
 		assert.equal(exitCode, 0);
@@ -43,7 +43,7 @@ describe("l3dsr", () => {
 		assert.ok(["program", "helper", "unknown"].includes(record.tcChecksum.by));
 	});
 
-	it("lists its subcommands in --help and keeps internal ones out of it", async () => {
+	it("lists its subcommands in --help, without internal ones", async () => {
 		const { exitCode, stdout } = await run("--help");
 		assert.equal(exitCode, 0);
 		assert.match(stdout, /^ {2}version .*features$/m);
@@ -58,7 +58,7 @@ describe("l3dsr", () => {
 		});
 	});
 
-	it("refuses an unknown option of a subcommand, and says the same in JSON", async () => {
+	it("refuses an unknown option of a subcommand, also in JSON", async () => {
 		const text = await run("version", "--jsn");
 		assert.equal(text.exitCode, 2);
 		assert.equal(text.stderr, "error[USAGE]: unknown option '--jsn'\nhint: did you mean --json?\n");

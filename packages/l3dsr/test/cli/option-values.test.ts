@@ -1,4 +1,4 @@
-/** What options take and refuse, the same in every command. */
+/** Values that options accept and refuse, the same in every command. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -30,7 +30,7 @@ for (const [read, text, value] of [
 	[(text: string) => addressOption("--vip", text).text, "2001:DB8::1", "2001:db8::1"],
 	[(text: string) => portOption("--port", text), "443", 443],
 ] as const) {
-	test(`${text} is taken`, () => {
+	test(`${text} is accepted`, () => {
 		assert.equal(read(text), value);
 	});
 }

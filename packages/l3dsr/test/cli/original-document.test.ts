@@ -1,7 +1,4 @@
-/**
- * The document that came with the kernel module and its plugin: its commands, typed as they stand there, with one
- * word changed.
- */
+/** The commands of the document that came with the kernel module and its plugin, with one word changed. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";

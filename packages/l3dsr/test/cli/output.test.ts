@@ -1,4 +1,4 @@
-/** Standard output without Node's streams: to a file, to a pipe that is slow, to one that nobody reads. */
+/** Standard output without Node's streams: to a file, to a slow pipe, to a pipe without a reader. */
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -20,7 +20,7 @@ function shell(script: string, ...args: readonly string[]) {
 	return spawnSync("bash", ["-c", script, "bash", ...command(...args)], { encoding: "utf8" });
 }
 
-test("everything arrives, in a file and through a pipe", () => {
+test("all output arrives, in a file and through a pipe", () => {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-output-"));
 	try {
 		const path = join(folder, "printed");
@@ -37,8 +37,8 @@ test("everything arrives, in a file and through a pipe", () => {
 test("a non-blocking pipe also receives everything", () => {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-output-"));
 	try {
-		// dd shares the pipe. Nothing is read before the printer says that it has worked, which it could not say
-		// if it were waiting.
+		// dd shares the pipe. Nothing is read until the printer reports that it has worked, which it could
+		// not do if it were waiting.
 		const script = `fifo=$1; shift; mkfifo "$fifo"
 			{ dd if=/dev/null oflag=nonblock status=none; "$@" 2>"$fifo"; } | { read -r _ <"$fifo"; cat; }`;
 		const args = ["-c", script, "bash", join(folder, "said"), ...command(String(COUNT))];
@@ -48,13 +48,13 @@ test("a non-blocking pipe also receives everything", () => {
 	}
 });
 
-test("a reader that has had enough ends it without a word", () => {
+test("ends silently when the reader has closed the pipe", () => {
 	const { stdout, stderr } = shell('set -o pipefail; "$@" | head -n 1; echo $?', String(COUNT));
 	assert.equal(stderr, "worked\n");
 	assert.equal(stdout, "line 0\n0\n");
 });
 
-test("a file that cannot be written to its end is a failure", () => {
+test("a file that cannot be written completely is a failure", () => {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-output-"));
 	try {
 		const script = 'file=$1; shift; ulimit -f 16; exec "$@" >"$file"';
@@ -65,13 +65,13 @@ test("a file that cannot be written to its end is a failure", () => {
 	}
 });
 
-test("one that goes on working is not held up by a reader that does not read", async () => {
+test("a long-running command is not blocked by a reader that does not read", async () => {
 	const [program = "", ...args] = command(String(COUNT), "impatient");
 	const child = spawn("bash", ["-c", '"$@" | { read -r _ <&3; }', "bash", program, ...args], {
 		stdio: ["ignore", "inherit", "pipe", "pipe"],
 	});
 	assert.ok(child.stderr !== null);
-	// It says "worked" when it has printed everything, though nothing has been read.
+	// It prints "worked" after all its output, although nothing has been read.
 	const [said] = await once(child.stderr, "data");
 	assert.equal(String(said), "worked\n");
 	child.stdio[3]?.destroy();

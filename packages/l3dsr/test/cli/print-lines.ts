@@ -1,4 +1,4 @@
-/** Prints COUNT lines as a command does, then says so on stderr: print-lines.ts COUNT [impatient] */
+/** Prints COUNT lines as a command does, then reports that on stderr: print-lines.ts COUNT [impatient] */
 import { finalExitCode, processContext } from "../../src/cli/context.ts";
 
 const [, , count, mode] = process.argv;

@@ -34,7 +34,7 @@ function said({ exitCode, stdout, stderr }: Outcome): [number, string] {
 }
 
 describe("l3dsr probe", () => {
-	it("says who answered, and that is all when it was the VIP", async () => {
+	it("prints who answered, and no more if it was the VIP", async () => {
 		assert.deepEqual(said(await probe("--dscp", "1", "--port", "80", "--vip", vip)), [
 			0,
 			`10.9.0.2 tcp/80 with DSCP 1 (TOS 0x04): answered by the VIP ${vip} in N ms\n`,
@@ -79,7 +79,7 @@ describe("l3dsr probe", () => {
 		});
 	});
 
-	it("asks a file of targets and prints a line for each", async () => {
+	it("probes a file of targets and prints a line for each", async () => {
 		const path = join(directory, "targets");
 		writeFileSync(
 			path,
@@ -102,7 +102,7 @@ describe("l3dsr probe", () => {
 		);
 	});
 
-	it("is a monitoring plugin: one line, data behind a bar, its exit codes", async () => {
+	it("works as a monitoring plugin: one line, data after a bar, its exit codes", async () => {
 		assert.deepEqual(said(await probe("--dscp", "1", "--port", "80", "--vip", vip, "--nagios")), [
 			0,
 			`L3DSR OK - 10.9.0.2 tcp/80 with DSCP 1 (TOS 0x04): answered by the VIP ${vip} in N ms | time=Ns;;;0 answered=1;;;0;1 failed=0;;;0;1\n`,
@@ -118,7 +118,7 @@ describe("l3dsr probe", () => {
 		);
 	});
 
-	it("asks by UDP without root, and says what TCP needs", () => {
+	it("probes by UDP without root, and says what TCP needs", () => {
 		const asNobody = (...argv: string[]) =>
 			spawnSync(AS_NOBODY[0], [...AS_NOBODY.slice(1), bin, "probe", REAL.ipv4, ...argv], {
 				encoding: "utf8",
@@ -133,7 +133,7 @@ describe("l3dsr probe", () => {
 		assert.match(tcp.stderr, /^error\[KERNEL_PERMISSION\]: probe: .*\nhint: run it as root, or use --udp/);
 	});
 
-	it("refuses a command line that does not say what to ask", async () => {
+	it("refuses a command line without a target", async () => {
 		for (const [argv, message] of [
 			[[], "which real server?"],
 			[["10.9.0.2", "--port", "80"], "--dscp is missing: the code that stands for the VIP"],

@@ -1,6 +1,6 @@
 /**
- * Within `unshare -Urn` or `unshare -n`: an interface, then each command line of the arguments (words parted by blanks),
- * after `--without-bpf` where bpf(2) is refused. Prints their outcomes as JSON.
+ * In `unshare -Urn` or `unshare -n`: adds an interface, then runs each command line of the arguments (words
+ * separated by blanks), after `--without-bpf` without access to bpf(2). Prints their outcomes as JSON.
  */
 import { forbidBpf } from "../../../../test/support/capabilities.ts";
 import { ip } from "../../../../test/support/netns.ts";

@@ -1,4 +1,4 @@
-/** Runs l3dsr within the test's own process: what it prints and its exit code. */
+/** Runs l3dsr in the test's own process; returns its output and exit code. */
 import { Writable } from "node:stream";
 import { assertRecords } from "../../../../test/support/records.ts";
 import type { CliContext } from "../../src/cli/context.ts";

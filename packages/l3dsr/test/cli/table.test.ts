@@ -4,7 +4,7 @@ import { styleFor } from "../../src/cli/style.ts";
 import { formatTable } from "../../src/cli/table.ts";
 
 describe("formatTable", () => {
-	it("makes columns as wide as their widest entry, numbers at the right, no blanks at the end", () => {
+	it("makes columns as wide as their widest entry, aligns numbers right, and trims trailing blanks", () => {
 		const table = formatTable(
 			["name", "packets", "note"],
 			[
@@ -16,13 +16,13 @@ describe("formatTable", () => {
 		assert.equal(table, " name     packets  note\n a              5  x\n longer  12345678\n");
 	});
 
-	it("prints the header alone when there are no rows", () => {
+	it("prints only the header if there are no rows", () => {
 		assert.equal(formatTable(["a", "b"], [], { header: (line) => `<${line}>` }), "<a  b>\n");
 	});
 });
 
 describe("styleFor", () => {
-	it("emphasises on a terminal only, and not where NO_COLOR asks for none", () => {
+	it("emphasises only on a terminal, and not if NO_COLOR forbids it", () => {
 		assert.equal(styleFor({ isTTY: true }, {}).bold("x"), "\u001b[1mx\u001b[22m");
 		for (const plain of [
 			styleFor({}, {}),

@@ -16,7 +16,7 @@ import { l3dsr } from "./run-command.ts";
 enterNetns();
 
 const MAC = "02:00:00:00:00:02";
-/** A process that has to start first may have to wait for many others. */
+/** A process may have to wait for many others before it starts. */
 const PATIENCE_MS = 60_000;
 const children: ChildProcess[] = [];
 
@@ -49,7 +49,7 @@ const DNS = ipv4(
 );
 const OTHER = ipv4({ source: "203.0.113.9", destination: "10.0.0.5", dscp: 46 }, udp());
 
-// What a failed test has left running would keep the file from ending.
+// Processes left by a failed test would keep the file from ending.
 afterEach(() => {
 	for (const child of children.splice(0)) child.kill("SIGKILL");
 });
@@ -59,7 +59,7 @@ function send(...packets: readonly Uint8Array[]): void {
 	socket.send(packets.map((packet) => ethernet({ destination: MAC }, packet)));
 }
 
-/** Ids of programs at the hook, with a `*` where a link holds one. */
+/** Ids of programs at the hook, with a `*` for those held by a link. */
 function programs(): string[] {
 	return tcxIngress
 		.query(interfaceByName("v0"))
@@ -70,7 +70,7 @@ function ruleset(): string {
 	return run("nft", "-s", "list", "ruleset");
 }
 
-/** Until a watcher is in front of both datapaths. */
+/** Waits until a watcher is in front of both datapaths. */
 async function watching(): Promise<void> {
 	await waitFor(
 		"watcher in front of both datapaths",
@@ -95,7 +95,7 @@ function spawnWatch(...argv: string[]): ChildProcess & { readonly text: () => st
 	return Object.assign(child, { text: () => text });
 }
 
-test("watch prints a line for each packet that is rewritten, and ends after --count of them", async () => {
+test("watch prints a line for each rewritten packet, and ends after --count of them", async () => {
 	const [programsBefore, rulesetBefore] = [programs(), ruleset()];
 	const outcome = l3dsr("watch", "--count", "3");
 	await watching();
@@ -112,7 +112,7 @@ test("watch prints a line for each packet that is rewritten, and ends after --co
 	assert.deepEqual([programs(), ruleset()], [programsBefore, rulesetBefore]);
 });
 
-test("watch --json prints the same as records, and is stopped by a signal", async () => {
+test("watch --json prints the same as records, and a signal stops it", async () => {
 	const child = spawnWatch("--json", "--dscp", "7");
 	await waitFor("watcher", () => programs().length === 2, PATIENCE_MS);
 	const sentMs = Date.now();
@@ -145,7 +145,7 @@ test("watch --json prints the same as records, and is stopped by a signal", asyn
 	await waitFor("nothing left", () => programs().length === 1 && !/watch/.test(ruleset()), PATIENCE_MS);
 });
 
-test("a watcher that is killed leaves no program, no table, no log, and the running program as it was", async () => {
+test("a killed watcher leaves no program, table or log, and the running program unchanged", async () => {
 	const [programsBefore, rulesetBefore] = [programs(), ruleset()];
 	const [id = programIdOf(1)] = programsBefore.map((text) => programIdOf(Number(text)));
 	const tag = () => {
@@ -175,7 +175,7 @@ test("a watcher that is killed leaves no program, no table, no log, and the runn
 	await waitFor("the watcher's program gone from the kernel", gone);
 });
 
-test("watch refuses what it cannot read", async () => {
+test("watch refuses input that it cannot read", async () => {
 	for (const [argv, said] of [
 		[["--vip", "web"], '--vip: "web" is not an IPv4 or IPv6 address'],
 		[["--client", "10.0.0.0/33"], '--client: "10.0.0.0/33" is neither an address nor a prefix'],

@@ -1,4 +1,7 @@
-/** `l3dsr check` on a director: what it reads of the kernel. Each check by itself: ../../balance/checks.test.ts. */
+/**
+ * `l3dsr check` on a director: what it reads from the kernel. Each check by itself:
+ * ../../balance/checks.test.ts.
+ */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
@@ -52,7 +55,7 @@ test("check reads routes, MTU, forwarding, filters and addresses of the director
 	);
 });
 
-test("check says why up would refuse the director", async () => {
+test("check explains why up would refuse the director", async () => {
 	using stage = new Stage();
 	stage.write("l3dsr.yaml", CONFIG.replace("dir0", "eth9"));
 	const { exitCode, stdout } = await stage.l3dsr("check");
@@ -63,7 +66,7 @@ test("check says why up would refuse the director", async () => {
 	);
 });
 
-test("check warns of a real server that is held here and gone from the fleet", async () => {
+test("check warns of a real server that is held here and missing from the fleet", async () => {
 	using stage = new Stage();
 	await stage.l3dsr("drain", "a3");
 	stage.write("fleet.yaml", FLEET.replace(/.*a3.*\n/, ""));

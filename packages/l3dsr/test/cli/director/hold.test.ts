@@ -1,4 +1,4 @@
-/** `l3dsr drain`, `enable` and `disable`: at once, and for the next process too. */
+/** `l3dsr drain`, `enable` and `disable` take effect at once, and also for the next process. */
 import assert from "node:assert/strict";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { FLEET, Stage } from "./stage.ts";
 enterNetns();
 failOnLeaks();
 
-/** Of the IPv4 service: name → state and reason. */
+/** For the IPv4 service: maps names to states with reasons. */
 async function statesOf(stage: Stage): Promise<Record<string, string>> {
 	const { stdout } = await stage.l3dsr("status", "--json");
 	const { reals } = JSON.parse(stdout).director.services[0];
@@ -24,7 +24,7 @@ async function statesOf(stage: Stage): Promise<Record<string, string>> {
 	);
 }
 
-test("a real server is drained, disabled and enabled at once, and up leaves it so", async () => {
+test("a real server is drained, disabled and enabled at once, and up keeps that state", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	const planned = await stage.l3dsr("drain", "a3", "-n");
@@ -63,7 +63,7 @@ test("a real server is drained, disabled and enabled at once, and up leaves it s
 	await l3dsr("down");
 });
 
-test("what is disabled stays so when the director starts anew", async () => {
+test("a disabled real server stays disabled when the director starts again", async () => {
 	using stage = new Stage();
 	const before = await stage.l3dsr("disable", "a2");
 	assert.equal(
@@ -76,7 +76,7 @@ test("what is disabled stays so when the director starts anew", async () => {
 	await l3dsr("down");
 });
 
-test("the state in the fleet's table is not taken back by a host, and a real server that it has lost can be forgotten", async () => {
+test("a host cannot revert a state in the fleet, and can forget a real server that the fleet has lost", async () => {
 	using stage = new Stage();
 	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 2, state: disabled"));
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
@@ -97,7 +97,7 @@ test("the state in the fleet's table is not taken back by a host, and a real ser
 	await l3dsr("down");
 });
 
-test("a change of the fleet that waits for up is not applied by the way, and nothing is kept", async () => {
+test("a pending change of the fleet is not applied by these commands, and nothing is stored", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 3"));
@@ -111,7 +111,7 @@ test("a change of the fleet that waits for up is not applied by the way, and not
 	await l3dsr("down");
 });
 
-test("a word that names no real server, and a state file that cannot be read, are refused", async () => {
+test("an unknown real server and an unreadable state file are refused", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	assert.deepEqual(await stage.l3dsr("drain", "front/a4"), {

@@ -1,6 +1,6 @@
 /**
- * Commands and agents of a director that are killed at any moment: flows stay where they are, and the next process goes on.
- * L3DSR_COMMAND_KILLS: how many; `make soak-director` kills 100.
+ * A director's commands and agents are killed at any moment: flows stay where they are, and the next process
+ * continues. L3DSR_COMMAND_KILLS: number of kills; `make soak-director` makes 100.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -24,7 +24,7 @@ const FRAMES = Array.from({ length: 60 }, (_, n) => {
 	return ethernet({ destination: DIRECTOR_MAC }, packet);
 });
 
-/** Each with the fleet that it finds. The last real server weighs more, or less, and one drains. */
+/** Each with its fleet: the weight of the last real server changes, and one drains. */
 const COMMANDS: readonly (readonly [fleet: string, ...command: string[]])[] = [
 	[FLEET.replace("weight: 2", "weight: 5"), "up"],
 	[FLEET, "drain", "a1"],
@@ -33,10 +33,10 @@ const COMMANDS: readonly (readonly [fleet: string, ...command: string[]])[] = [
 	[FLEET, "agent"],
 ];
 
-test("a command or an agent that is killed moves no established flow, and the next one goes on", async (t) => {
+test("a killed command or agent moves no established flow, and the next one continues", async (t) => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
-	/** By source port, the last two bytes of the address of the real server. */
+	/** By source port, the last two bytes of the real server's address. */
 	const realsOf = () =>
 		stage.wire.exchange(FRAMES).map((frame) => {
 			const view = Buffer.from(frame);

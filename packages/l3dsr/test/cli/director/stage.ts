@@ -1,4 +1,6 @@
-/** A director's host for tests of commands: an interface with a wire to look at, the files, and the commands. */
+/**
+ * A director's host for tests of commands: an interface with an observable wire, the files, and the commands.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

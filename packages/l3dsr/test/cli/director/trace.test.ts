@@ -1,4 +1,4 @@
-/** `l3dsr trace` on a director, held against what the director does to the same packets on the wire. */
+/** Compares `l3dsr trace` on a director with what the director does to the same packets on the wire. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
@@ -27,7 +27,7 @@ async function traced(family: keyof typeof VIPS, ...args: readonly string[]) {
 	return JSON.parse(stdout);
 }
 
-test("trace tells service, slot and real server of a packet, and makes the packet that the director sends", async () => {
+test("trace shows service, slot and real server of a packet, and writes the packet that the director sends", async () => {
 	using stage = new Stage();
 	await stage.l3dsr("up");
 	const mac = Buffer.from(DIRECTOR_MAC.replaceAll(":", ""), "hex");
@@ -57,7 +57,7 @@ test("trace tells service, slot and real server of a packet, and makes the packe
 	await l3dsr("down");
 });
 
-test("trace tells why a packet is left to the kernel, and where flows of a drained real server go", async () => {
+test("trace explains why a packet is left to the kernel, and where a drained real server's flows go", async () => {
 	using stage = new Stage();
 	await stage.l3dsr("up");
 	const reasonOf = async (...args: readonly string[]) => (await traced("ipv4", ...args)).director.reason;
@@ -81,7 +81,7 @@ test("trace tells why a packet is left to the kernel, and where flows of a drain
 	await l3dsr("down");
 });
 
-test("trace -c tells what a configured director would do, and the same as when it runs", async () => {
+test("trace -c shows what a configured director would do, and the same when it runs", async () => {
 	using stage = new Stage();
 	const ports = Array.from({ length: 8 }, (_, n) => String(4000 + n));
 	const choices = async (...args: readonly string[]) => {

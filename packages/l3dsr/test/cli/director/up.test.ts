@@ -16,7 +16,7 @@ director: direct web 192.0.2.10 tcp/80 to pool front, 3 of 3 real servers in use
 director: direct web 2001:db8:a::10 tcp/80 to pool front, 3 of 3 real servers in use
 `;
 
-test("up attaches the director, a second up has nothing to do, and down takes it away", async () => {
+test("up attaches the director, a second up has nothing to do, and down detaches it", async () => {
 	using stage = new Stage();
 	assert.deepEqual(await stage.l3dsr("up", "-n"), { exitCode: 0, stdout: ATTACHED, stderr: "" });
 	const before = await stage.l3dsr("status");
@@ -54,7 +54,7 @@ web 2001:db8:a::10 tcp/80: DSCP 7, pool front, 3 of 3 real servers take new flow
 	assert.equal((await l3dsr("down")).stdout, "nothing to do: no service is up\n");
 });
 
-test("a changed fleet is applied slot by slot, -n says how many move, and the drain ends when it is over", async () => {
+test("a changed fleet is applied slot by slot, -n shows the number of moved slots, and the drain ends in time", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	stage.write("fleet.yaml", FLEET.replace("weight: 2", "weight: 2, state: drain"));
@@ -85,7 +85,7 @@ test("a changed fleet is applied slot by slot, -n says how many move, and the dr
 	await l3dsr("down");
 });
 
-test("a director that the configuration has no longer is taken away by up", async () => {
+test("up detaches a director that is no longer in the configuration", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	stage.write("l3dsr.yaml", "services: []\n");
@@ -100,7 +100,7 @@ test("a director that the configuration has no longer is taken away by up", asyn
 	assert.equal((await stage.l3dsr("status")).stdout.includes("director"), false);
 });
 
-test("status without a configuration shows what runs, by addresses", async () => {
+test("status without a configuration shows the running director, by addresses", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	const { stdout } = await l3dsr("status");
@@ -109,7 +109,7 @@ test("status without a configuration shows what runs, by addresses", async () =>
 	await l3dsr("down");
 });
 
-test("a director that another version has attached is refused by up, and taken away by down", async () => {
+test("up refuses a director that another version has attached, and down detaches it", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
 	for (const attachment of findAttachments()) {
@@ -136,7 +136,7 @@ test("a director that another version has attached is refused by up, and taken a
 	await l3dsr("down");
 });
 
-test("up says what keeps the director from its interface, and changes nothing", async () => {
+test("up explains why the director cannot use its interface, and changes nothing", async () => {
 	using stage = new Stage();
 	const refused = async (config: string): Promise<string> => {
 		stage.write("l3dsr.yaml", config);

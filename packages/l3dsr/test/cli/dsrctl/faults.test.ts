@@ -1,4 +1,4 @@
-/** The faults of the original, one by one, and that they are not there. */
+/** Each fault of the original, and that it does not exist here. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ function host(): string {
 	return run("nft", "-s", "list", "ruleset") + run("ip", "-o", "address", "show", "dev", "lo");
 }
 
-/** Started whole at once, not changed by a second start, and gone without a trace after a stop. */
+/** One start makes it complete, a second start changes nothing, and a stop leaves no trace. */
 async function assertLife(services: number): Promise<void> {
 	const before = host();
 	assert.equal(await dsrctl("start"), "");
@@ -49,26 +49,26 @@ async function assertLife(services: number): Promise<void> {
 	assert.equal(host(), before);
 }
 
-test("an IPv6 VIP whose text ends in ::1 is started, stays whole at a second start, and is stopped", async () => {
+test("an IPv6 VIP whose text ends in ::1 is started, unchanged by a second start, and stopped", async () => {
 	writeFileSync(file, "2001:db8::1=1\n2001:db8:0:7::1=2\nfd00::1\n");
 	await assertLife(3);
 });
 
-test("an octal code is the number that it is: one rule, however often it is started, and none after stop", async () => {
+test("an octal code is its numeric value: one rule, however often it is started, and none after stop", async () => {
 	writeFileSync(file, "192.0.2.10=014\n2001:db8::10=014\n192.0.2.11=0x0d\n192.0.2.12=010\n");
 	await assertLife(4);
 	await dsrctl("start");
 	assert.match(run("nft", "list", "ruleset"), /--dscp 0x0c .*192\.0\.2\.10/);
 });
 
-test("IPv6 rules are recognised beside whichever iptables this host has, also 1.8.9, which prints -- for opt", async () => {
+test("IPv6 rules are recognised with any iptables on this host, even 1.8.9, which prints -- for opt", async () => {
 	writeFileSync(file, "192.0.2.10=28\n2001:db8::aa1=29\n2001:db8::aa2=30\n");
 	assert.match(run("ip6tables", "--version"), /^ip6tables v1\.8\./);
 	run("ip6tables", "-t", "raw", "-A", "PREROUTING", "-p", "tcp", "-j", "ACCEPT");
 	await assertLife(3);
 });
 
-/** How many programs a command executes, itself not counted. */
+/** The number of programs that a command executes, without itself. */
 function programsOf(...argv: readonly string[]): number {
 	const log = join(folder, "exec.log");
 	run(
@@ -93,7 +93,7 @@ function programsOf(...argv: readonly string[]): number {
 	);
 }
 
-test("60 services of each family execute as many programs as one of each: one batch of each kind", () => {
+test("60 services of each family take as many programs as one of each: one batch of each kind", () => {
 	const write = (count: number) => {
 		const numbers = Array.from({ length: count }, (_, n) => n + 1);
 		writeFileSync(file, numbers.map((n) => `192.0.2.${n}=${n}\n2001:db8::${n}=${n}\n`).join(""));
@@ -104,6 +104,6 @@ test("60 services of each family execute as many programs as one of each: one ba
 	});
 	assert.deepEqual(counts[1], counts[0]);
 	const [start = 0] = counts[1] ?? [];
-	// What lists and changes rules and addresses, before and after; the original: 494.
+	// The programs that list and change rules and addresses, before and after; the original: 494.
 	assert(start > 0 && start <= 12, `${start} programs`);
 });

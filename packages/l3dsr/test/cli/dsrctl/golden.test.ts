@@ -1,4 +1,4 @@
-/** Tables, messages and exit codes of dsrctl, against the real kernel, with services in raw and in mangle. */
+/** Tables, messages and exit codes of dsrctl on the real kernel, with services in raw and in mangle. */
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ before(() => {
 		"/etc/hosts",
 		"192.0.2.80 www.dsr.test\n192.0.2.81 ftp.dsr.test\n2001:db8::6 six.dsr.test\n",
 	);
-	// No name server: a name that is not in /etc/hosts is known to nobody, at once.
+	// No name server: names that are not in /etc/hosts are unknown, without a wait.
 	writeFileSync("/etc/resolv.conf", "");
 });
 after(() => {
@@ -43,7 +43,7 @@ describe("with services in mangle", () => {
 	});
 	after(() => rmSync("/etc/l3dsr", { recursive: true }));
 	for (const [name, scenario] of Object.entries(SCENARIOS)) {
-		// Its steps name both tables, so that their output in mangle is another than in raw.
+		// Its steps name both tables, so their output differs between mangle and raw.
 		const golden = scenario.steps.some((step) => /-t (raw|mangle)/.test(step)) ? `${name}.mangle` : name;
 		test(scenario.title, async () => {
 			const text = await transcript(scenario, "mangle");
@@ -54,7 +54,7 @@ describe("with services in mangle", () => {
 	}
 });
 
-/** The same text as it would be with services in raw. */
+/** The text converted to that of services in raw. */
 function asInRaw(text: string): string {
 	return text
 		.replaceAll(/ -t mangle /g, " -t raw ")
@@ -65,6 +65,6 @@ function asInRaw(text: string): string {
 		.replaceAll(/ -- {5}(conf|disc)$/gm, " --    $1");
 }
 
-test("forty configurations and more", () => {
+test("there are at least forty configurations", () => {
 	assert(Object.keys(SCENARIOS).length >= 40);
 });

@@ -1,4 +1,4 @@
-/** `dsrctl start` that is sent SIGTERM when its addresses are there and its rules are not. */
+/** `dsrctl start` that receives SIGTERM between adding its addresses and its rules. */
 import { runCommand } from "./transcript.ts";
 
 await runCommand(["dsrctl", "start"], {}, (host) => ({

@@ -1,4 +1,4 @@
-/** /etc that a test may write to: a copy, seen only by this process and its children. Call it after `enterNetns()`. */
+/** A writable copy of /etc that only this process and its children see. Call it after `enterNetns()`. */
 import { run } from "../../../../../test/support/netns.ts";
 
 export function makeEtcPrivate(): void {

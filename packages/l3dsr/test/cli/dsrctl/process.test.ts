@@ -1,4 +1,7 @@
-/** dsrctl against the kernel where it is not one quiet run: as a process, several at once, failing half-way. */
+/**
+ * dsrctl on the kernel in other situations than one quiet run: as a process, several at once, and with
+ * failures.
+ */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -28,12 +31,12 @@ beforeEach(async () => {
 	configure({ "a.conf": "192.0.2.10=014\n2001:db8::1=28\n", "B c.conf": "192.0.2.11\n" });
 });
 
-/** With this environment and nothing else. */
+/** With exactly this environment. */
 async function runProcess(env: Record<string, string>, ...argv: readonly string[]): Promise<Outcome> {
 	return await runFile("program.ts", env, argv);
 }
 
-/** The name of the signal that ended it, if one did, stands at the end of stderr. */
+/** If a signal ended it, the signal's name is at the end of stderr. */
 async function runFile(file: string, env: Record<string, string>, argv: readonly string[]): Promise<Outcome> {
 	const program = fileURLToPath(new URL(file, import.meta.url));
 	const child = spawn(process.execPath, [...FROM_SOURCE, program, ...argv], { env });
@@ -64,7 +67,7 @@ async function names(env: Record<string, string>): Promise<string[]> {
 }
 
 describe("as a process", () => {
-	test("starts, checks and stops without a PATH and with an empty one, whatever the locale", async () => {
+	test("starts, checks and stops without a PATH and with an empty one, in any locale", async () => {
 		assert.deepEqual(await runProcess({}, "start"), SILENT);
 		assert.deepEqual(await runProcess({ PATH: "", LC_ALL: "tr_TR.UTF-8" }, "check"), {
 			...SILENT,
@@ -82,7 +85,7 @@ describe("as a process", () => {
 	});
 });
 
-test("a signal in the midst of a start waits until the host is whole", async () => {
+test("a signal during a start waits until the host is complete", async () => {
 	const { stderr } = await runFile("interrupted-start.ts", {}, []);
 	assert.equal(stderr, "SIGTERM");
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "All DSRs started.\n");
@@ -121,7 +124,7 @@ test("sixty services of each family are one batch of addresses and one change of
 	rmSync(file);
 });
 
-test("between start and stop, packets that carry the code are answered by the VIP", async () => {
+test("between start and stop, the VIP answers packets that have its code", async () => {
 	using director = new Netns("director");
 	ip(`link add toward type veth peer name dir netns ${director.name}`);
 	director.ip("address add 198.51.100.2/24 dev dir");
@@ -130,7 +133,7 @@ test("between start and stop, packets that carry the code are answered by the VI
 	ip("address add 198.51.100.1/24 dev toward");
 	ip("address add 2001:db8:f::1/64 dev toward nodad");
 	ip("link set toward up");
-	/** Who answers a ping to the real address with this DSCP. */
+	/** The address that answers a ping to the real address with this DSCP. */
 	const answerer = (real: string, dscp: number) => {
 		const ping = ["ping", "-n", "-c1", "-W2", "-Q", String(dscp << 2), real] as const;
 		return /bytes from ([^ ]+?):? /.exec(director.run(...ping))?.[1];
@@ -149,7 +152,7 @@ test("between start and stop, packets that carry the code are answered by the VI
 	assert.deepEqual(answers(), real);
 });
 
-test("rules that somebody broke in nftables are seen, and mended by a start", async () => {
+test("rules that were damaged in nftables are detected, and repaired by a start", async () => {
 	assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
 	run("nft", "flush", "chain", "ip", "l3dsr", "raw_PREROUTING");
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "Some DSRs not started.\n");
@@ -168,7 +171,7 @@ test("reads the files in the order of the locale", async () => {
 	assert.deepEqual(await names({ LC_ALL: "C", LANG: "en_US.UTF-8" }), ROWS.byBytes);
 });
 
-test("only root may run it, but everybody may ask for help", async () => {
+test("only root may run it, but anybody may ask for help", async () => {
 	const nobody = (): Partial<DsrctlHost> => ({
 		missing: { kind: "capabilities", names: ["CAP_NET_ADMIN"] },
 		isRoot: false,
@@ -200,10 +203,10 @@ test("an invalid table in l3dsr.yaml changes nothing", async () => {
 	assert.equal((await runCommand(["dsrctl", "check"])).stdout, "No DSRs started.\n");
 });
 
-describe("when a change fails half-way", () => {
+describe("if a change fails half-way", () => {
 	const refused = new L3dsrError({ code: "PROGRAM_FAILED", message: "nft: change the rules: refused" });
 
-	test("a start that cannot set its rules takes its addresses back", async () => {
+	test("a start that cannot set its rules removes its addresses again", async () => {
 		const { exitCode, stdout, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			async openDatapath(settings) {
 				const real = await host.openDatapath(settings);
@@ -224,7 +227,7 @@ describe("when a change fails half-way", () => {
 		);
 	});
 
-	test("a restart that cannot start puts the services back that ran, with their labels", async () => {
+	test("a restart that cannot start restores the services that ran, with their labels", async () => {
 		assert.deepEqual(await runCommand(["dsrctl", "start"]), SILENT);
 		const before = await runCommand(["dsrctl", "-a", "status"]);
 		let changes = 0;
@@ -240,7 +243,7 @@ describe("when a change fails half-way", () => {
 		assert.deepEqual(await runCommand(["dsrctl", "-a", "status"]), before);
 	});
 
-	test("rules that the kernel does not have afterwards are a failure, and undone", async () => {
+	test("rules that are missing from the kernel afterwards are a failure, and are undone", async () => {
 		const { exitCode, stderr } = await runCommand(["dsrctl", "start"], {}, (host) => ({
 			async openDatapath(settings) {
 				const real = await host.openDatapath(settings);

@@ -1,4 +1,4 @@
-/** dsrctl as a process of its own. */
+/** dsrctl as a process. */
 import { main } from "../../../src/cli/dsrctl.ts";
 
 await main("dsrctl");

@@ -1,7 +1,7 @@
-/** What is run against the real kernel, in `raw` and in `mangle`; TABLE stands for the one. */
+/** The scenarios for the real kernel, in `raw` and in `mangle`; TABLE stands for the table. */
 import type { Scenario } from "./transcript.ts";
 
-/** Look at it, start it, look at it, start it again, stop it. */
+/** Check, start, check, start again, stop. */
 const LIFE = [
 	"dsrctl -f c.conf status",
 	"dsrctl -f c.conf start",

@@ -1,9 +1,9 @@
 /**
- * Runs dsrctl and its surroundings against the kernel of this test's namespace, and writes down what a
- * person would see.
+ * Runs dsrctl and related commands on the kernel of this test's namespace, and records what a person would
+ * see.
  *
- * A step is a line: `dsrctl …`, `iptables-daddr …` and `ip6tables-daddr …` run in this process; `ip …`,
- * `sysctl …` and `nft …` as programs; `rules` and `addresses` print what the kernel has.
+ * A step is one line: `dsrctl …`, `iptables-daddr …` and `ip6tables-daddr …` run in this process; `ip …`,
+ * `sysctl …` and `nft …` run as programs; `rules` and `addresses` print the kernel's state.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -25,7 +25,7 @@ export interface Outcome {
 	readonly stderr: string;
 }
 
-/** A command of ours as if its argv were these words. `change` may replace parts of the real host. */
+/** Runs one of our commands with these words as its argv. `change` may replace parts of the real host. */
 export async function runCommand(
 	words: readonly string[],
 	env: Readonly<Record<string, string>> = { LC_ALL: "C" },
@@ -56,7 +56,7 @@ export async function runCommand(
 	return { exitCode: await runDsrctl(context, { ...host, ...change(host) }), ...sinks };
 }
 
-/** `VIP=28`, blanks part words, double quotes hold them together. */
+/** `VIP=28`: blanks separate words, double quotes keep them together. */
 function wordsOf(line: string): string[] {
 	return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
 }
@@ -84,7 +84,7 @@ async function runStep(line: string, table: Table): Promise<string> {
 		default: {
 			const { exitCode, stdout, stderr } = await runCommand(words);
 			if (program !== "dsrctl" && exitCode !== 0) throw new Error(`${line}: ${stderr}`);
-			// What the kernel says of a refusal differs between versions.
+			// The kernel's text for a refusal differs between versions.
 			const complaint = stderr
 				.replace(/^(?=.)/gm, "stderr: ")
 				.replace(/(on|to|from) lo: E[A-Z]+.*/g, "$1 lo: …");
@@ -94,14 +94,14 @@ async function runStep(line: string, table: Table): Promise<string> {
 }
 
 export interface Scenario {
-	/** What it shows. */
+	/** The subject of the scenario. */
 	readonly title: string;
-	/** Text of each file, by its path below the working directory. */
+	/** The text of each file, by its path below the working directory. */
 	readonly files?: Readonly<Record<string, string>>;
 	readonly steps: readonly string[];
 }
 
-/** Takes away every rule, and every address of `lo` that is not standard; IPv6 is on. */
+/** Deletes every rule, and every address of `lo` that is not standard; enables IPv6. */
 export async function cleanHost(): Promise<void> {
 	run("nft", "flush", "ruleset");
 	writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
@@ -110,7 +110,7 @@ export async function cleanHost(): Promise<void> {
 	run("ip", "address", "replace", "::1/128", "dev", "lo", "scope", "host");
 }
 
-/** Everything that the steps print, each under its command, from a clean host in an empty working directory. */
+/** The output of the steps, each after its command, from a clean host in an empty working directory. */
 export async function transcript({ files = {}, steps }: Scenario, table: Table): Promise<string> {
 	await cleanHost();
 	for (const [path, text] of Object.entries(files)) {

@@ -6,7 +6,7 @@ import { rulesOf } from "../../../src/inspect/vip-table.ts";
 import { parseConfig } from "../../../src/syntax/config/parse-config.ts";
 import { assertGolden } from "../../golden.ts";
 
-/** Everything that some format cannot hold is in it. */
+/** It contains everything that some format cannot hold. */
 const CONFIG = `services:
   - {vip: 192.0.2.10, dscp: 7}
   - {vip: 192.0.2.11, name: web, dscp: 28, protocol: tcp, ports: [80, 443]}
@@ -21,9 +21,9 @@ const CONFIG = `services:
 const { configuration } = parseConfig(CONFIG, "golden");
 const reals = ["10.0.0.5", "10.0.0.6", "2001:db8:5::5"].flatMap((text) => parseAddress(text) ?? []);
 
-/** What nft is given is the nft datapath's, whose tests have it. */
+/** The nft script is the nft datapath's, whose tests cover it. */
 for (const name of FORMAT_NAMES.filter((one) => one !== "nft")) {
-	test(`${name} prints what it can hold of a table, and names the rest`, () => {
+	test(`${name} prints what the format can hold of a table, and names the rest`, () => {
 		const { text, left } = formatNamed(name).print({ configuration, rules: rulesOf(configuration), reals });
 		assert.ok(text.endsWith("\n"));
 		const notes = left.map(({ what, why }) => `left out: ${what}: ${why}\n`).join("");

@@ -1,6 +1,7 @@
 /**
- * A director of `export nft-director` at work: client - near - far - core - director and two real servers, with a link
- * of 1,400 bytes between near and far, which the real servers learn only from ICMP errors that are sent to the VIP.
+ * A director of `export nft-director` at work: client - near - far - core - director and two real servers.
+ * The link between near and far has 1,400 bytes, which the real servers learn only from ICMP errors that are
+ * sent to the VIP.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +14,7 @@ const VIPS = { ipv4: "192.0.2.10", ipv6: "2001:db8:ff::10" } as const;
 const DSCP = 7;
 const BYTES = 300_000;
 
-/** Hosts behind the router, by the number of their subnet: 10.0.N.2 and 2001:db8:N::2, the router is .1. */
+/** Hosts behind the router, by the number of their subnet: 10.0.N.2 and 2001:db8:N::2; the router is .1. */
 const SUBNETS = { client: 1, director: 2, real1: 3, real2: 4 } as const;
 type Host = keyof typeof SUBNETS;
 
@@ -27,7 +28,9 @@ const SERVER = `
 	require("node:http").createServer(answer).listen(80, "::", () => console.log("listening"));`;
 
 const core = new Netns("router");
-/** Two routers on the client's side: an error from core itself would come back to it with its own address as source. */
+/**
+ * Two routers on the client's side: an error from core itself would return to it with its own source address.
+ */
 const near = new Netns("near");
 const far = new Netns("far");
 const hosts = Object.fromEntries(Object.keys(SUBNETS).map((name) => [name, new Netns(name)])) as Readonly<
@@ -122,7 +125,7 @@ function connect(first: Netns, second: Netns, subnet: number, mtu: number): void
 	}
 }
 
-/** Asks the VIP over a new connection. Gives how many bytes came back, and what they say if they are few. */
+/** Requests the VIP over a new connection. Returns the number of bytes, or the text if it is short. */
 function ask(vip: string, ...options: readonly string[]): string {
 	const url = vip.includes(":") ? `http://[${vip}]/` : `http://${vip}/`;
 	return hosts.client.run("curl", "--silent", "--max-time", "10", ...options, url);

@@ -1,4 +1,4 @@
-/** Exports are taken by the programs that they are for; what runs on a host is exported as it is. */
+/** The programs that exports are meant for accept them; what runs on a host is exported unchanged. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,8 +44,8 @@ async function exported(format: string, ...more: readonly string[]): Promise<str
 const specs = (rules: readonly { readonly rule: Rule }[]) =>
 	rules.map(({ rule }) => `${rule.family} ${rule.table} ${rule.chain} ${formatRuleSpec(rule)}`);
 
-describe("l3dsr export, from a configuration", () => {
-	it("nft: nft takes the script, twice, and the datapath finds its own rules in it", async () => {
+describe("l3dsr export of a configuration", () => {
+	it("nft: nft accepts the script, twice, and the datapath recognises its own rules", async () => {
 		const script = file("rules.nft", await exported("nft", "-c", config));
 		run("nft", "-f", script);
 		run("nft", "-f", script);
@@ -59,14 +59,14 @@ describe("l3dsr export, from a configuration", () => {
 		run("nft", "flush", "ruleset");
 	});
 
-	it("iptables-save: iptables-restore takes it, the target apart", async () => {
+	it("iptables-save: iptables-restore accepts it, except for the target", async () => {
 		for (const [format, restore] of [
 			["iptables-save", "iptables-restore"],
 			["ip6tables-save", "ip6tables-restore"],
 		] as const) {
 			const text = await exported(format, "-c", config);
 			assert.match(text, /DADDR/);
-			// A target that every kernel has, in the only table that takes it.
+			// A target that every kernel has, in the only table that accepts it.
 			const stubbed = text
 				.replace(/-j DADDR --set-daddr \S+/g, "-j MARK --set-mark 1")
 				.replace("*raw", "*mangle")
@@ -75,7 +75,7 @@ describe("l3dsr export, from a configuration", () => {
 		}
 	});
 
-	it("iproute2: ip puts the VIPs on lo, twice", async () => {
+	it("iproute2: ip adds the VIPs to lo, twice", async () => {
 		const batch = file("vips.batch", await exported("iproute2", "-c", config));
 		ip(`-batch ${batch}`);
 		ip(`-batch ${batch}`);
@@ -102,19 +102,19 @@ describe("l3dsr export, from a configuration", () => {
 		);
 	});
 
-	it("yaml, json: loaded and exported again they are the same text", async () => {
+	it("yaml, json: the text is the same after it was loaded and exported again", async () => {
 		for (const format of ["yaml", "json"]) {
 			const text = await exported(format, "-c", config);
 			assert.equal(await exported(format, "-c", file(`again.${format}`, text)), text);
 		}
 	});
 
-	it("nft-director: nft takes the table of both families", async () => {
+	it("nft-director: nft accepts the table of both families", async () => {
 		const reals = ["--real", "10.0.0.5", "--real", "10.0.0.6", "--real", "2001:db8:5::5"];
 		run("nft", "-c", "-f", file("director.nft", await exported("nft-director", "-c", config, ...reals)));
 	});
 
-	it("refuses a director's format without real servers, and a format that is none", async () => {
+	it("refuses a director's format without real servers, and an unknown format", async () => {
 		const director = await l3dsr("export", "vpp", "-c", config);
 		assert.deepEqual([director.exitCode, director.stdout], [2, ""]);
 		assert.match(director.stderr, /hint: name them: --real ADDRESS/);
@@ -124,7 +124,7 @@ describe("l3dsr export, from a configuration", () => {
 	});
 });
 
-it("l3dsr export, of what runs here: the rules of every chain, and the services that they stand for", async () => {
+it("l3dsr export of the running host: the rules of every chain, and the services that they stand for", async () => {
 	const datapath = openDatapath({ datapath: "nft" });
 	const rules = [
 		daddrRule("192.0.2.20", { dscp: 5 }),
@@ -158,7 +158,7 @@ COMMIT
 `;
 
 describe("l3dsr import", () => {
-	it("takes the DADDR rules out of an old file, mends its missing blanks, and says what it left and why", async () => {
+	it("reads the DADDR rules of an old file, repairs missing blanks, and explains what it skipped", async () => {
 		const old = file("old.rules", OLD_FILE);
 		const { exitCode, stdout, stderr } = await l3dsr("import", old);
 		assert.equal(exitCode, 0);
@@ -188,7 +188,7 @@ describe("l3dsr import", () => {
 		]);
 	});
 
-	it("gives the rules themselves with --to, as iptables-daddr-restore reads them", async () => {
+	it("prints the rules themselves with --to, as iptables-daddr-restore reads them", async () => {
 		const { stdout } = await l3dsr("import", file("old.rules", OLD_FILE), "--to", "iptables-save");
 		const rules = stdout.split("\n").filter((line) => line.startsWith("-A"));
 		assert.deepEqual(rules, [
@@ -197,7 +197,7 @@ describe("l3dsr import", () => {
 		]);
 	});
 
-	it("as rules, takes those that describe no service too, and says of no rule that it prints that it is left", async () => {
+	it("as rules, includes those that are not a service, and reports no printed rule as skipped", async () => {
 		const saved = `*mangle
 -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr 72.30.38.140
 -A INPUT -m mark --mark 3 -j DADDR --set-daddr 72.30.38.143
@@ -219,7 +219,7 @@ COMMIT
 		assert.match(services, /^left: .*:5: .* chain FORWARD is not on the path/m);
 	});
 
-	it("reads a folder of dsr.conf, and names its faults by line", async () => {
+	it("reads a folder of dsr.conf, and reports its faults by line", async () => {
 		const conf = mkdtempSync(join(folder, "dsr.d-"));
 		writeFileSync(join(conf, "a.conf"), "192.0.2.30 = 0x1c # web\n192.0.2.31\n192.0.2.32=64\n");
 		const { exitCode, stdout, stderr } = await l3dsr("import", conf);
@@ -234,7 +234,7 @@ COMMIT
 		assert.match(stderr, /^error\[FILE_READ\]: read .*binary: it is not text\n$/);
 	});
 
-	it("says where two files want one DSCP for two VIPs, and fails", async () => {
+	it("reports two files that need one DSCP for two VIPs, and fails", async () => {
 		const first = file("one.conf", "192.0.2.40=3\n");
 		const second = file("two.conf", "192.0.2.41=3\n");
 		const { exitCode, stderr } = await l3dsr("import", first, second);

@@ -1,9 +1,9 @@
-/** Command lines and files that must be refused, each as a person might type it. */
+/** Command lines and files that must be refused, as a person might type them. */
 
 export interface BadInput {
 	readonly program: string;
 	readonly argv: readonly string[];
-	/** What the command reads: the file that it names, or stdin. */
+	/** The command's input: the file that it names, or stdin. */
 	readonly file?: string;
 }
 

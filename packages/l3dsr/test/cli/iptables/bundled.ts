@@ -1,4 +1,4 @@
-/** The commands as they are installed: bundled from the source as it is now, and started as processes. */
+/** The commands as they are installed: bundled from the current source, and started as processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ export class BundledCommands implements Disposable {
 		this.#folder = folder;
 	}
 
-	/** The bundle lies inside the checkout, where it finds node_modules. */
+	/** The bundle is inside the checkout, where it finds node_modules. */
 	static async build(): Promise<BundledCommands> {
 		const cache = join(root, "node_modules", ".cache");
 		mkdirSync(cache, { recursive: true });
@@ -65,7 +65,7 @@ export class BundledCommands implements Disposable {
 	}
 }
 
-/** What a process says until it ends. */
+/** The output of a process until it ends. */
 export async function finished(child: ChildProcess, input = ""): Promise<Outcome> {
 	const output = { stdout: "", stderr: "" };
 	for (const name of ["stdout", "stderr"] as const) {
@@ -73,7 +73,7 @@ export async function finished(child: ChildProcess, input = ""): Promise<Outcome
 			output[name] += text;
 		});
 	}
-	// A command that ends without reading its input is none of our business.
+	// Ignore a command that ends without reading its input.
 	child.stdin?.on("error", () => {});
 	child.stdin?.end(input);
 	const [status] = (await once(child, "close")) as [number | null]; // the event's documented arguments

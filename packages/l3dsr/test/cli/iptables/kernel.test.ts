@@ -24,14 +24,14 @@ before(async () => {
 });
 after(() => {
 	commands[Symbol.dispose]();
-	// The lock of this file's own network namespace, which ends here.
+	// The lock of this file's own network namespace, which is deleted here.
 	rmSync(hostLockPath(), { force: true });
 });
 beforeEach(() => {
 	run("nft", "flush", "ruleset");
 });
 
-/** This process's own host: as the commands see it, without starting one. */
+/** This process's own host as the commands see it, without a new process. */
 function host(changes: Partial<IptablesHost> = {}): IptablesHost {
 	return { ...systemHost(), ...changes };
 }
@@ -57,7 +57,7 @@ const README = [
 	"ip6tables-daddr -t mangle -A INPUT -m dscp --dscp 11 -j DADDR --set-daddr=fc00:1000:0:6::21",
 ];
 
-test("the commands of the original's README work with one word changed, and print as the original does", async () => {
+test("the commands of the original's README work with one word changed, and print the original's output", async () => {
 	for (const line of README) {
 		const [program = "", ...argv] = line.split(" ");
 		assert.deepEqual(await commands.run(program, argv), { exitCode: 0, stdout: "", stderr: "" }, line);
@@ -91,7 +91,7 @@ DADDR      all  --  anywhere             anywhere             DSCP match 0x0b DA
 	);
 });
 
-test("each command changes the kernel's rules as it says", async () => {
+test("each command makes its documented change to the kernel's rules", async () => {
 	const raw = async (): Promise<string[]> =>
 		(await does("iptables-daddr -S PREROUTING")).stdout
 			.split("\n")
@@ -126,7 +126,7 @@ test("counters are set by -c and -restore -c, and cleared by -Z", async () => {
 	assert.match(await listing(), /-c 0 0 -j DADDR/);
 });
 
-test("-Z zeroes what it names: a chain behind a listing of one rule, a rule by its number, no rule that is missing", async () => {
+test("-Z zeroes the named objects: a chain after a listing of one rule, a rule by number, no missing rule", async () => {
 	const counts = async (): Promise<string[]> => {
 		const { stdout } = await does("iptables-daddr -S PREROUTING -v");
 		return [...stdout.matchAll(/-c (\d+ \d+) -j/g)].map(([, count = ""]) => count);
@@ -151,7 +151,7 @@ test("-Z zeroes what it names: a chain behind a listing of one rule, a rule by i
 	assert.match(all.stdout, /^Chain PREROUTING .*Zeroing chain `PREROUTING'\nZeroing chain `OUTPUT'\n$/s);
 });
 
-test("what iptables takes and does nothing with here changes nothing, and comments keep their tabs", async () => {
+test("options that iptables accepts and that have no use here change nothing, and comments keep their tabs", async () => {
 	await does("iptables-daddr -M /sbin/modprobe -t raw -t mangle -P INPUT ACCEPT");
 	await does("iptables-daddr -X");
 	await does("iptables-daddr-save -M /sbin/modprobe");
@@ -167,7 +167,7 @@ test("what iptables takes and does nothing with here changes nothing, and commen
 	assert.equal(await rules(), saved);
 });
 
-test("-restore replaces the tables that the file names, -n keeps what is there, -T and -t do as they say", async () => {
+test("-restore replaces the tables of the file, -n keeps other rules, and -T and -t do what they should", async () => {
 	const rule = (dscp: number): string => `-m dscp --dscp ${dscp} -j DADDR --set-daddr 192.0.2.1`;
 	await does(`iptables-daddr -A PREROUTING ${rule(1)}`);
 	await does(`iptables-daddr -t mangle -A INPUT ${rule(2)}`);
@@ -190,14 +190,14 @@ test("-restore replaces the tables that the file names, -n keeps what is there, 
 	assert.deepEqual(await codes(), ["PREROUTING5", "FORWARD4", "PREROUTING"]);
 });
 
-test("every bad command line and file is refused, and the kernel's rules stay byte for byte", async () => {
+test("every bad command line and file is refused, and the kernel's rules are unchanged", async () => {
 	await does("iptables-daddr -A PREROUTING -m dscp --dscp 7 -j DADDR --set-daddr 192.0.2.7");
 	const ruleset = (): string => run("nft", "-j", "list", "ruleset");
 	const before = ruleset();
 	let golden = "";
 	for (const { program, argv, file } of BAD_INPUT) {
 		const { exitCode, stdout, stderr } = await runAs(
-			// Suggestions must not hang on this machine's /etc/services.
+			// Suggestions must not depend on this machine's /etc/services.
 			host({ services: parseServices("http 80/tcp\n"), ...(file !== undefined && { readFile: () => file }) }),
 			program,
 			...argv,
@@ -213,7 +213,7 @@ test("every bad command line and file is refused, and the kernel's rules stay by
 	assertGolden("iptables-daddr/bad-input.txt", golden);
 });
 
-test("saving and restoring is the identity on random rulesets in the kernel, counters included", async () => {
+test("random rulesets in the kernel are the same after save and restore, including counters", async () => {
 	const count = fc.bigInt({ min: 0n, max: (1n << 63n) - 1n });
 	const some = fc.array(fc.tuple(arbitraryRule(), count, count), { minLength: 1, maxLength: 12 });
 	for (const sample of fc.sample(some, 20)) {
@@ -241,7 +241,7 @@ test("saving and restoring is the identity on random rulesets in the kernel, cou
 	}
 });
 
-test("two writers at the same time lose nothing", async () => {
+test("two simultaneous writers lose nothing", async () => {
 	const writer = async (first: number): Promise<void> => {
 		for (let dscp = first; dscp < first + 5; dscp++) {
 			const rule = `-w -A PREROUTING -m dscp --dscp ${dscp} -j DADDR --set-daddr 192.0.2.1`;
@@ -259,7 +259,7 @@ test("two writers at the same time lose nothing", async () => {
 	);
 });
 
-test("a held lock is exit 4 at once without -w, after the seconds of -w, and waited for with -w alone", async () => {
+test("a held lock gives exit 4 at once without -w or after the seconds of -w, and -w alone waits for it", async () => {
 	const rule = "-A PREROUTING -j DADDR --set-daddr 192.0.2.1".split(" ");
 	let waiting: Promise<Outcome>;
 	{
@@ -281,8 +281,8 @@ test("a held lock is exit 4 at once without -w, after the seconds of -w, and wai
 });
 
 /**
- * Names of all processes that still run: the test file has a PID namespace of its own. An orphan that has
- * ended stays as a zombie there, since its init, which is Node, reaps only its own children.
+ * Names of all running processes: the test file has its own PID namespace. An orphan that has ended stays
+ * there as a zombie, because the namespace's init, which is Node, reaps only its own children.
  */
 function processes(): string[] {
 	return readdirSync("/proc")
@@ -297,7 +297,7 @@ function processes(): string[] {
 		});
 }
 
-test("a command that is killed at any moment leaves the old rules or the new", async () => {
+test("a command killed at any moment leaves the old rules or the new", async () => {
 	const file = (daddr: string): string => {
 		const lines = Array.from(
 			{ length: 120 },
@@ -323,7 +323,7 @@ test("a command that is killed at any moment leaves the old rules or the new", a
 		await delay(60 + Math.random() * 400);
 		child.kill("SIGKILL");
 		await end;
-		// Also while an nft that outlived the command is still at work, it is one or the other.
+		// Even while an nft that outlived the command is still at work, it is one or the other.
 		const now = await rules();
 		const addresses = new Set([...now.matchAll(/--set-daddr (\S+)/g)].map(([, daddr]) => daddr));
 		assert.equal(addresses.size, 1, `rules of both files: ${[...addresses].join(", ")}`);
@@ -337,7 +337,7 @@ test("a command that is killed at any moment leaves the old rules or the new", a
 	rmSync(folder, { recursive: true });
 });
 
-test("without the nft program everything works as with it", async () => {
+test("everything works without the nft program", async () => {
 	const rule = "-A PREROUTING -m dscp --dscp 1 -j DADDR --set-daddr 192.0.2.1";
 	const nft = run("readlink", "-f", "/usr/sbin/nft").trim();
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-no-nft-"));
@@ -357,7 +357,7 @@ test("without the nft program everything works as with it", async () => {
 	}
 });
 
-test("without root and without IPv6 it says so, names the remedy and fails with 1", async () => {
+test("without root and without IPv6 it reports that with a remedy, and fails with 1", async () => {
 	const rule = "-A PREROUTING -j DADDR --set-daddr";
 	const missing = { kind: "capabilities", names: ["CAP_NET_ADMIN"] } as const;
 	assert.deepEqual(await runAs(host({ missing, isRoot: false }), "iptables-daddr", "-L"), {

@@ -1,4 +1,4 @@
-/** A host whose kernel is a variable: for what a command does before and after it touches the real one. */
+/** A simulated host: for the steps of a command before and after it changes the real kernel. */
 import { Writable } from "node:stream";
 import type { CliContext } from "../../../src/cli/context.ts";
 import type { IptablesHost } from "../../../src/cli/iptables/host.ts";
@@ -16,7 +16,7 @@ export interface Outcome {
 	readonly stderr: string;
 }
 
-/** What a test may look at and change. */
+/** State that a test may read and change. */
 export interface Kernel {
 	rules: readonly ObservedRule[];
 	/** How often rules were applied. */
@@ -49,7 +49,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 				},
 			}),
 		}),
-		// What concerns lo is not asked for by these commands.
+		// These commands do not need the state of lo.
 		interfaces: () => Promise.reject(new Error("asked for interfaces")),
 		loopbackAddresses: () => Promise.reject(new Error("asked for the addresses of lo")),
 		hasIpv6: () => true,
@@ -76,7 +76,7 @@ export function memoryHost(kernel: Kernel, changes: Partial<IptablesHost> = {}):
 	};
 }
 
-/** Runs one command line as `bin/NAME` does. */
+/** Runs one command line like `bin/NAME`. */
 export async function runAs(
 	host: IptablesHost,
 	programName: string,

@@ -19,7 +19,7 @@ import { TARGET_OPTIONS } from "../../../src/syntax/iptables/target.ts";
 import { runAs } from "./memory-host.ts";
 
 enterNetns();
-// The lock of this file's own network namespace, which ends here.
+// The lock of this file's own network namespace, which is deleted here.
 after(() => rmSync(hostLockPath(), { force: true }));
 
 const page = readFileSync(
@@ -27,12 +27,12 @@ const page = readFileSync(
 	"utf8",
 );
 
-/** The same on every day. */
+/** Replaces dates and times. */
 function timeless(text: string): string {
 	return text.replace(/\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}/g, "NOW");
 }
 
-test("every command of the reference page prints what the page shows", async () => {
+test("every command of the reference page prints the output on the page", async () => {
 	const host = systemHost();
 	let commands = 0;
 	for (const [, block = ""] of page.matchAll(/^```console\n([^`]*)```$/gm)) {
@@ -47,7 +47,7 @@ test("every command of the reference page prints what the page shows", async () 
 	assert.ok(commands >= 10, `${commands} commands`);
 });
 
-/** Every option that a parser takes. */
+/** Every option that a parser accepts. */
 const ALL: readonly OptionSpec[] = [
 	...[COMMAND_OPTIONS, MODE_OPTIONS, SAVE_OPTIONS, RESTORE_OPTIONS, HEADER_OPTIONS, TARGET_OPTIONS].flatMap(
 		(table): OptionSpec[] => Object.values(table),
@@ -59,7 +59,7 @@ const ALL: readonly OptionSpec[] = [
 	),
 ];
 
-test("the reference page has every option and module of the tables, and -h too", () => {
+test("the reference page and -h have every option and module of the tables", () => {
 	const help = commandHelp("iptables-daddr", "0", "ipv4") + commandHelp("ip6tables-daddr", "0", "ipv6");
 	for (const { long, short } of ALL) {
 		assert.ok(page.includes(`--${long[0]}`), `--${long[0]} is not on the page`);

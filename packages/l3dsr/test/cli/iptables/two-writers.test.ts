@@ -1,6 +1,6 @@
 /**
- * Two programs change nftables at once: a firewall reloads its whole table in a loop, as firewalld does, beside
- * `iptables-daddr -A` in a loop. `make two-writers` runs the long form: L3DSR_TWO_WRITERS=1000.
+ * Two programs change nftables at once: a firewall reloads its whole table in a loop, as firewalld does,
+ * beside `iptables-daddr -A` in a loop. `make two-writers` runs the long form: L3DSR_TWO_WRITERS=1000.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -16,7 +16,7 @@ import { BundledCommands } from "./bundled.ts";
 
 enterNetns();
 
-/** Commands, each a process of its own; and changes within this process, which follow each other closely. */
+/** The number of commands, each its own process, and of quick changes in this process. */
 const COMMANDS = Number(process.env["L3DSR_TWO_WRITERS"] ?? 6);
 const CHANGES = 10 * COMMANDS;
 
@@ -29,7 +29,7 @@ after(() => {
 	rmSync(hostLockPath(), { force: true });
 });
 
-/** All of a firewall's rules, replaced in one transaction, each time. */
+/** All of a firewall's rules, replaced in one transaction each time. */
 const FIREWALL = `
 table inet firewall
 delete table inet firewall
@@ -42,7 +42,7 @@ table inet firewall {
 `;
 
 interface Reloads extends AsyncDisposable {
-	/** Ends the loop, and gives the number of reloads. Throws when one of them failed. */
+	/** Ends the loop and returns the number of reloads. Throws if one of them failed. */
 	stop(): Promise<number>;
 }
 
@@ -68,7 +68,7 @@ function reloadFirewall(): Reloads {
 	return { stop, [Symbol.asyncDispose]: async () => void child.kill("SIGKILL") };
 }
 
-/** With an address and a port of its own each, so that none of them share a lookup. */
+/** Each with its own address and port, so that none of them share a lookup. */
 function spec(index: number): string {
 	return `-s 10.${index >> 8}.${index & 255}.1 -p udp -m udp --dport ${1 + index} -j DADDR --set-daddr 192.0.2.1`;
 }
@@ -79,7 +79,7 @@ function assertFirewallIsWhole(): void {
 }
 
 describe("a firewall that reloads without a pause", () => {
-	it("loses no rule of iptables-daddr -A, which has no error", async (t: TestContext) => {
+	it("loses no rule of iptables-daddr -A and causes no error", async (t: TestContext) => {
 		await using firewall = reloadFirewall();
 		for (let index = 0; index < COMMANDS; index++) {
 			const { exitCode, stderr } = await commands.run("iptables-daddr", [
@@ -98,7 +98,7 @@ describe("a firewall that reloads without a pause", () => {
 		assertFirewallIsWhole();
 	});
 
-	it("keeps no change from being made that follows another one closely", async (t: TestContext) => {
+	it("prevents no change that closely follows another one", async (t: TestContext) => {
 		run("nft", "flush", "ruleset");
 		const datapath = new NftDatapath();
 		const place = { family: "ipv4", table: "raw", chain: "PREROUTING" } as const;

@@ -1,4 +1,7 @@
-/** What `up` adds to a host that routes by itself: VIPs that are not sources, interfaces by any of their names. */
+/**
+ * What `up` adds to a host with its own routes: VIPs that are never source addresses, and interfaces by any
+ * of their names.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,7 +29,7 @@ async function succeed(...argv: string[]): Promise<string> {
 	return stdout;
 }
 
-test("an IPv6 VIP is never the host's own source, also where the host's only other address is on lo", async () => {
+test("an IPv6 VIP is never the host's own source, even if the only other address is on lo", async () => {
 	ip("address add 2001:db8:1::5/128 dev lo nodad");
 	ip("-6 route add default dev eth0");
 	writeFileSync(config, 'services: [{ vip: "2001:db8:2::10", dscp: 7 }]\n');
@@ -41,7 +44,7 @@ test("an IPv6 VIP is never the host's own source, also where the host's only oth
 	assert.doesNotMatch(ip("-6 address show dev lo"), /2001:db8:2::10/);
 });
 
-test("addresses that were on lo before up keep their label, prefix and order, also after down", async () => {
+test("addresses that were on lo before up keep their label, prefix and order, even after down", async () => {
 	ip("address add 192.0.2.10/32 dev lo");
 	ip("address add 192.0.2.11/31 dev lo label lo:old");
 	ip("address add 2001:db8:2::10/128 dev lo");
@@ -58,7 +61,7 @@ test("addresses that were on lo before up keep their label, prefix and order, al
 		(await l3dsr("check", "-c", config)).stdout,
 		/^warning\[vip-on-loopback\]: 192\.0\.2\.11 is on lo as 192\.0\.2\.11\/31, so this host treats every address of that prefix as its own$/m,
 	);
-	// A service that goes leaves what it has found; one that up has made goes with its address.
+	// A removed service leaves an address that was there before; an address added by up is deleted.
 	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	assert.match(
 		await succeed("up", "-c", config),
@@ -69,7 +72,7 @@ test("addresses that were on lo before up keep their label, prefix and order, al
 	for (const one of ["192.0.2.10/32", "192.0.2.11/31", "2001:db8:2::10/128"]) ip(`address del ${one} dev lo`);
 });
 
-test("down takes away what up has put on lo, also after nft flush ruleset", async () => {
+test("down deletes the addresses that up has added to lo, even after nft flush ruleset", async () => {
 	writeFileSync(config, 'services: [{ vip: [192.0.2.10, "2001:db8:2::10"], dscp: 7 }]\n');
 	await succeed("up", "-c", config);
 	run("nft", "flush ruleset");
@@ -82,7 +85,7 @@ test("down takes away what up has put on lo, also after nft flush ruleset", asyn
 	assert.doesNotMatch(ip("address show dev lo"), /192\.0\.2|2001:db8:2:/);
 });
 
-test("an interface may be named by an alternative name, for all services and for one", async () => {
+test("an interface may have an alternative name, for all services and for one", async () => {
 	for (const text of [
 		"interfaces: uplink\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n",
 		"services: [{ vip: 192.0.2.10, dscp: 7, interface: uplink }]\n",
@@ -96,7 +99,7 @@ test("an interface may be named by an alternative name, for all services and for
 });
 
 for (const datapath of ["ebpf", "nft"]) {
-	test(`a container network that comes and goes makes no difference to ${datapath}`, async () => {
+	test(`a container network that is added and removed makes no difference to ${datapath}`, async () => {
 		writeFileSync(
 			config,
 			`interfaces: eth0\ndatapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`,
@@ -107,7 +110,7 @@ for (const datapath of ["ebpf", "nft"]) {
 		ip("address add 172.17.0.1/16 dev docker0");
 		assert.match(await succeed("diff", "-c", config), /^no difference/);
 		assert.match(await succeed("up", "-c", config), /^nothing to do/);
-		// The address that the guard speaks as on eth0 is another one: that is a difference.
+		// The guard uses another address of eth0: that is a difference.
 		ip("address flush dev eth0");
 		ip("address add 10.0.0.6/24 dev eth0");
 		assert.equal((await l3dsr("diff", "-c", config)).exitCode, 4);
@@ -120,7 +123,7 @@ for (const datapath of ["ebpf", "nft"]) {
 }
 
 for (const datapath of ["auto", "ebpf", "nft"]) {
-	test(`without interfaces, a bridge that comes and goes makes no difference to ${datapath}`, async () => {
+	test(`without interfaces, a bridge that is added and removed makes no difference to ${datapath}`, async () => {
 		writeFileSync(config, `datapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
 		await succeed("up", "-c", config);
 		ip("link add docker0 type bridge");
@@ -134,7 +137,7 @@ for (const datapath of ["auto", "ebpf", "nft"]) {
 	});
 }
 
-test("with interfaces, a bridge that goes away makes no difference to ebpf, though up has seen it", async () => {
+test("with interfaces, a removed bridge makes no difference to ebpf, though up has seen it", async () => {
 	writeFileSync(config, "interfaces: eth0\ndatapath: ebpf\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	ip("link add docker0 type bridge");
 	ip("link set docker0 up");
@@ -146,7 +149,7 @@ test("with interfaces, a bridge that goes away makes no difference to ebpf, thou
 	await succeed("down");
 });
 
-test("a bridge above the named interface holds the address that packets come in for", async () => {
+test("a bridge above the named interface holds the address to which packets arrive", async () => {
 	using peer = new Netns("peer");
 	ip(`link add eth6 type veth peer name p6 netns ${peer.name}`);
 	ip("link add br6 type bridge");
@@ -160,7 +163,7 @@ test("a bridge above the named interface holds the address that packets come in 
 	peer.run("sh", "-c", `ping -c 1 -W 1 -Q ${7 << 2} 10.6.0.2 || true`);
 	const [row] = JSON.parse(await succeed("status", "-c", config, "--json")).services;
 	assert.equal(row.packets, 1);
-	// An address of its own that comes to it makes a difference.
+	// An address added to the bridge itself makes a difference.
 	ip("address add 10.6.0.3/24 dev br6");
 	assert.equal((await l3dsr("diff", "-c", config)).exitCode, 4);
 	await succeed("up", "-c", config);
@@ -169,7 +172,7 @@ test("a bridge above the named interface holds the address that packets come in 
 	ip("link del eth6");
 });
 
-test("a bridge that takes over the address of the interface that was served is served", async () => {
+test("a bridge that takes over the address of a served interface is served", async () => {
 	writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	await succeed("up", "-c", config);
 	ip("link add br0 type bridge");
@@ -185,7 +188,7 @@ test("a bridge that takes over the address of the interface that was served is s
 	await succeed("down");
 });
 
-test("an alternative name may have up to 127 characters, and one that no interface has is refused", async () => {
+test("an alternative name may have up to 127 characters, and an unknown one is refused", async () => {
 	const long = `uplink-${"x".repeat(120)}`;
 	ip(`link property add dev eth0 altname ${long}`);
 	writeFileSync(config, `interfaces: ${long}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
@@ -199,7 +202,7 @@ test("an alternative name may have up to 127 characters, and one that no interfa
 });
 
 for (const datapath of ["auto", "nft"]) {
-	test(`with ${datapath}, up refuses to replace working rules by rules for an interface that is not there`, async () => {
+	test(`with ${datapath}, up refuses to replace working rules by rules for a missing interface`, async () => {
 		const services = `datapath: ${datapath}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`;
 		const absent = /warning: the configuration names interface eht0, which this host does not have/;
 		writeFileSync(config, `interfaces: eth0\n${services}`);
@@ -219,7 +222,7 @@ for (const datapath of ["auto", "nft"]) {
 				/names interface eht0, which this host does not have/,
 			);
 		}
-		// A service's own interface counts as much.
+		// This also applies to a service's own interface.
 		writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7, interface: eht0 }]\n");
 		assert.equal((await l3dsr("up", "-c", config)).exitCode, 2);
 		await succeed("down");
@@ -236,13 +239,14 @@ for (const datapath of ["auto", "nft"]) {
 	});
 }
 
-test("with hook xdp, a bridge is served by nft, and one that comes later does not break the next up", async () => {
+test("with hook xdp, nft serves a bridge, and one that appears later does not break the next up", async () => {
 	writeFileSync(config, "hook: xdp\nopen-checksums: accept\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	await succeed("up", "-c", config);
 	ip("link add docker0 type bridge");
 	ip("link set docker0 up");
 	ip("address add 172.17.0.1/16 dev docker0");
-	// A container network that comes later makes no difference; what is there from the start is served too.
+	// A container network that appears later makes no difference; one that is there from the start is served
+	// too.
 	assert.match(await succeed("up", "-c", config), /^nothing to do/);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 	await succeed("down");
@@ -253,7 +257,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 		/datapath: ebpf at xdp of eth0; nft .*docker0 is a bridge, which does not support native XDP/,
 	);
 	await succeed("down");
-	// Forced, it is refused whole, and check says so before.
+	// If forced, it is refused completely, and check reports that before.
 	writeFileSync(
 		config,
 		"datapath: ebpf\nhook: xdp\nopen-checksums: accept\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n",
@@ -267,7 +271,7 @@ test("with hook xdp, a bridge is served by nft, and one that comes later does no
 });
 
 for (const name of ["bré", "a+", "+", "a\\b", 'a"b', "a'b", "-i", "!", "*"]) {
-	test(`an interface called ${name} does not keep the others from being served`, async () => {
+	test(`an interface called ${name} does not prevent the others from being served`, async () => {
 		writeFileSync(config, "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 		addBridge(name);
 		assert.match(await succeed("up", "-c", config), /-A PREROUTING -i eth0 /);

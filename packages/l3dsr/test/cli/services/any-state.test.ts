@@ -1,4 +1,4 @@
-/** From whatever a host is, `up` leads to what its configuration says, at the first attempt and on a real kernel. */
+/** From any state of a host, one `up` leads to its configuration, on a real kernel. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,7 +25,7 @@ const VIPS4 = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
 const VIPS6 = ["2001:db8::1", "2001:db8::2"];
 const VIPS = [...VIPS4, ...VIPS6];
 
-/** Something of somebody's, or of an earlier `up`: a command that the kernel may also refuse. */
+/** A change by others, or by an earlier `up`: a command that the kernel may also refuse. */
 const arbitraryDeed = fc.oneof(
 	fc
 		.record({
@@ -99,7 +99,7 @@ async function act(deed: string, datapath: string, earlier: readonly string[]): 
 		try {
 			run(program, ...args);
 		} catch {
-			// Refused: there already, or not there to be taken away.
+			// Refused: it exists already, or does not exist.
 		}
 	}
 }
@@ -113,7 +113,7 @@ function cleanHost(): void {
 }
 
 for (const datapath of ["auto", "nft"]) {
-	test(`property: up from any state of the host is all that is needed, and down leaves nothing of it: ${datapath}`, async () => {
+	test(`property: one up from any state of the host is enough, and down leaves nothing of it: ${datapath}`, async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(arbitraryDeed, { maxLength: 8 }),

@@ -1,4 +1,7 @@
-/** Packets for an address of the host are rewritten wherever they come in, without `interfaces` in the configuration. */
+/**
+ * Packets for an address of the host are rewritten on every interface, without `interfaces` in the
+ * configuration.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -17,12 +20,12 @@ for (const key of ["all", "default"]) run("sysctl", "-qw", `net.ipv4.conf.${key}
 
 interface Case {
 	readonly title: string;
-	/** On the host, whose uplinks eth0 and eth1 are up. */
+	/** Run on the host, whose uplinks eth0 and eth1 are up. */
 	readonly commands: readonly string[];
 	readonly real: string;
-	/** Where the director's packets come in. */
+	/** Where the director's packets arrive. */
 	readonly by: "eth0" | "eth1";
-	/** Of `datapath: auto`. */
+	/** The choice of `datapath: auto`. */
 	readonly datapath: "ebpf" | "nft";
 }
 
@@ -80,7 +83,7 @@ for (const { title, commands, real, by, datapath } of CASES) {
 			writeFileSync(config, `datapath: ${choice}\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n`);
 			const up = await l3dsr("up", "-c", config);
 			assert.equal(up.exitCode, 0, up.stderr);
-			// The answer comes from the VIP, which ping does not take for one: what counts is what was rewritten.
+			// The answer comes from the VIP, which ping does not accept; only the rewrite is checked.
 			spawnSync("ip", [
 				...["netns", "exec", director.name],
 				...["ping", "-c", "1", "-W", "0.1", "-Q", "0x1c", real],

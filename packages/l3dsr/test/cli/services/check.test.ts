@@ -1,4 +1,4 @@
-/** What `l3dsr check` finds on a host that really is so; and that each remedy is one. */
+/** Faults that are really made on a host: `l3dsr check` finds each, and each remedy works. */
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -51,7 +51,7 @@ function sysctl(...settings: readonly string[]): void {
 	run("sysctl", "-qw", ...settings);
 }
 
-/** A host with one card, a default route by it, and nothing of ours. */
+/** A host with one network card, a default route over it, and nothing of ours. */
 function layOut(): void {
 	for (const name of ["eth0", "eth1"]) run("sh", "-c", `ip link del ${name} 2>/dev/null || true`);
 	run("nft", "flush", "ruleset");
@@ -72,10 +72,10 @@ const NEIGHBOUR = WEB.replace("192.0.2.10", "10.0.0.100");
 interface Case {
 	readonly what: string;
 	readonly file?: string;
-	/** What makes it so. */
+	/** Makes the fault. */
 	readonly act: () => unknown;
 	readonly said: RegExp;
-	/** What the remedy says to do. */
+	/** The remedy's instruction. */
 	readonly remedy: RegExp;
 	readonly cure: () => unknown;
 }
@@ -380,7 +380,7 @@ const CASES: readonly Case[] = [
 ];
 
 for (const { what, file = WEB, act, said, remedy, cure } of CASES) {
-	test(`explains ${what}, and the remedy is one`, async () => {
+	test(`explains ${what}, and the remedy works`, async () => {
 		write(file);
 		await act();
 		const text = ({ severity, check, message }: CheckFinding) => `${severity} ${check} ${message}`;
@@ -401,7 +401,7 @@ const QUESTIONS = `question: does the network let packets from 192.0.2.10 leave 
 question: do ICMP errors for 192.0.2.10 (fragmentation needed, packet too big) reach this host from the director? To find out: l3dsr probe --connect --send on a director, for an answer larger than one packet
 `;
 
-test("has nothing to say of a host that is fit, on either datapath", async () => {
+test("reports nothing on a healthy host, on either datapath", async () => {
 	for (const datapath of ["ebpf", "nft"]) {
 		write(`datapath: ${datapath}\n${WEB}`);
 		await up();
@@ -422,7 +422,7 @@ test("changes nothing", async () => {
 	assert.equal(state(), before);
 });
 
-test("the same finding of many services is one, and who is not root has the file checked", async () => {
+test("reports the same finding of many services once, and checks the file without root", async () => {
 	const many = Array.from(
 		{ length: 60 },
 		(_, index) => `  - { vip: 192.0.2.${index + 1}, dscp: ${index + 1}, protocol: tcp, ports: 81 }`,

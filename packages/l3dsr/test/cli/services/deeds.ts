@@ -1,6 +1,6 @@
 /**
- * Every single thing that an outsider can do to a host, and what other people have on it, for tests that hold commands and
- * the agent to it: the interface is eth0, the services are those of {@link SERVICES}.
+ * Every change that an outsider can make to a host, and the state of others on it, for tests of commands and
+ * of the agent: the interface is eth0, the services are those of {@link SERVICES}.
  */
 import assert from "node:assert/strict";
 import { asm, Program, tcxIngress } from "@l3dsr/bpf";
@@ -18,7 +18,7 @@ export const SERVICES = `services:
   - { vip: 192.0.2.12, name: plain }
 `;
 
-/** Lets every packet go on to the next program. */
+/** Passes every packet to the next program. */
 export function harmless(name: string): Program {
 	return Program.load({
 		name,
@@ -29,7 +29,7 @@ export function harmless(name: string): Program {
 	});
 }
 
-/** What other people have on this host. */
+/** Creates other people's objects on this host. */
 export function layOut(): void {
 	run("nft", "flush", "ruleset");
 	ip("addr flush dev lo scope global");
@@ -40,7 +40,7 @@ export function layOut(): void {
 	ip("addr add 2001:db8:7::7/128 dev lo");
 }
 
-/** All of it, as the kernel prints it. */
+/** Their state as the kernel prints it. */
 export function foreignState(eth0: NetInterface, foreign: readonly Program[]): string {
 	const tables = ["inet", "ip", "arp"].map((family) => run("nft", "-a", "list", "table", family, "theirs"));
 	const ids = foreign.map(({ info }) => info.id);
@@ -55,7 +55,7 @@ export function foreignState(eth0: NetInterface, foreign: readonly Program[]): s
 }
 
 async function iptables(command: string): Promise<void> {
-	// Beside an agent, which may be looking at the host just then.
+	// Beside an agent, which may be reading the host at that moment.
 	const { exitCode, stderr } = await runCommand([...command.split(" "), "-w"], {});
 	assert.equal(exitCode, 0, stderr);
 }
@@ -65,9 +65,9 @@ export interface Deed {
 	readonly act: () => unknown;
 	/** Lines of diff, in this order. */
 	readonly said: readonly RegExp[];
-	/** Those that diff names, the likeliest first. */
+	/** Causes that diff names, the likeliest first. */
 	readonly causes: readonly string[];
-	/** Where up has to follow, and not to put back: what makes the host again what it was. */
+	/** For changes that up has to follow instead of reverting: restores the original state. */
 	readonly revert?: () => unknown;
 }
 
@@ -86,7 +86,7 @@ function ruleOf(datapath: string, name: string, code: number, vip: string): stri
 	return `${via}-m dscp --dscp ${code} -m addrtype --dst-type LOCAL -m comment --comment l3dsr:${name} -j DADDR --set-daddr ${vip}`;
 }
 
-/** The name of the nft map that holds the elements of this service, and the element, as nft prints them. */
+/** The nft map with the elements of this service, and the element, as nft prints them. */
 function elementOf(name: string): { family: string; map: string; key: string; text: string } {
 	for (const family of ["ip", "ip6"]) {
 		let map = "";
@@ -101,7 +101,7 @@ function elementOf(name: string): { family: string; map: string; key: string; te
 	throw new Error(`no element of ${name}`);
 }
 
-/** `foreign` are the programs of others at tcx of `eth0`. */
+/** `foreign`: the programs of others at tcx of `eth0`. */
 export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: readonly Program[]): Deed[] {
 	const missing = (...names: string[]) => names.map((name) => new RegExp(`^a rule of ${name} is missing$`));
 	const own = () =>
@@ -165,7 +165,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 		{
 			what: "an IPv6 VIP has a wider prefix",
 			act: () => {
-				// By one process: an agent must not come in between.
+				// In one process: an agent must not act in between.
 				const commands = "addr del 2001:db8::10/128 dev lo\naddr add 2001:db8::10/64 dev lo nodad";
 				run("sh", "-c", `echo '${commands}' | ip -batch -`);
 			},

@@ -1,7 +1,7 @@
 /**
- * Every single thing that an outsider can do to a host: `status` shows it, `diff` names it, `up` mends it, and
- * nothing else is touched: other people's tables, addresses and programs stay as they are to the byte, and so do
- * the counters of services that nobody did anything to.
+ * For every change that an outsider can make to a host: `status` shows it, `diff` names it, `up` repairs it,
+ * and nothing else is touched. Other people's tables, addresses and programs stay the same to the byte, and
+ * so do the counters of other services.
  */
 
 import assert from "node:assert/strict";
@@ -37,7 +37,7 @@ after(() => {
 	for (const program of foreign) program[Symbol.dispose]();
 });
 
-/** What up has made: rules, addresses with labels, the guard. */
+/** Everything that up has created: rules, addresses with labels, the guard. */
 async function ownState(): Promise<string> {
 	const { rules } = JSON.parse((await succeed("show", "--json")) || "{}");
 	const guard = run("nft", "list", "table", "arp", "l3dsr");
@@ -82,13 +82,13 @@ for (const datapath of ["nft", "ebpf"] as const) {
 		});
 
 		for (const { what, act, said, causes, revert } of deedsOn(datapath, eth0, foreign)) {
-			test(`${what}: shown, named, and mended alone`, async () => {
+			test(`${what}: shown, named, and repaired alone`, async () => {
 				const own = await ownState();
 				peer.run("ping", "-c2", "-i", "0.01", "-Q", String(11 << 2), "10.0.0.2");
 				const quiet = await packetsOf("quiet");
 				assert(quiet >= 2);
 				await act();
-				// Beside what was done, so that a deed of eth0 itself makes no difference.
+				// Read after the change, so that a change of eth0 itself makes no difference.
 				const theirs = foreignState(eth0, foreign);
 
 				const { exitCode, stdout } = await l3dsr("diff", "-c", config);
@@ -129,7 +129,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 	});
 }
 
-test("the maps of a program cannot be changed by anybody: no element goes, changes or comes; numbers alone can", async () => {
+test("nobody can add, change or delete elements in a program's maps, except for the counters", async () => {
 	layOut();
 	const many = Array.from({ length: 6 }, (_, n) => `  - { vip: 203.0.113.${n + 1}, dscp: ${n + 20} }\n`);
 	writeFileSync(config, `datapath: ebpf\n${SERVICES}${many.join("")}`);
@@ -152,13 +152,13 @@ test("the maps of a program cannot be changed by anybody: no element goes, chang
 			refused.push(one.info.name);
 		}
 	}
-	// Rules, and the host's own addresses; counters are what they count from and to.
+	// Rules and the host's own addresses, and the range of the counters.
 	assert.deepEqual(refused.sort(), ["l3dsr_local4", "l3dsr_local6", "l3dsr_rules"]);
 	assert.deepEqual(accepted.sort(), ["l3dsr_base", "l3dsr_count"]);
 	await succeed("down");
 });
 
-test("an XDP program that is taken away is named and put back", async () => {
+test("an XDP program that was detached is named and attached again", async () => {
 	layOut();
 	writeFileSync(config, `datapath: ebpf\nhook: xdp\nopen-checksums: accept\n${SERVICES}`);
 	await succeed("up", "-c", config);
@@ -174,7 +174,7 @@ test("an XDP program that is taken away is named and put back", async () => {
 	assert.equal(xdpNative.query(eth0).length, 0);
 });
 
-test("everything of nftables gone at once: diff knows what does that", async () => {
+test("if everything of nftables is gone at once, diff knows the possible causes", async () => {
 	layOut();
 	writeFileSync(config, `datapath: nft\n${SERVICES}`);
 	await succeed("up", "-c", config);

@@ -35,7 +35,7 @@ after(() => rmSync(folder, { recursive: true }));
 const up = () => l3dsr("up", "-c", config);
 const vips = () => ip("-o address show dev lo").match(/(192\.0\.2\.\d+|2001:db8::\w+)/g);
 
-test("up makes the host serve the VIPs whose pools list one of its addresses, and no other", async () => {
+test("up makes the host serve exactly the VIPs whose pools list one of its addresses", async () => {
 	const done = await up();
 	assert.equal(done.exitCode, 0, done.stderr);
 	assert.deepEqual(vips(), ["192.0.2.10", "2001:db8::10"]);
@@ -43,7 +43,7 @@ test("up makes the host serve the VIPs whose pools list one of its addresses, an
 	assert.equal((await l3dsr("diff", "-c", config)).exitCode, 0);
 });
 
-test("a changed fleet is followed, beside services of the host's own", async () => {
+test("a changed fleet is applied, beside services of the host's own", async () => {
 	write(
 		"fleet.yaml",
 		FLEET.replace("names: { reals: [", "names: { reals: [{ name: a, addresses: 10.0.0.1 }, "),
@@ -64,7 +64,7 @@ test("a service of the host's own that conflicts with the fleet is refused with 
 	assert.match(stderr, /note: first used at .*l3dsr\.yaml:3:\d+/);
 });
 
-test("a fleet that does not know this host does not take it out of service", async () => {
+test("a fleet that does not list this host does not take it out of service", async () => {
 	const before = vips();
 	write("fleet.yaml", FLEET.replaceAll("10.0.0.1", "10.0.9.1").replaceAll("2001:db8:1::1", "2001:db8:9::1"));
 	write("l3dsr.yaml", "fleet: fleet.yaml\ninterfaces: eth0\n");
@@ -78,7 +78,7 @@ test("a fleet that does not know this host does not take it out of service", asy
 	assert.deepEqual(vips(), before);
 });
 
-test("faults of the fleet's file are reported in it, and a file that is not there where it is named", async () => {
+test("faults in the fleet's file are reported there, and a missing file where it is named", async () => {
 	write("fleet.yaml", "vips: [{ name: web, addresses: 192.0.2.10, dscp: 64 }]\n");
 	assert.match((await up()).stderr, /fleet\.yaml:1:50: error\[CONFIG_DSCP_RANGE\]: DSCP 64/);
 	rmSync(join(folder, "fleet.yaml"));

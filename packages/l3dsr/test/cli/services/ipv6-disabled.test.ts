@@ -48,7 +48,7 @@ services:
   - { vip: "2001:db8::10", name: web6, dscp: 7 }
 `;
 
-	test(`with IPv6 disabled its services are stopped, which is not an error, and the others run: ${datapath}`, async () => {
+	test(`with IPv6 disabled its services are stopped without an error, and the others run: ${datapath}`, async () => {
 		writeFileSync(config, file);
 		ipv6(false);
 		const plan = await succeed("up", "-n", "-c", config);
@@ -83,7 +83,7 @@ services:
 		assert.equal((await stateOf("web6"))["state"], "up");
 	});
 
-	test(`IPv6 is disabled while its services run: diff knows why, up takes away what is left of them: ${datapath}`, async () => {
+	test(`if IPv6 is disabled while its services run, diff knows why, and up removes their remains: ${datapath}`, async () => {
 		writeFileSync(config, file);
 		await succeed("up", "-c", config);
 		ipv6(false);
@@ -106,7 +106,7 @@ services:
 	});
 }
 
-test("IPv6 disabled on lo alone is enough; disabled on another interface alone is another matter", async () => {
+test("disabling IPv6 on lo is enough; disabling it on another interface has no effect", async () => {
 	writeFileSync(config, 'datapath: nft\nservices: [{ vip: "2001:db8::10", name: web6, dscp: 7 }]\n');
 	run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1");
 	assert.equal(await succeed("up", "-c", config), `${STOPPED}nothing to do: no service is up\n`);

@@ -1,6 +1,6 @@
 /**
- * A client that makes connections and sends datagrams to VIPs of this host all the time, and the server that answers
- * them: the client is its own director, on the other end of eth0.
+ * A client that continuously makes connections and sends datagrams to VIPs of this host, and the server that
+ * answers them. The client, at the other end of eth0, is its own director.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { FROM_SOURCE } from "../../../../../test/support/node.ts";
 const REQUEST_LOOP = fileURLToPath(new URL("request-loop.ts", import.meta.url));
 export const PORT = 5300;
 
-/** Echoes datagrams and answers one request of each connection, on every VIP, there or not yet there. */
+/** Echoes datagrams and answers one request of each connection, on every present and future VIP. */
 const SERVER = `
 	const places = JSON.parse(process.argv[1]);
 	let left = 2 * places.length;
@@ -26,24 +26,24 @@ const SERVER = `
 		}).listen(port, vip, done);
 	}`;
 
-/** What a VIP has answered by a protocol, and what it has not. */
+/** The answered and unanswered requests to a VIP by one protocol. */
 export interface Count {
 	readonly answered: number;
 	readonly lost: number;
 }
 
-/** `tcp 192.0.2.10` → its count. */
+/** Counts by protocol and VIP: `tcp 192.0.2.10`. */
 export type Counts = Readonly<Record<string, Count>>;
 
-/** A VIP that a director marks with a code, or none: then packets are routed to the VIP as they are. */
+/** A VIP that a director marks with a code, or none: then packets are routed to the VIP unchanged. */
 export interface LoadedVip {
 	readonly vip: string;
 	readonly dscp?: number;
-	/** Where the server listens; default: where clients send to. */
+	/** The server's port; default: the port that clients send to. */
 	readonly serverPort?: number;
 }
 
-/** An eth0 whose other end is a client, with the real server's addresses 10.0.0.2 and fd00::2. */
+/** An eth0 whose peer is a client, with the real server's addresses 10.0.0.2 and fd00::2. */
 export class LoadingClient implements Disposable {
 	readonly netns = new Netns("client");
 
@@ -63,7 +63,8 @@ export class LoadingClient implements Disposable {
 			const [family, real] = vip.includes(":") ? ["ip6", "fd00::2"] : ["ip", "10.0.0.2"];
 			return `${family} daddr ${vip} ${family} dscp set ${dscp} ${family} daddr set ${real}`;
 		});
-		// A packet that was not rewritten reaches the real address, and this one answers it, if only by a refusal.
+		// A packet that was not rewritten reaches the real address, which answers it, at least with a
+		// refusal.
 		netns.run(
 			"nft",
 			`table inet director {
@@ -78,7 +79,7 @@ export class LoadingClient implements Disposable {
 		);
 	}
 
-	/** Packets that the real address has answered, and not the VIP. */
+	/** Packets answered by the real address instead of the VIP. */
 	unrewritten(): number {
 		const text = this.netns.run("nft", "list", "counter", "inet", "director", "unrewritten");
 		return Number(/packets (\d+)/.exec(text)?.[1]);
@@ -89,7 +90,10 @@ export class LoadingClient implements Disposable {
 	}
 }
 
-/** Requests under way until it is disposed. In processes of its own: commands run in the test's, which answers nothing meanwhile. */
+/**
+ * Sends requests until it is disposed. Runs in its own processes: commands run in the test's process, which
+ * answers nothing meanwhile.
+ */
 export class Load implements Disposable {
 	readonly #server: ChildProcess;
 	readonly #client: ChildProcess;
@@ -101,7 +105,7 @@ export class Load implements Disposable {
 		this.#lines = lines;
 	}
 
-	/** Once every one of the VIPs answers. What is not answered within `patienceMs` is lost. */
+	/** Returns once all VIPs answer. A request without an answer within `patienceMs` is lost. */
 	static async start(
 		client: LoadingClient,
 		vips: readonly LoadedVip[],
@@ -124,20 +128,20 @@ export class Load implements Disposable {
 		return load;
 	}
 
-	/** Until now. */
+	/** The counts so far. */
 	async counts(): Promise<Counts> {
 		this.#client.stdin?.write("\n");
 		return await this.#next();
 	}
 
-	/** Every VIP has answered by every protocol, in requests that began after the call. */
+	/** Waits until every VIP has answered by every protocol, in requests that began after the call. */
 	async untilAllAnswer(timeoutMs = 10_000): Promise<Counts> {
 		const before = await this.counts();
 		return await waitFor(
 			"answer from every VIP",
 			async () => {
 				const counts = await this.counts();
-				// Those under way may have been answered before.
+				// Pending requests may have been answered before.
 				const grown = Object.entries(counts).map(
 					([key, { answered }]) => answered - (before[key]?.answered ?? 0),
 				);
@@ -147,7 +151,7 @@ export class Load implements Disposable {
 		);
 	}
 
-	/** Ends the requests; what has become of all of them. */
+	/** Ends the requests and returns all counts. */
 	async end(): Promise<Counts> {
 		this.#client.stdin?.end();
 		return await this.#next();
@@ -165,5 +169,5 @@ export class Load implements Disposable {
 	}
 }
 
-/** Requests under way at once, for each VIP and protocol (request-loop.ts). */
+/** Simultaneous requests for each VIP and protocol (request-loop.ts). */
 const AT_ONCE = 3;

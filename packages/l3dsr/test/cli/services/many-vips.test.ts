@@ -1,4 +1,4 @@
-/** More VIPs than codes: told apart by real address, interface and port as well. */
+/** More VIPs than codes, distinguished by real address, interface and port as well. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -15,13 +15,13 @@ after(() => rmSync(folder, { recursive: true }));
 const config = join(folder, "l3dsr.yaml");
 const CODES = Array.from({ length: 60 }, (_, index) => index + 1);
 
-/** A network of VIPs for each way of asking; the code is the last number of the VIP. */
+/** A network of VIPs for each kind of selection; the code is the last number of the VIP. */
 const WAYS = [
 	{ asked: "10.0.0.2", vips: "192.0.2", condition: "real: 10.0.0.2, interface: eth0" },
 	{ asked: "10.0.0.3", vips: "198.51.100", condition: "real: 10.0.0.3, interface: eth0" },
 	{ asked: "10.0.1.2", vips: "203.0.113", condition: "interface: eth1" },
 ] as const;
-/** Two VIPs share this code, and every other condition but the port. */
+/** Two VIPs share this code and every other condition except the port. */
 const SHARED = { code: 63, ports: { 80: "192.0.2.180", 443: "192.0.2.143" } } as const;
 
 const client = new Netns("client");
@@ -57,14 +57,14 @@ function write(datapath: string): number {
 	return lines.length;
 }
 
-/** Who answers a ping to this address with this code. */
+/** The address that answers a ping to this address with this code. */
 function answerer(real: string, code: number): string | undefined {
 	const ping = client.run("ping", "-n", "-c1", "-W2", "-Q", String(code << 2), real);
 	return /bytes from ([^ ]+?):? /.exec(ping)?.[1];
 }
 
 for (const datapath of ["ebpf", "nft"]) {
-	test(`182 VIPs with 61 codes, each answering only its own requests: ${datapath}`, async () => {
+	test(`182 VIPs with 61 codes each answer only their own requests: ${datapath}`, async () => {
 		const count = write(datapath);
 		assert.equal(count, 182);
 		const { exitCode, stderr } = await l3dsr("up", "-c", config);
@@ -97,7 +97,7 @@ for (const datapath of ["ebpf", "nft"]) {
 	});
 }
 
-test("two of them that one packet could be meant for are refused, with both places", async () => {
+test("two VIPs that one packet could select are refused, with both places", async () => {
 	writeFileSync(
 		config,
 		`services:

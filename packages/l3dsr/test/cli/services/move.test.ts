@@ -45,7 +45,7 @@ const CONF = "192.0.2.10 = 7\n2001:db8::10 = 7\n192.0.2.11\n";
 const VIPS = [{ vip: "192.0.2.10", dscp: 7 }, { vip: "2001:db8::10", dscp: 7 }, { vip: "192.0.2.11" }];
 
 for (const datapath of ["nft", "auto"]) {
-	test(`a service moves from dsr.conf to l3dsr.yaml and back, and not one request is lost: datapath ${datapath}`, async () => {
+	test(`a service moves from dsr.conf to l3dsr.yaml and back without losing a request: datapath ${datapath}`, async () => {
 		using client = new LoadingClient(VIPS);
 		write(datapath, "", CONF);
 		assert.equal(await dsrctl("start"), "");
@@ -71,7 +71,7 @@ for (const datapath of ["nft", "auto"]) {
 			for (const protocol of ["udp", "tcp"]) {
 				const count = counts[`${protocol} ${vip}`];
 				assert.equal(count?.lost, 0, JSON.stringify(counts));
-				assert(count.answered > 5, JSON.stringify(counts)); // how many depends on how fast the commands and this machine are
+				assert(count.answered > 5, JSON.stringify(counts)); // the number depends on the speed of the commands and this machine
 			}
 		}
 		assert.equal(client.unrewritten(), 0);

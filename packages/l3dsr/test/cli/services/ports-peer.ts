@@ -1,9 +1,10 @@
 /**
- * `ports-peer.ts serve ADDRESS,TCP-PORT,UDP-PORT…`: gives as many bytes as a connection asks for, and sends each datagram
- * back, until it is killed.
+ * `ports-peer.ts serve ADDRESS,TCP-PORT,UDP-PORT…`: sends as many bytes as a connection requests, and echoes
+ * each datagram, until it is killed.
  *
- * `ports-peer.ts ask BYTES VIP…`: asks each VIP at port 80 for so many bytes, at port 53 with a datagram of 4,000 bytes
- * that comes in fragments and goes back in fragments, and at ports 82 and 54, where nobody listens. Prints a line of JSON.
+ * `ports-peer.ts ask BYTES VIP…`: requests BYTES of each VIP at port 80, sends a datagram of 4,000 bytes to
+ * port 53, which is fragmented in both directions, and tries ports 82 and 54, where nothing listens. Prints a
+ * line of JSON.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -50,19 +51,19 @@ async function bytesByTcp(vip: string, port: number, bytes: number): Promise<num
 	}
 }
 
-/** `ECONNREFUSED` and the like, where the system says it. */
+/** `ECONNREFUSED` and the like, if the system reports it. */
 function codeOf(error: unknown): string {
 	return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }
 
-/** A connected socket hears only what comes from the VIP and the port that it has sent to. */
+/** A connected socket receives only packets from the VIP and port that it has sent to. */
 async function bytesByUdp(vip: string, port: number): Promise<number | string> {
 	const socket = createSocket(isIPv6(vip) ? "udp6" : "udp4");
 	try {
 		socket.connect(port, vip);
 		await once(socket, "connect");
 		const answer = once(socket, "message", { signal: AbortSignal.timeout(PATIENCE_MS) });
-		// The first answer may be lost on the way: with IPv6 only its sender can make the fragments smaller.
+		// The first answer may be lost: with IPv6 only its sender can make the fragments smaller.
 		const again = () => socket.send(Buffer.alloc(port === 53 ? DATAGRAM_BYTES : 10, "y"));
 		again();
 		const repeat = setInterval(again, 200);

@@ -1,7 +1,7 @@
 /**
- * Services with ports, and real servers on these or on other ports than clients send to, a real nginx among them:
- * client ── router and director ── this host ── guest. The link to the client is narrower than the others, so that the
- * router answers large segments with "fragmentation needed", for the VIP.
+ * Services with ports, and real servers (including nginx) on the same or other ports than clients send to:
+ * client ── router and director ── this host ── guest. The link to the client has a smaller MTU, so the
+ * router answers large segments with "fragmentation needed", to the VIP.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -33,7 +33,7 @@ import { captureContext } from "../run-command.ts";
 enterNetns();
 
 const PEER = fileURLToPath(new URL("ports-peer.ts", import.meta.url));
-/** Those with set-port, and those without. */
+/** VIPs with set-port, and without. */
 const VIPS = [
 	{ vip: "192.0.2.10", dscp: 7, ports: { tcp: 8080, nginx: 8081, closed: 8082, udp: 5353, nobody: 5454 } },
 	{ vip: "2001:db8::10", dscp: 7, ports: { tcp: 8080, nginx: 8081, closed: 8082, udp: 5353, nobody: 5454 } },
@@ -56,7 +56,7 @@ after(() => {
 	for (const netns of [router, client, guest]) netns[Symbol.dispose]();
 });
 
-/** Between a namespace and the router: the router's end is called `name`. */
+/** A link between a namespace and the router, whose end is called `name`. */
 function link(other: Netns | undefined, name: string, net: number): void {
 	const at = (netns: Netns | undefined, command: string) =>
 		netns === undefined ? ip(command) : netns.ip(command);
@@ -79,17 +79,17 @@ link(client, "client", 2);
 ip(`link add eth1 address ${HOST_MAC} type veth peer name eth0 netns ${guest.name} address ${GUEST_MAC}`);
 ip("link set eth1 up");
 guest.ip("link set eth0 up");
-// What the guest sends comes from a VIP, which is an address of this host's, too.
+// The guest sends from a VIP, which is also an address of this host.
 run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
 run("sysctl", "-qw", "net.ipv4.conf.eth1.accept_local=1");
 router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
 router.ip(`link set client mtu ${NARROW}`);
-// The client itself fits the link, and tells servers of more.
+// The client itself respects the link's MTU, but announces more to servers.
 client.ip(`route change default via 10.0.2.1 mtu ${NARROW} advmss 1460`);
 client.ip(`-6 route change default via fd00:2::1 mtu ${NARROW} advmss 1440`);
 for (const { vip } of VIPS)
 	router.ip(vip.includes(":") ? `-6 route add ${vip} via fd00:1::2` : `route add ${vip} via 10.0.1.2`);
-// As a director does, and with its own ICMP errors too.
+// As a director does, also for its own ICMP errors.
 const REWRITE = VIPS.map(({ vip, dscp }) =>
 	vip.includes(":")
 		? `ip6 daddr ${vip} ip6 dscp set ${dscp} ip6 daddr set fd00:1::2`
@@ -130,7 +130,7 @@ async function succeed(argv: readonly string[], hook?: HookName): Promise<string
 	return printed.stdout;
 }
 
-/** Servers on the ports that packets are sent on to. */
+/** Starts servers on the ports that packets are sent on to. */
 async function startPeer(): Promise<() => Promise<void>> {
 	const places = VIPS.map(({ vip, ports }) => `${vip},${ports?.tcp ?? 80},${ports?.udp ?? 53}`);
 	const peer = spawn(process.execPath, [...FROM_SOURCE, PEER, "serve", ...places], { stdio: "pipe" });
@@ -142,7 +142,7 @@ async function startPeer(): Promise<() => Promise<void>> {
 	return ending(peer);
 }
 
-/** A real nginx beside them. */
+/** Starts a real nginx beside them. */
 async function startNginx(): Promise<() => Promise<void>> {
 	const listen = VIPS.map(({ vip, ports }) => {
 		const address = vip.includes(":") ? `[${vip}]` : vip;
@@ -181,7 +181,7 @@ function ending(server: ChildProcess): () => Promise<void> {
 	};
 }
 
-/** Bytes of the page that a client gets from a VIP, by curl. */
+/** The size in bytes of the page that a client gets from a VIP, by curl. */
 function fetched(vip: string): number {
 	const host = vip.includes(":") ? `[${vip}]` : vip;
 	const command = [
@@ -227,7 +227,10 @@ const ALL_ANSWERED = Object.fromEntries(
 	]),
 );
 
-/** What the guest sends through this host as if it were a real server behind it: answers, and an error about a question. */
+/**
+ * Packets that the guest sends through this host as if it were a real server behind it: answers, and an error
+ * about a request.
+ */
 function forwarded(): Uint8Array[] {
 	return VIPS.flatMap(({ vip, ports }) => {
 		if (ports === undefined) return [];
@@ -245,14 +248,14 @@ function forwarded(): Uint8Array[] {
 	});
 }
 
-/** From the transport header on: what is in front of it changes on the way. Empty where there is no IP packet. */
+/** From the transport header on: the headers before it change on the way. Empty if there is no IP packet. */
 function payloadOf(packet: Uint8Array): string {
 	const parsed = parsePacket(packet);
 	if (typeof parsed === "string") return "";
 	return Buffer.from(packet.subarray(parsed.family === "ipv6" ? 40 : 20)).toString("hex");
 }
 
-/** What this host forwards for the guest reaches the client as it was sent. */
+/** Packets that this host forwards for the guest reach the client unchanged. */
 async function assertForwardedAsSent(): Promise<void> {
 	using there = NetworkNamespace.open(`/run/netns/${client.name}`);
 	using behind = NetworkNamespace.open(`/run/netns/${guest.name}`);
@@ -272,7 +275,7 @@ async function assertForwardedAsSent(): Promise<void> {
 
 let endServers: (() => Promise<void>)[] = [];
 before(async () => {
-	// They outlive the VIPs' coming and going.
+	// The servers stay when VIPs are added and removed.
 	run("sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1", "net.ipv6.ip_nonlocal_bind=1");
 	endServers = await Promise.all([startPeer(), startNginx()]);
 });
@@ -288,11 +291,11 @@ for (const { datapath, hook } of [
 	{ datapath: "ebpf", hook: "xdp-generic" },
 ] as const) {
 	const where = hook === undefined ? datapath : `${datapath} at ${hook}`;
-	test(`services with ports and with set-port answer real clients, in fragments and behind a narrow link, and what is forwarded stays as it is: ${where}`, async () => {
+	test(`services with ports and set-port answer real clients, with fragments and a small MTU, and forwarded packets are unchanged: ${where}`, async () => {
 		writeFileSync(config, services(`datapath: ${datapath}\ninterfaces: eth0\nopen-checksums: accept`));
 		await succeed(["up", "-c", config], hook);
 		for (const { vip } of VIPS) assert.equal(fetched(vip), BYTES, vip);
-		// What the router has told before is forgotten, and the kernel keeps nothing of a handshake.
+		// Forgets the router's errors, and keeps the kernel from caching a handshake.
 		ip("route flush cache");
 		run("sysctl", "-qw", "net.ipv4.tcp_syncookies=2");
 		assert.deepEqual(await ask(), ALL_ANSWERED);

@@ -1,7 +1,7 @@
 /**
- * `node --conditions=@l3dsr/source request-loop.ts PORT PATIENCE_MS VIP…`: asks each VIP over UDP and over TCP (a connection for each
- * request), some at a time, until stdin ends. For each line of stdin, and at the end, prints how many were answered and
- * how many were not.
+ * `node --conditions=@l3dsr/source request-loop.ts PORT PATIENCE_MS VIP…`: sends requests to each VIP over
+ * UDP and over TCP (one connection each), several at a time, until stdin ends. For each line of stdin, and at
+ * the end, prints how many were answered and how many were not.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -11,11 +11,14 @@ import { setTimeout as delay } from "node:timers/promises";
 const [port = "", patience = "", ...vips] = process.argv.slice(2);
 let stopped = false;
 
-/** Answered within this time, or lost: nothing is asked twice, but by the kernel (its count of SYNs tells). */
+/**
+ * A request that is not answered within this time is lost; only the kernel repeats one (its SYN count shows
+ * that).
+ */
 const PATIENCE_MS = Number(patience);
-/** Requests under way at once, for each VIP and protocol. */
+/** Simultaneous requests for each VIP and protocol. */
 const AT_ONCE = 3;
-/** Between two requests, so that the others on this machine get their share of it. */
+/** Between two requests, to leave CPU time to other processes. */
 const PAUSE_MS = 5;
 
 interface Count {
@@ -25,9 +28,9 @@ interface Count {
 
 async function askByUdp(vip: string, count: Count): Promise<void> {
 	const socket = createSocket(vip.includes(":") ? "udp6" : "udp4");
-	// Where nobody listens, or a firewall refuses: the answer that does not come is counted.
+	// No listener, or a firewall refuses: the missing answer is counted.
 	socket.on("error", () => {});
-	// A connected socket hears only answers that come from the VIP.
+	// A connected socket receives only answers from the VIP.
 	socket.connect(Number(port), vip);
 	await once(socket, "connect");
 	while (!stopped) {

@@ -1,4 +1,7 @@
-/** Two real servers on the segment of their director and of a client, with the same VIPs, made by `l3dsr up`. */
+/**
+ * Two real servers on the same segment as their director and a client, with the same VIPs, created by `l3dsr
+ * up`.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +19,7 @@ const VIPS = ["10.0.0.100", "fd00::100"];
 const l3dsr = commandPath("l3dsr");
 
 for (const datapath of ["ebpf", "nft"]) {
-	test(`neither answers for the VIPs, the director does, both serve, and no sysctl is touched: ${datapath}`, async () => {
+	test(`only the director answers for the VIPs, both serve, and no sysctl is changed: ${datapath}`, async () => {
 		writeFileSync(
 			config,
 			`datapath: ${datapath}\nservices:\n${VIPS.map((vip) => `  - { vip: "${vip}", dscp: 7 }\n`).join("")}`,
@@ -28,7 +31,7 @@ for (const datapath of ["ebpf", "nft"]) {
 		ip("link add segment type bridge");
 		ip("link set segment up");
 		for (const [index, host] of [one, two, director, client].entries()) {
-			// Of another name than in the test before, whose ends go a while after their namespaces.
+			// Not the names of the previous test: interfaces disappear some time after their namespaces.
 			const port = `${datapath}${index}`;
 			ip(`link add ${port} type veth peer name eth0 netns ${host.name}`);
 			ip(`link set ${port} master segment up`);
@@ -57,7 +60,7 @@ for (const datapath of ["ebpf", "nft"]) {
 			assert.doesNotMatch(neighbour(vip), /lladdr/);
 		}
 
-		// What a director does: the code, and the real server's own address; the answer comes from the VIP.
+		// Like a director: sets the code and the real server's address; the answer comes from the VIP.
 		for (const index of [1, 2]) {
 			assert.equal(answered(`10.0.0.${index}`, "-Q", "0x1c"), VIPS[0]);
 			assert.equal(answered(`fd00::${index}`, "-Q", "0x1c"), VIPS[1]);

@@ -26,7 +26,7 @@ services:
   - { vip: 192.0.2.12, name: plain }
 `,
 );
-// Nothing leaves this namespace: packets to an own address come in by lo, with the code they were sent with.
+// Nothing leaves this namespace: packets to an own address arrive on lo, with the code they were sent with.
 ip("link add real0 type veth peer name real1");
 ip("addr add 10.0.0.2/24 dev real0");
 ip("link set real0 up");
@@ -35,14 +35,14 @@ async function status(...argv: string[]): Promise<string> {
 	return await statusWith(0, ...argv);
 }
 
-/** 0: every service is up; 1: one is not; 4: the host differs otherwise. */
+/** 0: every service is up; 1: one is not; 4: another difference. */
 async function statusWith(expected: number, ...argv: string[]): Promise<string> {
 	const { exitCode, stdout, stderr } = await l3dsr(...argv);
 	assert.deepEqual({ exitCode, stderr }, { exitCode: expected, stderr: "" });
 	return stdout;
 }
 
-test("bare l3dsr says how to begin where nothing runs", async () => {
+test("bare l3dsr explains how to begin if nothing runs", async () => {
 	const text = await status();
 	assert.match(text, /^No rules are in place\./);
 	assert.match(text, /l3dsr lab/);
@@ -67,12 +67,12 @@ datapath: nft (as configured)
 	assert.deepEqual(record.drift, []);
 	const [, any6] = record.services;
 	assert.equal(any6.state, "up");
-	// Request and answer both carry the code, and both are for this host.
+	// Request and answer both have the code, and both are for this host.
 	assert.equal(any6.packets, 4);
 	assert.equal(any6.bytes, 4 * 104);
 });
 
-test("status shows drift, and without a configuration what the kernel has", async () => {
+test("status shows drift, and without a configuration the kernel's state", async () => {
 	ip("addr del 192.0.2.12/32 dev lo");
 	const text = await statusWith(1, "status", "-c", config);
 	assert.match(text, /^plain .* down /m);
@@ -97,7 +97,7 @@ test("a service that dsrctl's rule serves is up, and the rule is listed as one t
 	);
 	run("ping", "-c", "1", "-Q", String(20 << 2), "10.0.0.2");
 	const text = await statusWith(4, "status", "-c", served);
-	// The request; the answer comes from the VIP, and is for 10.0.0.2 again.
+	// The request; the answer comes from the VIP and also goes to 10.0.0.2.
 	assert.match(text, /^theirs .* up +[1-9].*\n {2}DSCP 20 \(TOS 0x50\)$/m);
 	assert.match(
 		text,
@@ -111,7 +111,7 @@ test("a service that dsrctl's rule serves is up, and the rule is listed as one t
 	assert.match(await statusWith(1, "status", "-c", served), /^theirs .* down /m);
 });
 
-test("services that dsrctl serves are one line of drift beside states that are up, and no error of check", async () => {
+test("services of dsrctl are one line of drift beside states that are up, and not an error of check", async () => {
 	const included = join(folder, "dsr.conf");
 	const file = join(folder, "included.yaml");
 	writeFileSync(included, "192.0.2.21=21\n192.0.2.22=22\n192.0.2.23=23\n");
@@ -138,7 +138,7 @@ test("services that dsrctl serves are one line of drift beside states that are u
 	}
 });
 
-test("status of a configuration that up will refuse shows what there is, and why", async () => {
+test("status of a configuration that up would refuse shows the host's state, and the reason", async () => {
 	const refused = join(folder, "refused.yaml");
 	writeFileSync(refused, "datapath: ebpf\ninterfaces: eth7\nservices: [{ vip: 192.0.2.10, dscp: 7 }]\n");
 	const text = await statusWith(1, "status", "-c", refused);
@@ -210,7 +210,7 @@ function row(packets: bigint | null): ServiceRow {
 	};
 }
 
-test("a rate is the difference over the time, and none where counters were set back or nothing counts", () => {
+test("a rate is the difference divided by the time, and absent after a reset or without a counter", () => {
 	assert.deepEqual(rateOf(row(3000n), [row(1000n)], 500), { packets: 4000, bytes: 6_000_000 });
 	assert.equal(rateOf(row(1n), [row(1000n)], 500), null);
 	assert.equal(rateOf(row(null), [row(null)], 500), null);
@@ -230,7 +230,7 @@ test("a rate is the difference over the time, and none where counters were set b
 	);
 });
 
-test("status fits the columns of a terminal, however long names, addresses and selections are", () => {
+test("status fits a terminal's width, however long names, addresses and selections are", () => {
 	const row: ServiceRow = {
 		name: "web",
 		type: "l3dsr",

@@ -1,4 +1,4 @@
-/** `l3dsr up` that is stopped half-way, by kill -9 and by Ctrl-C, while a client asks. */
+/** `l3dsr up` is stopped half-way, by kill -9 and by Ctrl-C, while a client sends requests. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -31,7 +31,7 @@ for (const [index, real] of REALS.entries()) {
 
 type Services = Readonly<Record<number, string>>;
 
-/** DSCP → VIP, before and after: two VIPs change places, one goes, one comes, one stays. */
+/** DSCP → VIP, before and after: two VIPs are swapped, one is removed, one is added, one stays. */
 const OLD: Services = {
 	7: "192.0.2.10",
 	9: "192.0.2.11",
@@ -58,7 +58,7 @@ async function succeed(...argv: string[]): Promise<string> {
 	return stdout;
 }
 
-/** Who answers a ping to the real address, for each code. */
+/** The addresses that answer a ping to the real address, for each code. */
 function answers(real: string): string[] {
 	return CODES.map((code) => {
 		const ping = ["-n", "-c1", "-W2", "-Q", String(code << 2), real];
@@ -66,12 +66,12 @@ function answers(real: string): string[] {
 	});
 }
 
-/** What {@link answers} gives when these services are up, all of them. */
+/** The result of {@link answers} if all these services are up. */
 function answersOf(services: Services, real: string): string[] {
 	return CODES.map((code) => services[code] ?? real);
 }
 
-/** Each interface has the old rules or the new ones, whole; nft has one table for all of them. */
+/** Each interface has all old rules or all new ones; nft has one table for all of them. */
 function assertOldOrNew(datapath: string, where: string, old: Services = OLD): void {
 	const states = REALS.map((real) => {
 		const seen = answers(real);
@@ -89,19 +89,22 @@ async function assertRepaired(): Promise<void> {
 	assert.equal(ip("-o addr show to 192.0.2.12"), "", "what has gone from the file is gone");
 }
 
-/** The host has the old services, and the file says the new ones. */
+/** The host has the old services, the file has the new ones. */
 async function startOver(datapath: string, old: Services = OLD): Promise<void> {
 	write(datapath, old);
 	await succeed("up", "-c", config);
 	write(datapath, NEW);
 }
 
-/** Numbers, among the calls of sendto(2) of an undisturbed command, of those that change addresses or nf_tables. */
+/**
+ * The positions, among the sendto(2) calls of an undisturbed command, of those that change addresses or
+ * nf_tables.
+ */
 function netlinkChanges(...argv: readonly string[]): number[] {
 	const log = join(folder, "sendto.log");
 	run("strace", "-o", log, "-e", "trace=sendto", command, ...argv);
 	const calls = readFileSync(log, "utf8").match(/^sendto\(.*/gm) ?? [];
-	// strace does not always know which netlink it is.
+	// strace does not always know the netlink protocol.
 	const change =
 		/^sendto\([^,]*, \[*\{+(nlmsg_)?len=\d+, (nlmsg_)?type=(RTM_(NEW|DEL)ADDR|NFNL_MSG_BATCH_BEGIN|0x1[045] )/;
 	return calls.flatMap((call, index) => (change.test(call) ? [index + 1] : []));
@@ -124,10 +127,10 @@ for (const [datapath, before] of [
 	["ebpf", "none"],
 ] as const) {
 	const old = before === "none" ? {} : OLD;
-	test(`killed (-9) before any netlink change, on ${datapath}, where ${before} were up: whoever answers is right, and the next up does the rest`, async () => {
+	test(`killed (-9) before any netlink change, on ${datapath}, where ${before} were up: all answers are right, and the next up completes the change`, async () => {
 		await startOver(datapath, old);
 		const points = netlinkChanges("up", "-c", config);
-		// Guard, addresses, rules, addresses, guard; on eBPF the rules are changed by bpf(2).
+		// Guard, addresses, rules, addresses, guard; on eBPF bpf(2) changes the rules.
 		const least = (before === "none" ? 3 : 5) - (datapath === "nft" ? 0 : 1);
 		assert(points.length >= least, `${points.length} points`);
 		for (const point of points) {
@@ -140,7 +143,7 @@ for (const [datapath, before] of [
 	});
 }
 
-test("killed (-9) before any change of down: the services are up as a whole or not at all, and down again does the rest", async () => {
+test("killed (-9) before any change of down: all services are up or none, and another down completes it", async () => {
 	write("nft", NEW);
 	await succeed("up", "-c", config);
 	const points = netlinkChanges("down");
@@ -156,18 +159,18 @@ test("killed (-9) before any change of down: the services are up as a whole or n
 	}
 });
 
-/** Commands of bpf(2) in the order of an undisturbed up, as strace writes them down. */
+/** Commands of bpf(2) in the order of an undisturbed up, as strace prints them. */
 function bpfCommands(): string[] {
 	const log = join(folder, "bpf.log");
 	run("strace", "-o", log, "-e", "trace=bpf", command, "up", "-c", config);
 	return [...readFileSync(log, "utf8").matchAll(/^bpf\((BPF_[A-Z_]+)/gm)].map(([, name = ""]) => name);
 }
 
-test("killed (-9) around each attachment of a program, at loading one, and at taking counters along: as above", async () => {
+test("killed (-9) around each attachment of a program, its loading, and the transfer of counters: as above", async () => {
 	await startOver("ebpf");
 	const commands = bpfCommands();
 	const points = commands.flatMap((name, index) => {
-		// The call itself does not happen any more; so its effect is that of being killed at the next one.
+		// The call itself does not happen; its effect is that of a kill at the next one.
 		if (name === "BPF_PROG_ATTACH" || name === "BPF_LINK_UPDATE") return [index + 1, index + 2];
 		const first = commands.indexOf(name) === index;
 		return first && (name === "BPF_MAP_UPDATE_ELEM" || name === "BPF_PROG_LOAD") ? [index + 1] : [];
@@ -185,7 +188,7 @@ test("killed (-9) around each attachment of a program, at loading one, and at ta
 });
 
 for (const datapath of ["nft", "ebpf"]) {
-	test(`Ctrl-C at any netlink change on ${datapath}: the change is made whole, then the command ends by the signal`, async () => {
+	test(`Ctrl-C at any netlink change on ${datapath}: the change is completed, then the command ends by the signal`, async () => {
 		await startOver(datapath);
 		for (const point of netlinkChanges("up", "-c", config)) {
 			await startOver(datapath);
@@ -196,7 +199,7 @@ for (const datapath of ["nft", "ebpf"]) {
 	});
 }
 
-test("Ctrl-C while it waits for another command ends it at once, and nothing is changed", async () => {
+test("Ctrl-C while up waits for another command ends it at once, without a change", async () => {
 	write("nft", NEW);
 	const lock = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
 	const holder = spawn("flock", [`/run/l3dsr.${lock}.lock`, "sh", "-c", "echo held; cat"], {
@@ -205,7 +208,7 @@ test("Ctrl-C while it waits for another command ends it at once, and nothing is 
 	await once(holder.stdout, "data");
 	const child = spawn(command, ["up", "-c", config], { stdio: "ignore" });
 	const closed = once(child, "close");
-	// It has the file open when it waits.
+	// It has the file open while it waits.
 	await waitFor("up at the lock", () =>
 		run("sh", "-c", `ls -l /proc/${child.pid}/fd 2>/dev/null || true`).includes(`l3dsr.${lock}.lock`),
 	);

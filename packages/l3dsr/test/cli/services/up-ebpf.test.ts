@@ -35,7 +35,7 @@ async function drift(): Promise<string> {
 	return stdout;
 }
 
-test("services run on eBPF at the interfaces that carry the host's addresses, and follow what becomes of them", async () => {
+test("services run on eBPF at the interfaces with the host's addresses, and follow their changes", async () => {
 	using peer = new Netns("peer");
 	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
 	ip("addr add 10.0.0.2/24 dev eth0");
@@ -55,19 +55,19 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 		JSON.parse(await succeed("status", "--json", "-c", config)).services.map(
 			(row: { packets: number }) => row.packets,
 		);
-	// The answer comes from the VIP, which ping does not take for one; the counters tell.
+	// The answer comes from the VIP, which ping does not accept; the counters show the packet.
 	const send = (target: string) => {
 		try {
 			peer.run("ping", "-c1", "-W1", "-Q", "0x1c", target);
 		} catch {
-			// no answer from the address that was asked
+			// no answer from the pinged address
 		}
 	};
 	send("10.0.0.2");
 	send("fd00::2");
 	assert.deepEqual(await packets(), [1, 1]);
 
-	// The program is taken away; somebody else's beside it stays as it is, whatever happens to ours.
+	// The program is detached; another one beside it stays, whatever happens to ours.
 	const eth0 = interfaceByName("eth0");
 	for (const element of tcxIngress.query(eth0)) tcxIngress.detach(eth0, element);
 	using foreign = Program.load({
@@ -83,7 +83,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 
-	// The host gets another address: the program has to know it.
+	// The host gets another address, which the program must know.
 	ip("addr add 10.0.0.3/24 dev eth0");
 	const said = await drift();
 	assert.match(said, /program at tcx ingress of eth0 was created when this host had other addresses/);
@@ -115,7 +115,7 @@ test("services run on eBPF at the interfaces that carry the host's addresses, an
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
 });
 
-test("addresses that come while up works are followed, and none of them makes it fail", async () => {
+test("addresses that are added during up are included, and do not make it fail", async () => {
 	ip("link add eth3 type veth peer name p3");
 	ip("addr add 10.3.0.2/24 dev eth3");
 	ip("link set eth3 up");
@@ -124,7 +124,7 @@ test("addresses that come while up works are followed, and none of them makes it
 	const { context, printed } = captureContext("up");
 	const host = SYSTEM_HOST;
 	let coming = 3;
-	// As DHCP may: another address after each change of the rules.
+	// As DHCP may do: another address after each change of the rules.
 	const openDatapath: typeof host.openDatapath = async (wanted) => {
 		const real = await host.openDatapath(wanted);
 		return {
@@ -147,7 +147,7 @@ test("addresses that come while up works are followed, and none of them makes it
 	ip("link del eth3");
 });
 
-test("the hook is the configuration's: programs move to it, and other commands leave them there", async () => {
+test("the configuration sets the hook: programs move to it, and other commands leave them there", async () => {
 	ip("link add eth2 type veth peer name p2");
 	ip("addr add 10.2.0.2/24 dev eth2");
 	ip("link set eth2 up");
@@ -171,7 +171,7 @@ test("the hook is the configuration's: programs move to it, and other commands l
 	run(commandPath("iptables-daddr"), "-F", "PREROUTING");
 });
 
-test("a program of others at XDP is named and left alone; the rules stay at tc, where they were", async () => {
+test("a foreign program at XDP is named and kept; the rules stay at tc, where they were", async () => {
 	ip("link add eth3 type veth peer name p3");
 	ip("addr add 10.3.0.2/24 dev eth3");
 	ip("link set eth3 up");
@@ -209,7 +209,7 @@ test("a program of others at XDP is named and left alone; the rules stay at tc, 
 	assert.deepEqual(ids(), [[foreign.info.id], []]);
 });
 
-test("an interface that goes away takes its rules along, which every command tells; back again, up repairs it", async () => {
+test("a deleted interface loses its rules, which every command reports; once it is back, up restores them", async () => {
 	const add = () => {
 		ip("link add eth4 type veth peer name p4");
 		ip("link set eth4 up");
@@ -246,7 +246,7 @@ test("an interface that goes away takes its rules along, which every command tel
 	await succeed("down");
 });
 
-/** What l3dsr has in nf_tables for IPv4, by chains. */
+/** The objects of l3dsr in nf_tables for IPv4, by chains. */
 function nftChains(): string[] {
 	const { nftables } = JSON.parse(run("nft", "-j", "list", "ruleset"));
 	return nftables.flatMap(({ chain }: { chain?: { family: string; table: string; name: string } }) =>
@@ -254,7 +254,7 @@ function nftChains(): string[] {
 	);
 }
 
-test("set-port on eBPF: nft has the way back and nothing else, every command knows of it, and up mends what becomes of it", async () => {
+test("set-port on eBPF: nft has only the translation of answers, every command knows it, and up repairs it", async () => {
 	ip("link add eth5 type veth peer name p5");
 	ip("link set eth5 up");
 	const file = (more: string, setPort = ", set-port: 8443") =>
@@ -276,7 +276,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	assert.match(await succeed("status", "-c", config), status);
 	assert.match((await l3dsr("show")).stdout, /^ebpf .*"l3dsr:tls"/m);
 
-	// As a reload of nftables.service does; the guard goes with it.
+	// Like a reload of nftables.service; the guard is flushed too.
 	run("nft", "flush", "ruleset");
 	const flushed = await drift();
 	assert.match(
@@ -290,7 +290,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	await succeed("up", "-c", config);
 	assert.deepEqual(nftChains(), ["way_back"]);
 
-	// A rule taken out, and one put in.
+	// Deletes a rule, and adds one.
 	run("nft", "flush chain ip l3dsr way_back; add rule ip l3dsr way_back tcp sport 1 tcp sport set 2");
 	const altered = await drift();
 	assert.match(altered, /chain way_back lacks its rule "ip saddr 192\.0\.2\.11 /);
@@ -299,7 +299,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	await succeed("up", "-c", config);
 	assert.match(await succeed("diff", "-c", config), /^no difference/);
 
-	// The interface takes the programs along: what translated their answers has nothing to do any more.
+	// The programs are deleted with the interface: the translation of their answers is no longer needed.
 	ip("link delete eth5");
 	ip("link add eth5 type veth peer name p5");
 	ip("link set eth5 up");
@@ -328,7 +328,7 @@ test("set-port on eBPF: nft has the way back and nothing else, every command kno
 	ip("link delete eth5");
 });
 
-test("export of what runs leaves the interfaces that auto has chosen to the host that reads it", async () => {
+test("export of the running host leaves the interfaces that auto has chosen to the host that reads it", async () => {
 	writeFileSync(
 		config,
 		"services: [{ vip: 192.0.2.10, dscp: 7 }, { vip: 192.0.2.11, dscp: 8, interface: eth9 }, { vip: 192.0.2.12 }]\n",
@@ -342,13 +342,13 @@ test("export of what runs leaves the interfaces that auto has chosen to the host
 		yaml,
 		"services:\n  - vip: 192.0.2.10\n    dscp: 7\n  - vip: 192.0.2.11\n    dscp: 8\n    interface: eth9\n  - vip: 192.0.2.12\n",
 	);
-	// What it prints is the same host.
+	// Its output describes the same host.
 	writeFileSync(config, yaml);
 	assert.match((await l3dsr("up", "-c", config)).stdout, /^nothing to do/);
 	assert.equal((await l3dsr("down")).exitCode, 0);
 });
 
-test("--netns works in another namespace, and names those there are when it does not exist", async () => {
+test("--netns works in another namespace, and lists the existing ones if the name is unknown", async () => {
 	const { exitCode, stderr } = await l3dsr("status", "--netns", "nowhere");
 	assert.equal(exitCode, 2);
 	assert.match(stderr, /there is no network namespace nowhere/);

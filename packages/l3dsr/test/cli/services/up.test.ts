@@ -34,7 +34,7 @@ services:
   - { vip: 192.0.2.12, name: plain }
 `;
 
-/** Other people's things, none of which may ever change. */
+/** Other people's objects, none of which may ever change. */
 const FOREIGN = [
 	"table inet foreign { chain c { type filter hook input priority 0; ip dscp 46 counter; }; }",
 ];
@@ -64,7 +64,7 @@ async function succeed(...argv: string[]): Promise<string> {
 	return stdout;
 }
 
-test("up makes the host what the file says, prints each step, and then has nothing to do", async () => {
+test("up changes the host to match the file, prints each step, and then has nothing to do", async () => {
 	const before = foreignState();
 	const dry = await succeed("up", "-n", "-c", config);
 	assert.equal(ip("-o addr show to 192.0.2.0/24"), "");
@@ -105,7 +105,7 @@ function onNft(nft: Ruleset): Assignment {
 	return { rules: nft.entries.map((entry) => ({ entry, datapath: "nft", reason })), ebpf: new Map(), nft };
 }
 
-/** As `openDatapath` with datapath nft, on these programs. */
+/** Like `openDatapath` with datapath nft, on these programs. */
 function nftOnly(datapath: Pick<Datapath, "observe">): HostDatapath {
 	return {
 		async observe() {
@@ -158,11 +158,11 @@ test("after a refused step all earlier steps are undone, and the undone steps ar
 	assert.equal(run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo"), before);
 });
 
-test("a host that is not as planned afterwards is put back as it was found", async () => {
+test("a host that differs from the plan afterwards is restored to its original state", async () => {
 	const { context } = captureContext("up");
 	const host = SYSTEM_HOST;
 	const real = new NftDatapath();
-	// Says that it has made the change, and has not.
+	// Reports the change as done without making it.
 	const idle = { observe: async () => ({ ...(await real.observe()), change: async () => {} }) };
 	await assert.rejects(
 		up(context, { ...host, openDatapath: async () => nftOnly(idle) }, { config, wait: 1 }),
@@ -194,7 +194,7 @@ for (const [what, text] of [
 	["a file of comments only", "# services:\n"],
 	["a file that sets something and names no services", "datapath: nft\n"],
 ] as const) {
-	test(`${what} takes no service away: up refuses it, and says how none are asked for`, async () => {
+	test(`${what} takes no service away: up refuses it, and explains how to configure no services`, async () => {
 		await succeed("up", "-c", config);
 		const before = run("nft", "-s", "list", "ruleset") + ip("-o addr show dev lo");
 		writeFileSync(config, text);

@@ -1,4 +1,4 @@
-/** What up, down, status, diff and check have in common: JSON, exit codes, and how they refuse. */
+/** Common behaviour of up, down, status, diff and check: JSON, exit codes, and refusals. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ const broken = join(folder, "broken.yaml");
 writeFileSync(config, "datapath: nft\nservices: [{ vip: 192.0.2.10, name: web, dscp: 7 }]\n");
 writeFileSync(broken, "services: [{ vip: 192.0.2.10, dscp: 64 }]\n");
 
-// Without a way back to clients, check would find that.
+// Without a route back to clients, check would report that.
 ip("link add eth0 type veth peer name peer0");
 ip("addr add 10.0.0.2/24 dev eth0");
 for (const name of ["eth0", "peer0"]) ip(`link set ${name} up`);
@@ -89,7 +89,7 @@ test("a refusal is JSON on stderr with --json, with the same code and place", as
 	}
 });
 
-/** As on a host where a program is not installed, or a folder cannot be written: in mounts of their own. */
+/** In its own mounts, like a host on which a program is not installed or a folder is not writable. */
 function withMounts(mounts: string, ...argv: string[]) {
 	const script = `${mounts}; exec "$0" "$@"`;
 	const { status, stdout, stderr } = spawnSync(
@@ -100,7 +100,7 @@ function withMounts(mounts: string, ...argv: string[]) {
 	return { status, stdout, stderr };
 }
 
-test("without nft, ip and tc on the machine up, status, diff, check and down work as with them", () => {
+test("up, status, diff, check and down work in the same way without nft, ip and tc on the machine", () => {
 	// Every place where they would be looked for.
 	const hide = `for program in nft ip tc; do for folder in /usr/sbin /usr/bin /sbin /bin; do
 		! [ -x $folder/$program ] || mount --bind /dev/null $folder/$program; done; done`;
@@ -118,7 +118,7 @@ test("without nft, ip and tc on the machine up, status, diff, check and down wor
 	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
 });
 
-test("where the lock cannot be written, up says so and changes nothing", () => {
+test("if the lock cannot be written, up reports that and changes nothing", () => {
 	const { status, stdout, stderr } = withMounts(
 		"mount --bind /run /run; mount -o remount,bind,ro /run",
 		"up",
@@ -146,7 +146,7 @@ test("without capabilities, up, down and status name the one that they need", ()
 	}
 });
 
-test("up and down wait for the lock as long as -w says, and name who holds it; status and plans need none", async () => {
+test("up and down wait for the lock as long as -w says, and name its holder; status and plans need no lock", async () => {
 	const inode = run("stat", "-Lc", "%i", "/proc/self/ns/net").trim();
 	const holder = spawn("flock", [`/run/l3dsr.${inode}.lock`, "sh", "-c", "echo held; cat"], {
 		stdio: ["pipe", "pipe", "inherit"],

@@ -1,4 +1,4 @@
-/** Records that the tests of `top` show. */
+/** Records for the tests of `top`. */
 import type { DirectedServiceRecord, RealRecord } from "../../../src/inspect/status/director-record.ts";
 import type { ServiceRow } from "../../../src/inspect/status/service-rows.ts";
 import type { StatusRecord } from "../../../src/inspect/status/status.ts";

@@ -1,4 +1,4 @@
-/** What `top` draws, and what keys do: state and records in, lines out. */
+/** The drawing of `top` and the effect of keys: state and records in, lines out. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -36,7 +36,7 @@ const THREE = status({
 });
 
 describe("the screen", () => {
-	test("has a verdict, what is wrong, services with rates, and the keys", () => {
+	test("has a verdict, the problems, services with rates, and the keys", () => {
 		assert.deepEqual(draw(THREE, FIRST_STATE, plain(100, 11)), [
 			"l3dsr top  real1  14:03:27",
 			"1 of 3 services not up   datapath ebpf   12.3k packets/s   64.0M bit/s",
@@ -52,7 +52,7 @@ describe("the screen", () => {
 		]);
 	});
 
-	test("leaves out columns where the terminal is narrow, the least important first", () => {
+	test("leaves out columns on a narrow terminal, the least important first", () => {
 		const heading = (columns: number): string => draw(THREE, FIRST_STATE, plain(columns, 12))[4] ?? "";
 		assert.match(heading(80), /^state +service +vip +takes +packets\/s +bit\/s$/);
 		assert.match(heading(60), /^state +service +vip +packets\/s +bit\/s$/);
@@ -60,7 +60,7 @@ describe("the screen", () => {
 		assert.match(heading(30), /^state +service +packets\/s$/);
 	});
 
-	test("shows a director's services, and its real servers with why one is not up", () => {
+	test("shows a director's services, and its real servers with the reason if one is not up", () => {
 		assert.deepEqual(draw(director(), FIRST_STATE, plain(100, 6)), [
 			"l3dsr top  real1  14:03:27",
 			"1 of 1 services up   directs at eth0 (xdp)   1.00k packets/s   8.00M bit/s",
@@ -77,7 +77,7 @@ describe("the screen", () => {
 		]);
 	});
 
-	test("says that it cannot look, and goes on showing what it saw", () => {
+	test("reports that it cannot read the host, and keeps the old data", () => {
 		const { lines } = renderTop(
 			{ ...LOOK, record: THREE, failed: "nf_tables: EBUSY" },
 			FIRST_STATE,
@@ -87,7 +87,7 @@ describe("the screen", () => {
 		assert.ok(lines.some((line) => line.startsWith("up       web")));
 	});
 
-	test("counts problems that it has no room for", () => {
+	test("counts the problems that do not fit", () => {
 		const drift = Array.from({ length: 9 }, (_, n) => ({
 			kind: "guard" as const,
 			object: `a${n}`,
@@ -101,7 +101,7 @@ describe("the screen", () => {
 		]);
 	});
 
-	test("draws the trend of each service where the terminal shows UTF-8", () => {
+	test("draws the trend of each service if the terminal shows UTF-8", () => {
 		let state = FIRST_STATE;
 		for (const packets of [0, 500, 1000]) {
 			state = afterLook(state, status({ services: [service({ name: "web", rate: { packets, bytes: 0 } })] }));
@@ -123,7 +123,7 @@ describe("the screen", () => {
 	});
 	const control = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
-	test("is as high as the terminal, never wider, and holds nothing that moves the cursor", () => {
+	test("is as high as the terminal, never wider, and contains nothing that moves the cursor", () => {
 		fc.assert(
 			fc.property(anything, ({ columns, rows, name, problem, services: count, ...changes }) => {
 				const services = Array.from({ length: count }, () => service({ name, vip: problem }));
@@ -152,7 +152,7 @@ describe("rows", () => {
 	const names = (order: (typeof ORDERS)[number], reversed = false): readonly string[] =>
 		sortRows(rowsOf(THREE, "services"), order, reversed).map(({ name }) => name);
 
-	test("are sorted by state, name and rate, those that are alike as configured", () => {
+	test("are sorted by state, name and rate; equal ones stay as configured", () => {
 		assert.deepEqual(names("configured"), ["web", "dns", "held"]);
 		assert.deepEqual(names("configured", true), ["held", "dns", "web"]);
 		assert.deepEqual(names("state"), ["dns", "web", "held"]);
@@ -161,7 +161,7 @@ describe("rows", () => {
 		assert.deepEqual(names("bit/s", true), ["held", "dns", "web"]);
 	});
 
-	test("keep the trend of their last looks, and none of what is gone", () => {
+	test("keep the trend of their last readings, but not of removed services", () => {
 		let state = FIRST_STATE;
 		for (let n = 0; n < 2 * TREND; n++) state = afterLook(state, THREE);
 		assert.deepEqual(
@@ -204,12 +204,12 @@ describe("keys", () => {
 		[" b", 7, 7],
 		["\u001b[1;5C", 7, 7],
 	] as const) {
-		test(`${JSON.stringify(keys)} scrolls from ${from} to ${to}, with a last page that is full`, () => {
+		test(`${JSON.stringify(keys)} scrolls from ${from} to ${to}, and the last page is full`, () => {
 			assert.equal(offset(keys, from), to);
 		});
 	}
 
-	test("sort by each order in turn, and turn it round", () => {
+	test("sort by each order in turn, and reverse it", () => {
 		const orders = ORDERS.map((_, n) => {
 			const state = press(text("s".repeat(n)));
 			return state === "end" ? "" : state.order;
@@ -218,7 +218,7 @@ describe("keys", () => {
 		assert.deepEqual(press(text("sr")), { ...FIRST_STATE, order: "state", reversed: true });
 	});
 
-	test("type a filter, in which letters are letters; Enter keeps it and Escape drops it", () => {
+	test("type a filter in which letters are letters; Enter keeps it and Escape drops it", () => {
 		const typed = press(text("/quns\u007f"));
 		assert.deepEqual(typed, { ...FIRST_STATE, filter: "qun", typing: true });
 		assert.deepEqual(press(text("/dns\r")), { ...FIRST_STATE, filter: "dns" });
@@ -229,7 +229,7 @@ describe("keys", () => {
 		assert.ok(!lines.some((line) => line.includes("held")));
 	});
 
-	test("q and Ctrl-C end it, Ctrl-C while a filter is typed too", () => {
+	test("q and Ctrl-C end it, and Ctrl-C also while a filter is typed", () => {
 		for (const keys of ["q", "Q", "\u0003", "/\u0003", "hq"]) assert.equal(press(text(keys)), "end", keys);
 		assert.notEqual(press(text("/q")), "end");
 	});
@@ -243,7 +243,7 @@ describe("keys", () => {
 		assert.deepEqual(press(text("\t"), FIRST_STATE, { ...EXTENT, directs: false }), FIRST_STATE);
 	});
 
-	test("are read from whatever a terminal sends, and control characters are none", () => {
+	test("are read from any input of a terminal, and control characters are ignored", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (input) => {
 				for (const key of decodeKeys(input))

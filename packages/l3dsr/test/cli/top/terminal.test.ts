@@ -1,4 +1,4 @@
-/** `l3dsr top` on a terminal: what it sends there, and that the terminal is afterwards as it was. */
+/** `l3dsr top` on a terminal: its output, and that it restores the terminal afterwards. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -33,7 +33,7 @@ const LEAVE = "\u001b[?1049l";
 
 const L3DSR = `${process.execPath} ${FROM_SOURCE.join(" ")} packages/l3dsr/test/cli/l3dsr-process.ts`;
 
-/** A command on a terminal of its own, which script(1) makes. */
+/** A command on its own terminal, which script(1) creates. */
 class OnTerminal {
 	readonly #child;
 	readonly #nameFile = join(mkdtempSync(join(folder, "tty-")), "name");
@@ -52,12 +52,12 @@ class OnTerminal {
 		this.ended = once(this.#child, "close").then(([code]) => code);
 	}
 
-	/** Everything that the terminal got. */
+	/** Everything that the terminal received. */
 	get seen(): string {
 		return this.#seen;
 	}
 
-	/** What it got since `mark`, a length of `seen`. */
+	/** Waits for the pattern in the output since `mark`, a length of `seen`. */
 	async shows(pattern: RegExp, mark = 0): Promise<void> {
 		await waitFor(`${pattern} on the terminal`, () => pattern.test(this.#seen.slice(mark)), 20_000).catch(
 			(error) => {
@@ -74,7 +74,7 @@ class OnTerminal {
 		return mark;
 	}
 
-	/** As a window that is made larger or smaller. Returns a mark. */
+	/** Like a resized window. Returns a mark. */
 	resize(columns: number, rows: number): number {
 		const mark = this.#seen.length;
 		const name = readFileSync(this.#nameFile, "utf8").trim();
@@ -83,7 +83,7 @@ class OnTerminal {
 	}
 }
 
-test("top fills the screen, pages through services, and leaves the terminal as it was at q", async () => {
+test("top fills the screen, pages through services, and restores the terminal at q", async () => {
 	const terminal = new OnTerminal(90, 20, `${L3DSR} top -c ${config} --delay 0.05`);
 	await terminal.shows(/1-\d+ of 40 services/);
 	assert.ok(terminal.seen.startsWith(ENTER), JSON.stringify(terminal.seen.slice(0, 40)));
@@ -113,7 +113,7 @@ test("the screen follows the size of the terminal, also while it is suspended wi
 	const terminal = new OnTerminal(90, 20, "bash --noprofile --norc -i");
 	await terminal.shows(/[#$] $/);
 	terminal.type(`${L3DSR} top -c ${config} --delay 0.05\r`);
-	// Above the services are three lines and the heading, below them the keys.
+	// Three lines and the heading are above the services, the keys below them.
 	await terminal.shows(/1-15 of 40 services/);
 	let mark = terminal.resize(90, 12);
 	await terminal.shows(/1-7 of 40 services/, mark);
@@ -134,7 +134,7 @@ test("the screen follows the size of the terminal, also while it is suspended wi
 	assert.equal(await terminal.ended, 7);
 });
 
-/** What `top` prints into a pipe until it is enough. */
+/** The output of `top` into a pipe until `enough` holds. */
 async function piped(enough: (text: string) => boolean, ...options: readonly string[]): Promise<string> {
 	const program = [...FROM_SOURCE, "packages/l3dsr/test/cli/l3dsr-process.ts", "top", "-c", config];
 	const child = spawn(process.execPath, [...program, "--delay", "0.05", ...options], {
@@ -150,19 +150,19 @@ async function piped(enough: (text: string) => boolean, ...options: readonly str
 	return text;
 }
 
-test("where the output is not a terminal, one table follows the other", async () => {
+test("if the output is not a terminal, it prints one table after the other", async () => {
 	const text = await piped((printed) => printed.split("packets/s").length > 3);
 	assert.ok(!text.includes("\u001b"), "nothing but text");
 });
 
-test("with --json, each look is a record on one line, with rates from the second on", async () => {
+test("with --json, each reading is a record on one line, with rates from the second on", async () => {
 	const text = await piped((printed) => printed.split("\n").length > 2, "--json");
 	const [first = "", second = ""] = text.split("\n");
 	assert.equal(assertRecord("status", first).services[0]?.rate, null);
 	assert.deepEqual(assertRecord("status", second).services[0]?.rate, { packets: 0, bytes: 0 });
 });
 
-test("what cannot be looked at is an error, and no screen", async () => {
+test("a state that cannot be read is an error, without a screen", async () => {
 	const terminal = new OnTerminal(80, 24, `${L3DSR} top -c ${folder}/none.yaml`);
 	assert.equal(await terminal.ended, 2);
 	assert.match(terminal.seen, /none\.yaml/);

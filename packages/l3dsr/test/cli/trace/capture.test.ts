@@ -1,6 +1,6 @@
 /**
- * `l3dsr trace` of a capture, against what this kernel does to the same packets, and against tshark's opinion
- * of their checksums: with rules on each datapath, and on both.
+ * Compares `l3dsr trace` of a capture with what this kernel does to the same packets, and with tshark's
+ * verdict on their checksums: with rules on each datapath, and on both.
  */
 
 import assert from "node:assert/strict";
@@ -32,7 +32,7 @@ import { setRules } from "../../rewrite/set-rules.ts";
 
 enterNetns();
 
-/** Of which some are shorter than the header that tells them apart, and left out. */
+/** Some of these are too short to be identified, and are left out. */
 const GENERATED = 7000;
 const PACKETS = 5000;
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-trace-"));
@@ -41,7 +41,7 @@ const input = join(folder, "in.pcap");
 
 const onInterface = { inInterface: { name: IN_INTERFACE, wildcard: false, negated: false } };
 const tcp = { protocol: { number: 6, negated: false } };
-/** By interface, so that they can run on eBPF; of everywhere, so that they run on nft. */
+/** With an interface, so that they can run on eBPF; without one, so that they run on nft. */
 const FIRST: readonly Rule[] = [1, 2, 7, 46].flatMap((dscp) => [
 	daddrRule(`72.30.38.${140 + dscp}`, { dscp, header: onInterface }),
 	daddrRule(`fc00:1000:0:6::${10 + dscp}`, { dscp, header: onInterface }),
@@ -52,11 +52,11 @@ const SECOND: readonly Rule[] = [
 ];
 const everywhere = ({ header: { inInterface: _, ...header }, ...rule }: Rule): Rule => ({ ...rule, header });
 
-/** Every kind of packet, broken ones too, and random ones. */
+/** Every kind of packet, including broken and random ones. */
 function mixedPackets(): Uint8Array[] {
 	const random = fc.sample(arbitraryPacket(), { numRuns: GENERATED, seed: 5 }).map(({ bytes }) => bytes);
 	return Array.from({ length: GENERATED }, (_, id) => {
-		// Each of the catalogue with one DSCP after the other.
+		// Each packet of the catalogue with all DSCPs in turn.
 		const place = id >> 1;
 		const known = CATALOGUE[place % CATALOGUE.length];
 		const dscp = [1, 7, 10, 0][Math.floor(place / CATALOGUE.length) % 4] ?? 0;
@@ -71,7 +71,7 @@ const packets = mixedPackets()
 	.filter((packet) => packet.length >= 40)
 	.slice(0, PACKETS);
 
-/** Of each packet, tshark's verdict on each of its checksums: `1` good, `0` bad, others that it did not judge. */
+/** tshark's verdict on each checksum of each packet: `1` good, `0` bad, others not judged. */
 function checksumsByTshark(file: string): string[][] {
 	const judge = ["ip", "tcp", "udp"].flatMap((name) => ["-o", `${name}.check_checksum:TRUE`]);
 	const fields = ["ip", "tcp", "udp", "dccp", "icmpv6"].map((name) => `${name}.checksum.status`);
@@ -84,7 +84,7 @@ function checksumsByTshark(file: string): string[][] {
 	);
 }
 
-/** Checksums that tshark calls good in the one and bad in the other. */
+/** Checksums that tshark calls good in the first file and bad in the second. */
 function spoilt(was: readonly string[][], is: readonly string[][]): number {
 	assert.equal(is.length, was.length);
 	return was.flatMap((verdicts, packet) =>
@@ -92,7 +92,7 @@ function spoilt(was: readonly string[][], is: readonly string[][]): number {
 	).length;
 }
 
-describe("l3dsr trace, of a capture", () => {
+describe("l3dsr trace of a capture", () => {
 	let crossing: Crossing;
 
 	before(async () => {
@@ -118,7 +118,7 @@ describe("l3dsr trace, of a capture", () => {
 		const datapath = openDatapath({ datapath: preference });
 		const output = join(folder, `${name}.pcap`);
 
-		it(`with rules on ${name}, writes packet for packet what the kernel makes of it, and counts nothing`, async () => {
+		it(`with rules on ${name}, writes the same packets as the kernel, and counts nothing`, async () => {
 			const entries = rules.map((rule, index) => ({ rule, ordinal: index + 1 }));
 			await setRules(datapath, { entries });
 			const datapaths = new Set((await datapath.observe()).rules.map((one) => one.datapath));
@@ -193,7 +193,7 @@ describe("l3dsr trace, of a capture", () => {
 		assert.ok(good > PACKETS / 2 && bad > 0, `${good} good, ${bad} bad`);
 		assert.equal(spoilt(before, checksumsByTshark(join(folder, "ebpf.pcap"))), 0);
 
-		// It would be seen: the address of one packet changed, and no checksum with it.
+		// This test would fail: the address of one packet is changed without its checksums.
 		const [frame, ...others] = decodeCapture(readFileSync(input), input).packets;
 		assert.ok(frame !== undefined);
 		const bytes = Uint8Array.from(frame.bytes);
@@ -203,7 +203,7 @@ describe("l3dsr trace, of a capture", () => {
 		assert.ok(spoilt(before, checksumsByTshark(broken)) > 0);
 	});
 
-	it("takes checksums that were left to the interface as this completes them, and writes what then comes out", async () => {
+	it("completes checksums that were left to the interface, and writes the resulting packets", async () => {
 		const whole = [1, 7, 10, 5].flatMap((dscp, index) => [
 			ipv4({ dscp, id: 2 * index + 1 }, tcpSegment({ destinationPort: 80 })),
 			ipv6({ dscp, flowLabel: 2 * index + 2 }, udpDatagram({ data: "odd" })),
@@ -235,7 +235,7 @@ describe("l3dsr trace, of a capture", () => {
 		);
 	});
 
-	it("takes the capture from stdin, and tells a line for each packet and what there is to say of the whole", async () => {
+	it("reads the capture from stdin, and prints a line for each packet and a summary", async () => {
 		const shell = start("/bin/sh", "-c", `"$0" trace - -i ${IN_INTERFACE} < ${input}`, path);
 		const { stdout } = await shell.outcome;
 		assert.match(stdout, new RegExp(`^${packets.length} packets: \\d+ rewritten, `, "m"));

@@ -1,4 +1,6 @@
-/** `l3dsr trace` against what this kernel does to the same packets, and what it leaves alone while it asks. */
+/**
+ * Compares `l3dsr trace` with what this kernel does to the same packets, and checks that it changes nothing.
+ */
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -42,7 +44,7 @@ async function trace(...args: string[]) {
 
 const asking = ["--from", "203.0.113.9", "--to", REAL_IPV4];
 
-describe("l3dsr trace, of a packet", () => {
+describe("l3dsr trace of a packet", () => {
 	const datapath = openDatapath({ datapath: "ebpf" });
 
 	before(async () => {
@@ -54,7 +56,7 @@ describe("l3dsr trace, of a packet", () => {
 		await setRules(datapath, { entries });
 	});
 
-	it("tells of one packet which rule matches, what it changes, and that the running program agrees", async () => {
+	it("shows which rule matches, what it changes, and that the running program agrees", async () => {
 		ip(`address add ${REAL_IPV4}/32 dev lo`);
 		const { exitCode, stdout, stderr } = await trace(
 			...["--from", "203.0.113.9", "--to", REAL_IPV4, "--dscp", "7", "--tcp", "80", "-i", IN_INTERFACE],
@@ -75,7 +77,7 @@ describe("l3dsr trace, of a packet", () => {
 		assert.match(stdout, /72\.30\.38\.147, which is not an address of this host: it is forwarded or dropped/);
 	});
 
-	it("says so, and fails, when the running program is not what its rules say", async () => {
+	it("reports, and fails, if the running program differs from its rules", async () => {
 		const target: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
 		const compile = (...rules: readonly Rule[]) => {
 			const slotted = rules.map((rule, index) => ({ rule, ordinal: index, slot: FIRST_RULE_SLOT + index }));
@@ -98,7 +100,7 @@ describe("l3dsr trace, of a packet", () => {
 		assert.equal(inexact.exitCode, 1);
 		for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
 
-		// A program on an interface that its rule does not name: it does not look at the name.
+		// A program on an interface that its rule does not name: it does not check the name.
 		using misplaced = Program.load(compile(daddrRule("192.0.2.77", { dscp: 7, header })));
 		tcxIngress.attach(on, misplaced);
 		const different = await trace(...asked);
@@ -110,7 +112,7 @@ describe("l3dsr trace, of a packet", () => {
 		for (const one of tcxIngress.query(on)) tcxIngress.detach(on, one);
 	});
 
-	it("names the TOS byte that was taken for the DSCP", async () => {
+	it("recognises a TOS byte in place of the DSCP", async () => {
 		const { stdout } = await trace(
 			...["--from", "203.0.113.9", "--to", REAL_IPV4, "--dscp", "28", "--tcp", "80", "-i", IN_INTERFACE],
 		);
@@ -119,12 +121,12 @@ describe("l3dsr trace, of a packet", () => {
 	});
 });
 
-describe("l3dsr trace, of a packet that meets rules on nft", () => {
+describe("l3dsr trace of a packet that meets rules on nft", () => {
 	const nft = openDatapath({ datapath: "nft" });
 	const install = async (...rules: readonly Rule[]) =>
 		await setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) });
 
-	it("asks a copy of them, chain by chain, and counts nothing", async () => {
+	it("runs a copy of the rules, chain by chain, and counts nothing", async () => {
 		await install(
 			daddrRule("192.0.2.20", { dscp: 3 }),
 			daddrRule(REAL_IPV4, {
@@ -162,7 +164,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		);
 	});
 
-	it("says in red, and fails, when what runs is not what the rules say", async () => {
+	it("reports in red, and fails, if what runs differs from the rules", async () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3 }));
 		run("nft", "add rule ip l3dsr raw_PREROUTING ip dscp 3 ip daddr set 192.0.2.66");
 		const { exitCode, stdout } = await trace(...asking, "--dscp", "3", "-i", OUT_INTERFACE);
@@ -173,7 +175,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		assert.match(stdout, /^running nft rules: .* produces a DIFFERENT packet: 450c[0-9a-f]{28}c0000242/m);
 		assert.equal(exitCode, 1);
 
-		// Of one packet the counters tell which rules matched.
+		// For one packet, the counters show which rules matched.
 		await install();
 		await install(daddrRule("192.0.2.20", { dscp: 3, matches: [{ kind: "ecn", ect: 2, negated: true }] }));
 		run("nft", `insert rule ip l3dsr raw_PREROUTING ip dscp 3 ip daddr set 192.0.2.20 return`);
@@ -183,7 +185,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		await install();
 	});
 
-	it("gets what a program in front of it makes of the packet, and the end of it is what is written", async () => {
+	it("applies the program in front of nft first, and writes the final packet", async () => {
 		await install(
 			daddrRule("192.0.2.88", {
 				header: { destination: { prefix: hostPrefix(daddrRule("192.0.2.77").target.daddr), negated: false } },
@@ -191,7 +193,8 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		);
 		const on = interfaceByName(OUT_INTERFACE);
 		const target: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
-		// Its rule names another interface, which it does not look at: the reference says that it does not match.
+		// Its rule names another interface, which the program does not check: the reference says that it does
+		// not match.
 		const elsewhere = {
 			rule: daddrRule("192.0.2.77", { dscp: 7, header }),
 			ordinal: 0,
@@ -210,7 +213,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		assert.equal(written?.bytes.subarray(16, 20).join("."), "192.0.2.88");
 	});
 
-	it("says that the stack drops a packet whose header checksum is wrong", async () => {
+	it("reports that the stack drops a packet with a wrong header checksum", async () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3 }));
 		const hex = "450c001400000000 40ff0001 cb007109 c000020a";
 		const { exitCode, stdout } = await trace("--hex", hex, "-i", OUT_INTERFACE);
@@ -219,7 +222,7 @@ describe("l3dsr trace, of a packet that meets rules on nft", () => {
 		assert.match(stdout, /^result: its IPv4 header checksum is wrong: the stack drops it$/m);
 	});
 
-	it("is answered by the reference alone where a namespace cannot be made", async () => {
+	it("uses only the reference if a namespace cannot be created", async () => {
 		await install(daddrRule("192.0.2.20", { dscp: 3 }));
 		for (const name of [IN_INTERFACE, OUT_INTERFACE]) {
 			const on = interfaceByName(name);
