@@ -1,4 +1,4 @@
-/** The lab's end of an agent (agent.ts): starts it on a host, asks it, ends it. */
+/** The lab's side of an agent (agent.ts): starts it on a host, sends requests, ends it. */
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
 import { createInterface } from "node:readline";
 import { L3dsrError } from "../errors.ts";
@@ -6,7 +6,7 @@ import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
 import { type LabEnvironment, startOnHost } from "./host-program.ts";
 
 /** An answer that has not come by then never will: every request has a shorter deadline of its own. */
-/** Far more than any request takes: only an agent that hangs reaches it, also on a slow or busy machine. */
+/** Far longer than any request takes, even on a slow or busy machine: only an agent that hangs reaches it. */
 const ANSWER_WITHIN_MS = 60_000;
 const END_WITHIN_MS = 2_000;
 
@@ -25,11 +25,11 @@ export class AgentProcess implements AsyncDisposable {
 	#failure: L3dsrError | undefined;
 	#nextId = 1;
 
-	/** `command` starts an agent; it runs in a session of its own, which the terminal's signals do not reach. */
+	/** `command` starts an agent, in its own session, so that the terminal's signals do not reach it. */
 	constructor(host: string, namespace: string, command: readonly string[], environment: LabEnvironment) {
 		this.host = host;
 		this.#child = startOnHost(namespace, { command, environment });
-		this.#child.stdin.on("error", () => {}); // told by the end of the process
+		this.#child.stdin.on("error", () => {}); // the end of the process reports it
 		this.#child.stderr.on("data", (chunk) => {
 			this.#complaint += String(chunk);
 		});
@@ -40,7 +40,7 @@ export class AgentProcess implements AsyncDisposable {
 		});
 	}
 
-	/** Throws LAB_AGENT when the request fails, or the process has ended. */
+	/** Throws LAB_AGENT if the request fails or the process has ended. */
 	async call<M extends AgentMethod>(method: M, params: AgentMethods[M][0]): Promise<AgentMethods[M][1]> {
 		if (this.#failure !== undefined) throw this.#failure;
 		const id = this.#nextId++;
@@ -52,11 +52,11 @@ export class AgentProcess implements AsyncDisposable {
 			this.#waiting.set(id, { resolve, reject, timer });
 			this.#child.stdin.write(`${JSON.stringify({ id, method, params })}\n`);
 		});
-		// The agent is this same program, so its results are what AgentMethods says.
+		// The agent is this same program, so its results have the types of AgentMethods.
 		return result as AgentMethods[M][1];
 	}
 
-	/** Lets the process live on without this one: it must have been told to stay. */
+	/** Lets the process outlive this one; it must have been told to stay. */
 	release(): void {
 		this.#child.stdin.end();
 		for (const stream of [this.#child.stdout, this.#child.stderr]) stream.destroy();
@@ -65,7 +65,7 @@ export class AgentProcess implements AsyncDisposable {
 
 	#receive(line: string): void {
 		const response = parseResponse(line);
-		if (response === undefined) return; // the process has ended, and its end fails whoever waits
+		if (response === undefined) return; // the process has ended, and every pending request fails
 		const { id, result, error } = response;
 		const waiting = this.#waiting.get(id);
 		if (waiting === undefined) return;
@@ -94,10 +94,10 @@ export class AgentProcess implements AsyncDisposable {
 	}
 }
 
-/** Undefined for a line that was cut off by the end of the process. */
+/** Undefined for a line cut off by the end of the process. */
 function parseResponse(line: string): AgentResponse | undefined {
 	try {
-		return JSON.parse(line) as AgentResponse; // what agent.ts writes
+		return JSON.parse(line) as AgentResponse; // written by agent.ts
 	} catch {
 		return undefined;
 	}

@@ -1,9 +1,9 @@
 /**
- * The process that the lab runs on each of its hosts: it serves, asks, and captures on request.
+ * The process that the lab runs on each of its hosts: it serves, sends requests and captures on request.
  *
- * Requests come as lines of JSON on stdin and are answered on stdout, in whatever order they are done. When
- * stdin ends, the process does; so nothing of it survives the lab, however that ended. Only `stay` changes
- * that, for a lab that is kept.
+ * Requests arrive as lines of JSON on stdin; answers go to stdout in the order in which they are ready. When stdin
+ * ends, so does the process, so nothing survives the lab, however that ended. Only `stay` changes that, for a lab
+ * that is kept.
  */
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
@@ -19,16 +19,16 @@ import {
 } from "./requests.ts";
 import { type ServiceOptions, startServices } from "./services.ts";
 
-/** What an agent can be asked to do: method → [parameters, result]. */
+/** The requests to an agent: method → [parameters, result]. */
 export interface AgentMethods {
 	serve: [ServiceOptions, null];
 	/** Captures on these interfaces from now on. */
 	capture: [{ readonly devices: readonly string[] }, null];
-	/** What has been captured since the last time. */
+	/** What was captured since the last `take`. */
 	take: [null, CaptureReport];
 	http: [HttpQuestion, Reply<HttpAnswer>];
 	udp: [UdpQuestion, Reply<UdpAnswer>];
-	/** Goes on serving when stdin ends, until it is killed. */
+	/** Keeps serving after stdin ends, until it is killed. */
 	stay: [null, null];
 }
 
@@ -41,11 +41,11 @@ export type AgentRequest = {
 export interface AgentResponse {
 	readonly id: number;
 	readonly result?: unknown;
-	/** Why it could not be done. */
+	/** Why the request failed. */
 	readonly error?: string;
 }
 
-/** Serves requests until `input` ends, and after that only if it was told to stay. */
+/** Serves requests until `input` ends; continues after that only if told to stay. */
 export async function runAgent(input: Readable, output: Writable): Promise<void> {
 	await using state = new AgentState();
 	output.on("error", () => {}); // the lab is gone; the end of stdin says so too

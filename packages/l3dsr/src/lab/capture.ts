@@ -1,25 +1,25 @@
-/** Captures what passes a host's interfaces, both ways, until it is asked for it. */
+/** Captures the packets on a host's interfaces, in both directions, until they are taken. */
 import { PacketSocket } from "@l3dsr/linux";
 import { type Sighting, sightingOf } from "./sighting.ts";
 
 const ETHERNET_HEADER_BYTES = 14;
 
 /**
- * Enough for the lab's downloads twice over: nothing is read before it is asked for, and a frame counts
- * with all the memory that it occupies.
+ * Twice what the lab's downloads need: nothing is read before it is taken, and a frame counts with all the memory it
+ * occupies.
  */
 const RECEIVE_BUFFER_BYTES = 64 << 20;
 
 export interface CaptureReport {
 	readonly sightings: readonly Sighting[];
-	/** Frames that passed and were not captured, for want of room. */
+	/** Frames lost for lack of buffer space. */
 	readonly dropped: number;
 }
 
 export class Capture implements Disposable {
 	readonly #sockets: PacketSocket[] = [];
 
-	/** Throws SyscallError when one of the interfaces cannot be listened on; none is then. */
+	/** Throws SyscallError if one of the interfaces cannot be captured; then none is. */
 	constructor(devices: readonly string[]) {
 		try {
 			for (const interfaceName of devices) {
@@ -31,7 +31,7 @@ export class Capture implements Disposable {
 		}
 	}
 
-	/** Everything that has passed since the last call, device by device, in the order in which it did. */
+	/** Everything captured since the last call, device by device, in order. */
 	take(): CaptureReport {
 		const sightings: Sighting[] = [];
 		let dropped = 0;

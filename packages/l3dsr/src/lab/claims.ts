@@ -1,4 +1,4 @@
-/** What the lab sets out to prove, each with what was seen. Pure: evidence in, verdicts out. */
+/** The claims that the lab tests, each with what was seen: from evidence to verdicts. Pure. */
 import { dscp as dscpOf, formatDscp, isDscp } from "@l3dsr/packet";
 import type { LabEvidence, Tally, TrafficKind, VipTraffic, Volume } from "./evidence.ts";
 import { OTHER_DSCP, REAL_SERVERS } from "./layout.ts";
@@ -25,7 +25,7 @@ export interface Claim {
 	readonly id: ClaimId;
 	readonly claim: string;
 	readonly held: boolean;
-	/** What was seen, in a line: numbers when it held, the first contradiction when it did not. */
+	/** What was seen, in one line: numbers if the claim held, else the first contradiction. */
 	readonly evidence: string;
 }
 
@@ -183,7 +183,7 @@ const KIND_NAMES: Readonly<Record<TrafficKind, string>> = {
 };
 const KINDS = Object.keys(KIND_NAMES) as TrafficKind[];
 
-/** Bytes with a unit that keeps them readable: `3.2 kB`. */
+/** Bytes in a readable unit: `3.2 kB`. */
 export function megabytes(bytes: number): string {
 	if (bytes < 1000) return `${bytes} bytes`;
 	return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -194,7 +194,7 @@ function firstOf(...contradictions: readonly (string | undefined)[]): { contradi
 	return contradiction === undefined ? {} : { contradiction };
 }
 
-/** A claim about all of nothing is not proved. */
+/** A claim about an empty list is not proved. */
 function untried(tried: readonly unknown[]): string | undefined {
 	return tried.length === 0 ? "it was not tried" : undefined;
 }

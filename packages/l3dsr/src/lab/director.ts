@@ -1,4 +1,4 @@
-/** What the lab's directors run: l3dsr's own datapath, or nf_tables; and what its client marks by itself. */
+/** What the lab's directors run: l3dsr's own datapath or nf_tables; and the packets that its client marks itself. */
 import { assign, type Command, field, match, meta, type PrintableTable } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import { TABLE_PRIORITY } from "../model/rule.ts";
@@ -6,10 +6,10 @@ import { directorTable, tableCommands } from "../syntax/export/nft-director.ts";
 import { addressOf, DIRECTOR_DEVICE, FAMILIES, OTHER_DSCP, REAL_SERVERS, VIPS } from "./layout.ts";
 
 export const BALANCERS = ["balance", "nft"] as const;
-/** `balance`: the director of l3dsr, as `l3dsr up` starts it. `nft`: what `l3dsr export nft-director` prints. */
+/** `balance`: l3dsr's director, as `l3dsr up` starts it. `nft`: the output of `l3dsr export nft-director`. */
 export type Balancer = (typeof BALANCERS)[number];
 
-/** Every port of each VIP to both real servers. Frames of veth come without checksums: the program is at tc. */
+/** Every port of each VIP goes to both real servers. Frames from veth have no checksums, so the program is at tc. */
 export const DIRECTOR_FILES: Readonly<Record<"fleet.yaml" | "director.yaml", string>> = {
 	"fleet.yaml": [
 		"vips:",
@@ -29,7 +29,7 @@ export const DIRECTOR_FILES: Readonly<Record<"fleet.yaml" | "director.yaml", str
 	"director.yaml": `fleet: fleet.yaml\ndirector: { interfaces: [${DIRECTOR_DEVICE}], hook: tc, state: state.json }\n`,
 };
 
-/** For nf_tables in a director's namespace. */
+/** nf_tables rules for a director's namespace. */
 export function directorRuleset(families: readonly Family[]): readonly Command[] {
 	return families.flatMap((family) =>
 		tableCommands(
@@ -45,8 +45,8 @@ export function directorRuleset(families: readonly Family[]): readonly Command[]
 const NFPROTO: Readonly<Record<Family, number>> = { ipv4: 2, ipv6: 10 };
 
 /**
- * For nf_tables in the client's namespace: what it sends to a real server's own address carries a DSCP that no rule
- * knows, as VoIP or a backup job on the same network might.
+ * nf_tables rules for the client's namespace: packets to a real server's own address carry a DSCP that no rule knows,
+ * as from VoIP or a backup job on the same network.
  */
 export function clientRuleset(families: readonly Family[]): readonly Command[] {
 	const rules = families.flatMap((family) =>

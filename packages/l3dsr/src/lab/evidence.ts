@@ -3,41 +3,41 @@ import type { Family } from "@l3dsr/packet";
 import type { DatapathName } from "../rewrite/datapath.ts";
 import type { DirectorName, RealServer } from "./layout.ts";
 
-/** One station of a packet on its way. */
+/** One place where a packet was seen. */
 export interface Station {
 	readonly host: string;
-	/** `in eth0`; on a host that only forwards, `client → director-in`; `service` for what a program saw. */
+	/** `in eth0`; on a host that only forwards, `client → director-in`; `service` for what the server program saw. */
 	readonly at: string;
 	readonly source: string;
 	readonly destination: string;
-	/** Undefined where only addresses are known: a service does not see the DSCP. */
+	/** Undefined if only addresses are known: a service does not see the DSCP. */
 	readonly dscp?: number;
 }
 
-/** The first packet of a connection on its way there, and the first of the answer on its way back. */
+/** Where a connection's first packet was seen, and the first packet of its answer. */
 export interface Journey {
 	readonly family: Family;
 	readonly vip: string;
-	/** Why there was no answer; undefined when there was. */
+	/** Why there was no answer; undefined if there was one. */
 	readonly failure?: string;
 	readonly server?: RealServer;
 	readonly request: readonly Station[];
 	readonly answer: readonly Station[];
 }
 
-/** What came of a number of questions of one kind. */
+/** The results of several requests of one kind. */
 export interface Tally {
 	readonly asked: number;
 	readonly answered: number;
-	/** Answered from the address that was asked. */
+	/** Answered from the requested address. */
 	readonly fromVip: number;
-	/** Answered with what was expected, byte for byte. */
+	/** Answered with the expected content, byte for byte. */
 	readonly intact: number;
-	/** Bytes of the answers' contents. */
+	/** Total bytes of content in the answers. */
 	readonly bytes: number;
-	/** How many of the answers each real server gave; ping does not tell. */
+	/** Answers by real server; empty for ping, which does not show the server. */
 	readonly servers: Readonly<Record<RealServer, number>>;
-	/** Why the first that failed did. */
+	/** Why the first failed request failed. */
 	readonly failure?: string;
 }
 
@@ -54,59 +54,62 @@ export interface VipTraffic {
 	readonly family: Family;
 	readonly dscp: number;
 	readonly tallies: Readonly<Record<TrafficKind, Tally>>;
-	/** Addressed to the VIP, as they came to the director. */
+	/** Packets to the VIP, as they reached the director. */
 	readonly directorIn: Volume;
-	/** Addressed to a real server with the VIP's DSCP, as they left the director. */
+	/** Packets to a real server with the VIP's DSCP, as they left the director. */
 	readonly directorOut: Volume;
-	/** The same, as the router sent them to the real servers: XDP there rewrites before a capture can look. */
+	/**
+	 * The same packets, as the router sent them to the real servers, because XDP there rewrites before a capture sees
+	 * them.
+	 */
 	readonly toRealServers: Volume;
-	/** From the VIP, as they came to the client. */
+	/** Packets from the VIP, as they reached the client. */
 	readonly answers: Volume;
-	/** Fragments among `directorOut`. */
+	/** Fragments in `directorOut`. */
 	readonly fragments: number;
 }
 
-/** Everything that was neither a request to a VIP nor one on its way to a real server. */
+/** Packets at the director that were neither requests to a VIP nor requests on their way to a real server. */
 export interface DirectorStrays {
-	/** From a VIP, or from a real server. */
+	/** From a VIP or from a real server. */
 	readonly answers: Volume;
 	readonly others: Volume;
 }
 
-/** Whether an address answers, HTTP and UDP, and as whom. */
+/** Whether HTTP and UDP answer at an address, and from which address. */
 export interface Reach {
 	readonly address: string;
-	/** Answered from the address that was asked. */
+	/** Answered from the requested address. */
 	readonly http: boolean;
 	readonly udp: boolean;
 	/** Source of the answer to the datagram, if there was one. */
 	readonly udpPeer?: string;
-	/** Addresses at which the services were asked. */
+	/** Addresses at which the services received the requests. */
 	readonly askedAt: readonly string[];
-	/** Why the first that failed did. */
+	/** Why the first failed request failed. */
 	readonly failure?: string;
 }
 
-/** A question to a real server's own address, with a DSCP that no rule knows. */
+/** A request to a real server's own address, with a DSCP that no rule knows. */
 export interface OtherDscp {
 	readonly server: RealServer;
-	/** As the packets arrived. */
+	/** DSCPs of the packets on arrival. */
 	readonly dscp: readonly number[];
 	/** Destinations of those packets. */
 	readonly destinations: readonly string[];
 	readonly reach: Reach;
 }
 
-/** What came to one director. */
+/** The share of one director. */
 export interface DirectorShare {
 	readonly director: DirectorName;
 	readonly requests: Volume;
 }
 
 export interface LabEvidence {
-	/** The datapath that the real servers were to use. */
+	/** The datapath that the real servers should use. */
 	readonly datapath: DatapathName | "auto";
-	/** Those that their rules run on, as `l3dsr show` on each says. */
+	/** The datapaths that their rules run on, according to `l3dsr show` on each. */
 	readonly datapathsInForce: readonly string[];
 	readonly journeys: readonly Journey[];
 	readonly traffic: readonly VipTraffic[];

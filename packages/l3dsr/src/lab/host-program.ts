@@ -1,4 +1,4 @@
-/** Programs on a host of the lab: started in its network namespace, and waited for. */
+/** Runs programs on a host of the lab: in its network namespace, until they end. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
@@ -13,27 +13,29 @@ export interface LabProgram {
 	/** The program and its arguments. */
 	readonly command: readonly string[];
 	readonly environment: LabEnvironment;
-	/** Written to its standard input, which is empty without it. */
+	/** Written to its standard input; default: empty. */
 	readonly input?: string;
 }
 
 export interface EndedProgram {
-	/** 128 and more when a signal ended it, as a shell has it. */
+	/** 128 or more if a signal ended it, as in a shell. */
 	readonly exitCode: number;
 	readonly stdout: string;
 	readonly stderr: string;
 }
 
-/** Where programs are looked for besides PATH, which may be empty under cron. */
+/** Where to look for programs in addition to PATH, which may be empty under cron. */
 const SYSTEM_DIRECTORIES = "/usr/sbin:/sbin:/usr/bin:/bin";
 
-/** Starts it in a session of its own, which the terminal's signals do not reach; messages are in English. */
+/**
+ * Starts the program in its own session, so that the terminal's signals do not reach it; its messages are in English.
+ */
 export function startOnHost(namespace: string, program: LabProgram): ChildProcessWithoutNullStreams {
 	const { command, environment } = program;
 	const [file = "", ...args] = command;
 	const path = [environment.PATH, SYSTEM_DIRECTORIES].filter(Boolean).join(":");
 	using there = NetworkNamespace.open(namedNamespacePath(namespace));
-	// A process begins in the namespace of the thread that starts it.
+	// A process starts in the namespace of the thread that creates it.
 	return there.within(() =>
 		spawn(file, args, {
 			env: { ...environment, PATH: path, LC_ALL: "C" },
@@ -43,7 +45,9 @@ export function startOnHost(namespace: string, program: LabProgram): ChildProces
 	);
 }
 
-/** A program that reports failure is a result. Throws PROGRAM_MISSING, PROGRAM_FAILED when it cannot be started. */
+/**
+ * A failure that the program reports is a result. Throws PROGRAM_MISSING, or PROGRAM_FAILED if it cannot be started.
+ */
 export async function runToEnd(namespace: string, program: LabProgram): Promise<EndedProgram> {
 	const child = startOnHost(namespace, program);
 	let stdout = "";
@@ -54,7 +58,7 @@ export async function runToEnd(namespace: string, program: LabProgram): Promise<
 	child.stderr.setEncoding("utf8").on("data", (text: string) => {
 		stderr += text;
 	});
-	child.stdin.on("error", () => {}); // it has ended without reading: its exit code says how
+	child.stdin.on("error", () => {}); // it ended without reading; its exit code tells how
 	child.stdin.end(program.input ?? "");
 	return await new Promise((resolve, reject) => {
 		child.on("error", (error) => reject(notStarted(program.command[0] ?? "", error)));
@@ -79,5 +83,5 @@ function notStarted(file: string, error: NodeJS.ErrnoException): L3dsrError {
 	);
 }
 
-/** The Debian package of a program that is not called like it. */
+/** The Debian package of a program with another name. */
 const PACKAGES: Readonly<Record<string, string>> = { ping: "iputils-ping" };

@@ -1,4 +1,4 @@
-/** Follows one connection through the lab: where its first packet was seen, and the first of its answer. */
+/** Follows one connection through the lab: where its first packet was seen, and the first packet of its answer. */
 import type { Address } from "@l3dsr/packet";
 import type { Journey, Station } from "./evidence.ts";
 import type { Lab } from "./lab.ts";
@@ -6,14 +6,14 @@ import { DIRECTORS, HOSTS, type Host, HTTP_PORT, REAL_SERVERS, type VirtualAddre
 import type { HttpAnswer, Reply } from "./requests.ts";
 import type { Seen, Sighting } from "./sighting.ts";
 
-/** Asks each VIP once, all at a time, and reads the captures (`take`). */
+/** Sends one request to each VIP, all at the same time, and reads the captures (`take`). */
 export async function followJourneys(
 	lab: Lab,
 	vips: readonly VirtualAddress[],
 	withinMs: number,
 	take: () => Promise<Seen>,
 ): Promise<Journey[]> {
-	await take(); // what is older is not of interest
+	await take(); // discard older packets
 	const replies = await Promise.all(
 		vips.map(async ({ vip }) => ({ vip, reply: await askOnce(lab, vip, withinMs) })),
 	);
@@ -32,7 +32,7 @@ function journeyOf(vip: Address, reply: Reply<HttpAnswer>, seen: Seen): Journey 
 			direction === "out" && opens === "connection" && destination === vip.text,
 	);
 	const port = opening?.sourcePort;
-	// The two families' connections may come from the same port.
+	// Connections of both families may use the same port.
 	const ours = ({ source }: Sighting) => source.includes(":") === vip.text.includes(":");
 	const request = stationsOf(
 		seen,
@@ -66,8 +66,8 @@ function journeyOf(vip: Address, reply: Reply<HttpAnswer>, seen: Seen): Journey 
 }
 
 /**
- * The packet's sightings in the order of `way`. A host that the packet only passes is one station; one that
- * `way` names twice gets its first passage at the first place and the second at the second.
+ * The packet's sightings in the order of `way`. A host that only forwards the packet is one station; if `way` names a
+ * host twice, its first passage goes to the first place and its second to the second.
  */
 function stationsOf(seen: Seen, way: readonly Host[], isPacket: (sighting: Sighting) => boolean): Station[] {
 	const left = new Map(HOSTS.map((host) => [host, firstPerDevice(seen[host].filter(isPacket))]));
@@ -85,7 +85,7 @@ function stationsOf(seen: Seen, way: readonly Host[], isPacket: (sighting: Sight
 	});
 }
 
-/** A retransmission passes a device again; the story is about the first. */
+/** A retransmission passes a device again; keep the first packet. */
 function firstPerDevice(sightings: readonly Sighting[]): Sighting[] {
 	const first = new Map<string, Sighting>();
 	for (const sighting of sightings) {
@@ -95,7 +95,10 @@ function firstPerDevice(sightings: readonly Sighting[]): Sighting[] {
 	return [...first.values()];
 }
 
-/** In and out of the router with the same addresses. On its way to the VIP the packet comes before the director's. */
+/**
+ * In and out of the router with unchanged addresses. On the way to the VIP, the client's packet comes before the
+ * director's.
+ */
 function passageOf(sightings: readonly Sighting[]): Sighting[] {
 	const into = sightings.find(({ direction }) => direction === "in");
 	if (into === undefined) return [];

@@ -1,5 +1,5 @@
 /**
- * A lab that runs: the topology, an agent on every host, services on the real servers, captures everywhere.
+ * A running lab: the topology, an agent on every host, services on the real servers, captures everywhere.
  *
  *     await using lab = await openLab({ name, commands, environment });
  *     await lab.addRules();
@@ -46,26 +46,26 @@ import {
 	topologyOf,
 } from "./topology.ts";
 
-/** How this installation of l3dsr is started. */
+/** How to start this installation of l3dsr. */
 export interface LabCommands {
 	/** Starts an agent. */
 	readonly agent: readonly string[];
-	/** Starts one of the other commands: `iptables-daddr`. */
+	/** Starts another command, such as `iptables-daddr`. */
 	readonly command: (name: string) => readonly string[];
 }
 
 export interface LabOptions extends LabDatapath {
 	/** Default: balance. */
 	readonly balancer?: Balancer;
-	/** Prefix of the namespaces' names; no two labs at a time may have the same. */
+	/** Prefix of the namespaces' names; no two labs at the same time may share it. */
 	readonly name: string;
 	readonly commands: LabCommands;
 	readonly environment: LabEnvironment;
-	/** Stops the building; what is there by then is taken away. */
+	/** Stops the setup; what exists by then is removed. */
 	readonly signal?: AbortSignal;
 }
 
-/** Rules of a real server as its save commands print them, one text for each family. */
+/** Rules of a real server as its save commands print them, one text per family. */
 export type SavedRules = Readonly<Record<RealServer, readonly { program: string; text: string }[]>>;
 
 export class Lab implements AsyncDisposable {
@@ -94,26 +94,26 @@ export class Lab implements AsyncDisposable {
 		return agent;
 	}
 
-	/** Runs a program on a host and returns its output; throws PROGRAM_FAILED. */
+	/** Runs a program on a host and returns its output. Throws PROGRAM_FAILED. */
 	async run(host: Host, command: readonly string[], input = ""): Promise<string> {
 		const { environment } = this.#options;
 		return await inHost(this.topology, host, { command, input, environment });
 	}
 
-	/** Like `run`, for a program whose failure is a result: what it printed, whatever its exit code. */
+	/** Like `run`, but a failing program is a result: returns its output whatever the exit code. */
 	async tryRun(host: Host, command: readonly string[]): Promise<string> {
 		const { environment } = this.#options;
 		return (await runToEnd(this.topology.namespaces[host], { command, environment })).stdout;
 	}
 
-	/** Types one of l3dsr's commands on a host. The datapath that was chosen is in its environment. */
+	/** Runs one of l3dsr's commands on a host. Its environment selects the lab's datapath. */
 	async type(host: Host, program: string, args: readonly string[], input = ""): Promise<string> {
 		const environment = { ...this.#options.environment, ...datapathEnvironment(this.#options) };
 		const command = [...this.#options.commands.command(program), ...args];
 		return await inHost(this.topology, host, { command, input, environment, what: program });
 	}
 
-	/** Has both directors direct. Their files are in a folder of the lab. */
+	/** Starts both directors. Their files are in a folder of the lab. */
 	async startDirectors(): Promise<void> {
 		if (this.#options.balancer === "nft") {
 			for (const director of DIRECTORS) setRules(this.topology, director, directorRuleset(FAMILIES));
@@ -135,10 +135,10 @@ export class Lab implements AsyncDisposable {
 		});
 	}
 
-	/** The datapaths that rules of the real servers run on, each once; none when there are no rules. */
+	/** The datapaths that the real servers' rules run on, each once; empty without rules. */
 	async datapathsInForce(): Promise<string[]> {
 		const found = await onEach(REAL_SERVERS, async (server) => {
-			// l3dsr's own record: src/cli/show.ts.
+			// The record that `l3dsr show` prints: src/cli/show.ts.
 			const { rules } = JSON.parse(await this.type(server, "l3dsr", ["show", "--json"])) as {
 				rules: { datapath: string }[];
 			};
@@ -147,7 +147,7 @@ export class Lab implements AsyncDisposable {
 		return [...new Set(found.flat())].sort();
 	}
 
-	/** Takes the rules away on every real server, and gives what was there for `restoreRules`. */
+	/** Removes the rules on every real server and returns them for `restoreRules`. */
 	async takeRules(): Promise<SavedRules> {
 		const saved = await onEach(REAL_SERVERS, async (server) => {
 			const texts: { program: string; text: string }[] = [];
@@ -167,18 +167,18 @@ export class Lab implements AsyncDisposable {
 		});
 	}
 
-	/** Leaves namespaces and services running when this process ends. `takeDown` ends them. */
+	/** Leaves namespaces and services running after this process has ended. `takeDown` ends them. */
 	async leave(): Promise<void> {
 		await onEach(HOSTS, async (host) => {
 			const agent = this.agent(host);
-			if (!isRealServer(host)) return await agent[Symbol.asyncDispose](); // it has nothing to serve
+			if (!isRealServer(host)) return await agent[Symbol.asyncDispose](); // it serves nothing
 			await agent.call("stay", null);
 			agent.release();
 		});
 		this.#released = true;
 	}
 
-	/** Once is enough, and a second call waits for the first. */
+	/** Works once; a second call waits for the first. */
 	[Symbol.asyncDispose](): Promise<void> {
 		this.#disposed ??= this.#dispose();
 		return this.#disposed;
@@ -194,7 +194,10 @@ export class Lab implements AsyncDisposable {
 	}
 }
 
-/** Builds a lab whose directors direct, without rules on the real servers. Throws what `buildTopology` throws, and LAB_AGENT; nothing is left behind then. */
+/**
+ * Builds a lab with running directors and without rules on the real servers. Throws what `buildTopology` throws, and
+ * LAB_AGENT, and leaves nothing behind.
+ */
 export async function openLab(options: LabOptions): Promise<Lab> {
 	options.signal?.throwIfAborted();
 	const topology = buildTopology(options.name);
@@ -217,9 +220,8 @@ export async function openLab(options: LabOptions): Promise<Lab> {
 }
 
 /**
- * Ends the agents of a lab that was left running (or whose l3dsr was killed) and deletes its namespaces.
- * Returns the ids of other processes in them, which keep a namespace alive, nameless, until they end.
- * Throws LAB_NOT_FOUND.
+ * Ends the agents of a lab that was left running (or whose l3dsr was killed) and deletes its namespaces. Returns the
+ * ids of other processes in them, which keep a namespace alive without a name until they end. Throws LAB_NOT_FOUND.
  */
 export function takeDown(name: string, isAgent: (commandLine: readonly string[]) => boolean): number[] {
 	const namespaces = namespacesOf(name);
@@ -257,7 +259,7 @@ function commandLineOf(pid: number): string[] {
 	try {
 		return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
 	} catch {
-		return []; // it has ended
+		return []; // the process has ended
 	}
 }
 
@@ -265,13 +267,13 @@ function endProcess(pid: number): void {
 	try {
 		process.kill(pid, "SIGKILL");
 	} catch {
-		// It has ended.
+		// The process has ended.
 	}
 }
 
 /**
- * Like Promise.all, but it does not return before every one is done, so that nothing still works on a host
- * that is being taken away. Throws the first failure.
+ * Like Promise.all, but returns only after all are done, so that nothing still works on a host that is being removed.
+ * Throws the first failure.
  */
 async function onEach<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
 	const results = await Promise.allSettled(items.map(work));

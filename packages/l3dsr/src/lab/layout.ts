@@ -1,6 +1,6 @@
 /**
- * What the lab is made of, as plain data: six hosts on seven subnets, the VIPs of the iptables-daddr
- * document, and who routes what to whom. Nothing here touches the kernel.
+ * The lab's layout as plain data: six hosts on seven subnets, the VIPs of the iptables-daddr document, and the routes.
+ * Nothing here touches the kernel.
  *
  *            10.0.1.0/24          10.0.2.0/24 (in), 10.0.3.0/24 (out)
  *   client ─────────────┐  ┌┌───────────────────── director
@@ -10,9 +10,9 @@
  *   real2 ───────────────┘
  *            10.0.12.0/24
  *
- * The router shares the VIPs' packets among the directors by equal-cost routes. A director has two links, so that what
- * goes in and what comes out can be told apart at a glance. No two hosts share a subnet: everything between
- * directors and real servers is routed, which is the point of Layer-3 DSR. IPv6 has the same numbers:
+ * The router shares the VIPs' packets among the directors by equal-cost routes. A director has two links, which separates
+ * incoming from outgoing packets. No two hosts share a subnet: everything between directors and real servers is routed,
+ * which is the point of Layer-3 DSR. IPv6 has the same numbers:
  * 2001:db8:11::2 is the IPv6 address of 10.0.11.2.
  */
 import { type Address, type Dscp, dscp, type Family, parseAddress } from "@l3dsr/packet";
@@ -28,7 +28,7 @@ export type RealServer = (typeof REAL_SERVERS)[number];
 
 export const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 
-/** A VIP and the DSCP that stands for it between director and real servers. */
+/** A VIP and the DSCP that represents it between director and real servers. */
 export interface VirtualAddress {
 	readonly vip: Address;
 	readonly dscp: Dscp;
@@ -41,17 +41,17 @@ export const VIPS: readonly VirtualAddress[] = [
 	{ vip: literal("fc00:1000:0:6::21"), dscp: dscp(11) },
 ];
 
-/** Where the real servers listen, on every address that they have. */
+/** The port on which the real servers listen, on all of their addresses. */
 export const HTTP_PORT = 80;
 export const UDP_PORT = 7;
 
-/** What the client's packets to a real server's own address carry: no rule knows this code. */
+/** The DSCP of the client's packets to a real server's own address; no rule knows it. */
 export const OTHER_DSCP = dscp(20);
 
 /**
- * A cable between the router and another host. Its two ends get different interface numbers: where they are
- * equal, the kernel takes its time (up to a second, linkwatch_urgent_event in net/core/link_watch.c) to tell the
- * end that came up first that it has a carrier.
+ * A cable between the router and another host. Its two ends get different interface numbers. If they were equal, the
+ * kernel could take up to a second (linkwatch_urgent_event in net/core/link_watch.c) to tell the end that came up
+ * first that it has a carrier.
  */
 export interface Link {
 	readonly host: Exclude<Host, "router">;
@@ -59,7 +59,7 @@ export interface Link {
 	readonly device: string;
 	/** The interface at the router's end. */
 	readonly routerDevice: string;
-	/** Third group of the subnet's addresses: N in 10.0.N.0/24 and 2001:db8:N::/64. */
+	/** The third group of the subnet's addresses: N in 10.0.N.0/24 and 2001:db8:N::/64. */
 	readonly subnet: number;
 }
 
@@ -73,13 +73,13 @@ export const LINKS: readonly Link[] = [
 	{ host: "real2", device: "eth0", routerDevice: "real2", subnet: 12 },
 ];
 
-/** The interface on which packets for the VIPs come to a director. */
+/** The interface on which a director receives packets for the VIPs. */
 export const DIRECTOR_DEVICE = "eth0";
 
-/** The interface on which a real server receives. */
+/** The interface on which a real server receives packets. */
 export const REAL_SERVER_DEVICE = "eth0";
 
-/** A host's own address (a director's: on the link by which requests reach it). */
+/** A host's own address; for a director, on the link that receives requests. */
 export function addressOf(host: Exclude<Host, "router">, family: Family): Address {
 	return linkAddress(linkTo(host), family, 2);
 }
@@ -90,19 +90,19 @@ function linkTo(host: Exclude<Host, "router">): Link {
 	return link;
 }
 
-/** The name of a host's network namespace in the lab of that name. */
+/** The name of a host's network namespace in the given lab. */
 export function namespaceOf(lab: string, host: Host): string {
 	return `${lab}-${host}`;
 }
 
-/** An address of an interface of the lab, with the length of its subnet. */
+/** An address of an interface of the lab, with its prefix length. */
 export interface DeviceAddress {
 	readonly device: string;
 	readonly address: Address;
 	readonly length: number;
 }
 
-/** Every address of a host, but those of its loopback. */
+/** All addresses of a host, except those on its loopback. */
 export function addressesOf(host: Host): DeviceAddress[] {
 	return LINKS.filter((link) => host === "router" || link.host === host).flatMap((link) =>
 		FAMILIES.map((family) => ({
@@ -113,13 +113,13 @@ export function addressesOf(host: Host): DeviceAddress[] {
 	);
 }
 
-/** A route by way of neighbours that cost the same; to everything where there is no destination. */
+/** A route via one or more neighbours of equal cost; without a destination, the default route. */
 export interface LabRoute {
 	readonly destination?: Address;
 	readonly ways: readonly { readonly gateway: Address; readonly device: string }[];
 }
 
-/** The router sends VIPs to the directors; everybody else sends everything to the router. */
+/** The router sends VIPs to the directors; all others send everything to the router. */
 export function routesOf(host: Host): LabRoute[] {
 	if (host === "router") {
 		return VIPS.map(({ vip }) => ({

@@ -1,4 +1,4 @@
-/** What the lab's client asks, and what it got: the addresses as its own sockets saw them. */
+/** The requests of the lab's client and their results: with the addresses that its own sockets saw. */
 import { createSocket } from "node:dgram";
 import { request as httpRequest } from "node:http";
 import { isIPv6 } from "node:net";
@@ -12,16 +12,16 @@ export interface HttpQuestion {
 }
 
 export interface HttpAnswer {
-	/** Address of the connection's other end. */
+	/** Address of the other end of the connection. */
 	readonly peer: string;
-	/** Port that the question came from. */
+	/** The client's port. */
 	readonly clientPort: number;
 	readonly bytes: number;
-	/** Of the body, hexadecimal. */
+	/** Hash of the body, hexadecimal. */
 	readonly sha256: string;
-	/** Who says to have answered. */
+	/** The real server that the answer names. */
 	readonly server?: string;
-	/** Undefined in answers to a download. */
+	/** Undefined for a download. */
 	readonly introduction?: Introduction;
 }
 
@@ -33,10 +33,10 @@ export interface UdpQuestion {
 }
 
 export interface UdpAnswer {
-	/** Source address of the datagram that came back. */
+	/** Source address of the answer. */
 	readonly peer: string;
 	readonly introduction: Introduction;
-	/** What was sent came back, byte for byte. */
+	/** True if exactly the sent bytes came back. */
 	readonly echoed: boolean;
 }
 
@@ -45,7 +45,7 @@ export type Reply<Answer> =
 	| { readonly answered: true; readonly answer: Answer }
 	| { readonly answered: false; readonly reason: string };
 
-/** One GET over a connection of its own. */
+/** One GET over a new connection. */
 export function askHttp({ address, port, path, timeoutMs }: HttpQuestion): Promise<Reply<HttpAnswer>> {
 	return new Promise((resolve) => {
 		const request = httpRequest(
@@ -84,8 +84,8 @@ export function askHttp({ address, port, path, timeoutMs }: HttpQuestion): Promi
 }
 
 /**
- * One datagram, and the first that comes back. The socket is not connected: it also takes an answer from
- * an address that was not asked, which is what there is to see when the rules are missing.
+ * Sends one datagram and returns the first answer. The socket is not connected, so it also accepts an answer from an
+ * unexpected address, which is what happens without the rules.
  */
 export function askUdp({ address, port, bytes, timeoutMs }: UdpQuestion): Promise<Reply<UdpAnswer>> {
 	return new Promise((resolve) => {

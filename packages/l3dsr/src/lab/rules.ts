@@ -4,15 +4,15 @@ import type { DatapathName } from "../rewrite/datapath.ts";
 import type { HookName } from "../rewrite/ebpf/kernel/attachment.ts";
 import { REAL_SERVER_DEVICE, VIPS } from "./layout.ts";
 
-/** Which datapath the lab asks for; `hook` only for ebpf. */
+/** The datapath that the lab asks for; `hook` only for ebpf. */
 export interface LabDatapath {
 	readonly datapath: DatapathName | "auto";
 	readonly hook?: HookName;
 }
 
 /**
- * Whether the rules hang at XDP. A packet from another namespace may come without its checksum, which XDP cannot
- * see: such a lab has a client that completes what it sends, as a card does, and real servers that accept that.
+ * True if the rules run at XDP. A packet from another namespace may lack its checksum, which XDP cannot see, so in
+ * such a lab the client completes its checksums, as a NIC does, and the real servers accept that.
  */
 export function needsCompleteChecksums({ hook }: LabDatapath): boolean {
 	return hook === "xdp" || hook === "xdp-generic";
@@ -26,8 +26,8 @@ export interface RuleCommand {
 const PROGRAM = { ipv4: "iptables-daddr", ipv6: "ip6tables-daddr" } as const satisfies Record<Family, string>;
 
 /**
- * Where the rules go. The document of iptables-daddr puts them into mangle INPUT; a program at an interface
- * sees a packet before the kernel has decided whether it is input, which is what raw PREROUTING means.
+ * Where the rules go. The document of iptables-daddr uses mangle INPUT. A program at an interface sees a packet
+ * before the kernel has decided whether it is input, which corresponds to raw PREROUTING.
  */
 function placeOf({ datapath }: LabDatapath): { table: string; chain: string; device: readonly string[] } {
 	return datapath === "ebpf"
@@ -35,7 +35,7 @@ function placeOf({ datapath }: LabDatapath): { table: string; chain: string; dev
 		: { table: "mangle", chain: "INPUT", device: [] };
 }
 
-/** One rule for each VIP: DSCP to destination. */
+/** One rule for each VIP: from DSCP to destination. */
 export function addCommands(choice: LabDatapath): RuleCommand[] {
 	const { table, chain, device } = placeOf(choice);
 	return VIPS.map(({ vip, dscp }) => {
@@ -45,13 +45,13 @@ export function addCommands(choice: LabDatapath): RuleCommand[] {
 	});
 }
 
-/** Takes all of them away again. */
+/** Deletes all of them again. */
 export function flushCommands(choice: LabDatapath): RuleCommand[] {
 	const { table, chain } = placeOf(choice);
 	return Object.values(PROGRAM).map((program) => ({ program, args: ["-t", table, "-F", chain] }));
 }
 
-/** What the rule commands are to choose, told by their environment. */
+/** The environment that makes the rule commands choose this datapath. */
 export function datapathEnvironment(choice: LabDatapath): Record<string, string> {
 	const { datapath, hook } = choice;
 	return {

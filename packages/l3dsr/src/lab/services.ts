@@ -1,18 +1,20 @@
-/** What a real server of the lab offers: HTTP and a UDP echo, each telling who answered and to whom. */
+/**
+ * The services of a real server in the lab: HTTP and a UDP echo, both with the server's name and the addresses used.
+ */
 import { createHash } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIPv6 } from "node:net";
 
-/** The body of an HTTP answer, and the first line of a UDP answer (the datagram itself follows). */
+/** The body of an HTTP answer, and the first line of a UDP answer (followed by the datagram itself). */
 export interface Introduction {
 	/** The real server's name. */
 	readonly server: string;
-	/** The address that the service was asked at. */
+	/** The address that received the request. */
 	readonly local: string;
 	readonly localPort: number;
-	/** Who asked. */
+	/** The client's address. */
 	readonly peer: string;
 	readonly peerPort: number;
 }
@@ -21,14 +23,14 @@ export interface ServiceOptions {
 	readonly server: string;
 	readonly httpPort: number;
 	readonly udpPort: number;
-	/** Where to answer UDP. One socket each: a socket on every address would answer from another one. */
+	/** Addresses for UDP, each with its own socket: one socket for all addresses would answer from the wrong one. */
 	readonly addresses: readonly string[];
 }
 
-/** The path for downloads: `/bulk/N` answers N bytes. */
+/** The path for downloads: `/bulk/N` answers with N bytes. */
 export const BULK_PATH = "/bulk/";
 
-/** Both services, listening. They stop with their process, or when disposed of. */
+/** Starts both services. They stop with their process, or when disposed of. */
 export async function startServices(options: ServiceOptions): Promise<AsyncDisposable> {
 	const http = createServer((request, response) => answerHttp(options.server, request, response));
 	http.listen(options.httpPort, "::");
@@ -39,7 +41,7 @@ export async function startServices(options: ServiceOptions): Promise<AsyncDispo
 	return { [Symbol.asyncDispose]: () => stop(http, sockets) };
 }
 
-/** N bytes that are not all alike, the same on both sides. */
+/** N bytes with varying content, the same on both sides. */
 export function pattern(bytes: number): Buffer {
 	const buffer = Buffer.allocUnsafe(bytes);
 	for (let i = 0; i < bytes; i++) buffer[i] = i * 7 + (i >> 8);
@@ -95,7 +97,7 @@ async function stop(http: Server, sockets: readonly Socket[]): Promise<void> {
 	await new Promise((resolve) => http.close(resolve));
 }
 
-/** An IPv4 peer of a socket that serves both families is written as ::ffff:a.b.c.d. */
+/** A socket for both families shows an IPv4 peer as ::ffff:a.b.c.d. */
 function plain(address: string | undefined): string {
 	return (address ?? "").replace(/^::ffff:(?=\d+\.)/, "");
 }

@@ -1,8 +1,8 @@
-/** A packet as one host of the lab saw it on one of its interfaces: the headers that the story is about. */
+/** A packet as seen on one interface of one host of the lab: the headers that matter for the story. */
 import { addressFromBytes, dscpOfTos, type ParsedPacket, PROTOCOL_NUMBER, parsePacket } from "@l3dsr/packet";
 import type { Host } from "./layout.ts";
 
-/** Plain data: it crosses from the capturing process as JSON. */
+/** Plain data: the capturing process sends it as JSON. */
 export interface Sighting {
 	readonly device: string;
 	readonly direction: "in" | "out";
@@ -10,28 +10,28 @@ export interface Sighting {
 	readonly destination: string;
 	/** 0–63 */
 	readonly dscp: number;
-	/** IP protocol number; undefined in a later IPv6 fragment whose own chain does not tell. */
+	/** IP protocol number; undefined for a later IPv6 fragment whose own header chain does not tell. */
 	readonly protocol?: number;
-	/** Only of packets that carry the start of a TCP or UDP header. */
+	/** Only for packets with the start of a TCP or UDP header. */
 	readonly sourcePort?: number;
 	readonly destinationPort?: number;
-	/** TCP: the packet that opens a connection (SYN), or the answer to it (SYN and ACK). */
+	/** TCP: set for the packet that opens a connection (SYN) and for the answer to it (SYN and ACK). */
 	readonly opens?: "connection" | "answer";
-	/** Any but a whole datagram. */
+	/** True unless the packet is a whole datagram. */
 	readonly fragment: boolean;
-	/** Of the IP packet. One merged by an offload counts once, with its whole length. */
+	/** Length of the IP packet. A packet merged by an offload counts once, with its whole length. */
 	readonly lengthBytes: number;
 }
 
-/** What every host has seen. */
+/** What each host has seen. */
 export type Seen = Readonly<Record<Host, readonly Sighting[]>>;
 
 const TCP_SYN = 0x02;
 const TCP_ACK = 0x10;
 
 /**
- * What `packet` (from the network header on) looks like to a spectator. Undefined for what is not an IP packet
- * and for the link's own affairs: neighbour discovery and multicast.
+ * The sighting of `packet`, given from its network header. Undefined if it is not an IP packet, or is only local to
+ * the link: neighbour discovery and multicast.
  */
 export function sightingOf(
 	packet: Uint8Array,
@@ -62,7 +62,7 @@ export function sightingOf(
 }
 
 function isFragment(parsed: ParsedPacket, packet: Uint8Array): boolean {
-	// IPv4: more fragments, or an offset. IPv6 in the lab: the fragment header comes first if there is one.
+	// IPv4: more fragments, or an offset. IPv6 in the lab: a fragment header always comes first.
 	if (parsed.family === "ipv4") return ((((packet[6] ?? 0) << 8) | (packet[7] ?? 0)) & 0x3fff) !== 0;
 	return packet[6] === 44;
 }

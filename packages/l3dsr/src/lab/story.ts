@@ -1,4 +1,4 @@
-/** One run through the lab: what is asked and looked at, in order. Gathers evidence; claims.ts judges it. */
+/** One run through the lab: the requests and observations in order. It gathers evidence; claims.ts judges it. */
 import type { Family } from "@l3dsr/packet";
 import { type Claim, judge } from "./claims.ts";
 import {
@@ -28,11 +28,11 @@ import type { Seen, Sighting } from "./sighting.ts";
 import { askOften, FAILS_WITHIN_MS, reach, WITHIN_MS } from "./traffic.ts";
 
 export interface StoryOptions {
-	/** False leaves the rules out, to see which claims fail then. */
+	/** False leaves out the rules, to see which claims then fail. */
 	readonly rules: boolean;
 	/** Stops the story between two steps. */
 	readonly signal: AbortSignal;
-	/** Told of each chapter as soon as it is complete. */
+	/** Called with each chapter when it is complete. */
 	readonly tell: (chapter: Chapter) => void;
 }
 
@@ -51,13 +51,13 @@ export interface StoryResult {
 	readonly claims: readonly Claim[];
 }
 
-/** Runs the story in an open lab that has no rules yet. Throws what the lab's parts throw, and the signal's reason. */
+/** Runs the story in an open lab without rules. Throws what the lab's parts throw, or the signal's reason. */
 export async function runStory(lab: Lab, { rules, signal, tell }: StoryOptions): Promise<StoryResult> {
 	const captured = new Captured(lab);
 	if (rules) await lab.addRules();
 
 	const datapathsInForce = await lab.datapathsInForce();
-	// Where an answer is not expected, nobody waits long for it.
+	// Do not wait long for an answer that is not expected.
 	const withinMs = rules ? WITHIN_MS : FAILS_WITHIN_MS;
 
 	signal.throwIfAborted();
@@ -137,8 +137,8 @@ class Captured {
 	}
 
 	/**
-	 * The last acknowledgements may still be on their way when the last answer has come: takes until two
-	 * takes in a row have brought nothing new.
+	 * The last acknowledgements may arrive after the last answer, so take again until two takes in a row bring nothing
+	 * new.
 	 */
 	async takeSettled(): Promise<Seen> {
 		const all: Record<Host, Sighting[]> = {
@@ -200,7 +200,7 @@ function atDirectors(seen: Seen): Sighting[] {
 	return DIRECTORS.flatMap((director) => [...seen[director]]);
 }
 
-/** What passed a director except requests: from the client to a VIP, in; to a real server, out. */
+/** What passed a director except requests: from the client to a VIP (in), or to a real server (out). */
 function straysOf(sightings: readonly Sighting[]): DirectorStrays {
 	const vips = new Set(VIPS.map(({ vip }) => vip.text));
 	const servers = new Set(

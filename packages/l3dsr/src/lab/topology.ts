@@ -1,6 +1,6 @@
 /**
- * The lab's hosts as network namespaces: made, wired and routed by rtnetlink, and taken away whole. No process of
- * the lab runs in them yet (see lab.ts).
+ * The lab's hosts as network namespaces: created, connected and routed by rtnetlink, and removed as a whole. No
+ * process of the lab runs in them yet (see lab.ts).
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import {
@@ -38,15 +38,15 @@ import {
 } from "./layout.ts";
 
 export interface Topology {
-	/** Prefix of its namespaces' names. */
+	/** Prefix of the namespaces' names. */
 	readonly name: string;
 	readonly namespaces: Readonly<Record<Host, string>>;
 }
 
 /**
- * Builds the lab `name`: namespaces, links, routes, VIPs on the real servers' loopbacks; everything but the directors'
- * tables and the rules on the real servers. Throws LAB_EXISTS, KERNEL_FEATURE, LinuxError
- * and NftablesError; what was built by then is taken away again.
+ * Builds the lab `name`: namespaces, links, routes and the VIPs on the real servers' loopbacks; everything except the
+ * directors' tables and the rules on the real servers. Throws LAB_EXISTS, KERNEL_FEATURE, LinuxError and
+ * NftablesError, and removes what it has built.
  */
 export function buildTopology(name: string): Topology {
 	const topology = topologyOf(name);
@@ -78,7 +78,7 @@ export function buildTopology(name: string): Topology {
 		try {
 			destroyTopology(name);
 		} catch {
-			// The first failure is the one to report.
+			// Report the first failure.
 		}
 		throw error;
 	}
@@ -86,8 +86,8 @@ export function buildTopology(name: string): Topology {
 }
 
 /**
- * Takes away every namespace of the lab `name` that is there, and the lock files that commands have left for
- * them. Goes on behind one that cannot be deleted, and throws LinuxError in the end.
+ * Removes every existing namespace of the lab `name`, and the lock files that commands have left for them. Continues
+ * if one cannot be deleted, and throws LinuxError at the end.
  */
 export function destroyTopology(name: string): void {
 	const failures: unknown[] = [];
@@ -104,7 +104,7 @@ export function destroyTopology(name: string): void {
 	if (failures.length > 0) throw failures[0];
 }
 
-/** Has the client compute every checksum itself, so that its packets travel as over a real cable. */
+/** Makes the client compute every checksum itself, so that its packets look as on a real cable. */
 export function completeChecksums(topology: Topology): void {
 	onHost(topology, "client", () => {
 		for (const { device } of LINKS.filter(({ host }) => host === "client"))
@@ -112,7 +112,7 @@ export function completeChecksums(topology: Topology): void {
 	});
 }
 
-/** The topology of that name, whether or not it has been built. */
+/** The topology of that name, whether it has been built or not. */
 export function topologyOf(name: string): Topology {
 	const of = (host: Host) => namespaceOf(name, host);
 	return {
@@ -128,32 +128,32 @@ export function topologyOf(name: string): Topology {
 	};
 }
 
-/** Those of the lab's namespaces that exist. */
+/** The existing namespaces of the lab. */
 export function namespacesOf(name: string): string[] {
 	const own = new Set(Object.values(topologyOf(name).namespaces));
 	return listNamedNamespaces().filter((namespace) => own.has(namespace));
 }
 
-/** What the directors of the lab read and keep. */
+/** The folder with the files of the lab's directors. */
 export function directorFolder(name: string): string {
 	return `/run/${name}`;
 }
 
-/** Runs `work`, which must not wait, in the network namespace of a host. */
+/** Runs `work`, which must be synchronous, in the network namespace of a host. */
 export function onHost<T>(topology: Topology, host: Host, work: () => T): T {
 	using namespace = NetworkNamespace.open(namedNamespacePath(topology.namespaces[host]));
 	return namespace.within(work);
 }
 
-/** Has nf_tables do on a host what `commands` say. */
+/** Runs nf_tables commands on a host. */
 export function setRules(topology: Topology, host: Host, commands: readonly Command[]): void {
 	using nftables = onHost(topology, host, () => new Nftables());
 	nftables.transact(commands);
 }
 
 /**
- * Runs a program on a host of the lab and returns its output. Throws PROGRAM_FAILED, which calls it `what`, with its
- * first line of complaint.
+ * Runs a program on a host of the lab and returns its output. Throws PROGRAM_FAILED, with `what` as its name and the
+ * first line of its error output.
  */
 export async function inHost(
 	topology: Topology,
@@ -170,9 +170,10 @@ export async function inHost(
 }
 
 /**
- * Set before the links exist, so that they are born with it. A new namespace takes over the IPv4 settings
- * of the machine: state all that matter. Equal-cost routes are chosen by ports too (fib_multipath_hash_policy). Routes here are asymmetric by design (rp_filter), and an IPv6
- * address that waits for duplicate detection answers nothing for a second (accept_dad).
+ * Set before the links exist, so that they start with it. A new namespace inherits the machine's IPv4 settings, so
+ * set all that matter. Equal-cost routes are chosen by ports too (fib_multipath_hash_policy). Routes here are
+ * asymmetric by design (rp_filter), and an IPv6 address in duplicate address detection does not answer for a second
+ * (accept_dad).
  */
 function setSysctls(): void {
 	const folders = (family: string) =>
@@ -196,7 +197,7 @@ function wire({ namespaces }: Topology): void {
 	}
 }
 
-/** Addresses, links up, routes. */
+/** Sets addresses and routes, and brings links up. */
 function setUp(host: Host): void {
 	changeLink(interfaceByName("lo").index, { up: true });
 	for (const { device, address, length } of addressesOf(host)) {
@@ -223,7 +224,7 @@ function addLabRoute({ destination, ways }: LabRoute): void {
 	});
 }
 
-/** A link whose carrier has not been noticed yet swallows what is sent on it. */
+/** A link whose carrier the kernel has not noticed yet drops what is sent on it. */
 function waitForCarriers(lab: string, host: Host): void {
 	const deadline = performance.now() + LINK_UP_WITHIN_MS;
 	for (;;) {

@@ -1,26 +1,26 @@
-/** The client's questions, and the tallies of what came back. */
+/** The client's requests, and tallies of their results. */
 import type { Address } from "@l3dsr/packet";
 import { type Reach, type Tally, TRAFFIC_KINDS, type TrafficKind } from "./evidence.ts";
 import type { Lab } from "./lab.ts";
 import { HTTP_PORT, REAL_SERVERS, type RealServer, UDP_PORT } from "./layout.ts";
 import { BULK_PATH, pattern, sha256 } from "./services.ts";
 
-/** A question that is not answered by then is not answered; an emulated machine may need some of it. */
+/** How long to wait for an answer; an emulated machine may need much of it. */
 export const WITHIN_MS = 20_000;
-/** Where the question is whether there is an answer at all. */
+/** For requests that may have no answer at all. */
 export const FAILS_WITHIN_MS = 500;
 
-/** The flows of so many connections do not all hash to one real server: once in 2^23 runs, over all VIPs. */
+/** With this many connections, it happens only once in 2^23 runs, over all VIPs, that all hash to one real server. */
 const HTTP_REQUESTS = 24;
 const DATAGRAMS = 8;
 const FRAGMENTED_DATAGRAMS = 4;
 const PINGS = 2;
 const DOWNLOAD_BYTES = 4_000_000;
 const DATAGRAM_BYTES = 64;
-/** More than two Ethernet frames hold. */
+/** Does not fit into two Ethernet frames. */
 const LARGE_DATAGRAM_BYTES = 4000;
 
-/** What one question brought. */
+/** The result of one request. */
 interface Outcome {
 	readonly answered: boolean;
 	readonly fromVip: boolean;
@@ -30,7 +30,7 @@ interface Outcome {
 	readonly failure?: string;
 }
 
-/** Whom to ask, from the client of which lab. */
+/** What to send requests to, from the client of which lab. */
 interface Asking {
 	readonly lab: Lab;
 	readonly address: string;
@@ -39,7 +39,10 @@ interface Asking {
 
 type Question = () => Promise<Outcome>;
 
-/** All kinds of traffic to one VIP, one after the other; a kind is given up at its first question without answer. */
+/**
+ * Sends all kinds of traffic to one VIP, one kind after the other; gives up a kind at its first request without an
+ * answer.
+ */
 export async function askOften(
 	lab: Lab,
 	vip: Address,
@@ -63,7 +66,7 @@ export async function askOften(
 	return { http, download, udp, fragmented, ping };
 }
 
-/** One HTTP request and one datagram. */
+/** Sends one HTTP request and one datagram. */
 export async function reach(lab: Lab, address: string, timeoutMs: number): Promise<Reach> {
 	const client = lab.agent("client");
 	const [http, udp] = await Promise.all([
@@ -120,7 +123,7 @@ async function httpOutcome(
 	const { peer, bytes, introduction, sha256: received, server } = reply.answer;
 	return {
 		answered: true,
-		// The service must agree: it was asked at the VIP.
+		// The service must also have been asked at the VIP.
 		fromVip: peer === address && (introduction === undefined || introduction.local === address),
 		intact: expectedSha256 === undefined ? introduction !== undefined : received === expectedSha256,
 		bytes,
@@ -143,7 +146,7 @@ async function udpOutcome({ lab, address, withinMs }: Asking, bytes: number): Pr
 	};
 }
 
-/** ping(8) prints `64 bytes from ADDRESS: …` for an answer; it fails when none comes. */
+/** ping(8) prints `64 bytes from ADDRESS: …` for an answer, and fails without one. */
 async function pingOutcome({ lab, address, withinMs }: Asking): Promise<Outcome> {
 	const output = await lab.tryRun("client", [
 		"ping",

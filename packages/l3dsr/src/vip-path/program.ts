@@ -1,12 +1,13 @@
 /**
- * The program at tc ingress that brings answers from a VIP to a socket which is connected to a real server.
+ * The program at tc ingress that delivers a VIP's answers to a socket connected to a real server.
  *
- * A connection that checks a VIP goes out as the director would send it: to the real server's own address, with the VIP's
- * DSCP. If the real server has its rule, it answers from the VIP, which no such socket takes. So the source of what comes
- * from the VIP to a port of ours becomes the real server's address again, before netfilter and routing see it. The program
- * notes who has answered: without that, an answer of a real server that has no rule would look like success.
+ * A connection that checks a VIP is sent like a director's packets: to the real server's own address, with the VIP's
+ * DSCP. If the real server has its rule, it answers from the VIP, and the socket would not accept that. So for
+ * packets from the VIP to a port of ours, the program changes the source to the real server's address, before
+ * netfilter and routing see it. It notes who answered; otherwise an answer of a real server without a rule would look
+ * like success.
  *
- * Plain headers only: the answer to a SYN has neither options nor extension headers.
+ * Plain headers only: the answer to a SYN has neither IP options nor extension headers.
  */
 import {
 	IPV4,
@@ -29,13 +30,13 @@ import { PASS } from "../programs/packet.ts";
 import { CSUM_FLAG } from "../programs/transport-checksum.ts";
 import { CONNECTION, CONNECTIONS_AT, PORT, tableSpec } from "./table.ts";
 
-/** By it the program is known at its hook. */
+/** The program's name at its hook. */
 export const PROGRAM_NAME = "l3dsr_vip_path";
 
 export interface PathProgramOptions {
-	/** Room in the table. */
+	/** The table's size, in connections. */
 	readonly connections: number;
-	/** Bytes in front of the network header. */
+	/** Bytes before the network header. */
 	readonly linkHeaderBytes: 0 | 14;
 	/** bpf_l4_csum_replace knows BPF_F_IPV6 (Linux 6.16). */
 	readonly ipv6ChecksumFlag: boolean;
@@ -46,9 +47,9 @@ const CHECKSUM_AT = { ip: 10, tcp: 16 } as const;
 const SOURCE_AT = { ipv4: 12, ipv6: 8 } as const;
 const DESTINATION_AT = { ipv4: 16, ipv6: 24 } as const;
 const ADDRESS_BYTES = { ipv4: 4, ipv6: 16 } as const;
-/** Version 4, a header of five words. */
+/** Version 4 and a header of five words. */
 const PLAIN_IPV4 = 0x45;
-/** More fragments, and the offset. */
+/** The "more fragments" bit and the offset. */
 const FRAGMENT = 0x3fff;
 const BYTES16 = struct("address", { all: { bytes: 16 } });
 
@@ -140,7 +141,7 @@ function emitFamily(journey: Journey, family: Family): void {
 
 type Connection = View<typeof CONNECTION.fields>;
 
-/** Goes to `otherwise` unless the packet's address there is the connection's. */
+/** Jumps to `otherwise` unless this address of the packet is the connection's. */
 function emitUnlessSame(
 	{ p, data, linkHeaderBytes: link }: Journey,
 	family: Family,
@@ -170,7 +171,7 @@ function emitBounds({ p, ctx, data, end, pass }: Journey, bytes: number): void {
 	});
 }
 
-/** The source becomes the real server's address: checksums first, each told the same difference. */
+/** Sets the source to the real server's address. Each checksum is updated first, by the same difference. */
 function emitRewrite(
 	{ p, ctx, linkHeaderBytes: link, ipv6ChecksumFlag }: Journey,
 	family: Family,

@@ -1,34 +1,34 @@
-/** What the program at the interfaces and the process that connects share: one array of one element, mapped into both. */
+/** What the program at the interfaces shares with the connecting process: a one-element array, mapped by both. */
 import { BPF_MAP_FLAG, type MapSpec, struct } from "@l3dsr/bpf";
 import type { Address } from "@l3dsr/packet";
 
-/** A connection that is under way, a cache line. */
+/** A connection in progress; one cache line. */
 export const CONNECTION = struct("connection", {
-	/** Addresses of IPv4 are in the first four bytes. */
+	/** IPv4: in the first four bytes. */
 	vip: { bytes: 16 },
 	real: { bytes: 16 },
-	/** This host's, which the answers come to. */
+	/** This host's address, which receives the answers. */
 	local: { bytes: 16 },
-	/** Checksum of the real server's address less that of the VIP, as the kernel's helpers take it. */
+	/** Checksum of the real server's address minus that of the VIP, as the kernel's helpers take it. */
 	difference: "u32",
-	/** Of the real server. */
+	/** Port of the real server. */
 	port: "be16",
 	/** 4 or 6. */
 	version: "u8",
-	/** Set by the program: an answer came from the VIP; one came from the real server's own address. */
+	/** Set by the program after an answer from the VIP, or one from the real server's own address. */
 	fromVip: "u8",
 	fromReal: "u8",
 	_pad: { bytes: 7 },
 });
 
-/** In front of the connections: of each local port the number of its connection, 0 for none. */
+/** Before the connections: for each local port the number of its connection; 0: none. */
 export const PORT = struct("port", { connection: "u16" });
 const PORTS = 65_536;
 export const CONNECTIONS_AT = PORTS * PORT.size;
-/** Numbers of connections have 16 bits, and begin with 1. */
+/** Numbers of connections have 16 bits and begin with 1. */
 export const MOST_CONNECTIONS = 65_535;
 
-/** Room for `connections` at a time. */
+/** A table for `connections` at the same time. */
 export function tableSpec(connections: number): MapSpec {
 	return {
 		name: "l3dsr_path",
@@ -41,8 +41,8 @@ export function tableSpec(connections: number): MapSpec {
 }
 
 /**
- * The checksum of `to` less that of `from`, in 32 bits of ones' complement (RFC 1624): `bpf_csum_diff` of the two. Of words
- * as a little-endian processor loads them.
+ * Checksum of `to` minus that of `from`, in 32 bits of ones' complement (RFC 1624): what `bpf_csum_diff` returns for
+ * them. Words are loaded as little-endian.
  */
 export function checksumDifference(from: Address, to: Address): number {
 	let sum = 0;

@@ -1,13 +1,13 @@
 /**
- * Connections that take the way of a director's packets: to a real server's own address, marked with the code of a VIP, and
- * answered by the VIP if the real server has its rule. For health checks, and for whoever asks one real server for a VIP.
+ * Connections along the path of a director's packets: sent to a real server's own address with the code of a VIP, and
+ * answered by the VIP if the real server has its rule. Used by health checks.
  *
  *     using path = VipPath.open({ connections: 256 });
  *     using connection = path.connect({ vip, real, dscp, port });
  *     … watchWritable(connection.fd, …), connection.outcome()
  *
- * A program at tc ingress of this host's interfaces brings the answers to the sockets (program.ts). It holds by links and is
- * gone with the process; before Linux 6.6 it is a filter of clsact, which a killed process leaves behind without effect.
+ * A program at tc ingress of this host's interfaces delivers the answers to the sockets (program.ts). Links hold it, so it
+ * disappears with the process; before Linux 6.6 it is a clsact filter, which a killed process leaves behind without effect.
  */
 import {
 	type ClsactAttached,
@@ -33,10 +33,10 @@ import { CONNECTION, CONNECTIONS_AT, checksumDifference, MOST_CONNECTIONS, PORT 
 
 export { MOST_CONNECTIONS } from "./table.ts";
 
-/** A real server as a VIP of it is asked. */
+/** A real server and the VIP to connect to through it. */
 export interface PathTarget {
 	readonly vip: Address;
-	/** Of the VIP's family. */
+	/** In the VIP's family. */
 	readonly real: Address;
 	readonly dscp: Dscp;
 	/** TCP port of the VIP. */
@@ -44,19 +44,19 @@ export interface PathTarget {
 }
 
 /**
- * How a connection stands. `by`: from which address the answer came that decided; `nobody` where none did (an ICMP error, a
- * local refusal).
+ * State of a connection. `by`: whose address the decisive answer came from; `nobody` if there was none (an ICMP
+ * error, a local refusal).
  */
 export type PathOutcome =
 	| { readonly kind: "connected"; readonly by: "vip" | "real" | "nobody" }
 	| { readonly kind: "failed"; readonly by: "vip" | "real" | "nobody"; readonly errno: number };
 
 export interface PathOptions {
-	/** How many connections there can be at a time, at most 65,535. */
+	/** The most connections at the same time, at most 65,535. */
 	readonly connections: number;
-	/** Where answers come in; default: every interface that packets can come in by. */
+	/** The interfaces that receive answers; default: every interface that can receive packets. */
 	readonly interfaces?: readonly string[];
-	/** Where the program is; default: tcx, where the kernel has it (6.6). */
+	/** Where to attach the program; default: tcx, if the kernel has it (6.6). */
 	readonly hook?: PathHook;
 }
 
@@ -66,7 +66,7 @@ interface Hold extends Disposable {
 	readonly index: number;
 }
 
-/** The source address towards a real server is looked up again after so long. */
+/** How long a source address for a real server is used before it is looked up again. */
 const SOURCE_AGE_MS = 5000;
 
 export class VipPath implements Disposable {
@@ -78,7 +78,7 @@ export class VipPath implements Disposable {
 	#isRetired = false;
 	readonly #sources = new Map<string, { readonly address: Address; readonly until: number }>();
 
-	/** Throws KERNEL_*; then nothing is left. */
+	/** Throws KERNEL_* and leaves nothing behind. */
 	static open(options: PathOptions): VipPath {
 		return new VipPath(options);
 	}
@@ -110,7 +110,7 @@ export class VipPath implements Disposable {
 		}
 	}
 
-	/** Looks at the interfaces again: for when some have come, gone or changed. Throws KERNEL_*. */
+	/** Looks at the interfaces again, after one was created, deleted or changed. Throws KERNEL_*. */
 	refresh(): void {
 		this.#sources.clear();
 		const wanted = listInterfaces().filter((one) => this.#isWanted(one));
@@ -126,20 +126,20 @@ export class VipPath implements Disposable {
 		}
 	}
 
-	/** Disposes of itself when the last connection has ended. */
+	/** Disposes of itself after the last connection has ended. */
 	retire(): void {
 		this.#isRetired = true;
 		this.#disposeRetired();
 	}
 
-	/** Room for further connections. */
+	/** How many further connections there is room for. */
 	get room(): number {
 		return this.#free.length;
 	}
 
 	/**
-	 * Begins to connect. Throws SyscallError of why this host cannot: ENETUNREACH without a route. RangeError when there is
-	 * no {@link room}.
+	 * Begins to connect. Throws SyscallError if this host cannot, such as ENETUNREACH without a route, and RangeError
+	 * without {@link room}.
 	 */
 	connect(target: PathTarget): PathConnection {
 		const local = this.#sourceFor(target);
@@ -147,7 +147,7 @@ export class VipPath implements Disposable {
 		try {
 			socket = new StreamSocket(local.bytes, tosOfDscp(target.dscp));
 		} catch (error) {
-			this.#sources.delete(target.real.text); // it has lost the address
+			this.#sources.delete(target.real.text); // the source address is gone
 			throw error;
 		}
 		const number = this.#free.pop();
@@ -199,7 +199,7 @@ export class VipPath implements Disposable {
 		return address;
 	}
 
-	/** A slave's packets come to its master as well, and loopback's never leave this host. */
+	/** A slave's packets also pass its master, and packets on the loopback never leave this host. */
 	#isWanted({ name, up, loopback, master }: NetInterface): boolean {
 		const { interfaces } = this.#options;
 		if (interfaces !== undefined) return interfaces.includes(name);
@@ -213,12 +213,12 @@ export class VipPath implements Disposable {
 
 	#setPort(port: number, number: number): void {
 		const { buffer, byteOffset } = this.#memory.bytes;
-		// A store that no processor sees before those of the entry.
+		// On every CPU, this store becomes visible only after those of the entry.
 		Atomics.store(new Uint16Array(buffer, byteOffset + port * PORT.size, 1), 0, number);
 	}
 }
 
-/** One connection; disposing of it ends it by a RST, unless it was released. */
+/** One connection. Disposing of it sends a RST, unless it was released. */
 export class PathConnection implements Disposable {
 	readonly #socket: StreamSocket;
 	readonly #entry: Uint8Array;
@@ -231,12 +231,12 @@ export class PathConnection implements Disposable {
 		this.#close = close;
 	}
 
-	/** To wait for (`watchWritable`) until there is an {@link outcome}. */
+	/** The descriptor to wait for (`watchWritable`) until there is an {@link outcome}. */
 	get fd(): number {
 		return this.#socket.fd;
 	}
 
-	/** Undefined while the connection is under way. Asked once: afterwards a failure is forgotten. */
+	/** Undefined while the connection is in progress. Call it once: a failure is forgotten afterwards. */
 	outcome(): PathOutcome | undefined {
 		const state = this.#socket.state();
 		if (state.state === "connecting") return undefined;
@@ -244,15 +244,18 @@ export class PathConnection implements Disposable {
 		return state.state === "failed" ? { kind: "failed", by, errno: state.errno } : { kind: "connected", by };
 	}
 
-	/** Who has answered so far. On the way through two interfaces an answer of the VIP looks like the real's the second time. */
+	/**
+	 * Who has answered so far. If an answer of the VIP passes two interfaces, it looks like the real server's at the
+	 * second.
+	 */
 	get answeredBy(): "vip" | "real" | "nobody" {
 		const { fromVip, fromReal } = CONNECTION.decode(this.#entry);
 		return fromVip !== 0 ? "vip" : fromReal !== 0 ? "real" : "nobody";
 	}
 
 	/**
-	 * The descriptor, for a socket of Node: the caller closes it. The connection must not be disposed of before, or answers
-	 * come to it no longer.
+	 * The descriptor for a Node socket; the caller closes it. Do not dispose of the connection before, or it receives
+	 * no more answers.
 	 */
 	release(): number {
 		return this.#socket.release();
@@ -265,7 +268,7 @@ export class PathConnection implements Disposable {
 	}
 }
 
-/** An address in the room of either family. */
+/** An address in a field for either family. */
 function padded({ bytes }: Address): Uint8Array {
 	const room = new Uint8Array(16);
 	room.set(bytes);
@@ -288,7 +291,7 @@ function attach(on: NetInterface, program: Program, hook: PathHook = bestHook())
 	};
 }
 
-/** Undefined for an interface that has gone since it was listed. */
+/** Undefined if the interface is gone since it was listed. */
 function unlessGone<T>(work: () => T): T | undefined {
 	try {
 		return work();
@@ -298,7 +301,7 @@ function unlessGone<T>(work: () => T): T | undefined {
 	}
 }
 
-/** Filters that killed processes have left behind are taken away; for the one process that checks for long. */
+/** Removes the filters that killed processes have left behind. For the one long-running process that checks. */
 export function removeLeftFilters(): void {
 	const withIngress = interfacesWithIngress();
 	for (const on of listInterfaces())
