@@ -9,6 +9,7 @@ import { ServiceManager } from "../agent/service-manager.ts";
 import type { AgentState } from "../agent/state.ts";
 import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
 import { becomeAgent } from "../host/agent-presence.ts";
+import { keepHeapSmall } from "../host/small-heap.ts";
 import { guardObserver } from "../host/vip-guard.ts";
 import { serveAgent } from "../serve/follow.ts";
 import { type CliContext, writeJson } from "./context.ts";
@@ -92,8 +93,19 @@ export async function agent(
 			onProblem: (problem) => context.stderr.write(`warning: ${problem}\n`),
 		}),
 	);
+	keepHeapSmallAfterStart(opened, loop);
 	await loop.run();
 	return EXIT.done;
+}
+
+/** What a start loads comes from caches that V8 takes only under the flags that they were made with. */
+function keepHeapSmallAfterStart(opened: DisposableStack, loop: Agent): void {
+	const first = opened.use(
+		loop.onRun(() => {
+			first[Symbol.dispose]();
+			keepHeapSmall();
+		}),
+	);
 }
 
 function onSignals(

@@ -3,6 +3,7 @@
  * It ends when the agent does.
  */
 import type { Readable, Writable } from "node:stream";
+import { keepHeapSmall } from "../../host/small-heap.ts";
 import { decodeMessage, encodeMessage, type HttpSettings, LineReader, REPLIES, type Reply } from "../wire.ts";
 import { Answers } from "./answers.ts";
 import { EventStreams, type KnownEvent } from "./event-streams.ts";
@@ -97,6 +98,8 @@ class HttpProcess {
 			page: pageIn(settings.page),
 		});
 		this.#serving = await serve(settings, routes);
+		// Not before: code is loaded from caches that V8 takes only under the flags that they were made with.
+		keepHeapSmall();
 	}
 }
 
