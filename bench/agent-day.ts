@@ -17,8 +17,11 @@ import { configurationOf, PORT, RunningAgent, residentMb } from "./agent.ts";
 import { environment } from "./commands.ts";
 import { Receiver } from "./receiver.ts";
 
-/** What a busy host may see in 24 hours. */
-export const WHOLE_DAY = { events: 50_000, scrapes: 10_000, reconfigurations: 1000 } as const;
+/**
+ * What a busy host may see in 24 hours. A fault removes a VIP, which the agent adds again; other events only make it check
+ * the host.
+ */
+export const WHOLE_DAY = { events: 49_500, faults: 500, scrapes: 10_000, reconfigurations: 1000 } as const;
 /** The minimum duration of the run. */
 const WHOLE_DAY_MS = 720_000;
 /**
@@ -31,9 +34,11 @@ const SERVICES = 60;
 /** The most services that a reconfiguration adds. */
 const MOST_MORE = 8;
 /**
- * One event in this many removes a VIP, which the agent adds again. The others only make it check the host.
+ * Reconfigurations and faults take turns, because a reconfiguration also repairs what a fault has broken. The run waits for
+ * the repair of the last fault of each turn.
  */
-const FAULT_EACH = 100;
+const TURN = 30;
+const RECONFIGURATIONS_IN_TURN = 20;
 /** Share of the scrapes. */
 const MOST_FAILED = 0.01;
 const RIGHT_WITHIN_MS = 60_000;
@@ -50,9 +55,12 @@ export interface Sample {
 export interface Day {
 	/** Share of 24 hours. */
 	readonly share: number;
+	/** Without the faults. */
 	readonly events: number;
+	readonly faults: number;
 	readonly scrapes: number;
-	readonly failedScrapes: number;
+	/** Why scrapes failed, and how many for that reason. */
+	readonly scrapeFailures: ReadonlyMap<string, number>;
 	readonly reconfigurations: number;
 	readonly repairs: number;
 	readonly tookMs: number;
@@ -91,13 +99,14 @@ export async function liveADay(bin: string, share: number): Promise<Day> {
 		using events = new Events();
 		const day = new Faster(share * WHOLE_DAY_MS);
 		let repairs = 0;
-		let failedScrapes = 0;
+		const scrapeFailures = new Map<string, number>();
 		using _repairs = agent.onRecord(({ kind }) => {
 			if (kind === "repaired") repairs++;
 		});
 		const samples: Sample[] = [];
 		const counts = {
 			events: Math.ceil(share * WHOLE_DAY.events),
+			faults: Math.ceil(share * WHOLE_DAY.faults),
 			scrapes: Math.ceil(share * WHOLE_DAY.scrapes),
 			reconfigurations: Math.ceil(share * WHOLE_DAY.reconfigurations),
 		};
@@ -105,26 +114,37 @@ export async function liveADay(bin: string, share: number): Promise<Day> {
 		await Promise.all([
 			day.paced(counts.events, async (number) => events.happen(number)),
 			day.paced(counts.scrapes, async () => {
-				await scrape().catch(() => failedScrapes++);
+				await scrape().catch(({ message }: Error) => {
+					scrapeFailures.set(message, (scrapeFailures.get(message) ?? 0) + 1);
+				});
 			}),
-			day.paced(counts.reconfigurations, async (number) => {
-				const configured = agent.next("configured");
-				configure(1 + (number % MOST_MORE));
-				await configured;
+			day.paced(counts.reconfigurations + counts.faults, async (number) => {
+				const [turn, place] = [Math.floor(number / TURN), number % TURN];
+				if (place < RECONFIGURATIONS_IN_TURN) {
+					const configured = agent.next("configured");
+					configure(1 + (number % MOST_MORE));
+					await configured;
+					return;
+				}
+				const fault = turn * (TURN - RECONFIGURATIONS_IN_TURN) + place - RECONFIGURATIONS_IN_TURN;
+				const repaired = place === TURN - 1 ? agent.next("repaired") : undefined;
+				events.takeVip(fault % SERVICES);
+				await repaired;
 			}),
 			day.paced(SAMPLES, async (number) => {
 				samples.push(sampleOf(agent, number / SAMPLES));
 			}),
 		]);
 		const tookMs = performance.now() - begun;
-		// On a busy machine, a scrape may take longer than the five seconds that the server waits for a
-		// request.
-		if (failedScrapes > counts.scrapes * MOST_FAILED)
+		// On a busy machine, the agent may need longer than the ten seconds that it has for an answer.
+		if (failedIn(scrapeFailures) > counts.scrapes * MOST_FAILED) {
+			const reasons = [...scrapeFailures].map(([reason, times]) => `${times} times ${reason}`);
 			throw new Error(
-				`${failedScrapes} of ${counts.scrapes} scrapes failed; it has said: ${agent.said.join("; ")}`,
+				`of ${counts.scrapes} scrapes failed ${reasons.join(", ")}; said: ${agent.said.join("; ")}`,
 			);
+		}
 		await untilRight(bin, config);
-		return { ...counts, share, failedScrapes, repairs, tookMs, samples };
+		return { ...counts, share, scrapeFailures, repairs, tookMs, samples };
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
@@ -171,6 +191,10 @@ class Faster {
 	}
 }
 
+export function failedIn(failures: Day["scrapeFailures"]): number {
+	return [...failures.values()].reduce((sum, times) => sum + times, 0);
+}
+
 /** Events of a host, of several kinds in turn. */
 class Events implements Disposable {
 	/** One process for all its changes. */
@@ -179,8 +203,7 @@ class Events implements Disposable {
 	readonly #nftables = new Nftables();
 
 	happen(number: number): void {
-		if (number % FAULT_EACH === 0) this.#takeVip(Math.floor(number / FAULT_EACH) % SERVICES);
-		else EVENTS[number % EVENTS.length]?.(this, number);
+		EVENTS[number % EVENTS.length]?.(this, number);
 	}
 
 	changeLink(number: number): void {
@@ -211,7 +234,7 @@ class Events implements Disposable {
 		this.#nftables.transact([{ do: "delete table", table }]);
 	}
 
-	#takeVip(index: number): void {
+	takeVip(index: number): void {
 		const bytes = Uint8Array.of(198, 18, 1, index);
 		deleteAddress({ index: interfaceByName("lo").index, bytes, prefixLength: 32 });
 	}

@@ -1,5 +1,5 @@
 /** Plots an agent's day: memory above, descriptors below, for both of its processes. Pure. */
-import { type Day, growthOf, type Sample } from "./agent-day.ts";
+import { type Day, failedIn, growthOf, type Sample } from "./agent-day.ts";
 
 const WIDTH = 760;
 const PANEL = { left: 56, right: 740, height: 150 };
@@ -56,13 +56,13 @@ ${summaryOf(day)
 
 /** The contents of the picture as sentences without their full stops. */
 export function summaryOf(day: Day): string[] {
-	const { events, scrapes, failedScrapes, reconfigurations, repairs, tookMs, samples } = day;
+	const { events, faults, scrapes, scrapeFailures, reconfigurations, repairs, tookMs, samples } = day;
 	const growth = growthOf(day);
 	const last = samples.at(-1);
 	const signed = (value: number, digits: number) => `${value < 0 ? "" : "+"}${value.toFixed(digits)}`;
 	const minutes = (tookMs / 60_000).toFixed(1);
 	return [
-		`${count(events)} events, ${count(scrapes)} scrapes (${count(failedScrapes)} failed), ${count(reconfigurations)} reconfigurations and ${count(repairs)} repairs in ${minutes} minutes`,
+		`${count(events)} events, ${count(faults)} faults (${count(repairs)} repairs), ${count(scrapes)} scrapes (${count(failedIn(scrapeFailures))} failed) and ${count(reconfigurations)} reconfigurations in ${minutes} minutes`,
 		`From the second quarter to the last: agent ${signed(growth.agentMb, 1)} MB and ${signed(growth.agentDescriptors, 0)} descriptors (${last?.agentMb.toFixed(0)} MB at the end), ` +
 			`HTTP process ${signed(growth.httpMb, 1)} MB and ${signed(growth.httpDescriptors, 0)} (${last?.httpMb.toFixed(0)} MB)`,
 	];
