@@ -11,8 +11,11 @@ import type { AgentRecord } from "../../src/agent/record.ts";
 
 const L3DSR = fileURLToPath(new URL("../cli/l3dsr-process.ts", import.meta.url));
 
-/** How long a test waits on a busy machine; the benchmark measures the real time. */
-const PATIENCE_MS = 15_000;
+/**
+ * What anything may take on a machine with much else to do; how long it takes is for the benchmark. A start from source
+ * needs 1.7 s of a processor, and has taken 9 s where a dozen processes shared two.
+ */
+export const PATIENCE_MS = 60_000;
 
 export class AgentProcess implements AsyncDisposable {
 	readonly child: ChildProcess;

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { assertRecord } from "../../../../test/support/records.ts";
 import { l3dsr } from "../cli/run-command.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 
@@ -154,7 +154,7 @@ test("a second manager is noticed, named, and no longer answered at once", async
 		for (;;) {
 			const contention = agent.records.find((record) => record.kind === "contention");
 			if (contention?.kind === "contention") return contention;
-			await waitFor("a repair", () => isOnLo("192.0.2.12"), 15_000);
+			await waitFor("a repair", () => isOnLo("192.0.2.12"), PATIENCE_MS);
 			ip("addr del 192.0.2.12/32 dev lo");
 		}
 	})();

@@ -10,7 +10,7 @@ import { assertDescribed, assertRecord } from "../../../../test/support/records.
 import type { AgentRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { RealServer, VIP } from "../vip-path/real-server.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 run("sysctl", "-qw", "net.ipv4.ip_forward=1");
@@ -97,7 +97,7 @@ test("a real server that stops answering gets no new flows until it answers agai
 	assert.match(await statesOf(), /^a up 0\.[45]\d*, b up 0\.[45]\d*$/);
 
 	b.fallSilent();
-	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", 15_000);
+	await waitFor("b out of use", async () => (await statesOf()) === "a up 1, b down 0", PATIENCE_MS);
 	assert.ok(
 		(await served("findings")).findings.some(
 			({ kind, message }) => kind === "echo" && message.includes("nobody answers a ping"),
@@ -133,7 +133,11 @@ test("a real server that stops answering gets no new flows until it answers agai
 		},
 	);
 	// A command beside the agent also gives the reason.
-	await waitFor("the reason", async () => (await reasonsOf()) === "b: its tcp check fails: timeout", 5000);
+	await waitFor(
+		"the reason",
+		async () => (await reasonsOf()) === "b: its tcp check fails: timeout",
+		PATIENCE_MS,
+	);
 	const repairs = agent.records.filter(({ kind }) => kind === "repaired" || kind === "contention");
 	assert.deepEqual(repairs, [], "who is healthy is not drift");
 	// A command beside the agent brings no unhealthy real server back.
@@ -141,7 +145,7 @@ test("a real server that stops answering gets no new flows until it answers agai
 	assert.equal(await statesOf(), "a up 1, b down 0");
 
 	b.speakAgain();
-	await waitFor("b in use again", async () => /b up 0\.[45]/.test(await statesOf()), 15_000);
+	await waitFor("b in use again", async () => /b up 0\.[45]/.test(await statesOf()), PATIENCE_MS);
 	const { message } = await agent.untilRecord<AgentRecord & { readonly message: string }>(
 		(record) => record.kind === "health" && record.changes.every(({ healthy }) => healthy),
 	);
@@ -149,7 +153,7 @@ test("a real server that stops answering gets no new flows until it answers agai
 		message,
 		/^front\/b \(10\.1\.2\.2\) passes its tcp check at 192\.0\.2\.10 port 8080 again, after \d/,
 	);
-	await waitFor("no reason", async () => (await reasonsOf()) === "", 5000);
+	await waitFor("no reason", async () => (await reasonsOf()) === "", PATIENCE_MS);
 });
 
 test("an added real server gets no flows until its first check has succeeded, whatever commands do", async () => {
@@ -170,7 +174,7 @@ test("an added real server gets no flows until its first check has succeeded, wh
 	await waitFor(
 		"a reason",
 		async () => /c: .* not succeeded yet: refused by the VIP/.test(await reasonsOf()),
-		15_000,
+		PATIENCE_MS,
 	);
 	assert.match(await statesOf(), /^a up 0\.[45]\d*, b up 0\.[45]\d*, c starting 0$/);
 	assert.equal((await l3dsr("up", "-c", config)).exitCode, 0);
@@ -183,7 +187,7 @@ test("an added real server gets no flows until its first check has succeeded, wh
 	const seen = agent.records.length;
 
 	c.listen(accept(), 8080);
-	await waitFor("c in use", async () => /c up 0\.3/.test(await statesOf()), 15_000);
+	await waitFor("c in use", async () => /c up 0\.3/.test(await statesOf()), PATIENCE_MS);
 	const { changes: after } = await agent.until("health", seen);
 	assert.deepEqual(
 		after.map(({ real, healthy, isNew }) => [real, healthy, isNew]),
@@ -194,10 +198,10 @@ test("an added real server gets no flows until its first check has succeeded, wh
 
 	// Its check failed and succeeded before; after a time out of use, these results do not count.
 	assert.equal((await l3dsr("disable", "c", "-c", config)).exitCode, 0);
-	await waitFor("c out of use", async () => /c disabled 0$/.test(await statesOf()), 15_000);
+	await waitFor("c out of use", async () => /c disabled 0$/.test(await statesOf()), PATIENCE_MS);
 	c.fallSilent();
 	assert.equal((await l3dsr("enable", "c", "-c", config)).exitCode, 0);
 	assert.match(await statesOf(), /c starting 0$/);
 	c.speakAgain();
-	await waitFor("c in use again", async () => /c up 0\.3/.test(await statesOf()), 15_000);
+	await waitFor("c in use again", async () => /c up 0\.3/.test(await statesOf()), PATIENCE_MS);
 });

@@ -13,7 +13,7 @@ import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/ne
 import type { AgentRecord, RepairedRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
 import { deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 
@@ -61,7 +61,7 @@ async function repairOf(
 		record.kind === "repaired" &&
 		record.drift.some(({ object, problem }) => said.some((one) => one.test(`${object} ${problem}`)));
 	const record = await agent.untilRecord<RepairedRecord>(isMeant, known);
-	await waitFor("a host that is right again", isRight, 15_000);
+	await waitFor("a host that is right again", isRight, PATIENCE_MS);
 	return record;
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { enterNetns, ip, waitFor } from "../../../../test/support/netns.ts";
 import { assertDescribed, assertRecord } from "../../../../test/support/records.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 ip("link add eth0 type veth peer name eth0p");
@@ -22,18 +22,22 @@ const listen = (port: number) => `agent:\n  listen: [127.0.0.1:${port}, ${socket
 const url = (path: string, port = 9470) => `http://127.0.0.1:${port}${path}`;
 
 async function answerOf(path: string, port?: number): Promise<{ status: number; text: string }> {
-	return await waitFor(`an answer to ${path}`, async () => {
-		try {
-			const response = await fetch(url(path, port), { signal: AbortSignal.timeout(5000) });
-			const answer = { status: response.status, text: await response.text() };
-			const type = response.headers.get("content-type") ?? undefined;
-			assertDescribed(path, { status: answer.status, type, body: answer.text });
-			return answer;
-		} catch (error) {
-			if (error instanceof assert.AssertionError) throw error;
-			return undefined; // the process that speaks HTTP is on its way
-		}
-	});
+	return await waitFor(
+		`an answer to ${path}`,
+		async () => {
+			try {
+				const response = await fetch(url(path, port), { signal: AbortSignal.timeout(5000) });
+				const answer = { status: response.status, text: await response.text() };
+				const type = response.headers.get("content-type") ?? undefined;
+				assertDescribed(path, { status: answer.status, type, body: answer.text });
+				return answer;
+			} catch (error) {
+				if (error instanceof assert.AssertionError) throw error;
+				return undefined; // the process that speaks HTTP is on its way
+			}
+		},
+		PATIENCE_MS,
+	);
 }
 
 test("an agent serves state, findings and metrics, and changes its address when its file does", async () => {

@@ -9,7 +9,7 @@ import { tcxIngress } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { l3dsr } from "../cli/run-command.ts";
-import { AgentProcess } from "./agent-process.ts";
+import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 
@@ -78,7 +78,7 @@ test("on a full disk repairs continue, and down explains why it cannot keep the 
 			const known = agent.records.length;
 			fault();
 			await agent.until("repaired", known);
-			await waitFor("a host that is right again", isRight, 15_000);
+			await waitFor("a host that is right again", isRight, PATIENCE_MS);
 		}
 		const refused = await l3dsr("down");
 		assert.equal(refused.exitCode, 1);
