@@ -161,7 +161,7 @@ export class Director implements Disposable {
 			hook,
 			program.info.id,
 		]);
-		return `${JSON.stringify(programs)} ${this.#tables.digest()}`;
+		return `${JSON.stringify(programs)} ${this.#tables.contents()}`;
 	}
 
 	/** What `detach` would do. */

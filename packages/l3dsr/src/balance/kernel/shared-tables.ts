@@ -2,7 +2,6 @@
  * The director's tables in shared memory, which the program reads while they are written. Each write is safe at any
  * moment: it is one aligned store, or goes to a place that nothing refers to yet.
  */
-import { createHash } from "node:crypto";
 import { arrayKey, BpfMap, sumPerCpu } from "@l3dsr/bpf";
 import { L3dsrError } from "../../errors.ts";
 import type { Counters } from "../../model/rule.ts";
@@ -294,11 +293,15 @@ export class SharedTables implements Disposable {
 	}
 
 	/**
-	 * Of VIPs and real servers. It changes with whatever changes slots, except for the end of a drain: with who is up, with
-	 * when a transition began, or with the stamp.
+	 * The bytes of VIPs and real servers, as text. They change with whatever changes slots, except for the end of a drain:
+	 * with the marks of reals, with the time at which a transition began, or with the stamp.
 	 */
-	digest(): string {
-		return createHash("sha256").update(this.bytes("vips")).update(this.bytes("reals")).digest("base64");
+	contents(): string {
+		const text = (name: "vips" | "reals") => {
+			const { buffer, byteOffset, byteLength } = this.bytes(name);
+			return Buffer.from(buffer, byteOffset, byteLength).toString("latin1");
+		};
+		return text("vips") + text("reals");
 	}
 
 	[Symbol.dispose](): void {

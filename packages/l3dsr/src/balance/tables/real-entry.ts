@@ -73,21 +73,45 @@ function encodeHop(hop: Hop) {
 
 /** Undefined if the number is free. */
 export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undefined {
-	const entry = REAL.decode(bytes);
-	if ((entry.flags & REAL_FLAG.used) === 0) return undefined;
+	const view = new DataView(bytes.buffer, bytes.byteOffset, REAL.size);
+	const flags = view.getUint16(AT.flags, true);
+	if ((flags & REAL_FLAG.used) === 0) return undefined;
+	const left = view.getUint32(AT.left, true);
 	return {
-		address: addressFromBytes(entry.address.subarray(0, family === "ipv4" ? 4 : 16)),
-		dscp: dscp((entry.start >> (family === "ipv4" ? 2 : 6)) & 63),
-		up: (entry.flags & REAL_FLAG.up) !== 0,
-		health: healthIn(entry.flags),
-		...(entry.left === 0 ? {} : { left: entry.left }),
-		hop: decodeHop(entry),
-		base: { packets: entry.basePackets, bytes: entry.baseBytes },
+		address: addressFromBytes(bytes.slice(AT.address, AT.address + (family === "ipv4" ? 4 : 16))),
+		dscp: dscp((view.getUint16(AT.start) >> (family === "ipv4" ? 2 : 6)) & 63),
+		up: (flags & REAL_FLAG.up) !== 0,
+		health: healthIn(flags),
+		...(left === 0 ? {} : { left }),
+		hop: decodeHop(bytes, view),
+		base: {
+			packets: view.getBigUint64(AT.basePackets, true),
+			bytes: view.getBigUint64(AT.baseBytes, true),
+		},
 	};
 }
 
-function decodeHop({ ifindex, nextHop, ownMac, mtu }: ReturnType<typeof REAL.decode>): Hop {
+function decodeHop(bytes: Uint8Array, view: DataView): Hop {
+	const ifindex = view.getUint32(AT.ifindex, true);
 	if (ifindex === HOP.unresolved) return UNRESOLVED;
+	const mtu = view.getUint32(AT.mtu, true);
 	if (ifindex === HOP.kernel) return { to: "kernel", mtu };
-	return { to: "interface", ifindex, nextHop, ownMac, mtu };
+	const mac = (at: number) => bytes.slice(at, at + MAC_BYTES);
+	return { to: "interface", ifindex, nextHop: mac(AT.nextHop), ownMac: mac(AT.ownMac), mtu };
 }
+
+const MAC_BYTES = 6;
+
+/** Offsets of the fields, looked up once: a command decodes thousands of entries before its code is hot. */
+const AT = {
+	address: REAL.offsetOf("address"),
+	start: REAL.offsetOf("start"),
+	flags: REAL.offsetOf("flags"),
+	nextHop: REAL.offsetOf("nextHop"),
+	ownMac: REAL.offsetOf("ownMac"),
+	ifindex: REAL.offsetOf("ifindex"),
+	mtu: REAL.offsetOf("mtu"),
+	left: REAL.offsetOf("left"),
+	basePackets: REAL.offsetOf("basePackets"),
+	baseBytes: REAL.offsetOf("baseBytes"),
+} as const;

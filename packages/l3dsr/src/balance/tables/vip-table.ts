@@ -74,6 +74,7 @@ export interface VipHash {
 	readonly shifts: Uint16Array;
 }
 
+const KIND_AT = VIP.offsetOf("kind");
 const MULTIPLIERS = 64;
 
 /**
@@ -183,6 +184,8 @@ export function decodeVipTable(bytes: Uint8Array): VipTable | undefined {
 	const rows: VipRow[] = [];
 	const first = entriesAt(bits);
 	for (let at = first; at < first + VIP.size * 2 ** bits; at += VIP.size) {
+		// At least half of the entries are empty.
+		if (bytes[at + KIND_AT] === 0) continue;
 		const row = decodeRow(bytes.subarray(at, at + VIP.size));
 		if (row !== undefined) rows.push(row);
 	}
