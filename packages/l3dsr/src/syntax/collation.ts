@@ -1,16 +1,16 @@
-/** The order of file names that a shell in the same environment gives to `*.conf`. Pure. */
+/** The order in which a shell in the same environment sorts file names for `*.conf`. Pure. */
 
-/** Compares two names; 0 only for equal ones. */
+/** Compares two names; 0 only if they are equal. */
 export type Collation = (a: string, b: string) => number;
 
 /**
- * The collation that `LC_ALL`, `LC_COLLATE` or `LANG` (the first that is not empty) asks for: bytes for none,
- * `C`, `POSIX` and locales that nobody knows.
+ * The collation selected by `LC_ALL`, `LC_COLLATE` or `LANG` (the first that is not empty). None, `C`, `POSIX` and
+ * unknown locales sort by bytes.
  */
 export function collationOf(env: Readonly<Record<string, string | undefined>>): Collation {
 	const { LC_ALL, LC_COLLATE, LANG } = env;
 	const locale = LC_ALL || LC_COLLATE || LANG || "C";
-	// `de_DE.UTF-8@euro`: language and territory decide.
+	// Of `de_DE.UTF-8@euro`, only language and territory matter.
 	const tag = (locale.split(/[.@]/)[0] ?? "").replaceAll("_", "-");
 	if (tag === "C" || tag === "POSIX" || !isKnown(tag)) return compareBytes;
 	const collator = new Intl.Collator(tag);
@@ -21,7 +21,7 @@ function isKnown(tag: string): boolean {
 	try {
 		return Intl.Collator.supportedLocalesOf(tag).length > 0;
 	} catch {
-		return false; // not even the form of a language tag
+		return false; // not in the form of a language tag
 	}
 }
 

@@ -1,9 +1,9 @@
 /**
- * `/etc/dsr.d/*.conf`: one service a line, `VIP=DSCP` (L3DSR) or `VIP` (L2DSR).
+ * `/etc/dsr.d/*.conf`: one service per line, `VIP=DSCP` (L3DSR) or `VIP` (L2DSR).
  *
- * Pure and in two steps, because a VIP may be a host name: `parseDsrConf` reads a file; when every name has
- * been looked up, `collectServices` makes services of all the files' entries and finds what is wrong. The
- * findings are worded as dsrctl has always worded them, since scripts look for the words.
+ * Pure. Reading takes two steps, because a VIP may be a host name: `parseDsrConf` reads a file; after all names were
+ * looked up, `collectServices` turns the entries of all files into services and finds the faults. The messages keep
+ * dsrctl's wording, because scripts match it.
  */
 import { type Address, type Dscp, dscp, type Family, isDscp, parseIpv4, parseIpv6 } from "@l3dsr/packet";
 import type { WrittenService } from "../model/service.ts";
@@ -14,9 +14,9 @@ import { shellWord } from "./shell-word.ts";
 
 /** A line of a configuration file. */
 export interface ConfPlace {
-	/** The file, named as it was given. */
+	/** The file's name as given. */
 	readonly file: string;
-	/** From 1. */
+	/** Counts from 1. */
 	readonly line: number;
 }
 
@@ -25,7 +25,7 @@ export type DsrConfEntry = ConfPlace &
 		| {
 				readonly kind: "service";
 				readonly vipText: string;
-				/** Undefined: `vipText` is a host name. */
+				/** Undefined if `vipText` is a host name. */
 				readonly vip: Address | undefined;
 				readonly dscpText?: string;
 				readonly dscp?: Dscp;
@@ -45,44 +45,44 @@ export type DsrConfFinding =
 	| (ConfPlace & { readonly kind: "unresolved"; readonly name: string })
 	| {
 			readonly kind: "conflict";
-			/** As the later line wrote it. */
+			/** As written in the later line. */
 			readonly dscpText: string;
 			readonly previous: ConfPlace & { readonly vipText: string };
 			readonly duplicate: ConfPlace & { readonly vipText: string };
 	  }
 	| {
-			/** A service that an earlier line has already: it counts once, and nothing is at fault. */
+			/** A service that an earlier line already has; it counts once and is not a fault. */
 			readonly kind: "repeated";
 			readonly type: "L3DSR" | "L2DSR";
-			/** As the later line wrote it; of a host name, its address. */
+			/** As written in the later line; for a host name, its address. */
 			readonly vipText: string;
 			readonly previous: ConfPlace;
 			readonly duplicate: ConfPlace;
 	  }
-	/** One of several files of a directory. */
+	/** One of the files of a folder. */
 	| { readonly kind: "unreadable"; readonly file: string }
-	/** The configuration as a whole is not there: nothing is configured. */
+	/** The whole configuration is missing, so nothing is configured. */
 	| { readonly kind: "no-file"; readonly file: string }
 	| { readonly kind: "no-directory"; readonly directory: string };
 
-/** After one of these nothing is done. */
+/** Findings after which nothing is done. */
 export type FatalFinding = Extract<DsrConfFinding, { kind: "unrecognized" | "too-many" | "unreadable" }>;
 
 export function isFatal(finding: DsrConfFinding): finding is FatalFinding {
 	return finding.kind === "unrecognized" || finding.kind === "too-many" || finding.kind === "unreadable";
 }
 
-/** There is no configuration to be at fault: said, and then as if it were empty. */
+/** There is no configuration, so there is no fault: this is reported, and the configuration counts as empty. */
 export function isAbsence(finding: DsrConfFinding): boolean {
 	return finding.kind === "no-file" || finding.kind === "no-directory";
 }
 
-/** Something that keeps a line, and with it every `start`, from being carried out. */
+/** A finding that prevents a line, and so every `start`, from being carried out. */
 export function isFault(finding: DsrConfFinding): boolean {
 	return finding.kind !== "repeated" && !isAbsence(finding);
 }
 
-/** The files of a directory that are read, in order: as the shell expands `DIRECTORY/*.conf`, so no hidden ones. */
+/** The files to read in a folder, in the order in which the shell expands `DIRECTORY/*.conf`; no hidden ones. */
 export function confFilesOf(directory: string, names: readonly string[], collation: Collation): string[] {
 	return names
 		.filter((name) => name.endsWith(".conf") && !name.startsWith("."))
@@ -90,15 +90,15 @@ export function confFilesOf(directory: string, names: readonly string[], collati
 		.map((name) => `${directory}/${name}`);
 }
 
-/** `VIP` or `VIP=DSCP`, blanks and tabs anywhere but inside the two. */
+/** `VIP` or `VIP=DSCP`, with blanks and tabs anywhere except inside the two. */
 const SERVICE_LINE = /^[ \t]*([^ \t=]+)[ \t]*(?:=[ \t]*([^ \t=]+)[ \t]*)?$/;
 
-/** What a file says, line by line, ending with the first line that says nothing known. */
+/** The entries of a file, line by line, up to and including the first line that cannot be recognised. */
 export function parseDsrConf(file: string, text: string): DsrConfEntry[] {
 	const entries: DsrConfEntry[] = [];
 	for (const [index, line] of text.split("\n").entries()) {
 		const [content = ""] = line.split("#", 1);
-		// Blank but for what an editor has put there: nothing to be wrong about.
+		// Lines that are blank, apart from what an editor adds, are ignored.
 		if (/^\ufeff?[ \t]*\r?$/.test(content)) continue;
 		const place = { file, line: index + 1 };
 		const entry: DsrConfEntry =
@@ -110,7 +110,7 @@ export function parseDsrConf(file: string, text: string): DsrConfEntry[] {
 	return entries;
 }
 
-/** The names whose IPv4 addresses `collectServices` will ask for, each once. */
+/** The host names whose IPv4 addresses `collectServices` needs, each once. */
 export function hostNamesOf(entries: readonly DsrConfEntry[]): string[] {
 	const names = entries.flatMap((entry) =>
 		entry.kind === "service" && entry.vip === undefined ? [entry.vipText] : [],
@@ -118,7 +118,7 @@ export function hostNamesOf(entries: readonly DsrConfEntry[]): string[] {
 	return [...new Set(names)];
 }
 
-/** Services in the order of their lines without those that something is wrong with, and what that is, in that order too. */
+/** The services without faults in the order of their lines, and the findings in the same order. */
 export function collectServices(
 	entries: readonly DsrConfEntry[],
 	addressOf: (name: string) => Address | undefined,
@@ -179,7 +179,7 @@ export function collectServices(
 	return { services, findings };
 }
 
-/** The finding in dsrctl's words, without a final newline. */
+/** The finding in dsrctl's words, without a trailing newline. */
 export function describeFinding(finding: DsrConfFinding): string {
 	switch (finding.kind) {
 		case "unrecognized":
@@ -217,7 +217,7 @@ export function describeFinding(finding: DsrConfFinding): string {
 function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 	const short = content.length <= LIMITS.lineLength;
 	const [, vipText = "", dscpText] = (short ? SERVICE_LINE.exec(content) : null) ?? [];
-	// IPv4 embedded in IPv6 has a dot: such a VIP has another, plainer spelling.
+	// IPv4 embedded in IPv6 contains a dot; such a VIP has a plainer spelling.
 	const vip = vipText.includes(":") && !vipText.includes(".") ? parseIpv6(vipText) : parseIpv4(vipText);
 	if (vip === undefined && !isHostName(vipText)) return unrecognized(place, content);
 	if (dscpText === undefined) return { kind: "service", ...place, vipText, vip };
@@ -227,7 +227,7 @@ function parseLine(place: ConfPlace, content: string): DsrConfEntry {
 	return { kind: "service", ...place, vipText, vip, dscpText, dscp: dscp(value) };
 }
 
-/** What an editor may have put there, and nobody sees. */
+/** Invisible characters that an editor may have added. */
 function unrecognized(place: ConfPlace, content: string): DsrConfEntry {
 	const file = shellWord(place.file);
 	const hint = content.startsWith("\ufeff")
@@ -239,8 +239,8 @@ function unrecognized(place: ConfPlace, content: string): DsrConfEntry {
 }
 
 /**
- * RFC 1123 section 2.1 (underscores allowed, as in /etc/hosts). A last label that is a number is not a name:
- * the resolver would take `10.1` or `0x7f000001` for an address, and another one than its author meant.
+ * RFC 1123 section 2.1 (underscores allowed, as in /etc/hosts). A name cannot end in a numeric label: the resolver
+ * would take `10.1` or `0x7f000001` for an address, and not the one that the author meant.
  */
 function isHostName(text: string): boolean {
 	const labels = text.replace(/\.$/, "").split(".");

@@ -1,5 +1,5 @@
 /**
- * What `l3dsr drain` and `l3dsr disable` are told, and the file in which they keep it: JSON, one record for each real
+ * The arguments of `l3dsr drain` and `l3dsr disable`, and the file that stores them: JSON, one record for each real
  * server.
  */
 import { L3dsrError } from "../errors.ts";
@@ -14,7 +14,7 @@ export function formatHeldReals(reals: readonly HeldReal[]): string {
 	return `${JSON.stringify({ schema: SCHEMA, reals }, undefined, 2)}\n`;
 }
 
-/** Throws L3dsrError (STATE_READ) for anything else than what `formatHeldReals` writes. */
+/** Throws L3dsrError (STATE_READ) for anything other than the output of `formatHeldReals`. */
 export function parseHeldReals(text: string, source: string): HeldReal[] {
 	const value = jsonOf(text);
 	if (!isMapping(value)) throw damaged(source, "it is not a JSON object");
@@ -58,7 +58,7 @@ function damaged(source: string, why: string): L3dsrError {
 	});
 }
 
-/** The real servers that words on a command line name, each once. Throws L3dsrError (REAL_NOT_FOUND). */
+/** The real servers named on a command line, each once. Throws L3dsrError (REAL_NOT_FOUND). */
 export function realsNamed(words: readonly string[], fleet: Fleet, held: readonly HeldReal[]): RealName[] {
 	const found: RealName[] = [];
 	for (const word of words) {

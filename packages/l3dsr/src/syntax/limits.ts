@@ -1,24 +1,24 @@
 /**
- * How much a text may hold. Far more than anybody writes by hand or by script, and little enough that reading it takes
- * seconds at most. Whoever meets a limit reports it with its number.
+ * The limits of a text's size. They are far above what people or scripts write, but low enough that reading takes
+ * seconds at most. A fault that reports a limit names its number.
  */
 export const LIMITS = {
-	/** Of one line of a rules file or a dsr.conf, in characters. iptables-restore reads 10,240. */
+	/** Of one line of a rules file or dsr.conf, in characters. iptables-restore reads 10,240. */
 	lineLength: 16_384,
-	/** Of one command of iptables-daddr. */
+	/** In one command of iptables-daddr. */
 	words: 1_024,
-	/** That one command makes, with lists of addresses. */
+	/** That one command makes from lists of addresses. */
 	rulesOfCommand: 4_096,
 	/** In a rules file. */
 	rulesOfFile: 16_384,
-	/** In a configuration or a folder of dsr.conf files. */
+	/** In a configuration, or in a folder of dsr.conf files. */
 	services: 16_384,
 	/** In a list of ports, protocols or interfaces. */
 	listEntries: 1_024,
 	/** Of a YAML file, in characters. */
 	yamlLength: 2 * 1024 * 1024,
-	/** Of a YAML file, and values that they may become for each that is written. */
+	/** In a YAML file; also the most values that each may expand to. */
 	yamlAliases: 100,
-	/** That are shown of one text. */
+	/** Shown for one text. */
 	problems: 100,
 } as const;

@@ -1,6 +1,6 @@
 /**
- * Files of probe targets: `RIP VIP DSCP PORT[/tcp|/udp]` a line, or `icmp` for the port; `-` for a VIP that is
- * not known; `#` begins a comment. The same words come as options of `l3dsr probe`.
+ * Files of probe targets: `RIP VIP DSCP PORT[/tcp|/udp]` on each line, with `icmp` instead of the port, or `-` for an
+ * unknown VIP; `#` begins a comment. The same words are options of `l3dsr probe`.
  */
 import { type Address, type Dscp, type Port, parseAddress } from "@l3dsr/packet";
 import type { ErrorCode, Position } from "../errors.ts";
@@ -10,7 +10,7 @@ import { Problems } from "./problems.ts";
 
 const CODE: ErrorCode = "PROBE_TARGET";
 
-/** Every target of the file, in order. Throws PROBE_TARGET for all lines that cannot be read. */
+/** Every target of the file, in order. Throws PROBE_TARGET with all lines that cannot be read. */
 export function parseProbeTargets(text: string, source: string): ProbeTarget[] {
 	const problems = new Problems();
 	const targets: ProbeTarget[] = [];
@@ -52,13 +52,13 @@ export function parseProbeTargets(text: string, source: string): ProbeTarget[] {
 const FAMILIES_DIFFER =
 	"one of RIP and VIP is IPv4, the other IPv6: a packet cannot be rewritten from one to the other";
 
-/** What is asked at a target. */
+/** The service to probe at a target. */
 export interface ProbedService {
 	readonly protocol: ProbeProtocol;
 	readonly port?: Port;
 }
 
-/** Words that have been read put together; undefined when one is missing or VIP and RIP are of two families. */
+/** Combines the parsed words; undefined if one is missing, or if VIP and RIP are of different families. */
 function probeTarget(
 	real: Address | undefined,
 	dscp: Dscp | undefined,
@@ -70,7 +70,7 @@ function probeTarget(
 	return { real, dscp, ...service, ...(vip === undefined ? {} : { vip }) };
 }
 
-/** The options of a command line that name one target, as they were typed. */
+/** The options of a command line for one target, as typed. */
 export interface TargetWords {
 	readonly real: string;
 	readonly vip: string | undefined;
@@ -79,7 +79,7 @@ export interface TargetWords {
 	readonly service: string;
 }
 
-/** Throws PROBE_TARGET with all that cannot be read. */
+/** Throws PROBE_TARGET with all faults. */
 export function readProbeTarget(words: TargetWords): ProbeTarget {
 	const problems = new Problems();
 	const take = <T>(reading: Reading<T>): T | undefined =>

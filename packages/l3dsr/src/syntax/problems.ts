@@ -1,12 +1,12 @@
 import { type Diagnostic, type ErrorCode, L3dsrError, type Position } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Collects what is wrong with a text, so that a person sees all of it at once. */
+/** Collects the faults of a text, so that a person sees all of them at once. */
 export class Problems {
 	readonly #found: Diagnostic[] = [];
 	#count = 0;
 
-	/** Always undefined, so that a parser can `return problems.add(…)`. */
+	/** Always returns undefined, so that a parser can `return problems.add(…)`. */
 	add(code: ErrorCode, message: string, position?: Position, hint?: string): undefined {
 		this.#count++;
 		if (this.full) return;
@@ -22,12 +22,12 @@ export class Problems {
 		return this.#count;
 	}
 
-	/** As many as are shown: what is found from here on is counted only, and reading may stop. */
+	/** True if no more are shown: further ones are only counted, and reading may stop. */
 	get full(): boolean {
 		return this.#found.length >= LIMITS.problems;
 	}
 
-	/** Throws one L3dsrError with everything found, in order of position; returns when there is nothing. */
+	/** Throws one L3dsrError with all problems, in order of position; returns if there are none. */
 	throwIfAny(): void {
 		const sorted = this.#found
 			.map((diagnostic, order) => ({ diagnostic, order }))
@@ -43,7 +43,7 @@ export class Problems {
 	}
 }
 
-/** `diagnostics`, the last one with a note that there may be more of them. */
+/** `diagnostics`, with a note on the last one if there may be more. */
 export function withMoreNote(diagnostics: readonly Diagnostic[], more: boolean): Diagnostic[] {
 	const last = diagnostics.at(-1);
 	if (!more || last === undefined) return [...diagnostics];

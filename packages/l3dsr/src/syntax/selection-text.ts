@@ -1,4 +1,4 @@
-/** What a service selects, in a few words. */
+/** Describes in a few words what a service selects. */
 import { formatDscp, type Prefix } from "@l3dsr/packet";
 import type { InterfaceName } from "../model/interface-name.ts";
 import type { NumberRange } from "../model/rule.ts";
@@ -29,7 +29,7 @@ export function selectionText(selection: Selection | undefined): string {
 		.join(", ");
 }
 
-/** `eth0`; `eth+` for every name that begins so. */
+/** `eth0`; `eth+` for every name that begins with it. */
 export function interfaceText({ name, wildcard }: InterfaceName): string {
 	return wildcard ? `${name}+` : name;
 }

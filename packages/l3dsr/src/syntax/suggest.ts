@@ -1,4 +1,4 @@
-/** "Did you mean": the nearest word of a list, when it is near enough to be what was meant. */
+/** "Did you mean": the nearest word of a list, if it is near enough to be likely. */
 
 /** Damerau–Levenshtein distance (optimal string alignment): insert, delete, replace, swap neighbours. */
 export function editDistance(a: string, b: string): number {
@@ -20,14 +20,14 @@ export function editDistance(a: string, b: string): number {
 	return last[b.length] ?? 0;
 }
 
-/** Nothing that can be meant is longer, and comparing takes time. */
+/** No valid word is longer, and comparing takes time. */
 const LONGEST_WORD = 64;
 
-/** The candidate nearest to `word`, unless more than a third of it would have to change. */
+/** The candidate nearest to `word`, unless more than a third of the word would have to change. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
 	if (word.length > LONGEST_WORD) return undefined;
 	let best: string | undefined;
-	// In a two-letter word, one different letter is half of it.
+	// In a two-letter word, one different letter is already half of it.
 	let bestDistance = word.length < 3 ? 1 : Math.max(1, Math.floor(word.length / 3)) + 1;
 	for (const candidate of candidates) {
 		const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
@@ -39,7 +39,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 	return best;
 }
 
-/** `did you mean X?`, or undefined when nothing is near. */
+/** `did you mean X?`, or undefined if nothing is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
 	const found = nearest(word, candidates);
 	return found === undefined ? undefined : `did you mean ${found}?`;

@@ -1,4 +1,4 @@
-/** The key `agent` of l3dsr.yaml: where the agent shows what it does, and to whom. */
+/** The key `agent` of l3dsr.yaml: where the agent serves its state, and to whom. */
 import { parseAddress } from "@l3dsr/packet";
 import {
 	AGENT_PORT,
@@ -9,7 +9,7 @@ import {
 import { bad, good, type Reading, readPort } from "./read-value.ts";
 import type { Path, ValueReader } from "./value-reader.ts";
 
-/** sizeof(sun_path) less the zero byte, unix(7). */
+/** sizeof(sun_path) minus the zero byte, unix(7). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /** `/run/l3dsr/agent.sock`, `127.0.0.1:9470`, `[2001:db8::1]:9470`. */
@@ -35,7 +35,7 @@ export function readListen(text: string): Reading<ListenAddress> {
 	return good({ kind: "tcp", address, port: port.value });
 }
 
-/** A name as it stands in a URL (RFC 1123). */
+/** A host name as in a URL (RFC 1123). */
 export function readHost(text: string): Reading<string> {
 	const label = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 	if (text.length <= 253 && new RegExp(`^${label}(\\.${label})*$`).test(text))
@@ -52,7 +52,7 @@ interface GivenAgent {
 	readonly user?: string | undefined;
 }
 
-/** `given` is what the schema has let through; what else is wrong, `values` reports. */
+/** `given` has passed the schema; other faults are reported to `values`. */
 export function readAgentSettings(given: GivenAgent, values: ValueReader): AgentSettings {
 	const isNone = Array.isArray(given.listen) && given.listen.length === 0;
 	const listen = values.many([...AGENT_KEYS, "listen"], readListen);

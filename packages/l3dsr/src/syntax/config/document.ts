@@ -1,4 +1,4 @@
-/** A YAML text with places: every finding names line and column, and shows the line. */
+/** A YAML text with positions: every finding names line and column, and shows the line. */
 import {
 	isAlias,
 	isMap,
@@ -21,10 +21,10 @@ export class ConfigDocument {
 	readonly #document;
 	readonly #found: Diagnostic[] = [];
 	#readable: boolean;
-	/** The last node that something was looked up in. */
+	/** The node of the latest lookup. */
 	#holder: { readonly path: readonly (string | number)[]; readonly node: Node | undefined };
 
-	/** `source` is the file's name as it was given. Faults of the YAML itself are reported at once. */
+	/** `source`: the file's name as given. Faults in the YAML syntax are reported at once. */
 	constructor(text: string, source: string) {
 		this.#source = source;
 		this.#text = text;
@@ -35,7 +35,7 @@ export class ConfigDocument {
 		if (this.#readable) this.#checkAliases();
 	}
 
-	/** An alias without its anchor, and aliases of aliases that would become millions of values. */
+	/** Reports aliases without an anchor, and nested aliases that would expand to millions of values. */
 	#checkAliases(): void {
 		let count = 0;
 		visit(this.#document, {
@@ -64,17 +64,17 @@ export class ConfigDocument {
 		this.report("CONFIG_SYNTAX", message, this.position(range?.[0] ?? 0, range?.[1] ?? 0));
 	}
 
-	/** True when the text is YAML at all, so that looking at its values makes sense. */
+	/** True if the text is valid YAML, so that its values can be read. */
 	get readable(): boolean {
 		return this.#readable;
 	}
 
-	/** As plain JavaScript values, for the schema. */
+	/** The content as plain JavaScript values, for the schema. */
 	toJS(): unknown {
 		return this.#document.toJS({ maxAliasCount: LIMITS.yamlAliases }) ?? {};
 	}
 
-	/** The node at a path of keys and indexes, aliases resolved; undefined when there is none. */
+	/** The node at a path of keys and indexes, with aliases resolved; undefined if there is none. */
 	at(path: readonly (string | number)[]): Node | undefined {
 		const key = path.at(-1);
 		if (key === undefined) return this.#resolve(this.#document.contents);
@@ -82,7 +82,10 @@ export class ConfigDocument {
 		return isMap(parent) || isSeq(parent) ? this.#resolve(parent.get(key, true)) : undefined;
 	}
 
-	/** The node that a path's last key is looked up in. Values of one service are asked for one after the other. */
+	/**
+	 * The node that contains the path's last key. Cached, because the values of one service are read one after the
+	 * other.
+	 */
 	#holderOf(path: readonly (string | number)[]): Node | undefined {
 		const length = path.length - 1;
 		const holder = this.#holder;
@@ -94,7 +97,7 @@ export class ConfigDocument {
 		return this.#holder.node;
 	}
 
-	/** The texts of a scalar (as written, so that 010 and 0x10 stay what they are) or of a list's scalars. */
+	/** The text of a scalar, or of each scalar in a list, as written, so that 010 and 0x10 stay as they are. */
 	scalars(path: readonly (string | number)[]): { readonly text: string; readonly position: Position }[] {
 		const node = this.at(path);
 		const items = isSeq(node) ? node.items.map((item) => this.#resolve(item)) : [node];
@@ -106,7 +109,7 @@ export class ConfigDocument {
 			return [
 				{
 					text,
-					// Asked for only where something is wrong.
+					// A getter, because positions are only needed for faults.
 					get position() {
 						return positionOf(start, end);
 					},
@@ -115,19 +118,19 @@ export class ConfigDocument {
 		});
 	}
 
-	/** How many entries the list at a path has; 0 where there is none. */
+	/** The number of entries in the list at a path; 0 if there is none. */
 	count(path: readonly (string | number)[]): number {
 		const node = this.at(path);
 		return isSeq(node) ? node.items.length : 0;
 	}
 
-	/** The keys of the mapping at a path, in their order. */
+	/** The keys of the mapping at a path, in order. */
 	keys(path: readonly (string | number)[]): string[] {
 		const node = this.at(path);
 		return isMap(node) ? node.items.map(({ key }) => String(isScalar(key) ? key.value : key)) : [];
 	}
 
-	/** `scalar`: one value; `scalars`: a list of at least one, and of nothing else; `other` is the rest. */
+	/** `scalar`: one value; `scalars`: a list of one or more values and nothing else; `other`: anything else. */
 	shape(path: readonly (string | number)[]): "scalar" | "scalars" | "other" {
 		const node = this.at(path);
 		const count = this.scalars(path).length;
@@ -135,7 +138,7 @@ export class ConfigDocument {
 		return isSeq(node) && count > 0 && count === node.items.length ? "scalars" : "other";
 	}
 
-	/** Where the value at a path stands; where its nearest ancestor does when there is none. */
+	/** The position of the value at a path; of its nearest ancestor if there is none. */
 	place(path: readonly (string | number)[]): Position {
 		for (let length = path.length; length >= 0; length--) {
 			const range = this.at(path.slice(0, length))?.range;
@@ -144,7 +147,7 @@ export class ConfigDocument {
 		return this.position(0, 0);
 	}
 
-	/** Where a key of the mapping at `path` stands. */
+	/** The position of a key in the mapping at `path`. */
 	placeOfKey(path: readonly (string | number)[], key: string): Position {
 		const map = this.at(path);
 		const pair = isMap(map)
@@ -154,7 +157,7 @@ export class ConfigDocument {
 		return range ? this.position(range[0], range[1]) : this.place(path);
 	}
 
-	/** From offsets into the text; what goes on behind the line's end is cut off there. */
+	/** From offsets into the text; a range over several lines is cut off at the end of the first. */
 	position(start: number, end: number): Position {
 		const { line, col } = this.#lines.linePos(start);
 		const lineStart = start - (col - 1);
@@ -173,7 +176,7 @@ export class ConfigDocument {
 		if (this.#found.length < LIMITS.problems) this.#found.push({ code, message, position, ...more });
 	}
 
-	/** Everything reported, in the order of the text. */
+	/** All diagnostics, in the order of the text. */
 	diagnostics(): Diagnostic[] {
 		return withMoreNote(sortDiagnostics(this.#found), this.#found.length >= LIMITS.problems);
 	}
@@ -189,7 +192,7 @@ export class ConfigDocument {
 	}
 }
 
-/** Throws CONFIG_SYNTAX for a text that is too long, or nested too deeply, to be read at all. */
+/** Throws CONFIG_SYNTAX if the text is too long or too deeply nested to read. */
 function parse(text: string, source: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> {
 	if (text.length > LIMITS.yamlLength) {
 		throw new L3dsrError({
@@ -201,13 +204,13 @@ function parse(text: string, source: string, lineCounter: LineCounter): ReturnTy
 	try {
 		return parseDocument(text, { lineCounter, prettyErrors: false, version: "1.2" });
 	} catch (cause) {
-		// The parser calls itself for every level: what is meant has six.
+		// The parser recurses for every level; a sensible file has six.
 		if (!(cause instanceof RangeError)) throw cause;
 		throw new L3dsrError({ code: "CONFIG_SYNTAX", message: `${source} is nested too deeply` }, { cause });
 	}
 }
 
-/** By file, then by line and column; what has no place comes last. */
+/** By file, then by line and column; diagnostics without a position come last. */
 export function sortDiagnostics(diagnostics: readonly Diagnostic[]): Diagnostic[] {
 	return [...diagnostics].sort(({ position: a }, { position: b }) => {
 		if (a === undefined || b === undefined) return a === b ? 0 : a === undefined ? 1 : -1;

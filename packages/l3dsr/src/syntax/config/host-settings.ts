@@ -1,6 +1,6 @@
 /**
- * The keys of l3dsr.yaml that hold for every command that changes rules, `dsrctl` and `iptables-daddr` too: without the
- * price of reading and checking the rest, and whatever is wrong with it.
+ * The keys of l3dsr.yaml that every command that changes rules uses, including `dsrctl` and `iptables-daddr`. Reads
+ * them without the cost of reading and checking the rest, and ignores faults there.
  */
 import { L3dsrError } from "../../errors.ts";
 import {
@@ -16,7 +16,7 @@ import { ConfigDocument } from "./document.ts";
 
 const TABLES = Object.keys(CHAINS).filter((name): name is Table => Object.hasOwn(CHAINS, name));
 
-/** Throws L3dsrError (CONFIG_*) for a file that is not YAML, and for a setting that has no such value. */
+/** Throws L3dsrError (CONFIG_*) if the file is not YAML or one of these settings has an invalid value. */
 export function parseHostSettings(text: string, source: string): HostSettings {
 	const document = new ConfigDocument(text, source);
 	const [first, ...rest] = document.diagnostics();

@@ -1,4 +1,4 @@
-/** The text of l3dsr.yaml → a Configuration, or everything that is wrong with it at once. */
+/** Parses l3dsr.yaml into a Configuration, or reports all faults at once. */
 import { type Address, dscpOfTos, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../../errors.ts";
 import {
@@ -27,28 +27,28 @@ import { agentSchema, configSchema, directorSchema, serviceSchema, tlsSchema } f
 import { type FileShape, reportIssues } from "./schema-issues.ts";
 import { type Path, ValueReader } from "./value-reader.ts";
 
-/** A service and where a file asks for it: at what selects it, or at its VIP. */
+/** A service and its position in a file: that of its conditions, or of its VIP. */
 export interface PlacedService {
 	readonly service: Service;
 	readonly place: Position;
 }
 
 export interface ParsedConfig {
-	/** Without `services` of included files and of the fleet. */
+	/** Does not contain the `services` of included files and of the fleet. */
 	readonly configuration: Configuration;
-	/** The settings of the datapaths that stand in the file. */
+	/** The settings of the datapaths that are in the file. */
 	readonly given: Partial<DatapathSettings>;
-	/** As `configuration.services`, in the same order. */
+	/** The same services as `configuration.services`, in the same order. */
 	readonly placed: readonly PlacedService[];
-	/** False where the file does not say which services there are, so that none is not what was asked for. */
+	/** False if the file does not say which services there are; an empty list is then not the author's wish. */
 	readonly saysServices: boolean;
-	/** Where `include` is, if it is. */
+	/** Position of `include`, if present. */
 	readonly includedAt?: Position;
-	/** Where `fleet` is, if it is. */
+	/** Position of `fleet`, if present. */
 	readonly fleetAt?: Position;
 }
 
-/** Protocols whose ports every datapath can set, and translate back. */
+/** Protocols whose ports every datapath can set and translate back. */
 const TRANSLATED: readonly number[] = [PROTOCOL_NUMBER.tcp, PROTOCOL_NUMBER.udp];
 
 const EMPTY: ParsedConfig = {
@@ -58,7 +58,7 @@ const EMPTY: ParsedConfig = {
 	saysServices: true,
 };
 
-/** Keys as other tools have them. */
+/** Keys by which other tools call ours. */
 const MEANT: Readonly<Record<string, (value: string) => string>> = {
 	tos: (value) => {
 		const tos = /^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(value) ? Number(value) : 256;
@@ -84,7 +84,9 @@ const SHAPE: FileShape = {
 	listValues: new Set(["vip", "interface", "interfaces", "protocol", "ports", "listen", "hosts"]),
 };
 
-/** Throws L3dsrError with every CONFIG_* problem of the text. Conflicts between services: conflictDiagnostics. */
+/**
+ * Throws L3dsrError with every CONFIG_* problem of the text. conflictDiagnostics reports conflicts between services.
+ */
 export function parseConfig(text: string, source: string): ParsedConfig {
 	const document = new ConfigDocument(text, source);
 	const parsed = document.readable ? new ConfigReader(document, source).read() : EMPTY;
@@ -211,7 +213,7 @@ class ConfigReader {
 		return [];
 	}
 
-	/** An answer has to say which port its client has sent to. */
+	/** set-port needs exactly one port, because answers are translated back to it. */
 	#checkAnswers(path: Path, { protocols, ports }: Selection): void {
 		const [only, ...others] = ports ?? [];
 		const other = protocols?.find(
@@ -234,7 +236,7 @@ class ConfigReader {
 		}
 	}
 
-	/** What each value allows by itself and the service as a whole does not. */
+	/** Checks the combination of values that are valid by themselves. */
 	#checkTogether(path: Path, selection: Selection): void {
 		const { protocols, ports } = selection;
 		const selects = ["dscp", "mark", "interface", "real"].some((key) => this.#values.has([...path, key]));

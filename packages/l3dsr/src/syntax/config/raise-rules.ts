@@ -1,8 +1,8 @@
 /**
- * Rules → the services that they stand for: what lower-service.ts does, the other way round. Pure.
+ * Turns rules back into the services that they stand for: the reverse of lower-service.ts. Pure.
  *
- * A service takes what arrives for one of this host's own addresses. So a rule of mangle INPUT is one exactly,
- * and so is one of PREROUTING with `addrtype LOCAL`; one without becomes narrower, and `widened` says so.
+ * A service takes packets for this host's own addresses. So a rule in mangle INPUT corresponds exactly, as does one
+ * in PREROUTING with `addrtype LOCAL`. A rule without that becomes narrower, and `narrowed` lists it.
  */
 import { dscpOfTos, PORT_PROTOCOLS, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { signatureOf } from "../../model/lower-service.ts";
@@ -14,11 +14,11 @@ import { saveMatch } from "../iptables/matches.ts";
 import { NAME_PATTERN, readInterface, readPort, readVip } from "./read-value.ts";
 
 export interface RaisedRules {
-	/** In the order of their first rules; `first` is that rule's index. */
+	/** In the order of their first rules; `first` is the index of that rule. */
 	readonly services: readonly { readonly service: Service; readonly first: number }[];
-	/** Rules that no service can stand for, by index. */
+	/** Rules that no service can represent, by index. */
 	readonly left: readonly { readonly rule: number; readonly why: string }[];
-	/** Indexes of rules that matched forwarded packets too, which their services do not. */
+	/** Indexes of rules that also matched forwarded packets, which their services do not. */
 	readonly narrowed: readonly number[];
 }
 
@@ -37,13 +37,13 @@ export function raiseRules(rules: readonly Rule[]): RaisedRules {
 		const local = rule.chain === "INPUT" || rule.matches.some(({ kind }) => kind === "addrtype");
 		if (!local) narrowed.push(index);
 	});
-	// Rules of one service are all combinations of its interfaces, protocols and groups of ports.
+	// The rules of a service are all combinations of its interfaces, protocols and groups of ports.
 	let services = raised;
 	for (const field of ["ports", "protocols", "interfaces"] as const) services = mergeBy(field, services);
 	return { services, left, narrowed };
 }
 
-/** The table that their services go to: mangle where PREROUTING of mangle has them all, else raw. */
+/** The table for their services: mangle if all rules are in mangle PREROUTING, else raw. */
 export function tableOf(rules: readonly Rule[]): Table {
 	const inMangle = rules.every(({ table, chain }) => table === "mangle" && chain === "PREROUTING");
 	return rules.length > 0 && inMangle ? "mangle" : "raw";
@@ -51,13 +51,13 @@ export function tableOf(rules: readonly Rule[]): Table {
 
 type Raised = { service: Service; first: number };
 
-/** Services that differ in one list only become one, with both lists. */
+/** Merges services that differ only in one list into one service with both lists. */
 function mergeBy(field: "ports" | "protocols" | "interfaces", services: readonly Raised[]): Raised[] {
 	const merged: Raised[] = [];
 	for (const one of services) {
 		const index = merged.findIndex(
 			({ service }) =>
-				// A port is set for one port alone.
+				// set-port is only for a single port.
 				!(field === "ports" && service.setPort !== undefined) &&
 				service.selection?.[field] !== undefined &&
 				one.service.selection?.[field] !== undefined &&
@@ -80,7 +80,7 @@ function withoutField(service: Service, field: keyof Selection): Service {
 	return { ...service, selection };
 }
 
-/** Or why no service can stand for the rule. */
+/** The service of a rule, or why no service can represent it. */
 function raiseRule(rule: Rule): Service | string {
 	const { header, target } = rule;
 	if (rule.chain !== "PREROUTING" && rule.chain !== "INPUT") {
@@ -145,7 +145,7 @@ function selectionOfMatches(matches: readonly Match[], { family, header }: Rule)
 				selection = { ...selection, dscp: match.dscp };
 				break;
 			case "tos":
-				// Blind to the ECN bits, and to nothing else: another spelling of a DSCP.
+				// A mask that ignores exactly the ECN bits is another spelling of a DSCP match.
 				if (match.mask !== 0xfc || selection.dscp !== undefined) return refuse;
 				selection = { ...selection, dscp: dscpOfTos(match.value) };
 				break;

@@ -1,4 +1,4 @@
-/** `director:` of l3dsr.yaml → how this host directs; what is wrong with it is reported. */
+/** Reads `director:` of l3dsr.yaml and reports its faults. */
 import { dirname, parse, resolve } from "node:path";
 import {
 	type DirectorConfiguration,
@@ -14,7 +14,7 @@ import type { Path, ValueReader } from "./value-reader.ts";
 
 const AT: Path = ["director"];
 
-/** What the schema has read of the mapping. */
+/** The mapping as the schema has read it. */
 export interface DirectorKeys {
 	readonly hook?: DirectorHook | undefined;
 	readonly forward?: ForwardMode | undefined;
@@ -24,7 +24,7 @@ export interface DirectorKeys {
 	readonly state?: string | undefined;
 }
 
-/** `keys` is undefined where the schema refuses the mapping. A relative path starts at the folder of the file `source`. */
+/** `keys` is undefined if the schema rejects the mapping. Relative paths start at the folder of the file `source`. */
 export function readDirector(
 	document: ConfigDocument,
 	values: ValueReader,

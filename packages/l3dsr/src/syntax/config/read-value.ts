@@ -1,4 +1,4 @@
-/** Single values of l3dsr.yaml: the text of a scalar in, the value or what is wrong with it out. */
+/** Reads single values of l3dsr.yaml: from the text of a scalar to the value or its fault. */
 import {
 	type Address,
 	addressBits,
@@ -29,7 +29,7 @@ export type Reading<T> =
 
 /** IEEE 802.1Q: 0 is a priority tag, 4095 is reserved. */
 export const MAX_VLAN = 4094;
-/** A name stands in comments of rules, in tables and in metrics: printable, no blanks. */
+/** Names appear in comments of rules, in tables and in metrics, so they are printable and have no blanks. */
 export const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$/;
 
 export function good<T>(value: T): Reading<T> {
@@ -73,7 +73,7 @@ function tosHint(text: string, tos: number): string {
 		: `${spelled}${ecn}, which is DSCP ${code}`;
 }
 
-/** For values that belong into a list, and were written with commas as elsewhere. */
+/** For values written with commas where a list is needed. */
 function listHint(text: string): string | undefined {
 	const parts = text.split(/[\s,]+/).filter((part) => part !== "");
 	if (parts.length < 2 || text.length > 200 || !text.includes(",")) return undefined;
@@ -94,7 +94,7 @@ export function readVip(text: string): Reading<Address> {
 	return reserved === undefined ? good(address) : bad(`${text} is ${reserved}, which cannot be a VIP`);
 }
 
-/** What kind of address it is, if clients or directors cannot send packets to it. */
+/** The kind of an address that clients or directors cannot send packets to, else undefined. */
 export function reservedKind(address: Address): string | undefined {
 	const { family, bytes, text } = address;
 	const first = bytes[0] ?? 0;
@@ -114,7 +114,7 @@ export function reservedKind(address: Address): string | undefined {
 	return undefined;
 }
 
-/** An address or ADDRESS/LENGTH of the VIP's family. */
+/** An address, or ADDRESS/LENGTH, of the VIP's family. */
 export function readReal(text: string, family: Family): Reading<Prefix> {
 	const slash = text.indexOf("/");
 	const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
@@ -133,7 +133,7 @@ function familyName(family: Family): string {
 	return family === "ipv4" ? "IPv4" : "IPv6";
 }
 
-/** VALUE or VALUE/MASK, unsigned 32 bit each; a value with bits outside its mask would match nothing. */
+/** VALUE or VALUE/MASK, unsigned, 32 bits each. A value with bits outside its mask would match nothing. */
 export function readMark(text: string): Reading<{ value: number; mask: number }> {
 	const [first = "", second, ...rest] = text.split("/");
 	const value = parseYamlNumber(first);
@@ -154,7 +154,7 @@ export function readMark(text: string): Reading<{ value: number; mask: number }>
 export function readInterface(text: string): Reading<InterfaceName> {
 	const wildcard = text.endsWith("+");
 	const name = wildcard ? text.slice(0, -1) : text;
-	// The start of a name is not the start of an alternative one. A lone + means every interface.
+	// A wildcard cannot match alternative names. A lone + means every interface.
 	if (!isInterfaceName(text) || (wildcard && isTooLongForRules(name))) {
 		return bad(
 			`"${text}" is not an interface name, expected 1-15 bytes (of an alternative name up to 127) without blanks, "/" and ":"`,
@@ -200,7 +200,7 @@ export function readVlan(text: string): Reading<number> {
 	return good(vlan);
 }
 
-/** `what` it is the name of. */
+/** `what`: the kind of object that the name is for. */
 export function readName(text: string, what = "service"): Reading<string> {
 	if (NAME_PATTERN.test(text)) return good(text);
 	return bad(`"${text}" is not a ${what} name, expected up to 63 letters, digits, ".", "_", ":" or "-"`);

@@ -1,23 +1,23 @@
-/** What a zod schema finds wrong with a document, in words, at the place where it stands. */
+/** Describes the faults that a zod schema finds in a document, each at its position. */
 import { isScalar } from "yaml";
 import type * as z from "zod/mini";
 import { didYouMean } from "../suggest.ts";
 import type { ConfigDocument } from "./document.ts";
 
-/** How a file is described to its author. */
+/** How to describe a file to its author. */
 export interface FileShape {
-	/** What the whole file is called: `the configuration`. */
+	/** Name of the whole file: `the configuration`. */
 	readonly name: string;
-	/** What the mapping at a path is called, and its keys: `a service`. */
+	/** Name of the mapping at a path, such as `a service`, and its keys. */
 	readonly mappingAt: (path: readonly (string | number)[]) => {
 		readonly name: string;
 		readonly keys: readonly string[];
 	};
-	/** What was meant by a key that there is not, with its value, where the nearest key is not it. */
+	/** The key that the author probably meant by an unknown key with this value, if the nearest key is not it. */
 	readonly meantBy?: (key: string, value: string) => string | undefined;
-	/** Keys whose single value read-value.ts judges, with better words than a schema has. */
+	/** Keys whose single value read-value.ts checks, with better messages than a schema's. */
 	readonly singleValues: ReadonlySet<string>;
-	/** Keys whose value, or each of a list of them, read-value.ts judges. */
+	/** Keys whose value, or each value of a list, read-value.ts checks. */
 	readonly listValues: ReadonlySet<string>;
 }
 

@@ -1,8 +1,7 @@
 /**
- * The shape of l3dsr.yaml: one zod schema, from which the file is checked and the JSON Schema for editors
- * (docs/reference/l3dsr.schema.json) is generated. What a value means is read in read-value.ts; the
- * patterns here say the same for editors. Loaded only when a file is read. `zod/mini` is a quarter of
- * zod, and what is not used of it stays out of the bundle.
+ * The shape of l3dsr.yaml: one zod schema checks the file and generates the JSON Schema for editors
+ * (docs/reference/l3dsr.schema.json). read-value.ts reads the values; the patterns here describe them to editors.
+ * Loaded only if a file is read. `zod/mini` is a quarter of zod's size, and unused parts stay out of the bundle.
  */
 import { DSCP_CLASSES, MAX_PORT, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import * as z from "zod/mini";

@@ -1,4 +1,4 @@
-/** Services that cannot stand together, said with both places, whichever files they come from. */
+/** Conflicts between services, reported with both positions, whichever files they are in. */
 import type { Diagnostic, Position } from "../../errors.ts";
 import { findConflicts } from "../../model/selection.ts";
 import type { Selection } from "../../model/service.ts";
@@ -70,7 +70,7 @@ export function conflictDiagnostics(placed: readonly PlacedService[]): Diagnosti
 	return withMoreNote(sortDiagnostics(diagnostics), conflicts.length >= LIMITS.problems);
 }
 
-/** Keys of l3dsr.yaml, by the condition that they are. */
+/** Keys of l3dsr.yaml by the condition that they set. */
 const CONDITIONS = {
 	mark: "mark",
 	interfaces: "interface",
@@ -79,7 +79,7 @@ const CONDITIONS = {
 	ports: "ports",
 };
 
-/** Where both look parted, and are not: a condition parts two services only when both have it. */
+/** A hint if the services look separate but are not: a condition separates two services only if both set it. */
 function hintFor(earlier: Selection, later: Selection): { hint?: string } {
 	const ofOneOnly = (one: Selection, other: Selection) =>
 		(Object.keys(CONDITIONS) as (keyof typeof CONDITIONS)[])

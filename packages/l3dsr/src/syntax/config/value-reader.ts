@@ -1,4 +1,4 @@
-/** Single values of a document, and lists of them, by the functions of read-value.ts; what is wrong is reported. */
+/** Reads single values of a document, and lists of them, with the functions of read-value.ts; reports faults. */
 import { LIMITS } from "../limits.ts";
 import type { ConfigDocument } from "./document.ts";
 import type { Reading } from "./read-value.ts";
@@ -21,7 +21,7 @@ export class ValueReader {
 		return this.many(path, read)?.[0];
 	}
 
-	/** The values of a scalar or list; undefined when there is none, or one that is wrong (then reported). */
+	/** The values of a scalar or list; undefined if there is none, or if one has a fault (which is then reported). */
 	many<T>(path: Path, read: (text: string) => Reading<T>): T[] | undefined {
 		const scalars = this.#document.scalars(path);
 		const values: T[] = [];

@@ -1,10 +1,10 @@
 /**
- * A10 Thunder and AX (ACOS). Syntax: A10's "Application Delivery and Server Load Balancing Guide", DSCP marking by
- * a real port template for Layer-3 DSR; `no-dest-nat` keeps the source, and port translation away.
+ * A10 Thunder and AX (ACOS). Syntax: A10's "Application Delivery and Server Load Balancing Guide", with DSCP marking
+ * by a real port template for Layer-3 DSR; `no-dest-nat` preserves the source and prevents port translation.
  */
 import { addressName, directorPrinter, type Listener, listenersByVip, withBangs } from "./director.ts";
 
-/** Port 0 stands for all ports. */
+/** Port 0 means all ports. */
 const ALL_PORTS = 0;
 
 interface Port {

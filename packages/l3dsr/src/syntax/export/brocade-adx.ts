@@ -1,5 +1,5 @@
 /**
- * Brocade (Foundry) ServerIron ADX. Syntax: its "Server Load Balancing Guide", Layer-3 DSR by `tos-marking`, whose
+ * Brocade (Foundry) ServerIron ADX. Syntax: its "Server Load Balancing Guide", with Layer-3 DSR by `tos-marking`; its
  * health checks (`hc-l3-dsr`) are marked too. A virtual server has one code for all its ports.
  */
 import { addressName, directorPrinter, type Listener, listenersByVip, withBangs } from "./director.ts";

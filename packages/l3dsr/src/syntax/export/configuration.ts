@@ -1,4 +1,4 @@
-/** l3dsr.yaml, as YAML and as JSON (which is YAML too: `l3dsr up -c` reads both). */
+/** l3dsr.yaml, as YAML and as JSON (which is also YAML: `l3dsr up -c` reads both). */
 import { addressBits, PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type Configuration, DEFAULT_CONFIGURATION } from "../../model/configuration.ts";
 import type { InterfaceName } from "../../model/interface-name.ts";
@@ -29,7 +29,7 @@ export function printJson({ configuration }: VipTable): Printed {
 	return { text: `${JSON.stringify(value, undefined, 2)}\n`, left: [] };
 }
 
-/** What is not as it is by default. */
+/** The settings that differ from the defaults. */
 function settingsOf({ datapath, hook, table, interfaces }: Configuration): Fields {
 	return {
 		...(datapath === DEFAULT_CONFIGURATION.datapath ? {} : { datapath }),
@@ -39,7 +39,7 @@ function settingsOf({ datapath, hook, table, interfaces }: Configuration): Field
 	};
 }
 
-/** One is written without a list around it. */
+/** A single value is written without a list. */
 function oneOrMore(values: readonly (string | number)[]): Value {
 	const [only] = values;
 	return only !== undefined && values.length === 1 ? only : values;
@@ -89,7 +89,7 @@ function portText({ first, last }: NumberRange): string | number {
 function yamlValue(value: Value): string {
 	if (typeof value === "object") return `[${value.map(yamlValue).join(", ")}]`;
 	if (typeof value !== "string") return String(value);
-	// Words that YAML reads as themselves, in a list too; everything else in quotes.
+	// Words that YAML reads unchanged, also in a list; everything else is quoted.
 	const plain = /^[A-Za-z][A-Za-z0-9_.-]*$|^\d+\.\d+\.\d+\.\d+(\/\d+)?$/.test(value);
 	const special = /^(true|false|null|yes|no|on|off|y|n|\.?inf|\.?nan)$/i.test(value);
 	return plain && !special ? value : JSON.stringify(value);

@@ -1,32 +1,32 @@
-/** The table of VIPs as a director sees it, and what the formats of directors have in common. Pure. */
+/** The table of VIPs as a director needs it, and what the directors' formats share. Pure. */
 import { type Address, type Dscp, type Family, PROTOCOL_NUMBER, prefixContains } from "@l3dsr/packet";
 import type { NumberRange } from "../../model/rule.ts";
 import type { Service } from "../../model/service.ts";
 import type { LeftOut, Printer, VipTable } from "./vip-table.ts";
 
-/** What a director does for a service: packets to this VIP (and port) go to real servers, marked with a code. */
+/** What a director does for a service: sends packets for this VIP (and port) to real servers, marked with a code. */
 export interface Listener {
 	readonly service: Service;
 	readonly vip: Address;
 	readonly dscp: Dscp;
-	/** Both absent: everything for the VIP. */
+	/** Both are absent for a listener on all of the VIP's packets. */
 	readonly protocol?: "tcp" | "udp";
 	readonly port?: number;
-	/** Of the VIP's family, and those that the service takes. */
+	/** In the VIP's family, and accepted by the service. */
 	readonly reals: readonly Address[];
 }
 
 export interface DirectorLimits {
 	readonly families: readonly Family[];
-	/** Said of a VIP of another family. */
+	/** The reason given for a VIP of another family. */
 	readonly familyWhy?: string;
-	/** A virtual server has one code, whatever its ports. */
+	/** A virtual server has one code for all of its ports. */
 	readonly oneCodePerVip?: boolean;
-	/** Why DSCP 0 cannot be set; absent where it can. */
+	/** Why DSCP 0 cannot be set; absent if it can. */
 	readonly zeroWhy?: string;
 }
 
-/** A printer of the lines that `print` makes of the listeners and of all their real servers. */
+/** A printer for the lines that `print` makes from the listeners and all their real servers. */
 export function directorPrinter(
 	limits: DirectorLimits,
 	print: (listeners: readonly Listener[], reals: readonly Address[]) => readonly string[],
@@ -38,7 +38,7 @@ export function directorPrinter(
 	};
 }
 
-/** Groups of lines with a `!` behind each, as Cisco's descendants write them. */
+/** Groups of lines, each followed by `!`, as in configurations derived from Cisco's. */
 export function withBangs(blocks: readonly (readonly string[])[]): string[] {
 	return blocks.flatMap((block) => [...block, "!"]);
 }
@@ -52,7 +52,7 @@ export function listenersByVip(listeners: readonly Listener[]): { vip: Address; 
 	}));
 }
 
-/** The services as a director sees them; conditions that only the host asks (interface, clear-dscp) are its own. */
+/** The services as a director sees them, without the conditions that only the host checks (interface, clear-dscp). */
 export function listenersOf(
 	{ configuration, reals }: VipTable,
 	limits: DirectorLimits,
@@ -109,7 +109,7 @@ function whyNoListener(
 	return undefined;
 }
 
-/** Ranges up to this many ports are written out one by one. */
+/** Ranges of up to this many ports are written port by port. */
 const MOST_PORTS = 16;
 
 function isWide({ first, last }: NumberRange): boolean {
@@ -142,12 +142,12 @@ function expand(service: Service, reals: readonly Address[]): Listener[] {
 	);
 }
 
-/** `10-0-0-5`: an address as part of a name, for configurations where names take no dots or colons. */
+/** `10-0-0-5`: an address inside a name, for formats whose names have no dots or colons. */
 export function addressName({ text }: Address): string {
 	return text.replace(/::/g, "--").replace(/[.:]/g, "-");
 }
 
-/** Of all listeners, each once. */
+/** The real servers of all listeners, each once. */
 function realsInUse(listeners: readonly Listener[]): Address[] {
 	const byText = new Map(listeners.flatMap(({ reals }) => reals.map((real) => [real.text, real] as const)));
 	return [...byText.values()];

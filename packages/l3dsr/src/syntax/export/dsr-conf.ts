@@ -1,4 +1,4 @@
-/** /etc/dsr.d/*.conf, one VIP a line. */
+/** /etc/dsr.d/*.conf, one VIP per line. */
 import type { Service } from "../../model/service.ts";
 import type { LeftOut, Printed, VipTable } from "./vip-table.ts";
 

@@ -1,4 +1,4 @@
-/** The VIPs on lo, as input of `ip -batch`. What rewrites packets is in another format: nft, iptables-save. */
+/** The VIPs on lo, as input for `ip -batch`. Other formats contain the rewriting: nft, iptables-save. */
 import type { Address } from "@l3dsr/packet";
 import type { Printed, VipTable } from "./vip-table.ts";
 

@@ -1,4 +1,4 @@
-/** The rules as iptables-save prints them: for `iptables-daddr-restore`, and for hosts with the DADDR module. */
+/** The rules as iptables-save prints them, for `iptables-daddr-restore` and for hosts with the DADDR module. */
 import type { Family } from "@l3dsr/packet";
 import type { Rule, Table } from "../../model/rule.ts";
 import { ZERO_COUNTERS } from "../../model/rule.ts";
@@ -41,7 +41,7 @@ function notes(rules: readonly Rule[], table: Table): string {
 		: "";
 }
 
-/** Without what only adds packets that the module does not take. */
+/** Without options that only add packets that the module does not take. */
 function ofModule(rule: Rule): Rule {
 	const { icmpErrors: _, laterFragments: __, ...target } = rule.target;
 	return { ...rule, target };

@@ -24,7 +24,7 @@ export const printNetscaler = directorPrinter(LIMITS, (listeners, reals) => [
 	),
 ]);
 
-/** `TCP 80`, `ANY *`; with the address between the two where the command has it there. */
+/** `TCP 80`, `ANY *`; with the address in between for commands that need it there. */
 function typeOf({ protocol, port }: Listener, address?: string): string {
 	const [type, place] = protocol === undefined ? ["ANY", "*"] : [protocol.toUpperCase(), String(port)];
 	return address === undefined ? `${type} ${place}` : `${type} ${address} ${place}`;

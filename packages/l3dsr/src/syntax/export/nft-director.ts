@@ -1,10 +1,10 @@
 /**
- * A director of nftables, for a Linux box (and the lab). It keeps no state. Every packet to a VIP gets that VIP's
- * DSCP, and as destination the real server that a hash of its flow selects; nft keeps the checksums right.
+ * A director in nftables, for a Linux machine (and the lab). It keeps no state. Every packet for a VIP gets the VIP's
+ * DSCP, and as destination the real server selected by a hash of its flow; nft updates the checksums.
  *
- * A later fragment carries no ports, so fragments are hashed by the identification that all fragments of a datagram
- * share: they must stay together. An ICMP error is hashed by the header that it quotes, from which path MTU discovery
- * lives; the seed is fixed, so that both rules (and other directors) choose alike.
+ * A later fragment has no ports, so fragments are hashed by the identification that all fragments of a datagram
+ * share, to keep them together. An ICMP error, which path MTU discovery needs, is hashed by the header that it
+ * quotes. The seed is fixed, so that both rules (and other directors) choose the same real server.
  */
 import {
 	assign,
@@ -36,8 +36,8 @@ import type { Printed, VipTable } from "./vip-table.ts";
 const FRAGMENT_HEADER = 44;
 
 /**
- * What differs between the two families' packets. `quoted` are places in an ICMP error, in bits from its own header: the
- * packet that it quotes begins at bit 64 and went from the VIP to the client.
+ * What differs between the families' packets. `quoted`: places in an ICMP error, in bits from its own header. The
+ * quoted packet begins at bit 64, and was sent from the VIP to the client.
  */
 interface Packets {
 	readonly family: "ip" | "ip6";
@@ -104,10 +104,10 @@ function oneOf(numbers: readonly number[]): Value {
 	return { anyOf: numbers.map((one) => ({ first: one, last: one })) };
 }
 
-/** Any number will do, as long as every rule and every director has it: without one the kernel draws one for each rule. */
+/** Any number works if all rules and directors use it; without one, the kernel chooses one for each rule. */
 const SEED = 0x6c336473;
 
-/** Printed in front of the tables: what an operator has to know. */
+/** Printed before the tables: what an operator needs to know. */
 const NOTES = `# An L3DSR director. Loading this file again replaces the tables.
 # ICMP errors go to the real server of the flow that they quote, so path MTU discovery works. nftables cannot find that
 # flow, and the error is dropped, if the quoted header has IP options or extension headers, if the quoted packet is not
@@ -117,7 +117,7 @@ const NOTES = `# An L3DSR director. Loading this file again replaces the tables.
 export interface MarkedVip {
 	readonly vip: Address;
 	readonly dscp: Dscp;
-	/** Only packets to this port get the code. */
+	/** Only packets for this port get the code. */
 	readonly protocol?: "tcp" | "udp";
 	readonly port?: number;
 }
@@ -144,7 +144,7 @@ function sameReals({ vip, reals }: Listener, all: readonly Listener[]): boolean 
 	return first?.reals.length === reals.length && first.reals.every((real) => reals.includes(real));
 }
 
-/** The first line makes the table if it is not there, so that the second can delete it: all in one transaction. */
+/** The first line creates the table if it does not exist, so that the second can delete it, all in one transaction. */
 function replacing(table: PrintableTable): string {
 	const name = `table ${table.family} ${table.name}`;
 	return `${name}\ndelete ${name}\n${printTable(table)}`;
@@ -178,7 +178,7 @@ export function directorTable(
 	const rules: readonly (readonly Expression[])[] = [
 		[...match(daddr, "!=", { oneOf: addresses }), verdict("accept")],
 		...vips.map((one) => [...toVip(one), ...onPort(one), ...mark(one)]),
-		// An error about a service of one port gets that service's code, by the port that the quoted packet came from.
+		// An error about a service with one port gets that service's code, by the source port of the quoted packet.
 		...vips.flatMap((one) => {
 			const { protocol, port } = one;
 			if (protocol === undefined || port === undefined) return [];
@@ -216,7 +216,7 @@ function onPort({ protocol, port }: MarkedVip): readonly Expression[] {
 	];
 }
 
-/** What makes a table of this form. */
+/** The commands that create such a table. */
 export function tableCommands({ chains, rules, ...table }: PrintableTable): readonly Command[] {
 	return [
 		{ do: "add table", table },

@@ -1,18 +1,18 @@
-/** The one table of VIPs that every format is printed from. Pure. */
+/** The table of VIPs from which every format is printed. Pure. */
 import type { Address } from "@l3dsr/packet";
 import type { Configuration } from "../../model/configuration.ts";
 import type { Rule } from "../../model/rule.ts";
 
 export interface VipTable {
-	/** `services`, and the settings around them. */
+	/** `services`, and the other settings. */
 	readonly configuration: Configuration;
-	/** What the services are as rules; where the table was read from rules, exactly those. */
+	/** The services as rules; if the table was read from rules, exactly those. */
 	readonly rules: readonly Rule[];
-	/** Addresses of the real servers, which a director must know. */
+	/** Addresses of the real servers, which a director needs to know. */
 	readonly reals: readonly Address[];
 }
 
-/** A part of the table that a format cannot hold. */
+/** Part of the table that a format cannot represent. */
 export interface LeftOut {
 	/** The service's name, or the rule as -S prints it. */
 	readonly what: string;

@@ -1,4 +1,4 @@
-/** What cannot stand together in one fleet, reported with both places. Pure. */
+/** Conflicts within one fleet, reported with both positions. Pure. */
 import type { Address, Family } from "@l3dsr/packet";
 import type { Diagnostic, Position } from "../../errors.ts";
 import {
@@ -14,10 +14,10 @@ import { sortDiagnostics } from "../config/document.ts";
 import { didYouMean } from "../suggest.ts";
 
 type Path = readonly (string | number)[];
-/** Where the value at a path of the file stands. */
+/** The position of the value at a path of the file. */
 export type PlaceOf = (path: Path) => Position;
 
-/** Every conflict of the fleet, in the order of the file. Paths are those of a file without other faults. */
+/** Every conflict of the fleet, in the order of the file, which must have no other faults. */
 export function fleetConflicts(fleet: Fleet, place: PlaceOf): Diagnostic[] {
 	return sortDiagnostics([
 		...duplicates(
@@ -81,7 +81,7 @@ function vipAddresses({ vips }: Fleet): Placed[] {
 	);
 }
 
-/** A diagnostic for each entry whose key an earlier one has. */
+/** A diagnostic for each entry with the same key as an earlier one. */
 function duplicates(
 	entries: readonly Placed[],
 	message: (key: string) => string,
@@ -143,7 +143,10 @@ function unknownPool({ pool }: FleetService, pools: readonly Pool[], position: P
 	return { code: "CONFIG_BAD_VALUE", message: `there is no pool ${pool}`, position, hint };
 }
 
-/** A director cannot turn IPv4 into IPv6: each family of the VIP needs a real server of it. An empty pool is allowed. */
+/**
+ * A director cannot turn IPv4 into IPv6, so each family of the VIP needs a real server of that family. An empty pool
+ * is allowed.
+ */
 function missingFamilies(vip: FleetVip, pool: Pool, position: Position): Diagnostic[] {
 	if (pool.reals.length === 0) return [];
 	return familiesOf(vip.addresses)
@@ -156,7 +159,7 @@ function missingFamilies(vip: FleetVip, pool: Pool, position: Position): Diagnos
 		}));
 }
 
-/** A service of every port says nothing of where to ask. */
+/** A service for every port does not say which port to check. */
 function portToCheck(
 	vip: FleetVip,
 	{ port }: FleetService,
@@ -198,7 +201,7 @@ function realsThatAreVips(fleet: Fleet, place: PlaceOf): Diagnostic[] {
 	);
 }
 
-/** Two VIPs with one code on one real server: it could not tell their packets apart, unless by protocol and port. */
+/** Two VIPs with the same code on one real server, which could separate their packets only by protocol and port. */
 function codeConflicts(fleet: Fleet, place: PlaceOf): Diagnostic[] {
 	const reals = new Map(fleet.pools.map((pool) => [pool.name, addressesByFamily(pool)]));
 	const taken = new Map<string, Map<FleetService["port"], number>>();
@@ -215,15 +218,15 @@ function codeConflicts(fleet: Fleet, place: PlaceOf): Diagnostic[] {
 }
 
 interface InTheWay {
-	/** Of the earlier VIP. */
+	/** Index of the earlier VIP. */
 	readonly index: number;
 	readonly code: number;
 	readonly real: string;
 }
 
 /**
- * Enters what the VIP takes into `taken`, by family, code, real server and protocol; gives the first of another VIP that
- * takes the same. Each real server is looked at once for each service: a fleet has many.
+ * Adds what the VIP takes to `taken`, by family, code, real server and protocol, and returns the first entry of
+ * another VIP that takes the same. Looks at each real server once per service, because a fleet has many.
  */
 function firstInTheWay(
 	vip: FleetVip,

@@ -1,4 +1,4 @@
-/** The JSON Schema of fleet.yaml for editors. Apart from schema.ts, so that no command carries the generator. */
+/** The JSON Schema of fleet.yaml for editors. Separate from schema.ts, so that no command bundles the generator. */
 import { toJSONSchema } from "zod/mini";
 import { fleetSchema } from "./schema.ts";
 

@@ -1,4 +1,4 @@
-/** The text of fleet.yaml → a Fleet, or everything that is wrong with it at once. */
+/** Parses fleet.yaml into a Fleet, or reports all faults at once. */
 import type { Address, Dscp, Family } from "@l3dsr/packet";
 import { type Diagnostic, L3dsrError } from "../../errors.ts";
 import {
@@ -44,7 +44,7 @@ import {
 	realSchema,
 } from "./schema.ts";
 
-/** Mappings by the last named key of their path; `[]` is the file. */
+/** The mappings of the file, by the last named key of their path; `[]` is the file itself. */
 const MAPPINGS = {
 	vips: { name: "a VIP", keys: Object.keys(fleetVipSchema.shape) },
 	services: { name: "a service", keys: Object.keys(fleetServiceSchema.shape) },
@@ -80,7 +80,7 @@ const SHAPE: FileShape = {
 	listValues: new Set(["addresses", "protocol", "expect"]),
 };
 
-/** Which keys say something to which kind of check, beside those of every check. */
+/** The keys that each kind of check has, besides those of every check. */
 const CHECK_KEYS: Readonly<Record<CheckType, readonly string[]>> = {
 	tcp: ["port"],
 	http: ["port", "path", "expect", "host"],
@@ -98,8 +98,8 @@ const DEFAULT_FALL = 3;
 const DEFAULT_RISE = 2;
 
 /**
- * Throws L3dsrError with every CONFIG_* problem of the text, or else with every MODEL_* conflict. `source` is the file's
- * name as it was given.
+ * Throws L3dsrError with every CONFIG_* problem of the text, or else with every MODEL_* conflict. `source`: the
+ * file's name as given.
  */
 export function parseFleet(text: string, source: string): Fleet {
 	const document = new ConfigDocument(text, source);
@@ -147,7 +147,7 @@ class FleetReader {
 		return { name, addresses, dscp, services, echo };
 	}
 
-	/** One code for every family, or one for each. */
+	/** One code for all families, or one for each. */
 	#codes(path: Path, addresses: readonly Address[]): Partial<Record<Family, Dscp>> {
 		const families = [...new Set(addresses.map(({ family }) => family))];
 		if (this.#values.has(path)) {
@@ -274,13 +274,13 @@ class FleetReader {
 		}
 	}
 
-	/** A small whole number whose range the schema has judged. */
+	/** A small whole number; the schema has checked its range. */
 	#count(path: Path): number | undefined {
 		const text = this.#document.scalars(path)[0]?.text;
 		return text === undefined ? undefined : Number(text);
 	}
 
-	/** One of these words; undefined for another, which the schema reports. */
+	/** One of these words; undefined for any other, which the schema reports. */
 	#choice<T extends string>(path: Path, choices: readonly T[]): T | undefined {
 		const text = this.#document.scalars(path)[0]?.text;
 		return choices.find((choice) => choice === text);

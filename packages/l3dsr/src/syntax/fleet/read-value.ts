@@ -1,4 +1,4 @@
-/** Single values of fleet.yaml: the text of a scalar in, the value or what is wrong with it out. */
+/** Reads single values of fleet.yaml: from the text of a scalar to the value or its fault. */
 import { type Address, type Dscp, MAX_PORT, type Port, parseAddress } from "@l3dsr/packet";
 import { BALANCED_PROTOCOLS, type BalancedProtocol, MOST_DRAIN_MS, MOST_WEIGHT } from "../../model/fleet.ts";
 import { bad, good, type Reading, readDscp, readPort, reservedKind } from "../config/read-value.ts";
@@ -8,7 +8,7 @@ export const PERCENTAGE_PATTERN = /^(100|[0-9]{1,2})%$/;
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** `100ms`, `1.5s`, `15m`, `2h`, in milliseconds; at most the time that a drain may take. */
+/** `100ms`, `1.5s`, `15m`, `2h`, in milliseconds; at most the longest drain. */
 export function readDuration(text: string): Reading<number> {
 	const [, unit] = /(ms|s|m|h)$/.exec(text) ?? [];
 	if (!DURATION_PATTERN.test(text) || unit === undefined) {
@@ -59,7 +59,7 @@ export function readRealAddress(text: string): Reading<Address> {
 
 export const PATH_PATTERN = /^\/[!-~]*$/;
 
-/** The path of a request: what a client would write behind the host. */
+/** The path of a request, as a client writes it after the host. */
 export function readRequestPath(text: string): Reading<string> {
 	if (PATH_PATTERN.test(text)) return good(text);
 	const start = text.startsWith("/") ? undefined : `write /${text}`;
@@ -77,7 +77,7 @@ export function readServicePort(text: string): Reading<Port | "any"> {
 	);
 }
 
-/** What a director can balance. */
+/** A protocol that a director can balance. */
 export function readBalancedProtocol(text: string): Reading<BalancedProtocol> {
 	const protocol = BALANCED_PROTOCOLS.find((one) => one === text);
 	if (protocol !== undefined) return good(protocol);
@@ -89,14 +89,14 @@ export function readWeight(text: string): Reading<number> {
 	return bad(`"${text}" is not a weight, expected 0-${MOST_WEIGHT}`);
 }
 
-/** Text, or bytes as `0x` and hexadecimal digits. */
+/** Text, or bytes as `0x` followed by hexadecimal digits. */
 export function readPayload(text: string): Reading<Uint8Array> {
 	if (!text.startsWith("0x")) return good(new TextEncoder().encode(text));
 	if (!/^0x([0-9a-fA-F]{2})+$/.test(text)) return bad(`"${text}" is not 0x and pairs of hexadecimal digits`);
 	return good(Uint8Array.from(Buffer.from(text.slice(2), "hex")));
 }
 
-/** A status code of HTTP. */
+/** An HTTP status code. */
 export function readStatus(text: string): Reading<number> {
 	if (/^[1-5][0-9]{2}$/.test(text)) return good(Number(text));
 	return bad(`"${text}" is not an HTTP status code, expected 100-599`);

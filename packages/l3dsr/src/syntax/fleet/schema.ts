@@ -1,6 +1,6 @@
 /**
- * The shape of fleet.yaml: one zod schema, from which the file is checked and its JSON Schema for editors
- * (docs/reference/fleet.schema.json) is generated. read-value.ts here and in ../config judge single values.
+ * The shape of fleet.yaml: one zod schema checks the file and generates its JSON Schema for editors
+ * (docs/reference/fleet.schema.json). read-value.ts here and in ../config check single values.
  */
 import { DSCP_CLASSES, MAX_PORT } from "@l3dsr/packet";
 import * as z from "zod/mini";
@@ -25,7 +25,7 @@ const matching = (pattern: RegExp) => z.string().check(z.regex(pattern));
 const between = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most));
 const oneOrMore = <T extends z.ZodMiniType>(item: T) => z.union([item, z.array(item).check(z.minLength(1))]);
 
-// The registry of descriptions knows schemas by identity: each use has its own.
+// The registry identifies schemas by object, so each use needs its own.
 const name = () => matching(NAME_PATTERN);
 const duration = () => matching(DURATION_PATTERN);
 const port = () => between(1, MAX_PORT);

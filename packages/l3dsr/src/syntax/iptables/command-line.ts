@@ -1,4 +1,4 @@
-/** The command line of iptables-daddr, and a command's line of a rules file: words → a command. */
+/** Parses the command line of iptables-daddr, or a command in a line of a rules file. */
 import type { Family } from "@l3dsr/packet";
 import type { Position } from "../../errors.ts";
 import { type Chain, type Counters, isChainOf, type Rule, type Table } from "../../model/rule.ts";
@@ -18,7 +18,7 @@ import { RuleSpecReader, type SpecOwner } from "./rule-parser.ts";
 import { parseChain, parseTable } from "./table-and-chain.ts";
 import { tailOf, type Word } from "./words.ts";
 
-/** The chains that a command is about: one, or all of the table. */
+/** The chains that a command applies to: one, or all of the table. */
 interface OnChains {
 	readonly table: Table;
 	readonly chain?: Chain;
@@ -27,7 +27,7 @@ interface OnChains {
 interface OnRules {
 	readonly table: Table;
 	readonly chain: Chain;
-	/** The chain's name or the rule number: where a fault that only the kernel's rules show is marked. */
+	/** The chain's name or the rule number: where to report a fault that depends on the kernel's rules. */
 	readonly position: Position;
 }
 
@@ -41,9 +41,9 @@ export interface ListStyle {
 export interface ListCommand extends OnChains {
 	readonly kind: "list" | "list-rules";
 	readonly at?: number;
-	/** Of the rule number, the chain or the command, for a rule that -Z does not find. */
+	/** The rule number, the chain or the command: where to report that -Z does not find a rule. */
 	readonly position: Position;
-	/** Counters go to zero after they are printed: those of the rule that -Z itself numbers, or of the chain. */
+	/** Zeroes counters after printing them: of the rule that -Z names, or of the chain. */
 	readonly zero?: { readonly at?: number };
 	readonly style: ListStyle;
 }
@@ -51,7 +51,7 @@ export interface ListCommand extends OnChains {
 export type Command =
 	| (OnRules & {
 			readonly kind: "append" | "insert" | "check" | "delete";
-			/** From 1; 1 where it plays no part. */
+			/** Counts from 1; 1 if unused. */
 			readonly at: number;
 			readonly rules: readonly Rule[];
 			readonly counters?: Counters;
@@ -65,7 +65,7 @@ export type Command =
 	  })
 	| (OnChains & { readonly kind: "flush" })
 	| (OnChains & { readonly kind: "zero"; readonly at?: number; readonly position: Position })
-	/** What changes nothing here: `-P CHAIN ACCEPT`, and `-X` where no chain is user-defined. */
+	/** Commands that change nothing here: `-P CHAIN ACCEPT`, and `-X` without user-defined chains. */
 	| (OnChains & { readonly kind: "no-op" })
 	| ListCommand
 	| { readonly kind: "help" }
@@ -75,7 +75,7 @@ export function isListing(command: Command): command is ListCommand {
 	return command.kind === "list" || command.kind === "list-rules";
 }
 
-/** How long to wait for the lock, in seconds; Infinity is for ever, 0 not at all. */
+/** How long to wait for the lock, in seconds; Infinity: for ever, 0: not at all. */
 export interface CommandLine {
 	readonly command: Command;
 	readonly verbose: boolean;
@@ -86,11 +86,11 @@ export interface CommandContext {
 	readonly family: Family;
 	readonly services: Services;
 	readonly problems: Problems;
-	/** The table that a line of a rules file stands in; -t is refused then. */
+	/** The table that contains this line of a rules file; -t is then refused. */
 	readonly restoreTable?: Table;
 }
 
-/** For a line of a rules file that `-4` or `-6` gives to the other family's command. */
+/** Returned for a line of a rules file that `-4` or `-6` assigns to the other family's command. */
 export const OTHER_FAMILY = Symbol("other family");
 
 type Owner =
@@ -98,7 +98,7 @@ type Owner =
 	| { readonly part: "command"; readonly name: CommandName }
 	| { readonly part: "mode"; readonly name: ModeName };
 
-// Object.entries forgets that the keys are those of the record.
+// Object.entries does not keep the type of the keys.
 const COMMANDS = Object.entries(COMMAND_OPTIONS) as [CommandName, (typeof COMMAND_OPTIONS)[CommandName]][];
 const MODES = Object.entries(MODE_OPTIONS) as [ModeName, (typeof MODE_OPTIONS)[ModeName]][];
 const OWN: Offer<Owner> = offerOf<Owner>([
@@ -106,7 +106,7 @@ const OWN: Offer<Owner> = offerOf<Owner>([
 	...MODES.map(([name, option]) => [{ part: "mode", name }, option] as const),
 ]);
 
-/** Which of the other options a command may have (generic_opt_check in iptables). */
+/** The other options that a command may have (generic_opt_check in iptables). */
 const MODES_OF: Readonly<Record<CommandName, readonly ModeName[]>> = {
 	append: ["setCounters"],
 	check: [],
@@ -131,9 +131,9 @@ const ANY_COMMAND: readonly ModeName[] = [
 	"ipv4",
 	"ipv6",
 ];
-/** Which of them iptables takes once only; of the others the last one counts. */
+/** The options that iptables accepts only once; of the others the last one counts. */
 const ONCE: readonly ModeName[] = ["numeric", "exact", "lineNumbers", "setCounters"];
-/** Commands that may have a rule number behind the chain. */
+/** Commands that may have a rule number after the chain. */
 const NUMBERED: readonly CommandName[] = ["delete", "insert", "replace", "list", "list-rules", "zero"];
 const WITH_RULE: readonly CommandName[] = [
 	"append",
@@ -202,7 +202,7 @@ class CommandReader {
 		if (takes && number !== undefined) this.number = number;
 	}
 
-	/** A command after another one: -h and -V win, all others are wrong. */
+	/** A command after another one: -h and -V win, all others are an error. */
 	#second(name: CommandName, given: Given, before: { readonly given: Given }): void {
 		if (name === "help" || name === "version") {
 			this.command = { name, given };
@@ -234,7 +234,7 @@ class CommandReader {
 		}
 	}
 
-	/** `-c PKTS BYTES`, or `-c PKTS,BYTES` as iptables also reads it. */
+	/** `-c PKTS BYTES`, or `-c PKTS,BYTES`, which iptables also accepts. */
 	#setCounters(given: Given, rest: Rest): void {
 		const { problems } = this.#context;
 		const { value } = given;
@@ -257,14 +257,14 @@ class CommandReader {
 	}
 }
 
-/** A u64 in decimal, else undefined. */
+/** A decimal u64, else undefined. */
 export function parseCounter(text: string): bigint | undefined {
 	if (!/^\d{1,20}$/.test(text)) return undefined;
 	const value = BigInt(text);
 	return value < 1n << 64n ? value : undefined;
 }
 
-/** The argument of `-w`; what is wrong is reported. */
+/** The argument of `-w`; reports faults. */
 export function waitSeconds(word: Word, problems: Problems): number {
 	const seconds = parseDecimal(word.text);
 	if (seconds !== undefined) return seconds;
@@ -273,8 +273,8 @@ export function waitSeconds(word: Word, problems: Problems): number {
 }
 
 /**
- * Reads one command. What is wrong is reported to `context.problems`; the result is then undefined or of
- * no use. OTHER_FAMILY: the line of a file is not meant for this command.
+ * Reads one command. Faults are reported to `context.problems`; the result is then undefined or meaningless.
+ * OTHER_FAMILY: the line of a file is not for this command.
  */
 export function readCommand(
 	words: readonly Word[],
@@ -282,7 +282,7 @@ export function readCommand(
 ): CommandLine | typeof OTHER_FAMILY | undefined {
 	const { family, problems, restoreTable } = context;
 	if (restoreTable !== undefined) {
-		// What the other family's grammar takes may be no error here: look for the flag before all else.
+		// The other family's syntax may look wrong here, so check for its flag first.
 		const foreign = family === "ipv4" ? ["-6", "--ipv6"] : ["-4", "--ipv4"];
 		if (words.some((word) => foreign.includes(word.text))) return OTHER_FAMILY;
 	}
@@ -385,7 +385,7 @@ export function readCommand(
 	}
 }
 
-/** The chain that a command names. -X takes one that does not exist here: it may name none. */
+/** The chain that a command names. -X may name a chain that does not exist. */
 function readChain(
 	command: CommandName,
 	word: Word | undefined,

@@ -1,7 +1,7 @@
-/** The options of the commands themselves, beside those of rules: the table for parser, help and completion. */
+/** The options of the commands themselves, besides those of rules: the table for parser, help and completion. */
 import type { OptionSpec } from "./option.ts";
 
-/** What the command does; one of them. */
+/** What the command does; exactly one of them. */
 export const COMMAND_OPTIONS = {
 	append: { long: ["append"], short: "A", argument: "chain", help: "append to chain" },
 	check: { long: ["check"], short: "C", argument: "chain", help: "check for the existence of a rule" },
@@ -122,7 +122,7 @@ export const MODE_OPTIONS = {
 
 export type ModeName = keyof typeof MODE_OPTIONS;
 
-/** Commands of iptables that are not here: letter and long name → why, and what to do instead. */
+/** Commands of iptables that do not exist here: letter and long name → the reason, and what to do instead. */
 export const OTHER_COMMANDS: Readonly<Record<string, string>> = {
 	"-N": "rules are only in the built-in chains",
 	"--new-chain": "rules are only in the built-in chains",

@@ -1,4 +1,4 @@
-/** The options of ip_tables' own header (`-s -d -i -o -p -f`): how each is read, and printed in -S. */
+/** The options of ip_tables' header (`-s -d -i -o -p -f`): how to read each, and to print it in -S. */
 import {
 	type Address,
 	addressBits,
@@ -65,7 +65,7 @@ export const HEADER_OPTIONS: Readonly<Record<HeaderKey, OptionSpec>> = {
 	},
 };
 
-/** Chains that a packet passes before it is routed know no -o, those after it no -i. */
+/** Chains before routing have no -o, and chains after it no -i. */
 const NO_INTERFACE: Readonly<Record<Chain, HeaderKey | undefined>> = {
 	PREROUTING: "outInterface",
 	INPUT: "outInterface",
@@ -75,8 +75,8 @@ const NO_INTERFACE: Readonly<Record<Chain, HeaderKey | undefined>> = {
 };
 
 /**
- * The headers that the given options spell: several when `-s` or `-d` list several addresses. Canonical:
- * what matches everything (`-s 0/0`, `-p all`, `-i +`) is not in the header at all.
+ * The headers of the given options: several if `-s` or `-d` list several addresses. Canonical: conditions that match
+ * everything (`-s 0/0`, `-p all`, `-i +`) are left out.
  */
 export function parseHeaders(
 	given: ReadonlyMap<HeaderKey, Given>,
@@ -179,7 +179,7 @@ function parsePrefixes(
 	return matches;
 }
 
-/** `address`, `address/length`, `address/netmask`; IPv4 also `10/8`, as iptables pads it. */
+/** `address`, `address/length`, `address/netmask`; for IPv4 also `10/8`, which iptables pads. */
 function parsePrefix(word: Word, family: Family, problems: Problems): Prefix | undefined {
 	const slash = word.text.indexOf("/");
 	const host = slash < 0 ? word.text : word.text.slice(0, slash);
@@ -221,7 +221,7 @@ function hostHint(host: string, family: Family): string {
 	return "host names are not looked up: write the address";
 }
 
-/** Leading bits of a length or a netmask; undefined when it is neither, or its ones are not contiguous. */
+/** The length in bits of a prefix length or netmask; undefined if it is neither, or its ones are not contiguous. */
 function parseMask(text: string, family: Family): number | undefined {
 	if (/^\d{1,3}$/.test(text)) {
 		const length = Number(text);
@@ -261,7 +261,7 @@ export function interfaceText(match: InterfaceMatch): string {
 	return match.name + (match.wildcard ? "+" : "");
 }
 
-/** The header's words in -S, each behind a blank. */
+/** The header's words in -S, each preceded by a blank. */
 export function saveHeader(header: RuleHeader): string {
 	const words: string[] = [];
 	const add = (key: HeaderKey, value?: string): void => {

@@ -1,4 +1,4 @@
-/** `-h` of each command, made from the tables that the parser reads. */
+/** The output of `-h` for each command, generated from the parser's tables. */
 import type { Family } from "@l3dsr/packet";
 import { COMMAND_OPTIONS, MODE_OPTIONS, RESTORE_OPTIONS, SAVE_OPTIONS } from "./command-options.ts";
 import { HEADER_OPTIONS } from "./header.ts";
@@ -7,11 +7,11 @@ import type { OptionSpec } from "./option.ts";
 import { JUMP_OPTION, MATCH_OPTION } from "./rule-parser.ts";
 import { TARGET_NAME, TARGET_OPTIONS } from "./target.ts";
 
-/** Where the texts of the options begin. */
+/** The column in which the options' texts begin. */
 const COLUMN = 40;
 
 function line(option: OptionSpec): string {
-	// "0" stands in the tables for --line-numbers, as in iptables itself, and nobody types it.
+	// As in iptables, the tables use "0" for --line-numbers, which nobody types.
 	const short = option.short === undefined || option.short === "0" ? "" : `, -${option.short}`;
 	const argument = option.argument === undefined ? "" : ` ${option.argument}`;
 	const names = `${option.negatable ? "[!]" : "   "} --${option.long.join(", --")}${short}${argument}`;
@@ -27,7 +27,7 @@ function text(lines: readonly string[]): string {
 	return lines.map((one) => `${one}\n`).join("");
 }
 
-/** Help of iptables-daddr: every option that its parser takes. */
+/** The help of iptables-daddr: every option that its parser accepts. */
 export function commandHelp(program: string, version: string, family: Family): string {
 	const header = Object.values(HEADER_OPTIONS).filter(
 		(option) => option !== HEADER_OPTIONS.fragment || family === "ipv4",

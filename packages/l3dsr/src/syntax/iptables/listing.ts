@@ -1,6 +1,6 @@
 /**
- * Chains → the text of -L, -S and -save, blank for blank as iptables 1.8.9 prints it; with -n, protocols by name
- * as every version but 1.8.9 and 1.8.10 has them.
+ * Prints chains for -L, -S and -save, with exactly the spacing of iptables 1.8.9; with -n, protocols have names, as
+ * in every version except 1.8.9 and 1.8.10.
  */
 import { type Address, addressBits, type Family, type Prefix } from "@l3dsr/packet";
 import { CHAINS, type Chain, type Counters, type Rule, type Table } from "../../model/rule.ts";
@@ -18,20 +18,17 @@ export interface ListedRule {
 	readonly counters: Counters;
 }
 
-/** Names for people, where -n is not given. */
+/** Names to print without -n. */
 export interface Names {
 	readonly services: Services;
-	/** Of a host's address, as reverse lookup found it. */
+	/** The name of a host's address, from reverse lookup. */
 	host(address: Address): string | undefined;
 }
 
-/** The policy's own counters do not exist: what no DADDR rule rewrites is not counted. */
+/** Policies have no counters: packets that no DADDR rule rewrites are not counted. */
 const POLICY = "ACCEPT";
 
-/**
- * `-L`: one chain, with its heading; with `at` only that rule's line, as iptables has it. Ends with a line
- * break.
- */
+/** `-L`: one chain with its heading; with `at` only that rule's line, like iptables. Ends with a line break. */
 export function listChain(
 	chain: Chain,
 	rules: readonly ListedRule[],
@@ -83,7 +80,7 @@ function listRule(rule: Rule, counters: Counters, number: number, style: ListSty
 	].join("");
 }
 
-/** The line that -v prints of a rule that a command adds or takes away. */
+/** The line that -v prints for a rule that a command adds or removes. */
 export function describeRule(rule: Rule): string {
 	const { header, family } = rule;
 	const { protocol, inInterface, outInterface, source, destination } = header;
@@ -98,7 +95,7 @@ export function describeRule(rule: Rule): string {
 	].join("");
 }
 
-/** `!` or nothing in front of a value, `!` or a blank where a column is kept for it. */
+/** `!` or nothing before a value; `!` or a blank if it has its own column. */
 function not(match: { readonly negated: boolean }): string {
 	return match.negated ? "!" : "";
 }
@@ -111,7 +108,7 @@ function options({ header }: Rule): string {
 	return header.fragment.negated ? "!f" : "-f";
 }
 
-/** What the matches and the target say, each behind a blank. */
+/** The text of the matches and the target, each preceded by a blank. */
 function extras(rule: Rule, services: Services | undefined): string[] {
 	const protocol = rule.header.protocol?.number;
 	const names: ListNames | undefined = services && { services, protocol: portModuleOf(protocol) };
@@ -127,7 +124,7 @@ function addressText(prefix: Prefix | undefined, family: Family, numeric: boolea
 	return (numeric ? undefined : names?.host(address)) ?? address.text;
 }
 
-/** Five digits, else rounded to thousands with K, M, G, T (xtables_print_num). */
+/** Up to five digits, else rounded to thousands with K, M, G, T (xtables_print_num). */
 function roundCounter(value: bigint): string {
 	if (value <= 99999n) return `${value}`;
 	let number = value;
@@ -143,7 +140,7 @@ export function policyLine(chain: Chain, verbose: boolean): string {
 	return `-P ${chain} ${POLICY}${verbose ? " -c 0 0" : ""}\n`;
 }
 
-/** One line of -S; -v puts the counters before the target, as iptables does. */
+/** One line of -S; -v prints the counters before the target, like iptables. */
 export function ruleLine({ rule, counters }: ListedRule, verbose: boolean): string {
 	const line = `-A ${rule.chain} ${formatRuleSpec(rule)}`;
 	if (!verbose) return `${line}\n`;

@@ -1,4 +1,4 @@
-/** What the grammar says of one kind of match; src/syntax/iptables/matches.ts is the table of them. */
+/** The syntax of one kind of match; src/syntax/iptables/matches.ts lists all kinds. */
 import type { Family } from "@l3dsr/packet";
 import type { Match, NumberRange, RuleHeader } from "../../model/rule.ts";
 import { parseStrtoul } from "../numbers.ts";
@@ -10,12 +10,12 @@ import type { Word } from "./words.ts";
 export type MatchKind = Match["kind"];
 export type MatchOf<K extends MatchKind> = Extract<Match, { kind: K }>;
 
-/** What a match's parser may look at beside its own options. */
+/** What a match's parser may look at besides its own options. */
 export interface MatchContext {
 	/** As in `-m MODULE`. */
 	readonly module: string;
 	readonly family: Family;
-	/** Where the module was named. */
+	/** Where the module is named. */
 	readonly at: Word;
 	readonly header: RuleHeader;
 	readonly services: Services;
@@ -25,7 +25,7 @@ export interface MatchContext {
 /** How to print without -n. */
 export interface ListNames {
 	readonly services: Services;
-	/** The rule's protocol as /etc/services names it. */
+	/** The name of the rule's protocol in /etc/services. */
 	readonly protocol: string | undefined;
 }
 
@@ -35,9 +35,9 @@ export interface MatchSyntax<K extends MatchKind> {
 	readonly summary: string;
 	/** Options by module. */
 	options(module: string): readonly OptionSpec[];
-	/** Said when an option is required and none is given; such a match takes exactly one. */
+	/** The message if a required option is missing; such a match has exactly one option. */
 	readonly missing?: string;
-	/** Undefined when something is wrong, which has been reported. */
+	/** Undefined if there is a fault, which has then been reported. */
 	parse(given: readonly Given[], context: MatchContext): MatchOf<K> | undefined;
 	/** `-m dscp --dscp 0x01`, as in -S. */
 	save(match: MatchOf<K>, family: Family): string;
@@ -51,12 +51,12 @@ export function bang(match: { readonly negated: boolean }): string {
 	return match.negated ? "! " : "";
 }
 
-/** `0x0a`: at least `digits` of them. */
+/** `0x0a`: with at least `digits` digits. */
 export function hex(value: number, digits: number): string {
 	return `0x${value.toString(16).padStart(digits, "0")}`;
 }
 
-/** The one option of a match that takes exactly one, with its argument; what is wrong is reported. */
+/** The single option of a match that has exactly one, with its argument; reports faults. */
 export function only(
 	given: readonly Given[],
 	context: MatchContext,
@@ -79,7 +79,7 @@ export function only(
 	return { ...first, value: first.value };
 }
 
-/** A number of `least` to `most`; anything else is reported in iptables' words. */
+/** A number from `least` to `most`; anything else is reported in iptables' words. */
 export function numberValue(
 	given: Given & { readonly value: Word },
 	context: MatchContext,
@@ -96,7 +96,7 @@ export function numberValue(
 	);
 }
 
-/** `value` or `value/mask`; undefined (not reported) when it is not that. */
+/** `value` or `value/mask`; undefined (not reported) if it is neither. */
 export function valueAndMask(
 	text: string,
 	most: number,
@@ -108,7 +108,7 @@ export function valueAndMask(
 	return value <= most && mask <= most ? { value, mask } : undefined;
 }
 
-/** `a`, `a:b`, `a:`, `:b`; `parse` reads an end; undefined (not reported) when it is not that. */
+/** `a`, `a:b`, `a:`, `:b`; `parse` reads each end; undefined (not reported) if it is none of these. */
 export function parseRange(
 	text: string,
 	most: number,

@@ -1,4 +1,4 @@
-/** The matches on transport ports: `-m tcp` and its like, and `-m multiport`. */
+/** The matches on transport ports: `-m tcp` and the like, and `-m multiport`. */
 import { PROTOCOL_NUMBER } from "@l3dsr/packet";
 import { type NumberRange, PORT_MODULES, type PortModule } from "../../model/rule.ts";
 import { parseStrtoul } from "../numbers.ts";
@@ -58,7 +58,7 @@ export function isPortModule(name: string): name is PortModule {
 	return (PORT_MODULES as readonly string[]).includes(name);
 }
 
-/** The port module of a protocol number, which is its name in /etc/services too. */
+/** The port module for a protocol number, which is also the protocol's name in /etc/services. */
 export function portModuleOf(protocol: number | undefined): PortModule | undefined {
 	return PORT_MODULES.find((name) => PROTOCOL_NUMBER[name] === protocol);
 }
@@ -69,7 +69,7 @@ function port(text: string, context: MatchContext): number | undefined {
 	return context.services.port(text, portModuleOf(context.header.protocol?.number));
 }
 
-/** A port or range inside `word` from `start` on; faults are reported in iptables' words. */
+/** A port or range in `word` from `start`; faults are reported in iptables' words. */
 function portRange(
 	word: Word,
 	start: number,
@@ -109,7 +109,7 @@ function onePort(
 	if (first?.value === undefined) return {};
 	const range = portRange(first.value, 0, first.value.text.length, context);
 	if (range === undefined) return {};
-	// Every port is not a restriction, but iptables saves it in rules for SCTP and DCCP.
+	// "Every port" restricts nothing, but iptables saves it in rules for SCTP and DCCP.
 	const kept = context.module === "sctp" || context.module === "dccp" || first.negated;
 	return isEveryPort(range) && !kept ? {} : { source: { ...range, negated: first.negated } };
 }

@@ -1,7 +1,6 @@
 /**
- * The table of matches: module names, options, how each is read and how it prints in -L and in -S, in
- * the words and blanks of iptables 1.8.9. (How a match compiles is the datapaths' business; they switch
- * over the same kinds.)
+ * The table of matches: module names, options, how to read each, and how to print it in -L and -S, with the words and
+ * spacing of iptables 1.8.9. (The datapaths compile matches; they switch over the same kinds.)
  */
 import { DSCP_CLASSES, dscpOfTos, type Family, isDscp } from "@l3dsr/packet";
 import type { Match } from "../../model/rule.ts";
@@ -68,7 +67,7 @@ const DSCP: MatchSyntax<"dscp"> = {
 	list: (match) => `DSCP match ${match.negated ? "!" : ""}${hex(match.dscp, 2)}`,
 };
 
-/** 28 and 0x1c are the TOS bytes of DSCP 7: the classic confusion of this field. */
+/** 28 and 0x1c are the TOS bytes of DSCP 7, which people often confuse. */
 function dscpHint(text: string): string | undefined {
 	const value = parseStrtoul(text);
 	if (value === undefined) {
@@ -85,7 +84,7 @@ const TOS_NAMES: Readonly<Record<string, number>> = {
 	"Minimize-Cost": 0x02,
 	"Normal-Service": 0x00,
 };
-/** A name stands for the old TOS field only, which leaves out the precedence bits. */
+/** A name only stands for the old TOS field, without the precedence bits. */
 const TOS_NAME_MASK = 0x3f;
 
 const TOS: MatchSyntax<"tos"> = {
@@ -227,7 +226,7 @@ const ADDRTYPE: MatchSyntax<"addrtype"> = {
 	list: (match) => `ADDRTYPE match dst-type ${match.negated ? "!" : ""}${match.destinationType}`,
 };
 
-/** Those of xt_addrtype that are not here. */
+/** The types of xt_addrtype that are not supported. */
 const ADDRESS_TYPES: readonly string[] = [
 	"UNSPEC",
 	"UNICAST",
@@ -316,7 +315,7 @@ function ttlModule(family: Family): "ttl" | "hl" {
 	return family === "ipv4" ? "ttl" : "hl";
 }
 
-/** XT_MAX_COMMENT_LEN, less the NUL. */
+/** XT_MAX_COMMENT_LEN minus the NUL. */
 const COMMENT_MAX_BYTES = 255;
 
 const COMMENT: MatchSyntax<"comment"> = {
@@ -343,7 +342,7 @@ const COMMENT: MatchSyntax<"comment"> = {
 	list: (match) => `/* ${match.text} */`,
 };
 
-/** Every kind of match. The compiler holds this to src/model/rule.ts. */
+/** Every kind of match. The compiler checks that it covers src/model/rule.ts. */
 export const MATCHES: { readonly [K in MatchKind]: MatchSyntax<K> } = {
 	dscp: DSCP,
 	tos: TOS,
@@ -358,7 +357,7 @@ export const MATCHES: { readonly [K in MatchKind]: MatchSyntax<K> } = {
 	comment: COMMENT,
 };
 
-/** A kind with the module name it was asked for by. */
+/** A kind, with the module name that was used for it. */
 export class MatchModule {
 	readonly name: string;
 	readonly syntax: AnyMatchSyntax;
@@ -369,14 +368,14 @@ export class MatchModule {
 		this.syntax = syntax;
 	}
 
-	/** Made when they are first asked for: few rules load more than two modules. */
+	/** Created when first needed, because few rules load more than two modules. */
 	get options(): OptionSet {
 		this.#options ??= new OptionSet(this.syntax.options(this.name));
 		return this.#options;
 	}
 }
 
-/** A table entry whose kind is not known: good for everything but printing. */
+/** A table entry of unknown kind: usable for everything except printing. */
 export type AnyMatchSyntax = Pick<MatchSyntax<MatchKind>, "modules" | "summary" | "options" | "missing"> & {
 	parse(...args: Parameters<MatchSyntax<MatchKind>["parse"]>): Match | undefined;
 };
@@ -395,7 +394,7 @@ const MODULES: Readonly<Record<Family, readonly MatchModule[]>> = {
 	ipv6: listModules("ipv6"),
 };
 
-/** Modules that `family` has, in the order of the table. */
+/** The modules of `family`, in the order of the table. */
 export function modulesOf(family: Family): readonly MatchModule[] {
 	return MODULES[family];
 }
@@ -408,8 +407,8 @@ export function listMatch(match: Match, names: ListNames | undefined, family: Fa
 	return entryOf(match).list(match, names, family);
 }
 
-/** The match's own entry in the table. */
+/** The table entry of a match. */
 function entryOf<K extends MatchKind>(match: MatchOf<K>): MatchSyntax<K> {
-	// A match of kind K has K as its `kind`; TypeScript does not see that through Extract.
+	// A match of kind K has K as its `kind`; TypeScript cannot infer that through Extract.
 	return MATCHES[match.kind as K];
 }

@@ -1,9 +1,9 @@
 /**
- * Names of IP protocols and of services.
+ * Names of IP protocols and services.
  *
- * Protocol names are a table here and not the host's /etc/protocols, so that a rule is spelt the same on
- * every host (its text is stored in the kernel and compared). Services are only names for people: `-S`
- * and `-save` print numbers, and the caller passes in what /etc/services says.
+ * Protocol names come from a table here instead of the host's /etc/protocols, so that a rule has the same spelling on
+ * every host (its text is stored in the kernel and compared). Service names are only for people: `-S` and `-save`
+ * print numbers, and the caller passes the content of /etc/services.
  */
 
 import { parseStrtoul } from "../numbers.ts";
@@ -67,8 +67,8 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Further spellings that are read: those of iptables itself, the aliases of /etc/protocols, and the names that IANA
- * and the /etc/protocols of other distributions have. A rule is printed with the name above, or the number.
+ * Further spellings that are accepted: iptables' own, the aliases of /etc/protocols, and the names of IANA and of
+ * other distributions' /etc/protocols. A rule is printed with the name above, or the number.
  */
 const PROTOCOL_ALIASES: Readonly<Record<string, number>> = {
 	icmpv6: 58,
@@ -177,13 +177,13 @@ const NAME_OF_PROTOCOL: ReadonlyMap<number, string> = new Map(
 	Object.entries(PROTOCOLS).map(([name, number]) => [number, name]),
 );
 
-/** Every name that `-p` takes, for suggestions. */
+/** Every name that `-p` accepts, for suggestions. */
 export const PROTOCOL_NAMES: readonly string[] = [
 	...Object.keys(PROTOCOLS),
 	...Object.keys(PROTOCOL_ALIASES),
 ];
 
-/** 0–255 by number (any base of strtoul) or name, case-blind; 0 is "all"; else undefined. */
+/** 0–255 by number (any base of strtoul) or name, ignoring case; 0 is "all"; else undefined. */
 export function protocolNumber(text: string): number | undefined {
 	const number = parseStrtoul(text);
 	if (number !== undefined) return number <= 255 ? number : undefined;
@@ -198,8 +198,8 @@ export function protocolName(number: number): string {
 }
 
 /**
- * iptables' own table (xtables_chain_protos), which it uses alone with -n, and where -v prints a rule that a command
- * adds. Only 1.8.9 and 1.8.10 print numbers with -n; what came before and after them prints these names.
+ * iptables' own table (xtables_chain_protos). It uses only this table with -n, and when -v prints a rule that a
+ * command adds. Only 1.8.9 and 1.8.10 print numbers with -n; earlier and later versions print these names.
  */
 const BUILT_IN_NAMES: ReadonlyMap<number, string> = new Map([
 	[0, "all"],
@@ -214,23 +214,23 @@ const BUILT_IN_NAMES: ReadonlyMap<number, string> = new Map([
 	[136, "udplite"],
 ]);
 
-/** The name that iptables prints without asking /etc/protocols, or the number as text. */
+/** The name that iptables prints without reading /etc/protocols, or the number as text. */
 export function builtInProtocolName(number: number): string {
 	return BUILT_IN_NAMES.get(number) ?? String(number);
 }
 
-/** Looks services up, for reading `--dport http` and for printing without -n. */
+/** Looks up services, to read `--dport http` and to print without -n. */
 export interface Services {
-	/** Port of a service; `protocol` undefined takes the first entry of that name. */
+	/** Port of a service; with `protocol` undefined, the first entry with that name. */
 	port(name: string, protocol: string | undefined): number | undefined;
 	name(port: number, protocol: string | undefined): string | undefined;
 	readonly names: readonly string[];
 }
 
-/** No service names at all: ports are numbers. */
+/** No service names: ports are numbers. */
 export const NO_SERVICES: Services = { port: () => undefined, name: () => undefined, names: [] };
 
-/** Reads the text of /etc/services (services(5)); lines that it cannot read are passed over, as in libc. */
+/** Parses /etc/services (services(5)); skips lines that it cannot read, like libc. */
 export function parseServices(text: string): Services {
 	const ports = new Map<string, number>();
 	const names = new Map<string, string>();

@@ -1,22 +1,22 @@
-/** What the grammar's tables say of an option, and an option as it was found. */
+/** An option as described in the grammar's tables, and an option as found. */
 import type { Problems } from "../problems.ts";
 import { didYouMean } from "../suggest.ts";
 import { partOf, tailOf, type Word } from "./words.ts";
 
-/** One option. The parser, `-h` and shell completion all read this. */
+/** One option. The parser, `-h` and shell completion all use it. */
 export interface OptionSpec {
-	/** Long name without dashes; the first is the one that is printed. */
+	/** Long names without dashes; the first one is printed. */
 	readonly long: readonly [string, ...string[]];
 	/** One letter or digit. */
 	readonly short?: string;
-	/** What its argument is called in the help; absent when it takes none. */
+	/** Name of the argument in the help; absent if there is none. */
 	readonly argument?: string;
 	/**
-	 * `attached`: the argument may be left out, and only `--opt=value` or `-ovalue` gives one (getopt's
-	 * optional argument); the command itself may then take the next word.
+	 * `attached`: the argument is optional and must be attached, as `--opt=value` or `-ovalue` (getopt's optional
+	 * argument); the command itself may then take the next word.
 	 */
 	readonly optional?: "attached";
-	/** A `!` may stand before it. */
+	/** A `!` may precede it. */
 	readonly negatable?: boolean;
 	readonly help: string;
 }
@@ -27,11 +27,11 @@ export interface Given {
 	readonly negated: boolean;
 	/** The option as typed. */
 	readonly at: Word;
-	/** Its argument; undefined when it has none. */
+	/** The argument; undefined if there is none. */
 	readonly value: Word | undefined;
 }
 
-/** Options that are known together, found by their names. */
+/** A set of options, found by their names. */
 export class OptionSet {
 	readonly options: readonly OptionSpec[];
 	readonly #long = new Map<string, OptionSpec>();
@@ -45,7 +45,7 @@ export class OptionSet {
 		}
 	}
 
-	/** By its whole name, without dashes. */
+	/** Finds an option by its whole name, without dashes. */
 	long(name: string): OptionSpec | undefined {
 		return this.#long.get(name);
 	}
@@ -55,13 +55,13 @@ export class OptionSet {
 	}
 }
 
-/** Options that may stand here, and what each of them belongs to. */
+/** Options that are allowed here, and the owner of each. */
 export interface Offer<Owner> {
 	readonly set: OptionSet;
 	ownerOf(option: OptionSpec): Owner;
 }
 
-/** An offer in which each option belongs to something of its own. */
+/** An offer in which each option has its own owner. */
 export function offerOf<Owner>(owned: readonly (readonly [Owner, OptionSpec])[]): Offer<Owner> {
 	const owners = new Map(owned.map(([owner, option]) => [option, owner]));
 	return {
@@ -74,39 +74,39 @@ export function offerOf<Owner>(owned: readonly (readonly [Owner, OptionSpec])[])
 	};
 }
 
-/** An option with the thing it belongs to, for the scanner's caller. */
+/** An option and its owner, for the scanner's caller. */
 interface Owned<Owner> {
 	readonly option: OptionSpec;
 	readonly owner: Owner;
 }
 
 export interface ScanTarget<Owner> {
-	/** Every option that may stand here, most recently loaded module first; asked anew for each word. */
+	/** The options allowed here, of the most recently loaded module first; called again for each word. */
 	offers(): readonly Offer<Owner>[];
-	/** Takes one option; `rest` gives access to the words behind it. */
+	/** Takes one option; `rest` gives access to the words after it. */
 	accept(given: Given, owner: Owner, rest: Rest): void;
-	/** An option that is not offered: true when something was loaded and a new look is worth it. */
+	/** Called for an option that is not offered: true if something was loaded, so that looking again may help. */
 	load(name: string): boolean;
-	/** Reports an unknown option better than "unknown option" can; true when it did. */
+	/** Reports an unknown option with a better message than "unknown option"; true if it did. */
 	explain(name: string, at: Word): boolean;
-	/** A word that is not an option; without this it is an error. */
+	/** A word that is not an option; without this method, such a word is an error. */
 	operand?(word: Word): void;
 }
 
-/** The words behind an option, for arguments that getopt does not know of (`-I CHAIN [number]`). */
+/** The words after an option, for arguments that getopt does not know (`-I CHAIN [number]`). */
 export interface Rest {
-	/** The next word when there is one that is neither an option nor `!` (and of that shape), and takes it. */
+	/** Takes the next word if it is neither an option nor `!` (and has that shape). */
 	takeBare(shape?: RegExp): Word | undefined;
 }
 
-/** `--dscp`, or `-s` for those that iptables names by their letter. */
+/** `--dscp`, or `-s` for options that iptables names by their letter. */
 export function optionName(option: OptionSpec): string {
 	return option.short === undefined ? `--${option.long[0]}` : `-${option.short}`;
 }
 
 /**
- * Walks over words as getopt_long in iptables does: `--opt value`, `--opt=value`, unique prefixes of long
- * names, joined short options, `!` before an option. Goes on after a fault to find the next one.
+ * Reads words like getopt_long in iptables: `--opt value`, `--opt=value`, unique prefixes of long names, joined short
+ * options, `!` before an option. Continues after a fault to find further ones.
  */
 export function scanOptions<Owner>(
 	words: readonly Word[],
@@ -235,7 +235,7 @@ export function scanOptions<Owner>(
 	}
 }
 
-/** The option of that name; all that it may stand for when it is an ambiguous prefix. */
+/** The option with that name; for an ambiguous prefix, all candidates. */
 function findLong<Owner>(
 	name: string,
 	offers: readonly Offer<Owner>[],

@@ -1,4 +1,4 @@
-/** The file of iptables-save and iptables-restore → commands, table by table. */
+/** Parses a file of iptables-save or iptables-restore into commands, table by table. */
 import type { Family } from "@l3dsr/packet";
 import type { Counters, Table } from "../../model/rule.ts";
 import { LIMITS } from "../limits.ts";
@@ -8,10 +8,10 @@ import type { Services } from "./names.ts";
 import { parseChain, parseTable } from "./table-and-chain.ts";
 import { splitWords, type Word } from "./words.ts";
 
-/** A command of a rules file: one that changes rules. */
+/** A command in a rules file: one that changes rules. */
 export type RestoreCommand = Exclude<Command, { kind: "list" | "list-rules" | "help" | "version" }>;
 
-/** From `*table` to COMMIT. */
+/** The commands from `*table` to COMMIT. */
 export interface RestoreTable {
 	readonly table: Table;
 	readonly commands: readonly RestoreCommand[];
@@ -22,13 +22,13 @@ export interface RestoreContext {
 	/** File name for positions. */
 	readonly source: string;
 	readonly services: Services;
-	/** Tables but this one are passed over, whatever they hold (-T). */
+	/** Other tables are skipped, whatever they contain (-T). */
 	readonly only?: Table;
-	/** Whether `[packets:bytes]` set the counters of a rule (-c); else they are read and left. */
+	/** Whether `[packets:bytes]` sets a rule's counters (-c); otherwise it is read and ignored. */
 	readonly counters: boolean;
 }
 
-/** Reads a whole file. Throws an L3dsrError that holds everything wrong with it, by line. */
+/** Reads a whole file. Throws an L3dsrError with all faults, by line. */
 export function parseRestoreFile(text: string, context: RestoreContext): RestoreTable[] {
 	const problems = new Problems();
 	const tables: RestoreTable[] = [];
@@ -58,7 +58,7 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 			const name = line.slice(1).trim();
 			const skip = context.only !== undefined && name !== context.only;
 			const position = { ...whole.position, column: 2, length: Math.max(1, name.length) };
-			// What -T leaves out may well be a table that is not here.
+			// A table that -T skips may be one that does not exist here.
 			const table = skip ? "raw" : parseTable({ ...whole, text: name, position }, problems, "file");
 			open = { table, commands: [], skip };
 		} else if (line.trim() === "COMMIT") {
@@ -69,7 +69,7 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 		} else if (open === undefined) {
 			problems.add("RULE_SYNTAX", "line stands outside of a table", whole.position, TABLE_HINT);
 		} else if (open.skip) {
-			// Not ours to judge.
+			// Not checked, because the table is skipped.
 		} else if (line.startsWith(":")) {
 			readChainLine(splitWords(line, place, problems), open.table, problems);
 		} else {
@@ -107,14 +107,14 @@ export function parseRestoreFile(text: string, context: RestoreContext): Restore
 	return tables;
 }
 
-/** The same for all files of rules. */
+/** The message is the same for all files of rules. */
 export function lineTooLong(line: string): string {
 	return `the line has ${line.length} characters, at most ${LIMITS.lineLength} are read`;
 }
 
 const TABLE_HINT = "a table begins with a line such as *mangle";
 
-/** `:CHAIN POLICY [packets:bytes]`. The policy is always ACCEPT; its counters are nobody's. */
+/** `:CHAIN POLICY [packets:bytes]`. The policy is always ACCEPT, and its counters are ignored. */
 function readChainLine(words: readonly Word[], table: Table, problems: Problems): void {
 	const [first, policy, counters, more] = words;
 	if (first === undefined) return;

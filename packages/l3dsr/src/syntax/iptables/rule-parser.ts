@@ -1,4 +1,4 @@
-/** Words → rules: the header, the matches and the DADDR target of one rule specification. */
+/** Parses one rule specification: the header, the matches and the DADDR target. */
 import { type Family, PORT_PROTOCOLS } from "@l3dsr/packet";
 import type { Chain, Match, Rule, RuleHeader, Table } from "../../model/rule.ts";
 import { Problems } from "../problems.ts";
@@ -33,7 +33,7 @@ export const JUMP_OPTION: OptionSpec = {
 	help: `the target, always ${TARGET_NAME}`,
 };
 
-/** Whose option it is. A loaded match is a place of its own: the same module may be loaded twice. */
+/** The owner of an option. Each loaded match is an owner of its own, because the same module may be loaded twice. */
 export type SpecOwner =
 	| { readonly part: "header"; readonly key: keyof RuleHeader }
 	| { readonly part: "match" }
@@ -50,7 +50,7 @@ interface LoadedMatch {
 
 const BASE: Offer<SpecOwner> = offerOf<SpecOwner>([
 	...Object.entries(HEADER_OPTIONS).map(
-		// Object.entries forgets that the keys are those of the record.
+		// Object.entries does not keep the type of the keys.
 		([key, option]) => [{ part: "header", key: key as keyof RuleHeader }, option] as const,
 	),
 	[{ part: "match" }, MATCH_OPTION],
@@ -68,7 +68,7 @@ export interface SpecContext {
 	readonly problems: Problems;
 }
 
-/** Takes the options of a rule one after the other, and makes rules of them at the end. */
+/** Takes a rule's options one after the other, and makes the rules at the end. */
 export class RuleSpecReader {
 	readonly #context: SpecContext;
 	readonly #header = new Map<keyof RuleHeader, Given>();
@@ -76,9 +76,9 @@ export class RuleSpecReader {
 	readonly #targetOptions = new Map<OptionSpec, Given>();
 	#target: Word | undefined;
 	#targetKnown = false;
-	/** A module that is not here was asked for: options that nobody knows are likely its own. */
+	/** An unsupported module was named, so unknown options are probably its own. */
 	#foreignModule = false;
-	/** Problems that were there before this rule. */
+	/** The number of problems before this rule. */
 	readonly #before: number;
 	#offers: readonly Offer<SpecOwner>[] = [BASE];
 
@@ -87,10 +87,10 @@ export class RuleSpecReader {
 		this.#before = context.problems.count;
 	}
 
-	/** Options as typed that belong to a rule; empty when the words hold no rule. */
+	/** The rule's options as typed; empty if there is no rule. */
 	readonly seen: Given[] = [];
 
-	/** The same array until a match or the target is loaded. */
+	/** Returns the same array until a match or the target is loaded. */
 	offers(): readonly Offer<SpecOwner>[] {
 		return this.#offers;
 	}
@@ -122,7 +122,7 @@ export class RuleSpecReader {
 		}
 	}
 
-	/** `-p tcp --dport 80` loads the match of the protocol, as iptables does. */
+	/** `-p tcp --dport 80` loads the protocol's match, as in iptables. */
 	load(name: string): boolean {
 		const protocol = this.#header.get("protocol");
 		if (protocol?.value === undefined || protocol.negated) return false;
@@ -137,7 +137,7 @@ export class RuleSpecReader {
 		return true;
 	}
 
-	/** Options that are real somewhere: says where they belong. True when nothing more needs to be said. */
+	/** Says where an option belongs that exists elsewhere. True if nothing more needs to be said. */
 	explain(name: string, at: Word): boolean {
 		const { problems, family } = this.#context;
 		if (this.#foreignModule) return true;
@@ -223,12 +223,12 @@ export class RuleSpecReader {
 	}
 
 	/**
-	 * The rules that the options spell: one, or several when `-s` or `-d` list several addresses. Faults
-	 * are reported; the result is then of no use. `end` is where something that is missing would stand.
+	 * The rules of the options: one, or several if `-s` or `-d` list several addresses. Faults are reported; the result
+	 * is then meaningless. `end`: where to report something missing.
 	 */
 	finish(table: Table, chain: Chain | undefined, end: Word): Rule[] {
 		const { family, problems, services } = this.#context;
-		// After a fault in the words themselves, what is missing may only have been misspelt.
+		// After a fault in the words, a missing option may only have been misspelt.
 		const complete = problems.count === this.#before;
 		const headers = parseHeaders(this.#header, family, chain, problems);
 		const [header = {}] = headers;
@@ -272,7 +272,7 @@ export class RuleSpecReader {
 	}
 }
 
-/** What takes packets by the flow that they belong to has to know what a flow of the rule is. */
+/** A rule that takes packets by their flow must define what its flows are. */
 function checkFollowing(
 	given: ReadonlyMap<OptionSpec, Given>,
 	headers: readonly RuleHeader[],
@@ -302,8 +302,8 @@ export interface RulePlace {
 }
 
 /**
- * Reads what `formatRuleSpec` prints (and every other spelling iptables takes): the text behind
- * `-A CHAIN `. Throws an L3dsrError that holds everything wrong with it, with positions.
+ * Reads the output of `formatRuleSpec` (and every other spelling that iptables accepts): the text after `-A CHAIN `.
+ * Throws an L3dsrError with all faults and their positions.
  */
 export function parseRuleSpec(text: string, place: RulePlace): Rule {
 	const problems = new Problems();

@@ -1,9 +1,9 @@
 /**
- * The DADDR rules in a file that iptables-save or ip6tables-save wrote on a host with the kernel module: they are
- * taken out, and every other rule is named with the reason why it was left. Pure.
+ * Finds the DADDR rules in a file that iptables-save or ip6tables-save wrote on a host with the kernel module, and
+ * lists every other rule with the reason for leaving it. Pure.
  *
- * Unlike `-restore`, which takes a file whole or not at all, this never throws. Old versions of the module saved
- * `-j DADDR--set-daddr ADDRESS`, without the blank that iptables-restore needs; that is read as what was meant.
+ * Unlike `-restore`, which accepts a file as a whole or not at all, this never throws. Old versions of the module
+ * saved `-j DADDR--set-daddr ADDRESS`, without the blank that iptables-restore needs; this is read as intended.
  */
 import type { Family } from "@l3dsr/packet";
 import { L3dsrError, type Position } from "../../errors.ts";
@@ -16,13 +16,13 @@ import { TARGET_NAME } from "./target.ts";
 
 export interface SavedRules {
 	readonly rules: readonly { readonly rule: Rule; readonly place: Position }[];
-	/** Lines that are rules, or policies other than ACCEPT, and were not taken. */
+	/** Lines with rules, or policies other than ACCEPT, that were not taken. */
 	readonly left: readonly { readonly place: Position; readonly why: string }[];
-	/** Rules whose missing blank was put back. */
+	/** The number of rules whose missing blank was restored. */
 	readonly mended: number;
 }
 
-/** An iptables-save file has a line with the name of a table. */
+/** True if a line is the name of a table, as in a file of iptables-save. */
 export function looksLikeSavedRules(text: string): boolean {
 	return /^\*[a-z]+\s*$/m.test(text);
 }
@@ -61,7 +61,7 @@ export function readSavedRules(text: string, source: string, services: Services)
 	return { rules, left, mended };
 }
 
-/** `[packets:bytes] -A CHAIN SPEC`. Or why it is not taken. */
+/** Reads `[packets:bytes] -A CHAIN SPEC`, or says why it is not taken. */
 function readRule(
 	line: string,
 	table: string,
@@ -71,7 +71,7 @@ function readRule(
 	const [, chain, written = ""] = /^(?:\[\d+:\d+\]\s+)?-A\s+(\S+)\s+(.*)$/.exec(line) ?? [];
 	if (chain === undefined) return "it appends no rule";
 	const spec = written.replace(/(\s(?:-j|--jump)\s+DADDR)(--set-daddr)/, "$1 $2");
-	// A comment may say anything, also -j.
+	// A comment may contain anything, even -j.
 	const [, target] =
 		/(?:^|\s)(?:-j|--jump|-g|--goto)\s+(\S+)/.exec(spec.replace(/"(\\.|[^"\\])*"/g, '""')) ?? [];
 	if (target === undefined) return "it has no target";
@@ -94,7 +94,7 @@ function readRule(
 	}
 }
 
-/** The files of the two families look alike; the address of the target tells them apart. */
+/** The files of the two families look alike, but the target's address has a family. */
 function familyOf(spec: string): Family {
 	return /--set-daddr[=\s]+\S*:/.test(spec) ? "ipv6" : "ipv4";
 }

@@ -1,12 +1,12 @@
-/** The words that name a table or a chain. */
+/** Reads the names of tables and chains. */
 import { CHAINS, type Chain, isChainOf, type Table } from "../../model/rule.ts";
 import type { Problems } from "../problems.ts";
 import { didYouMean } from "../suggest.ts";
 import type { Word } from "./words.ts";
 
 /**
- * The table of that name; what is wrong is reported: as RULE_TABLE, which has an exit code of its own, or, in a file,
- * as a value like others.
+ * The table with that name. Faults are reported as RULE_TABLE, which has its own exit code, or, in a file, like any
+ * other value.
  */
 export function parseTable(word: Word, problems: Problems, within: "command" | "file"): Table {
 	if (word.text === "raw" || word.text === "mangle") return word.text;
@@ -20,7 +20,7 @@ export function parseTable(word: Word, problems: Problems, within: "command" | "
 	return "raw";
 }
 
-/** The chain of that name; what is wrong is reported. */
+/** The chain with that name; reports faults. */
 export function parseChain(
 	word: Word,
 	table: Table,

@@ -1,4 +1,4 @@
-/** The options of the DADDR target: how each is read, and printed in -L and -S. */
+/** The options of the DADDR target: how to read each, and to print it in -L and -S. */
 import { type Family, isPort, MAX_PORT, parseAddress, parseIpv4, parseIpv6 } from "@l3dsr/packet";
 import type { DaddrTarget } from "../../model/rule.ts";
 import { parseStrtoul } from "../numbers.ts";
@@ -36,7 +36,7 @@ export const TARGET_OPTIONS = {
 const FAMILY_NAME = { ipv4: "IPv4", ipv6: "IPv6" } as const;
 const COMMAND = { ipv4: "iptables-daddr", ipv6: "ip6tables-daddr" } as const;
 
-/** Undefined when something is wrong, which has been reported. `at` is the word that names the target. */
+/** Undefined if there is a fault, which has then been reported. `at`: the word that names the target. */
 export function parseTarget(
 	given: ReadonlyMap<OptionSpec, Given>,
 	at: Word,

@@ -1,4 +1,4 @@
-/** What iptables 1.8.9 has and these commands do not: refused by name, with what to use instead. */
+/** What iptables 1.8.9 has and these commands do not: refused by name, with an alternative. */
 
 /** `-m NAME`. */
 export const OTHER_MATCHES: readonly string[] = [
@@ -98,7 +98,7 @@ export const OTHER_TARGETS: readonly string[] = [
 	"ULOG",
 ];
 
-/** Options of matches that are here, which are not: option → what to do instead. */
+/** Unsupported options of supported matches: option → what to do instead. */
 export const OTHER_OPTIONS: Readonly<Record<string, string>> = {
 	"--tcp-flags": "match the port only",
 	"--syn": "match the port only",
@@ -117,7 +117,7 @@ export const OTHER_OPTIONS: Readonly<Record<string, string>> = {
 	"-g": "rules cannot branch here: write the matches in the rule itself",
 };
 
-/** What to do about a match that is not here. */
+/** What to do about an unsupported match. */
 export function matchHint(name: string): string {
 	switch (name) {
 		case "iprange":

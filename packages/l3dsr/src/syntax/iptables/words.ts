@@ -1,6 +1,6 @@
 /**
- * Words of a command line or of a line of a rules file, each with its place, and the quoting that
- * iptables-save prints and iptables-restore reads.
+ * The words of a command line or of a line of a rules file, each with its position; and the quoting of iptables-save
+ * and iptables-restore.
  */
 import type { Position } from "../../errors.ts";
 import type { Problems } from "../problems.ts";
@@ -10,25 +10,25 @@ export interface Word {
 	/** Without quotes and escapes. */
 	readonly text: string;
 	readonly position: Position;
-	/** True when the excerpt shows `text` as it is, so that a part of the word has a place too. */
+	/** True if the excerpt shows `text` unchanged, so that parts of the word have positions too. */
 	readonly verbatim: boolean;
 }
 
-/** The place of `length` characters of a word from `start` on; the whole word when it was quoted. */
+/** The position of `length` characters of a word from `start`; of the whole word if it was quoted. */
 export function partOf(word: Word, start: number, length: number): Position {
 	if (!word.verbatim) return word.position;
-	// What is missing at the end of a word is shown at its last character.
+	// Something missing at the end of a word is shown at its last character.
 	const at = Math.min(start, word.position.length - 1);
 	return { ...word.position, column: word.position.column + at, length: Math.max(1, length) };
 }
 
-/** The rest of a word from `start` on, as a word with its own place. */
+/** The rest of a word from `start`, as a word with its own position. */
 export function tailOf(word: Word, start: number): Word {
 	const text = word.text.slice(start);
 	return { text, position: partOf(word, start, text.length), verbatim: word.verbatim };
 }
 
-/** The words of `argv`, placed in the line that a shell would read back as the same words. */
+/** The words of `argv`, with positions in a command line that a shell would split into the same words. */
 export function wordsOfArgv(argv: readonly string[]): Word[] {
 	const shown = argv.map(shellWord);
 	const text = shown.join(" ");
@@ -42,8 +42,8 @@ export function wordsOfArgv(argv: readonly string[]): Word[] {
 }
 
 /**
- * Splits one line as iptables-restore does: blanks separate, double quotes hold a word together, a
- * backslash inside quotes takes the next character as it is. An open quote is reported.
+ * Splits one line like iptables-restore: blanks separate words, double quotes keep a word together, and a backslash
+ * inside quotes takes the next character as it is. Reports an unclosed quote.
  */
 export function splitWords(
 	line: string,
@@ -100,7 +100,10 @@ export function splitWords(
 	return words;
 }
 
-/** One argument as iptables-save prints it (xtables_save_string): quoted unless letters, digits, `_`, `-`. */
+/**
+ * One argument as iptables-save prints it (xtables_save_string): quoted unless it has only letters, digits, `_` and
+ * `-`.
+ */
 export function saveString(value: string): string {
 	if (/^[\w-]+$/.test(value)) return value;
 	return `"${value.replace(/["'\\]/g, "\\$&")}"`;
