@@ -5,6 +5,7 @@
  *
  * A person who breaks a thing a few times is not a manager; a daemon that changes it every two minutes is.
  */
+import type { Finding, FindingKind } from "../model/finding.ts";
 
 /** An object is contested after this many repairs within this time. */
 const LIMITS: readonly { readonly repairs: number; readonly withinMs: number }[] = [
@@ -46,6 +47,16 @@ export interface Noted {
 	readonly contention: Contention;
 	/** Set if an object has just become contested. */
 	readonly began?: Contested;
+}
+
+/** Interfaces and addresses come and go, and nobody changes what is ours: that is followed at once, however often. */
+const OF_THE_HOST: ReadonlySet<FindingKind> = new Set(["network", "misplaced"]);
+
+/** The things of a repair that another manager may have changed. */
+export function contestable(drift: readonly Finding[]): string[] {
+	return drift
+		.filter(({ kind }) => !OF_THE_HOST.has(kind))
+		.map(({ object, problem }) => `${object} ${problem}`);
 }
 
 /** Records a repair of these objects. */

@@ -24,7 +24,7 @@ import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
 import { causeOf, type Deed } from "./cause.ts";
-import { contentionDelay, NO_CONTENTION, noteRepair, peaceSince } from "./contention.ts";
+import { contentionDelay, contestable, NO_CONTENTION, noteRepair, peaceSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
 import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
 import { Grip, LeaveAlone } from "./grip.ts";
@@ -272,8 +272,7 @@ export class Keeper implements Disposable {
 			tookMs: madeAt - run.since,
 			verifiedMs,
 		});
-		const subjects = drift.map(({ object, problem }) => `${object} ${problem}`);
-		const { contention, began } = noteRepair(this.#contention, this.#now(), subjects);
+		const { contention, began } = noteRepair(this.#contention, this.#now(), contestable(drift));
 		this.#contention = contention;
 		if (began !== undefined) this.#log.write({ kind: "contention", cause, ...began });
 		return true;

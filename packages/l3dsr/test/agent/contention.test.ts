@@ -4,11 +4,13 @@ import { test } from "node:test";
 import {
 	type Contention,
 	contentionDelay,
+	contestable,
 	NO_CONTENTION,
 	noteRepair,
 	PEACE_MS,
 	peaceSince,
 } from "../../src/agent/contention.ts";
+import { type Finding, MADE_FOR_OTHER_ADDRESSES } from "../../src/model/finding.ts";
 
 const VIP = "192.0.2.10 on lo is not there";
 
@@ -85,4 +87,20 @@ test("the memory of past repairs is bounded", () => {
 	assert(contention.repairs.size <= 1000);
 	const later = noteRepair(contention, 10_000_000, [VIP]).contention;
 	assert.equal(later.repairs.size, 1);
+});
+
+test("an interface or an address that comes and goes is not another manager", () => {
+	const followed: readonly Finding[] = [
+		{ kind: "network", object: "table arp l3dsr", problem: MADE_FOR_OTHER_ADDRESSES },
+		{ kind: "misplaced", object: "a rule of web", problem: "runs on nft but belongs on ebpf" },
+	];
+	const fought: Finding = { kind: "rule-missing", object: "a rule of web", problem: "is missing" };
+	assert.deepEqual(contestable([...followed, fought]), ["a rule of web is missing"]);
+	let contention = NO_CONTENTION;
+	for (const at of every(100, 100)) {
+		const noted = noteRepair(contention, at, contestable(followed));
+		assert.equal(noted.began, undefined);
+		contention = noted.contention;
+	}
+	assert.equal(contentionDelay(contention, 10_000), 0);
 });
