@@ -44,7 +44,7 @@ const EFFORT = {
 			live: { rounds: 11, samples: 6, packets: 8192 },
 		},
 		events: 1000,
-		agent: { starts: 5, repairs: 2, restS: 1, settleS: 30, idleS: 60, scrapeS: 10 },
+		agent: { starts: 5, repairs: 3, restS: 0.5, settleS: 30, idleS: 60, scrapeS: 10 },
 	},
 	quick: {
 		testRun: { rounds: 3, tc: { samples: 40, packets: 500 }, xdp: { samples: 3, packets: 10_000 } },
