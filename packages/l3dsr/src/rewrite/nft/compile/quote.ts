@@ -76,12 +76,22 @@ function quotedIpv6Header(): readonly Expression[] {
 }
 
 function icmpError(family: Family): readonly Expression[] {
-	const types = ICMP_ERROR_TYPES[family].map((type) => ({ first: type, last: type }));
 	return [
 		...match(meta("l4proto"), "==", family === "ipv4" ? PROTOCOL_NUMBER.icmp : PROTOCOL_NUMBER.icmpv6),
-		...match(rawField("transport", 0, 8), "==", { anyOf: types }),
+		...isErrorType(family),
 		...PORTS_PRESENT,
 	];
+}
+
+/** As ranges: a set would be one set for each rule, and take the kernel longer than the rest of the rule. */
+function isErrorType(family: Family): readonly Expression[] {
+	const type = rawField("transport", 0, 8);
+	const types: readonly number[] = ICMP_ERROR_TYPES[family];
+	const [first, last] = [Math.min(...types), Math.max(...types)];
+	const gaps = types
+		.map((one, index) => ({ first: one + 1, last: (types[index + 1] ?? one + 1) - 1 }))
+		.filter((gap) => gap.first <= gap.last);
+	return [...match(type, "==", { first, last }), ...gaps.flatMap((gap) => match(type, "!=", gap))];
 }
 
 /** These bytes of the quoted packet. */
