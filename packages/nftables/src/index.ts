@@ -38,6 +38,7 @@ export type {
 } from "./expression.ts";
 export { expressionKey } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
+export { type GenerationStep, nextGeneration } from "./generation.ts";
 export { TableMemory } from "./memory.ts";
 export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
 export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";

@@ -6,10 +6,12 @@ import {
 	type Expression,
 	expressionKey,
 	field,
+	type GenerationStep,
 	match,
 	meta,
 	Nftables,
 	NftablesError,
+	nextGeneration,
 	type Rule,
 	type SetSpec,
 	type TableContents,
@@ -73,19 +75,41 @@ export function guardObserver(open: Open = here): () => ObservedGuard {
 	};
 }
 
-/** Sets the table to this state, in one transaction; undefined deletes it. Throws NftablesError. */
-export function applyGuard(desired: VipGuard | undefined, observed: ObservedGuard, open: Open = here): void {
+/**
+ * Sets the table to this state, in one transaction; undefined deletes it. Returns the generations before and after,
+ * unless another process has also changed nf_tables. Throws NftablesError.
+ */
+export function applyGuard(
+	desired: VipGuard | undefined,
+	observed: ObservedGuard,
+	open: Open = here,
+): GenerationStep | undefined {
 	using nftables = open();
 	let standing = observed;
 	for (let attempt = 1; ; attempt++) {
+		const commands = planGuardChange(desired, standing);
 		try {
-			nftables.transact(planGuardChange(desired, standing));
-			return;
+			const step = transactAlone(nftables, commands);
+			if (step === undefined) nftables.transact(commands);
+			return step;
 		} catch (error) {
 			const raced = error instanceof NftablesError && error.errno === "ENOENT";
 			if (!raced || attempt === ATTEMPTS) throw explained(error);
 		}
 		standing = readGuard(nftables);
+	}
+}
+
+/** Undefined: another process was faster, and nothing has changed. */
+function transactAlone(nftables: Nftables, commands: readonly Command[]): GenerationStep | undefined {
+	const before = nftables.generation();
+	if (commands.length === 0) return { before, after: before };
+	try {
+		nftables.transact(commands, { generation: before });
+		return { before, after: nextGeneration(before) };
+	} catch (error) {
+		if (error instanceof NftablesError && error.code === "CHANGED") return undefined;
+		throw error;
 	}
 }
 

@@ -1,4 +1,5 @@
 /** Applies the steps of a plan. */
+import type { GenerationStep } from "@l3dsr/nftables";
 import type { AddressChange } from "../host/addresses.ts";
 import { NO_GUARD } from "../host/vip-guard.ts";
 import type { Step } from "../plan/host-state.ts";
@@ -12,6 +13,7 @@ export async function applyPlan(
 	onStep: (step: Step) => void,
 ): Promise<void> {
 	let { guard } = observed;
+	let own: GenerationStep | undefined;
 	let waiting: AddressChange[] = [];
 	const flush = async (): Promise<void> => {
 		const changes = waiting;
@@ -24,13 +26,13 @@ export async function applyPlan(
 		onStep(step);
 		waiting.push(...changes);
 		if (step.kind === "guard") {
-			await host.applyGuard(step.guard, guard);
+			own = await host.applyGuard(step.guard, guard);
 			guard =
 				step.guard === undefined
 					? NO_GUARD
 					: { held: step.guard.held, found: step.guard.found, guard: step.guard, altered: false };
 		}
-		if (step.kind === "rules") await observed.snapshot.change(assignment);
+		if (step.kind === "rules") await observed.snapshot.change(assignment, own);
 		if (step.kind === "director") await observed.director.change(desired.director ?? "none");
 	}
 	await flush();

@@ -3,6 +3,7 @@
  * the agent do it the same way, and a test can replace a part.
  */
 
+import type { GenerationStep } from "@l3dsr/nftables";
 import type { Director } from "../balance/kernel/director.ts";
 import type { AddressChange, AddressedInterface } from "../host/addresses.ts";
 import type { ObservedGuard } from "../host/vip-guard.ts";
@@ -24,7 +25,8 @@ export interface HostEffects {
 	/** Throws at the first refused change; earlier changes remain. */
 	changeLoopback(changes: readonly AddressChange[]): Promise<void>;
 	guard(): Promise<ObservedGuard>;
-	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<void>;
+	/** Returns the generations of nf_tables before and after, unless another process has also changed it. */
+	applyGuard(desired: VipGuard | undefined, observed: ObservedGuard): Promise<GenerationStep | undefined>;
 	/**
 	 * The director of this namespace, running or not. Called only if one runs or is wanted, because it loads
 	 * the director's code. The caller disposes of it; attached programs keep running.

@@ -2,6 +2,7 @@
  * Combines both datapaths of this host. The assignment of rules (assign.ts) is decided once per plan, from facts
  * gathered with the observation; the observed rules read as one ruleset.
  */
+import type { GenerationStep } from "@l3dsr/nftables";
 import { withNotes } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
@@ -47,10 +48,11 @@ export interface HostSnapshot extends Observation {
 	/** Assigns the same rules, or some of them, to where they ran in `observed`. Pure. */
 	assignAsObserved(ruleset: Ruleset, observed: readonly ObservedRule[]): Assignment;
 	/**
-	 * Makes the kernel hold exactly these rules, as assigned. Throws what a {@link Snapshot} throws, and
-	 * KERNEL_FEATURE, before any change, if the assignment is refused.
+	 * Makes the kernel hold exactly these rules, as assigned. `own`: this process's change of other tables of nf_tables
+	 * since the observation. Throws what a {@link Snapshot} throws, and KERNEL_FEATURE, before any change, if the
+	 * assignment is refused.
 	 */
-	change(assignment: Assignment): Promise<void>;
+	change(assignment: Assignment, own?: GenerationStep): Promise<void>;
 }
 
 /**
@@ -157,9 +159,9 @@ class CombinedDatapath implements HostDatapath {
 				: { limited: { ...ebpf.limited, waived: this.#settings.datapath === "nft" } }),
 			assign: (ruleset) => assignDatapaths(ruleset, facts, this.#settings.datapath),
 			assignAsObserved: (ruleset, before) => assignAsObserved(ruleset, before, facts),
-			change: async (assignment) => {
+			change: async (assignment, own) => {
 				if (assignment.refused !== undefined) throw refusalOf(assignment.refused);
-				await this.#change(assignment, rules, { nft, ebpf });
+				await this.#change(assignment, rules, { nft, ebpf, own });
 			},
 		};
 	}
@@ -167,14 +169,19 @@ class CombinedDatapath implements HostDatapath {
 	async #change(
 		{ rules }: Assignment,
 		observed: readonly ObservedRule[],
-		snapshots: { readonly nft: NftSnapshot; readonly ebpf: Snapshot },
+		snapshots: {
+			readonly nft: NftSnapshot;
+			readonly ebpf: Snapshot;
+			readonly own: GenerationStep | undefined;
+		},
 	): Promise<void> {
 		const done: DatapathName[] = [];
 		try {
 			for (const step of stepsBetween(rules, observed)) {
 				// If a datapath changes twice, the first change has left it in between.
 				const again = done.includes(step.datapath);
-				if (step.datapath === "nft") await (again ? await this.#nft.observe() : snapshots.nft).change(step);
+				if (step.datapath === "nft" && again) await (await this.#nft.observe()).change(step);
+				else if (step.datapath === "nft") await snapshots.nft.change(step, snapshots.own);
 				else await (again ? await this.#ebpf.observe() : snapshots.ebpf).change(step);
 				done.push(step.datapath);
 			}

@@ -54,7 +54,7 @@ class KeptHost extends MemoryHost implements AgentHost {
 		return this.#guard;
 	}
 
-	override async applyGuard(guard: VipGuard | undefined): Promise<void> {
+	override async applyGuard(guard: VipGuard | undefined): Promise<undefined> {
 		this.#guard =
 			guard === undefined ? NO_GUARD : { held: guard.held, found: guard.found, guard, altered: false };
 	}

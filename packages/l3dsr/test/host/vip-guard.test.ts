@@ -32,10 +32,15 @@ const VIPS = ["192.0.2.2", "192.0.2.1", "2001:db8::1"].map(address);
 test("a guard is written and read back as the same, and changed by elements alone", async () => {
 	assert.deepEqual(observeGuard(), NO_GUARD);
 	const guard = guardFor(VIPS, LINKS);
-	applyGuard(guard, NO_GUARD);
+	using nftables = new Nftables();
+	const before = nftables.generation();
+	const step = applyGuard(guard, NO_GUARD);
+	assert.deepEqual(step, { before, after: nftables.generation() });
+	assert.notEqual(step.after, before);
 	const observed = observeGuard();
 	assert.deepEqual(observed.guard, guard);
 	assert.deepEqual(planGuardChange(guard, observed), []);
+	assert.deepEqual(applyGuard(guard, observed), { before: step.after, after: step.after });
 
 	const fewer = guardFor(VIPS.slice(1), LINKS);
 	assert.equal(

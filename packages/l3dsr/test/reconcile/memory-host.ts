@@ -74,7 +74,7 @@ export class MemoryHost implements HostEffects, HostDatapath {
 		return NO_GUARD;
 	}
 
-	async applyGuard(..._change: Parameters<HostEffects["applyGuard"]>): Promise<void> {}
+	async applyGuard(..._change: Parameters<HostEffects["applyGuard"]>): Promise<undefined> {}
 
 	async lock(): Promise<Disposable> {
 		return { [Symbol.dispose](): void {} };

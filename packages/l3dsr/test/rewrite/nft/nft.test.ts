@@ -5,8 +5,10 @@ import { dscp } from "@l3dsr/packet";
 import fc from "fast-check";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
 import { runs } from "../../../../../test/support/property-runs.ts";
+import { applyGuard, observeGuard } from "../../../src/host/vip-guard.ts";
 import { type Rule, ZERO_COUNTERS } from "../../../src/model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../src/model/ruleset.ts";
+import type { VipGuard } from "../../../src/model/vip-guard.ts";
 import type { Observation } from "../../../src/rewrite/datapath.ts";
 import { NftDatapath } from "../../../src/rewrite/nft/kernel/nft.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
@@ -262,6 +264,47 @@ describe("NftDatapath", () => {
 		await setRules(watched, { entries: many.slice(1) });
 		assert.equal(transactions[1]?.length, 1);
 		await apply({ entries: [] });
+	});
+
+	it("does not read its tables again after this process has changed another table", async () => {
+		await apply({ entries: [] });
+		let reads = 0;
+		class CountedNftables extends Nftables {
+			override read(...args: Parameters<Nftables["read"]>): ReturnType<Nftables["read"]> {
+				reads++;
+				return super.read(...args);
+			}
+		}
+		const counted = new NftDatapath(() => new CountedNftables());
+		const [first, second] = entries(
+			"-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
+			"-s 10.1.0.0/16 -j DADDR --set-daddr 10.0.0.2",
+		) as [RuleEntry, RuleEntry];
+		const change = async (...wanted: RuleEntry[]): Promise<number> => {
+			const snapshot = await counted.observe();
+			const held = wanted.map(({ rule: one }) => one.target.daddr);
+			const guard: VipGuard = { held, found: [], silent: [], senders: [] };
+			const own = applyGuard(guard, observeGuard());
+			const before = reads;
+			await snapshot.change({ entries: wanted }, own);
+			return reads - before;
+		};
+		try {
+			assert.equal(await change(first), 0);
+			assert.equal(await change(first, second), 0);
+			assertObserved(await nft.observe(), [first, second]);
+			// Another process deletes the tables between the observation and the change of the guard.
+			const snapshot = await counted.observe();
+			run("nft", "flush", "ruleset");
+			const own = applyGuard({ held: [], found: [], silent: [], senders: [] }, observeGuard());
+			const before = reads;
+			await snapshot.change({ entries: [first] }, own);
+			assert.equal(reads - before, 1);
+			assertObserved(await nft.observe(), [first]);
+		} finally {
+			applyGuard(undefined, observeGuard());
+			await apply({ entries: [] });
+		}
 	});
 
 	it("keeps a lookup for the rule that is left of two, and makes one when a rule by itself gets another beside it", async () => {

@@ -3,7 +3,13 @@
  * nf_tables since, the kernel refuses it. If the kernel reports that our tables were not affected, the plan is still
  * right and is sent again for the new generation. So a firewall that reloads all the time does not block us.
  */
-import { type Command, type Nftables, NftablesError, type RulesetMonitor } from "@l3dsr/nftables";
+import {
+	type Command,
+	type Nftables,
+	NftablesError,
+	nextGeneration,
+	type RulesetMonitor,
+} from "@l3dsr/nftables";
 import { tableOf } from "../compile/table.ts";
 
 /** Each attempt takes less than a millisecond, and a reload some milliseconds. */
@@ -42,7 +48,7 @@ export class BoundSteps {
 			if (error instanceof NftablesError && error.code === "CHANGED") return false;
 			throw error;
 		}
-		this.#generation = after(this.#generation);
+		this.#generation = nextGeneration(this.#generation);
 		this.#own.add(this.#generation);
 		return true;
 	}
@@ -54,9 +60,4 @@ export class BoundSteps {
 		this.#generation = latest;
 		return true;
 	}
-}
-
-/** The kernel counts each transaction and skips 0 (nf_tables_commit). */
-function after(generation: number): number {
-	return (generation + 1) >>> 0 || 1;
 }

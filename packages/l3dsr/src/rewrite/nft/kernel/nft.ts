@@ -1,6 +1,7 @@
 /** The nft datapath: compiles a ruleset to nf_tables, changes what differs, and observes the result, all by netlink. */
 import {
 	type Command,
+	type GenerationStep,
 	Nftables,
 	NftablesError,
 	RulesetMonitor,
@@ -28,7 +29,8 @@ export interface Answered {
 
 /** Like any datapath's snapshot; its changes also set up the translation of answers. */
 export interface NftSnapshot extends Snapshot {
-	change(desired: Ruleset & Answered): Promise<void>;
+	/** `own`: this process's change of other tables since the observation. */
+	change(desired: Ruleset & Answered, own?: GenerationStep): Promise<void>;
 }
 
 /** Both tables, read at one moment. */
@@ -76,7 +78,7 @@ export class NftDatapath implements Datapath {
 			rules: readings.flatMap(({ rules }) => rules),
 			findings: readings.flatMap(({ findings }) => findings),
 			...(known === undefined ? {} : { oldCounters: true }),
-			change: async (desired) => this.#change(desired, standings),
+			change: async (desired, own) => this.#change(desired, after(standings, own)),
 		};
 	}
 
@@ -131,6 +133,13 @@ export class NftDatapath implements Datapath {
 		this.#last = { snapshot, tables: { ipv4: standing("ipv4"), ipv6: standing("ipv6") }, answered };
 		return this.#last;
 	}
+}
+
+/** The same tables in the generation after `own`, if that started from theirs. */
+function after(standings: Standings, own: GenerationStep | undefined): Standings {
+	const { snapshot } = standings;
+	if (own?.before !== snapshot.generation) return standings;
+	return { ...standings, snapshot: { ...snapshot, generation: own.after } };
 }
 
 /**
