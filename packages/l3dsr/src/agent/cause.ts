@@ -45,6 +45,8 @@ export interface Circumstances {
 export function causeOf(circumstances: Circumstances): Cause {
 	const { observed, drift, flushed, programGone, links, deeds, running } = circumstances;
 	const traces = tracesOf(observed, drift);
+	// A repair comes after a start: a program that is missing now was there before.
+	if (drift.some((one) => one.kind === "director-missing")) traces.add("program");
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");
 	// If both are possible, keep the one that the kernel reported.
 	const [byRuleset, byNetwork] = [told(deeds, "ruleset"), told(deeds, "network")];
@@ -56,10 +58,12 @@ export function causeOf(circumstances: Circumstances): Cause {
 		KIND_OF.find(
 			([trace]) => traces.has(trace) && !(trace === "everything-of-nft" && traces.has("rules")),
 		)?.[1] ?? "unknown";
-	const kind =
-		links.length > 0 && (named === "rules" || named === "unknown")
+	const mayBeProgram = named === "rules" || named === "unknown";
+	const kind = !mayBeProgram
+		? named
+		: links.length > 0
 			? "network"
-			: programGone && named === "rules"
+			: programGone || traces.has("program")
 				? "program"
 				: named;
 	const on = OF_RULESET.has(kind) ? "ruleset" : OF_NETWORK.has(kind) ? "network" : undefined;

@@ -26,7 +26,7 @@ export interface Ears extends Disposable {
 	mark(): void;
 	/** True if the kernel has reported no event since the mark. */
 	quietSinceMark(): boolean;
-	/** Watches the programs of these interfaces: those whose rules run on eBPF. */
+	/** Watches the programs of these interfaces: those at which programs of ours may be attached at tcx. */
 	watchPrograms(interfaces: ReadonlySet<string>): void;
 	/** Watches these paths. Returns one sentence for each folder that cannot be watched. */
 	watchFiles(paths: readonly { readonly path: string; readonly isFolder: boolean }[]): readonly string[];

@@ -374,8 +374,17 @@ export class Keeper implements Disposable {
 			this.#contention = NO_CONTENTION;
 			this.#log.write({ kind: "contention-over", quietMs });
 		}
+		ears.watchPrograms(this.#interfacesWithPrograms());
+	}
+
+	/** Where programs may be at tcx. */
+	#interfacesWithPrograms(): ReadonlySet<string> {
 		const ofEbpf = this.#verified?.assignment.rules.filter(({ datapath }) => datapath === "ebpf") ?? [];
-		ears.watchPrograms(new Set(ofEbpf.flatMap(({ entry }) => entry.rule.header.inInterface?.name ?? [])));
+		const director = this.#inForce?.wish.director?.settings;
+		return new Set([
+			...ofEbpf.flatMap(({ entry }) => entry.rule.header.inInterface?.name ?? []),
+			...(director?.hook === "tc" ? director.interfaces : []),
+		]);
 	}
 
 	#noteFailure(error: unknown): { kind: "failed"; errors: readonly Diagnostic[]; failures: number } {

@@ -18,6 +18,8 @@ export type FindingKind =
 	/** Answers are translated for a rule that is no longer in force. */
 	| "answers-superfluous"
 	| "guard"
+	/** A program of the director is not attached. */
+	| "director-missing"
 	/** A program of the director, or what it directs. */
 	| "director"
 	/** The host's own addresses have changed. */

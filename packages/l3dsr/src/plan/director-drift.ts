@@ -4,18 +4,21 @@ import type { Finding } from "../model/finding.ts";
 
 /** Changed next hops and ended drains are not drift: updating them is routine. */
 export function directorDrift({ action, attached, detached, services }: DirectorPlan): Finding[] {
-	const finding = (object: string, problem: string): Finding => ({ kind: "director", object, problem });
+	const finding = (object: string, problem: string, kind: Finding["kind"] = "director"): Finding => ({
+		kind,
+		object,
+		problem,
+	});
 	if (action === "stop") return [finding("the director", "runs, but the configuration has none")];
-	if (action === "start") return [finding("the director", "does not run")];
+	if (action === "start") return [finding("the director", "does not run", "director-missing")];
 	return [
 		...attached
 			// If services are listed, they already cover a program that is replaced.
 			.filter(({ replaces }) => !replaces || services.length === 0)
 			.map((one) =>
-				finding(
-					`the director at ${one.interface}`,
-					one.replaces ? "was started with other settings" : "is not there",
-				),
+				one.replaces
+					? finding(`the director at ${one.interface}`, "was started with other settings")
+					: finding(`the director at ${one.interface}`, "is not there", "director-missing"),
 			),
 		...detached.map((one) =>
 			finding(`the director at ${one.interface} (${one.hook})`, "does not belong there"),

@@ -5,6 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { tcxIngress } from "@l3dsr/bpf";
+import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { assertDescribed, assertRecord } from "../../../../test/support/records.ts";
 import type { AgentRecord } from "../../src/agent/record.ts";
@@ -204,4 +206,25 @@ test("an added real server gets no flows until its first check has succeeded, wh
 	assert.match(await statesOf(), /c starting 0$/);
 	c.speakAgain();
 	await waitFor("c in use again", async () => /c up 0\.3/.test(await statesOf()), PATIENCE_MS);
+});
+
+test("a program of the director that is detached is attached again, with one record that says so", async () => {
+	writeFleet(REALS);
+	await using agent = await AgentProcess.start(config);
+	const front = interfaceByName("front");
+	// The program that waits for answers to checks is attached by a link.
+	const ours = () => tcxIngress.query(front).filter(({ linkId }) => linkId === undefined);
+	const [element, ...others] = ours();
+	assert.ok(element !== undefined && others.length === 0);
+	const known = agent.records.length;
+	tcxIngress.detach(front, element);
+	const { drift, cause, triggers } = await agent.until("repaired", known);
+	assert.equal(ours().length, 1);
+	assert.deepEqual(
+		[drift.map(({ kind }) => kind), cause.kind, triggers],
+		[["director-missing"], "program", ["program"]],
+	);
+	assert.match(cause.suspects[0] ?? "", /tc and bpftool can remove one/);
+	assert.equal((await l3dsr("diff", "-c", config)).exitCode, 0);
+	assert.equal(agent.records.slice(known).filter(({ kind }) => kind === "repaired").length, 1);
 });

@@ -12,7 +12,7 @@ import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
 import type { AgentRecord, RepairedRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
-import { deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
+import { type Deed, deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
 import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
@@ -46,14 +46,11 @@ async function isRight(): Promise<boolean> {
 	return (await l3dsr("diff", "-c", config)).exitCode === 0;
 }
 
-/**
- * The record of a repair of what `said` describes. If a fault of several steps is seen half done, another
- * record has the rest.
- */
+/** The record of a repair of what `said` describes. There is no other one, unless the deed is done in steps. */
 async function repairOf(
 	agent: AgentProcess,
 	act: () => unknown,
-	said: readonly RegExp[],
+	{ said, inSteps }: Pick<Deed, "said" | "inSteps">,
 ): Promise<RepairedRecord> {
 	const known = agent.records.length;
 	await act();
@@ -62,6 +59,8 @@ async function repairOf(
 		record.drift.some(({ object, problem }) => said.some((one) => one.test(`${object} ${problem}`)));
 	const record = await agent.untilRecord<RepairedRecord>(isMeant, known);
 	await waitFor("a host that is right again", isRight, PATIENCE_MS);
+	const repairs = agent.records.slice(known).filter(({ kind }) => kind === "repaired");
+	if (inSteps !== true) assert.deepEqual(repairs, [record]);
 	return record;
 }
 
@@ -91,7 +90,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 		const deeds = deedsOn(datapath, eth0, foreign).filter(
 			({ what }) => datapath === "nft" || ONLY_ON_EBPF.test(what),
 		);
-		for (const { what, act, said, revert } of deeds) {
+		for (const { what, act, said, inSteps, revert } of deeds) {
 			test(`${what}: repaired with a reason, and nothing else is touched`, async () => {
 				let theirs = "";
 				const { cause, triggers } = await repairOf(
@@ -100,14 +99,61 @@ for (const datapath of ["nft", "ebpf"] as const) {
 						await act();
 						theirs = foreignState(eth0, foreign);
 					},
-					said,
+					{ said, ...(inSteps === undefined ? {} : { inSteps }) },
 				);
 				assert.notEqual(cause.kind, "unknown");
 				assert(cause.suspects.length > 0, JSON.stringify(cause));
 				assert(!triggers.includes("minute"), "an event reported it, not the periodic check");
 				assert.equal(foreignState(eth0, foreign), theirs);
-				if (revert !== undefined) await repairOf(agent, revert, said);
+				if (revert !== undefined) await repairOf(agent, revert, { said });
 			});
 		}
 	});
 }
+
+/** What the agent did about `act`, with the services on this datapath. */
+async function repairWith(settings: string, act: () => unknown, deed: Pick<Deed, "said" | "inSteps">) {
+	writeFileSync(config, `${settings}\n${SERVICES}`);
+	layOut();
+	try {
+		await using agent = await AgentProcess.start(config);
+		return await repairOf(agent, act, deed);
+	} finally {
+		assert.equal((await l3dsr("down")).exitCode, 0);
+	}
+}
+
+test("nft flush ruleset: one repair, and the record says that everything of nftables was gone", async () => {
+	const said = [/^a rule of web is missing$/];
+	const { cause, drift } = await repairWith("datapath: nft", () => run("nft", "flush ruleset"), { said });
+	assert.equal(cause.kind, "ruleset-flushed");
+	assert.match(cause.suspects[0] ?? "", /nft flush ruleset/);
+	assert.equal(cause.by?.program, "nft");
+	assert.deepEqual(new Set(drift.map(({ kind }) => kind)), new Set(["guard", "rule-missing"]));
+});
+
+test("an XDP program that is taken away: one repair, and the record names a program", async () => {
+	const { cause } = await repairWith(
+		"datapath: ebpf\nhook: xdp\nopen-checksums: accept",
+		() => ip("link set dev eth0 xdp off"),
+		{ said: [/^a rule of web is missing$/] },
+	);
+	assert.equal(cause.kind, "program");
+});
+
+test("an interface that is deleted and created again: its program comes back, and the record says so", async () => {
+	const { cause } = await repairWith(
+		"datapath: ebpf\ninterfaces: [eth0]",
+		async () => {
+			ip("link del eth0");
+			await makeEth0();
+		},
+		{ said: [/^a rule of web is missing$/], inSteps: true },
+	);
+	// Deletion, creation and the address may be heard one by one; each may be followed by a repair.
+	assert.match(cause.kind, /^(network|program)$/);
+	assert.match(
+		cause.suspects[0] ?? "",
+		/interface (eth0 was (deleted|created)|that was deleted and created)/,
+	);
+});

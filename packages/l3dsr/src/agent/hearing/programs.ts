@@ -21,7 +21,7 @@ export class ProgramEars implements Ear {
 		this.#hear = hear;
 	}
 
-	/** Polls these interfaces, whose rules run on eBPF; with none, it stops polling. */
+	/** Polls these interfaces; with none, it stops polling. */
 	watch(interfaces: readonly NetInterface[]): void {
 		this.#lists = new Map(
 			interfaces.map((on) => {

@@ -67,6 +67,8 @@ export interface Deed {
 	readonly said: readonly RegExp[];
 	/** Causes that diff names, the likeliest first. */
 	readonly causes: readonly string[];
+	/** More than one change, between which others may look. */
+	readonly inSteps?: true;
 	/** For changes that up has to follow instead of reverting: restores the original state. */
 	readonly revert?: () => unknown;
 }
@@ -133,6 +135,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 		},
 		{
 			what: "the rules of two VIPs change places",
+			inSteps: true,
 			act: async () => {
 				await iptables(`iptables-daddr -R PREROUTING 1 ${ruleOf(datapath, "web", 7, "192.0.2.13")}`);
 				await iptables(`iptables-daddr -R PREROUTING 3 ${ruleOf(datapath, "quiet", 11, "192.0.2.10")}`);
@@ -164,6 +167,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 		},
 		{
 			what: "an IPv6 VIP has a wider prefix",
+			inSteps: true,
 			act: () => {
 				// In one process: an agent must not act in between.
 				const commands = "addr del 2001:db8::10/128 dev lo\naddr add 2001:db8::10/64 dev lo nodad";
