@@ -1,6 +1,6 @@
 /**
- * What a daemon does beside services of this host that clients use all the time: either nothing happens to a packet, or it
- * is noticed, the likely cause is named, and it is mended, by `l3dsr up` or by the agent.
+ * A daemon beside services of this host that clients use all the time: either no packet is affected, or the
+ * effect is detected, the likely cause is named, and `l3dsr up` or the agent repairs it.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -12,31 +12,34 @@ import { Load, LoadingClient, PORT } from "../cli/services/load.ts";
 
 /** Behind the VIP whose ports are translated. */
 export const SERVER_PORT = PORT + 1;
-/** Firewalls drop for a moment while they reload; a client that waits long for one answer does not see much. */
+/**
+ * Firewalls drop packets for a moment during a reload; a client that waits long for one answer misses most of
+ * that.
+ */
 const PATIENCE_MS = 300;
 
-/** Something that a daemon, or an operator by it, does. */
+/** An action of a daemon, or of an operator through it. */
 export interface Act {
 	readonly what: string;
 	readonly act: () => unknown;
-	/** Absent: nothing of l3dsr's is touched. */
+	/** Absent: nothing of l3dsr's is affected. */
 	readonly takes?: Taking;
-	/** It takes addresses of the host away and brings them back: the agent may have followed in between. */
+	/** It removes addresses of the host and adds them again: the agent may have reacted in between. */
 	readonly flapsAddresses?: true;
-	/** What is to hold too, once the host is right. */
+	/** A further condition once the host is right. */
 	readonly afterwards?: () => void;
 }
 
 export interface Taking {
-	/** Lines of `diff`, each found in it. */
+	/** Patterns of lines in `diff`, all of which must occur. */
 	readonly drift: readonly RegExp[];
 	/** The first possible cause that diff names. */
 	readonly suspect: RegExp;
-	/** Who it was, where the kernel tells the agent: a process's name. */
+	/** The responsible process's name, if the kernel tells the agent. */
 	readonly by?: string;
 }
 
-/** Nobody asks it: for daemons that take it for another interface. */
+/** No client uses it: for daemons that move it to another interface. */
 export const SHARED_VIP = "192.0.2.14";
 /** One on eBPF, one on eBPF whose answers nftables translates, and one that needs no rule. */
 const VIPS = [
@@ -60,7 +63,7 @@ export class BusyHost implements AsyncDisposable {
 	#load: Load | undefined;
 	#agent: AgentProcess | undefined;
 
-	/** Services up, on both datapaths, and every VIP answering. */
+	/** Starts the services on both datapaths, and waits until every VIP answers. */
 	async serve(): Promise<void> {
 		writeFileSync(this.#config, SERVICES);
 		await this.#succeed("up", "-c", this.#config);
@@ -72,7 +75,7 @@ export class BusyHost implements AsyncDisposable {
 		this.#load = await Load.start(this.client, VIPS, { patienceMs: PATIENCE_MS });
 	}
 
-	/** Every act in its turn, and `up` after each that takes something. */
+	/** Performs every action in turn, and runs `up` after each that removes something. */
 	async mendedByUp(acts: readonly Act[]): Promise<void> {
 		await this.#withoutAgent();
 		for (const { what, act, takes, afterwards } of acts) {
@@ -91,7 +94,7 @@ export class BusyHost implements AsyncDisposable {
 		}
 	}
 
-	/** The same with the agent, and nobody types anything. */
+	/** The same with the agent and no commands. */
 	async mendedByAgent(acts: readonly Act[]): Promise<void> {
 		this.#agent ??= await AgentProcess.start(this.#config);
 		const agent = this.#agent;
@@ -116,7 +119,7 @@ export class BusyHost implements AsyncDisposable {
 				);
 				assert.match(cause.suspects[0] ?? "none", takes.suspect, what);
 				if (takes.by !== undefined) assert.equal(cause.by?.program, takes.by, what);
-				assert(!triggers.includes("minute"), `${what}: it was heard of, not found by chance`);
+				assert(!triggers.includes("minute"), `${what}: an event reported it, not the periodic check`);
 				await this.#isRight(what);
 			}
 			afterwards?.();
@@ -128,7 +131,7 @@ export class BusyHost implements AsyncDisposable {
 		assert.equal(this.client.unrewritten() - unrewrittenBefore, 0, `${what}: a packet was not rewritten`);
 	}
 
-	/** All answer, packets are rewritten, and there is nothing to do. */
+	/** All VIPs answer, packets are rewritten, and `up` has nothing to do. */
 	async #isRight(what: string): Promise<void> {
 		assert(this.#load !== undefined);
 		await this.#load.untilAllAnswer();

@@ -1,4 +1,4 @@
-/** Daemons of Debian as processes of a test, in its own namespaces: their folders are copies, and so is the bus. */
+/** Runs daemons of Debian in a test's own namespaces, with copies of their folders and a separate bus. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "n
 import { basename } from "node:path";
 import { enterNetns, run, waitFor } from "../../../../test/support/netns.ts";
 
-/** What a daemon may take to be ready, or to end, on a machine with much else to do. */
+/** Time limit for a daemon to get ready, or to end, on a busy machine. */
 const PATIENCE_MS = 20_000;
 
 export class Daemon implements AsyncDisposable {
@@ -29,7 +29,7 @@ export class Daemon implements AsyncDisposable {
 		this.#ended = once(this.#child, "close");
 	}
 
-	/** Once `isReady` is true. What it says until then is part of the error when it is not. */
+	/** Returns once `isReady` is true. If it never is, the error contains the daemon's output. */
 	static async start(
 		command: readonly [program: string, ...args: string[]],
 		isReady: () => boolean,
@@ -62,7 +62,7 @@ export class Daemon implements AsyncDisposable {
 		this.#child.kill(signal);
 	}
 
-	/** As `systemctl stop` does. */
+	/** Like `systemctl stop`. */
 	async stop(): Promise<void> {
 		this.#child.kill("SIGTERM");
 		await this.#ended;
@@ -74,7 +74,7 @@ export class Daemon implements AsyncDisposable {
 	}
 }
 
-/** True: the command succeeds, as daemons' own programs do once there is somebody to answer them. */
+/** True if the command succeeds; a daemon's own program does once the daemon answers. */
 export function succeeds(program: string, ...args: readonly string[]): boolean {
 	try {
 		run(program, ...args);
@@ -84,22 +84,22 @@ export function succeeds(program: string, ...args: readonly string[]): boolean {
 	}
 }
 
-/** A network namespace, and an /etc of one's own: NetworkManager writes resolv.conf, which is the machine's. */
+/** Enters a network namespace with its own /etc: NetworkManager would write the machine's resolv.conf. */
 export function enterDaemonNetns(): void {
 	enterNetns();
 	const copy = mkdtempSync("/run/etc-");
-	// With owners, which daemons look at.
+	// With owners, which daemons check.
 	run("cp", "-a", "/etc/.", copy);
 	run("mount", "--bind", copy, "/etc");
 }
 
-/** An empty folder in the place of this one. */
+/** Mounts an empty folder over this one. */
 export function emptyForTest(path: string): void {
 	assert(statSync(path).isDirectory());
 	run("mount", "--bind", mkdtempSync("/run/empty-"), path);
 }
 
-/** The commands of a unit's ExecStart=, ExecReload= or ExecStop=, each as words. */
+/** The commands in a unit's ExecStart=, ExecReload= or ExecStop=, each split into words. */
 export function unitCommand(
 	unit: string,
 	key: "ExecStart" | "ExecReload" | "ExecStop",
@@ -112,7 +112,7 @@ export function unitCommand(
 	return [program, ...args];
 }
 
-/** A system bus in the test's own /run, where everything looks for one. */
+/** A system bus in the test's own /run, where all programs look for it. */
 export async function startBus(): Promise<Daemon> {
 	const socket = "/run/dbus/system_bus_socket";
 	mkdirSync("/run/dbus", { recursive: true });

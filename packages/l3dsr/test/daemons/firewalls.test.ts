@@ -1,4 +1,4 @@
-/** Firewalls of Debian, started, reloaded and stopped beside services under load. */
+/** Firewalls of Debian are started, reloaded and stopped beside services under load. */
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -13,7 +13,7 @@ const host = new BusyHost();
 before(() => host.serve());
 after(() => host[Symbol.asyncDispose]());
 
-test("nftables.service flushes every table, and that is noticed, named and mended", async () => {
+test("nftables.service flushes every table, which is detected, named and repaired", async () => {
 	const acts = (["ExecStart", "ExecReload", "ExecStop"] as const).map(
 		(key): Act => ({
 			what: `${key}= of nftables.service`,

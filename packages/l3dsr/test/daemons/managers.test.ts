@@ -1,4 +1,4 @@
-/** Daemons of Debian that manage addresses, started, reloaded and stopped beside services under load. */
+/** Daemons of Debian that manage addresses are started, reloaded and stopped beside services under load. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
@@ -6,7 +6,7 @@ import { ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { type Act, BusyHost, SHARED_VIP } from "./beside.ts";
 import { Daemon, emptyForTest, enterDaemonNetns, startBus, succeeds, unitCommand } from "./daemon.ts";
 
-/** The machine's, whatever stands in its place afterwards. */
+/** The machine's own /etc, whatever is mounted over it afterwards. */
 const etc = openSync("/etc", "r");
 const resolvConf = () => readFileSync(`/proc/self/fd/${etc}/resolv.conf`, "utf8");
 const atFirst = resolvConf();
@@ -20,7 +20,7 @@ const host = new BusyHost();
 before(() => host.serve());
 after(() => host[Symbol.asyncDispose]());
 
-test("NetworkManager starts, reloads and stops, and the VIPs that a profile for lo takes away come back", async () => {
+test("NetworkManager starts, reloads and stops, and VIPs that a profile for lo removes are restored", async () => {
 	await using _bus = await startBus();
 	const profiles = "/etc/NetworkManager/system-connections";
 	emptyForTest(profiles);
@@ -78,10 +78,13 @@ address1=fd00::2/64
 	}
 });
 
-/** Since when a .network file for lo makes it remove what others have put there: Debian 12 has 252, Debian 13 has 257. */
+/**
+ * The version since which a .network file for lo removes other programs' addresses: Debian 12 has 252, Debian
+ * 13 has 257.
+ */
 const NETWORKD_CLEANS_LO = 257;
 
-test("systemd-networkd starts, reloads and stops, and the VIPs that newer ones take away come back", async () => {
+test("systemd-networkd starts, reloads and stops, and VIPs that newer versions remove are restored", async () => {
 	await using _bus = await startBus();
 	const version = Number(/^systemd (\d+)/.exec(run("networkctl", "--version"))?.[1]);
 	mkdirSync("/run/systemd/network", { recursive: true });
@@ -132,7 +135,7 @@ test("systemd-networkd starts, reloads and stops, and the VIPs that newer ones t
 	}
 });
 
-test("keepalived becomes master and ends to be it, and this host answers ARP for the address while it is", async () => {
+test("keepalived becomes master and backup again, and this host answers ARP for the address while master", async () => {
 	const fault = "/run/vrrp-fault";
 	writeFileSync(fault, "0");
 	writeFileSync(
@@ -151,7 +154,7 @@ weight 0 }
 		}`,
 	);
 	host.client.netns.ip(`route add ${SHARED_VIP} dev eth0`);
-	/** Who is asked by ARP, answers. */
+	/** Whether this host answers an ARP request. */
 	const claims = (): boolean => {
 		host.client.netns.ip("neigh flush dev eth0");
 		return succeeds(

@@ -1,4 +1,7 @@
-/** Servers of Debian behind VIPs, started, reloaded and stopped: clients are answered from the VIP, or the probe says why not. */
+/**
+ * Servers of Debian behind VIPs are started, reloaded and stopped: clients get answers from the VIP, or the
+ * probe explains why not.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -30,14 +33,14 @@ after(async () => {
 
 const inClient = ["ip", "netns", "exec", client.netns.name] as const;
 
-/** Listens in this namespace, as ss(8) prints sockets. */
+/** Whether a socket listens in this namespace, according to ss(8). */
 function listens(protocol: "tcp" | "udp", address: string, port: number): boolean {
 	return run("ss", "-Hln", protocol === "tcp" ? "-t" : "-u", `sport = :${port}`).includes(
 		`${address}:${port}`,
 	);
 }
 
-/** Asks the VIP for a name by DNS, as a client does, until it is answered or not within a second. */
+/** A client's DNS query to the VIP, until it is answered or a second has passed. */
 const ASK = `
 	const { Resolver } = require("node:dns/promises");
 	const resolver = new Resolver({ timeout: 1000, tries: 1 });
@@ -84,7 +87,7 @@ remote-control:
 	);
 }
 
-test("unbound on the VIP answers clients, also after a reload; on 0.0.0.0 it does not, and the probe names IP_PKTINFO", async () => {
+test("unbound on the VIP answers clients, even after a reload; on 0.0.0.0 it does not, and the probe names IP_PKTINFO", async () => {
 	const [program] = unitCommand("unbound.service", "ExecStart");
 	const start = (address: string) =>
 		Daemon.start([program, "-d", "-p", "-c", join(folder, "unbound.conf")], () =>
@@ -108,13 +111,13 @@ test("unbound on the VIP answers clients, also after a reload; on 0.0.0.0 it doe
 	assert.deepEqual(report.found, [`an echo with the same mark is answered by ${VIP}: packets are rewritten`]);
 	assert.match(report.causes.join("\n"), /\(IP_PKTINFO\)$/);
 	await wildcard.stop();
-	// What its manual has for this.
+	// The remedy in its manual.
 	unboundWith("interface: 0.0.0.0\n\tinterface-automatic: yes");
 	await using _automatic = await start("0.0.0.0");
 	assert.equal(asks(), "198.51.100.1");
 });
 
-test("iperf3 on the VIP answers by TCP and by UDP; on 0.0.0.0 by TCP alone", async () => {
+test("iperf3 on the VIP answers by TCP and by UDP; on 0.0.0.0 by TCP only", async () => {
 	const asked = (...options: string[]) =>
 		succeeds("timeout", "5", ...inClient, "iperf3", "-c", VIP, "-n", "64K", ...options);
 	{

@@ -12,7 +12,7 @@ const ipv6 = (n: number) => addressFromBytes([0x20, 1, 0xd, 0xb8, ...new Array<n
 const vips = () => listLoopbackAddresses().filter(({ scope }) => scope === "global");
 
 describe("changeLoopbackAddresses", () => {
-	it("adds sixty VIPs of each family in one run, labelled, and takes them away again", async () => {
+	it("adds sixty VIPs of each family with labels in one run, and deletes them again", async () => {
 		const labels = Array.from({ length: 60 }, (_, n) => `lo:${n + 1}`);
 		const addresses = [
 			...labels.map((label, n) => ({ address: ipv4(n), label })),
@@ -33,7 +33,7 @@ describe("changeLoopbackAddresses", () => {
 		assert.deepEqual(vips(), []);
 	});
 
-	it("knows again what up has put there, and nothing else", () => {
+	it("recognises the addresses that up has added, and no others", () => {
 		run("ip", "address", "add", "192.0.2.6/32", "dev", "lo", "label", "lo:6");
 		run("ip", "address", "add", "2001:db8::6/128", "dev", "lo", "preferred_lft", "0");
 		changeLoopbackAddresses([

@@ -26,7 +26,7 @@ const NOTHING = {
 	moduleRules: [],
 };
 
-test("who writes DSCP, what it writes, and for which family; who only reads it, and our own rules, do not", () => {
+test("finds rules that write DSCP, with value and family, but not those that read it, nor our own", () => {
 	const { dscpWriters } = listed(`
 		table inet qos {
 			chain out { type filter hook postrouting priority 5; ip dscp set 46; ip6 dscp set 7; ip dscp 46 accept; }
@@ -39,7 +39,7 @@ test("who writes DSCP, what it writes, and for which family; who only reads it, 
 	]);
 });
 
-test("a chain is where packets come to it from: jumps, also by way of others and of verdict maps", () => {
+test("a chain's place is where its packets come from: jumps, also through other chains and verdict maps", () => {
 	const { dscpWriters } = listed(`
 		table inet fw {
 			chain voice { ip dscp set 3; }
@@ -58,7 +58,7 @@ test("a chain is where packets come to it from: jumps, also by way of others and
 	);
 });
 
-test("targets of iptables are seen, in chains of one's own too", () => {
+test("targets of iptables are found, even in user-defined chains", () => {
 	run("nft", "flush", "ruleset");
 	run("iptables", "-t", "mangle", "-N", "QOS");
 	run("iptables", "-t", "mangle", "-A", "PREROUTING", "-j", "QOS");
@@ -71,7 +71,7 @@ test("targets of iptables are seen, in chains of one's own too", () => {
 	});
 });
 
-test("reverse-path filters of firewalls are seen; questions about the sender of another kind are none", () => {
+test("reverse path filters of firewalls are found; other matches on the sender are not", () => {
 	const { reversePathFilters } = listed(`
 		table inet fw {
 			chain pre {
@@ -106,7 +106,7 @@ test("reverse-path filters of firewalls are seen; questions about the sender of 
 	);
 });
 
-test("rules that ask connection tracking, that drop, and that send elsewhere are seen", () => {
+test("rules that use connection tracking, that drop, and that redirect are found", () => {
 	const { trackers, filters, redirects } = listed(`
 		table inet fw {
 			chain in { type filter hook input priority 0; policy drop; ct state established accept; }
@@ -144,7 +144,7 @@ test("rules of the old module are found, and nothing is found without rules", ()
 	assert.deepEqual(findForeignRules([]), NOTHING);
 });
 
-test("a write is one of DSCP by the bits that it changes, whoever wrote it", () => {
+test("a write is recognised as one of DSCP by the bits that it changes, whoever wrote it", () => {
 	const { dscpWriters } = listed(`
 		table netdev far { }
 		table ip fw {

@@ -1,4 +1,4 @@
-/** What rules of iptables-legacy do to the packets of services, as check is told it. */
+/** The effect of iptables-legacy rules on the packets of services, as check sees it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { tableOfLegacy } from "../../src/host/legacy-rules.ts";
 
 enterNetns();
 
-test("rules of iptables-legacy are judged as those of iptables-nft are", () => {
+test("rules of iptables-legacy are judged like those of iptables-nft", () => {
 	const input = `*raw
 -A PREROUTING -m rpfilter --invert -j DROP
 COMMIT

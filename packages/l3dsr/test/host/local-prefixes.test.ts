@@ -11,7 +11,7 @@ function texts(): string[] {
 		.sort();
 }
 
-test("an address that is still checked for duplicates is the host's already, and nothing changes when it is done", async () => {
+test("an address under duplicate address detection already counts, and its end changes nothing", async () => {
 	using peer = new Netns("peer");
 	ip(`link add eth0 type veth peer name eth0 netns ${peer.name}`);
 	ip("link set eth0 up");
@@ -32,7 +32,7 @@ test("an address that is still checked for duplicates is the host's already, and
 		early.filter((text) => !text.startsWith("fe80:")),
 	);
 
-	// One that another host has is nobody's here.
+	// An address that another host has does not count.
 	peer.ip("addr add fd00::3/64 dev eth0 nodad");
 	ip("addr add fd00::3/64 dev eth0");
 	await waitFor("a duplicate", () => ip("-6 addr show dev eth0").includes("dadfailed"), 10_000);

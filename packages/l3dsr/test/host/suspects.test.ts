@@ -12,7 +12,7 @@ enterNetns();
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-suspects-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** A process that is called so, and does nothing. */
+/** A process with this name that does nothing. */
 function impostor(name: string): string {
 	const path = join(folder, name);
 	copyFileSync(realpathSync(run("sh", "-c", "command -v cat").trim()), path);
@@ -23,7 +23,7 @@ async function named(child: ChildProcess, name: string): Promise<void> {
 	await waitFor(name, () => readFileSync(`/proc/${child.pid}/comm`, "utf8").trim() === name);
 }
 
-test("whoever runs here and is known to take addresses away is named first; what runs elsewhere is not", async () => {
+test("a running program known to remove addresses is named first, but not if it runs elsewhere", async () => {
 	using other = new Netns("other");
 	const here = spawn(impostor("keepalived"), { stdio: ["pipe", "ignore", "inherit"] });
 	const there = other.spawn(impostor("ldirectord"));

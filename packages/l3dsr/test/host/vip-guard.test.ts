@@ -29,7 +29,7 @@ function link(name: string, prefix: string): LinkAddress {
 const LINKS = [link("eth0", "10.0.0.2/24"), link("eth0", "10.0.0.9/28"), link("eth1", "10.1.0.2/32")];
 const VIPS = ["192.0.2.2", "192.0.2.1", "2001:db8::1"].map(address);
 
-test("a guard is written and read back as the same, and changed by elements alone", async () => {
+test("a guard is read back as it was written, and only its elements are changed", async () => {
 	assert.deepEqual(observeGuard(), NO_GUARD);
 	const guard = guardFor(VIPS, LINKS);
 	using nftables = new Nftables();
@@ -55,7 +55,7 @@ test("a guard is written and read back as the same, and changed by elements alon
 	assert.equal(run("nft", "list", "ruleset"), "");
 });
 
-test("a guard that somebody has altered is seen as that, still knows its VIPs, and is mended", async () => {
+test("a guard that was altered is detected, still knows its VIPs, and is repaired", async () => {
 	const guard = guardFor(VIPS, LINKS);
 	const alterations = [
 		"add rule arp l3dsr input accept",
@@ -79,11 +79,11 @@ test("a guard that somebody has altered is seen as that, still knows its VIPs, a
 	run("nft", "delete table arp l3dsr");
 });
 
-test("a guard of version 0.1.0, which wrote it with nft(8), is read as what it is", () => {
+test("a guard of version 0.1.0, which wrote it with nft(8), is recognised", () => {
 	const guard = guardFor(VIPS, LINKS);
 	run("sh", "-c", `nft -f - <<'END'\n${OF_VERSION_0_1_0}END`);
 	assert.deepEqual(observeGuard(), { held: guard?.held, found: [], guard, altered: false });
-	// It learns which VIPs were on lo before without being made again.
+	// The VIPs that were on lo before are added to it without creating it again.
 	const found = guardFor(VIPS, LINKS, VIPS.slice(1));
 	applyGuard(found, observeGuard());
 	assert.deepEqual(observeGuard(), { held: guard?.held, found: found?.found, guard: found, altered: false });
@@ -92,7 +92,7 @@ test("a guard of version 0.1.0, which wrote it with nft(8), is read as what it i
 	run("nft", "delete table arp l3dsr");
 });
 
-/** For {@link VIPS} on {@link LINKS}. */
+/** The guard for {@link VIPS} on {@link LINKS}. */
 const OF_VERSION_0_1_0 = `table arp l3dsr {
 	set held4 { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }
 	set held6 { type ipv6_addr; elements = { 2001:db8::1 }; }
@@ -112,7 +112,7 @@ const OF_VERSION_0_1_0 = `table arp l3dsr {
 }
 `;
 
-test("somebody who takes the guard away meanwhile does not keep it from being made", () => {
+test("a guard is created even if another program deletes it meanwhile", () => {
 	const guard = guardFor(VIPS, LINKS);
 	applyGuard(guard, NO_GUARD);
 	const observed = observeGuard();
@@ -123,7 +123,7 @@ test("somebody who takes the guard away meanwhile does not keep it from being ma
 	run("nft", "delete table arp l3dsr");
 });
 
-test("a VIP that another interface holds as well is answered for there", () => {
+test("the host answers for a VIP that another interface also has", () => {
 	const guard = guardFor(VIPS, [...LINKS, link("eth1", "192.0.2.1/24")]);
 	assert.deepEqual(
 		guard?.silent.map(({ text }) => text),
@@ -131,7 +131,7 @@ test("a VIP that another interface holds as well is answered for there", () => {
 	);
 });
 
-test("two hosts on one segment with the VIP on lo: neither answers for it, the director's does", async () => {
+test("two hosts on one segment with the VIP on lo do not answer for it, only the director does", async () => {
 	using other = new Netns("other");
 	using director = new Netns("director");
 	ip("link add seg type bridge");
@@ -167,7 +167,8 @@ test("two hosts on one segment with the VIP on lo: neither answers for it, the d
 	applyGuard(guard("10.0.0.3", "eth0"), NO_GUARD, () => there.within(() => new Nftables()));
 	assert.equal(asks(), "silence");
 
-	// Neither makes itself known by what it asks: the request for the director carries the real address.
+	// Neither host reveals the VIP in its own requests: the ARP request for the director has the real
+	// address.
 	director.ip("neigh flush all");
 	ip("neigh flush all");
 	run("ping", "-c1", "-W1", "-I", "10.0.0.2", "10.0.0.4");
@@ -176,7 +177,7 @@ test("two hosts on one segment with the VIP on lo: neither answers for it, the d
 	try {
 		run("ping", "-c1", "-W1", "-I", vip, "10.0.0.4");
 	} catch {
-		// The answer has nowhere to go: nobody answers for the VIP.
+		// The answer cannot be delivered: no host answers for the VIP.
 	}
 	assert.match(director.ip("neigh show to 10.0.0.2"), /lladdr/);
 	assert.doesNotMatch(director.ip(`neigh show to ${vip}`), /lladdr/);
@@ -193,7 +194,7 @@ test("two hosts on one segment with the VIP on lo: neither answers for it, the d
 	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${mac}`));
 });
 
-test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and the director's own does", async () => {
+test("IPv6 on one segment: two hosts with the VIP on lo do not claim it, and the director's own claim works", async () => {
 	const vip = "fd00::100";
 	using one = new Netns("one");
 	using two = new Netns("two");
@@ -205,12 +206,12 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 	for (const [index, host] of hosts.entries()) {
 		ip(`link add six${index} type veth peer name eth0 netns ${host.name}`);
 		ip(`link set six${index} master six up`);
-		// Nothing more that a host could say of its own accord, and answers that do not come are soon missed.
+		// Prevents any other unsolicited message of a host, and shortens the wait for missing answers.
 		host.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=0", "net.ipv6.neigh.eth0.retrans_time_ms=50");
 		host.ip("link set eth0 up");
 		host.ip(`addr add fd00::${index + 1}/64 dev eth0 nodad`);
 	}
-	// The worst case: both are routers that speak for others where they are told to.
+	// The worst case: both are routers that act as proxies if configured to.
 	for (const host of [one, two]) {
 		host.ip(`addr add ${vip}/128 dev lo nodad`);
 		host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.all.proxy_ndp=1");
@@ -223,17 +224,17 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 			return false;
 		}
 	});
-	// A host that has no link-local address yet does not ask by another interface's address.
+	// A host without a link-local address does not use another interface's address to ask.
 	await waitFor("link-local addresses", () =>
 		hosts.every((host) => !host.ip("addr show").includes("tentative")),
 	);
 	const macOf = (host: Netns) => /link\/ether (\S+)/.exec(host.ip("link show eth0"))?.[1] ?? "";
 
-	// Who has it? Nobody says so.
+	// A solicitation for the VIP gets no answer.
 	assert.throws(() => client.run("ping", "-c1", "-W1", vip));
 	assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
 
-	// Are you still there? (An entry that was right once is confirmed by a unicast solicitation.)
+	// A unicast solicitation, which confirms an entry that was right once, gets no answer either.
 	for (const host of [one, two]) {
 		client.ip(`neigh replace ${vip} lladdr ${macOf(host)} dev eth0 nud probe`);
 		await waitFor("end of the probes", () => !/PROBE|DELAY/.test(client.ip(`neigh show to ${vip}`)));
@@ -241,7 +242,7 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 	}
 	client.ip("-6 neigh flush all");
 
-	// What they ask while they send from the VIP carries the address of the interface.
+	// Their own solicitations while they send from the VIP have the address of the interface.
 	for (const host of [one, two]) {
 		host.ip("-6 neigh flush all");
 		client.ip("-6 neigh flush all");
@@ -250,7 +251,7 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 		assert.doesNotMatch(client.ip(`neigh show to ${vip}`), /lladdr/);
 	}
 
-	// The director may take it: nobody defends it, and then the director alone answers for it.
+	// The director may take the address: no host defends it, and then only the director answers for it.
 	director.ip(`addr add ${vip}/64 dev eth0`);
 	await waitFor(
 		"an address without duplicates",
@@ -261,7 +262,7 @@ test("IPv6 on one segment: two hosts with the VIP on lo claim it in no way, and 
 	client.run("ping", "-c1", "-W2", vip);
 	assert.match(client.ip(`neigh show to ${vip}`), new RegExp(`lladdr ${macOf(director)}`));
 
-	// As a test of this test: on the interface itself, a host does answer.
+	// Cross-check of this test: with the VIP on the interface itself, a host does answer.
 	director.ip(`addr del ${vip}/64 dev eth0`);
 	one.ip(`addr add ${vip}/64 dev eth0 nodad`);
 	client.ip("-6 neigh flush all");

@@ -56,7 +56,7 @@ const withVip = (changes: Partial<VipTraffic>): Partial<LabEvidence> => ({
 const withTally = (kind: TrafficKind, changes: Partial<Tally>): Partial<LabEvidence> =>
 	withVip({ tallies: { ...vip.tallies, [kind]: { ...tally, ...changes } } });
 
-/** claim → evidence against it, and what is said then. */
+/** Maps each claim to evidence against it, and to the resulting message. */
 const CONTRADICTIONS: Readonly<Record<ClaimId, readonly [Partial<LabEvidence>, string][]>> = {
 	datapath: [
 		[{ datapathsInForce: [] }, "no rules are in force"],
@@ -156,14 +156,14 @@ describe("judge", () => {
 
 	for (const [id, contradictions] of Object.entries(CONTRADICTIONS)) {
 		for (const [changes, said] of contradictions) {
-			it(`refuses "${id}" where ${said}`, () => {
+			it(`refuses "${id}" if ${said}`, () => {
 				const claim = judge({ ...good, ...changes }).find((candidate) => candidate.id === id);
 				assert.deepEqual([claim?.held, claim?.evidence], [false, said]);
 			});
 		}
 	}
 
-	it("makes no claim about VIPs that were not asked", () => {
+	it("makes no claim about VIPs that were not tested", () => {
 		const held = judge({ ...good, traffic: [], otherDscp: [] }).filter((claim) => claim.held);
 		assert.deepEqual(
 			held.map(({ id }) => id),

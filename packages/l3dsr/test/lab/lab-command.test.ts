@@ -14,7 +14,7 @@ enterNetns();
 const l3dsr = commandPath("l3dsr");
 const lab = (...args: readonly string[]) => start(l3dsr, "lab", ...args);
 
-/** Without rules there are fewer commands to run: for tests of how a lab ends. */
+/** Fewer commands without rules: for tests of how a lab ends. */
 const cheapLab = () => lab("--without-rules");
 
 /** Command lines of the lab's processes on this machine (in this file's own process namespace). */
@@ -41,7 +41,9 @@ async function assertNothingLeft(): Promise<void> {
 	await waitFor("end of the agents", () => agents().length === 0);
 }
 
-/** `seenAs`: where a capture on the real server sees the request go, the VIP if it looks behind the rewriting. */
+/**
+ * `seenAs`: the request's destination in a capture on the real server, which is the VIP after the rewrite.
+ */
 function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "real server"): void {
 	const record = assertRecord("lab", json);
 	assert.deepEqual(
@@ -51,7 +53,7 @@ function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "r
 	assert.equal(record.proved, true);
 	for (const { vip, server, request, answer } of record.journeys) {
 		assert.deepEqual(
-			// Which of the directors gets it, the router decides.
+			// The router picks one of the directors.
 			request.map(({ host, destination }) => [host.replace("director2", "director"), destination === vip]),
 			[
 				["client", true],
@@ -75,7 +77,7 @@ function assertEverythingProved(json: string, seenAs: "real server" | "VIP" = "r
 }
 
 describe("l3dsr lab", () => {
-	it("proves every claim with the rules of the iptables-daddr document, also beside another lab, which is kept", async () => {
+	it("proves every claim with the rules of the iptables-daddr document, even beside another lab", async () => {
 		const kept = lab("--keep");
 		const [first, second] = await Promise.all([kept.outcome, lab("--json").outcome]);
 		assert.deepEqual([second.exitCode, second.stderr], [0, ""]);
@@ -133,7 +135,7 @@ describe("l3dsr lab", () => {
 		assert.equal(JSON.parse(stdout).director, "nft");
 	});
 
-	it("fails without the rules, and says which claims failed and why", async () => {
+	it("fails without the rules, and explains which claims failed", async () => {
 		const { exitCode, stdout, stderr } = await lab("--without-rules").outcome;
 		assert.equal(exitCode, 1);
 		assert.match(stdout, /^ {2}FAILED {2}every answer comes from the requested VIP/m);
@@ -150,7 +152,7 @@ describe("l3dsr lab", () => {
 		"while traffic flows": (started) => started.stdout().includes("hop by hop"),
 	};
 	for (const [moment, reached] of Object.entries(moments)) {
-		it(`leaves nothing behind when Ctrl-C comes ${moment}`, async () => {
+		it(`leaves nothing behind after Ctrl-C ${moment}`, async () => {
 			const started = cheapLab();
 			await waitFor(moment, () => reached(started), 20_000);
 			interrupt(started);
@@ -161,7 +163,7 @@ describe("l3dsr lab", () => {
 		});
 	}
 
-	it("leaves nothing behind when Ctrl-C comes while the rules are added", async () => {
+	it("leaves nothing behind after Ctrl-C while the rules are added", async () => {
 		const started = lab();
 		await waitFor("start of the lab", () => started.stdout().includes("these rules were added"), 20_000);
 		interrupt(started);
@@ -169,7 +171,7 @@ describe("l3dsr lab", () => {
 		await assertNothingLeft();
 	});
 
-	it("leaves nothing behind after SIGTERM, and when nobody reads its output", async () => {
+	it("leaves nothing behind after SIGTERM, or if its output has no reader", async () => {
 		const terminated = cheapLab();
 		const unread = cheapLab();
 		await waitFor(
@@ -184,7 +186,7 @@ describe("l3dsr lab", () => {
 		await assertNothingLeft();
 	});
 
-	it("fails and leaves nothing behind when one of its processes dies", async () => {
+	it("fails and leaves nothing behind if one of its processes dies", async () => {
 		const started = cheapLab();
 		await waitFor("start of the lab", () => started.stdout() !== "", 20_000);
 		const pid = run("ip", "netns", "pids", `l3lab-${started.child.pid}-client`).trim().split("\n")[0];
@@ -195,7 +197,7 @@ describe("l3dsr lab", () => {
 		await assertNothingLeft();
 	});
 
-	it("refuses a hook for rules that are not to be a program", async () => {
+	it("refuses a hook for rules that do not run as a program", async () => {
 		const { exitCode, stderr } = await lab("--datapath", "nft", "--hook", "tcx").outcome;
 		assert.equal(exitCode, 2);
 		assert.match(
@@ -204,7 +206,7 @@ describe("l3dsr lab", () => {
 		);
 	});
 
-	it("refuses a datapath that it does not know", async () => {
+	it("refuses an unknown datapath", async () => {
 		const { exitCode, stderr } = await lab("--datapath", "xdp").outcome;
 		assert.equal(exitCode, 2);
 		assert.match(stderr, /^error\[USAGE\]: option '--datapath <name>' argument 'xdp' is invalid/);

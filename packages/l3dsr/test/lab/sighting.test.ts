@@ -45,7 +45,7 @@ describe("sightingOf", () => {
 		});
 	});
 
-	it("tells the packet that opens a connection from the answer to it, and both from the rest", () => {
+	it("distinguishes the packet that opens a connection from its answer and from other packets", () => {
 		const withFlags = (flags: number) => {
 			const packet = ipv4({}, tcp({ data: "" }));
 			packet[20 + 13] = flags;

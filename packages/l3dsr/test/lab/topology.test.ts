@@ -12,13 +12,13 @@ enterNetns();
 const environment = process.env;
 
 describe("buildTopology", () => {
-	it("connects five hosts over IPv4 and IPv6, with the first packet and without a subnet in common", async () => {
+	it("connects five hosts over IPv4 and IPv6 from the first packet on, without a common subnet", async () => {
 		const topology = buildTopology("l3topology");
 		try {
 			for (const family of FAMILIES) {
 				for (const server of REAL_SERVERS) {
 					const address = addressOf(server, family).text;
-					// One echo, one second: a first packet that is lost to an address still being resolved fails.
+					// One echo, one second: if the first packet is lost to address resolution, this fails.
 					const output = await inHost(topology, "client", {
 						command: ["ping", "-n", "-c1", "-W1", address],
 						environment,
@@ -57,12 +57,12 @@ describe("buildTopology", () => {
 		}
 	});
 
-	it("takes away what it has built when a step fails", () => {
-		// The names of the first two hosts are just short enough for a file, the third one's is not.
+	it("deletes what it has built if a step fails", () => {
+		// The names of the first two hosts just fit a file name, the third one's does not.
 		const name = "l".repeat(255 - "-client".length);
 		assert.throws(() => buildTopology(name), { message: /not a name that a namespace can have/ });
 		assert.deepEqual(listNamedNamespaces(), []);
-		// A name that is taken by something that is not a namespace of the lab.
+		// Another object than a namespace of the lab has the name.
 		mkdirSync("/run/netns/l3topology-real2");
 		assert.throws(() => buildTopology("l3topology"), { code: "LAB_EXISTS" });
 		assert.deepEqual(listNamedNamespaces(), ["l3topology-real2"]);

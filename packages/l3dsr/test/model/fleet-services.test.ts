@@ -27,7 +27,7 @@ function answeredBy(...own: readonly string[]): string[] {
 	});
 }
 
-test("a host answers for the VIPs whose pools list one of its addresses, also while it is disabled", () => {
+test("a host answers for the VIPs whose pools list one of its addresses, even while disabled", () => {
 	assert.deepEqual(answeredBy("10.0.0.1", "198.51.100.1"), ["web 192.0.2.10 7 - -"]);
 	assert.deepEqual(answeredBy("2001:db8:1::1"), ["web 2001:db8::10 7 - -"]);
 	assert.deepEqual(answeredBy("10.0.0.9"), []);

@@ -5,7 +5,7 @@ import { sameRule } from "../../src/model/rule.ts";
 import { RuleBag } from "../../src/model/rule-bag.ts";
 import { arbitraryRule } from "../arbitrary/rule.ts";
 
-/** Few different ones, each of them a copy of its own, so that some are the same. */
+/** A few different rules, each copied, so that some are equal. */
 const rules = fc.array(arbitraryRule(), { minLength: 1, maxLength: 4 }).chain((some) =>
 	fc.array(
 		fc.constantFrom(...some).map((rule) => structuredClone(rule)),
@@ -13,7 +13,7 @@ const rules = fc.array(arbitraryRule(), { minLength: 1, maxLength: 4 }).chain((s
 	),
 );
 
-test("a bag of rules finds what a search for the same rule finds, and gives each out once", () => {
+test("a bag of rules finds the same rules as a linear search, and returns each once", () => {
 	fc.assert(
 		fc.property(rules, rules, (held, asked) => {
 			const bag = new RuleBag(held);

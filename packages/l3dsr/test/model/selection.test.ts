@@ -31,7 +31,7 @@ test("two VIPs of one family cannot share a DSCP, a VIP of each family can", () 
 	assert.deepEqual(findConflicts([service("192.0.2.1", seven), service("2001:db8::1", seven)]), []);
 });
 
-test("one VIP may stand under several codes, and twice under one", () => {
+test("one VIP may have several codes, and be listed twice under one", () => {
 	const two = [service("192.0.2.1", seven), service("192.0.2.1", { dscp: dscp(8) })];
 	assert.deepEqual(findConflicts([...two, ...two]), []);
 });
@@ -68,7 +68,7 @@ for (const [what, a, b] of separated) {
 	});
 }
 
-test("a wildcard interface meets the names that begin with it, and a prefix the addresses in it", () => {
+test("a wildcard interface overlaps with names that begin with it, and a prefix with addresses in it", () => {
 	const eth = { interfaces: [{ name: "eth", wildcard: true }] };
 	assert(selectionsOverlap(eth, { interfaces: [{ name: "eth3", wildcard: false }] }));
 	assert(selectionsOverlap(eth, { interfaces: [{ name: "e", wildcard: true }] }));
@@ -78,7 +78,7 @@ test("a wildcard interface meets the names that begin with it, and a prefix the 
 	assert(!selectionsOverlap(net, { real: hostPrefix(address("11.1.2.3")) }));
 });
 
-test("marks overlap when some mark meets both, masks considered", () => {
+test("marks overlap if some mark matches both, masks considered", () => {
 	assert(selectionsOverlap({ mark: { value: 0x10, mask: 0xf0 } }, { mark: { value: 1, mask: 0x0f } }));
 	assert(
 		!selectionsOverlap(
@@ -88,7 +88,7 @@ test("marks overlap when some mark meets both, masks considered", () => {
 	);
 });
 
-test("a packet whose new port or cleared DSCP another service selects would be rewritten twice", () => {
+test("a packet whose new port or cleared DSCP selects another service would be rewritten twice", () => {
 	const ports = (port: number) => ({ ...seven, protocols: [6], ports: [{ first: port, last: port }] });
 	const first = service("192.0.2.1", ports(80), { setPort: portOf(8080) });
 	assert.deepEqual(findConflicts([service("192.0.2.2", ports(8080)), first]), [
@@ -103,7 +103,7 @@ test("a packet whose new port or cleared DSCP another service selects would be r
 	assert.deepEqual(findConflicts([cleared, service("192.0.2.2", own)]), []);
 });
 
-test("property: selections overlap exactly when a packet in a small world meets both", () => {
+test("property: selections overlap exactly if a packet in a small world matches both", () => {
 	const some = <T>(values: readonly T[]) => fc.option(fc.constantFrom(...values), { nil: undefined });
 	const subset = (values: readonly number[]) =>
 		fc.option(fc.subarray([...values], { minLength: 1 }), { nil: undefined });
@@ -176,7 +176,7 @@ test("a service becomes one signed rule for each interface and protocol", () => 
 	}
 });
 
-test("an unsigned service is the rule that dsrctl has always made", () => {
+test("an unsigned service becomes the rule that dsrctl has always made", () => {
 	assert.deepEqual(
 		lowerService(service("192.0.2.1", seven), { table: "mangle", localOnly: false, signed: false }),
 		[
@@ -193,7 +193,7 @@ test("an unsigned service is the rule that dsrctl has always made", () => {
 	assert.deepEqual(lowerService(service("192.0.2.1"), { table: "raw", localOnly: true, signed: true }), []);
 });
 
-test("more ports than one multiport match holds are spread over several rules", () => {
+test("more ports than one multiport match holds are split into several rules", () => {
 	const ports = Array.from({ length: 20 }, (_, n) => ({ first: 1000 + 10 * n, last: 1001 + 10 * n }));
 	const rules = lowerService(service("192.0.2.1", { ...seven, protocols: [6], ports }), {
 		table: "raw",

@@ -1,4 +1,4 @@
-/** Who of a pool takes packets, by states, weights, health and floor. */
+/** Which real servers of a pool take packets, by states, weights, health and floor. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Pool, type Real, type RealHealth, usePool } from "../../src/model/fleet.ts";
@@ -12,7 +12,7 @@ const real = (name: string, more: Partial<Real> = {}): Real => ({
 });
 const pool = (reals: readonly Real[], floor = 0.5): Pool => ({ name: "front", reals, drainMs: 1000, floor });
 
-/** `serving/carrying`, and whether the pool is below its floor; a letter for each real. */
+/** `serving/carrying`, and whether the pool is below its floor; one letter for each real server. */
 function used(one: Pool, health: Readonly<Record<string, RealHealth>>): string {
 	const { serves, carries, belowFloor } = usePool(
 		one,
@@ -28,28 +28,28 @@ function used(one: Pool, health: Readonly<Record<string, RealHealth>>): string {
 
 const FOUR = pool(["a", "b", "c", "d"].map((name) => real(name)));
 
-test("a real server whose check fails takes nothing", () => {
+test("a real server with a failing check takes nothing", () => {
 	assert.equal(used(FOUR, {}), "abcd/abcd");
 	assert.equal(used(FOUR, { a: "failing", b: "failing" }), "cd/cd");
 });
 
-test("when fewer are healthy than the floor allows, those that fail are used as well", () => {
+test("if fewer are healthy than the floor requires, failing ones are used too", () => {
 	assert.equal(used(FOUR, { a: "failing", b: "failing", c: "failing" }), "abcd/abcd floor");
 	assert.equal(used(pool(FOUR.reals, 0), { a: "failing", b: "failing", c: "failing", d: "failing" }), "/");
 });
 
-test("one that is starting takes nothing, below the floor neither, and does not count for it", () => {
+test("a starting one takes nothing, even below the floor, and does not count towards it", () => {
 	assert.equal(used(FOUR, { c: "starting", d: "starting" }), "ab/ab");
-	// One of two that are known is half of them; of four, it would be too few.
+	// Of two known ones, one is half; of four, it would be too few.
 	assert.equal(used(FOUR, { b: "failing", c: "starting", d: "starting" }), "a/a");
 	assert.equal(used(FOUR, { a: "failing", b: "failing", c: "starting" }), "abd/abd floor");
 });
 
-test("where all are starting, all are used", () => {
+test("if all are starting, all are used", () => {
 	assert.equal(used(FOUR, { a: "starting", b: "starting", c: "starting", d: "starting" }), "abcd/abcd");
 });
 
-test("drained ones and those without a weight keep their flows, and disabled ones take nothing", () => {
+test("draining ones and those without weight keep their flows, and disabled ones take nothing", () => {
 	const reals = [
 		real("a"),
 		real("b", { state: "drain" }),

@@ -1,6 +1,6 @@
 /**
- * Random packets, valid and broken, and random rules that have a fair chance to match them: both draw their
- * addresses, ports, codes and so on from one small vocabulary.
+ * Random packets, valid and broken, and random rules that often match them: both use addresses, ports, codes
+ * and so on from one small vocabulary.
  */
 import {
 	dscp,
@@ -38,7 +38,7 @@ import {
 import { describePacket } from "./diff.ts";
 import { fragmentOf } from "./fragment.ts";
 
-/** What packets and rules are made of. Nothing here is refused by a host that forwards. */
+/** The values in packets and rules. A forwarding host refuses none of them. */
 export const VOCABULARY = {
 	ipv4: {
 		sources: ["198.51.100.1", "198.51.100.200", "203.0.113.7"],
@@ -52,7 +52,7 @@ export const VOCABULARY = {
 	ports: [53, 80, 443, 4789, 40000],
 	ttls: [2, 64, 255],
 	marks: [0, 1, 0x10, 0xffffffff],
-	/** Of the Ethernet header: the first is what frames of a crossing carry. */
+	/** For the Ethernet header; the frames of a crossing have the first one. */
 	macs: ["02:00:00:00:01:01", "02:00:00:00:01:99"],
 	lengths: [20, 28, 40, 57, 77, 576],
 } as const;
@@ -60,7 +60,7 @@ export const VOCABULARY = {
 export interface RandomPacket {
 	readonly family: Family;
 	readonly bytes: Uint8Array;
-	/** Whole, with every checksum right. */
+	/** Complete, with every checksum right. */
 	readonly valid: boolean;
 	/** For fast-check's report. */
 	toString(): string;
@@ -120,10 +120,13 @@ function arbitraryPayload(family: Family, wrong: boolean): fc.Arbitrary<Payload>
 	return fc.oneof(...any);
 }
 
-/** How many of the destinations services have as VIPs. */
+/** The number of destinations that services have as VIPs. */
 const VIPS = 2;
 
-/** An ICMP error about a packet that went from a VIP to a client or from anywhere, quoted whole, in part, or as a fragment. */
+/**
+ * An ICMP error about a packet from a VIP to a client, or from anywhere, which quotes all of it, a part, or a
+ * fragment.
+ */
 function arbitraryError(family: Family, fields: fc.Arbitrary<PortFields>): fc.Arbitrary<Payload> {
 	const { sources, destinations } = VOCABULARY[family];
 	return fc
@@ -244,7 +247,7 @@ function buildShape(shape: Shape): RandomPacket {
 					payload,
 				);
 	const headerLength = family === "ipv4" ? 20 + shape.optionWords * 4 : 40;
-	// A fragment with nothing in it, or all of it, is none.
+	// An empty fragment, or a complete one, is not a fragment.
 	if (fragment !== undefined && fragment.from < bytes.length - headerLength) {
 		bytes = fragmentOf(bytes, fragment.from, fragment.to);
 	}
@@ -256,7 +259,7 @@ function buildShape(shape: Shape): RandomPacket {
 	};
 }
 
-/** Packets of one family or of both; all of a kind that every host forwards. */
+/** Packets of one family or of both, all of kinds that every host forwards. */
 export function arbitraryPacket(
 	limits: { readonly family?: Family; readonly valid?: boolean; readonly errors?: boolean } = {},
 ): fc.Arbitrary<RandomPacket> {
@@ -273,7 +276,7 @@ function must(text: string) {
 	return address;
 }
 
-/** Leaves most fields out, so that a rule of several still matches something. */
+/** Leaves most fields out, so that a combined rule still matches something. */
 function mostlyNot<T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
 	return fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
 }
@@ -370,7 +373,7 @@ const arbitraryTransport: fc.Arbitrary<{
 	},
 );
 
-/** A rule in raw PREROUTING that {@link arbitraryPacket} has a fair chance to match. */
+/** A rule in raw PREROUTING that often matches an {@link arbitraryPacket}. */
 export function arbitraryMatchingRule(
 	family: Family,
 	{
@@ -434,7 +437,10 @@ function hasPortProtocol(protocol: RuleHeader["protocol"]): boolean {
 	return protocol !== undefined && !protocol.negated && PORT_PROTOCOLS.includes(protocol.number);
 }
 
-/** A rule as a service with ports has it: what it takes beside packets with ports of their own is all that is random. */
+/**
+ * A rule of a service with ports: only the further packets that it selects, besides those with ports, are
+ * random.
+ */
 export function arbitraryServiceRule(family: Family): fc.Arbitrary<Rule> {
 	return fc
 		.record({

@@ -1,19 +1,20 @@
 /**
- * Packets that read like packets: `ipv4({ destination: "192.0.2.1", dscp: 7 }, tcp({ destinationPort: 80 }))`.
+ * Builds packets from a readable description: `ipv4({ destination: "192.0.2.1", dscp: 7 },
+ * tcp({ destinationPort: 80 }))`.
  *
- * Lengths and checksums are right unless they are given. Written independently of src/datapath, whose test
- * it is: checksums are summed in full here.
+ * Lengths and checksums are right unless they are given. It is independent of the datapaths that it tests:
+ * checksums are computed in full here.
  */
 import { parseAddress } from "@l3dsr/packet";
 
-/** What the pseudo-header of a transport checksum is made of. */
+/** The fields of a transport checksum's pseudo-header. */
 export interface PseudoHeader {
 	readonly source: readonly number[];
-	/** Of the packet's last hop: behind a routing header not the one in the IP header. */
+	/** The packet's final destination: with a routing header, not the one in the IP header. */
 	readonly destination: readonly number[];
 }
 
-/** Something that an IP packet carries. */
+/** A payload of an IP packet. */
 export interface Payload {
 	/** IP protocol number, or IPv6 next header. */
 	readonly protocol: number;
@@ -43,7 +44,7 @@ export function word(value: number): { word: number } {
 	return { word: value & 0xffff };
 }
 
-/** RFC 1071, over all the bytes at once. */
+/** RFC 1071, over all bytes together. */
 export function internetChecksum(...parts: readonly (Uint8Array | readonly number[])[]): number {
 	const bytes = bytesOf(...parts);
 	let sum = 0;
@@ -66,8 +67,8 @@ function chosenChecksum(right: number, choice: ChecksumChoice): number {
 }
 
 /**
- * The checksum of a message with pseudo-header; `covered` shortens what is summed (UDP-Lite), the pseudo
- * length stays the whole message's.
+ * The checksum of a message with pseudo-header; `covered` limits the summed bytes (UDP-Lite), but the
+ * pseudo-header has the length of the whole message.
  */
 function transportChecksum(
 	protocol: number,
@@ -95,7 +96,7 @@ export interface Ipv4Fields extends ChecksumChoice {
 	readonly ttl?: number;
 	readonly id?: number;
 	readonly dontFragment?: boolean;
-	/** Length must be a multiple of four. */
+	/** The length must be a multiple of four. */
 	readonly options?: readonly number[];
 	readonly version?: number;
 	readonly headerWords?: number;
@@ -137,7 +138,7 @@ export interface Ipv6Fields {
 /** An IPv6 extension header. */
 export interface Extension {
 	readonly number: number;
-	/** Where a routing header sends the packet in the end. */
+	/** The final destination of a packet with a routing header. */
 	readonly finalDestination?: string;
 	encode(nextHeader: number): Uint8Array;
 }
@@ -167,7 +168,7 @@ export function ipv6(fields: Ipv6Fields, payload: Payload): Uint8Array {
 	);
 }
 
-/** One option of RFC 4727's for experiments, to be skipped by who does not know it, fills it. */
+/** Filled with one experimental option of RFC 4727, which unaware hosts skip. */
 function optionsHeader(number: number, units: number): Extension {
 	const data = units * 8 - 4;
 	return {
@@ -176,7 +177,7 @@ function optionsHeader(number: number, units: number): Extension {
 	};
 }
 
-/** Longer than the header can say: its length field reaches past the end of the packet. */
+/** Its length field extends past the end of the packet. */
 function overlong(extension: Extension, units: number): Extension {
 	return {
 		...extension,
@@ -191,18 +192,20 @@ function overlong(extension: Extension, units: number): Extension {
 export const extension = {
 	hopByHop: (units = 1): Extension => optionsHeader(0, units),
 	destinationOptions: (units = 1): Extension => optionsHeader(60, units),
-	/** Type 4 (RFC 8754) without TLVs; the pseudo-header has the last segment, the first of the list. */
+	/**
+	 * Type 4 (RFC 8754) without TLVs; the pseudo-header has the last segment, which is the first in the list.
+	 */
 	routing: (segmentsLeft: number, finalDestination: string): Extension => ({
 		number: 43,
 		...(segmentsLeft > 0 ? { finalDestination } : {}),
 		encode: (next) => bytesOf([next, 2, 4, segmentsLeft, 0, 0, 0, 0], addressBytes(finalDestination)),
 	}),
-	/** RFC 4302, with an integrity value of twelve bytes; the length counts in fours, less two. */
+	/** RFC 4302, with an integrity value of twelve bytes; the length is in units of four bytes, minus two. */
 	authentication: (): Extension => ({
 		number: 51,
 		encode: (next) => bytesOf([next, 4, 0, 0], { long: 0x1001 }, { long: 1 }, "integrity ok"),
 	}),
-	/** RFC 6275: payload protocol is 59 in the wild; type 0 is a binding refresh request. */
+	/** RFC 6275: the payload protocol is 59 in practice; type 0 is a binding refresh request. */
 	mobility: (): Extension => ({ number: 135, encode: (next) => bytesOf([next, 0, 0, 0, 0, 0, 0, 0]) }),
 	hip: (): Extension => ({
 		number: 139,
@@ -263,7 +266,7 @@ export function udp(fields: PortFields = {}): Payload {
 	};
 }
 
-/** `coverage` in bytes as RFC 3828 has it: 0 for all, else at least 8. */
+/** `coverage` in bytes as in RFC 3828: 0 for all, else at least 8. */
 export function udpLite(fields: PortFields & { readonly coverage?: number } = {}): Payload {
 	return {
 		protocol: 136,
@@ -276,7 +279,9 @@ export function udpLite(fields: PortFields & { readonly coverage?: number } = {}
 	};
 }
 
-/** A DCCP-Data packet with a long sequence number (RFC 4340 section 5.1), checksum over everything. */
+/**
+ * A DCCP-Data packet with a long sequence number (RFC 4340 section 5.1), with the checksum over everything.
+ */
 export function dccp(fields: PortFields = {}): Payload {
 	return {
 		protocol: 33,
@@ -287,7 +292,7 @@ export function dccp(fields: PortFields = {}): Payload {
 	};
 }
 
-/** One DATA chunk. The CRC is not computed: nothing on the way looks at it, and nothing may touch it. */
+/** One DATA chunk. The CRC is not computed, because no host on the way checks it or may change it. */
 export function sctp(fields: PortFields = {}): Payload {
 	return {
 		protocol: 132,
@@ -318,7 +323,7 @@ export function icmpv6(fields: ChecksumChoice & { data?: string | Uint8Array; ty
 	};
 }
 
-/** An ICMP error (IPv4's "fragmentation needed" unless `type` is another) about `quoted`, the start of a packet. */
+/** An ICMP error about `quoted`, the start of a packet; default type: IPv4's "fragmentation needed". */
 export function icmpError(quoted: Uint8Array, type = 3, code = 4): Payload {
 	return {
 		protocol: 1,
@@ -329,7 +334,7 @@ export function icmpError(quoted: Uint8Array, type = 3, code = 4): Payload {
 	};
 }
 
-/** An ICMPv6 error ("packet too big" unless `type` is another) about `quoted`, the start of a packet. */
+/** An ICMPv6 error about `quoted`, the start of a packet; default type: "packet too big". */
 export function icmpv6Error(quoted: Uint8Array, type = 2, code = 0): Payload {
 	return {
 		protocol: 58,
@@ -361,7 +366,7 @@ export function ospfv3(fields: ChecksumChoice = {}): Payload {
 	};
 }
 
-/** Any protocol with its bytes as they are: GRE, ESP, a transport header that is cut short … */
+/** Any protocol with unchanged bytes: GRE, ESP, a truncated transport header … */
 export function raw(protocol: number, data: string | readonly number[] | Uint8Array): Payload {
 	return { protocol, encode: () => bytesOf(data) };
 }
@@ -374,10 +379,10 @@ export function cut(payload: Payload, length: number): Payload {
 export interface EthernetFields {
 	readonly source?: string;
 	readonly destination?: string;
-	/** Outermost first; a tag of priority only has id 0. */
+	/** Outermost first; a priority tag has id 0. */
 	readonly vlans?: readonly { readonly id: number; readonly priority?: number; readonly tpid?: number }[];
 	readonly etherType?: number;
-	/** Frames shorter than this are filled up with zeros, as cards do; default 0. */
+	/** Shorter frames are padded with zeros, as by network cards; default 0. */
 	readonly minimumBytes?: number;
 }
 

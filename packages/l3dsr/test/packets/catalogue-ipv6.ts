@@ -47,7 +47,7 @@ const optionsTcp6 = chain(
 );
 const later = extension.fragment(1480, false);
 
-/** So many that no datapath need walk on: ten, all of them valid. */
+/** Ten valid headers, more than a datapath has to follow. */
 const longChain = (count: number): readonly Extension[] =>
 	Array.from({ length: count }, () => extension.destinationOptions());
 

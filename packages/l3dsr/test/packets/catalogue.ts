@@ -1,8 +1,8 @@
 /**
  * Every kind of packet that the rewrite must get right, valid and broken, by name.
  *
- * Each case builds its packet from scratch for given header fields. So what a rewrite must make of it is
- * the same packet, built for the VIP: the expectation owes nothing to the code under test.
+ * Each case builds its packet from scratch from header fields. The expected result of a rewrite is the same
+ * packet built for the VIP, so it does not depend on the code under test.
  */
 import { IPV4_CASES } from "./catalogue-ipv4.ts";
 import { IPV6_CASES } from "./catalogue-ipv6.ts";
@@ -20,15 +20,15 @@ export {
 
 export const CATALOGUE: readonly PacketCase[] = [...IPV4_CASES, ...IPV6_CASES];
 
-/** The address that arriving packets of a family are for, and the one that tests rewrite it to. */
+/** The destination of arriving packets of a family, and the address that tests rewrite it to. */
 export const ADDRESSES = {
 	ipv4: { real: REAL_IPV4, vip: VIP_IPV4 },
 	ipv6: { real: REAL_IPV6, vip: VIP_IPV6 },
 } as const;
 
 /**
- * The packet of a case as it arrives and as it leaves a rule `-m dscp --dscp DSCP -j DADDR --set-daddr VIP`
- * with the given extensions of the target.
+ * The packet of a case before and after a rule `-m dscp --dscp DSCP -j DADDR --set-daddr VIP` with the given
+ * extensions of the target.
  */
 export function beforeAndAfter(
 	packetCase: PacketCase,

@@ -1,9 +1,9 @@
-/** What a crossing and its worker process say to each other. */
+/** The messages between a crossing and its worker process. */
 import type { OutgoingFrame } from "@l3dsr/linux";
 
 export interface CrossingRequest {
 	readonly frames: readonly OutgoingFrame[];
-	/** Frames between two markers: below the kernel's limit for its queue (net.core.netdev_max_backlog). */
+	/** Frames between two markers: below the kernel's queue limit (net.core.netdev_max_backlog). */
 	readonly batch: number;
 }
 

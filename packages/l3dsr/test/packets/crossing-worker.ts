@@ -1,10 +1,10 @@
 /**
- * The process behind {@link Crossing}: holds packet sockets in three network namespaces and sends frames
+ * The process behind {@link Crossing}: has packet sockets in three network namespaces and sends frames
  * across.
  *
- * It runs on one CPU, so that everything which the kernel queues for these frames is one queue, in order. A
- * marker frame behind each batch, first over the ingress link and then over the egress link, therefore
- * arrives when all that the batch led to has arrived.
+ * It runs on one CPU, so the kernel has one queue, in order, for these frames. After each batch it sends a
+ * marker frame over the ingress link and then over the egress link. The marker therefore arrives after all
+ * frames that result from the batch.
  */
 
 import { enterNetworkNamespace, PacketSocket } from "@l3dsr/linux";
@@ -34,7 +34,7 @@ function marker(): Uint8Array {
 	return frame;
 }
 
-/** Receives until `expected` arrives; what came before it goes to `take`. */
+/** Receives until `expected` arrives; passes the frames before it to `take`. */
 function receiveUntil(
 	socket: PacketSocket,
 	expected: Uint8Array,

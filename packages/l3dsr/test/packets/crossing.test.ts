@@ -10,7 +10,7 @@ import { assertSamePacket } from "./diff.ts";
 enterNetns();
 failOnLeaks();
 
-test("a host without rules forwards every packet of the catalogue but for those it throws away", async () => {
+test("a host without rules forwards every packet of the catalogue except those that it drops", async () => {
 	await using crossing = await Crossing.open();
 	const packets = CATALOGUE.map((packetCase, i) => beforeAndAfter(packetCase, { id: i + 1 }).before);
 	const arrived = await crossing.send(packets);
@@ -21,7 +21,7 @@ test("a host without rules forwards every packet of the catalogue but for those 
 	}
 });
 
-test("a checksum that is left to do is done when the packet comes out", async () => {
+test("a pending checksum is complete when the packet comes out", async () => {
 	await using crossing = await Crossing.open();
 	const payloads: Payload[] = [tcp(), udp(), tcp({ data: "" }), udp({ data: "odd" })];
 	const packets = payloads.flatMap((payload, id) => [
@@ -34,7 +34,7 @@ test("a checksum that is left to do is done when the packet comes out", async ()
 	}
 });
 
-test("frames come in with priority tags and padding, and go out without", async () => {
+test("frames arrive with priority tags and padding, and leave without", async () => {
 	await using crossing = await Crossing.open();
 	const payloads: Payload[] = [tcp(), udp({ data: "" }), cut(tcp(), 4)];
 	const packets = payloads.flatMap((payload, id) => [
@@ -53,13 +53,13 @@ test("frames come in with priority tags and padding, and go out without", async 
 		const arrived = await crossing.send(packets, { vlans, minimumBytes: 60 });
 		for (const [i, packet] of packets.entries()) {
 			const title = `packet ${i} with tags ${JSON.stringify(vlans)}`;
-			// Forwarding takes the padding off: what is sent again is the packet.
+			// Forwarding removes the padding: only the packet is sent on.
 			assertSamePacket(arrived[i] ?? new Uint8Array(), forwarded(packet), title);
 		}
 	}
 });
 
-test("what this namespace does to packets is seen, and thousands of them cross in a second or two", async () => {
+test("every change of packets in this namespace is visible, and thousands of them cross in a second or two", async () => {
 	await using crossing = await Crossing.open();
 	run("nft", "add table ip t; add chain ip t c { type filter hook prerouting priority raw; }");
 	run("nft", `add rule ip t c iifname ${IN_INTERFACE} ip dscp 7 ip daddr set ${VIP_IPV4}`);
@@ -72,7 +72,7 @@ test("what this namespace does to packets is seen, and thousands of them cross i
 	}
 });
 
-test("another identity leaves a right header checksum right and a wrong one wrong", () => {
+test("another identity keeps a right header checksum right and a wrong one wrong", () => {
 	const right = withIdentity(ipv4({ id: 1 }, udp()), 0xbeef);
 	assertSamePacket(right, ipv4({ id: 0xbeef }, udp()), "right");
 	const wrong = withIdentity(ipv4({ id: 1, checksumError: 0x77 }, udp()), 0xbeef);

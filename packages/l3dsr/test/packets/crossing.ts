@@ -1,19 +1,19 @@
 /**
  * Sends packets through this namespace's kernel and shows how each came out: sender → here → sink.
  *
- * The test file's own network namespace (see test/netns.ts) is the host under test: it forwards everything
- * that comes in at `in0` out at `out0`, so what a rule, a table or a program here did to a packet can be seen
- * to the last byte on the far side. Forwarding itself changes TTL or hop limit: compare with {@link forwarded}.
+ * The test file's own network namespace (see test/netns.ts) is the host under test. It forwards everything
+ * that arrives on `in0` to `out0`, so every byte that a rule, a table or a program here has changed is
+ * visible on the far side. Forwarding itself changes TTL or hop limit: compare with {@link forwarded}.
  *
- * What Linux throws away by itself, and so never comes out:
+ * Linux itself drops some packets, which never come out:
  * - before prerouting (ip_rcv_core, ip6_rcv_core): a bad IPv4 header checksum, version, header length or
- *   total length; an IPv6 packet longer than its bytes; hop-by-hop options that make no sense; IPv6 sources or
+ *   total length; an IPv6 packet longer than its bytes; invalid hop-by-hop options; IPv6 sources or
  *   destinations that are ::1 or a multicast source
- * - after prerouting, before forwarding: IPv4 options that make no sense, source routes; IPv4 sources
- *   0.0.0.0/8, 127.0.0.0/8, multicast, 255.255.255.255 or an address of this host; destinations 0.0.0.0/8,
- *   127.0.0.0/8 and 255.255.255.255
+ * - after prerouting, before forwarding: invalid IPv4 options, source routes; IPv4 sources 0.0.0.0/8,
+ *   127.0.0.0/8, multicast, 255.255.255.255 or an address of this host; destinations 0.0.0.0/8, 127.0.0.0/8
+ *   and 255.255.255.255
  * - while forwarding: TTL or hop limit 1 or 0; IPv6 link-local sources; packets larger than the link's MTU
- *   that must not be fragmented. Multicast, and what is for this host itself, is not forwarded either.
+ *   that must not be fragmented. Multicast, and packets for this host itself, are not forwarded either.
  */
 
 import { type ChildProcess, fork } from "node:child_process";
@@ -29,7 +29,7 @@ import { type CapturedFrame, type CrossingReply, type CrossingRequest, LINKS } f
 
 export const IN_INTERFACE = LINKS.ingress;
 export const OUT_INTERFACE = LINKS.egress;
-/** Source of the frames that come in, for `-m mac`. */
+/** Source of the incoming frames, for `-m mac`. */
 export const SENDER_MAC = VOCABULARY.macs[0];
 const INGRESS_MAC = "02:00:00:00:01:02";
 const EGRESS_MAC = "02:00:00:00:02:01";
@@ -37,19 +37,19 @@ const SINK_MAC = "02:00:00:00:02:02";
 
 export interface SendOptions {
 	/**
-	 * Hand the packets over with the transport checksum left to do (CHECKSUM_PARTIAL), as a sender on the
-	 * same host does. The packets given have it done; those that have none go as they are.
+	 * Send the packets with a pending transport checksum (CHECKSUM_PARTIAL), as a sender on the same host
+	 * does. The given packets have complete ones; packets without a checksum are sent unchanged.
 	 */
 	readonly pendingChecksums?: boolean;
-	/** Tags of the frames, outermost first. The stack takes in those of priority only (id 0) by itself. */
+	/** Tags of the frames, outermost first. The stack itself accepts only priority tags (id 0). */
 	readonly vlans?: EthernetFields["vlans"];
-	/** Shorter frames are padded with zeros behind the packet, as cards do; Ethernet asks for 60. */
+	/** Shorter frames are padded with zeros after the packet, as by network cards; Ethernet requires 60. */
 	readonly minimumBytes?: number;
 	/** Frames between two synchronisations, default 64. */
 	readonly batch?: number;
 }
 
-/** `await using crossing = await Crossing.open()`, in a file that began with `enterNetns()`. */
+/** `await using crossing = await Crossing.open()`, in a file that begins with `enterNetns()`. */
 export class Crossing implements AsyncDisposable {
 	readonly #sender: Netns;
 	readonly #sink: Netns;
@@ -67,7 +67,7 @@ export class Crossing implements AsyncDisposable {
 		const sink = quietPeer("sink");
 		link(LINKS.ingress, INGRESS_MAC, LINKS.sender, SENDER_MAC, sender);
 		link(LINKS.egress, EGRESS_MAC, LINKS.sink, SINK_MAC, sink);
-		// A forwarded packet whose checksum is left to do shall come out with it done.
+		// A forwarded packet with a pending checksum must come out with a complete one.
 		run("ethtool", "-K", LINKS.egress, "tx", "off");
 		for (const [family, via] of [
 			["-4", "192.0.0.1"],
@@ -90,8 +90,8 @@ export class Crossing implements AsyncDisposable {
 	}
 
 	/**
-	 * Sends IP packets and gives for each what came out, or undefined. Packets are told apart by source and
-	 * IPv4 identification or IPv6 flow label, which must differ: see {@link withIdentity}.
+	 * Sends IP packets and returns for each the packet that came out, or undefined. Packets are identified by
+	 * source and IPv4 identification or IPv6 flow label, which must differ: see {@link withIdentity}.
 	 */
 	async send(
 		packets: readonly Uint8Array[],
@@ -122,7 +122,7 @@ export class Crossing implements AsyncDisposable {
 		for (const { bytes } of await this.#cross({ frames, batch: options.batch ?? 64 })) {
 			const packet = bytes.subarray(14);
 			const index = place.get(identityOf(packet));
-			// The kernel answers some packets by itself (ICMP errors, resets): those have another source.
+			// The kernel's own answers (ICMP errors, resets) have another source.
 			if (index === undefined) continue;
 			if (arrived[index] !== undefined) throw new Error(`a packet came out twice: ${identityOf(packet)}`);
 			arrived[index] = packet;
@@ -132,7 +132,7 @@ export class Crossing implements AsyncDisposable {
 
 	async #cross(request: CrossingRequest): Promise<readonly CapturedFrame[]> {
 		this.#worker.send(request);
-		const [reply] = (await once(this.#worker, "message")) as [CrossingReply]; // what the worker sends
+		const [reply] = (await once(this.#worker, "message")) as [CrossingReply]; // the worker's message
 		if ("error" in reply) throw new Error(reply.error);
 		return reply.frames;
 	}
@@ -140,7 +140,7 @@ export class Crossing implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.#worker.disconnect();
 		await once(this.#worker, "exit");
-		// At once: the links go with their peers' namespaces too, but those are taken down in the background.
+		// Delete the links at once: deleting the peers' namespaces does so only in the background.
 		for (const name of [LINKS.ingress, LINKS.egress]) ip(`link delete ${name}`);
 		this.#sender[Symbol.dispose]();
 		this.#sink[Symbol.dispose]();
@@ -161,7 +161,7 @@ function configureForwarding(): void {
 	}
 }
 
-/** One of those that this process may run on, so that tests which run at once are spread over them. */
+/** One of the CPUs that this process may use, so that simultaneous tests are spread over them. */
 function anyCpu(): number {
 	const list = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
 	const cpus = list.split(",").flatMap((part) => {
@@ -195,7 +195,9 @@ function identityOf(packet: Uint8Array): string {
 	return `${Buffer.from(source).toString("hex")} ${id.join(" ")}`;
 }
 
-/** The packet with another IPv4 identification (16 bits) or IPv6 flow label (20 bits); errors in checksums stay. */
+/**
+ * The packet with another IPv4 identification (16 bits) or IPv6 flow label (20 bits); checksum errors stay.
+ */
 export function withIdentity(packet: Uint8Array, id: number): Uint8Array {
 	const copy = Uint8Array.from(packet);
 	if ((packet[0] ?? 0) >> 4 === 6) {
@@ -206,12 +208,12 @@ export function withIdentity(packet: Uint8Array, id: number): Uint8Array {
 	const error = internetChecksum(header);
 	copy.set(bytesOf(word(id), packet.subarray(6, 10), [0, 0]), 4);
 	const right = internetChecksum(copy.subarray(0, header.length));
-	// `error` is what the old header's checksum lacked to be right.
+	// `error`: the difference of the old header's checksum from the right one.
 	copy.set(bytesOf(word((right + 0xffff - error) % 0xffff)), 10);
 	return copy;
 }
 
-/** What a router that decrements TTL or hop limit makes of a packet: ip_decrease_ttl, ip6_forward. */
+/** The packet after a router has decremented TTL or hop limit: ip_decrease_ttl, ip6_forward. */
 export function forwarded(packet: Uint8Array): Uint8Array {
 	const copy = Uint8Array.from(packet);
 	if ((copy[0] ?? 0) >> 4 === 6) {
@@ -220,13 +222,13 @@ export function forwarded(packet: Uint8Array): Uint8Array {
 	}
 	copy[8] = (copy[8] ?? 0) - 1;
 	const checksum = ((copy[10] ?? 0) << 8) | (copy[11] ?? 0);
-	// The kernel adds 0x0100 with the carry brought round, as its increment of a big-endian word does.
+	// The kernel adds 0x0100 with an end-around carry, as an increment of a big-endian word.
 	const sum = checksum + 0x0100;
 	copy.set(bytesOf(word(sum + (sum >= 0xffff ? 1 : 0))), 10);
 	return copy;
 }
 
-/** The packet with its TCP or UDP checksum left to do: the field holds the pseudo-header's sum only. */
+/** The packet with a pending TCP or UDP checksum: the field contains only the sum of the pseudo-header. */
 export function leaveChecksumPending(
 	packet: Uint8Array,
 	tags = 0,
@@ -240,7 +242,7 @@ export function leaveChecksumPending(
 	}
 	if (protocol === 17 && packet[checksumOffset] === 0 && packet[checksumOffset + 1] === 0) return undefined;
 	const length = parsed.length - offset;
-	// Sources and destination are summed alike in both families; so is a length below 64 KiB.
+	// Sources and destinations are summed alike in both families, and so is a length below 64 KiB.
 	const sum =
 		0xffff - internetChecksum(parsed.source, parsed.destination, [0, protocol], bytesOf(word(length)));
 	const copy = Uint8Array.from(packet);

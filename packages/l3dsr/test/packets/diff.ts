@@ -1,9 +1,9 @@
-/** Compares packets and shows two that differ so that a person sees where. */
+/** Compares packets and shows the differences to a person. */
 
 import assert from "node:assert/strict";
 import { addressFromBytes, dscpOfTos, formatDscp, parsePacket } from "@l3dsr/packet";
 
-/** One line of what a packet's headers say. */
+/** One line with the contents of a packet's headers. */
 export function describePacket(bytes: Uint8Array): string {
 	const packet = parsePacket(bytes, Number.POSITIVE_INFINITY);
 	if (typeof packet === "string") return `${bytes.length} bytes, no IP packet (${packet})`;
@@ -30,7 +30,7 @@ export function describePacket(bytes: Uint8Array): string {
 	return parts.join(", ");
 }
 
-/** Both packets: their headers in words, then hex lines of 16 bytes with the bytes that differ marked. */
+/** Both packets: their headers in words, then hex lines of 16 bytes with the different bytes marked. */
 export function packetDiff(actual: Uint8Array, expected: Uint8Array): string {
 	const lines = [`actual   ${describePacket(actual)}`, `expected ${describePacket(expected)}`];
 	for (let at = 0; at < Math.max(actual.length, expected.length); at += 16) {
@@ -46,15 +46,15 @@ export function packetDiff(actual: Uint8Array, expected: Uint8Array): string {
 	return lines.join("\n");
 }
 
-/** Fails with a {@link packetDiff} under `message` when one byte differs. */
+/** Fails with a {@link packetDiff} under `message` if one byte differs. */
 export function assertSamePacket(actual: Uint8Array, expected: Uint8Array, message: string): void {
 	if (Buffer.compare(actual, expected) === 0) return;
 	assert.fail(`${message}\n${packetDiff(actual, expected)}`);
 }
 
 /**
- * The packet with 0x0000 in place of 0xffff in those checksums where both spell zero: the IPv4 header's, and
- * the transport's except UDP's and UDP-Lite's. Kernel paths differ in which of the two they write.
+ * Replaces 0xffff by 0x0000 in checksums where both mean zero: in the IPv4 header, and in all transports
+ * except UDP and UDP-Lite. Kernel paths differ in which of the two they write.
  */
 export function withCanonicalZeros(bytes: Uint8Array): Uint8Array {
 	const copy = Uint8Array.from(bytes);
@@ -71,7 +71,7 @@ export function withCanonicalZeros(bytes: Uint8Array): Uint8Array {
 	return copy;
 }
 
-/** As {@link assertSamePacket}, blind to how a checksum of zero is spelled. */
+/** Like {@link assertSamePacket}, but accepts either representation of a zero checksum. */
 export function assertEquivalentPacket(actual: Uint8Array, expected: Uint8Array, message: string): void {
 	assertSamePacket(withCanonicalZeros(actual), withCanonicalZeros(expected), message);
 }

@@ -1,6 +1,6 @@
 /**
- * Frames at a steady rate out of one interface of a namespace, until the parent process disconnects; then the
- * number of frames sent is the answer. Run by {@link Flood}.
+ * Sends frames at a steady rate from one interface of a namespace until the parent process disconnects; then
+ * reports the number of frames sent. {@link Flood} runs it.
  */
 
 import { type ChildProcess, fork } from "node:child_process";
@@ -10,12 +10,12 @@ import { enterNetworkNamespace, PacketSocket } from "@l3dsr/linux";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
 
 interface FloodOrder {
-	/** Name of the namespace to send in; absent: that of the parent. */
+	/** Name of the sender's namespace; default: the parent's. */
 	readonly netns?: string;
 	readonly interfaceName: string;
-	/** Sent one after the other, again and again. */
+	/** Sent one after the other, repeatedly. */
 	readonly frames: readonly Uint8Array[];
-	/** All frames once in so many milliseconds. */
+	/** The interval in which all frames are sent once, in milliseconds. */
 	readonly everyMs: number;
 }
 
@@ -27,7 +27,7 @@ export class Flood {
 		this.#child = child;
 	}
 
-	/** Resolves when the first round is out. */
+	/** Resolves after the first round was sent. */
 	static async start(order: FloodOrder): Promise<Flood> {
 		const child = fork(fileURLToPath(import.meta.url), [], {
 			execArgv: [...FROM_SOURCE],
@@ -38,7 +38,7 @@ export class Flood {
 		return new Flood(child);
 	}
 
-	/** How often each frame has been sent. */
+	/** The number of times that each frame was sent. */
 	async stop(): Promise<number> {
 		this.#child.send("stop");
 		const [rounds] = await once(this.#child, "message");
@@ -59,7 +59,7 @@ async function flood({ netns, interfaceName, frames, everyMs }: FloodOrder): Pro
 	let rounds = 0;
 	const start = performance.now();
 	while (!stopped) {
-		// Behind the clock after a pause: made up for, at twice the rate.
+		// If it is late after a pause, it catches up at twice the rate.
 		for (let burst = 0; burst < 2 && rounds * everyMs <= performance.now() - start; burst++) {
 			socket.send(frames);
 			rounds++;
@@ -72,6 +72,6 @@ async function flood({ netns, interfaceName, frames, everyMs }: FloodOrder): Pro
 }
 
 if (process.send !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-	const [order] = (await once(process, "message")) as [FloodOrder]; // what Flood.start sends
+	const [order] = (await once(process, "message")) as [FloodOrder]; // the message of Flood.start
 	await flood(order);
 }

@@ -1,9 +1,9 @@
-/** Cutting packets into fragments, as a sender or a router does. */
+/** Splits packets into fragments, as a sender or a router does. */
 import { bytesOf, extension, internetChecksum, withChecksum, word } from "./build.ts";
 
 /**
- * One fragment of an unfragmented packet: bytes `from` to `to` of what can be fragmented (IPv4: behind the
- * header; IPv6: behind the first `unfragmentable` extension headers' bytes). `from` is a multiple of eight.
+ * One fragment of an unfragmented packet: bytes `from` to `to` of its fragmentable part (IPv4: after the
+ * header; IPv6: after `unfragmentable` bytes of extension headers). `from` is a multiple of eight.
  */
 export function fragmentOf(packet: Uint8Array, from: number, to: number, unfragmentable = 0): Uint8Array {
 	return (packet[0] ?? 0) >> 4 === 6
@@ -27,7 +27,8 @@ function fragmentOfIpv6(packet: Uint8Array, from: number, to: number, unfragment
 	const header = packet.slice(0, 40 + unfragmentable);
 	const body = packet.subarray(header.length);
 	const slice = body.subarray(from, to);
-	// The field that names the first fragmentable header: of the IPv6 header, or of the last one in front.
+	// The field with the number of the first fragmentable header: in the IPv6 header, or in the last
+	// extension header before it.
 	let naming = 6;
 	for (let offset = 40; offset < header.length; ) {
 		naming = offset;

@@ -1,4 +1,4 @@
-/** Which packets nft treats otherwise than the oracle does: docs/reference/nft-limits.md. */
+/** Packets that nft treats differently from the oracle: docs/reference/nft-limits.md. */
 
 import { EXTENSION_HEADER, type ParsedPacket, PROTOCOL_NUMBER, quoteOf } from "@l3dsr/packet";
 
@@ -41,11 +41,11 @@ export function limitOf(bytes: Uint8Array, packet: ParsedPacket, setsPort: boole
 
 const { hopByHop, routing, fragment, authentication, destinationOptions, mobility, hip, shim6 } =
 	EXTENSION_HEADER;
-/** nft does not look behind these. */
+/** Headers that nft does not look behind. */
 const HIDING: ReadonlySet<number> = new Set([authentication, mobility, hip, shim6]);
 const WALKED: ReadonlySet<number> = new Set([hopByHop, routing, fragment, destinationOptions, ...HIDING]);
 
-/** The headers of an IPv6 packet in front of its transport. */
+/** The headers of an IPv6 packet before its transport header. */
 function extensionHeaders(bytes: Uint8Array): number[] {
 	const headers: number[] = [];
 	let header = bytes[6] ?? 59;

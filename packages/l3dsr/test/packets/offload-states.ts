@@ -1,5 +1,6 @@
 /**
- * Real traffic in every offload state through a datapath: one test for each state. For the file of a datapath:
+ * Real traffic in every offload state through a datapath, with one test for each state. For the file of a
+ * datapath:
  *
  *     enterNetns();
  *     testOffloadStates("nft", () => new NftDatapath());
@@ -47,7 +48,7 @@ type StateName = keyof typeof TRAFFIC_STATES;
 
 const RAW_PREROUTING = { table: "raw", chain: "PREROUTING" } as const;
 
-/** In a chain of local delivery, only those of `states` without a guest. */
+/** In a chain of local delivery, only the `states` without a guest apply. */
 export function testOffloadStates(
 	datapath: string,
 	open: () => Datapath,
@@ -100,10 +101,10 @@ async function runState(
 	}
 }
 
-/** An IP packet whose length its header can tell, behind an Ethernet header. */
+/** The longest IP packet whose header can hold its length, with an Ethernet header. */
 const LARGEST_PLAIN_BYTES = 65_535 + 14;
 
-/** Of the packets with data that came in since the socket was opened. */
+/** The packets with data that have arrived since the socket was opened. */
 function seenOn(socket: PacketSocket): Seen {
 	let [pending, merged, big] = [false, false, false];
 	for (let frame = socket.receive(); frame !== undefined; frame = socket.receive()) {

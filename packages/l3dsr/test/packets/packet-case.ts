@@ -1,4 +1,4 @@
-/** One kind of packet, built from scratch for given header fields. */
+/** One kind of packet, built from scratch from header fields. */
 import type { Family } from "@l3dsr/packet";
 import {
 	cut,
@@ -13,17 +13,17 @@ import {
 } from "./build.ts";
 import { fragmentOf } from "./fragment.ts";
 
-/** What differs between the packet that comes in and the one that goes out. */
+/** The differences between the incoming and the outgoing packet. */
 export interface Variation {
 	readonly destination: string;
 	readonly dscp: number;
 	/** Destination port of packets that have one which a rewrite may change. */
 	readonly port: number;
-	/** IPv4 identification or IPv6 flow label: tells packets of one run apart. */
+	/** IPv4 identification or IPv6 flow label, which identifies a packet in a run. */
 	readonly id: number;
 }
 
-/** Where Linux itself throws the packet away, when it forwards it without rules. */
+/** Where Linux itself drops the packet when it forwards without rules. */
 export type KernelVerdict = "forwards" | "drops before prerouting";
 
 export interface PacketCase {
@@ -31,7 +31,7 @@ export interface PacketCase {
 	readonly family: Family;
 	/** The IP packet. */
 	build(variation: Variation): Uint8Array;
-	/** A DADDR rule leaves it as it is. */
+	/** A DADDR rule leaves it unchanged. */
 	readonly untouched?: boolean;
 	/** The rewrite cannot reach a transport header that should be there. */
 	readonly malformed?: boolean;
@@ -65,7 +65,7 @@ export function v6(name: string, body: Body, more: More = {}, fields: Ipv6Fields
 	};
 }
 
-/** A packet behind extension headers; those may need the packet's own destination. */
+/** A packet with extension headers, which may need the packet's own destination. */
 export function chain(
 	name: string,
 	extensions: (v: Variation) => readonly Extension[],
@@ -93,13 +93,15 @@ export function fragment(
 	return {
 		name: `${whole.family === "ipv4" ? "IPv4" : "IPv6"} ${name}`,
 		family: whole.family,
-		// A port in a fragment: its checksum must be there for it to be changed.
+		// A port in a fragment can be changed only if its checksum is there too.
 		build: (v) => fragmentOf(whole.build(v), from, to, unfragmentable),
 		...more,
 	};
 }
 
-/** The transport header stays as it was sent, whatever the rewrite: built for one destination only. */
+/**
+ * The transport header stays as it was sent, whatever the rewrite does: it is built for one destination only.
+ */
 export function frozen(family: Family, payload: Payload, length: number): Body {
 	const source = family === "ipv4" ? [198, 51, 100, 1] : [0x20, 0x01, 0x0d, 0xb8, ...new Array(12).fill(1)];
 	return () => raw(payload.protocol, cut(payload, length).encode({ source, destination: source }));
@@ -110,8 +112,8 @@ export const odd = "an odd number of bytes!";
 export const toPort = ({ port }: Variation) => ({ destinationPort: port });
 
 /**
- * A packet to `destination`, port 80, whose checksum comes out as 0. Any other destination or port gets the
- * same data, and so another checksum.
+ * A packet to `destination`, port 80, whose checksum is 0. Other destinations and ports get the same data,
+ * and so another checksum.
  */
 export function zeroSumFor(
 	destination: string,
@@ -124,12 +126,12 @@ export function zeroSumFor(
 			: ipv6({ destination }, transport({ data }));
 	const empty = packet(new Uint8Array(2));
 	const checksumOffset = (family === "ipv4" ? 20 : 40) + (transport({}).protocol === 6 ? 16 : 6);
-	// With data of 0, what the checksum says is missing from ffff is what the data must be.
+	// With data of 0, the checksum is the difference from ffff, which the data must have.
 	const data = empty.slice(checksumOffset, checksumOffset + 2);
 	return ({ port }) => transport({ data, destinationPort: port });
 }
 
-/** The VIPs of the README, which tests rewrite to. */
+/** The VIPs of the README, to which tests rewrite. */
 export const VIP_IPV4 = "72.30.38.140";
 export const VIP_IPV6 = "fc00:1000:0:6::10";
 export const REAL_IPV4 = "192.0.2.10";

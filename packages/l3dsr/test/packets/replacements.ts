@@ -1,6 +1,6 @@
 /**
- * Replacements of the rules under traffic: 50,000 packets a second of both families come in on `in0` while a
- * ruleset follows the other, and what became of them is counted behind the datapath, by destination.
+ * Replacements of the rules under traffic: 50,000 packets a second of both families arrive on `in0` while one
+ * ruleset replaces another, and the packets are counted behind the datapath, by destination.
  */
 
 import assert from "node:assert/strict";
@@ -14,19 +14,19 @@ import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 import { bytesOf, ethernet, ipv4, ipv6, udp } from "./build.ts";
 import { Flood } from "./flood.ts";
 
-/** Where the rules are needed: packets of the traffic come in here. */
+/** The interface on which the traffic arrives, and where the rules are needed. */
 export const LOADED_INTERFACE = "in0";
 
 const FAMILIES: readonly Family[] = ["ipv4", "ipv6"];
 const REAL = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
-/** Unlike in every word, so that a torn address is none of these. */
+/** They differ in every word, so a partly rewritten address is none of these. */
 const VIPS = {
 	ipv4: ["10.1.1.1", "172.30.254.9"],
 	ipv6: ["fc00:1111:1111:1111:1111:1111:1111:1111", "fd22:2222:2222:2222:2222:2222:2222:2222"],
 } as const;
-/** Of the packets that `build.ts` makes. */
+/** The source of the packets that `build.ts` makes. */
 const SOURCE = { ipv4: "198.51.100.1", ipv6: "2001:db8:c::1" } as const;
-/** A network that nobody sends from, for rules that match no packet. */
+/** A network that sends nothing, for rules that match no packet. */
 const NOBODY = { ipv4: "203.0.113.0/24", ipv6: "2001:db8:f::/48" } as const;
 
 const CODES = [1, 2, 3, 4] as const;
@@ -44,10 +44,13 @@ const FRAMES = CODES.flatMap((dscp) =>
 	),
 );
 
-/** A rule of both families: `{0}` and `{1}` are VIPs, `{nobody}` a network, `{sender}` where the traffic is from. */
+/**
+ * A rule of both families: `{0}` and `{1}` are VIPs, `{nobody}` a network, `{sender}` the source of the
+ * traffic.
+ */
 export type Sketch = readonly [ordinal: number, spec: string];
 
-/** `more` stands in every rule: `-i in0`. */
+/** `more` is added to every rule: `-i in0`. */
 export function bothFamilies(sketches: readonly Sketch[], more = ""): readonly RuleEntry[] {
 	return FAMILIES.flatMap((family) =>
 		sketches.map(([ordinal, spec]) => {
@@ -63,12 +66,12 @@ export function bothFamilies(sketches: readonly Sketch[], more = ""): readonly R
 	);
 }
 
-/** Of the rule for the code at this index. */
+/** The ordinal of the rule for the code at this index. */
 export function ordinalOf(index: number): number {
 	return (index + 1) * ORDINAL_STEP;
 }
 
-/** The rule that gives packets with this DSCP to one of the VIPs. */
+/** The rule that sends packets with this DSCP to one of the VIPs. */
 export function byCode(dscp: number, vip: number, more = ""): string {
 	return `-m dscp --dscp ${dscp}${more} -j DADDR --set-daddr {${vip}}`;
 }
@@ -79,38 +82,41 @@ export function byCodes(vips: readonly number[], more = ""): readonly Sketch[] {
 }
 
 export interface Replacements {
-	/** Puts the rules in force with which the traffic begins: turn 0. */
+	/** Puts the rules of this turn in force; the traffic starts with turn 0. */
 	readonly replace: (turn: number) => Promise<void>;
 	readonly observe: () => Promise<Observation>;
-	/** As many as the machine manages, up to so many. */
+	/** The maximum rate; as many as the machine manages. */
 	readonly perSecond: number;
 	readonly seconds: number;
-	/** However long they take. */
+	/** The minimum number, however long they take. */
 	readonly atLeast: number;
 }
 
-/** Packets, of the traffic alone. */
+/** Packets of the traffic only. */
 export interface Arrived {
 	readonly unrewritten: number;
 	/** To one of the VIPs. */
 	readonly rewritten: number;
-	/** To anything else. */
+	/** To any other address. */
 	readonly torn: number;
 }
 
 export interface Outcome {
 	readonly arrived: Arrived;
-	/** Packets that came to the datapath; all but those for which the kernel had no room. */
+	/** Packets that reached the datapath: all except those that the kernel dropped for lack of space. */
 	readonly came: number;
-	/** Of them, those of the last code, for each family. */
+	/** Those with the last code, for each family. */
 	readonly cameWithLastCode: readonly number[];
 	/** After the last packet. */
 	readonly observed: Observation;
-	/** For people. */
+	/** A text for people. */
 	readonly summary: string;
 }
 
-/** Traffic from its own namespace, and the replacements, until `seconds` are over and every packet is counted. */
+/**
+ * Sends traffic from its own namespace and replaces the rules, until `seconds` have passed and every packet
+ * is counted.
+ */
 export async function replaceUnderLoad({
 	replace,
 	observe,
@@ -173,7 +179,10 @@ export function assertEachRewritten({ arrived, came, observed }: Outcome): void 
 	assert.deepEqual(observed.findings, []);
 }
 
-/** The rules of the last code, which were the same in every ruleset, have counted each of its packets, once. */
+/**
+ * The rules of the last code, which were the same in every ruleset, have counted each of its packets exactly
+ * once.
+ */
 export function assertEachCounted({ observed, cameWithLastCode }: Outcome): void {
 	const kept = observed.rules.filter(({ ordinal }) => ordinal === ordinalOf(CODES.length - 1));
 	assert.deepEqual(
@@ -182,7 +191,7 @@ export function assertEachCounted({ observed, cameWithLastCode }: Outcome): void
 	);
 }
 
-/** Counts behind the datapath, by destination, all that the flood sends. */
+/** Counts all packets of the flood behind the datapath, by destination. */
 function installProbe(): void {
 	for (const family of FAMILIES) {
 		const table = family === "ipv4" ? "ip" : "ip6";
@@ -201,7 +210,7 @@ function installProbe(): void {
 
 interface Read {
 	readonly arrived: Arrived;
-	/** By the kernel, in front of the datapath, where the machine was too busy. */
+	/** Dropped by the kernel before the datapath, because the machine was too busy. */
 	readonly dropped: number;
 	readonly withLastCode: readonly number[];
 }

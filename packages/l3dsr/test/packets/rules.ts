@@ -1,10 +1,10 @@
-/** DADDR rules for tests, short to write. */
+/** A short form of DADDR rules for tests. */
 import { dscp, parseAddress, portOf } from "@l3dsr/packet";
 import type { Match, Rule, RuleHeader } from "../../src/model/rule.ts";
 
 export interface RuleSketch extends Partial<Pick<Rule, "table" | "chain">> {
 	readonly header?: RuleHeader;
-	/** The commonest match: `-m dscp --dscp N`. */
+	/** The most common match: `-m dscp --dscp N`. */
 	readonly dscp?: number;
 	readonly matches?: readonly Match[];
 	readonly dport?: number;

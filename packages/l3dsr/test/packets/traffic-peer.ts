@@ -1,5 +1,5 @@
 /**
- * One end of real traffic, in a network namespace of its own: takes requests as lines of JSON on stdin and
+ * One end of real traffic, in its own network namespace: reads requests as lines of JSON from stdin and
  * answers each with a line.
  */
 import { createHash } from "node:crypto";
@@ -9,7 +9,7 @@ import { connect, createServer, isIPv6 } from "node:net";
 import { createInterface } from "node:readline";
 import type { TrafficReply, TrafficRequest } from "./traffic.ts";
 
-/** Bytes that are not alike anywhere, so that one which is moved or lost shows. */
+/** Bytes without repetition, so that a moved or lost one is visible. */
 function bytesToSend(length: number, salt: number): Buffer {
 	const bytes = Buffer.alloc(length);
 	let state = salt + 1;
@@ -24,7 +24,7 @@ function digest(bytes: Uint8Array): string {
 	return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Answers, from `address`, each TCP stream and each UDP datagram with its digest. */
+/** Answers each TCP stream and each UDP datagram with its digest, from `address`. */
 async function serve(address: string, port: number): Promise<void> {
 	const tcp = createServer({ allowHalfOpen: true }, (socket) => {
 		const hash = createHash("sha256");

@@ -1,11 +1,12 @@
 /**
- * Real TCP and UDP through a director to this namespace, as L3DSR has them.
+ * Real TCP and UDP through a director to this namespace, as in L3DSR.
  *
  *     client ── director ── this namespace (in0) [── guest]
  *
- * The client talks to a VIP. The director, which is the router of both, sends it to the real server's address
- * with the VIP's DSCP. What turns it back here is the test's to set up, on `in0`. The VIPs are on this
- * namespace's loopback, or, with `behind`, on a guest's to which this host forwards; answers go straight back.
+ * The client sends to a VIP. The director, which is the router of both, rewrites the destination to the real
+ * server's address and sets the VIP's DSCP. The test sets up the reverse rewrite here, on `in0`. The VIPs are
+ * on this namespace's loopback or, with `behind`, on that of a guest to which this host forwards; answers go
+ * directly back.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -31,24 +32,24 @@ export type TrafficRequest =
 			readonly act: "udp";
 			readonly address: string;
 			readonly port: number;
-			/** Of each datagram. */
+			/** Size of each datagram. */
 			readonly bytes: number;
 			readonly count: number;
 			readonly timeoutMs: number;
 	  };
 
 export interface TrafficReply {
-	/** Streams or datagrams that arrived unchanged, as the receiver's answer shows. */
+	/** Streams or datagrams that arrived unchanged, according to the receiver's answer. */
 	readonly intact: number;
-	/** Who answered. */
+	/** The address that answered. */
 	readonly peer: string;
 	readonly error?: string;
 }
 
 /**
- * How packets arrive: `pending`, in large unsplit segments with the checksum left to do, as from the same
- * host; `big`, the same in segments of more than 65,535 bytes (BIG TCP); `plain`, in wire size with their
- * checksums; `merged`, as plain, then merged by GRO on the way in.
+ * How packets arrive. `pending`: in large unsplit segments with a pending checksum, as from the same host;
+ * `big`: the same in segments of more than 65,535 bytes (BIG TCP); `plain`: in wire size with their
+ * checksums; `merged`: as plain, then merged by GRO on arrival.
  */
 export type OffloadState = "pending" | "big" | "plain" | "merged";
 
@@ -56,7 +57,7 @@ export const TRAFFIC_INTERFACE = "in0";
 export const REAL_SERVER = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
 
 export interface TrafficOptions {
-	/** VIP and the DSCP that the director marks its packets with. */
+	/** Each VIP, and the DSCP that the director sets for it. */
 	readonly vips: readonly { readonly vip: string; readonly dscp: number }[];
 	readonly offloads?: OffloadState;
 	/** The VIPs are a guest's, behind this host. */
@@ -66,7 +67,7 @@ export interface TrafficOptions {
 const PORT = 7000;
 const GRO_WAIT_NS = 200_000;
 
-/** In a file that began with `enterNetns()`: `await using traffic = await Traffic.open({ … })`. */
+/** In a file that begins with `enterNetns()`: `await using traffic = await Traffic.open({ … })`. */
 export class Traffic implements AsyncDisposable {
 	readonly #namespaces: Netns[];
 	readonly #peers: { readonly client: Peer; readonly server: Peer };
@@ -115,12 +116,12 @@ export class Traffic implements AsyncDisposable {
 		return new Traffic(namespaces, peers);
 	}
 
-	/** One stream of so many bytes to the VIP; `intact` is 1 when all of them arrived. */
+	/** One stream of `bytes` to the VIP; `intact` is 1 if all of them arrived. */
 	tcp(vip: string, bytes: number, timeoutMs = 3000): Promise<TrafficReply> {
 		return this.#peers.client.ask({ act: "tcp", address: vip, port: PORT, bytes, timeoutMs });
 	}
 
-	/** Datagrams one by one; those larger than 1472 bytes (IPv6: 1452) go as fragments. */
+	/** Datagrams one by one; those larger than 1472 bytes (IPv6: 1452) are sent as fragments. */
 	udp(vip: string, bytes: number, count = 1, timeoutMs = 1000): Promise<TrafficReply> {
 		return this.#peers.client.ask({ act: "udp", address: vip, port: PORT, bytes, count, timeoutMs });
 	}
@@ -151,7 +152,7 @@ class Peer {
 		this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
 		const { value, done } = await this.#lines.next();
 		if (done) throw new Error(`the peer ended: ${String(this.#child.stderr?.read() ?? "")}`);
-		const reply = JSON.parse(value) as TrafficReply; // what traffic-peer.ts writes
+		const reply = JSON.parse(value) as TrafficReply; // the output of traffic-peer.ts
 		if (request.act === "serve" && reply.error !== undefined) throw new Error(reply.error);
 		return reply;
 	}
@@ -184,7 +185,7 @@ function familyOf(text: string): Family {
 	return address.family;
 }
 
-/** In a namespace, or here. */
+/** Runs ip(8) in a namespace, or here. */
 function ipIn(netns: Netns | undefined, command: string): void {
 	if (netns === undefined) ip(command);
 	else netns.ip(command);
@@ -224,14 +225,15 @@ function join(a: LinkEnd, b: LinkEnd, subnet: Subnet, big: boolean): void {
 	}
 }
 
-/** Of uapi/linux/if_link.h. ip(8) of Debian 12 does not know the sizes for IPv4. */
+/** From uapi/linux/if_link.h. ip(8) of Debian 12 does not know the sizes for IPv4. */
 const IFLA_GSO_MAX_SIZE = 41;
 const IFLA_GSO_IPV4_MAX_SIZE = 63;
 const BIG_TCP_BYTES = 180_000;
 
 /**
- * Has the interface carry unsplit segments of more than 65,535 bytes. Over IPv6 they have a hop-by-hop option of
- * eight bytes, which a router counts as part of each segment: behind the sender's, the MTU has to be so much larger.
+ * Allows the interface to send unsplit segments of more than 65,535 bytes. Over IPv6 they have a hop-by-hop
+ * option of eight bytes, which a router counts as part of each segment: after the sender's interface, the MTU
+ * must be larger by that.
  */
 function allowBigTcp(name: string, mtu: number): void {
 	ip(`link set ${name} mtu ${mtu}`);
@@ -248,7 +250,7 @@ function addDefaultRoute(netns: Netns | undefined, subnet: Subnet, host: number)
 	ipIn(netns, `-6 route add default via ${addressIn(subnet, "ipv6", host)}`);
 }
 
-/** The director: VIP → real server's address, and the VIP's DSCP. */
+/** Director: rewrites the VIP to the real server's address, and sets the VIP's DSCP. */
 function markInDirector(director: Netns, vip: string, family: Family, dscp: number): void {
 	const table = family === "ipv4" ? "ip" : "ip6";
 	director.run(
@@ -266,7 +268,8 @@ function setOffloads(state: OffloadState, client: Netns, director: Netns): void 
 	director.run("ethtool", "-K", "d0", "gro", "off");
 	run("ethtool", "-K", TRAFFIC_INTERFACE, "gro", state === "merged" ? "on" : "off");
 	if (state === "merged") {
-		// A veth goes through GRO only when its peer cannot segment, and has nothing to merge without waiting.
+		// A veth uses GRO only if its peer cannot segment, and it merges only packets that are already
+		// waiting.
 		director.run("ethtool", "-K", "d1", "tso", "off");
 		writeFileSync(`/sys/class/net/${TRAFFIC_INTERFACE}/gro_flush_timeout`, String(GRO_WAIT_NS));
 		writeFileSync(`/sys/class/net/${TRAFFIC_INTERFACE}/napi_defer_hard_irqs`, "10");

@@ -23,13 +23,13 @@ function arrival(present: readonly RealInterface[], served: readonly string[] = 
 	return { names: interfaces.map(({ name }) => name), passing };
 }
 
-test("the interfaces that the configuration names are taken as they are", () => {
+test("the interfaces named in the configuration are used unchanged", () => {
 	const interfaces = [{ name: "bond", wildcard: true }];
 	const given = { vips: new Set<string>(), served: new Set<string>() };
 	assert.deepEqual(arrivalInterfaces({ interfaces }, [card("eth0", ["10.0.0.5"])], given), { interfaces });
 });
 
-test("every interface that may bring packets is served, with an address of its own or without", () => {
+test("every interface that may receive packets is served, with its own address or without", () => {
 	const eth1 = card("eth1", ["fe80::1"]);
 	assert.deepEqual(arrival([card("eth0", ["10.0.0.5"]), eth1]).names, ["eth0", "eth1"]);
 	// The real address is on lo, and two uplinks without addresses route to it.
@@ -37,7 +37,7 @@ test("every interface that may bring packets is served, with an address of its o
 	assert.deepEqual(arrival([card("eth0", []), { ...eth1, up: false }]).names, ["eth0"]);
 });
 
-test("an address of scope link counts, one of the loopback, a link-local one and a VIP do not", () => {
+test("an address of scope link counts; one of the loopback, a link-local one and a VIP do not", () => {
 	const veth = { kind: "veth" };
 	const scopeLink: RealInterface = { ...card("eth0", [], veth), addresses: [address("10.0.0.5", "link")] };
 	assert.deepEqual(arrival([scopeLink, card("eth1", ["10.0.1.5"])]), {
@@ -49,13 +49,13 @@ test("an address of scope link counts, one of the loopback, a link-local one and
 	}
 });
 
-test("an interface of a container without an address is named as one that comes and goes, unless it is the only one", () => {
+test("an interface of a container without an address counts as temporary, unless it is the only one", () => {
 	assert.equal(arrival([card("eth0", ["10.0.0.5"]), card("cali1", [], { kind: "veth" })]).passing, "cali1");
 	assert.equal(arrival([card("eth0", ["10.0.0.5"]), card("tap0", [], { kind: "tun" })]).passing, "tap0");
 	assert.deepEqual(arrival([card("eth0", [], { kind: "veth" })]), { names: ["eth0"], passing: undefined });
 });
 
-test("ports of a bridge or bond, the second end of a veth, sinks, bare bridges and what is below a VLAN are left out", () => {
+test("ports of a bridge or bond, the second end of a veth, sinks, bare bridges and VLAN parents are left out", () => {
 	const eth0 = card("eth0.7", ["10.0.0.5"], { kind: "vlan", linked: "eth0" });
 	const others = [
 		card("eth0", []),
@@ -68,7 +68,7 @@ test("ports of a bridge or bond, the second end of a veth, sinks, bare bridges a
 	assert.deepEqual(arrival([...others, eth0]), { names: ["eth0.7"], passing: undefined });
 });
 
-test("a bridge that comes after the others were served is left out, until it is the only one left", () => {
+test("a bridge that appears after the others were served is left out, until it is the only one left", () => {
 	const docker0 = card("docker0", ["172.17.0.1"], { kind: "bridge" });
 	const eth0 = card("eth0", ["10.0.0.5"]);
 	assert.deepEqual(arrival([eth0, docker0]).names, ["eth0", "docker0"]);

@@ -63,7 +63,7 @@ function applyStep(state: HostState, step: Step): HostState {
 				rules: step.ruleset.entries.map((entry) => ({ ...entry, counters: ZERO_COUNTERS })),
 			};
 		case "add-address":
-			// The kernel's own rule: IPv6 holds an address once, IPv4 once for each prefix length.
+			// The kernel's own rule: IPv6 has an address once, IPv4 once for each prefix length.
 			assert(
 				!state.addresses.some(
 					({ address: { text, family }, prefixLength }) =>
@@ -94,7 +94,7 @@ function holds(state: HostState, vip: string): boolean {
 	return state.addresses.some(({ address: { text } }) => text === vip);
 }
 
-test("up guards the VIPs, puts them on lo, and rewrites to them, in this order", () => {
+test("up guards the VIPs, adds them to lo, and then rewrites to them", () => {
 	const { steps } = up(
 		EMPTY,
 		wish([service("192.0.2.1", 7), service("2001:db8::1", 7), service("192.0.2.2")]),
@@ -107,7 +107,7 @@ test("up guards the VIPs, puts them on lo, and rewrites to them, in this order",
 	);
 });
 
-test("down takes rules, addresses and the guard away, in this order, and nothing of anybody else's", () => {
+test("down removes rules, addresses and then the guard, and nothing of others", () => {
 	const hand = lowerService(service("192.0.2.9", 9), PLAIN).map((rule) => ({
 		rule,
 		ordinal: 7,
@@ -124,7 +124,7 @@ test("down takes rules, addresses and the guard away, in this order, and nothing
 	assert.deepEqual(down.after, before);
 });
 
-test("a rule of dsrctl's for the same VIP and code is taken over in its place, address and label kept", () => {
+test("a rule of dsrctl for the same VIP and code is taken over in its place, with address and label", () => {
 	const plain = lowerService(service("192.0.2.1", 7), PLAIN).map((rule) => ({
 		rule,
 		ordinal: 42,
@@ -144,7 +144,7 @@ test("a rule of dsrctl's for the same VIP and code is taken over in its place, a
 	assert.deepEqual(after.addresses, state.addresses);
 });
 
-test("a service that has moved to dsr.conf is handed back: the rule in its place, the address untouched", () => {
+test("a service that has moved to dsr.conf is handed back: its rule stays in place, its address unchanged", () => {
 	for (const moved of [service("192.0.2.1", 7), service("192.0.2.1")]) {
 		const { after } = up(EMPTY, wish([moved]));
 		const back = up(after, wish([], [moved]));
@@ -161,7 +161,7 @@ test("a service that has moved to dsr.conf is handed back: the rule in its place
 	}
 });
 
-test("a VIP keeps its address as long as somebody else's rule rewrites to it", () => {
+test("a VIP keeps its address as long as another program's rule rewrites to it", () => {
 	const { after } = up(EMPTY, wish([service("192.0.2.1", 7)]));
 	const [foreign] = lowerService(service("192.0.2.1", 9), PLAIN);
 	assert(foreign !== undefined);
@@ -186,7 +186,7 @@ test("a VIP that was on lo before keeps its label and prefix, while it is served
 	assert.deepEqual(up(after, wish([])).after, state);
 });
 
-test("what up has put on lo is taken away, also when the guard that remembers it was flushed", () => {
+test("addresses that up has added to lo are deleted even if the guard that remembers them was flushed", () => {
 	const { after } = up(EMPTY, wish([service("192.0.2.1"), service("2001:db8::1")]));
 	const flushed = { ...after, guard: EMPTY.guard };
 	assert.deepEqual(up(flushed, wish([])).after.addresses, STANDARD);
@@ -194,7 +194,7 @@ test("what up has put on lo is taken away, also when the guard that remembers it
 	assert.deepEqual(again.after, after);
 });
 
-test("a VIP that somebody else has put beside ours is theirs, also where up was stopped half-way", () => {
+test("a VIP that another program has added beside ours is theirs, even if up was stopped half-way", () => {
 	const vip = address("192.0.2.2");
 	const ours: LoopbackAddress = { address: vip, prefixLength: 24, label: "lo", own: true };
 	const theirs: LoopbackAddress = { address: vip, prefixLength: 32, label: "lo" };
@@ -214,7 +214,7 @@ test("a VIP that somebody else has put beside ours is theirs, also where up was 
 	}
 });
 
-test("a wider prefix that somebody has added to a VIP of up's is taken away", () => {
+test("a wider prefix that another program has added to one of up's VIPs is deleted", () => {
 	const { after } = up(EMPTY, wish([service("192.0.2.1"), service("2001:db8::1")]));
 	const [six] = after.addresses.filter(({ address: { text } }) => text === "2001:db8::1");
 	assert(six !== undefined);
@@ -323,7 +323,7 @@ const arbitraryWish = fc
 		),
 	);
 
-test("property: the steps lead from any host to the one desired, and then there are none", () => {
+test("property: the steps lead from any host to the desired one, and then there are no more", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
 			const desired = desiredHost(state, wanted);
@@ -344,7 +344,7 @@ test("property: the steps lead from any host to the one desired, and then there 
 	);
 });
 
-test("property: addresses that up has not put on lo stay as they are, whatever comes and goes", () => {
+test("property: addresses that up has not added to lo stay unchanged, whatever is added or removed", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
 			const { held, found } = state.guard;
@@ -360,7 +360,7 @@ test("property: addresses that up has not put on lo stay as they are, whatever c
 	);
 });
 
-test("property: stopped after any step, the next up leads to the same services, and no own rule lacks its VIP", () => {
+test("property: after a stop at any step, the next up leads to the same services, and no rule lacks its VIP", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
 			const { steps, after } = up(state, wanted);
@@ -386,7 +386,7 @@ test("property: stopped after any step, the next up leads to the same services, 
 	);
 });
 
-test("property: rules that are not ours and stand in nobody's way are not touched", () => {
+test("property: foreign rules without a conflict are not touched", () => {
 	fc.assert(
 		fc.property(arbitraryState, arbitraryWish, (state, wanted) => {
 			const { after } = up(state, wanted);

@@ -40,7 +40,7 @@ function fails(work: () => void, message: string): void {
 }
 
 describe("edits of a chain", () => {
-	test("append puts rules last, a step behind the last ordinal, with counters at zero", () => {
+	test("append puts rules last, a step after the last ordinal, with counters at zero", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		editor.apply(place, { kind: "append", rules: [rule(3), rule(4)] });
 		assert.deepEqual(numbers(editor), [1, 2, 3, 4]);
@@ -55,7 +55,7 @@ describe("edits of a chain", () => {
 		);
 	});
 
-	test("insert takes the midpoint of its neighbours and leaves their ordinals and counters alone", () => {
+	test("insert takes the midpoint of its neighbours and keeps their ordinals and counters", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		editor.apply(place, { kind: "insert", at: 2, rules: [rule(9)], counters: { packets: 5n, bytes: 6n } });
 		editor.apply(place, { kind: "insert", at: 1, rules: [rule(8)] });
@@ -73,7 +73,7 @@ describe("edits of a chain", () => {
 		);
 	});
 
-	test("insert numbers the chain anew when there is no room, and takes the counters along", () => {
+	test("insert renumbers the chain if there is no space, and keeps the counters", () => {
 		const [first, second] = observed(1, 2);
 		assert.ok(first !== undefined && second !== undefined);
 		const editor = new RulesetEditor([first, { ...second, ordinal: 1025 }]);
@@ -92,7 +92,7 @@ describe("edits of a chain", () => {
 		assert.deepEqual(numbers(editor), [3, 2, 1]);
 	});
 
-	test("replace keeps the place and starts the counters at zero", () => {
+	test("replace keeps the place and resets the counters to zero", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		editor.apply(place, { kind: "replace", at: 2, rule: rule(5) });
 		assert.deepEqual(editor.ruleset().entries, [
@@ -101,7 +101,7 @@ describe("edits of a chain", () => {
 		]);
 	});
 
-	test("delete by rule takes the first that is the same, by number the one that is counted", () => {
+	test("delete by rule deletes the first equal one, by number the one at that position", () => {
 		const editor = new RulesetEditor(observed(1, 2, 1, 3));
 		editor.apply(place, { kind: "delete-rule", rules: [rule(1)] });
 		assert.deepEqual(numbers(editor), [2, 1, 3]);
@@ -116,7 +116,7 @@ describe("edits of a chain", () => {
 		assert.deepEqual(editor.ruleset().entries, [{ rule: rule(1), ordinal: 1024, counters: ZERO_COUNTERS }]);
 	});
 
-	test("zero sets the counters of a chain or of one rule", () => {
+	test("zero resets the counters of a chain or of one rule", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		editor.apply(place, { kind: "zero", at: 2 });
 		assert.deepEqual(
@@ -130,7 +130,7 @@ describe("edits of a chain", () => {
 		);
 	});
 
-	test("a missing chain, rule or table is refused in the words of iptables, and nothing changes", () => {
+	test("a missing chain, rule or table is refused in iptables' words, and nothing changes", () => {
 		const editor = new RulesetEditor(observed(1, 2));
 		const before = editor.ruleset();
 		const index = (kind: string): string => `Index of ${kind} too big.`;
@@ -154,7 +154,7 @@ describe("edits of a chain", () => {
 	});
 });
 
-test("any sequence of edits leaves the list that a plain array would have, with rising ordinals", () => {
+test("any sequence of edits gives the list of a plain array, with rising ordinals", () => {
 	const step = fc.record({
 		kind: fc.constantFrom("append", "insert", "replace", "delete", "zero"),
 		at: fc.nat({ max: 30 }),
@@ -181,7 +181,7 @@ test("any sequence of edits leaves the list that a plain array would have, with 
 					edit = { kind: "delete-number", at };
 					model.splice(at - 1, 1);
 				}
-				// An empty chain has no rule whose counters could be set.
+				// An empty chain has no rule whose counters could be reset.
 				if (edit.kind !== "zero" || model.length > 0) editor.apply(place, edit);
 			}
 			assert.deepEqual(numbers(editor), model);

@@ -34,7 +34,7 @@ function address(text: string): Address {
 	return parsed;
 }
 
-/** Few of them, so that observed and desired meet. */
+/** Few values, so that observed and desired overlap. */
 const vip = fc.oneof(
 	fc.nat(5).map((n) => addressFromBytes([192, 0, 2, n])),
 	fc.nat(5).map((n) => addressFromBytes([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n])),
@@ -93,7 +93,7 @@ const present = fc
 			}),
 		),
 		{
-			// The kernel holds an IPv6 address once, an IPv4 one once for each prefix length.
+			// The kernel has an IPv6 address once, an IPv4 one once for each prefix length.
 			selector: ({ address: { text, family }, prefixLength }) =>
 				family === "ipv6" ? text : `${text}/${prefixLength}`,
 			maxLength: 6,
@@ -103,7 +103,7 @@ const present = fc
 const host: fc.Arbitrary<ServiceParts> = fc.record({ rules, addresses: present });
 const options = fc.record({ table, insert: fc.boolean() });
 
-/** What the kernel does with a step: each address once per prefix length, removing only what is there. */
+/** The kernel's effect of a step: each address once per prefix length, and only existing ones are removed. */
 function applyStep(now: ServiceParts, step: Step): ServiceParts {
 	if (step.kind === "rules") return { ...now, rules: applyRules(now.rules, step.ruleset) };
 	assert(step.kind === "add-address" || step.kind === "remove-address" || step.kind === "resize");
@@ -172,7 +172,7 @@ test("from any host, a start gives every service all its parts, and a second sta
 	);
 });
 
-test("a start takes nothing away and adds no rule or address twice", () => {
+test("a start removes nothing and adds no rule or address twice", () => {
 	fc.assert(
 		fc.property(host, services, options, (observed, wanted, how) => {
 			const desired = withServices(observed, wanted, how);
@@ -187,7 +187,7 @@ test("a start takes nothing away and adds no rule or address twice", () => {
 	);
 });
 
-test("a stop leaves nothing of the services, and everything else as it was", () => {
+test("a stop leaves nothing of the services, and everything else unchanged", () => {
 	fc.assert(
 		fc.property(host, services, (observed, wanted) => {
 			const now = applied(observed, withoutServices(observed, wanted));
@@ -221,7 +221,7 @@ test("a stop of everything leaves only other chains and the standard addresses",
 	);
 });
 
-test("a start from nothing and a stop give the host as it was", () => {
+test("a start from nothing and a stop restore the host", () => {
 	fc.assert(
 		fc.property(services, options, (wanted, how) => {
 			const observed: ServiceParts = { rules: [], addresses: STANDARD };
@@ -233,7 +233,7 @@ test("a start from nothing and a stop give the host as it was", () => {
 	);
 });
 
-test("wherever a change broke off, undoing it gives the host as it was, counters too", () => {
+test("wherever a change was interrupted, undoing it restores the host, including counters", () => {
 	fc.assert(
 		fc.property(host, services, options, fc.boolean(), fc.nat(), (base, wanted, how, starts, cut) => {
 			const observed: ServiceParts = {
@@ -253,7 +253,7 @@ test("wherever a change broke off, undoing it gives the host as it was, counters
 	);
 });
 
-test("each new IPv4 VIP takes the lowest label that is free, an IPv6 VIP none", () => {
+test("each new IPv4 VIP takes the lowest free label, an IPv6 VIP none", () => {
 	const observed: ServiceParts = {
 		rules: [],
 		addresses: [...STANDARD, { address: address("192.0.2.99"), prefixLength: 32, label: "lo:2" }],
@@ -284,7 +284,7 @@ test("rules are appended in the order of the services; inserted, each goes above
 	assert.deepEqual(order(true), [3, 2, 1, 99]);
 });
 
-test("an address is removed before those that stand in its subnet's first place", () => {
+test("secondary addresses are removed before the first address of their subnet", () => {
 	const subnet = [1, 2, 3].map((n) => ({
 		address: addressFromBytes([192, 0, 2, n]),
 		prefixLength: 24,
@@ -297,7 +297,7 @@ test("an address is removed before those that stand in its subnet's first place"
 	);
 });
 
-test("an address keeps its label, and an IPv6 address at another prefix length is resized", () => {
+test("an address keeps its label, and an IPv6 address with another prefix length is changed", () => {
 	const four = { address: address("192.0.2.1"), prefixLength: 32 };
 	const six = { address: address("2001:db8::1"), prefixLength: 64 };
 	assert.deepEqual(
@@ -315,7 +315,7 @@ test("an address keeps its label, and an IPv6 address at another prefix length i
 	);
 });
 
-test("a rule that only moves is neither added nor removed, and one whose counters are set is a change", () => {
+test("a moved rule is neither added nor removed, and a rule with new counters is changed", () => {
 	const rule = plainRule(address("192.0.2.1"), dscp(7), "raw");
 	const observed = { rules: [{ rule, ordinal: 1, counters: ZERO_COUNTERS }], addresses: STANDARD };
 	const planned = (entry: RuleEntry) =>

@@ -48,7 +48,10 @@ const WEB: Service = {
 	selection: { dscp: dscp(7) },
 	clearDscp: false,
 };
-/** Of a client of the Internet, to whom answers leave by an interface; packets that come in by eth0 are taken, or not. */
+/**
+ * A client of the Internet, the interface by which answers to it leave, and whether packets from it on eth0
+ * are accepted.
+ */
 function path(wayBack: string, taken: boolean, ...others: readonly string[]): PathFacts {
 	return {
 		vips: [WEB.vip],
@@ -62,7 +65,7 @@ function path(wayBack: string, taken: boolean, ...others: readonly string[]): Pa
 	};
 }
 
-/** The same routes, but for these paths. */
+/** The same routes except for these paths. */
 function routed(...paths: readonly PathFacts[]): Pick<HostFacts, "routes"> {
 	return { routes: { ...FACTS.routes, paths } };
 }
@@ -119,7 +122,7 @@ const ON_SEGMENT: Service = { ...WEB, vip: address("10.0.0.100") };
 const LO_ON_SEGMENT = { ...LO, addresses: [...LO.addresses, held("10.0.0.100/32")] };
 const WRITER = { place: "table ip mangle, chain PREROUTING", hook: "prerouting", priority: -150 };
 
-/** What is so, and what check says of it: severity, check, and words of the message. */
+/** The facts, and the finding of check: severity, check, and words of the message. */
 const WEB6: Service = { ...WEB, vip: address("2001:db8::10") };
 
 const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined])[] = [
@@ -591,7 +594,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 ];
 
 for (const [what, input, said] of CASES) {
-	test(`${said === undefined ? "has nothing to say about" : "explains"}: ${what}`, () => {
+	test(`${said === undefined ? "reports nothing about" : "explains"}: ${what}`, () => {
 		const findings = runChecks({ ...FIT, ...input });
 		const lines = findings.map(({ severity, check, message }) => `${severity} ${check} ${message}`);
 		if (said === undefined) assert.deepEqual(lines, []);
@@ -600,7 +603,7 @@ for (const [what, input, said] of CASES) {
 	});
 }
 
-test("a server that is missing is to listen where its answers come from the VIP", () => {
+test("a missing server should listen where its answers come from the VIP", () => {
 	const remedyFor = (protocols?: number[]): string | undefined => {
 		const selection = { dscp: dscp(7), ...(protocols === undefined ? {} : { protocols }) };
 		const input = { ...FIT, ...services({ ...WEB, selection }), ...host({ listeners: [] }) };
@@ -613,7 +616,7 @@ test("a server that is missing is to listen where its answers come from the VIP"
 	assert.equal(remedyFor(), both);
 });
 
-test("asks from which address a UDP server on all addresses answers, and asks nothing of one on the VIP", () => {
+test("finds out which address a UDP server on all addresses answers from, but not for one on the VIP", () => {
 	const dns: Service = {
 		...WEB,
 		selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 53, last: 53 }] },
@@ -636,7 +639,7 @@ test("asks from which address a UDP server on all addresses answers, and asks no
 	assert.equal(asked(WEB, server("0.0.0.0")), undefined, "a service of every port names no server");
 });
 
-test("no remedy takes away the only address that the host can be reached at", () => {
+test("no remedy removes the only address at which the host can be reached", () => {
 	const remedies = [[held("192.0.2.10/24")], [...ETH0.addresses, held("192.0.2.10/24")]].map((addresses) => {
 		const input = { ...FIT, ...host({ interfaces: [LO, { ...ETH0, addresses }] }), guard: undefined };
 		return (
@@ -648,7 +651,7 @@ test("no remedy takes away the only address that the host can be reached at", ()
 	assert.match(remedies[1] ?? "", /^ip address del 192\.0\.2\.10 dev eth0, unless .* you are connected to/);
 });
 
-test("where an interface is missing, the remedy names those that there are, if any", () => {
+test("if an interface is missing, the remedy names the existing ones, if any", () => {
 	const remedies = [[LO, ETH0], [LO]].map((interfaces) => {
 		const input = { ...FIT, ...host({ interfaces }), ...configured({ interfaces: [ETH7] }) };
 		return runChecks(input).find(({ check }) => check === "interfaces")?.remedy;
@@ -656,7 +659,7 @@ test("where an interface is missing, the remedy names those that there are, if a
 	assert.deepEqual(remedies, ["name one of eth0, or leave interfaces out", "leave interfaces out"]);
 });
 
-test("sockets are read from /proc as the kernel writes them", () => {
+test("sockets are read from the kernel's format in /proc", () => {
 	const tcp = `  sl  local_address rem_address   st tx_queue
    0: 0A02000A:0050 00000000:0000 0A 00000000:00000000
    1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000

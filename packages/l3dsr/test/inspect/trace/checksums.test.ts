@@ -48,7 +48,7 @@ test("the checksums of ICMPv6 and OSPFv3 cover the addresses, that of ICMP does 
 	assert.deepEqual(verdicts(ipv4({}, icmp())), ["good", undefined]);
 });
 
-test("what cannot be told is not called bad: no checksum, first fragments, routing headers, short captures", () => {
+test("unknown checksums are not called bad: none, first fragments, routing headers, short captures", () => {
 	assert.deepEqual(verdicts(ipv4({}, udp({ checksum: 0 }))), ["good", "none"]);
 	const first = ipv6({ extensions: [extension.fragment(0, true)] }, tcp());
 	assert.deepEqual(verdicts(first), [undefined, "unknown"]);
@@ -61,7 +61,7 @@ test("what cannot be told is not called bad: no checksum, first fragments, routi
 	assert.deepEqual(verdicts(ipv4({}, tcp()), false), ["good", "unknown"]);
 });
 
-test("a packet built from fields is the packet that has them, whatever they are", () => {
+test("a packet built from fields has these fields, whatever they are", () => {
 	const families = fc.constantFrom(
 		["203.0.113.9", "10.0.0.5"] as const,
 		["2001:db8::9", "2001:db8::5"] as const,

@@ -1,4 +1,4 @@
-/** Watching a director: what is told is held against what comes out of the wire. */
+/** Compares the watch of a director with the packets on its wire. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tcxIngress } from "@l3dsr/bpf";
@@ -48,7 +48,8 @@ const toVip4 = (sourcePort: number, more: { source?: string; destination?: strin
 const toVip6 = (sourcePort: number) =>
 	ipv6({ source: "2001:db8:c::9", destination: VIP6 }, udp({ sourcePort, destinationPort: 80 }));
 const OTHERS = [
-	// No VIP's; a VIP without a service there; with the code of the VIP, but not forwarded.
+	// To an address that is not a VIP; to a VIP without a service there; with the code of the VIP, but not
+	// forwarded.
 	toVip4(1, { destination: "10.9.0.1", dscp: 7 }),
 	ipv4({ source: "203.0.113.9", destination: VIP4, dscp: 7 }, tcp({ sourcePort: 2, destinationPort: 81 })),
 	ipv4({ source: "203.0.113.9", destination: VIP4 }, icmp()),
@@ -58,7 +59,7 @@ function options(filter: WatchFilter = {}, more: Partial<WatchOptions> = {}): Wa
 	return { filter, flows: false, rate: 100_000, ...more };
 }
 
-/** What a watch tells of these packets; `last` is the port of one that it has to tell. */
+/** The watch's lines for these packets; `last` is the port of a packet that it must show. */
 async function told(
 	wire: Wire,
 	watch: Watch,
@@ -175,8 +176,8 @@ test("a watcher leaves the director as it was, and nothing behind", async () => 
 });
 
 /**
- * A security policy of the host may forbid to trace programs: then that is what a watch says. `make test-kernels` runs this
- * where nothing forbids it.
+ * A security policy of the host may forbid tracing programs; a watch then reports that. `make test-kernels`
+ * runs this without such a policy.
  */
 function forbidden(t: { diagnostic(message: string): void }, watch: Watch): boolean {
 	const [note] = watch.notes;

@@ -37,7 +37,7 @@ before(() => {
 });
 after(() => ip("link delete v0"));
 
-/** Frames that come in by v0. */
+/** Sends frames that arrive on v0. */
 function send(packets: readonly Uint8Array[]): void {
 	using socket = new PacketSocket({ interfaceName: "v1", etherType: 0 });
 	socket.send(packets.map((packet) => ethernet({ destination: MAC }, packet)));
@@ -53,7 +53,7 @@ function options(filter: WatchFilter = {}, more: Partial<WatchOptions> = {}): Wa
 	return { filter, flows: false, rate: 100_000, ...more };
 }
 
-/** What a watch tells of these packets. A last one, which a rule rewrites, says that all have come. */
+/** The watch's lines for these packets. A last packet, which a rule rewrites, shows that all have arrived. */
 async function sightings(
 	watch: Watch,
 	packets: readonly Uint8Array[],
@@ -82,7 +82,7 @@ function decode(bytes: Uint8Array) {
 
 const { vip: VIP4, real: REAL4 } = ADDRESSES.ipv4;
 const { vip: VIP6 } = ADDRESSES.ipv6;
-/** From a client that nobody else is. */
+/** From a client address that nothing else uses. */
 const LAST = ipv4({ source: "198.51.100.99", destination: REAL4, dscp: 7 }, udp());
 
 const RULES: readonly Rule[] = [
@@ -107,7 +107,7 @@ const RULES: readonly Rule[] = [
 	}),
 ];
 
-/** What the reference says that a watch has to tell: nothing for a packet that no rule rewrites. */
+/** The line that the reference expects: none for a packet that no rule rewrites. */
 function expected(bytes: Uint8Array): object[] {
 	const context = { inInterface: "v0", outInterface: "", mark: 0, local: [] };
 	const result = rewriteByRules(bytes, RULES, context);
@@ -152,7 +152,7 @@ function flat(value: object): Record<string, true> {
 }
 
 for (const datapath of ["ebpf", "nft"] as const) {
-	test(`on ${datapath}, exactly the rewritten packets are shown: every kind of packet, each as the reference says`, async () => {
+	test(`on ${datapath}, exactly the rewritten packets are shown: every kind of packet, each as in the reference`, async () => {
 		await apply(datapath, RULES);
 		const cases = CATALOGUE.filter(({ kernel }) => kernel !== "drops before prerouting");
 		const packets = [7, 9, 11].flatMap((code) =>
@@ -178,7 +178,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 		const packets = [from("198.51.100.1", 7), from("198.51.100.2", 7), from("203.0.113.1", 9)];
 		const clients = async (filter: WatchFilter, more: Partial<WatchOptions> = {}) => {
 			using watch = await Watch.open(options(filter, more));
-			// The last one has to meet the filter itself.
+			// The last one must match the filter itself.
 			const code = filter.dscp ?? (filter.vip?.text === "192.0.2.12" ? 9 : 7);
 			const last = ipv4({ source: "198.51.100.99", destination: REAL4, dscp: code }, udp());
 			const seen = await sightings(watch, packets, last);
@@ -259,7 +259,7 @@ test("new rules are followed, and nothing is left behind", async () => {
 });
 
 for (const datapath of ["ebpf", "nft"] as const) {
-	test(`on ${datapath}, what was seen while the rules changed is counted, and not told by the wrong rules`, async () => {
+	test(`on ${datapath}, packets seen during a change of the rules are counted, and not shown with the wrong rules`, async () => {
 		const rule = (vip: string) => [daddrRule(vip, { dscp: 7, header: onV0 })];
 		await apply(datapath, rule("192.0.2.10"));
 		using watch = await Watch.open(options());
@@ -294,7 +294,7 @@ for (const datapath of ["ebpf", "nft"] as const) {
 	});
 }
 
-test("programs at clsact are watched from tcx; those at XDP are named as what cannot be", async () => {
+test("programs at clsact are watched from tcx; those at XDP are named as not watchable", async () => {
 	const rules = [daddrRule(VIP4, { dscp: 7, header: onV0 })];
 	const entries = rules.map((rule) => ({ rule, ordinal: 1024 }));
 	const clsact = openDatapath({ datapath: "ebpf", hook: "clsact" });
