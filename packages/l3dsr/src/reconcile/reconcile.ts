@@ -195,38 +195,55 @@ class Reconciling<D extends DesiredHost> {
 		}
 	}
 
-	/** Back to what was found. */
-	async #undo({ before, scope, desired }: Begun): Promise<Undoing> {
+	/**
+	 * Restores the host as it was found: first it reverts the changes, then it repairs what is still wrong. A program that
+	 * lacks an address which the change added is right again without that address; repairing it could fail as the change did.
+	 */
+	async #undo(begun: Begun): Promise<Undoing> {
 		const steps: Step[] = [];
 		try {
-			for (let round = 0; ; round++) {
-				const now = await observeHost(this.#host, this.#datapath, scope);
-				// What was wrong before must be repaired, but not by undoing a change that failed because of it.
-				const findings = now.state.findings.filter(
-					(one) => !before.state.findings.some((other) => sameFinding(one, other)),
-				);
-				const state = { ...now.state, findings };
-				// A director that ran before stays as it is now: the flows that it remembers cannot be restored.
-				const starts = before.director.runsAt.length === 0 && now.director.runsAt.length > 0;
-				const director = desired.director !== undefined && starts ? { director: "none" as const } : {};
-				const wanted: DesiredHost = { ...asBefore(before.state, state, desired), ...director };
-				const plan: Plan = {
-					observed: now,
-					desired: wanted,
-					assignment: now.snapshot.assignAsObserved(wanted.ruleset, before.snapshot.rules),
-					state,
-					steps: [
-						...(scope === "director" ? [] : planSteps(state, wanted)),
-						...(await directorSteps(now, wanted)),
-					],
-				};
-				const overtaken = await this.#apply(plan, (step) => steps.push(step));
-				if (overtaken === undefined) return { steps };
-				if (round === MOST_ROUNDS) return { steps, error: overtaken };
+			for (const repairs of [false, true]) {
+				const overtaken = await this.#undoOnce(begun, repairs, (step) => steps.push(step));
+				if (overtaken !== undefined) return { steps, error: overtaken };
 			}
+			return { steps };
 		} catch (error) {
 			return { steps, error };
 		}
+	}
+
+	/** `repairs`: of findings too. Returns the error if something else keeps changing the host meanwhile. */
+	async #undoOnce(
+		{ before, scope, desired }: Begun,
+		repairs: boolean,
+		onStep: Listener["onStep"],
+	): Promise<L3dsrError | undefined> {
+		let overtaken: L3dsrError | undefined;
+		for (let round = 0; round <= MOST_ROUNDS; round++) {
+			const now = await observeHost(this.#host, this.#datapath, scope);
+			// What was wrong before must be repaired, but not by undoing a change that failed because of it.
+			const findings = now.state.findings.filter(
+				(one) => repairs && !before.state.findings.some((other) => sameFinding(one, other)),
+			);
+			const state = { ...now.state, findings };
+			// A director that ran before stays as it is now: the flows that it remembers cannot be restored.
+			const starts = before.director.runsAt.length === 0 && now.director.runsAt.length > 0;
+			const director = desired.director !== undefined && starts ? { director: "none" as const } : {};
+			const wanted: DesiredHost = { ...asBefore(before.state, state, desired), ...director };
+			const plan: Plan = {
+				observed: now,
+				desired: wanted,
+				assignment: now.snapshot.assignAsObserved(wanted.ruleset, before.snapshot.rules),
+				state,
+				steps: [
+					...(scope === "director" ? [] : planSteps(state, wanted)),
+					...(await directorSteps(now, wanted)),
+				],
+			};
+			overtaken = await this.#apply(plan, onStep);
+			if (overtaken === undefined) return undefined;
+		}
+		return overtaken;
 	}
 }
 

@@ -201,6 +201,19 @@ test("a foreign program at XDP is named and kept; the rules stay at tc, where th
 	);
 	assert.deepEqual(ids(), before);
 	assert.deepEqual(nftChains(), []);
+
+	// With a new VIP in the same change: the undo takes it from lo again, and the program at tc is right without it.
+	writeFileSync(config, `${file("xdp")}  - { vip: 192.0.2.12, dscp: 9 }\n`);
+	const failed = await l3dsr("up", "-c", config);
+	assert.equal(failed.exitCode, 1);
+	assert.deepEqual(failed.stderr.match(/^note: .*$/gm), [
+		"note: undone: ip address del 192.0.2.12/32 dev lo",
+		"note: undone: nft table arp l3dsr: suppress ARP for 192.0.2.10, 192.0.2.11, 2001:db8::10",
+	]);
+	assert.deepEqual(ids(), before);
+	writeFileSync(config, file("tc"));
+	assert.match(await succeed("diff", "-c", config), /^no difference/);
+
 	writeFileSync(config, file("xdp"));
 	assert.match(await drift(), /program at tcx ingress of eth3 is attached to a different hook than xdp/);
 	writeFileSync(config, file("tc"));
