@@ -1,10 +1,10 @@
 /**
- * What a failure is before anybody prints it: a code, what was done to which named object, why it failed, and what to do
- * next. The errors of the libraries pass through the layers as they are; cli/error-table.ts says what each is to a user.
+ * A failure before it is printed: a code, what was done to which object, why it failed, and what to do next. Errors
+ * of the libraries pass through the layers unchanged; cli/error-table.ts says what each means to a user.
  */
 import { excerptOf, printableExcerpt } from "./excerpt.ts";
 
-/** Every kind of failure that a user can meet; what each means and leads to is in cli/error-table.ts. */
+/** Every kind of failure that a user can meet; cli/error-table.ts has its meaning and exit code. */
 export type ErrorCode =
 	// The command line of l3dsr (src/cli)
 	| "USAGE"
@@ -64,11 +64,11 @@ export type ErrorCode =
 
 /** A position in a text that a person wrote: a file, or the command line (`source` "argument"). */
 export interface Position {
-	/** File name as it was given, or `argument`. */
+	/** The file's name as given, or `argument`. */
 	readonly source: string;
-	/** From 1. */
+	/** Counts from 1. */
 	readonly line: number;
-	/** From 1, in UTF-16 code units of `text`. */
+	/** Counts from 1, in UTF-16 code units of `text`. */
 	readonly column: number;
 	/** Length of the marked part, at least 1. */
 	readonly length: number;
@@ -101,13 +101,13 @@ export class L3dsrError extends Error {
 	}
 }
 
-/** One finding or more, the first of which decides what the failure is. */
+/** One or more findings; the first decides the kind of failure. */
 export type Diagnostics = readonly [Diagnostic, ...Diagnostic[]];
 
-/** Puts any failure into words. Passed down to what writes them: which words is for `cli` to say. */
+/** Describes any failure. Passed down to the code that prints failures, because `cli` decides on the words. */
 export type DiagnosticsOf = (error: unknown) => Diagnostics;
 
-/** A failure of any kind, with more to be said of it. */
+/** A failure of any kind with additional notes. */
 export class NotedError extends Error {
 	readonly failure: unknown;
 	readonly notes: readonly string[];
@@ -120,13 +120,13 @@ export class NotedError extends Error {
 	}
 }
 
-/** The same failure, with notes; `cause`: what is known of it beside the failure itself. */
+/** The same failure with notes; `cause`: what is known besides the failure itself. */
 export function withNotes(failure: unknown, notes: readonly string[], cause: unknown = failure): Error {
 	if (!(failure instanceof L3dsrError)) return new NotedError(failure, notes, { cause });
 	return new L3dsrError(annotated(failure.diagnostics, notes), { cause });
 }
 
-/** The notes belong to the first. */
+/** The notes are added to the first. */
 export function annotated(diagnostics: Diagnostics, notes: readonly string[]): Diagnostics {
 	if (notes.length === 0) return diagnostics;
 	const [first, ...rest] = diagnostics;

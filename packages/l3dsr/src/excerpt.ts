@@ -1,4 +1,6 @@
-/** The part of a line that a message shows, with the position in it: all of a short line, a window of a long one. */
+/**
+ * The part of a line that a message shows, with the position in it: a short line as a whole, a window of a long one.
+ */
 
 import { printable } from "./printable.ts";
 
@@ -10,7 +12,7 @@ const CUT = "…";
 
 export interface Excerpt {
 	readonly text: string;
-	/** Of the place in `text`, from 1. */
+	/** The position in `text`, from 1. */
 	readonly column: number;
 	/** Length of the marked part, as far as it is shown. */
 	readonly length: number;

@@ -5,8 +5,8 @@
  */
 
 /**
- * A control character of C0 or C1, by what is not one: for `\p{Cc}`, V8 has ICU make a table first, which takes a
- * millisecond of a command that takes fifty.
+ * Matches a control character of C0 or C1 by excluding all others: for `\p{Cc}`, V8 first makes ICU build a table,
+ * which takes a millisecond in a command that takes fifty.
  */
 const CONTROL = /[^ -~\u00a0-\uffff]/g;
 

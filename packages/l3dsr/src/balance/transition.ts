@@ -122,7 +122,7 @@ export function writeSlots(rings: Rings, { slots, now, before }: SlotChanges): v
 	for (let i = 1; i < slots.length; i++) rings.now[slots[i] as number] = now[i] as number;
 }
 
-/** Whether any slot is in transition. */
+/** True if any slot is in transition. */
 export function isInTransition({ now }: Rings): boolean {
 	for (let slot = 0; slot < RING_SLOTS; slot++)
 		if (((now[slot] as number) & IN_TRANSITION) !== 0) return true;
@@ -136,7 +136,7 @@ export function slotsInTransition({ now }: Rings): number {
 	return count;
 }
 
-/** In one pass: how many slots each real with a number below `room` has, and how many slots are in transition. */
+/** In one pass: the number of slots of each real with a number below `room`, and the number of slots in transition. */
 export function useOfRing(
 	{ now }: Pick<Rings, "now">,
 	room: number,

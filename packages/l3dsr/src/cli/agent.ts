@@ -82,7 +82,7 @@ export async function agent(
 		serveAgent(loop, {
 			version: VERSION,
 			diagnosticsOf,
-			// As this process was started, but with a hash seed of its own: others choose what it fills tables with.
+			// Started like this process, but with its own hash seed: clients choose what it fills hash tables with.
 			command: [
 				process.execPath,
 				...process.execArgv.filter((flag) => flag !== "--no-rehash-snapshot"),
@@ -98,7 +98,7 @@ export async function agent(
 	return EXIT.done;
 }
 
-/** What a start loads comes from caches that V8 takes only under the flags that they were made with. */
+/** Startup code comes from caches that V8 accepts only with the flags that they were made with. */
 function keepHeapSmallAfterStart(opened: DisposableStack, loop: Agent): void {
 	const first = opened.use(
 		loop.onRun(() => {
@@ -119,7 +119,7 @@ function onSignals(
 	}
 }
 
-/** To the journal; if there is none, or it is full, to standard error. */
+/** Writes to the journal, or to standard error if there is no journal or it is full. */
 function tell(context: CliContext, journal: Journal | undefined, record: AgentRecord, json: boolean): void {
 	if (journal?.write(record) === true) return;
 	if (json)

@@ -1,4 +1,4 @@
-/** What a command may use of its process: passed in, so that a test can pass something else. */
+/** What a command uses of its process. Passed in, so that a test can replace it. */
 import type { StandaloneName } from "@l3dsr/records";
 import { jsonText, type Printable } from "../json.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -8,9 +8,9 @@ import { type Terminal, terminalOf } from "./terminal.ts";
 export interface CliContext {
 	/** The name that the command was called by: `l3dsr`. */
 	readonly programName: string;
-	/** The file that this process was started from (`bin/l3dsr`, links resolved): its neighbours are the other commands. */
+	/** The file that this process was started from (`bin/l3dsr`, links resolved); the other commands are beside it. */
 	readonly programPath: string;
-	/** Arguments behind the program's name. */
+	/** Arguments after the program's name. */
 	readonly argv: readonly string[];
 	readonly env: {
 		readonly PATH?: string | undefined;
@@ -20,7 +20,7 @@ export interface CliContext {
 	};
 	readonly stdout: Output;
 	readonly stderr: Output;
-	/** Undefined where standard output is not a terminal. */
+	/** Undefined if standard output is not a terminal. */
 	readonly terminal?: Terminal | undefined;
 	/** Aborted when nobody reads the output any longer (`l3dsr … | head`). */
 	readonly outputClosed: AbortSignal;

@@ -1,4 +1,4 @@
-/** `l3dsr diff`: desired against observed. Exit code 4 when they differ. */
+/** `l3dsr diff`: compares desired and observed state. Exit code 4 if they differ. */
 import type { Command } from "commander";
 import { describeStep, stepRecord } from "../inspect/describe-step.ts";
 import { differenceOf } from "../inspect/difference.ts";

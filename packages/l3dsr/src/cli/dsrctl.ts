@@ -30,7 +30,7 @@ import { reportError } from "./report.ts";
 /** The original's. */
 const EXIT = { done: 0, failed: 1, notAll: 3 } as const;
 
-/** What `check` says and ends with. */
+/** What `check` prints, and its exit code. */
 const CHECKED: Readonly<Record<Started, { readonly text: string; readonly exit: number }>> = {
 	all: { text: "All DSRs started.", exit: EXIT.done },
 	none: { text: "No DSRs started.", exit: EXIT.failed },

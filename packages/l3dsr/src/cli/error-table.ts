@@ -1,6 +1,6 @@
 /**
- * The one table of what a failure is to a user: its code, the exit code it leads to, and what it means; and which code the
- * errors of the libraries have. `docs/reference/errors.md` documents each, and a test keeps the two in step.
+ * The table of failures as users see them: the meaning and exit code of each code, and the codes of the libraries'
+ * errors. `docs/reference/errors.md` documents each, and a test keeps both in step.
  */
 import { BpfError, type BpfErrorCode } from "@l3dsr/bpf";
 import { errnoOfFileError, fileErrorText, LinuxError, type LinuxErrorCode } from "@l3dsr/linux";
@@ -184,7 +184,7 @@ const OF_BPF: { readonly [C in BpfErrorCode]: ErrorCode } = {
 };
 const OF_PACKET: { readonly [C in PacketErrorCode]: ErrorCode } = { CAPTURE_FORMAT: "CAPTURE_FORMAT" };
 
-/** Any failure in words; one that nobody expected is INTERNAL. */
+/** The words for any failure; an unexpected one is INTERNAL. */
 export function diagnosticsOf(error: unknown): Diagnostics {
 	if (error instanceof L3dsrError) return error.diagnostics;
 	if (error instanceof NotedError) return annotated(diagnosticsOf(error.failure), error.notes);

@@ -41,7 +41,7 @@ interface Left {
 
 interface Note {
 	readonly text: string;
-	/** Said of services, not of rules. */
+	/** Applies to services, not to rules. */
 	readonly ofServices?: true;
 }
 
@@ -180,7 +180,7 @@ function readServices(host: ServiceHost): string {
 	try {
 		return host.readFile("/etc/services");
 	} catch {
-		return ""; // ports by name are then not known, and said so
+		return ""; // port names are then unknown, and the output says so
 	}
 }
 

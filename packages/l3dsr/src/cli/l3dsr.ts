@@ -97,7 +97,7 @@ export async function main(programName: string): Promise<void> {
 	process.exitCode = finalExitCode(process, await runL3dsr(context));
 }
 
-/** Columns, where it does not go to a terminal. */
+/** Columns, if the output is not a terminal. */
 const HELP_WIDTH = 80;
 
 /** Runs one command line. Never throws: every failure is printed to `context.stderr` and sets the exit code. */
@@ -138,7 +138,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 		.configureOutput({
 			writeOut: (text) => context.stdout.write(text),
 			writeErr: () => {}, // the CommanderError carries the text, which is rendered like every error
-			// commander's own ask process.stdout and process.stderr, which take as long to load as commander.
+			// commander's defaults ask process.stdout and process.stderr, which take as long to load as commander itself.
 			getOutHelpWidth: () =>
 				(context.stdout.isTTY === true ? context.terminal : undefined)?.size().columns ?? HELP_WIDTH,
 			getErrHelpWidth: () => HELP_WIDTH,

@@ -4,9 +4,8 @@ import { L3dsrError } from "../errors.ts";
 import { requirePrivileges } from "../host/capabilities.ts";
 
 /**
- * Runs `work` here; with `--netns`, moves this process into that namespace until `work` is done. Not in a
- * child process, which would continue if this one is killed. Throws L3dsrError (USAGE) if no namespace has
- * that name.
+ * Runs `work` here; with `--netns`, moves this process into that namespace until `work` is done. Not in a child
+ * process, which would continue if this one were killed. Throws L3dsrError (USAGE) if no namespace has that name.
  */
 export async function inNamespace<T>(
 	{ netns }: { readonly netns?: string },

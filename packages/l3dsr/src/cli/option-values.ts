@@ -31,7 +31,7 @@ export function wholeNumber(option: string, text: string, least: number, most: n
 	throw usage(`${option}: "${text}" is not a number from ${least} to ${most}`);
 }
 
-/** The longest time, in seconds: a timer of Node counts milliseconds in 31 bits. */
+/** The longest time in seconds: Node's timers count milliseconds in 31 bits. */
 const MAX_SECONDS = 1_000_000;
 
 /** Seconds, with decimals or without. */
@@ -59,7 +59,7 @@ export function addressOption(option: string, text: string): Address {
 	throw usage(`${option}: "${text}" is not an IPv4 or IPv6 address`);
 }
 
-/** An address, or an address with the length of a prefix. */
+/** An address, or a prefix as ADDRESS/LENGTH. */
 export function prefixOption(option: string, text: string): Prefix {
 	const [first = "", length, ...more] = text.split("/");
 	const address = parseAddress(first);
@@ -70,7 +70,7 @@ export function prefixOption(option: string, text: string): Prefix {
 	throw usage(`${option}: "${text}" is neither an address nor a prefix`);
 }
 
-/** Text with escapes as bytes: `\r`, `\n`, `\t`, `\\` and `\xHH` stand for themselves in C; all else is UTF-8. */
+/** Text with the C escapes `\r`, `\n`, `\t`, `\\` and `\xHH` as bytes; all other text is UTF-8. */
 export function bytesOption(option: string, text: string): Uint8Array {
 	const ESCAPES: Readonly<Record<string, string>> = { r: "0d", n: "0a", t: "09", "\\": "5c" };
 	const parts = text.split(/(\\x[0-9a-fA-F]{2}|\\[^x]|\\x?)/);

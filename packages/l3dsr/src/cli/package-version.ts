@@ -1,4 +1,4 @@
-/** The one place that knows the version of l3dsr: package.json, put into the bundle when it is built. */
+/** The version of l3dsr, in one place: package.json, which the build puts into the bundle. */
 import manifest from "../../package.json" with { type: "json" };
 
 export const VERSION: string = manifest.version;

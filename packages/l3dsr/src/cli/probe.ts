@@ -183,7 +183,7 @@ async function reportsOf(
 	);
 }
 
-/** `312 of 1000 probed, 2 not as they should be`, over and over on one line of a terminal. */
+/** Shows `312 of 1000 probed, 2 not as they should be` on one line of a terminal, and updates it. */
 class Progress {
 	readonly #stream: CliContext["stderr"];
 	readonly #total: number;

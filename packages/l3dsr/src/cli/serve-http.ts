@@ -1,4 +1,4 @@
-/** `l3dsr serve-http`: the process that speaks HTTP for the agent. The agent starts it; it is not for users. */
+/** `l3dsr serve-http`: the HTTP process of the agent. The agent starts it; it is not for users. */
 import type { Command } from "commander";
 import { runHttpProcess } from "../serve/http/main.ts";
 import { ownPrivileges } from "../serve/http/privileges.ts";

@@ -1,7 +1,7 @@
 /** Columns of text, as wide as their widest entry. */
 
 export interface TableOptions {
-	/** In front of every line. */
+	/** Printed before every line. */
 	readonly indent?: string;
 	/** Columns (from 0) with numbers, which are right-aligned. */
 	readonly right?: readonly number[];

@@ -46,7 +46,7 @@ class ProcessScreen implements OpenScreen {
 		this.#handlers = handlers;
 		process.stdout.on("resize", this.#redraw);
 		process.on("SIGCONT", this.#resume);
-		// Whatever ends this process, the terminal is restored.
+		// Restore the terminal, however this process ends.
 		process.on("exit", this.#leave);
 		if (process.stdin.isTTY) process.stdin.setEncoding("utf8").on("data", this.#input).resume();
 		this.#enter();
@@ -73,7 +73,7 @@ class ProcessScreen implements OpenScreen {
 
 	readonly #resume = (): void => {
 		this.#enter();
-		// Only the shell heard of a new size meanwhile; Node reads it on this signal alone.
+		// Only the shell heard of a new size meanwhile; Node reads it only on this signal.
 		this.#process.emit("SIGWINCH", "SIGWINCH");
 		this.#handlers.changed();
 	};
@@ -107,7 +107,7 @@ class ProcessScreen implements OpenScreen {
 	}
 }
 
-/** Text that moves the cursor no further than its own characters do. */
+/** Text that moves the cursor only as far as its own characters. */
 function onOneLine(text: string): string {
 	return printable(text, true).replace(/[\n\t]/g, " ");
 }

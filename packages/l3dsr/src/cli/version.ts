@@ -31,7 +31,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 	};
 }
 
-/** Of the eBPF datapath at tc. */
+/** About the eBPF datapath at tc. */
 function tcChecksumText({ by, why }: TcChecksum): string {
 	const text = {
 		program: "written by the program",
@@ -41,7 +41,7 @@ function tcChecksumText({ by, why }: TcChecksum): string {
 	return why === undefined ? text[by] : `${text[by]} (${why})`;
 }
 
-/** PRETTY_NAME of os-release(5), or null where a system has none. */
+/** PRETTY_NAME of os-release(5), or null if the system has none. */
 function distribution(): string | null {
 	try {
 		const text = readFileSync("/etc/os-release", "utf8");

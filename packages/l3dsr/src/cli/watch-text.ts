@@ -6,7 +6,7 @@ import { protocolName } from "../syntax/iptables/names.ts";
 import { formatRuleSpec } from "../syntax/iptables/rule-format.ts";
 import type { Style } from "./style.ts";
 
-/** What a packet that a rule has rewritten and one that a director has forwarded have in common. */
+/** The common part of a rewritten and a forwarded packet. */
 function headOf({ timeMs, client, vip, dscp, protocol, ports, real, interface: name }: Sighting) {
 	return {
 		time: new Date(timeMs).toISOString(),
@@ -28,7 +28,7 @@ export function rewritingRecord(sighting: Rewriting) {
 		...headOf(sighting),
 		datapath,
 		bytes,
-		/** Of `l3dsr up`; null for any other rule. */
+		/** The service, for rules of `l3dsr up`; null for any other rule. */
 		service: signatureOf(rule) ?? null,
 		family: rule.family,
 		table: rule.table,

@@ -127,7 +127,7 @@ class Teller {
 		return this.#lines >= (this.#options.count ?? Number.POSITIVE_INFINITY);
 	}
 
-	/** Tell the user that it has begun: the first packet may take long. */
+	/** Says that watching has begun, because the first packet may take long. */
 	begin(): void {
 		this.#note();
 		const { stderr } = this.#context;

@@ -54,7 +54,7 @@ export function listLoopbackAddresses(): InterfaceAddress[] {
 	return held.filter((one) => one.index === index).map((one) => interfaceAddress(one, isOwn));
 }
 
-/** An interface and what it holds. */
+/** An interface and its addresses. */
 export interface AddressedInterface {
 	readonly name: string;
 	/** Its alternative names, which a configuration may use. */
@@ -63,7 +63,7 @@ export interface AddressedInterface {
 	readonly mtu: number;
 	/** It has no ARP and no neighbour discovery, so its addresses are not visible there: a dummy, a tunnel. */
 	readonly silent?: true;
-	/** Of a virtual device: `bridge`, `veth`. */
+	/** Type of a virtual device: `bridge`, `veth`. */
 	readonly kind?: string;
 	/** The interface that it is tied to: below a VLAN device, the other end of a veth. */
 	readonly linked?: string;

@@ -17,7 +17,7 @@ export function agentPath(): string {
 	return runFile("agent");
 }
 
-/** Longer than anybody holds the lock to test for an agent. */
+/** Longer than any process holds the lock to test for an agent. */
 const ASKED_MS = 1000;
 
 /** Registers this process as the agent, until the result is disposed or the process ends. Throws AGENT_RUNNING. */
@@ -55,7 +55,7 @@ export function findAgent(path: string = agentPath()): AgentPresence | undefined
 	return readPresence(path);
 }
 
-/** Throws AGENT_RUNNING when an agent keeps this host to another file: it would make the host what that one says, at once. */
+/** Throws AGENT_RUNNING if an agent applies another file to this host: it would revert the change at once. */
 export function requireAgentAgrees(configuration: string): void {
 	const agent = findAgent();
 	if (agent === undefined || agent.configuration === resolve(configuration)) return;

@@ -13,7 +13,7 @@ export function foundChecksPath(): string {
 	return runFile("checks");
 }
 
-/** For the agent. Writes the whole file or nothing. Throws L3dsrError (FILE_WRITE). */
+/** Called by the agent. Writes the whole file or nothing. Throws L3dsrError (FILE_WRITE). */
 export function writeFoundChecks(checks: readonly FoundCheck[], path: string = foundChecksPath()): void {
 	try {
 		replaceFile(path, Buffer.from(`${JSON.stringify({ process: process.pid, checks })}\n`));
@@ -22,7 +22,7 @@ export function writeFoundChecks(checks: readonly FoundCheck[], path: string = f
 	}
 }
 
-/** For the agent when it ends. */
+/** Called by the agent when it ends. */
 export function removeFoundChecks(path: string = foundChecksPath()): void {
 	rmSync(path, { force: true });
 }

@@ -59,7 +59,7 @@ export function releaseHold(path: string = holdPath()): boolean {
 	return held;
 }
 
-/** Who keeps this host as its configuration says. */
+/** Whether an agent keeps the configuration applied to this host. */
 export interface Keeping {
 	/** Null if no agent runs. */
 	readonly agent: AgentPresence | null;
@@ -71,7 +71,7 @@ export function observeKeeping(): Keeping {
 	return { agent: findAgent() ?? null, hold: readHold() ?? null };
 }
 
-/** Holds the agent that keeps this host, which would bring everything back; gives what takes that back. */
+/** Holds the agent, which would otherwise bring everything back; returns the step that releases it again. */
 export function holdAgent(by: Hold["by"]): () => void {
 	if (findAgent() === undefined || readHold() !== undefined) return () => {};
 	writeHold({ by, since: new Date().toISOString() });

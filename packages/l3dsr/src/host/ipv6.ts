@@ -21,7 +21,7 @@ export function ipv6State(): "on" | "off" | "absent" {
 	}
 }
 
-/** Throws L3dsrError (KERNEL_FEATURE) where no rule for IPv6 can be. */
+/** Throws L3dsrError (KERNEL_FEATURE) if the host can have no IPv6 rules. */
 export function requireIpv6(state: ReturnType<typeof ipv6State>): void {
 	if (state !== "absent") return;
 	throw new L3dsrError({

@@ -14,7 +14,7 @@ export interface Difference {
 	readonly drift: readonly Finding[];
 	/** Who could have changed the host, a sentence each. */
 	readonly suspects: readonly string[];
-	/** What `up` will refuse to do; undefined when nothing keeps it. */
+	/** What `up` would refuse to do; undefined if it would refuse nothing. */
 	readonly refused: string | undefined;
 	readonly differs: boolean;
 }

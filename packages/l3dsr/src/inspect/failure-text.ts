@@ -4,7 +4,7 @@ import { type Failure, ReconcileError, type Undoing } from "../reconcile/failure
 import { refusalOf } from "../rewrite/reason.ts";
 import { describeStep } from "./describe-step.ts";
 
-/** Runs what reconciles. What it throws says what was undone. */
+/** Runs work that reconciles, and adds to its errors what was undone. */
 export async function explaining<T>(work: () => Promise<T>): Promise<T> {
 	try {
 		return await work();

@@ -5,7 +5,6 @@ import { L3dsrError } from "../errors.ts";
 import type { AgentMethod, AgentMethods, AgentResponse } from "./agent.ts";
 import { type LabEnvironment, startOnHost } from "./host-program.ts";
 
-/** An answer that has not come by then never will: every request has a shorter deadline of its own. */
 /** Far longer than any request takes, even on a slow or busy machine: only an agent that hangs reaches it. */
 const ANSWER_WITHIN_MS = 60_000;
 const END_WITHIN_MS = 2_000;

@@ -1,10 +1,10 @@
-/** Drains end on time where no agent sees to it: whoever looks at the director ends those that are over. */
+/** Ends drains on time on hosts without an agent: every command that looks at the director ends those that are over. */
 import { isLockHeld } from "../host/lock.ts";
 import type { DesiredDirector } from "../model/director.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { Plan } from "./target.ts";
 
-/** Whoever holds the lock is changing the director, and ends the drains that are over as well. */
+/** A process that holds the lock is changing the director, and ends the finished drains itself. */
 export async function endDueDrains(
 	host: Pick<HostEffects, "lock">,
 	{ observed, steps }: Plan,

@@ -14,14 +14,14 @@ export function heldTarget(director: DesiredDirector): Target<DesiredHost> {
 }
 
 export interface HoldPlan {
-	/** False: the director does not run, and there is nothing to change but what is kept for it. */
+	/** False: the director does not run, and only the stored states change. */
 	readonly runs: boolean;
 	readonly steps: readonly Step[];
 	/** Throws ReconcileError. */
 	make(onStep: (step: Step) => void): Promise<void>;
 }
 
-/** Throws L3dsrError: DIRECTOR_DRIFT when the director is not what `before` says, which `path` asks for. */
+/** Throws L3dsrError: DIRECTOR_DRIFT if the director is not in the state `before`; `path` names the configuration. */
 export async function planHold(
 	host: HostEffects,
 	datapath: HostDatapath,

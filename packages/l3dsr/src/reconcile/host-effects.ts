@@ -14,7 +14,7 @@ import type { ProgramMemory } from "../rewrite/ebpf/kernel/program-memory.ts";
 import type { HostDatapath } from "../rewrite/host-datapath.ts";
 
 export interface HostEffects {
-	/** `memory` is that of a process that lives long. */
+	/** `memory`: of a long-running process. */
 	openDatapath(settings: DatapathSettings, memory?: ProgramMemory): Promise<HostDatapath>;
 	/** Every interface with its addresses, `lo` too. */
 	interfaces(): Promise<readonly AddressedInterface[]>;

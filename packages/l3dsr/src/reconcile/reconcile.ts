@@ -20,12 +20,13 @@ import { directorSteps, type Plan, planDesired, planTarget, type Target } from "
 export interface Listener<D extends DesiredHost = DesiredHost> {
 	onFound?(observed: ObservedHost): void;
 	/**
-	 * Before anything is changed, of who has looked without the lock: takes it, and says whether the host is still as it was
-	 * found; if not, it is looked at once more. What it throws ends the reconciling, with nothing changed.
+	 * Called before the first change if the caller has observed without the lock. It takes the lock and tells whether
+	 * the host may have changed; if so, the host is observed again. If it throws, reconciling ends and nothing is
+	 * changed.
 	 */
 	beforeChange?(): Promise<"as-found" | "look-again">;
 	onStep(step: Step): void;
-	/** All steps of a plan have been made, and are not verified yet. */
+	/** All steps of a plan have been made but not verified yet. */
 	onApplied?(): void;
 	/** The last plan for a target: without steps, nothing is left to do. */
 	onVerified?(plan: Plan<D>): void;
@@ -150,7 +151,7 @@ class Reconciling<D extends DesiredHost> {
 		let made = false;
 		let before: ObservedHost = found;
 		for (let round = 0; round <= MOST_ROUNDS; round++) {
-			// Of rules that have stood until now, what they have counted until now.
+			// Rules in place so far must have their current counters.
 			if (before.snapshot.oldCounters === true && changesRules(plan)) {
 				const { rules } = plan.observed.state;
 				before = { ...before, snapshot: plan.observed.snapshot, state: { ...before.state, rules } };
@@ -247,7 +248,7 @@ class Reconciling<D extends DesiredHost> {
 	}
 }
 
-/** Then counters have to be those of now: rules that move take theirs along. */
+/** Such a change needs current counters, because rules that move keep theirs. */
 function changesRules({ steps }: Plan): boolean {
 	return steps.some(({ kind }) => kind === "rules");
 }

@@ -13,12 +13,12 @@ import { CONFIG_FILE, type SourceFiles } from "./source-files.ts";
 
 export interface LoadedConfiguration {
 	readonly source: string;
-	/** Services of included files and of the fleet among them. */
+	/** Includes the services of included files and of the fleet. */
 	readonly configuration: Configuration;
-	/** The settings of the datapaths that stand in the file; `configuration` has the defaults of the others. */
+	/** The datapath settings in the file; `configuration` has defaults for the others. */
 	readonly given: Partial<DatapathSettings>;
 	readonly placed: readonly PlacedService[];
-	/** The table that `fleet` names, as it is written: without what the operator has set on this host. */
+	/** The table that `fleet` names, as written: without the operator's overrides on this host. */
 	readonly fleet?: LoadedFleet;
 }
 
@@ -28,8 +28,8 @@ export interface LoadedFleet {
 }
 
 /**
- * Throws L3dsrError with everything that is wrong with the files (CONFIG_*, MODEL_*). An empty file is wrong: to have
- * no services is a wish that must be written.
+ * Throws L3dsrError with all faults of the files (CONFIG_*, MODEL_*). An empty file is a fault: a wish for no
+ * services must be written explicitly.
  */
 export async function loadConfiguration(
 	files: SourceFiles,
@@ -82,7 +82,7 @@ async function readConfiguration(
 	};
 }
 
-/** Undefined when `path` is the standard one and there is no such file. */
+/** Undefined if `path` is the default and there is no such file. */
 export async function configurationIfThere(
 	files: SourceFiles,
 	path: string,
@@ -96,7 +96,7 @@ export async function configurationIfThere(
 	return await readConfiguration(files, path, env);
 }
 
-/** Services of dsrctl's folder as far as they can be told; what is wrong with the others is dsrctl's to say. */
+/** The valid services in dsrctl's folder; dsrctl itself reports the others. */
 export async function servicesElsewhere(files: SourceFiles, env: Environment): Promise<Service[]> {
 	const { services } = await readDsrConf(files, files.dsrConfFolder, env);
 	return services.map(({ service }) => service);
@@ -124,12 +124,12 @@ async function readIncluded(
 		import("../syntax/config/read-value.ts"),
 		import("../syntax/config/document.ts"),
 	]);
-	// dsrctl passes it to the kernel to refuse them, half-way.
+	// dsrctl passes such a service to the kernel, which refuses it half-way.
 	for (const { service, place } of services) {
 		const reading = readVip(service.vip.text);
 		if (!reading.ok) diagnostics.push({ code: reading.code, message: reading.message, position: place });
 	}
-	// What has no place in the included files is said where they are included.
+	// A fault without a position in the included files is reported at `include`.
 	const [first, ...rest] = sortDiagnostics(
 		diagnostics.map(
 			(diagnostic): Diagnostic =>

@@ -1,4 +1,4 @@
-/** What this host directs, as its configuration, the fleet, and its operator say. */
+/** What this host directs, from its configuration, the fleet and the operator's overrides. */
 import type { DesiredDirector } from "../model/director.ts";
 import { type HeldReal, withHeld } from "../model/held-real.ts";
 import type { LoadedConfiguration } from "./configuration.ts";
@@ -6,7 +6,7 @@ import type { SourceFiles } from "./source-files.ts";
 
 export type WantedDirector = Omit<DesiredDirector, "rulesAt">;
 
-/** Undefined where the host is not a director. Throws L3dsrError (STATE_READ). */
+/** Undefined if the host is not a director. Throws L3dsrError (STATE_READ). */
 export async function wantedDirector(
 	files: Pick<SourceFiles, "readFile">,
 	{ configuration: { director }, fleet }: Pick<LoadedConfiguration, "configuration" | "fleet">,
@@ -16,7 +16,7 @@ export async function wantedDirector(
 	return directorWith(director.settings, fleet.fleet, readHeldReals(files, director.state));
 }
 
-/** What is to be directed with these held. */
+/** What to direct with these real servers held. */
 export function directorWith(
 	settings: DesiredDirector["settings"],
 	fleet: DesiredDirector["fleet"],

@@ -16,18 +16,18 @@ import {
 } from "../syntax/dsr-conf.ts";
 import { readIfThere, type SourceFiles } from "./source-files.ts";
 
-/** The process's environment: its locale says how file names are sorted. */
+/** The process's environment; its locale decides how file names are sorted. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface DsrConfiguration {
 	/** In the order of the files, without the lines of `findings`. */
 	readonly services: readonly WrittenService[];
 	readonly findings: readonly DsrConfFinding[];
-	/** Those read, in order. */
+	/** The files that were read, in order. */
 	readonly files: readonly string[];
 }
 
-/** As dsrctl reads them: up to the first file or line that it cannot read. */
+/** Like dsrctl: up to the first file or line that cannot be read. */
 export async function readDsrctlServices(
 	files: SourceFiles,
 	from: { readonly file?: string; readonly directory: string },
@@ -59,7 +59,7 @@ export async function readDsrctlServices(
 	return { services, findings: [...findings, ...fatal], files: read };
 }
 
-/** Undefined when there is no such folder, or it cannot be read. */
+/** Undefined if there is no such folder, or it cannot be read. */
 function listFolder(files: SourceFiles, path: string): readonly string[] | undefined {
 	try {
 		return files.listFolder(path);
@@ -68,7 +68,7 @@ function listFolder(files: SourceFiles, path: string): readonly string[] | undef
 	}
 }
 
-/** The services of a dsr.conf file, or of a folder of them, and what is wrong with the rest. Throws nothing of its own. */
+/** The services of a dsr.conf file, or of a folder of them, and the faults of the rest. Does not throw for faults. */
 export async function readDsrConf(
 	files: SourceFiles,
 	path: string,

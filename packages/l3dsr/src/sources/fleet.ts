@@ -1,4 +1,4 @@
-/** The fleet's table, and the services that it asks of this host as a real server of its pools. */
+/** The fleet's table, and the services that it gives this host as a real server of its pools. */
 import { fileErrorText } from "@l3dsr/linux";
 import { L3dsrError, type Position } from "../errors.ts";
 import type { Fleet } from "../model/fleet.ts";
@@ -6,13 +6,13 @@ import { servicesOfReal } from "../model/fleet-services.ts";
 import type { PlacedService } from "../syntax/config/parse-config.ts";
 import type { SourceFiles } from "./source-files.ts";
 
-/** Where the configuration names the fleet. */
+/** The configuration's reference to the fleet. */
 export interface FleetReference {
 	readonly path: string;
 	readonly position: Position;
 }
 
-/** Throws L3dsrError: CONFIG_* and MODEL_* for what is wrong with the fleet's file. */
+/** Throws L3dsrError: CONFIG_* and MODEL_* for faults of the fleet's file. */
 export async function readFleet(
 	files: Pick<SourceFiles, "readFile">,
 	{ path, position }: FleetReference,
@@ -22,8 +22,8 @@ export async function readFleet(
 }
 
 /**
- * The services of this host. Throws L3dsrError (CONFIG_MISSING) where no pool lists an address of it, unless
- * `mayBeEmpty`: before its addresses are there, a host would otherwise take itself out of service.
+ * The services of this host. Throws L3dsrError (CONFIG_MISSING) if no pool lists one of its addresses, unless
+ * `mayBeEmpty`: otherwise a host would take itself out of service before it has its addresses.
  */
 export function fleetServices(
 	files: Pick<SourceFiles, "ownAddresses">,

@@ -1,4 +1,7 @@
-/** What `l3dsr drain` and `l3dsr disable` have set on this host: in a file, so that it outlives a restart and a reboot. */
+/**
+ * The states that `l3dsr drain` and `l3dsr disable` have set on this host, in a file that survives a restart and a
+ * reboot.
+ */
 import { errnoOfFileError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
 import { fileReason, replaceFile, writeFailure } from "../host/files.ts";
@@ -6,7 +9,9 @@ import type { HeldReal } from "../model/held-real.ts";
 import { formatHeldReals, parseHeldReals } from "../syntax/held-reals.ts";
 import type { SourceFiles } from "./source-files.ts";
 
-/** None where there is no such file. Throws L3dsrError (STATE_READ): who is disabled must not be brought back by a fault. */
+/**
+ * Empty if there is no such file. Throws L3dsrError (STATE_READ): a fault must not bring back a disabled real server.
+ */
 export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string): HeldReal[] {
 	let text: string;
 	try {
@@ -19,7 +24,7 @@ export function readHeldReals(files: Pick<SourceFiles, "readFile">, path: string
 	return parseHeldReals(text, path);
 }
 
-/** All of it, or as it was. Throws L3dsrError (FILE_WRITE). */
+/** Writes all of it or nothing. Throws L3dsrError (FILE_WRITE). */
 function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
 	try {
 		replaceFile(path, Buffer.from(formatHeldReals(reals)));

@@ -2,7 +2,7 @@
 import { DEFAULT_CONFIGURATION, type HostSettings } from "../model/configuration.ts";
 import { CONFIG_FILE, readIfThere, type SourceFiles } from "./source-files.ts";
 
-/** The defaults where there is no configuration. Throws L3dsrError (CONFIG_*) when they cannot be told. */
+/** The defaults if there is no configuration. Throws L3dsrError (CONFIG_*) if the settings cannot be read. */
 export async function readHostSettings(files: Pick<SourceFiles, "readFile">): Promise<HostSettings> {
 	const text = readIfThere(files, CONFIG_FILE);
 	if (text === undefined || !MAY_HAVE_SETTINGS.test(text))
@@ -11,5 +11,5 @@ export async function readHostSettings(files: Pick<SourceFiles, "readFile">): Pr
 	return parseHostSettings(text, CONFIG_FILE);
 }
 
-/** A key that is a setting, or an escape that could spell one: for less, the parser of YAML is not loaded. */
+/** A key of a setting, or an escape that could spell one. Without these, the YAML parser is not loaded. */
 const MAY_HAVE_SETTINGS = /table|datapath|hook|open-checksums|\\/;

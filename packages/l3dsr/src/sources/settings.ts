@@ -1,6 +1,6 @@
 /**
- * The settings of the datapaths: what the file gives, else what the environment gives, else the default. This is
- * the only place that reads them from the environment.
+ * The settings of the datapaths: from the file, else from the environment, else the default. Only this module reads
+ * them from the environment.
  */
 import { L3dsrError } from "../errors.ts";
 import {
@@ -14,9 +14,9 @@ import { OPEN_CHECKSUM_CHOICES } from "../model/open-checksums.ts";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * `given`: the keys that stand in the file, whatever their values. `hook` is the default of it: `tc` for a
- * configuration, and `auto` for a command that knows none and so leaves programs where they are. Throws L3dsrError
- * (USAGE) for a variable that is asked and has no such value.
+ * `given`: the keys in the file, whatever their values. `hook`: its default, which is `tc` for a configuration, and
+ * `auto` for a command without one, which leaves programs where they are. Throws L3dsrError (USAGE) if a variable
+ * that is needed has an invalid value.
  */
 export function resolveSettings(
 	given: Partial<DatapathSettings>,
@@ -31,7 +31,7 @@ export function resolveSettings(
 	};
 }
 
-/** Undefined where the variable is not set, or empty. */
+/** Undefined if the variable is not set or empty. */
 function fromEnvironment<T extends string>(
 	variable: string,
 	env: Environment,

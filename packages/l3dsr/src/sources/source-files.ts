@@ -1,4 +1,7 @@
-/** The files that a wish is read from, and what their text means on this host: passed in, so that a test can pass others. */
+/**
+ * The files that a wish is read from, and what their text means on this host. Passed in, so that a test can replace
+ * them.
+ */
 import { readdirSync, statSync } from "node:fs";
 import type { Address } from "@l3dsr/packet";
 import { listInterfaceAddresses } from "../host/addresses.ts";
@@ -11,17 +14,17 @@ export const DSR_CONF_FOLDER = "/etc/dsr.d";
 export interface SourceFiles {
 	/** dsrctl's folder. */
 	readonly dsrConfFolder: string;
-	/** As host/files.ts reads it, with the failures that `fileReason` words. */
+	/** Reads like host/files.ts, with the failures that `fileReason` describes. */
 	readFile(path: string): string;
-	/** Names in a folder; undefined when `path` is not one. */
+	/** Names in a folder; undefined if `path` is not a folder. */
 	listFolder(path: string): string[] | undefined;
-	/** The IPv4 address of a host name; undefined when it has none. */
+	/** The IPv4 address of a host name; undefined if it has none. */
 	addressOf(name: string): Promise<Address | undefined>;
-	/** Addresses that interfaces of this host hold, those of scope `host` left out. */
+	/** Addresses of this host's interfaces, except those of scope `host`. */
 	ownAddresses(): readonly Address[];
 }
 
-/** The host's own. */
+/** The files of this host. */
 export const SYSTEM_FILES: SourceFiles = {
 	dsrConfFolder: DSR_CONF_FOLDER,
 	readFile: readText,
@@ -33,7 +36,7 @@ export const SYSTEM_FILES: SourceFiles = {
 		),
 };
 
-/** Undefined when it cannot be read. */
+/** Undefined if it cannot be read. */
 export function readIfThere(files: Pick<SourceFiles, "readFile">, path: string): string | undefined {
 	try {
 		return files.readFile(path);

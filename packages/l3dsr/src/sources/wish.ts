@@ -1,4 +1,4 @@
-/** What a host should be, as a whole: its configuration, with the settings that hold, and what it directs. */
+/** The whole wish for a host: its configuration, the effective settings, and what it directs. */
 import { type LoadedConfiguration, loadConfiguration } from "./configuration.ts";
 import { type WantedDirector, wantedDirector } from "./director.ts";
 import type { Environment } from "./dsr-conf.ts";
@@ -6,16 +6,18 @@ import { resolveSettings } from "./settings.ts";
 import type { SourceFiles } from "./source-files.ts";
 
 export interface Wish extends LoadedConfiguration {
-	/** Undefined where the host is not a director. */
+	/** Undefined if the host is not a director. */
 	readonly director: WantedDirector | undefined;
 }
 
-/** Throws L3dsrError: CONFIG_* and MODEL_* with all that is wrong with the files, USAGE, STATE_READ. */
+/** Throws L3dsrError: CONFIG_* and MODEL_* with all faults of the files, USAGE, STATE_READ. */
 export async function loadWish(files: SourceFiles, path: string, env: Environment): Promise<Wish> {
 	return await wishOf(files, await loadConfiguration(files, path, env), env);
 }
 
-/** Settings that the file does not give are the environment's, or defaults. Throws L3dsrError: USAGE, STATE_READ. */
+/**
+ * Settings that are not in the file come from the environment or are defaults. Throws L3dsrError: USAGE, STATE_READ.
+ */
 export async function wishOf(
 	files: Pick<SourceFiles, "readFile">,
 	loaded: LoadedConfiguration,

@@ -1,4 +1,4 @@
-/** What a program was compiled for, stored in a map of its own, so that another process can tell what it finds. */
+/** What a program was compiled for, stored in a map, so that another process can tell what it finds. */
 import { BPF_MAP_FLAG, type MapSpec } from "@l3dsr/bpf";
 import { Layout } from "@l3dsr/linux";
 import { ABOUT_MAP, MAGIC, SCHEMA } from "../tables/layout.ts";

@@ -44,8 +44,8 @@ export function emitFindAddress(packet: Packet, miss: Label): void {
 }
 
 /**
- * If the destination is certainly not in the VIP table, counts the packet and passes it to the kernel right here: on a
- * host with other traffic nearly all packets are such ones, and each jump costs time.
+ * If the destination is certainly not in the VIP table, counts the packet and passes it to the kernel right here: on
+ * a host with other traffic nearly all packets are like that, and each jump costs time.
  */
 export function emitFilter(packet: Packet): void {
 	const { p, family, data, link, maps, options, slots } = packet;

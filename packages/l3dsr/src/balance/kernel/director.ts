@@ -151,8 +151,8 @@ export class Director implements Disposable {
 	}
 
 	/**
-	 * All that a plan depends on but time, routes and neighbours, which `needsUpkeep` looks at: as long as it is the same,
-	 * a plan that had nothing to do has nothing to do. Undefined where nothing runs that can be read.
+	 * Everything that a plan depends on except time, routes and neighbours, which `needsUpkeep` checks. While it is
+	 * unchanged, a plan without steps stays without steps. Undefined if nothing runs that can be read.
 	 */
 	mark(): string | undefined {
 		if (this.#tables === undefined || !this.isRunning) return undefined;

@@ -104,7 +104,7 @@ function planService(
 	const { changes } = moveRing(rings, target, carrying, remember);
 	const moved = changes.slots.length;
 	let counted: Uint32Array | undefined;
-	/** Counts the slots of all reals when the first of them is asked for. */
+	/** Counts the slots of all reals at the first call. */
 	const slots = (index: number) => {
 		counted ??= useOfRing(rings, own.room).owned;
 		return counted[index] ?? 0;

@@ -293,8 +293,8 @@ export class SharedTables implements Disposable {
 	}
 
 	/**
-	 * The bytes of VIPs and real servers, as text. They change with whatever changes slots, except for the end of a drain:
-	 * with the marks of reals, with the time at which a transition began, or with the stamp.
+	 * The bytes of VIPs and real servers, as text. Every change of slots except the end of a drain also changes them: a
+	 * mark of a real, the time at which a transition began, or the stamp.
 	 */
 	contents(): string {
 		const text = (name: "vips" | "reals") => {

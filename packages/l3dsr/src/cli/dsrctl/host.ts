@@ -1,4 +1,4 @@
-/** What dsrctl needs of the host: passed in, so that a test can pass something else. */
+/** What dsrctl needs of the host. Passed in, so that a test can replace it. */
 import { type Missing, missingFor, readAuthority } from "../../host/capabilities.ts";
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";

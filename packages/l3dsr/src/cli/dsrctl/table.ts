@@ -4,7 +4,7 @@ import type { DuplicateRules, ServiceReport, ServiceRow } from "../../plan/servi
 interface Column {
 	readonly title: string;
 	readonly width: number;
-	/** Blanks behind it. */
+	/** Blanks after the column. */
 	readonly gap: number;
 	readonly cell: (row: ServiceRow) => string;
 }

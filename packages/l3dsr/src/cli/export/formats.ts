@@ -1,4 +1,4 @@
-/** Every format in which the VIP table can be printed. */
+/** The formats in which the VIP table can be printed. */
 import { nftScript } from "../../rewrite/nft/compile/script.ts";
 import { printA10 } from "../../syntax/export/a10.ts";
 import { printBrocadeAdx } from "../../syntax/export/brocade-adx.ts";
@@ -16,7 +16,7 @@ import { usage } from "../option-values.ts";
 export interface ExportFormat {
 	/** For a real server, or for a director, which needs the real servers. */
 	readonly side: "real server" | "director";
-	/** What it holds, services unless it is rules: those of any chain, whether they describe a service or not. */
+	/** What the format contains: services, or the rules of any chain, whether they describe a service or not. */
 	readonly of?: "rules";
 	readonly summary: string;
 	readonly print: Printer;
@@ -59,7 +59,7 @@ const FORMATS: Readonly<Record<string, ExportFormat>> = {
 
 export const FORMAT_NAMES: readonly string[] = Object.keys(FORMATS);
 
-/** `NAME  what it is`, a line each, for the help. */
+/** `NAME  what it is`, one line each, for the help. */
 export function formatsHelp(): string {
 	const width = Math.max(...FORMAT_NAMES.map((name) => name.length));
 	return Object.entries(FORMATS)

@@ -1,4 +1,4 @@
-/** What the commands of iptables-daddr need of the host: passed in, so that a test can pass something else. */
+/** What the commands of iptables-daddr need of the host. Passed in, so that a test can replace it. */
 
 import type { Address } from "@l3dsr/packet";
 import { type Missing, missingFor, readAuthority } from "../../host/capabilities.ts";
@@ -14,7 +14,7 @@ import { parseServices, type Services } from "../../syntax/iptables/names.ts";
 export interface IptablesHost extends HostEffects {
 	/** /etc/services. */
 	readonly services: Services;
-	/** Names of hosts, by address text; those without a name are not in it. */
+	/** Host names by address text; addresses without a name are missing. */
 	hostNames(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>>;
 	/** Why this process cannot read or change rules. */
 	readonly missing: Missing | undefined;

@@ -66,7 +66,7 @@ function warnOf(findings: readonly Finding[], stderr: Output): void {
 }
 
 export interface Change {
-	/** For the lock; Infinity is for ever. */
+	/** How long to wait for the lock; Infinity: for ever. */
 	readonly waitSeconds: number;
 	readonly context: CliContext;
 	/**

@@ -36,7 +36,7 @@ export interface ChangeOptions {
 	readonly tellAgent?: () => () => void;
 	/** Once the host is changed, and still under the lock. */
 	readonly onDone?: () => void;
-	/** What an agent that runs here makes of it, or would; undefined if there is nothing to say. */
+	/** What a running agent does about it, or would do; undefined if there is nothing to say. */
 	readonly keeping: (keeping: Keeping) => string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What the commands around services need of the host: passed in, so that a test can pass something else. */
+/** What the commands for services need of the host. Passed in, so that a test can replace it. */
 import type { HostEffects } from "../../reconcile/host-effects.ts";
 import { SYSTEM_EFFECTS } from "../../reconcile/system-effects.ts";
 import { type SourceFiles, SYSTEM_FILES } from "../../sources/source-files.ts";

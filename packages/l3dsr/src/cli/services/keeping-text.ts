@@ -2,7 +2,10 @@
 import { resolve } from "node:path";
 import type { Keeping } from "../../host/hold.ts";
 
-/** For `status` and `top`, which show `configuration`; undefined where no agent runs and none is told to leave the host alone. */
+/**
+ * For `status` and `top`, which show `configuration`; undefined if no agent runs and none is told to leave the host
+ * alone.
+ */
 export function keepingText({ agent, hold }: Keeping, configuration: string | null): string | undefined {
 	if (hold !== null) {
 		const since = `until l3dsr up (${hold.by}, ${hold.since})`;
@@ -18,7 +21,7 @@ export function keepingText({ agent, hold }: Keeping, configuration: string | nu
 	return `agent: process ${agent.process} keeps this host as ${agent.configuration} says${other}`;
 }
 
-/** Who repairs drift from `configuration`. */
+/** True if a running agent repairs drift from `configuration`. */
 export function isKept({ agent, hold }: Keeping, configuration: string | null): boolean {
 	return (
 		agent !== null && hold === null && configuration !== null && isSame(configuration, agent.configuration)
@@ -29,7 +32,7 @@ function isSame(configuration: string, agentsConfiguration: string): boolean {
 	return resolve(configuration) === agentsConfiguration;
 }
 
-/** Behind what `up` did, or would do. */
+/** Follows what `up` did, or would do. */
 export function keepingSoText({ agent }: Keeping, configuration: string): string | undefined {
 	if (agent === null) return undefined;
 	const who = `the agent (process ${agent.process}) keeps this host`;
@@ -38,7 +41,7 @@ export function keepingSoText({ agent }: Keeping, configuration: string): string
 		: `${who} as ${agent.configuration} says: l3dsr up with ${configuration} is refused while it runs`;
 }
 
-/** Behind what `down` did. */
+/** Follows what `down` did. */
 export function leavingAloneText({ agent, hold }: Keeping): string | undefined {
 	if (hold === null) return undefined;
 	return agent === null

@@ -1,4 +1,4 @@
-/** What a terminal sends for the keys of a keyboard: xterm's sequences, which every emulator sends. Pure. */
+/** The sequences that a terminal sends for keys: xterm's, which every emulator supports. Pure. */
 
 export type Key =
 	| { readonly kind: "text"; readonly text: string }
@@ -20,7 +20,7 @@ export type Key =
 
 type Named = Exclude<Key, { kind: "text" }>["kind"];
 
-/** Behind `ESC [` or `ESC O`. */
+/** After `ESC [` or `ESC O`. */
 const SEQUENCES: Readonly<Record<string, Named>> = {
 	A: "up",
 	B: "down",
@@ -47,7 +47,7 @@ const CONTROLS: Readonly<Record<string, Named>> = {
 const ESCAPE = "\u001b";
 const SEQUENCE = new RegExp(`^${ESCAPE}[[O]([0-9;]*[A-Za-z~])`);
 
-/** The keys of one piece of input, in which a terminal sends each sequence whole. Unknown sequences are left out. */
+/** The keys in one piece of input; a terminal sends each sequence whole. Unknown sequences are left out. */
 export function decodeKeys(input: string): readonly Key[] {
 	const keys: Key[] = [];
 	let rest = input;

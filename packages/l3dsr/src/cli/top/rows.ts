@@ -7,17 +7,17 @@ import type { StatusRecord } from "../../inspect/status/status.ts";
 export type Tone = "good" | "warn" | "bad" | "idle";
 
 export interface TopRow {
-	/** The same in one record and the next. */
+	/** Stays the same from record to record. */
 	readonly key: string;
 	readonly state: string;
 	readonly tone: Tone;
-	/** Of the service, or of the real server. */
+	/** Name of the service or of the real server. */
 	readonly name: string;
 	/** The VIP, or the real server's address. */
 	readonly address: string;
-	/** What a service takes; which service a real server works for. */
+	/** What a service takes, or the service that a real server works for. */
 	readonly what: string;
-	/** Datapaths; the pool of a directed service; the share that a real server gets of new flows. */
+	/** Datapaths; the pool of a directed service; a real server's share of new flows. */
 	readonly by: string;
 	readonly rate: Rate | null;
 	/** Why it is not up. */
@@ -110,7 +110,7 @@ export type Order = (typeof ORDERS)[number];
 
 const TONE_RANK: Readonly<Record<Tone, number>> = { bad: 0, warn: 1, idle: 2, good: 3 };
 
-/** What needs attention first, names in natural order, the largest rate first; or `reversed`. Stable. */
+/** Rows that need attention first; names in natural order; the largest rate first; or `reversed`. Stable. */
 export function sortRows(rows: readonly TopRow[], order: Order, reversed: boolean): readonly TopRow[] {
 	const compare = COMPARE[order];
 	const sorted = compare === undefined ? [...rows] : rows.toSorted(compare);

@@ -1,4 +1,4 @@
-/** The screen of `top`: state and the latest look → lines of a width and a height. Pure. */
+/** The screen of `top`: from state and latest look to lines that fit the terminal. Pure. */
 import type { StatusRecord } from "../../inspect/status/status.ts";
 import { printable } from "../../printable.ts";
 import { keepingText } from "../services/keeping-text.ts";
@@ -17,16 +17,16 @@ export interface Look {
 	/** With rates, from the second look on. */
 	readonly record: StatusRecord;
 	readonly host: string;
-	/** Of the wall clock, `14:03:27`. */
+	/** Time of day, `14:03:27`. */
 	readonly time: string;
 	/** Why the last update failed; the values shown are older. */
 	readonly failed?: string;
 }
 
 export interface Screen {
-	/** As many as the terminal has, none wider than it. */
+	/** At most as many as the terminal has, none wider than it. */
 	readonly lines: readonly string[];
-	/** Rows that there are, and those that fit. */
+	/** The number of rows, and how many fit. */
 	readonly rows: number;
 	readonly page: number;
 }
@@ -107,7 +107,7 @@ function directorFact({ programs }: NonNullable<StatusRecord["director"]>): stri
 interface Column {
 	readonly title: string;
 	readonly cell: (row: TopRow) => string;
-	/** Numbers stand at the right. */
+	/** The column is right-aligned. */
 	readonly right?: true;
 	/** On a narrow terminal, columns with a higher number are left out first. */
 	readonly rank: number;

@@ -1,4 +1,4 @@
-/** What `top` shows of the latest look, and how keys change that. Pure. */
+/** What `top` shows of the latest look, and how keys change it. Pure. */
 import type { StatusRecord } from "../../inspect/status/status.ts";
 import type { Key } from "./keys.ts";
 import { filterRows, ORDERS, type Order, rowsOf, sortRows, type TopRow, VIEWS, type View } from "./rows.ts";
@@ -49,15 +49,15 @@ export function afterLook(state: TopState, record: StatusRecord): TopState {
 }
 
 export interface Extent {
-	/** Rows that there are. */
+	/** The number of rows. */
 	readonly rows: number;
-	/** Of them fit on the screen. */
+	/** How many rows fit on the screen. */
 	readonly page: number;
 	/** The host is a director: it has real servers to show. */
 	readonly directs: boolean;
 }
 
-/** The state after a key; `end` when it ends the command. */
+/** The state after a key; `end` if the key ends the command. */
 export function afterKey(state: TopState, key: Key, extent: Extent): TopState | "end" {
 	if (key.kind === "interrupt") return "end";
 	if (state.typing) return whileTyping(state, key);
@@ -130,7 +130,7 @@ function scrolled({ offset }: TopState, key: Key, { rows, page }: Extent): numbe
 	}
 }
 
-/** So that the last page is full. */
+/** Limits the offset, so that the last page is full. */
 export function within(offset: number, { rows, page }: Pick<Extent, "rows" | "page">): number {
 	return Math.max(0, Math.min(offset, rows - page));
 }

@@ -7,7 +7,7 @@ import { guardFor } from "../../model/vip-guard.ts";
 import type { HostState } from "../../plan/host-state.ts";
 import type { ObservedHost } from "../../reconcile/observe.ts";
 
-/** Findings that somebody leaves who changes rules, other than by taking all of them. */
+/** Findings that remain after somebody changed rules other than by deleting all of them. */
 const OF_RULES: readonly Finding["kind"][] = [
 	"damage",
 	"answers-missing",
@@ -59,7 +59,7 @@ export function tracesOf(
 
 /** Rules are missing, and nothing of ours is left on the interfaces that they name or in nftables. */
 function mayBeProgram(drift: readonly Finding[], rules: HostState["rules"]): boolean {
-	// Where a program goes, nobody needs the translation of its answers.
+	// Without the program, the translation of its answers is not needed.
 	const others: ReadonlySet<Finding["kind"]> = new Set(["address-missing", "network", "answers-superfluous"]);
 	const ofRules = drift.filter(({ kind }) => !others.has(kind));
 	const left = rules.filter(({ rule }) => signatureOf(rule) !== undefined).map(({ rule }) => rule.header);

@@ -135,7 +135,7 @@ function portsText(bytes: Uint8Array, { transport, protocol, laterFragment }: Pa
 	return `the packet is ${name}, port ${wordAt(bytes, transport.offset)} to ${wordAt(bytes, transport.offset + 2)}`;
 }
 
-/** The classic confusion of this field: the TOS byte instead of the DSCP, or the reverse. */
+/** A common confusion: the TOS byte instead of the DSCP, or the reverse. */
 function hintFor(match: Match, packet: ParsedPacket): string | undefined {
 	if (match.kind === "tos" && !match.negated && match.mask === 0xff && match.value === (packet.tos & 0xfc)) {
 		return "the rule compares the ECN bits too: -m dscp leaves them out";

@@ -30,7 +30,7 @@ export interface Traced {
 	readonly context: PacketContext;
 }
 
-/** The kernel, asked by an exact copy, makes no other packet of it. */
+/** True if the kernel, asked by an exact copy, produces the same packet. */
 export function answerAgrees({ answer, exact }: Pick<KernelRecord, "answer" | "exact">): boolean {
 	return exact && answer !== "different";
 }

@@ -1,6 +1,6 @@
-/** Of a packet, watchers get how it begins: its headers. */
+/** Watchers only get the start of a packet, with its headers. */
 
-/** As long as its header says, with zeros for what was cut off: for who looks at headers alone. */
+/** Pads the packet with zeros to the length in its header, for code that only reads headers. */
 export function asLongAsItSays(bytes: Uint8Array): Uint8Array {
 	const word = (at: number) => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 	const length = (bytes[0] ?? 0) >> 4 === 4 ? word(2) : 40 + word(4);

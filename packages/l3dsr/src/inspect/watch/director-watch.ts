@@ -1,7 +1,7 @@
 /**
- * Watches the director: at the exit of its program at XDP, or behind it at tcx, another one looks on
- * (balance/compile/report-program.ts). It hangs by a link, so it is gone when this process is, however it ends. What it sends
- * is a packet as it left; the tables say which VIP it was for.
+ * Watches the director with another program, at the exit of its program at XDP or after it at tcx
+ * (balance/compile/report-program.ts). A link holds it, so it disappears with this process, however that ends. Each
+ * event is a packet as it left; the tables tell which VIP it was for.
  */
 import { ExitLink, Program, type ProgramId, TcxLink, XDP_ACTION } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
@@ -18,7 +18,7 @@ import type { Forwarding, Receive, Watcher, WatchOptions } from "./sighting.ts";
 
 type LeftEvent = ReturnType<typeof LEFT_EVENT.decode>;
 
-/** A program that looks on at one of ours. */
+/** A reporting program attached to one of ours. */
 interface Held {
 	readonly interface: NetInterface;
 	readonly programId: ProgramId;
@@ -29,17 +29,17 @@ interface Held {
 
 export class DirectorWatcher implements Watcher {
 	readonly #options: WatchOptions;
-	/** Made when there is something to watch. */
+	/** Created when there is something to watch. */
 	#channel: ReportChannel<LeftEvent> | undefined;
-	/** By the origin that its events carry. */
+	/** By the origin in its events. */
 	readonly #held = new Map<number, Held>();
 	#origins = 0;
 	/** VIPs by real server and code. */
 	#vips: ReadonlyMap<string, Address> = new Map();
-	/** Left as if for a real server, of which the tables know nothing. */
+	/** Packets that left for a real server that is not in the tables. */
 	#doubtful = 0n;
 	#notes: readonly string[] = [];
-	/** The tables tell when programs change, and each program that is replaced lets go of its onlooker. */
+	/** Never true: the tables show when programs change, and a replaced program releases its reporting program. */
 	readonly stale = false;
 
 	/** Nothing is attached before the first refresh. */
@@ -77,7 +77,7 @@ export class DirectorWatcher implements Watcher {
 		return Promise.resolve();
 	}
 
-	/** Gives what cannot be watched. */
+	/** Returns what cannot be watched. */
 	#follow(): readonly string[] {
 		const attachments = findAttachments();
 		try {
@@ -93,7 +93,7 @@ export class DirectorWatcher implements Watcher {
 		}
 	}
 
-	/** Sees to it that somebody looks on at one program. Gives why that cannot be. */
+	/** Attaches a reporting program to one program. Returns the reason if that is not possible. */
 	#look(attachment: Attachment): string | undefined {
 		const { hook, interface: on, program, settings } = attachment;
 		const cannot = (why: string) =>
@@ -132,7 +132,7 @@ export class DirectorWatcher implements Watcher {
 		}
 	}
 
-	/** Those of the VIPs, as far as they are asked for. */
+	/** The codes of the VIPs that the filter selects. */
 	#codes(): ReadonlySet<number> {
 		const { dscp: asked, vip } = this.#options.filter;
 		const all = [...this.#vips].flatMap(([key, address]) =>
@@ -141,7 +141,7 @@ export class DirectorWatcher implements Watcher {
 		return new Set(all.filter((code) => asked === undefined || code === asked));
 	}
 
-	/** Undefined for what was not forwarded: a packet that came with a code, and passed. */
+	/** Undefined if the packet was not forwarded: it came with a code and was passed on. */
 	#sightingOf(event: LeftEvent, { interface: { name } }: Held, epochMs: number): Forwarding | undefined {
 		const bytes = event.packet.subarray(0, event.length);
 		const packet = parsePacket(asLongAsItSays(bytes));
@@ -192,7 +192,7 @@ export class DirectorWatcher implements Watcher {
 	}
 }
 
-/** Of all tables that run: after a change that was cut off there may be two. */
+/** From all running tables: after an interrupted change there may be two. */
 function vipsOf(attachments: readonly Attachment[]): ReadonlyMap<string, Address> {
 	const vips = new Map<string, Address>();
 	for (const attachment of attachments) {

@@ -2,7 +2,7 @@ import type { Address, Dscp, Prefix } from "@l3dsr/packet";
 import type { Rule } from "../../model/rule.ts";
 import type { DatapathName } from "../../rewrite/datapath.ts";
 
-/** What there is to tell of either. */
+/** What both kinds of sightings have. */
 interface Seen {
 	/** Milliseconds since 1970, with fractions. */
 	readonly timeMs: number;
@@ -13,7 +13,7 @@ interface Seen {
 	readonly protocol?: number;
 	/** As they arrived; absent in later fragments and protocols without ports. */
 	readonly ports?: { readonly client: number; readonly destination: number };
-	/** Of the IP packet. A packet merged from many by the card or the kernel (GRO) counts as one. */
+	/** Length of the IP packet. A packet that the NIC or the kernel merged (GRO) counts as one. */
 	readonly bytes: number;
 }
 
@@ -22,9 +22,9 @@ export interface Rewriting extends Seen {
 	readonly datapath: DatapathName;
 	/** Its original destination: the real server's own address. */
 	readonly real: Address;
-	/** The destination that it got. */
+	/** Its destination after the rewrite. */
 	readonly vip: Address;
-	/** As it arrived. */
+	/** Its DSCP on arrival. */
 	readonly dscp: Dscp;
 	/** The last rule that matched. */
 	readonly rule: Rule;
@@ -32,13 +32,13 @@ export interface Rewriting extends Seen {
 
 export interface Forwarding extends Seen {
 	readonly by: "director";
-	/** The destination that it came with. */
+	/** Its original destination. */
 	readonly vip: Address;
-	/** The destination that it got. */
+	/** Its destination after forwarding. */
 	readonly real: Address;
-	/** That it got. */
+	/** The DSCP that it was given. */
 	readonly dscp: Dscp;
-	/** How it left: at XDP out of an interface, or by the kernel's routing. */
+	/** How it left: at XDP from an interface, or by the kernel's routing. */
 	readonly way: "back" | "redirect" | "kernel";
 }
 
@@ -47,7 +47,7 @@ export type Sighting = Rewriting | Forwarding;
 /** Selects packets that meet every condition given. */
 export interface WatchFilter {
 	readonly vip?: Address;
-	/** As it came to a rule, and as it left a director. */
+	/** The DSCP that arrived at a rule, or that left a director. */
 	readonly dscp?: Dscp;
 	readonly client?: Prefix;
 	readonly interface?: string;
@@ -57,13 +57,13 @@ export interface WatchOptions {
 	readonly filter: WatchFilter;
 	/** Only the first packet of each flow. */
 	readonly flows: boolean;
-	/** Packets per second that each watcher may tell, at least 1. */
+	/** The most packets per second that each watcher reports, at least 1. */
 	readonly rate: number;
 }
 
 export type Receive = (sighting: Sighting) => void;
 
-/** The eyes on one datapath, or on the director. */
+/** Watches one datapath, or the director. */
 export interface Watcher extends Disposable {
 	/** Returns the packets since the last call, if the rules have not changed since. */
 	read(receive: Receive): void;
@@ -73,7 +73,7 @@ export interface Watcher extends Disposable {
 	refresh(receive: Receive): Promise<void>;
 	/**
 	 * Packets that met a rule (nft: that had a DSCP with rules; director: that left with a code of a VIP) and were not
-	 * told, since the beginning: more than the rate allows, or seen while the rules changed.
+	 * reported since the start: beyond the rate, or seen while the rules changed.
 	 */
 	readonly leftOut: bigint;
 	/** Places with rules, or with a director, that are being watched. */

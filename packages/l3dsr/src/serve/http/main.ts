@@ -98,7 +98,7 @@ class HttpProcess {
 			page: pageIn(settings.page),
 		});
 		this.#serving = await serve(settings, routes);
-		// Not before: code is loaded from caches that V8 takes only under the flags that they were made with.
+		// Not earlier: code is loaded from caches that V8 accepts only with the flags that they were made with.
 		keepHeapSmall();
 	}
 }

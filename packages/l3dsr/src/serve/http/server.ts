@@ -60,7 +60,7 @@ export async function serve(settings: HttpSettings, routes: Routes): Promise<Ser
 			answer({ request, response, trusted, secure }, admission, routes);
 		const server = secure ? await secureServer(settings.tls, handle) : createServer(LIMITS, handle);
 		server.maxHeadersCount = MOST_HEADERS;
-		// A client that has said all that it has to say (`nc -N`) still gets its answer. Node documents no option for it.
+		// A client that has closed its sending side (`nc -N`) still gets its answer. Node does not document this option.
 		Object.assign(server, { httpAllowHalfOpen: true });
 		server.setTimeout(SILENCE_MS);
 		connections.watch(server);

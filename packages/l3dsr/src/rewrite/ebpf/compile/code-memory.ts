@@ -1,6 +1,6 @@
 /**
- * The code of programs as compiled before, for a process that lives long. The code of a host with many addresses contains
- * few of them: when one comes or goes, only the contents of maps differ, and nothing is compiled. Pure.
+ * Remembers compiled programs in a long-running process. The code of a host with many addresses contains few of them:
+ * if one is added or removed, only the contents of maps change, and nothing has to be compiled. Pure.
  */
 import type { EncodedProgram } from "@l3dsr/bpf";
 import { type Prefix, prefixContains } from "@l3dsr/packet";
@@ -13,7 +13,7 @@ import type { CompileTarget } from "./target.ts";
 export interface ProgramSource {
 	readonly rules: InterfaceRules;
 	readonly target: CompileTarget;
-	/** Of the counter maps. */
+	/** Number of slots in the counter maps. */
 	readonly slots: number;
 }
 
@@ -25,24 +25,27 @@ interface CodeSource {
 	readonly local: LocalInCode;
 }
 
-/** What the code contains of the host's addresses. */
+/** The part of the host's addresses that the code contains. */
 interface LocalInCode {
 	readonly families: readonly {
 		readonly isLookup: boolean;
 		readonly compared: readonly Prefix[];
 	}[];
-	/** For each rule: its VIP is one of them. */
+	/** For each rule, whether its VIP is one of these addresses. */
 	readonly targets: readonly boolean[];
 }
 
-/** Programs kept; each takes up to 230 kB. */
+/** The most programs kept; each takes up to 230 kB. */
 const MOST_PROGRAMS = 16;
 
 export class CodeMemory {
-	/** By interface; the last one used is last. */
+	/** By interface, in order of use, the latest last. */
 	readonly #known = new Map<string, { readonly source: CodeSource; readonly program: EncodedProgram }>();
 
-	/** The program kept for this interface if its code would be the same; its maps have the contents of then. */
+	/**
+	 * The program kept for this interface, if its code would be the same. Its maps have the contents that they had
+	 * then.
+	 */
 	get(on: string, source: ProgramSource): EncodedProgram | undefined {
 		const known = this.#known.get(on);
 		if (known === undefined || !sameValue(known.source, codeSourceOf(source))) return undefined;

@@ -90,8 +90,8 @@ export function compileProgram(rules: InterfaceRules, target: CompileTarget, slo
 }
 
 /**
- * The program with the map contents of `rules`: they compile to the same code as the program's own rules, as
- * code-memory.ts knows of them.
+ * The program with the map contents of `rules`, which compile to the same code as the program's own rules
+ * (code-memory.ts checks that).
  */
 export function withContentsOf(rules: InterfaceRules, program: EncodedProgram): EncodedProgram {
 	const contents = new Map(

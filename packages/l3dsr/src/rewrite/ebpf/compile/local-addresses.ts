@@ -32,7 +32,7 @@ export function emitLocal(packet: Packet, miss: Label): void {
 	p.place(found);
 }
 
-/** The prefixes that `emitLocal` compares with: the rest are in the map. */
+/** The prefixes that `emitLocal` compares with; the others are in the map. */
 export function comparedPrefixes({ family, local }: Pick<Packet, "family" | "local">): readonly Prefix[] {
 	if (!isLookup({ family, local })) return local;
 	const single = new Set(singleAddresses(family, local));

@@ -1,7 +1,10 @@
-/** Which of the host's addresses packets of directors are sent to. Pure. */
+/** The addresses of the host that directors send packets to. Pure. */
 import type { Prefix } from "@l3dsr/packet";
 
-/** As texts, sorted. Without link-local addresses, which no director sends to, and which come and go with every container. */
+/**
+ * As sorted texts, without link-local addresses: directors do not send to these, and they come and go with
+ * containers.
+ */
 export function reachable(local: readonly Prefix[]): string[] {
 	return local
 		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)

@@ -81,7 +81,7 @@ export function changeInterface(
 	presetCounters(entries, slotted, maps, undo);
 }
 
-/** With what `code` remembers, nothing is compiled where only addresses of the host have changed. */
+/** Uses the code in `code`, so that nothing is compiled if only the host's addresses have changed. */
 function loadProgram(
 	on: NetInterface,
 	source: ProgramSource,
@@ -93,7 +93,7 @@ function loadProgram(
 		try {
 			return Program.load(withContentsOf(source.rules, known), options);
 		} catch {
-			// The compiled program is refused with a reason.
+			// If the kernel refuses the compiled program as well, that error is reported.
 			code?.forget(on.name);
 		}
 	}
@@ -106,7 +106,10 @@ function loadProgram(
 	return program;
 }
 
-/** On the same kind of interface. An address to which no director sends makes no difference, as for the check of programs. */
+/**
+ * Interfaces need no comparison: the memory of programs only returns one for the same kind. Addresses that no
+ * director sends to make no difference, as in the check of programs.
+ */
 function isSameProgram({ hook, rules }: Attachment, wanted: InterfaceRules, on: HookName): boolean {
 	return (
 		PLACES[hook].program === PLACES[on].program &&
@@ -158,7 +161,7 @@ function assignSlots(entries: readonly RuleEntry[], counting: Attachment | undef
 	});
 }
 
-/** The program whose counters go on: in the same maps, or copied to new ones. */
+/** The program whose counters continue, in the same maps or copied to new ones. */
 interface Predecessor {
 	readonly counting: Attachment | undefined;
 	readonly shared: Attachment | undefined;
