@@ -1,6 +1,6 @@
 /**
- * Connections through the path of a VIP, and every cause that stops one behind the handshake, made for real: this host
- * asks, a router is between, and the server rewrites by rules of nftables.
+ * Connections along a VIP's path, and every real cause that stops one after the handshake: this host sends
+ * the probes, a router is between, and the server rewrites with nftables rules.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -15,7 +15,10 @@ const REAL = { ipv4: "10.8.1.2", ipv6: "2001:db8:81::2" } as const;
 const VIP = { ipv4: "192.0.2.10", ipv6: "2001:db8:a::10" } as const;
 const ROUTER = { near: { ipv4: "10.8.0.1", ipv6: "2001:db8:80::1" }, far: { ipv4: "10.8.1.1" } } as const;
 const FAMILIES = ["ipv4", "ipv6"] as const;
-/** At 80: 5,000 bytes for a request. At 81: never a word. At 82: a reset. At 83: the end. By UDP, 7 on all addresses, 8 on the VIPs. */
+/**
+ * At 80: 5,000 bytes for a request. At 81: silence. At 82: a reset. At 83: end of connection. By UDP, 7 on
+ * all addresses, 8 on the VIPs.
+ */
 const SERVICE = `
 const net = require("node:net"), dgram = require("node:dgram");
 const answer = (socket) => socket.on("error", () => {}).on("data", () => socket.end(Buffer.alloc(5000, "x")));
@@ -79,12 +82,12 @@ function answersPing(address: string): boolean {
 	}
 }
 
-/** Without those that a filter keeps from their reset: they end by themselves. */
+/** Without connections whose reset a filter drops: they end by themselves. */
 function established(): string {
 	return server.run("ss", "-Htan", "exclude", "syn-recv", "exclude", "listening");
 }
 
-/** Once more, at a hook: the rules that stand for DSCP 7. */
+/** The rules for DSCP 7, created again at this hook. */
 function rewriteIn(hook: "prerouting" | "input", priority: string, condition = ""): void {
 	server.run(
 		"nft",
@@ -115,7 +118,7 @@ const REQUEST = ["--connect", "--send", "GET / HTTP/1.0\\r\\n\\r\\n"];
 
 for (const family of FAMILIES) {
 	describe(`probe --connect over ${family}`, () => {
-		it("completes a connection, and one with a request gets all of its answer", async () => {
+		it("completes a connection, and a request gets its whole answer", async () => {
 			const plain = await probe(family, "--port", "80", "--connect");
 			assert.deepEqual([plain.ok, plain.outcome, plain.answeredBy], [true, "vip", VIP[family]]);
 			assert.deepEqual([plain.found, plain.causes], [[], []]);
@@ -124,7 +127,7 @@ for (const family of FAMILIES) {
 			await waitFor("end of every connection", () => established() === "");
 		});
 
-		it("tells a service that gives no answer from a path that loses it", async () => {
+		it("distinguishes a silent service from a path that loses its answer", async () => {
 			const hung = await probe(family, "--port", "81", ...REQUEST);
 			assert.deepEqual([hung.ok, hung.outcome], [false, "request-unanswered"]);
 			assert.match(hung.causes.join("\n"), /^the service on .* does not answer this request/);
@@ -141,13 +144,13 @@ for (const family of FAMILIES) {
 			}
 		});
 
-		it("tells a service that closes without an answer", async () => {
+		it("recognises a service that closes without an answer", async () => {
 			const closed = await probe(family, "--port", "83", ...REQUEST);
 			assert.deepEqual([closed.ok, closed.outcome], [false, "request-unanswered"]);
 			assert.deepEqual(closed.found, ["the service closed the connection without an answer"]);
 		});
 
-		it("names the MTU of the way to the server", async () => {
+		it("names the MTU of the path to the server", async () => {
 			router.ip("link set far mtu 1400");
 			try {
 				const narrow = await probe(family, "--port", "80", "--connect");
@@ -161,7 +164,7 @@ for (const family of FAMILIES) {
 			}
 		});
 
-		it("names connection tracking that sees one side only", async () => {
+		it("names connection tracking that sees only one direction", async () => {
 			rewriteIn("input", "mangle");
 			server.run(
 				"nft",
@@ -181,7 +184,7 @@ for (const family of FAMILIES) {
 			}
 		});
 
-		it("tells a rule for first packets from a service that hangs up", async () => {
+		it("distinguishes a rule for first packets from a service that hangs up", async () => {
 			rewriteIn("prerouting", "raw", "tcp flags syn / syn,ack");
 			try {
 				const first = await probe(family, "--port", "80", "--connect");
@@ -209,8 +212,8 @@ for (const family of FAMILIES) {
 	});
 }
 
-describe("a probe that the VIP does not answer", () => {
-	it("names IP_PKTINFO where datagrams are rewritten and the answer is another address's", async () => {
+describe("a probe without an answer from the VIP", () => {
+	it("names IP_PKTINFO if datagrams are rewritten and another address answers", async () => {
 		const bound = await probe("ipv4", "--udp", "--port", "7", "--send", "a datagram");
 		assert.deepEqual([bound.ok, bound.outcome], [false, "real-address"]);
 		assert.deepEqual(bound.found, [
@@ -233,7 +236,7 @@ describe("a probe that the VIP does not answer", () => {
 		}
 	});
 
-	it("says that it asks itself", async () => {
+	it("reports that it probes its own host", async () => {
 		const { stdout } = await l3dsr(
 			...["probe", "10.8.0.2", "--dscp", "7", "--vip", VIP.ipv4, "--icmp", "--json"],
 		);

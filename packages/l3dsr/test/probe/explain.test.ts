@@ -32,13 +32,13 @@ const nothing: Evidence = {
 const hop = (router: string, code: number) => ({ router: address(router), dscp: dscp(code) });
 
 describe("explain", () => {
-	it("has nothing to say where all is well", () => {
+	it("reports nothing if all is well", () => {
 		assert.deepEqual(explain(asked, accepted(VIP), { ecn: accepted(VIP) }), {
 			found: [],
 			causes: [],
 			next: [],
 		});
-		// That a filter drops a SYN with ECN bits says nothing about the rule.
+		// A filter that drops a SYN with ECN bits says nothing about the rule.
 		assert.deepEqual(explain(asked, accepted(VIP), { ecn: silence }).causes, []);
 	});
 
@@ -54,7 +54,7 @@ describe("explain", () => {
 		});
 	});
 
-	it("does not take an echo that the VIP answered for one that lost its mark", () => {
+	it("does not confuse an echo that the VIP answered with one that lost its mark", () => {
 		const evidence = { ...nothing, echo: accepted(VIP, 0) };
 		assert.match(
 			explain(asked, accepted("10.0.0.2"), { evidence }).causes[0] ?? "",
@@ -62,7 +62,7 @@ describe("explain", () => {
 		);
 	});
 
-	it("knows a packet that went in a circle by where it was going", () => {
+	it("recognises a packet in a loop by its destination", () => {
 		const answer = (about: string): Answer => ({
 			kind: "icmp",
 			from: address("10.0.0.1"),
@@ -77,7 +77,7 @@ describe("explain", () => {
 		assert.match(explain(asked, answer("10.0.0.2")).causes[0] ?? "", /^the real server is down/);
 	});
 
-	it("tells a filtered port from a VIP that is not there, by an echo", () => {
+	it("distinguishes a filtered port from a missing VIP by an echo", () => {
 		const evidence = { ...nothing, unmarked: accepted("10.0.0.2"), echo: accepted(VIP) };
 		assert.match(
 			explain(asked, silence, { evidence }).causes[0] ?? "",
@@ -90,21 +90,21 @@ describe("explain", () => {
 		);
 	});
 
-	it("says under which code the VIP answers when another one does", () => {
+	it("names the code under which the VIP answers if it is another one", () => {
 		const evidence = { ...nothing, rewritten: [{ dscp: dscp(9), by: address(VIP) }] };
 		const { found, causes } = explain(asked, accepted("192.0.2.11"), { evidence });
 		assert.deepEqual(found, [`DSCP 9 (TOS 0x24) is answered by the VIP ${VIP}`]);
 		assert.match(causes[0] ?? "", /^a rule on 10\.0\.0\.2 maps DSCP 7 \(TOS 0x1c\) to another VIP/);
 	});
 
-	it("translates why this host could not send", () => {
+	it("translates the reason why this host could not send", () => {
 		const { found } = explain(asked, { kind: "unsent", errno: 101 });
 		assert.deepEqual(found, ["ENETUNREACH (network is unreachable)"]);
 	});
 });
 
 describe("reportOf", () => {
-	it("is about the first answer that was not the VIP's, and counts those that were", () => {
+	it("is about the first answer that was not the VIP's, and counts the VIP's", () => {
 		const { ok, outcome, answeredBy, answered, time } = reportOf(asked, [
 			accepted(VIP),
 			accepted("10.0.0.2"),

@@ -1,6 +1,6 @@
 /**
- * The fifteen classic faults, each made for real in the lab: what docs/guide/troubleshooting.md shows is run there,
- * line by line, and must print what is shown. UPDATE_GOLDEN=1 writes the output into the page.
+ * The fifteen classic faults, each really made in the lab: the test runs every command in
+ * docs/guide/troubleshooting.md and compares the output. UPDATE_GOLDEN=1 writes the output into the page.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -26,8 +26,8 @@ const TOOLS = ["probe", "check", "trace", "watch"] as const;
 type Tool = (typeof TOOLS)[number];
 
 /**
- * What each command says of each fault. In the page's table `names` stands where the fault is named, and
- * `shows` where what is said is less than that.
+ * The output of each command for each fault. In the page's table, `names` means that the output names the
+ * fault, `shows` that it shows less than that.
  */
 const SAID: Readonly<
 	Record<
@@ -138,7 +138,7 @@ interface Shown {
 	readonly output: readonly string[];
 }
 
-/** The page in pieces: text as it is, and commands with their output. */
+/** The pieces of the page: unchanged text, and commands with their output. */
 function piecesOf(section: string): (string | Shown)[] {
 	const pieces: (string | Shown)[] = [];
 	let output: string[] | undefined;
@@ -171,7 +171,7 @@ function type({ host, command }: Shown): string {
 	return stdout;
 }
 
-/** What differs from run to run is left open. */
+/** Replaces parts that differ between runs. */
 function withoutChance(output: string): string {
 	return output
 		.replace(/\d+\.\d ms/g, "… ms")
@@ -193,7 +193,7 @@ function saidBy(tool: Tool, section: string): string {
 const [preface = "", ...sections] = readFileSync(PAGE, "utf8").split(/^(?=## )/m);
 const updated: string[] = [];
 
-/** Runs the commands of a section and gives it back with what they printed. */
+/** Runs the commands of a section and returns the section with their output. */
 function replay(section: string, judge: (shown: Shown, printed: string) => void): string {
 	return piecesOf(section)
 		.map((piece) => {
@@ -215,16 +215,16 @@ function judge({ host, command, output }: Shown, printed: string): void {
 }
 
 describe("docs/guide/troubleshooting.md", () => {
-	it("begins with commands that do what is shown", () => {
+	it("begins with commands that print the shown output", () => {
 		updated.push(replay(preface, judge));
 	});
 	for (const section of sections) {
 		const [title = ""] = section.split("\n");
-		it(`shows what is printed with the fault ${title.replace("## ", "")}`, () => {
+		it(`shows the real output for the fault ${title.replace("## ", "")}`, () => {
 			updated.push(replay(section, judge));
 		});
 	}
-	it("names each of the fifteen faults, by the commands that its table says", () => {
+	it("names each of the fifteen faults with the commands of its table", () => {
 		if (UPDATE) writeFileSync(PAGE, updated.join(""));
 		assert.equal(sections.length, Object.keys(SAID).length);
 		const rows = preface.split("\n").filter((line) => /^\| \d/.test(line));

@@ -25,7 +25,7 @@ const FAMILIES = {
 	ipv6: { addresses: { source: "2001:db8::1", destination: "2001:db8::7" }, headerBytes: 40 },
 } as const;
 
-/** Sums to zero over the pseudo-header and the message when the checksum is right. */
+/** The sum over pseudo-header and message: zero if the checksum is right. */
 function residue(
 	packet: Uint8Array,
 	{ source, destination }: Envelope,
@@ -47,11 +47,11 @@ describe("an encoded probe", () => {
 		const build = family === "ipv4" ? ipv4 : ipv6;
 		const header = { ...addresses, dscp: 7, ecn: 2, ttl: 9, hopLimit: 9, dontFragment: true };
 
-		it(`is a UDP datagram over ${family} as another encoder makes it`, () => {
+		it(`is the same UDP datagram over ${family} as another encoder's`, () => {
 			assert.deepEqual(encodeUdp(to, ports, data), build(header, udp({ ...ports, data })));
 		});
 
-		it(`is a SYN and a reset over ${family}, and their checksums are right`, () => {
+		it(`is a SYN and a reset over ${family} with correct checksums`, () => {
 			for (const [packet, flags] of [
 				[encodeSyn(to, ports, 0xfffffffe), 0x02],
 				[encodeReset(to, ports, 0xffffffff), 0x04],
@@ -66,7 +66,7 @@ describe("an encoded probe", () => {
 		});
 	}
 
-	it("is an echo request as another encoder makes it", () => {
+	it("is the same echo request as another encoder's", () => {
 		const { addresses } = FAMILIES.ipv4;
 		const to = envelope(addresses.source, addresses.destination);
 		const header = { ...addresses, dscp: 7, ecn: 2, ttl: 9, dontFragment: true };
@@ -94,7 +94,7 @@ describe("decodePacket", () => {
 		assert.deepEqual(quoted.what, { kind: "tcp", ...ports, sequence: 12345 });
 	});
 
-	it("takes any bytes, cut anywhere", () => {
+	it("accepts any bytes, cut anywhere", () => {
 		const whole = ipv4({}, raw(1, bytesOf([3, 3, 0, 0, 0, 0, 0, 0], ipv4({}, udp()))));
 		const six = ipv6({}, raw(58, bytesOf([1, 4, 0, 0, 0, 0, 0, 0], ipv6({}, udp()))));
 		for (const packet of [whole, six]) {

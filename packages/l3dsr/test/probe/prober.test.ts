@@ -17,18 +17,18 @@ let server: Server;
 before(async () => {
 	server = await startServer();
 	writeFileSync("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
-	// VIPs are reached by way of the server: a reset that our own kernel sent would be seen there.
+	// VIPs are reached through the server, so it would see a reset from our own kernel.
 	ip(`route add default via ${REAL.ipv4}`);
 	ip(`-6 route add default via ${REAL.ipv6}`);
 });
 after(() => server?.[Symbol.dispose]());
 
-/** For questions that are answered: as long as a busy machine may take. */
+/** For probes that are answered: long enough for a busy machine. */
 const options = { timeoutMs: 5000 };
 const brief = { timeoutMs: 400 };
 const asking = (...targets: readonly ProbeTarget[]) => targets.map((one) => ({ target: one }));
 
-/** One letter for each TCP packet that left this host: S for SYN, R for a reset, and where it went. */
+/** One letter for each TCP packet that left this host: S for SYN, R for a reset, and its destination. */
 function sent(capture: PacketSocket): string[] {
 	const packets: string[] = [];
 	for (let frame = capture.receive(100); frame !== undefined; frame = capture.receive()) {
@@ -41,7 +41,7 @@ function sent(capture: PacketSocket): string[] {
 	return packets;
 }
 
-/** The sequence number of each SYN that left this host: no two probes have the same. */
+/** The sequence number of each SYN that left this host; no two probes have the same. */
 function sequencesOfSyns(capture: PacketSocket): number[] {
 	const sequences: number[] = [];
 	for (let frame = capture.receive(100); frame !== undefined; frame = capture.receive()) {
@@ -58,7 +58,7 @@ describe("a probe by ordinary sockets", () => {
 		const real = REAL[family];
 		const [first, second] = VIPS[family];
 		for (const protocol of ["udp", "icmp"] as const) {
-			it(`tells by ${protocol} over ${family} who answers under which code`, async () => {
+			it(`finds by ${protocol} over ${family} which address answers under which code`, async () => {
 				using prober = new PlainProber();
 				const targets = [1, 2, 9].map((code) => target(real, code, protocol, undefined, first));
 				const answers = await prober.ask(asking(...targets), options);
@@ -69,7 +69,7 @@ describe("a probe by ordinary sockets", () => {
 				if (protocol === "icmp") assert.equal(answers[2]?.kind === "accepted" && answers[2].dscp, 9);
 			});
 		}
-		it(`tells over ${family} who refuses`, async () => {
+		it(`finds over ${family} which address refuses`, async () => {
 			using prober = new PlainProber();
 			const answers = await prober.ask(
 				asking(target(real, 1, "udp", 81), target(real, 9, "udp", 81)),
@@ -85,7 +85,7 @@ describe("a probe by ordinary sockets", () => {
 		});
 	}
 
-	it("gives up when its time is over, and cannot ask by TCP", async () => {
+	it("gives up after its time limit, and cannot use TCP", async () => {
 		using prober = new PlainProber();
 		const answers = await prober.ask(asking(target(REAL.ipv4, 3, "udp"), target(REAL.ipv4, 1)), brief);
 		assert.deepEqual(answers, [{ kind: "none" }, { kind: "unsent", errno: 1 }]);
@@ -97,7 +97,7 @@ describe("a probe", () => {
 		const real = REAL[family];
 		const [first, second] = VIPS[family];
 		for (const protocol of ["tcp", "udp", "icmp"] as const) {
-			it(`tells by ${protocol} over ${family} who answers under which code`, async () => {
+			it(`finds by ${protocol} over ${family} which address answers under which code`, async () => {
 				using prober = new Prober();
 				const targets = [1, 2, 9].map((code) => target(real, code, protocol, undefined, first));
 				const answers = await prober.ask(asking(...targets), options);
@@ -111,7 +111,7 @@ describe("a probe", () => {
 				);
 			});
 		}
-		it(`tells over ${family} who refuses`, async () => {
+		it(`finds over ${family} which address refuses`, async () => {
 			using prober = new Prober();
 			const targets = [target(real, 1, "tcp", 81), target(real, 1, "udp", 81), target(real, 9, "tcp", 81)];
 			const answers = await prober.ask(asking(...targets), options);
@@ -126,7 +126,7 @@ describe("a probe", () => {
 		});
 	}
 
-	it("sees the code in the reply of an echo, and in what an ICMP error quotes", async () => {
+	it("reads the code in an echo reply, and in the packet that an ICMP error quotes", async () => {
 		using prober = new Prober();
 		const [reply, refusal] = await prober.ask(
 			asking(target(REAL.ipv4, 9, "icmp"), target(REAL.ipv4, 9, "udp", 81)),
@@ -136,7 +136,7 @@ describe("a probe", () => {
 		assert.equal(refusal?.kind === "refused" && refusal.dscp, 9);
 	});
 
-	it("waits no longer than its limit, and asks once more in between", async () => {
+	it("waits no longer than its limit, and sends one more packet in between", async () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0" });
 		const began = performance.now();
@@ -146,14 +146,14 @@ describe("a probe", () => {
 		assert.deepEqual(sent(capture), ["S 10.9.0.2 tos 12", "S 10.9.0.2 tos 12"]);
 	});
 
-	it("says why this host could not send", async () => {
+	it("explains why this host could not send", async () => {
 		using prober = new Prober();
 		ip("route add unreachable 198.51.100.0/24");
 		const [answer] = await prober.ask(asking(target("198.51.100.7", 1)), options);
 		assert.deepEqual(answer, { kind: "unsent", errno: 113 });
 	});
 
-	it("ends what it began by one reset on the same way, and its own kernel sends none", async () => {
+	it("ends each handshake with one reset on the same path, and its own kernel sends none", async () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0" });
 		await prober.ask(asking(target(REAL.ipv4, 1), target(REAL.ipv4, 9)), options);
@@ -165,7 +165,7 @@ describe("a probe", () => {
 		]);
 	});
 
-	it("is exact for a thousand at once, asks none more than twice, and leaves no connection behind", async () => {
+	it("is exact for a thousand at once, probes none more than twice, and leaves no connection behind", async () => {
 		using prober = new Prober();
 		using capture = new PacketSocket({ interfaceName: "v0", receiveBufferBytes: 32 << 20 });
 		const expected: string[] = [];

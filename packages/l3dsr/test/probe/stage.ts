@@ -6,7 +6,7 @@ import type { ProbeProtocol, ProbeTarget } from "../../src/model/probe-target.ts
 export const REAL = { ipv4: "10.9.0.2", ipv6: "2001:db8:9::2" } as const;
 /** DSCP 1 and 2 stand for the first two; nothing listens at port 81. */
 export const VIPS = { ipv4: ["72.30.38.140", "98.139.183.24"], ipv6: ["fc00::10", "fc00::21"] } as const;
-/** DSCP 3 stands for it, and the server does not hold it. */
+/** DSCP 3 stands for it, but the server does not have it. */
 export const ABSENT = "192.0.2.99";
 
 const SERVER = `
@@ -22,14 +22,14 @@ net.createServer((socket) => { console.log("connection"); socket.destroy(); }).l
 
 export interface Server extends Disposable {
 	readonly host: Netns;
-	/** What the service has printed. */
+	/** The service's output. */
 	printed(): string;
 }
 
-/** Wires `v0` of this namespace to the server, which rewrites and serves. */
+/** Connects `v0` of this namespace to the server, which rewrites and serves. */
 export async function startServer(): Promise<Server> {
 	const host = new Netns("server");
-	// Different numbers: where they are equal, one end may take a second to notice its carrier.
+	// Different numbers: if they are equal, one end may take a second to notice its carrier.
 	ip(`link add v0 index 120 type veth peer name eth0 netns ${host.name}`);
 	ip("address add 10.9.0.1/24 dev v0");
 	ip("address add 2001:db8:9::1/64 dev v0 nodad");

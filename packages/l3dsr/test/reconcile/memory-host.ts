@@ -1,4 +1,4 @@
-/** A host whose kernel is a variable: counts how often it is looked at, and fails where a test wants it to. */
+/** A simulated host: counts its readings, and fails where a test wants it to. */
 import type { AddressChange } from "../../src/host/addresses.ts";
 import { NO_GUARD } from "../../src/host/vip-guard.ts";
 import { ZERO_COUNTERS } from "../../src/model/rule.ts";
@@ -13,11 +13,11 @@ export class MemoryHost implements HostEffects, HostDatapath {
 	rules: readonly ObservedRule[] = [];
 	findings: readonly DatapathFinding[] = [];
 	addresses: readonly LoopbackAddress[] = [];
-	/** What was asked of it and done to it, in order. */
+	/** Its readings and changes, in order. */
 	readonly log: string[] = [];
-	/** Called before a change of the rules; what it throws is the kernel's refusal. */
+	/** Called before a change of the rules; an error that it throws is the kernel's refusal. */
 	onChange: (assignment: Assignment) => void = () => {};
-	/** False: the kernel says that it has made the change, and has not. */
+	/** False: reports changes as done without making them. */
 	obedient = true;
 
 	async observe(): ReturnType<HostDatapath["observe"]> {

@@ -1,4 +1,4 @@
-/** What is not planned again, because nothing has changed but counters. */
+/** Plans are kept as long as nothing but counters has changed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DesiredHost } from "../../src/plan/host-state.ts";
@@ -12,7 +12,7 @@ const observed = {
 	guard: { held: [], found: [] },
 	director: { runsAt: ["eth0"] },
 	interfaces: [],
-} as unknown as ObservedHost; // no more of it is compared
+} as unknown as ObservedHost; // nothing more of it is compared
 const plan = (steps: readonly unknown[] = []) =>
 	({
 		observed,
@@ -22,7 +22,7 @@ const plan = (steps: readonly unknown[] = []) =>
 		steps,
 	}) as unknown as Plan<DesiredHost>;
 
-test("a director's plan holds as long as its mark is the same", () => {
+test("a director's plan is valid as long as its mark is the same", () => {
 	const memory = new PlanMemory();
 	memory.keep(plan(), "a");
 	assert.deepEqual(memory.get(observed, "a")?.steps, []);
@@ -30,7 +30,7 @@ test("a director's plan holds as long as its mark is the same", () => {
 	assert.equal(memory.get(observed, undefined), undefined);
 });
 
-test("a plan with steps, or with a director that cannot be read, is made again each time", () => {
+test("a plan with steps, or with an unreadable director, is made again each time", () => {
 	const memory = new PlanMemory();
 	memory.keep(plan([{ kind: "director" }]), "a");
 	assert.equal(memory.get(observed, "a"), undefined);

@@ -49,7 +49,7 @@ function kinds(steps: readonly Step[] | undefined): string[] {
 	return (steps ?? []).map(({ kind }) => kind);
 }
 
-test("a host with nothing to do is looked at once; one that is changed, once before and once after", async () => {
+test("a host with nothing to do is read once; a changed one is read once before and once after", async () => {
 	const host = new MemoryHost();
 	const target = startTarget(host, [service(7)], START);
 	await reconcile(host, host, [target], silent);
@@ -60,7 +60,7 @@ test("a host with nothing to do is looked at once; one that is changed, once bef
 	assert.deepEqual(host.log, ["observe"]);
 });
 
-test("targets follow one another, and the look after one is the look before the next", async () => {
+test("targets follow one another, and the reading after one is the reading before the next", async () => {
 	const host = new MemoryHost();
 	await reconcile(host, host, [startTarget(host, [service(7)], START)], silent);
 	host.log.length = 0;
@@ -74,12 +74,12 @@ test("targets follow one another, and the look after one is the look before the 
 	assert.deepEqual(codes(host), ["192.0.2.7"]);
 });
 
-test("an edit after which the kernel does not have the rules is undone, and says what is left", async () => {
+test("an edit whose rules are missing from the kernel afterwards is undone, and the rest is reported", async () => {
 	const host = new MemoryHost();
 	await reconcile(host, host, [append(1)], silent);
 	let changes = 0;
 	host.onChange = () => {
-		// The first change drops the rule that was there, as somebody else might at the same moment.
+		// The first change drops the rule that was there, as another program might at the same moment.
 		if (++changes === 1) host.rules = [];
 		host.obedient = changes > 6;
 	};
@@ -91,7 +91,7 @@ test("an edit after which the kernel does not have the rules is undone, and says
 	assert.deepEqual(codes(host), ["192.0.2.1"]);
 });
 
-test("a step that fails is undone with those before it, the last one first", async () => {
+test("a failed step is undone with those before it, the last one first", async () => {
 	const host = new MemoryHost();
 	let refused = false;
 	host.onChange = () => {
@@ -106,7 +106,7 @@ test("a step that fails is undone with those before it, the last one first", asy
 	assert.deepEqual(host.addresses, []);
 });
 
-test("what the undoing itself fails with is kept beside the failure", async () => {
+test("an error of the undo is kept beside the failure", async () => {
 	const host = new MemoryHost();
 	host.onChange = () => {
 		host.changeLoopback = () => Promise.reject(new Error("the interface is gone"));
@@ -117,7 +117,7 @@ test("what the undoing itself fails with is kept beside the failure", async () =
 	assert.match(String(error.undoing?.error), /the interface is gone/);
 });
 
-test("an edit is planned anew on what others have made meanwhile, and is made once", async () => {
+test("an edit is planned again after changes by others, and is made once", async () => {
 	const host = new MemoryHost();
 	let overtaken = 0;
 	host.onChange = () => {
@@ -130,7 +130,7 @@ test("an edit is planned anew on what others have made meanwhile, and is made on
 	assert.equal(host.rules[0]?.counters.packets, 3n);
 });
 
-test("others that never stop changing the rules are a failure that says so", async () => {
+test("if others never stop changing the rules, the edit fails with that reason", async () => {
 	const host = new MemoryHost();
 	host.onChange = () => {
 		throw CHANGED;
@@ -148,7 +148,7 @@ test("an impossible edit changes nothing, and its error is passed on", async () 
 	assert.deepEqual(host.log, ["observe"]);
 });
 
-test("damage is mended along with an edit; what stays does not fail the edit", async () => {
+test("damage is repaired along with an edit; damage that stays does not fail the edit", async () => {
 	const host = new MemoryHost();
 	const finding = {
 		datapath: "nft",

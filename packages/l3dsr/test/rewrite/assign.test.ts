@@ -38,7 +38,7 @@ function assignedOf(facts: AssignmentFacts, ...specs: readonly string[]) {
 const by = (dscp: number, on = "-i in0 "): string =>
 	`${on}-m dscp --dscp ${dscp} -j DADDR --set-daddr 10.0.0.1`;
 
-describe("where a rule runs", () => {
+describe("the datapath of a rule", () => {
 	for (const [what, spec, datapath, reason] of [
 		["with -i of an interface that is there", by(1), "ebpf", "its interface in0 is known"],
 		["without -i", by(1, ""), "nft", "a rule without -i applies to all interfaces"],
@@ -76,7 +76,7 @@ describe("where a rule runs", () => {
 		});
 	}
 
-	it("behind one that stays with nft and could meet its packets: nft; with another DSCP or interface: ebpf", async () => {
+	it("after a rule that stays on nft and could match its packets: nft; with another DSCP or interface: ebpf", async () => {
 		const datapaths = async (...specs: readonly string[]) => {
 			const { rules } = await assignedOf(FACTS, ...specs);
 			return specs.map((_, i) => rules.find(({ entry }) => entry.ordinal === i)?.datapath);
@@ -87,7 +87,7 @@ describe("where a rule runs", () => {
 		assert.deepEqual(await datapaths(by(1, "-i gone0 "), by(1)), ["nft", "ebpf"]);
 		// raw runs before mangle, whatever the ordinals.
 		assert.deepEqual(await datapaths(`mangle ${by(1)}`, by(1, "")), ["nft", "nft"]);
-		// What the first one clears, a rule for DSCP 0 sees.
+		// After the first rule has cleared the DSCP, a rule for DSCP 0 matches.
 		assert.deepEqual(await datapaths(`${by(1, "")} --clear-dscp`, by(0)), ["nft", "nft"]);
 		assert.deepEqual(await datapaths("-m dscp ! --dscp 1 -j DADDR --set-daddr 10.0.0.1", by(2)), [
 			"nft",
@@ -95,7 +95,7 @@ describe("where a rule runs", () => {
 		]);
 	});
 
-	it("whose interface's rules are too many for one program: nft, with all of them; others stay", async () => {
+	it("of an interface with more rules than fit one program: nft, for all of them; others stay", async () => {
 		const facts: AssignmentFacts = {
 			...FACTS,
 			programLacks: async (rules) => (rules.length > 2 ? "too many" : undefined),
@@ -113,7 +113,7 @@ describe("where a rule runs", () => {
 		assert.deepEqual([...ebpf.keys()], ["eth0"]);
 	});
 
-	it("of a service: ebpf, though it asks for local addresses", async () => {
+	it("of a service: ebpf, although it matches local addresses", async () => {
 		const vip = parseAddress("192.0.2.1");
 		assert.ok(vip !== undefined);
 		const service = { name: "www", vip, selection: { dscp: dscp(1), interfaces: [IN0] }, clearDscp: false };
@@ -149,7 +149,7 @@ describe("the two datapaths one after the other", () => {
 			return { ...random, header, table };
 		});
 
-	it("do to a packet what the ruleset does in its order, whatever runs where", async () => {
+	it("have the same effect on a packet as the ruleset in its order, whatever runs where", async () => {
 		let early = 0;
 		await fc.assert(
 			fc.asyncProperty(
@@ -179,7 +179,7 @@ describe("the two datapaths one after the other", () => {
 		assert.ok(early > 100, `only ${early} rulesets were split`);
 	});
 
-	it("never meet where it says so", () => {
+	it("never both match a packet if neverMeet says so of their rules", () => {
 		fc.assert(
 			fc.property(rule, rule, arbitraryPacket(), (a, b, { bytes }) => {
 				if (!neverMeet(a, b)) return;

@@ -37,7 +37,7 @@ afterEach(async () => {
 	await setRules(datapath, EMPTY_RULESET);
 });
 
-test("rules that move between the datapaths under traffic take their counters along, and no packet goes unrewritten", async () => {
+test("rules that move between the datapaths under traffic keep their counters, and rewrite every packet", async () => {
 	using peer = new Netns("sender");
 	ip(`link add in0 address ${HERE} type veth peer name out0 netns ${peer.name}`);
 	ip("link set in0 up");
@@ -74,7 +74,7 @@ test("rules that move between the datapaths under traffic take their counters al
 		rules.map(({ datapath }) => datapath),
 		["ebpf", "ebpf"],
 	);
-	// A packet that met both datapaths is counted twice; one that was counted by neither would be missing.
+	// A packet that met both datapaths is counted twice; one that neither counted would be missing.
 	for (const { counters } of rules)
 		assert.ok(Number(counters.packets) >= sent / 2 / 8, String(counters.packets));
 	run("nft", "delete", "table", "ip", "probe");
@@ -100,7 +100,7 @@ test("without traffic, counters are exactly the same after rules have moved", as
 	ip("link delete in0");
 });
 
-test("a rule that eBPF cannot hold is refused where eBPF is forced, and nothing has changed", async () => {
+test("a rule that eBPF cannot hold is refused if eBPF is forced, and nothing has changed", async () => {
 	ip("link add in0 type veth peer name out0");
 	await move("ebpf");
 	const datapath = open("ebpf");

@@ -1,4 +1,4 @@
-/** Observe, then change: what a test does that only wants other rules. */
+/** Observes, then changes: for tests that only need other rules. */
 import type { Ruleset } from "../../src/model/ruleset.ts";
 import type { Datapath } from "../../src/rewrite/datapath.ts";
 import type { HostDatapath } from "../../src/rewrite/host-datapath.ts";

@@ -8,7 +8,7 @@ import type { DatapathName, ObservedRule } from "../../src/rewrite/datapath.ts";
 import { stepsBetween } from "../../src/rewrite/steps-between.ts";
 import { parseRuleSpec } from "../../src/syntax/iptables/rule-parser.ts";
 
-/** A rule for one DSCP at the place of that number. */
+/** A rule for one DSCP at the place with that number. */
 function entry(code: number, localOnly = false): RuleEntry {
 	const vip = parseAddress(`192.0.2.${code}`);
 	assert(vip !== undefined);
@@ -29,7 +29,7 @@ function setPort(code: number): RuleEntry {
 
 type Held = Partial<Record<DatapathName, readonly RuleEntry[]>>;
 
-/** Datapath by datapath, how many rules each has after its step. */
+/** For each datapath in order, the number of its rules after its step. */
 function order(before: Held, after: Held): string[] {
 	const observed = (["nft", "ebpf"] as const).flatMap((datapath) =>
 		(before[datapath] ?? []).map((one): ObservedRule => ({ ...one, counters: ZERO_COUNTERS, datapath })),
@@ -49,24 +49,24 @@ test("the datapath that gains a rule changes before the one that loses it", () =
 	assert.deepEqual(order({ ebpf: [entry(1)] }, { nft: [entry(1)] }), ["nft 1", "ebpf 0"]);
 });
 
-test("so it is with a rule that another one takes the place of", () => {
+test("the same order applies to a rule that another one replaces", () => {
 	assert.deepEqual(order({ nft: [entry(1)] }, { ebpf: [entry(1, true)] }), ["ebpf 1", "nft 0"]);
 	assert.deepEqual(order({ ebpf: [entry(1, true)] }, { nft: [entry(1)] }), ["nft 1", "ebpf 0"]);
 });
 
-test("where rules go both ways, nft holds what leaves it until the programs have changed", () => {
+test("if rules move in both directions, nft keeps its leaving rules until the programs have changed", () => {
 	assert.deepEqual(order({ nft: [entry(1)], ebpf: [entry(2)] }, { nft: [entry(2)], ebpf: [entry(1)] }), [
 		"nft 2",
 		"ebpf 1",
 		"nft 1",
 	]);
-	// A rule that is replaced in its place by nft itself cannot stand beside its successor.
+	// A rule that nft itself replaces in place cannot exist beside its successor.
 	const before = { nft: [entry(1), entry(3)], ebpf: [entry(2)] };
 	const after = { nft: [entry(2), entry(3, true)], ebpf: [entry(1)] };
 	assert.deepEqual(order(before, after), ["nft 3", "ebpf 1", "nft 2"]);
 });
 
-test("answers of a program's rule are translated before it comes, and until it is gone", () => {
+test("answers of a program's rule are translated before it is added, and until it is gone", () => {
 	const [one, two, three] = [setPort(1), setPort(2), setPort(3)];
 	assert.deepEqual(order({}, { ebpf: [one] }), [
 		"nft 0, answers of 192.0.2.1",
@@ -80,7 +80,8 @@ test("answers of a program's rule are translated before it comes, and until it i
 		"ebpf 1",
 		"nft 0, answers of 192.0.2.2",
 	]);
-	// From nft to a program: nft keeps the rule, and what translates its answers, until the program has it.
+	// From nft to a program: nft keeps the rule, and the translation of its answers, until the program has
+	// it.
 	assert.deepEqual(order({ nft: [one] }, { ebpf: [one] }), [
 		"nft 1, answers of 192.0.2.1",
 		"ebpf 1",

@@ -1,4 +1,4 @@
-/** Bytes that are not a request, or nearly one, at the socket of the process that speaks HTTP. */
+/** Sends invalid and nearly valid requests to the socket of the process that speaks HTTP. */
 import assert from "node:assert/strict";
 import { randomBytes, randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -12,13 +12,15 @@ enterNetns();
 
 const PATIENCE_MS = 60_000;
 const PORT = 9470;
-/** Requests. */
+/** The number of requests. */
 const RUNS = runs(200);
 const REQUEST = Buffer.from(
 	"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip;q=1, *;q=0\r\nConnection: close\r\n\r\n",
 );
 
-/** What comes back for these bytes until the server closes; `ends`: the client says that no more will come. */
+/**
+ * The answer to these bytes until the server closes; `ends`: the client announces that no more will follow.
+ */
 async function answerTo(bytes: Uint8Array, ends: boolean): Promise<string> {
 	const socket = connect(PORT, "127.0.0.1");
 	let answer = "";
@@ -33,7 +35,7 @@ async function answerTo(bytes: Uint8Array, ends: boolean): Promise<string> {
 	return answer;
 }
 
-/** The request with some bytes replaced, cut out, or put in. */
+/** The request with some bytes replaced, removed, or inserted. */
 function damaged(): Buffer {
 	let bytes = REQUEST;
 	for (let n = randomInt(1, 4); n > 0; n--) {
@@ -45,7 +47,7 @@ function damaged(): Buffer {
 }
 
 describe("broken requests", () => {
-	it("get an answer of class 2xx or 4xx or none, and the process that reads them goes on", async () => {
+	it("get an answer of class 2xx or 4xx or none, and the process that reads them continues", async () => {
 		const agent = new RecordedAgent();
 		using front = agent.serve([`127.0.0.1:${PORT}`]);
 		await waitFor(

@@ -1,4 +1,6 @@
-/** The agent's end of the pipes: what the process behind them writes, or fails to read, does the agent no harm. */
+/**
+ * The agent's end of the pipes: whatever the other process writes, or fails to read, does not harm the agent.
+ */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +16,7 @@ import { RecordedAgent } from "./recorded.ts";
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-child-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Runs of random bytes. */
+/** Runs with random bytes. */
 const RUNS = runs(10);
 
 function started(script: string, agent: RecordedAgent, ends: string[], pingMs?: number): Child {
@@ -30,7 +32,7 @@ function started(script: string, agent: RecordedAgent, ends: string[], pingMs?: 
 	});
 }
 
-/** How a process ends that writes these bytes, and would then run on. */
+/** The exit of a process that writes these bytes and would then continue. */
 async function endAfter(bytes: Uint8Array, agent = new RecordedAgent()): Promise<string> {
 	const file = join(folder, "bytes");
 	writeFileSync(file, bytes);
@@ -56,8 +58,8 @@ function isRunning(pid: number): boolean {
 	}
 }
 
-describe("the process that speaks HTTP, as the agent sees it", () => {
-	it("is ended when it writes an invalid line, or one without an end", async () => {
+describe("the process that speaks HTTP, as the agent sees it,", () => {
+	it("is ended if it writes an invalid line, or one without an end", async () => {
 		for (const [text, how] of [
 			["status\n", /invalid line/],
 			["status 1\nreload 2\n", /invalid line/],
@@ -70,14 +72,14 @@ describe("the process that speaks HTTP, as the agent sees it", () => {
 		}
 	});
 
-	it("is ended when it writes random bytes", async () => {
+	it("is ended if it writes random bytes", async () => {
 		for (let run = 0; run < RUNS; run++) {
 			const bytes = Buffer.concat([randomBytes(1 + (run % 50) * 100), Buffer.from("\n")]);
 			assert.match(await endAfter(bytes), /invalid line|a line above/, bytes.toString("hex"));
 		}
 	});
 
-	it("is ended when it does not answer, from the start or later, and not as long as it answers", async () => {
+	it("is ended if it does not answer, from the start or later, but not while it answers", async () => {
 		const answering = (most: number) =>
 			`while read kind number rest; do
 				[ $kind != ping ] || [ $number -gt ${most} ] || { echo pong $number; echo $number >${folder}/pinged; }

@@ -35,7 +35,10 @@ interface Got {
 	readonly body: string;
 }
 
-/** A new connection each; over the Unix socket unless `host` is said. The response must be one that openapi.yaml describes. */
+/**
+ * Opens a new connection each time, over the Unix socket unless `host` is given. The response must be one
+ * that openapi.yaml describes.
+ */
 async function get(
 	path: string,
 	headers: Record<string, string> = {},
@@ -81,7 +84,7 @@ function statusOf(pid: number): Record<string, string> {
 	return Object.fromEntries(text.split("\n").map((line) => line.split(/:\s*/, 2) as [string, string])); // two parts
 }
 
-describe("what the agent serves", () => {
+describe("the agent's HTTP process", () => {
 	const agent = new RecordedAgent();
 	let front: Front;
 	before(async () => {
@@ -92,7 +95,7 @@ describe("what the agent serves", () => {
 	});
 	after(() => front[Symbol.dispose]());
 
-	it("answers with the records that the agent gives, byte for byte", async () => {
+	it("answers with the agent's records, byte for byte", async () => {
 		for (const [path, name] of [
 			["/v1/status", "status-real-server"],
 			["/v1/findings", "findings"],
@@ -105,7 +108,7 @@ describe("what the agent serves", () => {
 		}
 	});
 
-	it("is a process of another user, without capabilities, that cannot get any", () => {
+	it("runs as another user without capabilities, and cannot gain any", () => {
 		assert.ok(front.pid !== undefined);
 		const { Uid, CapPrm, CapEff, CapAmb, NoNewPrivs, Groups } = statusOf(front.pid);
 		assert.notEqual(Uid?.split("\t")[0], "0");
@@ -113,11 +116,11 @@ describe("what the agent serves", () => {
 		assert.deepEqual([NoNewPrivs, Groups?.trim()], ["1", ""]);
 	});
 
-	it("lets root and its own group connect to the Unix socket, and nobody else", () => {
+	it("lets only root and its own group connect to the Unix socket", () => {
 		assert.equal(statSync(SOCKET).mode & 0o777, 0o660);
 	});
 
-	it("says that nothing has changed to who has the answer already, and compresses for who takes that", async () => {
+	it("answers that nothing has changed if the client has the answer, and compresses if the client accepts that", async () => {
 		const first = await local("/v1/fleet");
 		const again = await local("/v1/fleet", { "if-none-match": first.headers.etag ?? "" });
 		assert.deepEqual([again.status, again.body], [304, ""]);
@@ -129,7 +132,7 @@ describe("what the agent serves", () => {
 		);
 	});
 
-	it("asks the agent once for what many want to know at once", async () => {
+	it("asks the agent once for simultaneous requests of many clients", async () => {
 		agent.happen("so that what was answered before is old");
 		const before = agent.asked.status;
 		await waitFor("the event", async () => (await local("/v1/events")).body.includes("so that what"));
@@ -137,7 +140,7 @@ describe("what the agent serves", () => {
 		assert.ok(agent.asked.status - before <= 2, `asked ${agent.asked.status - before} times`);
 	});
 
-	it("refuses names and pages of others: DNS rebinding, cross-origin requests, proxy requests", async () => {
+	it("refuses foreign names and pages: DNS rebinding, cross-origin requests, proxy requests", async () => {
 		for (const [headers, expected] of [
 			[{ host: "attacker.example" }, 403],
 			[{ host: "127.0.0.1.attacker.example:9470" }, 403],
@@ -169,7 +172,7 @@ describe("what the agent serves", () => {
 		);
 	});
 
-	it("takes no request that could change something", async () => {
+	it("accepts no request that could change something", async () => {
 		for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
 			const { status, headers } = await local("/v1/status", {}, method);
 			assert.deepEqual([status, headers.allow], [405, "GET, HEAD"], method);
@@ -178,7 +181,7 @@ describe("what the agent serves", () => {
 		assert.deepEqual([head.status, head.body], [200, ""]);
 	});
 
-	it("serves the files of the page by their names, and no other file", async () => {
+	it("serves the page's files by their names, and no other file", async () => {
 		const { status, headers, body } = await local("/");
 		assert.deepEqual([status, headers["content-type"]], [200, "text/html; charset=utf-8"]);
 		assert.match(body, /<title>l3dsr/);
@@ -251,7 +254,7 @@ describe("what the agent serves", () => {
 		stream.socket.destroy();
 	});
 
-	it("is restarted when it is killed, with connections waiting meanwhile, and knows all events", async () => {
+	it("is restarted after it is killed, with connections waiting meanwhile, and knows all events", async () => {
 		const { pid } = front;
 		assert.ok(pid !== undefined);
 		process.kill(pid, "SIGKILL");
@@ -289,7 +292,7 @@ describe("what the agent serves", () => {
 		for (const socket of slow) socket.destroy();
 	});
 
-	it("has limits on headers and on the time that a request may take", async () => {
+	it("limits headers and the duration of a request", async () => {
 		const long = await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`);
 		assert.match(long, /^HTTP\/1.1 431 /);
 		const unfinished = await raw("GET / HTTP/1.1\r\nHost: localhost\r\nX: ");
@@ -320,14 +323,14 @@ describe("what the agent serves", () => {
 	}
 });
 
-/** What comes back until the server closes. */
+/** The answer until the server closes. */
 async function raw(text: string): Promise<string> {
 	const socket = connect(PORT, "127.0.0.1");
 	let answer = "";
 	socket.setEncoding("utf8");
 	socket.on("data", (piece: string) => {
 		answer += piece;
-		// A request that was fine keeps the connection.
+		// A valid request keeps the connection.
 		if (answer.startsWith("HTTP/1.1 200") && answer.includes("\r\n\r\n")) socket.end();
 	});
 	socket.on("error", () => {});
@@ -389,8 +392,8 @@ describe("TLS and a token", () => {
 	});
 });
 
-describe("what cannot be served", () => {
-	it("is said, tried again, and keeps the rest of it and the agent going", async () => {
+describe("an address or file that cannot be served", () => {
+	it("is reported and retried, while the other addresses and the agent continue", async () => {
 		const agent = new RecordedAgent();
 		using front = agent.serve(["192.0.2.1:80", SOCKET], { page: folder });
 		await waitFor(
@@ -402,13 +405,13 @@ describe("what cannot be served", () => {
 		assert.match(agent.problems[0] ?? "", /^cannot serve HTTP at 192\.0\.2\.1:80: .*EADDRNOTAVAIL/);
 	});
 
-	it("is what a stopped process would have to answer: another one takes its place", async () => {
+	it("includes a stopped process: another one replaces it", async () => {
 		const agent = new RecordedAgent();
 		const pingMs = 1000;
 		using front = agent.serve([SOCKET], { page: folder, pingMs });
 		const answers = async () => (await get("/v1/status").catch(() => undefined))?.status === 200;
 		await waitFor("the server", answers, PATIENCE_MS);
-		// While it starts, it may leave more pings unanswered. What it asks for an answer comes behind its pong.
+		// During its start it may leave more pings unanswered. Its requests to the agent follow its pong.
 		const served = performance.now();
 		const pinged = async () => performance.now() - served > pingMs && (await answers());
 		await waitFor("an answer behind the first ping", pinged, PATIENCE_MS);
@@ -420,7 +423,7 @@ describe("what cannot be served", () => {
 		assert.match(agent.problems.at(-1) ?? "", /has ended \(it did not answer the agent 3 times\)/);
 	});
 
-	it("is a token file that has no token, a user that does not exist, a program that is not there", async () => {
+	it("includes a token file without a token, an unknown user, and a missing program", async () => {
 		const empty = join(folder, "empty");
 		writeFileSync(empty, "\n");
 		for (const [settings, said] of [
@@ -442,7 +445,7 @@ describe("what cannot be served", () => {
 		}
 	});
 
-	it("is anything by a process that has privileges: it ends, and says why", () => {
+	it("includes any address if the process has privileges: it ends, and reports why", () => {
 		const [program, ...args] = COMMAND;
 		const { status, stderr } = spawnSync(program, args, { input: "", encoding: "utf8" });
 		assert.equal(status, 1);

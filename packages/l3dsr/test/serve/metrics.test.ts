@@ -33,7 +33,7 @@ test("a status becomes counters and gauges in base units, with the labels of eac
 	);
 });
 
-test("a director's real servers, next hops and reasons are metrics as well", async () => {
+test("a director's real servers, next hops and reasons are metrics too", async () => {
 	const text = await textOf(sample("status-director"));
 	const labels = 'vip="192.0.2.10",protocol="tcp",port="443"';
 	for (const line of [
@@ -47,8 +47,8 @@ test("a director's real servers, next hops and reasons are metrics as well", asy
 	}
 });
 
-test("services that differ in ports alone are one series: Prometheus refuses the same labels twice", async () => {
-	const status = JSON.parse(sample("status-real-server")) as StatusRecord; // which a test of the samples holds to it
+test("services that differ only in ports are one series: Prometheus refuses the same labels twice", async () => {
+	const status = JSON.parse(sample("status-real-server")) as StatusRecord; // a test of the samples checks that
 	const [web] = status.services;
 	assert.ok(web !== undefined);
 	const twice = { ...status, services: [web, { ...web, state: "down", packets: 5 }] };

@@ -1,4 +1,4 @@
-/** The page in a browser, served by the process that speaks HTTP, with the limits and the policy that it really has. */
+/** The page in a browser, served by the process that speaks HTTP with its real limits and policy. */
 import assert from "node:assert/strict";
 import { chmodSync } from "node:fs";
 import { after, before, test } from "node:test";
@@ -34,7 +34,7 @@ after(async () => {
 	await browser[Symbol.asyncDispose]();
 });
 
-test("shows what the agent shows, hears what happens, traces, and breaks no rule of the policy", async () => {
+test("shows the agent's data, receives events, traces, and obeys the policy", async () => {
 	const { page, complaints, origins } = await browser.open(URL_OF_PAGE, TIME);
 	await page.locator(".rows .row").nth(3).waitFor();
 	await page.locator(".rail .finding").nth(1).waitFor();
@@ -52,7 +52,7 @@ test("shows what the agent shows, hears what happens, traces, and breaks no rule
 	await page.context().close();
 });
 
-test("says so when the process that speaks HTTP is killed, and shows the host again when there is another", async () => {
+test("reports that the process that speaks HTTP was killed, and shows the host again after its restart", async () => {
 	const { page } = await browser.open(URL_OF_PAGE, TIME);
 	await page.locator(".pulse", { hasText: "live" }).waitFor();
 	const { pid } = front;
@@ -64,7 +64,7 @@ test("says so when the process that speaks HTTP is killed, and shows the host ag
 	await page.context().close();
 });
 
-test("says so when the agent cannot answer, and why", async () => {
+test("reports that the agent cannot answer, with the reason", async () => {
 	const { page } = await browser.open(URL_OF_PAGE, TIME);
 	await page.locator(".pulse", { hasText: "live" }).waitFor();
 	const { status } = agent.texts;

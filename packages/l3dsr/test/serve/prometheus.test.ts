@@ -1,4 +1,4 @@
-/** A Prometheus of the distribution reads what is served, and what examples/prometheus has for it. */
+/** The distribution's Prometheus reads the agent's metrics and the files in examples/prometheus. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,13 +30,13 @@ const expressions: string[] = [
 	...dashboard.templating.list.map(({ query }: { query: string }) => query),
 ];
 
-/** As Prometheus' HTTP API has it. */
+/** A result in the format of Prometheus' HTTP API. */
 interface Found {
 	readonly metric: Readonly<Record<string, string>>;
 	readonly value: readonly [number, string];
 }
 
-test("alerts and dashboard name metrics that there are, with labels that these have", () => {
+test("alerts and dashboard use existing metrics and labels", () => {
 	const labels = new Map<string, readonly string[]>(STATUS_METRICS.map((one) => [one.name, one.labels]));
 	const known = new Set([
 		...labels.keys(),
@@ -59,7 +59,7 @@ test("alerts and dashboard name metrics that there are, with labels that these h
 	}
 });
 
-test("promtool takes the alert rules, and what is served as metrics", async () => {
+test("promtool accepts the alert rules and the served metrics", async () => {
 	const path = join(folder, "alerts.yaml");
 	writeFileSync(path, alerts);
 	assert.match(run("promtool", "check", "rules", path), /SUCCESS/);
@@ -84,7 +84,7 @@ rule_files: [fast.yaml]
 scrape_configs: [{ job_name: l3dsr, static_configs: [{ targets: ["127.0.0.1:9470"] }] }]
 `,
 	);
-	// As shipped, but at once.
+	// As shipped, but without a delay.
 	writeFileSync(join(folder, "fast.yaml"), alerts.replace(/^ +for: .*\n/gm, ""));
 	const server = spawn(
 		"prometheus",

@@ -1,4 +1,4 @@
-/** An agent without a loop: what it shows are the samples of packages/records, and what a test adds. */
+/** An agent without a loop: it shows the samples of packages/records and what a test adds. */
 import { readFileSync } from "node:fs";
 import { FROM_SOURCE } from "../../../../test/support/node.ts";
 import { diagnosticsOf } from "../../src/cli/error-table.ts";
@@ -25,7 +25,7 @@ export const COMMAND: readonly [string, ...string[]] = [
 ];
 
 export class RecordedAgent implements Shown {
-	/** How often each was asked for. */
+	/** The number of requests for each. */
 	readonly asked = { status: 0, findings: 0, fleet: 0, events: 0, trace: 0 };
 	readonly questions: PacketQuestion[] = [];
 	readonly problems: string[] = [];
@@ -62,7 +62,7 @@ export class RecordedAgent implements Shown {
 		return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
 	};
 
-	/** Something happens. */
+	/** Adds an event. */
 	happen(message: string): void {
 		const id = (this.#events.at(-1)?.id ?? 0) + 1;
 		const event = { id, time: new Date().toISOString(), kind: "repaired", severity: "notice", message };
@@ -71,7 +71,7 @@ export class RecordedAgent implements Shown {
 		for (const listener of this.#listeners) listener({ id, body: JSON.stringify(event) });
 	}
 
-	/** Serves at these places. */
+	/** Serves at these addresses. */
 	serve(
 		listen: readonly string[],
 		more: Partial<AgentSettings & Pick<FrontOptions, "page" | "command" | "pingMs">> = {},

@@ -1,4 +1,4 @@
-/** The servers of the process that speaks HTTP, with an agent that is slow and clients that are odd. */
+/** The servers of the process that speaks HTTP, with a slow agent and unusual clients. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -17,7 +17,7 @@ enterNetns();
 const PATIENCE_MS = 10_000;
 const REQUEST = "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/** Serves on a free port of loopback. `text`: what the agent says of its status, when it is asked to. */
+/** Serves on a free port of loopback. `text`: the agent's answer to a request for its status. */
 async function served(text = '{"services":[]}') {
 	using opened = new DisposableStack();
 	// The server closes its descriptor.
@@ -41,7 +41,7 @@ async function served(text = '{"services":[]}') {
 	const { port } = socket;
 	return {
 		port,
-		/** The number of the first question. */
+		/** The number of the first request to the agent. */
 		asked: asked.promise,
 		connections: serving.connections,
 		answer: async () => answers.receive({ kind: "answer", number: await asked.promise, body: text }),
@@ -49,7 +49,7 @@ async function served(text = '{"services":[]}') {
 	};
 }
 
-/** A connection, and what has come back on it. */
+/** A connection, and the data received on it. */
 function client(port: number): { readonly socket: Socket; readonly text: () => string } {
 	const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
 	let text = "";
@@ -62,7 +62,7 @@ function client(port: number): { readonly socket: Socket; readonly text: () => s
 }
 
 describe("the server", () => {
-	it("says that the agent is silent; it does not cut the connection while the agent is asked", async ({
+	it("reports a silent agent, and does not close a connection while it waits for the agent", async ({
 		mock,
 	}) => {
 		using server = await served();
@@ -79,7 +79,7 @@ describe("the server", () => {
 		socket.destroy();
 	});
 
-	it("cuts the connection of a client that does not read its answer", async ({ mock }) => {
+	it("closes the connection of a client that does not read its answer", async ({ mock }) => {
 		// More than the kernel buffers for both ends.
 		using server = await served(JSON.stringify("x".repeat(1 << 24)));
 		const { socket } = client(server.port);
@@ -98,13 +98,13 @@ describe("the server", () => {
 		socket.destroy();
 	});
 
-	it("answers a client that has closed its half of the connection already", async () => {
+	it("answers a client that has already closed its half of the connection", async () => {
 		using server = await served();
 		const { socket, text } = client(server.port);
 		socket.end(REQUEST);
 		const ended = once(socket, "end");
 		await server.asked;
-		// What another client gets later, it gets after the server has read the end of the first.
+		// A later answer to another client arrives after the server has read the end of the first connection.
 		const other = client(server.port);
 		other.socket.end("GET /other HTTP/1.0\r\nHost: localhost\r\n\r\n");
 		await once(other.socket, "end");

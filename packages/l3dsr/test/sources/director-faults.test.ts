@@ -1,6 +1,6 @@
 /**
- * Files of a director that cannot be meant: each is refused, with every fault at its place and what to do. The rows are
- * the file, or the part of it that the kind says, and what is printed without the excerpts.
+ * Invalid files of a director: each is refused, with every fault at its place and a remedy. The rows contain
+ * the file, or the part of it that the kind names, and the output without excerpts.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ pools:
 `;
 const CONFIG = "fleet: fleet.yaml\ndirector: { interfaces: eth0 }\n";
 
-/** What a row's first entry is → both files. */
+/** Maps the first entry of a row to both files. */
 const KINDS = {
 	"l3dsr.yaml": (body) => [body, FLEET],
 	director: (body) => [`fleet: fleet.yaml\ndirector: ${body}\n`, FLEET],
@@ -42,7 +42,7 @@ async function load(config: string, fleet: string): Promise<LoadedConfiguration>
 	return await loadConfiguration(host, "l3dsr.yaml", {});
 }
 
-/** The lines without excerpts, and without the folder of the test. */
+/** The lines without excerpts, and without the test's folder. */
 async function refusalOf(config: string, fleet: string): Promise<string[]> {
 	try {
 		await load(config, fleet);
@@ -464,7 +464,7 @@ const CASES: {
 	],
 };
 
-test("what the hostile files are made of is accepted", async () => {
+test("the valid parts of the hostile files are accepted", async () => {
 	const { configuration, fleet } = await load(CONFIG, FLEET);
 	assert.deepEqual(configuration.director?.settings.interfaces, ["eth0"]);
 	assert.equal(fleet?.fleet.pools[0]?.reals.length, 2);

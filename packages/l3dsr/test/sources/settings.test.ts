@@ -13,7 +13,7 @@ function settings(text: string, env: Readonly<Record<string, string>>) {
 	return resolveSettings(parseConfig(text, "l3dsr.yaml").given, env, { hook: "tc" });
 }
 
-test("a setting that is in the file is kept, also where it is the default", () => {
+test("a setting in the file is used, even if it equals the default", () => {
 	assert.deepEqual(settings("datapath: auto\nhook: tc\nopen-checksums: refuse\n", ENVIRONMENT), {
 		datapath: "auto",
 		hook: "tc",
@@ -21,7 +21,7 @@ test("a setting that is in the file is kept, also where it is the default", () =
 	});
 });
 
-test("what the file does not set is the environment's, key by key", () => {
+test("settings missing from the file come from the environment, key by key", () => {
 	assert.deepEqual(settings("hook: xdp\n", ENVIRONMENT), {
 		datapath: "nft",
 		hook: "xdp",
@@ -29,7 +29,7 @@ test("what the file does not set is the environment's, key by key", () => {
 	});
 });
 
-test("what neither sets is the default, and an empty variable sets nothing", () => {
+test("settings missing from both are the default, and an empty variable sets nothing", () => {
 	const standard = { datapath: "auto", hook: "tc", openChecksums: "refuse" };
 	assert.deepEqual(settings("services: []\n", {}), standard);
 	assert.deepEqual(settings("services: []\n", { L3DSR_HOOK: "", L3DSR_DATAPATH: "" }), standard);

@@ -21,7 +21,7 @@ for (const [title, env] of [
 	test(`${title} orders by bytes`, () => assert.equal(sorted(env), bytes));
 }
 
-test("a language orders letters before their case, and its own letters in their places", () => {
+test("a language orders letters before their case, and its own letters at their places", () => {
 	assert.equal(sorted({ LANG: "de_DE.UTF-8@euro" }), "10 9 a A ä b B Z");
 	assert.equal(sorted({ LC_ALL: "", LANG: "en_US.UTF-8" }), "10 9 a A ä b B Z");
 	assert.equal(sorted({ LC_COLLATE: "sv_SE.utf8", LANG: "C" }), "10 9 a A b B Z ä");

@@ -10,7 +10,7 @@ import {
 	parseDsrConf,
 } from "../../src/syntax/dsr-conf.ts";
 
-/** Names that "resolve" in these tests. */
+/** Names that these tests resolve. */
 const HOSTS: Readonly<Record<string, string>> = { "www.example.net": "192.0.2.80", w2: "192.0.2.81" };
 
 function read(text: string, file = "a.conf") {
@@ -79,7 +79,7 @@ for (const [title, text, expected] of accepted) {
 	});
 }
 
-test("a service written twice, in any spelling, is reported and counts once", () => {
+test("a service written twice, in any notation, is reported and counts once", () => {
 	const text = "w2=7\n2A00::1=10\n192.0.2.81=7\n2a00:0::1=012\n192.0.2.81\nw2\n192.0.2.81=8\n";
 	const lines = (type: string, previous: number, duplicate: number): string =>
 		`- Prev: ${type} at "a.conf", line ${previous}.\n- Dup:  ${type} at "a.conf", line ${duplicate}.`;
@@ -138,14 +138,14 @@ const unrecognized = [
 	"=",
 ];
 for (const line of unrecognized) {
-	test(`does not recognize ${JSON.stringify(line)}, and reads no further`, () => {
+	test(`does not recognise ${JSON.stringify(line)}, and stops reading`, () => {
 		assert.deepEqual(messages(`192.0.2.1\n${line}\nnonsense=\n`), [
 			"Invalid config line at a.conf, line 2.  Unrecognized VIP/DSCP.",
 		]);
 	});
 }
 
-test("a code above 63 is skipped with its line, as it was written, however large", () => {
+test("a code above 63 is skipped and its line reported as written, however large it is", () => {
 	const text =
 		"192.0.2.10=64\nno.such.name=0x40\n192.0.2.11=0100\n192.0.2.12=99999999999999999999\n192.0.2.13=3\n";
 	assert.deepEqual(messages(text), [
@@ -157,7 +157,7 @@ test("a code above 63 is skipped with its line, as it was written, however large
 	assert.deepEqual(services(text), ["192.0.2.13/192.0.2.13 = 3/3"]);
 });
 
-test("a code for two VIPs of a family is a conflict, told with the later spelling, and the first VIP stays", () => {
+test("a code for two VIPs of a family is a conflict, reported in the later notation, and the first VIP stays", () => {
 	const text = "192.0.2.10=10\n192.0.2.11=0xa\n2001:DB8::1=012\n2001:db8::2=10\nw2=012\n192.0.2.10=012\n";
 	assert.deepEqual(messages(text), [
 		'Conflicting DSRs (IP=192.0.2.10, IP=192.0.2.11) found with DSCP 0xa.\n- Prev: L3DSR at "a.conf", line 1.\n- Dup:  L3DSR at "a.conf", line 2.',
@@ -185,12 +185,12 @@ test("a name without an IPv4 address is reported and left out", () => {
 	assert.deepEqual(services("nowhere.example.net=3\nw2=3\n"), ["w2/192.0.2.81 = 3/3"]);
 });
 
-test("asks for each host name once, and for none whose line is skipped", () => {
+test("resolves each host name once, and none whose line is skipped", () => {
 	const entries = parseDsrConf("f", "b=1\na\nb=2\nc=64\n192.0.2.1\n2001:db8::1\n");
 	assert.deepEqual(hostNamesOf(entries), ["b", "a"]);
 });
 
-test("any text gives entries with places in it, and nothing else happens", () => {
+test("any text gives entries with places in it, without an exception", () => {
 	fc.assert(
 		fc.property(fc.string({ unit: "binary", maxLength: 60 }), (text) => {
 			const lines = text.split("\n").length;
@@ -202,7 +202,7 @@ test("any text gives entries with places in it, and nothing else happens", () =>
 	);
 });
 
-test("reports what an editor has added: line ends of Windows, a byte order mark", () => {
+test("reports additions of editors: Windows line ends, a byte order mark", () => {
 	const hints = (text: string) =>
 		read(text).findings.map((finding) => ("hint" in finding ? finding.hint : undefined));
 	assert.deepEqual(hints("192.0.2.10=28\r\n"), [

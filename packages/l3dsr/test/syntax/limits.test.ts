@@ -1,4 +1,7 @@
-/** Texts that are far too long: each is refused with a number, and reading it takes no longer than its length asks for. */
+/**
+ * Texts that are far too long: each is refused with a number, and reading takes time in proportion to its
+ * length.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { L3dsrError, renderDiagnostic } from "../../src/errors.ts";
@@ -44,7 +47,7 @@ describe("a rules file", () => {
 		"a list of ports": `-p tcp -m multiport --dports ${"80,".repeat(70_000)}`,
 	};
 	for (const [what, line] of Object.entries(lines)) {
-		test(`with 10 MB of ${what} in a line is refused at that line, shown in part`, () => {
+		test(`with 10 MB of ${what} in a line is refused at that line, which is shown in part`, () => {
 			const error = refusal(restore(`-A PREROUTING ${line}\n`));
 			const [first] = error.diagnostics;
 			assert.match(first.message, /^the line has \d+ characters, at most 16384 are read$/);
@@ -55,7 +58,7 @@ describe("a rules file", () => {
 		});
 	}
 
-	test("with 10 MB of one rule is refused where it has too many", () => {
+	test("with 10 MB of one rule is refused where the limit of rules is exceeded", () => {
 		const text = RULE.repeat(MEGABYTES / RULE.length);
 		const error = refusal(restore(text));
 		assert.match(error.message, /^the file has more than 16384 rules$/);
@@ -95,7 +98,7 @@ describe("a command line", () => {
 		);
 	});
 
-	test("with 70,000 names of ports is refused for their number, without a look at each", () => {
+	test("with 70,000 names of ports is refused for their number, without resolving them", () => {
 		const names = Array.from({ length: 70_000 }, (_, index) => `htp${index}`).join(",");
 		const error = read(
 			`-A PREROUTING -p tcp -m multiport --dports ${names} -j DADDR --set-daddr 192.0.2.1`,
@@ -106,7 +109,7 @@ describe("a command line", () => {
 });
 
 describe("l3dsr.yaml", () => {
-	test("with 70,000 ports in a list is refused, and ranges are suggested", () => {
+	test("with 70,000 ports in a list is refused, with a hint to use ranges", () => {
 		const ports = Array.from({ length: 70_000 }, (_, index) => 1 + (index % 65535)).join(", ");
 		const text = `services:\n  - {vip: 192.0.2.1, dscp: 7, ports: [${ports}]}\n`;
 		const [first] = refusal(() => parseConfig(text, "f")).diagnostics;
@@ -127,7 +130,7 @@ describe("l3dsr.yaml", () => {
 		assert.match(conflicts.at(-1)?.notes?.at(-1) ?? "", /first 100 problems/);
 	});
 
-	test("that is too long or nested too deeply is refused before it is read", () => {
+	test("that is too long or nested too deeply is refused before it is parsed", () => {
 		const long = `# ${"x".repeat(LIMITS.yamlLength)}\nservices: []\n`;
 		assert.match(refusal(() => parseConfig(long, "f")).message, /the limit is 2097152$/);
 		const deep = refusal(() => parseConfig(`services: ${"[".repeat(100_000)}`, "f"));
@@ -136,7 +139,7 @@ describe("l3dsr.yaml", () => {
 });
 
 describe("dsr.conf", () => {
-	test("of 10 MB is refused where it has too many services", () => {
+	test("of 10 MB is refused where the limit of services is exceeded", () => {
 		const line = "192.0.2.1=7\n";
 		const entries = parseDsrConf("f", line.repeat(MEGABYTES / line.length));
 		const { findings, services } = collectServices(entries, () => undefined);
@@ -145,7 +148,7 @@ describe("dsr.conf", () => {
 		assert.deepEqual(faults, ['Too many DSRs at "f", line 16385 (max=16384).']);
 	});
 
-	test("with 10 MB in a line is a line that is not a service", () => {
+	test("with 10 MB in a line reports a line that is not a service", () => {
 		for (const line of [
 			"1".repeat(MEGABYTES),
 			`${" ".repeat(MEGABYTES)}x y`,

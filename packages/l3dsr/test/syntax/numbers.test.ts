@@ -1,4 +1,4 @@
-/** One number, spelt for three readers. */
+/** Notations of one number for three readers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

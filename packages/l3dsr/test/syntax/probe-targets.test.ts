@@ -14,7 +14,7 @@ function complaints(work: () => unknown): string[] {
 }
 
 describe("parseProbeTargets", () => {
-	it("reads a target a line, with comments and empty lines in between", () => {
+	it("reads one target per line, and ignores comments and empty lines", () => {
 		const targets = parseProbeTargets(
 			"# web\n10.0.0.1 192.0.2.1 7 80\n\n10.0.0.1 - AF41 53/udp # dns\n2001:db8::1 fc00::1 0x0a icmp\r\n",
 			"targets",
@@ -29,7 +29,7 @@ describe("parseProbeTargets", () => {
 		);
 	});
 
-	it("says of every line what is wrong with it, and where", () => {
+	it("reports the fault of every line with its place", () => {
 		assert.deepEqual(
 			complaints(() =>
 				parseProbeTargets("10.0.0.1 192.0.2.1 64 80\nweb1 - 7 http\n10.0.0.1 fc00::1 7 80\n10.0.0.1 -", "t"),
@@ -60,7 +60,7 @@ describe("readProbeTarget", () => {
 		assert.deepEqual([real.text, vip?.text, port], ["10.0.0.1", "192.0.2.1", 80]);
 	});
 
-	it("says all that is wrong at once", () => {
+	it("reports all faults at once", () => {
 		const words = { real: "10.0.0.300", vip: "127.0.0.1", dscp: "07", service: "0/tcp" };
 		assert.equal(complaints(() => readProbeTarget(words)).length, 4);
 	});

@@ -1,4 +1,4 @@
-/** What `l3dsr check` says of a host, and what real traffic says. */
+/** Compares the findings of `l3dsr check` for a host with real traffic. */
 import { parseAddress, prefixContains, prefixOf } from "@l3dsr/packet";
 import type { Card, Host } from "./host.ts";
 import type { Outcome } from "./peer.ts";
@@ -15,37 +15,37 @@ export interface CheckRecord {
 	readonly questions: readonly { readonly about: string; readonly question: string }[];
 }
 
-/** What a client asked of a VIP by way of the director, and what came of it. */
+/** A client's request to a VIP through the director, and its outcome. */
 export interface Flow {
 	readonly family: Family;
 	readonly client: string;
-	/** By which interface it came to the server. */
+	/** The server's interface on which it arrived. */
 	readonly card: Card;
 	readonly protocol: "tcp" | "udp";
 	readonly outcome: Outcome;
 }
 
-/** What real packets met. */
+/** The observations of real packets. */
 export interface Observed {
 	readonly flows: readonly Flow[];
-	/** VIPs that somebody answers for on the segment of eth0. */
+	/** VIPs that some host answers for on the segment of eth0. */
 	readonly claimed: readonly string[];
 	/** During these flows. */
 	readonly reversePathDrops: number;
 }
 
 const SERVICE: Readonly<Record<Family, string>> = { ipv4: "four", ipv6: "six" };
-/** Clients as a finding lists them: `203.0.113.7 (in 0.0.0.0/0)`. */
+/** Clients in the form in which a finding lists them: `203.0.113.7 (in 0.0.0.0/0)`. */
 const LISTED = /([0-9a-f.:]+) \(in ([0-9a-f.:]+)\/(\d+)\)/g;
 
-/** Clients that the findings speak of, but those that need neighbour discovery on the segments. */
+/** Clients that the findings name, except those that need neighbour discovery on the segments. */
 export function clientsNamed({ findings }: CheckRecord): string[] {
 	return findings
 		.flatMap(({ message }) => [...message.matchAll(LISTED)].flatMap(([, address = ""]) => address))
 		.filter((address) => !/^2001:db8:[12]:/.test(address));
 }
 
-/** What is said and is not so, and what fails of which nothing is said. */
+/** False findings, and failures without a finding. */
 export function falseOf(host: Host, said: CheckRecord, observed: Observed): string[] {
 	const unsaid = observed.flows.filter(
 		(flow) =>
@@ -66,7 +66,7 @@ function textOf({ family, client, card, protocol, outcome }: Flow): string {
 	return `${protocol} over ${family} from ${client} by ${card}: ${outcome}`;
 }
 
-/** What speaks against a finding; undefined: nothing. */
+/** The evidence against a finding; undefined if there is none. */
 function refutation(host: Host, finding: CheckFinding, observed: Observed): string | undefined {
 	const { check, severity, message } = finding;
 	const flows = observed.flows.filter((flow) => isAbout(host, finding, flow, "address"));
@@ -83,7 +83,7 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 			return message.includes("unless a NAT rule") ? undefined : answered;
 		case "reverse-path": {
 			if (message.includes("unless a NAT rule")) return undefined;
-			// What is dropped before, or is for nobody here, does not come to the filter.
+			// Packets that are dropped earlier, or not for this host, do not reach the filter.
 			const comes =
 				(host.change === "none" || host.change === "guard") &&
 				["none", "drop", "drop-answers", "invalid", "legacy-drop"].includes(host.firewall);
@@ -98,7 +98,7 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 				: undefined;
 		case "arp": {
 			const claims = observed.claimed.some((vip) => message.includes(vip));
-			// An answer of neighbour discovery has the VIP for its source, which these rules drop.
+			// A neighbour advertisement has the VIP as its source, and these rules drop it.
 			if (host.firewall === "drop-answers" && message.includes("neighbour")) return undefined;
 			if (message.includes("nobody can resolve it")) return claims ? "somebody answers for it" : undefined;
 			return claims ? undefined : "nobody answers for it";
@@ -108,7 +108,7 @@ function refutation(host: Host, finding: CheckFinding, observed: Observed): stri
 	}
 }
 
-/** Whether a finding is about this flow; of a client, by its own address or by that of its network. */
+/** Whether a finding is about this flow; a client is named by its own address or its network. */
 function isAbout(
 	{ firewall, table }: Host,
 	{ check, message }: CheckFinding,
@@ -153,14 +153,14 @@ function isListed(message: string, { client, family }: Flow, by: "address" | "pr
 	});
 }
 
-/** What check asks in its questions, and what it does not claim to look at. */
+/** Failures about which check asks a question, or which it does not claim to detect. */
 function isExcused(host: Host, { questions }: CheckRecord, { family, protocol }: Flow): boolean {
 	const asks = (about: string) => questions.some((one) => one.about === about);
 	if (["drop", "drop-answers", "legacy-drop"].includes(host.firewall)) return asks("filters");
 	if (host.firewall === "redirect") return asks("redirects");
-	// A socket does not show whether it uses IP_PKTINFO.
+	// A socket does not show whether its program uses IP_PKTINFO.
 	if (protocol === "udp" && ["any", "both", "ipv6"].includes(host.udp)) return true;
-	// Without ports, a socket at any of them is one of the service; without a protocol, one of either.
+	// Without ports, a socket at any port belongs to the service; without a protocol, one of either protocol.
 	const hears = (["tcp", "udp"] as const).some((one) => !["none", "real"].includes(host[one]));
 	const silent =
 		["none", "real", "other"].includes(host[protocol]) || (host[protocol] === "ipv6" && family === "ipv4");

@@ -1,19 +1,24 @@
-/** Random hosts: what stands between a director, a real server and its clients, right or wrong. */
+/** Random hosts: a director, a real server and its clients, with and without faults. */
 import fc from "fast-check";
 
-/** By which interface something goes. */
+/** The server's interface for some traffic. */
 export type Card = "eth0" | "eth1";
 export const CARDS: readonly Card[] = ["eth0", "eth1"];
 
-/** A host with two interfaces, and two services behind one code: 192.0.2.10 or 10.1.0.100, and 2001:db8:a::10. */
+/**
+ * A host with two interfaces, and two services with one code: 192.0.2.10 or 10.1.0.100, and 2001:db8:a::10.
+ */
 export interface Host {
 	readonly datapath: "auto" | "ebpf" | "nft";
 	readonly table: "raw" | "mangle";
-	/** The services take everything, or port 8000, or port 8000 of TCP and UDP by name. */
+	/** The services select everything, or port 8000, or port 8000 of TCP and UDP by name. */
 	readonly ports: "all" | "port" | "protocols";
 	/** The IPv4 VIP is in the subnet of eth0. */
 	readonly onSegment: boolean;
-	/** Where the VIPs are before up: nowhere, or on an interface (`other`: one without a wire), `wide` on lo with the prefix of a network. */
+	/**
+	 * Where the VIPs are before up: nowhere, or on an interface (`other`: one without a link); `wide`: on lo
+	 * with the prefix of a network.
+	 */
 	readonly vips: "up" | "lo" | "wide" | "other" | "eth0";
 	readonly defaultRoute: "eth0" | "eth1" | "metrics" | "halves" | "none";
 	/** The route to 172.20.0.0/16. */
@@ -35,18 +40,18 @@ export interface Host {
 		| "legacy-rpfilter";
 	readonly tcp: Listening;
 	readonly udp: Listening;
-	/** What happens after up. */
+	/** A change after up. */
 	readonly change: "none" | "flush" | "address" | "guard" | "bounce" | "lo-down";
 	readonly reflectTos: boolean;
 }
 
 /**
- * On the VIPs; on all addresses, by a socket for each family, by one for both, or for IPv6 alone; on the real addresses;
- * on all at another port; not at all.
+ * Listening sockets: on the VIPs; on all addresses, with a socket for each family, with one for both, or for
+ * IPv6 only; on the real addresses; on all at another port; none.
  */
 export type Listening = "vips" | "any" | "both" | "ipv6" | "real" | "other" | "none";
 
-/** Nothing is wrong with it. */
+/** A host without faults. */
 export const FIT: Host = {
 	datapath: "auto",
 	table: "raw",
@@ -65,7 +70,7 @@ export const FIT: Host = {
 	reflectTos: false,
 };
 
-/** Mostly as `FIT` has it: a host with everything wrong hides what is wrong with it. */
+/** Mostly the value of `FIT`: if everything is wrong on a host, one fault hides the others. */
 function mostly<Value>(usual: Value, weight: number, ...others: readonly Value[]): fc.Arbitrary<Value> {
 	return fc.oneof(
 		{ arbitrary: fc.constant(usual), weight },

@@ -1,6 +1,7 @@
 /**
- * Hosts in namespaces, and what `check` and `probe` say of each, held against what real clients meet: those of the table,
- * and as many random ones as L3DSR_HOSTS says (make check-hosts); L3DSR_HOSTS_SEED is the seed of the first.
+ * Compares the results of `check` and `probe` for hosts in namespaces with the experience of real clients:
+ * for the hosts in the table, and for L3DSR_HOSTS random ones (make check-hosts); L3DSR_HOSTS_SEED is the
+ * seed of the first.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -18,7 +19,7 @@ enterNetns();
 
 const COUNT = Number(process.env["L3DSR_HOSTS"] ?? 0);
 const FIRST = Number(process.env["L3DSR_HOSTS_SEED"] ?? Math.floor(Math.random() * 1e6));
-/** What check or probe once said wrong, or did not say, each with the seed of a host like it. */
+/** Former errors and omissions of check or probe, each with the seed of such a host. */
 const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>])[] = [
 	["has a tunnel with the VIPs, whose addresses nobody asks for", 1, { vips: "other", tcp: "real" }],
 	["redirects the port of a service to one that nobody hears", 2, { firewall: "redirect" }],
@@ -61,7 +62,7 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		},
 	],
 ];
-/** Of the Internet, in each half of it; and in the network that hosts may have a route to. */
+/** Clients in each half of the Internet, and in the network to which hosts may have a route. */
 const CLIENTS = ["203.0.113.50", "37.1.2.3", "172.20.5.9", "2001:db8:c::50"];
 
 const command = commandPath("l3dsr");
@@ -84,7 +85,7 @@ async function differences(host: Host, patiently: boolean): Promise<string[]> {
 }
 
 function check({ netns }: RealServer): CheckRecord {
-	// It exits with 1 when it finds errors.
+	// It exits with 1 if it finds errors.
 	return JSON.parse(netns.run("sh", "-c", `${command} check -c ${file} --json || test $? = 1`));
 }
 
@@ -136,7 +137,7 @@ async function probeDifferences(host: Host, patiently: boolean): Promise<string[
 	});
 }
 
-/** On the director. */
+/** Runs on the director. */
 async function probe(
 	real: string,
 	vip: string,
@@ -156,14 +157,14 @@ async function probe(
 
 async function holds(host: Host): Promise<void> {
 	const found = await differences(host, false);
-	// What takes its time on a busy machine is not lost.
+	// On a busy machine, a slow answer is not a lost one: repeat the test patiently.
 	const sure = found.length === 0 ? [] : await differences(host, true);
 	assert.deepEqual(sure, [], JSON.stringify(host));
 }
 
-describe("check and probe say of a host what its clients meet", () => {
+describe("check and probe agree with a host's real clients", () => {
 	for (const [what, seed, host] of CASES) {
-		it(`where it ${what} (seed ${seed})`, async () => await holds({ ...FIT, ...host }));
+		it(`if it ${what} (seed ${seed})`, async () => await holds({ ...FIT, ...host }));
 	}
 	for (let nth = 0; nth < COUNT; nth++) {
 		it(`on the host of seed ${FIRST + nth}`, async () => await holds(hostOf(FIRST + nth)));

@@ -1,13 +1,16 @@
-/** One end of real traffic: a client that asks what lines of JSON on stdin say, or the servers of a host. */
+/**
+ * One end of real traffic: a client that reads its requests as lines of JSON from stdin, or the servers of a
+ * host.
+ */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 
-/** A real client's question: one connection, or one datagram. */
+/** A real client's request: one connection, or one datagram. */
 export interface Question {
 	readonly protocol: "tcp" | "udp";
-	/** Whom it asks. */
+	/** The destination host. */
 	readonly host: string;
 	readonly port: number;
 	/** Its own address and port. */
@@ -15,21 +18,21 @@ export interface Question {
 	readonly fromPort: number;
 }
 
-/** `answered`: data came back; `connected`: the handshake went well, and nothing followed. */
+/** `answered`: data came back; `connected`: the handshake succeeded, and nothing followed. */
 export type Outcome = "answered" | "connected" | "refused" | "reset" | "unreachable" | "silence";
 
-/** What a server listens at. */
+/** The address and port that a server listens at. */
 export interface Listener {
 	readonly protocol: "tcp" | "udp";
 	readonly address: string;
 	readonly port: number;
-	/** On `::` only: IPv4 too. */
+	/** For `::` only: IPv4 too. */
 	readonly both?: boolean;
 }
 
 const SAID = "hello";
 
-/** For answers, each; a reply that comes at all comes within milliseconds. */
+/** Time limit for each answer; a reply that arrives at all takes only milliseconds. */
 let timeoutMs = 700;
 
 function outcomeOf(error: NodeJS.ErrnoException, connected: boolean): Outcome {

@@ -1,9 +1,9 @@
-/** What `l3dsr probe` says of a host, and what real sockets on the same director meet. */
+/** Compares the results of `l3dsr probe` for a host with real sockets on the same director. */
 import type { Card, Host } from "./host.ts";
 import type { Outcome } from "./peer.ts";
 import type { Family } from "./stage.ts";
 
-/** How a real server is asked. */
+/** A way to probe a real server. */
 export interface ProbeWay {
 	readonly family: Family;
 	readonly card: Card;
@@ -28,15 +28,15 @@ export interface ProbeRecord {
 	readonly causes: readonly string[];
 }
 
-/** What sockets of the director met, each of which asked by way of its rules or past them. */
+/** Outcomes of the director's sockets, which sent requests through its rules or around them. */
 export interface Met {
-	/** Whoever asked the VIP. */
+	/** Of a socket that sent to the VIP. */
 	readonly vip: Outcome;
-	/** Whoever asked the real address, without a mark. */
+	/** Of a socket that sent to the real address, without a mark. */
 	readonly real: Outcome;
 }
 
-/** What the probe says and is not so. */
+/** False results of the probe. */
 export function falseOfProbe(host: Host, way: ProbeWay, said: ProbeRecord, met: Met): string[] {
 	const as = `probe ${way.protocol}${way.connects ? " --connect" : ""} over ${way.family} by ${way.card}`;
 	const wrong: string[] = [];
@@ -53,7 +53,7 @@ export function falseOfProbe(host: Host, way: ProbeWay, said: ProbeRecord, met: 
 	return wrong;
 }
 
-/** What a socket that asks the VIP may meet where the probe says this. */
+/** Possible outcomes for a socket that sends to the VIP, given this result of the probe. */
 function outcomesOf({ outcome, answeredBy }: ProbeRecord, { protocol, connects }: ProbeWay): Outcome[] {
 	switch (outcome) {
 		case "vip":
@@ -77,7 +77,9 @@ function outcomesOf({ outcome, answeredBy }: ProbeRecord, { protocol, connects }
 	}
 }
 
-/** What a socket that asks the real address may meet where this was found; undefined: it says nothing of it. */
+/**
+ * Possible outcomes for a socket that sends to the real address, given this cause; undefined: not determined.
+ */
 function realOutcomes(found: string): Outcome[] | undefined {
 	if (/^without a mark, .* answers/.test(found)) return ["answered", "connected", "refused"];
 	if (/^the service answers at /.test(found)) return ["answered", "connected"];
@@ -85,7 +87,7 @@ function realOutcomes(found: string): Outcome[] | undefined {
 	return undefined;
 }
 
-/** What the probe must name: where one thing alone is wrong, and it can be seen from outside. */
+/** The cause that the probe must name, if it is the only fault and visible from outside. */
 function causeOf(host: Host, { protocol, connects }: ProbeWay): RegExp | undefined {
 	const listening = host[protocol];
 	const deaf = listening === "real" || listening === "other" || listening === "none";
@@ -109,7 +111,7 @@ function causeOf(host: Host, { protocol, connects }: ProbeWay): RegExp | undefin
 		deaf ? (listening === "real" ? /does not listen on the VIP/ : /nothing listens there/) : undefined,
 		listening === "ipv6" ? /$/ : undefined,
 		protocol === "udp" && (listening === "any" || listening === "both") ? /IP_PKTINFO/ : undefined,
-		// A rule that remarks leaves no code to reflect.
+		// A rule that changes the DSCP again leaves no code to reflect.
 		host.reflectTos && host.firewall !== "remark" && protocol === "tcp" && connects && !deaf
 			? /tcp_reflect_tos/
 			: undefined,

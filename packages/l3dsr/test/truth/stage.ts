@@ -1,6 +1,7 @@
 /**
- * Clients, a director that is a router too, and real servers of random make, each in a namespace. All addresses of the
- * world but a few are those of the clients. What client ports from 20,000 on ask goes to the server's eth1.
+ * Clients, a director that is also a router, and random real servers, each in a namespace. All but a few
+ * addresses of the Internet belong to the clients. Packets from client ports 20,000 and above go to the
+ * server's eth1.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -22,7 +23,7 @@ export const REAL: Readonly<Record<Card, Readonly<Record<Family, string>>>> = {
 	eth0: { ipv4: "10.1.0.2", ipv6: "2001:db8:1::2" },
 	eth1: { ipv4: "10.2.0.2", ipv6: "2001:db8:2::2" },
 };
-/** Those of the director in the subnets of the server. */
+/** The director's addresses in the subnets of the server. */
 export const DIRECTOR: typeof REAL = {
 	eth0: { ipv4: "10.1.0.1", ipv6: "2001:db8:1::1" },
 	eth1: { ipv4: "10.2.0.1", ipv6: "2001:db8:2::1" },
@@ -34,7 +35,7 @@ export function vipsOf({ onSegment }: Host): Readonly<Record<Family, string>> {
 
 const PEER = join(import.meta.dirname, "peer.ts");
 
-/** A process in a namespace that asks, or answers. */
+/** A process in a namespace that sends requests, or answers. */
 class Peer implements Disposable {
 	readonly #child: ChildProcess;
 	readonly #lines: Interface;
@@ -61,7 +62,7 @@ class Peer implements Disposable {
 	}
 }
 
-/** Clients and director; real servers come and go. */
+/** Clients and director; real servers are added and removed. */
 export class Stage implements Disposable {
 	readonly clients = new Netns("clients");
 	readonly director = new Netns("director");
@@ -95,13 +96,16 @@ export class Stage implements Disposable {
 		this.#asDirector = new Peer(director);
 	}
 
-	/** A port of a client that the director sends to this interface; each once. */
+	/** A client port whose packets the director sends to this interface; each is used once. */
 	#portFor(card: Card): number {
 		this.#port = (this.#port + 1) % 9000;
 		return (card === "eth0" ? 10_000 : 20_000) + this.#port;
 	}
 
-	/** Asks real servers by way of the director, all at once; `patiently`, with seconds for each answer. */
+	/**
+	 * Sends requests to real servers through the director, all at once; `patiently`: with seconds for each
+	 * answer.
+	 */
 	async ask(
 		questions: readonly (Omit<Question, "fromPort" | "port"> & { readonly card: Card })[],
 		where: "clients" | "director",
@@ -114,7 +118,7 @@ export class Stage implements Disposable {
 		return await peer.tell({ ask, timeoutMs: patiently ? 3000 : 600 });
 	}
 
-	/** Which of these addresses somebody on the segment of eth0 answers for, by ARP or neighbour discovery. */
+	/** The addresses that some host on the segment of eth0 answers for, by ARP or neighbour discovery. */
 	claimed(addresses: readonly string[]): string[] {
 		const pings = addresses.map((address) => `ping -c 1 -W 0.3 -I eth0 ${address} > /dev/null &`);
 		shell(this.director, `ip neighbour flush dev eth0; ${pings.join(" ")} wait`);
@@ -128,7 +132,7 @@ export class Stage implements Disposable {
 	}
 }
 
-/** Somewhere, with everything it takes from the host. */
+/** A namespace with everything that it needs from the host. */
 export class RealServer implements Disposable {
 	readonly netns = new Netns("real");
 	readonly #peer: Peer;
@@ -137,7 +141,7 @@ export class RealServer implements Disposable {
 		this.#peer = new Peer(this.netns);
 	}
 
-	/** Made and started as the host says; `file` takes its configuration. */
+	/** Creates and starts the host; `file` gets its configuration. */
 	static async start(host: Host, stage: Stage, file: string, command: string): Promise<RealServer> {
 		const server = new RealServer();
 		try {
@@ -179,7 +183,7 @@ function shell(netns: Netns, script: string): void {
 	netns.run("sh", "-ec", script);
 }
 
-/** In the director: wires to the server, and the rules that mark. */
+/** In the director: links to the server, and the rules that mark. */
 function wires(host: Host, { name }: Netns): string {
 	const { ipv4, ipv6 } = vipsOf(host);
 	const marks = (card: Card) => `
@@ -314,7 +318,7 @@ function firewall(host: Host): string {
 	}
 }
 
-/** What happens to the server after up. */
+/** The change of the server after up. */
 function after(host: Host): string {
 	const { ipv4, ipv6 } = vipsOf(host);
 	switch (host.change) {

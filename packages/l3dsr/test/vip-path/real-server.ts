@@ -1,6 +1,6 @@
 /**
- * A real server for tests: a namespace on a wire to the test's own, with the VIP on its loopback, and the rule by nft(8),
- * which shares no code with l3dsr.
+ * A real server for tests: a namespace on a link to the test's own, with the VIP on its loopback, and the
+ * rule created by nft(8), which shares no code with l3dsr.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { NetworkNamespace, namedNamespacePath } from "@l3dsr/linux";
@@ -28,7 +28,7 @@ export class RealServer implements AsyncDisposable {
 		this.#device = `real${n}`;
 		this.addresses = { ipv4: address(`10.1.${n}.2`), ipv6: address(`2001:db8:1:${n}::2`) };
 		this.netns = new Netns(`real${n}`);
-		// An address that waits for duplicate detection answers nothing for a second.
+		// During duplicate address detection, an address answers nothing for a second.
 		for (const scope of ["all", "default"]) {
 			const setting = `net.ipv6.conf.${scope}.accept_dad=0`;
 			this.netns.run("sysctl", "-qw", setting);
@@ -63,7 +63,7 @@ export class RealServer implements AsyncDisposable {
 		this.netns.run("nft", "delete table inet marks");
 	}
 
-	/** Everything that arrives is dropped in silence. */
+	/** Drops all arriving packets silently. */
 	fallSilent(): void {
 		this.netns.run(
 			"nft",
@@ -75,7 +75,7 @@ export class RealServer implements AsyncDisposable {
 		this.netns.run("nft", "delete table inet silent");
 	}
 
-	/** Has `server` listen there, on all addresses of both families; gives the port. */
+	/** Makes `server` listen there, on all addresses of both families; returns the port. */
 	listen(server: Server, port = 0): number {
 		using namespace = NetworkNamespace.open(namedNamespacePath(this.netns.name));
 		// Without a host, Node opens and binds the socket at once.
@@ -88,16 +88,16 @@ export class RealServer implements AsyncDisposable {
 		return (server.address() as AddressInfo).port; // of a server that listens on TCP
 	}
 
-	/** A server that accepts connections and says nothing. */
+	/** A server that accepts connections and sends nothing. */
 	listenTcp(): number {
 		return this.listen(createServer((peer) => peer.on("error", () => {}).resume()));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		for (const server of this.#servers) server.close();
-		// Those whose client is gone without a word, too.
+		// Including those whose client has disappeared.
 		for (const peer of this.#peers) peer.destroy();
-		// A namespace that is deleted lives on until its last socket is gone.
+		// A deleted namespace exists until its last socket is gone.
 		ip(`link delete ${this.#device}`);
 		this.netns[Symbol.dispose]();
 	}

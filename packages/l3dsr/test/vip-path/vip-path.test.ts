@@ -1,4 +1,4 @@
-/** Connections by the VIP's path, to a real server in another namespace. */
+/** Connections along the VIP's path, to a real server in another namespace. */
 import assert from "node:assert/strict";
 import { createServer, Socket } from "node:net";
 import { test } from "node:test";
@@ -38,12 +38,12 @@ for (const hook of ["tcx", "clsact"] as const) {
 			port,
 		});
 
-		test(`a connection over ${family} is answered by the VIP and carries data both ways, at ${hook}`, async () => {
+		test(`the VIP answers a connection over ${family} and data passes both ways, at ${hook}`, async () => {
 			await using server = new RealServer(1);
 			const local: (string | undefined)[] = [];
 			const port = server.listen(
 				createServer((peer) => {
-					peer.on("error", () => {}); // the other end resets what it closes
+					peer.on("error", () => {}); // the peer resets the connections that it closes
 					local.push(peer.localAddress);
 					peer.on("data", (data) => peer.end(`you said ${data}`));
 				}),
@@ -59,7 +59,7 @@ for (const hook of ["tcx", "clsact"] as const) {
 			assert.equal(local[0]?.replace("::ffff:", ""), VIP[family].text, "to what address the connection came");
 		});
 
-		test(`a port of the VIP at which nobody listens is refused by the VIP, over ${family}, at ${hook}`, async () => {
+		test(`a port of the VIP without a listener is refused by the VIP, over ${family}, at ${hook}`, async () => {
 			await using server = new RealServer(1);
 			using path = VipPath.open({ connections: 4, hook });
 			using connection = path.connect(targetOf(server, 9));
@@ -79,7 +79,7 @@ for (const hook of ["tcx", "clsact"] as const) {
 	}
 }
 
-test("many connections to several real servers at a time each reach their own", async () => {
+test("many simultaneous connections to several real servers each reach their own", async () => {
 	await using first = new RealServer(1);
 	await using second = new RealServer(2);
 	const [one, two] = [first.listenTcp(), second.listenTcp()];
@@ -98,7 +98,7 @@ test("many connections to several real servers at a time each reach their own", 
 	assert.equal(path.room, 100);
 });
 
-test("an interface that comes later is served after a refresh", async () => {
+test("an interface that appears later is served after a refresh", async () => {
 	using path = VipPath.open({ connections: 1 });
 	await using server = new RealServer(3);
 	const port = server.listenTcp();
@@ -112,9 +112,9 @@ test("an interface that comes later is served after a refresh", async () => {
 	assert.deepEqual(await outcomeOf(connection), { kind: "connected", by: "vip" });
 });
 
-test("without a route this host says so", () => {
+test("reports that this host has no route", () => {
 	using path = VipPath.open({ connections: 1 });
-	const real = VIP.ipv4; // any address that no route leads to
+	const real = VIP.ipv4; // any address without a route
 	assert.throws(
 		() => path.connect({ vip: VIP.ipv4, real, dscp: dscp(CODE), port: 80 }),
 		(error) => error instanceof Error && "errno" in error && error.errno === ERRNO.ENETUNREACH,
@@ -122,7 +122,7 @@ test("without a route this host says so", () => {
 	assert.equal(path.room, 1);
 });
 
-test("at clsact, what a path has put there goes with it, and what a killed process has left is taken away", async () => {
+test("at clsact, a path's objects are removed with it, and so are those of a killed process", async () => {
 	await using server = new RealServer(1);
 	const port = server.listenTcp();
 	const [on = assert.fail()] = listInterfaces().filter(({ name }) => name !== "lo");

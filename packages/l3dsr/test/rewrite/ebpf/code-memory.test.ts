@@ -1,4 +1,4 @@
-/** A program from remembered code equals the compiled program, and is given only where the code is the same. */
+/** A program from remembered code equals the compiled program, and the memory is used only for equal code. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeProgram } from "@l3dsr/bpf";
@@ -16,7 +16,7 @@ function prefix(text: string): Prefix {
 	return prefixOf(address, Number(length));
 }
 
-/** Two services at one DSCP, told apart by port, and one that is alone at its DSCP, of each family. */
+/** For each family: two services with one DSCP, distinguished by port, and one with its own DSCP. */
 function source(local: readonly string[], { dport = 80, slots = 256 } = {}): ProgramSource {
 	const specs = (["192.0.2.", "2001:db8::"] as const).flatMap((network) => [
 		{ network, spec: `-p tcp -m tcp --dport ${dport} -m dscp --dscp 1`, host: 1 },
@@ -41,13 +41,13 @@ function source(local: readonly string[], { dport = 80, slots = 256 } = {}): Pro
 }
 
 const LOOPBACK = ["127.0.0.0/8", "::1/128"];
-/** Of each family more than are compared one by one. */
+/** For each family, more than are compared one by one. */
 const MANY = [
 	...LOOPBACK,
 	...Array.from({ length: 6 }, (_, host) => [`198.51.100.${host}/32`, `2001:db8:1::${host}/128`]).flat(),
 ];
 
-/** What is kept for the first is asked for with the second. */
+/** Stores the code of the first source and looks up the second. */
 function remembered(first: ProgramSource, second: ProgramSource) {
 	const memory = new CodeMemory();
 	memory.keep("eth0", first, compiled(first));
@@ -58,7 +58,7 @@ function compiled({ rules, target, slots }: ProgramSource) {
 	return encodeProgram(compileProgram(rules, target, slots));
 }
 
-test("an address that is looked up in a map comes and goes without a new compilation", () => {
+test("an address that is looked up in a map is added and removed without a new compilation", () => {
 	for (const other of [[...MANY, "198.51.100.77/32"], [...MANY, "2001:db8:7::7/128"], MANY.slice(0, -1)]) {
 		const [first, second] = [source(MANY), source(other)];
 		const known = remembered(first, second);
@@ -69,7 +69,7 @@ test("an address that is looked up in a map comes and goes without a new compila
 	}
 });
 
-test("addresses that are in the code are compiled again", () => {
+test("addresses that are part of the code need a new compilation", () => {
 	const others = {
 		"few addresses are compared one by one": [source(LOOPBACK), source([...LOOPBACK, "198.51.100.1/32"])],
 		"a prefix is compared": [source(MANY), source([...MANY, "203.0.113.0/24"])],
@@ -82,7 +82,7 @@ test("addresses that are in the code are compiled again", () => {
 	}
 });
 
-test("another rule, another size of the counters, another hook and another interface are compiled again", () => {
+test("another rule, counter size, hook or interface needs a new compilation", () => {
 	const first = source(MANY);
 	assert.equal(remembered(first, source(MANY, { dport: 81 })), undefined);
 	assert.equal(remembered(first, source(MANY, { slots: 512 })), undefined);
@@ -94,7 +94,7 @@ test("another rule, another size of the counters, another hook and another inter
 	assert.equal(memory.get("eth0", first), undefined);
 });
 
-test("the program of the interface that was used least recently is forgotten first", () => {
+test("the program of the least recently used interface is forgotten first", () => {
 	const memory = new CodeMemory();
 	const [first, ...others] = Array.from({ length: 17 }, (_, number) => `eth${number}`);
 	const program = compiled(source(LOOPBACK));

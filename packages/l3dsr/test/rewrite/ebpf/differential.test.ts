@@ -19,7 +19,7 @@ import { macBytes } from "../../packets/build.ts";
 import { assertEquivalentPacket, assertSamePacket } from "../../packets/diff.ts";
 import { HELPER_TC, LoadedRules, OLD_TC, TC, XDP } from "./run.ts";
 
-/** Rulesets a run; the longer run sets it higher. */
+/** Rulesets in a run; the long run has more. */
 const RULESETS = Number(process.env["L3DSR_DIFFERENTIAL_RULESETS"] ?? 130);
 const PACKETS = 48;
 const IN = "in0";
@@ -58,7 +58,7 @@ function arbitraryPlainRule(family: "ipv4" | "ipv6", target: CompileTarget): fc.
 	});
 }
 
-/** Rules of services with ports, beside others: those that ICMP errors and later fragments follow. */
+/** Rules of services with ports, beside others: ICMP errors and later fragments follow them. */
 const arbitraryServiceRules: fc.Arbitrary<readonly Rule[]> = fc.array(
 	fc
 		.constantFrom("ipv4" as const, "ipv6" as const)
@@ -131,12 +131,12 @@ function runOne(
 	try {
 		return loaded.run(packet.bytes, context, summed);
 	} catch (error) {
-		// EBADMSG: the card's sum of the whole packet (CHECKSUM_COMPLETE) is no longer right.
+		// EBADMSG: the network card's sum of the whole packet (CHECKSUM_COMPLETE) is no longer right.
 		throw new Error(`${String(error)}${summed ? " (packet with CHECKSUM_COMPLETE)" : ""}; in: ${packet}`);
 	}
 }
 
-/** The kernel says whether the card's sum of a packet (CHECKSUM_COMPLETE) is still right. */
+/** Whether the kernel checks the network card's sum of a packet (CHECKSUM_COMPLETE). */
 const CHECKS_SUMS = kernelHas("testRunChecksumComplete");
 
 for (const [name, target, share] of [
@@ -146,7 +146,7 @@ for (const [name, target, share] of [
 	["XDP", XDP, 0.6],
 ] as const) {
 	const skip = target.ipv6ChecksumFlag && !kernelHas("csumReplaceIpv6") && "this kernel lacks BPF_F_IPV6";
-	test(`ICMP errors and fragments through rules of services at ${name} come out as the oracle says`, {
+	test(`ICMP errors and fragments through rules of services at ${name} have the oracle's results`, {
 		skip,
 	}, () => {
 		const runs = Math.max(16, Math.ceil(RULESETS * share * 0.2));
@@ -178,7 +178,7 @@ for (const [name, target, share] of [
 	});
 	const title = `random packets through random rules at ${name} come out as the oracle says, and are counted alike`;
 	test(title, { skip }, () => {
-		// No shrinking: each step would load a program, and the packets of a failure are shown whole.
+		// No shrinking: each step would load a program, and a failure shows its packets completely.
 		const details = fc.check(
 			fc.property(
 				arbitraryRules(target),

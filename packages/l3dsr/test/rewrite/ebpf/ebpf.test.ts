@@ -84,7 +84,7 @@ function packetsOf({ rules }: Observation): number[] {
 	return rules.map(({ counters }) => Number(counters.packets));
 }
 
-/** What is observed once the packets on their way have been counted. */
+/** The observation after all packets on their way have been counted. */
 async function counted(of: EbpfDatapath, packets: readonly number[]): Promise<Observation> {
 	let last: number[] = [];
 	try {
@@ -109,8 +109,8 @@ afterEach(async () => {
 	await setRules(open(), EMPTY_RULESET);
 });
 
-describe("what is observed", () => {
-	it("is what was applied, for random rules of two interfaces, change after change", async () => {
+describe("the observed rules", () => {
+	it("are those that were applied, for random rules of two interfaces, change after change", async () => {
 		addVeth("in0");
 		addVeth("in1");
 		const datapath = open();
@@ -143,14 +143,14 @@ describe("what is observed", () => {
 		for (const name of ["in0", "in1"]) assert.deepEqual(tcxIngress.query(interfaceByName(name)), []);
 	});
 
-	it("is nothing on a host without rules, and applying nothing changes nothing", async () => {
+	it("are empty on a host without rules, and applying none changes nothing", async () => {
 		await setRules(open(), EMPTY_RULESET);
 		const { rules, findings } = await open().observe();
 		assert.deepEqual([rules, findings], [[], []]);
 	});
 
-	it("leaves out an interface that goes away while it is looked at", async () => {
-		// Interfaces come and go as fast as ip can do it.
+	it("leave out an interface that disappears while it is read", async () => {
+		// Interfaces appear and disappear as fast as ip can make them.
 		const datapath = open();
 		for (let i = 0; i < 30; i++) {
 			ip("link add in1 type veth peer name in1peer");
@@ -163,7 +163,7 @@ describe("what is observed", () => {
 });
 
 describe("counters", () => {
-	it("go on over replacements, are exact, and begin at zero for a new rule", async () => {
+	it("continue over replacements, are exact, and begin at zero for a new rule", async () => {
 		addVeth("in0");
 		const datapath = open();
 		await setRules(datapath, { entries: entries(plain(1), plain(2)) });
@@ -176,7 +176,7 @@ describe("counters", () => {
 			observed.rules.map(({ counters }) => Number(counters.bytes)),
 			[3, 1, 1].map((packets) => packets * PACKET_BYTES),
 		);
-		// Another rule takes the place of the second one.
+		// Another rule replaces the second one.
 		const [first, , third] = entries(plain(1), plain(2), plain(3));
 		const [, other] = entries(plain(1), plain(4));
 		await setRules(datapath, { entries: [first, other, third].filter((each) => each !== undefined) });
@@ -184,7 +184,7 @@ describe("counters", () => {
 		await counted(datapath, [3, 2, 1]);
 	});
 
-	it("can be set and zeroed without the program being replaced", async () => {
+	it("can be set and zeroed without replacing the program", async () => {
 		addVeth("in0");
 		const datapath = open();
 		const [first, second] = entries(plain(1), plain(2)) as [RuleEntry, RuleEntry];
@@ -210,7 +210,7 @@ describe("counters", () => {
 		await counted(datapath, [2 ** 60 + 1, 1]);
 	});
 
-	it("move to larger maps when there are more than 256, and go on there", async () => {
+	it("move to larger maps if there are more than 256, and continue there", async () => {
 		addVeth("in0");
 		const datapath = open();
 		const few = entries(plain(1), plain(2));
@@ -252,14 +252,14 @@ describe("counters", () => {
 });
 
 describe("a change that fails half-way", () => {
-	it("leaves the program, its rules and the counters of the first interface as they were", async () => {
+	it("leaves the program, rules and counters of the first interface unchanged", async () => {
 		addVeth("in0");
 		addVeth("in1");
 		const before = entries(plain(1), plain(2));
 		await setRules(open(), { entries: before });
 		arrive(1, 2);
 		await counted(open(), [1, 1]);
-		// No interface of that name: found out after in0 has changed.
+		// There is no interface of that name, which is noticed only after in0 has changed.
 		const after = entries(plain(3), plain(1), plain(5, "nowhere"));
 		const [first] = after as [RuleEntry];
 		await assert.rejects(
@@ -274,7 +274,7 @@ describe("a change that fails half-way", () => {
 		assert.deepEqual(observed.findings, []);
 	});
 
-	it("puts back rules that had been taken away, and takes away those that had been added", async () => {
+	it("restores rules that had been removed, and removes those that had been added", async () => {
 		addVeth("in0");
 		addVeth("in1");
 		using foreign = Program.load(verdictSpec("xdp", 2, "foreign"));
@@ -298,7 +298,7 @@ describe("a change that fails half-way", () => {
 });
 
 describe("programs of others", () => {
-	it("stay as they are behind and before ours; one before ours is reported, and the next change goes first", async () => {
+	it("stay after and before ours; one before ours is reported, and the next change puts ours first", async () => {
 		addVeth("in0");
 		const on = interfaceByName("in0");
 		using behind = Program.load(verdictSpec("tc", TCX_NEXT, "behind"));
@@ -327,7 +327,7 @@ describe("programs of others", () => {
 		assert.deepEqual(ids(), [before.info.id, behind.info.id]);
 	});
 
-	it("at clsact stay as they are too; ours goes in front of them, and again when one comes before it", async () => {
+	it("at clsact stay too; ours goes before them, and again if one is put before it", async () => {
 		addVeth("in0");
 		const on = interfaceByName("in0");
 		using others = Program.load(verdictSpec("tc", 0, "others"));
@@ -357,7 +357,7 @@ describe("programs of others", () => {
 		assert.deepEqual(names(), ["before", "others"]);
 	});
 
-	it("at XDP refuse ours by name", async () => {
+	it("at XDP prevent ours, with their name in the error", async () => {
 		addVeth("in0");
 		using foreign = Program.load(verdictSpec("xdp", 2, "foreign"));
 		xdpNative.attach(interfaceByName("in0"), foreign);
@@ -369,7 +369,7 @@ describe("programs of others", () => {
 		}
 	});
 
-	it("of ours at the other kind of XDP are moved by way of tc", async () => {
+	it("of ours in the other mode of XDP are moved by way of tc", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
 		await setRules(open("xdp", "accept"), { entries: list });
@@ -384,8 +384,8 @@ describe("programs of others", () => {
 	});
 });
 
-describe("programs of ours that are not as they should be", () => {
-	it("twice on an interface are reported, and one stays", async () => {
+describe("unexpected programs of ours", () => {
+	it("that are twice on an interface are reported, and one stays", async () => {
 		addVeth("in0");
 		await setRules(open("tcx"), { entries: entries(plain(1)) });
 		const on = interfaceByName("in0");
@@ -407,7 +407,7 @@ describe("programs of ours that are not as they should be", () => {
 		assert.deepEqual([rules.length, none], [1, []]);
 	});
 
-	it("of another schema are reported, and the next change puts its rules in their place", async () => {
+	it("of another schema are reported, and the next change replaces them", async () => {
 		addVeth("in0");
 		const on = interfaceByName("in0");
 		const [entry] = entries(plain(1)) as [RuleEntry];
@@ -445,7 +445,7 @@ describe("programs of ours that are not as they should be", () => {
 		assert.deepEqual((await open().observe()).findings, []);
 	});
 
-	it("with maps that are not ours are reported", async () => {
+	it("with foreign maps are reported", async () => {
 		addVeth("in0");
 		const on = interfaceByName("in0");
 		using program = Program.load(verdictSpec("tc", TCX_NEXT, "l3dsr_tc"));
@@ -458,7 +458,7 @@ describe("programs of ours that are not as they should be", () => {
 });
 
 describe("an interface that", () => {
-	it("goes away takes its rules along, without an error; the next change is refused until it is back", async () => {
+	it("disappears loses its rules without an error; the next change is refused until it is back", async () => {
 		addVeth("in0");
 		addVeth("in1");
 		const list = entries(plain(1), plain(2, "in1"));
@@ -476,7 +476,7 @@ describe("an interface that", () => {
 		assert.deepEqual(pairs((await open().observe()).rules), pairs(list));
 	});
 
-	it("gets another name is reported, with the rules that it goes on running", async () => {
+	it("is renamed is reported, with the rules that it still runs", async () => {
 		addVeth("in0");
 		const list = entries(plain(1));
 		await setRules(open(), { entries: list });
@@ -506,7 +506,7 @@ describe("an interface that", () => {
 });
 
 describe("a frame of a VLAN", () => {
-	it("is not for the rules of the card; a priority tag does not count as a VLAN", async () => {
+	it("does not match the rules of the parent interface; a priority tag does not count as a VLAN", async () => {
 		addVeth("in0");
 		await setRules(open(), { entries: entries(plain(1), plain(2)) });
 		using socket = new PacketSocket({ interfaceName: "in0peer", etherType: 0 });
@@ -523,7 +523,7 @@ describe("a frame of a VLAN", () => {
 });
 
 describe("kill -9", () => {
-	it("in the middle of changes of rules and hook leaves the old rules or the new ones, and the next change mends it", async () => {
+	it("during changes of rules and hook leaves the old rules or the new ones, and the next change repairs it", async () => {
 		addVeth("in0");
 		const sets = ([0, 1] as const).map((which) => pairs(restlessRules(which, "in0")).join());
 		const path = fileURLToPath(new URL("./restless.ts", import.meta.url));
@@ -537,7 +537,7 @@ describe("kill -9", () => {
 			await once(child, "exit");
 			const { rules, findings } = await open().observe();
 			const whole = sets.includes(pairs(rules).join());
-			// Between two hooks both have theirs.
+			// Between two hooks, both have theirs.
 			assert.ok(whole || (findings.length === 1 && rules.length > 2), JSON.stringify(findings));
 			arrive(1);
 			await waitFor("a packet counted", async () => packetsOf(await open().observe()).some((n) => n > 0));

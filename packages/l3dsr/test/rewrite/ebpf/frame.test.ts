@@ -11,7 +11,7 @@ for (const [family, packet] of [
 	["IPv4", ipv4({ dscp: 1 }, tcp())],
 	["IPv6", ipv6({ dscp: 1 }, tcp())],
 ] as const) {
-	test(`an ${family} frame for another host's MAC address, as a bridge port sees them, is left alone`, () => {
+	test(`an ${family} frame for another host's MAC address, as a bridge port sees them, is not changed`, () => {
 		using loaded = new LoadedRules(rules, { local: [] }, TC);
 		const other = ethernet({ destination: "02:00:00:00:00:77" }, packet);
 		assert.deepEqual(testRun(loaded.program, { data: other }).data, other);

@@ -1,4 +1,4 @@
-/** The annotated listings that an auditor reads: ten typical rulesets, each accepted by this kernel too. */
+/** The annotated listings for auditors: ten typical rulesets, each accepted by this kernel too. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,7 +25,7 @@ interface Ruleset {
 	readonly local?: readonly Prefix[];
 }
 
-/** As in the original's README. */
+/** From the original's README. */
 const README_IPV4 = [
 	"-m dscp --dscp 0x01 -j DADDR --set-daddr 72.30.38.140",
 	"-m dscp --dscp 0x02 -j DADDR --set-daddr 98.139.183.24",
@@ -93,7 +93,7 @@ const RULESETS: readonly Ruleset[] = [
 	},
 ];
 
-/** The same with what this kernel says of checksums. */
+/** The same with this kernel's information on checksums. */
 function onThisKernel(target: CompileTarget): CompileTarget {
 	const { checksumState, ...rest } = target;
 	if (checksumState === undefined || TC.checksumState === undefined) return rest;

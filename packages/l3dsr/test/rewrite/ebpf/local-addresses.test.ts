@@ -35,7 +35,7 @@ const SERVICES = CODES.flatMap((code) => [
 	service(`192.0.2.${code}`, code),
 	service(`2001:db8::${code}`, code),
 ]);
-/** As a host with those services holds them, VIPs and all. */
+/** The addresses of a host with those services, including VIPs. */
 const LOCAL = [
 	prefixOf(address("127.0.0.0"), 8),
 	...["10.0.0.2", "fd00::2", "::1", ...SERVICES.map(({ vip }) => vip.text)].map((text) => {
@@ -68,7 +68,7 @@ for (const [what, services] of [
 		SERVICES.map((one, index) => (index % 7 === 0 ? { ...one, clearDscp: true } : one)),
 	],
 ] as const) {
-	test(`${what}, 60 of each family: only what is for this host is rewritten, as the oracle says`, () => {
+	test(`${what}, 60 of each family: only packets for this host are rewritten, as by the oracle`, () => {
 		const rules = services.flatMap((one) => lowerService(one, IN));
 		for (const target of [TC, XDP]) {
 			using loaded = new LoadedRules(rules, { local: LOCAL }, target);
@@ -86,7 +86,7 @@ for (const [what, services] of [
 	});
 }
 
-test("services share one table, and the question whether a packet is this host's is asked once", () => {
+test("services share one table, and a packet's destination is looked up in it once", () => {
 	const slotted = SERVICES.flatMap((one) => lowerService(one, IN))
 		.filter(({ family }) => family === "ipv4")
 		.map((rule, index) => ({ rule, ordinal: index, slot: index + 4 }));

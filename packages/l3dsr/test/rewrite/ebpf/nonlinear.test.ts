@@ -1,4 +1,4 @@
-/** Packets of which only the link-layer header is in linear memory, as some cards deliver large ones. */
+/** Packets with only the link-layer header in linear memory, as some network cards deliver large ones. */
 
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
@@ -34,11 +34,13 @@ const PORT = 7001;
 const VIP = { ipv4: "10.1.1.1", ipv6: "fd00:1::1" } as const;
 const header = { inInterface: { name: "in0", wildcard: false, negated: false } };
 
-/** More than a page: below that, a packet socket puts all of it into linear memory. */
+/** More than a page: a packet socket puts anything shorter into linear memory completely. */
 const DATA = new Uint8Array(6000).map((_, i) => i & 0xff);
 const payload: Payload = udp({ destinationPort: PORT, data: DATA });
 
-/** Notes how many bytes of the last large packet (the kernel sends small ones of its own) are in linear memory. */
+/**
+ * Records how many bytes of the last large packet (the kernel itself sends small ones) are in linear memory.
+ */
 function linearProbe(): ProgramSpec {
 	const p = new ProgramBuilder({ name: "linear_probe", type: "BPF_PROG_TYPE_SCHED_CLS" });
 	const ctx = p.context(SKB);

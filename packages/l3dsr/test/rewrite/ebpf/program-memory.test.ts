@@ -1,4 +1,4 @@
-/** What others have detached comes back as it was: the very same program, and what it has counted. */
+/** A program that others have detached is attached again unchanged: the same program with its counters. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { type ProgramId, tcxIngress } from "@l3dsr/bpf";
@@ -84,7 +84,7 @@ function addresses(...texts: readonly string[]): readonly Prefix[] {
 
 afterEach(() => ip("link delete in0"));
 
-test("a detached program is attached again, and goes on counting", async () => {
+test("a detached program is attached again, and continues counting", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const datapath = open(memory);
@@ -97,7 +97,7 @@ test("a detached program is attached again, and goes on counting", async () => {
 	await countOne(datapath, 2);
 });
 
-test("an interface that is made again gets the program of the one before", async () => {
+test("an interface that is created again gets the program of the previous one", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const datapath = open(memory);
@@ -111,7 +111,7 @@ test("an interface that is made again gets the program of the one before", async
 	assert.deepEqual(attached(), before);
 });
 
-test("addresses to which no director sends do not keep a program from coming back", async () => {
+test("addresses to which no director sends do not prevent a program's return", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	let local = addresses("192.0.2.10", "fe80::1");
@@ -132,7 +132,7 @@ test("addresses to which no director sends do not keep a program from coming bac
 	assert.notDeepEqual(attached(), before);
 });
 
-test("a new address of the host is a new program, made of the remembered code", async () => {
+test("a new address of the host needs a new program, made of the remembered code", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const many = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
@@ -140,7 +140,7 @@ test("a new address of the host is a new program, made of the remembered code", 
 	const datapath = open(memory, () => local);
 	const wanted = rulesWith("-m addrtype --dst-type LOCAL", 1);
 	await setRules(datapath, wanted);
-	// Packets arrive in order: when a later one has been counted, this one has been let go.
+	// Packets arrive in order: once a later one has been counted, this one was passed on.
 	sendOne();
 	const before = attached();
 	local = addresses(...many, "192.0.2.10");
@@ -155,7 +155,7 @@ test("a new address of the host is a new program, made of the remembered code", 
 	await countOne(datapath, 2);
 });
 
-test("other rules for a detached program are a new program, and those that stay go on counting", async () => {
+test("other rules for a detached program need a new one, in which remaining rules continue counting", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const datapath = open(memory);
@@ -172,7 +172,7 @@ test("other rules for a detached program are a new program, and those that stay 
 	);
 });
 
-test("what we have taken away ourselves does not come back", async () => {
+test("a program that we have detached ourselves does not return", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const datapath = open(memory);
@@ -186,7 +186,7 @@ test("what we have taken away ourselves does not come back", async () => {
 	assert.equal(await counted(datapath), 0);
 });
 
-test("no descriptor of a program is open that has been replaced", async () => {
+test("no descriptor of a replaced program stays open", async () => {
 	makeInterface();
 	using memory = new ProgramMemory();
 	const datapath = open(memory);

@@ -1,9 +1,12 @@
-/** Changes the rules of an interface and their hook without end, until it is killed: `restless.ts INTERFACE`. */
+/**
+ * Changes the rules of an interface and their hook in an endless loop, until it is killed: `restless.ts
+ * INTERFACE`.
+ */
 import { EbpfDatapath } from "../../../src/rewrite/ebpf/kernel/ebpf.ts";
 import { daddrRule } from "../../packets/rules.ts";
 import { setRules } from "../set-rules.ts";
 
-/** Either set, in whole, is what an observer must find. */
+/** An observer must find one of these sets completely. */
 export const RESTLESS = [
 	["10.0.0.1", "10.0.0.2"],
 	["10.0.1.1", "10.0.1.2", "10.0.1.3"],

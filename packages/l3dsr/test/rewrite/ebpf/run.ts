@@ -1,4 +1,4 @@
-/** Runs packets through a compiled program in the kernel and reads back what it counted. */
+/** Runs packets through a compiled program in the kernel and reads its counters. */
 
 import { arrayKey, BPF_F_TEST, Program, sumPerCpu, testRun } from "@l3dsr/bpf";
 import type { Malformed } from "@l3dsr/packet";
@@ -14,14 +14,14 @@ import { ethernet } from "../../packets/build.ts";
 
 const known = probeChecksumState();
 
-/** As compiled for kernels before 6.2, or without BTF. */
+/** The target for kernels before 6.2, or without BTF. */
 export const HELPER_TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: true };
-/** As for this kernel: with what it says of a packet's checksum, if it does. */
+/** The target for this kernel, with its information on a packet's checksum, if it has it. */
 export const TC: CompileTarget = {
 	...HELPER_TC,
 	...(known.answer === "yes" ? { checksumState: known.state } : {}),
 };
-/** The same for every kernel, for listings; none loads it. */
+/** The same for every kernel, for listings; no kernel loads it. */
 export const LISTED_TC: CompileTarget = {
 	...HELPER_TC,
 	checksumState: {
@@ -29,16 +29,16 @@ export const LISTED_TC: CompileTarget = {
 		ipSummed: { offset: 128, bytes: 1, shift: 5, bits: 2, isSigned: false },
 	},
 };
-/** As for kernels before 6.16. */
+/** The target for kernels before 6.16. */
 export const OLD_TC: CompileTarget = { hook: "tc", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
 export const XDP: CompileTarget = { hook: "xdp", linkHeaderBytes: 14, ipv6ChecksumFlag: false };
 
 export const VERDICT = { tc: 0xffffffff, xdp: 2 } as const;
 
-/** A test-run happens on the loopback device, whose address this is: frames to it are for this host. */
+/** A test run uses the loopback device, which has this address: frames to it are for this host. */
 export const OWN_MAC = "00:00:00:00:00:00";
 
-/** Bytes of struct __sk_buff, and where its mark is. */
+/** Size of struct __sk_buff in bytes, and the offset of its mark. */
 const SK_BUFF_BYTES = 192;
 const MARK_OFFSET = 8;
 
@@ -67,7 +67,7 @@ export class LoadedRules implements Disposable {
 		return this.#program;
 	}
 
-	/** `packet` from its network header; with `summed`, as a card hands it over that has summed it. */
+	/** `packet` from its network header; with `summed`, as from a network card that has summed it. */
 	run(packet: Uint8Array, context: PacketContext, summed: boolean): Uint8Array {
 		const frame = ethernet(
 			{
@@ -88,7 +88,7 @@ export class LoadedRules implements Disposable {
 		return result.data.slice(14);
 	}
 
-	/** What has been counted so far. */
+	/** The counters so far. */
 	counted(): Counted {
 		const read = (slot: number) => {
 			const map = this.#program.map(MAP.counters);

@@ -35,7 +35,7 @@ function rules(shape: string, count: number): Rule[] {
 	);
 }
 
-test("dual-stack rules by DSCP do not send the verifier too often round the walk of extension headers", () => {
+test("with dual-stack rules by DSCP, the verifier does not walk the extension headers too often", () => {
 	const slotted = (["10.0.0.", "fc00::"] as const).flatMap((prefix) =>
 		[1, 2, 3].map((code) => ({
 			rule: daddrRule(`${prefix}${code}`, { dscp: code }),
@@ -45,18 +45,19 @@ test("dual-stack rules by DSCP do not send the verifier too often round the walk
 	);
 	const spec = compileProgram({ rules: slotted, local: [] }, TC, FIRST_RULE_SLOT + 4);
 	using program = Program.load(spec);
-	// How long a change of the rules takes is mostly how many instructions the verifier goes through.
+	// The time for a change of the rules depends mostly on the number of instructions that the verifier
+	// processes.
 	const { verifiedInsns } = program.info;
 	assert.ok(verifiedInsns < 4 * spec.instructions.length, `${verifiedInsns} of ${spec.instructions.length}`);
 });
 
 for (const target of [TC, XDP]) {
-	// At XDP each checksum is written out: the first and the last shape show what that costs.
+	// At XDP each checksum update is separate code: the first and the last shape show its cost.
 	for (const shape of Object.keys(SHAPES).filter((_, i) => target === TC || i % 4 === 0)) {
-		test(`${shape}: what is said to fit at ${target.hook} loads, up to the largest; the next size is refused`, async () => {
+		test(`${shape}: every announced size at ${target.hook} loads, up to the largest; the next size is refused`, async () => {
 			const fits = async (count: number) => (await programLacks(rules(shape, count), target)) === undefined;
 			assert.ok(await fits(64));
-			// The largest that fits, to 64 rules.
+			// The largest size that fits, to 64 rules.
 			let [most, least] = [64, 1600];
 			while (least - most > 64) {
 				const middle = (most + least) >> 1;

@@ -1,4 +1,4 @@
-/** Linux before 6.4 refuses a program that reads a byte of its stack which some way to there has not written. */
+/** Linux before 6.4 refuses a program that reads a byte of its stack which some path has not written. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -18,7 +18,7 @@ const [LD, LDX, ST, STX, JMP, JMP32] = [0, 1, 2, 3, 5, 6];
 const SIZES = [4, 2, 1, 8] as const;
 const FRAME_POINTER = 10;
 
-/** Of helpers: which argument points to memory that is read or written, and how much. */
+/** For helpers: which argument points to memory that is read or written, and its size. */
 const MEMORY: Readonly<Record<number, { reads?: [number, number | "r4"]; writes?: [number, "r4"] }>> = {
 	[HELPER_FUNCTIONS.bpf_skb_load_bytes.id]: { writes: [3, "r4"] },
 	[HELPER_FUNCTIONS.bpf_skb_store_bytes.id]: { reads: [3, "r4"] },
@@ -102,7 +102,8 @@ function step({ opcode, dst, src, offset, immediate }: Instruction, state: State
 		] as const) {
 			if (access === undefined) continue;
 			const base = pointers.get(access[0]);
-			// A length that is not constant is at most the four bytes of an extension header, two at least.
+			// A length that is not constant is at most the four bytes of an extension header, and at least
+			// two.
 			const length = access[1] === "r4" ? (constants.get(4) ?? 2) : access[1];
 			if (base === undefined) continue;
 			const lack = isRead ? lacking(base, length) : undefined;
@@ -155,7 +156,7 @@ function slotted(rules: readonly string[]) {
 }
 
 for (const [what, rules] of Object.entries(RULES)) {
-	test(`${what}: no byte of the stack is read that is not written on every way there`, () => {
+	test(`${what}: every byte of the stack that is read was written on every path`, () => {
 		const set = { rules: slotted(rules), local: [] };
 		for (const target of [TC, HELPER_TC, OLD_TC, XDP])
 			assert.equal(unwrittenRead(compileProgram(set, target, 256).instructions), undefined);
@@ -165,9 +166,9 @@ for (const [what, rules] of Object.entries(RULES)) {
 	});
 }
 
-test("a read of what only one way has written is found", () => {
+test("a read of a byte that only one path has written is detected", () => {
 	const { instructions } = compileProgram({ rules: slotted(RULES["one address"]), local: [] }, TC, 256);
-	// Without the store of the length on the general way, its counter reads what nobody has written.
+	// Without the store of the length on the general path, its counter reads an unwritten byte.
 	const length = instructions.findIndex(({ note }) => note === "stack.length = length");
 	assert.ok(length > 0);
 	assert.match(unwrittenRead(instructions.toSpliced(length, 1)) ?? "", /is not written/);

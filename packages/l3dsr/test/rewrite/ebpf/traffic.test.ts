@@ -1,4 +1,4 @@
-/** Real TCP and UDP through the programs, in every offload state that the hook can serve. */
+/** Real TCP and UDP through the programs, in every offload state that the hook supports. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
@@ -21,12 +21,13 @@ function open(hook: HookName, openChecksums: "refuse" | "accept" = "refuse"): Eb
 
 testOffloadStates("eBPF at tcx", () => open("tcx"));
 testOffloadStates("eBPF at clsact", () => open("clsact"), PLACE, ["pending", "big", "merged"]);
-// At XDP every sender has to complete its checksums. GRO merges behind native XDP, and not at all at generic XDP.
+// At XDP every sender must complete its checksums. GRO merges after native XDP, and not at all at generic
+// XDP.
 testOffloadStates("eBPF at XDP", () => open("xdp", "accept"), PLACE, ["plain", "merged"]);
 testOffloadStates("eBPF at generic XDP", () => open("xdp-generic", "accept"), PLACE, ["plainBehind"]);
 
 for (const hook of ["xdp", "xdp-generic"] as const) {
-	test(`${hook} refuses a veth, whose packets may come without their checksum, and leaves it alone`, async () => {
+	test(`${hook} refuses a veth, whose packets may come without their checksum, and does not change it`, async () => {
 		ip("link add in0 type veth peer name out0");
 		const rule = daddrRule("192.0.2.1", {
 			dscp: 1,

@@ -1,4 +1,4 @@
-/** Replacements of the program under traffic. `make soak` runs the long form: L3DSR_SOAK_SECONDS=10. */
+/** Replaces the program under traffic. `make soak` runs the long form: L3DSR_SOAK_SECONDS=10. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
@@ -24,18 +24,18 @@ const REPLACEMENTS_PER_SECOND = 200;
 
 const rules = (sketches: readonly Sketch[]) => bothFamilies(sketches, `-i ${LOADED_INTERFACE}`);
 
-/** Each rewrites all four codes, and the rule of the last code is the same in all: its counter goes on. */
+/** Each rewrites all four codes, and the rule of the last code is the same in all: its counter continues. */
 const RULESETS = [
 	rules(byCodes([0, 1, 0, 0])),
 	rules(byCodes([1, 0, 1, 0])),
-	// Another DSCP more, so that the code of the program changes as well.
+	// One more DSCP, so that the program's code changes too.
 	rules([...byCodes([0, 1, 0, 0]), [ordinalOf(8), "-m dscp --dscp 9 -j DADDR --set-daddr {1}"]]),
-	// A rule in front of the others, so that none is a table access.
+	// A rule before the others, so that none is a table lookup.
 	rules([[1, "-s {nobody} -j DADDR --set-daddr {1}"], ...byCodes([1, 0, 1, 0])]),
 ];
 
 for (const hook of ["tcx", "clsact"] as const) {
-	test(`up to ${REPLACEMENTS_PER_SECOND} replacements a second at ${hook} under 50,000 packets a second: none unrewritten, none torn, each counted`, async (t: TestContext) => {
+	test(`up to ${REPLACEMENTS_PER_SECOND} replacements a second at ${hook} under 50,000 packets a second: each packet is rewritten completely and counted`, async (t: TestContext) => {
 		const datapath = new EbpfDatapath({ hook, openChecksums: "refuse", localPrefixes: async () => [] });
 		const outcome = await replaceUnderLoad({
 			perSecond: REPLACEMENTS_PER_SECOND,
@@ -50,7 +50,7 @@ for (const hook of ["tcx", "clsact"] as const) {
 	});
 }
 
-test("moves between the hooks under 50,000 packets a second leave none unrewritten and none torn; none is missing in a counter", async (t: TestContext) => {
+test("moves between the hooks under 50,000 packets a second: each packet is rewritten completely, and no counter misses one", async (t: TestContext) => {
 	const hooks = ["tcx", "xdp", "clsact", "xdp-generic"] as const;
 	const at = (turn: number) =>
 		new EbpfDatapath({
@@ -71,7 +71,7 @@ test("moves between the hooks under 50,000 packets a second leave none unrewritt
 	});
 	t.diagnostic(outcome.summary);
 	assertEachRewritten(outcome);
-	// For a moment a packet meets the program at both hooks, and is counted by each.
+	// For a moment a packet meets the program at both hooks, and each counts it.
 	for (const { rule, ordinal, counters } of outcome.observed.rules) {
 		const sent = outcome.cameWithLastCode[rule.family === "ipv4" ? 0 : 1] ?? 0;
 		const counted = Number(counters.packets);

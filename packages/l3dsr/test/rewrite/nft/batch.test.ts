@@ -1,4 +1,4 @@
-/** The transactions that typical rulesets compile to, command by command in nft's syntax, which nft loads. */
+/** The transactions of typical rulesets, command by command in nft's syntax, which nft loads. */
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -30,7 +30,7 @@ function chainOf(place: Place, specs: readonly string[]): RuleEntry[] {
 	}));
 }
 
-/** Each transaction under its name, as nft reads it. */
+/** Each transaction under its name, in nft's syntax. */
 function batch(entries: readonly RuleEntry[], standing?: Standing): string {
 	const families: readonly Family[] = ["ipv4", "ipv6"];
 	const changes = families.map((family) =>
@@ -47,7 +47,7 @@ function batch(entries: readonly RuleEntry[], standing?: Standing): string {
 		.join("\n");
 }
 
-/** Loads a batch, and gives what stands then. */
+/** Loads a batch, and returns the resulting state. */
 function load(text: string): Standing {
 	run("sh", "-c", `nft -f - <<'END'\n${text}END`);
 	using nftables = new Nftables();
@@ -91,7 +91,7 @@ describe("nft batches", () => {
 	it("of a chain with every kind of match", () =>
 		assertGolden("nft/complex.nft", batch(chainOf(RAW, COMPLEX))));
 
-	it("add an element for a rule more, and take it away", () => {
+	it("add an element for another rule, and remove it", () => {
 		const standing = load(batch(SIXTY_FOUR.slice(0, 5)));
 		const more = SIXTY_FOUR.slice(0, 6);
 		assertGolden("nft/one-more.nft", batch(more, standing));

@@ -5,7 +5,7 @@ import { lowerService } from "../../../src/model/lower-service.ts";
 import { RuleReader, readComment, ruleComments } from "../../../src/rewrite/nft/compile/comment.ts";
 import { foldableShape } from "../../../src/rewrite/nft/compile/compile.ts";
 
-/** The rule that `up` makes for a VIP under its own name. */
+/** The rule that `up` creates for a VIP under its own name. */
 function serviceRule(vip: string, name: string) {
 	const address = parseAddress(vip);
 	assert(address !== undefined);
@@ -17,7 +17,7 @@ function serviceRule(vip: string, name: string) {
 	return rule;
 }
 
-test("services' rules fit the element of a map, the longest VIPs and names of two words too", () => {
+test("services' rules fit a map's element, even the longest VIPs and names of two words", () => {
 	for (const [vip, name] of [
 		["192.0.2.10", "web"],
 		["203.198.151.100", "a-service-with-quite-a-long-name"],
@@ -33,7 +33,7 @@ test("services' rules fit the element of a map, the longest VIPs and names of tw
 	}
 });
 
-test("a rule whose own words look like an abbreviation is read back as it was", () => {
+test("a rule whose own words look like an abbreviation is read back unchanged", () => {
 	const rule = serviceRule("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", "web");
 	const comment = { kind: "comment", text: `~1 %7e ~9 "~" ${"x".repeat(40)}` } as const;
 	const odd = { ...rule, matches: [...rule.matches, comment] };

@@ -1,6 +1,6 @@
 /**
- * nft against the oracle, through a kernel that forwards: the same bytes and the same counters, or a limit of
- * docs/reference/nft-limits.md, and then exactly what that says.
+ * Compares nft with the oracle through a forwarding kernel: the same bytes and the same counters, or a limit
+ * of docs/reference/nft-limits.md with exactly the documented effect.
  */
 
 import assert from "node:assert/strict";
@@ -35,7 +35,7 @@ import { setRules } from "../set-rules.ts";
 
 enterNetns();
 
-/** Random rulesets of a run; `make differential` sets it higher. */
+/** Random rulesets in a run; `make differential` has more. */
 const RULESETS = Number(process.env["L3DSR_NFT_DIFFERENTIAL_RULESETS"] ?? 25);
 
 const nft = new NftDatapath();
@@ -55,7 +55,7 @@ async function install(rules: readonly Rule[]): Promise<void> {
 
 function oracle(packet: Uint8Array, rules: readonly Rule[]): ReturnType<typeof rewriteByRules> {
 	const family = (packet[0] ?? 0) >> 4 === 6 ? "ipv6" : "ipv4";
-	// The kernel walks as many extension headers as there are.
+	// The kernel follows all extension headers.
 	const options = { extensionLimit: Number.POSITIVE_INFINITY };
 	return rewriteByRules(
 		packet,
@@ -85,7 +85,7 @@ const SKETCHES: Readonly<Record<string, RuleSketch>> = {
 
 describe("every packet of the catalogue", () => {
 	for (const [title, sketch] of Object.entries(SKETCHES)) {
-		it(`crosses ${title} as the oracle says, or is a limit of nft`, async () => {
+		it(`crosses ${title} with the oracle's result, or is a limit of nft`, async () => {
 			await using crossing = await Crossing.open();
 			const rules = [VIP_IPV4, VIP_IPV6].map((vip) => daddrRule(vip, { dscp: 1, ...sketch }));
 			await install(rules);
@@ -110,12 +110,12 @@ describe("every packet of the catalogue", () => {
 		});
 	}
 
-	it("crosses with its checksum left to do", async () => {
+	it("crosses with a pending checksum", async () => {
 		await using crossing = await Crossing.open();
 		for (const sketch of Object.values(SKETCHES)) {
 			const rules = [VIP_IPV4, VIP_IPV6].map((vip) => daddrRule(vip, { dscp: 1, ...sketch }));
 			await install(rules);
-			// What has an error, or no transport header of its own, cannot be handed over so.
+			// A packet with an error, or without its own transport header, cannot be sent like this.
 			const cases = CROSSING_CASES.filter(
 				({ name, malformed }) =>
 					/^IPv[46] (TCP|UDP)( |$)/.test(name) &&
@@ -133,7 +133,7 @@ describe("every packet of the catalogue", () => {
 	});
 });
 
-/** What nft makes of a packet in place of what the oracle says. */
+/** The effect of nft on a packet where it differs from the oracle. */
 function asLimited(limit: Limit, packet: ParsedPacket, before: Uint8Array, expected: Uint8Array): Uint8Array {
 	const { transport } = packet;
 	const copy = Uint8Array.from(expected);
@@ -141,12 +141,12 @@ function asLimited(limit: Limit, packet: ParsedPacket, before: Uint8Array, expec
 		case "IPv4: TCP or UDP-Lite cut short":
 			return before;
 		case "ICMPv6 in IPv4":
-			// Of less than 38 bytes: taken for one that is cut short.
+			// Less than 38 bytes: treated like a truncated packet.
 			return before;
 		case "DCCP":
 		case "OSPFv3":
 		case "transport behind an authentication, mobility, HIP or shim6 header":
-			// The address is right; the transport header stays as it was, and its checksum is wrong for it.
+			// The address is right; the transport header is unchanged, so its checksum is wrong.
 			assert.ok(transport !== undefined || packet.protocol === EXTENSION_HEADER.mobility);
 			if (transport !== undefined) copy.set(before.subarray(transport.offset), transport.offset);
 			return copy;
@@ -154,7 +154,7 @@ function asLimited(limit: Limit, packet: ParsedPacket, before: Uint8Array, expec
 		case "IPv4 options in what an ICMP error quotes":
 			return assert.fail("the catalogue has none");
 		case "UDP-Lite ports": {
-			// Address and checksum are right, the port stays.
+			// Address and checksum are right, the port is unchanged.
 			assert.ok(transport !== undefined);
 			const family = packet.family === "ipv4" ? VIP_IPV4 : VIP_IPV6;
 			const clearDscp = dscpByte(expected) === 0;
@@ -170,7 +170,7 @@ function dscpByte(bytes: Uint8Array): number {
 		: (((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)) & 0xfc0;
 }
 
-describe("limits that the catalogue does not show", () => {
+describe("nft, outside the catalogue,", () => {
 	it("changes the checksum of ICMPv6 in IPv4, which covers no address", async () => {
 		await using crossing = await Crossing.open();
 		const rules = [daddrRule(VIP_IPV4)];
@@ -183,7 +183,7 @@ describe("limits that the catalogue does not show", () => {
 		assertSamePacket(after, expected, "beside the checksum");
 	});
 
-	it("sees only the first of two routing headers: segments left in the second are not noticed", async () => {
+	it("sees only the first of two routing headers, and misses segments left in the second", async () => {
 		await using crossing = await Crossing.open();
 		const rules = [daddrRule(VIP_IPV6)];
 		await install(rules);
@@ -197,7 +197,7 @@ describe("limits that the catalogue does not show", () => {
 		assertSamePacket(after, expected, "beside the checksum");
 	});
 
-	it("sees an authentication header as the last one: `-p tcp` does not match behind it", async () => {
+	it("treats an authentication header as the last one: `-p tcp` does not match after it", async () => {
 		await using crossing = await Crossing.open();
 		const hidden = CATALOGUE.find(({ name }) => name === "IPv6 TCP behind an authentication header");
 		assert.ok(hidden !== undefined);
@@ -215,7 +215,7 @@ describe("limits that the catalogue does not show", () => {
 describe("random rulesets and packets", () => {
 	const families = fc.constantFrom("ipv4" as const, "ipv6" as const);
 
-	it("come out with the same bytes and counters as the oracle's", async () => {
+	it("give the same bytes and counters as in the oracle", async () => {
 		const rulesets = fc.array(
 			families.chain((family) => arbitraryMatchingRule(family)),
 			{ minLength: 1, maxLength: 6 },
@@ -225,7 +225,7 @@ describe("random rulesets and packets", () => {
 		assert.ok(matched > 100, `only ${matched} matches`);
 	});
 
-	it("of services with ports come out alike, ICMP errors and later fragments too", async () => {
+	it("of services with ports agree too, including ICMP errors and later fragments", async () => {
 		const rulesets = fc.array(families.chain(arbitraryServiceRule), { minLength: 6, maxLength: 12 });
 		const packets = fc
 			.tuple(
@@ -238,7 +238,7 @@ describe("random rulesets and packets", () => {
 		assert.ok(matched > runs, `only ${matched} matches`);
 	});
 
-	/** Gives how often a rule matched a packet. */
+	/** Returns how often a rule matched a packet. */
 	async function compareWithOracle(
 		rulesets: fc.Arbitrary<Rule[]>,
 		packets: fc.Arbitrary<RandomPacket[]>,
@@ -249,7 +249,7 @@ describe("random rulesets and packets", () => {
 		await fc.assert(
 			fc.asyncProperty(rulesets, packets, async (rules, random) => {
 				await install(rules);
-				// The next look finds the same generation, and reads counters alone.
+				// The next reading finds the same generation, and reads only counters.
 				await nft.observe();
 				const setsPort = rules.some(({ target }) => target.dport !== undefined);
 				const sent = random

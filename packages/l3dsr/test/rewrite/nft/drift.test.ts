@@ -1,4 +1,4 @@
-/** What others do to the table of l3dsr is seen, and put right by the next change. */
+/** Changes of l3dsr's table by others are detected, and the next change repairs them. */
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { enterNetns, run } from "../../../../../test/support/netns.ts";
@@ -32,14 +32,14 @@ const six: RuleEntry = {
 function handleOf(what: RegExp, family = "ip"): string {
 	const chains = run("nft", "-a", "list", "table", family, "l3dsr").split("\tchain ");
 	const line = chains
-		// A lookup stands in a detour, too.
+		// A detour has a lookup too.
 		.filter((chain) => !chain.startsWith("raw_PREROUTING_later"))
 		.flatMap((chain) => chain.split("\n"))
 		.find((one) => what.test(one));
 	return /# handle (\d+)/.exec(line ?? "")?.[1] ?? assert.fail(`no line with ${what}`);
 }
 
-/** The ordinals that are still observed, and the findings. */
+/** The observed ordinals, and the findings. */
 async function look(): Promise<{ ordinals: number[]; findings: readonly Finding[] }> {
 	const { rules, findings } = await nft.observe();
 	return {
@@ -214,7 +214,7 @@ describe("a table that others have changed", () => {
 	});
 
 	for (const { title, commands, left, problems } of DEEDS) {
-		it(`is found out and put right: ${title}`, async () => {
+		it(`is detected and repaired: ${title}`, async () => {
 			run("nft", commands());
 			const { ordinals, findings } = await look();
 			assert.deepEqual(ordinals, left);
@@ -229,7 +229,7 @@ describe("a table that others have changed", () => {
 		});
 	}
 
-	it("IPv6: a deleted double of a rule, for packets whose checksum must be left alone, breaks the rule", async () => {
+	it("IPv6: without the second copy of a rule, for packets whose checksum must not change, the rule is broken", async () => {
 		run("nft", "flush chain ip6 l3dsr raw_PREROUTING_plain");
 		const { rules, findings } = await nft.observe();
 		assert.deepEqual(
@@ -242,7 +242,7 @@ describe("a table that others have changed", () => {
 		await putRight();
 	});
 
-	it("is somebody else's business in other tables", async () => {
+	it("is ignored if it is not l3dsr's", async () => {
 		run("nft", "add table ip theirs; add chain ip theirs c { type filter hook prerouting priority -300; }");
 		run("nft", "add table inet l3dsr");
 		assert.deepEqual((await nft.observe()).findings, []);

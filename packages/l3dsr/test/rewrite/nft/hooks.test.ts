@@ -1,4 +1,4 @@
-/** Every chain is at its hook, and what a rule asks beside the packet's bytes is answered there. */
+/** Every chain is at its hook, where matches on more than the packet's bytes work. */
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -46,7 +46,7 @@ describe("packets that are forwarded", () => {
 		["mangle", "FORWARD", "-i in0 -o out0"],
 		["mangle", "POSTROUTING", "! -o lo"],
 	];
-	it("are rewritten in each chain, folded and by a rule of its own", async () => {
+	it("are rewritten in each chain, in a shared lookup and by a separate rule", async () => {
 		await using crossing = await Crossing.open();
 		for (const [table, chain, interfaces] of places) {
 			await install(
@@ -103,7 +103,7 @@ describe("packets that are forwarded", () => {
 });
 
 describe("packets of this host", () => {
-	/** Sends one datagram to `address`, and says where a later hook saw datagrams for 192.0.2.77. */
+	/** Sends one datagram to `address`, and returns where a later hook saw datagrams for 192.0.2.77. */
 	async function send(hook: string, rules: readonly Line[]): Promise<string> {
 		await install(...rules);
 		run("nft", `add table ip probe; add chain ip probe c { type filter hook ${hook} priority 300; }`);
@@ -121,7 +121,7 @@ describe("packets of this host", () => {
 		return [...listing.matchAll(/[io]ifname "(\w+)".*counter packets 1 /g)].map(([, name]) => name).join();
 	}
 
-	it("are routed anew after mangle OUTPUT, and not after raw OUTPUT", async () => {
+	it("are routed again after mangle OUTPUT, but not after raw OUTPUT", async () => {
 		ip("link add d0 type veth peer name d1");
 		ip("link set d1 up");
 		ip("link set d0 up");
@@ -133,7 +133,7 @@ describe("packets of this host", () => {
 		assert.equal(await send("postrouting", [["raw", "OUTPUT", "ipv4", spec]]), "d0");
 	});
 
-	it("are rewritten in mangle INPUT behind the decision that they are for this host", async () => {
+	it("are rewritten in mangle INPUT after the decision that they are for this host", async () => {
 		ip("address add 203.0.113.9/32 dev lo");
 		const spec = "-i lo -p udp -d 203.0.113.9 -j DADDR --set-daddr 192.0.2.77";
 		assert.equal(await send("input", [["mangle", "INPUT", "ipv4", spec]]), "lo");

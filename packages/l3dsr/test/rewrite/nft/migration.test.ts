@@ -1,6 +1,6 @@
 /**
- * Tables of version 0.1.0, which wrote them with nft(8), are understood, and changed in place. `version-0.1.0` holds
- * what that version gave to nft.
+ * Tables of version 0.1.0, which wrote them with nft(8), are read and changed in place. `version-0.1.0`
+ * contains that version's input to nft.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -33,7 +33,7 @@ const TABLES = [
 	{ family: "ip6", name: "l3dsr" },
 ] as const;
 
-/** The rules whose tables are recorded, with the counters that they were written with. */
+/** The rules whose tables are recorded, with their recorded counters. */
 const RECORDED: readonly RuleEntry[] = readFileSync(file("every-match.rules"), "utf8")
 	.trim()
 	.split("\n")
@@ -48,7 +48,7 @@ const RECORDED: readonly RuleEntry[] = readFileSync(file("every-match.rules"), "
 		};
 	});
 
-/** As nft 1.0.6 has it, and as 1.1.3 and 1.1.7 write the same (seen with Debian 13's and sid's). */
+/** The form of nft 1.0.6, and that of 1.1.3 and 1.1.7 (seen in Debian 13 and sid). */
 const WRITERS: readonly (readonly [
 	nft: string,
 	form: (expressions: readonly Expression[]) => readonly Expression[],
@@ -77,7 +77,7 @@ function isBound(
 	return one?.kind === "compare" && one.operator === operator;
 }
 
-/** Loads a recorded script, and has its rules in another form. */
+/** Loads a recorded script, and converts its rules to another form. */
 function load(name: string, form: (expressions: readonly Expression[]) => readonly Expression[]): void {
 	run("nft", "-f", file(name));
 	if (form !== newerForm) return;
@@ -100,8 +100,8 @@ function load(name: string, form: (expressions: readonly Expression[]) => readon
 }
 
 /**
- * What version 0.1.0 did not do: translate the answers of rules with --set-dport back, and keep later fragments and
- * headers cut short from rules that read or write ports.
+ * Missing in version 0.1.0: the translation of answers of rules with --set-dport, and the exclusion of later
+ * fragments and truncated headers from rules that read or write ports.
  */
 const NOT_THERE_YET = new RegExp(
 	`, chain \\w+(, handle \\d+)?: (${[
@@ -124,7 +124,7 @@ describe("tables of version 0.1.0", () => {
 	beforeEach(() => run("nft", "flush", "ruleset"));
 
 	for (const [nft, form] of WRITERS) {
-		it(`written by ${nft} are read with every rule and counter, and get what they lack in one transaction`, async () => {
+		it(`written by ${nft} are read with every rule and counter, and get the missing parts in one transaction`, async () => {
 			load("every-match.nft", form);
 			const datapath = new NftDatapath();
 			const observed = await datapath.observe();
@@ -144,7 +144,7 @@ describe("tables of version 0.1.0", () => {
 			assert.deepEqual(rules, observed.rules);
 		});
 
-		it(`written by ${nft} keep their rules and counters when one is added and one taken away`, async () => {
+		it(`written by ${nft} keep their rules and counters when one is added and one deleted`, async () => {
 			load("every-match.nft", form);
 			const datapath = new NftDatapath();
 			const observed = await datapath.observe();
@@ -172,7 +172,7 @@ describe("tables of version 0.1.0", () => {
 		});
 	}
 
-	it("are copied and printed by the libraries as they are", () => {
+	it("are copied and printed unchanged by the libraries", () => {
 		load("every-match.nft", (expressions) => expressions);
 		using nftables = new Nftables();
 		const before = nftables.read(TABLES).tables;
@@ -185,7 +185,10 @@ describe("tables of version 0.1.0", () => {
 });
 
 describe("the first changes of tables of version 0.1.0 under 50,000 packets a second", () => {
-	/** One after the other, from what is recorded: a rule goes, another takes its place, both go, elements change. */
+	/**
+	 * One change after the other from the recorded state: a rule is deleted, another replaces it, both are
+	 * deleted, elements change.
+	 */
 	const common = byCodes([0, 1, 0, 0]);
 	const rulesets = [
 		[...common, [ordinalOf(8), byCode(2, 0, " -m length --length 20:")] as const],
@@ -195,7 +198,7 @@ describe("the first changes of tables of version 0.1.0 under 50,000 packets a se
 	].map((sketches) => bothFamilies(sketches));
 
 	for (const [nft, form] of WRITERS) {
-		it(`written by ${nft}: none unrewritten, none torn, each counted`, async (t: TestContext) => {
+		it(`written by ${nft}: each packet is rewritten completely and counted`, async (t: TestContext) => {
 			run("nft", "flush", "ruleset");
 			const datapath = new NftDatapath();
 			const outcome = await replaceUnderLoad({

@@ -58,14 +58,14 @@ function assertObserved(observed: Observation, wanted: readonly RuleEntry[]): vo
 }
 
 describe("NftDatapath", () => {
-	it("observes nothing, and makes nothing, where there is no table", async () => {
+	it("observes nothing, and creates nothing, if there is no table", async () => {
 		const { rules, findings } = await nft.observe();
 		assert.deepEqual([rules, findings], [[], []]);
 		await setRules(nft, { entries: [] });
 		assert.equal(run("nft", "list", "ruleset"), "");
 	});
 
-	it("observes what was applied, whatever ruleset was there before", async () => {
+	it("observes the applied rules, whatever ruleset was there before", async () => {
 		await fc.assert(
 			fc.asyncProperty(arbitraryRuleset({ maxLength: 12 }), async (ruleset) => {
 				const observed = await apply(ruleset);
@@ -77,7 +77,7 @@ describe("NftDatapath", () => {
 		assert.equal(run("nft", "list", "ruleset"), "");
 	});
 
-	it("does not take an earlier look for the present one when somebody else has changed something", async () => {
+	it("does not take an earlier reading for the current one if another program has changed something", async () => {
 		const [first, second] = entries(
 			"-p tcp -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
 			"-p udp -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
@@ -91,7 +91,7 @@ describe("NftDatapath", () => {
 		await apply({ entries: [first] });
 	});
 
-	it("starts counters where it is told, and at zero otherwise", async () => {
+	it("starts counters at the given values, or at zero", async () => {
 		const [first, second] = entries(
 			"-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
 			"-p tcp -m multiport --ports 1,2 -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
@@ -119,7 +119,7 @@ describe("NftDatapath", () => {
 		);
 	});
 
-	it("observes what was applied when most rules share lookups, change after change", async () => {
+	it("observes the applied rules if most of them share lookups, change after change", async () => {
 		await apply({ entries: [] });
 		const family = fc.constantFrom("ipv4" as const, "ipv6" as const);
 		const entry = family.chain((one) =>
@@ -155,7 +155,7 @@ describe("NftDatapath", () => {
 				const before = new Map((await nft.observe()).rules.map((one) => [key(one), one]));
 				const counted = list.map((one) => {
 					const old = before.get(key(one));
-					// As traffic would: every rule that is new gets a number to be known by.
+					// Like traffic: gives every new rule a distinct number.
 					return old === undefined
 						? { ...one, counters: { packets: BigInt(one.ordinal + 6), bytes: 1n } }
 						: one;
@@ -168,7 +168,7 @@ describe("NftDatapath", () => {
 		);
 	});
 
-	it("leaves every rule and element in place that does not change", async () => {
+	it("keeps every unchanged rule and element in place", async () => {
 		await apply({ entries: [] });
 		const base = entries(
 			"-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",
@@ -194,7 +194,7 @@ describe("NftDatapath", () => {
 		assert.deepEqual(lines.filter((line) => !/comment "3500[ "]/.test(line)).join("\n"), before);
 	});
 
-	it("carries comments of 255 bytes and fifteen ports, cut between characters", async () => {
+	it("stores comments of 255 bytes and fifteen ports, cut between characters", async () => {
 		await apply({ entries: [] });
 		const ports = Array.from({ length: 15 }, (_, i) => 60000 + i * 2).join(",");
 		const long = entries(
@@ -209,7 +209,7 @@ describe("NftDatapath", () => {
 		assertObserved(await apply({ entries: [] }), []);
 	});
 
-	it("takes over what a run that was killed has left", async () => {
+	it("takes over the remains of a killed run", async () => {
 		const before = entries("-m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1");
 		await apply({ entries: before });
 		run("nft", "add map ip l3dsr raw_PREROUTING_2 { typeof @nh,8,8 : ip daddr; size 64; counter; }");
@@ -231,7 +231,7 @@ describe("NftDatapath", () => {
 		assertObserved(await nft.observe(), before);
 	});
 
-	it("reads back addresses whose lower half is all that nft sees of them, and prints as a negative number", async () => {
+	it("reads back addresses of which nft sees only the lower half, and prints it as a negative number", async () => {
 		await apply({ entries: [] });
 		const low = ["::8000:0:0:0", "::ffff:ffff:ffff:ffff", "::7fff:ffff:ffff:ffff", "0:0:0:1:8000::"].map(
 			(address, code) => `-m dscp --dscp ${code + 1} -j DADDR --set-daddr ${address}`,
@@ -240,7 +240,7 @@ describe("NftDatapath", () => {
 		await apply({ entries: [] });
 	});
 
-	it("gives the kernel 1,000 rules with an address and a port each in one transaction, a command for each and few more", async () => {
+	it("sends 1,000 rules with an address and a port each in one transaction, with one command each and few more", async () => {
 		await apply({ entries: [] });
 		const transactions: (readonly Command[])[] = [];
 		const watched = new NftDatapath(
@@ -307,7 +307,7 @@ describe("NftDatapath", () => {
 		}
 	});
 
-	it("keeps a lookup for the rule that is left of two, and makes one when a rule by itself gets another beside it", async () => {
+	it("keeps a lookup for the remaining one of two rules, and creates one if a rule gets another beside it", async () => {
 		await apply({ entries: [] });
 		const [first, second] = entries(
 			"-s 10.1.0.0/16 -m dscp --dscp 1 -j DADDR --set-daddr 10.0.0.1",

@@ -19,7 +19,7 @@ const entry: RuleEntry = {
 	ordinal: 1024,
 };
 
-/** A kernel to which something else happens in front of each transaction. */
+/** A kernel with another change before each transaction. */
 class DisturbedNftables extends Nftables {
 	readonly #disturb: (commands: readonly Command[]) => readonly Command[];
 
@@ -50,14 +50,14 @@ async function apply(entries: readonly RuleEntry[], datapath = new NftDatapath()
 	await setRules(datapath, { entries });
 }
 
-/** A rule that shares nothing with {@link entry}, so that it changes the rules around the lookup. */
+/** A rule that shares nothing with {@link entry}, so it changes the rules around the lookup. */
 const LINEAR: RuleEntry = {
 	rule: parseRuleSpec("-s 10.0.0.7 -j DADDR --set-daddr 10.0.0.77", PLACE),
 	ordinal: 5,
 };
 
-describe("what keeps the nft datapath from working", () => {
-	it("no root: says so", () => {
+describe("obstacles to the nft datapath", () => {
+	it("no root: reported", () => {
 		const script = `
 			import { NftDatapath } from ${JSON.stringify(new URL("../../../src/rewrite/nft/kernel/nft.ts", import.meta.url).href)};
 			import { diagnosticsOf } from ${JSON.stringify(new URL("../../../src/cli/error-table.ts", import.meta.url).href)};
@@ -72,13 +72,13 @@ describe("what keeps the nft datapath from working", () => {
 		assert.equal(hint, "run it as root");
 	});
 
-	it("a kernel without nf_tables: says so, exit code 3", () => {
+	it("a kernel without nf_tables: reported with exit code 3", () => {
 		const error = new NftablesError("UNSUPPORTED", "read: the running kernel has no nf_tables");
 		assert.equal(diagnosticsOf(error)[0].code, "KERNEL_FEATURE");
 		assert.equal(exitCodeOf(error), 3);
 	});
 
-	it("a command that the kernel refuses: names its rule, and the old rules are in force", async () => {
+	it("a command that the kernel refuses: its rule is named, and the old rules are in force", async () => {
 		await apply([entry]);
 		const before = run("nft", "-a", "list", "ruleset");
 		const spoiled = disturbed((commands) =>
@@ -98,7 +98,7 @@ describe("what keeps the nft datapath from working", () => {
 		await apply([]);
 	});
 
-	it("maps that were filled for rules that then failed are taken away again", async () => {
+	it("new maps are deleted again if their rules fail", async () => {
 		await apply([entry]);
 		const before = run("nft", "list", "ruleset");
 		let transactions = 0;
@@ -112,7 +112,7 @@ describe("what keeps the nft datapath from working", () => {
 		await apply([]);
 	});
 
-	it("IPv6 switched off on the host: its rules can be set and read all the same", async () => {
+	it("IPv6 disabled on the host: its rules can be set and read all the same", async () => {
 		run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1");
 		const rule = parseRuleSpec("-m dscp --dscp 1 -j DADDR --set-daddr fc00::1", { ...PLACE, family: "ipv6" });
 		await apply([{ rule, ordinal: 1 }]);
@@ -126,12 +126,12 @@ describe("what keeps the nft datapath from working", () => {
 	});
 });
 
-describe("another program that changes nftables between our look and our change", () => {
-	it("is noticed, and the change is planned anew", async () => {
+describe("another program's change between our reading and our change", () => {
+	it("is noticed, and the change is planned again", async () => {
 		await apply([entry]);
 		let others = 0;
 		const datapath = disturbed((commands) => {
-			// Takes our rules away, too, so that the first plan's handles are wrong.
+			// Also deletes our rules, so that the first plan's handles are wrong.
 			if (++others === 1) run("nft", "flush ruleset; add table ip somebody");
 			return commands;
 		});
@@ -147,7 +147,7 @@ describe("another program that changes nftables between our look and our change"
 		run("nft", "delete table ip somebody");
 	});
 
-	it("also between filling the new maps and adding the rules: the first attempt leaves nothing", async () => {
+	it("is also noticed between filling the new maps and adding the rules: the first attempt leaves nothing", async () => {
 		await apply([entry]);
 		let transactions = 0;
 		const datapath = disturbed((commands) => {
@@ -163,7 +163,7 @@ describe("another program that changes nftables between our look and our change"
 		run("nft", "delete table ip somebody");
 	});
 
-	it("does not matter at all where it is about other tables, however often", async () => {
+	it("has no effect if it is in other tables, however often it happens", async () => {
 		await apply([entry]);
 		let others = 0;
 		const datapath = disturbed((commands) => {
@@ -179,7 +179,7 @@ describe("another program that changes nftables between our look and our change"
 		run("nft", "flush ruleset");
 	});
 
-	it("in our own tables at each attempt ends in an error that says so, and leaves the tables as they are", async () => {
+	it("in our own tables at each attempt ends in an error, and leaves the tables unchanged", async () => {
 		await apply([entry]);
 		let others = 0;
 		const datapath = disturbed((commands) => {
@@ -203,14 +203,14 @@ describe("another program that changes nftables between our look and our change"
 });
 
 describe("a kernel whose maps cannot count", () => {
-	/** Linux before 5.7, by what it answers. */
+	/** Answers like Linux before 5.7. */
 	class OlderNftables extends Nftables {
 		override supports(): boolean {
 			return false;
 		}
 	}
 
-	it("gets a rule of its own for each rule", async () => {
+	it("gets a separate nft rule for each DADDR rule", async () => {
 		const datapath = new NftDatapath(() => new OlderNftables());
 		const second: RuleEntry = {
 			rule: parseRuleSpec("-m dscp --dscp 2 -j DADDR --set-daddr 10.0.0.2", PLACE),

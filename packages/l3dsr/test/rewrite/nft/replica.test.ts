@@ -1,4 +1,7 @@
-/** A copy of the nft rules does to a packet what they do, in every chain that packets arrive by, and nothing else. */
+/**
+ * A copy of the nft rules has their effect on a packet in every chain that packets arrive by, and no other
+ * effect.
+ */
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -69,7 +72,7 @@ describe("a copy of the nft rules", () => {
 		["ipv4", REAL_IPV4],
 		["ipv6", REAL_IPV6],
 	] as const) {
-		it(`shows ${family} packets behind PREROUTING, and behind INPUT, FORWARD and POSTROUTING where those have rules`, async () => {
+		it(`shows ${family} packets after PREROUTING, and after INPUT, FORWARD and POSTROUTING if those have rules`, async () => {
 			const vip = to[family];
 			const prerouting = rule(
 				family,
@@ -98,7 +101,7 @@ describe("a copy of the nft rules", () => {
 		});
 	}
 
-	it("follows fragments that are forwarded, and lets none wait in front of INPUT", async () => {
+	it("forwards fragments, and lets none wait before INPUT", async () => {
 		await install([rule("ipv4", "mangle", "FORWARD", `${DSCP_1} ${VIP_IPV4}`)]);
 		using copy = await replica({ local: ["203.0.113.5"], beyond: true });
 		const fragment = (destination: string) =>
@@ -133,7 +136,7 @@ describe("a copy of the nft rules", () => {
 		}
 	});
 
-	it("does what the running rules do, also where these are not what their comments say", async () => {
+	it("has the effect of the running rules, even if these differ from their comments", async () => {
 		await install([
 			rule("ipv4", "raw", "PREROUTING", `! -i x -m ecn ! --ecn-ip-ect 2 ${DSCP_1} ${VIP_IPV4}`),
 		]);
@@ -148,7 +151,7 @@ describe("a copy of the nft rules", () => {
 		run("nft", "delete table ip l3dsr");
 	});
 
-	it("says which packets the stack does not let in, in captures of thousands", async () => {
+	it("reports which packets the stack drops, in captures of thousands", async () => {
 		await install([rule("ipv4", "raw", "PREROUTING", `${DSCP_1} ${VIP_IPV4}`)]);
 		using copy = await replica();
 		const good = packet("ipv4", REAL_IPV4);
@@ -220,7 +223,7 @@ describe("a copy of the nft rules", () => {
 		);
 	});
 
-	it("leaves no namespace behind, also when its process is killed", async () => {
+	it("leaves no namespace behind, even if its process is killed", async () => {
 		await install([rule("ipv4", "raw", "PREROUTING", `${DSCP_1} ${VIP_IPV4}`)]);
 		const before = namespaces();
 		const script = `
@@ -238,7 +241,7 @@ describe("a copy of the nft rules", () => {
 	});
 });
 
-/** Those that a process here is in or holds open, and those with a name. */
+/** Namespaces that a process here is in or holds open, and named ones. */
 function namespaces(): readonly string[] {
 	const held = run(
 		"sh",

@@ -1,4 +1,4 @@
-/** Replacements of the rules under traffic. `make soak` runs the long form: L3DSR_SOAK_SECONDS=10. */
+/** Replaces the rules under traffic. `make soak` runs the long form: L3DSR_SOAK_SECONDS=10. */
 import { type TestContext, test } from "node:test";
 import { failOnLeaks } from "../../../../../test/support/leak.ts";
 import { enterNetns } from "../../../../../test/support/netns.ts";
@@ -25,16 +25,16 @@ const REPLACEMENTS_PER_SECOND = 20;
 
 type Rulesets = readonly (readonly RuleEntry[])[];
 
-/** Whatever changes, each ruleset rewrites all four codes, and the rule of the last code is the same in all. */
+/** Each ruleset rewrites all four codes, and the rule of the last code is the same in all. */
 const ELEMENTS: Rulesets = [
 	byCodes([0, 1, 0, 0]),
 	byCodes([1, 0, 1, 0]),
 	byCodes([1, 1, 0, 0]),
-	// A code more, that no packet has.
+	// One more code, which no packet has.
 	[...byCodes([0, 1, 0, 0]), [ordinalOf(8), byCode(9, 1)] as const],
 ].map((sketches) => bothFamilies(sketches));
 
-/** Rules come and go around the lookup, whose elements stay. */
+/** Rules are added and deleted around the lookup, whose elements stay. */
 const AROUND: Rulesets = (
 	[
 		[],
@@ -47,7 +47,7 @@ const AROUND: Rulesets = (
 	] satisfies readonly (readonly Sketch[])[]
 ).map((more) => bothFamilies([...more, ...byCodes([0, 1, 1, 0])]));
 
-/** A rule by itself, which needs no lookup, gets another beside it that could share one, and loses it. */
+/** A single rule, which needs no lookup, gets another beside it that could share one, and loses it. */
 const ALONE: Rulesets = [
 	[byCode(1, 0)],
 	[byCode(1, 0), byCode(9, 1)],
@@ -60,12 +60,12 @@ const ALONE: Rulesets = [
 	]),
 );
 
-/** Everything changes at once: counters begin anew where a rule moves between maps, or out of one. */
+/** Everything changes at once: counters start again if a rule moves between maps, or out of one. */
 const STRUCTURES: Rulesets = [
 	byCodes([0, 1, 0, 0]),
-	// A rule in the middle parts the lookup in two.
+	// A rule in the middle splits the lookup in two.
 	[...byCodes([1, 1, 0, 0]), [ordinalOf(1) + 1, "-s {nobody} -j DADDR --set-daddr {0}"] as const],
-	// From the map to a rule of its own, and back.
+	// From the map to a separate rule, and back.
 	[
 		[1, byCode(2, 0, " -m length --length 20:")] as const,
 		...byCodes([0, 0, 1, 0]).filter((_, index) => index !== 1),
@@ -96,7 +96,7 @@ for (const [what, rulesets] of [
 	["of rules around a lookup", AROUND],
 	["of rules by themselves and beside others", ALONE],
 ] as const) {
-	test(`${under}, ${what}: none unrewritten, none torn, each counted`, async (t: TestContext) => {
+	test(`${under}, ${what}: each packet is rewritten completely and counted`, async (t: TestContext) => {
 		const outcome = await replace(rulesets);
 		t.diagnostic(outcome.summary);
 		assertEachRewritten(outcome);
@@ -104,7 +104,7 @@ for (const [what, rulesets] of [
 	});
 }
 
-test(`${under}, of lookups and rules at once: none unrewritten, none torn`, async (t: TestContext) => {
+test(`${under}, of lookups and rules at once: each packet is rewritten completely`, async (t: TestContext) => {
 	const outcome = await replace(STRUCTURES);
 	t.diagnostic(outcome.summary);
 	assertEachRewritten(outcome);

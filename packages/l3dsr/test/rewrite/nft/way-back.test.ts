@@ -1,6 +1,7 @@
 /**
- * What this host sends from a VIP, through its output hook: as the oracle says, byte for byte. Random answers, ICMP errors
- * and others leave by a raw socket and are seen on the other end of the wire.
+ * Packets that this host sends from a VIP, through its output hook: the same bytes as from the oracle. Random
+ * answers, ICMP errors and other packets leave through a raw socket and are captured at the other end of the
+ * link.
  */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
@@ -48,7 +49,7 @@ ip("addr add 2001:db8:c::fa/64 dev out0 nodad");
 for (const address of [CLIENT.ipv4, OTHER.ipv4]) ip(`neigh add ${address} lladdr 02:00:00:00:00:02 dev out0`);
 for (const address of [CLIENT.ipv6, OTHER.ipv6]) ip(`neigh add ${address} lladdr 02:00:00:00:00:02 dev out0`);
 
-/** Two services whose ports are each other's, and one for a client alone. */
+/** Two services with swapped ports, and one for a single client. */
 const rules = (["ipv4", "ipv6"] as const).flatMap((family) =>
 	[
 		`-p tcp -m tcp --dport 80 -j DADDR --set-daddr ${VIP[family]} --set-dport 8080 --icmp-errors`,
@@ -78,7 +79,7 @@ function packetsOf(family: "ipv4" | "ipv6"): Uint8Array[] {
 			add(vip, destination, udp(ports));
 			if (family === "ipv4") add(vip, destination, udp({ ...ports, checksum: 0 }));
 			add("ipv4" === family ? "192.0.2.99" : "2001:db8:a::99", destination, tcp(ports));
-			// About a packet that came for the VIP, as the rules had left it.
+			// About a packet for the VIP, after the rules have rewritten it.
 			for (const message of [tcp, udp]) {
 				const quoted = build(
 					destination,
@@ -102,7 +103,7 @@ function packetsOf(family: "ipv4" | "ipv6"): Uint8Array[] {
 const nft = new NftDatapath();
 before(() => setRules(nft, { entries: rules.map((rule, ordinal) => ({ rule, ordinal })) }));
 
-/** What becomes of packets of one family that this host sends; each has an identity of its own. */
+/** Sends packets of one family from this host and returns them as they left; each has its own identity. */
 async function leave(sent: readonly Uint8Array[]): Promise<Uint8Array[]> {
 	using socket = new IpSocket();
 	using capture = new PacketSocket({ interfaceName: "out0" });
@@ -123,7 +124,7 @@ async function leave(sent: readonly Uint8Array[]): Promise<Uint8Array[]> {
 	return sent.map((packet) => left.get(identity(packet)) ?? assert.fail("lost"));
 }
 
-/** How many of them the oracle translates; fails where one left as anything else than it says. */
+/** The number of packets that the oracle translates; fails if one left in another form. */
 async function assertTranslated(family: Family, sent: readonly Uint8Array[]): Promise<number> {
 	const ways = waysBack(rules.filter((rule) => rule.family === family));
 	const left = await leave(sent);
@@ -145,7 +146,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
 		assert.ok((await assertTranslated(family, sent.filter(isError))) > 0);
 	});
 
-	test(`random packets of this host leave as the oracle says, whole, in fragments and cut short: ${family}`, async () => {
+	test(`random packets of this host leave as the oracle translates them, whole, fragmented and truncated: ${family}`, async () => {
 		let translated = 0;
 		await fc.assert(
 			fc.asyncProperty(arbitraryBatch(family), async (batch) => {
@@ -157,7 +158,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
 	});
 }
 
-/** Packets that this host could send, each with an identity of its own. */
+/** Packets that this host could send, each with its own identity. */
 function arbitraryBatch(family: Family): fc.Arbitrary<readonly Uint8Array[]> {
 	return fc
 		.array(arbitrarySent(family), { minLength: 40, maxLength: 40 })

@@ -1,6 +1,6 @@
 /**
- * The oracle's matches against the kernel's own: the same random packets and rules through ip_tables, and
- * every rule must have counted the same packets and bytes.
+ * Compares the oracle's matches with the kernel's: random packets and rules run through ip_tables, and every
+ * rule must count the same packets and bytes.
  */
 
 import assert from "node:assert/strict";
@@ -21,12 +21,12 @@ enterNetns();
 
 const RULES = 100;
 const PACKETS = 1000;
-/** Another one on every run; a failure names it. */
+/** Different in every run; a failure names it. */
 const seed = Number(process.env["L3DSR_TEST_SEED"] ?? Date.now() % 0x7fffffff);
 
 /**
- * Packets that xt_* modules drop on sight ("hotdrop"), so that later rules never see them: a transport header
- * that is cut short, a TCP fragment at offset 8, a later fragment whose own extension chain is elsewhere.
+ * Packets that xt_* modules drop at once ("hotdrop"), so later rules never see them: a truncated transport
+ * header, a TCP fragment at offset 8, a later fragment whose own extension chain is elsewhere.
  */
 function droppedByMatches(bytes: Uint8Array): boolean {
 	const packet = parsePacket(bytes);
@@ -41,7 +41,7 @@ function droppedByMatches(bytes: Uint8Array): boolean {
 	return transport !== undefined && packet.length - transport.offset < needed;
 }
 
-/** What xt_tcp and its like want to see of a transport header. */
+/** The bytes of a transport header that xt_tcp and its like need. */
 const HEADER_BYTES: Readonly<Record<number, number>> = {
 	[PROTOCOL_NUMBER.tcp]: 20,
 	[PROTOCOL_NUMBER.udp]: 8,
@@ -55,7 +55,7 @@ function iptablesKnows(rule: Rule): boolean {
 	return !rule.matches.some((match) => match.kind === "ports" && match.module === "udplite");
 }
 
-/** Kernels built without ip_tables have iptables only as a translation to nftables, which matches otherwise. */
+/** On kernels without ip_tables, iptables translates to nftables, which matches differently. */
 function withoutIpTables(): string | false {
 	try {
 		run("iptables-legacy", "-t", "raw", "-S");
@@ -83,7 +83,7 @@ function countersOf(family: Family): Count[] {
 }
 
 for (const family of ["ipv4", "ipv6"] as const) {
-	test(`${family}: ${RULES} rules count the packets that ip_tables counts (seed ${seed})`, {
+	test(`${family}: ${RULES} rules count the same packets as ip_tables (seed ${seed})`, {
 		skip,
 	}, async () => {
 		await using crossing = await Crossing.open();
@@ -129,7 +129,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
 				`${lines[i]}\nthe oracle matches:\n${hits.slice(0, 10).map(describePacket).join("\n")}`,
 			);
 		}
-		// Most rules must have had something to say, or the test says nothing.
+		// Most rules must match something, or the test proves nothing.
 		assert.ok(matched > RULES / 3, `only ${matched} rules of ${RULES} matched any packet`);
 	});
 }

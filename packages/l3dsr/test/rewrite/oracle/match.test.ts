@@ -28,7 +28,7 @@ const PACKET = ipv4(
 	tcp({ sourcePort: 1000, destinationPort: 80, data: "1234" }),
 );
 
-/** "match", or the first condition that the packet misses. */
+/** "match", or the first condition that the packet fails. */
 function ask(sketch: RuleSketch, packet = PACKET, context = CONTEXT): string {
 	const vip = (packet[0] ?? 0) >> 4 === 4 ? VIP_IPV4 : VIP_IPV6;
 	const result = rewriteByRules(packet, [daddrRule(vip, sketch)], context);
@@ -76,7 +76,7 @@ suite("a match holds or not, and its negation the other way round", () => {
 	}
 });
 
-test("TTL below and above leave out the limit itself", () => {
+test("TTL less than and greater than exclude the limit itself", () => {
 	const ttl = (comparison: "lt" | "gt", value: number): Match => ({
 		kind: "ttl",
 		comparison,
@@ -89,7 +89,7 @@ test("TTL below and above leave out the limit itself", () => {
 	assert.deepEqual(asked, ["match 0", "match", "match 0", "match"]);
 });
 
-test("the first condition that fails is named, in the kernel's order", () => {
+test("the first failing condition is named, in the kernel's order", () => {
 	const header: RuleHeader = {
 		source: { ...plain, prefix: prefix("198.51.100.0/24") },
 		destination: { ...not, prefix: prefix("192.0.2.0/24") },
@@ -108,7 +108,7 @@ test("the first condition that fails is named, in the kernel's order", () => {
 	assert.deepEqual(other.evaluated && other.outcomes, [{ matched: false, failed: { part: "family" } }]);
 });
 
-test("interfaces match by name, by prefix, and where there is none by negation only", () => {
+test("interfaces match by name and by prefix; a missing interface matches only a negation", () => {
 	const on = (name: string, wildcard: boolean, negated = false): InterfaceMatch => ({
 		name,
 		wildcard,
@@ -153,14 +153,14 @@ suite("ports", () => {
 		assert.deepEqual(asked, ["match", "match", "match 0", "match 0"]);
 	});
 
-	test("of a multiport match are looked for on the side that it names", () => {
+	test("of a multiport match are compared on the side that it names", () => {
 		const asked = [multi("source"), multi("destination"), multi("either"), multi("either", true)].map(
 			(match) => ask({ header: tcpHeader, matches: [match] }),
 		);
 		assert.deepEqual(asked, ["match 0", "match", "match", "match 0"]);
 	});
 
-	test("are in no later fragment, for the negated match neither", () => {
+	test("are missing in later fragments, even for a negated match", () => {
 		const whole = ipv4({}, tcp({ destinationPort: 80, data: "x".repeat(100) }));
 		const later = fragmentOf(whole, 48, 96);
 		const matches = [to(80), to(80, 80, true), multi("either", true), multi("either")];
@@ -169,14 +169,14 @@ suite("ports", () => {
 		assert.equal(ask({ header: tcpHeader, matches: [to(80)] }, first), "match");
 	});
 
-	test("are there as soon as four bytes of the transport header are", () => {
+	test("are present as soon as four bytes of the transport header are", () => {
 		const cut = (length: number) =>
 			ipv4({}, raw(6, tcp({}).encode({ source: [], destination: [] }).slice(0, length)));
 		assert.equal(ask({ header: tcpHeader, matches: [to(80)] }, cut(4)), "match");
 		assert.equal(ask({ header: tcpHeader, matches: [to(80)] }, cut(3)), "match 0");
 	});
 
-	test("of another protocol than the module's are none", () => {
+	test("of another protocol than the module's never match", () => {
 		assert.equal(ask({ matches: [to(80)] }, ipv4({}, udp())), "match 0");
 		assert.equal(ask({ matches: [to(80)] }, ipv4({}, sctp())), "match 0");
 	});
@@ -196,7 +196,7 @@ suite("the protocol of an IPv6 packet", () => {
 		);
 	});
 
-	test("is mobility, HIP or shim6 where the kernel stops, whatever is behind", () => {
+	test("is mobility, HIP or shim6 where the kernel stops, whatever follows", () => {
 		const packet = ipv6({ extensions: [extension.mobility()] }, tcp());
 		assert.equal(ask(protocol(135), packet), "match");
 		assert.equal(ask(protocol(6), packet), "protocol");
@@ -214,7 +214,7 @@ suite("the protocol of an IPv6 packet", () => {
 		assert.equal(ask(protocol(17, true), hidden), "protocol");
 	});
 
-	test("is not there for either side of a match when the chain is broken", () => {
+	test("is unknown for a match and its negation if the chain is broken", () => {
 		const broken = ipv6({}, raw(60, [6]));
 		assert.equal(ask(protocol(6), broken), "protocol");
 		assert.equal(ask(protocol(6, true), broken), "protocol");
@@ -222,7 +222,7 @@ suite("the protocol of an IPv6 packet", () => {
 	});
 });
 
-test("-f asks for later fragments, ! -f for all others", () => {
+test("-f matches later fragments, ! -f all others", () => {
 	const whole = ipv4({}, icmp("x".repeat(40)));
 	const later = fragmentOf(whole, 24, 40);
 	const asked = [plain, not].flatMap((fragment) => [
@@ -232,7 +232,7 @@ test("-f asks for later fragments, ! -f for all others", () => {
 	assert.deepEqual(asked, ["fragment", "match", "match", "fragment"]);
 });
 
-test("a rule sees what the rules before it made of the packet", () => {
+test("a rule sees the packet as the rules before it have changed it", () => {
 	const rules = [
 		daddrRule(VIP_IPV4, { dscp: 46, dport: 8080, clearDscp: true }),
 		daddrRule(REAL_IPV4, { dscp: 46 }),
@@ -256,7 +256,7 @@ test("a rule sees what the rules before it made of the packet", () => {
 	assert.deepEqual(Buffer.from(result.bytes), Buffer.from(expected));
 });
 
-test("bytes behind the IP packet are neither counted nor touched", () => {
+test("bytes after the IP packet are neither counted nor changed", () => {
 	const padding = new Uint8Array(20).fill(0xee);
 	for (const packet of [
 		ipv4({ destination: REAL_IPV4 }, raw(6, [0, 1, 0, 2])),

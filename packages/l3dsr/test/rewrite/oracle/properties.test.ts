@@ -21,7 +21,7 @@ const arbitraryRules = fc
 		),
 	);
 
-/** 0 or 0xffff when the checksum is right: both spell zero. */
+/** 0 or 0xffff if the checksum is right: both represent zero. */
 function transportResidue(bytes: Uint8Array): number | undefined {
 	const packet = parsePacket(bytes);
 	if (typeof packet === "string" || !packet.transport?.checksumPresent || packet.routedFurther)
@@ -30,7 +30,7 @@ function transportResidue(bytes: Uint8Array): number | undefined {
 	const field = bytes.subarray(checksumOffset, checksumOffset + 2);
 	if (protocol === 17 && field[0] === 0 && field[1] === 0) return undefined;
 	const message = bytes.subarray(offset, packet.length);
-	// UDP-Lite sums as much as its length field says (RFC 3828), 0 for all.
+	// UDP-Lite sums as many bytes as its length field says (RFC 3828), 0 for all.
 	const coverage = protocol === 136 ? ((message[4] ?? 0) << 8) | (message[5] ?? 0) : 0;
 	return internetChecksum(
 		packet.source,
@@ -40,7 +40,7 @@ function transportResidue(bytes: Uint8Array): number | undefined {
 	);
 }
 
-test("a rewritten valid packet has the checksums that full recomputation gives", () => {
+test("a rewritten valid packet has the checksums of a full computation", () => {
 	fc.assert(
 		fc.property(arbitraryPacket({ valid: true }), fc.boolean(), ({ family, bytes }, clearDscp) => {
 			const rule = daddrRule(VIP[family], { clearDscp, dport: 8443 });
@@ -56,7 +56,7 @@ test("a rewritten valid packet has the checksums that full recomputation gives",
 	);
 });
 
-test("only the fields that the rewrite names change, and nothing of a later fragment's payload", () => {
+test("only the rewritten fields change, and nothing of a later fragment's payload", () => {
 	fc.assert(
 		fc.property(arbitraryPacket(), fc.boolean(), fc.boolean(), ({ family, bytes }, clearDscp, withPort) => {
 			const rule = daddrRule(VIP[family], { clearDscp, ...(withPort ? { dport: 8443 } : {}) });
@@ -87,7 +87,7 @@ test("only the fields that the rewrite names change, and nothing of a later frag
 	);
 });
 
-test("what a rule does to a packet is what the rules one by one do to it", () => {
+test("a ruleset has the same effect on a packet as its rules one by one", () => {
 	fc.assert(
 		fc.property(arbitraryRules, ([{ bytes }, rules]) => {
 			let current: Uint8Array = bytes;
@@ -106,7 +106,7 @@ test("what a rule does to a packet is what the rules one by one do to it", () =>
 	);
 });
 
-test("a packet that no rule matches comes out as it was", () => {
+test("a packet that no rule matches is unchanged", () => {
 	fc.assert(
 		fc.property(arbitraryRules, ([{ bytes }, rules]) => {
 			const result = rewriteByRules(bytes, rules, context);
@@ -119,10 +119,10 @@ test("a packet that no rule matches comes out as it was", () => {
 	);
 });
 
-test("any bytes whatever are rewritten or left alone, without an exception and in a copy", () => {
+test("any bytes are rewritten or left unchanged, without an exception and in a copy", () => {
 	const version = fc.constantFrom(0x45, 0x4f, 0x60, 0x00);
 	const noise = fc.uint8Array({ maxLength: 120 });
-	// The random length fields would rarely fit: half of the packets get one that does.
+	// Random length fields would rarely fit: half of the packets get a valid one.
 	const arbitraryBytes = fc.tuple(version, noise, fc.boolean()).map(([first, bytes, fits]) => {
 		if (bytes.length > 0) bytes[0] = first;
 		const length = first >> 4 === 4 ? bytes.length : bytes.length - 40;
@@ -141,7 +141,7 @@ test("any bytes whatever are rewritten or left alone, without an exception and i
 	);
 });
 
-test("an extension chain is walked as far as a datapath can", () => {
+test("an extension chain is followed as far as a datapath can", () => {
 	fc.assert(
 		fc.property(arbitraryPacket({ family: "ipv6", valid: true }), ({ bytes }) => {
 			const rule = daddrRule(VIP.ipv6);

@@ -1,11 +1,11 @@
-/** `director:` of l3dsr.yaml: what it is read as. What is refused: ../../sources/director-faults.test.ts. */
+/** The parsed form of `director:` in l3dsr.yaml. Refused forms: ../../sources/director-faults.test.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "../../../src/syntax/config/parse-config.ts";
 
 const directorOf = (text: string) => parseConfig(text, "/etc/l3dsr/l3dsr.yaml").configuration.director;
 
-test("a director needs no more than its fleet and its interfaces", () => {
+test("a director needs only its fleet and its interfaces", () => {
 	assert.deepEqual(directorOf("fleet: fleet.yaml\ndirector: { interfaces: eth0 }\n"), {
 		settings: {
 			interfaces: ["eth0"],

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { L3dsrError } from "../../../src/errors.ts";
 import { parseHostSettings } from "../../../src/syntax/config/host-settings.ts";
 
-test("reads the settings, whatever else the file says", () => {
+test("reads the settings, whatever else the file contains", () => {
 	assert.deepEqual(parseHostSettings("table: mangle\n", "f"), { table: "mangle", given: {} });
 	const text =
 		"# x\nservices:\n  - vip: nonsense\ntable: 'raw'\ndatapath: nft\nhook: xdp\nopen-checksums: accept\n";
@@ -14,7 +14,7 @@ test("reads the settings, whatever else the file says", () => {
 	assert.deepEqual(parseHostSettings('"data\\x70ath": nft\n', "f").given, { datapath: "nft" });
 });
 
-test("the table is raw, and nothing else is given, where the file says nothing", () => {
+test("the table is raw, and nothing else is set, if the file has no settings", () => {
 	assert.deepEqual(parseHostSettings("", "f"), { table: "raw", given: {} });
 	assert.deepEqual(parseHostSettings("services: []\n", "f"), { table: "raw", given: {} });
 });
@@ -27,7 +27,7 @@ for (const [text, message, column] of [
 	["datapath: bpf\n", '"bpf" is not a datapath, expected auto, ebpf or nft', 11],
 	["hook: [tc]\n", "this is not a hook, expected auto, tc, tcx, clsact, xdp or xdp-generic", 7],
 ] as const) {
-	test(`refuses ${JSON.stringify(text)} and says where`, () => {
+	test(`refuses ${JSON.stringify(text)} and names its place`, () => {
 		assert.throws(
 			() => parseHostSettings(text, "f.yaml"),
 			(error) => {
@@ -42,6 +42,6 @@ for (const [text, message, column] of [
 	});
 }
 
-test("a file that is not YAML is refused, not read as if it said nothing", () => {
+test("a file that is not YAML is refused, not treated as empty", () => {
 	assert.throws(() => parseHostSettings("table: [mangle\n", "f"), { code: "CONFIG_SYNTAX" });
 });

@@ -6,7 +6,7 @@ import { defaultAgentSettings, listenText } from "../../../src/model/agent-setti
 import { type ParsedConfig, parseConfig } from "../../../src/syntax/config/parse-config.ts";
 import { conflictDiagnostics } from "../../../src/syntax/config/service-conflicts.ts";
 
-/** What a person sees for this file: every problem, or nothing. */
+/** The output for this file: every problem, or nothing. */
 function problemsOf(text: string): string {
 	try {
 		return conflictDiagnostics(parseConfig(text, "l3dsr.yaml").placed).map(renderDiagnostic).join("\n");
@@ -22,7 +22,7 @@ function parse(text: string): ParsedConfig {
 	return parseConfig(text, "l3dsr.yaml");
 }
 
-test("an empty file, and one of comments only, asks for nothing and has the defaults", () => {
+test("an empty file, and one with only comments, configures nothing and has the defaults", () => {
 	for (const text of ["", "# nothing\n", "services:\n", "services: []\n"]) {
 		assert.deepEqual(parse(text).configuration, {
 			datapath: "auto",
@@ -129,7 +129,7 @@ test("an alias is read where it stands for a value", () => {
 	);
 });
 
-/** description, file, what is said. */
+/** Description, file, output. */
 const FAULTS: readonly (readonly [string, string, string])[] = [
 	[
 		"a TOS byte where a DSCP belongs",
@@ -248,7 +248,7 @@ hint: remove ports, or make it a separate service`,
 	],
 ];
 for (const [what, text, said] of FAULTS) {
-	test(`says where and why: ${what}`, () => assert.equal(problemsOf(text), said));
+	test(`reports place and reason: ${what}`, () => assert.equal(problemsOf(text), said));
 }
 
 const REFUSED: readonly (readonly [string, string])[] = [
@@ -330,7 +330,7 @@ test("the schema for editors is generated from the one that is checked", async (
 	]);
 });
 
-test("agent says where HTTP is served, and to whom", () => {
+test("agent: sets where HTTP is served, and to whom", () => {
 	const { agent } = parse(`services: []
 agent:
   listen: ["[2001:db8::5]:9470", 10.0.0.5:443, /run/l3dsr/agent.sock]
@@ -359,7 +359,7 @@ agent:
 	assert.equal(parse("services: []").configuration.agent, undefined);
 });
 
-test("a place to listen that cannot be one is refused with what to write", () => {
+test("an impossible address to listen on is refused with a correct form", () => {
 	for (const [text, hint] of [
 		["127.0.0.1", "write 127.0.0.1:9470"],
 		["::1", "write [::1]:9470"],
@@ -390,7 +390,7 @@ test("a place to listen that cannot be one is refused with what to write", () =>
 	assert.throws(() => parseConfig('services: []\nagent: { hosts: "a b" }', "l3dsr.yaml"), /not a host name/);
 });
 
-test("set-port is refused where an answer does not say which port its client has sent to", () => {
+test("set-port is refused if an answer does not show which port its client has sent to", () => {
 	const service = (lines: string) => `services:\n  - vip: 192.0.2.10\n    dscp: 7\n${lines}`;
 	assert.equal(problemsOf(service("    ports: 80\n    set-port: 8080\n")), "");
 	for (const lines of [
@@ -404,7 +404,7 @@ test("set-port is refused where an answer does not say which port its client has
 	assert.match(problemsOf(sctp), /set-port is for TCP and UDP: the port of IP protocol 132/);
 });
 
-test("two services of a VIP whose answers leave from one port are refused, if one sets that port", () => {
+test("two services of a VIP whose answers leave from one port are refused if one sets that port", () => {
 	const services = (second: string) => `
 services:
   - {name: web, vip: 192.0.2.10, dscp: 7, protocol: tcp, ports: 80, set-port: 8080}
@@ -453,7 +453,7 @@ test("a list of an IPv4 and an IPv6 VIP is a service for each, with one name and
 	);
 });
 
-test("what is written as other tools have it gets a hint that says how it is written here", () => {
+test("another tool's notation gets a hint with the notation here", () => {
 	const hint = (line: string): string => {
 		return /^hint: (.*)$/m.exec(problemsOf(`services:\n  - vip: 192.0.2.1\n    ${line}\n`))?.[1] ?? "none";
 	};
@@ -469,7 +469,7 @@ test("what is written as other tools have it gets a hint that says how it is wri
 	);
 });
 
-test("a file says which services there are only with a list of them", () => {
+test("only a list of services in the file configures services", () => {
 	for (const [text, says] of [
 		["", false],
 		["table: mangle\n", false],

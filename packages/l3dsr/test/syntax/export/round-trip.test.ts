@@ -17,7 +17,7 @@ import { NO_SERVICES } from "../../../src/syntax/iptables/names.ts";
 import { readSavedRules } from "../../../src/syntax/iptables/saved-rules.ts";
 import { arbitraryService } from "../../arbitrary/service.ts";
 
-/** A VIP stands once, so that no two services are one in other words. */
+/** Each VIP occurs once, so that no two services are equal in another form. */
 const arbitraryServices = fc.uniqueArray(
 	fc
 		.tuple(arbitraryService, fc.option(fc.constantFrom("web", "dns-2", "a.b:c"), { nil: undefined }))
@@ -71,7 +71,7 @@ test("services exported as iptables-save and imported again are the same service
 	);
 });
 
-test("what dsr.conf can hold is read from it as the same services, and the rest is named", () => {
+test("dsr.conf restores the services that it can hold, and the export names the others", () => {
 	fc.assert(
 		fc.property(arbitraryServices, fc.nat(), (all, seed) => {
 			const bare = all.map((service, index): Service => {

@@ -5,7 +5,7 @@ import { L3dsrError, renderDiagnostic } from "../../../src/errors.ts";
 import type { Fleet } from "../../../src/model/fleet.ts";
 import { parseFleet } from "../../../src/syntax/fleet/parse-fleet.ts";
 
-/** What a person sees for this file: every problem, or nothing. */
+/** The output for this file: every problem, or nothing. */
 function problemsOf(text: string): string {
 	try {
 		parseFleet(text, "fleet.yaml");
@@ -108,7 +108,7 @@ function textOf({ text }: { readonly text: string }): string {
 	return text;
 }
 
-test("takes an explicit empty list of VIPs, and nothing that is merely empty", () => {
+test("accepts an explicit empty list of VIPs, but not an empty value", () => {
 	assert.deepEqual(parse("vips: []\n"), { vips: [], pools: [] });
 	for (const text of ["", "# nothing\n", "---\n", "{}\n"]) {
 		assert.match(
@@ -254,7 +254,7 @@ describe("a fault of a fleet file is reported with its place", () => {
 	}
 });
 
-test("reports every fault of a file at once, in its order", () => {
+test("reports every fault of a file at once, in order", () => {
 	const text = `${vip("echo: maybe").replace("dscp: 7", "dscp: 64")}pools: { front: { reals: [], floor: 2 } }\n`;
 	const lines = problemsOf(text).split("\n");
 	assert.deepEqual(
@@ -277,7 +277,7 @@ pools:
 const at = (port: string, poolName = "front") =>
 	`services: [{ port: ${port}, protocol: tcp, pool: ${poolName} }]`;
 
-describe("what cannot stand together is reported with both places", () => {
+describe("values that exclude each other are reported with both places", () => {
 	it("one code for two VIPs on one real server", () => {
 		assert.equal(
 			problemsOf(twoVips(at("80"), at("any"))),
@@ -295,7 +295,7 @@ describe("what cannot stand together is reported with both places", () => {
 		parse(twoVips(at("80"), at("443")));
 	});
 
-	it("names, addresses and services that are there twice", () => {
+	it("duplicate names, addresses and services", () => {
 		const cases: readonly (readonly [text: string, message: RegExp])[] = [
 			[twoVips("echo: kernel", "echo: kernel").replace("two", "one"), /two VIPs are named one/],
 			[

@@ -1,4 +1,4 @@
-/** What is printed, held to the real iptables and ip6tables on the same rules with another target. */
+/** Compares our output with that of iptables and ip6tables for the same rules with another target. */
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -27,12 +27,12 @@ const OURS = "-j DADDR --set-daddr";
 const names = { services: parseServices(readFileSync("/etc/services", "utf8")), host: () => undefined };
 const COMMAND = { ipv4: "iptables", ipv6: "ip6tables" } as const;
 
-/** The rule's text for the real command, which has ACCEPT where we have DADDR. */
+/** The rule's text for the real command, with ACCEPT in place of DADDR. */
 function theirs(spec: string): string {
 	return spec.replace(/-j DADDR .*$/, "-j ACCEPT");
 }
 
-/** Our listing with the target column and the target's text turned into those of ACCEPT. */
+/** Our listing with the target column and the target's text replaced by those of ACCEPT. */
 function accepting(text: string): string {
 	return text
 		.replaceAll("DADDR     ", "ACCEPT    ")
@@ -42,8 +42,8 @@ function accepting(text: string): string {
 }
 
 /**
- * The listing with -n of the installed version as every other one than 1.8.9 and 1.8.10 prints it: protocols by name
- * where iptables itself has one.
+ * The installed version's listing with -n in the form of all versions but 1.8.9 and 1.8.10: protocols by name
+ * if iptables itself has one.
  */
 function withProtocolNames(text: string): string {
 	return text.replace(/^(.*ACCEPT {4}[ !])(\d+) +(?=--|-f|!f)/gm, (_, lead: string, number: string) => {
@@ -154,7 +154,10 @@ function ruleOf(spec: string, family: Family): Rule {
 	return parseRuleSpec(`${spec} ${OURS} ${vip}`, { family, table: "mangle", chain: "INPUT" });
 }
 
-/** From one digit to the rounding of every unit. ip6tables-nft-restore 1.8.9 forgets counters: zero there. */
+/**
+ * From one digit to the rounding of every unit. ip6tables-nft-restore 1.8.9 drops counters, so they are zero
+ * there.
+ */
 const COUNTS: Readonly<Record<Family, readonly bigint[]>> = {
 	ipv4: [0n, 99999n, 100000n, 9999499n, 9999500n, 10240000n, 9999999999n, 123456789012345n],
 	ipv6: [0n],
@@ -162,7 +165,7 @@ const COUNTS: Readonly<Record<Family, readonly bigint[]>> = {
 
 for (const family of ["ipv4", "ipv6"] as const) {
 	describe(COMMAND[family], () => {
-		test("prints every match as we do, in -L, -S and -save", () => {
+		test("prints every match as iptables does, in -L, -S and -save", () => {
 			const rules = SPECS[family].map((spec, index) => {
 				const count = COUNTS[family][index % COUNTS[family].length] ?? 0n;
 				return { rule: ruleOf(spec, family), counters: { packets: count, bytes: count * 3n } };
@@ -170,7 +173,7 @@ for (const family of ["ipv4", "ipv6"] as const) {
 			compare(family, rules);
 		});
 
-		test("reads what we read, spelt as people spell it, and says of it with -v what we say", () => {
+		test("reads the notations that iptables reads, and prints the same with -v", () => {
 			for (const spec of SPECS[family].filter((text) => !text.includes("comment"))) {
 				const rule = ruleOf(spec, family);
 				const words = spec.split(" ").filter((word) => word !== "");
@@ -180,15 +183,17 @@ for (const family of ["ipv4", "ipv6"] as const) {
 			}
 		});
 
-		test("prints random rules as we do", () => {
+		test("prints random rules as iptables does", () => {
 			const known = (rule: Rule): boolean => {
 				const text = formatRuleSpec(rule);
 				// Not in iptables 1.8.9: -m udplite. inet_ntop writes ::a.b.c.d where RFC 5952 has ::x:y.
 				if (/-m udplite|comment .*DADDR|-[sd] ::[\da-f]+(:[\da-f]+)?\/|--set-dport|--clear-dscp/.test(text))
 					return false;
-				// Without -n iptables asks /etc/networks for the name of a prefix: 127.0.0.0/8 is loopback/8.
+				// Without -n iptables looks up the name of a prefix in /etc/networks: 127.0.0.0/8 is
+				// loopback/8.
 				if (/-[sd] (0\.0\.0\.0|127\.0\.0\.0|169\.254\.0\.0|::)\//.test(text)) return false;
-				// iptables-nft 1.8.9 refuses these, or rewrites them: of a port range that is open at one end, ! becomes the rest.
+				// iptables-nft 1.8.9 refuses these, or rewrites them: it negates a half-open port range by
+				// its complement.
 				return !/! --[sd]port (0:\d+|\d+:65535)\b|! --length 0:65535|--ttl-lt 0 |--ttl-gt 255 |\/0x0+ /.test(
 					text,
 				);

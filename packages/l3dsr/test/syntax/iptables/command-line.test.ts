@@ -31,7 +31,7 @@ function line(text: string, family: Family = "ipv4"): CommandLine {
 	);
 }
 
-/** The canonical text of what is read, without the target. */
+/** The canonical text of the parsed rule, without the target. */
 function spec(text: string, family: Family, chain = "PREROUTING"): string {
 	const { command } = line(`-t mangle -A ${chain} ${text} -j DADDR --set-daddr ${VIP[family]}`, family);
 	assert.equal(command.kind, "append");
@@ -40,7 +40,7 @@ function spec(text: string, family: Family, chain = "PREROUTING"): string {
 	return formatRuleSpec(rule).replace(/ ?-j DADDR .*/, "");
 }
 
-/** As typed → as printed; undefined: the same. A chain of its own where PREROUTING will not do. */
+/** Typed form → printed form; undefined: the same. With its own chain if PREROUTING is not possible. */
 const SPELLINGS: readonly (readonly [typed: string, printed?: string, family?: Family, chain?: string])[] = [
 	["-s 192.0.2.1", "-s 192.0.2.1/32"],
 	["--source 192.0.2.77/24", "-s 192.0.2.0/24"],
@@ -146,7 +146,7 @@ describe("a rule", () => {
 		});
 	}
 
-	test("every match and option of the tables is among the spellings above", () => {
+	test("every match and option of the tables is among the notations above", () => {
 		const typed = SPELLINGS.map(([text]) => ` ${text} `).join("");
 		for (const family of ["ipv4", "ipv6"] as const) {
 			for (const { name, syntax } of modulesOf(family)) {
@@ -159,7 +159,7 @@ describe("a rule", () => {
 		}
 	});
 
-	test("lists of addresses make several rules, and the target has two options more", () => {
+	test("lists of addresses make several rules, and the target has two more options", () => {
 		const rest = "-j DADDR --clear-dscp --set-dport=8080 --set-daddr=192.0.2.9";
 		const { command } = line(`-A PREROUTING -s 192.0.2.1,192.0.2.2 -d 10/8,11/8 ${rest}`);
 		assert.equal(command.kind, "append");
@@ -224,7 +224,7 @@ describe("a command", () => {
 		});
 	}
 
-	test("rule numbers, counters and the wait stand where iptables takes them", () => {
+	test("rule numbers, counters and the wait are accepted where iptables accepts them", () => {
 		const rule = "-j DADDR --set-daddr 192.0.2.1";
 		const insert = line(`-I OUTPUT 3 -c 5 6 ${rule}`).command;
 		assert.ok(insert.kind === "insert" && insert.at === 3);
@@ -244,7 +244,7 @@ describe("a command", () => {
 		assert.equal(line("-W 100 -L").waitSeconds, 0);
 	});
 
-	test("-4 and -6 in a file give a line to the other command, whatever it holds", () => {
+	test("-4 and -6 in a file give a line to the other command, whatever it contains", () => {
 		const problems = new Problems();
 		const words = splitWords("-6 -A PREROUTING -m hl --hl-eq 3", { source: "f", line: 1 }, problems);
 		assert.equal(
@@ -254,12 +254,12 @@ describe("a command", () => {
 		assert.equal(problems.count, 0);
 	});
 
-	test("every name and alias of this host's /etc/protocols is a protocol", () => {
+	test("every name and alias in this host's /etc/protocols is a protocol", () => {
 		const lines = readFileSync("/etc/protocols", "utf8").replace(/#.*/g, "").split("\n");
 		const entries = lines.map((one) => one.split(/\s+/)).filter(([name]) => name);
 		assert.ok(entries.length > 40, `${entries.length} protocols`);
 		for (const [name = "", number = "", ...aliases] of entries) {
-			// A number beyond the field of the IP header, such as that of MPTCP.
+			// A number too large for the field in the IP header, such as MPTCP's.
 			if (Number(number) > 255) continue;
 			for (const one of [name, ...aliases].filter((text) => text !== "")) {
 				assert.equal(protocolNumber(one), Number(number), one);
@@ -285,7 +285,7 @@ describe("a command", () => {
 	});
 });
 
-test("whatever is typed is read or refused with a place, and nothing else happens", () => {
+test("any input is read or refused with a place, without an exception", () => {
 	const vocabulary = [
 		..."-A -I -D -R -C -L -S -F -Z -P -X -M -t -w -c -n -v -m -p -s -i -j -f ! -- - --".split(" "),
 		..."raw mangle PREROUTING INPUT DADDR dscp tcp multiport comment 1 0 -1 eth0 10/8 1.2.3.4 ::1 x".split(

@@ -11,7 +11,7 @@ import { arbitraryRule } from "../../arbitrary/rule.ts";
 
 const context = { family: "ipv4", source: "rules", services: NO_SERVICES, counters: true } as const;
 
-test("reading what is saved of 1,000 random rulesets gives the same rules and counters in the same order", () => {
+test("1,000 random rulesets are the same after save and restore, with counters and order", () => {
 	const count = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 	const counters: fc.Arbitrary<Counters> = fc
 		.tuple(count, count)
@@ -57,7 +57,7 @@ test("reading what is saved of 1,000 random rulesets gives the same rules and co
 	);
 });
 
-test("comments, empty lines, Windows line ends and blanks at the end are accepted", () => {
+test("comments, empty lines, Windows line ends and trailing blanks are accepted", () => {
 	const text =
 		"# saved\r\n\r\n*raw\r\n:PREROUTING ACCEPT [5:6]\r\n-A PREROUTING -j DADDR --set-daddr 192.0.2.1 \r\nCOMMIT\r\n#";
 	const [table, more] = parseRestoreFile(text, context);
@@ -95,7 +95,7 @@ test("all faults of a file are reported at once, by line", () => {
 	);
 });
 
-test("any text is read or refused, and nothing else happens", () => {
+test("any text is read or refused, without an exception", () => {
 	const piece = fc.constantFrom(
 		"*raw",
 		"*mangle",

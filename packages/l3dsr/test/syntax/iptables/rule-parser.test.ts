@@ -6,7 +6,7 @@ import { formatRuleSpec } from "../../../src/syntax/iptables/rule-format.ts";
 import { parseRuleSpec } from "../../../src/syntax/iptables/rule-parser.ts";
 import { arbitraryRule } from "../../arbitrary/rule.ts";
 
-test("reading what is printed of a rule gives the same rule, and printing it the same text", () => {
+test("a printed rule is read as the same rule, and printed as the same text", () => {
 	fc.assert(
 		fc.property(arbitraryRule(), (rule) => {
 			const text = formatRuleSpec(rule);
