@@ -49,10 +49,13 @@ export interface Noted {
 	readonly began?: Contested;
 }
 
-/** Interfaces and addresses come and go, and nobody changes what is ours: that is followed at once, however often. */
+/**
+ * Drift caused by interfaces and addresses that come and go, not by another manager: it is repaired at once, however
+ * often.
+ */
 const OF_THE_HOST: ReadonlySet<FindingKind> = new Set(["network", "misplaced"]);
 
-/** The things of a repair that another manager may have changed. */
+/** The findings of a repair that another manager may have caused. */
 export function contestable(drift: readonly Finding[]): string[] {
 	return drift
 		.filter(({ kind }) => !OF_THE_HOST.has(kind))

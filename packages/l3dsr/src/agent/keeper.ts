@@ -377,7 +377,7 @@ export class Keeper implements Disposable {
 		ears.watchPrograms(this.#interfacesWithPrograms());
 	}
 
-	/** Where programs may be at tcx. */
+	/** The interfaces where programs may be at tcx. */
 	#interfacesWithPrograms(): ReadonlySet<string> {
 		const ofEbpf = this.#verified?.assignment.rules.filter(({ datapath }) => datapath === "ebpf") ?? [];
 		const director = this.#inForce?.wish.director?.settings;

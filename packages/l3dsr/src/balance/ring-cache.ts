@@ -18,7 +18,8 @@ export class RingCache {
 
 	/**
 	 * The number of the real that each slot should have: the configured ring, with the slots of reals that do not serve
-	 * reassigned. `numbers`: the number of each real, in the service's order. Do not write to it: it may be the cache's.
+	 * reassigned. `numbers`: the number of each real, in the service's order. Do not change the result, which may
+	 * belong to the cache.
 	 */
 	target(service: BalancedService, numbers: readonly number[]): Uint16Array {
 		const seed = seedOf(service);

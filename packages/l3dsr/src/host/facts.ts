@@ -124,7 +124,7 @@ function readOffloads(name: string): Offloads | undefined {
 	}
 }
 
-/** Of /proc/net/netstat: a line of names and a line of values begin with the same word. */
+/** Reads a counter of /proc/net/netstat: a line of names and a line of values begin with the same word. */
 export function decodeCounter(text: string, group: string, name: string): number {
 	const [names, values] = text
 		.split("\n")
@@ -133,7 +133,7 @@ export function decodeCounter(text: string, group: string, name: string): number
 	return Number(values?.[names?.indexOf(name) ?? -1] ?? 0);
 }
 
-/** Of /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */
+/** Reads /proc/modules: `xt_DADDR 16384 2 - Live 0x…`. */
 export function decodeModules(text: string): Map<string, number> {
 	return new Map(
 		text.split("\n").flatMap((line) => {

@@ -14,7 +14,7 @@ export async function ipv4AddressOf(name: string): Promise<Address | undefined> 
 /** The limit for all lookups together: a listing must appear even if no name server answers. */
 const LOOKUP_MS = 2000;
 
-/** As getnameinfo(3) says: /etc/hosts, then DNS. By address text; those without a name are not in it. */
+/** Names from getnameinfo(3): /etc/hosts, then DNS. By address text; addresses without a name are missing. */
 export async function namesOf(addresses: readonly Address[]): Promise<ReadonlyMap<string, string>> {
 	const names = new Map<string, string>();
 	if (addresses.length === 0) return names;

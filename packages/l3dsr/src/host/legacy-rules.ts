@@ -3,7 +3,7 @@ import type { LegacyHook, LegacyRule, LegacyTable } from "@l3dsr/linux";
 import type { Expression, TableContents } from "@l3dsr/nftables";
 import { TABLE_PRIORITY } from "../model/rule.ts";
 
-/** Of the tables that are not ours, too; nat has others where it changes the source. */
+/** Includes tables that are not ours; nat has other priorities where it changes the source. */
 const PRIORITY: Readonly<Record<string, number>> = { ...TABLE_PRIORITY, filter: 0, security: 50 };
 const NAT_PRIORITY: Readonly<Record<LegacyHook, number>> = {
 	prerouting: -100,

@@ -9,7 +9,7 @@ import { listAddresses, listInterfaces, listLocalRoutes } from "@l3dsr/linux";
 import { addressFromBytes, type Prefix, prefixOf } from "@l3dsr/packet";
 import { hostPrefix } from "../model/selection.ts";
 
-/** Of both families, each once. Throws L3dsrError (KERNEL_*). */
+/** The prefixes of both families, each once. Throws L3dsrError (KERNEL_*). */
 export function localPrefixes(): readonly Prefix[] {
 	const routes = listLocalRoutes().map(({ bytes, length }) => prefixOf(addressFromBytes(bytes), length));
 	const coming = listAddresses()

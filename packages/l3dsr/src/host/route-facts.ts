@@ -29,7 +29,7 @@ export interface Arrival {
 	readonly interface: string;
 	/** The kernel accepts the packets there, once rewritten. */
 	readonly taken: boolean;
-	/** As `wayBack`, from the real address, which packets have before they are rewritten; absent: the same. */
+	/** Like `wayBack`, from the real address, which packets have before they are rewritten; absent: the same. */
 	readonly wayBackFromReal?: readonly string[];
 }
 
@@ -162,7 +162,7 @@ function pathsOf(
 /** Types of routes for clients: those that lead to them, and those that refuse them. */
 const CLIENT_ROUTES: ReadonlySet<string> = new Set(["unicast", "blackhole", "unreachable", "prohibit"]);
 
-/** Of every table except that of this host's own addresses. */
+/** The routes of every table except that of this host's own addresses. */
 function clientRoutes(netlink: Netlink): ClientRoute[] {
 	return listRoutes({}, netlink)
 		.filter(({ table, type }) => table !== ROUTE_TABLE.local && CLIENT_ROUTES.has(type))

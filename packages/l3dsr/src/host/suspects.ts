@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 export type Trace = "rules" | "program" | "addresses" | "everything-of-nft" | "network" | "ipv6";
 
 interface Suspect {
-	/** As /proc/PID/comm has it (at most 15 characters). */
+	/** Name in /proc/PID/comm, at most 15 characters. */
 	readonly program: string;
 	readonly leaves: readonly Trace[];
 	readonly how: string;

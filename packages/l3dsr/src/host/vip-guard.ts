@@ -24,7 +24,7 @@ import { type ArpSender, sortAddresses, type VipGuard } from "../model/vip-guard
 export interface ObservedGuard {
 	/** VIPs that it records; none if the table does not exist. */
 	readonly held: readonly Address[];
-	/** Those that were on `lo` before. */
+	/** VIPs that were on `lo` before. */
 	readonly found: readonly Address[];
 	/** Absent: no table, or one that somebody has changed (then `altered`). */
 	readonly guard?: VipGuard;
@@ -289,7 +289,7 @@ function decodeSender({ expressions }: Rule): ArpSender | undefined {
 	return neighbours === undefined ? common : { ...common, neighbours };
 }
 
-/** Of the second comparison, if any: all bytes that it loads, or the bits of its mask. */
+/** From the second comparison, if any: all bytes that it loads, or the bits of its mask. */
 function decodePrefix(expressions: readonly Expression[]): ArpSender["neighbours"] {
 	const [, compare] = expressions.filter((one) => one.kind === "compare");
 	if (compare === undefined || compare.value.length > 4) return undefined;

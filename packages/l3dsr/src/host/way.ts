@@ -8,7 +8,7 @@ export type Way =
 			readonly index: IfIndex;
 			/** The router, or the address itself if it is on the link. */
 			readonly gateway: Uint8Array;
-			/** Of the route, if it has one. */
+			/** MTU of the route, if it has one. */
 			readonly mtu?: number;
 	  }
 	/** This host itself. */

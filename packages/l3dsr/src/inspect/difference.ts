@@ -1,4 +1,4 @@
-/** Where a host is not what its configuration says. */
+/** The difference between a host and its configuration. */
 import { runningPrograms, suspectsFor } from "../host/suspects.ts";
 import type { Configuration } from "../model/configuration.ts";
 import type { Finding } from "../model/finding.ts";
@@ -12,7 +12,7 @@ import { tracesOf } from "./status/traces.ts";
 
 export interface Difference {
 	readonly drift: readonly Finding[];
-	/** Who could have changed the host, a sentence each. */
+	/** Who could have changed the host, one sentence each. */
 	readonly suspects: readonly string[];
 	/** What `up` would refuse to do; undefined if it would refuse nothing. */
 	readonly refused: string | undefined;

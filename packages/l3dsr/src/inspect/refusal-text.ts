@@ -3,7 +3,7 @@ import { type ConfiguredHost, silencingText } from "../reconcile/configured-host
 import type { Plan } from "../reconcile/target.ts";
 import { refusalOf } from "../rewrite/reason.ts";
 
-/** Undefined when it can. */
+/** Undefined if it can. */
 export function refusalText({
 	desired,
 	assignment,

@@ -19,10 +19,7 @@ export interface ArpSender {
 export interface VipGuard {
 	/** VIPs of both families that `up` maintains; IPv4 first, sorted. */
 	readonly held: readonly Address[];
-	/**
-	 * Those of them that `up` found on `lo`: they belong to somebody else, and stay when their service is removed.
-	 * Sorted.
-	 */
+	/** VIPs that `up` found on `lo`: they belong to somebody else, and stay when their service is removed. Sorted. */
 	readonly found: readonly Address[];
 	/** The IPv4 VIPs that are on no other interface of the host with ARP; ARP must not announce these. Sorted. */
 	readonly silent: readonly Address[];

@@ -15,7 +15,7 @@ export interface Purpose {
 	readonly steps: readonly Step[];
 	/** The configured services. */
 	readonly services: readonly Service[];
-	/** Those of them that this host cannot have. */
+	/** The configured services that this host cannot have. */
 	readonly stopped: readonly StoppedService[];
 }
 

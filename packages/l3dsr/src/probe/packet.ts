@@ -16,7 +16,7 @@ import {
 /** The fields of the IP header. */
 export interface Envelope {
 	readonly source: Address;
-	/** Of the same family. */
+	/** In the source's family. */
 	readonly destination: Address;
 	/** TOS or Traffic Class, including the ECN bits. */
 	readonly tos: number;

@@ -10,7 +10,9 @@ export interface ObservedDirector {
 	readonly runsAt: readonly string[];
 	/** The plan from what runs to `desired`. Throws L3dsrError if that is not possible. */
 	plan(desired: DesiredDirector | "none"): Promise<DirectorPlan | undefined>;
-	/** As long as it is the same, a plan without steps stays without steps; undefined if nothing runs that can be read. */
+	/**
+	 * While the mark is the same, a plan without steps stays without steps; undefined if nothing runs that can be read.
+	 */
 	mark(): Promise<string | undefined>;
 	/** What runs; undefined if nothing runs. Throws KERNEL_*. */
 	status(): Promise<DirectorStatus | undefined>;

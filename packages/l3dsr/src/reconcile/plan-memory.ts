@@ -19,7 +19,7 @@ export class PlanMemory<D extends DesiredHost> {
 		return { ...last.plan, observed, state: observed.state };
 	}
 
-	/** A plan with steps is not kept, nor one with a director of which nothing is known. */
+	/** Keeps the plan only if it has no steps and, for a director, if its mark is known. */
 	keep(plan: Plan<D>, mark: string | undefined): void {
 		const { steps, assignment, directorRefused, desired, observed } = plan;
 		const isSettled = steps.length === 0 && assignment.refused === undefined && directorRefused === undefined;
@@ -28,7 +28,7 @@ export class PlanMemory<D extends DesiredHost> {
 	}
 }
 
-/** Except for counters. */
+/** True if nothing but counters has changed. */
 function isAsBefore(before: ObservedHost, now: ObservedHost): boolean {
 	return (
 		now.snapshot.findings.length === 0 &&

@@ -197,8 +197,9 @@ class Reconciling<D extends DesiredHost> {
 	}
 
 	/**
-	 * Restores the host as it was found: first it reverts the changes, then it repairs what is still wrong. A program that
-	 * lacks an address which the change added is right again without that address; repairing it could fail as the change did.
+	 * Restores the host as it was found: reverts the changes first, then repairs what is still wrong. In this order, a
+	 * program that only lacks an address added by the change is right again without a repair, which could fail like the
+	 * change.
 	 */
 	async #undo(begun: Begun): Promise<Undoing> {
 		const steps: Step[] = [];
@@ -213,7 +214,7 @@ class Reconciling<D extends DesiredHost> {
 		}
 	}
 
-	/** `repairs`: of findings too. Returns the error if something else keeps changing the host meanwhile. */
+	/** `repairs`: also repair findings. Returns the error if something else keeps changing the host meanwhile. */
 	async #undoOnce(
 		{ before, scope, desired }: Begun,
 		repairs: boolean,
@@ -222,7 +223,7 @@ class Reconciling<D extends DesiredHost> {
 		let overtaken: L3dsrError | undefined;
 		for (let round = 0; round <= MOST_ROUNDS; round++) {
 			const now = await observeHost(this.#host, this.#datapath, scope);
-			// What was wrong before must be repaired, but not by undoing a change that failed because of it.
+			// Repair what was wrong before, but do not undo a change that failed because of it.
 			const findings = now.state.findings.filter(
 				(one) => repairs && !before.state.findings.some((other) => sameFinding(one, other)),
 			);

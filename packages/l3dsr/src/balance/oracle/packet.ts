@@ -35,7 +35,7 @@ export interface Fragment {
 
 /** Offsets count from the network header. */
 export interface ReadPacket {
-	/** Of the transport header. */
+	/** The protocol of the transport header. */
 	readonly protocol: number;
 	readonly transport: number;
 	/** Length of the IP packet; bytes beyond it are padding. */

@@ -55,9 +55,9 @@ export const VIP = struct("vip", {
 	/** KIND, ECHO. */
 	kind: "u8",
 	echo: "u8",
-	/** Of a service: the number of its ring. */
+	/** Service: the number of its ring. */
 	number: "u16",
-	/** Of a real server: a bit for each code that packets from outside must not carry to it. */
+	/** Real server: a bit for each code that packets from outside must not carry to it. */
 	codes: "u64",
 });
 

@@ -7,7 +7,7 @@ import { type Address, prefixContains, prefixOf, sameAddress } from "@l3dsr/pack
 import type { HostFacts, InterfaceFacts } from "../facts.ts";
 import { type Check, type CheckFinding, titleOf } from "./check.ts";
 
-/** Of its family. */
+/** True if the VIP is the interface's only address of its family. */
 function isOnlyAddress(vip: Address, { addresses }: InterfaceFacts): boolean {
 	return !addresses.some(
 		({ address, scope }) => scope === "global" && address.family === vip.family && !sameAddress(address, vip),

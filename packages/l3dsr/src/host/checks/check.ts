@@ -22,7 +22,7 @@ export interface CheckFinding {
 export interface CheckInput {
 	/** With the services that are possible on this host. */
 	readonly configuration: Configuration;
-	/** Those that are not possible, and why. */
+	/** The services that are not possible on this host, and why. */
 	readonly stopped: readonly { readonly service: Service; readonly reason: string }[];
 	/** Why up would refuse to put the services on the configured datapath. */
 	readonly refused?: { readonly message: string; readonly hint?: string };
@@ -37,7 +37,7 @@ export interface CheckInput {
 	/** Families whose services' rules run, or would run, in netfilter, after the rules of others. */
 	readonly inNetfilter: ReadonlySet<Family>;
 	readonly facts: HostFacts;
-	/** As the kernel has it. */
+	/** The VIP guard as it is in the kernel. */
 	readonly guard: VipGuard | undefined;
 	/** Titles (see titleOf) of services whose rules are in force. */
 	readonly ruled: ReadonlySet<string>;

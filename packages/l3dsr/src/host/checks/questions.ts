@@ -12,7 +12,7 @@ export interface CheckQuestion {
 	readonly how: string;
 }
 
-/** Of a host with services. */
+/** The questions for a host with services. */
 export function questionsOf(input: CheckInput): CheckQuestion[] {
 	const { configuration, facts } = input;
 	if (configuration.services.length === 0) return [];

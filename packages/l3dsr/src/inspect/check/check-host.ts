@@ -20,7 +20,7 @@ export interface HostCheck {
 	readonly findings: readonly CheckFinding[];
 	/** What this host cannot know. */
 	readonly questions: readonly CheckQuestion[];
-	/** Where the host is not what its configuration says. */
+	/** The differences between the host and its configuration. */
 	readonly drift: readonly Finding[];
 }
 

@@ -63,7 +63,7 @@ export interface DirectorRecord {
 /** The source of the names in a record. */
 interface Names {
 	readonly wanted: Pick<DesiredDirector, "fleet" | "held"> | undefined;
-	/** Undefined where no agent runs. */
+	/** Undefined if no agent runs. */
 	readonly checkOf: FindCheck | undefined;
 	/** By index. */
 	readonly interfaces: ReadonlyMap<number, string>;

@@ -24,9 +24,9 @@ export interface StatusRecord {
 		/** Where programs with rules are attached. */
 		readonly hooks: readonly { readonly hook: HookName; readonly interface: string }[];
 		readonly why: string;
-		/** Where programs set ports: what translates the answers back. */
+		/** If programs set ports: what translates the answers back. */
 		readonly answers?: "nft";
-		/** Where eBPF programs run: who writes the transport checksum of those at tc. */
+		/** If eBPF programs run: what writes the transport checksum at tc. */
 		readonly tcChecksum?: TcChecksum;
 	};
 	readonly services: readonly (ServiceRow & { readonly rate?: Rate | null })[];

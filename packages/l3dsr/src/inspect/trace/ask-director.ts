@@ -48,7 +48,7 @@ export interface AskedDirector {
 interface Asked {
 	/** `xdp of eth0`. */
 	readonly place: string;
-	/** Of the interface; absent: any will do. */
+	/** MAC address of the interface; absent: any will do. */
 	readonly mac?: Uint8Array;
 	/** Names by index; undefined if no director runs, so the egress interface is unknown. */
 	readonly interfaces?: ReadonlyMap<number, string>;

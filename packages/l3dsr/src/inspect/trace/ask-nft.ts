@@ -20,7 +20,7 @@ interface Question {
 	readonly traced: Traced;
 	/** The packet as it arrives there. */
 	readonly before: Uint8Array;
-	/** By the oracle, for the nft rules alone. */
+	/** Computed by the oracle, for the nft rules alone. */
 	readonly journey: Journey;
 	/** It differs from the packet that the oracle expects here. */
 	readonly diverted: boolean;

@@ -18,7 +18,7 @@ export type PacketTransport =
 
 export interface PacketFields {
 	readonly source: Address;
-	/** Of the same family. */
+	/** In the source's family. */
 	readonly destination: Address;
 	readonly dscp: Dscp;
 	/** 0–3. */

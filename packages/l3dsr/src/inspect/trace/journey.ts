@@ -46,7 +46,7 @@ export interface Journey {
 	/** What arrived; undefined if no rule sees it, and `unreadable` says why. */
 	readonly packet?: ParsedPacket;
 	readonly unreadable?: Unreadable;
-	/** Those that the packet reaches. */
+	/** The stops that the packet reaches. */
 	readonly stops: readonly StopResult[];
 	readonly rewritten: boolean;
 	readonly malformed?: Malformed;

@@ -48,7 +48,7 @@ export interface PacketRecord {
 	readonly capturedBytes?: number;
 	/** The trace uses the completed transport checksum, which the sender left to the interface. */
 	readonly checksumCompleted: boolean;
-	/** As it arrives; absent if it cannot be read. */
+	/** The packet as received; absent if it cannot be read. */
 	readonly packet?: NonNullable<TraceRecord["packet"]>;
 	/** What a director did with it, before any rule. */
 	readonly director?: DirectorAnswer;

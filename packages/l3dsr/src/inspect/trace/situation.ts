@@ -49,7 +49,7 @@ export interface SituationOptions {
 	readonly copyRules?: boolean;
 }
 
-/** Of every packet that is traced. */
+/** Metadata of every packet that is traced. */
 export interface PacketMeta {
 	readonly mark: number;
 	readonly sourceMac?: readonly number[];

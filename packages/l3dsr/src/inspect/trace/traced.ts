@@ -9,7 +9,7 @@ import type { Journey } from "./journey.ts";
 export interface KernelRecord {
 	readonly datapath: "ebpf" | "nft";
 	readonly place: string;
-	/** Of a program. */
+	/** Id of the program, if it ran in one. */
 	readonly programId?: number;
 	/** The copy has the same instructions as what runs. */
 	readonly exact: boolean;

@@ -20,7 +20,7 @@ type ReportEvent = ReturnType<typeof REPORT_EVENT.decode>;
 /** A reporting program that runs before one of ours. */
 interface Held {
 	readonly interface: NetInterface;
-	/** Of ours. */
+	/** Hook of our program. */
 	readonly hook: HookName;
 	readonly programId: ProgramId;
 	readonly link: TcxLink;

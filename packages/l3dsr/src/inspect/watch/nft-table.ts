@@ -52,7 +52,7 @@ export function watchedChains(rules: readonly Rule[]): readonly WatchedChain[] {
 
 export interface TableOptions {
 	readonly name: string;
-	/** Of NFLOG. */
+	/** The NFLOG group. */
 	readonly group: number;
 	/** Packets per second, for each chain. */
 	readonly rate: number;

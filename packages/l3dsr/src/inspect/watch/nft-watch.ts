@@ -57,7 +57,7 @@ export class NftWatcher implements Watcher {
 	/** Reported or not, since the counters were last read. */
 	#seen = 0;
 	#counted = 0n;
-	/** Of tables that are gone. */
+	/** Packets counted by tables that no longer exist. */
 	#countedBefore = 0n;
 
 	constructor(options: WatchOptions) {

@@ -11,7 +11,7 @@ interface Seen {
 	readonly client: Address;
 	/** What `-p` compares with; absent if the packet does not tell. */
 	readonly protocol?: number;
-	/** As they arrived; absent in later fragments and protocols without ports. */
+	/** The original ports; absent in later fragments and protocols without ports. */
 	readonly ports?: { readonly client: number; readonly destination: number };
 	/** Length of the IP packet. A packet that the NIC or the kernel merged (GRO) counts as one. */
 	readonly bytes: number;

@@ -83,7 +83,7 @@ function icmpError(family: Family): readonly Expression[] {
 	];
 }
 
-/** As ranges: a set would be one set for each rule, and take the kernel longer than the rest of the rule. */
+/** As ranges: a set would be created for each rule, and cost the kernel more time than the rest of the rule. */
 function isErrorType(family: Family): readonly Expression[] {
 	const type = rawField("transport", 0, 8);
 	const types: readonly number[] = ICMP_ERROR_TYPES[family];
