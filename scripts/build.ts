@@ -12,7 +12,7 @@ import { release } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CACHED_UNDER, FREE_FLAGS, hotFunctions, writeCodeCache } from "./code-cache.ts";
+import { FLAGS, hotFunctions, writeCodeCache } from "./code-cache.ts";
 import { buildPage } from "./page.ts";
 import { bundleParts } from "./parts.ts";
 
@@ -44,9 +44,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
  * with it.
  */
 const UNSET = "NODE_OPTIONS";
-
-/** Node's flags on the first line of each command. */
-const FLAGS = [...FREE_FLAGS, CACHED_UNDER].join(" ");
 
 /**
  * Loads chunks, in every command. Node compiles it each time, so it is short. PARTS maps a part to its file and
@@ -106,12 +103,12 @@ await buildPage(root, `${out}dist.new/web`);
 rmSync(`${out}dist`, { recursive: true, force: true });
 renameSync(`${out}dist.new`, `${out}dist`);
 mkdirSync(`${out}bin`, { recursive: true });
-const throughEnv = `#!/usr/bin/env -S -u ${UNSET} ${runtime} ${FLAGS}`;
+const throughEnv = `#!/usr/bin/env -S -u ${UNSET} ${runtime} ${FLAGS.join(" ")}`;
 // The length of a first line that kernels read: before 5.1, on which packages also run, and since then.
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const isNewer = major > 5 || (major === 5 && minor >= 1);
 const longest = options.runtime === undefined && isNewer ? 256 : 128;
-const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime} ${CACHED_UNDER}`;
+const firstLine = throughEnv.length < longest ? throughEnv : `#!${runtime}`;
 for (const [name, file] of Object.entries(COMMANDS)) {
 	if (!present.has(file)) continue;
 	const path = `${out}bin/${name}`;

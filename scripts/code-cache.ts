@@ -29,20 +29,17 @@ export const CHUNK_HEAD = "(__exports,require,__load,__import,__url,__dir){";
 export const HOT_FUNCTIONS: string = fileURLToPath(new URL("hot-functions.txt", import.meta.url));
 
 /**
- * Flags of V8 that commands run under, but that do not affect a cache. A fifth of a command's time went into
- * optimising code in parallel threads that rarely finish before it does. Without concurrent recompilation,
- * the thread that needs a function optimises it when it is due.
+ * V8's flags of commands. V8 accepts a cache only under the flags that it was made with, so ours are made under
+ * these; the caches of Node's own modules are refused, and a command should need only the modules that every Node
+ * has loaded.
+ *
+ * By default V8 optimises a function after 400 calls, in a parallel thread that rarely finishes before the command
+ * does. A function that was called 4,000 times is worth it.
+ *
+ * An eighth of Node's start goes into hashing Node's snapshot again with a seed of this process. The seed protects
+ * programs whose tables others can fill, such as the process that speaks HTTP (it has one, cli/agent.ts).
  */
-export const FREE_FLAGS: readonly string[] = ["--no-concurrent-recompilation"];
-
-/**
- * The flag that commands run under, and that must be the same for a cache. Without it an eighth of Node's
- * start goes into hashing Node's snapshot again with a seed of this process. The seed protects programs whose
- * tables others can fill, such as the process that speaks HTTP (it runs without the flag, cli/agent.ts). The
- * caches of Node's own modules are made without the flag and are refused, so a command should need only the
- * modules that every Node has loaded.
- */
-export const CACHED_UNDER = "--no-rehash-snapshot";
+export const FLAGS: readonly string[] = ["--invocation-count-for-maglev=4000", "--no-rehash-snapshot"];
 
 /** For the inspector: counted from 0, the column in characters. */
 interface Place {
@@ -86,10 +83,8 @@ function codeCache(source: string, hot: readonly string[]): Uint8Array {
 	ask("Debugger.disable");
 	session.disconnect();
 	setFlagsFromString("--flush-bytecode");
-	setFlagsFromString(CACHED_UNDER);
-	const cache = script.createCachedData();
-	setFlagsFromString(CACHED_UNDER.replace("--no-", "--"));
-	return cache;
+	for (const flag of FLAGS) setFlagsFromString(flag);
+	return script.createCachedData();
 }
 
 /**

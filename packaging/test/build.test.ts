@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { FLAGS } from "../../scripts/code-cache.ts";
 import {
 	attempt,
 	COMMANDS,
@@ -221,7 +222,7 @@ describe("the native files", () => {
 				const cachedData = readFileSync("${home}/dist/" + cache);
 				console.log(new (require("node:vm").Script)(source, { filename, cachedData }).cachedDataRejected);
 			}`;
-		assert.equal(emulate("--no-rehash-snapshot", "-e", rejected), "false\n".repeat(caches.length));
+		assert.equal(emulate(...FLAGS, "-e", rejected), "false\n".repeat(caches.length));
 
 		const rpm = unpacked(join(PACKAGES, `l3dsr-${VERSION}-1.el8.${OTHER.rpm}.rpm`));
 		done("diff", ["-r", home, join(rpm, "usr/lib/l3dsr")]);

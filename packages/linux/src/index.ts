@@ -87,6 +87,7 @@ export { enterNetworkNamespace, NetworkNamespace } from "./network-namespace.ts"
 export { forbidNewPrivileges } from "./new-privileges.ts";
 export { driverOf, type Offloads, offloadsOf, setTransmitChecksums } from "./offload.ts";
 export { type OutgoingFrame, PacketSocket, type PendingChecksum } from "./packet-socket.ts";
+export { endAtOnce } from "./process-end.ts";
 export {
 	untilReadable,
 	type WaitOptions,

@@ -26,13 +26,19 @@ export interface CliContext {
 	readonly outputClosed: AbortSignal;
 }
 
+/** Of a process that is this command's alone. */
+export interface ProcessContext extends CliContext {
+	/** `done` is called once the kernel has all output so far. */
+	flush(done: () => void): void;
+}
+
 /** `patient`: the command prints its result and ends, so its output may wait for a slow reader. */
 export function processContext(
 	programName: string,
 	process: NodeJS.Process,
 	programPath: string,
 	{ patient = true }: { readonly patient?: boolean } = {},
-): CliContext {
+): ProcessContext {
 	const closed = new AbortController();
 	const onError = (error: NodeJS.ErrnoException) => {
 		if (error.code !== "EPIPE") process.exitCode = EXIT.failed;
@@ -58,6 +64,11 @@ export function processContext(
 			return terminalOf(process);
 		},
 		outputClosed: closed.signal,
+		flush(done) {
+			const flushStderr = () => (stderr === undefined ? done() : void stderr.write("", done));
+			if (stdout === undefined) flushStderr();
+			else stdout.write("", flushStderr);
+		},
 	};
 }
 

@@ -17,10 +17,11 @@ import { readDsrctlServices } from "../sources/dsr-conf.ts";
 import { readHostSettings } from "../sources/host-settings.ts";
 import { resolveSettings } from "../sources/settings.ts";
 import { describeFinding, isAbsence, isFatal, isFault } from "../syntax/dsr-conf.ts";
-import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { type CliContext, processContext } from "./context.ts";
 import { type DsrctlCommand, parseArguments, usage } from "./dsrctl/arguments.ts";
 import { type DsrctlHost, systemHost } from "./dsrctl/host.ts";
 import { duplicateLines, renderReport } from "./dsrctl/table.ts";
+import { endProcess } from "./end-process.ts";
 import { interruptible } from "./interrupt.ts";
 import { sayWaiting } from "./lock-wait.ts";
 import { VERSION } from "./package-version.ts";
@@ -40,7 +41,7 @@ const CHECKED: Readonly<Record<Started, { readonly text: string; readonly exit: 
 /** Entry of `bin/dsrctl`. Sets the process's exit code. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	process.exitCode = finalExitCode(process, await runDsrctl(context, systemHost()));
+	endProcess(process, context, await runDsrctl(context, systemHost()));
 }
 
 /** Runs one command line. Never throws: errors are printed, and set the exit code. */

@@ -4,7 +4,8 @@
  * is held.
  */
 import type { Family } from "@l3dsr/packet";
-import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { type CliContext, processContext } from "./context.ts";
+import { endProcess } from "./end-process.ts";
 import { diagnosticsOf, ERROR_TABLE } from "./error-table.ts";
 import { EXIT } from "./exit-codes.ts";
 import { type IptablesHost, systemHost } from "./iptables/host.ts";
@@ -14,12 +15,10 @@ import { reportError } from "./report.ts";
 /** RESOURCE_PROBLEM of iptables. */
 const EXIT_LOCK_HELD = 4;
 
-/** Entry of `bin/iptables-daddr` and the others. Sets the process's exit code. */
+/** Entry of `bin/iptables-daddr` and the others. Ends the process. */
 export async function main(programName: string): Promise<void> {
 	const context = processContext(programName, process, process.argv[1] ?? programName);
-	const exitCode = await runIptables(context, systemHost());
-	// A slow lookup of a host name must not keep the process alive once everything is printed.
-	context.stdout.write("", () => process.exit(finalExitCode(process, exitCode)));
+	endProcess(process, context, await runIptables(context, systemHost()));
 }
 
 /** Runs one command line. Never throws: errors are printed to `context.stderr` and set the exit code. */

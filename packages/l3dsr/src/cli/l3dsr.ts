@@ -9,6 +9,7 @@ import { Command, CommanderError } from "commander";
 import { L3dsrError } from "../errors.ts";
 import { didYouMean } from "../syntax/suggest.ts";
 import { type CliContext, finalExitCode, processContext } from "./context.ts";
+import { endProcess } from "./end-process.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { VERSION } from "./package-version.ts";
 import { printableContext } from "./printable-output.ts";
@@ -91,10 +92,12 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 
 /** Entry of `bin/l3dsr`. Sets the process's exit code; the process ends when nothing is left to do. */
 export async function main(programName: string): Promise<void> {
-	const context = processContext(programName, process, realpathSync(process.argv[1] ?? programName), {
-		patient: !streams(process.argv.slice(2)),
-	});
-	process.exitCode = finalExitCode(process, await runL3dsr(context));
+	const patient = !streams(process.argv.slice(2));
+	const path = realpathSync(process.argv[1] ?? programName);
+	const context = processContext(programName, process, path, { patient });
+	const exitCode = await runL3dsr(context);
+	if (patient) endProcess(process, context, exitCode);
+	else process.exitCode = finalExitCode(process, exitCode);
 }
 
 /** Columns, if the output is not a terminal. */

@@ -50,8 +50,13 @@ test("a non-blocking pipe also receives everything", () => {
 
 test("ends silently when the reader has closed the pipe", () => {
 	const { stdout, stderr } = shell('set -o pipefail; "$@" | head -n 1; echo $?', String(COUNT));
-	assert.equal(stderr, "worked\n");
+	assert.equal(stderr, "worked\nends with 0, libc true\n");
 	assert.equal(stdout, "line 0\n0\n");
+});
+
+test("a command that is done ends at once, whatever is left to wait for, after the handlers of its exit", () => {
+	const { stdout, stderr, status } = shell('"$@"', "1");
+	assert.deepEqual([stdout, stderr, status], ["line 0\n", "worked\nends with 0, libc true\n", 0]);
 });
 
 test("a file that cannot be written completely is a failure", () => {
