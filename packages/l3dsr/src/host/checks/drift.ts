@@ -9,7 +9,7 @@ const ERRORS: ReadonlySet<Finding["kind"]> = new Set(["rule-missing", "answers-m
  * Services that foreign rules serve count as served. A director that was never started looks the same as
  * one that was removed.
  */
-const NOTES: ReadonlySet<Finding["kind"]> = new Set(["rule-to-take-over", "director"]);
+const NOTES: ReadonlySet<Finding["kind"]> = new Set(["rule-to-take-over", "director", "director-missing"]);
 
 export const checkDrift: Check = ({ configuration, drift, started, silencing, facts }) => {
 	const refused: CheckFinding[] =
