@@ -1,9 +1,12 @@
 /** Compares the page in Debian's Chromium with the API of a simulated agent. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import type { StatusRecord } from "@l3dsr/records";
 import { waitFor } from "../../../test/support/netns.ts";
 import { exact } from "../src/state/format.ts";
+import { checkText } from "../src/state/pools.ts";
 import { rowsOf } from "../src/state/services.ts";
 import { TestBrowser } from "./browser.ts";
 import {
@@ -17,6 +20,7 @@ import {
 	shopServer,
 	trace,
 } from "./hosts.ts";
+import { PLACES, showPlace } from "./places.ts";
 import { PICTURES, takePictures } from "./screenshots.ts";
 
 let browser: TestBrowser;
@@ -24,8 +28,6 @@ before(async () => {
 	browser = await TestBrowser.start();
 });
 after(async () => await browser[Symbol.asyncDispose]());
-
-const PLACES = ["#services", "#pools", "#findings", "#events", "#trace"];
 
 describe("the page shows", () => {
 	test("services with state, VIP, code, conditions and counters, in the order of the configuration", async () => {
@@ -78,6 +80,12 @@ describe("the page shows", () => {
 		assert.deepEqual(
 			cells.map((text) => text.replace(/^\S+\s+/, "").replace(/\s+/g, " ")),
 			shares,
+		);
+		const checks = web.reals.flatMap(({ check }) => (check === undefined ? [] : [check]));
+		assert.ok(checks.length > 0);
+		assert.deepEqual(
+			await visit.texts(".matrix td .check"),
+			checks.map((check) => checkText(check, Date.parse(status.time))),
 		);
 		const reals = await visit.texts(".matrix th[scope=row]");
 		for (const [index, { name, address, weight, reason = "" }] of web.reals.entries()) {
@@ -460,13 +468,36 @@ test("a name is shown as text, and never becomes part of the page", async () => 
 	assert.deepEqual(visit.complaints, []);
 });
 
+test("axe finds no fault that keeps screen readers from a place of the page", async () => {
+	const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+	for (const [status, colorScheme, places] of [
+		[shopServer(), "dark", ["#services", "#findings", "#events", "#trace"]],
+		[shopDirector(), "light", ["#pools"]],
+	] as const) {
+		await using visit = await browser.visit(status, {
+			context: { colorScheme },
+			prepare: (agent) => {
+				agent.findings = findings().findings;
+				agent.events = [...events().events];
+			},
+		});
+		await visit.page.evaluate(axe);
+		for (const hash of places) {
+			await showPlace(visit.page, hash);
+			const faults = await visit.page.evaluate("axe.run(document, { resultTypes: ['violations'] })");
+			const { violations, passes } = faults as { violations: unknown[]; passes: unknown[] }; // of axe-core
+			assert.deepEqual(violations, [], hash);
+			assert.ok(passes.length > 10, `${passes.length} rules of axe apply to ${hash}`);
+		}
+	}
+});
+
 test("every control has a name for screen readers", async () => {
 	for (const status of [shopServer(), shopDirector()]) {
 		await using visit = await browser.visit(status, { prepare: (agent) => (agent.trace = trace()) });
 		for (const hash of PLACES) {
-			const nameless = await visit.page.evaluate(async (wanted) => {
-				location.hash = wanted;
-				await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+			await showPlace(visit.page, hash);
+			const nameless = await visit.page.evaluate(() => {
 				const named = (element: Element): boolean =>
 					(element.textContent ?? "").trim() !== "" ||
 					element.getAttribute("aria-label") !== null ||
@@ -474,7 +505,7 @@ test("every control has a name for screen readers", async () => {
 				return [...document.querySelectorAll("a, button, input, select, summary, [role=img], [tabindex='0']")]
 					.filter((element) => !named(element))
 					.map((element) => element.outerHTML);
-			}, hash);
+			});
 			assert.deepEqual(nameless, [], hash);
 		}
 	}

@@ -7,6 +7,7 @@
 import type { Page } from "playwright-core";
 import type { TestBrowser, Visit } from "./browser.ts";
 import { events, findings, later, shopDirector, shopServer } from "./hosts.ts";
+import { showPlace } from "./places.ts";
 
 interface Picture {
 	readonly name: string;
@@ -42,12 +43,7 @@ export async function takePictures(
 		for (const picture of pictures) {
 			await page.emulateMedia({ colorScheme: picture.dark ? "dark" : "light" });
 			await page.setViewportSize({ width: picture.width, height: picture.height });
-			await page.evaluate((hash) => {
-				location.hash = hash;
-			}, picture.hash);
-			await page.evaluate(
-				() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))),
-			);
+			await showPlace(page, picture.hash);
 			taken(picture, await page.screenshot({ animations: "disabled" }));
 		}
 	};

@@ -5,7 +5,7 @@ import type { StatusRecord } from "@l3dsr/records";
 import fc from "fast-check";
 import { EventStreamReader, type StreamedEvent } from "../src/api/event-stream.ts";
 import { clock, duration, elapsed, exact, percent, scaled } from "../src/state/format.ts";
-import { poolsOf } from "../src/state/pools.ts";
+import { checkText, poolsOf } from "../src/state/pools.ts";
 import { formatRoute, parseRoute } from "../src/state/route.ts";
 import { matchesFilter, rowsOf, sorted } from "../src/state/services.ts";
 import { Session, TOTAL } from "../src/state/session.ts";
@@ -191,6 +191,22 @@ test("a pool has the real servers of all its services, each in its worst state",
 	const [front] = poolsOf({ ...directing, services: [other, web] });
 	const a2 = front?.reals.find(({ name }) => name === "a2");
 	assert.deepEqual([a2?.state, a2?.addresses], ["down", ["2001:db8:1::1", "10.1.0.12"]]);
+});
+
+test("a check is told with its duration, since when it passes or fails, and how often it failed", () => {
+	const timeMs = Date.parse("2026-11-28T01:00:00.000Z");
+	const since = "2026-11-28T00:57:00.000Z";
+	const check = { type: "http", failures: 0 } as const;
+	assert.equal(
+		checkText({ ...check, state: "healthy", since, durationMs: 0.8 }, timeMs),
+		"http check ok for 3 min, 0.8 ms",
+	);
+	assert.equal(
+		checkText({ ...check, state: "unhealthy", since, durationMs: 80, failures: 1914 }, timeMs),
+		"http check failed 1,914×, 3 min",
+	);
+	assert.equal(checkText({ ...check, state: "unknown" }, timeMs), "http check: no result yet");
+	assert.equal(checkText({ ...check, state: "healthy" }, timeMs), "http check ok");
 });
 
 test("rows are found by any of their words, and sorted without reordering equal ones", () => {

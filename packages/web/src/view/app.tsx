@@ -111,7 +111,15 @@ function Content(props: AppProps & { readonly status: StatusRecord; readonly liv
 		}
 		case "pools":
 			if (status.director === undefined) return <p class="empty">This host is not a director.</p>;
-			return <Pools director={status.director} timeline={timeline} live={live} open={route.open} />;
+			return (
+				<Pools
+					director={status.director}
+					timeMs={Date.parse(status.time)}
+					timeline={timeline}
+					live={live}
+					open={route.open}
+				/>
+			);
 		case "findings":
 			return <Findings findings={findings} />;
 		case "events":

@@ -4,7 +4,7 @@ import type { DirectedServiceRecord, DirectorRecord } from "@l3dsr/records";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { counted, dscpText, duration, exact, percent, scaled } from "../state/format.ts";
-import { cellOf, type PoolReal, type PoolView, poolsOf, REAL_STATES } from "../state/pools.ts";
+import { cellOf, checkText, type PoolReal, type PoolView, poolsOf, REAL_STATES } from "../state/pools.ts";
 import { formatRoute } from "../state/route.ts";
 import { directedKey } from "../state/services.ts";
 import { realKey } from "../state/session.ts";
@@ -16,12 +16,14 @@ const COLUMNS = 12;
 
 interface PoolsProps {
 	readonly director: DirectorRecord;
+	/** When the host was observed. */
+	readonly timeMs: number;
 	readonly timeline: Timeline;
 	readonly live: boolean;
 	readonly open: string | undefined;
 }
 
-export function Pools({ director, timeline, live, open }: PoolsProps): JSX.Element {
+export function Pools({ director, timeMs, timeline, live, open }: PoolsProps): JSX.Element {
 	const pools = poolsOf(director);
 	const chosen =
 		pools.find(({ name }) => name === open) ?? pools.find(({ tone }) => tone !== "good") ?? pools[0];
@@ -46,7 +48,7 @@ export function Pools({ director, timeline, live, open }: PoolsProps): JSX.Eleme
 					))}
 				</ul>
 			</nav>
-			<Matrix key={chosen.name} pool={chosen} timeline={timeline} live={live} />
+			<Matrix key={chosen.name} pool={chosen} timeMs={timeMs} timeline={timeline} live={live} />
 			<NotForwarded reasons={director.reasons} />
 		</div>
 	);
@@ -56,13 +58,10 @@ const SIGNS = { good: "✓", warn: "◐", bad: "✕", idle: "■" } as const;
 
 function Matrix({
 	pool,
+	timeMs,
 	timeline,
 	live,
-}: {
-	pool: PoolView;
-	timeline: Timeline;
-	live: boolean;
-}): JSX.Element {
+}: { pool: PoolView } & Pick<PoolsProps, "timeMs" | "timeline" | "live">): JSX.Element {
 	const [page, setPage] = useState(0);
 	const pages = Math.ceil(pool.services.length / COLUMNS);
 	const start = Math.min(page, pages - 1) * COLUMNS;
@@ -108,6 +107,7 @@ function Matrix({
 										key={directedKey(service)}
 										service={service}
 										real={real}
+										timeMs={timeMs}
 										timeline={timeline}
 										live={live}
 									/>
@@ -164,17 +164,16 @@ function RealHeading({ real }: { real: PoolReal }): JSX.Element {
 function Cell({
 	service,
 	real,
+	timeMs,
 	timeline,
 	live,
-}: {
-	service: DirectedServiceRecord;
-	real: PoolReal;
-	timeline: Timeline;
-	live: boolean;
-}): JSX.Element {
+}: { service: DirectedServiceRecord; real: PoolReal } & Pick<
+	PoolsProps,
+	"timeMs" | "timeline" | "live"
+>): JSX.Element {
 	const cell = cellOf(service, real);
 	if (cell === undefined) return <td class="none">no address of its family</td>;
-	const { state, reason, share, hop, packets } = cell;
+	const { state, reason, share, hop, packets, check } = cell;
 	const { tone, sign } = REAL_STATES[state];
 	const rate = live ? timeline.rate(realKey(service, cell.address)) : null;
 	const lost = hop.state === "unresolved" || hop.state === "unreachable";
@@ -186,6 +185,7 @@ function Cell({
 			</span>
 			<meter class="share-bar" min={0} max={1} value={share} aria-hidden="true" />
 			<span class="rate">{scaled(rate?.packets)} packets/s</span>
+			{check === undefined ? null : <span class="check">{checkText(check, timeMs)}</span>}
 			{reason === undefined || reason === real.reason ? null : <span class={`why ${tone}`}>{reason}</span>}
 			{lost ? <span class="why warn">next hop {hop.state}</span> : null}
 		</td>
