@@ -68,8 +68,8 @@ export class Agent implements AgentState {
 	}
 
 	/**
-	 * Brings the host into the configured state and keeps it there until `stop` is aborted. A run in progress is
-	 * finished first. Throws L3dsrError if the first run fails.
+	 * Applies the configuration to the host and keeps it applied until `stop` is aborted. A run in progress is finished
+	 * first. Throws L3dsrError if the first run fails.
 	 */
 	async run(): Promise<void> {
 		const { effects, version, configuration, stop } = this.#options;

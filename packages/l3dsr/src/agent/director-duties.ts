@@ -101,8 +101,8 @@ export class DirectorDuties implements AsyncDisposable {
 
 	#note({ type, failures, successes }: CheckState): void {
 		if (failures > 0 || successes === 1) this.#isUnwritten = true;
-		// The only failure of this kind is that this host cannot connect along the VIP's path; such a result shows that
-		// it can again.
+		// These reports are about connecting along the VIP's path, so a result of a connecting check shows that it works
+		// again.
 		if (connects(type)) this.#troubleOfChecks.over();
 	}
 

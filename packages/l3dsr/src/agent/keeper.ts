@@ -1,7 +1,6 @@
 /**
- * One run of the agent: reads the files that changed, brings the host into the state they describe, and records what
- * it did. The keeper knows which configuration is in force and what went wrong last time; the loop (agent.ts) decides
- * when to run.
+ * One run of the agent: reads the files that changed, applies them to the host, and records what it did. The keeper
+ * knows which configuration is in force and what went wrong last time; the loop (agent.ts) decides when to run.
  */
 import { type Diagnostic, type DiagnosticsOf, L3dsrError } from "../errors.ts";
 import { stepRecord } from "../inspect/describe-step.ts";
@@ -97,7 +96,7 @@ export class Keeper implements Disposable {
 	readonly #log: RecordLog;
 	readonly #counts: Counts;
 	readonly #source: WishSource;
-	/** The configuration that the host was last brought into. Undefined before the first success. */
+	/** The configuration last applied to the host. Undefined before the first success. */
 	#inForce: InForce | undefined;
 	/** A configuration that was read without an error but is not in force yet. */
 	#candidate: InForce | undefined;

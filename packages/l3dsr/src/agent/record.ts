@@ -115,8 +115,7 @@ export interface RepairedRecord extends Head<"repaired"> {
 }
 
 /**
- * The host could not be brought into the configured state. Apart from what `notes` say, it is as it was before the
- * attempt.
+ * The agent could not apply the configuration. Apart from what `notes` say, the host is as it was before the attempt.
  */
 export interface FailedRecord extends Head<"failed"> {
 	readonly triggers: readonly Trigger[];

@@ -1,6 +1,6 @@
 /**
- * Reads the configuration that the agent keeps a host in. It compares the files with the last reading, so that
- * unchanged files are not parsed again.
+ * Reads the configuration that the agent keeps applied to a host. It compares the files with the last reading, so
+ * that unchanged files are not parsed again.
  */
 import type { Address } from "@l3dsr/packet";
 import type { Environment } from "../sources/dsr-conf.ts";

@@ -43,7 +43,10 @@ export interface AddressChange {
 	readonly own?: true;
 }
 
-/** Our value of IFA_PROTO, in which the kernel records who added an address. A random choice: nobody assigns these numbers. */
+/**
+ * Our value of IFA_PROTO, in which the kernel records who added an address. A random choice: nobody assigns these
+ * numbers.
+ */
 const OWN_PROTOCOL = 0x4c;
 
 /** Addresses of `lo` in the kernel's order. Throws LinuxError. */

@@ -23,7 +23,10 @@ export interface ClientSample {
 	readonly reach: "internet" | "network" | "link";
 }
 
-/** A full Internet routing table has a million routes: only as many are sampled as an operator would want to read about. */
+/**
+ * A full Internet routing table has a million routes: only as many are sampled as an operator would want to read
+ * about.
+ */
 const MOST_SAMPLES = 32;
 /** A prefix of at most this length is a share of the whole Internet. */
 const INTERNET_BITS: Readonly<Record<Family, number>> = { ipv4: 7, ipv6: 15 };

@@ -1,4 +1,7 @@
-/** Rules of iptables-legacy in the shape that nf_tables has for those of iptables-nft, so that both are judged alike. Pure. */
+/**
+ * Rules of iptables-legacy in the shape that nf_tables has for those of iptables-nft, so that both are judged alike.
+ * Pure.
+ */
 import type { LegacyHook, LegacyRule, LegacyTable } from "@l3dsr/linux";
 import type { Expression, TableContents } from "@l3dsr/nftables";
 import { TABLE_PRIORITY } from "../model/rule.ts";

@@ -1,7 +1,10 @@
 /** Who may have changed a host, judged by the running processes. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** What was found changed: the rules, all of them on an interface with an eBPF program, the addresses on `lo`, everything of nftables at once, the host's own addresses, IPv6. */
+/**
+ * What was found changed: the rules, all of them on an interface with an eBPF program, the addresses on `lo`,
+ * everything of nftables at once, the host's own addresses, IPv6.
+ */
 export type Trace = "rules" | "program" | "addresses" | "everything-of-nft" | "network" | "ipv6";
 
 interface Suspect {

@@ -6,7 +6,10 @@ import type { Step } from "../plan/host-state.ts";
 import type { HostEffects } from "./host-effects.ts";
 import type { Plan } from "./target.ts";
 
-/** Consecutive changes of addresses are applied together. Throws the error of the first failing step; earlier steps remain applied. */
+/**
+ * Consecutive changes of addresses are applied together. Throws the error of the first failing step; earlier steps
+ * remain applied.
+ */
 export async function applyPlan(
 	host: HostEffects,
 	{ observed, desired, assignment, steps }: Plan,

@@ -1,4 +1,7 @@
-/** Whether a director can run where its configuration puts it: the interfaces exist, and none of our programs conflicts. */
+/**
+ * Whether a director can run where its configuration puts it: the interfaces exist, and none of our programs
+ * conflicts.
+ */
 import { L3dsrError } from "../errors.ts";
 import type { NamedInterface } from "../model/absent-interfaces.ts";
 import type { DesiredDirector } from "../model/director.ts";

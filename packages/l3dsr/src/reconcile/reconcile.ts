@@ -16,7 +16,10 @@ import type { HostEffects } from "./host-effects.ts";
 import { type ObservedHost, observeHost, type Scope } from "./observe.ts";
 import { directorSteps, type Plan, planDesired, planTarget, type Target } from "./target.ts";
 
-/** Called with the observation before anything is changed, with each step before it is applied, and with the observation that verified a target. */
+/**
+ * Called with the observation before anything is changed, with each step before it is applied, and with the
+ * observation that verified a target.
+ */
 export interface Listener<D extends DesiredHost = DesiredHost> {
 	onFound?(observed: ObservedHost): void;
 	/**
@@ -223,7 +226,7 @@ class Reconciling<D extends DesiredHost> {
 		let overtaken: L3dsrError | undefined;
 		for (let round = 0; round <= MOST_ROUNDS; round++) {
 			const now = await observeHost(this.#host, this.#datapath, scope);
-			// Repair what was wrong before, but do not undo a change that failed because of it.
+			// Findings from before the change are not undone: the change may have failed because of them.
 			const findings = now.state.findings.filter(
 				(one) => repairs && !before.state.findings.some((other) => sameFinding(one, other)),
 			);

@@ -113,7 +113,10 @@ export async function directorSteps(
 	return plan === undefined ? [] : [{ kind: "director", plan }];
 }
 
-/** Own rules that run on one datapath and belong on the other, because the configuration or the interfaces have changed. */
+/**
+ * Own rules that run on one datapath and belong on the other, because the configuration or the interfaces have
+ * changed.
+ */
 function misplacedRules({ rules }: Assignment, { snapshot }: ObservedHost): Finding[] {
 	const standing = new Map(snapshot.rules.map((one) => [placeKey(one), one]));
 	return rules.flatMap(({ entry, datapath, reason }) => {

@@ -33,7 +33,10 @@ function writeHeldReals(path: string, reals: readonly HeldReal[]): void {
 	}
 }
 
-/** The file is written first: after a crash, the next command does what was requested. After a failure, the file is restored. */
+/**
+ * The file is written first: after a crash, the next command does what was requested. After a failure, the file is
+ * restored.
+ */
 export async function keepingHeldReals(
 	path: string,
 	{ before, after }: { readonly before: readonly HeldReal[]; readonly after: readonly HeldReal[] },

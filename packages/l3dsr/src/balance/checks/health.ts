@@ -19,8 +19,8 @@ export function assume(state: RealHealth, now: number): Health {
 
 /**
  * The health after a result: `fall` failures in a row make a real server failing, `rise` successes in a row make it
- * healthy. A new one stays starting until its first success; one that was assumed to be failing also becomes healthy
- * at its first success.
+ * healthy. A new one stays starting until its first success. One that was assumed to be failing becomes healthy if
+ * its first check succeeds.
  */
 export function afterResult(
 	before: Health,

@@ -57,7 +57,10 @@ export const checkArp: Check = ({ configuration, facts, guard }) =>
 		];
 	});
 
-/** ARP follows the routes of packets: if reverse path filtering refuses those of the subnet, or no route leads back, the host does not answer. */
+/**
+ * ARP follows the routes of packets: if reverse path filtering refuses those of the subnet, or no route leads back,
+ * the host does not answer.
+ */
 function answersNeighbours(
 	{ name, addresses }: InterfaceFacts,
 	vip: Address,

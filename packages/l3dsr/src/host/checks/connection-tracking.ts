@@ -1,4 +1,7 @@
-/** If packets are rewritten after connection tracking, it sees the request for one address and the answer from another. */
+/**
+ * If packets are rewritten after connection tracking, it sees the request for one address and the answer from
+ * another.
+ */
 import type { Check, CheckFinding } from "./check.ts";
 
 const REMEDY_BY_HAND =

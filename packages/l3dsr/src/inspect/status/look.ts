@@ -42,7 +42,10 @@ export async function statusLook(
 	};
 }
 
-/** Undefined on a host that is not a director and should not be one. Drains that are over are ended first: without an agent nobody else does it. */
+/**
+ * Undefined on a host that is not a director and should not be one. Drains that are over are ended first: without an
+ * agent nobody else does it.
+ */
 async function lookAtDirector(
 	host: Pick<HostEffects, "lock">,
 	plan: Plan<ConfiguredHost>,

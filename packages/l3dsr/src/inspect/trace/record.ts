@@ -127,7 +127,10 @@ function packetFields(bytes: Uint8Array, packet: ParsedPacket): NonNullable<Trac
 	};
 }
 
-/** The packet as the kernel rewrites it, with the input's remaining bytes; the oracle's result if the kernel was not asked. */
+/**
+ * The packet as the kernel rewrites it, with the input's remaining bytes; the oracle's result if the kernel was not
+ * asked.
+ */
 export function outgoingBytes({ kernel, journey }: Traced): Uint8Array {
 	const made = kernel.at(-1)?.bytes;
 	if (made === undefined) return journey.after;
