@@ -1,12 +1,13 @@
 /** The records of this process: numbers them, keeps the latest, and hands each to the subscribers. */
+import { KEPT_RECORDS, Recent } from "../model/recent.ts";
 import { type AgentRecord, type NewRecord, severityOf } from "./record.ts";
-import { type AgentState, RECORDS_KEPT } from "./state.ts";
+import type { AgentState } from "./state.ts";
 
 export type Subscriber = (record: AgentRecord) => void;
 
 export class RecordLog implements Pick<AgentState, "records" | "subscribe"> {
 	readonly #now: () => Date;
-	readonly #kept: AgentRecord[] = [];
+	readonly #kept = new Recent<AgentRecord>(KEPT_RECORDS);
 	readonly #subscribers = new Set<Subscriber>();
 	#lastId = 0;
 
@@ -19,14 +20,13 @@ export class RecordLog implements Pick<AgentState, "records" | "subscribe"> {
 		const id = ++this.#lastId;
 		const time = this.#now().toISOString();
 		const whole = { ...record, id, time, severity: severityOf(record) } as AgentRecord; // adds the same head to every kind
-		this.#kept.push(whole);
-		if (this.#kept.length > RECORDS_KEPT) this.#kept.shift();
+		this.#kept.add(whole, JSON.stringify(whole).length);
 		for (const subscriber of [...this.#subscribers]) subscriber(whole);
 		return whole;
 	}
 
 	records(after = 0): readonly AgentRecord[] {
-		return this.#kept.filter(({ id }) => id > after);
+		return this.#kept.items.filter(({ id }) => id > after);
 	}
 
 	subscribe(listener: Subscriber): Disposable {

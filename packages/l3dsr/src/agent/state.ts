@@ -67,7 +67,7 @@ export interface AgentState {
 	 * (KERNEL_*).
 	 */
 	status(): Promise<StatusRecord>;
-	/** The latest records, at most {@link RECORDS_KEPT}, oldest first; only those with an id above `after`. */
+	/** The latest records (KEPT_RECORDS in model/recent.ts), oldest first; only those with an id above `after`. */
 	records(after?: number): readonly AgentRecord[];
 	/** Calls `listener` after each run, when `view` has new values, until disposed of. It must not throw. */
 	onRun(listener: () => void): Disposable;
@@ -77,5 +77,3 @@ export interface AgentState {
 	 */
 	subscribe(listener: (record: AgentRecord) => void): Disposable;
 }
-
-export const RECORDS_KEPT = 1000;

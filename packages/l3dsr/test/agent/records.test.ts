@@ -6,7 +6,7 @@ import { MESSAGE_ID } from "../../src/agent/journal.ts";
 import type { AgentRecord, HealthChange, NewRecord } from "../../src/agent/record.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
 import { recordLines } from "../../src/agent/record-text.ts";
-import { RECORDS_KEPT } from "../../src/agent/state.ts";
+import { KEPT_RECORDS } from "../../src/model/recent.ts";
 
 const NOON = new Date("2026-03-01T12:00:00.000Z");
 
@@ -59,11 +59,20 @@ test("the published schema names each kind of record", () => {
 	assert.deepEqual(named.split(", ").sort(), Object.keys(MESSAGE_ID).sort());
 });
 
-test("only the latest records are kept", () => {
+test("only the latest records are kept: so many, and of so many characters", () => {
 	const log = new RecordLog(() => NOON);
-	for (let index = 0; index < RECORDS_KEPT + 5; index++) log.write({ kind: "stopped", signal: "SIGTERM" });
+	for (let index = 0; index < KEPT_RECORDS.count + 5; index++)
+		log.write({ kind: "stopped", signal: "SIGTERM" });
 	const ids = log.records().map(({ id }) => id);
-	assert.deepEqual([ids.length, ids[0], ids.at(-1)], [RECORDS_KEPT, 6, RECORDS_KEPT + 5]);
+	assert.deepEqual([ids.length, ids[0], ids.at(-1)], [KEPT_RECORDS.count, 6, KEPT_RECORDS.count + 5]);
+	const sizes = () => log.records().map((record) => JSON.stringify(record).length);
+	const half = { ...repaired, warnings: ["x".repeat(KEPT_RECORDS.size / 2 - 10_000)] };
+	log.write(half);
+	log.write(half);
+	assert.ok(sizes().reduce((sum, one) => sum + one, 0) <= KEPT_RECORDS.size);
+	assert.equal(log.records().length > 2, true, "what has room beside them stays");
+	log.write({ ...repaired, warnings: ["x".repeat(2 * KEPT_RECORDS.size)] });
+	assert.equal(log.records().length, 1, "the latest stays, whatever its size");
 });
 
 test("a record is the same after it was written and read as JSON", () => {

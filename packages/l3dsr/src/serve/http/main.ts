@@ -4,6 +4,7 @@
  */
 import type { Readable, Writable } from "node:stream";
 import { keepHeapSmall } from "../../host/small-heap.ts";
+import { KEPT_RECORDS, Recent } from "../../model/recent.ts";
 import { decodeMessage, encodeMessage, type HttpSettings, LineReader, REPLIES, type Reply } from "../wire.ts";
 import { Answers } from "./answers.ts";
 import { EventStreams, type KnownEvent } from "./event-streams.ts";
@@ -13,7 +14,6 @@ import { Routes } from "./routes.ts";
 import { type Serving, serve } from "./server.ts";
 
 const MOST_STREAMS = 64;
-const MOST_EVENTS = 1000;
 /** Large enough for a status of tens of thousands of services. */
 const MOST_LINE_BYTES = 1 << 27;
 
@@ -47,7 +47,7 @@ class HttpProcess {
 	readonly #send: (line: string) => void;
 	readonly #answers: Answers;
 	readonly #streams = new EventStreams(MOST_STREAMS);
-	#events: KnownEvent[] = [];
+	readonly #events = new Recent<KnownEvent>(KEPT_RECORDS);
 	#serving: Serving | undefined;
 
 	constructor(send: (line: string) => void) {
@@ -77,9 +77,8 @@ class HttpProcess {
 	}
 
 	#event(event: KnownEvent): void {
-		if (event.id <= (this.#events.at(-1)?.id ?? 0)) return;
-		this.#events.push(event);
-		if (this.#events.length > MOST_EVENTS) this.#events.shift();
+		if (event.id <= (this.#events.last?.id ?? 0)) return;
+		this.#events.add(event, event.body.length);
 		this.#answers.forget();
 		this.#streams.event(event);
 		this.#streams.status(new Date().toISOString());
@@ -93,7 +92,7 @@ class HttpProcess {
 		const routes = new Routes({
 			answers: this.#answers,
 			streams: this.#streams,
-			events: () => this.#events,
+			events: () => this.#events.items,
 			exposition,
 			page: pageIn(settings.page),
 		});
