@@ -29,10 +29,12 @@ const WHOLE_DAY_MS = 720_000;
  */
 const WARM_UP = 0.25;
 const SAMPLES = 240;
+/** How far a sequence of the day may be ahead of another: a share of the run. */
+const MOST_AHEAD = 1 / SAMPLES;
 
 const SERVICES = 60;
 /** The most services that a reconfiguration adds. */
-const MOST_MORE = 8;
+const MOST_MORE = 3;
 /**
  * Reconfigurations and faults take turns, because a reconfiguration also repairs what a fault has broken. The run waits for
  * the repair of the last fault of each turn.
@@ -81,7 +83,11 @@ export interface Growth {
 /**
  * `share` of a whole day, of events and of time. Throws if the agent ends, fails, or is not right at the end.
  */
-export async function liveADay(bin: string, share: number): Promise<Day> {
+export async function liveADay(
+	bin: string,
+	share: number,
+	onSample: (sample: Sample) => void = () => {},
+): Promise<Day> {
 	const folder = mkdtempSync(join(tmpdir(), "l3dsr-day-"));
 	const config = join(folder, "l3dsr.yaml");
 	const configure = (more: number): void => {
@@ -132,7 +138,9 @@ export async function liveADay(bin: string, share: number): Promise<Day> {
 				await repaired;
 			}),
 			day.paced(SAMPLES, async (number) => {
-				samples.push(sampleOf(agent, number / SAMPLES));
+				const sample = sampleOf(agent, number / SAMPLES);
+				samples.push(sample);
+				onSample(sample);
 			}),
 		]);
 		const tookMs = performance.now() - begun;
@@ -168,25 +176,31 @@ export function growthOf({ samples }: Pick<Day, "samples">): Growth {
 	};
 }
 
-/** Distributes actions over a time. */
+/** Distributes several sequences of actions over a time, at least; none is ahead of the others. */
 class Faster {
 	readonly #begun = performance.now();
 	readonly #lastsMs: number;
+	/** The share that each sequence has done. */
+	readonly #done: number[] = [];
 
 	constructor(lastsMs: number) {
 		this.#lastsMs = lastsMs;
 	}
 
-	/**
-	 * Performs the actions one after the other at their times; after a late one, the next follow without a
-	 * wait.
-	 */
+	/** Performs the actions one after the other, none before its time. */
 	async paced(count: number, act: (number: number) => Promise<void>): Promise<void> {
-		for (let number = 0; number < count; number++) {
-			const ahead = (number / count) * this.#lastsMs - (performance.now() - this.#begun);
-			// Let other actions run even if this one is late.
-			await sleep(Math.max(0, ahead));
-			await act(number);
+		const own = this.#done.push(0) - 1;
+		try {
+			for (let number = 0; number < count; number++) {
+				const share = number / count;
+				this.#done[own] = share;
+				// Let other actions run even if this one is late.
+				await sleep(Math.max(0, share * this.#lastsMs - (performance.now() - this.#begun)));
+				while (share > Math.min(...this.#done) + MOST_AHEAD) await sleep(50);
+				await act(number);
+			}
+		} finally {
+			this.#done[own] = 1;
 		}
 	}
 }

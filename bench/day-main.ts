@@ -21,7 +21,14 @@ const OF_WHOLE_DAYS: readonly string[] = ["agentMb", "httpMb"];
 enterNetns();
 const root = fileURLToPath(new URL("..", import.meta.url));
 const share = Number(process.env["L3DSR_AGENT_DAY"] ?? 1);
-const day = await liveADay(`${root}bin`, share);
+let told = 0;
+const day = await liveADay(`${root}bin`, share, ({ share: lived, agentMb, httpMb }) => {
+	if (lived < told) return;
+	told += 0.05;
+	console.error(
+		`${(24 * share * lived).toFixed(1)} h: agent ${agentMb.toFixed(0)} MB, HTTP ${httpMb.toFixed(0)} MB`,
+	);
+});
 console.log(summaryOf(day).join("\n"));
 if (share >= LEAST_DRAWN) writeFileSync(`${root}docs/pictures/agent-day.svg`, plotOf(day));
 const growth = growthOf(day);
