@@ -1,6 +1,8 @@
 /** Faults of the agent itself: it is killed at any moment, or its disk is full. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -13,10 +15,9 @@ import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
 
-/** Kills at random moments; `make agent-kills` makes 50. */
+/** Kills at random moments; `make agent-kills` makes 50 of each kind, of the built agent. */
 const KILLS = Number(process.env["L3DSR_AGENT_KILLS"] ?? 2);
-/** How long a start or a repair may take from source; the kill comes at any moment of it. */
-const MOMENTS_MS = { start: 1500, repair: 150 } as const;
+const built = KILLS > 2;
 
 const folder = mkdtempSync(join(tmpdir(), "l3dsr-survival-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -45,27 +46,75 @@ const FAULTS: readonly (() => unknown)[] = [
 	() => ip("addr del 192.0.2.10/32 dev lo"),
 ];
 
+const METRICS = "http://127.0.0.1:9470/metrics";
+/** More than the HTTP process takes at once. */
+const CLIENTS = 300;
+
+/** Its only child. */
+function httpProcessOf({ child: { pid } }: AgentProcess): number {
+	return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
+}
+
 async function kill(agent: AgentProcess): Promise<void> {
 	agent.child.kill("SIGKILL");
 	await agent.ended;
 }
 
 test("after an agent is killed during its start or a repair, the next one repairs the host", async () => {
+	let startMs = 0;
 	for (let round = 0; round < KILLS; round++) {
-		const starting = new AgentProcess(config);
-		await setTimeout(Math.random() * MOMENTS_MS.start);
+		const starting = new AgentProcess(config, { built });
+		await setTimeout(Math.random() * startMs);
 		await kill(starting);
-		const agent = await AgentProcess.start(config);
+		const begun = performance.now();
+		const agent = await AgentProcess.start(config, { built });
+		// Kills come at any moment of what is going on, however slow the machine is: a repair takes a third of a start.
+		startMs = performance.now() - begun;
 		assert(await isRight());
 		FAULTS[round % FAULTS.length]?.();
-		await setTimeout(Math.random() * MOMENTS_MS.repair);
+		await setTimeout((Math.random() * startMs) / 2);
 		await kill(agent);
-		await using next = await AgentProcess.start(config);
+		await using next = await AgentProcess.start(config, { built });
 		assert(await isRight(), `after kill ${round + 1}`);
 		const programs = tcxIngress.query(interfaceByName("eth0"));
 		await kill(next);
 		assert.deepEqual(tcxIngress.query(interfaceByName("eth0")), programs, "the datapath goes on without it");
 		assert(await isRight());
+	}
+});
+
+test("repairs continue while clients hang, and after the HTTP process is stopped or killed", async () => {
+	await using agent = await AgentProcess.start(config);
+	const repair = async (): Promise<void> => {
+		const known = agent.records.length;
+		ip("addr del 192.0.2.10/32 dev lo");
+		await agent.until("repaired", known);
+		assert(await isRight());
+	};
+	const scrape = async () => await fetch(METRICS, { signal: AbortSignal.timeout(PATIENCE_MS) });
+	await waitFor("an answer", async () => (await scrape().catch(() => undefined))?.ok, PATIENCE_MS);
+	const hanging = Array.from({ length: CLIENTS }, (_, number) => {
+		const socket = connect(9470, "127.0.0.1");
+		socket.on("error", () => {});
+		// These scrape without reading; the others send nothing, or half a request.
+		if (number % 3 === 0)
+			socket.pause().write("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100));
+		if (number % 3 === 1) socket.write("GET /metrics HTTP/1.1\r\nHost: loc");
+		return socket;
+	});
+	try {
+		await Promise.all(hanging.map((socket) => once(socket, "connect")));
+		await repair();
+		assert((await scrape()).ok);
+		const pid = httpProcessOf(agent);
+		process.kill(pid, "SIGSTOP");
+		await repair();
+		process.kill(pid, "SIGKILL");
+		await repair();
+		assert((await scrape()).ok, "another process answers");
+		assert.notEqual(httpProcessOf(agent), pid);
+	} finally {
+		for (const socket of hanging) socket.destroy();
 	}
 });
 
