@@ -1,9 +1,9 @@
 # Two commands: `make demo` (L3DSR at work on this machine) and `make test` (everything, as CI runs it).
-# Each installs first what it needs and is missing on a fresh Debian 12 with npm, and says so. Everything runs on
-# the Node that the packages bring, which npm installs into the checkout: the machine's own Node does not matter.
+# Each first installs what a fresh Debian 12 with npm lacks, and says so. Everything runs on the Node of the
+# packages, which npm installs into the checkout: the machine's own Node does not matter.
 
 NODE      := node_modules/.bin/node --conditions=@l3dsr/source
-# Each test file is a process of its own: with what they import compiled once, they take half the time.
+# Each test file runs in its own process; a shared cache of compiled imports halves the time.
 CACHED    := NODE_COMPILE_CACHE=$(CURDIR)/node_modules/.cache/node $(NODE)
 NODE_TEST := $(CACHED) --test --test-concurrency=2
 TEST      := $(CACHED) scripts/test.ts
@@ -25,7 +25,7 @@ demo:
 test: setup-test check
 	@$(TEST) $(TESTS)
 
-# Format and lint, types, layer rules, English, generated files. On the checkout's own Node, these programs too.
+# Format and lint, types, layer rules, English, generated files. These programs also run on the checkout's Node.
 check: export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 check:
 	@node_modules/.bin/biome ci --colors=off .
@@ -35,87 +35,87 @@ check:
 	@$(NODE) scripts/check-english.ts
 	@$(NODE) scripts/config-schema.ts --check
 
-# Writes the JSON Schemas and the OpenAPI document anew.
+# Regenerates the JSON Schemas and the OpenAPI document.
 schema: setup
 	@$(NODE) scripts/config-schema.ts
 
 format: setup
 	@node_modules/.bin/biome check --write .
 
-# Writes the golden files anew; review the difference before committing it.
+# Regenerates the golden files; review the difference before you commit it.
 golden: setup-test
 	@UPDATE_GOLDEN=1 $(TEST) $(TESTS)
 
-# What rewriting costs, as a table in docs/performance.md. Minutes; on a machine with nothing else to do.
+# Measures the cost of rewriting and writes the tables of docs/performance.md. Takes minutes on an idle machine.
 bench: setup-test
 	@$(NODE) bench/main.ts
 
-# Which functions the build compiles ahead: those that the commands of the benchmark run.
+# Lists the functions that the build compiles ahead: those that the benchmark's commands run.
 hot-functions: setup-test
 	@$(NODE) bench/hot-functions.ts
 
 bench-quick: setup-test
 	@$(NODE) bench/main.ts --quick
 
-# The pictures of the agent's page in README and docs. Its fonts are those of the machine: Inter and JetBrains Mono look best.
+# Takes the pictures of the agent's page in README and docs, with the machine's fonts: Inter and JetBrains Mono look best.
 screenshots: setup-test
 	@$(NODE) packages/web/test/take-screenshots.ts docs/pictures
 
-# Ten seconds each of replacements of the rules under 50,000 packets a second: 200 a second of the eBPF program, at
-# each hook of tc, and 20 a second of the rules of nftables. One after the other: each needs both processors of two.
+# Replaces the rules under 50,000 packets a second, for ten seconds each: the eBPF program 200 times a second at each
+# hook of tc, and the nftables rules 20 times a second. One after the other, because each needs two processors.
 soak: setup-test
 	@L3DSR_SOAK_SECONDS=10 $(NODE) --test --test-concurrency=1 packages/l3dsr/test/rewrite/ebpf/under-load.test.ts \
 		packages/l3dsr/test/rewrite/nft/under-load.test.ts
 
-# 1,000 commands and 10,000 changes beside a firewall that reloads without a pause (some ten minutes).
+# 1,000 commands and 10,000 changes beside a firewall that reloads without a pause (about ten minutes).
 two-writers: setup-test
 	@L3DSR_TWO_WRITERS=1000 $(NODE) --test packages/l3dsr/test/cli/iptables/two-writers.test.ts
 
-# The director under 50,000 packets a second: 2,000 table changes, 1,000 replacements of the program, and its process
-# killed 100 times; then its commands and agent, killed 100 times (half an hour in all).
+# The director under 50,000 packets a second: 2,000 table changes, 1,000 replacements of the program, and 100 kills of
+# its process; then 100 kills of its commands and agent (half an hour in total).
 soak-director: setup-test
 	@L3DSR_DIRECTOR_CHANGES=2000 L3DSR_DIRECTOR_REPLACEMENTS=1000 L3DSR_DIRECTOR_KILLS=100 \
 		L3DSR_COMMAND_KILLS=100 $(NODE) --test --test-concurrency=1 \
 		packages/l3dsr/test/balance/under-load.test.ts packages/l3dsr/test/cli/director/killed.test.ts
 
-# Real connections through two directors (some ten minutes): 10,000 of them through every change, 50 real servers that die
-# in silence, 100 killed processes, and a flood of a million SYNs in a drain.
+# Real connections through two directors (about ten minutes): 10,000 of them through every change, 50 real servers that die
+# silently, 100 killed processes, and a flood of a million SYNs during a drain.
 soak-end-to-end: setup-test
 	@L3DSR_E2E_FLOWS=10000 L3DSR_E2E_UDP=2000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
 		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/end-to-end/*.test.ts
 
-# 24 hours of the agent in fast motion (some 15 minutes): 50,000 events, 10,000 scrapes, 1,000 reconfigurations. Fails where
-# memory or descriptors grow after the warm-up, and draws docs/pictures/agent-day.svg. L3DSR_AGENT_DAY=0.1 is a tenth of it, not drawn.
+# 24 hours of the agent in fast motion (about 15 minutes): 50,000 events, 10,000 scrapes, 1,000 reconfigurations. Fails if
+# memory or descriptors grow after the warm-up, and plots docs/pictures/agent-day.svg. L3DSR_AGENT_DAY=0.1 runs a tenth, without a plot.
 agent-day: setup-test
 	@$(NODE) bench/day-main.ts
 
-# An agent killed 50 times while it starts and 50 times while it repairs (some five minutes).
+# An agent killed 50 times during its start and 50 times during a repair (about five minutes).
 agent-kills: setup-test
 	@L3DSR_AGENT_KILLS=50 $(NODE) --test packages/l3dsr/test/agent/survival.test.ts
 
-# 200 random hosts, and whether what check and probe say of each is what real clients meet there (some ten minutes).
+# Compares check and probe with real clients on 200 random hosts (about ten minutes).
 check-hosts: setup-test
 	@L3DSR_HOSTS=200 $(NODE) --test packages/l3dsr/test/truth/hosts.test.ts
 
-# All properties and fuzz tests with many times as many random cases as `make test` has, each for a minute at most.
+# All properties and fuzz tests with many more random cases than in `make test`, each for at most a minute.
 PROPERTIES = $(shell grep -lE 'fast-check|property-runs' $(TESTS))
 TIMES     ?= 50
 properties: setup-test
 	@L3DSR_PROPERTY_TIMES=$(TIMES) $(CACHED) --import ./test/support/property-runs.ts scripts/test.ts $(PROPERTIES)
 
-# Random packets through random rules (some ten minutes): a million in eBPF programs, a hundred thousand across a
-# kernel with the rules of nftables, both against the reference. And two million through the director's programs.
+# Random packets through random rules (about ten minutes), compared with the reference: a million in eBPF programs, a
+# hundred thousand across a kernel with nftables rules, and two million in the director's programs.
 differential: setup-test
 	@L3DSR_DIRECTOR_PACKETS=2000000 $(NODE) --test packages/l3dsr/test/balance/differential.test.ts
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/nft/differential.test.ts
 
-# What has to hold under the kernels of Debian 11, 12 and 13, each in an emulated machine (some ten minutes).
+# Tests on the kernels of Debian 11, 12 and 13, each in an emulated machine (about ten minutes).
 KERNELS ?= bullseye bookworm trixie
 test-kernels: setup-test
 	@for suite in $(KERNELS); do sh test/kernels/boot.sh $$suite 'sh test/kernels/check.sh' || exit; done
 
-# Packages, into build/packages: see packaging/README.md. SUITE names the .deb, DIST the .rpm, ARCH the processor.
+# Builds packages into build/packages: see packaging/README.md. SUITE selects the .deb, DIST the .rpm, ARCH the processor.
 packages: packaging-setup
 	@for suite in deb12 deb13 ubuntu24.04 ubuntu26.04; do SUITE=$$suite sh packaging/deb.sh || exit; done
 	@for dist in el8 el9 el10 fc43; do DIST=$$dist sh packaging/rpm.sh || exit; done
@@ -139,7 +139,7 @@ packaging-setup: setup
 	@sh packaging/setup.sh
 	@sh packaging/prebuilt.sh fetch all
 
-# Builds all kinds, installs, upgrades and removes them on hosts without Node. As root, on Debian.
+# Builds all kinds of packages, then installs, upgrades and removes them on hosts without Node. Run it as root on Debian.
 test-packages: setup-test packaging-setup
 	@sh packaging/setup.sh test
 	@sh packaging/test/build.sh

@@ -1,6 +1,6 @@
 /**
- * `l3dsr agent` beside hosts of different sizes: how long it takes from a fault to the repaired host, and what it costs
- * while nothing happens and while it is scraped.
+ * `l3dsr agent` on hosts of different sizes: the time from a fault to the repaired host, and the cost while
+ * nothing happens and while it is scraped.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,18 +18,19 @@ import type { Series } from "./measure.ts";
 import { Receiver } from "./receiver.ts";
 
 export interface AgentEffort {
-	/** Agents that are started for each size. */
+	/** Number of agents started for each size. */
 	readonly starts: number;
 	/**
-	 * Of each fault under each of them. Two faults take the rules away, and what is broken eight times in a minute is taken
-	 * for contested (agent/contention.ts): its repairs wait, and the measurement fails. So three at most.
+	 * Repairs of each fault under each agent, three at most: two faults remove the rules, and a thing that is
+	 * broken eight times in a minute counts as contested (agent/contention.ts), which delays its repairs and
+	 * fails the measurement.
 	 */
 	readonly repairs: number;
-	/** Between two faults, at least. */
+	/** The minimum time between two faults, in seconds. */
 	readonly restS: number;
-	/** How long the first is left alone, for what a start brings about (garbage, too) to be over. */
+	/** Seconds before the first fault, until the aftermath of the start (garbage collection, too) is over. */
 	readonly settleS: number;
-	/** How long it is watched while nothing happens. The check of the whole host comes once a minute. */
+	/** Seconds of measuring while nothing happens. The agent checks the whole host once a minute. */
 	readonly idleS: number;
 	readonly scrapeS: number;
 }
@@ -53,13 +54,16 @@ export const COST = {
 } as const;
 
 export interface AgentFigures {
-	/** By FAULT: milliseconds from the fault to the last change of its repair. A fault that leaves the services of a size alone is absent. */
+	/**
+	 * By FAULT: milliseconds from the fault to the last change of its repair. A fault that does not affect a
+	 * size's services is absent.
+	 */
 	readonly repairs: ReadonlyMap<string, Series>;
 	/** By COST. */
 	readonly costs: ReadonlyMap<string, Series>;
 }
 
-/** One code selects one VIP of a family; above that, services differ by port. */
+/** One code selects one VIP of a family; beyond that, services differ by port. */
 const MOST_BY_CODE = 63;
 export const PORT = 9470;
 const SCRAPE_MS = 100;
@@ -114,7 +118,7 @@ function note(series: Map<string, number[]>, name: string, value: number): void 
 	else known.push(value);
 }
 
-/** As much of a record as is looked at. */
+/** The parts of a record that are used here. */
 interface Told {
 	readonly kind: string;
 	readonly errors?: unknown;
@@ -122,13 +126,13 @@ interface Told {
 	readonly verifiedMs?: number;
 }
 
-/** Ends the agent, and takes its services down, when it is disposed of. */
+/** Disposal ends the agent and takes its services down. */
 export class RunningAgent implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly startMs: number;
 	readonly #down: readonly [string, ...string[]];
 	readonly #hears: Set<(record: Told) => void>;
-	/** What it has written beside records: errors. */
+	/** Its output besides records: errors. */
 	readonly said: readonly string[];
 
 	private constructor(
@@ -162,7 +166,7 @@ export class RunningAgent implements AsyncDisposable {
 		return new RunningAgent(child, performance.now() - begun, [program, "down"], hears, said);
 	}
 
-	/** The next record of a kind. */
+	/** Resolves with the next record of a kind. */
 	async next(kind: string): Promise<void> {
 		await heard(this.#hears, kind);
 	}
@@ -205,7 +209,10 @@ async function heard(hears: Set<(record: Told) => void>, kind: string): Promise<
 	}
 }
 
-/** Each fault once. Between two, it rests as long as its own rule has it rest, so that no repair waits for the one before. */
+/**
+ * Makes each fault once. Between two, it waits as long as the agent's own rule makes it rest, so that no
+ * repair waits for the previous one.
+ */
 async function measureRepairs(
 	agent: RunningAgent,
 	host: Receiver,
@@ -221,7 +228,7 @@ async function measureRepairs(
 		using _hearing = agent.onRecord(({ kind, tookMs = 0, verifiedMs = 0 }) => {
 			if (kind === "repaired") {
 				last = performance.now();
-				// The record comes after a look at the whole host, which is right by then.
+				// The record follows a reading of the whole host, which is right by then.
 				repairedAt = last - (verifiedMs - tookMs);
 			}
 			isContested ||= kind === "contention";
@@ -231,7 +238,7 @@ async function measureRepairs(
 		await sleep(Math.max(restMs, Math.min(6 * (last - begun), 6000)));
 		if (isContested)
 			throw new Error(`${name}: the agent takes it for the work of another manager of this host`);
-		// A fault of several steps may be seen half done, and has more than one repair.
+		// The agent may see a fault of several steps half done, and repair it twice.
 		note(repairs, name, repairedAt - begun);
 	};
 	await timed(FAULT.flush, deleteTables);
@@ -242,7 +249,7 @@ async function measureRepairs(
 	const other = { bytes: Uint8Array.of(198, 19, 0, 1), prefixLength: 24 };
 	await timed(FAULT.address, () => addAddress({ index: interfaceByName("v0").index, ...other }));
 	await timed(FAULT.address, () => deleteAddress({ index: interfaceByName("v0").index, ...other }));
-	// So many services that no program has room for them run on nft.
+	// Services that are too many for one program run on nft.
 	if (tcxIngress.query(interfaceByName("v0")).length === 0) return;
 	await timed(FAULT.program, () => {
 		const on = interfaceByName("v0");
@@ -284,7 +291,7 @@ async function measureCosts(
 	note(costs, COST.httpMemory, residentMb(agent.httpPid));
 }
 
-/** Ten a second; milliseconds of each, to its last byte. */
+/** Ten a second; milliseconds of each, until its last byte. */
 async function scrape(seconds: number): Promise<number[]> {
 	const scrapes: Promise<number>[] = [];
 	for (let number = 0; number < seconds * (1000 / SCRAPE_MS); number++) {
@@ -306,7 +313,7 @@ async function scrapeOnce(): Promise<number> {
 	return await promise;
 }
 
-/** Of all threads that there are: the second digit of a share needs more than clock ticks. */
+/** CPU time of all threads: clock ticks are too coarse for the second digit of a share. */
 function processorMs(pid: number): number {
 	const threads = readdirSync(`/proc/${pid}/task`);
 	const nanoseconds = threads.map((thread) => {

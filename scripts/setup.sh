@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what this checkout lacks, builds the commands into bin/, and says what it did:
+# Installs what this checkout lacks, builds the commands into bin/, and reports what it did:
 #   setup.sh [dev]   the npm packages (Node is one of them), to work on the code
 #   setup.sh demo    the npm packages that a build needs, and the programs that `l3dsr lab` runs
 #   setup.sh test    the npm packages, and every program that the tests and the benchmarks run
@@ -62,7 +62,7 @@ if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || fail "these Debian packages' programs are missing:$missing; install them"
 	echo "setup: apt-get install$missing"
 	apt-get update -qq
-	# Tests start daemons in namespaces of their own. On this machine they are neither started nor enabled.
+	# Tests start daemons in their own namespaces. On this machine they are neither started nor enabled.
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
 		trap 'rm -f $policy' EXIT
@@ -82,14 +82,14 @@ esac
 if [ ! -e "$probe" ] || [ ! -e node_modules/.package-lock.json ] ||
 	[ package-lock.json -nt node_modules/.package-lock.json ]; then
 	echo "setup: npm ci${omit:+ $omit}"
-	# npm ci refuses a lock that lacks the packages of other platforms, as one made behind a mirror that has
-	# only some of them does; npm install takes from such a lock what it has.
+	# npm ci refuses a lock without the packages of other platforms, such as one made behind an incomplete
+	# mirror; npm install uses the entries that such a lock has.
 	# shellcheck disable=SC2086 # no word, or one
 	npm ci $omit --no-audit --no-fund --loglevel=silent || npm install $omit --no-save --no-audit --no-fund --loglevel=error
 	touch node_modules/.package-lock.json
 fi
 
-# npm 9, as Debian 12 has it, links every command of a package but one that is called node.
+# npm 9 of Debian 12 links every command of a package except one called node.
 if [ ! -x node_modules/.bin/node ]; then
 	for package in node_modules/node-linux-*; do
 		[ ! -x "$package/bin/node" ] || ln -sf "../$(basename "$package")/bin/node" node_modules/.bin/node
