@@ -281,11 +281,11 @@ export function measureControl(events: number): ReadonlyMap<string, Series> {
 		const dead = `r${n}`;
 		director.findAgain();
 		const wish = director.wishFor(fleet, (_service, _pool, name) => (name === dead ? "failing" : "healthy"));
-		director.useDrains(wish);
 		director.endDrains();
 		director.apply(wish, SETTINGS);
 	};
 	apply(-1);
+	director.useDrains(director.wishFor(fleet));
 	timed((n) => apply(n), 10);
 	const event = timed((n) => apply((n + 10) % 1000), events);
 	director.detach();

@@ -37,6 +37,8 @@ export class DirectorDuties implements AsyncDisposable {
 	#checks: HealthChecks | undefined;
 	/** Kept open while the director runs, so that a change of health rewrites nothing else. */
 	#director: Director | undefined;
+	/** The fleet whose drains the director knows. */
+	#drainsOf: WantedDirector | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	readonly #news = new HealthNews();
 	/** Set if a result differs from the file's. */
@@ -73,18 +75,24 @@ export class DirectorDuties implements AsyncDisposable {
 	async #begin(wanted: WantedDirector | undefined): Promise<void> {
 		if (wanted === undefined) return await this.#end();
 		this.#checks ??= await this.#newChecks();
-		const director = await this.#open();
+		const director = await this.#open(wanted);
 		this.#checks.start(wanted.fleet, director.healthInTables(wanted.fleet));
 		this.#wanted = wanted;
 		this.#isUnwritten = true;
 		this.#timer ??= setInterval(() => this.#lookSoon(), LOOK_MS);
 	}
 
-	/** Opens the running director, once. */
-	async #open(): Promise<Director> {
-		this.#director ??= await this.#options.host.openDirector();
-		this.#director.findAgain();
-		return this.#director;
+	/** Opens the running director once, and tells it once how long the services of a fleet drain. */
+	async #open(wanted: WantedDirector): Promise<Director> {
+		const known = this.#director;
+		const director = known ?? (await this.#options.host.openDirector());
+		this.#director = director;
+		director.findAgain();
+		if (known === undefined || this.#drainsOf !== wanted) {
+			director.useDrains(director.wishFor(wanted.fleet, () => "healthy"));
+			this.#drainsOf = wanted;
+		}
+		return director;
 	}
 
 	async #newChecks(): Promise<HealthChecks> {
@@ -116,7 +124,7 @@ export class DirectorDuties implements AsyncDisposable {
 		this.#isQueued = false;
 		const [wanted, checks] = [this.#wanted, this.#checks];
 		if (wanted === undefined || checks === undefined) return;
-		const director = await this.#open();
+		const director = await this.#open(wanted);
 		// If it is not running, an operator took it down or it is not attached yet; the loop handles both.
 		if (director.isRunning) await this.#direct(director, wanted, checks);
 		else this.#close();
@@ -126,17 +134,13 @@ export class DirectorDuties implements AsyncDisposable {
 
 	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
 		// Commands that do not wait for the lock fail while it is held, so take it only if there is work.
-		if (this.#news.isEmpty) {
-			director.useDrains(director.wishFor(wanted.fleet, checks.healthOf));
-			if (!director.needsUpkeep()) return;
-		}
+		if (this.#news.isEmpty && !director.needsUpkeep()) return;
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
 		director.findAgain();
 		if (!director.isRunning) return;
 		// A result that arrives after this is left for the next look.
 		const changes = this.#news.take();
 		const wish = director.wishFor(wanted.fleet, checks.healthOf);
-		director.useDrains(wish);
 		director.endDrains();
 		try {
 			if (changes.length > 0) director.apply(wish, wanted.settings);

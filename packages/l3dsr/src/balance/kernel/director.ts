@@ -18,7 +18,7 @@ import { type BalanceWish, lowerFleet, sameShape } from "../service.ts";
 import { healthInTables } from "../tables/health-in-tables.ts";
 import { ALWAYS_TICKS, REASON_SLOTS } from "../tables/layout.ts";
 import { planTables } from "../tables/plan.ts";
-import type { StandingPlace } from "../tables/state.ts";
+import type { StandingPlace, StandingService } from "../tables/state.ts";
 import { endTransition, isInTransition, referredReals, writeSlots } from "../transition.ts";
 import { type Attachment, findAttachments, mapsOf } from "./attachments.ts";
 import { Change, type ChangeInput, movable } from "./change.ts";
@@ -275,17 +275,20 @@ export class Director implements Disposable {
 		if (hops === undefined) return false;
 		const tables = this.#need();
 		const hasLeft = tables.places().some((place) => tables.reals.hasLeft(place));
-		return hasLeft || this.#drains.over(tables, now).length > 0 || this.#otherHops(hops).length > 0;
+		return (
+			hasLeft || this.#drains.over(tables, now).length > 0 || this.#otherHops(hops, hops.services).length > 0
+		);
 	}
 
 	/** Undefined if nothing runs that needs next hops. */
-	#lookUpHops(): ResolvedHops | undefined {
+	#lookUpHops(): (ResolvedHops & { readonly services: readonly StandingService[] }) | undefined {
 		const settings = this.#settings ?? this.#standingSettings();
 		if (this.#tables === undefined || settings === undefined) return undefined;
 		const all = listInterfaces();
-		const addresses = this.#tables.services().flatMap(({ reals }) => reals.map(({ entry }) => entry.address));
+		const services = this.#tables.services();
+		const addresses = services.flatMap(({ reals }) => reals.map(({ entry }) => entry.address));
 		const interfaces = all.filter(({ name }) => settings.interfaces.includes(name));
-		return resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks: true });
+		return { ...resolveHops(addresses, { ...waysOf(settings), interfaces, all, asks: true }), services };
 	}
 
 	/**
@@ -411,15 +414,13 @@ export class Director implements Disposable {
 	}
 
 	/** Entries whose next hop differs from the one in the tables. */
-	#otherHops({ hopOf }: Pick<ResolvedHops, "hopOf">) {
-		return this.#need()
-			.services()
-			.flatMap(({ first, reals }) =>
-				reals.flatMap(({ index, entry }) => {
-					const hop = hopOf(entry.address);
-					return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
-				}),
-			);
+	#otherHops({ hopOf }: Pick<ResolvedHops, "hopOf">, services = this.#need().services()) {
+		return services.flatMap(({ first, reals }) =>
+			reals.flatMap(({ index, entry }) => {
+				const hop = hopOf(entry.address);
+				return sameHop(hop, entry.hop) ? [] : [{ number: first + index, entry, hop }];
+			}),
+		);
 	}
 
 	#freeLeft(place: StandingPlace, now: number): void {
