@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type Candidate, type Effort, interleave, type Series } from "./measure.ts";
 import { Owner } from "./owner.ts";
 import { vipOf } from "./packets.ts";
@@ -24,6 +24,7 @@ export const COMMAND = {
 	iptables: "iptables -A",
 	everywhere: "iptables-daddr -A (nft)",
 	interface: "iptables-daddr -A -i (ebpf)",
+	iptablesRestore: `iptables-restore, ${RESTORED} rules`,
 	restore: `iptables-daddr-restore, ${RESTORED} rules (nft)`,
 	start: "dsrctl start",
 	status: "dsrctl status",
@@ -60,13 +61,17 @@ export async function withCommands<T>(
 			timed(owner, COMMAND.node, [process.execPath, nothing]),
 			timed(owner, COMMAND.version, [l3dsr, "--version"]),
 			timed(owner, COMMAND.help, [l3dsr, "--help"]),
-			added(owner, COMMAND.iptables, "iptables", ["-j", "MARK", "--set-mark", "1"]),
+			added(owner, COMMAND.iptables, "iptables", MARK),
 			added(owner, COMMAND.everywhere, join(bin, "iptables-daddr"), TARGET),
 			added(owner, COMMAND.interface, join(bin, "iptables-daddr"), ["-i", "v0", ...TARGET]),
 		];
 		const saved = join(folder, "saved.txt");
 		writeFileSync(saved, savedRules(RESTORED));
-		candidates.push(restored(owner, [join(bin, "iptables-daddr-restore"), saved]));
+		const daddr = join(bin, "iptables-daddr");
+		candidates.push(restored(owner, COMMAND.restore, [`${daddr}-restore`, saved], daddr));
+		const marked = join(folder, "marked.txt");
+		writeFileSync(marked, savedRules(RESTORED, MARK));
+		candidates.push(restored(owner, COMMAND.iptablesRestore, ["iptables-restore", marked], "iptables"));
 		const host = owner.use(new Receiver());
 		for (const action of ["start", "status", "check", "stop"] as const) {
 			candidates.push(inside(host, COMMAND[action], [join(bin, "dsrctl"), "-f", file, action]));
@@ -94,28 +99,28 @@ export function environment(): NodeJS.ProcessEnv {
 	return { ...process.env, NODE_OPTIONS: undefined };
 }
 
-const TARGET = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
+const TARGET: readonly string[] = ["-j", "DADDR", "--set-daddr", vipOf("ipv4", 1)];
+const MARK: readonly string[] = ["-j", "MARK", "--set-mark", "1"];
 
 /** A file of iptables-save in which no two rules match the same packets. */
-export function savedRules(count: number): string {
+export function savedRules(count: number, target = TARGET): string {
 	const rules = Array.from(
 		{ length: count },
 		(_, i) =>
 			`-A PREROUTING -s 10.${i >> 8}.${i & 255}.0/24 -p tcp -m dscp --dscp ${i % 64} -m tcp --dport ${i + 1} ` +
-			`-j DADDR --set-daddr ${vipOf("ipv4", 1)}\n`,
+			`${target.join(" ")}\n`,
 	);
 	return `*raw\n:PREROUTING ACCEPT [0:0]\n${rules.join("")}COMMIT\n`;
 }
 
 /** Restores into empty tables, which are flushed again outside the measured time. */
-function restored(owner: Owner, command: readonly [string, string]): Candidate {
-	const restore = inside(owner.use(new Receiver()), COMMAND.restore, command);
-	const flush = [join(dirname(command[0]), "iptables-daddr"), "-t", "raw", "-F"];
+function restored(owner: Owner, name: string, command: readonly string[], flusher: string): Candidate {
+	const restore = inside(owner.use(new Receiver()), name, command);
 	return {
-		name: COMMAND.restore,
+		name,
 		measure() {
 			const ms = restore.measure();
-			run(flush);
+			run([flusher, "-t", "raw", "-F"]);
 			return ms;
 		},
 	};

@@ -1,6 +1,6 @@
 /** Turns measurements into sections: their tables and bars. */
 import { type AgentEffort, type AgentFigures, COST, FAULT, measureAgent } from "./agent.ts";
-import { COMMAND, measureCommands, SERVICES } from "./commands.ts";
+import { COMMAND, measureCommands, RESTORED, SERVICES } from "./commands.ts";
 import {
 	CONTROL,
 	DIRECTING,
@@ -234,7 +234,7 @@ export async function receivePathSection(effort: ReceiveEffort): Promise<Section
 			})),
 		},
 		bars: [
-			bar("added at tcx ÷ added by nft with one lookup", ratio(tcx, addedOf("nft, 1 VIP")), 0.25, 3),
+			bar("added at tcx ÷ added by nft with one lookup", ratio(tcx, addedOf("nft, 1 VIP")), 0.12, 3),
 			bar(
 				"added at tcx ÷ added by 64 linear iptables rules",
 				ratio(tcx, addedOf("iptables, 64 linear rules")),
@@ -287,11 +287,27 @@ export async function throughputSection(effort: ThroughputEffort): Promise<Secti
 /** `bin`: the folder of l3dsr's commands. The figures of a size are those of a host with that many rules. */
 export async function rulesSection(effort: Effort, bin: string, sizes: readonly number[]): Promise<Section> {
 	const measured = await measureRules(effort, bin, sizes);
-	return scalingSection(measured, sizes, Object.values(RULE_COMMANDS), {
+	const section = scalingSection(measured, sizes, Object.values(RULE_COMMANDS), {
 		title: "How commands grow with rules",
 		note: "Wall time of a cold process, to its end, in milliseconds. Columns: how many rules the chain has, on nft; each has a source prefix and a port of its own.",
 		what: "rules",
 	});
+	const behind = measured.get(RESTORED)?.get(RULE_COMMANDS.append);
+	if (behind === undefined) return section;
+	const title = `iptables-daddr -A behind ${RESTORED} rules`;
+	return {
+		...section,
+		bars: [
+			bar(
+				title,
+				behind.map((ms) => ms / 1000),
+				0.5,
+				2,
+				"s",
+			),
+			...section.bars,
+		],
+	};
 }
 
 export async function interfacesSection(
@@ -428,13 +444,23 @@ export async function commandSection(effort: CommandEffort, bin: string): Promis
 				1,
 				2,
 			),
-			bar(COMMAND.restore, seconds(COMMAND.restore), 1, 2, "s"),
+			bar(`${COMMAND.everywhere} ÷ an empty Node process`, ratio(of(COMMAND.everywhere), node), 1.7, 2),
+			bar(`${COMMAND.interface} ÷ an empty Node process`, ratio(of(COMMAND.interface), node), 2.2, 2),
+			bar(COMMAND.restore, seconds(COMMAND.restore), 0.5, 2, "s"),
+			bar(
+				`${COMMAND.restore} ÷ iptables-restore`,
+				ratio(of(COMMAND.restore), of(COMMAND.iptablesRestore)),
+				10,
+				1,
+			),
 			bar("dsrctl start, 60 + 60 services", seconds(COMMAND.start), 0.5, 2, "s"),
 			bar("dsrctl stop, 60 + 60 services", seconds(COMMAND.stop), 0.5, 2, "s"),
 			bar("dsrctl status, 60 + 60 services", seconds(COMMAND.status), 0.25, 2, "s"),
 			bar("dsrctl check, 60 + 60 services", seconds(COMMAND.check), 0.25, 2, "s"),
 			bar("l3dsr up, 60 + 60 services, nothing to do", seconds(COMMAND.up), 0.25, 2, "s"),
 			bar("l3dsr up, 60 + 60 services in YAML, nothing to do", seconds(COMMAND.upYaml), 0.25, 2, "s"),
+			bar("l3dsr up, nothing to do ÷ an empty Node process", ratio(of(COMMAND.up), node), 3.5, 2),
+			bar("l3dsr up, YAML, nothing to do ÷ an empty Node process", ratio(of(COMMAND.upYaml), node), 3.5, 2),
 			bar("l3dsr --version ÷ an empty Node process", ratio(of(COMMAND.version), node), 1.3, 2),
 		],
 	};
