@@ -54,7 +54,13 @@ export function Glance({ snapshot, status, nowMs, live, brief }: GlanceProps): J
 				<Figure
 					name="Findings"
 					value={String(findings.length)}
-					note={<a href={formatRoute({ place: "findings" })}>what to do</a>}
+					note={
+						findings.length === 0 ? (
+							"nothing to do"
+						) : (
+							<a href={formatRoute({ place: "findings" })}>what to do</a>
+						)
+					}
 				/>
 				<Figure name="Repairs" value={String(repairs.total)} note={repairs.mostly ?? "none needed"} />
 				<Figure
