@@ -40,7 +40,7 @@ export { expressionKey } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type GenerationStep, nextGeneration } from "./generation.ts";
 export { TableMemory } from "./memory.ts";
-export { type Change, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
+export { type Change, type MonitorOptions, type RulesetEvent, RulesetMonitor } from "./monitor.ts";
 export { type Feature, Nftables, type ReadOptions, type TransactOptions } from "./nftables.ts";
 export { GATHER_MS, type LoggedPacket, PacketLog } from "./packet-log.ts";
 export { type PrintableTable, printCommand, printTable } from "./print/print-command.ts";

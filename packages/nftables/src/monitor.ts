@@ -33,13 +33,24 @@ export type RulesetEvent =
 
 export type Change = "added" | "deleted";
 
-const BUFFER_BYTES = 1 << 20;
+/** For a table of some ten thousand rules that is deleted at once. */
+const BUFFER_BYTES = 1 << 24;
+
+export interface MonitorOptions {
+	/**
+	 * `tables`: reports chains, rules and sets as `other`, with their table alone. Reading the contents of thousands takes
+	 * long.
+	 */
+	readonly detail?: "tables";
+}
 
 export class RulesetMonitor implements Disposable {
 	readonly #netlink: Netlink;
+	readonly #detail: MonitorOptions["detail"];
 
 	/** Receives the events of the calling thread's network namespace from now on. Throws NftablesError. */
-	constructor() {
+	constructor({ detail }: MonitorOptions = {}) {
+		this.#detail = detail;
 		const doing = "listen for changes of the ruleset";
 		try {
 			this.#netlink = new Netlink(NETLINK_PROTOCOL.NETFILTER);
@@ -78,11 +89,13 @@ export class RulesetMonitor implements Disposable {
 	read(): readonly RulesetEvent[] {
 		const events: RulesetEvent[] = [];
 		const reader = new ExpressionReader();
+		const decode: Decode =
+			this.#detail === "tables" ? decodeTableEvent : (type, body) => decodeEvent(type, body, reader);
 		for (;;) {
 			try {
 				const messages = this.#netlink.unsolicited("read changes of the ruleset");
 				if (messages === undefined) return events;
-				for (const message of messages) events.push(eventOf(message, reader));
+				for (const message of messages) events.push(eventOf(message, decode));
 			} catch (error) {
 				if (!(error instanceof SyscallError) || error.errno !== ERRNO.ENOBUFS) throw error;
 				events.push({ kind: "lost" });
@@ -146,9 +159,11 @@ function isAbout(
 	);
 }
 
-function eventOf({ type, payload }: NetlinkMessage, reader: ExpressionReader): RulesetEvent {
+type Decode = (type: number, body: MessageBody) => RulesetEvent;
+
+function eventOf({ type, payload }: NetlinkMessage, decode: Decode): RulesetEvent {
 	try {
-		return decodeEvent(type, new MessageBody(payload), reader);
+		return decode(type, new MessageBody(payload));
 	} catch (error) {
 		if (!(error instanceof UnreadableError)) throw error;
 		return otherEvent(type, new MessageBody(payload));
@@ -169,7 +184,8 @@ function otherEvent(type: number, body: MessageBody): RulesetEvent {
 
 const OWNED = attributes<{ readonly table?: string }>({ table: attribute(1, text) });
 
-function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader): RulesetEvent {
+/** Generations and tables; everything else with its table alone. */
+function decodeTableEvent(type: number, body: MessageBody): RulesetEvent {
 	switch (type) {
 		case NFT_MSG.NEWGEN: {
 			const { id, process, program } = decodeGeneration(body);
@@ -183,6 +199,13 @@ function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader):
 		case NFT_MSG.NEWTABLE:
 		case NFT_MSG.DELTABLE:
 			return { kind: "table", change: changeOf(type === NFT_MSG.NEWTABLE), table: decodeTable(body) };
+		default:
+			return otherEvent(type, body);
+	}
+}
+
+function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader): RulesetEvent {
+	switch (type) {
 		case NFT_MSG.NEWCHAIN:
 		case NFT_MSG.DELCHAIN: {
 			const { value: chain, ...owner } = decodeChain(body);
@@ -204,7 +227,7 @@ function decodeEvent(type: number, body: MessageBody, reader: ExpressionReader):
 			};
 		}
 		default:
-			return otherEvent(type, body);
+			return decodeTableEvent(type, body);
 	}
 }
 

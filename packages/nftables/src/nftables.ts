@@ -192,7 +192,7 @@ export class Nftables implements Disposable {
 				// tables.
 				const reached = wanted && monitor?.follow(wanted, before, { until: generation });
 				if (reached !== undefined) return { generation: reached, tables };
-				monitor ??= new RulesetMonitor();
+				monitor ??= new RulesetMonitor({ detail: "tables" });
 			}
 		} finally {
 			monitor?.[Symbol.dispose]();

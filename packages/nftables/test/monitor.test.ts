@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
-import { Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
+import { field, match, Nftables, type RulesetEvent, RulesetMonitor } from "../src/index.ts";
 
 enterNetns();
 failOnLeaks();
@@ -52,4 +52,46 @@ it("reports every object of a change, the new generation and the program that ma
 		own.map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
 		["rule deleted", "set deleted", "chain deleted", "table deleted", "generation"],
 	);
+});
+
+it("reports the tables of a change alone if asked to", () => {
+	using monitor = new RulesetMonitor({ detail: "tables" });
+	using nft = new Nftables();
+	const table = { family: "ip", name: "t" } as const;
+	run(
+		"nft",
+		"add table ip t; add chain ip t c; add rule ip t c ip dscp 5 counter; add set ip t s { type ipv4_addr; }",
+	);
+	const events = nextChange(monitor);
+	assert.deepEqual(
+		events.map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
+		["table added", "other", "other", "other", "generation"],
+	);
+	for (const event of events) if (event.kind === "other") assert.deepEqual(event.table, table);
+	const last = events.at(-1);
+	assert.equal(last?.kind === "generation" && last.program, "nft");
+	nft.transact([{ do: "delete table", table }]);
+	assert.deepEqual(
+		nextChange(monitor).map((event) => ("change" in event ? `${event.kind} ${event.change}` : event.kind)),
+		["other", "other", "other", "table deleted", "generation"],
+	);
+});
+
+it("loses nothing of a table with thousands of rules that comes and goes at once", () => {
+	using monitor = new RulesetMonitor({ detail: "tables" });
+	using nft = new Nftables();
+	const table = { family: "ip", name: "t" } as const;
+	const comment = "a rule of a service, as long as such comments are".repeat(3);
+	const rules = Array.from({ length: 4000 }, (_, port) => ({
+		do: "add rule" as const,
+		table,
+		chain: "c",
+		rule: { expressions: match(field("tcp dport"), "==", port), comment },
+	}));
+	nft.transact([{ do: "add table", table }, { do: "add chain", table, chain: { name: "c" } }, ...rules]);
+	nft.transact([{ do: "delete table", table }]);
+	const kinds = monitor.read().map(({ kind }) => kind);
+	assert.equal(kinds.filter((kind) => kind === "lost").length, 0);
+	assert.equal(kinds.filter((kind) => kind === "generation").length, 2);
+	assert.equal(kinds.filter((kind) => kind === "other").length, 2 * 4001);
 });

@@ -8,7 +8,7 @@ const OWN_TABLE = "l3dsr";
 /** Reports changes in this network namespace until disposed of. Throws NftablesError. */
 export function hearRuleset(hear: Hear): Ear {
 	using opened = new DisposableStack();
-	const monitor = opened.use(new RulesetMonitor());
+	const monitor = opened.use(new RulesetMonitor({ detail: "tables" }));
 	let concerned = false;
 	/** Tables deleted by the transaction that is being reported. */
 	let deleted = { own: false, others: false };

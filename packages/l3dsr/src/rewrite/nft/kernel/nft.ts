@@ -89,7 +89,7 @@ export class NftDatapath implements Datapath {
 		if (changeOnce(nftables, desired, observed)) return;
 		// Another process has changed something. From here on, listen to what it is, so that only changes to our tables
 		// count.
-		using monitor = new RulesetMonitor();
+		using monitor = new RulesetMonitor({ detail: "tables" });
 		for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
 			if (changeOnce(nftables, desired, this.#read(nftables, observed.answered), monitor)) return;
 		}
