@@ -1,7 +1,7 @@
 /** Limits on the size of a program. */
 import { asm, type ProgramSpec } from "@l3dsr/bpf";
-import type { Rule } from "../../../model/rule.ts";
-import { bodiesIn, planDispatch } from "./dispatch.ts";
+import type { Match, Rule } from "../../../model/rule.ts";
+import { bodiesIn, type DispatchGroup, planDispatch } from "./dispatch.ts";
 import type { CompileTarget } from "./target.ts";
 
 /**
@@ -13,6 +13,9 @@ const SLOTS_ADDED_PER_RULE = 10;
 
 /** The verifier tracks 8192 branches of one path (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MOST_JUMPS = 8000;
+
+/** The body of a rule takes at least this many slots: it counts, and writes an address and what it asks for. */
+const LEAST_SLOTS_OF_BODY = 18;
 
 /** This many rule bodies always fit, so nothing has to be compiled to find out. */
 const BODIES_THAT_FIT = 64;
@@ -29,10 +32,26 @@ export async function programLacks(
 	const dispatches = (["ipv4", "ipv6"] as const).map((family) =>
 		planDispatch(slotted.filter(({ rule }) => rule.family === family)),
 	);
-	const bodies = dispatches.reduce((sum, { groups }) => sum + bodiesIn(groups), 0);
-	if (bodies <= BODIES_THAT_FIT) return undefined;
+	const groups = dispatches.flatMap((dispatch) => dispatch.groups);
+	if (bodiesIn(groups) <= BODIES_THAT_FIT) return undefined;
+	// A thousand rules take a second to compile.
+	const least = leastSlots(groups);
+	if (least + SLOTS_ADDED_PER_RULE * rules.length > MOST_SLOTS) {
+		return `its interface's ${rules.length} rules compile to a program of at least ${least} instructions, which is too large`;
+	}
 	const { compileProgram } = await import("./compile.ts");
 	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
+}
+
+/** A lower bound of the slots that these groups compile to. */
+export function leastSlots(groups: readonly DispatchGroup[]): number {
+	const bodies = groups.flatMap((group) => group.rules.map(({ rule }) => rule.rule));
+	return bodies.reduce((sum, { matches }) => sum + LEAST_SLOTS_OF_BODY + matches.filter(isCode).length, 0);
+}
+
+/** Takes at least one slot. The dispatch compares most DSCPs. */
+function isCode({ kind }: Match): boolean {
+	return kind !== "dscp" && kind !== "comment";
 }
 
 /** Why the kernel would refuse a program of this size. */
