@@ -71,6 +71,8 @@ function reply(value: Value): string {
 			return compgen('-W "$(ls /run/netns 2>/dev/null)"');
 		case "lab":
 			return compgen(`-W "$(ls /run/netns 2>/dev/null | sed -n 's/-director$//p')"`);
+		case "real":
+			return compgen('-W "$(l3dsr real-names 2>/dev/null)"');
 		case "free":
 			return ":";
 	}

@@ -23,7 +23,7 @@ import { TARGET_NAME, TARGET_OPTIONS } from "../../packages/l3dsr/src/syntax/ipt
 /** The values allowed in a place: one of several words, a name that the shell can look up, or anything. */
 export type Value =
 	| { readonly kind: "words"; readonly words: readonly string[] }
-	| { readonly kind: "file" | "directory" | "interface" | "netns" | "lab" | "free" };
+	| { readonly kind: "file" | "directory" | "interface" | "netns" | "lab" | "real" | "free" };
 
 export interface CompletedOption {
 	/** With dashes: `-t`, `--table`. */
@@ -197,6 +197,8 @@ function valueByName(name: string, option?: string): Value {
 		case "filename":
 		case "path":
 			return { kind: "file" };
+		case "real":
+			return { kind: "real" };
 		case "format":
 			return words(FORMAT_NAMES);
 		case "dir":

@@ -49,6 +49,8 @@ function offer(value: Value): string {
 			return " -a '(command ls /run/netns 2>/dev/null)'";
 		case "lab":
 			return ` -a ${quote("(command ls /run/netns 2>/dev/null | string replace -rf -- '-director$' '')")}`;
+		case "real":
+			return " -a '(command l3dsr real-names 2>/dev/null)'";
 		case "free":
 			return "";
 	}

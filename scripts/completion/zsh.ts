@@ -68,6 +68,8 @@ function action(value: Value): string {
 			return "_files -W /run/netns";
 		case "lab":
 			return '{compadd -- $(ls /run/netns 2>/dev/null | sed -n "s/-director$//p")}';
+		case "real":
+			return "{compadd -- $(l3dsr real-names 2>/dev/null)}";
 		case "free":
 			return " ";
 	}

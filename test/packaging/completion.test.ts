@@ -8,10 +8,16 @@ const commands = await completedCommands();
 
 /** The words that bash offers for the last of `words`. */
 function offered(...words: readonly string[]): readonly string[] {
+	return offeredAfter("", ...words);
+}
+
+/** The same in a shell that has run `before`. */
+function offeredAfter(before: string, ...words: readonly string[]): readonly string[] {
 	const command = commands.find(({ name }) => name === words[0]);
 	assert.ok(command !== undefined);
 	const quoted = words.map((word) => `'${word}'`).join(" ");
-	const script = `${bashCompletion(command)}
+	const script = `${before}
+${bashCompletion(command)}
 COMP_WORDS=(${quoted}); COMP_CWORD=${words.length - 1}
 $(complete -p ${command.name} | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 printf '%s\\n' "\${COMPREPLY[@]}"`;
@@ -41,6 +47,13 @@ describe("bash completion", () => {
 		} finally {
 			for (const name of names) spawnSync("ip", ["netns", "delete", name]);
 		}
+	});
+
+	it("offers the fleet's real servers to drain, disable and enable", () => {
+		const names = "l3dsr() { [ $* = real-names ] && printf '%s\\n' front/a1 front/a2 back/b1; }";
+		for (const command of ["drain", "disable", "enable"])
+			assert.deepEqual(offeredAfter(names, "l3dsr", command, "fro"), ["front/a1", "front/a2"]);
+		assert.deepEqual(offeredAfter("l3dsr() { return 2; }", "l3dsr", "drain", ""), []);
 	});
 
 	it("offers dsrctl's actions", () => {

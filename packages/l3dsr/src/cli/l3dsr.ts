@@ -86,6 +86,7 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
 		load: () => import("./lab.ts"),
 	},
 	{ name: "lab-agent", summary: "", hidden: true, load: () => import("./lab-agent.ts") },
+	{ name: "real-names", summary: "", hidden: true, load: () => import("./real-names.ts") },
 	{ name: "serve-http", summary: "", hidden: true, streams: true, load: () => import("./serve-http.ts") },
 	{ name: "version", summary: "version, kernel and features", load: () => import("./version.ts") },
 ];

@@ -24,6 +24,15 @@ async function statesOf(stage: Stage): Promise<Record<string, string>> {
 	);
 }
 
+test("the real servers that completion offers are those of the fleet", async () => {
+	using stage = new Stage();
+	assert.deepEqual(await stage.l3dsr("real-names"), {
+		exitCode: 0,
+		stdout: "front/a1\nfront/a2\nfront/a3\n",
+		stderr: "",
+	});
+});
+
 test("a real server is drained, disabled and enabled at once, and up keeps that state", async () => {
 	using stage = new Stage();
 	assert.equal((await stage.l3dsr("up")).exitCode, 0);
