@@ -32,7 +32,12 @@ export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
 
 /** Keeps the names of the interfaces, to tell a new interface from one that changed. */
 class Links {
-	readonly #names = new Map<IfIndex, string>(listInterfaces().map(({ index, name }) => [index, name]));
+	#names = namesOfInterfaces();
+
+	/** Events were lost: the end of an interface may be among them, and its name would be kept forever. */
+	readAgain(): void {
+		this.#names = namesOfInterfaces();
+	}
 
 	/** A sentence if the interface was created, deleted or renamed. */
 	note(event: NetworkEvent & { readonly kind: "link" }): string | undefined {
@@ -48,9 +53,14 @@ class Links {
 	}
 }
 
+function namesOfInterfaces(): Map<IfIndex, string> {
+	return new Map(listInterfaces().map(({ index, name }) => [index, name]));
+}
+
 function heardOf(event: NetworkEvent, links: Links, nextHops: boolean): Heard | undefined {
 	switch (event.kind) {
 		case "lost":
+			links.readAgain();
 			return { trigger: "lost" };
 		case "link": {
 			const link = links.note(event);
