@@ -123,7 +123,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^warning\[echo\]: pings of VIP web are not answered/,
 	],
 	[
-		"pings that nobody answers",
+		"pings without an answer",
 		{ fleet: fleetOf([real(1), real(2)]) },
 		/^note\[echo\]: nobody answers a ping of 192\.0\.2\.10, 2001:db8:a::10 \(web\)/,
 	],
@@ -140,7 +140,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^note\[pool\]: front\/r1 alone takes the flows of web 2001/,
 	],
 	[
-		"a real server that is held and gone",
+		"a held real server that is gone",
 		{ held: [{ pool: "front", real: "r9", state: "disabled", since: "2026-01-01T00:00:00.000Z" }] },
 		/^warning\[held\]: front\/r9 is disabled on this host, but is not in the fleet/,
 	],
@@ -160,7 +160,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^error\[mtu\]: packets of up to 1500 bytes arrive at eth0, but the path to front\/r1 \(10\.1\.0\.1\) by tun0 takes 1400/,
 	],
 	[
-		"no forwarding, where the kernel is needed now and then",
+		"no forwarding, where the kernel is needed occasionally",
 		{ facts: { forwardsIpv4: new Set(), forwardsIpv6: false } },
 		/^warning\[forwarding\]: this host does not forward IPv4 that arrives on eth0/,
 		/^warning\[forwarding\]: this host does not forward IPv6/,
@@ -177,7 +177,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^warning\[reverse-path\]: eth0 has strict reverse path filtering/,
 	],
 	[
-		"reverse path filtering of what the program does not send itself",
+		"reverse path filtering of packets that the program leaves to the kernel",
 		{ facts: { interfaces: [LO, { ...ETH0, rpFilter: 1 }] } },
 		/^note\[reverse-path\]: eth0/,
 	],
@@ -187,7 +187,7 @@ const CASES: readonly (readonly [title: string, change: Change, ...expected: Reg
 		/^warning\[redirects\]: the kernel sends ICMP redirects for packets that leave by eth0/,
 	],
 	[
-		"a rule that writes DSCP behind the director",
+		"a rule that sets the DSCP after the director",
 		{
 			...BY_KERNEL,
 			facts: {

@@ -103,7 +103,7 @@ const CASES: readonly (readonly [what: string, frame: Uint8Array, expected: Expe
 	["the same over IPv6", v6({ dscp: 46, ecn: 1, flowLabel: 0xabcde }, tcp()), "forward"],
 	["out of another interface", v4({ destination: "192.0.2.11" }, tcp()), "redirect"],
 	[
-		"a marked packet straight to a real server",
+		"a marked packet directly to a real server",
 		v4({ destination: "10.1.0.1", dscp: 7 }, tcp()),
 		"pass: bleached",
 	],
@@ -147,7 +147,7 @@ const CASES: readonly (readonly [what: string, frame: Uint8Array, expected: Expe
 	["a wrong transport checksum", v4({}, tcp({ checksumError: 77 })), "forward"],
 	["a wrong header checksum", v4({ checksumError: 5 }, tcp()), "forward"],
 	[
-		"padding behind the packet",
+		"padding after the packet",
 		ethernet({ destination: MAC, minimumBytes: 90 }, ipv4({}, tcp({ data: "" }))),
 		"forward",
 	],
@@ -192,23 +192,23 @@ const CASES: readonly (readonly [what: string, frame: Uint8Array, expected: Expe
 		"pass: icmp",
 	],
 	[
-		"time exceeded, behind quoted options",
+		"time exceeded, with quoted options",
 		v4({}, quoting(4, 11, fromVip4(undefined, [1, 1, 1, 0]))),
 		"forward",
 	],
 	["packet too big", v6({ source: "2001:db8:f::1" }, quoting(6, 2, fromVip6())), "forward"],
 	[
-		"packet too big, behind a quoted extension header",
+		"packet too big, with a quoted extension header",
 		v6({}, quoting(6, 2, fromVip6([extension.destinationOptions()]))),
 		"forward",
 	],
 	[
-		"packet too big, behind two quoted extension headers",
+		"packet too big, with two quoted extension headers",
 		v6({}, quoting(6, 2, fromVip6([extension.hopByHop(), extension.destinationOptions()]))),
 		"pass: icmp",
 	],
 	[
-		"unreachable, about somebody else's packet",
+		"unreachable, about another host's packet",
 		v4({}, quoting(4, 3, ipv4({ source: "10.1.0.1", destination: "198.51.100.1" }, tcp()))),
 		"pass: icmp",
 	],
@@ -240,7 +240,7 @@ const CASES: readonly (readonly [what: string, frame: Uint8Array, expected: Expe
 	["neighbour discovery", v6({ destination: "2001:db8:9::1" }, icmpv6({ type: 135 })), "pass: not-vip"],
 	["IPIP", v4({}, raw(4, new Uint8Array(40))), "pass: no-service"],
 	["an address that is not a VIP", v4({ destination: "203.0.113.9" }, tcp()), "pass: not-vip"],
-	["larger than the way out", v4({}, tcp({ data: new Uint8Array(1500) })), "pass: too-big"],
+	["larger than the outgoing MTU", v4({}, tcp({ data: new Uint8Array(1500) })), "pass: too-big"],
 ];
 
 ip("link add every0 type veth peer name every1");

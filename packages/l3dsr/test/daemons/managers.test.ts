@@ -54,7 +54,7 @@ address1=fd00::2/64
 			},
 			{ what: "NetworkManager reloads", act: () => run("nmcli", "general", "reload") },
 			{
-				what: "eth0 is activated anew",
+				what: "eth0 is activated again",
 				act: () => run("nmcli", "connection", "up", "eth0"),
 				flapsAddresses: true,
 			},

@@ -40,16 +40,11 @@ const by = (dscp: number, on = "-i in0 "): string =>
 
 describe("the datapath of a rule", () => {
 	for (const [what, spec, datapath, reason] of [
-		["with -i of an interface that is there", by(1), "ebpf", "its interface in0 is known"],
+		["with -i of an existing interface", by(1), "ebpf", "its interface in0 is known"],
 		["without -i", by(1, ""), "nft", "a rule without -i applies to all interfaces"],
 		["with ! -i", by(1, "! -i in0 "), "nft", "-i with ! applies to all other interfaces, present and future"],
 		["with -i in+", by(1, "-i in+ "), "nft", "-i in+ includes future interfaces"],
-		[
-			"with -i of an interface that is not there",
-			by(1, "-i gone0 "),
-			"nft",
-			"there is no interface gone0 now",
-		],
+		["with -i of a missing interface", by(1, "-i gone0 "), "nft", "there is no interface gone0 now"],
 		["in another chain", `mangle INPUT ${by(1)}`, "nft", "chain INPUT is a netfilter hook after tc ingress"],
 		[
 			"with a port to set for TCP",
@@ -64,7 +59,7 @@ describe("the datapath of a rule", () => {
 			"it sets a port, and only nftables translates answers back, for TCP and UDP",
 		],
 		[
-			"typed with addrtype",
+			"written with addrtype",
 			"-i in0 -m addrtype --dst-type LOCAL -j DADDR --set-daddr 10.0.0.1",
 			"nft",
 			"-m addrtype looks up the routing table for each packet",

@@ -21,10 +21,10 @@ const COUNT = Number(process.env["L3DSR_HOSTS"] ?? 0);
 const FIRST = Number(process.env["L3DSR_HOSTS_SEED"] ?? Math.floor(Math.random() * 1e6));
 /** Former errors and omissions of check or probe, each with the seed of such a host. */
 const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>])[] = [
-	["has a tunnel with the VIPs, whose addresses nobody asks for", 1, { vips: "other", tcp: "real" }],
-	["redirects the port of a service to one that nobody hears", 2, { firewall: "redirect" }],
+	["has a tunnel with the VIPs, without ARP or neighbour discovery", 1, { vips: "other", tcp: "real" }],
+	["redirects the port of a service to one without a listener", 2, { firewall: "redirect" }],
 	[
-		"drops what no route leads back to, and answers no ARP for VIPs of its interface",
+		"drops packets without a route back, and does not answer ARP for VIPs of its interface",
 		5035,
 		{ firewall: "fib-strict", vips: "eth0", policy: "eth1", rpFilter: { all: 0, eth0: 1, eth1: 0 } },
 	],
@@ -33,7 +33,7 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		5,
 		{ network: "blackhole", rpFilter: { all: 1, eth0: 1, eth1: 0 }, udp: "other" },
 	],
-	["serves IPv6 alone on ::", 14, { defaultRoute: "halves", tcp: "ipv6" }],
+	["serves only IPv6 on ::", 14, { defaultRoute: "halves", tcp: "ipv6" }],
 	[
 		"loses its rules, and answers datagrams from another address",
 		40,
@@ -50,7 +50,7 @@ const CASES: readonly (readonly [what: string, seed: number, host: Partial<Host>
 		{ datapath: "ebpf", vips: "other", change: "lo-down", defaultRoute: "halves" },
 	],
 	[
-		"looks for the way back in a rule before its own, from the real address",
+		"checks the route back from the real address, in a rule before its own",
 		700064,
 		{
 			datapath: "nft",

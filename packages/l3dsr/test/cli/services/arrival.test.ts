@@ -31,7 +31,7 @@ interface Case {
 
 const CASES: readonly Case[] = [
 	{
-		title: "an address on lo, routed to the host by its only uplink, which has none",
+		title: "an address on lo, routed to the host over its only uplink, which has no address",
 		commands: ["link set eth1 down", "address add 10.1.1.1/32 dev lo"],
 		real: "10.1.1.1",
 		by: "eth0",
@@ -52,7 +52,7 @@ const CASES: readonly Case[] = [
 		datapath: "ebpf",
 	},
 	{
-		title: "an address of eth0, with the packets coming in by eth1, which has another",
+		title: "an address of eth0, with packets that arrive on eth1, which has another",
 		commands: ["address add 10.0.0.5/24 dev eth0", "address add 10.0.1.5/24 dev eth1"],
 		real: "10.0.0.5",
 		by: "eth1",

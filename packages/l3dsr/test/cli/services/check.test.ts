@@ -90,7 +90,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "a VIP that a card holds too",
+		what: "a VIP that a network card also has",
 		file: NEIGHBOUR,
 		act: async () => {
 			ip("addr add 10.0.0.100/24 dev eth0");
@@ -104,7 +104,7 @@ const CASES: readonly Case[] = [
 		},
 	},
 	{
-		what: "a VIP that has come to a card while the guard keeps it silent, as with VRRP",
+		what: "a VIP that was added to a network card while the guard silences it, as with VRRP",
 		file: NEIGHBOUR,
 		act: async () => {
 			await up();
@@ -115,7 +115,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "a VIP that has gone from a card while the guard lets it speak",
+		what: "a VIP that was removed from a network card while the guard allows it there",
 		file: NEIGHBOUR,
 		act: async () => {
 			ip("addr add 10.0.0.100/24 dev eth0");
@@ -127,7 +127,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "rules that somebody has flushed",
+		what: "rules that were flushed",
 		act: async () => {
 			await up();
 			for (const element of tcxIngress.query(interfaceByName("eth0")))
@@ -139,14 +139,14 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "no way back to clients",
+		what: "no route back to clients",
 		act: () => ip("route del default"),
 		said: /^warning way-back no route leads from 192\.0\.2\.10 to \S+ \(in 0\.0\.0\.0\/0\): those clients get no answer; routes lead to 10\.0\.0\.\d+ \(in 10\.0\.0\.0\/24\)$/,
 		remedy: /^ip route add default via ROUTER/,
 		cure: () => ip("route add default via 10.0.0.1 dev eth0"),
 	},
 	{
-		what: "rules by hand behind connection tracking",
+		what: "manual rules after connection tracking",
 		act: async () => {
 			const rule = "-t mangle -A INPUT -m dscp --dscp 9 -j DADDR --set-daddr 192.0.2.10";
 			await iptablesDaddr(...rule.split(" "));
@@ -177,7 +177,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "strict reverse-path filtering where clients come in and are not routed back",
+		what: "strict reverse path filtering on an interface that does not lead back to the clients",
 		act: () => {
 			ip("link add eth1 type veth peer name peer1");
 			ip("addr add 10.1.0.2/24 dev eth1");
@@ -189,7 +189,7 @@ const CASES: readonly Case[] = [
 		cure: () => sysctl("net.ipv4.conf.eth1.rp_filter=2"),
 	},
 	{
-		what: "strict reverse-path filtering of all interfaces, without a default route",
+		what: "strict reverse path filtering on all interfaces, without a default route",
 		act: () => {
 			ip("route del default");
 			sysctl("net.ipv4.conf.all.rp_filter=1");
@@ -207,7 +207,7 @@ const CASES: readonly Case[] = [
 		cure: () => write(WEB),
 	},
 	{
-		what: "a code that this host writes for a class of its own",
+		what: "a code that this host sets for a traffic class",
 		act: () =>
 			run(
 				"nft",
@@ -218,7 +218,7 @@ const CASES: readonly Case[] = [
 		cure: () => write(WEB.replace("dscp: 7", "dscp: 9")),
 	},
 	{
-		what: "another rule of this host that remarks before the services' rules, in netfilter",
+		what: "another rule of this host that changes the DSCP before the services' rules, in netfilter",
 		file: `table: mangle\ndatapath: nft\n${WEB}`,
 		act: () =>
 			run(
@@ -234,7 +234,7 @@ const CASES: readonly Case[] = [
 			),
 	},
 	{
-		what: "another rule that remarks at the interface",
+		what: "another rule that changes the DSCP at the interface",
 		file: `datapath: nft\n${WEB}`,
 		act: () =>
 			run(
@@ -246,7 +246,7 @@ const CASES: readonly Case[] = [
 		cure: () => run("nft", "delete table netdev qos"),
 	},
 	{
-		what: "a rule that remarks in a chain that others jump to",
+		what: "a rule that changes the DSCP in a chain that others jump to",
 		file: `datapath: nft\n${WEB}`,
 		act: () =>
 			run(
@@ -258,7 +258,7 @@ const CASES: readonly Case[] = [
 		cure: () => run("nft", "delete table ip qos"),
 	},
 	{
-		what: "a rule of iptables-legacy that remarks",
+		what: "a rule of iptables-legacy that changes the DSCP",
 		file: `table: mangle\ndatapath: nft\n${WEB}`,
 		act: () =>
 			run("iptables-legacy", ..."-t mangle -A PREROUTING -s 203.0.113.1 -j DSCP --set-dscp 0".split(" ")),
@@ -267,7 +267,7 @@ const CASES: readonly Case[] = [
 		cure: () => run("iptables-legacy", ..."-t mangle -F".split(" ")),
 	},
 	{
-		what: "a firewall that drops what is not routed back",
+		what: "a firewall that drops packets without a route back",
 		act: () => {
 			ip("link add eth1 type veth peer name peer1");
 			ip("addr add 10.1.0.2/24 dev eth1");
@@ -294,7 +294,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "an interface whose program somebody has taken away",
+		what: "an interface whose program was detached",
 		act: async () => {
 			ip("link add eth1 type veth peer name peer1");
 			ip("addr add 10.1.0.2/24 dev eth1");
@@ -308,7 +308,7 @@ const CASES: readonly Case[] = [
 		cure: up,
 	},
 	{
-		what: "an interface of the file that is not there",
+		what: "a missing interface of the file",
 		file: `interfaces: [eth0, eth7]\n${WEB}`,
 		act: () => {},
 		said: /^error interfaces the configuration names interface eth7, which this host does not have$/,
@@ -316,7 +316,7 @@ const CASES: readonly Case[] = [
 		cure: () => write(WEB),
 	},
 	{
-		what: "a datapath that cannot run what it is asked to",
+		what: "a datapath that cannot run the configured rules",
 		file: `datapath: ebpf\n${WEB.replace("dscp: 7", "interface: eth+")}`,
 		act: () => {},
 		said: /^error datapath up will refuse to put rule .*: -i eth\+ includes future interfaces$/,
@@ -324,7 +324,7 @@ const CASES: readonly Case[] = [
 		cure: () => write(WEB.replace("dscp: 7", "interface: eth+")),
 	},
 	{
-		what: "connection tracking that sees half of each flow",
+		what: "connection tracking that sees one direction of each flow",
 		file: `table: mangle\ndatapath: nft\n${WEB}`,
 		act: () => {
 			run(
@@ -338,7 +338,7 @@ const CASES: readonly Case[] = [
 		cure: () => write(`table: raw\ndatapath: nft\n${WEB}`),
 	},
 	{
-		what: "a VIP on which nothing listens at the port that packets get",
+		what: "a VIP on which nothing listens at the packets' new port",
 		file: WEB.replace("ports: 80", "ports: 80, set-port: 8080"),
 		act: () => {},
 		said: /^warning listeners nothing listens on web \(192\.0\.2\.10\) port 8080: clients are refused$/,

@@ -122,7 +122,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 		{
-			what: "a rule stands twice",
+			what: "a rule is duplicated",
 			act: () => iptables(`iptables-daddr -A PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
 			said: [/^a rule of web exists more than once$/],
 			causes: [BY_HAND],
@@ -134,7 +134,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 		{
-			what: "the rules of two VIPs change places",
+			what: "the rules of two VIPs are swapped",
 			inSteps: true,
 			act: async () => {
 				await iptables(`iptables-daddr -R PREROUTING 1 ${ruleOf(datapath, "web", 7, "192.0.2.13")}`);
@@ -160,13 +160,13 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_IP],
 		},
 		{
-			what: "a VIP is there a second time, with a wider prefix",
+			what: "a VIP is added again, with a wider prefix",
 			act: () => ip("addr add 192.0.2.12/24 dev lo"),
 			said: [/^192\.0\.2\.12\/24 on lo covers more than the VIP, which is a \/32$/],
 			causes: [BY_IP],
 		},
 		{
-			what: "an IPv6 VIP has a wider prefix",
+			what: "an IPv6 VIP gets a wider prefix",
 			inSteps: true,
 			act: () => {
 				// In one process: an agent must not act in between.
@@ -183,13 +183,13 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: datapath === "nft" ? [BY_HAND] : [BY_FLUSH, BY_HAND],
 		},
 		{
-			what: "one VIP is taken out of the guard",
+			what: "one VIP is removed from the guard",
 			act: () => run("nft", "delete element arp l3dsr silent4 { 192.0.2.12 }"),
 			said: [/^table arp l3dsr does not silence 192\.0\.2\.12: ARP answers for it$/],
 			causes: [BY_NETWORK, BY_HAND],
 		},
 		{
-			what: "one VIP is taken out of the guard's memory",
+			what: "one VIP is removed from the guard's memory",
 			act: () => run("nft", "delete element arp l3dsr held4 { 192.0.2.12 }"),
 			said: [/^table arp l3dsr does not hold 192\.0\.2\.12$/],
 			causes: [BY_HAND],
@@ -232,7 +232,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 		{
-			what: "the elements of two VIPs change places",
+			what: "the elements of two VIPs are swapped",
 			act: () => {
 				const [web, quiet] = [elementOf("web"), elementOf("quiet")];
 				const swapped = (text: string, from: string, to: string) =>
@@ -269,7 +269,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_PROGRAM, BY_HAND],
 		},
 		{
-			what: "another program stands in the place of ours",
+			what: "another program replaces ours",
 			act: () => {
 				using intruder = harmless("intruder");
 				const [element] = own();

@@ -141,7 +141,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"note vip-on-loopback web (192.0.2.10) is not on lo yet",
 	],
 	[
-		"the VIP lies in a connected subnet and ARP answers for it",
+		"the VIP is in a connected subnet, and the host answers ARP for it",
 		{ ...host({ interfaces: [LO_ON_SEGMENT, ETH0] }), ...services(ON_SEGMENT) },
 		"error arp web (10.0.0.100) is in the subnet of eth0, and this host answers ARP for it: two hosts claim the address",
 	],
@@ -155,7 +155,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"another interface holds the VIP",
+		"another interface also has the VIP",
 		{
 			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("192.0.2.10/24")] }] }),
 			guard: undefined,
@@ -163,7 +163,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning arp web (192.0.2.10) is an address of eth0 too, and this host answers ARP for it there",
 	],
 	[
-		"strict reverse-path filtering where the default route leaves elsewhere",
+		"strict reverse path filtering on another interface than the default route's",
 		host({
 			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
 			...routed(path("eth1", false)),
@@ -171,7 +171,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0 are dropped by reverse path filtering (rp_filter 1): answers to them leave by eth1",
 	],
 	[
-		"the same on an interface that perhaps no director uses",
+		"the same on an interface that directors may not use",
 		host({
 			interfaces: [LO, { ...ETH0, rpFilter: 1 }],
 			...routed(path("eth1", false, "eth1")),
@@ -188,12 +188,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error reverse-path packets from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0 are dropped by reverse path filtering (rp_filter 1, which has dropped 12 packets so far): answers to them leave by eth1",
 	],
 	[
-		"no way back to any client",
+		"no route back to any client",
 		host(routed(path("", true))),
 		"warning way-back no route leads from 192.0.2.10 to 203.0.113.7 (in 0.0.0.0/0): those clients get no answer",
 	],
 	[
-		"a VIP that another interface than lo holds",
+		"a VIP on another interface than lo",
 		host({
 			interfaces: [
 				{ ...LO, addresses: [] },
@@ -234,7 +234,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"a VRRP master whose guard is of the time when it was not",
+		"a VRRP master whose guard is from its time as backup",
 		{
 			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("10.0.0.100/24")] }] }),
 			...services(ON_SEGMENT),
@@ -243,12 +243,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error arp web (10.0.0.100) is an address of eth0, and the ARP guard keeps this host silent for it there: nobody can resolve it by ARP",
 	],
 	[
-		"rules by hand behind connection tracking",
+		"manual rules after connection tracking",
 		{ ...host({ trackers: [WRITER] }), tracked: ["mangle INPUT"] },
 		"warning connection-tracking connection tracking is active and the DADDR rules of mangle INPUT come after it: with a firewall that drops INVALID packets, or accepts only NEW and ESTABLISHED, connections hang after the handshake",
 	],
 	[
-		"a rule that is missing",
+		"a missing rule",
 		{ drift: [{ kind: "rule-missing", object: "a rule of web", problem: "is missing" }] },
 		"error drift a rule of web is missing",
 	],
@@ -263,12 +263,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error drift up will refuse to replace the working rules of web by rules for eth7, which this host does not have",
 	],
 	[
-		"strict reverse-path filtering on the way out",
+		"strict reverse path filtering on the outgoing interface",
 		host({ interfaces: [LO, { ...ETH0, rpFilter: 1 }] }),
 		undefined,
 	],
 	[
-		"loose reverse-path filtering elsewhere",
+		"loose reverse path filtering elsewhere",
 		host({
 			interfaces: [LO, { ...ETH0, rpFilter: 2 }],
 			...routed(path("eth1", true)),
@@ -276,7 +276,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"an IPv6 VIP that a card holds too",
+		"an IPv6 VIP that a network card also has",
 		{
 			...services({ ...WEB, vip: address("2001:db8::1"), name: "six" }),
 			...host({ interfaces: [LO, { ...ETH0, addresses: [...ETH0.addresses, held("2001:db8::1/64")] }] }),
@@ -294,16 +294,16 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"error dscp-class web (192.0.2.10) selects DSCP 0, which every unmarked packet carries: all traffic to this host becomes the VIP's",
 	],
 	[
-		"a code that this host writes for something else",
+		"a code that this host sets for other traffic",
 		host({ dscpWriters: [{ ...WRITER, value: 7 }] }),
 		"warning dscp-class web (192.0.2.10) selects DSCP 7 (TOS 0x1c), which table ip mangle, chain PREROUTING writes for a class of its own",
 	],
 	[
-		"a rule that remarks before ours",
+		"a rule that changes the DSCP before ours",
 		host({ dscpWriters: [{ ...WRITER, place: "table netdev q, chain in", hook: "ingress", priority: 0 }] }),
 		"error dscp-remarked table netdev q, chain in (ingress) writes DSCP before the rules of services see it: codes may be lost",
 	],
-	["a rule that remarks behind ours", host({ dscpWriters: [WRITER] }), undefined],
+	["a rule that changes the DSCP after ours", host({ dscpWriters: [WRITER] }), undefined],
 	[
 		"an interface with an address and no program",
 		{
@@ -313,7 +313,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning interfaces eth1 has the address 10.1.0.2 and no rule of a service: packets that directors send there are not rewritten",
 	],
 	[
-		"an interface that is not there",
+		"a missing interface",
 		configured({ interfaces: [ETH7] }),
 		"error interfaces the configuration names interface eth7, which this host does not have",
 	],
@@ -333,22 +333,22 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning old-module kernel module xt_DADDR is loaded and in use (2): its rules rewrite in addition to l3dsr",
 	],
 	[
-		"a rule that remarks packets of the other family",
+		"a rule that changes the DSCP of the other family",
 		host({ dscpWriters: [{ ...WRITER, family: "ipv6", priority: -310, value: 7 }] }),
 		undefined,
 	],
 	[
-		"a rule that remarks, before rules that run in a program",
+		"a rule that changes the DSCP before netfilter, with rules that run in a program",
 		{ ...host({ dscpWriters: [{ ...WRITER, priority: -310 }] }), inNetfilter: new Set() },
 		undefined,
 	],
 	[
-		"connection tracking, behind rules that run in a program",
+		"connection tracking after rules that run in a program",
 		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }), inNetfilter: new Set() },
 		undefined,
 	],
 	[
-		"a firewall that drops what is not routed back by the interface it came in on",
+		"a firewall that drops packets without a route back on their interface",
 		host({
 			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
 			reversePathFilters: [
@@ -359,7 +359,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back through the interface on which they arrived: those from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0, unless other conditions of the rule leave them out",
 	],
 	[
-		"such a firewall before the rewriting, by the route from the real address",
+		"such a firewall before the rewrite, which uses the route from the real address",
 		{
 			...configured({ table: "mangle" }),
 			...host({
@@ -375,7 +375,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning reverse-path table inet fw, chain pre drops packets whose sender is not routed back through the interface on which they arrived: those from 203.0.113.7 (in 0.0.0.0/0) that arrive on eth0, unless other conditions of the rule leave them out",
 	],
 	[
-		"such a firewall behind the rewriting, where the route from the VIP counts",
+		"such a firewall after the rewrite, which uses the route from the VIP",
 		host({
 			reversePathFilters: [
 				{ place: "table inet fw, chain pre", hook: "prerouting", priority: -290, strict: true },
@@ -388,7 +388,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"the same, of the other family",
+		"the same in the other family",
 		host({
 			interfaces: [LO, ETH0, { ...ETH0, name: "eth1", addresses: [held("10.1.0.2/24")] }],
 			reversePathFilters: [
@@ -405,7 +405,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"a protocol without sockets, at which nobody has to listen",
+		"a protocol without sockets, which needs no listener",
 		{
 			...services({ ...WEB, selection: { dscp: dscp(7), protocols: [47] } }),
 			...host({ listeners: [] }),
@@ -413,7 +413,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"rewriting behind connection tracking",
+		"rewriting after connection tracking",
 		{ ...configured({ table: "mangle" }), ...host({ trackedConnections: 12 }) },
 		"warning connection-tracking connection tracking is active (12 entries) and table mangle comes after it: it sees half of each flow, and classifies answers as NEW or INVALID",
 	],
@@ -424,7 +424,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning listeners nothing listens on web (192.0.2.10): clients are refused",
 	],
 	[
-		"nobody listens on the port that packets are sent on to",
+		"nothing listens on the packets' new port",
 		services({ ...WEB, setPort: portOf(8080) }),
 		"warning listeners nothing listens on web (192.0.2.10) port 8080: clients are refused",
 	],
@@ -434,12 +434,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"a socket on :: that does not take IPv4",
+		"a socket on :: that does not accept IPv4",
 		host({ listeners: [{ protocol: "tcp", address: address("::"), port: 80, ipv6Only: true }] }),
 		"warning listeners nothing listens on web (192.0.2.10): clients are refused",
 	],
 	[
-		"a service of two protocols, one of which nobody hears",
+		"a service of two protocols, one of them without a listener",
 		services({
 			...WEB,
 			selection: { dscp: dscp(7), protocols: [6, 17], ports: [{ first: 80, last: 80 }] },
@@ -447,12 +447,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning listeners nothing listens on web (192.0.2.10) udp port 80: clients are refused",
 	],
 	[
-		"a port that names no protocol, and is heard by one",
+		"a port without a protocol, with a listener for one",
 		services({ ...WEB, selection: { dscp: dscp(7), ports: [{ first: 80, last: 80 }] } }),
 		undefined,
 	],
 	[
-		"one port of several at which nobody listens",
+		"one port of several without a listener",
 		services({
 			...WEB,
 			selection: {
@@ -467,17 +467,17 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning listeners nothing listens on web (192.0.2.10) port 443-444: clients are refused",
 	],
 	[
-		"nobody listens, and a NAT rule sends packets elsewhere",
+		"nothing listens, and a NAT rule redirects packets",
 		host({ listeners: [], redirects: ["table ip nat, chain PREROUTING"] }),
 		"warning listeners nothing listens on web (192.0.2.10): clients are refused, unless a NAT rule redirects them",
 	],
 	[
-		"lo is down, and nothing else has the VIP",
+		"lo is down, and no other interface has the VIP",
 		host({ interfaces: [{ ...LO, up: false }, ETH0], routes: { ...FACTS.routes, delivered: [] } }),
 		"error drift lo is down: the kernel delivers nothing to its addresses",
 	],
 	[
-		"lo is down, and another interface has the VIP too",
+		"lo is down, and another interface also has the VIP",
 		host({ interfaces: [{ ...LO, up: false }, ETH0] }),
 		"warning drift lo is down: the kernel delivers nothing to its addresses",
 	],
@@ -504,7 +504,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		"warning ipv6-disabled six (2001:db8::1) stays stopped: IPv6 is disabled on this host",
 	],
 	[
-		"XDP on a device that leaves checksums open",
+		"XDP on a device that leaves checksums pending",
 		{ ...configured({ hook: "xdp" }), ...host({ interfaces: [LO, { ...ETH0, driver: "veth" }] }) },
 		"error xdp XDP on eth0 (veth) is refused: packets may arrive there without their checksum, which XDP cannot see",
 	],
@@ -516,9 +516,9 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		},
 		"warning xdp XDP on eth0 (virtio_net) cannot distinguish an open checksum from a complete one: packets that are rewritten there and forwarded leave with a wrong checksum, and TCP is slower without GRO and segmentation offload",
 	],
-	["native XDP on a card", configured({ hook: "xdp" }), undefined],
+	["native XDP on a network card", configured({ hook: "xdp" }), undefined],
 	[
-		"XDP on a card that takes VLAN tags off, below a VLAN device",
+		"XDP on a network card that removes VLAN tags, below a VLAN device",
 		{
 			...configured({ hook: "xdp" }),
 			...host({
@@ -540,7 +540,7 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"native XDP on a card that merges packets",
+		"native XDP on a network card that merges packets",
 		{
 			...configured({ hook: "xdp" }),
 			...host({ interfaces: [LO, { ...ETH0, offloads: { takesVlanTags: false, mergesPackets: true } }] }),
@@ -559,12 +559,12 @@ const CASES: readonly (readonly [string, Partial<CheckInput>, string | undefined
 		undefined,
 	],
 	[
-		"a datapath that cannot run what it is asked to",
+		"a datapath that cannot run the configured rules",
 		{ refused: { message: "put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now" } },
 		"error datapath up will refuse to put rule -A PREROUTING … on datapath ebpf: there is no interface eth7 now",
 	],
 	[
-		"ports of UDP that alone tell two VIPs apart",
+		"two VIPs that only their UDP ports distinguish",
 		services(
 			{ ...WEB, selection: { dscp: dscp(7), protocols: [17], ports: [{ first: 53, last: 53 }] } },
 			{

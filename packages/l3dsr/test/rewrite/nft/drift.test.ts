@@ -72,19 +72,19 @@ const notIntact = /rule \d+: is incomplete/;
 
 const DEEDS: readonly Deed[] = [
 	{
-		title: "a rule that is not ours",
+		title: "a foreign rule",
 		commands: () => "insert rule ip l3dsr raw_PREROUTING tcp dport 22 drop",
 		left: ALL,
 		problems: [/chain raw_PREROUTING, handle \d+: was not written by this version of l3dsr/],
 	},
 	{
-		title: "an element that was deleted: the rule is gone, and nothing else is said",
+		title: "a deleted element: the rule is gone, without another finding",
 		commands: () => `delete element ${MAP} { 4 }`,
 		left: [2048, 3072, 4096],
 		problems: [],
 	},
 	{
-		title: "two elements whose addresses were swapped",
+		title: "two elements with swapped addresses",
 		commands: () => {
 			const element = (key: number, address: string, of: number): string =>
 				`add element ${MAP} { ${key} comment "${of * 1024} -m dscp --dscp 0x0${of} -j DADDR --set-daddr 10.0.0.${of}" : ${address} }`;
@@ -118,13 +118,13 @@ const DEEDS: readonly Deed[] = [
 		problems: [/rule 3072: is incomplete/, /does not do what its comment says \(3072 -p/],
 	},
 	{
-		title: "one of the two parts of a rule that was deleted",
+		title: "a rule of which one of two parts was deleted",
 		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/"3072\/2"/)}`,
 		left: [1024, 2048, 4096],
 		problems: [/rule 3072: is incomplete/],
 	},
 	{
-		title: "a lookup that got one condition more",
+		title: "a lookup with an added condition",
 		commands: () => {
 			const handle = handleOf(/map @raw_PREROUTING_1/);
 			return `replace rule ip l3dsr raw_PREROUTING handle ${handle} ip dscp != 0 ip saddr 10.0.0.0/8 ip daddr set @nh,8,8 & 0xfc map @raw_PREROUTING_1`;
@@ -133,25 +133,25 @@ const DEEDS: readonly Deed[] = [
 		problems: [notIntact, notIntact, /was not written by this version of l3dsr/],
 	},
 	{
-		title: "a lookup that was deleted",
+		title: "a deleted lookup",
 		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/map @raw_PREROUTING_1/)}`,
 		left: [3072, 4096],
 		problems: [/map raw_PREROUTING_1: no rule of l3dsr looks it up/],
 	},
 	{
-		title: "a piece of a long comment that was deleted",
+		title: "a long comment of which a piece was deleted",
 		commands: () => `delete rule ip l3dsr raw_PREROUTING_text handle ${handleOf(/"4096 \(2\/3\)/)}`,
 		left: [1024, 2048, 3072],
 		problems: [/does not do what its comment says/, /chain raw_PREROUTING_text/],
 	},
 	{
-		title: "a guard that was deleted",
+		title: "a deleted guard",
 		commands: () => `delete rule ip l3dsr raw_PREROUTING handle ${handleOf(/ip length < 38/)}`,
 		left: ALL,
 		problems: [/chain raw_PREROUTING: lacks its rule "ip length < 38 jump raw_PREROUTING_check"/],
 	},
 	{
-		title: "a rule of the detour of later fragments that was deleted",
+		title: "a deleted rule of the detour of later fragments",
 		commands: () => "flush chain ip l3dsr raw_PREROUTING_later",
 		left: [3072],
 		problems: [/chain raw_PREROUTING_later: lacks its rule "accept"/, /rule 1024: is incomplete/],
@@ -175,7 +175,7 @@ const DEEDS: readonly Deed[] = [
 		problems: [/chain raw_PREROUTING: its rules are not in the order of their comments/],
 	},
 	{
-		title: "a chain, a set and a counter of others",
+		title: "a foreign chain, set and counter",
 		commands: () =>
 			"add chain ip l3dsr theirs; add set ip l3dsr s { type ipv4_addr; }; add counter ip l3dsr c",
 		left: ALL,
@@ -188,7 +188,7 @@ const DEEDS: readonly Deed[] = [
 		problems: [/chain raw_PREROUTING: has the policy drop/],
 	},
 	{
-		title: "a table put to sleep",
+		title: "a dormant table",
 		commands: () => "add table ip l3dsr { flags dormant; }",
 		left: [],
 		problems: [/table ip l3dsr: is dormant \(flags dormant\): its rules are not in force/],
