@@ -1,12 +1,15 @@
-/** The latest of many things, bounded in number and in size: one record may be a thousand times as long as another. Pure. */
+/**
+ * The latest items, bounded in number and in total size, because one record may be a thousand times as long as
+ * another. Pure.
+ */
 
 export interface RecentLimits {
 	readonly count: number;
-	/** Of all together, in the unit in which their sizes are given. */
+	/** Total size of all items, in the unit of their sizes. */
 	readonly size: number;
 }
 
-/** What the agent, and the process that speaks HTTP, keep of records: the size is characters of JSON. */
+/** What the agent and the HTTP process keep of records; sizes are characters of JSON. */
 export const KEPT_RECORDS: RecentLimits = { count: 1000, size: 4 << 20 };
 
 export class Recent<T> {
@@ -18,7 +21,7 @@ export class Recent<T> {
 		this.#limits = limits;
 	}
 
-	/** The oldest first. The last that was added is one of them, whatever its size. */
+	/** Oldest first. Always contains the latest item, whatever its size. */
 	get items(): readonly T[] {
 		return this.#kept.map(({ item }) => item);
 	}

@@ -226,7 +226,7 @@ class Reconciling<D extends DesiredHost> {
 		let overtaken: L3dsrError | undefined;
 		for (let round = 0; round <= MOST_ROUNDS; round++) {
 			const now = await observeHost(this.#host, this.#datapath, scope);
-			// Findings from before the change are not undone: the change may have failed because of them.
+			// Repair only new findings: an old one may be why the change failed.
 			const findings = now.state.findings.filter(
 				(one) => repairs && !before.state.findings.some((other) => sameFinding(one, other)),
 			);

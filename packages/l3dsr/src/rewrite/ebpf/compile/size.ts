@@ -14,7 +14,7 @@ const SLOTS_ADDED_PER_RULE = 10;
 /** The verifier tracks 8192 branches of one path (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MOST_JUMPS = 8000;
 
-/** The body of a rule takes at least this many slots: it counts, and writes an address and what it asks for. */
+/** The least slots of a rule's body, which counts and writes an address and more. */
 const LEAST_SLOTS_OF_BODY = 18;
 
 /** This many rule bodies always fit, so nothing has to be compiled to find out. */
@@ -34,7 +34,7 @@ export async function programLacks(
 	);
 	const groups = dispatches.flatMap((dispatch) => dispatch.groups);
 	if (bodiesIn(groups) <= BODIES_THAT_FIT) return undefined;
-	// A thousand rules take a second to compile.
+	// Compiling a thousand rules takes a second, so try a lower bound first.
 	const least = leastSlots(groups);
 	if (least + SLOTS_ADDED_PER_RULE * rules.length > MOST_SLOTS) {
 		return `its interface's ${rules.length} rules compile to a program of at least ${least} instructions, which is too large`;
@@ -43,13 +43,13 @@ export async function programLacks(
 	return tooLarge(compileProgram({ rules: slotted, local: [] }, target, rules.length), rules.length);
 }
 
-/** A lower bound of the slots that these groups compile to. */
+/** A lower bound for the slots that these groups compile to. */
 export function leastSlots(groups: readonly DispatchGroup[]): number {
 	const bodies = groups.flatMap((group) => group.rules.map(({ rule }) => rule.rule));
 	return bodies.reduce((sum, { matches }) => sum + LEAST_SLOTS_OF_BODY + matches.filter(isCode).length, 0);
 }
 
-/** Takes at least one slot. The dispatch compares most DSCPs. */
+/** True if the match takes at least one slot. The dispatch handles most DSCP matches. */
 function isCode({ kind }: Match): boolean {
 	return kind !== "dscp" && kind !== "comment";
 }

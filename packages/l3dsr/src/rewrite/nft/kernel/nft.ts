@@ -135,7 +135,7 @@ export class NftDatapath implements Datapath {
 	}
 }
 
-/** The same tables in the generation after `own`, if that started from theirs. */
+/** The same tables in the generation after `own`, if `own` started from their generation. */
 function after(standings: Standings, own: GenerationStep | undefined): Standings {
 	const { snapshot } = standings;
 	if (own?.before !== snapshot.generation) return standings;
