@@ -140,6 +140,8 @@ packaging-setup: setup
 	@sh packaging/prebuilt.sh fetch all
 
 # Builds all kinds of packages, then installs, upgrades and removes them on hosts without Node. Run it as root on Debian.
+# These need not be small.
+test-packages: export XZ_LEVEL := 0
 test-packages: setup-test packaging-setup
 	@sh packaging/setup.sh test
 	@sh packaging/test/build.sh

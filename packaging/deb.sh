@@ -48,6 +48,7 @@ find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 mkdir -p build/packages
 file=l3dsr_${version}_$deb_arch.deb
-dpkg-deb --root-owner-group -Zgzip -z6 --build "$root" "$work/$file"
+# Every dpkg that can install it reads xz; its levels above 6 need 65 MB and more on the host to unpack.
+dpkg-deb --root-owner-group -Zxz "-z${XZ_LEVEL:-6}" --build "$root" "$work/$file"
 mv "$work/$file" build/packages/
 echo "deb: build/packages/$file"

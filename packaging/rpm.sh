@@ -19,7 +19,7 @@ work=$(mktemp -d "$(dirname "$out")/rpm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/BUILD" "$work/RPMS" "$work/SOURCES" "$work/SRPMS"
 
-# rpmbuild with what both kinds of package have in common. gzip: every rpm reads it, that of el8 has no zstd.
+# rpmbuild with what both kinds of package have in common. xz: every rpm reads it, that of el8 has no zstd.
 # Fedora's /usr/sbin is /usr/bin.
 case $dist in fc*) sbindir=/usr/bin ;; *) sbindir=/usr/sbin ;; esac
 build() {
@@ -27,7 +27,7 @@ build() {
 	rpm -q rpm >/dev/null 2>&1 || set -- --nodeps "$@"
 	rpmbuild "$@" --quiet --define "packager $("$node" "$here/metadata.mjs" maintainer)" --define "dist .$dist" --define "_sbindir $sbindir" \
 		--define "_buildhost reproducible" --define "use_source_date_epoch_as_buildtime 1" \
-		--define "clamp_mtime_to_source_date_epoch 1" --define "_binary_payload w6.gzdio" --define "_source_payload w1.gzdio"
+		--define "clamp_mtime_to_source_date_epoch 1" --define "_binary_payload w${XZ_LEVEL:-6}.xzdio" --define "_source_payload w1.gzdio"
 }
 
 if [ "${1:-}" = --rebuild ]; then

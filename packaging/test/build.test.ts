@@ -141,13 +141,16 @@ describe("the systems' packages", () => {
 		assert.ok(files.length >= 5, files.join());
 		for (const name of files) {
 			const file = join(PACKAGES, name);
-			assert.equal(query(file, "--queryformat", "%{PAYLOADCOMPRESSOR}"), "gzip", name);
+			const compressor = name.endsWith(".src.rpm") ? "gzip" : "xz";
+			assert.equal(query(file, "--queryformat", "%{PAYLOADCOMPRESSOR}"), compressor, name);
 			const features = [...query(file, "--requires").matchAll(/^rpmlib\((\w+)\)/gm)].map(
 				([, feature]) => feature,
 			);
 			for (const feature of features)
 				assert.ok(
-					["CompressedFileNames", "FileDigests", "PayloadFilesHavePrefix"].includes(feature ?? ""),
+					["CompressedFileNames", "FileDigests", "PayloadFilesHavePrefix", "PayloadIsXz"].includes(
+						feature ?? "",
+					),
 					`${name}: ${feature}`,
 				);
 		}
