@@ -110,7 +110,8 @@ differential: setup-test
 	@L3DSR_DIFFERENTIAL_RULESETS=10500 L3DSR_NFT_DIFFERENTIAL_RULESETS=2000 $(NODE_TEST) \
 		packages/l3dsr/test/rewrite/ebpf/differential.test.ts packages/l3dsr/test/rewrite/nft/differential.test.ts
 
-# Tests on the kernels of Debian 11, 12 and 13, each in an emulated machine (about ten minutes).
+# Tests on the kernels of Debian 11, 12 and 13, each in an emulated machine (about twenty minutes each on an idle machine; on
+# a busy one, agents of the lab may answer too late, and it fails). KERNELS=trixie runs one of them.
 KERNELS ?= bullseye bookworm trixie
 test-kernels: setup-test
 	@for suite in $(KERNELS); do sh test/kernels/boot.sh $$suite 'sh test/kernels/check.sh' || exit; done
