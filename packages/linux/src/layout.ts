@@ -70,31 +70,28 @@ function roundUp(value: number, step: number): number {
 
 /** A structure: its size and offsets in bytes, and its conversion in both directions. */
 export class Layout<const F extends Fields> {
-	readonly size: number;
-	readonly #places: readonly Place[];
+	readonly #fields: Fields;
+	/** Computed at the first use: a command declares dozens of structures and uses a few. */
+	#laidOut: { readonly places: readonly Place[]; readonly size: number } | undefined;
 
 	constructor(fields: F) {
-		let end = 0;
-		let alignment = 1;
-		const places: Place[] = [];
-		for (const [name, type] of Object.entries(fields)) {
-			alignment = Math.max(alignment, alignmentOf(type));
-			const offset = roundUp(end, alignmentOf(type));
-			places.push({ name, type, offset });
-			end = offset + sizeOf(type);
-		}
-		this.#places = places;
-		this.size = roundUp(end, alignment);
+		this.#fields = fields;
+	}
+
+	get size(): number {
+		this.#laidOut ??= layOut(this.#fields);
+		return this.#laidOut.size;
 	}
 
 	/** The fields in order, with their offsets in bytes. */
 	get places(): readonly Place[] {
-		return this.#places;
+		this.#laidOut ??= layOut(this.#fields);
+		return this.#laidOut.places;
 	}
 
 	/** Bytes from the start of the structure. Throws RangeError for an unknown name. */
 	offsetOf(name: keyof F & string): number {
-		const place = this.#places.find((candidate) => candidate.name === name);
+		const place = this.places.find((candidate) => candidate.name === name);
 		if (place === undefined) throw new RangeError(`no field ${name}`);
 		return place.offset;
 	}
@@ -107,7 +104,7 @@ export class Layout<const F extends Fields> {
 		const bytes = new Uint8Array(this.size);
 		const view = new DataView(bytes.buffer);
 		const given: { readonly [name: string]: unknown } = values;
-		for (const { name, type, offset } of this.#places) {
+		for (const { name, type, offset } of this.places) {
 			const value = given[name];
 			if (value !== undefined) put(bytes, view, offset, name, type, value);
 		}
@@ -125,9 +122,22 @@ export class Layout<const F extends Fields> {
 		}
 		const view = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
 		const values: { [name: string]: unknown } = {};
-		for (const { name, type, offset } of this.#places) values[name] = take(whole, view, offset, type);
+		for (const { name, type, offset } of this.places) values[name] = take(whole, view, offset, type);
 		return values as Decoded<F>; // the table gives each name the type that F declares
 	}
+}
+
+function layOut(fields: Fields): { readonly places: readonly Place[]; readonly size: number } {
+	let end = 0;
+	let alignment = 1;
+	const places: Place[] = [];
+	for (const [name, type] of Object.entries(fields)) {
+		alignment = Math.max(alignment, alignmentOf(type));
+		const offset = roundUp(end, alignmentOf(type));
+		places.push({ name, type, offset });
+		end = offset + sizeOf(type);
+	}
+	return { places, size: roundUp(end, alignment) };
 }
 
 function put(

@@ -149,7 +149,9 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 			getOutHasColors: () => false,
 			getErrHasColors: () => false,
 		});
-	for (const subcommand of SUBCOMMANDS) {
+	// The others are there for help and suggestions.
+	const only = SUBCOMMANDS.filter(({ name }) => name === argv[0]);
+	for (const subcommand of only.length > 0 ? only : SUBCOMMANDS) {
 		const command = program
 			.command(subcommand.name, { hidden: subcommand.hidden === true })
 			.description(subcommand.summary);

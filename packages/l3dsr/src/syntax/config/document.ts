@@ -32,7 +32,8 @@ export class ConfigDocument {
 		this.#holder = { path: [], node: this.#resolve(this.#document.contents) };
 		for (const error of [...this.#document.errors, ...this.#document.warnings]) this.#reportSyntax(error);
 		this.#readable = this.#document.errors.length === 0;
-		if (this.#readable) this.#checkAliases();
+		// A text without the sign has no alias; most have none, and a walk over all nodes takes its time.
+		if (this.#readable && text.includes("*")) this.#checkAliases();
 	}
 
 	/** Reports aliases without an anchor, and nested aliases that would expand to millions of values. */
@@ -100,6 +101,7 @@ export class ConfigDocument {
 	/** The text of a scalar, or of each scalar in a list, as written, so that 010 and 0x10 stay as they are. */
 	scalars(path: readonly (string | number)[]): { readonly text: string; readonly position: Position }[] {
 		const node = this.at(path);
+		if (node === undefined) return [];
 		const items = isSeq(node) ? node.items.map((item) => this.#resolve(item)) : [node];
 		const positionOf = (start: number, end: number) => this.position(start, end);
 		return items.flatMap((item) => {

@@ -186,8 +186,8 @@ class ConfigReader {
 			...(protocols === undefined ? {} : { protocols }),
 			...(ports === undefined ? {} : { ports }),
 		};
-		this.#checkTogether(path, selection);
 		const selectors = ["dscp", "mark", "interface", "real"].filter((key) => this.#values.has([...path, key]));
+		this.#checkTogether(path, selection, selectors.length > 0);
 		const place = this.#document.place([...path, selectors[0] ?? "vip"]);
 		const clearDscp = this.#document.scalars([...path, "clear-dscp"])[0]?.text === "true";
 		return vips.map((one) => ({
@@ -237,9 +237,8 @@ class ConfigReader {
 	}
 
 	/** Checks the combination of values that are valid by themselves. */
-	#checkTogether(path: Path, selection: Selection): void {
+	#checkTogether(path: Path, selection: Selection, selects: boolean): void {
 		const { protocols, ports } = selection;
-		const selects = ["dscp", "mark", "interface", "real"].some((key) => this.#values.has([...path, key]));
 		if (!selects) {
 			for (const key of ["protocol", "ports", "set-port", "clear-dscp"]) {
 				if (!this.#values.has([...path, key])) continue;
