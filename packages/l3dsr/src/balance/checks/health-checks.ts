@@ -175,9 +175,10 @@ export class HealthChecks implements AsyncDisposable {
 		};
 	}
 
-	/** Makes room for the connections. A question rarely has more than one at a time. */
+	/** Makes room for the connections: one for each question, or two while its real server is falling. */
 	#openPath(): void {
-		const needed = [...this.#watched.values()].filter(({ target }) => connects(target.check.type)).length;
+		const asked = [...this.#watched.values()].filter(({ target }) => connects(target.check.type)).length;
+		const needed = Math.min(MOST_CONNECTIONS, 2 * asked);
 		if (needed === 0 || (this.#path !== undefined && needed <= this.#room)) return;
 		const room = Math.min(MOST_CONNECTIONS, 2 ** Math.ceil(Math.log2(Math.max(64, needed))));
 		try {
