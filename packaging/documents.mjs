@@ -1,8 +1,8 @@
 /**
- * Puts the documents into a package: documents.mjs DESTINATION FILE_OR_FOLDER...
+ * Copies the documents into a package: documents.mjs DESTINATION FILE_OR_FOLDER...
  *
- * They keep their places beneath the root of the source tree, so that links between them lead somewhere. A link to
- * what does not come along (the source, say) becomes its text.
+ * They keep their places relative to the root of the source tree, so that links between them work. A link to
+ * a file outside the package (such as the source) becomes its text.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

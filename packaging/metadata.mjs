@@ -1,10 +1,10 @@
 /**
- * What the packages say of themselves, from packages/l3dsr/package.json and CHANGELOG.md:
+ * The packages' metadata, from packages/l3dsr/package.json and CHANGELOG.md:
  *   metadata.mjs version | maintainer | homepage
  *   metadata.mjs debian VERSION SUITE | rpm VERSION-RELEASE    the changelog
  *
- * Whoever publishes packages sets MAINTAINER ("Name <address>") and HOMEPAGE to what answers.
- * A section `## 1.2.0 (2026-12-01)` is one entry. `## Unreleased (1.2.0)` is dated to SOURCE_DATE_EPOCH.
+ * A publisher of packages sets MAINTAINER ("Name <address>") and HOMEPAGE to real contacts. A section `##
+ * 1.2.0 (2026-12-01)` is one entry. `## Unreleased (1.2.0)` has the date of SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 
@@ -34,7 +34,7 @@ function releases() {
 	return found;
 }
 
-/** The list items before the first subheading: what is new. */
+/** The list items before the first subheading: the news. */
 function points(lines) {
 	const found = [];
 	for (const line of lines) {

@@ -1,6 +1,6 @@
 /**
- * Writes the package.json of the npm package of the commands: npm-manifest.mjs STAGE, where STAGE is the folder that npm
- * packs. What the bundles contain is left out of its dependencies.
+ * Writes the package.json of the npm package of the commands: npm-manifest.mjs STAGE, where STAGE is the
+ * folder that npm packs. Dependencies that are bundled are left out.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-/** What is built: the same everywhere, for every system, and for the other processor. */
+/** The built packages: reproducible, and for every system and the other processor. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -25,7 +25,7 @@ after(() => rmSync(directory, { recursive: true }));
 
 const sum = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
 
-/** Which files of two packages differ, for the message of a failure. */
+/** The files that differ between two packages, for the message of a failure. */
 function differences(a: string, b: string): string {
 	if (!/^.*(\.deb|[^c]\.rpm)$/.test(a)) return "(not looked into)";
 	return attempt("diff", ["-rq", unpacked(a), unpacked(b)]).stdout || "in its header only";
@@ -40,10 +40,10 @@ function unpacked(file: string): string {
 }
 
 describe("a build", () => {
-	it("is the same to the byte in another folder, without network, a rebuilt source package too", () => {
+	it("is the same to the byte in another folder and without network, even a rebuilt source package", () => {
 		const copy = join(directory, "copy");
 		done("git", ["clone", "-q", ROOT, copy]);
-		// What is changed here and not committed belongs to the .deb.
+		// The .deb includes changes here that are not committed.
 		done("sh", ["-c", `git ls-files -z | tar -c --null -T - | tar -x -C '${copy}'`]);
 		done("tar", ["-xzf", join(PACKAGES, `l3dsr-${VERSION}-modules.tar.gz`), "-C", copy]);
 		mkdirSync(join(copy, "build/prebuilt"), { recursive: true });
@@ -76,7 +76,7 @@ describe("a build", () => {
 		assert.equal(sum(join(copy, "build/packages", `l3dsr-${VERSION}-1.el9.${RPM_ARCH}.rpm`)), sum(RPM));
 	});
 
-	it("makes the files that the README and the guide to migration install", () => {
+	it("makes the files that the README and the migration guide install", () => {
 		const documents = ["README.md", "docs/guide/migration.md"].map((name) =>
 			readFileSync(join(ROOT, name), "utf8"),
 		);
@@ -88,7 +88,7 @@ describe("a build", () => {
 		}
 	});
 
-	it("refuses a system or a processor that it does not know, and names those it does", () => {
+	it("refuses an unknown system or processor, and names the known ones", () => {
 		for (const [script, env, said] of [
 			["packaging/deb.sh", { SUITE: "deb11" }, /SUITE is deb12, deb13, ubuntu24\.04 or ubuntu26\.04/],
 			["packaging/rpm.sh", { DIST: "suse" }, /DIST is el8, el9, el10 or fc43/],
@@ -102,7 +102,7 @@ describe("a build", () => {
 });
 
 describe("the systems' packages", () => {
-	it("sort by release, so that an upgrade of the system takes the newer system's package", () => {
+	it("sort by release, so an upgrade of the system takes the newer system's package", () => {
 		const suffixes = ["~deb12", "~deb13", "", "~ubuntu24.04", "~ubuntu26.04", ""];
 		for (const [index, later] of suffixes.entries()) {
 			const earlier = suffixes[index - 1];
@@ -120,7 +120,7 @@ describe("the systems' packages", () => {
 		}
 	});
 
-	it("of a Debian release say which it is", () => {
+	it("of a Debian release name that release", () => {
 		for (const [suffix, codename] of [
 			["~deb12", "bookworm"],
 			["~deb13", "trixie"],
@@ -135,7 +135,7 @@ describe("the systems' packages", () => {
 		}
 	});
 
-	it("of an rpm ask for nothing that the rpm of Enterprise Linux 8 (4.14) lacks", () => {
+	it("of an rpm require nothing that the rpm of Enterprise Linux 8 (4.14) lacks", () => {
 		const query = (file: string, ...args: readonly string[]) => done("rpm", ["-qp", ...args, file]);
 		const files = readdirSync(PACKAGES).filter((name) => name.endsWith(".rpm"));
 		assert.ok(files.length >= 5, files.join());
@@ -156,7 +156,7 @@ describe("the systems' packages", () => {
 		}
 	});
 
-	it("have the commands in /usr/sbin, and in /usr/bin where that is the same", () => {
+	it("have the commands in /usr/sbin, or in /usr/bin if that is the same folder", () => {
 		for (const [dist, folder, cpu] of [
 			["el8", "/usr/sbin", OTHER.rpm],
 			["el9", "/usr/sbin", RPM_ARCH],
@@ -177,19 +177,19 @@ describe("the native files", () => {
 			.trim()
 			.split("\n");
 
-	it("need no newer glibc and libstdc++ than Enterprise Linux 8 has, for either processor", () => {
+	it("need no newer glibc and libstdc++ than those of Enterprise Linux 8, for either processor", () => {
 		for (const file of [DEB, join(PACKAGES, `l3dsr_${VERSION}-1_${OTHER.deb}.deb`)]) {
 			const natives = find(join(unpacked(file), "usr/lib/l3dsr")).filter((path) => !path.includes("/bin/"));
 			assert.equal(natives.length, 2, natives.join());
 			assert.match(done("sh", ["packaging/abi.sh", ...natives]), /^2\.\d+$/m);
 		}
-		// And the check can fail: this machine's programs are for its own glibc.
+		// The check can fail: this machine's programs need its own glibc.
 		const { status, stderr } = attempt("sh", ["packaging/abi.sh", "/bin/ls", "/usr/bin/git"]);
 		assert.equal(status, 1);
 		assert.match(stderr, /need GLIBC_2\.\d+, and Enterprise Linux 8 has GLIBC_2\.28/);
 	});
 
-	it(`for ${OTHER.uname} are for it, and run there`, () => {
+	it(`for ${OTHER.uname} are for that processor, and run there`, () => {
 		const home = join(unpacked(join(PACKAGES, `l3dsr_${VERSION}-1_${OTHER.deb}.deb`)), "usr/lib/l3dsr");
 		for (const native of find(home)) {
 			assert.match(done("readelf", ["-h", native]), new RegExp(`Machine: .*${OTHER.machine}`));
@@ -209,7 +209,7 @@ describe("the native files", () => {
 			console.log(process.arch, koffi.load("libc.so.6").func("int getpid()")() === process.pid);`;
 		assert.equal(emulate("-e", call), `${OTHER.cpu} true\n`);
 
-		// V8 does not ask for which processor a cache was made, and crashes with a foreign one.
+		// V8 does not check which processor a cache is for, and crashes with a foreign one.
 		const caches = readdirSync(join(home, "dist")).filter((name) => name.endsWith(".cache"));
 		const own = join(unpacked(DEB), "usr/lib/l3dsr/dist");
 		assert.deepEqual(

@@ -1,4 +1,4 @@
-/** Completion, as the shells of a host with the package find it. */
+/** Completion as the shells of a host with the package use it. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ describe("completion", () => {
 		assert.match(output, /^offered: status$/m);
 	});
 
-	it("is what zsh completes by, for every command", () => {
+	it("is used by zsh for every command", () => {
 		const output = script(
 			"zsh -f",
 			`autoload -Uz compinit && compinit -D
@@ -45,7 +45,7 @@ describe("completion", () => {
 			done`,
 		);
 		for (const command of COMMANDS) assert.match(output, new RegExp(`^${command} by _${command}$`, "m"));
-		// And at a terminal, by the key.
+		// And at a terminal, with the Tab key.
 		const typed = script(
 			"timeout 20 zsh -f",
 			`zmodload zsh/zpty
@@ -58,7 +58,7 @@ describe("completion", () => {
 		assert.match(typed, /^completed$/m);
 	});
 
-	it("is what fish completes by, for every command", () => {
+	it("is used by fish for every command", () => {
 		const offered = (line: string) => script("HOME=/tmp fish", `complete -C "${line}"`);
 		for (const command of COMMANDS) assert.match(offered(`${command} -`), /^--?\w/m, command);
 		assert.match(offered("l3dsr sta"), /^status\t/m);

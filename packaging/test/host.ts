@@ -1,4 +1,4 @@
-/** Hosts to install packages on: a root and a network namespace of their own, and no Node. */
+/** Hosts for installing packages, with their own root and network namespace and without Node. */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ export const RPM_ARCH = arm ? "aarch64" : "x86_64";
 export const DEB: string = join(PACKAGES, `l3dsr_${VERSION}-1_${DEB_ARCH}.deb`);
 export const RPM: string = join(PACKAGES, `l3dsr-${VERSION}-1.el9.${RPM_ARCH}.rpm`);
 
-/** The processor that this machine is not, and what its packages are called. */
+/** The other processor than this machine's, and the names of its packages. */
 export const OTHER = arm
 	? { cpu: "x64", uname: "x86_64", machine: "X86-64", deb: "amd64", rpm: "x86_64" }
 	: { cpu: "arm64", uname: "aarch64", machine: "AArch64", deb: "arm64", rpm: "aarch64" };
@@ -49,7 +49,7 @@ export function done(program: string, args: readonly string[], env: NodeJS.Proce
 	return stdout;
 }
 
-/** A minimal Debian, made when it is first asked for; see debian-root.sh. */
+/** A minimal Debian, created at the first request; see debian-root.sh. */
 export function debianRoot(suite: "bookworm" | "trixie"): string {
 	return done("sh", ["packaging/test/debian-root.sh", suite]).trim();
 }
@@ -61,7 +61,7 @@ export class Host implements Disposable {
 	readonly directory: string;
 	readonly #lower: string;
 
-	/** `lower`: the files it begins with. Those of this machine without its Node, when left out. */
+	/** `lower`: the initial files; default: those of this machine without its Node. */
 	constructor(lower?: string) {
 		this.netns = `l3pkg${process.pid}-${++made}`;
 		this.directory = mkdtempSync("/tmp/l3dsr-host-");
@@ -70,18 +70,18 @@ export class Host implements Disposable {
 		for (const name of ["upper", "work", "root", "packages"]) mkdirSync(join(this.directory, name));
 		done("ip", ["netns", "add", this.netns]);
 		done("ip", ["-n", this.netns, "link", "set", "lo", "up"]);
-		// Node is searched everywhere and taken away: what runs from here on brings its own.
+		// Removes Node everywhere: programs from here on bring their own.
 		if (lower === undefined) this.run("rm -f $(which -a node nodejs npm npx) /usr/local/bin/node");
 		this.run("! command -v node");
 	}
 
-	/** Where `file` is on the host, in the folder that its commands start in. */
+	/** The path of `file` on the host, in the folder where its commands start. */
 	put(file: string): string {
 		copyFileSync(file, join(this.directory, "packages", basename(file)));
 		return basename(file);
 	}
 
-	/** Runs shell commands; their output, or a failure with all that they said. */
+	/** Runs shell commands; returns their output, or fails with all of it. */
 	run(commands: string): string {
 		return done("sh", this.#script(commands));
 	}
@@ -101,7 +101,7 @@ export class Host implements Disposable {
 	}
 }
 
-/** What every package must show: each command says its version and its help. */
+/** A test for every package: each command prints its version and its help. */
 export function everyCommandAnswers(run: (commands: string) => string): void {
 	const script = COMMANDS.map((command) => `${command} --version; ${command} --help >/dev/null`).join("; ");
 	const lines = run(script).trim().split("\n");

@@ -1,4 +1,4 @@
-/** The life of a package on a host, from installation to removal, with a client being served meanwhile. */
+/** The life of a package on a host, from installation to removal, while a client is served. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "../../test/support/netns.ts";
@@ -12,7 +12,7 @@ export interface Life {
 	readonly upgrade: string;
 	readonly downgrade: string;
 	readonly remove: string;
-	/** What says which version is installed, and how it answers after each. */
+	/** The command that prints the installed version, and its output after each step. */
 	readonly installed: string;
 	readonly versions: { readonly old: string; readonly new: string };
 }
@@ -42,17 +42,17 @@ export function livesThrough(title: string, life: Life): void {
 			assert.match(host.run("l3dsr lab"), /72\.30\.38\.140/);
 		});
 
-		it("goes on rewriting while it is upgraded and downgraded: no packet is lost, nothing in the kernel changes", async () => {
+		it("keeps rewriting during upgrade and downgrade: no packet is lost, nothing in the kernel changes", async () => {
 			const yaml = `services: [{ vip: ${Traffic.vip}, dscp: ${Traffic.dscp} }]`;
 			host.run(`
 				echo '${yaml}' > /etc/l3dsr/l3dsr.yaml
 				printf '192.0.2.20=9' > /etc/dsr.d/web.conf
 				l3dsr up; dsrctl start
 				iptables-daddr -t mangle -A INPUT -m dscp --dscp 1 -j DADDR --set-daddr 192.0.2.30`);
-			// What this system's nft prints of it is read back whole.
+			// The output of this system's nft is read back completely.
 			host.run("l3dsr diff; dsrctl check; iptables-daddr -t mangle -S INPUT | grep 192.0.2.30");
 			await traffic.start();
-			// Handles tell a rule that was put back from one that stayed; counters go on, and are left out.
+			// Handles distinguish a restored rule from one that stayed; counters increase, and are left out.
 			const state = () =>
 				host
 					.run(`nft -s -a list ruleset; ip -o address show dev lo; tc filter show dev eth0 ingress
@@ -72,7 +72,7 @@ export function livesThrough(title: string, life: Life): void {
 			}
 		});
 
-		it("takes its rules and addresses away when it is removed, and leaves the operator's files", async () => {
+		it("removes its rules and addresses at removal, and keeps the operator's files", async () => {
 			host.run(life.remove);
 			assert.equal(host.run("nft list ruleset"), "");
 			assert.doesNotMatch(host.run("ip -o address show dev lo"), /192\.0\.2\./);

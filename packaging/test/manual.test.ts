@@ -1,4 +1,4 @@
-/** The man pages, as they are on a host with the package. */
+/** The man pages on a host with the package. */
 import assert from "node:assert/strict";
 import { posix } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -12,7 +12,7 @@ describe("the documents", () => {
 	});
 	after(() => host[Symbol.dispose]());
 
-	it("link to what is installed with them", () => {
+	it("link to installed files", () => {
 		const documents = host.run("find /usr/share/doc/l3dsr -name '*.md'").trim().split("\n");
 		const links = documents.flatMap((path) =>
 			[...host.run(`cat ${path}`).matchAll(/\]\((?![a-z]+:|#)([^)#]+)/g)].map(([, target = ""]) =>
@@ -26,7 +26,7 @@ describe("the documents", () => {
 		);
 	});
 
-	it("have configurations to begin with, which l3dsr accepts", () => {
+	it("have configurations to start with, which l3dsr accepts", () => {
 		const [first] = host.run("ls /usr/share/doc/l3dsr/examples/*.yaml").split("\n");
 		assert.match(host.run(`l3dsr export nft -c ${first}`), /table ip/);
 	});
@@ -47,7 +47,7 @@ describe("the man pages", () => {
 			.split("\n")
 			.map((path) => ({ path, name: path.replace(/^.*\/|\.\d\.gz$/g, ""), section: path.at(-4) ?? "" }));
 
-	it("are there for every command, every subcommand with a document, and every file", () => {
+	it("exist for every command, every subcommand with a document, and every file", () => {
 		const names = pages().map(({ name, section }) => `${name}(${section})`);
 		const subcommands = ["probe", "trace", "watch", "export", "import"].map((name) => `l3dsr-${name}`);
 		for (const command of [...COMMANDS, ...subcommands]) assert.ok(names.includes(`${command}(8)`), command);
@@ -55,7 +55,7 @@ describe("the man pages", () => {
 		assert.ok(names.includes("l3dsr-errors(7)"), names.join());
 	});
 
-	it("are rendered without a warning by man, also where the locale is C, and by mandoc", () => {
+	it("are rendered without a warning by man, even in locale C, and by mandoc", () => {
 		for (const { path, name, section } of pages()) {
 			assert.equal(host.run(`mandoc -Tlint ${path}`), "", path);
 			for (const locale of ["C", "C.UTF-8"]) {
@@ -90,7 +90,7 @@ describe("the man pages", () => {
 		}
 	});
 
-	it("keep what is indented in an example where it is", () => {
+	it("keep the indentation of examples", () => {
 		const page = "/usr/share/man/man5/l3dsr.yaml.5.gz";
 		assert.match(
 			host.run(`mandoc -Tascii ${page} | col -bx`),
@@ -98,7 +98,7 @@ describe("the man pages", () => {
 		);
 	});
 
-	it("show real commands of theirs, as they are typed", () => {
+	it("show real commands as they are typed", () => {
 		for (const { path, name } of pages()) {
 			// A page of several names is one text.
 			if (name === "l3dsr-errors" || host.attempt(`[ -L ${path} ]`).status === 0) continue;

@@ -1,4 +1,4 @@
-/** The npm package, installed by npm into the folder of somebody else's project. */
+/** The npm package, installed by npm into another project's folder. */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { attempt, COMMANDS, done, PACKAGES, ROOT, VERSION } from "./host.ts";
 
-/** What a user of the library writes, in TypeScript. */
+/** A TypeScript program that uses the library. */
 const PROGRAM = `
 import { asm, ETHERNET, IPV4, Program, ProgramBuilder, SKB, TC_ACT, testRun, view } from "@l3dsr/bpf";
 
@@ -42,12 +42,12 @@ describe("the npm package", () => {
 	});
 	after(() => rmSync(project, { recursive: true }));
 
-	it("is what npm pack makes, the same to the byte each time", () => {
+	it("is the same to the byte from every npm pack", () => {
 		inProject(`npm pack --silent '${ROOT}build/npm/l3dsr'`);
 		done("cmp", [file, join(project, `l3dsr-${VERSION}.tgz`)]);
 	});
 
-	it("brings every command, with the Node that is there, and nothing but koffi", () => {
+	it("has every command, uses the existing Node, and needs only koffi", () => {
 		for (const command of COMMANDS) {
 			assert.ok(inProject(`node_modules/.bin/${command} --version`).includes(VERSION), command);
 			inProject(`node_modules/.bin/${command} --help`);
@@ -59,7 +59,7 @@ describe("the npm package", () => {
 		assert.match(inProject(`node_modules/.bin/l3dsr export nft -c ${service}`), /192\.0\.2\.10/);
 	});
 
-	it("has no code cache: V8 takes that of another processor, and crashes", () => {
+	it("has no code cache: V8 accepts that of another processor, and crashes", () => {
 		assert.deepEqual(
 			readdirSync(join(installed, "dist")).filter((name) => name.endsWith(".cache")),
 			[],

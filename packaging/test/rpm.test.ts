@@ -1,4 +1,4 @@
-/** The .rpm: on a whole host, and in a root that holds nothing but a shell and libraries. */
+/** The .rpm on a complete host, and in a root with only a shell and libraries. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ import { livesThrough } from "./life.ts";
 
 const built = (dist: string) => `l3dsr-${VERSION}-1.${dist}.${RPM_ARCH}.rpm`;
 
-// Debian's rpm knows of no packages of its host, and asks twice whether it is meant.
+// Debian's rpm does not know the packages of its host, and needs two options to install anyway.
 const rpm = "rpm --nodeps --force-debian";
 livesThrough("the .rpm", {
 	host: () => {
@@ -47,7 +47,7 @@ describe("the .rpm in an empty root", () => {
 	});
 	after(() => rmSync(directory, { recursive: true }));
 
-	it("is refused by rpm while the libraries are missing, and taken with them, scripts and all", () => {
+	it("is refused by rpm without the libraries, and accepted with them, including its scripts", () => {
 		const { status, stderr } = attempt("rpm", [...into, "-i", RPM]);
 		assert.notEqual(status, 0);
 		assert.match(stderr, /libc\.so\.6\(GLIBC_2\.28\)\(64bit\) is needed/);
@@ -62,7 +62,7 @@ describe("the .rpm in an empty root", () => {
 		assert.match(inside("l3dsr --version"), new RegExp(`^l3dsr ${VERSION.replaceAll(".", "\\.")}$`, "m"));
 	});
 
-	it("is what rpm says of it", () => {
+	it("matches rpm's own record of it", () => {
 		const query = (...args: readonly string[]) => done("rpm", ["--root", root, "-q", ...args, "l3dsr"]);
 		done("rpm", ["--root", root, "-V", "l3dsr"]);
 		assert.match(query("-i"), /^License +: Apache-2\.0 AND MIT AND ISC$/m);
@@ -71,7 +71,7 @@ describe("the .rpm in an empty root", () => {
 		for (const command of COMMANDS) assert.ok(manual.includes(`/man8/${command}.8.gz`), command);
 	});
 
-	it("goes without a word, its scripts finding neither systemd nor a kernel to clean", () => {
+	it("is removed silently, though its scripts find neither systemd nor a kernel to clean", () => {
 		const { status, stdout, stderr } = attempt("rpm", [...into, "-e", "l3dsr"]);
 		assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "", stderr: "" });
 		inside("[ ! -e /usr/lib/l3dsr ]");

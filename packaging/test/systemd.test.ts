@@ -1,4 +1,4 @@
-/** The .deb on a minimal bookworm that systemd has booted, in a container of its own. */
+/** The .deb on a minimal bookworm booted by systemd, in its own container. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ class Machine {
 	}
 
 	async boot(): Promise<void> {
-		// bpf(2) is among what containers may not do, unless told otherwise.
+		// By default, containers may not use bpf(2).
 		const isolated = [
 			"--register=no",
 			"--keep-unit",
@@ -39,7 +39,9 @@ class Machine {
 		);
 	}
 
-	/** Process number of the container's systemd, or nothing: at first there is another child, which starts it. */
+	/**
+	 * Process id of the container's systemd, or nothing: at first there is another child, which starts it.
+	 */
 	#init(): string {
 		const pid = this.#container?.pid;
 		return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
@@ -90,7 +92,7 @@ describe("under systemd", () => {
 		rmSync(directory, { recursive: true });
 	});
 
-	it("the unit that the package brings makes the host what its file says", () => {
+	it("the package's unit makes the host match its file", () => {
 		machine.run(`dpkg -i /packages/${basename(OLD)}
 			echo 'services: [{ vip: 192.0.2.10, dscp: 7 }]' > /etc/l3dsr/l3dsr.yaml
 			systemctl enable --now l3dsr`);
@@ -109,18 +111,18 @@ describe("under systemd", () => {
 		machine.run("systemctl daemon-reload");
 		for (const action of ["start", "reload", "restart", "stop"]) {
 			machine.run(`nft add table ip of-others; systemctl ${action} nftables`);
-			// It has flushed every table, ours too.
+			// It has flushed every table, including ours.
 			assert.doesNotMatch(state(), /of-others/, action);
 			await waitFor(`rules after ${action}`, () => machine.attempt("l3dsr diff").status === 0);
 		}
 		machine.run("systemctl is-active l3dsr");
 	});
 
-	it("the process that speaks HTTP has a user of its own, who cannot log in", () => {
+	it("the process that speaks HTTP has its own user, who cannot log in", () => {
 		assert.match(machine.run("getent passwd l3dsr"), /:\/usr\/sbin\/nologin$/m);
 	});
 
-	it("an upgrade and a downgrade leave the unit and its rules as they are", () => {
+	it("an upgrade and a downgrade keep the unit and its rules", () => {
 		const unit = () =>
 			machine.run("systemctl show l3dsr -p ActiveState,ActiveEnterTimestampMonotonic,InvocationID");
 		const before = unit() + state();
@@ -137,7 +139,7 @@ describe("under systemd", () => {
 		assert.match(state(), /--set-daddr 192\.0\.2\.10[\s\S]*192\.0\.2\.10\/32/);
 	});
 
-	it("removal stops the unit, and nothing is left or has failed", () => {
+	it("removal stops the unit, and nothing remains or has failed", () => {
 		machine.run("mkdir /var/lib/l3dsr; echo '{}' > /var/lib/l3dsr/l3dsr.state.json; dpkg -r l3dsr");
 		assert.doesNotMatch(state(), /192\.0\.2\.10|l3dsr/);
 		assert.match(machine.run("systemctl list-units --all 'l3dsr*' --no-legend; echo none"), /^none$/m);

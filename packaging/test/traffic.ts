@@ -1,6 +1,6 @@
 /**
- * Traffic of one client through a VIP while something else happens on its host: datagrams marked with the VIP's
- * DSCP to the host's own address, one after the other, each to be answered from the VIP.
+ * One client's traffic to a VIP during another action on its host: datagrams with the VIP's DSCP to the
+ * host's own address, one after the other, each answered from the VIP.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -18,7 +18,7 @@ const socket = require("node:dgram").createSocket("udp4");
 socket.on("message", (message, { port, address }) => socket.send(message, port, address));
 socket.bind(${PORT}, "${VIP}", () => console.log("ready"));`;
 
-/** Sends the next when the last is answered; what is not within a second is lost. Prints a line per change. */
+/** Sends the next datagram when the last is answered; after a second it is lost. Prints a line per change. */
 const CLIENT = `
 const socket = require("node:dgram").createSocket("udp4");
 const count = { answered: 0, lost: 0, elsewhere: 0 };
@@ -61,7 +61,7 @@ export class Traffic implements AsyncDisposable {
 		inside(host, "addr", "add", `${REAL}/24`, "dev", "eth0");
 		inside(this.#netns, "addr", "add", "10.7.0.1/24", "dev", "eth0");
 		for (const netns of [host, this.#netns]) inside(netns, "link", "set", "eth0", "up");
-		// As a director marks.
+		// Like a director.
 		const mark = `add table ip director; add chain ip director out { type filter hook output priority 0; };
 			add rule ip director out ip daddr ${REAL} ip dscp set ${DSCP}`;
 		done("ip", ["netns", "exec", this.#netns, "nft", mark]);
@@ -75,7 +75,7 @@ export class Traffic implements AsyncDisposable {
 		this.#client = await this.#spawn(this.#netns, CLIENT);
 	}
 
-	/** So far. */
+	/** The counts so far. */
 	async count(): Promise<Count> {
 		assert.ok(this.#client?.stdin && this.#lines, "the traffic has not begun");
 		const line = once(this.#lines, "line");
@@ -83,7 +83,7 @@ export class Traffic implements AsyncDisposable {
 		return JSON.parse((await line)[0]);
 	}
 
-	/** Runs `change` under traffic: packets are answered during it, all of them and all by the VIP. */
+	/** Runs `change` under traffic: all packets during it are answered, all by the VIP. */
 	async unharmedBy(change: () => void | Promise<void>): Promise<void> {
 		const before = await this.count();
 		await change();
