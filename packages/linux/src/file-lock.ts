@@ -88,11 +88,20 @@ export class FileLock implements Disposable {
 	}
 
 	/**
-	 * Whether somebody holds the lock on `path`. Those who ask at the same time are not taken for holders: they take it shared.
-	 * Creates the file if it is not there. Throws LinuxError when it cannot be opened.
+	 * Whether somebody holds the lock on `path`. Processes that ask at the same time do not take one another for holders: the
+	 * lock is tried shared. Changes nothing, and works on a read-only file system. Throws LinuxError if `path` cannot be read.
 	 */
 	static isHeld(path: string): boolean {
-		const fd = open(path);
+		let fd: number;
+		try {
+			fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+		} catch (cause) {
+			if (errnoOfFileError(cause) === "ENOENT") return false;
+			throw new LinuxError("SYSCALL", `open lock file ${path}: ${fileErrorText(cause)}`, {
+				hint: "run it as root",
+				cause,
+			});
+		}
 		try {
 			const result = flock(fd, LOCK_SH | LOCK_NB);
 			if (result !== -ERRNO.EAGAIN) check(result, `lock ${path}`);

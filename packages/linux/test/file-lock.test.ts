@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -72,6 +72,7 @@ test("names the file that could not be opened", async () => {
 test("tells whether it is held, and does not take others who ask for a holder", async () => {
 	const path = join(folder, "held.lock");
 	assert.equal(FileLock.isHeld(path), false);
+	assert.ok(!existsSync(path), "asking creates no file");
 	{
 		using _lock = await FileLock.acquire(path);
 		assert.equal(FileLock.isHeld(path), true);

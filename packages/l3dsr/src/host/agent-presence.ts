@@ -1,5 +1,5 @@
 /** Whether an agent manages this host, and with which configuration: at most one in each network namespace. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { FileLock, LinuxError } from "@l3dsr/linux";
 import { L3dsrError } from "../errors.ts";
@@ -51,8 +51,7 @@ export async function becomeAgent(presence: AgentPresence, path: string = agentP
 
 /** The running agent; undefined if there is none. */
 export function findAgent(path: string = agentPath()): AgentPresence | undefined {
-	if (statSync(path, { throwIfNoEntry: false }) === undefined || !FileLock.isHeld(path)) return undefined;
-	return readPresence(path);
+	return FileLock.isHeld(path) ? readPresence(path) : undefined;
 }
 
 /** Throws AGENT_RUNNING if an agent applies another file to this host: it would revert the change at once. */

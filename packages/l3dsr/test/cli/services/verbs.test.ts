@@ -118,13 +118,15 @@ test("up, status, diff, check and down work in the same way without nft, ip and 
 	assert.doesNotMatch(run("nft", "list", "ruleset"), /l3dsr/);
 });
 
-test("if the lock cannot be written, up reports that and changes nothing", () => {
-	const { status, stdout, stderr } = withMounts(
-		"mount --bind /run /run; mount -o remount,bind,ro /run",
-		"up",
-		"-c",
-		config,
-	);
+test("if the lock cannot be written, up reports that and changes nothing, and status works", () => {
+	const readOnly = "mount --bind /run /run; mount -o remount,bind,ro /run";
+	// Left by an agent that has ended.
+	const agent = `/run/l3dsr.${run("stat", "-Lc", "%i", "/proc/self/ns/net").trim()}.agent`;
+	writeFileSync(agent, "{}\n");
+	const looked = withMounts(readOnly, "status");
+	rmSync(agent);
+	assert.deepEqual([looked.status, looked.stderr], [0, ""]);
+	const { status, stdout, stderr } = withMounts(readOnly, "up", "-c", config);
 	assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
 	assert.match(
 		stderr,
