@@ -84,12 +84,12 @@ soak-end-to-end: setup-test
 	@L3DSR_E2E_FLOWS=10000 L3DSR_E2E_UDP=2000 L3DSR_E2E_DEATHS=50 L3DSR_E2E_KILLS=100 L3DSR_E2E_SYNS=1000000 \
 		$(NODE) --test --test-concurrency=1 packages/l3dsr/test/balance/end-to-end/*.test.ts
 
-# 24 hours of the agent in fast motion (about 15 minutes): 50,000 events, 10,000 scrapes, 1,000 reconfigurations. Fails if
+# 24 hours of the agent in fast motion (about 15 minutes): 49,500 events, 500 faults, 10,000 scrapes, 1,000 reconfigurations. Fails if
 # memory or descriptors grow after the warm-up, and plots docs/pictures/agent-day.svg. L3DSR_AGENT_DAY=0.1 runs a tenth, without a plot.
 agent-day: setup-test
 	@$(NODE) bench/day-main.ts
 
-# An agent killed 50 times during its start and 50 times during a repair (about five minutes).
+# An agent killed 50 times during its start and 50 times during a repair (about three minutes).
 agent-kills: setup-test
 	@L3DSR_AGENT_KILLS=50 $(NODE) --test packages/l3dsr/test/agent/survival.test.ts
 

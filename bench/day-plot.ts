@@ -4,7 +4,8 @@ import { type Day, failedIn, growthOf, type Sample } from "./agent-day.ts";
 const WIDTH = 760;
 const PANEL = { left: 56, right: 740, height: 150 };
 const TOPS = { memory: 64, descriptors: 262 };
-const HEIGHT = 480;
+const HEIGHT = 510;
+const SUMMARY_TOP = 456;
 
 interface Line {
 	readonly name: string;
@@ -48,7 +49,7 @@ export function plotOf(day: Day): string {
 ${panel("Resident memory, MB", TOPS.memory, MEMORY, day)}
 ${panel("Open descriptors", TOPS.descriptors, DESCRIPTORS, day)}
 ${summaryOf(day)
-	.map((text, index) => `<text class="small" x="16" y="${440 + index * 17}">${text}</text>`)
+	.map((text, index) => `<text class="small" x="16" y="${SUMMARY_TOP + index * 17}">${text}</text>`)
 	.join("\n")}
 </svg>
 `;
@@ -60,11 +61,13 @@ export function summaryOf(day: Day): string[] {
 	const growth = growthOf(day);
 	const last = samples.at(-1);
 	const signed = (value: number, digits: number) => `${value < 0 ? "" : "+"}${value.toFixed(digits)}`;
+	const grown = (name: string, mb: number, descriptors: number, endMb = Number.NaN) =>
+		`From the second quarter to the last, ${name}: ${signed(mb, 1)} MB and ${signed(descriptors, 0)} descriptors; ${endMb.toFixed(0)} MB at the end`;
 	const minutes = (tookMs / 60_000).toFixed(1);
 	return [
 		`${count(events)} events, ${count(faults)} faults (${count(repairs)} repairs), ${count(scrapes)} scrapes (${count(failedIn(scrapeFailures))} failed) and ${count(reconfigurations)} reconfigurations in ${minutes} minutes`,
-		`From the second quarter to the last: agent ${signed(growth.agentMb, 1)} MB and ${signed(growth.agentDescriptors, 0)} descriptors (${last?.agentMb.toFixed(0)} MB at the end), ` +
-			`HTTP process ${signed(growth.httpMb, 1)} MB and ${signed(growth.httpDescriptors, 0)} (${last?.httpMb.toFixed(0)} MB)`,
+		grown("agent", growth.agentMb, growth.agentDescriptors, last?.agentMb),
+		grown("HTTP process", growth.httpMb, growth.httpDescriptors, last?.httpMb),
 	];
 }
 
