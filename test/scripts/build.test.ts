@@ -93,10 +93,8 @@ test("a command loads only small modules of Node beyond those of an empty proces
 	}
 });
 
-/**
- * Modules that run the parts; a name that commander has in common with a global; and a global of every Node.
- */
-const SMALL = new Set(["NativeModule vm", "NativeModule process", "NativeModule internal/abort_controller"]);
+/** What runs the parts, and what commander loads for the name of a global. */
+const SMALL = new Set(["NativeModule vm", "NativeModule process"]);
 
 const target = ["-j", "DADDR", "--set-daddr", "192.0.2.1"];
 

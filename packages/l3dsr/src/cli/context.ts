@@ -39,10 +39,13 @@ export function processContext(
 	programPath: string,
 	{ patient = true }: { readonly patient?: boolean } = {},
 ): ProcessContext {
-	const closed = new AbortController();
+	// Node loads a module for it, and few commands ask.
+	let closed: AbortController | undefined;
+	let lost: NodeJS.ErrnoException | undefined;
 	const onError = (error: NodeJS.ErrnoException) => {
 		if (error.code !== "EPIPE") process.exitCode = EXIT.failed;
-		closed.abort(error);
+		lost ??= error;
+		closed?.abort(error);
 	};
 	let stdout: Output | undefined;
 	let stderr: Output | undefined;
@@ -63,7 +66,11 @@ export function processContext(
 		get terminal() {
 			return terminalOf(process);
 		},
-		outputClosed: closed.signal,
+		get outputClosed() {
+			closed ??= new AbortController();
+			if (lost !== undefined) closed.abort(lost);
+			return closed.signal;
+		},
 		flush(done) {
 			const flushStderr = () => (stderr === undefined ? done() : void stderr.write("", done));
 			if (stdout === undefined) flushStderr();

@@ -6,12 +6,15 @@ import { printable } from "../printable.ts";
 import type { CliContext } from "./context.ts";
 import type { Output } from "./output.ts";
 
-/** A context whose outputs print only printable text. */
+/** A context whose outputs print only printable text. What takes time to create is created at its first use. */
 export function printableContext(context: CliContext): CliContext {
 	let stdout: Output | undefined;
 	let stderr: Output | undefined;
 	return {
-		...withoutOutputs(context),
+		programName: context.programName,
+		programPath: context.programPath,
+		argv: context.argv,
+		env: context.env,
 		get stdout() {
 			stdout ??= printableOutput(context.stdout);
 			return stdout;
@@ -20,16 +23,14 @@ export function printableContext(context: CliContext): CliContext {
 			stderr ??= printableOutput(context.stderr);
 			return stderr;
 		},
+		get outputClosed() {
+			return context.outputClosed;
+		},
 		// Its screen makes lines printable itself.
 		get terminal() {
 			return context.terminal;
 		},
 	};
-}
-
-/** Creating an output takes time, so each is created at its first use. */
-function withoutOutputs({ programName, programPath, argv, env, outputClosed }: CliContext) {
-	return { programName, programPath, argv, env, outputClosed };
 }
 
 function printableOutput(output: Output): Output {
