@@ -3,8 +3,8 @@
  *   metadata.mjs version | maintainer | homepage
  *   metadata.mjs debian VERSION SUITE | rpm VERSION-RELEASE    the changelog
  *
- * A publisher of packages sets MAINTAINER ("Name <address>") and HOMEPAGE to real contacts. A section `##
- * 1.2.0 (2026-12-01)` is one entry. `## Unreleased (1.2.0)` has the date of SOURCE_DATE_EPOCH.
+ * A publisher of packages sets MAINTAINER ("Name <address>") and HOMEPAGE to real contacts.
+ * A section `## 1.2.0 (2026-12-01)` is one entry. `## Unreleased (1.2.0)` has the date of SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 
@@ -34,7 +34,7 @@ function releases() {
 	return found;
 }
 
-/** The list items before the first subheading: the news. */
+/** The list items before the first subheading. */
 function points(lines) {
 	const found = [];
 	for (const line of lines) {

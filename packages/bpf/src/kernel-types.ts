@@ -98,7 +98,7 @@ function checkName(name: string): void {
 	if (/^\w+$/.test(name) && name.length < NAME_BYTES) return;
 	throw new BpfError(
 		"BUILD",
-		`look up a type of the kernel: ${JSON.stringify(name)} is not a name of C with at most ${NAME_BYTES - 1} letters`,
+		`look up a kernel type: ${JSON.stringify(name)} is not a C identifier of at most ${NAME_BYTES - 1} characters`,
 	);
 }
 

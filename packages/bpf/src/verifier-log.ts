@@ -19,8 +19,8 @@ export interface VerifierReport {
 const EPILOGUE = /^(processed \d+ insns|verification time |stack depth |(cur|old) state: )/;
 
 /**
- * Trace lines: instructions (`5: (61) r2 = …`), register states (`5: R1=ctx()`, `R0=…`), paths (`from 4 to 7:
- * …`), precision tracking, source lines, function boundaries.
+ * Trace lines: instructions (`5: (61) r2 = …`), register states (`5: R1=ctx()`, `R0=…`), paths
+ * (`from 4 to 7: …`), precision tracking, source lines, function boundaries.
  */
 const TRACE = [
 	/^\d+: /,

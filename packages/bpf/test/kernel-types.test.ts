@@ -42,7 +42,7 @@ test("a name that is not a C identifier is refused before the kernel is asked", 
 	for (const name of ["", "a b", "x".repeat(128)])
 		assert.throws(() => bpf.lookUpKernelTypes({ functions: [name] }), {
 			code: "BUILD",
-			message: /is not a name of C/,
+			message: /is not a C identifier/,
 		});
 });
 

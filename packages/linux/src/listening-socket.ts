@@ -151,7 +151,7 @@ function encodeUnixAddress(path: string, doing: string): Uint8Array {
 function removeStale(path: string, name: Uint8Array, doing: string): void {
 	try {
 		if (!lstatSync(path).isSocket()) {
-			throw new LinuxError("SYSCALL", `${doing}: something that is not a socket is there`);
+			throw new LinuxError("SYSCALL", `${doing}: the file exists and is not a socket`);
 		}
 	} catch (error) {
 		if (errnoOfFileError(error) === "ENOENT") return;

@@ -68,7 +68,7 @@ class Poller {
 	}
 
 	add(fd: number, listener: Listener): void {
-		if (this.#listeners.has(fd)) throw new RangeError(`descriptor ${fd} is waited for already`);
+		if (this.#listeners.has(fd)) throw new RangeError(`something already waits for descriptor ${fd}`);
 		const result = this.#control(EPOLL_CTL.ADD, fd, listener.events | EPOLLONESHOT);
 		if (result < 0 && this.#listeners.size === 0 && !this.#isWaiting) this.#close();
 		check(result, `wait for descriptor ${fd}`);

@@ -81,7 +81,7 @@ test("a watcher is called again until it has read everything, and not after it w
 test("a second wait for the same descriptor is refused", async () => {
 	using pipe = openPipe();
 	using _ = watchReadable(pipe.read, () => {});
-	await assert.rejects(untilReadable([pipe.read]), /is waited for already/);
+	await assert.rejects(untilReadable([pipe.read]), /something already waits for descriptor/);
 });
 
 test("a process can exit during a wait, and ends by itself after the last one", async () => {

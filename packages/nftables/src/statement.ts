@@ -93,7 +93,7 @@ const ARPHRD_ETHER = 1;
 /** Bytes at an offset, like nft's `@nh,8,8`. Offset and length in bits, multiples of eight. */
 export function rawField(base: PayloadBase, offset: number, length: number): Operand {
 	if (offset % 8 !== 0 || length % 8 !== 0)
-		throw new RangeError("a field by its place begins and ends with a byte");
+		throw new RangeError("offset and length of a raw field must be multiples of 8 bits");
 	const bytes = length / 8;
 	return {
 		load: [payload(base, offset / 8, bytes)],
@@ -288,7 +288,7 @@ function bytesOf({ length, shift, type }: Operand, value: number): Uint8Array {
 /** Writes a value to the packet: the field's number, or its bytes. Updates checksums. */
 export function assign(left: Operand, value: number | Uint8Array): readonly Expression[] {
 	const { place } = left;
-	if (place === undefined) throw new RangeError("only what is in the packet can be written");
+	if (place === undefined) throw new RangeError("only fields of the packet can be assigned");
 	if (left.mask !== undefined && typeof value === "number") return assignBits(left, place, left.mask, value);
 	const bytes = typeof value === "number" ? bytesOf(left, value) : value;
 	return [{ kind: "immediate", register: REGISTER, value: bytes }, write(place, left.length)];
@@ -311,7 +311,7 @@ export function assignFromMap(
 	key: Operand,
 	map: string | AnonymousSet,
 ): readonly Expression[] {
-	if (left.place === undefined) throw new RangeError("only what is in the packet can be written");
+	if (left.place === undefined) throw new RangeError("only fields of the packet can be assigned");
 	return [
 		...key.load,
 		...masking(key),

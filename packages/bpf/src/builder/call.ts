@@ -104,12 +104,12 @@ export class Call {
 		if (bytes !== size) {
 			throw this.#emitter.error(
 				`${name} has ${bytes} bytes, a ${what} of map ${map.name} has ${size}`,
-				bytes > size ? "give the part that it is" : "declare it with padding, and clear() that",
+				bytes > size ? "pass a part() of that size" : "declare its padding as well, and clear() it",
 			);
 		}
 		if (base.kind === "stack" && this.#emitter.flow?.isWritten(offset, bytes) === false) {
 			throw this.#emitter.error(
-				`${name}, a ${what} of map ${map.name}, is not written in all its bytes on every path here`,
+				`${name}, a ${what} of map ${map.name}, is not completely written on every path here`,
 				"store every field, or clear() it first: padding counts",
 			);
 		}

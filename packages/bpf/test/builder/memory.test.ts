@@ -179,7 +179,7 @@ describe("a key of a map", () => {
 			p.store(stack.port, 1);
 			p.if(p.context(bpf.SKB).len, ">", 100, () => p.store(stack.protocol, 6));
 			p.lookup(HASH, stack, p.label("none"));
-		}, /key, a key of map hash, is not written in all its bytes on every path here/);
+		}, /key, a key of map hash, is not completely written on every path here/);
 	});
 
 	it("is accepted if every path has written it, or a helper has", () => {
@@ -202,7 +202,7 @@ describe("a key of a map", () => {
 			const value = p.stack("value", PAIR);
 			p.clear(stack);
 			p.run("bpf_map_update_elem", [HASH, stack, value, 0]);
-		}, /value, a value of map hash, is not written/);
+		}, /value, a value of map hash, is not completely written/);
 	});
 });
 
