@@ -180,7 +180,7 @@ const SLOTS_PER_NUMBER = RING_SLOTS / 2 ** 32;
  */
 export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bigint): Uint16Array {
 	const result = ring.slice();
-	const isUp = new Uint8Array(NOBODY + 1);
+	const isUp = MARKS.fill(0);
 	for (let member = 0; member < serves.length; member++) if (serves[member] === true) isUp[member] = 1;
 	const salt = Number(seed & 0xffff_ffffn) | 0;
 	/** Members that serve, in the order of their first slots; computed when needed. */
@@ -201,6 +201,8 @@ export function reassign(ring: Uint16Array, serves: readonly boolean[], seed: bi
 
 /** Reused for the result of each search of a ring. */
 const FOUND = new Uint32Array(RING_SLOTS);
+/** Reused for one mark per number, so that a death allocates less memory. */
+const MARKS = new Uint8Array(NOBODY + 1);
 
 /**
  * Stores the slots of members that are not up in `FOUND` and returns their number. A separate function, like `fill`,

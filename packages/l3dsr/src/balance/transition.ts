@@ -57,7 +57,7 @@ export function moveRing(
 	const changes = slotChanges(moved);
 	if (moved === 0) return { changes, begins: false };
 	let begins = false;
-	const isAlive = new Uint8Array(NOBODY + 1);
+	const isAlive = MARKS.fill(0);
 	for (const real of carries) isAlive[real] = 1;
 	for (let n = 0; n < moved; n++) {
 		const slot = FOUND[n] as number;
@@ -77,6 +77,8 @@ export function moveRing(
 
 /** Reused for the result of each search of a ring. */
 const FOUND = new Uint32Array(RING_SLOTS);
+/** Reused for one mark per number, so that a death allocates less memory. */
+const MARKS = new Uint8Array(NOBODY + 1);
 
 /**
  * Stores the slots whose real differs from `target` in `FOUND` and returns their number. A short loop that only

@@ -35,11 +35,11 @@ export function moveService(
 	{ wish, place, indexes, leaving }: MovableService,
 	{ remember, now }: { readonly remember: boolean; readonly now: number },
 ): ServiceChange {
-	const carrying = new Set(leaving.filter((index) => tables.reals.isUp(place.first + index)));
+	const carrying = leaving.filter((index) => tables.reals.isUp(place.first + index));
 	wish.reals.forEach(({ carries, health }, n) => {
 		const index = indexes[n];
 		if (!carries || index === undefined) return;
-		carrying.add(index);
+		carrying.push(index);
 		const number = place.first + index;
 		if (tables.reals.flags(number) !== flagsOf({ up: true, health }))
 			tables.reals.setFlags(number, { up: true, health });
