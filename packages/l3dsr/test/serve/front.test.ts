@@ -275,6 +275,7 @@ describe("the agent's HTTP process", () => {
 	});
 
 	it("answers while a thousand clients send nothing, or half a request, or do not read", async () => {
+		const { pid } = front;
 		const slow: Socket[] = [];
 		for (let n = 0; n < 1000; n++) {
 			const socket = connect(PORT, "127.0.0.1");
@@ -288,7 +289,12 @@ describe("the agent's HTTP process", () => {
 		}
 		assert.equal((await local("/v1/status")).status, 200);
 		assert.equal((await get("/v1/status")).status, 200);
-		agent.happen("the agent goes on");
+		const stream = await openStream(0);
+		agent.happen("an event while they hang");
+		const isTold = () => stream.text().includes("an event while they hang");
+		await waitFor("the event", isTold, PATIENCE_MS);
+		assert.equal(front.pid, pid, "the same process answers");
+		stream.socket.destroy();
 		for (const socket of slow) socket.destroy();
 	});
 
