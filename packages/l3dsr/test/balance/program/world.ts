@@ -2,7 +2,18 @@
  * A director's tables twice: as plain values for the oracle, and in the maps of a loaded program. Both
  * process the same packets, and must agree.
  */
-import { arrayKey, BPF_F_TEST, BpfMap, Program, sumPerCpu, testRun, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
+import {
+	arrayKey,
+	BPF_F_TEST,
+	BpfMap,
+	type FeatureName,
+	Program,
+	probeFeature,
+	sumPerCpu,
+	testRun,
+	XDP_ACTION,
+	xdpNative,
+} from "@l3dsr/bpf";
 import { interfaceByName, type MappedMemory } from "@l3dsr/linux";
 import { type Address, type Dscp, dscp, parseAddress } from "@l3dsr/packet";
 import { compileDirector } from "../../../src/balance/compile/compile.ts";
@@ -86,6 +97,9 @@ interface Service {
 /** Size of the memories in bits: small, but large enough for the tests' packets. */
 export const MEMORY_BITS = 12;
 
+/** Linux 5.10 has neither feature of a director's program. */
+const hasFeature = (name: FeatureName): boolean => probeFeature(name).answer === "yes";
+
 export class World implements Disposable {
 	readonly program: Program;
 	readonly options: ProgramOptions;
@@ -116,8 +130,8 @@ export class World implements Disposable {
 			hook: "xdp",
 			ifindex: OWN_IFINDEX,
 			mac: OWN_MAC,
-			clock: "bpf_ktime_get_coarse_ns",
-			ipv6ChecksumFlag: true,
+			clock: hasFeature("coarseClock") ? "bpf_ktime_get_coarse_ns" : "bpf_ktime_get_ns",
+			ipv6ChecksumFlag: hasFeature("csumReplaceIpv6"),
 			flowBits: MEMORY_BITS,
 			fragmentBits: MEMORY_BITS,
 			...options,
