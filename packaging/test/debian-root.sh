@@ -7,7 +7,7 @@ name=$suite${2:+-$2}
 # What the tests look with, and what the lab asks with. bookworm has systemd, to be booted; trixie has none.
 packages=iproute2,nftables,iputils-ping,curl
 case $name in
-*-kernel) packages=$packages,procps,linux-image-amd64 ;;
+*-kernel) packages=$packages,procps,ethtool,iptables,linux-image-amd64 ;;
 bookworm) packages=$packages,systemd-sysv,dbus ;;
 esac
 mkdir -p "$(dirname "$0")/../../build/roots"
