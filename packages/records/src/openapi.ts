@@ -62,7 +62,8 @@ export function openApi(version: string): Json {
 			license: { name: "Apache-2.0", identifier: "Apache-2.0" },
 			description:
 				"The state of a host, from its agent. Read-only: no request changes the host. The number in a path and in the schema " +
-				"of a record is increased when a field is removed, is renamed or changes its meaning; new fields may be added at any time.",
+				"of a record is increased when a field is removed, is renamed or changes its meaning; new fields may be added at any time. " +
+				"Methods other than GET and HEAD get 405, and other paths 404, with Errors as the body.",
 		},
 		servers: [{ url: "http://127.0.0.1:9470" }],
 		security: [{}, { token: [] }],

@@ -174,8 +174,9 @@ describe("the agent's HTTP process", () => {
 
 	it("accepts no request that could change something", async () => {
 		for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"]) {
-			const { status, headers } = await local("/v1/status", {}, method);
+			const { status, headers, body } = await local("/v1/status", {}, method);
 			assert.deepEqual([status, headers.allow], [405, "GET, HEAD"], method);
+			assertRecord("errors", body);
 		}
 		const head = await local("/v1/status", {}, "HEAD");
 		assert.deepEqual([head.status, head.body], [200, ""]);
@@ -195,7 +196,9 @@ describe("the agent's HTTP process", () => {
 			"/v1",
 			"/v2/status",
 		]) {
-			assert.equal((await local(path)).status, 404, path);
+			const { status, body } = await local(path);
+			assert.equal(status, 404, path);
+			assertRecord("errors", body);
 		}
 	});
 
