@@ -19,7 +19,9 @@ const IN = {
 	IGNORED: 0x8000,
 	ONLYDIR: 0x0100_0000,
 } as const;
-const ENTRIES = IN.ATTRIB | IN.CLOSE_WRITE | IN.MODIFY | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE;
+/** What happens to the entries themselves, and what happens to their contents. */
+const NAMES = IN.ATTRIB | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE;
+const CONTENTS = IN.CLOSE_WRITE | IN.MODIFY;
 const SELF = IN.DELETE_SELF | IN.MOVE_SELF;
 const IN_CLOEXEC_NONBLOCK = 0o2004000;
 
@@ -57,11 +59,13 @@ export class FolderWatcher implements Disposable {
 	}
 
 	/**
+	 * Watches a folder, or changes how it is watched. `contents: false` leaves out what is written into its files.
 	 * Returns false if the folder does not exist. Throws SyscallError (EACCES, ENOSPC beyond
 	 * fs.inotify.max_user_watches).
 	 */
-	watch(folder: string): boolean {
-		const result = addWatch(this.#fd, Buffer.from(`${folder}\0`), ENTRIES | SELF | IN.ONLYDIR);
+	watch(folder: string, { contents = true }: { readonly contents?: boolean } = {}): boolean {
+		const mask = NAMES | (contents ? CONTENTS : 0) | SELF | IN.ONLYDIR;
+		const result = addWatch(this.#fd, Buffer.from(`${folder}\0`), mask);
 		if (result === -ERRNO.ENOENT || result === -ERRNO.ENOTDIR) return false;
 		this.#folders.set(check(result, `watch folder ${folder}`), folder);
 		return true;

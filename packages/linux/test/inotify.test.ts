@@ -56,6 +56,20 @@ test("a folder that is no longer watched reports nothing", () => {
 	assert.deepEqual(watcher.read(), []);
 });
 
+test("a folder watched without contents reports what becomes of its entries, and not what is written into them", () => {
+	using watcher = new FolderWatcher();
+	writeFileSync(join(folder, "busy"), "1");
+	watcher.watch(folder, { contents: false });
+	writeFileSync(join(folder, "busy"), "2");
+	assert.deepEqual(watcher.read(), []);
+	renameSync(join(folder, "busy"), join(folder, "idle"));
+	assert.deepEqual(namesIn(watcher.read()), ["busy", "idle"]);
+	watcher.watch(folder);
+	writeFileSync(join(folder, "idle"), "3");
+	assert.deepEqual(namesIn(watcher.read()), ["idle"]);
+	rmSync(join(folder, "idle"));
+});
+
 test("does not watch a file", () => {
 	using watcher = new FolderWatcher();
 	writeFileSync(join(folder, "file"), "");

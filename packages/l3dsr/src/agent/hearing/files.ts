@@ -1,7 +1,8 @@
 /**
  * Watches files for any kind of change: written in place, replaced by a rename, deleted and created again, or reached
  * through a symbolic link that was changed, at the file or in a folder of its path. It watches each folder along the
- * path for the names that the path uses.
+ * path for the names that the path uses, and only the last one for what is written into files: a folder above it, such
+ * as /tmp, may have files that are written all the time.
  */
 import { lstatSync, readlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -42,8 +43,11 @@ export class FileEars implements Disposable {
 	watch(paths: readonly WatchedPath[]): string[] {
 		this.#paths = paths;
 		const wanted = new Map<string, Map<string, Set<Trigger>>>();
+		const written = new Set<string>();
 		for (const { path, trigger, entries } of paths) {
-			for (const { folder, name } of stepsTo(path)) note(wanted, folder, name, trigger);
+			const steps = stepsTo(path);
+			for (const { folder, name } of steps) note(wanted, folder, name, trigger);
+			written.add(entries === true ? path : (steps.at(-1)?.folder ?? path));
 			if (entries === true) note(wanted, path, EVERY_NAME, trigger);
 		}
 		for (const folder of this.#names.keys()) if (!wanted.has(folder)) this.#watcher.unwatch(folder);
@@ -51,7 +55,7 @@ export class FileEars implements Disposable {
 		const problems: string[] = [];
 		for (const folder of wanted.keys()) {
 			try {
-				this.#watcher.watch(folder);
+				this.#watcher.watch(folder, { contents: written.has(folder) });
 			} catch (error) {
 				if (!(error instanceof SyscallError)) throw error;
 				problems.push(error.message);
