@@ -9,8 +9,10 @@ import { ServiceManager } from "../agent/service-manager.ts";
 import type { AgentState } from "../agent/state.ts";
 import { SYSTEM_AGENT_EFFECTS } from "../agent/system-effects.ts";
 import { becomeAgent } from "../host/agent-presence.ts";
+import { KeptNftables } from "../host/kept-nftables.ts";
 import { keepHeapSmall } from "../host/small-heap.ts";
-import { guardObserver } from "../host/vip-guard.ts";
+import { applyGuard, guardObserver } from "../host/vip-guard.ts";
+import { openDatapath } from "../rewrite/host-datapath.ts";
 import { serveAgent } from "../serve/follow.ts";
 import { type CliContext, writeJson } from "./context.ts";
 import { diagnosticsOf } from "./error-table.ts";
@@ -31,11 +33,23 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			config: true,
 			privileged: "l3dsr agent",
 		},
-		(host, options) => {
-			const guard = guardObserver();
-			return agent(context, { ...host, guard: async () => guard() }, options);
+		async (host, options) => {
+			using kept = new DisposableStack();
+			const nftables = kept.adopt(new KeptNftables(), (one) => one.close());
+			return await agent(context, { ...host, ...throughSocket(nftables) }, options);
 		},
 	);
+}
+
+/** What a host does with nf_tables, through one socket that stays open. */
+function throughSocket(nftables: KeptNftables): Pick<ServiceHost, "guard" | "applyGuard" | "openDatapath"> {
+	const open = () => nftables;
+	const guard = guardObserver(open);
+	return {
+		guard: async () => guard(),
+		applyGuard: async (desired, observed) => applyGuard(desired, observed, open),
+		openDatapath: async (settings, memory) => openDatapath(settings, memory, open),
+	};
 }
 
 const ENDING = ["SIGTERM", "SIGINT"] as const;

@@ -3,9 +3,9 @@ import { endAtOnce, isLibcLoaded } from "@l3dsr/linux";
 import { finalExitCode, type ProcessContext } from "./context.ts";
 
 /**
- * Ends the process with this exit code, or with that of lost output, once the kernel has its output. Whatever is
- * still open, such as a slow lookup of a host name, is left to the kernel: Node would free each object and end each thread, a twentieth of the time that
- * it takes to start.
+ * Ends the process with this exit code, or with that of lost output, once the kernel has its output. Whatever is still
+ * open, such as a slow lookup of a host name, is left to the kernel: Node would free each object and end each thread,
+ * which takes a twentieth of the time of its start.
  */
 export function endProcess(process: NodeJS.Process, context: ProcessContext, exitCode: number): void {
 	context.flush(() => {

@@ -2,7 +2,7 @@
  * Combines both datapaths of this host. The assignment of rules (assign.ts) is decided once per plan, from facts
  * gathered with the observation; the observed rules read as one ruleset.
  */
-import type { GenerationStep } from "@l3dsr/nftables";
+import type { GenerationStep, Nftables } from "@l3dsr/nftables";
 import { withNotes } from "../errors.ts";
 import { bridgePrefixes, localPrefixes } from "../host/local-prefixes.ts";
 import type { DatapathSettings, HookChoice } from "../model/configuration.ts";
@@ -57,14 +57,16 @@ export interface HostSnapshot extends Observation {
 
 /**
  * The datapaths of this network namespace. Touches nothing until asked to observe. Defaults: datapath auto, hook
- * auto, open checksums refused. `memory`: for a long-running process.
+ * auto, open checksums refused. For a long-running process: `memory`, and `openNftables`, which may give the same
+ * socket each time.
  */
 export function openDatapath(
 	{ datapath = "auto", hook = "auto", openChecksums = "refuse" }: Partial<DatapathSettings> = {},
 	memory?: ProgramMemory,
+	openNftables?: () => Nftables,
 ): HostDatapath {
 	return new CombinedDatapath(
-		new NftDatapath(),
+		new NftDatapath(openNftables),
 		new EbpfDatapath({
 			hook,
 			openChecksums,
