@@ -69,6 +69,7 @@ export function emitFilter(packet: Packet): void {
 	emitCountReason(packet);
 	p.exit(PASS[options.hook]);
 	p.place(maybe);
+	p.comment("in a straight line: on to the transport header");
 }
 
 /** `vip` := the entry with this destination and `match`; jumps to `miss` if there is none. */
