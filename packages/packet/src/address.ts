@@ -113,6 +113,11 @@ export function prefixOf(address: Address, length: number): Prefix {
 	return Object.freeze({ address: addressFromBytes(bytes), length });
 }
 
+/** `192.0.2.0/24`; the length stands there for a single address, too. */
+export function prefixText({ address, length }: Prefix): string {
+	return `${address.text}/${length}`;
+}
+
 /** The netmask of a prefix length, in network order. */
 export function maskBytes(family: Family, length: number): number[] {
 	return Array.from({ length: addressBits(family) / 8 }, (_, index) => {

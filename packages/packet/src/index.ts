@@ -16,6 +16,7 @@ export {
 	parseIpv6,
 	prefixContains,
 	prefixOf,
+	prefixText,
 	sameAddress,
 } from "./address.ts";
 export {

@@ -6,6 +6,7 @@ import {
 	type Family,
 	type Prefix,
 	prefixContains,
+	prefixText,
 } from "@l3dsr/packet";
 
 /** A route to clients. */
@@ -47,7 +48,7 @@ export function clientSamples(
 ): ClientSample[] {
 	const ofFamily = routes.filter(({ destination }) => destination.address.family === family);
 	const everybody: ClientRoute = { destination: EVERYBODY[family], byGateway: true };
-	const byText = new Map([everybody, ...ofFamily].map((route) => [textOf(route.destination), route]));
+	const byText = new Map([everybody, ...ofFamily].map((route) => [prefixText(route.destination), route]));
 	const distinct = [...byText.values()].sort((a, b) => a.destination.length - b.destination.length);
 	const taken = new Set(own.map(({ text }) => text));
 	const samples: ClientSample[] = [];
@@ -67,10 +68,6 @@ export function clientSamples(
 		samples.push({ address, prefix: destination, reach: wide ? "internet" : byGateway ? "network" : "link" });
 	}
 	return samples;
-}
-
-function textOf({ address, length }: Prefix): string {
-	return `${address.text}/${length}`;
 }
 
 /** The host part of the addresses to try: never a network or broadcast address. */

@@ -6,7 +6,7 @@
  */
 
 import { listAddresses, listInterfaces, listLocalRoutes } from "@l3dsr/linux";
-import { addressFromBytes, type Prefix, prefixOf } from "@l3dsr/packet";
+import { addressFromBytes, type Prefix, prefixOf, prefixText } from "@l3dsr/packet";
 import { hostPrefix } from "../model/selection.ts";
 
 /** The prefixes of both families, each once. Throws L3dsrError (KERNEL_*). */
@@ -15,7 +15,7 @@ export function localPrefixes(): readonly Prefix[] {
 	const coming = listAddresses()
 		.filter(({ bytes, duplicate }) => bytes.length === 16 && !duplicate)
 		.map(({ bytes }) => hostPrefix(addressFromBytes(bytes)));
-	return [...new Map([...routes, ...coming].map((prefix) => [keyOf(prefix), prefix])).values()];
+	return [...new Map([...routes, ...coming].map((prefix) => [prefixText(prefix), prefix])).values()];
 }
 
 /** The addresses of bridges, by the name of the bridge. Throws LinuxError. */
@@ -29,8 +29,4 @@ export function bridgePrefixes(): ReadonlyMap<string, readonly Prefix[]> {
 				(held.get(index) ?? []).map(({ bytes }) => hostPrefix(addressFromBytes(bytes))),
 			]),
 	);
-}
-
-function keyOf({ address, length }: Prefix): string {
-	return `${address.text}/${length}`;
 }

@@ -1,5 +1,5 @@
 /** Describes in a few words what a service selects. */
-import { formatDscp, type Prefix } from "@l3dsr/packet";
+import { formatDscp, type Prefix, prefixText } from "@l3dsr/packet";
 import type { InterfaceName } from "../model/interface-name.ts";
 import type { NumberRange } from "../model/rule.ts";
 import type { Selection } from "../model/service.ts";
@@ -23,7 +23,7 @@ export function selectionText(selection: Selection | undefined): string {
 						.trim(),
 				],
 		interfaces === undefined ? [] : [`on ${interfaces.map(interfaceText).join(", ")}`],
-		real === undefined ? [] : [`to ${prefixText(real)}`],
+		real === undefined ? [] : [`to ${shortPrefixText(real)}`],
 	]
 		.flat()
 		.join(", ");
@@ -35,8 +35,9 @@ export function interfaceText({ name, wildcard }: InterfaceName): string {
 }
 
 /** `10.0.0.0/24`; a single address without its length. */
-export function prefixText({ address, length }: Prefix): string {
-	return length === address.bytes.length * 8 ? address.text : `${address.text}/${length}`;
+export function shortPrefixText(prefix: Prefix): string {
+	const { address, length } = prefix;
+	return length === address.bytes.length * 8 ? address.text : prefixText(prefix);
 }
 
 function portText({ first, last }: NumberRange): string {

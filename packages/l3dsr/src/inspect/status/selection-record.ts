@@ -2,7 +2,7 @@
 import type { SelectionRecord } from "@l3dsr/records";
 import type { Selection } from "../../model/service.ts";
 import { protocolName } from "../../syntax/iptables/names.ts";
-import { interfaceText, prefixText } from "../../syntax/selection-text.ts";
+import { interfaceText, shortPrefixText } from "../../syntax/selection-text.ts";
 
 export function selectionRecord(selection: Selection): SelectionRecord {
 	const { dscp, mark, interfaces, real, protocols, ports } = selection;
@@ -10,7 +10,7 @@ export function selectionRecord(selection: Selection): SelectionRecord {
 		...(dscp === undefined ? {} : { dscp }),
 		...(mark === undefined ? {} : { mark: { value: mark.value, mask: mark.mask } }),
 		...(interfaces === undefined ? {} : { interfaces: interfaces.map(interfaceText) }),
-		...(real === undefined ? {} : { real: prefixText(real) }),
+		...(real === undefined ? {} : { real: shortPrefixText(real) }),
 		...(protocols === undefined ? {} : { protocols: protocols.map(protocolName) }),
 		...(ports === undefined ? {} : { ports: ports.map(({ first, last }) => ({ first, last })) }),
 	};

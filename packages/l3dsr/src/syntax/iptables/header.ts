@@ -8,6 +8,7 @@ import {
 	parseIpv4,
 	parseIpv6,
 	prefixOf,
+	prefixText,
 } from "@l3dsr/packet";
 import { isTooLongForRules } from "../../model/interface-name.ts";
 import type { Chain, InterfaceMatch, RuleHeader } from "../../model/rule.ts";
@@ -279,8 +280,4 @@ export function saveHeader(header: RuleHeader): string {
 	if (protocol !== undefined) add("protocol", protocolName(protocol.number));
 	add("fragment");
 	return words.map((word) => ` ${word}`).join("");
-}
-
-function prefixText(prefix: Prefix): string {
-	return `${prefix.address.text}/${prefix.length}`;
 }

@@ -1,5 +1,5 @@
 /** The addresses of the host that directors send packets to. Pure. */
-import type { Prefix } from "@l3dsr/packet";
+import { type Prefix, prefixText } from "@l3dsr/packet";
 
 /**
  * As sorted texts, without link-local addresses: directors do not send to these, and they come and go with
@@ -8,10 +8,6 @@ import type { Prefix } from "@l3dsr/packet";
 export function reachable(local: readonly Prefix[]): string[] {
 	return local
 		.filter(({ address: { family, bytes } }) => family === "ipv4" || bytes[0] !== 0xfe || bytes[1] !== 0x80)
-		.map(textOfPrefix)
+		.map(prefixText)
 		.sort();
-}
-
-export function textOfPrefix({ address, length }: Prefix): string {
-	return `${address.text}/${length}`;
 }

@@ -4,7 +4,7 @@
  */
 
 import { listInterfaces, type NetInterface } from "@l3dsr/linux";
-import type { Prefix } from "@l3dsr/packet";
+import { type Prefix, prefixText } from "@l3dsr/packet";
 import { L3dsrError, withNotes } from "../../../errors.ts";
 import { type Missing, privilegeMissing } from "../../../host/capabilities.ts";
 import type { DatapathSettings, HookChoice } from "../../../model/configuration.ts";
@@ -12,7 +12,7 @@ import { MADE_FOR_OTHER_ADDRESSES } from "../../../model/finding.ts";
 import { sameValue, ZERO_COUNTERS } from "../../../model/rule.ts";
 import type { RuleEntry, Ruleset } from "../../../model/ruleset.ts";
 import type { Datapath, DatapathFinding, ObservedRule, Snapshot } from "../../datapath.ts";
-import { reachable, textOfPrefix } from "../compile/reachable.ts";
+import { reachable } from "../compile/reachable.ts";
 import { hookLacks } from "../compile/target.ts";
 import { hiddenPrograms, isRefusal, missingForPrograms, refusedByKernel } from "./access.ts";
 import { type Attachment, Attachments, PLACES, type ProgramRecord, type Standing } from "./attachment.ts";
@@ -172,10 +172,10 @@ export class EbpfDatapath implements Datapath {
 		const wanted = byInterface(desired.entries);
 		const asksLocal = desired.entries.some(asksForLocal);
 		const containers = new Set(
-			asksLocal ? this.#ofContainers(interfaces, new Set(wanted.keys())).map(textOfPrefix) : [],
+			asksLocal ? this.#ofContainers(interfaces, new Set(wanted.keys())).map(prefixText) : [],
 		);
 		const all = asksLocal ? await this.#options.localPrefixes() : [];
-		const local = all.filter((prefix) => !containers.has(textOfPrefix(prefix)));
+		const local = all.filter((prefix) => !containers.has(prefixText(prefix)));
 		using attachments = Attachments.reopen(interfaces, records);
 		this.#options.memory?.beginChange();
 		const undo: Undo = [];
