@@ -2,7 +2,7 @@
 import type { Dscp, Family } from "@l3dsr/packet";
 import type { Counters } from "../../model/rule.ts";
 import { HEADER, HOP, REAL, REAL_FLAG } from "../tables/layout.ts";
-import { decodeReal, encodeReal, flagsOf, type Hop, type RealEntry } from "../tables/real-entry.ts";
+import { decodeReal, encodeReal, flagsOf, type Hop, REAL_AT, type RealEntry } from "../tables/real-entry.ts";
 import type { NumberedReal, StandingPlace } from "../tables/state.ts";
 import type { SharedMemory } from "./shared-memory.ts";
 
@@ -34,7 +34,7 @@ export class RealTable {
 	hasLeft({ first, room }: Pick<StandingPlace, "first" | "room">): boolean {
 		const { words } = this.#memory;
 		for (let number = first; number < first + room; number++)
-			if ((this.flags(number) & REAL_FLAG.used) !== 0 && words[(realAt(number) + LEFT_AT) / 4] !== 0)
+			if ((this.flags(number) & REAL_FLAG.used) !== 0 && words[(realAt(number) + REAL_AT.left) / 4] !== 0)
 				return true;
 		return false;
 	}
@@ -57,21 +57,18 @@ export class RealTable {
 	/** Only for a number that no slot refers to. Writes the flag that marks it as taken last. */
 	put(number: number, entry: RealEntry): void {
 		const bytes = encodeReal(entry);
-		const { offset, bytes: size } = field(REAL, "flags");
-		const flags = bytes.slice(offset, offset + size);
-		bytes.fill(0, offset, offset + size);
+		bytes.fill(0, REAL_AT.flags, REAL_AT.flags + 2);
 		this.#memory.memory.bytes.set(bytes, realAt(number));
-		this.#memory.halves[(realAt(number) + offset) / 2] = new DataView(flags.buffer).getUint16(0, true);
+		this.#memory.halves[(realAt(number) + REAL_AT.flags) / 2] = flagsOf(entry);
 	}
 
 	free(number: number): void {
-		const at = realAt(number);
-		this.#memory.halves[(at + REAL.offsetOf("flags")) / 2] = 0;
+		this.#memory.halves[(realAt(number) + REAL_AT.flags) / 2] = 0;
 	}
 
 	/** `flags`: from flagsOf (real-entry.ts), or 0 to free the number. */
 	flags(number: number): number {
-		return this.#memory.halves[(realAt(number) + FLAGS_AT) / 2] ?? 0;
+		return this.#memory.halves[(realAt(number) + REAL_AT.flags) / 2] ?? 0;
 	}
 
 	isUp(number: number): boolean {
@@ -79,36 +76,34 @@ export class RealTable {
 	}
 
 	setFlags(number: number, flags: Pick<RealEntry, "up" | "health">): void {
-		Atomics.store(this.#memory.halves, (realAt(number) + FLAGS_AT) / 2, flagsOf(flags));
+		Atomics.store(this.#memory.halves, (realAt(number) + REAL_AT.flags) / 2, flagsOf(flags));
 	}
 
 	/** `tick`: when the real was removed from the configuration; 0 if it is configured. */
 	setLeft(number: number, tick: number): void {
-		Atomics.store(this.#memory.words, (realAt(number) + LEFT_AT) / 4, tick);
+		Atomics.store(this.#memory.words, (realAt(number) + REAL_AT.left) / 4, tick);
 	}
 
 	setDscp(number: number, code: Dscp, family: Family): void {
 		const start = code << (family === "ipv4" ? 2 : 6);
 		const swapped = ((start & 0xff) << 8) | (start >> 8);
-		Atomics.store(this.#memory.halves, (realAt(number) + REAL.offsetOf("start")) / 2, swapped);
+		Atomics.store(this.#memory.halves, (realAt(number) + REAL_AT.start) / 2, swapped);
 	}
 
 	/** First half of a change of next hop: until `setHop`, the program asks the kernel. */
 	clearHop(number: number): void {
-		Atomics.store(this.#memory.words, (realAt(number) + REAL.offsetOf("ifindex")) / 4, HOP.unresolved);
+		Atomics.store(this.#memory.words, (realAt(number) + REAL_AT.ifindex) / 4, HOP.unresolved);
 	}
 
 	/** Second half, after no program can be using the old one (waitForGracePeriod). */
 	setHop(number: number, entry: RealEntry, hop: Hop): void {
 		const bytes = encodeReal({ ...entry, hop });
 		const at = realAt(number);
-		const from = REAL.offsetOf("nextHop");
-		const ifindexAt = REAL.offsetOf("ifindex");
-		this.#memory.memory.bytes.set(bytes.subarray(from, ifindexAt), at + from);
+		const { nextHop, ifindex, mtu } = REAL_AT;
+		this.#memory.memory.bytes.set(bytes.subarray(nextHop, ifindex), at + nextHop);
 		const view = new DataView(bytes.buffer, bytes.byteOffset);
-		const mtuAt = REAL.offsetOf("mtu");
-		Atomics.store(this.#memory.words, (at + mtuAt) / 4, view.getUint32(mtuAt, true));
-		Atomics.store(this.#memory.words, (at + ifindexAt) / 4, view.getUint32(ifindexAt, true));
+		Atomics.store(this.#memory.words, (at + mtu) / 4, view.getUint32(mtu, true));
+		Atomics.store(this.#memory.words, (at + ifindex) / 4, view.getUint32(ifindex, true));
 	}
 
 	/** Increases whenever numbers of reals are assigned, freed or changed in more than health. */
@@ -128,16 +123,16 @@ export class RealTable {
 	base(number: number): Counters {
 		const view = this.#view(number);
 		return {
-			packets: view.getBigUint64(REAL.offsetOf("basePackets"), true),
-			bytes: view.getBigUint64(REAL.offsetOf("baseBytes"), true),
+			packets: view.getBigUint64(REAL_AT.basePackets, true),
+			bytes: view.getBigUint64(REAL_AT.baseBytes, true),
 		};
 	}
 
 	/** The program does not read the base. */
 	setBase(number: number, { packets, bytes }: Counters): void {
 		const view = this.#view(number);
-		view.setBigUint64(REAL.offsetOf("basePackets"), BigInt.asUintN(64, packets), true);
-		view.setBigUint64(REAL.offsetOf("baseBytes"), BigInt.asUintN(64, bytes), true);
+		view.setBigUint64(REAL_AT.basePackets, BigInt.asUintN(64, packets), true);
+		view.setBigUint64(REAL_AT.baseBytes, BigInt.asUintN(64, bytes), true);
 	}
 
 	#view(number: number): DataView {
@@ -146,13 +141,6 @@ export class RealTable {
 	}
 }
 
-const FLAGS_AT = REAL.offsetOf("flags");
-const LEFT_AT = REAL.offsetOf("left");
-
 function realAt(number: number): number {
 	return HEADER.size + number * REAL.size;
-}
-
-function field(layout: typeof REAL, name: "flags"): { readonly offset: number; readonly bytes: number } {
-	return { offset: layout.offsetOf(name), bytes: 2 };
 }

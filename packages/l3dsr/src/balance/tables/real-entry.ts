@@ -74,36 +74,36 @@ function encodeHop(hop: Hop) {
 /** Undefined if the number is free. */
 export function decodeReal(bytes: Uint8Array, family: Family): RealEntry | undefined {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, REAL.size);
-	const flags = view.getUint16(AT.flags, true);
+	const flags = view.getUint16(REAL_AT.flags, true);
 	if ((flags & REAL_FLAG.used) === 0) return undefined;
-	const left = view.getUint32(AT.left, true);
+	const left = view.getUint32(REAL_AT.left, true);
 	return {
-		address: addressFromBytes(bytes.slice(AT.address, AT.address + (family === "ipv4" ? 4 : 16))),
-		dscp: dscp((view.getUint16(AT.start) >> (family === "ipv4" ? 2 : 6)) & 63),
+		address: addressFromBytes(bytes.slice(REAL_AT.address, REAL_AT.address + (family === "ipv4" ? 4 : 16))),
+		dscp: dscp((view.getUint16(REAL_AT.start) >> (family === "ipv4" ? 2 : 6)) & 63),
 		up: (flags & REAL_FLAG.up) !== 0,
 		health: healthIn(flags),
 		...(left === 0 ? {} : { left }),
 		hop: decodeHop(bytes, view),
 		base: {
-			packets: view.getBigUint64(AT.basePackets, true),
-			bytes: view.getBigUint64(AT.baseBytes, true),
+			packets: view.getBigUint64(REAL_AT.basePackets, true),
+			bytes: view.getBigUint64(REAL_AT.baseBytes, true),
 		},
 	};
 }
 
 function decodeHop(bytes: Uint8Array, view: DataView): Hop {
-	const ifindex = view.getUint32(AT.ifindex, true);
+	const ifindex = view.getUint32(REAL_AT.ifindex, true);
 	if (ifindex === HOP.unresolved) return UNRESOLVED;
-	const mtu = view.getUint32(AT.mtu, true);
+	const mtu = view.getUint32(REAL_AT.mtu, true);
 	if (ifindex === HOP.kernel) return { to: "kernel", mtu };
 	const mac = (at: number) => bytes.slice(at, at + MAC_BYTES);
-	return { to: "interface", ifindex, nextHop: mac(AT.nextHop), ownMac: mac(AT.ownMac), mtu };
+	return { to: "interface", ifindex, nextHop: mac(REAL_AT.nextHop), ownMac: mac(REAL_AT.ownMac), mtu };
 }
 
 const MAC_BYTES = 6;
 
 /** Offsets of the fields, looked up once: a command decodes thousands of entries before its code is hot. */
-const AT = {
+export const REAL_AT = {
 	address: REAL.offsetOf("address"),
 	start: REAL.offsetOf("start"),
 	flags: REAL.offsetOf("flags"),
