@@ -14,7 +14,7 @@ import { tableSpecs } from "../tables/layout.ts";
 import { aboutMap } from "./about.ts";
 import { emitArrival } from "./arrival.ts";
 import { emitChoose, emitRefuse } from "./choose.ts";
-import { emitCountReason } from "./count.ts";
+import { emitCountKey } from "./count.ts";
 import { emitForward } from "./forward.ts";
 import { allocateStack, type Director, linkBytes, type Packet } from "./frame.ts";
 import type { ProgramOptions } from "./options.ts";
@@ -94,7 +94,7 @@ function emitLeave(director: Director, leaving: ReadonlyMap<Reason, Label>): voi
 	}
 	for (const outcome of ["pass", "drop"] as const) {
 		p.placeBare(ways[outcome]);
-		emitCountReason(director);
+		emitCountKey(director);
 		p.comment(outcome === "pass" ? "the kernel's" : "dropped");
 		p.exit((outcome === "pass" ? PASS : DROP)[options.hook]);
 	}

@@ -1,6 +1,5 @@
 /** A ping to the VIP: answered by the kernel, by the program or by a real server. */
 import { IPV4, IPV6, part, struct, type Value, view, XDP_ACTION } from "@l3dsr/bpf";
-import { REASONS } from "../reason.ts";
 import { ECHO } from "../tables/layout.ts";
 import { emitCheckSource } from "./choose.ts";
 import { emitCountReason } from "./count.ts";
@@ -101,7 +100,6 @@ function emitReply(packet: Packet, icmp: Value): void {
 		p.addToChecksum(checksum, difference, 0x1ffffn);
 	}
 	p.comment("count the answer");
-	p.store(slots.key, REASONS["echo-reply"].slot);
-	emitCountReason(packet);
+	emitCountReason(packet, "echo-reply");
 	p.exit(XDP_ACTION.TX);
 }

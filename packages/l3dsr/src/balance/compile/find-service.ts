@@ -2,7 +2,6 @@
 import { IPV4, IPV6, type Label, type Value, view } from "@l3dsr/bpf";
 import { PASS } from "../../programs/packet.ts";
 import { FOLD, MIX } from "../hash.ts";
-import { REASONS } from "../reason.ts";
 import { entriesAt, FILTER_BITS, groupBitsOf, SHIFTS_AT, VIP } from "../tables/layout.ts";
 import { emitCountReason } from "./count.ts";
 import { ADDRESS4, ADDRESS6, ENTRY64, first4, HEADER_BYTES, type Packet, SHIFT, VIP_ENTRY } from "./frame.ts";
@@ -48,7 +47,7 @@ export function emitFindAddress(packet: Packet, miss: Label): void {
  * a host with other traffic nearly all packets are like that, and each jump costs time.
  */
 export function emitFilter(packet: Packet): void {
-	const { p, family, data, link, maps, options, slots } = packet;
+	const { p, family, data, link, maps, options } = packet;
 	const maybe = p.label("maybe a VIP");
 	p.comment("can the destination be in the VIP table?");
 	using bit = p.u64("bit");
@@ -65,8 +64,7 @@ export function emitFilter(packet: Packet): void {
 	word.rsh(bit);
 	p.gotoIf(word, "&", 1, maybe);
 	p.comment("no: count it as not-vip, and to the kernel");
-	p.store(slots.key, REASONS["not-vip"].slot);
-	emitCountReason(packet);
+	emitCountReason(packet, "not-vip");
 	p.exit(PASS[options.hook]);
 	p.place(maybe);
 	p.comment("in a straight line: on to the transport header");

@@ -1,7 +1,6 @@
 /** Sends a rewritten frame: from an interface to a known next hop, or by the kernel's routing. */
 import { ETHERNET, IPV4, IPV6, part, struct, view, XDP_ACTION } from "@l3dsr/bpf";
 import { PASS } from "../../programs/packet.ts";
-import { REASONS } from "../reason.ts";
 import { HOP } from "../tables/layout.ts";
 import { emitCountReason } from "./count.ts";
 import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
@@ -142,8 +141,7 @@ function emitOtherWay(packet: Forwarded): void {
 	emitSend(packet);
 	p.place(kernel);
 	p.comment("count that no next hop was known");
-	p.store(slots.key, REASONS["by-kernel"].slot);
-	emitCountReason(packet);
+	emitCountReason(packet, "by-kernel");
 	emitByKernel(packet);
 }
 
