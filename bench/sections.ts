@@ -187,15 +187,14 @@ export function changesSection(events: number): Section {
 		},
 		bars: [
 			bar(CONTROL.ring, seriesOf(control, CONTROL.ring), 4, 1, "ms"),
-			{
-				name: `${CONTROL.event} (p99)`,
-				measured: p99(seriesOf(control, CONTROL.event)),
-				atMost: 2,
-				digits: 2,
-				unit: "ms",
-			},
+			p99Bar(CONTROL.event, seriesOf(control, CONTROL.event), 2, 2),
 		],
 	};
+}
+
+/** Of milliseconds. */
+function p99Bar(name: string, series: Series, atMost: number, digits: number): Bar {
+	return { name: `${name} (p99)`, measured: p99(series), atMost, digits, unit: "ms" };
 }
 
 function p99(series: Series): Spread {
@@ -381,8 +380,7 @@ export async function agentSections(
 				sizes.flatMap((size) => {
 					const series = measured.get(size)?.repairs.get(name);
 					if (series === undefined) return [];
-					const title = `${name}, ${size.toLocaleString("en")} services (p99)`;
-					return [{ name: title, measured: p99(series), atMost: 200, digits: 0, unit: "ms" }];
+					return [p99Bar(`${name}, ${size.toLocaleString("en")} services`, series, 200, 0)];
 				}),
 			),
 		},
