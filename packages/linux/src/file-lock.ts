@@ -88,8 +88,9 @@ export class FileLock implements Disposable {
 	}
 
 	/**
-	 * Whether somebody holds the lock on `path`. Processes that ask at the same time do not take one another for holders: the
-	 * lock is tried shared. Changes nothing, and works on a read-only file system. Throws LinuxError if `path` cannot be read.
+	 * Whether somebody holds the lock on `path`. Tries the lock shared, so that processes that ask at the same time
+	 * do not take one another for holders. Changes nothing, and works on a read-only file system. Throws LinuxError if
+	 * `path` cannot be read.
 	 */
 	static isHeld(path: string): boolean {
 		let fd: number;
