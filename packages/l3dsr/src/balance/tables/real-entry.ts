@@ -55,7 +55,7 @@ export function flagsOf({ up, health }: Pick<RealEntry, "up" | "health">): numbe
 }
 
 /** The health in the flags of an entry. */
-export function healthIn(flags: number): RealHealth {
+function healthIn(flags: number): RealHealth {
 	if ((flags & REAL_FLAG.failing) !== 0) return "failing";
 	return (flags & REAL_FLAG.starting) !== 0 ? "starting" : "healthy";
 }
