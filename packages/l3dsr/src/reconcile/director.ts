@@ -1,5 +1,6 @@
 /** The director as a part of the host: observed, planned and changed with the rest. Loaded only if there is one. */
 
+import type { Director } from "../balance/kernel/director.ts";
 import type { DirectorStatus } from "../balance/kernel/status.ts";
 import type { DesiredDirector } from "../model/director.ts";
 import { type DirectorPlan, isEmptyPlan } from "../model/director-plan.ts";
@@ -31,10 +32,7 @@ export function observedDirector(
 		async plan(desired) {
 			if (desired === "none" && runsAt.length === 0) return undefined;
 			using director = await host.openDirector();
-			const plan =
-				desired === "none"
-					? director.planDetach()
-					: director.plan(director.wishFor(desired.fleet), desired.settings);
+			const plan = desired === "none" ? director.planDetach() : planInOneState(director, desired);
 			return isEmptyPlan(plan) ? undefined : plan;
 		},
 		async mark() {
@@ -64,4 +62,19 @@ export function observedDirector(
 			}
 		},
 	};
+}
+
+/** An agent writes the tables a few times a second at most. */
+const MOST_READINGS = 8;
+
+/**
+ * A plan reads the tables for the health of the real servers, and again for the rest. A health that an agent wrote in
+ * between would be a difference that there is not, so the plan is made again.
+ */
+function planInOneState(director: Director, { fleet, settings }: DesiredDirector): DirectorPlan {
+	for (let reading = 1; ; reading++) {
+		const mark = director.mark();
+		const plan = director.plan(director.wishFor(fleet), settings);
+		if (director.mark() === mark || reading === MOST_READINGS) return plan;
+	}
 }

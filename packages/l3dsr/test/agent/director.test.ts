@@ -225,6 +225,7 @@ test("a program of the director that is detached is attached again, with one rec
 		[["director-missing"], "program", ["program"]],
 	);
 	assert.match(cause.suspects[0] ?? "", /tc and bpftool can remove one/);
-	assert.equal((await l3dsr("diff", "-c", config)).exitCode, 0);
+	const { exitCode, stdout } = await l3dsr("diff", "-c", config);
+	assert.equal(exitCode, 0, stdout);
 	assert.equal(agent.records.slice(known).filter(({ kind }) => kind === "repaired").length, 1);
 });
