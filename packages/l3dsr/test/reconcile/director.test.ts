@@ -12,7 +12,7 @@ failOnLeaks();
 
 const check = { type: "tcp", intervalMs: 100, timeoutMs: 80, fall: 2, rise: 2 } as const;
 
-test("a health that the agent writes while a plan is made is no difference", async () => {
+test("a health that the agent writes while a plan is made is not a difference", async () => {
 	using _wire = new Wire(10);
 	const fleet = fleetOf([real(1), real(2)], {}, { check });
 	using agent = Director.open({ checked: true });
