@@ -253,7 +253,7 @@ export const CONTROL = {
 
 /**
  * Milliseconds of the control plane's work. `event`: one figure for each event, not a median; it is the work
- * of the agent in DirectorDuties after it has taken the lock.
+ * of the agent in DirectorUpkeep after it has taken the lock.
  */
 export function measureControl(events: number): ReadonlyMap<string, Series> {
 	const members = Array.from({ length: 100 }, (_, n) => ({ key: [10, 1, 0, n], weight: 1 }));

@@ -11,13 +11,13 @@ import type { Plan } from "../reconcile/target.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
 import { Counts } from "./counts.ts";
-import { DirectorDuties } from "./director-duties.ts";
-import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
-import type { Heard } from "./hearing/heard.ts";
+import { DirectorUpkeep } from "./director-upkeep.ts";
+import type { AgentEffects, AgentHost, EventMonitor } from "./effects.ts";
+import type { HostEvent } from "./events/event.ts";
 import { type Evidence, Keeper, type Run } from "./keeper.ts";
 import type { AgentRecord } from "./record.ts";
 import { RecordLog } from "./record-log.ts";
-import { begun, ended, heard, newSchedule, nextRunAt, type Schedule } from "./schedule.ts";
+import { finishRun, newSchedule, nextRunAt, noteTrigger, type Schedule, startRun } from "./schedule.ts";
 import type { AgentState, AgentView, Condition, RunSummary } from "./state.ts";
 
 export interface AgentOptions {
@@ -41,10 +41,10 @@ export class Agent implements AgentState {
 	readonly #counts = new Counts();
 	readonly #keeper: Keeper;
 	/** A director's upkeep; idle on a real server. */
-	readonly #duties: DirectorDuties;
+	readonly #upkeep: DirectorUpkeep;
 	readonly #startedAt: Date;
 	#schedule: Schedule;
-	#heard = new HeardEvidence();
+	#evidence = new EvidenceSinceRun();
 	#timer: NodeJS.Timeout | undefined;
 	/** Sets the timer again; does nothing while a run is in progress. */
 	#arm: () => void = () => {};
@@ -57,7 +57,7 @@ export class Agent implements AgentState {
 		this.#options = options;
 		this.#log = new RecordLog(() => effects.now());
 		this.#keeper = new Keeper(options, this.#log, this.#counts);
-		this.#duties = new DirectorDuties({
+		this.#upkeep = new DirectorUpkeep({
 			host: options.host,
 			log: this.#log,
 			diagnosticsOf: options.diagnosticsOf,
@@ -75,9 +75,9 @@ export class Agent implements AgentState {
 		const { effects, version, configuration, stop } = this.#options;
 		using _keeper = this.#keeper;
 		// Listen before the first look, so that no change in between is missed.
-		using ears = effects.listen((one) => this.#hear(one));
-		await using _duties = this.#duties;
-		await this.#runOnce(ears);
+		using monitor = effects.monitor((event) => this.#note(event));
+		await using _upkeep = this.#upkeep;
+		await this.#runOnce(monitor);
 		this.#log.write({
 			kind: "started",
 			version,
@@ -86,23 +86,23 @@ export class Agent implements AgentState {
 			services: this.#keeper.inForce?.wish.configuration.services.length ?? 0,
 		});
 		this.#tellOfRun();
-		await this.#turn(ears);
+		await this.#turn(monitor);
 		this.#log.write({ kind: "stopped", signal: String(stop.reason) });
 	}
 
 	/** Runs the reconciler each time it is due, one run at a time. */
-	async #turn(ears: Ears): Promise<void> {
+	async #turn(monitor: EventMonitor): Promise<void> {
 		const { stop } = this.#options;
 		while (!stop.aborted) {
 			await this.#untilDue(stop);
 			if (stop.aborted) return;
-			await this.#runOnce(ears);
+			await this.#runOnce(monitor);
 			this.#tellOfRun();
 		}
 	}
 
 	#tellOfRun(): void {
-		this.#duties.follow(this.#keeper.inForce?.wish.director);
+		this.#upkeep.follow(this.#keeper.inForce?.wish.director);
 		for (const listener of [...this.#runListeners]) listener();
 	}
 
@@ -129,19 +129,19 @@ export class Agent implements AgentState {
 		stop.removeEventListener("abort", end);
 	}
 
-	async #runOnce(ears: Ears): Promise<void> {
+	async #runOnce(monitor: EventMonitor): Promise<void> {
 		const began = this.#now();
-		const { schedule, triggers, since } = begun(this.#schedule, began);
+		const { schedule, triggers, since } = startRun(this.#schedule, began);
 		this.#schedule = schedule;
-		const run: Run = { triggers, since, evidence: this.#heard.take() };
+		const run: Run = { triggers, since, evidence: this.#evidence.take() };
 		const time = this.#options.effects.now().toISOString();
-		const outcome = await this.#keeper.run(run, ears);
+		const outcome = await this.#keeper.run(run, monitor);
 		const now = this.#now();
 		const { contentionMs } = this.#keeper;
 		const tookMs = now - began;
 		const failed = outcome.kind === "failed";
 		const spentMs = tookMs - outcome.waitedMs;
-		this.#schedule = ended(this.#schedule, now, { failed, tookMs: spentMs, contentionMs });
+		this.#schedule = finishRun(this.#schedule, now, { failed, tookMs: spentMs, contentionMs });
 		this.#counts.run(outcome.kind);
 		this.#lastRun = { time, tookMs, triggers, outcome: outcome.kind };
 		if (outcome.kind === "failed") {
@@ -153,13 +153,13 @@ export class Agent implements AgentState {
 
 	/** SIGHUP: reads all files again and runs at once. */
 	reload(): void {
-		this.#hear({ trigger: "signal" });
+		this.#note({ trigger: "signal" });
 	}
 
-	#hear(one: Heard): void {
-		this.#heard.note(one);
-		this.#counts.event(one.trigger);
-		this.#schedule = heard(this.#schedule, this.#now(), one.trigger);
+	#note(event: HostEvent): void {
+		this.#evidence.note(event);
+		this.#counts.event(event.trigger);
+		this.#schedule = noteTrigger(this.#schedule, this.#now(), event.trigger);
 		this.#arm();
 	}
 
@@ -226,7 +226,7 @@ export class Agent implements AgentState {
 			wish,
 			wish.configuration.datapath,
 			this.#keeping(),
-			await observedDirector(plan, this.#duties.found()),
+			await observedDirector(plan, this.#upkeep.found()),
 		);
 	}
 
@@ -244,30 +244,30 @@ export class Agent implements AgentState {
 	}
 }
 
-/** What was heard since the last run, in addition to the triggers. */
-class HeardEvidence {
-	#heard: Heard[] = [];
+/** What was reported since the last run, in addition to the triggers. */
+class EvidenceSinceRun {
+	#events: HostEvent[] = [];
 	#programs = false;
 	#flushed = false;
 
-	note(one: Heard): void {
-		const { deed, link, programs, flushed } = one;
-		const tells = deed !== undefined || link !== undefined;
-		if (tells && this.#heard.length < MOST_EVIDENCE) this.#heard.push(one);
+	note(event: HostEvent): void {
+		const { change, link, programs, flushed } = event;
+		const tells = change !== undefined || link !== undefined;
+		if (tells && this.#events.length < MOST_EVIDENCE) this.#events.push(event);
 		this.#programs ||= programs === true;
 		this.#flushed ||= flushed === true;
 	}
 
 	/** Returns the evidence and starts again with none. */
 	take(): Evidence {
-		const heard = this.#heard;
+		const events = this.#events;
 		const evidence = {
-			deeds: heard.flatMap(({ deed }) => deed ?? []),
-			links: heard.flatMap(({ link }) => link ?? []),
+			changes: events.flatMap(({ change }) => change ?? []),
+			links: events.flatMap(({ link }) => link ?? []),
 			programs: this.#programs,
 			flushed: this.#flushed,
 		};
-		this.#heard = [];
+		this.#events = [];
 		this.#programs = false;
 		this.#flushed = false;
 		return evidence;

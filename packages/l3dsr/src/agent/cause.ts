@@ -9,7 +9,7 @@ import type { ObservedHost } from "../reconcile/observe.ts";
 import type { Cause, CauseKind } from "./record.ts";
 
 /** A change that the kernel reported, and the process that made it. */
-export interface Deed {
+export interface ReportedChange {
 	readonly on: "ruleset" | "network";
 	readonly process: number;
 	/** From /proc/PID/comm, or as the kernel reports it. */
@@ -28,7 +28,7 @@ const KIND_OF: readonly (readonly [trace: Trace, kind: CauseKind])[] = [
 const OF_RULESET: ReadonlySet<CauseKind> = new Set(["ruleset-flushed", "rules"]);
 const OF_NETWORK: ReadonlySet<CauseKind> = new Set(["vip-addresses", "network"]);
 
-export interface Circumstances {
+export interface CauseInput {
 	readonly observed: Pick<ObservedHost, "state" | "snapshot">;
 	readonly drift: readonly Finding[];
 	/** One transaction deleted tables of ours and of others. */
@@ -37,19 +37,19 @@ export interface Circumstances {
 	readonly programGone: boolean;
 	/** Interfaces that were created, deleted or renamed, as sentences. */
 	readonly links: readonly string[];
-	readonly deeds: readonly Deed[];
+	readonly changes: readonly ReportedChange[];
 	/** Process names from /proc/PID/comm; called only when the cause depends on them. */
 	readonly running: () => ReadonlySet<string>;
 }
 
-export function causeOf(circumstances: Circumstances): Cause {
-	const { observed, drift, flushed, programGone, links, deeds, running } = circumstances;
+export function causeOf(input: CauseInput): Cause {
+	const { observed, drift, flushed, programGone, links, changes, running } = input;
 	const traces = tracesOf(observed, drift);
 	// A repair comes after a start: a program that is missing now was there before.
 	if (drift.some((one) => one.kind === "director-missing")) traces.add("program");
 	if (flushed && traces.delete("rules")) traces.add("everything-of-nft");
 	// If both are possible, keep the one that the kernel reported.
-	const [byRuleset, byNetwork] = [told(deeds, "ruleset"), told(deeds, "network")];
+	const [byRuleset, byNetwork] = [told(changes, "ruleset"), told(changes, "network")];
 	if (traces.has("network") && traces.has("rules") && byRuleset !== byNetwork) {
 		traces.delete(byRuleset ? "network" : "rules");
 	}
@@ -67,7 +67,7 @@ export function causeOf(circumstances: Circumstances): Cause {
 				? "program"
 				: named;
 	const on = OF_RULESET.has(kind) ? "ruleset" : OF_NETWORK.has(kind) ? "network" : undefined;
-	const by = deeds.findLast((deed) => deed.on === on);
+	const by = changes.findLast((change) => change.on === on);
 	return {
 		kind,
 		suspects:
@@ -82,8 +82,8 @@ export function causeOf(circumstances: Circumstances): Cause {
 	};
 }
 
-function told(deeds: readonly Deed[], where: Deed["on"]): boolean {
-	return deeds.some(({ on }) => on === where);
+function told(changes: readonly ReportedChange[], where: ReportedChange["on"]): boolean {
+	return changes.some(({ on }) => on === where);
 }
 
 function networkCauses(links: readonly string[]): readonly string[] {

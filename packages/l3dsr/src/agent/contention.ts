@@ -19,7 +19,7 @@ const MOST_SUBJECTS = 1000;
 const FIRST_DELAY_MS = 1000;
 const MOST_DELAY_MS = 30_000;
 /** Contention is over when no contested object has needed a repair for this long. */
-export const PEACE_MS = 180_000;
+export const QUIET_MS = 180_000;
 
 export interface Contention {
 	/** Object → the times of its repairs, oldest first. */
@@ -43,7 +43,7 @@ export interface Contested {
 	readonly delayMs: number;
 }
 
-export interface Noted {
+export interface RepairNoted {
 	readonly contention: Contention;
 	/** Set if an object has just become contested. */
 	readonly began?: Contested;
@@ -63,7 +63,7 @@ export function contestable(drift: readonly Finding[]): string[] {
 }
 
 /** Records a repair of these objects. */
-export function noteRepair(before: Contention, now: number, subjects: readonly string[]): Noted {
+export function noteRepair(before: Contention, now: number, subjects: readonly string[]): RepairNoted {
 	const repairs = new Map(
 		[...before.repairs]
 			.map(([subject, times]) => [subject, times.filter((at) => at > now - REMEMBERED_MS)] as const)
@@ -118,7 +118,7 @@ export function contentionDelay({ contest }: Contention, now: number): number {
  * How long no contested object has needed a repair, in ms, if that is long enough to end the contention; else
  * undefined.
  */
-export function peaceSince({ contest }: Contention, now: number): number | undefined {
-	if (contest === undefined || now - contest.at < PEACE_MS) return undefined;
+export function quietSince({ contest }: Contention, now: number): number | undefined {
+	if (contest === undefined || now - contest.at < QUIET_MS) return undefined;
 	return now - contest.at;
 }

@@ -4,13 +4,13 @@
 import type { Hold } from "../host/hold.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
 import type { SourceFiles } from "../sources/source-files.ts";
-import type { Hear } from "./hearing/heard.ts";
+import type { EventHandler } from "./events/event.ts";
 
 export interface AgentHost extends HostEffects, SourceFiles {}
 
 export interface AgentEffects {
 	/** Starts to report events. Throws L3dsrError, or what its parts throw. */
-	listen(hear: Hear): Ears;
+	monitor(report: EventHandler): EventMonitor;
 	/** An operator's order to leave the host alone, if there is one. */
 	hold(): Hold | undefined;
 	/** Names of the processes in this network namespace, from /proc/PID/comm. */
@@ -21,7 +21,7 @@ export interface AgentEffects {
 	now(): Date;
 }
 
-export interface Ears extends Disposable {
+export interface EventMonitor extends Disposable {
 	/** Marks the start of a run. The run's own changes do not count as events, but one more look follows it. */
 	mark(): void;
 	/** True if the kernel has reported no event since the mark. */

@@ -22,13 +22,13 @@ import type { HostDatapath } from "../rewrite/host-datapath.ts";
 import { servicesElsewhere } from "../sources/configuration.ts";
 import type { Environment } from "../sources/dsr-conf.ts";
 import type { Wish } from "../sources/wish.ts";
-import { causeOf, type Deed } from "./cause.ts";
-import { contentionDelay, contestable, NO_CONTENTION, noteRepair, peaceSince } from "./contention.ts";
+import { causeOf, type ReportedChange } from "./cause.ts";
+import { contentionDelay, contestable, NO_CONTENTION, noteRepair, quietSince } from "./contention.ts";
 import type { Counts } from "./counts.ts";
-import type { AgentEffects, AgentHost, Ears } from "./effects.ts";
-import { Grip, LeaveAlone } from "./grip.ts";
+import type { AgentEffects, AgentHost, EventMonitor } from "./effects.ts";
 import type { FindingRecord, Trigger } from "./record.ts";
 import type { RecordLog } from "./record-log.ts";
+import { ChangeForbidden, RunLock } from "./run-lock.ts";
 import { WishSource } from "./wish-source.ts";
 
 export interface KeeperOptions {
@@ -45,14 +45,14 @@ export interface KeeperOptions {
 /** Why a run is made. */
 export interface Run {
 	readonly triggers: readonly Trigger[];
-	/** When the first trigger was heard, by the monotonic clock. */
+	/** When the first trigger was reported, by the monotonic clock. */
 	readonly since: number;
 	readonly evidence: Evidence;
 }
 
-/** What was heard in addition to the triggers. */
+/** What was reported in addition to the triggers. */
 export interface Evidence {
-	readonly deeds: readonly Deed[];
+	readonly changes: readonly ReportedChange[];
 	/** Interfaces that were created, deleted or renamed, as sentences. */
 	readonly links: readonly string[];
 	readonly programs: boolean;
@@ -77,7 +77,7 @@ const OF_FILES: readonly Trigger[] = ["start", "file", "signal", "minute", "lost
 const MAY_HELP: readonly Trigger[] = ["file", "signal", "link", "address"];
 
 /** The datapath and target for one wish. */
-interface Way {
+interface Prepared {
 	readonly wish: Wish;
 	/** Whether `lo` takes IPv6 addresses; the kernel reports no event for that. */
 	readonly ipv6: boolean;
@@ -110,7 +110,7 @@ export class Keeper implements Disposable {
 		| { readonly at: number; readonly failures: number; readonly errors: readonly Diagnostic[] }
 		| undefined;
 	#contention = NO_CONTENTION;
-	#way: Way | undefined;
+	#prepared: Prepared | undefined;
 	readonly #programs = new ProgramMemory();
 	#verified: Plan<ConfiguredHost> | undefined;
 	#rightAt: string | undefined;
@@ -159,36 +159,36 @@ export class Keeper implements Disposable {
 	}
 
 	/** Throws L3dsrError only on the first run, when there is no configuration in force to keep. */
-	async run(run: Run, ears: Ears): Promise<RunOutcome> {
-		if (run.triggers.some((trigger) => OF_FILES.includes(trigger))) await this.#readFiles(run, ears);
-		ears.mark();
+	async run(run: Run, monitor: EventMonitor): Promise<RunOutcome> {
+		if (run.triggers.some((trigger) => OF_FILES.includes(trigger))) await this.#readFiles(run, monitor);
+		monitor.mark();
 		if (this.#noteHold()) return { kind: "settled", waitedMs: 0 };
 		const { host, stop, effects } = this.#options;
-		using grip = new Grip({
+		using lock = new RunLock({
 			host,
 			stop,
-			ears,
+			monitor,
 			isHeld: () => this.#noteHold(),
 			monotonicMs: () => effects.monotonicMs(),
 		});
 		const isFirst = this.#inForce === undefined;
 		try {
-			const changed = (await this.#adoptCandidate(run, grip)) || (await this.#repair(run, grip));
-			this.#noteSuccess(ears);
-			return { kind: changed ? "changed" : "settled", waitedMs: grip.waitedMs };
+			const changed = (await this.#adoptCandidate(run, lock)) || (await this.#repair(run, lock));
+			this.#noteSuccess(monitor);
+			return { kind: changed ? "changed" : "settled", waitedMs: lock.waitedMs };
 		} catch (error) {
-			const { waitedMs } = grip;
-			if (error instanceof LeaveAlone) return { kind: "settled", waitedMs };
+			const { waitedMs } = lock;
+			if (error instanceof ChangeForbidden) return { kind: "settled", waitedMs };
 			if (isFirst) throw error;
 			return { ...this.#noteFailure(error), waitedMs };
 		}
 	}
 
-	async #readFiles({ triggers }: Run, ears: Ears): Promise<void> {
+	async #readFiles({ triggers }: Run, monitor: EventMonitor): Promise<void> {
 		const anew = triggers.includes("signal");
 		const reading = await this.#source.read({ anew });
 		if (reading.kind === "same") return;
-		this.#unwatched = ears.watchFiles(this.#source.paths);
+		this.#unwatched = monitor.watchFiles(this.#source.paths);
 		if (reading.kind === "refused") {
 			if (this.#inForce === undefined) throw reading.error;
 			this.#candidate = undefined;
@@ -206,13 +206,13 @@ export class Keeper implements Disposable {
 	}
 
 	/** True if a new configuration was put into force with at least one step. */
-	async #adoptCandidate(run: Run, grip: Grip): Promise<boolean> {
+	async #adoptCandidate(run: Run, lock: RunLock): Promise<boolean> {
 		const candidate = this.#candidate;
 		if (candidate === undefined) return false;
 		const mayTry = this.#refused === undefined || run.triggers.some((trigger) => MAY_HELP.includes(trigger));
 		if (!mayTry || !this.#worthRetry) return false;
 		try {
-			const { steps, warnings, madeAt } = await this.#makeSo(candidate.wish, grip);
+			const { steps, warnings, appliedAt } = await this.#apply(candidate.wish, lock);
 			this.#inForce = candidate;
 			this.#candidate = undefined;
 			this.#refused = undefined;
@@ -223,12 +223,12 @@ export class Keeper implements Disposable {
 				services: candidate.wish.configuration.services.length,
 				steps: steps.map(stepRecord),
 				warnings,
-				tookMs: madeAt - run.since,
+				tookMs: appliedAt - run.since,
 				verifiedMs: this.#now() - run.since,
 			});
 			return steps.length > 0;
 		} catch (error) {
-			if (error instanceof LeaveAlone) throw error;
+			if (error instanceof ChangeForbidden) throw error;
 			if (this.#inForce === undefined) throw error;
 			// If the attempt changed the host and was undone, another attempt would change it again.
 			this.#worthRetry = isWithoutChange(error);
@@ -238,10 +238,10 @@ export class Keeper implements Disposable {
 	}
 
 	/** True if the host needed a repair. */
-	async #repair(run: Run, grip: Grip): Promise<boolean> {
+	async #repair(run: Run, lock: RunLock): Promise<boolean> {
 		const wish = this.#inForce?.wish;
 		if (wish === undefined) return false;
-		const { steps, plan, warnings, madeAt } = await this.#makeSo(wish, grip);
+		const { steps, plan, warnings, appliedAt } = await this.#apply(wish, lock);
 		const verifiedMs = this.#now() - run.since;
 		if (steps.length === 0 || plan === undefined) return false;
 		const { effects } = this.#options;
@@ -257,7 +257,7 @@ export class Keeper implements Disposable {
 			flushed: run.evidence.flushed,
 			programGone: run.evidence.programs,
 			links: run.evidence.links,
-			deeds: run.evidence.deeds,
+			changes: run.evidence.changes,
 			running: () => effects.runningPrograms(),
 		});
 		this.#counts.repair(cause.kind);
@@ -268,7 +268,7 @@ export class Keeper implements Disposable {
 			drift: drift.map(findingRecord),
 			steps: steps.map(stepRecord),
 			warnings,
-			tookMs: madeAt - run.since,
+			tookMs: appliedAt - run.since,
 			verifiedMs,
 		});
 		const { contention, began } = noteRepair(this.#contention, this.#now(), contestable(drift));
@@ -278,25 +278,25 @@ export class Keeper implements Disposable {
 	}
 
 	/** Throws L3dsrError whose notes say what was undone. */
-	async #makeSo(
+	async #apply(
 		wish: Wish,
-		grip: Grip,
+		lock: RunLock,
 	): Promise<{
 		readonly plan: Plan<ConfiguredHost> | undefined;
 		readonly steps: Plan["steps"];
 		readonly warnings: readonly string[];
 		/** When the last step was finished; if there were no steps, when that was known. */
-		readonly madeAt: number;
+		readonly appliedAt: number;
 	}> {
 		const { host } = this.#options;
-		const { datapath, target } = await this.#wayOf(wish);
-		let madeAt: number | undefined;
+		const { datapath, target } = await this.#prepare(wish);
+		let appliedAt: number | undefined;
 		const plans = await explaining(() =>
 			reconcile(host, datapath, [target], {
-				beforeChange: () => grip.take(),
+				beforeChange: () => lock.take(),
 				onStep: () => {},
 				onApplied: () => {
-					madeAt = this.#now();
+					appliedAt = this.#now();
 				},
 				onVerified: (plan) => {
 					this.#verified = plan;
@@ -308,33 +308,33 @@ export class Keeper implements Disposable {
 			plan,
 			steps: plan?.steps ?? [],
 			warnings: plan === undefined ? [] : [...warningsOf(plan), ...this.#unwatched],
-			madeAt: madeAt ?? this.#now(),
+			appliedAt: appliedAt ?? this.#now(),
 		};
 	}
 
 	/** Plans against the host as it is now. Changes nothing. */
 	async look(wish: Wish): Promise<Plan<ConfiguredHost>> {
-		const { datapath, target } = await this.#wayOf(wish);
+		const { datapath, target } = await this.#prepare(wish);
 		return await planHost(this.#options.host, datapath, target);
 	}
 
 	/** Returns the same objects for the same wish, because they remember what they saw of the host. */
-	async #wayOf(wish: Wish): Promise<Way> {
+	async #prepare(wish: Wish): Promise<Prepared> {
 		const { host, env } = this.#options;
 		const ipv6 = host.hasIpv6();
-		if (this.#way?.wish !== wish || this.#way.ipv6 !== ipv6) {
+		if (this.#prepared?.wish !== wish || this.#prepared.ipv6 !== ipv6) {
 			const target = refusingSilence(
 				configuredTarget(host, wish.configuration, () => servicesElsewhere(host, env), wish.director),
 			);
 			this.#programs.forgetDetached();
-			this.#way = {
+			this.#prepared = {
 				wish,
 				ipv6,
 				datapath: await host.openDatapath(wish.configuration, this.#programs),
 				target: { ...target, memory: new PlanMemory() },
 			};
 		}
-		return this.#way;
+		return this.#prepared;
 	}
 
 	[Symbol.dispose](): void {
@@ -360,7 +360,7 @@ export class Keeper implements Disposable {
 		return true;
 	}
 
-	#noteSuccess(ears: Ears): void {
+	#noteSuccess(monitor: EventMonitor): void {
 		const failing = this.#failing;
 		this.#failing = undefined;
 		this.#rightAt = this.#time();
@@ -368,12 +368,12 @@ export class Keeper implements Disposable {
 			const { failures, at } = failing;
 			this.#log.write({ kind: "recovered", failures, failingMs: this.#now() - at });
 		}
-		const quietMs = peaceSince(this.#contention, this.#now());
+		const quietMs = quietSince(this.#contention, this.#now());
 		if (quietMs !== undefined) {
 			this.#contention = NO_CONTENTION;
 			this.#log.write({ kind: "contention-over", quietMs });
 		}
-		ears.watchPrograms(this.#interfacesWithPrograms());
+		monitor.watchPrograms(this.#interfacesWithPrograms());
 	}
 
 	/** The interfaces where programs may be at tcx. */

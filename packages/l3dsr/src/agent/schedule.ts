@@ -40,7 +40,7 @@ interface Pending {
 }
 
 export interface Schedule {
-	/** Triggers heard since the last run began. */
+	/** Triggers reported since the last run began. */
 	readonly pending: Pending | undefined;
 	readonly running: boolean;
 	/** Until then, only urgent triggers start a run. */
@@ -65,7 +65,7 @@ export function newSchedule(now: number): Schedule {
 	};
 }
 
-export function heard(schedule: Schedule, now: number, trigger: Trigger): Schedule {
+export function noteTrigger(schedule: Schedule, now: number, trigger: Trigger): Schedule {
 	const { pending } = schedule;
 	const triggers = new Set(pending?.triggers).add(trigger);
 	return { ...schedule, pending: { firstAt: pending?.firstAt ?? now, lastAt: now, triggers } };
@@ -81,15 +81,15 @@ export function nextRunAt({ pending, running, restUntil, due }: Schedule): numbe
 	return Math.min(isUrgent ? gathered : Math.max(gathered, restUntil), Math.max(due.at, restUntil));
 }
 
-export interface Begun {
+export interface RunStart {
 	readonly schedule: Schedule;
 	readonly triggers: readonly Trigger[];
-	/** When the first trigger was heard. */
+	/** When the first trigger was reported. */
 	readonly since: number;
 }
 
-/** Begins a run for the triggers heard so far. */
-export function begun(schedule: Schedule, now: number): Begun {
+/** Begins a run for the triggers reported so far. */
+export function startRun(schedule: Schedule, now: number): RunStart {
 	const { pending, due } = schedule;
 	const triggers = pending === undefined ? [due.trigger] : [...pending.triggers];
 	return {
@@ -106,7 +106,11 @@ export interface RunEnd {
 	readonly contentionMs: number;
 }
 
-export function ended(schedule: Schedule, now: number, { failed, tookMs, contentionMs }: RunEnd): Schedule {
+export function finishRun(
+	schedule: Schedule,
+	now: number,
+	{ failed, tookMs, contentionMs }: RunEnd,
+): Schedule {
 	const failures = failed ? schedule.failures + 1 : 0;
 	const retryMs = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MOST_RETRY_MS);
 	const { ms, at } = schedule.budget;

@@ -2,33 +2,33 @@
 import { listInterfaces } from "@l3dsr/linux";
 import { holdPath, readHold } from "../host/hold.ts";
 import { runningPrograms } from "../host/suspects.ts";
-import type { AgentEffects, Ears } from "./effects.ts";
-import { FileEars } from "./hearing/files.ts";
-import type { Hear } from "./hearing/heard.ts";
-import { hearNetwork } from "./hearing/network.ts";
-import { ProgramEars } from "./hearing/programs.ts";
-import { hearRuleset } from "./hearing/ruleset.ts";
+import type { AgentEffects, EventMonitor } from "./effects.ts";
+import type { EventHandler } from "./events/event.ts";
+import { FileMonitor } from "./events/files.ts";
+import { monitorNetwork } from "./events/network.ts";
+import { ProgramMonitor } from "./events/programs.ts";
+import { monitorRuleset } from "./events/ruleset.ts";
 
 export const SYSTEM_AGENT_EFFECTS: AgentEffects = {
-	listen,
+	monitor,
 	hold: () => readHold(),
 	runningPrograms,
 	monotonicMs: () => performance.now(),
 	now: () => new Date(),
 };
 
-function listen(tell: Hear): Ears {
+function monitor(onEvent: EventHandler): EventMonitor {
 	using opened = new DisposableStack();
 	let count = 0;
 	let countAtMark = 0;
-	const hear: Hear = (heard) => {
+	const report: EventHandler = (event) => {
 		count++;
-		tell(heard);
+		onEvent(event);
 	};
-	const network = opened.use(hearNetwork(hear, { nextHops: false }));
-	const ruleset = opened.use(hearRuleset(hear));
-	const programs = opened.use(new ProgramEars(hear));
-	const files = opened.use(new FileEars(hear));
+	const network = opened.use(monitorNetwork(report, { nextHops: false }));
+	const ruleset = opened.use(monitorRuleset(report));
+	const programs = opened.use(new ProgramMonitor(report));
+	const files = opened.use(new FileMonitor(report));
 	const hold = { path: holdPath(), trigger: "command" } as const;
 	files.watch([hold]);
 	const owned = opened.move();

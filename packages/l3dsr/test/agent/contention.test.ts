@@ -7,8 +7,8 @@ import {
 	contestable,
 	NO_CONTENTION,
 	noteRepair,
-	PEACE_MS,
-	peaceSince,
+	QUIET_MS,
+	quietSince,
 } from "../../src/agent/contention.ts";
 import { type Finding, MADE_FOR_OTHER_ADDRESSES } from "../../src/model/finding.ts";
 
@@ -78,8 +78,8 @@ test("uncontested repairs do not prolong the contention, and it ends after a qui
 	const { contention } = repairs(every(100, 8));
 	const other = noteRepair(contention, 900, ["a rule of dns is missing"]);
 	assert.equal(contentionDelay(other.contention, 900), 800);
-	assert.equal(peaceSince(other.contention, 700 + PEACE_MS - 1), undefined);
-	assert.equal(peaceSince(other.contention, 700 + PEACE_MS), PEACE_MS);
+	assert.equal(quietSince(other.contention, 700 + QUIET_MS - 1), undefined);
+	assert.equal(quietSince(other.contention, 700 + QUIET_MS), QUIET_MS);
 });
 
 test("the memory of past repairs is bounded", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Counts } from "../../src/agent/counts.ts";
-import type { AgentHost, Ears } from "../../src/agent/effects.ts";
+import type { AgentHost, EventMonitor } from "../../src/agent/effects.ts";
 import { Keeper, type Run } from "../../src/agent/keeper.ts";
 import type { Trigger } from "../../src/agent/record.ts";
 import { RecordLog } from "../../src/agent/record-log.ts";
@@ -81,7 +81,7 @@ async function kept(): Promise<Kept> {
 	const host = new KeptHost();
 	const records = new RecordLog(() => state.now);
 	const stop = new AbortController().signal;
-	const ears: Ears = {
+	const monitor: EventMonitor = {
 		mark() {},
 		quietSinceMark: () => state.isQuiet,
 		watchPrograms() {},
@@ -89,7 +89,7 @@ async function kept(): Promise<Kept> {
 		[Symbol.dispose]() {},
 	};
 	const effects = {
-		listen: () => ears,
+		monitor: () => monitor,
 		hold: () => state.hold,
 		runningPrograms: () => new Set<string>(),
 		monotonicMs: () => performance.now(),
@@ -107,9 +107,9 @@ async function kept(): Promise<Kept> {
 		isQuiet: true,
 		now: new Date("2026-03-01T12:00:00Z"),
 		async run(trigger) {
-			const evidence = { deeds: [], links: [], programs: false, flushed: false };
+			const evidence = { changes: [], links: [], programs: false, flushed: false };
 			const run: Run = { triggers: [trigger], since: performance.now(), evidence };
-			return (await keeper.run(run, ears)).kind;
+			return (await keeper.run(run, monitor)).kind;
 		},
 		[Symbol.dispose]: () => keeper[Symbol.dispose](),
 	};

@@ -12,7 +12,14 @@ import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../test/support/netns.ts";
 import type { AgentRecord, RepairedRecord } from "../../src/agent/record.ts";
 import { l3dsr } from "../cli/run-command.ts";
-import { type Deed, deedsOn, foreignState, harmless, layOut, SERVICES } from "../cli/services/deeds.ts";
+import {
+	type ForeignChange,
+	foreignChanges,
+	foreignState,
+	harmless,
+	layOut,
+	SERVICES,
+} from "../cli/services/foreign-changes.ts";
 import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
 enterNetns();
@@ -46,11 +53,11 @@ async function isRight(): Promise<boolean> {
 	return (await l3dsr("diff", "-c", config)).exitCode === 0;
 }
 
-/** The record of a repair of what `said` describes. There is no other one, unless the deed is done in steps. */
+/** The record of a repair of what `said` describes. There is no other one, unless the change is done in steps. */
 async function repairOf(
 	agent: AgentProcess,
 	act: () => unknown,
-	{ said, inSteps }: Pick<Deed, "said" | "inSteps">,
+	{ said, inSteps }: Pick<ForeignChange, "said" | "inSteps">,
 ): Promise<RepairedRecord> {
 	const known = agent.records.length;
 	await act();
@@ -88,10 +95,10 @@ for (const datapath of ["nft", "ebpf"] as const) {
 			run("tc", "qdisc", "del", "dev", "eth0", "clsact");
 		});
 
-		const deeds = deedsOn(datapath, eth0, foreign).filter(
+		const changes = foreignChanges(datapath, eth0, foreign).filter(
 			({ what }) => datapath === "nft" || DIFFERENT_ON_EBPF.test(what),
 		);
-		for (const { what, act, said, inSteps, revert } of deeds) {
+		for (const { what, act, said, inSteps, revert } of changes) {
 			test(`${what}: repaired with a reason, and nothing else is touched`, async () => {
 				let theirs = "";
 				const { cause, triggers } = await repairOf(
@@ -113,12 +120,16 @@ for (const datapath of ["nft", "ebpf"] as const) {
 }
 
 /** What the agent did about `act`, with the services on this datapath. */
-async function repairWith(settings: string, act: () => unknown, deed: Pick<Deed, "said" | "inSteps">) {
+async function repairWith(
+	settings: string,
+	act: () => unknown,
+	change: Pick<ForeignChange, "said" | "inSteps">,
+) {
 	writeFileSync(config, `${settings}\n${SERVICES}`);
 	layOut();
 	try {
 		await using agent = await AgentProcess.start(config);
-		return await repairOf(agent, act, deed);
+		return await repairOf(agent, act, change);
 	} finally {
 		assert.equal((await l3dsr("down")).exitCode, 0);
 	}

@@ -4,58 +4,58 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { TRIGGERS, type Trigger } from "../../src/agent/record.ts";
 import {
-	begun,
 	CHECK_MS,
-	ended,
-	heard,
+	finishRun,
 	newSchedule,
 	nextRunAt,
+	noteTrigger,
 	type RunEnd,
 	type Schedule,
+	startRun,
 } from "../../src/agent/schedule.ts";
 
 const WELL: RunEnd = { failed: false, tookMs: 10, contentionMs: 0 };
 
 /** After a first run that began and ended at `now`. */
 function rested(now: number, end: Partial<RunEnd> = {}): Schedule {
-	return ended(begun(newSchedule(now), now).schedule, now, { ...WELL, tookMs: 0, ...end });
+	return finishRun(startRun(newSchedule(now), now).schedule, now, { ...WELL, tookMs: 0, ...end });
 }
 
 test("a start runs at once, and the next run comes a minute later", () => {
 	const schedule = newSchedule(1000);
 	assert(nextRunAt(schedule) <= 1100);
-	assert.deepEqual(begun(schedule, 1000).triggers, ["start"]);
+	assert.deepEqual(startRun(schedule, 1000).triggers, ["start"]);
 	assert.equal(nextRunAt(rested(1000)), 1000 + CHECK_MS);
-	assert.deepEqual(begun(rested(1000), 61_000).triggers, ["minute"]);
+	assert.deepEqual(startRun(rested(1000), 61_000).triggers, ["minute"]);
 });
 
 test("a single event is answered within 20 ms, and a burst by one run at its end", () => {
-	assert(nextRunAt(heard(rested(0), 500, "link")) <= 520);
+	assert(nextRunAt(noteTrigger(rested(0), 500, "link")) <= 520);
 	let schedule = rested(0);
-	for (let at = 500; at <= 530; at += 10) schedule = heard(schedule, at, "address");
+	for (let at = 500; at <= 530; at += 10) schedule = noteTrigger(schedule, at, "address");
 	assert.equal(nextRunAt(schedule), 545);
-	const { triggers, since } = begun(heard(schedule, 531, "ruleset"), 546);
+	const { triggers, since } = startRun(noteTrigger(schedule, 531, "ruleset"), 546);
 	assert.deepEqual([triggers, since], [["address", "ruleset"], 500]);
 });
 
 test("an endless burst does not delay its run", () => {
 	let schedule = rested(0);
-	for (let at = 500; at < 600; at += 5) schedule = heard(schedule, at, "route");
+	for (let at = 500; at < 600; at += 5) schedule = noteTrigger(schedule, at, "route");
 	assert.equal(nextRunAt(schedule), 560);
 });
 
 test("files get more time, because they may be written in several steps", () => {
 	let schedule = rested(0);
-	for (let at = 500; at <= 900; at += 50) schedule = heard(schedule, at, "file");
+	for (let at = 500; at <= 900; at += 50) schedule = noteTrigger(schedule, at, "file");
 	assert.equal(nextRunAt(schedule), 1000);
 });
 
 test("events during a run are for the next one", () => {
-	const running = begun(heard(rested(0), 500, "link"), 515).schedule;
+	const running = startRun(noteTrigger(rested(0), 500, "link"), 515).schedule;
 	assert.equal(nextRunAt(running), Number.POSITIVE_INFINITY);
-	const after = ended(heard(running, 520, "address"), 530, WELL);
+	const after = finishRun(noteTrigger(running, 520, "address"), 530, WELL);
 	assert.equal(nextRunAt(after), 535);
-	assert.deepEqual(begun(after, 535).triggers, ["address"]);
+	assert.deepEqual(startRun(after, 535).triggers, ["address"]);
 });
 
 test("a failure is retried after a second, then twice as long each time up to a minute", () => {
@@ -63,22 +63,22 @@ test("a failure is retried after a second, then twice as long each time up to a 
 	let now = 0;
 	const waits: number[] = [];
 	for (let attempt = 0; attempt < 9; attempt++) {
-		schedule = ended(begun(schedule, now).schedule, now, { ...WELL, failed: true });
+		schedule = finishRun(startRun(schedule, now).schedule, now, { ...WELL, failed: true });
 		waits.push(nextRunAt(schedule) - now);
 		now = nextRunAt(schedule);
 	}
 	assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
-	assert.deepEqual(begun(schedule, now).triggers, ["retry"]);
+	assert.deepEqual(startRun(schedule, now).triggers, ["retry"]);
 	// An event may remove the cause; an operator's request never waits.
-	assert.equal(nextRunAt(heard(schedule, now - 59_990, "link")), now - 59_000);
-	assert.equal(nextRunAt(heard(schedule, now - 59_990, "file")), now - 59_890);
-	assert.equal(ended(begun(schedule, now).schedule, now, WELL).failures, 0);
+	assert.equal(nextRunAt(noteTrigger(schedule, now - 59_990, "link")), now - 59_000);
+	assert.equal(nextRunAt(noteTrigger(schedule, now - 59_990, "file")), now - 59_890);
+	assert.equal(finishRun(startRun(schedule, now).schedule, now, WELL).failures, 0);
 });
 
 test("contention delays the repair of others' changes, but not an operator's request", () => {
 	const contended = rested(0, { contentionMs: 4000 });
-	assert.equal(nextRunAt(heard(contended, 100, "ruleset")), 4000);
-	assert.equal(nextRunAt(heard(contended, 100, "signal")), 115);
+	assert.equal(nextRunAt(noteTrigger(contended, 100, "ruleset")), 4000);
+	assert.equal(nextRunAt(noteTrigger(contended, 100, "signal")), 115);
 });
 
 test("under endless events, runs take a fifth of the time", () => {
@@ -86,12 +86,12 @@ test("under endless events, runs take a fifth of the time", () => {
 	let now = 0;
 	let spent = 0;
 	while (now < 600_000) {
-		schedule = heard(schedule, now, "link");
+		schedule = noteTrigger(schedule, now, "link");
 		now = Math.max(now, nextRunAt(schedule));
-		schedule = begun(schedule, now).schedule;
+		schedule = startRun(schedule, now).schedule;
 		now += 50;
 		spent += 50;
-		schedule = ended(schedule, now, { ...WELL, tookMs: 50 });
+		schedule = finishRun(schedule, now, { ...WELL, tookMs: 50 });
 	}
 	assert(spent / now > 0.15 && spent / now < 0.21, `${spent / now}`);
 });
@@ -113,14 +113,14 @@ test("in any case, a run comes within a minute after the last, and never during 
 				while (nextRunAt(schedule) <= heardAt) {
 					now = Math.max(now, nextRunAt(schedule));
 					assert(now - lastEnd <= CHECK_MS + 5000, `a run ${now - lastEnd} ms after the last`);
-					schedule = begun(schedule, now).schedule;
+					schedule = startRun(schedule, now).schedule;
 					assert.equal(nextRunAt(schedule), Number.POSITIVE_INFINITY);
 					now += tookMs;
 					lastEnd = now;
-					schedule = ended(schedule, now, { failed, tookMs, contentionMs: 0 });
+					schedule = finishRun(schedule, now, { failed, tookMs, contentionMs: 0 });
 				}
 				now = Math.max(now, heardAt);
-				schedule = heard(schedule, now, trigger);
+				schedule = noteTrigger(schedule, now, trigger);
 				assert(nextRunAt(schedule) <= now + 60_000);
 			}
 		}),

@@ -26,7 +26,7 @@ const VIPS6 = ["2001:db8::1", "2001:db8::2"];
 const VIPS = [...VIPS4, ...VIPS6];
 
 /** A change by others, or by an earlier `up`: a command that the kernel may also refuse. */
-const arbitraryDeed = fc.oneof(
+const arbitraryAction = fc.oneof(
 	fc
 		.record({
 			vip: fc.constantFrom(...VIPS4, "198.51.100.1"),
@@ -87,13 +87,13 @@ function write(datapath: string, services: readonly string[]): void {
 	writeFileSync(config, `datapath: ${datapath}\nservices:${list}`);
 }
 
-async function act(deed: string, datapath: string, earlier: readonly string[]): Promise<void> {
-	if (deed === "up earlier") {
+async function act(action: string, datapath: string, earlier: readonly string[]): Promise<void> {
+	if (action === "up earlier") {
 		write(datapath === "nft" ? "auto" : "nft", earlier);
 		await l3dsr("up", "-c", config);
 		return;
 	}
-	const [program = "", ...args] = deed.split(" ");
+	const [program = "", ...args] = action.split(" ");
 	if (program.endsWith("-daddr")) await runCommand([program, ...args], {});
 	else {
 		try {
@@ -116,14 +116,14 @@ for (const datapath of ["auto", "nft"]) {
 	test(`property: one up from any state of the host is enough, and down leaves nothing of it: ${datapath}`, async () => {
 		await fc.assert(
 			fc.asyncProperty(
-				fc.array(arbitraryDeed, { maxLength: 8 }),
+				fc.array(arbitraryAction, { maxLength: 8 }),
 				arbitraryServices,
 				arbitraryServices,
-				async (deeds, services, earlier) => {
+				async (actions, services, earlier) => {
 					await l3dsr("down");
 					await runCommand(["dsrctl", "-f", "/dev/null", "-a", "stop"], {});
 					cleanHost();
-					for (const deed of deeds) await act(deed, datapath, earlier);
+					for (const action of actions) await act(action, datapath, earlier);
 					write(datapath, services);
 					const up = await l3dsr("up", "-c", config);
 					assert.deepEqual({ exitCode: up.exitCode, stderr: up.stderr }, { exitCode: 0, stderr: "" });

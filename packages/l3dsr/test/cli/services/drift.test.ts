@@ -13,7 +13,7 @@ import { clsactIngress, Program, tcxIngress, xdpNative } from "@l3dsr/bpf";
 import { interfaceByName } from "@l3dsr/linux";
 import { enterNetns, ip, Netns, run, waitFor } from "../../../../../test/support/netns.ts";
 import { l3dsr } from "../run-command.ts";
-import { deedsOn, foreignState, harmless, layOut, SERVICES } from "./deeds.ts";
+import { foreignChanges, foreignState, harmless, layOut, SERVICES } from "./foreign-changes.ts";
 
 enterNetns();
 
@@ -81,7 +81,7 @@ for (const datapath of ["nft", "ebpf"] as const) {
 			run("tc", "qdisc", "del", "dev", "eth0", "clsact");
 		});
 
-		for (const { what, act, said, causes, revert } of deedsOn(datapath, eth0, foreign)) {
+		for (const { what, act, said, causes, revert } of foreignChanges(datapath, eth0, foreign)) {
 			test(`${what}: shown, named, and repaired alone`, async () => {
 				const own = await ownState();
 				peer.run("ping", "-c2", "-i", "0.01", "-Q", String(11 << 2), "10.0.0.2");

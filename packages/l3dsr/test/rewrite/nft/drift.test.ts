@@ -58,7 +58,7 @@ async function putRight(): Promise<void> {
 	);
 }
 
-interface Deed {
+interface ForeignChange {
 	readonly title: string;
 	readonly commands: () => string;
 	/** Ordinals of the IPv4 rules that are still in force. */
@@ -70,7 +70,7 @@ const ALL = [1024, 2048, 3072, 4096];
 const MAP = "ip l3dsr raw_PREROUTING_1";
 const notIntact = /rule \d+: is incomplete/;
 
-const DEEDS: readonly Deed[] = [
+const CHANGES: readonly ForeignChange[] = [
 	{
 		title: "a foreign rule",
 		commands: () => "insert rule ip l3dsr raw_PREROUTING tcp dport 22 drop",
@@ -213,7 +213,7 @@ describe("a table that others have changed", () => {
 		await setRules(nft, { entries: [...entries, six] });
 	});
 
-	for (const { title, commands, left, problems } of DEEDS) {
+	for (const { title, commands, left, problems } of CHANGES) {
 		it(`is detected and repaired: ${title}`, async () => {
 			run("nft", commands());
 			const { ordinals, findings } = await look();

@@ -5,7 +5,7 @@ import type { Health } from "../balance/checks/health.ts";
 import type { CheckState } from "../balance/checks/health-checks.ts";
 import type { HealthChange } from "./record.ts";
 
-export class HealthNews {
+export class PendingHealth {
 	#changes: readonly HealthChange[] = [];
 
 	get isEmpty(): boolean {

@@ -3,30 +3,30 @@
  * for an agent that has nothing to do.
  */
 import { isLockHeld } from "../host/lock.ts";
-import type { AgentHost, Ears } from "./effects.ts";
+import type { AgentHost, EventMonitor } from "./effects.ts";
 
 /** How long to wait for another command before checking again whether the agent should stop. */
 const LOCK_WAIT_MS = 1000;
 
-export interface GripOptions {
+export interface RunLockOptions {
 	readonly host: Pick<AgentHost, "lock">;
 	/** If it is aborted, the wait for another command ends. */
 	readonly stop: Pick<AbortSignal, "aborted">;
-	readonly ears: Pick<Ears, "quietSinceMark">;
+	readonly monitor: Pick<EventMonitor, "quietSinceMark">;
 	/** True if an operator wants the host left alone. */
 	readonly isHeld: () => boolean;
 	readonly monotonicMs: () => number;
 }
 
 /** No change may be made: an operator wants the host left alone, or the agent is stopping. */
-export class LeaveAlone extends Error {}
+export class ChangeForbidden extends Error {}
 
-export class Grip implements Disposable {
-	readonly #options: GripOptions;
+export class RunLock implements Disposable {
+	readonly #options: RunLockOptions;
 	#lock: Disposable | undefined;
 	#waitedMs = 0;
 
-	constructor(options: GripOptions) {
+	constructor(options: RunLockOptions) {
 		this.#options = options;
 	}
 
@@ -37,16 +37,16 @@ export class Grip implements Disposable {
 
 	/**
 	 * Called before each change of the run: takes the lock once, and tells whether the host may have changed since it
-	 * was looked at. Throws LeaveAlone.
+	 * was looked at. Throws ChangeForbidden.
 	 */
 	async take(): Promise<"as-found" | "look-again"> {
 		if (this.#lock !== undefined) return "as-found";
-		const { monotonicMs, isHeld, ears } = this.#options;
+		const { monotonicMs, isHeld, monitor } = this.#options;
 		const asked = monotonicMs();
 		this.#lock = await this.#untilFree();
 		this.#waitedMs = monotonicMs() - asked;
-		if (this.#lock === undefined || isHeld()) throw new LeaveAlone();
-		return ears.quietSinceMark() ? "as-found" : "look-again";
+		if (this.#lock === undefined || isHeld()) throw new ChangeForbidden();
+		return monitor.quietSinceMark() ? "as-found" : "look-again";
 	}
 
 	/** Undefined if the agent is stopped before the other command releases the lock. */

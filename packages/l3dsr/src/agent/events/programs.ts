@@ -4,7 +4,7 @@
  */
 import { BpfError, TcxList } from "@l3dsr/bpf";
 import { ERRNO, type NetInterface, SyscallError } from "@l3dsr/linux";
-import type { Ear, Hear } from "./heard.ts";
+import type { EventHandler, EventReader } from "./event.ts";
 
 /**
  * A repair should take less than 200 ms in total, and attaching a program again takes about 30. Shorter intervals
@@ -12,13 +12,13 @@ import type { Ear, Hear } from "./heard.ts";
  */
 const INTERVAL_MS = 150;
 
-export class ProgramEars implements Ear {
-	readonly #hear: Hear;
+export class ProgramMonitor implements EventReader {
+	readonly #report: EventHandler;
 	#lists: ReadonlyMap<string, TcxList | undefined> = new Map();
 	#timer: NodeJS.Timeout | undefined;
 
-	constructor(hear: Hear) {
-		this.#hear = hear;
+	constructor(report: EventHandler) {
+		this.#report = report;
 	}
 
 	/** Polls these interfaces; with none, it stops polling. */
@@ -38,7 +38,7 @@ export class ProgramEars implements Ear {
 		let isOther = false;
 		// Ask every list, so that one event covers all interfaces.
 		for (const list of this.#lists.values()) if (hasChanged(list)) isOther = true;
-		if (isOther) this.#hear({ trigger: "program", programs: true });
+		if (isOther) this.#report({ trigger: "program", programs: true });
 	}
 
 	[Symbol.dispose](): void {

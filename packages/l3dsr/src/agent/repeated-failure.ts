@@ -3,11 +3,11 @@ import type { DiagnosticsOf } from "../errors.ts";
 import { isLockHeld } from "../host/lock.ts";
 import type { RecordLog } from "./record-log.ts";
 
-export class Trouble {
+export class RepeatedFailure {
 	readonly #log: Pick<RecordLog, "write">;
 	readonly #diagnosticsOf: DiagnosticsOf;
 	readonly #now: () => number;
-	#told: { readonly message: string; readonly since: number } | undefined;
+	#reported: { readonly message: string; readonly since: number } | undefined;
 
 	/** `now`: monotonic clock, in milliseconds. */
 	constructor({
@@ -24,18 +24,18 @@ export class Trouble {
 		this.#now = now;
 	}
 
-	tell(error: unknown): void {
+	report(error: unknown): void {
 		const errors = this.#diagnosticsOf(error);
 		const message = errors.map((one) => one.message).join("; ");
-		if (isLockHeld(error) || message === this.#told?.message) return;
-		this.#told = { message, since: this.#told?.since ?? this.#now() };
+		if (isLockHeld(error) || message === this.#reported?.message) return;
+		this.#reported = { message, since: this.#reported?.since ?? this.#now() };
 		this.#log.write({ kind: "upkeep-failed", errors });
 	}
 
-	over(): void {
-		if (this.#told === undefined) return;
-		const failingMs = this.#now() - this.#told.since;
-		this.#told = undefined;
+	clear(): void {
+		if (this.#reported === undefined) return;
+		const failingMs = this.#now() - this.#reported.since;
+		this.#reported = undefined;
 		this.#log.write({ kind: "upkeep-recovered", failingMs });
 	}
 }

@@ -8,7 +8,7 @@ import { lstatSync, readlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { FolderWatcher, SyscallError, watchReadable } from "@l3dsr/linux";
 import type { Trigger } from "../record.ts";
-import type { Hear } from "./heard.ts";
+import type { EventHandler } from "./event.ts";
 
 /** The kernel follows at most this many symbolic links in one path (path_resolution(7)). */
 const MOST_LINKS = 40;
@@ -22,8 +22,8 @@ export interface WatchedPath {
 	readonly entries?: boolean;
 }
 
-export class FileEars implements Disposable {
-	readonly #hear: Hear;
+export class FileMonitor implements Disposable {
+	readonly #report: EventHandler;
 	readonly #watcher = new FolderWatcher();
 	readonly #reading: Disposable;
 	#paths: readonly WatchedPath[] = [];
@@ -31,8 +31,8 @@ export class FileEars implements Disposable {
 	#names = new Map<string, Map<string, Set<Trigger>>>();
 
 	/** Watches no path yet. Throws SyscallError. */
-	constructor(hear: Hear) {
-		this.#hear = hear;
+	constructor(report: EventHandler) {
+		this.#report = report;
 		this.#reading = watchReadable(this.#watcher.fd, () => this.read());
 	}
 
@@ -82,7 +82,7 @@ export class FileEars implements Disposable {
 		if (triggers.size === 0) return;
 		// The path to a file may have changed.
 		this.watch(this.#paths);
-		for (const trigger of triggers) this.#hear({ trigger });
+		for (const trigger of triggers) this.#report({ trigger });
 	}
 
 	[Symbol.dispose](): void {

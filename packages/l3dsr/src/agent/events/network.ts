@@ -1,10 +1,10 @@
 /** Changes of interfaces, addresses, routes and, for a director, neighbours. */
 import { readFileSync } from "node:fs";
 import { type IfIndex, listInterfaces, type NetworkEvent, NetworkMonitor, watchReadable } from "@l3dsr/linux";
-import type { Deed } from "../cause.ts";
-import type { Ear, Hear, Heard } from "./heard.ts";
+import type { ReportedChange } from "../cause.ts";
+import type { EventHandler, EventReader, HostEvent } from "./event.ts";
 
-export interface NetworkHearing {
+export interface NetworkScope {
 	/**
 	 * Whether to report every route and every neighbour, because a director's next hops depend on them. A real server
 	 * needs only its own addresses.
@@ -13,7 +13,7 @@ export interface NetworkHearing {
 }
 
 /** Reports changes in this network namespace until disposed of. Throws SyscallError. */
-export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
+export function monitorNetwork(report: EventHandler, { nextHops }: NetworkScope): EventReader {
 	using opened = new DisposableStack();
 	const monitor = opened.use(
 		new NetworkMonitor(["link", "address", "route", "tc", ...(nextHops ? (["neighbour"] as const) : [])]),
@@ -21,8 +21,8 @@ export function hearNetwork(hear: Hear, { nextHops }: NetworkHearing): Ear {
 	const links = new Links();
 	const read = (): void => {
 		for (const event of monitor.read()) {
-			const heard = heardOf(event, links, nextHops);
-			if (heard !== undefined) hear(heard);
+			const hostEvent = eventOf(event, links, nextHops);
+			if (hostEvent !== undefined) report(hostEvent);
 		}
 	};
 	opened.use(watchReadable(monitor.fd, read));
@@ -57,17 +57,17 @@ function namesOfInterfaces(): Map<IfIndex, string> {
 	return new Map(listInterfaces().map(({ index, name }) => [index, name]));
 }
 
-function heardOf(event: NetworkEvent, links: Links, nextHops: boolean): Heard | undefined {
+function eventOf(event: NetworkEvent, links: Links, nextHops: boolean): HostEvent | undefined {
 	switch (event.kind) {
 		case "lost":
 			links.readAgain();
 			return { trigger: "lost" };
 		case "link": {
 			const link = links.note(event);
-			return { trigger: "link", ...(link === undefined ? {} : { link }), ...deedOf(event.by) };
+			return { trigger: "link", ...(link === undefined ? {} : { link }), ...changeOf(event.by) };
 		}
 		case "address":
-			return { trigger: "address", ...deedOf(event.by) };
+			return { trigger: "address", ...changeOf(event.by) };
 		case "route":
 			// Of the routes, a real server needs only those of its own addresses (type local).
 			return nextHops || event.route.type === "local" ? { trigger: "route" } : undefined;
@@ -78,10 +78,10 @@ function heardOf(event: NetworkEvent, links: Links, nextHops: boolean): Heard | 
 	}
 }
 
-function deedOf(by: number | undefined): { readonly deed?: Deed } {
+function changeOf(by: number | undefined): { readonly change?: ReportedChange } {
 	if (by === undefined || by === process.pid) return {};
 	const program = programOf(by);
-	return { deed: { on: "network", process: by, ...(program === undefined ? {} : { program }) } };
+	return { change: { on: "network", process: by, ...(program === undefined ? {} : { program }) } };
 }
 
 /** Undefined if the process has already ended, as `ip` usually has. */

@@ -1,12 +1,12 @@
 /** Reports nf_tables changes by other processes that concern our tables. */
 import { watchReadable } from "@l3dsr/linux";
 import { type RulesetEvent, RulesetMonitor } from "@l3dsr/nftables";
-import type { Ear, Hear } from "./heard.ts";
+import type { EventHandler, EventReader } from "./event.ts";
 
 const OWN_TABLE = "l3dsr";
 
 /** Reports changes in this network namespace until disposed of. Throws NftablesError. */
-export function hearRuleset(hear: Hear): Ear {
+export function monitorRuleset(report: EventHandler): EventReader {
 	using opened = new DisposableStack();
 	const monitor = opened.use(new RulesetMonitor({ detail: "tables" }));
 	let concerned = false;
@@ -16,7 +16,7 @@ export function hearRuleset(hear: Hear): Ear {
 		for (const event of monitor.read()) {
 			if (event.kind === "lost") {
 				concerned = false;
-				hear({ trigger: "lost" });
+				report({ trigger: "lost" });
 			} else if (event.kind !== "generation") {
 				concerned ||= isAboutOurs(event);
 				if (event.kind === "table" && event.change === "deleted") {
@@ -27,10 +27,10 @@ export function hearRuleset(hear: Hear): Ear {
 				const { process: by, program } = event;
 				if (concerned && by !== process.pid) {
 					const name = program === undefined ? {} : { program };
-					hear({
+					report({
 						trigger: "ruleset",
 						...(deleted.own && deleted.others ? { flushed: true } : {}),
-						...(by === undefined ? {} : { deed: { on: "ruleset", process: by, ...name } }),
+						...(by === undefined ? {} : { change: { on: "ruleset", process: by, ...name } }),
 					});
 				}
 				concerned = false;

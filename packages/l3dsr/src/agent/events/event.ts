@@ -1,11 +1,11 @@
 /** Events that the loop receives. */
-import type { Deed } from "../cause.ts";
+import type { ReportedChange } from "../cause.ts";
 import type { Trigger } from "../record.ts";
 
-export interface Heard {
+export interface HostEvent {
 	readonly trigger: Trigger;
 	/** Who made the change, if the kernel tells. */
-	readonly deed?: Deed;
+	readonly change?: ReportedChange;
 	/** What happened to an interface, as a sentence: `interface eth0 was deleted`. */
 	readonly link?: string;
 	/** One nf_tables transaction deleted tables of ours and of others. */
@@ -15,10 +15,10 @@ export interface Heard {
 }
 
 /** A source of events. It reports from the event loop, and immediately when `read` is called. */
-export interface Ear extends Disposable {
+export interface EventReader extends Disposable {
 	/** Reports the events so far. */
 	read(): void;
 }
 
 /** Called on the event loop for each event. */
-export type Hear = (heard: Heard) => void;
+export type EventHandler = (event: HostEvent) => void;

@@ -60,7 +60,7 @@ async function iptables(command: string): Promise<void> {
 	assert.equal(exitCode, 0, stderr);
 }
 
-export interface Deed {
+export interface ForeignChange {
 	readonly what: string;
 	readonly act: () => unknown;
 	/** Lines of diff, in this order. */
@@ -104,11 +104,15 @@ function elementOf(name: string): { family: string; map: string; key: string; te
 }
 
 /** `foreign`: the programs of others at tcx of `eth0`. */
-export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: readonly Program[]): Deed[] {
+export function foreignChanges(
+	datapath: "nft" | "ebpf",
+	eth0: NetInterface,
+	foreign: readonly Program[],
+): ForeignChange[] {
 	const missing = (...names: string[]) => names.map((name) => new RegExp(`^a rule of ${name} is missing$`));
 	const own = () =>
 		tcxIngress.query(eth0).filter(({ programId }) => !foreign.some(({ info }) => info.id === programId));
-	const deeds: Deed[] = [
+	const changes: ForeignChange[] = [
 		{
 			what: "a rule is removed",
 			act: () => iptables(`iptables-daddr -D PREROUTING ${ruleOf(datapath, "web", 7, "192.0.2.10")}`),
@@ -221,7 +225,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 	];
-	const onNft: Deed[] = [
+	const onNft: ForeignChange[] = [
 		{
 			what: "a map element is removed",
 			act: () => {
@@ -259,7 +263,7 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_HAND],
 		},
 	];
-	const onEbpf: Deed[] = [
+	const onEbpf: ForeignChange[] = [
 		{
 			what: "the program is removed",
 			act: () => {
@@ -293,5 +297,5 @@ export function deedsOn(datapath: "nft" | "ebpf", eth0: NetInterface, foreign: r
 			causes: [BY_NETWORK],
 		},
 	];
-	return [...deeds, ...(datapath === "nft" ? onNft : onEbpf)];
+	return [...changes, ...(datapath === "nft" ? onNft : onEbpf)];
 }

@@ -12,11 +12,11 @@ import { connects } from "../model/fleet.ts";
 import type { FoundCheck } from "../model/real-check.ts";
 import type { HostEffects } from "../reconcile/host-effects.ts";
 import type { WantedDirector } from "../sources/director.ts";
-import { HealthNews } from "./health-news.ts";
+import { PendingHealth } from "./pending-health.ts";
 import type { RecordLog } from "./record-log.ts";
-import { Trouble } from "./trouble.ts";
+import { RepeatedFailure } from "./repeated-failure.ts";
 
-export interface DutiesOptions {
+export interface UpkeepOptions {
 	readonly host: Pick<HostEffects, "openDirector" | "lock">;
 	readonly log: Pick<RecordLog, "write">;
 	readonly diagnosticsOf: DiagnosticsOf;
@@ -29,8 +29,8 @@ const LOOK_MS = 1000;
 /** How long to wait for another command to release the lock; after that, the next look tries again. */
 const LOCK_WAIT_MS = 1000;
 
-export class DirectorDuties implements AsyncDisposable {
-	readonly #options: DutiesOptions;
+export class DirectorUpkeep implements AsyncDisposable {
+	readonly #options: UpkeepOptions;
 	#followed: WantedDirector | undefined;
 	/** What the checks run for; `#followed` may be newer. */
 	#wanted: WantedDirector | undefined;
@@ -40,19 +40,19 @@ export class DirectorDuties implements AsyncDisposable {
 	/** The fleet whose drains the director knows. */
 	#drainsOf: WantedDirector | undefined;
 	#timer: NodeJS.Timeout | undefined;
-	readonly #news = new HealthNews();
+	readonly #pending = new PendingHealth();
 	/** Set if a result differs from the file's. */
 	#isUnwritten = false;
 	#isQueued = false;
 	#turn: Promise<void> = Promise.resolve();
 	#ended = false;
-	readonly #troubleOfChecks: Trouble;
-	readonly #troubleOfLooks: Trouble;
+	readonly #failureOfChecks: RepeatedFailure;
+	readonly #failureOfLooks: RepeatedFailure;
 
-	constructor(options: DutiesOptions) {
+	constructor(options: UpkeepOptions) {
 		this.#options = options;
-		this.#troubleOfChecks = new Trouble(options);
-		this.#troubleOfLooks = new Trouble(options);
+		this.#failureOfChecks = new RepeatedFailure(options);
+		this.#failureOfLooks = new RepeatedFailure(options);
 	}
 
 	/** Sets what the host should direct from now on; undefined: nothing. */
@@ -69,7 +69,7 @@ export class DirectorDuties implements AsyncDisposable {
 
 	/** Queues work; jobs run one at a time. */
 	#then(work: () => Promise<void>): void {
-		this.#turn = this.#turn.then(work).catch((error: unknown) => this.#troubleOfLooks.tell(error));
+		this.#turn = this.#turn.then(work).catch((error: unknown) => this.#failureOfLooks.report(error));
 	}
 
 	async #begin(wanted: WantedDirector | undefined): Promise<void> {
@@ -98,10 +98,10 @@ export class DirectorDuties implements AsyncDisposable {
 	async #newChecks(): Promise<HealthChecks> {
 		const { HealthChecks: Checks } = await import("../balance/checks/health-checks.ts");
 		return new Checks({
-			onProblem: (error) => this.#troubleOfChecks.tell(error),
+			onProblem: (error) => this.#failureOfChecks.report(error),
 			onResult: (state) => this.#note(state),
 			onChange: (state, before) => {
-				this.#news.add(state, before);
+				this.#pending.add(state, before);
 				this.#lookSoon();
 			},
 		});
@@ -111,7 +111,7 @@ export class DirectorDuties implements AsyncDisposable {
 		if (failures > 0 || successes === 1) this.#isUnwritten = true;
 		// These reports are about connecting along the VIP's path, so a result of a connecting check shows that it works
 		// again.
-		if (connects(type)) this.#troubleOfChecks.over();
+		if (connects(type)) this.#failureOfChecks.clear();
 	}
 
 	#lookSoon(): void {
@@ -129,24 +129,24 @@ export class DirectorDuties implements AsyncDisposable {
 		if (director.isRunning) await this.#direct(director, wanted, checks);
 		else this.#close();
 		this.#write(checks);
-		this.#troubleOfLooks.over();
+		this.#failureOfLooks.clear();
 	}
 
 	async #direct(director: Director, wanted: WantedDirector, checks: HealthChecks): Promise<void> {
 		// Commands that do not wait for the lock fail while it is held, so take it only if there is work.
-		if (this.#news.isEmpty && !director.needsUpkeep()) return;
+		if (this.#pending.isEmpty && !director.needsUpkeep()) return;
 		using _lock = await this.#options.host.lock(LOCK_WAIT_MS);
 		director.findAgain();
 		if (!director.isRunning) return;
 		// A result that arrives after this is left for the next look.
-		const changes = this.#news.take();
+		const changes = this.#pending.take();
 		const wish = director.wishFor(wanted.fleet, checks.healthOf);
 		director.endDrains();
 		try {
 			if (changes.length > 0) director.apply(wish, wanted.settings);
 			director.refreshNextHops();
 		} catch (error) {
-			this.#news.putBack(changes);
+			this.#pending.putBack(changes);
 			throw error;
 		}
 		if (changes.length > 0) this.#options.log.write({ kind: "health", changes });
