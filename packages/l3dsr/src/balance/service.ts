@@ -63,21 +63,31 @@ export interface BalanceWish {
 /** The default without checks. */
 const ALL_HEALTHY: HealthOf = () => "healthy";
 
-/** Throws RangeError if the fleet names a pool that it does not have; the syntax layer refuses such a fleet. */
-export function lowerFleet(fleet: Fleet, healthOf: HealthOf = ALL_HEALTHY): BalanceWish {
+/**
+ * Throws RangeError if the fleet names a pool that it does not have; the syntax layer refuses such a fleet. `before`: an
+ * earlier result, whose reals are used again where they are the same: with a thousand of them, new ones at each event
+ * would make the garbage collector stop the process.
+ */
+export function lowerFleet(
+	fleet: Fleet,
+	healthOf: HealthOf = ALL_HEALTHY,
+	before?: Pick<BalanceWish, "services">,
+): BalanceWish {
 	const pools = new Map(fleet.pools.map((pool) => [pool.name, pool]));
 	const addresses = fleet.vips.flatMap(({ addresses, echo }) =>
 		addresses.map((address) => ({ address, echo })),
 	);
+	let number = 0;
 	const services = fleet.vips.flatMap((vip) =>
 		vip.addresses.flatMap((address) =>
 			vip.services.flatMap(({ port, protocols, pool: name, affinity }) => {
 				const pool = pools.get(name);
 				if (pool === undefined)
 					throw new RangeError(`VIP ${vip.name} names a pool ${name} that is not there`);
-				return BALANCED_PROTOCOLS.filter((one) => protocols.includes(one)).map((protocol) =>
-					lowerService(vip, pool, { address, protocol, port: port === "any" ? 0 : port, affinity }, healthOf),
-				);
+				return BALANCED_PROTOCOLS.filter((one) => protocols.includes(one)).map((protocol) => {
+					const own = { address, protocol, port: port === "any" ? 0 : port, affinity };
+					return lowerService(vip, pool, own, healthOf, before?.services[number++]?.reals ?? []);
+				});
 			}),
 		),
 	);
@@ -94,26 +104,46 @@ function lowerService(
 		affinity,
 	}: { address: Address; protocol: BalancedProtocol; port: number; affinity: Affinity },
 	healthOf: HealthOf,
+	before: readonly BalancedReal[],
 ): BalancedService {
 	const dscp = vip.dscp[address.family];
 	if (dscp === undefined) throw new RangeError(`VIP ${vip.name} has no DSCP for ${address.family}`);
 	const key: ServiceKey = { address, protocol: PROTOCOL_NUMBER[protocol], port };
 	const healths = pool.reals.map(({ name }) => healthOf(key, pool.name, name));
 	const { serves, carries } = usePool(pool, healths);
-	const reals: BalancedReal[] = [];
-	pool.reals.forEach(({ name, addresses, weight }, n) => {
-		const own = addresses.find(({ family }) => family === address.family);
-		if (own === undefined) return;
-		reals.push({
-			name,
-			address: own,
-			weight,
-			serves: serves[n] === true,
-			carries: carries[n] === true,
-			health: healths[n] ?? "healthy",
-		});
+	const isOfFamily = ({ family }: Address) => family === address.family;
+	let number = 0;
+	const reals = pool.reals.map((real, n): BalancedReal | undefined => {
+		const own = real.addresses.find(isOfFamily);
+		if (own === undefined) return undefined;
+		const { name, weight } = real;
+		const isServing = serves[n] === true;
+		const isCarrying = carries[n] === true;
+		const health = healths[n] ?? "healthy";
+		const was = before[number++];
+		return was !== undefined &&
+			was.address === own &&
+			was.name === name &&
+			was.weight === weight &&
+			was.serves === isServing &&
+			was.carries === isCarrying &&
+			was.health === health
+			? was
+			: { name, address: own, weight, serves: isServing, carries: isCarrying, health };
 	});
-	return { ...key, vip: vip.name, pool: pool.name, dscp, affinity, drainMs: pool.drainMs, reals };
+	return {
+		...key,
+		vip: vip.name,
+		pool: pool.name,
+		dscp,
+		affinity,
+		drainMs: pool.drainMs,
+		reals: isWhole(reals) ? reals : reals.filter((real) => real !== undefined),
+	};
+}
+
+function isWhole(reals: readonly (BalancedReal | undefined)[]): reals is readonly BalancedReal[] {
+	return !reals.includes(undefined);
 }
 
 /** The start of a service's hashes, the same on every director. */

@@ -175,7 +175,7 @@ export class Director implements Disposable {
 	 * the last process that ran checks left it. A real server without a check is healthy.
 	 */
 	wishFor(fleet: Fleet, healthOf: HealthOf = this.healthInTables(fleet)): BalanceWish {
-		return lowerFleet(fleet, healthOf);
+		return lowerFleet(fleet, healthOf, this.#last?.wish);
 	}
 
 	/**
