@@ -2,8 +2,8 @@
  * Listening sockets whose descriptors this process keeps and passes to a server process: if that dies, it is
  * replaced without a refused connection.
  */
-import { chmodSync, chownSync, closeSync, lstatSync, unlinkSync } from "node:fs";
-import { errnoOfFileError } from "./errno.ts";
+import { chmodSync, closeSync, lstatSync, unlinkSync } from "node:fs";
+import { ERRNO, errnoOfFileError } from "./errno.ts";
 import { LinuxError } from "./error.ts";
 import { check, libcFunction } from "./libc.ts";
 import {
@@ -11,6 +11,7 @@ import {
 	bind,
 	OPTION_INT,
 	SOCK_CLOEXEC,
+	SOCK_NONBLOCK,
 	SOCK_STREAM,
 	SOL_SOCKET,
 	setsockopt,
@@ -38,7 +39,7 @@ const getsockname = libcFunction<[fd: number, address: Uint8Array, length: Uint8
 export interface UnixSocketOptions {
 	/** Permissions of the file. */
 	readonly mode: number;
-	/** Group of the file; default root's. */
+	/** Group of the file, which needs CAP_SETGID; default: the group of this process. */
 	readonly group?: number;
 	readonly backlog?: number;
 }
@@ -86,19 +87,17 @@ export class ListeningSocket implements Disposable {
 		const name = encodeUnixAddress(path, doing);
 		removeStale(path, name, doing);
 		const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
-		// Nobody may connect before the file has its permissions.
-		const mask = process.umask(0o777);
+		let bound = false;
 		try {
-			check(bind(fd, name, name.length), doing);
-			if (group !== undefined) chownSync(path, 0, group);
+			check(bindAs(fd, name, group), doing);
+			bound = true;
 			chmodSync(path, mode);
 			check(listen(fd, backlog), doing);
 			return new ListeningSocket(fd, path);
 		} catch (error) {
 			closeSync(fd);
+			if (bound) unlinkSync(path);
 			throw error;
-		} finally {
-			process.umask(mask);
 		}
 	}
 
@@ -148,6 +147,22 @@ function encodeUnixAddress(path: string, doing: string): Uint8Array {
 	return address;
 }
 
+/**
+ * Creates the socket file, of `group` from the start, without any permissions: nobody may connect before it has them.
+ * Changing the group of a file needs CAP_CHOWN, which a service should not have; creating it with a group does not.
+ */
+function bindAs(fd: number, name: Uint8Array, group: number | undefined): number {
+	const own = process.getegid?.();
+	const mask = process.umask(0o777);
+	try {
+		if (group !== undefined) process.setegid?.(group);
+		return bind(fd, name, name.length);
+	} finally {
+		process.umask(mask);
+		if (group !== undefined && own !== undefined) process.setegid?.(own);
+	}
+}
+
 function removeStale(path: string, name: Uint8Array, doing: string): void {
 	try {
 		if (!lstatSync(path).isSocket()) {
@@ -157,10 +172,11 @@ function removeStale(path: string, name: Uint8Array, doing: string): void {
 		if (errnoOfFileError(error) === "ENOENT") return;
 		throw error;
 	}
-	const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), doing);
+	// Without waiting: a process that listens there may accept nothing.
+	const fd = check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), doing);
 	try {
-		// If a process listens there, leave the file: bind(2) then reports that the address is in use.
-		if (connect(fd, name, name.length) < 0) unlinkSync(path);
+		// If any process has the socket, of whatever type, leave the file: bind(2) then reports that the address is in use.
+		if (connect(fd, name, name.length) === -ERRNO.ECONNREFUSED) unlinkSync(path);
 	} finally {
 		closeSync(fd);
 	}

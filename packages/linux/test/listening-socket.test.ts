@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
@@ -48,6 +49,29 @@ test("a Unix socket has its permissions from the start, and disposal deletes its
 	assert.equal(existsSync(join(folder, "b.sock")), false);
 });
 
+test("a Unix socket gets its group without CAP_CHOWN, and is not left behind when it cannot listen", () => {
+	const path = join(folder, "group.sock");
+	const { status, stderr } = spawnSync(
+		"setpriv",
+		[
+			"--bounding-set=-all,+setgid",
+			process.execPath,
+			...process.execArgv,
+			"--input-type=module",
+			"-e",
+			`import { ListeningSocket } from ${JSON.stringify(new URL("../src/listening-socket.ts", import.meta.url).href)};
+			ListeningSocket.unix(${JSON.stringify(path)}, { mode: 0o660, group: 1 });
+			process.kill(process.pid, "SIGKILL");`,
+		],
+		{ encoding: "utf8" },
+	);
+	assert.equal(status, null, stderr);
+	const { uid, gid, mode } = statSync(path);
+	assert.deepEqual([uid, gid, mode & 0o777], [0, 1, 0o660]);
+	assert.throws(() => ListeningSocket.unix(join(folder, "bad.sock"), { mode: Number.NaN }));
+	assert.equal(existsSync(join(folder, "bad.sock")), false);
+});
+
 test("a port is free again at once, even if a process that received the socket still has it", () => {
 	const first = ListeningSocket.tcp(Uint8Array.of(127, 0, 0, 1), 0);
 	const { port } = first;
@@ -58,7 +82,7 @@ test("a port is free again at once, even if a process that received the socket s
 	holder.kill("SIGKILL");
 });
 
-test("a Unix socket replaces the file of an ended process, and nothing else", () => {
+test("a Unix socket replaces the file of an ended process, and nothing else", async () => {
 	const path = join(folder, "c.sock");
 	spawnSync(process.execPath, [
 		"-e",
@@ -69,6 +93,16 @@ test("a Unix socket replaces the file of an ended process, and nothing else", ()
 	assert.throws(() => ListeningSocket.unix(path, { mode: 0o600 }), /EADDRINUSE/);
 	assert.ok(listening.fd > 2);
 	const plain = join(folder, "file");
+	const datagrams = join(folder, "datagrams.sock");
+	const reader = spawn("python3", [
+		"-c",
+		"import socket, sys, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1]); print(); sys.stdout.flush(); time.sleep(60)",
+		datagrams,
+	]);
+	using _end = { [Symbol.dispose]: () => void reader.kill("SIGKILL") };
+	await once(reader.stdout, "data");
+	assert.throws(() => ListeningSocket.unix(datagrams, { mode: 0o600 }), /EADDRINUSE/);
+	assert.ok(existsSync(datagrams), "the socket of a process that reads datagrams stays");
 	writeFileSync(plain, "kept");
 	assert.throws(() => ListeningSocket.unix(plain, { mode: 0o600 }), /not a socket/);
 	assert.ok(existsSync(plain));

@@ -172,9 +172,19 @@ export class Front implements Disposable {
 /** If the user exists only for the HTTP process, its group may connect to the Unix socket. */
 function open(listen: ListenAddress, identity: Identity | undefined): ListeningSocket {
 	if (listen.kind === "tcp") return ListeningSocket.tcp(Uint8Array.from(listen.address.bytes), listen.port);
-	mkdirSync(dirname(listen.path), { recursive: true, mode: 0o755 });
+	makeFolder(dirname(listen.path));
 	return ListeningSocket.unix(listen.path, {
 		mode: 0o660,
 		...(identity?.own === true ? { group: identity.gid } : {}),
 	});
+}
+
+/** Everybody may look for a socket in the folder, whatever this process's umask is; the socket has its own permissions. */
+function makeFolder(path: string): void {
+	const mask = process.umask(0o022);
+	try {
+		mkdirSync(path, { recursive: true, mode: 0o755 });
+	} finally {
+		process.umask(mask);
+	}
 }

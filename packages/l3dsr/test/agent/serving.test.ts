@@ -1,10 +1,10 @@
 /** The agent's HTTP side as a person or Prometheus uses it. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { enterNetns, ip, waitFor } from "../../../../test/support/netns.ts";
+import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
 import { assertDescribed, assertRecord } from "../../../../test/support/records.ts";
 import { AgentProcess, PATIENCE_MS } from "./agent-process.ts";
 
@@ -83,10 +83,22 @@ test("with the capabilities that the unit keeps, an agent maintains the host and
 	const unit = readFileSync(new URL("../../../../systemd/l3dsr-agent.service", import.meta.url), "utf8");
 	const [, names = ""] = /^CapabilityBoundingSet=(.+)$/m.exec(unit) ?? [];
 	const left = names.split(" ").map((name) => `+${name.replace("CAP_", "").toLowerCase()}`);
-	writeFileSync(config, SERVICES + listen(9472));
+	const [, umask = ""] = /^UMask=(.+)$/m.exec(unit) ?? [];
+	// A user of its own, whose group may use the socket, as the packages create one.
+	const inRun = join(folder, "run/l3dsr/agent.sock");
+	writeFileSync(config, `${SERVICES}agent: { user: daemon, listen: ["127.0.0.1:9472", ${inRun}] }\n`);
+	const capabilities = ["setpriv", "--no-new-privs", `--bounding-set=-all,${left.join(",")}`];
 	await using agent = await AgentProcess.start(config, {
-		command: ["setpriv", "--no-new-privs", `--bounding-set=-all,${left.join(",")}`],
+		command: ["sh", "-c", `umask ${umask}; exec "$@"`, "sh", ...capabilities],
 	});
 	assert.equal((await answerOf("/v1/status", 9472)).status, 200);
 	assert.deepEqual(agent.said, []);
+	chmodSync(folder, 0o755);
+	const asMember = ["--reuid=nobody", "--regid=nogroup", "--groups=daemon"];
+	const curl = ["curl", "-sS", "--unix-socket", inRun, "http://l3dsr/v1/status"];
+	assertRecord("status", run("setpriv", ...asMember, ...curl));
+	assert.throws(
+		() => run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", ...curl),
+		/connect/,
+	);
 });
