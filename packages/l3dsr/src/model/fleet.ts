@@ -136,8 +136,8 @@ export const MOST_WEIGHT = 1000;
 /** The most reals in a pool; each still gets 16 slots. */
 export const MOST_REALS = 4096;
 /**
- * The most services of a director, one for each address, protocol and port. Their rings share one memory, of which
- * the verifier lets a program address 512 MB (BPF_MAX_VAR_OFF), and which is made half as large again as needed.
+ * The most services of a director, one for each address, protocol and port. Their rings take 273 MB of one memory, of
+ * which the verifier lets a program address 512 MB (BPF_MAX_VAR_OFF).
  */
 export const MOST_SERVICES = 2048;
 /** The most real servers, counted once for each service: their numbers have 20 bits, and need spare room. */

@@ -28,6 +28,9 @@ test("the tables take the memory that the capacity page names", () => {
 		const { counters, ...shared } = tableSpecs({ ...capacity, vipBits: Math.ceil(Math.log2(count * 4)) });
 		const bytes = Object.values(shared).reduce((sum, { valueSize }) => sum + valueSize, 0);
 		assert.equal(Math.round(bytes / 1e6), Number(tables), `${services} services of ${reals}`);
+		const { flows, fragments } = shared;
+		const own = bytes - flows.valueSize - fragments.valueSize;
+		if (Number(reals) === 100) assert.ok(own / count <= 300e3, `${own / count} bytes for each service`);
 		const counted = (counters.valueSize * counters.maxEntries) / 1e6;
 		assert.ok(
 			counted <= Number(perCpu) && counted > Number(perCpu) - 0.2,

@@ -327,28 +327,40 @@ test("a change of VIPs replaces the program and keeps flows, transitions and cou
 	director.detach();
 });
 
-test("tables that become too small are replaced by larger ones, with flows, transitions and counters", () => {
-	using wire = new Wire(250);
-	using director = Director.open();
-	director.apply(wishOf(reals(3)), SETTINGS);
-	const before = sendFlows(wire, flowFrames(200, ACK));
-	director.apply(wishOf([...reals(2), real(4)]), SETTINGS);
-	const change = director.apply(
-		wishOf([...reals(2), ...Array.from({ length: 200 }, (_, n) => real(n + 4))]),
-		SETTINGS,
-	);
-	assert.deepEqual(change.attached, [DIRECTOR]);
-	assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before, "known flows");
-	const { services } = director.status();
-	const tcp4 = services.find(({ service }) => service.protocol === 6 && service.address.family === "ipv4");
-	const total = tcp4?.reals.reduce((sum, { counters }) => sum + Number(counters.packets), 0);
-	assert.equal(total, 400);
-	assert.ok(
-		tcp4?.reals.some(({ leaving }) => leaving),
-		"the real server that left",
-	);
-	director.detach();
-});
+const GROWTHS = {
+	"real servers": wishOf([...reals(2), ...Array.from({ length: 200 }, (_, n) => real(n + 4))]),
+	services: wishOf([...reals(2), real(4)], {
+		services: Array.from({ length: 5 }, (_, n) => ({
+			port: portOf(80 + n),
+			protocols: ["tcp", "udp"],
+			pool: "front",
+			affinity: "flow",
+		})),
+	}),
+};
+for (const [what, grown] of Object.entries(GROWTHS)) {
+	test(`tables without room for more ${what} are replaced by larger ones, with flows, transitions and counters`, () => {
+		using wire = new Wire(250);
+		using director = Director.open();
+		director.apply(wishOf(reals(3)), SETTINGS);
+		const before = sendFlows(wire, flowFrames(200, ACK));
+		director.apply(wishOf([...reals(2), real(4)]), SETTINGS);
+		const change = director.apply(grown, SETTINGS);
+		assert.deepEqual(change.attached, [DIRECTOR]);
+		assert.deepEqual(sendFlows(wire, flowFrames(200, ACK)), before, "known flows");
+		const { services } = director.status();
+		const tcp4 = services.find(
+			({ service }) => service.protocol === 6 && service.port === 80 && service.address.family === "ipv4",
+		);
+		const total = tcp4?.reals.reduce((sum, { counters }) => sum + Number(counters.packets), 0);
+		assert.equal(total, 400);
+		assert.ok(
+			tcp4?.reals.some(({ leaving }) => leaving),
+			"the real server that left",
+		);
+		director.detach();
+	});
+}
 
 test("a real server that returns with another's number starts to count at zero", () => {
 	using wire = new Wire(20);

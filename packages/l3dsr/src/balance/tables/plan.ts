@@ -122,8 +122,9 @@ function moved(service: StandingService): StandingService {
 }
 
 /**
- * Room for the wish and half as much again, as far as tables of `largest` bytes allow; memories keep their size and
- * so their content.
+ * Room for 16 services, and for one in 64 more than the wish has: a ring takes 262 kB, and tables are soon made anew.
+ * Room for half as many real servers again. Tables have at most `largest` bytes; memories keep their size and so
+ * their content.
  */
 export function capacityFor(
 	{ services }: BalanceWish,
@@ -133,7 +134,10 @@ export function capacityFor(
 	const numbers = services.reduce((sum, { reals }) => sum + roomFor(reals.length + 4), REASON_SLOTS);
 	return {
 		vipBits: before?.vipBits ?? 0,
-		rings: Math.min(ringsWithin(largest), Math.max(4, Math.ceil(services.length * 1.5), before?.rings ?? 0)),
+		rings: Math.min(
+			ringsWithin(largest),
+			Math.max(16, services.length + Math.ceil(services.length / 64), before?.rings ?? 0),
+		),
 		reals: Math.max(powerOfTwo(numbers * 1.5), before?.reals ?? 0),
 		flowBits: before?.flowBits ?? Math.min(FLOW_BITS_DEFAULT, bucketBitsWithin(largest)),
 		fragmentBits: before?.fragmentBits ?? FRAGMENT_BITS_DEFAULT,
