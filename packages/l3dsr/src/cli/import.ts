@@ -80,6 +80,8 @@ export async function importFiles(
 		.map(({ text }) => text);
 	// Rules that overlap are applied one after the other, as before.
 	const conflicts = asRules ? [] : conflictDiagnostics(imported.services);
+	const noun = asRules ? "rule" : "service";
+	const taken = asRules ? imported.rules.length - printed.left.length : services.length;
 	const { stdout, stderr } = context;
 	if (options.json === true) {
 		writeJson(stdout, "import", {
@@ -90,17 +92,22 @@ export async function importFiles(
 			conflicts,
 		});
 	} else {
-		stdout.write(printed.text);
+		// An empty table, saved as the configuration, would take every service down.
+		if (taken > 0) stdout.write(printed.text);
 		for (const { place, what, why } of left) stderr.write(`left: ${place}: ${shortened(what)}: ${why}\n`);
 		for (const note of notes) stderr.write(`note: ${note}\n`);
 		for (const conflict of conflicts) stderr.write(`${renderDiagnostic(conflict)}\n`);
-		const taken = asRules
-			? counted(imported.rules.length - printed.left.length, "rule")
-			: counted(services.length, "service");
-		stderr.write(`${taken} taken, ${counted(left.length, "line")} left\n`);
+		stderr.write(`${counted(taken, noun)} taken, ${counted(left.length, "line")} left\n`);
 		if (options.to === "yaml" && services.length > 0) {
 			stderr.write("next: save it as /etc/l3dsr/l3dsr.yaml, then l3dsr check, l3dsr diff, l3dsr up\n");
 		}
+	}
+	if (taken === 0) {
+		throw new L3dsrError({
+			code: "FILE_READ",
+			message: `import ${files.join(", ")}: no ${noun} was found`,
+			hint: "import reads files of iptables-save that have DADDR rules, and dsr.conf files with lines VIP=DSCP",
+		});
 	}
 	return conflicts.length === 0 ? EXIT.done : EXIT.usage;
 }

@@ -188,6 +188,18 @@ describe("l3dsr import", () => {
 		]);
 	});
 
+	it("prints no empty table for a file without services, and fails", async () => {
+		const yaml = file("l3dsr.yaml", "services: [{ vip: 192.0.2.10, dscp: 7 }]\n");
+		const { exitCode, stdout, stderr } = await l3dsr("import", yaml);
+		assert.equal(exitCode, 1);
+		assert.equal(stdout, "");
+		assert.match(stderr, /^error\[FILE_READ\]: import .*l3dsr\.yaml: no service was found$/m);
+		const foreign = file("foreign.rules", "*raw\n-A PREROUTING -p tcp -j ACCEPT\nCOMMIT\n");
+		const rules = await l3dsr("import", foreign, "--to", "iptables-save");
+		assert.deepEqual([rules.exitCode, rules.stdout], [1, ""]);
+		assert.match(rules.stderr, /: no rule was found$/m);
+	});
+
 	it("prints the rules themselves with --to, as iptables-daddr-restore reads them", async () => {
 		const { stdout } = await l3dsr("import", file("old.rules", OLD_FILE), "--to", "iptables-save");
 		const rules = stdout.split("\n").filter((line) => line.startsWith("-A"));
