@@ -25,7 +25,7 @@ export function define(command: Command, context: CliContext): () => Promise<Exi
 			"Prints the table of VIPs in another format: what runs on this host, or with -c a configuration. " +
 				"Names on stderr what the format cannot express.",
 		)
-		.argument("<format>", "see below")
+		.argument("<format>", "one of the formats below")
 		.option("-c, --config <path>", "a configuration instead of what runs here; needs no root")
 		.option("--real <address>", "a real server, for a director's formats; repeatable", collectAddress)
 		.option("--netns <name>", "run in this network namespace (ip netns)")

@@ -110,10 +110,6 @@ export async function runL3dsr(given: CliContext): Promise<ExitCode> {
 	try {
 		return await dispatch(context);
 	} catch (error) {
-		if (error instanceof CommanderError) {
-			if (error.exitCode === 0) return EXIT.done; // help or version, already printed
-			return reportError(context, commandLineError(commandOf(context), error.message));
-		}
 		return reportError(context, error);
 	}
 }
@@ -122,6 +118,7 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 	const argv = withDefault(context.argv);
 	const wanted = wantedOf(argv);
 	let exitCode: ExitCode = EXIT.done;
+	let chosen: Command | undefined;
 	if (argv[0] === "help" && wanted !== undefined && !SUBCOMMANDS.some(({ name }) => name === wanted)) {
 		const hint = didYouMean(
 			wanted,
@@ -157,14 +154,50 @@ async function dispatch(context: CliContext): Promise<ExitCode> {
 			.description(subcommand.summary);
 		if (subcommand.name !== wanted) continue;
 		const module = await subcommand.load();
+		chosen = command;
 		command.option("--debug", "print the stack trace of an error");
 		const run = module.define(command, context);
+		command.allowExcessArguments();
 		command.action(async () => {
+			refuseExcessArguments(`${context.programName} ${subcommand.name}`, command);
 			exitCode = await run();
 		});
 	}
-	await program.parseAsync(argv, { from: "user" });
+	try {
+		await program.parseAsync(argv, { from: "user" });
+	} catch (error) {
+		if (!(error instanceof CommanderError)) throw error;
+		if (error.exitCode === 0) return EXIT.done; // help or version, already printed
+		const usage = error.code === "commander.missingArgument" ? chosen?.usage() : undefined;
+		const name = commandOf(context);
+		const hint = usage === undefined ? optionFirstHint(context) : `write ${name} ${usage}`;
+		throw commandLineError(name, error.message, hint);
+	}
 	return exitCode;
+}
+
+/** Names the argument that is too many; usually it is a configuration without its -c. */
+function refuseExcessArguments(name: string, command: Command): void {
+	const { args, registeredArguments: known } = command;
+	if (known.some(({ variadic }) => variadic)) return;
+	const excess = args[known.length];
+	if (excess === undefined) return;
+	const configured = command.options.some(({ long }) => long === "--config");
+	throw new L3dsrError({
+		code: "USAGE",
+		message: `${name} takes ${known.length === 0 ? "no argument" : "one argument"}, but ${JSON.stringify(excess)} was given${known.length === 0 ? "" : " too"}`,
+		hint: configured
+			? `a configuration is named with -c: ${name} -c ${/^[\w./-]+$/.test(excess) ? excess : "PATH"}`
+			: `${name} --help lists the choices`,
+	});
+}
+
+/** The next step if an option of a subcommand stands before its name: `l3dsr -c web.yaml up`. */
+function optionFirstHint({ programName, argv }: CliContext): string | undefined {
+	const [first = ""] = argv;
+	if (!first.startsWith("-") || withDefault(argv) !== argv) return undefined;
+	const name = SUBCOMMANDS.find((one) => one.hidden !== true && argv.includes(one.name))?.name ?? "status";
+	return `the command comes first, then its options: ${programName} ${name} ${first.split("=")[0]} …`;
 }
 
 /** `l3dsr up` if the command line names that subcommand, else `l3dsr`. */

@@ -93,8 +93,13 @@ function targetsOf([real]: readonly string[], options: Options): ProbeTarget[] {
 			hint: "a line for each: RIP VIP DSCP PORT",
 		});
 	}
-	if (real === undefined) throw usage("which real server?", "l3dsr probe RIP --dscp N --port P");
-	if (options.dscp === undefined) throw usage("--dscp is missing: the code that stands for the VIP");
+	if (real === undefined)
+		throw usage("the address of the real server is missing", "write l3dsr probe RIP --dscp N --port P");
+	if (options.dscp === undefined)
+		throw usage(
+			"--dscp is missing: the code that stands for the VIP",
+			"l3dsr status on the real server shows it (column selects)",
+		);
 	if (options.udp === true && options.icmp === true) throw usage("--udp and --icmp exclude each other");
 	if ((options.icmp === true) === (options.port !== undefined)) {
 		throw usage(

@@ -17,7 +17,7 @@ export function reportError(context: CliContext, error: unknown): ExitCode {
  * What commander says of a command line, in our words: `error: unknown option '--x'\n(Did you mean --y?)`.
  * `command` is the command whose --help to suggest: `l3dsr`, or `l3dsr up`.
  */
-export function commandLineError(command: string, message: string): L3dsrError {
+export function commandLineError(command: string, message: string, hint?: string): L3dsrError {
 	const [first = "", ...rest] = message.split("\n");
 	// In a two-letter word, one different letter is half of it.
 	const short = /'[^']{1,2}'/.test(first);
@@ -27,8 +27,12 @@ export function commandLineError(command: string, message: string): L3dsrError {
 		message: first
 			.replace(/^error: /, "")
 			.replace(". Expected", ", expected")
+			.replace(/\. Allowed choices are/, ", expected")
 			.replace(/\.$/, ""),
-		hint: suggestion === undefined ? `${command} --help lists the choices` : `did you mean ${suggestion}?`,
+		hint:
+			suggestion === undefined
+				? (hint ?? `${command} --help lists the choices`)
+				: `did you mean ${suggestion}?`,
 	};
 	return new L3dsrError(diagnostic);
 }

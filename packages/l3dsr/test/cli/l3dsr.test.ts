@@ -69,4 +69,36 @@ describe("l3dsr", () => {
 			errors: [{ code: "USAGE", message: "unknown option '--jsn'", hint: "did you mean --json?" }],
 		});
 	});
+
+	it("names an argument that is too many, and the -c that a configuration needs", async () => {
+		assert.deepEqual(await run("up", "-n", "web.yaml"), {
+			exitCode: 2,
+			stdout: "",
+			stderr:
+				'error[USAGE]: l3dsr up takes no argument, but "web.yaml" was given\n' +
+				"hint: a configuration is named with -c: l3dsr up -c web.yaml\n",
+		});
+		const { stderr } = await run("version", "x");
+		assert.match(stderr, /takes no argument, but "x" was given\nhint: l3dsr version --help/);
+	});
+
+	it("says where an option belongs that stands before the command", async () => {
+		const { exitCode, stderr } = await run("-c", "web.yaml", "up");
+		assert.equal(exitCode, 2);
+		assert.equal(
+			stderr,
+			"error[USAGE]: unknown option '-c'\n" +
+				"hint: the command comes first, then its options: l3dsr up -c …\n",
+		);
+		assert.match((await run("--nonsense")).stderr, /hint: l3dsr status --help lists the choices/);
+	});
+
+	it("shows the usage of a command whose argument is missing", async () => {
+		const { exitCode, stderr } = await run("drain");
+		assert.equal(exitCode, 2);
+		assert.equal(
+			stderr,
+			"error[USAGE]: missing required argument 'real'\nhint: write l3dsr drain [options] <real...>\n",
+		);
+	});
 });
