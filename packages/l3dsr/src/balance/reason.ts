@@ -7,7 +7,7 @@ export type Outcome = "pass" | "drop" | "answer";
 export const REASONS = {
 	"not-ip": { slot: 0, outcome: "pass", meaning: "neither IPv4 nor IPv6, or a truncated header" },
 	"other-host": { slot: 1, outcome: "pass", meaning: "the frame is for another MAC address, or a broadcast" },
-	vlan: { slot: 2, outcome: "pass", meaning: "not in the configured VLAN" },
+	vlan: { slot: 2, outcome: "pass", meaning: "not in the configured VLAN, or at tc in any VLAN" },
 	"not-vip": { slot: 3, outcome: "pass", meaning: "the destination is not a VIP" },
 	"no-service": { slot: 4, outcome: "pass", meaning: "a VIP, but no service has this protocol and port" },
 	"no-real": { slot: 5, outcome: "pass", meaning: "no real server of the service takes new flows" },

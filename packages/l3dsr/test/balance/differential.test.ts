@@ -91,7 +91,9 @@ VARIANTS.forEach((variant, number) => {
 				`variant ${name}, seed ${SEED}, packet ${n}\nin ${hex(frame)}\noracle ${describe(expected)}\n${hex(expected.frame)}\nprogram ${actual.verdict}\n${hex(actual.frame)}`;
 			const verdict = VERDICTS[expected.what === "forward" ? expected.by : expected.what];
 			if (actual.verdict !== verdict || !sameFrame(actual.frame, expected.frame)) assert.fail(what());
-			counted.add(expected);
+			// A test run leaves the tag in the frame, where the kernel takes it out of one that arrives.
+			const isTagged = isTc && expected.what === "pass" && expected.reason === "vlan";
+			counted.add(isTagged ? { ...expected, reason: "not-ip" } : expected);
 		}
 		const { reasons, reals } = world.counted();
 		assert.deepEqual(reasons, counted.reasons(), "reasons");

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Program, ProgramBuilder, XDP_ACTION, xdpNative } from "@l3dsr/bpf";
-import { interfaceByName } from "@l3dsr/linux";
+import { interfaceByName, PacketSocket } from "@l3dsr/linux";
 import { portOf } from "@l3dsr/packet";
 import { failOnLeaks } from "../../../../test/support/leak.ts";
 import { enterNetns, ip, run, waitFor } from "../../../../test/support/netns.ts";
@@ -13,7 +13,7 @@ import { Director } from "../../src/balance/kernel/director.ts";
 import { RING_SLOTS } from "../../src/balance/maglev.ts";
 import { L3dsrError } from "../../src/errors.ts";
 import { bytesOf, ethernet, ipv4, ipv6, tcp, udp } from "../packets/build.ts";
-import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, Wire, wishOf } from "./wire.ts";
+import { DIRECTOR, DIRECTOR_MAC, ROUTER_MAC, real, SETTINGS, VIP, WIRE, Wire, wishOf } from "./wire.ts";
 
 enterNetns();
 failOnLeaks();
@@ -411,6 +411,58 @@ test("refreshNextHops() follows a changed next hop; without one it asks the kern
 	director.detach();
 });
 
+test("without a next hop, a packet larger than the route's MTU goes to the kernel as it came", async () => {
+	using wire = new Wire();
+	run("sysctl", "-qw", "net.ipv4.ip_forward=1");
+	ip(`route add 10.1.0.0/24 via 10.9.0.253 mtu lock 1000`);
+	ip(`route add 198.51.0.0/16 via 10.9.0.254`);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), SETTINGS);
+	using capture = new PacketSocket({ interfaceName: WIRE, ignoreOutgoing: true });
+	const large = ethernet(
+		{ destination: DIRECTOR_MAC },
+		ipv4({ source: "198.51.0.1", destination: VIP[0], dontFragment: true }, tcp({ data: "x".repeat(1200) })),
+	);
+	wire.send([large]);
+	await waitFor("the packet that is too big", () => director.status().reasons["too-big"] === 1n);
+	assert.equal(director.status().reasons["by-kernel"], 0n);
+	const real1 = Buffer.from([10, 1, 0, 1]);
+	let error: Uint8Array | undefined;
+	await waitFor("the kernel's ICMP error", () => {
+		const bytes = capture.receive(100)?.bytes;
+		if (bytes?.[23] === 1) error = bytes;
+		return error !== undefined;
+	});
+	assert.ok(!Buffer.from(error ?? []).includes(real1), "it does not quote the real server");
+	director.detach();
+});
+
+test("without a next hop, the kernel routes to real servers behind an interface without the program", () => {
+	using wire = new Wire();
+	ip(`link add side0 type veth peer name side1`);
+	for (const name of ["side0", "side1"]) ip(`link set ${name} up`);
+	try {
+		ip(`address add 10.8.0.1/24 dev side0`);
+		ip(`neigh replace 10.8.0.254 lladdr ${ROUTER_MAC} dev side0 nud permanent`);
+		run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0");
+		run("sysctl", "-qw", "net.ipv4.conf.dir0.rp_filter=0");
+		using director = Director.open();
+		director.apply(wishOf([real(1)]), SETTINGS);
+		ip(`route add 10.1.0.0/24 via 10.8.0.254`);
+		using side = new PacketSocket({ interfaceName: "side1", ignoreOutgoing: true });
+		wire.send(flowFrames(1, ACK));
+		const deadline = performance.now() + 2000;
+		let frame = side.receive(2000);
+		while (frame !== undefined && frame.etherType !== 0x0800)
+			frame = side.receive(Math.max(1, deadline - performance.now()));
+		assert.deepEqual(realsOf([frame?.bytes ?? new Uint8Array(0)]), [1]);
+		assert.equal(director.status().reasons["by-kernel"], 1n);
+		director.detach();
+	} finally {
+		ip("link delete side0");
+	}
+});
+
 test("without a route the real server is reported as unreachable", () => {
 	using _wire = new Wire();
 	using director = Director.open();
@@ -481,6 +533,22 @@ test("at tc the kernel routes the rewritten packets, and decrements the hop limi
 	assert.deepEqual(realsOf([back]), [1]);
 	assert.deepEqual(director.detach(), [DIRECTOR]);
 	assert.equal(Director.open().isRunning, false);
+});
+
+test("at tc a frame with a VLAN tag goes to the kernel as it came, although the kernel has taken the tag off", async () => {
+	using wire = new Wire(10);
+	using director = Director.open();
+	director.apply(wishOf([real(1)]), { ...SETTINGS, hook: "tc", forward: "kernel" });
+	const packet = ipv4({ source: "198.51.0.1", destination: VIP[0] }, tcp({ destinationPort: 80 }));
+	const tagged = (...ids: readonly number[]) =>
+		ethernet({ destination: DIRECTOR_MAC, vlans: ids.map((id) => ({ id })) }, packet);
+	const frames = [tagged(5), tagged(0), tagged(5, 6)];
+	wire.send(frames);
+	await waitFor("the tagged frames", () => director.status().reasons.vlan === 3n);
+	const counted = director.status().services.flatMap(({ reals }) => reals.map((one) => one.counters.packets));
+	assert.ok(counted.every((packets) => packets === 0n));
+	for (const frame of frames) assert.equal(director.explain(frame, DIRECTOR)?.reason, "vlan");
+	director.detach();
 });
 
 test("generic XDP and native XDP direct alike", () => {

@@ -5,7 +5,7 @@ import { ABOUT_MAP, MAGIC, SCHEMA } from "../tables/layout.ts";
 import type { ProgramOptions } from "./options.ts";
 
 /** Raise it if the program changes so that running programs should be replaced. */
-const REVISION = 2;
+const REVISION = 3;
 
 const ABOUT = new Layout({
 	magic: "u32",

@@ -76,6 +76,8 @@ function arriveAtTc(director: Director, isIpv6: Label): Arrival {
 	const skb = view(base, SKB);
 	p.comment("is it for this host?");
 	p.gotoIf(skb.pkt_type, "!=", PACKET_HOST, leave("other-host"));
+	p.comment("without a VLAN tag? the kernel has moved the tag out of the frame");
+	p.gotoIf(skb.vlan_present, "!=", 0, leave("vlan"));
 	p.comment("IPv4 or IPv6?");
 	using type = p.load(skb.protocol, { name: "ethertype" });
 	p.release(base);

@@ -79,9 +79,11 @@ export function emitFlowMemory(packet: Packet, chosen: Label): void {
 		using age = p.load(slots.now, { name: "age" });
 		{
 			using changed = p.load(entry.changed);
-			age.sub(changed).and(0xffff);
+			age.sub(changed);
 		}
-		p.gotoIf(age, ">", UDP_TICKS, remember);
+		// The program's clock may be a tick behind the one that noted the change.
+		age.add(1);
+		p.gotoIf(age, ">", UDP_TICKS + 1, remember);
 	}
 	p.place(goesBack);
 	p.comment("to the real that the slot had before, if that is up");
@@ -143,7 +145,7 @@ function emitFollow(
 			using most = p.load(slots.now, { name: "age of the transition" });
 			{
 				using since = p.load(view(vip, VIP_ENTRY).since);
-				most.sub(since).and(0xffff);
+				most.sub(since);
 			}
 			p.gotoIf(age, ">", most, decide);
 		}

@@ -7,6 +7,8 @@ import { type Forwarded, first4, MACS, REAL_ENTRY, STATE } from "./frame.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
+/** BPF_FIB_LKUP_RET_FRAG_NEEDED, uapi/linux/bpf.h. */
+const FRAGMENTATION_NEEDED = 8;
 /** uapi/linux/bpf.h: struct bpf_fib_lookup; inputs first, outputs after `|`. */
 const FIB_LOOKUP = struct("fib", {
 	family: "u8",
@@ -29,7 +31,8 @@ const FIB_LOOKUP = struct("fib", {
 
 /**
  * Sets the stack's `ifindex` to the interface to send from. Without a next hop in the tables, it asks the kernel's
- * routing table; if that has none either, the kernel gets the packet and resolves the neighbour.
+ * routing table; if that has none at this interface either, the kernel gets the packet, routes it and resolves the
+ * neighbour.
  */
 export function emitNextHop(packet: Forwarded): void {
 	const { p, slots, entry } = packet;
@@ -69,15 +72,19 @@ function emitAskKernel(packet: Forwarded): void {
 		p.copyBytes(fib.source, view(data, IPV6, link).source, 4);
 		p.copyBytes(fib.destination, real.address, 4);
 	}
-	const unknown = p.label("no route or neighbour");
+	const unknown = p.label("no route or neighbour, or by another interface");
 	const found = p.label("asked");
 	{
 		using context = p.load(slots.context, { name: "context" });
 		using failed = p.call("bpf_fib_lookup", [context, fib, FIB_LOOKUP.bytes, 0], "failed");
+		// The kernel's ICMP error must quote the packet as the client sent it.
+		p.gotoIf(failed, "==", FRAGMENTATION_NEEDED, packet.leave("too-big"));
 		p.gotoIf(failed, "!=", 0, unknown);
 	}
 	{
 		using ifindex = p.load(fib.ifindex);
+		// Another interface may not be able to send a frame at XDP, and would drop it without a word.
+		p.gotoIf(ifindex, "!=", packet.options.ifindex, unknown);
 		p.store(slots.ifindex, ifindex);
 	}
 	for (const offset of [0, 2, 4]) {

@@ -14,7 +14,7 @@ export function ticksOf(ms: number): number {
 	return Math.ceil((ms * 1e6) / 2 ** TICK_SHIFT) + 1;
 }
 
-/** Ticks from one time to a later one, modulo 2^16 as in the program. */
+/** Ticks from one time to a later one; 0 if another process has noted a slightly later time. */
 export function ticksBetween(from: number, to: number): number {
-	return (to - from) & 0xffff;
+	return Math.max(0, (to - from) | 0);
 }

@@ -50,9 +50,9 @@ export class FlowMemory implements Flows {
 	}
 }
 
-/** The age up to which an entry is trusted, in ticks. */
+/** The age up to which an entry is trusted, in ticks. A transition may last longer than an entry's age can tell. */
 export function entryLimit(mode: FlowMode, transitionTicks: number): number {
-	return mode === "always" ? ALWAYS_TICKS : transitionTicks & 0xffff;
+	return mode === "always" ? ALWAYS_TICKS : transitionTicks >>> 0;
 }
 
 export class FragmentMemory implements Fragments {

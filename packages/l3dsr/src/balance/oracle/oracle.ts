@@ -128,6 +128,8 @@ interface Known {
 }
 
 const FLAG = { syn: 0x02, rst: 0x04, ack: 0x10 } as const;
+/** Tags that the kernel takes out of a frame before tc sees it: 802.1Q and 802.1ad. */
+const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
 
 /** What the director does with a frame at `now`, in ticks. Changes only the memories of `tables`. Never throws. */
 export function direct(
@@ -140,6 +142,7 @@ export function direct(
 	const link = options.vlan === undefined ? 14 : 18;
 	if (frame.length < link + 20) return pass("not-ip");
 	if (Buffer.compare(frame.subarray(0, 6), options.mac) !== 0) return pass("other-host");
+	if (options.hook === "tc" && VLAN_TYPES.includes(wordAt(frame, 12))) return pass("vlan");
 	if (
 		options.vlan !== undefined &&
 		(wordAt(frame, 12) !== 0x8100 || (wordAt(frame, 14) & 0xfff) !== options.vlan)
@@ -370,7 +373,7 @@ class Director {
 			if (!begins && !leavesNoEntry) flows.set(hash, { real: entry.real, confirmed: true, tick: now });
 			return found(entry.real, "entry");
 		}
-		const isOldUdp = isUdp && ((this.#now - service.changed) & 0xffff) > UDP_TICKS;
+		const isOldUdp = isUdp && (this.#now - service.changed + 1) >>> 0 > UDP_TICKS + 1;
 		const before = rings.before[slot] ?? 0;
 		const goesBack = isMoving && !begins && !isOldUdp && reals[before]?.up === true;
 		const real = goesBack ? before : current;

@@ -49,7 +49,7 @@ export const VIP = struct("vip", {
 	seed: "u64",
 	/** Mask of the ports in the hash: all bits, or none. */
 	ports: "u32",
-	/** TICK when the transition began, and when it last changed; only the lower 16 bits are compared. */
+	/** TICK when the transition began, and when it last changed. */
 	since: "u32",
 	changed: "u32",
 	/** KIND, ECHO. */
