@@ -1,5 +1,6 @@
 /** exec check: runs the operator's program, which gets the target in its environment; exit status 0 means success. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { tosOfDscp } from "@l3dsr/packet";
 import type { Check } from "../../model/fleet.ts";
 import type { CheckFailure } from "./failure.ts";
@@ -16,13 +17,8 @@ export async function askExec(
 	{ signal }: { readonly signal: AbortSignal },
 ): Promise<CheckFailure | undefined> {
 	const [program = "", ...args] = command;
-	// Its own process group, so that the processes it starts are killed with it.
-	const child = spawn(program, args, {
-		detached: true,
-		stdio: ["ignore", "pipe", "pipe"],
-		env: environmentOf(target),
-		cwd: "/",
-	});
+	const child = start(program, args, environmentOf(target));
+	if (child instanceof Error) return { kind: "not-started", detail: child.message };
 	return await new Promise((resolve) => {
 		let output = "";
 		let isLate = false;
@@ -46,7 +42,7 @@ export async function askExec(
 		signal.addEventListener("abort", stop, { once: true });
 		child.once("error", ({ message }) => end({ kind: "not-started", detail: message }));
 		child.once("exit", (status, ended) => {
-			if (isLate) return end({ kind: "timeout", stage: "answer" });
+			if (isLate) return end({ kind: "timeout", stage: "command" });
 			// Its last output may still be in the pipes.
 			setImmediate(() => {
 				if (status === null) end({ kind: "killed", signal: ended ?? "a signal", output });
@@ -54,6 +50,24 @@ export async function askExec(
 			});
 		});
 	});
+}
+
+/**
+ * Some errors come from spawn() itself, such as ENOTDIR, ELOOP, ETXTBSY, E2BIG; others, such as ENOENT, as an event of
+ * the child.
+ */
+function start(
+	program: string,
+	args: readonly string[],
+	env: Record<string, string>,
+): ChildProcessByStdio<null, Readable, Readable> | Error {
+	try {
+		// Its own process group, so that the processes it starts are killed with it.
+		return spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "pipe"], env, cwd: "/" });
+	} catch (error) {
+		if (error instanceof Error) return error;
+		throw error;
+	}
 }
 
 function kill({ pid }: ChildProcess): void {

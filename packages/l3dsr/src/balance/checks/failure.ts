@@ -2,7 +2,7 @@
 import { errnoName, errnoText } from "@l3dsr/linux";
 
 /** The stage at which the real server stopped answering. */
-export type Stage = "connect" | "tls" | "answer";
+export type Stage = "connect" | "tls" | "answer" | "command";
 
 export type CheckFailure =
 	/** A RST or a "port unreachable" from the VIP: the path works, but nothing listens on the port. */
@@ -35,6 +35,7 @@ const STAGES: Readonly<Record<Stage, string>> = {
 	connect: "",
 	tls: " during the TLS handshake",
 	answer: " after the connection",
+	command: " of the command",
 };
 
 /** A UDP service bound to all addresses answers from the source address of the route, not from the VIP. */

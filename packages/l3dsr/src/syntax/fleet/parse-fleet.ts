@@ -25,10 +25,12 @@ import { fleetConflicts } from "./fleet-conflicts.ts";
 import {
 	readBalancedProtocol,
 	readCode,
+	readCommandWord,
 	readDuration,
 	readPayload,
 	readPercentage,
 	readRealAddress,
+	readRequestHost,
 	readRequestPath,
 	readServicePort,
 	readStatus,
@@ -76,6 +78,7 @@ const SHAPE: FileShape = {
 		"floor",
 		"send",
 		"path",
+		"host",
 	]),
 	listValues: new Set(["addresses", "protocol", "expect"]),
 };
@@ -244,7 +247,7 @@ class FleetReader {
 				return { type, ...at };
 			case "http":
 			case "https": {
-				const host = text("host");
+				const host = this.#values.one([...path, "host"], readRequestHost);
 				return {
 					type,
 					...at,
@@ -262,16 +265,26 @@ class FleetReader {
 			case "icmp":
 				return { type };
 			case "exec": {
-				const command = this.#document.scalars([...path, "command"]).map((word) => word.text);
-				if (command.length > 0) return { type, command };
-				this.#document.report(
-					"CONFIG_MISSING",
-					"a check of type exec has no command",
-					this.#document.place(path),
-				);
-				return undefined;
+				const command = this.#command([...path, "command"]);
+				return command === undefined ? undefined : { type, command };
 			}
 		}
+	}
+
+	#command(path: Path): string[] | undefined {
+		const missing = "a check of type exec has no command";
+		if (!this.#values.has(path)) {
+			this.#document.report("CONFIG_MISSING", missing, this.#document.place(path.slice(0, -1)));
+			return undefined;
+		}
+		const command = this.#values.many(path, readCommandWord);
+		if (command?.[0] !== "") return command;
+		this.#document.report(
+			"CONFIG_MISSING",
+			`${missing}: its first word is empty`,
+			this.#document.place(path),
+		);
+		return undefined;
 	}
 
 	/** A small whole number; the schema has checked its range. */

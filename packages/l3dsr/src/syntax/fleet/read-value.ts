@@ -1,4 +1,5 @@
 /** Reads single values of fleet.yaml: from the text of a scalar to the value or its fault. */
+import { domainToASCII } from "node:url";
 import { type Address, type Dscp, MAX_PORT, type Port, parseAddress } from "@l3dsr/packet";
 import { BALANCED_PROTOCOLS, type BalancedProtocol, MOST_DRAIN_MS, MOST_WEIGHT } from "../../model/fleet.ts";
 import { bad, good, type Reading, readDscp, readPort, reservedKind } from "../config/read-value.ts";
@@ -64,6 +65,26 @@ export function readRequestPath(text: string): Reading<string> {
 	if (PATH_PATTERN.test(text)) return good(text);
 	const start = text.startsWith("/") ? undefined : `write /${text}`;
 	return bad(`"${text}" is not a request path, expected / and printable ASCII without blanks`, start);
+}
+
+/** A name or an address, with or without a port, as in a URL (RFC 3986, section 3.2.2); or a bare IPv6 address. */
+export const HOST_PATTERN =
+	/^([A-Za-z0-9._~!$&'()*+,;=%-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$/;
+
+/** The Host header of a request. */
+export function readRequestHost(text: string): Reading<string> {
+	if (HOST_PATTERN.test(text)) return good(text);
+	const ascii = /^[^\s/:[\]]+$/.test(text) ? domainToASCII(text) : "";
+	return bad(
+		`${JSON.stringify(text)} is not a host, expected a name or an address, with or without a port`,
+		ascii === "" ? undefined : `write ${ascii}`,
+	);
+}
+
+/** The program of a command, or one of its arguments. The kernel ends them at a NUL character. */
+export function readCommandWord(text: string): Reading<string> {
+	if (!text.includes("\0")) return good(text);
+	return bad(`${JSON.stringify(text)} has a NUL character, which a program or its arguments cannot have`);
 }
 
 export function readServicePort(text: string): Reading<Port | "any"> {

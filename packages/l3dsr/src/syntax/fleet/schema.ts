@@ -14,7 +14,7 @@ import {
 	REAL_STATES,
 } from "../../model/fleet.ts";
 import { NAME_PATTERN } from "../config/read-value.ts";
-import { DURATION_PATTERN, PATH_PATTERN, PERCENTAGE_PATTERN } from "./read-value.ts";
+import { DURATION_PATTERN, HOST_PATTERN, PATH_PATTERN, PERCENTAGE_PATTERN } from "./read-value.ts";
 
 function described<T extends z.ZodMiniType>(schema: T, description: string, standard?: unknown): T {
 	z.globalRegistry.add(schema, { description, ...(standard === undefined ? {} : { default: standard }) });
@@ -91,7 +91,10 @@ export const checkSchema = z.strictObject({
 		z.optional(z.union([between(100, 599), z.array(between(100, 599)).check(z.minLength(1)), z.string()])),
 		"http, https: the status code of a healthy answer, or a list. udp: how the answer must begin.",
 	),
-	host: described(z.optional(z.string()), "http, https: the Host header. Default: the VIP's address."),
+	host: described(
+		z.optional(matching(HOST_PATTERN)),
+		"http, https: the Host header. Default: the VIP's address.",
+	),
 	verify: described(
 		z.optional(z.boolean()),
 		"https: whether the certificate must be valid for the host.",

@@ -325,7 +325,14 @@ test("exec: the exit status decides, the output is the reason, and a late comman
 		/^could not be started: .*ENOENT/,
 		timing,
 	);
-	await expectReason(server, 80, shell("sleep 1000 & wait"), "timeout after the connection", {
+	await expectReason(
+		server,
+		80,
+		{ type: "exec", command: ["/etc/passwd/check"] },
+		/^could not be started: .*ENOTDIR/,
+		timing,
+	);
+	await expectReason(server, 80, shell("sleep 1000 & wait"), "timeout of the command", {
 		intervalMs: 60,
 		timeoutMs: 60,
 	});

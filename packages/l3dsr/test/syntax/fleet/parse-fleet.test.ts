@@ -234,6 +234,20 @@ const FAULTS: readonly (readonly [fault: string, text: string, message: RegExp])
 	["half a byte", check("type: udp, send: 0x123"), /"0x123" is not 0x and pairs of hexadecimal digits/],
 	["an exec check without a command", check("type: exec"), /a check of type exec has no command/],
 	[
+		"a command without a program",
+		check('type: exec, command: [""]'),
+		/has no command: its first word is empty/,
+	],
+	["a NUL in a command", check('type: exec, command: [a, "b\\0c"]'), /"b\\u0000c" has a NUL character/],
+	["a line break in a Host header", check('type: http, host: "a\\nX: y"'), /"a\\nX: y" is not a host/],
+	["an empty Host header", check('type: https, host: ""'), /"" is not a host/],
+	["a Host header that is only a port", check('type: https, host: ":443"'), /":443" is not a host/],
+	[
+		"a Host header that is not ASCII",
+		check("type: http, host: bücher.example"),
+		/"bücher\.example" is not a host[\s\S]*hint: write xn--bcher-kva\.example/,
+	],
+	[
 		"a check without a port for a service of every port",
 		"vips: [{ name: w, addresses: 192.0.2.1, dscp: 1, services: [{ port: any, protocol: tcp, pool: front }] }]\n" +
 			"pools: { front: { reals: [], check: { interval: 1s, timeout: 1s, type: tcp } } }\n",
@@ -252,6 +266,11 @@ describe("a fault of a fleet file is reported with its place", () => {
 			assert.equal(problems.match(/error\[/g)?.length, 1, problems);
 		});
 	}
+});
+
+test("takes every Host header that a URL can have", () => {
+	for (const host of ["www.example", "www.example:8443", "192.0.2.1:80", "[2001:db8::1]", "[::1]:80", "::1"])
+		assert.equal(problemsOf(check(`type: https, host: "${host}"`)), "");
 });
 
 test("reports every fault of a file at once, in order", () => {
