@@ -165,13 +165,14 @@ export class Netlink implements Disposable {
 		const first = this.#seq + 1;
 		// Only the last change is acknowledged; of the others only refusals are reported.
 		const last = first + requests.length;
-		const bytes = Buffer.concat(
-			all.map((request) => {
-				const seq = ++this.#seq;
-				const message = encodeMessage(request, seq === last ? NLM_F.ACK : 0, seq);
-				return Buffer.concat([message, new Uint8Array(-message.length & 3)]);
-			}),
-		);
+		const bytes = new Uint8Array(all.reduce((sum, request) => sum + paddedLength(request), 0));
+		const view = new DataView(bytes.buffer);
+		let at = 0;
+		for (const request of all) {
+			const seq = ++this.#seq;
+			putMessage(bytes, view, at, request, seq === last ? NLM_F.ACK : 0, seq);
+			at += paddedLength(request);
+		}
 		enlargeBuffer(this.#fd, "send", 2 * bytes.length);
 		// Every change may be refused, and each refusal is a datagram.
 		enlargeBuffer(this.#fd, "receive", Math.max(LEAST_ROOM_BYTES, requests.length * REFUSAL_BYTES));
@@ -293,13 +294,29 @@ export class Netlink implements Disposable {
 }
 
 function encodeMessage(request: NetlinkRequest, flags: number, seq: number): Uint8Array {
-	const header = HEADER.encode({
-		len: HEADER.size + request.payload.length,
-		type: request.type,
-		flags: NLM_F.REQUEST | flags | (request.flags ?? 0),
-		seq,
-	});
-	return Buffer.concat([header, request.payload]);
+	const bytes = new Uint8Array(HEADER.size + request.payload.length);
+	putMessage(bytes, new DataView(bytes.buffer), 0, request, flags, seq);
+	return bytes;
+}
+
+/** Writes struct nlmsghdr and the payload. Thousands may go into one datagram, so field by field, without copies. */
+function putMessage(
+	bytes: Uint8Array,
+	view: DataView,
+	at: number,
+	{ type, flags = 0, payload }: NetlinkRequest,
+	more: number,
+	seq: number,
+): void {
+	view.setUint32(at, HEADER.size + payload.length, true);
+	view.setUint16(at + 4, type, true);
+	view.setUint16(at + 6, NLM_F.REQUEST | more | flags, true);
+	view.setUint32(at + 8, seq, true);
+	bytes.set(payload, at + HEADER.size);
+}
+
+function paddedLength({ payload }: NetlinkRequest): number {
+	return (HEADER.size + payload.length + 3) & ~3;
 }
 
 /** The kernel refused one of several changes, or all of them together. */
@@ -348,10 +365,17 @@ interface SequencedMessage extends UnsolicitedMessage {
 /** Splits a datagram into its messages. Throws LinuxError (SYSCALL) for invalid lengths. */
 export function parseMessages(datagram: Uint8Array, doing: string): readonly SequencedMessage[] {
 	const messages: SequencedMessage[] = [];
+	const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
 	for (let at = 0; at + HEADER.size <= datagram.length; ) {
-		const { len, type, flags, seq, pid } = HEADER.decode(datagram.subarray(at, at + HEADER.size));
+		const len = view.getUint32(at, true);
 		if (len < HEADER.size || at + len > datagram.length) throw malformed(doing, `a message of ${len} bytes`);
-		messages.push({ type, flags, seq, port: pid, payload: datagram.subarray(at + HEADER.size, at + len) });
+		messages.push({
+			type: view.getUint16(at + 4, true),
+			flags: view.getUint16(at + 6, true),
+			seq: view.getUint32(at + 8, true),
+			port: view.getUint32(at + 12, true),
+			payload: datagram.subarray(at + HEADER.size, at + len),
+		});
 		at += (len + 3) & ~3;
 	}
 	return messages;
