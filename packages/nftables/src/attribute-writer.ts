@@ -2,6 +2,8 @@
 
 const NLA_F_NESTED = 0x8000;
 const HEADER_BYTES = 4;
+/** For texts of so many characters, the calls of Buffer take longer than the characters. */
+const SHORT = 32;
 
 export class AttributeWriter {
 	#bytes = Buffer.allocUnsafe(1024);
@@ -38,10 +40,7 @@ export class AttributeWriter {
 		const length = this.#length - begun;
 		if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes does not fit`);
 		this.#view.setUint16(begun, length, true);
-		const padding = -length & 3;
-		if (padding === 0) return;
-		const at = this.#reserve(padding);
-		this.#bytes.fill(0, at, this.#length);
+		for (let padding = -length & 3; padding > 0; padding--) this.u8(0);
 	}
 
 	u8(value: number): void {
@@ -72,10 +71,26 @@ export class AttributeWriter {
 
 	/** UTF-8 with a terminating zero. */
 	text(value: string): void {
+		if (value.length <= SHORT && this.#ascii(value)) return;
 		const size = Buffer.byteLength(value);
 		const at = this.#reserve(size + 1);
 		this.#bytes.write(value, at, "utf8");
 		this.#bytes[at + size] = 0;
+	}
+
+	/** Writes a text of ASCII characters: names, of which each rule has a dozen. False, and nothing, for other texts. */
+	#ascii(value: string): boolean {
+		const at = this.#reserve(value.length + 1);
+		for (let index = 0; index < value.length; index++) {
+			const code = value.charCodeAt(index);
+			if (code > 0x7f) {
+				this.#length = at;
+				return false;
+			}
+			this.#bytes[at + index] = code;
+		}
+		this.#bytes[at + value.length] = 0;
+		return true;
 	}
 
 	/** May replace the buffer: call it before you use `#bytes`. */

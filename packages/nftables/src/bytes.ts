@@ -1,4 +1,10 @@
-/** Converts numbers and addresses to the bytes of a register and back. */
+/** Converts numbers and addresses to the bytes of a register and back, and compares them. */
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+	if (a.length !== b.length) return false;
+	for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+	return true;
+}
 
 /** The lowest `length` bytes of a number, in network or host (little-endian) order. */
 export function numberBytes(
@@ -7,6 +13,14 @@ export function numberBytes(
 	order: "network" | "host" = "network",
 ): Uint8Array {
 	const bytes = new Uint8Array(length);
+	if (typeof value === "number" && value >= 0 && Number.isSafeInteger(value)) {
+		let rest = value;
+		for (let at = 0; at < length; at++) {
+			bytes[order === "host" ? at : length - 1 - at] = rest % 256;
+			rest = Math.floor(rest / 256);
+		}
+		return bytes;
+	}
 	let rest = BigInt.asUintN(8 * length, BigInt(value));
 	for (let at = 0; at < length; at++) {
 		bytes[order === "host" ? at : length - 1 - at] = Number(rest & 0xffn);

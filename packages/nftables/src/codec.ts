@@ -34,13 +34,18 @@ export function eachAttribute(
 	visit: (type: number, from: number, to: number) => void,
 ): void {
 	for (let at = from; at + HEADER_BYTES <= to; ) {
-		const length = bytes.readUInt16LE(at);
+		const length = u16At(bytes, at);
 		if (length < HEADER_BYTES || at + length > to) {
 			throw new UnreadableError(`an attribute of ${length} bytes at byte ${at} of ${to}`);
 		}
-		visit(bytes.readUInt16LE(at + 2) & NLA_TYPE_MASK, at + HEADER_BYTES, at + length);
+		visit(u16At(bytes, at + 2) & NLA_TYPE_MASK, at + HEADER_BYTES, at + length);
 		at += (length + 3) & ~3;
 	}
+}
+
+/** In host order. Every attribute has two, and the methods of Buffer are calls of JavaScript. */
+function u16At(bytes: Buffer, at: number): number {
+	return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
 }
 
 function room(size: number, from: number, to: number): void {

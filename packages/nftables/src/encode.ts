@@ -38,17 +38,29 @@ const ELEMENTS_AT_ONCE = 128;
 export function encodeCommands(commands: readonly Command[]): readonly Message[] {
 	const encoder = new Encoder();
 	for (const [index, command] of commands.entries()) encoder.add(command, index);
-	return encoder.messages;
+	return encoder.messages();
+}
+
+/** Writes struct nfgenmsg, with which every message begins: the family, the version (0) and no resource. */
+export function writeHeader(writer: AttributeWriter, family: TableId["family"]): void {
+	writer.be32(FAMILIES[family] << 24);
 }
 
 class Encoder {
-	readonly messages: Message[] = [];
+	/** The messages, each with where it begins and ends in what was written. */
+	readonly #ready: (Omit<Message, "payload"> & { readonly from: number; readonly to: number })[] = [];
 	readonly #writer = new AttributeWriter();
+	#from = 0;
 	/** The number of sets that the transaction has created so far. */
 	#sets = 0;
 	readonly #setIds = new Map<string, number>();
 	#command: Command | undefined;
 	#index = 0;
+
+	messages(): readonly Message[] {
+		const bytes = this.#writer.take();
+		return this.#ready.map(({ from, to, ...message }) => ({ ...message, payload: bytes.subarray(from, to) }));
+	}
 
 	add(command: Command, index: number): void {
 		this.#command = command;
@@ -210,13 +222,13 @@ class Encoder {
 	}
 
 	#begin({ family }: TableId): void {
-		this.#writer.raw(NFGENMSG.encode({ family: FAMILIES[family] }));
+		this.#from = this.#writer.length;
+		writeHeader(this.#writer, family);
 	}
 
 	#finish(type: number, flags: number): void {
 		if (this.#command === undefined) return;
-		const payload = this.#writer.take();
-		this.messages.push({ type, flags, payload, command: this.#index });
+		this.#ready.push({ type, flags, from: this.#from, to: this.#writer.length, command: this.#index });
 	}
 }
 

@@ -1,9 +1,58 @@
-/** Converts expressions to strings that can be compared. */
+/** Compares expressions, two at a time or by strings. */
 import { AttributeWriter } from "./attribute-writer.ts";
+import { sameBytes } from "./bytes.ts";
 import type { Expression } from "./expression.ts";
 import { writeExpression } from "./expression-codec.ts";
 
 const scratch = new AttributeWriter();
+
+/** Whether two expressions do the same. The numbers of counters are ignored. Quicker than two keys. */
+export function sameExpression(a: Expression, b: Expression): boolean {
+	if (a === b) return true;
+	switch (a.kind) {
+		case "payload":
+			return (
+				b.kind === a.kind &&
+				a.base === b.base &&
+				a.offset === b.offset &&
+				a.length === b.length &&
+				a.register === b.register
+			);
+		case "payload write":
+			return (
+				b.kind === a.kind &&
+				a.base === b.base &&
+				a.offset === b.offset &&
+				a.length === b.length &&
+				a.register === b.register &&
+				a.checksum === b.checksum &&
+				a.pseudoHeader === b.pseudoHeader
+			);
+		case "meta":
+			return b.kind === a.kind && a.key === b.key && a.register === b.register;
+		case "compare":
+			return (
+				b.kind === a.kind &&
+				a.register === b.register &&
+				a.operator === b.operator &&
+				sameBytes(a.value, b.value)
+			);
+		case "bitwise":
+			if (b.kind !== "bitwise" || a.operation !== "mask" || b.operation !== "mask") break;
+			return (
+				a.source === b.source &&
+				a.register === b.register &&
+				a.length === b.length &&
+				sameBytes(a.mask, b.mask) &&
+				sameBytes(a.xor, b.xor)
+			);
+		case "immediate":
+			return b.kind === a.kind && a.register === b.register && sameBytes(a.value, b.value);
+		case "counter":
+			return b.kind === a.kind;
+	}
+	return b.kind === a.kind && expressionKey(a) === expressionKey(b);
+}
 
 /** Two expressions have the same key exactly when they do the same. The numbers of counters are ignored. */
 export function expressionKey(expression: Expression): string {

@@ -36,7 +36,7 @@ export type {
 	VerdictExpression,
 	Xtables,
 } from "./expression.ts";
-export { expressionKey } from "./expression-key.ts";
+export { expressionKey, sameExpression } from "./expression-key.ts";
 export { FIELDS, type Field, type FieldName } from "./field.ts";
 export { type GenerationStep, nextGeneration } from "./generation.ts";
 export { TableMemory } from "./memory.ts";

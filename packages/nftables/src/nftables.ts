@@ -27,7 +27,7 @@ import {
 	type Owned,
 } from "./decode.ts";
 import type { AnonymousSet, Counter } from "./element.ts";
-import { encodeCommands, type Message, partAt } from "./encode.ts";
+import { encodeCommands, type Message, partAt, writeHeader } from "./encode.ts";
 import { NftablesError } from "./error.ts";
 import type { Expression } from "./expression.ts";
 import { ExpressionReader } from "./expression-codec.ts";
@@ -47,7 +47,7 @@ import {
 } from "./object-codec.ts";
 import type { Rule, Snapshot, Table, TableContents, TableId } from "./ruleset.ts";
 import { decodeAnonymousSet, decodeSet } from "./set-codec.ts";
-import { FAMILIES, NFGENMSG, NFT_MSG, OBJECT_TYPES, SUBSYSTEM } from "./uapi.ts";
+import { NFGENMSG, NFT_MSG, OBJECT_TYPES, SUBSYSTEM } from "./uapi.ts";
 
 /** How often a changing ruleset is read before that is an error. */
 const READINGS = 64;
@@ -324,7 +324,7 @@ export class Nftables implements Disposable {
 
 function request<W>({ family }: TableId, codec: Codec<W>, value: W): Uint8Array {
 	const writer = new AttributeWriter();
-	writer.raw(NFGENMSG.encode({ family: FAMILIES[family] }));
+	writeHeader(writer, family);
 	codec.write(writer, value);
 	return writer.take();
 }

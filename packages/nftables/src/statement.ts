@@ -61,7 +61,7 @@ export type Value =
 export function field(name: FieldName): Operand {
 	let known = fields.get(name);
 	if (known === undefined) {
-		known = operandOf(name);
+		known = fieldOperand(name);
 		fields.set(name, known);
 	}
 	return known;
@@ -69,7 +69,7 @@ export function field(name: FieldName): Operand {
 
 const fields = new Map<FieldName, Operand>();
 
-function operandOf(name: FieldName): Operand {
+function fieldOperand(name: FieldName): Operand {
 	const { base, offset, length, mask, type, checksum, pseudoHeader }: Field = FIELDS[name];
 	const load = payload(base, offset, length);
 	return {
@@ -127,6 +127,17 @@ function host(bytes: number): DataType {
 }
 
 export function meta(key: keyof typeof META_TYPES): Operand {
+	let known = metas.get(key);
+	if (known === undefined) {
+		known = metaOperand(key);
+		metas.set(key, known);
+	}
+	return known;
+}
+
+const metas = new Map<keyof typeof META_TYPES, Operand>();
+
+function metaOperand(key: keyof typeof META_TYPES): Operand {
 	const type = META_TYPES[key];
 	return {
 		load: [{ kind: "meta", key, register: REGISTER }],
@@ -205,7 +216,7 @@ export function masked(operand: Operand, mask: number): Operand {
 
 /** Continues if the comparison holds. */
 export function match(left: Operand, operator: Comparison, right: Value): readonly Expression[] {
-	const load = [...left.load, ...masking(left)];
+	const load = loading(left);
 	if (typeof right === "number") return [...load, compare(operator, bytesOf(left, right))];
 	if (right instanceof Uint8Array) return [...load, compare(operator, right)];
 	if ("prefix" in right) return matchPrefix(left, operator, right.prefix, right.length);
@@ -264,10 +275,19 @@ function matchPrefix(
 	];
 }
 
-function masking({ mask: bits, length, type }: Operand): Expression[] {
-	if (bits === undefined) return [];
-	return [mask(length, numberBytes(bits, length, type.order), new Uint8Array(length))];
+/** Loads the operand, without the bits that do not belong to it. */
+function loading(operand: Operand): readonly Expression[] {
+	const { load, mask: bits, length, type } = operand;
+	if (bits === undefined) return load;
+	let whole = maskedLoads.get(operand);
+	if (whole === undefined) {
+		whole = [...load, mask(length, numberBytes(bits, length, type.order), new Uint8Array(length))];
+		maskedLoads.set(operand, whole);
+	}
+	return whole;
 }
+
+const maskedLoads = new WeakMap<Operand, readonly Expression[]>();
 
 function mask(length: number, bits: Uint8Array, xor: Uint8Array): Expression {
 	return {
@@ -282,7 +302,7 @@ function mask(length: number, bits: Uint8Array, xor: Uint8Array): Expression {
 }
 
 function bytesOf({ length, shift, type }: Operand, value: number): Uint8Array {
-	return numberBytes(BigInt(value) << BigInt(shift), length, type.order);
+	return numberBytes(value * 2 ** shift, length, type.order);
 }
 
 /** Writes a value to the packet: the field's number, or its bytes. Updates checksums. */
@@ -313,8 +333,7 @@ export function assignFromMap(
 ): readonly Expression[] {
 	if (left.place === undefined) throw new RangeError("only fields of the packet can be assigned");
 	return [
-		...key.load,
-		...masking(key),
+		...loading(key),
 		{ kind: "lookup", set: map, register: REGISTER, destination: REGISTER, negated: false },
 		write(left.place, left.length),
 	];

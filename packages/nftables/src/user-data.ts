@@ -35,9 +35,12 @@ const LONGEST = 255;
 export const COMMENT_BYTES = 128;
 
 function entry(type: number, value: Uint8Array): Uint8Array {
-	if (value.length > LONGEST)
-		throw new RangeError(`user data of ${value.length} bytes, at most ${LONGEST} fit`);
+	if (value.length > LONGEST) throw tooLong(value.length);
 	return Buffer.concat([Uint8Array.of(type, value.length), value]);
+}
+
+function tooLong(length: number): RangeError {
+	return new RangeError(`user data of ${length} bytes, at most ${LONGEST} fit`);
 }
 
 function number(type: number, value: number): Uint8Array {
@@ -47,7 +50,12 @@ function number(type: number, value: number): Uint8Array {
 }
 
 function text(type: number, value: string): Uint8Array {
-	return entry(type, Buffer.from(`${value}\0`, "utf8"));
+	const whole = Buffer.from(`\0\0${value}\0`, "utf8");
+	const length = whole.length - 2;
+	if (length > LONGEST) throw tooLong(length);
+	whole[0] = type;
+	whole[1] = length;
+	return whole;
 }
 
 /** The comment of a table, chain, rule or element as user data. Throws RangeError if it is too long. */
