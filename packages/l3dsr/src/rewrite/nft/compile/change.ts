@@ -19,10 +19,11 @@ import {
 	deservesLookup,
 	type FoldedItem,
 	foldEntries,
+	sameShape,
 } from "./compile.ts";
-import { specKey } from "./identity.ts";
-import type { ListedChain, ListedMap, TableListing } from "./listing.ts";
-import { listedIdentity, specIdentity, type TableReading } from "./observe.ts";
+import { doesSame, RulePool } from "./identity.ts";
+import type { ListedChain, ListedMap, ListedRule, TableListing } from "./listing.ts";
+import type { TableReading } from "./observe.ts";
 import {
 	type ChainSpec,
 	type ElementSpec,
@@ -145,7 +146,7 @@ function reuse(item: Omit<FoldedItem, "map">, old: FoldedItem[]): string | undef
 	const own = new Set(item.entries.map(({ ordinal }) => ordinal));
 	let best: { index: number; shared: number } | undefined;
 	for (const [index, { shape, entries }] of old.entries()) {
-		if (shape !== item.shape) continue;
+		if (!sameShape(shape, item.shape)) continue;
 		const shared = entries.filter(({ ordinal }) => own.has(ordinal)).length;
 		if (best === undefined || shared > best.shared) best = { index, shared };
 		if (shared === own.size) break;
@@ -195,8 +196,7 @@ function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 	for (const { name, base, rules } of spec.chains) {
 		const old = listing.chains.get(name);
 		if (base === undefined || old === undefined) continue;
-		const oldKeys = old.rules.map(({ key }) => key);
-		if (oldKeys.length === rules.length && rules.every((rule, at) => specKey(rule) === oldKeys[at])) continue;
+		if (haveSame(old.rules, rules)) continue;
 		for (const { map } of rules) {
 			const wanted = map === undefined ? undefined : maps.get(map);
 			const standing = map === undefined ? undefined : listing.maps.get(map);
@@ -206,6 +206,14 @@ function mapsToRenew(listing: TableListing, spec: TableSpec): Set<string> {
 		}
 	}
 	return renew;
+}
+
+function haveSame(listed: readonly ListedRule[], rules: readonly RuleSpec[]): boolean {
+	if (listed.length !== rules.length) return false;
+	return listed.every((one, at) => {
+		const rule = rules[at];
+		return rule !== undefined && doesSame(one, rule);
+	});
 }
 
 function sameContents(old: ListedMap, wanted: MapSpec): boolean {
@@ -316,16 +324,12 @@ class ChangePlan implements Change {
 
 	/** Keeps the longest run of rules in the right order, and inserts the others around them. */
 	#updateRules(old: ListedChain | undefined, chain: ChainSpec, reset: ReadonlySet<string>): void {
-		const pool = new Map<string, number[]>();
-		for (const [index, rule] of (old?.rules ?? []).entries()) {
-			const identity = listedIdentity(rule);
-			pool.set(identity, [...(pool.get(identity) ?? []), index]);
-		}
+		const pool = new RulePool(old?.rules ?? []);
 		const base = baseOf(chain.name);
 		const places = chain.rules.map((rule) => {
 			if (rule.counter !== undefined && rule.ordinals.some((one) => reset.has(`${base} ${one}`)))
 				return undefined;
-			return pool.get(specIdentity(rule))?.shift();
+			return pool.take(rule);
 		});
 		const kept = longestRise(places);
 		const stays = new Set(kept.values());

@@ -23,9 +23,23 @@ export interface RuleComment {
 	readonly text: string;
 }
 
-/** The comments of a rule; the first is for the rule itself. */
-export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...string[]] {
-	const text = ruleText(rule);
+type Comments = readonly [string, ...string[]];
+
+const written = new WeakMap<Rule, { readonly ordinal: number; readonly comments: Comments }>();
+
+/**
+ * The comments of a rule; the first is for the rule itself. Cached, because they are needed several times on the way
+ * into the kernel.
+ */
+export function ruleComments(ordinal: number, rule: Rule): Comments {
+	const known = written.get(rule);
+	if (known?.ordinal === ordinal) return known.comments;
+	const comments = commentsOf(ordinal, quote(formatRuleSpec(rule)));
+	written.set(rule, { ordinal, comments });
+	return comments;
+}
+
+function commentsOf(ordinal: number, text: string): Comments {
 	const whole = `${ordinal} ${text}`;
 	if (Buffer.byteLength(whole) <= COMMENT_BYTES) return [whole];
 	const short = `${ordinal} ${abbreviate(text)}`;
@@ -35,17 +49,6 @@ export function ruleComments(ordinal: number, rule: Rule): readonly [string, ...
 	const pieces = others.length + 1;
 	const piece = (part: string, index: number): string => `${ordinal} (${index + 1}/${pieces}) ${part}`;
 	return [piece(first, 0), ...others.map((part, index) => piece(part, index + 1))];
-}
-
-const texts = new WeakMap<Rule, string>();
-
-/** Cached, because a rule is printed several times on its way into the kernel. */
-function ruleText(rule: Rule): string {
-	const known = texts.get(rule);
-	if (known !== undefined) return known;
-	const text = quote(formatRuleSpec(rule));
-	texts.set(rule, text);
-	return text;
 }
 
 /** Undefined if the comment is not one of a rule. */

@@ -33,15 +33,17 @@ import type { RuleEntry } from "../../../model/ruleset.ts";
 import { waysBack } from "../../../model/way-back.ts";
 import { ruleComments } from "./comment.ts";
 import { addressOnlyChain, checkChain, guardRules, laterChain, portChain, portChainName } from "./guard.ts";
-import { expressionsKey } from "./identity.ts";
+import { sameExpressions } from "./identity.ts";
 import {
 	type Alternative,
 	compileMatches,
 	dscpKey,
 	dscpKeyBytes,
+	dscpOf,
 	dscpOperand,
 	dscpPlace,
 	laterFragments,
+	withoutDscp,
 } from "./match.ts";
 import { quotedPort } from "./quote.ts";
 import {
@@ -83,11 +85,22 @@ export interface LinearItem {
 
 export interface FoldedItem {
 	readonly kind: "folded";
-	/** What the entries have in common, as text; items with equal shapes could share a map. */
-	readonly shape: string;
+	/** What the entries have in common; items with the same shape could share a map. */
+	readonly shape: Shape;
 	readonly entries: readonly RuleEntry[];
 	/** Name of the map. */
 	readonly map: string;
+}
+
+/** What a rule does besides its DSCP and destination. */
+export interface Shape {
+	readonly conditions: readonly Expression[];
+	readonly clearDscp: boolean;
+	readonly dport: number | undefined;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+	return a.clearDscp === b.clearDscp && a.dport === b.dport && sameExpressions(a.conditions, b.conditions);
 }
 
 /** A chain of the model, with its entries in order and grouped into items. */
@@ -111,7 +124,7 @@ export function foldEntries(
 		const foldable = foldableShape(entry);
 		const last = items.at(-1);
 		if (foldable === undefined) items.push({ kind: "linear", entry });
-		else if (last?.kind === "folded" && last.shape === foldable.shape && !keys.has(foldable.key)) {
+		else if (last?.kind === "folded" && sameShape(last.shape, foldable.shape) && !keys.has(foldable.key)) {
 			last.entries.push(entry);
 			keys.add(foldable.key);
 		} else {
@@ -144,7 +157,7 @@ export function deservesLookup({ entries }: Pick<FoldedItem, "entries">): boolea
 const COMMON_MATCHES: ReadonlySet<Match["kind"]> = new Set(["dscp", "addrtype", "comment"]);
 
 interface Foldable {
-	readonly shape: string;
+	readonly shape: Shape;
 	readonly key: number;
 }
 
@@ -162,16 +175,16 @@ export function foldableShape({ rule, ordinal }: RuleEntry): Foldable | undefine
 const shapes = new WeakMap<Rule, Foldable | "no">();
 
 function foldableRule(rule: Rule): Foldable | undefined {
-	const [selector, ...others] = rule.matches.filter((one) => one.kind === "dscp");
-	if (selector === undefined || selector.negated || others.length > 0) return undefined;
+	const selector = dscpOf(rule);
+	if (selector === undefined) return undefined;
 	// After the DSCP is cleared, a later rule for DSCP 0 would still match what this lookup has rewritten.
 	if (rule.target.clearDscp && selector.dscp === 0) return undefined;
 	const [only, ...alternatives] = compileMatches(withoutDscp(rule));
 	if (only === undefined || alternatives.length > 0) return undefined;
 	// A lookup takes either all later fragments or none.
 	if (asksForPorts(rule) && rule.target.laterFragments === true) return undefined;
-	const { clearDscp, dport = "" } = rule.target;
-	const shape = `${clearDscp} ${dport} ${expressionsKey(only.conditions)}`;
+	const { clearDscp, dport } = rule.target;
+	const shape = { conditions: only.conditions, clearDscp, dport };
 	return { shape, key: dscpKey(rule.family, selector.dscp) };
 }
 
@@ -378,18 +391,6 @@ function compileLookup(
 	const conditions = asksForZero ? shared : [...dscp, ...shared];
 	const actions = [...assignFromMap(write.target, dscpOperand(family), map), ...further(rule)];
 	return { conditions, actions, map, ordinals: item.entries.map(({ ordinal }) => ordinal) };
-}
-
-const bare = new WeakMap<Rule, Rule>();
-
-/** Returns the same object each time, so that it is compiled once. */
-function withoutDscp(rule: Rule): Rule {
-	let rest = bare.get(rule);
-	if (rest === undefined) {
-		rest = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "dscp") };
-		bare.set(rule, rest);
-	}
-	return rest;
 }
 
 /** The number of DSCPs. */

@@ -1,20 +1,94 @@
 /**
- * Text keys for comparing what rules and elements do. nft(8), which wrote the tables of version 0.1.0, has several
- * forms for some conditions, depending on its version; here they are equal.
+ * Compares what rules do. Usually the expressions are the same, one by one. nft(8), which wrote the tables of version
+ * 0.1.0, has several forms for some conditions, depending on its version: text keys, in which they are equal, decide
+ * when the expressions differ.
  */
-import { type Expression, expressionKey, type PayloadWrite } from "@l3dsr/nftables";
+import { type Expression, expressionKey, type PayloadWrite, sameExpression } from "@l3dsr/nftables";
+import type { ListedRule } from "./listing.ts";
 import type { RuleSpec } from "./table.ts";
 
 const COUNTER = "counter";
 
+/** Whether a listed rule does what `spec` says, regardless of counter values and comments. */
+export function doesSame(listed: ListedRule, spec: RuleSpec): boolean {
+	return hasExpressions(listed.expressions, spec) || partKey(listed.expressions) === specKey(spec);
+}
+
+/** The rules of a chain, from which rules with the same comment that do the same are taken, each once. */
+export class RulePool {
+	readonly #rules: readonly ListedRule[];
+	/** Rules before it have been taken, in order: a chain mostly has the rules that it should have. */
+	#next = 0;
+	/** The indexes of the others, by identity, once a rule was not the next one. */
+	#others: Map<string, number[]> | undefined;
+
+	constructor(rules: readonly ListedRule[]) {
+		this.#rules = rules;
+	}
+
+	/** The index of the first such rule that is left; undefined if there is none. */
+	take(spec: RuleSpec): number | undefined {
+		if (this.#others === undefined) {
+			const next = this.#rules[this.#next];
+			if (next !== undefined && next.comment === spec.comment && hasExpressions(next.expressions, spec)) {
+				return this.#next++;
+			}
+			this.#others = this.#byIdentity();
+		}
+		return this.#others.get(`${spec.comment ?? ""}\n${specKey(spec)}`)?.shift();
+	}
+
+	/** The rules that were not taken, those that do the same next to each other. */
+	left(): ListedRule[] {
+		if (this.#others === undefined) return this.#rules.slice(this.#next);
+		return [...this.#others.values()].flat().flatMap((index) => this.#rules[index] ?? []);
+	}
+
+	#byIdentity(): Map<string, number[]> {
+		const byIdentity = new Map<string, number[]>();
+		for (let index = this.#next; index < this.#rules.length; index++) {
+			const { comment = "", expressions = [] } = this.#rules[index] ?? {};
+			const identity = `${comment}\n${partKey(expressions)}`;
+			const same = byIdentity.get(identity);
+			if (same === undefined) byIdentity.set(identity, [index]);
+			else same.push(index);
+		}
+		return byIdentity;
+	}
+}
+
+/** Whether a rule's expressions are those of `spec`, one by one; if not, the rule may still do the same. */
+function hasExpressions(
+	expressions: readonly Expression[],
+	{ conditions, counter, actions }: RuleSpec,
+): boolean {
+	const counters = counter === undefined ? 0 : 1;
+	if (expressions.length !== conditions.length + counters + actions.length) return false;
+	if (counters === 1 && expressions[conditions.length]?.kind !== "counter") return false;
+	return areAt(expressions, 0, conditions) && areAt(expressions, conditions.length + counters, actions);
+}
+
+function areAt(expressions: readonly Expression[], from: number, wanted: readonly Expression[]): boolean {
+	for (let at = 0; at < wanted.length; at++) {
+		const [one, other] = [expressions[from + at], wanted[at]];
+		if (one === undefined || other === undefined || !sameExpression(one, other)) return false;
+	}
+	return true;
+}
+
+/** Whether two lists of our own making do the same: we have one form for each condition. */
+export function sameExpressions(a: readonly Expression[], b: readonly Expression[]): boolean {
+	return a === b || (a.length === b.length && areAt(a, 0, b));
+}
+
 /** Equal for rules that do the same, regardless of counter values and comments. */
-export function specKey({ conditions, counter, actions }: RuleSpec): string {
+function specKey({ conditions, counter, actions }: RuleSpec): string {
 	return partKey(conditions) + (counter === undefined ? "" : COUNTER) + partKey(actions);
 }
 
 const parts = new WeakMap<readonly Expression[], string>();
 
-/** Cached: all compilations of a rule share its conditions and actions. */
+/** Cached: all compilations of a rule share its conditions and actions, and all listings its expressions. */
 function partKey(expressions: readonly Expression[]): string {
 	let key = parts.get(expressions);
 	if (key === undefined) {
@@ -24,8 +98,7 @@ function partKey(expressions: readonly Expression[]): string {
 	return key;
 }
 
-/** Like {@link specKey}, for a rule as the kernel has it. */
-export function expressionsKey(expressions: readonly Expression[]): string {
+function expressionsKey(expressions: readonly Expression[]): string {
 	let key = "";
 	for (let at = 0; at < expressions.length; at++) {
 		const one = expressions[at];

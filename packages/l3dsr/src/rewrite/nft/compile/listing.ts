@@ -1,14 +1,13 @@
 /** A table as the kernel has it, in a form that compares with ours. Pure. */
-import type { Chain, NamedSet, Rule, TableContents } from "@l3dsr/nftables";
+import type { Chain, Expression, NamedSet, Rule, TableContents } from "@l3dsr/nftables";
 import type { Family } from "@l3dsr/packet";
 import type { Counters } from "../../../model/rule.ts";
-import { expressionsKey } from "./identity.ts";
 
 export interface ListedRule {
 	readonly handle: bigint;
 	readonly comment: string | undefined;
-	/** What the rule does: see {@link expressionsKey}. */
-	readonly key: string;
+	/** What the rule does. Its counter has the values of the first listing. */
+	readonly expressions: readonly Expression[];
 	readonly counters: Counters | undefined;
 	/** The first map that the rule looks up. */
 	readonly map: string | undefined;
@@ -84,7 +83,7 @@ function listRule({ handle, comment, expressions }: Rule, known: ListedRule | un
 	return {
 		handle,
 		comment,
-		key: expressionsKey(expressions),
+		expressions,
 		counters,
 		map: lookup?.kind === "lookup" && typeof lookup.set === "string" ? lookup.set : undefined,
 	};

@@ -52,22 +52,59 @@ export function compileMatches(rule: Rule): Alternatives {
 	return alternatives;
 }
 
+/** The one DSCP that the rule matches, as a map's key can be; undefined if it matches none, several, or all but one. */
+export function dscpOf(rule: Rule): Extract<Match, { kind: "dscp" }> | undefined {
+	const [selector, ...others] = rule.matches.filter((one) => one.kind === "dscp");
+	return selector === undefined || selector.negated || others.length > 0 ? undefined : selector;
+}
+
+const bare = new WeakMap<Rule, Rule>();
+
+/** Returns the same object each time, so that it is compiled once. */
+export function withoutDscp(rule: Rule): Rule {
+	let rest = bare.get(rule);
+	if (rest === undefined) {
+		rest = { ...rule, matches: rule.matches.filter(({ kind }) => kind !== "dscp") };
+		bare.set(rule, rest);
+	}
+	return rest;
+}
+
+/** What a rule has in common with its neighbours is compiled for itself, and stands behind its DSCP. */
 function compileConditions(rule: Rule): Alternatives {
+	const dscp = dscpOf(rule);
+	if (dscp === undefined || rule.matches.find(isFree) !== dscp) return compileWhole(rule);
+	const others = compileMatches(withoutDscp(rule));
+	if (others === nothing(rule.family)) return others;
+	const first = dscpCondition(rule.family, dscp);
+	return others.map(({ conditions, port }) => ({ conditions: [...first, ...conditions], port }));
+}
+
+function compileWhole(rule: Rule): Alternatives {
 	const statements = statementsOf(rule);
 	const behind = compilePorts(rule);
 	// A single NEVER replaces all lists of conditions that cannot match.
 	if (statements === NEVER || (behind.length === 0 && rule.target.icmpErrors !== true)) {
-		return [matchesNothing(rule)];
+		return nothing(rule.family);
 	}
 	const own = behind.map((ports): Alternative => {
 		return { conditions: [...statements, ...protocol(rule), ...ports], port: "own" };
 	});
 	const alternatives = [...own, ...icmpErrors(rule)];
-	return alternatives.length === 0 ? [matchesNothing(rule)] : alternatives;
+	return alternatives.length === 0 ? nothing(rule.family) : alternatives;
 }
 
-function matchesNothing({ family }: Rule): Alternative {
-	return { conditions: match(field(`${nftFamily(family)} version`), "==", 0), port: "own" };
+const matchingNothing = new Map<Rule["family"], Alternatives>();
+
+/** The same for all rules of a family that match nothing. */
+function nothing(family: Rule["family"]): Alternatives {
+	let alternatives = matchingNothing.get(family);
+	if (alternatives === undefined) {
+		const conditions = match(field(`${nftFamily(family)} version`), "==", 0);
+		alternatives = [{ conditions, port: "own" }];
+		matchingNothing.set(family, alternatives);
+	}
+	return alternatives;
 }
 
 /** All conditions except protocol and ports. */
@@ -116,7 +153,7 @@ function icmpErrors(rule: Rule): Alternative[] {
 /** The matches that need no protocol. */
 function freeMatches(rule: Rule): FreeMatch[] {
 	const rank = (one: Match): number => (one.kind === "ttl" && one.comparison === "lt" ? 1 : 0);
-	return rule.matches.flatMap((one) => (isOfPorts(one) ? [] : [one])).sort((a, b) => rank(a) - rank(b));
+	return rule.matches.filter(isFree).sort((a, b) => rank(a) - rank(b));
 }
 
 /** Cheapest and most selective first: DSCP is in front, because matches come before the header. */
@@ -143,11 +180,15 @@ function protocol({ header }: Rule): readonly Expression[] {
 
 type FreeMatch = Exclude<Match, { kind: "ports" } | { kind: "multiport" }>;
 
+function isFree(one: Match): one is FreeMatch {
+	return !isOfPorts(one);
+}
+
 function freeMatch({ family }: Rule, one: FreeMatch): Condition {
 	const ip = nftFamily(family);
 	switch (one.kind) {
 		case "dscp":
-			return match(field(`${ip} dscp`), equals(one.negated), one.dscp);
+			return dscpCondition(family, one);
 		case "tos":
 			return tos(ip, one);
 		case "ecn":
@@ -168,6 +209,13 @@ function freeMatch({ family }: Rule, one: FreeMatch): Condition {
 		case "comment":
 			return [];
 	}
+}
+
+function dscpCondition(
+	family: Rule["family"],
+	{ dscp, negated }: Extract<Match, { kind: "dscp" }>,
+): readonly Expression[] {
+	return match(field(`${nftFamily(family)} dscp`), equals(negated), dscp);
 }
 
 /** linux/rtnetlink.h */

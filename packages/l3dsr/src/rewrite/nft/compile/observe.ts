@@ -26,11 +26,13 @@ import {
 	foldableShape,
 	type Item,
 	itemEntries,
+	type Shape,
+	sameShape,
 	textChainName,
 } from "./compile.ts";
 import { laterChainName } from "./guard.ts";
-import { specKey } from "./identity.ts";
-import type { ListedChain, ListedRule, TableListing } from "./listing.ts";
+import { RulePool } from "./identity.ts";
+import type { TableListing } from "./listing.ts";
 import {
 	type BaseChain,
 	type ChainSpec,
@@ -52,15 +54,6 @@ export interface TableReading {
 	readonly findings: readonly DatapathFinding[];
 	/** The existing lookups, intact or not, by the name of their base chain. */
 	readonly lookups: ReadonlyMap<string, readonly FoldedItem[]>;
-}
-
-/** Identifies an nft rule: its comment and what it does, without counters. */
-export function listedIdentity({ comment, key }: ListedRule): string {
-	return `${comment ?? ""}\n${key}`;
-}
-
-export function specIdentity(rule: RuleSpec): string {
-	return `${rule.comment ?? ""}\n${specKey(rule)}`;
 }
 
 /** `answered`: rules of this family that run as programs, whose answers the table should translate back. */
@@ -246,7 +239,7 @@ class TableReader {
 		ordinals: Set<number>,
 	): FoldedItem | undefined {
 		const entries: RuleEntry[] = [];
-		let shape: string | undefined;
+		let shape: Shape | undefined;
 		const elements = this.#listing.maps.get(map)?.elements ?? [];
 		for (const { comment = "" } of elements) {
 			const read = readComment(comment);
@@ -256,7 +249,7 @@ class TableReader {
 			const entry = { rule, ordinal: read.ordinal };
 			const foldable = foldableShape(entry);
 			shape ??= foldable?.shape;
-			if (foldable === undefined || foldable.shape !== shape) continue;
+			if (foldable === undefined || shape === undefined || !sameShape(foldable.shape, shape)) continue;
 			ordinals.add(read.ordinal);
 			entries.push(entry);
 		}
@@ -286,11 +279,13 @@ class TableReader {
 
 	#compareChain(wanted: ChainSpec, owners: ReadonlyMap<number, Owner>): void {
 		const listed = this.#listing.chains.get(wanted.name);
-		const pool = poolOf(listed);
+		const rules = listed?.rules ?? [];
+		const pool = new RulePool(rules);
 		let before = -1;
 		for (const rule of wanted.rules) {
-			const found = pool.get(specIdentity(rule))?.shift();
-			if (found === undefined) {
+			const index = pool.take(rule);
+			const found = index === undefined ? undefined : rules[index];
+			if (index === undefined || found === undefined) {
 				if (rule.ordinals.length === 0) {
 					const kind = wanted.name === WAY_BACK_CHAIN ? "answers-missing" : "damage";
 					this.#find(`chain ${wanted.name}`, `lacks ${this.#frameText(rule)}`, kind);
@@ -298,15 +293,15 @@ class TableReader {
 				for (const ordinal of rule.ordinals) this.#break(owners.get(ordinal), `chain ${wanted.name}`);
 				continue;
 			}
-			if (found.index < before) this.#find(`chain ${wanted.name}`, "its rules are in the wrong order");
-			before = found.index;
+			if (index < before) this.#find(`chain ${wanted.name}`, "its rules are in the wrong order");
+			before = index;
 			const [ordinal] = rule.ordinals;
 			const owner = ordinal === undefined ? undefined : owners.get(ordinal);
 			if (rule.map === undefined && owner !== undefined) {
-				count(owner, found.rule.counters, found.rule.handle);
+				count(owner, found.counters, found.handle);
 			}
 		}
-		for (const { rule } of [...pool.values()].flat()) {
+		for (const rule of pool.left()) {
 			if (wanted.name === WAY_BACK_CHAIN) {
 				const problem = "translates answers that belong to no rule of l3dsr";
 				this.#find(`chain ${wanted.name}, handle ${rule.handle}`, problem, "answers-superfluous");
@@ -366,17 +361,6 @@ function count(owner: Owner, counters: Counters | undefined, by: CountedBy): voi
 
 function sum(a: Counters, b: Counters): Counters {
 	return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
-}
-
-function poolOf(chain: ListedChain | undefined): Map<string, { rule: ListedRule; index: number }[]> {
-	const pool = new Map<string, { rule: ListedRule; index: number }[]>();
-	for (const [index, rule] of (chain?.rules ?? []).entries()) {
-		const identity = listedIdentity(rule);
-		const same = pool.get(identity);
-		if (same === undefined) pool.set(identity, [{ rule, index }]);
-		else same.push({ rule, index });
-	}
-	return pool;
 }
 
 function hex(bytes: Uint8Array): string {

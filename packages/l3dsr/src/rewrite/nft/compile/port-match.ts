@@ -48,9 +48,11 @@ export function compileQuotedPorts(
 }
 
 function portSetsOf(rule: Rule): readonly PortSets[] {
-	let alternatives: readonly PortSets[] = [{ sport: ALL, dport: ALL }];
-	for (const one of rule.matches.filter(isOfPorts)) {
-		const sets = protocolFits(rule, one) ? setsOf(one) : [];
+	const [first = [{ sport: ALL, dport: ALL }], ...more] = rule.matches
+		.filter(isOfPorts)
+		.map((one) => (protocolFits(rule, one) ? setsOf(one) : []));
+	let alternatives: readonly PortSets[] = first;
+	for (const sets of more) {
 		alternatives = alternatives.flatMap((old) =>
 			sets.map(({ sport, dport }) => ({
 				sport: intersect(old.sport, sport),
