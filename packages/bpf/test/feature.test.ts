@@ -40,6 +40,8 @@ test("does not know the answer where bpf(2) is forbidden, and asks again later",
 	const out = await runScript("packages/bpf/test/feature-unprivileged.ts");
 	const answers = JSON.parse(out) as Record<FeatureName, readonly string[]>; // written by that script
 	for (const name of ["boundedLoops", "coarseClock", "csumReplaceIpv6", "mapBatch"] as const) {
-		assert.deepEqual(answers[name], ["unknown", "yes"], name);
+		const { answer } = probeFeature(name);
+		assert.notEqual(answer, "unknown");
+		assert.deepEqual(answers[name], ["unknown", answer], name);
 	}
 });
