@@ -106,8 +106,11 @@ export interface SetUserData {
 
 export function decodeSetUserData(bytes: Uint8Array): SetUserData {
 	const entries = entriesOf(bytes);
-	const key = placeOf(entries.get(SET.keyTypeof));
-	const data = placeOf(entries.get(SET.dataTypeof));
+	const ofKey = placeOf(entries.get(SET.keyTypeof));
+	const ofData = placeOf(entries.get(SET.dataTypeof));
+	// nft before 1.0 stores only that of the data if the key is raw payload, and prints neither.
+	const isWhole = ofKey !== undefined && (ofData !== undefined || !entries.has(SET.dataByteOrder));
+	const [key, data] = isWhole ? [ofKey, ofData] : [];
 	const comment = textOf(entries.get(SET.comment));
 	return {
 		keyOrder: numberOf(entries.get(SET.keyByteOrder)) === BYTE_ORDER.host ? "host" : "network",

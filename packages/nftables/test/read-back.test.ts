@@ -1,10 +1,10 @@
 /** Rulesets of nft(8) survive reading, copying and printing unchanged. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { failOnLeaks } from "../../../test/support/leak.ts";
 import { enterNetns, run } from "../../../test/support/netns.ts";
@@ -13,10 +13,13 @@ import {
 	copyTable,
 	dataType,
 	expressionKey,
+	integerType,
 	Nftables,
+	namedPlace,
 	printTable,
 	type Rule,
 	type SetElement,
+	type SetSpec,
 	sameTable,
 	type TableContents,
 } from "../src/index.ts";
@@ -24,9 +27,27 @@ import {
 enterNetns();
 failOnLeaks();
 
-const EVERYTHING = fileURLToPath(new URL("rulesets/everything.nft", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "nftables-"));
 after(() => rmSync(folder, { recursive: true }));
+const everything = readFileSync(new URL("rulesets/everything.nft", import.meta.url), "utf8");
+const EVERYTHING = join(folder, "everything.nft");
+/** nft 0.9.8 (Debian 11) has no words for counters of a map's elements, and forgets which field a key is; 1.0.6 does it. */
+const KNOWS_COUNTED_MAPS = nftKnows("table ip t { map m { type mark : ipv4_addr; counter; }; }");
+writeFileSync(EVERYTHING, KNOWS_COUNTED_MAPS ? everything : withoutCountedMaps(everything));
+
+function nftKnows(ruleset: string): boolean {
+	const file = join(folder, "asked.nft");
+	writeFileSync(file, `${ruleset}\n`);
+	const { status, error } = spawnSync("nft", ["-c", "-f", file]);
+	if (error !== undefined) throw error;
+	return status === 0;
+}
+
+function withoutCountedMaps(ruleset: string): string {
+	return ruleset
+		.replace(/^(\s*map .*) counter;/gm, "$1")
+		.replace(/(elements = \{ \S+) counter packets \d+ bytes \d+/g, "$1");
+}
 
 function readAll(): readonly TableContents[] {
 	using nft = new Nftables();
@@ -79,7 +100,9 @@ describe("a ruleset of nft(8)", () => {
 		}
 	});
 
-	it("is read by nft as before after it is printed", () => {
+	const skip = !KNOWS_COUNTED_MAPS && `this is ${run("nft", "--version").trim()}, which knows less of maps`;
+
+	it("is read by nft as before after it is printed", { skip }, () => {
 		run("nft", "-f", EVERYTHING);
 		const tables = readAll();
 		const file = join(folder, "printed.nft");
@@ -90,6 +113,31 @@ describe("a ruleset of nft(8)", () => {
 	});
 
 	it("has its comments, counters, sizes, flags and owners", () => {
+		run("nft", "-f", EVERYTHING);
+		const table = readAll().find(({ family }) => family === "ip") ?? assert.fail("no table");
+		const ports = table.sets.find(({ name }) => name === "ports")?.elements;
+		const port = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 0xff);
+		assert.deepEqual(ports, [
+			{ key: port(22) },
+			{ key: port(8000), last: port(8010) },
+			{ key: port(65000), last: port(65535) },
+		] satisfies SetElement[]);
+		assert.deepEqual(table.objects, [
+			{ type: "counter", name: "spare", counter: { packets: 3n, bytes: 4n } },
+		]);
+		const hello = table.rules.find(({ comment }) => comment === "hello");
+		assert.ok(
+			hello?.expressions.some((one) => one.kind === "counter" && one.packets === 1n && one.bytes === 2n),
+		);
+		assert.deepEqual(table.chains.find(({ name }) => name === "pre")?.base, {
+			type: "filter",
+			hook: "prerouting",
+			priority: -300,
+			policy: "accept",
+		});
+	});
+
+	it("has the counters and fields of its maps", { skip }, () => {
 		run("nft", "-f", EVERYTHING);
 		const table = readAll().find(({ family }) => family === "ip") ?? assert.fail("no table");
 		const map = table.sets.find(({ name }) => name === "m");
@@ -105,24 +153,6 @@ describe("a ruleset of nft(8)", () => {
 		assert.equal(map?.counters, true);
 		assert.deepEqual(map?.key.typeof, { base: "network", offset: 8, length: 8 });
 		assert.equal(map?.data !== "verdict" && map?.data?.typeof?.name, "ip daddr");
-		const ports = table.sets.find(({ name }) => name === "ports")?.elements;
-		const port = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 0xff);
-		assert.deepEqual(ports, [
-			{ key: port(22) },
-			{ key: port(8000), last: port(8010) },
-			{ key: port(65000), last: port(65535) },
-		] satisfies SetElement[]);
-		assert.deepEqual(table.objects, [{ type: "counter", name: "left", counter: { packets: 3n, bytes: 4n } }]);
-		const hello = table.rules.find(({ comment }) => comment === "hello");
-		assert.ok(
-			hello?.expressions.some((one) => one.kind === "counter" && one.packets === 1n && one.bytes === 2n),
-		);
-		assert.deepEqual(table.chains.find(({ name }) => name === "pre")?.base, {
-			type: "filter",
-			hook: "prerouting",
-			priority: -300,
-			policy: "accept",
-		});
 	});
 
 	it("has the names of matches and targets if iptables-nft created it", () => {
@@ -166,6 +196,34 @@ describe("a ruleset of nft(8)", () => {
 });
 
 describe("elements", () => {
+	it("of a map have the counters, comments and fields that they were added with", () => {
+		run("nft", "flush", "ruleset");
+		using nft = new Nftables();
+		const table = { family: "ip", name: "t" } as const;
+		const map = {
+			name: "m",
+			key: { type: integerType(1), typeof: { base: "network", offset: 8, length: 8 } },
+			data: { type: dataType("ipv4_addr"), typeof: namedPlace("ip daddr") },
+			counters: true,
+			size: 64,
+		} as const satisfies SetSpec;
+		const elements: SetElement[] = [
+			{
+				key: Uint8Array.of(4),
+				data: Uint8Array.of(10, 0, 0, 1),
+				counter: { packets: 5n, bytes: 6n },
+				comment: "1024 x",
+			},
+		];
+		nft.transact([
+			{ do: "add table", table },
+			{ do: "add set", table, set: map },
+			{ do: "add elements", table, set: map, elements },
+		]);
+		const { handle: _, ...read } = nft.read([table]).tables[0]?.sets[0] ?? assert.fail("no map");
+		assert.deepEqual(read, { ...map, flags: [], elements });
+	});
+
 	it("are read as they were added, one by one and as ranges", () => {
 		run("nft", "flush", "ruleset");
 		using nft = new Nftables();
